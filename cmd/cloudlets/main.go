@@ -1,0 +1,26 @@
+// Command cloudlets boots machines from the network and installs cloudlets on
+// them. One static binary is the server, its command line, and, as process 1
+// of a RAM disk, the agent that installs a machine.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"cloudlets/provision/agent"
+)
+
+// version is set when the binary is built.
+var version = "dev"
+
+func main() {
+	if os.Getpid() == 1 {
+		agent.Main(version)
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}

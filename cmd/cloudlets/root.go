@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images/ejs"
+)
+
+// The exit codes of every verb.
+const (
+	exitOK          = 0
+	exitFailed      = 1   // what was asked for could not be done; standard error says why
+	exitUsage       = 2   // the command line is wrong
+	exitNoDaemon    = 3   // no daemon answers on the socket
+	exitInterrupted = 130 // ended by a signal
+)
+
+// defaultSocket is where the daemon listens for the command line.
+const defaultSocket = "/run/cloudlets/cloudlets.sock"
+
+// socketVariable names the daemon's socket in the environment.
+const socketVariable = "CLOUDLETS_SOCKET"
+
+// run is the whole program but for the agent.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return exitOK
+	case ctx.Err() != nil:
+		fmt.Fprintln(stderr, "cloudlets: interrupted")
+		return exitInterrupted
+	}
+	fmt.Fprintf(stderr, "cloudlets: %v\n", err)
+	var coded codedError
+	if errors.As(err, &coded) {
+		return coded.code
+	}
+	return exitFailed
+}
+
+// codedError is an error with an exit code of its own.
+type codedError struct {
+	error
+	code int
+}
+
+func (c codedError) Unwrap() error { return c.error }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "cloudlets",
+		Short: "Boot machines from the network and install cloudlets on them",
+		Long: `cloudlets boots bare machines from the network into the kernel of an image,
+installs the image on their disks with each machine's own configuration, and
+tells what every machine did and why.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupted.`,
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return codedError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()), exitUsage}
+	})
+	socket := root.PersistentFlags().String("socket", envOr(socketVariable, defaultSocket), "the daemon's socket (or $"+socketVariable+")")
+	root.AddGroup(&cobra.Group{ID: "server", Title: "The server:"}, &cobra.Group{ID: "machines", Title: "Machines:"})
+	root.AddCommand(serveCommand(socket), doctorCommand(), renderCommand())
+	root.AddCommand(machineCommands(socket)...)
+	return root
+}
+
+// exactArgs is cobra.ExactArgs with the exit code of wrong usage.
+func exactArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := cobra.ExactArgs(n)(cmd, args); err != nil {
+			return codedError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()), exitUsage}
+		}
+		return nil
+	}
+}
+
+func envOr(name, fallback string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return fallback
+}
+
+// renderVerb is the hidden verb that renders templates in a child process.
+const renderVerb = "render-child"
+
+func renderCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: renderVerb, Hidden: true, Args: exactArgs(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return ejs.ServeChild(cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/lmittmann/tint"
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+
+	"cloudlets/provision"
+)
+
+// serveFlags are what the command line says of the server. What it leaves
+// empty is up to the site's cloudlets.json, and then to the defaults.
+type serveFlags struct {
+	site, iface, dhcp, http, tftp, assets, state, web string
+	verbose                                           bool
+}
+
+// The server's defaults.
+const (
+	defaultState = "/var/lib/cloudlets"
+	defaultHTTP  = ":80"
+	defaultTFTP  = ":69"
+)
+
+func serveCommand(socket *string) *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Serve DHCP, TFTP and HTTP boot on an interface", GroupID: "server", Args: exactArgs(0),
+		Long: `Serve boots the machines of a site: a folder with images/, machines/ and
+profiles/. It answers DHCP as the network's own server, for a range of
+addresses, or as a proxy beside the server that is there already.
+
+No disk is written unless a person armed the machine's install, with
+"install": "once" in its file or with the install verb.`,
+		Example: `  cloudlets serve --interface eth1 --site /srv/site --dhcp 10.0.0.100-10.0.0.200
+  cloudlets serve --interface eth1 --site /srv/site --dhcp proxy`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log := newLogger(cmd.ErrOrStderr(), f.verbose)
+			d, err := newDaemon(f, *socket, log)
+			if err != nil {
+				return err
+			}
+			return d.serve(cmd.Context())
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&f.web, "web", "", "also show the machines in a browser, read-only, at this `address` (127.0.0.1:8080)")
+	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every decision")
+	return cmd
+}
+
+// register adds the flags that serve and doctor share.
+func (f *serveFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.site, "site", ".", "the `folder` with images/, machines/ and profiles/")
+	flags.StringVar(&f.iface, "interface", "", "the network `interface` to serve")
+	flags.StringVar(&f.dhcp, "dhcp", "", "`what` to be: an address range, \"proxy\", or \"off\" (default \"proxy\")")
+	flags.StringVar(&f.http, "http", "", "the `address` of HTTP boot (default \""+defaultHTTP+"\")")
+	flags.StringVar(&f.tftp, "tftp", "", "the `address` of TFTP, or \"off\" (default \""+defaultTFTP+"\")")
+	flags.StringVar(&f.assets, "assets", "", "a `folder` with boot loaders, looked in before Debian's places")
+	flags.StringVar(&f.state, "state", "", "the `folder` for leases, events and packed images (default \""+defaultState+"\")")
+	_ = cmd.MarkFlagDirname("site")
+	_ = cmd.MarkFlagDirname("assets")
+	_ = cmd.MarkFlagDirname("state")
+	_ = cmd.RegisterFlagCompletionFunc("dhcp", cobra.FixedCompletions([]cobra.Completion{"proxy", "off"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// settings are the flags over the site's own settings over the defaults.
+func (f serveFlags) settings(site *provision.Site) (provision.Settings, error) {
+	s := site.Settings()
+	if f.dhcp != "" {
+		service, err := provision.ParseDHCPService(f.dhcp)
+		if err != nil {
+			return s, codedError{fmt.Errorf("--dhcp: %w", err), exitUsage}
+		}
+		s.DHCP = service
+	}
+	if s.DHCP == (provision.DHCPService{}) {
+		s.DHCP.Proxy = true
+	}
+	for _, o := range []struct {
+		value    *string
+		flag     string
+		fallback string
+	}{
+		{&s.Interface, f.iface, ""}, {&s.HTTP, f.http, defaultHTTP}, {&s.TFTP, f.tftp, defaultTFTP},
+		{&s.Assets, f.assets, ""}, {&s.State, f.state, defaultState},
+	} {
+		if o.flag != "" {
+			*o.value = o.flag
+		}
+		if *o.value == "" {
+			*o.value = o.fallback
+		}
+	}
+	if s.Interface == "" {
+		return s, codedError{errors.New("no interface to serve: say which with --interface, or with \"interface\" in the site's cloudlets.json"), exitUsage}
+	}
+	return s, nil
+}
+
+// newLogger writes for people on a terminal, and plain lines elsewhere.
+func newLogger(w any, verbose bool) *slog.Logger {
+	level := slog.LevelInfo
+	if verbose {
+		level = slog.LevelDebug
+	}
+	file, ok := w.(*os.File)
+	if !ok {
+		file = os.Stderr
+	}
+	if isatty.IsTerminal(file.Fd()) {
+		return slog.New(tint.NewHandler(file, &tint.Options{Level: level, TimeFormat: "15:04:05"}))
+	}
+	return slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: level}))
+}
+
+// explain says in the log what the server is about to do, and what a person
+// would do next.
+func (d *daemon) explain() {
+	d.log.Info("serving", "interface", d.settings.Interface, "address", d.addr.Addr(), "dhcp", d.settings.DHCP, "site", d.site.Dir())
+	specs := d.site.Specs()
+	names := d.site.Images()
+	switch {
+	case len(names) == 0:
+		d.log.Info("the site has no images yet: put a folder or a tarball with /.cloudlet/manifest in it into " + filepath.Join(d.site.Dir(), "images"))
+	case len(specs) == 0:
+		d.log.Info("the site has no machines yet: switch one on and its address appears in `cloudlets machines`; then write {\"image\": \"" + names[0] + "\"} to " + filepath.Join(d.site.Dir(), "machines", "<MAC>.json"))
+	}
+	for _, p := range d.site.Problems() {
+		d.log.Warn("a file of the site is wrong; what was good before stands", "problem", p.Error())
+	}
+	if !d.settings.DHCP.Proxy && d.settings.DHCP.Off {
+		d.log.Info("DHCP is off: machines find this server only if yours names it")
+	}
+}
+
+// waitForEnd turns the end that was asked for into success.
+func waitForEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,230 @@
+package dhcp
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// The UDP ports of the service.
+const (
+	ServerPort = 67   // RFC 2131
+	ClientPort = 68   // RFC 2131
+	BootPort   = 4011 // PXE 2.1: the second step of a proxy's answer
+)
+
+// Mode is the part that a server plays on a network.
+type Mode uint8
+
+// The modes.
+const (
+	Pool  Mode = iota // the network's DHCP server: addresses and boot files
+	Proxy             // beside the network's DHCP server: boot files only
+)
+
+// Request is one packet together with the way that it came.
+type Request struct {
+	Packet *dhcpv4.DHCPv4
+	Client Client
+	// Port is the port that it came in on, ServerPort or BootPort.
+	Port uint16
+	// Source is where it came from.
+	Source netip.AddrPort
+}
+
+// Identity is what a server says of itself on one network.
+type Identity struct {
+	Mode Mode
+	// Addr is the server's own address: its identifier (option 54).
+	Addr netip.Addr
+	// TFTP is the TFTP server; invalid means Addr.
+	TFTP netip.Addr
+	// Network is what the clients of the network are told.
+	Network Network
+}
+
+// Verdict is what the lease table says to a client.
+type Verdict uint8
+
+// The verdicts.
+const (
+	NoAddress Verdict = iota // it is not for this server to answer, or there is none left
+	Granted                  // the address is the client's
+	Refused                  // the client must not use the address that it asked for
+)
+
+// Grant is the lease table's word on a request. A proxy's is the zero Grant.
+type Grant struct {
+	Verdict  Verdict
+	Addr     netip.Addr
+	Hostname string
+	// Term is how long the lease lasts.
+	Term time.Duration
+	// Reason says why.
+	Reason string
+}
+
+// Reply is what a server does about a request. A nil Packet is silence.
+type Reply struct {
+	Packet *dhcpv4.DHCPv4
+	To     Destination
+	// File is the boot file that the packet names, if any.
+	File string
+	// Reason says why the reply is what it is.
+	Reason string
+}
+
+func silence(format string, args ...any) Reply {
+	return Reply{Reason: fmt.Sprintf(format, args...)}
+}
+
+// Answer decides what a request gets: the rules of what real firmware accepts,
+// in one place. It depends on nothing but its arguments and changes none.
+func Answer(req Request, id Identity, grant Grant, boot Boot) Reply {
+	switch t := req.Packet.MessageType(); t {
+	case dhcpv4.MessageTypeDiscover:
+		return answerDiscover(req, id, grant, boot)
+	case dhcpv4.MessageTypeRequest:
+		return answerRequest(req, id, grant, boot)
+	case dhcpv4.MessageTypeInform:
+		return answerInform(req, id, boot)
+	case dhcpv4.MessageTypeDecline, dhcpv4.MessageTypeRelease:
+		return silence("%s is never answered%s", t, clause(grant.Reason))
+	default:
+		return silence("no message that a server answers (type %d)", t)
+	}
+}
+
+// asksBooter says whether the answer to a request depends on what its client
+// shall boot.
+func asksBooter(req Request, id Identity, grant Grant) bool {
+	if req.Client.Kind == Plain {
+		return false
+	}
+	switch req.Packet.MessageType() {
+	case dhcpv4.MessageTypeDiscover:
+		return req.Port != BootPort && (id.Mode == Proxy || grant.Verdict == Granted)
+	case dhcpv4.MessageTypeRequest:
+		return req.Port == BootPort || grant.Verdict == Granted || asksBootServer(req)
+	case dhcpv4.MessageTypeInform:
+		return true
+	}
+	return false
+}
+
+func answerDiscover(req Request, id Identity, grant Grant, boot Boot) Reply {
+	switch {
+	case req.Port == BootPort:
+		return silence("a DISCOVER does not belong on port %d", BootPort)
+	case id.Mode == Proxy:
+		return answerBoot(req, id, boot, dhcpv4.MessageTypeOffer, proxyOffer)
+	case grant.Verdict != Granted:
+		return silence("no address: %s", grant.Reason)
+	default:
+		return answerLease(req, id, grant, boot, dhcpv4.MessageTypeOffer)
+	}
+}
+
+func answerRequest(req Request, id Identity, grant Grant, boot Boot) Reply {
+	switch {
+	case req.Port == BootPort || asksBootServer(req):
+		return answerBoot(req, id, boot, dhcpv4.MessageTypeAck, bootServer)
+	case id.Mode == Proxy:
+		return silence("a REQUEST is for the network's own DHCP server")
+	case grant.Verdict == Refused:
+		return refuse(req, id, grant)
+	case grant.Verdict != Granted:
+		return silence("no address: %s", grant.Reason)
+	default:
+		return answerLease(req, id, grant, boot, dhcpv4.MessageTypeAck)
+	}
+}
+
+// answerInform tells a client that has an address the rest (RFC 2131, 4.3.5).
+func answerInform(req Request, id Identity, boot Boot) Reply {
+	if req.Port == BootPort || req.Client.Kind != Plain {
+		return answerBoot(req, id, boot, dhcpv4.MessageTypeAck, bootServer)
+	}
+	if id.Mode == Proxy {
+		return silence("an INFORM is for the network's own DHCP server")
+	}
+	p := newReply(req, id, dhcpv4.MessageTypeAck)
+	addNetwork(p, id.Network)
+	return finish(req, p, "", "the client has an address and asked for the rest")
+}
+
+// answerBoot names a boot file without giving an address.
+func answerBoot(req Request, id Identity, boot Boot, t dhcpv4.MessageType, s step) Reply {
+	if req.Client.Kind == Plain {
+		return silence("not a boot client")
+	}
+	form, err := formOf(req, id, boot, s)
+	if err != nil {
+		return silence("%s", err)
+	}
+	p := newReply(req, id, t)
+	if s == proxyOffer {
+		p.SetBroadcast()
+	}
+	if item, ok := bootItem(req); ok && s == bootServer {
+		p.YourIPAddr = req.Packet.ClientIPAddr
+		form.vendor = encapsulate(suboption{pxeBootItem, item})
+	}
+	form.apply(p)
+	return finish(req, p, form.file, form.reason+clause(boot.Reason))
+}
+
+// answerLease gives an address and, to a boot client, its file. The ACK
+// repeats what the OFFER said, since some firmware reads only one of them.
+func answerLease(req Request, id Identity, grant Grant, boot Boot, t dhcpv4.MessageType) Reply {
+	p := newReply(req, id, t)
+	addLease(p, id.Network, grant)
+	if req.Client.Kind == Plain {
+		return finish(req, p, "", grant.Reason)
+	}
+	form, err := formOf(req, id, boot, withLease)
+	if err != nil {
+		// The address alone sends the firmware to its next boot device.
+		return finish(req, p, "", fmt.Sprintf("%s, the address only: %s", grant.Reason, err))
+	}
+	form.apply(p)
+	return finish(req, p, form.file, grant.Reason+", "+form.reason+clause(boot.Reason))
+}
+
+// refuse is a NAK. It carries nothing that a client could mistake for
+// configuration, and reaches a relayed client by broadcast (RFC 2131, 4.3.2).
+func refuse(req Request, id Identity, grant Grant) Reply {
+	p := newReply(req, id, dhcpv4.MessageTypeNak)
+	p.ClientIPAddr = nil
+	p.UpdateOption(dhcpv4.OptMessage(grant.Reason))
+	p.SetBroadcast()
+	return finish(req, p, "", grant.Reason)
+}
+
+func finish(req Request, p *dhcpv4.DHCPv4, file, reason string) Reply {
+	fit(p, sizeLimit(req.Packet))
+	return Reply{Packet: p, To: destination(req, p), File: file, Reason: reason}
+}
+
+// asksBootServer tells the PXE boot-server step, in which the client already
+// has an address, from a request for one.
+func asksBootServer(req Request) bool {
+	_, ok := bootItem(req)
+	return ok && req.Client.Kind != Plain && toAddr(req.Packet.ClientIPAddr).IsValid()
+}
+
+// bootItem is the boot server type that a PXE client asks for (option 43.71).
+func bootItem(req Request) ([]byte, bool) {
+	item, ok := suboptionOf(req.Packet.GetOneOption(optVendor), pxeBootItem)
+	return item, ok && len(item) == 4
+}
+
+// clause appends a reason to another, where there is one.
+func clause(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}

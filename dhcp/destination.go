@@ -1,0 +1,54 @@
+package dhcp
+
+import (
+	"net"
+	"net/netip"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// Route is the way that a reply takes.
+type Route uint8
+
+// The routes.
+const (
+	Routed    Route = iota // by ordinary UDP to an address that is in use
+	Broadcast              // to every station on the receiving interface
+	Hardware               // to the client's hardware address: it does not answer ARP yet
+)
+
+// Destination is where a reply goes.
+type Destination struct {
+	Route Route
+	Addr  netip.AddrPort
+	// MAC is the station to send to, with Hardware.
+	MAC net.HardwareAddr
+}
+
+// everyone is the limited broadcast address at the clients' port.
+var everyone = netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), ClientPort)
+
+// destination follows RFC 2131, 4.1, and PXE 2.1 for port 4011.
+func destination(req Request, p *dhcpv4.DHCPv4) Destination {
+	relay, client := toAddr(req.Packet.GatewayIPAddr), toAddr(req.Packet.ClientIPAddr)
+	switch {
+	case relay.IsValid():
+		return Destination{Addr: netip.AddrPortFrom(relay, ServerPort)}
+	case p.MessageType() == dhcpv4.MessageTypeNak:
+		return Destination{Route: Broadcast, Addr: everyone}
+	case req.Port == BootPort && isStation(req.Source.Addr()):
+		return Destination{Addr: req.Source}
+	case isStation(client):
+		return Destination{Addr: netip.AddrPortFrom(client, ClientPort)}
+	}
+	yours := toAddr(p.YourIPAddr)
+	if p.IsBroadcast() || !yours.IsValid() {
+		return Destination{Route: Broadcast, Addr: everyone}
+	}
+	return Destination{Hardware, netip.AddrPortFrom(yours, ClientPort), p.ClientHWAddr}
+}
+
+// isStation tells an address that one host can have.
+func isStation(a netip.Addr) bool {
+	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && a != everyone.Addr()
+}

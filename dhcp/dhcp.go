@@ -1,0 +1,131 @@
+// Package dhcp serves DHCPv4 to machines that boot from the network: as the
+// network's own DHCP server, or as a proxy beside the one that is there.
+//
+// Packets come in and packets go out; the package knows no images and no
+// machines. It asks its [Booter] one question for each client, what to boot,
+// and reports what it did and why as an [Exchange]. The rules of what real
+// firmware accepts are one pure function, [Answer].
+//
+// Standards: RFC 2131, 2132, 3004, 3046, 4361, 4578, 5970, 7440; PXE 2.1;
+// UEFI 2.10 chapter 24 (HTTP Boot).
+package dhcp
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Kind says which program of a machine sent a packet.
+type Kind uint8
+
+// The kinds of client, in the order in which a packet is classified.
+const (
+	Plain    Kind = iota // an ordinary DHCP client: an operating system
+	OwnIPXE              // an iPXE with user class "cloudlets"
+	HTTPBoot             // UEFI HTTP Boot, vendor class HTTPClient
+	IPXE                 // a stock iPXE: a NIC's option ROM, or one that we chainloaded
+	PXE                  // a PXE ROM: BIOS, or UEFI's own stack
+)
+
+// Firmware is the platform that a client boots on, from option 93 (RFC 4578,
+// as extended by the IANA registry of processor architecture types).
+type Firmware uint8
+
+// The platforms that are told apart.
+const (
+	NoFirmware  Firmware = iota // not a boot client, or an unknown type
+	BIOS                        // 0
+	EFIIA32                     // 6, 15
+	EFIX64                      // 7, 9, 16
+	EFIARM32                    // 10, 18
+	EFIARM64                    // 11, 19
+	RaspberryPi                 // claims type 0, known by its MAC prefix
+)
+
+// Client is what one packet tells of the machine that sent it.
+type Client struct {
+	MAC      net.HardwareAddr
+	Kind     Kind
+	Firmware Firmware
+	// HTTP says that an iPXE client can fetch http URLs (option 175.19).
+	HTTP bool
+	// UUID is option 97's machine identifier in its usual text form, or "".
+	UUID        string
+	Hostname    string
+	VendorClass string
+	UserClass   string
+	// Addr is the address that the client has, asks for or is being
+	// offered; invalid when none is known.
+	Addr netip.Addr
+}
+
+// Boot is the answer to what a client shall boot.
+type Boot struct {
+	// File is a TFTP name ("undionly.kpxe") or an absolute URL. Empty means
+	// that the client must not boot from the network now: its firmware goes
+	// to the next boot device.
+	File string
+	// OneStep answers a UEFI PXE client in the offer itself, without the
+	// round trip to port 4011: a quirk of some machines.
+	OneStep bool
+	// Reason says why, for the person who reads the machine's trace.
+	Reason string
+}
+
+// Booter decides what a client boots. It must not block on the network and
+// may be called by several goroutines at once.
+type Booter interface {
+	Boot(ctx context.Context, c Client) Boot
+}
+
+// Reservation is an address that is kept for one client.
+type Reservation struct {
+	Addr     netip.Addr
+	Hostname string
+}
+
+// Reserver is the optional second ability of a [Booter]: to name the address
+// that is kept for a client.
+type Reserver interface {
+	Reserve(mac net.HardwareAddr) (Reservation, bool)
+	// Reserved says who an address is kept for, so that the pool avoids it.
+	Reserved(addr netip.Addr) (net.HardwareAddr, bool)
+}
+
+// Lease is an address that is in use by a client until it expires.
+type Lease struct {
+	Addr     netip.Addr
+	MAC      net.HardwareAddr
+	Hostname string
+	Expires  time.Time
+}
+
+// LeaseStore keeps leases over restarts, one for each address. Its methods
+// may be called by several goroutines at once.
+type LeaseStore interface {
+	// Leases returns all leases in any order, expired ones too: a client
+	// that comes back gets the address that it had.
+	Leases() ([]Lease, error)
+	// PutLeases stores leases, each in the place of what its address had.
+	// When it returns nil, they outlive a power cut. Several clients' leases
+	// come in one call, so that they share the cost of one write.
+	PutLeases([]Lease) error
+	// DeleteLease forgets an address. It is no error if it has no lease.
+	DeleteLease(netip.Addr) error
+}
+
+// Exchange is one packet that came in and what became of it.
+type Exchange struct {
+	Client Client
+	// Request and Reply are DHCP message types ("DISCOVER", "OFFER"); Reply
+	// is empty where the server stayed silent.
+	Request, Reply string
+	// Addr is the address that was offered or confirmed, if any.
+	Addr netip.Addr
+	// File is the boot file that the reply names, if any.
+	File string
+	// Reason says why the reply is what it is.
+	Reason string
+}

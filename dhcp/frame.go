@@ -1,0 +1,146 @@
+package dhcp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	ipv4Header = 20
+	udpHeader  = 8
+)
+
+// frames is a packet socket on one interface: IPv4 datagrams go to hardware
+// addresses and come from them, whatever the kernel knows of the network.
+type frames struct {
+	file  *os.File
+	index int
+}
+
+// openFrames opens a packet socket. Without receive it hears nothing, so that
+// nothing queues up in it.
+func openFrames(iface string, receive bool) (*frames, error) {
+	ifc, err := net.InterfaceByName(iface)
+	if err != nil {
+		return nil, fmt.Errorf("find network interface %q (ip link lists them): %w", iface, err)
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open packet socket on %s (it takes root or CAP_NET_RAW): %w", iface, err)
+	}
+	f := &frames{os.NewFile(uintptr(fd), "packet socket of "+iface), ifc.Index}
+	if !receive {
+		return f, nil
+	}
+	ip := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_IP), Ifindex: ifc.Index}
+	if err := unix.Bind(fd, ip); err != nil {
+		return nil, errors.Join(fmt.Errorf("bind packet socket to %s: %w", iface, err), f.Close())
+	}
+	return f, nil
+}
+
+// Close closes the socket.
+func (f *frames) Close() error { return f.file.Close() }
+
+// sendTo sends a UDP datagram to one station.
+func (f *frames) sendTo(mac net.HardwareAddr, from, to netip.AddrPort, payload []byte) error {
+	if len(mac) != 6 {
+		return fmt.Errorf("send to hardware address %s: not an Ethernet address", mac)
+	}
+	conn, err := f.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	station := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_IP), Ifindex: f.index, Halen: 6}
+	copy(station.Addr[:], mac)
+	packet := datagram(from, to, payload)
+	var sendErr error
+	err = conn.Write(func(fd uintptr) bool {
+		sendErr = unix.Sendto(int(fd), packet, 0, station)
+		return !errors.Is(sendErr, unix.EAGAIN)
+	})
+	if err := errors.Join(err, sendErr); err != nil {
+		return fmt.Errorf("send to %s at %s: %w", to, mac, err)
+	}
+	return nil
+}
+
+// datagram builds a UDP datagram in IPv4 (RFC 768, RFC 791).
+func datagram(from, to netip.AddrPort, payload []byte) []byte {
+	src, dst := from.Addr().As4(), to.Addr().As4()
+	udpLen := udpHeader + len(payload)
+	b := make([]byte, ipv4Header+udpLen)
+	ip, udp := b[:ipv4Header], b[ipv4Header:]
+
+	ip[0] = 4<<4 | ipv4Header/4
+	binary.BigEndian.PutUint16(ip[2:], uint16(len(b)))
+	ip[8] = 64 // hops
+	ip[9] = unix.IPPROTO_UDP
+	copy(ip[12:], src[:])
+	copy(ip[16:], dst[:])
+	binary.BigEndian.PutUint16(ip[10:], ^fold(sum(0, ip)))
+
+	binary.BigEndian.PutUint16(udp[0:], from.Port())
+	binary.BigEndian.PutUint16(udp[2:], to.Port())
+	binary.BigEndian.PutUint16(udp[4:], uint16(udpLen))
+	copy(udp[udpHeader:], payload)
+	// The pseudo header: both addresses, the protocol, the length.
+	pseudo := sum(uint32(unix.IPPROTO_UDP)+uint32(udpLen), ip[12:])
+	check := ^fold(sum(pseudo, udp))
+	if check == 0 {
+		check = 0xffff // zero would say that there is no checksum
+	}
+	binary.BigEndian.PutUint16(udp[6:], check)
+	return b
+}
+
+// udpPayload finds what an IPv4 packet carries to a UDP port.
+func udpPayload(b []byte, port uint16) ([]byte, bool) {
+	if len(b) < ipv4Header || b[0]>>4 != 4 || b[9] != unix.IPPROTO_UDP {
+		return nil, false
+	}
+	if fragment := binary.BigEndian.Uint16(b[6:]) & 0x3fff; fragment != 0 {
+		return nil, false
+	}
+	header := int(b[0]&15) * 4
+	if header < ipv4Header || len(b) < header+udpHeader {
+		return nil, false
+	}
+	udp := b[header:]
+	n := int(binary.BigEndian.Uint16(udp[4:]))
+	if n < udpHeader || n > len(udp) || binary.BigEndian.Uint16(udp[2:]) != port {
+		return nil, false
+	}
+	return udp[udpHeader:n], true
+}
+
+// sum adds up 16-bit words as RFC 1071 does; an odd byte counts as the upper
+// half of a word.
+func sum(s uint32, b []byte) uint32 {
+	for ; len(b) >= 2; b = b[2:] {
+		s += uint32(binary.BigEndian.Uint16(b))
+	}
+	if len(b) == 1 {
+		s += uint32(b[0]) << 8
+	}
+	return s
+}
+
+func fold(s uint32) uint16 {
+	for s > 0xffff {
+		s = s>>16 + s&0xffff
+	}
+	return uint16(s)
+}
+
+// bigEndian gives a protocol number in network byte order, as the kernel
+// wants it in a link-layer address.
+func bigEndian(v uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v))
+}

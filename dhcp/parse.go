@@ -1,0 +1,53 @@
+package dhcp
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// Where the header's two text fields stand in a packet (RFC 2131, 2).
+const (
+	snameStart = 44
+	fileStart  = 108
+	fileEnd    = 236
+)
+
+// Parse reads a client's packet. Options that the client keeps in the
+// header's sname and file fields (option overload, RFC 2131, 4.1) are among
+// the packet's options. What is no request of an Ethernet client is an error.
+func Parse(b []byte) (*dhcpv4.DHCPv4, error) {
+	p, err := dhcpv4.FromBytes(b)
+	if err != nil {
+		return nil, fmt.Errorf("parse DHCP packet of %d bytes: %w", len(b), err)
+	}
+	if p.OpCode != dhcpv4.OpcodeBootRequest {
+		return nil, errors.New("parse DHCP packet: it is not a request")
+	}
+	if len(p.ClientHWAddr) != 6 {
+		return nil, fmt.Errorf("parse DHCP packet: hardware address of %d bytes, only Ethernet's 6 are served", len(p.ClientHWAddr))
+	}
+	return p, readOverload(p, b)
+}
+
+// readOverload adds the options that stand in the header's text fields.
+func readOverload(p *dhcpv4.DHCPv4, b []byte) error {
+	overload := p.GetOneOption(optOverload)
+	if len(overload) != 1 {
+		return nil
+	}
+	if overload[0]&1 != 0 {
+		p.BootFileName = ""
+		if err := p.Options.FromBytes(b[fileStart:fileEnd]); err != nil {
+			return fmt.Errorf("parse DHCP options in the file field: %w", err)
+		}
+	}
+	if overload[0]&2 != 0 {
+		p.ServerHostName = ""
+		if err := p.Options.FromBytes(b[snameStart:fileStart]); err != nil {
+			return fmt.Errorf("parse DHCP options in the sname field: %w", err)
+		}
+	}
+	return nil
+}

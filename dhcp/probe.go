@@ -1,0 +1,149 @@
+package dhcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/iana"
+)
+
+const (
+	// probeTime is how long a probe listens if its context has no end.
+	probeTime = 3 * time.Second
+	// probeAgain is when a probe asks a second time, in case the first
+	// packet was lost.
+	probeAgain = time.Second
+)
+
+// Found is a DHCP server that answered a probe.
+type Found struct {
+	// Server is its identifier (option 54), or else its address.
+	Server netip.Addr
+	// Offered is the address that it offered; invalid for a proxy.
+	Offered netip.Addr
+	// File is the boot file that it named, if any.
+	File string
+}
+
+// Proxy says that the server gives boot files but no addresses.
+func (f Found) Proxy() bool { return !f.Offered.IsValid() }
+
+// Probe asks on an interface as a UEFI machine would, and lists the servers
+// that answer before ctx ends (3 s if ctx has no deadline). No address is
+// taken. It takes root or CAP_NET_RAW, but neither a free port nor an address
+// on the interface. A server on this very machine does not hear it.
+func Probe(ctx context.Context, iface string) ([]Found, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, probeTime)
+		defer cancel()
+	}
+	ifc, err := net.InterfaceByName(iface)
+	if err != nil {
+		return nil, fmt.Errorf("probe for DHCP servers: find network interface %q (ip link lists them): %w", iface, err)
+	}
+	if len(ifc.HardwareAddr) != 6 {
+		return nil, fmt.Errorf("probe for DHCP servers: %s is no Ethernet interface: name another", iface)
+	}
+	sock, err := openFrames(iface, true)
+	if err != nil {
+		return nil, fmt.Errorf("probe for DHCP servers: %w", err)
+	}
+	defer sock.Close()
+	stop := context.AfterFunc(ctx, func() { _ = sock.file.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	ask, err := probePacket(ifc.HardwareAddr)
+	if err != nil {
+		return nil, fmt.Errorf("probe for DHCP servers on %s: %w", iface, err)
+	}
+	found, err := sock.converse(ctx, ask)
+	if err != nil {
+		return nil, fmt.Errorf("probe for DHCP servers on %s: %w", iface, err)
+	}
+	return found, nil
+}
+
+// probePacket is a DISCOVER that both DHCP servers and proxies answer.
+func probePacket(mac net.HardwareAddr) (*dhcpv4.DHCPv4, error) {
+	return dhcpv4.NewDiscovery(mac,
+		dhcpv4.WithBroadcast(true),
+		dhcpv4.WithOption(dhcpv4.OptClassIdentifier("PXEClient:Arch:00007:UNDI:003001")),
+		dhcpv4.WithOption(dhcpv4.OptClientArch(iana.EFI_X86_64)),
+		dhcpv4.WithGeneric(dhcpv4.OptionClientNetworkInterfaceIdentifier, []byte{1, 3, 1}),
+		dhcpv4.WithGeneric(optUUID, make([]byte, 17)))
+}
+
+// converse sends the question twice and collects the answers until ctx ends.
+func (f *frames) converse(ctx context.Context, ask *dhcpv4.DHCPv4) ([]Found, error) {
+	end, _ := ctx.Deadline()
+	var all []Found
+	for _, until := range []time.Time{time.Now().Add(probeAgain), end} {
+		if err := f.broadcast(ask); err != nil {
+			return nil, err
+		}
+		more, err := f.collect(ctx, ask, until)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	return slices.CompactFunc(slices.SortedFunc(slices.Values(all), Found.compare), Found.sameServer), nil
+}
+
+func (f Found) compare(g Found) int     { return f.Server.Compare(g.Server) }
+func (f Found) sameServer(g Found) bool { return f.Server == g.Server }
+
+func (f *frames) broadcast(p *dhcpv4.DHCPv4) error {
+	nowhere := netip.AddrPortFrom(netip.IPv4Unspecified(), ClientPort)
+	to := netip.AddrPortFrom(everyone.Addr(), ServerPort)
+	return f.sendTo(net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nowhere, to, p.ToBytes())
+}
+
+// collect reads the answers to a question until a time, or until ctx ends.
+func (f *frames) collect(ctx context.Context, ask *dhcpv4.DHCPv4, until time.Time) ([]Found, error) {
+	if err := f.file.SetReadDeadline(until); err != nil {
+		return nil, err
+	}
+	var all []Found
+	buf := make([]byte, maxPacket)
+	for ctx.Err() == nil { // if ctx ends after this, it ends the read too
+		n, err := f.file.Read(buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if found, ok := answerTo(ask, buf[:n]); ok {
+			all = append(all, found)
+		}
+	}
+	return all, nil
+}
+
+// answerTo reads an IPv4 packet if it is an answer to the question.
+func answerTo(ask *dhcpv4.DHCPv4, packet []byte) (Found, bool) {
+	payload, ok := udpPayload(packet, ClientPort)
+	if !ok {
+		return Found{}, false
+	}
+	p, err := dhcpv4.FromBytes(payload)
+	if err != nil || p.OpCode != dhcpv4.OpcodeBootReply || p.TransactionID != ask.TransactionID {
+		return Found{}, false
+	}
+	found := Found{Server: toAddr(p.ServerIdentifier()), Offered: toAddr(p.YourIPAddr), File: p.BootFileName}
+	if !found.Server.IsValid() {
+		found.Server = netip.AddrFrom4([4]byte(packet[12:16]))
+	}
+	if name := p.GetOneOption(dhcpv4.OptionBootfileName); found.File == "" {
+		found.File = printable(name)
+	}
+	return found, true
+}

@@ -1,0 +1,112 @@
+package dhcp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// Bounds on a reply's length in bytes. What a client states in option 57
+// counts the IP and UDP headers too.
+const (
+	minMessageSize = 576  // RFC 2131, 2: what every client must take
+	maxMessageSize = 1500 // an Ethernet frame
+	ipUDPHeaders   = 28
+)
+
+// newReply begins an answer with what every answer has: the request's
+// identifiers, and who answers. EDK2 drops an offer without option 54.
+func newReply(req Request, id Identity, t dhcpv4.MessageType) *dhcpv4.DHCPv4 {
+	q := req.Packet
+	p := &dhcpv4.DHCPv4{
+		OpCode:        dhcpv4.OpcodeBootReply,
+		HWType:        q.HWType,
+		TransactionID: q.TransactionID,
+		Flags:         q.Flags,
+		GatewayIPAddr: bytes.Clone(q.GatewayIPAddr),
+		ClientHWAddr:  bytes.Clone(q.ClientHWAddr),
+		Options:       dhcpv4.Options{},
+	}
+	if t == dhcpv4.MessageTypeAck {
+		p.ClientIPAddr = bytes.Clone(q.ClientIPAddr) // RFC 2131, table 3
+	}
+	p.UpdateOption(dhcpv4.OptMessageType(t))
+	p.UpdateOption(dhcpv4.OptServerIdentifier(id.Addr.AsSlice()))
+	for _, code := range []dhcpv4.OptionCode{
+		optUUID,
+		dhcpv4.OptionRelayAgentInformation, // RFC 3046, 2.2
+		dhcpv4.OptionClientIdentifier,      // RFC 6842, 3
+	} {
+		setOption(p, code, bytes.Clone(q.GetOneOption(code)))
+	}
+	return p
+}
+
+// addLease gives the client its address and the terms that it has it on.
+func addLease(p *dhcpv4.DHCPv4, n Network, g Grant) {
+	p.YourIPAddr = net.IP(g.Addr.AsSlice())
+	p.UpdateOption(dhcpv4.OptIPAddressLeaseTime(g.Term))
+	p.UpdateOption(dhcpv4.OptRenewTimeValue((g.Term / 2).Truncate(time.Second)))
+	p.UpdateOption(dhcpv4.OptRebindingTimeValue((g.Term / 8 * 7).Truncate(time.Second)))
+	setOption(p, dhcpv4.OptionHostName, []byte(g.Hostname))
+	addNetwork(p, n)
+}
+
+// addNetwork tells the client how the network is laid out.
+func addNetwork(p *dhcpv4.DHCPv4, n Network) {
+	if n.Subnet.IsValid() {
+		p.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(n.Subnet.Bits(), 32)))
+		p.UpdateOption(dhcpv4.OptBroadcastAddress(lastAddr(n.Subnet).AsSlice()))
+	}
+	if n.Router.IsValid() {
+		p.UpdateOption(dhcpv4.OptRouter(n.Router.AsSlice()))
+	}
+	var dns []byte
+	for _, a := range n.DNS {
+		dns = append(dns, a.AsSlice()...)
+	}
+	setOption(p, dhcpv4.OptionDomainNameServer, dns)
+	setOption(p, dhcpv4.OptionDomainName, []byte(n.Domain))
+}
+
+// lastAddr is an IPv4 subnet's broadcast address.
+func lastAddr(s netip.Prefix) netip.Addr {
+	a := s.Masked().Addr().As4()
+	host := ^uint32(0) >> s.Bits()
+	binary.BigEndian.PutUint32(a[:], binary.BigEndian.Uint32(a[:])|host)
+	return netip.AddrFrom4(a)
+}
+
+// sizeLimit is how long an answer to a packet may be: the client's word
+// (option 57), or else what every client must take.
+func sizeLimit(q *dhcpv4.DHCPv4) int {
+	size := minMessageSize
+	if stated, err := q.MaxMessageSize(); err == nil {
+		size = min(max(int(stated), minMessageSize), maxMessageSize)
+	}
+	return size - ipUDPHeaders
+}
+
+// fit drops what a client can best do without until its answer fits. The file
+// name goes from the options only while it is in the header as well.
+func fit(p *dhcpv4.DHCPv4, limit int) {
+	droppable := []dhcpv4.OptionCode{
+		dhcpv4.OptionBroadcastAddress, dhcpv4.OptionDomainName,
+		dhcpv4.OptionHostName, dhcpv4.OptionMessage,
+	}
+	if p.BootFileName != "" {
+		droppable = append(droppable, dhcpv4.OptionBootfileName)
+	}
+	// Client identifiers are echoed at most once, and may be 255 bytes.
+	droppable = append(droppable, dhcpv4.OptionClientIdentifier, dhcpv4.OptionDomainNameServer)
+	for _, code := range droppable {
+		if len(p.ToBytes()) <= limit {
+			return
+		}
+		p.Options.Del(code)
+	}
+}

@@ -1,0 +1,74 @@
+package dhcp
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// system is what the server needs of the operating system. The tests have
+// another one, without a network.
+type system interface {
+	// addresses lists an interface's IPv4 addresses.
+	addresses(iface string) ([]netip.Prefix, error)
+	// listen opens a UDP socket that hears one interface only.
+	listen(ctx context.Context, iface string, port uint16) (net.PacketConn, error)
+	// hardware opens a way to stations by their hardware address.
+	hardware(iface string) (hardwareSender, error)
+}
+
+// hardwareSender sends a UDP datagram to a station that does not answer ARP.
+type hardwareSender interface {
+	sendTo(mac net.HardwareAddr, from, to netip.AddrPort, payload []byte) error
+	Close() error
+}
+
+// linux is the real system.
+type linux struct{}
+
+var _ system = linux{}
+
+func (linux) addresses(iface string) ([]netip.Prefix, error) {
+	ifc, err := net.InterfaceByName(iface)
+	if err != nil {
+		return nil, fmt.Errorf("find network interface %q (ip link lists them): %w", iface, err)
+	}
+	all, err := ifc.Addrs()
+	if err != nil {
+		return nil, fmt.Errorf("list addresses of %s: %w", iface, err)
+	}
+	var v4 []netip.Prefix
+	for _, a := range all {
+		p, err := netip.ParsePrefix(a.String())
+		if err == nil && p.Addr().Is4() {
+			v4 = append(v4, p)
+		}
+	}
+	return v4, nil
+}
+
+// listen does not share the port: a second server on the same interface would
+// silently take a part of the packets.
+func (linux) listen(ctx context.Context, iface string, port uint16) (net.PacketConn, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var bindErr error
+		err := c.Control(func(fd uintptr) { bindErr = unix.BindToDevice(int(fd), iface) })
+		if err != nil {
+			return err
+		}
+		return bindErr
+	}}
+	conn, err := lc.ListenPacket(ctx, "udp4", fmt.Sprintf(":%d", port))
+	if err != nil {
+		return nil, fmt.Errorf("listen on UDP port %d of %s (ss -lunp shows who has it; it takes root or CAP_NET_BIND_SERVICE and CAP_NET_RAW): %w", port, iface, err)
+	}
+	return conn, nil
+}
+
+func (linux) hardware(iface string) (hardwareSender, error) {
+	return openFrames(iface, false)
+}

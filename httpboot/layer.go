@@ -1,0 +1,64 @@
+package httpboot
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"cloudlets/images"
+)
+
+// layer is an overlay as a source: its files, and the directories that they
+// are in, just as the image has them.
+type layer struct {
+	overlay images.Overlay
+	tree    images.Tree
+}
+
+var _ images.Source = layer{}
+
+// Walk implements [images.Source].
+func (l layer) Walk(ctx context.Context, visit images.VisitFunc) error {
+	files := slices.Clone(l.overlay)
+	slices.SortFunc(files, func(a, b images.File) int { return strings.Compare(a.Path, b.Path) })
+	seen := map[string]bool{}
+	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := l.parents(path.Dir(f.Path), seen, visit); err != nil {
+			return err
+		}
+		if err := visit(f.Entry, bytes.NewReader(f.Content)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l layer) parents(dir string, seen map[string]bool, visit images.VisitFunc) error {
+	if seen[dir] {
+		return nil
+	}
+	seen[dir] = true
+	if dir != "/" {
+		if err := l.parents(path.Dir(dir), seen, visit); err != nil {
+			return err
+		}
+	}
+	e, err := l.tree.Entry(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		e = images.Entry{Path: dir, Type: images.Directory, Mode: 0o755}
+	} else if err != nil {
+		return err
+	}
+	if e.Type != images.Directory {
+		return fmt.Errorf("the overlay has a file in %s, which is no directory in the image", dir)
+	}
+	return visit(e, nil)
+}

@@ -1,0 +1,154 @@
+package httpboot
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"cloudlets/dhcp"
+	"cloudlets/provision"
+)
+
+// loader is a boot loader that firmware of one kind can start.
+type loader struct {
+	name    string
+	debian  string // where Debian's package puts it; "" where it has none
+	pkg     string
+	purpose string
+}
+
+// debianIPXE is the folder of Debian's package ipxe.
+const debianIPXE = "/usr/lib/ipxe/"
+
+// loaders are the files that DHCP may name, by the firmware that starts them.
+// For UEFI that is the build that drives the network card by the firmware's
+// own driver: iPXE's own ones hang on some boards.
+var loaders = map[dhcp.Firmware]loader{
+	dhcp.BIOS:     {"undionly.kpxe", debianIPXE, "ipxe", "BIOS machines"},
+	dhcp.EFIX64:   {"snponly.efi", debianIPXE, "ipxe", "UEFI machines"},
+	dhcp.EFIIA32:  {"snponly-ia32.efi", "", "", "UEFI machines of 32 bits"},
+	dhcp.EFIARM64: {"snponly-arm64.efi", "", "", "UEFI machines of arm64"},
+	dhcp.EFIARM32: {"snponly-arm32.efi", "", "", "UEFI machines of 32-bit ARM"},
+}
+
+// alternatives are what a machine's quirks may name besides.
+var alternatives = []loader{
+	{"ipxe.efi", debianIPXE, "ipxe", "UEFI machines, with iPXE's own drivers"},
+	{"ipxe.pxe", debianIPXE, "ipxe", "BIOS machines, with iPXE's own drivers"},
+	{"undionly.kkpxe", debianIPXE, "ipxe", "BIOS machines that lose their network"},
+}
+
+// Loaders finds boot loaders: in Dir, where that is set and has them, or where
+// Debian's packages put them. It is the file system that TFTP serves, and
+// holds nothing but the names that DHCP may hand out.
+type Loaders struct {
+	Dir string
+	// Extra tells whether a name beyond the known ones may be served: those
+	// that machine files name.
+	Extra func(name string) bool
+}
+
+var _ fs.FS = Loaders{}
+
+// Open implements [fs.FS].
+func (l Loaders) Open(name string) (fs.File, error) {
+	file, err := l.path(name)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.Open(file)
+}
+
+// path is where the file of a name is. Its error satisfies fs.ErrNotExist and
+// names the Debian package that has the file.
+func (l Loaders) path(name string) (string, error) {
+	known, ok := lookUp(name)
+	if !ok && !l.extra(name) {
+		return "", fs.ErrNotExist
+	}
+	for _, dir := range []string{l.Dir, known.debian} {
+		file := filepath.Join(dir, name)
+		if info, err := os.Stat(file); dir != "" && err == nil && info.Mode().IsRegular() {
+			return file, nil
+		}
+	}
+	return "", known.missing(name, l.Dir)
+}
+
+func (l Loaders) extra(name string) bool {
+	return l.Extra != nil && fs.ValidPath(name) && name == path.Base(name) && l.Extra(name)
+}
+
+func (k loader) missing(name, dir string) error {
+	how := "put it into the folder that --assets names"
+	if dir != "" {
+		how = "put it into " + dir
+	}
+	if k.pkg != "" {
+		how = "install the Debian package " + k.pkg + ", or " + how
+	}
+	return fmt.Errorf("the boot loader %s is missing: %s: %w", name, how, fs.ErrNotExist)
+}
+
+func lookUp(name string) (loader, bool) {
+	for _, l := range loaders {
+		if l.name == name {
+			return l, true
+		}
+	}
+	for _, l := range alternatives {
+		if l.name == name {
+			return l, true
+		}
+	}
+	return loader{}, false
+}
+
+// Check names the boot loaders that are missing for the machines that Debian
+// can boot, each with its package.
+func (l Loaders) Check() []error {
+	var missing []error
+	for _, firmware := range []dhcp.Firmware{dhcp.BIOS, dhcp.EFIX64} {
+		known := loaders[firmware]
+		if _, err := l.path(known.name); err != nil {
+			missing = append(missing, fmt.Errorf("%s cannot boot: %w", known.purpose, err))
+		}
+	}
+	return missing
+}
+
+// nextStep is the file that takes a client on: an iPXE that speaks HTTP gets
+// its script, anything before it gets an iPXE.
+func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, quirks provision.Quirks) (string, error) {
+	if client.Kind == dhcp.OwnIPXE || client.Kind == dhcp.IPXE && client.HTTP {
+		return c.scriptURL(mac), nil
+	}
+	known, ok := loaders[client.Firmware]
+	name := known.name
+	if quirks.BootFile != "" {
+		name = quirks.BootFile
+	} else if !ok {
+		return "", fmt.Errorf("its firmware (%s) is of a kind that no boot loader is known for", client.Firmware)
+	}
+	if strings.Contains(name, "://") {
+		return name, nil
+	}
+	if _, err := c.Loaders.path(name); err != nil {
+		return "", err
+	}
+	switch client.Kind {
+	case dhcp.HTTPBoot:
+		return c.Base + loaderPath + name, nil
+	case dhcp.IPXE: // an option ROM without HTTP; with option 43 it needs a URL
+		return "tftp://" + c.TFTP.String() + "/" + name, nil
+	default:
+		return name, nil
+	}
+}
+
+func (c *Chain) scriptURL(mac provision.MAC) string {
+	return c.Base + "/boot/" + string(mac) + "/script"
+}

@@ -1,0 +1,157 @@
+package httpboot
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"cloudlets/dhcp"
+	"cloudlets/provision"
+	"cloudlets/tftp"
+)
+
+// maxHosts bounds the addresses that are remembered.
+const maxHosts = 4096
+
+func (c *Chain) record(ctx context.Context, e provision.Event) {
+	if err := c.Tracker.Record(ctx, e); err != nil {
+		c.Log.Error("an event was lost", "machine", e.MAC, "event", e.Text, "error", err)
+	}
+}
+
+// SawExchange records a DHCP exchange: it is the Observe of a [dhcp.Server].
+// Ordinary clients are recorded only where they are machines of the site.
+func (c *Chain) SawExchange(x dhcp.Exchange) {
+	mac, err := provision.MACFrom(x.Client.MAC)
+	if err != nil {
+		return
+	}
+	spec, decision := c.decide(mac)
+	if x.Client.Kind == dhcp.Plain && spec == nil {
+		return
+	}
+	event := provision.Event{MAC: mac, Kind: provision.KindDHCP, Reason: x.Reason, Facts: map[string]string{}}
+	event.Text = describeExchange(x)
+	if x.Addr.IsValid() {
+		c.remember(x.Addr, mac)
+		event.Facts["address"] = x.Addr.String()
+	}
+	if x.Client.Kind != dhcp.Plain {
+		event.Stage = c.stageOf(mac, x.Client.Kind, decision.Action)
+		event.Facts["firmware"] = x.Client.Firmware.String()
+		if x.Client.UUID != "" {
+			event.Facts["uuid"] = x.Client.UUID
+		}
+	}
+	c.record(context.Background(), event)
+}
+
+// stageOf is the stage that a boot client's packet shows a machine to be in.
+func (c *Chain) stageOf(mac provision.MAC, kind dhcp.Kind, action provision.Action) provision.Stage {
+	switch action {
+	case provision.ActionDiscover:
+		return provision.StageStranger
+	case provision.ActionLocal:
+		return provision.StageLocal
+	}
+	state, _ := c.Tracker.State(mac)
+	if kind == dhcp.IPXE && (state.Stage == provision.StageFirmware || state.Stage == provision.StageLoader) {
+		return provision.StageLoader
+	}
+	return provision.StageFirmware
+}
+
+func describeExchange(x dhcp.Exchange) string {
+	text := fmt.Sprintf("%s from %s", x.Request, x.Client)
+	switch {
+	case x.Reply == "":
+		text += ": no answer"
+	default:
+		text += ": " + x.Reply
+		if x.Addr.IsValid() {
+			text += " " + x.Addr.String()
+		}
+		if x.File != "" {
+			text += ", boot file " + x.File
+		}
+	}
+	return text
+}
+
+// SawTransfer records a TFTP transfer: it is the Observe of a [tftp.Server].
+func (c *Chain) SawTransfer(t tftp.Transfer) {
+	mac, ok := c.host(t.Remote.Addr())
+	if !ok || t.Probe {
+		return
+	}
+	event := provision.Event{MAC: mac, Kind: provision.KindTFTP, Text: fmt.Sprintf("fetched %s by TFTP, %s", t.Name, provision.FormatSize(t.Bytes))}
+	if t.Err != nil {
+		event.Text, event.Reason = "could not fetch "+t.Name+" by TFTP", t.Err.Error()
+	} else {
+		event.Stage = provision.StageLoader
+	}
+	c.record(context.Background(), event)
+}
+
+// sawFetch records that a machine fetched a file by HTTP.
+func (c *Chain) sawFetch(r *http.Request, stage provision.Stage, what string) {
+	if r.Method != http.MethodGet {
+		return
+	}
+	if mac, ok := c.hostOf(r.RemoteAddr); ok {
+		c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindHTTP, Stage: stage, Text: "fetched " + what + " by HTTP"})
+	}
+}
+
+// sawRefusedClaim records who tried, where that is a machine of the site.
+func (c *Chain) sawRefusedClaim(r *http.Request, mac provision.MAC, err error) {
+	c.Log.Warn("a claim was refused", "machine", mac, "from", r.RemoteAddr, "error", err)
+	if parsed, bad := provision.ParseMAC(string(mac)); bad == nil && c.spec(parsed) != nil {
+		c.record(r.Context(), provision.Event{MAC: parsed, Kind: provision.KindClaim, Text: "a claim was refused", Reason: err.Error()})
+	}
+}
+
+// sawHost remembers who is at an address.
+func (c *Chain) sawHost(remote string, mac provision.MAC) {
+	if addr, err := netip.ParseAddrPort(remote); err == nil {
+		c.remember(addr.Addr(), mac)
+	}
+}
+
+func (c *Chain) remember(addr netip.Addr, mac provision.MAC) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.hosts == nil || len(c.hosts) >= maxHosts {
+		c.hosts = map[netip.Addr]provision.MAC{}
+	}
+	c.hosts[addr.Unmap()] = mac
+}
+
+func (c *Chain) hostOf(remote string) (provision.MAC, bool) {
+	addr, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return "", false
+	}
+	return c.host(addr.Addr())
+}
+
+func (c *Chain) host(addr netip.Addr) (provision.MAC, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	mac, ok := c.hosts[addr.Unmap()]
+	return mac, ok
+}
+
+// ExtraLoader tells whether a machine's file names a boot loader.
+func ExtraLoader(site Site) func(name string) bool {
+	return func(name string) bool {
+		for _, spec := range site.Specs() {
+			if strings.EqualFold(spec.Quirks.BootFile, name) {
+				return true
+			}
+		}
+		return false
+	}
+}

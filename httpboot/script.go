@@ -1,0 +1,138 @@
+package httpboot
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"cloudlets/images"
+	"cloudlets/provision"
+	"cloudlets/provision/agent"
+	"cloudlets/provision/depot"
+)
+
+// scriptWait is how long a request for a script waits for an image that is
+// still being packed. Then the machine is told to ask again.
+const scriptWait = 20 * time.Second
+
+// script answers an iPXE: what to do now, as a script.
+func (c *Chain) script(w http.ResponseWriter, r *http.Request) {
+	mac, err := provision.ParseMAC(r.PathValue("mac"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	c.sawHost(r.RemoteAddr, mac)
+	text, event := c.writeScript(r.Context(), mac)
+	event.MAC = mac
+	c.record(r.Context(), event)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(text))
+}
+
+// writeScript decides and tells, for the machine and for its trace.
+func (c *Chain) writeScript(ctx context.Context, mac provision.MAC) (string, provision.Event) {
+	spec, decision := c.decide(mac)
+	event := provision.Event{Kind: provision.KindDecision, Reason: decision.Reason}
+	switch decision.Action {
+	case provision.ActionLocal:
+		event.Stage, event.Text = provision.StageLocal, "sent to its own disk"
+		return localScript(decision.Reason), event
+	case provision.ActionDiscover:
+		event.Stage, event.Text = provision.StageStranger, "let go to its next boot device"
+		return localScript(decision.Reason), event
+	}
+	wait, stop := context.WithTimeout(ctx, scriptWait)
+	defer stop()
+	kit, err := c.Depot.Kit(wait, kitKey(spec))
+	if errors.Is(err, context.DeadlineExceeded) {
+		event.Text, event.Reason = "told to ask again in a moment", err.Error()
+		return c.waitScript(mac), event
+	}
+	if err != nil {
+		event.Text, event.Reason = "not installed: its image cannot be booted", err.Error()
+		return localScript(err.Error()), event
+	}
+	text, err := c.installScript(ctx, spec, kit)
+	if err != nil {
+		event.Text, event.Reason = "not installed", err.Error()
+		return localScript(err.Error()), event
+	}
+	event.Stage = provision.StageKernel
+	event.Text = fmt.Sprintf("boots kernel %s of %s to install it", kit.Kernels[0].Version, spec.Image)
+	event.Facts = map[string]string{"image": spec.Image, "hostname": spec.Hostname}
+	return text, event
+}
+
+// retries is how often iPXE tries to fetch a file before it gives up.
+const retries = 5
+
+// installScript boots the image's own kernel into the RAM disk. The name after
+// initrd= is how the kernel's EFI stub finds the RAM disk.
+func (c *Chain) installScript(ctx context.Context, spec *provision.Spec, kit *depot.Kit) (string, error) {
+	token, err := c.Tickets.Issue(ctx, spec.MAC)
+	if err != nil {
+		return "", err
+	}
+	params := agent.Params{Server: c.Base, MAC: spec.MAC, Token: token}
+	words := joinWords("initrd=ramdisk", kit.Kernels[0].Cmdline, spec.Cmdline, params.Cmdline())
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "#!ipxe\necho cloudlets: installing %s on %s\n", plain(spec.Image), spec.MAC)
+	for _, step := range []struct{ name, command string }{
+		{"kernel", "kernel " + c.Base + filePath(kit.Kernel.Digest, "vmlinuz") + " " + ipxeText(words)},
+		{"ramdisk", "initrd --name ramdisk " + c.Base + filePath(kit.RAMDisk.Digest, "ramdisk")},
+	} {
+		fmt.Fprintf(&b, "set tries:int32 0\n:%s\n%s && goto have_%[1]s ||\ninc tries\niseq ${tries} %d && goto failed ||\nsleep 2\ngoto %[1]s\n:have_%[1]s\n",
+			step.name, step.command, retries)
+	}
+	b.WriteString("boot ||\n:failed\necho cloudlets: this machine could not be booted; the reason is above\nsleep 10\nexit 1\n")
+	return b.String(), nil
+}
+
+// localScript leaves the network: on BIOS to the first disk, on UEFI to the
+// next entry of the boot order, where "exit 1" says that this one failed.
+func localScript(reason string) string {
+	return "#!ipxe\necho cloudlets: " + plain(reason) + "\n" +
+		"iseq ${platform} efi && exit 1 ||\nsanboot --no-describe --drive 0x80 || exit 1\n"
+}
+
+func (c *Chain) waitScript(mac provision.MAC) string {
+	return "#!ipxe\necho cloudlets: the image is being packed\nsleep 3\nchain --replace " + c.scriptURL(mac) + " || exit 1\n"
+}
+
+// plain is text that iPXE's shell prints as it is.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r > 0x7e || strings.ContainsRune("$&|#;\"'`\\", r) {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// ipxeText is a command line that iPXE passes on as it is: a "${" would begin
+// one of its own variables.
+func ipxeText(text string) string {
+	return strings.ReplaceAll(text, "${", "$ {")
+}
+
+func joinWords(parts ...string) string {
+	return strings.Join(strings.Fields(strings.Join(parts, " ")), " ")
+}
+
+// diskEntries are the boot menu of the installed disk.
+func diskEntries(spec *provision.Spec, kernels []images.Kernel) []provision.DiskEntry {
+	list := make([]provision.DiskEntry, 0, len(kernels))
+	for _, k := range kernels {
+		list = append(list, provision.DiskEntry{
+			Title: spec.Image + ", Linux " + k.Version, Version: k.Version, Kernel: k.Path, Initrd: k.Initrd,
+			Cmdline: joinWords("root=auto rw", k.Cmdline, spec.Cmdline),
+		})
+	}
+	return list
+}

@@ -1,0 +1,43 @@
+package images
+
+import (
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+)
+
+// maxWindow bounds the memory that a zstd stream may ask for to be unpacked,
+// in bytes: that of "zstd --long=27".
+const maxWindow = 128 << 20
+
+// decompress reads what r holds, whatever it is compressed with: the first
+// bytes tell. The caller closes what it gets.
+func decompress(r io.Reader) (io.ReadCloser, error) {
+	buffered := bufio.NewReaderSize(r, 1<<16)
+	magic, err := buffered.Peek(6)
+	if err != nil && len(magic) == 0 {
+		return nil, fmt.Errorf("it is empty: %w", io.ErrUnexpectedEOF)
+	}
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		return gzip.NewReader(buffered)
+	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}), bytes.HasPrefix(magic[1:], []byte{0x2a, 0x4d, 0x18}):
+		d, err := zstd.NewReader(buffered, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(2))
+		if err != nil {
+			return nil, err
+		}
+		return d.IOReadCloser(), nil
+	case bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")):
+		x, err := xz.NewReader(buffered)
+		return io.NopCloser(x), err
+	case bytes.HasPrefix(magic, []byte("BZh")):
+		return io.NopCloser(bzip2.NewReader(buffered)), nil
+	}
+	return io.NopCloser(buffered), nil
+}

@@ -1,0 +1,82 @@
+package disk
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"cloudlets/images/disk/fat"
+)
+
+// kernelDir is the ESP's folder of kernels, each version in one of its own.
+const kernelDir = "cloudlet"
+
+// BootFiles are the files of the EFI system partition: systemd-boot where
+// firmware looks for a loader and where systemd's own tools keep it, its
+// menu after the Boot Loader Specification, GRUB's menu with the same
+// entries, and the kernels that both boot.
+func BootFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	loader, fallback := SystemdAMD64, "BOOTX64.EFI"
+	if a == ARM64 {
+		loader, fallback = SystemdARM64, "BOOTAA64.EFI"
+	}
+	efi, err := loaders.get(loader)
+	if err != nil {
+		return nil, err
+	}
+	files := []fat.File{
+		fat.Bytes("EFI/BOOT/"+fallback, efi),
+		fat.Bytes("EFI/systemd/"+loader, efi),
+		fat.Bytes("loader/loader.conf", []byte(m.loaderConf())),
+	}
+	if a != ARM64 {
+		files = append(files, fat.Bytes("grub/grub.cfg", []byte(m.grubConf())))
+	}
+	for _, e := range m.Entries {
+		files = append(files, fat.Bytes("loader/entries/"+e.ID+".conf", []byte(e.loaderConf())))
+	}
+	return append(files, m.kernels()...), nil
+}
+
+// kernels are the kernels and RAM disks, once a version.
+func (m Menu) kernels() []fat.File {
+	var files []fat.File
+	done := map[string]bool{}
+	for _, e := range m.Entries {
+		if done[e.Version] {
+			continue
+		}
+		done[e.Version] = true
+		files = append(files, fat.File{Path: e.kernelPath(), Size: e.Kernel.Size, Open: e.Kernel.Open})
+		if e.Initrd.Open != nil {
+			files = append(files, fat.File{Path: e.initrdPath(), Size: e.Initrd.Size, Open: e.Initrd.Open})
+		}
+	}
+	return files
+}
+
+func (e Entry) kernelPath() string { return kernelDir + "/" + e.Version + "/vmlinuz" }
+func (e Entry) initrdPath() string { return kernelDir + "/" + e.Version + "/initrd.img" }
+
+func (m Menu) seconds() int { return int((m.Timeout + time.Second - 1) / time.Second) }
+
+// loaderConf is systemd-boot's configuration.
+func (m Menu) loaderConf() string {
+	return fmt.Sprintf("default %s.conf\ntimeout %d\nconsole-mode keep\n", m.Entries[0].ID, m.seconds())
+}
+
+// loaderConf is the entry as a type #1 file of the Boot Loader Specification.
+func (e Entry) loaderConf() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "title %s\nversion %s\nlinux /%s\n", e.Title, e.Version, e.kernelPath())
+	if e.Initrd.Open != nil {
+		fmt.Fprintf(&b, "initrd /%s\n", e.initrdPath())
+	}
+	if cmdline := strings.TrimSpace(e.Cmdline); cmdline != "" {
+		fmt.Fprintf(&b, "options %s\n", cmdline)
+	}
+	return b.String()
+}

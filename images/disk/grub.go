@@ -1,0 +1,64 @@
+package disk
+
+import (
+	"fmt"
+	"strings"
+)
+
+// grubConsoles puts the menu on the screen, and on the first serial port too
+// where there is one: a machine in a rack has only that, and a machine
+// without one must not wait for it.
+const grubConsoles = `if serial --unit=0 --speed=115200; then
+  terminal_input console serial
+  terminal_output console serial
+fi
+`
+
+// grubConf is GRUB's menu.
+func (m Menu) grubConf() string {
+	var b strings.Builder
+	b.WriteString(grubConsoles)
+	fmt.Fprintf(&b, "set default=0\nset timeout=%d\n", m.seconds())
+	for _, e := range m.Entries {
+		b.WriteString(e.grubConf())
+	}
+	return b.String()
+}
+
+func (e Entry) grubConf() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "menuentry %s --id %s {\n", grubQuote(e.Title), grubQuote(e.ID))
+	fmt.Fprintf(&b, "  echo %s\n", grubQuote("Loading "+e.Title+" ..."))
+	fmt.Fprintf(&b, "  linux /%s", e.kernelPath())
+	for _, word := range cmdlineWords(e.Cmdline) {
+		b.WriteString(" " + grubQuote(word))
+	}
+	b.WriteString("\n")
+	if e.Initrd.Open != nil {
+		fmt.Fprintf(&b, "  initrd /%s\n", e.initrdPath())
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// grubQuote makes a text one word of GRUB's language.
+func grubQuote(s string) string {
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// cmdlineWords splits a kernel command line as the kernel does: at spaces
+// that are not between double quotes. The quotes go: GRUB puts new ones
+// around a word that has spaces.
+func cmdlineWords(cmdline string) []string {
+	quoted := false
+	words := strings.FieldsFunc(cmdline, func(r rune) bool {
+		if r == '"' {
+			quoted = !quoted
+		}
+		return r == ' ' && !quoted
+	})
+	for i, w := range words {
+		words[i] = strings.ReplaceAll(w, `"`, "")
+	}
+	return words
+}

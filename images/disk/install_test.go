@@ -1,0 +1,310 @@
+package disk
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cloudlets/images/disk/fat"
+)
+
+func bytesPayload(b []byte) Payload {
+	return Payload{Size: int64(len(b)), Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
+}
+
+// testLoaders have the shape of boot loaders, for tests in which none runs.
+func testLoaders() Loaders {
+	boot := bytes.Repeat([]byte{0xeb}, 512)
+	binary.LittleEndian.PutUint16(boot[510:], 0xaa55)
+	return Loaders{
+		BootImage: boot, CoreImage: bytes.Repeat([]byte("core"), 1000),
+		SystemdAMD64: []byte("systemd-boot"), SystemdARM64: []byte("systemd-boot"),
+	}
+}
+
+func testContents() Contents {
+	return Contents{Loaders: testLoaders(), Menu: Menu{Timeout: time.Second, Entries: []Entry{{
+		ID: "debian", Title: "It's Debian", Version: "6.1.0-18-amd64", Cmdline: `root=PARTUUID=1 x="a b" quiet`,
+		Kernel: bytesPayload([]byte("kernel")), Initrd: bytesPayload([]byte("initrd")),
+	}}}}
+}
+
+func testLayout(t testing.TB, sector int64, a Arch) Layout {
+	t.Helper()
+	l, err := NewLayout(gib, sector, Options{Seed: "test", Arch: a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func install(dev Device, l Layout, c Contents) error {
+	ctx := context.Background()
+	i := NewInstaller(dev, l)
+	if err := i.Clear(ctx); err != nil {
+		return err
+	}
+	if err := i.Prepare(ctx, c); err != nil {
+		return err
+	}
+	return i.Commit(ctx)
+}
+
+func TestInstalledDisk(t *testing.T) {
+	f := newImage(t, gib)
+	l := testLayout(t, 512, AMD64)
+	if err := install(f, l, testContents()); err != nil {
+		t.Fatal(err)
+	}
+	if out := run(t, "sgdisk", "gdisk", "-v", f.Name()); !strings.Contains(out, "No problems found") {
+		t.Errorf("sgdisk finds problems:\n%s", out)
+	}
+	esp := filepath.Join(t.TempDir(), "esp.img")
+	if err := os.WriteFile(esp, readAt(t, f, l.ESP.Offset, l.ESP.Size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "fsck.vfat", "dosfstools", "-n", esp)
+	for path, want := range map[string]string{
+		"EFI/BOOT/BOOTX64.EFI":               "systemd-boot",
+		"EFI/systemd/systemd-bootx64.efi":    "systemd-boot",
+		"loader/loader.conf":                 "default debian.conf\ntimeout 1\nconsole-mode keep\n",
+		"cloudlet/6.1.0-18-amd64/vmlinuz":    "kernel",
+		"cloudlet/6.1.0-18-amd64/initrd.img": "initrd",
+		"loader/entries/debian.conf": "title It's Debian\nversion 6.1.0-18-amd64\nlinux /cloudlet/6.1.0-18-amd64/vmlinuz\n" +
+			"initrd /cloudlet/6.1.0-18-amd64/initrd.img\noptions root=PARTUUID=1 x=\"a b\" quiet\n",
+	} {
+		if got := run(t, "mtype", "mtools", "-i", esp, "::"+path); got != want {
+			t.Errorf("%s has %q, want %q", path, got, want)
+		}
+	}
+	menu := run(t, "mtype", "mtools", "-i", esp, "::grub/grub.cfg")
+	for _, want := range []string{`menuentry 'It'\''s Debian' --id 'debian'`,
+		`linux /cloudlet/6.1.0-18-amd64/vmlinuz 'root=PARTUUID=1' 'x=a b' 'quiet'`, "initrd /cloudlet/6.1.0-18-amd64/initrd.img"} {
+		if !strings.Contains(menu, want) {
+			t.Errorf("grub.cfg has no %q:\n%s", want, menu)
+		}
+	}
+	checkPatches(t, f)
+}
+
+// checkPatches asserts the three places that GRUB's installer fills in.
+func checkPatches(t *testing.T, f *os.File) {
+	t.Helper()
+	boot, core := readAt(t, f, 0, 512), readAt(t, f, mib, 4096)
+	if binary.LittleEndian.Uint64(boot[0x5c:]) != 2048 || boot[0x66] != 0x90 || boot[0x67] != 0x90 {
+		t.Error("boot.img does not lead to sector 2048")
+	}
+	if binary.LittleEndian.Uint64(core[0x1f4:]) != 2049 || string(core[:4]) != "core" {
+		t.Error("core.img does not go on in sector 2049")
+	}
+	if boot[446+4] != 0xee {
+		t.Error("the boot code has overwritten the protective MBR")
+	}
+}
+
+// TestLastWriteIsTheBootSector looks at the order of writes on every kind of
+// disk: one sector at 0 comes last, and before it was nothing to be found.
+func TestLastWriteIsTheBootSector(t *testing.T) {
+	for _, c := range []struct {
+		sector int64
+		arch   Arch
+	}{{512, AMD64}, {4096, AMD64}, {512, ARM64}, {4096, ARM64}} {
+		dev := newSparse(gib, c.sector)
+		if err := install(dev, testLayout(t, c.sector, c.arch), testContents()); err != nil {
+			t.Fatal(err)
+		}
+		last := dev.writes[len(dev.writes)-1]
+		if last.off != 0 || last.length != c.sector {
+			t.Errorf("%v: the last write has %d bytes at %d", c, last.length, last.off)
+		}
+		found, err := Identify(dev, dev.size)
+		if err != nil || !strings.HasPrefix(Describe(found), "GPT with 3 partitions: nothing known 'bios-boot' 1 MiB, vfat 'ESP'") {
+			t.Errorf("%v: found %s, %v", c, Describe(found), err)
+		}
+	}
+}
+
+// TestEveryFailureLeavesNothingBootable breaks each write in turn, on a disk
+// that was bootable before.
+func TestEveryFailureLeavesNothingBootable(t *testing.T) {
+	l := testLayout(t, 512, AMD64)
+	whole := newSparse(gib, 512)
+	if err := install(whole, l, testContents()); err != nil {
+		t.Fatal(err)
+	}
+	for n := 2; n <= len(whole.writes); n++ {
+		dev := newSparse(gib, 512)
+		if err := install(dev, l, testContents()); err != nil {
+			t.Fatal(err)
+		}
+		dev.writes, dev.failAt = nil, n
+		if err := install(dev, l, testContents()); !errors.Is(err, errBroken) {
+			t.Fatalf("write %d fails: got error %v", n, err)
+		}
+		if sector := readAt(t, dev, 0, 512); !allZero(sector) {
+			t.Errorf("write %d of %d fails, and there is a boot sector", n, len(whole.writes))
+		}
+	}
+}
+
+// TestLostWriteIsFound has a device that acknowledges a write and drops it.
+func TestLostWriteIsFound(t *testing.T) {
+	l := testLayout(t, 512, AMD64)
+	cleared, whole := newSparse(gib, 512), newSparse(gib, 512)
+	if err := NewInstaller(cleared, l).Clear(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := install(whole, l, testContents()); err != nil {
+		t.Fatal(err)
+	}
+	// The first write of Prepare zeroes a sector that is written again.
+	for n := len(cleared.writes) + 2; n <= len(whole.writes); n++ {
+		dev := newSparse(gib, 512)
+		for off := int64(0); off < 140*mib; off += block { // what was there before
+			b, _ := dev.block(off)
+			b[0] = 1
+		}
+		dev.lieAt = n
+		wantError(t, install(dev, l, testContents()), "are not what was written there")
+		if sector := readAt(t, dev, 0, 512); !allZero(sector) {
+			t.Errorf("write %d is lost, and there is a boot sector", n)
+		}
+	}
+}
+
+func TestNoTableBeforeCommit(t *testing.T) {
+	f := newImage(t, gib)
+	i := NewInstaller(f, testLayout(t, 512, AMD64))
+	if err := i.Clear(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Prepare(context.Background(), testContents()); err != nil {
+		t.Fatal(err)
+	}
+	found, err := Identify(f, gib)
+	if err != nil || len(found) != 0 {
+		t.Errorf("before Commit the disk shows %s, %v", Describe(found), err)
+	}
+	if !allZero(readAt(t, f, 0, mib)) || !allZero(readAt(t, f, gib-mib, mib)) {
+		t.Error("before Commit there is something where partition tables are")
+	}
+}
+
+func TestClearDestroysWhatWasThere(t *testing.T) {
+	f := newImage(t, gib)
+	l := testLayout(t, 512, AMD64)
+	if err := install(f, l, testContents()); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range l.Partitions() {
+		f.WriteAt([]byte("_BHRfS_M"), p.Offset+64*kib+0x40)
+		f.WriteAt([]byte{0xfc, 0x4e, 0x2b, 0xa9, 1}, p.end()-8*kib)
+	}
+	if err := NewInstaller(f, l).Clear(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range l.Partitions() {
+		if found, err := Identify(io.NewSectionReader(f, p.Offset, p.Size), p.Size); err != nil || len(found) != 0 {
+			t.Errorf("%s still shows %s, %v", p.Name, Describe(found), err)
+		}
+	}
+	if found, err := Identify(f, gib); err != nil || len(found) != 0 {
+		t.Errorf("the disk still shows %s, %v", Describe(found), err)
+	}
+}
+
+func TestPrepareRefusesBeforeItWrites(t *testing.T) {
+	with := func(change func(*Contents)) Contents {
+		c := testContents()
+		change(&c)
+		return c
+	}
+	entry := func(change func(*Entry)) Contents {
+		return with(func(c *Contents) { change(&c.Menu.Entries[0]) })
+	}
+	for _, c := range []struct {
+		name     string
+		contents Contents
+		want     string
+	}{
+		{"no core", with(func(c *Contents) { delete(c.Loaders, CoreImage) }), "core.img is missing"},
+		{"no boot", with(func(c *Contents) { delete(c.Loaders, BootImage) }), "boot.img is missing"},
+		{"no EFI", with(func(c *Contents) { delete(c.Loaders, SystemdAMD64) }), "systemd-bootx64.efi is missing"},
+		{"bad boot", with(func(c *Contents) { c.Loaders[BootImage] = []byte("x") }), "no boot sector of 512 bytes"},
+		{"long core", with(func(c *Contents) { c.Loaders[CoreImage] = make([]byte, 2*mib) }), "fewer modules"},
+		{"no entries", with(func(c *Contents) { c.Menu.Entries = nil }), "name at least one kernel"},
+		{"twice", with(func(c *Contents) { c.Menu.Entries = append(c.Menu.Entries, c.Menu.Entries[0]) }), "two menu entries"},
+		{"other kernel", with(func(c *Contents) {
+			e := c.Menu.Entries[0]
+			e.ID, e.Kernel = "other", bytesPayload([]byte("another"))
+			c.Menu.Entries = append(c.Menu.Entries, e)
+		}), "different kernels"},
+		{"ID", entry(func(e *Entry) { e.ID = "a/b" }), "an ID is made of"},
+		{"version", entry(func(e *Entry) { e.Version = ".." }), "the version"},
+		{"title", entry(func(e *Entry) { e.Title = "a\nb" }), "control characters"},
+		{"line break", entry(func(e *Entry) { e.Cmdline = "a\nb" }), "control characters"},
+		{"backslash", entry(func(e *Entry) { e.Cmdline = `a\b` }), "GRUB does not pass on"},
+		{"quote", entry(func(e *Entry) { e.Cmdline = `a="b` }), "without its partner"},
+		{"long", entry(func(e *Entry) { e.Cmdline = strings.Repeat("x", 2048) }), "kernels read 2047"},
+		{"no kernel", entry(func(e *Entry) { e.Kernel = Payload{} }), "there is no kernel"},
+		{"large", entry(func(e *Entry) { e.Kernel.Size = 300 * mib }), "give it a larger partition"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dev := newSparse(gib, 512)
+			i := NewInstaller(dev, testLayout(t, 512, AMD64))
+			wantError(t, i.Prepare(context.Background(), c.contents), c.want)
+			if len(dev.writes) != 0 {
+				t.Errorf("%d writes before the refusal", len(dev.writes))
+			}
+			wantError(t, i.Commit(context.Background()), "call Prepare first")
+		})
+	}
+}
+
+func TestARM64HasNoBIOS(t *testing.T) {
+	files, err := BootFiles(ARM64, testContents().Menu, Loaders{SystemdARM64: []byte("efi")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files[0].Path != "EFI/BOOT/BOOTAA64.EFI" || hasPath(files, "grub/grub.cfg") {
+		t.Errorf("the files are %v", files)
+	}
+}
+
+func hasPath(files []fat.File, path string) bool {
+	for _, f := range files {
+		if f.Path == path {
+			return true
+		}
+	}
+	return false
+}
+
+func TestAssets(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, SystemdAMD64), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loaders, err := Assets{Dir: dir}.Load(context.Background(), AMD64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(loaders[SystemdAMD64]) != "mine" {
+		t.Error("a file in the assets' folder is not taken before Debian's")
+	}
+	again, err := MakeCore(context.Background(), Assets{})
+	if err != nil || !bytes.Equal(loaders[CoreImage], again) {
+		t.Errorf("core.img is another one when it is made again: %v", err)
+	}
+	_, err = Assets{Dir: dir}.Path("systemd-bootnone.efi")
+	wantError(t, err, "systemd-boot-efi or put it into "+dir)
+	_, err = Assets{Dir: dir}.Path(CoreImage)
+	wantError(t, err, "grub-common and grub-pc-bin")
+}

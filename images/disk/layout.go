@@ -1,0 +1,131 @@
+package disk
+
+import (
+	"fmt"
+
+	"github.com/diskfs/go-diskfs/partition/gpt"
+)
+
+const (
+	// defaultESP holds several kernels with their RAM disks.
+	defaultESP = 512 * mib
+	// minESP is the least for FAT32, without which some firmware will not
+	// look at the partition; larger sectors make for larger clusters.
+	minESP     = 128 * mib
+	minESP4K   = 260 * mib
+	minRoot    = 64 * mib
+	backupRoom = mib // for the backup table, at the end
+	// smallDisk is the size from which the whole default ESP is affordable.
+	smallDisk = 8 * gib
+)
+
+// Options are what a layout does not find out by itself.
+type Options struct {
+	// Arch selects the root partition's type; empty is AMD64.
+	Arch Arch
+	// ESPSize is the EFI system partition's size in bytes, rounded up to
+	// whole MiB; 0 is 512 MiB, and less on disks under 8 GiB.
+	ESPSize int64
+	// MinRoot is what the root filesystem needs at least, in bytes; 0 is
+	// 64 MiB.
+	MinRoot int64
+	// GUIDs that are empty are derived from Seed, or drawn at random where
+	// that is empty too.
+	GUIDs GUIDs
+	// Seed makes the same GUIDs each time: something that no other disk
+	// has, like a machine's address and its disk's serial.
+	Seed string
+}
+
+// Partition is one partition of a layout.
+type Partition struct {
+	Number int    // from 1
+	Name   string // in the table, "esp"
+	Type   string // GUID of its type
+	GUID   string // its own, in lower case: Linux's PARTUUID
+	Offset int64  // in bytes
+	Size   int64  // in bytes
+}
+
+// Layout is where the parts of a disk lie.
+type Layout struct {
+	Size   int64 // of the disk, in bytes
+	Sector int64 // the disk's logical sector, in bytes
+	Arch   Arch
+	GUID   string // of the disk, in lower case
+
+	BIOSBoot Partition // 1: GRUB's core image
+	ESP      Partition // 2: loaders, kernels and RAM disks, on FAT
+	Root     Partition // 3: the root filesystem
+}
+
+// NewLayout divides a disk of size bytes with logical sectors of 512 or 4096
+// bytes. The error for a disk that is too small says what is needed.
+func NewLayout(size, sector int64, opts Options) (Layout, error) {
+	if sector != 512 && sector != 4096 {
+		return Layout{}, fmt.Errorf("lay out disk: logical sectors of %d bytes: only 512 and 4096 are known", sector)
+	}
+	if opts.ESPSize < 0 || opts.MinRoot < 0 {
+		return Layout{}, fmt.Errorf("lay out disk: sizes must not be negative (ESP %d, root %d)", opts.ESPSize, opts.MinRoot)
+	}
+	rootType, err := rootType(opts.Arch)
+	if err != nil {
+		return Layout{}, err
+	}
+	guids, err := opts.GUIDs.complete(opts.Seed)
+	if err != nil {
+		return Layout{}, err
+	}
+	l := Layout{Size: size, Sector: sector, Arch: opts.Arch, GUID: guids.Disk}
+	if l.Arch == "" {
+		l.Arch = AMD64
+	}
+	l.BIOSBoot = Partition{1, "bios-boot", string(gpt.BIOSBoot), guids.BIOSBoot, mib, mib}
+	l.ESP = Partition{2, "esp", string(gpt.EFISystemPartition), guids.ESP, 2 * mib, espSize(size, sector, opts.ESPSize)}
+	l.Root = Partition{3, "root", rootType, guids.Root, l.ESP.end(), 0}
+	needed := l.Root.Offset + max(opts.MinRoot, minRoot) + backupRoom
+	if size < needed {
+		return Layout{}, fmt.Errorf("lay out disk: it has %s (%d bytes), and %s (%d bytes) are needed: take a larger disk or a smaller image",
+			HumanSize(size), size, HumanSize(needed), needed)
+	}
+	l.Root.Size = (size-l.backupSize())/mib*mib - l.Root.Offset
+	return l, nil
+}
+
+// Partitions are all of them, in the order of their places.
+func (l Layout) Partitions() []Partition {
+	return []Partition{l.BIOSBoot, l.ESP, l.Root}
+}
+
+// backupSize is the length of the table's copy at the end: an array of 128
+// entries of 128 bytes, and a header.
+func (l Layout) backupSize() int64 { return 128*128 + l.Sector }
+
+func (p Partition) end() int64 { return p.Offset + p.Size }
+
+// espSize is what was asked for, or what a disk of this size can spare.
+func espSize(size, sector, asked int64) int64 {
+	least := int64(minESP)
+	if sector > 512 {
+		least = minESP4K
+	}
+	if asked == 0 {
+		asked = defaultESP
+		if size < smallDisk {
+			asked = size / 16
+		}
+	}
+	return (max(asked, least) + mib - 1) / mib * mib
+}
+
+// rootType is the type that the Discoverable Partitions Specification gives
+// the root filesystem of an architecture.
+func rootType(a Arch) (string, error) {
+	switch a {
+	case AMD64, "":
+		return string(gpt.LinuxRootX86_64), nil
+	case ARM64:
+		return string(gpt.LinuxRootArm64), nil
+	}
+	return "", fmt.Errorf("lay out disk: no boot loaders are known for the architecture %q: use %s or %s", a, AMD64, ARM64)
+}

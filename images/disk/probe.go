@@ -1,0 +1,144 @@
+package disk
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Content is one thing that was found on a disk.
+type Content struct {
+	// Partition is the number of the partition that it is in, or 0 for the
+	// whole disk.
+	Partition int
+	// Offset and Size are the extent of that partition or disk, in bytes.
+	Offset, Size int64
+	// Kind is "gpt" or "mbr" for a partition table, the usual name of a
+	// filesystem or of what else it is ("ext4", "vfat", "swap", "LVM PV",
+	// "md RAID"), [Unrecognised], or "" for a partition in which nothing was
+	// found.
+	Kind string
+	// Label is what its owner called it: the filesystem's label, or the
+	// partition's name where nothing was found in it.
+	Label string
+	// UUID identifies it, in the form that its own tools use.
+	UUID string
+}
+
+// Unrecognised is the kind of data that is there and belongs to nothing known.
+const Unrecognised = "unrecognised data"
+
+// Identify tells what is on a disk of size bytes: partition tables, and
+// filesystems, RAID members and the like in the whole disk and in each
+// partition. Nothing at all means that the disk is blank: no signature of
+// anything known, and zeros throughout the first MiB.
+//
+// It trusts nothing that it reads; an error is one of reading.
+func Identify(r io.ReaderAt, size int64) ([]Content, error) {
+	whole := &area{r: r, size: size}
+	found := signatures(whole, 0)
+	table, parts := partitions(whole, ownsBootSector(found))
+	found = append(found, table...)
+	for _, p := range parts {
+		a := &area{r: r, off: p.Offset, size: max(0, min(p.Size, size-p.Offset))}
+		in := signatures(a, p.Partition)
+		if len(in) == 0 {
+			in = []Content{p}
+		}
+		for i := range in {
+			in[i].Offset, in[i].Size = p.Offset, p.Size
+		}
+		found = append(found, in...)
+		whole.fail(a.err)
+	}
+	if len(found) == 0 && !whole.zero(mib) {
+		found = append(found, Content{Size: size, Kind: Unrecognised})
+	}
+	if whole.err != nil {
+		return nil, fmt.Errorf("identify what is on the disk: %w", whole.err)
+	}
+	return found, nil
+}
+
+// Describe says in one line what is on a disk: "GPT with 2 partitions: vfat
+// 'EFI' 512 MiB, ext4 'root' 7.5 GiB", or "blank".
+func Describe(contents []Content) string {
+	if len(contents) == 0 {
+		return "blank"
+	}
+	var whole, inside []string
+	numbers := map[int]bool{}
+	for _, c := range contents {
+		if c.Partition == 0 {
+			whole = append(whole, c.String())
+			continue
+		}
+		numbers[c.Partition] = true
+		inside = append(inside, c.String())
+	}
+	text := strings.Join(whole, ", ")
+	switch len(numbers) {
+	case 0:
+		return text
+	case 1:
+		return text + " with 1 partition: " + strings.Join(inside, ", ")
+	}
+	return fmt.Sprintf("%s with %d partitions: %s", text, len(numbers), strings.Join(inside, ", "))
+}
+
+// String is the content with its label and size: "ext4 'root' 7.5 GiB".
+func (c Content) String() string {
+	switch c.Kind {
+	case kindGPT, kindMBR:
+		return strings.ToUpper(c.Kind)
+	}
+	text := c.Kind
+	if text == "" {
+		text = "nothing known"
+	}
+	if c.Label != "" {
+		text += " '" + c.Label + "'"
+	}
+	return text + " " + HumanSize(c.Size)
+}
+
+// area is a disk or a partition of it. The first error of reading stays; what
+// is beyond the end reads as zeros.
+type area struct {
+	r         io.ReaderAt
+	off, size int64
+	err       error
+}
+
+// bytes are n bytes at off, which counts from the end where it is negative.
+func (a *area) bytes(off int64, n int) []byte {
+	b := make([]byte, n)
+	if off < 0 {
+		off += a.size
+	}
+	if off < 0 || off >= a.size {
+		return b
+	}
+	part := b[:min(int64(n), a.size-off)]
+	if got, err := a.r.ReadAt(part, a.off+off); got < len(part) {
+		a.fail(cmp.Or(err, io.ErrUnexpectedEOF))
+	}
+	return b
+}
+
+func (a *area) fail(err error) {
+	if a.err == nil {
+		a.err = err
+	}
+}
+
+// zero says whether the first n bytes are all zero.
+func (a *area) zero(n int) bool {
+	for _, c := range a.bytes(0, n) {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}

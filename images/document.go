@@ -1,0 +1,221 @@
+package images
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of a manifest or a configuration.
+const (
+	maxDocument = 1 << 20 // bytes
+	maxNesting  = 64      // arrays and objects within one another
+)
+
+// node is a JSON value that knows where in its text it stands.
+type node struct {
+	offset int
+	// value is nil, bool, string, json.Number, []*node or []member.
+	value any
+}
+
+// member is one name of an object with its value, in the text's order.
+type member struct {
+	name   string
+	offset int
+	value  *node
+}
+
+// parseDocument reads the one JSON value that data holds. Duplicate names,
+// text that is not UTF-8, and numbers that no machine can hold are refused:
+// readers of such documents disagree about what they mean.
+func parseDocument(r *report) (*node, bool) {
+	switch {
+	case len(r.data) > maxDocument:
+		r.add(0, "", "is %d bytes long, which is more than the %d allowed", len(r.data), maxDocument)
+		return nil, false
+	case !utf8.Valid(r.data):
+		r.add(invalidUTF8(r.data), "", "is not UTF-8 text")
+		return nil, false
+	}
+	p := parser{dec: json.NewDecoder(bytes.NewReader(r.data)), report: r}
+	p.dec.UseNumber()
+	n, err := p.value("", 0)
+	if err == nil {
+		err = p.end()
+	}
+	if err != nil {
+		p.fail(err)
+	}
+	return n, len(r.problems) == 0
+}
+
+// invalidUTF8 is the offset of the first byte that is not UTF-8.
+func invalidUTF8(data []byte) int {
+	for i := 0; i < len(data); {
+		c, n := utf8.DecodeRune(data[i:])
+		if c == utf8.RuneError && n == 1 {
+			return i
+		}
+		i += n
+	}
+	return len(data)
+}
+
+// parser reads tokens and keeps track of where they stand.
+type parser struct {
+	dec    *json.Decoder
+	report *report
+}
+
+// errTold stops the parser after a problem that is in the report already.
+var errTold = errors.New("already told")
+
+// start is the offset of the token that comes next.
+func (p *parser) start() int {
+	at := int(p.dec.InputOffset())
+	for at < len(p.report.data) && strings.IndexByte(" \t\r\n,:", p.report.data[at]) >= 0 {
+		at++
+	}
+	return at
+}
+
+func (p *parser) fail(err error) {
+	var syntax *json.SyntaxError
+	switch {
+	case errors.Is(err, errTold):
+	case errors.As(err, &syntax):
+		p.report.add(p.start(), "", "is not JSON: %v", err)
+	default:
+		p.report.add(len(p.report.data), "", "is not JSON: it ends too early")
+	}
+}
+
+// end checks that nothing follows the value.
+func (p *parser) end() error {
+	at := p.start()
+	if _, err := p.dec.Token(); errors.Is(err, io.EOF) {
+		return nil
+	}
+	p.report.add(at, "", "is not JSON: something follows the value")
+	return errTold
+}
+
+func (p *parser) value(path string, depth int) (*node, error) {
+	n := &node{offset: p.start()}
+	if depth > maxNesting {
+		p.report.add(n.offset, path, "is nested deeper than %d levels", maxNesting)
+		return n, errTold
+	}
+	token, err := p.dec.Token()
+	if err != nil {
+		return n, err
+	}
+	switch t := token.(type) {
+	case json.Delim:
+		if t == '{' {
+			n.value, err = p.object(path, depth)
+		} else {
+			n.value, err = p.array(path, depth)
+		}
+	case json.Number:
+		n.value = t
+		p.checkNumber(n.offset, path, t)
+	default:
+		n.value = t
+	}
+	return n, err
+}
+
+// checkNumber refuses what overflows: such a number is worth gigabytes to a
+// library that computes exactly.
+func (p *parser) checkNumber(offset int, path string, number json.Number) {
+	if _, err := strconv.ParseFloat(string(number), 64); err != nil || len(number) > 100 {
+		p.report.add(offset, path, "is a number out of range")
+	}
+}
+
+func (p *parser) array(path string, depth int) ([]*node, error) {
+	list := []*node{}
+	for p.dec.More() {
+		n, err := p.value(path+"/"+strconv.Itoa(len(list)), depth+1)
+		if err != nil {
+			return list, err
+		}
+		list = append(list, n)
+	}
+	_, err := p.dec.Token()
+	return list, err
+}
+
+func (p *parser) object(path string, depth int) ([]member, error) {
+	list, seen := []member{}, map[string]bool{}
+	for p.dec.More() {
+		m := member{offset: p.start()}
+		token, err := p.dec.Token()
+		if err != nil {
+			return list, err
+		}
+		m.name = token.(string) // the decoder allows nothing else here
+		if at := pointer(path, m.name); seen[m.name] {
+			p.report.add(m.offset, at, "stands here a second time")
+		}
+		seen[m.name] = true
+		if m.value, err = p.value(pointer(path, m.name), depth+1); err != nil {
+			return list, err
+		}
+		list = append(list, m)
+	}
+	_, err := p.dec.Token()
+	return list, err
+}
+
+// pointer appends a name to a JSON pointer (RFC 6901).
+func pointer(path, name string) string {
+	return path + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}
+
+// plain is the value as encoding/json would give it, numbers kept exact.
+func (n *node) plain() any {
+	switch v := n.value.(type) {
+	case []*node:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = v[i].plain()
+		}
+		return list
+	case []member:
+		object := make(map[string]any, len(v))
+		for _, m := range v {
+			object[m.name] = m.value.plain()
+		}
+		return object
+	}
+	return n.value
+}
+
+// kind names the value's type the way JSON does.
+func (n *node) kind() string { return kindOf(n.value) }
+
+func kindOf(value any) string {
+	switch value.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "boolean"
+	case string:
+		return "string"
+	case json.Number:
+		return "number"
+	case []*node, []any:
+		return "array"
+	case []member, map[string]any:
+		return "object"
+	}
+	return fmt.Sprintf("%T", value)
+}

@@ -1,0 +1,117 @@
+package ejs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// childGrace is how much longer than its limit a render may take before the
+// child ends itself, and after twice that the parent ends it.
+const childGrace = 500 * time.Millisecond
+
+// maxStack bounds the Go stack of a child, in bytes: deep recursion of the
+// JavaScript engine ends the child, not the machine's memory.
+const maxStack = 64 << 20
+
+// ServeChild is the main of a sandbox's child process. It bounds its own
+// memory for good, so it must be all that the process does. It returns when
+// in ends: the parent closed it, or is no more.
+func ServeChild(in io.Reader, out io.Writer) error {
+	var s settings
+	if err := readFrame(in, 1<<16, &s); err != nil {
+		return fmt.Errorf("read the settings: %w", err)
+	}
+	if err := bound(s.Memory); err != nil {
+		return err
+	}
+	if err := writeFrame(out, response{}); err != nil {
+		return fmt.Errorf("say that the child is ready: %w", err)
+	}
+	renderer := &Renderer{Limits: Limits{Time: s.Time, Output: s.Output}}
+	for {
+		var req request
+		if err := readFrame(in, maxRequest, &req); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read a request: %w", err)
+		}
+		resp := serve(renderer, req)
+		resp.Retire = heap() > uint64(s.Memory)/2
+		if err := writeFrame(out, resp); err != nil {
+			return fmt.Errorf("write a response: %w", err)
+		}
+	}
+}
+
+// serve does one render. Should it outlast its bounds, in a function that
+// cannot be interrupted, the process ends: nobody may be left to do that.
+func serve(r *Renderer, req request) response {
+	watchdog := time.AfterFunc(r.Limits.Time+childGrace, func() { os.Exit(exitTime) })
+	defer watchdog.Stop()
+	out, err := r.Render(context.Background(), req.Name, req.Template, req.Data)
+	var fault *Error
+	switch {
+	case err == nil:
+		return response{Output: out}
+	case errors.As(err, &fault):
+		return response{Error: fault}
+	}
+	return response{Failure: err.Error()}
+}
+
+// exitTime is the exit code of a child that ran out of time.
+const exitTime = 3
+
+// bound limits the memory that the process can take from now on. The Go
+// runtime reserves address space that it never uses, so the limit counts
+// from what is reserved at the start.
+func bound(memory int64) error {
+	size, err := addressSpace()
+	if err != nil {
+		return err
+	}
+	limit := uint64(size + memory)
+	if err := unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
+		return fmt.Errorf("limit the memory of the template process: %w", err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("forbid core files to the template process: %w", err)
+	}
+	debug.SetMemoryLimit(memory * 3 / 4)
+	debug.SetMaxStack(maxStack)
+	return nil
+}
+
+// addressSpace is the size of the process's address space, in bytes.
+func addressSpace() (int64, error) {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0, fmt.Errorf("measure the template process: %w", err)
+	}
+	pages, _, _ := strings.Cut(string(text), " ")
+	n, err := strconv.ParseInt(pages, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("measure the template process: %w", err)
+	}
+	return n * int64(os.Getpagesize()), nil
+}
+
+// heap is how much memory the heap holds or has kept, in bytes.
+func heap() uint64 {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}}
+	metrics.Read(samples)
+	if samples[0].Value.Kind() != metrics.KindUint64 {
+		return 0
+	}
+	return samples[0].Value.Uint64()
+}

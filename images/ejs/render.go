@@ -1,0 +1,271 @@
+package ejs
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dop251/goja"
+)
+
+// Renderer renders templates within the process. A template that is not
+// trusted can take all of the process's memory: [Sandbox] is for those. The
+// zero value is ready; it may be used by several goroutines at once.
+type Renderer struct {
+	Limits Limits
+
+	mu       sync.Mutex
+	programs map[[sha256.Size]byte]*program
+}
+
+// maxPrograms is how many compiled templates a renderer keeps.
+const maxPrograms = 128
+
+// maxCalls bounds how deep functions of a template call one another.
+const maxCalls = 2000
+
+// Render renders a template with data, a JSON object whose members are the
+// template's global names. Errors of the template are of type [*Error].
+func (r *Renderer) Render(ctx context.Context, name string, template []byte, data json.RawMessage) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	prog, err := r.program(name, template)
+	if err != nil {
+		return nil, err
+	}
+	run, err := newRun(prog, data, r.Limits.orDefault())
+	if err != nil {
+		return nil, err
+	}
+	return run.do(ctx)
+}
+
+// program compiles a template, once.
+func (r *Renderer) program(name string, template []byte) (*program, error) {
+	key := sha256.Sum256(append([]byte(name+"\x00"), template...))
+	r.mu.Lock()
+	prog := r.programs[key]
+	r.mu.Unlock()
+	if prog != nil {
+		return prog, nil
+	}
+	prog, err := compile(name, template)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.programs == nil || len(r.programs) >= maxPrograms {
+		r.programs = map[[sha256.Size]byte]*program{}
+	}
+	r.programs[key] = prog
+	return prog, nil
+}
+
+// run is one render: a fresh JavaScript runtime and what it printed so far.
+type run struct {
+	prog   *program
+	limits Limits
+	vm     *goja.Runtime
+	out    bytes.Buffer
+	keys   goja.Callable
+}
+
+// setup makes a runtime fit for templates: it takes away the clock and the
+// randomness, and makes the data global names that cannot change.
+const setup = `(function (text) {
+	"use strict";
+	var global = globalThis;
+	var forbid = function (name) {
+		return function () {
+			throw new Error(name + " is not for templates: the same data has to give the same file");
+		};
+	};
+	Math.random = forbid("Math.random");
+	global.Date = forbid("Date");
+	var freeze = function (value) {
+		if (value !== null && typeof value === "object") {
+			Object.getOwnPropertyNames(value).forEach(function (name) { freeze(value[name]); });
+			Object.freeze(value);
+		}
+		return value;
+	};
+	var data = JSON.parse(text);
+	Object.keys(data).forEach(function (name) {
+		Object.defineProperty(global, name, { value: freeze(data[name]), enumerable: true });
+	});
+	return Object.keys;
+})`
+
+var setupProgram = goja.MustCompile("setup", setup, true)
+
+func newRun(prog *program, data json.RawMessage, limits Limits) (*run, error) {
+	r := &run{prog: prog, limits: limits, vm: goja.New()}
+	r.vm.SetMaxCallStackSize(maxCalls)
+	for name, f := range map[string]func(goja.FunctionCall) goja.Value{textFunc: r.text, printFunc: r.print} {
+		if err := r.vm.GlobalObject().DefineDataProperty(name, r.vm.ToValue(f), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE); err != nil {
+			return nil, fmt.Errorf("prepare template %s: %w", prog.name, err)
+		}
+	}
+	if trimmed := bytes.TrimLeft(data, " \t\r\n"); !bytes.HasPrefix(trimmed, []byte("{")) {
+		return nil, fmt.Errorf("template %s: its data is not a JSON object", prog.name)
+	}
+	value, err := r.vm.RunProgram(setupProgram)
+	if err != nil {
+		return nil, fmt.Errorf("prepare template %s: %w", prog.name, err)
+	}
+	prepare, _ := goja.AssertFunction(value)
+	keys, err := prepare(goja.Undefined(), r.vm.ToValue(string(data)))
+	if err != nil {
+		return nil, fmt.Errorf("template %s: its data is not fit for it: %w", prog.name, err)
+	}
+	r.keys, _ = goja.AssertFunction(keys)
+	return r, nil
+}
+
+// errTime interrupts a render that takes too long.
+var errTime = errors.New("it takes too long")
+
+// do runs the program. Interrupts stop JavaScript, not what the language's
+// own functions do: for that there is the sandbox.
+func (r *run) do(ctx context.Context) (out []byte, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.limits.Time, errTime)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { r.vm.Interrupt(context.Cause(ctx)) })
+	defer stop()
+	defer func() {
+		// A JavaScript engine meets sizes that Go's allocator refuses by a
+		// panic; no template may end the process by that.
+		if p := recover(); p != nil {
+			out, err = nil, r.fail(0, "the JavaScript engine gave up: %v", p)
+		}
+	}()
+	if _, err := r.vm.RunProgram(r.prog.js); err != nil {
+		return nil, r.explain(err)
+	}
+	return r.out.Bytes(), nil
+}
+
+func (r *run) fail(line int, format string, args ...any) error {
+	return &Error{Template: r.prog.name, Line: line, Reason: fmt.Sprintf(format, args...)}
+}
+
+// text prints a part of the template that is no tag.
+func (r *run) text(call goja.FunctionCall) goja.Value {
+	i := call.Argument(0).ToInteger()
+	if i < 0 || i >= int64(len(r.prog.texts)) {
+		panic(r.vm.NewTypeError(textFunc + " is not for templates"))
+	}
+	r.write(string(r.prog.texts[i]))
+	return goja.Undefined()
+}
+
+// print prints the value of an expression.
+func (r *run) print(call goja.FunctionCall) goja.Value {
+	i, value := call.Argument(0).ToInteger(), call.Argument(1)
+	if i < 0 || i >= int64(len(r.prog.prints)) {
+		panic(r.vm.NewTypeError(printFunc + " is not for templates"))
+	}
+	switch {
+	case goja.IsUndefined(value):
+		panic(r.vm.NewTypeError("%s is undefined%s", r.prog.prints[i], r.others(call.Argument(2))))
+	case goja.IsNull(value):
+		return goja.Undefined()
+	}
+	if object, ok := value.(*goja.Object); ok && (object.ClassName() == "Object" || object.ClassName() == "Function") {
+		panic(r.vm.NewTypeError("%s is %s, which is no text: print one of its properties, or JSON.stringify(%[1]s)",
+			r.prog.prints[i], "an "+strings.ToLower(object.ClassName())))
+	}
+	r.write(value.String())
+	return goja.Undefined()
+}
+
+func (r *run) write(s string) {
+	if r.out.Len()+len(s) > r.limits.Output {
+		panic(r.vm.NewGoError(fmt.Errorf("the result is larger than the %d bytes allowed", r.limits.Output)))
+	}
+	r.out.WriteString(s)
+}
+
+// others tells the names that the owner of an undefined property has.
+func (r *run) others(owner goja.Value) string {
+	get, ok := goja.AssertFunction(owner)
+	if !ok {
+		return ""
+	}
+	object, err := get(goja.Undefined())
+	if err != nil {
+		return ""
+	}
+	keys, err := r.keys(goja.Undefined(), object)
+	if err != nil {
+		return ""
+	}
+	var names []string
+	if r.vm.ExportTo(keys, &names) != nil || len(names) == 0 {
+		return "; there is nothing in it"
+	}
+	return "; there is " + list(names)
+}
+
+// list joins names, but not a flood of them.
+func list(names []string) string {
+	if len(names) > 30 {
+		names = append(names[:30:30], "…")
+	}
+	return strings.Join(names, ", ")
+}
+
+// explain turns an error of the runtime into one of the template.
+func (r *run) explain(err error) error {
+	var thrown *goja.Exception
+	var interrupted *goja.InterruptedError
+	var overflow *goja.StackOverflowError
+	switch {
+	case errors.As(err, &interrupted):
+		if cause, _ := interrupted.Value().(error); cause != nil && !errors.Is(cause, errTime) {
+			return fmt.Errorf("template %s: %w", r.prog.name, cause)
+		}
+		return r.fail(r.where(interrupted.Stack()), "%v: more than %v", errTime, r.limits.Time.Round(time.Millisecond))
+	case errors.As(err, &overflow):
+		return r.fail(r.where(overflow.Stack()), "its functions call one another more than %d deep", maxCalls)
+	case errors.As(err, &thrown):
+		return r.fail(r.where(thrown.Stack()), "%s", r.reason(thrown))
+	}
+	return r.fail(0, "%v", err)
+}
+
+// reason is what an exception says, less the words that say nothing.
+func (r *run) reason(thrown *goja.Exception) string {
+	text := thrown.Value().String()
+	if object, ok := thrown.Value().(*goja.Object); ok {
+		if m := object.Get("message"); m != nil && !goja.IsUndefined(m) && m.String() != "" {
+			text = m.String()
+		}
+		if name := object.Get("name"); name != nil && name.String() == "ReferenceError" {
+			text += "; there is " + list(r.globals())
+		}
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+// globals are the names of the data.
+func (r *run) globals() []string { return r.vm.GlobalObject().Keys() }
+
+// where finds the template's line in a stack: the innermost call that is
+// in the template.
+func (r *run) where(stack []goja.StackFrame) int {
+	for _, frame := range stack {
+		if frame.SrcName() == r.prog.name && frame.Position().Line > 0 {
+			return r.prog.templateLine(frame.Position().Line)
+		}
+	}
+	return 0
+}

@@ -1,0 +1,218 @@
+package ejs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func newSandbox(t *testing.T, o Options) *Sandbox {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewSandbox([]string{self, childArg}, o)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func sandboxRender(t *testing.T, s *Sandbox, template string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	out, err := s.Render(ctx, "/etc/test", []byte(template), json.RawMessage(testData))
+	return string(out), err
+}
+
+func mustRender(t *testing.T, s *Sandbox) {
+	t.Helper()
+	if out, err := sandboxRender(t, s, "<%= args.hostname %>"); err != nil || out != "web1" {
+		t.Errorf("a good template renders %q, %v; want web1", out, err)
+	}
+}
+
+func TestSandboxSurvivesHostileTemplates(t *testing.T) {
+	s := newSandbox(t, Options{Workers: 1})
+	const tooLong, tooMuch = "takes too long", "more memory than the 256 MiB allowed"
+	for _, tt := range []struct {
+		name, code string
+		line       int // 0 where only the child's death tells
+		want       []string
+	}{
+		{"endless loop", "while (true) {}", 0, []string{tooLong}},
+		{"endless loop that does something", "while (true) { args.port + 1 }", 2, []string{tooLong}},
+		{"terabyte string", "'x'.repeat(Math.pow(2, 40))", 0, []string{tooMuch}},
+		{"join that cannot be interrupted", "Array(5e7).join('x')", 0, []string{tooLong, tooMuch}},
+		{"growing array", "var a = []; for (;;) a.push(new Array(1000).join('xy') + a.length)", 0, []string{tooMuch, tooLong}},
+		{"doubling string", "var s = 'x'; for (;;) s += s", 0, []string{tooMuch, tooLong, "Invalid string length"}},
+		{"deep recursion", "function f() { return f() + 1 } f()", 2, []string{"2000 deep"}},
+		{"deep data", "var a = []; for (var i = 0; i < 1e6; i++) a = [a]; JSON.stringify(a)", 0, []string{"nested too deep", tooMuch, tooLong, "deep"}},
+		{"catastrophic expression", "/^(?=a)(a+)+$/.test(new Array(40).join('a') + 'b')", 0, []string{tooLong}},
+		{"gigabyte of output", "for (var i = 0; i < 1e4; i++) { %><%= 'x'.repeat(100000) %><% }", 2, []string{"larger than the 16777216 bytes"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out, err := sandboxRender(t, s, "first line\n<% "+tt.code+" %>")
+			var fault *Error
+			if !errors.As(err, &fault) {
+				t.Fatalf("renders %.40q, %v; want an *Error", out, err)
+			}
+			if fault.Template != "/etc/test" || tt.line != 0 && fault.Line != tt.line {
+				t.Errorf("error %q, want it at /etc/test, line %d", err, tt.line)
+			}
+			if !containsAny(fault.Reason, tt.want) {
+				t.Errorf("reason %q, want one of %q", fault.Reason, tt.want)
+			}
+			t.Log(err)
+			mustRender(t, s)
+		})
+	}
+}
+
+func containsAny(s string, words []string) bool {
+	for _, word := range words {
+		if strings.Contains(s, word) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestSandboxReusesItsChild(t *testing.T) {
+	s := newSandbox(t, Options{Workers: 1})
+	mustRender(t, s)
+	first := s.idle[0].cmd.Process.Pid
+	for range 20 {
+		mustRender(t, s)
+	}
+	if _, err := sandboxRender(t, s, "<%= args.nothing %>"); err == nil {
+		t.Error("a wrong template renders")
+	}
+	if again := s.idle[0].cmd.Process.Pid; again != first {
+		t.Errorf("child %d was replaced by %d without need", first, again)
+	}
+}
+
+func TestSandboxReplacesAChildThatDied(t *testing.T) {
+	s := newSandbox(t, Options{Workers: 1})
+	mustRender(t, s)
+	w := s.idle[0]
+	if err := w.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// Whether the first render meets the dead child or its successor, the
+	// one after it must do.
+	sandboxRender(t, s, "x")
+	mustRender(t, s)
+}
+
+func TestSandboxIsForManyAtOnce(t *testing.T) {
+	s := newSandbox(t, Options{Workers: 2})
+	var wg sync.WaitGroup
+	for i := range 6 {
+		wg.Go(func() {
+			for j := range 20 {
+				want := fmt.Sprintf("%d-%d", i, j)
+				out, err := s.Render(context.Background(), "x", []byte("<%= id %>"), json.RawMessage(`{"id": "`+want+`"}`))
+				if err != nil || string(out) != want {
+					t.Errorf("render = %q, %v; want %q", out, err, want)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(s.idle); n > 2 {
+		t.Errorf("%d children for 2 workers", n)
+	}
+}
+
+func TestSandboxAgreesWithRenderer(t *testing.T) {
+	s := newSandbox(t, Options{Workers: 1})
+	template := "\xff\n<% dns.nameservers.forEach(function (n) { -%>\nnameserver <%= n %>\n<% }) -%>\n"
+	inside, err1 := render(t, template)
+	outside, err2 := sandboxRender(t, s, template)
+	again, err3 := sandboxRender(t, s, template)
+	if err := errors.Join(err1, err2, err3); err != nil || inside != outside || outside != again {
+		t.Errorf("renders %q, %q, %q, %v", inside, outside, again, err)
+	}
+	_, err1 = render(t, "\n<%= args.x %>")
+	_, err2 = sandboxRender(t, s, "\n<%= args.x %>")
+	if fmt.Sprint(err1) != fmt.Sprint(err2) {
+		t.Errorf("errors differ: %v, %v", err1, err2)
+	}
+}
+
+func TestSandboxRendersLargeFiles(t *testing.T) {
+	// The default memory is enough but under the race detector, which
+	// shadows each byte with several.
+	s := newSandbox(t, Options{Workers: 1, Limits: Limits{Memory: 2 << 30, Time: 30 * time.Second}})
+	template := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	out, err := s.Render(context.Background(), "large", template, json.RawMessage(testData))
+	if err != nil || !bytes.Equal(out, template) {
+		t.Errorf("1 MiB of text renders to %d bytes, %v", len(out), err)
+	}
+	if _, err := sandboxRender(t, s, "<%= 'x'.repeat(15 * 1024 * 1024) %>"); err != nil {
+		t.Errorf("15 MiB of output: %v", err)
+	}
+	mustRender(t, s)
+}
+
+func TestSandboxEndsItsChildren(t *testing.T) {
+	s := newSandbox(t, Options{Workers: 1})
+	mustRender(t, s)
+	pid := s.idle[0].cmd.Process.Pid
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("child %d after Close: %v, want it gone", pid, err)
+	}
+	if _, err := sandboxRender(t, s, "x"); !errors.Is(err, ErrClosed) {
+		t.Errorf("render after Close: %v, want ErrClosed", err)
+	}
+}
+
+func TestSandboxStopsWithItsContext(t *testing.T) {
+	s := newSandbox(t, Options{Workers: 1, Limits: Limits{Time: time.Hour}})
+	mustRender(t, s)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	gone := errors.New("nobody waits")
+	time.AfterFunc(20*time.Millisecond, func() { cancel(gone) })
+	_, err := s.Render(ctx, "x", []byte("<% for (;;) {} %>"), json.RawMessage(`{}`))
+	if !errors.Is(err, gone) {
+		t.Errorf("error %v, want %v", err, gone)
+	}
+	mustRender(t, s)
+}
+
+func TestSandboxTellsWhenItsCommandIsNoChild(t *testing.T) {
+	for _, command := range [][]string{nil, {"/no/such/program"}, {"/bin/false"}, {"/bin/echo", "hello, this is no child"}} {
+		s := NewSandbox(command, Options{})
+		if _, err := sandboxRender(t, s, "x"); err == nil || !strings.Contains(err.Error(), "start the template process") {
+			t.Errorf("command %q: %v", command, err)
+		}
+		s.Close()
+	}
+}
+
+func BenchmarkSandbox(b *testing.B) {
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := NewSandbox([]string{self, childArg}, Options{Workers: 1})
+	defer s.Close()
+	for b.Loop() {
+		if _, err := s.Render(context.Background(), "x", []byte("<%= args.hostname %>\n"), json.RawMessage(testData)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package pack
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"cloudlets/images"
+)
+
+// benchEnv names the tarball of a root filesystem that benchmarks use.
+const benchEnv = "CLOUDLETS_BENCH_ROOT"
+
+// benchDirEnv names where the disks' files are made: in memory to see the
+// CPU's part, on the disk of interest to see that; "" is the usual place for
+// temporary files.
+const benchDirEnv = "CLOUDLETS_BENCH_DIR"
+
+const benchDisk = 2 << 30
+
+func benchSource(b *testing.B) images.Source {
+	b.Helper()
+	name := os.Getenv(benchEnv)
+	if name == "" {
+		b.Fatalf("set %s to the tarball of a root filesystem, such as mmdebstrap makes", benchEnv)
+	}
+	return images.NewTarSource(name)
+}
+
+// benchPack packs the benchmark's tree and serves it on loopback.
+func benchPack(b *testing.B) (url string, info Info) {
+	b.Helper()
+	name := filepath.Join(b.TempDir(), "root.pack")
+	f, err := os.Create(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if info, err = Write(b.Context(), f, benchSource(b), Options{}); err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		b.Fatal(err)
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, name)
+	}))
+	b.Cleanup(srv.Close)
+	return srv.URL, info
+}
+
+// BenchmarkExtractVsTar puts the same pack onto fresh filesystems of the same
+// kind, by turns with the plain tools and with Extract, each up to the moment
+// when the bytes are on the disk. It reports the seconds of both, and their
+// ratio: below 1 we are faster.
+func BenchmarkExtractVsTar(b *testing.B) {
+	url, info := benchPack(b)
+	var plain, ours time.Duration
+	for b.Loop() {
+		plain += onFreshDisk(b, func(dir string) {
+			tool(b, "curl zstd tar", "bash", "-c",
+				`set -o pipefail; curl -sf "$0" | zstd -dc | tar -x --numeric-owner -C "$1" && sync -f "$1"`, url, dir)
+		})
+		ours += onFreshDisk(b, func(dir string) {
+			src := &HTTP{URL: url, Digest: info.Digest}
+			toc, err := Fetch(b.Context(), src, info.Ref)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := Extract(b.Context(), src, toc, dir, ExtractOptions{}); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+	b.ReportMetric(plain.Seconds()/float64(b.N), "tar-s/op")
+	b.ReportMetric(ours.Seconds()/float64(b.N), "extract-s/op")
+	b.ReportMetric(ours.Seconds()/plain.Seconds(), "extract/tar")
+}
+
+// onFreshDisk times f on a new filesystem, and removes it.
+func onFreshDisk(b *testing.B, f func(dir string)) time.Duration {
+	b.Helper()
+	d := mountDisk(b, os.Getenv(benchDirEnv), benchDisk)
+	defer d.remove(b)
+	start := time.Now()
+	f(d.dir)
+	return time.Since(start)
+}
+
+// BenchmarkVerify reads back what Extract wrote.
+func BenchmarkVerify(b *testing.B) {
+	url, info := benchPack(b)
+	dir := mountDisk(b, os.Getenv(benchDirEnv), benchDisk)
+	defer dir.remove(b)
+	src := &HTTP{URL: url, Digest: info.Digest}
+	toc, err := Fetch(b.Context(), src, info.Ref)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := Extract(b.Context(), src, toc, dir.dir, ExtractOptions{}); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(info.Bytes)
+	for b.Loop() {
+		if err := Verify(b.Context(), toc, dir.dir, VerifyOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkWrite packs the tree into nothing.
+func BenchmarkWrite(b *testing.B) {
+	src := benchSource(b)
+	for b.Loop() {
+		info, err := Write(b.Context(), discard{}, src, Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(info.Bytes)
+		b.ReportMetric(float64(info.Size)/1e6, "MB")
+	}
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }

@@ -1,0 +1,254 @@
+package pack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+// ExtractOptions say how [Extract] works. The zero value is right for most.
+type ExtractOptions struct {
+	// Workers is how many frames are unpacked and written at a time; 0 is
+	// one for each CPU, at least 2 and at most 8.
+	Workers int
+	// Progress, where given, is called for each frame with the bytes of the
+	// pack that are done, of its total; never by two goroutines at once.
+	Progress func(done, total int64)
+	Logger   *slog.Logger // nil is silent
+}
+
+// Stats tell what [Extract] did.
+type Stats struct {
+	Entries int   // files of every type
+	Bytes   int64 // content of regular files, holes included
+	// Refetched counts the frames that came damaged and were fetched again.
+	Refetched int
+	Duration  time.Duration
+}
+
+const (
+	// maxRefetch is how often a damaged frame is asked for again.
+	maxRefetch = 3
+	minWorkers = 2
+	maxWorkers = 8
+	// queueFrames is how many frames may wait for a worker. With maxWorkers
+	// it bounds the memory: each frame is at most FrameSize and a little.
+	queueFrames = 8
+)
+
+func workersOr(n int) int {
+	if n > 0 {
+		return n
+	}
+	return min(max(runtime.GOMAXPROCS(0), minWorkers), maxWorkers)
+}
+
+// Extract puts the files of a pack into dir, which must be there: the root of
+// a fresh filesystem. It streams the frames in one request, in order; workers
+// check each chunk's digest before they write any of it, and write files where
+// they belong, so that nothing is staged. Where all is well the bytes are on
+// the disk when it returns. Where it is not, the error names file and device,
+// and dir holds a part.
+//
+// No name leads out of dir, whatever the table says, and no symbolic link is
+// followed. Owners, modes, times and extended attributes are the image's; it
+// takes root to set them.
+func Extract(ctx context.Context, src Ranger, toc *TOC, dir string, opt ExtractOptions) (Stats, error) {
+	start := time.Now()
+	x, err := newExtractor(src, toc, dir, opt)
+	if err != nil {
+		return Stats{}, fmt.Errorf("extract pack: %w", err)
+	}
+	defer x.close()
+	if err := x.run(ctx); err != nil {
+		return Stats{}, fmt.Errorf("extract pack %s to %s: %w", toc.info.Digest, dir, err)
+	}
+	return Stats{
+		Entries: toc.info.Entries, Bytes: toc.info.Bytes,
+		Refetched: x.refetched, Duration: time.Since(start),
+	}, nil
+}
+
+// extractor is the state of one Extract.
+type extractor struct {
+	src  Ranger
+	toc  *TOC
+	opt  ExtractOptions
+	root *root
+	dec  *zstd.Decoder
+	n    int // workers
+
+	mu        sync.Mutex
+	open      map[int32]*target // files of several chunks, while chunks are missing
+	done      int64             // bytes of the pack
+	refetched int
+}
+
+// delivery is a frame as it came.
+type delivery struct {
+	frame  frame
+	packed []byte
+}
+
+func newExtractor(src Ranger, toc *TOC, dir string, opt ExtractOptions) (*extractor, error) {
+	n := workersOr(opt.Workers)
+	dec, err := newDecoder(n)
+	if err != nil {
+		return nil, err
+	}
+	root, err := openRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &extractor{src: src, toc: toc, opt: opt, root: root, dec: dec, n: n, open: make(map[int32]*target)}, nil
+}
+
+func (x *extractor) close() {
+	for _, t := range x.open {
+		t.close()
+	}
+	x.dec.Close()
+	x.root.close()
+}
+
+// run has three parts: directories first, for nothing can be made without
+// them; then content and whatever has none, side by side; then what needs all
+// files to be there.
+func (x *extractor) run(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	queue := make(chan delivery, queueFrames)
+	free := make(chan []byte, queueFrames+x.n)
+	for range cap(free) {
+		free <- nil
+	}
+	g.Go(func() error { // begun first, so that bytes travel while directories are made
+		defer close(queue)
+		return x.stream(gctx, queue, free)
+	})
+	made := make(chan struct{})
+	g.Go(func() error {
+		if err := x.makeDirs(); err != nil {
+			return err
+		}
+		close(made)
+		return x.makeBare(gctx)
+	})
+	for range x.n {
+		g.Go(func() error {
+			select {
+			case <-made:
+				return x.work(gctx, queue, free)
+			case <-gctx.Done():
+				return gctx.Err()
+			}
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return x.finish(ctx)
+}
+
+// stream reads all frames with content in one request.
+func (x *extractor) stream(ctx context.Context, queue chan<- delivery, free <-chan []byte) error {
+	if len(x.toc.frames) == 0 {
+		return nil
+	}
+	at := x.toc.frames[0].off
+	body, err := x.src.Range(ctx, at, x.toc.frames[len(x.toc.frames)-1].end-at)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	for _, f := range x.toc.frames {
+		var buf []byte
+		select {
+		case buf = <-free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if _, err := io.CopyN(io.Discard, body, f.off-at); err != nil {
+			return fmt.Errorf("the pack is cut short near byte %d: %w", at, err)
+		}
+		if buf, err = readN(body, buf, f.off, f.end-f.off); err != nil {
+			return fmt.Errorf("read %s: %w", x.toc.frameNames(f), err)
+		}
+		at = f.end
+		queue <- delivery{f, buf} // there are no more buffers than room
+	}
+	return nil
+}
+
+// work unpacks and places frames until there are no more.
+func (x *extractor) work(ctx context.Context, queue <-chan delivery, free chan<- []byte) error {
+	w := &worker{x: x, dirs: x.root.dirs()}
+	defer w.dirs.close()
+	for d := range queue {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.frame(ctx, d); err != nil {
+			return err
+		}
+		free <- d.packed
+		x.advance(d.frame)
+	}
+	return nil
+}
+
+func (x *extractor) advance(f frame) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.done += f.end - f.off
+	if x.opt.Progress != nil {
+		x.opt.Progress(x.done, x.toc.info.Size)
+	}
+}
+
+// intact unpacks a frame, and fetches it again where it is damaged.
+func (x *extractor) intact(ctx context.Context, d delivery, buf []byte) ([]byte, error) {
+	raw, err := x.toc.unpack(x.dec, d.frame, d.packed, buf)
+	for try := 1; err != nil && try <= maxRefetch; try++ {
+		if x.opt.Logger != nil {
+			x.opt.Logger.Warn("frame is damaged, fetching it again", "offset", d.frame.off, "try", try, "err", err)
+		}
+		packed, ferr := fetchRange(ctx, x.src, nil, d.frame.off, d.frame.end-d.frame.off)
+		if ferr != nil {
+			return nil, errors.Join(err, ferr)
+		}
+		x.mu.Lock()
+		x.refetched++
+		x.mu.Unlock()
+		raw, err = x.toc.unpack(x.dec, d.frame, packed, buf)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w; it came damaged %d times: the pack itself, or a cache or a line on its way, is broken: make the pack anew", err, 1+maxRefetch)
+	}
+	return raw, nil
+}
+
+// finish does what needs all files, and waits for the disk.
+func (x *extractor) finish(ctx context.Context) error {
+	if err := x.makeLinks(ctx); err != nil {
+		return err
+	}
+	if err := x.finishDirs(); err != nil {
+		return err
+	}
+	if err := unix.Syncfs(x.root.fd); err != nil {
+		return x.root.fail(x.toc, "write back", "/", err)
+	}
+	if x.opt.Progress != nil {
+		x.opt.Progress(x.toc.info.Size, x.toc.info.Size)
+	}
+	return nil
+}

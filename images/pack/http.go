@@ -1,0 +1,280 @@
+package pack
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// HTTP reads a pack from a web server by Range requests (RFC 9110, 14). A
+// connection that breaks or stalls is made anew where it broke, for as long as
+// Retry has patience; an answer that no repetition changes ends it at once.
+type HTTP struct {
+	URL string
+	// Client is http.DefaultClient where nil. It needs no time limit: stalls
+	// are noticed here.
+	Client *http.Client
+	// Header is sent with each request.
+	Header http.Header
+	// Digest, where given, is the pack's: an ETag that is a digest must be
+	// this one.
+	Digest string
+	Retry  Retry
+	Logger *slog.Logger // nil is silent
+
+	mu   sync.Mutex
+	etag string // of the first answer; all others must agree
+}
+
+// Retry says how long a server that does not answer is waited for. What is
+// zero has its default.
+type Retry struct {
+	// Patience ends the trying when no byte came for so long: 5 minutes, in
+	// which a server can restart.
+	Patience time.Duration
+	// Stall is how long a connection may be silent before it counts as
+	// broken: 20 seconds.
+	Stall time.Duration
+	// Wait is the first pause, 100 milliseconds; it doubles up to MaxWait,
+	// 5 seconds.
+	Wait, MaxWait time.Duration
+}
+
+func (r Retry) withDefaults() Retry {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&r.Patience, 5*time.Minute)
+	set(&r.Stall, 20*time.Second)
+	set(&r.Wait, 100*time.Millisecond)
+	set(&r.MaxWait, 5*time.Second)
+	return r
+}
+
+// pause is how long to wait before attempt n, with chance in it, so that a
+// rack of machines does not come back all at once.
+func (r Retry) pause(n int) time.Duration {
+	d := r.MaxWait
+	if n < 16 {
+		d = min(d, r.Wait<<n)
+	}
+	return d/2 + rand.N(d/2+1)
+}
+
+// finalError is one that trying again does not mend.
+type finalError struct{ error }
+
+func (e finalError) Unwrap() error { return e.error }
+
+func final(format string, args ...any) error {
+	return finalError{fmt.Errorf(format, args...)}
+}
+
+// Range implements [Ranger].
+func (h *HTTP) Range(ctx context.Context, off, n int64) (io.ReadCloser, error) {
+	r := &httpReader{h: h, ctx: ctx, retry: h.Retry.withDefaults(), off: off, end: off + n}
+	r.moved = time.Now()
+	if n == 0 {
+		return r, nil
+	}
+	if err := r.connect(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// httpReader reads a range over as many connections as it takes.
+type httpReader struct {
+	h        *HTTP
+	ctx      context.Context
+	retry    Retry
+	off, end int64
+	body     io.ReadCloser
+	cancel   context.CancelFunc
+	moved    time.Time // when the last byte came
+	tries    int       // since then
+}
+
+// Read implements io.Reader.
+func (r *httpReader) Read(p []byte) (int, error) {
+	for {
+		if r.off == r.end {
+			return 0, io.EOF
+		}
+		if r.body == nil {
+			if err := r.connect(); err != nil {
+				return 0, err
+			}
+		}
+		n, err := r.readBody(p)
+		r.off += int64(n)
+		if err != nil && r.off < r.end {
+			r.drop()
+			if n == 0 {
+				if err := r.wait(err); err != nil {
+					return 0, err
+				}
+			}
+		}
+		if n > 0 {
+			r.moved, r.tries = time.Now(), 0
+			return n, nil
+		}
+	}
+}
+
+// readBody reads from the connection at hand, which is ended when it is
+// silent for too long.
+func (r *httpReader) readBody(p []byte) (int, error) {
+	watch := time.AfterFunc(r.retry.Stall, r.cancel)
+	defer watch.Stop()
+	return r.body.Read(p[:min(int64(len(p)), r.end-r.off)])
+}
+
+// connect asks for what is left, until it is answered.
+func (r *httpReader) connect() error {
+	for {
+		err := r.request()
+		if err == nil {
+			return nil
+		}
+		if err := r.wait(err); err != nil {
+			return err
+		}
+	}
+}
+
+// wait pauses before the next attempt, or says why there is none.
+func (r *httpReader) wait(cause error) error {
+	if err := r.ctx.Err(); err != nil {
+		return fmt.Errorf("get %s: %w", r.h.URL, context.Cause(r.ctx))
+	}
+	if fe := (finalError{}); errors.As(cause, &fe) {
+		return fmt.Errorf("get %s: %w", r.h.URL, cause)
+	}
+	silent := time.Since(r.moved)
+	if silent > r.retry.Patience {
+		return fmt.Errorf("get %s: nothing came for %s, given up at byte %d: %w", r.h.URL, silent.Round(time.Second), r.off, cause)
+	}
+	d := r.retry.pause(r.tries)
+	r.tries++
+	if r.h.Logger != nil {
+		r.h.Logger.Warn("connection lost, trying again", "url", r.h.URL, "offset", r.off, "try", r.tries, "wait", d, "err", cause)
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-r.ctx.Done():
+		return fmt.Errorf("get %s: %w", r.h.URL, context.Cause(r.ctx))
+	}
+}
+
+// request sends one request and checks its answer.
+func (r *httpReader) request() error {
+	ctx, cancel := context.WithCancel(r.ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.h.URL, nil)
+	if err != nil {
+		cancel()
+		return finalError{err}
+	}
+	if s := req.URL.Scheme; s != "http" && s != "https" {
+		cancel()
+		return final("%q is no http or https address", r.h.URL)
+	}
+	if r.h.Header != nil {
+		req.Header = r.h.Header.Clone()
+	}
+	req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", r.off, r.end-1))
+	watch := time.AfterFunc(r.retry.Stall, cancel)
+	defer watch.Stop()
+	resp, err := r.h.client().Do(req)
+	if err == nil {
+		if err = r.h.check(resp, r.off, r.end); err != nil {
+			resp.Body.Close()
+		}
+	}
+	if bad := (*tls.CertificateVerificationError)(nil); errors.As(err, &bad) {
+		err = finalError{err}
+	}
+	if err != nil {
+		cancel()
+		return err
+	}
+	r.body, r.cancel = resp.Body, cancel
+	return nil
+}
+
+func (r *httpReader) drop() {
+	if r.body != nil {
+		r.body.Close()
+		r.cancel()
+		r.body = nil
+	}
+}
+
+// Close implements io.Closer.
+func (r *httpReader) Close() error {
+	r.drop()
+	return nil
+}
+
+func (h *HTTP) client() *http.Client {
+	if h.Client != nil {
+		return h.Client
+	}
+	return http.DefaultClient
+}
+
+// check tells whether an answer is the range from off to end of our pack.
+func (h *HTTP) check(resp *http.Response, off, end int64) error {
+	switch code := resp.StatusCode; {
+	case code == http.StatusPartialContent:
+	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
+		return fmt.Errorf("the server answers %s", resp.Status)
+	case code == http.StatusOK:
+		return final("the server, or a proxy before it, does not serve ranges: it answers %s", resp.Status)
+	case code == http.StatusRequestedRangeNotSatisfiable:
+		return final("the pack is shorter than %d bytes: it is cut short or another one (%s)", end, resp.Status)
+	default:
+		return final("the server answers %s", resp.Status)
+	}
+	var from, to int64
+	cr := resp.Header.Get("Content-Range")
+	if _, err := fmt.Sscanf(cr, "bytes %d-%d/", &from, &to); err != nil || from != off {
+		return final("asked for bytes %d-%d, got Content-Range %q", off, end-1, cr)
+	}
+	if to != end-1 {
+		return final("asked for bytes %d-%d, got %q: the pack is cut short, or a proxy shortens ranges", off, end-1, cr)
+	}
+	return h.checkETag(resp.Header.Get("ETag"))
+}
+
+// checkETag refuses another pack. An ETag that is no digest says nothing of
+// which pack it is, but it must stay the same.
+func (h *HTTP) checkETag(etag string) error {
+	tag := strings.Trim(strings.TrimPrefix(etag, "W/"), `"`)
+	if strings.HasPrefix(tag, digestPrefix) && h.Digest != "" && tag != h.Digest {
+		return final("the server has pack %s where %s should be", tag, h.Digest)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.etag == "" {
+		h.etag = etag
+	}
+	if etag != "" && etag != h.etag {
+		return final("the pack on the server was replaced: its ETag was %s and is %s", h.etag, etag)
+	}
+	return nil
+}

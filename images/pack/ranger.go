@@ -1,0 +1,93 @@
+package pack
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// Ranger is where a pack's bytes come from.
+type Ranger interface {
+	// Range reads the n bytes at off. A reader that ends early without an
+	// error makes the pack one that is cut short.
+	Range(ctx context.Context, off, n int64) (io.ReadCloser, error)
+}
+
+// Local is a Ranger over a pack that is at hand: a file on a USB disk, or one
+// that the server itself writes to a disk from.
+type Local struct{ R io.ReaderAt }
+
+var (
+	_ Ranger = Local{}
+	_ Ranger = (*HTTP)(nil)
+)
+
+// Range implements [Ranger].
+func (l Local) Range(_ context.Context, off, n int64) (io.ReadCloser, error) {
+	return io.NopCloser(io.NewSectionReader(l.R, off, n)), nil
+}
+
+// Fetch reads a pack's table of contents from afar and checks that it is the
+// one that want names. Nothing that it says can be trusted before that.
+func Fetch(ctx context.Context, src Ranger, want Ref) (*TOC, error) {
+	if _, err := parseDigest(want.Digest); err != nil {
+		return nil, fmt.Errorf("fetch pack: %w", err)
+	}
+	toc, err := fetchTOC(ctx, src, want.Size)
+	if err != nil {
+		return nil, fmt.Errorf("fetch pack %s: %w", want.Digest, err)
+	}
+	if toc.info.Digest != want.Digest {
+		return nil, fmt.Errorf("fetch pack %s: found %s instead; it was made anew or damaged: ask for the machine's plan again", want.Digest, toc.info.Digest)
+	}
+	return toc, nil
+}
+
+func fetchTOC(ctx context.Context, src Ranger, size int64) (*TOC, error) {
+	if size < footerFrame {
+		return nil, errNotPack
+	}
+	end, err := fetchRange(ctx, src, nil, size-footerFrame, footerFrame)
+	if err != nil {
+		return nil, fmt.Errorf("footer: %w", err)
+	}
+	f, err := parseFooter(end, size)
+	if err != nil {
+		return nil, err
+	}
+	packed, err := fetchRange(ctx, src, nil, f.off, f.packed)
+	if err != nil {
+		return nil, fmt.Errorf("table of contents: %w", err)
+	}
+	return decodeTOC(packed, f)
+}
+
+// fetchRange reads n bytes at off into buf, or into a larger one.
+func fetchRange(ctx context.Context, src Ranger, buf []byte, off, n int64) ([]byte, error) {
+	r, err := src.Range(ctx, off, n)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return readN(r, buf, off, n)
+}
+
+// readN reads n bytes, which are at off of the pack. Memory grows with what
+// comes, not with what was promised.
+func readN(r io.Reader, buf []byte, off, n int64) ([]byte, error) {
+	const step = 8 << 20
+	buf = buf[:0]
+	for have := int64(0); have < n; {
+		more := int(min(n-have, step))
+		buf = append(buf, make([]byte, more)...)
+		got, err := io.ReadFull(r, buf[have:])
+		have += int64(got)
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return nil, fmt.Errorf("the pack is cut short at byte %d: %w", off+have, io.ErrUnexpectedEOF)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return buf, nil
+}

@@ -1,0 +1,206 @@
+package pack
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+
+	"cloudlets/images"
+)
+
+// Pack is a pack that can be asked for any file. It may be used by several
+// goroutines.
+type Pack struct {
+	toc      *TOC
+	r        io.ReaderAt
+	children map[string][]int32 // of directories, sorted by name
+
+	mu     sync.Mutex
+	dec    *zstd.Decoder
+	last   int // the frame that raw is, so that its files are decoded once
+	raw    []byte
+	packed []byte
+}
+
+var (
+	_ images.Tree   = (*Pack)(nil)
+	_ images.Source = (*Pack)(nil)
+)
+
+// Open reads the table of contents of the pack that is size bytes long. It
+// takes whatever table is there: compare [Pack.Digest] where a certain pack is
+// meant.
+func Open(r io.ReaderAt, size int64) (*Pack, error) {
+	toc, err := fetchTOC(context.Background(), Local{r}, size)
+	if err != nil {
+		return nil, fmt.Errorf("open pack: %w", err)
+	}
+	dec, err := newDecoder(1)
+	if err != nil {
+		return nil, fmt.Errorf("open pack: %w", err)
+	}
+	p := &Pack{toc: toc, r: r, dec: dec, last: -1, children: make(map[string][]int32)}
+	for i := range toc.entries {
+		if e := &toc.entries[i]; e.Path != "/" {
+			dir := path.Dir(e.Path)
+			p.children[dir] = append(p.children[dir], int32(i))
+		}
+	}
+	for _, list := range p.children {
+		slices.SortFunc(list, func(a, b int32) int {
+			return strings.Compare(toc.entries[a].Path, toc.entries[b].Path)
+		})
+	}
+	return p, nil
+}
+
+// Digest identifies the pack, "sha256:…".
+func (p *Pack) Digest() string { return p.toc.info.Digest }
+
+// Size is the pack's length in bytes.
+func (p *Pack) Size() int64 { return p.toc.info.Size }
+
+// Info tells what the pack is and holds.
+func (p *Pack) Info() Info { return p.toc.info }
+
+// TOC is the pack's table of contents.
+func (p *Pack) TOC() *TOC { return p.toc }
+
+// Entry implements [images.Tree].
+func (p *Pack) Entry(name string) (images.Entry, error) {
+	e, err := p.find("look up", name)
+	if err != nil {
+		return images.Entry{}, err
+	}
+	return e.Entry, nil
+}
+
+func (p *Pack) find(op, name string) (*entry, error) {
+	if i, ok := p.toc.lookup(name); ok {
+		return &p.toc.entries[i], nil
+	}
+	if name == "/" { // every pack has a root, whether its source named it or not
+		return &entry{Entry: images.Entry{Path: "/", Type: images.Directory, Mode: 0o755, ModTime: clampTime(images.Entry{}.ModTime)}}, nil
+	}
+	return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+}
+
+// ReadDir implements [images.Tree].
+func (p *Pack) ReadDir(name string) ([]images.Entry, error) {
+	e, err := p.find("read directory", name)
+	if err != nil {
+		return nil, err
+	}
+	if e.Type != images.Directory {
+		return nil, &fs.PathError{Op: "read directory", Path: name, Err: fmt.Errorf("it is a %s", rowTypes[e.Type])}
+	}
+	list := make([]images.Entry, len(p.children[name]))
+	for i, j := range p.children[name] {
+		list[i] = p.toc.entries[j].Entry
+	}
+	return list, nil
+}
+
+// Open implements [images.Tree]. What it reads was checked against its digest.
+func (p *Pack) Open(name string) (io.ReadCloser, error) {
+	e, err := p.find("open", name)
+	if err != nil {
+		return nil, err
+	}
+	if e.Type == images.HardLink {
+		if e, err = p.find("open", e.Link); err != nil {
+			return nil, err
+		}
+	}
+	if e.Type != images.Regular {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("it is a %s, not a regular file", rowTypes[e.Type])}
+	}
+	return &fileReader{p: p, next: int(e.first), end: int(e.first + e.count)}, nil
+}
+
+// Walk implements [images.Source], in the order of the pack.
+func (p *Pack) Walk(ctx context.Context, visit images.VisitFunc) error {
+	for i := range p.toc.entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		e := &p.toc.entries[i]
+		var content io.Reader
+		if e.Type == images.Regular {
+			content = &fileReader{p: p, next: int(e.first), end: int(e.first + e.count)}
+		}
+		if err := visit(e.Entry, content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fileReader reads one file's chunks, one after the other.
+type fileReader struct {
+	p         *Pack
+	next, end int // chunks
+	data      []byte
+}
+
+func (f *fileReader) Read(b []byte) (int, error) {
+	for len(f.data) == 0 {
+		if f.next == f.end {
+			return 0, io.EOF
+		}
+		data, err := f.p.chunkData(f.next)
+		if err != nil {
+			return 0, fmt.Errorf("read pack %s: %w", f.p.Digest(), err)
+		}
+		f.data = data
+		f.next++
+	}
+	n := copy(b, f.data)
+	f.data = f.data[n:]
+	return n, nil
+}
+
+func (f *fileReader) Close() error {
+	f.next, f.data = f.end, nil
+	return nil
+}
+
+// chunkData returns the content of chunk i, which nobody changes.
+func (p *Pack) chunkData(i int) ([]byte, error) {
+	frames := p.toc.frames
+	at := sort.Search(len(frames), func(k int) bool { return int(frames[k].first+frames[k].count) > i })
+	c := p.toc.chunks[i]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at != p.last {
+		if err := p.load(at); err != nil {
+			return nil, err
+		}
+	}
+	return p.raw[c.inner : c.inner+c.size], nil
+}
+
+// load decodes a frame. Readers may still hold the one before, so its memory
+// is not used again.
+func (p *Pack) load(at int) error {
+	f := p.toc.frames[at]
+	packed, err := fetchRange(context.Background(), Local{p.r}, p.packed, f.off, f.end-f.off)
+	if err != nil {
+		return err
+	}
+	p.packed = packed
+	raw, err := p.toc.unpack(p.dec, f, packed, nil)
+	if err != nil {
+		return err
+	}
+	p.raw, p.last = raw, at
+	return nil
+}

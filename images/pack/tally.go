@@ -1,0 +1,32 @@
+package pack
+
+import "sync"
+
+// maxReported is how many differing files are named.
+const maxReported = 5
+
+// tally gathers what Verify's workers find.
+type tally struct {
+	mu   sync.Mutex
+	done int64
+	bad  int
+	errs []error
+}
+
+func (t *tally) differs(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.bad++
+	if len(t.errs) < maxReported {
+		t.errs = append(t.errs, err)
+	}
+}
+
+func (t *tally) passed(opt VerifyOptions, size, total int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done += size
+	if opt.Progress != nil && size > 0 {
+		opt.Progress(t.done, total)
+	}
+}

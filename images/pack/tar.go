@@ -1,0 +1,232 @@
+package pack
+
+import (
+	"archive/tar"
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"cloudlets/images"
+)
+
+// xattrRecord begins the PAX records that carry extended attributes.
+const xattrRecord = "SCHILY.xattr."
+
+// tarWriter turns a walk into a tar stream, cut into frames by the press, and
+// keeps the list of what went in. One goroutine runs it.
+type tarWriter struct {
+	press   *press
+	tw      *tar.Writer
+	opt     Options
+	scratch []byte
+	entries []images.Entry
+	index   map[string]int // in entries, by path
+	links   map[string]string
+	skipped map[string]images.Entry
+	// wanted has the hard links whose target was skipped, by that target.
+	wanted map[string][]images.Entry
+}
+
+func newTar(p *press, opt Options) *tarWriter {
+	return &tarWriter{
+		press: p, tw: tar.NewWriter(p), opt: opt,
+		scratch: make([]byte, 256<<10),
+		index:   make(map[string]int),
+		links:   make(map[string]string),
+		skipped: make(map[string]images.Entry),
+		wanted:  make(map[string][]images.Entry),
+	}
+}
+
+func (t *tarWriter) run(ctx context.Context, src images.Source) error {
+	visit := func(e images.Entry, content io.Reader) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return t.visit(normal(e), content)
+	}
+	if err := src.Walk(ctx, visit); err != nil {
+		return err
+	}
+	if err := t.promote(ctx, src); err != nil {
+		return err
+	}
+	if err := t.tw.Close(); err != nil {
+		return err
+	}
+	return t.press.cut()
+}
+
+// normal brings to one form what a source may say in several.
+func normal(e images.Entry) images.Entry {
+	e.ModTime = clampTime(e.ModTime)
+	if e.Type != images.Regular {
+		e.Size = 0
+	}
+	if e.Type != images.Symlink && e.Type != images.HardLink {
+		e.Link = ""
+	}
+	return e
+}
+
+func (t *tarWriter) visit(e images.Entry, content io.Reader) error {
+	if e.Type == images.HardLink {
+		e.Link = t.target(e)
+	}
+	if t.opt.Skip != nil && e.Path != "/" && t.opt.Skip(e.Path) {
+		t.skipped[e.Path] = e
+		return nil
+	}
+	if _, gone := t.skipped[e.Link]; gone && e.Type == images.HardLink {
+		t.wanted[e.Link] = append(t.wanted[e.Link], e)
+		return nil
+	}
+	return t.add(e, content)
+}
+
+// target is what a hard link's file is called where it is not itself a link.
+func (t *tarWriter) target(e images.Entry) string {
+	to := e.Link
+	if further, ok := t.links[to]; ok {
+		to = further
+	}
+	t.links[e.Path] = to
+	return to
+}
+
+// promote adds the files that only kept hard links still name: the first link
+// becomes the file, the others links to it.
+func (t *tarWriter) promote(ctx context.Context, src images.Source) error {
+	if len(t.wanted) == 0 {
+		return nil
+	}
+	err := src.Walk(ctx, func(e images.Entry, content io.Reader) error {
+		links := t.wanted[e.Path]
+		if len(links) == 0 {
+			return nil
+		}
+		delete(t.wanted, e.Path)
+		e = normal(e)
+		e.Path = links[0].Path
+		if err := t.add(e, content); err != nil {
+			return err
+		}
+		for _, link := range links[1:] {
+			link.Link = e.Path
+			if err := t.add(link, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for gone := range t.wanted {
+		return fmt.Errorf("%s was there on the first pass and not on the second: the source changes; pack a copy of it", gone)
+	}
+	return err
+}
+
+// add writes one file, after the skipped directories that it needs.
+func (t *tarWriter) add(e images.Entry, content io.Reader) error {
+	if err := t.needDir(path.Dir(e.Path)); err != nil {
+		return err
+	}
+	if err := t.writeHeader(e); err != nil {
+		return err
+	}
+	i, again := t.index[e.Path]
+	switch {
+	case !again:
+		i = len(t.entries)
+		t.index[e.Path] = i
+		t.entries = append(t.entries, e)
+	case e.Type == images.Directory && t.entries[i].Type == images.Directory:
+		t.entries[i] = e // as tar does: the later word counts
+	default:
+		return fmt.Errorf("%s is in the source twice", e.Path)
+	}
+	if e.Size == 0 {
+		return nil
+	}
+	return t.writeContent(e, int32(i), content)
+}
+
+// needDir adds dir if it was left out by mistake of its pattern: something in
+// it stays.
+func (t *tarWriter) needDir(dir string) error {
+	e, gone := t.skipped[dir]
+	if _, have := t.index[dir]; have || !gone || e.Type != images.Directory {
+		return nil
+	}
+	return t.add(e, nil)
+}
+
+func (t *tarWriter) writeHeader(e images.Entry) error {
+	h := &tar.Header{
+		Format: tar.FormatPAX, Name: tarName(e), Mode: int64(e.Mode), Size: e.Size,
+		Uid: int(e.UID), Gid: int(e.GID), ModTime: e.ModTime, Linkname: e.Link,
+	}
+	switch e.Type {
+	case images.Regular:
+		h.Typeflag = tar.TypeReg
+	case images.Directory:
+		h.Typeflag = tar.TypeDir
+	case images.Symlink:
+		h.Typeflag = tar.TypeSymlink
+	case images.HardLink:
+		h.Typeflag, h.Linkname = tar.TypeLink, relName(e.Link)
+	case images.CharDevice, images.BlockDevice:
+		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeChar, int64(e.Major), int64(e.Minor)
+		if e.Type == images.BlockDevice {
+			h.Typeflag = tar.TypeBlock
+		}
+	case images.FIFO:
+		h.Typeflag = tar.TypeFifo
+	default:
+		return fmt.Errorf("%s has unknown type %d", e.Path, e.Type)
+	}
+	h.PAXRecords = xattrRecords(e.Xattrs)
+	if err := t.tw.WriteHeader(h); err != nil {
+		return fmt.Errorf("describe %q in tar: %w", e.Path, err)
+	}
+	return nil
+}
+
+// xattrRecords leaves out what tar has no way to say, which only plain tar
+// misses: the table of contents has it.
+func xattrRecords(xattrs map[string]string) map[string]string {
+	if len(xattrs) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(xattrs))
+	for name, value := range xattrs {
+		if name != "" && value != "" && !strings.ContainsAny(name, "=\x00") {
+			m[xattrRecord+name] = value
+		}
+	}
+	return m
+}
+
+// writeContent copies e's content in chunks, each whole in one frame.
+func (t *tarWriter) writeContent(e images.Entry, index int32, content io.Reader) error {
+	for off := int64(0); off < e.Size; {
+		n := min(e.Size-off, FrameSize)
+		if err := t.press.begin(piece{entry: index, off: off, size: int32(n), fileSize: e.Size}); err != nil {
+			return err
+		}
+		for left := n; left > 0; {
+			part := t.scratch[:min(left, int64(len(t.scratch)))]
+			got, err := io.ReadFull(content, part)
+			if err != nil {
+				return fmt.Errorf("read %s: %d of %d bytes: %w", e.Path, off+n-left+int64(got), e.Size, err)
+			}
+			if _, err := t.tw.Write(part); err != nil {
+				return err
+			}
+			left -= int64(got)
+		}
+		off += n
+	}
+	return nil
+}

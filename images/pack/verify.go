@@ -1,0 +1,204 @@
+package pack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
+)
+
+// VerifyOptions say how [Verify] works. The zero value is right for most.
+type VerifyOptions struct {
+	// Workers is how many files are read at a time; 0 is one for each CPU,
+	// at least 2 and at most 8.
+	Workers int
+	// Skip tells which paths are not compared: those that an overlay changed.
+	Skip func(path string) bool
+	// Progress, where given, is called for each file with content, with the
+	// bytes of content that are read, of their total; never by two
+	// goroutines at once.
+	Progress func(done, total int64)
+}
+
+// Verify compares what is in dir with the table of contents: the content of
+// every file, read from the disk and not from memory where the kernel lets go
+// of what it has cached, and type, mode, owner, device number and link target
+// of every entry. It reports every file that differs, up to a few.
+func Verify(ctx context.Context, toc *TOC, dir string, opt VerifyOptions) error {
+	root, err := openRoot(dir)
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	defer root.close()
+	v := &verifier{toc: toc, root: root, opt: opt}
+	g, gctx := errgroup.WithContext(ctx)
+	next := make(chan *entry)
+	g.Go(func() error {
+		defer close(next)
+		return v.list(gctx, next)
+	})
+	for range workersOr(opt.Workers) {
+		g.Go(func() error { return v.work(gctx, next) })
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("verify %s against pack %s: %w", dir, toc.info.Digest, err)
+	}
+	return v.verdict(dir)
+}
+
+type verifier struct {
+	toc  *TOC
+	root *root
+	opt  VerifyOptions
+	tally
+}
+
+func (v *verifier) list(ctx context.Context, next chan<- *entry) error {
+	for i := range v.toc.entries {
+		e := &v.toc.entries[i]
+		if v.opt.Skip != nil && v.opt.Skip(e.Path) {
+			v.passed(v.opt, e.Size, v.toc.info.Bytes)
+			continue
+		}
+		select {
+		case next <- e:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (v *verifier) work(ctx context.Context, next <-chan *entry) error {
+	dirs := v.root.dirs()
+	defer dirs.close()
+	buf := make([]byte, maxFrame)
+	for e := range next {
+		if err := v.entry(ctx, dirs, e, buf); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			v.differs(fmt.Errorf("%s on %s: %w", e.Path, v.root.device(), err))
+		}
+		v.passed(v.opt, e.Size, v.toc.info.Bytes)
+	}
+	return nil
+}
+
+func (v *verifier) entry(ctx context.Context, dirs *dirCache, e *entry, buf []byte) error {
+	dir, base, err := dirs.parent(e.Path)
+	if err != nil {
+		return err
+	}
+	if err := v.checkStat(dir, base, e); err != nil {
+		return err
+	}
+	if e.Size == 0 {
+		return nil
+	}
+	fd, err := openat(dir, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	// Without effect on a filesystem that is in memory, which is no fault.
+	_ = unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED)
+	for _, c := range v.toc.chunksOf(e) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := checkChunk(fd, c, buf[:c.size]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkChunk(fd int, c chunk, buf []byte) error {
+	for have := 0; have < len(buf); {
+		n, err := unix.Pread(fd, buf[have:], c.off+int64(have))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read at byte %d: %w", c.off+int64(have), err)
+		}
+		if n == 0 {
+			return fmt.Errorf("it ends at byte %d", c.off+int64(have))
+		}
+		have += n
+	}
+	if sumOf(buf) != c.digest {
+		return fmt.Errorf("the %d bytes at %d are not what was written", len(buf), c.off)
+	}
+	return nil
+}
+
+// statTypes are the kernel's words for the types of file.
+var statTypes = [...]uint32{
+	images.Regular: unix.S_IFREG, images.Directory: unix.S_IFDIR, images.Symlink: unix.S_IFLNK,
+	images.CharDevice: unix.S_IFCHR, images.BlockDevice: unix.S_IFBLK, images.FIFO: unix.S_IFIFO,
+}
+
+// checkStat compares everything but the content. A hard link is compared as
+// the file that it names.
+func (v *verifier) checkStat(dir int, base string, e *entry) error {
+	want := e.Entry
+	if want.Type == images.HardLink {
+		i, _ := v.toc.lookup(want.Link)
+		want = v.toc.entries[i].Entry
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != statTypes[want.Type]:
+		return fmt.Errorf("it is no %s", rowTypes[want.Type])
+	case want.Type != images.Symlink && st.Mode&0o7777 != want.Mode:
+		return fmt.Errorf("its mode is %#o, not %#o", st.Mode&0o7777, want.Mode)
+	case st.Uid != want.UID || st.Gid != want.GID:
+		return fmt.Errorf("its owner is %d:%d, not %d:%d", st.Uid, st.Gid, want.UID, want.GID)
+	case want.Type == images.Regular && st.Size != want.Size:
+		return fmt.Errorf("it has %d bytes, not %d", st.Size, want.Size)
+	case isDevice(want) && st.Rdev != unix.Mkdev(want.Major, want.Minor):
+		return fmt.Errorf("it is device %d:%d, not %d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev), want.Major, want.Minor)
+	case want.Type == images.Symlink:
+		return checkTarget(dir, base, want.Link)
+	}
+	return nil
+}
+
+func isDevice(e images.Entry) bool {
+	return e.Type == images.CharDevice || e.Type == images.BlockDevice
+}
+
+func checkTarget(dir int, base, want string) error {
+	buf := make([]byte, len(want)+1)
+	n, err := unix.Readlinkat(dir, base, buf)
+	if err != nil {
+		return err
+	}
+	if got := string(buf[:n]); got != want {
+		return fmt.Errorf("it links to %q, not %q", got, want)
+	}
+	return nil
+}
+
+// verdict is nil where nothing differed.
+func (v *verifier) verdict(dir string) error {
+	if v.bad == 0 {
+		return nil
+	}
+	more := ""
+	if n := v.bad - len(v.errs); n > 0 {
+		more = fmt.Sprintf(" (and %d more)", n)
+	}
+	text := strings.ReplaceAll(errors.Join(v.errs...).Error(), "\n", "; ")
+	return fmt.Errorf("verify %s: %d files are not what the pack says%s: %s; the disk is not to be trusted: replace it, or install again", dir, v.bad, more, text)
+}

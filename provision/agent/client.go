@@ -1,0 +1,156 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"cloudlets/provision"
+)
+
+// The server's paths for agents.
+const (
+	ClaimPath  = "/agent/claim"
+	EventsPath = "/agent/events"
+)
+
+// ClaimRequest is what an agent sends to be told its plan.
+type ClaimRequest struct {
+	Token string `json:"token"`
+	// Nonce lets a claim be sent again whose answer was lost.
+	Nonce     string              `json:"nonce"`
+	MAC       provision.MAC       `json:"mac"`
+	Inventory provision.Inventory `json:"inventory"`
+}
+
+// maxAnswer bounds what is read of a server's answer to a request.
+const maxAnswer = 16 << 20
+
+// patience is how long the agent asks a server that does not answer before it
+// gives up: long enough for the server to be restarted or moved.
+const patience = 10 * time.Minute
+
+// client speaks to the server that booted the machine.
+type client struct {
+	base    string
+	http    *http.Client
+	session string
+	log     *slog.Logger
+}
+
+func newClient(base string, log *slog.Logger) *client {
+	return &client{base: strings.TrimSuffix(base, "/"), http: newHTTP(), log: log}
+}
+
+// newHTTP has a time-out for each step but none for the whole of a request,
+// since a pack takes as long as it takes.
+func newHTTP() *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		ResponseHeaderTimeout: 30 * time.Second,
+		IdleConnTimeout:       30 * time.Second,
+		MaxIdleConnsPerHost:   4,
+		DisableCompression:    true,
+	}}
+}
+
+// refusal is a server's answer that asking again does not change.
+type refusal struct{ text string }
+
+func (r refusal) Error() string { return r.text }
+
+// claim exchanges the token for the plan.
+func (c *client) claim(ctx context.Context, p Params, inventory provision.Inventory) (provision.Plan, error) {
+	request := ClaimRequest{Token: p.Token, Nonce: rand.Text(), MAC: p.MAC, Inventory: inventory}
+	answer, err := c.post(ctx, ClaimPath, request)
+	if err != nil {
+		return provision.Plan{}, fmt.Errorf("claim the plan of %s from %s: %w", p.MAC, c.base, err)
+	}
+	var plan provision.Plan
+	if err := json.Unmarshal(answer, &plan); err != nil {
+		return provision.Plan{}, fmt.Errorf("read the plan of %s: %w", p.MAC, err)
+	}
+	c.session = plan.Session
+	return plan, nil
+}
+
+// post sends a value as JSON, again and again while the server does not
+// answer or answers with an error of its own.
+func (c *client) post(ctx context.Context, path string, value any) ([]byte, error) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	return c.retry(ctx, func() ([]byte, error) {
+		return c.do(ctx, http.MethodPost, path, body)
+	})
+}
+
+// fetch reads a blob into memory and checks its digest.
+func (c *client) fetch(ctx context.Context, blob provision.Blob) ([]byte, error) {
+	data, err := c.retry(ctx, func() ([]byte, error) {
+		return c.do(ctx, http.MethodGet, blob.Path, nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	if got := "sha256:" + hex.EncodeToString(sum[:]); got != blob.Digest {
+		return nil, fmt.Errorf("fetch %s: its digest is %s, not %s: it was changed on its way", blob.Path, got, blob.Digest)
+	}
+	return data, nil
+}
+
+func (c *client) retry(ctx context.Context, try func() ([]byte, error)) ([]byte, error) {
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		answer, err := try()
+		var no refusal
+		if err == nil || errors.As(err, &no) {
+			return answer, err
+		}
+		c.log.Warn("the server did not answer; asking again", "error", err)
+		if pause(ctx, wait) != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c *client) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	ctx, stop := context.WithTimeout(ctx, time.Minute)
+	defer stop()
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, refusal{err.Error()}
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if c.session != "" {
+		request.Header.Set("Authorization", "Bearer "+c.session)
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if response.StatusCode/100 == 4 {
+		return nil, refusal{strings.TrimSpace(string(answer))}
+	}
+	if response.StatusCode/100 != 2 {
+		return nil, fmt.Errorf("%s %s: %s: %s", method, path, response.Status, strings.TrimSpace(string(answer)))
+	}
+	return answer, nil
+}

@@ -1,0 +1,57 @@
+package agent
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"cloudlets/provision"
+)
+
+// console is what a person in front of the machine sees.
+type console struct {
+	mu       sync.Mutex
+	out      io.Writer
+	progress time.Time
+}
+
+// openConsole opens the kernel's console; process 1 starts with it as its
+// standard output where the RAM disk has the device.
+func openConsole() *console { return &console{out: os.Stdout} }
+
+func (c *console) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.Write(b)
+}
+
+func (c *console) say(format string, args ...any) {
+	fmt.Fprintf(c, "cloudlets: "+format+"\n", args...)
+}
+
+func (c *console) fail(err error) {
+	fmt.Fprintf(c, "\ncloudlets: FAILED: %v\n\n", err)
+}
+
+// event shows an event that goes to the server, too. Progress is shown every
+// few seconds as a line of its own: a serial console is no place for a bar.
+func (c *console) event(e provision.Event) {
+	if e.Kind != provision.KindProgress {
+		c.say("%s", strings.TrimSuffix(e.Text+" ("+e.Reason+")", " ()"))
+		return
+	}
+	c.mu.Lock()
+	due := time.Since(c.progress) > 3*time.Second
+	if due {
+		c.progress = time.Now()
+	}
+	c.mu.Unlock()
+	if due && e.Progress != nil {
+		c.say("  %s of %s, %s/s", humanize.IBytes(uint64(max(e.Progress.Done, 0))), humanize.IBytes(uint64(max(e.Progress.Total, 0))), humanize.IBytes(uint64(max(e.Progress.Rate, 0))))
+	}
+}

@@ -1,0 +1,284 @@
+// Package depot makes what machines fetch, before any machine asks for it: the
+// pack of an image, its kernel, the RAM disk that the kernel boots into, and
+// the boot loaders that go to the disk. Each is made once, kept in a file
+// under its digest, and so can be cached and served for ever.
+package depot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+
+	"cloudlets/images"
+	"cloudlets/images/disk"
+	"cloudlets/images/pack"
+)
+
+// Finder tells where a site's images are.
+type Finder interface {
+	ImagePath(name string) (string, bool)
+}
+
+// File is one thing of the depot.
+type File struct {
+	// Digest names the file, "sha256:…". A pack's is that of its table of
+	// contents; any other file's is that of its bytes.
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
+}
+
+// Key names a kit: an image, and which of its kernel entry points.
+type Key struct {
+	Image string
+	// EntryPoint is "" for the default.
+	EntryPoint string
+}
+
+func (k Key) String() string {
+	if k.EntryPoint == "" {
+		return k.Image
+	}
+	return k.Image + " (" + k.EntryPoint + ")"
+}
+
+// Kit is all that it takes to boot and install one image.
+type Kit struct {
+	Key      Key
+	Manifest *images.Manifest
+	Pack     File
+	// Entries and Bytes are how many files the pack holds, and how long
+	// their content is.
+	Entries int
+	Bytes   int64
+	Kernel  File
+	RAMDisk File
+	// Kernels are those of the entry point, newest first; Kernel is the
+	// first of them.
+	Kernels []images.Kernel
+	// Init is the program that the image's system starts with.
+	Init string
+	// Filesystems are those that the RAM disk can make.
+	Filesystems []string
+	// Loaders are the boot loaders for the disk, by name.
+	Loaders map[string]File
+}
+
+// Status is how far the making of a kit has come.
+type Status struct {
+	// Kit is the finished kit, nil before the first is done.
+	Kit *Kit
+	// Err is why the last try to make one failed.
+	Err error
+	// Busy says that it is being made, or waits its turn.
+	Busy bool
+}
+
+// Depot makes and keeps files for machines. Its methods may be called by
+// several goroutines at once.
+type Depot struct {
+	dir    string
+	finder Finder
+	assets disk.Assets
+	agent  agent
+	log    *slog.Logger
+	notify func(Key, Status)
+
+	wake chan struct{}
+	mu   sync.Mutex
+	kits map[Key]*slot
+	turn []Key
+}
+
+// slot is what is known of one kit.
+type slot struct {
+	Status
+	fingerprint string
+	done        chan struct{} // closed when the making ends
+}
+
+// Options are what a depot needs.
+type Options struct {
+	// Dir is where the files are kept. It is made if it is not there.
+	Dir    string
+	Images Finder
+	Assets disk.Assets
+	// Agent is the program that becomes /init of the RAM disks.
+	Agent string
+	// Notify, where given, is told when a kit was made or could not be.
+	Notify func(Key, Status)
+	Log    *slog.Logger
+}
+
+// Open opens the depot in a folder.
+func Open(opt Options) (*Depot, error) {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	for _, dir := range []string{"files", "memo"} {
+		if err := os.MkdirAll(filepath.Join(opt.Dir, dir), 0o755); err != nil {
+			return nil, fmt.Errorf("open the depot: %w", err)
+		}
+	}
+	agent, err := openAgent(opt.Agent)
+	if err != nil {
+		return nil, fmt.Errorf("open the depot: %w", err)
+	}
+	return &Depot{
+		dir: opt.Dir, finder: opt.Images, assets: opt.Assets, agent: agent, log: opt.Log, notify: opt.Notify,
+		wake: make(chan struct{}, 1), kits: map[Key]*slot{},
+	}, nil
+}
+
+// Run makes the kits that are wanted, one after the other, until ctx ends.
+func (d *Depot) Run(ctx context.Context) error {
+	for {
+		key, ok := d.next()
+		if !ok {
+			select {
+			case <-d.wake:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		kit, fingerprint, err := d.make(ctx, key)
+		if ctx.Err() != nil {
+			return nil
+		}
+		d.finish(key, kit, fingerprint, err)
+		// What it takes to make a pack is not needed until the next one.
+		debug.FreeOSMemory()
+	}
+}
+
+func (d *Depot) next() (Key, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.turn) == 0 {
+		return Key{}, false
+	}
+	key := d.turn[0]
+	d.turn = d.turn[1:]
+	return key, true
+}
+
+func (d *Depot) finish(key Key, kit *Kit, fingerprint string, err error) {
+	d.mu.Lock()
+	s := d.kits[key]
+	s.Busy, s.Err = false, err
+	if err == nil {
+		s.Kit, s.fingerprint = kit, fingerprint
+	}
+	close(s.done)
+	status := s.Status
+	d.mu.Unlock()
+	if err != nil {
+		d.log.Error("an image cannot be booted", "image", key, "error", err)
+	}
+	if d.notify != nil {
+		d.notify(key, status)
+	}
+}
+
+// Want asks for a kit without waiting for it.
+func (d *Depot) Want(key Key) { d.want(key) }
+
+// want returns the channel that is closed when the kit's making has ended.
+func (d *Depot) want(key Key) <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.kits[key]
+	if s == nil {
+		s = &slot{}
+		d.kits[key] = s
+	}
+	if !s.Busy {
+		s.Busy, s.done = true, make(chan struct{})
+		d.turn = append(d.turn, key)
+		select {
+		case d.wake <- struct{}{}:
+		default:
+		}
+	}
+	return s.done
+}
+
+// Status tells how far a kit is, and asks for it where it is not wanted yet.
+func (d *Depot) Status(key Key) Status {
+	d.mu.Lock()
+	s := d.kits[key]
+	d.mu.Unlock()
+	if s == nil {
+		d.want(key)
+		return Status{Busy: true}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return s.Status
+}
+
+// Kit returns the kit of the image as it is now. Where the image has changed
+// since its kit was made, it waits until the new one is done, or ctx ends.
+func (d *Depot) Kit(ctx context.Context, key Key) (*Kit, error) {
+	if kit := d.fresh(ctx, key); kit != nil {
+		return kit, nil
+	}
+	select {
+	case <-d.want(key):
+	case <-ctx.Done():
+		return nil, fmt.Errorf("prepare image %s: %w: it is still being packed; ask again", key, ctx.Err())
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.kits[key].Kit, d.kits[key].Err
+}
+
+// fresh is the finished kit, if the image is still what it was made from.
+func (d *Depot) fresh(ctx context.Context, key Key) *Kit {
+	d.mu.Lock()
+	s := d.kits[key]
+	if s == nil || s.Busy || s.Kit == nil || s.Err != nil {
+		d.mu.Unlock()
+		return nil
+	}
+	kit, made := s.Kit, s.fingerprint
+	d.mu.Unlock()
+	image, err := d.open(ctx, key.Image)
+	if err != nil {
+		return nil
+	}
+	if now, err := image.Fingerprint(ctx); err != nil || now != made {
+		return nil
+	}
+	return kit
+}
+
+// ErrNoImage says that the site has no image of that name.
+var ErrNoImage = errors.New("no such image")
+
+func (d *Depot) open(ctx context.Context, name string) (*images.Image, error) {
+	file, ok := d.finder.ImagePath(name)
+	if !ok {
+		return nil, fmt.Errorf("open image %s: %w: put a folder or a tarball of that name into the site's images/", name, ErrNoImage)
+	}
+	return images.Open(ctx, file)
+}
+
+// OpenPack opens a pack of the depot as a tree. The caller closes it.
+func (d *Depot) OpenPack(f File) (*pack.Pack, func(), error) {
+	file, err := os.Open(d.Path(f.Digest))
+	if err != nil {
+		return nil, nil, fmt.Errorf("open pack: %w", err)
+	}
+	p, err := pack.Open(file, f.Size)
+	if err != nil {
+		file.Close()
+		return nil, nil, fmt.Errorf("open pack %s: %w", f.Digest, err)
+	}
+	return p, func() { file.Close() }, nil
+}

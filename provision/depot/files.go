@@ -1,0 +1,140 @@
+package depot
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+// keepUnused is how long a file stays that no kit needs any more: a machine
+// may be in the middle of it.
+const keepUnused = 24 * time.Hour
+
+var digestForm = regexp.MustCompile(`^sha256:([0-9a-f]{64})$`)
+
+// Path is where the file of a digest is kept, whether it is there or not. For
+// what is no digest it is a name that no file has.
+func (d *Depot) Path(digest string) string {
+	m := digestForm.FindStringSubmatch(digest)
+	if m == nil {
+		return filepath.Join(d.dir, "files", "none")
+	}
+	return filepath.Join(d.dir, "files", m[1])
+}
+
+// has says whether a file is there, whole.
+func (d *Depot) has(f File) bool {
+	info, err := os.Stat(d.Path(f.Digest))
+	return err == nil && info.Size() == f.Size
+}
+
+// put keeps what write writes. The digest is that of the bytes, unless write
+// knows a better one. The file appears under its name only when it is whole
+// and on the disk.
+func (d *Depot) put(write func(w io.Writer) (digest string, err error)) (File, error) {
+	temp, err := os.CreateTemp(filepath.Join(d.dir, "files"), ".part-*")
+	if err != nil {
+		return File{}, err
+	}
+	defer os.Remove(temp.Name())
+	hash, count := sha256.New(), &counter{}
+	digest, err := write(io.MultiWriter(temp, hash, count))
+	if digest == "" {
+		digest = "sha256:" + hex.EncodeToString(hash.Sum(nil))
+	}
+	if err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
+		return File{}, err
+	}
+	f := File{Digest: digest, Size: count.n}
+	return f, os.Rename(temp.Name(), d.Path(digest))
+}
+
+type counter struct{ n int64 }
+
+func (c *counter) Write(b []byte) (int, error) {
+	c.n += int64(len(b))
+	return len(b), nil
+}
+
+// memo remembers what was made of the inputs that key describes, over
+// restarts. The record is used only while the file that it names is there.
+func memo[T any](d *Depot, key string, file func(T) File, build func() (T, error)) (T, error) {
+	sum := sha256.Sum256([]byte(key))
+	name := filepath.Join(d.dir, "memo", hex.EncodeToString(sum[:])+".json")
+	var known T
+	if text, err := os.ReadFile(name); err == nil && json.Unmarshal(text, &known) == nil && d.has(file(known)) {
+		now := time.Now()
+		_ = os.Chtimes(d.Path(file(known).Digest), now, now) // it is in use: see sweep
+		_ = os.Chtimes(name, now, now)
+		return known, nil
+	}
+	made, err := build()
+	if err != nil {
+		return made, err
+	}
+	text, err := json.Marshal(made)
+	if err != nil {
+		return made, err
+	}
+	return made, writeWhole(name, text)
+}
+
+// writeWhole writes a small file beside its name and then renames it.
+func writeWhole(name string, text []byte) error {
+	temp, err := os.CreateTemp(filepath.Dir(name), ".part-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	_, err = temp.Write(text)
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return os.Rename(temp.Name(), name)
+}
+
+// sweep removes what was not used for a day and is in no kit, and what a
+// broken-off run left.
+func (d *Depot) sweep() {
+	used := map[string]bool{}
+	d.mu.Lock()
+	for _, s := range d.kits {
+		if s.Kit != nil {
+			for _, f := range s.Kit.files() {
+				used[filepath.Base(d.Path(f.Digest))] = true
+			}
+		}
+	}
+	d.mu.Unlock()
+	for _, dir := range []string{"files", "memo"} {
+		removeOld(filepath.Join(d.dir, dir), used)
+	}
+}
+
+func removeOld(dir string, used map[string]bool) {
+	names, _ := os.ReadDir(dir)
+	for _, entry := range names {
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) || err == nil && (used[entry.Name()] || time.Since(info.ModTime()) < keepUnused) {
+			continue
+		}
+		_ = os.Remove(filepath.Join(dir, entry.Name()))
+	}
+}
+
+// files are all files of a kit.
+func (k *Kit) files() []File {
+	list := []File{k.Pack, k.Kernel, k.RAMDisk}
+	for _, f := range k.Loaders {
+		list = append(list, f)
+	}
+	return list
+}

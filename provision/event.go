@@ -1,0 +1,129 @@
+package provision
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Bounds of an event: parts of it come from machines, and some are strangers.
+const (
+	maxEventText  = 4096 // bytes of Text and of Reason
+	maxEventFacts = 64
+	maxFactText   = 512 // bytes of a fact's value
+)
+
+// String is one line of a machine's story: time, kind, what, and why.
+func (e Event) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %-8s  %s", e.Time.Format("2006-01-02 15:04:05.000"), e.Kind, e.Text)
+	if e.Count > 1 {
+		fmt.Fprintf(&b, " (%d times)", e.Count)
+	}
+	if e.Progress != nil {
+		fmt.Fprintf(&b, " %s", e.Progress)
+	}
+	if e.By != "" {
+		fmt.Fprintf(&b, " by %s", e.By)
+	}
+	if e.Reason != "" {
+		fmt.Fprintf(&b, ": %s", e.Reason)
+	}
+	return b.String()
+}
+
+// String is "120.0 MB of 330.0 MB (36%), 45.0 MB/s, 5s left", with what is not
+// known left out.
+func (p Progress) String() string {
+	text := FormatSize(p.Done)
+	if p.Total > 0 {
+		text += fmt.Sprintf(" of %s (%d%%)", FormatSize(p.Total), p.Percent())
+	}
+	if p.Rate > 0 {
+		text += ", " + FormatSize(p.Rate) + "/s"
+	}
+	if left := p.Left(); left > 0 {
+		text += fmt.Sprintf(", %s left", left)
+	}
+	return text
+}
+
+// Percent is the part that is done, 0 to 100; 0 where the total is unknown.
+func (p Progress) Percent() int {
+	if p.Total <= 0 || p.Done <= 0 {
+		return 0
+	}
+	return min(100, int(float64(p.Done)/float64(p.Total)*100))
+}
+
+// Left is the time that the rest takes at the present rate, in whole seconds;
+// 0 where that cannot be told.
+func (p Progress) Left() time.Duration {
+	if p.Rate <= 0 || p.Done >= p.Total {
+		return 0
+	}
+	seconds := (float64(p.Total) - float64(p.Done)) / float64(p.Rate)
+	return time.Duration(min(seconds+0.5, 1e9)) * time.Second
+}
+
+// durable says that an event decides what may happen to a disk: it is on the
+// server's own disk before it counts. A claim that was refused decides nothing,
+// and anyone can make one.
+func (e Event) durable() bool {
+	switch e.Kind {
+	case KindArmed, KindDisarmed, KindFailed, KindDone:
+		return true
+	case KindClaim:
+		return e.Stage != ""
+	}
+	return false
+}
+
+// bounded cuts an event to a size that is fit to be kept, and copies what it
+// points to.
+func (e Event) bounded() Event {
+	e.Text = cutText(e.Text, maxEventText)
+	e.Reason = cutText(e.Reason, maxEventText)
+	e.By = cutText(e.By, maxFactText)
+	e.Facts = boundedFacts(e.Facts)
+	if e.Progress != nil {
+		p := *e.Progress
+		e.Progress = &p
+	}
+	return e
+}
+
+func boundedFacts(facts map[string]string) map[string]string {
+	if len(facts) == 0 {
+		return nil
+	}
+	kept := make(map[string]string, len(facts))
+	for name, value := range facts {
+		if len(kept) == maxEventFacts {
+			break
+		}
+		kept[cutText(name, maxFactText)] = cutText(value, maxFactText)
+	}
+	return kept
+}
+
+// cutText makes valid UTF-8 of at most limit bytes.
+func cutText(text string, limit int) string {
+	text = strings.ToValidUTF8(text, "?")
+	if len(text) <= limit {
+		return text
+	}
+	end := limit - len("…")
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
+}
+
+// sameAs says that e tells nothing that the earlier event did not tell.
+func (e Event) sameAs(earlier Event) bool {
+	return e.Kind == earlier.Kind && e.Stage == earlier.Stage && e.Text == earlier.Text &&
+		e.Reason == earlier.Reason && e.By == earlier.By && maps.Equal(e.Facts, earlier.Facts)
+}

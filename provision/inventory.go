@@ -1,0 +1,89 @@
+package provision
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Inventory is what an agent finds in its machine. It comes with the claim.
+type Inventory struct {
+	Arch    string `json:"arch"` // as GOARCH: "amd64", "arm64"
+	Vendor  string `json:"vendor,omitempty"`
+	Product string `json:"product,omitempty"`
+	Serial  string `json:"serial,omitempty"`
+	CPUs    int    `json:"cpus,omitempty"`
+	// Memory is the machine's RAM in bytes.
+	Memory     int64           `json:"memory,omitempty"`
+	Disks      []DiskInfo      `json:"disks,omitempty"`
+	Interfaces []InterfaceInfo `json:"interfaces,omitempty"`
+}
+
+// DiskInfo is one disk as the kernel shows it.
+type DiskInfo struct {
+	// Name is the kernel's name for it at this boot: "nvme0n1", "sda". It
+	// may be another one at the next.
+	Name      string `json:"name"`
+	Serial    string `json:"serial,omitempty"`
+	WWN       string `json:"wwn,omitempty"`
+	Model     string `json:"model,omitempty"`
+	Size      int64  `json:"size"` // bytes
+	Transport string `json:"transport,omitempty"`
+	// ByPath is its name in /dev/disk/by-path.
+	ByPath     string `json:"byPath,omitempty"`
+	Rotational bool   `json:"rotational,omitempty"`
+	Removable  bool   `json:"removable,omitempty"`
+	ReadOnly   bool   `json:"readOnly,omitempty"`
+	// Contents says what is on it, for a person: "GPT with 3 partitions";
+	// "" for nothing.
+	Contents string `json:"contents,omitempty"`
+}
+
+// InterfaceInfo is one network interface.
+type InterfaceInfo struct {
+	Name   string `json:"name"`
+	MAC    string `json:"mac"`
+	Driver string `json:"driver,omitempty"`
+	// Speed is in Mbit/s, 0 where unknown.
+	Speed int  `json:"speed,omitempty"`
+	Up    bool `json:"up,omitempty"`
+}
+
+// Facts are the inventory as an event's facts.
+func (inv Inventory) Facts() map[string]string {
+	facts := make(map[string]string)
+	put := func(name, value string) {
+		if value != "" {
+			facts[name] = value
+		}
+	}
+	put("arch", inv.Arch)
+	put("product", strings.TrimSpace(inv.Vendor+" "+inv.Product))
+	put("serial", inv.Serial)
+	if inv.CPUs > 0 {
+		put("cpus", fmt.Sprint(inv.CPUs))
+	}
+	if inv.Memory > 0 {
+		put("memory", FormatSize(inv.Memory))
+	}
+	return facts
+}
+
+// String shows a disk the way a person tells it from another.
+func (d DiskInfo) String() string {
+	parts := []string{d.Name}
+	for _, p := range []struct{ name, value string }{
+		{"model", d.Model}, {"serial", d.Serial}, {"wwn", d.WWN}, {"transport", d.Transport},
+	} {
+		if p.value != "" {
+			parts = append(parts, p.name+" "+p.value)
+		}
+	}
+	parts = append(parts, FormatSize(d.Size))
+	if d.Removable {
+		parts = append(parts, "removable")
+	}
+	if d.ReadOnly {
+		parts = append(parts, "read-only")
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,204 @@
+package provision
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+
+	"cloudlets/images"
+)
+
+// machineFields are the keys of a machine file and of a profile.
+func machineFields() map[string]field[Spec] {
+	return map[string]field[Spec]{
+		"description": ignored[Spec](),
+		"extends":     func(*Spec, *node) []FileError { return nil }, // folded in before
+		"image":       textField(setImage),
+		"entrypoint":  plainText(func(s *Spec) *string { return &s.EntryPoint }),
+		"hostname":    textField(setHostname),
+		"address":     textField(setAddress),
+		"install":     textField(setInstall),
+		"disk":        objectField(func(s *Spec) *DiskHints { return &s.Disk }, diskFields()),
+		"wipe":        boolField(func(s *Spec, v bool) { s.Wipe = v }),
+		"filesystem":  textField(setFilesystem),
+		"handover":    textField(setHandover),
+		"cmdline":     plainText(func(s *Spec) *string { return &s.Cmdline }),
+		"quirks":      objectField(func(s *Spec) *Quirks { return &s.Quirks }, quirkFields()),
+		"config":      setConfig,
+	}
+}
+
+func diskFields() map[string]field[DiskHints] {
+	return map[string]field[DiskHints]{
+		"serial":     plainText(func(d *DiskHints) *string { return &d.Serial }),
+		"wwn":        plainText(func(d *DiskHints) *string { return &d.WWN }),
+		"model":      plainText(func(d *DiskHints) *string { return &d.Model }),
+		"transport":  textField(setTransport),
+		"byPath":     plainText(func(d *DiskHints) *string { return &d.ByPath }),
+		"minSize":    sizeField(func(d *DiskHints) *int64 { return &d.MinSize }),
+		"maxSize":    sizeField(func(d *DiskHints) *int64 { return &d.MaxSize }),
+		"rotational": boolField(func(d *DiskHints, v bool) { d.Rotational = &v }),
+	}
+}
+
+func quirkFields() map[string]field[Quirks] {
+	return map[string]field[Quirks]{
+		"bootFile": textField(setBootFile),
+		"oneStep":  boolField(func(q *Quirks, v bool) { q.OneStep = v }),
+	}
+}
+
+// decodeSpec types the merged files of one machine.
+func decodeSpec(mac MAC, merged *node) (Spec, []FileError) {
+	spec := Spec{MAC: mac, Filesystem: "ext4", Handover: Switch}
+	problems := decodeObject(&spec, merged, machineFields())
+	if low, high := spec.Disk.MinSize, spec.Disk.MaxSize; high != 0 && low > high {
+		at := merged.get("disk").get("minSize")
+		problems = append(problems, at.problem("minSize %s is more than maxSize %s: no disk can match", FormatSize(low), FormatSize(high)))
+	}
+	return spec, problems
+}
+
+func setImage(s *Spec, name string) error {
+	if name != "" && (path.Base(name) != name || strings.HasPrefix(name, ".") || hasControl(name)) {
+		return fmt.Errorf("%q is no image name; want the name of a directory or tarball in images/, without its ending", name)
+	}
+	s.Image = name
+	return nil
+}
+
+func setHostname(s *Spec, name string) error {
+	if err := checkHostname(name); err != nil {
+		return err
+	}
+	s.Hostname = name
+	return nil
+}
+
+// checkHostname holds a name to RFC 1123 section 2.1.
+func checkHostname(name string) error {
+	if name == "" {
+		return nil
+	}
+	if len(name) > 253 {
+		return fmt.Errorf("hostname %.20q… is longer than 253 bytes", name)
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if !isHostLabel(label) {
+			return fmt.Errorf("%q is no hostname; want letters, digits and hyphens, in parts of 1 to 63 joined by dots", name)
+		}
+	}
+	return nil
+}
+
+func isHostLabel(label string) bool {
+	if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+		return false
+	}
+	return strings.IndexFunc(label, func(r rune) bool {
+		return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) < 0
+}
+
+func setAddress(s *Spec, text string) error {
+	if text == "" {
+		s.Address = netip.Addr{}
+		return nil
+	}
+	addr, err := parseIPv4(text)
+	s.Address = addr
+	return err
+}
+
+// parseIPv4 reads an address that a host can have.
+func parseIPv4(text string) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(text)
+	switch {
+	case err != nil || !addr.Is4():
+		return netip.Addr{}, fmt.Errorf("%q is no IPv4 address; want one such as 10.0.0.21, without a prefix length", text)
+	case addr.IsUnspecified() || addr.IsMulticast() || addr.IsLoopback() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return netip.Addr{}, fmt.Errorf("%s is an address that no host on a network can have", addr)
+	}
+	return addr, nil
+}
+
+func setInstall(s *Spec, when string) error {
+	s.InstallOnce = when == "once"
+	return oneOf(when, "once", "never", "")
+}
+
+func setFilesystem(s *Spec, name string) error {
+	s.Filesystem = name
+	return oneOf(name, "ext4", "xfs", "btrfs")
+}
+
+func setHandover(s *Spec, name string) error {
+	s.Handover = Handover(name)
+	return oneOf(name, string(Switch), string(Reboot), string(Kexec), string(PowerOff))
+}
+
+func setTransport(d *DiskHints, name string) error {
+	d.Transport = name
+	return oneOf(name, "nvme", "sata", "sas", "usb", "virtio", "mmc", "")
+}
+
+func setBootFile(q *Quirks, name string) error {
+	if name != "" && (path.Base(name) != name || hasControl(name)) {
+		return fmt.Errorf("%q is no boot loader's file name; want one such as \"ipxe.efi\", without a folder", name)
+	}
+	q.BootFile = name
+	return nil
+}
+
+// oneOf refuses a text that is none of the choices. An empty choice is
+// accepted and not shown.
+func oneOf(text string, choices ...string) error {
+	if slices.Contains(choices, text) {
+		return nil
+	}
+	shown := slices.DeleteFunc(slices.Clone(choices), func(c string) bool { return c == "" })
+	return fmt.Errorf("want %s, have %q%s", wordList(shown), text, didYouMean(text, shown))
+}
+
+func hasControl(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0
+}
+
+// setConfig hands the configuration to the format's own reader; what the args
+// may be is said by the image's manifest, and checked against it later.
+func setConfig(s *Spec, n *node) []FileError {
+	anything := func(*Spec, *node) []FileError { return nil }
+	keys := map[string]field[Spec]{"args": anything, "dns": anything, "ip": anything}
+	if problems := decodeObject(s, n, keys); problems != nil {
+		return problems
+	}
+	text, err := n.MarshalJSON()
+	if err != nil {
+		return []FileError{n.problem("read config: %s", err)}
+	}
+	s.Config, err = images.ParseConfig("config", text)
+	return configProblems(n, err)
+}
+
+// configProblems puts what the format's reader found where it was written: it
+// saw the merged configuration, in which lines mean nothing.
+func configProblems(n *node, err error) (problems []FileError) {
+	if err == nil {
+		return nil
+	}
+	causes := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		causes = joined.Unwrap()
+	}
+	for _, cause := range causes {
+		at, reason := n, cause.Error()
+		if p, ok := errors.AsType[*images.Problem](cause); ok {
+			at, reason = n.find(p.Path), p.Reason
+		}
+		problems = append(problems, at.problem("config %s", reason))
+	}
+	return problems
+}

@@ -1,0 +1,209 @@
+package ramdisk
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"cloudlets/images"
+)
+
+// A class is one reason for a kernel module to be in the RAM disk.
+type class string
+
+// What the agent needs drivers for.
+const (
+	network    class = "network"
+	storage    class = "storage"
+	filesystem class = "filesystem"
+	bus        class = "bus" // what the others are plugged into
+)
+
+// wanted maps folders below kernel/ to why their modules are taken. The
+// longest prefix decides; an empty class leaves a folder out.
+var wanted = map[string]class{
+	"drivers/net/":                       network,
+	"drivers/net/wireless/":              "",
+	"drivers/net/can/":                   "",
+	"drivers/net/wwan/":                  "",
+	"drivers/net/ieee802154/":            "",
+	"drivers/net/hamradio/":              "",
+	"drivers/net/ppp/":                   "",
+	"drivers/net/slip/":                  "",
+	"drivers/net/arcnet/":                "",
+	"drivers/net/plip/":                  "",
+	"drivers/net/wireguard/":             "",
+	"drivers/net/netdevsim/":             "",
+	"net/packet/":                        network,
+	"drivers/ata/":                       storage,
+	"drivers/block/":                     storage,
+	"drivers/cdrom/":                     "",
+	"drivers/scsi/":                      storage,
+	"drivers/nvme/":                      storage,
+	"drivers/nvme/target/":               "",
+	"drivers/mmc/":                       storage,
+	"drivers/md/":                        storage,
+	"drivers/message/":                   storage,
+	"drivers/usb/storage/":               storage,
+	"drivers/target/":                    "",
+	"drivers/virtio/":                    bus,
+	"drivers/usb/host/":                  bus,
+	"drivers/usb/core/":                  bus,
+	"drivers/usb/common/":                bus,
+	"drivers/hid/hid-hyperv.ko":          bus,
+	"drivers/hv/":                        bus,
+	"drivers/xen/":                       bus,
+	"drivers/pci/controller/":            bus,
+	"drivers/phy/":                       bus,
+	"drivers/char/hw_random/virtio-rng.": bus,
+	"fs/ext4/":                           filesystem,
+	"fs/xfs/":                            filesystem,
+	"fs/btrfs/":                          filesystem,
+	"fs/fat/":                            filesystem,
+	"fs/nls/":                            filesystem,
+	"fs/efivarfs/":                       filesystem,
+	"lib/libcrc32c.":                     filesystem,
+	"crypto/crc32c_generic.":             filesystem,
+	"arch/x86/crypto/crc32c-intel.":      filesystem,
+}
+
+// classify tells why the module at a path such as
+// "kernel/drivers/net/virtio_net.ko.xz" is taken; "" when it is not.
+func classify(module string) class {
+	rest, ok := strings.CutPrefix(module, "kernel/")
+	if !ok {
+		return ""
+	}
+	best, found := "", class("")
+	for prefix, c := range wanted {
+		if strings.HasPrefix(rest, prefix) && len(prefix) > len(best) {
+			best, found = prefix, c
+		}
+	}
+	return found
+}
+
+// moduleSet is what an image's kernel has to offer, from its modules.* files.
+type moduleSet struct {
+	dir     string // "/usr/lib/modules/6.1.0-31-amd64", links resolved
+	deps    map[string][]string
+	byName  map[string]string // module name to path
+	builtin map[string]class
+	soft    map[string][]string // module name to names of soft dependencies
+}
+
+// maxIndex bounds a modules.* file; Debian's largest has 1.5 MB.
+const maxIndex = 64 << 20
+
+// readModules reads the module indexes of one kernel version.
+func readModules(tree images.Tree, version string) (*moduleSet, error) {
+	dir, err := images.Resolve(tree, path.Join("/lib/modules", version))
+	if err != nil {
+		return nil, fmt.Errorf("find the modules of kernel %s: %w (the image needs /lib/modules/%[1]s, which its kernel's package has)", version, err)
+	}
+	s := &moduleSet{dir: dir, deps: map[string][]string{}, byName: map[string]string{}, builtin: map[string]class{}, soft: map[string][]string{}}
+	if err := s.read(tree, "modules.dep", s.addDep); err != nil {
+		return nil, fmt.Errorf("read the modules of kernel %s: %w (run depmod in the image)", version, err)
+	}
+	if err := s.read(tree, "modules.builtin", func(line string) { s.builtin[line] = classify(line) }); err != nil {
+		return nil, fmt.Errorf("read the modules of kernel %s: %w", version, err)
+	}
+	// Not every distribution writes soft dependencies.
+	_ = s.read(tree, "modules.softdep", s.addSoft)
+	return s, nil
+}
+
+func (s *moduleSet) read(tree images.Tree, name string, line func(string)) error {
+	data, err := images.ReadFile(tree, path.Join(s.dir, name), maxIndex)
+	if err != nil {
+		return err
+	}
+	scan := bufio.NewScanner(bytes.NewReader(data))
+	scan.Buffer(nil, 1<<20)
+	for scan.Scan() {
+		if text := strings.TrimSpace(scan.Text()); text != "" && !strings.HasPrefix(text, "#") {
+			line(text)
+		}
+	}
+	return scan.Err()
+}
+
+// addDep takes a line "kernel/a.ko: kernel/b.ko kernel/c.ko".
+func (s *moduleSet) addDep(line string) {
+	module, deps, ok := strings.Cut(line, ":")
+	if !ok {
+		return
+	}
+	s.deps[module] = strings.Fields(deps)
+	s.byName[moduleName(module)] = module
+}
+
+// addSoft takes a line "softdep btrfs pre: crc32c xxhash64 post: x".
+func (s *moduleSet) addSoft(line string) {
+	words := strings.Fields(line)
+	if len(words) < 3 || words[0] != "softdep" {
+		return
+	}
+	name := strings.ReplaceAll(words[1], "-", "_")
+	for _, word := range words[2:] {
+		if !strings.HasSuffix(word, ":") {
+			s.soft[name] = append(s.soft[name], strings.ReplaceAll(word, "-", "_"))
+		}
+	}
+}
+
+// moduleName is a module's name in /proc/modules: "virtio_net" for
+// "kernel/drivers/net/virtio_net.ko.xz".
+func moduleName(module string) string {
+	name, _, _ := strings.Cut(path.Base(module), ".ko")
+	return strings.ReplaceAll(name, "-", "_")
+}
+
+// choose picks the modules that the agent may need, with all that they
+// depend on, sorted, and counts the drivers of each class.
+func (s *moduleSet) choose() ([]string, map[class]int) {
+	chosen, count := map[string]bool{}, map[class]int{}
+	for module := range s.deps {
+		if c := classify(module); c != "" {
+			count[c]++
+			s.take(module, chosen)
+		}
+	}
+	for _, c := range s.builtin {
+		if c != "" {
+			count[c]++
+		}
+	}
+	list := make([]string, 0, len(chosen))
+	for module := range chosen {
+		list = append(list, module)
+	}
+	slices.Sort(list)
+	return list, count
+}
+
+func (s *moduleSet) take(module string, chosen map[string]bool) {
+	if chosen[module] {
+		return
+	}
+	chosen[module] = true
+	for _, dep := range s.deps[module] {
+		s.take(dep, chosen)
+	}
+	for _, name := range s.soft[moduleName(module)] {
+		if dep, ok := s.byName[name]; ok {
+			s.take(dep, chosen)
+		}
+	}
+}
+
+// stripCompression turns "a.ko.xz" into "a.ko".
+func stripCompression(module string) string {
+	if i := strings.LastIndex(module, ".ko"); i >= 0 {
+		return module[:i+len(".ko")]
+	}
+	return module
+}

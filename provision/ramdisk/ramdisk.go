@@ -1,0 +1,333 @@
+// Package ramdisk assembles the RAM disk that a machine boots into: the agent
+// as /init, the kernel modules of the image's own kernel that network, storage
+// and filesystems need, and the image's own mkfs. There is no second operating
+// system in it: what drives the hardware during the install is what drives it
+// afterwards.
+package ramdisk
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+
+	"cloudlets/images"
+)
+
+// Options say what a RAM disk is made of.
+type Options struct {
+	// Version is the kernel's: the name of its folder in /lib/modules.
+	Version string
+	// Init reads the program that runs as process 1, InitSize bytes.
+	Init     io.Reader
+	InitSize int64
+}
+
+// Report tells what went into a RAM disk.
+type Report struct {
+	// Network and Storage count the drivers, modular and built in.
+	Network, Storage int
+	Modules          int
+	Firmware         int
+	// Filesystems are those whose mkfs the image has: "ext4", "xfs".
+	Filesystems []string
+	// Compression is "zstd", "gzip" or "none", by what the kernel unpacks.
+	Compression string
+}
+
+// Lacks names what a machine will miss when it boots this RAM disk, in words
+// for a person; empty when nothing is missing.
+func (r Report) Lacks() []string {
+	var lacks []string
+	if r.Network == 0 {
+		lacks = append(lacks, "the kernel has no network drivers: the agent could not reach the server")
+	}
+	if r.Storage == 0 {
+		lacks = append(lacks, "the kernel has no storage drivers: the agent would find no disk")
+	}
+	if len(r.Filesystems) == 0 {
+		lacks = append(lacks, "the image has no mkfs: install e2fsprogs (or xfsprogs, btrfs-progs) in it")
+	}
+	return lacks
+}
+
+// makers are the programs that make a root filesystem, with the files that
+// they want to read.
+var makers = []struct {
+	filesystem string
+	programs   []string
+	files      []string
+}{
+	{"ext4", []string{"/sbin/mkfs.ext4", "/usr/sbin/mkfs.ext4", "/usr/bin/mkfs.ext4"}, []string{"/etc/mke2fs.conf"}},
+	{"xfs", []string{"/sbin/mkfs.xfs", "/usr/sbin/mkfs.xfs", "/usr/bin/mkfs.xfs"}, nil},
+	{"btrfs", []string{"/sbin/mkfs.btrfs", "/bin/mkfs.btrfs", "/usr/sbin/mkfs.btrfs", "/usr/bin/mkfs.btrfs"}, nil},
+}
+
+// MakerPath is where a RAM disk keeps the mkfs of a filesystem.
+func MakerPath(filesystem string) string { return "/sbin/mkfs." + filesystem }
+
+// Build writes the RAM disk for one kernel of an image to w. Equal images,
+// kernels and agents give equal bytes.
+func Build(ctx context.Context, w io.Writer, tree images.Tree, opt Options) (Report, error) {
+	modules, err := readModules(tree, opt.Version)
+	if err != nil {
+		return Report{}, err
+	}
+	b := &builder{ctx: ctx, tree: tree, modules: modules}
+	b.report.Compression = compressionOf(tree, opt.Version)
+	out, err := compressor(w, b.report.Compression)
+	if err != nil {
+		return Report{}, err
+	}
+	b.out = newArchive(out)
+	if err := errors.Join(b.build(opt), out.Close()); err != nil {
+		return Report{}, fmt.Errorf("build the RAM disk of kernel %s: %w", opt.Version, err)
+	}
+	return b.report, nil
+}
+
+type builder struct {
+	ctx     context.Context
+	tree    images.Tree
+	modules *moduleSet
+	out     *archive
+	report  Report
+}
+
+func (b *builder) build(opt Options) error {
+	if err := b.base(opt); err != nil {
+		return err
+	}
+	if err := b.addMakers(); err != nil {
+		return err
+	}
+	if err := b.addModules(); err != nil {
+		return err
+	}
+	return b.out.close()
+}
+
+// base is what any first root has: the mount points, a console, /init.
+func (b *builder) base(opt Options) error {
+	for _, dir := range []string{"dev", "proc", "sys", "run", "tmp", "newroot"} {
+		if err := b.mkdir(dir); err != nil {
+			return err
+		}
+	}
+	console := header{name: "dev/console", mode: modeChar | 0o600, major: 5, minor: 1}
+	if err := b.out.put(console, nil); err != nil {
+		return err
+	}
+	return b.out.put(header{name: "init", mode: modeReg | 0o755, size: opt.InitSize}, opt.Init)
+}
+
+func (b *builder) addMakers() error {
+	link := newLinker(b.tree)
+	for _, maker := range makers {
+		program := firstPresent(b.tree, maker.programs)
+		if program == "" {
+			continue
+		}
+		if err := link.add(program); err != nil {
+			return fmt.Errorf("take %s from the image: %w", program, err)
+		}
+		// The agent looks in one place only.
+		if at := MakerPath(maker.filesystem); at != program {
+			link.files[at] = link.files[program]
+		}
+		b.report.Filesystems = append(b.report.Filesystems, maker.filesystem)
+		for _, name := range maker.files {
+			if content, err := images.ReadFile(b.tree, name, maxProgram); err == nil {
+				link.files[name] = needed{content: content, mode: 0o644}
+			}
+		}
+	}
+	return b.putAll(link.files)
+}
+
+func (b *builder) putAll(files map[string]needed) error {
+	names := make([]string, 0, len(files))
+	for name := range files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := b.putFile(name, files[name].mode, files[name].content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *builder) addModules() error {
+	chosen, count := b.modules.choose()
+	b.report.Network, b.report.Storage, b.report.Modules = count[network], count[storage], len(chosen)
+	blobs := map[string]needed{}
+	dir := "/lib/modules/" + path.Base(b.modules.dir)
+	var deps strings.Builder
+	for _, module := range chosen {
+		if err := b.ctx.Err(); err != nil {
+			return err
+		}
+		content, err := b.readModule(module)
+		if err != nil {
+			return err
+		}
+		b.collectFirmware(content, blobs)
+		if err := b.putFile(path.Join(dir, stripCompression(module)), 0o644, content); err != nil {
+			return err
+		}
+		deps.WriteString(depLine(module, b.modules.deps[module]))
+	}
+	b.report.Firmware = len(blobs)
+	if err := b.putAll(blobs); err != nil {
+		return err
+	}
+	if err := b.putFile(dir+"/modules.dep", 0o644, []byte(deps.String())); err != nil {
+		return err
+	}
+	return b.copyIndexes(dir)
+}
+
+// copyIndexes takes the indexes that need no change along.
+func (b *builder) copyIndexes(dir string) error {
+	for _, name := range []string{"modules.alias", "modules.softdep", "modules.builtin"} {
+		content, err := images.ReadFile(b.tree, path.Join(b.modules.dir, name), maxIndex)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := b.putFile(path.Join(dir, name), 0o644, content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func depLine(module string, deps []string) string {
+	line := stripCompression(module) + ":"
+	for _, dep := range deps {
+		line += " " + stripCompression(dep)
+	}
+	return line + "\n"
+}
+
+// readModule reads a module and takes its compression off: the whole RAM
+// disk is compressed anyway, and the agent then has one form to load.
+func (b *builder) readModule(module string) ([]byte, error) {
+	name := path.Join(b.modules.dir, module)
+	data, err := images.ReadFile(b.tree, name, maxProgram)
+	if err != nil {
+		return nil, fmt.Errorf("read module %s: %w", name, err)
+	}
+	r, err := decompressor(name, bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("unpack module %s: %w", name, err)
+	}
+	plain, err := io.ReadAll(io.LimitReader(r, maxProgram))
+	if err != nil {
+		return nil, fmt.Errorf("unpack module %s: %w", name, err)
+	}
+	return plain, nil
+}
+
+// collectFirmware takes the firmware that a module names, where the image has
+// it, plain or compressed as the kernel would find it.
+func (b *builder) collectFirmware(module []byte, blobs map[string]needed) {
+	for _, name := range firmware(module) {
+		for _, suffix := range []string{"", ".zst", ".xz"} {
+			at := path.Join("/lib/firmware", name) + suffix
+			if content, err := images.ReadFile(b.tree, at, maxProgram); err == nil {
+				blobs[at] = needed{content: content, mode: 0o644}
+				break
+			}
+		}
+	}
+}
+
+func (b *builder) putFile(name string, mode uint32, content []byte) error {
+	name = strings.TrimPrefix(name, "/")
+	if err := b.mkdir(path.Dir(name)); err != nil {
+		return err
+	}
+	return b.out.put(header{name: name, mode: modeReg | mode, size: int64(len(content))}, bytes.NewReader(content))
+}
+
+// mkdir makes a folder and its parents, once each.
+func (b *builder) mkdir(name string) error {
+	if b.out.dirs[name] {
+		return nil
+	}
+	if err := b.mkdir(path.Dir(name)); err != nil {
+		return err
+	}
+	b.out.dirs[name] = true
+	return b.out.put(header{name: name, mode: modeDir | 0o755}, nil)
+}
+
+func firstPresent(tree images.Tree, names []string) string {
+	for _, name := range names {
+		if _, err := images.Resolve(tree, name); err == nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// compressionOf picks the best form that the kernel says it can unpack. A
+// kernel that does not tell gets gzip, which all distributions build in.
+func compressionOf(tree images.Tree, version string) string {
+	config, err := images.ReadFile(tree, "/boot/config-"+version, maxIndex)
+	switch {
+	case err != nil, bytes.Contains(config, []byte("\nCONFIG_RD_GZIP=y")) && !bytes.Contains(config, []byte("\nCONFIG_RD_ZSTD=y")):
+		return "gzip"
+	case bytes.Contains(config, []byte("\nCONFIG_RD_ZSTD=y")):
+		return "zstd"
+	default:
+		return "none"
+	}
+}
+
+func compressor(w io.Writer, form string) (io.WriteCloser, error) {
+	switch form {
+	case "zstd":
+		// The kernel's decoder wants a window of at most 8 MiB.
+		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(8<<20), zstd.WithEncoderConcurrency(1))
+	case "gzip":
+		return gzip.NewWriterLevel(w, gzip.DefaultCompression)
+	default:
+		return nopCloser{w}, nil
+	}
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+func decompressor(name string, r io.Reader) (io.Reader, error) {
+	switch path.Ext(name) {
+	case ".xz":
+		return xz.NewReader(r)
+	case ".gz":
+		return gzip.NewReader(r)
+	case ".zst":
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
+		if err != nil {
+			return nil, err
+		}
+		return d.IOReadCloser(), nil
+	default:
+		return r, nil
+	}
+}

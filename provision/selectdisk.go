@@ -1,0 +1,163 @@
+package provision
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrNoDisk and ErrSeveralDisks are why [SelectDisk] selects none.
+var (
+	ErrNoDisk       = errors.New("no disk matches")
+	ErrSeveralDisks = errors.New("several disks match")
+)
+
+// SelectDisk is the one disk that the hints mean. Every hint must match. A disk
+// that is read-only is never selected; one that is removable, or on USB, only
+// where a hint names it: by serial, WWN or path, or by "transport": "usb". No
+// match and several matches are errors that list the disks and say what to
+// write into the machine's file.
+func SelectDisk(hints DiskHints, disks []DiskInfo) (DiskInfo, error) {
+	var matching []DiskInfo
+	var refused []string
+	for _, disk := range disks {
+		if why := mismatch(hints, disk); why != "" {
+			refused = append(refused, fmt.Sprintf("%s: %s", disk, why))
+			continue
+		}
+		matching = append(matching, disk)
+	}
+	switch {
+	case len(matching) == 1:
+		return matching[0], nil
+	case len(matching) > 1:
+		return DiskInfo{}, severalError(matching)
+	case len(disks) == 0:
+		return DiskInfo{}, fmt.Errorf("select disk: %w: the machine shows no disk at all; check its controller and that the image's kernel has the driver for it", ErrNoDisk)
+	default:
+		return DiskInfo{}, fmt.Errorf("select disk: %w: %s; change \"disk\" in the machine's file to match one of them",
+			ErrNoDisk, strings.Join(refused, "; "))
+	}
+}
+
+// mismatch says why a disk is not meant, or "" where it may be.
+func mismatch(h DiskHints, d DiskInfo) string {
+	if d.ReadOnly {
+		return "it is read-only"
+	}
+	if d.Size <= 0 {
+		return "it has no medium"
+	}
+	if why := textMismatch(h, d); why != "" {
+		return why
+	}
+	switch {
+	case h.MinSize > 0 && d.Size < h.MinSize:
+		return fmt.Sprintf("it is smaller than minSize %s", FormatSize(h.MinSize))
+	case h.MaxSize > 0 && d.Size > h.MaxSize:
+		return fmt.Sprintf("it is larger than maxSize %s", FormatSize(h.MaxSize))
+	case h.Rotational != nil && *h.Rotational != d.Rotational:
+		return fmt.Sprintf("rotational is %t, the hint says %t", d.Rotational, *h.Rotational)
+	case isPortable(d) && !namesPortable(h, d):
+		return "it is removable or on USB, and no serial, wwn or byPath names it"
+	}
+	return ""
+}
+
+func textMismatch(h DiskHints, d DiskInfo) string {
+	for _, hint := range []struct {
+		name, want, have string
+		plain            func(string) string
+	}{
+		{"serial", h.Serial, d.Serial, plainWords},
+		{"wwn", h.WWN, d.WWN, plainWWN},
+		{"model", h.Model, d.Model, plainWords},
+		{"transport", h.Transport, d.Transport, strings.ToLower},
+		{"byPath", h.ByPath, d.ByPath, plainPath},
+	} {
+		have := hint.plain(hint.have)
+		if hint.want == "" || have != "" && have == hint.plain(hint.want) {
+			continue
+		}
+		if have == "" {
+			return fmt.Sprintf("it has no %s, the hint says %q", hint.name, hint.want)
+		}
+		return fmt.Sprintf("%s is %q, the hint says %q", hint.name, hint.have, hint.want)
+	}
+	return ""
+}
+
+func isPortable(d DiskInfo) bool { return d.Removable || d.Transport == "usb" }
+
+func namesPortable(h DiskHints, d DiskInfo) bool {
+	return h.Serial != "" || h.WWN != "" || h.ByPath != "" || h.Transport == "usb" && d.Transport == "usb"
+}
+
+// plainWords is a name as it is compared: drives pad theirs with blanks, and
+// udev writes blanks as underscores.
+func plainWords(name string) string {
+	return strings.ToLower(strings.Join(strings.Fields(strings.ReplaceAll(name, "_", " ")), " "))
+}
+
+// plainWWN drops what the kernel ("naa.", "eui.") and udev ("0x") put first.
+func plainWWN(wwn string) string {
+	wwn = strings.ToLower(strings.TrimSpace(wwn))
+	for _, prefix := range []string{"naa.", "eui.", "0x"} {
+		if rest, ok := strings.CutPrefix(wwn, prefix); ok {
+			return rest
+		}
+	}
+	return wwn
+}
+
+func plainPath(name string) string {
+	return strings.TrimPrefix(name, "/dev/disk/by-path/")
+}
+
+// severalError lists the disks that match, and shows a hint that only one of
+// them has.
+func severalError(disks []DiskInfo) error {
+	list := make([]string, len(disks))
+	for i, d := range disks {
+		list[i] = d.String()
+	}
+	advice := "nothing that hints can name tells them apart; disconnect one"
+	for i, d := range disks {
+		if hint := tellingHint(disks, i); hint != "" {
+			advice = fmt.Sprintf("add to \"disk\" in the machine's file what tells the right one from the others, for %s it would be %s", d.Name, hint)
+			break
+		}
+	}
+	return fmt.Errorf("select disk: %w: %s; %s", ErrSeveralDisks, strings.Join(list, "; "), advice)
+}
+
+// tellingHint is a hint that matches the disk with index i and no other.
+func tellingHint(disks []DiskInfo, i int) string {
+	d := disks[i]
+	for _, try := range []struct {
+		text  string
+		hints DiskHints
+	}{
+		{fmt.Sprintf(`"serial": %q`, d.Serial), DiskHints{Serial: d.Serial}},
+		{fmt.Sprintf(`"wwn": %q`, d.WWN), DiskHints{WWN: d.WWN}},
+		{fmt.Sprintf(`"byPath": %q`, d.ByPath), DiskHints{ByPath: d.ByPath}},
+		{fmt.Sprintf(`"model": %q`, d.Model), DiskHints{Model: d.Model}},
+		{fmt.Sprintf(`"minSize": %d, "maxSize": %d`, d.Size, d.Size), DiskHints{MinSize: d.Size, MaxSize: d.Size}},
+		{fmt.Sprintf(`"transport": %q`, d.Transport), DiskHints{Transport: d.Transport}},
+		{fmt.Sprintf(`"rotational": %t`, d.Rotational), DiskHints{Rotational: &d.Rotational}},
+	} {
+		if try.hints != (DiskHints{}) && matchesOnly(try.hints, disks, i) {
+			return try.text
+		}
+	}
+	return ""
+}
+
+func matchesOnly(h DiskHints, disks []DiskInfo, i int) bool {
+	for j, d := range disks {
+		if (mismatch(h, d) == "") != (i == j) {
+			return false
+		}
+	}
+	return true
+}

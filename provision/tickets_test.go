@@ -1,0 +1,201 @@
+package provision_test
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cloudlets/provision"
+)
+
+func tickets(t *testing.T) (*provision.Tickets, *clock) {
+	c := &clock{now: noon}
+	return provision.NewTickets(&provision.MemStore{}, c.Now), c
+}
+
+func issue(t *testing.T, k *provision.Tickets, m provision.MAC) string {
+	t.Helper()
+	token, err := k.Issue(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(token) != 32 { // 128 bits in hexadecimal
+		t.Fatalf("token %q", token)
+	}
+	return token
+}
+
+func claim(t *testing.T, k *provision.Tickets, token, nonce string) provision.Session {
+	t.Helper()
+	s, err := k.Claim(t.Context(), token, nonce)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func refused(t *testing.T, err error, want ...string) {
+	t.Helper()
+	if !errors.Is(err, provision.ErrRefused) {
+		t.Errorf("got %v, want a refusal", err)
+		return
+	}
+	for _, w := range want {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("%q does not say %q", err, w)
+		}
+	}
+}
+
+func TestClaimAToken(t *testing.T) {
+	k, _ := tickets(t)
+	token := issue(t, k, mac)
+	s := claim(t, k, token, "nonce")
+	if s.MAC != mac || s.Secret == "" || s.Secret == token {
+		t.Errorf("got %+v", s)
+	}
+	if m, err := k.Session(t.Context(), s.Secret); m != mac || err != nil {
+		t.Errorf("got %s, %v", m, err)
+	}
+}
+
+func TestATokenIsGoodOnce(t *testing.T) {
+	k, c := tickets(t)
+	token := issue(t, k, mac)
+	s := claim(t, k, token, "nonce")
+	c.Advance(2 * time.Hour) // a lost answer is asked for again, however late
+	if again := claim(t, k, token, "nonce"); again != s {
+		t.Errorf("the same agent got another session: %+v, then %+v", s, again)
+	}
+	_, err := k.Claim(t.Context(), token, "another nonce")
+	refused(t, err, string(mac), "was used at 2026-11-23 12:00:00", "restart it for a new token")
+	if _, err := k.Session(t.Context(), s.Secret); err != nil {
+		t.Errorf("the refused claim ended the session: %v", err)
+	}
+}
+
+func TestRefusedTokens(t *testing.T) {
+	k, c := tickets(t)
+	_, err := k.Claim(t.Context(), "0123456789abcdef0123456789abcdef", "n")
+	refused(t, err, "no such token")
+	_, err = k.Claim(t.Context(), "", "n")
+	refused(t, err, "no such token")
+	_, err = k.Claim(t.Context(), issue(t, k, mac), "")
+	refused(t, err, "nonce")
+
+	old := issue(t, k, mac)
+	c.Advance(time.Minute)
+	newer := issue(t, k, mac)
+	_, err = k.Claim(t.Context(), old, "n")
+	refused(t, err, "newer token at 2026-11-23 12:01:00")
+
+	c.Advance(provision.TicketLife)
+	_, err = k.Claim(t.Context(), newer, "n")
+	refused(t, err, "was good until 2026-11-23 13:01:00")
+
+	off := issue(t, k, mac)
+	if err := k.End(t.Context(), mac, "ann called it off"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = k.Claim(t.Context(), off, "n")
+	refused(t, err, "ann called it off")
+}
+
+func TestATokenIsGoodUntilItExpires(t *testing.T) {
+	k, c := tickets(t)
+	token := issue(t, k, mac)
+	c.Advance(provision.TicketLife - time.Second)
+	claim(t, k, token, "n")
+}
+
+func TestMachinesDoNotDisturbOneAnother(t *testing.T) {
+	k, _ := tickets(t)
+	const other provision.MAC = "52:54:00:00:00:02"
+	a, b := issue(t, k, mac), issue(t, k, other)
+	if s := claim(t, k, b, "n"); s.MAC != other {
+		t.Errorf("got %+v", s)
+	}
+	if s := claim(t, k, a, "n"); s.MAC != mac {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestANewSessionEndsTheOld(t *testing.T) {
+	k, _ := tickets(t)
+	old := claim(t, k, issue(t, k, mac), "n")
+	token := issue(t, k, mac)
+	if _, err := k.Session(t.Context(), old.Secret); err != nil {
+		t.Errorf("a token that nobody claimed ended the session: %v", err)
+	}
+	claim(t, k, token, "n")
+	_, err := k.Session(t.Context(), old.Secret)
+	refused(t, err, "started again")
+}
+
+func TestEndedSessions(t *testing.T) {
+	k, _ := tickets(t)
+	token := issue(t, k, mac)
+	s := claim(t, k, token, "n")
+	for range 2 { // the second changes nothing
+		if err := k.End(t.Context(), mac, "the install is done"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := k.Session(t.Context(), s.Secret)
+	if !errors.Is(err, provision.ErrSessionEnded) || m != mac {
+		t.Errorf("got %s, %v", m, err)
+	}
+	refused(t, err, "the install is done")
+	_, err = k.Claim(t.Context(), token, "n")
+	refused(t, err, "the install is done")
+	_, err = k.Session(t.Context(), token)
+	refused(t, err, "no such session")
+	if err := k.End(t.Context(), "52:54:00:00:00:02", "unknown"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestManyTokensAreForgottenButNoSessionIs(t *testing.T) {
+	k, _ := tickets(t)
+	s := claim(t, k, issue(t, k, mac), "n")
+	first := issue(t, k, mac)
+	for range 50 {
+		issue(t, k, mac)
+	}
+	_, err := k.Claim(t.Context(), first, "n")
+	refused(t, err, "no such token")
+	if _, err := k.Session(t.Context(), s.Secret); err != nil {
+		t.Errorf("fetching the boot script over and over threw the agent out: %v", err)
+	}
+}
+
+func TestSessionsSurviveARestartAndSecretsAreNotKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	store := openFile(t, path)
+	k := provision.NewTickets(store, nil)
+	token := issue(t, k, mac)
+	s := claim(t, k, token, "nonce")
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store = openFile(t, path)
+	k = provision.NewTickets(store, nil)
+	if m, err := k.Session(t.Context(), s.Secret); m != mac || err != nil {
+		t.Errorf("got %s, %v", m, err)
+	}
+	if again := claim(t, k, token, "nonce"); again != s {
+		t.Errorf("got %+v, want %+v", again, s)
+	}
+	for _, bucket := range []string{"tickets", "secrets"} {
+		store.View(t.Context(), func(tx provision.Tx) error {
+			return tx.Scan(bucket, "", "", func(key string, value []byte) error {
+				if text := key + string(value); strings.Contains(text, token) || strings.Contains(text, s.Secret) || strings.Contains(text, "nonce\"") && strings.Contains(text, `"nonce":"nonce"`) {
+					t.Errorf("bucket %s has a secret in clear: %s", bucket, text)
+				}
+				return nil
+			})
+		})
+	}
+}

@@ -1,0 +1,143 @@
+package tftp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// What RFC 2348 and RFC 7440 allow as values.
+const (
+	minBlockSize     = 8
+	maxBlockSize     = 65464
+	defaultBlockSize = 512
+	maxWindowSize    = 65535
+)
+
+// request is a client's read request (RRQ) with its options; an option that
+// was not asked for, or whose value makes no sense, is zero.
+type request struct {
+	name     string // cleaned
+	netascii bool
+	blksize  int // bytes, 8 to 65464
+	window   int // blocks, 1 to 65535
+	tsize    bool
+}
+
+// errNotRequest is for packets that no TFTP client sends to begin with: they
+// get no answer.
+var errNotRequest = errors.New("not a TFTP request")
+
+// parseRequest reads the first packet of a transfer. Its error is a *refusal
+// where the client shall hear of it, else errNotRequest. The name is set
+// whenever there is one, for the record.
+func parseRequest(p []byte) (request, error) {
+	if op := opcode(p); len(p) > maxRequest || op != opRead && op != opWrite {
+		return request{}, errNotRequest
+	}
+	fields := strings.Split(string(p[2:]), "\x00")
+	if len(fields) < 2 || fields[0] == "" {
+		return request{}, errNotRequest
+	}
+	r := request{name: fields[0]}
+	if opcode(p) == opWrite {
+		return r, refuse(codeViolation, "this server is read-only", "write of %q refused: the server is read-only", r.name)
+	}
+	switch strings.ToLower(fields[1]) {
+	case "octet":
+	case "netascii":
+		r.netascii = true
+	default:
+		return r, refuse(codeIllegal, "unknown transfer mode", "read of %q in the unknown mode %q refused", r.name, fields[1])
+	}
+	name, err := cleanName(r.name)
+	if err != nil {
+		return r, refuse(codeViolation, "not a plain file name", "read of %q refused: %w", r.name, err)
+	}
+	r.name = name
+	r.setOptions(fields[2:])
+	return r, nil
+}
+
+func refuse(code uint16, text, format string, args ...any) *refusal {
+	return &refusal{code, text, fmt.Errorf(format, args...)}
+}
+
+// setOptions reads pairs of name and value. Names are matched in any case
+// (RFC 2347), the first of two counts, and what is unknown is left out of the
+// answer, which is how a server declines.
+func (r *request) setOptions(fields []string) {
+	seen := make(map[string]bool)
+	for ; len(fields) >= 2; fields = fields[2:] {
+		option := strings.ToLower(fields[0])
+		if seen[option] {
+			continue
+		}
+		seen[option] = true
+		switch option {
+		case "blksize":
+			r.blksize = number(fields[1], minBlockSize, maxBlockSize)
+		case "windowsize":
+			r.window = number(fields[1], 1, maxWindowSize)
+		case "tsize":
+			// In netascii the length is known only when it is too late.
+			r.tsize = !r.netascii
+		}
+	}
+}
+
+// number reads a decimal value, or gives 0 for one that is out of bounds.
+func number(s string, low, high int) int {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n < uint64(low) || n > uint64(high) {
+		return 0
+	}
+	return int(n)
+}
+
+// packet builds the request again in its plainest form, for a file called
+// name.
+func (r request) packet(name string) []byte {
+	p := binary.BigEndian.AppendUint16(nil, opRead)
+	mode := "octet"
+	if r.netascii {
+		mode = "netascii"
+	}
+	p = appendStrings(p, name, mode)
+	if r.tsize {
+		p = appendStrings(p, "tsize", "0")
+	}
+	return r.appendSizes(p)
+}
+
+// optionAck builds the OACK for the options that were asked for, or nil if
+// there are none (RFC 2347: then the first block is the answer).
+func (r request) optionAck(size int64) []byte {
+	if !r.tsize && r.blksize == 0 && r.window == 0 {
+		return nil
+	}
+	p := binary.BigEndian.AppendUint16(nil, opOAck)
+	if r.tsize {
+		p = appendStrings(p, "tsize", strconv.FormatInt(size, 10))
+	}
+	return r.appendSizes(p)
+}
+
+func (r request) appendSizes(p []byte) []byte {
+	if r.blksize > 0 {
+		p = appendStrings(p, "blksize", strconv.Itoa(r.blksize))
+	}
+	if r.window > 0 {
+		p = appendStrings(p, "windowsize", strconv.Itoa(r.window))
+	}
+	return p
+}
+
+func appendStrings(p []byte, ss ...string) []byte {
+	for _, s := range ss {
+		p = append(append(p, s...), 0)
+	}
+	return p
+}
