@@ -25,11 +25,12 @@ func TestClassifyRealClients(t *testing.T) {
 		{"ipxe-rom-discover", IPXE, BIOS, true, uuid, "iPXE", ""},
 		{"ipxe-rom-request", IPXE, BIOS, true, uuid, "iPXE", "10.77.0.100"},
 		{"ipxe-snponly-discover", IPXE, EFIX64, true, uuid, "iPXE", ""},
+		{"ipxe-undionly-discover", IPXE, BIOS, true, uuid, "iPXE", ""},
 		{"ovmf-http-discover", HTTPBoot, EFIX64, false, uuid, "", ""},
 		{"ovmf-pxe-discover", PXE, EFIX64, false, uuid, "", ""},
 		{"ovmf-pxe-4011", PXE, EFIX64, false, uuid, "", "10.77.0.54"},
 		{"own-ipxe-discover", OwnIPXE, BIOS, true, uuid, "cloudlets", ""},
-		{"raspberrypi-discover", PXE, RaspberryPi, false, "34495052-4952-5250-4934-525049345250", "", ""},
+		{"raspberrypi-discover", PXE, RaspberryPi, false, "34495052-5052-3449-5250-493452504934", "", ""},
 	} {
 		t.Run(want.packet, func(t *testing.T) {
 			c := sampleNamed(t, want.packet).req.Client
@@ -41,7 +42,7 @@ func TestClassifyRealClients(t *testing.T) {
 				t.Errorf("got %v on %v with HTTP %v, want %v on %v with HTTP %v",
 					c.Kind, c.Firmware, c.HTTP, want.kind, want.firmware, want.http)
 			}
-			if want.packet != "raspberrypi-discover" && c.UUID != want.uuid {
+			if c.UUID != want.uuid {
 				t.Errorf("UUID %q, want %q", c.UUID, want.uuid)
 			}
 			if c.UserClass != want.class || addr != want.addr {

@@ -87,7 +87,8 @@ type Reservation struct {
 }
 
 // Reserver is the optional second ability of a [Booter]: to name the address
-// that is kept for a client.
+// that is kept for a client. It is asked several times for each packet and
+// must answer from memory.
 type Reserver interface {
 	Reserve(mac net.HardwareAddr) (Reservation, bool)
 	// Reserved says who an address is kept for, so that the pool avoids it.

@@ -114,7 +114,11 @@ func renderValue(code int, v []byte) string {
 	case 53:
 		return dhcpv4.MessageType(v[0]).String()
 	case 1, 3, 6, 28, 54:
-		return dotted(v)
+		var addrs []string
+		for ip := range slices.Chunk(v, 4) {
+			addrs = append(addrs, dotted(ip))
+		}
+		return strings.Join(addrs, " ")
 	default:
 		return hex.EncodeToString(v)
 	}

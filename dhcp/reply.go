@@ -101,7 +101,8 @@ func fit(p *dhcpv4.DHCPv4, limit int) {
 	if p.BootFileName != "" {
 		droppable = append(droppable, dhcpv4.OptionBootfileName)
 	}
-	// Client identifiers are echoed at most once, and may be 255 bytes.
+	// The identifier may be 255 bytes long, and a client that stated no
+	// larger size has hardly room for it.
 	droppable = append(droppable, dhcpv4.OptionClientIdentifier, dhcpv4.OptionDomainNameServer)
 	for _, code := range droppable {
 		if len(p.ToBytes()) <= limit {

@@ -64,7 +64,7 @@ func (c *Chain) stageOf(mac provision.MAC, kind dhcp.Kind, action provision.Acti
 }
 
 func describeExchange(x dhcp.Exchange) string {
-	text := fmt.Sprintf("%s from %s", x.Request, x.Client)
+	text := fmt.Sprintf("%s from %s", x.Request, describeClient(x.Client))
 	switch {
 	case x.Reply == "":
 		text += ": no answer"
@@ -78,6 +78,18 @@ func describeExchange(x dhcp.Exchange) string {
 		}
 	}
 	return text
+}
+
+// describeClient names the program that sent a packet.
+func describeClient(c dhcp.Client) string {
+	switch {
+	case c.Kind != dhcp.Plain:
+		return c.Firmware.String() + " " + c.Kind.String()
+	case c.Hostname != "":
+		return "the system " + c.Hostname
+	default:
+		return "an operating system"
+	}
 }
 
 // SawTransfer records a TFTP transfer: it is the Observe of a [tftp.Server].

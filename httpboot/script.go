@@ -72,6 +72,17 @@ func (c *Chain) writeScript(ctx context.Context, mac provision.MAC) (string, pro
 // retries is how often iPXE tries to fetch a file before it gives up.
 const retries = 5
 
+// fetchStep fetches one file, with retries: a name, the command, how often.
+const fetchStep = `set tries:int32 0
+:%[1]s
+%[2]s && goto have_%[1]s ||
+inc tries
+iseq ${tries} %[3]d && goto failed ||
+sleep 2
+goto %[1]s
+:have_%[1]s
+`
+
 // installScript boots the image's own kernel into the RAM disk. The name after
 // initrd= is how the kernel's EFI stub finds the RAM disk.
 func (c *Chain) installScript(ctx context.Context, spec *provision.Spec, kit *depot.Kit) (string, error) {
@@ -87,8 +98,7 @@ func (c *Chain) installScript(ctx context.Context, spec *provision.Spec, kit *de
 		{"kernel", "kernel " + c.Base + filePath(kit.Kernel.Digest, "vmlinuz") + " " + ipxeText(words)},
 		{"ramdisk", "initrd --name ramdisk " + c.Base + filePath(kit.RAMDisk.Digest, "ramdisk")},
 	} {
-		fmt.Fprintf(&b, "set tries:int32 0\n:%s\n%s && goto have_%[1]s ||\ninc tries\niseq ${tries} %d && goto failed ||\nsleep 2\ngoto %[1]s\n:have_%[1]s\n",
-			step.name, step.command, retries)
+		fmt.Fprintf(&b, fetchStep, step.name, step.command, retries)
 	}
 	b.WriteString("boot ||\n:failed\necho cloudlets: this machine could not be booted; the reason is above\nsleep 10\nexit 1\n")
 	return b.String(), nil

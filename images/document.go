@@ -199,6 +199,23 @@ func (n *node) plain() any {
 	return n.value
 }
 
+// child is a member of an object or an item of an array, or nil.
+func (n *node) child(name string) *node {
+	switch v := n.value.(type) {
+	case []member:
+		for _, m := range v {
+			if m.name == name {
+				return m.value
+			}
+		}
+	case []*node:
+		if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(v) {
+			return v[i]
+		}
+	}
+	return nil
+}
+
 // kind names the value's type the way JSON does.
 func (n *node) kind() string { return kindOf(n.value) }
 

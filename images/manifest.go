@@ -100,7 +100,7 @@ func (m *Manifest) setArgs(r *report, at string, n *node) {
 	}
 	s, err := newSchema(args)
 	if err != nil {
-		r.add(n.offset, at, "%v", err)
+		tellSchema(r, at, n, err)
 		return
 	}
 	m.schema = s

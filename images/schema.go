@@ -28,20 +28,65 @@ type schema struct {
 func newSchema(args map[string]any) (*schema, error) {
 	doc := expand(args)
 	if kind, ok := doc["type"].(string); ok && kind != "object" {
-		return nil, fmt.Errorf("describes a value of type %q; arguments are an object: give it the type \"object\", or leave the type out and map each argument's name to its schema", kind)
+		return nil, fmt.Errorf("it describes a value of type %q; arguments are an object: give it the type \"object\", or leave the type out and map each argument's name to its schema", kind)
 	}
 	compiler := jsonschema.NewCompiler()
 	compiler.DefaultDraft(jsonschema.Draft7)
 	compiler.UseLoader(noLoader{})
 	compiler.UseRegexpEngine(compilePattern)
 	if err := compiler.AddResource(schemaURL, modern(doc, oldDraft(doc))); err != nil {
-		return nil, fmt.Errorf("is not a JSON schema: %w", err)
+		return nil, err
 	}
 	compiled, err := compiler.Compile(schemaURL)
 	if err != nil {
-		return nil, fmt.Errorf("is not a JSON schema: %s", strings.ReplaceAll(err.Error(), schemaURL, ""))
+		return nil, err
 	}
 	return &schema{doc: doc, compiled: compiled}, nil
+}
+
+// tellSchema tells what keeps the value at n from being a schema.
+func tellSchema(r *report, at string, n *node, err error) {
+	var wrong *jsonschema.SchemaValidationError
+	var invalid *jsonschema.ValidationError
+	if !errors.As(err, &wrong) || !errors.As(wrong.Err, &invalid) {
+		r.add(n.offset, at, "is not a JSON schema: %s", strings.ReplaceAll(err.Error(), schemaURL, ""))
+		return
+	}
+	found := map[string][]string{}
+	offsets := map[string]int{}
+	collect(invalid, func(leaf *jsonschema.ValidationError) {
+		path, offset := locate(at, n, leaf.InstanceLocation)
+		found[path], offsets[path] = append(found[path], localized(leaf)), offset
+	})
+	for _, path := range slices.Sorted(maps.Keys(found)) {
+		slices.Sort(found[path])
+		r.add(offsets[path], path, "is not what a JSON schema has here: %s", strings.Join(found[path], "; or "))
+	}
+}
+
+// collect calls use for each cause that has no further cause.
+func collect(e *jsonschema.ValidationError, use func(*jsonschema.ValidationError)) {
+	if len(e.Causes) == 0 {
+		use(e)
+	}
+	for _, cause := range e.Causes {
+		collect(cause, use)
+	}
+}
+
+// locate finds a place of the expanded schema in the text of the manifest,
+// where the shorthand has no "properties".
+func locate(at string, n *node, location []string) (path string, offset int) {
+	for _, name := range location {
+		inner := n.child(name)
+		switch {
+		case inner != nil:
+			at, n = pointer(at, name), inner
+		case name != "properties":
+			return at, n.offset
+		}
+	}
+	return at, n.offset
 }
 
 // schemaURL stands for the schema inside the compiler and is never fetched.
@@ -126,6 +171,7 @@ func (s *schema) check(r *report, args map[string]any) {
 	case err == nil:
 	case errors.As(err, &invalid):
 		s.tell(r, invalid)
+		slices.SortFunc(r.problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	default:
 		r.add(0, "/args", "%v", err)
 	}
@@ -191,13 +237,9 @@ func argPath(location []string) string {
 }
 
 func leaves(e *jsonschema.ValidationError) []string {
-	if len(e.Causes) == 0 {
-		return []string{localized(e)}
-	}
 	var all []string
-	for _, cause := range e.Causes {
-		all = append(all, leaves(cause)...)
-	}
+	collect(e, func(leaf *jsonschema.ValidationError) { all = append(all, localized(leaf)) })
+	slices.Sort(all)
 	return all
 }
 

@@ -225,7 +225,7 @@ func (w *dirWalk) child(ctx context.Context, dir *os.File, name, p string) error
 	if st.Nlink > 1 {
 		id := inode{uint64(st.Dev), st.Ino}
 		if first, ok := w.links[id]; ok {
-			e.Type, e.Link, e.Size = HardLink, first, 0
+			e.Type, e.Link, e.Size, e.Xattrs = HardLink, first, 0, nil
 			return w.visit(e, nil)
 		}
 		w.links[id] = p

@@ -92,12 +92,29 @@ func (s *TarSource) scan(ctx context.Context, w *tarWalk) error {
 			return s.fail(h, err)
 		}
 		// What the visitor left unread is read here, so that the zeros
-		// seen by Next can only be those of the end mark.
+		// seen by Next can only be those of the end mark. The holes of a
+		// sparse file would take longer than there is time.
+		if isSparse(h) {
+			continue
+		}
 		if _, err := io.Copy(io.Discard, archive); err != nil {
 			return fmt.Errorf("read %q of image %s: %w", h.Name, s.name, err)
 		}
 	}
 	return ctx.Err()
+}
+
+// isSparse says whether a file's content is kept without its holes.
+func isSparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 // fail names the tarball and the entry, except in the visitor's own errors.
@@ -287,11 +304,16 @@ func tarEntry(h *tar.Header) (Entry, error) {
 // maxID is the largest owner that a file can have.
 const maxID = 1<<32 - 2
 
+// maxFile is the largest file of an ext4 filesystem, in bytes.
+const maxFile = 16 << 40
+
 // checkEntry refuses what no filesystem can hold.
 func checkEntry(e Entry, err error) error {
 	switch {
 	case err != nil:
 		return err
+	case e.Size > maxFile:
+		return fmt.Errorf("is %d bytes long: no filesystem of ours takes more than %d", e.Size, int64(maxFile))
 	case e.Path == "/" && e.Type != Directory:
 		return errors.New("makes the root something other than a directory")
 	case e.Type == Symlink && (e.Link == "" || len(e.Link) > 4095 || strings.ContainsRune(e.Link, 0)):

@@ -9,6 +9,10 @@ import (
 	"github.com/tailscale/hujson"
 )
 
+// maxProblems bounds how many mistakes of one object are told: a person mends a
+// few at a time.
+const maxProblems = 20
+
 // field reads one key's value into a T and says what is wrong with it.
 type field[T any] func(dst *T, n *node) []FileError
 
@@ -20,6 +24,9 @@ func decodeObject[T any](dst *T, n *node, table map[string]field[T]) []FileError
 	}
 	var problems []FileError
 	for _, m := range n.members {
+		if len(problems) >= maxProblems {
+			break
+		}
 		read, known := table[m.name]
 		if !known {
 			hint := didYouMean(m.name, slices.Collect(maps.Keys(table)))

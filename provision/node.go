@@ -186,25 +186,21 @@ func mergeNodes(base, over *node) *node {
 	if base != nil && base.kind == '{' {
 		merged.members = slices.Clone(base.members)
 	}
+	index := make(map[string]int, len(merged.members))
+	for i, m := range merged.members {
+		index[m.name] = i
+	}
 	for _, m := range over.members {
-		merged.set(m)
+		if i, known := index[m.name]; known {
+			m.value = mergeNodes(merged.members[i].value, m.value)
+			merged.members[i] = m
+		} else {
+			m.value = mergeNodes(nil, m.value)
+			merged.members = append(merged.members, m)
+		}
 	}
+	merged.members = slices.DeleteFunc(merged.members, func(m member) bool { return m.value.kind == 'n' })
 	return merged
-}
-
-func (n *node) set(m member) {
-	i := slices.IndexFunc(n.members, func(have member) bool { return have.name == m.name })
-	switch {
-	case m.value.kind == 'n' && i >= 0:
-		n.members = slices.Delete(n.members, i, i+1)
-	case m.value.kind == 'n':
-	case i >= 0:
-		m.value = mergeNodes(n.members[i].value, m.value)
-		n.members[i] = m
-	default:
-		m.value = mergeNodes(nil, m.value)
-		n.members = append(n.members, m)
-	}
 }
 
 // MarshalJSON writes the value as standard JSON.

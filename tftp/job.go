@@ -42,25 +42,25 @@ func (r request) isProbe(e *clientError) bool {
 func (s *service) open(name string) (fs.File, int64, error) {
 	f, err := s.FS.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, refuse(codeNotFound, "file not found", "open %q: %w", name, err)
+		return nil, 0, refuse(codeNotFound, "file not found", "%w", err)
 	}
 	if err != nil {
-		return nil, 0, unreadable("open", name, err)
+		return nil, 0, unreadable(err)
 	}
 	info, err := f.Stat()
 	if err != nil {
 		f.Close()
-		return nil, 0, unreadable("stat", name, err)
+		return nil, 0, unreadable(err)
 	}
 	if !info.Mode().IsRegular() {
 		f.Close()
-		return nil, 0, refuse(codeNotFound, "file not found", "open %q: not a regular file but %v: %w", name, info.Mode(), fs.ErrNotExist)
+		return nil, 0, refuse(codeNotFound, "file not found", "not a regular file but %v: %w", info.Mode(), fs.ErrNotExist)
 	}
 	return f, info.Size(), nil
 }
 
-func unreadable(verb, name string, err error) *refusal {
-	return refuse(codeUndefined, "the server cannot read this file", "%s %q: %w", verb, name, err)
+func unreadable(err error) *refusal {
+	return refuse(codeUndefined, errReading.Error(), "%w", err)
 }
 
 // finish gives a job's place back and reports it. Each admitted job is
@@ -80,7 +80,7 @@ func (s *service) report(j *job, size, sent int64, err error) {
 		t.Probe, t.Err = true, nil
 	}
 	if t.Err != nil {
-		t.Err = fmt.Errorf("send %q to %v: %w", t.Name, t.Remote, t.Err)
+		t.Err = fmt.Errorf("answer %v's request for %q: %w", t.Remote, t.Name, t.Err)
 	}
 	s.log(t)
 	s.Observe(t)

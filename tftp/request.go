@@ -43,18 +43,18 @@ func parseRequest(p []byte) (request, error) {
 	}
 	r := request{name: fields[0]}
 	if opcode(p) == opWrite {
-		return r, refuse(codeViolation, "this server is read-only", "write of %q refused: the server is read-only", r.name)
+		return r, refuse(codeViolation, "this server is read-only", "write refused: the server is read-only")
 	}
 	switch strings.ToLower(fields[1]) {
 	case "octet":
 	case "netascii":
 		r.netascii = true
 	default:
-		return r, refuse(codeIllegal, "unknown transfer mode", "read of %q in the unknown mode %q refused", r.name, fields[1])
+		return r, refuse(codeIllegal, "unknown transfer mode", "unknown transfer mode %q: only octet and netascii are known", fields[1])
 	}
 	name, err := cleanName(r.name)
 	if err != nil {
-		return r, refuse(codeViolation, "not a plain file name", "read of %q refused: %w", r.name, err)
+		return r, refuse(codeViolation, errBadName.Error(), "%w", err)
 	}
 	r.name = name
 	r.setOptions(fields[2:])

@@ -146,6 +146,18 @@ func (c *client) receive() []byte {
 	return p[:n]
 }
 
+// waiting counts the packets that have come and were not received.
+func (c *client) waiting() int {
+	c.t.Helper()
+	c.to = addrPortOf(c.conn.LocalAddr())
+	c.send([]byte("last"))
+	for n := 0; ; n++ {
+		if string(c.receive()) == "last" {
+			return n
+		}
+	}
+}
+
 // expectError waits for an ERROR packet and returns its message.
 func (c *client) expectError(code uint16) string {
 	c.t.Helper()
@@ -369,6 +381,17 @@ func TestOptionsAreNegotiated(t *testing.T) {
 	}
 }
 
+// TestWindowFitsReceiveBuffers asks for windows of jumbo blocks.
+func TestWindowFitsReceiveBuffers(t *testing.T) {
+	r := start(t, Server{FS: files(map[string][]byte{"file": content(100)})})
+	c := newClient(t, r.addr)
+	c.rrq("file", "blksize", "32768", "windowsize", "64")
+	if got, want := string(c.receive()), "\x00\x06blksize\x0032768\x00windowsize\x004\x00"; got != want {
+		t.Errorf("got the OACK %q, want %q: 128 KiB at once", got, want)
+	}
+	c.send(errorPacket(codeUndefined, "enough"))
+}
+
 func TestNetascii(t *testing.T) {
 	r := start(t, Server{FS: files(map[string][]byte{"text": []byte("a\nb\rc")})})
 	for _, window := range []string{"0", "2"} {
@@ -449,7 +472,7 @@ func TestClientErrorIsAFailure(t *testing.T) {
 
 func TestSilentClientIsGivenUp(t *testing.T) {
 	r := start(t, Server{FS: files(map[string][]byte{"file": content(5000)}), Timeout: 5 * time.Millisecond, Retries: 2})
-	for _, options := range [][]string{nil, {"windowsize", "2"}} {
+	for goodbyes, options := range [][]string{{"windowsize", "2"}, nil} { // the library says one
 		c := newClient(t, r.addr)
 		c.rrq("file", options...)
 		for range 3 { // the packet and its two repetitions
@@ -457,6 +480,9 @@ func TestSilentClientIsGivenUp(t *testing.T) {
 		}
 		if tr := r.report(t); !errors.Is(tr.Err, errSilent) {
 			t.Errorf("%v: reported %v", options, tr.Err)
+		}
+		if n := c.waiting(); n > goodbyes {
+			t.Errorf("%v: %d packets after the last repetition", options, n)
 		}
 	}
 }
@@ -485,15 +511,15 @@ func TestLimits(t *testing.T) {
 	probe.send([]byte("\x00\x02file\x00octet\x00"))
 	probe.expectError(codeViolation)
 	r.report(t)
-	late.conn.SetReadDeadline(time.Now())
-	if n, _, err := late.conn.ReadFrom(make([]byte, 600)); err == nil {
-		t.Errorf("a request above the limit was answered with %d bytes", n)
+	if n := late.waiting(); n > 0 {
+		t.Errorf("requests above the limit were answered with %d packets", n)
 	}
 	if n := strings.Count(log.String(), "too many"); n != 1 {
 		t.Errorf("the limit was logged %d times, want once:\n%s", n, log.String())
 	}
 	busy[0].send(errorPacket(codeUndefined, "enough"))
 	r.report(t)
+	late.to = r.addr
 	late.rrq("file")
 	if p := late.receive(); opcode(p) != opData {
 		t.Errorf("got %q after a place was free, want data", p)
@@ -501,6 +527,57 @@ func TestLimits(t *testing.T) {
 	for _, c := range append(busy[1:], late) {
 		c.send(errorPacket(codeUndefined, "enough"))
 		r.report(t)
+	}
+}
+
+func TestOneHostCannotTakeAllPlaces(t *testing.T) {
+	r := start(t, Server{FS: files(map[string][]byte{"file": content(5000)}), Timeout: patience, MaxPerHost: 2, Conn: listen(t, ":0")})
+	server := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), r.addr.Port())
+	var greedy []*client
+	for i := range 3 {
+		c := newClient(t, server)
+		c.rrq("file")
+		if i < 2 {
+			c.receive()
+		}
+		greedy = append(greedy, c)
+	}
+	other := newClient(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.3"), 0))
+	other.to = server
+	other.rrq("file")
+	other.receive()
+	if n := greedy[2].waiting(); n > 0 {
+		t.Errorf("a host's third request was answered with %d packets, two are allowed", n)
+	}
+	for _, c := range []*client{greedy[0], greedy[1], other} {
+		c.send(errorPacket(codeUndefined, "enough"))
+		r.report(t)
+	}
+}
+
+// TestCancellationEndsALockstepDownload stops the server under a client that
+// goes on acknowledging.
+func TestCancellationEndsALockstepDownload(t *testing.T) {
+	r := start(t, Server{FS: files(map[string][]byte{"file": content(20 << 20)})})
+	c := newClient(t, r.addr)
+	c.rrq("file")
+	stopped := make(chan struct{})
+	for block := uint16(1); ; block++ {
+		p := c.receive()
+		if opcode(p) == opError {
+			break
+		}
+		if len(p) < 4+512 {
+			t.Fatal("the file was sent to its end after the server had been stopped")
+		}
+		if block == 10 {
+			go func() { defer close(stopped); r.stop() }()
+		}
+		c.ack(block)
+	}
+	<-stopped
+	if tr := r.report(t); !errors.Is(tr.Err, errStopping) {
+		t.Errorf("reported %v", tr.Err)
 	}
 }
 

@@ -92,7 +92,7 @@ func (s *sender) sendBlocks(ctx context.Context, w *window) (int64, error) {
 	var sent int64
 	for {
 		if err := w.fill(); err != nil {
-			return sent, unreadable("read", s.request.name, err)
+			return sent, unreadable(fmt.Errorf("read file: %w", err))
 		}
 		if len(w.packets) == 0 {
 			return sent, nil

@@ -75,6 +75,9 @@ func TestWindowSender(t *testing.T) {
 			"echoes of a repeated window are not answered", []int{0, 4, timesOut, 8, 8, 8, 10},
 			"O | D1 D2 D3 D4 | D5 D6 D7 D8 | D5 D6 D7 D8 | D9 D10 | | |", nil,
 		}, {
+			"a window after the echoes, gaps are believed again", []int{timesOut, 0, 4, 4, 8, 8, 10},
+			"O | O | D1 D2 D3 D4 | D5 D6 D7 D8 | D5 D6 D7 D8 | D9 D10 | |", nil,
+		}, {
 			"acknowledgements of old and of future blocks", []int{0, 900, 4, 2, 65535, 8, 10},
 			"O | D1 D2 D3 D4 | | D5 D6 D7 D8 | | | D9 D10 |", nil,
 		}, {

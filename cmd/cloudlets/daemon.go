@@ -40,6 +40,7 @@ type daemon struct {
 	addr     netip.Prefix // the server's own, on its interface
 	socket   string
 	web      string
+	started  time.Time
 
 	site    *provision.Site
 	store   *provision.FileStore
@@ -56,7 +57,7 @@ func newDaemon(f serveFlags, socket string, log *slog.Logger) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{log: log, site: site, socket: socket, web: f.web}
+	d := &daemon{log: log, site: site, socket: socket, web: f.web, started: time.Now()}
 	if d.settings, err = f.settings(site); err != nil {
 		return nil, err
 	}
@@ -80,16 +81,12 @@ func (d *daemon) wire() (err error) {
 		return err
 	}
 	d.tickets = provision.NewTickets(d.store, nil)
+	if d.depot, err = newDepot(d.site, d.settings, d.kitMade, d.log); err != nil {
+		return err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program's own file: %w", err)
-	}
-	d.depot, err = depot.Open(depot.Options{
-		Dir: filepath.Join(d.settings.State, "depot"), Images: d.site, Assets: disk.Assets{Dir: d.settings.Assets},
-		Agent: self, Notify: d.kitMade, Log: d.log,
-	})
-	if err != nil {
-		return err
 	}
 	d.sandbox = ejs.NewSandbox([]string{self, renderVerb}, ejs.Options{Logger: d.log})
 	d.chain = &httpboot.Chain{
@@ -99,6 +96,18 @@ func (d *daemon) wire() (err error) {
 		Overlays: filepath.Join(d.settings.State, "overlays"),
 	}
 	return nil
+}
+
+// newDepot opens the depot of a site. The agent of its RAM disks is this very
+// program.
+func newDepot(site *provision.Site, s provision.Settings, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program's own file: %w", err)
+	}
+	return depot.Open(depot.Options{
+		Dir: depotDir(s), Images: site, Assets: disk.Assets{Dir: s.Assets}, Agent: self, Notify: notify, Log: log,
+	})
 }
 
 // kitMade says in the log, and in the trace of each machine that waits for
@@ -147,10 +156,8 @@ func (d *daemon) close() error {
 func (d *daemon) prepare(ctx context.Context) error {
 	changes := d.site.Changes(ctx)
 	for {
-		for _, spec := range d.site.Specs() {
-			if spec.Image != "" {
-				d.depot.Want(depot.Key{Image: spec.Image, EntryPoint: spec.EntryPoint})
-			}
+		for _, key := range kitKeys(d.site) {
+			d.depot.Want(key)
 		}
 		select {
 		case <-ctx.Done():
@@ -226,7 +233,7 @@ func (d *daemon) startWeb(ctx context.Context, tasks *errgroup.Group) error {
 }
 
 func (d *daemon) api() *web.Server {
-	return &web.Server{Site: d.site, Tracker: d.tracker, Tickets: d.tickets, Images: d.depot, Version: version, Log: d.log}
+	return &web.Server{Site: d.site, Tracker: d.tracker, Tickets: d.tickets, Images: d.depot, Version: version, Started: d.started, Log: d.log}
 }
 
 // onInterface puts the server's own address where none was given, so that

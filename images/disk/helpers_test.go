@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -72,6 +73,7 @@ type sparse struct {
 	size   int64
 	sector int64
 	blocks map[int64][]byte
+	fill   byte // what is where nothing was written
 	writes []write
 	syncs  int
 	// failAt is the write that fails, from 1; lieAt is one that is
@@ -121,7 +123,7 @@ func (s *sparse) ReadAt(p []byte, off int64) (int, error) {
 func (s *sparse) block(off int64) ([]byte, int64) {
 	n := off / block
 	if s.blocks[n] == nil {
-		s.blocks[n] = make([]byte, block)
+		s.blocks[n] = bytes.Repeat([]byte{s.fill}, block)
 	}
 	return s.blocks[n], off % block
 }

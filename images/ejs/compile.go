@@ -23,6 +23,8 @@ type program struct {
 	// lines gives for each line of the JavaScript, from 0, its line in the
 	// template.
 	lines []int
+	// textLines are the lines of the JavaScript, from 0, that print a text.
+	textLines map[int]bool
 	// prints are the expressions of the <%= tags, for errors.
 	prints []string
 }
@@ -43,7 +45,7 @@ type compiler struct {
 
 // compile turns a template into a program. Errors are of type [*Error].
 func compile(name string, template []byte) (*program, error) {
-	c := &compiler{prog: &program{name: name, lines: []int{1}}, rest: template, line: 1}
+	c := &compiler{prog: &program{name: name, lines: []int{1}, textLines: map[int]bool{}}, rest: template, line: 1}
 	if len(template) > maxTemplate {
 		return nil, c.fail(0, "is %d bytes long, which is more than the %d allowed", len(template), maxTemplate)
 	}
@@ -100,6 +102,16 @@ func (p *program) templateLine(line int) int {
 	return p.lines[min(line, len(p.lines))-1]
 }
 
+// busyLine is templateLine for a program that was interrupted. A loop's jump
+// has no line of its own and counts as part of what stands before it; a text
+// by itself keeps nobody busy, so the line meant is the one after it.
+func (p *program) busyLine(line int) int {
+	for p.textLines[line-1] {
+		line++
+	}
+	return p.templateLine(line)
+}
+
 // emit writes JavaScript of the compiler's own, on a line of its own.
 func (c *compiler) emit(line int, js string) {
 	c.prog.lines[len(c.prog.lines)-1] = line
@@ -147,6 +159,7 @@ func (c *compiler) print(line int, text []byte) {
 	if len(text) == 0 {
 		return
 	}
+	c.prog.textLines[len(c.prog.lines)-1] = true
 	c.emit(line, fmt.Sprintf("%s(%d);", textFunc, len(c.prog.texts)))
 	c.prog.texts = append(c.prog.texts, text)
 }

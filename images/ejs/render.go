@@ -180,8 +180,8 @@ func (r *run) print(call goja.FunctionCall) goja.Value {
 		return goja.Undefined()
 	}
 	if object, ok := value.(*goja.Object); ok && (object.ClassName() == "Object" || object.ClassName() == "Function") {
-		panic(r.vm.NewTypeError("%s is %s, which is no text: print one of its properties, or JSON.stringify(%[1]s)",
-			r.prog.prints[i], "an "+strings.ToLower(object.ClassName())))
+		panic(r.vm.NewTypeError("the value of %s is of type %s, which is no text: print one of its properties, or JSON.stringify(%[1]s)",
+			r.prog.prints[i], strings.ToLower(object.ClassName())))
 	}
 	r.write(value.String())
 	return goja.Undefined()
@@ -233,11 +233,11 @@ func (r *run) explain(err error) error {
 		if cause, _ := interrupted.Value().(error); cause != nil && !errors.Is(cause, errTime) {
 			return fmt.Errorf("template %s: %w", r.prog.name, cause)
 		}
-		return r.fail(r.where(interrupted.Stack()), "%v: more than %v", errTime, r.limits.Time.Round(time.Millisecond))
+		return r.fail(r.where(interrupted.Stack(), r.prog.busyLine), "%v: more than %v", errTime, r.limits.Time.Round(time.Millisecond))
 	case errors.As(err, &overflow):
-		return r.fail(r.where(overflow.Stack()), "its functions call one another more than %d deep", maxCalls)
+		return r.fail(r.where(overflow.Stack(), r.prog.templateLine), "its functions call one another more than %d deep", maxCalls)
 	case errors.As(err, &thrown):
-		return r.fail(r.where(thrown.Stack()), "%s", r.reason(thrown))
+		return r.fail(r.where(thrown.Stack(), r.prog.templateLine), "%s", r.reason(thrown))
 	}
 	return r.fail(0, "%v", err)
 }
@@ -261,10 +261,10 @@ func (r *run) globals() []string { return r.vm.GlobalObject().Keys() }
 
 // where finds the template's line in a stack: the innermost call that is
 // in the template.
-func (r *run) where(stack []goja.StackFrame) int {
+func (r *run) where(stack []goja.StackFrame, templateLine func(int) int) int {
 	for _, frame := range stack {
 		if frame.SrcName() == r.prog.name && frame.Position().Line > 0 {
-			return r.prog.templateLine(frame.Position().Line)
+			return templateLine(frame.Position().Line)
 		}
 	}
 	return 0

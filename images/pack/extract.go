@@ -23,7 +23,11 @@ type ExtractOptions struct {
 	// Progress, where given, is called for each frame with the bytes of the
 	// pack that are done, of its total; never by two goroutines at once.
 	Progress func(done, total int64)
-	Logger   *slog.Logger // nil is silent
+	// Replace takes files that are in the place of the pack's out of the
+	// way: for an overlay, which goes on top of another pack. Without it
+	// they are an error.
+	Replace bool
+	Logger  *slog.Logger // nil is silent
 }
 
 // Stats tell what [Extract] did.
@@ -139,6 +143,9 @@ func (x *extractor) run(ctx context.Context) error {
 		if err := x.makeDirs(); err != nil {
 			return err
 		}
+		if err := x.makeRoom(gctx); err != nil {
+			return err
+		}
 		close(made)
 		return x.makeBare(gctx)
 	})
@@ -176,8 +183,8 @@ func (x *extractor) stream(ctx context.Context, queue chan<- delivery, free <-ch
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if _, err := io.CopyN(io.Discard, body, f.off-at); err != nil {
-			return fmt.Errorf("the pack is cut short near byte %d: %w", at, err)
+		if err := skip(body, at, f.off-at); err != nil {
+			return err
 		}
 		if buf, err = readN(body, buf, f.off, f.end-f.off); err != nil {
 			return fmt.Errorf("read %s: %w", x.toc.frameNames(f), err)
@@ -186,6 +193,15 @@ func (x *extractor) stream(ctx context.Context, queue chan<- delivery, free <-ch
 		queue <- delivery{f, buf} // there are no more buffers than room
 	}
 	return nil
+}
+
+// skip passes over frames that hold nothing but tar headers.
+func skip(r io.Reader, off, n int64) error {
+	got, err := io.CopyN(io.Discard, r, n)
+	if errors.Is(err, io.EOF) {
+		return cutShort(off + got)
+	}
+	return err
 }
 
 // work unpacks and places frames until there are no more.

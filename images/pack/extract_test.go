@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,7 +49,7 @@ func TestEverythingSurvivesTheTrip(t *testing.T) {
 func TestRandomTreesSurviveTheTrip(t *testing.T) {
 	needRoot(t)
 	disk := freshDir(t)
-	for seed := range uint64(12) {
+	for seed := range uint64(8) {
 		src := randomTree(seed)
 		data, info := mustWrite(t, src, Options{Workers: 1 + int(seed%3)})
 		dir := subDir(t, disk)
@@ -150,6 +151,36 @@ func TestNothingIsOverwritten(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestReplacePutsAnOverlayOnTop(t *testing.T) {
+	needRoot(t)
+	base := plainTree()
+	data, info := mustWrite(t, base, Options{})
+	overlay := memSource{
+		dirFile("/"),
+		dirFile("/bin"),
+		regFile("/bin/ping6", []byte("no longer the same file as ping")),
+		dirFile("/etc"),
+		regFile("/etc/hosts", []byte("10.0.0.1 me\n")),
+		regFile("/etc/mtab", []byte("was a link")),
+		regFile("/etc/new", []byte("new")),
+	}
+	top, topInfo := mustWrite(t, overlay, Options{})
+	dir := freshDir(t)
+	if _, err := extract(t, Local{bytes.NewReader(data)}, info.Ref, dir, ExtractOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := extract(t, Local{bytes.NewReader(top)}, topInfo.Ref, dir, ExtractOptions{Replace: true}); err != nil {
+		t.Fatal(err)
+	}
+	want := overlay
+	for _, f := range base {
+		if !slices.ContainsFunc(overlay, func(o memFile) bool { return o.Path == f.Path }) {
+			want = append(want, f)
+		}
+	}
+	sameTree(t, want, dir)
 }
 
 func TestVerifyFindsEveryKindOfDifference(t *testing.T) {

@@ -15,7 +15,7 @@ const (
 	footerFrame  = skipHeader + footerSize
 	tocTypeJSON  = 1
 	skippable    = 0x184D2A50
-	chunkedMagic = "GNUlInUx"
+	chunkedMagic = "GnUlInUx"
 )
 
 // errNotPack is what reading something else as a pack ends with.

@@ -61,10 +61,11 @@ func sealNode(name string, dir int, base string, e *images.Entry) error {
 // setTime sets the time of modification to the nanosecond. The time of access
 // stays that of the installation.
 func setTime(dir int, base string, e *images.Entry) error {
-	times := []unix.Timespec{
-		{Nsec: unix.UTIME_OMIT},
-		{Sec: e.ModTime.Unix(), Nsec: int64(e.ModTime.Nanosecond())},
+	mtime, err := unix.TimeToTimespec(e.ModTime)
+	if err != nil {
+		return fmt.Errorf("set time to %s: %w", e.ModTime, err)
 	}
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, mtime}
 	if err := unix.UtimesNanoAt(dir, base, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return fmt.Errorf("set time: %w", err)
 	}

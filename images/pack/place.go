@@ -16,24 +16,36 @@ type worker struct {
 	raw  []byte
 }
 
-// frame writes every chunk of a frame to its file.
+// frame writes every chunk of a frame to its file. What its digest shows to be
+// a hole is not even unpacked.
 func (w *worker) frame(ctx context.Context, d delivery) error {
+	if w.x.toc.isHole(d.frame) {
+		return w.place(w.x.toc.chunks[d.frame.first], nil)
+	}
 	raw, err := w.x.intact(ctx, d, w.raw)
 	if err != nil {
 		return err
 	}
 	w.raw = raw
 	for _, c := range w.x.toc.chunksIn(d.frame) {
-		e := &w.x.toc.entries[c.entry]
-		data := raw[c.inner : c.inner+c.size]
-		if e.count == 1 {
-			err = w.whole(e, data)
-		} else {
-			err = w.part(c, e, data)
+		if err := w.place(c, raw[c.inner:c.inner+c.size]); err != nil {
+			return err
 		}
-		if err != nil {
-			return w.x.root.fail(w.x.toc, "write", e.Path, err)
-		}
+	}
+	return nil
+}
+
+// place writes one chunk; no data is a hole.
+func (w *worker) place(c chunk, data []byte) error {
+	e := &w.x.toc.entries[c.entry]
+	var err error
+	if e.count == 1 {
+		err = w.whole(e, data)
+	} else {
+		err = w.part(c, e, data)
+	}
+	if err != nil {
+		return w.x.root.fail(w.x.toc, "write", e.Path, err)
 	}
 	return nil
 }
@@ -63,7 +75,7 @@ func (w *worker) whole(e *entry, data []byte) error {
 
 // endsInHole tells whether writeData wrote less than the whole of data.
 func endsInHole(data []byte) bool {
-	return isZero(data[(len(data)-1)/blockSize*blockSize:])
+	return len(data) == 0 || isZero(data[(len(data)-1)/blockSize*blockSize:])
 }
 
 // target is a file of several chunks that several workers write at once.

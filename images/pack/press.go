@@ -47,7 +47,7 @@ func newPress(ctx context.Context, enc *zstd.Encoder, workers int) *press {
 	p := &press{
 		ctx: ctx, enc: enc, n: workers,
 		zeros: sync.OnceValue(func() []byte { return enc.EncodeAll(make([]byte, FrameSize), nil) }),
-		free: make(chan *job, jobs), work: make(chan *job, jobs), order: make(chan *job, jobs),
+		free:  make(chan *job, jobs), work: make(chan *job, jobs), order: make(chan *job, jobs),
 	}
 	for range jobs {
 		p.free <- &job{ready: make(chan struct{}, 1)}
@@ -140,14 +140,15 @@ func (p *press) cut() error {
 
 // pack compresses one frame and takes the digests of what is in it.
 func (p *press) pack(j *job) {
-	if len(j.raw) == FrameSize && isZero(j.raw) {
-		j.packed = append(j.packed[:0], p.zeros()...)
-	} else {
-		j.packed = p.enc.EncodeAll(j.raw, j.packed[:0])
-	}
 	j.sums = j.sums[:0]
+	if len(j.pieces) == 1 && j.pieces[0].size == FrameSize && isZero(j.raw) {
+		j.packed = append(j.packed[:0], p.zeros()...)
+		j.sums = append(j.sums, zeroFrame())
+		return
+	}
+	j.packed = p.enc.EncodeAll(j.raw, j.packed[:0])
 	for _, c := range j.pieces {
-		j.sums = append(j.sums, sumOf(j.raw[c.inner:c.inner+c.size]))
+		j.sums = append(j.sums, sha256.Sum256(j.raw[c.inner:c.inner+c.size]))
 	}
 }
 

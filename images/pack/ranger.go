@@ -83,11 +83,15 @@ func readN(r io.Reader, buf []byte, off, n int64) ([]byte, error) {
 		got, err := io.ReadFull(r, buf[have:])
 		have += int64(got)
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return nil, fmt.Errorf("the pack is cut short at byte %d: %w", off+have, io.ErrUnexpectedEOF)
+			return nil, cutShort(off + have)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	return buf, nil
+}
+
+func cutShort(off int64) error {
+	return fmt.Errorf("the pack is cut short at byte %d: %w", off, io.ErrUnexpectedEOF)
 }

@@ -7,18 +7,18 @@ const maxReported = 5
 
 // tally gathers what Verify's workers find.
 type tally struct {
-	mu   sync.Mutex
-	done int64
-	bad  int
-	errs []error
+	mu    sync.Mutex
+	done  int64
+	bad   int
+	found []string // the first few of the bad
 }
 
-func (t *tally) differs(err error) {
+func (t *tally) differs(what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.bad++
-	if len(t.errs) < maxReported {
-		t.errs = append(t.errs, err)
+	if len(t.found) < maxReported {
+		t.found = append(t.found, what)
 	}
 }
 

@@ -206,7 +206,7 @@ func randomFile(rng *rand.Rand, p string, files []string) memFile {
 		return memFile{Entry: images.Entry{Path: p, Type: images.FIFO}}
 	}
 	sizes := []int{0, 1, 100, blockSize, blockSize + 1, 70000, FrameSize - 1, FrameSize, FrameSize + 1, 5 * FrameSize / 2}
-	content := noise(rng.Uint64(), sizes[min(rng.IntN(20), rng.IntN(len(sizes)))])
+	content := noise(rng.Uint64(), sizes[min(rng.IntN(len(sizes)), rng.IntN(len(sizes)), rng.IntN(len(sizes)))])
 	for at := 0; at+blockSize <= len(content); at += blockSize { // some of it is holes
 		if rng.IntN(2) == 0 {
 			clear(content[at : at+blockSize])

@@ -2,7 +2,6 @@ package pack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -83,7 +82,7 @@ func (v *verifier) work(ctx context.Context, next <-chan *entry) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			v.differs(fmt.Errorf("%s on %s: %w", e.Path, v.root.device(), err))
+			v.differs(fmt.Sprintf("%s on %s: %v", e.Path, v.root.device(), err))
 		}
 		v.passed(v.opt, e.Size, v.toc.info.Bytes)
 	}
@@ -195,10 +194,9 @@ func (v *verifier) verdict(dir string) error {
 	if v.bad == 0 {
 		return nil
 	}
-	more := ""
-	if n := v.bad - len(v.errs); n > 0 {
-		more = fmt.Sprintf(" (and %d more)", n)
+	if n := v.bad - len(v.found); n > 0 {
+		v.found = append(v.found, fmt.Sprintf("%d more", n))
 	}
-	text := strings.ReplaceAll(errors.Join(v.errs...).Error(), "\n", "; ")
-	return fmt.Errorf("verify %s: %d files are not what the pack says%s: %s; the disk is not to be trusted: replace it, or install again", dir, v.bad, more, text)
+	return fmt.Errorf("verify %s: %d files are not what the pack says: %s; the disk is not to be trusted: replace it, or install again",
+		dir, v.bad, strings.Join(v.found, "; "))
 }

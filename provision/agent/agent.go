@@ -50,8 +50,12 @@ func Main(version string) {
 // with an error; success ends in the hand-over.
 func run(ctx context.Context, console *console, params Params) error {
 	log := slog.New(slog.NewTextHandler(console, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
-	if err := newModules("/lib/modules", log).loadAll(ctx); err != nil {
+	drivers := newModules("/lib/modules", log)
+	if err := drivers.loadAll(ctx); err != nil {
 		return fmt.Errorf("load drivers: %w", err)
+	}
+	if err := waitForEntropy(); err != nil {
+		return err
 	}
 	network, err := bringUp(ctx, params.MAC, networkTimeout, log)
 	if err != nil {
@@ -67,12 +71,13 @@ func run(ctx context.Context, console *console, params Params) error {
 	if err != nil {
 		return err
 	}
+	drivers.loadNamed(plan.Filesystem)
 	return install(ctx, console, server, plan, inventory, network, log)
 }
 
 // install carries the plan out and hands over.
 func install(ctx context.Context, console *console, server *client, plan provision.Plan, inventory provision.Inventory, network *link, log *slog.Logger) error {
-	reporter := newReporter(ctx, server, console)
+	reporter := newReporter(ctx, plan.MAC, server, console)
 	result, err := Install(ctx, Job{
 		Plan: plan, Inventory: inventory, Server: server.base, HTTP: server.http,
 		Report: reporter.report, Target: newRoot, Log: log,
@@ -83,11 +88,11 @@ func install(ctx context.Context, console *console, server *client, plan provisi
 	}
 	// Until the server knows that the disk is done, the machine is armed: a
 	// restart would install again. So the report comes before the hand-over.
+	reporter.report(provision.Event{Kind: provision.KindStage, Stage: provision.StageHandover, Text: "handing over by " + string(plan.Handover)})
+	reporter.close()
 	if err := reporter.done(result); err != nil {
 		return fmt.Errorf("report that the install is complete: %w", err)
 	}
-	reporter.report(provision.Event{Kind: provision.KindStage, Stage: provision.StageHandover, Text: "handing over by " + string(plan.Handover)})
-	reporter.close()
 	network.down()
 	return handOver(plan, result, log)
 }
@@ -108,7 +113,9 @@ func rest(console *console, params Params, err error) {
 		_ = powerOff()
 	}
 	console.say("this machine stays as it is; mend the cause and switch it off and on to try again")
-	select {}
+	for {
+		time.Sleep(time.Hour) // process 1 must not end: the kernel would panic
+	}
 }
 
 func withoutTime(groups []string, a slog.Attr) slog.Attr {

@@ -67,6 +67,22 @@ func forgetPartitions(device *os.File) error {
 	return nil
 }
 
+// openDisk opens a disk that nothing uses. O_EXCL makes the kernel refuse one
+// of which a part is mounted or in an array, and the absence of O_CREATE a
+// name that is no disk. The claim is let go at once, since it would keep mkfs
+// from the disk's partitions.
+func openDisk(name string) (*os.File, error) {
+	claim, err := os.OpenFile(name, os.O_RDWR|unix.O_EXCL, 0)
+	if errors.Is(err, unix.EBUSY) {
+		return nil, fmt.Errorf("it is in use: something is mounted from it, or it is part of an array: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer claim.Close()
+	return os.OpenFile(name, os.O_RDWR, 0)
+}
+
 var endsInDigit = regexp.MustCompile(`[0-9]$`)
 
 // partitionPath is a partition's device: /dev/sda3, /dev/nvme0n1p3.

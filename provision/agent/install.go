@@ -117,12 +117,10 @@ func newInstaller(job Job) (*installer, error) {
 	return i, i.open()
 }
 
-// open opens the selected disk and lays it out. O_EXCL makes the kernel refuse
-// a disk that something has mounted, and the absence of O_CREATE a file that
-// only looks like one.
+// open opens the selected disk and lays it out.
 func (i *installer) open() error {
 	name := filepath.Join("/dev", i.disk.Name)
-	device, err := os.OpenFile(name, os.O_RDWR|unix.O_EXCL|unix.O_CLOEXEC, 0)
+	device, err := openDisk(name)
 	if err != nil {
 		return fmt.Errorf("open the disk %s: %w", i.disk, err)
 	}

@@ -229,5 +229,8 @@ func contentsOf(d provision.DiskInfo) string {
 	if err != nil {
 		return "unreadable: " + err.Error()
 	}
+	if len(found) == 0 {
+		return ""
+	}
 	return disk.Describe(found)
 }

@@ -21,7 +21,7 @@ import (
 const maxRounds = 8
 
 // alwaysLoaded are modules that no device asks for by its alias.
-var alwaysLoaded = []string{"af_packet", "sd_mod", "ext4", "xfs", "btrfs"}
+var alwaysLoaded = []string{"af_packet", "sd_mod"}
 
 // modules loads kernel modules from one folder of the RAM disk.
 type modules struct {
@@ -53,9 +53,7 @@ func (m *modules) loadAll(ctx context.Context) error {
 		return err
 	}
 	for _, name := range alwaysLoaded {
-		if module, ok := m.byName[name]; ok {
-			m.load(module)
-		}
+		m.loadNamed(name)
 	}
 	for range maxRounds {
 		if err := ctx.Err(); err != nil {
@@ -70,6 +68,14 @@ func (m *modules) loadAll(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// loadNamed loads a module by its name. One that is not there is built in, or
+// what needs it will say so.
+func (m *modules) loadNamed(name string) {
+	if module, ok := m.byName[moduleName(name)]; ok {
+		m.load(module)
+	}
 }
 
 func (m *modules) readIndexes() error {

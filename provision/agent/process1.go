@@ -31,6 +31,18 @@ func mountEarly() error {
 	return nil
 }
 
+// waitForEntropy waits until the kernel's random numbers are good. It has to be
+// this call, which blocks: only then does a kernel that has no other source
+// gather entropy from the jitter of its own clock, which takes about a second.
+func waitForEntropy() error {
+	for {
+		_, err := unix.Getrandom(make([]byte, 1), 0)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
 func reboot() error {
 	unix.Sync()
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)

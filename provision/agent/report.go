@@ -12,6 +12,7 @@ import (
 // progress that the server is too slow for is dropped, other events are not.
 type reporter struct {
 	ctx     context.Context
+	mac     provision.MAC
 	server  *client
 	console *console
 	queue   chan provision.Event
@@ -21,8 +22,8 @@ type reporter struct {
 // queueLength is more than the events of a whole install, progress aside.
 const queueLength = 64
 
-func newReporter(ctx context.Context, server *client, console *console) *reporter {
-	r := &reporter{ctx: ctx, server: server, console: console, queue: make(chan provision.Event, queueLength), idle: make(chan struct{})}
+func newReporter(ctx context.Context, mac provision.MAC, server *client, console *console) *reporter {
+	r := &reporter{ctx: ctx, mac: mac, server: server, console: console, queue: make(chan provision.Event, queueLength), idle: make(chan struct{})}
 	go r.run()
 	return r
 }
@@ -39,7 +40,7 @@ func (r *reporter) run() {
 
 // report queues an event.
 func (r *reporter) report(e provision.Event) {
-	e.Time = time.Now().UTC()
+	e.MAC, e.Time = r.mac, time.Now().UTC()
 	r.console.event(e)
 	if e.Kind == provision.KindProgress && len(r.queue) > queueLength/2 {
 		return
@@ -66,8 +67,8 @@ func (r *reporter) fail(cause error) {
 // recorded it: only then is the machine disarmed.
 func (r *reporter) done(result Result) error {
 	event := provision.Event{
-		Time: time.Now().UTC(), Kind: provision.KindDone, Stage: provision.StageInstalled,
-		Text:  "the disk " + result.Disk.Name + " is complete and verified",
+		MAC: r.mac, Time: time.Now().UTC(), Kind: provision.KindDone, Stage: provision.StageInstalled,
+		Text:  "the disk " + result.Disk.Name + " is complete, verified and bootable",
 		Facts: map[string]string{"disk": result.Disk.String()},
 	}
 	r.console.event(event)

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"cloudlets/dhcp"
+	"cloudlets/httpboot"
+	"cloudlets/images/disk"
+	"cloudlets/provision"
+	"cloudlets/provision/depot"
+)
+
+// finding is one thing that the doctor looked at.
+type finding struct {
+	What string `json:"what"`
+	// Problem is empty where all is well. It says what to do.
+	Problem string `json:"problem,omitempty"`
+}
+
+// probeTime is how long another DHCP server is waited for.
+const probeTime = 4 * time.Second
+
+func doctorCommand() *cobra.Command {
+	var f serveFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "Say what would not work, before anyone walks to the rack", GroupID: "server", Args: exactArgs(0),
+		Long: `Doctor looks at everything that serve needs, with the same flags: the interface
+and its address, the ports, other DHCP servers, the boot loaders, the site's
+files, and for each image its kernel and drivers. It packs images that are not
+packed yet. Ports that a running cloudlets has are reported as taken.`,
+		Example: "  cloudlets doctor --interface eth1 --site /srv/site --dhcp proxy",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			findings, err := examine(cmd.Context(), f)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = printJSON(cmd.OutOrStdout(), findings)
+			} else {
+				printFindings(cmd.OutOrStdout(), findings)
+			}
+			return errors.Join(err, verdict(findings))
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func printFindings(w io.Writer, findings []finding) {
+	for _, x := range findings {
+		if x.Problem == "" {
+			fmt.Fprintf(w, "ok    %s\n", x.What)
+		} else {
+			fmt.Fprintf(w, "FAIL  %s: %s\n", x.What, x.Problem)
+		}
+	}
+}
+
+func verdict(findings []finding) error {
+	bad := 0
+	for _, x := range findings {
+		if x.Problem != "" {
+			bad++
+		}
+	}
+	if bad > 0 {
+		return fmt.Errorf("%d of %d checks failed", bad, len(findings))
+	}
+	return nil
+}
+
+// examine looks at everything, and goes on where something is wrong.
+func examine(ctx context.Context, f serveFlags) ([]finding, error) {
+	site, err := provision.OpenSite(f.site, nil)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := f.settings(site)
+	if err != nil {
+		return nil, err
+	}
+	findings := checkInterface(settings)
+	findings = append(findings, checkPorts(settings)...)
+	findings = append(findings, checkOtherServers(ctx, settings))
+	findings = append(findings, checkLoaders(site, settings)...)
+	findings = append(findings, checkFiles(site)...)
+	return append(findings, checkImages(ctx, site, settings)...), ctx.Err()
+}
+
+// found is a finding of an error, or of its absence.
+func found(what string, err error) finding {
+	if err != nil {
+		return finding{what, err.Error()}
+	}
+	return finding{What: what}
+}
+
+func checkInterface(s provision.Settings) []finding {
+	addr, err := interfaceAddr(s)
+	if err != nil {
+		return []finding{found("interface "+s.Interface, err)}
+	}
+	iface, err := net.InterfaceByName(s.Interface)
+	if err == nil && iface.Flags&net.FlagUp == 0 {
+		err = fmt.Errorf("it is down; switch it on: ip link set %s up", s.Interface)
+	}
+	return []finding{found(fmt.Sprintf("interface %s has %s", s.Interface, addr), err)}
+}
+
+// checkPorts tries to open what serve will open.
+func checkPorts(s provision.Settings) []finding {
+	var list []finding
+	if !s.DHCP.Off {
+		list = append(list, found("UDP port 67 is free, for DHCP", tryUDP(67)), found("UDP port 4011 is free, for PXE", tryUDP(4011)))
+	}
+	if s.TFTP != "off" {
+		list = append(list, found("UDP "+s.TFTP+" is free, for TFTP", tryListen("udp4", s.TFTP)))
+	}
+	return append(list, found("TCP "+s.HTTP+" is free, for HTTP boot", tryListen("tcp4", s.HTTP)))
+}
+
+func tryUDP(port int) error {
+	return tryListen("udp4", fmt.Sprintf(":%d", port))
+}
+
+func tryListen(network, address string) error {
+	var l io.Closer
+	var err error
+	if network == "udp4" {
+		l, err = net.ListenPacket(network, address)
+	} else {
+		l, err = net.Listen(network, address)
+	}
+	if err != nil {
+		return fmt.Errorf("%w%s", err, portOwner(network, address))
+	}
+	return l.Close()
+}
+
+// checkOtherServers asks for an address, as a machine would.
+func checkOtherServers(ctx context.Context, s provision.Settings) finding {
+	if s.DHCP.Off {
+		return finding{What: "DHCP is off: another server has to name this one"}
+	}
+	ctx, stop := context.WithTimeout(ctx, probeTime)
+	defer stop()
+	servers, err := dhcp.Probe(ctx, s.Interface)
+	leasing, proxies := 0, 0
+	names := ""
+	for _, other := range servers {
+		if other.Proxy() {
+			proxies++
+		} else {
+			leasing++
+		}
+		names += " " + other.Server.String()
+	}
+	switch {
+	case err != nil:
+		return found("other DHCP servers", err)
+	case s.DHCP.Proxy && leasing == 0:
+		return finding{"a DHCP server to be a proxy beside", "none answers on " + s.Interface + ": machines will get no address; use --dhcp FIRST-LAST to give out addresses here"}
+	case proxies > 0:
+		return finding{"no other proxy DHCP server", "one answers at" + names + ": machines may boot from it instead; switch it off on this network"}
+	case !s.DHCP.Proxy && leasing > 0:
+		return finding{"no other DHCP server", "one answers at" + names + ": two servers give machines conflicting addresses; use --dhcp proxy, or switch the other one off"}
+	case s.DHCP.Proxy:
+		return finding{What: "a DHCP server to be a proxy beside answers at" + names}
+	default:
+		return finding{What: "no other DHCP server answers on " + s.Interface}
+	}
+}
+
+func checkLoaders(site *provision.Site, s provision.Settings) []finding {
+	missing := httpboot.Loaders{Dir: s.Assets, Extra: httpboot.ExtraLoader(site)}.Check()
+	list := []finding{found("boot loaders for machines", errors.Join(missing...))}
+	_, err := disk.Assets{Dir: s.Assets}.Load(context.Background(), disk.AMD64)
+	return append(list, found("boot loaders for disks", err))
+}
+
+func checkFiles(site *provision.Site) []finding {
+	what := fmt.Sprintf("the site %s: %d machines, %d images", site.Dir(), len(site.Specs()), len(site.Images()))
+	problems := site.Problems()
+	if len(problems) == 0 {
+		return []finding{{What: what}}
+	}
+	list := make([]finding, 0, len(problems))
+	for _, p := range problems {
+		list = append(list, finding{"the site's files", p.Error()})
+	}
+	return list
+}
+
+// checkImages makes the kit of each image, which finds whatever is missing.
+func checkImages(ctx context.Context, site *provision.Site, s provision.Settings) []finding {
+	d, err := newDepot(site, s, nil, nil)
+	if err != nil {
+		return []finding{found("the state folder "+s.State, err)}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	tasks, ctx := errgroup.WithContext(ctx)
+	tasks.Go(func() error { return d.Run(ctx) })
+	var list []finding
+	for _, key := range kitKeys(site) {
+		kit, err := d.Kit(ctx, key)
+		what := "image " + key.String()
+		if err == nil {
+			what += fmt.Sprintf(": kernel %s, %d files, %s", kit.Kernels[0].Version, kit.Entries, provision.FormatSize(kit.Bytes))
+		}
+		list = append(list, found(what, err))
+	}
+	stop()
+	_ = tasks.Wait() // Run ends with its context, and with no error
+	return list
+}
+
+// kitKeys are the images of the site, with the entry points that machines name.
+func kitKeys(site *provision.Site) []depot.Key {
+	seen := map[depot.Key]bool{}
+	var keys []depot.Key
+	add := func(key depot.Key) {
+		if !seen[key] {
+			seen[key] = true
+			keys = append(keys, key)
+		}
+	}
+	for _, name := range site.Images() {
+		add(depot.Key{Image: name})
+	}
+	for _, spec := range site.Specs() {
+		if spec.Image != "" {
+			add(depot.Key{Image: spec.Image, EntryPoint: spec.EntryPoint})
+		}
+	}
+	return keys
+}
+
+func depotDir(s provision.Settings) string { return filepath.Join(s.State, "depot") }

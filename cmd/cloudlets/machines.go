@@ -1,0 +1,311 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/provision"
+	"cloudlets/web"
+)
+
+// machineCommands are the verbs that ask the daemon.
+func machineCommands(socket *string) []*cobra.Command {
+	cmds := []*cobra.Command{machinesCommand(socket), traceCommand(socket), installCommand(socket), imagesCommand(socket)}
+	for _, cmd := range cmds {
+		cmd.GroupID = "machines"
+	}
+	return cmds
+}
+
+// asking runs a verb with a client, and gives the absence of a daemon its own
+// exit code.
+func asking(socket *string, verb func(cmd *cobra.Command, c *web.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c := web.NewClient(*socket)
+		defer c.Close()
+		err := verb(cmd, c, args)
+		if errors.Is(err, web.ErrNoDaemon) {
+			return codedError{err, exitNoDaemon}
+		}
+		return err
+	}
+}
+
+func machinesCommand(socket *string) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "machines [MAC|HOSTNAME]", Short: "List the machines, or show one of them", Args: cobra.MaximumNArgs(1),
+		Example: "  cloudlets machines\n  cloudlets machines node1 --json",
+		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+			if len(args) == 1 {
+				return showMachine(cmd, c, args[0], asJSON)
+			}
+			list, err := c.Machines(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), list)
+			}
+			printMachines(cmd.OutOrStdout(), list)
+			return nil
+		}),
+		ValidArgsFunction: completeMachines(socket),
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func printMachines(w io.Writer, list []web.Machine) {
+	if len(list) == 0 {
+		fmt.Fprintln(w, "no machines yet: switch one on, or write machines/<MAC>.json in the site")
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "MACHINE\tNAME\tADDRESS\tIMAGE\tSTAGE\tFOR\tNEXT BOOT")
+	for _, m := range list {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.MAC, dash(m.Hostname), dash(m.Address), dash(m.Image), stageText(m), sinceText(m.Since), m.Next.Action)
+	}
+	table.Flush()
+	for _, m := range list {
+		if m.Failure != "" {
+			fmt.Fprintf(w, "\n%s failed: %s\n", m.MAC, m.Failure)
+		}
+	}
+}
+
+// stageText is a stage with its progress: "stream 42% 31 MB/s 5s left".
+func stageText(m web.Machine) string {
+	text := string(m.Stage)
+	if p := m.Progress; p != nil {
+		text += fmt.Sprintf(" %d%% %s/s", p.Percent, provision.FormatSize(p.Rate))
+		if p.Left > 0 {
+			text += fmt.Sprintf(" %ds left", p.Left)
+		}
+	}
+	return text
+}
+
+func sinceText(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return time.Since(t).Round(time.Second).String()
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) error {
+	m, err := c.Machine(cmd.Context(), name)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), m)
+	}
+	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(table, "%s\t%s\n", name, value)
+		}
+	}
+	row("machine", string(m.MAC))
+	row("name", m.Hostname)
+	row("address", m.Address)
+	row("image", m.Image)
+	row("stage", stageText(m.Machine))
+	row("failure", m.Failure)
+	row("next boot", fmt.Sprintf("%s: %s", m.Next.Action, m.Next.Reason))
+	for _, fact := range []string{"firmware", "product", "serial", "uuid", "cpus", "memory", "disk"} {
+		row(fact, m.Facts[fact])
+	}
+	for _, s := range m.Stages {
+		row("  "+string(s.Stage), fmt.Sprintf("%s  %.1f s", s.Start.Local().Format("15:04:05"), s.Seconds))
+	}
+	return table.Flush()
+}
+
+func traceCommand(socket *string) *cobra.Command {
+	var follow, asJSON bool
+	cmd := &cobra.Command{
+		Use: "trace MAC|HOSTNAME", Short: "Tell a machine's story, with the reason for every step", Args: exactArgs(1),
+		Long: `Trace prints what a machine did from its first packet on, what it was
+answered, and why it got what it got.`,
+		Example: "  cloudlets trace 52:54:00:12:34:56 --follow",
+		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+			show := func(e provision.Event) error {
+				if asJSON {
+					return json.NewEncoder(cmd.OutOrStdout()).Encode(e)
+				}
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), e)
+				return err
+			}
+			if follow {
+				return c.Follow(cmd.Context(), args[0], 0, show)
+			}
+			events, err := c.Events(cmd.Context(), args[0], 0, 0)
+			for _, e := range events {
+				if err := show(e); err != nil {
+					return err
+				}
+			}
+			return err
+		}),
+		ValidArgsFunction: completeMachines(socket),
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens next")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
+	return cmd
+}
+
+func installCommand(socket *string) *cobra.Command {
+	var cancel, dryRun, asJSON bool
+	cmd := &cobra.Command{
+		Use: "install MAC|HOSTNAME", Short: "Arm a machine's install: its next network boot writes its disk", Args: exactArgs(1),
+		Long: `Install arms one install. The machine's next boot from the network writes its
+image to its disk; then it is disarmed. A disk with something on it is refused
+unless the machine's file says "wipe": true.`,
+		Example: "  cloudlets install node1\n  cloudlets install 52:54:00:12:34:56 --cancel",
+		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+			m, err := armOrCancel(cmd, c, args[0], cancel, dryRun)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), m)
+			}
+			printOrder(cmd.OutOrStdout(), m, cancel, dryRun)
+			return nil
+		}),
+		ValidArgsFunction: completeMachines(socket),
+	}
+	cmd.Flags().BoolVar(&cancel, "cancel", false, "take the arming back")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be installed, and arm nothing")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func armOrCancel(cmd *cobra.Command, c *web.Client, name string, cancel, dryRun bool) (web.Detail, error) {
+	switch {
+	case dryRun:
+		return c.Machine(cmd.Context(), name)
+	case cancel:
+		return c.Cancel(cmd.Context(), name, caller())
+	default:
+		return c.Install(cmd.Context(), name, caller())
+	}
+}
+
+func printOrder(w io.Writer, m web.Detail, cancel, dryRun bool) {
+	switch {
+	case dryRun && m.Spec == nil:
+		fmt.Fprintf(w, "%s would not be installed: no file of the site describes it\n", m.MAC)
+	case dryRun:
+		fmt.Fprintf(w, "%s would be installed with %s on %s, then %s\n", m.MAC, m.Spec.Image, describeHints(m.Spec), m.Spec.Handover)
+	case cancel:
+		fmt.Fprintf(w, "%s is disarmed: %s\n", m.MAC, m.Next.Reason)
+	default:
+		fmt.Fprintf(w, "%s is armed: its next network boot installs %s on %s\n", m.MAC, m.Spec.Image, describeHints(m.Spec))
+		fmt.Fprintf(w, "switch it on, and watch it with: cloudlets trace %s --follow\n", m.MAC)
+	}
+}
+
+// describeHints says which disk is meant, and what may be lost on it.
+func describeHints(spec *web.Spec) string {
+	text := "its only disk that is not removable"
+	if h := spec.Disk; h != nil {
+		hints, _ := json.Marshal(h)
+		text = "the disk with " + strings.Trim(string(hints), "{}")
+	}
+	if spec.Wipe {
+		return text + ", whatever is on it"
+	}
+	return text + ", if that is empty"
+}
+
+// caller is who runs the command line, for the trace.
+func caller() string {
+	if name := os.Getenv("SUDO_USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "the command line"
+}
+
+func imagesCommand(socket *string) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "images", Short: "List the site's images and whether they can be booted", Args: exactArgs(0),
+		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, _ []string) error {
+			list, err := c.Images(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), list)
+			}
+			printImages(cmd.OutOrStdout(), list)
+			return nil
+		}),
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func printImages(w io.Writer, list []web.Image) {
+	if len(list) == 0 {
+		fmt.Fprintln(w, "no images yet: put a folder or a tarball with /.cloudlet/manifest in it into the site's images/")
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "IMAGE\tENTRY POINT\tSTATUS\tFILES\tCONTENT\tPACK\tMACHINES")
+	for _, i := range list {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%d\n", i.Name, dash(i.EntryPoint), i.Status, i.Entries, provision.FormatSize(i.Bytes), provision.FormatSize(i.Pack), i.Machines)
+	}
+	table.Flush()
+	for _, i := range list {
+		if i.Error != "" {
+			fmt.Fprintf(w, "\n%s: %s\n", i.Name, i.Error)
+		}
+	}
+}
+
+// completeMachines completes the names of machines from the running daemon.
+func completeMachines(socket *string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		list, err := web.NewClient(*socket).Machines(cmd.Context())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []cobra.Completion
+		for _, m := range list {
+			names = append(names, cobra.CompletionWithDesc(string(m.MAC), m.Hostname))
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func printJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// portOwner says which process has a port, as " (dnsmasq, pid 123, has it)";
+// "" where that cannot be told.
+func portOwner(network, address string) string {
+	_, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		return ""
+	}
+	inodes := socketsOn(strings.TrimSuffix(network, "4"), port)
+	if pid, name := holderOf(inodes); pid != "" {
+		return fmt.Sprintf(" (%s, pid %s, has it: stop it, or use another port)", name, pid)
+	}
+	return ""
+}
+
+// socketsOn are the inodes of the sockets that are bound to a port, from
+// /proc/net/udp and its like: proc_net(5).
+func socketsOn(network string, port int) map[string]bool {
+	inodes := map[string]bool{}
+	for _, table := range []string{network, network + "6"} {
+		f, err := os.Open("/proc/net/" + table)
+		if err != nil {
+			continue
+		}
+		scan := bufio.NewScanner(f)
+		for scan.Scan() {
+			fields := strings.Fields(scan.Text())
+			if len(fields) > 9 && strings.HasSuffix(fields[1], fmt.Sprintf(":%04X", port)) {
+				inodes["socket:["+fields[9]+"]"] = true
+			}
+		}
+		f.Close()
+	}
+	return inodes
+}
+
+func holderOf(inodes map[string]bool) (pid, name string) {
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, link := range links {
+		target, err := os.Readlink(link)
+		if err != nil || !inodes[target] {
+			continue
+		}
+		pid = strings.Split(link, "/")[2]
+		comm, _ := os.ReadFile("/proc/" + pid + "/comm")
+		return pid, strings.TrimSpace(string(comm))
+	}
+	return "", ""
+}

@@ -1,0 +1,283 @@
+package dhcp
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+func poolInterface() Interface {
+	return Interface{Network: Network{Range: Range{netip.MustParseAddr("10.77.0.100"), netip.MustParseAddr("10.77.0.199")}}}
+}
+
+func parseSent(t *testing.T, s sent) *dhcpv4.DHCPv4 {
+	t.Helper()
+	p, err := dhcpv4.FromBytes(s.data)
+	if err != nil {
+		t.Fatalf("server sent rubbish: %v", err)
+	}
+	return p
+}
+
+func TestServerGivesLeases(t *testing.T) {
+	store := &MemoryLeases{}
+	b := startBed(t, poolInterface(), func(s *Server) { s.Leases = store })
+
+	e := b.put(sampleNamed(t, "udhcpc-discover"))
+	if e.Request != "DISCOVER" || e.Reply != "OFFER" || e.Addr.String() != "10.77.0.100" || e.Reason == "" {
+		t.Errorf("exchange %+v", e)
+	}
+	offer := b.got()
+	if offer.mac != "52:54:00:00:00:03" || offer.to.String() != "10.77.0.100:68" || offer.port != ServerPort {
+		t.Errorf("a client without an address is answered at %s, hardware address %q, from port %d", offer.to, offer.mac, offer.port)
+	}
+	if leases, _ := store.Leases(); len(leases) != 0 {
+		t.Errorf("an offer alone is stored: %v", leases)
+	}
+	p := parseSent(t, offer)
+	if p.SubnetMask().String() != "ffffff00" || p.ServerIdentifier().String() != "10.77.0.1" {
+		t.Errorf("what was left open did not come from the interface: %s", p.Summary())
+	}
+
+	e = b.put(sampleNamed(t, "udhcpc-request"))
+	if e.Reply != "ACK" {
+		t.Fatalf("exchange %+v", e)
+	}
+	leases, _ := store.Leases()
+	if len(leases) != 1 || leases[0].MAC.String() != "52:54:00:00:00:03" || leases[0].Hostname != "box" {
+		t.Errorf("stored leases: %v", leases)
+	}
+}
+
+func TestServerKeepsLeasesOverRestart(t *testing.T) {
+	store := &MemoryLeases{}
+	withStore := func(s *Server) { s.Leases = store }
+	b := startBed(t, poolInterface(), withStore)
+	b.put(sampleNamed(t, "udhcpc-discover"))
+	b.put(sampleNamed(t, "udhcpc-request"))
+	b.end()
+
+	b = startBed(t, poolInterface(), withStore)
+	if e := b.put(sampleNamed(t, "bios-pxe-discover")); e.Addr.String() != "10.77.0.101" {
+		t.Errorf("after a restart, another client is offered %s", e.Addr)
+	}
+	if e := b.put(sampleNamed(t, "udhcpc-discover")); e.Addr.String() != "10.77.0.100" {
+		t.Errorf("after a restart, the client is offered %s instead of its own", e.Addr)
+	}
+}
+
+func TestServerAsProxy(t *testing.T) {
+	b := startBed(t, Interface{Mode: Proxy}, nil)
+	if e := b.put(sampleNamed(t, "udhcpc-discover")); e.Reply != "" {
+		t.Errorf("a proxy answers a plain client: %+v", e)
+	}
+	if e := b.put(sampleNamed(t, "ovmf-pxe-discover")); e.Reply != "OFFER" || e.Addr.IsValid() {
+		t.Errorf("exchange %+v", e)
+	}
+	if s := b.got(); s.to != everyone || s.port != ServerPort {
+		t.Errorf("proxy offer goes to %s from port %d", s.to, s.port)
+	}
+	if e := b.put(sampleNamed(t, "ovmf-pxe-4011")); e.Reply != "ACK" || e.File != "snponly.efi" {
+		t.Errorf("exchange %+v", e)
+	}
+	if s := b.got(); s.to.String() != "10.77.0.54:4011" || s.port != BootPort {
+		t.Errorf("the answer to port 4011 goes to %s from port %d", s.to, s.port)
+	}
+}
+
+func TestServerAsksBooterOnlyWhereItMatters(t *testing.T) {
+	var asked atomic.Int32
+	b := startBed(t, Interface{Mode: Proxy}, func(s *Server) {
+		s.Booter = booterFunc(func(c Client) Boot { asked.Add(1); return testBoot(c) })
+	})
+	b.put(sampleNamed(t, "udhcpc-discover"))
+	b.put(sampleNamed(t, "ovmf-pxe-request")) // to the other server
+	if n := asked.Load(); n != 0 {
+		t.Errorf("asked %d times what nobody will be told", n)
+	}
+	b.put(sampleNamed(t, "ovmf-pxe-discover"))
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times, want once", n)
+	}
+}
+
+func TestServerAfterDeclineAndRelease(t *testing.T) {
+	store := &MemoryLeases{}
+	b := startBed(t, poolInterface(), func(s *Server) { s.Leases = store })
+	b.put(sampleNamed(t, "udhcpc-discover"))
+	b.put(sampleNamed(t, "udhcpc-request"))
+
+	decline := sampleNamed(t, "udhcpc-request")
+	decline.req.Packet.UpdateOption(dhcpv4.OptMessageType(dhcpv4.MessageTypeDecline))
+	if e := b.put(decline); e.Reply != "" || !strings.Contains(e.Reason, "out of use") {
+		t.Errorf("exchange %+v", e)
+	}
+	if leases, _ := store.Leases(); len(leases) != 0 {
+		t.Errorf("a declined lease is still stored: %v", leases)
+	}
+	if e := b.put(sampleNamed(t, "udhcpc-discover")); e.Addr.String() != "10.77.0.101" {
+		t.Errorf("after a decline the client is offered %s", e.Addr)
+	}
+
+	request := sampleNamed(t, "udhcpc-request")
+	request.req.Packet.UpdateOption(dhcpv4.OptRequestedIPAddress([]byte{10, 77, 0, 101}))
+	b.put(request)
+	release := sampleNamed(t, "udhcpc-request")
+	release.req.Packet.UpdateOption(dhcpv4.OptMessageType(dhcpv4.MessageTypeRelease))
+	release.req.Packet.ClientIPAddr = []byte{10, 77, 0, 101}
+	if e := b.put(release); e.Reply != "" || !strings.Contains(e.Reason, "free again") {
+		t.Errorf("exchange %+v", e)
+	}
+}
+
+func TestServerHearsThatAnotherWasChosen(t *testing.T) {
+	b := startBed(t, poolInterface(), nil)
+	b.put(sampleNamed(t, "udhcpc-discover"))
+	other := sampleNamed(t, "udhcpc-request")
+	other.req.Packet.UpdateOption(dhcpv4.OptServerIdentifier([]byte{10, 77, 0, 2}))
+	if e := b.put(other); e.Reply != "" || !strings.Contains(e.Reason, "10.77.0.2") {
+		t.Errorf("exchange %+v", e)
+	}
+}
+
+func TestServerAnswersRelays(t *testing.T) {
+	i := poolInterface()
+	i.Relayed = []Network{{
+		Subnet: netip.MustParsePrefix("10.88.0.0/16"), Router: netip.MustParseAddr("10.88.0.1"),
+		Range: Range{netip.MustParseAddr("10.88.0.50"), netip.MustParseAddr("10.88.0.60")},
+	}}
+	b := startBed(t, i, nil)
+	if e := b.put(sampleNamed(t, "relayed-discover")); e.Addr.String() != "10.88.0.50" {
+		t.Fatalf("exchange %+v", e)
+	}
+	s := b.got()
+	p := parseSent(t, s)
+	if s.to.String() != "10.88.0.1:67" || p.SubnetMask().String() != "ffff0000" || p.Options[82] == nil {
+		t.Errorf("to %s: %s", s.to, p.Summary())
+	}
+	stranger := sampleNamed(t, "relayed-discover")
+	stranger.req.Packet.GatewayIPAddr = []byte{10, 99, 0, 1}
+	if e := b.put(stranger); e.Reply != "" || !strings.Contains(e.Reason, "10.99.0.1") {
+		t.Errorf("exchange %+v", e)
+	}
+}
+
+// brokenStore stores nothing.
+type brokenStore struct{ MemoryLeases }
+
+func (*brokenStore) PutLeases([]Lease) error { return errors.New("disk full") }
+
+func TestNoACKWithoutStoredLease(t *testing.T) {
+	b := startBed(t, poolInterface(), func(s *Server) { s.Leases = &brokenStore{} })
+	b.put(sampleNamed(t, "udhcpc-discover"))
+	b.got()
+	e := b.put(sampleNamed(t, "udhcpc-request"))
+	if e.Reply != "" || !strings.Contains(e.Reason, "disk full") || len(b.out) != 0 {
+		t.Errorf("a lease that is not stored is confirmed: %+v", e)
+	}
+}
+
+// countingStore counts writes.
+type countingStore struct {
+	MemoryLeases
+	writes int
+}
+
+func (c *countingStore) PutLeases(l []Lease) error {
+	c.writes++
+	return c.MemoryLeases.PutLeases(l)
+}
+
+// TestLeasesShareWrites: what waits goes into one write.
+func TestLeasesShareWrites(t *testing.T) {
+	store := &countingStore{}
+	c := newCommitter(store)
+	var waiting []change
+	for n := range byte(20) {
+		ch := change{put: &Lease{Addr: ip(n)}, done: make(chan error, 1)}
+		waiting = append(waiting, ch)
+		c.changes <- ch
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- c.run(ctx) }()
+	for _, ch := range waiting {
+		if err := <-ch.done; err != nil {
+			t.Errorf("commit: %v", err)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("run ended with %v", err)
+	}
+	leases, _ := store.Leases()
+	if len(leases) != 20 || store.writes != 1 {
+		t.Errorf("%d leases stored in %d writes, want 20 in one", len(leases), store.writes)
+	}
+}
+
+func TestGarbageIsIgnored(t *testing.T) {
+	b := startBed(t, poolInterface(), nil)
+	for _, garbage := range [][]byte{nil, {1}, make([]byte, 240), make([]byte, maxPacket)} {
+		b.ports[ServerPort].in <- arrival{data: garbage}
+	}
+	if e := b.put(sampleNamed(t, "udhcpc-discover")); e.Reply != "OFFER" {
+		t.Errorf("after garbage: %+v", e)
+	}
+}
+
+func TestServerSaysWhyItCannotBegin(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*Server, *fakeSystem)
+		want   string
+	}{
+		{"no interface", func(s *Server, _ *fakeSystem) { s.Interfaces = nil }, "no interface given"},
+		{"no address", func(_ *Server, f *fakeSystem) { f.addrs = nil }, "ip addr add"},
+		{"pool elsewhere", func(s *Server, _ *fakeSystem) {
+			s.Interfaces[0].Network.Range = Range{ip(1), ip(2)}
+		}, "no IPv4 address that fits"},
+		{"pool too long", func(s *Server, _ *fakeSystem) {
+			s.Interfaces[0].Network.Range.Last = netip.MustParseAddr("10.78.0.1")
+		}, "not within the subnet"},
+		{"IPv6 subnet", func(s *Server, _ *fakeSystem) {
+			s.Interfaces[0].Relayed = []Network{{Subnet: netip.MustParsePrefix("fe80::/64")}}
+		}, "no IPv4 subnet"},
+		{"port taken", func(_ *Server, f *fakeSystem) { f.fail = errors.New("port is taken") }, "port is taken"},
+		{"unreadable leases", func(s *Server, _ *fakeSystem) { s.Leases = unreadableStore{} }, "read leases"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFakeSystem()
+			i := poolInterface()
+			i.Name = "eth9"
+			s := &Server{Interfaces: []Interface{i}, system: f}
+			test.change(s, f)
+			err := s.Serve(t.Context())
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+// unreadableStore cannot be read.
+type unreadableStore struct{ LeaseStore }
+
+func (unreadableStore) Leases() ([]Lease, error) { return nil, errors.New("truncated") }
+
+func TestWarningsAreThrottled(t *testing.T) {
+	c := newClock()
+	var th throttle
+	if !th.pass(c.Now()) || th.pass(c.Now()) {
+		t.Error("want the first warning and not the second")
+	}
+	c.forward(throttleTime)
+	if !th.pass(c.Now()) {
+		t.Error("want a warning after a while")
+	}
+}

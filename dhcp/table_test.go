@@ -1,0 +1,334 @@
+package dhcp
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// clock is a time that only the test moves.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) forward(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// reservations is a Reserver for tests: MAC to address.
+type reservations map[station]netip.Addr
+
+func (r reservations) Reserve(mac net.HardwareAddr) (Reservation, bool) {
+	a, ok := r[station(mac)]
+	return Reservation{Addr: a, Hostname: "kept"}, ok
+}
+
+func (r reservations) Reserved(a netip.Addr) (net.HardwareAddr, bool) {
+	for mac, addr := range r {
+		if addr == a {
+			return mac[:], true
+		}
+	}
+	return nil, false
+}
+
+func mac(n byte) station { return station{0x52, 0x54, 0, 0, 0, n} }
+
+func ip(last byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, last}) }
+
+var noAddr netip.Addr
+
+// pool makes a table of 10.0.0.0/24 that gives out first to last.
+func pool(c *clock, r Reserver, first, last byte, avoid ...netip.Addr) *table {
+	n := Network{Subnet: netip.MustParsePrefix("10.0.0.0/24"), LeaseTime: time.Hour}
+	if first != 0 {
+		n.Range = Range{ip(first), ip(last)}
+	}
+	return newTable(n, r, c.Now, avoid...)
+}
+
+func wantGrant(t *testing.T, what string, g Grant, v Verdict, a netip.Addr) {
+	t.Helper()
+	if g.Verdict != v || v == Granted && g.Addr != a {
+		t.Fatalf("%s: verdict %d on %s (%s), want %d on %s", what, g.Verdict, g.Addr, g.Reason, v, a)
+	}
+	if g.Reason == "" {
+		t.Errorf("%s: no reason", what)
+	}
+}
+
+// take goes through a whole exchange: offer, request, lease.
+func take(t *testing.T, tab *table, m station, want netip.Addr) Lease {
+	t.Helper()
+	wantGrant(t, "offer to "+m.String(), tab.offer(m, noAddr), Granted, want)
+	g := tab.request(m, want, true)
+	wantGrant(t, "request of "+m.String(), g, Granted, want)
+	l, _, ok := tab.bind(m, g)
+	if !ok || l.Addr != want || l.MAC.String() != m.String() {
+		t.Fatalf("lease of %s is %v", m, l)
+	}
+	return l
+}
+
+func TestPoolGivesEachClientItsOwnAddress(t *testing.T) {
+	c := newClock()
+	tab := pool(c, nil, 10, 12)
+	l := take(t, tab, mac(1), ip(10))
+	if !l.Expires.Equal(c.Now().Add(time.Hour)) {
+		t.Errorf("lease expires at %s", l.Expires)
+	}
+	take(t, tab, mac(2), ip(11))
+	take(t, tab, mac(1), ip(10))
+	take(t, tab, mac(3), ip(12))
+}
+
+func TestPoolFull(t *testing.T) {
+	c := newClock()
+	tab := pool(c, nil, 10, 11)
+	take(t, tab, mac(1), ip(10))
+	c.forward(time.Minute)
+	take(t, tab, mac(2), ip(11))
+	g := tab.offer(mac(3), noAddr)
+	wantGrant(t, "offer from a full pool", g, NoAddress, noAddr)
+	if !strings.Contains(g.Reason, "make the range larger") {
+		t.Errorf("the reason says not what to do: %s", g.Reason)
+	}
+	c.forward(time.Hour)
+	take(t, tab, mac(3), ip(10))
+}
+
+func TestOffersAreHeldBriefly(t *testing.T) {
+	c := newClock()
+	tab := pool(c, nil, 10, 10)
+	wantGrant(t, "offer", tab.offer(mac(1), noAddr), Granted, ip(10))
+	wantGrant(t, "offer of a held address", tab.offer(mac(2), noAddr), NoAddress, noAddr)
+	c.forward(offerTime)
+	wantGrant(t, "offer after the hold", tab.offer(mac(2), noAddr), Granted, ip(10))
+	wantGrant(t, "request of the late client", tab.request(mac(1), ip(10), true), Refused, noAddr)
+}
+
+func TestOfferToClientOfOtherServerIsWithdrawn(t *testing.T) {
+	tab := pool(newClock(), nil, 10, 10)
+	tab.offer(mac(1), noAddr)
+	tab.withdraw(mac(1))
+	wantGrant(t, "offer", tab.offer(mac(2), noAddr), Granted, ip(10))
+}
+
+func TestAddressesAreSticky(t *testing.T) {
+	c := newClock()
+	tab := pool(c, nil, 10, 20)
+	take(t, tab, mac(1), ip(10))
+	take(t, tab, mac(2), ip(11))
+	c.forward(48 * time.Hour)
+	take(t, tab, mac(3), ip(12))
+	take(t, tab, mac(2), ip(11))
+}
+
+func TestLongestUnusedAddressIsReusedFirst(t *testing.T) {
+	c := newClock()
+	tab := pool(c, nil, 10, 12)
+	for i := range byte(3) {
+		take(t, tab, mac(i+1), ip(10+i))
+		c.forward(time.Minute)
+	}
+	take(t, tab, mac(1), ip(10)) // renewed: now the youngest
+	c.forward(2 * time.Hour)
+	take(t, tab, mac(9), ip(11))
+}
+
+func TestWantedAddress(t *testing.T) {
+	c := newClock()
+	tab := pool(c, nil, 10, 20)
+	wantGrant(t, "a free one", tab.offer(mac(1), ip(15)), Granted, ip(15))
+	wantGrant(t, "a taken one", tab.offer(mac(2), ip(15)), Granted, ip(10))
+	wantGrant(t, "one outside the pool", tab.offer(mac(3), ip(99)), Granted, ip(11))
+}
+
+func TestReservation(t *testing.T) {
+	r := reservations{mac(1): ip(10), mac(2): ip(200)}
+	tab := pool(newClock(), r, 10, 12)
+	take(t, tab, mac(2), ip(200))
+	wantGrant(t, "another's reserved address", tab.offer(mac(3), ip(10)), Granted, ip(11))
+	take(t, tab, mac(1), ip(10))
+	g := tab.offer(mac(1), noAddr)
+	if g.Hostname != "kept" {
+		t.Errorf("hostname %q", g.Hostname)
+	}
+}
+
+func TestReservationsAloneServeNoStranger(t *testing.T) {
+	tab := pool(newClock(), reservations{mac(1): ip(10)}, 0, 0)
+	take(t, tab, mac(1), ip(10))
+	wantGrant(t, "a stranger", tab.offer(mac(2), ip(11)), NoAddress, noAddr)
+}
+
+func TestReservationMadeWhileAddressIsInUse(t *testing.T) {
+	c := newClock()
+	r := reservations{}
+	tab := pool(c, r, 10, 12)
+	take(t, tab, mac(1), ip(10))
+	r[mac(2)] = ip(10)
+	g := tab.offer(mac(2), noAddr)
+	wantGrant(t, "meanwhile", g, Granted, ip(11))
+	if !strings.Contains(g.Reason, mac(1).String()) {
+		t.Errorf("the reason says not who has the address: %s", g.Reason)
+	}
+	wantGrant(t, "renewal of what is reserved for another", tab.request(mac(1), ip(10), false), Refused, noAddr)
+	c.forward(2 * time.Hour)
+	take(t, tab, mac(2), ip(10))
+}
+
+func TestReservationMadeForClientWithLease(t *testing.T) {
+	r := reservations{}
+	tab := pool(newClock(), r, 10, 12)
+	take(t, tab, mac(1), ip(10))
+	r[mac(1)] = ip(50)
+	wantGrant(t, "renewal of the old address", tab.request(mac(1), ip(10), false), Refused, noAddr)
+	g := tab.offer(mac(1), noAddr)
+	wantGrant(t, "offer", g, Granted, ip(50))
+	take(t, tab, mac(2), ip(11))
+}
+
+func TestLeavingAnAddressTellsTheStore(t *testing.T) {
+	r := reservations{}
+	tab := pool(newClock(), r, 10, 12)
+	take(t, tab, mac(1), ip(10))
+	r[mac(1)] = ip(50)
+	g := tab.request(mac(1), ip(50), false)
+	if _, left, ok := tab.bind(mac(1), g); !ok || left != ip(10) {
+		t.Errorf("left %s, want %s", left, ip(10))
+	}
+}
+
+func TestReservationOutsideTheSubnet(t *testing.T) {
+	r := reservations{mac(1): netip.MustParseAddr("192.0.2.1")}
+	g := pool(newClock(), r, 10, 12).offer(mac(1), noAddr)
+	wantGrant(t, "offer", g, Granted, ip(10))
+	if !strings.Contains(g.Reason, "192.0.2.1 is not in 10.0.0.0/24") {
+		t.Errorf("the reason hides the mistake: %s", g.Reason)
+	}
+}
+
+func TestAddressesNeverGiven(t *testing.T) {
+	tab := pool(newClock(), nil, 0, 0, ip(1), ip(3))
+	tab.network.Range, tab.fresh = Range{ip(0), ip(4)}, ip(0)
+	take(t, tab, mac(1), ip(2)) // .0 is the network, .1 and .3 are the server's
+	take(t, tab, mac(2), ip(4))
+	wantGrant(t, "the server's own", tab.request(mac(3), ip(1), false), Refused, noAddr)
+}
+
+func TestRequests(t *testing.T) {
+	c := newClock()
+	for _, test := range []struct {
+		name      string
+		addr      netip.Addr
+		selecting bool
+		want      Verdict
+	}{
+		{"free address of the pool, no lease on record", ip(12), false, Granted},
+		{"address of another client", ip(10), false, Refused},
+		{"another network", netip.MustParseAddr("192.168.1.5"), false, Refused},
+		{"outside the pool, may be another server's", ip(99), false, NoAddress},
+		{"outside the pool, though we were chosen", ip(99), true, Refused},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tab := pool(c, nil, 10, 12)
+			take(t, tab, mac(1), ip(10))
+			wantGrant(t, "request", tab.request(mac(2), test.addr, test.selecting), test.want, test.addr)
+		})
+	}
+}
+
+func TestDeclinedAddressIsQuarantined(t *testing.T) {
+	c := newClock()
+	tab := pool(c, nil, 10, 11)
+	take(t, tab, mac(1), ip(10))
+	if tab.decline(mac(2), ip(10)) {
+		t.Error("a client declined another's address")
+	}
+	if !tab.decline(mac(1), ip(10)) {
+		t.Error("a client cannot decline its own address")
+	}
+	take(t, tab, mac(1), ip(11))
+	wantGrant(t, "in quarantine", tab.offer(mac(2), ip(10)), NoAddress, noAddr)
+	wantGrant(t, "request in quarantine", tab.request(mac(2), ip(10), false), Refused, noAddr)
+	c.forward(quarantine)
+	take(t, tab, mac(2), ip(10))
+}
+
+func TestRelease(t *testing.T) {
+	c := newClock()
+	tab := pool(c, nil, 10, 10)
+	take(t, tab, mac(1), ip(10))
+	if _, ok := tab.release(mac(2), ip(10)); ok {
+		t.Error("a client released another's lease")
+	}
+	l, ok := tab.release(mac(1), ip(10))
+	if !ok || l.Expires.After(c.Now()) {
+		t.Errorf("released lease: %v, %v", l, ok)
+	}
+	take(t, tab, mac(2), ip(10))
+}
+
+func TestTwoClientsCannotBindOneAddress(t *testing.T) {
+	tab := pool(newClock(), nil, 10, 10)
+	first, second := tab.request(mac(1), ip(10), false), tab.request(mac(2), ip(10), false)
+	if _, _, ok := tab.bind(mac(1), first); !ok {
+		t.Fatal("the first client gets nothing")
+	}
+	if _, _, ok := tab.bind(mac(2), second); ok {
+		t.Error("the second client gets the first one's address")
+	}
+}
+
+func TestLoadedLeases(t *testing.T) {
+	c := newClock()
+	tab := pool(c, nil, 10, 12)
+	m1, m2 := mac(1), mac(2)
+	tab.load(Lease{Addr: ip(10), MAC: m1[:], Expires: c.Now().Add(time.Minute)})
+	tab.load(Lease{Addr: ip(11), MAC: m2[:], Expires: c.Now().Add(-time.Hour)})
+	tab.load(Lease{Addr: netip.MustParseAddr("192.0.2.1"), MAC: m2[:], Expires: c.Now().Add(time.Hour)})
+	tab.load(Lease{Addr: ip(12), MAC: net.HardwareAddr{1}, Expires: c.Now().Add(time.Hour)})
+	wantGrant(t, "address of a running lease", tab.request(mac(3), ip(10), false), Refused, noAddr)
+	take(t, tab, mac(3), ip(12))
+	take(t, tab, mac(2), ip(11))
+	take(t, tab, mac(1), ip(10))
+}
+
+func TestFloodOfStrangersStaysBounded(t *testing.T) {
+	c := newClock()
+	tab := pool(c, nil, 10, 19)
+	for i := range 10000 {
+		tab.offer(station{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}, noAddr)
+		c.forward(offerTime / 5)
+	}
+	if len(tab.byAddr) > 10 || len(tab.byMAC) > 10 || tab.queue.Len() > 10 {
+		t.Errorf("%d addresses, %d clients, %d in the queue for a pool of 10", len(tab.byAddr), len(tab.byMAC), tab.queue.Len())
+	}
+}
+
+func TestParseRange(t *testing.T) {
+	r, err := ParseRange("10.0.0.100-10.0.0.200")
+	if err != nil || r.String() != "10.0.0.100-10.0.0.200" || !r.Contains(ip(100)) || !r.Contains(ip(200)) || r.Contains(ip(99)) || r.Contains(ip(201)) {
+		t.Errorf("range %s, %v", r, err)
+	}
+	for _, bad := range []string{"", "10.0.0.1", "10.0.0.9-10.0.0.1", "::1-::2", "a-b", "10.0.0.1-10.0.0.2-10.0.0.3"} {
+		if r, err := ParseRange(bad); err == nil {
+			t.Errorf("%q is read as %s", bad, r)
+		}
+	}
+}

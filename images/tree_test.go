@@ -1,0 +1,145 @@
+package images
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// memTree is a tree in memory: the test's counterpart of DirSource.
+type memTree map[string]File
+
+var _ Tree = memTree{}
+
+// newTree makes a tree of a line for each file: "/dir/", "/link -> target",
+// "/file = content". Parents come by themselves.
+func newTree(lines ...string) memTree {
+	t := memTree{"/": {Entry: Entry{Path: "/", Type: Directory, Mode: 0o755}}}
+	for _, line := range lines {
+		e := Entry{Type: Regular, Mode: 0o644, ModTime: time.Unix(1e9, 0).UTC()}
+		name, content, _ := strings.Cut(line, " = ")
+		if from, to, ok := strings.Cut(line, " -> "); ok {
+			name, e.Type, e.Link = from, Symlink, to
+		}
+		if strings.HasSuffix(name, "/") {
+			e.Type, e.Mode = Directory, 0o755
+		}
+		e.Path, e.Size = path.Clean(name), int64(len(content))
+		for dir := path.Dir(e.Path); dir != "/"; dir = path.Dir(dir) {
+			if _, ok := t[dir]; !ok {
+				t[dir] = File{Entry: Entry{Path: dir, Type: Directory, Mode: 0o755}}
+			}
+		}
+		t[e.Path] = File{Entry: e, Content: []byte(content)}
+	}
+	return t
+}
+
+func (t memTree) Entry(p string) (Entry, error) {
+	f, ok := t[p]
+	if !ok {
+		return Entry{}, &fs.PathError{Op: "entry", Path: p, Err: fs.ErrNotExist}
+	}
+	return f.Entry, nil
+}
+
+func (t memTree) ReadDir(p string) ([]Entry, error) {
+	var list []Entry
+	for name, f := range t {
+		if name != "/" && path.Dir(name) == p {
+			list = append(list, f.Entry)
+		}
+	}
+	slices.SortFunc(list, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
+	return list, nil
+}
+
+func (t memTree) Open(p string) (io.ReadCloser, error) {
+	f, ok := t[p]
+	if !ok || f.Type != Regular {
+		return nil, &fs.PathError{Op: "open", Path: p, Err: fs.ErrNotExist}
+	}
+	return io.NopCloser(strings.NewReader(string(f.Content))), nil
+}
+
+func TestResolve(t *testing.T) {
+	tree := newTree(
+		"/usr/lib/libc.so = x", "/lib -> usr/lib", "/abs -> /usr/lib", "/up -> ../../../usr", "/usr/lib/self -> .",
+		"/usr/lib/back -> ../../lib", "/loop -> loop", "/a -> b", "/b -> a", "/dangling -> nowhere", "/root -> /", "/chain -> /abs/back/self",
+	)
+	for name, want := range map[string]string{
+		"/": "/", "": "/", "/lib": "/usr/lib", "lib/libc.so": "/usr/lib/libc.so", "/abs/libc.so": "/usr/lib/libc.so",
+		"/up/lib": "/usr/lib", "/../../../usr": "/usr", "/lib/../lib/libc.so": "/usr/lib/libc.so", "/usr/lib/self/self/libc.so": "/usr/lib/libc.so",
+		"/root/root/usr": "/usr", "/chain/libc.so": "/usr/lib/libc.so", "//usr/./lib//": "/usr/lib",
+	} {
+		if got, err := Resolve(tree, name); got != want || err != nil {
+			t.Errorf("resolve %q = %q, %v; want %q", name, got, err, want)
+		}
+	}
+	for name, want := range map[string]error{
+		"/loop": ErrTooManyLinks, "/a/x": ErrTooManyLinks, "/dangling": fs.ErrNotExist, "/nothing/x": fs.ErrNotExist, "/usr/lib/libc.so/x": fs.ErrNotExist,
+	} {
+		if got, err := Resolve(tree, name); !errors.Is(err, want) {
+			t.Errorf("resolve %q = %q, %v; want %v", name, got, err, want)
+		}
+	}
+}
+
+func TestReadFileIsBounded(t *testing.T) {
+	tree := newTree("/f = 12345", "/l -> f")
+	if text, err := ReadFile(tree, "/l", 5); string(text) != "12345" || err != nil {
+		t.Errorf("read %q, %v", text, err)
+	}
+	if _, err := ReadFile(tree, "/l", 4); err == nil || !strings.Contains(err.Error(), "longer than the 4 bytes") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestGlob(t *testing.T) {
+	tree := newTree("/boot/vmlinuz-2 = x", "/boot/vmlinuz-1 = x", "/boot/config-1 = x", "/b -> boot", "/lib/modules/1/vmlinuz = x", "/lib/modules/2/vmlinuz = x", "/broken -> nowhere", "/file = x")
+	for pattern, want := range map[string][]string{
+		"/boot/vmlinuz-*":        {"/boot/vmlinuz-1", "/boot/vmlinuz-2"},
+		"boot/vmlinuz-?":         {"/boot/vmlinuz-1", "/boot/vmlinuz-2"},
+		"/b*/*-[1]":              {"/b/config-1", "/b/vmlinuz-1", "/boot/config-1", "/boot/vmlinuz-1"},
+		"/lib/modules/*/vmlinuz": {"/lib/modules/1/vmlinuz", "/lib/modules/2/vmlinuz"},
+		"/broken/*":              nil, "/file/*": nil, "/nothing/*": nil,
+		"/broken": {"/broken"}, "/": {"/"},
+	} {
+		got, err := Glob(tree, pattern)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("glob %q: %v\n%s", pattern, err, diff)
+		}
+	}
+	if _, err := Glob(tree, "/boot/["); !errors.Is(err, path.ErrBadPattern) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestWalkTree(t *testing.T) {
+	tree := newTree("/a/x = 1", "/a/y/z = 2", "/b = 3", "/a-b = 4")
+	var got []string
+	err := WalkTree(tree, "/", func(e Entry) error {
+		got = append(got, e.Path)
+		if e.Path == "/a/y" {
+			return fs.SkipDir
+		}
+		return nil
+	})
+	if diff := cmp.Diff([]string{"/", "/a", "/a/x", "/a/y", "/a-b", "/b"}, got); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	boom := errors.New("boom")
+	if err := WalkTree(tree, "/a", func(Entry) error { return boom }); !errors.Is(err, boom) {
+		t.Errorf("error %v", err)
+	}
+	if err := WalkTree(tree, "/none", func(Entry) error { return nil }); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,101 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"cloudlets/provision"
+)
+
+// Failure is the body of every answer that is an error.
+type Failure struct {
+	// Error is a sentence that says what was asked for, what is wrong with
+	// it, and what to do.
+	Error string `json:"error"`
+}
+
+// refusal is an error that is the asker's, and its HTTP status.
+type refusal struct {
+	status int
+	text   string
+}
+
+func (r *refusal) Error() string { return r.text }
+
+func refuse(status int, format string, args ...any) error {
+	return &refusal{status, fmt.Sprintf(format, args...)}
+}
+
+// answer turns a function into a handler: what it returns is written as JSON.
+func (s *Server) answer(ask func(*http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		value, err := ask(r)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, value)
+	}
+}
+
+// fail answers with an error. Only what is the server's fault is logged.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status := statusOf(err)
+	if status == http.StatusInternalServerError && r.Context().Err() == nil {
+		s.log().Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	writeJSON(w, status, Failure{err.Error()})
+}
+
+func statusOf(err error) int {
+	if refused, ok := errors.AsType[*refusal](err); ok {
+		return refused.status
+	}
+	if errors.Is(err, provision.ErrNotInstallable) {
+		return http.StatusConflict
+	}
+	return http.StatusInternalServerError
+}
+
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		status, text = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be written as JSON"}`)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	w.Write(append(text, '\n')) // an asker who is gone needs no answer
+}
+
+func noSuchThing(r *http.Request) (any, error) {
+	return nil, refuse(http.StatusNotFound, "there is no %s in this API; /api/v1/machines is the table of all machines", r.URL.Path)
+}
+
+// methods are the handlers of one path, by method; "*" takes any.
+type methods map[string]http.HandlerFunc
+
+func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	handle := m[method]
+	if handle == nil {
+		handle = m["*"]
+	}
+	if handle != nil {
+		handle(w, r)
+		return
+	}
+	allowed := strings.Join(slices.Sorted(maps.Keys(m)), ", ")
+	w.Header().Set("Allow", allowed)
+	writeJSON(w, http.StatusMethodNotAllowed, Failure{fmt.Sprintf("%s cannot be done to %s; it takes %s", r.Method, r.URL.Path, allowed)})
+}

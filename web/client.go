@@ -1,0 +1,193 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"syscall"
+	"time"
+
+	"cloudlets/provision"
+)
+
+// ErrNoDaemon is what a [Client] gets where nobody listens. The error around
+// it says where it asked, and what to do.
+var ErrNoDaemon = errors.New("no daemon")
+
+// RefusedError is a request that the daemon understood and did not carry out.
+type RefusedError struct {
+	// Status is the HTTP status of the answer: 404 for a machine that is not
+	// there, 409 for an install that cannot be armed or cancelled.
+	Status int
+	// Message is the daemon's own sentence.
+	Message string
+}
+
+func (e *RefusedError) Error() string { return e.Message }
+
+const (
+	// maxAnswer bounds an answer, in bytes: a table of the 8192 machines
+	// that are remembered at most is a third of it.
+	maxAnswer = 64 << 20
+	// answerTimeout is how long the daemon may take to begin an answer.
+	answerTimeout = 30 * time.Second
+)
+
+// Client asks a daemon. Where its methods take the name of a machine, a MAC
+// will do in any form, or a hostname of the site that is that of one machine.
+type Client struct {
+	http  http.Client
+	again time.Duration // pause before a broken stream is taken up again
+}
+
+// NewClient asks the daemon that listens on a unix socket.
+func NewClient(socketPath string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "unix", socketPath)
+		if err != nil {
+			return nil, dialError(socketPath, err)
+		}
+		return conn, nil
+	}
+	return NewClientTransport(&http.Transport{DialContext: dial, ResponseHeaderTimeout: answerTimeout, DisableCompression: true})
+}
+
+// NewClientTransport asks a daemon in another way; the requests' host is
+// "localhost".
+func NewClientTransport(transport http.RoundTripper) *Client {
+	return &Client{http: http.Client{Transport: transport}, again: retryAfter}
+}
+
+// dialError says what to do about a socket on which nobody answers.
+func dialError(socketPath string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w: no cloudlets daemon answers at %s; start it with `cloudlets serve` or name its socket with --socket", ErrNoDaemon, socketPath)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the socket %s may not be opened by this user; ask again as the user that runs the daemon, or as root: %w", socketPath, err)
+	}
+	return fmt.Errorf("connect to the daemon at %s: %w", socketPath, err)
+}
+
+// Close lets go of idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Machines is the table of all machines, by MAC.
+func (c *Client) Machines(ctx context.Context) (table []Machine, err error) {
+	return table, c.do(ctx, http.MethodGet, "machines", nil, &table)
+}
+
+// Machine is one machine in detail.
+func (c *Client) Machine(ctx context.Context, machine string) (d Detail, err error) {
+	return d, c.do(ctx, http.MethodGet, machinePath(machine, ""), nil, &d)
+}
+
+// Events are the latest events of a machine with IDs above after, in order;
+// at most limit of them, or all that are kept where limit is 0.
+func (c *Client) Events(ctx context.Context, machine string, after uint64, limit int) (events []provision.Event, err error) {
+	query := url.Values{"after": {strconv.FormatUint(after, 10)}, "limit": {strconv.Itoa(limit)}}
+	return events, c.do(ctx, http.MethodGet, machinePath(machine, "events")+"?"+query.Encode(), nil, &events)
+}
+
+// Install arms an install at the machine's next boot. By is who asks.
+func (c *Client) Install(ctx context.Context, machine, by string) (d Detail, err error) {
+	return d, c.do(ctx, http.MethodPost, machinePath(machine, "install"), Order{by}, &d)
+}
+
+// Cancel takes an install back, also one that is under way. By is who asks.
+func (c *Client) Cancel(ctx context.Context, machine, by string) (d Detail, err error) {
+	return d, c.do(ctx, http.MethodDelete, machinePath(machine, "install"), Order{by}, &d)
+}
+
+// Images are those of the site, and how far each is.
+func (c *Client) Images(ctx context.Context) (images []Image, err error) {
+	return images, c.do(ctx, http.MethodGet, "images", nil, &images)
+}
+
+// Problems are the mistakes in the site's files.
+func (c *Client) Problems(ctx context.Context) (problems []provision.FileError, err error) {
+	return problems, c.do(ctx, http.MethodGet, "problems", nil, &problems)
+}
+
+// Status is how the daemon is.
+func (c *Client) Status(ctx context.Context) (st Status, err error) {
+	return st, c.do(ctx, http.MethodGet, "status", nil, &st)
+}
+
+func machinePath(machine, what string) string {
+	path := "machines/" + url.PathEscape(machine)
+	if what != "" {
+		path += "/" + what
+	}
+	return path
+}
+
+// do makes one request and reads the whole answer into value.
+func (c *Client) do(ctx context.Context, method, path string, body, value any) error {
+	var sent io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("ask the daemon: %w", err)
+		}
+		sent = bytes.NewReader(text)
+	}
+	request, err := newRequest(ctx, method, path, sent)
+	if err != nil {
+		return err
+	}
+	answer, err := c.send(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(value); err != nil {
+		return fmt.Errorf("read the daemon's answer to %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+func newRequest(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, method, "http://localhost/api/v1/"+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("ask the daemon: %w", err)
+	}
+	return request, nil
+}
+
+// send returns an answer that is no error; its body is open.
+func (c *Client) send(request *http.Request) (*http.Response, error) {
+	answer, err := c.http.Do(request)
+	if err != nil {
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
+			err = wrapped.Err // the URL is not one that a person knows
+		}
+		if errors.Is(err, ErrNoDaemon) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("ask the daemon: %w", err)
+	}
+	if answer.StatusCode == http.StatusOK {
+		return answer, nil
+	}
+	defer answer.Body.Close()
+	return nil, refusedError(answer)
+}
+
+func refusedError(answer *http.Response) error {
+	var failure Failure
+	err := json.NewDecoder(io.LimitReader(answer.Body, maxOrder*4)).Decode(&failure)
+	if err != nil || failure.Error == "" {
+		failure.Error = fmt.Sprintf("the daemon answered %s and gave no reason; is it one of another version?", answer.Status)
+	}
+	return &RefusedError{answer.StatusCode, failure.Error}
+}

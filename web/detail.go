@@ -1,0 +1,103 @@
+package web
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"cloudlets/provision"
+)
+
+// Detail is all that is known of one machine but its events.
+type Detail struct {
+	Machine
+	// Spec is what its file says; nil where there is none.
+	Spec *Spec `json:"spec,omitempty"`
+	// Stages are those of its latest boot.
+	Stages []StageSpan `json:"stages"`
+}
+
+// Spec is what a machine's file says, profiles folded in. The values of its
+// image's arguments are left out: there may be passwords among them.
+type Spec struct {
+	Image      string               `json:"image,omitempty"`
+	EntryPoint string               `json:"entrypoint,omitempty"`
+	Hostname   string               `json:"hostname,omitempty"`
+	Address    string               `json:"address,omitempty"`
+	Install    string               `json:"install,omitempty"` // "once"
+	Disk       *provision.DiskHints `json:"disk,omitempty"`
+	Wipe       bool                 `json:"wipe"`
+	Filesystem string               `json:"filesystem"`
+	Handover   provision.Handover   `json:"handover"`
+	Cmdline    string               `json:"cmdline,omitempty"`
+	Quirks     *provision.Quirks    `json:"quirks,omitempty"`
+	// Args are the names of the arguments that are given, sorted.
+	Args []string `json:"args,omitempty"`
+}
+
+// StageSpan is one stage of a boot.
+type StageSpan struct {
+	Stage provision.Stage `json:"stage"`
+	Start time.Time       `json:"start"`
+	// Seconds is how long the stage took, or has taken until now; 0 for one
+	// that is an end ("installed", "local", "failed").
+	Seconds float64 `json:"seconds"`
+	// Running says that the stage goes on.
+	Running bool `json:"running,omitempty"`
+}
+
+func newDetail(spec *provision.Spec, state provision.State, now time.Time) Detail {
+	return Detail{Machine: newMachine(spec, state), Spec: newSpec(spec), Stages: newSpans(state.Stages, now)}
+}
+
+func newSpec(spec *provision.Spec) *Spec {
+	if spec == nil {
+		return nil
+	}
+	s := &Spec{
+		Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
+		Wipe: spec.Wipe, Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
+		Args: slices.Sorted(maps.Keys(spec.Config.Args)),
+	}
+	if spec.Address.IsValid() {
+		s.Address = spec.Address.String()
+	}
+	if spec.InstallOnce {
+		s.Install = "once"
+	}
+	if spec.Disk != (provision.DiskHints{}) {
+		s.Disk = &spec.Disk
+	}
+	if spec.Quirks != (provision.Quirks{}) {
+		s.Quirks = &spec.Quirks
+	}
+	return s
+}
+
+func newSpans(stages []provision.StageTime, now time.Time) []StageSpan {
+	spans := make([]StageSpan, len(stages))
+	for i, st := range stages {
+		spans[i] = StageSpan{Stage: st.Stage, Start: st.Time}
+		switch {
+		case i+1 < len(stages):
+			spans[i].Seconds = seconds(stages[i+1].Time.Sub(st.Time))
+		case !isEnd(st.Stage):
+			spans[i].Seconds, spans[i].Running = seconds(now.Sub(st.Time)), true
+		}
+	}
+	return spans
+}
+
+// seconds is never negative: a clock may have been set back.
+func seconds(d time.Duration) float64 {
+	return max(0, d.Round(time.Millisecond).Seconds())
+}
+
+// isEnd says that nothing follows a stage by itself.
+func isEnd(stage provision.Stage) bool {
+	switch stage {
+	case provision.StageInstalled, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageNew:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,84 @@
+package web
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"slices"
+
+	"cloudlets/provision/depot"
+)
+
+// ImageStatus is how far an image is on its way to be booted.
+type ImageStatus string
+
+// The statuses of an image.
+const (
+	ImagePacking ImageStatus = "packing" // it is being packed, or waits its turn
+	ImageReady   ImageStatus = "ready"
+	ImageFailed  ImageStatus = "failed" // see Image.Error
+)
+
+// Image is one image of the site, with one of its kernel entry points.
+type Image struct {
+	Name string `json:"name"`
+	// EntryPoint is "" for the image's default.
+	EntryPoint string      `json:"entrypoint,omitempty"`
+	Status     ImageStatus `json:"status"`
+	// Error is why the last try to pack it failed. What was packed before,
+	// if the sizes are there, still stands.
+	Error string `json:"error,omitempty"`
+	// Sizes in bytes: of the files' content, of what travels to a machine,
+	// of the kernel and of the RAM disk.
+	Bytes   int64 `json:"bytes,omitempty"`
+	Pack    int64 `json:"pack,omitempty"`
+	Kernel  int64 `json:"kernel,omitempty"`
+	RAMDisk int64 `json:"ramdisk,omitempty"`
+	// Entries is how many files it has.
+	Entries int    `json:"entries,omitempty"`
+	Digest  string `json:"digest,omitempty"` // of the pack
+	// Machines is how many machines' files name it.
+	Machines int `json:"machines"`
+}
+
+func (s *Server) images(*http.Request) (any, error) { return s.imageTable(), nil }
+
+// imageTable has a row for each image of the site, and further ones for entry
+// points that machines name.
+func (s *Server) imageTable() []Image {
+	keys := make(map[depot.Key]int)
+	for _, name := range s.Site.Images() {
+		keys[depot.Key{Image: name}] = 0
+	}
+	for _, spec := range s.Site.Specs() {
+		if _, there := s.Site.ImagePath(spec.Image); there {
+			keys[depot.Key{Image: spec.Image, EntryPoint: spec.EntryPoint}]++
+		}
+	}
+	table := make([]Image, 0, len(keys))
+	for _, key := range slices.SortedFunc(maps.Keys(keys), compareKeys) {
+		table = append(table, newImage(key, s.Images.Status(key), keys[key]))
+	}
+	return table
+}
+
+func compareKeys(a, b depot.Key) int {
+	return cmp.Or(cmp.Compare(a.Image, b.Image), cmp.Compare(a.EntryPoint, b.EntryPoint))
+}
+
+func newImage(key depot.Key, status depot.Status, machines int) Image {
+	img := Image{Name: key.Image, EntryPoint: key.EntryPoint, Status: ImagePacking, Machines: machines}
+	if kit := status.Kit; kit != nil {
+		img.Status = ImageReady
+		img.Bytes, img.Entries = kit.Bytes, kit.Entries
+		img.Pack, img.Kernel, img.RAMDisk = kit.Pack.Size, kit.Kernel.Size, kit.RAMDisk.Size
+		img.Digest = kit.Pack.Digest
+	}
+	switch {
+	case status.Busy:
+		img.Status = ImagePacking
+	case status.Err != nil:
+		img.Status, img.Error = ImageFailed, status.Err.Error()
+	}
+	return img
+}

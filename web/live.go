@@ -1,0 +1,134 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"cloudlets/provision"
+)
+
+const (
+	// liveDelay gathers what changes in the rows of the page.
+	liveDelay = 250 * time.Millisecond
+	// imagesDelay is how often the page's images are looked at.
+	imagesDelay = time.Second
+)
+
+// Everything is what the page shows, all at once.
+type Everything struct {
+	Machines []Machine             `json:"machines"`
+	Images   []Image               `json:"images"`
+	Problems []provision.FileError `json:"problems"`
+}
+
+// live streams what the page shows: "everything" at first and whenever files
+// change, then "machines" with the rows that are other than before, "images",
+// and each new "event". It is one connection, since browsers allow few.
+func (s *Server) live(r *http.Request, out *stream) error {
+	if err := out.begin(); err != nil {
+		return err
+	}
+	changes := s.Site.Changes(r.Context())
+	for r.Context().Err() == nil {
+		v := viewer{server: s, out: out, stale: make(map[provision.MAC]struct{})}
+		if err := v.round(r.Context(), changes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// viewer is one open page.
+type viewer struct {
+	server *Server
+	out    *stream
+	stale  map[provision.MAC]struct{} // rows that have changed
+	images []byte                     // as they were sent last
+}
+
+// round shows everything and then what changes, until the tracker gives up on
+// a slow reader: the next round shows everything again.
+func (v *viewer) round(ctx context.Context, changes <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events := v.server.Tracker.Subscribe(ctx, "")
+	if err := v.everything(); err != nil {
+		return err
+	}
+	rows, images, beat := time.NewTicker(liveDelay), time.NewTicker(imagesDelay), time.NewTicker(v.server.heartbeat())
+	defer rows.Stop()
+	defer images.Stop()
+	defer beat.Stop()
+	for {
+		var err error
+		select {
+		case e, open := <-events:
+			if !open {
+				return nil
+			}
+			err = v.event(e)
+		case <-changes: // closed when ctx ends, as events is
+			err = v.everything()
+		case <-rows.C:
+			err = v.rows()
+		case <-images.C:
+			err = v.changedImages()
+		case <-beat.C:
+			err = v.out.beat()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (v *viewer) everything() error {
+	images := v.server.imageTable()
+	v.images = imagesText(images)
+	clear(v.stale)
+	return v.out.send("everything", 0, Everything{v.server.table(), images, v.server.problemList()})
+}
+
+// event marks its machine's row, and is passed on if traces show it.
+func (v *viewer) event(e provision.Event) error {
+	v.stale[e.MAC] = struct{}{}
+	if e.Kind == provision.KindProgress {
+		return nil
+	}
+	return v.out.send("event", 0, e)
+}
+
+func (v *viewer) rows() error {
+	if len(v.stale) == 0 {
+		return nil
+	}
+	rows := make([]Machine, 0, len(v.stale))
+	for _, mac := range slices.Sorted(maps.Keys(v.stale)) {
+		rows = append(rows, v.server.row(mac))
+	}
+	clear(v.stale)
+	return v.out.send("machines", 0, rows)
+}
+
+func (v *viewer) changedImages() error {
+	images := v.server.imageTable()
+	text := imagesText(images)
+	if string(text) == string(v.images) {
+		return nil
+	}
+	v.images = text
+	return v.out.send("images", 0, images)
+}
+
+// imagesText tells one state of the images from another.
+func imagesText(images []Image) []byte {
+	text, err := json.Marshal(images)
+	if err != nil {
+		return nil // then send fails in the same way, and says so
+	}
+	return text
+}

@@ -1,0 +1,152 @@
+package web
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cloudlets/provision"
+)
+
+// machines is the table of all machines, by MAC.
+func (s *Server) machines(*http.Request) (any, error) { return s.table(), nil }
+
+// table has a row for each machine that a file describes or that was seen.
+func (s *Server) table() []Machine {
+	rows := make(map[provision.MAC]Machine)
+	for _, state := range s.Tracker.States() {
+		rows[state.MAC] = newMachine(s.spec(state.MAC), state)
+	}
+	for _, spec := range s.Site.Specs() {
+		if _, seen := rows[spec.MAC]; !seen {
+			rows[spec.MAC] = newMachine(&spec, provision.State{MAC: spec.MAC, Stage: provision.StageNew})
+		}
+	}
+	table := make([]Machine, 0, len(rows))
+	table = slices.AppendSeq(table, maps.Values(rows))
+	slices.SortFunc(table, func(a, b Machine) int { return cmp.Compare(a.MAC, b.MAC) })
+	return table
+}
+
+// row is one row of the table.
+func (s *Server) row(mac provision.MAC) Machine {
+	state, _ := s.Tracker.State(mac)
+	return newMachine(s.spec(mac), state)
+}
+
+func (s *Server) spec(mac provision.MAC) *provision.Spec {
+	spec, ok := s.Site.Spec(mac)
+	if !ok {
+		return nil
+	}
+	return &spec
+}
+
+// machine is one machine in detail.
+func (s *Server) machine(r *http.Request) (any, error) {
+	mac, err := s.find(r.PathValue("machine"))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.known(mac); err != nil {
+		return nil, err
+	}
+	return s.detail(mac), nil
+}
+
+func (s *Server) detail(mac provision.MAC) Detail {
+	state, _ := s.Tracker.State(mac)
+	return newDetail(s.spec(mac), state, s.now())
+}
+
+// machineEvents are the latest events of a machine.
+func (s *Server) machineEvents(r *http.Request) (any, error) {
+	mac, err := s.find(r.PathValue("machine"))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.known(mac); err != nil {
+		return nil, err
+	}
+	after, err := number(r, "after")
+	if err != nil {
+		return nil, err
+	}
+	limit, err := number(r, "limit")
+	if err != nil {
+		return nil, err
+	}
+	events, err := s.Tracker.Events(r.Context(), mac, after, int(min(limit, 1<<30)))
+	if events == nil {
+		events = []provision.Event{}
+	}
+	return events, err
+}
+
+// number is a parameter of the query that counts something; 0 where absent.
+func number(r *http.Request, name string) (uint64, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	// One bit less than fits, so that what is counted on from it does too.
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		return 0, refuse(http.StatusBadRequest, "%s=%.40q is no number; want a whole number such as %s=100", name, text, name)
+	}
+	return n, nil
+}
+
+// known refuses a machine that nothing is known of.
+func (s *Server) known(mac provision.MAC) error {
+	if _, seen := s.Tracker.State(mac); seen || s.spec(mac) != nil {
+		return nil
+	}
+	return refuse(http.StatusNotFound, "nothing is known of machine %s: no file in machines/ describes it, and it was never seen; `cloudlets machines` shows those that are", mac)
+}
+
+// find is the machine that a name means: a MAC, a hostname of the site, or the
+// first part of one, where it is that of a single machine.
+func (s *Server) find(name string) (provision.MAC, error) {
+	mac, macErr := provision.ParseMAC(name)
+	if macErr == nil {
+		return mac, nil
+	}
+	var exact, short []provision.MAC
+	for _, spec := range s.Site.Specs() {
+		first, _, _ := strings.Cut(spec.Hostname, ".")
+		switch {
+		case spec.Hostname == "":
+		case strings.EqualFold(spec.Hostname, name):
+			exact = append(exact, spec.MAC)
+		case strings.EqualFold(first, name):
+			short = append(short, spec.MAC)
+		}
+	}
+	if len(exact) > 0 {
+		return only(name, exact)
+	}
+	return only(name, short)
+}
+
+func only(name string, found []provision.MAC) (provision.MAC, error) {
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return "", refuse(http.StatusNotFound, "no machine is called %.80q: it is neither a MAC address such as 52:54:00:12:34:56 nor a hostname of the site; `cloudlets machines` shows what there is", name)
+	default:
+		return "", refuse(http.StatusConflict, "%q may be any of %s; use the MAC address or the whole hostname", name, listing(found))
+	}
+}
+
+func listing(macs []provision.MAC) string {
+	texts := make([]string, len(macs))
+	for i, mac := range macs {
+		texts[i] = mac.String()
+	}
+	return strings.Join(texts, ", ")
+}

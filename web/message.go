@@ -1,0 +1,79 @@
+package web
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxMessage bounds one message of a stream, and each of its lines, in bytes.
+const maxMessage = 1 << 20
+
+// errTooLong is a message that no daemon of ours sends.
+var errTooLong = fmt.Errorf("a message has more than %d bytes", maxMessage)
+
+// message is one server-sent event.
+type message struct {
+	id   string
+	name string // "" for the usual kind
+	data []byte
+}
+
+// messageReader reads server-sent events (HTML standard, section 9.2.6), with
+// lines that end in LF or CRLF; a lone CR ends none.
+type messageReader struct {
+	lines *bufio.Scanner
+}
+
+func newMessageReader(r io.Reader) *messageReader {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxMessage)
+	return &messageReader{lines}
+}
+
+// next is the next message that has data. One that the stream's end cuts off
+// is none: the stream ends with [io.ErrUnexpectedEOF].
+func (r *messageReader) next() (message, error) {
+	var m message
+	var data [][]byte
+	size := 0
+	for r.lines.Scan() {
+		line := bytes.TrimRight(r.lines.Bytes(), "\r")
+		if len(line) == 0 {
+			if data == nil {
+				m = message{}
+				continue
+			}
+			m.data = bytes.Join(data, []byte("\n"))
+			return m, nil
+		}
+		if size += len(line); size > maxMessage {
+			return message{}, errTooLong
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		value = bytes.TrimPrefix(value, []byte(" "))
+		switch string(name) {
+		case "id":
+			m.id = string(value)
+		case "event":
+			m.name = string(value)
+		case "data":
+			data = append(data, bytes.Clone(value))
+		}
+	}
+	return message{}, r.end()
+}
+
+// end is why there are no more lines.
+func (r *messageReader) end() error {
+	err := r.lines.Err()
+	switch {
+	case errors.Is(err, bufio.ErrTooLong):
+		return errTooLong
+	case err != nil:
+		return err
+	}
+	return io.ErrUnexpectedEOF
+}

@@ -1,0 +1,107 @@
+// One machine of the table: a row, its failure, and its trace when it is open.
+
+import { element, setText } from "./dom.js";
+import { age, duration, size } from "./format.js";
+import { showSteps, stageText, stepLine } from "./stages.js";
+import { Trace } from "./trace.js";
+
+const actions = { install: "install", local: "own disk", discover: "let go" };
+
+export class Row {
+  constructor(mac, opened) {
+    this.mac = mac;
+    this.opened = opened; // called with the MAC, or with "" when the trace is closed
+    this.build();
+  }
+
+  build() {
+    const id = "trace-" + this.mac.replaceAll(":", "-");
+    this.name = element("button", { type: "button", class: "name", "aria-expanded": "false", "aria-controls": id });
+    this.sub = element("span", { class: "sub mono" });
+    this.image = element("td", { "data-label": "Image" });
+    this.steps = stepLine();
+    this.stage = element("span", { class: "stage" });
+    this.since = element("span", { class: "sub" });
+    this.bar = element("progress", { max: "100", "aria-label": "Progress of the stage" });
+    this.numbers = element("span", { class: "sub numbers" });
+    this.action = element("span", { class: "action" });
+    this.reason = element("span", { class: "sub reason" });
+    this.failure = element("td", { colspan: "5" });
+    this.failureRow = element("tr", { class: "failure", hidden: "" }, this.failure);
+    this.panel = element("td", { colspan: "5" });
+    this.panelRow = element("tr", { class: "panel", id, hidden: "" }, this.panel);
+    const row = element("tr", { class: "machine" },
+      element("th", { scope: "row" }, this.name, this.sub), this.image,
+      element("td", { "data-label": "Stage" }, this.steps, element("span", { class: "line" }, this.stage, this.since)),
+      element("td", { "data-label": "Progress" }, this.bar, this.numbers),
+      element("td", { "data-label": "Next boot" }, this.action, this.reason));
+    row.addEventListener("click", (click) => this.clicked(click));
+    this.node = element("tbody", { "data-mac": this.mac }, row, this.failureRow, this.panelRow);
+  }
+
+  // clicked opens the trace, unless the click ended the marking of text.
+  clicked(click) {
+    if (click.target !== this.name && String(getSelection()) !== "") return;
+    this.opened(this.trace ? "" : this.mac);
+  }
+
+  show(machine) {
+    this.machine = machine;
+    this.node.dataset.stage = machine.stage;
+    setText(this.name, machine.hostname || machine.mac);
+    setText(this.sub, [machine.hostname ? machine.mac : "", machine.address].filter(Boolean).join("  "));
+    setText(this.image, machine.image || "—");
+    showSteps(this.steps, machine);
+    setText(this.stage, stageText(machine));
+    this.showProgress(machine.progress);
+    setText(this.action, actions[machine.next.action] ?? machine.next.action);
+    this.action.dataset.action = machine.next.action;
+    setText(this.reason, machine.next.reason);
+    this.reason.title = machine.next.reason;
+    this.failureRow.hidden = !machine.failure;
+    setText(this.failure, machine.failure ?? "");
+    this.tick(Date.now());
+    this.trace?.showFacts(machine.facts ?? {});
+  }
+
+  showProgress(progress) {
+    this.bar.hidden = !progress;
+    if (!progress) return setText(this.numbers, "");
+    if (progress.total > 0) this.bar.value = progress.percent;
+    else this.bar.removeAttribute("value");
+    const parts = [progress.total > 0 ? `${progress.percent} %, ${size(progress.done)} of ${size(progress.total)}` : size(progress.done)];
+    if (progress.rate > 0) parts.push(`${size(progress.rate)}/s`);
+    if (progress.left > 0) parts.push(`${duration(progress.left)} left`);
+    setText(this.numbers, parts.join(" · "));
+  }
+
+  // tick brings what depends on the time of day up to date.
+  tick(now) {
+    const since = this.machine.since;
+    const waits = this.machine.stage === "new" || !since;
+    setText(this.since, waits ? "" : this.machine.installing ? age(since, now) : `${age(since, now)} ago`);
+  }
+
+  open() {
+    this.trace = new Trace(this.mac);
+    this.trace.showFacts(this.machine.facts ?? {});
+    this.panel.replaceChildren(this.trace.node);
+    this.panelRow.hidden = false;
+    this.name.setAttribute("aria-expanded", "true");
+  }
+
+  close() {
+    this.trace.stop();
+    this.trace = undefined;
+    this.panel.replaceChildren();
+    this.panelRow.hidden = true;
+    this.name.setAttribute("aria-expanded", "false");
+  }
+
+  // matches says whether the row has a text in any of what tells machines apart.
+  matches(text) {
+    const m = this.machine;
+    return [m.mac, m.hostname, m.address, m.image, m.stage, ...Object.values(m.facts ?? {})]
+      .some((value) => value && value.toLowerCase().includes(text));
+  }
+}

@@ -1,0 +1,28 @@
+// What the site's files say wrong, and how far its images are.
+
+import { byID, element } from "./dom.js";
+import { size } from "./format.js";
+
+export function showProblems(problems) {
+  const section = byID("problems");
+  section.hidden = problems.length === 0;
+  if (section.hidden) return section.replaceChildren();
+  const count = problems.length === 1 ? "A mistake" : `${problems.length} mistakes`;
+  section.replaceChildren(
+    element("h2", {}, `${count} in the site's files`),
+    element("p", { class: "sub" }, "What the last good files said still stands."),
+    element("ul", {}, ...problems.map((p) => element("li", {},
+      element("code", {}, p.line ? `${p.file}:${p.line}:${p.column}` : p.file), " ", p.reason))));
+}
+
+export function showImages(images) {
+  byID("images").replaceChildren(...images.map(imageItem));
+}
+
+function imageItem(image) {
+  const name = image.entrypoint ? `${image.name} (${image.entrypoint})` : image.name;
+  const state = { packing: "packing…", ready: size(image.pack ?? 0) + " packed", failed: "cannot be booted" }[image.status] ?? image.status;
+  const item = element("div", { class: "image", "data-status": image.status }, element("b", {}, name), " ", element("span", { class: "sub" }, state));
+  if (image.error) item.append(element("span", { class: "why" }, image.error));
+  return item;
+}

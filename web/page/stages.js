@@ -1,0 +1,44 @@
+// The stages of an install, as a line of steps and in words.
+
+import { element } from "./dom.js";
+
+const names = {
+  new: "never seen", stranger: "not in the site", firmware: "firmware", loader: "boot loader",
+  kernel: "kernel and RAM disk", agent: "agent started", partition: "partitioning", stream: "writing files",
+  configure: "configuring", verify: "verifying", bootable: "made bootable", handover: "handing over",
+  installed: "installed", local: "booted its own disk", failed: "failed",
+};
+
+const steps = document.body.dataset.steps.split(" ");
+
+export const stageName = (stage) => names[stage] ?? stage;
+
+export function stepLine() {
+  return element("span", { class: "steps", "aria-hidden": "true" }, ...steps.map((s) => element("i", { title: stageName(s) })));
+}
+
+// showSteps lights the steps up to the machine's own.
+export function showSteps(line, machine) {
+  line.hidden = machine.step === 0;
+  const finished = machine.stage === "installed";
+  Array.from(line.children).forEach((dot, i) => {
+    const here = i + 1 === machine.step && !finished;
+    dot.className = i + 1 > machine.step ? "" : !here ? "past" : machine.stage === "failed" ? "broken" : "here";
+  });
+}
+
+export function stageText(machine) {
+  if (machine.stage !== "failed" || machine.step === 0) return stageName(machine.stage);
+  return `failed at ${stageName(steps[machine.step - 1])}`;
+}
+
+// stageSpans shows how long each stage of the latest boot took.
+export function stageSpans(into, spans, format) {
+  into.replaceChildren(...spans.map((span) => {
+    const item = element("li", { "data-running": span.running ? "true" : false }, stageName(span.stage));
+    if (span.seconds > 0) item.append(" ", element("b", {}, format(span.seconds)));
+    return item;
+  }));
+  into.hidden = spans.length === 0;
+}
+

@@ -1,0 +1,91 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Bounds of the streams of server-sent events (HTML standard, section 9.2).
+const (
+	// maxStreams is how many may be open at once, over all.
+	maxStreams = 512
+	// writeTimeout is how long a reader may hold a write up.
+	writeTimeout = 30 * time.Second
+	// retryAfter is how long a browser waits before it comes again.
+	retryAfter = time.Second
+)
+
+// stream is one answer that goes on.
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+// stream turns a function into the handler of a stream. The function runs
+// until the request ends, or writing fails.
+func (s *Server) stream(run func(*http.Request, *stream) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		defer s.streams.Add(-1)
+		if s.streams.Add(1) > maxStreams {
+			w.Header().Set("Retry-After", "5")
+			s.fail(w, r, refuse(http.StatusServiceUnavailable, "%d streams are open already; close a page that is not needed, or try again later", maxStreams))
+			return
+		}
+		out := &stream{w, http.NewResponseController(w)}
+		err := run(r, out)
+		if refused, ok := errors.AsType[*refusal](err); ok {
+			s.fail(w, r, refused)
+			return
+		}
+		if err != nil && r.Context().Err() == nil {
+			s.log().Debug("a stream of events ended", "path", r.URL.Path, "error", err)
+		}
+	}
+}
+
+// begin sends the headers, so that the reader knows that it is connected.
+func (out *stream) begin() error {
+	h := out.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	return out.write(fmt.Appendf(nil, "retry: %d\n\n", retryAfter.Milliseconds()))
+}
+
+// send writes one event. The name is "" for the usual kind, the ID 0 for none.
+// JSON has no line ends of its own, so one data line holds it.
+func (out *stream) send(name string, id uint64, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("write event: %w", err)
+	}
+	var text []byte
+	if id > 0 {
+		text = fmt.Appendf(text, "id: %d\n", id)
+	}
+	if name != "" {
+		text = fmt.Appendf(text, "event: %s\n", name)
+	}
+	return out.write(fmt.Appendf(text, "data: %s\n\n", data))
+}
+
+// beat writes a comment, which readers pass over.
+func (out *stream) beat() error { return out.write([]byte(":\n\n")) }
+
+func (out *stream) write(text []byte) error {
+	err := out.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("write event: %w", err)
+	}
+	if _, err := out.w.Write(text); err != nil {
+		return fmt.Errorf("write event: %w", err)
+	}
+	if err := out.control.Flush(); err != nil {
+		return fmt.Errorf("write event: %w", err)
+	}
+	return nil
+}
