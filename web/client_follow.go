@@ -30,7 +30,7 @@ func (c *Client) Follow(ctx context.Context, machine string, after uint64, visit
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if stop, ok := errors.AsType[*visitError](err); ok {
+		if stop, ok := errors.AsType[*finalError](err); ok {
 			return stop.error
 		}
 		if f.news {
@@ -62,8 +62,9 @@ type follower struct {
 	sent  sent
 }
 
-// visitError is an error of the function that is called with the events.
-type visitError struct{ error }
+// finalError is one that another connection would not mend: that of the
+// function that is called with the events, or of an event that is none.
+type finalError struct{ error }
 
 // followOnce follows until the connection ends.
 func (c *Client) followOnce(ctx context.Context, f *follower) error {
@@ -99,7 +100,7 @@ func (f *follower) take(m message) error {
 	}
 	var e provision.Event
 	if err := json.Unmarshal(m.data, &e); err != nil {
-		return fmt.Errorf("read an event of the daemon: %w", err)
+		return &finalError{fmt.Errorf("read an event of the daemon: %w; is it one of another version?", err)}
 	}
 	if m.id != "" {
 		f.last = m.id
@@ -109,7 +110,7 @@ func (f *follower) take(m message) error {
 	}
 	f.news = true
 	if err := f.visit(e); err != nil {
-		return &visitError{err}
+		return &finalError{err}
 	}
 	return nil
 }

@@ -71,7 +71,10 @@ func (v *viewer) round(ctx context.Context, changes <-chan struct{}) error {
 				return nil
 			}
 			err = v.event(e)
-		case <-changes: // closed when ctx ends, as events is
+		case _, open := <-changes:
+			if !open {
+				return nil
+			}
 			err = v.everything()
 		case <-rows.C:
 			err = v.rows()

@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -114,7 +115,7 @@ func BenchmarkVerify(b *testing.B) {
 func BenchmarkWrite(b *testing.B) {
 	src := benchSource(b)
 	for b.Loop() {
-		info, err := Write(b.Context(), discard{}, src, Options{})
+		info, err := Write(b.Context(), io.Discard, src, Options{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -122,7 +123,3 @@ func BenchmarkWrite(b *testing.B) {
 		b.ReportMetric(float64(info.Size)/1e6, "MB")
 	}
 }
-
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }

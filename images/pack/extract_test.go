@@ -106,7 +106,7 @@ func TestProgressEndsAtTheSize(t *testing.T) {
 
 func TestFullDiskIsAnErrorThatNamesFileAndDevice(t *testing.T) {
 	d := freshDisk(t, 16<<20)
-	src := memSource{dirFile("/"), dirFile("/usr"), regFile("/usr/fills", noise(1, 40<<20))}
+	src := memSource{dirFile("/"), dirFile("/usr"), regFile("/usr/fills", noise(1, 20<<20))}
 	data, info := mustWrite(t, src, Options{})
 	_, err := extract(t, Local{bytes.NewReader(data)}, info.Ref, d.dir, ExtractOptions{})
 	if !errors.Is(err, unix.ENOSPC) {
@@ -161,7 +161,7 @@ func TestReplacePutsAnOverlayOnTop(t *testing.T) {
 		dirFile("/"),
 		dirFile("/bin"),
 		regFile("/bin/ping6", []byte("no longer the same file as ping")),
-		dirFile("/etc"),
+		dirFile("/etc").with(func(e *images.Entry) { e.Xattrs = map[string]string{"user.dir": "yes"} }),
 		regFile("/etc/hosts", []byte("10.0.0.1 me\n")),
 		regFile("/etc/mtab", []byte("was a link")),
 		regFile("/etc/new", []byte("new")),

@@ -50,19 +50,22 @@ func Main(version string) {
 // with an error; success ends in the hand-over.
 func run(ctx context.Context, console *console, params Params) error {
 	log := slog.New(slog.NewTextHandler(console, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
-	drivers := newModules("/lib/modules", log)
-	if err := drivers.loadAll(ctx); err != nil {
+	drivers, err := newModules("/lib/modules", log)
+	if err == nil {
+		err = drivers.loadAll(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("load drivers: %w", err)
 	}
 	if err := waitForEntropy(); err != nil {
 		return err
 	}
-	network, err := bringUp(ctx, params.MAC, networkTimeout, log)
+	network, err := bringUp(ctx, params.MAC, networkTimeout, drivers)
 	if err != nil {
 		return fmt.Errorf("bring up the network: %w", err)
 	}
 	console.say("network: %s has %s", network.name, network.address)
-	inventory, err := readInventory(ctx, os.DirFS("/sys"))
+	inventory, err := readInventory(ctx, os.DirFS("/sys"), drivers.loadNew)
 	if err != nil {
 		return fmt.Errorf("look at the hardware: %w", err)
 	}
@@ -78,6 +81,7 @@ func run(ctx context.Context, console *console, params Params) error {
 // install carries the plan out and hands over.
 func install(ctx context.Context, console *console, server *client, plan provision.Plan, inventory provision.Inventory, network *link, log *slog.Logger) error {
 	reporter := newReporter(ctx, plan.MAC, server, console)
+	defer reporter.close()
 	result, err := Install(ctx, Job{
 		Plan: plan, Inventory: inventory, Server: server.base, HTTP: server.http,
 		Report: reporter.report, Target: newRoot, Log: log,
@@ -89,12 +93,11 @@ func install(ctx context.Context, console *console, server *client, plan provisi
 	// Until the server knows that the disk is done, the machine is armed: a
 	// restart would install again. So the report comes before the hand-over.
 	reporter.report(provision.Event{Kind: provision.KindStage, Stage: provision.StageHandover, Text: "handing over by " + string(plan.Handover)})
-	reporter.close()
 	if err := reporter.done(result); err != nil {
 		return fmt.Errorf("report that the install is complete: %w", err)
 	}
 	network.down()
-	return handOver(plan, result, log)
+	return handOver(plan, result, console)
 }
 
 // rest is where a machine stays whose install failed: the disk is left

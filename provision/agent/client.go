@@ -40,16 +40,25 @@ const maxAnswer = 16 << 20
 // gives up: long enough for the server to be restarted or moved.
 const patience = 10 * time.Minute
 
+// firstWait is the pause before a request is sent again; it doubles up to
+// maxWait.
+const (
+	firstWait = 200 * time.Millisecond
+	maxWait   = 5 * time.Second
+)
+
 // client speaks to the server that booted the machine.
 type client struct {
 	base    string
 	http    *http.Client
 	session string
 	log     *slog.Logger
+	// patience is how long an answer is waited for, at most.
+	patience time.Duration
 }
 
 func newClient(base string, log *slog.Logger) *client {
-	return &client{base: strings.TrimSuffix(base, "/"), http: newHTTP(), log: log}
+	return &client{base: strings.TrimSuffix(base, "/"), http: newHTTP(), log: log, patience: patience}
 }
 
 // newHTTP has a time-out for each step but none for the whole of a request,
@@ -79,6 +88,9 @@ func (c *client) claim(ctx context.Context, p Params, inventory provision.Invent
 	if err := json.Unmarshal(answer, &plan); err != nil {
 		return provision.Plan{}, fmt.Errorf("read the plan of %s: %w", p.MAC, err)
 	}
+	if plan.MAC != p.MAC {
+		return provision.Plan{}, fmt.Errorf("claim the plan of %s from %s: it is that of %s: nothing is written", p.MAC, c.base, plan.MAC)
+	}
 	c.session = plan.Session
 	return plan, nil
 }
@@ -95,33 +107,41 @@ func (c *client) post(ctx context.Context, path string, value any) ([]byte, erro
 	})
 }
 
+// maxDamaged is how often a blob is asked for that comes damaged.
+const maxDamaged = 3
+
 // fetch reads a blob into memory and checks its digest.
 func (c *client) fetch(ctx context.Context, blob provision.Blob) ([]byte, error) {
-	data, err := c.retry(ctx, func() ([]byte, error) {
-		return c.do(ctx, http.MethodGet, blob.Path, nil)
-	})
-	if err != nil {
-		return nil, err
+	var got string
+	for range maxDamaged {
+		data, err := c.retry(ctx, func() ([]byte, error) {
+			return c.do(ctx, http.MethodGet, blob.Path, nil)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("fetch %s from %s: %w", blob.Path, c.base, err)
+		}
+		sum := sha256.Sum256(data)
+		if got = "sha256:" + hex.EncodeToString(sum[:]); got == blob.Digest {
+			return data, nil
+		}
+		c.log.Warn("a file came damaged", "file", blob.Path, "digest", got, "want", blob.Digest)
 	}
-	sum := sha256.Sum256(data)
-	if got := "sha256:" + hex.EncodeToString(sum[:]); got != blob.Digest {
-		return nil, fmt.Errorf("fetch %s: its digest is %s, not %s: it was changed on its way", blob.Path, got, blob.Digest)
-	}
-	return data, nil
+	return nil, fmt.Errorf("fetch %s from %s: its digest is %s and should be %s, %d times: the file, or a cache or a line on its way, is broken", blob.Path, c.base, got, blob.Digest, maxDamaged)
 }
 
+// retry tries until there is an answer, a refusal, or no patience left.
 func (c *client) retry(ctx context.Context, try func() ([]byte, error)) ([]byte, error) {
-	ctx, stop := context.WithTimeout(ctx, patience)
+	ctx, stop := context.WithTimeout(ctx, c.patience)
 	defer stop()
-	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+	for wait := firstWait; ; wait = min(2*wait, maxWait) {
 		answer, err := try()
 		var no refusal
 		if err == nil || errors.As(err, &no) {
 			return answer, err
 		}
 		c.log.Warn("the server did not answer; asking again", "error", err)
-		if pause(ctx, wait) != nil {
-			return nil, err
+		if stopped := pause(ctx, wait); stopped != nil {
+			return nil, fmt.Errorf("gave up asking the server: %w: %w", stopped, err)
 		}
 	}
 }
@@ -146,11 +166,26 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	if response.StatusCode/100 == 4 {
-		return nil, refusal{strings.TrimSpace(string(answer))}
+	return answer, judge(response, strings.TrimSpace(string(answer)))
+}
+
+// judge says whether an answer is one: what is the client's fault stays so,
+// save for the three answers that mean "not now" (RFC 9110, 15.5.9; RFC 8470,
+// 5.2; RFC 6585, 4).
+func judge(response *http.Response, text string) error {
+	if response.StatusCode/100 == 2 {
+		return nil
 	}
-	if response.StatusCode/100 != 2 {
-		return nil, fmt.Errorf("%s %s: %s: %s", method, path, response.Status, strings.TrimSpace(string(answer)))
+	err := fmt.Errorf("%s %s: %s: %s", response.Request.Method, response.Request.URL.Path, response.Status, text)
+	switch response.StatusCode {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return err
 	}
-	return answer, nil
+	if response.StatusCode/100 != 4 {
+		return err
+	}
+	if text == "" {
+		return refusal{err.Error()}
+	}
+	return refusal{text}
 }

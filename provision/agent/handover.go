@@ -3,10 +3,10 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,33 +16,41 @@ import (
 // newRoot is where the agent mounts the root filesystem that it writes.
 const newRoot = "/newroot"
 
-// handOver lets go of the machine. It returns only with an error.
-func handOver(plan provision.Plan, result Result, log *slog.Logger) error {
+// handOver lets go of the machine. It returns only with an error. The disk is
+// complete by now and the machine disarmed, so what cannot be handed over
+// directly takes the way through the firmware.
+func handOver(plan provision.Plan, result Result, console *console) error {
+	var err error
 	switch plan.Handover {
 	case provision.Switch:
-		return switchRoot(newRoot, plan.Init)
+		err = switchRoot(newRoot, plan.Init)
 	case provision.Kexec:
-		return kexec(result)
+		err = kexec(result)
 	case provision.PowerOff:
-		return errors.Join(unmountRoot(log), powerOff())
-	default:
-		return errors.Join(unmountRoot(log), reboot())
+		return errors.Join(unmount(newRoot), powerOff())
 	}
-}
-
-func unmountRoot(log *slog.Logger) error {
-	if err := unix.Unmount(newRoot, 0); err != nil {
-		log.Warn("the new root could not be unmounted", "error", err)
-		return nil // it is synced; the journal does the rest
+	if err != nil {
+		console.say("%v", err)
+		console.say("the disk is complete: rebooting into it in ten seconds")
+		time.Sleep(10 * time.Second)
 	}
-	return nil
+	if err := unmount(newRoot); err != nil {
+		console.say("%v (it is synced, and the journal does the rest)", err)
+	}
+	return reboot()
 }
 
 // switchRoot makes root the root filesystem and becomes init: what util-linux
 // calls switch_root. The RAM disk's files go, so that their memory is free.
 func switchRoot(root, init string) error {
+	if err := checkInit(root, init); err != nil {
+		return err
+	}
 	for _, m := range []string{"dev", "proc", "sys", "run"} {
 		target := filepath.Join(root, m)
+		if err := os.MkdirAll(target, 0o755); err != nil {
+			return fmt.Errorf("make a place for /%s in the new root: %w", m, err)
+		}
 		if err := unix.Mount("/"+m, target, "", unix.MS_MOVE, ""); err != nil {
 			return fmt.Errorf("move /%s to the new root: %w", m, err)
 		}
@@ -64,12 +72,31 @@ func switchRoot(root, init string) error {
 	return fmt.Errorf("start %s of the new system: %w", init, err)
 }
 
+// checkInit makes sure, while there is a way back, that the new system begins
+// with a program: the kernel panics when process 1 ends. A link in the image
+// may be absolute, so it is not followed here.
+func checkInit(root, init string) error {
+	info, err := os.Lstat(filepath.Join(root, init))
+	if err != nil {
+		return fmt.Errorf("find %s of the new system: %w", init, err)
+	}
+	if mode := info.Mode(); mode.IsDir() || mode.IsRegular() && mode.Perm()&0o111 == 0 {
+		return fmt.Errorf("%s of the new system is no program: its mode is %s", init, mode)
+	}
+	return nil
+}
+
 // freeRAMDisk removes what the RAM disk holds. The running program keeps its
 // own pages until it is replaced. Only what lies on the RAM disk's own
-// filesystem is touched: nothing below a mount point.
+// filesystem is touched: nothing below a mount point, and nothing at all where
+// the root is no RAM disk.
 func freeRAMDisk(root string) {
 	var ram unix.Stat_t
-	if unix.Lstat("/", &ram) != nil {
+	var kind unix.Statfs_t
+	if os.Getpid() != 1 || unix.Lstat("/", &ram) != nil || unix.Statfs("/", &kind) != nil {
+		return
+	}
+	if kind.Type != unix.RAMFS_MAGIC && kind.Type != unix.TMPFS_MAGIC {
 		return
 	}
 	removeOn("/", ram.Dev, root)
@@ -95,6 +122,17 @@ func removeOn(dir string, dev uint64, keep string) {
 
 // kexec starts the installed disk's default entry without the firmware.
 func kexec(result Result) error {
+	if err := kexecLoad(result); err != nil {
+		return err
+	}
+	if err := unmount(newRoot); err != nil {
+		return err
+	}
+	unix.Sync()
+	return unix.Reboot(unix.LINUX_REBOOT_CMD_KEXEC)
+}
+
+func kexecLoad(result Result) error {
 	kernel, err := os.Open(filepath.Join(newRoot, result.Kernel.Kernel))
 	if err != nil {
 		return fmt.Errorf("kexec: %w", err)
@@ -112,6 +150,5 @@ func kexec(result Result) error {
 	if err := unix.KexecFileLoad(int(kernel.Fd()), initrd, strings.TrimSpace(result.Kernel.Cmdline), flags); err != nil {
 		return fmt.Errorf("load %s for kexec: %w (the kernel needs CONFIG_KEXEC_FILE; use \"handover\": \"reboot\")", result.Kernel.Kernel, err)
 	}
-	unix.Sync()
-	return unix.Reboot(unix.LINUX_REBOOT_CMD_KEXEC)
+	return nil
 }

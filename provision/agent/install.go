@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
-	"path"
-	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,6 +34,8 @@ type Job struct {
 	// Maker is the program that makes the root filesystem; "" is the mkfs
 	// that the RAM disk has for it.
 	Maker string
+	// Sys is the machine's /sys; nil is that.
+	Sys fs.FS
 	// Report is told of each step; Log has the details. Both may be nil.
 	Report func(provision.Event)
 	Log    *slog.Logger
@@ -49,15 +50,20 @@ type Result struct {
 	Stats  pack.Stats
 }
 
-// Install carries a plan out: it selects the disk, writes and verifies it, and
-// makes it bootable as the last thing that it does. Whatever fails, the disk
-// is then not bootable and the error says what was attempted on which device.
+// Install carries a plan out: it selects the disk, makes sure that all that it
+// takes is there, writes and verifies, and makes the disk bootable as the last
+// thing that it does. Whatever fails after the first write, the disk is then
+// not bootable; the error says what was attempted on which device, or else
+// that nothing was written.
 func Install(ctx context.Context, job Job) (Result, error) {
 	i, err := newInstaller(job)
 	if err != nil {
-		return Result{}, err
+		return Result{}, fmt.Errorf("%w (nothing was written)", err)
 	}
-	defer i.close()
+	defer i.device.Close()
+	if err := i.gather(ctx); err != nil {
+		return Result{}, fmt.Errorf("fetch what it takes: %w (nothing was written)", err)
+	}
 	for _, step := range []struct {
 		stage provision.Stage
 		text  string
@@ -88,13 +94,14 @@ type installer struct {
 	writer *disk.Installer
 	fsUUID string
 
-	toc, overlay *pack.TOC
-	stats        pack.Stats
-	mounted      bool
+	maker          string
+	image, overlay download
+	loaders        disk.Loaders
+	stats          pack.Stats
+	mounted        bool
 }
 
-// newInstaller selects the disk and refuses what must not be written. Up to
-// here nothing is changed.
+// newInstaller selects the disk and refuses what must not be written.
 func newInstaller(job Job) (*installer, error) {
 	if job.Log == nil {
 		job.Log = slog.New(slog.DiscardHandler)
@@ -102,46 +109,72 @@ func newInstaller(job Job) (*installer, error) {
 	if job.HTTP == nil {
 		job.HTTP = http.DefaultClient
 	}
-	i := &installer{Job: job, plan: job.Plan, server: newClient(job.Server, job.Log)}
+	if job.Sys == nil {
+		job.Sys = os.DirFS("/sys")
+	}
+	i := &installer{Job: job, plan: job.Plan, server: newClient(job.Server, job.Log), fsUUID: uuid.NewString()}
 	i.server.session, i.server.http = job.Plan.Session, job.HTTP
 	if len(i.plan.Kernels) == 0 {
 		return nil, errors.New("the plan has no kernel to boot the disk with: the server should not have given it out")
 	}
+	i.plan.Kernels = slices.Clone(i.plan.Kernels) // their command lines will be completed
 	var err error
 	if i.disk, err = provision.SelectDisk(i.plan.Disk, job.Inventory.Disks); err != nil {
 		return nil, err
 	}
-	if i.disk.Contents != "" && !i.plan.Wipe {
-		return nil, fmt.Errorf("the disk %s is not empty: %s; say \"wipe\": true in machines/%s.json if all of that may be lost", i.disk, i.disk.Contents, i.plan.MAC)
+	if err := i.mayOverwrite(); err != nil {
+		return nil, err
 	}
-	return i, i.open()
+	return i, i.openDisk()
 }
 
-// open opens the selected disk and lays it out.
-func (i *installer) open() error {
-	name := filepath.Join("/dev", i.disk.Name)
-	device, err := openDisk(name)
+// mayOverwrite refuses a disk with something on it, save where that may go.
+func (i *installer) mayOverwrite() error {
+	if i.disk.Contents == "" || i.plan.Wipe {
+		return nil
+	}
+	return fmt.Errorf("the disk %s is not empty: %s; say \"wipe\": true in machines/%s.json if all of that may be lost", i.disk, i.disk.Contents, i.plan.MAC)
+}
+
+// openDisk opens the selected disk, looks once more at what it is, now that it
+// can be no other, and lays it out.
+func (i *installer) openDisk() error {
+	device, err := openDisk(devicePath(i.disk.Name))
 	if err != nil {
 		return fmt.Errorf("open the disk %s: %w", i.disk, err)
 	}
 	i.device = device
-	sector, err := unix.IoctlGetInt(int(device.Fd()), unix.BLKSSZGET)
-	if err != nil {
-		return errors.Join(fmt.Errorf("ask %s for its sector size: %w", name, err), device.Close())
-	}
-	i.layout, err = disk.NewLayout(i.disk.Size, int64(sector), disk.Options{
-		Arch: disk.Arch(i.Inventory.Arch), MinRoot: i.plan.RootSize,
-	})
-	if err != nil {
+	if err := i.examine(); err != nil {
 		return errors.Join(err, device.Close())
 	}
 	i.writer = disk.NewInstaller(device, i.layout)
 	now := i.disk.Contents
 	if now == "" {
-		now = "empty"
+		now = "nothing"
 	}
 	i.tell(provision.Event{Kind: provision.KindLog, Text: "will write " + i.disk.String(), Reason: "it is the disk that the plan selects; on it now: " + now,
 		Facts: map[string]string{"disk": i.disk.String()}})
+	return nil
+}
+
+func (i *installer) examine() error {
+	if err := checkSame(i.Sys, i.disk); err != nil {
+		return err
+	}
+	i.disk.Contents = contentsOf(i.device, i.disk.Size)
+	if err := i.mayOverwrite(); err != nil {
+		return err
+	}
+	sector, err := unix.IoctlGetInt(int(i.device.Fd()), unix.BLKSSZGET)
+	if err != nil {
+		return fmt.Errorf("ask %s for its sector size: %w", i.disk.Name, err)
+	}
+	i.layout, err = disk.NewLayout(i.disk.Size, int64(sector), disk.Options{
+		Arch: disk.Arch(i.Inventory.Arch), MinRoot: i.plan.RootSize,
+	})
+	if err != nil {
+		return fmt.Errorf("the disk %s does not suit: %w", i.disk, err)
+	}
 	return nil
 }
 
@@ -152,31 +185,28 @@ func (i *installer) tell(e provision.Event) {
 	}
 }
 
-func (i *installer) close() {
-	_ = i.device.Close()
-}
-
 // abandon leaves a failed install's disk as it is: without a partition table,
 // and with nothing mounted.
 func (i *installer) abandon() error {
-	if !i.mounted {
-		return nil
+	var err error
+	if i.mounted {
+		i.mounted = false
+		err = unmount(i.Target)
 	}
-	i.mounted = false
-	if err := unix.Unmount(i.Target, unix.MNT_DETACH); err != nil {
-		return fmt.Errorf("unmount %s: %w", i.Target, err)
+	if ferr := forgetPartitions(i.device); ferr != nil {
+		i.Log.Warn("the kernel still knows partitions of an abandoned disk", "disk", i.disk.Name, "error", ferr)
 	}
-	return nil
+	return err
 }
 
 // partition clears the disk, tells the kernel of the partitions to be, and
 // makes the root filesystem.
 func (i *installer) partition(ctx context.Context) error {
+	if err := forgetPartitions(i.device); err != nil {
+		return fmt.Errorf("%s: %w", i.disk.Name, err)
+	}
 	if err := i.writer.Clear(ctx); err != nil {
 		return err
-	}
-	if err := forgetPartitions(i.device); err != nil {
-		return fmt.Errorf("forget the old partitions of %s: %w", i.disk.Name, err)
 	}
 	for _, p := range i.layout.Partitions() {
 		if err := addPartition(i.device, p); err != nil {
@@ -187,42 +217,20 @@ func (i *installer) partition(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	i.fsUUID = uuid.NewString()
-	maker := i.Maker
-	if maker == "" {
-		maker = makerPath(i.plan.Filesystem)
-	}
-	if err := makeFilesystem(ctx, maker, i.plan.Filesystem, i.fsUUID, root); err != nil {
+	if err := makeFilesystem(ctx, i.maker, i.plan.Filesystem, i.fsUUID, root); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(i.Target, 0o755); err != nil {
+	if err := mountRoot(root, i.Target, i.plan.Filesystem); err != nil {
 		return err
-	}
-	if err := unix.Mount(root, i.Target, i.plan.Filesystem, unix.MS_NOATIME, ""); err != nil {
-		return fmt.Errorf("mount %s (%s) on %s: %w", root, i.plan.Filesystem, i.Target, err)
 	}
 	i.mounted = true
 	return nil
 }
 
-// source is where a blob of the plan that is a pack comes from.
-func (i *installer) source(blob provision.Blob) (pack.Ranger, pack.Ref) {
-	return &pack.HTTP{
-		URL: i.server.base + blob.Path, Client: i.HTTP, Digest: blob.Digest, Logger: i.Log,
-		Header: http.Header{"Authorization": {"Bearer " + i.plan.Session}},
-		Retry:  pack.Retry{Patience: patience},
-	}, pack.Ref{Digest: blob.Digest, Size: blob.Size}
-}
-
 // stream puts the image's files onto the root filesystem.
 func (i *installer) stream(ctx context.Context) error {
-	src, ref := i.source(i.plan.Pack)
-	toc, err := pack.Fetch(ctx, src, ref)
-	if err != nil {
-		return err
-	}
-	i.toc = toc
-	i.stats, err = pack.Extract(ctx, src, toc, i.Target, pack.ExtractOptions{Progress: i.progress(), Logger: i.Log})
+	var err error
+	i.stats, err = pack.Extract(ctx, i.image.source, i.image.toc, i.Target, pack.ExtractOptions{Progress: i.progress(), Logger: i.Log})
 	if err != nil {
 		return err
 	}
@@ -236,98 +244,36 @@ func (i *installer) stream(ctx context.Context) error {
 
 // configure puts the machine's overlay on top, and prepares what boots it.
 func (i *installer) configure(ctx context.Context) error {
-	src, ref := i.source(i.plan.Overlay)
-	overlay, err := pack.Fetch(ctx, src, ref)
-	if err != nil {
-		return fmt.Errorf("fetch the overlay: %w", err)
-	}
-	i.overlay = overlay
-	if _, err := pack.Extract(ctx, src, overlay, i.Target, pack.ExtractOptions{Replace: true, Logger: i.Log}); err != nil {
+	if _, err := pack.Extract(ctx, i.overlay.source, i.overlay.toc, i.Target, pack.ExtractOptions{Replace: true, Logger: i.Log}); err != nil {
 		return fmt.Errorf("put the overlay on: %w", err)
-	}
-	loaders, err := i.fetchLoaders(ctx)
-	if err != nil {
-		return err
 	}
 	menu, err := i.menu()
 	if err != nil {
 		return err
 	}
-	return i.writer.Prepare(ctx, disk.Contents{Loaders: loaders, Menu: menu, Time: time.Unix(0, 0).UTC()})
-}
-
-func (i *installer) fetchLoaders(ctx context.Context) (disk.Loaders, error) {
-	loaders := disk.Loaders{}
-	for name, blob := range i.plan.BootLoaders {
-		data, err := i.server.fetch(ctx, blob)
-		if err != nil {
-			return nil, fmt.Errorf("fetch the boot loader %s: %w", name, err)
-		}
-		loaders[name] = data
-	}
-	return loaders, nil
-}
-
-// menuTimeout is how long an installed disk's boot menu waits for a key.
-const menuTimeout = time.Second
-
-// menu reads the kernels from the disk that was just written: what boots is
-// what was verified. Command lines get the root filesystem's real name.
-func (i *installer) menu() (disk.Menu, error) {
-	menu := disk.Menu{Timeout: menuTimeout}
-	for n := range i.plan.Kernels {
-		k := &i.plan.Kernels[n]
-		k.Cmdline = strings.ReplaceAll(k.Cmdline, "root=auto", i.rootWord(k.Initrd != ""))
-		kernel, err := disk.FilePayload(path.Join(i.Target, k.Kernel))
-		if err != nil {
-			return menu, err
-		}
-		var initrd disk.Payload
-		if k.Initrd != "" {
-			if initrd, err = disk.FilePayload(path.Join(i.Target, k.Initrd)); err != nil {
-				return menu, err
-			}
-		}
-		menu.Entries = append(menu.Entries, disk.Entry{
-			ID: entryID(n, k.Version), Title: k.Title, Version: k.Version, Kernel: kernel, Initrd: initrd, Cmdline: k.Cmdline,
-		})
-	}
-	return menu, nil
-}
-
-// rootWord names the root filesystem for a kernel. One that has no RAM disk
-// to look at filesystems finds partitions only.
-func (i *installer) rootWord(hasInitrd bool) string {
-	if hasInitrd {
-		return "root=UUID=" + i.fsUUID
-	}
-	return "root=PARTUUID=" + i.layout.Root.GUID
-}
-
-func entryID(n int, version string) string {
-	return fmt.Sprintf("cloudlet-%d-%s", n, version)
+	return i.writer.Prepare(ctx, disk.Contents{Loaders: i.loaders, Menu: menu, Time: time.Unix(0, 0).UTC()})
 }
 
 // verify reads the disk and compares it with both packs. Files of the overlay
 // take the place of the image's.
 func (i *installer) verify(ctx context.Context) error {
 	replaced := map[string]bool{}
-	for _, e := range i.overlay.Entries() {
+	for _, e := range i.overlay.toc.Entries() {
 		if e.Type != images.Directory {
 			replaced[e.Path] = true
 		}
 	}
 	skip := func(name string) bool { return replaced[name] }
-	if err := pack.Verify(ctx, i.toc, i.Target, pack.VerifyOptions{Skip: skip, Progress: i.progress()}); err != nil {
+	if err := pack.Verify(ctx, i.image.toc, i.Target, pack.VerifyOptions{Skip: skip, Progress: i.progress()}); err != nil {
 		return err
 	}
-	return pack.Verify(ctx, i.overlay, i.Target, pack.VerifyOptions{})
+	return pack.Verify(ctx, i.overlay.toc, i.Target, pack.VerifyOptions{})
 }
 
 // commit makes the disk bootable: the last write of all.
 func (i *installer) commit(ctx context.Context) error {
 	if err := syncFilesystem(i.Target); err != nil {
-		return fmt.Errorf("sync %s: %w", i.Target, err)
+		return err
 	}
 	return i.writer.Commit(ctx)
 }

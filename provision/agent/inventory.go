@@ -3,10 +3,10 @@ package agent
 import (
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -25,17 +25,19 @@ import (
 const (
 	settle      = time.Second
 	settleLimit = 30 * time.Second
+	settleStep  = 100 * time.Millisecond
 )
 
 // readInventory describes the machine from its /sys, once its disks have
-// settled: controllers find them one after the other.
-func readInventory(ctx context.Context, sys fs.FS) (provision.Inventory, error) {
-	disks, err := settledDisks(ctx, sys)
+// settled: controllers find them one after the other. What appears may want
+// drivers; again loads them and tells how many those were.
+func readInventory(ctx context.Context, sys fs.FS, again func(context.Context) (int, error)) (provision.Inventory, error) {
+	disks, err := settledDisks(ctx, sys, again)
 	if err != nil {
 		return provision.Inventory{}, err
 	}
 	for i := range disks {
-		disks[i].Contents = contentsOf(disks[i])
+		disks[i].Contents = contentsOfDisk(disks[i])
 	}
 	inventory := provision.Inventory{
 		Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Disks: disks, Interfaces: interfaces(sys),
@@ -50,10 +52,10 @@ func readInventory(ctx context.Context, sys fs.FS) (provision.Inventory, error) 
 	return inventory, nil
 }
 
-func settledDisks(ctx context.Context, sys fs.FS) ([]provision.DiskInfo, error) {
-	deadline := time.Now().Add(settleLimit)
+func settledDisks(ctx context.Context, sys fs.FS, again func(context.Context) (int, error)) ([]provision.DiskInfo, error) {
 	var last []provision.DiskInfo
-	for since := time.Now(); ; {
+	begin := time.Now()
+	for since := begin; ; {
 		now, err := listDisks(sys)
 		if err != nil {
 			return nil, err
@@ -61,17 +63,24 @@ func settledDisks(ctx context.Context, sys fs.FS) ([]provision.DiskInfo, error) 
 		if !slices.Equal(last, now) {
 			last, since = now, time.Now()
 		}
-		if len(now) > 0 && time.Since(since) >= settle || time.Now().After(deadline) {
-			return now, nil
+		if time.Since(since) >= settle {
+			loaded, err := again(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if loaded == 0 && len(now) > 0 || time.Since(begin) >= settleLimit {
+				return now, nil
+			}
+			since = time.Now()
 		}
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
+		if err := pause(ctx, settleStep); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // notDisks are block devices that no system is installed on.
-var notDisks = regexp.MustCompile(`^(loop|ram|zram|dm-|md|sr|fd|nbd|mtdblock|drbd)`)
+var notDisks = regexp.MustCompile(`^(loop|ram|zram|dm-|md|sr|fd|nbd|mtdblock|drbd|rbd|bcache|zd|ublkb)\d|^mmcblk\d+(boot|gp)`)
 
 func listDisks(sys fs.FS) ([]provision.DiskInfo, error) {
 	names, err := fs.ReadDir(sys, "block")
@@ -80,8 +89,8 @@ func listDisks(sys fs.FS) ([]provision.DiskInfo, error) {
 	}
 	var disks []provision.DiskInfo
 	for _, name := range names {
-		// eMMC boot areas and hidden multipath members are no disks either.
-		if notDisks.MatchString(name.Name()) || strings.Contains(name.Name(), "boot") || attribute(sys, "block/"+name.Name()+"/hidden") == "1" {
+		// Hidden members of a multipath device are no disks either.
+		if notDisks.MatchString(name.Name()) || attribute(sys, "block/"+name.Name()+"/hidden") == "1" {
 			continue
 		}
 		if d := describeDisk(sys, name.Name()); d.Size > 0 {
@@ -94,94 +103,35 @@ func listDisks(sys fs.FS) ([]provision.DiskInfo, error) {
 func describeDisk(sys fs.FS, name string) provision.DiskInfo {
 	dir := "block/" + name
 	sectors, _ := strconv.ParseInt(attribute(sys, dir+"/size"), 10, 64)
-	device := devicePath(sys, dir)
+	device := findDevice(sys, name)
+	transport := device.transport()
 	return provision.DiskInfo{
 		Name: name, Size: sectors * 512, // always 512, whatever the disk's sector is
 		Model:      first(attribute(sys, dir+"/device/model"), attribute(sys, dir+"/device/name")),
-		Serial:     serialOf(sys, dir),
+		Serial:     serialOf(sys, dir, device),
 		WWN:        first(attribute(sys, dir+"/device/wwid"), attribute(sys, dir+"/wwid")),
-		Rotational: attribute(sys, dir+"/queue/rotational") == "1" && transport(device, name) != "virtio",
+		Rotational: attribute(sys, dir+"/queue/rotational") == "1" && transport != "virtio",
 		Removable:  attribute(sys, dir+"/removable") == "1",
 		ReadOnly:   attribute(sys, dir+"/ro") == "1",
-		Transport:  transport(device, name),
-		ByPath:     byPath(device, name),
+		Transport:  transport,
+		ByPath:     device.byPath(),
 	}
 }
 
-func serialOf(sys fs.FS, dir string) string {
-	for _, name := range []string{"/serial", "/device/serial"} {
-		if s := attribute(sys, dir+name); s != "" {
-			return s
-		}
-	}
-	// SCSI keeps it in page 0x80 of the vital product data, after a header
-	// of four bytes (SPC-4, 7.8.13).
+func serialOf(sys fs.FS, dir string, device device) string {
+	return first(device.usbSerial(), attribute(sys, dir+"/serial"), attribute(sys, dir+"/device/serial"), vpdSerial(sys, dir))
+}
+
+// vpdSerial is the serial number where SCSI keeps it: in page 0x80 of the
+// vital product data, after a header of four bytes that ends with the length
+// (SPC-4, 7.8.13).
+func vpdSerial(sys fs.FS, dir string) string {
 	page, err := fs.ReadFile(sys, dir+"/device/vpd_pg80")
-	if err != nil || len(page) <= 4 {
+	if err != nil || len(page) < 4 {
 		return ""
 	}
-	return strings.Trim(string(page[4:]), " \x00")
-}
-
-// devicePath is the disk's place in the tree of devices.
-func devicePath(sys fs.FS, dir string) string {
-	target, err := fs.ReadLink(sys, dir)
-	if err != nil {
-		return ""
-	}
-	return path.Join("/block", target)
-}
-
-func transport(device, name string) string {
-	switch {
-	case strings.HasPrefix(name, "nvme"):
-		return "nvme"
-	case strings.HasPrefix(name, "mmcblk"):
-		return "mmc"
-	case strings.Contains(device, "/usb"):
-		return "usb"
-	case strings.Contains(device, "/virtio"):
-		return "virtio"
-	case strings.Contains(device, "/ata"):
-		return "sata"
-	case strings.Contains(device, "/end_device-"):
-		return "sas"
-	case strings.Contains(device, "/vmbus") || strings.Contains(device, "/VMBUS"):
-		return "hyperv"
-	default:
-		return ""
-	}
-}
-
-var (
-	pciAddress = regexp.MustCompile(`[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]`)
-	ataPort    = regexp.MustCompile(`/ata(\d+)/`)
-	scsiPlace  = regexp.MustCompile(`/(\d+):(\d+):(\d+):(\d+)/`)
-	nvmeSpace  = regexp.MustCompile(`^nvme\d+n(\d+)$`)
-)
-
-// byPath is the name that udev gives the disk in /dev/disk/by-path.
-func byPath(device, name string) string {
-	all := pciAddress.FindAllString(device, -1)
-	if len(all) == 0 {
-		return ""
-	}
-	place := "pci-" + all[len(all)-1]
-	switch transport(device, name) {
-	case "nvme":
-		if m := nvmeSpace.FindStringSubmatch(name); m != nil {
-			return place + "-nvme-" + m[1]
-		}
-	case "sata":
-		if m := ataPort.FindStringSubmatch(device); m != nil {
-			return place + "-ata-" + m[1]
-		}
-	default:
-		if m := scsiPlace.FindStringSubmatch(device); m != nil {
-			return fmt.Sprintf("%s-scsi-0:%s:%s:%s", place, m[2], m[3], m[4])
-		}
-	}
-	return place
+	text := page[4:]
+	return strings.Trim(string(text[:min(len(text), int(page[3]))]), " \x00")
 }
 
 func interfaces(sys fs.FS) []provision.InterfaceInfo {
@@ -218,14 +168,10 @@ func first(values ...string) string {
 	return ""
 }
 
-// contentsOf says what is on a disk now; "" when it is blank.
-func contentsOf(d provision.DiskInfo) string {
-	f, err := os.Open(filepath.Join("/dev", d.Name))
-	if err != nil {
-		return "unreadable: " + err.Error()
-	}
-	defer f.Close()
-	found, err := disk.Identify(f, d.Size)
+// contentsOf says what is on a disk now; "" when it is blank. What cannot be
+// read counts as something.
+func contentsOf(r io.ReaderAt, size int64) string {
+	found, err := disk.Identify(r, size)
 	if err != nil {
 		return "unreadable: " + err.Error()
 	}
@@ -233,4 +179,13 @@ func contentsOf(d provision.DiskInfo) string {
 		return ""
 	}
 	return disk.Describe(found)
+}
+
+func contentsOfDisk(d provision.DiskInfo) string {
+	f, err := os.Open(devicePath(d.Name))
+	if err != nil {
+		return "unreadable: " + err.Error()
+	}
+	defer f.Close()
+	return contentsOf(f, d.Size)
 }

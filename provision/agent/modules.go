@@ -1,16 +1,13 @@
 package agent
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
-	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -25,49 +22,59 @@ var alwaysLoaded = []string{"af_packet", "sd_mod"}
 
 // modules loads kernel modules from one folder of the RAM disk.
 type modules struct {
+	*moduleIndex
 	dir     string // /lib/modules/VERSION
-	deps    map[string][]string
-	byName  map[string]string
-	soft    map[string][]string
-	aliases []alias
+	devices string // /sys/devices
+	insert  func(file string) error
 	done    map[string]bool
 	log     *slog.Logger
 }
 
-// alias is a line of modules.alias: which module drives what.
-type alias struct{ pattern, module string }
-
-func newModules(root string, log *slog.Logger) *modules {
-	m := &modules{deps: map[string][]string{}, byName: map[string]string{}, soft: map[string][]string{}, done: map[string]bool{}, log: log}
+// newModules reads the indexes of the running kernel's modules.
+func newModules(root string, log *slog.Logger) (*modules, error) {
 	var name unix.Utsname
-	if err := unix.Uname(&name); err == nil {
-		m.dir = filepath.Join(root, unix.ByteSliceToString(name.Release[:]))
+	if err := unix.Uname(&name); err != nil {
+		return nil, fmt.Errorf("ask the kernel for its version: %w", err)
 	}
-	return m
+	m := &modules{
+		moduleIndex: newModuleIndex(), dir: filepath.Join(root, unix.ByteSliceToString(name.Release[:])),
+		devices: "/sys/devices", insert: insertModule, done: map[string]bool{}, log: log,
+	}
+	return m, m.read(m.dir)
 }
 
-// loadAll loads what the devices that are there ask for, again and again
-// until nothing new appears, and what nobody asks for but the install needs.
+// loadAll loads what nobody asks for but the install needs, and what the
+// devices that are there ask for.
 func (m *modules) loadAll(ctx context.Context) error {
-	if err := m.readIndexes(); err != nil {
-		return err
-	}
 	for _, name := range alwaysLoaded {
 		m.loadNamed(name)
 	}
+	_, err := m.loadNew(ctx)
+	return err
+}
+
+// loadNew loads what the devices ask for, again and again until nothing new
+// appears, and tells how many modules that were. USB devices and those behind
+// slow controllers appear only later, so whoever waits for one asks again.
+func (m *modules) loadNew(ctx context.Context) (int, error) {
+	total := 0
 	for range maxRounds {
 		if err := ctx.Err(); err != nil {
-			return err
+			return total, err
 		}
-		loaded, err := m.loadForDevices("/sys/devices")
+		wanted, err := deviceAliases(m.devices)
 		if err != nil {
-			return err
+			return total, err
 		}
-		if loaded == 0 {
-			return nil
+		loaded := 0
+		for _, module := range m.match(wanted) {
+			loaded += m.load(module)
+		}
+		if total += loaded; loaded == 0 {
+			break
 		}
 	}
-	return nil
+	return total, nil
 }
 
 // loadNamed loads a module by its name. One that is not there is built in, or
@@ -78,72 +85,29 @@ func (m *modules) loadNamed(name string) {
 	}
 }
 
-func (m *modules) readIndexes() error {
-	if err := eachLine(filepath.Join(m.dir, "modules.dep"), m.addDep); err != nil {
-		return fmt.Errorf("%w (is the RAM disk of this very kernel?)", err)
-	}
-	if err := eachLine(filepath.Join(m.dir, "modules.alias"), m.addAlias); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := eachLine(filepath.Join(m.dir, "modules.softdep"), m.addSoft); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-func (m *modules) addDep(line string) {
-	if module, deps, ok := strings.Cut(line, ":"); ok {
-		m.deps[module] = strings.Fields(deps)
-		m.byName[moduleName(module)] = module
-	}
-}
-
-func (m *modules) addAlias(line string) {
-	if words := strings.Fields(line); len(words) == 3 && words[0] == "alias" {
-		m.aliases = append(m.aliases, alias{pattern: words[1], module: moduleName(words[2])})
-	}
-}
-
-// addSoft keeps what is wanted before a module: "softdep NAME pre: A B".
-func (m *modules) addSoft(line string) {
-	words := strings.Fields(line)
-	if len(words) < 4 || words[0] != "softdep" {
-		return
-	}
-	pre := false
-	for _, word := range words[2:] {
-		if strings.HasSuffix(word, ":") {
-			pre = word == "pre:"
-		} else if pre {
-			m.soft[moduleName(words[1])] = append(m.soft[moduleName(words[1])], moduleName(word))
+// load puts a module and what it depends on into the kernel and tells how many
+// were new. One that fails is logged: another may drive the machine.
+func (m *modules) load(module string) int {
+	loaded := 0
+	for _, file := range m.order(module, m.done) {
+		err := m.insert(filepath.Join(m.dir, file))
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			m.log.Warn("a driver did not load", "module", moduleName(file), "error", err)
+			continue
 		}
+		loaded++
 	}
+	return loaded
 }
 
-// moduleName is a module's name as the kernel says it: dashes are underscores.
-func moduleName(module string) string {
-	return strings.ReplaceAll(strings.TrimSuffix(path.Base(module), ".ko"), "-", "_")
-}
-
-func eachLine(file string, line func(string)) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	scan := bufio.NewScanner(f)
-	scan.Buffer(nil, 1<<20)
-	for scan.Scan() {
-		line(scan.Text())
-	}
-	return scan.Err()
-}
-
-// loadForDevices loads a module for each device that has an alias and tells
-// how many were new.
-func (m *modules) loadForDevices(root string) (int, error) {
+// deviceAliases collects what the devices below a folder of /sys call
+// themselves.
+func deviceAliases(root string) (map[string]bool, error) {
 	wanted := map[string]bool{}
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil && name == root {
+			return err
+		}
 		if err != nil || d.IsDir() || d.Name() != "modalias" {
 			return nil // devices come and go while they are walked
 		}
@@ -153,70 +117,12 @@ func (m *modules) loadForDevices(root string) (int, error) {
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("look for devices: %w", err)
+		return nil, fmt.Errorf("look for devices: %w", err)
 	}
-	loaded := 0
-	for _, module := range m.match(wanted) {
-		if m.load(module) {
-			loaded++
-		}
-	}
-	return loaded, nil
+	return wanted, nil
 }
 
-// match names the modules that drive the devices of the given aliases, in a
-// fixed order.
-func (m *modules) match(wanted map[string]bool) []string {
-	found := map[string]bool{}
-	for device := range wanted {
-		for _, a := range m.aliases {
-			module, ok := m.byName[a.module]
-			if !ok || found[module] || !samePrefix(a.pattern, device) {
-				continue
-			}
-			if hit, err := path.Match(a.pattern, device); err == nil && hit {
-				found[module] = true
-			}
-		}
-	}
-	list := make([]string, 0, len(found))
-	for module := range found {
-		list = append(list, module)
-	}
-	slices.Sort(list)
-	return list
-}
-
-// samePrefix compares the bus ("pci", "virtio") before the costly match.
-func samePrefix(pattern, device string) bool {
-	bus, _, _ := strings.Cut(pattern, ":")
-	return strings.HasPrefix(device, bus+":")
-}
-
-// load puts a module and what it depends on into the kernel and tells whether
-// it was new. A module that fails is logged: another may drive the machine.
-func (m *modules) load(module string) bool {
-	if m.done[module] {
-		return false
-	}
-	m.done[module] = true
-	for _, name := range m.soft[moduleName(module)] {
-		if dep, ok := m.byName[name]; ok {
-			m.load(dep)
-		}
-	}
-	// modules.dep lists the deepest dependency last.
-	for _, dep := range slices.Backward(m.deps[module]) {
-		m.load(dep)
-	}
-	if err := insert(filepath.Join(m.dir, module)); err != nil && !errors.Is(err, unix.EEXIST) {
-		m.log.Warn("a driver did not load", "module", moduleName(module), "error", err)
-		return false
-	}
-	return true
-}
-
-func insert(file string) error {
+func insertModule(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err

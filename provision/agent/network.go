@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -26,13 +25,13 @@ type link struct {
 
 // bringUp finds the interface with the machine's MAC, waits for its carrier,
 // and configures it by DHCP.
-func bringUp(ctx context.Context, mac provision.MAC, limit time.Duration, log *slog.Logger) (*link, error) {
+func bringUp(ctx context.Context, mac provision.MAC, limit time.Duration, drivers *modules) (*link, error) {
 	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	if lo, err := netlink.LinkByName("lo"); err == nil {
 		_ = netlink.LinkSetUp(lo)
 	}
-	found, err := waitForLink(ctx, mac)
+	found, err := waitForLink(ctx, mac, drivers)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +42,7 @@ func bringUp(ctx context.Context, mac provision.MAC, limit time.Duration, log *s
 	if err := waitForCarrier(ctx, name); err != nil {
 		return nil, err
 	}
-	log.Info("asking for an address", "interface", name)
+	drivers.log.Info("asking for an address", "interface", name)
 	lease, err := askAddress(ctx, name)
 	if err != nil {
 		return nil, err
@@ -56,8 +55,8 @@ func bringUp(ctx context.Context, mac provision.MAC, limit time.Duration, log *s
 }
 
 // waitForLink waits for the interface to appear: USB and firmware-laden
-// adapters take seconds.
-func waitForLink(ctx context.Context, mac provision.MAC) (netlink.Link, error) {
+// adapters take seconds, and want their drivers only then.
+func waitForLink(ctx context.Context, mac provision.MAC, drivers *modules) (netlink.Link, error) {
 	for {
 		links, err := netlink.LinkList()
 		if err != nil {
@@ -68,7 +67,10 @@ func waitForLink(ctx context.Context, mac provision.MAC) (netlink.Link, error) {
 				return l, nil
 			}
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if _, err := drivers.loadNew(ctx); err != nil && ctx.Err() == nil {
+			return nil, err
+		}
+		if err := pause(ctx, 500*time.Millisecond); err != nil {
 			return nil, fmt.Errorf("no interface has the address %s that this machine booted from; there are %s (is its driver in the image's kernel?)", mac, describeLinks(links))
 		}
 	}
@@ -120,7 +122,8 @@ func askAddress(ctx context.Context, name string) (*dhcpv4.DHCPv4, error) {
 		if err == nil {
 			return lease.ACK, nil
 		}
-		if ctx.Err() != nil {
+		// Some failures come at once, so that asking again wants a pause.
+		if pause(ctx, time.Second) != nil {
 			return nil, fmt.Errorf("no DHCP server gave %s an address: %w", name, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"cloudlets/provision"
@@ -75,6 +76,9 @@ func (p *Params) check(mac string) error {
 	}
 	if p.Token == "" {
 		errs = append(errs, errors.New(paramToken+" is missing"))
+	}
+	if !slices.Contains([]string{"", "wait", "reboot", "poweroff"}, p.OnFailure) {
+		errs = append(errs, fmt.Errorf("%s=%q is none of wait, reboot and poweroff", paramFailure, p.OnFailure))
 	}
 	var err error
 	if p.MAC, err = provision.ParseMAC(mac); err != nil {

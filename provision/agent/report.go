@@ -2,58 +2,101 @@ package agent
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"cloudlets/provision"
 )
 
 // reporter tells the server and the console what happens. Sending is its own
-// goroutine, so that a slow server never slows the writing of the disk;
-// progress that the server is too slow for is dropped, other events are not.
+// goroutine, which ends with close, so that a slow server never slows the
+// writing of the disk. While the server is away, events are kept, and of
+// progress the latest.
 type reporter struct {
 	ctx     context.Context
 	mac     provision.MAC
 	server  *client
 	console *console
-	queue   chan provision.Event
-	idle    chan struct{}
+
+	wake chan struct{}
+	idle chan struct{} // closed when run has ended
+	stop sync.Once
+
+	mu      sync.Mutex
+	pending []provision.Event
+	closed  bool
 }
 
-// queueLength is more than the events of a whole install, progress aside.
-const queueLength = 64
+// maxPending bounds what is kept for a server that is away: many times the
+// events of a whole install. The server takes so many in one report.
+const maxPending = 200
 
 func newReporter(ctx context.Context, mac provision.MAC, server *client, console *console) *reporter {
-	r := &reporter{ctx: ctx, mac: mac, server: server, console: console, queue: make(chan provision.Event, queueLength), idle: make(chan struct{})}
+	r := &reporter{
+		ctx: ctx, mac: mac, server: server, console: console,
+		wake: make(chan struct{}, 1), idle: make(chan struct{}),
+	}
 	go r.run()
 	return r
 }
 
 func (r *reporter) run() {
 	defer close(r.idle)
-	for event := range r.queue {
-		_, err := r.server.post(r.ctx, EventsPath, []provision.Event{event})
-		if err != nil {
-			r.console.say("the server did not take a report: %v", err)
+	for range r.wake {
+		if batch := r.take(); len(batch) > 0 {
+			if _, err := r.server.post(r.ctx, EventsPath, batch); err != nil {
+				r.console.say("the server did not take a report: %v", err)
+			}
 		}
 	}
 }
 
-// report queues an event.
+func (r *reporter) take() []provision.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	batch := r.pending
+	r.pending = nil
+	return batch
+}
+
+// report shows an event and queues it for the server. It never waits. After
+// close the event is only shown.
 func (r *reporter) report(e provision.Event) {
 	e.MAC, e.Time = r.mac, time.Now().UTC()
 	r.console.event(e)
-	if e.Kind == provision.KindProgress && len(r.queue) > queueLength/2 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
 		return
 	}
+	r.queue(e)
 	select {
-	case r.queue <- e:
-	case <-r.ctx.Done():
+	case r.wake <- struct{}{}:
+	default: // run will see this event, too
 	}
 }
 
-// close waits until all reports are sent.
+// queue appends an event. Progress replaces the progress before it.
+func (r *reporter) queue(e provision.Event) {
+	last := len(r.pending) - 1
+	if e.Kind == provision.KindProgress && last >= 0 && r.pending[last].Kind == provision.KindProgress {
+		r.pending[last] = e
+		return
+	}
+	if len(r.pending) == maxPending {
+		r.pending = r.pending[1:]
+	}
+	r.pending = append(r.pending, e)
+}
+
+// close waits until all reports are sent. It may be called again.
 func (r *reporter) close() {
-	close(r.queue)
+	r.stop.Do(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.closed = true
+		close(r.wake) // a wake that is in it is still received
+	})
 	<-r.idle
 }
 
@@ -66,6 +109,7 @@ func (r *reporter) fail(cause error) {
 // done reports that the disk is complete, and returns once the server has
 // recorded it: only then is the machine disarmed.
 func (r *reporter) done(result Result) error {
+	r.close()
 	event := provision.Event{
 		MAC: r.mac, Time: time.Now().UTC(), Kind: provision.KindDone, Stage: provision.StageInstalled,
 		Text:  "the disk " + result.Disk.Name + " is complete, verified and bootable",

@@ -16,6 +16,13 @@ import (
 // debianPackages are what the Debian cloudlet has beside the minimal base.
 const debianPackages = "systemd-sysv,udev,dbus,linux-image-cloud-amd64,initramfs-tools,e2fsprogs,openssh-server,iproute2,iputils-ping,kmod,login,passwd,zstd,libcap2-bin,less"
 
+// debianExcludes are what a server does without; the notices of the licences
+// stay.
+var debianExcludes = []string{
+	"path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*", "path-exclude=/usr/share/info/*",
+	"path-exclude=/usr/share/doc/*", "path-include=/usr/share/doc/*/copyright",
+}
+
 // DebianCloudlet returns a tarball with a real Debian 12 root that is a
 // cloudlet: mmdebstrap makes the root, and the files of the folder overlay
 // (testdata/debian) go on top. It is made once and kept in cache under the
@@ -35,11 +42,16 @@ func DebianCloudlet(ctx context.Context, cache, overlay string, progress io.Writ
 	fmt.Fprintln(progress, "making a Debian 12 root with mmdebstrap (one to three minutes, once)")
 	part := file + ".part.tar"
 	defer os.Remove(part)
-	cmd := exec.CommandContext(ctx, "mmdebstrap", "--quiet", "--variant=minbase", "--include="+debianPackages,
+	args := []string{"--quiet", "--variant=minbase", "--include=" + debianPackages}
+	for _, exclude := range debianExcludes {
+		args = append(args, "--dpkgopt="+exclude)
+	}
+	args = append(args,
 		"--customize-hook=copy-in "+overlay+"/etc "+overlay+"/root "+overlay+"/.cloudlet /",
 		"--customize-hook=chroot \"$1\" systemctl --quiet enable systemd-networkd",
 		"--customize-hook=chroot \"$1\" passwd --quiet --delete root",
 		"bookworm", part)
+	cmd := exec.CommandContext(ctx, "mmdebstrap", args...)
 	cmd.Stdout, cmd.Stderr = progress, progress
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("make a Debian root: mmdebstrap: %w (Debian package mmdebstrap; it fetches packages from the sources that apt has)", err)
@@ -50,7 +62,7 @@ func DebianCloudlet(ctx context.Context, cache, overlay string, progress io.Writ
 // recipeDigest names what goes into the root.
 func recipeDigest(overlay string) (string, error) {
 	hash := sha256.New()
-	fmt.Fprintln(hash, strings.Fields(debianPackages))
+	fmt.Fprintln(hash, debianPackages, debianExcludes)
 	err := filepath.WalkDir(overlay, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err

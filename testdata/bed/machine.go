@@ -53,9 +53,10 @@ type Machine struct {
 	Spec    Spec
 	Console *Console
 
-	cmd  *exec.Cmd
-	done chan struct{}
-	err  error
+	network *Network
+	cmd     *exec.Cmd
+	done    chan struct{}
+	err     error
 }
 
 // Start switches a machine on, in the network. State that outlives a power
@@ -70,7 +71,7 @@ func Start(ctx context.Context, n *Network, dir string, spec Spec) (*Machine, er
 		return nil, err
 	}
 	cmd := n.Command(ctx, "qemu-system-x86_64", args...)
-	m := &Machine{Spec: spec, cmd: cmd, done: make(chan struct{})}
+	m := &Machine{Spec: spec, network: n, cmd: cmd, done: make(chan struct{})}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -205,3 +206,6 @@ func copyOnce(from, to string) error {
 	_, err = io.Copy(out, in)
 	return errors.Join(err, out.Close())
 }
+
+// Network names the namespace that the machine is in.
+func (m *Machine) Network() string { return m.network.Name }

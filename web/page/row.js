@@ -69,10 +69,10 @@ export class Row {
     if (!progress) return setText(this.numbers, "");
     if (progress.total > 0) this.bar.value = progress.percent;
     else this.bar.removeAttribute("value");
-    const parts = [progress.total > 0 ? `${progress.percent} %, ${size(progress.done)} of ${size(progress.total)}` : size(progress.done)];
+    const parts = progress.total > 0 ? [`${progress.percent} %`, `${size(progress.done)} of ${size(progress.total)}`] : [size(progress.done)];
     if (progress.rate > 0) parts.push(`${size(progress.rate)}/s`);
     if (progress.left > 0) parts.push(`${duration(progress.left)} left`);
-    setText(this.numbers, parts.join(" · "));
+    setText(this.numbers, parts.map((part) => part.replaceAll(" ", "\u00a0")).join(" · "));
   }
 
   // tick brings what depends on the time of day up to date.
@@ -87,6 +87,7 @@ export class Row {
     this.trace.showFacts(this.machine.facts ?? {});
     this.panel.replaceChildren(this.trace.node);
     this.panelRow.hidden = false;
+    this.node.classList.add("open");
     this.name.setAttribute("aria-expanded", "true");
   }
 
@@ -95,6 +96,7 @@ export class Row {
     this.trace = undefined;
     this.panel.replaceChildren();
     this.panelRow.hidden = true;
+    this.node.classList.remove("open");
     this.name.setAttribute("aria-expanded", "false");
   }
 

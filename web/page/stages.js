@@ -32,11 +32,12 @@ export function stageText(machine) {
   return `failed at ${stageName(steps[machine.step - 1])}`;
 }
 
-// stageSpans shows how long each stage of the latest boot took.
+// stageSpans shows how long each stage of the latest boot took. How long the
+// present one goes on already is told by the row.
 export function stageSpans(into, spans, format) {
   into.replaceChildren(...spans.map((span) => {
     const item = element("li", { "data-running": span.running ? "true" : false }, stageName(span.stage));
-    if (span.seconds > 0) item.append(" ", element("b", {}, format(span.seconds)));
+    if (span.seconds > 0 && !span.running) item.append(" ", element("b", {}, format(span.seconds)));
     return item;
   }));
   into.hidden = spans.length === 0;

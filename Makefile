@@ -1,0 +1,71 @@
+# cloudlets: see README.md. Every target does its own set-up: Debian packages
+# that are missing are installed by name, with sudo where it is not root.
+
+GO    ?= go
+SUDO  := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# Tests that make namespaces and loop devices run as root; Go itself does not.
+AS_ROOT := $(if $(SUDO),-exec "$(SUDO) -E env PATH=$(PATH)")
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# What serving machines takes, and the demo.
+BOOT_PACKAGES := ipxe grub-pc-bin grub-common systemd-boot-efi
+DEMO_PACKAGES := $(BOOT_PACKAGES) qemu-system-x86 ipxe-qemu seabios ovmf mmdebstrap iproute2
+# What the tests take besides: foreign clients, foreign tools to check with.
+TEST_PACKAGES := $(DEMO_PACKAGES) gcc libc6-dev busybox chromium cpio curl dmsetup dnsmasq-base dosfstools \
+	e2fsprogs gdisk isc-dhcp-client kea-admin kmod mtools procps qemu-utils tar udhcpc util-linux xz-utils bzip2 zstd
+
+# $(call install,PACKAGES) installs those that are not there.
+define install
+	@missing=$$(for p in $(1); do \
+		dpkg-query -W -f='$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || echo $$p; done); \
+	if [ -n "$$missing" ]; then echo "installing:" $$missing; \
+		$(SUDO) apt-get update -qq && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+endef
+
+.PHONY: help
+help: ## show what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: build
+build: ## build bin/cloudlets, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/cloudlets ./cmd/cloudlets
+
+.PHONY: demo
+demo: setup-demo build ## install two blank virtual machines over a private network (KEEP=1 leaves them running)
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/demo ./cmd/demo
+	@exec $(SUDO) bin/demo $(if $(KEEP),-keep)
+
+.PHONY: setup-demo
+setup-demo:
+	$(call install,$(DEMO_PACKAGES))
+
+.PHONY: setup-test
+setup-test:
+	$(call install,$(TEST_PACKAGES))
+
+.PHONY: test
+test: setup-test lint test-go test-boot ## run every test, the fast ones first
+
+.PHONY: lint
+lint: build
+	@unformatted=$$(gofmt -l cmd dhcp httpboot images provision testdata tftp web); \
+		[ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	$(GO) vet ./... ./testdata/...
+	@! ldd bin/cloudlets 2>/dev/null || { echo "bin/cloudlets is not static"; exit 1; }
+
+.PHONY: test-go
+test-go: setup-test ## the tests that boot no machine
+	$(GO) test -race -timeout 20m $(AS_ROOT) ./...
+
+.PHONY: test-boot
+test-boot: setup-test ## boot and install virtual machines with real firmware
+	$(GO) test -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
+
+.PHONY: bench
+bench: setup-test build ## measure against the plain tools, in the same run
+	$(GO) test -timeout 30m -run '^$$' -bench 'Bed' -benchtime 1x -v $(AS_ROOT) ./testdata/bed
+
+.PHONY: clean
+clean: ## remove what was built; the cached Debian root stays in .cache
+	rm -rf bin

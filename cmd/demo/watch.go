@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"cloudlets/provision"
+	"cloudlets/web"
+)
+
+func size(n int64) string { return provision.FormatSize(n) }
+
+// watch shows how far the machines are: as bars on a terminal, as lines
+// elsewhere.
+type watch struct {
+	out   io.Writer
+	hosts []*host
+	bars  map[provision.MAC]*bar
+	seen  map[provision.MAC]string
+	pool  *mpb.Progress
+}
+
+// bar is the line of one machine on a terminal.
+type bar struct {
+	*mpb.Bar
+	text string
+}
+
+// pollTime is how often the daemon is asked.
+const pollTime = 250 * time.Millisecond
+
+func newWatch(out io.Writer, hosts []*host) *watch {
+	w := &watch{out: out, hosts: hosts, bars: map[provision.MAC]*bar{}, seen: map[provision.MAC]string{}}
+	if f, ok := out.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
+		w.pool = mpb.New(mpb.WithOutput(out), mpb.WithWidth(30))
+		for _, h := range hosts {
+			w.bars[provision.MAC(h.spec.MAC)] = w.newBar(h)
+		}
+	}
+	return w
+}
+
+func (w *watch) newBar(h *host) *bar {
+	b := &bar{text: "switched on"}
+	b.Bar = w.pool.AddBar(100,
+		mpb.PrependDecorators(decor.Name(fmt.Sprintf("%s %-5s ", h.name, h.spec.Firmware))),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return b.text })))
+	return b
+}
+
+// run shows until ctx ends.
+func (w *watch) run(ctx context.Context, client *web.Client) {
+	for ctx.Err() == nil {
+		if list, err := client.Machines(ctx); err == nil {
+			for _, m := range list {
+				w.show(m)
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pollTime):
+		}
+	}
+	if w.pool != nil {
+		for _, b := range w.bars {
+			b.Abort(false)
+		}
+		w.pool.Wait()
+	}
+}
+
+func (w *watch) show(m web.Machine) {
+	text := describe1(m)
+	if b := w.bars[m.MAC]; b != nil {
+		b.text = text
+		b.SetCurrent(int64(percent(m)))
+		return
+	}
+	// Lines are for logs: a new one for each stage and each tenth.
+	key := fmt.Sprint(m.Stage, percent(m)/10)
+	if w.seen[m.MAC] != key {
+		w.seen[m.MAC] = key
+		fmt.Fprintf(w.out, "%s  %s  %s\n", time.Now().Format("15:04:05"), m.Hostname, text)
+	}
+}
+
+// percent is the progress of the stage that has any.
+func percent(m web.Machine) int {
+	switch {
+	case m.Progress != nil:
+		return m.Progress.Percent
+	case m.Stage == provision.StageInstalled, m.Stage == provision.StageLocal:
+		return 100
+	}
+	return 0
+}
+
+// describe1 is one machine in one line: stage, bytes, rate, time left.
+func describe1(m web.Machine) string {
+	text := string(m.Stage)
+	if p := m.Progress; p != nil && p.Total > 0 {
+		text += fmt.Sprintf("  %s of %s  %s/s", size(p.Done), size(p.Total), size(p.Rate))
+		if p.Left > 0 {
+			text += fmt.Sprintf("  %d s left", p.Left)
+		}
+	}
+	if m.Stage == provision.StageInstalled || m.Stage == provision.StageLocal {
+		text += ", waiting for login:"
+	}
+	if m.Failure != "" {
+		text += ": " + m.Failure
+	}
+	return text
+}
+
+// printTable prints machine, stage, seconds.
+func printTable(out io.Writer, hosts []*host, details []web.Detail) {
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprint(table, "\nseconds\t")
+	for _, h := range hosts {
+		fmt.Fprintf(table, "%s (%s, %s)\t", h.name, h.spec.Firmware, h.handover)
+	}
+	fmt.Fprintln(table)
+	for _, stage := range web.Steps() {
+		var cells []string
+		for _, d := range details {
+			cells = append(cells, stageSeconds(d, stage))
+		}
+		if strings.Trim(strings.Join(cells, ""), "-") != "" {
+			fmt.Fprintf(table, "%s\t%s\t\n", stage, strings.Join(cells, "\t"))
+		}
+	}
+	for _, row := range []struct {
+		name string
+		of   func(*host) time.Duration
+	}{{"switch-on to login:", func(h *host) time.Duration { return h.login }}, {"same disk, local boot", func(h *host) time.Duration { return h.local }}} {
+		fmt.Fprintf(table, "%s\t", row.name)
+		for _, h := range hosts {
+			if d := row.of(h); d > 0 {
+				fmt.Fprintf(table, "%.1f\t", d.Seconds())
+			} else {
+				fmt.Fprint(table, "-\t")
+			}
+		}
+		fmt.Fprintln(table)
+	}
+	table.Flush()
+}
+
+// stageSeconds is how long a machine was in a stage, all visits together.
+func stageSeconds(d web.Detail, stage provision.Stage) string {
+	total := 0.0
+	for _, s := range d.Stages {
+		if s.Stage == stage {
+			total += s.Seconds
+		}
+	}
+	if total == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", total)
+}

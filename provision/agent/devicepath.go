@@ -1,0 +1,204 @@
+package agent
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// device is a disk's place in the kernel's tree of devices, from which follow
+// how it is attached and what udev calls it in /dev/disk/by-path.
+type device struct {
+	sys  fs.FS
+	name string // "sda"
+	path string // "devices/pci0000:00/…/block/sda"; "" if unknown
+}
+
+func findDevice(sys fs.FS, name string) device {
+	target, err := fs.ReadLink(sys, "block/"+name)
+	if err != nil {
+		return device{sys: sys, name: name}
+	}
+	return device{sys, name, path.Join("block", target)}
+}
+
+var (
+	ataPort = regexp.MustCompile(`/(ata\d+)/`)
+	vmbus   = regexp.MustCompile(`(?i)/(?:vmbus_[0-9]+|vmbus:[0-9]+)/`)
+	rport   = regexp.MustCompile(`/rport-[0-9:-]+/`)
+)
+
+// transport says how a disk is attached, or "".
+func (d device) transport() string {
+	for _, t := range []struct {
+		name string
+		is   bool
+	}{
+		{"nvme", strings.HasPrefix(d.name, "nvme")},
+		{"mmc", strings.HasPrefix(d.name, "mmcblk")},
+		{"usb", strings.Contains(d.path, "/usb")},
+		{"virtio", strings.Contains(d.path, "/virtio")},
+		{"sata", ataPort.MatchString(d.path)},
+		{"sas", strings.Contains(d.path, "/end_device-")},
+		{"fc", rport.MatchString(d.path)},
+		{"iscsi", strings.Contains(d.path, "/session")},
+		{"hyperv", vmbus.MatchString(d.path)},
+		{"xen", strings.HasPrefix(d.name, "xvd")},
+	} {
+		if t.is {
+			return t.name
+		}
+	}
+	return ""
+}
+
+var (
+	pciAddress = regexp.MustCompile(`^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
+	usbPort    = regexp.MustCompile(`^\d+-([\d.]+:\d+\.\d+)$`)
+	usbDevice  = regexp.MustCompile(`^\d+-[\d.]+$`)
+	scsiPlace  = regexp.MustCompile(`/host(\d+)/(?:.*/)?\d+:(\d+):(\d+):(\d+)/`)
+)
+
+// byPath is the name that udev's path_id gives the disk in /dev/disk/by-path,
+// or "" where that depends on what is not known here.
+func (d device) byPath() string {
+	place := d.controller()
+	if place == "" {
+		return ""
+	}
+	if port := d.part(usbPort); port != "" {
+		place += "-usb-0:" + usbPort.FindStringSubmatch(port)[1]
+	}
+	switch d.transport() {
+	case "nvme":
+		return place + "-nvme-" + d.namespace()
+	case "fc", "iscsi", "hyperv", "xen":
+		return ""
+	}
+	if !scsiPlace.MatchString(d.path) {
+		return place
+	}
+	if unit := d.unit(); unit != "" {
+		return place + "-" + unit
+	}
+	return ""
+}
+
+// controller is what the disk's bus begins with: its last PCI address, or
+// what the firmware's description of a board calls it.
+func (d device) controller() string {
+	place := ""
+	parts := strings.Split(d.path, "/")
+	for i, part := range parts {
+		switch {
+		case pciAddress.MatchString(part):
+			place = "pci-" + part
+		case place == "" && i > 1 && parts[i-1] == "platform":
+			place = "platform-" + part
+		}
+	}
+	return place
+}
+
+// part is the last component of the path with a certain form.
+func (d device) part(form *regexp.Regexp) string {
+	found := ""
+	for p := range strings.SplitSeq(d.path, "/") {
+		if form.MatchString(p) {
+			found = p
+		}
+	}
+	return found
+}
+
+func (d device) namespace() string {
+	if id := attribute(d.sys, "block/"+d.name+"/nsid"); id != "" {
+		return id
+	}
+	_, id, _ := strings.Cut(strings.TrimPrefix(d.name, "nvme"), "n")
+	return id
+}
+
+// unit names a SCSI disk below its controller.
+func (d device) unit() string {
+	m := scsiPlace.FindStringSubmatch(d.path)
+	bus, target, lun := m[2], m[3], m[4]
+	switch d.transport() {
+	case "sata":
+		return d.ataUnit(bus, target)
+	case "sas":
+		return d.sasUnit(lun)
+	}
+	return fmt.Sprintf("scsi-%d:%s:%s:%s", d.hostBehindController(m[1]), bus, target, lun)
+}
+
+// ataUnit counts the port within its controller; the kernel's own number in
+// the name counts all ports of the machine.
+func (d device) ataUnit(bus, target string) string {
+	name := ataPort.FindStringSubmatch(d.path)[1]
+	port := attribute(d.sys, "class/ata_port/"+name+"/port_no")
+	if port == "" {
+		return ""
+	}
+	if bus != "0" { // behind a port multiplier
+		return fmt.Sprintf("ata-%s.%s.0", port, bus)
+	}
+	return fmt.Sprintf("ata-%s.%s", port, target)
+}
+
+var (
+	sasPort     = regexp.MustCompile(`^port-[\d:]+$`)
+	sasEnd      = regexp.MustCompile(`^end_device-[\d:]+$`)
+	sasExpander = regexp.MustCompile(`^expander-[\d:]+$`)
+)
+
+// sasUnit names a disk by the connector that it is plugged into, or by its own
+// address where it has several.
+func (d device) sasUnit(lun string) string {
+	end := "class/sas_device/" + d.part(sasEnd) + "/"
+	if attribute(d.sys, "class/sas_port/"+d.part(sasPort)+"/num_phys") != "1" {
+		if address := attribute(d.sys, end+"sas_address"); address != "" {
+			return "sas-" + address + "-lun-" + lun
+		}
+		return ""
+	}
+	phy := attribute(d.sys, end+"phy_identifier")
+	if phy == "" {
+		return ""
+	}
+	if expander := d.part(sasExpander); expander != "" {
+		return "sas-exp" + attribute(d.sys, "class/sas_device/"+expander+"/sas_address") + "-phy" + phy + "-lun-" + lun
+	}
+	return "sas-phy" + phy + "-lun-" + lun
+}
+
+// hostBehindController counts the controller's own hosts from 0: the kernel's
+// number counts those of the whole machine.
+func (d device) hostBehindController(host string) int {
+	n, _ := strconv.Atoi(host)
+	parent, _, _ := strings.Cut(d.path, "/host"+host+"/")
+	base := n
+	names, _ := fs.ReadDir(d.sys, parent)
+	for _, entry := range names {
+		if digits, ok := strings.CutPrefix(entry.Name(), "host"); ok {
+			if other, err := strconv.Atoi(digits); err == nil {
+				base = min(base, other)
+			}
+		}
+	}
+	return n - base
+}
+
+// usbSerial is what a USB device calls itself: the disk in it is only what
+// its bridge shows.
+func (d device) usbSerial() string {
+	name := d.part(usbDevice)
+	if name == "" || d.transport() != "usb" {
+		return ""
+	}
+	dir, _, _ := strings.Cut(d.path, "/"+name+"/")
+	return attribute(d.sys, dir+"/"+name+"/serial")
+}

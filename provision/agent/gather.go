@@ -1,0 +1,49 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"cloudlets/images/disk"
+	"cloudlets/images/pack"
+	"cloudlets/provision"
+)
+
+// download is a pack of the plan, of which the table of contents is here.
+type download struct {
+	source pack.Ranger
+	toc    *pack.TOC
+}
+
+// gather fetches everything that is small, so that a server that lacks
+// something is found out while the disk is still what it was.
+func (i *installer) gather(ctx context.Context) error {
+	var err error
+	if i.maker, err = findMaker(i.plan.Filesystem, i.Maker); err != nil {
+		return err
+	}
+	if i.image, err = i.open(ctx, i.plan.Pack); err != nil {
+		return fmt.Errorf("image %s: %w", i.plan.Image, err)
+	}
+	if i.overlay, err = i.open(ctx, i.plan.Overlay); err != nil {
+		return fmt.Errorf("overlay: %w", err)
+	}
+	i.loaders = disk.Loaders{}
+	for name, blob := range i.plan.BootLoaders {
+		if i.loaders[name], err = i.server.fetch(ctx, blob); err != nil {
+			return fmt.Errorf("boot loader %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (i *installer) open(ctx context.Context, blob provision.Blob) (download, error) {
+	source := &pack.HTTP{
+		URL: i.server.base + blob.Path, Client: i.HTTP, Digest: blob.Digest, Logger: i.Log,
+		Header: http.Header{"Authorization": {"Bearer " + i.plan.Session}},
+		Retry:  pack.Retry{Patience: patience},
+	}
+	toc, err := pack.Fetch(ctx, source, pack.Ref{Digest: blob.Digest, Size: blob.Size})
+	return download{source, toc}, err
+}

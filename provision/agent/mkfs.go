@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/provision/ramdisk"
+)
+
+// rootLabel names the root filesystem for people who look at the disk.
+const rootLabel = "cloudlet"
+
+// makerArgs are the words for a filesystem's mkfs, and whether it is known.
+func makerArgs(filesystem, id string) ([]string, bool) {
+	switch filesystem {
+	case "ext4":
+		return []string{"-q", "-F", "-L", rootLabel, "-U", id, "-E", "lazy_itable_init=1,lazy_journal_init=1"}, true
+	case "xfs":
+		return []string{"-q", "-f", "-L", rootLabel, "-m", "uuid=" + id}, true
+	case "btrfs":
+		return []string{"-q", "-f", "-L", rootLabel, "-U", id}, true
+	}
+	return nil, false
+}
+
+// findMaker finds the program that makes a filesystem: the given one, or that
+// of the RAM disk.
+func findMaker(filesystem, maker string) (string, error) {
+	if _, known := makerArgs(filesystem, ""); !known {
+		return "", fmt.Errorf("make a %s filesystem: only ext4, xfs and btrfs are known", filesystem)
+	}
+	if maker == "" {
+		maker = ramdisk.MakerPath(filesystem)
+	}
+	if _, err := os.Stat(maker); err != nil {
+		return "", fmt.Errorf("make a %s filesystem: the RAM disk has no mkfs for it, install it in the image: %w", filesystem, err)
+	}
+	return maker, nil
+}
+
+// makeFilesystem runs the image's own mkfs, so that the filesystem has just
+// the features that the image's kernel and tools know.
+func makeFilesystem(ctx context.Context, maker, filesystem, id, device string) error {
+	args, _ := makerArgs(filesystem, id)
+	cmd := exec.CommandContext(ctx, maker, append(args, device)...)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("make a %s filesystem on %s: %s: %w: %s", filesystem, device, maker, err, strings.TrimSpace(said.String()))
+	}
+	return nil
+}
+
+func mountRoot(device, target, filesystem string) error {
+	if err := os.MkdirAll(target, 0o755); err != nil {
+		return err
+	}
+	err := unix.Mount(device, target, filesystem, unix.MS_NOATIME, "")
+	switch {
+	case errors.Is(err, unix.ENODEV):
+		return fmt.Errorf("mount %s on %s: %w: the image's kernel has no driver for %s", device, target, err, filesystem)
+	case err != nil:
+		return fmt.Errorf("mount %s (%s) on %s: %w", device, filesystem, target, err)
+	}
+	return nil
+}
+
+// unmount waits until everything is written; where something holds the
+// filesystem, it goes as soon as that lets go.
+func unmount(target string) error {
+	err := unix.Unmount(target, 0)
+	if errors.Is(err, unix.EBUSY) {
+		err = unix.Unmount(target, unix.MNT_DETACH)
+	}
+	if err != nil {
+		return fmt.Errorf("unmount %s: %w", target, err)
+	}
+	return nil
+}
+
+// syncFilesystem writes out everything of the filesystem at dir, and fails
+// where the device did.
+func syncFilesystem(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
+}

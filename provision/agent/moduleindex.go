@@ -1,0 +1,161 @@
+package agent
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// moduleIndex is what the modules.* files of one kernel version say: which
+// modules there are, what they need, and what they drive.
+type moduleIndex struct {
+	deps    map[string][]string // path to paths, the deepest dependency last
+	byName  map[string]string   // name to path
+	soft    map[string][]string // name to the names that are wanted before it
+	aliases []alias
+}
+
+// alias is a line of modules.alias: which module drives what.
+type alias struct{ pattern, module string }
+
+func newModuleIndex() *moduleIndex {
+	return &moduleIndex{deps: map[string][]string{}, byName: map[string]string{}, soft: map[string][]string{}}
+}
+
+// read reads the indexes of a folder such as /lib/modules/6.1.0-31-amd64.
+func (x *moduleIndex) read(dir string) error {
+	if err := eachLine(filepath.Join(dir, "modules.dep"), x.addDep); err != nil {
+		return fmt.Errorf("%w (is the RAM disk of this very kernel?)", err)
+	}
+	for name, add := range map[string]func(string){"modules.alias": x.addAlias, "modules.softdep": x.addSoft} {
+		if err := eachLine(filepath.Join(dir, name), add); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *moduleIndex) addDep(line string) {
+	if module, deps, ok := strings.Cut(line, ":"); ok {
+		x.deps[module] = strings.Fields(deps)
+		x.byName[moduleName(module)] = module
+	}
+}
+
+func (x *moduleIndex) addAlias(line string) {
+	if words := strings.Fields(line); len(words) == 3 && words[0] == "alias" {
+		x.aliases = append(x.aliases, alias{pattern: plainAlias(words[1]), module: moduleName(words[2])})
+	}
+}
+
+// addSoft keeps what is wanted before a module: "softdep NAME pre: A B".
+func (x *moduleIndex) addSoft(line string) {
+	words := strings.Fields(line)
+	if len(words) < 4 || words[0] != "softdep" {
+		return
+	}
+	pre, name := false, moduleName(words[1])
+	for _, word := range words[2:] {
+		if strings.HasSuffix(word, ":") {
+			pre = word == "pre:"
+		} else if pre {
+			x.soft[name] = append(x.soft[name], moduleName(word))
+		}
+	}
+}
+
+// match names the modules that drive the devices of the given aliases, in a
+// fixed order.
+func (x *moduleIndex) match(devices map[string]bool) []string {
+	found := map[string]bool{}
+	for device := range devices {
+		device = plainAlias(device)
+		for _, a := range x.aliases {
+			module, ok := x.byName[a.module]
+			if !ok || found[module] || !samePrefix(a.pattern, device) {
+				continue
+			}
+			if hit, err := path.Match(a.pattern, device); err == nil && hit {
+				found[module] = true
+			}
+		}
+	}
+	list := make([]string, 0, len(found))
+	for module := range found {
+		list = append(list, module)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// samePrefix compares the bus ("pci", "virtio") before the costly match.
+func samePrefix(pattern, device string) bool {
+	bus, _, _ := strings.Cut(pattern, ":")
+	return strings.HasPrefix(device, bus+":")
+}
+
+// plainAlias is an alias as aliases are compared: dashes are underscores save
+// within brackets, and a slash, which is none of path.Match's separators
+// here, is a character as any other.
+func plainAlias(text string) string {
+	inside := false
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '[' || r == ']':
+			inside = r == '['
+		case r == '-' && !inside:
+			return '_'
+		case r == '/':
+			return '\x01'
+		}
+		return r
+	}, text)
+}
+
+// order lists a module and what has to be loaded before it, in the order of
+// loading, save what is done already. What it lists is then done.
+func (x *moduleIndex) order(module string, done map[string]bool) []string {
+	if done[module] {
+		return nil
+	}
+	done[module] = true
+	var list []string
+	for _, name := range x.soft[moduleName(module)] {
+		if dep, ok := x.byName[name]; ok {
+			list = append(list, x.order(dep, done)...)
+		}
+	}
+	// modules.dep lists the deepest dependency last.
+	for _, dep := range slices.Backward(x.deps[module]) {
+		list = append(list, x.order(dep, done)...)
+	}
+	return append(list, module)
+}
+
+// moduleName is a module's name as the kernel says it: dashes are underscores.
+func moduleName(module string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(path.Base(module), ".ko"), "-", "_")
+}
+
+func eachLine(file string, line func(string)) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	scan := bufio.NewScanner(f)
+	scan.Buffer(nil, 1<<20)
+	for scan.Scan() {
+		line(scan.Text())
+	}
+	if err := scan.Err(); err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	return nil
+}

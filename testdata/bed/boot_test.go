@@ -1,0 +1,365 @@
+package bed_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"cloudlets/provision"
+	"cloudlets/testdata/bed"
+	"cloudlets/web"
+)
+
+// patience bounds a boot with its install. Firmware is emulated here, on
+// machines that may be slow and busy.
+const patience = 15 * time.Minute
+
+// diskSize leaves room for the Debian root twice over.
+const diskSize = 3 << 30
+
+// broken is what no console may show.
+var broken = []*regexp.Regexp{
+	regexp.MustCompile(`cloudlets: FAILED: .*`),
+	regexp.MustCompile(`Kernel panic.*`),
+	regexp.MustCompile(`Attempted to kill init`),
+}
+
+var binary, debian string // made by TestMain, once for all tests
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "cloudlets-bed-")
+		if err != nil {
+			return fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		root := filepath.Join("..", "..")
+		binary = filepath.Join(dir, "cloudlets")
+		if err := bed.Build(context.Background(), root, binary, os.Stderr); err != nil {
+			return fatal(err)
+		}
+		overlay, err := filepath.Abs(filepath.Join(root, "testdata", "debian"))
+		if err != nil {
+			return fatal(err)
+		}
+		cache, err := filepath.Abs(filepath.Join(root, ".cache"))
+		if err != nil {
+			return fatal(err)
+		}
+		if debian, err = bed.DebianCloudlet(context.Background(), cache, overlay, os.Stderr); err != nil {
+			return fatal(err)
+		}
+		return m.Run()
+	}())
+}
+
+func fatal(err error) int {
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+// rig is a network with a daemon, and the machines that a test switches on.
+type rig struct {
+	*testing.T
+	ctx     context.Context
+	dir     string
+	network *bed.Network
+	daemon  *bed.Daemon
+}
+
+// asServer and asProxy are how a daemon takes part in DHCP.
+var (
+	asServer = []string{"--dhcp", "10.77.0.100-10.77.0.200"}
+	asProxy  = []string{"--dhcp", "proxy"}
+)
+
+func newRig(t *testing.T, args []string) *rig {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(stop)
+	dir := t.TempDir()
+	network, err := bed.NewNetwork(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := network.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := bed.NewSite(filepath.Join(dir, "site"), debian, "debian-12"); err != nil {
+		t.Fatal(err)
+	}
+	daemon, err := bed.Serve(ctx, network, binary, dir, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{T: t, ctx: ctx, dir: dir, network: network, daemon: daemon}
+	t.Cleanup(func() {
+		if err := r.daemon.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("log of the daemon:\n%s", r.daemon.Log())
+		}
+	})
+	return r
+}
+
+// object is a machine's file.
+type object = map[string]any
+
+func (r *rig) describe(mac string, file object) {
+	r.Helper()
+	if err := r.daemon.WriteMachine(mac, file); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// newDisk makes a blank disk.
+func (r *rig) newDisk(name string) bed.Disk {
+	r.Helper()
+	d := bed.Disk{File: filepath.Join(r.dir, name+".img"), Serial: strings.ToUpper(name)}
+	if err := bed.NewDisk(d.File, diskSize); err != nil {
+		r.Fatal(err)
+	}
+	return d
+}
+
+// on switches a machine on.
+func (r *rig) on(spec bed.Spec) *bed.Machine {
+	r.Helper()
+	m, err := bed.Start(r.ctx, r.network, r.dir, spec)
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() {
+		m.Stop()
+		if r.Failed() {
+			trace, _ := r.daemon.Run(context.Background(), "trace", spec.MAC)
+			r.Logf("console of %s:\n%s\ntrace:\n%s", spec.MAC, m.Console.Tail(), trace)
+		}
+	})
+	return m
+}
+
+// expect waits for a machine to print something.
+func (r *rig) expect(m *bed.Machine, want string) {
+	r.Helper()
+	start := time.Now()
+	if _, err := m.Console.Expect(r.ctx, regexp.MustCompile(want), broken...); err != nil {
+		r.Fatal(err)
+	}
+	r.Logf("%s %s printed %q after %s", m.Spec.Firmware, m.Spec.MAC, want, time.Since(start).Round(time.Second))
+}
+
+// machine asks the daemon about a machine.
+func (r *rig) machine(mac string) web.Detail {
+	r.Helper()
+	text, err := r.daemon.Run(r.ctx, "machines", mac, "--json")
+	if err != nil {
+		r.Fatal(err)
+	}
+	var m web.Detail
+	if err := json.Unmarshal([]byte(text), &m); err != nil {
+		r.Fatal(err)
+	}
+	return m
+}
+
+func (r *rig) run(args ...string) string {
+	r.Helper()
+	out, err := r.daemon.Run(r.ctx, args...)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return out
+}
+
+// installed checks what the daemon knows of a machine that was installed.
+func (r *rig) installed(mac string, times int) {
+	r.Helper()
+	m := r.machine(mac)
+	if m.Stage != provision.StageInstalled || m.Installs != times || m.Armed || m.Next.Action != provision.ActionLocal || m.Failure != "" {
+		r.Errorf("after install %d the machine is in stage %s with %d installs, armed %v, next %s, failure %q", times, m.Stage, m.Installs, m.Armed, m.Next.Action, m.Failure)
+	}
+}
+
+// sshAnswers waits until the installed system answers at an address.
+func (r *rig) sshAnswers(address string) {
+	r.Helper()
+	for {
+		cmd := r.network.Command(r.ctx, "curl", "--silent", "--max-time", "5", "telnet://"+address+":22")
+		cmd.Stdin = nil
+		out, _ := cmd.Output()
+		if bytes.HasPrefix(out, []byte("SSH-2.0-")) {
+			return
+		}
+		select {
+		case <-r.ctx.Done():
+			r.Fatalf("no SSH server answers at %s (package curl; got %q)", address, out)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// dnsmasq is the network's own DHCP server, on a host of its own.
+func (r *rig) dnsmasq() {
+	r.Helper()
+	host, done, err := r.network.Leg(r.ctx, "52:54:00:00:00:fe")
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(done)
+	if out, err := host.Command(r.ctx, "ip", "addr", "add", "10.77.0.2/24", "dev", "eth0").CombinedOutput(); err != nil {
+		r.Fatalf("%v: %s", err, out)
+	}
+	cmd := host.Command(context.WithoutCancel(r.ctx), "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=eth0",
+		"--dhcp-range=10.77.0.50,10.77.0.90,255.255.255.0,1h", "--dhcp-leasefile="+filepath.Join(r.dir, "dnsmasq.leases"), "--pid-file=", "--user=root")
+	if err := cmd.Start(); err != nil {
+		r.Fatalf("start dnsmasq: %v (Debian package dnsmasq-base)", err)
+	}
+	r.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+}
+
+// TestBIOS installs a BIOS machine by switch, boots it again from the network,
+// and installs it anew.
+func TestBIOS(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, asServer)
+	const mac = "52:54:00:00:00:01"
+	file := object{
+		"image": "debian-12", "hostname": "node1", "address": "10.77.0.11", "install": "once", "handover": "switch",
+		"disk":   object{"serial": "NODE1"},
+		"config": object{"args": object{"role": "a web server"}},
+	}
+	r.describe(mac, file)
+	spec := bed.Spec{MAC: mac, Firmware: bed.BIOS, Disks: []bed.Disk{r.newDisk("node1")}}
+
+	m := r.on(spec)
+	r.expect(m, `node1: a web server \(Linux`)
+	r.expect(m, `node1 login: `)
+	if strings.Count(m.Console.Text(), "SeaBIOS (version") != 1 {
+		t.Error("a switch went through the firmware a second time")
+	}
+	r.installed(mac, 1)
+	r.sshAnswers("10.77.0.11")
+	m.Stop()
+
+	m = r.on(spec)
+	r.expect(m, `node1 login: `)
+	if state := r.machine(mac); state.Stage != provision.StageLocal {
+		t.Errorf("an installed machine that asks the network again is in stage %s, not %s", state.Stage, provision.StageLocal)
+	}
+	m.Stop()
+
+	file["wipe"] = true
+	file["config"] = object{"args": object{"role": "a mail server"}}
+	r.describe(mac, file)
+	r.run("install", "node1")
+	m = r.on(spec)
+	r.expect(m, `node1: a mail server \(Linux`)
+	r.expect(m, `node1 login: `)
+	r.installed(mac, 2)
+}
+
+// TestUEFIProxy installs a UEFI machine by reboot, beside dnsmasq.
+func TestUEFIProxy(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, asProxy)
+	r.dnsmasq()
+	const mac = "52:54:00:00:00:02"
+	r.describe(mac, object{"image": "debian-12", "hostname": "node2", "install": "once", "handover": "reboot"})
+	m := r.on(bed.Spec{MAC: mac, Firmware: bed.UEFI, Disks: []bed.Disk{r.newDisk("node2")}})
+	r.expect(m, `node2 login: `)
+	if !strings.Contains(m.Console.Text(), "handing over by reboot") {
+		t.Error("the machine did not go through a reboot")
+	}
+	if state := r.machine(mac); state.Installs != 1 || state.Armed {
+		t.Errorf("after the reboot there are %d installs, armed %v", state.Installs, state.Armed)
+	}
+}
+
+// TestUEFIHTTP installs a machine that boots by UEFI HTTP Boot alone.
+func TestUEFIHTTP(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, asServer)
+	const mac = "52:54:00:00:00:03"
+	r.describe(mac, object{"image": "debian-12", "hostname": "node3", "install": "once"})
+	m := r.on(bed.Spec{MAC: mac, Firmware: bed.UEFIHTTP, Disks: []bed.Disk{r.newDisk("node3")}})
+	r.expect(m, `node3 login: `)
+	r.installed(mac, 1)
+	if trace := r.run("trace", mac); !strings.Contains(trace, "UEFI HTTP Boot") {
+		t.Errorf("the trace does not tell of UEFI HTTP Boot:\n%s", trace)
+	}
+}
+
+// TestServerKilled kills the server in the middle of an install, as a power
+// failure would, and starts it again: the install goes on and ends right.
+func TestServerKilled(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, asProxy)
+	r.dnsmasq()
+	const mac = "52:54:00:00:00:04"
+	r.describe(mac, object{"image": "debian-12", "hostname": "node4", "install": "once"})
+	m := r.on(bed.Spec{MAC: mac, Firmware: bed.BIOS, Disks: []bed.Disk{r.newDisk("node4")}})
+	r.expect(m, `cloudlets:   [0-9.]+ MiB of `)
+	if err := r.daemon.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	r.expect(m, `node4|asking again|trying again|broke|interrupted`)
+	if err := r.daemon.Start(r.ctx); err != nil {
+		t.Fatal(err)
+	}
+	r.expect(m, `node4 login: `)
+	r.installed(mac, 1)
+}
+
+// TestStranger switches on a machine that nobody described: it is recorded,
+// its disk stays as it is, and it goes to its next boot device.
+func TestStranger(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, asServer)
+	const mac = "52:54:00:00:00:05"
+	disk := r.newDisk("stranger")
+	before := bytes.Repeat([]byte("precious "), 1000)
+	if err := writeAt(disk.File, before); err != nil {
+		t.Fatal(err)
+	}
+	m := r.on(bed.Spec{MAC: mac, Firmware: bed.BIOS, Disks: []bed.Disk{disk}})
+	r.expect(m, `Booting from Hard Disk`)
+	state := r.machine(mac)
+	if state.Stage != provision.StageStranger || state.Facts["firmware"] != "BIOS" || state.Facts["address"] == "" {
+		t.Errorf("the stranger is in stage %s with %v", state.Stage, state.Facts)
+	}
+	m.Stop()
+	after := make([]byte, len(before))
+	f, err := os.Open(disk.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.ReadAt(after, 0); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the stranger's disk was written to (%v)", err)
+	}
+}
+
+func writeAt(file string, data []byte) error {
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteAt(data, 0)
+	return err
+}
