@@ -35,3 +35,12 @@ func (f Firmware) String() string {
 		return "unknown firmware"
 	}
 }
+
+// UEFI says whether a platform starts boot loaders as UEFI does.
+func (f Firmware) UEFI() bool {
+	switch f {
+	case EFIIA32, EFIX64, EFIARM32, EFIARM64:
+		return true
+	}
+	return false
+}

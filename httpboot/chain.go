@@ -49,7 +49,7 @@ type Chain struct {
 	TFTP netip.Addr
 	// Overlays is the folder for the overlays of running installs.
 	Overlays string
-	Log      *slog.Logger
+	Log      *slog.Logger // nil is silence
 
 	mu    sync.Mutex
 	hosts map[netip.Addr]provision.MAC // who was last seen at an address
@@ -59,6 +59,13 @@ var (
 	_ dhcp.Booter   = (*Chain)(nil)
 	_ dhcp.Reserver = (*Chain)(nil)
 )
+
+func (c *Chain) log() *slog.Logger {
+	if c.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Log
+}
 
 // spec is what the site says of a machine, nil for a stranger.
 func (c *Chain) spec(mac provision.MAC) *provision.Spec {
@@ -87,7 +94,10 @@ func (c *Chain) Boot(_ context.Context, client dhcp.Client) dhcp.Boot {
 		return dhcp.Boot{Reason: err.Error()}
 	}
 	spec, decision := c.decide(mac)
-	if decision.Action != provision.ActionInstall {
+	switch {
+	case decision.Action == provision.ActionLocal && client.Firmware.UEFI():
+		return c.letGo(mac, client, spec, decision)
+	case decision.Action != provision.ActionInstall:
 		return dhcp.Boot{Reason: decision.Reason}
 	}
 	if status := c.Depot.Status(kitKey(spec)); status.Err != nil && !status.Busy {
@@ -98,6 +108,18 @@ func (c *Chain) Boot(_ context.Context, client dhcp.Client) dhcp.Boot {
 		return dhcp.Boot{Reason: fmt.Sprintf("%s; but %v", decision.Reason, err)}
 	}
 	return dhcp.Boot{File: file, OneStep: spec.Quirks.OneStep, Reason: decision.Reason}
+}
+
+// letGo sends a UEFI machine of the site to its own disk by way of iPXE, whose
+// script then exits. UEFI firmware that gets no boot file asks again for a
+// minute by PXE, and for another one by HTTP, before it looks at the disk; BIOS
+// firmware gives up at once. Where there is no iPXE the machine has to wait.
+func (c *Chain) letGo(mac provision.MAC, client dhcp.Client, spec *provision.Spec, decision provision.Decision) dhcp.Boot {
+	file, err := c.nextStep(mac, client, spec.Quirks)
+	if err != nil {
+		return dhcp.Boot{Reason: decision.Reason}
+	}
+	return dhcp.Boot{File: file, OneStep: spec.Quirks.OneStep, Reason: decision.Reason + "; iPXE takes it there, which is faster than silence"}
 }
 
 // Reserve implements [dhcp.Reserver].

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"cloudlets/images"
 	"cloudlets/images/pack"
@@ -19,14 +19,22 @@ import (
 	"cloudlets/provision/depot"
 )
 
-// maxRequest bounds what is read of an agent's request, in bytes.
-const maxRequest = 1 << 20
+// claimWait is how long a claim waits for an image that is packed anew. An
+// agent waits a little longer for the answer, and then asks again.
+const claimWait = 20 * time.Second
+
+// claimRequest is an [agent.ClaimRequest] whose inventory is not read yet: that
+// costs memory, and is for those who have a right to a plan.
+type claimRequest struct {
+	agent.ClaimRequest
+	Inventory json.RawMessage `json:"inventory"`
+}
 
 // claim gives an agent its plan.
 func (c *Chain) claim(w http.ResponseWriter, r *http.Request) {
-	var request agent.ClaimRequest
-	if err := readJSON(r, &request); err != nil {
-		http.Error(w, "read claim: "+err.Error(), http.StatusBadRequest)
+	var request claimRequest
+	if err := readJSON(w, r, &request); err != nil {
+		http.Error(w, "read claim: "+printable(err.Error()), http.StatusBadRequest)
 		return
 	}
 	session, err := c.Tickets.Claim(r.Context(), request.Token, request.Nonce)
@@ -35,20 +43,44 @@ func (c *Chain) claim(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	plan, err := c.plan(r.Context(), session, request)
-	if err != nil {
-		c.record(r.Context(), provision.Event{MAC: session.MAC, Kind: provision.KindFailed, Stage: provision.StageFailed, Text: err.Error()})
+	if err := json.Unmarshal(request.Inventory, &request.ClaimRequest.Inventory); err != nil {
+		err = &refusal{fmt.Errorf("read the inventory in the claim of %s: %s; the agent is of another version than the server", session.MAC, printable(err.Error()))}
+		c.record(r.Context(), noPlan(session.MAC, err))
 		refuse(w, err)
 		return
 	}
+	c.answerClaim(w, r, session, request.ClaimRequest)
+}
+
+// answerClaim tells the agent of a session its plan, or why there is none.
+func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session provision.Session, request agent.ClaimRequest) {
 	c.sawHost(r.RemoteAddr, session.MAC)
+	plan, err := c.plan(r.Context(), session, request)
+	if err != nil {
+		c.record(r.Context(), noPlan(session.MAC, err))
+		refuse(w, err)
+		return
+	}
 	facts := request.Inventory.Facts()
 	facts["image"], facts["pack"], facts["hostname"] = plan.Image, plan.Pack.Digest, plan.Hostname
-	c.record(r.Context(), provision.Event{
+	err = c.Tracker.Record(r.Context(), provision.Event{
 		MAC: session.MAC, Kind: provision.KindClaim, Stage: provision.StageAgent, Facts: facts,
 		Text: fmt.Sprintf("the agent is up and claimed its plan: %s on %s, then %s", plan.Image, describeDisks(request.Inventory.Disks), plan.Handover),
 	})
+	if err != nil { // an install that nobody could see must not begin
+		refuse(w, err)
+		return
+	}
 	writeJSON(w, plan)
+}
+
+// noPlan is the event of a claim without a plan: the end of the install where
+// only a person can mend it, else a moment that the agent will get over.
+func noPlan(mac provision.MAC, err error) provision.Event {
+	if isRefusal(err) {
+		return provision.Event{MAC: mac, Kind: provision.KindFailed, Stage: provision.StageFailed, Text: err.Error()}
+	}
+	return provision.Event{MAC: mac, Kind: provision.KindLog, Text: "no plan yet; the agent asks again", Reason: err.Error()}
 }
 
 func describeDisks(disks []provision.DiskInfo) string {
@@ -72,18 +104,28 @@ func (c *Chain) plan(ctx context.Context, session provision.Session, request age
 	if decision.Action != provision.ActionInstall {
 		return provision.Plan{}, &refusal{fmt.Errorf("%s shall not be installed: %s", session.MAC, decision.Reason)}
 	}
-	kit, err := c.Depot.Kit(ctx, kitKey(spec))
+	wait, stop := context.WithTimeout(ctx, claimWait)
+	defer stop()
+	kit, err := c.Depot.Kit(wait, kitKey(spec))
 	if err != nil {
-		return provision.Plan{}, &refusal{err}
+		return provision.Plan{}, refusalUnless(wait, err)
 	}
 	if err := suits(spec, kit, request.Inventory); err != nil {
 		return provision.Plan{}, &refusal{err}
 	}
 	overlay, err := c.makeOverlay(ctx, spec, kit, request.Inventory)
 	if err != nil {
-		return provision.Plan{}, &refusal{err}
+		return provision.Plan{}, err
 	}
 	return newPlan(session, spec, kit, overlay), nil
+}
+
+// refusalUnless is a refusal, unless the only reason is that time ran out.
+func refusalUnless(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	return &refusal{err}
 }
 
 // suits says why a kit is not for a machine.
@@ -143,7 +185,7 @@ func (c *Chain) makeOverlay(ctx context.Context, spec *provision.Spec, kit *depo
 	image := &images.Image{Name: spec.Image, Manifest: kit.Manifest}
 	overlay, err := image.Overlay(ctx, tree, c.Render, spec.Config, c.environment(spec, kit, inventory))
 	if err != nil {
-		return provision.Blob{}, fmt.Errorf("machine %s: %w", spec.MAC, err)
+		return provision.Blob{}, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
 	}
 	info, err := writePack(ctx, c.overlayFile(spec.MAC), layer{overlay, tree})
 	if err != nil {
@@ -181,13 +223,4 @@ func writePack(ctx context.Context, name string, source images.Source) (info pac
 		return info, err
 	}
 	return info, os.Rename(temp.Name(), name)
-}
-
-func readJSON(r *http.Request, into any) error {
-	return json.NewDecoder(io.LimitReader(r.Body, maxRequest)).Decode(into)
-}
-
-func writeJSON(w http.ResponseWriter, value any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(value) // the reader is gone if this fails
 }

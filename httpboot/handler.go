@@ -35,7 +35,14 @@ func (c *Chain) Handler() http.Handler {
 	mux.HandleFunc("POST "+agent.ClaimPath, c.claim)
 	mux.HandleFunc("POST "+agent.EventsPath, c.events)
 	mux.HandleFunc("GET "+overlayPath, c.overlay)
+	mux.HandleFunc("GET /", nothingHere)
 	return clean(mux)
+}
+
+// nothingHere answers what loaders ask for on their own account, such as
+// iPXE's autoexec.ipxe, and people who look.
+func nothingHere(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "there is nothing here: this address is for machines that boot; `cloudlets serve --web ADDRESS` shows them to people", http.StatusNotFound)
 }
 
 // clean takes doubled slashes and dots out of paths here, since the mux would
@@ -85,13 +92,15 @@ func (c *Chain) file(w http.ResponseWriter, r *http.Request) {
 // kernel can. It says whether there was something to send.
 func (c *Chain) serve(w http.ResponseWriter, r *http.Request, name, digest string) bool {
 	f, err := os.Open(name)
+	if err != nil {
+		w.Header().Del("Cache-Control") // an error is not for ever
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		w.Header().Del("Cache-Control")
 		http.Error(w, "there is no such file here; if a boot script names it, restart the machine for a new script", http.StatusNotFound)
 		return false
 	}
 	if err != nil {
-		c.Log.Error("a boot file cannot be read", "file", name, "error", err)
+		c.log().Error("a boot file cannot be read", "file", name, "error", err)
 		http.Error(w, "the file cannot be read; the server's log says why", http.StatusInternalServerError)
 		return false
 	}
@@ -125,11 +134,10 @@ func (c *Chain) session(r *http.Request) (provision.MAC, error) {
 // asking again may help.
 func refuse(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
-	var no *refusal
 	switch {
 	case errors.Is(err, provision.ErrRefused):
 		status = http.StatusForbidden
-	case errors.As(err, &no):
+	case isRefusal(err):
 		status = http.StatusConflict
 	}
 	http.Error(w, err.Error(), status)
@@ -139,3 +147,8 @@ func refuse(w http.ResponseWriter, err error) {
 type refusal struct{ error }
 
 func (r *refusal) Unwrap() error { return r.error }
+
+func isRefusal(err error) bool {
+	_, is := errors.AsType[*refusal](err)
+	return is
+}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 
 	"cloudlets/dhcp"
 	"cloudlets/provision"
@@ -132,9 +131,6 @@ func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, quirks provision
 		name = quirks.BootFile
 	} else if !ok {
 		return "", fmt.Errorf("its firmware (%s) is of a kind that no boot loader is known for", client.Firmware)
-	}
-	if strings.Contains(name, "://") {
-		return name, nil
 	}
 	if _, err := c.Loaders.path(name); err != nil {
 		return "", err

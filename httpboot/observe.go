@@ -6,10 +6,10 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"unicode"
 
 	"cloudlets/dhcp"
 	"cloudlets/provision"
-	"cloudlets/tftp"
 )
 
 // maxHosts bounds the addresses that are remembered.
@@ -17,7 +17,7 @@ const maxHosts = 4096
 
 func (c *Chain) record(ctx context.Context, e provision.Event) {
 	if err := c.Tracker.Record(ctx, e); err != nil {
-		c.Log.Error("an event was lost", "machine", e.MAC, "event", e.Text, "error", err)
+		c.log().Error("an event was lost", "machine", e.MAC, "event", e.Text, "error", err)
 	}
 }
 
@@ -92,15 +92,17 @@ func describeClient(c dhcp.Client) string {
 	}
 }
 
-// SawTransfer records a TFTP transfer: it is the Observe of a [tftp.Server].
-func (c *Chain) SawTransfer(t tftp.Transfer) {
-	mac, ok := c.host(t.Remote.Addr())
-	if !ok || t.Probe {
+// SawTransfer records the end of a TFTP transfer of size bytes, or why it
+// failed. Who is not known by its address is not recorded.
+func (c *Chain) SawTransfer(remote netip.Addr, name string, size int64, err error) {
+	mac, ok := c.host(remote)
+	if !ok {
 		return
 	}
-	event := provision.Event{MAC: mac, Kind: provision.KindTFTP, Text: fmt.Sprintf("fetched %s by TFTP, %s", t.Name, provision.FormatSize(t.Bytes))}
-	if t.Err != nil {
-		event.Text, event.Reason = "could not fetch "+t.Name+" by TFTP", t.Err.Error()
+	name = printable(name)
+	event := provision.Event{MAC: mac, Kind: provision.KindTFTP, Text: fmt.Sprintf("fetched %s by TFTP, %s", name, provision.FormatSize(size))}
+	if err != nil {
+		event.Text, event.Reason = "could not fetch "+name+" by TFTP", printable(err.Error())
 	} else {
 		event.Stage = provision.StageLoader
 	}
@@ -113,16 +115,34 @@ func (c *Chain) sawFetch(r *http.Request, stage provision.Stage, what string) {
 		return
 	}
 	if mac, ok := c.hostOf(r.RemoteAddr); ok {
-		c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindHTTP, Stage: stage, Text: "fetched " + what + " by HTTP"})
+		c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindHTTP, Stage: stage, Text: "fetched " + printable(what) + " by HTTP"})
 	}
 }
 
 // sawRefusedClaim records who tried, where that is a machine of the site.
 func (c *Chain) sawRefusedClaim(r *http.Request, mac provision.MAC, err error) {
-	c.Log.Warn("a claim was refused", "machine", mac, "from", r.RemoteAddr, "error", err)
+	c.log().Warn("a claim was refused", "machine", mac, "from", r.RemoteAddr, "error", err)
 	if parsed, bad := provision.ParseMAC(string(mac)); bad == nil && c.spec(parsed) != nil {
 		c.record(r.Context(), provision.Event{MAC: parsed, Kind: provision.KindClaim, Text: "a claim was refused", Reason: err.Error()})
 	}
+}
+
+// maxShown is how many bytes of a text from elsewhere are shown.
+const maxShown = 512
+
+// printable is what a client sent, fit for a person's terminal: no control
+// characters, and no more than maxShown bytes.
+func printable(text string) string {
+	text = strings.ToValidUTF8(text, "?")
+	if len(text) > maxShown {
+		text = strings.ToValidUTF8(text[:maxShown], "") + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // sawHost remembers who is at an address.
@@ -135,10 +155,14 @@ func (c *Chain) sawHost(remote string, mac provision.MAC) {
 func (c *Chain) remember(addr netip.Addr, mac provision.MAC) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.hosts == nil || len(c.hosts) >= maxHosts {
+	addr = addr.Unmap()
+	if _, known := c.hosts[addr]; !known && len(c.hosts) >= maxHosts {
+		clear(c.hosts)
+	}
+	if c.hosts == nil {
 		c.hosts = map[netip.Addr]provision.MAC{}
 	}
-	c.hosts[addr.Unmap()] = mac
+	c.hosts[addr] = mac
 }
 
 func (c *Chain) hostOf(remote string) (provision.MAC, bool) {

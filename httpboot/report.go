@@ -14,6 +14,13 @@ import (
 // agentKinds are what an agent may report.
 var agentKinds = []provision.Kind{provision.KindStage, provision.KindProgress, provision.KindLog, provision.KindFailed, provision.KindDone}
 
+// agentStages are the stages that an agent may report to have entered; most of
+// its events begin none.
+var agentStages = []provision.Stage{
+	"", provision.StagePartition, provision.StageStream, provision.StageConfigure, provision.StageVerify,
+	provision.StageBootable, provision.StageHandover, provision.StageInstalled, provision.StageFailed,
+}
+
 // maxReport bounds the events of one report.
 const maxReport = 256
 
@@ -25,9 +32,9 @@ func (c *Chain) events(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	var events []provision.Event
-	if err := readJSON(r, &events); err != nil || len(events) > maxReport {
-		http.Error(w, fmt.Sprintf("read report: want at most %d events as a JSON list: %v", maxReport, err), http.StatusBadRequest)
+	events, bad := readReport(w, r)
+	if bad != nil {
+		http.Error(w, "read report: "+printable(bad.Error()), http.StatusBadRequest)
 		return
 	}
 	if ended {
@@ -43,16 +50,40 @@ func (c *Chain) events(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// readReport reads events, all of which an agent may report.
+func readReport(w http.ResponseWriter, r *http.Request) ([]provision.Event, error) {
+	var events []provision.Event
+	if err := readJSON(w, r, &events); err != nil {
+		return nil, fmt.Errorf("want a JSON list of events: %w", err)
+	}
+	if len(events) > maxReport {
+		return nil, fmt.Errorf("want at most %d events, have %d", maxReport, len(events))
+	}
+	for _, e := range events {
+		if !slices.Contains(agentKinds, e.Kind) {
+			return nil, fmt.Errorf("an agent cannot report events of kind %q", e.Kind)
+		}
+		if !slices.Contains(agentStages, e.Stage) {
+			return nil, fmt.Errorf("an agent cannot report the stage %q", e.Stage)
+		}
+	}
+	return events, nil
+}
+
 // afterEnd answers a report of an agent whose session has ended. One that says
-// again what ended it did not get the answer, and may go on.
+// again what ended it did not get the answer, and may go on. One whose install
+// was called off meanwhile may not.
 func (c *Chain) afterEnd(w http.ResponseWriter, mac provision.MAC, events []provision.Event, err error) {
 	state, _ := c.Tracker.State(mac)
-	done := state.Stage == provision.StageInstalled || state.Stage == provision.StageFailed
-	if done && slices.ContainsFunc(events, func(e provision.Event) bool { return ends(e) || e.Kind == provision.KindLog }) {
-		w.WriteHeader(http.StatusNoContent)
+	again := slices.ContainsFunc(events, func(e provision.Event) bool {
+		return e.Kind == provision.KindDone && state.Stage == provision.StageInstalled ||
+			e.Kind == provision.KindFailed && state.Stage == provision.StageFailed
+	})
+	if !again {
+		refuse(w, err)
 		return
 	}
-	refuse(w, err)
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func ends(e provision.Event) bool {
@@ -62,9 +93,6 @@ func ends(e provision.Event) bool {
 // take records one event of an agent. The time is the server's: a machine's
 // clock may be anywhere.
 func (c *Chain) take(ctx context.Context, mac provision.MAC, e provision.Event) error {
-	if !slices.Contains(agentKinds, e.Kind) {
-		return &refusal{fmt.Errorf("an agent cannot report events of kind %q", e.Kind)}
-	}
 	e.MAC, e.Time, e.By, e.ID = mac, time.Time{}, "", 0
 	if err := c.Tracker.Record(ctx, e); err != nil {
 		return err

@@ -3,7 +3,6 @@ package httpboot
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -26,12 +25,15 @@ func (c *Chain) script(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method == http.MethodHead {
+		return // who only looks decides nothing, and takes nobody's token away
+	}
 	c.sawHost(r.RemoteAddr, mac)
 	text, event := c.writeScript(r.Context(), mac)
 	event.MAC = mac
 	c.record(r.Context(), event)
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(text))
 }
 
@@ -50,7 +52,7 @@ func (c *Chain) writeScript(ctx context.Context, mac provision.MAC) (string, pro
 	wait, stop := context.WithTimeout(ctx, scriptWait)
 	defer stop()
 	kit, err := c.Depot.Kit(wait, kitKey(spec))
-	if errors.Is(err, context.DeadlineExceeded) {
+	if err != nil && wait.Err() != nil {
 		event.Text, event.Reason = "told to ask again in a moment", err.Error()
 		return c.waitScript(mac), event
 	}
@@ -65,7 +67,7 @@ func (c *Chain) writeScript(ctx context.Context, mac provision.MAC) (string, pro
 	}
 	event.Stage = provision.StageKernel
 	event.Text = fmt.Sprintf("boots kernel %s of %s to install it", kit.Kernels[0].Version, spec.Image)
-	event.Facts = map[string]string{"image": spec.Image, "hostname": spec.Hostname}
+	event.Facts = map[string]string{"image": spec.Image, "hostname": hostname(spec)}
 	return text, event
 }
 
@@ -86,12 +88,16 @@ goto %[1]s
 // installScript boots the image's own kernel into the RAM disk. The name after
 // initrd= is how the kernel's EFI stub finds the RAM disk.
 func (c *Chain) installScript(ctx context.Context, spec *provision.Spec, kit *depot.Kit) (string, error) {
+	asked := joinWords(kit.Kernels[0].Cmdline, spec.Cmdline)
+	if err := checkWords(asked); err != nil {
+		return "", fmt.Errorf("the kernel command line of %s: %w", spec.MAC, err)
+	}
 	token, err := c.Tickets.Issue(ctx, spec.MAC)
 	if err != nil {
 		return "", err
 	}
 	params := agent.Params{Server: c.Base, MAC: spec.MAC, Token: token}
-	words := joinWords("initrd=ramdisk", kit.Kernels[0].Cmdline, spec.Cmdline, params.Cmdline())
+	words := joinWords("initrd=ramdisk", asked, params.Cmdline())
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#!ipxe\necho cloudlets: installing %s on %s\n", plain(spec.Image), spec.MAC)
 	for _, step := range []struct{ name, command string }{
@@ -129,6 +135,17 @@ func plain(text string) string {
 // one of its own variables.
 func ipxeText(text string) string {
 	return strings.ReplaceAll(text, "${", "$ {")
+}
+
+// checkWords refuses words that iPXE would take for its own syntax: what comes
+// after them would be lost, the token among it.
+func checkWords(cmdline string) error {
+	for _, word := range strings.Fields(cmdline) {
+		if word == "&&" || word == "||" || strings.HasPrefix(word, "#") {
+			return fmt.Errorf("iPXE would not pass the word %q on; take it out of \"cmdline\" in the machine's file or the image's manifest", word)
+		}
+	}
+	return nil
 }
 
 func joinWords(parts ...string) string {

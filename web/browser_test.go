@@ -134,10 +134,15 @@ func showsAMachineLive(t *testing.T, browser context.Context) {
 	p.waitText(row+".stage", "writing files")
 	p.waitText(row+".action", "install")
 	p.wait(fmt.Sprintf("document.querySelectorAll(%q).length === 5", row+".steps .past"))
-	for done, numbers := range map[int64]string{30e6: "25 % · 30.0 MB of 120 MB · 9.0 MB/s · 10 s left", 90e6: "75 % · 90.0 MB of 120 MB · 9.0 MB/s · 3 s left"} {
-		b.record(t, provision.Event{MAC: mac1, Kind: provision.KindProgress, Progress: &provision.Progress{Done: done, Total: 120e6, Rate: 9e6}})
-		p.wait(fmt.Sprintf("document.querySelector(%q).value === %d", row+"progress", done*100/120e6))
-		p.waitText(row+".numbers", numbers)
+	for _, want := range []struct {
+		done   int64
+		amount string
+		speed  string
+	}{{30e6, "25 % · 30.0 MB of 120 MB", "9.0 MB/s · 10 s left"}, {90e6, "75 % · 90.0 MB of 120 MB", "9.0 MB/s · 3 s left"}} {
+		b.record(t, provision.Event{MAC: mac1, Kind: provision.KindProgress, Progress: &provision.Progress{Done: want.done, Total: 120e6, Rate: 9e6}})
+		p.wait(fmt.Sprintf("document.querySelector(%q).value === %d", row+"progress", want.done*100/120e6))
+		p.waitText(row+".numbers", want.amount)
+		p.waitText(row+".numbers", want.speed)
 	}
 
 	b.record(t, provision.Event{MAC: mac1, Kind: provision.KindFailed, Text: "the disk vda cannot be written: replace it"})

@@ -240,7 +240,12 @@ func TestFollowOutlivesTheDaemon(t *testing.T) {
 		case "one":
 			first.stop()
 			b.record(t, logged(mac1, "two"))
-			startDaemon(t, socket, b.Handler())
+			startDaemon(t, socket, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if last := r.Header.Get("Last-Event-ID"); last != "1" {
+					t.Errorf("the client goes on after event %q, want 1", last)
+				}
+				b.Handler().ServeHTTP(w, r)
+			}))
 		case "two":
 			return errEnough
 		}

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"cloudlets/dhcp"
@@ -29,6 +28,7 @@ import (
 const (
 	maxConnections = 2048
 	headerTimeout  = 20 * time.Second
+	idleTimeout    = 2 * time.Minute
 	maxHeader      = 64 << 10
 	shutdownLimit  = 3 * time.Second
 )
@@ -132,10 +132,13 @@ func (d *daemon) kitMade(key depot.Key, s depot.Status) {
 
 // serve runs every task until ctx ends or one of them fails.
 func (d *daemon) serve(ctx context.Context) error {
-	tasks, inner := errgroup.WithContext(ctx)
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	tasks, inner := errgroup.WithContext(running)
 	for _, start := range []func(context.Context, *errgroup.Group) error{d.startDHCP, d.startTFTP, d.startHTTP, d.startAPI, d.startWeb} {
 		if err := start(inner, tasks); err != nil {
-			return errors.Join(err, d.close())
+			stop()
+			return errors.Join(err, waitForEnd(running, tasks.Wait()), d.close())
 		}
 	}
 	d.explain()
@@ -191,21 +194,29 @@ func (d *daemon) startTFTP(ctx context.Context, tasks *errgroup.Group) error {
 	if d.settings.TFTP == "off" {
 		return nil
 	}
-	conn, err := net.ListenPacket("udp4", d.onInterface(d.settings.TFTP))
+	conn, err := net.ListenPacket("udp4", onInterface(d.addr.Addr(), d.settings.TFTP))
 	if err != nil {
 		return fmt.Errorf("serve TFTP: %w (`cloudlets doctor` tells who has the port)", err)
 	}
-	server := &tftp.Server{FS: d.chain.Loaders, Conn: conn, Observe: d.chain.SawTransfer, Log: d.log}
+	server := &tftp.Server{FS: d.chain.Loaders, Conn: conn, Observe: d.sawTransfer, Log: d.log}
 	tasks.Go(func() error { return server.Serve(ctx) })
 	return nil
 }
 
+// sawTransfer tells the boot chain of a TFTP transfer. That firmware asks for a
+// file's size first is no news.
+func (d *daemon) sawTransfer(t tftp.Transfer) {
+	if !t.Probe {
+		d.chain.SawTransfer(t.Remote.Addr(), t.Name, t.Bytes, t.Err)
+	}
+}
+
 func (d *daemon) startHTTP(ctx context.Context, tasks *errgroup.Group) error {
-	l, err := net.Listen("tcp4", d.onInterface(d.settings.HTTP))
+	l, err := net.Listen("tcp4", onInterface(d.addr.Addr(), d.settings.HTTP))
 	if err != nil {
 		return fmt.Errorf("serve HTTP boot: %w (`cloudlets doctor` tells who has the port)", err)
 	}
-	serveHTTP(ctx, tasks, netutil.LimitListener(l, maxConnections), d.chain.Handler(), d.log)
+	serveHTTP(ctx, tasks, limitConns(l, maxConnections), d.chain.Handler(), d.log)
 	return nil
 }
 
@@ -228,7 +239,7 @@ func (d *daemon) startWeb(ctx context.Context, tasks *errgroup.Group) error {
 		return fmt.Errorf("serve the page: %w", err)
 	}
 	d.log.Info("the machines in a browser", "url", "http://"+l.Addr().String()+"/")
-	serveHTTP(ctx, tasks, netutil.LimitListener(l, maxConnections), d.api().ReadOnly(), d.log)
+	serveHTTP(ctx, tasks, limitConns(l, maxConnections), d.api().ReadOnly(), d.log)
 	return nil
 }
 
@@ -236,20 +247,10 @@ func (d *daemon) api() *web.Server {
 	return &web.Server{Site: d.site, Tracker: d.tracker, Tickets: d.tickets, Images: d.depot, Version: version, Started: d.started, Log: d.log}
 }
 
-// onInterface puts the server's own address where none was given, so that
-// nothing listens on networks that it is not for.
-func (d *daemon) onInterface(listen string) string {
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil || host != "" {
-		return listen
-	}
-	return net.JoinHostPort(d.addr.Addr().String(), port)
-}
-
 // serveHTTP serves until ctx ends, and then lets requests finish for a moment.
 func serveHTTP(ctx context.Context, tasks *errgroup.Group, l net.Listener, h http.Handler, log *slog.Logger) {
 	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeader,
+		Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}

@@ -91,7 +91,7 @@ func examine(ctx context.Context, f serveFlags) ([]finding, error) {
 		return nil, err
 	}
 	findings := checkInterface(settings)
-	findings = append(findings, checkPorts(settings)...)
+	findings = append(findings, checkPorts(ctx, settings)...)
 	findings = append(findings, checkOtherServers(ctx, settings))
 	findings = append(findings, checkLoaders(site, settings)...)
 	findings = append(findings, checkFiles(site)...)
@@ -119,33 +119,20 @@ func checkInterface(s provision.Settings) []finding {
 }
 
 // checkPorts tries to open what serve will open.
-func checkPorts(s provision.Settings) []finding {
+func checkPorts(ctx context.Context, s provision.Settings) []finding {
 	var list []finding
+	own, _ := interfaceAddr(s) // where there is none, the interface's own check says so
 	if !s.DHCP.Off {
-		list = append(list, found("UDP port 67 is free, for DHCP", tryUDP(67)), found("UDP port 4011 is free, for PXE", tryUDP(4011)))
+		for _, port := range []struct{ number, what string }{{"67", "DHCP"}, {"4011", "PXE"}} {
+			list = append(list, found("UDP port "+port.number+" is free on "+s.Interface+", for "+port.what, tryListen(ctx, "udp4", ":"+port.number, s.Interface)))
+		}
 	}
 	if s.TFTP != "off" {
-		list = append(list, found("UDP "+s.TFTP+" is free, for TFTP", tryListen("udp4", s.TFTP)))
+		at := onInterface(own.Addr(), s.TFTP)
+		list = append(list, found("UDP "+at+" is free, for TFTP", tryListen(ctx, "udp4", at, "")))
 	}
-	return append(list, found("TCP "+s.HTTP+" is free, for HTTP boot", tryListen("tcp4", s.HTTP)))
-}
-
-func tryUDP(port int) error {
-	return tryListen("udp4", fmt.Sprintf(":%d", port))
-}
-
-func tryListen(network, address string) error {
-	var l io.Closer
-	var err error
-	if network == "udp4" {
-		l, err = net.ListenPacket(network, address)
-	} else {
-		l, err = net.Listen(network, address)
-	}
-	if err != nil {
-		return fmt.Errorf("%w%s", err, portOwner(network, address))
-	}
-	return l.Close()
+	at := onInterface(own.Addr(), s.HTTP)
+	return append(list, found("TCP "+at+" is free, for HTTP boot", tryListen(ctx, "tcp4", at, "")))
 }
 
 // checkOtherServers asks for an address, as a machine would.

@@ -68,6 +68,16 @@ func baseURL(addr netip.Addr, listen string) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
+// onInterface puts the server's own address where none was given, so that
+// nothing listens on networks that it is not for.
+func onInterface(own netip.Addr, listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || host != "" || !own.IsValid() {
+		return listen
+	}
+	return net.JoinHostPort(own.String(), port)
+}
+
 // listenSocket listens on a Unix socket that only the owner may open. One that
 // a dead daemon left is replaced; a living one is an error.
 func listenSocket(name string) (net.Listener, error) {

@@ -43,7 +43,7 @@ func asking(socket *string, verb func(cmd *cobra.Command, c *web.Client, args []
 func machinesCommand(socket *string) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "machines [MAC|HOSTNAME]", Short: "List the machines, or show one of them", Args: cobra.MaximumNArgs(1),
+		Use: "machines [MAC|HOSTNAME]", Short: "List the machines, or show one of them", Args: usage(cobra.MaximumNArgs(1)),
 		Example: "  cloudlets machines\n  cloudlets machines node1 --json",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
 			if len(args) == 1 {

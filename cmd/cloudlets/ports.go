@@ -2,13 +2,45 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
+
+// tryListen opens a port as serve does, on one interface where that is given,
+// and closes it. Its error names the process that has the port.
+func tryListen(ctx context.Context, network, address, iface string) error {
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return bindTo(c, iface) }}
+	var l io.Closer
+	var err error
+	if strings.HasPrefix(network, "udp") {
+		l, err = config.ListenPacket(ctx, network, address)
+	} else {
+		l, err = config.Listen(ctx, network, address)
+	}
+	if err != nil {
+		return fmt.Errorf("%w%s", err, portOwner(network, address))
+	}
+	return l.Close()
+}
+
+func bindTo(c syscall.RawConn, iface string) error {
+	if iface == "" {
+		return nil
+	}
+	var bound error
+	err := c.Control(func(fd uintptr) { bound = unix.BindToDevice(int(fd), iface) })
+	return errors.Join(err, bound)
+}
 
 // portOwner says which process has a port, as " (dnsmasq, pid 123, has it)";
 // "" where that cannot be told.
@@ -28,6 +60,9 @@ func portOwner(network, address string) string {
 	return ""
 }
 
+// listening is the state of a TCP socket that waits for connections.
+const listening = "0A"
+
 // socketsOn are the inodes of the sockets that are bound to a port, from
 // /proc/net/udp and its like: proc_net(5).
 func socketsOn(network string, port int) map[string]bool {
@@ -40,7 +75,7 @@ func socketsOn(network string, port int) map[string]bool {
 		scan := bufio.NewScanner(f)
 		for scan.Scan() {
 			fields := strings.Fields(scan.Text())
-			if len(fields) > 9 && strings.HasSuffix(fields[1], fmt.Sprintf(":%04X", port)) {
+			if len(fields) > 9 && strings.HasSuffix(fields[1], fmt.Sprintf(":%04X", port)) && (network == "udp" || fields[3] == listening) {
 				inodes["socket:["+fields[9]+"]"] = true
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -68,8 +69,12 @@ tells what every machine did and why.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupted.`,
 		Version:       version,
+		Args:          usage(noSuchVerb),
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,
-		SilenceUsage:  true,
+
+		SuggestionsMinimumDistance: 2,
+		SilenceUsage:               true,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return codedError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()), exitUsage}
@@ -81,10 +86,25 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupte
 	return root
 }
 
+// noSuchVerb refuses a verb that there is not, with the one that may be meant.
+func noSuchVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("there is no verb %q", args[0])
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return errors.New(text)
+}
+
 // exactArgs is cobra.ExactArgs with the exit code of wrong usage.
-func exactArgs(n int) cobra.PositionalArgs {
+func exactArgs(n int) cobra.PositionalArgs { return usage(cobra.ExactArgs(n)) }
+
+// usage gives the errors of a check the exit code of wrong usage.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(n)(cmd, args); err != nil {
+		if err := check(cmd, args); err != nil {
 			return codedError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()), exitUsage}
 		}
 		return nil

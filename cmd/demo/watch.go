@@ -156,10 +156,14 @@ func printTable(out io.Writer, hosts []*host, details []web.Detail) {
 	table.Flush()
 }
 
-// stageSeconds is how long a machine was in a stage, all visits together.
+// stageSeconds is how long a machine was in a stage of its install, all visits
+// together. What comes after a reboot is no part of it.
 func stageSeconds(d web.Detail, stage provision.Stage) string {
 	total := 0.0
 	for _, s := range d.Stages {
+		if s.Stage == provision.StageInstalled {
+			break
+		}
 		if s.Stage == stage {
 			total += s.Seconds
 		}

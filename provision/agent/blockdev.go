@@ -59,7 +59,7 @@ func checkSame(sys fs.FS, chosen provision.DiskInfo) error {
 	if now.Size == chosen.Size && now.Serial == chosen.Serial && now.WWN == chosen.WWN && now.Model == chosen.Model {
 		return nil
 	}
-	return fmt.Errorf("%s is another disk than when it was chosen: it was %s, and is %s; nothing is written: start the machine again", chosen.Name, chosen, now)
+	return fmt.Errorf("%s is another disk than when it was chosen: it was %s, and is %s: start the machine again", chosen.Name, chosen, now)
 }
 
 func waitForPartition(ctx context.Context, name string, number int) (string, error) {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cloudlets/images"
 	"cloudlets/provision"
 )
 
@@ -73,15 +74,18 @@ func switchRoot(root, init string) error {
 }
 
 // checkInit makes sure, while there is a way back, that the new system begins
-// with a program: the kernel panics when process 1 ends. A link in the image
-// may be absolute, so it is not followed here.
+// with a program: the kernel panics when process 1 ends.
 func checkInit(root, init string) error {
-	info, err := os.Lstat(filepath.Join(root, init))
+	tree, err := images.NewDirSource(root)
 	if err != nil {
-		return fmt.Errorf("find %s of the new system: %w", init, err)
+		return err
 	}
-	if mode := info.Mode(); mode.IsDir() || mode.IsRegular() && mode.Perm()&0o111 == 0 {
-		return fmt.Errorf("%s of the new system is no program: its mode is %s", init, mode)
+	name, err := images.Resolve(tree, init)
+	if err != nil {
+		return fmt.Errorf("find the new system's first program: %w", err)
+	}
+	if e, err := tree.Entry(name); err != nil || e.Type != images.Regular || e.Mode&0o111 == 0 {
+		return errors.Join(fmt.Errorf("%s of the new system is no program", init), err)
 	}
 	return nil
 }

@@ -23,7 +23,9 @@ export class Row {
     this.stage = element("span", { class: "stage" });
     this.since = element("span", { class: "sub" });
     this.bar = element("progress", { max: "100", "aria-label": "Progress of the stage" });
-    this.numbers = element("span", { class: "sub numbers" });
+    this.amount = element("span");
+    this.speed = element("span");
+    this.numbers = element("span", { class: "sub line numbers" }, this.amount, this.speed);
     this.action = element("span", { class: "action" });
     this.reason = element("span", { class: "sub reason" });
     this.failure = element("td", { colspan: "5" });
@@ -66,13 +68,15 @@ export class Row {
 
   showProgress(progress) {
     this.bar.hidden = !progress;
-    if (!progress) return setText(this.numbers, "");
-    if (progress.total > 0) this.bar.value = progress.percent;
+    this.numbers.hidden = !progress;
+    if (!progress) return;
+    const known = progress.total > 0;
+    if (known) this.bar.value = progress.percent;
     else this.bar.removeAttribute("value");
-    const parts = progress.total > 0 ? [`${progress.percent} %`, `${size(progress.done)} of ${size(progress.total)}`] : [size(progress.done)];
-    if (progress.rate > 0) parts.push(`${size(progress.rate)}/s`);
-    if (progress.left > 0) parts.push(`${duration(progress.left)} left`);
-    setText(this.numbers, parts.map((part) => part.replaceAll(" ", "\u00a0")).join(" · "));
+    setText(this.amount, known ? `${progress.percent} % · ${size(progress.done)} of ${size(progress.total)}` : size(progress.done));
+    const speed = progress.rate > 0 ? [`${size(progress.rate)}/s`] : [];
+    if (progress.left > 0) speed.push(`${duration(progress.left)} left`);
+    setText(this.speed, speed.join(" · "));
   }
 
   // tick brings what depends on the time of day up to date.
