@@ -177,6 +177,13 @@ func (b *bed) change(mac provision.MAC, change func(*provision.Spec)) {
 	b.site.specs[mac] = spec
 }
 
+// forget takes a machine out of the site.
+func (b *bed) forget(mac provision.MAC) {
+	b.site.mu.Lock()
+	defer b.site.mu.Unlock()
+	delete(b.site.specs, mac)
+}
+
 // answer is what a client gets.
 type answer struct {
 	*http.Response

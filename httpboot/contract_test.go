@@ -84,7 +84,7 @@ func TestContract(t *testing.T) {
 }
 
 // TestContractForTheDisk is the same promise for machines that are sent to
-// their own disks, and for strangers: what is named is served, if anything is.
+// their own disks. A stranger is named nothing.
 func TestContractForTheDisk(t *testing.T) {
 	b := newBed(t, nil)
 	files := startTFTP(t, b.Chain)
@@ -92,20 +92,20 @@ func TestContractForTheDisk(t *testing.T) {
 		for _, kind := range kinds {
 			for _, mode := range []dhcp.Mode{dhcp.Pool, dhcp.Proxy} {
 				for _, client := range clientsOf(fw.is, fw.pxe, fw.http, kind) {
-					b.conversation(t, client, mode, files) // a stranger: nothing is named
 					mac, err := provision.MACFrom(client.mac)
 					must(t, err)
+					b.forget(mac)
+					if named := b.conversation(t, client, mode, files); named > 0 {
+						t.Errorf("a stranger (%s %s) is named %d files", fw.is, kind, named)
+					}
 					b.change(mac, func(s *provision.Spec) { s.InstallOnce = false })
 					b.conversation(t, client, mode, files)
-					b.site.mu.Lock()
-					delete(b.site.specs, mac)
-					b.site.mu.Unlock()
 				}
 			}
 		}
 	}
-	if story := b.trace(stranger); strings.Contains(story, "boots kernel") {
-		t.Errorf("a stranger was given a kernel:\n%s", story)
+	if story := b.trace(node1); strings.Contains(story, "boots kernel") {
+		t.Errorf("a machine that is not armed was given a kernel:\n%s", story)
 	}
 }
 

@@ -87,20 +87,27 @@ func (d device) byPath() string {
 	return ""
 }
 
-// controller is what the disk's bus begins with: its last PCI address, or
-// what the firmware's description of a board calls it.
+// attached begins what is plugged into a board's own controllers.
+var attached = regexp.MustCompile(`^(mmc_host|pci[0-9a-f]{4,}:[0-9a-f]{2}|(virtio|ata|host|usb|nvme)\d*)$`)
+
+// controller is where the disk's bus begins: what the firmware's description
+// of a board calls it, its last PCI address, or both.
 func (d device) controller() string {
-	place := ""
-	parts := strings.Split(d.path, "/")
-	for i, part := range parts {
+	board, pci := "", ""
+	rest, onBoard := strings.CutPrefix(d.path, "devices/platform/")
+	for part := range strings.SplitSeq(rest, "/") {
+		onBoard = onBoard && !attached.MatchString(part)
 		switch {
 		case pciAddress.MatchString(part):
-			place = "pci-" + part
-		case place == "" && i > 1 && parts[i-1] == "platform":
-			place = "platform-" + part
+			pci = "pci-" + part
+		case onBoard:
+			board = "platform-" + part
 		}
 	}
-	return place
+	if board != "" && pci != "" {
+		return board + "-" + pci
+	}
+	return board + pci
 }
 
 // part is the last component of the path with a certain form.

@@ -94,10 +94,13 @@ func (x *moduleIndex) match(devices map[string]bool) []string {
 	return list
 }
 
-// samePrefix compares the bus ("pci", "virtio") before the costly match.
+// samePrefix compares what comes before the first wildcard ("pci:v", "acpi"),
+// since the match is costly.
 func samePrefix(pattern, device string) bool {
-	bus, _, _ := strings.Cut(pattern, ":")
-	return strings.HasPrefix(device, bus+":")
+	if i := strings.IndexAny(pattern, "*?[\\"); i >= 0 {
+		pattern = pattern[:i]
+	}
+	return strings.HasPrefix(device, pattern)
 }
 
 // plainAlias is an alias as aliases are compared: dashes are underscores save

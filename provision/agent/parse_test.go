@@ -2,7 +2,6 @@ package agent
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -98,17 +97,17 @@ malformed
 func TestModulesAreMatchedToDevices(t *testing.T) {
 	x := indexOf(someDeps, someAliases, someSoft)
 	for device, want := range map[string]string{
-		"virtio:d00000001v00001AF4":                                   "virtio_net",
-		"virtio:d00000002v00001AF4":                                   "", // its driver is built in
-		"pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00":       "e1000e",
-		"pci:v00008086d000010D4sv00008086sd0000A01Fbc02sc00i00":       "",
-		"acpi:80860F14:INT33BB:":                                      "sdhci-acpi",
-		"platform:sdhci_acpi":                                         "sdhci-acpi",
-		"dmi:bvnX:svnMaker/Co:pnBox/2:":                               "e1000e",
-		"usb:v07p1d2":                                                 "a",
-		"":                                                            "",
-		"pci":                                                         "",
-		"of:NserialT(null)Cfoo[":                                      "",
+		"virtio:d00000001v00001AF4":                             "virtio_net",
+		"virtio:d00000002v00001AF4":                             "", // its driver is built in
+		"pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00": "e1000e",
+		"pci:v00008086d000010D4sv00008086sd0000A01Fbc02sc00i00": "",
+		"acpi:80860F14:INT33BB:":                                "sdhci-acpi",
+		"platform:sdhci_acpi":                                   "sdhci-acpi",
+		"dmi:bvnX:svnMaker/Co:pnBox/2:":                         "e1000e",
+		"usb:v07p1d2":                                           "a",
+		"":                                                      "",
+		"pci":                                                   "",
+		"of:NserialT(null)Cfoo[":                                "",
 		strings.Repeat("x", 5000) + ":" + strings.Repeat("[", 100000): "",
 	} {
 		got := ""
@@ -272,5 +271,3 @@ func TestFreeingTheRAMDiskSparesEveryOtherRoot(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-var _ io.Writer = (*console)(nil)

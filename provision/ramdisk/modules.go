@@ -3,7 +3,9 @@ package ramdisk
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -19,51 +21,97 @@ const (
 	network    class = "network"
 	storage    class = "storage"
 	filesystem class = "filesystem"
-	bus        class = "bus" // what the others are plugged into
+	support    class = "support" // what the others are plugged into or built upon
 )
 
-// wanted maps folders below kernel/ to why their modules are taken. The
-// longest prefix decides; an empty class leaves a folder out.
+// wanted maps places below kernel/ to why their modules are taken. The
+// longest prefix decides; an empty class leaves a place out, save for what
+// others depend on. What drives no hardware by itself is [support], so that
+// it does not count as a driver.
 var wanted = map[string]class{
 	"drivers/net/":                       network,
-	"drivers/net/wireless/":              "",
+	"drivers/net/mii.":                   support,
+	"drivers/net/mdio/":                  support,
+	"drivers/net/phy/":                   support,
+	"drivers/net/pcs/":                   support,
+	"net/packet/":                        support,
+	"drivers/net/arcnet/":                "",
+	"drivers/net/bonding/":               "",
 	"drivers/net/can/":                   "",
-	"drivers/net/wwan/":                  "",
-	"drivers/net/ieee802154/":            "",
+	"drivers/net/dummy.":                 "",
+	"drivers/net/geneve.":                "",
+	"drivers/net/gtp.":                   "",
 	"drivers/net/hamradio/":              "",
+	"drivers/net/ieee802154/":            "",
+	"drivers/net/ifb.":                   "",
+	"drivers/net/ipvlan/":                "",
+	"drivers/net/loopback.":              "",
+	"drivers/net/macsec.":                "",
+	"drivers/net/macvlan.":               "",
+	"drivers/net/macvtap.":               "",
+	"drivers/net/netconsole.":            "",
+	"drivers/net/netdevsim/":             "",
+	"drivers/net/nlmon.":                 "",
+	"drivers/net/plip/":                  "",
 	"drivers/net/ppp/":                   "",
 	"drivers/net/slip/":                  "",
-	"drivers/net/arcnet/":                "",
-	"drivers/net/plip/":                  "",
+	"drivers/net/tap.":                   "",
+	"drivers/net/team/":                  "",
+	"drivers/net/tun.":                   "",
+	"drivers/net/veth.":                  "",
+	"drivers/net/vrf.":                   "",
+	"drivers/net/vsockmon.":              "",
+	"drivers/net/vxlan":                  "",
 	"drivers/net/wireguard/":             "",
-	"drivers/net/netdevsim/":             "",
-	"net/packet/":                        network,
+	"drivers/net/wireless/":              "",
+	"drivers/net/wwan/":                  "",
 	"drivers/ata/":                       storage,
+	"drivers/ata/libata.":                support,
+	"drivers/ata/libahci":                support,
 	"drivers/block/":                     storage,
-	"drivers/cdrom/":                     "",
+	"drivers/block/aoe/":                 "",
+	"drivers/block/brd.":                 "",
+	"drivers/block/drbd/":                "",
+	"drivers/block/loop.":                "",
+	"drivers/block/nbd.":                 "",
+	"drivers/block/null_blk/":            "",
+	"drivers/block/pktcdvd.":             "",
+	"drivers/block/rbd.":                 "",
+	"drivers/block/rnbd/":                "",
+	"drivers/block/ublk_drv.":            "",
+	"drivers/block/zram/":                "",
 	"drivers/scsi/":                      storage,
+	"drivers/scsi/scsi_mod.":             support,
+	"drivers/scsi/scsi_common.":          support,
+	"drivers/scsi/scsi_transport_":       support,
+	"drivers/scsi/sd_mod.":               support,
+	"drivers/scsi/ch.":                   "",
+	"drivers/scsi/scsi_debug.":           "",
+	"drivers/scsi/ses.":                  "",
+	"drivers/scsi/sg.":                   "",
+	"drivers/scsi/sr_mod.":               "",
+	"drivers/scsi/st.":                   "",
 	"drivers/nvme/":                      storage,
+	"drivers/nvme/common/":               support,
+	"drivers/nvme/host/nvme-core.":       support,
 	"drivers/nvme/target/":               "",
 	"drivers/mmc/":                       storage,
-	"drivers/md/":                        storage,
+	"drivers/mmc/core/":                  support,
 	"drivers/message/":                   storage,
 	"drivers/usb/storage/":               storage,
-	"drivers/target/":                    "",
-	"drivers/virtio/":                    bus,
-	"drivers/usb/host/":                  bus,
-	"drivers/usb/core/":                  bus,
-	"drivers/usb/common/":                bus,
-	"drivers/hid/hid-hyperv.ko":          bus,
-	"drivers/hv/":                        bus,
-	"drivers/xen/":                       bus,
-	"drivers/pci/controller/":            bus,
-	"drivers/phy/":                       bus,
-	"drivers/char/hw_random/virtio-rng.": bus,
+	"drivers/virtio/":                    support,
+	"drivers/usb/host/":                  support,
+	"drivers/usb/core/":                  support,
+	"drivers/usb/common/":                support,
+	"drivers/hid/hid-hyperv.ko":          support,
+	"drivers/hv/":                        support,
+	"drivers/xen/":                       support,
+	"drivers/pci/controller/":            support,
+	"drivers/phy/":                       support,
+	"drivers/char/hw_random/virtio-rng.": support,
 	"fs/ext4/":                           filesystem,
 	"fs/xfs/":                            filesystem,
 	"fs/btrfs/":                          filesystem,
-	"fs/fat/":                            filesystem,
-	"fs/nls/":                            filesystem,
 	"fs/efivarfs/":                       filesystem,
 	"lib/libcrc32c.":                     filesystem,
 	"crypto/crc32c_generic.":             filesystem,
@@ -109,10 +157,12 @@ func readModules(tree images.Tree, version string) (*moduleSet, error) {
 		return nil, fmt.Errorf("read the modules of kernel %s: %w (run depmod in the image)", version, err)
 	}
 	if err := s.read(tree, "modules.builtin", func(line string) { s.builtin[line] = classify(line) }); err != nil {
-		return nil, fmt.Errorf("read the modules of kernel %s: %w", version, err)
+		return nil, fmt.Errorf("read the modules of kernel %s: %w (the kernel's package has it)", version, err)
 	}
 	// Not every distribution writes soft dependencies.
-	_ = s.read(tree, "modules.softdep", s.addSoft)
+	if err := s.read(tree, "modules.softdep", s.addSoft); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the modules of kernel %s: %w", version, err)
+	}
 	return s, nil
 }
 

@@ -1,0 +1,143 @@
+package httpboot
+
+import (
+	"context"
+	"flag"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cloudlets/provision"
+)
+
+var update = flag.Bool("update", false, "write the golden scripts anew")
+
+// golden compares a script with the file that a person has read. What differs
+// from run to run is named instead.
+func golden(t *testing.T, name, script string, replace ...string) {
+	t.Helper()
+	script = strings.NewReplacer(replace...).Replace(script)
+	file := filepath.Join("testdata", "scripts", name+".ipxe")
+	if *update {
+		write(t, file, []byte(script))
+	}
+	want, err := os.ReadFile(file)
+	must(t, err)
+	if diff := cmp.Diff(string(want), script); diff != "" {
+		t.Errorf("script differs from %s (-want +got):\n%s", file, diff)
+	}
+}
+
+func (b *bed) script(mac provision.MAC) string {
+	b.t.Helper()
+	a := b.get("/boot/"+string(mac)+"/script").want(b.t, http.StatusOK, "#!ipxe\n")
+	if got := a.Header.Get("Cache-Control"); got != "no-store" {
+		b.t.Errorf("a script may be cached: %q", got)
+	}
+	return a.body
+}
+
+func TestInstallScript(t *testing.T) {
+	b := newBed(t, nil)
+	kit := b.kit(node1)
+	script := b.script(node1)
+	_, rest, _ := strings.Cut(script, "cloudlets.token=")
+	token := rest[:32]
+	golden(t, "install", script, b.Base, "http://10.77.0.1", token, "TOKEN",
+		strings.TrimPrefix(kit.Kernel.Digest, "sha256:"), "KERNEL", strings.TrimPrefix(kit.RAMDisk.Digest, "sha256:"), "RAMDISK")
+	for _, line := range strings.Split(script, "\n") {
+		if at, ok := strings.CutPrefix(line, "initrd --name ramdisk "+b.Base); ok {
+			b.get(strings.Fields(at)[0]).want(t, http.StatusOK)
+		}
+	}
+	if again := b.script(node1); strings.Contains(again, token) {
+		t.Error("two scripts have the same token")
+	}
+	b.wantTrace(node1, "boots kernel "+kernelVersion+" of web to install it", `"install": "once"`)
+	if b.state(node1).Stage != provision.StageKernel {
+		t.Errorf("the stage is %s", b.state(node1).Stage)
+	}
+}
+
+func TestLocalScript(t *testing.T) {
+	b := newBed(t, nil)
+	b.change(node1, func(s *provision.Spec) { s.InstallOnce = false })
+	golden(t, "local", b.script(node1))
+	b.wantTrace(node1, "sent to its own disk")
+}
+
+func TestStrangerScript(t *testing.T) {
+	b := newBed(t, nil)
+	golden(t, "stranger", b.script(stranger))
+	b.wantTrace(stranger, "let go to its next boot device", "no file in machines/ describes this machine")
+	if got := b.state(stranger).Stage; got != provision.StageStranger {
+		t.Errorf("the stage is %s", got)
+	}
+}
+
+// TestWaitScript: the image is not packed by the time that the machine has to
+// get an answer.
+func TestWaitScript(t *testing.T) {
+	b := newBed(t, nil)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	script, event := b.writeScript(ctx, node1)
+	golden(t, "wait", script, b.Base, "http://10.77.0.1")
+	if event.Text != "told to ask again in a moment" || event.Stage != "" {
+		t.Errorf("the event is %+v", event)
+	}
+	b.kit(node1)
+	if script := b.script(node1); !strings.Contains(script, "cloudlets.token=") {
+		t.Errorf("asked again once the image is packed, the machine gets\n%s", script)
+	}
+}
+
+// TestNoKernelScript: nothing is armed away, nothing installed, and the person
+// at the machine and the one at the trace are told why.
+func TestNoKernelScript(t *testing.T) {
+	b := newBed(t, func(image string) { must(t, os.RemoveAll(filepath.Join(image, "boot"))) })
+	golden(t, "no-kernel", b.script(node1))
+	b.wantTrace(node1, "not installed: its image cannot be booted", "no kernel at /boot/vmlinuz-*")
+	boot := b.Boot(t.Context(), bootClient(node1))
+	if boot.File != "" || !strings.Contains(boot.Reason, "its image cannot be booted") {
+		t.Errorf("DHCP answers %+v", boot)
+	}
+}
+
+// TestHostileCommandLine: what a file says of the kernel's command line never
+// becomes a command of iPXE's.
+func TestHostileCommandLine(t *testing.T) {
+	b := newBed(t, nil)
+	for cmdline, refused := range map[string]bool{
+		"a\nshell\n":            false, // one line, after all
+		"${net0/ip} ${x:${y}}":  false,
+		"quiet || shell":        true,
+		"quiet && shell":        true,
+		"console=ttyS0 #serial": true,
+	} {
+		b.change(node1, func(s *provision.Spec) { s.Cmdline = cmdline })
+		script := b.script(node1)
+		if install := strings.Contains(script, "cloudlets.token="); install == refused {
+			t.Errorf("%q: refused is %t:\n%s", cmdline, !install, script)
+		}
+		for line := range strings.Lines(script) {
+			if strings.HasPrefix(line, "shell") || strings.Contains(line, "${net0") || strings.Contains(line, "|| shell") {
+				t.Errorf("%q reaches iPXE's shell: %s", cmdline, line)
+			}
+		}
+	}
+	b.wantTrace(node1, `iPXE would not pass the word "||" on`)
+}
+
+// TestLookingTakesNothing: a HEAD of the script must not take the machine's
+// token away.
+func TestLookingTakesNothing(t *testing.T) {
+	b := newBed(t, nil)
+	request := b.request(node1)
+	b.do(http.MethodHead, "/boot/"+string(node1)+"/script", "", nil).want(t, http.StatusOK)
+	b.claimAs(request)
+}
