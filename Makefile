@@ -32,9 +32,12 @@ build: ## build bin/cloudlets, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/cloudlets ./cmd/cloudlets
 
 .PHONY: demo
-demo: setup-demo build ## install two blank virtual machines over a private network (KEEP=1 leaves them running)
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/demo ./cmd/demo
+demo: setup-demo build bin/demo ## install two blank virtual machines over a private network (KEEP=1 leaves them running)
 	@exec $(SUDO) bin/demo $(if $(KEEP),-keep)
+
+.PHONY: bin/demo
+bin/demo:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/demo ./cmd/demo
 
 .PHONY: setup-demo
 setup-demo:
@@ -51,7 +54,7 @@ test: setup-test lint test-go test-boot ## run every test, the fast ones first
 lint: build
 	@unformatted=$$(gofmt -l cmd dhcp httpboot images provision testdata tftp web); \
 		[ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
-	$(GO) vet ./... ./testdata/...
+	$(GO) vet ./... ./testdata/bed
 	@! ldd bin/cloudlets 2>/dev/null || { echo "bin/cloudlets is not static"; exit 1; }
 
 .PHONY: test-go
@@ -63,8 +66,10 @@ test-boot: setup-test ## boot and install virtual machines with real firmware
 	$(GO) test -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
 
 .PHONY: bench
-bench: setup-test build ## measure against the plain tools, in the same run
-	$(GO) test -timeout 30m -run '^$$' -bench 'Bed' -benchtime 1x -v $(AS_ROOT) ./testdata/bed
+bench: setup-test build bin/demo ## measure against the plain tools, in the same run
+	image=$$($(SUDO) bin/demo -image-only) && \
+	CLOUDLETS_BENCH_ROOT=$$image $(GO) test -timeout 30m -run '^$$' -bench . -benchtime 5x $(AS_ROOT) ./images/pack ./provision/agent
+	$(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(AS_ROOT) ./testdata/bed
 
 .PHONY: clean
 clean: ## remove what was built; the cached Debian root stays in .cache

@@ -18,7 +18,7 @@ import (
 
 type options struct {
 	program, cache, overlay string
-	keep                    bool
+	keep, imageOnly         bool
 }
 
 // The demo's machines have disks of this size, and as much time as a slow
@@ -57,8 +57,12 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("it makes network namespaces, which takes root: run it by `make demo`")
 	}
-	image, err := bed.DebianCloudlet(ctx, mustAbs(o.cache), mustAbs(o.overlay), out)
+	image, err := bed.DebianCloudlet(ctx, mustAbs(o.cache), mustAbs(o.overlay), os.Stderr)
 	if err != nil {
+		return err
+	}
+	if o.imageOnly {
+		_, err := fmt.Fprintln(out, image)
 		return err
 	}
 	dir, err := os.MkdirTemp("", "cloudlets-demo-")

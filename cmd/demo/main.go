@@ -20,6 +20,7 @@ func main() {
 	flag.StringVar(&o.program, "program", "bin/cloudlets", "the cloudlets `binary`")
 	flag.StringVar(&o.cache, "cache", ".cache", "the `folder` that keeps the Debian root")
 	flag.StringVar(&o.overlay, "overlay", "testdata/debian", "the `folder` with the cloudlet's own files")
+	flag.BoolVar(&o.imageOnly, "image-only", false, "make the Debian cloudlet, print where it is, and end")
 	flag.BoolVar(&o.keep, "keep", false, "leave everything running until interrupted")
 	flag.Parse()
 	if err := run(ctx, o, os.Stdout); err != nil {

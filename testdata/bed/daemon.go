@@ -97,6 +97,10 @@ func (d *Daemon) end(signal syscall.Signal) error {
 	}
 }
 
+// PID is the daemon's process. `ip netns exec` becomes the program that it
+// starts.
+func (d *Daemon) PID() int { return d.cmd.Process.Pid }
+
 // Log is what the daemon has logged.
 func (d *Daemon) Log() string {
 	text, _ := os.ReadFile(filepath.Join(d.Dir, "serve.log"))
