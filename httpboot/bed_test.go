@@ -88,7 +88,7 @@ func (b *lockedBuffer) String() string {
 // bed is a boot chain with a real depot, a real tracker and a real server.
 type bed struct {
 	*Chain
-	t    *testing.T
+	t    testing.TB
 	site *testSite
 	http *httptest.Server
 	log  *lockedBuffer
@@ -97,7 +97,7 @@ type bed struct {
 
 // newBed has node1, which installs the image "web", and a good image of that
 // name. change may change the image before anything reads it.
-func newBed(t *testing.T, change func(image string)) *bed {
+func newBed(t testing.TB, change func(image string)) *bed {
 	t.Helper()
 	dir := t.TempDir()
 	b := &bed{t: t, dir: dir, log: &lockedBuffer{}}
@@ -227,7 +227,7 @@ func (b *bed) get(path string, headers ...string) answer {
 }
 
 // want fails unless the answer has the status, and the words in its body.
-func (a answer) want(t *testing.T, status int, words ...string) answer {
+func (a answer) want(t testing.TB, status int, words ...string) answer {
 	t.Helper()
 	if a.StatusCode != status {
 		t.Fatalf("%s %s: status %d, want %d: %s", a.Request.Method, a.Request.URL, a.StatusCode, status, a.body)
@@ -306,7 +306,7 @@ func (b *bed) wantTrace(mac provision.MAC, words ...string) {
 }
 
 // writeImage makes the smallest image that boots and installs.
-func writeImage(t *testing.T, dir string) {
+func writeImage(t testing.TB, dir string) {
 	t.Helper()
 	for name, content := range map[string]string{
 		".cloudlet/manifest": `{
@@ -340,7 +340,7 @@ func kernel(version, loadFlags uint16) string {
 }
 
 // writeAssets makes boot loaders of every name that is known.
-func writeAssets(t *testing.T, dir string) {
+func writeAssets(t testing.TB, dir string) {
 	t.Helper()
 	for _, name := range []string{
 		disk.BootImage, disk.CoreImage, disk.SystemdAMD64,
@@ -351,13 +351,13 @@ func writeAssets(t *testing.T, dir string) {
 	}
 }
 
-func write(t *testing.T, name string, content []byte) {
+func write(t testing.TB, name string, content []byte) {
 	t.Helper()
 	must(t, os.MkdirAll(filepath.Dir(name), 0o755))
 	must(t, os.WriteFile(name, content, 0o644))
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -107,13 +107,21 @@ func lookUp(name string) (loader, bool) {
 }
 
 // Check names the boot loaders that are missing for the machines that Debian
-// can boot, each with its package.
-func (l Loaders) Check() []error {
+// can boot, each with its package, and those that the machines' own files name.
+func (l Loaders) Check(machines []provision.Spec) []error {
 	var missing []error
 	for _, firmware := range []dhcp.Firmware{dhcp.BIOS, dhcp.EFIX64} {
 		known := loaders[firmware]
 		if _, err := l.path(known.name); err != nil {
 			missing = append(missing, fmt.Errorf("%s cannot boot: %w", known.purpose, err))
+		}
+	}
+	for _, m := range machines {
+		if m.Quirks.BootFile == "" {
+			continue
+		}
+		if _, err := l.path(m.Quirks.BootFile); err != nil {
+			missing = append(missing, fmt.Errorf("%s cannot boot with the quirk of its file: %w", m.MAC, err))
 		}
 	}
 	return missing

@@ -158,3 +158,17 @@ func TestBootNeedsAMAC(t *testing.T) {
 		}
 	}
 }
+
+// TestCheck: what is missing is named before anyone walks to the rack.
+func TestCheck(t *testing.T) {
+	b := newBed(t, nil)
+	b.change(node1, func(s *provision.Spec) { s.Quirks.BootFile = "absent.efi" })
+	missing := b.Loaders.Check(b.site.Specs())
+	if len(missing) != 1 || !strings.Contains(missing[0].Error(), string(node1)+" cannot boot with the quirk of its file: the boot loader absent.efi is missing: put it into "+b.Loaders.Dir) {
+		t.Errorf("missing: %v", missing)
+	}
+	b.forget(node1)
+	if missing := b.Loaders.Check(b.site.Specs()); len(missing) != 0 {
+		t.Errorf("missing, though all is there: %v", missing)
+	}
+}

@@ -134,10 +134,7 @@ func (d *daemon) explain() {
 	case len(specs) == 0:
 		d.log.Info("the site has no machines yet: switch one on and its address appears in `cloudlets machines`; then write {\"image\": \"" + names[0] + "\"} to " + filepath.Join(d.site.Dir(), "machines", "<MAC>.json"))
 	}
-	for _, p := range d.site.Problems() {
-		d.log.Warn("a file of the site is wrong; what was good before stands", "problem", p.Error())
-	}
-	if !d.settings.DHCP.Proxy && d.settings.DHCP.Off {
+	if d.settings.DHCP.Off {
 		d.log.Info("DHCP is off: machines find this server only if yours names it")
 	}
 }

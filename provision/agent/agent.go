@@ -21,7 +21,10 @@ import (
 
 // memoryLimit keeps the agent's heap within what a small machine has beside
 // its RAM disk.
-const memoryLimit = 96 << 20
+const (
+	memoryLimit = 96 << 20
+	gcPercent   = 50
+)
 
 // networkTimeout bounds the search for the interface and its address. A
 // switch port with spanning tree is silent for 30 seconds.
@@ -31,7 +34,7 @@ const networkTimeout = 3 * time.Minute
 // left to hand over to.
 func Main(version string) {
 	debug.SetMemoryLimit(memoryLimit)
-	debug.SetGCPercent(50)
+	debug.SetGCPercent(gcPercent)
 	console := openConsole()
 	if err := mountEarly(); err != nil {
 		console.fail(err)

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"cloudlets/images"
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
@@ -122,14 +124,10 @@ func (d *loopDisk) wantUnbootable(t testing.TB) {
 	if _, err := f.ReadAt(first, 0); err != nil || !bytes.Equal(first, make([]byte, 1<<20)) {
 		t.Errorf("after the failure there is something in the first MiB (%v)", err)
 	}
-	if matches, _ := filepath.Glob(d.device + "p*"); len(matches) != 0 {
-		t.Errorf("after the failure the kernel still has %s", matches)
-	}
 }
 
 // bed is a server with one image, and a disk to install it on.
 type bed struct {
-	tree    string // the image's files
 	dir     string
 	job     Job
 	server  *blobServer
@@ -139,11 +137,11 @@ type bed struct {
 	onEvent func(provision.Event)
 }
 
-// newBed packs an image and an overlay, and serves them. A disk is still to be
-// given.
-func newBed(t testing.TB, tree string) *bed {
+// newBed serves a tiny image and an overlay. A disk is still to be given.
+func newBed(t testing.TB) *bed {
 	t.Helper()
-	b := &bed{tree: tree, dir: tempDir(t), server: newBlobServer(t)}
+	needRoot(t)
+	b := &bed{dir: sharedDir(t), server: newBlobServer(t)}
 	b.job = Job{
 		Plan: provision.Plan{
 			MAC: testMAC, Session: "secret", Image: "tiny", Hostname: "node1", Filesystem: "ext4", Handover: provision.Reboot,
@@ -156,8 +154,13 @@ func newBed(t testing.TB, tree string) *bed {
 		Log:    slog.New(slog.NewTextHandler(&lockedWriter{w: &b.said}, nil)),
 		Report: b.report,
 	}
-	b.job.Plan.Pack = b.servePack(t, "/pack", tree)
-	b.job.Plan.Overlay = b.servePack(t, "/overlay", overlayTree(t))
+	tinyPacks.Lock()
+	defer tinyPacks.Unlock()
+	if tinyPacks.image.bytes == nil {
+		tinyPacks.image, tinyPacks.overlay = packOf(t, tinyTree(t)), packOf(t, overlayTree(t))
+	}
+	b.job.Plan.Pack = b.server.putPack("/pack", tinyPacks.image)
+	b.job.Plan.Overlay = b.server.putPack("/overlay", tinyPacks.overlay)
 	for name, data := range loaders() {
 		b.job.Plan.BootLoaders[name] = b.server.put("/"+name, data)
 	}
@@ -251,20 +254,50 @@ func wantError(t testing.TB, err error, words ...string) {
 	}
 }
 
-// servePack packs a folder and serves it.
-func (b *bed) servePack(t testing.TB, path, folder string) provision.Blob {
+// packed is a pack in memory.
+type packed struct {
+	bytes []byte
+	info  pack.Info
+}
+
+// tinyPacks are made by the first test that wants them: they take longer than
+// most tests.
+var tinyPacks struct {
+	sync.Mutex
+	image, overlay packed
+}
+
+// packOf packs a folder.
+func packOf(t testing.TB, folder string) packed {
 	t.Helper()
 	source, err := images.NewDirSource(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var packed bytes.Buffer
-	info, err := pack.Write(t.Context(), &packed, source, pack.Options{Level: 1})
+	var b bytes.Buffer
+	info, err := pack.Write(t.Context(), &b, source, pack.Options{Level: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.server.put(path, packed.Bytes())
-	return provision.Blob{Path: path, Size: info.Size, Digest: info.Digest}
+	return packed{b.Bytes(), info}
+}
+
+// sharedDir is a folder of the test's own, on a filesystem whose mounts are
+// shared: what is unmounted below it goes from all namespaces that others may
+// have made meanwhile, and so holds no disk.
+func sharedDir(t testing.TB) string {
+	t.Helper()
+	dir := tempDir(t)
+	err := errors.Join(unix.Mount("tmpfs", dir, "tmpfs", 0, ""), unix.Mount("", dir, "", unix.MS_SHARED, ""))
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("clean up: unmount %s: %v", dir, err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // loaders are files with just the form that the disk's writer asks for.
@@ -282,7 +315,6 @@ func loaders() disk.Loaders {
 type blobServer struct {
 	mu    sync.Mutex
 	blobs map[string][]byte
-	asked map[string]int
 	// before, where given, may answer or break a request off by itself; it
 	// then says true.
 	before func(w http.ResponseWriter, r *http.Request, blob []byte) bool
@@ -293,7 +325,7 @@ type blobServer struct {
 }
 
 func newBlobServer(t testing.TB) *blobServer {
-	s := &blobServer{blobs: map[string][]byte{}, asked: map[string]int{}, address: "127.0.0.1:0"}
+	s := &blobServer{blobs: map[string][]byte{}, address: "127.0.0.1:0"}
 	s.start(t)
 	t.Cleanup(s.stop)
 	return s
@@ -326,22 +358,20 @@ func (s *blobServer) put(path string, data []byte) provision.Blob {
 	return provision.Blob{Path: path, Size: int64(len(data)), Digest: digestOf(data)}
 }
 
+func (s *blobServer) putPack(path string, p packed) provision.Blob {
+	s.put(path, p.bytes)
+	return provision.Blob{Path: path, Size: p.info.Size, Digest: p.info.Digest}
+}
+
 func (s *blobServer) get(path string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.blobs[path]
 }
 
-func (s *blobServer) count(path string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.asked[path]
-}
-
 func (s *blobServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	blob, ok := s.blobs[r.URL.Path]
-	s.asked[r.URL.Path]++
 	before := s.before
 	s.mu.Unlock()
 	if r.URL.Path == "/overlay" && r.Header.Get("Authorization") != "Bearer secret" {

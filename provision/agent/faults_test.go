@@ -19,7 +19,7 @@ import (
 // newFaultBed is a bed with a disk of its own.
 func newFaultBed(t *testing.T) (*bed, *loopDisk) {
 	t.Helper()
-	b := newBed(t, tinyTree(t))
+	b := newBed(t)
 	d := newLoopDisk(t, b.dir, diskSize)
 	b.use(t, d)
 	return b, d
@@ -44,7 +44,9 @@ func sendHalf(w http.ResponseWriter, r *http.Request, blob []byte) {
 // wantInstalled looks at the finished disk.
 func (b *bed) wantInstalled(t *testing.T, d *loopDisk, result Result) {
 	t.Helper()
-	wantSame(t, b.job.Target+"/srv/large", b.tree+"/srv/large")
+	if got, err := os.ReadFile(b.job.Target + "/srv/large"); err != nil || !bytes.Equal(got, noise(3, largeSize)) {
+		t.Errorf("the large file has %d bytes, and is not what it was (%v)", len(got), err)
+	}
 	wantOverlay(t, b.job.Target)
 	if err := unmount(b.job.Target); err != nil {
 		t.Fatal(err)
@@ -225,7 +227,7 @@ func TestInstallNamesTheDiskThatFails(t *testing.T) {
 	needRoot(t)
 	for name, room := range map[string]string{"at the beginning": "1m", "in the stream": "9m"} {
 		t.Run(name, func(t *testing.T) {
-			b := newBed(t, tinyTree(t))
+			b := newBed(t)
 			small := filepath.Join(b.dir, "small")
 			if err := errors.Join(os.Mkdir(small, 0o755), unix.Mount("tmpfs", small, "tmpfs", 0, "size="+room)); err != nil {
 				t.Fatal(err)
@@ -237,7 +239,7 @@ func TestInstallNamesTheDiskThatFails(t *testing.T) {
 			})
 			d := newLoopDisk(t, small, diskSize)
 			b.use(t, d)
-			b.wantFailure(t, d.info.Name, "error")
+			b.wantFailure(t, d.info.Name) // what exactly failed is the kernel's word
 			d.wantUnbootable(t)
 		})
 	}

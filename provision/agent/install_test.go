@@ -19,13 +19,14 @@ import (
 )
 
 func TestInstallMakesADiskThatBoots(t *testing.T) {
-	b := newBed(t, tinyTree(t))
+	b, tree := newBed(t), tinyTree(t)
+	b.job.Plan.Pack = b.server.putPack("/pack", packOf(t, tree))
 	d := newLoopDisk(t, b.dir, diskSize)
 	b.use(t, d)
 	given := b.job.Plan.Kernels[0].Cmdline
 	result := b.install(t)
 
-	wantTree(t, b.job.Target, b.tree, map[string]bool{"/etc/hostname": true, "/etc": true, "/.cloudlet": true}) // the overlay's
+	wantTree(t, b.job.Target, tree, map[string]bool{"/etc/hostname": true, "/etc": true, "/.cloudlet": true}) // the overlay's
 	wantOverlay(t, b.job.Target)
 	if b.job.Plan.Kernels[0].Cmdline != given {
 		t.Error("the install changed the caller's plan")
@@ -114,7 +115,7 @@ func espFile(t *testing.T, d *loopDisk, name string) []byte {
 }
 
 func TestInstallOverAnotherSystem(t *testing.T) {
-	b := newBed(t, tinyTree(t))
+	b := newBed(t)
 	d := newLoopDisk(t, b.dir, diskSize)
 	b.use(t, d)
 	tool(t, "gdisk", "sgdisk", "--new=1:2048:+64M", "--new=5:0:+64M", d.device)
@@ -163,7 +164,7 @@ func hashFile(t *testing.T, name string) string {
 }
 
 func TestInstallRefusesADiskInUse(t *testing.T) {
-	b := newBed(t, tinyTree(t))
+	b := newBed(t)
 	d := newLoopDisk(t, b.dir, diskSize)
 	b.use(t, d)
 	b.job.Plan.Wipe = true
@@ -194,7 +195,7 @@ func TestInstallRefusesADiskInUse(t *testing.T) {
 }
 
 func TestInstallSelectsOneDiskOnly(t *testing.T) {
-	b := newBed(t, tinyTree(t))
+	b := newBed(t)
 	one, two := newLoopDisk(t, b.dir, diskSize), newLoopDisk(t, b.dir, diskSize)
 	b.use(t, one, two)
 	b.wantFailure(t, one.info.Name, two.info.Name, "several disks match")
@@ -205,7 +206,7 @@ func TestInstallSelectsOneDiskOnly(t *testing.T) {
 }
 
 func TestInstallRefusesADiskThatTookTheNameOfAnother(t *testing.T) {
-	b := newBed(t, tinyTree(t))
+	b := newBed(t)
 	d := newLoopDisk(t, b.dir, diskSize)
 	b.use(t, d)
 	b.job.Inventory.Disks[0].Serial = "THE-OTHER"
@@ -217,7 +218,7 @@ func TestInstallRefusesADiskThatTookTheNameOfAnother(t *testing.T) {
 }
 
 func TestInstallRefusesWhatIsNoDisk(t *testing.T) {
-	b := newBed(t, tinyTree(t))
+	b := newBed(t)
 	for _, name := range []string{"no-such-disk", "null", "shm"} {
 		b.job.Inventory.Disks = []provision.DiskInfo{{Name: name, Size: diskSize}}
 		b.wantFailure(t, "open the disk "+name, "nothing was written")
@@ -228,7 +229,7 @@ func TestInstallRefusesWhatIsNoDisk(t *testing.T) {
 }
 
 func TestInstallOnADiskTooSmall(t *testing.T) {
-	b := newBed(t, tinyTree(t))
+	b := newBed(t)
 	d := newLoopDisk(t, b.dir, 200<<20)
 	b.use(t, d)
 	b.wantFailure(t, d.info.Name, "200 MiB", "259 MiB", "are needed", "nothing was written")
@@ -254,7 +255,7 @@ func TestInstallFetchesWhatItNeedsBeforeItWrites(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBed(t, tinyTree(t))
+			b := newBed(t)
 			d := newLoopDisk(t, b.dir, diskSize)
 			b.use(t, d)
 			b.job.Plan.Wipe = true

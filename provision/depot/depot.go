@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"cloudlets/images"
 	"cloudlets/images/disk"
@@ -134,17 +135,24 @@ func Open(opt Options) (*Depot, error) {
 	}, nil
 }
 
+// sweepAfter is how long nothing has to be wanted before unused files are
+// looked for: at a start, images are wanted one by one.
+const sweepAfter = 10 * time.Minute
+
 // Run makes the kits that are wanted, one after the other, until ctx ends.
 func (d *Depot) Run(ctx context.Context) error {
+	var quiet <-chan time.Time // ticks once, when it was quiet for long after a kit
 	for {
 		key, ok := d.next()
 		if !ok {
 			select {
 			case <-d.wake:
-				continue
+			case <-quiet:
+				d.sweep()
 			case <-ctx.Done():
 				return nil
 			}
+			continue
 		}
 		kit, fingerprint, err := d.make(ctx, key)
 		if ctx.Err() != nil {
@@ -153,6 +161,7 @@ func (d *Depot) Run(ctx context.Context) error {
 		d.finish(key, kit, fingerprint, err)
 		// What it takes to make a pack is not needed until the next one.
 		debug.FreeOSMemory()
+		quiet = time.After(sweepAfter)
 	}
 }
 
@@ -172,6 +181,9 @@ func (d *Depot) finish(key Key, kit *Kit, fingerprint string, err error) {
 	s := d.kits[key]
 	s.Busy, s.Err = false, err
 	if err == nil {
+		for _, f := range s.Kit.files() {
+			d.touch(f) // a machine may be in the middle of the one before
+		}
 		s.Kit, s.fingerprint = kit, fingerprint
 	}
 	close(s.done)
@@ -192,6 +204,11 @@ func (d *Depot) Want(key Key) { d.want(key) }
 func (d *Depot) want(key Key) <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.enqueue(key)
+}
+
+// enqueue puts a kit on the list of those to be made, with mu held.
+func (d *Depot) enqueue(key Key) <-chan struct{} {
 	s := d.kits[key]
 	if s == nil {
 		s = &slot{}
@@ -211,15 +228,12 @@ func (d *Depot) want(key Key) <-chan struct{} {
 // Status tells how far a kit is, and asks for it where it is not wanted yet.
 func (d *Depot) Status(key Key) Status {
 	d.mu.Lock()
-	s := d.kits[key]
-	d.mu.Unlock()
-	if s == nil {
-		d.want(key)
-		return Status{Busy: true}
-	}
-	d.mu.Lock()
 	defer d.mu.Unlock()
-	return s.Status
+	if s := d.kits[key]; s != nil {
+		return s.Status
+	}
+	d.enqueue(key)
+	return Status{Busy: true}
 }
 
 // Kit returns the kit of the image as it is now. Where the image has changed
@@ -235,7 +249,10 @@ func (d *Depot) Kit(ctx context.Context, key Key) (*Kit, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.kits[key].Kit, d.kits[key].Err
+	if err := d.kits[key].Err; err != nil {
+		return nil, err // the kit that may be there is of an older image
+	}
+	return d.kits[key].Kit, nil
 }
 
 // fresh is the finished kit, if the image is still what it was made from.

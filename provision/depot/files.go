@@ -54,7 +54,10 @@ func (d *Depot) put(write func(w io.Writer) (digest string, err error)) (File, e
 		return File{}, err
 	}
 	f := File{Digest: digest, Size: count.n}
-	return f, os.Rename(temp.Name(), d.Path(digest))
+	if err := os.Rename(temp.Name(), d.Path(digest)); err != nil {
+		return File{}, fmt.Errorf("keep a file in the depot: %w", err)
+	}
+	return f, nil
 }
 
 type counter struct{ n int64 }
@@ -64,16 +67,20 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// memo remembers what was made of the inputs that key describes, over
-// restarts. The record is used only while the file that it names is there.
-func memo[T any](d *Depot, key string, file func(T) File, build func() (T, error)) (T, error) {
+// record is where the memo of a key is.
+func (d *Depot) record(key string) string {
 	sum := sha256.Sum256([]byte(key))
-	name := filepath.Join(d.dir, "memo", hex.EncodeToString(sum[:])+".json")
+	return filepath.Join(d.dir, "memo", hex.EncodeToString(sum[:])+".json")
+}
+
+// memo remembers what was made of the inputs that key describes, over
+// restarts. The record is used only while the file that it names is there. A
+// key has to say the version of whatever form its file has.
+func memo[T any](d *Depot, key string, file func(T) File, build func() (T, error)) (T, error) {
+	name := d.record(key)
 	var known T
 	if text, err := os.ReadFile(name); err == nil && json.Unmarshal(text, &known) == nil && d.has(file(known)) {
-		now := time.Now()
-		_ = os.Chtimes(d.Path(file(known).Digest), now, now) // it is in use: see sweep
-		_ = os.Chtimes(name, now, now)
+		d.touch(file(known))
 		return known, nil
 	}
 	made, err := build()
@@ -85,6 +92,12 @@ func memo[T any](d *Depot, key string, file func(T) File, build func() (T, error
 		return made, err
 	}
 	return made, writeWhole(name, text)
+}
+
+// touch notes that a file is in use now: see sweep.
+func (d *Depot) touch(f File) {
+	now := time.Now()
+	_ = os.Chtimes(d.Path(f.Digest), now, now)
 }
 
 // writeWhole writes a small file beside its name and then renames it.
@@ -101,37 +114,47 @@ func writeWhole(name string, text []byte) error {
 	return os.Rename(temp.Name(), name)
 }
 
-// sweep removes what was not used for a day and is in no kit, and what a
-// broken-off run left.
+// sweep removes the files that are in no kit and were not used for a day, what
+// a broken-off run left, and records of files that are gone. It must not run
+// while kits are still to be made, since they may want what is there.
 func (d *Depot) sweep() {
 	used := map[string]bool{}
 	d.mu.Lock()
 	for _, s := range d.kits {
-		if s.Kit != nil {
-			for _, f := range s.Kit.files() {
-				used[filepath.Base(d.Path(f.Digest))] = true
-			}
+		for _, f := range s.Kit.files() {
+			used[filepath.Base(d.Path(f.Digest))] = true
 		}
 	}
 	d.mu.Unlock()
-	for _, dir := range []string{"files", "memo"} {
-		removeOld(filepath.Join(d.dir, dir), used)
-	}
+	removeIf(filepath.Join(d.dir, "files"), func(info fs.FileInfo) bool {
+		return !used[info.Name()] && time.Since(info.ModTime()) >= keepUnused
+	})
+	removeIf(filepath.Join(d.dir, "memo"), func(info fs.FileInfo) bool {
+		return time.Since(info.ModTime()) >= keepUnused && !d.recordsAFile(info.Name())
+	})
 }
 
-func removeOld(dir string, used map[string]bool) {
+// recordsAFile says whether a memo's file is there.
+func (d *Depot) recordsAFile(name string) bool {
+	var f File
+	text, err := os.ReadFile(filepath.Join(d.dir, "memo", name))
+	return err == nil && json.Unmarshal(text, &f) == nil && d.has(f)
+}
+
+func removeIf(dir string, unwanted func(fs.FileInfo) bool) {
 	names, _ := os.ReadDir(dir)
 	for _, entry := range names {
-		info, err := entry.Info()
-		if errors.Is(err, fs.ErrNotExist) || err == nil && (used[entry.Name()] || time.Since(info.ModTime()) < keepUnused) {
-			continue
+		if info, err := entry.Info(); err == nil && unwanted(info) {
+			_ = os.Remove(filepath.Join(dir, entry.Name()))
 		}
-		_ = os.Remove(filepath.Join(dir, entry.Name()))
 	}
 }
 
-// files are all files of a kit.
+// files are all files of a kit; of no kit there are none.
 func (k *Kit) files() []File {
+	if k == nil {
+		return nil
+	}
 	list := []File{k.Pack, k.Kernel, k.RAMDisk}
 	for _, f := range k.Loaders {
 		list = append(list, f)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"strings"
 
 	"cloudlets/images"
@@ -50,8 +51,34 @@ type assembled struct {
 	Report ramdisk.Report `json:"report"`
 }
 
+// The versions of the forms of what is kept: files of another version are
+// made anew, since their keys differ. Whoever changes what a pack, a kernel's
+// copy or a RAM disk holds counts its version up.
+const (
+	packForm    = "pack 1 "
+	kernelForm  = "kernel 1 "
+	ramdiskForm = "ramdisk 2 "
+)
+
+// maxChanges is how often an image is packed that changes meanwhile.
+const maxChanges = 3
+
 // make makes one kit, of what is not there already.
 func (d *Depot) make(ctx context.Context, key Key) (*Kit, string, error) {
+	for range maxChanges {
+		kit, fingerprint, err := d.makeOnce(ctx, key)
+		if !errors.Is(err, errChanged) {
+			return kit, fingerprint, err
+		}
+		d.log.Warn("the image changed while it was packed; packing it again", "image", key)
+	}
+	return nil, "", fmt.Errorf("pack image %s: %w, %d times: change it in a copy, and rename that when it is done", key.Image, errChanged, maxChanges)
+}
+
+// errChanged says that a pack may be of two states of its image.
+var errChanged = errors.New("it changed while it was packed")
+
+func (d *Depot) makeOnce(ctx context.Context, key Key) (*Kit, string, error) {
 	image, err := d.open(ctx, key.Image)
 	if err != nil {
 		return nil, "", err
@@ -68,22 +95,40 @@ func (d *Depot) make(ctx context.Context, key Key) (*Kit, string, error) {
 	if err := d.complete(ctx, kit); err != nil {
 		return nil, "", fmt.Errorf("prepare image %s: %w", key, err)
 	}
-	d.sweep()
 	return kit, fingerprint, nil
 }
 
-// makePack packs an image, its volatile files left out.
+// makePack packs an image, its volatile files left out. A pack that is there
+// and cannot be read, for its disk is old or its form is, is made anew.
 func (d *Depot) makePack(ctx context.Context, image *images.Image, fingerprint string) (packed, error) {
-	key := "pack 1 " + image.Path + " " + fingerprint
-	return memo(d, key, func(p packed) File { return p.File }, func() (packed, error) {
-		d.log.Info("packing an image", "image", image.Name)
-		var info pack.Info
-		f, err := d.put(func(w io.Writer) (digest string, err error) {
-			info, err = pack.Write(ctx, w, image.Source, pack.Options{Skip: image.Manifest.IsVolatile})
-			return info.Digest, err
-		})
-		return packed{File: f, Entries: info.Entries, Bytes: info.Bytes}, err
+	key := packForm + image.Path + " " + fingerprint
+	file := func(p packed) File { return p.File }
+	p, err := memo(d, key, file, func() (packed, error) { return d.writePack(ctx, image, fingerprint) })
+	if err != nil {
+		return p, err
+	}
+	if _, done, err := d.OpenPack(p.File); err == nil {
+		done()
+		return p, nil
+	}
+	d.log.Warn("a pack cannot be read any more; packing its image again", "image", image.Name)
+	if err := os.Remove(d.record(key)); err != nil {
+		return p, err
+	}
+	return memo(d, key, file, func() (packed, error) { return d.writePack(ctx, image, fingerprint) })
+}
+
+func (d *Depot) writePack(ctx context.Context, image *images.Image, fingerprint string) (packed, error) {
+	d.log.Info("packing an image", "image", image.Name)
+	var info pack.Info
+	f, err := d.put(func(w io.Writer) (digest string, err error) {
+		info, err = pack.Write(ctx, w, image.Source, pack.Options{Skip: image.Manifest.IsVolatile})
+		if now, ferr := image.Fingerprint(ctx); ferr != nil || now != fingerprint {
+			err = errors.Join(errChanged, err, ferr)
+		}
+		return info.Digest, err
 	})
+	return packed{File: f, Entries: info.Entries, Bytes: info.Bytes}, err
 }
 
 // complete takes what boots the image out of its pack.
@@ -94,6 +139,9 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 	}
 	defer done()
 	if kit.Kernels, err = kit.Manifest.Kernels(tree, kit.Key.EntryPoint); err != nil {
+		return err
+	}
+	if err := nameVersions(tree, kit.Kernels); err != nil {
 		return err
 	}
 	kernel := kit.Kernels[0]
@@ -112,6 +160,26 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 	return d.loadLoaders(ctx, kit, kernel)
 }
 
+// nameVersions gives the kernels whose file's name tells no version that of
+// the only modules that there are.
+func nameVersions(tree images.Tree, kernels []images.Kernel) error {
+	for i := range kernels {
+		k := &kernels[i]
+		if k.Version != "" {
+			continue
+		}
+		dirs, err := images.Glob(tree, "/lib/modules/*")
+		if err != nil {
+			return err
+		}
+		if len(dirs) != 1 {
+			return fmt.Errorf("kernel %s: its name tells no version, and /lib/modules has %d: call it vmlinuz-VERSION", k.Path, len(dirs))
+		}
+		k.Version = path.Base(dirs[0])
+	}
+	return nil
+}
+
 // usualInits are where a system's first program is looked for, as the kernel
 // itself does.
 var usualInits = []string{"/sbin/init", "/etc/init", "/bin/init", "/bin/sh"}
@@ -126,7 +194,7 @@ func findInit(tree images.Tree) (string, error) {
 }
 
 func (d *Depot) makeKernel(kit *Kit, tree images.Tree, kernel images.Kernel) (File, error) {
-	key := "kernel 1 " + kit.Pack.Digest + " " + kernel.Path
+	key := kernelForm + kit.Pack.Digest + " " + kernel.Path
 	return memo(d, key, func(f File) File { return f }, func() (File, error) {
 		return d.put(func(w io.Writer) (string, error) {
 			r, err := tree.Open(kernel.Path)
@@ -141,20 +209,10 @@ func (d *Depot) makeKernel(kit *Kit, tree images.Tree, kernel images.Kernel) (Fi
 }
 
 func (d *Depot) makeRAMDisk(ctx context.Context, kit *Kit, tree images.Tree, kernel images.Kernel) error {
-	key := "ramdisk 1 " + kit.Pack.Digest + " " + kernel.Version + " " + d.agent.digest
+	key := ramdiskForm + kit.Pack.Digest + " " + kernel.Version + " " + d.agent.digest
 	made, err := memo(d, key, func(a assembled) File { return a.File }, func() (assembled, error) {
 		d.log.Info("assembling a RAM disk", "image", kit.Key, "kernel", kernel.Version)
-		init, err := os.Open(d.agent.file)
-		if err != nil {
-			return assembled{}, err
-		}
-		defer init.Close()
-		var report ramdisk.Report
-		f, err := d.put(func(w io.Writer) (_ string, err error) {
-			report, err = ramdisk.Build(ctx, w, tree, ramdisk.Options{Version: kernel.Version, Init: init, InitSize: d.agent.size})
-			return "", err
-		})
-		return assembled{File: f, Report: report}, err
+		return d.writeRAMDisk(ctx, tree, kernel)
 	})
 	if err != nil {
 		return err
@@ -164,6 +222,26 @@ func (d *Depot) makeRAMDisk(ctx context.Context, kit *Kit, tree images.Tree, ker
 	}
 	kit.RAMDisk, kit.Filesystems = made.File, made.Report.Filesystems
 	return nil
+}
+
+func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel images.Kernel) (assembled, error) {
+	init, err := os.Open(d.agent.file)
+	if err != nil {
+		return assembled{}, fmt.Errorf("read the agent's program: %w", err)
+	}
+	defer init.Close()
+	var report ramdisk.Report
+	f, err := d.put(func(w io.Writer) (_ string, err error) {
+		hash := sha256.New()
+		report, err = ramdisk.Build(ctx, w, tree, ramdisk.Options{
+			Version: kernel.Version, Init: io.TeeReader(init, hash), InitSize: d.agent.size,
+		})
+		if err == nil && hex.EncodeToString(hash.Sum(nil)) != d.agent.digest {
+			err = fmt.Errorf("the agent's program %s was replaced: restart the server", d.agent.file)
+		}
+		return "", err
+	})
+	return assembled{File: f, Report: report}, err
 }
 
 func (d *Depot) loadLoaders(ctx context.Context, kit *Kit, kernel images.Kernel) error {

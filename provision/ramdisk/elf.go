@@ -109,7 +109,7 @@ func runPath(file *elf.File, name string) []string {
 			continue
 		}
 		for _, value := range values {
-			value = strings.ReplaceAll(value, "$ORIGIN", path.Dir(name))
+			value = strings.NewReplacer("$ORIGIN", path.Dir(name), "${ORIGIN}", path.Dir(name)).Replace(value)
 			dirs = append(dirs, strings.Split(value, ":")...)
 		}
 	}
@@ -133,7 +133,7 @@ func firmware(module []byte) []string {
 	}
 	var names []string
 	for field := range strings.SplitSeq(string(data), "\x00") {
-		if name, ok := strings.CutPrefix(field, "firmware="); ok {
+		if name, ok := strings.CutPrefix(field, "firmware="); ok && fs.ValidPath(name) {
 			names = append(names, name)
 		}
 	}

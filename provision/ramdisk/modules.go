@@ -31,6 +31,7 @@ const (
 var wanted = map[string]class{
 	"drivers/net/":                       network,
 	"drivers/net/mii.":                   support,
+	"drivers/net/net_failover.":          support,
 	"drivers/net/mdio/":                  support,
 	"drivers/net/phy/":                   support,
 	"drivers/net/pcs/":                   support,
@@ -39,6 +40,7 @@ var wanted = map[string]class{
 	"drivers/net/bonding/":               "",
 	"drivers/net/can/":                   "",
 	"drivers/net/dummy.":                 "",
+	"drivers/net/eql.":                   "",
 	"drivers/net/geneve.":                "",
 	"drivers/net/gtp.":                   "",
 	"drivers/net/hamradio/":              "",
@@ -65,6 +67,7 @@ var wanted = map[string]class{
 	"drivers/net/wireguard/":             "",
 	"drivers/net/wireless/":              "",
 	"drivers/net/wwan/":                  "",
+	"drivers/net/xen-netback/":           "",
 	"drivers/ata/":                       storage,
 	"drivers/ata/libata.":                support,
 	"drivers/ata/libahci":                support,
@@ -79,13 +82,20 @@ var wanted = map[string]class{
 	"drivers/block/rbd.":                 "",
 	"drivers/block/rnbd/":                "",
 	"drivers/block/ublk_drv.":            "",
+	"drivers/block/xen-blkback/":         "",
 	"drivers/block/zram/":                "",
 	"drivers/scsi/":                      storage,
 	"drivers/scsi/scsi_mod.":             support,
 	"drivers/scsi/scsi_common.":          support,
 	"drivers/scsi/scsi_transport_":       support,
 	"drivers/scsi/sd_mod.":               support,
+	"drivers/scsi/device_handler/":       support,
+	"drivers/scsi/libfc/":                support,
+	"drivers/scsi/libiscsi":              support,
+	"drivers/scsi/libsas/":               support,
+	"drivers/scsi/raid_class.":           support,
 	"drivers/scsi/ch.":                   "",
+	"drivers/scsi/iscsi_":                "",
 	"drivers/scsi/scsi_debug.":           "",
 	"drivers/scsi/ses.":                  "",
 	"drivers/scsi/sg.":                   "",
@@ -94,6 +104,10 @@ var wanted = map[string]class{
 	"drivers/nvme/":                      storage,
 	"drivers/nvme/common/":               support,
 	"drivers/nvme/host/nvme-core.":       support,
+	"drivers/nvme/host/nvme-fabrics.":    "",
+	"drivers/nvme/host/nvme-fc.":         "",
+	"drivers/nvme/host/nvme-rdma.":       "",
+	"drivers/nvme/host/nvme-tcp.":        "",
 	"drivers/nvme/target/":               "",
 	"drivers/mmc/":                       storage,
 	"drivers/mmc/core/":                  support,
@@ -197,10 +211,10 @@ func (s *moduleSet) addSoft(line string) {
 	if len(words) < 3 || words[0] != "softdep" {
 		return
 	}
-	name := strings.ReplaceAll(words[1], "-", "_")
+	name := moduleName(words[1])
 	for _, word := range words[2:] {
 		if !strings.HasSuffix(word, ":") {
-			s.soft[name] = append(s.soft[name], strings.ReplaceAll(word, "-", "_"))
+			s.soft[name] = append(s.soft[name], moduleName(word))
 		}
 	}
 }
@@ -256,4 +270,21 @@ func stripCompression(module string) string {
 		return module[:i+len(".ko")]
 	}
 	return module
+}
+
+// aliasesOf keeps of modules.alias the lines of the chosen modules: the agent
+// compares every device with every line.
+func aliasesOf(index []byte, chosen []string) []byte {
+	names := map[string]bool{}
+	for _, module := range chosen {
+		names[moduleName(module)] = true
+	}
+	var kept []byte
+	for line := range bytes.Lines(index) {
+		words := bytes.Fields(line)
+		if len(words) == 3 && names[moduleName(string(words[2]))] {
+			kept = append(kept, line...)
+		}
+	}
+	return kept
 }

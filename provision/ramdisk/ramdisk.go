@@ -7,7 +7,6 @@ package ramdisk
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -16,9 +15,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 
 	"cloudlets/images"
 )
@@ -195,11 +191,11 @@ func (b *builder) addModules() error {
 	if err := b.putFile(dir+"/modules.dep", 0o644, []byte(deps.String())); err != nil {
 		return err
 	}
-	return b.copyIndexes(dir)
+	return b.copyIndexes(dir, chosen)
 }
 
-// copyIndexes takes the indexes that need no change along.
-func (b *builder) copyIndexes(dir string) error {
+// copyIndexes takes the indexes along that need little change.
+func (b *builder) copyIndexes(dir string, chosen []string) error {
 	for _, name := range []string{"modules.alias", "modules.softdep", "modules.builtin"} {
 		content, err := images.ReadFile(b.tree, path.Join(b.modules.dir, name), maxIndex)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -207,6 +203,9 @@ func (b *builder) copyIndexes(dir string) error {
 		}
 		if err != nil {
 			return err
+		}
+		if name == "modules.alias" {
+			content = aliasesOf(content, chosen)
 		}
 		if err := b.putFile(path.Join(dir, name), 0o644, content); err != nil {
 			return err
@@ -231,11 +230,7 @@ func (b *builder) readModule(module string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read module %s: %w", name, err)
 	}
-	r, err := decompressor(name, bytes.NewReader(data))
-	if err != nil {
-		return nil, fmt.Errorf("unpack module %s: %w", name, err)
-	}
-	plain, err := io.ReadAll(io.LimitReader(r, maxProgram))
+	plain, err := unpack(name, data)
 	if err != nil {
 		return nil, fmt.Errorf("unpack module %s: %w", name, err)
 	}
@@ -283,51 +278,4 @@ func firstPresent(tree images.Tree, names []string) string {
 		}
 	}
 	return ""
-}
-
-// compressionOf picks the best form that the kernel says it can unpack. A
-// kernel that does not tell gets gzip, which all distributions build in.
-func compressionOf(tree images.Tree, version string) string {
-	config, err := images.ReadFile(tree, "/boot/config-"+version, maxIndex)
-	switch {
-	case err != nil, bytes.Contains(config, []byte("\nCONFIG_RD_GZIP=y")) && !bytes.Contains(config, []byte("\nCONFIG_RD_ZSTD=y")):
-		return "gzip"
-	case bytes.Contains(config, []byte("\nCONFIG_RD_ZSTD=y")):
-		return "zstd"
-	default:
-		return "none"
-	}
-}
-
-func compressor(w io.Writer, form string) (io.WriteCloser, error) {
-	switch form {
-	case "zstd":
-		// The kernel's decoder wants a window of at most 8 MiB.
-		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(8<<20), zstd.WithEncoderConcurrency(1))
-	case "gzip":
-		return gzip.NewWriterLevel(w, gzip.DefaultCompression)
-	default:
-		return nopCloser{w}, nil
-	}
-}
-
-type nopCloser struct{ io.Writer }
-
-func (nopCloser) Close() error { return nil }
-
-func decompressor(name string, r io.Reader) (io.Reader, error) {
-	switch path.Ext(name) {
-	case ".xz":
-		return xz.NewReader(r)
-	case ".gz":
-		return gzip.NewReader(r)
-	case ".zst":
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
-		if err != nil {
-			return nil, err
-		}
-		return d.IOReadCloser(), nil
-	default:
-		return r, nil
-	}
 }

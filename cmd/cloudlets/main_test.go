@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// patience ends a script that hangs; nothing waits for it otherwise.
+const patience = time.Minute
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"cloudlets": main})
+}
+
+// TestScript is the contract of the command line. Beside testscript's own
+// commands, the scripts have those of commands, below.
+func TestScript(t *testing.T) {
+	for _, need := range []struct{ tool, debianPackage string }{{"ip", "iproute2"}, {"unshare", "util-linux"}, {"mount", "mount"}, {"curl", "curl"}, {"tar", "tar"}} {
+		if _, err := exec.LookPath(need.tool); err != nil {
+			t.Fatalf("%s is missing: install the Debian package %s", need.tool, need.debianPackage)
+		}
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", Deadline: time.Now().Add(3 * patience), RequireExplicitExec: true, RequireUniqueNames: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "until": until, "freeport": freePort, "hold": hold, "kernel": writeKernel, "network": network,
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("CLOUDLETS_SOCKET", filepath.Join(env.WorkDir, "sock"))
+			return nil
+		},
+	})
+}
+
+// exits CODE COMMAND… runs a command, which must end with that exit code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("run %s: %v", args[1], err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// until REGEXP COMMAND… runs a command again and again until it ends well and
+// prints what matches.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: until REGEXP COMMAND...")
+	}
+	want := regexp.MustCompile("(?m)" + args[0])
+	for end := time.After(patience); ; {
+		err := ts.Exec(args[1], args[2:]...)
+		if err == nil && want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		select {
+		case <-end:
+			ts.Fatalf("%q does not come: %v", args[0], err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// freeport NETWORK NAME sets an environment variable to a port of loopback
+// that is free.
+func freePort(ts *testscript.TestScript, _ bool, args []string) {
+	port, closeIt := listen(ts, args)
+	ts.Check(closeIt())
+	ts.Setenv(args[1], port)
+}
+
+// hold NETWORK NAME does the same with a port that this process has, until the
+// script ends.
+func hold(ts *testscript.TestScript, _ bool, args []string) {
+	port, closeIt := listen(ts, args)
+	ts.Defer(func() { _ = closeIt() }) // the process ends with it at the latest
+	ts.Setenv(args[1], port)
+}
+
+func listen(ts *testscript.TestScript, args []string) (port string, closeIt func() error) {
+	if len(args) != 2 || args[0] != "tcp" && args[0] != "udp" {
+		ts.Fatalf("usage: freeport|hold tcp|udp NAME")
+	}
+	if args[0] == "udp" {
+		conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		ts.Check(err)
+		return strconv.Itoa(conn.LocalAddr().(*net.UDPAddr).Port), conn.Close
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	ts.Check(err)
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), l.Close
+}
+
+// kernel FILE writes a file that is a kernel for amd64, as far as its first
+// bytes tell (Documentation/arch/x86/boot.rst).
+func writeKernel(ts *testscript.TestScript, _ bool, args []string) {
+	b := make([]byte, 8192)
+	copy(b[0x202:], "HdrS")
+	binary.LittleEndian.PutUint16(b[0x206:], 0x20c)
+	binary.LittleEndian.PutUint16(b[0x236:], 1)
+	name := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(name), 0o755))
+	ts.Check(os.WriteFile(name, b, 0o644))
+}
+
+// network NAME makes a network namespace with the interface eth0, which is up
+// and has no address, and sets NAME to it. It goes when the script ends.
+func network(ts *testscript.TestScript, _ bool, args []string) {
+	space := fmt.Sprintf("cloudlets-%d-%s", os.Getpid(), filepath.Base(ts.Getenv("WORK")))
+	ip := func(args ...string) {
+		ctx, stop := context.WithTimeout(context.Background(), patience)
+		defer stop()
+		if out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil {
+			ts.Logf("ip %v: %v: %s", args, err, out)
+			ts.Check(err)
+		}
+	}
+	ip("netns", "add", space)
+	ts.Defer(func() { ip("netns", "delete", space) })
+	ip("-n", space, "link", "add", "eth0", "type", "veth", "peer", "name", "eth1")
+	for _, dev := range []string{"lo", "eth0", "eth1"} {
+		ip("-n", space, "link", "set", dev, "up")
+	}
+	ts.Setenv(args[0], space)
+}

@@ -1,0 +1,285 @@
+package httpboot
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"cloudlets/images"
+	"cloudlets/images/pack"
+	"cloudlets/provision"
+	"cloudlets/provision/agent"
+)
+
+// overlayOf fetches and unpacks the overlay of a plan.
+func (b *bed) overlayOf(plan provision.Plan) (raw string, files map[string]string) {
+	b.t.Helper()
+	a := b.do(http.MethodGet, plan.Overlay.Path, plan.Session, nil).want(b.t, http.StatusOK)
+	p, err := pack.Open(strings.NewReader(a.body), int64(len(a.body)))
+	must(b.t, err)
+	files = map[string]string{}
+	must(b.t, p.Walk(b.t.Context(), func(e images.Entry, content io.Reader) error {
+		if content == nil {
+			return nil
+		}
+		text, err := io.ReadAll(content)
+		files[e.Path] = string(text)
+		return err
+	}))
+	return a.body, files
+}
+
+func TestClaim(t *testing.T) {
+	b := newBed(t, nil)
+	plan := b.claim(node1)
+	kit := b.kit(node1)
+	if plan.MAC != node1 || plan.Image != "web" || plan.Hostname != "web1" || plan.Init != "/sbin/init" || plan.Filesystem != "ext4" || plan.Handover != provision.Switch {
+		t.Errorf("the plan is %+v", plan)
+	}
+	if plan.Pack.Digest != kit.Pack.Digest || plan.RootSize < kit.Bytes {
+		t.Errorf("pack %+v, room for %d bytes; the kit is %+v", plan.Pack, plan.RootSize, kit)
+	}
+	want := provision.DiskEntry{
+		Title: "web, Linux " + kernelVersion, Version: kernelVersion, Kernel: "/boot/vmlinuz-" + kernelVersion,
+		Cmdline: "root=auto rw quiet console=ttyS0",
+	}
+	if len(plan.Kernels) != 1 || plan.Kernels[0] != want {
+		t.Errorf("the boot menu is %+v, want %+v", plan.Kernels, want)
+	}
+	for name, file := range plan.BootLoaders {
+		if a := b.get(file.Path).want(t, http.StatusOK, "this is "+name); int64(len(a.body)) != file.Size {
+			t.Errorf("%s has %d bytes, the plan says %d", name, len(a.body), file.Size)
+		}
+	}
+	if len(plan.BootLoaders) != 3 {
+		t.Errorf("boot loaders for the disk: %+v", plan.BootLoaders)
+	}
+	if a := b.get(plan.Pack.Path).want(t, http.StatusOK); int64(len(a.body)) != plan.Pack.Size {
+		t.Errorf("the pack has %d bytes, the plan says %d", len(a.body), plan.Pack.Size)
+	}
+	if state := b.state(node1); state.Stage != provision.StageAgent || state.Facts["hostname"] != "web1" || state.Facts["cpus"] != "2" {
+		t.Errorf("the state is %+v", state)
+	}
+	b.wantTrace(node1, "the agent is up and claimed its plan: web on vda, transport virtio, 8.")
+}
+
+func TestClaimAgain(t *testing.T) {
+	b := newBed(t, nil)
+	request := b.request(node1)
+	first := b.claimAs(request)
+	if again := b.claimAs(request); again.Session != first.Session || again.Overlay != first.Overlay {
+		t.Errorf("an answer that was lost is not given again:\n%+v\n%+v", first, again)
+	}
+	request.Nonce = "somebody else"
+	b.do(http.MethodPost, agent.ClaimPath, "", request).want(t, http.StatusForbidden, "the token was used at", "find out who else reads its boot script")
+	b.wantTrace(node1, "a claim was refused")
+	if b.state(node1).Stage != provision.StageAgent {
+		t.Errorf("a thief's claim ends the install: stage %s", b.state(node1).Stage)
+	}
+}
+
+func TestRefusedClaims(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		spec   func(*provision.Spec)
+		image  func(dir string)
+		claim  func(*agent.ClaimRequest)
+		status int
+		words  []string
+		failed bool // the trace says that the install failed
+	}{
+		{name: "unknown token", claim: func(r *agent.ClaimRequest) { r.Token = "0" }, status: http.StatusForbidden, words: []string{"no such token was issued here", "restart the machine"}},
+		{name: "no nonce", claim: func(r *agent.ClaimRequest) { r.Nonce = "" }, status: http.StatusForbidden, words: []string{"nonce"}},
+		{name: "another machine", claim: func(r *agent.ClaimRequest) { r.MAC = node2 }, status: http.StatusConflict, words: []string{"the token is of " + string(node1) + ", and " + string(node2) + " claims it"}, failed: true},
+		{name: "another architecture", claim: func(r *agent.ClaimRequest) { r.Inventory.Arch = "arm64" }, status: http.StatusConflict, words: []string{"it is for amd64, and the machine is arm64", "give the machine another image"}, failed: true},
+		{name: "no disk", claim: func(r *agent.ClaimRequest) { r.Inventory.Disks = nil }, status: http.StatusConflict, words: []string{"no disk at all"}, failed: true},
+		{name: "two disks", claim: func(r *agent.ClaimRequest) {
+			r.Inventory.Disks = append(r.Inventory.Disks, provision.DiskInfo{Name: "vdb", Size: 9 << 30, Serial: "B"})
+		}, status: http.StatusConflict, words: []string{"several disks match", "vda", "vdb", `add to "disk" in the machine's file`}, failed: true},
+		{name: "no such disk", spec: func(s *provision.Spec) { s.Disk.Serial = "X" }, status: http.StatusConflict, words: []string{"no disk matches", `the hint says "X"`}, failed: true},
+		{name: "no mkfs", spec: func(s *provision.Spec) { s.Filesystem = "xfs" }, status: http.StatusConflict, words: []string{`no mkfs for the filesystem "xfs"`, "it has ext4"}, failed: true},
+		{name: "a template that fails", image: func(dir string) { writeText(dir, "etc/motd", "line 1\n<%= args.nothing.at.all %>\n") }, status: http.StatusConflict, words: []string{"template /etc/motd, line 2", "machine " + string(node1)}, failed: true},
+		{name: "a configuration that the manifest does not know", spec: func(s *provision.Spec) { s.Config.Args = map[string]any{"motd": 7} }, status: http.StatusConflict, words: []string{"motd"}, failed: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBed(t, test.image)
+			if test.spec != nil {
+				b.change(node1, test.spec)
+			}
+			request := b.request(node1)
+			if test.claim != nil {
+				test.claim(&request)
+			}
+			a := b.do(http.MethodPost, agent.ClaimPath, "", request).want(t, test.status, test.words...)
+			if strings.Contains(a.body, `"session"`) {
+				t.Errorf("a refusal with a plan: %s", a.body)
+			}
+			state := b.state(node1)
+			if failed := state.Stage == provision.StageFailed; failed != test.failed {
+				t.Errorf("the stage is %s; want a failure: %t", state.Stage, test.failed)
+			}
+			if test.failed {
+				b.wantTrace(node1, test.words...)
+			}
+		})
+	}
+}
+
+// writeText is write without a test, for changes of an image.
+func writeText(dir, name, text string) {
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+		panic(err)
+	}
+}
+
+// TestClaimAfterDisarming: a person changed their mind between the boot script
+// and the claim.
+func TestClaimAfterDisarming(t *testing.T) {
+	b := newBed(t, nil)
+	request := b.request(node1)
+	must(t, b.Tracker.Disarm(t.Context(), node1, "anna", "wrong machine"))
+	b.do(http.MethodPost, agent.ClaimPath, "", request).want(t, http.StatusConflict, "shall not be installed", "its install was cancelled")
+	if spec, decision := b.decide(node1); decision.Action != provision.ActionLocal {
+		t.Errorf("%s shall %s", spec.MAC, decision.Action)
+	}
+}
+
+// TestClaimWhileTheServerIsInTrouble: what is no fault of the machine's is not
+// the end of its install. The agent asks again.
+func TestClaimWhileTheServerIsInTrouble(t *testing.T) {
+	b := newBed(t, nil)
+	request := b.request(node1)
+	good := b.Overlays
+	b.Overlays = filepath.Join(b.dir, "agent", "overlays") // below a file
+	b.do(http.MethodPost, agent.ClaimPath, "", request).want(t, http.StatusInternalServerError, "keep the overlay of "+string(node1))
+	if got := b.state(node1).Stage; got == provision.StageFailed {
+		t.Error("the machine's install has failed")
+	}
+	b.wantTrace(node1, "no plan yet; the agent asks again")
+	b.Overlays = good
+	b.claimAs(request)
+}
+
+func TestOverlay(t *testing.T) {
+	b := newBed(t, nil)
+	b.change(node1, func(s *provision.Spec) { s.Config.Args = map[string]any{"motd": "welcome"} })
+	b.change(node2, func(s *provision.Spec) { s.Hostname = "" })
+	one, two := b.claim(node1), b.claim(node2)
+	_, files := b.overlayOf(one)
+	if files["/etc/hostname"] != "web1\n" || files["/etc/motd"] != "welcome from "+b.Base+"\n" || !strings.Contains(files[images.AppliedConfigPath], "welcome") {
+		t.Errorf("the overlay of node1 is %v", files)
+	}
+	if _, files := b.overlayOf(two); files["/etc/hostname"] != "machine-525400000002\n" || files["/etc/motd"] != "hello from "+b.Base+"\n" {
+		t.Errorf("the overlay of node2 is %v", files)
+	}
+	for _, session := range []string{"", "Bearer", one.Session + "0", b.token(node1).Token} {
+		b.do(http.MethodGet, overlayPath, session, nil).want(t, http.StatusForbidden, "restart the machine")
+	}
+	if info, err := os.Stat(b.overlayFile(node1)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("an overlay may hold secrets; it is kept as %v, %v", info, err)
+	}
+}
+
+// TestOverlayAfterRestart: the server is killed and started in the middle of an
+// install; the agent gets the very bytes that its plan speaks of.
+func TestOverlayAfterRestart(t *testing.T) {
+	b := newBed(t, nil)
+	store := &provision.MemStore{}
+	b.http.Close()
+	b.start(store)
+	base := b.Base
+	plan := b.claim(node1)
+	before, _ := b.overlayOf(plan)
+	must(t, b.Tracker.Record(t.Context(), provision.Event{MAC: node1, Kind: provision.KindDisarmed, Text: "to write what waits"}))
+	b.http.Close()
+	b.start(store)
+	b.change(node1, func(s *provision.Spec) { s.Hostname = "changed" })
+	after, _ := b.overlayOf(plan)
+	if before != after {
+		t.Errorf("the overlay has changed: %d and %d bytes; the server was at %s and is at %s", len(before), len(after), base, b.Base)
+	}
+	b.report(plan.Session, provision.Event{Kind: provision.KindStage, Stage: provision.StageStream}).want(t, http.StatusNoContent)
+}
+
+// TestBrokenOverlay: a template whose parent is a file is refused, not written.
+func TestBrokenOverlay(t *testing.T) {
+	tree, err := images.NewDirSource(newDir(t, map[string]string{"etc": "a file"}))
+	must(t, err)
+	bad := layer{images.Overlay{{Entry: images.Entry{Path: "/etc/hostname", Type: images.Regular}}}, tree}
+	err = bad.Walk(t.Context(), func(images.Entry, io.Reader) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), "/etc, which is no directory") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestLayerOrder: every directory comes once, before what is in it.
+func TestLayerOrder(t *testing.T) {
+	tree, err := images.NewDirSource(newDir(t, map[string]string{"etc/x": ""}))
+	must(t, err)
+	l := layer{images.Overlay{
+		{Entry: images.Entry{Path: "/new/deep/b", Type: images.Regular, Size: 1}, Content: []byte("b")},
+		{Entry: images.Entry{Path: "/etc/a", Type: images.Regular, Size: 1}, Content: []byte("a")},
+	}, tree}
+	var got []string
+	must(t, l.Walk(t.Context(), func(e images.Entry, _ io.Reader) error { got = append(got, e.Path); return nil }))
+	if want := []string{"/", "/etc", "/etc/a", "/new", "/new/deep", "/new/deep/b"}; !slices.Equal(got, want) {
+		t.Errorf("the order is %v, want %v", got, want)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := l.Walk(ctx, func(images.Entry, io.Reader) error { return nil }); err == nil {
+		t.Error("a walk goes on though nobody waits for it")
+	}
+}
+
+func newDir(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		write(t, filepath.Join(dir, name), []byte(text))
+	}
+	return dir
+}
+
+// TestBadClaims: what is no claim is told so, briefly.
+func TestBadClaims(t *testing.T) {
+	b := newBed(t, nil)
+	long := `{"token": "` + strings.Repeat("x", 1<<20) + `"}`
+	for _, body := range []string{"", "null null", "[]", `{"mac": "` + strings.Repeat("y", 100_000) + `"}`, "\x00\xff", long} {
+		a := b.do(http.MethodPost, agent.ClaimPath, "", body).want(t, http.StatusBadRequest, "read claim: ")
+		if len(a.body) > 2*maxShown {
+			t.Errorf("%d bytes of garbage are answered with %d", len(body), len(a.body))
+		}
+	}
+	request := b.request(node1)
+	wrong := `{"token": "` + request.Token + `", "nonce": "n", "mac": "` + string(node1) + `", "inventory": {"disks": 7}}`
+	b.do(http.MethodPost, agent.ClaimPath, "", wrong).want(t, http.StatusConflict, "the agent is of another version")
+	b.wantTrace(node1, "the agent is of another version")
+}
+
+// TestNoSecrets: neither a token nor a session's secret is in a log, a trace
+// or an error.
+func TestNoSecrets(t *testing.T) {
+	b := newBed(t, nil)
+	request := b.request(node1)
+	plan := b.claimAs(request)
+	var said bytes.Buffer
+	thief := request
+	thief.Nonce = "thief"
+	said.WriteString(b.do(http.MethodPost, agent.ClaimPath, "", thief).body)
+	b.report(plan.Session, provision.Event{Kind: provision.KindDone}).want(t, http.StatusNoContent)
+	said.WriteString(b.do(http.MethodGet, overlayPath, plan.Session, nil).body)
+	said.WriteString(b.do(http.MethodPost, agent.EventsPath, plan.Session, "garbage").body)
+	said.WriteString(b.trace(node1) + b.log.String())
+	for name, secret := range map[string]string{"token": request.Token, "session": plan.Session, "nonce": request.Nonce} {
+		if strings.Contains(said.String(), secret) {
+			t.Errorf("the %s is told:\n%s", name, said.String())
+		}
+	}
+}

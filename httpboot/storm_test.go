@@ -1,0 +1,102 @@
+package httpboot
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"cloudlets/dhcp"
+	"cloudlets/dhcp/leasetest"
+	"cloudlets/provision"
+)
+
+// openStore is a store on a disk, closed when the test ends.
+func openStore(t *testing.T) *provision.FileStore {
+	t.Helper()
+	store, err := provision.OpenFile(filepath.Join(t.TempDir(), "test.db"))
+	must(t, err)
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
+
+func TestLeases(t *testing.T) {
+	t.Run("file", func(t *testing.T) {
+		leasetest.Conformance(t, func(t *testing.T) dhcp.LeaseStore { return Leases{openStore(t)} })
+	})
+	t.Run("memory", func(t *testing.T) {
+		leasetest.Conformance(t, func(*testing.T) dhcp.LeaseStore { return Leases{&provision.MemStore{}} })
+	})
+}
+
+// TestDamagedLease: the error says which one.
+func TestDamagedLease(t *testing.T) {
+	store := &provision.MemStore{}
+	must(t, store.Update(t.Context(), func(tx provision.Tx) error { return tx.Put(leaseBucket, "10.0.0.9", []byte("{")) }))
+	if _, err := (Leases{store}).Leases(); err == nil || !strings.Contains(err.Error(), "lease of 10.0.0.9") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestBootStorm: a rack is switched on. Each machine gets a script with a token
+// of its own, while DHCP asks the chain about them, too.
+func TestBootStorm(t *testing.T) {
+	const machines = 500
+	b := newBed(t, nil)
+	b.Tickets = provision.NewTickets(openStore(t), nil)
+	for i := range machines {
+		b.change(rackMAC(i), func(*provision.Spec) {})
+	}
+	b.kit(node1)
+	tokens := make([]string, machines)
+	var group sync.WaitGroup
+	for i := range machines {
+		group.Go(func() {
+			boot := b.Boot(t.Context(), bootClient(rackMAC(i)))
+			tokens[i] = b.tokenAt(t, boot.File)
+		})
+	}
+	group.Wait()
+	seen := map[string]bool{}
+	for i, token := range tokens {
+		if len(token) != 32 || seen[token] {
+			t.Errorf("machine %d has the token %q", i, token)
+		}
+		seen[token] = true
+	}
+}
+
+func rackMAC(i int) provision.MAC {
+	return provision.MAC(fmt.Sprintf("52:54:00:01:%02x:%02x", i>>8, i&0xff))
+}
+
+// tokenAt asks the handler itself: 500 sockets are no part of the test.
+func (b *bed) tokenAt(t *testing.T, url string) string {
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, strings.TrimPrefix(url, b.Base), nil)
+	b.Handler().ServeHTTP(w, r)
+	_, rest, _ := strings.Cut(w.Body.String(), "cloudlets.token=")
+	token, _, _ := strings.Cut(rest, " ")
+	return token
+}
+
+// TestClientGone: a machine that hangs up while its image is packed is not told
+// in its trace that the image is broken.
+func TestClientGone(t *testing.T) {
+	b := newBed(t, nil)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/boot/"+string(node1)+"/script", nil)
+	b.Handler().ServeHTTP(httptest.NewRecorder(), r)
+	if story := b.trace(node1); strings.Contains(story, "cannot be booted") || !strings.Contains(story, "told to ask again") {
+		t.Errorf("the trace says:\n%s", story)
+	}
+}

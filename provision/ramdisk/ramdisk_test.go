@@ -1,0 +1,445 @@
+package ramdisk
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"debug/elf"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"cloudlets/images"
+)
+
+const version = "6.1.0-test"
+
+func findTool(t *testing.T, pkg, name string) string {
+	t.Helper()
+	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
+		if path, err := exec.LookPath(dir + name); err == nil {
+			return path
+		}
+	}
+	t.Fatalf("this test needs %s: install the Debian package %s", name, pkg)
+	return ""
+}
+
+// pipe runs a foreign program on some input and returns what it prints.
+func pipe(t *testing.T, input []byte, dir, pkg, name string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(findTool(t, pkg, name), args...)
+	cmd.Stdin, cmd.Dir = bytes.NewReader(input), dir
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, said.String())
+	}
+	return out
+}
+
+// fakeImage is an image with a kernel's modules, and a script for an mkfs.
+type fakeImage string
+
+func (f fakeImage) put(t *testing.T, name string, content []byte) {
+	t.Helper()
+	file := filepath.Join(string(f), name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, content, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const modulesDir = "/usr/lib/modules/" + version + "/"
+
+// moduleText is what a fake module holds.
+func moduleText(name string) []byte { return []byte(strings.Repeat("code of "+name+"\n", 1000)) }
+
+// someModules are paths below the modules' folder, in each form of
+// compression, and whether the RAM disk wants them.
+var someModules = map[string]bool{
+	"kernel/drivers/net/ethernet/e1000.ko":    true,
+	"kernel/drivers/net/virtio_net.ko.xz":     true,
+	"kernel/net/core/failover.ko.gz":          true, // virtio_net depends on it
+	"kernel/drivers/block/virtio_blk.ko.zst":  true,
+	"kernel/drivers/virtio/virtio-ring.ko.xz": true,
+	"kernel/fs/btrfs/btrfs.ko.xz":             true,
+	"kernel/crypto/xxhash_generic.ko.xz":      true, // btrfs' soft dependency
+	"kernel/drivers/net/wireless/iwl.ko.xz":   false,
+	"kernel/drivers/net/dummy.ko.xz":          false,
+	"kernel/drivers/block/loop.ko.xz":         false,
+	"kernel/sound/snd.ko.xz":                  false,
+}
+
+func newImage(t *testing.T) fakeImage {
+	t.Helper()
+	f := fakeImage(t.TempDir())
+	for name := range someModules {
+		f.put(t, modulesDir+name, compressed(t, name, moduleText(name)))
+	}
+	f.put(t, modulesDir+"modules.dep", []byte(`kernel/drivers/net/ethernet/e1000.ko:
+kernel/drivers/net/virtio_net.ko.xz: kernel/net/core/failover.ko.gz kernel/drivers/virtio/virtio-ring.ko.xz
+kernel/net/core/failover.ko.gz:
+kernel/drivers/block/virtio_blk.ko.zst: kernel/drivers/virtio/virtio-ring.ko.xz
+kernel/drivers/virtio/virtio-ring.ko.xz:
+kernel/fs/btrfs/btrfs.ko.xz:
+kernel/crypto/xxhash_generic.ko.xz:
+kernel/drivers/net/wireless/iwl.ko.xz:
+kernel/drivers/net/dummy.ko.xz:
+kernel/drivers/block/loop.ko.xz:
+kernel/sound/snd.ko.xz:
+`))
+	f.put(t, modulesDir+"modules.alias", []byte("# aliases\nalias virtio:d00000001v* virtio_net\nalias pci:v00008086d* snd\n"))
+	f.put(t, modulesDir+"modules.softdep", []byte("# soft\nsoftdep btrfs pre: crc32c xxhash-generic\n"))
+	f.put(t, modulesDir+"modules.builtin", []byte("kernel/drivers/nvme/host/nvme-core.ko\nkernel/drivers/nvme/host/nvme.ko\n"))
+	f.put(t, "/boot/config-"+version, []byte("# config\nCONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\n"))
+	f.put(t, "/usr/sbin/mkfs.ext4", []byte("#!/bin/sh\n"))
+	if err := os.Symlink("usr/lib", filepath.Join(string(f), "lib")); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// withMkfs puts this machine's mke2fs into the image.
+func (f fakeImage) withMkfs(t *testing.T) fakeImage {
+	t.Helper()
+	f.remove(t, "usr/sbin/mkfs.ext4")
+	f.addProgram(t, findTool(t, "e2fsprogs", "mke2fs"), "/usr/sbin/mke2fs")
+	if err := os.Symlink("mke2fs", filepath.Join(string(f), "usr/sbin/mkfs.ext4")); err != nil {
+		t.Fatal(err)
+	}
+	f.put(t, "/etc/mke2fs.conf", []byte("[defaults]\nbase_features = sparse_super,has_journal\n[fs_types]\next4 = {\n features = extent,64bit\n}\n"))
+	return f
+}
+
+func compressed(t *testing.T, name string, text []byte) []byte {
+	t.Helper()
+	switch filepath.Ext(name) {
+	case ".xz":
+		return pipe(t, text, "", "xz-utils", "xz", "-c")
+	case ".zst":
+		return pipe(t, text, "", "zstd", "zstd", "-c")
+	case ".gz":
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		_, err := w.Write(text)
+		if err := errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	return text
+}
+
+// addProgram copies a program of this machine, and all libraries that it has
+// by ldd's word, into the image.
+func (f fakeImage) addProgram(t *testing.T, from, to string) {
+	t.Helper()
+	content, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.put(t, to, content)
+	for word := range strings.FieldsSeq(string(pipe(t, nil, "", "libc-bin", "ldd", from))) {
+		if strings.HasPrefix(word, "/") {
+			library, err := os.ReadFile(word)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.put(t, word, library)
+		}
+	}
+}
+
+func (f fakeImage) build(t *testing.T) ([]byte, Report, error) {
+	t.Helper()
+	tree, err := images.NewDirSource(string(f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	init := "the agent itself"
+	report, err := Build(t.Context(), &out, tree, Options{Version: version, Init: strings.NewReader(init), InitSize: int64(len(init))})
+	return out.Bytes(), report, err
+}
+
+// unpacked is a RAM disk as cpio unpacks it.
+func unpacked(t *testing.T, archive []byte) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("a RAM disk holds a device: run this test as root")
+	}
+	dir := t.TempDir()
+	pipe(t, archive, dir, "cpio", "cpio", "--extract", "--make-directories", "--quiet", "--no-absolute-filenames")
+	return dir
+}
+
+func TestRAMDiskHoldsWhatTheAgentNeeds(t *testing.T) {
+	f := newImage(t).withMkfs(t)
+	packed, report, err := f.build(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Network != 2 || report.Storage != 2 || report.Modules != 7 || report.Compression != "zstd" || !slices.Equal(report.Filesystems, []string{"ext4"}) || report.Lacks() != nil {
+		t.Errorf("the report is %+v, and it lacks %q", report, report.Lacks())
+	}
+	root := unpacked(t, pipe(t, packed, "", "zstd", "zstd", "-dc"))
+	if got, err := os.ReadFile(root + "/init"); err != nil || string(got) != "the agent itself" {
+		t.Errorf("/init is %q (%v)", got, err)
+	}
+	for name, mode := range map[string]fs.FileMode{
+		"init": 0o755, "dev/console": 0o600 | fs.ModeDevice | fs.ModeCharDevice, "newroot": 0o755 | fs.ModeDir, "proc": 0o755 | fs.ModeDir,
+		"sbin/mkfs.ext4": 0o755, "etc/mke2fs.conf": 0o644, "usr/sbin/mkfs.ext4": 0o755,
+	} {
+		if info, err := os.Lstat(filepath.Join(root, name)); err != nil || info.Mode() != mode {
+			t.Errorf("%s: %v (%v), want %s", name, info, err, mode)
+		}
+	}
+	wantModules(t, root+"/lib/modules/"+version)
+	wantMkfs(t, root)
+}
+
+func wantModules(t *testing.T, dir string) {
+	t.Helper()
+	for name, want := range someModules {
+		got, err := os.ReadFile(filepath.Join(dir, stripCompression(name)))
+		if want && !bytes.Equal(got, moduleText(name)) {
+			t.Errorf("%s is %.20q (%v)", name, got, err)
+		}
+		if !want && !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is in the RAM disk, and nobody needs it (%v)", name, err)
+		}
+	}
+	for name, want := range map[string]string{
+		"modules.dep":     "kernel/drivers/net/virtio_net.ko: kernel/net/core/failover.ko kernel/drivers/virtio/virtio-ring.ko\n",
+		"modules.alias":   "alias virtio:d00000001v* virtio_net\n",
+		"modules.softdep": "softdep btrfs pre: crc32c xxhash-generic\n",
+	} {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !strings.Contains(string(got), want) {
+			t.Errorf("%s is %q (%v), and should have %q", name, got, err, want)
+		}
+		if got, _ := os.ReadFile(filepath.Join(dir, name)); strings.Contains(string(got), "snd") {
+			t.Errorf("%s tells of modules that are not there", name)
+		}
+	}
+}
+
+// wantMkfs runs the RAM disk's mkfs with nothing else around it.
+func wantMkfs(t *testing.T, root string) {
+	t.Helper()
+	if err := os.WriteFile(root+"/disk", make([]byte, 8<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(findTool(t, "coreutils", "chroot"), root, "/sbin/mkfs.ext4", "-q", "-F", "/disk").CombinedOutput()
+	if err != nil {
+		t.Fatalf("the RAM disk's mkfs does not run there: %v: %s", err, out)
+	}
+	if out, err := exec.Command(findTool(t, "e2fsprogs", "e2fsck"), "-fn", root+"/disk").CombinedOutput(); err != nil {
+		t.Errorf("what it made: %v: %s", err, out)
+	}
+}
+
+func TestRAMDiskIsTheSameEachTime(t *testing.T) {
+	f := newImage(t)
+	one, _, err1 := f.build(t)
+	two, _, err2 := f.build(t)
+	if err := errors.Join(err1, err2); err != nil || !bytes.Equal(one, two) {
+		t.Errorf("two builds differ: %d and %d bytes (%v)", len(one), len(two), err)
+	}
+}
+
+func TestCompressionIsOneThatTheKernelUnpacks(t *testing.T) {
+	f := newImage(t)
+	for config, want := range map[string]string{
+		"\nCONFIG_RD_ZSTD=y\n":                              "zstd",
+		"\nCONFIG_RD_GZIP=y\n# CONFIG_RD_ZSTD is not set\n": "gzip",
+		"\n# nothing\n":                                     "none",
+	} {
+		f.put(t, "/boot/config-"+version, []byte(config))
+		packed, report, err := f.build(t)
+		if err != nil || report.Compression != want {
+			t.Fatalf("%q: %+v, %v", config, report, err)
+		}
+		switch want {
+		case "zstd":
+			packed = pipe(t, packed, "", "zstd", "zstd", "-dc")
+		case "gzip":
+			packed = pipe(t, packed, "", "gzip", "gzip", "-dc")
+		}
+		if !bytes.HasPrefix(packed, []byte("070701")) {
+			t.Errorf("%s: begins with %q", want, packed[:min(len(packed), 6)])
+		}
+	}
+	if err := os.Remove(filepath.Join(string(f), "boot/config-"+version)); err != nil {
+		t.Fatal(err)
+	}
+	if _, report, err := f.build(t); err != nil || report.Compression != "gzip" {
+		t.Errorf("without a config: %+v, %v", report, err)
+	}
+}
+
+func TestWhatAnImageLacksIsNamed(t *testing.T) {
+	f := newImage(t)
+	f.put(t, modulesDir+"modules.dep", []byte("kernel/drivers/net/dummy.ko.xz:\nkernel/drivers/block/loop.ko.xz:\n"))
+	f.put(t, modulesDir+"modules.builtin", []byte("kernel/net/packet/af_packet.ko\nkernel/drivers/scsi/sd_mod.ko\n"))
+	if err := os.Remove(filepath.Join(string(f), "usr/sbin/mkfs.ext4")); err != nil {
+		t.Fatal(err)
+	}
+	_, report, err := f.build(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lacks := strings.Join(report.Lacks(), "\n")
+	for _, want := range []string{"no network drivers", "no storage drivers", "no mkfs: install e2fsprogs"} {
+		if !strings.Contains(lacks, want) {
+			t.Errorf("it lacks %q, and should say %q", lacks, want)
+		}
+	}
+}
+
+func TestImagesThatCannotBootAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, f fakeImage)
+		words []string
+	}{
+		"no modules":     {func(t *testing.T, f fakeImage) { f.remove(t, "usr/lib/modules") }, []string{"/lib/modules/" + version, "kernel's package"}},
+		"no modules.dep": {func(t *testing.T, f fakeImage) { f.remove(t, modulesDir+"modules.dep") }, []string{"modules.dep", "run depmod"}},
+		"a module missing": {func(t *testing.T, f fakeImage) { f.remove(t, modulesDir+"kernel/drivers/net/ethernet/e1000.ko") },
+			[]string{version, "e1000.ko"}},
+		"a module damaged": {func(t *testing.T, f fakeImage) {
+			f.put(t, modulesDir+"kernel/drivers/net/virtio_net.ko.xz", []byte("no xz"))
+		}, []string{"unpack module", "virtio_net.ko.xz"}},
+		"a module truncated": {func(t *testing.T, f fakeImage) {
+			whole := compressed(t, "a.zst", moduleText("a"))
+			f.put(t, modulesDir+"kernel/drivers/block/virtio_blk.ko.zst", whole[:len(whole)/2])
+		}, []string{"unpack module", "virtio_blk.ko.zst"}},
+		"a library missing": {func(t *testing.T, f fakeImage) {
+			f.withMkfs(t)
+			names, err := filepath.Glob(string(f) + "/*/*/libext2fs.so*")
+			if more, err2 := filepath.Glob(string(f) + "/*/libext2fs.so*"); err == nil {
+				names, err = append(names, more...), err2
+			}
+			if err != nil || len(names) == 0 {
+				t.Fatalf("no libext2fs in the image (%v)", err)
+			}
+			for _, name := range names {
+				f.remove(t, strings.TrimPrefix(name, string(f)))
+			}
+		}, []string{"mkfs.ext4", "libext2fs.so"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newImage(t)
+			c.spoil(t, f)
+			_, _, err := f.build(t)
+			for _, word := range c.words {
+				if err == nil || !strings.Contains(err.Error(), word) {
+					t.Errorf("the error is %v, and should say %q", err, word)
+				}
+			}
+		})
+	}
+}
+
+func (f fakeImage) remove(t *testing.T, name string) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(string(f), name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBuildEndsWithItsContext(t *testing.T) {
+	tree, err := images.NewDirSource(string(newImage(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Build(ctx, io.Discard, tree, Options{Version: version, Init: strings.NewReader("")}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnAgentThatIsCutShortIsNoted(t *testing.T) {
+	tree, err := images.NewDirSource(string(newImage(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Build(t.Context(), io.Discard, tree, Options{Version: version, Init: strings.NewReader("short"), InitSize: 6})
+	if err == nil || !strings.Contains(err.Error(), "init") || !strings.Contains(err.Error(), "5 of 6") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFirmwareOfTheChosenModulesIsTaken(t *testing.T) {
+	f := newImage(t)
+	f.put(t, modulesDir+"kernel/drivers/net/ethernet/e1000.ko", withModinfo(t, "license=GPL\x00firmware=bnx2/a.fw\x00firmware=bnx2/b.fw\x00firmware=absent.fw\x00firmware=../../../etc/mke2fs.conf\x00"))
+	f.put(t, "/usr/lib/firmware/bnx2/a.fw", []byte("plain"))
+	f.put(t, "/usr/lib/firmware/bnx2/b.fw.xz", []byte("compressed"))
+	packed, report, err := f.build(t)
+	if err != nil || report.Firmware != 2 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	root := unpacked(t, pipe(t, packed, "", "zstd", "zstd", "-dc"))
+	for name, want := range map[string]string{"a.fw": "plain", "b.fw.xz": "compressed"} {
+		if got, err := os.ReadFile(root + "/lib/firmware/bnx2/" + name); err != nil || string(got) != want {
+			t.Errorf("%s is %q (%v)", name, got, err)
+		}
+	}
+}
+
+// withModinfo is an object file of this machine's with a section as a kernel
+// module has it.
+func withModinfo(t *testing.T, info string) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	text, object := filepath.Join(dir, "modinfo"), filepath.Join(dir, "module.ko")
+	if err := os.WriteFile(text, []byte(info), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe(t, nil, "", "binutils", "objcopy", "--add-section", ".modinfo="+text, findTool(t, "coreutils", "true"), object)
+	content, err := os.ReadFile(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := elf.NewFile(bytes.NewReader(content)); err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func FuzzFirmware(f *testing.F) {
+	f.Add([]byte("\x7fELF"))
+	if program, err := os.ReadFile("/bin/true"); err == nil {
+		f.Add(program)
+	}
+	f.Fuzz(func(t *testing.T, module []byte) {
+		for _, name := range firmware(module) {
+			if strings.Contains(name, "\x00") {
+				t.Errorf("got %q", name)
+			}
+		}
+	})
+}
+
+func FuzzModuleIndexes(f *testing.F) {
+	f.Add("kernel/drivers/net/a.ko.xz: kernel/b.ko", "softdep a pre: b", "alias pci:* a")
+	f.Fuzz(func(t *testing.T, deps, soft, aliases string) {
+		s := &moduleSet{deps: map[string][]string{}, byName: map[string]string{}, builtin: map[string]class{}, soft: map[string][]string{}}
+		for line := range strings.Lines(deps) {
+			s.addDep(line)
+		}
+		for line := range strings.Lines(soft) {
+			s.addSoft(line)
+		}
+		chosen, _ := s.choose()
+		if kept := aliasesOf([]byte(aliases), chosen); len(kept) > len(aliases) {
+			t.Errorf("%d bytes of aliases became %d", len(aliases), len(kept))
+		}
+	})
+}
