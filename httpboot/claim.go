@@ -117,7 +117,8 @@ func (c *Chain) plan(ctx context.Context, session provision.Session, request age
 	if err != nil {
 		return provision.Plan{}, err
 	}
-	return newPlan(session, spec, kit, overlay), nil
+	state, _ := c.Tracker.State(session.MAC)
+	return newPlan(session, spec, kit, overlay, state.Armed), nil
 }
 
 // refusalUnless is a refusal, unless the only reason is that time ran out.
@@ -144,10 +145,10 @@ func suits(spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) 
 // an eighth for its own structures and for what the system writes first.
 func rootRoom(content int64) int64 { return content + content/8 + 64<<20 }
 
-func newPlan(session provision.Session, spec *provision.Spec, kit *depot.Kit, overlay provision.Blob) provision.Plan {
+func newPlan(session provision.Session, spec *provision.Spec, kit *depot.Kit, overlay provision.Blob, armed bool) provision.Plan {
 	plan := provision.Plan{
 		MAC: session.MAC, Session: session.Secret, Image: spec.Image, Hostname: hostname(spec),
-		Disk: spec.Disk, Wipe: spec.Wipe, Filesystem: spec.Filesystem, Handover: spec.Handover,
+		Disk: spec.Disk, Wipe: spec.Wipe, Again: armed, Filesystem: spec.Filesystem, Handover: spec.Handover,
 		Init: kit.Init, Pack: blob(kit.Pack, "pack"), Overlay: overlay, RootSize: rootRoom(kit.Bytes),
 		Kernels: diskEntries(spec, kit.Kernels), BootLoaders: map[string]provision.Blob{}, ImageManifest: kit.Manifest.JSON(),
 	}

@@ -23,8 +23,8 @@ func TestComplete(t *testing.T) {
 		{"missing", `{}`, "", []string{"/args/database: is missing", "/args/hostname: is missing; the manifest requires it: type string, the machine's name"}},
 		{"everything wrong at once", `{"args": {"hostname": "-a", "database": 5, "port": 0, "address": "300.0.0.1", "step": 7, "either": true, "notText": "x", "users": [{"name": "a"}, {"shell": "sh"}]}}`,
 			"", []string{
-				"/args/hostname: '-a' does not match pattern", "/args/database: got number, want object", "/args/port: exclusiveMinimum",
-				"/args/address: '300.0.0.1' is not valid ipv4", "/args/step: multipleOf", "/args/either: fits none of the forms", "/args/notText: 'not' failed",
+				"/args/hostname: does not match the pattern", "/args/database: got number, want object", "/args/port: exclusiveMinimum",
+				"/args/address: is no valid ipv4", "/args/step: multipleOf", "/args/either: fits none of the forms", "/args/notText: 'not' failed",
 				"/args/users/1/name: is missing; the manifest requires it",
 			}},
 	} {

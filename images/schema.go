@@ -243,7 +243,17 @@ func leaves(e *jsonschema.ValidationError) []string {
 	return all
 }
 
+// localized says what is wrong with a value without the value: it may be a
+// password, and the sentence goes into logs and onto screens.
 func localized(e *jsonschema.ValidationError) string {
+	switch k := e.ErrorKind.(type) {
+	case *kind.Pattern:
+		return "does not match the pattern " + k.Want
+	case *kind.Format:
+		if k.Want != "regex" { // that is a manifest's own text
+			return "is no valid " + k.Want
+		}
+	}
 	return e.ErrorKind.LocalizedString(message.NewPrinter(language.English))
 }
 

@@ -61,13 +61,8 @@ func textField[T any](set func(dst *T, text string) error) field[T] {
 // plainText reads any text that holds no control characters.
 func plainText[T any](to func(dst *T) *string) field[T] {
 	return textField(func(dst *T, text string) error {
-		for _, r := range text {
-			if r < ' ' || r == 0x7f {
-				return errors.New("control characters and line breaks are not allowed here")
-			}
-		}
 		*to(dst) = text
-		return nil
+		return checkPlain(text)
 	})
 }
 
@@ -117,4 +112,13 @@ func listField[T any](add func(dst *T, text string) error) field[T] {
 // ignored accepts a text for the reader of the file alone.
 func ignored[T any]() field[T] {
 	return textField(func(*T, string) error { return nil })
+}
+
+func checkPlain(text string) error {
+	for _, r := range text {
+		if r < ' ' || r == 0x7f {
+			return errors.New("control characters and line breaks are not allowed here")
+		}
+	}
+	return nil
 }

@@ -33,15 +33,27 @@ func machineFields() map[string]field[Spec] {
 
 func diskFields() map[string]field[DiskHints] {
 	return map[string]field[DiskHints]{
-		"serial":     plainText(func(d *DiskHints) *string { return &d.Serial }),
-		"wwn":        plainText(func(d *DiskHints) *string { return &d.WWN }),
-		"model":      plainText(func(d *DiskHints) *string { return &d.Model }),
+		"serial":     hintText(func(d *DiskHints) *string { return &d.Serial }),
+		"wwn":        hintText(func(d *DiskHints) *string { return &d.WWN }),
+		"model":      hintText(func(d *DiskHints) *string { return &d.Model }),
 		"transport":  textField(setTransport),
-		"byPath":     plainText(func(d *DiskHints) *string { return &d.ByPath }),
+		"byPath":     hintText(func(d *DiskHints) *string { return &d.ByPath }),
 		"minSize":    sizeField(func(d *DiskHints) *int64 { return &d.MinSize }),
 		"maxSize":    sizeField(func(d *DiskHints) *int64 { return &d.MaxSize }),
 		"rotational": boolField(func(d *DiskHints, v bool) { d.Rotational = &v }),
 	}
+}
+
+// hintText reads a hint, which must not be empty: an empty one would match
+// every disk, and comes from a variable that somebody forgot to set.
+func hintText(to func(*DiskHints) *string) field[DiskHints] {
+	return textField(func(d *DiskHints, text string) error {
+		if strings.TrimSpace(text) == "" {
+			return errors.New("an empty hint selects nothing: write what the disk has, or leave the hint out")
+		}
+		*to(d) = text
+		return checkPlain(text)
+	})
 }
 
 func quirkFields() map[string]field[Quirks] {

@@ -212,13 +212,17 @@ type Decision struct {
 type Plan struct {
 	MAC MAC `json:"mac"`
 	// Session authenticates the agent's further requests.
-	Session    string    `json:"session"`
-	Image      string    `json:"image"`
-	Hostname   string    `json:"hostname"`
-	Disk       DiskHints `json:"disk"`
-	Wipe       bool      `json:"wipe"`
-	Filesystem string    `json:"filesystem"`
-	Handover   Handover  `json:"handover"`
+	Session  string    `json:"session"`
+	Image    string    `json:"image"`
+	Hostname string    `json:"hostname"`
+	Disk     DiskHints `json:"disk"`
+	Wipe     bool      `json:"wipe"`
+	// Again allows Wipe to go over a cloudlet that was installed before: only
+	// where a person armed this very install. A machine file's "once" alone
+	// must not, since a server that lost its state takes every machine for new.
+	Again      bool     `json:"again"`
+	Filesystem string   `json:"filesystem"`
+	Handover   Handover `json:"handover"`
 	// Init is the program that switch_root starts.
 	Init string `json:"init"`
 	Pack Blob   `json:"pack"`

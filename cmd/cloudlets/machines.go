@@ -83,9 +83,16 @@ func printMachines(w io.Writer, list []web.Machine) {
 	}
 }
 
+// silence is how long an agent at work says nothing before that is told: it
+// reports its progress every second.
+const silence = time.Minute
+
 // stageText is a stage with its progress: "stream 42% 31 MB/s 5s left".
 func stageText(m web.Machine) string {
 	text := string(m.Stage)
+	if quiet := time.Since(m.Seen); m.Installing && quiet > silence {
+		return text + ", silent for " + quiet.Round(time.Second).String() + ": look at its console"
+	}
 	if p := m.Progress; p != nil {
 		text += fmt.Sprintf(" %d%% %s/s", p.Percent, provision.FormatSize(p.Rate))
 		if p.Left > 0 {

@@ -190,7 +190,11 @@ func (x *extractor) stream(ctx context.Context, queue chan<- delivery, free <-ch
 			return fmt.Errorf("read %s: %w", x.toc.frameNames(f), err)
 		}
 		at = f.end
-		queue <- delivery{f, buf} // there are no more buffers than room
+		select {
+		case queue <- delivery{f, buf}:
+		case <-ctx.Done(): // the workers may be gone
+			return ctx.Err()
+		}
 	}
 	return nil
 }

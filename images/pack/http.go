@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // HTTP reads a pack from a web server by Range requests (RFC 9110, 14). A
@@ -237,6 +239,20 @@ func (h *HTTP) client() *http.Client {
 	return http.DefaultClient
 }
 
+// sentence is what a server says of its refusal, as ": it".
+func sentence(body io.Reader) string {
+	text, err := io.ReadAll(io.LimitReader(body, 512))
+	if err != nil || len(bytes.TrimSpace(text)) == 0 {
+		return ""
+	}
+	return ": " + strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, string(bytes.TrimSpace(text)))
+}
+
 // check tells whether an answer is the range from off to end of our pack.
 func (h *HTTP) check(resp *http.Response, off, end int64) error {
 	switch code := resp.StatusCode; {
@@ -248,7 +264,7 @@ func (h *HTTP) check(resp *http.Response, off, end int64) error {
 	case code == http.StatusRequestedRangeNotSatisfiable:
 		return final("the pack is shorter than %d bytes: it is cut short or another one (%s)", end, resp.Status)
 	default:
-		return final("the server answers %s", resp.Status)
+		return final("the server answers %s%s", resp.Status, sentence(resp.Body))
 	}
 	var from, to int64
 	cr := resp.Header.Get("Content-Range")

@@ -170,6 +170,30 @@ func (v *verifier) checkStat(dir int, base string, e *entry) error {
 	case want.Type == images.Symlink:
 		return checkTarget(dir, base, want.Link)
 	}
+	return checkXattrs(dir, base, want)
+}
+
+// checkXattrs compares the extended attributes of what can be opened: of
+// files and directories, where capabilities and ACLs are.
+func checkXattrs(dir int, base string, want images.Entry) error {
+	if len(want.Xattrs) == 0 || want.Type != images.Regular && want.Type != images.Directory {
+		return nil
+	}
+	fd, err := openat(dir, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	for name, value := range want.Xattrs {
+		got := make([]byte, len(value)+1)
+		n, err := unix.Fgetxattr(fd, name, got)
+		if err != nil {
+			return fmt.Errorf("its attribute %s: %w", name, err)
+		}
+		if string(got[:n]) != value {
+			return fmt.Errorf("its attribute %s is %q, not %q", name, got[:n], value)
+		}
+	}
 	return nil
 }
 

@@ -83,12 +83,20 @@ func run(ctx context.Context, console *console, params Params) error {
 
 // install carries the plan out and hands over.
 func install(ctx context.Context, console *console, server *client, plan provision.Plan, inventory provision.Inventory, network *link, log *slog.Logger) error {
-	reporter := newReporter(ctx, plan.MAC, server, console)
-	defer reporter.close()
-	result, err := Install(ctx, Job{
-		Plan: plan, Inventory: inventory, Server: server.base, HTTP: server.http,
-		Report: reporter.report, Target: newRoot, Log: log,
+	writing, callOff := context.WithCancelCause(ctx)
+	defer callOff(nil)
+	reporter := newReporter(ctx, plan.MAC, server, console, func(why error) {
+		callOff(fmt.Errorf("called off by the server: %w", why))
 	})
+	defer reporter.close()
+	result, err := Install(writing, Job{
+		Plan: plan, Inventory: inventory, Server: server.base, HTTP: server.http,
+		Report: reporter.report, Permit: reporter.permit, Target: newRoot, Log: log,
+		Disks: func() ([]provision.DiskInfo, error) { return listDisks(os.DirFS("/sys")) },
+	})
+	if cause := context.Cause(writing); err != nil && cause != nil {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
 	if err != nil {
 		reporter.fail(err)
 		return err

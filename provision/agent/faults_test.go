@@ -166,7 +166,7 @@ func TestNoFailureLeavesABootableDisk(t *testing.T) {
 		}, []string{"streaming tiny", "404"}},
 		"kernel missing": {provision.StageConfigure, func(t *testing.T, b *bed) {
 			remove(t, b.job.Target+"/boot/vmlinuz-6.1.0-test")
-		}, []string{"configuring node1", "vmlinuz-6.1.0-test"}},
+		}, []string{"reading back", "vmlinuz-6.1.0-test"}},
 		"file changed after it was written": {provision.StageVerify, func(t *testing.T, b *bed) {
 			spoil(t, b.job.Target+"/srv/large")
 		}, []string{"reading back", "/srv/large"}},

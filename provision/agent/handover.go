@@ -21,13 +21,14 @@ const newRoot = "/newroot"
 // complete by now and the machine disarmed, so what cannot be handed over
 // directly takes the way through the firmware.
 func handOver(plan provision.Plan, result Result, console *console) error {
-	var err error
-	switch plan.Handover {
-	case provision.Switch:
+	err := checkKernel(plan)
+	switch {
+	case err != nil: // only by way of the firmware
+	case plan.Handover == provision.Switch:
 		err = switchRoot(newRoot, plan.Init)
-	case provision.Kexec:
+	case plan.Handover == provision.Kexec:
 		err = kexec(result)
-	case provision.PowerOff:
+	case plan.Handover == provision.PowerOff:
 		return errors.Join(unmount(newRoot), powerOff())
 	}
 	if err != nil {
@@ -39,6 +40,19 @@ func handOver(plan provision.Plan, result Result, console *console) error {
 		console.say("%v (it is synced, and the journal does the rest)", err)
 	}
 	return reboot()
+}
+
+// checkKernel refuses a switch where the image got another kernel between the
+// boot script and the claim: the disk has no modules for the one that runs.
+func checkKernel(plan provision.Plan) error {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil || plan.Handover != provision.Switch {
+		return nil
+	}
+	if running := unix.ByteSliceToString(name.Release[:]); running != plan.Kernels[0].Version {
+		return fmt.Errorf("kernel %s runs, and the disk has %s: the image was changed meanwhile", running, plan.Kernels[0].Version)
+	}
+	return nil
 }
 
 // switchRoot makes root the root filesystem and becomes init: what util-linux

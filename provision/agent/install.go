@@ -36,6 +36,12 @@ type Job struct {
 	Maker string
 	// Sys is the machine's /sys; nil is that.
 	Sys fs.FS
+	// Permit is asked before the first write and before the last, which makes
+	// the disk bootable; an error ends the install there. nil permits.
+	Permit func(context.Context) error
+	// Disks lists the disks anew, before the first write; nil trusts the
+	// inventory.
+	Disks func() ([]provision.DiskInfo, error)
 	// Report is told of each step; Log has the details. Both may be nil.
 	Report func(provision.Event)
 	Log    *slog.Logger
@@ -64,6 +70,9 @@ func Install(ctx context.Context, job Job) (Result, error) {
 	if err := i.gather(ctx); err != nil {
 		return Result{}, fmt.Errorf("fetch what it takes: %w (nothing was written)", err)
 	}
+	if err := errors.Join(i.stillTheOne(), i.permitted(ctx)); err != nil {
+		return Result{}, fmt.Errorf("%w (nothing was written)", err)
+	}
 	for _, step := range []struct {
 		stage provision.Stage
 		text  string
@@ -71,9 +80,9 @@ func Install(ctx context.Context, job Job) (Result, error) {
 	}{
 		{provision.StagePartition, "partitioning " + i.disk.Name + " and making filesystems", i.partition},
 		{provision.StageStream, "streaming " + i.plan.Image + " to " + i.disk.Name, i.stream},
-		{provision.StageConfigure, "configuring " + i.plan.Hostname + " and preparing the boot loaders", i.configure},
+		{provision.StageConfigure, "configuring " + i.plan.Hostname, i.configure},
 		{provision.StageVerify, "reading back what was written", i.verify},
-		{provision.StageBootable, "making " + i.disk.Name + " bootable", i.commit},
+		{provision.StageBootable, "putting boot loaders on " + i.disk.Name + " and making it bootable", i.commit},
 	} {
 		i.tell(provision.Event{Kind: provision.KindStage, Stage: step.stage, Text: step.text})
 		if err := step.run(ctx); err != nil {
@@ -89,10 +98,12 @@ type installer struct {
 	plan   provision.Plan
 	server *client
 	disk   provision.DiskInfo
-	device *os.File
-	layout disk.Layout
-	writer *disk.Installer
-	fsUUID string
+	// cloudlet says that an installed cloudlet is on the disk.
+	cloudlet bool
+	device   *os.File
+	layout   disk.Layout
+	writer   *disk.Installer
+	fsUUID   string
 
 	maker          string
 	image, overlay download
@@ -130,7 +141,12 @@ func newInstaller(job Job) (*installer, error) {
 
 // mayOverwrite refuses a disk with something on it, save where that may go.
 func (i *installer) mayOverwrite() error {
-	if i.disk.Contents == "" || i.plan.Wipe {
+	switch {
+	case i.disk.Contents == "":
+		return nil
+	case i.cloudlet && i.plan.Wipe && !i.plan.Again:
+		return fmt.Errorf("the disk %s holds a cloudlet already, and \"install\": \"once\" never goes over one: if it may be lost, arm the install with `cloudlets install %s`; if not, take the machine off the list of those to install with `cloudlets install %[2]s --cancel`", i.disk, i.plan.MAC)
+	case i.plan.Wipe:
 		return nil
 	}
 	return fmt.Errorf("the disk %s is not empty: %s; say \"wipe\": true in machines/%s.json if all of that may be lost", i.disk, i.disk.Contents, i.plan.MAC)
@@ -161,7 +177,7 @@ func (i *installer) examine() error {
 	if err := checkSame(i.Sys, i.disk); err != nil {
 		return err
 	}
-	i.disk.Contents = contentsOf(i.device, i.disk.Size)
+	i.disk.Contents, i.cloudlet = contentsOf(i.device, i.disk.Size)
 	if err := i.mayOverwrite(); err != nil {
 		return err
 	}
@@ -174,6 +190,19 @@ func (i *installer) examine() error {
 	})
 	if err != nil {
 		return fmt.Errorf("the disk %s does not suit: %w", i.disk, err)
+	}
+	return checkFirmware(i.Sys, i.layout)
+}
+
+// checkFirmware refuses a disk that this machine's firmware could not boot,
+// before anything is written: BIOS reads sectors of 512 bytes only, and the
+// boot loader is of 64 bits.
+func checkFirmware(sys fs.FS, l disk.Layout) error {
+	switch bits := attribute(sys, "firmware/efi/fw_platform_size"); {
+	case bits == "" && !l.BIOS():
+		return fmt.Errorf("the disk has sectors of %d bytes, which BIOS cannot boot from: switch the machine's firmware to UEFI, or use another disk", l.Sector)
+	case bits == "32":
+		return errors.New("the machine's UEFI firmware is of 32 bits, and the boot loader for disks of 64: switch the firmware to BIOS, if it can")
 	}
 	return nil
 }
@@ -242,16 +271,12 @@ func (i *installer) stream(ctx context.Context) error {
 	return nil
 }
 
-// configure puts the machine's overlay on top, and prepares what boots it.
+// configure puts the machine's overlay on top.
 func (i *installer) configure(ctx context.Context) error {
 	if _, err := pack.Extract(ctx, i.overlay.source, i.overlay.toc, i.Target, pack.ExtractOptions{Replace: true, Logger: i.Log}); err != nil {
 		return fmt.Errorf("put the overlay on: %w", err)
 	}
-	menu, err := i.menu()
-	if err != nil {
-		return err
-	}
-	return i.writer.Prepare(ctx, disk.Contents{Loaders: i.loaders, Menu: menu, Time: time.Unix(0, 0).UTC()})
+	return nil
 }
 
 // verify reads the disk and compares it with both packs. Files of the overlay
@@ -270,10 +295,48 @@ func (i *installer) verify(ctx context.Context) error {
 	return pack.Verify(ctx, i.overlay.toc, i.Target, pack.VerifyOptions{})
 }
 
-// commit makes the disk bootable: the last write of all.
+// commit puts the kernels, which are verified by now, and their loaders on the
+// disk, and makes it bootable: the last write of all.
 func (i *installer) commit(ctx context.Context) error {
+	menu, err := i.menu()
+	if err != nil {
+		return err
+	}
+	if err := i.writer.Prepare(ctx, disk.Contents{Loaders: i.loaders, Menu: menu, Time: time.Unix(0, 0).UTC()}); err != nil {
+		return err
+	}
 	if err := syncFilesystem(i.Target); err != nil {
 		return err
 	}
+	if err := i.permitted(ctx); err != nil {
+		return err
+	}
 	return i.writer.Commit(ctx)
+}
+
+func (i *installer) permitted(ctx context.Context) error {
+	if i.Permit == nil {
+		return nil
+	}
+	return i.Permit(ctx)
+}
+
+// stillTheOne lists the disks once more: one that came late may suit the plan
+// as well, and then the choice was none.
+func (i *installer) stillTheOne() error {
+	if i.Disks == nil {
+		return nil
+	}
+	now, err := i.Disks()
+	if err != nil {
+		return err
+	}
+	chosen, err := provision.SelectDisk(i.plan.Disk, now)
+	if err != nil {
+		return err
+	}
+	if chosen.Name != i.disk.Name || chosen.Serial != i.disk.Serial || chosen.Size != i.disk.Size {
+		return fmt.Errorf("the plan selects %s now, and selected %s before: name the disk by its serial in machines/%s.json", chosen, i.disk, i.plan.MAC)
+	}
+	return nil
 }

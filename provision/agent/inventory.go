@@ -170,15 +170,16 @@ func first(values ...string) string {
 
 // contentsOf says what is on a disk now; "" when it is blank. What cannot be
 // read counts as something.
-func contentsOf(r io.ReaderAt, size int64) string {
+func contentsOf(r io.ReaderAt, size int64) (text string, cloudlet bool) {
 	found, err := disk.Identify(r, size)
 	if err != nil {
-		return "unreadable: " + err.Error()
+		return "unreadable: " + err.Error(), false
 	}
 	if len(found) == 0 {
-		return ""
+		return "", false
 	}
-	return disk.Describe(found)
+	cloudlet = slices.ContainsFunc(found, func(c disk.Content) bool { return c.Label == rootLabel })
+	return disk.Describe(found), cloudlet
 }
 
 func contentsOfDisk(d provision.DiskInfo) string {
@@ -187,5 +188,6 @@ func contentsOfDisk(d provision.DiskInfo) string {
 		return "unreadable: " + err.Error()
 	}
 	defer f.Close()
-	return contentsOf(f, d.Size)
+	text, _ := contentsOf(f, d.Size)
+	return text
 }

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -17,6 +19,9 @@ type reporter struct {
 	mac     provision.MAC
 	server  *client
 	console *console
+	// calledOff is told when the server refuses a report: a person took the
+	// install back, or the machine's next boot claimed a newer plan.
+	calledOff func(error)
 
 	wake chan struct{}
 	idle chan struct{} // closed when run has ended
@@ -31,9 +36,9 @@ type reporter struct {
 // events of a whole install. The server takes so many in one report.
 const maxPending = 200
 
-func newReporter(ctx context.Context, mac provision.MAC, server *client, console *console) *reporter {
+func newReporter(ctx context.Context, mac provision.MAC, server *client, console *console, calledOff func(error)) *reporter {
 	r := &reporter{
-		ctx: ctx, mac: mac, server: server, console: console,
+		ctx: ctx, mac: mac, server: server, console: console, calledOff: calledOff,
 		wake: make(chan struct{}, 1), idle: make(chan struct{}),
 	}
 	go r.run()
@@ -44,7 +49,12 @@ func (r *reporter) run() {
 	defer close(r.idle)
 	for range r.wake {
 		if batch := r.take(); len(batch) > 0 {
-			if _, err := r.server.post(r.ctx, EventsPath, batch); err != nil {
+			_, err := r.server.post(r.ctx, EventsPath, batch)
+			var no refusal
+			if errors.As(err, &no) {
+				r.calledOff(no)
+			}
+			if err != nil {
 				r.console.say("the server did not take a report: %v", err)
 			}
 		}
@@ -106,8 +116,18 @@ func (r *reporter) fail(cause error) {
 	r.close()
 }
 
+// permit asks the server whether to go on with what cannot be undone: a person
+// may have taken the install back meanwhile.
+func (r *reporter) permit(ctx context.Context) error {
+	event := provision.Event{MAC: r.mac, Time: time.Now().UTC(), Kind: provision.KindLog, Text: "asks whether to go on"}
+	if _, err := r.server.post(ctx, EventsPath, []provision.Event{event}); err != nil {
+		return fmt.Errorf("ask the server whether to go on: %w", err)
+	}
+	return nil
+}
+
 // done reports that the disk is complete, and returns once the server has
-// recorded it: only then is the machine disarmed.
+// recorded it, however long that takes: only then is the machine disarmed.
 func (r *reporter) done(result Result) error {
 	r.close()
 	event := provision.Event{
@@ -116,6 +136,12 @@ func (r *reporter) done(result Result) error {
 		Facts: map[string]string{"disk": result.Disk.String()},
 	}
 	r.console.event(event)
-	_, err := r.server.post(r.ctx, EventsPath, []provision.Event{event})
-	return err
+	for {
+		_, err := r.server.post(r.ctx, EventsPath, []provision.Event{event})
+		var no refusal
+		if err == nil || errors.As(err, &no) || r.ctx.Err() != nil {
+			return err
+		}
+		r.console.say("the disk is complete; waiting for the server to record that, since it would install again otherwise. If it does not come back: `cloudlets install %s --cancel` there, then switch this machine off and on", r.mac)
+	}
 }

@@ -191,7 +191,7 @@ func TestReportsWaitForAServerThatIsAway(t *testing.T) {
 			return 204, ""
 		})
 		var seen bytes.Buffer
-		r := newReporter(t.Context(), testMAC, c, &console{out: &seen})
+		r := newReporter(t.Context(), testMAC, c, &console{out: &seen}, notCalledOff(t))
 		r.report(logged("first"))
 		synctest.Wait() // it is being sent, in vain
 		for i := range int64(50) {
@@ -217,7 +217,7 @@ func TestReportsNeverWaitAndAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := clientOf(func(*http.Request, []byte) (int, string) { return 0, "" })
-		r := newReporter(ctx, testMAC, c, &console{out: io.Discard})
+		r := newReporter(ctx, testMAC, c, &console{out: io.Discard}, notCalledOff(t))
 		start := time.Now()
 		for i := range 10 * maxPending {
 			r.report(logged(fmt.Sprint(i)))
@@ -238,7 +238,7 @@ func TestReportsNeverWaitAndAreBounded(t *testing.T) {
 func TestReporterMayBeUsedAfterItsEnd(t *testing.T) {
 	var got posted
 	c := clientOf(func(_ *http.Request, body []byte) (int, string) { got.take(t, body); return 204, "" })
-	r := newReporter(t.Context(), testMAC, c, &console{out: io.Discard})
+	r := newReporter(t.Context(), testMAC, c, &console{out: io.Discard}, notCalledOff(t))
 	r.fail(errors.New("the disk burns"))
 	r.close()
 	r.report(logged("late"))
@@ -253,7 +253,7 @@ func TestReporterMayBeUsedAfterItsEnd(t *testing.T) {
 func TestDoneIsTheLastWordAndIsHeard(t *testing.T) {
 	var got posted
 	c := clientOf(func(_ *http.Request, body []byte) (int, string) { got.take(t, body); return 204, "" })
-	r := newReporter(t.Context(), testMAC, c, &console{out: io.Discard})
+	r := newReporter(t.Context(), testMAC, c, &console{out: io.Discard}, notCalledOff(t))
 	r.report(logged("before"))
 	if err := r.done(Result{Disk: provision.DiskInfo{Name: "vda", Serial: "X"}}); err != nil {
 		t.Fatal(err)
@@ -265,6 +265,25 @@ func TestDoneIsTheLastWordAndIsHeard(t *testing.T) {
 		t.Errorf("got %+v", last)
 	}
 	c = clientOf(func(*http.Request, []byte) (int, string) { return 403, "the session has ended" })
-	r = newReporter(t.Context(), testMAC, c, &console{out: io.Discard})
+	r = newReporter(t.Context(), testMAC, c, &console{out: io.Discard}, notCalledOff(t))
 	wantError(t, r.done(Result{}), "the session has ended")
+}
+
+// notCalledOff fails the test when the install is called off.
+func notCalledOff(t *testing.T) func(error) {
+	return func(err error) { t.Errorf("the install was called off: %v", err) }
+}
+
+func TestARefusedReportCallsTheInstallOff(t *testing.T) {
+	c := clientOf(func(*http.Request, []byte) (int, string) { return 403, "ann took the install back" })
+	why := make(chan error, 2)
+	r := newReporter(t.Context(), testMAC, c, &console{out: io.Discard}, func(err error) { why <- err })
+	r.report(logged("still at it"))
+	r.close()
+	if err := <-why; err.Error() != "ann took the install back" {
+		t.Errorf("the install was called off because of %q", err)
+	}
+	if err := r.permit(t.Context()); err == nil || !strings.Contains(err.Error(), "ann took the install back") {
+		t.Errorf("permit gave %v", err)
+	}
 }

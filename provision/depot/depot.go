@@ -92,13 +92,16 @@ type Depot struct {
 	wake chan struct{}
 	mu   sync.Mutex
 	kits map[Key]*slot
-	turn []Key
+	// proven are the digests of files that were read whole and found right.
+	proven map[string]bool
+	turn   []Key
 }
 
 // slot is what is known of one kit.
 type slot struct {
 	Status
 	fingerprint string
+	checked     time.Time     // when the image was last found unchanged
 	done        chan struct{} // closed when the making ends
 }
 
@@ -131,7 +134,7 @@ func Open(opt Options) (*Depot, error) {
 	}
 	return &Depot{
 		dir: opt.Dir, finder: opt.Images, assets: opt.Assets, agent: agent, log: opt.Log, notify: opt.Notify,
-		wake: make(chan struct{}, 1), kits: map[Key]*slot{},
+		wake: make(chan struct{}, 1), kits: map[Key]*slot{}, proven: map[string]bool{},
 	}, nil
 }
 
@@ -255,6 +258,10 @@ func (d *Depot) Kit(ctx context.Context, key Key) (*Kit, error) {
 	return d.kits[key].Kit, nil
 }
 
+// checkTime is how long an image counts as unchanged after it was looked at:
+// a rack of machines that is switched on together costs one look.
+const checkTime = time.Second
+
 // fresh is the finished kit, if the image is still what it was made from.
 func (d *Depot) fresh(ctx context.Context, key Key) *Kit {
 	d.mu.Lock()
@@ -263,15 +270,22 @@ func (d *Depot) fresh(ctx context.Context, key Key) *Kit {
 		d.mu.Unlock()
 		return nil
 	}
-	kit, made := s.Kit, s.fingerprint
+	kit, made, checked := s.Kit, s.fingerprint, s.checked
 	d.mu.Unlock()
+	if time.Since(checked) < checkTime {
+		return kit
+	}
 	image, err := d.open(ctx, key.Image)
 	if err != nil {
 		return nil
 	}
+	begun := time.Now()
 	if now, err := image.Fingerprint(ctx); err != nil || now != made {
 		return nil
 	}
+	d.mu.Lock()
+	s.checked = begun
+	d.mu.Unlock()
 	return kit
 }
 

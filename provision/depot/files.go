@@ -36,6 +36,19 @@ func (d *Depot) has(f File) bool {
 	return err == nil && info.Size() == f.Size
 }
 
+// intact says whether a file's bytes are those of its digest: kernels and RAM
+// disks are checked by nobody on their way.
+func (d *Depot) intact(f File) bool {
+	file, err := os.Open(d.Path(f.Digest))
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	hash := sha256.New()
+	_, err = io.Copy(hash, file)
+	return err == nil && f.Digest == "sha256:"+hex.EncodeToString(hash.Sum(nil))
+}
+
 // put keeps what write writes. The digest is that of the bytes, unless write
 // knows a better one. The file appears under its name only when it is whole
 // and on the disk.
@@ -74,12 +87,12 @@ func (d *Depot) record(key string) string {
 }
 
 // memo remembers what was made of the inputs that key describes, over
-// restarts. The record is used only while the file that it names is there. A
+// restarts. The record is used only while the file that it names is good. A
 // key has to say the version of whatever form its file has.
-func memo[T any](d *Depot, key string, file func(T) File, build func() (T, error)) (T, error) {
+func memo[T any](d *Depot, key string, good func(File) bool, file func(T) File, build func() (T, error)) (T, error) {
 	name := d.record(key)
 	var known T
-	if text, err := os.ReadFile(name); err == nil && json.Unmarshal(text, &known) == nil && d.has(file(known)) {
+	if text, err := os.ReadFile(name); err == nil && json.Unmarshal(text, &known) == nil && good(file(known)) {
 		d.touch(file(known))
 		return known, nil
 	}

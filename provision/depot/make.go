@@ -103,19 +103,52 @@ func (d *Depot) makeOnce(ctx context.Context, key Key) (*Kit, string, error) {
 func (d *Depot) makePack(ctx context.Context, image *images.Image, fingerprint string) (packed, error) {
 	key := packForm + image.Path + " " + fingerprint
 	file := func(p packed) File { return p.File }
-	p, err := memo(d, key, file, func() (packed, error) { return d.writePack(ctx, image, fingerprint) })
+	p, err := memo(d, key, d.has, file, func() (packed, error) { return d.writePack(ctx, image, fingerprint) })
 	if err != nil {
 		return p, err
 	}
-	if _, done, err := d.OpenPack(p.File); err == nil {
-		done()
-		return p, nil
+	if err = d.sound(ctx, p.File); err == nil || ctx.Err() != nil {
+		return p, err
 	}
 	d.log.Warn("a pack cannot be read any more; packing its image again", "image", image.Name)
 	if err := os.Remove(d.record(key)); err != nil {
 		return p, err
 	}
-	return memo(d, key, file, func() (packed, error) { return d.writePack(ctx, image, fingerprint) })
+	return memo(d, key, d.has, file, func() (packed, error) { return d.writePack(ctx, image, fingerprint) })
+}
+
+// sound reads a whole pack and checks each digest, once in the life of a
+// server: disks rot, and a damaged pack would fail every machine.
+func (d *Depot) sound(ctx context.Context, f File) error {
+	d.mu.Lock()
+	known := d.proven[f.Digest]
+	d.mu.Unlock()
+	if known {
+		return nil
+	}
+	tree, done, err := d.OpenPack(f)
+	if err != nil {
+		return err
+	}
+	defer done()
+	err = tree.Walk(ctx, func(_ images.Entry, content io.Reader) error {
+		if content == nil {
+			return nil
+		}
+		_, err := io.Copy(io.Discard, content)
+		return err
+	})
+	if err == nil {
+		d.prove(f.Digest)
+	}
+	return err
+}
+
+// prove notes that a file's bytes are those of its digest.
+func (d *Depot) prove(digest string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.proven[digest] = true
 }
 
 func (d *Depot) writePack(ctx context.Context, image *images.Image, fingerprint string) (packed, error) {
@@ -128,6 +161,9 @@ func (d *Depot) writePack(ctx context.Context, image *images.Image, fingerprint 
 		}
 		return info.Digest, err
 	})
+	if err == nil {
+		d.prove(f.Digest)
+	}
 	return packed{File: f, Entries: info.Entries, Bytes: info.Bytes}, err
 }
 
@@ -195,7 +231,7 @@ func findInit(tree images.Tree) (string, error) {
 
 func (d *Depot) makeKernel(kit *Kit, tree images.Tree, kernel images.Kernel) (File, error) {
 	key := kernelForm + kit.Pack.Digest + " " + kernel.Path
-	return memo(d, key, func(f File) File { return f }, func() (File, error) {
+	return memo(d, key, d.intact, func(f File) File { return f }, func() (File, error) {
 		return d.put(func(w io.Writer) (string, error) {
 			r, err := tree.Open(kernel.Path)
 			if err != nil {
@@ -210,7 +246,7 @@ func (d *Depot) makeKernel(kit *Kit, tree images.Tree, kernel images.Kernel) (Fi
 
 func (d *Depot) makeRAMDisk(ctx context.Context, kit *Kit, tree images.Tree, kernel images.Kernel) error {
 	key := ramdiskForm + kit.Pack.Digest + " " + kernel.Version + " " + d.agent.digest
-	made, err := memo(d, key, func(a assembled) File { return a.File }, func() (assembled, error) {
+	made, err := memo(d, key, d.intact, func(a assembled) File { return a.File }, func() (assembled, error) {
 		d.log.Info("assembling a RAM disk", "image", kit.Key, "kernel", kernel.Version)
 		return d.writeRAMDisk(ctx, tree, kernel)
 	})
