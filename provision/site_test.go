@@ -179,6 +179,7 @@ func TestMistakesInMachineFiles(t *testing.T) {
 		"bad filesystem":          {`{"filesystem": "ext5"}`, `want "ext4", "xfs" or "btrfs", have "ext5"; did you mean "ext4"?`},
 		"bad handover":            {`{"handover": "rebot"}`, `did you mean "reboot"?`},
 		"bad transport":           {`{"disk": {"transport": "scsi"}}`, `want "nvme", "sata"`},
+		"empty hint":              {`{"disk": {"serial": ""}}`, `an empty hint selects nothing`},
 		"size without clear unit": {`{"disk": {"minSize": "8G"}}`, "write GB for 1000³ bytes or GiB for 1024³"},
 		"fraction of a byte":      {`{"disk": {"minSize": 1.5}}`, "want a whole number of bytes"},
 		"bounds the wrong way":    {`{"disk": {"minSize": "2GB", "maxSize": "1GB"}}`, ":1:22: minSize 2.0 GB is more than maxSize 1.0 GB"},

@@ -1,0 +1,71 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"cloudlets/provision"
+)
+
+// TestOnceNeverGoesOverACloudlet: a server that lost its state takes every
+// machine for new, and "once" with "wipe" would then erase them all.
+func TestOnceNeverGoesOverACloudlet(t *testing.T) {
+	b, d := newFaultBed(t)
+	b.install(t)
+	if err := unmount(b.job.Target); err != nil {
+		t.Fatal(err)
+	}
+	b.job.Plan.Wipe = true
+	before := hashFile(t, d.file)
+	b.wantFailure(t, "holds a cloudlet already", "cloudlets install "+string(testMAC), "nothing was written")
+	if hashFile(t, d.file) != before {
+		t.Error("the installed cloudlet was written to")
+	}
+	b.job.Plan.Again = true
+	b.install(t)
+}
+
+// TestInstallAsksBeforeFirstAndLastWrite: a person may take the install back
+// at any time.
+func TestInstallAsksBeforeFirstAndLastWrite(t *testing.T) {
+	takenBack := errors.New("ann took it back")
+	t.Run("before the first", func(t *testing.T) {
+		b, d := newFaultBed(t)
+		before := hashFile(t, d.file)
+		b.job.Permit = func(context.Context) error { return takenBack }
+		b.wantFailure(t, "ann took it back", "nothing was written")
+		if hashFile(t, d.file) != before {
+			t.Error("the disk was written to")
+		}
+	})
+	t.Run("before the last", func(t *testing.T) {
+		b, d := newFaultBed(t)
+		asked := 0
+		b.job.Permit = func(context.Context) error {
+			if asked++; asked == 1 {
+				return nil
+			}
+			return takenBack
+		}
+		b.wantFailure(t, "ann took it back", "bootable")
+		d.wantUnbootable(t)
+	})
+}
+
+// TestInstallListsTheDisksOnceMore: a disk that came late makes "the only
+// disk" two.
+func TestInstallListsTheDisksOnceMore(t *testing.T) {
+	b, d := newFaultBed(t)
+	before := hashFile(t, d.file)
+	b.job.Plan.Disk = provision.DiskHints{}
+	late := d.info
+	late.Name, late.Serial = "vdz", "LATE"
+	b.job.Disks = func() ([]provision.DiskInfo, error) { return []provision.DiskInfo{d.info, late}, nil }
+	b.wantFailure(t, "LATE", "nothing was written")
+	b.job.Disks = func() ([]provision.DiskInfo, error) { return []provision.DiskInfo{late}, nil }
+	b.wantFailure(t, "selected "+d.info.Name, "nothing was written")
+	if hashFile(t, d.file) != before {
+		t.Error("the disk was written to")
+	}
+}
