@@ -50,14 +50,7 @@ func machinesCommand(socket *string) *cobra.Command {
 				return showMachine(cmd, c, args[0], asJSON)
 			}
 			list, err := c.Machines(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), list)
-			}
-			printMachines(cmd.OutOrStdout(), list)
-			return nil
+			return show(cmd, asJSON, list, err, printMachines)
 		}),
 		ValidArgsFunction: completeMachines(socket),
 	}
@@ -154,7 +147,7 @@ func traceCommand(socket *string) *cobra.Command {
 answered, and why it got what it got.`,
 		Example: "  cloudlets trace 52:54:00:12:34:56 --follow",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
-			show := func(e provision.Event) error {
+			tell := func(e provision.Event) error {
 				if asJSON {
 					return json.NewEncoder(cmd.OutOrStdout()).Encode(e)
 				}
@@ -162,11 +155,11 @@ answered, and why it got what it got.`,
 				return err
 			}
 			if follow {
-				return c.Follow(cmd.Context(), args[0], 0, show)
+				return c.Follow(cmd.Context(), args[0], 0, tell)
 			}
 			events, err := c.Events(cmd.Context(), args[0], 0, 0)
 			for _, e := range events {
-				if err := show(e); err != nil {
+				if err := tell(e); err != nil {
 					return err
 				}
 			}
@@ -189,14 +182,7 @@ unless the machine's file says "wipe": true.`,
 		Example: "  cloudlets install node1\n  cloudlets install 52:54:00:12:34:56 --cancel",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
 			m, err := armOrCancel(cmd, c, args[0], cancel, dryRun)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), m)
-			}
-			printOrder(cmd.OutOrStdout(), m, cancel, dryRun)
-			return nil
+			return show(cmd, asJSON, m, err, func(w io.Writer, m web.Detail) { printOrder(w, m, cancel, dryRun) })
 		}),
 		ValidArgsFunction: completeMachines(socket),
 	}
@@ -261,14 +247,7 @@ func imagesCommand(socket *string) *cobra.Command {
 		Use: "images", Short: "List the site's images and whether they can be booted", Args: exactArgs(0),
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, _ []string) error {
 			list, err := c.Images(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), list)
-			}
-			printImages(cmd.OutOrStdout(), list)
-			return nil
+			return show(cmd, asJSON, list, err, printImages)
 		}),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -309,6 +288,19 @@ func completeMachines(socket *string) cobra.CompletionFunc {
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// show prints an answer of the daemon, unless it is an error: as JSON, or as
+// print does for people.
+func show[T any](cmd *cobra.Command, asJSON bool, answer T, err error, print func(io.Writer, T)) error {
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), answer)
+	}
+	print(cmd.OutOrStdout(), answer)
+	return nil
 }
 
 func printJSON(w io.Writer, value any) error {

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"cloudlets/provision"
+)
+
+// TestREADMEMachineFile reads the README's example as a site would.
+func TestREADMEMachineFile(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```jsonc\n")
+	example, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("the README has no example of a machine file")
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"machines/52-54-00-12-34-56.json": example, "profiles/web.json": "{}", "images/debian-12/.cloudlet/manifest": "{}",
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	site, err := provision.OpenSite(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range site.Problems() {
+		t.Errorf("the README's example: %v", p)
+	}
+	spec, ok := site.Spec("52:54:00:12:34:56")
+	if !ok || spec.Hostname != "node1" || !spec.InstallOnce || spec.Disk.Serial == "" {
+		t.Errorf("the README's example reads as %+v", spec)
+	}
+}
