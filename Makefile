@@ -12,7 +12,7 @@ BOOT_PACKAGES := ipxe grub-pc-bin grub-common systemd-boot-efi
 DEMO_PACKAGES := $(BOOT_PACKAGES) qemu-system-x86 ipxe-qemu seabios ovmf mmdebstrap iproute2
 # What the tests take besides: foreign clients, foreign tools to check with.
 TEST_PACKAGES := $(DEMO_PACKAGES) gcc libc6-dev busybox chromium cpio curl dmsetup dnsmasq-base dosfstools \
-	e2fsprogs gdisk isc-dhcp-client kea-admin kmod mtools procps qemu-utils tar udhcpc util-linux xz-utils bzip2 zstd
+	btrfs-progs e2fsprogs gdisk isc-dhcp-client kea-admin kmod mtools procps qemu-utils tar udhcpc util-linux xfsprogs xz-utils bzip2 zstd
 
 # $(call install,PACKAGES) installs those that are not there.
 define install
