@@ -3,6 +3,7 @@ package httpboot
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -154,7 +155,11 @@ func TestObserved(t *testing.T) {
 		t.Errorf("the state is %+v", state)
 	}
 	b.SawTransfer(b.TFTP, "evil\x1b[2J", 0, fmt.Errorf("open evil\x1b[2J: file does not exist"))
-	b.get("/loader/snponly.efi").want(t, http.StatusOK)
+	// Straight to the handler: a client has its answer before the event is
+	// recorded.
+	fetch := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/loader/snponly.efi", nil)
+	fetch.RemoteAddr = "127.0.0.1:4567"
+	b.Handler().ServeHTTP(httptest.NewRecorder(), fetch)
 	b.wantTrace(node1, "DISCOVER from BIOS PXE: OFFER 127.0.0.1, boot file undionly.kpxe: armed",
 		"fetched undionly.kpxe by TFTP, 70.0 kB", "could not fetch evil?[2J by TFTP: open evil?[2J", "fetched boot loader snponly.efi by HTTP")
 	plain := dhcp.Client{MAC: stranger.HardwareAddr(), Kind: dhcp.Plain, Hostname: "laptop"}
