@@ -68,8 +68,8 @@ func wantError(t testing.TB, err error, says string) {
 	}
 }
 
-// sparse is a device in memory of which only what was written takes room.
-type sparse struct {
+// sparseDevice is a device in memory of which only what was written takes room.
+type sparseDevice struct {
 	size   int64
 	sector int64
 	blocks map[int64][]byte
@@ -85,13 +85,13 @@ const block = 4096
 
 var errBroken = errors.New("broken device")
 
-func newSparse(size, sector int64) *sparse {
-	return &sparse{size: size, sector: sector, blocks: map[int64][]byte{}}
+func newSparse(size, sector int64) *sparseDevice {
+	return &sparseDevice{size: size, sector: sector, blocks: map[int64][]byte{}}
 }
 
-func (s *sparse) Sync() error { s.syncs++; return nil }
+func (s *sparseDevice) Sync() error { s.syncs++; return nil }
 
-func (s *sparse) WriteAt(p []byte, off int64) (int, error) {
+func (s *sparseDevice) WriteAt(p []byte, off int64) (int, error) {
 	if off%s.sector != 0 || int64(len(p))%s.sector != 0 || off < 0 || off+int64(len(p)) > s.size {
 		return 0, fmt.Errorf("write of %d bytes at %d: not in whole sectors of the device", len(p), off)
 	}
@@ -109,7 +109,7 @@ func (s *sparse) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-func (s *sparse) ReadAt(p []byte, off int64) (int, error) {
+func (s *sparseDevice) ReadAt(p []byte, off int64) (int, error) {
 	for i := 0; i < len(p); {
 		if off+int64(i) >= s.size {
 			return i, io.EOF
@@ -120,7 +120,7 @@ func (s *sparse) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-func (s *sparse) block(off int64) ([]byte, int64) {
+func (s *sparseDevice) block(off int64) ([]byte, int64) {
 	n := off / block
 	if s.blocks[n] == nil {
 		s.blocks[n] = bytes.Repeat([]byte{s.fill}, block)

@@ -92,6 +92,19 @@ func NewLayout(size, sector int64, opts Options) (Layout, error) {
 	return l, nil
 }
 
+// SizeFor is the size in bytes of the smallest disk whose root partition has
+// room for root bytes.
+func SizeFor(root, sector int64, opts Options) int64 {
+	size := 2*mib + (max(root, minRoot)+mib-1)/mib*mib + backupRoom
+	for { // a larger disk may have a larger ESP
+		next := 2*mib + espSize(size, sector, opts.ESPSize) + (max(root, minRoot)+mib-1)/mib*mib + backupRoom
+		if next <= size {
+			return size
+		}
+		size = next
+	}
+}
+
 // Partitions are all of them, in the order of their places.
 func (l Layout) Partitions() []Partition {
 	return []Partition{l.BIOSBoot, l.ESP, l.Root}

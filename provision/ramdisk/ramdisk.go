@@ -15,8 +15,10 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"cloudlets/images"
+	"cloudlets/images/cpio"
 )
 
 // Options say what a RAM disk is made of.
@@ -78,24 +80,29 @@ func Build(ctx context.Context, w io.Writer, tree images.Tree, opt Options) (Rep
 	if err != nil {
 		return Report{}, err
 	}
-	b := &builder{ctx: ctx, tree: tree, modules: modules}
+	b := &builder{ctx: ctx, tree: tree, modules: modules, dirs: map[string]bool{"": true, ".": true}}
 	b.report.Compression = compressionOf(tree, opt.Version)
 	out, err := compressor(w, b.report.Compression)
 	if err != nil {
 		return Report{}, err
 	}
-	b.out = newArchive(out)
+	b.out = cpio.NewWriter(out)
 	if err := errors.Join(b.build(opt), out.Close()); err != nil {
 		return Report{}, fmt.Errorf("build the RAM disk of kernel %s: %w", opt.Version, err)
 	}
 	return b.report, nil
 }
 
+// epoch is the time of all that is in a RAM disk: equal contents give equal
+// bytes.
+var epoch = time.Unix(0, 0)
+
 type builder struct {
 	ctx     context.Context
 	tree    images.Tree
 	modules *moduleSet
-	out     *archive
+	out     *cpio.Writer
+	dirs    map[string]bool // that are in the archive
 	report  Report
 }
 
@@ -109,7 +116,7 @@ func (b *builder) build(opt Options) error {
 	if err := b.addModules(); err != nil {
 		return err
 	}
-	return b.out.close()
+	return b.out.Close()
 }
 
 // base is what any first root has: the mount points, a console, /init.
@@ -119,11 +126,11 @@ func (b *builder) base(opt Options) error {
 			return err
 		}
 	}
-	console := header{name: "dev/console", mode: modeChar | 0o600, major: 5, minor: 1}
-	if err := b.out.put(console, nil); err != nil {
+	console := images.Entry{Path: "/dev/console", Type: images.CharDevice, Mode: 0o600, Major: 5, Minor: 1, ModTime: epoch}
+	if err := b.out.Put(console, nil); err != nil {
 		return err
 	}
-	return b.out.put(header{name: "init", mode: modeReg | 0o755, size: opt.InitSize}, opt.Init)
+	return b.out.Put(images.Entry{Path: "/init", Type: images.Regular, Mode: 0o755, Size: opt.InitSize, ModTime: epoch}, opt.Init)
 }
 
 func (b *builder) addMakers() error {
@@ -256,19 +263,19 @@ func (b *builder) putFile(name string, mode uint32, content []byte) error {
 	if err := b.mkdir(path.Dir(name)); err != nil {
 		return err
 	}
-	return b.out.put(header{name: name, mode: modeReg | mode, size: int64(len(content))}, bytes.NewReader(content))
+	return b.out.Put(images.Entry{Path: "/" + name, Type: images.Regular, Mode: mode, Size: int64(len(content)), ModTime: epoch}, bytes.NewReader(content))
 }
 
 // mkdir makes a folder and its parents, once each.
 func (b *builder) mkdir(name string) error {
-	if b.out.dirs[name] {
+	if b.dirs[name] {
 		return nil
 	}
 	if err := b.mkdir(path.Dir(name)); err != nil {
 		return err
 	}
-	b.out.dirs[name] = true
-	return b.out.put(header{name: name, mode: modeDir | 0o755}, nil)
+	b.dirs[name] = true
+	return b.out.Put(images.Entry{Path: "/" + name, Type: images.Directory, Mode: 0o755, ModTime: epoch}, nil)
 }
 
 func firstPresent(tree images.Tree, names []string) string {

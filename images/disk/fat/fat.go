@@ -65,14 +65,19 @@ func Write(ctx context.Context, w io.WriterAt, size int64, opts Options, files [
 		return err
 	}
 	out := &writer{ctx: ctx, w: w, plan: p}
-	for _, step := range []func() error{
-		out.invalidate, out.directories, out.contents, out.tables, out.reserved, out.bootSector,
-	} {
-		if err := step(); err != nil {
-			return err
-		}
+	return out.run(out.invalidate, out.directories, out.contents, out.tables, out.reserved, out.bootSector)
+}
+
+// WriteInOrder is Write from the beginning of w to its end, for a w that
+// cannot go back and is of use only when it is complete: no write is at a
+// lower offset than the one before it. Nothing is written where nothing is.
+func WriteInOrder(ctx context.Context, w io.WriterAt, size int64, opts Options, files []File) error {
+	p, err := newPlan(size, opts, files)
+	if err != nil {
+		return err
 	}
-	return nil
+	out := &writer{ctx: ctx, w: w, plan: p}
+	return out.run(out.bootSector, out.reserved, out.tables, out.directories, out.contents)
 }
 
 // Check says whether Write would accept these files, without opening any.

@@ -282,6 +282,37 @@ func TestSameInputSameBytes(t *testing.T) {
 	}
 }
 
+// TestInOrder: writing from the beginning to the end gives the same bytes.
+func TestInOrder(t *testing.T) {
+	for _, size := range []int{32 << 20, 300 << 20} {
+		opts := Options{Label: "ESP", Serial: 1}
+		want, got := newMemory(size), &ascending{memory: newMemory(size)}
+		if err := Write(t.Context(), want, want.size(), opts, sampleFiles()); err != nil {
+			t.Fatal(err)
+		}
+		if err := WriteInOrder(t.Context(), got, got.size(), opts, sampleFiles()); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got.b, want.b) {
+			t.Errorf("%d bytes: what is written in order is something else", size)
+		}
+	}
+}
+
+// ascending is a device that cannot go back.
+type ascending struct {
+	*memory
+	at int64
+}
+
+func (a *ascending) WriteAt(p []byte, off int64) (int, error) {
+	if off < a.at {
+		return 0, fmt.Errorf("write at %d after everything up to %d was written", off, a.at)
+	}
+	a.at = off + int64(len(p))
+	return a.memory.WriteAt(p, off)
+}
+
 func TestTimesAreKept(t *testing.T) {
 	opts := Options{Time: time.Date(2031, 7, 9, 13, 14, 16, 0, time.UTC)}
 	image := makeImage(t, 16<<20, opts, []File{Bytes("F", nil)})

@@ -19,6 +19,16 @@ type writer struct {
 	buf  []byte
 }
 
+// run takes one step after the other.
+func (w *writer) run(steps ...func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (w *writer) writeAt(b []byte, off int64, what string) error {
 	if err := w.ctx.Err(); err != nil {
 		return fmt.Errorf("write FAT filesystem: %s: %w", what, err)

@@ -1,0 +1,108 @@
+package disk
+
+import (
+	"context"
+	"fmt"
+
+	"cloudlets/images/disk/fat"
+	"cloudlets/images/disk/sparse"
+)
+
+// Filesystem is a root filesystem that is written from its beginning to its
+// end. Package ext4 makes one.
+type Filesystem interface {
+	// Size is its length in bytes.
+	Size() int64
+	Write(ctx context.Context, w sparse.Writer) error
+}
+
+// Write writes the whole disk, with a root filesystem in it, from its
+// beginning to its end. What cannot be written is refused before the first
+// byte. Unlike an [Installer] it leaves the order in which bytes become
+// durable to w.
+func (l Layout) Write(ctx context.Context, w sparse.Writer, c Contents, root Filesystem) error {
+	if root.Size() > l.Root.Size {
+		return fmt.Errorf("write disk: the root filesystem has %d bytes, and its partition %d", root.Size(), l.Root.Size)
+	}
+	files, err := BootFiles(l.Arch, c.Menu, c.Loaders)
+	if err != nil {
+		return err
+	}
+	opts, err := l.espOptions(c.Time)
+	if err != nil {
+		return err
+	}
+	if err := fat.Check(l.ESP.Size, opts, files); err != nil {
+		return fmt.Errorf("write EFI system partition: %w", err)
+	}
+	core, first, err := l.bootCode(c.Loaders)
+	if err != nil {
+		return err
+	}
+	table, err := l.Table()
+	if err != nil {
+		return err
+	}
+	out := &ordered{w: w}
+	for _, step := range []func() error{
+		func() error { return out.put(first, 0) },
+		func() error { return out.put(core, l.BIOSBoot.Offset) },
+		func() error {
+			return fat.WriteInOrder(ctx, offsetWriter{out, l.ESP.Offset}, l.ESP.Size, opts, files)
+		},
+		func() error { return out.skipTo(l.Root.Offset) },
+		func() error { return root.Write(ctx, out) },
+		func() error { return out.put(table.Backup, table.BackupOffset) },
+		func() error { return out.skipTo(l.Size) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("write disk: %w", err)
+		}
+	}
+	return nil
+}
+
+// ordered writes at ever higher places of a disk that is written from its
+// beginning to its end.
+type ordered struct {
+	w   sparse.Writer
+	pos int64
+}
+
+var _ sparse.Writer = (*ordered)(nil)
+
+// Write writes at the place that was reached.
+func (o *ordered) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	o.pos += int64(n)
+	return n, err
+}
+
+// Skip goes n bytes further.
+func (o *ordered) Skip(n int64) error {
+	if err := o.w.Skip(n); err != nil {
+		return err
+	}
+	o.pos += n
+	return nil
+}
+
+// WriteAt skips what is before off, which was not reached yet.
+func (o *ordered) WriteAt(p []byte, off int64) (int, error) {
+	if err := o.skipTo(off); err != nil {
+		return 0, err
+	}
+	return o.Write(p)
+}
+
+func (o *ordered) put(p []byte, off int64) error {
+	_, err := o.WriteAt(p, off)
+	return err
+}
+
+func (o *ordered) skipTo(off int64) error {
+	if off < o.pos {
+		return fmt.Errorf("byte %d comes after byte %d was written", off, o.pos)
+	}
+	return o.Skip(off - o.pos)
+}
