@@ -117,8 +117,14 @@ func (c *Chain) plan(ctx context.Context, session provision.Session, request age
 	if err != nil {
 		return provision.Plan{}, err
 	}
+	kernels, err := c.renderKernels(ctx, spec, kit, kit.Kernels, request.Inventory)
+	if err != nil {
+		return provision.Plan{}, refusalUnless(ctx, err)
+	}
 	state, _ := c.Tracker.State(session.MAC)
-	return newPlan(session, spec, kit, overlay, state.Armed), nil
+	plan := newPlan(session, spec, kit, overlay, state.Armed)
+	plan.Kernels = diskEntries(spec, kernels)
+	return plan, nil
 }
 
 // refusalUnless is a refusal, unless the only reason is that time ran out.
@@ -150,7 +156,7 @@ func newPlan(session provision.Session, spec *provision.Spec, kit *depot.Kit, ov
 		MAC: session.MAC, Session: session.Secret, Image: spec.Image, Hostname: hostname(spec),
 		Disk: spec.Disk, Wipe: spec.Wipe, Again: armed, Filesystem: spec.Filesystem, Handover: spec.Handover,
 		Init: kit.Init, Pack: blob(kit.Pack, "pack"), Overlay: overlay, RootSize: rootRoom(kit.Bytes),
-		Kernels: diskEntries(spec, kit.Kernels), BootLoaders: map[string]provision.Blob{}, ImageManifest: kit.Manifest.JSON(),
+		BootLoaders: map[string]provision.Blob{}, ImageManifest: kit.Manifest.JSON(),
 	}
 	for name, file := range kit.Loaders {
 		plan.BootLoaders[name] = blob(file, name)
@@ -207,6 +213,21 @@ func (c *Chain) environment(spec *provision.Spec, kit *depot.Kit, inventory prov
 		env["address"] = spec.Address.String()
 	}
 	return env
+}
+
+// renderKernels gives kernels the command lines of one machine: that of an
+// entry point is a template.
+func (c *Chain) renderKernels(ctx context.Context, spec *provision.Spec, kit *depot.Kit, kernels []images.Kernel, inventory provision.Inventory) ([]images.Kernel, error) {
+	image := &images.Image{Name: spec.Image, Manifest: kit.Manifest}
+	kernels = slices.Clone(kernels)
+	for i := range kernels {
+		line, err := image.Cmdline(ctx, c.Render, kernels[i].Cmdline, spec.Config, c.environment(spec, kit, inventory))
+		if err != nil {
+			return nil, fmt.Errorf("machine %s: %w", spec.MAC, err)
+		}
+		kernels[i].Cmdline = line
+	}
+	return kernels, nil
 }
 
 // writePack writes beside, syncs and renames. Overlays may hold secrets.

@@ -88,7 +88,11 @@ goto %[1]s
 // installScript boots the image's own kernel into the RAM disk. The name after
 // initrd= is how the kernel's EFI stub finds the RAM disk.
 func (c *Chain) installScript(ctx context.Context, spec *provision.Spec, kit *depot.Kit) (string, error) {
-	asked := joinWords(kit.Kernels[0].Cmdline, spec.Cmdline)
+	kernels, err := c.renderKernels(ctx, spec, kit, kit.Kernels[:1], provision.Inventory{})
+	if err != nil {
+		return "", err
+	}
+	asked := joinWords(kernels[0].Cmdline, spec.Cmdline)
 	if err := checkWords(asked); err != nil {
 		return "", fmt.Errorf("the kernel command line of %s: %w", spec.MAC, err)
 	}

@@ -141,3 +141,26 @@ func TestLookingTakesNothing(t *testing.T) {
 	b.do(http.MethodHead, "/boot/"+string(node1)+"/script", "", nil).want(t, http.StatusOK)
 	b.claimAs(request)
 }
+
+// TestTemplateOfCommandLine: the command line of an entry point is rendered
+// for the machine, in the script and on the installed disk.
+func TestTemplateOfCommandLine(t *testing.T) {
+	b := newBed(t, func(image string) {
+		write(t, filepath.Join(image, ".cloudlet/manifest"), []byte(`{
+			"args": {"motd": {"type": "string", "default": "hello"}},
+			"templates": ["/etc/hostname"],
+			"entrypoints": {"linux": {"type": "kernel", "kernel": "/boot/vmlinuz-*", "cmdline": "name=<%= env.hostname %> motd=<%= args.motd %>"}}
+		}`))
+	})
+	if script := b.script(node1); !strings.Contains(script, " name=web1 motd=hello console=ttyS0 ") {
+		t.Errorf("the script is\n%s", script)
+	}
+	if got := b.claim(node1).Kernels[0].Cmdline; got != "root=auto rw name=web1 motd=hello console=ttyS0" {
+		t.Errorf("the disk's kernel gets %q", got)
+	}
+	b.change(node1, func(s *provision.Spec) { s.Config.Args = map[string]any{"motd": 5} })
+	if script := b.script(node1); strings.Contains(script, "cloudlets.token=") {
+		t.Errorf("a machine whose configuration is wrong is installed:\n%s", script)
+	}
+	b.wantTrace(node1, "/args/motd")
+}

@@ -114,6 +114,10 @@ func efiArch(head []byte) string {
 	return ""
 }
 
+// ProgramArch tells which architecture (Debian's name) an ELF program is for
+// by its first 20 bytes or more; "" where it is none or not a known one.
+func ProgramArch(head []byte) string { return elfArch(head) }
+
 // elfArch reads the machine of an ELF file.
 func elfArch(head []byte) string {
 	if len(head) < 20 || string(head[:4]) != elf.ELFMAG {

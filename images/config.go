@@ -26,54 +26,44 @@ type Config struct {
 // whose it is ("config of 52:54:00:12:34:56"); they are [Problem]s, joined.
 func ParseConfig(name string, data []byte) (Config, error) {
 	r := &report{file: name, data: data}
+	c, _ := readConfig(r)
+	if err := r.err(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// readConfig reads the text of a report, and says whether it is a document
+// at all.
+func readConfig(r *report) (c Config, ok bool) {
 	root, ok := parseDocument(r)
 	if !ok {
-		return Config{}, r.err()
+		return c, false
 	}
-	members, ok := root.value.([]member)
-	if !ok {
-		r.add(root.offset, "", "is %s where an object is needed", root.kind())
-		return Config{}, r.err()
-	}
-	var c Config
+	configStructure().check(r, root)
+	members, _ := root.value.([]member)
 	for _, m := range members {
-		c.set(r, m)
+		c.set(m)
 	}
-	return c, r.err()
+	return c, true
 }
 
 // set takes over one member of a configuration's text.
-func (c *Config) set(r *report, m member) {
+func (c *Config) set(m member) {
+	object, _ := m.value.plain().(map[string]any)
 	switch m.name {
 	case "args":
-		c.Args = section(r, m, "")
+		c.Args = object
 	case "dns":
-		c.DNS = section(r, m, "nameservers")
+		c.DNS = object
 	case "ip":
-		c.IP = section(r, m, "interfaces")
+		c.IP = object
 	default:
 		if c.Other == nil {
 			c.Other = map[string]any{}
 		}
 		c.Other[m.name] = m.value.plain()
 	}
-}
-
-// section reads one of the three objects; list names the member that must be
-// an array, if there is one.
-func section(r *report, m member, list string) map[string]any {
-	members, ok := m.value.value.([]member)
-	if !ok {
-		r.add(m.value.offset, pointer("", m.name), "is %s where an object is needed", m.value.kind())
-		return nil
-	}
-	for _, inner := range members {
-		if _, ok := inner.value.value.([]*node); inner.name == list && !ok {
-			r.add(inner.value.offset, pointer(pointer("", m.name), list), "is %s where an array is needed", inner.value.kind())
-		}
-	}
-	object, _ := m.value.plain().(map[string]any)
-	return object
 }
 
 // IsZero says that nothing at all is configured.

@@ -1,10 +1,14 @@
 package images
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 func TestComplete(t *testing.T) {
@@ -143,10 +147,30 @@ func FuzzConfig(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"args": {"a": 1e5}, "dns": {"nameservers": []}, "x": null}`, `{"ip": {"interfaces": [{}]}}`, `{"a": "\ud800"}`, `[`} {
 		f.Add([]byte(seed))
 	}
+	for _, args := range []string{`{"hostname": "a", "database": {}}`, `{"hostname": "a", "database": {"port": 5.0}, "either": 5, "any": null, "step": 10, "address": "10.0.0.1", "users": [{"name": ""}]}`} {
+		f.Add([]byte(`{"args": ` + args + `}`))
+	}
+	text, err := os.ReadFile("testdata/manifests/draft-03.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	m, err := ParseManifest("draft-03", text)
+	if err != nil {
+		f.Fatal(err)
+	}
+	schema := compileSchema(f, m.ConfigSchema(), true)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := ParseConfig("fuzz", text)
 		if err != nil {
 			return
+		}
+		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatalf("%q is taken, and is no JSON: %v", text, err)
+		}
+		_, refused := m.Complete(c)
+		if invalid := schema.Validate(doc); (invalid == nil) != (refused == nil) {
+			t.Fatalf("%q: the schema says %v, Complete says %v", text, invalid, refused)
 		}
 		again, err := ParseConfig("fuzz", []byte(toJSON(t, c)))
 		if err != nil || toJSON(t, again) != toJSON(t, c) {

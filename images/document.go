@@ -22,6 +22,8 @@ type node struct {
 	offset int
 	// value is nil, bool, string, json.Number, []*node or []member.
 	value any
+	// index gives the place of each member of an object.
+	index map[string]int
 }
 
 // member is one name of an object with its value, in the text's order.
@@ -38,6 +40,9 @@ func parseDocument(r *report) (*node, bool) {
 	switch {
 	case len(r.data) > maxDocument:
 		r.add(0, "", "is %d bytes long, which is more than the %d allowed", len(r.data), maxDocument)
+		return nil, false
+	case bytes.HasPrefix(r.data, []byte("\ufeff")):
+		r.add(0, "", "begins with a byte order mark: save it as UTF-8 without one")
 		return nil, false
 	case !utf8.Valid(r.data):
 		r.add(invalidUTF8(r.data), "", "is not UTF-8 text")
@@ -119,7 +124,7 @@ func (p *parser) value(path string, depth int) (*node, error) {
 	switch t := token.(type) {
 	case json.Delim:
 		if t == '{' {
-			n.value, err = p.object(path, depth)
+			n.value, n.index, err = p.object(path, depth)
 		} else {
 			n.value, err = p.array(path, depth)
 		}
@@ -153,31 +158,35 @@ func (p *parser) array(path string, depth int) ([]*node, error) {
 	return list, err
 }
 
-func (p *parser) object(path string, depth int) ([]member, error) {
-	list, seen := []member{}, map[string]bool{}
+func (p *parser) object(path string, depth int) ([]member, map[string]int, error) {
+	list, index := []member{}, map[string]int{}
 	for p.dec.More() {
 		m := member{offset: p.start()}
 		token, err := p.dec.Token()
 		if err != nil {
-			return list, err
+			return list, index, err
 		}
 		m.name = token.(string) // the decoder allows nothing else here
-		if at := pointer(path, m.name); seen[m.name] {
+		at := pointer(path, m.name)
+		if _, again := index[m.name]; again {
 			p.report.add(m.offset, at, "stands here a second time")
 		}
-		seen[m.name] = true
-		if m.value, err = p.value(pointer(path, m.name), depth+1); err != nil {
-			return list, err
+		index[m.name] = len(list)
+		if m.value, err = p.value(at, depth+1); err != nil {
+			return list, index, err
 		}
 		list = append(list, m)
 	}
 	_, err := p.dec.Token()
-	return list, err
+	return list, index, err
 }
 
 // pointer appends a name to a JSON pointer (RFC 6901).
 func pointer(path, name string) string {
-	return path + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	if strings.ContainsAny(name, "~/") {
+		name = strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+	}
+	return path + "/" + name
 }
 
 // plain is the value as encoding/json would give it, numbers kept exact.
@@ -199,14 +208,46 @@ func (n *node) plain() any {
 	return n.value
 }
 
+// member is the member of an object by its name, or nil.
+func (n *node) member(name string) *member {
+	members, _ := n.value.([]member)
+	if i, ok := n.index[name]; ok {
+		return &members[i]
+	}
+	return nil
+}
+
+// find goes down from a value by names and indexes, as far as they lead, and
+// tells the path that it went.
+func (n *node) find(location []string) (path string, at *node) {
+	for _, name := range location {
+		inner := n.child(name)
+		if inner == nil {
+			break
+		}
+		path, n = pointer(path, name), inner
+	}
+	return path, n
+}
+
+// offsetOf is where in the text that stands which [node.find] finds.
+func (n *node) offsetOf(location []string) int {
+	for _, name := range location {
+		inner := n.child(name)
+		if inner == nil {
+			break
+		}
+		n = inner
+	}
+	return n.offset
+}
+
 // child is a member of an object or an item of an array, or nil.
 func (n *node) child(name string) *node {
 	switch v := n.value.(type) {
 	case []member:
-		for _, m := range v {
-			if m.name == name {
-				return m.value
-			}
+		if m := n.member(name); m != nil {
+			return m.value
 		}
 	case []*node:
 		if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(v) {

@@ -2,6 +2,7 @@ package images
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -25,32 +26,42 @@ type EntryPoint struct {
 	// newest version counts ("/boot/vmlinuz-*"). Kernel entry points only;
 	// Initrd may be "".
 	Kernel, Initrd string
-	// Cmdline is the kernel's command line.
+	// Cmdline is the kernel's command line, a template: see [Image.Cmdline].
 	Cmdline string
-	// Path is the program that gets control: init and chroot entry points.
+	// Path is the program that gets control, links not followed: init and
+	// chroot entry points.
 	Path string
-	// Args are the program's arguments.
+	// Args are the program's arguments, less its own name.
 	Args []string
+	// Env are variables of the program's environment, by name.
+	Env map[string]string
 	// Requires is what must be there for the entry point to work.
 	Requires Requirements
 	// Default marks the entry point that is taken where none is named.
 	Default bool
 }
 
-// Requirements is what an entry point needs of the machine.
+// Requirements is what an entry point needs of the machine and of the image.
+// [EntryPoint.Check] looks for all of it but Run.
 type Requirements struct {
 	// Arch is the hardware ("amd64"); "" leaves it to the manifest's arch.
 	Arch string
+	// Kernel bounds the version of the running kernel (">=2.6.32, <7"); ""
+	// takes any.
+	Kernel string
+	// Commands are programs that the image must hold: paths, or names that
+	// are looked for in PATH.
+	Commands []string
+	// Run are commands for the image's /bin/sh, executed upon entry. One
+	// that fails stops the entry.
+	Run []string
 	// Other are requirements that the format does not know, as written.
 	Other map[string]any
 }
 
+// entryPoints reads the entry points of a manifest.
 func entryPoints(r *report, at string, n *node) map[string]EntryPoint {
-	members, ok := n.value.([]member)
-	if !ok {
-		r.add(n.offset, at, "is %s where an object is needed: entry point names, each with what it is", n.kind())
-		return nil
-	}
+	members, _ := n.value.([]member)
 	all := map[string]EntryPoint{}
 	defaults := map[EntryType]string{}
 	for _, m := range members {
@@ -68,17 +79,9 @@ func entryPoints(r *report, at string, n *node) map[string]EntryPoint {
 
 func entryPoint(r *report, at string, m member) EntryPoint {
 	e := EntryPoint{Name: m.name}
-	fields, ok := m.value.value.([]member)
-	if !ok {
-		r.add(m.value.offset, at, "is %s where an object is needed", m.value.kind())
-		return e
-	}
-	before := len(r.problems)
+	fields, _ := m.value.value.([]member)
 	for _, f := range fields {
 		e.set(r, pointer(at, f.name), f)
-	}
-	if len(r.problems) == before {
-		e.check(r, at, m.value)
 	}
 	return e
 }
@@ -86,105 +89,87 @@ func entryPoint(r *report, at string, m member) EntryPoint {
 func (e *EntryPoint) set(r *report, at string, f member) {
 	switch f.name {
 	case "type":
-		e.Type = EntryType(text(r, at, f.value))
+		e.Type = EntryType(text(f.value))
 	case "kernel":
 		e.Kernel = globPath(r, at, f.value)
 	case "initrd":
 		e.Initrd = globPath(r, at, f.value)
 	case "cmdline":
-		e.Cmdline = line(r, at, f.value)
+		e.Cmdline = text(f.value)
 	case "path":
-		if s := text(r, at, f.value); s != "" {
-			e.Path, _ = cleanPath(r, at, f.value, s)
-		}
+		e.Path = inside(text(f.value))
 	case "args":
-		texts(r, at, f.value, func(_ string, _ *node, s string) { e.Args = append(e.Args, s) })
+		e.Args = strs(f.value)
+	case "env":
+		e.Env = environment(f.value)
 	case "requires":
-		e.Requires = requirements(r, at, f.value)
+		e.Requires = requirements(f.value)
 	case "default":
-		is, ok := f.value.value.(bool)
-		if !ok {
-			r.add(f.value.offset, at, "is %s where true or false is needed", f.value.kind())
-		}
-		e.Default = is
-	}
-}
-
-// check tells what is missing once all that is there is right.
-func (e *EntryPoint) check(r *report, at string, n *node) {
-	switch e.Type {
-	case KernelEntry:
-		if e.Kernel == "" {
-			r.add(n.offset, at, "is a kernel entry point without \"kernel\": name its path, such as \"/boot/vmlinuz-*\"")
-		}
-	case InitEntry, ChrootEntry:
-		if e.Path == "" {
-			r.add(n.offset, at, "is an entry point of type %s without \"path\": name the program, such as \"/sbin/init\"", e.Type)
-		}
-	case "":
-		r.add(n.offset, at, "has no \"type\": say \"kernel\", \"init\" or \"chroot\"")
-	default:
-		r.add(n.offset, at, "has the type %q: say \"kernel\", \"init\" or \"chroot\"", string(e.Type))
+		e.Default, _ = f.value.value.(bool)
 	}
 }
 
 // globPath reads a path whose components may be patterns.
 func globPath(r *report, at string, n *node) string {
-	s := text(r, at, n)
-	if s == "" {
-		return ""
-	}
+	s := text(n)
 	if _, err := path.Match(s, ""); err != nil {
-		r.add(n.offset, at, "is %q: a pattern with an unclosed bracket or a \\ at its end", s)
-		return ""
+		r.add(n.offset, at, "is %s: a pattern with an unclosed bracket or a \\ at its end", quoted(s))
 	}
-	p, _ := cleanPath(r, at, n, s)
-	return p
+	return inside(s)
 }
 
-// line reads a text of one line: a boot loader's script has a place for one.
-func line(r *report, at string, n *node) string {
-	s := text(r, at, n)
-	if i := strings.IndexFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f }); i >= 0 {
-		r.add(n.offset, at, "holds the control character %q: a command line is one line of text", s[i])
-	}
-	return s
-}
-
-func requirements(r *report, at string, n *node) Requirements {
-	var req Requirements
-	members, ok := n.value.([]member)
-	if !ok {
-		r.add(n.offset, at, "is %s where an object is needed", n.kind())
-		return req
-	}
+func environment(n *node) map[string]string {
+	members, _ := n.value.([]member)
+	env := make(map[string]string, len(members))
 	for _, m := range members {
-		if m.name == "arch" {
-			req.Arch = text(r, pointer(at, "arch"), m.value)
-			continue
+		env[m.name] = text(m.value)
+	}
+	return env
+}
+
+func requirements(n *node) Requirements {
+	var req Requirements
+	members, _ := n.value.([]member)
+	for _, m := range members {
+		switch m.name {
+		case "arch":
+			req.Arch = text(m.value)
+		case "kernel":
+			req.Kernel = text(m.value)
+		case "commands":
+			req.Commands = strs(m.value)
+		case "run":
+			req.Run = strs(m.value)
+		default:
+			if req.Other == nil {
+				req.Other = map[string]any{}
+			}
+			req.Other[m.name] = m.value.plain()
 		}
-		if req.Other == nil {
-			req.Other = map[string]any{}
-		}
-		req.Other[m.name] = m.value.plain()
 	}
 	return req
 }
 
-// EntryPoint is the entry point of a type by its name; the name "" stands
-// for the default one, or for the only one of that type.
+// EntryPoint is the entry point of a type by its name, as the manifest has
+// it; the name "" stands for the default one, or for the only one of that
+// type. See [Manifest.InitEntry] and its kin for those that can be seen in
+// an image whose manifest has none.
 func (m *Manifest) EntryPoint(t EntryType, name string) (EntryPoint, error) {
+	return m.choose(slices.Collect(maps.Values(m.EntryPoints)), t, name)
+}
+
+// choose picks the entry point of a type by its name.
+func (m *Manifest) choose(all []EntryPoint, t EntryType, name string) (EntryPoint, error) {
 	var names []string
 	var found []EntryPoint
-	for _, e := range m.EntryPoints {
+	for _, e := range all {
 		if e.Type != t {
 			continue
 		}
-		names = append(names, e.Name)
 		if e.Name == name || name == "" && e.Default {
 			return e, nil
 		}
-		found = append(found, e)
+		names, found = append(names, e.Name), append(found, e)
 	}
 	slices.Sort(names)
 	switch {
@@ -193,7 +178,7 @@ func (m *Manifest) EntryPoint(t EntryType, name string) (EntryPoint, error) {
 	case name == "" && len(found) > 1:
 		return EntryPoint{}, fmt.Errorf("%s: several entry points of type %s and none is the default: name one of %s", m.file, t, strings.Join(names, ", "))
 	case len(names) == 0:
-		return EntryPoint{}, fmt.Errorf("%s: no entry point of type %s", m.file, t)
+		return EntryPoint{}, fmt.Errorf("%s: no entry point of type %s: describe one in \"entrypoints\"", m.file, t)
 	}
 	return EntryPoint{}, fmt.Errorf("%s: no entry point %q of type %s: there are %s", m.file, name, t, strings.Join(names, ", "))
 }

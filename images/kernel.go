@@ -77,11 +77,7 @@ func (m *Manifest) Kernels(t Tree, entry string) ([]Kernel, error) {
 
 // kernelPlaces says where the kernels and initrds of an entry point are.
 func (m *Manifest) kernelPlaces(name string) (e EntryPoint, kernels, initrds []string, err error) {
-	hasAny := false
-	for _, other := range m.EntryPoints {
-		hasAny = hasAny || other.Type == KernelEntry
-	}
-	if !hasAny && name == "" {
+	if !m.has(KernelEntry) && (name == "" || name == SeenKernel) {
 		return EntryPoint{}, usualKernels, usualInitrds, nil
 	}
 	e, err = m.EntryPoint(KernelEntry, name)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // Manifest is an image's metadata. It never changes once it is parsed.
@@ -30,7 +32,7 @@ type Manifest struct {
 	raw      json.RawMessage
 	file     string // the manifest's name in errors
 	schema   *schema
-	volatile []pattern
+	volatile []jsonschema.Regexp
 }
 
 // ParseManifest reads a manifest. The name says whose it is, and stands in
@@ -42,13 +44,10 @@ func ParseManifest(name string, data []byte) (*Manifest, error) {
 	if !ok {
 		return nil, r.err()
 	}
-	members, ok := root.value.([]member)
-	if !ok {
-		r.add(root.offset, "", "is %s where an object is needed", root.kind())
-		return nil, r.err()
-	}
-	m := &Manifest{raw: slices.Clone(data), file: r.file, schema: &schema{doc: map[string]any{}}}
+	manifestStructure().check(r, root)
+	m := &Manifest{raw: slices.Clone(data), file: r.file}
 	m.schema, _ = newSchema(map[string]any{})
+	members, _ := root.value.([]member)
 	for _, field := range members {
 		m.set(r, field)
 	}
@@ -58,26 +57,29 @@ func ParseManifest(name string, data []byte) (*Manifest, error) {
 	return m, nil
 }
 
-// set takes over one member of the manifest's text.
+// set takes over one member of the manifest's text. Here and below, what the
+// schema refuses has been told, and is passed over in silence.
 func (m *Manifest) set(r *report, f member) {
 	at := pointer("", f.name)
 	switch f.name {
 	case "name":
-		m.Name = label(f.value)
+		m.Name = text(f.value)
 	case "description":
-		m.Description = label(f.value)
+		m.Description = text(f.value)
 	case "author":
-		m.Author = label(f.value)
+		m.Author = text(f.value)
 	case "arch":
-		m.Arch = text(r, at, f.value)
+		m.Arch = text(f.value)
 	case "args":
 		m.setArgs(r, at, f.value)
 	case "templates":
-		m.Templates = paths(r, at, f.value)
+		m.Templates = paths(f.value)
 	case "persistent":
-		m.Persistent = paths(r, at, f.value)
+		m.Persistent = paths(f.value)
 	case "volatile":
-		m.setVolatile(r, at, f.value)
+		if !r.told(at) { // its bounds are what keeps that short
+			m.setVolatile(r, at, f.value)
+		}
 	case "entrypoints":
 		m.EntryPoints = entryPoints(r, at, f.value)
 	}
@@ -94,8 +96,7 @@ func (m *Manifest) title() string { return strings.TrimPrefix(m.file, "manifest 
 
 func (m *Manifest) setArgs(r *report, at string, n *node) {
 	args, ok := n.plain().(map[string]any)
-	if !ok {
-		r.add(n.offset, at, "is %s where an object is needed", n.kind())
+	if !ok || r.told(at) {
 		return
 	}
 	s, err := newSchema(args)
@@ -120,58 +121,34 @@ func (m *Manifest) IsPersistent(p string) bool {
 // inside makes a path absolute within the image and clean.
 func inside(p string) string { return path.Clean("/" + p) }
 
-// label is a text for people: what is not a string does not matter.
-func label(n *node) string {
+// text is a string, or "" for anything else.
+func text(n *node) string {
 	s, _ := n.value.(string)
 	return s
 }
 
-func text(r *report, at string, n *node) string {
-	s, ok := n.value.(string)
-	if !ok {
-		r.add(n.offset, at, "is %s where a string is needed", n.kind())
-	}
-	return s
-}
-
-// texts reads an array of strings and hands each to use.
-func texts(r *report, at string, n *node, use func(at string, n *node, s string)) {
-	list, ok := n.value.([]*node)
-	if !ok {
-		r.add(n.offset, at, "is %s where an array of strings is needed", n.kind())
-		return
-	}
+// texts hands each string of an array to use.
+func texts(_ *report, at string, n *node, use func(at string, n *node, s string)) {
+	list, _ := n.value.([]*node)
 	for i, item := range list {
-		at := pointer(at, strconv.Itoa(i))
 		if s, ok := item.value.(string); ok {
-			use(at, item, s)
-		} else {
-			r.add(item.offset, at, "is %s where a string is needed", item.kind())
+			use(pointer(at, strconv.Itoa(i)), item, s)
 		}
 	}
 }
 
 // paths reads an array of paths, each made absolute within the image.
-func paths(r *report, at string, n *node) []string {
+func paths(n *node) []string {
 	var all []string
-	texts(r, at, n, func(at string, n *node, s string) {
-		if p, ok := cleanPath(r, at, n, s); ok {
-			all = append(all, p)
-		}
-	})
+	for _, s := range strs(n) {
+		all = append(all, inside(s))
+	}
 	return all
 }
 
-func cleanPath(r *report, at string, n *node, s string) (string, bool) {
-	switch {
-	case s == "":
-		r.add(n.offset, at, "is an empty path")
-	case strings.ContainsRune(s, 0):
-		r.add(n.offset, at, "holds a zero byte: no path does")
-	case slices.Contains(strings.Split(s, "/"), ".."):
-		r.add(n.offset, at, "is %q: a path in a manifest has no \"..\"; write it from the image's root", s)
-	default:
-		return inside(s), true
-	}
-	return "", false
+// strs reads an array of strings.
+func strs(n *node) []string {
+	var all []string
+	texts(nil, "", n, func(_ string, _ *node, s string) { all = append(all, s) })
+	return all
 }

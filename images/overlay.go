@@ -1,12 +1,13 @@
 package images
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,9 @@ const maxTemplate = 4 << 20
 //
 // A template that is a link is rendered in the place that the link leads to;
 // one that is volatile is no part of a copy, and left out.
+//
+// An image that is a configured copy has no templates any more: nothing is
+// what differs from it, and a configuration for it is [ErrConfigured].
 func (im *Image) Overlay(ctx context.Context, tree Tree, render Renderer, c Config, env map[string]any) (Overlay, error) {
 	overlay, err := im.overlay(ctx, tree, render, c, env)
 	if err != nil {
@@ -38,17 +42,60 @@ func (im *Image) Overlay(ctx context.Context, tree Tree, render Renderer, c Conf
 	return overlay, nil
 }
 
+// ErrConfigured says that a copy was configured before: its templates are gone.
+var ErrConfigured = errors.New("it was configured already, as " + AppliedConfigPath + " tells; take the image that it was made from")
+
 func (im *Image) overlay(ctx context.Context, tree Tree, render Renderer, c Config, env map[string]any) (Overlay, error) {
-	c, err := im.Manifest.Complete(c)
+	_, err := tree.Entry(AppliedConfigPath)
+	switch {
+	case err == nil && c.IsZero():
+		return nil, nil
+	case err == nil:
+		return nil, ErrConfigured
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	if c, err = im.Manifest.Complete(c); err != nil {
+		return nil, err
+	}
+	overlay, err := im.render(ctx, tree, render, im.Manifest.Templates, c, env)
 	if err != nil {
 		return nil, err
 	}
+	record, err := appliedConfig(tree, c)
+	return append(overlay, record), err
+}
+
+// Render is what some of the image's templates become, as in
+// [Image.Overlay]; none named is all.
+func (im *Image) Render(ctx context.Context, tree Tree, render Renderer, names []string, c Config, env map[string]any) ([]File, error) {
+	for i, name := range names {
+		names[i] = inside(name)
+		if !slices.Contains(im.Manifest.Templates, names[i]) {
+			return nil, fmt.Errorf("render %s of image %s: it is no template; there are %s", name, im.Name, strings.Join(im.Manifest.Templates, ", "))
+		}
+	}
+	if len(names) == 0 {
+		names = im.Manifest.Templates
+	}
+	c, err := im.Manifest.Complete(c)
+	if err == nil {
+		var files []File
+		if files, err = im.render(ctx, tree, render, names, c, env); err == nil {
+			return files, nil
+		}
+	}
+	return nil, fmt.Errorf("render image %s: %w", im.Name, err)
+}
+
+// render renders templates with a configuration that is complete.
+func (im *Image) render(ctx context.Context, tree Tree, render Renderer, names []string, c Config, env map[string]any) (Overlay, error) {
 	data, err := templateData(im.Manifest, c, env)
 	if err != nil {
 		return nil, err
 	}
 	var overlay Overlay
-	for _, name := range im.Manifest.Templates {
+	for _, name := range names {
 		if im.Manifest.IsVolatile(name) {
 			continue
 		}
@@ -60,8 +107,7 @@ func (im *Image) overlay(ctx context.Context, tree Tree, render Renderer, c Conf
 			overlay = append(overlay, f)
 		}
 	}
-	record, err := appliedConfig(tree, c)
-	return append(overlay, record), err
+	return overlay, nil
 }
 
 // templateData is what templates see.
@@ -129,34 +175,18 @@ func appliedConfig(tree Tree, c Config) (File, error) {
 // WriteTar writes the overlay's files as a tar archive, which may be
 // extracted over a copy of the image.
 func (o Overlay) WriteTar(w io.Writer) error {
-	archive := tar.NewWriter(w)
+	t := newTarWriter(w)
 	for _, f := range o {
 		if f.Type != Regular {
 			return fmt.Errorf("write overlay: %s is not a regular file", f.Path)
 		}
-		if err := archive.WriteHeader(tarHeader(f)); err != nil {
-			return fmt.Errorf("write overlay: %s: %w", f.Path, err)
-		}
-		if _, err := archive.Write(f.Content); err != nil {
+		f.Size = int64(len(f.Content))
+		if err := t.add(f.Entry, bytes.NewReader(f.Content)); err != nil {
 			return fmt.Errorf("write overlay: %s: %w", f.Path, err)
 		}
 	}
-	if err := archive.Close(); err != nil {
+	if err := t.end(); err != nil {
 		return fmt.Errorf("write overlay: %w", err)
 	}
 	return nil
-}
-
-func tarHeader(f File) *tar.Header {
-	h := &tar.Header{
-		Typeflag: tar.TypeReg, Name: strings.TrimPrefix(f.Path, "/"), Size: int64(len(f.Content)),
-		Mode: int64(f.Mode), Uid: int(f.UID), Gid: int(f.GID), ModTime: f.ModTime, Format: tar.FormatPAX,
-	}
-	for name, value := range f.Xattrs {
-		if h.PAXRecords == nil {
-			h.PAXRecords = map[string]string{}
-		}
-		h.PAXRecords[xattrRecord+name] = value
-	}
-	return h
 }

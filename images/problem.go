@@ -2,14 +2,20 @@ package images
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // maxProblems bounds how many problems of one document are told: a person
 // mends a few at a time, and a hostile document must not fill a log.
 const maxProblems = 50
+
+// maxReason is how much is told of what is wrong with one value, in bytes:
+// the words of libraries quote what they were given.
+const maxReason = 1000
 
 // Problem is one thing that is wrong with a JSON document: a manifest or a
 // configuration. All that are found come joined, see [errors.Join].
@@ -24,6 +30,8 @@ type Problem struct {
 	Path string
 	// Reason says what is wrong with it.
 	Reason string
+
+	offset int // where in the text
 }
 
 // Error tells the document, the place and the reason.
@@ -43,26 +51,53 @@ func (p *Problem) Error() string {
 type report struct {
 	file     string
 	data     []byte // the text; nil where there is none
-	problems []error
+	problems []*Problem
 }
 
 // add notes a problem with the value at an offset of the text.
 func (r *report) add(offset int, path, format string, args ...any) {
-	if len(r.problems) == maxProblems {
-		r.problems = append(r.problems, fmt.Errorf("%s: more problems follow; mend these first", r.file))
+	reason := fmt.Sprintf(format, args...)
+	if len(reason) > maxReason {
+		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
 	}
-	if len(r.problems) > maxProblems {
-		return
+	r.problems = append(r.problems, &Problem{File: r.file, Path: path, Reason: reason, offset: offset})
+	if len(r.problems) > 4*maxProblems {
+		r.sort()
+		r.problems = r.problems[:maxProblems+1] // the first ones, and a sign that there are more
 	}
-	p := &Problem{File: r.file, Path: path, Reason: fmt.Sprintf(format, args...)}
-	if r.data != nil {
-		p.Line, p.Column = position(r.data, offset)
-	}
-	r.problems = append(r.problems, p)
 }
 
-// err is all that was noted, or nil.
-func (r *report) err() error { return errors.Join(r.problems...) }
+// told says whether there is a problem with the value at a path, or within.
+func (r *report) told(path string) bool {
+	return slices.ContainsFunc(r.problems, func(p *Problem) bool {
+		return p.Path == path || strings.HasPrefix(p.Path, path+"/")
+	})
+}
+
+// sort puts the problems in the order of the text, each once.
+func (r *report) sort() {
+	slices.SortFunc(r.problems, func(a, b *Problem) int {
+		return cmp.Or(cmp.Compare(a.offset, b.offset), strings.Compare(a.Path, b.Path), strings.Compare(a.Reason, b.Reason))
+	})
+	r.problems = slices.CompactFunc(r.problems, func(a, b *Problem) bool { return *a == *b })
+}
+
+// err is what was noted, in the order of the text, or nil.
+func (r *report) err() error {
+	r.sort()
+	var all []error
+	for i, p := range r.problems {
+		if i == maxProblems {
+			all = append(all, fmt.Errorf("%s: more problems follow; mend these first", r.file))
+			break
+		}
+		if r.data != nil {
+			p.Line, p.Column = position(r.data, p.offset)
+		}
+		all = append(all, p)
+	}
+	return errors.Join(all...)
+}
 
 // position turns an offset into a line and a column, both counted from 1.
 func position(data []byte, offset int) (line, column int) {

@@ -168,7 +168,7 @@ func TestDirSourceNeverLeavesItsDirectory(t *testing.T) {
 func TestDirSourceFileThatShrinks(t *testing.T) {
 	root := t.TempDir()
 	file := filepath.Join(root, "f")
-	must(t, os.WriteFile(file, []byte("0123456789"), 0o644))
+	must(t, os.WriteFile(file, make([]byte, 2*aheadFile), 0o644)) // too long to be read ahead
 	d, err := NewDirSource(root)
 	must(t, err)
 	err = d.Walk(context.Background(), func(e Entry, content io.Reader) error {

@@ -1,360 +1,247 @@
 package images
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"path"
-	"slices"
-	"strings"
 	"sync"
-	"time"
 )
 
+// DefaultMaxSize is what a tarball may unpack to where [TarSource.MaxSize]
+// says nothing: 64 GiB.
+const DefaultMaxSize = 64 << 30
+
 // TarSource is a tarball as a [Source]: plain, or compressed with gzip,
-// zstd, xz or bzip2. It reads POSIX and GNU archives with long names, sparse
-// files and extended attributes.
+// zstd, xz or bzip2. It reads POSIX, GNU and older archives with long names,
+// sparse files and extended attributes.
 //
-// Names are taken as paths in the image ("./etc", "/etc" and "etc" are the
-// same). Directories that the tarball does not name belong to root with mode
-// 0755. A tarball that would write outside of the image, name a file twice,
-// link to what it does not hold, or that ends without its end mark, is
-// refused with the name of the entry.
+// It is what extracting the tarball into an empty directory leaves: where a
+// name comes again, the later entry counts, and a hard link to the earlier
+// file keeps that. Names are taken as paths in the image ("./etc", "/etc" and
+// "etc" are the same). Directories that the tarball does not name belong to
+// root with mode 0755. A tarball that would write outside of the image, link
+// to what it does not hold, or that ends without its end mark, is refused
+// with the name of the entry, before anything of it is visited.
+//
+// Its methods may be called by several goroutines at once.
 type TarSource struct {
-	name string
-	open func() (io.ReadCloser, error)
+	// MaxSize bounds what the tarball may unpack to, in bytes: the archive
+	// itself and, apart from it, all its files together, holes included. 0 is
+	// [DefaultMaxSize].
+	MaxSize int64
+	// TempDir is where an archive is unpacked that must be read at random;
+	// "" is [os.TempDir]. Nothing there has a name, or stays.
+	TempDir string
+
+	name string // in errors
+	path string // of its file; "" is a stream
+	// stream is what has no file, until it was read.
+	stream io.Reader
 
 	mu sync.Mutex
-	// late holds the directories whose own entry comes after something in
-	// them, or comes again: a walk must know it beforehand. nil is unknown.
-	late map[string]Entry
+	// plain is the archive where it can be read at random: the tarball's own
+	// file, or what it was unpacked to.
+	plain *os.File
+	size  int64 // of plain, in bytes
+	index *tarIndex
+	state string // of the file when the index was made
 }
 
 var _ Source = (*TarSource)(nil)
 
 // NewTarSource is the tarball in the file at path.
-func NewTarSource(path string) *TarSource {
-	return &TarSource{name: path, open: func() (io.ReadCloser, error) { return os.Open(path) }}
+func NewTarSource(path string) *TarSource { return &TarSource{name: path, path: path} }
+
+// NewTarStream is the tarball that r reads, once: whatever asks first has it
+// unpacked into a temporary file. The name stands in errors. The caller
+// closes the source.
+func NewTarStream(name string, r io.Reader) *TarSource { return &TarSource{name: name, stream: r} }
+
+func (s *TarSource) maxSize() int64 {
+	if s.MaxSize > 0 {
+		return s.MaxSize
+	}
+	return DefaultMaxSize
 }
 
-// Walk visits the tarball's entries in their order.
+// Walk visits the tarball's files in their order. A compressed one is
+// unpacked twice for it, first to check it and learn what is in it.
 func (s *TarSource) Walk(ctx context.Context, visit VisitFunc) error {
-	late, err := s.index(ctx)
+	index, err := s.load(ctx, false)
 	if err != nil {
 		return err
 	}
-	return s.scan(ctx, &tarWalk{visit: visit, late: late, seen: map[string]Type{}})
-}
-
-// index reads the tarball once without its contents, to check it and to
-// learn what its directories are in the end.
-func (s *TarSource) index(ctx context.Context) (map[string]Entry, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.late != nil {
-		return s.late, nil
-	}
-	w := &tarWalk{seen: map[string]Type{}, again: map[string]Entry{}, visit: func(Entry, io.Reader) error { return nil }}
-	if err := s.scan(ctx, w); err != nil {
-		return nil, err
-	}
-	s.late = w.again
-	return s.late, nil
-}
-
-// scan reads the tarball from end to end.
-func (s *TarSource) scan(ctx context.Context, w *tarWalk) error {
-	file, err := s.open()
-	if err != nil {
-		return fmt.Errorf("open image: %w", err)
-	}
-	defer file.Close()
-	stream, err := decompress(file)
-	if err != nil {
-		return fmt.Errorf("unpack image %s: %w", s.name, err)
-	}
-	defer stream.Close()
-	mark := &endMark{r: stream}
-	archive := tar.NewReader(mark)
-	for ctx.Err() == nil {
-		mark.zeros = 0
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return s.end(mark)
-		}
-		if err != nil {
-			return fmt.Errorf("read image %s after %s: %w", s.name, w.last(), err)
-		}
-		if err := w.header(h, archive); err != nil {
-			return s.fail(h, err)
-		}
-		// What the visitor left unread is read here, so that the zeros
-		// seen by Next can only be those of the end mark. The holes of a
-		// sparse file would take longer than there is time.
-		if isSparse(h) {
-			continue
-		}
-		if _, err := io.Copy(io.Discard, archive); err != nil {
-			return fmt.Errorf("read %q of image %s: %w", h.Name, s.name, err)
-		}
-	}
-	return ctx.Err()
-}
-
-// isSparse says whether a file's content is kept without its holes.
-func isSparse(h *tar.Header) bool {
-	if h.Typeflag == tar.TypeGNUSparse {
-		return true
-	}
-	for key := range h.PAXRecords {
-		if strings.HasPrefix(key, "GNU.sparse.") {
-			return true
-		}
-	}
-	return false
-}
-
-// fail names the tarball and the entry, except in the visitor's own errors.
-func (s *TarSource) fail(h *tar.Header, err error) error {
-	var own *visitError
-	if errors.As(err, &own) {
-		return own.err
-	}
-	return fmt.Errorf("entry %q of image %s: %w", h.Name, s.name, err)
-}
-
-// visitError carries a visitor's error through unchanged.
-type visitError struct{ err error }
-
-func (e *visitError) Error() string { return e.err.Error() }
-
-// maxTrailer bounds what may follow the end of an archive.
-const maxTrailer = 64 << 20
-
-// end checks that the archive has its end mark, and reads the rest so that
-// the checksums of the compression are checked too.
-func (s *TarSource) end(mark *endMark) error {
-	if mark.zeros < 1024 {
-		return fmt.Errorf("read image %s: the tarball ends without its end mark: it is truncated; make it again: %w", s.name, io.ErrUnexpectedEOF)
-	}
-	n, err := io.Copy(io.Discard, io.LimitReader(mark, maxTrailer))
-	if err != nil {
-		return fmt.Errorf("read the end of image %s: %w", s.name, err)
-	}
-	if n == maxTrailer {
-		return fmt.Errorf("read image %s: more than %d bytes follow the tarball's end", s.name, maxTrailer)
-	}
-	return nil
-}
-
-// endMark counts the zero bytes that were read last: an archive ends with
-// two blocks of them, 1024 bytes.
-type endMark struct {
-	r     io.Reader
-	zeros int
-}
-
-func (m *endMark) Read(p []byte) (int, error) {
-	n, err := m.r.Read(p)
-	for i := n - 1; i >= 0; i-- {
-		if p[i] != 0 {
-			m.zeros = n - 1 - i
-			return n, err
-		}
-	}
-	m.zeros += n
-	return n, err
-}
-
-// tarWalk is one pass over a tarball.
-type tarWalk struct {
-	visit VisitFunc
-	late  map[string]Entry // what directories are in the end, if known
-	again map[string]Entry // where to note directories that come again, if wanted
-	seen  map[string]Type
-	path  string // of the latest entry
-}
-
-func (w *tarWalk) last() string {
-	if w.path == "" {
-		return "its start"
-	}
-	return w.path
-}
-
-func (w *tarWalk) header(h *tar.Header, content io.Reader) error {
-	if h.Typeflag == tar.TypeXGlobalHeader {
-		return nil
-	}
-	e, err := tarEntry(h)
+	in, err := s.again(ctx)
 	if err != nil {
 		return err
 	}
-	w.path = e.Path
-	if before, ok := w.seen[e.Path]; ok {
-		return w.repeated(e, before)
-	}
-	if err := w.parents(e); err != nil {
-		return err
-	}
-	if e.Type == HardLink {
-		switch target, ok := w.seen[e.Link]; {
-		case !ok:
-			return fmt.Errorf("is a hard link to %s, which the tarball does not hold before it", e.Link)
-		case target == Directory:
-			return fmt.Errorf("is a hard link to the directory %s", e.Link)
+	defer in.Close()
+	cursor := newTarCursor(in)
+	for i := range index.files {
+		f := &index.files[i]
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-	}
-	if e.Type != Regular {
-		content = nil
-	}
-	return w.emit(e, content)
-}
-
-// repeated handles an entry for a path that was there before.
-func (w *tarWalk) repeated(e Entry, before Type) error {
-	if e.Type != Directory || before != Directory {
-		return fmt.Errorf("is there twice: %s was in the tarball before; make the tarball from a directory, without appending to it", e.Path)
-	}
-	if w.again != nil {
-		w.again[e.Path] = e
-	}
-	return nil
-}
-
-// parents sees to it that the directories above an entry were visited.
-func (w *tarWalk) parents(e Entry) error {
-	if e.Path == "/" {
-		return nil
-	}
-	var missing []string
-	for dir := path.Dir(e.Path); ; dir = path.Dir(dir) {
-		t, ok := w.seen[dir]
-		if ok && t != Directory {
-			return fmt.Errorf("is in %s, which is not a directory", dir)
+		var content io.Reader
+		if f.Type == Regular {
+			if _, err := cursor.content(f); err != nil {
+				return fmt.Errorf("read %s of image %s: %w", f.Path, s.name, err)
+			}
+			content = cursor.archive
 		}
-		if ok {
-			break
-		}
-		missing = append(missing, dir)
-		if dir == "/" {
-			break
-		}
-	}
-	for _, dir := range slices.Backward(missing) {
-		if err := w.emit(Entry{Path: dir, Type: Directory, Mode: 0o755, ModTime: time.Unix(0, 0).UTC()}, nil); err != nil {
+		if err := visit(f.Entry, content); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *tarWalk) emit(e Entry, content io.Reader) error {
-	w.seen[e.Path] = e.Type
-	if final, ok := w.late[e.Path]; ok {
-		e = final
-	}
-	if err := w.visit(e, content); err != nil {
-		return &visitError{err}
-	}
-	return nil
-}
-
-// tarEntry turns a header into an entry, or says why it cannot be one.
-func tarEntry(h *tar.Header) (Entry, error) {
-	p, err := tarPath(h.Name)
+// Tree is random access to the tarball's files. A compressed one is unpacked
+// into a temporary file for it, which is there until [TarSource.Close].
+func (s *TarSource) Tree(ctx context.Context) (Tree, error) {
+	index, err := s.load(ctx, true)
 	if err != nil {
-		return Entry{}, err
+		return nil, err
 	}
-	if h.Uid < 0 || h.Gid < 0 || int64(h.Uid) > maxID || int64(h.Gid) > maxID {
-		return Entry{}, fmt.Errorf("has the owner %d:%d, which no file can have", h.Uid, h.Gid)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.plain == nil {
+		return nil, fmt.Errorf("read image %s: %w", s.name, os.ErrClosed)
 	}
-	e := Entry{
-		Path: p, Mode: uint32(h.Mode & 0o7777), UID: uint32(h.Uid), GID: uint32(h.Gid),
-		ModTime: h.ModTime.UTC(), Xattrs: tarXattrs(h),
-	}
-	switch h.Typeflag {
-	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse, 0:
-		e.Type, e.Size = Regular, h.Size
-	case tar.TypeDir:
-		e.Type = Directory
-	case tar.TypeSymlink:
-		e.Type, e.Link = Symlink, h.Linkname
-	case tar.TypeLink:
-		e.Type = HardLink
-		e.Link, err = tarPath(h.Linkname)
-	case tar.TypeChar:
-		e.Type = CharDevice
-	case tar.TypeBlock:
-		e.Type = BlockDevice
-	case tar.TypeFifo:
-		e.Type = FIFO
-	default:
-		return Entry{}, fmt.Errorf("is of the unknown type %q", h.Typeflag)
-	}
-	if e.Type == CharDevice || e.Type == BlockDevice {
-		e.Major, e.Minor = uint32(h.Devmajor), uint32(h.Devminor)
-	}
-	return e, checkEntry(e, err)
+	return &tarTree{name: s.name, index: index, file: s.plain, size: s.size, children: index.children()}, nil
 }
 
-// maxID is the largest owner that a file can have.
-const maxID = 1<<32 - 2
-
-// maxFile is the largest file of an ext4 filesystem, in bytes.
-const maxFile = 16 << 40
-
-// checkEntry refuses what no filesystem can hold.
-func checkEntry(e Entry, err error) error {
-	switch {
-	case err != nil:
-		return err
-	case e.Size > maxFile:
-		return fmt.Errorf("is %d bytes long: no filesystem of ours takes more than %d", e.Size, int64(maxFile))
-	case e.Path == "/" && e.Type != Directory:
-		return errors.New("makes the root something other than a directory")
-	case e.Type == Symlink && (e.Link == "" || len(e.Link) > 4095 || strings.ContainsRune(e.Link, 0)):
-		return errors.New("is a symbolic link to an impossible path")
-	case len(e.Path) > 4095:
-		return fmt.Errorf("has a path of %d bytes: no more than 4095 can be opened", len(e.Path))
+// Close lets go of the tarball and of what it was unpacked to. Trees made of
+// it cannot open files any more. A stream cannot be read again.
+func (s *TarSource) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.plain == nil {
+		return nil
 	}
-	for part := range strings.SplitSeq(e.Path, "/") {
-		if len(part) > 255 {
-			return fmt.Errorf("has a name of %d bytes: no filesystem takes more than 255", len(part))
+	err := s.plain.Close()
+	s.plain = nil
+	return err
+}
+
+// load reads the whole tarball, once, to check it and to learn what is in
+// it; for random access it sees to it that there is the plain archive.
+func (s *TarSource) load(ctx context.Context, random bool) (*tarIndex, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.index != nil && (s.plain != nil || !random && s.path != "") {
+		return s.index, nil
+	}
+	in, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	if s.index == nil || in.file == nil || in.state != s.state {
+		err = s.read(ctx, in, random || s.path == "")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read image %s: %w", s.name, err)
+	}
+	if in.file != nil && random {
+		s.plain, s.size, in.own = in.own, in.file.Size(), nil
+	}
+	return s.index, nil
+}
+
+// read reads the tarball from end to end. What is compressed is kept in a
+// temporary file if it is to be random.
+func (s *TarSource) read(ctx context.Context, in *tarInput, random bool) error {
+	var spool *tarSpool
+	var err error
+	if in.file == nil && random {
+		if spool, err = newTarSpool(s.TempDir); err != nil {
+			return err
 		}
+		in.copyTo(spool)
+	}
+	index, err := readIndex(ctx, in, newTarIndexer(s.maxSize()))
+	if err == nil && spool != nil {
+		err = spool.end()
+	}
+	if err != nil {
+		return errors.Join(err, spool.close())
+	}
+	if s.index, s.state = index, in.state; spool != nil {
+		s.plain, s.size = spool.file, spool.n
 	}
 	return nil
 }
 
-// tarPath is the path in the image that a name in a tarball stands for.
-func tarPath(name string) (string, error) {
-	switch {
-	case name == "":
-		return "", errors.New("has an empty name")
-	case strings.ContainsRune(name, 0):
-		return "", errors.New("has a zero byte in its name")
-	case slices.Contains(strings.Split(name, "/"), ".."):
-		return "", fmt.Errorf("has \"..\" in the name %q: it could leave the image", name)
+// open opens the tarball where it is.
+func (s *TarSource) open(ctx context.Context) (*tarInput, error) {
+	if s.path != "" {
+		return s.openFile(ctx)
 	}
-	return inside(name), nil
+	stream := s.stream
+	if s.stream = nil; stream == nil {
+		return nil, fmt.Errorf("read image %s: it can be read but once: %w", s.name, os.ErrClosed)
+	}
+	in, err := streamInput(ctx, stream, s.maxSize())
+	if err != nil {
+		return nil, fmt.Errorf("read image %s: %w", s.name, err)
+	}
+	return in, nil
 }
 
-// tarXattrs reads the extended attributes that PAX records carry.
-func tarXattrs(h *tar.Header) map[string]string {
-	var xattrs map[string]string
-	for key, value := range h.PAXRecords {
-		if name, ok := strings.CutPrefix(key, xattrRecord); ok && name != "" {
-			if xattrs == nil {
-				xattrs = map[string]string{}
-			}
-			xattrs[name] = value
-		}
+func (s *TarSource) openFile(ctx context.Context) (*tarInput, error) {
+	f, err := os.Open(s.path)
+	if err != nil {
+		return nil, fmt.Errorf("open image: %w", err)
 	}
-	return xattrs
+	in, err := fileInput(ctx, f, s.maxSize())
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("read image %s: %w", s.name, err)
+	}
+	return in, nil
 }
 
-// xattrRecord begins the PAX records that hold extended attributes.
-const xattrRecord = "SCHILY.xattr."
+// again opens a tarball whose index is known.
+func (s *TarSource) again(ctx context.Context) (*tarInput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.plain != nil {
+		return plainInput(s.plain, 0, s.size, tarAhead), nil
+	}
+	in, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if in.state != s.state {
+		in.Close()
+		return nil, fmt.Errorf("read image %s: %w", s.name, errTarChanged)
+	}
+	return in, nil
+}
+
+// errTarChanged says that an index is that of another state of the file.
+var errTarChanged = errors.New("the tarball changed since it was opened: open it again")
+
+// manifest reads the image's manifest. That of a compressed tarball is kept
+// from the first reading; only one behind a link takes more.
+func (s *TarSource) manifest(ctx context.Context) ([]byte, error) {
+	index, err := s.load(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	if index.manifest != nil {
+		return index.manifest, nil
+	}
+	if _, ok := index.lookup(Dir); !ok {
+		return nil, fs.ErrNotExist
+	}
+	tree, err := s.Tree(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return ReadFile(tree, ManifestPath, maxDocument)
+}

@@ -21,14 +21,14 @@ func (m *Manifest) setVolatile(r *report, at string, n *node) {
 		}
 		re.MatchTimeout = matchTimeout
 		m.Volatile = append(m.Volatile, s)
-		m.volatile = append(m.volatile, pattern{re})
+		m.volatile = append(m.volatile, prefixed{literalPrefix(s), &patient{pattern: pattern{re}}})
 	})
 }
 
 // IsVolatile says whether a path is no part of the image. Each path is
 // judged by itself: "/tmp/.+" leaves out all that is in /tmp and keeps /tmp,
 // and "/tmp$" leaves out /tmp and nothing in it. A pattern that takes longer
-// than a second over a path does not match it.
+// than a second over a path does not match it, and is given up after three.
 func (m *Manifest) IsVolatile(p string) bool {
 	for _, v := range m.volatile {
 		if v.MatchString(p) {

@@ -75,8 +75,12 @@ func decodeSpec(mac MAC, merged *node) (Spec, []FileError) {
 }
 
 func setImage(s *Spec, name string) error {
-	if name != "" && (path.Base(name) != name || strings.HasPrefix(name, ".") || hasControl(name)) {
+	base, revision, versioned := strings.Cut(name, "@")
+	switch {
+	case name != "" && (path.Base(base) != base || strings.HasPrefix(base, ".") || hasControl(name)):
 		return fmt.Errorf("%q is no image name; want the name of a directory or tarball in images/, without its ending", name)
+	case versioned && (revision == "" || strings.HasPrefix(revision, "-")):
+		return fmt.Errorf("%q names no revision; want one after the @, such as %s@v1.2", name, base)
 	}
 	s.Image = name
 	return nil

@@ -100,11 +100,9 @@ func (s *Site) Images() []string {
 	return slices.Sorted(maps.Keys(s.current().images))
 }
 
-// ImagePath is where an image is: the path of a directory or of a tarball.
-func (s *Site) ImagePath(name string) (string, bool) {
-	p, ok := s.current().images[name]
-	return p, ok
-}
+// ImagePath is where an image is: the path of a directory or of a tarball, or
+// for "web@v1.2" that of the repository images/web and the revision after it.
+func (s *Site) ImagePath(name string) (string, bool) { return s.current().imagePath(name) }
 
 // Changes tells of each time that the site has changed, until ctx ends; then
 // the channel is closed. Several changes in a row may be told as one.

@@ -174,6 +174,8 @@ func TestMistakesInMachineFiles(t *testing.T) {
 		"bad address":             {`{"address": "10.0.0.1/24"}`, "without a prefix length"},
 		"IPv6":                    {`{"address": "fe80::1"}`, "is no IPv4 address"},
 		"multicast":               {`{"address": "224.0.0.1"}`, "no host on a network"},
+		"no revision":             {`{"image": "debian@"}`, `"debian@" names no revision; want one after the @, such as debian@v1.2`},
+		"a flag as a revision":    {`{"image": "debian@--all"}`, "names no revision"},
 		"bad hostname":            {`{"hostname": "my_host"}`, `"my_host" is no hostname`},
 		"bad install":             {`{"install": "always"}`, `want "once" or "never", have "always"`},
 		"bad filesystem":          {`{"filesystem": "ext5"}`, `want "ext4", "xfs" or "btrfs", have "ext5"; did you mean "ext4"?`},
@@ -368,6 +370,12 @@ func TestImages(t *testing.T) {
 	}
 	if p, ok := s.ImagePath("tools"); !ok || p != filepath.Join(dir, "images/tools.tar.zst") {
 		t.Errorf("got %q, %t", p, ok)
+	}
+	if p, ok := s.ImagePath("debian@feature/web"); !ok || p != filepath.Join(dir, "images/debian@feature/web") {
+		t.Errorf("a revision is at %q, %t", p, ok)
+	}
+	if _, ok := s.ImagePath("fedora@v1"); ok {
+		t.Error("a revision of what is not there was given")
 	}
 	if _, ok := s.ImagePath("../machines"); ok {
 		t.Error("a path out of images/ was given")

@@ -59,3 +59,17 @@ func imageName(full string) (string, bool) {
 	}
 	return "", false
 }
+
+// imagePath finds an image by its name, or the repository that a revision is
+// of. Whether there is such a revision shows when it is opened.
+func (v *view) imagePath(name string) (string, bool) {
+	if p, ok := v.images[name]; ok {
+		return p, true
+	}
+	repository, revision, ok := strings.Cut(name, "@")
+	p, there := v.images[repository]
+	if !ok || !there {
+		return "", false
+	}
+	return p + "@" + revision, true
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -75,10 +76,18 @@ func (w *siteWatcher) delay() time.Duration {
 // read watches before it reads, so that nothing falls between the two.
 func (w *siteWatcher) read() {
 	w.due = time.Time{}
-	for _, folder := range w.folders() {
-		if err := w.notify.Add(folder); err != nil {
-			w.failed(fmt.Errorf("%s: %w", folder, err))
+	for folders := w.folders(); ; {
+		for _, folder := range folders {
+			if err := w.notify.Add(folder); err != nil {
+				w.failed(fmt.Errorf("%s: %w", folder, err))
+			}
 		}
+		// A folder may have appeared in one that was not watched yet.
+		now := w.folders()
+		if slices.Equal(now, folders) {
+			break
+		}
+		folders = now
 	}
 	w.site.Reload()
 }

@@ -305,6 +305,7 @@ func show[T any](cmd *cobra.Command, asJSON bool, answer T, err error, print fun
 
 func printJSON(w io.Writer, value any) error {
 	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false) // it is read by people and programs, not by browsers
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(value)
 }

@@ -39,6 +39,7 @@ func TestScript(t *testing.T) {
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("CLOUDLETS_SOCKET", filepath.Join(env.WorkDir, "sock"))
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // each process waits a second else
 			return nil
 		},
 	})

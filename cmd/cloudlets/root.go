@@ -36,6 +36,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if ended, ok := errors.AsType[commandEnded](err); ok {
+		return int(ended)
+	}
 	switch {
 	case err == nil:
 		return exitOK
@@ -65,7 +68,8 @@ func newRoot() *cobra.Command {
 		Short: "Boot machines from the network and install cloudlets on them",
 		Long: `cloudlets boots bare machines from the network into the kernel of an image,
 installs the image on their disks with each machine's own configuration, and
-tells what every machine did and why.
+tells what every machine did and why. The same images it makes, looks into,
+configures and turns into disks, without any server.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupted.`,
 		Version:       version,
@@ -75,15 +79,26 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupte
 
 		SuggestionsMinimumDistance: 2,
 		SilenceUsage:               true,
+		PersistentPreRunE:          func(cmd *cobra.Command, _ []string) error { return checkFlags(cmd) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return codedError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()), exitUsage}
 	})
 	socket := root.PersistentFlags().String("socket", envOr(socketVariable, defaultSocket), "the daemon's socket (or $"+socketVariable+")")
-	root.AddGroup(&cobra.Group{ID: "server", Title: "The server:"}, &cobra.Group{ID: "machines", Title: "Machines:"})
-	root.AddCommand(serveCommand(socket), doctorCommand(), renderCommand())
+	root.AddGroup(&cobra.Group{ID: "server", Title: "The server:"}, &cobra.Group{ID: "machines", Title: "Machines:"}, &cobra.Group{ID: "images", Title: "Images:"})
+	root.AddCommand(serveCommand(socket), doctorCommand(), renderCommand(), chrootChildCommand(), mergeMetadataCommand())
+	root.AddCommand(imageCommands()...)
 	root.AddCommand(machineCommands(socket)...)
 	return root
+}
+
+// checkFlags gives flags that are missing, or do not go together, the exit
+// code of wrong usage.
+func checkFlags(cmd *cobra.Command) error {
+	if err := errors.Join(cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups()); err != nil {
+		return codedError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()), exitUsage}
+	}
+	return nil
 }
 
 // noSuchVerb refuses a verb that there is not, with the one that may be meant.

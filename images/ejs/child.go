@@ -28,7 +28,7 @@ const maxStack = 64 << 20
 // in ends: the parent closed it, or is no more.
 func ServeChild(in io.Reader, out io.Writer) error {
 	var s settings
-	if err := readFrame(in, 1<<16, &s); err != nil {
+	if _, err := readFrame(in, 0, &s); err != nil {
 		return fmt.Errorf("read the settings: %w", err)
 	}
 	if err := bound(s.Memory); err != nil {
@@ -37,36 +37,67 @@ func ServeChild(in io.Reader, out io.Writer) error {
 	if err := writeFrame(out, response{}); err != nil {
 		return fmt.Errorf("say that the child is ready: %w", err)
 	}
-	renderer := &Renderer{Limits: Limits{Time: s.Time, Output: s.Output}}
+	c := &child{renderer: &Renderer{Limits: Limits{Time: s.Time, Output: s.Output}}, memory: s.Memory}
+	return c.serve(in, out)
+}
+
+// child answers requests.
+type child struct {
+	renderer *Renderer
+	memory   int64
+}
+
+// serve answers requests until there are no more.
+func (c *child) serve(in io.Reader, out io.Writer) error {
 	for {
 		var req request
-		if err := readFrame(in, maxRequest, &req); errors.Is(err, io.EOF) {
+		body, err := readFrame(in, maxRequest, &req)
+		if errors.Is(err, io.EOF) {
 			return nil
-		} else if err != nil {
+		}
+		if err != nil {
 			return fmt.Errorf("read a request: %w", err)
 		}
-		resp := serve(renderer, req)
-		resp.Retire = heap() > uint64(s.Memory)/2
-		if err := writeFrame(out, resp); err != nil {
+		if len(req.Key) != len(key{}) || req.Template < noTemplate || req.Template > len(body) {
+			return fmt.Errorf("read a request: it does not add up: a key of %d bytes, a template of %d of %d", len(req.Key), req.Template, len(body))
+		}
+		resp, text := c.render(req, body)
+		resp.Retire = heap() > uint64(c.memory)/2
+		if err := writeFrame(out, resp, text); err != nil {
 			return fmt.Errorf("write a response: %w", err)
 		}
 	}
 }
 
-// serve does one render. Should it outlast its bounds, in a function that
+// render does one render. Should it outlast its bounds, in a function that
 // cannot be interrupted, the process ends: nobody may be left to do that.
-func serve(r *Renderer, req request) response {
-	watchdog := time.AfterFunc(r.Limits.Time+childGrace, func() { os.Exit(exitTime) })
+func (c *child) render(req request, body []byte) (response, []byte) {
+	watchdog := time.AfterFunc(c.renderer.Limits.Time+childGrace, func() { os.Exit(exitTime) })
 	defer watchdog.Stop()
-	out, err := r.Render(context.Background(), req.Name, req.Template, req.Data)
+	prog := c.renderer.known(key(req.Key))
+	if prog == nil {
+		if req.Template == noTemplate {
+			return response{Unknown: true}, nil
+		}
+		var err error
+		if prog, err = c.renderer.compile(key(req.Key), req.Name, body[:req.Template]); err != nil {
+			return failed(err), nil
+		}
+	}
+	out, err := c.renderer.run(context.Background(), prog, body[max(req.Template, 0):])
+	if err != nil {
+		return failed(err), nil
+	}
+	return response{}, out
+}
+
+// failed is the response of an error.
+func failed(err error) response {
 	var fault *Error
-	switch {
-	case err == nil:
-		return response{Output: out}
-	case errors.As(err, &fault):
+	if errors.As(err, &fault) {
 		return response{Error: fault}
 	}
-	return response{Failure: err.Error()}
+	return response{Failure: shortened(err.Error())}
 }
 
 // exitTime is the exit code of a child that ran out of time.

@@ -17,6 +17,9 @@ import (
 type program struct {
 	name string
 	js   *goja.Program
+	// prototypes is the first line of code that gets hold of a prototype; 0
+	// if none does.
+	prototypes int
 	// texts are the parts of the template that are printed as they are,
 	// bytes that need not be UTF-8.
 	texts [][]byte
@@ -112,6 +115,9 @@ func (p *program) busyLine(line int) int {
 	return p.templateLine(line)
 }
 
+// prototypes matches code that gets hold of what all values of a kind share.
+var prototypes = regexp.MustCompile(`(?i)proto|constructor`)
+
 // emit writes JavaScript of the compiler's own, on a line of its own.
 func (c *compiler) emit(line int, js string) {
 	c.prog.lines[len(c.prog.lines)-1] = line
@@ -123,6 +129,9 @@ func (c *compiler) emit(line int, js string) {
 // code writes JavaScript of the template's, which begins at a line of it.
 func (c *compiler) code(line int, js string) {
 	for part := range strings.SplitSeq(js, "\n") {
+		if c.prog.prototypes == 0 && prototypes.MatchString(part) {
+			c.prog.prototypes = line
+		}
 		c.emit(line, part)
 		line++
 	}

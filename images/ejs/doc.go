@@ -19,6 +19,7 @@ package ejs
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -38,6 +39,17 @@ func (e *Error) Error() string {
 		return fmt.Sprintf("template %s: %s", e.Template, e.Reason)
 	}
 	return fmt.Sprintf("template %s, line %d: %s", e.Template, e.Line, e.Reason)
+}
+
+// maxReason is how much of a reason is kept, in bytes: a template chooses the
+// words of what it throws.
+const maxReason = 2000
+
+func shortened(reason string) string {
+	if len(reason) <= maxReason {
+		return reason
+	}
+	return strings.ToValidUTF8(reason[:maxReason], "") + "…"
 }
 
 // The bounds of one render, where [Limits] names no others.

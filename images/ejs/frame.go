@@ -2,6 +2,7 @@ package ejs
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -10,10 +11,13 @@ import (
 	"time"
 )
 
-// Parent and child speak in frames: the length of what follows in four bytes,
-// big-endian, then JSON. The parent begins with the settings and the child
-// answers with an empty response when it is ready; after that each request
-// has one response.
+// Parent and child speak in frames: the lengths of the two parts that follow,
+// each in four bytes, big-endian; a head in JSON; a body of bytes. The parent
+// begins with the settings and the child answers with an empty response when
+// it is ready; after that each request has one response.
+//
+// A template travels once: later requests name it by its key. A child that
+// has forgotten it says so, and is asked again with the template.
 
 // settings are the parent's first frame.
 type settings struct {
@@ -22,16 +26,33 @@ type settings struct {
 	Memory int64         `json:"memory"`
 }
 
-// request asks for one render.
-type request struct {
-	Name     string          `json:"name"`
-	Template []byte          `json:"template"`
-	Data     json.RawMessage `json:"data"`
+// key identifies a template together with its name, which its errors tell.
+type key [sha256.Size]byte
+
+func keyOf(name string, template []byte) key {
+	sum := sha256.New()
+	io.WriteString(sum, name) // a hash takes all that it is given
+	sum.Write([]byte{0})
+	sum.Write(template)
+	return key(sum.Sum(nil))
 }
 
-// response is what became of a request.
+// request asks for one render. The template, if it is there, and then the
+// data are the frame's body.
+type request struct {
+	Name string `json:"name"`
+	Key  []byte `json:"key"`
+	// Template is how many bytes of the body are the template; noTemplate
+	// where it is not there.
+	Template int `json:"template"`
+}
+
+const noTemplate = -1
+
+// response is what became of a request. The output is the frame's body.
 type response struct {
-	Output []byte `json:"output,omitempty"`
+	// Unknown says that the template has to be sent along.
+	Unknown bool `json:"unknown,omitempty"`
 	// Error is what is wrong with the template; Failure is any other error.
 	Error   *Error `json:"error,omitempty"`
 	Failure string `json:"failure,omitempty"`
@@ -39,44 +60,47 @@ type response struct {
 	Retire bool `json:"retire,omitempty"`
 }
 
-// maxRequest bounds a request's frame, in bytes.
-const maxRequest = 64 << 20
+const (
+	maxHead    = 1 << 16  // bounds a frame's head, in bytes
+	maxRequest = 64 << 20 // bounds a request's body, in bytes
+)
 
-// responseSize bounds a response's frame for an output: base64 and a margin.
-func responseSize(output int) int { return output/3*4 + 1<<16 }
-
-// writeFrame sends one value.
-func writeFrame(w io.Writer, value any) error {
-	text, err := json.Marshal(value)
+// writeFrame sends a head and a body, which may come in parts.
+func writeFrame(w io.Writer, head any, body ...[]byte) error {
+	text, err := json.Marshal(head)
 	if err != nil {
 		return fmt.Errorf("encode a frame: %w", err)
 	}
-	if int64(len(text)) > math.MaxUint32 {
-		return fmt.Errorf("a frame of %d bytes is too large", len(text))
+	size := int64(0)
+	for _, part := range body {
+		size += int64(len(part))
 	}
+	if len(text) > maxHead || size > math.MaxUint32 {
+		return fmt.Errorf("a frame of %d and %d bytes is too large", len(text), size)
+	}
+	lengths := binary.BigEndian.AppendUint32(nil, uint32(len(text)))
+	lengths = binary.BigEndian.AppendUint32(lengths, uint32(size))
 	buffered := bufio.NewWriterSize(w, 1<<16)
-	buffered.Write(binary.BigEndian.AppendUint32(nil, uint32(len(text)))) // errors stay until Flush
-	buffered.Write(text)
+	for _, part := range append([][]byte{lengths, text}, body...) {
+		buffered.Write(part) // errors stay until Flush
+	}
 	return buffered.Flush()
 }
 
-// readFrame receives one value of at most limit bytes. At the end of the
-// stream it returns io.EOF.
-func readFrame(r io.Reader, limit int, value any) error {
-	var head [4]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return err
+// readFrame receives a head and a body of at most limit bytes. At the end of
+// the stream it returns io.EOF.
+func readFrame(r io.Reader, limit int, head any) (body []byte, err error) {
+	var lengths [8]byte
+	if _, err := io.ReadFull(r, lengths[:]); err != nil {
+		return nil, err
 	}
-	size := int64(binary.BigEndian.Uint32(head[:]))
-	if size > int64(limit) {
-		return fmt.Errorf("a frame of %d bytes is more than the %d allowed", size, limit)
+	first, second := int64(binary.BigEndian.Uint32(lengths[:])), int64(binary.BigEndian.Uint32(lengths[4:]))
+	if first > maxHead || second > int64(limit) {
+		return nil, fmt.Errorf("a frame of %d and %d bytes is more than the %d and %d allowed", first, second, maxHead, limit)
 	}
-	text, err := io.ReadAll(io.LimitReader(r, size))
-	if err != nil {
-		return err
+	text := make([]byte, first+second)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return nil, fmt.Errorf("a frame is cut off: %w", err)
 	}
-	if int64(len(text)) < size {
-		return io.ErrUnexpectedEOF
-	}
-	return json.Unmarshal(text, value)
+	return text[first:], json.Unmarshal(text[:first], head)
 }

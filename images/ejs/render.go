@@ -3,7 +3,6 @@ package ejs
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +20,7 @@ type Renderer struct {
 	Limits Limits
 
 	mu       sync.Mutex
-	programs map[[sha256.Size]byte]*program
+	programs map[key]*program
 }
 
 // maxPrograms is how many compiled templates a renderer keeps.
@@ -36,26 +35,26 @@ func (r *Renderer) Render(ctx context.Context, name string, template []byte, dat
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	prog, err := r.program(name, template)
-	if err != nil {
-		return nil, err
+	k := keyOf(name, template)
+	prog := r.known(k)
+	if prog == nil {
+		var err error
+		if prog, err = r.compile(k, name, template); err != nil {
+			return nil, err
+		}
 	}
-	run, err := newRun(prog, data, r.Limits.orDefault())
-	if err != nil {
-		return nil, err
-	}
-	return run.do(ctx)
+	return r.run(ctx, prog, data)
 }
 
-// program compiles a template, once.
-func (r *Renderer) program(name string, template []byte) (*program, error) {
-	key := sha256.Sum256(append([]byte(name+"\x00"), template...))
+// known is a program that was compiled already, or nil.
+func (r *Renderer) known(k key) *program {
 	r.mu.Lock()
-	prog := r.programs[key]
-	r.mu.Unlock()
-	if prog != nil {
-		return prog, nil
-	}
+	defer r.mu.Unlock()
+	return r.programs[k]
+}
+
+// compile compiles a template and keeps the program under its key.
+func (r *Renderer) compile(k key, name string, template []byte) (*program, error) {
 	prog, err := compile(name, template)
 	if err != nil {
 		return nil, err
@@ -63,10 +62,19 @@ func (r *Renderer) program(name string, template []byte) (*program, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.programs == nil || len(r.programs) >= maxPrograms {
-		r.programs = map[[sha256.Size]byte]*program{}
+		r.programs = map[key]*program{}
 	}
-	r.programs[key] = prog
+	r.programs[k] = prog
 	return prog, nil
+}
+
+// run runs a program with data.
+func (r *Renderer) run(ctx context.Context, prog *program, data json.RawMessage) ([]byte, error) {
+	run, err := newRun(prog, data, r.Limits.orDefault())
+	if err != nil {
+		return nil, err
+	}
+	return run.do(ctx)
 }
 
 // run is one render: a fresh JavaScript runtime and what it printed so far.
@@ -75,7 +83,9 @@ type run struct {
 	limits Limits
 	vm     *goja.Runtime
 	out    bytes.Buffer
-	keys   goja.Callable
+	// keys are the names that an object has; changed is the name of a
+	// prototype that the template has added to, or "".
+	keys, changed goja.Callable
 }
 
 // setup makes a runtime fit for templates: it takes away the clock and the
@@ -92,16 +102,28 @@ const setup = `(function (text) {
 	global.Date = forbid("Date");
 	var freeze = function (value) {
 		if (value !== null && typeof value === "object") {
-			Object.getOwnPropertyNames(value).forEach(function (name) { freeze(value[name]); });
+			var names = Object.keys(value);
+			for (var i = 0; i < names.length; i++) freeze(value[names[i]]);
 			Object.freeze(value);
 		}
 		return value;
 	};
 	var data = JSON.parse(text);
-	Object.keys(data).forEach(function (name) {
-		Object.defineProperty(global, name, { value: freeze(data[name]), enumerable: true });
-	});
-	return Object.keys;
+	for (var names = Object.keys(data), i = 0; i < names.length; i++) {
+		Object.defineProperty(global, names[i], { value: freeze(data[names[i]]), enumerable: true });
+	}
+	var keys = Object.keys, prototypeOf = Object.getPrototypeOf;
+	return {
+		keys: keys,
+		changed: function (all) {
+			if (keys(prototypeOf({})).length) return "Object";
+			if (!all) return "";
+			if (keys(prototypeOf([])).length) return "Array";
+			if (keys(prototypeOf("")).length) return "String";
+			if (keys(prototypeOf(0)).length) return "Number";
+			return keys(prototypeOf(keys)).length ? "Function" : "";
+		}
+	};
 })`
 
 var setupProgram = goja.MustCompile("setup", setup, true)
@@ -122,11 +144,12 @@ func newRun(prog *program, data json.RawMessage, limits Limits) (*run, error) {
 		return nil, fmt.Errorf("prepare template %s: %w", prog.name, err)
 	}
 	prepare, _ := goja.AssertFunction(value)
-	keys, err := prepare(goja.Undefined(), r.vm.ToValue(string(data)))
+	tools, err := prepare(goja.Undefined(), r.vm.ToValue(string(data)))
 	if err != nil {
 		return nil, fmt.Errorf("template %s: its data is not fit for it: %w", prog.name, err)
 	}
-	r.keys, _ = goja.AssertFunction(keys)
+	r.keys, _ = goja.AssertFunction(tools.ToObject(r.vm).Get("keys"))
+	r.changed, _ = goja.AssertFunction(tools.ToObject(r.vm).Get("changed"))
 	return r, nil
 }
 
@@ -150,11 +173,29 @@ func (r *run) do(ctx context.Context) (out []byte, err error) {
 	if _, err := r.vm.RunProgram(r.prog.js); err != nil {
 		return nil, r.explain(err)
 	}
+	if err := r.checkPrototypes(); err != nil {
+		return nil, err
+	}
 	return r.out.Bytes(), nil
 }
 
+// checkPrototypes refuses a template that gives all objects a property: its
+// own loops would print it, and the data would seem to have it. Names from
+// the data are enough for that with Object; with the others, which take
+// longer to look at, it takes a word in the template.
+func (r *run) checkPrototypes() error {
+	changed, err := r.changed(goja.Undefined(), r.vm.ToValue(r.prog.prototypes > 0))
+	if err != nil {
+		return r.explain(err)
+	}
+	if name := changed.String(); name != "" {
+		return r.fail(r.prog.prototypes, "it adds to %s.prototype, which all values of that kind share", name)
+	}
+	return nil
+}
+
 func (r *run) fail(line int, format string, args ...any) error {
-	return &Error{Template: r.prog.name, Line: line, Reason: fmt.Sprintf(format, args...)}
+	return &Error{Template: r.prog.name, Line: line, Reason: shortened(fmt.Sprintf(format, args...))}
 }
 
 // text prints a part of the template that is no tag.

@@ -66,7 +66,7 @@ func (s *Sandbox) Render(ctx context.Context, name string, template []byte, data
 	if err != nil {
 		return nil, fmt.Errorf("template %s: %w", name, err)
 	}
-	resp, err := w.exchange(ctx, request{Name: name, Template: template, Data: data}, s.limits)
+	resp, out, err := w.render(ctx, name, template, data, s.limits)
 	if err != nil {
 		return nil, s.bury(ctx, w, name, err)
 	}
@@ -77,7 +77,7 @@ func (s *Sandbox) Render(ctx context.Context, name string, template []byte, data
 	case resp.Failure != "":
 		return nil, errors.New(resp.Failure)
 	}
-	return resp.Output, nil
+	return out, nil
 }
 
 // worker takes an idle child or starts one.
@@ -146,6 +146,8 @@ type worker struct {
 	in     io.WriteCloser
 	out    io.Reader
 	stderr headBuffer
+	// known are the templates that the child has been sent.
+	known map[key]bool
 }
 
 // startTime bounds how long a child may take to be ready.
@@ -177,7 +179,8 @@ func startWorker(ctx context.Context, command []string, l Limits) (*worker, erro
 		if err := writeFrame(w.in, settings(l)); err != nil {
 			return err
 		}
-		return readFrame(w.out, 1<<16, &ready)
+		_, err := readFrame(w.out, 0, &ready)
+		return err
 	})
 	if err != nil {
 		w.end()
@@ -186,16 +189,38 @@ func startWorker(ctx context.Context, command []string, l Limits) (*worker, erro
 	return w, nil
 }
 
-// exchange has the child render. After an error it is of no more use.
-func (w *worker) exchange(ctx context.Context, req request, l Limits) (response, error) {
+// render has the child render. After an error it is of no more use.
+func (w *worker) render(ctx context.Context, name string, template []byte, data json.RawMessage, l Limits) (response, []byte, error) {
+	k := keyOf(name, template)
+	req := request{Name: name, Key: k[:], Template: noTemplate}
+	if w.known[k] {
+		resp, out, err := w.exchange(ctx, req, l, data)
+		if err != nil || !resp.Unknown {
+			return resp, out, err
+		}
+	}
+	req.Template = len(template)
+	resp, out, err := w.exchange(ctx, req, l, template, data)
+	if len(w.known) >= maxPrograms || w.known == nil {
+		w.known = map[key]bool{}
+	}
+	w.known[k] = true
+	return resp, out, err
+}
+
+// exchange sends one request and receives its response.
+func (w *worker) exchange(ctx context.Context, req request, l Limits, body ...[]byte) (response, []byte, error) {
 	var resp response
+	var out []byte
 	err := w.bounded(ctx, l.Time+2*childGrace, func() error {
-		if err := writeFrame(w.in, req); err != nil {
+		if err := writeFrame(w.in, req, body...); err != nil {
 			return err
 		}
-		return readFrame(w.out, responseSize(l.Output), &resp)
+		var err error
+		out, err = readFrame(w.out, l.Output, &resp)
+		return err
 	})
-	return resp, err
+	return resp, out, err
 }
 
 // bounded does something with the child, which is killed when the time is up
@@ -264,13 +289,13 @@ type headBuffer struct {
 	text []byte
 }
 
-// maxHead is how much of a child's last words is kept, in bytes.
-const maxHead = 8 << 10
+// maxLastWords is how much of a child's last words is kept, in bytes.
+const maxLastWords = 8 << 10
 
 func (b *headBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.text = append(b.text, p[:min(len(p), maxHead-len(b.text))]...)
+	b.text = append(b.text, p[:min(len(p), maxLastWords-len(b.text))]...)
 	return len(p), nil
 }
 

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -57,6 +59,14 @@ func TestSandboxSurvivesHostileTemplates(t *testing.T) {
 		{"deep recursion", "function f() { return f() + 1 } f()", 2, []string{"2000 deep"}},
 		{"deep data", "var a = []; for (var i = 0; i < 1e6; i++) a = [a]; JSON.stringify(a)", 0, []string{"nested too deep", tooMuch, tooLong, "deep"}},
 		{"catastrophic expression", "/^(?=a)(a+)+$/.test(new Array(40).join('a') + 'b')", 0, []string{tooLong}},
+		{"prototype pollution", "args.__proto__.hostname = 'evil'; Array.prototype.forEach = null", 2, []string{"adds to Object.prototype"}},
+		{"terabyte array", "new Array(4294967295).join('xxxxxxxxxxxxxxxx')", 0, []string{tooMuch, tooLong, "Invalid"}},
+		{"terabyte of zeros", "new ArrayBuffer(Math.pow(2, 40))", 0, []string{tooMuch, tooLong, "Invalid", "Range", "gave up"}},
+		{"sort that does not end", "var a = []; for (var i = 0; i < 100; i++) a.push(i); a.sort(function () { for (;;) {} })", 2, []string{tooLong}},
+		{"getter that does not end", "JSON.stringify({ get x() { for (;;) {} } })", 2, []string{tooLong}},
+		{"text that takes for ever to make", "%><%= { toString: function () { for (;;) {} } }.x || [{ toString: function () { for (;;) {} } }] %><%", 2, []string{tooLong}},
+		{"long reason", "throw 'x'.repeat(1e5)", 2, []string{"xxx…"}},
+		{"gigabyte of output at once", "%><%= 'x'.repeat(1 << 30) %><%", 0, []string{"larger than the 1048576 bytes", tooMuch, tooLong}},
 		{"gigabyte of output", "var s = 'x'.repeat(10000); for (var i = 0; i < 1e5; i++) { %><%= s %><% }", 2, []string{"larger than the 1048576 bytes"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -203,16 +213,100 @@ func TestSandboxTellsWhenItsCommandIsNoChild(t *testing.T) {
 	}
 }
 
-func BenchmarkSandbox(b *testing.B) {
-	self, err := os.Executable()
-	if err != nil {
-		b.Fatal(err)
+// TestSandboxSendsATemplateOnce puts a child within the test between the
+// sandbox and the renders, and looks at what goes to it.
+func TestSandboxSendsATemplateOnce(t *testing.T) {
+	toChild, in := io.Pipe()
+	out, fromChild := io.Pipe()
+	var sent sentBytes
+	c := &child{renderer: new(Renderer), memory: 1 << 40}
+	c.renderer.Limits = c.renderer.Limits.orDefault()
+	ended := make(chan error, 1)
+	go func() { ended <- c.serve(io.TeeReader(toChild, &sent), fromChild) }()
+	w := &worker{cmd: exec.Command("/bin/true"), in: in, out: out}
+	template := []byte("<%= args.hostname %>" + strings.Repeat(" some text", 1000))
+	render := func() int {
+		t.Helper()
+		sent = 0
+		resp, out, err := w.render(context.Background(), "/etc/x", template, json.RawMessage(testData), Limits{}.orDefault())
+		if err != nil || resp.Error != nil || !strings.HasPrefix(string(out), "web1 some") {
+			t.Fatalf("renders %.20q, %+v, %v", out, resp, err)
+		}
+		return int(sent)
 	}
-	s := NewSandbox([]string{self, childArg}, Options{Workers: 1})
-	defer s.Close()
-	for b.Loop() {
-		if _, err := s.Render(context.Background(), "x", []byte("<%= args.hostname %>\n"), json.RawMessage(testData)); err != nil {
-			b.Fatal(err)
+	if first, second := render(), render(); first < len(template) || second > len(testData)+500 {
+		t.Errorf("%d bytes are sent first and %d then, for a template of %d", first, second, len(template))
+	}
+	prog := c.renderer.programs[keyOf("/etc/x", template)]
+	if render(); prog == nil || c.renderer.programs[keyOf("/etc/x", template)] != prog {
+		t.Error("the template is compiled again")
+	}
+	c.renderer.programs = nil // as when there were too many
+	if again := render(); again < len(template) {
+		t.Errorf("a child that has forgotten the template gets %d bytes", again)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// sentBytes counts what is written to it.
+type sentBytes int
+
+func (n *sentBytes) Write(p []byte) (int, error) {
+	*n += sentBytes(len(p))
+	return len(p), nil
+}
+
+func TestSandboxRendersManyTemplates(t *testing.T) {
+	s := newSandbox(t, Options{Workers: 1})
+	for round := range 2 {
+		for i := range maxPrograms + 10 {
+			want := fmt.Sprintf("web1 %d", i)
+			if out, err := sandboxRender(t, s, fmt.Sprintf("<%%= args.hostname %%> %d", i)); err != nil || out != want {
+				t.Fatalf("round %d: renders %q, %v; want %q", round, out, err, want)
+			}
+		}
+	}
+}
+
+func TestSandboxRendersNothing(t *testing.T) {
+	s := newSandbox(t, Options{Workers: 1})
+	for range 2 {
+		if out, err := sandboxRender(t, s, ""); out != "" || err != nil {
+			t.Errorf("an empty template renders %q, %v", out, err)
+		}
+	}
+	if _, err := s.Render(context.Background(), "x", nil, json.RawMessage(`[]`)); err == nil || !strings.Contains(err.Error(), "not a JSON object") {
+		t.Errorf("data that is no object: %v", err)
+	}
+}
+
+// TestChildRefusesWhatIsNoRequest speaks to a child as no parent does.
+func TestChildRefusesWhatIsNoRequest(t *testing.T) {
+	frame := func(head any, body string) string {
+		var b bytes.Buffer
+		if err := writeFrame(&b, head, []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	k := keyOf("x", []byte("y"))
+	for name, text := range map[string]string{
+		"cut off":                  frame(request{Key: k[:]}, "{}")[:20],
+		"no JSON":                  "\x00\x00\x00\x01\x00\x00\x00\x00x",
+		"a head of gigabytes":      "\xff\xff\xff\xff\x00\x00\x00\x00",
+		"a body of gigabytes":      "\x00\x00\x00\x02\xff\xff\xff\xff{}",
+		"no key":                   frame(request{}, "{}"),
+		"template beyond the body": frame(request{Key: k[:], Template: 3}, "{}"),
+		"negative template":        frame(request{Key: k[:], Template: -2}, "{}"),
+	} {
+		c := &child{renderer: &Renderer{Limits: Limits{}.orDefault()}, memory: 1 << 40}
+		if err := c.serve(strings.NewReader(text), io.Discard); err == nil || !strings.Contains(err.Error(), "read a request") {
+			t.Errorf("%s: error %v", name, err)
 		}
 	}
 }

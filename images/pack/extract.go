@@ -12,7 +12,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
+
+	"cloudlets/images/rootfs"
 )
 
 // ExtractOptions say how [Extract] works. The zero value is right for most.
@@ -87,7 +88,7 @@ type extractor struct {
 	src  Ranger
 	toc  *TOC
 	opt  ExtractOptions
-	root *root
+	root *rootfs.Root
 	dec  *zstd.Decoder
 	n    int // workers
 
@@ -109,7 +110,7 @@ func newExtractor(src Ranger, toc *TOC, dir string, opt ExtractOptions) (*extrac
 	if err != nil {
 		return nil, err
 	}
-	root, err := openRoot(dir)
+	root, err := rootfs.Open(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +122,7 @@ func (x *extractor) close() {
 		t.close()
 	}
 	x.dec.Close()
-	x.root.close()
+	x.root.Close()
 }
 
 // run has three parts: directories first, for nothing can be made without
@@ -210,8 +211,8 @@ func skip(r io.Reader, off, n int64) error {
 
 // work unpacks and places frames until there are no more.
 func (x *extractor) work(ctx context.Context, queue <-chan delivery, free chan<- []byte) error {
-	w := &worker{x: x, dirs: x.root.dirs()}
-	defer w.dirs.close()
+	w := &worker{x: x, dirs: x.root.Dirs()}
+	defer w.dirs.Close()
 	for d := range queue {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -264,8 +265,8 @@ func (x *extractor) finish(ctx context.Context) error {
 	if err := x.finishDirs(); err != nil {
 		return err
 	}
-	if err := unix.Syncfs(x.root.fd); err != nil {
-		return x.root.fail(x.toc, "write back", "/", err)
+	if err := x.root.Sync(); err != nil {
+		return failure(x.root, x.toc, "write back", "/", err)
 	}
 	if x.opt.Progress != nil {
 		x.opt.Progress(x.toc.info.Size, x.toc.info.Size)

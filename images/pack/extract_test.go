@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/rootfs"
 )
 
 func TestEverythingSurvivesTheTrip(t *testing.T) {
@@ -33,7 +34,7 @@ func TestEverythingSurvivesTheTrip(t *testing.T) {
 		if err := unix.Stat(dir+name, &st); err != nil {
 			t.Fatal(err)
 		}
-		if used := st.Blocks * 512; used > 8*blockSize {
+		if used := st.Blocks * 512; used > 8*rootfs.BlockSize {
 			t.Errorf("%s takes %d bytes of disk: its holes were written", name, used)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
+
+	"cloudlets/images/rootfs"
 )
 
 // press cuts a byte stream into frames and compresses many of them at a time.
@@ -141,7 +143,7 @@ func (p *press) cut() error {
 // pack compresses one frame and takes the digests of what is in it.
 func (p *press) pack(j *job) {
 	j.sums = j.sums[:0]
-	if len(j.pieces) == 1 && j.pieces[0].size == FrameSize && isZero(j.raw) {
+	if len(j.pieces) == 1 && j.pieces[0].size == FrameSize && rootfs.IsZero(j.raw) {
 		j.packed = append(j.packed[:0], p.zeros()...)
 		j.sums = append(j.sums, zeroFrame())
 		return

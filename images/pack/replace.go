@@ -17,8 +17,8 @@ func (x *extractor) makeRoom(ctx context.Context) error {
 	if !x.opt.Replace {
 		return nil
 	}
-	dirs := x.root.dirs()
-	defer dirs.close()
+	dirs := x.root.Dirs()
+	defer dirs.Close()
 	for i := range x.toc.entries {
 		e := &x.toc.entries[i]
 		if e.Type == images.Directory {
@@ -27,12 +27,8 @@ func (x *extractor) makeRoom(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		dir, base, err := dirs.parent(e.Path)
-		if err == nil {
-			err = unix.Unlinkat(dir, base, 0)
-		}
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return x.root.fail(x.toc, "replace", e.Path, err)
+		if err := dirs.Remove(e.Path); err != nil && !errors.Is(err, unix.ENOENT) {
+			return failure(x.root, x.toc, "replace", e.Path, err)
 		}
 	}
 	return nil

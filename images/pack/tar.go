@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path"
 	"strings"
 
 	"cloudlets/images"
@@ -19,24 +18,18 @@ const xattrRecord = "SCHILY.xattr."
 type tarWriter struct {
 	press   *press
 	tw      *tar.Writer
-	opt     Options
 	scratch []byte
 	entries []images.Entry
 	index   map[string]int // in entries, by path
 	links   map[string]string
-	skipped map[string]images.Entry
-	// wanted has the hard links whose target was skipped, by that target.
-	wanted map[string][]images.Entry
 }
 
-func newTar(p *press, opt Options) *tarWriter {
+func newTar(p *press) *tarWriter {
 	return &tarWriter{
-		press: p, tw: tar.NewWriter(p), opt: opt,
+		press: p, tw: tar.NewWriter(p),
 		scratch: make([]byte, 256<<10),
 		index:   make(map[string]int),
 		links:   make(map[string]string),
-		skipped: make(map[string]images.Entry),
-		wanted:  make(map[string][]images.Entry),
 	}
 }
 
@@ -45,12 +38,9 @@ func (t *tarWriter) run(ctx context.Context, src images.Source) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return t.visit(normal(e), content)
+		return t.add(normal(e), content)
 	}
 	if err := src.Walk(ctx, visit); err != nil {
-		return err
-	}
-	if err := t.promote(ctx, src); err != nil {
 		return err
 	}
 	if err := t.tw.Close(); err != nil {
@@ -71,21 +61,6 @@ func normal(e images.Entry) images.Entry {
 	return e
 }
 
-func (t *tarWriter) visit(e images.Entry, content io.Reader) error {
-	if e.Type == images.HardLink {
-		e.Link = t.target(e)
-	}
-	if t.opt.Skip != nil && e.Path != "/" && t.opt.Skip(e.Path) {
-		t.skipped[e.Path] = e
-		return nil
-	}
-	if _, gone := t.skipped[e.Link]; gone && e.Type == images.HardLink {
-		t.wanted[e.Link] = append(t.wanted[e.Link], e)
-		return nil
-	}
-	return t.add(e, content)
-}
-
 // target is what a hard link's file is called where it is not itself a link.
 func (t *tarWriter) target(e images.Entry) string {
 	to := e.Link
@@ -96,41 +71,10 @@ func (t *tarWriter) target(e images.Entry) string {
 	return to
 }
 
-// promote adds the files that only kept hard links still name: the first link
-// becomes the file, the others links to it.
-func (t *tarWriter) promote(ctx context.Context, src images.Source) error {
-	if len(t.wanted) == 0 {
-		return nil
-	}
-	err := src.Walk(ctx, func(e images.Entry, content io.Reader) error {
-		links := t.wanted[e.Path]
-		if len(links) == 0 {
-			return nil
-		}
-		delete(t.wanted, e.Path)
-		e = normal(e)
-		e.Path = links[0].Path
-		if err := t.add(e, content); err != nil {
-			return err
-		}
-		for _, link := range links[1:] {
-			link.Link = e.Path
-			if err := t.add(link, nil); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	for gone := range t.wanted {
-		return fmt.Errorf("%s was there on the first pass and not on the second: the source changes; pack a copy of it", gone)
-	}
-	return err
-}
-
-// add writes one file, after the skipped directories that it needs.
+// add writes one file.
 func (t *tarWriter) add(e images.Entry, content io.Reader) error {
-	if err := t.needDir(path.Dir(e.Path)); err != nil {
-		return err
+	if e.Type == images.HardLink {
+		e.Link = t.target(e)
 	}
 	if err := t.writeHeader(e); err != nil {
 		return err
@@ -150,16 +94,6 @@ func (t *tarWriter) add(e images.Entry, content io.Reader) error {
 		return nil
 	}
 	return t.writeContent(e, int32(i), content)
-}
-
-// needDir adds dir if it was left out by mistake of its pattern: something in
-// it stays.
-func (t *tarWriter) needDir(dir string) error {
-	e, gone := t.skipped[dir]
-	if _, have := t.index[dir]; have || !gone || e.Type != images.Directory {
-		return nil
-	}
-	return t.add(e, nil)
 }
 
 func (t *tarWriter) writeHeader(e images.Entry) error {

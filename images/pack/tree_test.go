@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/rootfs"
 )
 
 // memFile is a file of an image that tests make up. Where content is nil, it
@@ -140,9 +141,9 @@ func plainTree() memSource {
 
 // holes is content that begins, goes on and ends with blocks of zeros.
 func holes() []byte {
-	b := make([]byte, 10*blockSize+100)
-	copy(b[3*blockSize+17:], "data")
-	b[7*blockSize-1] = 1
+	b := make([]byte, 10*rootfs.BlockSize+100)
+	copy(b[3*rootfs.BlockSize+17:], "data")
+	b[7*rootfs.BlockSize-1] = 1
 	return b
 }
 
@@ -205,11 +206,11 @@ func randomFile(rng *rand.Rand, p string, files []string) memFile {
 	case k == 4:
 		return memFile{Entry: images.Entry{Path: p, Type: images.FIFO}}
 	}
-	sizes := []int{0, 1, 100, blockSize, blockSize + 1, 70000, FrameSize - 1, FrameSize, FrameSize + 1, 5 * FrameSize / 2}
+	sizes := []int{0, 1, 100, rootfs.BlockSize, rootfs.BlockSize + 1, 70000, FrameSize - 1, FrameSize, FrameSize + 1, 5 * FrameSize / 2}
 	content := noise(rng.Uint64(), sizes[min(rng.IntN(len(sizes)), rng.IntN(len(sizes)), rng.IntN(len(sizes)))])
-	for at := 0; at+blockSize <= len(content); at += blockSize { // some of it is holes
+	for at := 0; at+rootfs.BlockSize <= len(content); at += rootfs.BlockSize { // some of it is holes
 		if rng.IntN(2) == 0 {
-			clear(content[at : at+blockSize])
+			clear(content[at : at+rootfs.BlockSize])
 		}
 	}
 	return regFile(p, content)

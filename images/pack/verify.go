@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/rootfs"
 )
 
 // VerifyOptions say how [Verify] works. The zero value is right for most.
@@ -29,11 +30,11 @@ type VerifyOptions struct {
 // of what it has cached, and type, mode, owner, device number and link target
 // of every entry. It reports every file that differs, up to a few.
 func Verify(ctx context.Context, toc *TOC, dir string, opt VerifyOptions) error {
-	root, err := openRoot(dir)
+	root, err := rootfs.Open(dir)
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
-	defer root.close()
+	defer root.Close()
 	v := &verifier{toc: toc, root: root, opt: opt}
 	g, gctx := errgroup.WithContext(ctx)
 	next := make(chan *entry)
@@ -52,7 +53,7 @@ func Verify(ctx context.Context, toc *TOC, dir string, opt VerifyOptions) error 
 
 type verifier struct {
 	toc  *TOC
-	root *root
+	root *rootfs.Root
 	opt  VerifyOptions
 	tally
 }
@@ -74,33 +75,29 @@ func (v *verifier) list(ctx context.Context, next chan<- *entry) error {
 }
 
 func (v *verifier) work(ctx context.Context, next <-chan *entry) error {
-	dirs := v.root.dirs()
-	defer dirs.close()
+	dirs := v.root.Dirs()
+	defer dirs.Close()
 	buf := make([]byte, maxFrame)
 	for e := range next {
 		if err := v.entry(ctx, dirs, e, buf); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			v.differs(fmt.Sprintf("%s on %s: %v", e.Path, v.root.device(), err))
+			v.differs(fmt.Sprintf("%s on %s: %v", e.Path, v.root.Device(), err))
 		}
 		v.passed(v.opt, e.Size, v.toc.info.Bytes)
 	}
 	return nil
 }
 
-func (v *verifier) entry(ctx context.Context, dirs *dirCache, e *entry, buf []byte) error {
-	dir, base, err := dirs.parent(e.Path)
-	if err != nil {
-		return err
-	}
-	if err := v.checkStat(dir, base, e); err != nil {
+func (v *verifier) entry(ctx context.Context, dirs *rootfs.Dirs, e *entry, buf []byte) error {
+	if err := v.checkStat(dirs, e); err != nil {
 		return err
 	}
 	if e.Size == 0 {
 		return nil
 	}
-	fd, err := openat(dir, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := dirs.Open(e.Path, unix.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -146,14 +143,14 @@ var statTypes = [...]uint32{
 
 // checkStat compares everything but the content. A hard link is compared as
 // the file that it names.
-func (v *verifier) checkStat(dir int, base string, e *entry) error {
+func (v *verifier) checkStat(dirs *rootfs.Dirs, e *entry) error {
 	want := e.Entry
 	if want.Type == images.HardLink {
 		i, _ := v.toc.lookup(want.Link)
 		want = v.toc.entries[i].Entry
 	}
-	var st unix.Stat_t
-	if err := unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	st, err := dirs.Stat(e.Path)
+	if err != nil {
 		return err
 	}
 	switch {
@@ -168,18 +165,18 @@ func (v *verifier) checkStat(dir int, base string, e *entry) error {
 	case isDevice(want) && st.Rdev != unix.Mkdev(want.Major, want.Minor):
 		return fmt.Errorf("it is device %d:%d, not %d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev), want.Major, want.Minor)
 	case want.Type == images.Symlink:
-		return checkTarget(dir, base, want.Link)
+		return checkTarget(dirs, e.Path, want.Link)
 	}
-	return checkXattrs(dir, base, want)
+	return checkXattrs(dirs, e.Path, want)
 }
 
 // checkXattrs compares the extended attributes of what can be opened: of
 // files and directories, where capabilities and ACLs are.
-func checkXattrs(dir int, base string, want images.Entry) error {
+func checkXattrs(dirs *rootfs.Dirs, p string, want images.Entry) error {
 	if len(want.Xattrs) == 0 || want.Type != images.Regular && want.Type != images.Directory {
 		return nil
 	}
-	fd, err := openat(dir, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := dirs.Open(p, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return err
 	}
@@ -201,7 +198,11 @@ func isDevice(e images.Entry) bool {
 	return e.Type == images.CharDevice || e.Type == images.BlockDevice
 }
 
-func checkTarget(dir int, base, want string) error {
+func checkTarget(dirs *rootfs.Dirs, p, want string) error {
+	dir, base, err := dirs.Parent(p)
+	if err != nil {
+		return err
+	}
 	buf := make([]byte, len(want)+1)
 	n, err := unix.Readlinkat(dir, base, buf)
 	if err != nil {

@@ -57,9 +57,12 @@ func Write(ctx context.Context, w io.Writer, src images.Source, opt Options) (In
 		return Info{}, fmt.Errorf("write pack: %w", err)
 	}
 	defer enc.Close()
+	if opt.Skip != nil {
+		src = images.Select(src, func(path string) bool { return !opt.Skip(path) })
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	p := newPress(ctx, enc, opt.workers())
-	t := newTar(p, opt)
+	t := newTar(p)
 	out := &emitter{w: &counter{w: w}, progress: opt.Progress, digests: make(map[int32]digest)}
 	p.start(g, out)
 	g.Go(func() error {

@@ -18,6 +18,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
+	"cloudlets/images/source"
 )
 
 // Finder tells where a site's images are.
@@ -280,7 +281,8 @@ func (d *Depot) fresh(ctx context.Context, key Key) *Kit {
 		return nil
 	}
 	begun := time.Now()
-	if now, err := image.Fingerprint(ctx); err != nil || now != made {
+	now, err := image.Fingerprint(ctx)
+	if err := errors.Join(err, image.Close()); err != nil || now != made {
 		return nil
 	}
 	d.mu.Lock()
@@ -295,9 +297,9 @@ var ErrNoImage = errors.New("no such image")
 func (d *Depot) open(ctx context.Context, name string) (*images.Image, error) {
 	file, ok := d.finder.ImagePath(name)
 	if !ok {
-		return nil, fmt.Errorf("open image %s: %w: put a folder or a tarball of that name into the site's images/", name, ErrNoImage)
+		return nil, fmt.Errorf("open image %s: %w: put a folder, a repository or a tarball of that name into the site's images/", name, ErrNoImage)
 	}
-	return images.Open(ctx, file)
+	return source.Open(ctx, file, source.Options{})
 }
 
 // OpenPack opens a pack of the depot as a tree. The caller closes it.

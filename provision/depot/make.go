@@ -83,6 +83,7 @@ func (d *Depot) makeOnce(ctx context.Context, key Key) (*Kit, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+	defer image.Close() // was only read
 	fingerprint, err := image.Fingerprint(ctx)
 	if err != nil {
 		return nil, "", fmt.Errorf("look at image %s: %w", key.Image, err)

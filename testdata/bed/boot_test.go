@@ -153,11 +153,16 @@ func (r *rig) on(spec bed.Spec) *bed.Machine {
 // expect waits for a machine to print something.
 func (r *rig) expect(m *bed.Machine, want string) {
 	r.Helper()
+	expect(r.ctx, r.T, m, want)
+}
+
+func expect(ctx context.Context, t *testing.T, m *bed.Machine, want string) {
+	t.Helper()
 	start := time.Now()
-	if _, err := m.Console.Expect(r.ctx, regexp.MustCompile(want), broken...); err != nil {
-		r.Fatal(err)
+	if _, err := m.Console.Expect(ctx, regexp.MustCompile(want), broken...); err != nil {
+		t.Fatal(err)
 	}
-	r.Logf("%s %s printed %q after %s", m.Spec.Firmware, m.Spec.MAC, want, time.Since(start).Round(time.Second))
+	t.Logf("%s %s printed %q after %s", m.Spec.Firmware, m.Spec.MAC, want, time.Since(start).Round(time.Second))
 }
 
 // machine asks the daemon about a machine.

@@ -42,10 +42,12 @@ type Spec struct {
 	ExitOnReboot bool
 }
 
-// Disk is a virtual disk in a raw file.
+// Disk is a virtual disk in a file.
 type Disk struct {
 	File   string
 	Serial string
+	// Format is one that QEMU knows, "qcow2"; "" is raw.
+	Format string
 }
 
 // Machine is a virtual machine that is switched on.
@@ -162,7 +164,11 @@ func (s Spec) disks() []string {
 		if d.Serial != "" {
 			device += ",serial=" + d.Serial
 		}
-		args = append(args, "-drive", "if=none,format=raw,discard=unmap,cache=unsafe,id="+id+",file="+d.File, "-device", device)
+		format := d.Format
+		if format == "" {
+			format = "raw"
+		}
+		args = append(args, "-drive", "if=none,format="+format+",discard=unmap,cache=unsafe,id="+id+",file="+d.File, "-device", device)
 	}
 	return args
 }

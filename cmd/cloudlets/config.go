@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images"
+	"cloudlets/images/rootfs"
+)
+
+func configCommand() *cobra.Command {
+	var (
+		f      imageFlags
+		config configFlags
+	)
+	cmd := &cobra.Command{
+		Use: "config IMAGE [--config C]", Short: "Configure a directory in place, or show how it was configured", Args: exactArgs(1),
+		Long: `Apply a configuration to a directory: render its templates in place and record
+the configuration in ` + images.AppliedConfigPath + `. It is all or nothing: when a
+template fails, nothing was changed, and when the power fails, the next
+"cloudlets config" completes what was begun. What was configured once cannot be
+configured again, since its templates are gone.
+
+Without --config, print the configuration that was applied.`,
+		Example: `  cloudlets config /srv/web1 --config '{"args": {"role": "web"}}' --env hostname=web1
+  cloudlets config /srv/web1`,
+	}
+	f.add(cmd)
+	config.add(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if config.given() {
+			if err := rootfs.Recover(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+		}
+		return f.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
+			if !config.given() {
+				return showApplied(cmd, im)
+			}
+			return configure(cmd, im, &config)
+		})(cmd, args)
+	}
+	return cmd
+}
+
+// configure applies a configuration in place.
+func configure(cmd *cobra.Command, im *images.Image, config *configFlags) error {
+	if !isRootDirectory(im.Path) {
+		return fmt.Errorf("configure %s: only a directory can be configured in place; `cloudlets tar --config` writes a configured copy", im.Path)
+	}
+	overlay, err := config.overlay(cmd, im, "config")
+	if err != nil {
+		return err
+	}
+	return rootfs.Configure(cmd.Context(), im.Path, overlay)
+}
+
+// showApplied prints the record of a configuration.
+func showApplied(cmd *cobra.Command, im *images.Image) error {
+	text, err := applied(cmd.Context(), im)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s was not configured: there is no %s in it", im.Path, images.AppliedConfigPath)
+	}
+	if err != nil {
+		return err
+	}
+	return printRaw(cmd.OutOrStdout(), text)
+}
+
+func applied(ctx context.Context, im *images.Image) ([]byte, error) {
+	tree, err := im.Tree(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return images.ReadFile(tree, images.AppliedConfigPath, maxText)
+}

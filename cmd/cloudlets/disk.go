@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"cloudlets/images"
+	"cloudlets/images/disk"
+	"cloudlets/images/disk/vdisk"
+	"cloudlets/images/target"
+	"cloudlets/provision"
+)
+
+// diskFlags say what disk is made.
+type diskFlags struct {
+	image    imageFlags
+	config   configFlags
+	out      outFlags
+	format   string
+	compress string
+	entry    string
+	cmdline  string
+	id       string
+	assets   string
+	size     sizeFlag
+	free     sizeFlag
+	dryRun   bool
+	asJSON   bool
+}
+
+func diskCommand() *cobra.Command {
+	var f diskFlags
+	cmd := &cobra.Command{
+		Use: "disk IMAGE --out FILE [--config C] [--format F]", Short: "Make a disk that boots: for a virtual machine, a cloud or a USB stick", Args: exactArgs(1),
+		Long: `Make a disk that boots by BIOS and by UEFI, from an image and a configuration:
+one partition table, boot loaders, the image's own kernels, its files on ext4.
+It takes no root, no mount and no virtual machine. The same image and
+configuration give the same bytes; SOURCE_DATE_EPOCH and --uuid replace what
+identifiers and times come from.
+
+` + formatTable(),
+		Example: `  cloudlets disk debian-12.tar --config @web1.json --env hostname=web1 --out web1.qcow2
+  cloudlets disk web@v1.2 --format vmdk --out - | ssh esx1 'cat > web.vmdk'
+  cloudlets disk debian-12.tar --size 8GiB --out debian.img`,
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&f.format, "format", "", "the `format`; by default what the file's name ends in, else raw")
+	cmd.Flags().StringVar(&f.compress, "compress", "", "compress a qcow2: zlib or zstd")
+	f.out.add(cmd)
+	f.out.out = ""
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formatNames(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("compress", cobra.FixedCompletions([]string{"zlib", "zstd"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func rawCommand() *cobra.Command {
+	f := diskFlags{format: "raw"}
+	cmd := &cobra.Command{
+		Use: "raw IMAGE OUT [--config C]", Short: "Make a raw disk: short for disk --format raw", Args: exactArgs(2),
+		Long:    "Make a raw disk that boots by BIOS and by UEFI. It is short for \"cloudlets disk\nIMAGE --format raw --out OUT\".",
+		Example: "  cloudlets raw debian-12.tar debian.img --config @web1.json --size 4GiB",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.out.out = args[1]
+			return f.run(cmd, args)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVarP(&f.out.force, "force", "f", false, "replace the file if it is there")
+	return cmd
+}
+
+func (f *diskFlags) add(cmd *cobra.Command) {
+	f.image.add(cmd)
+	f.config.add(cmd)
+	cmd.Flags().Var(&f.size, "size", "the disk's size, such as 8GiB; by default as small as it can be, and --free")
+	cmd.Flags().Var(&f.free, "free", "room for more on a disk as small as it can be")
+	cmd.Flags().StringVar(&f.entry, "entry", "", "the kernel entry point; by default the manifest's default")
+	cmd.Flags().StringVar(&f.cmdline, "cmdline", "", "`words` to add to the kernel's command line")
+	cmd.Flags().StringVar(&f.id, "uuid", "", "the `UUID` that all identifiers come from")
+	cmd.Flags().StringVar(&f.assets, "assets", "", "a `folder` with boot loaders, where they are not in Debian's places")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be made, and make nothing")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print what was made as JSON, to standard error if the disk goes to standard output")
+	cmd.MarkFlagsMutuallyExclusive("size", "free")
+	_ = cmd.MarkFlagDirname("assets")
+}
+
+func formatNames() (names []string) {
+	for _, f := range vdisk.Formats() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// formatTable is the part of the help that tells the formats.
+func formatTable() string {
+	var b strings.Builder
+	b.WriteString("Formats:\n")
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, f := range vdisk.Formats() {
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", f.Name, f.Extension, f.Description)
+	}
+	table.Flush()
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// chosenFormat is the one asked for, or the first whose files are called like
+// the output.
+func (f *diskFlags) chosenFormat() (vdisk.Format, error) {
+	if f.format != "" {
+		format, err := vdisk.Lookup(f.format)
+		if err != nil {
+			return format, codedError{err, exitUsage}
+		}
+		return format, nil
+	}
+	for _, format := range vdisk.Formats() {
+		if strings.HasSuffix(strings.ToLower(f.out.out), format.Extension) {
+			return format, nil
+		}
+	}
+	return vdisk.Lookup("raw")
+}
+
+// run makes a disk.
+func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
+	format, err := f.chosenFormat()
+	if err != nil {
+		return err
+	}
+	options, err := f.options(format)
+	if err != nil {
+		return err
+	}
+	if err := f.checkOutput(format); err != nil {
+		return err
+	}
+	return f.image.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
+		return f.config.onSystem(cmd, im, "disk", func(s target.System) error { return f.make(cmd, s, format, options) })
+	})(cmd, args)
+}
+
+// checkOutput refuses what can be refused before anything is read.
+func (f *diskFlags) checkOutput(format vdisk.Format) error {
+	switch {
+	case f.out.out == "" && !f.dryRun:
+		return codedError{errors.New("say where the disk goes: --out FILE, or --out - for standard output"), exitUsage}
+	case f.out.out == "-" && !format.Streams:
+		return codedError{fmt.Errorf("the format %s cannot be streamed, since its tables come before what they count: write it to a file", format.Name), exitUsage}
+	case f.out.out == "" || f.out.out == "-" || f.dryRun:
+		return nil
+	}
+	return f.out.mayWrite()
+}
+
+func (f *diskFlags) options(format vdisk.Format) (target.Options, error) {
+	o := target.Options{EntryPoint: f.entry, Size: int64(f.size), Free: int64(f.free), Cmdline: f.cmdline, Round: format.RoundSize}
+	if f.size > 0 {
+		o.Round = nil
+		if right, err := format.RoundSize(o.Size); err != nil || right != o.Size {
+			return o, codedError{fmt.Errorf("--size %d: the size of a disk in the format %s is a multiple of %s: take %d", o.Size, format.Name, disk.HumanSize(format.Align), right), exitUsage}
+		}
+	}
+	if f.id != "" {
+		id, err := uuid.Parse(f.id)
+		if err != nil {
+			return o, codedError{fmt.Errorf("--uuid %s: %w", f.id, err), exitUsage}
+		}
+		o.ID = id
+	}
+	var err error
+	o.Time, err = sourceDate()
+	return o, err
+}
+
+// sourceDate is the time of a reproducible build, where the environment tells
+// one (reproducible-builds.org/specs/source-date-epoch).
+func sourceDate() (time.Time, error) {
+	text := os.Getenv("SOURCE_DATE_EPOCH")
+	if text == "" {
+		return time.Time{}, nil
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return time.Time{}, codedError{fmt.Errorf("SOURCE_DATE_EPOCH is %q: it is a number of seconds", text), exitUsage}
+	}
+	return time.Unix(seconds, 0).UTC(), nil
+}
+
+// made tells what a disk is.
+type made struct {
+	Out     string   `json:"out"`
+	Format  string   `json:"format"`
+	Size    int64    `json:"size"`
+	UUID    string   `json:"uuid"`
+	Image   string   `json:"image"`
+	Entries int      `json:"entries"`
+	Kernels []string `json:"kernels"`
+}
+
+func (f *diskFlags) make(cmd *cobra.Command, s target.System, format vdisk.Format, o target.Options) error {
+	d, err := target.NewDisk(cmd.Context(), s, o)
+	if err != nil {
+		return err
+	}
+	loaders, err := disk.Assets{Dir: f.assets}.Load(cmd.Context(), d.Layout.Arch)
+	if err != nil {
+		return err
+	}
+	if !f.dryRun {
+		if err := f.write(cmd, d, format, loaders); err != nil {
+			return err
+		}
+	}
+	return f.tell(cmd, s, d, format)
+}
+
+// write has the disk written into a container.
+func (f *diskFlags) write(cmd *cobra.Command, d *target.Disk, format vdisk.Format, loaders disk.Loaders) error {
+	show := newProgress(cmd.ErrOrStderr(), "writing "+f.out.out, d.Size())
+	defer show.end()
+	return f.out.write(cmd, func(ctx context.Context, w io.Writer) error {
+		to, err := vdisk.New(format.Name, w, d.Size(), vdisk.Options{ID: d.ID, Time: d.Time, Compression: vdisk.Compression(f.compress)})
+		if err != nil {
+			return err
+		}
+		if err := d.Write(ctx, show.watch(to), loaders); err != nil {
+			return err
+		}
+		return to.Close()
+	})
+}
+
+// tell says what was made, or would be.
+func (f *diskFlags) tell(cmd *cobra.Command, s target.System, d *target.Disk, format vdisk.Format) error {
+	out := cmd.OutOrStdout()
+	if f.out.out == "-" {
+		out = cmd.ErrOrStderr()
+	}
+	m := made{Out: f.out.out, Format: format.Name, Size: d.Size(), UUID: d.ID.String(), Image: s.Name, Entries: d.Entries}
+	for _, k := range d.Kernels {
+		m.Kernels = append(m.Kernels, k.Version)
+	}
+	if f.asJSON {
+		return printJSON(out, m)
+	}
+	verb := "made"
+	if f.dryRun {
+		verb = "would make"
+	}
+	_, err := fmt.Fprintf(out, "%s %s: a %s disk of %s with %d files of %s, Linux %s\n",
+		verb, filepath.Base(f.out.out), format.Name, provision.FormatSize(m.Size), m.Entries, m.Image, strings.Join(m.Kernels, ", "))
+	return err
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images"
+)
+
+// classFlags say which of an image's files are meant.
+type classFlags struct {
+	only []string
+	rest []string // the arguments that are not classes
+}
+
+func (f *classFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&f.only, "only", []string{"templates", "persistent", "other"},
+		"the `classes` of files: "+strings.Join(classNames(), ", "))
+	_ = cmd.RegisterFlagCompletionFunc("only", cobra.FixedCompletions(classNames(), cobra.ShellCompDirectiveNoFileComp))
+	cmd.Long += `
+
+--only takes classes with commas or spaces between them. They may overlap: with
+"other" it is everything but the classes that are not named, without it just
+those that are. By default it is everything but what is volatile.`
+}
+
+func classNames() []string {
+	return []string{string(images.Templates), string(images.Persistent), string(images.Volatile), string(images.Other)}
+}
+
+// args allows n arguments, and after --only the names of classes as well:
+// "find IMAGE --only templates volatile" is how it was written in 2010.
+func (f *classFlags) args(n int) cobra.PositionalArgs {
+	return usage(func(cmd *cobra.Command, args []string) error {
+		surplus := 0
+		if cmd.Flags().Changed("only") {
+			surplus = len(args) - n
+		}
+		for _, arg := range slices.Backward(args) {
+			if surplus > 0 && slices.Contains(classNames(), arg) {
+				f.only, surplus = append(f.only, arg), surplus-1
+			} else {
+				f.rest = append(f.rest, arg)
+			}
+		}
+		slices.Reverse(f.rest)
+		for _, name := range f.only {
+			if !slices.Contains(classNames(), name) {
+				return fmt.Errorf("--only %s: there is no such class; there are %s", name, strings.Join(classNames(), ", "))
+			}
+		}
+		return cobra.ExactArgs(n)(cmd, f.rest)
+	})
+}
+
+// instead runs a verb with the arguments that are not classes.
+func (f *classFlags) instead(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error { return run(cmd, f.rest) }
+}
+
+// selector tells the paths that are meant.
+func (f *classFlags) selector(m *images.Manifest) func(string) bool {
+	var classes []images.Class
+	for _, name := range f.only {
+		classes = append(classes, images.Class(name))
+	}
+	return m.Selector(classes)
+}
+
+func findCommand() *cobra.Command {
+	var (
+		f              imageFlags
+		classes        classFlags
+		asJSON, zeroed bool
+	)
+	cmd := &cobra.Command{
+		Use: "find IMAGE [--only CLASS,…]", Short: "List an image's files, sorted",
+		Long:    "List the paths of an image's files, sorted by their bytes.",
+		Example: "  cloudlets find debian-12.tar --only templates\n  cloudlets find /srv/web --only persistent,volatile --print0 | xargs -0 ls -d",
+	}
+	f.add(cmd)
+	classes.add(cmd)
+	cmd.Args = classes.args(1)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array of strings")
+	cmd.Flags().BoolVarP(&zeroed, "print0", "0", false, "end each path with a zero byte, for names with line ends in them")
+	cmd.MarkFlagsMutuallyExclusive("json", "print0")
+	cmd.RunE = classes.instead(f.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
+		return find(cmd, im, classes.selector(im.Manifest), asJSON, zeroed)
+	}))
+	return cmd
+}
+
+func find(cmd *cobra.Command, im *images.Image, selected func(string) bool, asJSON, zeroed bool) error {
+	out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
+	end := byte('\n')
+	if zeroed {
+		end = 0
+	}
+	paths := []string{}
+	err := images.Paths(cmd.Context(), im.Source, func(p string) error {
+		if !selected(p) {
+			return nil
+		}
+		if asJSON {
+			paths = append(paths, p)
+			return checkText(p)
+		}
+		out.WriteString(p) // the error stays, and Flush returns it
+		return out.WriteByte(end)
+	})
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		if err := json.NewEncoder(out).Encode(paths); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+// checkText refuses a path that JSON cannot hold.
+func checkText(p string) error {
+	if utf8.ValidString(p) {
+		return nil
+	}
+	return fmt.Errorf("print %q as JSON: its name is not UTF-8, and JSON holds nothing else; use --print0", p)
+}

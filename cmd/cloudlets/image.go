@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images"
+	"cloudlets/images/ejs"
+	"cloudlets/images/source"
+	"cloudlets/provision"
+)
+
+// imageHelp ends the help of every verb that takes an IMAGE.
+const imageHelp = `
+
+IMAGE is a directory, a tarball (.tar, .gz, .zst, .xz, .bz2), "-" for a tar on
+standard input, REPOSITORY@REVISION of a git or Mercurial repository, or an OCI
+image (a layout folder, an archive, what "docker save" writes).`
+
+// imageCommands are the verbs that work on images, without a daemon.
+func imageCommands() []*cobra.Command {
+	cmds := []*cobra.Command{
+		specsCommand(), manifestCommand(), schemaCommand(), findCommand(), tarCommand(), configCommand(),
+		validateCommand(), validateArgsCommand(), renderTemplatesCommand(), importCommand(), initCommand(),
+		diskCommand(), rawCommand(), chrootCommand(), gitCommand(), hgCommand(),
+	}
+	for _, cmd := range cmds {
+		cmd.GroupID = "images"
+	}
+	return cmds
+}
+
+// imageFlags are what every verb that takes an image has.
+type imageFlags struct {
+	manifest string
+	maxSize  sizeFlag
+	platform string
+	bare     bool // the verb takes an image without a manifest
+}
+
+func (f *imageFlags) add(cmd *cobra.Command) {
+	f.maxSize = images.DefaultMaxSize
+	cmd.Long = strings.TrimSpace(cmd.Long) + imageHelp
+	cmd.Flags().StringVar(&f.manifest, "manifest", "", "a `file` with the manifest, kept apart from the image")
+	cmd.Flags().Var(&f.maxSize, "max-size", "the most that an image may unpack to")
+	cmd.Flags().StringVar(&f.platform, "platform", "", "which of an OCI image's platforms, such as linux/arm64")
+	_ = cmd.MarkFlagFilename("manifest") // fails only for a flag that there is not
+}
+
+// open opens an image. The caller closes it.
+func (f *imageFlags) open(cmd *cobra.Command, ref string) (*images.Image, error) {
+	opt := source.Options{Bare: f.bare, MaxSize: int64(f.maxSize), Platform: f.platform, Stdin: cmd.InOrStdin()}
+	if f.manifest != "" {
+		text, err := readFile(f.manifest)
+		if err != nil {
+			return nil, fmt.Errorf("read the manifest: %w", err)
+		}
+		opt.Manifest = text
+	}
+	return source.Open(cmd.Context(), ref, opt)
+}
+
+// onImage runs a verb on the image that its first argument names.
+func (f *imageFlags) onImage(verb func(cmd *cobra.Command, im *images.Image, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) (err error) {
+		if config := cmd.Flags().Lookup("config"); args[0] == source.Stdin && config != nil && config.Value.String() == "-" {
+			return codedError{errors.New("the image and --config cannot both be standard input"), exitUsage}
+		}
+		im, err := f.open(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, im.Close()) }()
+		return verb(cmd, im, args[1:])
+	}
+}
+
+// maxText bounds a manifest or a configuration given on the command line, in
+// bytes; what may be in one is for package images to say.
+const maxText = 16 << 20
+
+// readFile reads a small file.
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readText(f, name)
+}
+
+func readText(r io.Reader, name string) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxText+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if len(text) > maxText {
+		return nil, fmt.Errorf("read %s: it is longer than the %s allowed", name, provision.FormatSize(maxText))
+	}
+	return text, nil
+}
+
+// readInput reads a flag's or an argument's value: JSON text, "@file", or "-"
+// for standard input. The name is that of what was read, for errors.
+func readInput(cmd *cobra.Command, value string) (name string, text []byte, err error) {
+	switch {
+	case value == "-":
+		text, err = readText(cmd.InOrStdin(), "standard input")
+		return "standard input", text, err
+	case strings.HasPrefix(value, "@"):
+		text, err = readFile(value[1:])
+		return value[1:], text, err
+	}
+	return "the command line", []byte(value), nil
+}
+
+// configFlags say how an image is configured.
+type configFlags struct {
+	config string
+	env    []string
+}
+
+func (f *configFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.config, "config", "", "the configuration: JSON text, @`file`, or - for standard input")
+	f.addEnvironment(cmd)
+}
+
+func (f *configFlags) addEnvironment(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.env, "env", nil, "`name=value` that templates see as env.name, such as hostname=web1")
+}
+
+// given says whether there is a configuration to apply.
+func (f *configFlags) given() bool { return f.config != "" }
+
+// read reads the configuration's text, and tells its name for errors.
+func (f *configFlags) read(cmd *cobra.Command) (name string, text []byte, err error) {
+	if f.config == "" {
+		return "config", []byte("{}"), nil
+	}
+	name, text, err = readInput(cmd, f.config)
+	if err != nil {
+		return "", nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	return "config in " + name, text, nil
+}
+
+// load reads the configuration.
+func (f *configFlags) load(cmd *cobra.Command) (images.Config, error) {
+	name, text, err := f.read(cmd)
+	if err != nil {
+		return images.Config{}, err
+	}
+	return images.ParseConfig(name, text)
+}
+
+// environment is what templates see as env.
+func (f *configFlags) environment(target string) (map[string]any, error) {
+	env := map[string]any{"target": target}
+	for _, word := range f.env {
+		name, value, ok := strings.Cut(word, "=")
+		if !ok || name == "" {
+			return nil, codedError{fmt.Errorf("--env %s: write name=value, such as --env hostname=web1", word), exitUsage}
+		}
+		env[name] = value
+	}
+	return env, nil
+}
+
+// overlay renders what differs in one copy of an image.
+func (f *configFlags) overlay(cmd *cobra.Command, im *images.Image, target string) (overlay images.Overlay, err error) {
+	c, err := f.load(cmd)
+	if err != nil {
+		return nil, err
+	}
+	env, err := f.environment(target)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := im.Tree(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	err = withSandbox(func(render images.Renderer) error {
+		overlay, err = im.Overlay(cmd.Context(), tree, render, c, env)
+		return err
+	})
+	return overlay, err
+}
+
+// withSandbox lends a renderer that no template can take this program along
+// with.
+func withSandbox(do func(images.Renderer) error) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program's own file: %w", err)
+	}
+	sandbox := ejs.NewSandbox([]string{self, renderVerb}, ejs.Options{Workers: 1})
+	return errors.Join(do(sandbox), sandbox.Close())
+}
+
+// withTree opens the tree of an image for a look at one thing.
+func withTree(ctx context.Context, im *images.Image, look func(images.Tree) error) error {
+	tree, err := im.Tree(ctx)
+	if err != nil {
+		return err
+	}
+	return look(tree)
+}
+
+// sizeFlag is a flag for a number of bytes.
+type sizeFlag int64
+
+// String writes the size for a person.
+func (s *sizeFlag) String() string { return provision.FormatSize(int64(*s)) }
+
+// Type is what the help calls the value.
+func (s *sizeFlag) Type() string { return "size" }
+
+// Set reads "16GiB" or "500GB".
+func (s *sizeFlag) Set(text string) error {
+	n, err := provision.ParseSize(text)
+	if err == nil && n <= 0 {
+		err = errors.New("it must be more than nothing")
+	}
+	*s = sizeFlag(n)
+	return err
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images"
+	"cloudlets/images/survey"
+)
+
+// initFlags say how a directory is made a cloudlet.
+type initFlags struct {
+	name                string
+	dryRun, force, json bool
+}
+
+func initCommand() *cobra.Command {
+	var f initFlags
+	cmd := &cobra.Command{
+		Use: "init DIR", Short: "Make a root filesystem a cloudlet", Args: exactArgs(1),
+		Long: `Look at the root filesystem in a directory, its programs, kernels, init and
+distribution, and write the manifest that suits it to ` + images.ManifestPath + `:
+entry points, persistent and volatile paths. What was chosen and why goes to
+standard error. The manifest is a beginning: it is yours to change.`,
+		Example: "  cloudlets init web\n  cloudlets init web --name web --dry-run > manifest.json",
+		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
+	}
+	cmd.Flags().StringVar(&f.name, "name", "", "the image's `name`; else the directory's")
+	cmd.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "write nothing, and print the manifest")
+	cmd.Flags().BoolVarP(&f.force, "force", "f", false, "replace the manifest that is there")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print the manifest and the reasons as JSON")
+	return cmd
+}
+
+func (f *initFlags) run(cmd *cobra.Command, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("make a cloudlet of %s: %w", dir, err)
+	}
+	defer root.Close()
+	if err := f.mayWrite(root); err != nil {
+		return fmt.Errorf("make a cloudlet of %s: %w", dir, err)
+	}
+	findings, err := f.survey(cmd, dir)
+	if err != nil {
+		return fmt.Errorf("make a cloudlet of %s: %w", dir, err)
+	}
+	text, err := findings.Manifest()
+	if err != nil {
+		return fmt.Errorf("make a cloudlet of %s: %w", dir, err)
+	}
+	if !f.dryRun {
+		if err := writeManifest(root, text); err != nil {
+			return fmt.Errorf("write the manifest of %s: %w", dir, err)
+		}
+	}
+	return f.tell(cmd, dir, text, findings.Reasons)
+}
+
+// mayWrite refuses to replace a manifest, unless that is asked for.
+func (f *initFlags) mayWrite(root *os.Root) error {
+	_, err := root.Lstat(inRoot(images.ManifestPath))
+	switch {
+	case f.dryRun || f.force || errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("it is one: %s is there; --force replaces it, --dry-run shows by what", images.ManifestPath)
+}
+
+func (f *initFlags) survey(cmd *cobra.Command, dir string) (survey.Findings, error) {
+	tree, err := images.NewDirSource(dir)
+	if err != nil {
+		return survey.Findings{}, err
+	}
+	findings, err := survey.Survey(cmd.Context(), tree)
+	if err != nil {
+		return survey.Findings{}, err
+	}
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return survey.Findings{}, err
+	}
+	switch base := filepath.Base(absolute); {
+	case f.name != "":
+		findings.Name = f.name
+	case base != "/":
+		findings.Name = base
+	}
+	return findings, nil
+}
+
+// tell prints what was chosen: words to standard error, the manifest of a
+// dry run to standard output.
+func (f *initFlags) tell(cmd *cobra.Command, dir string, text []byte, reasons []survey.Reason) error {
+	if f.json {
+		return printJSON(cmd.OutOrStdout(), struct {
+			Manifest json.RawMessage `json:"manifest"`
+			Reasons  []survey.Reason `json:"reasons"`
+		}{text, reasons})
+	}
+	words := tabwriter.NewWriter(cmd.ErrOrStderr(), 0, 0, 2, ' ', 0)
+	for _, r := range reasons {
+		fmt.Fprintf(words, "%s\t%s\n", r.What, r.Why)
+	}
+	if err := words.Flush(); err != nil {
+		return err
+	}
+	if f.dryRun {
+		return printRaw(cmd.OutOrStdout(), text)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s is a cloudlet now; its manifest is %s\n", dir, filepath.Join(dir, images.ManifestPath))
+	return nil
+}
+
+// writeManifest writes beside, syncs and renames, and never outside of the
+// directory, whatever links are in it.
+func writeManifest(root *os.Root, text []byte) error {
+	name := inRoot(images.ManifestPath)
+	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	part := name + ".part"
+	if err := root.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := root.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+		err = root.Rename(part, name)
+	}
+	if err != nil {
+		return errors.Join(err, root.Remove(part))
+	}
+	return syncDir(root, filepath.Dir(name))
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(root *os.Root, name string) error {
+	dir, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// inRoot is a path of an image as [os.Root] takes it.
+func inRoot(path string) string { return strings.TrimPrefix(path, "/") }

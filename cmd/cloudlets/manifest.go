@@ -1,0 +1,56 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images"
+)
+
+func specsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "specs", Short: "Print the JSON schema of manifests", Args: exactArgs(0),
+		Long:    "Print the JSON schema (2020-12) that a manifest is validated against when it is loaded.",
+		Example: "  cloudlets specs > manifest.schema.json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return printRaw(cmd.OutOrStdout(), images.ManifestSchema())
+		},
+	}
+}
+
+func manifestCommand() *cobra.Command {
+	var f imageFlags
+	cmd := &cobra.Command{
+		Use: "manifest IMAGE", Short: "Print an image's manifest", Args: exactArgs(1),
+		Long:    "Print an image's manifest as it was written, names that the format does not know included.",
+		Example: "  cloudlets manifest debian-12.tar.zst\n  cloudlets manifest web@v1.2 | jq .entrypoints",
+		RunE: f.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
+			return printRaw(cmd.OutOrStdout(), im.Manifest.JSON())
+		}),
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func schemaCommand() *cobra.Command {
+	var f imageFlags
+	cmd := &cobra.Command{
+		Use: "schema IMAGE", Short: "Print the schema of a configuration for an image", Args: exactArgs(1),
+		Long:    "Print the JSON schema (2020-12) of a configuration for an image: what --config takes.",
+		Example: "  cloudlets schema debian-12.tar | jq .properties.args",
+		RunE: f.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
+			return printRaw(cmd.OutOrStdout(), im.Manifest.ConfigSchema())
+		}),
+	}
+	f.add(cmd)
+	return cmd
+}
+
+// printRaw prints a JSON text as it is, with one end of line.
+func printRaw(w io.Writer, text json.RawMessage) error {
+	_, err := w.Write(append(bytes.TrimRight(text, " \t\r\n"), '\n'))
+	return err
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+	"github.com/ulikunitz/xz"
+)
+
+// outFlags say where a verb's bytes go.
+type outFlags struct {
+	out   string
+	force bool
+}
+
+func (f *outFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.out, "out", "o", "-", "the `file` to write, or - for standard output")
+	cmd.Flags().BoolVarP(&f.force, "force", "f", false, "replace the file if it is there")
+	_ = cmd.MarkFlagFilename("out")
+}
+
+// write has make write to standard output, or to a file that appears under
+// its name only when it is whole.
+func (f *outFlags) write(cmd *cobra.Command, make func(context.Context, io.Writer) error) error {
+	if f.out != "-" {
+		return f.file(cmd.Context(), make)
+	}
+	out := cmd.OutOrStdout()
+	if isTerminal(out) {
+		return codedError{errors.New("these bytes are not for a terminal: give --out FILE, or send them on with | or >"), exitUsage}
+	}
+	// What is behind a redirection may have something in it already, so that
+	// nobody must take it for a file of their own.
+	return make(cmd.Context(), struct{ io.Writer }{out})
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
+}
+
+// file writes beside, syncs and renames.
+func (f *outFlags) file(ctx context.Context, make func(context.Context, io.Writer) error) (err error) {
+	if err := f.mayWrite(); err != nil {
+		return err
+	}
+	temp, err := createBeside(f.out)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", f.out, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(temp.Name()))
+		}
+	}()
+	if err = errors.Join(make(ctx, temp), finish(temp)); err != nil {
+		return fmt.Errorf("write %s: %w", f.out, err)
+	}
+	return os.Rename(temp.Name(), f.out)
+}
+
+// mayWrite refuses to replace what is there, unless that is asked for.
+func (f *outFlags) mayWrite() error {
+	info, err := os.Lstat(f.out)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("write %s: %w", f.out, err)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("write %s: it is there, and is no ordinary file", f.out)
+	case !f.force:
+		return fmt.Errorf("write %s: it is there already; --force replaces it", f.out)
+	}
+	return nil
+}
+
+// createBeside makes the file that will be renamed to name. Unlike
+// [os.CreateTemp] it leaves the mode to the user's umask.
+func createBeside(name string) (*os.File, error) {
+	temp := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".part-"+rand.Text())
+	return os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+}
+
+// finish makes a file durable.
+func finish(f *os.File) error { return errors.Join(f.Sync(), f.Close()) }
+
+// compressed has make write through the compression that a file's name tells.
+func compressed(ctx context.Context, name string, w io.Writer, make func(context.Context, io.Writer) error) error {
+	press, err := compressor(name, w)
+	if err != nil {
+		return err
+	}
+	if press == nil {
+		return make(ctx, w)
+	}
+	return errors.Join(make(ctx, press), press.Close())
+}
+
+// compressor is what compresses for a name's ending; nil is nothing.
+func compressor(name string, w io.Writer) (io.WriteCloser, error) {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".gz", ".tgz":
+		return gzip.NewWriter(w), nil
+	case ".zst", ".tzst":
+		return zstd.NewWriter(w)
+	case ".xz", ".txz":
+		return xz.NewWriter(w)
+	case ".bz2", ".tbz2":
+		return nil, errors.New("bzip2 is read but not written; let the name end in .zst, .gz or .xz")
+	}
+	return nil, nil
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bufio"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pmezard/go-difflib/difflib"
+	"github.com/spf13/cobra"
+
+	"cloudlets/images"
+)
+
+func renderTemplatesCommand() *cobra.Command {
+	var (
+		f            imageFlags
+		config       configFlags
+		asDiff, JSON bool
+	)
+	cmd := &cobra.Command{
+		Use: "render IMAGE [PATH…] --config C", Short: "Print what an image's templates become", Args: usage(cobra.MinimumNArgs(1)),
+		Long: `Print what an image's templates become with a configuration, or with --diff how
+that differs from the templates. One PATH alone is printed without its name.`,
+		Example: `  cloudlets render debian-12.tar /etc/hostname --config '{}' --env hostname=node1
+  cloudlets render /srv/web --config @web1.json --diff`,
+	}
+	f.add(cmd)
+	config.add(cmd)
+	cmd.Flags().BoolVar(&asDiff, "diff", false, "print the difference to the templates")
+	cmd.Flags().BoolVar(&JSON, "json", false, "print a JSON array of path and content")
+	cmd.MarkFlagsMutuallyExclusive("diff", "json")
+	cmd.RunE = f.onImage(func(cmd *cobra.Command, im *images.Image, paths []string) error {
+		files, err := config.renderAll(cmd, im, paths)
+		if err != nil {
+			return err
+		}
+		switch out := cmd.OutOrStdout(); {
+		case JSON:
+			return printJSON(out, asTexts(files))
+		case asDiff:
+			return withTree(cmd.Context(), im, func(t images.Tree) error { return printDiffs(out, t, files) })
+		default:
+			return printFiles(out, files, len(paths) == 1)
+		}
+	})
+	return cmd
+}
+
+// renderAll renders an image's templates, or some of them.
+func (f *configFlags) renderAll(cmd *cobra.Command, im *images.Image, paths []string) (files []images.File, err error) {
+	c, err := f.load(cmd)
+	if err != nil {
+		return nil, err
+	}
+	env, err := f.environment("render")
+	if err != nil {
+		return nil, err
+	}
+	err = withTree(cmd.Context(), im, func(tree images.Tree) error {
+		return withSandbox(func(render images.Renderer) error {
+			files, err = im.Render(cmd.Context(), tree, render, paths, c, env)
+			return err
+		})
+	})
+	return files, err
+}
+
+// printFiles prints contents, each under its path unless it is the only one.
+func printFiles(w io.Writer, files []images.File, bare bool) error {
+	out := bufio.NewWriter(w)
+	for i, f := range files {
+		if !bare {
+			fmt.Fprintf(out, "%s==> %s <==\n", strings.Repeat("\n", min(i, 1)), f.Path)
+		}
+		out.Write(f.Content) // the error stays, and Flush returns it
+	}
+	return out.Flush()
+}
+
+// rendered is a rendered template in JSON: as text, or in base64 where it is
+// no text.
+type rendered struct {
+	Path    string `json:"path"`
+	Mode    string `json:"mode"`
+	Content string `json:"content,omitempty"`
+	Base64  string `json:"base64,omitempty"`
+}
+
+func asTexts(files []images.File) []rendered {
+	texts := []rendered{}
+	for _, f := range files {
+		r := rendered{Path: f.Path, Mode: fmt.Sprintf("%04o", f.Mode)}
+		if utf8.Valid(f.Content) {
+			r.Content = string(f.Content)
+		} else {
+			r.Base64 = base64.StdEncoding.EncodeToString(f.Content)
+		}
+		texts = append(texts, r)
+	}
+	return texts
+}
+
+// printDiffs prints how files differ from what is in their place.
+func printDiffs(w io.Writer, t images.Tree, files []images.File) error {
+	for _, f := range files {
+		before, err := images.ReadFile(t, f.Path, maxText)
+		if err != nil {
+			return err
+		}
+		err = difflib.WriteUnifiedDiff(w, difflib.UnifiedDiff{
+			A: difflib.SplitLines(string(before)), B: difflib.SplitLines(string(f.Content)),
+			FromFile: "template" + f.Path, ToFile: "rendered" + f.Path, Context: 3,
+		})
+		if err != nil {
+			return fmt.Errorf("print the difference of %s: %w", f.Path, err)
+		}
+	}
+	return nil
+}

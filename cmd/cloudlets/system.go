@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images"
+	"cloudlets/images/target"
+)
+
+// onSystem configures an image and does something with the copy. A copy is
+// always configured: with nothing, where nothing is given, unless the image
+// was configured before.
+func (f *configFlags) onSystem(cmd *cobra.Command, im *images.Image, what string, do func(target.System) error) error {
+	tree, err := im.Tree(cmd.Context())
+	if err != nil {
+		return err
+	}
+	c, err := f.load(cmd)
+	if err != nil {
+		return err
+	}
+	env, err := f.environment(what)
+	if err != nil {
+		return err
+	}
+	system := target.System{Name: im.Name, Manifest: im.Manifest, Source: im.Source, Tree: tree}
+	return withSandbox(func(render images.Renderer) error {
+		system.Cmdline = func(ctx context.Context, template string) (string, error) {
+			return im.Cmdline(ctx, render, template, c, env)
+		}
+		if err := f.configureSystem(cmd.Context(), im, &system, render, c, env); err != nil {
+			return err
+		}
+		keep := im.Manifest.Selector([]images.Class{images.Templates, images.Persistent, images.Other})
+		system.Source = images.Select(system.Source, withManifest(keep))
+		return do(system)
+	})
+}
+
+func (f *configFlags) configureSystem(ctx context.Context, im *images.Image, s *target.System, render images.Renderer, c images.Config, env map[string]any) (err error) {
+	if s.Overlay, err = im.Overlay(ctx, s.Tree, render, c, env); err != nil {
+		return err
+	}
+	s.Source = images.Overlaid(im.Source, s.Overlay)
+	return nil
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images"
+)
+
+func tarCommand() *cobra.Command {
+	var (
+		f       imageFlags
+		classes classFlags
+		config  configFlags
+		out     outFlags
+	)
+	cmd := &cobra.Command{
+		Use: "tar IMAGE [--config C] [--only CLASS,…]", Short: "Write an image as a tarball, configured on the way",
+		Long: `Write an image as a tarball. With --config its templates are rendered on the
+way; the image itself is left as it is. The result is a cloudlet again. A file
+whose name ends in .gz, .zst or .xz is compressed.`,
+		Example: `  cloudlets tar /srv/web --out web.tar.zst
+  cloudlets tar web@v1.2 --config @web1.json --env hostname=web1 | ssh web1 tar -x -C /mnt
+  cloudlets tar web.tar --only templates | tar -t`,
+	}
+	f.add(cmd)
+	classes.add(cmd)
+	config.add(cmd)
+	out.add(cmd)
+	cmd.Args = classes.args(1)
+	cmd.RunE = classes.instead(f.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
+		src, err := configured(cmd, im, &config, "tar")
+		if err != nil {
+			return err
+		}
+		src = images.Select(src, withManifest(classes.selector(im.Manifest)))
+		return out.write(cmd, func(ctx context.Context, w io.Writer) error {
+			return compressed(ctx, out.out, w, func(ctx context.Context, w io.Writer) error { return images.WriteTar(ctx, w, src) })
+		})
+	}))
+	return cmd
+}
+
+// configured is an image's source with a configuration applied, where one is
+// given.
+func configured(cmd *cobra.Command, im *images.Image, config *configFlags, target string) (images.Source, error) {
+	if !config.given() {
+		return im.Source, nil
+	}
+	overlay, err := config.overlay(cmd, im, target)
+	if err != nil {
+		return nil, err
+	}
+	return images.Overlaid(im.Source, overlay), nil
+}
+
+// withManifest selects what makes a cloudlet of the rest besides.
+func withManifest(selected func(string) bool) func(string) bool {
+	return func(p string) bool {
+		return p == images.ManifestPath || p == images.AppliedConfigPath || selected(p)
+	}
+}

@@ -1,0 +1,94 @@
+package chroot
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
+)
+
+// binfmtDir is where Linux tells which foreign programs it runs by which
+// interpreter (Documentation/admin-guide/binfmt-misc.rst).
+const binfmtDir = "/proc/sys/fs/binfmt_misc"
+
+// Host is what this machine is to an image: its processor, its kernel, and
+// the foreign architectures whose programs it runs in that image.
+func Host(t images.Tree) (images.Host, error) {
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return images.Host{}, fmt.Errorf("ask for the kernel's release: %w", err)
+	}
+	return images.Host{
+		Arch:     unix.ByteSliceToString(uts.Machine[:]),
+		Kernel:   unix.ByteSliceToString(uts.Release[:]),
+		Emulates: func(arch string) bool { return emulates(os.DirFS(binfmtDir), t, arch) },
+	}, nil
+}
+
+// emulates says whether one of the kernel's interpreters is for an
+// architecture and can be reached from inside the image.
+func emulates(binfmt fs.FS, t images.Tree, arch string) bool {
+	names, err := fs.Glob(binfmt, "*")
+	if err != nil {
+		return false
+	}
+	for _, name := range names {
+		text, err := fs.ReadFile(binfmt, name)
+		if err != nil {
+			continue // "register" can only be written
+		}
+		if f := parseBinfmt(string(text)); f.enabled && f.arch != "" && f.arch == arch && f.reachable(t) {
+			return true
+		}
+	}
+	return false
+}
+
+// binfmt is one kind of foreign program.
+type binfmt struct {
+	enabled bool
+	// arch is the architecture of the ELF programs that it is; "" is
+	// something else.
+	arch        string
+	interpreter string
+	// held says that the kernel holds the interpreter open (flag F), so that
+	// it need not be in the image.
+	held bool
+}
+
+// parseBinfmt reads what the kernel tells of one.
+func parseBinfmt(text string) (f binfmt) {
+	var offset string
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch key {
+		case "enabled":
+			f.enabled = true
+		case "interpreter":
+			f.interpreter = value
+		case "flags:":
+			f.held = strings.Contains(value, "F")
+		case "offset":
+			offset = value
+		case "magic":
+			if magic, err := hex.DecodeString(value); err == nil && offset == "0" {
+				f.arch = images.ProgramArch(magic)
+			}
+		}
+	}
+	return f
+}
+
+// reachable says whether the interpreter is there for the image's programs.
+func (f binfmt) reachable(t images.Tree) bool {
+	if f.held {
+		return true
+	}
+	_, err := images.Resolve(t, f.interpreter)
+	return err == nil
+}

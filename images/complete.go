@@ -1,0 +1,117 @@
+package images
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Complete checks a configuration against the manifest and returns it with
+// the defaults filled in. A configuration without "dns" or "ip" gets empty
+// ones. The error joins a [Problem] for each value that is wrong.
+func (m *Manifest) Complete(c Config) (Config, error) {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return Config{}, fmt.Errorf("read the configuration for %s: %w", m.file, err)
+	}
+	r := &report{file: "config for " + m.title(), data: text}
+	c, ok := readConfig(r)
+	r.data = nil // the text is ours: nobody could look there
+	for _, p := range r.problems {
+		p.offset = 0
+	}
+	return m.complete(r, c, ok)
+}
+
+// Validate is [ParseConfig] and [Manifest.Complete] in one: all that is wrong
+// with a configuration's text is told at once.
+func (m *Manifest) Validate(name string, text []byte) (Config, error) {
+	r := &report{file: name, data: text}
+	c, ok := readConfig(r)
+	return m.complete(r, c, ok)
+}
+
+// complete fills in and checks what was read, if it is a document at all.
+func (m *Manifest) complete(r *report, c Config, ok bool) (Config, error) {
+	c.Args, c.DNS, c.IP = orEmpty(c.Args), orEmpty(c.DNS), orEmpty(c.IP)
+	for list, part := range map[string]map[string]any{"nameservers": c.DNS, "interfaces": c.IP} {
+		if _, ok := part[list]; !ok {
+			part[list] = []any{}
+		}
+	}
+	if ok && !r.told("/args") {
+		fill(m.schema.doc, c.Args)
+		m.schema.check(r, place{path: "/args"}, c.Args)
+	}
+	if err := r.err(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// ValidateArgs is [Manifest.Complete] for the arguments alone: the JSON text
+// of what stands under "args" in a configuration. Problems tell where in the
+// text.
+func (m *Manifest) ValidateArgs(text []byte) (map[string]any, error) {
+	r := &report{file: "arguments for " + m.title(), data: text}
+	root, ok := parseDocument(r)
+	if !ok {
+		return nil, r.err()
+	}
+	args, ok := root.plain().(map[string]any)
+	if !ok {
+		r.add(root.offset, "", "is %s where an object is needed", root.kind())
+		return nil, r.err()
+	}
+	fill(m.schema.doc, args)
+	m.schema.check(r, place{root: root}, args)
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	return args, nil
+}
+
+func orEmpty(object map[string]any) map[string]any {
+	if object == nil {
+		return map[string]any{}
+	}
+	return object
+}
+
+// fill adds to object the default of each property that it lacks, and goes
+// on into the objects that it has.
+func fill(doc, object map[string]any) {
+	properties, _ := doc["properties"].(map[string]any)
+	for name, property := range properties {
+		about, ok := property.(map[string]any)
+		if !ok {
+			continue
+		}
+		if value, ok := about["default"]; ok {
+			if _, given := object[name]; !given {
+				object[name] = clone(value)
+			}
+		}
+		if inner, ok := object[name].(map[string]any); ok {
+			fill(about, inner)
+		}
+	}
+}
+
+// clone copies a JSON value, so that no two configurations share one.
+func clone(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		object := make(map[string]any, len(v))
+		for name := range v {
+			object[name] = clone(v[name])
+		}
+		return object
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = clone(v[i])
+		}
+		return list
+	}
+	return value
+}

@@ -1,0 +1,334 @@
+package ext4
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path"
+	"strings"
+	"time"
+
+	"cloudlets/images"
+)
+
+// tree is all that is kept of an image between the two walks.
+type tree struct {
+	inodes  pages[inode] // number 1 first
+	extras  pages[extra]
+	dirs    []*directory // by their inodes' numbers, lost+found apart
+	targets []byte       // of all short symlinks
+	links   []uint64     // sums of the hard links' entries, in the walk's order
+	entries int64
+}
+
+func (t *tree) inode(ino uint32) *inode { return t.inodes.at(int(ino) - 1) }
+
+// last is the highest inode number in use: all below it are, too.
+func (t *tree) last() int64 { return int64(t.inodes.n) }
+
+// extra gives what few files have, nil for the many.
+func (t *tree) extra(n *inode) *extra {
+	if n.extra == 0 {
+		return nil
+	}
+	return t.extras.at(int(n.extra) - 1)
+}
+
+// numbers deals out inode numbers in the order of a walk, the same in both.
+type numbers struct{ last uint32 }
+
+func (s *numbers) next(p string) uint32 {
+	switch p {
+	case "/":
+		return rootInode
+	case lostFound:
+		return lostFoundInode
+	}
+	s.last++
+	return s.last
+}
+
+const lostFound = "/lost+found"
+
+// collector makes a tree of a source.
+type collector struct {
+	tree
+	ctx     context.Context
+	made    time.Time
+	numbers numbers
+	byPath  map[string]*directory
+	pending []hardLink
+	known   map[string]string // encoded attributes, to keep equal ones once
+	buf     []byte
+}
+
+// hardLink is a name whose inode is found when all names are known.
+type hardLink struct {
+	dir    *directory
+	at     int
+	target string
+}
+
+func newCollector(ctx context.Context, made time.Time) *collector {
+	c := &collector{
+		ctx: ctx, made: made, numbers: numbers{lostFoundInode},
+		byPath: map[string]*directory{}, known: map[string]string{},
+	}
+	for range lostFoundInode {
+		c.inodes.add(inode{})
+	}
+	c.directory(images.Entry{Path: "/", Type: images.Directory, Mode: 0o755, ModTime: made}, rootInode, rootInode)
+	return c
+}
+
+// visit takes over one entry.
+func (c *collector) visit(e images.Entry, content io.Reader) error {
+	if err := c.entry(e, content); err != nil {
+		return fmt.Errorf("%s: %w", e.Path, err)
+	}
+	c.entries++
+	return nil
+}
+
+func (c *collector) entry(e images.Entry, content io.Reader) error {
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
+	if e.Path == "/" {
+		return c.root(e)
+	}
+	parent, name, err := c.parent(e.Path)
+	if err != nil {
+		return err
+	}
+	if e.Type == images.HardLink {
+		c.links = append(c.links, entrySum(e))
+		c.pending = append(c.pending, hardLink{parent, parent.add(name, 0, 0), e.Link})
+		return nil
+	}
+	if e.Path == lostFound && e.Type != images.Directory {
+		return errors.New("ext4 keeps this name for a directory: rename the file")
+	}
+	if c.last() >= math.MaxUint32 {
+		return errors.New("it is one file more than ext4 can number")
+	}
+	ino := c.numbers.next(e.Path)
+	n, err := c.add(e, ino, parent)
+	if err != nil {
+		return err
+	}
+	parent.add(name, ino, direntType(n.mode))
+	return c.details(e, n, content)
+}
+
+// root is the image's own word on the root directory.
+func (c *collector) root(e images.Entry) error {
+	n := c.inode(rootInode)
+	if e.Type != images.Directory || n.sum != 0 {
+		return errors.New("the root is not one directory")
+	}
+	links := n.links
+	*n = newInode(e)
+	n.links, n.sum = links, entrySum(e)
+	return c.attributes(e, n)
+}
+
+func (c *collector) parent(p string) (dir *directory, name string, err error) {
+	name = path.Base(p)
+	if !strings.HasPrefix(p, "/") || name == ".." || name == "." || len(name) > 255 {
+		return nil, "", errors.New("it is no path that a filesystem can hold")
+	}
+	dir, ok := c.byPath[path.Dir(p)]
+	if !ok {
+		return nil, "", fmt.Errorf("its directory %s was not there before it", path.Dir(p))
+	}
+	return dir, name, nil
+}
+
+// add makes the inode.
+func (c *collector) add(e images.Entry, ino uint32, parent *directory) (*inode, error) {
+	if e.Type != images.Directory {
+		return c.inodes.add(newInode(e)), nil
+	}
+	if _, ok := c.byPath[e.Path]; ok {
+		return nil, errTwice
+	}
+	c.inode(parent.ino).links++
+	if ino != lostFoundInode {
+		c.inodes.add(inode{})
+	}
+	return c.directory(e, ino, parent.ino), nil
+}
+
+func (c *collector) directory(e images.Entry, ino, parent uint32) *inode {
+	d := &directory{ino: ino, parent: parent}
+	c.dirs = append(c.dirs, d)
+	c.byPath[e.Path] = d
+	n := c.inode(ino)
+	*n = newInode(e)
+	n.links = 2
+	return n
+}
+
+// details are what depends on the type of file.
+func (c *collector) details(e images.Entry, n *inode, content io.Reader) (err error) {
+	n.sum = entrySum(e)
+	switch e.Type {
+	case images.Symlink:
+		err = c.symlink(e, n)
+	case images.CharDevice, images.BlockDevice:
+		var ok bool
+		if n.size, ok = deviceNumber(e.Major, e.Minor); !ok {
+			err = fmt.Errorf("device %d:%d is beyond what Linux has: 4095:1048575", e.Major, e.Minor)
+		}
+	case images.Regular:
+		err = c.regular(e, n, content)
+	case images.Directory, images.FIFO:
+	default:
+		err = fmt.Errorf("it is of the unknown type %d", e.Type)
+	}
+	if err != nil {
+		return err
+	}
+	return c.attributes(e, n)
+}
+
+func (c *collector) symlink(e images.Entry, n *inode) error {
+	n.size = int64(len(e.Link))
+	switch {
+	case n.size == 0 || n.size >= blockSize:
+		return fmt.Errorf("its target of %d bytes is impossible: 1 to 4095 can be", n.size)
+	case n.size < shortLink:
+		n.start = int64(len(c.targets))
+		c.targets = append(c.targets, e.Link...)
+	default:
+		c.extraOf(n).target = e.Link
+	}
+	return nil
+}
+
+// maxFileSize is what 32-bit numbers of blocks in a file lead to.
+const maxFileSize = (1<<32 - 1) * blockSize
+
+func (c *collector) regular(e images.Entry, n *inode, content io.Reader) error {
+	if e.Size < 0 || e.Size > maxFileSize {
+		return fmt.Errorf("its %d bytes are more than ext4 can hold in a file: %d", e.Size, int64(maxFileSize))
+	}
+	if e.Size < leastSparse || content == nil {
+		return nil
+	}
+	if c.buf == nil {
+		c.buf = make([]byte, holeUnit)
+	}
+	data, err := findData(c.ctx, content, e.Size, c.buf)
+	if err != nil {
+		return err
+	}
+	if whole := (segment{0, n.blocks()}); len(data) != 1 || data[0] != whole {
+		c.extraOf(n).data = data
+	}
+	return nil
+}
+
+// extraOf gives an inode its extra, a new one if it has none.
+func (c *collector) extraOf(n *inode) *extra {
+	if x := c.extra(n); x != nil {
+		return x
+	}
+	x := c.extras.add(extra{})
+	n.extra = uint32(c.extras.n)
+	return x
+}
+
+func (c *collector) attributes(e images.Entry, n *inode) error {
+	if len(e.Xattrs) == 0 {
+		return nil
+	}
+	inline, block, err := encodeXattrs(e.Xattrs)
+	if err != nil {
+		return err
+	}
+	x := c.extraOf(n)
+	x.inline, x.block = c.once(inline), c.once(block)
+	return nil
+}
+
+// once keeps equal strings one time: most files with a label have the same.
+func (c *collector) once(b []byte) string {
+	if s, ok := c.known[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	c.known[s] = s
+	return s
+}
+
+// finish completes the tree: lost+found, and the inodes of hard links.
+func (c *collector) finish() (*tree, error) {
+	if _, ok := c.byPath[lostFound]; !ok {
+		root := c.byPath["/"]
+		e := images.Entry{Path: lostFound, Type: images.Directory, Mode: 0o700, ModTime: c.made}
+		if _, err := c.add(e, lostFoundInode, root); err != nil {
+			return nil, err
+		}
+		root.add(path.Base(lostFound), lostFoundInode, direntType(modeDir))
+	}
+	if err := c.resolve(); err != nil {
+		return nil, err
+	}
+	return &c.tree, nil
+}
+
+// resolve finds the inodes of hard links, in the walk's order, because a link
+// may name a link.
+func (c *collector) resolve() error {
+	names := map[*directory]map[string]int{}
+	for _, link := range c.pending {
+		d := c.byPath[path.Dir(link.target)]
+		if d == nil {
+			return fmt.Errorf("a hard link names %s: its directory is not in the image", link.target)
+		}
+		if names[d] == nil {
+			names[d] = d.places()
+		}
+		at, ok := names[d][path.Base(link.target)]
+		if !ok {
+			return fmt.Errorf("a hard link names %s, which is not in the image", link.target)
+		}
+		target, _ := d.at(at)
+		if target.ino == 0 || target.kind == direntType(modeDir) {
+			return fmt.Errorf("a hard link names %s, which is a directory or comes after it", link.target)
+		}
+		link.dir.patch(link.at, target.ino, target.kind)
+		n := c.inode(target.ino)
+		if n.links++; n.links > maxLinks {
+			return fmt.Errorf("%s has more than %d names: ext4 has no more", link.target, maxLinks)
+		}
+	}
+	return nil
+}
+
+// places tells where each name of a directory stands.
+func (d *directory) places() map[string]int {
+	m := map[string]int{}
+	for off := 0; off < len(d.packed); {
+		e, next := d.at(off)
+		m[string(e.name)] = off
+		off = next
+	}
+	return m
+}
+
+// arrange orders all directories and sets their sizes.
+func (t *tree) arrange(seed [16]byte) error {
+	for _, d := range t.dirs {
+		n := t.inode(d.ino)
+		if err := d.arrange(seed); err != nil {
+			return fmt.Errorf("directory of inode %d: %w", d.ino, err)
+		}
+		n.size, n.indexed = d.blocks*blockSize, d.indexed
+	}
+	return nil
+}

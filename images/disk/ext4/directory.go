@@ -1,0 +1,211 @@
+package ext4
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// directory is a directory's names, packed: for each the inode's number (4
+// bytes), the file type, the name's length and the name.
+type directory struct {
+	ino, parent uint32
+	packed      []byte
+	indexed     bool
+	leaves      int64 // blocks of names
+	blocks      int64 // all of them
+}
+
+const (
+	packedHeader = 6
+	dirTail      = 12 // the checksum at a block's end, dressed as an entry
+	leafRoom     = blockSize - dirTail
+	// leafFill is how far the leaves of an indexed directory are filled, so
+	// that the first new names do not split each of them.
+	leafFill = leafRoom * 7 / 8
+	// dots is the length of the entries "." and "..".
+	dots = 12 + 12
+	// spareLostFound is how many blocks lost+found has: it must take files
+	// when no block is free.
+	spareLostFound = 4
+)
+
+// dirent is one name in a directory.
+type dirent struct {
+	ino  uint32
+	kind byte
+	name []byte
+	hash nameHash
+}
+
+// length is how many bytes an entry takes in a directory block.
+func (d dirent) length() int { return direntLength(len(d.name)) }
+
+func direntLength(name int) int { return (8 + name + 3) &^ 3 }
+
+// add appends a name and returns where it stands.
+func (d *directory) add(name string, ino uint32, kind byte) int {
+	at := len(d.packed)
+	d.packed = binary.LittleEndian.AppendUint32(d.packed, ino)
+	d.packed = append(d.packed, kind, byte(len(name)))
+	d.packed = append(d.packed, name...)
+	return at
+}
+
+// patch gives a name its inode.
+func (d *directory) patch(at int, ino uint32, kind byte) {
+	binary.LittleEndian.PutUint32(d.packed[at:], ino)
+	d.packed[at+4] = kind
+}
+
+// at reads the name that stands somewhere, and tells where the next one does.
+func (d *directory) at(off int) (e dirent, next int) {
+	p := d.packed[off:]
+	next = packedHeader + int(p[5])
+	return dirent{ino: binary.LittleEndian.Uint32(p), kind: p[4], name: p[packedHeader:next]}, off + next
+}
+
+// entries lists the names in their order.
+func (d *directory) entries() []dirent {
+	var list []dirent
+	for off := 0; off < len(d.packed); {
+		var e dirent
+		e, off = d.at(off)
+		list = append(list, e)
+	}
+	return list
+}
+
+func hashAll(seed [16]byte, list []dirent) {
+	for i := range list {
+		list[i].hash = hashName(seed, list[i].name)
+	}
+}
+
+// errTwice says that a directory has a name twice.
+var errTwice = errors.New("is there twice")
+
+// arrange brings the names into the order in which they will be written, and
+// counts the blocks that they need.
+func (d *directory) arrange(seed [16]byte) error {
+	list := d.entries()
+	used := dots
+	for _, e := range list {
+		used += e.length()
+	}
+	if d.indexed = used > leafRoom; d.indexed {
+		hashAll(seed, list)
+	}
+	slices.SortFunc(list, func(a, b dirent) int {
+		if !d.indexed {
+			return bytes.Compare(a.name, b.name)
+		}
+		return cmp.Or(cmp.Compare(a.hash.major, b.hash.major), cmp.Compare(a.hash.minor, b.hash.minor), bytes.Compare(a.name, b.name))
+	})
+	packed := &directory{packed: make([]byte, 0, len(d.packed))}
+	for i, e := range list {
+		if i > 0 && bytes.Equal(list[i-1].name, e.name) {
+			return fmt.Errorf("%q %w", e.name, errTwice)
+		}
+		packed.add(string(e.name), e.ino, e.kind)
+	}
+	d.packed = packed.packed
+	return d.count(list)
+}
+
+// count says how many blocks the names need.
+func (d *directory) count(list []dirent) error {
+	d.leaves, d.blocks = 0, 1
+	if d.ino == lostFoundInode && !d.indexed {
+		d.blocks = spareLostFound
+	}
+	if !d.indexed {
+		return nil
+	}
+	d.leaves = int64(len(leaves(list)))
+	if d.leaves > rootFanout*nodeFanout {
+		return fmt.Errorf("holds %d names, which is more than a directory can", len(list))
+	}
+	d.blocks = 1 + d.leaves
+	if d.leaves > rootFanout {
+		d.blocks += ceilDiv(d.leaves, nodeFanout)
+	}
+	return nil
+}
+
+// leaves divides the names of an indexed directory into blocks.
+func leaves(list []dirent) [][]dirent {
+	var out [][]dirent
+	start, used := 0, 0
+	for i, e := range list {
+		if used+e.length() > leafFill {
+			out = append(out, list[start:i])
+			start, used = i, 0
+		}
+		used += e.length()
+	}
+	return append(out, list[start:])
+}
+
+// dirBlock is a directory block that is being filled.
+type dirBlock struct {
+	buf  record
+	off  int
+	last int // where the latest entry begins
+}
+
+func newDirBlock(buf []byte) *dirBlock {
+	clear(buf[:blockSize])
+	return &dirBlock{buf: buf}
+}
+
+func (b *dirBlock) add(e dirent) {
+	b.buf.put32(b.off, e.ino)
+	b.buf.put16(b.off+4, uint16(e.length()))
+	b.buf.put8(b.off+6, uint8(len(e.name)))
+	b.buf.put8(b.off+7, e.kind)
+	copy(b.buf[b.off+8:], e.name)
+	b.last = b.off
+	b.off += e.length()
+}
+
+// finish lets the last entry reach to the tail, and writes that.
+func (b *dirBlock) finish(crc uint32) {
+	b.buf.put16(b.last+4, uint16(leafRoom-b.last))
+	b.buf.put16(leafRoom+4, dirTail)
+	b.buf.put8(leafRoom+7, 0xde)
+	b.buf.put32(leafRoom+8, checksum(crc, b.buf[:leafRoom]))
+}
+
+// dot is "." or "..".
+func dot(name string, ino uint32) dirent {
+	return dirent{ino: ino, kind: direntType(modeDir), name: []byte(name)}
+}
+
+// write emits the directory, a block at a time.
+func (d *directory) write(seed [16]byte, crc uint32, emit func([]byte) error) error {
+	if d.indexed {
+		return d.writeIndexed(seed, crc, emit)
+	}
+	buf := make([]byte, blockSize)
+	b := newDirBlock(buf)
+	b.add(dot(".", d.ino))
+	b.add(dot("..", d.parent))
+	for _, e := range d.entries() {
+		b.add(e)
+	}
+	b.finish(crc)
+	if err := emit(buf); err != nil {
+		return err
+	}
+	for range d.blocks - 1 {
+		newDirBlock(buf).finish(crc)
+		if err := emit(buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,564 @@
+package ext4_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
+	"cloudlets/images/disk/ext4"
+	"cloudlets/images/disk/sparse"
+)
+
+func TestOneOfEverything(t *testing.T) {
+	for name, opts := range map[string]ext4.Options{
+		"smallest":   {},
+		"with room":  {Free: 100 << 20, Time: someTime, Label: "sixteen bytes !!", ReservedPercent: 5},
+		"3 GiB":      {Size: 3 << 30},
+		"no journal": {JournalSize: -1, MaxGrow: 1},
+		"stale":      {Size: 1 << 30, Stale: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			src := everything()
+			sameOnKernel(t, build(t, src, opts), src)
+		})
+	}
+}
+
+func TestHolesStayHoles(t *testing.T) {
+	src := everything()
+	src.holes("/c/over-4g", 4<<30+3, 0, 1<<32-1, 1<<32+2)
+	img := build(t, src, ext4.Options{})
+	sameOnKernel(t, img, src)
+	dir, _ := mount(t, img, unix.MS_RDONLY)
+	for name, most := range map[string]int64{"all-hole": 0, "hole-first": 64 << 10, "over-4g": 3 * 64 << 10} {
+		var st unix.Stat_t
+		if err := unix.Stat(filepath.Join(dir, "c", name), &st); err != nil {
+			t.Fatal(err)
+		}
+		if st.Blocks*512 > most {
+			t.Errorf("%s takes %d bytes, want at most %d", name, st.Blocks*512, most)
+		}
+	}
+}
+
+func TestTimesThatCannotBeToldAreClamped(t *testing.T) {
+	var m memory
+	m.dir("/")
+	for _, year := range []int{1, 1800, 2311, 9999} {
+		m.file(fmt.Sprintf("/%d", year), nil).ModTime = time.Date(year, 1, 1, 0, 0, 0, 1, time.UTC)
+	}
+	dir, _ := mount(t, build(t, m, ext4.Options{}), unix.MS_RDONLY)
+	for name, want := range map[string]int{"1": 1901, "1800": 1901, "2311": 2310, "9999": 2310} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.ModTime().UTC().Year() != want {
+			t.Errorf("the file of the year %s is of %v (%v), want the year %d", name, info.ModTime(), err, want)
+		}
+	}
+}
+
+func TestForeignToolsSeeAttributes(t *testing.T) {
+	dir, _ := mount(t, build(t, everything(), ext4.Options{}), unix.MS_RDONLY)
+	if out := tool(t, "getfacl", "-n", "--absolute-names", dir+"/x/acl"); !strings.Contains(out, "user:65534:r--") || !strings.Contains(out, "group:4000000000:rw-") {
+		t.Errorf("getfacl says:\n%s", out)
+	}
+	if out := tool(t, "getcap", dir+"/x/ping"); !strings.Contains(out, "cap_net_raw=ep") {
+		t.Errorf("getcap says: %s", out)
+	}
+}
+
+// debianRoot is a real root filesystem as a tarball; `make setup-test` gets it.
+func debianRoot(t testing.TB) string {
+	t.Helper()
+	found, err := filepath.Glob("../../../.cache/debian-12-*.tar")
+	if err != nil || len(found) != 1 {
+		t.Fatalf("this test needs one Debian root in .cache, and found %v: make one with the demo or the boot tests", found)
+	}
+	return found[0]
+}
+
+func TestDebianRoot(t *testing.T) {
+	src := images.NewTarSource(debianRoot(t))
+	sameOnKernel(t, build(t, src, ext4.Options{Free: 64 << 20}), src)
+}
+
+func TestSuperblockSaysWhatWasAsked(t *testing.T) {
+	img := build(t, everything(), ext4.Options{UUID: someUUID, Label: "root", Free: 1 << 30, ReservedPercent: 5, Time: someTime})
+	out := tool(t, "dumpe2fs", "-h", img)
+	for _, line := range []string{
+		"Filesystem volume name:   root",
+		"Filesystem UUID:          01020304-0506-4708-890a-0b0c0d0e0f10",
+		"Filesystem features:      has_journal ext_attr resize_inode dir_index filetype extent 64bit flex_bg sparse_super large_file huge_file dir_nlink extra_isize metadata_csum",
+		"Default mount options:    user_xattr acl",
+		"Filesystem state:         clean",
+		"Filesystem created:       Thu Feb 29 12:34:56 2024",
+		"Journal inode:            8",
+		"Default directory hash:   half_md4",
+		"Total journal size:       32M",
+		"Inode size:	          256",
+		"Required extra isize:     32",
+	} {
+		if !strings.Contains(out, line+"\n") {
+			t.Errorf("dumpe2fs does not say %q:\n%s", line, out)
+		}
+	}
+}
+
+func TestSmallestIsFullAndFreeIsFree(t *testing.T) {
+	for _, free := range []int64{0, 1, 10 << 20, 3 << 30} {
+		l, err := ext4.Plan(t.Context(), everything(), ext4.Options{Free: free})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.Free(); got < free || got > free+64*4096 {
+			t.Errorf("with %d bytes asked for, %d are free", free, got)
+		}
+	}
+}
+
+func TestSameInputSameBytes(t *testing.T) {
+	sum := func(opts ext4.Options, change func(memory)) []byte {
+		src := everything()
+		change(src)
+		l, err := ext4.Plan(t.Context(), src, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(write(t, l))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	nothing := func(memory) {}
+	one := sum(ext4.Options{}, nothing)
+	if !bytes.Equal(one, sum(ext4.Options{}, nothing)) {
+		t.Error("two filesystems of the same image differ")
+	}
+	if bytes.Equal(one[1024+0x68:1024+0x78], sum(ext4.Options{}, func(m memory) { m[3].UID++ })[1024+0x68:1024+0x78]) {
+		t.Error("another image got the same UUID")
+	}
+	if bytes.Equal(one, sum(ext4.Options{HashSeed: someUUID}, nothing)) {
+		t.Error("another hash seed changed nothing")
+	}
+}
+
+func TestStreamIsTheFile(t *testing.T) {
+	l, err := ext4.Plan(t.Context(), everything(), ext4.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(write(t, l))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	if err := l.Write(t.Context(), sparse.To(&got)); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Error("the stream differs from the file")
+	}
+}
+
+func TestLargeDirectories(t *testing.T) {
+	var m memory
+	m.dir("/")
+	m.dir("/many")
+	for i := range 70_000 {
+		m.file(fmt.Sprintf("/many/%d", i), nil)
+	}
+	m.dir("/long") // names so long that the index needs inner nodes
+	for i := range 9_000 {
+		m.file(fmt.Sprintf("/long/%s%06d", strings.Repeat("l", 249), i), nil)
+	}
+	img := build(t, m, ext4.Options{Free: 64 << 20})
+	if out := tool(t, "debugfs", "-R", "htree_dump /long", img); !strings.Contains(out, "Indirect levels: 1") {
+		t.Errorf("debugfs sees no inner nodes:\n%.500s", out)
+	}
+	sameOnKernel(t, img, m)
+
+	dir, unmount := mount(t, img, 0)
+	for i := range 3000 {
+		if err := os.WriteFile(fmt.Sprintf("%s/many/new%d", dir, i), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(fmt.Sprintf("%s/many/%d", dir, 20*i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unmount()
+	fsck(t, img)
+}
+
+func TestManySubdirectories(t *testing.T) {
+	var m memory
+	m.dir("/")
+	for i := range 65_010 {
+		m.dir(fmt.Sprintf("/%d", i))
+	}
+	img := build(t, m, ext4.Options{})
+	dir, _ := mount(t, img, unix.MS_RDONLY)
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil || st.Nlink != 1 {
+		t.Errorf("the root has %d links (%v), want 1: more than can be counted", st.Nlink, err)
+	}
+}
+
+func TestDeepExtentTree(t *testing.T) {
+	var m memory
+	m.dir("/")
+	var ones []int64
+	for i := range int64(2000) { // more than the inode's 4 blocks of 340
+		ones = append(ones, i*128<<10+i)
+	}
+	m.holes("/comb", 300<<20, ones...)
+	m.file("/after", []byte("after"))
+	img := build(t, m, ext4.Options{})
+	if out := tool(t, "debugfs", "-R", "extents /comb", img); !strings.Contains(out, " 2/ 2 ") {
+		t.Errorf("the tree is not two levels deep:\n%.500s", out)
+	}
+	sameOnKernel(t, img, m)
+}
+
+func TestRandomTrees(t *testing.T) {
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			src, opts := randomTree(seed)
+			sameOnKernel(t, build(t, src, opts), src)
+		})
+	}
+}
+
+// stale is a file full of what was there before.
+func stale(t *testing.T, size int64) *os.File {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "stale.img"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if _, err := io.CopyN(f, &pattern{}, size); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+type pattern struct{}
+
+func (pattern) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(0xa5 ^ i)
+	}
+	return len(p), nil
+}
+
+func TestOverOldBytes(t *testing.T) {
+	const size = 200 << 20
+	f := stale(t, size)
+	src := everything()
+	l, err := ext4.Plan(t.Context(), src, ext4.Options{Size: size, Stale: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Write(t.Context(), sparse.At(f, 0)); err != nil {
+		t.Fatal(err)
+	}
+	fsck(t, f.Name())
+	sameOnKernel(t, f.Name(), src)
+	if out := tool(t, "dumpe2fs", f.Name()); strings.Contains(out, "ITABLE_ZEROED") {
+		t.Error("inode tables with old bytes are said to be zero")
+	}
+	writeALot(t, f.Name())
+}
+
+// writeALot mounts a filesystem for writing and fills it with files.
+func writeALot(t *testing.T, img string) {
+	t.Helper()
+	dir, unmount := mount(t, img, 0)
+	for i := range 400 {
+		d := fmt.Sprintf("%s/new%d", dir, i/20)
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(fmt.Sprintf("%s/%d", d, i), bytes.Repeat([]byte{byte(i)}, 50_000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unmount()
+	fsck(t, img)
+}
+
+func TestKernelWrites(t *testing.T) {
+	writeALot(t, build(t, everything(), ext4.Options{Free: 64 << 20}))
+}
+
+func TestResize(t *testing.T) {
+	src := everything()
+	img := build(t, src, ext4.Options{})
+	if err := os.Truncate(img, 3<<30); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "resize2fs", img)
+	fsck(t, img)
+	sameOnKernel(t, img, src)
+	tool(t, "e2fsck", "-fp", img)
+	tool(t, "resize2fs", "-M", img)
+	fsck(t, img)
+	sameOnKernel(t, img, src)
+}
+
+func TestGrowWhileMounted(t *testing.T) {
+	src := everything()
+	img := build(t, src, ext4.Options{})
+	dev := attach(t, img)
+	dir := t.TempDir()
+	if err := unix.Mount(dev, dir, "ext4", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	if err := os.Truncate(img, 20<<30); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "losetup", "--set-capacity", dev)
+	tool(t, "resize2fs", dev)
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil || int64(st.Blocks)*st.Bsize < 19<<30 {
+		t.Errorf("the filesystem has %d bytes (%v), want nearly 20 GiB", int64(st.Blocks)*st.Bsize, err)
+	}
+	if err := os.WriteFile(dir+"/new", make([]byte, 100<<20), 0o600); err != nil {
+		t.Error(err)
+	}
+	if err := unix.Unmount(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	fsck(t, img)
+}
+
+func TestFormatAnySize(t *testing.T) {
+	const block, group = 4096, 128 << 20
+	for _, size := range []int64{
+		1 << 20, 7 << 20, 8 << 20, group - block, group, group + block, group + 63*block, 2*group + 2000*block,
+		1<<30 + 12345, 16*group + 100*block, 17*group - block, 300 << 30, 8e12, 16e12,
+	} {
+		for _, old := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d stale %v", size, old), func(t *testing.T) {
+				f, err := os.Create(filepath.Join(t.TempDir(), "ext4.img"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				if err := f.Truncate(size); err != nil {
+					t.Fatal(err)
+				}
+				if err := ext4.Format(t.Context(), sparse.At(f, 0), ext4.Options{Size: size, UUID: someUUID, Stale: old}); err != nil {
+					t.Fatal(err)
+				}
+				fsck(t, f.Name())
+			})
+		}
+	}
+}
+
+// counter counts what is written.
+type counter struct{ written, calls, length int64 }
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.calls++
+	c.written += int64(len(p))
+	c.length += int64(len(p))
+	return len(p), nil
+}
+
+func (c *counter) Skip(n int64) error { c.length += n; return nil }
+
+func TestFormatWritesLittle(t *testing.T) {
+	for _, size := range []int64{1e12, 16e12, 100 << 40} {
+		var c counter
+		if err := ext4.Format(t.Context(), &c, ext4.Options{Size: size, UUID: someUUID, Stale: true}); err != nil {
+			t.Fatal(err)
+		}
+		if c.written > size/50_000+256<<20 || c.calls > size/1e9+1000 {
+			t.Errorf("%d bytes: wrote %d bytes in %d calls", size, c.written, c.calls)
+		}
+		if c.length > size || c.length < size-256<<20 {
+			t.Errorf("%d bytes: the filesystem ends at %d", size, c.length)
+		}
+	}
+}
+
+func TestSizesThatAreTooSmall(t *testing.T) {
+	for _, size := range []int64{1, 100 << 10, 256 << 10, 4 << 20} {
+		_, err := ext4.Plan(t.Context(), everything(), ext4.Options{Size: size})
+		wantError(t, err, ext4.ErrTooSmall, fmt.Sprint(size))
+	}
+	var m memory
+	for i := range 33_000 {
+		m.file(fmt.Sprintf("/%d", i), nil)
+	}
+	_, err := ext4.Plan(t.Context(), append(memory{{Entry: images.Entry{Path: "/", Type: images.Directory}}}, m...), ext4.Options{Size: 100 << 20})
+	wantError(t, err, ext4.ErrTooSmall, "inodes")
+}
+
+func TestManyEmptyFiles(t *testing.T) {
+	var m memory
+	m.dir("/")
+	for i := range 40_000 { // more than one group can have
+		m.add(images.Entry{Path: fmt.Sprintf("/%d", i), Type: images.FIFO, Mode: 0o600})
+	}
+	build(t, m, ext4.Options{JournalSize: -1})
+}
+
+func TestChangesAreNoticed(t *testing.T) {
+	index := func(m memory, path string) int {
+		return slices.IndexFunc(m, func(f memoryFile) bool { return f.Path == path })
+	}
+	for name, tt := range map[string]struct {
+		change func(memory) memory
+		word   string
+	}{
+		"owner":     {func(m memory) memory { m[index(m, "/su")].UID = 7; return m }, "/su"},
+		"length":    {func(m memory) memory { m[index(m, "/c/4097")].Size++; return m }, "/c/4097"},
+		"attribute": {func(m memory) memory { m[index(m, "/x/ping")].Xattrs = nil; return m }, "/x/ping"},
+		"link":      {func(m memory) memory { m[index(m, "/c/and-again")].Link = "/c/1"; return m }, "/c/and-again"},
+		"gone":      {func(m memory) memory { return m[:len(m)-1] }, "files"},
+		"one more":  {func(m memory) memory { m.file("/more", nil); return m }, "/more"},
+		"truncated": {func(m memory) memory {
+			m[index(m, "/c/4096")].open = func() io.Reader { return strings.NewReader("short") }
+			return m
+		}, "/c/4096"},
+		"hole filled": {func(m memory) memory {
+			m[index(m, "/c/all-hole")].open = func() io.Reader { return &holeReader{size: 4 << 20, ones: []int64{5}} }
+			return m
+		}, "/c/all-hole"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			src := everything()
+			l, err := ext4.Plan(t.Context(), &src, ext4.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			src = tt.change(src)
+			wantError(t, l.Write(t.Context(), &counter{}), ext4.ErrChanged, tt.word)
+		})
+	}
+}
+
+func TestWhatExt4CannotHold(t *testing.T) {
+	xattr := func(name, value string) func(*memory) {
+		return func(m *memory) { m.file("/bad", nil).Xattrs = map[string]string{name: value} }
+	}
+	for name, tt := range map[string]struct {
+		add  func(*memory)
+		word string
+	}{
+		"attributes too long": {xattr("user.x", strings.Repeat("x", 5000)), "/bad"},
+		"unknown attribute":   {xattr("btrfs.compression", "zstd"), "btrfs.compression"},
+		"nameless attribute":  {xattr("user.", "x"), "user."},
+		"ACL cut off":         {xattr("system.posix_acl_access", "\x02\x00\x00\x00\x01"), "malformed"},
+		"ACL of no version":   {xattr("system.posix_acl_access", "\x03\x00\x00\x00"), "version 3"},
+		"ACL of no kind":      {xattr("system.posix_acl_default", acl([3]uint32{64, 7, 0})), "0x40"},
+		"long name":           {func(m *memory) { m.file("/"+strings.Repeat("n", 256), nil) }, "path"},
+		"no parent":           {func(m *memory) { m.file("/a/b", nil) }, "/a"},
+		"relative":            {func(m *memory) { m.file("bad", nil) }, "path"},
+		"dots":                {func(m *memory) { m.file("/..", nil) }, "path"},
+		"twice":               {func(m *memory) { m.file("/a", nil); m.file("/a", nil) }, `"a"`},
+		"directory twice":     {func(m *memory) { m.dir("/a"); m.dir("/a") }, "/a"},
+		"root twice":          {func(m *memory) { m.dir("/") }, "root"},
+		"link to nothing":     {func(m *memory) { m.link("/a", "/b") }, "/b"},
+		"link to nowhere":     {func(m *memory) { m.link("/a", "/b/c") }, "/b/c"},
+		"link to directory":   {func(m *memory) { m.dir("/b"); m.link("/a", "/b") }, "directory"},
+		"link to itself":      {func(m *memory) { m.link("/a", "/a") }, "/a"},
+		"device":              {func(m *memory) { m.add(images.Entry{Path: "/d", Type: images.CharDevice, Major: 4096}) }, "4096"},
+		"empty symlink":       {func(m *memory) { m.symlink("/s", "") }, "/s"},
+		"long symlink":        {func(m *memory) { m.symlink("/s", strings.Repeat("s", 4096)) }, "/s"},
+		"huge file":           {func(m *memory) { m.holes("/h", 16<<40) }, "/h"},
+		"negative file":       {func(m *memory) { m.holes("/h", -1) }, "/h"},
+		"unknown type":        {func(m *memory) { m.add(images.Entry{Path: "/t", Type: 99}) }, "99"},
+		"lost+found a file":   {func(m *memory) { m.file("/lost+found", nil) }, "lost+found"},
+		"65,001 names": {func(m *memory) {
+			m.file("/a", nil)
+			for i := range 65_000 {
+				m.link(fmt.Sprintf("/%d", i), "/a")
+			}
+		}, "65000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var m memory
+			m.dir("/")
+			tt.add(&m)
+			_, err := ext4.Plan(t.Context(), m, ext4.Options{})
+			wantError(t, err, nil, tt.word)
+		})
+	}
+}
+
+func TestOptionsThatAreWrong(t *testing.T) {
+	for name, opts := range map[string]ext4.Options{
+		"label":    {Label: "seventeen letters"},
+		"reserved": {ReservedPercent: 51},
+		"free":     {Free: -1},
+		"ratio":    {InodeRatio: 100},
+		"journal":  {JournalSize: 4096},
+		"size":     {Size: 1 << 60},
+	} {
+		if _, err := ext4.Plan(t.Context(), everything(), opts); err == nil {
+			t.Errorf("%s: %+v was accepted", name, opts)
+		}
+	}
+	if err := ext4.Format(t.Context(), &counter{}, ext4.Options{Size: 1 << 30}); err == nil {
+		t.Error("an empty filesystem without a UUID was accepted: all of them would be the same")
+	}
+}
+
+func TestLostAndFoundOfTheImage(t *testing.T) {
+	var m memory
+	m.dir("/")
+	m.dir("/lost+found").Mode = 0o711
+	m.file("/lost+found/#12", []byte("kept"))
+	sameOnKernel(t, build(t, m, ext4.Options{}), m)
+}
+
+func TestCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	l, err := ext4.Plan(ctx, everything(), ext4.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	wantError(t, l.Write(ctx, &counter{}), context.Canceled)
+	_, err = ext4.Plan(ctx, everything(), ext4.Options{})
+	wantError(t, err, context.Canceled)
+}
+
+// full fails after some bytes, as a full disk does.
+type full struct {
+	counter
+	limit int64
+}
+
+func (f *full) Write(p []byte) (int, error) {
+	if f.counter.Write(p); f.written > f.limit {
+		return 0, unix.ENOSPC
+	}
+	return len(p), nil
+}
+
+func TestDiskFull(t *testing.T) {
+	l, err := ext4.Plan(t.Context(), everything(), ext4.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []int64{0, 1 << 20, 3 << 20} {
+		wantError(t, l.Write(t.Context(), &full{limit: limit}), unix.ENOSPC)
+	}
+}

@@ -1,0 +1,191 @@
+package ext4
+
+import (
+	"math"
+	"time"
+
+	"cloudlets/images"
+)
+
+// inode is what is kept of a file between the two walks, in few bytes: there
+// may be millions. What the format has besides is derived when it is written.
+type inode struct {
+	seconds int64 // of mtime
+	// size is in bytes; of a device it is the number, encoded.
+	size int64
+	// start is the first block that is the file's own: data, tree and all
+	// others follow it without gaps. Of a short symlink it is the place of
+	// its target among all targets.
+	start    int64
+	sum      uint64 // of the entry, to notice changes
+	nanos    uint32
+	uid, gid uint32
+	links    uint32
+	extra    uint32 // index of what few files have, plus 1
+	mode     uint16
+	indexed  bool // a directory with an index of hashes
+}
+
+// extra is what only some files have.
+type extra struct {
+	inline string // extended attributes in the inode, encoded
+	block  string // those in a block, encoded but for its checksum
+	at     int64  // that block's place
+	target string // of a symlink too long for the inode
+	// data are the parts of a file that has holes; nil is all of it.
+	data []segment
+}
+
+// segment is a part of a file with data, in blocks.
+type segment struct{ logical, count int64 }
+
+// shortLink is the length from which on a symlink needs a block.
+const shortLink = 60
+
+func (n *inode) is(kind uint16) bool { return n.mode&modeType == kind }
+
+// blocks is the length of a file's data if it has no holes.
+func (n *inode) blocks() int64 { return ceilDiv(n.size, blockSize) }
+
+// hasBlocks says whether the data of an inode lies in blocks.
+func (n *inode) hasBlocks() bool {
+	switch n.mode & modeType {
+	case modeRegular, modeDir:
+		return true
+	case modeSymlink:
+		return n.size >= shortLink
+	}
+	return false
+}
+
+// newInode takes over what an entry says. Size, links and place come later.
+func newInode(e images.Entry) inode {
+	n := inode{
+		mode: uint16(e.Mode&0o7777) | modeOf(e.Type), uid: e.UID, gid: e.GID, links: 1, size: e.Size,
+	}
+	n.seconds, n.nanos = clampTime(e.ModTime)
+	return n
+}
+
+func modeOf(t images.Type) uint16 {
+	switch t {
+	case images.Directory:
+		return modeDir
+	case images.Symlink:
+		return modeSymlink
+	case images.CharDevice:
+		return modeChar
+	case images.BlockDevice:
+		return modeBlock
+	case images.FIFO:
+		return modeFIFO
+	default:
+		return modeRegular
+	}
+}
+
+// The times that an inode can tell: 32 bits with sign, and two more above, of
+// which the highest value is not used: e2fsck takes it for the mark that old
+// kernels left on times before 1970.
+const (
+	firstSecond = math.MinInt32
+	lastSecond  = math.MinInt32 + 3<<32 - 1
+)
+
+// clampTime brings a time into the years 1901 to 2310.
+func clampTime(t time.Time) (seconds int64, nanos uint32) {
+	if t.IsZero() {
+		return 0, 0
+	}
+	switch s := t.Unix(); {
+	case s < firstSecond:
+		return firstSecond, 0
+	case s > lastSecond:
+		return lastSecond, 0
+	default:
+		return s, uint32(t.Nanosecond())
+	}
+}
+
+// timeExtra is the word with the nanoseconds and the bits of a time's seconds
+// that do not fit in 32.
+func timeExtra(seconds int64, nanos uint32) uint32 {
+	epoch := uint32((seconds-int64(int32(seconds)))>>32) & 3
+	return nanos<<2 | epoch
+}
+
+// putTime writes a time's two words.
+func (r record) putTime(off, extraOff int, seconds int64, nanos uint32) {
+	r.put32(off, uint32(seconds))
+	r.put32(extraOff, timeExtra(seconds, nanos))
+}
+
+// deviceNumber puts major and minor into 64 bits: below the older form of 16
+// bits where they fit in it, above the newer one.
+func deviceNumber(major, minor uint32) (number int64, ok bool) {
+	if major < 256 && minor < 256 {
+		return int64(major<<8 | minor), true
+	}
+	if major >= 1<<12 || minor >= 1<<20 {
+		return 0, false
+	}
+	return int64(minor&0xff|major<<8|minor&^0xff<<12) << 32, true
+}
+
+// fields are what of an inode is not in its record.
+type fields struct {
+	inode
+	ino    uint32
+	root   [60]byte // i_block
+	flags  uint32
+	blocks int64 // in use, trees and attributes included
+	xattrs string
+	xattr  int64 // the block of extended attributes
+	made   times
+}
+
+// times are when an inode was made and changed.
+type times struct {
+	seconds int64
+	nanos   uint32
+}
+
+// encode writes an inode with its checksum.
+func (f *fields) encode(r record, fsSeed uint32) {
+	clear(r[:inodeSize])
+	r.put16(0x00, f.mode)
+	r.split16(0x02, 0x78, f.uid)
+	r.split16(0x18, 0x7a, f.gid)
+	r.split(0x04, 0x6c, f.length())
+	r.putTime(0x08, 0x8c, f.seconds, f.nanos) // atime
+	r.putTime(0x0c, 0x84, f.made.seconds, f.made.nanos)
+	r.putTime(0x10, 0x88, f.seconds, f.nanos) // mtime
+	r.putTime(0x90, 0x94, f.made.seconds, f.made.nanos)
+	r.put16(0x1a, f.linkCount())
+	sectors := f.blocks * sectorsABlock
+	r.put32(0x1c, uint32(sectors))
+	r.put16(0x74, uint16(sectors>>32))
+	r.put32(0x20, f.flags)
+	copy(r[0x28:], f.root[:])
+	r.put32(0x68, uint32(f.xattr))
+	r.put16(0x76, uint16(f.xattr>>32))
+	r.put16(0x80, extraSize)
+	copy(r[0x80+extraSize:], f.xattrs)
+	crc := checksum(inodeSeed(fsSeed, f.ino), r[:inodeSize])
+	r.split16(0x7c, 0x82, crc)
+}
+
+// length is i_size: devices have none.
+func (f *fields) length() int64 {
+	if f.is(modeChar) || f.is(modeBlock) {
+		return 0
+	}
+	return f.size
+}
+
+func (f *fields) linkCount() uint16 {
+	if f.is(modeDir) && f.links >= maxLinks {
+		return 1
+	}
+	return uint16(f.links)
+}

@@ -1,0 +1,169 @@
+package ext4
+
+import (
+	"context"
+	"fmt"
+
+	"cloudlets/images"
+)
+
+// Layout is a filesystem all of whose places are known.
+type Layout struct {
+	geometry
+	opts    Options
+	tree    *tree
+	source  images.Source // nil for an empty filesystem
+	seed    uint32        // of checksums
+	made    times
+	journal int64 // blocks, without their tree
+	double  int64 // the resize inode's block of pointers to pointers, or 0
+	used    int64 // the block after the last that is a file's
+}
+
+// Size is the filesystem's length in bytes.
+func (l *Layout) Size() int64 { return l.blocks * blockSize }
+
+// UUID is the filesystem's name, given or derived.
+func (l *Layout) UUID() [16]byte { return l.opts.UUID }
+
+// Free is how many bytes are left for new files.
+func (l *Layout) Free() int64 {
+	var n int64
+	for group := range l.groups {
+		n += l.free(group, l.used)
+	}
+	return n * blockSize
+}
+
+// layOut finds a size and then a place for everything.
+func layOut(ctx context.Context, t *tree, opts Options) (*Layout, error) {
+	if err := t.arrange(opts.HashSeed); err != nil {
+		return nil, err
+	}
+	l := &Layout{opts: opts, tree: t, seed: seed(opts.UUID)}
+	l.made.seconds, l.made.nanos = clampTime(opts.Time)
+	if opts.Size > 0 {
+		return l, l.fitInto(opts.Size / blockSize)
+	}
+	return l, l.fitSmallest(ctx)
+}
+
+// fitInto uses a size that was asked for.
+func (l *Layout) fitInto(blocks int64) error {
+	g, err := newGeometry(blocks, l.inodesFor(blocks), l.opts.MaxGrow)
+	if err != nil {
+		return err
+	}
+	l.geometry = g
+	switch short := g.lastShort(); {
+	case short > 0 && g.groups > 1:
+		return l.fitInto((g.groups - 1) * groupBlocks)
+	case short > 0:
+		return fmt.Errorf("%w: its own tables take %d bytes of %d", ErrTooSmall, g.prefix(0)*blockSize, l.Size())
+	}
+	if short := l.place(); short > 0 {
+		return fmt.Errorf("%w: in %d bytes there is no room for about %d more; give it a larger size, or none for the smallest", ErrTooSmall, l.Size(), short*blockSize)
+	}
+	return nil
+}
+
+// fitSmallest lets the filesystem grow until everything fits in. Each round
+// adds what the one before was short of, and ends after a few, as what a
+// block more needs in tables is far less than a block.
+func (l *Layout) fitSmallest(ctx context.Context) error {
+	blocks := max(minSize/blockSize, (ceilDiv(l.inodesFor(0), maxInodesPerGroup)-1)*groupBlocks)
+	for blocks <= maxSize/blockSize {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		g, err := newGeometry(blocks, l.inodesFor(blocks), l.opts.MaxGrow)
+		if err != nil { // more inodes than the groups can have
+			blocks += minSize / blockSize
+			continue
+		}
+		l.geometry = g
+		short := g.lastShort()
+		if short <= 0 {
+			short = l.place()
+		}
+		if short <= 0 {
+			return nil
+		}
+		blocks += short
+	}
+	return fmt.Errorf("the image needs a filesystem of more than %d bytes, which is the most", int64(maxSize))
+}
+
+// place gives every file its blocks, and returns how many are missing.
+func (l *Layout) place() (short int64) {
+	at := int64(0)
+	if l.double = 0; l.growBlocks > 0 {
+		at = l.take(at, 1, func(r run) { l.double = r.start })
+	}
+	for _, d := range l.tree.dirs {
+		at = l.placeInode(d.ino, at)
+	}
+	at = l.placeSmall(at)
+	if l.journal = l.journalFor(l.blocks); l.journal > 0 {
+		*l.tree.inode(journalInode) = inode{
+			mode: modeRegular | 0o600, links: 1, size: l.journal * blockSize, seconds: l.made.seconds, nanos: l.made.nanos,
+		}
+		at = l.placeInode(journalInode, at)
+	}
+	for i := lostFoundInode; i < l.tree.inodes.n; i++ {
+		if n := l.tree.inodes.at(i); n.is(modeRegular) && n.size > 0 {
+			at = l.placeInode(uint32(i+1), at)
+		}
+	}
+	l.used = at
+	wanted := ceilDiv(l.opts.Free, blockSize)
+	if l.used > l.blocks {
+		return l.used - l.blocks + wanted
+	}
+	return wanted - l.Free()/blockSize
+}
+
+// placeSmall places what takes a block each: extended attributes and long
+// symlinks.
+func (l *Layout) placeSmall(at int64) int64 {
+	for i := range l.tree.inodes.n {
+		n := l.tree.inodes.at(i)
+		x := l.tree.extra(n)
+		if x == nil {
+			continue
+		}
+		if x.block != "" {
+			at = l.take(at, 1, func(r run) { x.at = r.start })
+		}
+		if x.target != "" {
+			at = l.placeInode(uint32(i+1), at)
+		}
+	}
+	return at
+}
+
+func (l *Layout) placeInode(ino uint32, at int64) int64 {
+	n := l.tree.inode(ino)
+	n.start = at
+	m := l.mapInode(n)
+	return m.next
+}
+
+// mapInode tells where an inode's data and tree lie.
+func (l *Layout) mapInode(n *inode) mapping {
+	if !n.hasBlocks() {
+		return mapping{}
+	}
+	return l.mapFile(n.start, l.tree.data(n))
+}
+
+// data lists the parts of a file that are not holes.
+func (t *tree) data(n *inode) []segment {
+	if x := t.extra(n); x != nil && x.data != nil {
+		return x.data
+	}
+	if n.size == 0 {
+		return nil
+	}
+	return []segment{{0, n.blocks()}}
+}

@@ -1,0 +1,51 @@
+package vdisk
+
+// gce writes what Compute Engine imports: a gzip of a tar in the old GNU
+// format with the disk as disk.raw.
+type gce struct {
+	gzip *gzipStream
+	size int64
+	pos  int64 // of the disk
+}
+
+func newGCE(t target, o Options) (container, error) {
+	header, err := tarHeader("disk.raw", t.size, o.Time)
+	if err != nil {
+		return nil, err
+	}
+	z, err := newGzipStream(t.stream(), header, o.workers())
+	if err != nil {
+		return nil, err
+	}
+	return &gce{gzip: z, size: t.size}, nil
+}
+
+func (g *gce) put(b batch) error {
+	for run := range b.runs(g.size) {
+		if err := g.hole(run.offs[0]); err != nil {
+			return err
+		}
+		g.pos += int64(len(run.data))
+		if err := g.gzip.add(run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hole writes zeros until the disk has reached off.
+func (g *gce) hole(off int64) error {
+	for ; g.pos < off; g.pos += mib {
+		if err := g.gzip.addZeros(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *gce) finish() error {
+	if err := g.hole(g.size); err != nil {
+		return err
+	}
+	return g.gzip.finish(make([]byte, tarEnd))
+}

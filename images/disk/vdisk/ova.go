@@ -1,0 +1,108 @@
+package vdisk
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+)
+
+// ova writes a virtual machine in one file, as section 5.3 of OVF 1.1 (DMTF
+// DSP0243) orders it: descriptor, manifest of checksums, disk. The disk is
+// written where it belongs, and what stands before it when its size and
+// checksum are known: in the room that was kept.
+type ova struct {
+	file    File
+	disk    *vmdkStream
+	sum     hash.Hash
+	machine Machine
+	size    int64 // of the disk
+	room    int64 // for the descriptor
+	options Options
+}
+
+func newOVA(t target, o Options) (container, error) {
+	machine, err := o.Machine.complete()
+	if err != nil {
+		return nil, err
+	}
+	file, err := t.file()
+	if err != nil {
+		return nil, err
+	}
+	a := &ova{file: file, sum: sha256.New(), machine: machine, size: t.size, options: o}
+	// The longest numbers that there can be make the longest descriptor.
+	longest, err := machine.descriptor(ovfDisk{Capacity: t.size, FileSize: 1<<63 - 1, Stored: t.size})
+	if err != nil {
+		return nil, err
+	}
+	a.room = roundUp(int64(len(longest)), sector)
+	out := io.MultiWriter(io.NewOffsetWriter(file, a.content()), a.sum)
+	a.disk, err = openVMDKStream(out, t.size, o)
+	return a, err
+}
+
+// The names of the archive's members.
+func (a *ova) ovfName() string  { return a.machine.Name + ".ovf" }
+func (a *ova) mfName() string   { return a.machine.Name + ".mf" }
+func (a *ova) diskName() string { return a.machine.diskName() }
+
+// content is where the disk begins: behind three headers and two members.
+func (a *ova) content() int64 {
+	mf := int64(len(a.manifest([32]byte{}, [32]byte{})))
+	return 3*sector + a.room + roundUp(mf, sector)
+}
+
+// manifest is the text of the checksums.
+func (a *ova) manifest(ovf, disk [32]byte) []byte {
+	return fmt.Appendf(nil, "SHA256(%s)= %x\nSHA256(%s)= %x\n", a.ovfName(), ovf, a.diskName(), disk)
+}
+
+func (a *ova) put(b batch) error {
+	return a.disk.put(b)
+}
+
+func (a *ova) finish() error {
+	if err := a.disk.finish(); err != nil {
+		return err
+	}
+	// Whole sectors, so that the archive needs nothing but its end.
+	if err := a.file.Truncate(a.content() + a.disk.pos + tarEnd); err != nil {
+		return err
+	}
+	front, err := a.front()
+	if err != nil {
+		return err
+	}
+	_, err = a.file.WriteAt(front, 0)
+	return err
+}
+
+// front is all that stands before the disk's content.
+func (a *ova) front() ([]byte, error) {
+	ovf, err := a.machine.descriptor(ovfDisk{Capacity: a.size, FileSize: a.disk.pos, Stored: a.disk.stored})
+	if err != nil {
+		return nil, err
+	}
+	ovf = append(ovf, bytes.Repeat([]byte{'\n'}, int(a.room)-len(ovf))...)
+	mf := a.manifest(sha256.Sum256(ovf), [32]byte(a.sum.Sum(nil)))
+	var front []byte
+	for _, member := range []struct {
+		name    string
+		size    int64
+		content []byte
+	}{
+		{a.ovfName(), int64(len(ovf)), ovf},
+		{a.mfName(), int64(len(mf)), mf},
+		{a.diskName(), a.disk.pos, nil},
+	} {
+		header, err := ustarHeader(member.name, member.size, a.options.Time)
+		if err != nil {
+			return nil, err
+		}
+		front = append(append(front, header...), member.content...)
+		front = append(front, make([]byte, roundUp(int64(len(front)), sector)-int64(len(front)))...)
+	}
+	return front, nil
+}

@@ -1,0 +1,210 @@
+package metadata
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
+	"cloudlets/images/rootfs"
+)
+
+// aside is what a file is called while it is made to take another's place.
+const aside = ".cloudlet-aside"
+
+// link makes the names that are recorded as hard links be so, where their
+// contents are the same.
+func (a *applier) link() error {
+	for i := range a.file.records {
+		r := &a.file.records[i]
+		if r.Type != images.HardLink {
+			continue
+		}
+		if err := a.linkOne(r); err != nil {
+			return fmt.Errorf("link %s to %s: %w", r.Path, r.Link, err)
+		}
+	}
+	return nil
+}
+
+func (a *applier) linkOne(r *Record) error {
+	target, err := a.targets.Stat(r.Link)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	node := isNode(entryOf(r.Link, &target).Type)
+	st, err := a.dirs.Stat(r.Path)
+	if errors.Is(err, unix.ENOENT) && node {
+		if err := a.makeParents(r.Path); err != nil {
+			return err
+		}
+		return a.dirs.Link(a.targets, r.Link, r.Path)
+	}
+	if err != nil {
+		return ignoreGone(err)
+	}
+	if st.Dev == target.Dev && st.Ino == target.Ino || st.Mode&unix.S_IFMT != target.Mode&unix.S_IFMT {
+		return nil
+	}
+	if same, err := a.same(r.Path, r.Link, &st, &target); err != nil || !same {
+		return err
+	}
+	return a.relink(r)
+}
+
+// relink puts a link in the place of a file.
+func (a *applier) relink(r *Record) error {
+	temp := asidePath(r.Path)
+	if err := ignoreGone(a.dirs.Remove(temp)); err != nil {
+		return err
+	}
+	if err := a.dirs.Link(a.targets, r.Link, temp); err != nil {
+		return err
+	}
+	return a.takePlace(temp, r.Path)
+}
+
+// asidePath is a name for a moment in the directory of p.
+func asidePath(p string) string {
+	if up := parent(p); up != "/" {
+		return up + "/" + aside
+	}
+	return "/" + aside
+}
+
+func (a *applier) takePlace(temp, p string) error {
+	dir, base, err := a.dirs.Parent(p)
+	if err != nil {
+		return err
+	}
+	if err := unix.Renameat(dir, aside, dir, base); err != nil {
+		return errors.Join(err, ignoreGone(a.dirs.Remove(temp)))
+	}
+	return nil
+}
+
+// same says whether two files of one type have the same content.
+func (a *applier) same(p, q string, x, y *unix.Stat_t) (bool, error) {
+	if x.Size != y.Size {
+		return false, nil
+	}
+	switch x.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return sameContent(a.dirs, a.targets, p, q)
+	case unix.S_IFLNK:
+		one, err := readLink(a.dirs, p)
+		if err != nil {
+			return false, err
+		}
+		other, err := readLink(a.targets, q)
+		return one == other, err
+	}
+	return x.Rdev == y.Rdev, nil
+}
+
+func readLink(d *rootfs.Dirs, p string) (string, error) {
+	dir, base, err := d.Parent(p)
+	if err != nil {
+		return "", err
+	}
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(dir, base, buf)
+	return string(buf[:max(n, 0)]), err
+}
+
+func sameContent(d, e *rootfs.Dirs, p, q string) (bool, error) {
+	one, err := openRegular(d, p)
+	if err != nil {
+		return false, err
+	}
+	defer one.Close()
+	other, err := openRegular(e, q)
+	if err != nil {
+		return false, err
+	}
+	defer other.Close()
+	return equalReaders(one, other)
+}
+
+// equalReaders says whether two streams are the same to their ends.
+func equalReaders(a, b io.Reader) (bool, error) {
+	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, err := io.ReadFull(a, x)
+		m, merr := io.ReadFull(b, y)
+		if !bytes.Equal(x[:n], y[:m]) {
+			return false, nil
+		}
+		switch ended := isEnd(err); {
+		case err != nil && !ended:
+			return false, err
+		case merr != nil && !isEnd(merr):
+			return false, merr
+		case ended:
+			return true, nil
+		}
+	}
+}
+
+func isEnd(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// part makes a name that is a hard link, and should not be, a file of its own.
+func (a *applier) part(p string, st *unix.Stat_t) error {
+	temp := asidePath(p)
+	if err := ignoreGone(a.dirs.Remove(temp)); err != nil {
+		return err
+	}
+	if err := a.copyTo(temp, p, st); err != nil {
+		return errors.Join(err, ignoreGone(a.dirs.Remove(temp)))
+	}
+	return a.takePlace(temp, p)
+}
+
+// copyTo makes temp the same as p, with p's time. Nobody else may read it yet.
+func (a *applier) copyTo(temp, p string, st *unix.Stat_t) error {
+	e := entryOf(temp, st)
+	e.ModTime, e.Mode, e.UID, e.GID = modTime(st), e.Mode&0o700, ownID(), uint32(os.Getegid())
+	if e.Type != images.Regular {
+		var err error
+		if e.Type == images.Symlink {
+			if e.Link, err = readLink(a.dirs, p); err != nil {
+				return err
+			}
+		}
+		return a.dirs.MakeNode(&e)
+	}
+	from, err := openRegular(a.targets, p)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	return a.copyFile(&e, from)
+}
+
+func (a *applier) copyFile(e *images.Entry, from io.Reader) error {
+	f, err := a.dirs.Create(e.Path)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 1<<20)
+	for at := int64(0); at < e.Size; {
+		n, err := io.ReadFull(from, buf[:min(int64(len(buf)), e.Size-at)])
+		if err == nil {
+			err = f.Write(buf[:n], at)
+		}
+		if err != nil {
+			return errors.Join(err, f.Close())
+		}
+		at += int64(n)
+	}
+	if err := f.Truncate(e.Size); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return f.Seal(a.dirs, e)
+}

@@ -1,0 +1,174 @@
+package metadata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
+)
+
+// set gives everything in scope its owner, mode and extended attributes.
+func (a *applier) set(ctx context.Context) error {
+	w := walker{file: a.setFile, enter: a.closeFolder, leave: a.setFolder}
+	a.folders["/"] = true
+	return w.walk(ctx, a.to.Dir)
+}
+
+// setFile does so for what is no directory.
+func (a *applier) setFile(dir *os.File, name, p string, st *unix.Stat_t) error {
+	rec, recorded := a.file.Lookup(p)
+	e := entryOf(p, st)
+	switch {
+	case isNode(e.Type) && !recorded:
+		return nil
+	case !isNode(e.Type) && !a.to.Scope.keeps(p):
+		return nil
+	}
+	a.folders.add(parent(p))
+	if st.Nlink > 1 {
+		done, err := a.shared(p, &rec, st)
+		if done || err != nil {
+			return err
+		}
+	}
+	if rec.Type == images.HardLink {
+		rec, _ = a.file.Lookup(rec.Link)
+	}
+	return a.adjust(dir, name, &e, &rec, modTime(st))
+}
+
+// shared sees to one of several names of a file. It is done if the file has
+// what is due by another name.
+func (a *applier) shared(p string, rec *Record, st *unix.Stat_t) (done bool, err error) {
+	id, first := inode{uint64(st.Dev), st.Ino}, p
+	if rec.Type == images.HardLink {
+		first = rec.Link
+	}
+	before, seen := a.inodes[id]
+	if !seen {
+		a.inodes[id] = first
+		return false, nil
+	}
+	if before == first {
+		return true, nil
+	}
+	if err := a.part(p, st); err != nil {
+		return false, fmt.Errorf("give %s a file of its own: %w", p, err)
+	}
+	return false, nil
+}
+
+// closeFolder takes away from a directory, before what is in it is changed,
+// the rights that it will not give.
+func (a *applier) closeFolder(dir *os.File, p string, st *unix.Stat_t) error {
+	rec, recorded := a.file.Lookup(p)
+	mode := st.Mode & 0o7777
+	want := uint32(0o755)
+	if recorded && rec.HasMode {
+		want = rec.Mode
+	}
+	narrow := mode&^0o77 | mode&want&0o77
+	if !recorded || narrow == mode || a.limited && st.Uid != ownID() {
+		return nil
+	}
+	if err := unix.Fchmod(int(dir.Fd()), narrow); err != nil {
+		return fmt.Errorf("set the mode of %s: %w", p, needRoot(err))
+	}
+	return nil
+}
+
+// setFolder does for a directory what setFile does for a file, after what is
+// in it.
+func (a *applier) setFolder(dir *os.File, p string, _ *unix.Stat_t) error {
+	rec, recorded := a.file.Lookup(p)
+	if !recorded && !a.folders[p] {
+		return nil // it holds only what is none of ours
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return fmt.Errorf("look at %s: %w", p, err)
+	}
+	e := entryOf(p, &st)
+	return a.adjust(dir, ".", &e, &rec, modTime(&st))
+}
+
+// adjust compares what a file is with what it shall be, and sets it if there
+// is any difference.
+func (a *applier) adjust(dir *os.File, name string, e *images.Entry, rec *Record, at time.Time) error {
+	xattrs, err := xattrsAt(dir, name)
+	if err != nil {
+		return fmt.Errorf("look at %s: %w", e.Path, err)
+	}
+	want := *e
+	rec.put(&want)
+	want.ModTime = at
+	if a.limited {
+		limit(&want, e)
+	}
+	if err := a.dropXattrs(dir, name, xattrs, want.Xattrs); err != nil {
+		return fmt.Errorf("set %s: %w", e.Path, needRoot(err))
+	}
+	owned := want.UID == e.UID && want.GID == e.GID
+	switch {
+	case owned && want.Mode == e.Mode && maps.Equal(xattrs, want.Xattrs):
+		return nil
+	case owned && len(want.Xattrs) == 0 && e.Type != images.Symlink && !isNode(e.Type):
+		err = changeMode(dir, name, want.Mode)
+	case a.limited:
+		_, err = a.dirs.TrySetMetadata(&want)
+	default:
+		err = a.dirs.SetMetadata(&want)
+	}
+	if err != nil && !(a.limited && errors.Is(err, unix.EPERM)) {
+		return fmt.Errorf("set %s: %w", e.Path, needRoot(err))
+	}
+	return nil
+}
+
+// limit leaves the owner, which an ordinary user cannot change, and with
+// another owner than is due the rights of whoever owns the file.
+func limit(want, is *images.Entry) {
+	if (want.UID != is.UID || want.GID != is.GID) && want.Type != images.Symlink {
+		want.Mode = limitedMode(want.Type, want.Mode)
+	}
+	want.UID, want.GID = is.UID, is.GID
+}
+
+// changeMode changes the mode of a regular file or a directory, and follows
+// no link.
+func changeMode(dir *os.File, name string, mode uint32) error {
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+}
+
+// labels are extended attributes that a security module gives every file by
+// itself, and may not let anybody take away.
+var labels = []string{"security.selinux", "security.ima", "security.evm", "security.SMACK64"}
+
+// dropXattrs removes extended attributes that are not wanted.
+func (a *applier) dropXattrs(dir *os.File, name string, have, want map[string]string) error {
+	for key := range have {
+		if _, ok := want[key]; ok {
+			continue
+		}
+		err := unix.Lremovexattr(placeOf(dir, name), key)
+		if err != nil && !a.limited && !slices.Contains(labels, key) {
+			return fmt.Errorf("remove extended attribute %s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+func modTime(st *unix.Stat_t) time.Time { return time.Unix(st.Mtim.Unix()) }

@@ -1,0 +1,146 @@
+package metadata
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
+)
+
+// Scan looks at the files of a directory, and opens none of them. Without
+// root's rights what is there is not all that is meant: an ordinary user owns
+// every file, and there are no devices. Then recorded, which the directory was
+// made to be, counts for what the user cannot have changed.
+func Scan(ctx context.Context, dir string, recorded File) (*Snapshot, error) {
+	s := scan{inodes: map[inode]string{}, dirs: map[string]bool{}, paths: map[string]bool{}, meant: actor{uid: ownID()}}
+	if privileged() {
+		recorded = File{}
+	} else {
+		s.meant.limited = true
+	}
+	s.recorded = recorded
+	w := walker{file: s.file, enter: s.enter}
+	if err := w.walk(ctx, dir); err != nil {
+		return nil, fmt.Errorf("collect the metadata of %s: %w", dir, err)
+	}
+	s.absent()
+	return s.snapshot(), nil
+}
+
+// inode identifies a file by whatever name.
+type inode struct{ dev, ino uint64 }
+
+type scan struct {
+	collector
+	recorded File
+	meant    actor
+	inodes   map[inode]string // the first name of files that have several
+	dirs     map[string]bool
+	paths    map[string]bool // where a limited user has something else than a directory
+}
+
+func (s *scan) enter(dir *os.File, p string, st *unix.Stat_t) error {
+	if s.meant.limited {
+		s.dirs[p] = true
+	}
+	return s.entry(dir, ".", p, st)
+}
+
+func (s *scan) file(dir *os.File, name, p string, st *unix.Stat_t) error {
+	if s.meant.limited {
+		s.paths[p] = true
+	}
+	if st.Nlink > 1 {
+		id := inode{uint64(st.Dev), st.Ino}
+		if first, ok := s.inodes[id]; ok {
+			s.add(&images.Entry{Path: p, Type: images.HardLink, Link: first})
+			return nil
+		}
+		s.inodes[id] = p
+	}
+	return s.entry(dir, name, p, st)
+}
+
+func (s *scan) entry(dir *os.File, name, p string, st *unix.Stat_t) error {
+	e := entryOf(p, st)
+	var err error
+	if e.Xattrs, err = xattrsAt(dir, name); err != nil {
+		return fmt.Errorf("look at %s: %w", p, err)
+	}
+	if s.meant.limited {
+		rec, ok := s.recorded.Lookup(p)
+		s.meant.mean(&e, rec, ok)
+	}
+	s.add(&e)
+	return nil
+}
+
+// absent adds the devices that are recorded and that the user could not make,
+// where the directory that they would be in is there.
+func (s *scan) absent() {
+	for _, r := range s.recorded.records {
+		if isNode(r.Type) && !s.paths[r.Path] && !s.dirs[r.Path] && s.dirs[parent(r.Path)] {
+			e := r.entry()
+			s.add(&e)
+		}
+	}
+	for _, r := range s.recorded.records { // links to these come after them
+		i, ok := s.index[r.Link]
+		if r.Type == images.HardLink && ok && isNode(s.files[i].typ) && !s.paths[r.Path] && s.dirs[parent(r.Path)] {
+			s.add(&images.Entry{Path: r.Path, Type: images.HardLink, Link: r.Link})
+		}
+	}
+}
+
+// actor is whoever made a directory's files be as they are.
+type actor struct {
+	limited bool // by the rights of an ordinary user
+	uid     uint32
+}
+
+// mean turns what is there into what is meant by it, where the directory was
+// made from recorded metadata by the limited user that the files belong to.
+func (a *actor) mean(e *images.Entry, rec Record, recorded bool) {
+	if e.UID == a.uid {
+		e.UID, e.GID = rec.UID, rec.GID
+	}
+	if !recorded {
+		return
+	}
+	if rec.HasMode && slices.Contains([]uint32{rec.Mode, rec.Mode &^ 0o6000, limitedMode(e.Type, rec.Mode)}, e.Mode) {
+		e.Mode = rec.Mode
+	}
+	xattrs := maps.Clone(e.Xattrs)
+	for name, value := range rec.Xattrs {
+		if _, there := xattrs[name]; there || isOwnXattr(name) {
+			continue
+		}
+		if xattrs == nil {
+			xattrs = map[string]string{}
+		}
+		xattrs[name] = value
+	}
+	e.Xattrs = xattrs
+}
+
+// limitedMode is the mode that an ordinary user gives a file: without the
+// rights of its owner that it does not belong to, and so that the user can
+// read it.
+func limitedMode(t images.Type, mode uint32) uint32 {
+	mode &^= 0o6000
+	if t == images.Directory {
+		return mode | 0o700
+	}
+	return mode | 0o400
+}
+
+// isOwnXattr says whether a file's owner may set an extended attribute.
+func isOwnXattr(name string) bool {
+	return strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "system.posix_acl_")
+}

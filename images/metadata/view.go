@@ -1,0 +1,312 @@
+package metadata
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"cloudlets/images"
+)
+
+// View is a tree as its metadata file says that it is. See [Wrap].
+type View struct {
+	tree    images.Tree
+	file    File
+	missing map[string]images.Entry // what the file alone makes, by path
+	inside  map[string][]string     // of which directories these are in
+	links   func() map[string]string
+	actor   actor
+}
+
+var (
+	_ images.Source = (*View)(nil)
+	_ images.Tree   = (*View)(nil)
+)
+
+// Wrap shows a tree as f says that it is: with the owners, modes, attributes,
+// empty directories, devices, FIFOs and hard links that are not in the tree
+// itself. Bookkeeping is left out. It is for the files of a revision, and for
+// a directory that was checked out or unpacked by an ordinary user: there the
+// root belongs to that user, and what the user changed since is respected.
+//
+// A tree that can compare two of its files more cheaply than by reading them
+// has the method
+//
+//	Same(path, other string) (bool, error)
+func Wrap(tree images.Tree, f File) *View {
+	v := &View{tree: tree, file: f, missing: map[string]images.Entry{}, inside: map[string][]string{}}
+	v.links = sync.OnceValue(v.findLinks)
+	root, err := tree.Entry("/")
+	if err == nil && root.UID != 0 {
+		v.actor = actor{limited: true, uid: root.UID}
+	}
+	for i := range f.records {
+		v.addMissing(&f.records[i], root.ModTime)
+	}
+	for i := range f.records {
+		v.addNodeLink(&f.records[i])
+	}
+	return v
+}
+
+// addMissing takes in a directory or a node that the tree does not have, with
+// the directories that lead to it.
+func (v *View) addMissing(r *Record, at time.Time) {
+	if r.Type != images.Directory && !isNode(r.Type) || !v.absent(r.Path) {
+		return
+	}
+	e := r.entry()
+	e.ModTime = at
+	if !v.leadTo(r.Path, at) {
+		return
+	}
+	if _, ok := v.missing[r.Path]; !ok {
+		v.inside[parent(r.Path)] = append(v.inside[parent(r.Path)], r.Path)
+	}
+	v.missing[r.Path] = e
+}
+
+func (v *View) absent(p string) bool {
+	_, err := v.tree.Entry(p)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// leadTo takes in the directories above a path, and says whether there can be
+// anything: the tree may have a file in the place of one.
+func (v *View) leadTo(p string, at time.Time) bool {
+	up := parent(p)
+	if e, err := v.tree.Entry(up); err == nil {
+		return e.Type == images.Directory
+	}
+	if e, ok := v.missing[up]; ok {
+		return e.Type == images.Directory
+	}
+	if !v.leadTo(up, at) {
+		return false
+	}
+	e := images.Entry{Path: up, Type: images.Directory, ModTime: at}
+	rec, _ := v.file.Lookup(up)
+	rec.put(&e)
+	v.missing[up] = e
+	v.inside[parent(up)] = append(v.inside[parent(up)], up)
+	return true
+}
+
+// addNodeLink takes in another name of a node that the tree does not have.
+func (v *View) addNodeLink(r *Record) {
+	target, ok := v.missing[r.Link]
+	if r.Type != images.HardLink || !ok || !isNode(target.Type) || !v.absent(r.Path) || !v.leadTo(r.Path, target.ModTime) {
+		return
+	}
+	target.Path = r.Path
+	v.missing[r.Path] = target
+	v.inside[parent(r.Path)] = append(v.inside[parent(r.Path)], r.Path)
+}
+
+// Entry tells what is at a path. As in a [images.DirSource], each name of a
+// hard link is the file itself.
+func (v *View) Entry(p string) (images.Entry, error) {
+	if IsBookkeeping(p) {
+		return images.Entry{}, fmt.Errorf("look at %s: it is no part of the image: %w", p, fs.ErrNotExist)
+	}
+	if e, ok := v.missing[p]; ok {
+		return e, nil
+	}
+	e, err := v.tree.Entry(p)
+	if err != nil {
+		return images.Entry{}, err
+	}
+	v.mean(&e)
+	return e, nil
+}
+
+// mean gives an entry of the tree what the file says of it.
+func (v *View) mean(e *images.Entry) {
+	rec, ok := v.file.Lookup(e.Path)
+	if rec.Type == images.HardLink {
+		rec, ok = v.file.Lookup(rec.Link)
+	}
+	if v.actor.limited {
+		v.actor.mean(e, rec, ok)
+		return
+	}
+	rec.put(e)
+}
+
+// ReadDir lists a directory, sorted by name.
+func (v *View) ReadDir(p string) ([]images.Entry, error) {
+	var entries []images.Entry
+	if _, made := v.missing[p]; !made {
+		var err error
+		if entries, err = v.tree.ReadDir(p); err != nil {
+			return nil, err
+		}
+	}
+	entries = slices.DeleteFunc(slices.Clone(entries), func(e images.Entry) bool { return IsBookkeeping(e.Path) })
+	for i := range entries {
+		v.mean(&entries[i])
+	}
+	for _, name := range v.inside[p] {
+		entries = append(entries, v.missing[name])
+	}
+	slices.SortFunc(entries, func(a, b images.Entry) int { return cmp.Compare(a.Path, b.Path) })
+	return entries, nil
+}
+
+// Open reads the regular file at a path.
+func (v *View) Open(p string) (io.ReadCloser, error) {
+	if _, err := v.Entry(p); err != nil {
+		return nil, err
+	}
+	return v.tree.Open(p)
+}
+
+// Walk visits all files, names sorted by their bytes.
+func (v *View) Walk(ctx context.Context, visit images.VisitFunc) error {
+	root, err := v.Entry("/")
+	if err != nil {
+		return err
+	}
+	w := viewWalk{View: v, visit: visit, first: map[string]string{}}
+	return w.directory(ctx, root)
+}
+
+// viewWalk is one walk over a view.
+type viewWalk struct {
+	*View
+	visit images.VisitFunc
+	first map[string]string // the name that was met first, of files with several
+}
+
+func (w *viewWalk) directory(ctx context.Context, e images.Entry) error {
+	if err := w.visit(e, nil); err != nil {
+		return err
+	}
+	entries, err := w.ReadDir(e.Path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.one(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *viewWalk) one(ctx context.Context, e images.Entry) error {
+	if e.Type == images.Directory {
+		return w.directory(ctx, e)
+	}
+	// The first name that is met is the file, whichever the record takes for it.
+	if group, ok := w.links()[e.Path]; ok {
+		if first, ok := w.first[group]; ok {
+			e.Type, e.Link, e.Size, e.Xattrs, e.Major, e.Minor = images.HardLink, first, 0, nil, 0, 0
+			return w.visit(e, nil)
+		}
+		w.first[group] = e.Path
+	}
+	return w.content(e)
+}
+
+func (w *viewWalk) content(e images.Entry) error {
+	if e.Type != images.Regular {
+		return w.visit(e, nil)
+	}
+	r, err := w.tree.Open(e.Path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(w.visit(e, r), r.Close())
+}
+
+// findLinks groups the names that are hard links and whose contents are the
+// same: each of them to the name that the record links to.
+func (v *View) findLinks() map[string]string {
+	links := map[string]string{}
+	for _, r := range v.file.records {
+		if r.Type != images.HardLink {
+			continue
+		}
+		if same, err := v.same(r.Path, r.Link); err == nil && same {
+			links[r.Path], links[r.Link] = r.Link, r.Link
+		}
+	}
+	return links
+}
+
+// same says whether two names can be those of one file. What cannot be read
+// is not the same: the walk tells why.
+func (v *View) same(p, q string) (bool, error) {
+	a, err := v.Entry(p)
+	if err != nil {
+		return false, err
+	}
+	b, err := v.Entry(q)
+	if err != nil || a.Type != b.Type || a.Size != b.Size || a.Link != b.Link || a.Major != b.Major || a.Minor != b.Minor {
+		return false, err
+	}
+	if a.Type != images.Regular {
+		return a.Type != images.Directory, nil
+	}
+	if c, ok := v.tree.(interface {
+		Same(p, q string) (bool, error)
+	}); ok {
+		return c.Same(p, q)
+	}
+	return v.sameContent(p, q)
+}
+
+func (v *View) sameContent(p, q string) (bool, error) {
+	a, err := v.tree.Open(p)
+	if err != nil {
+		return false, err
+	}
+	defer a.Close()
+	b, err := v.tree.Open(q)
+	if err != nil {
+		return false, err
+	}
+	defer b.Close()
+	return equalReaders(a, b)
+}
+
+// Fingerprint identifies what is shown, if the tree has a fingerprint.
+func (v *View) Fingerprint(ctx context.Context) (string, error) {
+	tree, ok := v.tree.(interface {
+		Fingerprint(ctx context.Context) (string, error)
+	})
+	if !ok {
+		return "", errors.New("the tree behind the metadata has no fingerprint")
+	}
+	under, err := tree.Fingerprint(ctx)
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	if _, err := v.file.WriteTo(&text); err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(under + "\n" + text.String()))
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// Close closes the tree, if it can be closed.
+func (v *View) Close() error {
+	if c, ok := v.tree.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}

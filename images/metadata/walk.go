@@ -1,0 +1,173 @@
+package metadata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
+)
+
+// walker goes through a directory, names sorted by their bytes, and follows
+// no link. It opens directories and no files: only the files' metadata are
+// wanted. Bookkeeping and sockets are left out.
+type walker struct {
+	// file is called for all but directories; p is the path in the tree.
+	file func(dir *os.File, name, p string, st *unix.Stat_t) error
+	// enter and leave are called for each directory, open, before and after
+	// what is in it. Either may be nil.
+	enter, leave func(dir *os.File, p string, st *unix.Stat_t) error
+}
+
+// walk goes through the directory called name.
+func (w *walker) walk(ctx context.Context, name string) error {
+	dir, err := os.OpenFile(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", name, err)
+	}
+	return w.directory(ctx, dir, "/")
+}
+
+// directory goes through an open directory, and closes it.
+func (w *walker) directory(ctx context.Context, dir *os.File, p string) error {
+	defer dir.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return fmt.Errorf("look at %s: %w", p, err)
+	}
+	if w.enter != nil {
+		if err := w.enter(dir, p, &st); err != nil {
+			return err
+		}
+	}
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", p, err)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.child(ctx, dir, name, strings.TrimSuffix(p, "/")+"/"+name); err != nil {
+			return err
+		}
+	}
+	if w.leave != nil {
+		return w.leave(dir, p, &st)
+	}
+	return nil
+}
+
+func (w *walker) child(ctx context.Context, dir *os.File, name, p string) error {
+	if IsBookkeeping(p) {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("look at %s: %w", p, err)
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFSOCK:
+		return nil
+	case unix.S_IFDIR:
+		inner, err := openAt(dir, name, unix.O_DIRECTORY)
+		if err != nil {
+			return fmt.Errorf("open %s: %w", p, err)
+		}
+		return w.directory(ctx, inner, p)
+	}
+	return w.file(dir, name, p, &st)
+}
+
+// openAt opens what is called name in a directory for reading, which must be
+// no link, past the signals that the Go runtime sends to itself.
+func openAt(dir *os.File, name string, flags int) (*os.File, error) {
+	for {
+		fd, err := unix.Openat(int(dir.Fd()), name, flags|unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err == nil {
+			return os.NewFile(uintptr(fd), name), nil
+		}
+		if err != unix.EINTR {
+			return nil, err
+		}
+	}
+}
+
+// entryOf turns what the kernel says of a file into an entry, without the
+// target of a link.
+func entryOf(p string, st *unix.Stat_t) images.Entry {
+	e := images.Entry{Path: p, Mode: st.Mode & 0o7777, UID: st.Uid, GID: st.Gid}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		e.Type, e.Size = images.Regular, st.Size
+	case unix.S_IFDIR:
+		e.Type = images.Directory
+	case unix.S_IFLNK:
+		e.Type = images.Symlink
+	case unix.S_IFIFO:
+		e.Type = images.FIFO
+	case unix.S_IFCHR:
+		e.Type = images.CharDevice
+	case unix.S_IFBLK:
+		e.Type = images.BlockDevice
+	}
+	if isNode(e.Type) && e.Type != images.FIFO {
+		e.Major, e.Minor = unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))
+	}
+	return e
+}
+
+// placeOf is a path to what is called name in an open directory, for the
+// system calls that take no directory.
+func placeOf(dir *os.File, name string) string {
+	return "/proc/self/fd/" + strconv.Itoa(int(dir.Fd())) + "/" + name
+}
+
+// xattrsAt reads the extended attributes of what is called name in a
+// directory; nil is none.
+func xattrsAt(dir *os.File, name string) (map[string]string, error) {
+	at := placeOf(dir, name)
+	list, err := grow(func(buf []byte) (int, error) { return unix.Llistxattr(at, buf) })
+	if errors.Is(err, unix.ENOTSUP) || err == nil && len(list) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list extended attributes: %w", err)
+	}
+	xattrs := map[string]string{}
+	for key := range strings.SplitSeq(strings.TrimSuffix(string(list), "\x00"), "\x00") {
+		value, err := grow(func(buf []byte) (int, error) { return unix.Lgetxattr(at, key, buf) })
+		if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+			continue // one that only root may read
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read extended attribute %s: %w", key, err)
+		}
+		xattrs[key] = string(value)
+	}
+	return xattrs, nil
+}
+
+// grow calls read with a larger buffer until what it reads fits.
+func grow(read func([]byte) (int, error)) ([]byte, error) {
+	var small [256]byte
+	if n, err := read(small[:]); err == nil {
+		return slices.Clone(small[:n]), nil
+	} else if !errors.Is(err, unix.ERANGE) {
+		return nil, err
+	}
+	for size := 4096; ; size *= 16 {
+		buf := make([]byte, size)
+		n, err := read(buf)
+		if err == nil || !errors.Is(err, unix.ERANGE) || size > 1<<20 {
+			return buf[:max(n, 0)], err
+		}
+	}
+}

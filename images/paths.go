@@ -1,0 +1,36 @@
+package images
+
+import (
+	"context"
+	"io"
+	"slices"
+)
+
+// Paths hands the path of each entry of src to yield, sorted by their bytes,
+// and returns the first error, its own or yield's. A source that knows its
+// paths more cheaply than by a walk has the method
+//
+//	Paths(ctx context.Context, yield func(path string) error) error
+func Paths(ctx context.Context, src Source, yield func(path string) error) error {
+	type lister interface {
+		Paths(ctx context.Context, yield func(path string) error) error
+	}
+	if l, ok := src.(lister); ok {
+		return l.Paths(ctx, yield)
+	}
+	var all []string
+	err := src.Walk(ctx, func(e Entry, _ io.Reader) error {
+		all = append(all, e.Path)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.Sort(all)
+	for _, p := range all {
+		if err := yield(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}

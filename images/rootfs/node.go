@@ -1,0 +1,96 @@
+package rootfs
+
+import (
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
+)
+
+// MakeDir makes the directory at p, closed to others until it is given its
+// metadata. It takes one that is there already, such as ext4's lost+found,
+// for one that it made.
+func (d *Dirs) MakeDir(p string) error {
+	dir, base, err := d.Parent(p)
+	if err != nil {
+		return err
+	}
+	err = unix.Mkdirat(dir, base, 0o700)
+	if err != unix.EEXIST {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return unix.EEXIST
+	}
+	return nil
+}
+
+// MakeNode makes a file that has no content, with its metadata: an empty
+// regular file, a symbolic link, a device, a FIFO.
+func (d *Dirs) MakeNode(e *images.Entry) error { return d.makeNode(e, nil) }
+
+// TryMakeNode is MakeNode without the rights of root, as [Dirs.TrySetMetadata]
+// is: made tells whether there is a file at all, which of a device there
+// cannot be.
+func (d *Dirs) TryMakeNode(e *images.Entry) (made, lost bool, err error) {
+	var a allowance
+	err = d.makeNode(e, &a)
+	if isDevice(e) && a.pass(err) == nil && err != nil {
+		return false, true, nil
+	}
+	return err == nil, a.lost, err
+}
+
+func (d *Dirs) makeNode(e *images.Entry, a *allowance) error {
+	if e.Type == images.Regular {
+		f, err := d.Create(e.Path)
+		if err != nil {
+			return err
+		}
+		return f.seal(d, e, a)
+	}
+	dir, base, err := d.Parent(e.Path)
+	if err != nil {
+		return err
+	}
+	switch e.Type {
+	case images.Symlink:
+		err = unix.Symlinkat(e.Link, dir, base)
+	case images.CharDevice:
+		err = unix.Mknodat(dir, base, unix.S_IFCHR|0o600, device(e))
+	case images.BlockDevice:
+		err = unix.Mknodat(dir, base, unix.S_IFBLK|0o600, device(e))
+	case images.FIFO:
+		err = unix.Mknodat(dir, base, unix.S_IFIFO|0o600, 0)
+	default:
+		err = unix.EINVAL
+	}
+	if err != nil {
+		return err
+	}
+	return setNode(dir, base, e, a)
+}
+
+func isDevice(e *images.Entry) bool {
+	return e.Type == images.CharDevice || e.Type == images.BlockDevice
+}
+
+func device(e *images.Entry) int { return int(unix.Mkdev(e.Major, e.Minor)) }
+
+// Link makes newPath another name of the file at oldPath, which may be a
+// symbolic link. at and d are of the same root; each keeps its own latest
+// directory, so that neither name costs a walk.
+func (d *Dirs) Link(at *Dirs, oldPath, newPath string) error {
+	oldDir, oldBase, err := at.Parent(oldPath)
+	if err != nil {
+		return err
+	}
+	newDir, newBase, err := d.Parent(newPath)
+	if err != nil {
+		return err
+	}
+	return unix.Linkat(oldDir, oldBase, newDir, newBase, 0)
+}

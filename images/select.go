@@ -1,0 +1,60 @@
+package images
+
+import (
+	"context"
+	"io"
+	"path"
+)
+
+// Select is the part of src whose paths keep says yes to, and the root. A
+// directory that holds something kept stays. A hard link that is kept becomes
+// the file where the name that it is a link to is left out; src is then read
+// twice.
+func Select(src Source, keep func(path string) bool) Source {
+	return &selection{src: src, keep: keep}
+}
+
+type selection struct {
+	src  Source
+	keep func(path string) bool
+}
+
+// Walk visits what is kept, in the order of the source.
+func (s *selection) Walk(ctx context.Context, visit VisitFunc) error {
+	w := &selectWalk{keep: s.keep, visit: visit, waiting: map[string]Entry{}}
+	return walkWithout(ctx, s.src, w.drop, w.kept)
+}
+
+// selectWalk is one walk over a selection.
+type selectWalk struct {
+	keep    func(path string) bool
+	visit   VisitFunc
+	waiting map[string]Entry // directories left out as long as nothing in them is kept
+}
+
+func (w *selectWalk) drop(e Entry) (bool, error) {
+	if e.Path == "/" || w.keep(e.Path) {
+		return false, nil
+	}
+	if e.Type == Directory {
+		w.waiting[e.Path] = e
+	}
+	return true, nil
+}
+
+// kept visits an entry after the directories that it needs.
+func (w *selectWalk) kept(e Entry, content io.Reader) error {
+	if err := w.need(path.Dir(e.Path)); err != nil {
+		return err
+	}
+	return w.visit(e, content)
+}
+
+func (w *selectWalk) need(dir string) error {
+	e, waits := w.waiting[dir]
+	if !waits {
+		return nil
+	}
+	delete(w.waiting, dir)
+	return w.kept(e, nil)
+}

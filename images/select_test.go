@@ -1,0 +1,148 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"io"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// lines makes a source of a line for each file: "/dir/", "/link -> target",
+// "/hard => /file", "/file = content".
+func lines(list ...string) files {
+	tree := files{{Entry: Entry{Path: "/", Type: Directory, Mode: 0o755}}}
+	for _, line := range list {
+		if link, file, ok := strings.Cut(line, " => "); ok {
+			tree = append(tree, File{Entry: Entry{Path: link, Type: HardLink, Link: file}})
+			continue
+		}
+		name, _, _ := strings.Cut(line, " = ")
+		name, _, _ = strings.Cut(name, " -> ")
+		tree = append(tree, newTree(line)[path.Clean(name)])
+	}
+	return tree
+}
+
+// outline is a source in the lines that lines takes.
+func outline(t *testing.T, s Source) string {
+	t.Helper()
+	var out []string
+	for _, f := range all(t, s) {
+		switch f.Type {
+		case Directory:
+			out = append(out, strings.TrimSuffix(f.Path, "/")+"/")
+		case Regular:
+			out = append(out, f.Path+" = "+string(f.Content))
+		case HardLink:
+			out = append(out, f.Path+" => "+f.Link)
+		case Symlink:
+			out = append(out, f.Path+" -> "+f.Link)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestSelect(t *testing.T) {
+	src := lines("/a/", "/a/gone = for its links", "/a/gone2 = gone", "/cache/", "/cache/kept/", "/cache/kept/file = stays", "/cache/gone = x",
+		"/empty-gone/", "/z/", "/z/link => /a/gone", "/z/link2 => /z/link", "/z/gone-link => /a/gone2", "/z/file = f", "/z/more => /z/file")
+	got := outline(t, Select(src, func(p string) bool {
+		return !strings.Contains(p, "gone") && p != "/cache" && p != "/cache/kept" && p != "/"
+	}))
+	want := strings.Join([]string{"/", "/a/", "/cache/", "/cache/kept/", "/cache/kept/file = stays", "/z/", "/z/file = f", "/z/more => /z/file", "/z/link = for its links", "/z/link2 => /z/link"}, "\n")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestSelectionsAreSound selects at random and checks that what is left is an
+// image: with directories, with what links name, with the contents there were.
+func TestSelectionsAreSound(t *testing.T) {
+	for seed := range uint64(50) {
+		tree := randomTree(seed, 60)
+		keep := func(p string) bool {
+			h := fnv.New32()
+			io.WriteString(h, p)
+			return (h.Sum32()+uint32(seed))%3 == 0
+		}
+		want := contents(t, tree)
+		got := contents(t, Select(tree, keep))
+		for p, content := range got {
+			if content != want[p] {
+				t.Errorf("tree %d: %q is %.60q, and was %.60q", seed, p, content, want[p])
+			}
+		}
+		for p := range want {
+			if _, ok := got[p]; keep(p) && !ok {
+				t.Errorf("tree %d: %q is kept, and not there", seed, p)
+			}
+		}
+		for p, content := range got {
+			if !keep(p) && content != "directory" {
+				t.Errorf("tree %d: %q is left out, and there", seed, p)
+			}
+		}
+	}
+}
+
+// contents is what each path is in the end, and a check that the source keeps
+// what a source promises.
+func contents(t *testing.T, s Source) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, f := range all(t, s) {
+		if _, twice := out[f.Path]; twice {
+			t.Errorf("%q is visited twice", f.Path)
+		}
+		if f.Path != "/" && out[path.Dir(f.Path)] != "directory" {
+			t.Errorf("%q comes before its directory", f.Path)
+		}
+		switch f.Type {
+		case Directory:
+			out[f.Path] = "directory"
+		case HardLink:
+			if out[f.Path] = out[f.Link]; out[f.Link] == "" {
+				t.Errorf("%q comes before what it names, %q", f.Path, f.Link)
+			}
+		default:
+			out[f.Path] = string('0'+rune(f.Type)) + f.Link + string(f.Content)
+		}
+	}
+	return out
+}
+
+func TestSelectOfAChangingSource(t *testing.T) {
+	src := &forgetful{files: lines("/gone = x", "/link => /gone")}
+	err := Select(src, func(p string) bool { return p == "/link" }).Walk(t.Context(), func(Entry, io.Reader) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), "/gone was there on the first pass and not on the second") {
+		t.Errorf("error %v", err)
+	}
+	boom := errors.New("boom")
+	src = &forgetful{files: lines("/gone = x", "/link => /gone"), passes: -5}
+	err = Select(src, func(p string) bool { return p == "/link" }).Walk(t.Context(), func(e Entry, _ io.Reader) error {
+		if e.Path == "/link" {
+			return boom
+		}
+		return nil
+	})
+	if !errors.Is(err, boom) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// forgetful is a source that is empty after its first pass.
+type forgetful struct {
+	files
+	passes int
+}
+
+func (s *forgetful) Walk(ctx context.Context, visit VisitFunc) error {
+	if s.passes++; s.passes > 1 {
+		return nil
+	}
+	return s.files.Walk(ctx, visit)
+}

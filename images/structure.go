@@ -1,0 +1,181 @@
+package images
+
+import (
+	"bytes"
+	"cmp"
+	_ "embed" // for the schemas
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+)
+
+// The JSON schemas (draft 2020-12) that documents of the format are checked
+// against when they are read. Code adds only what no schema can say. The
+// "title" of a schema says what it wants in the words of an error: "is number
+// where an array of paths is needed".
+var (
+	//go:embed manifest.schema.json
+	manifestSchema []byte
+	//go:embed config.schema.json
+	configSchema []byte
+)
+
+var (
+	manifestStructure = sync.OnceValue(func() *structure { return newStructure(manifestSchema) })
+	configStructure   = sync.OnceValue(func() *structure { return newStructure(configSchema) })
+)
+
+// ManifestSchema is the JSON schema (draft 2020-12) of a manifest, the very
+// one that [ParseManifest] checks manifests against.
+func ManifestSchema() json.RawMessage { return bytes.Clone(manifestSchema) }
+
+// structure is how one kind of document is built.
+type structure struct {
+	doc      any
+	compiled *jsonschema.Schema
+}
+
+// structureURL stands for a schema of ours inside the compiler.
+const structureURL = "structure:schema"
+
+// newStructure reads one of the schemas of this package, which are right.
+func newStructure(text []byte) *structure {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		panic(fmt.Sprintf("schema of this package: %v", err))
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.UseRegexpEngine(compilePattern)
+	compiler.UseLoader(noLoader{})
+	if err := compiler.AddResource(structureURL, doc); err != nil {
+		panic(fmt.Sprintf("schema of this package: %v", err))
+	}
+	return &structure{doc: doc, compiled: compiler.MustCompile(structureURL)}
+}
+
+// check tells all that the schema refuses in a document.
+func (s *structure) check(r *report, root *node) {
+	invalid, ok := s.compiled.Validate(root.plain()).(*jsonschema.ValidationError)
+	if !ok {
+		return
+	}
+	var flaws []flaw
+	collect(invalid, func(e *jsonschema.ValidationError) {
+		flaws = append(flaws, flaw{root.offsetOf(e.InstanceLocation), e})
+	})
+	slices.SortStableFunc(flaws, func(a, b flaw) int { return cmp.Compare(a.offset, b.offset) })
+	for _, f := range flaws[:min(len(flaws), maxFlaws)] {
+		s.tell(r, root, f.ValidationError)
+	}
+}
+
+// flaw is what the schema refuses, and where in the text it stands.
+type flaw struct {
+	offset int
+	*jsonschema.ValidationError
+}
+
+// maxFlaws is how many flaws of a document are put into words: some more
+// than are told, for two may be one.
+const maxFlaws = 4 * maxProblems
+
+// tell puts one flaw into words.
+func (s *structure) tell(r *report, root *node, e *jsonschema.ValidationError) {
+	path, n := root.find(e.InstanceLocation)
+	switch k := e.ErrorKind.(type) {
+	case *kind.Required:
+		for _, name := range k.Missing {
+			r.add(n.offset, path, "has no %q: %s is needed", name, s.titleOf(e.SchemaURL, name))
+		}
+	case *kind.AdditionalProperties:
+		for _, name := range k.Properties {
+			at, offset := pointer(path, name), n.offset
+			if m := n.member(name); m != nil {
+				offset = m.offset
+			}
+			r.add(offset, at, "has no place in %s", s.title(e.SchemaURL))
+		}
+	case *kind.Type:
+		r.add(n.offset, path, "is %s where %s is needed", n.kind(), s.title(e.SchemaURL))
+	default:
+		r.add(n.offset, path, "is %s where %s is needed", n.show(), s.title(e.SchemaURL))
+	}
+}
+
+// title says what the schema at a URL wants.
+func (s *structure) title(schemaURL string) string {
+	chain := s.chain(schemaURL)
+	if title, ok := field(chain[len(chain)-1], "title").(string); ok {
+		return title
+	}
+	return "something else"
+}
+
+// titleOf says what is wanted of a property, by the innermost schema around
+// the one at the URL that knows it.
+func (s *structure) titleOf(schemaURL, name string) string {
+	chain := s.chain(schemaURL)
+	for i := len(chain) - 1; i >= 0; i-- {
+		property := field(field(chain[i], "properties"), name)
+		if title, ok := field(property, "title").(string); ok {
+			return title
+		}
+		if ref, ok := field(property, "$ref").(string); ok {
+			return s.title(ref)
+		}
+	}
+	return "it"
+}
+
+// chain is the values of the schema's document from its root to the one that
+// the fragment of a URL points to.
+func (s *structure) chain(schemaURL string) []any {
+	_, fragment, _ := strings.Cut(schemaURL, "#")
+	if plain, err := url.PathUnescape(fragment); err == nil {
+		fragment = plain
+	}
+	at, chain := s.doc, []any{s.doc}
+	for name := range strings.SplitSeq(strings.TrimPrefix(fragment, "/"), "/") {
+		if list, ok := at.([]any); ok {
+			if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(list) {
+				at = list[i]
+			}
+		} else if name != "" {
+			at = field(at, strings.NewReplacer("~1", "/", "~0", "~").Replace(name))
+		}
+		chain = append(chain, at)
+	}
+	return chain
+}
+
+// field is a member of a value that may be an object, or nil.
+func field(value any, name string) any {
+	object, _ := value.(map[string]any)
+	return object[name]
+}
+
+// maxShown is how much of a text an error quotes, in bytes.
+const maxShown = 60
+
+// show is what an error says of a value: the text of a string, the kind of
+// anything else.
+func (n *node) show() string {
+	if s, ok := n.value.(string); ok {
+		return quoted(s)
+	}
+	return n.kind()
+}
+
+func quoted(s string) string {
+	if len(s) > maxShown {
+		return fmt.Sprintf("%q…", strings.ToValidUTF8(s[:maxShown], ""))
+	}
+	return fmt.Sprintf("%q", s)
+}

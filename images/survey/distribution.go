@@ -1,0 +1,148 @@
+package survey
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Family is a group of distributions that keep their files in the same way.
+type Family string
+
+// The families that are told apart.
+const (
+	Debian  Family = "debian" // and Ubuntu
+	Alpine  Family = "alpine"
+	RedHat  Family = "redhat" // Fedora, RHEL and its rebuilds
+	Arch    Family = "arch"
+	Busybox Family = "busybox" // no distribution, but a busybox
+	Unknown Family = "unknown"
+)
+
+// Distribution is what an image was made from.
+type Distribution struct {
+	Family Family
+	// ID, Version and Name are those of os-release(5), "debian", "12" and
+	// "Debian GNU/Linux 12 (bookworm)"; any may be "".
+	ID, Version, Name string
+}
+
+// releaseFiles are looked at in this order; the first counts (os-release(5)).
+var releaseFiles = []string{"/etc/os-release", "/usr/lib/os-release"}
+
+// olderFiles tell a distribution that has no os-release yet.
+var olderFiles = []struct{ file, id string }{
+	{"/etc/debian_version", "debian"}, {"/etc/alpine-release", "alpine"}, {"/etc/fedora-release", "fedora"},
+	{"/etc/redhat-release", "rhel"}, {"/etc/arch-release", "arch"},
+}
+
+// families are the distributions that others name in ID_LIKE.
+var families = map[string]Family{
+	"debian": Debian, "ubuntu": Debian, "alpine": Alpine, "fedora": RedHat, "rhel": RedHat, "centos": RedHat, "arch": Arch,
+}
+
+func (e *explorer) distribution() error {
+	d, from, err := e.readRelease()
+	if err != nil {
+		return err
+	}
+	e.found.Distribution = d
+	e.found.Name = imageName(d)
+	switch d.Family {
+	case Unknown:
+		e.because("name", "the distribution is not known: there is no %s, and nothing else that tells", releaseFiles[0])
+	case Busybox:
+		e.because("name", "there is no distribution, but a busybox")
+	default:
+		e.because("name", "%s says %s", from, strings.TrimSpace(d.ID+" "+d.Version))
+	}
+	return nil
+}
+
+// readRelease looks for what tells the distribution, and says where it was.
+func (e *explorer) readRelease() (d Distribution, from string, err error) {
+	for _, file := range releaseFiles {
+		text, err := e.text(file)
+		if err != nil {
+			return d, "", err
+		}
+		if d := parseRelease(text); d.ID != "" {
+			return d, file, nil
+		}
+	}
+	for _, older := range olderFiles {
+		text, err := e.text(older.file)
+		if err != nil {
+			return d, "", err
+		}
+		if ok, err := e.exists(older.file); err != nil || ok {
+			version := strings.TrimSpace(text)
+			if strings.IndexFunc(version, func(c rune) bool { return c != '.' && !unicode.IsDigit(c) }) >= 0 {
+				version = "" // a sentence, or a name such as "squeeze/sid"
+			}
+			return Distribution{Family: families[older.id], ID: older.id, Version: version}, older.file, err
+		}
+	}
+	d.Family = Unknown
+	if file, err := e.firstProgram("/bin/busybox", "/usr/bin/busybox"); err != nil || file != "" {
+		d.Family = Busybox
+		return d, file, err
+	}
+	return d, "", nil
+}
+
+// parseRelease reads an os-release file: assignments as a shell has them.
+// Lines that are none do not matter.
+func parseRelease(text string) Distribution {
+	values := map[string]string{}
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if ok && !strings.HasPrefix(name, "#") {
+			values[name] = unquote(value)
+		}
+	}
+	d := Distribution{ID: values["ID"], Version: values["VERSION_ID"], Name: values["PRETTY_NAME"], Family: Unknown}
+	for id := range strings.FieldsSeq(d.ID + " " + values["ID_LIKE"]) {
+		if family, ok := families[id]; ok {
+			d.Family = family
+			break
+		}
+	}
+	return d
+}
+
+// unquote takes a shell's quotes off a word. What could not stand in one line
+// is left out.
+func unquote(word string) string {
+	var b strings.Builder
+	var quote rune
+	escaped := false
+	for _, c := range word {
+		switch {
+		case escaped:
+			escaped = false
+			b.WriteRune(c)
+		case c == '\\' && quote != '\'':
+			escaped = true
+		case quote == 0 && (c == '"' || c == '\''):
+			quote = c
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote == 0 && unicode.IsSpace(c):
+			return b.String()
+		case !unicode.IsControl(c):
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
+}
+
+// imageName makes a name of a distribution's: "debian-12".
+func imageName(d Distribution) string {
+	words := []string{d.ID, d.Version}
+	if d.ID == "" {
+		words = []string{string(d.Family)}
+	}
+	words = slices.DeleteFunc(words, func(s string) bool { return s == "" })
+	return strings.Join(words, "-")
+}

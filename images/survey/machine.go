@@ -1,0 +1,231 @@
+package survey
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"cloudlets/images"
+)
+
+// Kernel is one kernel that was found.
+type Kernel struct {
+	images.Kernel
+	// Modules is the directory of its modules; "" is none.
+	Modules string
+}
+
+// programs are looked at for the architecture: whatever else an image has,
+// one of these it has, and all are for the same processor.
+var programs = []string{
+	"/sbin/init", "/bin/sh", "/bin/busybox", "/bin/ls", "/usr/bin/env", "/bin/bash", "/usr/lib/systemd/systemd", "/usr/bin/busybox",
+}
+
+// elfHead is how much of a program tells its architecture, in bytes.
+const elfHead = 64
+
+func (e *explorer) arch() error {
+	seen := map[string][]string{}
+	for _, name := range programs {
+		head, err := e.head(name, elfHead)
+		if err != nil {
+			return err
+		}
+		if arch := images.ProgramArch(head); arch != "" {
+			seen[arch] = append(seen[arch], name)
+		}
+	}
+	archs := slices.SortedFunc(maps.Keys(seen), func(a, b string) int {
+		if n := len(seen[b]) - len(seen[a]); n != 0 {
+			return n
+		}
+		return strings.Compare(a, b)
+	})
+	switch len(archs) {
+	case 0:
+		e.because("arch", "not known: none of %s is a program", strings.Join(programs, ", "))
+		return nil
+	case 1:
+		e.because("arch", "%s are programs for %s", strings.Join(seen[archs[0]], ", "), archs[0])
+	default:
+		e.because("arch", "most programs are for %s, but %s for %s: look which are needed",
+			archs[0], strings.Join(seen[archs[1]], ", "), archs[1])
+	}
+	e.found.Arch = archs[0]
+	return nil
+}
+
+func (e *explorer) kernels() error {
+	bare, err := images.ParseManifest("a survey", []byte("{}"))
+	if err != nil {
+		return err
+	}
+	all, err := bare.Kernels(e.tree, "")
+	if errors.Is(err, images.ErrNoKernel) {
+		e.because("entrypoints kernel", "none: there is no kernel, so the image can be entered but not booted")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, k := range all {
+		modules, err := e.modules(k.Version)
+		if err != nil {
+			return err
+		}
+		e.found.Kernels = append(e.found.Kernels, Kernel{Kernel: k, Modules: modules})
+		e.kernelReason(k, modules)
+	}
+	return nil
+}
+
+func (e *explorer) kernelReason(k images.Kernel, modules string) {
+	initrd, drivers := "the initrd "+k.Initrd, "its modules in "+modules
+	if k.Initrd == "" {
+		initrd = "no initrd"
+	}
+	if modules == "" {
+		drivers = "no modules of its own: it can boot only with drivers built in"
+	}
+	e.because("entrypoints kernel", "%s is a kernel for %s with %s and %s", k.Path, orUnknown(k.Arch), initrd, drivers)
+	if k.Arch != "" && e.found.Arch != "" && k.Arch != e.found.Arch && (k.Arch != "amd64" || e.found.Arch != "i386") {
+		e.because(k.Path, "is for %s, and the image's programs are for %s: they cannot run on it", k.Arch, e.found.Arch)
+	}
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "an unknown architecture"
+	}
+	return s
+}
+
+// modules finds the modules of a kernel: in the directory of its version, or
+// where distributions give kernels short names (vmlinuz-lts, vmlinuz-linux),
+// in the one whose name ends with it or whose "pkgbase" it is.
+func (e *explorer) modules(version string) (string, error) {
+	if version == "" {
+		return "", nil
+	}
+	dirs, err := images.Glob(e.tree, "/lib/modules/*")
+	if err != nil {
+		return "", err
+	}
+	if exact := "/lib/modules/" + version; slices.Contains(dirs, exact) {
+		return exact, nil
+	}
+	for _, dir := range dirs {
+		base, err := e.text(path.Join(dir, "pkgbase"))
+		if err != nil {
+			return "", err
+		}
+		if strings.TrimSpace(base) == version || strings.HasSuffix(dir, "-"+version) {
+			return dir, nil
+		}
+	}
+	return "", nil
+}
+
+// System is what runs as process 1.
+type System string
+
+// The init systems that are told apart.
+const (
+	Systemd      System = "systemd"
+	SysVInit     System = "sysvinit"
+	OpenRC       System = "openrc"
+	Runit        System = "runit"
+	Upstart      System = "upstart"
+	BusyboxInit  System = "busybox"
+	OtherSystem  System = "other"
+	NoInitSystem System = ""
+)
+
+// Init is the program that becomes process 1.
+type Init struct {
+	System System
+	// Path is where a kernel starts it; "" is none.
+	Path string
+}
+
+func (e *explorer) init() error {
+	file, err := e.firstProgram("/sbin/init", "/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/init", "/bin/init")
+	if err != nil {
+		return err
+	}
+	if file == "" {
+		e.because("entrypoints init", "none: there is no /sbin/init")
+		return nil
+	}
+	real, err := e.resolve(file)
+	if err != nil {
+		return err
+	}
+	system, err := e.system(path.Base(real))
+	if err != nil {
+		return err
+	}
+	e.found.Init = Init{System: system, Path: file}
+	e.because("entrypoints init", "%s is %s (%s)", file, real, system)
+	return nil
+}
+
+// system tells an init system by the program that init is, and where that
+// does not tell, by its configuration.
+func (e *explorer) system(program string) (System, error) {
+	switch {
+	case program == "systemd":
+		return Systemd, nil
+	case strings.HasPrefix(program, "openrc"):
+		return OpenRC, nil
+	case strings.HasPrefix(program, "runit"):
+		return Runit, nil
+	case program == "upstart":
+		return Upstart, nil
+	}
+	signs := []struct {
+		file   string
+		system System
+	}{{"/sbin/openrc", OpenRC}, {"/etc/init/rc-sysinit.conf", Upstart}, {"/etc/runit/1", Runit}, {"/etc/inittab", SysVInit}}
+	for _, sign := range signs {
+		if program == "busybox" && sign.system != OpenRC {
+			continue
+		}
+		if ok, err := e.exists(sign.file); err != nil || ok {
+			return sign.system, err
+		}
+	}
+	if program == "busybox" {
+		return BusyboxInit, nil
+	}
+	return OtherSystem, nil
+}
+
+func (e *explorer) shell() error {
+	file, err := e.firstProgram("/bin/bash", "/bin/sh", "/bin/ash", "/bin/busybox")
+	if err != nil {
+		return err
+	}
+	if e.found.Shell = file; file == "" {
+		e.because("entrypoints chroot", "none: there is no shell")
+		return nil
+	}
+	e.because("entrypoints chroot", "%s is there", file)
+	return nil
+}
+
+// readDir lists a directory; nothing where there is none.
+func (e *explorer) readDir(dir string) ([]images.Entry, error) {
+	entry, ok, err := e.entry(dir)
+	if err != nil || !ok || entry.Type != images.Directory {
+		return nil, err
+	}
+	list, err := e.tree.ReadDir(entry.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return list, err
+}

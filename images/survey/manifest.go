@@ -1,0 +1,145 @@
+package survey
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"path"
+	"strings"
+
+	"cloudlets/images"
+)
+
+// manifest is a manifest in the order in which people read one.
+type manifest struct {
+	Name        string   `json:"name,omitempty"`
+	Description string   `json:"description,omitempty"`
+	Arch        string   `json:"arch,omitempty"`
+	EntryPoints *entries `json:"entrypoints,omitempty"`
+	Persistent  []string `json:"persistent,omitempty"`
+	Volatile    []string `json:"volatile,omitempty"`
+}
+
+type entries struct {
+	Kernel *entry `json:"kernel,omitempty"`
+	Init   *entry `json:"init,omitempty"`
+	Shell  *entry `json:"shell,omitempty"`
+}
+
+type entry struct {
+	Type     images.EntryType `json:"type"`
+	Kernel   string           `json:"kernel,omitempty"`
+	Initrd   string           `json:"initrd,omitempty"`
+	Cmdline  string           `json:"cmdline,omitempty"`
+	Path     string           `json:"path,omitempty"`
+	Args     []string         `json:"args,omitempty"`
+	Requires *requires        `json:"requires,omitempty"`
+	Default  bool             `json:"default"`
+}
+
+type requires struct {
+	Arch string `json:"arch,omitempty"`
+}
+
+// Manifest is the manifest that suits what was found, as JSON with an end of
+// line. It parses, and its entry points lead to what was found.
+func (f Findings) Manifest() ([]byte, error) {
+	m := manifest{
+		Name: f.Name, Description: f.description(), Arch: f.Arch,
+		Persistent: f.Persistent, Volatile: f.Volatile,
+		EntryPoints: &entries{Kernel: f.kernelEntry(), Init: f.initEntry(), Shell: f.shellEntry()},
+	}
+	if *m.EntryPoints == (entries{}) {
+		m.EntryPoints = nil
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // "<" is common in patterns, and nobody puts this in a page
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(m); err != nil {
+		return nil, fmt.Errorf("write the manifest: %w", err)
+	}
+	if _, err := images.ParseManifest(f.Name, b.Bytes()); err != nil {
+		return nil, fmt.Errorf("check the manifest that was made: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// description is a line for people: "Debian GNU/Linux 12 (bookworm) with systemd".
+func (f Findings) description() string {
+	name := f.Distribution.Name
+	if name == "" {
+		name = strings.TrimSpace(f.Distribution.ID + " " + f.Distribution.Version)
+	}
+	if name != "" && f.Init.System != NoInitSystem && f.Init.System != OtherSystem {
+		name += " with " + string(f.Init.System)
+	}
+	return name
+}
+
+// kernelEntry is for the newest kernel, and for newer ones that come.
+func (f Findings) kernelEntry() *entry {
+	if len(f.Kernels) == 0 {
+		return nil
+	}
+	newest := f.Kernels[0]
+	arch := newest.Arch
+	if arch == "" {
+		arch = f.Arch
+	}
+	e := &entry{
+		Type: images.KernelEntry, Kernel: anyVersion(newest.Path, newest.Version), Initrd: anyVersion(newest.Initrd, newest.Version),
+		Cmdline: f.cmdline(arch), Default: true,
+	}
+	if arch != "" {
+		e.Requires = &requires{Arch: arch}
+	}
+	return e
+}
+
+// anyVersion makes a path one for every version.
+func anyVersion(file, version string) string {
+	if version == "" {
+		return file
+	}
+	dir, base := path.Split(file)
+	if strings.Contains(base, version) {
+		return dir + strings.Replace(base, version, "*", 1)
+	}
+	return strings.Replace(file, "/"+version+"/", "/*/", 1)
+}
+
+// serial are the serial consoles that machines of an architecture have.
+var serial = map[string]string{
+	"amd64": "ttyS0", "i386": "ttyS0", "arm64": "ttyAMA0", "arm": "ttyAMA0", "riscv64": "ttyS0", "ppc64le": "hvc0", "ppc64": "hvc0", "s390x": "ttysclp0",
+}
+
+// cmdline shows the start on the screen and on the serial console. The last
+// console is the one that takes a login in single-user mode.
+func (f Findings) cmdline(arch string) string {
+	words := []string{"console=tty0"}
+	if port, ok := serial[arch]; ok {
+		words = append(words, "console="+port)
+	}
+	if f.Distribution.Family == Alpine {
+		words = append(words, "modules=sd-mod,usb-storage,ext4") // its initramfs loads no filesystem by itself
+	}
+	return strings.Join(words, " ")
+}
+
+func (f Findings) initEntry() *entry {
+	if f.Init.Path == "" {
+		return nil
+	}
+	return &entry{Type: images.InitEntry, Path: f.Init.Path, Default: true}
+}
+
+func (f Findings) shellEntry() *entry {
+	switch f.Shell {
+	case "":
+		return nil
+	case "/bin/busybox":
+		return &entry{Type: images.ChrootEntry, Path: f.Shell, Args: []string{"sh", "-l"}, Default: true}
+	}
+	return &entry{Type: images.ChrootEntry, Path: f.Shell, Args: []string{"-l"}, Default: true}
+}

@@ -1,0 +1,225 @@
+package survey
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"cloudlets/images"
+)
+
+// rule is a pattern of files that are no part of an image.
+type rule struct {
+	pattern string
+	// where is a pattern of paths (see [images.Glob]); the rule is for images
+	// that have one.
+	where string
+	why   string
+}
+
+// rules are in the manifest's order. They leave directories that programs
+// want to find, and take what is in them.
+var rules = []rule{
+	{"/tmp/.+", "/tmp", "temporary files"},
+	{"/var/tmp/.+", "/var/tmp", "temporary files"},
+	{"/run/.+", "/run", "what runs notes there that it runs; it is made anew at each start"},
+	{"/proc/.+", "/proc/*", "the kernel's, copied from a system that ran"},
+	{"/sys/.+", "/sys/*", "the kernel's, copied from a system that ran"},
+	{"/lost\\+found$", "/lost+found", "belongs to a filesystem, not to what is in it"},
+	{"/swapfile$|/swap\\.img$", "/swap*", "the memory of one machine"},
+
+	{"/var/cache/apt/(?!archives$|archives/partial$).+", "/var/cache/apt", "packages and lists that apt downloads again"},
+	{"/var/lib/apt/lists/(?!partial$|auxfiles$).+", "/var/lib/apt/lists", "lists that \"apt-get update\" downloads again"},
+	{"/var/lib/dpkg/[^/]+-old$", "/var/lib/dpkg", "copies from before the last change"},
+	{"/var/cache/debconf/[^/]+-old$", "/var/cache/debconf", "copies from before the last change"},
+	{"/var/cache/(dnf|libdnf5)/.+", "/var/cache/*dnf*", "packages and lists that dnf downloads again"},
+	{"/var/cache/yum/.+", "/var/cache/yum", "packages and lists that yum downloads again"},
+	{"/var/lib/rpm/__db\\..+", "/var/lib/rpm", "locks and caches of the package database"},
+	{"/var/cache/apk/.+", "/var/cache/apk", "packages and lists that apk downloads again"},
+	{"/var/cache/pacman/pkg/.+", "/var/cache/pacman/pkg", "packages that pacman downloads again"},
+	{"/var/lib/pacman/sync/.+", "/var/lib/pacman/sync", "lists that \"pacman -Sy\" downloads again"},
+	{"/var/cache/man/.+", "/var/cache/man", "made anew from the manual pages"},
+	{"/var/cache/fontconfig/.+", "/var/cache/fontconfig", "made anew from the fonts"},
+	{"/var/cache/ldconfig/.+", "/var/cache/ldconfig", "made anew from the libraries"},
+
+	{"/var/lib/systemd/(random-seed|credential\\.secret)$", "/var/lib/systemd", "secrets: two machines must never share them"},
+	{"/var/lib/systemd/coredump/.+", "/var/lib/systemd/coredump", "what is left of programs that crashed"},
+	{"/var/lib/(dhcp|dhclient|dhcpcd)/.+", "/var/lib/dhc*", "leases of one machine's addresses"},
+	{"/var/lib/NetworkManager/(secret_key|seen-bssids|timestamps|.+\\.lease)$", "/var/lib/NetworkManager", "secrets and leases of one machine"},
+	{"/var/lib/cloud/.+", "/var/lib/cloud", "what cloud-init remembers of one machine: a copy has to begin anew"},
+	{"/var/lib/urandom/random-seed$", "/var/lib/urandom", "a secret: two machines must never share it"},
+	{"/etc/udev/rules\\.d/\\d+-persistent-(net|cd)\\.rules$", "/etc/udev/rules.d", "names for the hardware of one machine"},
+	{"/var/crash/.+", "/var/crash", "what is left of programs that crashed"},
+	{"/(root|home/[^/]+)/\\.[a-z]+_history$", "/root", "what a person typed"},
+}
+
+func (e *explorer) volatile() error {
+	for _, r := range rules {
+		found, err := images.Glob(e.tree, r.where)
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			e.leaveOut(r.pattern, "%s", r.why)
+		}
+	}
+	for _, look := range []func() error{e.formerRun, e.logs, e.hostKeys, e.machineID} {
+		if err := look(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *explorer) leaveOut(pattern, why string, args ...any) {
+	e.found.Volatile = append(e.found.Volatile, pattern)
+	e.because("volatile "+pattern, why, args...)
+}
+
+// formerRun is where older systems have /run.
+func (e *explorer) formerRun() error {
+	for _, dir := range []string{"/var/run", "/var/lock"} {
+		if ok, err := e.isDir(dir); err != nil {
+			return err
+		} else if ok {
+			e.leaveOut(dir+"/.+", "what runs notes there that it runs; it is made anew at each start")
+		}
+	}
+	return nil
+}
+
+// Bounds of the directories of logs that are kept by name.
+const (
+	maxLogDepth = 3
+	maxLogDirs  = 64
+)
+
+// machineDir is a directory with the name of one machine's id.
+var machineDir = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// logs leaves out logs, and keeps their directories: many a service does not
+// start without its own.
+func (e *explorer) logs() error {
+	if ok, err := e.isDir("/var/log"); err != nil || !ok {
+		return err
+	}
+	kept, err := e.logDirs("/var/log", 1)
+	if err != nil {
+		return err
+	}
+	if e.found.Init.System != Systemd {
+		kept = append(kept, "btmp", "lastlog", "wtmp") // which nothing makes anew
+	}
+	if len(kept) > maxLogDirs {
+		kept = kept[:maxLogDirs]
+	}
+	if len(kept) == 0 {
+		e.leaveOut("/var/log/.+", "logs of one machine")
+		return nil
+	}
+	for i, name := range kept {
+		kept[i] = regexp.QuoteMeta(name)
+	}
+	e.leaveOut("/var/log/(?!("+strings.Join(kept, "|")+")$).+", "logs of one machine; the directories stay, since services want to find theirs")
+	return nil
+}
+
+// logDirs lists the directories beneath /var/log, by what follows that.
+func (e *explorer) logDirs(dir string, depth int) (names []string, err error) {
+	list, err := e.readDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range list {
+		name := strings.TrimPrefix(entry.Path, "/var/log/")
+		if entry.Type != images.Directory || machineDir.MatchString(path.Base(name)) || !plain(name) {
+			continue
+		}
+		names = append(names, name)
+		if depth < maxLogDepth {
+			inner, err := e.logDirs(entry.Path, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			names = append(names, inner...)
+		}
+	}
+	return names, nil
+}
+
+// plain says whether a name can stand in a pattern as it is.
+func plain(name string) bool {
+	return utf8.ValidString(name) && !strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c == 0x7f })
+}
+
+// keyMakers are where a service may be that gives a machine its SSH keys at
+// its first start.
+var keyMakers = []string{"/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/etc/init.d"}
+
+// hostKeys leaves out SSH host keys: who has the image would have the keys of
+// every copy.
+func (e *explorer) hostKeys() error {
+	if ok, err := e.isDir("/etc/ssh"); err != nil || !ok {
+		return err
+	}
+	maker, err := e.keyMaker()
+	if err != nil {
+		return err
+	}
+	after := maker + " makes new ones"
+	if maker == "" {
+		after = "nothing in the image makes new ones, and sshd does not start without: add a service that runs \"ssh-keygen -A\" before it"
+	}
+	e.leaveOut("/etc/ssh/ssh_host_.+", "secrets: who has the image could pass for every copy of it; %s", after)
+	return nil
+}
+
+// keyMaker is the file of a service that makes host keys; "" is none.
+func (e *explorer) keyMaker() (string, error) {
+	for _, dir := range keyMakers {
+		names, err := images.Glob(e.tree, dir+"/*ssh*")
+		if err != nil {
+			return "", err
+		}
+		inner, err := images.Glob(e.tree, dir+"/*ssh*.d/*")
+		if err != nil {
+			return "", err
+		}
+		for _, name := range slices.Concat(names, inner) {
+			text, err := e.text(name)
+			if err != nil {
+				return "", err
+			}
+			if strings.Contains(text, "ssh-keygen") || strings.Contains(text, "sshd-keygen") {
+				return name, nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// machineID leaves out an id that two machines must not share. An empty file
+// is what machine-id(5) wants of an image: an absent one makes systemd take
+// every start of a copy for its very first, with all that it does then.
+func (e *explorer) machineID() error {
+	for _, file := range []string{"/etc/machine-id", "/var/lib/dbus/machine-id"} {
+		text, err := e.text(file)
+		if err != nil {
+			return err
+		}
+		entry, err := e.tree.Entry(file)
+		id := strings.TrimSpace(text)
+		switch {
+		case err != nil || entry.Type != images.Regular:
+			continue // absent, or a link to the other
+		case machineDir.MatchString(id):
+			e.leaveOut(regexp.QuoteMeta(file)+"$", "the id of one machine; copies make their own. For systemd an empty file is better than none: "+
+				"after \": > %s\" in the image take this pattern out", strings.TrimPrefix(file, "/"))
+		case id == "":
+			e.because(file, "is empty, as it should be: each copy makes its own id at its first start")
+		}
+	}
+	return nil
+}

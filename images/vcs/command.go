@@ -1,0 +1,101 @@
+package vcs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// toolPackage names the Debian package of a tool, for those who lack it.
+func toolPackage(kind Kind) string {
+	if kind == Hg {
+		return "mercurial"
+	}
+	return "git"
+}
+
+// findTool looks for a tool's program.
+func findTool(kind Kind) (string, error) {
+	name, err := exec.LookPath(string(kind))
+	if err != nil {
+		return "", fmt.Errorf("%s is needed and not installed: install the package %s: %w", kind, toolPackage(kind), err)
+	}
+	return name, nil
+}
+
+// strayVariables are those by which a tool would work on another repository
+// than the one that is meant: a hook that runs us has them set.
+var strayVariables = []string{
+	"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_NAMESPACE",
+	"GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_PREFIX", "GIT_CEILING_DIRECTORIES", "GIT_LITERAL_PATHSPECS",
+	"GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS", "HG_NODE", "HGROOT",
+}
+
+// environment is this process's own, but for what would lead a tool astray.
+func environment(more ...string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains(strayVariables, name)
+	})
+	return append(env, more...)
+}
+
+// quiet makes a tool's command for our own questions: no pager, no colours,
+// no aliases, the messages in English.
+func quiet(ctx context.Context, kind Kind, repository string, args ...string) (*exec.Cmd, error) {
+	name, err := findTool(kind)
+	if err != nil {
+		return nil, err
+	}
+	var cmd *exec.Cmd
+	if kind == Hg {
+		cmd = exec.CommandContext(ctx, name, append([]string{"-R", repository}, args...)...)
+		cmd.Env = environment("HGPLAIN=1", "LC_ALL=C.UTF-8", "LANGUAGE=")
+	} else {
+		safe := []string{"-C", repository, "--no-pager", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.DevNull}
+		cmd = exec.CommandContext(ctx, name, append(safe, args...)...)
+		// A partial clone fetches what it lacks by whatever its configuration
+		// says: reading an image is no reason to.
+		cmd.Env = environment("GIT_ALLOW_PROTOCOL=none", "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C.UTF-8", "LANGUAGE=")
+	}
+	return cmd, nil
+}
+
+// ask runs a tool for what it prints.
+func ask(ctx context.Context, kind Kind, repository string, args ...string) ([]byte, error) {
+	cmd, err := quiet(ctx, kind, repository, args...)
+	if err != nil {
+		return nil, err
+	}
+	return output(cmd)
+}
+
+// output is exec.Cmd.Output with what the tool said in the error.
+func output(cmd *exec.Cmd) ([]byte, error) {
+	out, err := cmd.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		said := strings.TrimSpace(string(bytes.ToValidUTF8(exit.Stderr, nil)))
+		return out, &toolError{tool: cmd.Args[0], said: said, err: exit}
+	}
+	return out, err
+}
+
+// toolError is a tool's failure with what it said.
+type toolError struct {
+	tool, said string
+	err        *exec.ExitError
+}
+
+func (e *toolError) Error() string {
+	if e.said == "" {
+		return fmt.Sprintf("%s: %v", e.tool, e.err)
+	}
+	return fmt.Sprintf("%s: %s", e.tool, e.said)
+}
+
+func (e *toolError) Unwrap() error { return e.err }

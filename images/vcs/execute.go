@@ -1,0 +1,95 @@
+package vcs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// private runs a program so that nobody but its user can read what it makes:
+// the umask is of a whole process, and this one's is not ours to change.
+var private = []string{"sh", "-c", `umask 077 && exec "$@"`, "sh"}
+
+// execute runs the tool for a person, and returns its exit code.
+func (s *session) execute(ctx context.Context, args []string, env ...string) (int, error) {
+	words := append(private[1:len(private):len(private)], s.program)
+	words = append(words, s.options()...)
+	words = append(words, args...)
+	cmd := exec.CommandContext(ctx, private[0], words...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.Stdin, s.Stdout, s.Stderr
+	cmd.Env = environment(append(s.tool.env(), env...)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	if s.plan.effect != clones { // its URL is relative to where the person is
+		cmd.Dir = s.Dir
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, fmt.Errorf("start %s: %w", s.program, err)
+	}
+	stop := s.forward(cmd.Process)
+	err := cmd.Wait()
+	stop()
+	s.listed = false
+	return exitCode(cmd.ProcessState, err)
+}
+
+// options are those of the tool that come before a person's arguments.
+func (s *session) options() []string {
+	ignore := os.DevNull
+	if s.state != nil {
+		ignore = s.state.file(ignoreFile)
+	}
+	return s.tool.options(ignore, s.plan.effect == creates || s.plan.effect == clones)
+}
+
+// exitCode is a process's exit code as a shell has it.
+func exitCode(state *os.ProcessState, err error) (int, error) {
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok && (state == nil || !state.Exited()) {
+		return 0, err
+	}
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal()), nil
+	}
+	return state.ExitCode(), nil
+}
+
+// forward passes signals on until the returned function is called.
+func (s *session) forward(p *os.Process) (stop func()) {
+	if s.Signals == nil {
+		return func() {}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case sig := <-s.Signals:
+				if !fromTerminal(sig) {
+					_ = p.Signal(sig) // it may have ended just now
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// fromTerminal says whether the terminal sends a signal to the tool as well:
+// twice it would be impatience.
+func fromTerminal(sig os.Signal) bool {
+	if sig != os.Interrupt && sig != syscall.SIGQUIT {
+		return false
+	}
+	tty, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(tty)
+	group, err := unix.IoctlGetInt(tty, unix.TIOCGPGRP)
+	return err == nil && group == unix.Getpgrp()
+}

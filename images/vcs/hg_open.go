@@ -1,0 +1,141 @@
+package vcs
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"cloudlets/images"
+)
+
+// openHg reads a revision of a Mercurial repository. Its files are unpacked
+// into one archive, which has no name and goes when the revision is closed:
+// Mercurial takes longer to start than to write it.
+func openHg(ctx context.Context, repository, revision string) (*Revision, error) {
+	if revision == "" {
+		revision = "tip"
+	}
+	id, at, err := resolveHg(ctx, repository, revision)
+	if err != nil {
+		return nil, err
+	}
+	spool, err := os.CreateTemp("", "cloudlets-hg-*")
+	if err != nil {
+		return nil, fmt.Errorf("make a temporary file: %w", err)
+	}
+	if err := os.Remove(spool.Name()); err != nil {
+		return nil, errors.Join(err, spool.Close())
+	}
+	t := newTree(at)
+	t.open = func(n *node) (io.ReadCloser, error) {
+		return io.NopCloser(io.NewSectionReader(spool, n.offset, n.entry.Size)), nil
+	}
+	t.same = func(a, b *node) (bool, error) { return sameSection(spool, a, b) }
+	if err := unpackHg(ctx, repository, id, spool, t); err != nil {
+		return nil, errors.Join(err, spool.Close())
+	}
+	return newRevision(Hg, id, t, spool.Close)
+}
+
+// resolveHg is the full hash of a revision, and its time.
+func resolveHg(ctx context.Context, repository, revision string) (string, time.Time, error) {
+	out, err := ask(ctx, Hg, repository, "log", "--rev="+revision, "--limit=1", "--template={node} {date|hgdate}\n")
+	fields := strings.Fields(string(out))
+	if err == nil && len(fields) == 3 && strings.Trim(fields[0], "0") != "" {
+		at, err := strconv.ParseInt(fields[1], 10, 64)
+		return fields[0], time.Unix(at, 0).UTC(), err
+	}
+	if said, ok := errors.AsType[*toolError](err); err != nil && (!ok || !strings.Contains(said.said, "unknown revision")) {
+		return "", time.Time{}, err
+	}
+	var known []string
+	for _, list := range []string{"branches", "bookmarks", "tags"} {
+		template := map[string]string{"branches": "{branch}\n", "bookmarks": "{bookmark}\n", "tags": "{tag}\n"}[list]
+		names, err := ask(ctx, Hg, repository, list, "--template="+template)
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		known = append(known, strings.FieldsFunc(string(names), func(r rune) bool { return r == '\n' })...)
+	}
+	return "", time.Time{}, unknownRevision(known)
+}
+
+// unpackHg has Mercurial write its archive, and reads where each file is.
+func unpackHg(ctx context.Context, repository, id string, spool *os.File, t *tree) error {
+	cmd, err := quiet(ctx, Hg, repository, "archive", "--rev="+id, "--type=tar", "--prefix=.", "--no-decode",
+		"--config", "ui.archivemeta=false", "-")
+	if err != nil {
+		return err
+	}
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = spool, &said
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("hg archive: %w: %s", err, strings.TrimSpace(said.String()))
+	}
+	if _, err := spool.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	archive := tar.NewReader(spool)
+	for {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			t.sort()
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read what hg archived: %w", err)
+		}
+		if err := hgNode(t, h, spool); err != nil {
+			return err
+		}
+	}
+}
+
+func hgNode(t *tree, h *tar.Header, spool *os.File) error {
+	p, err := unescapePath(strings.TrimPrefix(h.Name, "./"))
+	if err != nil {
+		return err
+	}
+	offset, err := spool.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	n := &node{entry: images.Entry{Path: p, Type: images.Regular, Mode: 0o644, Size: h.Size}, offset: offset}
+	switch {
+	case h.Typeflag == tar.TypeSymlink:
+		n.entry = images.Entry{Path: p, Type: images.Symlink, Mode: 0o777, Link: h.Linkname}
+	case h.Typeflag != tar.TypeReg:
+		return fmt.Errorf("hg archives %s as %q, which is not understood", p, h.Typeflag)
+	case h.Mode&0o100 != 0:
+		n.entry.Mode = 0o755
+	}
+	return t.add(n)
+}
+
+// sameSection says whether two files in the archive have the same content.
+func sameSection(spool io.ReaderAt, a, b *node) (bool, error) {
+	if a.entry.Size != b.entry.Size {
+		return false, nil
+	}
+	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
+	for at := int64(0); at < a.entry.Size; at += int64(len(x)) {
+		n := min(int64(len(x)), a.entry.Size-at)
+		if _, err := spool.ReadAt(x[:n], a.offset+at); err != nil {
+			return false, err
+		}
+		if _, err := spool.ReadAt(y[:n], b.offset+at); err != nil {
+			return false, err
+		}
+		if !bytes.Equal(x[:n], y[:n]) {
+			return false, nil
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,140 @@
+package vcs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images/metadata"
+)
+
+// state is what a run leaves in the repository for the next one, should it
+// not come to its end: a folder in the repository's own.
+type state struct {
+	folder string
+	lock   *os.File
+	// fresh says that no run was here before: the files may be as the bare
+	// tool has made them.
+	fresh bool
+}
+
+// Files of the state.
+const (
+	stateFolder = "cloudlets"
+	lockFile    = "lock"
+	pendingFile = "pending" // the metadata before a run that changes files
+	namesFile   = "names"   // what has another name while the tool works
+	ignoreFile  = "ignore"  // the volatile paths
+)
+
+// openState opens the state of a repository whose own folder is given. One
+// run at a time has it.
+func openState(repository string) (*state, error) {
+	s := &state{folder: filepath.Join(repository, stateFolder)}
+	if err := os.Mkdir(s.folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	_, err := os.Lstat(s.file(lockFile))
+	s.fresh = errors.Is(err, fs.ErrNotExist)
+	s.lock, err = os.OpenFile(s.file(lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		err = fmt.Errorf("lock %s: %w: another run is at work there; wait until it ends", s.file(lockFile), err)
+		return nil, errors.Join(err, s.lock.Close())
+	}
+	return s, nil
+}
+
+func (s *state) file(name string) string { return filepath.Join(s.folder, name) }
+
+// close ends the run.
+func (s *state) close() error {
+	return errors.Join(s.remove(ignoreFile), s.lock.Close())
+}
+
+func (s *state) remove(name string) error {
+	if err := os.Remove(s.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// setPending remembers what the metadata was before the files are changed,
+// until they are as the metadata says again.
+func (s *state) setPending(before metadata.File) error {
+	if _, ok, err := s.pending(); ok || err != nil {
+		return err // one that is older is still to be applied
+	}
+	var text bytes.Buffer
+	if _, err := before.WriteTo(&text); err != nil {
+		return err
+	}
+	return writeFile(s.file(pendingFile), text.Bytes())
+}
+
+// pending is what was remembered, if anything was.
+func (s *state) pending() (metadata.File, bool, error) {
+	text, err := os.ReadFile(s.file(pendingFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return metadata.File{}, false, nil
+	}
+	if err != nil {
+		return metadata.File{}, false, err
+	}
+	f, err := metadata.Parse(bytes.NewReader(text))
+	return f, true, err
+}
+
+// setNames remembers the paths in the image that have another name.
+func (s *state) setNames(paths []string) error {
+	var text strings.Builder
+	for _, p := range paths {
+		text.WriteString(strconv.Quote(p) + "\n")
+	}
+	return writeFile(s.file(namesFile), []byte(text.String()))
+}
+
+func (s *state) names() ([]string, error) {
+	text, err := os.ReadFile(s.file(namesFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for line := range strings.Lines(string(text)) {
+		p, err := strconv.Unquote(strings.TrimSuffix(line, "\n"))
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", s.file(namesFile), err)
+		}
+		paths = append(paths, p)
+	}
+	return paths, nil
+}
+
+// writeFile writes a small file beside and renames it, so that it is whole
+// or not there.
+func writeFile(name string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".part-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}

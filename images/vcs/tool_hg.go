@@ -1,0 +1,91 @@
+package vcs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"cloudlets/images/metadata"
+)
+
+// hgTool is Mercurial in an image.
+type hgTool struct {
+	dir   string
+	merge []string
+}
+
+func (h *hgTool) folder(context.Context) (string, error) { return filepath.Join(h.dir, ".hg"), nil }
+
+func (h *hgTool) prepare(context.Context) error { return nil }
+
+func (h *hgTool) tracked(ctx context.Context) ([]string, error) {
+	out, err := ask(ctx, Hg, h.dir, "files", "--print0", "--config", "ui.relative-paths=no", "--cwd", h.dir)
+	if said, ok := errors.AsType[*toolError](err); ok && said.said == "" && said.err.ExitCode() == 1 {
+		return nil, nil // there are none
+	}
+	return paths(out), err
+}
+
+func (h *hgTool) stage(ctx context.Context, tracked bool) error {
+	if tracked {
+		return nil
+	}
+	_, err := ask(ctx, Hg, h.dir, "add", "--cwd", h.dir, metadataName)
+	return err
+}
+
+// options switch off what would convert bytes, or warn of names that other
+// systems do not like.
+func (h *hgTool) options(ignore string, making bool) []string {
+	settings := []string{
+		"ui.portablefilenames=ignore", "ui.ignore=" + os.DevNull, "ui.ignore.cloudlets=" + ignore,
+		"extensions.eol=!", "extensions.keyword=!", "extensions.win32text=!", "extensions.fsmonitor=!",
+	}
+	if len(h.merge) > 0 {
+		const t = "merge-tools." + mergeDriver + "."
+		settings = append(settings, t+"executable="+h.merge[0], t+"premerge=False", t+"gui=False",
+			t+"args="+shellWords(h.merge[1:])+" $base $local $other $output",
+			"merge-patterns.path:"+metadataName+"="+mergeDriver)
+	}
+	var args []string
+	if !making {
+		args = []string{"-R", h.dir}
+	}
+	for _, s := range settings {
+		args = append(args, "--config", s)
+	}
+	return args
+}
+
+func (h *hgTool) env() []string { return nil }
+
+// pattern writes a path as a regular expression of an ignore file.
+func (h *hgTool) pattern(p string, all bool) string {
+	var b strings.Builder
+	b.WriteString("^")
+	for _, c := range []byte(strings.TrimPrefix(p, "/")) {
+		switch {
+		case c == '/' || c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, `\x%02x`, c)
+		}
+	}
+	if all {
+		b.WriteString("/")
+	} else {
+		b.WriteString("(?:/|$)")
+	}
+	return b.String()
+}
+
+func (h *hgTool) committed(ctx context.Context) metadata.File {
+	return parseCommitted(ask(ctx, Hg, h.dir, "cat", "--rev=.", "--cwd", h.dir, metadataName))
+}
+
+func (h *hgTool) resolved() string { return "resolve --mark" }
+
+func (h *hgTool) alias(context.Context, string) string { return "" }

@@ -1,0 +1,91 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// walkWithout walks src and leaves out the entries that drop says yes to. A
+// hard link that stays while the file it names is left out becomes that file,
+// and later links to the file become links to it; for the content src is then
+// read again, and these come last.
+func walkWithout(ctx context.Context, src Source, drop func(Entry) (bool, error), visit VisitFunc) error {
+	w := &withoutWalk{drop: drop, visit: visit, files: map[string]string{}, dropped: map[string]bool{}, orphans: map[string][]Entry{}}
+	if err := src.Walk(ctx, w.first); err != nil {
+		return err
+	}
+	return w.adopt(ctx, src)
+}
+
+type withoutWalk struct {
+	drop    func(Entry) (bool, error)
+	visit   VisitFunc
+	files   map[string]string  // what each hard link names, by its path
+	dropped map[string]bool    // left out, and no directory
+	orphans map[string][]Entry // hard links to what was left out, by its path
+}
+
+// first visits what stays on the first pass.
+func (w *withoutWalk) first(e Entry, content io.Reader) error {
+	if e.Type == HardLink {
+		if file, ok := w.files[e.Link]; ok { // a link to a link
+			e.Link = file
+		}
+		w.files[e.Path] = e.Link
+	}
+	gone, err := w.drop(e)
+	switch {
+	case err != nil:
+		return err
+	case gone:
+		if e.Type != Directory {
+			w.dropped[e.Path] = true
+		}
+		return nil
+	case e.Type == HardLink && w.dropped[e.Link]:
+		w.orphans[e.Link] = append(w.orphans[e.Link], e)
+		return nil
+	}
+	return w.visit(e, content)
+}
+
+// errAdopted ends the second pass early.
+var errAdopted = errors.New("every link has its file")
+
+// adopt visits the hard links whose file was left out, the first of each as
+// that file.
+func (w *withoutWalk) adopt(ctx context.Context, src Source) error {
+	if len(w.orphans) == 0 {
+		return nil
+	}
+	err := src.Walk(ctx, func(e Entry, content io.Reader) error {
+		links := w.orphans[e.Path]
+		if len(links) == 0 {
+			return nil
+		}
+		delete(w.orphans, e.Path)
+		e.Path = links[0].Path
+		if err := w.visit(e, content); err != nil {
+			return err
+		}
+		for _, link := range links[1:] {
+			link.Link = e.Path
+			if err := w.visit(link, nil); err != nil {
+				return err
+			}
+		}
+		if len(w.orphans) == 0 {
+			return errAdopted
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errAdopted) {
+		return err
+	}
+	for lost := range w.orphans {
+		return fmt.Errorf("%s was there on the first pass and not on the second: the image changes while it is read; use a copy of it", lost)
+	}
+	return nil
+}
