@@ -11,8 +11,9 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BOOT_PACKAGES := ipxe grub-pc-bin grub-common systemd-boot-efi
 DEMO_PACKAGES := $(BOOT_PACKAGES) qemu-system-x86 ipxe-qemu seabios ovmf mmdebstrap iproute2
 # What the tests take besides: foreign clients, foreign tools to check with.
-TEST_PACKAGES := $(DEMO_PACKAGES) gcc libc6-dev busybox chromium cpio curl dmsetup dnsmasq-base dosfstools \
-	btrfs-progs e2fsprogs gdisk isc-dhcp-client kea-admin kmod mtools procps qemu-utils tar udhcpc util-linux xfsprogs xz-utils bzip2 zstd
+TEST_PACKAGES := $(DEMO_PACKAGES) 7zip bash btrfs-progs busybox bzip2 chromium cpio curl dmsetup dnsmasq-base dosfstools \
+	e2fsprogs gcc gdisk git gzip isc-dhcp-client kea-admin kmod libc6-dev libxml2-utils mercurial mtools procps python3-jsonschema \
+	qemu-utils tar udhcpc uidmap util-linux xfsprogs xz-utils zstd
 
 # $(call install,PACKAGES) installs those that are not there.
 define install

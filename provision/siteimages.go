@@ -10,7 +10,7 @@ import (
 
 // tarballEndings are those of the tarballs that images/ may hold.
 func tarballEndings() []string {
-	return []string{".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tzst"}
+	return []string{".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.bz2", ".tbz2"}
 }
 
 // images lists what is in images/. Of a directory and a tarball with the same

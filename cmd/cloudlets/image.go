@@ -135,8 +135,8 @@ func (f *configFlags) addEnvironment(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.env, "env", nil, "`name=value` that templates see as env.name, such as hostname=web1")
 }
 
-// given says whether there is a configuration to apply.
-func (f *configFlags) given() bool { return f.config != "" }
+// given says whether there is something to configure a copy with.
+func (f *configFlags) given() bool { return f.config != "" || len(f.env) > 0 }
 
 // read reads the configuration's text, and tells its name for errors.
 func (f *configFlags) read(cmd *cobra.Command) (name string, text []byte, err error) {

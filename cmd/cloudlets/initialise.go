@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -19,6 +20,7 @@ import (
 // initFlags say how a directory is made a cloudlet.
 type initFlags struct {
 	name                string
+	templates           []string
 	dryRun, force, json bool
 }
 
@@ -30,10 +32,11 @@ func initCommand() *cobra.Command {
 distribution, and write the manifest that suits it to ` + images.ManifestPath + `:
 entry points, persistent and volatile paths. What was chosen and why goes to
 standard error. The manifest is a beginning: it is yours to change.`,
-		Example: "  cloudlets init web\n  cloudlets init web --name web --dry-run > manifest.json",
+		Example: "  cloudlets init web\n  cloudlets init web --template /etc/hostname --template /etc/motd\n  cloudlets init web --name web --dry-run > manifest.json",
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
 	cmd.Flags().StringVar(&f.name, "name", "", "the image's `name`; else the directory's")
+	cmd.Flags().StringArrayVar(&f.templates, "template", nil, "the `path`, in the image, of a file that is a template")
 	cmd.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "write nothing, and print the manifest")
 	cmd.Flags().BoolVarP(&f.force, "force", "f", false, "replace the manifest that is there")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the manifest and the reasons as JSON")
@@ -89,6 +92,12 @@ func (f *initFlags) survey(cmd *cobra.Command, dir string) (survey.Findings, err
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
 		return survey.Findings{}, err
+	}
+	for _, name := range f.templates {
+		if _, err := images.Resolve(tree, name); err != nil {
+			return survey.Findings{}, fmt.Errorf("template %s: %w; name it by its path in the image", name, err)
+		}
+		findings.Render = append(findings.Render, path.Clean("/"+name))
 	}
 	switch base := filepath.Base(absolute); {
 	case f.name != "":

@@ -32,8 +32,14 @@ func TestScript(t *testing.T) {
 			t.Fatalf("%s is missing: install the Debian package %s", need.tool, need.debianPackage)
 		}
 	}
+	runScripts(t, "testdata/script")
+}
+
+// runScripts runs the scripts in a folder.
+func runScripts(t *testing.T, dir string) {
+	t.Helper()
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script", Deadline: time.Now().Add(3 * patience), RequireExplicitExec: true, RequireUniqueNames: true,
+		Dir: dir, Deadline: time.Now().Add(3 * patience), RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "until": until, "freeport": freePort, "hold": hold, "kernel": writeKernel, "network": network,
 		},

@@ -44,3 +44,31 @@ func TestREADMEMachineFile(t *testing.T) {
 		t.Errorf("the README's example reads as %+v", spec)
 	}
 }
+
+// TestREADMECommands runs the README's five commands as they stand.
+func TestREADMECommands(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```sh\n")
+	commands, _, found := strings.Cut(rest, "```")
+	if lines := strings.Count(commands, "\n"); !found || lines != 5 {
+		t.Fatalf("the README has %d commands where it speaks of five", lines)
+	}
+	script := `kernel root/boot/vmlinuz-6.1.0-9-amd64
+exec tar -C root -czf root.tar.gz .
+exec sh -ex commands.sh
+exec tar -xOf web1.tar.zst etc/hostname
+stdout '^web1$'
+exec qemu-img check web1.qcow2
+-- root/etc/hostname --
+localhost
+-- commands.sh --
+` + commands
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "readme.txtar"), []byte(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runScripts(t, dir)
+}

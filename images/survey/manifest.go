@@ -15,6 +15,7 @@ type manifest struct {
 	Name        string   `json:"name,omitempty"`
 	Description string   `json:"description,omitempty"`
 	Arch        string   `json:"arch,omitempty"`
+	Templates   []string `json:"templates,omitempty"`
 	EntryPoints *entries `json:"entrypoints,omitempty"`
 	Persistent  []string `json:"persistent,omitempty"`
 	Volatile    []string `json:"volatile,omitempty"`
@@ -45,7 +46,7 @@ type requires struct {
 // line. It parses, and its entry points lead to what was found.
 func (f Findings) Manifest() ([]byte, error) {
 	m := manifest{
-		Name: f.Name, Description: f.description(), Arch: f.Arch,
+		Name: f.Name, Description: f.description(), Arch: f.Arch, Templates: f.Render,
 		Persistent: f.Persistent, Volatile: f.Volatile,
 		EntryPoints: &entries{Kernel: f.kernelEntry(), Init: f.initEntry(), Shell: f.shellEntry()},
 	}

@@ -28,6 +28,9 @@ type Findings struct {
 	// Persistent, Volatile and Templates suit the image. Templates are
 	// suggested only: a file has to be made one first.
 	Persistent, Volatile, Templates []string
+	// Render are the paths that the manifest names as templates: those that
+	// the caller has made some.
+	Render []string
 	// Reasons say why, in the manifest's order, and what a person should
 	// look at.
 	Reasons []Reason

@@ -244,7 +244,8 @@ func (s *session) stage(ctx context.Context, scope metadata.Scope) error {
 }
 
 // hidden lists the files that need another name. Those that are in the
-// repository by their own name, since the bare tool put them there, keep it.
+// repository by their own name, since the bare tool put them there, keep it,
+// but for a device in such a place, at which git would take fright.
 func (s *session) hidden(v *view) []string {
 	byOwnName := make(map[string]bool, len(v.tracked))
 	for _, name := range v.tracked {
@@ -252,12 +253,16 @@ func (s *session) hidden(v *view) []string {
 	}
 	var own []string
 	v.snapshot.Paths(func(p string, t images.Type) {
-		name := p[strings.LastIndexByte(p, '/')+1:]
-		if mustEscape(s.Kind, name, t, strings.Count(p, "/") == 1) && !byOwnName[p] {
+		name, known := p[strings.LastIndexByte(p, '/')+1:], byOwnName[p]
+		if known && isNode(t) || !known && mustEscape(s.Kind, name, t, strings.Count(p, "/") == 1) {
 			own = append(own, p)
 		}
 	})
 	return own
+}
+
+func isNode(t images.Type) bool {
+	return t == images.CharDevice || t == images.BlockDevice || t == images.FIFO
 }
 
 // toolPath is what a path is while files are hidden.

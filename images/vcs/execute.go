@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +15,10 @@ import (
 // private runs a program so that nobody but its user can read what it makes:
 // the umask is of a whole process, and this one's is not ours to change.
 var private = []string{"sh", "-c", `umask 077 && exec "$@"`, "sh"}
+
+// grace is how long the tool may take to end once it is told to, and what it
+// started may keep the output open after it.
+const grace = 30 * time.Second
 
 // execute runs the tool for a person, and returns its exit code.
 func (s *session) execute(ctx context.Context, args []string, env ...string) (int, error) {
@@ -23,6 +28,7 @@ func (s *session) execute(ctx context.Context, args []string, env ...string) (in
 	cmd := exec.CommandContext(ctx, private[0], words...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.Stdin, s.Stdout, s.Stderr
 	cmd.Env = environment(append(s.tool.env(), env...)...)
+	cmd.WaitDelay = grace
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	if s.plan.effect != clones { // its URL is relative to where the person is
 		cmd.Dir = s.Dir

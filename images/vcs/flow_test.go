@@ -91,7 +91,10 @@ func TestOwnersOfTwoFilesMerge(t *testing.T) {
 				must(t, os.Chown(filepath.Join(dir, "a"), 10, 1))
 				must(t, os.Remove(filepath.Join(dir, "gone")))
 			},
-			func() { must(t, os.Chown(filepath.Join(dir, "b"), 20, 1)); plant(t, dir, map[string]string{"new/": ""}) })
+			func() {
+				must(t, os.Chown(filepath.Join(dir, "b"), 20, 1))
+				plant(t, dir, map[string]string{"new/": ""})
+			})
 		run(t, kind, dir, words(kind, "merge", "theirs")...)
 		for name, want := range map[string]uint32{"a": 10, "b": 20, "c": 1} {
 			if st := stat(t, dir, name); st.Uid != want {
@@ -271,7 +274,7 @@ func TestCancelledRunPutsThingsInOrder(t *testing.T) {
 	want := describeDir(t, dir)
 	ctx, cancel := context.WithCancel(t.Context())
 	hook := filepath.Join(dir, ".git/hooks/pre-commit")
-	plant(t, dir, map[string]string{".git/hooks/pre-commit": "#!/bin/sh\necho started\nexec sleep 600\n"})
+	plant(t, dir, map[string]string{".git/hooks/pre-commit": "#!/bin/sh\necho started\nwhile kill -0 $PPID 2>/dev/null; do sleep 0.02; done\n"})
 	must(t, os.Chmod(hook, 0o755))
 	out := writerFunc(func(p []byte) (int, error) {
 		if bytes.Contains(p, []byte("started")) {

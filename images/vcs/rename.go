@@ -54,6 +54,9 @@ func (r *renamer) show(own []string) error {
 		return nil
 	}
 	err = r.each(slices.All(own), func(name string) (string, string) { return escape(name), name })
+	if errors.Is(err, unix.EEXIST) {
+		err = fmt.Errorf("%w; decide between the two by hand", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -94,11 +97,12 @@ func rename(dirs *rootfs.Dirs, p, from, to string) error {
 	if err := unix.Fstat(dir, &st); err != nil {
 		return err
 	}
-	err = unix.Renameat2(dir, from, dir, to, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.ENOENT) {
+	switch err = unix.Renameat2(dir, from, dir, to, unix.RENAME_NOREPLACE); {
+	case errors.Is(err, unix.ENOENT):
 		return nil
-	}
-	if err != nil {
+	case errors.Is(err, unix.EEXIST):
+		return yield(dir, from, err)
+	case err != nil:
 		return err
 	}
 	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, st.Mtim}
@@ -106,4 +110,18 @@ func rename(dirs *rootfs.Dirs, p, from, to string) error {
 		return err
 	}
 	return nil
+}
+
+// yield removes a device that the tool has put a file of the repository in the
+// place of. Anything else is too good to lose.
+func yield(dir int, name string, taken error) error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFCHR, unix.S_IFBLK, unix.S_IFIFO:
+		return unix.Unlinkat(dir, name, 0)
+	}
+	return taken
 }

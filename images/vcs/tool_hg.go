@@ -42,6 +42,7 @@ func (h *hgTool) stage(ctx context.Context, tracked bool) error {
 func (h *hgTool) options(ignore string, making bool) []string {
 	settings := []string{
 		"ui.portablefilenames=ignore", "ui.ignore=" + os.DevNull, "ui.ignore.cloudlets=" + ignore,
+		"ui.origbackuppath=.hg/cloudlets/orig", // and not beside the file, in the image
 		"extensions.eol=!", "extensions.keyword=!", "extensions.win32text=!", "extensions.fsmonitor=!",
 	}
 	if len(h.merge) > 0 {
