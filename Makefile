@@ -13,7 +13,7 @@ DEMO_PACKAGES := $(BOOT_PACKAGES) qemu-system-x86 ipxe-qemu seabios ovmf mmdebst
 # What the tests take besides: foreign clients, foreign tools to check with.
 TEST_PACKAGES := $(DEMO_PACKAGES) 7zip bash btrfs-progs busybox bzip2 chromium cpio curl dmsetup dnsmasq-base dosfstools \
 	e2fsprogs gcc gdisk git gzip isc-dhcp-client kea-admin kmod libc6-dev libxml2-utils mercurial mtools procps python3-jsonschema \
-	qemu-utils tar udhcpc uidmap util-linux xfsprogs xz-utils zstd
+	qemu-utils skopeo tar udhcpc uidmap umoci util-linux xfsprogs xz-utils zstd
 
 # $(call install,PACKAGES) installs those that are not there.
 define install

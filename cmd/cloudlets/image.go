@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -124,15 +125,13 @@ func readInput(cmd *cobra.Command, value string) (name string, text []byte, err 
 type configFlags struct {
 	config string
 	env    []string
+	time   time.Duration
 }
 
 func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.config, "config", "", "the configuration: JSON text, @`file`, or - for standard input")
-	f.addEnvironment(cmd)
-}
-
-func (f *configFlags) addEnvironment(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.env, "env", nil, "`name=value` that templates see as env.name, such as hostname=web1")
+	cmd.Flags().DurationVar(&f.time, "template-time", ejs.DefaultTime, "how long one template may take")
 }
 
 // given says whether there is something to configure a copy with.
@@ -186,7 +185,7 @@ func (f *configFlags) overlay(cmd *cobra.Command, im *images.Image, target strin
 	if err != nil {
 		return nil, err
 	}
-	err = withSandbox(func(render images.Renderer) error {
+	err = f.withSandbox(func(render images.Renderer) error {
 		overlay, err = im.Overlay(cmd.Context(), tree, render, c, env)
 		return err
 	})
@@ -195,12 +194,12 @@ func (f *configFlags) overlay(cmd *cobra.Command, im *images.Image, target strin
 
 // withSandbox lends a renderer that no template can take this program along
 // with.
-func withSandbox(do func(images.Renderer) error) error {
+func (f *configFlags) withSandbox(do func(images.Renderer) error) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program's own file: %w", err)
 	}
-	sandbox := ejs.NewSandbox([]string{self, renderVerb}, ejs.Options{Workers: 1})
+	sandbox := ejs.NewSandbox([]string{self, renderVerb}, ejs.Options{Workers: 1, Limits: ejs.Limits{Time: f.time}})
 	return errors.Join(do(sandbox), sandbox.Close())
 }
 

@@ -23,7 +23,7 @@ modes, extended attributes, devices, links. Who is not root cannot give files
 to others: what is missing is recorded in ` + metadata.Path + `, and the directory
 is read as it is recorded from then on. SRC needs no manifest; "cloudlets init"
 writes one.`,
-		Example: "  cloudlets import debian-12.tar.zst web && cloudlets init web\n  docker save web | cloudlets import - web",
+		Example: "  cloudlets import debian-12.tar.zst web && cloudlets init web\n  docker save web > web.tar && cloudlets import web.tar web",
 	}
 	f.add(cmd)
 	cmd.RunE = f.onImage(func(cmd *cobra.Command, im *images.Image, args []string) error {

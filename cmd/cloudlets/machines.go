@@ -244,7 +244,7 @@ func caller() string {
 func imagesCommand(socket *string) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "images", Short: "List the site's images and whether they can be booted", Args: exactArgs(0),
+		Use: "images", Example: "  cloudlets images\n  cloudlets images --json", Short: "List the site's images and whether they can be booted", Args: exactArgs(0),
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, _ []string) error {
 			list, err := c.Images(cmd.Context())
 			return show(cmd, asJSON, list, err, printImages)

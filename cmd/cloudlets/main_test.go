@@ -11,10 +11,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/pflag"
 )
 
 // patience ends a script that hangs; nothing waits for it otherwise.
@@ -152,4 +154,25 @@ func network(ts *testscript.TestScript, _ bool, args []string) {
 		ip("-n", space, "link", "set", dev, "up")
 	}
 	ts.Setenv(args[0], space)
+}
+
+// TestHelp: every verb that is shown says in a line what it does, gives an
+// example, and has no flag without a word about it.
+func TestHelp(t *testing.T) {
+	for _, cmd := range newRoot().Commands() {
+		if cmd.Hidden || cmd.Name() == "help" || cmd.Name() == "completion" {
+			continue
+		}
+		if cmd.Short == "" || !strings.Contains(cmd.Example, "cloudlets "+cmd.Name()) {
+			t.Errorf("%s: its help has no line or no example", cmd.Name())
+		}
+		if cmd.GroupID == "" {
+			t.Errorf("%s: it is in none of the help's groups", cmd.Name())
+		}
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Usage == "" {
+				t.Errorf("%s: --%s is not explained", cmd.Name(), f.Name)
+			}
+		})
+	}
 }

@@ -60,7 +60,7 @@ func (f *configFlags) renderAll(cmd *cobra.Command, im *images.Image, paths []st
 		return nil, err
 	}
 	err = withTree(cmd.Context(), im, func(tree images.Tree) error {
-		return withSandbox(func(render images.Renderer) error {
+		return f.withSandbox(func(render images.Renderer) error {
 			files, err = im.Render(cmd.Context(), tree, render, paths, c, env)
 			return err
 		})

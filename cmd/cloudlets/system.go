@@ -26,7 +26,7 @@ func (f *configFlags) onSystem(cmd *cobra.Command, im *images.Image, what string
 		return err
 	}
 	system := target.System{Name: im.Name, Manifest: im.Manifest, Source: im.Source, Tree: tree}
-	return withSandbox(func(render images.Renderer) error {
+	return f.withSandbox(func(render images.Renderer) error {
 		system.Cmdline = func(ctx context.Context, template string) (string, error) {
 			return im.Cmdline(ctx, render, template, c, env)
 		}

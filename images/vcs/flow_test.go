@@ -35,8 +35,7 @@ func changedLines(diff string) []string {
 }
 
 func TestChangeOfOwnerIsOneLine(t *testing.T) {
-	needTools(t)
-	for _, kind := range both {
+	eachKind(t, func(t *testing.T, kind Kind) {
 		dir := repository(t, kind)
 		must(t, os.Chown(filepath.Join(dir, "etc/shadow"), 3, 42))
 		got := strings.Join(changedLines(run(t, kind, dir, "diff")), "\n")
@@ -51,7 +50,7 @@ func TestChangeOfOwnerIsOneLine(t *testing.T) {
 			t.Errorf("%s: the owner is %d after going back, want 0", kind, st.Uid)
 		}
 		clean(t, kind, dir)
-	}
+	})
 }
 
 func stat(t testing.TB, dir, name string) unix.Stat_t {
@@ -76,8 +75,7 @@ func branches(t *testing.T, kind Kind, dir string, ours, theirs func()) {
 }
 
 func TestOwnersOfTwoFilesMerge(t *testing.T) {
-	needTools(t)
-	for _, kind := range both {
+	eachKind(t, func(t *testing.T, kind Kind) {
 		dir := newImage(t)
 		// Lines next to one another: any text would conflict.
 		plant(t, dir, map[string]string{"a": "", "b": "", "c": "", "gone/": ""})
@@ -104,12 +102,11 @@ func TestOwnersOfTwoFilesMerge(t *testing.T) {
 		if exists(dir, "gone") || !exists(dir, "new") {
 			t.Errorf("%s: the empty directories are not merged", kind)
 		}
-	}
+	})
 }
 
 func TestConflictIsResolved(t *testing.T) {
-	needTools(t)
-	for _, kind := range both {
+	eachKind(t, func(t *testing.T, kind Kind) {
 		dir := newImage(t)
 		plant(t, dir, map[string]string{"a": "", "b": ""})
 		run(t, kind, dir, "init")
@@ -136,12 +133,11 @@ func TestConflictIsResolved(t *testing.T) {
 			t.Errorf("%s: a belongs to %d, and it was resolved to 30", kind, st.Uid)
 		}
 		clean(t, kind, dir)
-	}
+	})
 }
 
 func TestCheckoutMakesAndRemoves(t *testing.T) {
-	needTools(t)
-	for _, kind := range both {
+	eachKind(t, func(t *testing.T, kind Kind) {
 		dir := newImage(t)
 		plant(t, dir, map[string]string{"bin/a": "same", "bin/b": "same", "etc/passwd": "x", "untracked": ""})
 		must(t, os.Remove(filepath.Join(dir, "untracked")))
@@ -165,12 +161,11 @@ func TestCheckoutMakesAndRemoves(t *testing.T) {
 			same(t, string(kind)+": files of the second revision", second, describeDir(t, dir))
 			clean(t, kind, dir)
 		}
-	}
+	})
 }
 
 func TestUntrackedAndVolatileFilesAreLeftAlone(t *testing.T) {
-	needTools(t)
-	for _, kind := range both {
+	eachKind(t, func(t *testing.T, kind Kind) {
 		dir := newImage(t)
 		plant(t, dir, map[string]string{".cloudlet/manifest": manifest, "a": "1"})
 		run(t, kind, dir, "init")
@@ -195,11 +190,12 @@ func TestUntrackedAndVolatileFilesAreLeftAlone(t *testing.T) {
 		if status := run(t, kind, dir, words(kind, "status")...); !strings.Contains(status, "mine") || strings.Contains(status, "tmp") {
 			t.Errorf("%s: status shows %q", kind, status)
 		}
-	}
+	})
 }
 
 func TestGitMovesCarryMetadata(t *testing.T) {
-	needTools(t)
+	needTool(t, Git)
+	t.Parallel()
 	dir := repository(t, Git)
 	run(t, Git, dir, "mv", "etc/shadow", "etc/moved")
 	run(t, Git, dir, "rm", "-q", "bin/su")
@@ -216,7 +212,8 @@ func TestGitMovesCarryMetadata(t *testing.T) {
 }
 
 func TestStashAndReset(t *testing.T) {
-	needTools(t)
+	needTool(t, Git)
+	t.Parallel()
 	dir := repository(t, Git)
 	want := describeDir(t, dir)
 	must(t, os.Chown(filepath.Join(dir, "etc/shadow"), 9, 9))
@@ -231,7 +228,8 @@ func TestStashAndReset(t *testing.T) {
 }
 
 func TestGitAlias(t *testing.T) {
-	needTools(t)
+	needTool(t, Git)
+	t.Parallel()
 	dir := repository(t, Git)
 	must(t, os.Chown(filepath.Join(dir, "etc/hosts"), 9, 9))
 	run(t, Git, dir, "ci", "-q", "-m", "by an alias")
@@ -239,7 +237,8 @@ func TestGitAlias(t *testing.T) {
 }
 
 func TestNoRepository(t *testing.T) {
-	needTools(t)
+	needTool(t, Git)
+	t.Parallel()
 	outer := newImage(t)
 	run(t, Git, outer, "init")
 	inner := filepath.Join(outer, "inner")
@@ -254,7 +253,8 @@ func TestNoRepository(t *testing.T) {
 }
 
 func TestExitCode(t *testing.T) {
-	needTools(t)
+	needTool(t, Git)
+	t.Parallel()
 	dir := repository(t, Git)
 	must(t, os.WriteFile(filepath.Join(dir, "etc/hosts"), []byte("changed"), 0o644))
 	if code, _ := try(t, Git, dir, "diff", "--exit-code", "--quiet"); code != 1 {
@@ -269,7 +269,8 @@ func TestExitCode(t *testing.T) {
 }
 
 func TestCancelledRunPutsThingsInOrder(t *testing.T) {
-	needTools(t)
+	needTool(t, Git)
+	t.Parallel()
 	dir := repository(t, Git)
 	want := describeDir(t, dir)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -3,6 +3,7 @@ package vcs
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -32,40 +33,62 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(min(len(conflicts), 1))
 	}
-	os.Exit(m.Run())
+	os.Exit(withHome(m))
 }
 
-// both are the systems that most tests are run with.
-var both = []Kind{Git, Hg}
-
-// needTools fails where a tool is missing, and keeps a test apart from the
-// configuration of whoever runs it.
-func needTools(t testing.TB) {
-	t.Helper()
-	for tool, pkg := range map[string]string{"git": "git", "hg": "mercurial"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("%s is missing: install the Debian package %s", tool, pkg)
-		}
+// withHome runs the tests apart from the configuration of whoever runs them,
+// with one that would change every byte, were it listened to.
+func withHome(m *testing.M) int {
+	home, err := os.MkdirTemp("", "cloudlets-home-*")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
 	}
-	home := t.TempDir()
-	for name, text := range map[string]string{
-		// A configuration that would change every byte, were it listened to.
-		".gitconfig": "[core]\n\tautocrlf = true\n\tfileMode = false\n\tsymlinks = false\n[user]\n\tname = Test\n\temail = test@example.net\n" +
-			"[init]\n\tdefaultBranch = main\n[alias]\n\tci = commit\n",
-		".hgrc": "[ui]\nusername = Test <test@example.net>\nportablefilenames = abort\n[extensions]\neol =\n",
-	} {
-		if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chmod(home, 0o755); err != nil {
-		t.Fatal(err)
+	defer os.RemoveAll(home)
+	errs := []error{
+		os.WriteFile(filepath.Join(home, ".gitconfig"), []byte(gitConfig), 0o644),
+		os.WriteFile(filepath.Join(home, ".hgrc"), []byte(hgConfig), 0o644),
+		os.Chmod(home, 0o755),
 	}
 	for name, value := range map[string]string{
 		"HOME": home, "XDG_CONFIG_HOME": filepath.Join(home, "none"), "GIT_CONFIG_NOSYSTEM": "1",
 		"HGRCPATH": filepath.Join(home, ".hgrc"), "EDITOR": "false",
 	} {
-		t.Setenv(name, value)
+		errs = append(errs, os.Setenv(name, value))
+	}
+	if err := errors.Join(errs...); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	return m.Run()
+}
+
+const (
+	gitConfig = "[core]\n\tautocrlf = true\n\tfileMode = false\n\tsymlinks = false\n[user]\n\tname = Test\n\temail = test@example.net\n" +
+		"[init]\n\tdefaultBranch = main\n[alias]\n\tci = commit\n"
+	hgConfig = "[ui]\nusername = Test <test@example.net>\nportablefilenames = abort\n[extensions]\neol =\n"
+)
+
+// both are the systems that most tests are run with.
+var both = []Kind{Git, Hg}
+
+// eachKind runs a test with both systems, at once.
+func eachKind(t *testing.T, test func(t *testing.T, kind Kind)) {
+	t.Helper()
+	for _, kind := range both {
+		t.Run(string(kind), func(t *testing.T) {
+			needTool(t, kind)
+			t.Parallel()
+			test(t, kind)
+		})
+	}
+}
+
+// needTool fails where a tool is missing.
+func needTool(t testing.TB, kind Kind) {
+	t.Helper()
+	if _, err := exec.LookPath(string(kind)); err != nil {
+		t.Fatalf("%s is missing: install the Debian package %s", kind, toolPackage(kind))
 	}
 }
 

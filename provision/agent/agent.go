@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/hardware"
 )
 
 // memoryLimit keeps the agent's heap within what a small machine has beside
@@ -92,7 +93,7 @@ func install(ctx context.Context, console *console, server *client, plan provisi
 	result, err := Install(writing, Job{
 		Plan: plan, Inventory: inventory, Server: server.base, HTTP: server.http,
 		Report: reporter.report, Permit: reporter.permit, Target: newRoot, Log: log,
-		Disks: func() ([]provision.DiskInfo, error) { return listDisks(os.DirFS("/sys")) },
+		Disks: func() ([]provision.DiskInfo, error) { return hardware.Disks(os.DirFS("/sys")) },
 	})
 	if cause := context.Cause(writing); err != nil && cause != nil {
 		err = fmt.Errorf("%w: %w", cause, err)

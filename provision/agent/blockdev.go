@@ -6,21 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"cloudlets/provision"
+	"cloudlets/provision/hardware"
 )
-
-// devicePath is the file of a disk of the kernel's: /sys writes the slash of
-// "cciss/c0d0" as an exclamation mark.
-func devicePath(name string) string {
-	return filepath.Join("/dev", strings.ReplaceAll(name, "!", "/"))
-}
 
 var endsInDigit = regexp.MustCompile(`[0-9]$`)
 
@@ -29,7 +22,7 @@ func partitionPath(name string, number int) string {
 	if endsInDigit.MatchString(name) {
 		name += "p"
 	}
-	return devicePath(fmt.Sprintf("%s%d", name, number))
+	return hardware.DevicePath(fmt.Sprintf("%s%d", name, number))
 }
 
 // openDisk opens a disk that nothing uses. O_EXCL makes the kernel refuse one
@@ -55,7 +48,7 @@ func openDisk(name string) (*os.File, error) {
 // checkSame makes sure that a name still is the disk that was chosen: names
 // move from one disk to another when one fails or is plugged in.
 func checkSame(sys fs.FS, chosen provision.DiskInfo) error {
-	now := describeDisk(sys, chosen.Name)
+	now := hardware.Disk(sys, chosen.Name)
 	if now.Size == chosen.Size && now.Serial == chosen.Serial && now.WWN == chosen.WWN && now.Model == chosen.Model {
 		return nil
 	}

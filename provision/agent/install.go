@@ -18,6 +18,7 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
 	"cloudlets/provision"
+	"cloudlets/provision/hardware"
 )
 
 // Job is one install.
@@ -155,7 +156,7 @@ func (i *installer) mayOverwrite() error {
 // openDisk opens the selected disk, looks once more at what it is, now that it
 // can be no other, and lays it out.
 func (i *installer) openDisk() error {
-	device, err := openDisk(devicePath(i.disk.Name))
+	device, err := openDisk(hardware.DevicePath(i.disk.Name))
 	if err != nil {
 		return fmt.Errorf("open the disk %s: %w", i.disk, err)
 	}
@@ -198,7 +199,7 @@ func (i *installer) examine() error {
 // before anything is written: BIOS reads sectors of 512 bytes only, and the
 // boot loader is of 64 bits.
 func checkFirmware(sys fs.FS, l disk.Layout) error {
-	switch bits := attribute(sys, "firmware/efi/fw_platform_size"); {
+	switch bits := hardware.Attribute(sys, "firmware/efi/fw_platform_size"); {
 	case bits == "" && !l.BIOS():
 		return fmt.Errorf("the disk has sectors of %d bytes, which BIOS cannot boot from: switch the machine's firmware to UEFI, or use another disk", l.Sector)
 	case bits == "32":

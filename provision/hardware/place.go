@@ -1,4 +1,4 @@
-package agent
+package hardware
 
 import (
 	"fmt"
@@ -122,7 +122,7 @@ func (d device) part(form *regexp.Regexp) string {
 }
 
 func (d device) namespace() string {
-	if id := attribute(d.sys, "block/"+d.name+"/nsid"); id != "" {
+	if id := Attribute(d.sys, "block/"+d.name+"/nsid"); id != "" {
 		return id
 	}
 	_, id, _ := strings.Cut(strings.TrimPrefix(d.name, "nvme"), "n")
@@ -146,7 +146,7 @@ func (d device) unit() string {
 // the name counts all ports of the machine.
 func (d device) ataUnit(bus, target string) string {
 	name := ataPort.FindStringSubmatch(d.path)[1]
-	port := attribute(d.sys, "class/ata_port/"+name+"/port_no")
+	port := Attribute(d.sys, "class/ata_port/"+name+"/port_no")
 	if port == "" {
 		return ""
 	}
@@ -166,18 +166,18 @@ var (
 // address where it has several.
 func (d device) sasUnit(lun string) string {
 	end := "class/sas_device/" + d.part(sasEnd) + "/"
-	if attribute(d.sys, "class/sas_port/"+d.part(sasPort)+"/num_phys") != "1" {
-		if address := attribute(d.sys, end+"sas_address"); address != "" {
+	if Attribute(d.sys, "class/sas_port/"+d.part(sasPort)+"/num_phys") != "1" {
+		if address := Attribute(d.sys, end+"sas_address"); address != "" {
 			return "sas-" + address + "-lun-" + lun
 		}
 		return ""
 	}
-	phy := attribute(d.sys, end+"phy_identifier")
+	phy := Attribute(d.sys, end+"phy_identifier")
 	if phy == "" {
 		return ""
 	}
 	if expander := d.part(sasExpander); expander != "" {
-		return "sas-exp" + attribute(d.sys, "class/sas_device/"+expander+"/sas_address") + "-phy" + phy + "-lun-" + lun
+		return "sas-exp" + Attribute(d.sys, "class/sas_device/"+expander+"/sas_address") + "-phy" + phy + "-lun-" + lun
 	}
 	return "sas-phy" + phy + "-lun-" + lun
 }
@@ -207,5 +207,5 @@ func (d device) usbSerial() string {
 		return ""
 	}
 	dir, _, _ := strings.Cut(d.path, "/"+name+"/")
-	return attribute(d.sys, dir+"/"+name+"/serial")
+	return Attribute(d.sys, dir+"/"+name+"/serial")
 }
