@@ -21,7 +21,8 @@ func (m *Manifest) setVolatile(r *report, at string, n *node) {
 		}
 		re.MatchTimeout = matchTimeout
 		m.Volatile = append(m.Volatile, s)
-		m.volatile = append(m.volatile, prefixed{literalPrefix(s), &patient{pattern: pattern{re}}})
+		prefix, part := literals(s)
+		m.volatile = append(m.volatile, screened{prefix, part, &patient{pattern: pattern{re}}})
 	})
 }
 

@@ -97,7 +97,7 @@ func (f *diskFlags) add(cmd *cobra.Command) {
 }
 
 func formatNames() (names []string) {
-	for _, f := range vdisk.Formats() {
+	for _, f := range allFormats() {
 		names = append(names, f.Name)
 	}
 	return names
@@ -108,7 +108,7 @@ func formatTable() string {
 	var b strings.Builder
 	b.WriteString("Formats:\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, f := range vdisk.Formats() {
+	for _, f := range allFormats() {
 		fmt.Fprintf(table, "  %s\t%s\t%s\n", f.Name, f.Extension, f.Description)
 	}
 	table.Flush()
@@ -118,19 +118,16 @@ func formatTable() string {
 // chosenFormat is the one asked for, or the first whose files are called like
 // the output.
 func (f *diskFlags) chosenFormat() (vdisk.Format, error) {
-	if f.format != "" {
-		format, err := vdisk.Lookup(f.format)
-		if err != nil {
-			return format, codedError{err, exitUsage}
-		}
-		return format, nil
-	}
-	for _, format := range vdisk.Formats() {
-		if strings.HasSuffix(strings.ToLower(f.out.out), format.Extension) {
+	name := strings.ToLower(f.out.out)
+	for _, format := range allFormats() {
+		if f.format == format.Name || f.format == "" && format.Extension != "" && strings.HasSuffix(name, format.Extension) {
 			return format, nil
 		}
 	}
-	return vdisk.Lookup("raw")
+	if f.format == "" {
+		return vdisk.Lookup("raw")
+	}
+	return vdisk.Format{}, codedError{fmt.Errorf("there is no format %q; there are %s", f.format, strings.Join(formatNames(), ", ")), exitUsage}
 }
 
 // run makes a disk.
@@ -139,11 +136,16 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	options, err := f.options(format)
-	if err != nil {
+	if err := f.checkOutput(format); err != nil {
 		return err
 	}
-	if err := f.checkOutput(format); err != nil {
+	if isFiles(format) {
+		return f.image.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
+			return f.config.onSystem(cmd, im, format.Name, func(s target.System) error { return f.makeFiles(cmd, s, format) })
+		})(cmd, args)
+	}
+	options, err := f.options(format)
+	if err != nil {
 		return err
 	}
 	return f.image.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
@@ -157,7 +159,7 @@ func (f *diskFlags) checkOutput(format vdisk.Format) error {
 	case f.out.out == "" && !f.dryRun:
 		return codedError{errors.New("say where the disk goes: --out FILE, or --out - for standard output"), exitUsage}
 	case f.out.out == "-" && !format.Streams:
-		return codedError{fmt.Errorf("the format %s cannot be streamed, since its tables come before what they count: write it to a file", format.Name), exitUsage}
+		return codedError{fmt.Errorf("the format %s cannot be streamed: write it to a file", format.Name), exitUsage}
 	case f.out.out == "" || f.out.out == "-" || f.dryRun:
 		return nil
 	}

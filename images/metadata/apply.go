@@ -55,7 +55,7 @@ func apply(ctx context.Context, to Target, f File) error {
 	}
 	defer a.dirs.Close()
 	defer a.targets.Close()
-	for _, step := range []func() error{a.removeOld, a.makeMissing, a.link} {
+	for _, step := range []func() error{a.removeOld, a.makeMissing, a.link, a.open} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -71,6 +71,21 @@ type applier struct {
 	limited       bool
 	inodes        map[inode]string // the first name of files that have several
 	folders       keptFolders
+}
+
+// open has the metadata file be readable, in a folder that is: a repository
+// may have written both for its owner only.
+func (a *applier) open() error {
+	fd, err := a.dirs.Open(Path, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	defer unix.Close(fd)
+	a.folders.add(images.Dir)
+	if err := unix.Fchmod(fd, 0o644); err != nil && !a.limited {
+		return fmt.Errorf("set the mode of %s: %w", Path, needRoot(err))
+	}
+	return nil
 }
 
 // removeOld removes what the metadata made before and does not make now.

@@ -38,6 +38,10 @@ func (a *applier) setFile(dir *os.File, name, p string, st *unix.Stat_t) error {
 		if done || err != nil {
 			return err
 		}
+		if err := unix.Fstatat(int(dir.Fd()), name, st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return fmt.Errorf("look at %s: %w", p, err)
+		}
+		e = entryOf(p, st) // it may be a file of its own now
 	}
 	if rec.Type == images.HardLink {
 		rec, _ = a.file.Lookup(rec.Link)

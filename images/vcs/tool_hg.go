@@ -22,6 +22,9 @@ func (h *hgTool) folder(context.Context) (string, error) { return filepath.Join(
 func (h *hgTool) prepare(context.Context) error { return nil }
 
 func (h *hgTool) tracked(ctx context.Context) ([]string, error) {
+	if files, err := readDirstate(filepath.Join(h.dir, ".hg")); err == nil {
+		return files, nil
+	}
 	out, err := ask(ctx, Hg, h.dir, "files", "--print0", "--config", "ui.relative-paths=no", "--cwd", h.dir)
 	if said, ok := errors.AsType[*toolError](err); ok && said.said == "" && said.err.ExitCode() == 1 {
 		return nil, nil // there are none

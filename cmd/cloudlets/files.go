@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images"
+	"cloudlets/images/disk/vdisk"
+	"cloudlets/images/target"
+)
+
+// fileFormats are what an image becomes besides disks.
+func fileFormats() []vdisk.Format {
+	return []vdisk.Format{
+		{Name: "tar", Extension: ".tar", Description: "the configured files, as a tarball", Streams: true},
+		{Name: "cpio", Extension: ".cpio", Description: "the configured files, as a RAM disk that the image's kernel boots", Streams: true},
+		{Name: "kernel", Description: "a folder with vmlinuz, initrd and cmdline, for direct boot"},
+	}
+}
+
+// allFormats are the disks' formats and the others.
+func allFormats() []vdisk.Format { return append(vdisk.Formats(), fileFormats()...) }
+
+// isFiles says whether a format is none of a disk's.
+func isFiles(format vdisk.Format) bool {
+	return slices.ContainsFunc(fileFormats(), func(f vdisk.Format) bool { return f.Name == format.Name })
+}
+
+// makeFiles makes what is no disk.
+func (f *diskFlags) makeFiles(cmd *cobra.Command, s target.System, format vdisk.Format) error {
+	if f.dryRun {
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "would make %s: the files of %s as %s\n", f.out.out, s.Name, format.Name)
+		return err
+	}
+	write := images.WriteTar
+	switch format.Name {
+	case "kernel":
+		return f.makeKernel(cmd, s)
+	case "cpio":
+		write = func(ctx context.Context, w io.Writer, _ images.Source) error { return target.WriteRAMDisk(ctx, w, s) }
+	}
+	return f.out.write(cmd, func(ctx context.Context, w io.Writer) error {
+		return compressed(ctx, f.out.out, w, func(ctx context.Context, w io.Writer) error { return write(ctx, w, s.Source) })
+	})
+}
+
+// makeKernel makes a folder, which appears when all is in it.
+func (f *diskFlags) makeKernel(cmd *cobra.Command, s target.System) (err error) {
+	boot, err := target.DirectBoot(cmd.Context(), s, f.entry)
+	if err != nil {
+		return err
+	}
+	boot.Cmdline = strings.TrimSpace(boot.Cmdline + " " + f.cmdline)
+	temp, err := os.MkdirTemp(filepath.Dir(f.out.out), "."+filepath.Base(f.out.out)+".part-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", f.out.out, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("write %s: %w", f.out.out, err), os.RemoveAll(temp))
+		}
+	}()
+	for _, name := range boot.Files() {
+		if err := writeNew(filepath.Join(temp, name), func(w io.Writer) error { return boot.Write(w, name) }); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(temp, 0o755); err != nil {
+		return err
+	}
+	return os.Rename(temp, f.out.out)
+}
+
+// writeNew makes a file and waits until it is on the disk.
+func writeNew(name string, write func(io.Writer) error) error {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(file), finish(file))
+}
