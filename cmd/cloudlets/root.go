@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/images/disk/device"
 	"cloudlets/images/ejs"
 )
 
@@ -42,7 +43,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	switch {
 	case err == nil:
 		return exitOK
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && !errors.Is(err, device.ErrInterrupted): // which says what it leaves behind
 		fmt.Fprintln(stderr, "cloudlets: interrupted")
 		return exitInterrupted
 	}

@@ -24,18 +24,7 @@ func (l Layout) Write(ctx context.Context, w sparse.Writer, c Contents, root Fil
 	if root.Size() > l.Root.Size {
 		return fmt.Errorf("write disk: the root filesystem has %d bytes, and its partition %d", root.Size(), l.Root.Size)
 	}
-	files, err := BootFiles(l.Arch, c.Menu, c.Loaders)
-	if err != nil {
-		return err
-	}
-	opts, err := l.espOptions(c.Time)
-	if err != nil {
-		return err
-	}
-	if err := fat.Check(l.ESP.Size, opts, files); err != nil {
-		return fmt.Errorf("write EFI system partition: %w", err)
-	}
-	core, first, err := l.bootCode(c.Loaders)
+	p, err := l.prepare(c)
 	if err != nil {
 		return err
 	}
@@ -45,10 +34,10 @@ func (l Layout) Write(ctx context.Context, w sparse.Writer, c Contents, root Fil
 	}
 	out := &ordered{w: w}
 	for _, step := range []func() error{
-		func() error { return out.put(first, 0) },
-		func() error { return out.put(core, l.BIOSBoot.Offset) },
+		func() error { return out.put(p.first, 0) },
+		func() error { return out.put(p.core, l.BIOSBoot.Offset) },
 		func() error {
-			return fat.WriteInOrder(ctx, offsetWriter{out, l.ESP.Offset}, l.ESP.Size, opts, files)
+			return fat.WriteInOrder(ctx, offsetWriter{out, l.ESP.Offset}, l.ESP.Size, p.esp, p.files)
 		},
 		func() error { return out.skipTo(l.Root.Offset) },
 		func() error { return root.Write(ctx, out) },

@@ -52,35 +52,46 @@ type Contents struct {
 // write.
 func (i *Installer) Prepare(ctx context.Context, c Contents) error {
 	l := i.layout
-	files, err := BootFiles(l.Arch, c.Menu, c.Loaders)
-	if err != nil {
-		return err
-	}
-	opts, err := l.espOptions(c.Time)
-	if err != nil {
-		return err
-	}
-	if err := fat.Check(l.ESP.Size, opts, files); err != nil {
-		return fmt.Errorf("prepare EFI system partition: %w", err)
-	}
-	core, first, err := l.bootCode(c.Loaders)
+	p, err := l.prepare(c)
 	if err != nil {
 		return err
 	}
 	rec := &recorder{dev: i.dev}
-	if err := fat.Write(ctx, offsetWriter{rec, l.ESP.Offset}, l.ESP.Size, opts, files); err != nil {
+	if err := fat.Write(ctx, offsetWriter{rec, l.ESP.Offset}, l.ESP.Size, p.esp, p.files); err != nil {
 		return fmt.Errorf("prepare EFI system partition: %w", err)
 	}
-	if len(core) > 0 {
-		if _, err := rec.WriteAt(core, l.BIOSBoot.Offset); err != nil {
+	if len(p.core) > 0 {
+		if _, err := rec.WriteAt(p.core, l.BIOSBoot.Offset); err != nil {
 			return fmt.Errorf("write %s: %w", CoreImage, err)
 		}
 	}
 	if err := i.settle(ctx, rec); err != nil {
 		return err
 	}
-	i.first = first
+	i.first = p.first
 	return nil
+}
+
+// parts are what goes to a disk beside its root filesystem, all of it checked.
+type parts struct {
+	files       []fat.File
+	esp         fat.Options
+	core, first []byte // see bootCode
+}
+
+// prepare makes the parts, or says what cannot be installed.
+func (l Layout) prepare(c Contents) (p parts, err error) {
+	if p.files, err = BootFiles(l.Arch, c.Menu, c.Loaders); err != nil {
+		return p, err
+	}
+	if p.esp, err = l.espOptions(c.Time); err != nil {
+		return p, err
+	}
+	if err := fat.Check(l.ESP.Size, p.esp, p.files); err != nil {
+		return p, fmt.Errorf("prepare EFI system partition: %w", err)
+	}
+	p.core, p.first, err = l.bootCode(c.Loaders)
+	return p, err
 }
 
 // bootCode is the core image, where there is one, and the first MiB.

@@ -29,6 +29,8 @@ type Options struct {
 	Round func(size int64) (int64, error)
 	// Sector is the device's logical sector in bytes; 0 is 512.
 	Sector int64
+	// Stale says that what is skipped keeps old bytes, as on a device.
+	Stale bool
 	// Cmdline is added to the kernels' command lines.
 	Cmdline string
 	// ID and Time replace what comes from the content.
@@ -46,6 +48,7 @@ type Disk struct {
 	Kernels []images.Kernel
 
 	menu disk.Menu
+	boot int64 // bytes of kernels and RAM disks
 	root *ext4.Layout
 }
 
@@ -113,10 +116,11 @@ func (d *Disk) place(ctx context.Context, s System, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	d.boot = kernels
 	layout := disk.Options{Arch: disk.Arch(d.Kernels[0].Arch), ESPSize: espRoom(kernels), Seed: diskSeed + d.ID.String()}
 	size := o.Size
 	if size == 0 {
-		if d.root, err = ext4.Plan(ctx, s.Source, d.filesystem(0, o.Free)); err != nil {
+		if d.root, err = ext4.Plan(ctx, s.Source, d.filesystem(o, 0, o.Free)); err != nil {
 			return err
 		}
 		layout.MinRoot = d.root.Size()
@@ -133,7 +137,7 @@ func (d *Disk) place(ctx context.Context, s System, o Options) (err error) {
 	if d.root != nil && d.root.Size() == d.Layout.Root.Size {
 		return nil
 	}
-	d.root, err = ext4.Plan(ctx, s.Source, d.filesystem(d.Layout.Root.Size, 0))
+	d.root, err = ext4.Plan(ctx, s.Source, d.filesystem(o, d.Layout.Root.Size, 0))
 	return err
 }
 
@@ -144,9 +148,9 @@ func sectorOf(o Options) int64 {
 	return o.Sector
 }
 
-func (d *Disk) filesystem(size, free int64) ext4.Options {
+func (d *Disk) filesystem(o Options, size, free int64) ext4.Options {
 	return ext4.Options{
-		Size: size, Free: free, Label: "root", Time: d.Time,
+		Size: size, Free: free, Label: "root", Time: d.Time, Stale: o.Stale,
 		UUID: derived(d.ID, "root filesystem"), HashSeed: derived(d.ID, "directory hash"),
 	}
 }
@@ -232,6 +236,10 @@ func joinWords(parts ...string) string {
 
 // Size is the disk's size in bytes.
 func (d *Disk) Size() int64 { return d.Layout.Size }
+
+// Estimate is about how many bytes of the disk are written rather than
+// skipped, for whoever shows how far that is.
+func (d *Disk) Estimate() int64 { return d.boot + d.root.Used() }
 
 // Write writes the disk from its beginning to its end, with boot loaders.
 func (d *Disk) Write(ctx context.Context, w sparse.Writer, loaders disk.Loaders) error {

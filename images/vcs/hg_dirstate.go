@@ -28,7 +28,9 @@ func readDirstate(repository string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(bytes.Fields(requires), func(w []byte) bool { return bytes.HasPrefix(w, []byte("dirstate-")) || bytes.Contains(w, []byte("sparse")) }) {
+	if slices.ContainsFunc(bytes.Fields(requires), func(w []byte) bool {
+		return bytes.HasPrefix(w, []byte("dirstate-")) || bytes.Contains(w, []byte("sparse"))
+	}) {
 		return nil, errDirstate
 	}
 	text, err := os.ReadFile(filepath.Join(repository, "dirstate"))

@@ -77,6 +77,9 @@ func toFile(b *testing.B, src images.Source, img string, opts ext4.Options) {
 	if err := w.Finish(); err != nil {
 		b.Fatal(err)
 	}
+	if err := f.Sync(); err != nil { // as mke2fs does
+		b.Fatal(err)
+	}
 }
 
 func remove(b *testing.B, name string) {

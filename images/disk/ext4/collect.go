@@ -137,7 +137,7 @@ func (c *collector) root(e images.Entry) error {
 
 func (c *collector) parent(p string) (dir *directory, name string, err error) {
 	name = path.Base(p)
-	if !strings.HasPrefix(p, "/") || name == ".." || name == "." || len(name) > 255 {
+	if !strings.HasPrefix(p, "/") || path.Clean(p) != p || len(name) > 255 || strings.Contains(name, "\x00") {
 		return nil, "", errors.New("it is no path that a filesystem can hold")
 	}
 	dir, ok := c.byPath[path.Dir(p)]
@@ -198,8 +198,8 @@ func (c *collector) details(e images.Entry, n *inode, content io.Reader) (err er
 func (c *collector) symlink(e images.Entry, n *inode) error {
 	n.size = int64(len(e.Link))
 	switch {
-	case n.size == 0 || n.size >= blockSize:
-		return fmt.Errorf("its target of %d bytes is impossible: 1 to 4095 can be", n.size)
+	case n.size == 0 || n.size >= blockSize || strings.Contains(e.Link, "\x00"):
+		return fmt.Errorf("its target of %d bytes is impossible: 1 to 4095 can be, none of them zero", n.size)
 	case n.size < shortLink:
 		n.start = int64(len(c.targets))
 		c.targets = append(c.targets, e.Link...)

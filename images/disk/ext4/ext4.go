@@ -9,7 +9,7 @@
 //
 // The filesystem has what mke2fs gives one by default: a journal, 64-bit block
 // numbers, checksums of all metadata, extents, hashed directories, flexible
-// groups, and reserved descriptors, so that it can grow while mounted. Blocks
+// groups, and room for more descriptors, so that it can grow while mounted. Blocks
 // are 4096 bytes and inodes 256. "The format" in comments is the kernel's
 // Documentation/filesystems/ext4.
 package ext4
@@ -33,8 +33,8 @@ type Options struct {
 	// Free is how many bytes are to be left for new files.
 	Free int64
 	// MaxGrow is the length in bytes to which the filesystem can be grown
-	// while it is mounted; 0 is 1024 times its size. More than 16 TiB needs
-	// no preparation.
+	// while it is mounted, up to 16 TiB; 0 is 1024 times its size. From a
+	// size of 4 TiB on there is no such limit.
 	MaxGrow int64
 	// UUID names the filesystem; zero derives one from the image's metadata.
 	UUID [16]byte
@@ -65,7 +65,7 @@ type Options struct {
 // Limits of what is written here.
 const (
 	minSize     = 64 * blockSize
-	maxSize     = 128 << 40 // the descriptors of more do not fit in a group
+	maxSize     = 128 << 40 // the descriptors of more would take too much memory
 	maxReserved = 50
 )
 

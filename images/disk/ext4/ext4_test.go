@@ -206,7 +206,7 @@ func TestLargeDirectories(t *testing.T) {
 	}
 	m.dir("/long") // names so long that the index needs inner nodes
 	for i := range 9_000 {
-		m.file(fmt.Sprintf("/long/%s%06d", strings.Repeat("l", 249), i), nil)
+		m.file(fmt.Sprintf("/long/%s%06d", strings.Repeat("\xfe", 249), i), nil)
 	}
 	img := build(t, m, ext4.Options{Free: 64 << 20})
 	if out := tool(t, "debugfs", "-R", "htree_dump /long", img); !strings.Contains(out, "Indirect levels: 1") {
@@ -365,20 +365,23 @@ func TestFormatAnySize(t *testing.T) {
 	} {
 		for _, old := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d stale %v", size, old), func(t *testing.T) {
-				format(t, size, old)
+				format(t, size, ext4.Options{Stale: old})
 			})
 		}
 	}
 }
 
-func TestFormat2TB(t *testing.T) {
+// Large groups of groups begin at 1 TiB, spread descriptors at 4 TiB.
+func TestFormatTerabytes(t *testing.T) {
 	t.Parallel()
-	format(t, 2e12, true)
+	format(t, 1<<40, ext4.Options{Stale: true})
+	format(t, 4<<40, ext4.Options{InodeRatio: 1 << 20})
 }
 
 // format makes an empty filesystem in a sparse file.
-func format(t *testing.T, size int64, old bool) {
+func format(t *testing.T, size int64, opts ext4.Options) {
 	t.Helper()
+	opts.Size, opts.UUID = size, someUUID
 	f, err := os.Create(filepath.Join(t.TempDir(), "ext4.img"))
 	if err != nil {
 		t.Fatal(err)
@@ -387,7 +390,7 @@ func format(t *testing.T, size int64, old bool) {
 	if err := f.Truncate(size); err != nil {
 		t.Fatal(err)
 	}
-	if err := ext4.Format(t.Context(), sparse.At(f, 0), ext4.Options{Size: size, UUID: someUUID, Stale: old}); err != nil {
+	if err := ext4.Format(t.Context(), sparse.At(f, 0), opts); err != nil {
 		t.Fatal(err)
 	}
 	fsck(t, f.Name())
@@ -497,8 +500,11 @@ func TestWhatExt4CannotHold(t *testing.T) {
 		"ACL of no version":   {xattr("system.posix_acl_access", "\x03\x00\x00\x00"), "version 3"},
 		"ACL of no kind":      {xattr("system.posix_acl_default", acl([3]uint32{64, 7, 0})), "0x40"},
 		"long name":           {func(m *memory) { m.file("/"+strings.Repeat("n", 256), nil) }, "path"},
+		"zero in a name":      {func(m *memory) { m.file("/a\x00b", nil) }, "path"},
+		"zero in a target":    {func(m *memory) { m.symlink("/s", "a\x00b") }, "/s"},
 		"no parent":           {func(m *memory) { m.file("/a/b", nil) }, "/a"},
 		"relative":            {func(m *memory) { m.file("bad", nil) }, "path"},
+		"two slashes":         {func(m *memory) { m.file("//", nil) }, "path"},
 		"dots":                {func(m *memory) { m.file("/..", nil) }, "path"},
 		"twice":               {func(m *memory) { m.file("/a", nil); m.file("/a", nil) }, `"a"`},
 		"directory twice":     {func(m *memory) { m.dir("/a"); m.dir("/a") }, "/a"},

@@ -31,6 +31,7 @@ const (
 	compatDirIndex    = 0x20
 
 	incompatFiletype = 0x2
+	incompatMetaBG   = 0x10
 	incompatExtents  = 0x40
 	incompat64bit    = 0x80
 	incompatFlexBG   = 0x200

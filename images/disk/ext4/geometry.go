@@ -15,15 +15,23 @@ type geometry struct {
 	inodesPerGroup int64
 	tableBlocks    int64 // of one group's inode table
 	flex           int64 // groups whose bitmaps and tables lie together
+	// spread says that the descriptors are not together behind each copy of
+	// the superblock, but block by block in the groups that they are about
+	// (meta_bg): a large filesystem would have hundreds of megabytes of them.
+	spread bool
 }
 
 const (
-	maxFlex           = 16
+	smallFlex         = 16 // mke2fs's own choice
+	largeFlex         = 64 // fewer places to write to on a large disk
+	largeGroups       = 8 << 10
 	maxInodesPerGroup = 8 * blockSize // what one bitmap block can tell of
 	pointersABlock    = blockSize / 4
 	// leastLastGroup is what a last group must have for files: a smaller
 	// one is not worth its metadata.
 	leastLastGroup = 64
+	// spreadBlocks is the size from which on descriptors are spread: 4 TiB.
+	spreadBlocks = 1 << 30
 	// maxResizeBlocks is the first size that the resize inode, with its
 	// 32-bit block numbers, cannot describe.
 	maxResizeBlocks = 1 << 32
@@ -32,16 +40,21 @@ const (
 // newGeometry lays out a filesystem of so many blocks and at least so many
 // inodes. Its last group may be too short to be of use; see lastShort.
 func newGeometry(blocks, inodes, maxGrow int64) (geometry, error) {
-	g := geometry{blocks: blocks, groups: ceilDiv(blocks, groupBlocks)}
+	g := geometry{blocks: blocks, groups: ceilDiv(blocks, groupBlocks), spread: blocks >= spreadBlocks}
 	g.descBlocks = ceilDiv(g.groups, descsABlock)
-	g.growBlocks = growBlocks(blocks, g.descBlocks, maxGrow)
+	if !g.spread { // otherwise they can always be added
+		g.growBlocks = growBlocks(blocks, g.descBlocks, maxGrow)
+	}
 	g.inodesPerGroup = roundUp(ceilDiv(inodes, g.groups), inodesABlock)
 	if g.inodesPerGroup > maxInodesPerGroup {
 		return geometry{}, fmt.Errorf("%w: %d inodes need %d bytes at least", ErrTooSmall, inodes, ceilDiv(inodes, maxInodesPerGroup)*groupBlocks*blockSize)
 	}
 	g.tableBlocks = g.inodesPerGroup / inodesABlock
-	g.flex = maxFlex
-	for g.flex > 1 && 1+g.descBlocks+g.growBlocks+g.flex*(2+g.tableBlocks) > groupBlocks*3/4 {
+	g.flex = smallFlex
+	if g.groups >= largeGroups {
+		g.flex = largeFlex
+	}
+	for g.flex > 1 && g.superBlocks(0)+g.flex*(2+g.tableBlocks) > groupBlocks*3/4 {
 		g.flex /= 2
 	}
 	return g, nil
@@ -56,9 +69,6 @@ func (g *geometry) lastShort() int64 {
 
 // growBlocks is how many descriptor blocks to reserve for growing.
 func growBlocks(blocks, descBlocks, maxGrow int64) int64 {
-	if blocks >= maxResizeBlocks {
-		return 0
-	}
 	most := min(blocks*1024, maxResizeBlocks-1)
 	if maxGrow > 0 {
 		most = min(maxGrow/blockSize, maxResizeBlocks-1)
@@ -92,11 +102,24 @@ func (g *geometry) backups() []int64 {
 }
 
 // superBlocks is how much of a group the superblock and descriptors take.
-func (g *geometry) superBlocks(group int64) int64 {
-	if !hasSuper(group) {
-		return 0
+func (g *geometry) superBlocks(group int64) (n int64) {
+	if g.spread && holdsSpread(group) {
+		n++
 	}
-	return 1 + g.descBlocks + g.growBlocks
+	if hasSuper(group) {
+		n++
+		if !g.spread {
+			n += g.descBlocks + g.growBlocks
+		}
+	}
+	return n
+}
+
+// holdsSpread says whether a group has one of the three copies of its
+// neighbours' descriptors: it is the first, the second or the last of them.
+func holdsSpread(group int64) bool {
+	i := group % descsABlock
+	return i <= 1 || i == descsABlock-1
 }
 
 // flexGroups counts the groups whose metadata lies in this one: none, unless

@@ -18,6 +18,7 @@ type Layout struct {
 	journal int64 // blocks, without their tree
 	double  int64 // the resize inode's block of pointers to pointers, or 0
 	used    int64 // the block after the last that is a file's
+	spare   int64 // blocks that nobody has
 }
 
 // Size is the filesystem's length in bytes.
@@ -26,14 +27,12 @@ func (l *Layout) Size() int64 { return l.blocks * blockSize }
 // UUID is the filesystem's name, given or derived.
 func (l *Layout) UUID() [16]byte { return l.opts.UUID }
 
+// Used is how long the filesystem's beginning is, in bytes, in which all its
+// files are.
+func (l *Layout) Used() int64 { return l.used * blockSize }
+
 // Free is how many bytes are left for new files.
-func (l *Layout) Free() int64 {
-	var n int64
-	for group := range l.groups {
-		n += l.free(group, l.used)
-	}
-	return n * blockSize
-}
+func (l *Layout) Free() int64 { return l.spare * blockSize }
 
 // layOut finds a size and then a place for everything.
 func layOut(ctx context.Context, t *tree, opts Options) (*Layout, error) {
@@ -120,7 +119,11 @@ func (l *Layout) place() (short int64) {
 	if l.used > l.blocks {
 		return l.used - l.blocks + wanted
 	}
-	return wanted - l.Free()/blockSize
+	l.spare = 0
+	for group := range l.groups {
+		l.spare += l.free(group, l.used)
+	}
+	return wanted - l.spare
 }
 
 // placeSmall places what takes a block each: extended attributes and long

@@ -32,8 +32,15 @@ func newOutput(ctx context.Context, w sparse.Writer, stale bool) *output {
 	return &output{ctx: ctx, w: w, buf: make([]byte, 0, outputBuffer), stale: stale}
 }
 
-// blocks writes whole blocks.
+// blocks writes whole blocks, many at once without a copy.
 func (o *output) blocks(b []byte) error {
+	if len(b) > outputBuffer {
+		if err := o.flush(); err != nil {
+			return err
+		}
+		o.at += int64(len(b) / blockSize)
+		return o.put(b)
+	}
 	for len(b) > 0 {
 		n := copy(o.room(), b)
 		if err := o.filled(n); err != nil {
@@ -118,12 +125,18 @@ func (o *output) flush() error {
 	if len(o.buf) == 0 {
 		return nil
 	}
+	b := o.buf
+	o.buf = o.buf[:0]
+	return o.put(b)
+}
+
+// put hands bytes on; those that end at the current place.
+func (o *output) put(b []byte) error {
 	if err := o.ctx.Err(); err != nil {
 		return err
 	}
-	if _, err := o.w.Write(o.buf); err != nil {
+	if _, err := o.w.Write(b); err != nil {
 		return fmt.Errorf("write before byte %d: %w", o.at*blockSize, err)
 	}
-	o.buf = o.buf[:0]
 	return nil
 }

@@ -30,7 +30,7 @@ func (l *Layout) putCounts(r record) {
 	r.put32(0x00, uint32(inodes))
 	r.split(0x04, 0x150, l.blocks)
 	r.split(0x08, 0x154, l.blocks/100*int64(l.opts.ReservedPercent))
-	r.split(0x0c, 0x158, l.Free()/blockSize)
+	r.split(0x0c, 0x158, l.spare)
 	r.put32(0x10, uint32(inodes-l.tree.last()))
 }
 
@@ -60,7 +60,11 @@ func (l *Layout) putFeatures(r record) {
 		compat |= compatResizeInode
 	}
 	r.put32(0x5c, compat)
-	r.put32(0x60, incompatFiletype|incompatExtents|incompat64bit|incompatFlexBG)
+	incompat := uint32(incompatFiletype | incompatExtents | incompat64bit | incompatFlexBG)
+	if l.spread {
+		incompat |= incompatMetaBG
+	}
+	r.put32(0x60, incompat)
 	r.put32(0x64, roSparseSuper|roLargeFile|roHugeFile|roDirNlink|roExtraIsize|roMetadataCsum)
 	r.put32(0x100, 0xc) // mount with user.* attributes and ACLs
 	r.put8(0xfc, hashHalfMD4)

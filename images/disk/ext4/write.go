@@ -60,10 +60,8 @@ func (e *emitter) advance(to int64) error {
 
 // groupPrefix writes what a group begins with.
 func (e *emitter) groupPrefix(group int64) error {
-	if hasSuper(group) {
-		if err := e.superCopy(group); err != nil {
-			return err
-		}
+	if err := e.superCopy(group); err != nil {
+		return err
 	}
 	members := e.flexGroups(group)
 	for g := group; g < group+members; g++ {
@@ -84,12 +82,27 @@ func (e *emitter) groupPrefix(group int64) error {
 	return nil
 }
 
-// superCopy writes a copy of the superblock and of the descriptors. The first
-// one's reserved blocks point to the others', which nobody reads.
+// superCopy writes what copies a group has of the superblock and the
+// descriptors.
 func (e *emitter) superCopy(group int64) error {
-	if err := e.out.blocks(e.superblock(group)); err != nil {
-		return err
+	if hasSuper(group) {
+		if err := e.out.blocks(e.superblock(group)); err != nil {
+			return err
+		}
 	}
+	switch {
+	case e.spread && holdsSpread(group):
+		at := group / descsABlock * blockSize
+		return e.out.blocks(e.descs[at : at+blockSize])
+	case !e.spread && hasSuper(group):
+		return e.descCopy(group)
+	}
+	return nil
+}
+
+// descCopy writes all descriptors and the blocks reserved for more. Those of
+// the first copy point to the others', which nobody reads.
+func (e *emitter) descCopy(group int64) error {
 	if err := e.out.blocks(e.descs); err != nil {
 		return err
 	}

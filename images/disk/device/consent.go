@@ -1,0 +1,132 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"cloudlets/images/disk"
+)
+
+// ErrNotConfirmed says that nobody agreed to a write, so that nothing was
+// written.
+var ErrNotConfirmed = errors.New("not confirmed, so nothing was written")
+
+// Consent is how a person agrees to a write: [Typed] or [BySerial]. There is
+// no other way.
+type Consent interface {
+	confirm(ctx context.Context, f Facts, what string) error
+}
+
+// Typed has a person at a terminal read what will be lost, and type the
+// device's name.
+type Typed struct {
+	// Terminal is where; nil is the terminal that this process belongs to.
+	Terminal *os.File
+	// Serial is the device's serial number, if it must have a certain one.
+	Serial string
+}
+
+// BySerial is the serial number of the device that is meant, given beforehand
+// where there is no terminal.
+type BySerial string
+
+var (
+	_ Consent = Typed{}
+	_ Consent = BySerial("")
+)
+
+// confirm agrees if the device has the serial number.
+func (s BySerial) confirm(_ context.Context, f Facts, _ string) error {
+	switch {
+	case s == "":
+		return fmt.Errorf("%w: say which device is meant by its serial number", ErrNotConfirmed)
+	case f.Serial == "":
+		return fmt.Errorf("%w: %s tells no serial number; confirm on a terminal", ErrNotConfirmed, f)
+	case strings.TrimSpace(string(s)) != strings.TrimSpace(f.Serial):
+		return fmt.Errorf("%w: the serial number of %s is not %q", ErrNotConfirmed, f, string(s))
+	}
+	return nil
+}
+
+// confirm has the device's name typed.
+func (t Typed) confirm(ctx context.Context, f Facts, what string) error {
+	if t.Serial != "" {
+		if err := BySerial(t.Serial).confirm(ctx, f, what); err != nil {
+			return err
+		}
+	}
+	if t.Terminal == nil {
+		tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+		if err != nil {
+			return fmt.Errorf("%w: open the terminal to ask: %w", ErrNotConfirmed, err)
+		}
+		defer tty.Close()
+		t.Terminal = tty
+	}
+	return t.ask(ctx, f, what)
+}
+
+// ask shows the plan and reads one line.
+func (t Typed) ask(ctx context.Context, f Facts, what string) error {
+	if _, err := io.WriteString(t.Terminal, plan(f, what)); err != nil {
+		return fmt.Errorf("ask on the terminal: %w", err)
+	}
+	answer, err := t.line(ctx)
+	if err != nil {
+		return err
+	}
+	if answer = strings.TrimSpace(answer); answer != f.Path && answer != f.Name {
+		return fmt.Errorf("%w: %q was typed, and the device is %s", ErrNotConfirmed, answer, f.Path)
+	}
+	return nil
+}
+
+// plan tells a person what will be written where, and what will be lost.
+func plan(f Facts, what string) string {
+	unknown := func(s string) string {
+		if s == "" {
+			return "not known"
+		}
+		return plain(s)
+	}
+	return fmt.Sprintf(`%s will be written to
+  device  %s
+  model   %s
+  serial  %s
+  size    %s (%d bytes)
+  on it   %s
+Everything that is on it will be lost. To write, type the device's name, %s: `,
+		plain(what), f.Path, unknown(f.Model), unknown(f.Serial), disk.HumanSize(f.Size), f.Size, unknown(f.Contents), f.Name)
+}
+
+// maxAnswer is more than a device's name has.
+const maxAnswer = 4096
+
+// line reads what a person types, until they change their mind.
+func (t Typed) line(ctx context.Context) (string, error) {
+	stop := context.AfterFunc(ctx, func() { _ = t.Terminal.SetReadDeadline(time.Unix(1, 0)) }) // without it, the key ends nothing before a line is typed
+	defer stop()
+	var line []byte
+	for len(line) < maxAnswer {
+		var b [1]byte
+		n, err := t.Terminal.Read(b[:])
+		switch {
+		case ctx.Err() != nil:
+			return "", fmt.Errorf("%w: %w", ErrNotConfirmed, ctx.Err())
+		case n == 1 && b[0] == '\n':
+			return string(line), nil
+		case n == 1:
+			line = append(line, b[0])
+		case err == nil || errors.Is(err, io.EOF):
+			return "", fmt.Errorf("%w: the terminal was closed", ErrNotConfirmed)
+		default:
+			return "", fmt.Errorf("%w: read from the terminal: %w", ErrNotConfirmed, err)
+		}
+	}
+	return "", fmt.Errorf("%w: what was typed is too long", ErrNotConfirmed)
+}

@@ -1,0 +1,131 @@
+package device
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images/disk"
+)
+
+// Host is the running system, as far as it knows its devices.
+type Host struct {
+	// Sys and Proc are what the kernel shows in /sys and /proc.
+	Sys, Proc fs.FS
+	// Describe tells what the disk with a name of the kernel's is.
+	Describe func(name string) Disk
+}
+
+// Look finds out what the block device at a path is, what it is used for and
+// what is on it. The path may be a link, as in /dev/disk/by-id. It writes
+// nothing.
+func (h Host) Look(file string) (Facts, error) {
+	number, err := numberOf(file)
+	if err != nil {
+		return Facts{}, err
+	}
+	dir, err := h.find(number)
+	if err != nil {
+		return Facts{}, fmt.Errorf("look at the device %s: %w", file, err)
+	}
+	f, err := h.facts(dir)
+	if err != nil {
+		return Facts{}, fmt.Errorf("look at the device %s: %w", file, err)
+	}
+	f.Number = number
+	f.Contents = contents(f.Path, f.Size)
+	return f, nil
+}
+
+// numberOf is the device number of a block device.
+func numberOf(file string) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(file, &st); err != nil {
+		return 0, fmt.Errorf("look at the device %s: %w", file, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
+		return 0, fmt.Errorf("look at the device %s: it is no block device", file)
+	}
+	return st.Rdev, nil
+}
+
+// find is the folder of a device in /sys.
+func (h Host) find(number uint64) (string, error) {
+	link := fmt.Sprintf("dev/block/%d:%d", unix.Major(number), unix.Minor(number))
+	target, err := fs.ReadLink(h.Sys, link)
+	if err != nil {
+		return "", fmt.Errorf("the kernel has no device %d:%d: %w", unix.Major(number), unix.Minor(number), err)
+	}
+	return path.Join("dev/block", target), nil
+}
+
+// facts are what /sys and /proc tell of a device.
+func (h Host) facts(dir string) (f Facts, err error) {
+	if name := path.Base(dir); h.has(dir + "/partition") {
+		whole := path.Base(path.Dir(dir))
+		f.Disk = h.Describe(whole)
+		f.Name, f.Whole = name, devicePath(whole)
+	} else {
+		f.Disk = h.Describe(name)
+		f.Name = name
+	}
+	f.Path = devicePath(f.Name)
+	f.Sector, _ = strconv.ParseInt(h.attribute(dir+"/queue/logical_block_size"), 10, 64)
+	f.Sequence, _ = strconv.ParseUint(h.attribute(dir+"/diskseq"), 10, 64)
+	f.Card = h.attribute(dir+"/device/type") == "SD"
+	f.Uses, err = h.uses(f.Name)
+	return f, err
+}
+
+// contents says what is on a device; one that cannot be read has something.
+func contents(file string, size int64) string {
+	f, err := os.Open(file)
+	if err != nil {
+		return "unreadable: " + err.Error()
+	}
+	defer f.Close()
+	found, err := disk.Identify(f, size)
+	if err != nil {
+		return "unreadable: " + err.Error()
+	}
+	return plain(disk.Describe(found))
+}
+
+// attribute reads a small file of /sys; "" where there is none.
+func (h Host) attribute(name string) string {
+	text, err := fs.ReadFile(h.Sys, name)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+func (h Host) has(name string) bool {
+	_, err := fs.Stat(h.Sys, name)
+	return err == nil
+}
+
+// names lists a folder of /sys, which need not be there.
+func (h Host) names(dir string) (names []string, err error) {
+	entries, err := fs.ReadDir(h.Sys, dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, nil
+}
+
+// devicePath is the file of what the kernel calls name: it writes a slash as
+// an exclamation mark.
+func devicePath(name string) string {
+	return filepath.Join("/dev", strings.ReplaceAll(name, "!", "/"))
+}

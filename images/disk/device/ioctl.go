@@ -1,0 +1,81 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// getDiskSequence is BLKGETDISKSEQ of include/uapi/linux/fs.h.
+const getDiskSequence = 0x80081280
+
+// maxPartitions is more than the kernel makes of any table.
+const maxPartitions = 256
+
+// sequenceOf is the kernel's number for the disk that is open, whatever its
+// name is by now. Kernels before 5.15 have none.
+func sequenceOf(f *os.File) (uint64, error) { return getNumber(f, getDiskSequence) }
+
+// lengthOf is the length in bytes of the device that is open.
+func lengthOf(f *os.File) (int64, error) {
+	n, err := getNumber(f, unix.BLKGETSIZE64)
+	return int64(n), err
+}
+
+func getNumber(f *os.File, request uintptr) (n uint64, err error) {
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), request, uintptr(unsafe.Pointer(&n)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return n, nil
+}
+
+// forgetPartitions has the kernel drop the partitions that it read from the
+// old table, so that nobody can open one while the device is written. One
+// that is open already, by a program that only reads, is an error.
+func forgetPartitions(f *os.File) error {
+	for number := int32(1); number <= maxPartitions; number++ {
+		p := unix.BlkpgPartition{Pno: number}
+		arg := unix.BlkpgIoctlArg{Op: unix.BLKPG_DEL_PARTITION, Datalen: int32(unsafe.Sizeof(p)), Data: (*byte)(unsafe.Pointer(&p))}
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.BLKPG, uintptr(unsafe.Pointer(&arg)))
+		switch errno {
+		case 0, unix.ENXIO:
+		case unix.EINVAL, unix.ENOTTY: // a kind of device that has no partitions
+			return nil
+		case unix.EBUSY:
+			return fmt.Errorf("%s: %w: a program has its partition %d open: close what looks at it", f.Name(), ErrRefused, number)
+		default:
+			return fmt.Errorf("have the kernel forget partition %d of %s: %w", number, f.Name(), errno)
+		}
+	}
+	return nil
+}
+
+const (
+	readTableTries = 20
+	readTablePause = 100 * time.Millisecond
+)
+
+// readTable has the kernel read the new partition table. Programs that look
+// at every disk that changes are in its way for a moment.
+func readTable(ctx context.Context, f *os.File) error {
+	for try := 1; ; try++ {
+		err := unix.IoctlSetInt(int(f.Fd()), unix.BLKRRPART, 0)
+		switch {
+		case err == nil, errors.Is(err, unix.EINVAL): // a kind of device that has no partitions
+			return nil
+		case !errors.Is(err, unix.EBUSY) || try == readTableTries:
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(readTablePause):
+		}
+	}
+}
