@@ -11,9 +11,10 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BOOT_PACKAGES := ipxe grub-pc-bin grub-common systemd-boot-efi
 DEMO_PACKAGES := $(BOOT_PACKAGES) qemu-system-x86 ipxe-qemu seabios ovmf mmdebstrap iproute2
 # What the tests take besides: foreign clients, foreign tools to check with.
-TEST_PACKAGES := $(DEMO_PACKAGES) 7zip bash btrfs-progs busybox bzip2 chromium cpio curl dmsetup dnsmasq-base dosfstools \
-	e2fsprogs gcc gdisk git findutils gzip isc-dhcp-client kea-admin kmod libarchive-tools libc6-dev libxml2-utils mercurial mtools procps python3-jsonschema \
-	qemu-utils skopeo tar udhcpc uidmap umoci util-linux xfsprogs xz-utils zstd
+TEST_PACKAGES := $(DEMO_PACKAGES) 7zip acl bash btrfs-progs busybox bzip2 chromium cpio curl dmsetup dnsmasq-base \
+	dosfstools e2fsprogs findutils gcc gdisk git gzip isc-dhcp-client kea-admin kmod libarchive-tools libc6-dev \
+	libcap2-bin libxml2-utils mercurial mtools procps python3-jsonschema qemu-utils skopeo tar udhcpc uidmap umoci \
+	util-linux xfsprogs xz-utils zstd
 
 # $(call install,PACKAGES) installs those that are not there.
 define install
@@ -48,6 +49,11 @@ setup-demo:
 setup-test:
 	$(call install,$(TEST_PACKAGES))
 
+# The Debian root that tests read and machines install, made once.
+.PHONY: setup-image
+setup-image: setup-demo build bin/demo
+	@$(SUDO) bin/demo -image-only >/dev/null
+
 .PHONY: test
 test: setup-test lint test-go test-boot ## run every test, the fast ones first
 
@@ -59,7 +65,7 @@ lint: build
 	@! ldd bin/cloudlets 2>/dev/null || { echo "bin/cloudlets is not static"; exit 1; }
 
 .PHONY: test-go
-test-go: setup-test ## the tests that boot no machine
+test-go: setup-test setup-image ## the tests that boot no machine
 	$(GO) test -race -timeout 20m $(AS_ROOT) ./...
 
 .PHONY: test-boot

@@ -17,7 +17,6 @@ import (
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/disk/vdisk"
 	"cloudlets/images/target"
-	"cloudlets/provision"
 	"cloudlets/provision/hardware"
 )
 
@@ -28,7 +27,9 @@ type deviceFlags struct {
 	yes      bool
 	serial   string
 	noVerify bool
-	policy   device.Policy // no flag changes it
+	// No flag changes these: a test does.
+	policy device.Policy
+	host   func() device.Host // nil is thisHost
 }
 
 // add gives the verb its flags for devices, and --list in place of an image.
@@ -53,6 +54,13 @@ func (f *deviceFlags) add(cmd *cobra.Command) {
 	}
 }
 
+func (f *deviceFlags) onHost() device.Host {
+	if f.host != nil {
+		return f.host()
+	}
+	return thisHost()
+}
+
 // thisHost is the running system.
 func thisHost() device.Host {
 	sys := os.DirFS("/sys")
@@ -74,7 +82,7 @@ type foundDevice struct {
 
 // showList tells which devices there are.
 func (f *deviceFlags) showList(cmd *cobra.Command) error {
-	list, err := f.find(thisHost())
+	list, err := f.find()
 	if err != nil {
 		return err
 	}
@@ -99,7 +107,8 @@ func (f *deviceFlags) showList(cmd *cobra.Command) error {
 }
 
 // find looks at all removable disks, or at all there are.
-func (f *deviceFlags) find(host device.Host) (list []foundDevice, err error) {
+func (f *deviceFlags) find() (list []foundDevice, err error) {
+	host := f.onHost()
 	disks, err := hardware.Disks(host.Sys)
 	for _, d := range disks {
 		facts, err := host.Look(hardware.DevicePath(d.Name))
@@ -173,7 +182,7 @@ func (f *diskFlags) toDevice(cmd *cobra.Command, args []string, format vdisk.For
 	if f.free > 0 || format.Name != "raw" {
 		return codedError{errors.New("a device is used whole, by the disk itself: --free, and formats other than raw, are for files"), exitUsage}
 	}
-	host := thisHost()
+	host := f.device.onHost()
 	facts, err := host.Look(f.out.out)
 	if err != nil {
 		return err
@@ -263,7 +272,7 @@ func (f *diskFlags) tellWritten(cmd *cobra.Command, s target.System, d *target.D
 	if f.device.noVerify {
 		checked = "not read back"
 	}
-	text := fmt.Sprintf("wrote %s: a disk of %s with %d files of %s; %s were written, and %s", f.out.out, provision.FormatSize(d.Size()), d.Entries, s.Name, disk.HumanSize(result.Written), checked)
+	text := fmt.Sprintf("wrote %s: a disk of %s with %d files of %s; %s were written, and %s", f.out.out, disk.HumanSize(d.Size()), d.Entries, s.Name, disk.HumanSize(result.Written), checked)
 	if !result.TableRead {
 		text += "; plug it in again before you look at it here"
 	}

@@ -50,6 +50,9 @@ It takes no root, no mount and no virtual machine. The same image and
 configuration give the same bytes; SOURCE_DATE_EPOCH and --uuid replace what
 identifiers and times come from.
 
+With a device as its output it writes a USB disk or a card: it shows what is on
+the device, and asks for its name to be typed before that is lost.
+
 ` + formatTable(),
 		Example: `  cloudlets disk debian-12.tar --config @web1.json --env hostname=web1 --out web1.qcow2
   cloudlets disk web@v1.2 --format vmdk --out - | ssh esx1 'cat > web.vmdk'

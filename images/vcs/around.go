@@ -245,7 +245,8 @@ func (s *session) stage(ctx context.Context, scope metadata.Scope) error {
 
 // hidden lists the files that need another name. Those that are in the
 // repository by their own name, since the bare tool put them there, keep it.
-// Devices step aside for whatever a command puts in their place.
+// Devices step aside for whatever a command puts in their place, and those
+// that a tool would read its orders from always: from a FIFO it would for ever.
 func (s *session) hidden(v *view) []string {
 	byOwnName := make(map[string]bool, len(v.tracked))
 	for _, name := range v.tracked {
@@ -254,7 +255,8 @@ func (s *session) hidden(v *view) []string {
 	var own []string
 	v.snapshot.Paths(func(p string, t images.Type) {
 		name, known := p[strings.LastIndexByte(p, '/')+1:], byOwnName[p]
-		if isNode(t) && (known || s.plan.effect == changes) || !known && mustEscape(s.Kind, name, t, strings.Count(p, "/") == 1) {
+		orders := strings.HasPrefix(name, ".git") || strings.HasPrefix(name, ".hg")
+		if isNode(t) && (known || orders || s.plan.effect == changes) || !known && mustEscape(s.Kind, name, t, strings.Count(p, "/") == 1) {
 			own = append(own, p)
 		}
 	})

@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(min(len(conflicts), 1))
 	}
+	if len(os.Args) > 3 && os.Args[1] == runChild {
+		os.Exit(childMain(os.Args[2:]))
+	}
 	os.Exit(withHome(m))
 }
 
@@ -75,6 +78,7 @@ var both = []Kind{Git, Hg}
 // eachKind runs a test with both systems, at once.
 func eachKind(t *testing.T, test func(t *testing.T, kind Kind)) {
 	t.Helper()
+	t.Parallel()
 	for _, kind := range both {
 		t.Run(string(kind), func(t *testing.T) {
 			needTool(t, kind)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,19 +53,32 @@ func resolveHg(ctx context.Context, repository, revision string) (string, time.T
 		at, err := strconv.ParseInt(fields[1], 10, 64)
 		return fields[0], time.Unix(at, 0).UTC(), err
 	}
-	if said, ok := errors.AsType[*toolError](err); err != nil && (!ok || !strings.Contains(said.said, "unknown revision")) {
+	if err != nil && !isUnknownToHg(err) {
 		return "", time.Time{}, err
 	}
-	var known []string
-	for _, list := range []string{"branches", "bookmarks", "tags"} {
-		template := map[string]string{"branches": "{branch}\n", "bookmarks": "{bookmark}\n", "tags": "{tag}\n"}[list]
-		names, err := ask(ctx, Hg, repository, list, "--template="+template)
-		if err != nil {
-			return "", time.Time{}, err
-		}
-		known = append(known, strings.FieldsFunc(string(names), func(r rune) bool { return r == '\n' })...)
+	known, err := hgRevisions(ctx, repository)
+	if err != nil {
+		return "", time.Time{}, err
 	}
 	return "", time.Time{}, unknownRevision(known)
+}
+
+// isUnknownToHg says whether Mercurial has understood all but the revision.
+func isUnknownToHg(err error) bool {
+	said, ok := errors.AsType[*toolError](err)
+	return ok && (strings.Contains(said.said, "unknown revision") || strings.Contains(said.said, "parse error"))
+}
+
+// hgRevisions lists the names of revisions: branches, bookmarks, tags.
+func hgRevisions(ctx context.Context, repository string) ([]string, error) {
+	const template = `{branch}\n{join(bookmarks, "\n")}\n{join(tags, "\n")}\n`
+	out, err := ask(ctx, Hg, repository, "log", "--rev=head() or bookmark() or tag()", "--template="+template)
+	if err != nil {
+		return nil, err
+	}
+	names := strings.FieldsFunc(string(out), func(r rune) bool { return r == '\n' })
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // unpackHg has Mercurial write its archive, and reads where each file is.

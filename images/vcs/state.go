@@ -56,9 +56,10 @@ func openState(repository string) (*state, error) {
 
 func (s *state) file(name string) string { return filepath.Join(s.folder, name) }
 
-// close ends the run.
+// close ends the run. The lock is given back by name: a process that was just
+// started has it as well, until it is another program.
 func (s *state) close() error {
-	return errors.Join(s.remove(ignoreFile), s.lock.Close())
+	return errors.Join(s.remove(ignoreFile), unix.Flock(int(s.lock.Fd()), unix.LOCK_UN), s.lock.Close())
 }
 
 func (s *state) remove(name string) error {

@@ -62,11 +62,15 @@ func (g *gitTool) tracked(ctx context.Context) ([]string, error) {
 	return paths(out), err
 }
 
-// stage adds the metadata file. git's own answer to a file that is as it was
-// is quick.
+// stage puts the metadata file into the index. git's add would look at the
+// tree for it, which has its own names at that time.
 func (g *gitTool) stage(ctx context.Context, _ bool) error {
-	args := append(g.options(os.DevNull, false), "add", "--force", "--", metadataName)
-	_, err := ask(ctx, Git, g.dir, args...)
+	object, err := ask(ctx, Git, g.dir, "hash-object", "-w", "--no-filters", "--", metadataName)
+	if err != nil {
+		return err
+	}
+	info := "100644," + strings.TrimSpace(string(object)) + "," + metadataName
+	_, err = ask(ctx, Git, g.dir, "update-index", "--add", "--cacheinfo", info)
 	return err
 }
 

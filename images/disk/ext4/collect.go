@@ -216,6 +216,7 @@ func (c *collector) regular(e images.Entry, n *inode, content io.Reader) error {
 	if e.Size < 0 || e.Size > maxFileSize {
 		return fmt.Errorf("its %d bytes are more than ext4 can hold in a file: %d", e.Size, int64(maxFileSize))
 	}
+	n.size = e.Size
 	if e.Size < leastSparse || content == nil {
 		return nil
 	}

@@ -61,7 +61,7 @@ func (n *inode) hasBlocks() bool {
 // newInode takes over what an entry says. Size, links and place come later.
 func newInode(e images.Entry) inode {
 	n := inode{
-		mode: uint16(e.Mode&0o7777) | modeOf(e.Type), uid: e.UID, gid: e.GID, links: 1, size: e.Size,
+		mode: uint16(e.Mode&0o7777) | modeOf(e.Type), uid: e.UID, gid: e.GID, links: 1,
 	}
 	n.seconds, n.nanos = clampTime(e.ModTime)
 	return n

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images/disk"
+	"cloudlets/images/disk/device"
+)
+
+// loopDevice is a device of 256 MiB whose maker gave it a serial number.
+func loopDevice(t *testing.T) (name string, host func() device.Host) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "medium")
+	err := os.WriteFile(file, nil, 0o600)
+	if err == nil {
+		err = os.Truncate(file, 256<<20)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	name = losetup(t, "--find", "--show", file)
+	t.Cleanup(func() { losetup(t, "--detach", name) })
+	return name, func() device.Host {
+		h := thisHost()
+		describe := h.Describe
+		h.Describe = func(name string) device.Disk {
+			d := describe(name)
+			d.Serial = "LOOP-0001"
+			return d
+		}
+		return h
+	}
+}
+
+func losetup(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, stop := context.WithTimeout(context.Background(), patience) // also while the test cleans up
+	defer stop()
+	out, err := exec.CommandContext(ctx, "losetup", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("losetup %v: %v: %s (it is in the Debian package mount)", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// bootableImage is a folder with a kernel, as far as its first bytes tell.
+func bootableImage(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "web")
+	kernel := make([]byte, 8192)
+	copy(kernel[0x202:], "HdrS")
+	binary.LittleEndian.PutUint16(kernel[0x206:], 0x20c)
+	binary.LittleEndian.PutUint16(kernel[0x236:], 1)
+	for name, content := range map[string]string{
+		".cloudlet/manifest": `{"entrypoints": {"linux": {"type": "kernel", "kernel": "/boot/vmlinuz-*"}}}`, "boot/vmlinuz-6.1.0-9-amd64": string(kernel),
+	} {
+		file := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(content), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// runDisk is `cloudlets disk`, on a host and with a policy of the test's.
+func runDisk(ctx context.Context, host func() device.Host, args ...string) (stdout, stderr string, err error) {
+	f := diskFlags{device: deviceFlags{policy: device.Policy{Fixed: true}, host: host}}
+	cmd := &cobra.Command{Use: "disk", Args: exactArgs(1), RunE: f.run, SilenceErrors: true, SilenceUsage: true}
+	f.add(cmd)
+	f.out.add(cmd)
+	f.device.add(cmd)
+	var out, problems bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetErr(&problems)
+	cmd.SetArgs(args)
+	err = cmd.ExecuteContext(ctx)
+	return out.String(), problems.String(), err
+}
+
+func TestDiskOnADevice(t *testing.T) {
+	name, host := loopDevice(t)
+	image := bootableImage(t)
+	for says, args := range map[string][]string{
+		"--yes needs --serial": {image, "--out", name, "--yes"},
+		"there is no terminal": {image, "--out", name},
+		"not confirmed":        {image, "--out", name, "--yes", "--serial", "LOOP-0002"},
+		"leave the size out":   {image, "--out", name, "--yes", "--serial", "LOOP-0001", "--size", "128MiB"},
+		"take a larger device": {image, "--out", name, "--yes", "--serial", "LOOP-0001", "--size", "1GiB"},
+		"no-such-image":        {"no-such-image", "--out", name, "--yes", "--serial", "LOOP-0001"},
+	} {
+		_, _, err := runDisk(t.Context(), host, args...)
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v: got %v, want %q", args, err, says)
+		}
+	}
+	if out, _, err := runDisk(t.Context(), host, image, "--out", name, "--dry-run"); err != nil || !strings.Contains(out, "would make") {
+		t.Errorf("dry run: %q, %v", out, err)
+	}
+	if found := onDevice(t, name); found != "blank" {
+		t.Fatalf("after all these, on the device is %s", found)
+	}
+	out, _, err := runDisk(t.Context(), host, image, "--out", name, "--yes", "--serial", "LOOP-0001")
+	if err != nil || !strings.Contains(out, "wrote "+name+": a disk of 256 MiB with ") || !strings.Contains(out, "read back and compared") {
+		t.Errorf("got %q, %v", out, err)
+	}
+	if found := onDevice(t, name); !strings.HasPrefix(found, "GPT with 3 partitions") {
+		t.Errorf("on the device is %s", found)
+	}
+	out, _, err = runDisk(t.Context(), host, image, "--out", name, "--yes", "--serial", "LOOP-0001", "--no-verify", "--json")
+	if err != nil || !strings.Contains(out, `"out": "`+name+`"`) {
+		t.Errorf("got %q, %v", out, err)
+	}
+}
+
+func onDevice(t *testing.T, name string) string {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	found, err := disk.Identify(f, 256<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return disk.Describe(found)
+}
+
+// TestListOfDevices: a stick is listed, what is built in only on demand and
+// with the reason why it is refused.
+func TestListOfDevices(t *testing.T) {
+	stick := foundDevice{Facts: device.Facts{
+		Disk: device.Disk{Name: "sdb", Model: "Ultra", Serial: "4C\x1b53", Transport: "usb", Size: 8 << 30, Removable: true},
+		Path: "/dev/sdb", Contents: "MBR with 1 partition: vfat 8 GiB", Uses: []device.Use{{What: "/dev/sdb1 is mounted on /media/x"}},
+	}, refused: []string{"it is in use"}}
+	var out bytes.Buffer
+	if err := stick.show(&out); err != nil || out.String() != "/dev/sdb, Ultra, serial 4C?53, 8 GiB, usb\n  on it: MBR with 1 partition: vfat 8 GiB\n  refused: it is in use\n" {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+	if l := stick.asJSON(); l.Device != "/dev/sdb" || l.Uses[0] != "/dev/sdb1 is mounted on /media/x" || !l.Removable {
+		t.Errorf("got %+v", l)
+	}
+}
