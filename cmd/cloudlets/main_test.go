@@ -29,7 +29,10 @@ func TestMain(m *testing.M) {
 // TestScript is the contract of the command line. Beside testscript's own
 // commands, the scripts have those of commands, below.
 func TestScript(t *testing.T) {
-	for _, need := range []struct{ tool, debianPackage string }{{"ip", "iproute2"}, {"unshare", "util-linux"}, {"mount", "mount"}, {"curl", "curl"}, {"tar", "tar"}} {
+	for _, need := range []struct{ tool, debianPackage string }{
+		{"ip", "iproute2"}, {"unshare", "util-linux"}, {"mount", "mount"}, {"curl", "curl"}, {"tar", "tar"}, {"xz", "xz-utils"}, {"cpio", "cpio"},
+		{"git", "git"}, {"hg", "mercurial"}, {"umoci", "umoci"}, {"qemu-img", "qemu-utils"}, {"sgdisk", "gdisk"}, {"e2fsck", "e2fsprogs"},
+	} {
 		if _, err := exec.LookPath(need.tool); err != nil {
 			t.Fatalf("%s is missing: install the Debian package %s", need.tool, need.debianPackage)
 		}
