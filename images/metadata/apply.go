@@ -110,24 +110,44 @@ func (a *applier) remove(old *Record) error {
 	e := entryOf(old.Path, &st)
 	switch {
 	case old.Type == images.Directory && e.Type == images.Directory:
-		return a.removeFolder(old.Path)
+		if gone, err := a.removeFolder(old.Path); err != nil || !gone {
+			return err
+		}
 	case isNode(e.Type) && (old.Type == e.Type || old.Type == images.HardLink):
-		return ignoreGone(a.dirs.Remove(old.Path))
+		if err := a.dirs.Remove(old.Path); err != nil {
+			return ignoreGone(err)
+		}
+	default:
+		return nil
 	}
-	return nil
+	return a.removeAbove(old.Path)
 }
 
 // removeFolder removes a directory that is empty.
-func (a *applier) removeFolder(p string) error {
+func (a *applier) removeFolder(p string) (gone bool, err error) {
 	dir, base, err := a.dirs.Parent(p)
 	if err != nil {
-		return ignoreGone(err)
+		return false, ignoreGone(err)
 	}
 	err = unix.Unlinkat(dir, base, unix.AT_REMOVEDIR)
 	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
-		return nil
+		return false, nil
 	}
-	return ignoreGone(err)
+	return err == nil, ignoreGone(err)
+}
+
+// removeAbove removes the directories that are empty without what was removed
+// from them: the repository could not, since it was there.
+func (a *applier) removeAbove(p string) error {
+	for p = parent(p); p != "/"; p = parent(p) {
+		if r, ok := a.file.Lookup(p); ok && r.Type == images.Directory {
+			return nil
+		}
+		if gone, err := a.removeFolder(p); err != nil || !gone {
+			return err
+		}
+	}
+	return nil
 }
 
 // ignoreGone takes it well that a file, or a directory above it, is not there.

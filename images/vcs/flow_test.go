@@ -153,7 +153,7 @@ func TestCheckoutMakesAndRemoves(t *testing.T) {
 		plant(t, dir, map[string]string{"srv/deep/empty/": ""})
 		commit(t, kind, dir)
 		second := describeDir(t, dir)
-		for range 2 {
+		for range map[Kind]int{Git: 2, Hg: 1}[kind] {
 			run(t, kind, dir, words(kind, "checkout", map[Kind]string{Git: "main", Hg: "0"}[kind])...)
 			same(t, string(kind)+": files of the first revision", first, describeDir(t, dir))
 			clean(t, kind, dir)
@@ -274,9 +274,7 @@ func TestCancelledRunPutsThingsInOrder(t *testing.T) {
 	dir := repository(t, Git)
 	want := describeDir(t, dir)
 	ctx, cancel := context.WithCancel(t.Context())
-	hook := filepath.Join(dir, ".git/hooks/pre-commit")
-	plant(t, dir, map[string]string{".git/hooks/pre-commit": "#!/bin/sh\necho started\nwhile kill -0 $PPID 2>/dev/null; do sleep 0.02; done\n"})
-	must(t, os.Chmod(hook, 0o755))
+	hook(t, dir, "pre-commit", "echo started\nwhile kill -0 $PPID 2>/dev/null; do sleep 0.02; done\n")
 	out := writerFunc(func(p []byte) (int, error) {
 		if bytes.Contains(p, []byte("started")) {
 			if exists(dir, "srv/app/.git") {
@@ -292,6 +290,28 @@ func TestCancelledRunPutsThingsInOrder(t *testing.T) {
 		t.Error("a cancelled commit succeeds")
 	}
 	same(t, "files after a cancelled commit", want, describeDir(t, dir))
+}
+
+// TestSignalsArePassedOn ends git by a signal while it works.
+func TestSignalsArePassedOn(t *testing.T) {
+	needTool(t, Git)
+	t.Parallel()
+	dir := repository(t, Git)
+	want := describeDir(t, dir)
+	hook(t, dir, "pre-commit", "echo started\nwhile kill -0 $PPID 2>/dev/null; do sleep 0.02; done\n")
+	signals := make(chan os.Signal, 1)
+	opt := options(t, Git, dir, writerFunc(func(p []byte) (int, error) {
+		if bytes.Contains(p, []byte("started")) {
+			signals <- unix.SIGTERM
+		}
+		return len(p), nil
+	}), "commit", "--allow-empty", "-m", "x")
+	opt.Signals = signals
+	code, err := Run(t.Context(), opt)
+	if code != 128+int(unix.SIGTERM) || err != nil {
+		t.Errorf("the run ends with %d, %v; want 143", code, err)
+	}
+	same(t, "files after a commit that was ended", want, describeDir(t, dir))
 }
 
 type writerFunc func(p []byte) (int, error)

@@ -124,10 +124,11 @@ func gitNode(row string) (*node, error) {
 	default:
 		return nil, fmt.Errorf("%s is of the unknown kind %s", p, fields[0])
 	}
-	n.entry.Size, err = strconv.ParseInt(fields[3], 10, 64)
+	size, err := strconv.ParseUint(fields[3], 10, 63)
 	if err != nil {
 		return nil, fmt.Errorf("%s has the size %q: %w", p, fields[3], err)
 	}
+	n.entry.Size = int64(size)
 	return n, nil
 }
 

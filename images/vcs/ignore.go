@@ -2,6 +2,7 @@ package vcs
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"cloudlets/images"
@@ -10,46 +11,68 @@ import (
 
 // ignored lists what the tool shall not see of a tree, as lines of an ignore
 // file: what is in the scope of neither the image nor the repository. A
-// directory of which that is true altogether is one line. toolPath is what
-// the tool calls a path.
+// directory of which that is true altogether is one line: tools compare every
+// file with every line. toolPath is what the tool calls a path.
 func ignored(snapshot *metadata.Snapshot, scope metadata.Scope, t tool, toolPath func(string) string) string {
-	type file struct {
-		path   string
-		folder bool
-		out    bool
-	}
-	var files []file
+	g := ignorer{mixed: map[string]bool{}, filled: map[string]bool{}, covered: map[string]bool{}}
 	snapshot.Paths(func(p string, typ images.Type) {
 		out := scope.Volatile != nil && scope.Volatile(p) && !scope.Kept(p)
-		files = append(files, file{p, typ == images.Directory, out})
+		g.files = append(g.files, candidate{path: p, folder: typ == images.Directory, out: out})
 	})
-	mixed, filled := map[string]bool{}, map[string]bool{}
-	for i := len(files) - 1; i >= 0; i-- {
-		f := files[i]
-		filled[path.Dir(f.path)] = true
-		if !f.out || f.folder && mixed[f.path] {
-			mixed[path.Dir(f.path)] = true
-		}
-	}
+	g.sum()
 	var lines strings.Builder
-	covered := map[string]bool{}
-	for _, f := range files {
-		if f.path != "/" && covered[path.Dir(f.path)] {
-			covered[f.path] = f.folder
-			continue
-		}
-		whole := f.folder && filled[f.path] && !mixed[f.path]
-		switch {
-		case f.out && (!f.folder || !mixed[f.path]):
-			lines.WriteString(t.pattern(toolPath(f.path), false) + "\n")
-			covered[f.path] = f.folder
-		case whole && f.path != "/":
-			lines.WriteString(t.pattern(toolPath(f.path), true) + "\n")
-			covered[f.path] = true
+	for _, f := range g.files {
+		if line, all := g.decide(f); line {
+			lines.WriteString(t.pattern(toolPath(f.path), all) + "\n")
 		}
 	}
 	for _, p := range []string{"/.git", "/.hg", metadata.Beside} {
 		lines.WriteString(t.pattern(p, false) + "\n")
 	}
 	return lines.String()
+}
+
+// candidate is a file that may have to be ignored.
+type candidate struct {
+	path   string
+	folder bool
+	out    bool // it is to be ignored by itself
+}
+
+// ignorer decides which lines an ignore file has.
+type ignorer struct {
+	files   []candidate     // in the order of a walk
+	mixed   map[string]bool // directories with something that is not to be ignored
+	filled  map[string]bool // directories with anything
+	covered map[string]bool // directories of which all is ignored already
+}
+
+// sum tells each directory what is beneath it.
+func (g *ignorer) sum() {
+	for _, f := range slices.Backward(g.files) {
+		g.filled[path.Dir(f.path)] = true
+		if !f.out || f.folder && g.mixed[f.path] {
+			g.mixed[path.Dir(f.path)] = true
+		}
+	}
+}
+
+// decide says whether a file needs a line, and whether that is for all that
+// is in it instead of the file itself.
+func (g *ignorer) decide(f candidate) (line, all bool) {
+	pure := !f.folder || !g.mixed[f.path]
+	switch {
+	case f.path == "/":
+		return false, false
+	case g.covered[path.Dir(f.path)]:
+		g.covered[f.path] = f.folder
+		return false, false
+	case f.out && pure:
+		g.covered[f.path] = f.folder
+		return true, false
+	case f.folder && pure && g.filled[f.path]:
+		g.covered[f.path] = true
+		return true, true
+	}
+	return false, false
 }

@@ -55,7 +55,10 @@ func unescape(name string) (plain string, ok bool) {
 	for _, code := range []struct{ text, char string }{{"%0a", "\n"}, {"%0d", "\r"}, {"%25", "%"}} {
 		rest = strings.ReplaceAll(rest, code.text, code.char)
 	}
-	return rest, !strings.Contains(rest, "/")
+	if rest == "." || rest == ".." {
+		return name, false // somebody made it by hand
+	}
+	return rest, true
 }
 
 // unescapePath turns a path in the repository, "etc/hosts", into the image's.

@@ -62,8 +62,8 @@ func (g *gitTool) tracked(ctx context.Context) ([]string, error) {
 	return paths(out), err
 }
 
-// stage puts the metadata file into the index. git's add would look at the
-// tree for it, which has its own names at that time.
+// stage puts the metadata file into the index: as it is, whatever attributes
+// and ignore files say.
 func (g *gitTool) stage(ctx context.Context, _ bool) error {
 	object, err := ask(ctx, Git, g.dir, "hash-object", "-w", "--no-filters", "--", metadataName)
 	if err != nil {
