@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cloudlets/provision/ramdisk"
+	"cloudlets/images/ramdisk"
 )
 
 // rootLabel names the root filesystem for people who look at the disk.

@@ -14,7 +14,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
-	"cloudlets/provision/ramdisk"
+	"cloudlets/images/ramdisk"
 )
 
 // agent is the program that becomes /init.
