@@ -112,6 +112,7 @@ func intoPipe(b *testing.B, f func(w *os.File) error) time.Duration {
 		b.Fatal(err)
 	}
 	r.Close()
+	w.Fd() // makes it blocking, as a program's standard output is
 	start := time.Now()
 	ferr := f(w)
 	w.Close()
