@@ -314,12 +314,12 @@ func writeImage(t testing.TB, dir string) {
 			"templates": ["/etc/hostname", "/etc/motd"],
 			"entrypoints": {"linux": {"type": "kernel", "kernel": "/boot/vmlinuz-*", "cmdline": "quiet"}}
 		}`,
-		"etc/hostname": "<%= env.hostname %>\n",
-		"etc/motd":     "<%= args.motd %> from <%= env.server %>\n",
-		"sbin/init":    "#!/bin/sh\n", "sbin/mkfs.ext4": "#!/bin/sh\n",
-		"boot/vmlinuz-" + kernelVersion:                                        kernel(0x20c, 1),
+		"etc/hostname":                  "<%= env.hostname %>\n",
+		"etc/motd":                      "<%= args.motd %> from <%= env.server %>\n",
+		"sbin/init":                     "#!/bin/sh\n",
+		"boot/vmlinuz-" + kernelVersion: kernel(0x20c, 1),
 		"lib/modules/" + kernelVersion + "/modules.dep":                        "kernel/drivers/net/virtio_net.ko:\nkernel/drivers/block/virtio_blk.ko:\n",
-		"lib/modules/" + kernelVersion + "/modules.builtin":                    "",
+		"lib/modules/" + kernelVersion + "/modules.builtin":                    "kernel/fs/ext4/ext4.ko\n",
 		"lib/modules/" + kernelVersion + "/kernel/drivers/net/virtio_net.ko":   "network",
 		"lib/modules/" + kernelVersion + "/kernel/drivers/block/virtio_blk.ko": "storage",
 	} {

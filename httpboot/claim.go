@@ -141,7 +141,7 @@ func suits(spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) 
 		return err
 	}
 	if !slices.Contains(kit.Filesystems, spec.Filesystem) {
-		return fmt.Errorf("the image %s has no mkfs for the filesystem %q that machines/%s.json asks for: it has %s", spec.Image, spec.Filesystem, spec.MAC, strings.Join(kit.Filesystems, ", "))
+		return fmt.Errorf("machines/%s.json asks for the filesystem %q, and with the image %s there is only %s: ext4 takes a kernel that has it, others take their mkfs in the image", spec.MAC, spec.Filesystem, spec.Image, strings.Join(kit.Filesystems, ", "))
 	}
 	_, err := provision.SelectDisk(spec.Disk, inventory.Disks)
 	return err

@@ -137,6 +137,7 @@ func (f *diskFlags) chosenFormat() (vdisk.Format, error) {
 
 // run makes a disk.
 func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
+	saveMemory()
 	format, err := f.chosenFormat()
 	if err != nil {
 		return err
@@ -224,7 +225,7 @@ func (f *diskFlags) make(cmd *cobra.Command, s target.System, format vdisk.Forma
 	if err != nil {
 		return err
 	}
-	loaders, err := disk.Assets{Dir: f.assets}.Load(cmd.Context(), d.Layout.Arch)
+	loaders, err := disk.Assets{Dir: f.assets, Tree: s.Tree}.Load(cmd.Context(), d.Layout.Arch)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,11 @@ func tool(t testing.TB, name, pkg string) string {
 	return ""
 }
 
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
 func run(t testing.TB, name, pkg string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(tool(t, name, pkg), args...)

@@ -28,7 +28,10 @@ type ExtractOptions struct {
 	// way: for an overlay, which goes on top of another pack. Without it
 	// they are an error.
 	Replace bool
-	Logger  *slog.Logger // nil is silent
+	// Sums, where given, get a checksum of each chunk that is written, for
+	// [Verify].
+	Sums   *Sums
+	Logger *slog.Logger // nil is silent
 }
 
 // Stats tell what [Extract] did.
@@ -114,6 +117,7 @@ func newExtractor(src Ranger, toc *TOC, dir string, opt ExtractOptions) (*extrac
 	if err != nil {
 		return nil, err
 	}
+	opt.Sums.begin(toc)
 	return &extractor{src: src, toc: toc, opt: opt, root: root, dec: dec, n: n, open: make(map[int32]*target)}, nil
 }
 

@@ -222,15 +222,18 @@ func TestVerifyFindsEveryKindOfDifference(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := subDir(t, disk)
-			if _, err := Extract(t.Context(), Local{bytes.NewReader(data)}, toc, dir, ExtractOptions{}); err != nil {
+			var sums Sums
+			if _, err := Extract(t.Context(), Local{bytes.NewReader(data)}, toc, dir, ExtractOptions{Sums: &sums}); err != nil {
 				t.Fatal(err)
 			}
 			if err := test.damage(dir); err != nil {
 				t.Fatal(err)
 			}
-			err := Verify(t.Context(), toc, dir, VerifyOptions{})
-			if err == nil || !strings.Contains(err.Error(), test.path+" on ") {
-				t.Errorf("Verify should name %s: %v", test.path, err)
+			for _, by := range []*Sums{nil, &sums} {
+				err := Verify(t.Context(), toc, dir, VerifyOptions{Sums: by})
+				if err == nil || !strings.Contains(err.Error(), test.path+" on ") {
+					t.Errorf("Verify with sums %t should name %s: %v", by != nil, test.path, err)
+				}
 			}
 			skip := func(p string) bool { return p == test.path || strings.HasPrefix(p, "/bin/ping") }
 			if err := Verify(t.Context(), toc, dir, VerifyOptions{Skip: skip}); err != nil {

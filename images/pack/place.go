@@ -26,8 +26,10 @@ func (w *worker) frame(ctx context.Context, d delivery) error {
 		return err
 	}
 	w.raw = raw
-	for _, c := range w.x.toc.chunksIn(d.frame) {
-		if err := w.place(c, raw[c.inner:c.inner+c.size]); err != nil {
+	for i, c := range w.x.toc.chunksIn(d.frame) {
+		data := raw[c.inner : c.inner+c.size]
+		w.x.opt.Sums.keep(d.frame.first+int32(i), data)
+		if err := w.place(c, data); err != nil {
 			return err
 		}
 	}

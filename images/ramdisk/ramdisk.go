@@ -1,8 +1,8 @@
 // Package ramdisk assembles the RAM disk that a machine boots into: the agent
 // as /init, the kernel modules of the image's own kernel that network, storage
-// and filesystems need, and the image's own mkfs. There is no second operating
-// system in it: what drives the hardware during the install is what drives it
-// afterwards.
+// and filesystems need, and the image's own mkfs for filesystems other than
+// ext4. There is no second operating system in it: what drives the hardware
+// during the install is what drives it afterwards.
 package ramdisk
 
 import (
@@ -36,7 +36,8 @@ type Report struct {
 	Network, Storage int
 	Modules          int
 	Firmware         int
-	// Filesystems are those whose mkfs the image has: "ext4", "xfs".
+	// Filesystems are those that the agent can make: ext4 where the kernel
+	// has it, "xfs" and "btrfs" where the image has their mkfs.
 	Filesystems []string
 	// Compression is "zstd", "gzip" or "none", by what the kernel unpacks.
 	Compression string
@@ -53,25 +54,10 @@ func (r Report) Lacks() []string {
 		lacks = append(lacks, "the kernel has no storage drivers: the agent would find no disk")
 	}
 	if len(r.Filesystems) == 0 {
-		lacks = append(lacks, "the image has no mkfs: install e2fsprogs (or xfsprogs, btrfs-progs) in it")
+		lacks = append(lacks, "there is no filesystem to make: the kernel has no ext4, and the image no mkfs (xfsprogs, btrfs-progs)")
 	}
 	return lacks
 }
-
-// makers are the programs that make a root filesystem, with the files that
-// they want to read.
-var makers = []struct {
-	filesystem string
-	programs   []string
-	files      []string
-}{
-	{"ext4", []string{"/sbin/mkfs.ext4", "/usr/sbin/mkfs.ext4", "/usr/bin/mkfs.ext4"}, []string{"/etc/mke2fs.conf"}},
-	{"xfs", []string{"/sbin/mkfs.xfs", "/usr/sbin/mkfs.xfs", "/usr/bin/mkfs.xfs"}, nil},
-	{"btrfs", []string{"/sbin/mkfs.btrfs", "/bin/mkfs.btrfs", "/usr/sbin/mkfs.btrfs", "/usr/bin/mkfs.btrfs"}, nil},
-}
-
-// MakerPath is where a RAM disk keeps the mkfs of a filesystem.
-func MakerPath(filesystem string) string { return "/sbin/mkfs." + filesystem }
 
 // Build writes the RAM disk for one kernel of an image to w. Equal images,
 // kernels and agents give equal bytes.
@@ -131,30 +117,6 @@ func (b *builder) base(opt Options) error {
 		return err
 	}
 	return b.out.Put(images.Entry{Path: "/init", Type: images.Regular, Mode: 0o755, Size: opt.InitSize, ModTime: epoch}, opt.Init)
-}
-
-func (b *builder) addMakers() error {
-	link := newLinker(b.tree)
-	for _, maker := range makers {
-		program := firstPresent(b.tree, maker.programs)
-		if program == "" {
-			continue
-		}
-		if err := link.add(program); err != nil {
-			return fmt.Errorf("take %s from the image: %w", program, err)
-		}
-		// The agent looks in one place only.
-		if at := MakerPath(maker.filesystem); at != program {
-			link.files[at] = link.files[program]
-		}
-		b.report.Filesystems = append(b.report.Filesystems, maker.filesystem)
-		for _, name := range maker.files {
-			if content, err := images.ReadFile(b.tree, name, maxProgram); err == nil {
-				link.files[name] = needed{content: content, mode: 0o644}
-			}
-		}
-	}
-	return b.putAll(link.files)
 }
 
 func (b *builder) putAll(files map[string]needed) error {
@@ -276,13 +238,4 @@ func (b *builder) mkdir(name string) error {
 	}
 	b.dirs[name] = true
 	return b.out.Put(images.Entry{Path: "/" + name, Type: images.Directory, Mode: 0o755, ModTime: epoch}, nil)
-}
-
-func firstPresent(tree images.Tree, names []string) string {
-	for _, name := range names {
-		if _, err := images.Resolve(tree, name); err == nil {
-			return name
-		}
-	}
-	return ""
 }

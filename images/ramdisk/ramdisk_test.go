@@ -45,7 +45,7 @@ func pipe(t *testing.T, input []byte, dir, pkg, name string, args ...string) []b
 	return out
 }
 
-// fakeImage is an image with a kernel's modules, and a script for an mkfs.
+// fakeImage is an image with a kernel's modules.
 type fakeImage string
 
 func (f fakeImage) put(t *testing.T, name string, content []byte) {
@@ -97,24 +97,22 @@ kernel/sound/snd.ko.xz:
 `))
 	f.put(t, modulesDir+"modules.alias", []byte("# aliases\nalias virtio:d00000001v* virtio_net\nalias pci:v00008086d* snd\n"))
 	f.put(t, modulesDir+"modules.softdep", []byte("# soft\nsoftdep btrfs pre: crc32c xxhash-generic\n"))
-	f.put(t, modulesDir+"modules.builtin", []byte("kernel/drivers/nvme/host/nvme-core.ko\nkernel/drivers/nvme/host/nvme.ko\n"))
+	f.put(t, modulesDir+"modules.builtin", []byte("kernel/drivers/nvme/host/nvme-core.ko\nkernel/drivers/nvme/host/nvme.ko\nkernel/fs/ext4/ext4.ko\n"))
 	f.put(t, "/boot/config-"+version, []byte("# config\nCONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\n"))
-	f.put(t, "/usr/sbin/mkfs.ext4", []byte("#!/bin/sh\n"))
 	if err := os.Symlink("usr/lib", filepath.Join(string(f), "lib")); err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-// withMkfs puts this machine's mke2fs into the image.
+// withMkfs puts this machine's mkfs.xfs into the image, by a link as some
+// distributions have it.
 func (f fakeImage) withMkfs(t *testing.T) fakeImage {
 	t.Helper()
-	f.remove(t, "usr/sbin/mkfs.ext4")
-	f.addProgram(t, findTool(t, "e2fsprogs", "mke2fs"), "/usr/sbin/mke2fs")
-	if err := os.Symlink("mke2fs", filepath.Join(string(f), "usr/sbin/mkfs.ext4")); err != nil {
+	f.addProgram(t, findTool(t, "xfsprogs", "mkfs.xfs"), "/usr/lib/xfsprogs/mkfs")
+	if err := errors.Join(os.MkdirAll(string(f)+"/usr/sbin", 0o755), os.Symlink("../lib/xfsprogs/mkfs", filepath.Join(string(f), "usr/sbin/mkfs.xfs"))); err != nil {
 		t.Fatal(err)
 	}
-	f.put(t, "/etc/mke2fs.conf", []byte("[defaults]\nbase_features = sparse_super,has_journal\n[fs_types]\next4 = {\n features = extent,64bit\n}\n"))
 	return f
 }
 
@@ -186,7 +184,7 @@ func TestRAMDiskHoldsWhatTheAgentNeeds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.Network != 2 || report.Storage != 2 || report.Modules != 7 || report.Compression != "zstd" || !slices.Equal(report.Filesystems, []string{"ext4"}) || report.Lacks() != nil {
+	if report.Network != 2 || report.Storage != 2 || report.Modules != 7 || report.Compression != "zstd" || !slices.Equal(report.Filesystems, []string{"ext4", "xfs"}) || report.Lacks() != nil {
 		t.Errorf("the report is %+v, and it lacks %q", report, report.Lacks())
 	}
 	root := unpacked(t, pipe(t, packed, "", "zstd", "zstd", "-dc"))
@@ -195,7 +193,7 @@ func TestRAMDiskHoldsWhatTheAgentNeeds(t *testing.T) {
 	}
 	for name, mode := range map[string]fs.FileMode{
 		"init": 0o755, "dev/console": 0o600 | fs.ModeDevice | fs.ModeCharDevice, "newroot": 0o755 | fs.ModeDir, "proc": 0o755 | fs.ModeDir,
-		"sbin/mkfs.ext4": 0o755, "etc/mke2fs.conf": 0o644, "usr/sbin/mkfs.ext4": 0o755,
+		"sbin/mkfs.xfs": 0o755, "usr/sbin/mkfs.xfs": 0o755,
 	} {
 		if info, err := os.Lstat(filepath.Join(root, name)); err != nil || info.Mode() != mode {
 			t.Errorf("%s: %v (%v), want %s", name, info, err, mode)
@@ -233,14 +231,14 @@ func wantModules(t *testing.T, dir string) {
 // wantMkfs runs the RAM disk's mkfs with nothing else around it.
 func wantMkfs(t *testing.T, root string) {
 	t.Helper()
-	if err := os.WriteFile(root+"/disk", make([]byte, 8<<20), 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(root+"/disk", nil, 0o600), os.Truncate(root+"/disk", 512<<20)); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(findTool(t, "coreutils", "chroot"), root, "/sbin/mkfs.ext4", "-q", "-F", "/disk").CombinedOutput()
+	out, err := exec.Command(findTool(t, "coreutils", "chroot"), root, "/sbin/mkfs.xfs", "-q", "/disk").CombinedOutput()
 	if err != nil {
 		t.Fatalf("the RAM disk's mkfs does not run there: %v: %s", err, out)
 	}
-	if out, err := exec.Command(findTool(t, "e2fsprogs", "e2fsck"), "-fn", root+"/disk").CombinedOutput(); err != nil {
+	if out, err := exec.Command(findTool(t, "xfsprogs", "xfs_repair"), "-n", "-f", root+"/disk").CombinedOutput(); err != nil {
 		t.Errorf("what it made: %v: %s", err, out)
 	}
 }
@@ -288,15 +286,12 @@ func TestWhatAnImageLacksIsNamed(t *testing.T) {
 	f := newImage(t)
 	f.put(t, modulesDir+"modules.dep", []byte("kernel/drivers/net/dummy.ko.xz:\nkernel/drivers/block/loop.ko.xz:\n"))
 	f.put(t, modulesDir+"modules.builtin", []byte("kernel/net/packet/af_packet.ko\nkernel/drivers/scsi/sd_mod.ko\n"))
-	if err := os.Remove(filepath.Join(string(f), "usr/sbin/mkfs.ext4")); err != nil {
-		t.Fatal(err)
-	}
 	_, report, err := f.build(t)
 	if err != nil {
 		t.Fatal(err)
 	}
 	lacks := strings.Join(report.Lacks(), "\n")
-	for _, want := range []string{"no network drivers", "no storage drivers", "no mkfs: install e2fsprogs"} {
+	for _, want := range []string{"no network drivers", "no storage drivers", "the kernel has no ext4, and the image no mkfs"} {
 		if !strings.Contains(lacks, want) {
 			t.Errorf("it lacks %q, and should say %q", lacks, want)
 		}
@@ -321,17 +316,17 @@ func TestImagesThatCannotBootAreRefused(t *testing.T) {
 		}, []string{"unpack module", "virtio_blk.ko.zst"}},
 		"a library missing": {func(t *testing.T, f fakeImage) {
 			f.withMkfs(t)
-			names, err := filepath.Glob(string(f) + "/*/*/libext2fs.so*")
-			if more, err2 := filepath.Glob(string(f) + "/*/libext2fs.so*"); err == nil {
+			names, err := filepath.Glob(string(f) + "/*/*/libinih.so*")
+			if more, err2 := filepath.Glob(string(f) + "/*/libinih.so*"); err == nil {
 				names, err = append(names, more...), err2
 			}
 			if err != nil || len(names) == 0 {
-				t.Fatalf("no libext2fs in the image (%v)", err)
+				t.Fatalf("no libinih in the image (%v)", err)
 			}
 			for _, name := range names {
 				f.remove(t, strings.TrimPrefix(name, string(f)))
 			}
-		}, []string{"mkfs.ext4", "libext2fs.so"}},
+		}, []string{"mkfs.xfs", "libinih.so"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newImage(t)

@@ -134,8 +134,8 @@ func (d *Disk) place(ctx context.Context, s System, o Options) (err error) {
 	if d.Layout, err = disk.NewLayout(size, sectorOf(o), layout); err != nil {
 		return err
 	}
-	if d.root != nil && d.root.Size() == d.Layout.Root.Size {
-		return nil
+	if d.root != nil {
+		return d.root.Resize(d.Layout.Root.Size)
 	}
 	d.root, err = ext4.Plan(ctx, s.Source, d.filesystem(o, d.Layout.Root.Size, 0))
 	return err

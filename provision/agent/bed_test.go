@@ -150,7 +150,7 @@ func newBed(t testing.TB) *bed {
 		},
 		Inventory: provision.Inventory{Arch: "amd64"},
 		Server:    b.server.base(), HTTP: newHTTP(),
-		Target: filepath.Join(b.dir, "target"), Maker: findTool(t, "e2fsprogs", "mkfs.ext4"),
+		Target: filepath.Join(b.dir, "target"),
 		Log:    slog.New(slog.NewTextHandler(&lockedWriter{w: &b.said}, nil)),
 		Report: b.report,
 	}

@@ -57,16 +57,16 @@ func BenchmarkInstallMemory(b *testing.B) {
 
 // childJob is what of a [Job] can be told to another process.
 type childJob struct {
-	Plan                  provision.Plan
-	Inventory             provision.Inventory
-	Server, Target, Maker string
+	Plan           provision.Plan
+	Inventory      provision.Inventory
+	Server, Target string
 }
 
 // runChild installs in a process of its own and returns its peak of memory.
 func runChild(b *testing.B, bed *bed) int64 {
 	b.Helper()
 	d := newLoopDisk(b, bed.dir, 2<<30)
-	job := childJob{bed.job.Plan, bed.job.Inventory, bed.job.Server, bed.job.Target, bed.job.Maker}
+	job := childJob{bed.job.Plan, bed.job.Inventory, bed.job.Server, bed.job.Target}
 	job.Inventory.Disks = []provision.DiskInfo{d.info}
 	text := must[[]byte](b)(json.Marshal(job))
 	cmd := exec.CommandContext(b.Context(), must[string](b)(os.Executable()), "-test.run=^$", "-test.bench=^BenchmarkInstallMemory$", "-test.benchtime=1x")
@@ -93,7 +93,7 @@ func installAsChild(b *testing.B) {
 	if err := json.NewDecoder(os.Stdin).Decode(&given); err != nil {
 		b.Fatal(err)
 	}
-	job := Job{Plan: given.Plan, Inventory: given.Inventory, Server: given.Server, Target: given.Target, Maker: given.Maker, HTTP: newHTTP()}
+	job := Job{Plan: given.Plan, Inventory: given.Inventory, Server: given.Server, Target: given.Target, HTTP: newHTTP()}
 	debug.SetMemoryLimit(memoryLimit)
 	debug.SetGCPercent(gcPercent)
 	if _, err := Install(b.Context(), job); err != nil {

@@ -40,7 +40,7 @@ func (i *installer) menu() (disk.Menu, error) {
 // to look at filesystems finds partitions only.
 func (i *installer) rootWord(hasInitrd bool) string {
 	if hasInitrd {
-		return "root=UUID=" + i.fsUUID
+		return "root=UUID=" + i.fsUUID.String()
 	}
 	return "root=PARTUUID=" + i.layout.Root.GUID
 }

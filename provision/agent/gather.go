@@ -14,6 +14,7 @@ import (
 type download struct {
 	source pack.Ranger
 	toc    *pack.TOC
+	sums   pack.Sums // of what was written
 }
 
 // gather fetches everything that is small, so that a server that lacks
@@ -45,5 +46,5 @@ func (i *installer) open(ctx context.Context, blob provision.Blob) (download, er
 		Retry:  pack.Retry{Patience: patience},
 	}
 	toc, err := pack.Fetch(ctx, source, pack.Ref{Digest: blob.Digest, Size: blob.Size})
-	return download{source, toc}, err
+	return download{source: source, toc: toc}, err
 }

@@ -32,8 +32,8 @@ type Job struct {
 	// Target is where the root filesystem is mounted, "/newroot". It stays
 	// mounted when the install succeeds.
 	Target string
-	// Maker is the program that makes the root filesystem; "" is the mkfs
-	// that the RAM disk has for it.
+	// Maker is the program that makes a root filesystem other than ext4; ""
+	// is the mkfs that the RAM disk has for it.
 	Maker string
 	// Sys is the machine's /sys; nil is that.
 	Sys fs.FS
@@ -104,7 +104,7 @@ type installer struct {
 	device   *os.File
 	layout   disk.Layout
 	writer   *disk.Installer
-	fsUUID   string
+	fsUUID   uuid.UUID
 
 	maker          string
 	image, overlay download
@@ -124,7 +124,7 @@ func newInstaller(job Job) (*installer, error) {
 	if job.Sys == nil {
 		job.Sys = os.DirFS("/sys")
 	}
-	i := &installer{Job: job, plan: job.Plan, server: newClient(job.Server, job.Log), fsUUID: uuid.NewString()}
+	i := &installer{Job: job, plan: job.Plan, server: newClient(job.Server, job.Log), fsUUID: uuid.New()}
 	i.server.session, i.server.http = job.Plan.Session, job.HTTP
 	if len(i.plan.Kernels) == 0 {
 		return nil, errors.New("the plan has no kernel to boot the disk with: the server should not have given it out")
@@ -247,7 +247,7 @@ func (i *installer) partition(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := makeFilesystem(ctx, i.maker, i.plan.Filesystem, i.fsUUID, root); err != nil {
+	if err := i.makeFilesystem(ctx, root); err != nil {
 		return err
 	}
 	if err := mountRoot(root, i.Target, i.plan.Filesystem); err != nil {
@@ -260,7 +260,7 @@ func (i *installer) partition(ctx context.Context) error {
 // stream puts the image's files onto the root filesystem.
 func (i *installer) stream(ctx context.Context) error {
 	var err error
-	i.stats, err = pack.Extract(ctx, i.image.source, i.image.toc, i.Target, pack.ExtractOptions{Progress: i.progress(), Logger: i.Log})
+	i.stats, err = pack.Extract(ctx, i.image.source, i.image.toc, i.Target, pack.ExtractOptions{Progress: i.progress(), Sums: &i.image.sums, Logger: i.Log})
 	if err != nil {
 		return err
 	}
@@ -274,14 +274,14 @@ func (i *installer) stream(ctx context.Context) error {
 
 // configure puts the machine's overlay on top.
 func (i *installer) configure(ctx context.Context) error {
-	if _, err := pack.Extract(ctx, i.overlay.source, i.overlay.toc, i.Target, pack.ExtractOptions{Replace: true, Logger: i.Log}); err != nil {
+	if _, err := pack.Extract(ctx, i.overlay.source, i.overlay.toc, i.Target, pack.ExtractOptions{Replace: true, Sums: &i.overlay.sums, Logger: i.Log}); err != nil {
 		return fmt.Errorf("put the overlay on: %w", err)
 	}
 	return nil
 }
 
-// verify reads the disk and compares it with both packs. Files of the overlay
-// take the place of the image's.
+// verify reads the disk and compares it with what was written of both packs.
+// Files of the overlay take the place of the image's.
 func (i *installer) verify(ctx context.Context) error {
 	replaced := map[string]bool{}
 	for _, e := range i.overlay.toc.Entries() {
@@ -290,10 +290,10 @@ func (i *installer) verify(ctx context.Context) error {
 		}
 	}
 	skip := func(name string) bool { return replaced[name] }
-	if err := pack.Verify(ctx, i.image.toc, i.Target, pack.VerifyOptions{Skip: skip, Progress: i.progress()}); err != nil {
+	if err := pack.Verify(ctx, i.image.toc, i.Target, pack.VerifyOptions{Skip: skip, Sums: &i.image.sums, Progress: i.progress()}); err != nil {
 		return err
 	}
-	return pack.Verify(ctx, i.overlay.toc, i.Target, pack.VerifyOptions{})
+	return pack.Verify(ctx, i.overlay.toc, i.Target, pack.VerifyOptions{Sums: &i.overlay.sums})
 }
 
 // commit puts the kernels, which are verified by now, and their loaders on the

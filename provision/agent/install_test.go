@@ -81,7 +81,9 @@ func wantSoundDisk(t *testing.T, d *loopDisk, result Result) {
 	if out := tool(t, "gdisk", "sgdisk", "--verify", d.device); !strings.Contains(out, "No problems found") {
 		t.Errorf("sgdisk says: %s", out)
 	}
-	tool(t, "e2fsprogs", "e2fsck", "-f", "-n", d.device+"p3")
+	if out := tool(t, "e2fsprogs", "e2fsck", "-f", "-n", d.device+"p3"); strings.Contains(out, "? no") || strings.Contains(out, "IGNORED") {
+		t.Errorf("e2fsck would mend something:\n%s", out)
+	}
 	tool(t, "dosfstools", "fsck.vfat", "-n", d.device+"p2")
 	id := tool(t, "util-linux", "blkid", "--probe", "--output", "value", "--match-tag", "UUID", d.device+"p3")
 	if want := "root=UUID=" + id + " rw quiet"; result.Kernel.Cmdline != want {
@@ -240,7 +242,10 @@ func TestInstallFetchesWhatItNeedsBeforeItWrites(t *testing.T) {
 	for name, spoil := range map[string]func(*bed) string{
 		"no pack":    func(b *bed) string { b.job.Plan.Pack.Path = "/gone"; return "404" },
 		"no overlay": func(b *bed) string { b.job.Plan.Session = "another's"; return "403" },
-		"no mkfs":    func(b *bed) string { b.job.Maker = "/nonexistent/mkfs"; return "no mkfs" },
+		"no mkfs": func(b *bed) string {
+			b.job.Plan.Filesystem, b.job.Maker = "xfs", "/nonexistent/mkfs"
+			return "no mkfs"
+		},
 		"odd filesystem": func(b *bed) string {
 			b.job.Plan.Filesystem = "ntfs"
 			return "only ext4, xfs and btrfs"

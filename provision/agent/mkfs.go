@@ -17,11 +17,10 @@ import (
 // rootLabel names the root filesystem for people who look at the disk.
 const rootLabel = "cloudlet"
 
-// makerArgs are the words for a filesystem's mkfs, and whether it is known.
+// makerArgs are the words for a filesystem's mkfs, and whether it has one:
+// ext4 is made without.
 func makerArgs(filesystem, id string) ([]string, bool) {
 	switch filesystem {
-	case "ext4":
-		return []string{"-q", "-F", "-L", rootLabel, "-U", id, "-E", "lazy_itable_init=1,lazy_journal_init=1"}, true
 	case "xfs":
 		return []string{"-q", "-f", "-L", rootLabel, "-m", "uuid=" + id}, true
 	case "btrfs":
@@ -31,8 +30,11 @@ func makerArgs(filesystem, id string) ([]string, bool) {
 }
 
 // findMaker finds the program that makes a filesystem: the given one, or that
-// of the RAM disk.
+// of the RAM disk. For ext4 it is none.
 func findMaker(filesystem, maker string) (string, error) {
+	if filesystem == "ext4" {
+		return "", nil
+	}
 	if _, known := makerArgs(filesystem, ""); !known {
 		return "", fmt.Errorf("make a %s filesystem: only ext4, xfs and btrfs are known", filesystem)
 	}
@@ -45,16 +47,30 @@ func findMaker(filesystem, maker string) (string, error) {
 	return maker, nil
 }
 
-// makeFilesystem runs the image's own mkfs, so that the filesystem has just
-// the features that the image's kernel and tools know.
-func makeFilesystem(ctx context.Context, maker, filesystem, id, device string) error {
+// makeFilesystem makes the root filesystem on its partition.
+func (i *installer) makeFilesystem(ctx context.Context, device string) error {
+	var err error
+	if i.plan.Filesystem == "ext4" {
+		err = makeExt4(ctx, device, i.layout.Root.Size, i.fsUUID)
+	} else {
+		err = runMaker(ctx, i.maker, i.plan.Filesystem, i.fsUUID.String(), device)
+	}
+	if err != nil {
+		return fmt.Errorf("make a %s filesystem on %s: %w", i.plan.Filesystem, device, err)
+	}
+	return nil
+}
+
+// runMaker runs the image's own mkfs, so that the filesystem has just the
+// features that the image's kernel and tools know.
+func runMaker(ctx context.Context, maker, filesystem, id, device string) error {
 	args, _ := makerArgs(filesystem, id)
 	cmd := exec.CommandContext(ctx, maker, append(args, device)...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("make a %s filesystem on %s: %s: %w: %s", filesystem, device, maker, err, strings.TrimSpace(said.String()))
+		return fmt.Errorf("%s: %w: %s", maker, err, strings.TrimSpace(said.String()))
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"cloudlets/images/disk"
@@ -52,14 +53,13 @@ func newSite(t *testing.T) site {
 	s.put(t, "images/tiny/.cloudlet/manifest", []byte(`{"volatile": ["/var/cache/.+"]}`))
 	s.put(t, "images/tiny/boot/vmlinuz-"+version, kernelImage())
 	s.put(t, "images/tiny/sbin/init", []byte("init"))
-	s.put(t, "images/tiny/sbin/mkfs.ext4", []byte("#!/bin/sh\n"))
 	s.put(t, "images/tiny/var/cache/big", []byte("volatile"))
 	dir := "images/tiny/lib/modules/" + version + "/"
 	for _, name := range []string{"kernel/drivers/net/e1000.ko", "kernel/drivers/block/virtio_blk.ko"} {
 		s.put(t, dir+name, []byte("module"))
 	}
 	s.put(t, dir+"modules.dep", []byte("kernel/drivers/net/e1000.ko:\nkernel/drivers/block/virtio_blk.ko:\n"))
-	s.put(t, dir+"modules.builtin", nil)
+	s.put(t, dir+"modules.builtin", []byte("kernel/fs/ext4/ext4.ko\n"))
 	for _, name := range disk.LoaderNames(disk.AMD64) {
 		s.put(t, "assets/"+name, []byte("loader "+name))
 	}
@@ -274,8 +274,10 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		"manifest": {func(t *testing.T, s site) { s.remove(t, "images/tiny/.cloudlet") }, []string{"tiny", "not a cloudlet"}},
 		"kernel":   {func(t *testing.T, s site) { s.remove(t, "images/tiny/boot") }, []string{"tiny", "no kernel", "install one"}},
 		"modules":  {func(t *testing.T, s site) { s.remove(t, "images/tiny/lib") }, []string{"tiny", "/lib/modules/" + version}},
-		"mkfs":     {func(t *testing.T, s site) { s.remove(t, "images/tiny/sbin/mkfs.ext4") }, []string{"tiny", version, "no mkfs", "e2fsprogs"}},
-		"init":     {func(t *testing.T, s site) { s.remove(t, "images/tiny/sbin/init") }, []string{"tiny", "/sbin/init", "install an init"}},
+		"filesystem": {func(t *testing.T, s site) {
+			s.put(t, "images/tiny/lib/modules/"+version+"/modules.builtin", nil)
+		}, []string{"tiny", version, "no ext4", "no mkfs", "xfsprogs"}},
+		"init": {func(t *testing.T, s site) { s.remove(t, "images/tiny/sbin/init") }, []string{"tiny", "/sbin/init", "install an init"}},
 		"drivers": {func(t *testing.T, s site) {
 			s.put(t, "images/tiny/lib/modules/"+version+"/modules.dep", nil)
 		}, []string{"no network drivers", "no storage drivers"}},
@@ -298,20 +300,31 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	}
 }
 
-// TestAMissingBootLoaderIsNamed uses the one that hosts rarely have.
-func TestAMissingBootLoaderIsNamed(t *testing.T) {
+// armImage makes the image one for arm64, on a host that has no boot loaders.
+func armImage(t *testing.T) (site, *Depot) {
+	t.Helper()
 	s := newSite(t)
 	kernel := make([]byte, 4096)
 	copy(kernel[56:], "ARM\x64")
 	s.put(t, "images/tiny/boot/vmlinuz-"+version, kernel)
 	d, _ := s.run(t, newJournal())
-	_, want := d.assets.Path(disk.SystemdARM64)
+	d.assets.Host = fstest.MapFS{}
+	return s, d
+}
+
+func TestAMissingBootLoaderIsNamed(t *testing.T) {
+	_, d := armImage(t)
 	_, err := d.Kit(t.Context(), tiny)
-	if want == nil && err != nil {
-		t.Errorf("this host has the boot loader: %v", err)
-	}
-	if want != nil {
-		wantError(t, err, "tiny", disk.SystemdARM64, "Debian package systemd-boot-efi")
+	wantError(t, err, "tiny", disk.SystemdARM64, "install systemd-boot-efi:arm64", "in the image", "put the files into ")
+}
+
+func TestTheImagesOwnBootLoaderIsTaken(t *testing.T) {
+	s, d := armImage(t)
+	s.put(t, "images/tiny/usr/lib/systemd/boot/efi/"+disk.SystemdARM64, []byte("the image's"))
+	kit := mustKit(t, d, tiny)
+	got, err := os.ReadFile(d.Path(kit.Loaders[disk.SystemdARM64].Digest))
+	if err != nil || string(got) != "the image's" {
+		t.Errorf("the boot loader is %q: %v", got, err)
 	}
 }
 

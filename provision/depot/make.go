@@ -194,7 +194,7 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 	if err := d.makeRAMDisk(ctx, kit, tree, kernel); err != nil {
 		return err
 	}
-	return d.loadLoaders(ctx, kit, kernel)
+	return d.loadLoaders(ctx, kit, tree, kernel)
 }
 
 // nameVersions gives the kernels whose file's name tells no version that of
@@ -281,12 +281,16 @@ func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel image
 	return assembled{File: f, Report: report}, err
 }
 
-func (d *Depot) loadLoaders(ctx context.Context, kit *Kit, kernel images.Kernel) error {
+// loadLoaders keeps the boot loaders for the disk, the image's own where the
+// assets folder has none.
+func (d *Depot) loadLoaders(ctx context.Context, kit *Kit, tree images.Tree, kernel images.Kernel) error {
 	arch := disk.AMD64
 	if kernel.Arch == string(disk.ARM64) {
 		arch = disk.ARM64
 	}
-	loaders, err := d.assets.Load(ctx, arch)
+	assets := d.assets
+	assets.Tree = tree
+	loaders, err := assets.Load(ctx, arch)
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,6 @@
 package ext4
 
-import (
-	"encoding/binary"
-	"hash/crc32"
-)
+import "hash/crc32"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -15,16 +12,16 @@ func checksum(crc uint32, data []byte) uint32 {
 
 // checksum32 carries a checksum on with a number.
 func checksum32(crc, v uint32) uint32 {
-	var b [4]byte
-	binary.LittleEndian.PutUint32(b[:], v)
-	return checksum(crc, b[:])
+	crc ^= v
+	for range 4 { // bytes; each group has a number, and none should take memory
+		crc = castagnoli[byte(crc)] ^ crc>>8
+	}
+	return crc
 }
 
 // checksum64 carries a checksum on with a number.
 func checksum64(crc uint32, v uint64) uint32 {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], v)
-	return checksum(crc, b[:])
+	return checksum32(checksum32(crc, uint32(v)), uint32(v>>32))
 }
 
 // seed is where the checksums of a filesystem's metadata begin.

@@ -60,6 +60,10 @@ type Options struct {
 	// what nobody reads is skipped; unused inode tables are cleared by the
 	// kernel after the first mount.
 	Stale bool
+	// LazyJournal leaves old bytes in the journal of a Stale filesystem, too.
+	// The kernel tells them from its own by the UUID, which must then be one
+	// that nothing on the device ever had: drawn by chance, not derived.
+	LazyJournal bool
 }
 
 // Limits of what is written here.

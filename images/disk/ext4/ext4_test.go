@@ -365,7 +365,7 @@ func TestFormatAnySize(t *testing.T) {
 	} {
 		for _, old := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d stale %v", size, old), func(t *testing.T) {
-				format(t, size, ext4.Options{Stale: old})
+				format(t, size, ext4.Options{Stale: old, LazyJournal: old})
 			})
 		}
 	}

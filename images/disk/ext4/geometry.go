@@ -80,7 +80,7 @@ func growBlocks(blocks, descBlocks, maxGrow int64) int64 {
 // hasSuper says whether a group has a copy of the superblock: 0, 1 and the
 // powers of 3, 5 and 7 (sparse_super).
 func hasSuper(group int64) bool {
-	return group <= 1 || isPower(group, 3) || isPower(group, 5) || isPower(group, 7)
+	return group <= 1 || group%2 == 1 && (isPower(group, 3) || isPower(group, 5) || isPower(group, 7))
 }
 
 func isPower(n, base int64) bool {

@@ -1,5 +1,7 @@
 package ext4
 
+import "bytes"
+
 // usedInodes is how many inodes of a group are in use: the first ones.
 func (l *Layout) usedInodes(group int64) int64 {
 	return min(max(l.tree.last()-group*l.inodesPerGroup, 0), l.inodesPerGroup)
@@ -12,34 +14,39 @@ func (l *Layout) untouched(group int64) bool {
 		l.used <= group*groupBlocks+l.prefix(group)
 }
 
-// blockBitmap marks the blocks of a group that are in use or do not exist.
-func (l *Layout) blockBitmap(group int64) []byte {
+// bitmap is one block of bits.
+type bitmap [blockSize]byte
+
+// ones are bits to copy from.
+var ones = bitmap(bytes.Repeat([]byte{0xff}, blockSize))
+
+// putBlocks marks the blocks of a group that are in use or do not exist.
+func (b *bitmap) putBlocks(l *Layout, group int64) {
 	start := group * groupBlocks
 	length := l.end(group) - start
-	b := make([]byte, blockSize)
-	setBits(b, 0, min(max(l.prefix(group), l.used-start), length))
-	setBits(b, length, groupBlocks)
-	return b
+	clear(b[:])
+	b.set(0, min(max(l.prefix(group), l.used-start), length))
+	b.set(length, groupBlocks)
 }
 
-// inodeBitmap does the same with inodes.
-func (l *Layout) inodeBitmap(group int64) []byte {
-	b := make([]byte, blockSize)
-	setBits(b, 0, l.usedInodes(group))
-	setBits(b, l.inodesPerGroup, groupBlocks)
-	return b
+// putInodes does the same with inodes.
+func (b *bitmap) putInodes(l *Layout, group int64) {
+	clear(b[:])
+	b.set(0, l.usedInodes(group))
+	b.set(l.inodesPerGroup, groupBlocks)
 }
 
-// setBits sets the bits from one to before another, lowest first.
-func setBits(b []byte, from, to int64) {
-	for from < to {
-		if from%8 == 0 && to-from >= 8 {
-			b[from/8] = 0xff
-			from += 8
-			continue
-		}
+// set sets the bits from one to before another, lowest first.
+func (b *bitmap) set(from, to int64) {
+	for ; from < to && from%8 != 0; from++ {
 		b[from/8] |= 1 << (from % 8)
-		from++
+	}
+	if whole := to / 8; from/8 < whole {
+		copy(b[from/8:whole], ones[:])
+		from = whole * 8
+	}
+	for ; from < to; from++ {
+		b[from/8] |= 1 << (from % 8)
 	}
 }
 
@@ -50,13 +57,15 @@ func (l *Layout) descriptors() []byte {
 		dirs[int64(d.ino-1)/l.inodesPerGroup]++
 	}
 	table := make([]byte, l.descBlocks*blockSize)
+	var bits bitmap
 	for group := range l.groups {
-		l.descriptor(table[group*descSize:(group+1)*descSize], group, dirs[group])
+		l.descriptor(table[group*descSize:(group+1)*descSize], group, dirs[group], &bits)
 	}
 	return table
 }
 
-func (l *Layout) descriptor(r record, group int64, dirs uint32) {
+// descriptor encodes one group's; bits is room for its bitmaps.
+func (l *Layout) descriptor(r record, group int64, dirs uint32, bits *bitmap) {
 	at, unused := l.tables(group), uint32(l.inodesPerGroup-l.usedInodes(group))
 	r.split(0x00, 0x20, at.blockBitmap)
 	r.split(0x04, 0x24, at.inodeBitmap)
@@ -69,12 +78,14 @@ func (l *Layout) descriptor(r record, group int64, dirs uint32) {
 	if l.untouched(group) {
 		flags |= groupBlockUninit
 	} else {
-		r.split16(0x18, 0x38, checksum(l.seed, l.blockBitmap(group)))
+		bits.putBlocks(l, group)
+		r.split16(0x18, 0x38, checksum(l.seed, bits[:]))
 	}
 	if l.usedInodes(group) == 0 {
 		flags |= groupInodeUninit
 	} else {
-		r.split16(0x1a, 0x3a, checksum(l.seed, l.inodeBitmap(group)[:l.inodesPerGroup/8]))
+		bits.putInodes(l, group)
+		r.split16(0x1a, 0x3a, checksum(l.seed, bits[:l.inodesPerGroup/8]))
 	}
 	if !l.opts.Stale {
 		flags |= groupTableZeroed

@@ -34,6 +34,22 @@ func (l *Layout) Used() int64 { return l.used * blockSize }
 // Free is how many bytes are left for new files.
 func (l *Layout) Free() int64 { return l.spare * blockSize }
 
+// Resize lays the same files out for another length in bytes, without reading
+// the image again. Identifiers stay what they are; what Free was asked for
+// counts no more. After an error the layout is not to be written.
+func (l *Layout) Resize(size int64) error {
+	opts := l.opts
+	opts.Size, opts.Free = size, 0
+	if err := opts.check(); err != nil {
+		return fmt.Errorf("resize ext4 filesystem: %w", err)
+	}
+	l.opts = opts
+	if err := l.fitInto(size / blockSize); err != nil {
+		return fmt.Errorf("resize ext4 filesystem: %w", err)
+	}
+	return nil
+}
+
 // layOut finds a size and then a place for everything.
 func layOut(ctx context.Context, t *tree, opts Options) (*Layout, error) {
 	if err := t.arrange(opts.HashSeed); err != nil {
@@ -103,6 +119,7 @@ func (l *Layout) place() (short int64) {
 		at = l.placeInode(d.ino, at)
 	}
 	at = l.placeSmall(at)
+	*l.tree.inode(journalInode) = inode{}
 	if l.journal = l.journalFor(l.blocks); l.journal > 0 {
 		*l.tree.inode(journalInode) = inode{
 			mode: modeRegular | 0o600, links: 1, size: l.journal * blockSize, seconds: l.made.seconds, nanos: l.made.nanos,

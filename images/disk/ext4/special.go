@@ -32,13 +32,12 @@ func (l *Layout) doubleBlock() []byte {
 	return r
 }
 
-// reservedBlock points to the copies of one reserved block.
-func (l *Layout) reservedBlock(i int64, backups []int64) []byte {
-	r := make(record, blockSize)
+// putReserved points to the copies of one reserved block.
+func (l *Layout) putReserved(r record, i int64, backups []int64) {
+	clear(r)
 	for n, group := range backups {
 		r.put32(4*n, uint32(group*groupBlocks+1+l.descBlocks+i))
 	}
-	return r
 }
 
 // journalSuper is the first block of the journal, which is empty. Its fields
@@ -50,12 +49,24 @@ func (l *Layout) journalSuper() []byte {
 		0x04: 4, // a superblock of version 2
 		0x0c: blockSize,
 		0x10: uint32(l.journal),
-		0x14: 1, // the log begins in this block,
-		0x18: 1, // with this transaction,
-		0x40: 1, // and serves one filesystem
+		0x14: 1,               // the log begins in this block,
+		0x18: l.transaction(), // with this transaction,
+		0x40: 1,               // and serves one filesystem
 	} {
 		binary.BigEndian.PutUint32(r[off:], v)
 	}
 	copy(r[0x30:], l.opts.UUID[:])
 	return r
+}
+
+// transaction is the number of the journal's first transaction. Where old
+// bytes may lie in the log it is one of many, so that no old transaction is
+// taken for the next. Its checksum would tell, but older kernels then refuse
+// to mount.
+func (l *Layout) transaction() uint32 {
+	if !l.opts.LazyJournal {
+		return 1
+	}
+	id := derive(l.opts.UUID[:], "journal")
+	return max(1, binary.LittleEndian.Uint32(id[:])>>1)
 }

@@ -36,6 +36,7 @@ type emitter struct {
 	links   int   // hard links seen
 	entries int64 // all entries seen
 	scratch []byte
+	one     bitmap // or any other block, for a moment
 }
 
 // advance goes to a block, and writes what is fixed on the way there.
@@ -65,12 +66,12 @@ func (e *emitter) groupPrefix(group int64) error {
 	}
 	members := e.flexGroups(group)
 	for g := group; g < group+members; g++ {
-		if err := e.bitmap(e.untouched(g), e.blockBitmap, g); err != nil {
+		if err := e.bitmap(e.untouched(g), (*bitmap).putBlocks, g); err != nil {
 			return err
 		}
 	}
 	for g := group; g < group+members; g++ {
-		if err := e.bitmap(e.usedInodes(g) == 0, e.inodeBitmap, g); err != nil {
+		if err := e.bitmap(e.usedInodes(g) == 0, (*bitmap).putInodes, g); err != nil {
 			return err
 		}
 	}
@@ -110,24 +111,26 @@ func (e *emitter) descCopy(group int64) error {
 		return e.out.skip(e.growBlocks)
 	}
 	for i := range e.growBlocks {
-		if err := e.out.blocks(e.reservedBlock(i, e.copies)); err != nil {
+		e.putReserved(e.one[:], i, e.copies)
+		if err := e.out.blocks(e.one[:]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *emitter) bitmap(uninit bool, bits func(int64) []byte, group int64) error {
+func (e *emitter) bitmap(uninit bool, put func(*bitmap, *Layout, int64), group int64) error {
 	if uninit {
 		return e.out.skip(1)
 	}
-	return e.out.blocks(bits(group))
+	put(&e.one, e.Layout, group)
+	return e.out.blocks(e.one[:])
 }
 
 // inodeTable writes the inodes of a group that are in use.
 func (e *emitter) inodeTable(group int64) error {
 	used := e.usedInodes(group)
-	buf := make([]byte, blockSize)
+	buf := e.one[:]
 	for i := int64(0); i < used; i += inodesABlock {
 		clear(buf)
 		for j := i; j < min(i+inodesABlock, used); j++ {
@@ -276,11 +279,19 @@ func (e *emitter) journalBlocks() error {
 			}
 			x.count--
 		}
-		if err := e.out.zeros(x.count); err != nil {
+		if err := e.journalLog(x.count); err != nil {
 			return err
 		}
 	}
 	return e.nodes(&m, inodeSeed(e.seed, journalInode))
+}
+
+// journalLog writes some blocks of the empty log.
+func (e *emitter) journalLog(count int64) error {
+	if e.opts.LazyJournal {
+		return e.out.skip(count)
+	}
+	return e.out.zeros(count)
 }
 
 // files walks the image again, for its contents.
