@@ -8,12 +8,12 @@ AS_ROOT := $(if $(SUDO),-exec "$(SUDO) -E env PATH=$(PATH)")
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # What serving machines takes, and the demo.
-BOOT_PACKAGES := ipxe grub-pc-bin grub-common systemd-boot-efi
+BOOT_PACKAGES := ipxe grub-pc-bin systemd-boot-efi
 DEMO_PACKAGES := $(BOOT_PACKAGES) qemu-system-x86 ipxe-qemu seabios ovmf mmdebstrap iproute2
 # What the tests take besides: foreign clients, foreign tools to check with.
 TEST_PACKAGES := $(DEMO_PACKAGES) 7zip acl bash btrfs-progs busybox bzip2 chromium cpio curl dmsetup dnsmasq-base \
-	dosfstools e2fsprogs findutils gcc gdisk git gzip isc-dhcp-client kea-admin kmod libarchive-tools libc6-dev \
-	libcap2-bin libxml2-utils mercurial mtools procps python3-jsonschema qemu-utils skopeo tar udhcpc uidmap umoci \
+	dosfstools e2fsprogs findutils gcc gdisk git grub-common gzip isc-dhcp-client kea-admin kmod libarchive-tools libc6-dev \
+	libcap2-bin libxml2-utils mercurial mtools procps python3-jsonschema qemu-utils skopeo tar time udhcpc uidmap umoci \
 	util-linux xfsprogs xz-utils zstd
 
 # $(call install,PACKAGES) installs those that are not there.
@@ -76,7 +76,7 @@ test-boot: setup-test ## boot and install virtual machines with real firmware
 bench: setup-test build bin/demo ## measure against the plain tools, in the same run
 	image=$$($(SUDO) bin/demo -image-only) && \
 	CLOUDLETS_BENCH_ROOT=$$image $(GO) test -timeout 60m -p 1 -run '^$$' -bench . -benchtime 5x $(AS_ROOT) \
-		./images ./images/vcs ./images/rootfs ./images/disk/ext4 ./images/disk/vdisk ./images/pack ./provision/agent && \
+		./images ./images/vcs ./images/rootfs ./images/disk/ext4 ./images/disk/vdisk ./images/pack ./provision/agent ./cmd/cloudlets && \
 	$(GO) test -timeout 10m -run '^$$' -bench Kickstart $(AS_ROOT) ./images/ejs
 	$(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(AS_ROOT) ./testdata/bed
 

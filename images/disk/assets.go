@@ -6,28 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-)
+	"path"
+	"slices"
+	"strings"
 
-// Names of the files that boot loaders consist of.
-const (
-	BootImage    = "boot.img"            // GRUB's first sector, for BIOS
-	CoreImage    = "core.img"            // GRUB itself, for BIOS, made by [MakeCore]
-	SystemdAMD64 = "systemd-bootx64.efi" // systemd-boot for UEFI
-	SystemdARM64 = "systemd-bootaa64.efi"
+	"cloudlets/images"
 )
 
 // Loaders are the boot loaders' files by name.
 type Loaders map[string][]byte
-
-// LoaderNames are the files that a disk for an architecture needs: only amd64
-// has a BIOS.
-func LoaderNames(a Arch) []string {
-	if a == ARM64 {
-		return []string{SystemdARM64}
-	}
-	return []string{BootImage, CoreImage, SystemdAMD64}
-}
 
 // get is one of the files, or an error that names it.
 func (l Loaders) get(name string) ([]byte, error) {
@@ -38,91 +25,152 @@ func (l Loaders) get(name string) ([]byte, error) {
 	return b, nil
 }
 
-// Assets finds boot loaders on the host: in Dir, if that is set and has the
-// file, or else where Debian's packages put them.
+// Assets finds boot loaders: in a folder, or else in the image that they are
+// to boot, or else where Debian's packages put them on this computer.
 type Assets struct {
+	// Dir is a folder that has some or all of them; "" is none.
 	Dir string
+	// Tree is the image; nil is none.
+	Tree images.Tree
+	// Host is where Debian's packages are installed; nil is the root of this
+	// computer.
+	Host fs.FS
 }
 
-const (
-	debianGRUB    = "/usr/lib/grub/i386-pc"
-	debianSystemd = "/usr/lib/systemd/boot/efi"
-)
-
-// grubModules is the folder of GRUB's modules for BIOS: Dir itself, its
-// i386-pc, or Debian's.
-func (a Assets) grubModules() (string, error) {
-	dirs := []string{debianGRUB}
-	if a.Dir != "" {
-		dirs = []string{filepath.Join(a.Dir, "i386-pc"), a.Dir, debianGRUB}
-	}
-	for _, d := range dirs {
-		if isFile(filepath.Join(d, "kernel.img")) {
-			return d, nil
-		}
-	}
-	return "", a.missing("kernel.img", "grub-pc-bin")
-}
-
-// Path is where the named file of [LoaderNames] is. [CoreImage] is found
-// only where somebody put one into Dir; usually it is made.
-func (a Assets) Path(name string) (string, error) {
-	place, pkg := debianSystemd, "systemd-boot-efi"
-	switch name {
-	case BootImage:
-		place, pkg = debianGRUB, "grub-pc-bin"
-	case CoreImage:
-		place, pkg = "", "grub-common and grub-pc-bin, from which it is made"
-	case SystemdARM64:
-		pkg = "systemd-boot-efi of arm64"
-	}
-	for _, dir := range []string{a.Dir, place} {
-		if p := filepath.Join(dir, name); dir != "" && isFile(p) {
-			return p, nil
-		}
-	}
-	return "", a.missing(name, pkg)
-}
-
-// Load reads, or makes, all files that a disk for an architecture needs. All
-// that are missing are in the error, each with its package.
+// Load reads, or makes, all files that a disk for an architecture needs.
 func (a Assets) Load(ctx context.Context, arch Arch) (Loaders, error) {
+	return a.LoadNamed(ctx, LoaderNames(arch)...)
+}
+
+// LoadNamed reads, or makes, the files of these names. All that are missing
+// are in the one error, each with its package; that is an [fs.ErrNotExist].
+func (a Assets) LoadNamed(ctx context.Context, names ...string) (Loaders, error) {
 	loaders := Loaders{}
-	var errs []error
-	for _, name := range LoaderNames(arch) {
-		b, err := a.load(ctx, name)
-		if err != nil {
-			errs = append(errs, err)
+	var missing []loaderFile
+	for _, name := range names {
+		f, ok := findLoader(name)
+		if !ok {
+			return nil, fmt.Errorf("find boot loader: no boot loader has a file %s", name)
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("load boot loader %s: %w", name, err)
+		}
+		b, err := a.load(f)
+		switch {
+		case errors.Is(err, errNowhere):
+			missing = append(missing, f)
+		case err != nil:
+			return nil, fmt.Errorf("load boot loader %s: %w", name, err)
 		}
 		loaders[name] = b
 	}
-	return loaders, errors.Join(errs...)
+	if len(missing) > 0 {
+		return nil, a.missing(missing)
+	}
+	return loaders, nil
 }
 
-func (a Assets) load(ctx context.Context, name string) ([]byte, error) {
-	p, err := a.Path(name)
-	if name == CoreImage && errors.Is(err, fs.ErrNotExist) {
-		return MakeCore(ctx, a)
+func (a Assets) load(f loaderFile) ([]byte, error) {
+	found, err := a.find(f)
+	if f.name == CoreImage && errors.Is(err, errNowhere) {
+		return a.makeCore()
 	}
 	if err != nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(p)
+	return fs.ReadFile(found.files, found.name)
+}
+
+// makeCore makes GRUB's core image of the first modules that are found.
+func (a Assets) makeCore() ([]byte, error) {
+	modules, err := a.grub()
 	if err != nil {
-		return nil, fmt.Errorf("load boot loader: %w", err)
+		return nil, err
 	}
-	return b, nil
+	return MakeCore(modules)
 }
 
-func (a Assets) missing(name, pkg string) error {
-	where := ""
+// GRUB is the folder with GRUB's modules for BIOS, the place of
+// [cloudlets/images/disk/grub.Core].
+func (a Assets) GRUB() (fs.FS, error) {
+	files, err := a.grub()
+	if errors.Is(err, errNowhere) {
+		f, _ := findLoader(kernelImage)
+		return nil, a.missing([]loaderFile{f})
+	}
+	return files, err
+}
+
+func (a Assets) grub() (fs.FS, error) {
+	f, _ := findLoader(kernelImage)
+	found, err := a.find(f)
+	if err != nil {
+		return nil, err
+	}
+	return fs.Sub(found.files, path.Dir(found.name))
+}
+
+// place is a file of one of the places that are looked through.
+type place struct {
+	files fs.FS
+	name  string
+}
+
+// errNowhere says that none of the places has a file.
+var errNowhere = errors.New("it is in none of the places")
+
+// find looks through all places for a file. One that is there and cannot be
+// looked at is an error: no other one is taken in its stead.
+func (a Assets) find(f loaderFile) (place, error) {
+	for _, p := range a.places(f) {
+		info, err := fs.Stat(p.files, p.name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return place{}, err
+		case info.Mode().IsRegular():
+			return p, nil
+		}
+	}
+	return place{}, errNowhere
+}
+
+// places are all in which a file may be, the first one first.
+func (a Assets) places(f loaderFile) []place {
+	var list []place
+	add := func(files fs.FS, names []string) {
+		for _, name := range names {
+			list = append(list, place{files, name})
+		}
+	}
 	if a.Dir != "" {
-		where = " or put it into " + a.Dir
+		add(os.DirFS(a.Dir), f.inAssets())
 	}
-	return fmt.Errorf("find boot loader %s: install the Debian package %s%s: %w", name, pkg, where, fs.ErrNotExist)
+	if a.Tree != nil {
+		add(treeFS{a.Tree}, f.inDebian())
+	}
+	host := a.Host
+	if host == nil {
+		host = os.DirFS("/")
+	}
+	add(host, f.inDebian())
+	return list
 }
 
-func isFile(name string) bool {
-	info, err := os.Stat(name)
-	return err == nil && info.Mode().IsRegular()
+// missing says what is not there, and what to install.
+func (a Assets) missing(files []loaderFile) error {
+	names, packages := make([]string, len(files)), []string(nil)
+	for i, f := range files {
+		names[i] = fmt.Sprintf("%s (Debian package %s)", f.name, f.pkg)
+		if !slices.Contains(packages, f.pkg) {
+			packages = append(packages, f.pkg)
+		}
+	}
+	folder := "use a folder that has the files"
+	if a.Dir != "" {
+		folder = "put the files into " + a.Dir
+	}
+	return fmt.Errorf("find boot loaders: %s: %w: install %s on this computer or in the image, or %s",
+		strings.Join(names, ", "), fs.ErrNotExist, strings.Join(packages, " "), folder)
 }

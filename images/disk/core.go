@@ -1,14 +1,9 @@
 package disk
 
 import (
-	"bytes"
-	"context"
-	"errors"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
+	"io/fs"
+
+	"cloudlets/images/disk/grub"
 )
 
 // grubPrefix is where GRUB looks for its configuration: on the second
@@ -26,40 +21,9 @@ func grubModuleNames() []string {
 	}
 }
 
-// MakeCore makes GRUB's core image for BIOS with grub-mkimage, in a second or
-// less. The same GRUB gives the same bytes. The image is not yet patched for
-// a place on a disk: see [Layout.PatchCore].
-func MakeCore(ctx context.Context, a Assets) ([]byte, error) {
-	modules, err := a.grubModules()
-	if err != nil {
-		return nil, err
-	}
-	tool, err := exec.LookPath("grub-mkimage")
-	if err != nil {
-		return nil, fmt.Errorf("make GRUB's core image: %w: install the Debian package grub-common", err)
-	}
-	dir, err := os.MkdirTemp("", "cloudlets-grub-")
-	if err != nil {
-		return nil, fmt.Errorf("make GRUB's core image: %w", err)
-	}
-	core, err := mkimage(ctx, tool, modules, filepath.Join(dir, CoreImage))
-	return core, errors.Join(err, os.RemoveAll(dir))
-}
-
-func mkimage(ctx context.Context, tool, modules, out string) ([]byte, error) {
-	args := append([]string{
-		"--format=i386-pc", "--directory=" + modules, "--prefix=" + grubPrefix, "--output=" + out,
-	}, grubModuleNames()...)
-	cmd := exec.CommandContext(ctx, tool, args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("make GRUB's core image with %s from %s: %w: %s", tool, modules, err, strings.TrimSpace(said.String()))
-	}
-	core, err := os.ReadFile(out)
-	if err != nil {
-		return nil, fmt.Errorf("make GRUB's core image: %w", err)
-	}
-	return core, nil
+// MakeCore makes GRUB's core image for BIOS of its modules, see
+// [Assets.GRUB]. The same GRUB gives the same bytes. The image is not yet
+// patched for a place on a disk: see [Layout.PatchCore].
+func MakeCore(modules fs.FS) ([]byte, error) {
+	return grub.Core{Files: modules, Prefix: grubPrefix, Modules: grubModuleNames()}.Image()
 }

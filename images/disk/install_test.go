@@ -283,25 +283,3 @@ func hasPath(files []fat.File, path string) bool {
 	}
 	return false
 }
-
-func TestAssets(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, SystemdAMD64), []byte("mine"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	loaders, err := Assets{Dir: dir}.Load(context.Background(), AMD64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(loaders[SystemdAMD64]) != "mine" {
-		t.Error("a file in the assets' folder is not taken before Debian's")
-	}
-	again, err := MakeCore(context.Background(), Assets{})
-	if err != nil || !bytes.Equal(loaders[CoreImage], again) {
-		t.Errorf("core.img is another one when it is made again: %v", err)
-	}
-	_, err = Assets{Dir: dir}.Path("systemd-bootnone.efi")
-	wantError(t, err, "systemd-boot-efi or put it into "+dir)
-	_, err = Assets{Dir: dir}.Path(CoreImage)
-	wantError(t, err, "grub-common and grub-pc-bin")
-}
