@@ -28,10 +28,7 @@ func BenchmarkRawMemory(b *testing.B) {
 		b.Fatalf("set %s to the tarball of a root filesystem, such as mmdebstrap makes", benchEnv)
 	}
 	dir := b.TempDir()
-	program := filepath.Join(dir, "cloudlets")
-	build := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	mustRun(b, build)
+	program := buildProgram(b, dir)
 	debian, many := filepath.Join(dir, "debian"), filepath.Join(dir, "many")
 	mustUnpack(b, root, debian)
 	mustUnpack(b, root, many, "./boot")

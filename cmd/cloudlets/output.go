@@ -40,6 +40,7 @@ func (f *outFlags) write(cmd *cobra.Command, make func(context.Context, io.Write
 	if isTerminal(out) {
 		return codedError{errors.New("these bytes are not for a terminal: give --out FILE, or send them on with | or >"), exitUsage}
 	}
+	widen(out)
 	// What is behind a redirection may have something in it already, so that
 	// nobody must take it for a file of their own.
 	return make(cmd.Context(), struct{ io.Writer }{out})
