@@ -224,7 +224,7 @@ func (f *diskFlags) makeOnDevice(cmd *cobra.Command, s target.System, format vdi
 	if err != nil {
 		return err
 	}
-	loaders, err := disk.Assets{Dir: f.assets, Tree: s.Tree}.Load(cmd.Context(), d.Layout.Arch)
+	loaders, err := f.loaders(cmd.Context(), s, d, o)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ type diskFlags struct {
 	free     sizeFlag
 	dryRun   bool
 	asJSON   bool
+	secure   secureBootFlags
 	device   deviceFlags
 }
 
@@ -97,6 +98,7 @@ func (f *diskFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.assets, "assets", "", "a `folder` with boot loaders, where they are not in Debian's places")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be made, and make nothing")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print what was made as JSON, to standard error if the disk goes to standard output")
+	f.secure.add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("size", "free")
 	_ = cmd.MarkFlagDirname("assets")
 }
@@ -149,6 +151,9 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	if isFiles(format) {
+		if f.secure.given() {
+			return errNotSigned(format.Name)
+		}
 		return f.image.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
 			return f.config.onSystem(cmd, im, format.Name, func(s target.System) error { return f.makeFiles(cmd, s, format) })
 		})(cmd, args)
@@ -191,6 +196,9 @@ func (f *diskFlags) options(format vdisk.Format) (target.Options, error) {
 		o.ID = id
 	}
 	var err error
+	if o.SecureBoot, err = f.secure.load(); err != nil {
+		return o, codedError{err, exitUsage}
+	}
 	o.Time, err = sourceDate()
 	return o, err
 }
@@ -225,7 +233,7 @@ func (f *diskFlags) make(cmd *cobra.Command, s target.System, format vdisk.Forma
 	if err != nil {
 		return err
 	}
-	loaders, err := disk.Assets{Dir: f.assets, Tree: s.Tree}.Load(cmd.Context(), d.Layout.Arch)
+	loaders, err := f.loaders(cmd.Context(), s, d, o)
 	if err != nil {
 		return err
 	}
@@ -235,6 +243,11 @@ func (f *diskFlags) make(cmd *cobra.Command, s target.System, format vdisk.Forma
 		}
 	}
 	return f.tell(cmd, s, d, format)
+}
+
+// loaders finds the boot loaders that a disk needs.
+func (f *diskFlags) loaders(ctx context.Context, s target.System, d *target.Disk, o target.Options) (disk.Loaders, error) {
+	return disk.Assets{Dir: f.assets, Tree: s.Tree}.LoadNamed(ctx, o.SecureBoot.LoaderNames(d.Layout.Arch)...)
 }
 
 // write has the disk written into a container.

@@ -19,26 +19,20 @@ func BootFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	loader, fallback := SystemdAMD64, "BOOTX64.EFI"
-	if a == ARM64 {
-		loader, fallback = SystemdARM64, "BOOTAA64.EFI"
-	}
-	efi, err := loaders.get(loader)
+	names := efiNamesOf(a)
+	efi, err := loaders.get(names.systemd)
 	if err != nil {
 		return nil, err
 	}
 	files := []fat.File{
-		fat.Bytes("EFI/BOOT/"+fallback, efi),
-		fat.Bytes("EFI/systemd/"+loader, efi),
+		fat.Bytes("EFI/BOOT/"+names.fallback, efi),
+		fat.Bytes("EFI/systemd/"+names.systemd, efi),
 		fat.Bytes("loader/loader.conf", []byte(m.loaderConf())),
-	}
-	if a != ARM64 {
-		files = append(files, fat.Bytes("grub/grub.cfg", []byte(m.grubConf())))
 	}
 	for _, e := range m.Entries {
 		files = append(files, fat.Bytes("loader/entries/"+e.ID+".conf", []byte(e.loaderConf())))
 	}
-	return append(files, m.kernels()...), nil
+	return append(files, m.forBIOS(a, true)...), nil
 }
 
 // kernels are the kernels and RAM disks, once a version.

@@ -24,7 +24,7 @@ func (l Layout) Write(ctx context.Context, w sparse.Writer, c Contents, root Fil
 	if root.Size() > l.Root.Size {
 		return fmt.Errorf("write disk: the root filesystem has %d bytes, and its partition %d", root.Size(), l.Root.Size)
 	}
-	p, err := l.prepare(c)
+	p, err := l.prepare(ctx, c)
 	if err != nil {
 		return err
 	}

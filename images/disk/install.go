@@ -42,6 +42,9 @@ func NewInstaller(dev Device, l Layout) *Installer {
 type Contents struct {
 	Loaders Loaders
 	Menu    Menu
+	// SecureBoot is how firmware that insists on signatures starts the menu's
+	// kernels.
+	SecureBoot SecureBoot
 	// Time is when the ESP's files were made; see [fat.Options].
 	Time time.Time
 }
@@ -52,7 +55,7 @@ type Contents struct {
 // write.
 func (i *Installer) Prepare(ctx context.Context, c Contents) error {
 	l := i.layout
-	p, err := l.prepare(c)
+	p, err := l.prepare(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -80,8 +83,8 @@ type parts struct {
 }
 
 // prepare makes the parts, or says what cannot be installed.
-func (l Layout) prepare(c Contents) (p parts, err error) {
-	if p.files, err = BootFiles(l.Arch, c.Menu, c.Loaders); err != nil {
+func (l Layout) prepare(ctx context.Context, c Contents) (p parts, err error) {
+	if p.files, err = c.SecureBoot.bootFiles(ctx, l.Arch, c.Menu, c.Loaders); err != nil {
 		return p, err
 	}
 	if p.esp, err = l.espOptions(c.Time); err != nil {

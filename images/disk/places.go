@@ -12,6 +12,8 @@ const (
 	ShimARM64    = "shimaa64.efi.signed"
 	GRUBAMD64    = "grubx64.efi.signed" // what shim starts
 	GRUBARM64    = "grubaa64.efi.signed"
+	MokAMD64     = "mmx64.efi.signed" // shim's manager of a machine's own keys
+	MokARM64     = "mmaa64.efi.signed"
 	StubAMD64    = "linuxx64.efi.stub" // systemd's beginning of a unified kernel image
 	StubARM64    = "linuxaa64.efi.stub"
 )
@@ -44,19 +46,16 @@ func loaderFiles() []loaderFile {
 		{ShimARM64, shim, "shim-signed:arm64"},
 		{GRUBAMD64, "usr/lib/grub/x86_64-efi-signed", "grub-efi-amd64-signed"},
 		{GRUBARM64, "usr/lib/grub/arm64-efi-signed", "grub-efi-arm64-signed:arm64"},
+		{MokAMD64, shim, "shim-helpers-amd64-signed"},
+		{MokARM64, shim, "shim-helpers-arm64-signed:arm64"},
 		{StubAMD64, systemd, "systemd-boot-efi"},
 		{StubARM64, systemd, "systemd-boot-efi:arm64"},
 	}
 }
 
-// LoaderNames are the files that a disk for an architecture needs: only amd64
-// has a BIOS.
-func LoaderNames(a Arch) []string {
-	if a == ARM64 {
-		return []string{SystemdARM64}
-	}
-	return []string{BootImage, CoreImage, SystemdAMD64}
-}
+// LoaderNames are the files that a disk for an architecture needs without
+// Secure Boot.
+func LoaderNames(a Arch) []string { return SecureBoot{}.LoaderNames(a) }
 
 // findLoader is the table's line of a name.
 func findLoader(name string) (loaderFile, bool) {

@@ -36,6 +36,8 @@ type Options struct {
 	// ID and Time replace what comes from the content.
 	ID   uuid.UUID
 	Time time.Time
+	// SecureBoot is how firmware that insists on signatures boots the disk.
+	SecureBoot disk.SecureBoot
 	// Timeout is how long the boot menu waits for a person.
 	Timeout time.Duration
 }
@@ -47,15 +49,11 @@ type Disk struct {
 	Layout  disk.Layout
 	Kernels []images.Kernel
 
-	menu disk.Menu
-	boot int64 // bytes of kernels and RAM disks
-	root *ext4.Layout
+	secure disk.SecureBoot
+	menu   disk.Menu
+	boot   int64 // bytes of kernels and RAM disks
+	root   *ext4.Layout
 }
-
-// espRoom is what the EFI system partition has room for beside the kernels:
-// boot loaders, menus, and the filesystem's own structures. A second set of
-// kernels fits in as well, for an update.
-func espRoom(kernels int64) int64 { return 2*kernels + 8<<20 }
 
 // diskSeed begins the name from which partitions get their GUIDs.
 const diskSeed = "cloudlets target "
@@ -75,7 +73,7 @@ func newDisk(ctx context.Context, s System, o Options) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Disk{Kernels: kernels}
+	d := &Disk{Kernels: kernels, secure: o.SecureBoot}
 	if d.Identity, err = s.Identify(ctx); err != nil {
 		return nil, err
 	}
@@ -117,7 +115,7 @@ func (d *Disk) place(ctx context.Context, s System, o Options) (err error) {
 		return err
 	}
 	d.boot = kernels
-	layout := disk.Options{Arch: disk.Arch(d.Kernels[0].Arch), ESPSize: espRoom(kernels), Seed: diskSeed + d.ID.String()}
+	layout := disk.Options{Arch: disk.Arch(d.Kernels[0].Arch), ESPSize: d.secure.Room(kernels), Seed: diskSeed + d.ID.String()}
 	size := o.Size
 	if size == 0 {
 		if d.root, err = ext4.Plan(ctx, s.Source, d.filesystem(o, 0, o.Free)); err != nil {
@@ -209,7 +207,7 @@ func (d *Disk) makeMenu(ctx context.Context, s System, o Options) error {
 		}
 		d.menu.Entries = append(d.menu.Entries, entry)
 	}
-	return nil
+	return d.secure.Check(d.menu)
 }
 
 // title is what the boot menu calls the image. What its folder is called does
@@ -243,5 +241,5 @@ func (d *Disk) Estimate() int64 { return d.boot + d.root.Used() }
 
 // Write writes the disk from its beginning to its end, with boot loaders.
 func (d *Disk) Write(ctx context.Context, w sparse.Writer, loaders disk.Loaders) error {
-	return d.Layout.Write(ctx, w, disk.Contents{Loaders: loaders, Menu: d.menu, Time: d.Time}, d.root)
+	return d.Layout.Write(ctx, w, disk.Contents{Loaders: loaders, Menu: d.menu, SecureBoot: d.secure, Time: d.Time}, d.root)
 }

@@ -31,7 +31,7 @@ var broken = []*regexp.Regexp{
 	regexp.MustCompile(`Attempted to kill init`),
 }
 
-var binary, debian string // made by TestMain, once for all tests
+var binary, debian, small string // made by TestMain, once for all tests
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -56,8 +56,20 @@ func TestMain(m *testing.M) {
 		if debian, err = bed.DebianCloudlet(context.Background(), cache, overlay, os.Stderr); err != nil {
 			return fatal(err)
 		}
+		if small, err = smallCloudlet(context.Background(), bed.AMD64); err != nil {
+			return fatal(err)
+		}
 		return m.Run()
 	}())
+}
+
+// smallCloudlet is the small cloudlet of an architecture, from the cache.
+func smallCloudlet(ctx context.Context, arch bed.Arch) (string, error) {
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		return "", err
+	}
+	return bed.SmallCloudlet(ctx, filepath.Join(root, ".cache"), filepath.Join(root, "testdata", "small"), arch, os.Stderr)
 }
 
 func fatal(err error) int {

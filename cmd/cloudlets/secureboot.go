@@ -1,0 +1,53 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images/disk"
+	"cloudlets/images/disk/uki"
+)
+
+// secureBootFlags say how firmware with Secure Boot starts a disk.
+type secureBootFlags struct {
+	shim      bool
+	key, cert string
+}
+
+func (f *secureBootFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.shim, "secure-boot", false, "boot with UEFI Secure Boot, by Debian's signed shim and GRUB")
+	cmd.Flags().StringVar(&f.key, "secure-boot-key", "", "sign boot loader and kernels with the private key in this PEM `file`")
+	cmd.Flags().StringVar(&f.cert, "secure-boot-cert", "", "the key's certificate, a PEM `file`, which the machines' firmware was given")
+	cmd.MarkFlagsRequiredTogether("secure-boot-key", "secure-boot-cert")
+	for _, name := range []string{"secure-boot-key", "secure-boot-cert"} {
+		_ = cmd.MarkFlagFilename(name, "pem", "key", "crt")
+	}
+}
+
+// given says whether anything is to be signed.
+func (f *secureBootFlags) given() bool { return f.shim || f.key != "" }
+
+// load reads the key, where there is one.
+func (f *secureBootFlags) load() (disk.SecureBoot, error) {
+	if f.key == "" {
+		return disk.SecureBoot{Shim: f.shim}, nil
+	}
+	key, err := os.ReadFile(f.key)
+	if err != nil {
+		return disk.SecureBoot{}, err
+	}
+	cert, err := os.ReadFile(f.cert)
+	if err != nil {
+		return disk.SecureBoot{}, err
+	}
+	owner, err := uki.NewKey(key, cert, time.Now())
+	return disk.SecureBoot{Key: owner}, err
+}
+
+// errNotSigned refuses Secure Boot for what has no boot loader.
+func errNotSigned(format string) error {
+	return codedError{errors.New("--secure-boot is for disks: the format " + format + " has no boot loader to be signed"), exitUsage}
+}

@@ -1,0 +1,186 @@
+package disk
+
+import (
+	"context"
+	"fmt"
+
+	"cloudlets/images/disk/fat"
+	"cloudlets/images/disk/uki"
+)
+
+// SecureBoot is how firmware that starts only what is signed gets to a
+// kernel. Its zero value has nothing signed. BIOS boots all the same.
+type SecureBoot struct {
+	// Shim has such firmware start Debian's shim, which Microsoft signed,
+	// that GRUB, which Debian signed, and that the kernel, which must be
+	// signed by Debian too.
+	Shim bool
+	// Key is the machines' owner's own, whose certificate their firmware was
+	// given: it signs the boot loader, and each kernel with its RAM disk and
+	// command line as a unified kernel image. nil is none. Shim is not looked
+	// at then.
+	Key *uki.Key
+}
+
+// grubMenu is where Debian's signed GRUB looks for its menu.
+const grubMenu = "EFI/debian/grub.cfg"
+
+// names are of the files of one architecture.
+type efiNames struct{ fallback, systemd, stub, shim, grub, mok string }
+
+func efiNamesOf(a Arch) efiNames {
+	if a == ARM64 {
+		return efiNames{"BOOTAA64.EFI", SystemdARM64, StubARM64, ShimARM64, GRUBARM64, MokARM64}
+	}
+	return efiNames{"BOOTX64.EFI", SystemdAMD64, StubAMD64, ShimAMD64, GRUBAMD64, MokAMD64}
+}
+
+// LoaderNames are the files that a disk for an architecture needs: only amd64
+// has a BIOS.
+func (s SecureBoot) LoaderNames(a Arch) (names []string) {
+	if a != ARM64 {
+		names = []string{BootImage, CoreImage}
+	}
+	efi := efiNamesOf(a)
+	switch {
+	case s.Key != nil:
+		return append(names, efi.systemd, efi.stub)
+	case s.Shim:
+		return append(names, efi.shim, efi.grub, efi.mok)
+	}
+	return append(names, efi.systemd)
+}
+
+// Check refuses a menu with kernels that firmware would not start.
+func (s SecureBoot) Check(m Menu) error {
+	if s.Key != nil || !s.Shim {
+		return nil
+	}
+	for _, e := range m.Entries {
+		signed, err := uki.Signed(uki.File(e.Kernel))
+		if err != nil {
+			return fmt.Errorf("look for a signature of Linux %s: %w", e.Version, err)
+		}
+		if !signed {
+			return fmt.Errorf("Linux %s is not signed, and Secure Boot would refuse it: take a kernel that Debian signed, "+
+				"such as the package linux-image-amd64 has, or sign it with a key of your own", e.Version)
+		}
+	}
+	return nil
+}
+
+// bootFiles are the files of the EFI system partition.
+func (s SecureBoot) bootFiles(ctx context.Context, a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
+	if err := s.Check(m); err != nil {
+		return nil, err
+	}
+	switch {
+	case s.Key != nil:
+		return s.unified(ctx, a, m, loaders)
+	case s.Shim:
+		return shimFiles(a, m, loaders)
+	}
+	return BootFiles(a, m, loaders)
+}
+
+// shimFiles has shim where firmware looks, and beside it what it looks for
+// itself.
+func shimFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	efi := efiNamesOf(a)
+	var files []fat.File
+	for _, f := range []struct{ path, name string }{
+		{"EFI/BOOT/" + efi.fallback, efi.shim},
+		{"EFI/BOOT/" + withoutSigned(efi.grub), efi.grub},
+		{"EFI/BOOT/" + withoutSigned(efi.mok), efi.mok},
+	} {
+		content, err := loaders.get(f.name)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, fat.Bytes(f.path, content))
+	}
+	files = append(files, fat.Bytes(grubMenu, []byte(m.grubConf())))
+	return append(files, m.forBIOS(a, true)...), nil
+}
+
+// withoutSigned is what shim calls a file: "grubx64.efi".
+func withoutSigned(name string) string { return name[:len(name)-len(".signed")] }
+
+// unified has systemd-boot where firmware looks, and each entry as a unified
+// kernel image, all signed.
+func (s SecureBoot) unified(ctx context.Context, a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	efi := efiNamesOf(a)
+	loader, err := loaders.get(efi.systemd)
+	if err != nil {
+		return nil, err
+	}
+	stub, err := loaders.get(efi.stub)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := s.Key.Sign(ctx, uki.Bytes(loader))
+	if err != nil {
+		return nil, fmt.Errorf("install %s: %w", efi.systemd, err)
+	}
+	files := []fat.File{
+		named("EFI/BOOT/"+efi.fallback, signed),
+		named("EFI/systemd/"+efi.systemd, signed),
+		fat.Bytes("loader/loader.conf", []byte(m.unifiedConf())),
+	}
+	for _, e := range m.Entries {
+		image, err := s.unify(ctx, stub, e)
+		if err != nil {
+			return nil, fmt.Errorf("install boot loaders: menu entry %q: %w", e.ID, err)
+		}
+		files = append(files, named("EFI/Linux/"+e.ID+".efi", image))
+	}
+	return append(files, m.forBIOS(a, false)...), nil
+}
+
+func (s SecureBoot) unify(ctx context.Context, stub []byte, e Entry) (uki.File, error) {
+	image, err := uki.New(stub, uki.Kernel{
+		Linux: uki.File(e.Kernel), Initrd: uki.File(e.Initrd), Cmdline: e.Cmdline, Title: e.Title, Version: e.Version,
+	})
+	if err != nil {
+		return uki.File{}, err
+	}
+	return s.Key.Sign(ctx, image)
+}
+
+func named(path string, f uki.File) fat.File { return fat.File{Path: path, Size: f.Size, Open: f.Open} }
+
+// forBIOS is what GRUB reads without UEFI; always has kernels there for others
+// too.
+func (m Menu) forBIOS(a Arch, always bool) (files []fat.File) {
+	if a != ARM64 {
+		files = append(files, fat.Bytes("grub/grub.cfg", []byte(m.grubConf())))
+	}
+	if a != ARM64 || always {
+		files = append(files, m.kernels()...)
+	}
+	return files
+}
+
+// unifiedConf is systemd-boot's configuration where entries are images.
+func (m Menu) unifiedConf() string {
+	return fmt.Sprintf("default %s.efi\ntimeout %d\nconsole-mode keep\neditor no\n", m.Entries[0].ID, m.seconds())
+}
+
+// Room is what an EFI system partition needs for boot loaders and for kernels
+// and RAM disks of so many bytes together, and for as many again, so that they
+// can be updated.
+func (s SecureBoot) Room(kernels int64) int64 {
+	switch {
+	case s.Key != nil:
+		return 4*kernels + 8*mib // for BIOS, and as unified kernel images
+	case s.Shim:
+		return 2*kernels + 16*mib
+	}
+	return 2*kernels + 8*mib
+}

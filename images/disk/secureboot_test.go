@@ -1,0 +1,99 @@
+package disk
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"cloudlets/images/disk/fat"
+	"cloudlets/images/disk/uki"
+)
+
+// TestShimIsWhereFirmwareLooks names each file of the chain where the one
+// before it looks.
+func TestShimIsWhereFirmwareLooks(t *testing.T) {
+	c := testContents()
+	for arch, want := range map[Arch][]string{
+		AMD64: {"EFI/BOOT/BOOTX64.EFI=shimx64.efi.signed", "EFI/BOOT/grubx64.efi=grubx64.efi.signed", "EFI/BOOT/mmx64.efi=mmx64.efi.signed"},
+		ARM64: {"EFI/BOOT/BOOTAA64.EFI=shimaa64.efi.signed", "EFI/BOOT/grubaa64.efi=grubaa64.efi.signed", "EFI/BOOT/mmaa64.efi=mmaa64.efi.signed"},
+	} {
+		loaders := Loaders{}
+		for _, name := range (SecureBoot{Shim: true}).LoaderNames(arch) {
+			loaders[name] = []byte(name)
+		}
+		files, err := shimFiles(arch, c.Menu, loaders)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := contents(t, files)
+		for _, w := range want {
+			path, content, _ := strings.Cut(w, "=")
+			if got[path] != content {
+				t.Errorf("%s: %s is %q, want %q", arch, path, got[path], content)
+			}
+		}
+		if menu := got["EFI/debian/grub.cfg"]; !strings.Contains(menu, "linux /") {
+			t.Errorf("%s: GRUB's menu is %q", arch, menu)
+		}
+		if _, bios := got["grub/grub.cfg"]; bios != (arch == AMD64) {
+			t.Errorf("%s: a menu for BIOS: %v", arch, bios)
+		}
+	}
+}
+
+// TestUnsignedKernelIsRefused before anything is written.
+func TestUnsignedKernelIsRefused(t *testing.T) {
+	c := testContents()
+	c.SecureBoot.Shim = true
+	f := newImage(t, gib)
+	err := install(f, testLayout(t, 512, AMD64), c)
+	if err == nil || !strings.Contains(err.Error(), "is not signed, and Secure Boot would refuse it") {
+		t.Fatal(err)
+	}
+	loader, err := Assets{}.LoadNamed(context.Background(), ShimAMD64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := Payload(uki.Bytes(loader[ShimAMD64]))
+	for i := range c.Menu.Entries {
+		c.Menu.Entries[i].Kernel = signed
+	}
+	if err := c.SecureBoot.Check(c.Menu); err != nil {
+		t.Errorf("a signed program as the kernel: %v", err)
+	}
+}
+
+// TestMissingLoadersOfSecureBoot names what to install.
+func TestMissingLoadersOfSecureBoot(t *testing.T) {
+	_, err := Assets{Dir: t.TempDir(), Host: os.DirFS(t.TempDir())}.LoadNamed(context.Background(), SecureBoot{Shim: true}.LoaderNames(AMD64)...)
+	for _, pkg := range []string{"grub-pc-bin", "shim-signed", "grub-efi-amd64-signed", "shim-helpers-amd64-signed"} {
+		if err == nil || !strings.Contains(err.Error(), pkg) {
+			t.Errorf("%v does not name %s", err, pkg)
+		}
+	}
+	if names := (SecureBoot{Key: new(uki.Key)}).LoaderNames(ARM64); !slices.Equal(names, []string{SystemdARM64, StubARM64}) {
+		t.Errorf("for the owner's key on arm64: %v", names)
+	}
+}
+
+func contents(t *testing.T, files []fat.File) map[string]string {
+	t.Helper()
+	got := map[string]string{}
+	for _, f := range files {
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if _, err := io.Copy(&b, r); err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		got[f.Path] = b.String()
+	}
+	return got
+}

@@ -1,0 +1,275 @@
+package uki
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"debug/pe"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	stubFile   = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+	loaderFile = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+)
+
+// TestSectionsComeBack reads an image with another program's eyes.
+func TestSectionsComeBack(t *testing.T) {
+	stub := read(t, stubFile, "systemd-boot-efi")
+	linux := read(t, loaderFile, "systemd-boot-efi") // any UEFI program
+	initrd := bytes.Repeat([]byte("initrd "), 100_001)
+	k := Kernel{Linux: Bytes(linux), Initrd: Bytes(initrd), Cmdline: "root=UUID=1 rw", Title: `the "best", $1`, Version: "6.1.0-18-amd64"}
+	f, err := New(stub, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := content(t, f)
+	p, err := pe.NewFile(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		".linux": string(linux), ".initrd": string(initrd), ".cmdline": k.Cmdline, ".uname": k.Version,
+		".osrel": "ID=cloudlet\nNAME=cloudlet\nPRETTY_NAME=\"the \\\"best\\\", \\$1\"\nVERSION_ID=\"6.1.0-18-amd64\"\n",
+	}
+	var end uint32
+	for _, s := range p.Sections {
+		if s.VirtualAddress < end {
+			t.Errorf("section %s is at %#x, and the one before it ends at %#x", s.Name, s.VirtualAddress, end)
+		}
+		end = s.VirtualAddress + s.VirtualSize
+		text, ok := want[s.Name]
+		delete(want, s.Name)
+		if got, err := s.Data(); ok && (err != nil || string(got[:min(len(got), len(text))]) != text || len(bytes.Trim(got[len(text):], "\x00")) > 0) {
+			t.Errorf("section %s has %d bytes, %v; want %d", s.Name, len(got), err, len(text))
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("sections are missing: %v", want)
+	}
+	if size := p.OptionalHeader.(*pe.OptionalHeader64).SizeOfImage; size < end {
+		t.Errorf("the image takes %#x bytes of memory, and its sections end at %#x", size, end)
+	}
+}
+
+// TestForeignToolAccepts has sbverify check what was signed, and refuse it
+// with one bit changed.
+func TestForeignToolAccepts(t *testing.T) {
+	dir := t.TempDir()
+	keyPEM, certPEM := newPair(t, time.Now().Add(time.Hour))
+	cert := filepath.Join(dir, "cert.pem")
+	write(t, cert, certPEM)
+	key, err := NewKey(keyPEM, certPEM, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	loader := read(t, loaderFile, "systemd-boot-efi")
+	unified, err := New(read(t, stubFile, "systemd-boot-efi"), Kernel{Linux: Bytes(loader), Cmdline: "quiet", Title: "Linux", Version: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, program := range map[string]File{"boot loader": Bytes(loader), "unified kernel image": unified, "odd length": Bytes(append(bytes.Clone(loader), 1))} {
+		signed, err := key.Sign(t.Context(), program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := content(t, signed)
+		if again, err := key.Sign(t.Context(), program); err != nil || !bytes.Equal(b, content(t, again)) {
+			t.Errorf("%s: signed twice it has other bytes, %v", name, err)
+		}
+		if is, err := Signed(signed); err != nil || !is {
+			t.Errorf("%s: it has no signature, %v", name, err)
+		}
+		if is, err := Signed(program); err != nil || is {
+			t.Errorf("%s: it had a signature before, %v", name, err)
+		}
+		if _, err := key.Sign(t.Context(), signed); err == nil || !strings.Contains(err.Error(), "signed already") {
+			t.Errorf("%s: to sign it once more: %v", name, err)
+		}
+		file := filepath.Join(dir, "program.efi")
+		write(t, file, b)
+		if out, err := verify(t, cert, file); err != nil {
+			t.Errorf("%s: sbverify: %v: %s", name, err, out)
+		}
+		b[len(loader)/2] ^= 1
+		write(t, file, b)
+		if out, err := verify(t, cert, file); err == nil {
+			t.Errorf("%s: changed, and sbverify says: %s", name, out)
+		}
+	}
+}
+
+func TestKeysThatAreNone(t *testing.T) {
+	key, cert := newPair(t, time.Now().Add(time.Hour))
+	_, other := newPair(t, time.Now().Add(time.Hour))
+	oldKey, old := newPair(t, time.Now().Add(-time.Minute))
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(curve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, err := exec.CommandContext(t.Context(), "openssl", "genrsa", "1024").Output()
+	if err != nil {
+		t.Fatalf("make a short key: %v (Debian package openssl)", err)
+	}
+	for _, c := range []struct {
+		name      string
+		key, cert []byte
+		want      string
+	}{
+		{"another's certificate", key, other, "is not of this key"},
+		{"expired", oldKey, old, "it was valid until"},
+		{"exchanged", cert, key, "no private key in it"},
+		{"no certificate", key, key, "no certificate in it"},
+		{"encrypted", pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte{1}}), cert, "passphrase"},
+		{"elliptic", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), cert, "no RSA key"},
+		{"short", short, cert, "firmware takes 2048"},
+		{"broken", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte{1, 2}}), cert, "read the key"},
+	} {
+		if _, err := NewKey(c.key, c.cert, time.Now()); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestWhatIsNoProgram(t *testing.T) {
+	stub, loader := read(t, stubFile, "systemd-boot-efi"), read(t, loaderFile, "systemd-boot-efi")
+	k := Kernel{Linux: Bytes(loader), Version: "1"}
+	cut := k
+	cut.Linux = Bytes([]byte("\x1f\x8b compressed"))
+	for _, c := range []struct {
+		name string
+		stub []byte
+		k    Kernel
+		want string
+	}{
+		{"empty", nil, k, "no 64-bit UEFI program"},
+		{"a text", bytes.Repeat([]byte("MZ"), 1000), k, "no 64-bit UEFI program"},
+		{"cut short", stub[:5000], k, "cut short"},
+		{"compressed kernel", stub, cut, "no EFI stub"},
+	} {
+		if _, err := New(c.stub, c.k); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// TestShrunkWhileRead sees that a file that became shorter is an error and not
+// a shorter program.
+func TestShrunkWhileRead(t *testing.T) {
+	f := padded(File{Size: 10, Open: Bytes([]byte("short")).Open}, 8)
+	r, err := f.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if b, err := io.ReadAll(r); err == nil {
+		t.Errorf("it was read as %q", b)
+	}
+}
+
+// FuzzProgram has whatever there is taken for a program: nothing panics, and
+// what can be signed reads back as signed.
+func FuzzProgram(f *testing.F) {
+	loader, err := os.ReadFile(loaderFile)
+	if err != nil {
+		f.Fatalf("%v (Debian package systemd-boot-efi)", err)
+	}
+	stub, err := os.ReadFile(stubFile)
+	if err != nil {
+		f.Fatalf("%v (Debian package systemd-boot-efi)", err)
+	}
+	f.Add(loader[:4096])
+	f.Add(stub)
+	keyPEM, certPEM := newPair(f, time.Now().Add(time.Hour))
+	key, err := NewKey(keyPEM, certPEM, time.Now())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if signed, err := key.Sign(t.Context(), Bytes(b)); err == nil {
+			if is, err := Signed(signed); err != nil || !is {
+				t.Errorf("signed, and it has no signature: %v", err)
+			}
+		}
+		if image, err := New(b, Kernel{Linux: Bytes(loader), Version: "1"}); err == nil {
+			if n := int64(len(content(t, image))); n != image.Size {
+				t.Errorf("it has %d bytes and said %d", n, image.Size)
+			}
+		}
+	})
+}
+
+func newPair(t testing.TB, until time.Time) (keyPEM, certPEM []byte) {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "the owner"}, NotBefore: until.Add(-48 * time.Hour), NotAfter: until,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
+}
+
+func verify(t *testing.T, cert, file string) ([]byte, error) {
+	t.Helper()
+	tool, err := exec.LookPath("sbverify")
+	if err != nil {
+		t.Fatal("sbverify is missing: install the Debian package sbsigntool")
+	}
+	return exec.CommandContext(t.Context(), tool, "--cert", cert, file).CombinedOutput()
+}
+
+func content(t testing.TB, f File) []byte {
+	t.Helper()
+	r, err := f.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func read(t *testing.T, file, debianPackage string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v: install the Debian package %s", err, debianPackage)
+	}
+	return b
+}
+
+func write(t *testing.T, file string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,173 @@
+package bed_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cloudlets/testdata/bed"
+)
+
+// smallWords is what the small cloudlet's login screen says of the machine
+// that the tests make.
+const smallWords = `stick: a disk of its own \(Linux`
+
+// smallPatience bounds a boot of the small cloudlet, which takes half a minute.
+const smallPatience = 6 * time.Minute
+
+// TestFormats boots the small cloudlet out of every format of disk, between
+// them on every kind of bus, to its login prompt.
+func TestFormats(t *testing.T) {
+	for _, c := range []struct {
+		format   string // as we call it
+		flags    []string
+		disk     bed.Disk // how it is attached
+		firmware bed.Firmware
+		member   string // of the archive that is made, where the disk is in one
+	}{
+		{"raw", nil, bed.Disk{Bus: bed.AHCI}, bed.BIOS, ""},
+		{"raw", nil, bed.Disk{Bus: bed.USB}, bed.UEFI, ""},
+		{"qcow2", nil, bed.Disk{Format: "qcow2", Bus: bed.USB}, bed.BIOS, ""},
+		{"qcow2", []string{"--compress", "zlib"}, bed.Disk{Format: "qcow2", Bus: bed.NVMe}, bed.UEFI, ""},
+		{"qcow2", []string{"--compress", "zstd"}, bed.Disk{Format: "qcow2"}, bed.BIOS, ""},
+		{"vmdk", nil, bed.Disk{Format: "vmdk", Bus: bed.SCSI, Snapshot: true}, bed.BIOS, ""},
+		{"vmdk-sparse", nil, bed.Disk{Format: "vmdk", Bus: bed.AHCI}, bed.UEFI, ""},
+		{"vdi", nil, bed.Disk{Format: "vdi"}, bed.BIOS, ""},
+		{"vhd", nil, bed.Disk{Format: "vpc", Bus: bed.AHCI}, bed.BIOS, ""},
+		{"vhd-fixed", nil, bed.Disk{Format: "vpc", Bus: bed.SCSI}, bed.UEFI, ""},
+		{"vhdx", nil, bed.Disk{Format: "vhdx", Bus: bed.SCSI}, bed.BIOS, ""},
+		{"ova", nil, bed.Disk{Format: "vmdk", Bus: bed.SCSI, Snapshot: true}, bed.BIOS, "*.vmdk"},
+		{"gce", nil, bed.Disk{Bus: bed.SCSI}, bed.BIOS, "disk.raw"},
+	} {
+		name := c.format + strings.Join(c.flags, "")
+		t.Run(name+"/"+string(c.firmware), func(t *testing.T) {
+			t.Parallel()
+			ctx, stop := context.WithTimeout(t.Context(), smallPatience)
+			t.Cleanup(stop)
+			c.disk.File = filepath.Join(t.TempDir(), "disk")
+			makeSmall(ctx, t, small, c.disk.File, append([]string{"--format", c.format}, c.flags...)...)
+			if c.member != "" {
+				c.disk.File = unpackMember(ctx, t, c.disk.File, c.member)
+			}
+			m := bootAlone(ctx, t, bed.Spec{MAC: "52:54:00:00:02:01", Firmware: c.firmware, LocalOnly: true, Disks: []bed.Disk{c.disk}})
+			expectSmall(ctx, t, m)
+		})
+	}
+}
+
+// TestKernelFormats boots what is no disk: a RAM disk with the image's kernel,
+// and a kernel started directly that finds its root on a raw disk. The
+// machine lets root in, and goes off when it is told to.
+func TestKernelFormats(t *testing.T) {
+	t.Run("cpio", func(t *testing.T) {
+		t.Parallel()
+		ctx, stop := context.WithTimeout(t.Context(), smallPatience)
+		t.Cleanup(stop)
+		dir := t.TempDir()
+		makeSmall(ctx, t, small, filepath.Join(dir, "root.cpio"))
+		makeSmall(ctx, t, small, filepath.Join(dir, "boot"), "--format", "kernel")
+		m := bootAlone(ctx, t, bed.Spec{MAC: "52:54:00:00:02:02", Firmware: bed.BIOS, LocalOnly: true, Kernel: &bed.Kernel{
+			Image: filepath.Join(dir, "boot", "vmlinuz"), Initrd: filepath.Join(dir, "root.cpio"), Cmdline: "console=ttyS0",
+		}})
+		expectSmall(ctx, t, m)
+		powerOff(ctx, t, m)
+	})
+	t.Run("kernel", func(t *testing.T) {
+		t.Parallel()
+		ctx, stop := context.WithTimeout(t.Context(), smallPatience)
+		t.Cleanup(stop)
+		dir := t.TempDir()
+		makeSmall(ctx, t, small, filepath.Join(dir, "disk.raw"))
+		makeSmall(ctx, t, small, filepath.Join(dir, "boot"), "--format", "kernel")
+		cmdline, err := os.ReadFile(filepath.Join(dir, "boot", "cmdline"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := bootAlone(ctx, t, bed.Spec{
+			MAC: "52:54:00:00:02:03", Firmware: bed.BIOS, LocalOnly: true, Disks: []bed.Disk{{File: filepath.Join(dir, "disk.raw")}},
+			Kernel: &bed.Kernel{
+				Image: filepath.Join(dir, "boot", "vmlinuz"), Initrd: filepath.Join(dir, "boot", "initrd"), Cmdline: strings.TrimSpace(string(cmdline)) + " root=/dev/vda3 rw",
+			},
+		})
+		expectSmall(ctx, t, m)
+		powerOff(ctx, t, m)
+	})
+}
+
+// TestARM64 boots a raw disk on an arm64 machine, by systemd-boot. The boot
+// loader comes out of the image.
+func TestARM64(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithTimeout(t.Context(), smallPatience)
+	t.Cleanup(stop)
+	image, err := smallCloudlet(ctx, bed.ARM64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "disk.raw")
+	makeSmall(ctx, t, image, file)
+	m := bootAlone(ctx, t, bed.Spec{MAC: "52:54:00:00:02:04", Arch: bed.ARM64, Firmware: bed.UEFI, LocalOnly: true, Disks: []bed.Disk{{File: file}}})
+	expectSmall(ctx, t, m)
+	logIn(ctx, t, m)
+	if err := m.Console.Type("uname -m\n"); err != nil {
+		t.Fatal(err)
+	}
+	expect(ctx, t, m, `\naarch64`)
+}
+
+// makeSmall makes something of a small cloudlet.
+func makeSmall(ctx context.Context, t *testing.T, image, out string, flags ...string) {
+	t.Helper()
+	args := append([]string{"disk", image, "--out", out, "--config", `{"args": {"role": "a disk of its own"}}`, "--env", "hostname=stick"}, flags...)
+	if made, err := exec.CommandContext(ctx, binary, args...).CombinedOutput(); err != nil {
+		t.Fatalf("make %s: %v: %s", filepath.Base(out), err, made)
+	}
+}
+
+// expectSmall waits for the login screen.
+func expectSmall(ctx context.Context, t *testing.T, m *bed.Machine) {
+	t.Helper()
+	expect(ctx, t, m, smallWords)
+	expect(ctx, t, m, `stick login: `)
+}
+
+// logIn logs in as root, who needs no password.
+func logIn(ctx context.Context, t *testing.T, m *bed.Machine) {
+	t.Helper()
+	if err := m.Console.Type("root\n"); err != nil {
+		t.Fatal(err)
+	}
+	expect(ctx, t, m, `/root # `)
+}
+
+// powerOff logs in and switches the machine off.
+func powerOff(ctx context.Context, t *testing.T, m *bed.Machine) {
+	t.Helper()
+	logIn(ctx, t, m)
+	if err := m.Console.Type("poweroff\n"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-m.Done():
+	case <-ctx.Done():
+		t.Fatalf("the machine did not go off; its console ends:\n%s", m.Console.Tail())
+	}
+}
+
+// unpackMember unpacks the one file of a tar archive whose name matches.
+func unpackMember(ctx context.Context, t *testing.T, archive, pattern string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.CommandContext(ctx, "tar", "-x", "-S", "-f", archive, "-C", dir).CombinedOutput(); err != nil {
+		t.Fatalf("unpack %s: %v: %s", archive, err, out)
+	}
+	found, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%d files of the archive are called %s (%v)", len(found), pattern, err)
+	}
+	return found[0]
+}

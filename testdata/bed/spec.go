@@ -1,0 +1,144 @@
+package bed
+
+import "strconv"
+
+// Arch is what processor a virtual machine has.
+type Arch string
+
+// The architectures, by Debian's names. What is not of this computer's is
+// emulated.
+const (
+	AMD64 Arch = "amd64" // a PC; the default
+	ARM64 Arch = "arm64" // QEMU's "virt" board with a Cortex-A57; UEFI only
+)
+
+// Firmware is what a virtual machine starts with.
+type Firmware string
+
+// The firmwares, and for UEFI the way in which it boots from the network.
+const (
+	BIOS     Firmware = "BIOS"      // SeaBIOS, with the NIC's own iPXE ROM
+	UEFI     Firmware = "UEFI"      // EDK2 (OVMF, AAVMF), by its PXE stack
+	UEFIHTTP Firmware = "UEFI-HTTP" // EDK2, by HTTP Boot only
+)
+
+// Spec says what a virtual machine is made of.
+type Spec struct {
+	MAC string
+	// Arch is AMD64 where it is empty.
+	Arch     Arch
+	Firmware Firmware
+	// SecureBoot has the firmware, a UEFI of amd64, start only what a key of
+	// Microsoft's signed.
+	SecureBoot bool
+	// Vars is a file with UEFI variables to start from, where the firmware's
+	// own are not meant: with other keys for Secure Boot, say. It is copied.
+	Vars string
+	// Kernel has QEMU start a kernel itself, without a boot loader.
+	Kernel *Kernel
+	// Disks are in the order in which the firmware tries them.
+	Disks []Disk
+	// Memory is in MiB; 0 is 1024.
+	Memory int
+	// LocalOnly leaves the network out of the boot order.
+	LocalOnly bool
+	// ExitOnReboot ends the machine when it resets itself.
+	ExitOnReboot bool
+}
+
+// Kernel is what a direct boot starts: files, and a command line.
+type Kernel struct {
+	Image   string
+	Initrd  string // "" for none
+	Cmdline string
+}
+
+// Bus is how a disk is attached.
+type Bus string
+
+// The ways to attach a disk.
+const (
+	Virtio Bus = "virtio" // virtio-blk; the default
+	SCSI   Bus = "scsi"   // on virtio-scsi
+	AHCI   Bus = "ahci"   // SATA; on a BIOS machine IDE
+	NVMe   Bus = "nvme"
+	USB    Bus = "usb" // a USB stick on xHCI
+)
+
+// Disk is a virtual disk in a file.
+type Disk struct {
+	File   string
+	Serial string
+	// Format is one that QEMU knows, "qcow2"; "" is raw.
+	Format string
+	// Bus is Virtio where it is empty; a CD's is AHCI, or SCSI if it says so.
+	Bus Bus
+	// CD is a disk in a CD drive: read only, with sectors of 2048 bytes.
+	CD bool
+	// ReadOnly refuses writes.
+	ReadOnly bool
+	// Snapshot has writes go to a temporary file of QEMU's, for formats that
+	// it only reads.
+	Snapshot bool
+}
+
+// arguments make QEMU's command line for disk number n of a machine.
+func (d Disk) arguments(n int, firmware Firmware) []string {
+	id := "d" + strconv.Itoa(n)
+	format := d.Format
+	if format == "" {
+		format = "raw"
+	}
+	drive := "if=none,format=" + format + ",discard=unmap,cache=unsafe,id=" + id + ",file=" + d.File
+	if d.CD || d.ReadOnly {
+		drive += ",readonly=on"
+	}
+	if d.Snapshot {
+		drive += ",snapshot=on"
+	}
+	device := d.device(id, firmware) + ",drive=" + id + ",bootindex=" + strconv.Itoa(n+2)
+	switch {
+	case d.Serial != "":
+		device += ",serial=" + d.Serial
+	case d.Bus == NVMe:
+		device += ",serial=NVME" + strconv.Itoa(n) // it must have one
+	}
+	return append(d.controller(id, firmware), "-drive", drive, "-device", device)
+}
+
+// controller is what a disk needs besides.
+func (d Disk) controller(id string, firmware Firmware) []string {
+	switch {
+	case d.Bus == SCSI:
+		return []string{"-device", "virtio-scsi-pci,id=bus-" + id}
+	case d.Bus == USB:
+		return []string{"-device", "qemu-xhci,id=bus-" + id}
+	case d.onIDE() && firmware != BIOS:
+		return []string{"-device", "ahci,id=bus-" + id}
+	}
+	return nil
+}
+
+// onIDE says that a disk is on the PC's own controller, or on one like it: IDE
+// on a BIOS machine, AHCI elsewhere.
+func (d Disk) onIDE() bool { return d.Bus == AHCI || d.CD && d.Bus != SCSI }
+
+func (d Disk) device(id string, firmware Firmware) string {
+	kind := "hd"
+	if d.CD {
+		kind = "cd"
+	}
+	switch {
+	case d.Bus == SCSI:
+		return "scsi-" + kind + ",bus=bus-" + id + ".0"
+	case d.onIDE() && firmware != BIOS:
+		return "ide-" + kind + ",bus=bus-" + id + ".0"
+	case d.onIDE():
+		return "ide-" + kind
+	case d.Bus == NVMe:
+		return "nvme"
+	case d.Bus == USB:
+		return "usb-storage,removable=on,bus=bus-" + id + ".0"
+	}
+	return "virtio-blk-pci"
+}
