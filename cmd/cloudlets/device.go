@@ -229,7 +229,7 @@ func (f *diskFlags) makeOnDevice(cmd *cobra.Command, s target.System, format vdi
 		return err
 	}
 	if f.dryRun {
-		return f.tell(cmd, s, d, format)
+		return f.tell(cmd, s, d, format.Name)
 	}
 	armed, err := arm("image "+s.Name, d.Size())
 	if err != nil {
@@ -266,7 +266,7 @@ func (f *diskFlags) writeDevice(cmd *cobra.Command, armed *device.Armed, d *targ
 // tellWritten says what is on the device now.
 func (f *diskFlags) tellWritten(cmd *cobra.Command, s target.System, d *target.Disk, format vdisk.Format, result device.Result) error {
 	if f.asJSON {
-		return f.tell(cmd, s, d, format)
+		return f.tell(cmd, s, d, format.Name)
 	}
 	checked := "read back and compared"
 	if f.device.noVerify {

@@ -29,6 +29,7 @@ type diskFlags struct {
 	out      outFlags
 	format   string
 	compress string
+	bucket   string
 	entry    string
 	cmdline  string
 	id       string
@@ -63,6 +64,7 @@ the device, and asks for its name to be typed before that is lost.
 	f.add(cmd)
 	cmd.Flags().StringVar(&f.format, "format", "", "the `format`; by default what the file's name ends in, else raw")
 	cmd.Flags().StringVar(&f.compress, "compress", "", "compress a qcow2: zlib or zstd")
+	cmd.Flags().StringVar(&f.bucket, "bucket", "", "with --format ec2: the S3 `bucket` that the disk will be put into")
 	f.out.add(cmd)
 	f.out.out = ""
 	f.device.add(cmd)
@@ -144,6 +146,9 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := f.checkFlags(format); err != nil {
+		return err
+	}
 	if isBlockDevice(f.out.out) {
 		return f.toDevice(cmd, args, format)
 	}
@@ -167,6 +172,19 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 	})(cmd, args)
 }
 
+// checkFlags refuses what a format would ignore.
+func (f *diskFlags) checkFlags(format vdisk.Format) error {
+	switch {
+	case f.compress != "" && format.Name != "qcow2":
+		return codedError{fmt.Errorf("--compress is for the format qcow2: %s is compressed always or never", format.Name), exitUsage}
+	case f.bucket != "" && format.Name != "ec2":
+		return codedError{fmt.Errorf("--bucket is for the format ec2, and this is %s", format.Name), exitUsage}
+	case f.out.force && isBlockDevice(f.out.out):
+		return codedError{fmt.Errorf("--force replaces files: %s is a device, which its name confirms, or --yes with --serial", f.out.out), exitUsage}
+	}
+	return nil
+}
+
 // checkOutput refuses what can be refused before anything is read.
 func (f *diskFlags) checkOutput(format vdisk.Format) error {
 	switch {
@@ -176,12 +194,19 @@ func (f *diskFlags) checkOutput(format vdisk.Format) error {
 		return codedError{fmt.Errorf("the format %s cannot be streamed: write it to a file", format.Name), exitUsage}
 	case f.out.out == "" || f.out.out == "-" || f.dryRun:
 		return nil
+	case format.Name == "ec2":
+		if err := (&outFlags{out: f.importFile(), force: f.out.force}).mayWrite(); err != nil {
+			return err
+		}
 	}
 	return f.out.mayWrite()
 }
 
 func (f *diskFlags) options(format vdisk.Format) (target.Options, error) {
 	o := target.Options{EntryPoint: f.entry, Size: int64(f.size), Free: int64(f.free), Cmdline: f.cmdline, Round: format.RoundSize}
+	if format.Name == "ec2" {
+		o.Console = ec2Console
+	}
 	if f.size > 0 {
 		o.Round = nil
 		if right, err := format.RoundSize(o.Size); err != nil || right != o.Size {
@@ -233,6 +258,9 @@ func (f *diskFlags) make(cmd *cobra.Command, s target.System, format vdisk.Forma
 	if err != nil {
 		return err
 	}
+	if err := checkCloud(s, d, format.Name); err != nil {
+		return err
+	}
 	loaders, err := f.loaders(cmd.Context(), s, d, o)
 	if err != nil {
 		return err
@@ -242,7 +270,10 @@ func (f *diskFlags) make(cmd *cobra.Command, s target.System, format vdisk.Forma
 			return err
 		}
 	}
-	return f.tell(cmd, s, d, format)
+	if err := f.tell(cmd, s, d, format.Name); err != nil || format.Name != "ec2" || f.dryRun || f.out.out == "-" {
+		return err
+	}
+	return f.writeImport(cmd, s)
 }
 
 // loaders finds the boot loaders that a disk needs.
@@ -267,12 +298,12 @@ func (f *diskFlags) write(cmd *cobra.Command, d *target.Disk, format vdisk.Forma
 }
 
 // tell says what was made, or would be.
-func (f *diskFlags) tell(cmd *cobra.Command, s target.System, d *target.Disk, format vdisk.Format) error {
+func (f *diskFlags) tell(cmd *cobra.Command, s target.System, d *target.Disk, format string) error {
 	out := cmd.OutOrStdout()
 	if f.out.out == "-" {
 		out = cmd.ErrOrStderr()
 	}
-	m := made{Out: f.out.out, Format: format.Name, Size: d.Size(), UUID: d.ID.String(), Image: s.Name, Entries: d.Entries}
+	m := made{Out: f.out.out, Format: format, Size: d.Size(), UUID: d.ID.String(), Image: s.Name, Entries: d.Entries}
 	for _, k := range d.Kernels {
 		m.Kernels = append(m.Kernels, k.Version)
 	}
@@ -284,6 +315,6 @@ func (f *diskFlags) tell(cmd *cobra.Command, s target.System, d *target.Disk, fo
 		verb = "would make"
 	}
 	_, err := fmt.Fprintf(out, "%s %s: a %s disk of %s with %d files of %s, Linux %s\n",
-		verb, filepath.Base(f.out.out), format.Name, provision.FormatSize(m.Size), m.Entries, m.Image, strings.Join(m.Kernels, ", "))
+		verb, filepath.Base(f.out.out), format, provision.FormatSize(m.Size), m.Entries, m.Image, strings.Join(m.Kernels, ", "))
 	return err
 }

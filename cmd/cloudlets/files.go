@@ -23,6 +23,7 @@ func fileFormats() []vdisk.Format {
 		{Name: "tar", Extension: ".tar", Description: "the configured files, as a tarball", Streams: true},
 		{Name: "cpio", Extension: ".cpio", Description: "the configured files, as a RAM disk that the image's kernel boots", Streams: true},
 		{Name: "kernel", Description: "a folder with vmlinuz, initrd and cmdline, for direct boot"},
+		{Name: "xen", Description: "a folder with a raw disk and what runs it on Xen: pvh.cfg, pv.cfg, hvm.cfg, kernel and RAM disk"},
 	}
 }
 
@@ -36,7 +37,7 @@ func isFiles(format vdisk.Format) bool {
 
 // makeFiles makes what is no disk.
 func (f *diskFlags) makeFiles(cmd *cobra.Command, s target.System, format vdisk.Format) error {
-	if f.dryRun {
+	if f.dryRun && format.Name != "xen" {
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "would make %s: the files of %s as %s\n", f.out.out, s.Name, format.Name)
 		return err
 	}
@@ -44,6 +45,12 @@ func (f *diskFlags) makeFiles(cmd *cobra.Command, s target.System, format vdisk.
 	switch format.Name {
 	case "kernel":
 		return f.makeKernel(cmd, s)
+	case "xen":
+		raw, err := vdisk.Lookup("raw")
+		if err != nil {
+			return err
+		}
+		return f.makeXen(cmd, s, raw)
 	case "cpio":
 		write = func(ctx context.Context, w io.Writer, _ images.Source) error { return target.WriteRAMDisk(ctx, w, s) }
 	}
@@ -52,13 +59,25 @@ func (f *diskFlags) makeFiles(cmd *cobra.Command, s target.System, format vdisk.
 	})
 }
 
-// makeKernel makes a folder, which appears when all is in it.
-func (f *diskFlags) makeKernel(cmd *cobra.Command, s target.System) (err error) {
+// makeKernel makes a folder with what starts the system directly.
+func (f *diskFlags) makeKernel(cmd *cobra.Command, s target.System) error {
 	boot, err := target.DirectBoot(cmd.Context(), s, f.entry)
 	if err != nil {
 		return err
 	}
 	boot.Cmdline = strings.TrimSpace(boot.Cmdline + " " + f.cmdline)
+	return f.folder(func(dir string) error {
+		for _, name := range boot.Files() {
+			if err := writeNew(filepath.Join(dir, name), func(w io.Writer) error { return boot.Write(w, name) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// folder makes a folder, which appears when all is in it.
+func (f *diskFlags) folder(fill func(dir string) error) (err error) {
 	temp, err := os.MkdirTemp(filepath.Dir(f.out.out), "."+filepath.Base(f.out.out)+".part-*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", f.out.out, err)
@@ -68,10 +87,8 @@ func (f *diskFlags) makeKernel(cmd *cobra.Command, s target.System) (err error) 
 			err = errors.Join(fmt.Errorf("write %s: %w", f.out.out, err), os.RemoveAll(temp))
 		}
 	}()
-	for _, name := range boot.Files() {
-		if err := writeNew(filepath.Join(temp, name), func(w io.Writer) error { return boot.Write(w, name) }); err != nil {
-			return err
-		}
+	if err := fill(temp); err != nil {
+		return err
 	}
 	if err := os.Chmod(temp, 0o755); err != nil {
 		return err

@@ -57,6 +57,9 @@ func (f *outFlags) file(ctx context.Context, make func(context.Context, io.Write
 		return err
 	}
 	temp, err := createBeside(f.out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("write %s: there is no folder %s: make it first", f.out, filepath.Dir(f.out))
+	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", f.out, err)
 	}

@@ -33,6 +33,9 @@ type Options struct {
 	Stale bool
 	// Cmdline is added to the kernels' command lines.
 	Cmdline string
+	// Console is a console that is added to command lines that do not name its
+	// device, "ttyS0,115200n8".
+	Console string
 	// ID and Time replace what comes from the content.
 	ID   uuid.UUID
 	Time time.Time
@@ -50,6 +53,7 @@ type Disk struct {
 	Kernels []images.Kernel
 
 	secure disk.SecureBoot
+	tree   images.Tree
 	menu   disk.Menu
 	boot   int64 // bytes of kernels and RAM disks
 	root   *ext4.Layout
@@ -73,7 +77,7 @@ func newDisk(ctx context.Context, s System, o Options) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Disk{Kernels: kernels, secure: o.SecureBoot}
+	d := &Disk{Kernels: kernels, secure: o.SecureBoot, tree: s.Tree}
 	if d.Identity, err = s.Identify(ctx); err != nil {
 		return nil, err
 	}
@@ -194,8 +198,8 @@ func (d *Disk) makeMenu(ctx context.Context, s System, o Options) error {
 			return err
 		}
 		entry := disk.Entry{
-			ID: fmt.Sprintf("cloudlet-%d-%s", n, k.Version), Title: s.title() + ", Linux " + k.Version, Version: k.Version,
-			Cmdline: joinWords(d.rootWord(k), "rw", words, o.Cmdline),
+			ID: fmt.Sprintf("cloudlet-%d-%s", n, k.Version), Title: s.Title() + ", Linux " + k.Version, Version: k.Version,
+			Cmdline: joinWords(d.rootWord(k), "rw", words, o.Cmdline, o.console(words)),
 		}
 		if entry.Kernel, err = payload(s.Tree, k.Path); err != nil {
 			return err
@@ -210,9 +214,30 @@ func (d *Disk) makeMenu(ctx context.Context, s System, o Options) error {
 	return d.secure.Check(d.menu)
 }
 
-// title is what the boot menu calls the image. What its folder is called does
+// console is the word for the console, where the others have none for it.
+func (o Options) console(words string) string {
+	device, _, _ := strings.Cut(o.Console, ",")
+	for _, word := range strings.Fields(words + " " + o.Cmdline) {
+		named, _, _ := strings.Cut(word, ",")
+		if named == "console="+device {
+			return ""
+		}
+	}
+	if device == "" {
+		return ""
+	}
+	return "console=" + o.Console
+}
+
+// Boot is what starts the disk's system without its boot loader: its newest
+// kernel, with a command line that names the disk's root filesystem.
+func (d *Disk) Boot() Boot {
+	return Boot{Kernel: d.Kernels[0], Cmdline: d.menu.Entries[0].Cmdline, tree: d.tree}
+}
+
+// Title is what the boot menu calls the image. What its folder is called does
 // not count: the same image in another place makes the same disk.
-func (s System) title() string {
+func (s System) Title() string {
 	if s.Manifest.Name != "" {
 		return s.Manifest.Name
 	}

@@ -42,6 +42,7 @@ func TestFormats(t *testing.T) {
 		{"vhdx", nil, bed.Disk{Format: "vhdx", Bus: bed.SCSI}, bed.BIOS, ""},
 		{"ova", nil, bed.Disk{Format: "vmdk", Bus: bed.SCSI, Snapshot: true}, bed.BIOS, "*.vmdk"},
 		{"gce", nil, bed.Disk{Bus: bed.SCSI}, bed.BIOS, "disk.raw"},
+		{"ec2", nil, bed.Disk{Bus: bed.NVMe}, bed.UEFI, ""},
 	} {
 		name := c.format + strings.Join(c.flags, "")
 		t.Run(name+"/"+string(c.firmware), func(t *testing.T) {
@@ -96,6 +97,31 @@ func TestKernelFormats(t *testing.T) {
 		expectSmall(ctx, t, m)
 		powerOff(ctx, t, m)
 	})
+}
+
+// TestXenFiles boots what a Xen domain is started with, the kernel, its RAM
+// disk, and the command line of its configuration, on QEMU: that finds its
+// root on the disk beside them.
+func TestXenFiles(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithTimeout(t.Context(), smallPatience)
+	t.Cleanup(stop)
+	dir := filepath.Join(t.TempDir(), "domain")
+	makeSmall(ctx, t, small, dir, "--format", "xen")
+	config, err := os.ReadFile(filepath.Join(dir, "pvh.cfg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, cmdline, _ := strings.Cut(string(config), "\ncmdline = '")
+	cmdline, _, found := strings.Cut(cmdline, "'\n")
+	if !found {
+		t.Fatalf("no command line is in %s", config)
+	}
+	m := bootAlone(ctx, t, bed.Spec{
+		MAC: "52:54:00:00:02:05", Firmware: bed.BIOS, LocalOnly: true, Disks: []bed.Disk{{File: filepath.Join(dir, "disk.raw")}},
+		Kernel: &bed.Kernel{Image: filepath.Join(dir, "vmlinuz"), Initrd: filepath.Join(dir, "initrd"), Cmdline: cmdline + " console=ttyS0"},
+	})
+	expectSmall(ctx, t, m)
 }
 
 // TestARM64 boots a raw disk on an arm64 machine, by systemd-boot. The boot

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images/disk"
+	"cloudlets/images/disk/vdisk"
+	"cloudlets/images/target"
+)
+
+// ec2Console is where EC2 shows a machine's words; its serial console is the
+// first port.
+const ec2Console = "ttyS0,115200n8"
+
+// bucketPlaceholder stands for the name of the bucket that a person has.
+const bucketPlaceholder = "YOUR-BUCKET"
+
+// checkCloud refuses a disk whose kernels would not start where it is for.
+func checkCloud(s target.System, d *target.Disk, format string) error {
+	where, drivers := "", []string(nil)
+	switch format {
+	case "ec2":
+		where, drivers = "Amazon EC2", []string{"ena", "nvme"}
+	case "xen":
+		where, drivers = "Xen", []string{"xen-blkfront", "xen-netfront"}
+	}
+	if where == "" {
+		return nil
+	}
+	return target.CheckDrivers(s.Tree, d.Kernels[0], where, drivers...)
+}
+
+// importFile is where the description of an import to EC2 goes.
+func (f *diskFlags) importFile() string {
+	return strings.TrimSuffix(f.out.out, filepath.Ext(f.out.out)) + ".import.json"
+}
+
+// writeImport writes the description of an import beside the disk, and says
+// what to do with the two.
+func (f *diskFlags) writeImport(cmd *cobra.Command, s target.System) error {
+	bucket := f.bucket
+	if bucket == "" {
+		bucket = bucketPlaceholder
+	}
+	key := filepath.Base(f.out.out)
+	text, err := vdisk.EC2Import{Description: s.Title(), Bucket: bucket, Key: key}.ImageJSON()
+	if err != nil {
+		return err
+	}
+	beside := outFlags{out: f.importFile(), force: f.out.force}
+	if err := beside.file(cmd.Context(), func(_ context.Context, w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	}); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "to make it an image of EC2:\n  aws s3 cp %s s3://%s/%s\n  aws ec2 import-image --disk-containers file://%s\n",
+		f.out.out, bucket, key, beside.out)
+	return err
+}
+
+// xenMemory is what a domain gets unless its configuration is changed, in MiB.
+const xenMemory = 1024
+
+// makeXen makes a folder with a raw disk, and configurations to run it by.
+func (f *diskFlags) makeXen(cmd *cobra.Command, s target.System, raw vdisk.Format) error {
+	o, err := f.options(raw)
+	if err != nil {
+		return err
+	}
+	o.Console = "hvc0"
+	d, err := target.NewDisk(cmd.Context(), s, o)
+	if err != nil {
+		return err
+	}
+	if err := checkCloud(s, d, "xen"); err != nil {
+		return err
+	}
+	loaders, err := f.loaders(cmd.Context(), s, d, o)
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		return f.tell(cmd, s, d, "xen")
+	}
+	if err := f.folder(func(dir string) error { return f.fillXen(cmd, dir, s, d, loaders) }); err != nil {
+		return err
+	}
+	return f.tell(cmd, s, d, "xen")
+}
+
+func (f *diskFlags) fillXen(cmd *cobra.Command, dir string, s target.System, d *target.Disk, loaders disk.Loaders) error {
+	show := newProgress(cmd.ErrOrStderr(), "writing "+f.out.out, d.Size())
+	defer show.end()
+	file, err := os.OpenFile(filepath.Join(dir, "disk.raw"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	to, err := vdisk.New("raw", file, d.Size(), vdisk.Options{ID: d.ID, Time: d.Time})
+	if err != nil {
+		return err
+	}
+	if err := d.Write(cmd.Context(), show.watch(to), loaders); err != nil {
+		return err
+	}
+	if err := to.Close(); err != nil {
+		return err
+	}
+	if err := finish(file); err != nil {
+		return err
+	}
+	return fillDomains(dir, s, d.Boot())
+}
+
+// fillDomains writes what starts a domain besides its disk.
+func fillDomains(dir string, s target.System, boot target.Boot) error {
+	domain := vdisk.XenDomain{Name: s.Title(), Disk: "disk.raw", Memory: xenMemory, Cmdline: boot.Cmdline}
+	for _, name := range boot.Files() {
+		switch name {
+		case "cmdline":
+			continue // it is in the configurations
+		case "initrd":
+			domain.RAMDisk = name
+		case "vmlinuz":
+			domain.Kernel = name
+		}
+		if err := writeNew(filepath.Join(dir, name), func(w io.Writer) error { return boot.Write(w, name) }); err != nil {
+			return err
+		}
+	}
+	for _, kind := range []vdisk.XenType{vdisk.XenPVH, vdisk.XenPV, vdisk.XenHVM} {
+		domain.Type = kind
+		text, err := domain.Config()
+		if err != nil {
+			return err
+		}
+		if err := writeNew(filepath.Join(dir, string(kind)+".cfg"), func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package target
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"cloudlets/images"
+)
+
+// CheckDrivers says which drivers a kernel lacks that it needs to find its
+// disk and network somewhere, "Amazon EC2", as modules or built in.
+func CheckDrivers(t images.Tree, k images.Kernel, where string, drivers ...string) error {
+	have, err := driversOf(t, k.Version)
+	if err != nil {
+		return fmt.Errorf("look for the drivers of Linux %s: %w", k.Version, err)
+	}
+	var missing []string
+	for _, d := range drivers {
+		if !have[driverName(d)] {
+			missing = append(missing, d)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("on %s Linux %s would not start: it lacks the drivers %s: install a kernel that has them, such as Debian's linux-image-amd64",
+			where, k.Version, strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// driversOf lists a kernel's drivers as depmod wrote them down.
+func driversOf(t images.Tree, version string) (map[string]bool, error) {
+	have := map[string]bool{}
+	var lists int
+	for _, dir := range []string{"/lib/modules", "/usr/lib/modules"} {
+		for _, list := range []string{"modules.dep", "modules.builtin"} {
+			err := addDrivers(t, path.Join(dir, version, list), have)
+			switch {
+			case err == nil:
+				lists++
+			case !errors.Is(err, fs.ErrNotExist):
+				return nil, err
+			}
+		}
+	}
+	if lists == 0 {
+		return nil, fmt.Errorf("/lib/modules/%s/modules.dep is not in the image: run depmod there", version)
+	}
+	return have, nil
+}
+
+// addDrivers reads modules.dep(5) or modules.builtin.
+func addDrivers(t images.Tree, file string, have map[string]bool) error {
+	r, err := t.Open(file)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		name, _, _ := strings.Cut(lines.Text(), ":")
+		have[driverName(path.Base(name))] = true
+	}
+	return lines.Err()
+}
+
+// driverName is what a driver is called without its file's ending; "-" and
+// "_" are the same.
+func driverName(file string) string {
+	name, _, _ := strings.Cut(file, ".ko")
+	return strings.ReplaceAll(name, "-", "_")
+}
