@@ -86,10 +86,10 @@ func (m Menu) check() error {
 
 func (e Entry) check() error {
 	switch {
-	case !plainName(e.ID, "._+-"):
-		return errors.New("an ID is made of letters, digits, and . _ + -")
 	case !plainName(e.Version, "._+-~"):
 		return fmt.Errorf("the version %q is not made of letters, digits, and . _ + - ~", e.Version)
+	case !plainName(e.ID, "._+-"):
+		return errors.New("an ID is made of letters, digits, and . _ + -")
 	case strings.ContainsFunc(e.Title, control):
 		return errors.New("the title has control characters")
 	case e.Title == "":

@@ -51,8 +51,12 @@ func (s SecureBoot) LoaderNames(a Arch) (names []string) {
 	return append(names, efi.systemd)
 }
 
-// Check refuses a menu with kernels that firmware would not start.
+// Check refuses a menu that no boot loader can show, or whose kernels firmware
+// would not start.
 func (s SecureBoot) Check(m Menu) error {
+	if err := m.check(); err != nil {
+		return err
+	}
 	if s.Key != nil || !s.Shim {
 		return nil
 	}
@@ -86,9 +90,6 @@ func (s SecureBoot) bootFiles(ctx context.Context, a Arch, m Menu, loaders Loade
 // shimFiles has shim where firmware looks, and beside it what it looks for
 // itself.
 func shimFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
-	if err := m.check(); err != nil {
-		return nil, err
-	}
 	efi := efiNamesOf(a)
 	var files []fat.File
 	for _, f := range []struct{ path, name string }{
@@ -112,9 +113,6 @@ func withoutSigned(name string) string { return name[:len(name)-len(".signed")] 
 // unified has systemd-boot where firmware looks, and each entry as a unified
 // kernel image, all signed.
 func (s SecureBoot) unified(ctx context.Context, a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
-	if err := m.check(); err != nil {
-		return nil, err
-	}
 	efi := efiNamesOf(a)
 	loader, err := loaders.get(efi.systemd)
 	if err != nil {
