@@ -132,9 +132,9 @@ var wanted = map[string]class{
 	"arch/x86/crypto/crc32c-intel.":      filesystem,
 }
 
-// classify tells why the module at a path such as
+// classIn tells why the module at a path such as
 // "kernel/drivers/net/virtio_net.ko.xz" is taken; "" when it is not.
-func classify(module string) class {
+func classIn(wanted map[string]class, module string) class {
 	rest, ok := strings.CutPrefix(module, "kernel/")
 	if !ok {
 		return ""
@@ -155,22 +155,23 @@ type moduleSet struct {
 	byName  map[string]string // module name to path
 	builtin map[string]class
 	soft    map[string][]string // module name to names of soft dependencies
+	wanted  map[string]class
 }
 
 // maxIndex bounds a modules.* file; Debian's largest has 1.5 MB.
 const maxIndex = 64 << 20
 
 // readModules reads the module indexes of one kernel version.
-func readModules(tree images.Tree, version string) (*moduleSet, error) {
+func readModules(tree images.Tree, version string, purpose Purpose) (*moduleSet, error) {
 	dir, err := images.Resolve(tree, path.Join("/lib/modules", version))
 	if err != nil {
 		return nil, fmt.Errorf("find the modules of kernel %s: %w (the image needs /lib/modules/%[1]s, which its kernel's package has)", version, err)
 	}
-	s := &moduleSet{dir: dir, deps: map[string][]string{}, byName: map[string]string{}, builtin: map[string]class{}, soft: map[string][]string{}}
+	s := &moduleSet{dir: dir, deps: map[string][]string{}, byName: map[string]string{}, builtin: map[string]class{}, soft: map[string][]string{}, wanted: purpose.wanted()}
 	if err := s.read(tree, "modules.dep", s.addDep); err != nil {
 		return nil, fmt.Errorf("read the modules of kernel %s: %w (run depmod in the image)", version, err)
 	}
-	if err := s.read(tree, "modules.builtin", func(line string) { s.builtin[line] = classify(line) }); err != nil {
+	if err := s.read(tree, "modules.builtin", func(line string) { s.builtin[line] = classIn(s.wanted, line) }); err != nil {
 		return nil, fmt.Errorf("read the modules of kernel %s: %w (the kernel's package has it)", version, err)
 	}
 	// Not every distribution writes soft dependencies.
@@ -226,12 +227,12 @@ func moduleName(module string) string {
 	return strings.ReplaceAll(name, "-", "_")
 }
 
-// choose picks the modules that the agent may need, with all that they
+// choose picks the modules that may be needed, with all that they
 // depend on, sorted, and counts the drivers of each class.
 func (s *moduleSet) choose() ([]string, map[class]int) {
 	chosen, count := map[string]bool{}, map[class]int{}
 	for module := range s.deps {
-		if c := classify(module); c != "" {
+		if c := classIn(s.wanted, module); c != "" {
 			count[c]++
 			s.take(module, chosen)
 		}

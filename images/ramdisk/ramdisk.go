@@ -1,8 +1,9 @@
 // Package ramdisk assembles the RAM disk that a machine boots into: the agent
 // as /init, the kernel modules of the image's own kernel that network, storage
 // and filesystems need, and the image's own mkfs for filesystems other than
-// ext4. There is no second operating system in it: what drives the hardware
-// during the install is what drives it afterwards.
+// ext4. One for a live system has what finds a medium and mounts it. There is
+// no second operating system in it: what drives the hardware during the
+// install is what drives it afterwards.
 package ramdisk
 
 import (
@@ -28,6 +29,11 @@ type Options struct {
 	// Init reads the program that runs as process 1, InitSize bytes.
 	Init     io.Reader
 	InitSize int64
+	// Purpose is what the machine boots it for.
+	Purpose Purpose
+	// Needs are modules, by name, that the kernel must have, as a file or
+	// built in: without them there is no RAM disk.
+	Needs []string
 }
 
 // Report tells what went into a RAM disk.
@@ -62,7 +68,10 @@ func (r Report) Lacks() []string {
 // Build writes the RAM disk for one kernel of an image to w. Equal images,
 // kernels and agents give equal bytes.
 func Build(ctx context.Context, w io.Writer, tree images.Tree, opt Options) (Report, error) {
-	modules, err := readModules(tree, opt.Version)
+	modules, err := readModules(tree, opt.Version, opt.Purpose)
+	if err == nil {
+		err = modules.check(opt)
+	}
 	if err != nil {
 		return Report{}, err
 	}
@@ -96,8 +105,10 @@ func (b *builder) build(opt Options) error {
 	if err := b.base(opt); err != nil {
 		return err
 	}
-	if err := b.addMakers(); err != nil {
-		return err
+	if opt.Purpose == Install {
+		if err := b.addMakers(); err != nil {
+			return err
+		}
 	}
 	if err := b.addModules(); err != nil {
 		return err

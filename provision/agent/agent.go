@@ -18,6 +18,8 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/hardware"
+	"cloudlets/provision/kmod"
+	"cloudlets/provision/process1"
 )
 
 // memoryLimit keeps the agent's heap within what a small machine has beside
@@ -31,13 +33,16 @@ const (
 // switch port with spanning tree is silent for 30 seconds.
 const networkTimeout = 3 * time.Minute
 
+// alwaysLoaded are modules that no device asks for by its alias.
+var alwaysLoaded = []string{"af_packet", "sd_mod"}
+
 // Main is the whole life of process 1. It returns only when there is nothing
 // left to hand over to.
 func Main(version string) {
 	debug.SetMemoryLimit(memoryLimit)
 	debug.SetGCPercent(gcPercent)
 	console := openConsole()
-	if err := mountEarly(); err != nil {
+	if err := process1.MountEarly(); err != nil {
 		console.fail(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -54,14 +59,14 @@ func Main(version string) {
 // with an error; success ends in the hand-over.
 func run(ctx context.Context, console *console, params Params) error {
 	log := slog.New(slog.NewTextHandler(console, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
-	drivers, err := newModules("/lib/modules", log)
+	drivers, err := kmod.New("/lib/modules", log)
 	if err == nil {
-		err = drivers.loadAll(ctx)
+		err = drivers.LoadAll(ctx, alwaysLoaded...)
 	}
 	if err != nil {
 		return fmt.Errorf("load drivers: %w", err)
 	}
-	if err := waitForEntropy(); err != nil {
+	if err := process1.WaitForEntropy(); err != nil {
 		return err
 	}
 	network, err := bringUp(ctx, params.MAC, networkTimeout, drivers)
@@ -69,7 +74,7 @@ func run(ctx context.Context, console *console, params Params) error {
 		return fmt.Errorf("bring up the network: %w", err)
 	}
 	console.say("network: %s has %s", network.name, network.address)
-	inventory, err := readInventory(ctx, os.DirFS("/sys"), drivers.loadNew)
+	inventory, err := readInventory(ctx, os.DirFS("/sys"), drivers.LoadNew)
 	if err != nil {
 		return fmt.Errorf("look at the hardware: %w", err)
 	}
@@ -78,7 +83,7 @@ func run(ctx context.Context, console *console, params Params) error {
 	if err != nil {
 		return err
 	}
-	drivers.loadNamed(plan.Filesystem)
+	drivers.LoadNamed(plan.Filesystem)
 	return install(ctx, console, server, plan, inventory, network, log)
 }
 
@@ -123,9 +128,9 @@ func rest(console *console, params Params, err error) {
 	case "reboot":
 		console.say("rebooting in one minute")
 		time.Sleep(time.Minute)
-		_ = reboot()
+		_ = process1.Reboot()
 	case "poweroff":
-		_ = powerOff()
+		_ = process1.PowerOff()
 	}
 	console.say("this machine stays as it is; mend the cause and switch it off and on to try again")
 	for {

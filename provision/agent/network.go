@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"cloudlets/provision"
+	"cloudlets/provision/kmod"
 )
 
 // link is the interface that the machine booted from, with its address.
@@ -25,7 +26,7 @@ type link struct {
 
 // bringUp finds the interface with the machine's MAC, waits for its carrier,
 // and configures it by DHCP.
-func bringUp(ctx context.Context, mac provision.MAC, limit time.Duration, drivers *modules) (*link, error) {
+func bringUp(ctx context.Context, mac provision.MAC, limit time.Duration, drivers *kmod.Loader) (*link, error) {
 	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	if lo, err := netlink.LinkByName("lo"); err == nil {
@@ -42,7 +43,7 @@ func bringUp(ctx context.Context, mac provision.MAC, limit time.Duration, driver
 	if err := waitForCarrier(ctx, name); err != nil {
 		return nil, err
 	}
-	drivers.log.Info("asking for an address", "interface", name)
+	drivers.Log.Info("asking for an address", "interface", name)
 	lease, err := askAddress(ctx, name)
 	if err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func bringUp(ctx context.Context, mac provision.MAC, limit time.Duration, driver
 
 // waitForLink waits for the interface to appear: USB and firmware-laden
 // adapters take seconds, and want their drivers only then.
-func waitForLink(ctx context.Context, mac provision.MAC, drivers *modules) (netlink.Link, error) {
+func waitForLink(ctx context.Context, mac provision.MAC, drivers *kmod.Loader) (netlink.Link, error) {
 	for {
 		links, err := netlink.LinkList()
 		if err != nil {
@@ -67,7 +68,7 @@ func waitForLink(ctx context.Context, mac provision.MAC, drivers *modules) (netl
 				return l, nil
 			}
 		}
-		if _, err := drivers.loadNew(ctx); err != nil && ctx.Err() == nil {
+		if _, err := drivers.LoadNew(ctx); err != nil && ctx.Err() == nil {
 			return nil, err
 		}
 		if err := pause(ctx, 500*time.Millisecond); err != nil {

@@ -1,4 +1,7 @@
-package agent
+// Package process1 is what the first process of a RAM disk does, whatever else
+// it is for: it mounts what any program expects, and makes a new root the
+// root of the running kernel.
+package process1
 
 import (
 	"errors"
@@ -19,7 +22,8 @@ var earlyMounts = []struct {
 	{"tmpfs", "/run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV},
 }
 
-func mountEarly() error {
+// MountEarly mounts them, save those that are mounted already.
+func MountEarly() error {
 	for _, m := range earlyMounts {
 		if err := os.MkdirAll(m.target, 0o755); err != nil {
 			return err
@@ -31,10 +35,10 @@ func mountEarly() error {
 	return nil
 }
 
-// waitForEntropy waits until the kernel's random numbers are good. It has to be
+// WaitForEntropy waits until the kernel's random numbers are good. It has to be
 // this call, which blocks: only then does a kernel that has no other source
 // gather entropy from the jitter of its own clock, which takes about a second.
-func waitForEntropy() error {
+func WaitForEntropy() error {
 	for {
 		_, err := unix.Getrandom(make([]byte, 1), 0)
 		if !errors.Is(err, unix.EINTR) {
@@ -43,12 +47,14 @@ func waitForEntropy() error {
 	}
 }
 
-func reboot() error {
+// Reboot restarts the machine by its firmware. It returns only with an error.
+func Reboot() error {
 	unix.Sync()
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 }
 
-func powerOff() error {
+// PowerOff switches the machine off. It returns only with an error.
+func PowerOff() error {
 	unix.Sync()
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }

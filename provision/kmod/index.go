@@ -1,4 +1,4 @@
-package agent
+package kmod
 
 import (
 	"bufio"
@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// moduleIndex is what the modules.* files of one kernel version say: which
+// index is what the modules.* files of one kernel version say: which
 // modules there are, what they need, and what they drive.
-type moduleIndex struct {
+type index struct {
 	deps    map[string][]string // path to paths, the deepest dependency last
 	byName  map[string]string   // name to path
 	soft    map[string][]string // name to the names that are wanted before it
@@ -24,12 +24,12 @@ type moduleIndex struct {
 // alias is a line of modules.alias: which module drives what.
 type alias struct{ pattern, module string }
 
-func newModuleIndex() *moduleIndex {
-	return &moduleIndex{deps: map[string][]string{}, byName: map[string]string{}, soft: map[string][]string{}}
+func newIndex() *index {
+	return &index{deps: map[string][]string{}, byName: map[string]string{}, soft: map[string][]string{}}
 }
 
 // read reads the indexes of a folder such as /lib/modules/6.1.0-31-amd64.
-func (x *moduleIndex) read(dir string) error {
+func (x *index) read(dir string) error {
 	if err := eachLine(filepath.Join(dir, "modules.dep"), x.addDep); err != nil {
 		return fmt.Errorf("%w (is the RAM disk of this very kernel?)", err)
 	}
@@ -41,21 +41,21 @@ func (x *moduleIndex) read(dir string) error {
 	return nil
 }
 
-func (x *moduleIndex) addDep(line string) {
+func (x *index) addDep(line string) {
 	if module, deps, ok := strings.Cut(line, ":"); ok {
 		x.deps[module] = strings.Fields(deps)
 		x.byName[moduleName(module)] = module
 	}
 }
 
-func (x *moduleIndex) addAlias(line string) {
+func (x *index) addAlias(line string) {
 	if words := strings.Fields(line); len(words) == 3 && words[0] == "alias" {
 		x.aliases = append(x.aliases, alias{pattern: plainAlias(words[1]), module: moduleName(words[2])})
 	}
 }
 
 // addSoft keeps what is wanted before a module: "softdep NAME pre: A B".
-func (x *moduleIndex) addSoft(line string) {
+func (x *index) addSoft(line string) {
 	words := strings.Fields(line)
 	if len(words) < 4 || words[0] != "softdep" {
 		return
@@ -72,7 +72,7 @@ func (x *moduleIndex) addSoft(line string) {
 
 // match names the modules that drive the devices of the given aliases, in a
 // fixed order.
-func (x *moduleIndex) match(devices map[string]bool) []string {
+func (x *index) match(devices map[string]bool) []string {
 	found := map[string]bool{}
 	for device := range devices {
 		device = plainAlias(device)
@@ -123,7 +123,7 @@ func plainAlias(text string) string {
 
 // order lists a module and what has to be loaded before it, in the order of
 // loading, save what is done already. What it lists is then done.
-func (x *moduleIndex) order(module string, done map[string]bool) []string {
+func (x *index) order(module string, done map[string]bool) []string {
 	if done[module] {
 		return nil
 	}

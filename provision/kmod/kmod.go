@@ -1,4 +1,7 @@
-package agent
+// Package kmod loads kernel modules in a RAM disk: those that the devices ask
+// for by their aliases, and those that are asked for by name, each after what
+// it depends on. It runs no program.
+package kmod
 
 import (
 	"context"
@@ -17,46 +20,45 @@ import (
 // makes devices appear that want drivers of their own.
 const maxRounds = 8
 
-// alwaysLoaded are modules that no device asks for by its alias.
-var alwaysLoaded = []string{"af_packet", "sd_mod"}
-
-// modules loads kernel modules from one folder of the RAM disk.
-type modules struct {
-	*moduleIndex
+// Loader loads kernel modules from one folder of the RAM disk.
+type Loader struct {
+	*index
 	dir     string // /lib/modules/VERSION
 	devices string // /sys/devices
 	insert  func(file string) error
 	done    map[string]bool
-	log     *slog.Logger
+	// Log is told of modules that do not load.
+	Log *slog.Logger
 }
 
-// newModules reads the indexes of the running kernel's modules.
-func newModules(root string, log *slog.Logger) (*modules, error) {
+// New reads the indexes of the running kernel's modules, whose folder is in
+// root: "/lib/modules". A module that does not load is told to log.
+func New(root string, log *slog.Logger) (*Loader, error) {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return nil, fmt.Errorf("ask the kernel for its version: %w", err)
 	}
-	m := &modules{
-		moduleIndex: newModuleIndex(), dir: filepath.Join(root, unix.ByteSliceToString(name.Release[:])),
-		devices: "/sys/devices", insert: insertModule, done: map[string]bool{}, log: log,
+	m := &Loader{
+		index: newIndex(), dir: filepath.Join(root, unix.ByteSliceToString(name.Release[:])),
+		devices: "/sys/devices", insert: insertModule, done: map[string]bool{}, Log: log,
 	}
 	return m, m.read(m.dir)
 }
 
-// loadAll loads what nobody asks for but the install needs, and what the
-// devices that are there ask for.
-func (m *modules) loadAll(ctx context.Context) error {
-	for _, name := range alwaysLoaded {
-		m.loadNamed(name)
+// LoadAll loads what no device asks for, by name, and then what the devices
+// that are there ask for.
+func (m *Loader) LoadAll(ctx context.Context, names ...string) error {
+	for _, name := range names {
+		m.LoadNamed(name)
 	}
-	_, err := m.loadNew(ctx)
+	_, err := m.LoadNew(ctx)
 	return err
 }
 
-// loadNew loads what the devices ask for, again and again until nothing new
+// LoadNew loads what the devices ask for, again and again until nothing new
 // appears, and tells how many modules that were. USB devices and those behind
 // slow controllers appear only later, so whoever waits for one asks again.
-func (m *modules) loadNew(ctx context.Context) (int, error) {
+func (m *Loader) LoadNew(ctx context.Context) (int, error) {
 	total := 0
 	for range maxRounds {
 		if err := ctx.Err(); err != nil {
@@ -77,9 +79,9 @@ func (m *modules) loadNew(ctx context.Context) (int, error) {
 	return total, nil
 }
 
-// loadNamed loads a module by its name. One that is not there is built in, or
+// LoadNamed loads a module by its name. One that is not there is built in, or
 // what needs it will say so.
-func (m *modules) loadNamed(name string) {
+func (m *Loader) LoadNamed(name string) {
 	if module, ok := m.byName[moduleName(name)]; ok {
 		m.load(module)
 	}
@@ -87,12 +89,12 @@ func (m *modules) loadNamed(name string) {
 
 // load puts a module and what it depends on into the kernel and tells how many
 // were new. One that fails is logged: another may drive the machine.
-func (m *modules) load(module string) int {
+func (m *Loader) load(module string) int {
 	loaded := 0
 	for _, file := range m.order(module, m.done) {
 		err := m.insert(filepath.Join(m.dir, file))
 		if err != nil && !errors.Is(err, unix.EEXIST) {
-			m.log.Warn("a driver did not load", "module", moduleName(file), "error", err)
+			m.Log.Warn("a driver did not load", "module", moduleName(file), "error", err)
 			continue
 		}
 		loaded++

@@ -1,0 +1,247 @@
+// Package iso writes hybrid ISO 9660 images: they boot as a CD or DVD by BIOS
+// and UEFI (El Torito), and written to a disk as they are, by both as well
+// (boot code in the first sector, and a GUID partition table).
+//
+// There is one folder with a few files, each stored once: the file that UEFI
+// takes for its system partition is the file that GRUB mounts for BIOS. A
+// file of 4 GiB or more has several extents (ISO 9660 level 3).
+//
+// It is our own code since images have to be written from their beginning to
+// their end, in one pass, with nothing staged and the same bytes each time:
+// libraries want all files in a folder first, and put the time of day in.
+//
+// The formats are ECMA-119 (ISO 9660), "El Torito" Bootable CD-ROM Format
+// Specification 1.0, and UEFI 2.10, sections 5.3 and 13.3.2.
+package iso
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"cloudlets/images/disk/grub"
+	"cloudlets/images/disk/sparse"
+)
+
+// File is a file of the image.
+type File struct {
+	// Name is in capital letters, digits and "_", at most eight, a dot, and
+	// three: "ROOT.IMG".
+	Name string
+	// Size is the content's length in bytes.
+	Size int64
+	// Write writes the content, Size bytes, when its turn comes.
+	Write func(ctx context.Context, w sparse.Writer) error
+}
+
+// Options say what an image is besides its files.
+type Options struct {
+	// ID is what [ReadID] finds; all other identifiers come from it.
+	ID uuid.UUID
+	// Label is the volume's name: at most 32 capital letters, digits and "_".
+	Label string
+	// Time is that of everything in the image.
+	Time time.Time
+	// ESP names the file that is the EFI system partition.
+	ESP string
+	// Root names the file that has a partition beside it, so that no tool
+	// takes its place for a free one; "" is none.
+	Root string
+	// GRUB starts the image by BIOS; nil is none. Its Medium is made a CD.
+	GRUB *grub.Core
+}
+
+const (
+	sector     = 2048 // of a CD
+	diskSector = 512  // of the disk that the image is written to
+	mib        = 1 << 20
+	// align is what the large files begin at a multiple of: the erase blocks
+	// of USB sticks.
+	align = mib
+	// maxSize keeps every sector's number in 32 bits.
+	maxSize = sector * (1<<32 - 1)
+	// grubImage is GRUB's own file, which nobody reads but the BIOS.
+	grubImage = "GRUB.IMG"
+)
+
+// Places of the descriptors, in sectors. Before them is the system area, with
+// what makes the image a disk.
+const (
+	volumeAt = 16 + iota
+	bootRecordAt
+	terminatorAt
+	catalogAt
+	littlePathsAt
+	bigPathsAt
+	folderAt
+)
+
+// Image is an image all of whose places are known.
+type Image struct {
+	opts   Options
+	files  []placed // by name, which is also their order on the medium
+	core   []byte   // GRUB, told its place
+	code   []byte   // of the first sector
+	folder []byte
+	size   int64
+}
+
+// placed is a file that has its place.
+type placed struct {
+	File
+	offset int64
+}
+
+func (p placed) end() int64 { return p.offset + p.Size }
+
+// New plans an image. What it cannot hold is refused here.
+func New(files []File, opts Options) (*Image, error) {
+	m := &Image{opts: opts}
+	if err := m.plan(files); err != nil {
+		return nil, fmt.Errorf("plan an ISO image: %w", err)
+	}
+	return m, nil
+}
+
+func (m *Image) plan(files []File) error {
+	if !plainText(m.opts.Label, 32) {
+		return fmt.Errorf("the label %q is not made of at most 32 capital letters, digits and _", m.opts.Label)
+	}
+	if err := m.makeCore(); err != nil {
+		return err
+	}
+	if m.core != nil {
+		files = append(slices.Clone(files), File{Name: grubImage, Size: int64(len(m.core)), Write: func(_ context.Context, w sparse.Writer) error {
+			_, err := w.Write(m.core)
+			return err
+		}})
+	}
+	if err := m.place(files); err != nil {
+		return err
+	}
+	return m.bind()
+}
+
+// makeCore makes GRUB, to know its length.
+func (m *Image) makeCore() (err error) {
+	if m.opts.GRUB == nil {
+		return nil
+	}
+	core := *m.opts.GRUB
+	core.Medium = grub.CD
+	m.core, err = core.Image()
+	return err
+}
+
+// place gives every file its place, those of one sector first.
+func (m *Image) place(files []File) error {
+	for _, f := range files {
+		if err := f.check(); err != nil {
+			return err
+		}
+		m.files = append(m.files, placed{File: f})
+	}
+	slices.SortFunc(m.files, func(a, b placed) int { return strings.Compare(a.Name, b.Name) })
+	for i := range m.files[1:] {
+		if m.files[i].Name == m.files[i+1].Name {
+			return fmt.Errorf("two files are called %s", m.files[i].Name)
+		}
+	}
+	at := folderAt*sector + m.folderSize()
+	for i := range m.files {
+		if m.files[i].Name != grubImage {
+			at = roundUp(at, align)
+		}
+		m.files[i].offset = at
+		at = roundUp(m.files[i].end(), sector)
+		if at > maxSize {
+			return errors.New("it has more than 8 TiB, and the format's numbers end there: make the root filesystem smaller")
+		}
+	}
+	m.size = roundUp(at, sector) + roundUp(backupSize, sector)
+	return nil
+}
+
+// bind makes what depends on the places.
+func (m *Image) bind() (err error) {
+	if _, ok := m.find(m.opts.ESP); !ok {
+		return fmt.Errorf("there is no file %q for the EFI system partition", m.opts.ESP)
+	}
+	if _, ok := m.find(m.opts.Root); !ok && m.opts.Root != "" {
+		return fmt.Errorf("there is no file %q for the root filesystem", m.opts.Root)
+	}
+	m.folder = m.records()
+	if m.core == nil {
+		return nil
+	}
+	f, _ := m.find(grubImage)
+	start := uint32(f.offset / sector)
+	if err := grub.PatchCD(m.core, volumeAt, start); err != nil {
+		return err
+	}
+	m.code, err = m.opts.GRUB.HybridCode(start)
+	return err
+}
+
+func (m *Image) find(name string) (placed, bool) {
+	i := slices.IndexFunc(m.files, func(f placed) bool { return f.Name == name })
+	if i < 0 {
+		return placed{}, false
+	}
+	return m.files[i], true
+}
+
+// Size is the image's length in bytes.
+func (m *Image) Size() int64 { return m.size }
+
+// Write writes the image from its beginning to its end.
+func (m *Image) Write(ctx context.Context, w sparse.Writer) error {
+	out := &ordered{w: w}
+	table := m.table()
+	steps := []func() error{
+		func() error { return out.put(table.first, 0) },
+		func() error { return out.put(m.descriptors(), volumeAt*sector) },
+	}
+	for _, f := range m.files {
+		steps = append(steps, func() error { return out.file(ctx, f) })
+	}
+	steps = append(steps, func() error { return out.put(table.backup, m.size-backupSize) })
+	for _, step := range steps {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("write an ISO image: %w", err)
+		}
+		if err := step(); err != nil {
+			return fmt.Errorf("write an ISO image: %w", err)
+		}
+	}
+	return nil
+}
+
+// check refuses what has no name or no length in this format.
+func (f File) check() error {
+	base, extension, dot := strings.Cut(f.Name, ".")
+	if !dot || base == "" || !plainText(base, 8) || !plainText(extension, 3) {
+		return fmt.Errorf("%q is no name of a file: it has at most eight capital letters, digits and _, a dot, and three", f.Name)
+	}
+	if f.Size < 0 {
+		return fmt.Errorf("%s has %d bytes", f.Name, f.Size)
+	}
+	if f.Size > maxExtents*extentSize {
+		return fmt.Errorf("%s has %d bytes, and Linux reads files of at most %d from this format: make it smaller", f.Name, f.Size, maxExtents*int64(extentSize))
+	}
+	return nil
+}
+
+// plainText says whether a text has only d-characters (ECMA-119, 7.4.1).
+func plainText(s string, limit int) bool {
+	return len(s) <= limit && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_'
+	})
+}
+
+func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }
