@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cloudlets/images"
+	"cloudlets/images/disk/sparse"
 )
 
 // tree is all that is kept of an image between the two walks.
@@ -104,7 +105,7 @@ func (c *collector) entry(e images.Entry, content io.Reader) error {
 		return err
 	}
 	if e.Type == images.HardLink {
-		c.links = append(c.links, entrySum(e))
+		c.links = append(c.links, e.Sum())
 		c.pending = append(c.pending, hardLink{parent, parent.add(name, 0, 0), e.Link})
 		return nil
 	}
@@ -131,7 +132,7 @@ func (c *collector) root(e images.Entry) error {
 	}
 	links := n.links
 	*n = newInode(e)
-	n.links, n.sum = links, entrySum(e)
+	n.links, n.sum = links, e.Sum()
 	return c.attributes(e, n)
 }
 
@@ -174,7 +175,7 @@ func (c *collector) directory(e images.Entry, ino, parent uint32) *inode {
 
 // details are what depends on the type of file.
 func (c *collector) details(e images.Entry, n *inode, content io.Reader) (err error) {
-	n.sum = entrySum(e)
+	n.sum = e.Sum()
 	switch e.Type {
 	case images.Symlink:
 		err = c.symlink(e, n)
@@ -221,12 +222,13 @@ func (c *collector) regular(e images.Entry, n *inode, content io.Reader) error {
 		return nil
 	}
 	if c.buf == nil {
-		c.buf = make([]byte, holeUnit)
+		c.buf = make([]byte, sparse.HoleSize)
 	}
-	data, err := findData(c.ctx, content, e.Size, c.buf)
+	found, err := sparse.FindData(c.ctx, content, e.Size, c.buf)
 	if err != nil {
 		return err
 	}
+	data := segments(found)
 	if whole := (segment{0, n.blocks()}); len(data) != 1 || data[0] != whole {
 		c.extraOf(n).data = data
 	}

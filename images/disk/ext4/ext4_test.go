@@ -17,30 +17,31 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/images/imagetest"
 )
 
 func TestOneOfEverything(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]ext4.Options{
 		"smallest":   {},
-		"with room":  {Free: 100 << 20, Time: someTime, Label: "sixteen bytes !!", ReservedPercent: 5},
+		"with room":  {Free: 100 << 20, Time: imagetest.Time, Label: "sixteen bytes !!", ReservedPercent: 5},
 		"3 GiB":      {Size: 3 << 30},
 		"no journal": {JournalSize: -1, MaxGrow: 1},
 		"stale":      {Size: 1 << 30, Stale: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			src := everything()
-			sameOnKernel(t, build(t, src, opts), src)
+			src := imagetest.Everything()
+			imagetest.SameOnKernel(t, build(t, src, opts), "ext4", src)
 		})
 	}
 }
 
 func TestHolesStayHoles(t *testing.T) {
 	t.Parallel()
-	src := everything()
-	src.holes("/c/over-4g", 4<<30+3, 0, 1<<32-1, 1<<32+2)
+	src := imagetest.Everything()
+	src.Holes("/c/over-4g", 4<<30+3, 0, 1<<32-1, 1<<32+2)
 	img := build(t, src, ext4.Options{})
-	dir, _ := mount(t, img, unix.MS_RDONLY)
+	dir, _ := imagetest.Mount(t, img, "ext4", unix.MS_RDONLY)
 	wantOnesAt(t, dir+"/c/over-4g", 0, 1<<32-1, 1<<32+2)
 	for name, most := range map[string]int64{"all-hole": 0, "hole-first": 64 << 10, "over-4g": 3 * 64 << 10} {
 		var st unix.Stat_t
@@ -72,12 +73,12 @@ func wantOnesAt(t *testing.T, name string, places ...int64) {
 
 func TestTimesThatCannotBeToldAreClamped(t *testing.T) {
 	t.Parallel()
-	var m memory
-	m.dir("/")
+	var m imagetest.Memory
+	m.Dir("/")
 	for _, year := range []int{1, 1800, 2311, 9999} {
-		m.file(fmt.Sprintf("/%d", year), nil).ModTime = time.Date(year, 1, 1, 0, 0, 0, 1, time.UTC)
+		m.File(fmt.Sprintf("/%d", year), nil).ModTime = time.Date(year, 1, 1, 0, 0, 0, 1, time.UTC)
 	}
-	dir, _ := mount(t, build(t, m, ext4.Options{}), unix.MS_RDONLY)
+	dir, _ := imagetest.Mount(t, build(t, m, ext4.Options{}), "ext4", unix.MS_RDONLY)
 	for name, want := range map[string]int{"1": 1901, "1800": 1901, "2311": 2310, "9999": 2310} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || info.ModTime().UTC().Year() != want {
@@ -88,7 +89,7 @@ func TestTimesThatCannotBeToldAreClamped(t *testing.T) {
 
 func TestForeignToolsSeeAttributes(t *testing.T) {
 	t.Parallel()
-	dir, _ := mount(t, build(t, everything(), ext4.Options{}), unix.MS_RDONLY)
+	dir, _ := imagetest.Mount(t, build(t, imagetest.Everything(), ext4.Options{}), "ext4", unix.MS_RDONLY)
 	if out := tool(t, "getfacl", "-n", "--absolute-names", dir+"/x/acl"); !strings.Contains(out, "user:65534:r--") || !strings.Contains(out, "group:4000000000:rw-") {
 		t.Errorf("getfacl says:\n%s", out)
 	}
@@ -110,12 +111,12 @@ func debianRoot(t testing.TB) string {
 func TestDebianRoot(t *testing.T) {
 	t.Parallel()
 	src := images.NewTarSource(debianRoot(t))
-	sameOnKernel(t, build(t, src, ext4.Options{Free: 64 << 20}), src)
+	imagetest.SameOnKernel(t, build(t, src, ext4.Options{Free: 64 << 20}), "ext4", src)
 }
 
 func TestSuperblockSaysWhatWasAsked(t *testing.T) {
 	t.Parallel()
-	img := build(t, everything(), ext4.Options{UUID: someUUID, Label: "root", Free: 1 << 30, ReservedPercent: 5, Time: someTime})
+	img := build(t, imagetest.Everything(), ext4.Options{UUID: someUUID, Label: "root", Free: 1 << 30, ReservedPercent: 5, Time: imagetest.Time})
 	out := tool(t, "dumpe2fs", "-h", img)
 	for _, line := range []string{
 		"Filesystem volume name:   root",
@@ -139,7 +140,7 @@ func TestSuperblockSaysWhatWasAsked(t *testing.T) {
 func TestSmallestIsFullAndFreeIsFree(t *testing.T) {
 	t.Parallel()
 	for _, free := range []int64{0, 1, 10 << 20, 3 << 30} {
-		l, err := ext4.Plan(t.Context(), everything(), ext4.Options{Free: free})
+		l, err := ext4.Plan(t.Context(), imagetest.Everything(), ext4.Options{Free: free})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,8 +152,8 @@ func TestSmallestIsFullAndFreeIsFree(t *testing.T) {
 
 func TestSameInputSameBytes(t *testing.T) {
 	t.Parallel()
-	sum := func(opts ext4.Options, change func(memory)) []byte {
-		src := everything()
+	sum := func(opts ext4.Options, change func(imagetest.Memory)) []byte {
+		src := imagetest.Everything()
 		change(src)
 		l, err := ext4.Plan(t.Context(), src, opts)
 		if err != nil {
@@ -164,12 +165,12 @@ func TestSameInputSameBytes(t *testing.T) {
 		}
 		return b
 	}
-	nothing := func(memory) {}
+	nothing := func(imagetest.Memory) {}
 	one := sum(ext4.Options{}, nothing)
 	if !bytes.Equal(one, sum(ext4.Options{}, nothing)) {
 		t.Error("two filesystems of the same image differ")
 	}
-	if bytes.Equal(one[1024+0x68:1024+0x78], sum(ext4.Options{}, func(m memory) { m[3].UID++ })[1024+0x68:1024+0x78]) {
+	if bytes.Equal(one[1024+0x68:1024+0x78], sum(ext4.Options{}, func(m imagetest.Memory) { m[3].UID++ })[1024+0x68:1024+0x78]) {
 		t.Error("another image got the same UUID")
 	}
 	if bytes.Equal(one, sum(ext4.Options{HashSeed: someUUID}, nothing)) {
@@ -179,7 +180,7 @@ func TestSameInputSameBytes(t *testing.T) {
 
 func TestStreamIsTheFile(t *testing.T) {
 	t.Parallel()
-	l, err := ext4.Plan(t.Context(), everything(), ext4.Options{})
+	l, err := ext4.Plan(t.Context(), imagetest.Everything(), ext4.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,21 +199,21 @@ func TestStreamIsTheFile(t *testing.T) {
 
 func TestLargeDirectories(t *testing.T) {
 	t.Parallel()
-	var m memory
-	m.dir("/")
-	m.dir("/many")
+	var m imagetest.Memory
+	m.Dir("/")
+	m.Dir("/many")
 	for i := range 70_000 {
-		m.file(fmt.Sprintf("/many/%d", i), nil)
+		m.File(fmt.Sprintf("/many/%d", i), nil)
 	}
-	m.dir("/long") // names so long that the index needs inner nodes
+	m.Dir("/long") // names so long that the index needs inner nodes
 	for i := range 9_000 {
-		m.file(fmt.Sprintf("/long/%s%06d", strings.Repeat("\xfe", 249), i), nil)
+		m.File(fmt.Sprintf("/long/%s%06d", strings.Repeat("\xfe", 249), i), nil)
 	}
 	img := build(t, m, ext4.Options{Free: 64 << 20})
 	if out := tool(t, "debugfs", "-R", "htree_dump /long", img); !strings.Contains(out, "Indirect levels: 1") {
 		t.Errorf("debugfs sees no inner nodes:\n%.500s", out)
 	}
-	dir, unmount := mount(t, img, 0)
+	dir, unmount := imagetest.Mount(t, img, "ext4", 0)
 	for _, f := range m { // the kernel finds each by its hash
 		if info, err := os.Lstat(dir + f.Path); err != nil || info.Name() != filepath.Base(dir+f.Path) {
 			t.Fatalf("look up %s: %v", f.Path, err)
@@ -235,13 +236,13 @@ func TestLargeDirectories(t *testing.T) {
 
 func TestManySubdirectories(t *testing.T) {
 	t.Parallel()
-	var m memory
-	m.dir("/")
+	var m imagetest.Memory
+	m.Dir("/")
 	for i := range 65_010 {
-		m.dir(fmt.Sprintf("/%d", i))
+		m.Dir(fmt.Sprintf("/%d", i))
 	}
 	img := build(t, m, ext4.Options{})
-	dir, _ := mount(t, img, unix.MS_RDONLY)
+	dir, _ := imagetest.Mount(t, img, "ext4", unix.MS_RDONLY)
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil || st.Nlink != 1 {
 		t.Errorf("the root has %d links (%v), want 1: more than can be counted", st.Nlink, err)
@@ -250,19 +251,19 @@ func TestManySubdirectories(t *testing.T) {
 
 func TestDeepExtentTree(t *testing.T) {
 	t.Parallel()
-	var m memory
-	m.dir("/")
+	var m imagetest.Memory
+	m.Dir("/")
 	var ones []int64
 	for i := range int64(2000) { // more than the inode's 4 blocks of 340
 		ones = append(ones, i*128<<10+i)
 	}
-	m.holes("/comb", 300<<20, ones...)
-	m.file("/after", []byte("after"))
+	m.Holes("/comb", 300<<20, ones...)
+	m.File("/after", []byte("after"))
 	img := build(t, m, ext4.Options{})
 	if out := tool(t, "debugfs", "-R", "extents /comb", img); !strings.Contains(out, " 2/ 2 ") {
 		t.Errorf("the tree is not two levels deep:\n%.500s", out)
 	}
-	sameOnKernel(t, img, m)
+	imagetest.SameOnKernel(t, img, "ext4", m)
 }
 
 func TestRandomTrees(t *testing.T) {
@@ -270,7 +271,7 @@ func TestRandomTrees(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			src, opts := randomTree(seed)
-			sameOnKernel(t, build(t, src, opts), src)
+			imagetest.SameOnKernel(t, build(t, src, opts), "ext4", src)
 		})
 	}
 }
@@ -302,7 +303,7 @@ func TestOverOldBytes(t *testing.T) {
 	t.Parallel()
 	const size = 64 << 20
 	f := stale(t, size)
-	src := everything()
+	src := imagetest.Everything()
 	l, err := ext4.Plan(t.Context(), src, ext4.Options{Size: size, Stale: true})
 	if err != nil {
 		t.Fatal(err)
@@ -311,7 +312,7 @@ func TestOverOldBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	fsck(t, f.Name())
-	sameOnKernel(t, f.Name(), src)
+	imagetest.SameOnKernel(t, f.Name(), "ext4", src)
 	if out := tool(t, "dumpe2fs", f.Name()); strings.Contains(out, "ITABLE_ZEROED") {
 		t.Error("inode tables with old bytes are said to be zero")
 	}
@@ -321,7 +322,7 @@ func TestOverOldBytes(t *testing.T) {
 // writeALot mounts a filesystem for writing and fills it with files.
 func writeALot(t *testing.T, img string) {
 	t.Helper()
-	dir, unmount := mount(t, img, 0)
+	dir, unmount := imagetest.Mount(t, img, "ext4", 0)
 	for i := range 400 {
 		d := fmt.Sprintf("%s/new%d", dir, i/20)
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -337,23 +338,23 @@ func writeALot(t *testing.T, img string) {
 
 func TestKernelWrites(t *testing.T) {
 	t.Parallel()
-	writeALot(t, build(t, everything(), ext4.Options{Free: 64 << 20}))
+	writeALot(t, build(t, imagetest.Everything(), ext4.Options{Free: 64 << 20}))
 }
 
 func TestResize(t *testing.T) {
 	t.Parallel()
-	src := everything()
+	src := imagetest.Everything()
 	img := build(t, src, ext4.Options{})
 	if err := os.Truncate(img, 3<<30); err != nil {
 		t.Fatal(err)
 	}
 	tool(t, "resize2fs", img)
 	fsck(t, img)
-	sameOnKernel(t, img, src)
+	imagetest.SameOnKernel(t, img, "ext4", src)
 	tool(t, "e2fsck", "-fp", img)
 	tool(t, "resize2fs", "-M", img)
 	fsck(t, img)
-	sameOnKernel(t, img, src)
+	imagetest.SameOnKernel(t, img, "ext4", src)
 }
 
 func TestFormatAnySize(t *testing.T) {
@@ -427,53 +428,53 @@ func TestFormatWritesLittle(t *testing.T) {
 func TestSizesThatAreTooSmall(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int64{1, 100 << 10, 256 << 10, 4 << 20} {
-		_, err := ext4.Plan(t.Context(), everything(), ext4.Options{Size: size})
+		_, err := ext4.Plan(t.Context(), imagetest.Everything(), ext4.Options{Size: size})
 		wantError(t, err, ext4.ErrTooSmall, fmt.Sprint(size))
 	}
-	var m memory
+	var m imagetest.Memory
 	for i := range 33_000 {
-		m.file(fmt.Sprintf("/%d", i), nil)
+		m.File(fmt.Sprintf("/%d", i), nil)
 	}
-	_, err := ext4.Plan(t.Context(), append(memory{{Entry: images.Entry{Path: "/", Type: images.Directory}}}, m...), ext4.Options{Size: 100 << 20})
+	_, err := ext4.Plan(t.Context(), append(imagetest.Memory{{Entry: images.Entry{Path: "/", Type: images.Directory}}}, m...), ext4.Options{Size: 100 << 20})
 	wantError(t, err, ext4.ErrTooSmall, "inodes")
 }
 
 func TestManyEmptyFiles(t *testing.T) {
 	t.Parallel()
-	var m memory
-	m.dir("/")
+	var m imagetest.Memory
+	m.Dir("/")
 	for i := range 40_000 { // more than one group can have
-		m.add(images.Entry{Path: fmt.Sprintf("/%d", i), Type: images.FIFO, Mode: 0o600})
+		m.Add(images.Entry{Path: fmt.Sprintf("/%d", i), Type: images.FIFO, Mode: 0o600})
 	}
 	build(t, m, ext4.Options{JournalSize: -1})
 }
 
 func TestChangesAreNoticed(t *testing.T) {
 	t.Parallel()
-	index := func(m memory, path string) int {
-		return slices.IndexFunc(m, func(f memoryFile) bool { return f.Path == path })
+	index := func(m imagetest.Memory, path string) int {
+		return slices.IndexFunc(m, func(f imagetest.Item) bool { return f.Path == path })
 	}
 	for name, tt := range map[string]struct {
-		change func(memory) memory
+		change func(imagetest.Memory) imagetest.Memory
 		word   string
 	}{
-		"owner":     {func(m memory) memory { m[index(m, "/su")].UID = 7; return m }, "/su"},
-		"length":    {func(m memory) memory { m[index(m, "/c/4097")].Size++; return m }, "/c/4097"},
-		"attribute": {func(m memory) memory { m[index(m, "/x/ping")].Xattrs = nil; return m }, "/x/ping"},
-		"link":      {func(m memory) memory { m[index(m, "/c/and-again")].Link = "/c/1"; return m }, "/c/and-again"},
-		"gone":      {func(m memory) memory { return m[:len(m)-1] }, "files"},
-		"one more":  {func(m memory) memory { m.file("/more", nil); return m }, "/more"},
-		"truncated": {func(m memory) memory {
-			m[index(m, "/c/4096")].open = func() io.Reader { return strings.NewReader("short") }
+		"owner":     {func(m imagetest.Memory) imagetest.Memory { m[index(m, "/su")].UID = 7; return m }, "/su"},
+		"length":    {func(m imagetest.Memory) imagetest.Memory { m[index(m, "/c/4097")].Size++; return m }, "/c/4097"},
+		"attribute": {func(m imagetest.Memory) imagetest.Memory { m[index(m, "/x/ping")].Xattrs = nil; return m }, "/x/ping"},
+		"link":      {func(m imagetest.Memory) imagetest.Memory { m[index(m, "/c/and-again")].Link = "/c/1"; return m }, "/c/and-again"},
+		"gone":      {func(m imagetest.Memory) imagetest.Memory { return m[:len(m)-1] }, "files"},
+		"one more":  {func(m imagetest.Memory) imagetest.Memory { m.File("/more", nil); return m }, "/more"},
+		"truncated": {func(m imagetest.Memory) imagetest.Memory {
+			m[index(m, "/c/4096")].Open = func() io.Reader { return strings.NewReader("short") }
 			return m
 		}, "/c/4096"},
-		"hole filled": {func(m memory) memory {
-			m[index(m, "/c/all-hole")].open = func() io.Reader { return &holeReader{size: 4 << 20, ones: []int64{5}} }
+		"hole filled": {func(m imagetest.Memory) imagetest.Memory {
+			m[index(m, "/c/all-hole")].Open = func() io.Reader { return imagetest.Ones(4<<20, 5) }
 			return m
 		}, "/c/all-hole"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			src := everything()
+			src := imagetest.Everything()
 			l, err := ext4.Plan(t.Context(), &src, ext4.Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -486,11 +487,11 @@ func TestChangesAreNoticed(t *testing.T) {
 
 func TestWhatExt4CannotHold(t *testing.T) {
 	t.Parallel()
-	xattr := func(name, value string) func(*memory) {
-		return func(m *memory) { m.file("/bad", nil).Xattrs = map[string]string{name: value} }
+	xattr := func(name, value string) func(*imagetest.Memory) {
+		return func(m *imagetest.Memory) { m.File("/bad", nil).Xattrs = map[string]string{name: value} }
 	}
 	for name, tt := range map[string]struct {
-		add  func(*memory)
+		add  func(*imagetest.Memory)
 		word string
 	}{
 		"attributes too long": {xattr("user.x", strings.Repeat("x", 5000)), "/bad"},
@@ -498,38 +499,38 @@ func TestWhatExt4CannotHold(t *testing.T) {
 		"nameless attribute":  {xattr("user.", "x"), "user."},
 		"ACL cut off":         {xattr("system.posix_acl_access", "\x02\x00\x00\x00\x01"), "malformed"},
 		"ACL of no version":   {xattr("system.posix_acl_access", "\x03\x00\x00\x00"), "version 3"},
-		"ACL of no kind":      {xattr("system.posix_acl_default", acl([3]uint32{64, 7, 0})), "0x40"},
-		"long name":           {func(m *memory) { m.file("/"+strings.Repeat("n", 256), nil) }, "path"},
-		"zero in a name":      {func(m *memory) { m.file("/a\x00b", nil) }, "path"},
-		"zero in a target":    {func(m *memory) { m.symlink("/s", "a\x00b") }, "/s"},
-		"no parent":           {func(m *memory) { m.file("/a/b", nil) }, "/a"},
-		"relative":            {func(m *memory) { m.file("bad", nil) }, "path"},
-		"two slashes":         {func(m *memory) { m.file("//", nil) }, "path"},
-		"dots":                {func(m *memory) { m.file("/..", nil) }, "path"},
-		"twice":               {func(m *memory) { m.file("/a", nil); m.file("/a", nil) }, `"a"`},
-		"directory twice":     {func(m *memory) { m.dir("/a"); m.dir("/a") }, "/a"},
-		"root twice":          {func(m *memory) { m.dir("/") }, "root"},
-		"link to nothing":     {func(m *memory) { m.link("/a", "/b") }, "/b"},
-		"link to nowhere":     {func(m *memory) { m.link("/a", "/b/c") }, "/b/c"},
-		"link to directory":   {func(m *memory) { m.dir("/b"); m.link("/a", "/b") }, "directory"},
-		"link to itself":      {func(m *memory) { m.link("/a", "/a") }, "/a"},
-		"device":              {func(m *memory) { m.add(images.Entry{Path: "/d", Type: images.CharDevice, Major: 4096}) }, "4096"},
-		"empty symlink":       {func(m *memory) { m.symlink("/s", "") }, "/s"},
-		"long symlink":        {func(m *memory) { m.symlink("/s", strings.Repeat("s", 4096)) }, "/s"},
-		"huge file":           {func(m *memory) { m.holes("/h", 16<<40) }, "/h"},
-		"negative file":       {func(m *memory) { m.holes("/h", -1) }, "/h"},
-		"unknown type":        {func(m *memory) { m.add(images.Entry{Path: "/t", Type: 99}) }, "99"},
-		"lost+found a file":   {func(m *memory) { m.file("/lost+found", nil) }, "lost+found"},
-		"65,001 names": {func(m *memory) {
-			m.file("/a", nil)
+		"ACL of no kind":      {xattr("system.posix_acl_default", imagetest.ACL([3]uint32{64, 7, 0})), "0x40"},
+		"long name":           {func(m *imagetest.Memory) { m.File("/"+strings.Repeat("n", 256), nil) }, "path"},
+		"zero in a name":      {func(m *imagetest.Memory) { m.File("/a\x00b", nil) }, "path"},
+		"zero in a target":    {func(m *imagetest.Memory) { m.Symlink("/s", "a\x00b") }, "/s"},
+		"no parent":           {func(m *imagetest.Memory) { m.File("/a/b", nil) }, "/a"},
+		"relative":            {func(m *imagetest.Memory) { m.File("bad", nil) }, "path"},
+		"two slashes":         {func(m *imagetest.Memory) { m.File("//", nil) }, "path"},
+		"dots":                {func(m *imagetest.Memory) { m.File("/..", nil) }, "path"},
+		"twice":               {func(m *imagetest.Memory) { m.File("/a", nil); m.File("/a", nil) }, `"a"`},
+		"directory twice":     {func(m *imagetest.Memory) { m.Dir("/a"); m.Dir("/a") }, "/a"},
+		"root twice":          {func(m *imagetest.Memory) { m.Dir("/") }, "root"},
+		"link to nothing":     {func(m *imagetest.Memory) { m.Link("/a", "/b") }, "/b"},
+		"link to nowhere":     {func(m *imagetest.Memory) { m.Link("/a", "/b/c") }, "/b/c"},
+		"link to directory":   {func(m *imagetest.Memory) { m.Dir("/b"); m.Link("/a", "/b") }, "directory"},
+		"link to itself":      {func(m *imagetest.Memory) { m.Link("/a", "/a") }, "/a"},
+		"device":              {func(m *imagetest.Memory) { m.Add(images.Entry{Path: "/d", Type: images.CharDevice, Major: 4096}) }, "4096"},
+		"empty symlink":       {func(m *imagetest.Memory) { m.Symlink("/s", "") }, "/s"},
+		"long symlink":        {func(m *imagetest.Memory) { m.Symlink("/s", strings.Repeat("s", 4096)) }, "/s"},
+		"huge file":           {func(m *imagetest.Memory) { m.Holes("/h", 16<<40) }, "/h"},
+		"negative file":       {func(m *imagetest.Memory) { m.Holes("/h", -1) }, "/h"},
+		"unknown type":        {func(m *imagetest.Memory) { m.Add(images.Entry{Path: "/t", Type: 99}) }, "99"},
+		"lost+found a file":   {func(m *imagetest.Memory) { m.File("/lost+found", nil) }, "lost+found"},
+		"65,001 names": {func(m *imagetest.Memory) {
+			m.File("/a", nil)
 			for i := range 65_000 {
-				m.link(fmt.Sprintf("/%d", i), "/a")
+				m.Link(fmt.Sprintf("/%d", i), "/a")
 			}
 		}, "65000"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var m memory
-			m.dir("/")
+			var m imagetest.Memory
+			m.Dir("/")
 			tt.add(&m)
 			_, err := ext4.Plan(t.Context(), m, ext4.Options{})
 			wantError(t, err, nil, tt.word)
@@ -547,7 +548,7 @@ func TestOptionsThatAreWrong(t *testing.T) {
 		"journal":  {JournalSize: 4096},
 		"size":     {Size: 1 << 60},
 	} {
-		if _, err := ext4.Plan(t.Context(), everything(), opts); err == nil {
+		if _, err := ext4.Plan(t.Context(), imagetest.Everything(), opts); err == nil {
 			t.Errorf("%s: %+v was accepted", name, opts)
 		}
 	}
@@ -558,23 +559,23 @@ func TestOptionsThatAreWrong(t *testing.T) {
 
 func TestLostAndFoundOfTheImage(t *testing.T) {
 	t.Parallel()
-	var m memory
-	m.dir("/")
-	m.dir("/lost+found").Mode = 0o711
-	m.file("/lost+found/#12", []byte("kept"))
-	sameOnKernel(t, build(t, m, ext4.Options{}), m)
+	var m imagetest.Memory
+	m.Dir("/")
+	m.Dir("/lost+found").Mode = 0o711
+	m.File("/lost+found/#12", []byte("kept"))
+	imagetest.SameOnKernel(t, build(t, m, ext4.Options{}), "ext4", m)
 }
 
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	l, err := ext4.Plan(ctx, everything(), ext4.Options{})
+	l, err := ext4.Plan(ctx, imagetest.Everything(), ext4.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cancel()
 	wantError(t, l.Write(ctx, &counter{}), context.Canceled)
-	_, err = ext4.Plan(ctx, everything(), ext4.Options{})
+	_, err = ext4.Plan(ctx, imagetest.Everything(), ext4.Options{})
 	wantError(t, err, context.Canceled)
 }
 
@@ -593,7 +594,7 @@ func (f *full) Write(p []byte) (int, error) {
 
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	l, err := ext4.Plan(t.Context(), everything(), ext4.Options{})
+	l, err := ext4.Plan(t.Context(), imagetest.Everything(), ext4.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

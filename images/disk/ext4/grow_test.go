@@ -12,6 +12,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/disk/ext4"
+	"cloudlets/images/imagetest"
 )
 
 // grow is the first process of a virtual machine whose root filesystem is one
@@ -50,7 +51,7 @@ func (w withInit) Walk(ctx context.Context, visit images.VisitFunc) error {
 	if err := w.Source.Walk(ctx, visit); err != nil {
 		return err
 	}
-	return visit(images.Entry{Path: "/grow", Type: images.Regular, Mode: 0o755, Size: int64(len(grow)), ModTime: someTime}, strings.NewReader(grow))
+	return visit(images.Entry{Path: "/grow", Type: images.Regular, Mode: 0o755, Size: int64(len(grow)), ModTime: imagetest.Time}, strings.NewReader(grow))
 }
 
 // unpackBoot copies the kernel and its RAM disk out of an image.

@@ -1,44 +1,23 @@
 package ext4
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"cloudlets/images/disk/sparse"
 )
 
-const (
-	// leastSparse is the size in bytes from which on a file is searched for
-	// holes: smaller ones are not worth reading twice.
-	leastSparse = 1 << 20
-	// holeUnit is the least hole, and where they begin and end.
-	holeUnit = 64 << 10
-)
+// leastSparse is the size in bytes from which on a file is searched for
+// holes: smaller ones are not worth reading twice.
+const leastSparse = 1 << 20
 
-// findData reads a file and lists its parts that are not zero.
-func findData(ctx context.Context, r io.Reader, size int64, buf []byte) ([]segment, error) {
-	data := []segment{} // not nil: a file that is one hole has no data
-	for off := int64(0); off < size; off += holeUnit {
-		part := buf[:min(holeUnit, size-off)]
-		if _, err := io.ReadFull(r, part); err != nil {
-			return nil, fmt.Errorf("read it for its holes: %w", noEOF(err))
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if sparse.IsZero(part) {
-			continue
-		}
-		at, count := off/blockSize, ceilDiv(int64(len(part)), blockSize)
-		if last := len(data) - 1; last >= 0 && data[last].logical+data[last].count == at {
-			data[last].count += count
-			continue
-		}
-		data = append(data, segment{at, count})
+// segments are a file's parts that are not zero, in blocks.
+func segments(data []sparse.Extent) []segment {
+	list := make([]segment, len(data))
+	for i, x := range data {
+		list[i] = segment{x.Offset / blockSize, ceilDiv(x.Length, blockSize)}
 	}
-	return data, nil
+	return list
 }
 
 // noEOF keeps an early end from looking like an ordinary one.

@@ -12,6 +12,7 @@ import (
 
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/images/imagetest"
 )
 
 // TestLazyJournalOverAnother makes a filesystem where another was, in the
@@ -57,7 +58,7 @@ const crashFiles = 20
 // copy of the filesystem as it is on the disk while it is still mounted.
 func crash(t *testing.T, img string) (copied string) {
 	t.Helper()
-	dir, unmount := mount(t, img, 0)
+	dir, unmount := imagetest.Mount(t, img, "ext4", 0)
 	defer unmount()
 	for i := range crashFiles {
 		name := fmt.Sprintf("%s/crash%d", dir, i)
@@ -91,7 +92,7 @@ func wantRecovered(t *testing.T, img string) {
 	if out := tool(t, "dumpe2fs", "-h", img); !strings.Contains(out, "needs_recovery") {
 		t.Fatalf("there is nothing to recover:\n%s", out)
 	}
-	dir, unmount := mount(t, img, 0)
+	dir, unmount := imagetest.Mount(t, img, "ext4", 0)
 	defer unmount()
 	for i := range crashFiles {
 		got, err := os.ReadFile(fmt.Sprintf("%s/crash%d", dir, i))

@@ -6,19 +6,20 @@ import (
 	"testing"
 
 	"cloudlets/images/disk/ext4"
+	"cloudlets/images/imagetest"
 )
 
 // TestResizeIsAPlanOfThatSize lays everything out as small as it can be, then
 // for a larger disk: the result is what a plan for that disk gives.
 func TestResizeIsAPlanOfThatSize(t *testing.T) {
 	t.Parallel()
-	var tiny memory
-	tiny.dir("/")
+	var tiny imagetest.Memory
+	tiny.Dir("/")
 	for name, c := range map[string]struct {
-		src  memory
+		src  imagetest.Memory
 		size int64
 	}{
-		"everything":             {everything(), 130<<20 + 4096},
+		"everything":             {imagetest.Everything(), 130<<20 + 4096},
 		"the journal goes":       {tiny, 7 << 20}, // too small for one by itself
 		"and comes with its own": {tiny, 9 << 20},
 	} {
@@ -46,7 +47,7 @@ func TestResizeIsAPlanOfThatSize(t *testing.T) {
 
 func TestResizeBelowWhatTheFilesTake(t *testing.T) {
 	t.Parallel()
-	l, err := ext4.Plan(t.Context(), everything(), ext4.Options{})
+	l, err := ext4.Plan(t.Context(), imagetest.Everything(), ext4.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -311,13 +311,13 @@ func (e *emitter) files() error {
 func (e *emitter) visit(entry images.Entry, content io.Reader) error {
 	e.entries++
 	if entry.Type == images.HardLink {
-		if e.links++; e.links > len(e.tree.links) || e.tree.links[e.links-1] != entrySum(entry) {
+		if e.links++; e.links > len(e.tree.links) || e.tree.links[e.links-1] != entry.Sum() {
 			return fmt.Errorf("%s: %w", entry.Path, ErrChanged)
 		}
 		return nil
 	}
 	ino := e.numbers.next(entry.Path)
-	if int64(ino) > e.tree.last() || e.tree.inode(ino).sum != entrySum(entry) {
+	if int64(ino) > e.tree.last() || e.tree.inode(ino).sum != entry.Sum() {
 		return fmt.Errorf("%s: %w", entry.Path, ErrChanged)
 	}
 	if entry.Type != images.Regular || entry.Size == 0 {
@@ -358,13 +358,13 @@ func (e *emitter) content(ino uint32, r io.Reader) error {
 // hole reads what was zero and must still be.
 func (e *emitter) hole(r io.Reader, size int64) error {
 	if size > 0 && e.scratch == nil {
-		e.scratch = make([]byte, holeUnit)
+		e.scratch = make([]byte, sparse.HoleSize)
 	}
 	for size > 0 {
 		if err := e.ctx.Err(); err != nil {
 			return err
 		}
-		part := e.scratch[:min(size, holeUnit)]
+		part := e.scratch[:min(size, sparse.HoleSize)]
 		if _, err := io.ReadFull(r, part); err != nil {
 			return changedIfShort(noEOF(err))
 		}

@@ -1,0 +1,117 @@
+// Package erofs writes EROFS filesystems: read-only ones, that Linux mounts
+// from a file. They are what a live system runs from.
+//
+// [Plan] walks an image once without keeping its contents and decides where
+// everything goes; [Layout.Write] walks it a second time and emits the
+// filesystem strictly in ascending order. The same image and options give the
+// same bytes.
+//
+// After the superblock come the directories, the root first, and then the
+// files in groups of about a megabyte: the inodes of a group, with what small
+// files have in them, and then the group's other content. So a group is all
+// that is ever held in memory.
+//
+// Nothing is compressed. Inodes are of the extended form, and large files keep
+// their holes. "The format" in comments is the kernel's
+// Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h; Linux 5.4 and
+// later read it, and 5.15 and later where a file has holes.
+package erofs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloudlets/images"
+	"cloudlets/images/disk/sparse"
+)
+
+// Options name a filesystem.
+type Options struct {
+	UUID [16]byte
+	// Label is the volume's name, at most 15 bytes.
+	Label string
+	// Time is when the filesystem was made.
+	Time time.Time
+}
+
+const (
+	blockSize = 4096
+	// slotSize is the unit in which inodes are counted.
+	slotSize = 32
+	// maxSize is where the numbers of blocks end, in bytes.
+	maxSize = 1 << 32 * blockSize
+	// maxLabel leaves the name's last byte zero.
+	maxLabel = 15
+)
+
+// ErrChanged says that an image was not the same when it was written as when
+// it was planned.
+var ErrChanged = errors.New("it changed while the filesystem was made; make it again from an image that nobody writes to")
+
+// Layout is a filesystem all of whose places are known.
+type Layout struct {
+	*tree
+	opts   Options
+	source images.Source
+	// files is where the groups begin, and size where all ends, in bytes.
+	files, size int64
+}
+
+// Plan reads an image and lays out a filesystem for it. The source must stay
+// as it is until the layout is written.
+func Plan(ctx context.Context, src images.Source, opts Options) (*Layout, error) {
+	l, err := plan(ctx, src, opts)
+	if err != nil {
+		return nil, fmt.Errorf("plan EROFS filesystem: %w", err)
+	}
+	return l, nil
+}
+
+func plan(ctx context.Context, src images.Source, opts Options) (*Layout, error) {
+	if len(opts.Label) > maxLabel {
+		return nil, fmt.Errorf("label %q is longer than %d bytes", opts.Label, maxLabel)
+	}
+	c := newCollector(ctx)
+	if err := src.Walk(ctx, c.visit); err != nil {
+		return nil, err
+	}
+	c.group.close()
+	if err := c.resolve(); err != nil {
+		return nil, err
+	}
+	l := &Layout{tree: &c.tree, opts: opts, source: src}
+	if err := l.arrange(); err != nil {
+		return nil, err
+	}
+	l.files = l.placeDirectories()
+	if l.size = l.files + c.group.start; l.size > maxSize {
+		return nil, fmt.Errorf("it needs %d bytes, and EROFS has at most %d", l.size, int64(maxSize))
+	}
+	for i := range l.nodes {
+		if n := &l.nodes[i]; !n.directory {
+			n.at += l.files
+		}
+	}
+	return l, nil
+}
+
+// Size is the filesystem's length in bytes.
+func (l *Layout) Size() int64 { return l.size }
+
+// Write emits the filesystem, all Size bytes of it, and reads the image's
+// contents on the way. It can be called again.
+func (l *Layout) Write(ctx context.Context, w sparse.Writer) error {
+	e := &emitter{Layout: l, ctx: ctx, out: output{w: w}, group: group{start: l.files}}
+	for _, step := range []func() error{e.superblock, e.directories, e.walk, e.finish} {
+		if err := step(); err != nil {
+			return fmt.Errorf("write EROFS filesystem: %w", err)
+		}
+	}
+	return nil
+}
+
+func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }
+
+func blocks(n int64) int64 { return (n + blockSize - 1) / blockSize }

@@ -1,0 +1,357 @@
+package erofs
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"cloudlets/images"
+	"cloudlets/images/disk/sparse"
+)
+
+// Of the superblock.
+const (
+	superAt    = 1024
+	superMagic = 0xe0f5e1e2
+	// hasChecksum and hasMtime: it has a checksum, and times are of changes to
+	// the content.
+	hasChecksum, hasMtime = 1, 2
+	// hasChunks is for kernels that do not know files in chunks.
+	hasChunks = 4
+)
+
+// output counts how far a filesystem is written.
+type output struct {
+	w   sparse.Writer
+	pos int64
+}
+
+func (o *output) write(p []byte) error {
+	n, err := o.w.Write(p)
+	o.pos += int64(n)
+	return err
+}
+
+// to goes forward to a place.
+func (o *output) to(at int64) error {
+	if at < o.pos {
+		return fmt.Errorf("byte %d comes after byte %d was written", at, o.pos)
+	}
+	err := o.w.Skip(at - o.pos)
+	o.pos = at
+	return err
+}
+
+// emitter is one writing of a layout.
+type emitter struct {
+	*Layout
+	ctx     context.Context
+	out     output
+	group   group
+	members []member
+	arena   []byte // what small files hold
+	number  uint32 // of the last inode
+	links   int
+	entries int64
+	buf     []byte
+}
+
+// member is a file of the group that is being collected.
+type member struct {
+	entry   images.Entry
+	number  uint32
+	shape   shape
+	at      int64
+	xattrs  []byte
+	content []byte // nil where it is streamed
+}
+
+func (e *emitter) superblock() error {
+	le := binary.LittleEndian
+	block := make([]byte, blockSize)
+	b := block[superAt:]
+	le.PutUint32(b[0:], superMagic)
+	le.PutUint32(b[8:], hasChecksum|hasMtime)
+	b[12] = 12 // a block has 1<<12 bytes
+	le.PutUint16(b[14:], uint16(e.node(rootNumber).at/slotSize))
+	le.PutUint64(b[16:], uint64(len(e.nodes)))
+	if t := e.opts.Time; !t.IsZero() {
+		le.PutUint64(b[24:], uint64(t.Unix()))
+		le.PutUint32(b[32:], uint32(t.Nanosecond()))
+	}
+	le.PutUint32(b[36:], uint32(e.size/blockSize))
+	copy(b[48:], e.opts.UUID[:])
+	copy(b[64:], e.opts.Label)
+	if len(e.data) > 0 {
+		le.PutUint32(b[80:], hasChunks)
+	}
+	// The kernel leaves the sum as it is where others invert it at the end.
+	le.PutUint32(b[4:], ^crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
+	return e.out.write(block)
+}
+
+// directories writes all inodes of directories with the ends of their
+// contents, and then the rest of these.
+func (e *emitter) directories() error {
+	for _, d := range e.dirs {
+		if err := e.ctx.Err(); err != nil {
+			return err
+		}
+		content, err := e.content(d)
+		if err != nil {
+			return err
+		}
+		n, s := e.node(d.number), shapeOf(d.size, len(d.xattrs))
+		inode := encode(d.entry, n, d.number, s, d.size, blockOf(d.at), d.xattrs)
+		if err := e.at(n.at, append(inode, content[len(content)-s.after:]...)); err != nil {
+			return err
+		}
+	}
+	for _, d := range e.dirs {
+		content, err := e.content(d)
+		if err != nil {
+			return err
+		}
+		s := shapeOf(d.size, len(d.xattrs))
+		if err := e.at(d.at, content[:len(content)-s.after]); err != nil {
+			return err
+		}
+	}
+	return e.out.to(e.files)
+}
+
+// at writes at a place that was not reached yet. Nothing is written nowhere.
+func (e *emitter) at(at int64, p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	if err := e.out.to(at); err != nil {
+		return err
+	}
+	return e.out.write(p)
+}
+
+func blockOf(at int64) uint32 { return uint32(at / blockSize) }
+
+// walk writes the files.
+func (e *emitter) walk() error {
+	e.number = rootNumber
+	if err := e.source.Walk(e.ctx, func(entry images.Entry, content io.Reader) error {
+		e.entries++
+		if err := e.visit(entry, content); err != nil {
+			return fmt.Errorf("%s: %w", entry.Path, err)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if e.entries != e.tree.entries {
+		return fmt.Errorf("the image has %d files where there were %d: %w", e.entries, e.tree.entries, ErrChanged)
+	}
+	return nil
+}
+
+func (e *emitter) visit(entry images.Entry, content io.Reader) error {
+	number, err := e.numberOf(entry)
+	if err != nil || number == 0 || e.node(number).directory {
+		return err
+	}
+	m := member{entry: entry, number: number}
+	if m.xattrs, err = encodeXattrs(entry.Xattrs); err != nil {
+		return err
+	}
+	m.shape = e.shape(entry, number, len(m.xattrs))
+	m.at = e.group.place(m.shape)
+	if !m.shape.large {
+		if m.content, err = e.hold(entry, content); err != nil {
+			return err
+		}
+	}
+	e.members = append(e.members, m)
+	if !e.group.complete(m.shape) {
+		return e.ctx.Err()
+	}
+	return e.flush(content)
+}
+
+// numberOf is the number of an entry's inode, 0 for a hard link. The entry
+// must be what it was.
+func (e *emitter) numberOf(entry images.Entry) (uint32, error) {
+	if entry.Type == images.HardLink {
+		if e.links++; e.links > len(e.tree.links) || e.tree.links[e.links-1] != entry.Sum() {
+			return 0, ErrChanged
+		}
+		return 0, nil
+	}
+	number := uint32(rootNumber)
+	if entry.Path != "/" {
+		e.number++
+		number = e.number
+	}
+	if int64(number) > int64(len(e.nodes)) || e.node(number).sum != entry.Sum() {
+		return 0, ErrChanged
+	}
+	return number, nil
+}
+
+// hold keeps what a small file or a link holds until its group is written.
+func (e *emitter) hold(entry images.Entry, content io.Reader) ([]byte, error) {
+	start := len(e.arena)
+	if entry.Type == images.Symlink {
+		e.arena = append(e.arena, entry.Link...)
+		return e.arena[start:], nil
+	}
+	size := int(contentSize(entry))
+	if size == 0 {
+		return nil, nil
+	}
+	if content == nil {
+		return nil, errNoContent
+	}
+	e.arena = append(e.arena, make([]byte, size)...)
+	if _, err := io.ReadFull(content, e.arena[start:]); err != nil {
+		return nil, changedIfShort(err)
+	}
+	return e.arena[start:], nil
+}
+
+var errNoContent = errors.New("the image gives no content for it")
+
+// changedIfShort says what an early end means.
+func changedIfShort(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("it is shorter than it was: %w", ErrChanged)
+	}
+	return err
+}
+
+// flush writes the group: all inodes, then all contents. That of a large file,
+// which is the last one, is read from large.
+func (e *emitter) flush(large io.Reader) error {
+	data := e.group.contents()
+	for i := range e.members {
+		m := &e.members[i]
+		if err := e.inode(m, data); err != nil {
+			return err
+		}
+		data += m.shape.blocks * blockSize
+	}
+	if err := e.out.to(e.group.contents()); err != nil {
+		return err
+	}
+	for i := range e.members {
+		if err := e.contents(&e.members[i], large); err != nil {
+			return err
+		}
+	}
+	e.group.close()
+	e.members, e.arena = e.members[:0], e.arena[:0]
+	return e.out.to(e.group.start)
+}
+
+// inode writes a member's inode, and what comes right after it.
+func (e *emitter) inode(m *member, data int64) error {
+	size, what, after := contentSize(m.entry), blockOf(data), []byte(nil)
+	switch {
+	case m.entry.Type == images.CharDevice || m.entry.Type == images.BlockDevice:
+		what = deviceNumber(m.entry.Major, m.entry.Minor)
+	case m.shape.layout == chunkLayout:
+		what, after = uint32(m.shape.chunkBits), e.chunks(m, data)
+	case m.shape.after > 0:
+		after = m.content[len(m.content)-m.shape.after:]
+	}
+	inode := encode(m.entry, e.node(m.number), m.number, m.shape, size, what, m.xattrs)
+	return e.at(m.at, append(inode, after...))
+}
+
+// chunks lists where a file's chunks are.
+func (e *emitter) chunks(m *member, data int64) []byte {
+	b := make([]byte, 0, m.shape.after)
+	for c := range eachChunk(m.entry.Size, m.shape.chunkBits, e.data[m.number]) {
+		if c.hole {
+			b = binary.LittleEndian.AppendUint32(b, noBlock)
+			continue
+		}
+		b = binary.LittleEndian.AppendUint32(b, blockOf(data))
+		data += roundUp(c.Length, blockSize)
+	}
+	return b
+}
+
+// contents writes what a member has in blocks.
+func (e *emitter) contents(m *member, large io.Reader) error {
+	if !m.shape.large {
+		whole := m.content[:len(m.content)-m.shape.after]
+		if len(whole) == 0 {
+			return nil
+		}
+		return errors.Join(e.out.write(whole), e.out.to(roundUp(e.out.pos, blockSize)))
+	}
+	if large == nil {
+		return errNoContent
+	}
+	if m.shape.layout != chunkLayout {
+		return e.stream(large, m.entry.Size)
+	}
+	for c := range eachChunk(m.entry.Size, m.shape.chunkBits, e.data[m.number]) {
+		copyPart := e.stream
+		if c.hole {
+			copyPart = e.hole
+		}
+		if err := copyPart(large, c.Length); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stream copies a part of a large file, up to the end of its last block.
+func (e *emitter) stream(r io.Reader, size int64) error {
+	err := e.pieces(r, size, e.out.write)
+	return errors.Join(err, e.out.to(roundUp(e.out.pos, blockSize)))
+}
+
+// hole reads what was zero and must still be.
+func (e *emitter) hole(r io.Reader, size int64) error {
+	return e.pieces(r, size, func(part []byte) error {
+		if !sparse.IsZero(part) {
+			return fmt.Errorf("a hole of it has data: %w", ErrChanged)
+		}
+		return nil
+	})
+}
+
+// pieces reads in pieces.
+func (e *emitter) pieces(r io.Reader, size int64, do func([]byte) error) error {
+	if e.buf == nil {
+		e.buf = make([]byte, largeFile)
+	}
+	for size > 0 {
+		if err := e.ctx.Err(); err != nil {
+			return err
+		}
+		part := e.buf[:min(size, largeFile)]
+		if _, err := io.ReadFull(r, part); err != nil {
+			return changedIfShort(err)
+		}
+		if err := do(part); err != nil {
+			return err
+		}
+		size -= int64(len(part))
+	}
+	return nil
+}
+
+// finish writes the last group.
+func (e *emitter) finish() error {
+	if err := e.flush(nil); err != nil {
+		return err
+	}
+	if e.out.pos != e.size {
+		return fmt.Errorf("it has %d bytes and was planned to have %d: %w", e.out.pos, e.size, ErrChanged)
+	}
+	return nil
+}

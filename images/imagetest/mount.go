@@ -1,0 +1,51 @@
+package imagetest
+
+import (
+	"context"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func losetup(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(context.Background(), "losetup", args...).CombinedOutput() // it runs in clean-ups, too
+	if err != nil {
+		t.Fatalf("losetup %s: %v: %s (Debian package mount)", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// Attach makes a loop device of an image, until the test ends.
+func Attach(t testing.TB, img string) string {
+	t.Helper()
+	dev := strings.TrimSpace(losetup(t, "--find", "--show", img))
+	t.Cleanup(func() { losetup(t, "--detach", dev) })
+	return dev
+}
+
+// Mount lets the kernel mount an image, until the test ends or the returned
+// function is called.
+func Mount(t testing.TB, img, kind string, flags uintptr) (dir string, unmount func()) {
+	t.Helper()
+	dir = t.TempDir()
+	dev := Attach(t, img)
+	if err := unix.Mount(dev, dir, kind, flags, ""); err != nil {
+		t.Fatalf("mount %s: %v", img, err)
+	}
+	mounted := true
+	unmount = func() {
+		if !mounted {
+			return
+		}
+		mounted = false
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount %s: %v", dir, err)
+			unix.Unmount(dir, unix.MNT_DETACH)
+		}
+	}
+	t.Cleanup(unmount)
+	return dir, unmount
+}

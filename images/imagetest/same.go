@@ -1,0 +1,92 @@
+package imagetest
+
+import (
+	"fmt"
+	"hash/maphash"
+	"io"
+	"maps"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
+)
+
+// SameOnKernel has the kernel mount a filesystem of a kind, "ext4", and
+// compares every file with the source.
+func SameOnKernel(t testing.TB, img, kind string, want images.Source) {
+	t.Helper()
+	dir, unmount := Mount(t, img, kind, unix.MS_RDONLY)
+	defer unmount()
+	got, err := images.NewDirSource(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Same(t, got, want)
+}
+
+// Same compares two sources, file by file. What a filesystem has for lost
+// files is passed over where the source has none.
+func Same(t testing.TB, got, want images.Source) {
+	t.Helper()
+	seed := maphash.MakeSeed()
+	g, w := snapshot(t, got, seed), snapshot(t, want, seed)
+	if _, ok := w["/lost+found"]; !ok {
+		delete(g, "/lost+found")
+	}
+	wrong := 0
+	for _, path := range slices.Sorted(maps.Keys(w)) {
+		if g[path] != w[path] && wrong < 10 {
+			t.Errorf("%.80q:\ngot  %s\nwant %s", path, g[path], w[path])
+			wrong++
+		}
+		delete(g, path)
+	}
+	for path := range g {
+		t.Errorf("%.80q is there, and should not", path)
+	}
+}
+
+// snapshot describes every file of a source in a line. Names of one file are
+// described alike, whichever the walk came to first.
+func snapshot(t testing.TB, src images.Source, seed maphash.Seed) map[string]string {
+	t.Helper()
+	lines, names := map[string]string{}, map[string][]string{}
+	first, buf := map[string]string{}, make([]byte, 1<<20)
+	err := src.Walk(t.Context(), func(e images.Entry, content io.Reader) error {
+		if e.Type == images.HardLink {
+			first[e.Path] = first[e.Link]
+			names[first[e.Link]] = append(names[first[e.Link]], e.Path)
+			return nil
+		}
+		if e.Type == images.FIFO {
+			e.Size = 0
+		}
+		first[e.Path] = e.Path
+		names[e.Path] = []string{e.Path}
+		line := fmt.Sprintf("type %d mode %o owner %d:%d size %d time %d.%09d link %.60q device %d:%d xattrs %.300q",
+			e.Type, e.Mode, e.UID, e.GID, e.Size, e.ModTime.Unix(), e.ModTime.Nanosecond(), e.Link, e.Major, e.Minor, fmt.Sprint(e.Xattrs))
+		if content != nil {
+			var h maphash.Hash
+			h.SetSeed(seed)
+			if _, err := io.CopyBuffer(&h, struct{ io.Reader }{content}, buf); err != nil {
+				return err
+			}
+			line += fmt.Sprintf(" content %x", h.Sum64())
+		}
+		lines[e.Path] = line
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, group := range names {
+		slices.Sort(group)
+		line := fmt.Sprintf("%s names %.200q", lines[path], group)
+		for _, name := range group {
+			lines[name] = line
+		}
+	}
+	return lines
+}
