@@ -156,7 +156,7 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	if isFiles(format) {
-		if f.secure.given() {
+		if f.secure.given() && format.Name != "iso" {
 			return errNotSigned(format.Name)
 		}
 		return f.image.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
@@ -177,6 +177,8 @@ func (f *diskFlags) checkFlags(format vdisk.Format) error {
 	switch {
 	case f.compress != "" && format.Name != "qcow2":
 		return codedError{fmt.Errorf("--compress is for the format qcow2: %s is compressed always or never", format.Name), exitUsage}
+	case format.Name == "iso" && (f.size > 0 || f.free > 0):
+		return codedError{errors.New("--size and --free are for disks: the format iso has no room for more"), exitUsage}
 	case f.bucket != "" && format.Name != "ec2":
 		return codedError{fmt.Errorf("--bucket is for the format ec2, and this is %s", format.Name), exitUsage}
 	case f.out.force && isBlockDevice(f.out.out):
@@ -213,19 +215,25 @@ func (f *diskFlags) options(format vdisk.Format) (target.Options, error) {
 			return o, codedError{fmt.Errorf("--size %d: the size of a disk in the format %s is a multiple of %s: take %d", o.Size, format.Name, disk.HumanSize(format.Align), right), exitUsage}
 		}
 	}
-	if f.id != "" {
-		id, err := uuid.Parse(f.id)
-		if err != nil {
-			return o, codedError{fmt.Errorf("--uuid %s: %w", f.id, err), exitUsage}
-		}
-		o.ID = id
-	}
 	var err error
+	if o.ID, o.Time, err = f.identity(); err != nil {
+		return o, err
+	}
 	if o.SecureBoot, err = f.secure.load(); err != nil {
 		return o, codedError{err, exitUsage}
 	}
-	o.Time, err = sourceDate()
-	return o, err
+	return o, nil
+}
+
+// identity is what the flags and the environment say instead of the content.
+func (f *diskFlags) identity() (id uuid.UUID, at time.Time, err error) {
+	if f.id != "" {
+		if id, err = uuid.Parse(f.id); err != nil {
+			return id, at, codedError{fmt.Errorf("--uuid %s: %w", f.id, err), exitUsage}
+		}
+	}
+	at, err = sourceDate()
+	return id, at, err
 }
 
 // sourceDate is the time of a reproducible build, where the environment tells
@@ -299,12 +307,16 @@ func (f *diskFlags) write(cmd *cobra.Command, d *target.Disk, format vdisk.Forma
 
 // tell says what was made, or would be.
 func (f *diskFlags) tell(cmd *cobra.Command, s target.System, d *target.Disk, format string) error {
+	return f.tellOf(cmd, s, format, d.Size(), d.Identity, d.Kernels)
+}
+
+func (f *diskFlags) tellOf(cmd *cobra.Command, s target.System, format string, size int64, id target.Identity, kernels []images.Kernel) error {
 	out := cmd.OutOrStdout()
 	if f.out.out == "-" {
 		out = cmd.ErrOrStderr()
 	}
-	m := made{Out: f.out.out, Format: format, Size: d.Size(), UUID: d.ID.String(), Image: s.Name, Entries: d.Entries}
-	for _, k := range d.Kernels {
+	m := made{Out: f.out.out, Format: format, Size: size, UUID: id.ID.String(), Image: s.Name, Entries: id.Entries}
+	for _, k := range kernels {
 		m.Kernels = append(m.Kernels, k.Version)
 	}
 	if f.asJSON {

@@ -23,6 +23,7 @@ func fileFormats() []vdisk.Format {
 		{Name: "tar", Extension: ".tar", Description: "the configured files, as a tarball", Streams: true},
 		{Name: "cpio", Extension: ".cpio", Description: "the configured files, as a RAM disk that the image's kernel boots", Streams: true},
 		{Name: "kernel", Description: "a folder with vmlinuz, initrd and cmdline, for direct boot"},
+		{Name: "iso", Extension: ".iso", Description: "a live system, for a CD or a USB stick; what is changed while it runs is lost", Streams: true},
 		{Name: "xen", Description: "a folder with a raw disk and what runs it on Xen: pvh.cfg, pv.cfg, hvm.cfg, kernel and RAM disk"},
 	}
 }
@@ -37,7 +38,7 @@ func isFiles(format vdisk.Format) bool {
 
 // makeFiles makes what is no disk.
 func (f *diskFlags) makeFiles(cmd *cobra.Command, s target.System, format vdisk.Format) error {
-	if f.dryRun && format.Name != "xen" {
+	if f.dryRun && format.Name != "xen" && format.Name != "iso" {
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "would make %s: the files of %s as %s\n", f.out.out, s.Name, format.Name)
 		return err
 	}
@@ -45,6 +46,8 @@ func (f *diskFlags) makeFiles(cmd *cobra.Command, s target.System, format vdisk.
 	switch format.Name {
 	case "kernel":
 		return f.makeKernel(cmd, s)
+	case "iso":
+		return f.makeISO(cmd, s)
 	case "xen":
 		raw, err := vdisk.Lookup("raw")
 		if err != nil {

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images"
+	"cloudlets/images/disk"
+	"cloudlets/images/disk/vdisk"
+	"cloudlets/images/target"
+)
+
+// makeISO makes a live image.
+func (f *diskFlags) makeISO(cmd *cobra.Command, s target.System) error {
+	o := target.LiveOptions{EntryPoint: f.entry, Cmdline: f.cmdline, Assets: disk.Assets{Dir: f.assets}, Program: f.program}
+	var err error
+	if o.ID, o.Time, err = f.identity(); err != nil {
+		return err
+	}
+	if o.SecureBoot, err = f.secure.load(); err != nil {
+		return codedError{err, exitUsage}
+	}
+	i, err := target.NewISO(cmd.Context(), s, o)
+	if err != nil {
+		return err
+	}
+	if !f.dryRun {
+		if err := f.writeISO(cmd, i); err != nil {
+			return err
+		}
+	}
+	return f.tellOf(cmd, s, "iso", i.Size(), i.Identity, i.Kernels)
+}
+
+func (f *diskFlags) writeISO(cmd *cobra.Command, i *target.ISO) error {
+	show := newProgress(cmd.ErrOrStderr(), "writing "+f.out.out, i.Size())
+	defer show.end()
+	return f.out.write(cmd, func(ctx context.Context, w io.Writer) error {
+		to, err := vdisk.New("raw", w, i.Size(), vdisk.Options{ID: i.ID, Time: i.Time})
+		if err != nil {
+			return err
+		}
+		if err := i.Write(ctx, show.watch(to)); err != nil {
+			return err
+		}
+		return to.Close()
+	})
+}
+
+// program opens this program as an architecture's machines run it: itself, or
+// a file of the assets folder.
+func (f *diskFlags) program(arch string) (io.ReadCloser, int64, error) {
+	name := filepath.Join(f.assets, "cloudlets-"+arch)
+	if runtime.GOOS == "linux" && arch == runtime.GOARCH {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, 0, fmt.Errorf("find this program, for the RAM disk: %w", err)
+		}
+		name = self
+	} else if f.assets == "" {
+		return nil, 0, fmt.Errorf("the RAM disk of a live system needs cloudlets for %s, and this one is for %s: build it with GOOS=linux GOARCH=%s, name it cloudlets-%s, and give its folder as --assets",
+			arch, runtime.GOOS+"/"+runtime.GOARCH, arch, arch)
+	}
+	return openProgram(name, arch)
+}
+
+func openProgram(name, arch string) (io.ReadCloser, int64, error) {
+	file, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, fmt.Errorf("the RAM disk of a live system needs cloudlets for %s: build it with GOOS=linux GOARCH=%s, and put it there: %w", arch, arch, err)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	head := make([]byte, 64)
+	info, err := file.Stat()
+	if err == nil {
+		_, err = file.ReadAt(head, 0)
+	}
+	if err == nil && images.ProgramArch(head) != arch {
+		err = fmt.Errorf("%s is no program for %s: build cloudlets with GOOS=linux GOARCH=%s", name, arch, arch)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, file.Close())
+	}
+	return file, info.Size(), nil
+}

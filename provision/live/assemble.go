@@ -1,0 +1,102 @@
+package live
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images/target"
+)
+
+// Where the parts of a live system are mounted. What is in /run goes on to the
+// new root, so that a person finds it there.
+const (
+	mediumDir  = "/run/cloudlets/medium"
+	rootDir    = "/run/cloudlets/root"
+	changesDir = "/run/cloudlets/changes"
+	newRoot    = "/newroot"
+)
+
+// assemble mounts the live system's root on newRoot.
+func assemble(medium string) error {
+	if err := mount(medium, mediumDir, "iso9660", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
+		return err
+	}
+	loop, err := loopOf(filepath.Join(mediumDir, target.LiveRoot))
+	if err != nil {
+		return err
+	}
+	if err := mount(loop, rootDir, "erofs", unix.MS_RDONLY, ""); err != nil {
+		return err
+	}
+	if err := mount("tmpfs", changesDir, "tmpfs", 0, "mode=755"); err != nil {
+		return err
+	}
+	upper, work := filepath.Join(changesDir, "upper"), filepath.Join(changesDir, "work")
+	if err := errors.Join(os.Mkdir(upper, 0o755), os.Mkdir(work, 0o755)); err != nil {
+		return err
+	}
+	if err := likeRoot(upper); err != nil {
+		return fmt.Errorf("give the layer for changes the root's rights: %w", err)
+	}
+	return mount("overlay", newRoot, "overlay", 0, "lowerdir="+rootDir+",upperdir="+upper+",workdir="+work)
+}
+
+// likeRoot gives a layer the owner and the mode of the image's root, which an
+// overlay takes from its upper layer.
+func likeRoot(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(rootDir, &st); err != nil {
+		return err
+	}
+	return errors.Join(unix.Chown(dir, int(st.Uid), int(st.Gid)), unix.Chmod(dir, st.Mode&0o7777))
+}
+
+func mount(source, dir, kind string, flags uintptr, data string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(source, dir, kind, flags, data); err != nil {
+		return fmt.Errorf("mount %s of %s: %w", kind, source, err)
+	}
+	return nil
+}
+
+// loopOf makes a block device of a file.
+func loopOf(file string) (string, error) {
+	dev, err := attach(file)
+	if err != nil {
+		return "", fmt.Errorf("make a disk of %s: %w", file, err)
+	}
+	return dev, nil
+}
+
+func attach(file string) (string, error) {
+	backing, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer backing.Close()
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		return "", err
+	}
+	defer control.Close()
+	number, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
+	if err != nil {
+		return "", err
+	}
+	name := "/dev/loop" + strconv.Itoa(number)
+	loop, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return "", err
+	}
+	defer loop.Close()
+	config := unix.LoopConfig{Fd: uint32(backing.Fd())}
+	config.Info.Flags = unix.LO_FLAGS_READ_ONLY
+	return name, unix.IoctlLoopConfigure(int(loop.Fd()), &config)
+}
