@@ -322,11 +322,14 @@ func (f *diskFlags) tellOf(cmd *cobra.Command, s target.System, format string, s
 	if f.asJSON {
 		return printJSON(out, m)
 	}
-	verb := "made"
+	verb, kind := "made", format+" disk"
 	if f.dryRun {
 		verb = "would make"
 	}
-	_, err := fmt.Fprintf(out, "%s %s: a %s disk of %s with %d files of %s, Linux %s\n",
-		verb, filepath.Base(f.out.out), format, provision.FormatSize(m.Size), m.Entries, m.Image, strings.Join(m.Kernels, ", "))
+	if format == "iso" {
+		kind = "live image"
+	}
+	_, err := fmt.Fprintf(out, "%s %s: a %s of %s with %d files of %s, Linux %s\n",
+		verb, filepath.Base(f.out.out), kind, provision.FormatSize(m.Size), m.Entries, m.Image, strings.Join(m.Kernels, ", "))
 	return err
 }

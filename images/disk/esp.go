@@ -28,6 +28,7 @@ func NewESP(ctx context.Context, arch Arch, id uuid.UUID, c Contents) (*ESP, err
 	if err != nil {
 		return nil, err
 	}
+	files = append(files, c.SecureBoot.filesOnCD(c.Menu)...)
 	e := &ESP{files: files, opts: fat.Options{Label: espLabel, Serial: binary.BigEndian.Uint32(id[:4]), SectorSize: 512, Time: c.Time}}
 	// Beside contents a filesystem has its tables, and halves of clusters.
 	e.size = 2 * mib

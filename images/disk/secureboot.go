@@ -107,6 +107,25 @@ func shimFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
 	return append(files, m.forBIOS(a, true)...), nil
 }
 
+// Where Debian's signed GRUB looks for its menu when it cannot tell which
+// partition it came from, as on a CD: beside a file that marks the place.
+const (
+	grubMark     = ".disk/info"
+	grubMarkMenu = "boot/grub/grub.cfg"
+)
+
+// filesOnCD are the further files of an EFI system partition that is a file
+// on a CD.
+func (s SecureBoot) filesOnCD(m Menu) []fat.File {
+	if s.Key != nil || !s.Shim {
+		return nil
+	}
+	return []fat.File{
+		fat.Bytes(grubMark, []byte(m.Entries[0].Title+"\n")),
+		fat.Bytes(grubMarkMenu, []byte(m.grubConf())),
+	}
+}
+
 // withoutSigned is what shim calls a file: "grubx64.efi".
 func withoutSigned(name string) string { return name[:len(name)-len(".signed")] }
 

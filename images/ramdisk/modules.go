@@ -154,7 +154,8 @@ type moduleSet struct {
 	deps    map[string][]string
 	byName  map[string]string // module name to path
 	builtin map[string]class
-	soft    map[string][]string // module name to names of soft dependencies
+	soft    map[string][]string // module name to names or aliases of soft dependencies
+	alias   map[string][]string // alias without wildcards to module names
 	wanted  map[string]class
 }
 
@@ -167,7 +168,7 @@ func readModules(tree images.Tree, version string, purpose Purpose) (*moduleSet,
 	if err != nil {
 		return nil, fmt.Errorf("find the modules of kernel %s: %w (the image needs /lib/modules/%[1]s, which its kernel's package has)", version, err)
 	}
-	s := &moduleSet{dir: dir, deps: map[string][]string{}, byName: map[string]string{}, builtin: map[string]class{}, soft: map[string][]string{}, wanted: purpose.wanted()}
+	s := &moduleSet{dir: dir, deps: map[string][]string{}, byName: map[string]string{}, builtin: map[string]class{}, soft: map[string][]string{}, alias: map[string][]string{}, wanted: purpose.wanted()}
 	if err := s.read(tree, "modules.dep", s.addDep); err != nil {
 		return nil, fmt.Errorf("read the modules of kernel %s: %w (run depmod in the image)", version, err)
 	}
@@ -175,8 +176,10 @@ func readModules(tree images.Tree, version string, purpose Purpose) (*moduleSet,
 		return nil, fmt.Errorf("read the modules of kernel %s: %w (the kernel's package has it)", version, err)
 	}
 	// Not every distribution writes soft dependencies.
-	if err := s.read(tree, "modules.softdep", s.addSoft); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read the modules of kernel %s: %w", version, err)
+	for name, add := range map[string]func(string){"modules.softdep": s.addSoft, "modules.alias": s.addAlias} {
+		if err := s.read(tree, name, add); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read the modules of kernel %s: %w", version, err)
+		}
 	}
 	return s, nil
 }
@@ -220,6 +223,26 @@ func (s *moduleSet) addSoft(line string) {
 	}
 }
 
+// addAlias takes a line "alias crypto-crc32c crc32c_generic". Those with
+// wildcards are devices', which are no business of soft dependencies.
+func (s *moduleSet) addAlias(line string) {
+	words := strings.Fields(line)
+	if len(words) == 3 && words[0] == "alias" && !strings.ContainsAny(words[1], "*?[") {
+		name := moduleName(words[1])
+		s.alias[name] = append(s.alias[name], moduleName(words[2]))
+	}
+}
+
+// named lists the modules that go by a name or by an alias.
+func (s *moduleSet) named(name string) (modules []string) {
+	for _, name := range append([]string{name}, s.alias[name]...) {
+		if module, ok := s.byName[name]; ok {
+			modules = append(modules, module)
+		}
+	}
+	return modules
+}
+
 // moduleName is a module's name in /proc/modules: "virtio_net" for
 // "kernel/drivers/net/virtio_net.ko.xz".
 func moduleName(module string) string {
@@ -259,7 +282,7 @@ func (s *moduleSet) take(module string, chosen map[string]bool) {
 		s.take(dep, chosen)
 	}
 	for _, name := range s.soft[moduleName(module)] {
-		if dep, ok := s.byName[name]; ok {
+		for _, dep := range s.named(name) {
 			s.take(dep, chosen)
 		}
 	}

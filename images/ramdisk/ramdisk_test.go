@@ -95,8 +95,8 @@ kernel/drivers/net/dummy.ko.xz:
 kernel/drivers/block/loop.ko.xz:
 kernel/sound/snd.ko.xz:
 `))
-	f.put(t, modulesDir+"modules.alias", []byte("# aliases\nalias virtio:d00000001v* virtio_net\nalias pci:v00008086d* snd\n"))
-	f.put(t, modulesDir+"modules.softdep", []byte("# soft\nsoftdep btrfs pre: crc32c xxhash-generic\n"))
+	f.put(t, modulesDir+"modules.alias", []byte("# aliases\nalias virtio:d00000001v* virtio_net\nalias pci:v00008086d* snd\nalias xxhash64 xxhash_generic\n"))
+	f.put(t, modulesDir+"modules.softdep", []byte("# soft\nsoftdep btrfs pre: crc32c xxhash64\n"))
 	f.put(t, modulesDir+"modules.builtin", []byte("kernel/drivers/nvme/host/nvme-core.ko\nkernel/drivers/nvme/host/nvme.ko\nkernel/fs/ext4/ext4.ko\n"))
 	f.put(t, "/boot/config-"+version, []byte("# config\nCONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\n"))
 	if err := os.Symlink("usr/lib", filepath.Join(string(f), "lib")); err != nil {
@@ -217,7 +217,7 @@ func wantModules(t *testing.T, dir string) {
 	for name, want := range map[string]string{
 		"modules.dep":     "kernel/drivers/net/virtio_net.ko: kernel/net/core/failover.ko kernel/drivers/virtio/virtio-ring.ko\n",
 		"modules.alias":   "alias virtio:d00000001v* virtio_net\n",
-		"modules.softdep": "softdep btrfs pre: crc32c xxhash-generic\n",
+		"modules.softdep": "softdep btrfs pre: crc32c xxhash64\n",
 	} {
 		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !strings.Contains(string(got), want) {
 			t.Errorf("%s is %q (%v), and should have %q", name, got, err, want)

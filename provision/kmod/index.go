@@ -17,15 +17,16 @@ import (
 type index struct {
 	deps    map[string][]string // path to paths, the deepest dependency last
 	byName  map[string]string   // name to path
-	soft    map[string][]string // name to the names that are wanted before it
-	aliases []alias
+	soft    map[string][]string // name to the names or aliases that are wanted before it
+	aliases []alias             // with wildcards, as devices have them
+	plain   map[string][]string // aliases without, to names: "crypto_crc32c"
 }
 
 // alias is a line of modules.alias: which module drives what.
 type alias struct{ pattern, module string }
 
 func newIndex() *index {
-	return &index{deps: map[string][]string{}, byName: map[string]string{}, soft: map[string][]string{}}
+	return &index{deps: map[string][]string{}, byName: map[string]string{}, soft: map[string][]string{}, plain: map[string][]string{}}
 }
 
 // read reads the indexes of a folder such as /lib/modules/6.1.0-31-amd64.
@@ -49,9 +50,29 @@ func (x *index) addDep(line string) {
 }
 
 func (x *index) addAlias(line string) {
-	if words := strings.Fields(line); len(words) == 3 && words[0] == "alias" {
-		x.aliases = append(x.aliases, alias{pattern: plainAlias(words[1]), module: moduleName(words[2])})
+	words := strings.Fields(line)
+	if len(words) != 3 || words[0] != "alias" {
+		return
 	}
+	pattern, module := plainAlias(words[1]), moduleName(words[2])
+	x.aliases = append(x.aliases, alias{pattern, module})
+	if !strings.ContainsAny(pattern, "*?[") {
+		x.plain[pattern] = append(x.plain[pattern], module)
+	}
+}
+
+// named lists the modules that go by a name: the one that is called so, or
+// those that have it as an alias, any of which may be what drives this machine.
+func (x *index) named(name string) (files []string) {
+	if file, ok := x.byName[name]; ok {
+		return []string{file}
+	}
+	for _, module := range x.plain[name] {
+		if file, ok := x.byName[module]; ok {
+			files = append(files, file)
+		}
+	}
+	return files
 }
 
 // addSoft keeps what is wanted before a module: "softdep NAME pre: A B".
@@ -130,7 +151,7 @@ func (x *index) order(module string, done map[string]bool) []string {
 	done[module] = true
 	var list []string
 	for _, name := range x.soft[moduleName(module)] {
-		if dep, ok := x.byName[name]; ok {
+		for _, dep := range x.named(name) {
 			list = append(list, x.order(dep, done)...)
 		}
 	}

@@ -88,11 +88,15 @@ func (m *Loader) LoadNamed(name string) {
 }
 
 // load puts a module and what it depends on into the kernel and tells how many
-// were new. One that fails is logged: another may drive the machine.
+// were new. One that fails is logged: another may drive the machine. One whose
+// hardware is not there, an instruction of another processor, did not fail.
 func (m *Loader) load(module string) int {
 	loaded := 0
 	for _, file := range m.order(module, m.done) {
 		err := m.insert(filepath.Join(m.dir, file))
+		if errors.Is(err, unix.ENODEV) {
+			continue
+		}
 		if err != nil && !errors.Is(err, unix.EEXIST) {
 			m.Log.Warn("a driver did not load", "module", moduleName(file), "error", err)
 			continue

@@ -94,6 +94,12 @@ func TestModulesAreLoadedAfterWhatTheyNeed(t *testing.T) {
 			t.Errorf("%s: the order is %s, want %s", module, got, want)
 		}
 	}
+	// What is wanted before may be an alias, of several modules.
+	crc := indexOf("lib/libcrc32c.ko:\nx/crc32c-intel.ko:\ncrypto/crc32c_generic.ko:\n",
+		"alias crc32c crc32c_intel\nalias crc32c crc32c_generic\nalias crc32c absent\n", "softdep libcrc32c pre: crc32c\n")
+	if got := crc.order("lib/libcrc32c.ko", map[string]bool{}); !slices.Equal(got, []string{"x/crc32c-intel.ko", "crypto/crc32c_generic.ko", "lib/libcrc32c.ko"}) {
+		t.Errorf("the order of an alias is %s", got)
+	}
 	done := map[string]bool{}
 	x.order("kernel/drivers/net/virtio_net.ko", done)
 	if again := x.order("kernel/drivers/virtio/virtio_ring.ko", done); again != nil {

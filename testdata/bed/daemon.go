@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -148,9 +149,14 @@ func NewSite(dir, image, name string) error {
 // Build builds the cloudlets binary of the module around dir, as releases are
 // built: one static file.
 func Build(ctx context.Context, dir, out string, words io.Writer) error {
+	return BuildFor(ctx, Arch(runtime.GOARCH), dir, out, words)
+}
+
+// BuildFor is Build for the processor of another machine.
+func BuildFor(ctx context.Context, arch Arch, dir, out string, words io.Writer) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, "./cmd/cloudlets")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+string(arch))
 	cmd.Stdout, cmd.Stderr = words, words
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build cloudlets: %w", err)
