@@ -194,11 +194,15 @@ func (f *diskFlags) toDevice(cmd *cobra.Command, args []string, format vdisk.For
 	if err != nil {
 		return err
 	}
+	if o.Keep, err = f.outlive.kept(facts); err != nil {
+		return err
+	}
 	o.Size, o.Sector, o.Stale, o.Round = facts.Capacity(), facts.Sector, true, nil
+	o.Grow = false // it is used whole
 	return f.image.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
 		return f.config.onSystem(cmd, im, "disk", func(s target.System) error {
 			return f.makeOnDevice(cmd, s, format, o, func(what string, size int64) (*device.Armed, error) {
-				return device.Arm(cmd.Context(), host, device.Request{Path: f.out.out, Size: size, What: what}, f.device.policy, consent)
+				return device.Arm(cmd.Context(), host, device.Request{Path: f.out.out, Size: size, What: what, Keep: o.Keep}, f.device.policy, consent)
 			})
 		})
 	})(cmd, args)
@@ -273,6 +277,9 @@ func (f *diskFlags) tellWritten(cmd *cobra.Command, s target.System, d *target.D
 		checked = "not read back"
 	}
 	text := fmt.Sprintf("wrote %s: a disk of %s with %d files of %s; %s were written, and %s", f.out.out, disk.HumanSize(d.Size()), d.Entries, s.Name, disk.HumanSize(result.Written), checked)
+	if d.Layout.Kept {
+		text += "; its persistent partition is as it was"
+	}
 	if !result.TableRead {
 		text += "; plug it in again before you look at it here"
 	}

@@ -122,6 +122,65 @@ func TestDiskOnADevice(t *testing.T) {
 	}
 }
 
+// TestDeviceKeepsItsPersistentPartition: a second write keeps what the first
+// made room for, and refuses where there is nothing of the kind.
+func TestDeviceKeepsItsPersistentPartition(t *testing.T) {
+	name, host := loopDevice(t)
+	image := bootableImage(t)
+	err := errors.Join(
+		os.WriteFile(filepath.Join(image, ".cloudlet/manifest"), []byte(`{"persistent": ["/srv"]}`), 0o644),
+		os.Mkdir(filepath.Join(image, "sbin"), 0o755), os.WriteFile(filepath.Join(image, "sbin/init"), []byte("#!/bin/sh\n"), 0o755))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = runDisk(t.Context(), host, image, "--out", name, "--yes", "--serial", "LOOP-0001", "--keep-persistent")
+	if err == nil || !strings.Contains(err.Error(), "without --keep-persistent all of it is made anew") {
+		t.Errorf("a blank device: %v", err)
+	}
+	if _, _, err := runDisk(t.Context(), host, image, "--out", name, "--yes", "--serial", "LOOP-0001", "--persistent-partition", "20MiB"); err != nil {
+		t.Fatal(err)
+	}
+	const with = "GPT with 4 partitions: "
+	if found := onDevice(t, name); !strings.HasPrefix(found, with) || !strings.HasSuffix(found, "ext4 'persistent' 20 MiB") {
+		t.Errorf("on the device is %s", found)
+	}
+	mark := markPersistent(t, name)
+	out, _, err := runDisk(t.Context(), host, image, "--out", name, "--yes", "--serial", "LOOP-0001", "--keep-persistent")
+	if err != nil || !strings.Contains(out, "wrote "+name) || !strings.Contains(out, "its persistent partition is as it was") {
+		t.Errorf("got %q, %v", out, err)
+	}
+	if !mark() {
+		t.Error("what was on the persistent partition is gone")
+	}
+	if found := onDevice(t, name); !strings.HasPrefix(found, with) {
+		t.Errorf("on the device is %s", found)
+	}
+}
+
+// markPersistent writes into the persistent partition of a device, where its
+// filesystem has nothing. It returns what says whether that is still there.
+func markPersistent(t *testing.T, name string) (still func() bool) {
+	t.Helper()
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	p, err := disk.FindPersistent(f, 256<<20, 512)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark, at := []byte("precious"), p.Offset+p.Size-4096
+	if _, err := f.WriteAt(mark, at); err != nil {
+		t.Fatal(err)
+	}
+	return func() bool {
+		got := make([]byte, len(mark))
+		_, err := f.ReadAt(got, at)
+		return err == nil && bytes.Equal(got, mark)
+	}
+}
+
 func onDevice(t *testing.T, name string) string {
 	t.Helper()
 	f, err := os.Open(name)

@@ -38,6 +38,7 @@ type diskFlags struct {
 	free     sizeFlag
 	dryRun   bool
 	asJSON   bool
+	outlive  outliveFlags
 	secure   secureBootFlags
 	device   deviceFlags
 }
@@ -100,6 +101,7 @@ func (f *diskFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.assets, "assets", "", "a `folder` with boot loaders, where they are not in Debian's places")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be made, and make nothing")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print what was made as JSON, to standard error if the disk goes to standard output")
+	f.outlive.add(cmd)
 	f.secure.add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("size", "free")
 	_ = cmd.MarkFlagDirname("assets")
@@ -179,6 +181,10 @@ func (f *diskFlags) checkFlags(format vdisk.Format) error {
 		return codedError{fmt.Errorf("--compress is for the format qcow2: %s is compressed always or never", format.Name), exitUsage}
 	case format.Name == "iso" && (f.size > 0 || f.free > 0):
 		return codedError{errors.New("--size and --free are for disks: the format iso has no room for more"), exitUsage}
+	case f.outlive.given() && isFiles(format) && format.Name != "xen":
+		return codedError{fmt.Errorf("--grow, --persistent-partition and --keep-persistent are for disks: the format %s has no partition to grow, or to keep", format.Name), exitUsage}
+	case f.outlive.keep && !isBlockDevice(f.out.out):
+		return codedError{errors.New("--keep-persistent is for a device that has a persistent partition: a file is always made anew"), exitUsage}
 	case f.bucket != "" && format.Name != "ec2":
 		return codedError{fmt.Errorf("--bucket is for the format ec2, and this is %s", format.Name), exitUsage}
 	case f.out.force && isBlockDevice(f.out.out):
@@ -205,7 +211,10 @@ func (f *diskFlags) checkOutput(format vdisk.Format) error {
 }
 
 func (f *diskFlags) options(format vdisk.Format) (target.Options, error) {
-	o := target.Options{EntryPoint: f.entry, Size: int64(f.size), Free: int64(f.free), Cmdline: f.cmdline, Round: format.RoundSize}
+	o := target.Options{
+		EntryPoint: f.entry, Size: int64(f.size), Free: int64(f.free), Cmdline: f.cmdline, Round: format.RoundSize,
+		Grow: f.outlive.grow, Persistent: int64(f.outlive.partition), Program: f.program,
+	}
 	if format.Name == "ec2" {
 		o.Console = ec2Console
 	}

@@ -55,18 +55,18 @@ func (f *diskFlags) writeISO(cmd *cobra.Command, i *target.ISO) error {
 	})
 }
 
-// program opens this program as an architecture's machines run it: itself, or
-// a file of the assets folder.
+// program opens this program as an architecture's machines run it, for what is
+// to run there: itself, or a file of the assets folder.
 func (f *diskFlags) program(arch string) (io.ReadCloser, int64, error) {
 	name := filepath.Join(f.assets, "cloudlets-"+arch)
 	if runtime.GOOS == "linux" && arch == runtime.GOARCH {
 		self, err := os.Executable()
 		if err != nil {
-			return nil, 0, fmt.Errorf("find this program, for the RAM disk: %w", err)
+			return nil, 0, fmt.Errorf("find this program's own file: %w", err)
 		}
 		name = self
 	} else if f.assets == "" {
-		return nil, 0, fmt.Errorf("the RAM disk of a live system needs cloudlets for %s, and this one is for %s: build it with GOOS=linux GOARCH=%s, name it cloudlets-%s, and give its folder as --assets",
+		return nil, 0, fmt.Errorf("the system needs cloudlets for %s, and this one is for %s: build it with GOOS=linux GOARCH=%s, name it cloudlets-%s, and give its folder as --assets",
 			arch, runtime.GOOS+"/"+runtime.GOARCH, arch, arch)
 	}
 	return openProgram(name, arch)
@@ -75,7 +75,7 @@ func (f *diskFlags) program(arch string) (io.ReadCloser, int64, error) {
 func openProgram(name, arch string) (io.ReadCloser, int64, error) {
 	file, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, fmt.Errorf("the RAM disk of a live system needs cloudlets for %s: build it with GOOS=linux GOARCH=%s, and put it there: %w", arch, arch, err)
+		return nil, 0, fmt.Errorf("the system needs cloudlets for %s: build it with GOOS=linux GOARCH=%s, and put it there: %w", arch, arch, err)
 	}
 	if err != nil {
 		return nil, 0, err

@@ -9,12 +9,18 @@ import (
 // partitions could be taken for what was there before: the first and last
 // MiB of the disk, and of each partition of the layout. It is the first
 // thing written to a disk, and destroys what is on it.
+//
+// A partition that is kept is not touched, and a table that lists nothing but
+// it takes the place of the old one: it is found again whatever happens.
 func (i *Installer) Clear(ctx context.Context) error {
 	i.first = nil
 	if err := i.layout.eraseTables(ctx, i.dev); err != nil {
 		return err
 	}
 	for _, p := range i.layout.Partitions() {
+		if i.layout.Kept && p == i.layout.Persistent {
+			continue
+		}
 		length := min(mib, p.Size)
 		for _, off := range []int64{p.Offset, p.end() - length} {
 			if err := erase(ctx, i.dev, off, length); err != nil {
@@ -28,6 +34,9 @@ func (i *Installer) Clear(ctx context.Context) error {
 // eraseTables zeroes the first MiB and the last: without the first, nothing
 // boots. What is beyond the last whole sector cannot be written.
 func (l Layout) eraseTables(ctx context.Context, dev Device) error {
+	if l.Kept {
+		return l.leaveKept(ctx, dev)
+	}
 	if err := erase(ctx, dev, 0, mib); err != nil {
 		return err
 	}
@@ -39,6 +48,31 @@ func (l Layout) eraseTables(ctx context.Context, dev Device) error {
 		return err
 	}
 	return syncErased(dev)
+}
+
+// leaveKept writes a table that lists only the partition that is kept. Its
+// first copy comes first: while that is being written, the copy at the end is
+// whole, and so is all that it lists.
+func (l Layout) leaveKept(ctx context.Context, dev Device) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("clear disk: %w", err)
+	}
+	table, err := l.tableOf(l.Persistent)
+	if err != nil {
+		return fmt.Errorf("clear disk: %w", err)
+	}
+	for _, w := range []struct {
+		bytes []byte
+		off   int64
+	}{{table.First, 0}, {table.Backup, table.BackupOffset}} {
+		if _, err := dev.WriteAt(w.bytes, w.off); err != nil {
+			return fmt.Errorf("clear disk: %d bytes at %d: %w", len(w.bytes), w.off, err)
+		}
+		if err := syncErased(dev); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func erase(ctx context.Context, dev Device, off, length int64) error {

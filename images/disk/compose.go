@@ -2,27 +2,29 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"cloudlets/images/disk/fat"
 	"cloudlets/images/disk/sparse"
 )
 
-// Filesystem is a root filesystem that is written from its beginning to its
-// end. Package ext4 makes one.
+// Filesystem is one that is written from its beginning to its end. Package
+// ext4 makes one.
 type Filesystem interface {
 	// Size is its length in bytes.
 	Size() int64
 	Write(ctx context.Context, w sparse.Writer) error
 }
 
-// Write writes the whole disk, with a root filesystem in it, from its
-// beginning to its end. What cannot be written is refused before the first
-// byte. Unlike an [Installer] it leaves the order in which bytes become
-// durable to w.
-func (l Layout) Write(ctx context.Context, w sparse.Writer, c Contents, root Filesystem) error {
-	if root.Size() > l.Root.Size {
-		return fmt.Errorf("write disk: the root filesystem has %d bytes, and its partition %d", root.Size(), l.Root.Size)
+// Write writes the whole disk, with its filesystems in it, from its beginning
+// to its end: persistent is that of the persistent partition, and nil where
+// there is none, or where it is kept. What cannot be written is refused before
+// the first byte. Unlike an [Installer] it leaves the order in which bytes
+// become durable to w.
+func (l Layout) Write(ctx context.Context, w sparse.Writer, c Contents, root, persistent Filesystem) error {
+	if err := l.fits(root, persistent); err != nil {
+		return fmt.Errorf("write disk: %w", err)
 	}
 	p, err := l.prepare(ctx, c)
 	if err != nil {
@@ -41,6 +43,7 @@ func (l Layout) Write(ctx context.Context, w sparse.Writer, c Contents, root Fil
 		},
 		func() error { return out.skipTo(l.Root.Offset) },
 		func() error { return root.Write(ctx, out) },
+		func() error { return l.writePersistent(ctx, out, persistent) },
 		func() error { return out.put(table.Backup, table.BackupOffset) },
 		func() error { return out.skipTo(l.Size) },
 	} {
@@ -49,6 +52,29 @@ func (l Layout) Write(ctx context.Context, w sparse.Writer, c Contents, root Fil
 		}
 	}
 	return nil
+}
+
+// fits checks that the filesystems are those that the layout has room for.
+func (l Layout) fits(root, persistent Filesystem) error {
+	switch {
+	case root.Size() > l.Root.Size:
+		return fmt.Errorf("the root filesystem has %d bytes, and its partition %d", root.Size(), l.Root.Size)
+	case (persistent != nil) != (l.Persistent.Size > 0 && !l.Kept):
+		return errors.New("a filesystem for the persistent partition goes with a partition that is not kept")
+	case persistent != nil && persistent.Size() > l.Persistent.Size:
+		return fmt.Errorf("the persistent filesystem has %d bytes, and its partition %d", persistent.Size(), l.Persistent.Size)
+	}
+	return nil
+}
+
+func (l Layout) writePersistent(ctx context.Context, out *ordered, persistent Filesystem) error {
+	if persistent == nil {
+		return nil
+	}
+	if err := out.skipTo(l.Persistent.Offset); err != nil {
+		return err
+	}
+	return persistent.Write(ctx, out)
 }
 
 // ordered writes at ever higher places of a disk that is written from its

@@ -9,7 +9,7 @@ import (
 
 // GUIDs identify a disk and its partitions, in the usual text form.
 type GUIDs struct {
-	Disk, BIOSBoot, ESP, Root string
+	Disk, BIOSBoot, ESP, Root, Persistent string
 }
 
 // complete fills in what is empty and brings the rest to one form.
@@ -17,7 +17,7 @@ func (g GUIDs) complete(seed string) (GUIDs, error) {
 	for _, f := range []struct {
 		name string
 		id   *string
-	}{{"disk", &g.Disk}, {"bios-boot", &g.BIOSBoot}, {"esp", &g.ESP}, {"root", &g.Root}} {
+	}{{"disk", &g.Disk}, {"bios-boot", &g.BIOSBoot}, {"esp", &g.ESP}, {"root", &g.Root}, {persistentName, &g.Persistent}} {
 		id, err := guid(*f.id, seed, f.name)
 		if err != nil {
 			return g, err

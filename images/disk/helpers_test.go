@@ -81,9 +81,11 @@ type sparseDevice struct {
 	fill   byte // what is where nothing was written
 	writes []write
 	syncs  int
-	// failAt is the write that fails, from 1; lieAt is one that is
-	// acknowledged and never arrives.
-	failAt, lieAt int
+	// failAt is the write that fails, from 1; tearAt one of which only the
+	// first sectors arrive, as many as torn; lieAt is one that is acknowledged
+	// and never arrives.
+	failAt, tearAt, lieAt int
+	torn                  int64
 }
 
 const block = 4096
@@ -106,7 +108,14 @@ func (s *sparseDevice) WriteAt(p []byte, off int64) (int, error) {
 		return 0, errBroken
 	case s.lieAt:
 		return len(p), nil
+	case s.tearAt:
+		n, _ := s.put(p[:min(int64(len(p)), s.torn*s.sector)], off)
+		return n, errBroken
 	}
+	return s.put(p, off)
+}
+
+func (s *sparseDevice) put(p []byte, off int64) (int, error) {
 	for i := 0; i < len(p); {
 		b, at := s.block(off + int64(i))
 		i += copy(b[at:], p[i:])

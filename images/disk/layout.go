@@ -29,6 +29,12 @@ type Options struct {
 	// MinRoot is what the root filesystem needs at least, in bytes; 0 is
 	// 64 MiB.
 	MinRoot int64
+	// Persistent is the size in bytes of a partition at the disk's end for
+	// what outlives the system, rounded up to whole MiB; 0 is none.
+	Persistent int64
+	// Keep is such a partition that is on the disk: it stays where it is, and
+	// Persistent does not count.
+	Keep *Partition
 	// GUIDs that are empty are derived from Seed, or drawn at random where
 	// that is empty too.
 	GUIDs GUIDs
@@ -57,7 +63,15 @@ type Layout struct {
 	BIOSBoot Partition // 1: GRUB's core image
 	ESP      Partition // 2: loaders, kernels and RAM disks, on FAT
 	Root     Partition // 3: the root filesystem
+
+	// Persistent is for what outlives the system; without a size, there is
+	// none. Kept says that it is on the disk already, and is not touched.
+	Persistent Partition // 4
+	Kept       bool
 }
+
+// persistentName is what tells a persistent partition from others.
+const persistentName = "persistent"
 
 // NewLayout divides a disk of size bytes with logical sectors of 512 or 4096
 // bytes. The error for a disk that is too small says what is needed.
@@ -65,8 +79,8 @@ func NewLayout(size, sector int64, opts Options) (Layout, error) {
 	if sector != 512 && sector != 4096 {
 		return Layout{}, fmt.Errorf("lay out disk: logical sectors of %d bytes: only 512 and 4096 are known", sector)
 	}
-	if opts.ESPSize < 0 || opts.MinRoot < 0 {
-		return Layout{}, fmt.Errorf("lay out disk: sizes must not be negative (ESP %d, root %d)", opts.ESPSize, opts.MinRoot)
+	if opts.ESPSize < 0 || opts.MinRoot < 0 || opts.Persistent < 0 {
+		return Layout{}, fmt.Errorf("lay out disk: sizes must not be negative (ESP %d, root %d, persistent partition %d)", opts.ESPSize, opts.MinRoot, opts.Persistent)
 	}
 	rootType, err := rootType(opts.Arch)
 	if err != nil {
@@ -83,21 +97,51 @@ func NewLayout(size, sector int64, opts Options) (Layout, error) {
 	l.BIOSBoot = Partition{1, "bios-boot", string(gpt.BIOSBoot), guids.BIOSBoot, mib, mib}
 	l.ESP = Partition{2, "esp", string(gpt.EFISystemPartition), guids.ESP, 2 * mib, espSize(size, sector, opts.ESPSize)}
 	l.Root = Partition{3, "root", rootType, guids.Root, l.ESP.end(), 0}
-	needed := l.Root.Offset + max(opts.MinRoot, minRoot) + backupRoom
-	if size < needed {
+	needed := l.Root.Offset + max(opts.MinRoot, minRoot) + wholeMiB(opts.Persistent) + backupRoom
+	if opts.Keep == nil && size < needed {
 		return Layout{}, fmt.Errorf("lay out disk: it has %s (%d bytes), and %s (%d bytes) are needed: take a larger disk or a smaller image",
 			HumanSize(size), size, HumanSize(needed), needed)
 	}
-	l.Root.Size = (size-l.backupSize())/mib*mib - l.Root.Offset
+	end := l.usable()
+	switch {
+	case opts.Keep != nil:
+		if err := l.keep(*opts.Keep, max(opts.MinRoot, minRoot)); err != nil {
+			return Layout{}, err
+		}
+		end = l.Persistent.Offset
+	case opts.Persistent > 0:
+		l.Persistent = Partition{4, persistentName, string(gpt.LinuxFilesystem), guids.Persistent, end - wholeMiB(opts.Persistent), wholeMiB(opts.Persistent)}
+		end = l.Persistent.Offset
+	}
+	l.Root.Size = end - l.Root.Offset
 	return l, nil
 }
+
+// keep leaves a partition that is on the disk where it is.
+func (l *Layout) keep(p Partition, root int64) error {
+	switch {
+	case p.Offset%mib != 0 || p.Size%mib != 0 || p.Size <= 0 || p.end() > l.usable():
+		return fmt.Errorf("lay out disk: its persistent partition, of %d bytes at byte %d, is not one that was made here: it cannot be kept", p.Size, p.Offset)
+	case p.Offset < l.Root.Offset+root:
+		return fmt.Errorf("lay out disk: before its persistent partition are %s (%d bytes), and %s (%d bytes) are needed: take a smaller image, or do not keep the partition",
+			HumanSize(p.Offset), p.Offset, HumanSize(l.Root.Offset+root), l.Root.Offset+root)
+	}
+	l.Persistent, l.Kept = p, true
+	l.Persistent.Number = 4
+	return nil
+}
+
+// usable is the end of what partitions may take.
+func (l Layout) usable() int64 { return (l.Size - l.backupSize()) / mib * mib }
+
+func wholeMiB(n int64) int64 { return (n + mib - 1) / mib * mib }
 
 // SizeFor is the size in bytes of the smallest disk whose root partition has
 // room for root bytes.
 func SizeFor(root, sector int64, opts Options) int64 {
-	size := 2*mib + (max(root, minRoot)+mib-1)/mib*mib + backupRoom
+	size := 2*mib + wholeMiB(max(root, minRoot)) + wholeMiB(opts.Persistent) + backupRoom
 	for { // a larger disk may have a larger ESP
-		next := 2*mib + espSize(size, sector, opts.ESPSize) + (max(root, minRoot)+mib-1)/mib*mib + backupRoom
+		next := 2*mib + espSize(size, sector, opts.ESPSize) + wholeMiB(max(root, minRoot)) + wholeMiB(opts.Persistent) + backupRoom
 		if next <= size {
 			return size
 		}
@@ -107,7 +151,11 @@ func SizeFor(root, sector int64, opts Options) int64 {
 
 // Partitions are all of them, in the order of their places.
 func (l Layout) Partitions() []Partition {
-	return []Partition{l.BIOSBoot, l.ESP, l.Root}
+	all := []Partition{l.BIOSBoot, l.ESP, l.Root}
+	if l.Persistent.Size > 0 {
+		all = append(all, l.Persistent)
+	}
+	return all
 }
 
 // backupSize is the length of the table's copy at the end: an array of 128
@@ -128,7 +176,7 @@ func espSize(size, sector, asked int64) int64 {
 			asked = size / 16
 		}
 	}
-	return (max(asked, least) + mib - 1) / mib * mib
+	return wholeMiB(max(asked, least))
 }
 
 // rootType is the type that the Discoverable Partitions Specification gives

@@ -20,7 +20,22 @@ type Table struct {
 }
 
 // Table encodes the layout's partition table.
-func (l Layout) Table() (Table, error) {
+func (l Layout) Table() (Table, error) { return l.tableOf(l.Partitions()...) }
+
+// tableOf encodes a table with these of its partitions.
+func (l Layout) tableOf(partitions ...Partition) (Table, error) {
+	var list []*gpt.Partition
+	for _, p := range partitions {
+		list = append(list, &gpt.Partition{
+			Index: p.Number, Name: p.Name, Type: gpt.Type(p.Type), GUID: p.GUID,
+			Start: uint64(p.Offset / l.Sector), Size: uint64(p.Size), End: uint64(p.end()/l.Sector - 1),
+		})
+	}
+	return l.encode(list)
+}
+
+// encode makes the bytes of a table for the layout's disk.
+func (l Layout) encode(partitions []*gpt.Partition) (Table, error) {
 	c := &capture{
 		first:  make([]byte, mib),
 		backup: make([]byte, l.backupSize()),
@@ -28,13 +43,7 @@ func (l Layout) Table() (Table, error) {
 	}
 	t := gpt.Table{
 		LogicalSectorSize: int(l.Sector), PhysicalSectorSize: int(l.Sector),
-		GUID: l.GUID, ProtectiveMBR: true,
-	}
-	for _, p := range l.Partitions() {
-		t.Partitions = append(t.Partitions, &gpt.Partition{
-			Index: p.Number, Name: p.Name, Type: gpt.Type(p.Type), GUID: p.GUID,
-			Start: uint64(p.Offset / l.Sector), Size: uint64(p.Size), End: uint64(p.end()/l.Sector - 1),
-		})
+		GUID: l.GUID, ProtectiveMBR: true, Partitions: partitions,
 	}
 	if err := t.Write(c, l.Size); err != nil {
 		return Table{}, fmt.Errorf("encode partition table: %w", err)

@@ -43,6 +43,15 @@ type Options struct {
 	SecureBoot disk.SecureBoot
 	// Timeout is how long the boot menu waits for a person.
 	Timeout time.Duration
+	// Grow has the system take all of a larger disk, whenever it starts.
+	Grow bool
+	// Persistent is the size in bytes of a partition for the manifest's
+	// persistent paths; 0 is none.
+	Persistent int64
+	// Keep is such a partition that is on the device, and stays as it is.
+	Keep *disk.Partition
+	// Program opens the program that does that on the disk's system.
+	Program Program
 }
 
 // Disk is a disk all of whose places are known, and nothing of which is
@@ -57,6 +66,8 @@ type Disk struct {
 	menu   disk.Menu
 	boot   int64 // bytes of kernels and RAM disks
 	root   *ext4.Layout
+	// persistent is nil where there is no such partition, or it is kept.
+	persistent *ext4.Layout
 }
 
 // diskSeed begins the name from which partitions get their GUIDs.
@@ -73,6 +84,9 @@ func NewDisk(ctx context.Context, s System, o Options) (*Disk, error) {
 }
 
 func newDisk(ctx context.Context, s System, o Options) (*Disk, error) {
+	if err := o.checkPersistent(s.Manifest); err != nil {
+		return nil, err
+	}
 	kernels, err := bootable(s, o.EntryPoint)
 	if err != nil {
 		return nil, err
@@ -119,10 +133,16 @@ func (d *Disk) place(ctx context.Context, s System, o Options) (err error) {
 		return err
 	}
 	d.boot = kernels
-	layout := disk.Options{Arch: disk.Arch(d.Kernels[0].Arch), ESPSize: d.secure.Room(kernels), Seed: diskSeed + d.ID.String()}
+	source, err := d.withPreinit(s, o)
+	if err != nil {
+		return err
+	}
+	layout := disk.Options{
+		Arch: disk.Arch(d.Kernels[0].Arch), ESPSize: d.secure.Room(kernels), Seed: diskSeed + d.ID.String(), Persistent: o.Persistent, Keep: o.Keep,
+	}
 	size := o.Size
 	if size == 0 {
-		if d.root, err = ext4.Plan(ctx, s.Source, d.filesystem(o, 0, o.Free)); err != nil {
+		if d.root, err = ext4.Plan(ctx, source, d.filesystem(o, 0, o.Free)); err != nil {
 			return err
 		}
 		layout.MinRoot = d.root.Size()
@@ -136,10 +156,13 @@ func (d *Disk) place(ctx context.Context, s System, o Options) (err error) {
 	if d.Layout, err = disk.NewLayout(size, sectorOf(o), layout); err != nil {
 		return err
 	}
+	if err := d.planPersistent(ctx, s, o); err != nil {
+		return err
+	}
 	if d.root != nil {
 		return d.root.Resize(d.Layout.Root.Size)
 	}
-	d.root, err = ext4.Plan(ctx, s.Source, d.filesystem(o, d.Layout.Root.Size, 0))
+	d.root, err = ext4.Plan(ctx, source, d.filesystem(o, d.Layout.Root.Size, 0))
 	return err
 }
 
@@ -197,9 +220,12 @@ func (d *Disk) makeMenu(ctx context.Context, s System, o Options) error {
 		if err != nil {
 			return err
 		}
+		if words, err = s.start(joinWords(words, o.Cmdline, o.console(words)), o); err != nil {
+			return err
+		}
 		entry := disk.Entry{
 			ID: fmt.Sprintf("cloudlet-%d-%s", n, k.Version), Title: s.Title() + ", Linux " + k.Version, Version: k.Version,
-			Cmdline: joinWords(d.rootWord(k), "rw", words, o.Cmdline, o.console(words)),
+			Cmdline: joinWords(d.rootWord(k), "rw", words),
 		}
 		if entry.Kernel, err = payload(s.Tree, k.Path); err != nil {
 			return err
@@ -262,9 +288,19 @@ func (d *Disk) Size() int64 { return d.Layout.Size }
 
 // Estimate is about how many bytes of the disk are written rather than
 // skipped, for whoever shows how far that is.
-func (d *Disk) Estimate() int64 { return d.boot + d.root.Used() }
+func (d *Disk) Estimate() int64 {
+	total := d.boot + d.root.Used()
+	if d.persistent != nil {
+		total += d.persistent.Used()
+	}
+	return total
+}
 
 // Write writes the disk from its beginning to its end, with boot loaders.
 func (d *Disk) Write(ctx context.Context, w sparse.Writer, loaders disk.Loaders) error {
-	return d.Layout.Write(ctx, w, disk.Contents{Loaders: loaders, Menu: d.menu, SecureBoot: d.secure, Time: d.Time}, d.root)
+	contents := disk.Contents{Loaders: loaders, Menu: d.menu, SecureBoot: d.secure, Time: d.Time}
+	if d.persistent == nil { // which is not the same as an interface that holds it
+		return d.Layout.Write(ctx, w, contents, d.root, nil)
+	}
+	return d.Layout.Write(ctx, w, contents, d.root, d.persistent)
 }

@@ -36,7 +36,7 @@ type LiveOptions struct {
 	Assets disk.Assets
 	// Program opens the program that is process 1 of the RAM disk: this very
 	// one, for an architecture.
-	Program func(arch string) (program io.ReadCloser, size int64, err error)
+	Program Program
 }
 
 // ISO is a live image: it boots as a CD, or from a disk that it was written

@@ -45,19 +45,6 @@ func withInit(ctx context.Context, s System) (images.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return linked{s.Source, images.Entry{Path: initPath, Type: images.Symlink, Mode: 0o777, Link: entry.Path, ModTime: id.Time}}, nil
-}
-
-// linked is a source with one more symbolic link in its root.
-type linked struct {
-	images.Source
-	link images.Entry
-}
-
-// Walk visits the link last.
-func (l linked) Walk(ctx context.Context, visit images.VisitFunc) error {
-	if err := l.Source.Walk(ctx, visit); err != nil {
-		return err
-	}
-	return visit(l.link, nil)
+	link := images.Entry{Path: initPath, Type: images.Symlink, Mode: 0o777, Link: entry.Path, ModTime: id.Time}
+	return added{s.Source, []addition{{Entry: link}}}, nil
 }

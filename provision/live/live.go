@@ -6,11 +6,9 @@ package live
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
@@ -109,14 +107,4 @@ func withoutTime(_ []string, a slog.Attr) slog.Attr {
 		return slog.Attr{}
 	}
 	return a
-}
-
-// ReadCmdline reads the command line of the running kernel. /proc must be
-// mounted.
-func ReadCmdline() (string, error) {
-	line, err := os.ReadFile("/proc/cmdline")
-	if err != nil {
-		return "", errors.Join(errors.New("read the kernel's command line"), err)
-	}
-	return string(line), nil
 }

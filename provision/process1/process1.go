@@ -1,12 +1,13 @@
-// Package process1 is what the first process of a RAM disk does, whatever else
-// it is for: it mounts what any program expects, and makes a new root the
-// root of the running kernel.
+// Package process1 is what the first process of a machine does, whatever else
+// it is for: it mounts what any program expects, reads what the kernel was
+// told, and makes a new root the root of the running kernel.
 package process1
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,6 +34,52 @@ func MountEarly() error {
 		}
 	}
 	return nil
+}
+
+// MountMissing mounts /dev, /proc and /sys where nothing is mounted there, on a
+// root that is not a RAM disk's. Undo takes them away again: the system's own
+// first program expects what the kernel left.
+func MountMissing() (undo func(), err error) {
+	var mounted []string
+	undo = func() {
+		for _, target := range slices.Backward(mounted) {
+			_ = unix.Unmount(target, unix.MNT_DETACH) // what it mounts itself goes on top
+		}
+	}
+	for _, m := range earlyMounts[:3] {
+		if on, err := mountPoint(m.target); err != nil || on {
+			if err != nil {
+				return undo, err
+			}
+			continue
+		}
+		if err := unix.Mount(m.source, m.target, m.kind, m.flags, ""); err != nil {
+			return undo, fmt.Errorf("mount %s on %s: %w", m.kind, m.target, err)
+		}
+		mounted = append(mounted, m.target)
+	}
+	return undo, nil
+}
+
+// mountPoint says whether something is mounted on a directory of the root.
+func mountPoint(dir string) (bool, error) {
+	var root, at unix.Stat_t
+	if err := unix.Stat("/", &root); err != nil {
+		return false, fmt.Errorf("look at /: %w", err)
+	}
+	if err := unix.Stat(dir, &at); err != nil {
+		return false, fmt.Errorf("look at %s: %w", dir, err)
+	}
+	return at.Dev != root.Dev, nil
+}
+
+// Cmdline reads the command line of the running kernel. /proc must be mounted.
+func Cmdline() (string, error) {
+	line, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return "", fmt.Errorf("read the kernel's command line: %w", err)
+	}
+	return string(line), nil
 }
 
 // WaitForEntropy waits until the kernel's random numbers are good. It has to be

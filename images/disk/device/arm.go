@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"cloudlets/images/disk"
 )
 
 // Request is what is to be written where.
@@ -18,12 +20,15 @@ type Request struct {
 	Size int64
 	// What says for a person what is written: "image debian-12".
 	What string
+	// Keep is a partition that is not to be written; nil is none.
+	Keep *disk.Partition
 }
 
 // Armed is a device that a person has agreed to lose the contents of, and
 // that nothing else uses. It is good for one write.
 type Armed struct {
 	facts Facts
+	keep  *disk.Partition
 	dev   *direct
 	spent bool
 }
@@ -40,7 +45,7 @@ func Arm(ctx context.Context, h Host, r Request, p Policy, c Consent) (*Armed, e
 	if err := p.Check(shown, r.Size); err != nil {
 		return nil, err
 	}
-	if err := c.confirm(ctx, shown, r.What); err != nil {
+	if err := c.confirm(ctx, shown, r); err != nil {
 		return nil, err
 	}
 	file, err := claim(shown.Path)
@@ -50,7 +55,7 @@ func Arm(ctx context.Context, h Host, r Request, p Policy, c Consent) (*Armed, e
 	if err := h.recheck(file, shown, p, r.Size); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &Armed{facts: shown, dev: &direct{file: file, size: shown.Capacity()}}, nil
+	return &Armed{facts: shown, keep: r.Keep, dev: &direct{file: file, size: shown.Capacity()}}, nil
 }
 
 // Close lets the device go.

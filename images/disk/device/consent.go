@@ -19,7 +19,7 @@ var ErrNotConfirmed = errors.New("not confirmed, so nothing was written")
 // Consent is how a person agrees to a write: [Typed] or [BySerial]. There is
 // no other way.
 type Consent interface {
-	confirm(ctx context.Context, f Facts, what string) error
+	confirm(ctx context.Context, f Facts, r Request) error
 }
 
 // Typed has a person at a terminal read what will be lost, and type the
@@ -41,7 +41,7 @@ var (
 )
 
 // confirm agrees if the device has the serial number.
-func (s BySerial) confirm(_ context.Context, f Facts, _ string) error {
+func (s BySerial) confirm(_ context.Context, f Facts, _ Request) error {
 	switch {
 	case s == "":
 		return fmt.Errorf("%w: say which device is meant by its serial number", ErrNotConfirmed)
@@ -54,9 +54,9 @@ func (s BySerial) confirm(_ context.Context, f Facts, _ string) error {
 }
 
 // confirm has the device's name typed.
-func (t Typed) confirm(ctx context.Context, f Facts, what string) error {
+func (t Typed) confirm(ctx context.Context, f Facts, r Request) error {
 	if t.Serial != "" {
-		if err := BySerial(t.Serial).confirm(ctx, f, what); err != nil {
+		if err := BySerial(t.Serial).confirm(ctx, f, r); err != nil {
 			return err
 		}
 	}
@@ -68,12 +68,12 @@ func (t Typed) confirm(ctx context.Context, f Facts, what string) error {
 		defer tty.Close()
 		t.Terminal = tty
 	}
-	return t.ask(ctx, f, what)
+	return t.ask(ctx, f, r)
 }
 
 // ask shows the plan and reads one line.
-func (t Typed) ask(ctx context.Context, f Facts, what string) error {
-	if _, err := io.WriteString(t.Terminal, plan(f, what)); err != nil {
+func (t Typed) ask(ctx context.Context, f Facts, r Request) error {
+	if _, err := io.WriteString(t.Terminal, plan(f, r)); err != nil {
 		return fmt.Errorf("ask on the terminal: %w", err)
 	}
 	answer, err := t.line(ctx)
@@ -87,7 +87,11 @@ func (t Typed) ask(ctx context.Context, f Facts, what string) error {
 }
 
 // plan tells a person what will be written where, and what will be lost.
-func plan(f Facts, what string) string {
+func plan(f Facts, r Request) string {
+	but := ""
+	if r.Keep != nil {
+		but = fmt.Sprintf(" but for partition %d, %s (%s), which is kept", r.Keep.Number, plain(r.Keep.Name), disk.HumanSize(r.Keep.Size))
+	}
 	unknown := func(s string) string {
 		if s == "" {
 			return "not known"
@@ -100,8 +104,8 @@ func plan(f Facts, what string) string {
   serial  %s
   size    %s (%d bytes)
   on it   %s
-Everything that is on it will be lost. To write, type the device's name, %s: `,
-		plain(what), f.Path, unknown(f.Model), unknown(f.Serial), disk.HumanSize(f.Size), f.Size, unknown(f.Contents), f.Name)
+Everything that is on it will be lost%s. To write, type the device's name, %s: `,
+		plain(r.What), f.Path, unknown(f.Model), unknown(f.Serial), disk.HumanSize(f.Size), f.Size, unknown(f.Contents), but, f.Name)
 }
 
 // maxAnswer is more than a device's name has.

@@ -118,11 +118,11 @@ func system(t testing.TB, length int) target.System {
 	data := make([]byte, length)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(data) // never fails
 	for name, content := range map[string][]byte{
-		"etc/hostname": []byte("web1\n"), "srv/data": data, "boot/vmlinuz-6.1.0-9-amd64": kernel,
+		"etc/hostname": []byte("web1\n"), "sbin/init": []byte("#!/bin/sh\n"), "srv/data": data, "boot/vmlinuz-6.1.0-9-amd64": kernel,
 		".cloudlet/manifest": []byte(`{"entrypoints": {"linux": {"type": "kernel", "kernel": "/boot/vmlinuz-*"}}}`),
 	} {
 		file := filepath.Join(dir, name)
-		check(t, os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, content, 0o644))
+		check(t, os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, content, 0o755))
 	}
 	src, err := images.NewDirSource(dir)
 	check(t, err)

@@ -64,20 +64,44 @@ func (a *Armed) Write(ctx context.Context, c Content, o Options) (Result, error)
 		return Result{}, fmt.Errorf("write %s: the disk was laid out for %d bytes in sectors of %d, and the device has %d in sectors of %d",
 			a.facts.Path, c.Layout.Size, c.Layout.Sector, a.dev.size, a.facts.Sector)
 	}
+	if err := a.checkKept(c.Layout); err != nil {
+		return Result{}, err
+	}
 	if err := forgetPartitions(a.dev.file); err != nil {
 		return Result{}, err
 	}
 	j := newJournal(a.dev, c.Layout, o)
 	if err := j.run(ctx, c); err != nil {
-		return j.result, a.explain(ctx, err)
+		return j.result, a.explain(ctx, c.Layout, err)
 	}
 	j.result.TableRead = readTable(ctx, a.dev.file) == nil
 	return j.result, nil
 }
 
+// checkKept makes sure that a partition that is kept is the one that a person
+// saw, and is where the layout has it.
+func (a *Armed) checkKept(l disk.Layout) error {
+	if !l.Kept && a.keep == nil {
+		return nil
+	}
+	now, err := disk.FindPersistent(a.dev, l.Size, l.Sector)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", a.facts.Path, err)
+	}
+	planned := l.Persistent
+	planned.Number = now.Number
+	if a.keep == nil || !l.Kept || now != *a.keep || now != planned {
+		return fmt.Errorf("write %s: %w: the partition that is to be kept is not the one that was shown; look again at what is on it", a.facts.Path, ErrRefused)
+	}
+	return nil
+}
+
 // explain says what a write that failed leaves behind.
-func (a *Armed) explain(ctx context.Context, err error) error {
-	const left = "is not bootable and holds nothing whole: write it again"
+func (a *Armed) explain(ctx context.Context, l disk.Layout, err error) error {
+	left := "is not bootable and holds nothing whole: write it again"
+	if l.Kept {
+		left = "is not bootable, and its persistent partition is as it was: write it again, and keep that"
+	}
 	_, own := errors.AsType[deviceError](err)
 	switch {
 	case ctx.Err() != nil:

@@ -1,0 +1,188 @@
+package preinit
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images/disk"
+	"cloudlets/images/target"
+)
+
+// rootDisk is the disk that a filesystem is on.
+type rootDisk struct {
+	dir    string // in /sys
+	file   string // in /dev
+	size   int64
+	sector int64
+	last   disk.Partition // the one that grows
+}
+
+// kernelSector is the unit in which the kernel tells sizes, whatever a disk's
+// own sectors are.
+const kernelSector = 512
+
+// diskOf finds the disk that has the filesystem of a path on one of its
+// partitions.
+func diskOf(path string) (*rootDisk, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return nil, fmt.Errorf("find the disk of %s: %w", path, err)
+	}
+	link := fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
+	dir, err := filepath.EvalSymlinks(link)
+	if err != nil {
+		return nil, fmt.Errorf("find the disk of %s: it is on no block device: %w", path, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "partition")); err != nil {
+		return nil, fmt.Errorf("find the disk of %s: %s is no partition: %w", path, filepath.Base(dir), err)
+	}
+	d := &rootDisk{dir: filepath.Dir(dir)}
+	if d.file, err = deviceFile(d.dir); err != nil {
+		return nil, err
+	}
+	sectors, err := readNumber(d.dir, "size")
+	if err != nil {
+		return nil, err
+	}
+	d.size = sectors * kernelSector
+	d.sector, err = readNumber(d.dir, "queue/logical_block_size")
+	return d, err
+}
+
+// grow makes the disk's last partition as large as it can be, in the table and
+// for the kernel.
+func (d *rootDisk) grow(say func(string, ...any)) error {
+	file, err := os.OpenFile(d.file, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("grow into the disk: %w", err)
+	}
+	defer file.Close()
+	p, grown, err := disk.Grow(file, d.size, d.sector)
+	if err != nil {
+		return err
+	}
+	if d.last = p; grown {
+		say("partition %d (%s) grows to %s", p.Number, p.Name, disk.HumanSize(p.Size))
+	}
+	return resizePartition(file, p)
+}
+
+// resizePartition tells the kernel how long a partition is, which may be
+// mounted.
+func resizePartition(file *os.File, p disk.Partition) error {
+	part := unix.BlkpgPartition{Start: p.Offset, Length: p.Size, Pno: int32(p.Number)}
+	arg := unix.BlkpgIoctlArg{Op: unix.BLKPG_RESIZE_PARTITION, Datalen: int32(unsafe.Sizeof(part)), Data: (*byte)(unsafe.Pointer(&part))}
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, file.Fd(), unix.BLKPG, uintptr(unsafe.Pointer(&arg))); errno != 0 {
+		return fmt.Errorf("tell the kernel that partition %d of %s has %d bytes: %w", p.Number, file.Name(), p.Size, errno)
+	}
+	return nil
+}
+
+// resizeFilesystem is EXT4_IOC_RESIZE_FS of fs/ext4/ext4.h: a length in blocks.
+const resizeFilesystem = 0x40086610
+
+// growFilesystem makes the filesystem on the last partition as large as that
+// is, while it is mounted.
+func (d *rootDisk) growFilesystem(say func(string, ...any)) error {
+	if d.last.Size == 0 {
+		return nil // it was said why
+	}
+	for _, dir := range []string{"/", target.PersistentDir} {
+		if on, err := d.partitionOf(dir); err != nil || on != d.last.Number {
+			continue
+		}
+		before, after, err := growMounted(dir, d.last.Size)
+		if err != nil {
+			return err
+		}
+		if after > before {
+			say("the filesystem on %s grew from %s to %s", dir, disk.HumanSize(before), disk.HumanSize(after))
+		}
+		return nil
+	}
+	return nil
+}
+
+// growMounted makes a mounted ext4 filesystem so many bytes long.
+func growMounted(dir string, size int64) (before, after int64, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, 0, fmt.Errorf("grow the filesystem on %s: %w", dir, err)
+	}
+	before = int64(st.Blocks) * st.Bsize
+	root, err := os.Open(dir)
+	if err != nil {
+		return 0, 0, fmt.Errorf("grow the filesystem on %s: %w", dir, err)
+	}
+	defer root.Close()
+	blocks := uint64(size / st.Bsize)
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, root.Fd(), resizeFilesystem, uintptr(unsafe.Pointer(&blocks))); errno != 0 {
+		return 0, 0, fmt.Errorf("grow the filesystem on %s to %d blocks: %w", dir, blocks, errno)
+	}
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, 0, fmt.Errorf("look at the filesystem on %s, which grew: %w", dir, err)
+	}
+	return before, int64(st.Blocks) * st.Bsize, nil
+}
+
+// partitionOf is the number of the disk's partition that a directory is on; 0
+// is another device.
+func (d *rootDisk) partitionOf(dir string) (int, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return 0, err
+	}
+	sys, err := filepath.EvalSymlinks(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	if err != nil || filepath.Dir(sys) != d.dir {
+		return 0, err
+	}
+	number, err := readNumber(sys, "partition")
+	return int(number), err
+}
+
+// partitionFile is the device of a partition of the disk.
+func (d *rootDisk) partitionFile(number int) (string, error) {
+	dirs, err := filepath.Glob(filepath.Join(d.dir, "*", "partition"))
+	if err != nil {
+		return "", err
+	}
+	for _, file := range dirs {
+		if n, err := readNumber(filepath.Dir(file), "partition"); err == nil && int(n) == number {
+			return deviceFile(filepath.Dir(file))
+		}
+	}
+	return "", fmt.Errorf("the kernel has no partition %d of %s", number, d.file)
+}
+
+// deviceFile is the device that a folder of /sys is about.
+func deviceFile(sys string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(sys, "uevent"))
+	if err != nil {
+		return "", fmt.Errorf("look at the device %s: %w", filepath.Base(sys), err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "DEVNAME="); ok {
+			return filepath.Join("/dev", name), nil
+		}
+	}
+	return "", errors.New("the kernel does not say what the device " + filepath.Base(sys) + " is called")
+}
+
+func readNumber(sys, name string) (int64, error) {
+	text, err := os.ReadFile(filepath.Join(sys, name))
+	if err != nil {
+		return 0, fmt.Errorf("look at the device %s: %w", filepath.Base(sys), err)
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("look at the device %s: %w", filepath.Base(sys), err)
+	}
+	return n, nil
+}
