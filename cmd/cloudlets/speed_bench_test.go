@@ -49,6 +49,59 @@ func BenchmarkVersus(b *testing.B) {
 	}
 }
 
+// BenchmarkRaw makes whole raw disks with the program, start to end: partition
+// table, boot loaders, kernels and files. By turns with it, mke2fs makes
+// nothing but the filesystem of the same tree, with as much room; "x-mke2fs"
+// is our time over its. virt-make-fs, which starts a virtual machine for it,
+// does as much once.
+func BenchmarkRaw(b *testing.B) {
+	root := os.Getenv(benchEnv)
+	if root == "" {
+		b.Fatalf("set %s to the tarball of a root filesystem, such as mmdebstrap makes", benchEnv)
+	}
+	dir := b.TempDir()
+	program := buildProgram(b, dir)
+	debian, many, disk := filepath.Join(dir, "debian"), filepath.Join(dir, "many"), filepath.Join(dir, "disk.img")
+	mustUnpack(b, root, debian)
+	mustUnpack(b, root, many, "./boot")
+	makeManyFiles(b, many, 100_000)
+	ours := func(tree string) time.Duration {
+		return toDisk(b, disk, program, "raw", tree, disk, "--size", "2GiB", "--env", "hostname=web1", "--env", "mac=52:54:00:00:00:01")
+	}
+	for _, tree := range []string{debian, many} {
+		b.Run(filepath.Base(tree), func(b *testing.B) {
+			ours(tree) // so that the tree is in memory for both
+			var them, us time.Duration
+			for b.Loop() {
+				them += toDisk(b, disk, "mke2fs", "-q", "-t", "ext4", "-d", tree, disk, "1800M")
+				us += ours(tree)
+			}
+			b.ReportMetric(us.Seconds()/float64(b.N), "ours-s/op")
+			b.ReportMetric(us.Seconds()/them.Seconds(), "x-mke2fs")
+		})
+	}
+	b.Run("virt-make-fs", func(b *testing.B) {
+		us := ours(debian)
+		them := toDisk(b, disk, "virt-make-fs", "--type=ext4", "--partition=gpt", "--size=2G", debian, disk)
+		b.ReportMetric(them.Seconds(), "virt-make-fs-s")
+		b.ReportMetric(us.Seconds()/them.Seconds(), "ratio")
+	})
+}
+
+// toDisk times a command that makes a disk, which goes.
+func toDisk(b *testing.B, disk, name string, args ...string) time.Duration {
+	b.Helper()
+	cmd := exec.CommandContext(b.Context(), name, args...)
+	cmd.Env = append(os.Environ(), "LIBGUESTFS_BACKEND=direct") // without a daemon
+	start := time.Now()
+	mustRun(b, cmd)
+	took := time.Since(start)
+	if err := os.Remove(disk); err != nil {
+		b.Fatal(err)
+	}
+	return took
+}
+
 // intoPipe times a command that writes into a pipe, until all is read at its
 // other end.
 func intoPipe(b *testing.B, command []string) time.Duration {
