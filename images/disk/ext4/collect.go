@@ -12,29 +12,30 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/images/paged"
 )
 
 // tree is all that is kept of an image between the two walks.
 type tree struct {
-	inodes  pages[inode] // number 1 first
-	extras  pages[extra]
-	dirs    []*directory // by their inodes' numbers, lost+found apart
-	targets []byte       // of all short symlinks
-	links   []uint64     // sums of the hard links' entries, in the walk's order
+	inodes  paged.List[inode] // number 1 first
+	extras  paged.List[extra]
+	dirs    paged.List[directory] // by their inodes' numbers, lost+found apart
+	targets paged.Texts           // of all short symlinks
+	links   []uint64              // sums of the hard links' entries, in the walk's order
 	entries int64
 }
 
-func (t *tree) inode(ino uint32) *inode { return t.inodes.at(int(ino) - 1) }
+func (t *tree) inode(ino uint32) *inode { return t.inodes.At(int(ino) - 1) }
 
 // last is the highest inode number in use: all below it are, too.
-func (t *tree) last() int64 { return int64(t.inodes.n) }
+func (t *tree) last() int64 { return int64(t.inodes.Len()) }
 
 // extra gives what few files have, nil for the many.
 func (t *tree) extra(n *inode) *extra {
 	if n.extra == 0 {
 		return nil
 	}
-	return t.extras.at(int(n.extra) - 1)
+	return t.extras.At(int(n.extra) - 1)
 }
 
 // numbers deals out inode numbers in the order of a walk, the same in both.
@@ -78,7 +79,7 @@ func newCollector(ctx context.Context, made time.Time) *collector {
 		byPath: map[string]*directory{}, known: map[string]string{},
 	}
 	for range lostFoundInode {
-		c.inodes.add(inode{})
+		c.inodes.Add(inode{})
 	}
 	c.directory(images.Entry{Path: "/", Type: images.Directory, Mode: 0o755, ModTime: made}, rootInode, rootInode)
 	return c
@@ -151,22 +152,20 @@ func (c *collector) parent(p string) (dir *directory, name string, err error) {
 // add makes the inode.
 func (c *collector) add(e images.Entry, ino uint32, parent *directory) (*inode, error) {
 	if e.Type != images.Directory {
-		return c.inodes.add(newInode(e)), nil
+		return c.inodes.Add(newInode(e)), nil
 	}
 	if _, ok := c.byPath[e.Path]; ok {
 		return nil, errTwice
 	}
-	c.inode(parent.ino).links++
+	c.inode(parent.ino).linkDirectory()
 	if ino != lostFoundInode {
-		c.inodes.add(inode{})
+		c.inodes.Add(inode{})
 	}
 	return c.directory(e, ino, parent.ino), nil
 }
 
 func (c *collector) directory(e images.Entry, ino, parent uint32) *inode {
-	d := &directory{ino: ino, parent: parent}
-	c.dirs = append(c.dirs, d)
-	c.byPath[e.Path] = d
+	c.byPath[e.Path] = c.dirs.Add(directory{ino: ino, parent: parent})
 	n := c.inode(ino)
 	*n = newInode(e)
 	n.links = 2
@@ -202,8 +201,7 @@ func (c *collector) symlink(e images.Entry, n *inode) error {
 	case n.size == 0 || n.size >= blockSize || strings.Contains(e.Link, "\x00"):
 		return fmt.Errorf("its target of %d bytes is impossible: 1 to 4095 can be, none of them zero", n.size)
 	case n.size < shortLink:
-		n.start = int64(len(c.targets))
-		c.targets = append(c.targets, e.Link...)
+		n.start = int64(c.targets.Add(e.Link))
 	default:
 		c.extraOf(n).target = e.Link
 	}
@@ -236,12 +234,12 @@ func (c *collector) regular(e images.Entry, n *inode, content io.Reader) error {
 }
 
 // extraOf gives an inode its extra, a new one if it has none.
-func (c *collector) extraOf(n *inode) *extra {
-	if x := c.extra(n); x != nil {
+func (t *tree) extraOf(n *inode) *extra {
+	if x := t.extra(n); x != nil {
 		return x
 	}
-	x := c.extras.add(extra{})
-	n.extra = uint32(c.extras.n)
+	x := t.extras.Add(extra{})
+	n.extra = uint32(t.extras.Len())
 	return x
 }
 
@@ -281,7 +279,8 @@ func (c *collector) finish() (*tree, error) {
 	if err := c.resolve(); err != nil {
 		return nil, err
 	}
-	return &c.tree, nil
+	t := c.tree // without what only the collecting needed
+	return &t, nil
 }
 
 // resolve finds the inodes of hard links, in the walk's order, because a link
@@ -306,9 +305,10 @@ func (c *collector) resolve() error {
 		}
 		link.dir.patch(link.at, target.ino, target.kind)
 		n := c.inode(target.ino)
-		if n.links++; n.links > maxLinks {
+		if n.links == maxLinks {
 			return fmt.Errorf("%s has more than %d names: ext4 has no more", link.target, maxLinks)
 		}
+		n.links++
 	}
 	return nil
 }
@@ -326,12 +326,16 @@ func (d *directory) places() map[string]int {
 
 // arrange orders all directories and sets their sizes.
 func (t *tree) arrange(seed [16]byte) error {
-	for _, d := range t.dirs {
+	for i := range t.dirs.Len() {
+		d := t.dirs.At(i)
 		n := t.inode(d.ino)
 		if err := d.arrange(seed); err != nil {
 			return fmt.Errorf("directory of inode %d: %w", d.ino, err)
 		}
-		n.size, n.indexed = d.blocks*blockSize, d.indexed
+		n.size = int64(d.blocks) * blockSize
+		if d.indexed() {
+			t.extraOf(n).indexed = true
+		}
 	}
 	return nil
 }
