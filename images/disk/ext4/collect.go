@@ -21,7 +21,7 @@ type tree struct {
 	extras  paged.List[extra]
 	dirs    paged.List[directory] // by their inodes' numbers, lost+found apart
 	targets paged.Texts           // of all short symlinks
-	links   []uint64              // sums of the hard links' entries, in the walk's order
+	links   paged.List[uint64]    // sums of the hard links' entries, in the walk's order
 	entries int64
 }
 
@@ -61,7 +61,8 @@ type collector struct {
 	made    time.Time
 	numbers numbers
 	byPath  map[string]*directory
-	pending []hardLink
+	pending paged.List[hardLink]
+	named   paged.Texts       // what they name
 	known   map[string]string // encoded attributes, to keep equal ones once
 	buf     []byte
 }
@@ -69,8 +70,8 @@ type collector struct {
 // hardLink is a name whose inode is found when all names are known.
 type hardLink struct {
 	dir    *directory
-	at     int
-	target string
+	at     uint32
+	target uint32 // its place among the texts
 }
 
 func newCollector(ctx context.Context, made time.Time) *collector {
@@ -106,9 +107,7 @@ func (c *collector) entry(e images.Entry, content io.Reader) error {
 		return err
 	}
 	if e.Type == images.HardLink {
-		c.links = append(c.links, e.Sum())
-		c.pending = append(c.pending, hardLink{parent, parent.add(name, 0, 0), e.Link})
-		return nil
+		return c.link(e, parent, name)
 	}
 	if e.Path == lostFound && e.Type != images.Directory {
 		return errors.New("ext4 keeps this name for a directory: rename the file")
@@ -123,6 +122,16 @@ func (c *collector) entry(e images.Entry, content io.Reader) error {
 	}
 	parent.add(name, ino, direntType(n.mode))
 	return c.details(e, n, content)
+}
+
+// link keeps a hard link until all names are known.
+func (c *collector) link(e images.Entry, parent *directory, name string) error {
+	if len(e.Link) > paged.MaxText {
+		return fmt.Errorf("it is a hard link to a path of %d bytes, which no file has", len(e.Link))
+	}
+	c.links.Add(e.Sum())
+	c.pending.Add(hardLink{parent, uint32(parent.add(name, 0, 0)), c.named.Add(e.Link)})
+	return nil
 }
 
 // root is the image's own word on the root directory.
@@ -286,42 +295,42 @@ func (c *collector) finish() (*tree, error) {
 // resolve finds the inodes of hard links, in the walk's order, because a link
 // may name a link.
 func (c *collector) resolve() error {
-	names := map[*directory]map[string]int{}
-	for _, link := range c.pending {
-		d := c.byPath[path.Dir(link.target)]
-		if d == nil {
-			return fmt.Errorf("a hard link names %s: its directory is not in the image", link.target)
+	names := map[*directory]places{}
+	for i := range c.pending.Len() {
+		link := c.pending.At(i)
+		p := string(c.named.At(link.target))
+		target, err := c.target(p, names)
+		if err != nil {
+			return err
 		}
-		if names[d] == nil {
-			names[d] = d.places()
-		}
-		at, ok := names[d][path.Base(link.target)]
-		if !ok {
-			return fmt.Errorf("a hard link names %s, which is not in the image", link.target)
-		}
-		target, _ := d.at(at)
-		if target.ino == 0 || target.kind == direntType(modeDir) {
-			return fmt.Errorf("a hard link names %s, which is a directory or comes after it", link.target)
-		}
-		link.dir.patch(link.at, target.ino, target.kind)
+		link.dir.patch(int(link.at), target.ino, target.kind)
 		n := c.inode(target.ino)
 		if n.links == maxLinks {
-			return fmt.Errorf("%s has more than %d names: ext4 has no more", link.target, maxLinks)
+			return fmt.Errorf("%s has more than %d names: ext4 has no more", p, maxLinks)
 		}
 		n.links++
 	}
 	return nil
 }
 
-// places tells where each name of a directory stands.
-func (d *directory) places() map[string]int {
-	m := map[string]int{}
-	for off := 0; off < len(d.packed); {
-		e, next := d.at(off)
-		m[string(e.name)] = off
-		off = next
+// target is what a hard link names. The places of the names in directories
+// that were searched are kept in names.
+func (c *collector) target(p string, names map[*directory]places) (dirent, error) {
+	d := c.byPath[path.Dir(p)]
+	if d == nil {
+		return dirent{}, fmt.Errorf("a hard link names %s: its directory is not in the image", p)
 	}
-	return m
+	if names[d] == nil {
+		names[d] = d.places()
+	}
+	target, ok := names[d].find(d, path.Base(p))
+	if !ok {
+		return dirent{}, fmt.Errorf("a hard link names %s, which is not in the image", p)
+	}
+	if target.ino == 0 || target.kind == direntType(modeDir) {
+		return dirent{}, fmt.Errorf("a hard link names %s, which is a directory or comes after it", p)
+	}
+	return target, nil
 }
 
 // arrange orders all directories and sets their sizes.

@@ -78,6 +78,34 @@ func (d *directory) entries() []dirent {
 	return list
 }
 
+// places tells where each name of a directory stands, sorted by name.
+type places []uint32
+
+func (d *directory) places() places {
+	var list places
+	for off := 0; off < len(d.packed); {
+		list = append(list, uint32(off))
+		_, off = d.at(off)
+	}
+	slices.SortFunc(list, func(a, b uint32) int { return bytes.Compare(d.name(a), d.name(b)) })
+	return list
+}
+
+func (d *directory) name(at uint32) []byte {
+	e, _ := d.at(int(at))
+	return e.name
+}
+
+// find reads what is called name in the directory.
+func (p places) find(d *directory, name string) (dirent, bool) {
+	i, ok := slices.BinarySearchFunc(p, name, func(at uint32, name string) int { return cmp.Compare(string(d.name(at)), name) })
+	if !ok {
+		return dirent{}, false
+	}
+	e, _ := d.at(int(p[i]))
+	return e, true
+}
+
 func hashAll(seed [16]byte, list []dirent) {
 	for i := range list {
 		list[i].hash = hashName(seed, list[i].name)

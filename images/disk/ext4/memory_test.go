@@ -34,9 +34,9 @@ func (n manyFiles) Walk(_ context.Context, visit images.VisitFunc) error {
 	return nil
 }
 
-// A plan keeps at most 95 bytes of a file, its name of 20 bytes included.
+// A plan keeps at most 82 bytes of a file, its name of 20 bytes included.
 func TestMemoryOfAPlan(t *testing.T) {
-	const files, most = 200_000, 95
+	const files, most = 200_000, 82
 	live := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()

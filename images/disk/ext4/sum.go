@@ -15,8 +15,8 @@ func (t *tree) deriveUUID(opts Options) [16]byte {
 	for i := range t.inodes.Len() {
 		add(t.inodes.At(i).sum)
 	}
-	for _, sum := range t.links {
-		add(sum)
+	for i := range t.links.Len() {
+		add(*t.links.At(i))
 	}
 	return derive(h.Sum(nil), "UUID")
 }

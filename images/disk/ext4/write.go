@@ -312,7 +312,7 @@ func (e *emitter) files() error {
 func (e *emitter) visit(entry images.Entry, content io.Reader) error {
 	e.entries++
 	if entry.Type == images.HardLink {
-		if e.links++; e.links > len(e.tree.links) || e.tree.links[e.links-1] != entry.Sum() {
+		if e.links++; e.links > e.tree.links.Len() || *e.tree.links.At(e.links - 1) != entry.Sum() {
 			return fmt.Errorf("%s: %w", entry.Path, ErrChanged)
 		}
 		return nil
