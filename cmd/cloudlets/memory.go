@@ -14,7 +14,7 @@ import (
 const (
 	collectRoom = 16 << 20 // bytes
 	mostGrowth  = 50       // percent
-	leastGrowth = 15       // percent
+	leastGrowth = 20       // percent
 )
 
 // saveMemory trades a little time for much of the memory, until the program
