@@ -62,7 +62,7 @@ func (s *overlaid) Walk(ctx context.Context, visit VisitFunc) error {
 		return err
 	}
 	w := &overlayWalk{overlaid: s, visit: visit, added: added, types: map[string]Type{}}
-	if err := walkWithout(ctx, s.src, w.replace, w.pass); err != nil {
+	if err := walkWithout(ctx, s.src, w.replace, w.gone, w.pass); err != nil {
 		return err
 	}
 	for _, p := range slices.Sorted(maps.Keys(s.files)) {
@@ -123,6 +123,8 @@ func (w *overlayWalk) replace(e Entry) (bool, error) {
 	}
 	return true, w.put(f)
 }
+
+func (w *overlayWalk) gone(p string) bool { _, ok := w.files[p]; return ok }
 
 func errDirectory(p string) error {
 	return fmt.Errorf("overlay: %s is a directory in the image, and a file cannot take its place", p)

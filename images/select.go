@@ -22,7 +22,7 @@ type selection struct {
 // Walk visits what is kept, in the order of the source.
 func (s *selection) Walk(ctx context.Context, visit VisitFunc) error {
 	w := &selectWalk{keep: s.keep, visit: visit, waiting: map[string]Entry{}}
-	return walkWithout(ctx, s.src, w.drop, w.kept)
+	return walkWithout(ctx, s.src, w.drop, w.gone, w.kept)
 }
 
 // selectWalk is one walk over a selection.
@@ -32,8 +32,10 @@ type selectWalk struct {
 	waiting map[string]Entry // directories left out as long as nothing in them is kept
 }
 
+func (w *selectWalk) gone(p string) bool { return p != "/" && !w.keep(p) }
+
 func (w *selectWalk) drop(e Entry) (bool, error) {
-	if e.Path == "/" || w.keep(e.Path) {
+	if !w.gone(e.Path) {
 		return false, nil
 	}
 	if e.Type == Directory {

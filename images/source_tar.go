@@ -79,20 +79,20 @@ func (s *TarSource) Walk(ctx context.Context, visit VisitFunc) error {
 		return err
 	}
 	defer in.Close()
-	cursor := newTarCursor(in)
-	for i := range index.files {
-		f := &index.files[i]
+	cursor, entries := newTarCursor(in), tarEntries{index: index}
+	for i := range index.walk() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		e := entries.entry(i)
 		var content io.Reader
-		if f.Type == Regular {
-			if _, err := cursor.content(f); err != nil {
-				return fmt.Errorf("read %s of image %s: %w", f.Path, s.name, err)
+		if e.Type == Regular {
+			if _, err := cursor.content(index.file(i).at, e.Size); err != nil {
+				return fmt.Errorf("read %s of image %s: %w", e.Path, s.name, err)
 			}
 			content = cursor.archive
 		}
-		if err := visit(f.Entry, content); err != nil {
+		if err := visit(e, content); err != nil {
 			return err
 		}
 	}
@@ -111,7 +111,7 @@ func (s *TarSource) Tree(ctx context.Context) (Tree, error) {
 	if s.plain == nil {
 		return nil, fmt.Errorf("read image %s: %w", s.name, os.ErrClosed)
 	}
-	return &tarTree{name: s.name, index: index, file: s.plain, size: s.size, children: index.children()}, nil
+	return &tarTree{name: s.name, index: index, file: s.plain, size: s.size}, nil
 }
 
 // Close lets go of the tarball and of what it was unpacked to. Trees made of

@@ -1,18 +1,25 @@
 package images
 
 import (
-	"errors"
-	"fmt"
-	"path"
+	"iter"
 	"slices"
 	"strings"
+	"time"
+
+	"cloudlets/images/paged"
 )
 
-// tarIndex is what is in a tarball in the end.
+// tarIndex is what is in a tarball in the end. It may list millions of files,
+// so what it has of each is packed, without a pointer in it: an [Entry] is
+// made where one is asked for. Files are known by their numbers; the root's
+// is 0.
 type tarIndex struct {
-	// files are in the order of a walk, the root first.
-	files  []tarFile
-	byPath map[string]int32
+	files  paged.List[tarFile]
+	texts  paged.Texts // names, and targets of symbolic links
+	traits tarTraitList
+	names  tarNames
+	// order is that of a walk; nil is that of the numbers, of all files.
+	order []uint32
 	// manifest is the content of the file at ManifestPath, where there is
 	// one, it is a regular file and not too long: nil is none.
 	manifest []byte
@@ -20,229 +27,139 @@ type tarIndex struct {
 
 // tarFile is one file of a tarball.
 type tarFile struct {
-	Entry
 	at int64 // where in the archive its header begins
-
-	// What follows matters only while the index is made.
-	file  int32 // of a hard link: which file it is a name of
-	count int32 // of a directory: how many files are directly in it
-	gone  bool  // something else has its name now
+	// value is of a regular file its size, of a directory the latest file in
+	// it (0 is none), of a symbolic link its target's place among the texts,
+	// of a hard link the file that it is a name of.
+	value   int64
+	seconds int64 // of mtime
+	nanos   uint32
+	dir     uint32 // that it is in; of the root the root
+	next    uint32 // the file in the same directory before it; 0 is none
+	name    uint32 // its place among the texts
+	traits  uint32 // their number
+	gone    bool   // something else has its name now, or it is bookkeeping
 }
 
-// lookup finds a file by its path.
-func (x *tarIndex) lookup(p string) (*tarFile, bool) {
-	i, ok := x.byPath[p]
-	if !ok {
-		return nil, false
-	}
-	return &x.files[i], true
+// file is the one of a number.
+func (x *tarIndex) file(i uint32) *tarFile { return x.files.At(int(i)) }
+
+// kind is the type of a file.
+func (x *tarIndex) kind(f *tarFile) Type { return x.traits.at(f.traits).Type }
+
+// lookup finds a file by its path, which is absolute and clean.
+func (x *tarIndex) lookup(p string) (uint32, bool) {
+	i, rest := x.descend(p)
+	return i, rest == "" && !x.file(i).gone
 }
 
-// maxIndex bounds the memory that the list of a tarball's files may take, in
-// bytes: enough for three million. A small tarball can list far more.
-const maxIndex = 1 << 30
-
-// fileCost is about what a file costs in memory beside its texts, in bytes.
-const fileCost = 256
-
-// tarIndexer makes an index of entries as they come.
-type tarIndexer struct {
-	tarIndex
-	memory, maxMemory int64
-	size, maxSize     int64
-	manifestAt        int64
-	unsettled         bool // an entry is gone
-}
-
-func newTarIndexer(maxSize int64) *tarIndexer {
-	x := &tarIndexer{maxMemory: maxIndex, maxSize: maxSize, tarIndex: tarIndex{byPath: map[string]int32{}}}
-	x.append(tarFile{Entry: impliedDirectory("/")})
-	return x
-}
-
-// add takes over the entry whose header begins at an offset.
-func (x *tarIndexer) add(e Entry, at int64) error {
-	if err := x.charge(e); err != nil {
-		return err
-	}
-	f := tarFile{Entry: e, at: at, file: -1}
-	if e.Type == HardLink {
-		if err := x.link(&f); err != nil {
-			return err
-		}
-	}
-	if i, ok := x.byPath[e.Path]; ok {
-		return x.replace(i, f)
-	}
-	if err := x.parents(e.Path, at); err != nil {
-		return err
-	}
-	x.append(f)
-	return nil
-}
-
-// charge counts what an entry takes.
-func (x *tarIndexer) charge(e Entry) error {
-	x.memory += fileCost + int64(len(e.Path)+len(e.Link))
-	for name, value := range e.Xattrs {
-		x.memory += fileCost/2 + int64(len(name)+len(value))
-	}
-	if x.memory > x.maxMemory {
-		return fmt.Errorf("is one too many: the list of the tarball's files takes more than %s of memory", sizeText(x.maxMemory))
-	}
-	if x.size += e.Size; x.size > x.maxSize {
-		return fmt.Errorf("is too much: the tarball's files are more than %s, holes included; where that is right, allow more with --max-size", sizeText(x.maxSize))
-	}
-	return nil
-}
-
-// link makes a hard link another name of the file that has the one it names
-// now. Owner, mode and time are the file's, whatever the link's header says.
-func (x *tarIndexer) link(f *tarFile) error {
-	i, ok := x.byPath[f.Link]
-	switch {
-	case !ok:
-		return fmt.Errorf("is a hard link to %s, which the tarball does not hold before it", f.Link)
-	case x.files[i].Type == Directory:
-		return fmt.Errorf("is a hard link to the directory %s", f.Link)
-	case x.files[i].Type == HardLink:
-		i = x.files[i].file
-	}
-	p := f.Path
-	f.file, f.Entry = i, x.files[i].Entry
-	f.Path, f.Link, f.Type, f.Size, f.Xattrs = p, x.files[i].Path, HardLink, 0, nil
-	return nil
-}
-
-// replace puts a file in the place of the one at i. A directory that comes
-// again stays the same one.
-func (x *tarIndexer) replace(i int32, f tarFile) error {
-	old := &x.files[i]
-	switch {
-	case f.Type == HardLink && (f.file == i || old.Type == HardLink && f.file == old.file):
-		return nil // it names itself
-	case f.Type == Directory && old.Type == Directory:
-		old.Entry = f.Entry
-		return nil
-	case f.Path == "/":
-		return errors.New("makes the root something other than a directory")
-	case old.Type == Directory && old.count > 0:
-		return fmt.Errorf("takes the place of the directory %s, in which there are files", f.Path)
-	}
-	old.gone, x.unsettled = true, true
-	x.byPath[f.Path] = int32(len(x.files))
-	x.files = append(x.files, f)
-	return nil
-}
-
-// parents sees to it that there are the directories above a path.
-func (x *tarIndexer) parents(p string, at int64) error {
-	var missing []string
-	dir := path.Dir(p)
-	for ; ; dir = path.Dir(dir) {
-		f, ok := x.lookup(dir)
-		if ok && f.Type != Directory {
-			return fmt.Errorf("is in %s, which is not a directory", dir)
-		}
-		if ok {
+// descend follows a path as far as there are files, and tells what is left of
+// it.
+func (x *tarIndex) descend(p string) (i uint32, rest string) {
+	for rest = p[1:]; rest != ""; {
+		name, after, _ := strings.Cut(rest, "/")
+		inner, ok := x.find(i, name)
+		if !ok {
 			break
 		}
-		missing = append(missing, dir)
+		i, rest = inner, after
 	}
-	for _, dir := range slices.Backward(missing) {
-		e := impliedDirectory(dir)
-		if err := x.charge(e); err != nil {
-			return err
-		}
-		x.append(tarFile{Entry: e, at: at, file: -1})
-	}
-	return nil
+	return i, rest
 }
 
-// append adds a file whose path is new and whose directory is there.
-func (x *tarIndexer) append(f tarFile) {
-	if f.Path != "/" {
-		x.files[x.byPath[path.Dir(f.Path)]].count++
-	}
-	x.byPath[f.Path] = int32(len(x.files))
-	x.files = append(x.files, f)
+// find looks a name up in a directory.
+func (x *tarIndex) find(dir uint32, name string) (uint32, bool) {
+	i := *x.names.slot(x, dir, name)
+	return i, i != 0
 }
 
-// finish is the index, once there are no more entries.
-func (x *tarIndexer) finish() *tarIndex {
-	for i := range x.files {
-		if f := &x.files[i]; isBookkeeping(f.Path) {
-			f.gone, x.unsettled = true, true
-		}
+// path is where a file is.
+func (x *tarIndex) path(i uint32) string {
+	if i == 0 {
+		return "/"
 	}
-	if x.unsettled {
-		x.inherit()
-		x.reorder()
+	var parts []uint32
+	size := 0
+	for ; i != 0; i = x.file(i).dir {
+		parts = append(parts, i)
+		size += 1 + len(x.texts.At(x.file(i).name))
 	}
-	if f, ok := x.lookup(ManifestPath); !ok || f.Type != Regular || f.at != x.manifestAt {
-		x.manifest = nil
+	p := make([]byte, 0, size)
+	for _, i := range slices.Backward(parts) {
+		p = append(append(p, '/'), x.texts.At(x.file(i).name)...)
 	}
-	return &x.tarIndex
+	return string(p)
 }
 
-// inherit lets the first hard link to a file that is gone be the file.
-func (x *tarIndexer) inherit() {
-	heirs := map[int32]int32{}
-	for i := range x.files {
-		f := &x.files[i]
-		if f.gone || f.Type != HardLink || !x.files[f.file].gone {
-			continue
+// walk lists all files, a directory before what is in it.
+func (x *tarIndex) walk() iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		count := x.files.Len()
+		if x.order != nil {
+			count = len(x.order)
 		}
-		if heir, ok := heirs[f.file]; ok {
-			f.Link, f.file = x.files[heir].Path, heir
-			continue
+		for n := range count {
+			i := uint32(n)
+			if x.order != nil {
+				i = x.order[n]
+			}
+			if !yield(i) {
+				return
+			}
 		}
-		heirs[f.file] = int32(i)
-		p, dead := f.Path, x.files[f.file]
-		f.Entry, f.at = dead.Entry, dead.at
-		f.Path = p
 	}
 }
 
-// reorder leaves out what is gone, and puts the rest in the order of the
-// archive again, each directory before what is in it.
-func (x *tarIndexer) reorder() {
-	var order []int32
-	for i := range x.files {
-		if !x.files[i].gone {
-			order = append(order, int32(i))
+// children lists what is directly in a directory, in no order.
+func (x *tarIndex) children(dir uint32) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		for i := uint32(x.file(dir).value); i != 0; i = x.file(i).next {
+			if !x.file(i).gone && !yield(i) {
+				return
+			}
 		}
-	}
-	slices.SortStableFunc(order, func(a, b int32) int { return int(min(max(x.files[a].at-x.files[b].at, -1), 1)) })
-	old, byPath := x.tarIndex, make(map[string]int32, len(order))
-	x.files, x.byPath = make([]tarFile, 0, len(order)), byPath
-	var place func(i int32)
-	place = func(i int32) {
-		p := old.files[i].Path
-		if _, done := byPath[p]; done {
-			return
-		}
-		if p != "/" {
-			place(old.byPath[path.Dir(p)])
-		}
-		byPath[p] = int32(len(x.files))
-		x.files = append(x.files, old.files[i])
-	}
-	for _, i := range order {
-		place(i)
 	}
 }
 
-// children lists for each directory what is directly in it, sorted.
-func (x *tarIndex) children() map[string][]int32 {
-	children := map[string][]int32{}
-	for i := range x.files {
-		if p := x.files[i].Path; p != "/" {
-			children[path.Dir(p)] = append(children[path.Dir(p)], int32(i))
-		}
+// entry is all that a tarball tells of a file.
+func (x *tarIndex) entry(i uint32) Entry { return (&tarEntries{index: x}).entry(i) }
+
+// tarEntries makes entries of an index, for one goroutine. It keeps the path
+// of the latest one's directory, which most often is that of the next, too.
+type tarEntries struct {
+	index *tarIndex
+	dir   uint32
+	above string // the directory's path, with a slash at its end
+}
+
+// entry is one of them.
+func (t *tarEntries) entry(i uint32) Entry {
+	x := t.index
+	f := x.file(i)
+	traits := x.traits.at(f.traits)
+	e := Entry{
+		Path: t.path(i, f), Type: traits.Type, Mode: traits.mode, UID: traits.uid, GID: traits.gid,
+		ModTime: time.Unix(f.seconds, int64(f.nanos)).UTC(), Major: traits.major, Minor: traits.minor, Xattrs: traits.Xattrs,
 	}
-	for _, list := range children {
-		slices.SortFunc(list, func(a, b int32) int { return strings.Compare(x.files[a].Path, x.files[b].Path) })
+	switch e.Type {
+	case Regular:
+		e.Size = f.value
+	case Symlink:
+		e.Link = string(x.texts.At(uint32(f.value)))
+	case HardLink:
+		e.Link = x.path(uint32(f.value))
 	}
-	return children
+	return e
+}
+
+func (t *tarEntries) path(i uint32, f *tarFile) string {
+	if i == 0 {
+		return "/"
+	}
+	if t.above == "" || t.dir != f.dir {
+		t.dir, t.above = f.dir, strings.TrimSuffix(t.index.path(f.dir), "/")+"/"
+	}
+	name := t.index.texts.At(f.name)
+	p := make([]byte, 0, len(t.above)+len(name))
+	return string(append(append(p, t.above...), name...))
 }

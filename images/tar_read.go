@@ -143,8 +143,9 @@ type tarCursor struct {
 
 func newTarCursor(in *tarInput) *tarCursor { return &tarCursor{in: in, archive: tar.NewReader(in)} }
 
-// content goes on to a file. Its content is there until the next one's is.
-func (c *tarCursor) content(f *tarFile) (*tar.Header, error) {
+// content goes on to the file of a size whose header begins at an offset. Its
+// content is there until the next one's is.
+func (c *tarCursor) content(at, size int64) (*tar.Header, error) {
 	for {
 		c.in.mark()
 		h, err := c.archive.Next()
@@ -153,9 +154,9 @@ func (c *tarCursor) content(f *tarFile) (*tar.Header, error) {
 			return nil, errTarChanged
 		case err != nil:
 			return nil, err
-		case c.in.start == f.at && h.Size == f.Size:
+		case c.in.start == at && h.Size == size:
 			return h, nil
-		case c.in.start >= f.at:
+		case c.in.start >= at:
 			return nil, errTarChanged
 		}
 	}

@@ -5,26 +5,27 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 )
 
 // tarTree is random access to an archive that is in a file as it is.
 type tarTree struct {
-	name     string // in errors
-	index    *tarIndex
-	children map[string][]int32
-	file     *os.File
-	size     int64
+	name  string // in errors
+	index *tarIndex
+	file  *os.File
+	size  int64
 }
 
 var _ Tree = (*tarTree)(nil)
 
 // find looks a path up.
-func (t *tarTree) find(what, p string) (*tarFile, error) {
-	f, ok := t.index.lookup(inside(p))
+func (t *tarTree) find(what, p string) (uint32, error) {
+	i, ok := t.index.lookup(inside(p))
 	if !ok {
-		return nil, t.fail(what, p, fs.ErrNotExist)
+		return 0, t.fail(what, p, fs.ErrNotExist)
 	}
-	return f, nil
+	return i, nil
 }
 
 func (t *tarTree) fail(what, p string, err error) error {
@@ -34,52 +35,53 @@ func (t *tarTree) fail(what, p string, err error) error {
 // Entry tells what is at a path. What a walk shows as a hard link is one
 // here as well.
 func (t *tarTree) Entry(p string) (Entry, error) {
-	f, err := t.find("look at", p)
+	i, err := t.find("look at", p)
 	if err != nil {
 		return Entry{}, err
 	}
-	return f.Entry, nil
+	return t.index.entry(i), nil
 }
 
 // ReadDir lists a directory, sorted by name.
 func (t *tarTree) ReadDir(p string) ([]Entry, error) {
-	f, err := t.find("list", p)
+	dir, err := t.find("list", p)
 	if err != nil {
 		return nil, err
 	}
-	if f.Type != Directory {
+	if t.index.kind(t.index.file(dir)) != Directory {
 		return nil, t.fail("list", p, errors.New("it is not a directory"))
 	}
 	var list []Entry
-	for _, i := range t.children[f.Path] {
-		list = append(list, t.index.files[i].Entry)
+	entries := tarEntries{index: t.index}
+	for i := range t.index.children(dir) {
+		list = append(list, entries.entry(i))
 	}
+	slices.SortFunc(list, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
 	return list, nil
 }
 
 // Open reads the regular file at a path, or what a hard link is a name of.
 func (t *tarTree) Open(p string) (io.ReadCloser, error) {
-	f, err := t.find("open", p)
-	if err == nil && f.Type == HardLink {
-		f, err = t.find("open", f.Link)
-	}
+	i, err := t.find("open", p)
 	if err != nil {
 		return nil, err
 	}
-	if f.Type != Regular {
+	f := t.index.file(i)
+	if t.index.kind(f) == HardLink {
+		f = t.index.file(uint32(f.value))
+	}
+	if t.index.kind(f) != Regular {
 		return nil, t.fail("open", p, errors.New("it is not a regular file"))
 	}
 	cursor := newTarCursor(plainInput(t.file, f.at, t.size, tarGlance))
-	place := *f
-	place.at = 0
-	h, err := cursor.content(&place)
+	h, err := cursor.content(0, f.value)
 	if err != nil {
 		return nil, t.fail("open", p, err)
 	}
 	if isSparse(h) {
 		return io.NopCloser(cursor.archive), nil
 	}
-	return tarContent{io.NewSectionReader(t.file, f.at+cursor.in.off, f.Size)}, nil
+	return tarContent{io.NewSectionReader(t.file, f.at+cursor.in.off, f.value)}, nil
 }
 
 // tarContent is the content of a file that is in the archive as it is.

@@ -7,12 +7,13 @@ import (
 	"io"
 )
 
-// walkWithout walks src and leaves out the entries that drop says yes to. A
+// walkWithout walks src and leaves out the entries that drop says yes to, who
+// decides by the path; of what is no directory gone says the same again. A
 // hard link that stays while the file it names is left out becomes that file,
 // and later links to the file become links to it; for the content src is then
 // read again, and these come last.
-func walkWithout(ctx context.Context, src Source, drop func(Entry) (bool, error), visit VisitFunc) error {
-	w := &withoutWalk{drop: drop, visit: visit, files: map[string]string{}, dropped: map[string]bool{}, orphans: map[string][]Entry{}}
+func walkWithout(ctx context.Context, src Source, drop func(Entry) (bool, error), gone func(path string) bool, visit VisitFunc) error {
+	w := &withoutWalk{drop: drop, gone: gone, visit: visit, files: map[string]string{}, orphans: map[string][]Entry{}}
 	if err := src.Walk(ctx, w.first); err != nil {
 		return err
 	}
@@ -21,9 +22,9 @@ func walkWithout(ctx context.Context, src Source, drop func(Entry) (bool, error)
 
 type withoutWalk struct {
 	drop    func(Entry) (bool, error)
+	gone    func(path string) bool
 	visit   VisitFunc
-	files   map[string]string  // what each hard link names, by its path
-	dropped map[string]bool    // left out, and no directory
+	files   map[string]string  // what the hard links name that are left out or wait, by their paths
 	orphans map[string][]Entry // hard links to what was left out, by its path
 }
 
@@ -33,18 +34,18 @@ func (w *withoutWalk) first(e Entry, content io.Reader) error {
 		if file, ok := w.files[e.Link]; ok { // a link to a link
 			e.Link = file
 		}
-		w.files[e.Path] = e.Link
 	}
 	gone, err := w.drop(e)
+	orphan := e.Type == HardLink && w.gone(e.Link)
+	if e.Type == HardLink && (gone || orphan) {
+		w.files[e.Path] = e.Link
+	}
 	switch {
 	case err != nil:
 		return err
 	case gone:
-		if e.Type != Directory {
-			w.dropped[e.Path] = true
-		}
 		return nil
-	case e.Type == HardLink && w.dropped[e.Link]:
+	case orphan:
 		w.orphans[e.Link] = append(w.orphans[e.Link], e)
 		return nil
 	}

@@ -1,14 +1,19 @@
 package main
 
 import (
+	"archive/tar"
+	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // benchEnv names the tarball of a root filesystem with a kernel.
@@ -34,8 +39,12 @@ func BenchmarkRawMemory(b *testing.B) {
 	mustUnpack(b, root, many, "./boot")
 	makeManyFiles(b, many, 100_000)
 	mustRun(b, exec.CommandContext(b.Context(), "tar", "-cf", many+".tar", "-C", many, "."))
+	million := filepath.Join(dir, "million")
+	writeManyFiles(b, root, million+".tar", 1_000_000)
+	mustUnpack(b, million+".tar", million)
 	for _, c := range []struct{ name, image string }{
 		{"debian-tar", root}, {"debian-dir", debian}, {"100k-files-tar", many + ".tar"}, {"100k-files-dir", many},
+		{"1m-files-tar", million + ".tar"}, {"1m-files-dir", million},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
@@ -47,7 +56,14 @@ func BenchmarkRawMemory(b *testing.B) {
 	}
 }
 
-// makeManyFiles adds small files, a hundred to a directory, and a manifest.
+// manyFilesManifest is that of an image with a Debian kernel and many files.
+const manyFilesManifest = `{"entrypoints": {"linux": {"type": "kernel", "kernel": "/boot/vmlinuz-*", "initrd": "/boot/initrd.img-*"}}}`
+
+// manyFilesPath is where the file of a number is: a hundred are in a
+// directory.
+func manyFilesPath(i int) string { return fmt.Sprintf("srv/%d/%d/some-file-%d", i/10_000, i/100, i) }
+
+// makeManyFiles adds small files and a manifest.
 func makeManyFiles(b *testing.B, dir string, count int) {
 	b.Helper()
 	put := func(name, content string) {
@@ -59,9 +75,69 @@ func makeManyFiles(b *testing.B, dir string, count int) {
 			b.Fatal(err)
 		}
 	}
-	put(".cloudlet/manifest", `{"entrypoints": {"linux": {"type": "kernel", "kernel": "/boot/vmlinuz-*", "initrd": "/boot/initrd.img-*"}}}`)
+	put(".cloudlet/manifest", manyFilesManifest)
 	for i := range count {
-		put(fmt.Sprintf("srv/%d/%d/some-file-%d", i/10_000, i/100, i), fmt.Sprintf("%01000d", i))
+		put(manyFilesPath(i), fmt.Sprintf("%01000d", i))
+	}
+}
+
+// writeManyFiles writes a tarball of the kernels in root and of files of
+// which nine in ten are empty: a block for each would make a disk of
+// gigabytes, and what is kept of a file is the same.
+func writeManyFiles(b *testing.B, root, name string, count int) {
+	b.Helper()
+	f, err := os.Create(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	buffered := bufio.NewWriterSize(f, 1<<20)
+	w := tar.NewWriter(buffered)
+	put := func(name, content string) {
+		err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content)), ModTime: time.Unix(1.7e9, 0)})
+		if err == nil {
+			_, err = io.WriteString(w, content)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	copyKernels(b, root, w)
+	put(".cloudlet/manifest", manyFilesManifest)
+	for i := range count {
+		content := ""
+		if i%10 == 0 {
+			content = fmt.Sprintf("%0100d", i)
+		}
+		put(manyFilesPath(i), content)
+	}
+	if err := errors.Join(w.Close(), buffered.Flush(), f.Close()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// copyKernels copies what is in the folder /boot of a tarball.
+func copyKernels(b *testing.B, from string, w *tar.Writer) {
+	b.Helper()
+	f, err := os.Open(from)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	r := tar.NewReader(bufio.NewReader(f))
+	for {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err == nil && strings.HasPrefix(strings.TrimPrefix(h.Name, "./"), "boot/") {
+			if err = w.WriteHeader(h); err == nil {
+				_, err = io.Copy(w, r)
+			}
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -12,29 +12,30 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/images/paged"
 )
 
 // tree is all that is kept of an image between the two walks.
 type tree struct {
-	inodes  pages[inode] // number 1 first
-	extras  pages[extra]
-	dirs    []*directory // by their inodes' numbers, lost+found apart
-	targets []byte       // of all short symlinks
-	links   []uint64     // sums of the hard links' entries, in the walk's order
+	inodes  paged.List[inode] // number 1 first
+	extras  paged.List[extra]
+	dirs    paged.List[directory] // by their inodes' numbers, lost+found apart
+	targets paged.Texts           // of all short symlinks
+	links   paged.List[uint64]    // sums of the hard links' entries, in the walk's order
 	entries int64
 }
 
-func (t *tree) inode(ino uint32) *inode { return t.inodes.at(int(ino) - 1) }
+func (t *tree) inode(ino uint32) *inode { return t.inodes.At(int(ino) - 1) }
 
 // last is the highest inode number in use: all below it are, too.
-func (t *tree) last() int64 { return int64(t.inodes.n) }
+func (t *tree) last() int64 { return int64(t.inodes.Len()) }
 
 // extra gives what few files have, nil for the many.
 func (t *tree) extra(n *inode) *extra {
 	if n.extra == 0 {
 		return nil
 	}
-	return t.extras.at(int(n.extra) - 1)
+	return t.extras.At(int(n.extra) - 1)
 }
 
 // numbers deals out inode numbers in the order of a walk, the same in both.
@@ -60,7 +61,8 @@ type collector struct {
 	made    time.Time
 	numbers numbers
 	byPath  map[string]*directory
-	pending []hardLink
+	pending paged.List[hardLink]
+	named   paged.Texts       // what they name
 	known   map[string]string // encoded attributes, to keep equal ones once
 	buf     []byte
 }
@@ -68,8 +70,8 @@ type collector struct {
 // hardLink is a name whose inode is found when all names are known.
 type hardLink struct {
 	dir    *directory
-	at     int
-	target string
+	at     uint32
+	target uint32 // its place among the texts
 }
 
 func newCollector(ctx context.Context, made time.Time) *collector {
@@ -78,7 +80,7 @@ func newCollector(ctx context.Context, made time.Time) *collector {
 		byPath: map[string]*directory{}, known: map[string]string{},
 	}
 	for range lostFoundInode {
-		c.inodes.add(inode{})
+		c.inodes.Add(inode{})
 	}
 	c.directory(images.Entry{Path: "/", Type: images.Directory, Mode: 0o755, ModTime: made}, rootInode, rootInode)
 	return c
@@ -105,9 +107,7 @@ func (c *collector) entry(e images.Entry, content io.Reader) error {
 		return err
 	}
 	if e.Type == images.HardLink {
-		c.links = append(c.links, e.Sum())
-		c.pending = append(c.pending, hardLink{parent, parent.add(name, 0, 0), e.Link})
-		return nil
+		return c.link(e, parent, name)
 	}
 	if e.Path == lostFound && e.Type != images.Directory {
 		return errors.New("ext4 keeps this name for a directory: rename the file")
@@ -122,6 +122,16 @@ func (c *collector) entry(e images.Entry, content io.Reader) error {
 	}
 	parent.add(name, ino, direntType(n.mode))
 	return c.details(e, n, content)
+}
+
+// link keeps a hard link until all names are known.
+func (c *collector) link(e images.Entry, parent *directory, name string) error {
+	if len(e.Link) > paged.MaxText {
+		return fmt.Errorf("it is a hard link to a path of %d bytes, which no file has", len(e.Link))
+	}
+	c.links.Add(e.Sum())
+	c.pending.Add(hardLink{parent, uint32(parent.add(name, 0, 0)), c.named.Add(e.Link)})
+	return nil
 }
 
 // root is the image's own word on the root directory.
@@ -151,22 +161,20 @@ func (c *collector) parent(p string) (dir *directory, name string, err error) {
 // add makes the inode.
 func (c *collector) add(e images.Entry, ino uint32, parent *directory) (*inode, error) {
 	if e.Type != images.Directory {
-		return c.inodes.add(newInode(e)), nil
+		return c.inodes.Add(newInode(e)), nil
 	}
 	if _, ok := c.byPath[e.Path]; ok {
 		return nil, errTwice
 	}
-	c.inode(parent.ino).links++
+	c.inode(parent.ino).linkDirectory()
 	if ino != lostFoundInode {
-		c.inodes.add(inode{})
+		c.inodes.Add(inode{})
 	}
 	return c.directory(e, ino, parent.ino), nil
 }
 
 func (c *collector) directory(e images.Entry, ino, parent uint32) *inode {
-	d := &directory{ino: ino, parent: parent}
-	c.dirs = append(c.dirs, d)
-	c.byPath[e.Path] = d
+	c.byPath[e.Path] = c.dirs.Add(directory{ino: ino, parent: parent})
 	n := c.inode(ino)
 	*n = newInode(e)
 	n.links = 2
@@ -202,8 +210,7 @@ func (c *collector) symlink(e images.Entry, n *inode) error {
 	case n.size == 0 || n.size >= blockSize || strings.Contains(e.Link, "\x00"):
 		return fmt.Errorf("its target of %d bytes is impossible: 1 to 4095 can be, none of them zero", n.size)
 	case n.size < shortLink:
-		n.start = int64(len(c.targets))
-		c.targets = append(c.targets, e.Link...)
+		n.start = int64(c.targets.Add(e.Link))
 	default:
 		c.extraOf(n).target = e.Link
 	}
@@ -236,12 +243,12 @@ func (c *collector) regular(e images.Entry, n *inode, content io.Reader) error {
 }
 
 // extraOf gives an inode its extra, a new one if it has none.
-func (c *collector) extraOf(n *inode) *extra {
-	if x := c.extra(n); x != nil {
+func (t *tree) extraOf(n *inode) *extra {
+	if x := t.extra(n); x != nil {
 		return x
 	}
-	x := c.extras.add(extra{})
-	n.extra = uint32(c.extras.n)
+	x := t.extras.Add(extra{})
+	n.extra = uint32(t.extras.Len())
 	return x
 }
 
@@ -281,57 +288,63 @@ func (c *collector) finish() (*tree, error) {
 	if err := c.resolve(); err != nil {
 		return nil, err
 	}
-	return &c.tree, nil
+	t := c.tree // without what only the collecting needed
+	return &t, nil
 }
 
 // resolve finds the inodes of hard links, in the walk's order, because a link
 // may name a link.
 func (c *collector) resolve() error {
-	names := map[*directory]map[string]int{}
-	for _, link := range c.pending {
-		d := c.byPath[path.Dir(link.target)]
-		if d == nil {
-			return fmt.Errorf("a hard link names %s: its directory is not in the image", link.target)
+	names := map[*directory]places{}
+	for i := range c.pending.Len() {
+		link := c.pending.At(i)
+		p := string(c.named.At(link.target))
+		target, err := c.target(p, names)
+		if err != nil {
+			return err
 		}
-		if names[d] == nil {
-			names[d] = d.places()
-		}
-		at, ok := names[d][path.Base(link.target)]
-		if !ok {
-			return fmt.Errorf("a hard link names %s, which is not in the image", link.target)
-		}
-		target, _ := d.at(at)
-		if target.ino == 0 || target.kind == direntType(modeDir) {
-			return fmt.Errorf("a hard link names %s, which is a directory or comes after it", link.target)
-		}
-		link.dir.patch(link.at, target.ino, target.kind)
+		link.dir.patch(int(link.at), target.ino, target.kind)
 		n := c.inode(target.ino)
-		if n.links++; n.links > maxLinks {
-			return fmt.Errorf("%s has more than %d names: ext4 has no more", link.target, maxLinks)
+		if n.links == maxLinks {
+			return fmt.Errorf("%s has more than %d names: ext4 has no more", p, maxLinks)
 		}
+		n.links++
 	}
 	return nil
 }
 
-// places tells where each name of a directory stands.
-func (d *directory) places() map[string]int {
-	m := map[string]int{}
-	for off := 0; off < len(d.packed); {
-		e, next := d.at(off)
-		m[string(e.name)] = off
-		off = next
+// target is what a hard link names. The places of the names in directories
+// that were searched are kept in names.
+func (c *collector) target(p string, names map[*directory]places) (dirent, error) {
+	d := c.byPath[path.Dir(p)]
+	if d == nil {
+		return dirent{}, fmt.Errorf("a hard link names %s: its directory is not in the image", p)
 	}
-	return m
+	if names[d] == nil {
+		names[d] = d.places()
+	}
+	target, ok := names[d].find(d, path.Base(p))
+	if !ok {
+		return dirent{}, fmt.Errorf("a hard link names %s, which is not in the image", p)
+	}
+	if target.ino == 0 || target.kind == direntType(modeDir) {
+		return dirent{}, fmt.Errorf("a hard link names %s, which is a directory or comes after it", p)
+	}
+	return target, nil
 }
 
 // arrange orders all directories and sets their sizes.
 func (t *tree) arrange(seed [16]byte) error {
-	for _, d := range t.dirs {
+	for i := range t.dirs.Len() {
+		d := t.dirs.At(i)
 		n := t.inode(d.ino)
 		if err := d.arrange(seed); err != nil {
 			return fmt.Errorf("directory of inode %d: %w", d.ino, err)
 		}
-		n.size, n.indexed = d.blocks*blockSize, d.indexed
+		n.size = int64(d.blocks) * blockSize
+		if d.indexed() {
+			t.extraOf(n).indexed = true
+		}
 	}
 	return nil
 }

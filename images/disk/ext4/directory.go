@@ -12,11 +12,10 @@ import (
 // directory is a directory's names, packed: for each the inode's number (4
 // bytes), the file type, the name's length and the name.
 type directory struct {
-	ino, parent uint32
 	packed      []byte
-	indexed     bool
-	leaves      int64 // blocks of names
-	blocks      int64 // all of them
+	ino, parent uint32
+	leaves      uint32 // blocks of names, of a directory with an index of hashes
+	blocks      uint32 // all of them
 }
 
 const (
@@ -79,6 +78,34 @@ func (d *directory) entries() []dirent {
 	return list
 }
 
+// places tells where each name of a directory stands, sorted by name.
+type places []uint32
+
+func (d *directory) places() places {
+	var list places
+	for off := 0; off < len(d.packed); {
+		list = append(list, uint32(off))
+		_, off = d.at(off)
+	}
+	slices.SortFunc(list, func(a, b uint32) int { return bytes.Compare(d.name(a), d.name(b)) })
+	return list
+}
+
+func (d *directory) name(at uint32) []byte {
+	e, _ := d.at(int(at))
+	return e.name
+}
+
+// find reads what is called name in the directory.
+func (p places) find(d *directory, name string) (dirent, bool) {
+	i, ok := slices.BinarySearchFunc(p, name, func(at uint32, name string) int { return cmp.Compare(string(d.name(at)), name) })
+	if !ok {
+		return dirent{}, false
+	}
+	e, _ := d.at(int(p[i]))
+	return e, true
+}
+
 func hashAll(seed [16]byte, list []dirent) {
 	for i := range list {
 		list[i].hash = hashName(seed, list[i].name)
@@ -96,11 +123,12 @@ func (d *directory) arrange(seed [16]byte) error {
 	for _, e := range list {
 		used += e.length()
 	}
-	if d.indexed = used > leafRoom; d.indexed {
+	indexed := used > leafRoom
+	if indexed {
 		hashAll(seed, list)
 	}
 	slices.SortFunc(list, func(a, b dirent) int {
-		if !d.indexed {
+		if !indexed {
 			return bytes.Compare(a.name, b.name)
 		}
 		return cmp.Or(cmp.Compare(a.hash.major, b.hash.major), cmp.Compare(a.hash.minor, b.hash.minor), bytes.Compare(a.name, b.name))
@@ -113,27 +141,36 @@ func (d *directory) arrange(seed [16]byte) error {
 		packed.add(string(e.name), e.ino, e.kind)
 	}
 	d.packed = packed.packed
-	return d.count(list)
+	return d.count(list, indexed)
 }
 
+// indexed says whether the directory has an index of hashes.
+func (d *directory) indexed() bool { return d.leaves > 0 }
+
 // count says how many blocks the names need.
-func (d *directory) count(list []dirent) error {
+func (d *directory) count(list []dirent, indexed bool) error {
 	d.leaves, d.blocks = 0, 1
-	if d.ino == lostFoundInode && !d.indexed {
+	if d.ino == lostFoundInode && !indexed {
 		d.blocks = spareLostFound
 	}
-	if !d.indexed {
+	if !indexed {
 		return nil
 	}
-	d.leaves = int64(len(leaves(list)))
+	d.leaves = uint32(len(leaves(list)))
 	if d.leaves > rootFanout*nodeFanout {
 		return fmt.Errorf("holds %d names, which is more than a directory can", len(list))
 	}
 	d.blocks = 1 + d.leaves
-	if d.leaves > rootFanout {
-		d.blocks += ceilDiv(d.leaves, nodeFanout)
-	}
+	d.blocks += d.nodes()
 	return nil
+}
+
+// nodes is how many blocks an index takes between its root and the leaves.
+func (d *directory) nodes() uint32 {
+	if d.leaves <= rootFanout {
+		return 0
+	}
+	return uint32(ceilDiv(int64(d.leaves), nodeFanout))
 }
 
 // leaves divides the names of an indexed directory into blocks.
@@ -187,7 +224,7 @@ func dot(name string, ino uint32) dirent {
 
 // write emits the directory, a block at a time.
 func (d *directory) write(seed [16]byte, crc uint32, emit func([]byte) error) error {
-	if d.indexed {
+	if d.indexed() {
 		return d.writeIndexed(seed, crc, emit)
 	}
 	buf := make([]byte, blockSize)

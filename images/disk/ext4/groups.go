@@ -53,7 +53,8 @@ func (b *bitmap) set(from, to int64) {
 // descriptors is the table of all groups.
 func (l *Layout) descriptors() []byte {
 	dirs := make([]uint32, l.groups)
-	for _, d := range l.tree.dirs {
+	for i := range l.tree.dirs.Len() {
+		d := l.tree.dirs.At(i)
 		dirs[int64(d.ino-1)/l.inodesPerGroup]++
 	}
 	table := make([]byte, l.descBlocks*blockSize)

@@ -19,12 +19,8 @@ func (d *directory) writeIndexed(seed [16]byte, crc uint32, emit func([]byte) er
 	list := d.entries()
 	hashAll(seed, list)
 	parts := leaves(list)
-	nodes := int64(0)
-	if d.leaves > rootFanout {
-		nodes = ceilDiv(d.leaves, nodeFanout)
-	}
-	index := leafIndex(parts, uint32(1+nodes))
-	if err := d.writeIndex(index, int(nodes), crc, emit); err != nil {
+	index := leafIndex(parts, 1+d.nodes())
+	if err := d.writeIndex(index, int(d.nodes()), crc, emit); err != nil {
 		return err
 	}
 	buf := make([]byte, blockSize)

@@ -10,7 +10,6 @@ import (
 // inode is what is kept of a file between the two walks, in few bytes: there
 // may be millions. What the format has besides is derived when it is written.
 type inode struct {
-	seconds int64 // of mtime
 	// size is in bytes; of a device it is the number, encoded.
 	size int64
 	// start is the first block that is the file's own: data, tree and all
@@ -18,12 +17,11 @@ type inode struct {
 	// its target among all targets.
 	start    int64
 	sum      uint64 // of the entry, to notice changes
-	nanos    uint32
+	mtime    stamp
 	uid, gid uint32
-	links    uint32
 	extra    uint32 // index of what few files have, plus 1
 	mode     uint16
-	indexed  bool // a directory with an index of hashes
+	links    uint16 // of a directory no more than maxLinks
 }
 
 // extra is what only some files have.
@@ -34,6 +32,8 @@ type extra struct {
 	target string // of a symlink too long for the inode
 	// data are the parts of a file that has holes; nil is all of it.
 	data []segment
+	// indexed says that a directory has an index of hashes.
+	indexed bool
 }
 
 // segment is a part of a file with data, in blocks.
@@ -60,12 +60,14 @@ func (n *inode) hasBlocks() bool {
 
 // newInode takes over what an entry says. Size, links and place come later.
 func newInode(e images.Entry) inode {
-	n := inode{
-		mode: uint16(e.Mode&0o7777) | modeOf(e.Type), uid: e.UID, gid: e.GID, links: 1,
+	return inode{
+		mode: uint16(e.Mode&0o7777) | modeOf(e.Type), uid: e.UID, gid: e.GID, links: 1, mtime: newStamp(e.ModTime),
 	}
-	n.seconds, n.nanos = clampTime(e.ModTime)
-	return n
 }
+
+// linkDirectory counts one more name of a directory, as far as the format
+// does.
+func (n *inode) linkDirectory() { n.links = min(n.links+1, maxLinks) }
 
 func modeOf(t images.Type) uint16 {
 	switch t {
@@ -92,32 +94,31 @@ const (
 	lastSecond  = math.MinInt32 + 3<<32 - 1
 )
 
-// clampTime brings a time into the years 1901 to 2310.
-func clampTime(t time.Time) (seconds int64, nanos uint32) {
+// stamp is a time as an inode tells it, in two words: the lower 32 bits of
+// its seconds since 1970, and its nanoseconds with the two bits above those.
+// The zero value is 1970.
+type stamp struct{ seconds, extra uint32 }
+
+// newStamp brings a time into the years 1901 to 2310; zero is 1970.
+func newStamp(t time.Time) stamp {
 	if t.IsZero() {
-		return 0, 0
+		return stamp{}
 	}
-	switch s := t.Unix(); {
-	case s < firstSecond:
-		return firstSecond, 0
-	case s > lastSecond:
-		return lastSecond, 0
-	default:
-		return s, uint32(t.Nanosecond())
+	seconds, nanos := t.Unix(), uint32(t.Nanosecond())
+	if seconds < firstSecond || seconds > lastSecond {
+		seconds, nanos = min(max(seconds, firstSecond), lastSecond), 0
 	}
+	epoch := uint32((seconds-int64(int32(seconds)))>>32) & 3
+	return stamp{uint32(seconds), nanos<<2 | epoch}
 }
 
-// timeExtra is the word with the nanoseconds and the bits of a time's seconds
-// that do not fit in 32.
-func timeExtra(seconds int64, nanos uint32) uint32 {
-	epoch := uint32((seconds-int64(int32(seconds)))>>32) & 3
-	return nanos<<2 | epoch
-}
+// unix is the time in seconds since 1970.
+func (s stamp) unix() int64 { return int64(int32(s.seconds)) + int64(s.extra&3)<<32 }
 
 // putTime writes a time's two words.
-func (r record) putTime(off, extraOff int, seconds int64, nanos uint32) {
-	r.put32(off, uint32(seconds))
-	r.put32(extraOff, timeExtra(seconds, nanos))
+func (r record) putTime(off, extraOff int, s stamp) {
+	r.put32(off, s.seconds)
+	r.put32(extraOff, s.extra)
 }
 
 // deviceNumber puts major and minor into 64 bits: below the older form of 16
@@ -141,13 +142,7 @@ type fields struct {
 	blocks int64 // in use, trees and attributes included
 	xattrs string
 	xattr  int64 // the block of extended attributes
-	made   times
-}
-
-// times are when an inode was made and changed.
-type times struct {
-	seconds int64
-	nanos   uint32
+	made   stamp
 }
 
 // encode writes an inode with its checksum.
@@ -157,10 +152,10 @@ func (f *fields) encode(r record, fsSeed uint32) {
 	r.split16(0x02, 0x78, f.uid)
 	r.split16(0x18, 0x7a, f.gid)
 	r.split(0x04, 0x6c, f.length())
-	r.putTime(0x08, 0x8c, f.seconds, f.nanos) // atime
-	r.putTime(0x0c, 0x84, f.made.seconds, f.made.nanos)
-	r.putTime(0x10, 0x88, f.seconds, f.nanos) // mtime
-	r.putTime(0x90, 0x94, f.made.seconds, f.made.nanos)
+	r.putTime(0x08, 0x8c, f.mtime) // atime
+	r.putTime(0x0c, 0x84, f.made)
+	r.putTime(0x10, 0x88, f.mtime)
+	r.putTime(0x90, 0x94, f.made)
 	r.put16(0x1a, f.linkCount())
 	sectors := f.blocks * sectorsABlock
 	r.put32(0x1c, uint32(sectors))
@@ -187,5 +182,5 @@ func (f *fields) linkCount() uint16 {
 	if f.is(modeDir) && f.links >= maxLinks {
 		return 1
 	}
-	return uint16(f.links)
+	return f.links
 }

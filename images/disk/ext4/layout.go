@@ -14,7 +14,7 @@ type Layout struct {
 	tree    *tree
 	source  images.Source // nil for an empty filesystem
 	seed    uint32        // of checksums
-	made    times
+	made    stamp
 	journal int64 // blocks, without their tree
 	double  int64 // the resize inode's block of pointers to pointers, or 0
 	used    int64 // the block after the last that is a file's
@@ -55,8 +55,7 @@ func layOut(ctx context.Context, t *tree, opts Options) (*Layout, error) {
 	if err := t.arrange(opts.HashSeed); err != nil {
 		return nil, err
 	}
-	l := &Layout{opts: opts, tree: t, seed: seed(opts.UUID)}
-	l.made.seconds, l.made.nanos = clampTime(opts.Time)
+	l := &Layout{opts: opts, tree: t, seed: seed(opts.UUID), made: newStamp(opts.Time)}
 	if opts.Size > 0 {
 		return l, l.fitInto(opts.Size / blockSize)
 	}
@@ -115,19 +114,19 @@ func (l *Layout) place() (short int64) {
 	if l.double = 0; l.growBlocks > 0 {
 		at = l.take(at, 1, func(r run) { l.double = r.start })
 	}
-	for _, d := range l.tree.dirs {
-		at = l.placeInode(d.ino, at)
+	for i := range l.tree.dirs.Len() {
+		at = l.placeInode(l.tree.dirs.At(i).ino, at)
 	}
 	at = l.placeSmall(at)
 	*l.tree.inode(journalInode) = inode{}
 	if l.journal = l.journalFor(l.blocks); l.journal > 0 {
 		*l.tree.inode(journalInode) = inode{
-			mode: modeRegular | 0o600, links: 1, size: l.journal * blockSize, seconds: l.made.seconds, nanos: l.made.nanos,
+			mode: modeRegular | 0o600, links: 1, size: l.journal * blockSize, mtime: l.made,
 		}
 		at = l.placeInode(journalInode, at)
 	}
-	for i := lostFoundInode; i < l.tree.inodes.n; i++ {
-		if n := l.tree.inodes.at(i); n.is(modeRegular) && n.size > 0 {
+	for i := lostFoundInode; i < l.tree.inodes.Len(); i++ {
+		if n := l.tree.inodes.At(i); n.is(modeRegular) && n.size > 0 {
 			at = l.placeInode(uint32(i+1), at)
 		}
 	}
@@ -146,8 +145,8 @@ func (l *Layout) place() (short int64) {
 // placeSmall places what takes a block each: extended attributes and long
 // symlinks.
 func (l *Layout) placeSmall(at int64) int64 {
-	for i := range l.tree.inodes.n {
-		n := l.tree.inodes.at(i)
+	for i := range l.tree.inodes.Len() {
+		n := l.tree.inodes.At(i)
 		x := l.tree.extra(n)
 		if x == nil {
 			continue

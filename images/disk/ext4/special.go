@@ -14,7 +14,7 @@ const (
 // resizeFields are the resize inode's.
 func (l *Layout) resizeFields() fields {
 	f := fields{inode: inode{
-		mode: modeRegular | 0o600, links: 1, seconds: l.made.seconds, nanos: l.made.nanos,
+		mode: modeRegular | 0o600, links: 1, mtime: l.made,
 		size: (directOnes + pointersABlock + pointersABlock*pointersABlock) * blockSize,
 	}}
 	f.blocks = 1 + l.growBlocks*int64(1+len(l.backups()))

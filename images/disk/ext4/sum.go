@@ -12,11 +12,11 @@ func (t *tree) deriveUUID(opts Options) [16]byte {
 	add := func(v uint64) { h.Write(binary.LittleEndian.AppendUint64(nil, v)) }
 	add(uint64(opts.Size))
 	add(uint64(opts.Free))
-	for i := range t.inodes.n {
-		add(t.inodes.at(i).sum)
+	for i := range t.inodes.Len() {
+		add(t.inodes.At(i).sum)
 	}
-	for _, sum := range t.links {
-		add(sum)
+	for i := range t.links.Len() {
+		add(*t.links.At(i))
 	}
 	return derive(h.Sum(nil), "UUID")
 }

@@ -81,7 +81,7 @@ func (l *Layout) putIdentity(r record) {
 }
 
 func (l *Layout) putTimes(r record) {
-	now := max(0, l.made.seconds)
+	now := max(0, l.made.unix())
 	for _, f := range []struct{ low, high int }{
 		{0x30, 0x274},  // written
 		{0x40, 0x277},  // checked

@@ -166,15 +166,15 @@ func (e *emitter) fieldsOf(n *inode) fields {
 		m := e.mapInode(n)
 		f.root, f.blocks, f.flags = m.root(), m.data+m.nodes(), flagExtents
 	case n.is(modeSymlink):
-		copy(f.root[:], e.tree.targets[n.start:n.start+n.size])
+		copy(f.root[:], e.tree.targets.At(uint32(n.start)))
 	case n.is(modeChar), n.is(modeBlock):
 		record(f.root[:]).put64(0, uint64(n.size))
 	}
-	if n.indexed {
-		f.flags |= flagIndex
-	}
 	if x := e.tree.extra(n); x != nil {
 		f.xattrs = x.inline
+		if x.indexed {
+			f.flags |= flagIndex
+		}
 		if x.block != "" {
 			f.xattr = x.at
 			f.blocks++
@@ -199,7 +199,8 @@ func (e *emitter) special() error {
 }
 
 func (e *emitter) directories() error {
-	for _, d := range e.tree.dirs {
+	for i := range e.tree.dirs.Len() {
+		d := e.tree.dirs.At(i)
 		m := e.mapInode(e.tree.inode(d.ino))
 		crc := inodeSeed(e.seed, d.ino)
 		next := blockPlaces(&m)
@@ -240,8 +241,8 @@ func (e *emitter) nodes(m *mapping, crc uint32) error {
 
 // small writes extended attributes and long symlinks.
 func (e *emitter) small() error {
-	for i := range e.tree.inodes.n {
-		n := e.tree.inodes.at(i)
+	for i := range e.tree.inodes.Len() {
+		n := e.tree.inodes.At(i)
 		x := e.tree.extra(n)
 		if x == nil {
 			continue
@@ -311,7 +312,7 @@ func (e *emitter) files() error {
 func (e *emitter) visit(entry images.Entry, content io.Reader) error {
 	e.entries++
 	if entry.Type == images.HardLink {
-		if e.links++; e.links > len(e.tree.links) || e.tree.links[e.links-1] != entry.Sum() {
+		if e.links++; e.links > e.tree.links.Len() || *e.tree.links.At(e.links - 1) != entry.Sum() {
 			return fmt.Errorf("%s: %w", entry.Path, ErrChanged)
 		}
 		return nil
