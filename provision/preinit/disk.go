@@ -1,7 +1,6 @@
 package preinit
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images/disk"
-	"cloudlets/images/target"
+	"cloudlets/provision/hardware"
 )
 
 // rootDisk is the disk that a filesystem is on.
@@ -44,9 +43,7 @@ func diskOf(path string) (*rootDisk, error) {
 		return nil, fmt.Errorf("find the disk of %s: %s is no partition: %w", path, filepath.Base(dir), err)
 	}
 	d := &rootDisk{dir: filepath.Dir(dir)}
-	if d.file, err = deviceFile(d.dir); err != nil {
-		return nil, err
-	}
+	d.file = hardware.DevicePath(filepath.Base(d.dir))
 	sectors, err := readNumber(d.dir, "size")
 	if err != nil {
 		return nil, err
@@ -89,12 +86,12 @@ func resizePartition(file *os.File, p disk.Partition) error {
 const resizeFilesystem = 0x40086610
 
 // growFilesystem makes the filesystem on the last partition as large as that
-// is, while it is mounted.
-func (d *rootDisk) growFilesystem(say func(string, ...any)) error {
+// is, while it is mounted on one of some directories.
+func (d *rootDisk) growFilesystem(say func(string, ...any), dirs ...string) error {
 	if d.last.Size == 0 {
 		return nil // it was said why
 	}
-	for _, dir := range []string{"/", target.PersistentDir} {
+	for _, dir := range dirs {
 		if on, err := d.partitionOf(dir); err != nil || on != d.last.Number {
 			continue
 		}
@@ -155,24 +152,10 @@ func (d *rootDisk) partitionFile(number int) (string, error) {
 	}
 	for _, file := range dirs {
 		if n, err := readNumber(filepath.Dir(file), "partition"); err == nil && int(n) == number {
-			return deviceFile(filepath.Dir(file))
+			return hardware.DevicePath(filepath.Base(filepath.Dir(file))), nil
 		}
 	}
 	return "", fmt.Errorf("the kernel has no partition %d of %s", number, d.file)
-}
-
-// deviceFile is the device that a folder of /sys is about.
-func deviceFile(sys string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(sys, "uevent"))
-	if err != nil {
-		return "", fmt.Errorf("look at the device %s: %w", filepath.Base(sys), err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "DEVNAME="); ok {
-			return filepath.Join("/dev", name), nil
-		}
-	}
-	return "", errors.New("the kernel does not say what the device " + filepath.Base(sys) + " is called")
 }
 
 func readNumber(sys, name string) (int64, error) {

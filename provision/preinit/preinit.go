@@ -101,7 +101,7 @@ func prepare(ctx context.Context, params Params, console io.Writer) error {
 		}
 	}
 	if params.Grow {
-		if err := d.growFilesystem(say); err != nil {
+		if err := d.growFilesystem(say, "/", target.PersistentDir); err != nil {
 			say("%v: the system starts with the room that it has", err)
 		}
 	}

@@ -49,7 +49,7 @@ func TestGrow(t *testing.T) {
 
 // TestPersistent boots a disk with a persistent partition, changes what is
 // there, and boots a new version of the system with the same partition: what
-// was changed is there, and so is what the new version adds.
+// was changed is there, on a partition that takes all of a larger disk now.
 func TestPersistent(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithTimeout(t.Context(), smallPatience)
@@ -70,14 +70,20 @@ func TestPersistent(t *testing.T) {
 	}
 	wantSoundDisk(t, old, info.Size(), "persistent")
 
-	makeSmall(ctx, t, small, updated, "--persistent-partition", "96MiB", "--cmdline", "quiet")
+	makeSmall(ctx, t, small, updated, "--persistent-partition", "96MiB", "--grow", "--cmdline", "quiet")
 	keepPartition(t, old, updated, info.Size())
+	if err := os.Truncate(updated, info.Size()+300<<20); err != nil {
+		t.Fatal(err)
+	}
 	spec.Disks[0].File = updated
 	m = bootAlone(ctx, t, spec)
+	expect(ctx, t, m, `cloudlets: partition 4 \(persistent\) grows to 396 MiB`)
+	expect(ctx, t, m, `cloudlets: the filesystem on /.cloudlet/persistent grew from `)
 	expectSmall(ctx, t, m)
 	logIn(ctx, t, m)
 	ask(ctx, t, m, "cat notes; ls /srv-note; grep -c quiet /proc/cmdline", `what the image has\r?\nwhat was added\r?\nls: /srv-note: No such file or directory\r?\n1\r?\n`)
 	powerOff(ctx, t, m)
+	wantSoundDisk(t, updated, info.Size()+300<<20, "persistent")
 	if strings.Contains(m.Console.Text(), "cloudlets: copying") {
 		t.Error("what was kept was made anew")
 	}
