@@ -2,14 +2,15 @@ package metadata
 
 import (
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 )
 
 // privileged tells whether this process can set whatever a record says: it is
-// root, and of no user namespace but the first.
+// root, and of no user namespace but the first, of Linux.
 func privileged() bool {
-	if os.Geteuid() != 0 {
+	if os.Geteuid() != 0 || runtime.GOOS != "linux" {
 		return false
 	}
 	ids, err := os.ReadFile("/proc/self/uid_map")
