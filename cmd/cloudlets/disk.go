@@ -149,7 +149,7 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 	if err := f.checkFlags(format); err != nil {
 		return err
 	}
-	if isBlockDevice(f.out.out) {
+	if isDevice(f.out.out) {
 		return f.toDevice(cmd, args, format)
 	}
 	if err := f.checkOutput(format); err != nil {
@@ -181,7 +181,7 @@ func (f *diskFlags) checkFlags(format vdisk.Format) error {
 		return codedError{errors.New("--size and --free are for disks: the format iso has no room for more"), exitUsage}
 	case f.bucket != "" && format.Name != "ec2":
 		return codedError{fmt.Errorf("--bucket is for the format ec2, and this is %s", format.Name), exitUsage}
-	case f.out.force && isBlockDevice(f.out.out):
+	case f.out.force && isDevice(f.out.out):
 		return codedError{fmt.Errorf("--force replaces files: %s is a device, which its name confirms, or --yes with --serial", f.out.out), exitUsage}
 	}
 	return nil
