@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// allLimited says that root is no more than an ordinary user.
+const allLimited = false
+
 // placeOf is a path to what is called name in an open directory, for the
 // system calls that take no directory.
 func placeOf(dir *os.File, name string) string {

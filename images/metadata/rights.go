@@ -2,15 +2,14 @@ package metadata
 
 import (
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 )
 
 // privileged tells whether this process can set whatever a record says: it is
-// root, and of no user namespace but the first, of Linux.
+// root, and of no user namespace but the first.
 func privileged() bool {
-	if os.Geteuid() != 0 || runtime.GOOS != "linux" {
+	if os.Geteuid() != 0 || allLimited {
 		return false
 	}
 	ids, err := os.ReadFile("/proc/self/uid_map")

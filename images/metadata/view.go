@@ -47,7 +47,7 @@ func Wrap(tree images.Tree, f File) *View {
 	v := &View{tree: tree, file: f, missing: map[string]images.Entry{}, inside: map[string][]string{}}
 	v.links = sync.OnceValue(v.findLinks)
 	root, err := tree.Entry("/")
-	if err == nil && root.UID != 0 {
+	if _, dir := tree.(*images.DirSource); err == nil && (root.UID != 0 || dir && allLimited) {
 		v.actor = actor{limited: true, uid: root.UID}
 	}
 	for i := range f.records {

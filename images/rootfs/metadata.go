@@ -77,7 +77,7 @@ func (a *allowance) mode(e *images.Entry) uint32 {
 // capabilities away, an ACL changes the mode, and a mode may take the right to
 // do the rest from a user who is not root.
 func setOpen(fd, dir int, base string, e *images.Entry, a *allowance) error {
-	if err := a.pass(unix.Fchown(fd, int(e.UID), int(e.GID))); err != nil {
+	if err := a.pass(setOwner(fd, e)); err != nil {
 		return fmt.Errorf("chown to %d:%d: %w", e.UID, e.GID, err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {

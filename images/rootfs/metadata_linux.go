@@ -14,6 +14,9 @@ import (
 // OmitTime in the nanoseconds of a time leaves that time as it is.
 const OmitTime = unix.UTIME_OMIT
 
+// setOwner sets the owner of an open file.
+func setOwner(fd int, e *images.Entry) error { return unix.Fchown(fd, int(e.UID), int(e.GID)) }
+
 // setXattr sets an extended attribute of an open file.
 func setXattr(fd int, name, value string) error { return unix.Fsetxattr(fd, name, []byte(value), 0) }
 

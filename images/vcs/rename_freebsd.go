@@ -10,6 +10,9 @@ import (
 // made under that name meanwhile is lost: there is no one call for both.
 func renameNew(dir int, from, to string) error {
 	var st unix.Stat_t
+	if err := unix.Fstatat(dir, from, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
 	err := unix.Fstatat(dir, to, &st, unix.AT_SYMLINK_NOFOLLOW)
 	switch {
 	case err == nil:
