@@ -156,14 +156,5 @@ func writeManifest(root *os.Root, text []byte) error {
 	return syncDir(root, filepath.Dir(name))
 }
 
-// syncDir makes the names in a directory durable.
-func syncDir(root *os.Root, name string) error {
-	dir, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
-
 // inRoot is a path of an image as [os.Root] takes it.
 func inRoot(path string) string { return strings.TrimPrefix(path, "/") }

@@ -38,7 +38,7 @@ func examine(ctx context.Context, f serveFlags) ([]finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	rest := onLinux("to look at the network, the boot loaders and the images", "run doctor where you will run serve")
+	rest := onLinux("looking at the network, the boot loaders and the images", "run doctor where serve will run")
 	return append(checkFiles(site), found("what serve needs of its host", rest)), ctx.Err()
 }
 
