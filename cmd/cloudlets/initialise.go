@@ -102,7 +102,7 @@ func (f *initFlags) survey(cmd *cobra.Command, dir string) (survey.Findings, err
 	switch base := filepath.Base(absolute); {
 	case f.name != "":
 		findings.Name = f.name
-	case base != "/":
+	case base != string(filepath.Separator):
 		findings.Name = base
 	}
 	return findings, nil
