@@ -17,8 +17,14 @@ const OmitTime = -2
 
 // setOwner leaves every file to whoever makes it, root too: a directory of this
 // host is always read by its metadata file, which says whose the files are.
-func setOwner(_ int, e *images.Entry) error { return checkOwner(e) }
+func setOwner(fd int, e *images.Entry) error {
+	if err := checkOwner(e); err != nil {
+		return err
+	}
+	return unix.Fchown(fd, int(e.UID), int(e.GID)) // its group is that of its directory so far
+}
 
+// checkOwner says whether a file belongs to who makes it.
 func checkOwner(e *images.Entry) error {
 	if int(e.UID) != os.Geteuid() || int(e.GID) != os.Getegid() {
 		return unix.EPERM

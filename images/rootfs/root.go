@@ -50,8 +50,12 @@ func (r *Root) Dirs() *Dirs { return &Dirs{root: r.fd, fd: -1} }
 func openAt(dir int, name string, flags int, mode uint32) (int, error) {
 	for {
 		fd, err := unix.Openat(dir, name, flags, mode)
-		if err != unix.EINTR {
-			return fd, err
+		switch err {
+		case unix.EINTR:
+			continue
+		case unix.EMLINK:
+			err = unix.ELOOP // FreeBSD's word for a link that O_NOFOLLOW does not follow
 		}
+		return fd, err
 	}
 }

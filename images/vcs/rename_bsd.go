@@ -1,3 +1,5 @@
+//go:build unix && !linux && !darwin
+
 package vcs
 
 import (
