@@ -34,8 +34,8 @@ help: ## show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .PHONY: build
-build: ## build bin/cloudlets, one static binary
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/cloudlets ./cmd/cloudlets
+build: ## build bin/cloudlets, one static binary; GOOS=windows and the like for other hosts
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/cloudlets$(shell $(GO) env GOEXE) ./cmd/cloudlets
 
 .PHONY: demo
 demo: setup-demo build bin/demo ## install two blank virtual machines over a private network (KEEP=1 leaves them running)

@@ -3,16 +3,12 @@ package images
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // fingerprinter is what a [Source] may be besides: it identifies its content
@@ -41,18 +37,17 @@ func Fingerprint(ctx context.Context, path string) (string, error) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		inner := strings.TrimPrefix(p, root)
+		inner := filepath.ToSlash(strings.TrimPrefix(p, root))
 		if isBookkeeping(inner) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}
 			return nil
 		}
-		var st unix.Stat_t
-		if err := unix.Lstat(p, &st); err != nil {
-			return &fs.PathError{Op: "lstat", Path: p, Err: err}
+		id, err := identityAt(inner, p)
+		if err == nil {
+			_, err = sum.Write(id)
 		}
-		_, err = sum.Write(identity(inner, &st))
 		return err
 	})
 	if err != nil {
@@ -84,18 +79,4 @@ func (s *TarSource) Fingerprint(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("fingerprint image %s: %w", s.name, err)
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
-}
-
-// identity is what tells a file from what it was before. The time of its
-// last change covers owner, mode, links and extended attributes.
-func identity(p string, st *unix.Stat_t) []byte {
-	b := binary.BigEndian.AppendUint32(nil, uint32(len(p)))
-	b = slices.Concat(b, []byte(p))
-	for _, v := range []uint64{
-		uint64(st.Dev), st.Ino, uint64(st.Mode), uint64(st.Size), uint64(st.Rdev),
-		uint64(st.Mtim.Nano()), uint64(st.Ctim.Nano()),
-	} {
-		b = binary.BigEndian.AppendUint64(b, v)
-	}
-	return b
 }

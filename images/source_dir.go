@@ -3,14 +3,9 @@ package images
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // DirSource is a directory as a [Source] and a [Tree]. It opens each file by
@@ -51,109 +46,6 @@ func bookkeeping(p string) bool {
 	return strings.HasPrefix(p, "/.git/") || strings.HasPrefix(p, "/.hg/")
 }
 
-// openRoot opens the directory itself.
-func (d *DirSource) openRoot() (descriptor, error) {
-	f, err := openAt(unix.AT_FDCWD, d.root, unix.O_DIRECTORY)
-	if err != nil {
-		return -1, fmt.Errorf("open image %s: %w", d.root, err)
-	}
-	return f, nil
-}
-
-// parent opens the directory that holds a path; name is the path's last part.
-func (d *DirSource) parent(p string) (dir descriptor, name string, err error) {
-	p = inside(p)
-	if bookkeeping(p) {
-		return -1, "", fs.ErrNotExist
-	}
-	if dir, err = d.openRoot(); err != nil {
-		return -1, "", err
-	}
-	parts := strings.Split(strings.TrimPrefix(p, "/"), "/")
-	for _, part := range parts[:len(parts)-1] {
-		inner, err := openAt(dir, part, directoryFlags)
-		dir.Close()
-		if err != nil {
-			return -1, "", absent(err)
-		}
-		dir = inner
-	}
-	return dir, baseName(p), nil
-}
-
-// absent says "does not exist" where a part of the path is no directory.
-func absent(err error) error {
-	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return fs.ErrNotExist
-	}
-	return err
-}
-
-// Entry tells what is at a path.
-func (d *DirSource) Entry(p string) (Entry, error) {
-	dir, name, err := d.parent(p)
-	if err != nil {
-		return Entry{}, d.fail("look at", p, err)
-	}
-	defer dir.Close()
-	e, _, err := entryAt(dir, name, inside(p))
-	if err != nil {
-		return Entry{}, d.fail("look at", p, err)
-	}
-	return e, nil
-}
-
-// ReadDir lists a directory, sorted by name. Sockets are not listed.
-func (d *DirSource) ReadDir(p string) ([]Entry, error) {
-	dir, err := d.open(p, directoryFlags)
-	if err != nil {
-		return nil, d.fail("list", p, err)
-	}
-	defer dir.Close()
-	children, err := new(dirReader).read(dir, inside(p))
-	if err != nil {
-		return nil, d.fail("list", p, err)
-	}
-	var entries []Entry
-	for _, c := range children {
-		e, _, err := entryAt(dir, baseName(c.path), c.path)
-		if errors.Is(err, errSocket) {
-			continue
-		}
-		if err != nil {
-			return nil, d.fail("look at", c.path, err)
-		}
-		entries = append(entries, e)
-	}
-	return entries, nil
-}
-
-// Open reads the regular file at a path.
-func (d *DirSource) Open(p string) (io.ReadCloser, error) {
-	e, err := d.Entry(p)
-	if err != nil {
-		return nil, err
-	}
-	if e.Type != Regular {
-		return nil, d.fail("open", p, errors.New("it is not a regular file"))
-	}
-	f, err := d.open(p, fileFlags)
-	if err != nil {
-		return nil, d.fail("open", p, err)
-	}
-	return os.NewFile(uintptr(f), path.Join(d.root, p)), nil
-}
-
-func (d *DirSource) open(p string, flags int) (descriptor, error) {
-	dir, name, err := d.parent(p)
-	if err != nil {
-		return -1, err
-	}
-	defer dir.Close()
-	f, err := openAt(dir, name, flags)
-	return f, absent(err)
-}
-
 func (d *DirSource) fail(what, p string, err error) error {
 	return fmt.Errorf("%s %s of image %s: %w", what, p, d.root, err)
 }
@@ -161,54 +53,13 @@ func (d *DirSource) fail(what, p string, err error) error {
 // errSocket marks what no image holds.
 var errSocket = fmt.Errorf("it is a socket, which no image holds: %w", fs.ErrNotExist)
 
-// entryAt looks at what is called name in a directory, and follows no link.
-func entryAt(dir descriptor, name, p string) (Entry, inode, error) {
-	var st unix.Stat_t
-	if err := unix.Fstatat(int(dir), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return Entry{}, inode{}, absent(err)
-	}
-	e, err := newEntry(p, &st)
-	if err == nil && e.Type == Symlink {
-		e.Link, err = readLink(dir, name)
-	}
-	if err == nil {
-		e.Xattrs, err = xattrsAt(dir, name)
-	}
-	return e, inodeOf(&st), err
-}
+// errVisitOver is the end of what a visit may read.
+var errVisitOver = errors.New("the content of a file can be read only until its visit is over")
 
-// newEntry is what the kernel tells of a file, without a link's target and
-// without extended attributes.
-func newEntry(p string, st *unix.Stat_t) (Entry, error) {
-	e := Entry{
-		Path: p, Mode: st.Mode & 0o7777, UID: st.Uid, GID: st.Gid,
-		ModTime: time.Unix(st.Mtim.Unix()).UTC(),
+// vanished says of a file that is not there any more that it was.
+func vanished(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("it vanished while the image was read; try again when nothing changes there: %w", err)
 	}
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFREG:
-		e.Type, e.Size = Regular, st.Size
-	case unix.S_IFDIR:
-		e.Type = Directory
-	case unix.S_IFLNK:
-		e.Type = Symlink
-	case unix.S_IFCHR:
-		e.Type, e.Major, e.Minor = CharDevice, unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))
-	case unix.S_IFBLK:
-		e.Type, e.Major, e.Minor = BlockDevice, unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))
-	case unix.S_IFIFO:
-		e.Type = FIFO
-	default:
-		return Entry{}, errSocket
-	}
-	return e, nil
-}
-
-func readLink(dir descriptor, name string) (string, error) {
-	for size := 128; ; size *= 8 {
-		buf := make([]byte, size)
-		n, err := unix.Readlinkat(int(dir), name, buf)
-		if err != nil || n < size {
-			return string(buf[:max(n, 0)]), err
-		}
-	}
+	return err
 }

@@ -1,9 +1,10 @@
+//go:build linux
+
 package images
 
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -156,12 +157,4 @@ func (c *child) learn(dir descriptor) error {
 	}
 	c.kind = uint8(st.Mode & unix.S_IFMT >> 12)
 	return nil
-}
-
-// vanished says of a file that is not there any more that it was.
-func vanished(err error) error {
-	if errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("it vanished while the image was read; try again when nothing changes there: %w", err)
-	}
-	return err
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package images
 
 import (
@@ -116,8 +118,6 @@ func (c *dirContent) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-var errVisitOver = errors.New("the content of a file can be read only until its visit is over")
 
 func (c *dirContent) read(p []byte) (int, error) {
 	if ahead := c.item.content; ahead != nil {

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // Sizes of what tarballs are read by, in bytes.
@@ -78,16 +76,6 @@ func fileInput(ctx context.Context, f *os.File, max int64) (*tarInput, error) {
 func plainInput(f io.ReaderAt, from, size int64, ahead int) *tarInput {
 	file := io.NewSectionReader(f, from, size-from)
 	return &tarInput{source: file, file: file, buf: bufio.NewReaderSize(file, ahead)}
-}
-
-// fileState is the size of a file, and what tells its content from what it
-// was before.
-func fileState(f *os.File) (state string, size int64, err error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return "", 0, &os.PathError{Op: "stat", Path: f.Name(), Err: err}
-	}
-	return string(identity("", &st)), st.Size, nil
 }
 
 // copyTo has all that is read written to w as well. It must be called before

@@ -15,13 +15,9 @@ type tarSpool struct {
 
 // newTarSpool makes the file in dir, or where temporary files are.
 func newTarSpool(dir string) (*tarSpool, error) {
-	f, err := os.CreateTemp(dir, "cloudlets-*.tar")
+	f, err := CreateUnnamed(dir, "cloudlets-*.tar")
 	if err != nil {
-		return nil, fmt.Errorf("make a temporary file for what it unpacks to: %w", err)
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("unlink the temporary file: %w", err)
+		return nil, fmt.Errorf("unpack it: %w", err)
 	}
 	return &tarSpool{file: f}, nil
 }

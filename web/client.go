@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -70,12 +71,18 @@ func NewClientTransport(transport http.RoundTripper) *Client {
 // dialError says what to do about a socket on which nobody answers.
 func dialError(socketPath string, err error) error {
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), isMissing(socketPath):
 		return fmt.Errorf("%w: no cloudlets daemon answers at %s; start it with `cloudlets serve` or name its socket with --socket", ErrNoDaemon, socketPath)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("the socket %s may not be opened by this user; ask again as the user that runs the daemon, or as root: %w", socketPath, err)
 	}
 	return fmt.Errorf("connect to the daemon at %s: %w", socketPath, err)
+}
+
+// isMissing says whether there is no such socket: not every host's error does.
+func isMissing(socketPath string) bool {
+	_, err := os.Stat(socketPath)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // Close lets go of idle connections.

@@ -1,33 +1,17 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
-	"cloudlets/images"
-	"cloudlets/images/chroot"
 	"cloudlets/images/oci"
-	"cloudlets/images/rootfs"
 	"cloudlets/images/vcs"
 )
 
 // chrootVerb is the hidden verb that is process 1 inside an image.
 const chrootVerb = "chroot-child"
-
-func chrootChildCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: chrootVerb, Hidden: true, Args: usage(cobra.ArbitraryArgs),
-		RunE: func(_ *cobra.Command, args []string) error { return chroot.Child(args) },
-	}
-}
 
 // chrootFlags say how an image is entered.
 type chrootFlags struct {
@@ -60,35 +44,8 @@ The exit code is the command's: 128 and the number of the signal that ended it,
 	cmd.Flags().StringVar(&f.entry, "entry", "", "the `name` of the entry point; else the default one")
 	cmd.Flags().StringArrayVar(&f.env, "env", nil, "`name=value` for the command's environment")
 	cmd.Flags().BoolVar(&f.write, "write", false, "let the command change the image")
-	cmd.RunE = f.image.onImage(f.run)
+	cmd.RunE = f.runE()
 	return cmd
-}
-
-// run enters the image and ends this program as the command ended.
-func (f *chrootFlags) run(cmd *cobra.Command, im *images.Image, command []string) (err error) {
-	spec, err := f.spec(cmd, im, command)
-	if err != nil {
-		return err
-	}
-	dir, remove, err := f.directory(cmd.Context(), im)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, remove()) }()
-	spec.Dir = dir
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGWINCH, unix.SIGCONT)
-	defer signal.Stop(signals)
-	spec.Signals = signals
-	// An interrupt is the command's to take: it does not end the verb.
-	exit, err := chroot.Run(context.WithoutCancel(cmd.Context()), spec)
-	if err != nil {
-		return codedError{err, max(exit, exitFailed)}
-	}
-	if exit != 0 {
-		return commandEnded(exit)
-	}
-	return nil
 }
 
 // commandEnded is a command's exit code, of which nothing is to be said.
@@ -96,67 +53,6 @@ type commandEnded int
 
 func (c commandEnded) Error() string {
 	return fmt.Sprintf("the command ended with exit code %d", int(c))
-}
-
-// spec is what to run, once the entry point's requirements hold.
-func (f *chrootFlags) spec(cmd *cobra.Command, im *images.Image, command []string) (chroot.Spec, error) {
-	env, err := environmentOf(f.env)
-	if err != nil {
-		return chroot.Spec{}, err
-	}
-	entry, err := f.entryPoint(cmd.Context(), im, len(command) > 0)
-	if err != nil {
-		return chroot.Spec{}, err
-	}
-	if len(command) == 0 {
-		command = append([]string{entry.Path}, entry.Args...)
-	}
-	return chroot.Spec{
-		Hostname: im.Name, Write: f.write, Command: command, Env: chroot.Environment(entry.Env, env), Checks: entry.Requires.Run,
-		Stdin: fileOf(cmd.InOrStdin()), Stdout: fileOf(cmd.OutOrStdout()), Stderr: fileOf(cmd.ErrOrStderr()),
-		Child: []string{"cloudlets", chrootVerb}, Log: newLogger(cmd.ErrOrStderr(), false),
-	}, nil
-}
-
-// entryPoint picks the entry point and checks what it requires. A command of
-// the user's own needs none, unless one is named.
-func (f *chrootFlags) entryPoint(ctx context.Context, im *images.Image, own bool) (entry images.EntryPoint, err error) {
-	err = withTree(ctx, im, func(tree images.Tree) error {
-		entry, err = im.Manifest.ChrootEntry(tree, f.entry)
-		if err != nil && own && f.entry == "" {
-			entry, err = images.EntryPoint{Type: images.ChrootEntry, Requires: images.Requirements{Arch: im.Manifest.Arch}}, nil
-		}
-		if err != nil {
-			return err
-		}
-		host, err := chroot.Host(tree)
-		if err != nil {
-			return err
-		}
-		return entry.Check(tree, host)
-	})
-	return entry, err
-}
-
-// directory is the image as a directory: itself, or a copy that remove takes
-// away.
-func (f *chrootFlags) directory(ctx context.Context, im *images.Image) (dir string, remove func() error, err error) {
-	if isRootDirectory(im.Path) {
-		return im.Path, func() error { return nil }, nil
-	}
-	if f.write {
-		return "", nil, codedError{fmt.Errorf("--write: only a directory can be changed; `cloudlets import %s DIR` makes one", im.Path), exitUsage}
-	}
-	temp, err := os.MkdirTemp("", "cloudlets-chroot-*")
-	if err != nil {
-		return "", nil, fmt.Errorf("unpack %s: %w", im.Path, err)
-	}
-	remove = func() error { return os.RemoveAll(temp) }
-	dir = filepath.Join(temp, "root")
-	if _, err := rootfs.Write(ctx, dir, im.Source, rootfs.Options{NoSync: true}); err != nil {
-		return "", nil, errors.Join(fmt.Errorf("unpack %s: %w", im.Path, err), remove())
-	}
-	return dir, remove, nil
 }
 
 // isRootDirectory says whether a directory holds an image's files as they
@@ -168,23 +64,4 @@ func isRootDirectory(path string) bool {
 	}
 	_, layout := oci.Detect(path)
 	return !layout && !vcs.IsBare(path)
-}
-
-// environmentOf reads settings of the form name=value.
-func environmentOf(words []string) (map[string]string, error) {
-	env := map[string]string{}
-	for _, word := range words {
-		name, value, ok := strings.Cut(word, "=")
-		if !ok || name == "" {
-			return nil, codedError{fmt.Errorf("--env %s: write name=value, such as --env LANG=C.UTF-8", word), exitUsage}
-		}
-		env[name] = value
-	}
-	return env, nil
-}
-
-// fileOf is the file that a stream is; nil if it is none.
-func fileOf(stream any) *os.File {
-	f, _ := stream.(*os.File)
-	return f
 }

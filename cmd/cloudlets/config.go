@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images"
-	"cloudlets/images/rootfs"
 )
 
 func configCommand() *cobra.Command {
@@ -33,7 +32,7 @@ Without --config, print the configuration that was applied.`,
 	config.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if config.given() {
-			if err := rootfs.Recover(cmd.Context(), args[0]); err != nil {
+			if err := recoverDirectory(cmd.Context(), args[0]); err != nil {
 				return err
 			}
 		}
@@ -56,7 +55,7 @@ func configure(cmd *cobra.Command, im *images.Image, config *configFlags) error 
 	if err != nil {
 		return err
 	}
-	return rootfs.Configure(cmd.Context(), im.Path, overlay)
+	return configureDirectory(cmd.Context(), im.Path, overlay)
 }
 
 // showApplied prints the record of a configuration.

@@ -151,7 +151,7 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 	if err := f.checkFlags(format); err != nil {
 		return err
 	}
-	if isBlockDevice(f.out.out) {
+	if isDevice(f.out.out) {
 		return f.toDevice(cmd, args, format)
 	}
 	if err := f.checkOutput(format); err != nil {
@@ -183,11 +183,11 @@ func (f *diskFlags) checkFlags(format vdisk.Format) error {
 		return codedError{errors.New("--size and --free are for disks: the format iso has no room for more"), exitUsage}
 	case f.outlive.given() && isFiles(format) && format.Name != "xen":
 		return codedError{fmt.Errorf("--grow, --persistent-partition and --keep-persistent are for disks: the format %s has no partition to grow, or to keep", format.Name), exitUsage}
-	case f.outlive.keep && !isBlockDevice(f.out.out):
+	case f.outlive.keep && !isDevice(f.out.out):
 		return codedError{errors.New("--keep-persistent is for a device that has a persistent partition: a file is always made anew"), exitUsage}
 	case f.bucket != "" && format.Name != "ec2":
 		return codedError{fmt.Errorf("--bucket is for the format ec2, and this is %s", format.Name), exitUsage}
-	case f.out.force && isBlockDevice(f.out.out):
+	case f.out.force && isDevice(f.out.out):
 		return codedError{fmt.Errorf("--force replaces files: %s is a device, which its name confirms, or --yes with --serial", f.out.out), exitUsage}
 	}
 	return nil

@@ -1,22 +1,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
-	"cloudlets/dhcp"
-	"cloudlets/httpboot"
-	"cloudlets/images/disk"
 	"cloudlets/provision"
-	"cloudlets/provision/depot"
 )
 
 // finding is one thing that the doctor looked at.
@@ -25,9 +16,6 @@ type finding struct {
 	// Problem is empty where all is well. It says what to do.
 	Problem string `json:"problem,omitempty"`
 }
-
-// probeTime is how long another DHCP server is waited for.
-const probeTime = 4 * time.Second
 
 func doctorCommand() *cobra.Command {
 	var f serveFlags
@@ -80,103 +68,12 @@ func verdict(findings []finding) error {
 	return nil
 }
 
-// examine looks at everything, and goes on where something is wrong.
-func examine(ctx context.Context, f serveFlags) ([]finding, error) {
-	site, err := provision.OpenSite(f.site, nil)
-	if err != nil {
-		return nil, err
-	}
-	settings, err := f.settings(site)
-	if err != nil {
-		return nil, err
-	}
-	findings := checkInterface(settings)
-	findings = append(findings, checkPorts(ctx, settings)...)
-	findings = append(findings, checkOtherServers(ctx, settings))
-	findings = append(findings, checkLoaders(site, settings)...)
-	findings = append(findings, checkFiles(site)...)
-	return append(findings, checkImages(ctx, site, settings)...), ctx.Err()
-}
-
 // found is a finding of an error, or of its absence.
 func found(what string, err error) finding {
 	if err != nil {
 		return finding{what, err.Error()}
 	}
 	return finding{What: what}
-}
-
-func checkInterface(s provision.Settings) []finding {
-	addr, err := interfaceAddr(s)
-	if err != nil {
-		return []finding{found("interface "+s.Interface, err)}
-	}
-	iface, err := net.InterfaceByName(s.Interface)
-	if err == nil && iface.Flags&net.FlagUp == 0 {
-		err = fmt.Errorf("it is down; switch it on: ip link set %s up", s.Interface)
-	}
-	return []finding{found(fmt.Sprintf("interface %s has %s", s.Interface, addr), err)}
-}
-
-// checkPorts tries to open what serve will open.
-func checkPorts(ctx context.Context, s provision.Settings) []finding {
-	var list []finding
-	own, _ := interfaceAddr(s) // where there is none, the interface's own check says so
-	if !s.DHCP.Off {
-		for _, port := range []struct{ number, what string }{{"67", "DHCP"}, {"4011", "PXE"}} {
-			list = append(list, found("UDP port "+port.number+" is free on "+s.Interface+", for "+port.what, tryListen(ctx, "udp4", ":"+port.number, s.Interface)))
-		}
-	}
-	if s.TFTP != "off" {
-		at := onInterface(own.Addr(), s.TFTP)
-		list = append(list, found("UDP "+at+" is free, for TFTP", tryListen(ctx, "udp4", at, "")))
-	}
-	at := onInterface(own.Addr(), s.HTTP)
-	return append(list, found("TCP "+at+" is free, for HTTP boot", tryListen(ctx, "tcp4", at, "")))
-}
-
-// checkOtherServers asks for an address, as a machine would.
-func checkOtherServers(ctx context.Context, s provision.Settings) finding {
-	if s.DHCP.Off {
-		return finding{What: "DHCP is off: another server has to name this one"}
-	}
-	ctx, stop := context.WithTimeout(ctx, probeTime)
-	defer stop()
-	servers, err := dhcp.Probe(ctx, s.Interface)
-	leasing, proxies := 0, 0
-	names := ""
-	for _, other := range servers {
-		if other.Proxy() {
-			proxies++
-		} else {
-			leasing++
-		}
-		names += " " + other.Server.String()
-	}
-	switch {
-	case err != nil:
-		return found("other DHCP servers", err)
-	case s.DHCP.Proxy && leasing == 0:
-		return finding{"a DHCP server to be a proxy beside", "none answers on " + s.Interface + ": machines will get no address; use --dhcp FIRST-LAST to give out addresses here"}
-	case proxies > 0:
-		return finding{"no other proxy DHCP server", "one answers at" + names + ": machines may boot from it instead; switch it off on this network"}
-	case !s.DHCP.Proxy && leasing > 0:
-		return finding{"no other DHCP server", "one answers at" + names + ": two servers give machines conflicting addresses; use --dhcp proxy, or switch the other one off"}
-	case s.DHCP.Proxy:
-		return finding{What: "a DHCP server to be a proxy beside answers at" + names}
-	default:
-		return finding{What: "no other DHCP server answers on " + s.Interface}
-	}
-}
-
-func checkLoaders(site *provision.Site, s provision.Settings) []finding {
-	missing := httpboot.Loaders{Dir: s.Assets, Extra: httpboot.ExtraLoader(site)}.Check(site.Specs())
-	list := []finding{found("boot loaders for machines", errors.Join(missing...))}
-	if len(kitKeys(site)) > 0 {
-		return list // an image may have those for its disk: see checkImages
-	}
-	_, err := disk.Assets{Dir: s.Assets}.Load(context.Background(), disk.AMD64)
-	return append(list, found("boot loaders for disks", err))
 }
 
 func checkFiles(site *provision.Site) []finding {
@@ -191,50 +88,3 @@ func checkFiles(site *provision.Site) []finding {
 	}
 	return list
 }
-
-// checkImages makes the kit of each image, which finds whatever is missing.
-func checkImages(ctx context.Context, site *provision.Site, s provision.Settings) []finding {
-	d, err := newDepot(site, s, nil, nil)
-	if err != nil {
-		return []finding{found("the state folder "+s.State, err)}
-	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	tasks, ctx := errgroup.WithContext(ctx)
-	tasks.Go(func() error { return d.Run(ctx) })
-	var list []finding
-	for _, key := range kitKeys(site) {
-		kit, err := d.Kit(ctx, key)
-		what := "image " + key.String()
-		if err == nil {
-			what += fmt.Sprintf(": kernel %s, %d files, %s", kit.Kernels[0].Version, kit.Entries, provision.FormatSize(kit.Bytes))
-		}
-		list = append(list, found(what, err))
-	}
-	stop()
-	_ = tasks.Wait() // Run ends with its context, and with no error
-	return list
-}
-
-// kitKeys are the images of the site, with the entry points that machines name.
-func kitKeys(site *provision.Site) []depot.Key {
-	seen := map[depot.Key]bool{}
-	var keys []depot.Key
-	add := func(key depot.Key) {
-		if !seen[key] {
-			seen[key] = true
-			keys = append(keys, key)
-		}
-	}
-	for _, name := range site.Images() {
-		add(depot.Key{Image: name})
-	}
-	for _, spec := range site.Specs() {
-		if spec.Image != "" {
-			add(depot.Key{Image: spec.Image, EntryPoint: spec.EntryPoint})
-		}
-	}
-	return keys
-}
-
-func depotDir(s provision.Settings) string { return filepath.Join(s.State, "depot") }

@@ -102,7 +102,7 @@ func (f *initFlags) survey(cmd *cobra.Command, dir string) (survey.Findings, err
 	switch base := filepath.Base(absolute); {
 	case f.name != "":
 		findings.Name = f.name
-	case base != "/":
+	case base != string(filepath.Separator):
 		findings.Name = base
 	}
 	return findings, nil
@@ -154,15 +154,6 @@ func writeManifest(root *os.Root, text []byte) error {
 		return errors.Join(err, root.Remove(part))
 	}
 	return syncDir(root, filepath.Dir(name))
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(root *os.Root, name string) error {
-	dir, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // inRoot is a path of an image as [os.Root] takes it.

@@ -1,14 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"os"
-
-	"github.com/spf13/cobra"
-
-	"cloudlets/images/disk"
-	"cloudlets/images/disk/device"
-)
+import "github.com/spf13/cobra"
 
 // outliveFlags say what of a disk outlives its size, or its system.
 type outliveFlags struct {
@@ -25,20 +17,3 @@ func (f *outliveFlags) add(cmd *cobra.Command) {
 }
 
 func (f *outliveFlags) given() bool { return f.grow || f.keep || f.partition > 0 }
-
-// kept finds the partition of a device that is to be kept; nil is none.
-func (f *outliveFlags) kept(facts device.Facts) (*disk.Partition, error) {
-	if !f.keep {
-		return nil, nil
-	}
-	file, err := os.Open(facts.Path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	p, err := disk.FindPersistent(file, facts.Capacity(), facts.Sector)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; without --keep-persistent all of it is made anew", facts.Path, err)
-	}
-	return &p, nil
-}

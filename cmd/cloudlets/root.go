@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cloudlets/images/disk/device"
 	"cloudlets/images/ejs"
 )
 
@@ -40,19 +39,17 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if ended, ok := errors.AsType[commandEnded](err); ok {
 		return int(ended)
 	}
+	coded := codedError{code: exitFailed}
+	errors.As(err, &coded)
 	switch {
 	case err == nil:
 		return exitOK
-	case ctx.Err() != nil && !errors.Is(err, device.ErrInterrupted): // which says what it leaves behind
+	case ctx.Err() != nil && coded.code != exitInterrupted: // an error of that code says what it leaves behind
 		fmt.Fprintln(stderr, "cloudlets: interrupted")
 		return exitInterrupted
 	}
 	fmt.Fprintf(stderr, "cloudlets: %v\n", err)
-	var coded codedError
-	if errors.As(err, &coded) {
-		return coded.code
-	}
-	return exitFailed
+	return coded.code
 }
 
 // codedError is an error with an exit code of its own.

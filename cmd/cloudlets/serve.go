@@ -1,18 +1,12 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 
 	"github.com/lmittmann/tint"
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
-
-	"cloudlets/provision"
 )
 
 // serveFlags are what the command line says of the server. What it leaves
@@ -42,12 +36,7 @@ No disk is written unless a person armed the machine's install, with
 		Example: `  cloudlets serve --interface eth1 --site /srv/site --dhcp 10.0.0.100-10.0.0.200
   cloudlets serve --interface eth1 --site /srv/site --dhcp proxy`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log := newLogger(cmd.ErrOrStderr(), f.verbose)
-			d, err := newDaemon(f, *socket, log)
-			if err != nil {
-				return err
-			}
-			return d.serve(cmd.Context())
+			return f.serve(cmd.Context(), *socket, newLogger(cmd.ErrOrStderr(), f.verbose))
 		},
 	}
 	f.register(cmd)
@@ -72,40 +61,6 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("dhcp", cobra.FixedCompletions([]cobra.Completion{"proxy", "off"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// settings are the flags over the site's own settings over the defaults.
-func (f serveFlags) settings(site *provision.Site) (provision.Settings, error) {
-	s := site.Settings()
-	if f.dhcp != "" {
-		service, err := provision.ParseDHCPService(f.dhcp)
-		if err != nil {
-			return s, codedError{fmt.Errorf("--dhcp: %w", err), exitUsage}
-		}
-		s.DHCP = service
-	}
-	if s.DHCP == (provision.DHCPService{}) {
-		s.DHCP.Proxy = true
-	}
-	for _, o := range []struct {
-		value    *string
-		flag     string
-		fallback string
-	}{
-		{&s.Interface, f.iface, ""}, {&s.HTTP, f.http, defaultHTTP}, {&s.TFTP, f.tftp, defaultTFTP},
-		{&s.Assets, f.assets, ""}, {&s.State, f.state, defaultState},
-	} {
-		if o.flag != "" {
-			*o.value = o.flag
-		}
-		if *o.value == "" {
-			*o.value = o.fallback
-		}
-	}
-	if s.Interface == "" {
-		return s, codedError{errors.New("no interface to serve: say which with --interface, or with \"interface\" in the site's cloudlets.json"), exitUsage}
-	}
-	return s, nil
-}
-
 // newLogger writes for people on a terminal, and plain lines elsewhere.
 func newLogger(w any, verbose bool) *slog.Logger {
 	level := slog.LevelInfo
@@ -120,29 +75,4 @@ func newLogger(w any, verbose bool) *slog.Logger {
 		return slog.New(tint.NewHandler(file, &tint.Options{Level: level, TimeFormat: "15:04:05"}))
 	}
 	return slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: level}))
-}
-
-// explain says in the log what the server is about to do, and what a person
-// would do next.
-func (d *daemon) explain() {
-	d.log.Info("serving", "interface", d.settings.Interface, "address", d.addr.Addr(), "dhcp", d.settings.DHCP, "site", d.site.Dir())
-	specs := d.site.Specs()
-	names := d.site.Images()
-	switch {
-	case len(names) == 0:
-		d.log.Info("the site has no images yet: put a folder or a tarball with /.cloudlet/manifest in it into " + filepath.Join(d.site.Dir(), "images"))
-	case len(specs) == 0:
-		d.log.Info("the site has no machines yet: switch one on and its address appears in `cloudlets machines`; then write {\"image\": \"" + names[0] + "\"} to " + filepath.Join(d.site.Dir(), "machines", "<MAC>.json"))
-	}
-	if d.settings.DHCP.Off {
-		d.log.Info("DHCP is off: machines find this server only if yours names it")
-	}
-}
-
-// waitForEnd turns the end that was asked for into success.
-func waitForEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
-		return nil
-	}
-	return err
 }

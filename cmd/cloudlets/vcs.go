@@ -1,16 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"cloudlets/images/vcs"
 )
@@ -47,36 +42,6 @@ writes. An ordinary user's image keeps in that file what only root can set.`, ki
 		Example: example, DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error { return runTool(cmd, kind, args) },
 	}
-}
-
-// runTool runs the tool and ends as it ended.
-func runTool(cmd *cobra.Command, kind vcs.Kind, args []string) error {
-	if len(args) > 0 && slices.Contains([]string{"-h", "--help"}, args[0]) {
-		return cmd.Help()
-	}
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
-		return codedError{fmt.Errorf("the first argument is the image; see `%s --help`", cmd.CommandPath()), exitUsage}
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find this program's own file: %w", err)
-	}
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGHUP)
-	defer signal.Stop(signals)
-	// An interrupt is the tool's to take: the image is put in order after it.
-	code, err := vcs.Run(context.WithoutCancel(cmd.Context()), vcs.Options{
-		Kind: kind, Dir: args[0], Args: args[1:], Signals: signals, Merge: []string{self, mergeVerb},
-		Stdin: cmd.InOrStdin(), Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
-		Notice: func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "cloudlets: %s\n", text) },
-	})
-	switch {
-	case err != nil:
-		return codedError{err, max(code, exitFailed)}
-	case code != 0:
-		return commandEnded(code)
-	}
-	return nil
 }
 
 // mergeVerb is the hidden verb by which the tools merge metadata files.

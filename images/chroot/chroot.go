@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package chroot enters an image: it runs a command with a directory as its
 // root, in mount, PID, UTS and IPC namespaces of its own, over a throw-away
 // layer. It takes root, or a kernel that lets users have namespaces.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -167,10 +168,14 @@ func (a Assets) missing(files []loaderFile) error {
 			packages = append(packages, f.pkg)
 		}
 	}
+	computer := "on this computer or in the image"
+	if runtime.GOOS != "linux" {
+		computer = "in the image" // no other system has Debian's packages
+	}
 	folder := "use a folder that has the files"
 	if a.Dir != "" {
 		folder = "put the files into " + a.Dir
 	}
-	return fmt.Errorf("find boot loaders: %s: %w: install %s on this computer or in the image, or %s",
-		strings.Join(names, ", "), fs.ErrNotExist, strings.Join(packages, " "), folder)
+	return fmt.Errorf("find boot loaders: %s: %w: install %s %s, or %s",
+		strings.Join(names, ", "), fs.ErrNotExist, strings.Join(packages, " "), computer, folder)
 }

@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -162,7 +161,7 @@ func startWorker(ctx context.Context, command []string, l Limits) (*worker, erro
 	// and a process group apart from the terminal's signals.
 	w.cmd.Env = []string{"GOTRACEBACK=none", "GOMAXPROCS=2"}
 	w.cmd.Dir = "/"
-	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	w.cmd.SysProcAttr = apart()
 	w.cmd.Stderr = &w.stderr
 	var err error
 	if w.in, err = w.cmd.StdinPipe(); err != nil {

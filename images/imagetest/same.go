@@ -8,23 +8,8 @@ import (
 	"slices"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"cloudlets/images"
 )
-
-// SameOnKernel has the kernel mount a filesystem of a kind, "ext4", and
-// compares every file with the source.
-func SameOnKernel(t testing.TB, img, kind string, want images.Source) {
-	t.Helper()
-	dir, unmount := Mount(t, img, kind, unix.MS_RDONLY)
-	defer unmount()
-	got, err := images.NewDirSource(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	Same(t, got, want)
-}
 
 // Same compares two sources, file by file. What a filesystem has for lost
 // files is passed over where the source has none.

@@ -1,7 +1,8 @@
+//go:build unix
+
 package metadata
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -128,30 +129,6 @@ func sameContent(d, e *rootfs.Dirs, p, q string) (bool, error) {
 	}
 	defer other.Close()
 	return equalReaders(one, other)
-}
-
-// equalReaders says whether two streams are the same to their ends.
-func equalReaders(a, b io.Reader) (bool, error) {
-	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
-	for {
-		n, err := io.ReadFull(a, x)
-		m, merr := io.ReadFull(b, y)
-		if !bytes.Equal(x[:n], y[:m]) {
-			return false, nil
-		}
-		switch ended := isEnd(err); {
-		case err != nil && !ended:
-			return false, err
-		case merr != nil && !isEnd(merr):
-			return false, merr
-		case ended:
-			return true, nil
-		}
-	}
-}
-
-func isEnd(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // part makes a name that is a hard link, and should not be, a file of its own.

@@ -1,3 +1,5 @@
+//go:build unix
+
 package metadata
 
 import (
@@ -6,8 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -74,7 +74,7 @@ func (a *applier) shared(p string, rec *Record, st *unix.Stat_t) (done bool, err
 // the rights that it will not give.
 func (a *applier) closeFolder(dir *os.File, p string, st *unix.Stat_t) error {
 	rec, recorded := a.file.Lookup(p)
-	mode := st.Mode & 0o7777
+	mode := uint32(st.Mode) & 0o7777
 	want := uint32(0o755)
 	if recorded && rec.HasMode {
 		want = rec.Mode
@@ -144,35 +144,6 @@ func limit(want, is *images.Entry) {
 		want.Mode = limitedMode(want.Type, want.Mode)
 	}
 	want.UID, want.GID = is.UID, is.GID
-}
-
-// changeMode changes the mode of a regular file or a directory, and follows
-// no link.
-func changeMode(dir *os.File, name string, mode uint32) error {
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
-}
-
-// labels are extended attributes that a security module gives every file by
-// itself, and may not let anybody take away.
-var labels = []string{"security.selinux", "security.ima", "security.evm", "security.SMACK64"}
-
-// dropXattrs removes extended attributes that are not wanted.
-func (a *applier) dropXattrs(dir *os.File, name string, have, want map[string]string) error {
-	for key := range have {
-		if _, ok := want[key]; ok {
-			continue
-		}
-		err := unix.Lremovexattr(placeOf(dir, name), key)
-		if err != nil && !a.limited && !slices.Contains(labels, key) {
-			return fmt.Errorf("remove extended attribute %s: %w", key, err)
-		}
-	}
-	return nil
 }
 
 func modTime(st *unix.Stat_t) time.Time { return time.Unix(st.Mtim.Unix()) }

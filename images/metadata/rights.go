@@ -9,7 +9,7 @@ import (
 // privileged tells whether this process can set whatever a record says: it is
 // root, and of no user namespace but the first.
 func privileged() bool {
-	if os.Geteuid() != 0 {
+	if os.Geteuid() != 0 || allLimited {
 		return false
 	}
 	ids, err := os.ReadFile("/proc/self/uid_map")

@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -46,7 +47,7 @@ func Wrap(tree images.Tree, f File) *View {
 	v := &View{tree: tree, file: f, missing: map[string]images.Entry{}, inside: map[string][]string{}}
 	v.links = sync.OnceValue(v.findLinks)
 	root, err := tree.Entry("/")
-	if err == nil && root.UID != 0 {
+	if _, dir := tree.(*images.DirSource); err == nil && (root.UID != 0 || dir && allLimited) {
 		v.actor = actor{limited: true, uid: root.UID}
 	}
 	for i := range f.records {
@@ -281,6 +282,30 @@ func (v *View) sameContent(p, q string) (bool, error) {
 	}
 	defer b.Close()
 	return equalReaders(a, b)
+}
+
+// equalReaders says whether two streams are the same to their ends.
+func equalReaders(a, b io.Reader) (bool, error) {
+	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, err := io.ReadFull(a, x)
+		m, merr := io.ReadFull(b, y)
+		if !bytes.Equal(x[:n], y[:m]) {
+			return false, nil
+		}
+		switch ended := isEnd(err); {
+		case err != nil && !ended:
+			return false, err
+		case merr != nil && !isEnd(merr):
+			return false, merr
+		case ended:
+			return true, nil
+		}
+	}
+}
+
+func isEnd(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // Fingerprint identifies what is shown, if the tree has a fingerprint.

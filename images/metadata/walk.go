@@ -1,12 +1,12 @@
+//go:build unix
+
 package metadata
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -103,7 +103,7 @@ func openAt(dir *os.File, name string, flags int) (*os.File, error) {
 // entryOf turns what the kernel says of a file into an entry, without the
 // target of a link.
 func entryOf(p string, st *unix.Stat_t) images.Entry {
-	e := images.Entry{Path: p, Mode: st.Mode & 0o7777, UID: st.Uid, GID: st.Gid}
+	e := images.Entry{Path: p, Mode: uint32(st.Mode) & 0o7777, UID: st.Uid, GID: st.Gid}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 		e.Type, e.Size = images.Regular, st.Size
@@ -122,52 +122,4 @@ func entryOf(p string, st *unix.Stat_t) images.Entry {
 		e.Major, e.Minor = unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))
 	}
 	return e
-}
-
-// placeOf is a path to what is called name in an open directory, for the
-// system calls that take no directory.
-func placeOf(dir *os.File, name string) string {
-	return "/proc/self/fd/" + strconv.Itoa(int(dir.Fd())) + "/" + name
-}
-
-// xattrsAt reads the extended attributes of what is called name in a
-// directory; nil is none.
-func xattrsAt(dir *os.File, name string) (map[string]string, error) {
-	at := placeOf(dir, name)
-	list, err := grow(func(buf []byte) (int, error) { return unix.Llistxattr(at, buf) })
-	if errors.Is(err, unix.ENOTSUP) || err == nil && len(list) == 0 {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list extended attributes: %w", err)
-	}
-	xattrs := map[string]string{}
-	for key := range strings.SplitSeq(strings.TrimSuffix(string(list), "\x00"), "\x00") {
-		value, err := grow(func(buf []byte) (int, error) { return unix.Lgetxattr(at, key, buf) })
-		if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-			continue // one that only root may read
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read extended attribute %s: %w", key, err)
-		}
-		xattrs[key] = string(value)
-	}
-	return xattrs, nil
-}
-
-// grow calls read with a larger buffer until what it reads fits.
-func grow(read func([]byte) (int, error)) ([]byte, error) {
-	var small [256]byte
-	if n, err := read(small[:]); err == nil {
-		return slices.Clone(small[:n]), nil
-	} else if !errors.Is(err, unix.ERANGE) {
-		return nil, err
-	}
-	for size := 4096; ; size *= 16 {
-		buf := make([]byte, size)
-		n, err := read(buf)
-		if err == nil || !errors.Is(err, unix.ERANGE) || size > 1<<20 {
-			return buf[:max(n, 0)], err
-		}
-	}
 }

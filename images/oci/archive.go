@@ -82,14 +82,11 @@ func unpacked(ctx context.Context, file *os.File, opt Options) (*os.File, error)
 		return nil, err
 	}
 	defer plain.Close()
-	temp, err := os.CreateTemp(opt.TempDir, "cloudlets-*.tar")
+	temp, err := images.CreateUnnamed(opt.TempDir, "cloudlets-*.tar")
 	if err != nil {
-		return nil, fmt.Errorf("make a temporary file for what it unpacks to: %w", err)
+		return nil, fmt.Errorf("unpack it: %w", err)
 	}
-	err = os.Remove(temp.Name())
-	if err == nil {
-		_, err = io.Copy(temp, &boundedReader{r: plain, max: opt.MaxSize})
-	}
+	_, err = io.Copy(temp, &boundedReader{r: plain, max: opt.MaxSize})
 	if err == nil {
 		_, err = temp.Seek(0, io.SeekStart)
 	}

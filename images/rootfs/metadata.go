@@ -1,3 +1,5 @@
+//go:build unix
+
 package rootfs
 
 import (
@@ -5,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -76,11 +77,11 @@ func (a *allowance) mode(e *images.Entry) uint32 {
 // capabilities away, an ACL changes the mode, and a mode may take the right to
 // do the rest from a user who is not root.
 func setOpen(fd, dir int, base string, e *images.Entry, a *allowance) error {
-	if err := a.pass(unix.Fchown(fd, int(e.UID), int(e.GID))); err != nil {
+	if err := a.pass(setOwner(fd, e)); err != nil {
 		return fmt.Errorf("chown to %d:%d: %w", e.UID, e.GID, err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
-		if err := a.pass(unix.Fsetxattr(fd, name, []byte(e.Xattrs[name]), 0)); err != nil {
+		if err := a.pass(setXattr(fd, name, e.Xattrs[name])); err != nil {
 			return fmt.Errorf("set extended attribute %s: %w", name, err)
 		}
 	}
@@ -93,50 +94,8 @@ func setOpen(fd, dir int, base string, e *images.Entry, a *allowance) error {
 	return nil
 }
 
-// setNode is setOpen for what cannot be opened, or need not be readable: a
-// symbolic link, a device, a FIFO, a file that is there already. The kernel
-// changes their modes and extended attributes by path only, which leads
-// through the place in /proc of a descriptor that stands for the very file.
-func setNode(dir int, base string, e *images.Entry, a *allowance) error {
-	fd, err := openAt(dir, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := checkType(fd, e.Type); err != nil {
-		return err
-	}
-	if err := a.pass(unix.Fchownat(fd, "", int(e.UID), int(e.GID), unix.AT_EMPTY_PATH)); err != nil {
-		return fmt.Errorf("chown to %d:%d: %w", e.UID, e.GID, err)
-	}
-	at := "/proc/self/fd/" + strconv.Itoa(fd)
-	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
-		if err := a.pass(unix.Setxattr(at, name, []byte(e.Xattrs[name]), 0)); err != nil {
-			return fmt.Errorf("set extended attribute %s: %w", name, err)
-		}
-	}
-	if err := setTime(dir, base, e); err != nil || e.Type == images.Symlink {
-		return err
-	}
-	if err := unix.Chmod(at, a.mode(e)); err != nil {
-		return fmt.Errorf("chmod to %#o: %w", e.Mode, err)
-	}
-	return nil
-}
-
 // errType says that a file is there, but another one than was thought.
 var errType = errors.New("a file of another type is in its place")
-
-func checkType(fd int, t images.Type) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	if st.Mode&unix.S_IFMT != fileType(t) {
-		return errType
-	}
-	return nil
-}
 
 // fileType is the kernel's word for a type of file; 0 is none.
 func fileType(t images.Type) uint32 {
@@ -164,7 +123,7 @@ func setTime(dir int, base string, e *images.Entry) error {
 	if err != nil {
 		return fmt.Errorf("set time to %s: %w", e.ModTime, err)
 	}
-	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, mtime}
+	times := []unix.Timespec{{Nsec: OmitTime}, mtime}
 	if err := unix.UtimesNanoAt(dir, base, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return fmt.Errorf("set time: %w", err)
 	}

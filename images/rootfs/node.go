@@ -1,3 +1,5 @@
+//go:build unix
+
 package rootfs
 
 import (
@@ -38,7 +40,7 @@ func (d *Dirs) MakeNode(e *images.Entry) error { return d.makeNode(e, nil) }
 func (d *Dirs) TryMakeNode(e *images.Entry) (made, lost bool, err error) {
 	var a allowance
 	err = d.makeNode(e, &a)
-	if isDevice(e) && a.pass(err) == nil && err != nil {
+	if isSpecial(e) && a.pass(err) == nil && err != nil {
 		return false, true, nil
 	}
 	return err == nil, a.lost, err
@@ -59,12 +61,8 @@ func (d *Dirs) makeNode(e *images.Entry, a *allowance) error {
 	switch e.Type {
 	case images.Symlink:
 		err = unix.Symlinkat(e.Link, dir, base)
-	case images.CharDevice:
-		err = unix.Mknodat(dir, base, unix.S_IFCHR|0o600, device(e))
-	case images.BlockDevice:
-		err = unix.Mknodat(dir, base, unix.S_IFBLK|0o600, device(e))
-	case images.FIFO:
-		err = unix.Mknodat(dir, base, unix.S_IFIFO|0o600, 0)
+	case images.CharDevice, images.BlockDevice, images.FIFO:
+		err = makeSpecial(dir, base, e)
 	default:
 		err = unix.EINVAL
 	}
@@ -73,12 +71,6 @@ func (d *Dirs) makeNode(e *images.Entry, a *allowance) error {
 	}
 	return setNode(dir, base, e, a)
 }
-
-func isDevice(e *images.Entry) bool {
-	return e.Type == images.CharDevice || e.Type == images.BlockDevice
-}
-
-func device(e *images.Entry) int { return int(unix.Mkdev(e.Major, e.Minor)) }
 
 // Link makes newPath another name of the file at oldPath, which may be a
 // symbolic link. at and d are of the same root; each keeps its own latest

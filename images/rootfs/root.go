@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package rootfs is a directory that the files of an image go to: safely,
 // whatever their names are, and with everything that an entry says of them.
 //
@@ -13,8 +15,6 @@ package rootfs
 
 import (
 	"fmt"
-	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,34 +46,16 @@ func (r *Root) Close() { unix.Close(r.fd) }
 // Dirs finds places in the directory, for one goroutine.
 func (r *Root) Dirs() *Dirs { return &Dirs{root: r.fd, fd: -1} }
 
-// Sync waits until all of the directory's filesystem is on its disk.
-func (r *Root) Sync() error { return unix.Syncfs(r.fd) }
-
-// Device names what the directory is on, "/dev/sda3", as well as it is known.
-func (r *Root) Device() string {
-	var st unix.Stat_t
-	if err := unix.Fstat(r.fd, &st); err != nil {
-		return "an unknown device"
-	}
-	number := fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
-	uevent, err := os.ReadFile("/sys/dev/block/" + number + "/uevent")
-	if err != nil {
-		return "device " + number
-	}
-	for line := range strings.Lines(string(uevent)) {
-		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "DEVNAME="); ok {
-			return "/dev/" + name
-		}
-	}
-	return "device " + number
-}
-
 // openAt opens past signals, which the Go runtime sends to itself.
 func openAt(dir int, name string, flags int, mode uint32) (int, error) {
 	for {
 		fd, err := unix.Openat(dir, name, flags, mode)
-		if err != unix.EINTR {
-			return fd, err
+		switch err {
+		case unix.EINTR:
+			continue
+		case unix.EMLINK:
+			err = unix.ELOOP // FreeBSD's word for a link that O_NOFOLLOW does not follow
 		}
+		return fd, err
 	}
 }

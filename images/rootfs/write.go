@@ -1,3 +1,5 @@
+//go:build unix
+
 package rootfs
 
 import (
@@ -63,7 +65,7 @@ func write(ctx context.Context, dir string, src images.Source, opt Options) (Rep
 	if err != nil {
 		return Report{}, err
 	}
-	report, err := fill(ctx, stage.path, src, opt)
+	report, err := fill(ctx, stage.path, distinct(stage.path, src), opt)
 	if err == nil {
 		err = stage.publish(!opt.NoSync)
 	}
@@ -294,9 +296,9 @@ func (w *writer) fail(op, p string, err error) error {
 }
 
 // privileged tells whether this process can set whatever an entry says: it is
-// root, and of no user namespace but the first.
+// root, and of no user namespace but the first, of Linux.
 func privileged() bool {
-	if os.Geteuid() != 0 {
+	if os.Geteuid() != 0 || runtime.GOOS != "linux" {
 		return false
 	}
 	ids, err := os.ReadFile("/proc/self/uid_map")

@@ -10,9 +10,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"cloudlets/images"
 	"cloudlets/images/metadata"
@@ -89,7 +89,7 @@ func find(ctx context.Context, ref string, opt Options) (images.Source, error) {
 		return file(ctx, ref, opt)
 	case err == nil:
 		return nil, fmt.Errorf("open image %s: it is neither a directory nor a file", ref)
-	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR):
+	case !isAbsent(err):
 		return nil, fmt.Errorf("open image: %w", err)
 	}
 	if repo, revision, ok := part(ref, "@"); ok {
@@ -109,6 +109,15 @@ func part(ref, separator string) (path, rest string, ok bool) {
 	}
 	_, err := os.Stat(ref[:i])
 	return ref[:i], ref[i+1:], err == nil
+}
+
+// invalidName is what Windows says of a name that no file can have, such as
+// one with a tag behind a colon.
+const invalidName = syscall.Errno(123)
+
+// isAbsent says whether nothing is, or can be, called by a name.
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || runtime.GOOS == "windows" && errors.Is(err, invalidName)
 }
 
 func standardInput(opt Options) (images.Source, error) {
@@ -151,14 +160,17 @@ func directory(ctx context.Context, path string, opt Options) (images.Source, er
 
 // asRecorded shows a directory as its metadata file tells. That counts where
 // the directory belongs to an ordinary user, who cannot give files to others;
-// where it belongs to root, the filesystem itself is the truth.
+// where it belongs to root, the filesystem itself is the truth. Only Linux
+// keeps all of that, so that elsewhere the file counts whoever is the owner.
 func asRecorded(path string, dir *images.DirSource) (images.Source, error) {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return nil, fmt.Errorf("open image %s: %w", path, err)
-	}
-	if st.Uid == 0 {
-		return dir, nil
+	if runtime.GOOS == "linux" {
+		root, err := dir.Entry("/")
+		if err != nil {
+			return nil, err
+		}
+		if root.UID == 0 {
+			return dir, nil
+		}
 	}
 	recorded, err := metadata.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -27,12 +27,9 @@ func openHg(ctx context.Context, repository, revision string) (*Revision, error)
 	if err != nil {
 		return nil, err
 	}
-	spool, err := os.CreateTemp("", "cloudlets-hg-*")
+	spool, err := images.CreateUnnamed("", "cloudlets-hg-*")
 	if err != nil {
-		return nil, fmt.Errorf("make a temporary file: %w", err)
-	}
-	if err := os.Remove(spool.Name()); err != nil {
-		return nil, errors.Join(err, spool.Close())
+		return nil, err
 	}
 	t := newTree(at)
 	t.open = func(n *node) (io.ReadCloser, error) {

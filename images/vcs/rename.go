@@ -1,3 +1,5 @@
+//go:build unix
+
 package vcs
 
 import (
@@ -97,7 +99,7 @@ func rename(dirs *rootfs.Dirs, p, from, to string) error {
 	if err := unix.Fstat(dir, &st); err != nil {
 		return err
 	}
-	switch err = unix.Renameat2(dir, from, dir, to, unix.RENAME_NOREPLACE); {
+	switch err = renameNew(dir, from, to); {
 	case errors.Is(err, unix.ENOENT):
 		return nil
 	case errors.Is(err, unix.EEXIST):
@@ -105,7 +107,7 @@ func rename(dirs *rootfs.Dirs, p, from, to string) error {
 	case err != nil:
 		return err
 	}
-	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, st.Mtim}
+	times := []unix.Timespec{{Nsec: rootfs.OmitTime}, st.Mtim}
 	if err := unix.UtimesNanoAt(dir, ".", times, 0); err != nil && !errors.Is(err, unix.EPERM) {
 		return err
 	}

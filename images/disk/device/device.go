@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package device writes a whole disk to a real device, a USB stick or a
 // memory card, and keeps it from being the wrong one.
 //

@@ -15,7 +15,9 @@ type plain struct {
 }
 
 func newRaw(t target, _ Options) (container, error) {
-	return newPlain(t, nil), nil
+	p := newPlain(t, nil)
+	allowHoles(p.file)
+	return p, nil
 }
 
 func newPlain(t target, tail []byte) *plain {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
 )
 
 func losetup(t testing.TB, args ...string) string {
@@ -48,4 +50,17 @@ func Mount(t testing.TB, img, kind string, flags uintptr) (dir string, unmount f
 	}
 	t.Cleanup(unmount)
 	return dir, unmount
+}
+
+// SameOnKernel has the kernel mount a filesystem of a kind, "ext4", and
+// compares every file with the source.
+func SameOnKernel(t testing.TB, img, kind string, want images.Source) {
+	t.Helper()
+	dir, unmount := Mount(t, img, kind, unix.MS_RDONLY)
+	defer unmount()
+	got, err := images.NewDirSource(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Same(t, got, want)
 }

@@ -74,7 +74,7 @@ func bootableImage(t *testing.T) string {
 
 // runDisk is `cloudlets disk`, on a host and with a policy of the test's.
 func runDisk(ctx context.Context, host func() device.Host, args ...string) (stdout, stderr string, err error) {
-	f := diskFlags{device: deviceFlags{policy: device.Policy{Fixed: true}, host: host}}
+	f := diskFlags{device: deviceFlags{deviceHost: deviceHost{policy: device.Policy{Fixed: true}, host: host}}}
 	cmd := &cobra.Command{Use: "disk", Args: exactArgs(1), RunE: f.run, SilenceErrors: true, SilenceUsage: true}
 	f.add(cmd)
 	f.out.add(cmd)

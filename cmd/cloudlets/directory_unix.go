@@ -1,0 +1,116 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images"
+	"cloudlets/images/metadata"
+	"cloudlets/images/oci"
+	"cloudlets/images/rootfs"
+	"cloudlets/images/vcs"
+	"cloudlets/provision"
+)
+
+// What changes an image's directory.
+
+// importE is the verb import.
+func importE(f *imageFlags) func(*cobra.Command, []string) error {
+	return f.onImage(func(cmd *cobra.Command, im *images.Image, args []string) error {
+		return unpack(cmd, im, args[0])
+	})
+}
+
+// unpack writes an image into a directory, and records what could not be.
+func unpack(cmd *cobra.Command, im *images.Image, dir string) error {
+	show := newCounter(cmd.ErrOrStderr(), "unpacking "+im.Name)
+	report, err := rootfs.Write(cmd.Context(), dir, im.Source, rootfs.Options{Progress: show.set})
+	show.end()
+	if err != nil {
+		return err
+	}
+	words := cmd.ErrOrStderr()
+	fmt.Fprintf(words, "unpacked %s into %s: %d files, %s\n", im.Name, dir, report.Entries, provision.FormatSize(report.Bytes))
+	tellCommand(words, im.Source)
+	if len(report.Lost) == 0 {
+		return nil
+	}
+	recorded, err := metadata.Collect(cmd.Context(), im.Source)
+	if err != nil {
+		return err
+	}
+	if _, err := metadata.Write(dir, recorded); err != nil {
+		return err
+	}
+	fmt.Fprintf(words, "%d files could not be given their owners, modes, attributes or types; %s records them, and the directory is read by it\n", len(report.Lost), metadata.Path)
+	return nil
+}
+
+// tellCommand tells what a container image runs, which a directory does not
+// keep: it may be what a chroot entry point should run.
+func tellCommand(w io.Writer, src images.Source) {
+	if container, ok := src.(*oci.Image); ok {
+		c := container.Config()
+		if words := append(c.Entrypoint, c.Cmd...); len(words) > 0 {
+			fmt.Fprintf(w, "as a container it runs: %s\n", strings.Join(words, " "))
+		}
+	}
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(root *os.Root, name string) error {
+	dir, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// recoverDirectory completes what an earlier configuration began.
+func recoverDirectory(ctx context.Context, dir string) error { return rootfs.Recover(ctx, dir) }
+
+// configureDirectory configures a directory in place.
+func configureDirectory(ctx context.Context, dir string, o images.Overlay) error {
+	return rootfs.Configure(ctx, dir, o)
+}
+
+// runTool runs the tool and ends as it ended.
+func runTool(cmd *cobra.Command, kind vcs.Kind, args []string) error {
+	if len(args) > 0 && slices.Contains([]string{"-h", "--help"}, args[0]) {
+		return cmd.Help()
+	}
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return codedError{fmt.Errorf("the first argument is the image; see `%s --help`", cmd.CommandPath()), exitUsage}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program's own file: %w", err)
+	}
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	// An interrupt is the tool's to take: the image is put in order after it.
+	code, err := vcs.Run(context.WithoutCancel(cmd.Context()), vcs.Options{
+		Kind: kind, Dir: args[0], Args: args[1:], Signals: signals, Merge: []string{self, mergeVerb},
+		Stdin: cmd.InOrStdin(), Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
+		Notice: func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "cloudlets: %s\n", text) },
+	})
+	switch {
+	case err != nil:
+		return codedError{err, max(code, exitFailed)}
+	case code != 0:
+		return commandEnded(code)
+	}
+	return nil
+}

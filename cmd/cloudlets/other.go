@@ -1,0 +1,77 @@
+//go:build !linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images/disk/vdisk"
+	"cloudlets/provision"
+)
+
+// What only Linux can do is refused here, in one sentence that says what to
+// do instead. The verbs and their flags are the same on every host.
+
+// onLinux refuses what takes Linux.
+func onLinux(what, instead string) error {
+	return fmt.Errorf("%s takes Linux, and this is %s: %s", what, runtime.GOOS, instead)
+}
+
+// processOne says that this is no process 1 of a RAM disk: those run Linux.
+func processOne() bool { return false }
+
+func (f serveFlags) serve(context.Context, string, *slog.Logger) error {
+	return onLinux("serving machines", "run it there")
+}
+
+// examine looks at the site's files, as far as that is no matter of the host.
+func examine(ctx context.Context, f serveFlags) ([]finding, error) {
+	site, err := provision.OpenSite(f.site, nil)
+	if err != nil {
+		return nil, err
+	}
+	rest := onLinux("looking at the network, the boot loaders and the images", "run doctor where serve will run")
+	return append(checkFiles(site), found("what serve needs of its host", rest)), ctx.Err()
+}
+
+// chrootChildCommand keeps the hidden verb's name, for the same answer.
+func chrootChildCommand() *cobra.Command {
+	return &cobra.Command{Use: chrootVerb, Hidden: true, RunE: func(*cobra.Command, []string) error { return errChroot() }}
+}
+
+func (f *chrootFlags) runE() func(*cobra.Command, []string) error {
+	return func(*cobra.Command, []string) error { return errChroot() }
+}
+
+func errChroot() error { return onLinux("entering an image", "run it there") }
+
+// deviceHost is empty where no device is written.
+type deviceHost struct{}
+
+// showList lists no devices.
+func (f *deviceFlags) showList(*cobra.Command) error {
+	return onLinux("listing devices", "run it there")
+}
+
+// isDevice says whether an output is a device of the host's, and no file.
+// Not every host has block devices.
+func isDevice(name string) bool {
+	if runtime.GOOS == "windows" && (strings.HasPrefix(name, `\\.\`) || strings.HasPrefix(name, `//./`)) {
+		return true
+	}
+	info, err := os.Stat(name)
+	return err == nil && info.Mode()&fs.ModeDevice != 0
+}
+
+// toDevice writes to no device.
+func (f *diskFlags) toDevice(*cobra.Command, []string, vdisk.Format) error {
+	return onLinux("writing a device", "run it there, or make a file (--out disk.img) and write that to the device with a tool of this system")
+}

@@ -1,0 +1,92 @@
+package metadata
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// allLimited says that root is no more than an ordinary user.
+const allLimited = false
+
+// placeOf is a path to what is called name in an open directory, for the
+// system calls that take no directory.
+func placeOf(dir *os.File, name string) string {
+	return "/proc/self/fd/" + strconv.Itoa(int(dir.Fd())) + "/" + name
+}
+
+// xattrsAt reads the extended attributes of what is called name in a
+// directory; nil is none.
+func xattrsAt(dir *os.File, name string) (map[string]string, error) {
+	at := placeOf(dir, name)
+	list, err := grow(func(buf []byte) (int, error) { return unix.Llistxattr(at, buf) })
+	if errors.Is(err, unix.ENOTSUP) || err == nil && len(list) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list extended attributes: %w", err)
+	}
+	xattrs := map[string]string{}
+	for key := range strings.SplitSeq(strings.TrimSuffix(string(list), "\x00"), "\x00") {
+		value, err := grow(func(buf []byte) (int, error) { return unix.Lgetxattr(at, key, buf) })
+		if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+			continue // one that only root may read
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read extended attribute %s: %w", key, err)
+		}
+		xattrs[key] = string(value)
+	}
+	return xattrs, nil
+}
+
+// grow calls read with a larger buffer until what it reads fits.
+func grow(read func([]byte) (int, error)) ([]byte, error) {
+	var small [256]byte
+	if n, err := read(small[:]); err == nil {
+		return slices.Clone(small[:n]), nil
+	} else if !errors.Is(err, unix.ERANGE) {
+		return nil, err
+	}
+	for size := 4096; ; size *= 16 {
+		buf := make([]byte, size)
+		n, err := read(buf)
+		if err == nil || !errors.Is(err, unix.ERANGE) || size > 1<<20 {
+			return buf[:max(n, 0)], err
+		}
+	}
+}
+
+// changeMode changes the mode of a regular file or a directory, and follows
+// no link.
+func changeMode(dir *os.File, name string, mode uint32) error {
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+}
+
+// labels are extended attributes that a security module gives every file by
+// itself, and may not let anybody take away.
+var labels = []string{"security.selinux", "security.ima", "security.evm", "security.SMACK64"}
+
+// dropXattrs removes extended attributes that are not wanted.
+func (a *applier) dropXattrs(dir *os.File, name string, have, want map[string]string) error {
+	for key := range have {
+		if _, ok := want[key]; ok {
+			continue
+		}
+		err := unix.Lremovexattr(placeOf(dir, name), key)
+		if err != nil && !a.limited && !slices.Contains(labels, key) {
+			return fmt.Errorf("remove extended attribute %s: %w", key, err)
+		}
+	}
+	return nil
+}

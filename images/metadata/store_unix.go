@@ -1,0 +1,120 @@
+//go:build unix
+
+package metadata
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
+)
+
+// readText reads the metadata file's text, and follows no link to it.
+func readText(dir string) ([]byte, error) {
+	folder, err := openFolder(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read %s of %s: %w", Path, dir, err)
+	}
+	defer folder.Close()
+	f, err := openAt(folder, "metadata", 0)
+	if err != nil {
+		return nil, fmt.Errorf("read %s of %s: %w", Path, dir, err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s of %s: %w", Path, dir, err)
+	}
+	return text, nil
+}
+
+// openFolder opens the folder /.cloudlet of an image.
+func openFolder(dir string) (*os.File, error) {
+	root, err := os.OpenFile(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return openAt(root, images.Dir[1:], unix.O_DIRECTORY)
+}
+
+// Write makes f the metadata file of the image in a directory, unless the file
+// says that already: it is written beside, synced and renamed. A file that
+// would say nothing is not made. changed tells whether there was anything to
+// write.
+func Write(dir string, f File) (changed bool, err error) {
+	text, err := readText(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if errors.Is(err, fs.ErrNotExist) && len(f.records) == 0 {
+		return false, nil
+	}
+	var want bytes.Buffer
+	if _, err := f.WriteTo(&want); err != nil {
+		return false, err
+	}
+	if bytes.Equal(text, want.Bytes()) {
+		return false, nil
+	}
+	if err := replace(dir, want.Bytes()); err != nil {
+		return false, fmt.Errorf("write %s of %s: %w", Path, dir, err)
+	}
+	return true, nil
+}
+
+func replace(dir string, text []byte) error {
+	folder, err := openFolder(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = makeFolder(dir); err == nil {
+			folder, err = openFolder(dir)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	at := int(folder.Fd())
+	if err := writeNew(at, text); err != nil {
+		return errors.Join(err, ignoreAbsent(unix.Unlinkat(at, beside, 0)))
+	}
+	if err := unix.Renameat(at, beside, at, "metadata"); err != nil {
+		return err
+	}
+	return folder.Sync()
+}
+
+// makeFolder makes the folder /.cloudlet, open to all whatever the umask.
+func makeFolder(dir string) error {
+	name := dir + images.Dir
+	if err := os.Mkdir(name, 0o755); err != nil {
+		return err
+	}
+	return os.Chmod(name, 0o755)
+}
+
+func writeNew(folder int, text []byte) error {
+	if err := ignoreAbsent(unix.Unlinkat(folder, beside, 0)); err != nil {
+		return err
+	}
+	fd, err := unix.Openat(folder, beside, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), beside)
+	_, err = f.Write(text)
+	return errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+}
+
+func ignoreAbsent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

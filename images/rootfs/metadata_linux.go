@@ -1,0 +1,63 @@
+package rootfs
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
+)
+
+// OmitTime in the nanoseconds of a time leaves that time as it is.
+const OmitTime = unix.UTIME_OMIT
+
+// setOwner sets the owner of an open file.
+func setOwner(fd int, e *images.Entry) error { return unix.Fchown(fd, int(e.UID), int(e.GID)) }
+
+// setXattr sets an extended attribute of an open file.
+func setXattr(fd int, name, value string) error { return unix.Fsetxattr(fd, name, []byte(value), 0) }
+
+// setNode is setOpen for what cannot be opened, or need not be readable: a
+// symbolic link, a device, a FIFO, a file that is there already. The kernel
+// changes their modes and extended attributes by path only, which leads
+// through the place in /proc of a descriptor that stands for the very file.
+func setNode(dir int, base string, e *images.Entry, a *allowance) error {
+	fd, err := openAt(dir, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := checkType(fd, e.Type); err != nil {
+		return err
+	}
+	if err := a.pass(unix.Fchownat(fd, "", int(e.UID), int(e.GID), unix.AT_EMPTY_PATH)); err != nil {
+		return fmt.Errorf("chown to %d:%d: %w", e.UID, e.GID, err)
+	}
+	at := "/proc/self/fd/" + strconv.Itoa(fd)
+	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
+		if err := a.pass(unix.Setxattr(at, name, []byte(e.Xattrs[name]), 0)); err != nil {
+			return fmt.Errorf("set extended attribute %s: %w", name, err)
+		}
+	}
+	if err := setTime(dir, base, e); err != nil || e.Type == images.Symlink {
+		return err
+	}
+	if err := unix.Chmod(at, a.mode(e)); err != nil {
+		return fmt.Errorf("chmod to %#o: %w", e.Mode, err)
+	}
+	return nil
+}
+
+func checkType(fd int, t images.Type) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != fileType(t) {
+		return errType
+	}
+	return nil
+}

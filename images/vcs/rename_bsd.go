@@ -1,0 +1,26 @@
+//go:build unix && !linux && !darwin
+
+package vcs
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// renameNew renames a file in a directory to a name that nothing has. What is
+// made under that name meanwhile is lost: there is no one call for both.
+func renameNew(dir int, from, to string) error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, from, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	err := unix.Fstatat(dir, to, &st, unix.AT_SYMLINK_NOFOLLOW)
+	switch {
+	case err == nil:
+		return unix.EEXIST
+	case !errors.Is(err, unix.ENOENT):
+		return err
+	}
+	return unix.Renameat(dir, from, dir, to)
+}

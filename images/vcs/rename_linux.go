@@ -1,0 +1,8 @@
+package vcs
+
+import "golang.org/x/sys/unix"
+
+// renameNew renames a file in a directory to a name that nothing has.
+func renameNew(dir int, from, to string) error {
+	return unix.Renameat2(dir, from, dir, to, unix.RENAME_NOREPLACE)
+}
