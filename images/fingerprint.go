@@ -38,7 +38,7 @@ func Fingerprint(ctx context.Context, path string) (string, error) {
 			return err
 		}
 		inner := filepath.ToSlash(strings.TrimPrefix(p, root))
-		if isBookkeeping(inner) {
+		if IsBookkeeping(inner) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}

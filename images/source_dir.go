@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 )
 
 // DirSource is a directory as a [Source] and a [Tree]. It opens each file by
@@ -34,16 +33,6 @@ func NewDirSource(root string) (*DirSource, error) {
 		return nil, fmt.Errorf("open image %s: it is not a directory", root)
 	}
 	return &DirSource{root: root}, nil
-}
-
-// bookkeeping says whether a path is no content of an image, but what its
-// revision control keeps beside the content.
-func bookkeeping(p string) bool {
-	switch p {
-	case "/.git", "/.hg", Dir + "/metadata":
-		return true
-	}
-	return strings.HasPrefix(p, "/.git/") || strings.HasPrefix(p, "/.hg/")
 }
 
 func (d *DirSource) fail(what, p string, err error) error {

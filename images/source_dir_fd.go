@@ -126,7 +126,7 @@ func (r *dirReader) parse(list []child, dir descriptor, p string, buf []byte) ([
 			continue
 		}
 		c := child{path: r.join(p, name), kind: kind}
-		if bookkeeping(c.path) {
+		if IsBookkeeping(c.path) {
 			continue
 		}
 		if err := c.learn(dir); err != nil {

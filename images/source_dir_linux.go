@@ -25,7 +25,7 @@ func (d *DirSource) openRoot() (descriptor, error) {
 // parent opens the directory that holds a path; name is the path's last part.
 func (d *DirSource) parent(p string) (dir descriptor, name string, err error) {
 	p = inside(p)
-	if bookkeeping(p) {
+	if IsBookkeeping(p) {
 		return -1, "", fs.ErrNotExist
 	}
 	if dir, err = d.openRoot(); err != nil {

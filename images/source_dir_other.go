@@ -42,7 +42,7 @@ func local(p string) string {
 
 // find looks at what is at a path, and follows no link to it.
 func find(root *os.Root, p string) (fs.FileInfo, error) {
-	if bookkeeping(p) || !nameable(p) {
+	if IsBookkeeping(p) || !nameable(p) {
 		return nil, fs.ErrNotExist
 	}
 	for i := 1; i < len(p); i++ {
@@ -150,7 +150,7 @@ func children(root *os.Root, p string) ([]string, error) {
 	slices.Sort(names)
 	paths := make([]string, 0, len(names))
 	for _, name := range names {
-		if c := path.Join(p, name); !bookkeeping(c) {
+		if c := path.Join(p, name); !IsBookkeeping(c) {
 			paths = append(paths, c)
 		}
 	}

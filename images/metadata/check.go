@@ -52,7 +52,7 @@ func checkPath(p string) error {
 		return errors.New("is not absolute and clean")
 	case len(p) > 4095 || strings.ContainsRune(p, 0):
 		return errors.New("is one that no filesystem takes")
-	case IsBookkeeping(p):
+	case images.IsBookkeeping(p):
 		return errors.New("is bookkeeping, which has no metadata")
 	}
 	for name := range strings.SplitSeq(p, "/") {

@@ -132,14 +132,3 @@ func (r *Record) entry() images.Entry {
 	r.put(&e)
 	return e
 }
-
-// IsBookkeeping says whether a path is no part of any image, but of how it is
-// kept: the folder of a repository at the root, or the metadata file.
-func IsBookkeeping(p string) bool {
-	for _, own := range []string{"/.git", "/.hg", Path, Beside} {
-		if p == own || strings.HasPrefix(p, own+"/") {
-			return true
-		}
-	}
-	return false
-}

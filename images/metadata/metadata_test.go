@@ -180,7 +180,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q is written as %q, and that as %q", text, format(t, file), format(t, again))
 		}
 		for _, r := range file.Records() {
-			if !strings.HasPrefix(r.Path, "/") || strings.Contains(r.Path, "/../") || IsBookkeeping(r.Path) {
+			if !strings.HasPrefix(r.Path, "/") || strings.Contains(r.Path, "/../") || images.IsBookkeeping(r.Path) {
 				t.Fatalf("%q is taken for a path", r.Path)
 			}
 		}

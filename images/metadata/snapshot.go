@@ -71,7 +71,7 @@ type collector struct {
 
 // add takes over one entry. The one that a hard link names came before.
 func (c *collector) add(e *images.Entry) {
-	if IsBookkeeping(e.Path) {
+	if images.IsBookkeeping(e.Path) {
 		return
 	}
 	if c.index == nil {

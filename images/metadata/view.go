@@ -116,7 +116,7 @@ func (v *View) addNodeLink(r *Record) {
 // Entry tells what is at a path. As in a [images.DirSource], each name of a
 // hard link is the file itself.
 func (v *View) Entry(p string) (images.Entry, error) {
-	if IsBookkeeping(p) {
+	if images.IsBookkeeping(p) {
 		return images.Entry{}, fmt.Errorf("look at %s: it is no part of the image: %w", p, fs.ErrNotExist)
 	}
 	if e, ok := v.missing[p]; ok {
@@ -152,7 +152,7 @@ func (v *View) ReadDir(p string) ([]images.Entry, error) {
 			return nil, err
 		}
 	}
-	entries = slices.DeleteFunc(slices.Clone(entries), func(e images.Entry) bool { return IsBookkeeping(e.Path) })
+	entries = slices.DeleteFunc(slices.Clone(entries), func(e images.Entry) bool { return images.IsBookkeeping(e.Path) })
 	for i := range entries {
 		v.mean(&entries[i])
 	}

@@ -66,7 +66,7 @@ func (w *walker) directory(ctx context.Context, dir *os.File, p string) error {
 }
 
 func (w *walker) child(ctx context.Context, dir *os.File, name, p string) error {
-	if IsBookkeeping(p) {
+	if images.IsBookkeeping(p) {
 		return nil
 	}
 	var st unix.Stat_t

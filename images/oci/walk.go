@@ -159,7 +159,7 @@ type lister struct {
 }
 
 func (l *lister) visit(p string, n *node) {
-	if isBookkeeping(p) {
+	if images.IsBookkeeping(p) {
 		return
 	}
 	l.add(p, n)
@@ -197,10 +197,4 @@ func linkTo(e images.Entry, first string) images.Entry {
 	e.Type, e.Link, e.Size, e.Xattrs = images.HardLink, first, 0, nil
 	e.Major, e.Minor = 0, 0
 	return e
-}
-
-// isBookkeeping says whether a path belongs to what keeps an image rather
-// than to the image.
-func isBookkeeping(p string) bool {
-	return p == "/.git" || p == "/.hg" || p == images.Dir+"/metadata"
 }

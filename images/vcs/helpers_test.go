@@ -20,7 +20,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
-	"cloudlets/images/metadata"
 )
 
 // mergeChild makes this test's own binary the merge tool.
@@ -170,7 +169,7 @@ func describe(t testing.TB, src images.Source) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	err := src.Walk(t.Context(), func(e images.Entry, content io.Reader) error {
-		if metadata.IsBookkeeping(e.Path) {
+		if images.IsBookkeeping(e.Path) {
 			return nil
 		}
 		text := fmt.Sprintf("type %d mode %#o owner %d:%d", e.Type, e.Mode, e.UID, e.GID)

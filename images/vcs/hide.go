@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"cloudlets/images"
-	"cloudlets/images/metadata"
 )
 
 // showNames gives all files their own names.
@@ -34,7 +33,7 @@ func escapedPaths(tracked []string) []string {
 		for part := range strings.SplitSeq(name, "/") {
 			plain, escaped := unescape(part)
 			p += "/" + plain
-			if metadata.IsBookkeeping(p) {
+			if images.IsBookkeeping(p) {
 				break // a repository does not bring another one
 			}
 			if escaped {

@@ -1,0 +1,18 @@
+package images
+
+import "testing"
+
+// TestBookkeeping: what keeps an image, or what a disk of it has beside it, is
+// no part of it; what is called like that elsewhere is.
+func TestBookkeeping(t *testing.T) {
+	for p, want := range map[string]bool{
+		"/.git": true, "/.git/HEAD": true, "/.hg/store/data": true, "/.cloudlet/metadata": true, "/.cloudlet/.metadata.part": true,
+		"/.cloudlet/preinit": true, "/.cloudlet/persistent": true, "/.cloudlet/persistent/srv": true,
+		"/": false, "/.gitignore": false, "/srv/.git": false, "/.cloudlet": false, ManifestPath: false, AppliedConfigPath: false,
+		"/.cloudlet/metadata-2": false, "/.cloudlet/preinit.d": false, "": false,
+	} {
+		if got := IsBookkeeping(p); got != want {
+			t.Errorf("%q: %v, want %v", p, got, want)
+		}
+	}
+}
