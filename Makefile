@@ -83,7 +83,7 @@ setup-bench:
 .PHONY: bench
 bench: setup-bench build bin/demo ## measure against the plain tools, in the same run
 	image=$$($(SUDO) bin/demo -image-only) && \
-	CLOUDLETS_BENCH_ROOT=$$image $(GO) test -timeout 60m -p 1 -run '^$$' -bench . -benchtime 5x $(AS_ROOT) \
+	CLOUDLETS_BENCH_ROOT=$$image CLOUDLETS_BENCH_DIR=$(wildcard /dev/shm) $(GO) test -timeout 60m -p 1 -run '^$$' -bench . -benchtime 5x $(AS_ROOT) \
 		./images/vcs ./images/rootfs ./images/disk/ext4 ./images/disk/vdisk ./images/pack ./provision/agent ./cmd/cloudlets && \
 	$(GO) test -timeout 10m -run '^$$' -bench Kickstart $(AS_ROOT) ./images/ejs
 	$(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(AS_ROOT) ./testdata/bed
