@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -64,11 +63,10 @@ func (f *diskFlags) makeFiles(cmd *cobra.Command, s target.System, format vdisk.
 
 // makeKernel makes a folder with what starts the system directly.
 func (f *diskFlags) makeKernel(cmd *cobra.Command, s target.System) error {
-	boot, err := target.DirectBoot(cmd.Context(), s, f.entry)
+	boot, err := target.DirectBoot(cmd.Context(), s, f.entry, f.cmdline)
 	if err != nil {
 		return err
 	}
-	boot.Cmdline = strings.TrimSpace(boot.Cmdline + " " + f.cmdline)
 	return f.folder(func(dir string) error {
 		for _, name := range boot.Files() {
 			if err := writeNew(filepath.Join(dir, name), func(w io.Writer) error { return boot.Write(w, name) }); err != nil {

@@ -66,6 +66,8 @@ type Disk struct {
 	menu   disk.Menu
 	boot   int64 // bytes of kernels and RAM disks
 	root   *ext4.Layout
+	// places are those of what is persistent, if that has a partition.
+	places []images.Place
 	// persistent is nil where there is no such partition, or it is kept.
 	persistent *ext4.Layout
 }
@@ -84,14 +86,14 @@ func NewDisk(ctx context.Context, s System, o Options) (*Disk, error) {
 }
 
 func newDisk(ctx context.Context, s System, o Options) (*Disk, error) {
-	if err := o.checkPersistent(s.Manifest); err != nil {
-		return nil, err
-	}
 	kernels, err := bootable(s, o.EntryPoint)
 	if err != nil {
 		return nil, err
 	}
 	d := &Disk{Kernels: kernels, secure: o.SecureBoot, tree: s.Tree}
+	if d.places, err = o.findPlaces(s); err != nil {
+		return nil, err
+	}
 	if d.Identity, err = s.Identify(ctx); err != nil {
 		return nil, err
 	}
@@ -277,10 +279,6 @@ func (d *Disk) rootWord(k images.Kernel) string {
 		return "root=PARTUUID=" + d.Layout.Root.GUID
 	}
 	return "root=UUID=" + derived(d.ID, "root filesystem").String()
-}
-
-func joinWords(parts ...string) string {
-	return strings.Join(strings.Fields(strings.Join(parts, " ")), " ")
 }
 
 // Size is the disk's size in bytes.

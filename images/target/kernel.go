@@ -18,9 +18,9 @@ type Boot struct {
 	tree images.Tree
 }
 
-// DirectBoot is the newest kernel of an entry point, with its RAM disk and
-// command line.
-func DirectBoot(ctx context.Context, s System, entry string) (Boot, error) {
+// DirectBoot is the newest kernel of an entry point, with its RAM disk and its
+// command line, to which more words are added.
+func DirectBoot(ctx context.Context, s System, entry, more string) (Boot, error) {
 	kernels, err := bootable(s, entry)
 	if err != nil {
 		return Boot{}, fmt.Errorf("take the kernel out of image %s: %w", s.Name, err)
@@ -29,7 +29,7 @@ func DirectBoot(ctx context.Context, s System, entry string) (Boot, error) {
 	if err != nil {
 		return Boot{}, err
 	}
-	return Boot{Kernel: kernels[0], Cmdline: joinWords(words), tree: s.Tree}, nil
+	return Boot{Kernel: kernels[0], Cmdline: joinWords(words, more), tree: s.Tree}, nil
 }
 
 // Files are what it takes, by the names that they go by: "vmlinuz", "initrd"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"cloudlets/images"
@@ -42,21 +43,24 @@ func (o Options) preinit() bool { return o.Grow || o.persistent() }
 
 func (o Options) persistent() bool { return o.Persistent > 0 || o.Keep != nil }
 
-// checkPersistent refuses a partition that nothing would ever be in.
-func (o Options) checkPersistent(m *images.Manifest) error {
-	switch {
-	case !o.persistent():
-		return nil
-	case len(m.Persistent) == 0:
-		return errors.New("a persistent partition is for the paths that the manifest calls persistent, and it names none: add them, \"persistent\": [\"/srv\"]")
-	case m.IsPersistent("/"):
-		return errors.New("the manifest calls the whole image persistent, so that no new one would ever be seen: name what is to outlive it")
+// findPlaces finds the places of what is persistent, or says why nothing can
+// be.
+func (o Options) findPlaces(s System) ([]images.Place, error) {
+	if !o.persistent() {
+		return nil, nil
 	}
-	return nil
+	places, err := s.Manifest.PersistentPlaces(s.Tree)
+	if err == nil && len(places) == 0 {
+		err = errors.New("a persistent partition is for the paths that the manifest calls persistent, and it names none: add them, \"persistent\": [\"/srv\"]")
+	}
+	return places, err
 }
 
-// withPreinit is the system's source with the program, and with a place for
-// the persistent partition.
+// mountPoints are what a root filesystem needs for the program to begin with.
+var mountPoints = []string{"/dev", "/proc", "/sys", "/run"}
+
+// withPreinit is the system's source with the program, and with the places
+// that it mounts something on.
 func (d *Disk) withPreinit(s System, o Options) (images.Source, error) {
 	if !o.preinit() {
 		return s.Source, nil
@@ -76,8 +80,15 @@ func (d *Disk) withPreinit(s System, o Options) (images.Source, error) {
 			return program, err
 		},
 	}}
+	dirs := mountPoints[:len(mountPoints):len(mountPoints)]
 	if o.persistent() {
-		more = append(more, addition{Entry: images.Entry{Path: PersistentDir, Type: images.Directory, Mode: 0o755, ModTime: d.Time}})
+		dirs = append(dirs, PersistentDir)
+	}
+	for _, p := range d.places {
+		dirs = append(dirs, p.Missing...)
+	}
+	for _, dir := range dirs {
+		more = append(more, addition{Entry: images.Entry{Path: dir, Type: images.Directory, Mode: 0o755, ModTime: d.Time}})
 	}
 	return added{s.Source, more}, nil
 }
@@ -88,8 +99,8 @@ type added struct {
 	more []addition
 }
 
-// addition is an entry that is not in a source, but the directory that it is
-// in is.
+// addition is an entry for a source that has none of its path. The directory
+// that it is in is there, or is added before.
 type addition struct {
 	images.Entry
 	open func() (io.ReadCloser, error) // of a regular file
@@ -97,13 +108,26 @@ type addition struct {
 
 // Walk visits what is added last.
 func (a added) Walk(ctx context.Context, visit images.VisitFunc) error {
-	if err := a.Source.Walk(ctx, visit); err != nil {
+	there := map[string]bool{}
+	for _, e := range a.more {
+		there[e.Path] = false
+	}
+	if err := a.Source.Walk(ctx, func(e images.Entry, content io.Reader) error {
+		if _, ours := there[e.Path]; ours {
+			there[e.Path] = true
+		}
+		return visit(e, content)
+	}); err != nil {
 		return err
 	}
 	for _, e := range a.more {
+		if there[e.Path] {
+			continue
+		}
 		if err := e.visit(visit); err != nil {
 			return err
 		}
+		there[e.Path] = true
 	}
 	return nil
 }
@@ -121,29 +145,29 @@ func (a addition) visit(visit images.VisitFunc) error {
 
 // start has the kernel start the image's own first program, or what comes
 // before it, with words that say what that is to do.
-func (s System) start(words string, o Options) (string, error) {
+func (s System) start(line string, o Options) (string, error) {
 	if !o.preinit() {
-		return words, nil
+		return line, nil
 	}
-	var kept []string
-	init := ""
-	for _, word := range strings.Fields(words) {
+	words, forInit := splitWords(line)
+	kept, first := words[:0:0], ""
+	for _, word := range words {
 		if name, ok := strings.CutPrefix(word, InitWord); ok {
-			init = name
+			first = name
 		} else {
 			kept = append(kept, word)
 		}
 	}
-	if init == "" {
-		first, err := s.Manifest.InitEntry(s.Tree, "")
+	if first == "" {
+		e, err := s.Manifest.InitEntry(s.Tree, "")
 		if err != nil {
 			return "", err
 		}
-		init = first.Path
+		first = e.Path
 	}
 	kept = append(kept, InitWord+PreinitPath)
-	if init != DefaultInit {
-		kept = append(kept, SystemInitWord+init)
+	if first != DefaultInit {
+		kept = append(kept, SystemInitWord+first)
 	}
 	if o.Grow {
 		kept = append(kept, GrowWord)
@@ -151,7 +175,7 @@ func (s System) start(words string, o Options) (string, error) {
 	if o.persistent() {
 		kept = append(kept, PersistentWord)
 	}
-	return strings.Join(kept, " "), nil
+	return joinWords(strings.Join(kept, " "), strings.Join(append([]string{endOfKernelWords}, forInit...), " ")), nil
 }
 
 // roomForFile is about what a file takes on a filesystem beside its content,
@@ -174,7 +198,7 @@ func (d *Disk) planPersistent(ctx context.Context, s System, o Options) error {
 	}
 	var needed int64
 	if err := s.Source.Walk(ctx, func(e images.Entry, _ io.Reader) error {
-		if s.Manifest.IsPersistent(e.Path) {
+		if slices.ContainsFunc(d.places, func(p images.Place) bool { return p.Holds(e.Path) }) {
 			needed += e.Size + roomForFile
 		}
 		return nil

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +38,7 @@ type Params struct {
 func ParseParams(cmdline string) (Params, error) {
 	p := Params{Init: target.DefaultInit}
 	id := ""
-	for word := range strings.FieldsSeq(cmdline) {
+	for _, word := range target.KernelWords(cmdline) {
 		if value, ok := strings.CutPrefix(word, target.LiveWord); ok {
 			id = value
 		}
@@ -56,7 +57,9 @@ func ParseParams(cmdline string) (Params, error) {
 }
 
 // Asked says whether a kernel's command line is that of a live system.
-func Asked(cmdline string) bool { return strings.Contains(" "+cmdline, " "+target.LiveWord) }
+func Asked(cmdline string) bool {
+	return slices.ContainsFunc(target.KernelWords(cmdline), func(word string) bool { return strings.HasPrefix(word, target.LiveWord) })
+}
 
 // Main is the whole life of process 1, up to its successor.
 func Main(version, cmdline string) {

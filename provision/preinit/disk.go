@@ -1,6 +1,7 @@
 package preinit
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -114,6 +115,12 @@ func growMounted(dir string, size int64) (before, after int64, err error) {
 		return 0, 0, fmt.Errorf("grow the filesystem on %s: %w", dir, err)
 	}
 	before = int64(st.Blocks) * st.Bsize
+	if st.Flags&unix.ST_RDONLY != 0 { // the system makes it writable itself, later
+		defer func() { err = errors.Join(err, remount(dir, unix.MS_RDONLY)) }()
+		if err := remount(dir, 0); err != nil {
+			return 0, 0, err
+		}
+	}
 	root, err := os.Open(dir)
 	if err != nil {
 		return 0, 0, fmt.Errorf("grow the filesystem on %s: %w", dir, err)
@@ -127,6 +134,13 @@ func growMounted(dir string, size int64) (before, after int64, err error) {
 		return 0, 0, fmt.Errorf("look at the filesystem on %s, which grew: %w", dir, err)
 	}
 	return before, int64(st.Blocks) * st.Bsize, nil
+}
+
+func remount(dir string, flags uintptr) error {
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|flags, ""); err != nil {
+		return fmt.Errorf("mount %s anew, to let it grow: %w", dir, err)
+	}
+	return nil
 }
 
 // partitionOf is the number of the disk's partition that a directory is on; 0

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,25 +15,27 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/disk"
-	"cloudlets/images/rootfs"
 	"cloudlets/images/target"
 )
 
 // mountPersistent mounts the disk's persistent partition, and what is on it in
 // the places that the image's manifest calls persistent.
-func (d *rootDisk) mountPersistent(ctx context.Context, say func(string, ...any)) error {
+func (d *rootDisk) mountPersistent(ctx context.Context, s starter) error {
 	file, err := d.persistentFile()
 	if err != nil {
 		return err
 	}
-	if err := unix.Mount(file, target.PersistentDir, "ext4", unix.MS_RELATIME, ""); err != nil {
+	if err := s.mend(ctx, file); err != nil {
+		return err
+	}
+	if err := unix.Mount(file, target.PersistentDir, "ext4", unix.MS_RELATIME, "errors=remount-ro"); err != nil {
 		return fmt.Errorf("mount the persistent partition %s: %w", file, err)
 	}
-	paths, err := persistentPaths(ctx, "/")
+	places, err := places(ctx, "/")
 	if err != nil {
 		return err
 	}
-	return keeper{root: "/", dir: target.PersistentDir, say: say}.mountAll(ctx, paths)
+	return keeper{root: "/", dir: target.PersistentDir, say: s.say}.mountAll(ctx, places)
 }
 
 // persistentFile is the device of the disk's persistent partition.
@@ -50,9 +52,34 @@ func (d *rootDisk) persistentFile() (string, error) {
 	return d.partitionFile(p.Number)
 }
 
-// persistentPaths are those that the manifest of the image in a directory
-// names, without those that are beneath others.
-func persistentPaths(ctx context.Context, root string) ([]string, error) {
+// checkers are where images have what checks an ext4 filesystem.
+var checkers = []string{"/sbin/e2fsck", "/usr/sbin/e2fsck"}
+
+// mended is the most that e2fsck exits with where nothing is left to do: bit 0
+// says that errors were corrected, bit 1 that the machine should restart if
+// the filesystem was in use (e2fsck(8)).
+const mended = 3
+
+// mend has the image's own e2fsck look after the filesystem, if it has one:
+// nothing else checks it, and sticks are pulled out while they are written.
+func (s starter) mend(ctx context.Context, file string) error {
+	i := slices.IndexFunc(checkers, func(name string) bool { return unix.Access(name, unix.X_OK) == nil })
+	if i < 0 {
+		return nil // the kernel replays the journal in any case
+	}
+	out, err := exec.CommandContext(ctx, checkers[i], "-p", file).CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() >= 0 && exit.ExitCode() <= mended {
+		s.say("%s", strings.TrimSpace(string(out)))
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("check the persistent partition: %s -p %s: %w: %s; run it by hand, without -p", checkers[i], file, err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// places are those of what is persistent in the image in a directory.
+func places(ctx context.Context, root string) ([]images.Place, error) {
 	src, err := images.NewDirSource(root)
 	if err != nil {
 		return nil, err
@@ -61,148 +88,57 @@ func persistentPaths(ctx context.Context, root string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read which paths are persistent: %w", err)
 	}
-	defer im.Close()
-	return outermost(im.Manifest.Persistent), nil
+	return im.Manifest.PersistentPlaces(src)
 }
 
-func outermost(paths []string) (list []string) {
-	for _, p := range slices.Compact(slices.Sorted(slices.Values(paths))) {
-		if !slices.ContainsFunc(list, func(above string) bool { return strings.HasPrefix(p, above+"/") }) {
-			list = append(list, p)
-		}
-	}
-	return list
-}
-
-// keeper has the content of persistent paths in a directory, each at its own
-// path there, and mounts it in the places that it has in a root.
+// keeper has the content of persistent paths in a directory, and mounts it in
+// the places that it has in a root.
 type keeper struct {
 	root, dir string
 	say       func(format string, args ...any)
 }
 
-// Where the keeper's own directory has what is no path's content.
-const (
-	// incoming is where new content waits until it is whole.
-	incoming = ".incoming"
-	// underneath is where the root can be read without what is mounted on it.
-	underneath = ".underneath"
-)
-
-// mountAll mounts the content of all paths. That which is not there yet is
+// mountAll mounts the content of all places. That which is not there yet is
 // copied from the root first: the image's own is what it begins with.
-func (k keeper) mountAll(ctx context.Context, paths []string) error {
-	places := make([]string, len(paths))
-	var fresh []string
-	for i, p := range paths {
-		var err error
-		if places[i], err = k.place(p); err != nil {
-			return fmt.Errorf("find the place of what is persistent at %s: %w", p, err)
-		}
-		_, err = os.Lstat(k.kept(p))
-		if errors.Is(err, fs.ErrNotExist) {
-			fresh = append(fresh, p)
-		} else if err != nil {
-			return fmt.Errorf("look for what is persistent at %s: %w", p, err)
-		}
+func (k keeper) mountAll(ctx context.Context, places []images.Place) error {
+	known, err := k.known()
+	if err != nil {
+		return err
 	}
-	if err := k.fill(ctx, fresh); err != nil {
-		return fmt.Errorf("copy what the image has at %s to the persistent partition: %w", strings.Join(fresh, ", "), err)
+	fresh := slices.DeleteFunc(slices.Clone(places), func(p images.Place) bool { return known.has(p.Path) && k.there(p.Path) })
+	if err := k.fill(ctx, fresh, known); err != nil {
+		return fmt.Errorf("copy what the image has at %s to the persistent partition: %w", pathsOf(fresh), err)
 	}
-	for i, p := range paths {
-		if err := unix.Mount(k.kept(p), filepath.Join(k.root, places[i]), "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("mount what is persistent at %s (a file cannot take a directory's place, nor a directory a file's): %w", p, err)
+	for _, p := range places {
+		if err := k.mount(p); err != nil {
+			return fmt.Errorf("mount what is persistent at %s (a file cannot take a directory's place, nor a directory a file's): %w", p.Path, err)
 		}
 	}
 	return nil
 }
 
+func (k keeper) mount(p images.Place) error {
+	at := filepath.Join(k.root, p.At)
+	if len(p.Missing) > 0 { // the disk was made with it, but the system may have removed it
+		if err := os.MkdirAll(at, 0o755); err != nil {
+			return err
+		}
+	}
+	return unix.Mount(k.kept(p.Path), at, "", unix.MS_BIND, "")
+}
+
 // kept is where the content of a path is.
-func (k keeper) kept(p string) string { return filepath.Join(k.dir, p) }
+func (k keeper) kept(p string) string { return filepath.Join(k.dir, content, p) }
 
-// place is the path in the root without links that content is mounted on. An
-// empty directory is made where the image has nothing.
-func (k keeper) place(p string) (string, error) {
-	tree, err := images.NewDirSource(k.root)
-	if err != nil {
-		return "", err
-	}
-	place, err := images.Resolve(tree, p)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return place, err
-	}
-	dir, err := k.place(path.Dir(p))
-	if err != nil {
-		return "", err
-	}
-	place = path.Join(dir, path.Base(p))
-	return place, os.Mkdir(filepath.Join(k.root, place), 0o755)
+func (k keeper) there(p string) bool {
+	_, err := os.Lstat(k.kept(p))
+	return err == nil || !errors.Is(err, fs.ErrNotExist)
 }
 
-// fill copies what the root has at some paths. Each appears under its name
-// when it is whole and on the disk.
-func (k keeper) fill(ctx context.Context, paths []string) error {
-	if len(paths) == 0 {
-		return nil
+func pathsOf(places []images.Place) string {
+	var paths []string
+	for _, p := range places {
+		paths = append(paths, p.Path)
 	}
-	k.say("copying what the image has at %s to the persistent partition", strings.Join(paths, ", "))
-	below := filepath.Join(k.dir, underneath)
-	if err := os.MkdirAll(below, 0o700); err != nil {
-		return err
-	}
-	if err := unix.Mount(k.root, below, "", unix.MS_BIND, ""); err != nil {
-		return err
-	}
-	src, err := images.NewDirSource(below)
-	if err == nil {
-		err = k.copyFrom(ctx, src, paths)
-	}
-	return errors.Join(err, unix.Unmount(below, 0))
-}
-
-func (k keeper) copyFrom(ctx context.Context, src *images.DirSource, paths []string) error {
-	copied := filepath.Join(k.dir, incoming)
-	if err := os.RemoveAll(copied); err != nil { // of a start that was broken off
-		return err
-	}
-	places := map[string]string{}
-	for _, p := range paths {
-		place, err := images.Resolve(src, p)
-		if err != nil {
-			return err
-		}
-		places[p] = place
-	}
-	selected := images.Select(src, func(p string) bool {
-		for _, place := range places {
-			if p == place || strings.HasPrefix(p, place+"/") {
-				return true
-			}
-		}
-		return false
-	})
-	if _, err := rootfs.Write(ctx, copied, selected, rootfs.Options{}); err != nil {
-		return err
-	}
-	for _, p := range paths {
-		if err := k.accept(filepath.Join(copied, places[p]), k.kept(p)); err != nil {
-			return err
-		}
-	}
-	return os.RemoveAll(copied)
-}
-
-// accept gives new content its name.
-func (k keeper) accept(from, to string) error {
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	if err := unix.Rename(from, to); err != nil {
-		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
-	}
-	dir, err := os.Open(k.dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(unix.Syncfs(int(dir.Fd())), dir.Close())
+	return strings.Join(paths, ", ")
 }

@@ -29,7 +29,7 @@ type Params struct {
 // ParseParams reads a kernel's command line.
 func ParseParams(cmdline string) (Params, error) {
 	p := Params{Init: target.DefaultInit}
-	for word := range strings.FieldsSeq(cmdline) {
+	for _, word := range target.KernelWords(cmdline) {
 		switch {
 		case word == target.GrowWord:
 			p.Grow = true
@@ -54,15 +54,15 @@ func Main(version string, args []string) {
 		err = run(context.Background(), console, args, undo)
 	}
 	fmt.Fprintf(console, "\ncloudlets %s: the system does not start: %v\n\n"+
-		"cloudlets: this machine stays as it is; restart it by Ctrl-Alt-Del or its switch; without the word %s in the boot menu's entry it starts without its persistent partition\n",
-		version, err, target.PersistentWord)
+		"cloudlets: this machine stays as it is; restart it by Ctrl-Alt-Del or its switch; "+
+		"with init=%s in the place of init=%s in the boot menu's entry it starts without what should come first\n",
+		version, err, target.DefaultInit, target.PreinitPath)
 	for {
 		time.Sleep(time.Hour) // process 1 must not end: the kernel would panic
 	}
 }
 
-// run returns only with an error. What must not be wrong is the persistent
-// data: a system that starts without them may take itself for a new one.
+// run returns only with an error.
 func run(ctx context.Context, console io.Writer, args []string, undo func()) error {
 	cmdline, err := process1.Cmdline()
 	if err != nil {
@@ -72,7 +72,8 @@ func run(ctx context.Context, console io.Writer, args []string, undo func()) err
 	if err != nil {
 		return err
 	}
-	if err := prepare(ctx, params, console); err != nil {
+	s := starter{root: "/", console: console}
+	if err := s.prepare(ctx, params); err != nil {
 		return err
 	}
 	undo()
@@ -80,30 +81,47 @@ func run(ctx context.Context, console io.Writer, args []string, undo func()) err
 	return fmt.Errorf("start %s: %w", params.Init, err)
 }
 
-// prepare does what the command line asks for.
-func prepare(ctx context.Context, params Params, console io.Writer) error {
+// starter prepares the disk that a root filesystem is on, and tells a person
+// what it does.
+type starter struct {
+	root    string
+	console io.Writer
+}
+
+func (s starter) say(format string, args ...any) {
+	fmt.Fprintf(s.console, "cloudlets: "+format+"\n", args...)
+}
+
+// prepare does what the command line asks for. Without the room that it could
+// have the system starts all the same. Without its persistent data it does
+// not: it might take itself for a new one.
+func (s starter) prepare(ctx context.Context, params Params) error {
 	if !params.Grow && !params.Persistent {
 		return nil
 	}
-	d, err := diskOf("/")
-	if err != nil {
-		return err
-	}
-	say := func(format string, args ...any) { fmt.Fprintf(console, "cloudlets: "+format+"\n", args...) }
-	if params.Grow {
-		if err := d.grow(say); err != nil {
-			say("%v: the system starts with the room that it has", err)
+	d, err := diskOf(s.root)
+	if err == nil && params.Grow {
+		if err := d.grow(s.say); err != nil {
+			s.lessRoom(err)
 		}
 	}
 	if params.Persistent {
-		if err := d.mountPersistent(ctx, say); err != nil {
+		if err == nil {
+			err = d.mountPersistent(ctx, s)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	if params.Grow {
-		if err := d.growFilesystem(say, "/", target.PersistentDir); err != nil {
-			say("%v: the system starts with the room that it has", err)
+		if err == nil {
+			err = d.growFilesystem(s.say, s.root, target.PersistentDir)
+		}
+		if err != nil {
+			s.lessRoom(err)
 		}
 	}
 	return nil
 }
+
+func (s starter) lessRoom(err error) { s.say("%v: the system starts with the room that it has", err) }

@@ -3,13 +3,17 @@ package preinit
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
+	"cloudlets/images/disk"
 )
 
 func check(t *testing.T, errs ...error) {
@@ -25,6 +29,7 @@ func TestParams(t *testing.T) {
 		"init=/.cloudlet/preinit cloudlets.grow cloudlets.persistent": {Grow: true, Persistent: true, Init: "/sbin/init"},
 		"cloudlets.init=/lib/systemd/systemd cloudlets.grow":          {Grow: true, Init: "/lib/systemd/systemd"},
 		"cloudlets.growx xcloudlets.persistent cloudlets.grow=1":      {Init: "/sbin/init"},
+		"cloudlets.grow -- cloudlets.persistent":                      {Grow: true, Init: "/sbin/init"},
 	} {
 		if got, err := ParseParams(line); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", line, got, err)
@@ -42,13 +47,6 @@ func FuzzParseParams(f *testing.F) {
 			t.Errorf("%q: %+v", line, p)
 		}
 	})
-}
-
-func TestOutermost(t *testing.T) {
-	got := outermost([]string{"/srv/www", "/home", "/srv", "/srv-2", "/home", "/var/lib/x/y"})
-	if want := []string{"/home", "/srv", "/srv-2", "/var/lib/x/y"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
 }
 
 // newKeeper has a root with files, and an empty directory for what is kept.
@@ -80,25 +78,26 @@ func newKeeper(t *testing.T) (k keeper, said *[]string) {
 	return k, said
 }
 
+// placesOf are the places of some paths in the keeper's root.
+func (k keeper) placesOf(t *testing.T, paths ...string) []images.Place {
+	t.Helper()
+	src, err := images.NewDirSource(k.root)
+	check(t, err)
+	places, err := (&images.Manifest{Persistent: paths}).PersistentPlaces(src)
+	check(t, err)
+	return places
+}
+
 // mounted mounts paths until the test's end, or until its caller ends it.
 func (k keeper) mounted(t *testing.T, paths ...string) (unmount func()) {
 	t.Helper()
-	check(t, k.mountAll(t.Context(), paths))
-	var places []string
-	for _, p := range paths {
-		place, err := k.place(p)
-		check(t, err)
-		places = append(places, filepath.Join(k.root, place))
-	}
-	done := false
-	unmount = func() {
-		for _, place := range places {
-			if !done {
-				check(t, unix.Unmount(place, 0))
-			}
+	places := k.placesOf(t, paths...)
+	check(t, k.mountAll(t.Context(), places))
+	unmount = sync.OnceFunc(func() {
+		for _, p := range places {
+			check(t, unix.Unmount(filepath.Join(k.root, p.At), 0))
 		}
-		done = true
-	}
+	})
 	t.Cleanup(unmount)
 	return unmount
 }
@@ -163,25 +162,151 @@ func TestKept(t *testing.T) {
 	}
 }
 
-// TestBrokenOff: what a start left behind that was broken off is no content.
-func TestBrokenOff(t *testing.T) {
-	k, _ := newKeeper(t)
-	check(t, os.MkdirAll(filepath.Join(k.dir, incoming, "srv/www"), 0o755), os.WriteFile(filepath.Join(k.dir, incoming, "srv/www/index.html"), []byte("ha"), 0o644))
-	k.mounted(t, "/srv/www")
-	if got := k.read(t, "srv/www/index.html"); got != "the image's" {
-		t.Errorf("got %q", got)
+// wantOnly makes sure that nothing but what is kept is left.
+func (k keeper) wantOnly(t *testing.T) {
+	t.Helper()
+	left, err := os.ReadDir(k.dir)
+	check(t, err)
+	var names []string
+	for _, e := range left {
+		names = append(names, e.Name())
 	}
-	if _, err := os.Stat(filepath.Join(k.dir, incoming)); err == nil {
-		t.Error("it is still there")
+	if got := strings.Join(names, " "); got != "accepted content" {
+		t.Errorf("in the keeper's directory are %s", got)
+	}
+}
+
+// TestBrokenOff: what a start left behind that was broken off is no content,
+// wherever that was; the next one completes it.
+func TestBrokenOff(t *testing.T) {
+	for name, before := range map[string]func(k keeper) error{
+		"copying": func(k keeper) error {
+			return errors.Join(os.MkdirAll(filepath.Join(k.dir, incoming+".partial-1", "srv/www"), 0o755), os.WriteFile(filepath.Join(k.dir, incoming+".partial-1", "srv/www/index.html"), []byte("ha"), 0o644))
+		},
+		"moving": func(k keeper) error { // one file is in its place already
+			return errors.Join(os.MkdirAll(filepath.Join(k.dir, incoming, "srv/www"), 0o755), os.MkdirAll(k.kept("/srv/www"), 0o700), os.WriteFile(k.kept("/srv/www/again.html"), []byte("the image's"), 0o644))
+		},
+		"remembering": func(k keeper) error {
+			return errors.Join(os.MkdirAll(k.kept("/srv/www"), 0o700), os.WriteFile(filepath.Join(k.dir, accepted+".part"), []byte("\"/et"), 0o600), os.Mkdir(filepath.Join(k.dir, underneath), 0o700))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, _ := newKeeper(t)
+			check(t, before(k))
+			k.mounted(t, "/srv/www", "/etc/machine-id")
+			for name, want := range map[string]string{"srv/www/index.html": "the image's", "srv/www/again.html": "the image's", "srv/www/.git/HEAD": "ref", "etc/machine-id": "0815"} {
+				if got := k.read(t, name); got != want {
+					t.Errorf("%s is %q", name, got)
+				}
+			}
+			var st unix.Stat_t
+			check(t, unix.Stat(filepath.Join(k.root, "srv/www"), &st))
+			if st.Uid != 33 || st.Mode&0o7777 != 0o2750 {
+				t.Errorf("/srv/www belongs to %d and has mode %o", st.Uid, st.Mode&0o7777)
+			}
+			k.wantOnly(t)
+		})
+	}
+}
+
+// TestWider: a newer image keeps more of a place than the older one did, and
+// then less. What was kept is there, with the image's around it.
+func TestWider(t *testing.T) {
+	k, _ := newKeeper(t)
+	unmount := k.mounted(t, "/srv/www")
+	check(t, os.WriteFile(filepath.Join(k.root, "srv/www/index.html"), []byte("changed"), 0o644), os.Remove(filepath.Join(k.root, "srv/www/again.html")))
+	unmount()
+	check(t, os.MkdirAll(filepath.Join(k.root, "srv/ftp"), 0o755), os.WriteFile(filepath.Join(k.root, "srv/ftp/readme"), []byte("new"), 0o644), os.Chown(filepath.Join(k.root, "srv"), 7, 7))
+	unmount = k.mounted(t, "/srv")
+	if got := k.read(t, "srv/www/index.html") + " " + k.read(t, "srv/ftp/readme"); got != "changed new" {
+		t.Errorf("got %s", got)
+	}
+	if _, err := os.Stat(filepath.Join(k.root, "srv/www/again.html")); err == nil {
+		t.Error("what was removed is there again")
+	}
+	var st unix.Stat_t
+	if check(t, unix.Stat(filepath.Join(k.root, "srv"), &st)); st.Uid != 7 {
+		t.Errorf("/srv belongs to %d", st.Uid)
+	}
+	check(t, os.WriteFile(filepath.Join(k.root, "srv/ftp/readme"), []byte("changed too"), 0o644))
+	unmount()
+	k.mounted(t, "/srv/ftp")
+	if got := k.read(t, "srv/ftp/readme"); got != "changed too" {
+		t.Errorf("got %s", got)
+	}
+	k.wantOnly(t)
+}
+
+// TestLinksBetweenPlaces: however links lead from one persistent path to
+// another, each content is there once.
+func TestLinksBetweenPlaces(t *testing.T) {
+	k, _ := newKeeper(t)
+	check(t, os.Symlink("../srv/www", filepath.Join(k.root, "data/www")))
+	k.mounted(t, "/home", "/data", "/data/www", "/srv")
+	for _, name := range []string{"data/home/ada/.profile", "srv/www/index.html"} {
+		check(t, os.WriteFile(filepath.Join(k.root, name), []byte("changed"), 0o644))
+	}
+	if got, err := os.ReadFile(k.kept("/data/home/ada/.profile")); err != nil || string(got) != "changed" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 
 // TestKindChanges: what was a directory and is a file in a newer image is told.
 func TestKindChanges(t *testing.T) {
 	k, _ := newKeeper(t)
-	check(t, os.MkdirAll(k.kept("/etc/machine-id"), 0o755))
-	err := k.mountAll(t.Context(), []string{"/etc/machine-id"})
+	check(t, os.MkdirAll(k.kept("/etc/machine-id"), 0o755), os.WriteFile(filepath.Join(k.dir, accepted), []byte("\"/etc/machine-id\"\n"), 0o600))
+	err := k.mountAll(t.Context(), k.placesOf(t, "/etc/machine-id"))
 	if err == nil || !strings.Contains(err.Error(), "mount what is persistent at /etc/machine-id (a file cannot take") {
 		t.Errorf("got %v", err)
+	}
+	check(t, os.WriteFile(filepath.Join(k.dir, accepted), []byte("nonsense\n"), 0o600))
+	if err := k.mountAll(t.Context(), nil); err == nil || !strings.Contains(err.Error(), `accepted has the line "nonsense`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestMend has a filesystem looked after that was not let go of, and one that
+// cannot be mended without a person.
+func TestMend(t *testing.T) {
+	file, last := newDisk(t, disk.Options{Seed: "mend"})
+	part := filepath.Join(t.TempDir(), "part")
+	f, err := os.Create(part)
+	check(t, err)
+	defer f.Close()
+	_, err = io.Copy(f, io.NewSectionReader(file, last.Offset, last.Size))
+	check(t, err)
+	var said strings.Builder
+	s := starter{console: &said}
+	check(t, s.mend(t.Context(), part))
+	if said.Len() > 0 {
+		t.Errorf("of a sound one it said %q", said.String())
+	}
+	tool(t, "e2fsprogs", "debugfs", "-w", "-R", "set_super_value free_blocks_count 1", part)
+	tool(t, "e2fsprogs", "debugfs", "-w", "-R", "set_super_value state 0", part)
+	check(t, s.mend(t.Context(), part))
+	if !strings.Contains(said.String(), "blocks") {
+		t.Errorf("of what was mended it said %q", said.String())
+	}
+	tool(t, "e2fsprogs", "e2fsck", "-fn", part)
+	_, err = f.WriteAt(make([]byte, 64<<10), 0)
+	check(t, err)
+	if err := s.mend(t.Context(), part); err == nil || !strings.Contains(err.Error(), "run it by hand") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestOnlyRoom: where it cannot be told which disk the root is on, a system
+// that is to grow starts all the same, and one with persistent data does not.
+func TestOnlyRoom(t *testing.T) {
+	dir := t.TempDir()
+	check(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"))
+	defer func() { check(t, unix.Unmount(dir, 0)) }()
+	var said strings.Builder
+	s := starter{root: dir, console: &said}
+	if err := s.prepare(t.Context(), Params{Grow: true}); err != nil || !strings.Contains(said.String(), "starts with the room that it has") {
+		t.Errorf("got %v, said %q", err, said.String())
+	}
+	if err := s.prepare(t.Context(), Params{Grow: true, Persistent: true}); err == nil {
+		t.Error("it starts without its persistent data")
 	}
 }

@@ -47,10 +47,8 @@ func MountMissing() (undo func(), err error) {
 		}
 	}
 	for _, m := range earlyMounts[:3] {
-		if on, err := mountPoint(m.target); err != nil || on {
-			if err != nil {
-				return undo, err
-			}
+		_ = os.Mkdir(m.target, 0o755) // which is most often there; if not, the mount says so
+		if mountPoint(m.target) {
 			continue
 		}
 		if err := unix.Mount(m.source, m.target, m.kind, m.flags, ""); err != nil {
@@ -62,15 +60,9 @@ func MountMissing() (undo func(), err error) {
 }
 
 // mountPoint says whether something is mounted on a directory of the root.
-func mountPoint(dir string) (bool, error) {
+func mountPoint(dir string) bool {
 	var root, at unix.Stat_t
-	if err := unix.Stat("/", &root); err != nil {
-		return false, fmt.Errorf("look at /: %w", err)
-	}
-	if err := unix.Stat(dir, &at); err != nil {
-		return false, fmt.Errorf("look at %s: %w", dir, err)
-	}
-	return at.Dev != root.Dev, nil
+	return unix.Stat("/", &root) == nil && unix.Stat(dir, &at) == nil && at.Dev != root.Dev
 }
 
 // Cmdline reads the command line of the running kernel. /proc must be mounted.

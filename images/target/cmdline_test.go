@@ -1,0 +1,25 @@
+package target
+
+import "testing"
+
+// TestJoinWords: what is for the kernel stays for it, what is for the first
+// program comes last, and quotes are left alone.
+func TestJoinWords(t *testing.T) {
+	for _, c := range []struct {
+		parts []string
+		want  string
+	}{
+		{nil, ""},
+		{[]string{" a  b ", "", "c"}, "a b c"},
+		{[]string{"a -- single", "console=ttyS0"}, "a console=ttyS0 -- single"},
+		{[]string{"a -- x", "b -- y z"}, "a b -- x y z"},
+		{[]string{`a="x  --  y" -- "s  t"`, "b"}, `a="x  --  y" b -- "s  t"`},
+		{[]string{"--"}, ""},
+		{[]string{"-- -- x"}, "-- -- x"},
+		{[]string{"a --b c--"}, "a --b c--"},
+	} {
+		if got := joinWords(c.parts...); got != c.want {
+			t.Errorf("%q: %q, want %q", c.parts, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package preinit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
+	"cloudlets/images/rootfs"
+)
+
+// What is in the keeper's directory.
+const (
+	// content has what is kept, each path at its own place.
+	content = "content"
+	// accepted lists the paths whose content began as an image's, each quoted
+	// in a line of its own. What is above them is there for their sake only.
+	accepted = "accepted"
+	// incoming is where new content waits until it is whole.
+	incoming = "incoming"
+	// underneath is where the root can be read without what is mounted on it.
+	underneath = "underneath"
+)
+
+// knownPaths are those that were accepted.
+type knownPaths []string
+
+// has says whether a path was accepted, or is beneath one that was.
+func (k knownPaths) has(p string) bool {
+	return slices.ContainsFunc(k, func(above string) bool { return p == above || strings.HasPrefix(p, above+"/") })
+}
+
+func (k keeper) known() (knownPaths, error) {
+	text, err := os.ReadFile(filepath.Join(k.dir, accepted))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read what the persistent partition has: %w", err)
+	}
+	var paths knownPaths
+	for line := range strings.Lines(string(text)) {
+		p, err := strconv.Unquote(strings.TrimSpace(line))
+		if err != nil {
+			return nil, fmt.Errorf("read what the persistent partition has: %s has the line %q: %w", accepted, line, err)
+		}
+		paths = append(paths, p)
+	}
+	return paths, nil
+}
+
+// fill copies what the root has at some places. A path is known when all that
+// it begins with is on the disk; broken off before, it is copied again.
+func (k keeper) fill(ctx context.Context, fresh []images.Place, known knownPaths) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	k.say("copying what the image has at %s to the persistent partition", pathsOf(fresh))
+	below := filepath.Join(k.dir, underneath)
+	if err := os.MkdirAll(below, 0o700); err != nil {
+		return err
+	}
+	if err := unix.Mount(k.root, below, "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	src, err := images.NewDirSource(below)
+	if err == nil {
+		err = k.copyFrom(ctx, src, fresh, known)
+	}
+	return errors.Join(err, unix.Unmount(below, 0), os.Remove(below))
+}
+
+func (k keeper) copyFrom(ctx context.Context, src *images.DirSource, fresh []images.Place, known knownPaths) error {
+	copied := filepath.Join(k.dir, incoming)
+	if err := k.removeBegun(); err != nil {
+		return err
+	}
+	selected := images.Select(src, func(p string) bool {
+		return slices.ContainsFunc(fresh, func(place images.Place) bool { return place.Holds(p) })
+	})
+	if _, err := rootfs.Write(ctx, copied, selected, rootfs.Options{}); err != nil {
+		return err
+	}
+	tree, err := images.NewDirSource(copied)
+	if err != nil {
+		return err
+	}
+	m := merger{keeper: k, from: tree, known: known}
+	for _, p := range fresh {
+		if err := m.accept(p); err != nil {
+			return err
+		}
+		known = append(known, p.Path)
+	}
+	if err := k.remember(known); err != nil {
+		return err
+	}
+	return os.RemoveAll(copied)
+}
+
+// removeBegun removes what a start left behind that was broken off.
+func (k keeper) removeBegun() error {
+	begun, err := filepath.Glob(filepath.Join(k.dir, incoming+"*"))
+	for _, name := range begun {
+		err = errors.Join(err, os.RemoveAll(name))
+	}
+	return err
+}
+
+// remember writes beside, syncs and renames. What the list tells of is on the
+// disk before the list is.
+func (k keeper) remember(known knownPaths) error {
+	var text []byte
+	for _, p := range slices.Compact(slices.Sorted(slices.Values(known))) {
+		text = append(strconv.AppendQuote(text, p), '\n')
+	}
+	name := filepath.Join(k.dir, accepted)
+	if err := k.sync(); err != nil {
+		return err
+	}
+	if err := os.WriteFile(name+".part", text, 0o600); err != nil {
+		return err
+	}
+	if err := errors.Join(k.sync(), os.Rename(name+".part", name)); err != nil {
+		return err
+	}
+	return k.sync()
+}
+
+func (k keeper) sync() error {
+	dir, err := os.Open(k.dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Syncfs(int(dir.Fd())), dir.Close())
+}
+
+// merger puts what was copied in the places of what is kept. Whatever is there
+// already stays: content of paths that were accepted, and what an earlier
+// merge put there.
+type merger struct {
+	keeper
+	from  *images.DirSource
+	known knownPaths
+}
+
+func (m merger) accept(p images.Place) error {
+	if err := os.MkdirAll(filepath.Dir(m.kept(p.Path)), 0o755); err != nil {
+		return err
+	}
+	if len(p.Missing) > 0 { // the image has nothing for it
+		return os.MkdirAll(m.kept(p.Path), 0o755)
+	}
+	return m.merge(p.At, p.Path)
+}
+
+// merge moves what was copied from one place of the image to a path of what is
+// kept.
+func (m merger) merge(at, p string) error {
+	if m.known.has(p) && m.there(p) {
+		return nil
+	}
+	to := m.kept(p)
+	info, err := os.Lstat(to)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return unix.Rename(filepath.Join(m.dir, incoming, at), to)
+	case err != nil:
+		return err
+	}
+	e, err := m.from.Entry(at)
+	if err != nil || e.Type != images.Directory || !info.IsDir() {
+		return err
+	}
+	return m.mergeInto(e, at, p)
+}
+
+// mergeInto adds what a directory lacks, and makes it the image's.
+func (m merger) mergeInto(e images.Entry, at, p string) error {
+	list, err := os.ReadDir(filepath.Join(m.dir, incoming, at))
+	if err != nil {
+		return err
+	}
+	for _, child := range list {
+		if err := m.merge(path.Join(at, child.Name()), path.Join(p, child.Name())); err != nil {
+			return err
+		}
+	}
+	root, err := rootfs.Open(filepath.Join(m.dir, content))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	dirs := root.Dirs()
+	defer dirs.Close()
+	e.Path = p
+	return dirs.SetMetadata(&e)
+}
