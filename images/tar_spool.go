@@ -17,7 +17,8 @@ type tarSpool struct {
 func newTarSpool(dir string) (*tarSpool, error) {
 	f, err := CreateUnnamed(dir, "cloudlets-*.tar")
 	if err != nil {
-		return nil, fmt.Errorf("unpack it: %w", err)
+		// That the folder is not there must not be taken for a file of the image.
+		return nil, fmt.Errorf("unpack it to a temporary file: %v; TMPDIR chooses the folder", err)
 	}
 	return &tarSpool{file: f}, nil
 }

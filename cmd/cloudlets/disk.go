@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -18,6 +19,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/vdisk"
+	"cloudlets/images/source"
 	"cloudlets/images/target"
 	"cloudlets/provision"
 )
@@ -70,7 +72,7 @@ the device, and asks for its name to be typed before that is lost.
 	f.out.out = ""
 	f.device.add(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formatNames(), cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("compress", cobra.FixedCompletions([]string{"zlib", "zstd"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("compress", cobra.FixedCompletions(compressions, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -107,6 +109,9 @@ func (f *diskFlags) add(cmd *cobra.Command) {
 	_ = cmd.MarkFlagDirname("assets")
 }
 
+// compressions are those that a qcow2 can have.
+var compressions = []string{string(vdisk.Zlib), string(vdisk.Zstd)}
+
 func formatNames() (names []string) {
 	for _, f := range allFormats() {
 		names = append(names, f.Name)
@@ -129,16 +134,42 @@ func formatTable() string {
 // chosenFormat is the one asked for, or the first whose files are called like
 // the output.
 func (f *diskFlags) chosenFormat() (vdisk.Format, error) {
-	name := strings.ToLower(f.out.out)
+	if f.format == "" {
+		return formatOf(f.out.out)
+	}
 	for _, format := range allFormats() {
-		if f.format == format.Name || f.format == "" && format.Extension != "" && strings.HasSuffix(name, format.Extension) {
+		if f.format == format.Name {
 			return format, nil
 		}
 	}
-	if f.format == "" {
-		return vdisk.Lookup("raw")
-	}
 	return vdisk.Format{}, codedError{fmt.Errorf("there is no format %q; there are %s", f.format, strings.Join(formatNames(), ", ")), exitUsage}
+}
+
+// formatOf goes by a file's name. One that says that it is compressed is no
+// disk's: what is made would not be.
+func formatOf(file string) (vdisk.Format, error) {
+	name := strings.ToLower(file)
+	if format, ok := formatCalled(name); ok {
+		return format, nil
+	}
+	plain := withoutCompression(name)
+	format, ok := formatCalled(plain)
+	switch {
+	case ok && compresses(format):
+		return format, nil
+	case plain != name:
+		return vdisk.Format{}, codedError{fmt.Errorf("%s: a disk is not compressed on its way into a file: use --format qcow2 --compress zstd, or --out - with | zstd >", file), exitUsage}
+	}
+	return vdisk.Lookup("raw")
+}
+
+func formatCalled(name string) (vdisk.Format, bool) {
+	for _, format := range allFormats() {
+		if format.Extension != "" && strings.HasSuffix(name, format.Extension) {
+			return format, true
+		}
+	}
+	return vdisk.Format{}, false
 }
 
 // run makes a disk.
@@ -148,7 +179,7 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.checkFlags(format); err != nil {
+	if err := f.checkFlags(cmd, format); err != nil {
 		return err
 	}
 	if isDevice(f.out.out) {
@@ -174,13 +205,34 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 	})(cmd, args)
 }
 
-// checkFlags refuses what a format would ignore.
-func (f *diskFlags) checkFlags(format vdisk.Format) error {
+// useless are the flags of which some formats make nothing.
+var useless = map[string][]string{
+	"tar":    {"size", "free", "entry", "cmdline", "uuid", "assets"},
+	"cpio":   {"size", "free", "entry", "cmdline", "uuid", "assets"},
+	"kernel": {"size", "free", "uuid", "assets"},
+	"iso":    {"size", "free"},
+}
+
+// forDevices are the flags that a file has no use for.
+var forDevices = []string{"yes", "serial", "no-verify"}
+
+// checkFlags refuses what would be ignored.
+func (f *diskFlags) checkFlags(cmd *cobra.Command, format vdisk.Format) error {
+	for _, name := range useless[format.Name] {
+		if cmd.Flags().Changed(name) {
+			return codedError{fmt.Errorf("--%s is of no use with the format %s: leave it out", name, format.Name), exitUsage}
+		}
+	}
+	for _, name := range forDevices {
+		if cmd.Flags().Changed(name) && !isDevice(f.out.out) {
+			return codedError{fmt.Errorf("--%s is for writing a device, and %s is none: leave it out", name, f.out.out), exitUsage}
+		}
+	}
 	switch {
 	case f.compress != "" && format.Name != "qcow2":
-		return codedError{fmt.Errorf("--compress is for the format qcow2: %s is compressed always or never", format.Name), exitUsage}
-	case format.Name == "iso" && (f.size > 0 || f.free > 0):
-		return codedError{errors.New("--size and --free are for disks: the format iso has no room for more"), exitUsage}
+		return codedError{fmt.Errorf("--compress is for the format qcow2, and this is %s", format.Name), exitUsage}
+	case f.compress != "" && !slices.Contains(compressions, f.compress):
+		return codedError{fmt.Errorf("--compress %s: there are %s", f.compress, strings.Join(compressions, " and ")), exitUsage}
 	case f.outlive.given() && isFiles(format) && format.Name != "xen":
 		return codedError{fmt.Errorf("--grow, --persistent-partition and --keep-persistent are for disks: the format %s has no partition to grow, or to keep", format.Name), exitUsage}
 	case f.outlive.keep && !isDevice(f.out.out):
@@ -202,6 +254,8 @@ func (f *diskFlags) checkOutput(format vdisk.Format) error {
 		return codedError{fmt.Errorf("the format %s cannot be streamed: write it to a file", format.Name), exitUsage}
 	case f.out.out == "" || f.out.out == "-" || f.dryRun:
 		return nil
+	case isFolder(format):
+		return mayMake(f.out.out)
 	case format.Name == "ec2":
 		if err := (&outFlags{out: f.importFile(), force: f.out.force}).mayWrite(); err != nil {
 			return err
@@ -220,7 +274,11 @@ func (f *diskFlags) options(format vdisk.Format) (target.Options, error) {
 	}
 	if f.size > 0 {
 		o.Round = nil
-		if right, err := format.RoundSize(o.Size); err != nil || right != o.Size {
+		right, err := format.RoundSize(o.Size)
+		if err != nil {
+			return o, codedError{fmt.Errorf("--size %s: %w", provision.FormatSize(o.Size), err), exitUsage}
+		}
+		if right != o.Size {
 			return o, codedError{fmt.Errorf("--size %d: the size of a disk in the format %s is a multiple of %s: take %d", o.Size, format.Name, disk.HumanSize(format.Align), right), exitUsage}
 		}
 	}
@@ -263,11 +321,11 @@ func sourceDate() (time.Time, error) {
 type made struct {
 	Out     string   `json:"out"`
 	Format  string   `json:"format"`
-	Size    int64    `json:"size"`
-	UUID    string   `json:"uuid"`
+	Size    int64    `json:"size,omitempty"`
+	UUID    string   `json:"uuid,omitempty"`
 	Image   string   `json:"image"`
-	Entries int      `json:"entries"`
-	Kernels []string `json:"kernels"`
+	Entries int      `json:"entries,omitempty"`
+	Kernels []string `json:"kernels,omitempty"`
 }
 
 func (f *diskFlags) make(cmd *cobra.Command, s target.System, format vdisk.Format, o target.Options) error {
@@ -320,25 +378,49 @@ func (f *diskFlags) tell(cmd *cobra.Command, s target.System, d *target.Disk, fo
 }
 
 func (f *diskFlags) tellOf(cmd *cobra.Command, s target.System, format string, size int64, id target.Identity, kernels []images.Kernel) error {
-	out := cmd.OutOrStdout()
-	if f.out.out == "-" {
-		out = cmd.ErrOrStderr()
-	}
 	m := made{Out: f.out.out, Format: format, Size: size, UUID: id.ID.String(), Image: s.Name, Entries: id.Entries}
 	for _, k := range kernels {
 		m.Kernels = append(m.Kernels, k.Version)
 	}
-	if f.asJSON {
-		return printJSON(out, m)
-	}
-	verb, kind := "made", format+" disk"
-	if f.dryRun {
-		verb = "would make"
-	}
+	kind := format + " disk"
 	if format == "iso" {
 		kind = "live image"
 	}
-	_, err := fmt.Fprintf(out, "%s %s: a %s of %s with %d files of %s, Linux %s\n",
-		verb, filepath.Base(f.out.out), kind, provision.FormatSize(m.Size), m.Entries, m.Image, strings.Join(m.Kernels, ", "))
+	return f.say(cmd, m, fmt.Sprintf("%s of %s with %d files of %s, Linux %s", article(kind), provision.FormatSize(m.Size), m.Entries, nameOf(s), strings.Join(m.Kernels, ", ")))
+}
+
+// say tells what was made, or would be, as text or as JSON.
+func (f *diskFlags) say(cmd *cobra.Command, m made, text string) error {
+	out := cmd.OutOrStdout()
+	if f.out.out == "-" {
+		out = cmd.ErrOrStderr()
+	}
+	if f.asJSON {
+		return printJSON(out, m)
+	}
+	verb, name := "made", ""
+	if f.dryRun {
+		verb = "would make"
+	}
+	if f.out.out != "" {
+		name = filepath.Base(f.out.out) + ": "
+	}
+	_, err := fmt.Fprintf(out, "%s %s%s\n", verb, name, text)
 	return err
+}
+
+// nameOf is what a person calls a system's image.
+func nameOf(s target.System) string {
+	if s.Name == source.Stdin {
+		return "standard input"
+	}
+	return s.Name
+}
+
+// article puts "a" or "an" before a thing.
+func article(thing string) string {
+	if strings.ContainsRune("aeiou", rune(thing[0])) {
+		return "an " + thing
+	}
+	return "a " + thing
 }

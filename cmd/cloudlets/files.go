@@ -35,12 +35,14 @@ func isFiles(format vdisk.Format) bool {
 	return slices.ContainsFunc(fileFormats(), func(f vdisk.Format) bool { return f.Name == format.Name })
 }
 
+// isFolder says whether a format is several files.
+func isFolder(format vdisk.Format) bool { return format.Name == "kernel" || format.Name == "xen" }
+
+// compresses says whether a format is compressed as its file's name says.
+func compresses(format vdisk.Format) bool { return format.Name == "tar" || format.Name == "cpio" }
+
 // makeFiles makes what is no disk.
 func (f *diskFlags) makeFiles(cmd *cobra.Command, s target.System, format vdisk.Format) error {
-	if f.dryRun && format.Name != "xen" && format.Name != "iso" {
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "would make %s: the files of %s as %s\n", f.out.out, s.Name, format.Name)
-		return err
-	}
 	write := images.WriteTar
 	switch format.Name {
 	case "kernel":
@@ -56,9 +58,24 @@ func (f *diskFlags) makeFiles(cmd *cobra.Command, s target.System, format vdisk.
 	case "cpio":
 		write = func(ctx context.Context, w io.Writer, _ images.Source) error { return target.WriteRAMDisk(ctx, w, s) }
 	}
-	return f.out.write(cmd, func(ctx context.Context, w io.Writer) error {
-		return compressed(ctx, f.out.out, w, func(ctx context.Context, w io.Writer) error { return write(ctx, w, s.Source) })
-	})
+	if err := f.writeFiles(cmd, func(ctx context.Context, w io.Writer) error { return write(ctx, w, s.Source) }); err != nil {
+		return err
+	}
+	return f.tellFiles(cmd, s, format.Name)
+}
+
+// writeFiles writes one file. A dry run writes it nowhere, to see whether it
+// can be made.
+func (f *diskFlags) writeFiles(cmd *cobra.Command, write func(context.Context, io.Writer) error) error {
+	if f.dryRun {
+		return write(cmd.Context(), io.Discard)
+	}
+	return f.out.write(cmd, func(ctx context.Context, w io.Writer) error { return compressed(ctx, f.out.out, w, write) })
+}
+
+// tellFiles says what was made, or would be.
+func (f *diskFlags) tellFiles(cmd *cobra.Command, s target.System, format string) error {
+	return f.say(cmd, made{Out: f.out.out, Format: format, Image: s.Name}, "the files of "+nameOf(s)+" as "+format)
 }
 
 // makeKernel makes a folder with what starts the system directly.
@@ -67,14 +84,20 @@ func (f *diskFlags) makeKernel(cmd *cobra.Command, s target.System) error {
 	if err != nil {
 		return err
 	}
-	return f.folder(func(dir string) error {
-		for _, name := range boot.Files() {
-			if err := writeNew(filepath.Join(dir, name), func(w io.Writer) error { return boot.Write(w, name) }); err != nil {
-				return err
+	if !f.dryRun {
+		err = f.folder(func(dir string) error {
+			for _, name := range boot.Files() {
+				if err := writeNew(filepath.Join(dir, name), func(w io.Writer) error { return boot.Write(w, name) }); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	})
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return f.tellFiles(cmd, s, "kernel")
 }
 
 // folder makes a folder, which appears when all is in it.

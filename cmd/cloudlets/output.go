@@ -90,6 +90,18 @@ func (f *outFlags) mayWrite() error {
 	return nil
 }
 
+// mayMake refuses to make a folder where something is.
+func mayMake(folder string) error {
+	_, err := os.Lstat(folder)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("write %s: %w", folder, err)
+	}
+	return fmt.Errorf("write %s: it is there, and nothing is replaced by a folder: remove it, or name another", folder)
+}
+
 // createBeside makes the file that will be renamed to name. Unlike
 // [os.CreateTemp] it leaves the mode to the user's umask.
 func createBeside(name string) (*os.File, error) {
@@ -110,6 +122,19 @@ func compressed(ctx context.Context, name string, w io.Writer, make func(context
 		return make(ctx, w)
 	}
 	return errors.Join(make(ctx, press), press.Close())
+}
+
+// withoutCompression is a name without the ending that tells of a compression:
+// "x.tar" for "x.tar.zst" and for "x.tzst".
+func withoutCompression(name string) string {
+	base, ext := strings.TrimSuffix(name, filepath.Ext(name)), filepath.Ext(name)
+	switch ext {
+	case ".gz", ".zst", ".xz", ".bz2":
+		return base
+	case ".tgz", ".tzst", ".txz", ".tbz2":
+		return base + ".tar"
+	}
+	return name
 }
 
 // compressor is what compresses for a name's ending; nil is nothing.

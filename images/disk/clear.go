@@ -3,6 +3,8 @@ package disk
 import (
 	"context"
 	"fmt"
+	"io"
+	"slices"
 )
 
 // Clear erases the old partition tables and everything by which the new
@@ -50,9 +52,10 @@ func (l Layout) eraseTables(ctx context.Context, dev Device) error {
 	return syncErased(dev)
 }
 
-// leaveKept writes a table that lists only the partition that is kept. Its
-// first copy comes first: while that is being written, the copy at the end is
-// whole, and so is all that it lists.
+// leaveKept writes a table that lists only the partition that is kept. While
+// one of the copies is written the other is whole, and so is all that it lists:
+// the first is written first, unless the one at the end is not there, which it
+// is not where an image was copied to a larger disk.
 func (l Layout) leaveKept(ctx context.Context, dev Device) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("clear disk: %w", err)
@@ -61,18 +64,40 @@ func (l Layout) leaveKept(ctx context.Context, dev Device) error {
 	if err != nil {
 		return fmt.Errorf("clear disk: %w", err)
 	}
-	for _, w := range []struct {
-		bytes []byte
-		off   int64
-	}{{table.First, 0}, {table.Backup, table.BackupOffset}} {
-		if _, err := dev.WriteAt(w.bytes, w.off); err != nil {
-			return fmt.Errorf("clear disk: %d bytes at %d: %w", len(w.bytes), w.off, err)
+	copies := []part{{table.First, 0}, {table.Backup, table.BackupOffset}}
+	if _, err := readTable(withoutFirst{dev, l.Sector}, l.Size, l.Sector); err != nil {
+		slices.Reverse(copies)
+	}
+	for _, c := range copies {
+		if _, err := dev.WriteAt(c.bytes, c.off); err != nil {
+			return fmt.Errorf("clear disk: %d bytes at %d: %w", len(c.bytes), c.off, err)
 		}
 		if err := syncErased(dev); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// part is what goes to a place of a disk.
+type part struct {
+	bytes []byte
+	off   int64
+}
+
+// withoutFirst is a disk whose first copy of the partition table is not seen.
+type withoutFirst struct {
+	io.ReaderAt
+	sector int64
+}
+
+// ReadAt reads zeros before the entries.
+func (w withoutFirst) ReadAt(p []byte, off int64) (int, error) {
+	n, err := w.ReaderAt.ReadAt(p, off)
+	if end := 2 * w.sector; off < end {
+		clear(p[:min(int64(n), end-off)])
+	}
+	return n, err
 }
 
 func erase(ctx context.Context, dev Device, off, length int64) error {

@@ -59,7 +59,7 @@ func grow(dev Device, size, sector int64) (Partition, bool, error) {
 	last.End, last.Size = end-1, (end-last.Start)*uint64(sector)
 	table, err := l.encode(t.Partitions)
 	if err == nil {
-		err = table.replace(dev, sector)
+		err = table.replace(dev, sector, t.RecoveredFromBackup)
 	}
 	return partitionOf(last, sector), true, err
 }
@@ -74,19 +74,21 @@ func compareStart(a, b *gpt.Partition) int {
 	return 0
 }
 
-// replace puts the table in the place of an older one, the copy at the end
-// first. The first sector keeps its boot code.
-func (t Table) replace(dev Device, sector int64) error {
+// replace puts the table in the place of an older one, of which the first copy
+// may be broken: while one copy is written the other is whole. The first
+// sector keeps its boot code.
+func (t Table) replace(dev Device, sector int64, broken bool) error {
 	first := make([]byte, sector)
 	if _, err := dev.ReadAt(first, 0); err != nil {
 		return err
 	}
 	copy(first[bootCodeEnd:], t.First[bootCodeEnd:sector])
-	for _, w := range []struct {
-		bytes []byte
-		off   int64
-	}{{t.Backup, t.BackupOffset}, {t.First[sector : sector+int64(len(t.Backup))], sector}, {first, 0}} {
-		if _, err := dev.WriteAt(w.bytes, w.off); err != nil {
+	copies := []part{{t.Backup, t.BackupOffset}, {t.First[sector : sector+int64(len(t.Backup))], sector}}
+	if broken {
+		slices.Reverse(copies)
+	}
+	for _, c := range append(copies, part{first, 0}) {
+		if _, err := dev.WriteAt(c.bytes, c.off); err != nil {
 			return err
 		}
 		if err := dev.Sync(); err != nil {

@@ -3,6 +3,7 @@ package disk
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -57,6 +58,7 @@ func TestPersistentLayoutsThatCannotBe(t *testing.T) {
 		"before its persistent partition are":          {Keep: &first.Persistent, ESPSize: gib},
 		"take a smaller image, or do not keep":         {Keep: &first.Persistent, MinRoot: gib},
 		"is not one that was made here":                {Keep: &Partition{Offset: 512*mib + 512, Size: mib}},
+		"of 1048576 bytes at byte 1072693248, is not ": {Keep: &Partition{Offset: gib - mib, Size: mib}},
 		"of 1048576 bytes at byte 1073741824, is not ": {Keep: &Partition{Offset: gib, Size: mib}},
 	} {
 		_, err := NewLayout(gib, 512, o)
@@ -70,7 +72,7 @@ func TestPersistentLayoutsThatCannotBe(t *testing.T) {
 func TestKeptPartitionSurvives(t *testing.T) {
 	for _, sector := range []int64{512, 4096} {
 		first, second := keptLayout(t, gib+4096*3, sector)
-		for fail := 0; fail < 12; fail++ {
+		for _, fail := range []int{0, 1, 2, 3, 8} {
 			for _, torn := range []int64{0, 1, 2, 30} {
 				dev := newSparse(first.Size, sector)
 				if err := install(dev, first, testContents()); err != nil {
@@ -117,6 +119,73 @@ func wantAllThere(t *testing.T, dev *sparseDevice, first Layout, fail int) {
 		if p.Name != persistentName && first.BIOS() && fail > 2 {
 			t.Fatalf("write %d fails, and %s is still listed", fail, p.Name)
 		}
+	}
+}
+
+// TestKeptPartitionSurvivesWithOneCopy: as it does on a disk that has only one
+// copy of its table, since it became larger or a copy was damaged.
+func TestKeptPartitionSurvivesWithOneCopy(t *testing.T) {
+	const size = gib
+	for name, c := range map[string]struct {
+		larger int64
+		damage int64 // where
+	}{"larger": {gib, -1}, "backup": {0, size - 512}, "first": {0, 512 + 40}} {
+		t.Run(name, func(t *testing.T) {
+			for fail := 1; fail <= 2; fail++ {
+				for _, torn := range []int64{0, 1, 2, 30} {
+					first, err := NewLayout(size, 512, Options{Seed: "first", Persistent: 200 * mib})
+					if err != nil {
+						t.Fatal(err)
+					}
+					dev := newSparse(size+c.larger, 512)
+					if err := install(dev, first, testContents()); err != nil {
+						t.Fatal(err)
+					}
+					if c.damage >= 0 {
+						if _, err := dev.put([]byte{0xff}, c.damage); err != nil {
+							t.Fatal(err)
+						}
+					}
+					second, err := NewLayout(dev.size, 512, Options{Seed: "second", Keep: &first.Persistent})
+					if err != nil {
+						t.Fatal(err)
+					}
+					dev.writes, dev.tearAt, dev.torn = nil, fail, torn
+					if err := NewInstaller(dev, second).Clear(t.Context()); err == nil {
+						t.Fatal("a write that fails is no error")
+					}
+					if found, err := FindPersistent(dev, dev.size, 512); err != nil || found != first.Persistent {
+						t.Errorf("write %d, of which %d sectors arrive: found %+v, %v", fail, torn, found, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestGrownByOthers: a partition that another tool let grow to the last sector
+// before the table's copy is kept.
+func TestGrownByOthers(t *testing.T) {
+	first, _ := keptLayout(t, gib, 512)
+	f := newImage(t, 2*gib)
+	if err := install(f, first, testContents()); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "sgdisk", "gdisk", "-e", f.Name())
+	run(t, "sgdisk", "gdisk", "-d", "4", "-n", fmt.Sprintf("4:%d:0", first.Persistent.Offset/512), "-c", "4:persistent", f.Name())
+	p, err := FindPersistent(f, 2*gib, 512)
+	if err != nil || p.end() != 2*gib-33*512 {
+		t.Fatalf("found %+v, %v", p, err)
+	}
+	l, err := NewLayout(2*gib, 512, Options{Seed: "second", Keep: &p})
+	if err != nil || l.Persistent.Size != p.Size {
+		t.Fatalf("kept %+v, %v", l.Persistent, err)
+	}
+	if err := install(f, l, testContents()); err != nil {
+		t.Fatal(err)
+	}
+	if out := run(t, "sgdisk", "gdisk", "-v", f.Name()); !strings.Contains(out, "No problems found") {
+		t.Errorf("sgdisk: %s", out)
 	}
 }
 

@@ -65,7 +65,8 @@ type Layout struct {
 	Root     Partition // 3: the root filesystem
 
 	// Persistent is for what outlives the system; without a size, there is
-	// none. Kept says that it is on the disk already, and is not touched.
+	// none. Kept says that it is on the disk already, and is not touched, but
+	// for what is in one page of 4 KiB with the table's copy behind it.
 	Persistent Partition // 4
 	Kept       bool
 }
@@ -117,10 +118,11 @@ func NewLayout(size, sector int64, opts Options) (Layout, error) {
 	return l, nil
 }
 
-// keep leaves a partition that is on the disk where it is.
+// keep leaves a partition that is on the disk where it is. Other tools may have
+// let it grow, up to the table's copy.
 func (l *Layout) keep(p Partition, root int64) error {
 	switch {
-	case p.Offset%mib != 0 || p.Size%mib != 0 || p.Size <= 0 || p.end() > l.usable():
+	case p.Offset%mib != 0 || p.Size%l.Sector != 0 || p.Size <= 0 || p.end() > l.Size/l.Sector*l.Sector-l.backupSize():
 		return fmt.Errorf("lay out disk: its persistent partition, of %d bytes at byte %d, is not one that was made here: it cannot be kept", p.Size, p.Offset)
 	case p.Offset < l.Root.Offset+root:
 		return fmt.Errorf("lay out disk: before its persistent partition are %s (%d bytes), and %s (%d bytes) are needed: take a smaller image, or do not keep the partition",

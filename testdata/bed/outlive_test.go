@@ -2,6 +2,7 @@ package bed_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -9,84 +10,151 @@ import (
 	"strings"
 	"testing"
 
+	"cloudlets/images"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/device"
+	"cloudlets/images/disk/sparse"
+	"cloudlets/images/target"
+	"cloudlets/provision/hardware"
 	"cloudlets/testdata/bed"
 )
 
-// TestGrow boots a disk that was made larger since, by each firmware: its
-// system takes all of it when it starts, and foreign tools find it sound
-// afterwards.
+// TestGrow boots a disk that was made larger since: its system takes all of it
+// when it starts, and foreign tools find it sound afterwards.
 func TestGrow(t *testing.T) {
-	for _, firmware := range []bed.Firmware{bed.BIOS, bed.UEFI} {
-		t.Run(string(firmware), func(t *testing.T) {
-			t.Parallel()
-			ctx, stop := context.WithTimeout(t.Context(), smallPatience)
-			t.Cleanup(stop)
-			file := filepath.Join(t.TempDir(), "disk.raw")
-			makeSmall(ctx, t, small, file, "--grow")
-			const size = 1500 << 20
-			if err := os.Truncate(file, size); err != nil {
-				t.Fatal(err)
-			}
-			spec := bed.Spec{MAC: "52:54:00:00:07:01", Firmware: firmware, LocalOnly: true, Disks: []bed.Disk{{File: file}}}
-			m := bootAlone(ctx, t, spec)
-			expect(ctx, t, m, `cloudlets: partition 3 \(root\) grows to 1\.3 GiB`)
-			expect(ctx, t, m, `cloudlets: the filesystem on / grew from `)
-			expectSmall(ctx, t, m)
-			logIn(ctx, t, m)
-			// What was mounted for the work is gone, and what is there works.
-			ask(ctx, t, m, "dd if=/dev/zero of=/large bs=1M count=300 2>&1 | tail -n 1; rm /large", `300\+0 records out`)
-			powerOff(ctx, t, m)
-			wantSoundDisk(t, file, size, "root")
-			m = bootAlone(ctx, t, spec)
-			expectSmall(ctx, t, m)
-			if strings.Contains(m.Console.Text(), "cloudlets: the filesystem") {
-				t.Error("it grew again")
-			}
-		})
+	t.Parallel()
+	ctx, stop := context.WithTimeout(t.Context(), smallPatience)
+	t.Cleanup(stop)
+	file := filepath.Join(t.TempDir(), "disk.raw")
+	makeSmall(ctx, t, small, file, "--grow")
+	const size = 1500 << 20
+	if err := os.Truncate(file, size); err != nil {
+		t.Fatal(err)
+	}
+	spec := bed.Spec{MAC: "52:54:00:00:07:01", Firmware: bed.UEFI, LocalOnly: true, Disks: []bed.Disk{{File: file}}}
+	m := bootAlone(ctx, t, spec)
+	expect(ctx, t, m, `cloudlets: partition 3 \(root\) grows to 1\.3 GiB`)
+	expect(ctx, t, m, `cloudlets: the filesystem on / grew from `)
+	expectSmall(ctx, t, m)
+	logIn(ctx, t, m)
+	// What was mounted for the work is gone, and what is there works.
+	ask(ctx, t, m, "dd if=/dev/zero of=/large bs=1M count=300 2>&1 | tail -n 1; rm /large", `300\+0 records out`)
+	powerOff(ctx, t, m)
+	wantSoundDisk(t, file, size, "root")
+	m = bootAlone(ctx, t, spec)
+	expectSmall(ctx, t, m)
+	if strings.Contains(m.Console.Text(), "cloudlets: the filesystem") {
+		t.Error("it grew again")
 	}
 }
 
-// TestPersistent boots a disk with a persistent partition, changes what is
-// there, and boots a new version of the system with the same partition: what
-// was changed is there, on a partition that takes all of a larger disk now.
+// TestPersistent boots a disk with a persistent partition that is not as large
+// as it could be, and changes what is there; then another version of the
+// system is written to the disk, as to a stick, which keeps the partition: what
+// was changed is there, and nothing else that was.
 func TestPersistent(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithTimeout(t.Context(), smallPatience)
 	t.Cleanup(stop)
-	dir := t.TempDir()
-	old, updated := filepath.Join(dir, "old.raw"), filepath.Join(dir, "new.raw")
-	makeSmall(ctx, t, small, old, "--persistent-partition", "96MiB")
-	spec := bed.Spec{MAC: "52:54:00:00:07:02", Firmware: bed.BIOS, LocalOnly: true, Disks: []bed.Disk{{File: old, Bus: bed.USB}}}
+	file := filepath.Join(t.TempDir(), "disk.raw")
+	const size = 600 << 20
+	makeSmall(ctx, t, small, file, "--persistent-partition", "96MiB", "--grow")
+	if err := os.Truncate(file, size); err != nil {
+		t.Fatal(err)
+	}
+	spec := bed.Spec{MAC: "52:54:00:00:07:02", Firmware: bed.BIOS, LocalOnly: true, Disks: []bed.Disk{{File: file, Bus: bed.USB}}}
 	m := bootAlone(ctx, t, spec)
+	expect(ctx, t, m, `cloudlets: partition 4 \(persistent\) grows to `)
 	expect(ctx, t, m, `cloudlets: copying what the image has at /root to the persistent partition`)
-	expectSmall(ctx, t, m)
-	logIn(ctx, t, m)
-	ask(ctx, t, m, "cat notes; echo what was added >>notes; echo lost >/srv-note; grep -c ' /root ext4 ' /proc/mounts", `what the image has\r?\n1\r?\n`)
-	powerOff(ctx, t, m)
-	info, err := os.Stat(old)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantSoundDisk(t, old, info.Size(), "persistent")
-
-	makeSmall(ctx, t, small, updated, "--persistent-partition", "96MiB", "--grow", "--cmdline", "quiet")
-	keepPartition(t, old, updated, info.Size())
-	if err := os.Truncate(updated, info.Size()+300<<20); err != nil {
-		t.Fatal(err)
-	}
-	spec.Disks[0].File = updated
-	m = bootAlone(ctx, t, spec)
-	expect(ctx, t, m, `cloudlets: partition 4 \(persistent\) grows to 396 MiB`)
 	expect(ctx, t, m, `cloudlets: the filesystem on /.cloudlet/persistent grew from `)
 	expectSmall(ctx, t, m)
 	logIn(ctx, t, m)
-	ask(ctx, t, m, "cat notes; ls /srv-note; grep -c quiet /proc/cmdline", `what the image has\r?\nwhat was added\r?\nls: /srv-note: No such file or directory\r?\n1\r?\n`)
+	ask(ctx, t, m, "cat notes; echo what was added >>notes; echo lost >/note; grep -c ' /root ext4 ' /proc/mounts", `what the image has\r?\n1\r?\n`)
 	powerOff(ctx, t, m)
-	wantSoundDisk(t, updated, info.Size()+300<<20, "persistent")
+	wantSoundDisk(t, file, size, "persistent")
+
+	writeKeeping(ctx, t, file)
+	wantSoundDisk(t, file, size, "persistent")
+	m = bootAlone(ctx, t, spec)
+	expect(ctx, t, m, `stick: an update \(Linux`)
+	expect(ctx, t, m, `stick login: `)
+	logIn(ctx, t, m)
+	ask(ctx, t, m, "cat notes; ls /note", `what the image has\r?\nwhat was added\r?\nls: /note: No such file or directory`)
+	powerOff(ctx, t, m)
 	if strings.Contains(m.Console.Text(), "cloudlets: copying") {
 		t.Error("what was kept was made anew")
 	}
+}
+
+// writeKeeping writes another version of the small cloudlet to the disk in a
+// file, as to a device with a persistent partition that is kept.
+func writeKeeping(ctx context.Context, t *testing.T, file string) {
+	t.Helper()
+	configured := filepath.Join(t.TempDir(), "update.tar")
+	command(ctx, t, binary, "tar", small, "--out", configured, "--config", `{"args": {"role": "an update"}}`, "--env", "hostname=stick")
+	im, err := images.Open(ctx, configured)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer im.Close()
+	tree, err := im.Tree(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loop := command(ctx, t, "losetup", "--find", "--show", file)
+	defer command(context.WithoutCancel(ctx), t, "losetup", "--detach", loop)
+	sys, serial := os.DirFS("/sys"), "STICK-1"
+	host := device.Host{Sys: sys, Proc: os.DirFS("/proc"), Describe: func(name string) device.Disk {
+		d := hardware.Disk(sys, name)
+		return device.Disk{Name: d.Name, Serial: serial, Size: d.Size}
+	}}
+	facts, err := host.Look(loop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev, err := os.Open(loop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep, err := disk.FindPersistent(dev, facts.Capacity(), facts.Sector)
+	if err := errors.Join(err, dev.Close()); err != nil {
+		t.Fatal(err)
+	}
+	d, err := target.NewDisk(ctx, target.System{Name: im.Name, Manifest: im.Manifest, Source: im.Source, Tree: tree}, target.Options{
+		Size: facts.Capacity(), Sector: facts.Sector, Stale: true, Keep: &keep, Program: func(string) (io.ReadCloser, int64, error) {
+			info, err := os.Stat(binary)
+			if err != nil {
+				return nil, 0, err
+			}
+			program, err := os.Open(binary)
+			return program, info.Size(), err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaders, err := disk.Assets{Tree: tree}.LoadNamed(ctx, disk.LoaderNames(d.Layout.Arch)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	armed, err := device.Arm(ctx, host, device.Request{Path: loop, Size: d.Size(), What: "an update", Keep: &keep}, device.Policy{Fixed: true}, device.BySerial(serial))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = armed.Write(ctx, device.Content{Layout: d.Layout, Write: func(ctx context.Context, w sparse.Writer) error { return d.Write(ctx, w, loaders) }}, device.Options{})
+	if err := errors.Join(err, armed.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// command runs a program, and returns what it prints.
+func command(ctx context.Context, t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // ask types a line at a shell and waits for what it prints.
@@ -110,21 +178,10 @@ func wantSoundDisk(t *testing.T, file string, size int64, last string) {
 		t.Errorf("the partition ends at %d of %d", c.Offset+c.Size, size)
 	}
 	part := filepath.Join(t.TempDir(), "part")
-	copyPart(t, file, c.Offset, part, 0, c.Size)
+	copyPart(t, file, c, part)
 	if out, err := exec.CommandContext(t.Context(), "e2fsck", "-fn", part).CombinedOutput(); err != nil {
 		t.Errorf("e2fsck (Debian package e2fsprogs): %v: %s", err, out)
 	}
-}
-
-// keepPartition puts the persistent partition of one disk in the place that
-// another has for it.
-func keepPartition(t *testing.T, from, to string, size int64) {
-	t.Helper()
-	a, b := partitionCalled(t, from, size, "persistent"), partitionCalled(t, to, size, "persistent")
-	if a.Offset != b.Offset || a.Size != b.Size {
-		t.Fatalf("the partition is at %d, of %d bytes, on one disk and at %d, of %d bytes, on the other", a.Offset, a.Size, b.Offset, b.Size)
-	}
-	copyPart(t, from, a.Offset, to, b.Offset, a.Size)
 }
 
 func partitionCalled(t *testing.T, file string, size int64, label string) disk.Content {
@@ -147,19 +204,19 @@ func partitionCalled(t *testing.T, file string, size int64, label string) disk.C
 	return disk.Content{}
 }
 
-func copyPart(t *testing.T, from string, off int64, to string, at, size int64) {
+func copyPart(t *testing.T, file string, c disk.Content, to string) {
 	t.Helper()
-	in, err := os.Open(from)
+	in, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE, 0o600)
+	out, err := os.Create(to)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	if _, err := io.Copy(io.NewOffsetWriter(out, at), io.NewSectionReader(in, off, size)); err != nil {
+	if _, err := io.Copy(out, io.NewSectionReader(in, c.Offset, c.Size)); err != nil {
 		t.Fatal(err)
 	}
 }

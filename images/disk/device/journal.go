@@ -163,7 +163,7 @@ func (j *journal) verify(rec record, buf []byte, total int64) error {
 // revoke erases both ends again, of a device that failed at the last.
 func (j *journal) revoke(ctx context.Context, why error) error {
 	if err := j.clear(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("%w (and its ends could not be erased again: start no machine from it)", why)
+		return fmt.Errorf("%w; and %w", why, errNotRevoked)
 	}
 	return why
 }

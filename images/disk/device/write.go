@@ -17,6 +17,9 @@ var ErrDamaged = errors.New("it does not hold what was written to it: replace it
 // ErrInterrupted says that a write was broken off on demand.
 var ErrInterrupted = errors.New("interrupted")
 
+// errNotRevoked says that a device may look as if it had been written.
+var errNotRevoked = errors.New("its ends could not be erased again: start no machine from it")
+
 var errSpent = errors.New("write the device: it was armed for one write, which is over: arm it again")
 
 // Stage is a part of a write that takes its time.
@@ -106,6 +109,8 @@ func (a *Armed) explain(ctx context.Context, l disk.Layout, err error) error {
 	}
 	_, own := errors.AsType[deviceError](err)
 	switch {
+	case errors.Is(err, errNotRevoked):
+		return fmt.Errorf("write %s: %w", a.facts.Path, err)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w; %s %s", ErrInterrupted, a.facts.Path, left)
 	case own:
