@@ -100,7 +100,7 @@ func (f *diskFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.entry, "entry", "", "the kernel entry point; by default the manifest's default")
 	cmd.Flags().StringVar(&f.cmdline, "cmdline", "", "`words` to add to the kernel's command line")
 	cmd.Flags().StringVar(&f.id, "uuid", "", "the `UUID` that all identifiers come from")
-	cmd.Flags().StringVar(&f.assets, "assets", "", "a `folder` with boot loaders, where they are not in Debian's places")
+	cmd.Flags().StringVar(&f.assets, "assets", "", "a `folder` with boot loaders, where they are not in Debian's places, and with cloudlets-arm64 for such machines")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be made, and make nothing")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print what was made as JSON, to standard error if the disk goes to standard output")
 	f.outlive.add(cmd)

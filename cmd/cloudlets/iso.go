@@ -56,27 +56,27 @@ func (f *diskFlags) writeISO(cmd *cobra.Command, i *target.ISO) error {
 }
 
 // program opens this program as an architecture's machines run it, for what is
-// to run there: itself, or a file of the assets folder.
+// to run there: the one in the assets folder, or else itself.
 func (f *diskFlags) program(arch string) (io.ReadCloser, int64, error) {
-	name := filepath.Join(f.assets, "cloudlets-"+arch)
-	if runtime.GOOS == "linux" && arch == runtime.GOARCH {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, 0, fmt.Errorf("find this program's own file: %w", err)
+	if f.assets != "" {
+		name := filepath.Join(f.assets, "cloudlets-"+arch)
+		if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+			return openProgram(name, arch)
 		}
-		name = self
-	} else if f.assets == "" {
-		return nil, 0, fmt.Errorf("the system needs cloudlets for %s, and this one is for %s: build it with GOOS=linux GOARCH=%s, name it cloudlets-%s, and give its folder as --assets",
-			arch, runtime.GOOS+"/"+runtime.GOARCH, arch, arch)
 	}
-	return openProgram(name, arch)
+	if runtime.GOOS != "linux" || arch != runtime.GOARCH {
+		return nil, 0, fmt.Errorf("the system needs cloudlets for linux/%s, and this one is for %s/%s: build it with GOOS=linux GOARCH=%[1]s, name it cloudlets-%[1]s, and give its folder as --assets",
+			arch, runtime.GOOS, runtime.GOARCH)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, 0, fmt.Errorf("find this program's own file: %w", err)
+	}
+	return openProgram(self, arch)
 }
 
 func openProgram(name, arch string) (io.ReadCloser, int64, error) {
 	file, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, fmt.Errorf("the system needs cloudlets for %s: build it with GOOS=linux GOARCH=%s, and put it there: %w", arch, arch, err)
-	}
 	if err != nil {
 		return nil, 0, err
 	}

@@ -44,9 +44,9 @@ func TestScript(t *testing.T) {
 func runScripts(t *testing.T, dir string) {
 	t.Helper()
 	testscript.Run(t, testscript.Params{
-		Dir: dir, Deadline: time.Now().Add(3 * patience), RequireExplicitExec: true, RequireUniqueNames: true,
+		Dir: dir, Deadline: time.Now().Add(10 * patience), RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "until": until, "freeport": freePort, "hold": hold, "kernel": writeKernel, "network": network,
+			"exits": exits, "until": until, "freeport": freePort, "hold": hold, "kernel": writeKernel, "program": writeProgram, "network": network,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("CLOUDLETS_SOCKET", filepath.Join(env.WorkDir, "sock"))
@@ -124,6 +124,19 @@ func listen(ts *testscript.TestScript, args []string) (port string, closeIt func
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	ts.Check(err)
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), l.Close
+}
+
+// program FILE writes a file that is a program for amd64, as far as its first
+// bytes tell. This test's own is large, and slow to compress.
+func writeProgram(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: program FILE")
+	}
+	b := make([]byte, 4096)
+	copy(b, "\x7fELF\x02\x01\x01")
+	b[18] = 62 // EM_X86_64
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o755))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o755))
 }
 
 // kernel FILE writes a file that is a kernel for amd64, as far as its first
