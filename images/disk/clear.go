@@ -54,8 +54,8 @@ func (l Layout) eraseTables(ctx context.Context, dev Device) error {
 
 // leaveKept writes a table that lists only the partition that is kept. While
 // one of the copies is written the other is whole, and so is all that it lists:
-// the first is written first, unless the one at the end is not there, which it
-// is not where an image was copied to a larger disk.
+// the first is written first, unless the one at the end does not list the
+// partition: it is not there where an image was copied to a larger disk.
 func (l Layout) leaveKept(ctx context.Context, dev Device) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("clear disk: %w", err)
@@ -65,7 +65,7 @@ func (l Layout) leaveKept(ctx context.Context, dev Device) error {
 		return fmt.Errorf("clear disk: %w", err)
 	}
 	copies := []part{{table.First, 0}, {table.Backup, table.BackupOffset}}
-	if _, err := readTable(withoutFirst{dev, l.Sector}, l.Size, l.Sector); err != nil {
+	if p, err := FindPersistent(withoutFirst{dev, l.Sector}, l.Size, l.Sector); err != nil || p.Offset != l.Persistent.Offset || p.Size != l.Persistent.Size {
 		slices.Reverse(copies)
 	}
 	for _, c := range copies {

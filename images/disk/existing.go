@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func grow(dev Device, size, sector int64) (Partition, bool, error) {
 	if len(t.Partitions) == 0 {
 		return Partition{}, false, errors.New("it has no partition")
 	}
-	last := slices.MaxFunc(t.Partitions, func(a, b *gpt.Partition) int { return compareStart(a, b) })
+	last := slices.MaxFunc(t.Partitions, func(a, b *gpt.Partition) int { return cmp.Compare(a.Start, b.Start) })
 	l := Layout{Size: size, Sector: sector, GUID: t.GUID}
 	end := uint64(l.usable() / sector)
 	if last.End+1 >= end {
@@ -62,16 +63,6 @@ func grow(dev Device, size, sector int64) (Partition, bool, error) {
 		err = table.replace(dev, sector, t.RecoveredFromBackup)
 	}
 	return partitionOf(last, sector), true, err
-}
-
-func compareStart(a, b *gpt.Partition) int {
-	switch {
-	case a.Start < b.Start:
-		return -1
-	case a.Start > b.Start:
-		return 1
-	}
-	return 0
 }
 
 // replace puts the table in the place of an older one, of which the first copy
