@@ -61,7 +61,9 @@ the device, and asks for its name to be typed before that is lost.
 ` + formatTable(),
 		Example: `  cloudlets disk debian-12.tar --config @web1.json --env hostname=web1 --out web1.qcow2
   cloudlets disk web@v1.2 --format vmdk --out - | ssh esx1 'cat > web.vmdk'
-  cloudlets disk debian-12.tar --size 8GiB --out debian.img`,
+  cloudlets disk debian-12.tar --size 8GiB --out debian.img
+  cloudlets disk debian-12.tar --out live.iso
+  sudo cloudlets disk web@v2 --out /dev/sdX --keep-persistent`,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	f.add(cmd)
@@ -69,7 +71,7 @@ the device, and asks for its name to be typed before that is lost.
 	cmd.Flags().StringVar(&f.compress, "compress", "", "compress a qcow2: zlib or zstd")
 	cmd.Flags().StringVar(&f.bucket, "bucket", "", "with --format ec2: the S3 `bucket` that the disk will be put into")
 	f.out.add(cmd)
-	f.out.out = ""
+	f.out.out, cmd.Flags().Lookup("out").DefValue = "", "" // what is for a terminal in other verbs is large here
 	f.device.add(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formatNames(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("compress", cobra.FixedCompletions(compressions, cobra.ShellCompDirectiveNoFileComp))

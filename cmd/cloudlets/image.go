@@ -215,8 +215,13 @@ func withTree(ctx context.Context, im *images.Image, look func(images.Tree) erro
 // sizeFlag is a flag for a number of bytes.
 type sizeFlag int64
 
-// String writes the size for a person.
-func (s *sizeFlag) String() string { return provision.FormatSize(int64(*s)) }
+// String writes the size for a person; none is nothing.
+func (s *sizeFlag) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return provision.FormatSize(int64(*s))
+}
 
 // Type is what the help calls the value.
 func (s *sizeFlag) Type() string { return "size" }
