@@ -151,7 +151,7 @@ func (f *diskFlags) toDevice(cmd *cobra.Command, args []string, format vdisk.For
 	if err != nil {
 		return err
 	}
-	if f.free > 0 || format.Name != "raw" {
+	if cmd.Flags().Changed("free") || format.Name != "raw" {
 		return codedError{errors.New("a device is used whole, by the disk itself: --free, and formats other than raw, are for files"), exitUsage}
 	}
 	host := f.device.onHost()

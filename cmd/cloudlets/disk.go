@@ -37,7 +37,7 @@ type diskFlags struct {
 	id       string
 	assets   string
 	size     sizeFlag
-	free     sizeFlag
+	free     roomFlag
 	dryRun   bool
 	asJSON   bool
 	outlive  outliveFlags
@@ -94,11 +94,16 @@ func rawCommand() *cobra.Command {
 	return cmd
 }
 
+// defaultFree is what a system takes when it starts for the first time, for its
+// logs and keys: on a disk without it services fail.
+const defaultFree = 250_000_000
+
 func (f *diskFlags) add(cmd *cobra.Command) {
 	f.image.add(cmd)
 	f.config.add(cmd)
+	f.free = defaultFree
 	cmd.Flags().Var(&f.size, "size", "the disk's size, such as 8GiB; by default as small as it can be, and --free")
-	cmd.Flags().Var(&f.free, "free", "room for more on a disk as small as it can be")
+	cmd.Flags().Var(&f.free, "free", "room for more on a disk as small as it can be, which may be 0")
 	cmd.Flags().StringVar(&f.entry, "entry", "", "the kernel entry point; by default the manifest's default")
 	cmd.Flags().StringVar(&f.cmdline, "cmdline", "", "`words` to add to the kernel's command line")
 	cmd.Flags().StringVar(&f.id, "uuid", "", "the `UUID` that all identifiers come from")

@@ -212,6 +212,22 @@ func withTree(ctx context.Context, im *images.Image, look func(images.Tree) erro
 	return look(tree)
 }
 
+// roomFlag is a flag for a number of bytes that may be none.
+type roomFlag int64
+
+// String writes the size for a person.
+func (r *roomFlag) String() string { return provision.FormatSize(int64(*r)) }
+
+// Type is what the help calls the value.
+func (r *roomFlag) Type() string { return "size" }
+
+// Set reads "200MB", or "0".
+func (r *roomFlag) Set(text string) error {
+	n, err := provision.ParseSize(text)
+	*r = roomFlag(n)
+	return err
+}
+
 // sizeFlag is a flag for a number of bytes.
 type sizeFlag int64
 
