@@ -22,6 +22,8 @@ func TestISO(t *testing.T) {
 	makeSmall(ctx, t, small, image)
 	signed := filepath.Join(t.TempDir(), "signed.iso")
 	makeSmall(ctx, t, small, signed, "--secure-boot")
+	own := filepath.Join(t.TempDir(), "own.iso")
+	makeSmall(ctx, t, small, own, "--secure-boot-key", plainKey(ctx, t), "--secure-boot-cert", ownerCert)
 	for _, c := range []struct {
 		name string
 		spec bed.Spec
@@ -29,6 +31,7 @@ func TestISO(t *testing.T) {
 		{"CD/BIOS", bed.Spec{MAC: "52:54:00:00:06:01", Firmware: bed.BIOS, Disks: []bed.Disk{{File: image, CD: true}}}},
 		{"CD/UEFI", bed.Spec{MAC: "52:54:00:00:06:02", Firmware: bed.UEFI, Disks: []bed.Disk{{File: image, CD: true, Bus: bed.SCSI}}}},
 		{"CD/SecureBoot", bed.Spec{MAC: "52:54:00:00:06:05", Firmware: bed.UEFI, SecureBoot: true, Disks: []bed.Disk{{File: signed, CD: true}}}},
+		{"CD/OwnKey", bed.Spec{MAC: "52:54:00:00:06:07", Firmware: bed.UEFI, SecureBoot: true, Vars: ownerVars, Disks: []bed.Disk{{File: own, CD: true}}}},
 		{"CD/ARM64", bed.Spec{MAC: "52:54:00:00:06:06", Arch: bed.ARM64, Firmware: bed.UEFI, Disks: []bed.Disk{{File: onARM64(ctx, t), CD: true, Bus: bed.SCSI}}}},
 		{"Stick/BIOS", bed.Spec{MAC: "52:54:00:00:06:03", Firmware: bed.BIOS, Disks: []bed.Disk{{File: image, ReadOnly: true, Bus: bed.USB}}}},
 		{"Stick/UEFI", bed.Spec{MAC: "52:54:00:00:06:04", Firmware: bed.UEFI, Disks: []bed.Disk{onLongerStick(t, image)}}},

@@ -46,9 +46,9 @@ func writeWith(t testing.TB, m medium, s target.System, o target.Options, option
 }
 
 // found is the medium's persistent partition.
-func (m medium) found(t testing.TB) disk.Partition {
+func (m medium) found(t testing.TB, sector int64) disk.Partition {
 	t.Helper()
-	p, err := disk.FindPersistent(m.file, m.size, 512)
+	p, err := disk.FindPersistent(m.file, m.size, sector)
 	check(t, err)
 	return p
 }
@@ -77,26 +77,30 @@ func persistentSystem(t testing.TB, length int) target.System {
 // TestKeep writes a device, then another system on it that keeps what is
 // persistent: byte by byte, while all else is the new system's.
 func TestKeep(t *testing.T) {
-	m := newMedium(t, 400<<20+512*3, 512)
-	s := persistentSystem(t, 1<<20)
-	_, err := writeWith(t, m, s, target.Options{Persistent: 64 << 20}, device.Options{})
-	check(t, err)
-	p := m.found(t)
-	m.onPartition(t, p, func(dir string) {
-		check(t, os.WriteFile(filepath.Join(dir, "precious"), bytes.Repeat([]byte("data"), 1<<20), 0o640))
-	})
-	before := m.bytes(t, p)
-	layout, err := writeWith(t, m, persistentSystem(t, 60<<20), target.Options{Keep: &p}, device.Options{})
-	check(t, err)
-	if again := m.found(t); again != p || !bytes.Equal(m.bytes(t, p), before) {
-		t.Errorf("the partition %+v was kept as %+v, or its content is another", p, again)
+	for name, c := range map[string]struct{ size, sector int64 }{"512": {400<<20 + 512*3, 512}, "4096": {700 << 20, 4096}} {
+		t.Run(name, func(t *testing.T) {
+			m := newMedium(t, c.size, c.sector)
+			s := persistentSystem(t, 1<<20)
+			_, err := writeWith(t, m, s, target.Options{Persistent: 64 << 20}, device.Options{})
+			check(t, err)
+			p := m.found(t, c.sector)
+			m.onPartition(t, p, func(dir string) {
+				check(t, os.WriteFile(filepath.Join(dir, "precious"), bytes.Repeat([]byte("data"), 1<<20), 0o640))
+			})
+			before := m.bytes(t, p)
+			layout, err := writeWith(t, m, persistentSystem(t, 60<<20), target.Options{Keep: &p}, device.Options{})
+			check(t, err)
+			if again := m.found(t, c.sector); again != p || !bytes.Equal(m.bytes(t, p), before) {
+				t.Errorf("the partition %+v was kept as %+v, or its content is another", p, again)
+			}
+			wantSound(t, m, layout)
+			m.onPartition(t, p, func(dir string) {
+				if got, err := os.ReadFile(filepath.Join(dir, "precious")); err != nil || len(got) != 4<<20 {
+					t.Errorf("%d bytes are left of what was there (%v)", len(got), err)
+				}
+			})
+		})
 	}
-	wantSound(t, m, layout)
-	m.onPartition(t, p, func(dir string) {
-		if got, err := os.ReadFile(filepath.Join(dir, "precious")); err != nil || len(got) != 4<<20 {
-			t.Errorf("%d bytes are left of what was there (%v)", len(got), err)
-		}
-	})
 }
 
 func (m medium) bytes(t testing.TB, p disk.Partition) []byte {
@@ -113,7 +117,7 @@ func TestKeepBrokenOff(t *testing.T) {
 	m := newMedium(t, 400<<20, 512)
 	_, err := writeWith(t, m, persistentSystem(t, 1<<20), target.Options{Persistent: 64 << 20}, device.Options{})
 	check(t, err)
-	p := m.found(t)
+	p := m.found(t, 512)
 	before := m.bytes(t, p)
 	broken := errors.New("unplugged")
 	for name, stage := range map[string]device.Stage{"writing": device.Writing, "verifying": device.Verifying} {
@@ -138,7 +142,7 @@ func TestKeepBrokenOff(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "is not bootable, and its persistent partition is as it was") {
 				t.Errorf("got %v", err)
 			}
-			if m.found(t) != p || !bytes.Equal(m.bytes(t, p), before) {
+			if m.found(t, 512) != p || !bytes.Equal(m.bytes(t, p), before) {
 				t.Error("what is persistent is not as it was")
 			}
 			found, err := disk.Identify(m.file, m.size)
@@ -150,7 +154,7 @@ func TestKeepBrokenOff(t *testing.T) {
 	}
 	_, err = writeWith(t, m, persistentSystem(t, 1<<20), target.Options{Keep: &p}, device.Options{})
 	check(t, err)
-	if m.found(t) != p || !bytes.Equal(m.bytes(t, p), before) {
+	if m.found(t, 512) != p || !bytes.Equal(m.bytes(t, p), before) {
 		t.Error("after the next write what is persistent is not as it was")
 	}
 }
@@ -161,7 +165,7 @@ func TestKeepIsWhatWasShown(t *testing.T) {
 	m := newMedium(t, 400<<20, 512)
 	_, err := writeWith(t, m, persistentSystem(t, 1<<20), target.Options{Persistent: 64 << 20}, device.Options{})
 	check(t, err)
-	p := m.found(t)
+	p := m.found(t, 512)
 	f, err := host().Look(m.path)
 	check(t, err)
 	other := p
