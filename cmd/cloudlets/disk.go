@@ -6,11 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,7 +15,6 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/vdisk"
-	"cloudlets/images/source"
 	"cloudlets/images/target"
 	"cloudlets/provision"
 )
@@ -116,69 +111,6 @@ func (f *diskFlags) add(cmd *cobra.Command) {
 	_ = cmd.MarkFlagDirname("assets")
 }
 
-// compressions are those that a qcow2 can have.
-var compressions = []string{string(vdisk.Zlib), string(vdisk.Zstd)}
-
-func formatNames() (names []string) {
-	for _, f := range allFormats() {
-		names = append(names, f.Name)
-	}
-	return names
-}
-
-// formatTable is the part of the help that tells the formats.
-func formatTable() string {
-	var b strings.Builder
-	b.WriteString("Formats:\n")
-	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, f := range allFormats() {
-		fmt.Fprintf(table, "  %s\t%s\t%s\n", f.Name, f.Extension, f.Description)
-	}
-	table.Flush()
-	return strings.TrimRight(b.String(), "\n")
-}
-
-// chosenFormat is the one asked for, or the first whose files are called like
-// the output.
-func (f *diskFlags) chosenFormat() (vdisk.Format, error) {
-	if f.format == "" {
-		return formatOf(f.out.out)
-	}
-	for _, format := range allFormats() {
-		if f.format == format.Name {
-			return format, nil
-		}
-	}
-	return vdisk.Format{}, codedError{fmt.Errorf("there is no format %q; there are %s", f.format, strings.Join(formatNames(), ", ")), exitUsage}
-}
-
-// formatOf goes by a file's name. One that says that it is compressed is no
-// disk's: what is made would not be.
-func formatOf(file string) (vdisk.Format, error) {
-	name := strings.ToLower(file)
-	if format, ok := formatCalled(name); ok {
-		return format, nil
-	}
-	plain := withoutCompression(name)
-	format, ok := formatCalled(plain)
-	switch {
-	case ok && compresses(format):
-		return format, nil
-	case plain != name:
-		return vdisk.Format{}, codedError{fmt.Errorf("%s: a disk is not compressed on its way into a file: use --format qcow2 --compress zstd, or --out - with | zstd >", file), exitUsage}
-	}
-	return vdisk.Lookup("raw")
-}
-
-func formatCalled(name string) (vdisk.Format, bool) {
-	for _, format := range allFormats() {
-		if format.Extension != "" && strings.HasSuffix(name, format.Extension) {
-			return format, true
-		}
-	}
-	return vdisk.Format{}, false
-}
-
 // run makes a disk.
 func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 	saveMemory()
@@ -210,46 +142,6 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 	return f.image.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
 		return f.config.onSystem(cmd, im, "disk", func(s target.System) error { return f.make(cmd, s, format, options) })
 	})(cmd, args)
-}
-
-// useless are the flags of which some formats make nothing.
-var useless = map[string][]string{
-	"tar":    {"size", "free", "entry", "cmdline", "uuid", "assets"},
-	"cpio":   {"size", "free", "entry", "cmdline", "uuid", "assets"},
-	"kernel": {"size", "free", "uuid", "assets"},
-	"iso":    {"size", "free"},
-}
-
-// forDevices are the flags that a file has no use for.
-var forDevices = []string{"yes", "serial", "no-verify"}
-
-// checkFlags refuses what would be ignored.
-func (f *diskFlags) checkFlags(cmd *cobra.Command, format vdisk.Format) error {
-	for _, name := range useless[format.Name] {
-		if cmd.Flags().Changed(name) {
-			return codedError{fmt.Errorf("--%s is of no use with the format %s: leave it out", name, format.Name), exitUsage}
-		}
-	}
-	for _, name := range forDevices {
-		if cmd.Flags().Changed(name) && !isDevice(f.out.out) {
-			return codedError{fmt.Errorf("--%s is for writing a device, and %s is none: leave it out", name, f.out.out), exitUsage}
-		}
-	}
-	switch {
-	case f.compress != "" && format.Name != "qcow2":
-		return codedError{fmt.Errorf("--compress is for the format qcow2, and this is %s", format.Name), exitUsage}
-	case f.compress != "" && !slices.Contains(compressions, f.compress):
-		return codedError{fmt.Errorf("--compress %s: there are %s", f.compress, strings.Join(compressions, " and ")), exitUsage}
-	case f.outlive.given() && isFiles(format) && format.Name != "xen":
-		return codedError{fmt.Errorf("--grow, --persistent-partition and --keep-persistent are for disks: the format %s has no partition to grow, or to keep", format.Name), exitUsage}
-	case f.outlive.keep && !isDevice(f.out.out):
-		return codedError{errors.New("--keep-persistent is for a device that has a persistent partition: a file is always made anew"), exitUsage}
-	case f.bucket != "" && format.Name != "ec2":
-		return codedError{fmt.Errorf("--bucket is for the format ec2, and this is %s", format.Name), exitUsage}
-	case f.out.force && isDevice(f.out.out):
-		return codedError{fmt.Errorf("--force replaces files: %s is a device, which its name confirms, or --yes with --serial", f.out.out), exitUsage}
-	}
-	return nil
 }
 
 // checkOutput refuses what can be refused before anything is read.
@@ -324,17 +216,6 @@ func sourceDate() (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// made tells what a disk is.
-type made struct {
-	Out     string   `json:"out"`
-	Format  string   `json:"format"`
-	Size    int64    `json:"size,omitempty"`
-	UUID    string   `json:"uuid,omitempty"`
-	Image   string   `json:"image"`
-	Entries int      `json:"entries,omitempty"`
-	Kernels []string `json:"kernels,omitempty"`
-}
-
 func (f *diskFlags) make(cmd *cobra.Command, s target.System, format vdisk.Format, o target.Options) error {
 	d, err := target.NewDisk(cmd.Context(), s, o)
 	if err != nil {
@@ -377,57 +258,4 @@ func (f *diskFlags) write(cmd *cobra.Command, d *target.Disk, format vdisk.Forma
 		}
 		return to.Close()
 	})
-}
-
-// tell says what was made, or would be.
-func (f *diskFlags) tell(cmd *cobra.Command, s target.System, d *target.Disk, format string) error {
-	return f.tellOf(cmd, s, format, d.Size(), d.Identity, d.Kernels)
-}
-
-func (f *diskFlags) tellOf(cmd *cobra.Command, s target.System, format string, size int64, id target.Identity, kernels []images.Kernel) error {
-	m := made{Out: f.out.out, Format: format, Size: size, UUID: id.ID.String(), Image: s.Name, Entries: id.Entries}
-	for _, k := range kernels {
-		m.Kernels = append(m.Kernels, k.Version)
-	}
-	kind := format + " disk"
-	if format == "iso" {
-		kind = "live image"
-	}
-	return f.say(cmd, m, fmt.Sprintf("%s of %s with %d files of %s, Linux %s", article(kind), provision.FormatSize(m.Size), m.Entries, nameOf(s), strings.Join(m.Kernels, ", ")))
-}
-
-// say tells what was made, or would be, as text or as JSON.
-func (f *diskFlags) say(cmd *cobra.Command, m made, text string) error {
-	out := cmd.OutOrStdout()
-	if f.out.out == "-" {
-		out = cmd.ErrOrStderr()
-	}
-	if f.asJSON {
-		return printJSON(out, m)
-	}
-	verb, name := "made", ""
-	if f.dryRun {
-		verb = "would make"
-	}
-	if f.out.out != "" {
-		name = filepath.Base(f.out.out) + ": "
-	}
-	_, err := fmt.Fprintf(out, "%s %s%s\n", verb, name, text)
-	return err
-}
-
-// nameOf is what a person calls a system's image.
-func nameOf(s target.System) string {
-	if s.Name == source.Stdin {
-		return "standard input"
-	}
-	return s.Name
-}
-
-// article puts "a" or "an" before a thing.
-func article(thing string) string {
-	if strings.ContainsRune("aeiou", rune(thing[0])) {
-		return "an " + thing
-	}
-	return "a " + thing
 }

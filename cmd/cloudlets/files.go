@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -15,31 +14,6 @@ import (
 	"cloudlets/images/disk/vdisk"
 	"cloudlets/images/target"
 )
-
-// fileFormats are what an image becomes besides disks.
-func fileFormats() []vdisk.Format {
-	return []vdisk.Format{
-		{Name: "tar", Extension: ".tar", Description: "the configured files, as a tarball", Streams: true},
-		{Name: "cpio", Extension: ".cpio", Description: "the configured files, as a RAM disk that the image's kernel boots", Streams: true},
-		{Name: "kernel", Description: "a folder with vmlinuz, initrd and cmdline, for direct boot"},
-		{Name: "iso", Extension: ".iso", Description: "a live system, for a CD or a USB stick; what is changed while it runs is lost", Streams: true},
-		{Name: "xen", Description: "a folder with a raw disk and what runs it on Xen: pvh.cfg, pv.cfg, hvm.cfg, kernel and RAM disk"},
-	}
-}
-
-// allFormats are the disks' formats and the others.
-func allFormats() []vdisk.Format { return append(vdisk.Formats(), fileFormats()...) }
-
-// isFiles says whether a format is none of a disk's.
-func isFiles(format vdisk.Format) bool {
-	return slices.ContainsFunc(fileFormats(), func(f vdisk.Format) bool { return f.Name == format.Name })
-}
-
-// isFolder says whether a format is several files.
-func isFolder(format vdisk.Format) bool { return format.Name == "kernel" || format.Name == "xen" }
-
-// compresses says whether a format is compressed as its file's name says.
-func compresses(format vdisk.Format) bool { return format.Name == "tar" || format.Name == "cpio" }
 
 // makeFiles makes what is no disk.
 func (f *diskFlags) makeFiles(cmd *cobra.Command, s target.System, format vdisk.Format) error {
@@ -71,11 +45,6 @@ func (f *diskFlags) writeFiles(cmd *cobra.Command, write func(context.Context, i
 		return write(cmd.Context(), io.Discard)
 	}
 	return f.out.write(cmd, func(ctx context.Context, w io.Writer) error { return compressed(ctx, f.out.out, w, write) })
-}
-
-// tellFiles says what was made, or would be.
-func (f *diskFlags) tellFiles(cmd *cobra.Command, s target.System, format string) error {
-	return f.say(cmd, made{Out: f.out.out, Format: format, Image: s.Name}, "the files of "+nameOf(s)+" as "+format)
 }
 
 // makeKernel makes a folder with what starts the system directly.

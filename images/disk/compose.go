@@ -34,18 +34,18 @@ func (l Layout) Write(ctx context.Context, w sparse.Writer, c Contents, root, pe
 	if err != nil {
 		return err
 	}
-	out := &ordered{w: w}
+	out := sparse.InOrder(w)
 	for _, step := range []func() error{
-		func() error { return out.put(p.first, 0) },
-		func() error { return out.put(p.core, l.BIOSBoot.Offset) },
+		func() error { return out.Put(p.first, 0) },
+		func() error { return out.Put(p.core, l.BIOSBoot.Offset) },
 		func() error {
 			return fat.WriteInOrder(ctx, offsetWriter{out, l.ESP.Offset}, l.ESP.Size, p.esp, p.files)
 		},
-		func() error { return out.skipTo(l.Root.Offset) },
+		func() error { return out.SkipTo(l.Root.Offset) },
 		func() error { return root.Write(ctx, out) },
 		func() error { return l.writePersistent(ctx, out, persistent) },
-		func() error { return out.put(table.Backup, table.BackupOffset) },
-		func() error { return out.skipTo(l.Size) },
+		func() error { return out.Put(table.Backup, table.BackupOffset) },
+		func() error { return out.SkipTo(l.Size) },
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("write disk: %w", err)
@@ -67,57 +67,12 @@ func (l Layout) fits(root, persistent Filesystem) error {
 	return nil
 }
 
-func (l Layout) writePersistent(ctx context.Context, out *ordered, persistent Filesystem) error {
+func (l Layout) writePersistent(ctx context.Context, out *sparse.Ordered, persistent Filesystem) error {
 	if persistent == nil {
 		return nil
 	}
-	if err := out.skipTo(l.Persistent.Offset); err != nil {
+	if err := out.SkipTo(l.Persistent.Offset); err != nil {
 		return err
 	}
 	return persistent.Write(ctx, out)
-}
-
-// ordered writes at ever higher places of a disk that is written from its
-// beginning to its end.
-type ordered struct {
-	w   sparse.Writer
-	pos int64
-}
-
-var _ sparse.Writer = (*ordered)(nil)
-
-// Write writes at the place that was reached.
-func (o *ordered) Write(p []byte) (int, error) {
-	n, err := o.w.Write(p)
-	o.pos += int64(n)
-	return n, err
-}
-
-// Skip goes n bytes further.
-func (o *ordered) Skip(n int64) error {
-	if err := o.w.Skip(n); err != nil {
-		return err
-	}
-	o.pos += n
-	return nil
-}
-
-// WriteAt skips what is before off, which was not reached yet.
-func (o *ordered) WriteAt(p []byte, off int64) (int, error) {
-	if err := o.skipTo(off); err != nil {
-		return 0, err
-	}
-	return o.Write(p)
-}
-
-func (o *ordered) put(p []byte, off int64) error {
-	_, err := o.WriteAt(p, off)
-	return err
-}
-
-func (o *ordered) skipTo(off int64) error {
-	if off < o.pos {
-		return fmt.Errorf("byte %d comes after byte %d was written", off, o.pos)
-	}
-	return o.Skip(off - o.pos)
 }

@@ -47,11 +47,11 @@ func (e *ESP) Size() int64 { return e.size }
 
 // Write writes it from its beginning to its end.
 func (e *ESP) Write(ctx context.Context, w sparse.Writer) error {
-	out := &ordered{w: w}
+	out := sparse.InOrder(w)
 	if err := fat.WriteInOrder(ctx, out, e.size, e.opts, e.files); err != nil {
 		return fmt.Errorf("write EFI system partition: %w", err)
 	}
-	return out.skipTo(e.size)
+	return out.SkipTo(e.size)
 }
 
 // HybridCore is GRUB for a CD and for a disk that a CD's image was written to,

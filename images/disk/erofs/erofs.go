@@ -103,7 +103,7 @@ func (l *Layout) Size() int64 { return l.size }
 // Write emits the filesystem, all Size bytes of it, and reads the image's
 // contents on the way. It can be called again.
 func (l *Layout) Write(ctx context.Context, w sparse.Writer) error {
-	e := &emitter{Layout: l, ctx: ctx, out: output{w: w}, group: group{start: l.files}}
+	e := &emitter{Layout: l, ctx: ctx, out: sparse.InOrder(w), group: group{start: l.files}}
 	for _, step := range []func() error{e.superblock, e.directories, e.walk, e.finish} {
 		if err := step(); err != nil {
 			return fmt.Errorf("write EROFS filesystem: %w", err)

@@ -23,33 +23,11 @@ const (
 	hasChunks = 4
 )
 
-// output counts how far a filesystem is written.
-type output struct {
-	w   sparse.Writer
-	pos int64
-}
-
-func (o *output) write(p []byte) error {
-	n, err := o.w.Write(p)
-	o.pos += int64(n)
-	return err
-}
-
-// to goes forward to a place.
-func (o *output) to(at int64) error {
-	if at < o.pos {
-		return fmt.Errorf("byte %d comes after byte %d was written", at, o.pos)
-	}
-	err := o.w.Skip(at - o.pos)
-	o.pos = at
-	return err
-}
-
 // emitter is one writing of a layout.
 type emitter struct {
 	*Layout
 	ctx     context.Context
-	out     output
+	out     *sparse.Ordered
 	group   group
 	members []member
 	arena   []byte // what small files hold
@@ -67,6 +45,11 @@ type member struct {
 	at      int64
 	xattrs  []byte
 	content []byte // nil where it is streamed
+}
+
+func (e *emitter) write(p []byte) error {
+	_, err := e.out.Write(p)
+	return err
 }
 
 func (e *emitter) superblock() error {
@@ -90,7 +73,7 @@ func (e *emitter) superblock() error {
 	}
 	// The kernel leaves the sum as it is where others invert it at the end.
 	le.PutUint32(b[4:], ^crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
-	return e.out.write(block)
+	return e.write(block)
 }
 
 // directories writes all inodes of directories with the ends of their
@@ -120,7 +103,7 @@ func (e *emitter) directories() error {
 			return err
 		}
 	}
-	return e.out.to(e.files)
+	return e.out.SkipTo(e.files)
 }
 
 // at writes at a place that was not reached yet. Nothing is written nowhere.
@@ -128,10 +111,10 @@ func (e *emitter) at(at int64, p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	if err := e.out.to(at); err != nil {
+	if err := e.out.SkipTo(at); err != nil {
 		return err
 	}
-	return e.out.write(p)
+	return e.write(p)
 }
 
 func blockOf(at int64) uint32 { return uint32(at / blockSize) }
@@ -239,7 +222,7 @@ func (e *emitter) flush(large io.Reader) error {
 		}
 		data += m.shape.blocks * blockSize
 	}
-	if err := e.out.to(e.group.contents()); err != nil {
+	if err := e.out.SkipTo(e.group.contents()); err != nil {
 		return err
 	}
 	for i := range e.members {
@@ -249,7 +232,7 @@ func (e *emitter) flush(large io.Reader) error {
 	}
 	e.group.close()
 	e.members, e.arena = e.members[:0], e.arena[:0]
-	return e.out.to(e.group.start)
+	return e.out.SkipTo(e.group.start)
 }
 
 // inode writes a member's inode, and what comes right after it.
@@ -288,7 +271,7 @@ func (e *emitter) contents(m *member, large io.Reader) error {
 		if len(whole) == 0 {
 			return nil
 		}
-		return errors.Join(e.out.write(whole), e.out.to(roundUp(e.out.pos, blockSize)))
+		return errors.Join(e.write(whole), e.out.SkipTo(roundUp(e.out.Pos(), blockSize)))
 	}
 	if large == nil {
 		return errNoContent
@@ -310,8 +293,8 @@ func (e *emitter) contents(m *member, large io.Reader) error {
 
 // stream copies a part of a large file, up to the end of its last block.
 func (e *emitter) stream(r io.Reader, size int64) error {
-	err := e.pieces(r, size, e.out.write)
-	return errors.Join(err, e.out.to(roundUp(e.out.pos, blockSize)))
+	err := e.pieces(r, size, e.write)
+	return errors.Join(err, e.out.SkipTo(roundUp(e.out.Pos(), blockSize)))
 }
 
 // hole reads what was zero and must still be.
@@ -350,8 +333,8 @@ func (e *emitter) finish() error {
 	if err := e.flush(nil); err != nil {
 		return err
 	}
-	if e.out.pos != e.size {
-		return fmt.Errorf("it has %d bytes and was planned to have %d: %w", e.out.pos, e.size, ErrChanged)
+	if e.out.Pos() != e.size {
+		return fmt.Errorf("it has %d bytes and was planned to have %d: %w", e.out.Pos(), e.size, ErrChanged)
 	}
 	return nil
 }

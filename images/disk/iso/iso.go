@@ -201,16 +201,16 @@ func (m *Image) Size() int64 { return m.size }
 
 // Write writes the image from its beginning to its end.
 func (m *Image) Write(ctx context.Context, w sparse.Writer) error {
-	out := &ordered{w: w}
+	out := sparse.InOrder(w)
 	table := m.table()
 	steps := []func() error{
-		func() error { return out.put(table.first, 0) },
-		func() error { return out.put(m.descriptors(), volumeAt*sector) },
+		func() error { return out.Put(table.first, 0) },
+		func() error { return out.Put(m.descriptors(), volumeAt*sector) },
 	}
 	for _, f := range m.files {
-		steps = append(steps, func() error { return out.file(ctx, f) })
+		steps = append(steps, func() error { return f.write(ctx, out) })
 	}
-	steps = append(steps, func() error { return out.put(table.backup, m.size-backupSize) })
+	steps = append(steps, func() error { return out.Put(table.backup, m.size-backupSize) })
 	for _, step := range steps {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("write an ISO image: %w", err)
@@ -220,6 +220,21 @@ func (m *Image) Write(ctx context.Context, w sparse.Writer) error {
 		}
 	}
 	return nil
+}
+
+// write writes a file at its place. One that is shorter than it said is filled
+// up with what is not there.
+func (p placed) write(ctx context.Context, out *sparse.Ordered) error {
+	if err := out.SkipTo(p.offset); err != nil {
+		return err
+	}
+	if err := p.Write(ctx, out); err != nil {
+		return fmt.Errorf("write %s: %w", p.Name, err)
+	}
+	if out.Pos() > p.end() {
+		return fmt.Errorf("write %s: it has %d bytes and said %d", p.Name, out.Pos()-p.offset, p.Size)
+	}
+	return out.SkipTo(p.end())
 }
 
 // check refuses what has no name or no length in this format.

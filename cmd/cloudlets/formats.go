@@ -1,0 +1,143 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images/disk/vdisk"
+)
+
+// What formats there are, which one is meant, and what does not go with it.
+
+// fileFormats are what an image becomes besides disks.
+func fileFormats() []vdisk.Format {
+	return []vdisk.Format{
+		{Name: "tar", Extension: ".tar", Description: "the configured files, as a tarball", Streams: true},
+		{Name: "cpio", Extension: ".cpio", Description: "the configured files, as a RAM disk that the image's kernel boots", Streams: true},
+		{Name: "kernel", Description: "a folder with vmlinuz, initrd and cmdline, for direct boot"},
+		{Name: "iso", Extension: ".iso", Description: "a live system, for a CD or a USB stick; what is changed while it runs is lost", Streams: true},
+		{Name: "xen", Description: "a folder with a raw disk and what runs it on Xen: pvh.cfg, pv.cfg, hvm.cfg, kernel and RAM disk"},
+	}
+}
+
+// allFormats are the disks' formats and the others.
+func allFormats() []vdisk.Format { return append(vdisk.Formats(), fileFormats()...) }
+
+// isFiles says whether a format is none of a disk's.
+func isFiles(format vdisk.Format) bool {
+	return slices.ContainsFunc(fileFormats(), func(f vdisk.Format) bool { return f.Name == format.Name })
+}
+
+// isFolder says whether a format is several files.
+func isFolder(format vdisk.Format) bool { return format.Name == "kernel" || format.Name == "xen" }
+
+// compresses says whether a format is compressed as its file's name says.
+func compresses(format vdisk.Format) bool { return format.Name == "tar" || format.Name == "cpio" }
+
+// compressions are those that a qcow2 can have.
+var compressions = []string{string(vdisk.Zlib), string(vdisk.Zstd)}
+
+func formatNames() (names []string) {
+	for _, f := range allFormats() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// formatTable is the part of the help that tells the formats.
+func formatTable() string {
+	var b strings.Builder
+	b.WriteString("Formats:\n")
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, f := range allFormats() {
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", f.Name, f.Extension, f.Description)
+	}
+	table.Flush()
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// chosenFormat is the one asked for, or the first whose files are called like
+// the output.
+func (f *diskFlags) chosenFormat() (vdisk.Format, error) {
+	if f.format == "" {
+		return formatOf(f.out.out)
+	}
+	for _, format := range allFormats() {
+		if f.format == format.Name {
+			return format, nil
+		}
+	}
+	return vdisk.Format{}, codedError{fmt.Errorf("there is no format %q; there are %s", f.format, strings.Join(formatNames(), ", ")), exitUsage}
+}
+
+// formatOf goes by a file's name. One that says that it is compressed is no
+// disk's: what is made would not be.
+func formatOf(file string) (vdisk.Format, error) {
+	name := strings.ToLower(file)
+	if format, ok := formatCalled(name); ok {
+		return format, nil
+	}
+	plain := withoutCompression(name)
+	format, ok := formatCalled(plain)
+	switch {
+	case ok && compresses(format):
+		return format, nil
+	case plain != name:
+		return vdisk.Format{}, codedError{fmt.Errorf("%s: a disk is not compressed on its way into a file: use --format qcow2 --compress zstd, or --out - with | zstd >", file), exitUsage}
+	}
+	return vdisk.Lookup("raw")
+}
+
+func formatCalled(name string) (vdisk.Format, bool) {
+	for _, format := range allFormats() {
+		if format.Extension != "" && strings.HasSuffix(name, format.Extension) {
+			return format, true
+		}
+	}
+	return vdisk.Format{}, false
+}
+
+// useless are the flags of which some formats make nothing.
+var useless = map[string][]string{
+	"tar":    {"size", "free", "entry", "cmdline", "uuid", "assets"},
+	"cpio":   {"size", "free", "entry", "cmdline", "uuid", "assets"},
+	"kernel": {"size", "free", "uuid", "assets"},
+	"iso":    {"size", "free"},
+}
+
+// forDevices are the flags that a file has no use for.
+var forDevices = []string{"yes", "serial", "no-verify"}
+
+// checkFlags refuses what would be ignored.
+func (f *diskFlags) checkFlags(cmd *cobra.Command, format vdisk.Format) error {
+	for _, name := range useless[format.Name] {
+		if cmd.Flags().Changed(name) {
+			return codedError{fmt.Errorf("--%s is of no use with the format %s: leave it out", name, format.Name), exitUsage}
+		}
+	}
+	for _, name := range forDevices {
+		if cmd.Flags().Changed(name) && !isDevice(f.out.out) {
+			return codedError{fmt.Errorf("--%s is for writing a device, and %s is none: leave it out", name, f.out.out), exitUsage}
+		}
+	}
+	switch {
+	case f.compress != "" && format.Name != "qcow2":
+		return codedError{fmt.Errorf("--compress is for the format qcow2, and this is %s", format.Name), exitUsage}
+	case f.compress != "" && !slices.Contains(compressions, f.compress):
+		return codedError{fmt.Errorf("--compress %s: there are %s", f.compress, strings.Join(compressions, " and ")), exitUsage}
+	case f.outlive.given() && isFiles(format) && format.Name != "xen":
+		return codedError{fmt.Errorf("--grow, --persistent-partition and --keep-persistent are for disks: the format %s has no partition to grow, or to keep", format.Name), exitUsage}
+	case f.outlive.keep && !isDevice(f.out.out):
+		return codedError{errors.New("--keep-persistent is for a device that has a persistent partition: a file is always made anew"), exitUsage}
+	case f.bucket != "" && format.Name != "ec2":
+		return codedError{fmt.Errorf("--bucket is for the format ec2, and this is %s", format.Name), exitUsage}
+	case f.out.force && isDevice(f.out.out):
+		return codedError{fmt.Errorf("--force replaces files: %s is a device, which its name confirms, or --yes with --serial", f.out.out), exitUsage}
+	}
+	return nil
+}

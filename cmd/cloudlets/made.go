@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images"
+	"cloudlets/images/source"
+	"cloudlets/images/target"
+	"cloudlets/provision"
+)
+
+// made tells what a disk is.
+type made struct {
+	Out     string   `json:"out"`
+	Format  string   `json:"format"`
+	Size    int64    `json:"size,omitempty"`
+	UUID    string   `json:"uuid,omitempty"`
+	Image   string   `json:"image"`
+	Entries int      `json:"entries,omitempty"`
+	Kernels []string `json:"kernels,omitempty"`
+}
+
+// tell says what was made, or would be.
+func (f *diskFlags) tell(cmd *cobra.Command, s target.System, d *target.Disk, format string) error {
+	return f.tellOf(cmd, s, format, d.Size(), d.Identity, d.Kernels)
+}
+
+func (f *diskFlags) tellOf(cmd *cobra.Command, s target.System, format string, size int64, id target.Identity, kernels []images.Kernel) error {
+	m := made{Out: f.out.out, Format: format, Size: size, UUID: id.ID.String(), Image: s.Name, Entries: id.Entries}
+	for _, k := range kernels {
+		m.Kernels = append(m.Kernels, k.Version)
+	}
+	kind := format + " disk"
+	if format == "iso" {
+		kind = "live image"
+	}
+	return f.say(cmd, m, fmt.Sprintf("%s of %s with %d files of %s, Linux %s", article(kind), provision.FormatSize(m.Size), m.Entries, nameOf(s), strings.Join(m.Kernels, ", ")))
+}
+
+// say tells what was made, or would be, as text or as JSON.
+func (f *diskFlags) say(cmd *cobra.Command, m made, text string) error {
+	out := cmd.OutOrStdout()
+	if f.out.out == "-" {
+		out = cmd.ErrOrStderr()
+	}
+	if f.asJSON {
+		return printJSON(out, m)
+	}
+	verb, name := "made", ""
+	if f.dryRun {
+		verb = "would make"
+	}
+	if f.out.out != "" {
+		name = filepath.Base(f.out.out) + ": "
+	}
+	_, err := fmt.Fprintf(out, "%s %s%s\n", verb, name, text)
+	return err
+}
+
+// nameOf is what a person calls a system's image.
+func nameOf(s target.System) string {
+	if s.Name == source.Stdin {
+		return "standard input"
+	}
+	return s.Name
+}
+
+// article puts "a" or "an" before a thing.
+func article(thing string) string {
+	if strings.ContainsRune("aeiou", rune(thing[0])) {
+		return "an " + thing
+	}
+	return "a " + thing
+}
+
+// tellFiles says what was made, or would be.
+func (f *diskFlags) tellFiles(cmd *cobra.Command, s target.System, format string) error {
+	return f.say(cmd, made{Out: f.out.out, Format: format, Image: s.Name}, "the files of "+nameOf(s)+" as "+format)
+}
