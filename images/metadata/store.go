@@ -2,6 +2,8 @@ package metadata
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 
 	"cloudlets/images"
 )
@@ -21,4 +23,18 @@ func Read(dir string) (File, error) {
 		return File{}, err
 	}
 	return Parse(bytes.NewReader(text))
+}
+
+// readText reads the metadata file's text.
+func readText(dir string) ([]byte, error) {
+	f, err := openText(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read %s of %s: %w", Path, dir, err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s of %s: %w", Path, dir, err)
+	}
+	return text, nil
 }

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 
@@ -15,23 +14,14 @@ import (
 	"cloudlets/images"
 )
 
-// readText reads the metadata file's text, and follows no link to it.
-func readText(dir string) ([]byte, error) {
+// openText opens the metadata file, and follows no link to it.
+func openText(dir string) (*os.File, error) {
 	folder, err := openFolder(dir)
 	if err != nil {
-		return nil, fmt.Errorf("read %s of %s: %w", Path, dir, err)
+		return nil, err
 	}
 	defer folder.Close()
-	f, err := openAt(folder, "metadata", 0)
-	if err != nil {
-		return nil, fmt.Errorf("read %s of %s: %w", Path, dir, err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s of %s: %w", Path, dir, err)
-	}
-	return text, nil
+	return openAt(folder, "metadata", 0)
 }
 
 // openFolder opens the folder /.cloudlet of an image.
