@@ -65,6 +65,8 @@ test: setup-test lint test-go test-boot ## run every test, the fast ones first
 lint: build
 	@unformatted=$$(gofmt -l cmd dhcp httpboot images provision testdata tftp web); \
 		[ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	@large=$$(git ls-files -z | xargs -0 stat -c '%s %n' 2>/dev/null | awk '$$1 > 1048576'); \
+		[ -z "$$large" ] || { echo "tracked files above 1 MiB (bytes, name), built ones among them?"; echo "$$large"; exit 1; }
 	$(GO) vet ./... ./testdata/bed
 	@! ldd bin/cloudlets 2>/dev/null || { echo "bin/cloudlets is not static"; exit 1; }
 
