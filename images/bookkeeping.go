@@ -1,6 +1,9 @@
 package images
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // bookkeepingPaths are the places of what keeps an image rather than being
 // part of it: a repository in its root; the record of what a repository
@@ -9,6 +12,10 @@ import "strings"
 var bookkeepingPaths = [...]string{
 	"/.git", "/.hg", Dir + "/metadata", Dir + "/.metadata.part", Dir + "/preinit", Dir + "/persistent",
 }
+
+// BookkeepingPaths lists the paths that are no part of any image, each with
+// all that is beneath it.
+func BookkeepingPaths() []string { return slices.Clone(bookkeepingPaths[:]) }
 
 // IsBookkeeping says whether a path is no part of any image, but of how it is
 // kept, or beneath such a path.

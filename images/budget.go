@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/dlclark/regexp2/v2"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
@@ -16,15 +14,8 @@ import (
 // each step, regular expressions that never give up. A budget bounds one
 // check of arguments, whatever the schema asks for.
 
-const (
-	// maxCheck is how long a check of arguments may take.
-	maxCheck = 2 * time.Second
-	// matchTimeout bounds one match of a pattern that a manifest brings.
-	matchTimeout = time.Second
-	// maxPattern is the longest regular expression of a manifest, in bytes:
-	// one takes memory by its length, and stack by its brackets.
-	maxPattern = 4096
-)
+// maxCheck is how long a check of arguments may take.
+const maxCheck = 2 * time.Second
 
 // errBudget says that a check of arguments was given up.
 var errBudget = errors.New("checking the arguments takes too long: the schema in the manifest refers to itself too often, or has a regular expression that backtracks without end")
@@ -75,47 +66,6 @@ type spending struct{ budget *budget }
 
 func (s spending) Validate(*jsonschema.ValidatorContext, any) { s.budget.spend() }
 
-// pattern is a regular expression in the syntax of JavaScript.
-type pattern struct{ re *regexp2.Regexp }
-
-// compilePattern compiles an expression that is trusted to end.
-func compilePattern(text string) (jsonschema.Regexp, error) {
-	re, err := regexp2.Compile(text, regexp2.ECMAScript)
-	if err != nil {
-		return nil, err
-	}
-	re.MatchTimeout = matchTimeout
-	return pattern{re}, nil
-}
-
-func (p pattern) String() string { return p.re.String() }
-
-func (p pattern) MatchString(s string) bool {
-	ok, err := p.re.MatchString(s)
-	return ok && err == nil
-}
-
-// patient is a pattern that matches nothing any more once it has run out of
-// time a few times: what it is asked about may be a whole filesystem.
-type patient struct {
-	pattern
-	timeouts atomic.Int32
-}
-
-// maxTimeouts is how often a pattern may run out of time.
-const maxTimeouts = 3
-
-func (p *patient) MatchString(s string) bool {
-	if p.timeouts.Load() >= maxTimeouts {
-		return false
-	}
-	ok, err := p.re.MatchString(s)
-	if err != nil {
-		p.timeouts.Add(1)
-	}
-	return ok && err == nil
-}
-
 // bounded is a pattern that spends a budget.
 type bounded struct {
 	pattern
@@ -127,18 +77,18 @@ func (b *budget) compile(text string) (jsonschema.Regexp, error) {
 	if len(text) > maxPattern {
 		return nil, fmt.Errorf("it is %d bytes long, which is more than the %d allowed", len(text), maxPattern)
 	}
-	re, err := compilePattern(text)
+	p, err := compilePattern(text)
 	if err != nil {
 		return nil, err
 	}
-	return bounded{re.(pattern), b}, nil
+	return bounded{p, b}, nil
 }
 
 // MatchString gives the check up where the match runs out of time: that it
 // does not match is not known.
 func (p bounded) MatchString(s string) bool {
 	p.budget.spend()
-	ok, err := p.re.MatchString(s)
+	ok, err := p.match(s)
 	if err != nil {
 		panic(errBudget)
 	}

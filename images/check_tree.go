@@ -11,13 +11,12 @@ import (
 // kernel or a program. The error joins a [Problem] for each that does not.
 // That persistent paths are there is nobody's promise.
 func (m *Manifest) CheckTree(t Tree) error {
-	r := &report{file: m.file, data: m.raw}
+	r := &report{file: m.Label(), data: m.JSON()}
 	root, ok := parseDocument(r)
 	if !ok {
 		return r.err()
 	}
-	list, _ := field(root.plain(), "templates").([]any)
-	for i := range list {
+	for i := range m.Templates {
 		path, n := root.find([]string{"templates", strconv.Itoa(i)})
 		m.checkTemplate(r, t, path, n)
 	}
@@ -31,7 +30,8 @@ func (m *Manifest) CheckTree(t Tree) error {
 }
 
 func (m *Manifest) checkTemplate(r *report, t Tree, path string, n *node) {
-	name := inside(text(n))
+	written, _ := n.value.(string)
+	name := cleanPath(written)
 	if m.IsVolatile(name) {
 		return // no part of a copy, there or not
 	}

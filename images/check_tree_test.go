@@ -8,7 +8,7 @@ import (
 )
 
 func TestCheckTree(t *testing.T) {
-	m := parseManifest(t, `{
+	m := manifestOf(t, `{
  "templates": ["/opt/tool", "/etc/gone", "usr/lib", "/usr/bin/away", "/tmp/x"], "persistent": ["/srv"], "volatile": ["/tmp/.+"],
  "entrypoints": {
   "i": {"type": "init", "path": "/sbin/init"},
@@ -28,7 +28,7 @@ func TestCheckTree(t *testing.T) {
 	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
 		t.Error(diff)
 	}
-	if err := parseManifest(t, `{"templates": ["/bin/sh"], "persistent": ["/nowhere"]}`).CheckTree(entryTree()); err != nil {
+	if err := manifestOf(t, `{"templates": ["/bin/sh"], "persistent": ["/nowhere"]}`).CheckTree(entryTree()); err != nil {
 		t.Error(err)
 	}
 }

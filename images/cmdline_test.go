@@ -12,8 +12,8 @@ import (
 )
 
 func TestCmdline(t *testing.T) {
-	im := &Image{Name: "web", Manifest: parseManifest(t, `{"args": {"console": {"type": "string", "default": "ttyS0"}, "hostname": {"type": "string"}}}`)}
-	config := parseConfig(t, `{"args": {"hostname": "a"}}`)
+	im := &Image{Name: "web", Manifest: manifestOf(t, `{"args": {"console": {"type": "string", "default": "ttyS0"}, "hostname": {"type": "string"}}}`)}
+	config := configOf(t, `{"args": {"hostname": "a"}}`)
 	env := map[string]any{"mac": "52:54:00:00:00:01"}
 	for text, want := range map[string]string{
 		"": "", " quiet  splash ": "quiet  splash", "console=<%= args.console %> quiet": "console=ttyS0 quiet",

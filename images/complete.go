@@ -39,7 +39,7 @@ func (m *Manifest) complete(r *report, c Config, ok bool) (Config, error) {
 		}
 	}
 	if ok && !r.told("/args") {
-		fill(m.schema.doc, c.Args)
+		m.schema.fill(c.Args)
 		m.schema.check(r, place{path: "/args"}, c.Args)
 	}
 	if err := r.err(); err != nil {
@@ -62,7 +62,7 @@ func (m *Manifest) ValidateArgs(text []byte) (map[string]any, error) {
 		r.add(root.offset, "", "is %s where an object is needed", root.kind())
 		return nil, r.err()
 	}
-	fill(m.schema.doc, args)
+	m.schema.fill(args)
 	m.schema.check(r, place{root: root}, args)
 	if err := r.err(); err != nil {
 		return nil, err
@@ -75,43 +75,4 @@ func orEmpty(object map[string]any) map[string]any {
 		return map[string]any{}
 	}
 	return object
-}
-
-// fill adds to object the default of each property that it lacks, and goes
-// on into the objects that it has.
-func fill(doc, object map[string]any) {
-	properties, _ := doc["properties"].(map[string]any)
-	for name, property := range properties {
-		about, ok := property.(map[string]any)
-		if !ok {
-			continue
-		}
-		if value, ok := about["default"]; ok {
-			if _, given := object[name]; !given {
-				object[name] = clone(value)
-			}
-		}
-		if inner, ok := object[name].(map[string]any); ok {
-			fill(about, inner)
-		}
-	}
-}
-
-// clone copies a JSON value, so that no two configurations share one.
-func clone(value any) any {
-	switch v := value.(type) {
-	case map[string]any:
-		object := make(map[string]any, len(v))
-		for name := range v {
-			object[name] = clone(v[name])
-		}
-		return object
-	case []any:
-		list := make([]any, len(v))
-		for i := range v {
-			list[i] = clone(v[i])
-		}
-		return list
-	}
-	return value
 }

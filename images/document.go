@@ -277,3 +277,22 @@ func kindOf(value any) string {
 	}
 	return fmt.Sprintf("%T", value)
 }
+
+// maxShown is how much of a text an error quotes, in bytes.
+const maxShown = 60
+
+// show is what an error says of a value: the text of a string, the kind of
+// anything else.
+func (n *node) show() string {
+	if s, ok := n.value.(string); ok {
+		return quoted(s)
+	}
+	return n.kind()
+}
+
+func quoted(s string) string {
+	if len(s) > maxShown {
+		return fmt.Sprintf("%q…", strings.ToValidUTF8(s[:maxShown], ""))
+	}
+	return fmt.Sprintf("%q", s)
+}

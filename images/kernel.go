@@ -58,19 +58,19 @@ func (m *Manifest) Kernels(t Tree, entry string) ([]Kernel, error) {
 	}
 	files, err := filesAt(t, places)
 	if err != nil {
-		return nil, fmt.Errorf("find a kernel by the %s: %w", m.file, err)
+		return nil, fmt.Errorf("find a kernel by the %s: %w", m.Label(), err)
 	}
 	if len(files) == 0 {
 		return nil, fmt.Errorf("find a kernel by the %s: %w at %s; install one in the image, or name it in the manifest's \"entrypoints\"",
-			m.file, ErrNoKernel, strings.Join(places, ", "))
+			m.Label(), ErrNoKernel, strings.Join(places, ", "))
 	}
 	ramdisks, err := filesAt(t, initrds)
 	if err != nil {
-		return nil, fmt.Errorf("find an initrd by the %s: %w", m.file, err)
+		return nil, fmt.Errorf("find an initrd by the %s: %w", m.Label(), err)
 	}
 	kernels, err := m.pair(t, e, files, ramdisks)
 	if err == nil && len(kernels) == 0 {
-		err = fmt.Errorf("find an initrd by the %s: nothing at %s that fits a kernel of %s", m.file, e.Initrd, e.Kernel)
+		err = fmt.Errorf("find an initrd by the %s: nothing at %s that fits a kernel of %s", m.Label(), e.Initrd, e.Kernel)
 	}
 	return kernels, err
 }
@@ -106,7 +106,7 @@ func (m *Manifest) pair(t Tree, e EntryPoint, files, ramdisks []string) ([]Kerne
 		}
 		var err error
 		if k.Arch, err = archOf(t, file); err != nil {
-			return nil, fmt.Errorf("read kernel %s by the %s: %w", file, m.file, err)
+			return nil, fmt.Errorf("read kernel %s by the %s: %w", file, m.Label(), err)
 		}
 		all = append(all, k)
 	}

@@ -109,7 +109,7 @@ func TestKernelsOfDebian(t *testing.T) {
 		"/boot/vmlinuz-6.1.0-3-amd64 = "+bzImage(0x20f, 3), "/boot/vmlinuz-9.9.old = x", "/boot/initrd.img-6.1.0-31-amd64.bak = x",
 		"/vmlinuz -> boot/vmlinuz-6.1.0-31-amd64", "/initrd.img -> boot/initrd.img-6.1.0-31-amd64", "/boot/vmlinuz -> gone",
 	)
-	m := parseManifest(t, `{"arch": "amd64"}`)
+	m := manifestOf(t, `{"arch": "amd64"}`)
 	got, err := m.Kernels(tree, "")
 	want := []Kernel{
 		{Version: "6.1.0-31-amd64", Path: "/boot/vmlinuz-6.1.0-31-amd64", Initrd: "/boot/initrd.img-6.1.0-31-amd64", Arch: "amd64", Requires: "amd64"},
@@ -144,9 +144,9 @@ func TestKernelsElsewhere(t *testing.T) {
 			[]string{"1 /boot/k-1 /boot/i-1"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := parseManifest(t, `{}`)
+			m := manifestOf(t, `{}`)
 			if tt.entry != "" {
-				m = parseManifest(t, `{"entrypoints": `+tt.entry+`}`)
+				m = manifestOf(t, `{"entrypoints": `+tt.entry+`}`)
 			}
 			kernels, err := m.Kernels(tt.tree, "")
 			var got []string
@@ -173,13 +173,13 @@ func TestNoKernel(t *testing.T) {
 		{"initrd not where the manifest says", `{"entrypoints": {"x": {"type": "kernel", "kernel": "/k", "initrd": "/boot/i-*"}}}`, newTree("/k = x"), false, "nothing at /boot/i-*"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			kernels, err := parseManifest(t, tt.manifest).Kernels(tt.tree, "")
+			kernels, err := manifestOf(t, tt.manifest).Kernels(tt.tree, "")
 			if err == nil || errors.Is(err, ErrNoKernel) != tt.noKernel || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("kernels %v, error %v; want %q", kernels, err, tt.want)
 			}
 		})
 	}
-	if _, err := parseManifest(t, `{}`).Kernels(newTree("/boot/vmlinuz-1 = x"), "rescue"); err == nil {
+	if _, err := manifestOf(t, `{}`).Kernels(newTree("/boot/vmlinuz-1 = x"), "rescue"); err == nil {
 		t.Error("an entry point that is not there has a kernel")
 	}
 }

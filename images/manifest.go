@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // Manifest is an image's metadata. It never changes once it is parsed.
@@ -32,7 +30,7 @@ type Manifest struct {
 	raw      json.RawMessage
 	file     string // the manifest's name in errors
 	schema   *schema
-	volatile []jsonschema.Regexp
+	volatile []prefixPattern
 }
 
 // ParseManifest reads a manifest. The name says whose it is, and stands in
@@ -90,6 +88,9 @@ func (m *Manifest) JSON() json.RawMessage { return slices.Clone(m.raw) }
 
 // MarshalJSON writes the manifest as it was read.
 func (m *Manifest) MarshalJSON() ([]byte, error) { return m.JSON(), nil }
+
+// Label is how errors call the manifest: "manifest of debian-12".
+func (m *Manifest) Label() string { return m.file }
 
 // title is how errors about the image's configuration call the image.
 func (m *Manifest) title() string { return strings.TrimPrefix(m.file, "manifest of ") }

@@ -22,7 +22,7 @@ import (
 func Overlaid(src Source, o Overlay) Source {
 	s := &overlaid{src: src, files: map[string]File{}, above: map[string]File{}}
 	for _, f := range o {
-		f.Path, f.Size, f.Link = inside(f.Path), int64(len(f.Content)), ""
+		f.Path, f.Size, f.Link = cleanPath(f.Path), int64(len(f.Content)), ""
 		s.files[f.Path] = f
 	}
 	for _, p := range slices.Sorted(maps.Keys(s.files)) {
@@ -191,7 +191,7 @@ var (
 
 // Entry tells what is at a path.
 func (t *overlaidTree) Entry(p string) (Entry, error) {
-	p = inside(p)
+	p = cleanPath(p)
 	if f, ok := t.files[p]; ok {
 		return f.Entry, nil
 	}
@@ -218,7 +218,7 @@ func (t *overlaidTree) unlinked(e Entry) (Entry, error) {
 
 // ReadDir lists a directory with what the overlay has in it, sorted by name.
 func (t *overlaidTree) ReadDir(p string) ([]Entry, error) {
-	p = inside(p)
+	p = cleanPath(p)
 	list, err := t.tree.ReadDir(p)
 	if _, ok := t.above[p]; !ok {
 		return t.all(list, err)
@@ -257,7 +257,7 @@ func (t *overlaidTree) all(list []Entry, err error) ([]Entry, error) {
 
 // Open reads the regular file at a path.
 func (t *overlaidTree) Open(p string) (io.ReadCloser, error) {
-	if f, ok := t.files[inside(p)]; ok {
+	if f, ok := t.files[cleanPath(p)]; ok {
 		return io.NopCloser(bytes.NewReader(f.Content)), nil
 	}
 	return t.tree.Open(p)

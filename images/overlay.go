@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -70,7 +69,7 @@ func (im *Image) overlay(ctx context.Context, tree Tree, render Renderer, c Conf
 // [Image.Overlay]; none named is all.
 func (im *Image) Render(ctx context.Context, tree Tree, render Renderer, names []string, c Config, env map[string]any) ([]File, error) {
 	for i, name := range names {
-		names[i] = inside(name)
+		names[i] = cleanPath(name)
 		if !slices.Contains(im.Manifest.Templates, names[i]) {
 			return nil, fmt.Errorf("render %s of image %s: it is no template; there are %s", name, im.Name, strings.Join(im.Manifest.Templates, ", "))
 		}
@@ -170,23 +169,4 @@ func appliedConfig(tree Tree, c Config) (File, error) {
 		Entry:   Entry{Path: AppliedConfigPath, Type: Regular, Mode: 0o644, Size: int64(text.Len()), ModTime: modified},
 		Content: text.Bytes(),
 	}, nil
-}
-
-// WriteTar writes the overlay's files as a tar archive, which may be
-// extracted over a copy of the image.
-func (o Overlay) WriteTar(w io.Writer) error {
-	t := newTarWriter(w)
-	for _, f := range o {
-		if f.Type != Regular {
-			return fmt.Errorf("write overlay: %s is not a regular file", f.Path)
-		}
-		f.Size = int64(len(f.Content))
-		if err := t.add(f.Entry, bytes.NewReader(f.Content)); err != nil {
-			return fmt.Errorf("write overlay: %s: %w", f.Path, err)
-		}
-	}
-	if err := t.end(); err != nil {
-		return fmt.Errorf("write overlay: %w", err)
-	}
-	return nil
 }

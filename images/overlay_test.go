@@ -38,14 +38,14 @@ func overlayImage(t *testing.T) (*Image, memTree) {
 	motd.Mode, motd.UID, motd.GID, motd.ModTime = 0o4640, 3, 4, time.Unix(12345, 678).UTC()
 	motd.Xattrs = map[string]string{"user.kept": "\x00\xff"}
 	tree["/etc/motd"] = motd
-	return &Image{Name: "web-1", Manifest: parseManifest(t, overlayManifest)}, tree
+	return &Image{Name: "web-1", Manifest: manifestOf(t, overlayManifest)}, tree
 }
 
 func TestOverlay(t *testing.T) {
 	im, tree := overlayImage(t)
 	make := func() Overlay {
 		t.Helper()
-		o, err := im.Overlay(context.Background(), tree, new(ejs.Renderer), parseConfig(t, `{"args": {"hostname": "a"}}`), map[string]any{"domain": "example.org", "z": 1, "b": 2})
+		o, err := im.Overlay(context.Background(), tree, new(ejs.Renderer), configOf(t, `{"args": {"hostname": "a"}}`), map[string]any{"domain": "example.org", "z": 1, "b": 2})
 		must(t, err)
 		return o
 	}
@@ -77,7 +77,7 @@ func TestOverlay(t *testing.T) {
 
 func TestOverlayAsTar(t *testing.T) {
 	im, tree := overlayImage(t)
-	o, err := im.Overlay(context.Background(), tree, new(ejs.Renderer), parseConfig(t, `{"args": {"hostname": "a"}}`), map[string]any{"domain": "d"})
+	o, err := im.Overlay(context.Background(), tree, new(ejs.Renderer), configOf(t, `{"args": {"hostname": "a"}}`), map[string]any{"domain": "d"})
 	must(t, err)
 	var b bytes.Buffer
 	must(t, o.WriteTar(&b))
@@ -118,7 +118,7 @@ func TestOverlayErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			im, tree := overlayImage(t)
 			tt.change(tree)
-			o, err := im.Overlay(context.Background(), tree, new(ejs.Renderer), parseConfig(t, tt.config), map[string]any{"domain": "d"})
+			o, err := im.Overlay(context.Background(), tree, new(ejs.Renderer), configOf(t, tt.config), map[string]any{"domain": "d"})
 			if err == nil || !strings.Contains(err.Error(), tt.want) || o != nil {
 				t.Errorf("overlay %v, error %v; want %q", o, err, tt.want)
 			}
@@ -138,7 +138,7 @@ func TestOverlayPassesItsContextOn(t *testing.T) {
 	gone := errors.New("nobody waits")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(gone)
-	if _, err := im.Overlay(ctx, tree, stuck{}, parseConfig(t, `{"args": {"hostname": "a"}}`), nil); !errors.Is(err, gone) {
+	if _, err := im.Overlay(ctx, tree, stuck{}, configOf(t, `{"args": {"hostname": "a"}}`), nil); !errors.Is(err, gone) {
 		t.Errorf("error %v", err)
 	}
 }

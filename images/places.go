@@ -29,7 +29,7 @@ var notPersistent = []string{"/dev", "/proc", "/sys", "/run", Dir}
 func (m *Manifest) PersistentPlaces(t Tree) ([]Place, error) {
 	var all []Place
 	for _, p := range slices.Compact(slices.Sorted(slices.Values(m.Persistent))) {
-		place, err := placeOf(t, inside(p))
+		place, err := placeOf(t, cleanPath(p))
 		if err != nil {
 			return nil, fmt.Errorf("persistent path %s: %w; correct \"persistent\" in the manifest", p, err)
 		}

@@ -35,25 +35,6 @@ func FuzzVersionFits(f *testing.F) {
 	})
 }
 
-// program is a file of a tree that may be executed.
-func withPrograms(tree memTree, paths ...string) memTree {
-	for _, p := range paths {
-		f := tree[p]
-		f.Mode = 0o755
-		tree[p] = f
-	}
-	return tree
-}
-
-func entryTree() memTree {
-	tree := newTree(
-		"/usr/bin/bash = x", "/usr/bin/ls = x", "/usr/sbin/mount = x", "/usr/bin/notes = x", "/opt/tool = x",
-		"/bin -> usr/bin", "/sbin -> usr/sbin", "/usr/sbin/init -> ../lib/systemd/systemd", "/usr/lib/systemd/systemd = x", "/usr/bin/away -> /nowhere",
-	)
-	tree["/usr/bin/sh"] = File{Entry: Entry{Path: "/usr/bin/sh", Type: HardLink, Link: "/usr/bin/bash", Mode: 0o755}}
-	return withPrograms(tree, "/usr/bin/bash", "/usr/bin/ls", "/usr/sbin/mount", "/usr/lib/systemd/systemd", "/opt/tool")
-}
-
 func TestRequirements(t *testing.T) {
 	emulates := func(arch string) bool { return arch == "arm64" }
 	for _, tt := range []struct {
@@ -110,7 +91,7 @@ func TestEntryPointsThatAreSeen(t *testing.T) {
 			tree[name] = f
 		}
 	}
-	m := parseManifest(t, `{"arch": "amd64"}`)
+	m := manifestOf(t, `{"arch": "amd64"}`)
 	got, err := m.FindEntryPoints(tree)
 	want := []EntryPoint{
 		{Name: "kernel", Type: KernelEntry, Kernel: "/boot/vmlinuz-6.1.0-31-amd64", Initrd: "/boot/initrd.img-6.1.0-31-amd64", Default: true},
@@ -138,7 +119,7 @@ func TestEntryPointsThatAreSeen(t *testing.T) {
 }
 
 func TestEntryPointsOfAnotherTypeAreStillSeen(t *testing.T) {
-	m := parseManifest(t, `{"entrypoints": {"tool": {"type": "chroot", "path": "/opt/tool", "args": ["-x"], "env": {"A": "1"}, "requires": {"arch": "arm64", "run": ["true"]}}}}`)
+	m := manifestOf(t, `{"entrypoints": {"tool": {"type": "chroot", "path": "/opt/tool", "args": ["-x"], "env": {"A": "1"}, "requires": {"arch": "arm64", "run": ["true"]}}}}`)
 	got, err := m.FindEntryPoints(entryTree())
 	want := []EntryPoint{
 		{Name: "init", Type: InitEntry, Path: "/sbin/init", Default: true},
@@ -153,7 +134,7 @@ func TestEntryPointsOfAnotherTypeAreStillSeen(t *testing.T) {
 }
 
 func TestEntryPointsOfAnEmptyImage(t *testing.T) {
-	m := parseManifest(t, `{}`)
+	m := manifestOf(t, `{}`)
 	if all, err := m.FindEntryPoints(newTree()); err != nil || all != nil {
 		t.Errorf("%+v, %v", all, err)
 	}
@@ -168,7 +149,7 @@ func TestEntryPointsOfAnEmptyImage(t *testing.T) {
 
 func TestProgramOfAnEntryPointIsChecked(t *testing.T) {
 	for path, want := range map[string]string{"/bin/notes": "may not be executed", "/bin/none": "does not exist", "/usr": "not a regular file", "/bin/away": "does not exist"} {
-		m := parseManifest(t, `{"entrypoints": {"x": {"type": "init", "path": "`+path+`"}}}`)
+		m := manifestOf(t, `{"entrypoints": {"x": {"type": "init", "path": "`+path+`"}}}`)
 		_, err := m.InitEntry(entryTree(), "")
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `entry point x of the manifest of test`) {
 			t.Errorf("%s: error %v, want %q", path, err, want)

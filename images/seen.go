@@ -108,14 +108,14 @@ func (m *Manifest) programEntry(t Tree, kind EntryType, name string, places []st
 	all = append(all, m.seen(t, kind)...)
 	if !m.has(kind) && len(all) == len(m.EntryPoints) {
 		return EntryPoint{}, fmt.Errorf("find an entry point of type %s by the %s: it has none, and there is no program at %s; describe one in \"entrypoints\"",
-			kind, m.file, strings.Join(places, ", "))
+			kind, m.Label(), strings.Join(places, ", "))
 	}
 	e, err := m.choose(all, kind, name)
 	if err != nil {
 		return EntryPoint{}, err
 	}
 	if err := programAt(t, e.Path); err != nil {
-		return EntryPoint{}, fmt.Errorf("entry point %s of the %s: no program to start: %w; correct its \"path\"", e.Name, m.file, err)
+		return EntryPoint{}, fmt.Errorf("entry point %s of the %s: no program to start: %w; correct its \"path\"", e.Name, m.Label(), err)
 	}
 	e.Requires.Arch = cmp.Or(e.Requires.Arch, m.Arch)
 	return e, nil

@@ -7,47 +7,11 @@ import (
 	"errors"
 	"hash/fnv"
 	"io"
-	"path"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
-
-// lines makes a source of a line for each file: "/dir/", "/link -> target",
-// "/hard => /file", "/file = content".
-func lines(list ...string) files {
-	tree := files{{Entry: Entry{Path: "/", Type: Directory, Mode: 0o755}}}
-	for _, line := range list {
-		if link, file, ok := strings.Cut(line, " => "); ok {
-			tree = append(tree, File{Entry: Entry{Path: link, Type: HardLink, Link: file}})
-			continue
-		}
-		name, _, _ := strings.Cut(line, " = ")
-		name, _, _ = strings.Cut(name, " -> ")
-		tree = append(tree, newTree(line)[path.Clean(name)])
-	}
-	return tree
-}
-
-// outline is a source in the lines that lines takes.
-func outline(t *testing.T, s Source) string {
-	t.Helper()
-	var out []string
-	for _, f := range all(t, s) {
-		switch f.Type {
-		case Directory:
-			out = append(out, strings.TrimSuffix(f.Path, "/")+"/")
-		case Regular:
-			out = append(out, f.Path+" = "+string(f.Content))
-		case HardLink:
-			out = append(out, f.Path+" => "+f.Link)
-		case Symlink:
-			out = append(out, f.Path+" -> "+f.Link)
-		}
-	}
-	return strings.Join(out, "\n")
-}
 
 func TestSelect(t *testing.T) {
 	src := lines("/a/", "/a/gone = for its links", "/a/gone2 = gone", "/cache/", "/cache/kept/", "/cache/kept/file = stays", "/cache/gone = x",
@@ -89,32 +53,6 @@ func TestSelectionsAreSound(t *testing.T) {
 			}
 		}
 	}
-}
-
-// contents is what each path is in the end, and a check that the source keeps
-// what a source promises.
-func contents(t *testing.T, s Source) map[string]string {
-	t.Helper()
-	out := map[string]string{}
-	for _, f := range all(t, s) {
-		if _, twice := out[f.Path]; twice {
-			t.Errorf("%q is visited twice", f.Path)
-		}
-		if f.Path != "/" && out[path.Dir(f.Path)] != "directory" {
-			t.Errorf("%q comes before its directory", f.Path)
-		}
-		switch f.Type {
-		case Directory:
-			out[f.Path] = "directory"
-		case HardLink:
-			if out[f.Path] = out[f.Link]; out[f.Link] == "" {
-				t.Errorf("%q comes before what it names, %q", f.Path, f.Link)
-			}
-		default:
-			out[f.Path] = string('0'+rune(f.Type)) + f.Link + string(f.Content)
-		}
-	}
-	return out
 }
 
 func TestSelectOfAChangingSource(t *testing.T) {

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -52,3 +53,7 @@ func vanished(err error) error {
 	}
 	return err
 }
+
+// Fingerprint identifies the directory's content by size, times and inode of
+// all that is in it.
+func (d *DirSource) Fingerprint(ctx context.Context) (string, error) { return Fingerprint(ctx, d.root) }

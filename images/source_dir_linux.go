@@ -24,7 +24,7 @@ func (d *DirSource) openRoot() (descriptor, error) {
 
 // parent opens the directory that holds a path; name is the path's last part.
 func (d *DirSource) parent(p string) (dir descriptor, name string, err error) {
-	p = inside(p)
+	p = cleanPath(p)
 	if IsBookkeeping(p) {
 		return -1, "", fs.ErrNotExist
 	}
@@ -58,7 +58,7 @@ func (d *DirSource) Entry(p string) (Entry, error) {
 		return Entry{}, d.fail("look at", p, err)
 	}
 	defer dir.Close()
-	e, _, err := entryAt(dir, name, inside(p))
+	e, _, err := entryAt(dir, name, cleanPath(p))
 	if err != nil {
 		return Entry{}, d.fail("look at", p, err)
 	}
@@ -72,7 +72,7 @@ func (d *DirSource) ReadDir(p string) ([]Entry, error) {
 		return nil, d.fail("list", p, err)
 	}
 	defer dir.Close()
-	children, err := new(dirReader).read(dir, inside(p))
+	children, err := new(dirReader).read(dir, cleanPath(p))
 	if err != nil {
 		return nil, d.fail("list", p, err)
 	}

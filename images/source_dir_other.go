@@ -63,7 +63,7 @@ func (d *DirSource) within(what, p string, do func(root *os.Root, p string, info
 		return err
 	}
 	defer root.Close()
-	p = inside(p)
+	p = cleanPath(p)
 	info, err := find(root, p)
 	if err == nil {
 		err = do(root, p, info)

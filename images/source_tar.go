@@ -2,6 +2,8 @@ package images
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -226,9 +228,9 @@ func (s *TarSource) again(ctx context.Context) (*tarInput, error) {
 // errTarChanged says that an index is that of another state of the file.
 var errTarChanged = errors.New("the tarball changed since it was opened: open it again")
 
-// manifest reads the image's manifest. That of a compressed tarball is kept
+// Manifest reads the image's manifest. That of a compressed tarball is kept
 // from the first reading; only one behind a link takes more.
-func (s *TarSource) manifest(ctx context.Context) ([]byte, error) {
+func (s *TarSource) Manifest(ctx context.Context) ([]byte, error) {
 	index, err := s.load(ctx, false)
 	if err != nil {
 		return nil, err
@@ -243,5 +245,26 @@ func (s *TarSource) manifest(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ReadFile(tree, ManifestPath, maxDocument)
+	return ReadManifest(tree)
+}
+
+// Fingerprint identifies the tarball by size, times and inode of its file; one
+// that comes from a stream by what is in it.
+func (s *TarSource) Fingerprint(ctx context.Context) (string, error) {
+	if s.path != "" {
+		return Fingerprint(ctx, s.path)
+	}
+	if _, err := s.load(ctx, true); err != nil {
+		return "", err
+	}
+	in, err := s.again(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer in.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, &contextReader{ctx: ctx, r: in.buf}); err != nil {
+		return "", fmt.Errorf("fingerprint image %s: %w", s.name, err)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }

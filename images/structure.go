@@ -3,38 +3,15 @@ package images
 import (
 	"bytes"
 	"cmp"
-	_ "embed" // for the schemas
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
-
-// The JSON schemas (draft 2020-12) that documents of the format are checked
-// against when they are read. Code adds only what no schema can say. The
-// "title" of a schema says what it wants in the words of an error: "is number
-// where an array of paths is needed".
-var (
-	//go:embed manifest.schema.json
-	manifestSchema []byte
-	//go:embed config.schema.json
-	configSchema []byte
-)
-
-var (
-	manifestStructure = sync.OnceValue(func() *structure { return newStructure(manifestSchema) })
-	configStructure   = sync.OnceValue(func() *structure { return newStructure(configSchema) })
-)
-
-// ManifestSchema is the JSON schema (draft 2020-12) of a manifest, the very
-// one that [ParseManifest] checks manifests against.
-func ManifestSchema() json.RawMessage { return bytes.Clone(manifestSchema) }
 
 // structure is how one kind of document is built.
 type structure struct {
@@ -52,7 +29,7 @@ func newStructure(text []byte) *structure {
 		panic(fmt.Sprintf("schema of this package: %v", err))
 	}
 	compiler := jsonschema.NewCompiler()
-	compiler.UseRegexpEngine(compilePattern)
+	compiler.UseRegexpEngine(func(text string) (jsonschema.Regexp, error) { return compilePattern(text) })
 	compiler.UseLoader(noLoader{})
 	if err := compiler.AddResource(structureURL, doc); err != nil {
 		panic(fmt.Sprintf("schema of this package: %v", err))
@@ -159,23 +136,4 @@ func (s *structure) chain(schemaURL string) []any {
 func field(value any, name string) any {
 	object, _ := value.(map[string]any)
 	return object[name]
-}
-
-// maxShown is how much of a text an error quotes, in bytes.
-const maxShown = 60
-
-// show is what an error says of a value: the text of a string, the kind of
-// anything else.
-func (n *node) show() string {
-	if s, ok := n.value.(string); ok {
-		return quoted(s)
-	}
-	return n.kind()
-}
-
-func quoted(s string) string {
-	if len(s) > maxShown {
-		return fmt.Sprintf("%q…", strings.ToValidUTF8(s[:maxShown], ""))
-	}
-	return fmt.Sprintf("%q", s)
 }

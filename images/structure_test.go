@@ -77,7 +77,7 @@ func compileSchema(t testing.TB, text []byte, formats bool) *jsonschema.Schema {
 		t.Fatal(err)
 	}
 	compiler := jsonschema.NewCompiler()
-	compiler.UseRegexpEngine(compilePattern)
+	compiler.UseRegexpEngine(func(text string) (jsonschema.Regexp, error) { return compilePattern(text) })
 	if formats {
 		compiler.AssertFormat()
 	}

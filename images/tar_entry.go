@@ -123,7 +123,7 @@ func tarPath(name string) (string, error) {
 	case slices.Contains(strings.Split(name, "/"), ".."):
 		return "", fmt.Errorf("has \"..\" in the name %q: it could leave the image", name)
 	}
-	return inside(name), nil
+	return cleanPath(name), nil
 }
 
 // xattrRecord begins the PAX records that hold extended attributes.

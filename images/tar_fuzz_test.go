@@ -51,7 +51,7 @@ func checkSource(t *testing.T, s *TarSource) {
 	t.Helper()
 	content, entries := map[string][]byte{}, map[string]Entry{}
 	err := s.Walk(context.Background(), func(e Entry, r io.Reader) error {
-		if _, twice := entries[e.Path]; twice || e.Path != inside(e.Path) {
+		if _, twice := entries[e.Path]; twice || e.Path != cleanPath(e.Path) {
 			t.Fatalf("%q is visited twice, or is not clean", e.Path)
 		}
 		if e.Path != "/" && entries[path.Dir(e.Path)].Type != Directory {

@@ -193,7 +193,7 @@ func (x *tarIndexer) finish() *tarIndex {
 // leaveOutBookkeeping takes what is no part of the image for gone.
 func (x *tarIndexer) leaveOutBookkeeping() {
 	found := false
-	for _, p := range bookkeepingPaths {
+	for _, p := range BookkeepingPaths() {
 		if i, ok := x.lookup(p); ok {
 			x.file(i).gone, found = true, true
 		}

@@ -55,7 +55,7 @@ func (x *tarIndexer) header(in *tarInput, h *tar.Header, content io.Reader) erro
 	if err := x.add(e, at); err != nil {
 		return err
 	}
-	if e.Path != ManifestPath || e.Type != Regular || e.Size > maxDocument {
+	if e.Path != ManifestPath || e.Type != Regular || e.Size > MaxManifest {
 		return nil
 	}
 	x.manifestAt = at

@@ -21,7 +21,7 @@ var _ Tree = (*tarTree)(nil)
 
 // find looks a path up.
 func (t *tarTree) find(what, p string) (uint32, error) {
-	i, ok := t.index.lookup(inside(p))
+	i, ok := t.index.lookup(cleanPath(p))
 	if !ok {
 		return 0, t.fail(what, p, fs.ErrNotExist)
 	}

@@ -1,22 +1,6 @@
 package images
 
-import (
-	"strings"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
-)
-
-// screened is a pattern that is matched from the start. All that it matches
-// begins with prefix and has part in it: few paths do, and only they cost a
-// match.
-type screened struct {
-	prefix, part string
-	jsonschema.Regexp
-}
-
-func (s screened) MatchString(p string) bool {
-	return strings.HasPrefix(p, s.prefix) && strings.Contains(p, s.part) && s.Regexp.MatchString(p)
-}
+import "strings"
 
 // literals finds text that is in all that a pattern matches: at its start,
 // and anywhere. It knows little of patterns, gives up early, and errs on the

@@ -2,6 +2,7 @@ package images
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -81,3 +82,22 @@ func (t *tarWriter) end() error {
 
 // padding is what is missing to a whole block.
 func padding(size int64) int64 { return -size & (tarBlock - 1) }
+
+// WriteTar writes the overlay's files as a tar archive, which may be
+// extracted over a copy of the image.
+func (o Overlay) WriteTar(w io.Writer) error {
+	t := newTarWriter(w)
+	for _, f := range o {
+		if f.Type != Regular {
+			return fmt.Errorf("write overlay: %s is not a regular file", f.Path)
+		}
+		f.Size = int64(len(f.Content))
+		if err := t.add(f.Entry, bytes.NewReader(f.Content)); err != nil {
+			return fmt.Errorf("write overlay: %s: %w", f.Path, err)
+		}
+	}
+	if err := t.end(); err != nil {
+		return fmt.Errorf("write overlay: %w", err)
+	}
+	return nil
+}

@@ -56,11 +56,15 @@ func Open(ctx context.Context, ref string, opt Options) (*images.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	im, err := images.New(ctx, ref, src, opt.Manifest)
+	described := src
+	if opt.Manifest != nil {
+		described = images.WithManifest(src, opt.Manifest)
+	}
+	im, err := images.New(ctx, ref, described)
 	if errors.Is(err, images.ErrNotCloudlet) && opt.Bare {
-		im, err = images.New(ctx, ref, src, []byte("{}"))
+		im, err = images.New(ctx, ref, images.WithManifest(src, []byte("{}")))
 		if err == nil {
-			im.Source = src // which has no manifest in it
+			im.Source = src // without the manifest that it does not have
 		}
 	}
 	if err != nil {

@@ -335,7 +335,7 @@ func TestDebian(t *testing.T) {
 	if err != nil || len(found) == 0 {
 		t.Fatalf("this test needs a Debian root in .cache: `make setup-image` makes it")
 	}
-	im, err := images.New(t.Context(), found[0], images.NewTarSource(found[0]), []byte("{}"))
+	im, err := images.New(t.Context(), found[0], images.WithManifest(images.NewTarSource(found[0]), []byte("{}")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func system(t *testing.T) target.System {
 	}))
 	src, err := images.NewDirSource(dir)
 	check(t, err)
-	im, err := images.New(t.Context(), dir, src, nil)
+	im, err := images.New(t.Context(), dir, src)
 	check(t, err)
 	return target.System{Name: im.Name, Manifest: im.Manifest, Source: src, Tree: src}
 }

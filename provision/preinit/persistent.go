@@ -84,7 +84,7 @@ func places(ctx context.Context, root string) ([]images.Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	im, err := images.New(ctx, root, src, nil)
+	im, err := images.New(ctx, root, src)
 	if err != nil {
 		return nil, fmt.Errorf("read which paths are persistent: %w", err)
 	}

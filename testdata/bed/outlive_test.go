@@ -10,10 +10,10 @@ import (
 	"strings"
 	"testing"
 
-	"cloudlets/images"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/images/source"
 	"cloudlets/images/target"
 	"cloudlets/provision/hardware"
 	"cloudlets/testdata/bed"
@@ -92,7 +92,7 @@ func writeKeeping(ctx context.Context, t *testing.T, file string) {
 	t.Helper()
 	configured := filepath.Join(t.TempDir(), "update.tar")
 	command(ctx, t, binary, "tar", small, "--out", configured, "--config", `{"args": {"role": "an update"}}`, "--env", "hostname=stick")
-	im, err := images.Open(ctx, configured)
+	im, err := source.Open(ctx, configured, source.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
