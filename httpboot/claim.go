@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/images/pack"
 	"cloudlets/provision"
 	"cloudlets/provision/agent"
@@ -217,7 +218,7 @@ func (c *Chain) environment(spec *provision.Spec, kit *depot.Kit, inventory prov
 
 // renderKernels gives kernels the command lines of one machine: that of an
 // entry point is a template.
-func (c *Chain) renderKernels(ctx context.Context, spec *provision.Spec, kit *depot.Kit, kernels []images.Kernel, inventory provision.Inventory) ([]images.Kernel, error) {
+func (c *Chain) renderKernels(ctx context.Context, spec *provision.Spec, kit *depot.Kit, kernels []boot.Kernel, inventory provision.Inventory) ([]boot.Kernel, error) {
 	image := &images.Image{Name: spec.Image, Manifest: kit.Manifest}
 	kernels = slices.Clone(kernels)
 	for i := range kernels {

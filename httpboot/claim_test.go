@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/pack"
 	"cloudlets/provision"
 	"cloudlets/provision/agent"
@@ -209,7 +210,7 @@ func TestOverlayAfterRestart(t *testing.T) {
 
 // TestBrokenOverlay: a template whose parent is a file is refused, not written.
 func TestBrokenOverlay(t *testing.T) {
-	tree, err := images.NewDirSource(newDir(t, map[string]string{"etc": "a file"}))
+	tree, err := dirtree.Open(newDir(t, map[string]string{"etc": "a file"}))
 	must(t, err)
 	bad := layer{images.Overlay{{Entry: images.Entry{Path: "/etc/hostname", Type: images.Regular}}}, tree}
 	err = bad.Walk(t.Context(), func(images.Entry, io.Reader) error { return nil })
@@ -220,7 +221,7 @@ func TestBrokenOverlay(t *testing.T) {
 
 // TestLayerOrder: every directory comes once, before what is in it.
 func TestLayerOrder(t *testing.T) {
-	tree, err := images.NewDirSource(newDir(t, map[string]string{"etc/x": ""}))
+	tree, err := dirtree.Open(newDir(t, map[string]string{"etc/x": ""}))
 	must(t, err)
 	l := layer{images.Overlay{
 		{Entry: images.Entry{Path: "/new/deep/b", Type: images.Regular, Size: 1}, Content: []byte("b")},

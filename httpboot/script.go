@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/provision"
 	"cloudlets/provision/agent"
 	"cloudlets/provision/depot"
@@ -157,7 +157,7 @@ func joinWords(parts ...string) string {
 }
 
 // diskEntries are the boot menu of the installed disk.
-func diskEntries(spec *provision.Spec, kernels []images.Kernel) []provision.DiskEntry {
+func diskEntries(spec *provision.Spec, kernels []boot.Kernel) []provision.DiskEntry {
 	list := make([]provision.DiskEntry, 0, len(kernels))
 	for _, k := range kernels {
 		list = append(list, provision.DiskEntry{

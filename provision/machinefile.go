@@ -8,7 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"cloudlets/images"
+	"cloudlets/images/jsontext"
+	"cloudlets/images/manifest"
 )
 
 // machineFields are the keys of a machine file and of a profile.
@@ -195,7 +196,7 @@ func setConfig(s *Spec, n *node) []FileError {
 	if err != nil {
 		return []FileError{n.problem("read config: %s", err)}
 	}
-	s.Config, err = images.ParseConfig("config", text)
+	s.Config, err = manifest.ParseConfig("config", text)
 	return configProblems(n, err)
 }
 
@@ -211,7 +212,7 @@ func configProblems(n *node, err error) (problems []FileError) {
 	}
 	for _, cause := range causes {
 		at, reason := n, cause.Error()
-		if p, ok := errors.AsType[*images.Problem](cause); ok {
+		if p, ok := errors.AsType[*jsontext.Problem](cause); ok {
 			at, reason = n.find(p.Path), p.Reason
 		}
 		problems = append(problems, at.problem("config %s", reason))

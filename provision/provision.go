@@ -13,7 +13,7 @@ import (
 	"net/netip"
 	"time"
 
-	"cloudlets/images"
+	"cloudlets/images/manifest"
 )
 
 // MAC identifies a machine: the hardware address of the interface that it
@@ -35,7 +35,7 @@ type Spec struct {
 	// where the file gives none.
 	Address netip.Addr
 	// Config is the configuration of the machine's copy of the image.
-	Config images.Config
+	Config manifest.Config
 	// InstallOnce arms the machine's first install without a further word.
 	InstallOnce bool
 	Disk        DiskHints

@@ -15,6 +15,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/cpio"
+	"cloudlets/images/dirtree"
 )
 
 // TestWrite has GNU cpio unpack what was written, and compares it with what
@@ -43,7 +44,7 @@ func TestWrite(t *testing.T) {
 	for _, name := range []string{"a/text", "a/none", "null", "pipe", "one\nline \xff"} {
 		make(os.Chtimes(at(name), time.Unix(1262304000, 0), time.Unix(1262304000, 0)))
 	}
-	src, err := images.NewDirSource(from)
+	src, err := dirtree.Open(from)
 	make(err)
 	var archive, again bytes.Buffer
 	make(cpio.Write(t.Context(), &archive, src), cpio.Write(t.Context(), &again, src))

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 )
 
 func must(t testing.TB, err error) {
@@ -241,7 +242,7 @@ func TestWrap(t *testing.T) {
 	for _, name := range []string{"", "bin", "etc", "bin/z", "bin/a", "etc/shadow"} { // as a repository shows them
 		must(t, os.Chmod(filepath.Join(dir, name), map[bool]os.FileMode{true: 0o644, false: 0o755}[strings.Contains(name, "/")]))
 	}
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	must(t, err)
 	v := Wrap(src, parse(t, header+`
 /bin/a link=/bin/z
@@ -288,7 +289,7 @@ func TestWrapOfAUsersDirectory(t *testing.T) {
 		must(t, os.Chown(filepath.Join(dir, name), 1000, 1000))
 	}
 	must(t, os.Chown(filepath.Join(dir, "other"), 77, 78))
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	must(t, err)
 	v := Wrap(src, parse(t, header+"\n/changed gid=1 mode=0640\n/dev/null type=char device=1,3\n/shadow gid=42 mode=0640\n/su mode=04755\n"))
 	want := []string{
@@ -303,7 +304,7 @@ func TestCollectOfASource(t *testing.T) {
 	dir := bare(t, "b/x", "a")
 	applied(t, dir, "/a uid=1\n/b/link link=/a\n/c type=dir\n/d type=fifo\n")
 	must(t, os.Link(filepath.Join(dir, "a"), filepath.Join(dir, "b/link")))
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	must(t, err)
 	f, err := Collect(t.Context(), src)
 	must(t, err)

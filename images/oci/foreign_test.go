@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/rootfs"
 )
 
@@ -54,7 +55,7 @@ func TestAgainstUmoci(t *testing.T) {
 // listed tells all about a directory, but for the times of directories.
 func listed(t *testing.T, dir string) []images.Entry {
 	t.Helper()
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"cloudlets/images"
+	"cloudlets/images/dirtree"
 )
 
 const version = "6.1.0-test"
@@ -157,7 +157,7 @@ func (f fakeImage) addProgram(t *testing.T, from, to string) {
 
 func (f fakeImage) build(t *testing.T) ([]byte, Report, error) {
 	t.Helper()
-	tree, err := images.NewDirSource(string(f))
+	tree, err := dirtree.Open(string(f))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +349,7 @@ func (f fakeImage) remove(t *testing.T, name string) {
 }
 
 func TestBuildEndsWithItsContext(t *testing.T) {
-	tree, err := images.NewDirSource(string(newImage(t)))
+	tree, err := dirtree.Open(string(newImage(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,7 +361,7 @@ func TestBuildEndsWithItsContext(t *testing.T) {
 }
 
 func TestAnAgentThatIsCutShortIsNoted(t *testing.T) {
-	tree, err := images.NewDirSource(string(newImage(t)))
+	tree, err := dirtree.Open(string(newImage(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

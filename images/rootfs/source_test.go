@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 )
 
 // memFile is a file of an image that a test makes up.
@@ -155,7 +156,7 @@ func wanted(s memSource) map[string]facts {
 // found is what a directory looks like.
 func found(t *testing.T, dir string) map[string]facts {
 	t.Helper()
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

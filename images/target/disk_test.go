@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/images/layers"
 	"cloudlets/images/target"
 )
 
@@ -65,7 +67,7 @@ func system(t *testing.T) target.System {
 	check(t, filepath.WalkDir(dir, func(p string, _ os.DirEntry, err error) error {
 		return errors.Join(err, os.Chtimes(p, time.Time{}, time.Unix(1.7e9, 0)))
 	}))
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	check(t, err)
 	im, err := images.New(t.Context(), dir, src)
 	check(t, err)
@@ -142,7 +144,7 @@ func TestReproducible(t *testing.T) {
 		t.Error("two builds of the same image differ")
 	}
 	two.Overlay = images.Overlay{{Entry: images.Entry{Path: "/etc/hostname", Type: images.Regular, Mode: 0o644, Size: 4}, Content: []byte("web2")}}
-	two.Source = images.Overlaid(two.Source, two.Overlay)
+	two.Source = layers.Overlay(two.Source, two.Overlay)
 	b, err := target.NewDisk(t.Context(), two, target.Options{})
 	check(t, err)
 	if a.ID == b.ID || a.Layout.GUID == b.Layout.GUID {

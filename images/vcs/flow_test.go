@@ -169,7 +169,7 @@ func TestCheckoutMakesAndRemoves(t *testing.T) {
 func TestUntrackedAndVolatileFilesAreLeftAlone(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind Kind) {
 		dir := newImage(t)
-		plant(t, dir, map[string]string{".cloudlet/manifest": manifest, "a": "1"})
+		plant(t, dir, map[string]string{".cloudlet/manifest": manifestFile, "a": "1"})
 		run(t, kind, dir, "init")
 		commit(t, kind, dir)
 		plant(t, dir, map[string]string{"a": "2", "mine/file": "", "tmp/x": "", "tmp/dir/": ""})

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 )
 
 // mergeChild makes this test's own binary the merge tool.
@@ -207,7 +208,7 @@ func describe(t testing.TB, src images.Source) map[string]string {
 // describeDir describes a directory.
 func describeDir(t testing.TB, dir string) map[string]string {
 	t.Helper()
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,14 +254,14 @@ func newImage(t testing.TB) string {
 }
 
 // manifest makes some files volatile.
-const manifest = `{"volatile": ["/tmp/.+", "/var/log/(?!kept).+"]}` + "\n"
+const manifestFile = `{"volatile": ["/tmp/.+", "/var/log/(?!kept).+"]}` + "\n"
 
 // everything makes an image with one of everything.
 func everything(t testing.TB) string {
 	t.Helper()
 	dir := newImage(t)
 	plant(t, dir, map[string]string{
-		".cloudlet/manifest": manifest,
+		".cloudlet/manifest": manifestFile,
 		"bin/su":             "#!/bin/sh\n", "bin/ping": "ping", "bin/perl": "#!perl\n",
 		"etc/hosts": "127.0.0.1 localhost\r\n", "etc/shadow": "root:*:0:0\n", "etc/none": "nobody reads this\n",
 		"etc/a name with spaces ": "x", "etc/non-\xff\xfe-utf8": "y", "etc/back\\slash*?[a]": "z", "etc/ünïcode": "u",

@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
 	"cloudlets/provision"
@@ -270,7 +270,7 @@ var tinyPacks struct {
 // packOf packs a folder.
 func packOf(t testing.TB, folder string) packed {
 	t.Helper()
-	source, err := images.NewDirSource(folder)
+	source, err := dirtree.Open(folder)
 	if err != nil {
 		t.Fatal(err)
 	}

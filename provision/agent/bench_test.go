@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"cloudlets/images"
 	"cloudlets/images/pack"
+	"cloudlets/images/tarball"
 	"cloudlets/provision"
 )
 
@@ -36,7 +36,7 @@ func BenchmarkInstallMemory(b *testing.B) {
 	}
 	bed := newBed(b)
 	packed := must[*os.File](b)(os.Create(filepath.Join(bed.dir, "root.pack")))
-	info, err := pack.Write(b.Context(), packed, images.NewTarSource(root), pack.Options{})
+	info, err := pack.Write(b.Context(), packed, tarball.New(root), pack.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

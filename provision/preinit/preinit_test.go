@@ -12,8 +12,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
+	"cloudlets/images/manifest"
+	"cloudlets/images/target"
 )
 
 func check(t *testing.T, errs ...error) {
@@ -79,11 +81,11 @@ func newKeeper(t *testing.T) (k keeper, said *[]string) {
 }
 
 // placesOf are the places of some paths in the keeper's root.
-func (k keeper) placesOf(t *testing.T, paths ...string) []images.Place {
+func (k keeper) placesOf(t *testing.T, paths ...string) []target.Place {
 	t.Helper()
-	src, err := images.NewDirSource(k.root)
+	src, err := dirtree.Open(k.root)
 	check(t, err)
-	places, err := (&images.Manifest{Persistent: paths}).PersistentPlaces(src)
+	places, err := target.PersistentPlaces((&manifest.Manifest{Persistent: paths}), src)
 	check(t, err)
 	return places
 }

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
 	"cloudlets/images/disk/sparse"
@@ -126,7 +127,7 @@ func system(t testing.TB, length int) target.System {
 		file := filepath.Join(dir, name)
 		check(t, os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, content, 0o755))
 	}
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	check(t, err)
 	im, err := images.New(t.Context(), dir, src)
 	check(t, err)

@@ -21,9 +21,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
+	"cloudlets/images/disk/disktest"
 	"cloudlets/images/disk/erofs"
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/imagetest"
+	"cloudlets/images/tarball"
 )
 
 // tool runs a foreign tool, which must succeed, and returns what it said.
@@ -80,7 +83,7 @@ func write(t testing.TB, l *erofs.Layout) string {
 func TestOneOfEverything(t *testing.T) {
 	src := imagetest.Everything()
 	img := build(t, src)
-	imagetest.SameOnKernel(t, img, "erofs", src)
+	disktest.SameOnKernel(t, img, "erofs", src)
 	said := tool(t, "erofs-utils", "dump.erofs", "-s", img)
 	for _, want := range []string{"01020304-0506-4708-890a-0b0c0d0e0f10", "sb_csum mtime", "2024"} {
 		if !strings.Contains(said, want) {
@@ -103,7 +106,7 @@ func TestExtracted(t *testing.T) {
 	src.Symlink("/link", strings.Repeat("t", 4095))
 	dir := filepath.Join(t.TempDir(), "out")
 	tool(t, "erofs-utils", "fsck.erofs", "--extract="+dir, build(t, src))
-	got, err := images.NewDirSource(dir)
+	got, err := dirtree.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +135,7 @@ func TestRandomTrees(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			src := imagetest.Random(rand.New(rand.NewPCG(seed, 7)))
-			imagetest.SameOnKernel(t, build(t, src), "erofs", src)
+			disktest.SameOnKernel(t, build(t, src), "erofs", src)
 		})
 	}
 }
@@ -143,8 +146,8 @@ func TestDebianRoot(t *testing.T) {
 	if err != nil || len(found) == 0 {
 		t.Fatalf("this test needs a Debian root in .cache: `make setup-image` makes it")
 	}
-	src := images.NewTarSource(found[0])
-	imagetest.SameOnKernel(t, build(t, src), "erofs", src)
+	src := tarball.New(found[0])
+	disktest.SameOnKernel(t, build(t, src), "erofs", src)
 }
 
 func TestHolesStayHoles(t *testing.T) {
@@ -159,7 +162,7 @@ func TestHolesStayHoles(t *testing.T) {
 	if info, err := os.Stat(img); err != nil || info.Size() > 1<<20 {
 		t.Errorf("the filesystem has %d bytes (%v)", info.Size(), err)
 	}
-	imagetest.SameOnKernel(t, img, "erofs", src)
+	disktest.SameOnKernel(t, img, "erofs", src)
 }
 
 // TestLargeDirectory: the kernel searches names by halves, so order matters.
@@ -172,7 +175,7 @@ func TestLargeDirectory(t *testing.T) {
 	for i := range files {
 		src.File(fmt.Sprintf("/d/%x", i*2654435761), nil)
 	}
-	dir, _ := imagetest.Mount(t, build(t, src), "erofs", unix.MS_RDONLY)
+	dir, _ := disktest.Mount(t, build(t, src), "erofs", unix.MS_RDONLY)
 	names, err := os.ReadDir(filepath.Join(dir, "d"))
 	if err != nil || len(names) != files {
 		t.Fatalf("%d names (%v)", len(names), err)

@@ -15,6 +15,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/imagetest"
+	"cloudlets/images/tarball"
 )
 
 // grow is the first process of a virtual machine whose root filesystem is one
@@ -31,7 +32,7 @@ mount -o remount,ro /; echo o >/proc/sysrq-trigger; sleep 60
 // (CAP_SYS_RESOURCE) which root in a container has not.
 func TestGrowWhileMounted(t *testing.T) {
 	t.Parallel()
-	root := images.NewTarSource(debianRoot(t))
+	root := tarball.New(debianRoot(t))
 	img := build(t, withInit{root}, ext4.Options{})
 	if err := os.Truncate(img, 3<<30); err != nil {
 		t.Fatal(err)
