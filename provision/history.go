@@ -117,19 +117,19 @@ func (b *batch) write(ctx context.Context, store Store) error {
 		}
 		for _, id := range slices.Sorted(maps.Keys(b.events)) {
 			e := b.events[id]
-			if err := putJSON(tx, eventBucket, eventKey(e.MAC, id), e); err != nil {
+			if err := PutJSON(tx, eventBucket, eventKey(e.MAC, id), e); err != nil {
 				return err
 			}
 		}
 		for mac, r := range b.records {
-			if err := putJSON(tx, stateBucket, string(mac), r); err != nil {
+			if err := PutJSON(tx, stateBucket, string(mac), r); err != nil {
 				return err
 			}
 			if err := deleteOldest(tx, mac, b.trim[mac]); err != nil {
 				return err
 			}
 		}
-		return putJSON(tx, metaBucket, nextIDKey, b.nextID)
+		return PutJSON(tx, metaBucket, nextIDKey, b.nextID)
 	})
 }
 
@@ -218,7 +218,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 // load reads the states, and where the IDs go on.
 func (t *Tracker) load(tx Tx) error {
-	if _, err := getJSON(tx, metaBucket, nextIDKey, &t.nextID); err != nil {
+	if _, err := GetJSON(tx, metaBucket, nextIDKey, &t.nextID); err != nil {
 		return err
 	}
 	return tx.Scan(stateBucket, "", "", func(key string, value []byte) error {

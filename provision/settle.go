@@ -104,7 +104,7 @@ func (r *siteReader) checkImages(v *view) {
 	names := slices.Collect(maps.Keys(v.images))
 	for _, spec := range v.specs {
 		if _, there := v.imagePath(spec.Image); spec.Image != "" && !there {
-			r.report(fileProblem(spec.MAC.file(), "image %q is not in %s/: put a directory or tarball of that name there%s",
+			r.report(fileProblem(spec.MAC.File(), "image %q is not in %s/: put a directory or tarball of that name there%s",
 				spec.Image, imagesDir, didYouMean(spec.Image, names)))
 		}
 	}

@@ -14,7 +14,6 @@ import (
 // The places in a site.
 const (
 	settingsFile = "cloudlets.json"
-	machinesDir  = "machines"
 	profilesDir  = "profiles"
 	imagesDir    = "images"
 )

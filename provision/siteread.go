@@ -162,7 +162,7 @@ type candidate struct {
 // machines types all machine files, in order of their names.
 func (r *siteReader) machines() map[MAC]candidate {
 	found := make(map[MAC]candidate)
-	docs, ok := r.documents(machinesDir)
+	docs, ok := r.documents(MachinesDir)
 	if !ok {
 		for mac := range r.last.specs {
 			found[mac] = candidate{broken: true}

@@ -97,7 +97,7 @@ func (w *siteWatcher) read() {
 func (w *siteWatcher) folders() []string {
 	dir := w.site.dir
 	var folders []string
-	for _, folder := range []string{dir, filepath.Join(dir, machinesDir), filepath.Join(dir, profilesDir), filepath.Join(dir, imagesDir)} {
+	for _, folder := range []string{dir, filepath.Join(dir, MachinesDir), filepath.Join(dir, profilesDir), filepath.Join(dir, imagesDir)} {
 		for !isDir(folder) && folder != filepath.Dir(folder) {
 			folder = filepath.Dir(folder)
 		}

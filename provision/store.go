@@ -54,8 +54,8 @@ func checkKey(bucket, key string) error {
 	return nil
 }
 
-// putJSON stores a value in its JSON form.
-func putJSON(tx Tx, bucket, key string, value any) error {
+// PutJSON stores a value in its JSON form.
+func PutJSON(tx Tx, bucket, key string, value any) error {
 	text, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("write %s %s: %w", bucket, key, err)
@@ -63,8 +63,8 @@ func putJSON(tx Tx, bucket, key string, value any) error {
 	return tx.Put(bucket, key, text)
 }
 
-// getJSON reads what [putJSON] stored. An absent key leaves value as it is.
-func getJSON(tx Tx, bucket, key string, value any) (found bool, err error) {
+// GetJSON reads what [PutJSON] stored. An absent key leaves value as it is.
+func GetJSON(tx Tx, bucket, key string, value any) (found bool, err error) {
 	text, err := tx.Get(bucket, key)
 	if err != nil || text == nil {
 		return false, err

@@ -244,7 +244,7 @@ func find(tx Tx, secret string, part func(ticket) string) (MAC, []ticket, int, e
 }
 
 func readBook(tx Tx, mac MAC) (book []ticket, err error) {
-	_, err = getJSON(tx, ticketBucket, string(mac), &book)
+	_, err = GetJSON(tx, ticketBucket, string(mac), &book)
 	return book, err
 }
 
@@ -262,7 +262,7 @@ func writeBook(tx Tx, mac MAC, book []ticket) error {
 		}
 		book = slices.Delete(book, i, i+1)
 	}
-	return putJSON(tx, ticketBucket, string(mac), book)
+	return PutJSON(tx, ticketBucket, string(mac), book)
 }
 
 // oldestIdle is the oldest ticket whose session is not under way: fetching the

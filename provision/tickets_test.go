@@ -11,7 +11,7 @@ import (
 )
 
 func tickets(t *testing.T) (*provision.Tickets, *clock) {
-	c := &clock{now: noon}
+	c := &clock{now: midday}
 	return provision.NewTickets(&provision.MemStore{}, c.Now), c
 }
 
@@ -51,26 +51,26 @@ func refused(t *testing.T, err error, want ...string) {
 
 func TestClaimAToken(t *testing.T) {
 	k, _ := tickets(t)
-	token := issue(t, k, mac)
+	token := issue(t, k, node)
 	s := claim(t, k, token, "nonce")
-	if s.MAC != mac || s.Secret == "" || s.Secret == token {
+	if s.MAC != node || s.Secret == "" || s.Secret == token {
 		t.Errorf("got %+v", s)
 	}
-	if m, err := k.Session(t.Context(), s.Secret); m != mac || err != nil {
+	if m, err := k.Session(t.Context(), s.Secret); m != node || err != nil {
 		t.Errorf("got %s, %v", m, err)
 	}
 }
 
 func TestATokenIsGoodOnce(t *testing.T) {
 	k, c := tickets(t)
-	token := issue(t, k, mac)
+	token := issue(t, k, node)
 	s := claim(t, k, token, "nonce")
 	c.Advance(2 * time.Hour) // a lost answer is asked for again, however late
 	if again := claim(t, k, token, "nonce"); again != s {
 		t.Errorf("the same agent got another session: %+v, then %+v", s, again)
 	}
 	_, err := k.Claim(t.Context(), token, "another nonce")
-	refused(t, err, string(mac), "was used at 2026-11-23 12:00:00", "restart it for a new token")
+	refused(t, err, string(node), "was used at 2026-11-23 12:00:00", "restart it for a new token")
 	if _, err := k.Session(t.Context(), s.Secret); err != nil {
 		t.Errorf("the refused claim ended the session: %v", err)
 	}
@@ -82,12 +82,12 @@ func TestRefusedTokens(t *testing.T) {
 	refused(t, err, "no such token")
 	_, err = k.Claim(t.Context(), "", "n")
 	refused(t, err, "no such token")
-	_, err = k.Claim(t.Context(), issue(t, k, mac), "")
+	_, err = k.Claim(t.Context(), issue(t, k, node), "")
 	refused(t, err, "nonce")
 
-	old := issue(t, k, mac)
+	old := issue(t, k, node)
 	c.Advance(time.Minute)
-	newer := issue(t, k, mac)
+	newer := issue(t, k, node)
 	_, err = k.Claim(t.Context(), old, "n")
 	refused(t, err, "newer token at 2026-11-23 12:01:00")
 
@@ -95,8 +95,8 @@ func TestRefusedTokens(t *testing.T) {
 	_, err = k.Claim(t.Context(), newer, "n")
 	refused(t, err, "was good until 2026-11-23 13:01:00")
 
-	off := issue(t, k, mac)
-	if err := k.End(t.Context(), mac, "ann called it off"); err != nil {
+	off := issue(t, k, node)
+	if err := k.End(t.Context(), node, "ann called it off"); err != nil {
 		t.Fatal(err)
 	}
 	_, err = k.Claim(t.Context(), off, "n")
@@ -105,7 +105,7 @@ func TestRefusedTokens(t *testing.T) {
 
 func TestATokenIsGoodUntilItExpires(t *testing.T) {
 	k, c := tickets(t)
-	token := issue(t, k, mac)
+	token := issue(t, k, node)
 	c.Advance(provision.TicketLife - time.Second)
 	claim(t, k, token, "n")
 }
@@ -113,19 +113,19 @@ func TestATokenIsGoodUntilItExpires(t *testing.T) {
 func TestMachinesDoNotDisturbOneAnother(t *testing.T) {
 	k, _ := tickets(t)
 	const other provision.MAC = "52:54:00:00:00:02"
-	a, b := issue(t, k, mac), issue(t, k, other)
+	a, b := issue(t, k, node), issue(t, k, other)
 	if s := claim(t, k, b, "n"); s.MAC != other {
 		t.Errorf("got %+v", s)
 	}
-	if s := claim(t, k, a, "n"); s.MAC != mac {
+	if s := claim(t, k, a, "n"); s.MAC != node {
 		t.Errorf("got %+v", s)
 	}
 }
 
 func TestANewSessionEndsTheOld(t *testing.T) {
 	k, _ := tickets(t)
-	old := claim(t, k, issue(t, k, mac), "n")
-	token := issue(t, k, mac)
+	old := claim(t, k, issue(t, k, node), "n")
+	token := issue(t, k, node)
 	if _, err := k.Session(t.Context(), old.Secret); err != nil {
 		t.Errorf("a token that nobody claimed ended the session: %v", err)
 	}
@@ -136,15 +136,15 @@ func TestANewSessionEndsTheOld(t *testing.T) {
 
 func TestEndedSessions(t *testing.T) {
 	k, _ := tickets(t)
-	token := issue(t, k, mac)
+	token := issue(t, k, node)
 	s := claim(t, k, token, "n")
 	for range 2 { // the second changes nothing
-		if err := k.End(t.Context(), mac, "the install is done"); err != nil {
+		if err := k.End(t.Context(), node, "the install is done"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	m, err := k.Session(t.Context(), s.Secret)
-	if !errors.Is(err, provision.ErrSessionEnded) || m != mac {
+	if !errors.Is(err, provision.ErrSessionEnded) || m != node {
 		t.Errorf("got %s, %v", m, err)
 	}
 	refused(t, err, "the install is done")
@@ -159,10 +159,10 @@ func TestEndedSessions(t *testing.T) {
 
 func TestManyTokensAreForgottenButNoSessionIs(t *testing.T) {
 	k, _ := tickets(t)
-	s := claim(t, k, issue(t, k, mac), "n")
-	first := issue(t, k, mac)
+	s := claim(t, k, issue(t, k, node), "n")
+	first := issue(t, k, node)
 	for range 50 {
-		issue(t, k, mac)
+		issue(t, k, node)
 	}
 	_, err := k.Claim(t.Context(), first, "n")
 	refused(t, err, "no such token")
@@ -173,16 +173,16 @@ func TestManyTokensAreForgottenButNoSessionIs(t *testing.T) {
 
 func TestSessionsSurviveARestartAndSecretsAreNotKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
-	store := openFile(t, path)
+	store := openStore(t, path)
 	k := provision.NewTickets(store, nil)
-	token := issue(t, k, mac)
+	token := issue(t, k, node)
 	s := claim(t, k, token, "nonce")
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	store = openFile(t, path)
+	store = openStore(t, path)
 	k = provision.NewTickets(store, nil)
-	if m, err := k.Session(t.Context(), s.Secret); m != mac || err != nil {
+	if m, err := k.Session(t.Context(), s.Secret); m != node || err != nil {
 		t.Errorf("got %s, %v", m, err)
 	}
 	if again := claim(t, k, token, "nonce"); again != s {

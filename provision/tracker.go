@@ -91,12 +91,12 @@ func (t *Tracker) Record(ctx context.Context, e Event) error {
 	if e.Kind == "" {
 		return fmt.Errorf("record event of %s: it has no kind", mac)
 	}
-	e = e.bounded()
+	e = e.Bounded()
 	e.MAC, e.Count = mac, 0
 	if e.Time.IsZero() {
 		e.Time = t.clock()
 	}
-	if e.durable() {
+	if e.Durable() {
 		return t.recordDurable(ctx, e)
 	}
 	if !t.recordSoon(e) {
@@ -163,7 +163,7 @@ func (t *Tracker) repeats(m *machine, e Event) bool {
 	}
 	for i := range m.recent {
 		first := &m.recent[i]
-		if age := e.Time.Sub(first.Time); !e.sameAs(*first) || age >= repeatTime || age < 0 {
+		if age := e.Time.Sub(first.Time); !e.SameAs(*first) || age >= repeatTime || age < 0 {
 			continue
 		}
 		first.Count = max(first.Count, 1) + 1
@@ -177,7 +177,7 @@ func (t *Tracker) repeats(m *machine, e Event) bool {
 
 func (m *machine) remember(e Event) {
 	m.kept++
-	if e.durable() {
+	if e.Durable() {
 		return // each of these is told
 	}
 	if len(m.recent) >= maxRecent {
@@ -265,7 +265,7 @@ func (t *Tracker) States() []State {
 // site says of it, nil for nothing; a machine that could not be installed is
 // an [ErrNotInstallable]. By is the person or program that asks.
 func (t *Tracker) Arm(ctx context.Context, mac MAC, spec *Spec, by string) error {
-	if err := checkInstallable(mac, spec); err != nil {
+	if err := CheckInstallable(mac, spec); err != nil {
 		return err
 	}
 	return t.Record(ctx, Event{MAC: mac, Kind: KindArmed, By: by, Text: "install of " + spec.Image + " armed"})

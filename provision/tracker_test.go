@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"cloudlets/provision"
 )
@@ -51,7 +52,7 @@ func (s *countingStore) Update(ctx context.Context, write func(provision.Tx) err
 
 func tracker(t *testing.T, s provision.Store) *provision.Tracker {
 	t.Helper()
-	return trackerAt(t, s, &clock{now: noon})
+	return trackerAt(t, s, &clock{now: midday})
 }
 
 func trackerAt(t *testing.T, s provision.Store, c *clock) *provision.Tracker {
@@ -74,7 +75,7 @@ func record(t *testing.T, tr *provision.Tracker, events ...provision.Event) {
 
 func events(t *testing.T, tr *provision.Tracker, mac provision.MAC) []provision.Event {
 	t.Helper()
-	all, err := tr.Events(t.Context(), mac, 0, 0)
+	all, err := tr.Events(t.Context(), node, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func flush(t *testing.T, tr *provision.Tracker) {
 }
 
 func logged(i int) provision.Event {
-	return provision.Event{MAC: mac, Kind: provision.KindLog, Text: fmt.Sprintf("event %d", i)}
+	return provision.Event{MAC: node, Kind: provision.KindLog, Text: fmt.Sprintf("event %d", i)}
 }
 
 func TestAStormOfPacketsIsFewWrites(t *testing.T) {
@@ -108,7 +109,7 @@ func TestAStormOfPacketsIsFewWrites(t *testing.T) {
 	if n := store.updates.Load(); n != 1 {
 		t.Errorf("%d writes for 1000 events", n)
 	}
-	if got := events(t, tracker(t, store), mac); len(got) != 1000 || got[999].Text != "event 999" {
+	if got := events(t, tracker(t, store), node); len(got) != 1000 || got[999].Text != "event 999" {
 		t.Errorf("after a restart: %d events", len(got))
 	}
 }
@@ -126,7 +127,7 @@ func TestRunWritesWithoutBeingStopped(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if got := events(t, tracker(t, store), mac); len(got) != 1 {
+	if got := events(t, tracker(t, store), node); len(got) != 1 {
 		t.Errorf("%d events are in the store", len(got))
 	}
 }
@@ -151,15 +152,15 @@ func TestWhatDecidesAboutDisksIsDurableAtOnce(t *testing.T) {
 	} {
 		store := &provision.MemStore{}
 		tr := tracker(t, store)
-		kind.MAC = mac
+		kind.MAC = node
 		record(t, tr, logged(1), kind)
-		want, _ := tr.State(mac)
+		want, _ := tr.State(node)
 		// The process is killed here: nothing more is written.
 		again := tracker(t, store)
-		if got, _ := again.State(mac); got.String() != want.String() || got.Armed != want.Armed || got.Installs != want.Installs || got.Cancelled != want.Cancelled {
+		if got, _ := again.State(node); got.String() != want.String() || got.Armed != want.Armed || got.Installs != want.Installs || got.Cancelled != want.Cancelled {
 			t.Errorf("%s: after a crash the state is %+v, want %+v", kind.Kind, got, want)
 		}
-		if got := events(t, again, mac); len(got) != 2 || got[1].Kind != kind.Kind {
+		if got := events(t, again, node); len(got) != 2 || got[1].Kind != kind.Kind {
 			t.Errorf("%s: after a crash there are the events %v", kind.Kind, got)
 		}
 	}
@@ -169,22 +170,22 @@ func TestAnArmingThatCannotBeWrittenHasNotHappened(t *testing.T) {
 	store := &countingStore{Store: &provision.MemStore{}}
 	tr := tracker(t, store)
 	record(t, tr, logged(1))
-	spec := &provision.Spec{MAC: mac, Image: "debian"}
+	spec := &provision.Spec{MAC: node, Image: "debian"}
 	store.broken.Store(true)
-	if err := tr.Arm(t.Context(), mac, spec, "ann"); !errors.Is(err, errBroken) {
+	if err := tr.Arm(t.Context(), node, spec, "ann"); !errors.Is(err, errBroken) {
 		t.Errorf("got %v", err)
 	}
-	if s, _ := tr.State(mac); s.Armed {
+	if s, _ := tr.State(node); s.Armed {
 		t.Error("the machine is armed, though that could not be written")
 	}
 	store.broken.Store(false)
-	if got := events(t, tr, mac); len(got) != 1 || got[0].Text != "event 1" {
+	if got := events(t, tr, node); len(got) != 1 || got[0].Text != "event 1" {
 		t.Errorf("after the disk was mended: %v", got)
 	}
-	if err := tr.Arm(t.Context(), mac, spec, "ann"); err != nil {
+	if err := tr.Arm(t.Context(), node, spec, "ann"); err != nil {
 		t.Error(err)
 	}
-	if s, _ := tracker(t, store).State(mac); !s.Armed || s.ArmedBy != "ann" || !s.ArmedAt.Equal(noon) {
+	if s, _ := tracker(t, store).State(node); !s.Armed || s.ArmedBy != "ann" || !s.ArmedAt.Equal(midday) {
 		t.Errorf("got %+v", s)
 	}
 }
@@ -193,35 +194,35 @@ func TestArmRefusesWhatCannotBeInstalled(t *testing.T) {
 	tr := tracker(t, &provision.MemStore{})
 	for want, spec := range map[string]*provision.Spec{
 		`write {"image": "NAME"} into machines/52:54:00:00:00:01.json`: nil,
-		`add "image": "NAME" to machines/52:54:00:00:00:01.json`:       {MAC: mac},
+		`add "image": "NAME" to machines/52:54:00:00:00:01.json`:       {MAC: node},
 	} {
-		err := tr.Arm(t.Context(), mac, spec, "ann")
+		err := tr.Arm(t.Context(), node, spec, "ann")
 		if !errors.Is(err, provision.ErrNotInstallable) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
-	if s, known := tr.State(mac); s.Armed || known {
+	if s, known := tr.State(node); s.Armed || known {
 		t.Errorf("got %+v", s)
 	}
 }
 
 func TestDisarmHasTheLastWord(t *testing.T) {
 	tr := tracker(t, &provision.MemStore{})
-	spec := &provision.Spec{MAC: mac, Image: "debian", InstallOnce: true}
+	spec := &provision.Spec{MAC: node, Image: "debian", InstallOnce: true}
 	decide := func() provision.Action {
-		s, _ := tr.State(mac)
+		s, _ := tr.State(node)
 		return provision.Decide(spec, s).Action
 	}
 	if decide() != provision.ActionInstall {
 		t.Error("the first install is not armed")
 	}
-	if err := tr.Disarm(t.Context(), mac, "ann", "wrong rack"); err != nil {
+	if err := tr.Disarm(t.Context(), node, "ann", "wrong rack"); err != nil {
 		t.Fatal(err)
 	}
 	if decide() != provision.ActionLocal {
 		t.Error("cancelled, and armed nevertheless")
 	}
-	if err := tr.Arm(t.Context(), mac, spec, "ann"); err != nil {
+	if err := tr.Arm(t.Context(), node, spec, "ann"); err != nil {
 		t.Fatal(err)
 	}
 	if decide() != provision.ActionInstall {
@@ -230,34 +231,34 @@ func TestDisarmHasTheLastWord(t *testing.T) {
 }
 
 func TestRepeatedEventsAreCounted(t *testing.T) {
-	c := &clock{now: noon}
+	c := &clock{now: midday}
 	tr := trackerAt(t, &provision.MemStore{}, c)
-	discover := provision.Event{MAC: mac, Kind: provision.KindDHCP, Text: "DISCOVER", Stage: provision.StageFirmware}
-	request := provision.Event{MAC: mac, Kind: provision.KindDHCP, Text: "REQUEST"}
+	discover := provision.Event{MAC: node, Kind: provision.KindDHCP, Text: "DISCOVER", Stage: provision.StageFirmware}
+	request := provision.Event{MAC: node, Kind: provision.KindDHCP, Text: "REQUEST"}
 	for range 5 {
 		record(t, tr, discover, request)
 		c.Advance(time.Second)
 	}
 	c.Advance(10 * time.Second)
 	record(t, tr, discover)
-	got := events(t, tr, mac)
-	if len(got) != 3 || got[0].Count != 5 || got[1].Count != 5 || got[2].Count != 0 || !got[0].Time.Equal(noon) {
+	got := events(t, tr, node)
+	if len(got) != 3 || got[0].Count != 5 || got[1].Count != 5 || got[2].Count != 0 || !got[0].Time.Equal(midday) {
 		t.Errorf("got %v", got)
 	}
-	if s, _ := tr.State(mac); !s.Seen.Equal(noon.Add(15 * time.Second)) {
+	if s, _ := tr.State(node); !s.Seen.Equal(midday.Add(15 * time.Second)) {
 		t.Errorf("last seen %s", s.Seen)
 	}
 }
 
 func TestWhatMattersIsNeverCollapsed(t *testing.T) {
 	tr := tracker(t, &provision.MemStore{})
-	loader, kernel := stage(provision.StageLoader), stage(provision.StageKernel)
+	loader, kernel := begins(provision.StageLoader), begins(provision.StageKernel)
 	failed := provision.Event{Kind: provision.KindFailed, Text: "x"}
 	for _, e := range []provision.Event{loader, kernel, loader, kernel, failed, failed} {
-		e.MAC = mac
+		e.MAC = node
 		record(t, tr, e)
 	}
-	if got := events(t, tr, mac); len(got) != 6 {
+	if got := events(t, tr, node); len(got) != 6 {
 		t.Errorf("6 events became %d: %v", len(got), got)
 	}
 }
@@ -265,14 +266,14 @@ func TestWhatMattersIsNeverCollapsed(t *testing.T) {
 func TestProgressIsInMemoryOnly(t *testing.T) {
 	store := &countingStore{Store: &provision.MemStore{}}
 	tr := tracker(t, store)
-	record(t, tr, provision.Event{MAC: mac, Kind: provision.KindStage, Stage: provision.StageStream})
+	record(t, tr, provision.Event{MAC: node, Kind: provision.KindStage, Stage: provision.StageStream})
 	flush(t, tr)
 	before := store.updates.Load()
 	for i := range 100 {
-		record(t, tr, provision.Event{MAC: mac, Kind: provision.KindProgress, Progress: &provision.Progress{Done: int64(i), Total: 100}})
+		record(t, tr, provision.Event{MAC: node, Kind: provision.KindProgress, Progress: &provision.Progress{Done: int64(i), Total: 100}})
 	}
 	flush(t, tr)
-	if s, _ := tr.State(mac); s.Progress == nil || s.Progress.Done != 99 {
+	if s, _ := tr.State(node); s.Progress == nil || s.Progress.Done != 99 {
 		t.Errorf("got %+v", s)
 	}
 	if n := store.updates.Load() - before; n != 0 {
@@ -280,7 +281,7 @@ func TestProgressIsInMemoryOnly(t *testing.T) {
 	}
 	record(t, tr, logged(1))
 	flush(t, tr)
-	if s, _ := tracker(t, store).State(mac); s.Progress != nil || s.Stage != provision.StageStream {
+	if s, _ := tracker(t, store).State(node); s.Progress != nil || s.Stage != provision.StageStream {
 		t.Errorf("after a restart: %+v", s)
 	}
 }
@@ -288,8 +289,8 @@ func TestProgressIsInMemoryOnly(t *testing.T) {
 func TestHistoryIsBounded(t *testing.T) {
 	store := &provision.MemStore{}
 	tr := tracker(t, store)
-	spec := &provision.Spec{MAC: mac, Image: "debian"}
-	if err := tr.Arm(t.Context(), mac, spec, "ann"); err != nil {
+	spec := &provision.Spec{MAC: node, Image: "debian"}
+	if err := tr.Arm(t.Context(), node, spec, "ann"); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 5000 {
@@ -298,7 +299,7 @@ func TestHistoryIsBounded(t *testing.T) {
 			flush(t, tr)
 		}
 	}
-	got := events(t, tr, mac)
+	got := events(t, tr, node)
 	if len(got) > 2300 || len(got) < 2000 || got[len(got)-1].Text != "event 4999" {
 		t.Errorf("%d events are kept", len(got))
 	}
@@ -307,7 +308,7 @@ func TestHistoryIsBounded(t *testing.T) {
 			t.Fatalf("IDs out of order: %d after %d", got[i].ID, got[i-1].ID)
 		}
 	}
-	if s, _ := tracker(t, store).State(mac); !s.Armed {
+	if s, _ := tracker(t, store).State(node); !s.Armed {
 		t.Error("the arming went with its event")
 	}
 }
@@ -318,11 +319,11 @@ func TestEventsAfterAndLimit(t *testing.T) {
 		record(t, tr, logged(i))
 	}
 	record(t, tr, provision.Event{MAC: "52:54:00:00:00:02", Kind: provision.KindLog, Text: "another's"})
-	all := events(t, tr, mac)
+	all := events(t, tr, node)
 	if len(all) != 10 {
 		t.Fatalf("%d events", len(all))
 	}
-	some, err := tr.Events(t.Context(), mac, all[4].ID, 3)
+	some, err := tr.Events(t.Context(), node, all[4].ID, 3)
 	if err != nil || len(some) != 3 || some[0].Text != "event 7" || some[2].Text != "event 9" {
 		t.Errorf("got %v, %v", some, err)
 	}
@@ -331,13 +332,13 @@ func TestEventsAfterAndLimit(t *testing.T) {
 func TestIDsGoOnAfterACrash(t *testing.T) {
 	store := &provision.MemStore{}
 	tr := tracker(t, store)
-	record(t, tr, provision.Event{MAC: mac, Kind: provision.KindArmed})
-	seen := tr.Subscribe(t.Context(), mac)
+	record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed})
+	seen := tr.Subscribe(t.Context(), node)
 	record(t, tr, logged(1)) // seen by a reader, and lost with the process
 	last := (<-seen).ID
 	again := tracker(t, store)
 	record(t, again, logged(2))
-	if got := events(t, again, mac); got[len(got)-1].ID <= last {
+	if got := events(t, again, node); got[len(got)-1].ID <= last {
 		t.Errorf("ID %d was given again after %d", got[len(got)-1].ID, last)
 	}
 }
@@ -345,7 +346,7 @@ func TestIDsGoOnAfterACrash(t *testing.T) {
 func TestStrangersDoNotFillTheMemory(t *testing.T) {
 	store := &provision.MemStore{}
 	tr := tracker(t, store)
-	record(t, tr, provision.Event{MAC: mac, Kind: provision.KindArmed, By: "ann"})
+	record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed, By: "ann"})
 	for i := range 10000 {
 		m := provision.MAC(fmt.Sprintf("02:00:00:00:%02x:%02x", i>>8, i&255))
 		record(t, tr, provision.Event{MAC: m, Kind: provision.KindDHCP, Stage: provision.StageStranger, Text: "DISCOVER"})
@@ -357,7 +358,7 @@ func TestStrangersDoNotFillTheMemory(t *testing.T) {
 	if n := len(tracker(t, store).States()); n > 8192 {
 		t.Errorf("%d machines are in the store", n)
 	}
-	if s, known := tr.State(mac); !known || !s.Armed {
+	if s, known := tr.State(node); !known || !s.Armed {
 		t.Error("the strangers drove out a machine that is armed")
 	}
 	if _, known := tr.State("02:00:00:00:27:0f"); !known {
@@ -368,9 +369,9 @@ func TestStrangersDoNotFillTheMemory(t *testing.T) {
 func TestSubscribe(t *testing.T) {
 	tr := tracker(t, &provision.MemStore{})
 	ctx, cancel := context.WithCancel(t.Context())
-	one, all := tr.Subscribe(ctx, mac), tr.Subscribe(ctx, "")
+	one, all := tr.Subscribe(ctx, node), tr.Subscribe(ctx, "")
 	record(t, tr, provision.Event{MAC: "52:54:00:00:00:02", Kind: provision.KindLog, Text: "another's"},
-		logged(1), logged(1), provision.Event{MAC: mac, Kind: provision.KindArmed, Text: "armed"})
+		logged(1), logged(1), provision.Event{MAC: node, Kind: provision.KindArmed, Text: "armed"})
 	if e := <-all; e.Text != "another's" {
 		t.Errorf("got %v", e)
 	}
@@ -396,7 +397,7 @@ func TestASlowSubscriberHoldsUpNobody(t *testing.T) {
 	for e := range slow { // ends, since it is closed
 		last = e.ID
 	}
-	missed, err := tr.Events(t.Context(), mac, last, 0)
+	missed, err := tr.Events(t.Context(), node, last, 0)
 	if err != nil || last == 0 || missed[0].ID != last+1 || missed[len(missed)-1].Text != "event 999" {
 		t.Errorf("after %d: %d events, %v", last, len(missed), err)
 	}
@@ -404,7 +405,7 @@ func TestASlowSubscriberHoldsUpNobody(t *testing.T) {
 
 func TestRecordRefusesWhatIsNoEvent(t *testing.T) {
 	tr := tracker(t, &provision.MemStore{})
-	for _, e := range []provision.Event{{Kind: provision.KindLog}, {MAC: "nonsense", Kind: provision.KindLog}, {MAC: mac}} {
+	for _, e := range []provision.Event{{Kind: provision.KindLog}, {MAC: "nonsense", Kind: provision.KindLog}, {MAC: node}} {
 		if err := tr.Record(t.Context(), e); err == nil {
 			t.Errorf("%+v was recorded", e)
 		}
@@ -412,7 +413,7 @@ func TestRecordRefusesWhatIsNoEvent(t *testing.T) {
 }
 
 func TestTrackerIsSafeForManyAtOnce(t *testing.T) {
-	store := openFile(t, filepath.Join(t.TempDir(), "store.db"))
+	store := openStore(t, filepath.Join(t.TempDir(), "store.db"))
 	tr := tracker(t, store)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
@@ -445,4 +446,34 @@ func TestTrackerIsSafeForManyAtOnce(t *testing.T) {
 			t.Errorf("%s: %d events, armed %t", s.MAC, len(got), s.Armed)
 		}
 	}
+}
+
+func TestLongAndBrokenTextIsCut(t *testing.T) {
+	tr := tracker(t, &provision.MemStore{})
+	long := strings.Repeat("ü", 5000) + "\xff"
+	record(t, tr, provision.Event{MAC: node, Kind: provision.KindLog, Text: long, Facts: map[string]string{"hostname": "\xff" + long}})
+	e := events(t, tr, node)[0]
+	if len(e.Text) > 4096 || len(e.Facts["hostname"]) > 512 || !utf8.ValidString(e.Text) || !utf8.ValidString(e.Facts["hostname"]) {
+		t.Errorf("kept %d and %d bytes", len(e.Text), len(e.Facts["hostname"]))
+	}
+}
+
+// midday is when the tests of this package begin.
+var midday = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// node is the machine of these tests.
+const node provision.MAC = "52:54:00:00:00:01"
+
+func begins(s provision.Stage) provision.Event {
+	return provision.Event{Kind: provision.KindStage, Stage: s}
+}
+
+func openStore(t *testing.T, path string) *provision.FileStore {
+	t.Helper()
+	s, err := provision.OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
 }

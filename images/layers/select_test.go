@@ -59,13 +59,13 @@ func TestSelectionsAreSound(t *testing.T) {
 }
 
 func TestSelectOfAChangingSource(t *testing.T) {
-	src := &forgetful{files: imagetest.Lines("/gone = x", "/link => /gone")}
+	src := &forgetful{Files: imagetest.Lines("/gone = x", "/link => /gone")}
 	err := Select(src, func(p string) bool { return p == "/link" }).Walk(t.Context(), func(images.Entry, io.Reader) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "/gone was there on the first pass and not on the second") {
 		t.Errorf("error %v", err)
 	}
 	boom := errors.New("boom")
-	src = &forgetful{files: imagetest.Lines("/gone = x", "/link => /gone"), passes: -5}
+	src = &forgetful{Files: imagetest.Lines("/gone = x", "/link => /gone"), passes: -5}
 	err = Select(src, func(p string) bool { return p == "/link" }).Walk(t.Context(), func(e images.Entry, _ io.Reader) error {
 		if e.Path == "/link" {
 			return boom
@@ -87,5 +87,5 @@ func (s *forgetful) Walk(ctx context.Context, visit images.VisitFunc) error {
 	if s.passes++; s.passes > 1 {
 		return nil
 	}
-	return s.files.Walk(ctx, visit)
+	return s.Files.Walk(ctx, visit)
 }

@@ -144,3 +144,12 @@ func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	}
 	return a
 }
+
+// readParams reads the words that the server put on the kernel command line.
+func readParams(file string) (Params, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return Params{}, fmt.Errorf("read the kernel command line: %w", err)
+	}
+	return ParseParams(string(text))
+}

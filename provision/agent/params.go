@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
@@ -38,14 +37,6 @@ func (p Params) Cmdline() string {
 		words = append(words, paramFailure+"="+p.OnFailure)
 	}
 	return strings.Join(words, " ")
-}
-
-func readParams(file string) (Params, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return Params{}, fmt.Errorf("read the kernel command line: %w", err)
-	}
-	return ParseParams(string(text))
 }
 
 // ParseParams reads the agent's words from a kernel command line. Other words
