@@ -13,35 +13,38 @@ import (
 	"cloudlets/dhcp"
 	"cloudlets/dhcp/leasetest"
 	"cloudlets/provision"
+	"cloudlets/provision/leases"
+	"cloudlets/provision/store"
+	"cloudlets/provision/track"
 )
 
 // openStore is a store on a disk, closed when the test ends.
-func openStore(t *testing.T) *provision.FileStore {
+func openStore(t *testing.T) *store.File {
 	t.Helper()
-	store, err := provision.OpenFile(filepath.Join(t.TempDir(), "test.db"))
+	kept, err := store.OpenFile(filepath.Join(t.TempDir(), "test.db"))
 	must(t, err)
 	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
+		if err := kept.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return store
+	return kept
 }
 
 func TestLeases(t *testing.T) {
 	t.Run("file", func(t *testing.T) {
-		leasetest.Conformance(t, func(t *testing.T) dhcp.LeaseStore { return Leases{openStore(t)} })
+		leasetest.Conformance(t, func(t *testing.T) dhcp.LeaseStore { return leases.Leases{Store: openStore(t)} })
 	})
 	t.Run("memory", func(t *testing.T) {
-		leasetest.Conformance(t, func(*testing.T) dhcp.LeaseStore { return Leases{&provision.MemStore{}} })
+		leasetest.Conformance(t, func(*testing.T) dhcp.LeaseStore { return leases.Leases{Store: &store.Memory{}} })
 	})
 }
 
 // TestDamagedLease: the error says which one.
 func TestDamagedLease(t *testing.T) {
-	store := &provision.MemStore{}
-	must(t, store.Update(t.Context(), func(tx provision.Tx) error { return tx.Put(leaseBucket, "10.0.0.9", []byte("{")) }))
-	if _, err := (Leases{store}).Leases(); err == nil || !strings.Contains(err.Error(), "lease of 10.0.0.9") {
+	kept := &store.Memory{}
+	must(t, kept.Update(t.Context(), func(tx store.Tx) error { return tx.Put(leases.Bucket, "10.0.0.9", []byte("{")) }))
+	if _, err := (leases.Leases{Store: kept}).Leases(); err == nil || !strings.Contains(err.Error(), "lease of 10.0.0.9") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -51,7 +54,7 @@ func TestDamagedLease(t *testing.T) {
 func TestBootStorm(t *testing.T) {
 	const machines = 500
 	b := newBed(t, nil)
-	b.Tickets = provision.NewTickets(openStore(t), nil)
+	b.Tickets = track.NewTickets(openStore(t), nil)
 	for i := range machines {
 		b.change(rackMAC(i), func(*provision.Spec) {})
 	}

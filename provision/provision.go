@@ -4,7 +4,7 @@
 // The nouns stand on this page. A [Spec] is what a person wants of a machine.
 // An [Event] is one thing that happened to it, and a [State] is the fold over
 // its events. [Decide] is the one place that says whether a disk may be
-// written: every boot path and every claim goes through it. A [Plan] is what
+// written: every boot path and every claim goes through it. A [wire.Plan] is what
 // the agent on the machine is told to do, once, for one token.
 package provision
 

@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"cloudlets/provision"
-
 	"github.com/chromedp/chromedp"
+
+	"cloudlets/provision"
+	"cloudlets/provision/site"
 )
 
 // chromiumVariable names a Chromium other than the one in PATH.
@@ -210,7 +211,7 @@ func saysWhatToDoWhereNothingIs(t *testing.T, browser context.Context) {
 	if err := os.RemoveAll(b.dir + "/machines"); err != nil {
 		t.Fatal(err)
 	}
-	site, err := provision.OpenSite(b.dir, nil)
+	site, err := site.Open(b.dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

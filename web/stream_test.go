@@ -14,6 +14,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/store"
 	"cloudlets/web"
 )
 
@@ -160,12 +161,12 @@ func TestARepeatedEventComesWithItsCount(t *testing.T) {
 
 // gateStore holds updates up while its gate is closed.
 type gateStore struct {
-	provision.Store
+	store.Store
 	gate    sync.Mutex
 	waiting chan struct{}
 }
 
-func (s *gateStore) Update(ctx context.Context, write func(provision.Tx) error) error {
+func (s *gateStore) Update(ctx context.Context, write func(store.Tx) error) error {
 	select {
 	case s.waiting <- struct{}{}:
 	default:
@@ -178,7 +179,7 @@ func (s *gateStore) Update(ctx context.Context, write func(provision.Tx) error) 
 // An event that is on its way to the disk is told after others with higher
 // IDs. Who lost the connection between the two still gets it.
 func TestResumeMissesNothingThatCameLate(t *testing.T) {
-	store := &gateStore{Store: &provision.MemStore{}, waiting: make(chan struct{}, 1)}
+	store := &gateStore{Store: &store.Memory{}, waiting: make(chan struct{}, 1)}
 	b := newBedOn(t, store)
 	r := openStream(t, b.Handler(), followPath(mac1), "")
 	b.record(t, logged(mac1, "before"))

@@ -13,6 +13,8 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/site"
+	"cloudlets/provision/track"
 )
 
 // Images tells how far the making of an image is; [depot.Depot] does.
@@ -20,21 +22,21 @@ type Images interface {
 	Status(depot.Key) depot.Status
 }
 
-// Tickets ends what an agent may do; [provision.Tickets] does.
+// Tickets ends what an agent may do; [track.Tickets] does.
 type Tickets interface {
 	End(ctx context.Context, mac provision.MAC, reason string) error
 }
 
 var (
 	_ Images  = (*depot.Depot)(nil)
-	_ Tickets = (*provision.Tickets)(nil)
+	_ Tickets = (*track.Tickets)(nil)
 )
 
 // Server answers for one daemon. Site, Tracker, Images and Tickets must be
 // given. It must not be copied once it serves.
 type Server struct {
-	Site    *provision.Site
-	Tracker *provision.Tracker
+	Site    *site.Site
+	Tracker *track.Tracker
 	Images  Images
 	Tickets Tickets
 	// Version is that of the daemon.

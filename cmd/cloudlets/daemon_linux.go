@@ -20,6 +20,10 @@ import (
 	"cloudlets/images/ejs"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/leases"
+	"cloudlets/provision/site"
+	"cloudlets/provision/store"
+	"cloudlets/provision/track"
 	"cloudlets/tftp"
 	"cloudlets/web"
 )
@@ -36,16 +40,16 @@ const (
 // daemon is everything that serve runs, joined.
 type daemon struct {
 	log      *slog.Logger
-	settings provision.Settings
+	settings site.Settings
 	addr     netip.Prefix // the server's own, on its interface
 	socket   string
 	web      string
 	started  time.Time
 
-	site    *provision.Site
-	store   *provision.FileStore
-	tracker *provision.Tracker
-	tickets *provision.Tickets
+	site    *site.Site
+	store   *store.File
+	tracker *track.Tracker
+	tickets *track.Tickets
 	depot   *depot.Depot
 	sandbox *ejs.Sandbox
 	chain   *httpboot.Chain
@@ -53,7 +57,7 @@ type daemon struct {
 
 // newDaemon wires the parts. Nothing listens yet.
 func newDaemon(f serveFlags, socket string, log *slog.Logger) (*daemon, error) {
-	site, err := provision.OpenSite(f.site, log)
+	site, err := site.Open(f.site, log)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +71,7 @@ func newDaemon(f serveFlags, socket string, log *slog.Logger) (*daemon, error) {
 	if err := os.MkdirAll(d.settings.State, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state folder: %w (name another one with --state)", err)
 	}
-	if d.store, err = provision.OpenFile(filepath.Join(d.settings.State, "cloudlets.db")); err != nil {
+	if d.store, err = store.OpenFile(filepath.Join(d.settings.State, "cloudlets.db")); err != nil {
 		return nil, err
 	}
 	if err := d.wire(); err != nil {
@@ -77,10 +81,10 @@ func newDaemon(f serveFlags, socket string, log *slog.Logger) (*daemon, error) {
 }
 
 func (d *daemon) wire() (err error) {
-	if d.tracker, err = provision.NewTracker(d.store, nil, d.log); err != nil {
+	if d.tracker, err = track.NewTracker(d.store, nil, d.log); err != nil {
 		return err
 	}
-	d.tickets = provision.NewTickets(d.store, nil)
+	d.tickets = track.NewTickets(d.store, nil)
 	if d.depot, err = newDepot(d.site, d.settings, d.kitMade, d.log); err != nil {
 		return err
 	}
@@ -100,7 +104,7 @@ func (d *daemon) wire() (err error) {
 
 // newDepot opens the depot of a site. The agent of its RAM disks is this very
 // program.
-func newDepot(site *provision.Site, s provision.Settings, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
+func newDepot(site *site.Site, s site.Settings, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program's own file: %w", err)
@@ -183,7 +187,7 @@ func (d *daemon) startDHCP(ctx context.Context, tasks *errgroup.Group) error {
 		}
 	}
 	server := &dhcp.Server{
-		Interfaces: []dhcp.Interface{iface}, Booter: d.chain, Leases: httpboot.Leases{Store: d.store},
+		Interfaces: []dhcp.Interface{iface}, Booter: d.chain, Leases: leases.Leases{Store: d.store},
 		Observe: d.chain.SawExchange, Log: d.log,
 	}
 	tasks.Go(func() error { return server.Serve(ctx) })

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"cloudlets/provision"
+	"cloudlets/provision/site"
 )
 
 // interfaceAddr is the server's address on the interface that it serves: the
 // one in whose network the DHCP range lies, else the first.
-func interfaceAddr(s provision.Settings) (netip.Prefix, error) {
+func interfaceAddr(s site.Settings) (netip.Prefix, error) {
 	iface, err := net.InterfaceByName(s.Interface)
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("serve on interface %s: %w; there are %s", s.Interface, err, interfaceNames())

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"cloudlets/provision"
+	"cloudlets/provision/site"
 )
 
 // TestREADMEMachineFile reads the README's example as a site would.
@@ -32,7 +32,7 @@ func TestREADMEMachineFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	site, err := provision.OpenSite(dir, nil)
+	site, err := site.Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

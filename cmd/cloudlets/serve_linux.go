@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 
-	"cloudlets/provision"
+	"cloudlets/provision/site"
 )
 
 // serve is the verb.
@@ -20,16 +20,16 @@ func (f serveFlags) serve(ctx context.Context, socket string, log *slog.Logger) 
 }
 
 // settings are the flags over the site's own settings over the defaults.
-func (f serveFlags) settings(site *provision.Site) (provision.Settings, error) {
-	s := site.Settings()
+func (f serveFlags) settings(opened *site.Site) (site.Settings, error) {
+	s := opened.Settings()
 	if f.dhcp != "" {
-		service, err := provision.ParseDHCPService(f.dhcp)
+		service, err := site.ParseDHCPService(f.dhcp)
 		if err != nil {
 			return s, codedError{fmt.Errorf("--dhcp: %w", err), exitUsage}
 		}
 		s.DHCP = service
 	}
-	if s.DHCP == (provision.DHCPService{}) {
+	if s.DHCP == (site.DHCPService{}) {
 		s.DHCP.Proxy = true
 	}
 	for _, o := range []struct {
