@@ -1,9 +1,11 @@
 package provision_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -444,5 +446,36 @@ func TestTrackerIsSafeForManyAtOnce(t *testing.T) {
 		if got := events(t, tr, s.MAC); len(got) != 104 || !s.Armed {
 			t.Errorf("%s: %d events, armed %t", s.MAC, len(got), s.Armed)
 		}
+	}
+}
+
+// TestObserveDoesNotWaitForTheStore: beyond a bound, events are dropped and
+// counted, and none is written by who records it.
+func TestObserveDoesNotWaitForTheStore(t *testing.T) {
+	const sent, bound = 5000, 4096
+	store := &countingStore{Store: &provision.MemStore{}}
+	var log bytes.Buffer
+	tr, err := provision.NewTracker(store, (&clock{now: noon}).Now, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range sent {
+		m := provision.MAC(fmt.Sprintf("02:00:00:00:%02x:%02x", i>>8, i&255))
+		if err := tr.Observe(provision.Event{MAC: m, Kind: provision.KindDHCP, Text: "DISCOVER"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := store.updates.Load(); n != 0 {
+		t.Errorf("%d writes by who observes", n)
+	}
+	flush(t, tr)
+	if n := len(tracker(t, store).States()); n != bound {
+		t.Errorf("%d events are stored, want %d", n, bound)
+	}
+	if lost := fmt.Sprintf("lost=%d\n", sent-bound); strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), lost) {
+		t.Errorf("log %q, want one line with %q", log.String(), lost)
+	}
+	if err := tr.Observe(provision.Event{MAC: mac, Kind: provision.KindDone}); err == nil || !strings.Contains(err.Error(), "must be durable") {
+		t.Errorf("a durable event: %v", err)
 	}
 }
