@@ -67,7 +67,7 @@ func (linux) listen(ctx context.Context, iface string, port uint16) (net.PacketC
 	}}
 	conn, err := lc.ListenPacket(ctx, "udp4", fmt.Sprintf(":%d", port))
 	if err != nil {
-		return nil, fmt.Errorf("listen on UDP port %d of %s (ss -lunp shows who has it; it takes root or CAP_NET_BIND_SERVICE and CAP_NET_RAW): %w", port, iface, err)
+		return nil, fmt.Errorf("open UDP port %d (ss -lunp shows who has it; it takes root or CAP_NET_BIND_SERVICE and CAP_NET_RAW): %w", port, err)
 	}
 	return conn, nil
 }

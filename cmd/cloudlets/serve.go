@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// serveFlags are what the command line says of the server. What it leaves
-// empty is up to the site's cloudlets.json, and then to the defaults.
+// serveFlags are the server's flags. The site's cloudlets.json, and then the
+// defaults, fill in those that are empty.
 type serveFlags struct {
 	site, iface, dhcp, http, tftp, assets, state, web string
 	verbose                                           bool
@@ -61,7 +61,7 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("dhcp", cobra.FixedCompletions([]cobra.Completion{"proxy", "off"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// newLogger writes for people on a terminal, and plain lines elsewhere.
+// newLogger writes a log for people if w is a terminal, and plain lines if not.
 func newLogger(w any, verbose bool) *slog.Logger {
 	level := slog.LevelInfo
 	if verbose {
