@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,15 +17,18 @@ import (
 	"cloudlets/provision"
 )
 
-// machine is in no file of the tests' sites.
-const machine provision.MAC = "52:54:00:00:00:09"
+const (
+	// machine is in no file of the tests' sites.
+	machine provision.MAC = "52:54:00:00:00:09"
+	// loaderSize is the length in bytes of the tests' boot loader.
+	loaderSize = 64 << 20
+)
 
 // testDaemon is a daemon on loopback in this process, and a systemd that it
 // tells of its life.
 type testDaemon struct {
 	*daemon
 	t       *testing.T
-	dir     string
 	systemd *net.UnixConn
 	stop    context.CancelFunc
 	ended   chan error
@@ -40,7 +44,7 @@ func startDaemon(t *testing.T, dir string) *testDaemon {
 		}
 	}
 	loader := filepath.Join(dir, "assets", "undionly.kpxe")
-	if err := os.WriteFile(loader, make([]byte, 100_000), 0o644); err != nil {
+	if err := errors.Join(os.WriteFile(loader, nil, 0o644), os.Truncate(loader, loaderSize)); err != nil {
 		t.Fatal(err)
 	}
 	notify, err := os.MkdirTemp("", "notify") // shorter than t.TempDir: a socket's name has a bound
@@ -57,14 +61,14 @@ func startDaemon(t *testing.T, dir string) *testDaemon {
 
 	flags := serveFlags{
 		site: filepath.Join(dir, "site"), assets: filepath.Join(dir, "assets"), state: filepath.Join(dir, "state"),
-		iface: "lo", dhcp: "off", tftp: freeAddr(t, "udp4"), http: freeAddr(t, "tcp4"),
+		iface: "lo", dhcp: "off", tftp: "127.0.0.1:0", http: freeAddr(t),
 	}
 	d, err := newDaemon(flags, filepath.Join(notify, "api"), slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	b := &testDaemon{d, t, dir, systemd, stop, make(chan error, 1)}
+	b := &testDaemon{d, t, systemd, stop, make(chan error, 1)}
 	go func() { b.ended <- d.serve(ctx) }()
 	t.Cleanup(b.end)
 	select {
@@ -76,28 +80,17 @@ func startDaemon(t *testing.T, dir string) *testDaemon {
 	return b
 }
 
-// freeAddr is an address of loopback whose port is free.
-func freeAddr(t *testing.T, network string) string {
+// freeAddr is an address of loopback whose TCP port is free.
+func freeAddr(t *testing.T) string {
 	t.Helper()
-	var addr net.Addr
-	var c io.Closer
-	if network == "udp4" {
-		conn, err := net.ListenPacket(network, "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr, c = conn.LocalAddr(), conn
-	} else {
-		l, err := net.Listen(network, "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr, c = l.Addr(), l
-	}
-	if err := c.Close(); err != nil {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
 		t.Fatal(err)
 	}
-	return addr.String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Addr().String()
 }
 
 // end stops the daemon and waits for it.
@@ -123,92 +116,54 @@ func (b *testDaemon) told() string {
 	return string(buf[:n])
 }
 
-func (b *testDaemon) get(path string) string {
+// get fetches a page of the boot side, which is closed when the test ends.
+func (b *testDaemon) get(path string) io.Reader {
 	b.t.Helper()
 	answer, err := http.Get("http://" + b.settings.HTTP + path)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		b.t.Fatal(err)
+	b.t.Cleanup(func() { answer.Body.Close() })
+	if answer.StatusCode != http.StatusOK {
+		b.t.Fatalf("%s: %s", path, answer.Status)
 	}
-	return string(text)
+	return answer.Body
 }
 
-// events are what the tracker knows of the machine.
-func (b *testDaemon) events() []provision.Event {
-	b.t.Helper()
-	events, err := b.tracker.Events(b.t.Context(), machine, 0, 0)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return events
-}
-
-// TestTheLastEventsAreStored: the daemon is stopped while TFTP sends a file.
-// That the transfer failed is recorded when everything is ending, and is in the
-// store after a restart.
+// TestTheLastEventsAreStored: the daemon is stopped while a machine loads a
+// file that does not fit the buffers of a connection. The machine gets all of
+// it. That it did is recorded at the very end, and is in the store after a
+// restart.
 func TestTheLastEventsAreStored(t *testing.T) {
 	dir := t.TempDir()
 	b := startDaemon(t, dir)
 	if got := b.told(); got != "READY=1" {
 		t.Errorf("systemd is told %q first", got)
 	}
-	b.get("/boot/" + string(machine) + "/script") // now the server knows who is at this address
-	client := fetchFirstBlock(t, b.settings.TFTP, "undionly.kpxe")
+	// From the script on, the server knows which machine is at this address.
+	if _, err := io.ReadAll(b.get("/boot/" + string(machine) + "/script")); err != nil {
+		t.Fatal(err)
+	}
+	body := b.get("/loader/undionly.kpxe")
+	if _, err := io.ReadFull(body, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
 	b.stop()
 	if got := b.told(); got != "STOPPING=1" {
 		t.Errorf("systemd is told %q at the end", got)
 	}
-	client.giveUp(t)
+	if n, err := io.Copy(io.Discard, body); n != loaderSize-1 || err != nil {
+		t.Errorf("the rest of the file has %d bytes, %v", n, err)
+	}
 	b.end()
 
 	again := startDaemon(t, dir)
-	events := again.events()
-	if !slices.ContainsFunc(events, func(e provision.Event) bool {
-		return strings.HasPrefix(e.Text, "could not fetch undionly.kpxe by TFTP")
-	}) {
+	events, err := again.tracker.Events(t.Context(), machine, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(events, func(e provision.Event) bool { return e.Text == "fetched boot loader undionly.kpxe by HTTP" }) {
 		t.Errorf("the last event is not in the store: %v", events)
-	}
-}
-
-// tftpClient is a transfer that goes no further.
-type tftpClient struct {
-	conn net.PacketConn
-	from net.Addr
-}
-
-// fetchFirstBlock asks for a file, and does not acknowledge its first block (RFC
-// 1350).
-func fetchFirstBlock(t *testing.T, server, name string) tftpClient {
-	t.Helper()
-	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	to, err := net.ResolveUDPAddr("udp4", server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.WriteTo([]byte("\x00\x01"+name+"\x00octet\x00"), to); err != nil {
-		t.Fatal(err)
-	}
-	buf := make([]byte, 1000)
-	n, from, err := conn.ReadFrom(buf)
-	if err != nil || n != 516 || string(buf[:4]) != "\x00\x03\x00\x01" {
-		t.Fatalf("got %d bytes, %q, %v instead of the first block", n, buf[:4], err)
-	}
-	return tftpClient{conn, from}
-}
-
-// giveUp sends an error, as a client does that wants no more.
-func (c tftpClient) giveUp(t *testing.T) {
-	t.Helper()
-	if _, err := c.conn.WriteTo([]byte("\x00\x05\x00\x00enough\x00"), c.from); err != nil {
-		t.Fatal(err)
 	}
 }
 
