@@ -55,6 +55,21 @@ func (f *fakeSystem) pause(_ context.Context, d time.Duration) {
 
 func (f *fakeSystem) hardware(string) (hardwareSender, error) { return fakeHardware{f.out}, nil }
 
+// fakeSystems is a host with several interfaces, each on a network of its own.
+type fakeSystems map[string]*fakeSystem
+
+var _ system = fakeSystems{}
+
+func (f fakeSystems) addresses(iface string) ([]netip.Prefix, error) { return f[iface].addrs, nil }
+
+func (f fakeSystems) listen(ctx context.Context, iface string, port uint16) (net.PacketConn, error) {
+	return f[iface].listen(ctx, iface, port)
+}
+
+func (f fakeSystems) hardware(iface string) (hardwareSender, error) { return f[iface].hardware(iface) }
+
+func (fakeSystems) pause(context.Context, time.Duration) {}
+
 // fakeHardware is the raw side of a fakeSystem.
 type fakeHardware struct{ out chan sent }
 

@@ -2,6 +2,7 @@ package dhcp
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -169,6 +170,42 @@ func TestServerAnswersRelays(t *testing.T) {
 	stranger.req.Packet.GatewayIPAddr = []byte{10, 99, 0, 1}
 	if e := b.put(stranger); e.Reply != "" || !strings.Contains(e.Reason, "10.99.0.1") {
 		t.Errorf("exchange %+v", e)
+	}
+}
+
+// TestServerOnTwoInterfaces: each has its own mode and network, and an answer
+// leaves by the interface that its request came in on.
+func TestServerOnTwoInterfaces(t *testing.T) {
+	lab, office := newFakeSystem(), newFakeSystem()
+	office.addrs = []netip.Prefix{netip.MustParsePrefix("10.99.0.1/16")}
+	pool := poolInterface()
+	pool.Name = "eth1"
+	exchanges := make(chan Exchange, 2)
+	l, err := (&Server{
+		Interfaces: []Interface{pool, {Name: "eth2", Mode: Proxy}}, Booter: booterFunc(testBoot),
+		Observe: func(e Exchange) { exchanges <- e }, system: fakeSystems{"eth1": lab, "eth2": office},
+	}).Listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Serve(ctx) }()
+	request := sampleNamed(t, "bios-pxe-discover")
+	for _, test := range []struct {
+		system       *fakeSystem
+		server, addr string
+	}{{lab, "10.77.0.1", "10.77.0.100"}, {office, "10.99.0.1", ""}} {
+		test.system.ports[ServerPort].in <- arrival{request.raw, request.req.Source}
+		<-exchanges
+		p := parseSent(t, <-test.system.out)
+		if addr := toAddr(p.YourIPAddr); p.ServerIdentifier().String() != test.server || addr.IsValid() != (test.addr != "") || addr.IsValid() && addr.String() != test.addr {
+			t.Errorf("want an answer of %s with the address %q: %s", test.server, test.addr, p.Summary())
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -32,7 +32,9 @@ profiles/. It answers DHCP as the network's own server, for a range of
 addresses, or as a proxy beside the server that is there already.
 
 No disk is written unless a person armed the machine's install, with
-"install": "once" in its file or with the install verb.`,
+"install": "once" in its file or with the install verb.
+
+Under systemd, use Type=notify: serve says when all its sockets are open.`,
 		Example: `  cloudlets serve --interface eth1 --site /srv/site --dhcp 10.0.0.100-10.0.0.200
   cloudlets serve --interface eth1 --site /srv/site --dhcp proxy`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
