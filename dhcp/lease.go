@@ -7,9 +7,9 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// grant asks a lease table about the address that a request is about. Packets
+// askTable asks a lease table about the address that a request is about. Packets
 // on the boot port and boot-server requests are about none.
-func (s *service) grant(req Request, id Identity, t *table) Grant {
+func (s *service) askTable(req Request, id Identity, t *table) Grant {
 	mac, ok := stationOf(req.Client.MAC)
 	switch {
 	case s.iface.Mode == Proxy || req.Port == BootPort || asksBootServer(req) || !ok:

@@ -177,7 +177,7 @@ func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
 // promises. It sets the client's address in req.
 func (s *service) answer(ctx context.Context, req *Request) (Reply, Identity) {
 	id, t := s.findNetwork(*req)
-	grant := s.grant(*req, id, t)
+	grant := s.askTable(*req, id, t)
 	if grant.Addr.IsValid() {
 		req.Client.Addr = grant.Addr
 	}

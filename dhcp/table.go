@@ -33,7 +33,9 @@ type table struct {
 	byAddr map[netip.Addr]*entry
 	byMAC  map[station]*entry
 	queue  expiryQueue
-	fresh  netip.Addr // all lower addresses of the range have an entry, or cannot be given
+	// nextUnused is where to look for an address that was never given out: all
+	// lower ones of the range have an entry, or cannot be given.
+	nextUnused netip.Addr
 }
 
 // station is a MAC as a map's key.
@@ -56,7 +58,7 @@ func newTable(n Network, r Reserver, now func() time.Time, avoid ...netip.Addr) 
 	return &table{
 		network: n, avoid: avoid, now: now, reserver: r,
 		byAddr: map[netip.Addr]*entry{}, byMAC: map[station]*entry{},
-		fresh: n.Range.First,
+		nextUnused: n.Range.First,
 	}
 }
 
@@ -96,7 +98,7 @@ func (t *table) offer(mac station, wanted netip.Addr) Grant {
 // choose finds the best address for a client. reason says why it is the best,
 // or why there is none.
 func (t *table) choose(mac station, wanted netip.Addr) (addr netip.Addr, hostname, reason string) {
-	r, note := t.reservation(mac)
+	r, note := t.findReservation(mac)
 	if r.Addr.IsValid() && note == "" {
 		return r.Addr, r.Hostname, "address reserved for this client"
 	}
@@ -114,9 +116,9 @@ func (t *table) choose(mac station, wanted netip.Addr) (addr netip.Addr, hostnam
 	return addr, r.Hostname, reason
 }
 
-// reservation returns the client's reservation. note is empty if its address
+// findReservation returns the client's reservation. note is empty if its address
 // can be given now, and says why not otherwise.
-func (t *table) reservation(mac station) (r Reservation, note string) {
+func (t *table) findReservation(mac station) (r Reservation, note string) {
 	if t.reserver == nil {
 		return r, ""
 	}
@@ -137,9 +139,9 @@ func (t *table) reservation(mac station) (r Reservation, note string) {
 // pick chooses an address that was never used, or else the one that has been
 // unused for longest.
 func (t *table) pick(mac station) (netip.Addr, string) {
-	for ; t.network.Range.Contains(t.fresh); t.fresh = t.fresh.Next() {
-		if t.byAddr[t.fresh] == nil && t.usable(t.fresh, mac) {
-			return t.fresh, "first free address of the pool"
+	for ; t.network.Range.Contains(t.nextUnused); t.nextUnused = t.nextUnused.Next() {
+		if t.byAddr[t.nextUnused] == nil && t.usable(t.nextUnused, mac) {
+			return t.nextUnused, "first free address of the pool"
 		}
 	}
 	now := t.now()
@@ -171,7 +173,7 @@ func (t *table) request(mac station, addr netip.Addr, selecting bool) Grant {
 	if !t.network.Subnet.Contains(addr) {
 		return refused("%s is not an address of %s", addr, t.network.Subnet.Masked())
 	}
-	r, note := t.reservation(mac)
+	r, note := t.findReservation(mac)
 	reserved := r.Addr.IsValid() && note == ""
 	switch {
 	case reserved && r.Addr != addr:
