@@ -96,8 +96,7 @@ func (t *Tracker) Record(ctx context.Context, e Event) error {
 		return t.recordDurable(ctx, e)
 	}
 	t.mu.Lock()
-	t.recordSoon(e)
-	full := len(t.batch.events) >= maxPending
+	full := t.recordSoon(e)
 	t.mu.Unlock()
 	if !full {
 		return nil
@@ -123,7 +122,7 @@ func (t *Tracker) Observe(e Event) error {
 		t.lost++
 		return nil
 	}
-	t.recordSoon(e)
+	_ = t.recordSoon(e) // Run writes it, however many wait
 	return nil
 }
 
@@ -157,22 +156,24 @@ func (t *Tracker) complete(e Event) (Event, error) {
 	return e, nil
 }
 
-// recordSoon takes an event into memory, for Run to write. The caller holds
-// the lock.
-func (t *Tracker) recordSoon(e Event) {
+// recordSoon takes an event into memory, for Run to write. It says whether so
+// many wait by now that they should be written first. The caller holds the
+// lock.
+func (t *Tracker) recordSoon(e Event) (full bool) {
 	m := t.machine(e.MAC)
 	if t.repeats(m, e) {
-		return
+		return false
 	}
 	e.ID = t.takeID()
 	m.state = Fold(m.state, e)
 	t.publish(e)
 	if e.Kind == KindProgress {
-		return
+		return false
 	}
 	m.remember(e)
 	t.batch.add(e)
 	t.wake()
+	return len(t.batch.events) >= maxPending
 }
 
 // recordDurable writes an event, with all that waits, before it counts.
