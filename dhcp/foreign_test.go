@@ -106,21 +106,31 @@ func serve(t *testing.T, ns string, i Interface) <-chan Exchange {
 		Observe: func(e Exchange) { exchanges <- e },
 		Log:     slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
-	var l *Listener
-	err := inside(ns, func() (err error) {
-		l, err = s.Listen(ctx)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { done <- l.Serve(ctx) }()
+	ready := make(chan struct{})
+	// All of it is inside, so that the thread lasts as long as the test: its
+	// end would be that of the programs that were started from it (Pdeathsig).
+	go func() {
+		done <- inside(ns, func() error {
+			l, err := s.Listen(ctx)
+			if err != nil {
+				return err
+			}
+			close(ready)
+			return l.Serve(ctx)
+		})
+	}()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("server ended with %v", err)
 		}
 	})
+	select {
+	case <-ready:
+	case err := <-done:
+		done <- nil
+		t.Fatalf("server: %v", err)
+	}
 	return exchanges
 }
 
