@@ -98,16 +98,27 @@ func inside(ns string, f func() error) error {
 func serve(t *testing.T, ns string, i Interface) <-chan Exchange {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	ready, done := make(chan struct{}), make(chan error, 1)
+	done := make(chan error, 1)
 	exchanges := make(chan Exchange, 1<<16)
 	i.Name = "eth0"
 	s := &Server{
 		Interfaces: []Interface{i}, Booter: booterFunc(testBoot),
 		Observe: func(e Exchange) { exchanges <- e },
-		Ready:   func() { close(ready) },
 		Log:     slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
-	go func() { done <- inside(ns, func() error { return s.Serve(ctx) }) }()
+	ready := make(chan struct{})
+	// All of it is inside, so that the thread lasts as long as the test: its
+	// end would be that of the programs that were started from it (Pdeathsig).
+	go func() {
+		done <- inside(ns, func() error {
+			l, err := s.Listen(ctx)
+			if err != nil {
+				return err
+			}
+			close(ready)
+			return l.Serve(ctx)
+		})
+	}()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
@@ -387,7 +398,10 @@ func TestPortsAreNotShared(t *testing.T) {
 	w := newWire(t)
 	serve(t, w.server, foreignPool(199))
 	second := &Server{Interfaces: []Interface{{Name: "eth0", Mode: Proxy}}}
-	err := inside(w.server, func() error { return second.Serve(t.Context()) })
+	err := inside(w.server, func() error {
+		_, err := second.Listen(t.Context())
+		return err
+	})
 	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "ss -lunp") {
 		t.Errorf("error %v", err)
 	}

@@ -136,7 +136,7 @@ func (b *bed) start(store store.Store) {
 	must(b.t, err)
 	b.Chain = &Chain{
 		Site: b.site, Tracker: tracker, Tickets: track.NewTickets(store, nil), Depot: kits, Render: &ejs.Renderer{},
-		Loaders: Loaders{Dir: assets, Extra: ExtraLoader(b.site)}, TFTP: netip.MustParseAddr("127.0.0.1"),
+		Loaders: Loaders{Dir: assets, Site: b.site}, TFTP: netip.MustParseAddr("127.0.0.1"),
 		Overlays: filepath.Join(b.dir, "overlays"), Log: log,
 	}
 	b.http = httptest.NewServer(b.Handler())

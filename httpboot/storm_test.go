@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"cloudlets/dhcp"
@@ -101,5 +102,32 @@ func TestClientGone(t *testing.T) {
 	b.Handler().ServeHTTP(httptest.NewRecorder(), r)
 	if story := b.trace(node1); strings.Contains(story, "cannot be booted") || !strings.Contains(story, "told to ask again") {
 		t.Errorf("the trace says:\n%s", story)
+	}
+}
+
+// writeCounter counts the writes of a store.
+type writeCounter struct {
+	store.Store
+	writes atomic.Int64
+}
+
+func (c *writeCounter) Update(ctx context.Context, write func(store.Tx) error) error {
+	c.writes.Add(1)
+	return c.Store.Update(ctx, write)
+}
+
+// TestExchangesDoNotWaitForTheStore: however many packets come, those who
+// answer them do not write.
+func TestExchangesDoNotWaitForTheStore(t *testing.T) {
+	b := newBed(t, nil)
+	store := &writeCounter{Store: &store.Memory{}}
+	var err error
+	b.Tracker, err = track.NewTracker(store, nil, nil)
+	must(t, err)
+	for i := range 5000 {
+		b.SawExchange(dhcp.Exchange{Client: bootClient(rackMAC(i)), Request: "DISCOVER", Reason: "a flood"})
+	}
+	if n := store.writes.Load(); n != 0 {
+		t.Errorf("5000 exchanges waited for %d writes", n)
 	}
 }

@@ -374,3 +374,19 @@ func TestASlowPageIsShownEverythingAgain(t *testing.T) {
 		t.Errorf("everything was shown %d times", shown)
 	}
 }
+
+// TestStreamsEndWhenTheServerStops, although their requests go on.
+func TestStreamsEndWhenTheServerStops(t *testing.T) {
+	for _, path := range []string{"/api/v1/events", "/api/v1/live", "/api/v1/machines/" + string(mac1) + "/follow"} {
+		b := newBed(t)
+		stopping := make(chan struct{})
+		b.Stopping = stopping
+		r := openStream(t, b.Handler(), path, "")
+		close(stopping)
+		for r.lines.Scan() { // what was sent before
+		}
+		if err := r.lines.Err(); err != nil {
+			t.Errorf("%s: the stream was broken off: %v", path, err)
+		}
+	}
+}

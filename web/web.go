@@ -51,6 +51,11 @@ type Server struct {
 	// Log is silent where it is nil.
 	Log *slog.Logger
 
+	// Stopping, once closed, ends all streams. A server that is stopped
+	// closes it first, since [http.Server.Shutdown] waits for streams in
+	// vain. If it is nil, streams end with their requests only.
+	Stopping <-chan struct{}
+
 	// Heartbeat is how often an idle stream shows that it is alive; 0 is
 	// [DefaultHeartbeat].
 	Heartbeat time.Duration
@@ -63,9 +68,6 @@ const DefaultHeartbeat = 15 * time.Second
 
 // Handler is the whole API, and the page. Whoever reaches it may have disks
 // written: it belongs on a unix socket that only the right people can open.
-//
-// Its streams end with their requests. [http.Server.Shutdown] does not end
-// requests, so the server's BaseContext should end when the daemon stops.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.page())

@@ -103,7 +103,7 @@ func checkOtherServers(ctx context.Context, s site.Settings) finding {
 }
 
 func checkLoaders(site *site.Site, s site.Settings) []finding {
-	missing := httpboot.Loaders{Dir: s.Assets, Extra: httpboot.ExtraLoader(site)}.Check(site.Specs())
+	missing := httpboot.Loaders{Dir: s.Assets, Site: site}.Check(site.Specs())
 	list := []finding{found("boot loaders for machines", errors.Join(missing...))}
 	if len(kitKeys(site)) > 0 {
 		return list // an image may have those for its disk: see checkImages

@@ -197,10 +197,12 @@ func (t *Tracker) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			t.sayLost(true)
 			return t.flush(context.WithoutCancel(ctx))
 		case <-t.kick:
 		}
 		pause(ctx, writeDelay)
+		t.sayLost(false)
 		if err := t.flush(context.WithoutCancel(ctx)); err != nil && ctx.Err() == nil {
 			t.log.Error("events cannot be written; trying again", "error", err)
 			pause(ctx, retryDelay)

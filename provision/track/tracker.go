@@ -32,6 +32,8 @@ const (
 	// that failed.
 	writeDelay = 200 * time.Millisecond
 	retryDelay = 2 * time.Second
+	// lostPause is how often the log says that events were lost.
+	lostPause = time.Minute
 )
 
 // Tracker records what happens to machines, and knows the state of each. What
@@ -50,6 +52,8 @@ type Tracker struct {
 	machines    map[provision.MAC]*machine
 	nextID      uint64
 	batch       batch
+	lost        int       // events that Observe could not take
+	lostSaid    time.Time // when the log last said so
 	subscribers map[*subscriber]struct{}
 }
 
@@ -86,32 +90,78 @@ func NewTracker(store store.Store, clock func() time.Time, log *slog.Logger) (*T
 // its time where it has none. A durable event that cannot be written is an
 // error, and then has not happened.
 func (t *Tracker) Record(ctx context.Context, e provision.Event) error {
+	e, err := t.complete(e)
+	if err != nil {
+		return err
+	}
+	if e.Durable() {
+		return t.recordDurable(ctx, e)
+	}
+	t.mu.Lock()
+	full := t.recordSoon(e)
+	t.mu.Unlock()
+	if !full {
+		return nil
+	}
+	return t.flush(ctx)
+}
+
+// Observe records an event that need not be durable, and never waits for the
+// store. It is for those who answer packets, of which anyone can send any
+// number: while [maxPending] events wait to be written, it drops further ones,
+// and [Tracker.Run] logs how many. A durable event is an error.
+func (t *Tracker) Observe(e provision.Event) error {
+	e, err := t.complete(e)
+	if err != nil {
+		return err
+	}
+	if e.Durable() {
+		return fmt.Errorf("observe %s event of %s: it must be durable, use Record", e.Kind, e.MAC)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.batch.events) >= maxPending {
+		t.lost++
+		return nil
+	}
+	_ = t.recordSoon(e) // Run writes it, however many wait
+	return nil
+}
+
+// sayLost logs how many events Observe has dropped, at most once in lostPause
+// unless it is the last time.
+func (t *Tracker) sayLost(last bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.clock()
+	if t.lost == 0 || !last && now.Sub(t.lostSaid) < lostPause {
+		return
+	}
+	t.log.Warn("too many packets at once: some events are missing in the machines' traces", "lost", t.lost)
+	t.lost, t.lostSaid = 0, now
+}
+
+// complete checks an event and fills in its time.
+func (t *Tracker) complete(e provision.Event) (provision.Event, error) {
 	mac, err := provision.ParseMAC(string(e.MAC))
 	if err != nil {
-		return fmt.Errorf("record %s event: %w", e.Kind, err)
+		return e, fmt.Errorf("record %s event: %w", e.Kind, err)
 	}
 	if e.Kind == "" {
-		return fmt.Errorf("record event of %s: it has no kind", mac)
+		return e, fmt.Errorf("record event of %s: it has no kind", mac)
 	}
 	e = e.Bounded()
 	e.MAC, e.Count = mac, 0
 	if e.Time.IsZero() {
 		e.Time = t.clock()
 	}
-	if e.Durable() {
-		return t.recordDurable(ctx, e)
-	}
-	if !t.recordSoon(e) {
-		return nil
-	}
-	return t.flush(ctx)
+	return e, nil
 }
 
-// recordSoon takes an event into memory. It says whether so many wait by now
-// that they must be written first.
+// recordSoon takes an event into memory, for Run to write. It says whether so
+// many wait by now that they should be written first. The caller holds the
+// lock.
 func (t *Tracker) recordSoon(e provision.Event) (full bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	m := t.machine(e.MAC)
 	if t.repeats(m, e) {
 		return false

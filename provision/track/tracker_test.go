@@ -1,9 +1,11 @@
 package track_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -478,4 +480,35 @@ func openStore(t *testing.T, path string) *store.File {
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
+}
+
+// TestObserveDoesNotWaitForTheStore: beyond a bound, events are dropped and
+// counted, and none is written by who records it.
+func TestObserveDoesNotWaitForTheStore(t *testing.T) {
+	const sent, bound = 5000, 4096
+	counted := &countingStore{Store: &store.Memory{}}
+	var log bytes.Buffer
+	tr, err := track.NewTracker(counted, (&clock{now: midday}).Now, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range sent {
+		m := provision.MAC(fmt.Sprintf("02:00:00:00:%02x:%02x", i>>8, i&255))
+		if err := tr.Observe(provision.Event{MAC: m, Kind: provision.KindDHCP, Text: "DISCOVER"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := counted.updates.Load(); n != 0 {
+		t.Errorf("%d writes by who observes", n)
+	}
+	flush(t, tr)
+	if n := len(tracker(t, counted).States()); n != bound {
+		t.Errorf("%d events are stored, want %d", n, bound)
+	}
+	if lost := fmt.Sprintf("lost=%d\n", sent-bound); strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), lost) {
+		t.Errorf("log %q, want one line with %q", log.String(), lost)
+	}
+	if err := tr.Observe(provision.Event{MAC: node, Kind: provision.KindDone}); err == nil || !strings.Contains(err.Error(), "must be durable") {
+		t.Errorf("a durable event: %v", err)
+	}
 }
