@@ -42,7 +42,7 @@ func TestSecureBoot(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), patience)
 			t.Cleanup(stop)
 			file := filepath.Join(t.TempDir(), "disk.raw")
-			args := append([]string{"disk", debian, "--out", file, "--config", `{"args": {"role": "a signed disk"}}`,
+			args := append([]string{"disk", small, "--out", file, "--config", `{"args": {"role": "a signed disk"}}`,
 				"--env", "hostname=stick", "--env", "mac=" + c.mac}, c.flags(ctx, t)...)
 			if made, err := exec.CommandContext(ctx, binary, args...).CombinedOutput(); err != nil {
 				t.Fatalf("make a disk: %v: %s", err, made)
