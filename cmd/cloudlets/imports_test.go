@@ -68,7 +68,7 @@ func TestHouseRules(t *testing.T) {
 
 func list(t *testing.T) (packages []listed) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=Dir,ImportPath,Name,Doc,GoFiles,Imports", "./...", "./testdata/bed")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=Dir,ImportPath,Name,Doc,GoFiles,Imports", "./...", "./testdata/bed", "./testdata/needs")
 	cmd.Dir = "../.."
 	var problems bytes.Buffer
 	cmd.Stderr = &problems

@@ -313,9 +313,13 @@ func TestUEFIProxy(t *testing.T) {
 // TestUEFIHTTP installs a machine that boots by UEFI HTTP Boot alone.
 func TestUEFIHTTP(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, map[string]string{"small": small}, asServer)
+	installByHTTPBoot(t, small)
+}
+
+func installByHTTPBoot(t *testing.T, image string) {
+	r := newRig(t, map[string]string{"image": image}, asServer)
 	const mac = "52:54:00:00:00:03"
-	r.describe(mac, object{"image": "small", "hostname": "node3", "install": "once"})
+	r.describe(mac, object{"image": "image", "hostname": "node3", "install": "once"})
 	m := r.on(bed.Spec{MAC: mac, Firmware: bed.UEFIHTTP, Disks: []bed.Disk{r.newDisk("node3")}})
 	r.expect(m, `node3 login: `)
 	r.installed(mac, 1)
@@ -326,18 +330,21 @@ func TestUEFIHTTP(t *testing.T) {
 
 // TestServerKilled kills the server in the middle of an install, as a power
 // failure would, and starts it again: the install goes on, ends right, and
-// hands over by kexec. The image is large enough that its middle cannot be
-// missed.
+// hands over by kexec.
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
-	large := filepath.Join(t.TempDir(), "large.tar")
+	large := filepath.Join(t.TempDir(), "large.tar") // so that the kill does not miss its middle
 	if err := enlarge(small, large, 96<<20); err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, map[string]string{"large": large}, asProxy)
+	installAcrossKill(t, large)
+}
+
+func installAcrossKill(t *testing.T, image string) {
+	r := newRig(t, map[string]string{"image": image}, asProxy)
 	r.dnsmasq()
 	const mac = "52:54:00:00:00:04"
-	r.describe(mac, object{"image": "large", "hostname": "node4", "install": "once", "handover": "kexec"})
+	r.describe(mac, object{"image": "image", "hostname": "node4", "install": "once", "handover": "kexec"})
 	m := r.on(bed.Spec{MAC: mac, Firmware: bed.BIOS, Disks: []bed.Disk{r.newDisk("node4")}})
 	r.expect(m, `cloudlets:   [0-9.]+ MiB of `)
 	if err := r.daemon.Kill(); err != nil {
