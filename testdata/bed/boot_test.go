@@ -31,7 +31,9 @@ var broken = []*regexp.Regexp{
 	regexp.MustCompile(`Attempted to kill init`),
 }
 
-var binary, debian, small string // made by TestMain, once for all tests
+// What TestMain makes, once for all tests. The small image has drivers for what
+// is virtual, and smallHardware for USB and AHCI too.
+var binary, debian, small, smallHardware string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -56,20 +58,23 @@ func TestMain(m *testing.M) {
 		if debian, err = bed.DebianCloudlet(context.Background(), cache, overlay, os.Stderr); err != nil {
 			return fatal(err)
 		}
-		if small, err = smallCloudlet(context.Background(), bed.AMD64); err != nil {
+		if small, err = smallCloudlet(context.Background(), bed.CloudKernel, bed.AMD64); err != nil {
+			return fatal(err)
+		}
+		if smallHardware, err = smallCloudlet(context.Background(), bed.StandardKernel, bed.AMD64); err != nil {
 			return fatal(err)
 		}
 		return m.Run()
 	}())
 }
 
-// smallCloudlet is the small cloudlet of an architecture, from the cache.
-func smallCloudlet(ctx context.Context, arch bed.Arch) (string, error) {
+// smallCloudlet is a small cloudlet, from the cache.
+func smallCloudlet(ctx context.Context, kernel bed.SmallKernel, arch bed.Arch) (string, error) {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		return "", err
 	}
-	return bed.SmallCloudlet(ctx, filepath.Join(root, ".cache"), filepath.Join(root, "testdata", "small"), arch, os.Stderr)
+	return bed.SmallCloudlet(ctx, filepath.Join(root, ".cache"), filepath.Join(root, "testdata", "small"), kernel, arch, os.Stderr)
 }
 
 func fatal(err error) int {
