@@ -19,6 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/google/go-cmp/cmp"
+
+	"cloudlets/testdata/needs"
 )
 
 // capNetRaw is the attribute of a program that may use raw sockets.
@@ -35,6 +37,7 @@ func must(t *testing.T, errs ...error) {
 // testRoot makes a directory with one of everything.
 func testRoot(t *testing.T) string {
 	t.Helper()
+	needs.Root(t)
 	root := t.TempDir()
 	at := func(name string) string { return filepath.Join(root, name) }
 	old := time.Date(1965, 3, 4, 5, 6, 7, 89, time.UTC)

@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"cloudlets/testdata/needs"
 )
 
 // manyFiles makes more files than are read ahead, of sizes about the largest
@@ -217,6 +219,7 @@ func TestDirSourceOfSomeoneElse(t *testing.T) {
 		must(t, d.Paths(t.Context(), func(p string) error { fmt.Println("path:", p); return nil }))
 		return
 	}
+	needs.Root(t)
 	root := t.TempDir()
 	must(t, os.Chmod(filepath.Dir(root), 0o755), os.Chmod(root, 0o755),
 		os.WriteFile(filepath.Join(root, "open"), []byte("text"), 0o644), os.WriteFile(filepath.Join(root, "shadow"), []byte("secret"), 0o600))

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"cloudlets/testdata/needs"
 )
 
 // tarOf writes a source as a tarball, with this test's own few lines.
@@ -50,10 +52,7 @@ func writeTemp(t *testing.T, data []byte) string {
 // run runs a foreign tool of a Debian package.
 func run(t *testing.T, pkg, name string, args ...string) {
 	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("this test needs %s: install the package %s", name, pkg)
-	}
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(needs.Tool(t, name, pkg), args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, args, err, out)
 	}
 }

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"cloudlets/testdata/needs"
 )
 
 // files is a source in memory, visited in its order.
@@ -204,6 +206,10 @@ func TestForeignTarsExtractOurs(t *testing.T) {
 		{"busybox tar", "busybox", []string{"busybox", "tar", "--numeric-owner", "-xpf"}, busyboxForgets},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			needs.Root(t)
+			if tt.command[0] == "env" {
+				needs.Tool(t, tt.command[2], tt.pkg)
+			}
 			for seed := range uint64(2) {
 				tree := randomTree(100+seed, 60)
 				dir := t.TempDir()

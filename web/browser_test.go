@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/testdata/needs"
 
 	"github.com/chromedp/chromedp"
 )
@@ -89,11 +89,7 @@ func chromium(t *testing.T) string {
 	if path := os.Getenv(chromiumVariable); path != "" {
 		return path
 	}
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatalf("no Chromium to test the page in: install Debian's package chromium, or name one in %s: %v", chromiumVariable, err)
-	}
-	return path
+	return needs.Tool(t, "chromium", "chromium")
 }
 
 func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {

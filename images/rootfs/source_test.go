@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/testdata/needs"
 )
 
 // memFile is a file of an image that a test makes up.
@@ -209,9 +210,7 @@ func onlyHolds(t *testing.T, dir string, want ...string) {
 
 func needRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test makes devices and mounts: run it as root")
-	}
+	needs.Root(t)
 }
 
 // mountTmpfs mounts an empty filesystem in memory until the test ends.

@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/testdata/needs"
 )
 
 // mergeChild makes this test's own binary the merge tool.
@@ -92,9 +92,7 @@ func eachKind(t *testing.T, test func(t *testing.T, kind Kind)) {
 // needTool fails where a tool is missing.
 func needTool(t testing.TB, kind Kind) {
 	t.Helper()
-	if _, err := exec.LookPath(string(kind)); err != nil {
-		t.Fatalf("%s is missing: install the Debian package %s", kind, toolPackage(kind))
-	}
+	needs.Tool(t, string(kind), toolPackage(kind))
 }
 
 // options are what the tests run a tool with.

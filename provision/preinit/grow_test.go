@@ -16,14 +16,13 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/testdata/needs"
 )
 
 // tool runs a foreign program.
 func tool(t *testing.T, debianPackage, name string, args ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("%s is missing: install the Debian package %s", name, debianPackage)
-	}
+	name = needs.Tool(t, name, debianPackage)
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute) // also while the test cleans up
 	defer stop()
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()

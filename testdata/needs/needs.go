@@ -47,6 +47,18 @@ func File(t testing.TB, path, debianPackage string) {
 	}
 }
 
+// Made is the first file that matches a pattern of [filepath.Glob], which a
+// target of the Makefile makes.
+func Made(t testing.TB, pattern, target string) string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil || len(found) == 0 {
+		missing(t, testing.Short(), fmt.Sprintf("this test needs %s: `make %s` makes it", pattern, target))
+		return ""
+	}
+	return found[0]
+}
+
 func missing(t testing.TB, short bool, sentence string) {
 	t.Helper()
 	if short {

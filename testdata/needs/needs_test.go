@@ -47,7 +47,7 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-func TestToolAndFile(t *testing.T) {
+func TestWhatIsFound(t *testing.T) {
 	dir := t.TempDir()
 	tool := filepath.Join(dir, "such-a-tool")
 	if err := os.WriteFile(tool, []byte("#!/bin/sh\n"), 0o755); err != nil {
@@ -58,7 +58,11 @@ func TestToolAndFile(t *testing.T) {
 		t.Errorf("the tool is found at %s, not %s", got, tool)
 	}
 	File(t, dir, "a-package")
+	if got := Made(t, dir+"/such-*", "a-target"); got != tool {
+		t.Errorf("the file is found at %s, not %s", got, tool)
+	}
 	for name, part := range map[string]func(testing.TB){
+		"no-such-file-*":      func(t testing.TB) { Made(t, dir+"/no-such-file-*", "some-package") },
 		"no-such-tool":        func(t testing.TB) { Tool(t, "no-such-tool", "some-package") },
 		dir + "/no-such-file": func(t testing.TB) { File(t, dir+"/no-such-file", "some-package") },
 	} {

@@ -24,15 +24,13 @@ import (
 	"cloudlets/images/disk/erofs"
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/imagetest"
+	"cloudlets/testdata/needs"
 )
 
 // tool runs a foreign tool, which must succeed, and returns what it said.
 func tool(t testing.TB, debianPackage, name string, args ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("this test needs %s: install the Debian package %s", name, debianPackage)
-	}
-	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), needs.Tool(t, name, debianPackage), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
@@ -139,11 +137,8 @@ func TestRandomTrees(t *testing.T) {
 
 func TestDebianRoot(t *testing.T) {
 	t.Parallel()
-	found, err := filepath.Glob("../../../.cache/debian-12-*.tar")
-	if err != nil || len(found) == 0 {
-		t.Fatalf("this test needs a Debian root in .cache: `make setup-image` makes it")
-	}
-	src := images.NewTarSource(found[0])
+	found := needs.Made(t, "../../../.cache/debian-12-*.tar", "setup-image")
+	src := images.NewTarSource(found)
 	imagetest.SameOnKernel(t, build(t, src), "erofs", src)
 }
 
