@@ -89,9 +89,10 @@ func eachKind(t *testing.T, test func(t *testing.T, kind Kind)) {
 	}
 }
 
-// needTool fails where a tool is missing.
+// needTool says what the tests of a tool cannot do without.
 func needTool(t testing.TB, kind Kind) {
 	t.Helper()
+	needs.Root(t) // for owners and devices
 	needs.Tool(t, string(kind), toolPackage(kind))
 }
 
@@ -256,6 +257,7 @@ const manifest = `{"volatile": ["/tmp/.+", "/var/log/(?!kept).+"]}` + "\n"
 // everything makes an image with one of everything.
 func everything(t testing.TB) string {
 	t.Helper()
+	needs.Root(t)
 	dir := newImage(t)
 	plant(t, dir, map[string]string{
 		".cloudlet/manifest": manifest,

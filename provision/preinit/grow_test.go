@@ -56,6 +56,7 @@ func newDisk(t *testing.T, o disk.Options) (file *os.File, last disk.Partition) 
 // is mounted. Its filesystem takes rights to grow that a container's root lacks:
 // virtual machines do that.
 func TestGrow(t *testing.T) {
+	needs.Root(t)
 	for name, o := range map[string]disk.Options{"root": {Seed: "grow"}, "persistent": {Seed: "grow", Persistent: 40 << 20}} {
 		t.Run(name, func(t *testing.T) {
 			file, last := newDisk(t, o)
@@ -118,6 +119,7 @@ func partitionNumber(t *testing.T, disk string, number int) int {
 
 // TestNoDisk: a root that is on no partition is told, not guessed at.
 func TestNoDisk(t *testing.T) {
+	needs.Root(t)
 	dir := t.TempDir()
 	check(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"))
 	defer func() { check(t, unix.Unmount(dir, 0)) }()
