@@ -159,7 +159,7 @@ func TestHouseRulesBite(t *testing.T) {
 		"imports cloudlets/httpboot": {ImportPath: "cloudlets/web", Doc: "x", Imports: []string{"cloudlets/httpboot"}},
 		"imports cloudlets/testdata": {ImportPath: "cloudlets/cmd/cloudlets", Doc: "x", Imports: []string{"cloudlets/testdata/bed"}},
 		"images may import []":       {ImportPath: "cloudlets/images/pack", Doc: "x", Imports: []string{"cloudlets/provision"}},
-		"images may import [] ":      {ImportPath: "cloudlets/images/pack", Doc: "x", Imports: []string{"cloudlets/testdata/needs"}},
+		"pack imports cloudlets/tes": {ImportPath: "cloudlets/images/pack", Doc: "x", Imports: []string{"cloudlets/testdata/needs"}},
 		"the room internal is new":   {ImportPath: "cloudlets/internal/x", Doc: "x"},
 		"not for being of use":       {ImportPath: "cloudlets/web/netutil", Doc: "x"},
 		"it has no package comment":  {ImportPath: "cloudlets/web"},
