@@ -92,6 +92,7 @@ func TestOneOfEverything(t *testing.T) {
 
 // TestExtracted has the tools of EROFS read every content that they check.
 func TestExtracted(t *testing.T) {
+	needs.Root(t)
 	var src imagetest.Memory
 	src.Dir("/")
 	src.Dir("/d").Mode = 0o1770

@@ -97,6 +97,7 @@ func made(t *testing.T, o iso.Options, files ...iso.File) (*iso.Image, string) {
 
 // TestImage has the tools that know best look at an image.
 func TestImage(t *testing.T) {
+	needs.Root(t)
 	m, file := made(t, options(), text("ROOT.IMG", strings.Repeat("root", 999)), esp())
 	info, err := os.Stat(file)
 	check(t, err)
