@@ -150,6 +150,7 @@ func goFetch(addr netip.AddrPort, name string, window, blksize int) ([]byte, int
 
 // TestBlockSizeFitsThePath asks for huge blocks where the MTU is Ethernet's.
 func TestBlockSizeFitsThePath(t *testing.T) {
+	needs.Root(t)
 	ip, curl := tool(t, "ip", "iproute2"), tool(t, "curl", "curl")
 	ns := fmt.Sprintf("tftp-%d", os.Getpid())
 	run(t, ip, "netns", "add", ns)
