@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cloudlets/testdata/needs"
 )
 
 // These tests run real clients and servers of other makes. All of it happens
@@ -30,6 +32,7 @@ type wire struct{ server, client string }
 
 func newWire(t *testing.T) wire {
 	t.Helper()
+	needs.Root(t)
 	need(t, "ip", "iproute2")
 	id := fmt.Sprintf("dhcp%d%s", os.Getpid(), strings.ToLower(t.Name()[len("Test"):min(len(t.Name()), 12)]))
 	w := wire{id + "s", id + "c"}
@@ -48,9 +51,7 @@ func newWire(t *testing.T) wire {
 // need fails the test if a foreign program is not installed.
 func need(t *testing.T, program, debianPackage string) {
 	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		t.Fatalf("this test needs %s: apt-get install %s", program, debianPackage)
-	}
+	needs.Tool(t, program, debianPackage)
 }
 
 func run(t *testing.T, name string, args ...string) string {

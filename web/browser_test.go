@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/site"
+	"cloudlets/testdata/needs"
 )
 
 // chromiumVariable names a Chromium other than the one in PATH.
@@ -90,11 +90,7 @@ func chromium(t *testing.T) string {
 	if path := os.Getenv(chromiumVariable); path != "" {
 		return path
 	}
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatalf("no Chromium to test the page in: install Debian's package chromium, or name one in %s: %v", chromiumVariable, err)
-	}
-	return path
+	return needs.Tool(t, "chromium", "chromium")
 }
 
 func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {

@@ -56,7 +56,11 @@ func TestREADMECommands(t *testing.T) {
 	if lines := strings.Count(commands, "\n"); !found || lines != 5 {
 		t.Fatalf("the README has %d commands where it speaks of five", lines)
 	}
-	script := `kernel root/boot/vmlinuz-6.1.0-9-amd64
+	script := `needs tar tar
+needs gzip gzip
+needs zstd zstd
+needs qemu-img qemu-utils
+kernel root/boot/vmlinuz-6.1.0-9-amd64
 exec tar -C root -czf root.tar.gz .
 exec sh -ex commands.sh
 exec tar -xOf web1.tar.zst etc/hostname

@@ -16,14 +16,14 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/cpio"
 	"cloudlets/images/dirtree"
+	"cloudlets/testdata/needs"
 )
 
 // TestWrite has GNU cpio unpack what was written, and compares it with what
 // it was made from.
 func TestWrite(t *testing.T) {
-	if _, err := exec.LookPath("cpio"); err != nil {
-		t.Fatal("cpio is missing: install the Debian package cpio")
-	}
+	needs.Root(t)
+	needs.Tool(t, "cpio", "cpio")
 	from, to := t.TempDir(), t.TempDir()
 	make := func(errs ...error) {
 		t.Helper()

@@ -22,6 +22,7 @@ import (
 	"cloudlets/images/imagetest"
 	"cloudlets/images/layers"
 	"cloudlets/images/tarball"
+	"cloudlets/testdata/needs"
 )
 
 // manyFiles makes more files than are read ahead, of sizes about the largest
@@ -222,6 +223,7 @@ func TestDirSourceOfSomeoneElse(t *testing.T) {
 		imagetest.Must(t, d.Paths(t.Context(), func(p string) error { fmt.Println("path:", p); return nil }))
 		return
 	}
+	needs.Root(t)
 	root := t.TempDir()
 	imagetest.Must(t, os.Chmod(filepath.Dir(root), 0o755), os.Chmod(root, 0o755),
 		os.WriteFile(filepath.Join(root, "open"), []byte("text"), 0o644), os.WriteFile(filepath.Join(root, "shadow"), []byte("secret"), 0o600))

@@ -16,13 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/testdata/needs"
 )
 
-// capNetRaw is the attribute of a program that may use raw sockets.
-
-// testRoot makes a directory with one of everything.
+// OneOfEach makes a directory with one of everything.
 func OneOfEach(t *testing.T) string {
 	t.Helper()
+	needs.Root(t)
 	root := t.TempDir()
 	at := func(name string) string { return filepath.Join(root, name) }
 	old := time.Date(1965, 3, 4, 5, 6, 7, 89, time.UTC)
@@ -47,7 +47,7 @@ func OneOfEach(t *testing.T) string {
 	return root
 }
 
-// listing is what a walk visits, a line for each entry.
+// Listing is what a walk visits, a line for each entry.
 func Listing(t *testing.T, s images.Source) []string {
 	t.Helper()
 	var lines []string

@@ -12,9 +12,10 @@ import (
 	"cloudlets/images"
 )
 
-// files is a source in memory, visited in its order.
+// Files is a source in memory, visited in its order.
 type Files []images.File
 
+// Walk visits the files in their order.
 func (s Files) Walk(ctx context.Context, visit images.VisitFunc) error {
 	for _, f := range s {
 		if err := ctx.Err(); err != nil {
@@ -31,7 +32,7 @@ func (s Files) Walk(ctx context.Context, visit images.VisitFunc) error {
 	return nil
 }
 
-// all reads a whole source.
+// All reads a whole source.
 func All(t *testing.T, s images.Source) Files {
 	t.Helper()
 	var got Files
@@ -50,7 +51,7 @@ func All(t *testing.T, s images.Source) Files {
 	return got
 }
 
-// lines makes a source of a line for each file: "/dir/", "/link -> target",
+// Lines makes a source of a line for each file: "/dir/", "/link -> target",
 // "/hard => /file", "/file = content".
 func Lines(list ...string) Files {
 	tree := Files{{Entry: images.Entry{Path: "/", Type: images.Directory, Mode: 0o755}}}
@@ -66,7 +67,7 @@ func Lines(list ...string) Files {
 	return tree
 }
 
-// outline is a source in the lines that lines takes.
+// Outline is a source in the lines that [Lines] takes.
 func Outline(t *testing.T, s images.Source) string {
 	t.Helper()
 	var out []string
@@ -85,8 +86,8 @@ func Outline(t *testing.T, s images.Source) string {
 	return strings.Join(out, "\n")
 }
 
-// contents is what each path is in the end, and a check that the source keeps
-// what a source promises.
+// Contents maps each path to what it is in the end. It fails the test if the
+// source breaks a promise of [images.Source].
 func Contents(t *testing.T, s images.Source) map[string]string {
 	t.Helper()
 	out := map[string]string{}

@@ -6,7 +6,7 @@ import (
 	"cloudlets/images/manifest"
 )
 
-// manifestOf is the manifest of a text.
+// Manifest is the manifest of a text.
 func Manifest(t testing.TB, text string) *manifest.Manifest {
 	t.Helper()
 	m, err := manifest.Parse("test", []byte(text))
@@ -16,7 +16,7 @@ func Manifest(t testing.TB, text string) *manifest.Manifest {
 	return m
 }
 
-// configOf is the configuration of a text.
+// Config is the configuration of a text.
 func Config(t testing.TB, text string) manifest.Config {
 	t.Helper()
 	c, err := manifest.ParseConfig("test", []byte(text))

@@ -13,9 +13,10 @@ import (
 	"testing"
 
 	"cloudlets/images"
+	"cloudlets/testdata/needs"
 )
 
-// must fails the test on the first error of making something.
+// Must fails the test on the first error of making something.
 func Must(t *testing.T, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
@@ -23,6 +24,7 @@ func Must(t *testing.T, errs ...error) {
 	}
 }
 
+// WriteTemp writes a tarball to a file of its own and returns its path.
 func WriteTemp(t *testing.T, data []byte) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "image.tar")
@@ -30,18 +32,15 @@ func WriteTemp(t *testing.T, data []byte) string {
 	return file
 }
 
-// run runs a foreign tool of a Debian package.
+// Run runs a foreign tool of a Debian package.
 func Run(t *testing.T, pkg, name string, args ...string) {
 	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("this test needs %s: install the package %s", name, pkg)
-	}
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(needs.Tool(t, name, pkg), args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, args, err, out)
 	}
 }
 
-// tarOf writes a source as a tarball, with this test's own few lines.
+// TarOf writes a source as a tarball, with this test's own few lines.
 func TarOf(t *testing.T, s images.Source) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -63,6 +62,7 @@ func TarOf(t *testing.T, s images.Source) string {
 	return WriteTemp(t, b.Bytes())
 }
 
+// Visited lists the paths that a walk visits, in one line.
 func Visited(s images.Source) (string, error) {
 	var names []string
 	err := s.Walk(context.Background(), func(e images.Entry, _ io.Reader) error {

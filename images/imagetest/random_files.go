@@ -12,7 +12,7 @@ import (
 	"cloudlets/images"
 )
 
-// randomTree makes files of every kind with names, owners, times and
+// RandomFiles makes files of every kind with names, owners, times and
 // attributes of every kind, in the order of a [dirtree.Dir].
 func RandomFiles(seed uint64, n int) Files {
 	r := rand.New(rand.NewPCG(seed, 0))

@@ -11,12 +11,12 @@ import (
 	"cloudlets/images"
 )
 
-// memTree is a tree in memory: the test's counterpart of DirSource.
+// Tree is a tree in memory: a test's counterpart of a directory.
 type Tree map[string]images.File
 
 var _ images.Tree = Tree{}
 
-// newTree makes a tree of a line for each file: "/dir/", "/link -> target",
+// NewTree makes a tree of a line for each file: "/dir/", "/link -> target",
 // "/file = content". Parents come by themselves.
 func NewTree(lines ...string) Tree {
 	t := Tree{"/": {Entry: images.Entry{Path: "/", Type: images.Directory, Mode: 0o755}}}
@@ -40,6 +40,7 @@ func NewTree(lines ...string) Tree {
 	return t
 }
 
+// Entry tells what is at a path.
 func (t Tree) Entry(p string) (images.Entry, error) {
 	f, ok := t[p]
 	if !ok {
@@ -48,6 +49,7 @@ func (t Tree) Entry(p string) (images.Entry, error) {
 	return f.Entry, nil
 }
 
+// ReadDir lists a directory, sorted.
 func (t Tree) ReadDir(p string) ([]images.Entry, error) {
 	var list []images.Entry
 	for name, f := range t {
@@ -59,6 +61,7 @@ func (t Tree) ReadDir(p string) ([]images.Entry, error) {
 	return list, nil
 }
 
+// Open reads a regular file.
 func (t Tree) Open(p string) (io.ReadCloser, error) {
 	f, ok := t[p]
 	if !ok || f.Type != images.Regular {
@@ -67,7 +70,7 @@ func (t Tree) Open(p string) (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader(string(f.Content))), nil
 }
 
-// program is a file of a tree that may be executed.
+// Executable lets files of a tree be executed, and returns the tree.
 func Executable(tree Tree, paths ...string) Tree {
 	for _, p := range paths {
 		f := tree[p]
@@ -77,6 +80,7 @@ func Executable(tree Tree, paths ...string) Tree {
 	return tree
 }
 
+// Programs is a tree with an init, a shell and a few commands.
 func Programs() Tree {
 	tree := NewTree(
 		"/usr/bin/bash = x", "/usr/bin/ls = x", "/usr/sbin/mount = x", "/usr/bin/notes = x", "/opt/tool = x",

@@ -15,6 +15,7 @@ import (
 
 	"cloudlets/images/jsontext"
 	"cloudlets/images/pattern"
+	"cloudlets/testdata/needs"
 )
 
 // manifestTexts are manifests, good and bad: those of testdata, and more.
@@ -160,7 +161,7 @@ json.dump(answers, sys.stdout)
 		t.Fatal(err)
 	}
 	var out, said bytes.Buffer
-	cmd := exec.Command("python3", "-c", program)
+	cmd := exec.Command(needs.Tool(t, "python3", "python3-jsonschema"), "-c", program)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &out, &said
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("python3 with jsonschema (Debian: apt-get install python3-jsonschema): %v\n%s", err, said.String())

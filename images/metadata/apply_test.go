@@ -19,6 +19,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
+	"cloudlets/testdata/needs"
 )
 
 func must(t testing.TB, err error) {
@@ -56,6 +57,7 @@ func scanned(t testing.TB, dir string) string {
 }
 
 func TestApplyAndScanAgree(t *testing.T) {
+	needs.Root(t)
 	dir := bare(t, "bin/ping", "bin/perl", "bin/perl5.36", "etc/shadow", "etc/hosts", "srv/x")
 	must(t, os.Symlink("hosts", filepath.Join(dir, "etc/link")))
 	text := `/ mode=0711
@@ -113,6 +115,7 @@ func TestApplyKeepsTimesAndContent(t *testing.T) {
 }
 
 func TestLinksOfDifferentContentStayFiles(t *testing.T) {
+	needs.Root(t)
 	dir := bare(t, "a", "b")
 	must(t, os.WriteFile(filepath.Join(dir, "b"), []byte("CONTENT"), 0o600))
 	applied(t, dir, "/a uid=5\n/b link=/a\n")
@@ -127,6 +130,7 @@ func TestLinksOfDifferentContentStayFiles(t *testing.T) {
 }
 
 func TestApplyStaysInside(t *testing.T) {
+	needs.Root(t)
 	outside := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(outside, "victim"), []byte("x"), 0o600))
 	dir := bare(t, "file")
@@ -163,6 +167,7 @@ func TestApplyStaysInside(t *testing.T) {
 }
 
 func TestScopeLeavesAlone(t *testing.T) {
+	needs.Root(t)
 	dir := bare(t, "kept", "other", "tmp/volatile", "mine/file")
 	scope := Scope{
 		Kept:     func(p string) bool { return p == "/kept" },
@@ -238,6 +243,7 @@ func entries(t testing.TB, src images.Source) []string {
 }
 
 func TestWrap(t *testing.T) {
+	needs.Root(t)
 	dir := bare(t, "bin/z", "bin/a", "etc/shadow", ".git/config")
 	for _, name := range []string{"", "bin", "etc", "bin/z", "bin/a", "etc/shadow"} { // as a repository shows them
 		must(t, os.Chmod(filepath.Join(dir, name), map[bool]os.FileMode{true: 0o644, false: 0o755}[strings.Contains(name, "/")]))
@@ -283,6 +289,7 @@ func TestWrap(t *testing.T) {
 // TestWrapOfAUsersDirectory shows what an ordinary user's directory means:
 // what is recorded counts, unless the user has changed it since.
 func TestWrapOfAUsersDirectory(t *testing.T) {
+	needs.Root(t)
 	dir := bare(t, "su", "shadow", "changed", "other")
 	for name, mode := range map[string]uint32{"": 0o755, "su": 0o755, "shadow": 0o640, "changed": 0o600, "other": 0o644} {
 		must(t, unix.Chmod(filepath.Join(dir, name), mode))
@@ -301,6 +308,7 @@ func TestWrapOfAUsersDirectory(t *testing.T) {
 }
 
 func TestCollectOfASource(t *testing.T) {
+	needs.Root(t)
 	dir := bare(t, "b/x", "a")
 	applied(t, dir, "/a uid=1\n/b/link link=/a\n/c type=dir\n/d type=fifo\n")
 	must(t, os.Link(filepath.Join(dir, "a"), filepath.Join(dir, "b/link")))

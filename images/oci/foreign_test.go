@@ -15,6 +15,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
 	"cloudlets/images/rootfs"
+	"cloudlets/testdata/needs"
 )
 
 // foreignLayers have what is in the images of distributions.
@@ -36,6 +37,7 @@ var oldCompressions = []string{"gzip", "none"}
 
 // TestAgainstUmoci compares with what another tool unpacks.
 func TestAgainstUmoci(t *testing.T) {
+	needs.Root(t)
 	layout := writeLayout(t, map[string]v1.Image{"v1": makePacked(t, "amd64", oldCompressions, foreignLayers()...)})
 	work := t.TempDir()
 	theirs, ours := filepath.Join(work, "theirs"), filepath.Join(work, "ours")

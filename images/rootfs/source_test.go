@@ -18,6 +18,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
+	"cloudlets/testdata/needs"
 )
 
 // memFile is a file of an image that a test makes up.
@@ -210,9 +211,7 @@ func onlyHolds(t *testing.T, dir string, want ...string) {
 
 func needRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test makes devices and mounts: run it as root")
-	}
+	needs.Root(t)
 }
 
 // mountTmpfs mounts an empty filesystem in memory until the test ends.

@@ -17,6 +17,7 @@ import (
 	"cloudlets/images/layers"
 	"cloudlets/images/manifest"
 	"cloudlets/images/tarball"
+	"cloudlets/testdata/needs"
 )
 
 // The machines that ELF headers name.
@@ -336,11 +337,8 @@ func TestContextEnds(t *testing.T) {
 
 // TestDebian looks at the real thing.
 func TestDebian(t *testing.T) {
-	found, err := filepath.Glob("../../.cache/debian-12-*.tar")
-	if err != nil || len(found) == 0 {
-		t.Fatalf("this test needs a Debian root in .cache: `make setup-image` makes it")
-	}
-	im, err := images.New(t.Context(), found[0], layers.WithManifest(tarball.New(found[0]), []byte("{}")))
+	found := needs.Made(t, "../../.cache/debian-12-*.tar", "setup-image")
+	im, err := images.New(t.Context(), found, layers.WithManifest(tarball.New(found), []byte("{}")))
 	if err != nil {
 		t.Fatal(err)
 	}

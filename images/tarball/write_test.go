@@ -21,6 +21,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
 	"cloudlets/images/imagetest"
+	"cloudlets/testdata/needs"
 )
 
 func tarBytes(t *testing.T, s images.Source) []byte {
@@ -60,6 +61,10 @@ func TestForeignTarsExtractOurs(t *testing.T) {
 		{"busybox tar", "busybox", []string{"busybox", "tar", "--numeric-owner", "-xpf"}, busyboxForgets},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			needs.Root(t)
+			if tt.command[0] == "env" {
+				needs.Tool(t, tt.command[2], tt.pkg)
+			}
 			for seed := range uint64(2) {
 				tree := imagetest.RandomFiles(100+seed, 60)
 				dir := t.TempDir()

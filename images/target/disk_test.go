@@ -18,6 +18,7 @@ import (
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/layers"
 	"cloudlets/images/target"
+	"cloudlets/testdata/needs"
 )
 
 // check ends the test if anything went wrong.
@@ -31,10 +32,7 @@ func check(t *testing.T, errs ...error) {
 // run has a foreign tool look at something.
 func run(t *testing.T, debianPackage, name string, args ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("%s is missing: install the Debian package %s", name, debianPackage)
-	}
-	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), needs.Tool(t, name, debianPackage), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
 	}

@@ -240,6 +240,7 @@ func TestGitAlias(t *testing.T) {
 
 func TestNoRepository(t *testing.T) {
 	needTool(t, Git)
+	needTool(t, Hg)
 	t.Parallel()
 	outer := newImage(t)
 	run(t, Git, outer, "init")

@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
+	"cloudlets/testdata/needs"
 )
 
 // mergeChild makes this test's own binary the merge tool.
@@ -90,12 +90,11 @@ func eachKind(t *testing.T, test func(t *testing.T, kind Kind)) {
 	}
 }
 
-// needTool fails where a tool is missing.
+// needTool says what the tests of a tool cannot do without.
 func needTool(t testing.TB, kind Kind) {
 	t.Helper()
-	if _, err := exec.LookPath(string(kind)); err != nil {
-		t.Fatalf("%s is missing: install the Debian package %s", kind, toolPackage(kind))
-	}
+	needs.Root(t) // for owners and devices
+	needs.Tool(t, string(kind), toolPackage(kind))
 }
 
 // options are what the tests run a tool with.
@@ -259,6 +258,7 @@ const manifestFile = `{"volatile": ["/tmp/.+", "/var/log/(?!kept).+"]}` + "\n"
 // everything makes an image with one of everything.
 func everything(t testing.TB) string {
 	t.Helper()
+	needs.Root(t)
 	dir := newImage(t)
 	plant(t, dir, map[string]string{
 		".cloudlet/manifest": manifestFile,

@@ -23,6 +23,7 @@ import (
 	"cloudlets/images/pack"
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
+	"cloudlets/testdata/needs"
 )
 
 const testMAC provision.MAC = "52:54:00:00:00:01"
@@ -40,20 +41,12 @@ func tool(t testing.TB, pkg, name string, args ...string) string {
 
 func findTool(t testing.TB, pkg, name string) string {
 	t.Helper()
-	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
-		if path, err := exec.LookPath(dir + name); err == nil {
-			return path
-		}
-	}
-	t.Fatalf("this test needs %s: install the Debian package %s", name, pkg)
-	return ""
+	return needs.Tool(t, name, pkg)
 }
 
 func needRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test makes loop devices and mounts: run it as root")
-	}
+	needs.Root(t)
 }
 
 func must[T any](t testing.TB) func(T, error) T {

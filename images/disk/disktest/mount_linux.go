@@ -11,6 +11,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
 	"cloudlets/images/imagetest"
+	"cloudlets/testdata/needs"
 )
 
 func losetup(t testing.TB, args ...string) string {
@@ -25,6 +26,8 @@ func losetup(t testing.TB, args ...string) string {
 // Attach makes a loop device of an image, until the test ends.
 func Attach(t testing.TB, img string) string {
 	t.Helper()
+	needs.Root(t)
+	needs.Tool(t, "losetup", "mount")
 	dev := strings.TrimSpace(losetup(t, "--find", "--show", img))
 	t.Cleanup(func() { losetup(t, "--detach", dev) })
 	return dev

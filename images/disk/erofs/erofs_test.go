@@ -27,15 +27,13 @@ import (
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/imagetest"
 	"cloudlets/images/tarball"
+	"cloudlets/testdata/needs"
 )
 
 // tool runs a foreign tool, which must succeed, and returns what it said.
 func tool(t testing.TB, debianPackage, name string, args ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("this test needs %s: install the Debian package %s", name, debianPackage)
-	}
-	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), needs.Tool(t, name, debianPackage), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
@@ -97,6 +95,7 @@ func TestOneOfEverything(t *testing.T) {
 
 // TestExtracted has the tools of EROFS read every content that they check.
 func TestExtracted(t *testing.T) {
+	needs.Root(t)
 	var src imagetest.Memory
 	src.Dir("/")
 	src.Dir("/d").Mode = 0o1770
@@ -142,11 +141,8 @@ func TestRandomTrees(t *testing.T) {
 
 func TestDebianRoot(t *testing.T) {
 	t.Parallel()
-	found, err := filepath.Glob("../../../.cache/debian-12-*.tar")
-	if err != nil || len(found) == 0 {
-		t.Fatalf("this test needs a Debian root in .cache: `make setup-image` makes it")
-	}
-	src := tarball.New(found[0])
+	found := needs.Made(t, "../../../.cache/debian-12-*.tar", "setup-image")
+	src := tarball.New(found)
 	disktest.SameOnKernel(t, build(t, src), "erofs", src)
 }
 

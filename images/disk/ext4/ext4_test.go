@@ -22,6 +22,7 @@ import (
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/imagetest"
 	"cloudlets/images/tarball"
+	"cloudlets/testdata/needs"
 )
 
 func TestOneOfEverything(t *testing.T) {
@@ -105,11 +106,8 @@ func TestForeignToolsSeeAttributes(t *testing.T) {
 // debianRoot is a real root filesystem as a tarball; `make setup-image` makes it.
 func debianRoot(t testing.TB) string {
 	t.Helper()
-	found, err := filepath.Glob("../../../.cache/debian-12-*.tar")
-	if err != nil || len(found) == 0 {
-		t.Fatalf("this test needs a Debian root in .cache: `make setup-image` makes it")
-	}
-	return found[0]
+	found := needs.Made(t, "../../../.cache/debian-12-*.tar", "setup-image")
+	return found
 }
 
 func TestDebianRoot(t *testing.T) {

@@ -14,21 +14,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cloudlets/testdata/needs"
 )
 
 // tool finds a foreign program, or fails naming the package that has it.
 func tool(t testing.TB, name, pkg string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		for _, dir := range []string{"/usr/sbin", "/sbin"} {
-			if p := filepath.Join(dir, name); exec.Command("test", "-x", p).Run() == nil {
-				return p
-			}
-		}
-		t.Fatalf("%s is not installed: install the Debian package %s", name, pkg)
-	}
-	return path
+	return needs.Tool(t, name, pkg)
 }
 
 func run(t testing.TB, name, pkg string, args ...string) string {

@@ -19,6 +19,7 @@ import (
 	"cloudlets/images/disk/grub"
 	"cloudlets/images/disk/iso"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/testdata/needs"
 )
 
 var someID = uuid.MustParse("0f8fad5b-d9cb-469f-a165-70867728950e")
@@ -33,10 +34,7 @@ func check(t testing.TB, errs ...error) {
 // run has a foreign tool look at something.
 func run(t *testing.T, debianPackage, name string, args ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("%s is missing: install the Debian package %s", name, debianPackage)
-	}
-	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), needs.Tool(t, name, debianPackage), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
 	}
@@ -99,6 +97,7 @@ func made(t *testing.T, o iso.Options, files ...iso.File) (*iso.Image, string) {
 
 // TestImage has the tools that know best look at an image.
 func TestImage(t *testing.T) {
+	needs.Root(t)
 	m, file := made(t, options(), text("ROOT.IMG", strings.Repeat("root", 999)), esp())
 	info, err := os.Stat(file)
 	check(t, err)
@@ -155,7 +154,7 @@ func TestLargeFile(t *testing.T) {
 	want := sha256.New()
 	out := sparse.To(want)
 	check(t, large.Write(t.Context(), out), out.Skip(2)) // what was not written is zero
-	read := exec.CommandContext(t.Context(), "bsdtar", "-xOf", file, "ROOT.IMG")
+	read := exec.CommandContext(t.Context(), needs.Tool(t, "bsdtar", "libarchive-tools"), "-xOf", file, "ROOT.IMG")
 	got := sha256.New()
 	read.Stdout, read.Stderr = got, os.Stderr
 	if err := read.Run(); err != nil {

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cloudlets/testdata/needs"
 )
 
 const (
@@ -123,7 +125,7 @@ func TestKeysThatAreNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	short, err := exec.CommandContext(t.Context(), "openssl", "genrsa", "1024").Output()
+	short, err := exec.CommandContext(t.Context(), needs.Tool(t, "openssl", "openssl"), "genrsa", "1024").Output()
 	if err != nil {
 		t.Fatalf("make a short key: %v (Debian package openssl)", err)
 	}
@@ -237,10 +239,7 @@ func newPair(t testing.TB, until time.Time) (keyPEM, certPEM []byte) {
 
 func verify(t *testing.T, cert, file string) ([]byte, error) {
 	t.Helper()
-	tool, err := exec.LookPath("sbverify")
-	if err != nil {
-		t.Fatal("sbverify is missing: install the Debian package sbsigntool")
-	}
+	tool := needs.Tool(t, "sbverify", "sbsigntool")
 	return exec.CommandContext(t.Context(), tool, "--cert", cert, file).CombinedOutput()
 }
 
