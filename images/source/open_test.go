@@ -16,6 +16,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
 	"cloudlets/images/imagetest"
+	"cloudlets/images/source"
 )
 
 func TestOpen(t *testing.T) {
@@ -50,8 +51,8 @@ func TestOpenRefuses(t *testing.T) {
 		empty: "not a cloudlet: no /.cloudlet/manifest in it", broken: ", line 2, column 3: is not JSON", escape: "not a cloudlet",
 		imagetest.WriteTemp(t, unnamed(t)):  "not a cloudlet: no /.cloudlet/manifest in it; write one there",
 		imagetest.WriteTemp(t, []byte("x")): "unexpected EOF",
-		"/no/such/image":                    "no such file",
-		"/dev/null":                         "neither a directory nor a tarball",
+		"/no/such/image":                    "no such directory or file",
+		"/dev/null":                         "neither a directory nor a file",
 	} {
 		im, err := open(context.Background(), path)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -107,7 +108,7 @@ func TestFingerprintFollowsTheContent(t *testing.T) {
 
 // open opens an image as a person names it.
 func open(ctx context.Context, path string) (*images.Image, error) {
-	return nil, errors.New("later " + path)
+	return source.Open(ctx, path, source.Options{})
 }
 
 // unnamed is a tarball without a manifest.

@@ -78,7 +78,7 @@ func TestNewWithAManifestApart(t *testing.T) {
 		imagetest.Must(t, err)
 		inTree, err1 := images.ReadFile(tree, images.ManifestPath, 100)
 		inWalk := imagetest.Contents(t, im.Source)[images.ManifestPath]
-		if imagetest.Must(t, err1); im.Manifest.Name != "apart" || string(inTree) != apart || inWalk != apart {
+		if imagetest.Must(t, err1); im.Manifest.Name != "apart" || string(inTree) != apart || inWalk != "1"+apart {
 			t.Errorf("%s: manifest %s, %q in the tree, %q in the walk", name, im.Manifest.Name, inTree, inWalk)
 		}
 		if _, err := tree.Entry("/etc/hosts"); err != nil {

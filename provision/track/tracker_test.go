@@ -79,7 +79,7 @@ func record(t *testing.T, tr *track.Tracker, events ...provision.Event) {
 
 func events(t *testing.T, tr *track.Tracker, mac provision.MAC) []provision.Event {
 	t.Helper()
-	all, err := tr.Events(t.Context(), node, 0, 0)
+	all, err := tr.Events(t.Context(), mac, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
