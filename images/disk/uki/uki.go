@@ -8,11 +8,12 @@
 // memory, and the same inputs give the same bytes.
 //
 // The signature itself, a PKCS #7 message, is made by
-// github.com/sassoftware/relic/v8/lib/pkcs7. It is the one library found that
-// lets its caller choose the signed attributes and the content type: the
-// signing functions of github.com/smallstep/pkcs7 and
-// github.com/foxboron/go-uefi always add the time of day, so the same inputs
-// would give different bytes. Three parts around it are ours:
+// github.com/sassoftware/relic/v8/lib/pkcs7, which lets its caller choose the
+// content and the signed attributes. The alternatives do not: the signing
+// functions of github.com/smallstep/pkcs7 and github.com/foxboron/go-uefi
+// always add the time of day, so the same inputs would give different bytes,
+// and github.com/digitorus/pkcs7 wraps the content in an OCTET STRING, where
+// Authenticode has a SEQUENCE. Three parts around it are ours:
 //
 //   - Adding sections to a program. No Go library was found that writes them.
 //   - A program's digest and its certificate table. Package authenticode of
