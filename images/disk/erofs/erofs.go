@@ -92,8 +92,8 @@ func plan(ctx context.Context, src images.Source, opts Options) (*Layout, error)
 	if l.size = l.files + c.group.start; l.size > maxSize {
 		return nil, fmt.Errorf("it needs %d bytes, and EROFS has at most %d", l.size, int64(maxSize))
 	}
-	for i := range l.nodes {
-		if n := &l.nodes[i]; !n.directory {
+	for i := range l.inodes {
+		if n := &l.inodes[i]; !n.directory {
 			n.at += l.files
 		}
 	}

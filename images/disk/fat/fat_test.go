@@ -330,8 +330,8 @@ func TestRefusals(t *testing.T) {
 		files []File
 		want  string
 	}{
-		{"colon", 16 << 20, Options{}, []File{Bytes("a/b:c", nil)}, `"a/b:c": FAT allows no ':' in a name`},
-		{"control", 16 << 20, Options{}, []File{Bytes("a\nb", nil)}, `FAT allows no '\n' in a name`},
+		{"colon", 16 << 20, Options{}, []File{Bytes("a/b:c", nil)}, `"a/b:c": FAT does not allow ':' in a name`},
+		{"control", 16 << 20, Options{}, []File{Bytes("a\nb", nil)}, `FAT does not allow '\n' in a name`},
 		{"trailing dot", 16 << 20, Options{}, []File{Bytes("a./b", nil)}, "drops a dot or a space at the end"},
 		{"trailing space", 16 << 20, Options{}, []File{Bytes("a ", nil)}, "drops a dot or a space at the end"},
 		{"leading space", 16 << 20, Options{}, []File{Bytes(" a", nil)}, "space at the beginning"},
