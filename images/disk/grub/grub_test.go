@@ -72,11 +72,11 @@ func TestWrongFilesAreRefused(t *testing.T) {
 func TestWrongWishesAreRefused(t *testing.T) {
 	files := os.DirFS(debianGRUB)
 	for says, core := range map[string]Core{
-		"nosuch.mod is missing":        {Modules: []string{"nosuch"}},
+		"nosuch.mod is missing":           {Modules: []string{"nosuch"}},
 		"../fat\" is not a module's name": {Modules: []string{"../fat"}},
-		"zero byte":              {Config: []byte("a\x00b")},
-		"zero byte ":             {Prefix: "a\x00b"},
-		"454656":  {Config: noise(1 << 20)},
+		"zero byte":                       {Config: []byte("a\x00b")},
+		"zero byte ":                      {Prefix: "a\x00b"},
+		"454656":                          {Config: noise(1 << 20)},
 	} {
 		core.Files = files
 		_, err := core.Image()
@@ -87,8 +87,8 @@ func TestWrongWishesAreRefused(t *testing.T) {
 func TestAWrongHybridSectorIsRefused(t *testing.T) {
 	for says, files := range map[string]fstest.MapFS{
 		"boot_hybrid.img is missing: install the Debian package grub-pc-bin": {},
-		"boot_hybrid.img is not a boot sector":                                  {"boot_hybrid.img": {Data: make([]byte, 512)}},
-		"boot_hybrid.img is not a boot sector":                     {"boot_hybrid.img": {Data: []byte("\x55\xaa")}},
+		"boot_hybrid.img is not a boot sector":                               {"boot_hybrid.img": {Data: make([]byte, 512)}},
+		"is not a boot sector":                                               {"boot_hybrid.img": {Data: []byte("\x55\xaa")}},
 	} {
 		_, err := Core{Files: files}.HybridCode(20)
 		wantError(t, err, says)
