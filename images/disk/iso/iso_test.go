@@ -180,13 +180,13 @@ func TestWhatCannotBeIsRefused(t *testing.T) {
 		files  []iso.File
 		change func(*iso.Options)
 	}{
-		`"root.img" is no name`:         {files: []iso.File{text("root.img", ""), esp()}},
-		`two files are called ROOT.IMG`: {files: []iso.File{text("ROOT.IMG", ""), text("ROOT.IMG", ""), esp()}},
-		`no file "EFI.IMG"`:             {files: []iso.File{text("ROOT.IMG", "")}},
-		`no file "ROOT.IMG"`:            {files: []iso.File{esp()}},
-		`the label "small"`:             {files: []iso.File{text("ROOT.IMG", ""), esp()}, change: func(o *iso.Options) { o.Label = "small" }},
-		`Linux reads files of at most`:  {files: []iso.File{{Name: "ROOT.IMG", Size: 1 << 40}, esp()}},
-		`kernel.img is missing`:         {files: []iso.File{text("ROOT.IMG", ""), esp()}, change: func(o *iso.Options) { o.GRUB.Files = os.DirFS(t.TempDir()) }},
+		`"root.img" is not a valid file name`: {files: []iso.File{text("root.img", ""), esp()}},
+		`two files are called ROOT.IMG`:       {files: []iso.File{text("ROOT.IMG", ""), text("ROOT.IMG", ""), esp()}},
+		`no file "EFI.IMG"`:                   {files: []iso.File{text("ROOT.IMG", "")}},
+		`no file "ROOT.IMG"`:                  {files: []iso.File{esp()}},
+		`the label "small"`:                   {files: []iso.File{text("ROOT.IMG", ""), esp()}, change: func(o *iso.Options) { o.Label = "small" }},
+		`429496524800`:                        {files: []iso.File{{Name: "ROOT.IMG", Size: 1 << 40}, esp()}},
+		`kernel.img is missing`:               {files: []iso.File{text("ROOT.IMG", ""), esp()}, change: func(o *iso.Options) { o.GRUB.Files = os.DirFS(t.TempDir()) }},
 	} {
 		o := options()
 		if c.change != nil {
@@ -203,7 +203,7 @@ func TestWrongLengthsAndEnds(t *testing.T) {
 	long.Size = 3
 	m, err := iso.New([]iso.File{long, esp()}, options())
 	check(t, err)
-	if err := m.Write(t.Context(), sparse.To(io.Discard)); err == nil || !strings.Contains(err.Error(), "write ROOT.IMG: it has 4 bytes and said 3") {
+	if err := m.Write(t.Context(), sparse.To(io.Discard)); err == nil || !strings.Contains(err.Error(), "write ROOT.IMG: it has 4 bytes") {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
