@@ -129,3 +129,12 @@ func (s *sparseDevice) block(off int64) ([]byte, int64) {
 	}
 	return s.blocks[n], off % block
 }
+
+func allZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -7,6 +7,11 @@ import (
 	"strings"
 )
 
+const (
+	kibi = 1 << 10
+	mebi = 1 << 20
+)
+
 // Content is a partition table, a filesystem or other data found on a disk.
 type Content struct {
 	// Partition is the number of the partition that contains it, or 0 for the
@@ -51,7 +56,7 @@ func Identify(r io.ReaderAt, size int64) ([]Content, error) {
 		found = append(found, in...)
 		whole.fail(a.err)
 	}
-	if len(found) == 0 && !whole.zero(mib) {
+	if len(found) == 0 && !whole.zero(mebi) {
 		found = append(found, Content{Size: size, Kind: Unrecognised})
 	}
 	if whole.err != nil {

@@ -92,7 +92,7 @@ func probeXFS(a *area) Content {
 }
 
 func probeBtrfs(a *area) Content {
-	sb := a.bytes(64*kib, 0x22b)
+	sb := a.bytes(64*kibi, 0x22b)
 	if string(sb[0x40:0x48]) != "_BHRfS_M" {
 		return Content{}
 	}
@@ -133,7 +133,7 @@ func probeNTFS(a *area) Content {
 // probeSwap looks for a signature at the end of the first page, for each possible
 // page size.
 func probeSwap(a *area) Content {
-	for _, page := range []int64{4 * kib, 8 * kib, 16 * kib, 32 * kib, 64 * kib} {
+	for _, page := range []int64{4 * kibi, 8 * kibi, 16 * kibi, 32 * kibi, 64 * kibi} {
 		switch string(a.bytes(page-10, 10)) {
 		case "SWAPSPACE2":
 			h := a.bytes(1024, 44)
@@ -176,7 +176,7 @@ func probeMD(a *area) Content {
 	for _, v := range []struct {
 		name string
 		off  int64
-	}{{"1.1", 0}, {"1.2", 4 * kib}, {"1.0", (a.size/512 - 16) &^ 7 * 512}} {
+	}{{"1.1", 0}, {"1.2", 4 * kibi}, {"1.0", (a.size/512 - 16) &^ 7 * 512}} {
 		b := a.bytes(max(v.off, 0), 64)
 		if binary.LittleEndian.Uint32(b) == mdMagic && binary.LittleEndian.Uint32(b[4:]) == 1 {
 			return Content{Kind: "md RAID " + v.name, Label: clean(b[32:64]), UUID: uuidText(b[16:32])}
@@ -190,7 +190,7 @@ const mdMagic = 0xa92b4efc
 // probeOldMD looks for a RAID member of metadata 0.90, which is in the last
 // whole 64 KiB and in the byte order of the machine that made it.
 func probeOldMD(a *area) Content {
-	off := a.size&^(64*kib-1) - 64*kib
+	off := a.size&^(64*kibi-1) - 64*kibi
 	b := a.bytes(max(off, 0), 64)
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
 		if off >= 0 && order.Uint32(b) == mdMagic && order.Uint32(b[4:]) == 0 {
@@ -204,14 +204,14 @@ func probeOldMD(a *area) Content {
 // probeZFS looks for an uberblock in each of the four labels: two at the
 // beginning, two at the end. Its array is the second half of a label.
 func probeZFS(a *area) Content {
-	const label, half = 256 * kib, 128 * kib
+	const label, half = 256 * kibi, 128 * kibi
 	end := a.size &^ (label - 1)
 	for _, at := range []int64{0, label, end - 2*label, end - label} {
 		if at < 0 || at+label > a.size {
 			continue
 		}
 		ring := a.bytes(at+half, half)
-		for i := 0; i < half; i += kib {
+		for i := 0; i < half; i += kibi {
 			if isUberblock(ring[i:]) {
 				return Content{Kind: "zfs"}
 			}
@@ -226,7 +226,7 @@ func isUberblock(b []byte) bool {
 }
 
 func probeISO(a *area) Content {
-	b := a.bytes(32*kib, 72)
+	b := a.bytes(32*kibi, 72)
 	if string(b[1:6]) != "CD001" {
 		return Content{}
 	}
@@ -250,7 +250,7 @@ func clean(b []byte) string {
 // uuidText formats a UUID whose bytes are in the order of its text. It returns ""
 // if all bytes are zero.
 func uuidText(b []byte) string {
-	if allZero(b) {
+	if blank(b) {
 		return ""
 	}
 	return uuid.UUID(b[:16]).String()
@@ -266,7 +266,7 @@ func guidText(b []byte) string {
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }
 
-func allZero(b []byte) bool {
+func blank(b []byte) bool {
 	for _, c := range b {
 		if c != 0 {
 			return false

@@ -53,7 +53,7 @@ func gptParts(a *area, header []byte, sector int64) []Content {
 	for i := range min(count, maxEntries) {
 		e := a.bytes(int64(first)*sector+int64(i)*int64(length), 128)
 		start, end := le.Uint64(e[32:]), le.Uint64(e[40:])
-		if allZero(e[:16]) || start > end || end >= 1<<62/uint64(sector) {
+		if blank(e[:16]) || start > end || end >= 1<<62/uint64(sector) {
 			continue
 		}
 		parts = append(parts, Content{
