@@ -53,13 +53,13 @@ func TestPersistentLayouts(t *testing.T) {
 func TestPersistentLayoutsThatCannotBe(t *testing.T) {
 	first, _ := keptLayout(t, gib, 512)
 	for says, o := range map[string]Options{
-		"are needed: take a larger disk":               {Persistent: gib},
-		"must not be negative":                         {Persistent: -1},
-		"before its persistent partition are":          {Keep: &first.Persistent, ESPSize: gib},
-		"take a smaller image, or do not keep":         {Keep: &first.Persistent, MinRoot: gib},
-		"is not one that was made here":                {Keep: &Partition{Offset: 512*mib + 512, Size: mib}},
-		"of 1048576 bytes at byte 1072693248, is not ": {Keep: &Partition{Offset: gib - mib, Size: mib}},
-		"of 1048576 bytes at byte 1073741824, is not ": {Keep: &Partition{Offset: gib, Size: mib}},
+		"use a larger disk":                   {Persistent: gib},
+		"must not be negative":                {Persistent: -1},
+		"1.1 GiB (1142947840 bytes)":          {Keep: &first.Persistent, ESPSize: gib},
+		"use a smaller image, or do not keep": {Keep: &first.Persistent, MinRoot: gib},
+		"at byte 536871424":                   {Keep: &Partition{Offset: 512*mib + 512, Size: mib}},
+		"at byte 1072693248":                  {Keep: &Partition{Offset: gib - mib, Size: mib}},
+		"at byte 1073741824":                  {Keep: &Partition{Offset: gib, Size: mib}},
 	} {
 		_, err := NewLayout(gib, 512, o)
 		wantError(t, err, says)

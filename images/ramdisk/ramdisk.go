@@ -43,7 +43,7 @@ type Report struct {
 	Modules          int
 	Firmware         int
 	// Filesystems names those that the agent can make: "ext4" if the kernel has it,
-	// "xfs" and "btrfs" if the image also has their mkfs.
+	// "xfs" and "btrfs" if the image has their mkfs.
 	Filesystems []string
 	// Compression is "zstd", "gzip" or "none", depending on the kernel.
 	Compression string

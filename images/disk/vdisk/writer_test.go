@@ -91,7 +91,7 @@ func TestContentOfAnotherSize(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = long.Write([]byte("xy"))
-		if err == nil || !strings.Contains(err.Error(), "beyond its end") {
+		if err == nil || !strings.Contains(err.Error(), "beyond its announced size") {
 			t.Errorf("%s: written too much: %v", f.Name, err)
 		}
 		if again := long.Close(); !errors.Is(again, err) {
