@@ -22,8 +22,12 @@ import (
 	packag "pack.ag/tftp"
 )
 
-// serveEnv makes the test binary a server, for tests in a network namespace.
-const serveEnv = "TFTP_TEST_SERVE"
+// serveEnv makes the test binary a server at an address, for tests in a
+// network namespace; serveDirEnv names a folder to serve instead of one file.
+const (
+	serveEnv    = "TFTP_TEST_SERVE"
+	serveDirEnv = "TFTP_TEST_SERVE_DIR"
+)
 
 func TestMain(m *testing.M) {
 	if addr := os.Getenv(serveEnv); addr != "" {
@@ -36,8 +40,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serveForParent serves one file until standard input ends, and prints the
-// address that it serves at.
+// serveForParent serves until standard input ends, and prints the address
+// that it serves at.
 func serveForParent(addr string) error {
 	conn, err := net.ListenPacket("udp", addr)
 	if err != nil {
@@ -49,7 +53,11 @@ func serveForParent(addr string) error {
 		io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	return (&Server{FS: fstest.MapFS{"file": {Data: content(100_000)}}, Conn: conn}).Serve(ctx)
+	var served fs.FS = fstest.MapFS{"file": {Data: content(100_000)}}
+	if dir := os.Getenv(serveDirEnv); dir != "" {
+		served = os.DirFS(dir)
+	}
+	return (&Server{FS: served, Conn: conn}).Serve(ctx)
 }
 
 // tool finds a foreign program, or fails the test naming what to install.
@@ -87,7 +95,7 @@ func TestCurl(t *testing.T) {
 	curl := tool(t, "curl", "curl")
 	named := bootFiles()
 	r := start(t, Server{FS: files(named)})
-	relay := newRelay(t, start(t, Server{FS: files(named), Timeout: 50 * time.Millisecond, Retries: 30}).addr, 100)
+	relay := newRelay(t, start(t, Server{FS: files(named), limits: limits{timeout: 50 * time.Millisecond, retries: 30}}).addr, 100)
 	for name, data := range named {
 		for _, server := range []netip.AddrPort{r.addr, relay.addr()} {
 			out := filepath.Join(t.TempDir(), name)
@@ -198,63 +206,4 @@ func serveIn(t *testing.T, ip, ns, addr string) string {
 		t.Fatalf("the server in namespace %s said nothing: %v", ns, err)
 	}
 	return strings.TrimSpace(line)
-}
-
-// BenchmarkSend downloads 64 MiB over loopback in blocks of 1468 bytes.
-func BenchmarkSend(b *testing.B) {
-	const size = 64 << 20
-	dir := b.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "file"), content(size), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	for _, single := range []bool{false, true} {
-		r := start(b, Server{FS: fs.FS(os.DirFS(dir)), SinglePort: single})
-		for _, window := range []int{0, 1, 4, 16, 64} {
-			b.Run(fmt.Sprintf("single=%v/window=%d", single, window), func(b *testing.B) {
-				b.SetBytes(size)
-				for b.Loop() {
-					options := []string{"blksize", "1468", "windowsize", strconv.Itoa(window)}
-					if window == 0 {
-						options = options[:2]
-					}
-					c := newClient(b, r.addr)
-					if n := c.count(max(window, 1), 1468, options...); n != size {
-						b.Fatalf("got %d bytes", n)
-					}
-				}
-			})
-		}
-	}
-}
-
-// count downloads "file" without keeping it.
-func (c *client) count(window, blksize int, options ...string) int {
-	c.rrq("file", options...)
-	p := make([]byte, 1<<16)
-	total, inWindow, last := 0, 0, uint16(0)
-	for {
-		c.conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-		n, from, err := c.conn.ReadFromUDPAddrPort(p)
-		switch {
-		case err != nil:
-			c.ack(last)
-			inWindow = 0
-			continue
-		case opcode(p[:n]) == opOAck:
-			c.to = from
-			c.ack(0)
-			continue
-		case uint16(p[2])<<8|uint16(p[3]) != last+1:
-			continue
-		}
-		last++
-		total += n - headerLen
-		if inWindow++; inWindow == window || n < headerLen+blksize {
-			c.ack(last)
-			inWindow = 0
-		}
-		if n < headerLen+blksize {
-			return total
-		}
-	}
 }
