@@ -19,6 +19,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	pin "github.com/pin/tftp/v3"
 	packag "pack.ag/tftp"
 )
 
@@ -156,6 +157,46 @@ func goFetch(addr netip.AddrPort, name string, window, blksize int) ([]byte, int
 	size, _ := response.Size()
 	data, err := io.ReadAll(response)
 	return data, size, err
+}
+
+// TestLockstepClient fetches with the client that the doctor uses.
+func TestLockstepClient(t *testing.T) {
+	named := bootFiles()
+	r := start(t, Server{FS: files(named)})
+	for name, data := range named {
+		for _, blksize := range []int{0, 1468} {
+			got, size, err := pinFetch(r.addr, name, blksize)
+			if err != nil || !bytes.Equal(got, data) || size != int64(len(data)) {
+				t.Errorf("%s in blocks of %d: got %d bytes, size %d, %v", name, blksize, len(got), size, err)
+			}
+		}
+	}
+	if _, _, err := pinFetch(r.addr, "absent", 1468); err == nil || !strings.Contains(err.Error(), "file not found") {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+// pinFetch downloads in lock-step; block size 0 does not negotiate one.
+func pinFetch(addr netip.AddrPort, name string, blksize int) ([]byte, int64, error) {
+	client, err := pin.NewClient(addr.String())
+	if err != nil {
+		return nil, 0, err
+	}
+	client.RequestTSize(true)
+	if blksize > 0 {
+		client.SetBlockSize(blksize)
+	}
+	file, err := client.Receive(name, "octet")
+	if err != nil {
+		return nil, 0, err
+	}
+	var size int64
+	if t, ok := file.(pin.IncomingTransfer); ok {
+		size, _ = t.Size()
+	}
+	var data bytes.Buffer
+	_, err = file.WriteTo(&data)
+	return data.Bytes(), size, err
 }
 
 // TestBlockSizeFitsThePath asks for huge blocks where the MTU is Ethernet's.

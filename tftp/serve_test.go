@@ -16,6 +16,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -743,6 +745,90 @@ func TestBrokenSocketEndsServe(t *testing.T) {
 			t.Errorf("%s: Serve returned %v", name, err)
 		}
 		noGoroutines(t)
+	}
+}
+
+// faulty is a file system with a fault in it.
+type faulty struct{ fs.FS }
+
+func (f faulty) Open(name string) (fs.File, error) {
+	if name == "bad" {
+		panic("a fault")
+	}
+	return f.FS.Open(name)
+}
+
+// TestPanicEndsOneDownloadOnly: a fault that one client meets is one line in
+// the log, with the stack, and the others are served as before.
+func TestPanicEndsOneDownloadOnly(t *testing.T) {
+	var log lines
+	r := start(t, Server{
+		FS: faulty{files(map[string][]byte{"file": []byte("x")})}, limits: limits{transfers: 1},
+		Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	for range 3 {
+		newClient(t, r.addr).rrq("bad")
+		if tr := r.report(t); tr.Name != "bad" || tr.Err == nil || !strings.Contains(tr.Err.Error(), "a fault") {
+			t.Errorf("reported %+v, want the panic", tr)
+		}
+	}
+	if n := strings.Count(log.String(), "\n"); n != 3 || strings.Count(log.String(), "faulty.Open") != 3 {
+		t.Errorf("want one line with a stack for each panic, have:\n%s", log.String())
+	}
+	if got := newClient(t, r.addr).fetch(time.Second, "file", 1, 512); string(got) != "x" {
+		t.Errorf("after the panics: got %q", got)
+	}
+}
+
+// TestPanickingObserverEndsNothing: neither a download's report nor that of a
+// refused request may end the server.
+func TestPanickingObserverEndsNothing(t *testing.T) {
+	var log lines
+	ctx, cancel := context.WithCancel(t.Context())
+	conn := &feed{packets: [][]byte{[]byte(seeds[0]), []byte(seeds[4]), []byte(seeds[1])}, end: cancel}
+	var observed atomic.Int32
+	s := Server{
+		FS: files(nil), Conn: conn, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Observe: func(Transfer) { observed.Add(1); panic("a fault") },
+	}
+	if err := s.Serve(ctx); err != nil {
+		t.Error(err)
+	}
+	if n := observed.Load(); n != 3 || strings.Count(log.String(), "going on after a fault") != 3 {
+		t.Errorf("%d requests were observed, want 3, each with a line in the log:\n%s", n, log.String())
+	}
+}
+
+// flaky is a socket of which reads fail now and then.
+type flaky struct {
+	net.PacketConn
+	failures int // to come
+}
+
+func (f *flaky) ReadFrom(p []byte) (int, net.Addr, error) {
+	if f.failures > 0 {
+		f.failures--
+		return 0, nil, syscall.ENOMEM
+	}
+	f.failures = maxReadErrors - 1
+	return f.PacketConn.ReadFrom(p)
+}
+
+// TestFailedReadsAreForgiven has many more reads fail than may fail one after
+// the other.
+func TestFailedReadsAreForgiven(t *testing.T) {
+	var log lines
+	r := start(t, Server{
+		FS: files(map[string][]byte{"file": []byte("x")}), Conn: &flaky{listen(t, "127.0.0.1:0"), maxReadErrors - 1},
+		Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	for range 3 {
+		if got := newClient(t, r.addr).fetch(patience, "file", 1, 512); string(got) != "x" {
+			t.Errorf("got %q", got)
+		}
+	}
+	if n := strings.Count(log.String(), "reading the socket failed"); n < 3*(maxReadErrors-1) {
+		t.Errorf("%d failed reads in the log, want each of them:\n%s", n, log.String())
 	}
 }
 
