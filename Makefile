@@ -67,16 +67,20 @@ lint: build
 		[ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	@large=$$(git ls-files -z | xargs -0 stat -c '%s %n' 2>/dev/null | awk '$$1 > 1048576'); \
 		[ -z "$$large" ] || { echo "tracked files above 1 MiB (bytes, name), built ones among them?"; echo "$$large"; exit 1; }
-	$(GO) vet ./... ./testdata/bed
+	$(GO) vet ./... ./testdata/needs && $(GO) vet -tags long ./testdata/bed
 	@! ldd bin/cloudlets 2>/dev/null || { echo "bin/cloudlets is not static"; exit 1; }
 
 .PHONY: test-go
 test-go: setup-test setup-image ## the tests that boot no machine
-	$(GO) test -race -timeout 20m $(AS_ROOT) ./...
+	$(GO) test -race -timeout 20m $(AS_ROOT) ./... ./testdata/needs
 
 .PHONY: test-boot
 test-boot: setup-test ## boot and install virtual machines with real firmware
 	$(GO) test -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
+
+.PHONY: test-long
+test-long: setup-test ## what test-boot does with a small image, with the whole Debian
+	$(GO) test -timeout 45m -parallel 2 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed
 
 .PHONY: setup-bench
 setup-bench: bin/atftpd

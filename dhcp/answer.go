@@ -12,10 +12,10 @@ import (
 const (
 	ServerPort = 67   // RFC 2131
 	ClientPort = 68   // RFC 2131
-	BootPort   = 4011 // PXE 2.1: the second step of a proxy's answer
+	BootPort   = 4011 // PXE 2.1: where a proxy sends UEFI clients for the file name
 )
 
-// Mode is the part that a server plays on a network.
+// Mode is the role of a server on a network.
 type Mode uint8
 
 // The modes.
@@ -24,7 +24,7 @@ const (
 	Proxy             // beside the network's DHCP server: boot files only
 )
 
-// Request is one packet together with the way that it came.
+// Request is one packet, with the port and the address that it came from.
 type Request struct {
 	Packet *dhcpv4.DHCPv4
 	Client Client
@@ -34,35 +34,35 @@ type Request struct {
 	Source netip.AddrPort
 }
 
-// Identity is what a server says of itself on one network.
+// Identity is what a server says about itself on one network.
 type Identity struct {
 	Mode Mode
 	// Addr is the server's own address: its identifier (option 54).
 	Addr netip.Addr
 	// TFTP is the TFTP server; invalid means Addr.
 	TFTP netip.Addr
-	// Network is what the clients of the network are told.
+	// Network is what the network's clients are told.
 	Network Network
 }
 
-// Verdict is what the lease table says to a client.
+// Verdict is the lease table's answer to a client.
 type Verdict uint8
 
 // The verdicts.
 const (
-	NoAddress Verdict = iota // it is not for this server to answer, or there is none left
+	NoAddress Verdict = iota // the request is for another server, or no address is free
 	Granted                  // the address is the client's
 	Refused                  // the client must not use the address that it asked for
 )
 
-// Grant is the lease table's word on a request. A proxy's is the zero Grant.
+// Grant is the lease table's answer to a request. A proxy has the zero Grant.
 type Grant struct {
 	Verdict  Verdict
 	Addr     netip.Addr
 	Hostname string
 	// Term is how long the lease lasts.
 	Term time.Duration
-	// Reason says why.
+	// Reason says why the verdict is what it is.
 	Reason string
 }
 
@@ -76,12 +76,14 @@ type Reply struct {
 	Reason string
 }
 
-func silence(format string, args ...any) Reply {
+// noReply is the Reply of a server that stays silent.
+func noReply(format string, args ...any) Reply {
 	return Reply{Reason: fmt.Sprintf(format, args...)}
 }
 
-// Answer decides what a request gets: the rules of what real firmware accepts,
-// in one place. It depends on nothing but its arguments and changes none.
+// Answer decides the reply to a request. It has the rules of what real firmware
+// accepts, in one place. It depends on its arguments only and changes none of
+// them.
 func Answer(req Request, id Identity, grant Grant, boot Boot) Reply {
 	switch t := req.Packet.MessageType(); t {
 	case dhcpv4.MessageTypeDiscover:
@@ -91,15 +93,15 @@ func Answer(req Request, id Identity, grant Grant, boot Boot) Reply {
 	case dhcpv4.MessageTypeInform:
 		return answerInform(req, id, boot)
 	case dhcpv4.MessageTypeDecline, dhcpv4.MessageTypeRelease:
-		return silence("%s is never answered%s", t, clause(grant.Reason))
+		return noReply("%s is never answered%s", t, because(grant.Reason))
 	default:
-		return silence("no message that a server answers (type %d)", t)
+		return noReply("not a message that a server answers (type %d)", t)
 	}
 }
 
-// asksBooter says whether the answer to a request depends on what its client
+// needsBoot says whether the reply to a request depends on what its client
 // shall boot.
-func asksBooter(req Request, id Identity, grant Grant) bool {
+func needsBoot(req Request, id Identity, grant Grant) bool {
 	if req.Client.Kind == Plain {
 		return false
 	}
@@ -117,11 +119,11 @@ func asksBooter(req Request, id Identity, grant Grant) bool {
 func answerDiscover(req Request, id Identity, grant Grant, boot Boot) Reply {
 	switch {
 	case req.Port == BootPort:
-		return silence("a DISCOVER does not belong on port %d", BootPort)
+		return noReply("a DISCOVER does not belong on port %d", BootPort)
 	case id.Mode == Proxy:
 		return answerBoot(req, id, boot, dhcpv4.MessageTypeOffer, proxyOffer)
 	case grant.Verdict != Granted:
-		return silence("no address: %s", grant.Reason)
+		return noReply("no address: %s", grant.Reason)
 	default:
 		return answerLease(req, id, grant, boot, dhcpv4.MessageTypeOffer)
 	}
@@ -132,37 +134,38 @@ func answerRequest(req Request, id Identity, grant Grant, boot Boot) Reply {
 	case req.Port == BootPort || asksBootServer(req):
 		return answerBoot(req, id, boot, dhcpv4.MessageTypeAck, bootServer)
 	case id.Mode == Proxy:
-		return silence("a REQUEST is for the network's own DHCP server")
+		return noReply("a REQUEST is for the network's own DHCP server")
 	case grant.Verdict == Refused:
 		return refuse(req, id, grant)
 	case grant.Verdict != Granted:
-		return silence("no address: %s", grant.Reason)
+		return noReply("no address: %s", grant.Reason)
 	default:
 		return answerLease(req, id, grant, boot, dhcpv4.MessageTypeAck)
 	}
 }
 
-// answerInform tells a client that has an address the rest (RFC 2131, 4.3.5).
+// answerInform tells a client that has an address how the network is
+// configured (RFC 2131, 4.3.5).
 func answerInform(req Request, id Identity, boot Boot) Reply {
 	if req.Port == BootPort || req.Client.Kind != Plain {
 		return answerBoot(req, id, boot, dhcpv4.MessageTypeAck, bootServer)
 	}
 	if id.Mode == Proxy {
-		return silence("an INFORM is for the network's own DHCP server")
+		return noReply("an INFORM is for the network's own DHCP server")
 	}
 	p := newReply(req, id, dhcpv4.MessageTypeAck)
 	addNetwork(p, id.Network)
 	return finish(req, p, "", "the client has an address and asked for the rest")
 }
 
-// answerBoot names a boot file without giving an address.
+// answerBoot names a boot file but gives no address.
 func answerBoot(req Request, id Identity, boot Boot, t dhcpv4.MessageType, s step) Reply {
 	if req.Client.Kind == Plain {
-		return silence("not a boot client")
+		return noReply("not a boot client")
 	}
-	form, err := formOf(req, id, boot, s)
+	options, err := chooseBootOptions(req, id, boot, s)
 	if err != nil {
-		return silence("%s", err)
+		return noReply("%s", err)
 	}
 	p := newReply(req, id, t)
 	if s == proxyOffer {
@@ -170,31 +173,32 @@ func answerBoot(req Request, id Identity, boot Boot, t dhcpv4.MessageType, s ste
 	}
 	if item, ok := bootItem(req); ok && s == bootServer {
 		p.YourIPAddr = req.Packet.ClientIPAddr
-		form.vendor = encapsulate(suboption{pxeBootItem, item})
+		options.vendor = encapsulate(suboption{pxeBootItem, item})
 	}
-	form.apply(p)
-	return finish(req, p, form.file, form.reason+clause(boot.Reason))
+	options.apply(p)
+	return finish(req, p, options.file, options.reason+because(boot.Reason))
 }
 
-// answerLease gives an address and, to a boot client, its file. The ACK
-// repeats what the OFFER said, since some firmware reads only one of them.
+// answerLease gives an address and, to a boot client, its file. Both the OFFER
+// and the ACK name the file, since some firmware reads only one of them.
 func answerLease(req Request, id Identity, grant Grant, boot Boot, t dhcpv4.MessageType) Reply {
 	p := newReply(req, id, t)
 	addLease(p, id.Network, grant)
 	if req.Client.Kind == Plain {
 		return finish(req, p, "", grant.Reason)
 	}
-	form, err := formOf(req, id, boot, withLease)
+	options, err := chooseBootOptions(req, id, boot, withLease)
 	if err != nil {
-		// The address alone sends the firmware to its next boot device.
+		// With an address but no file, firmware goes to its next boot device.
 		return finish(req, p, "", fmt.Sprintf("%s, the address only: %s", grant.Reason, err))
 	}
-	form.apply(p)
-	return finish(req, p, form.file, grant.Reason+", "+form.reason+clause(boot.Reason))
+	options.apply(p)
+	return finish(req, p, options.file, grant.Reason+", "+options.reason+because(boot.Reason))
 }
 
-// refuse is a NAK. It carries nothing that a client could mistake for
-// configuration, and reaches a relayed client by broadcast (RFC 2131, 4.3.2).
+// refuse is a NAK. It has no options that a client could take for its
+// configuration. It is flagged as broadcast, so that a relay broadcasts it to
+// its client (RFC 2131, 4.3.2).
 func refuse(req Request, id Identity, grant Grant) Reply {
 	p := newReply(req, id, dhcpv4.MessageTypeNak)
 	p.ClientIPAddr = nil
@@ -203,13 +207,14 @@ func refuse(req Request, id Identity, grant Grant) Reply {
 	return finish(req, p, "", grant.Reason)
 }
 
+// finish makes a packet fit its client and adds where it goes.
 func finish(req Request, p *dhcpv4.DHCPv4, file, reason string) Reply {
 	fit(p, sizeLimit(req.Packet))
 	return Reply{Packet: p, To: destination(req, p), File: file, Reason: reason}
 }
 
-// asksBootServer tells the PXE boot-server step, in which the client already
-// has an address, from a request for one.
+// asksBootServer says whether a REQUEST is PXE's boot-server step, in which the
+// client already has an address, and not a request for an address.
 func asksBootServer(req Request) bool {
 	_, ok := bootItem(req)
 	return ok && req.Client.Kind != Plain && toAddr(req.Packet.ClientIPAddr).IsValid()
@@ -221,8 +226,8 @@ func bootItem(req Request) ([]byte, bool) {
 	return item, ok && len(item) == 4
 }
 
-// clause appends a reason to another, where there is one.
-func clause(reason string) string {
+// because is a reason as the end of a sentence; it is empty for none.
+func because(reason string) string {
 	if reason == "" {
 		return ""
 	}

@@ -9,15 +9,16 @@ import (
 	"strings"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/iana"
 )
 
-// OwnUserClass is the user class (option 77) by which an iPXE says that it
-// was started by us and wants a script.
+// OwnUserClass is the user class (option 77) that an iPXE sends if this server
+// started it. Such an iPXE wants a script.
 const OwnUserClass = "cloudlets"
 
-// Classify tells what a packet says of the machine that sent it.
+// Classify reads from a packet what it says about the machine that sent it.
 func Classify(p *dhcpv4.DHCPv4) Client {
-	classes := userClasses(p.GetOneOption(dhcpv4.OptionUserClassInformation))
+	classes := userClasses(p)
 	features := p.GetOneOption(optIPXE)
 	http, _ := suboptionOf(features, ipxeFeatureHTTP)
 	c := Client{
@@ -36,9 +37,9 @@ func Classify(p *dhcpv4.DHCPv4) Client {
 	return c
 }
 
-// kindOf names the program that sent a packet. A boot client has both an
-// architecture (93) and a vendor class that says so; option 94 is not asked
-// for, since not every ROM sends it.
+// kindOf finds out which program sent a packet. A boot client has both an
+// architecture (option 93) and the vendor class of a boot client. Option 94 is
+// not required, since not every ROM sends it.
 func kindOf(p *dhcpv4.DHCPv4, vendorClass string, userClasses []string) Kind {
 	http := strings.HasPrefix(vendorClass, classHTTP)
 	pxe := strings.HasPrefix(vendorClass, classPXE)
@@ -57,12 +58,12 @@ func kindOf(p *dhcpv4.DHCPv4, vendorClass string, userClasses []string) Kind {
 	}
 }
 
-// firmwareOf takes the first architecture that is known. A Raspberry Pi's ROM
-// claims to be a BIOS, which no machine with such an address can be.
+// firmwareOf takes the first architecture in option 93 that is known. The ROM
+// of a Raspberry Pi claims to be a BIOS, so its MAC decides.
 func firmwareOf(p *dhcpv4.DHCPv4) Firmware {
 	archs := p.GetOneOption(dhcpv4.OptionClientSystemArchitectureType)
 	for ; len(archs) >= 2; archs = archs[2:] {
-		switch f := firmwareOfArch(binary.BigEndian.Uint16(archs)); {
+		switch f := firmwareOfArch(iana.Arch(binary.BigEndian.Uint16(archs))); {
 		case f == BIOS && isRaspberryPi(p.ClientHWAddr):
 			return RaspberryPi
 		case f != NoFirmware:
@@ -72,26 +73,27 @@ func firmwareOf(p *dhcpv4.DHCPv4) Firmware {
 	return NoFirmware
 }
 
-// firmwareOfArch reads the IANA registry of processor architecture types.
-func firmwareOfArch(arch uint16) Firmware {
+// firmwareOfArch translates a type of the IANA registry of processor
+// architecture types. Much firmware for x64 sends EBC (9) for itself.
+func firmwareOfArch(arch iana.Arch) Firmware {
 	switch arch {
-	case 0:
+	case iana.INTEL_X86PC:
 		return BIOS
-	case 6, 15:
+	case iana.EFI_IA32, iana.EFI_X86_HTTP:
 		return EFIIA32
-	case 7, 9, 16:
+	case iana.EFI_X86_64, iana.EFI_BC, iana.EFI_X86_64_HTTP:
 		return EFIX64
-	case 10, 18:
+	case iana.EFI_ARM32, iana.EFI_ARM32_HTTP:
 		return EFIARM32
-	case 11, 19:
+	case iana.EFI_ARM64, iana.EFI_ARM64_HTTP:
 		return EFIARM64
 	default:
 		return NoFirmware
 	}
 }
 
-// isRaspberryPi knows the MAC prefixes that were given to the makers of the
-// Raspberry Pi.
+// isRaspberryPi compares a MAC with the prefixes that the makers of the
+// Raspberry Pi have.
 func isRaspberryPi(mac net.HardwareAddr) bool {
 	if len(mac) < 3 {
 		return false
@@ -104,7 +106,7 @@ func isRaspberryPi(mac net.HardwareAddr) bool {
 	return false
 }
 
-// addressOf is the address that a client has, or else asks for.
+// addressOf is the address that a client has, or else the one that it asks for.
 func addressOf(p *dhcpv4.DHCPv4) netip.Addr {
 	if a := toAddr(p.ClientIPAddr); a.IsValid() {
 		return a
@@ -112,7 +114,7 @@ func addressOf(p *dhcpv4.DHCPv4) netip.Addr {
 	return toAddr(p.RequestedIPAddress())
 }
 
-// toAddr converts an address; 0.0.0.0 is none.
+// toAddr converts an address. 0.0.0.0 becomes the invalid netip.Addr.
 func toAddr(ip net.IP) netip.Addr {
 	a, ok := netip.AddrFromSlice(ip.To4())
 	if !ok || a.IsUnspecified() {

@@ -1,24 +1,23 @@
 package dhcp
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 )
 
-// maxBatch bounds how many leases share one write.
+// maxBatch is how many leases may share one write.
 const maxBatch = 256
 
 // change is what one packet does to the lease store.
 type change struct {
 	put  *Lease
-	drop netip.Addr // an address to forget, if valid
+	drop netip.Addr // an address whose lease is deleted, if valid
 	done chan error
 }
 
 // committer writes changes to the store in the order in which they came. A
-// durable write takes milliseconds however small it is, so all that arrive
-// during one share the next.
+// durable write takes milliseconds however small it is, so all changes that
+// arrive during one write share the next.
 type committer struct {
 	store   LeaseStore
 	changes chan change
@@ -28,44 +27,37 @@ func newCommitter(s LeaseStore) *committer {
 	return &committer{s, make(chan change, maxBatch)}
 }
 
-// commit returns when a change is durable, or cannot be.
-func (c *committer) commit(ctx context.Context, put *Lease, drop netip.Addr) error {
+// commit returns when a change is durable, or has failed.
+func (c *committer) commit(put *Lease, drop netip.Addr) error {
 	ch := change{put, drop, make(chan error, 1)}
-	select {
-	case c.changes <- ch:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case err := <-ch.done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	c.changes <- ch
+	return <-ch.done
 }
 
-// run writes until ctx ends.
-func (c *committer) run(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case first := <-c.changes:
-			batch := c.gather(first)
-			err := c.write(batch)
-			for _, ch := range batch {
-				ch.done <- err
-			}
+// end makes run return when it has written what waits. No commit may run
+// beside it or after it.
+func (c *committer) end() { close(c.changes) }
+
+// run writes changes until end is called.
+func (c *committer) run() {
+	for first := range c.changes {
+		batch := c.gather(first)
+		err := c.write(batch)
+		for _, ch := range batch {
+			ch.done <- err
 		}
 	}
 }
 
-// gather takes what is waiting, without waiting for more.
+// gather takes the changes that wait already.
 func (c *committer) gather(first change) []change {
 	batch := []change{first}
 	for len(batch) < maxBatch {
 		select {
-		case ch := <-c.changes:
+		case ch, open := <-c.changes:
+			if !open {
+				return batch
+			}
 			batch = append(batch, ch)
 		default:
 			return batch
@@ -74,7 +66,7 @@ func (c *committer) gather(first change) []change {
 	return batch
 }
 
-// write forgets before it puts: an address that one client left may be the
+// write deletes before it puts: an address that one client left may be the
 // next one's in the same batch.
 func (c *committer) write(batch []change) error {
 	var puts []Lease

@@ -7,28 +7,29 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// Route is the way that a reply takes.
+// Route says how a reply is sent.
 type Route uint8
 
 // The routes.
 const (
-	Routed    Route = iota // by ordinary UDP to an address that is in use
+	Routed    Route = iota // by ordinary UDP, to an address that is in use
 	Broadcast              // to every station on the receiving interface
-	Hardware               // to the client's hardware address: it does not answer ARP yet
+	Hardware               // to the client's hardware address, since it does not answer ARP yet
 )
 
 // Destination is where a reply goes.
 type Destination struct {
 	Route Route
 	Addr  netip.AddrPort
-	// MAC is the station to send to, with Hardware.
+	// MAC is the client's hardware address if Route is Hardware.
 	MAC net.HardwareAddr
 }
 
-// everyone is the limited broadcast address at the clients' port.
+// everyone is the limited broadcast address with the clients' port.
 var everyone = netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), ClientPort)
 
-// destination follows RFC 2131, 4.1, and PXE 2.1 for port 4011.
+// destination chooses where the reply p goes, by RFC 2131, 4.1, and by PXE 2.1
+// for port 4011.
 func destination(req Request, p *dhcpv4.DHCPv4) Destination {
 	relay, client := toAddr(req.Packet.GatewayIPAddr), toAddr(req.Packet.ClientIPAddr)
 	switch {
@@ -48,7 +49,7 @@ func destination(req Request, p *dhcpv4.DHCPv4) Destination {
 	return Destination{Hardware, netip.AddrPortFrom(yours, ClientPort), p.ClientHWAddr}
 }
 
-// isStation tells an address that one host can have.
+// isStation says whether a single host can have the address.
 func isStation(a netip.Addr) bool {
 	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && a != everyone.Addr()
 }

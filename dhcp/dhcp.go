@@ -1,10 +1,11 @@
 // Package dhcp serves DHCPv4 to machines that boot from the network: as the
 // network's own DHCP server, or as a proxy beside the one that is there.
 //
-// Packets come in and packets go out; the package knows no images and no
-// machines. It asks its [Booter] one question for each client, what to boot,
-// and reports what it did and why as an [Exchange]. The rules of what real
-// firmware accepts are one pure function, [Answer].
+// The package knows nothing of images and machines. It asks its [Booter] what a
+// client shall boot, and reports each packet and the reason for its reply as an
+// [Exchange]. The rules of what real firmware accepts are one pure function,
+// [Answer]. A [Server] is the configuration; its Listen opens the sockets, and
+// [Listener.Serve] answers.
 //
 // Standards: RFC 2131, 2132, 3004, 3046, 4361, 4578, 5970, 7440; PXE 2.1;
 // UEFI 2.10 chapter 24 (HTTP Boot).
@@ -29,11 +30,11 @@ const (
 	PXE                  // a PXE ROM: BIOS, or UEFI's own stack
 )
 
-// Firmware is the platform that a client boots on, from option 93 (RFC 4578,
-// as extended by the IANA registry of processor architecture types).
+// Firmware is the platform that a client boots on. It comes from option 93 (RFC
+// 4578, extended by the IANA registry of processor architecture types).
 type Firmware uint8
 
-// The platforms that are told apart.
+// The platforms, with their types in option 93.
 const (
 	NoFirmware  Firmware = iota // not a boot client, or an unknown type
 	BIOS                        // 0
@@ -44,7 +45,7 @@ const (
 	RaspberryPi                 // claims type 0, known by its MAC prefix
 )
 
-// Client is what one packet tells of the machine that sent it.
+// Client is what one packet says about the machine that sent it.
 type Client struct {
 	MAC      net.HardwareAddr
 	Kind     Kind
@@ -56,21 +57,21 @@ type Client struct {
 	Hostname    string
 	VendorClass string
 	UserClass   string
-	// Addr is the address that the client has, asks for or is being
-	// offered; invalid when none is known.
+	// Addr is the address that the client has, asks for or is offered;
+	// invalid if none is known.
 	Addr netip.Addr
 }
 
-// Boot is the answer to what a client shall boot.
+// Boot says what a client shall boot.
 type Boot struct {
-	// File is a TFTP name ("undionly.kpxe") or an absolute URL. Empty means
-	// that the client must not boot from the network now: its firmware goes
-	// to the next boot device.
+	// File is a TFTP name ("undionly.kpxe") or an absolute URL. If it is
+	// empty, the client must not boot from the network now, and its firmware
+	// goes to the next boot device.
 	File string
-	// OneStep answers a UEFI PXE client in the offer itself, without the
-	// round trip to port 4011: a quirk of some machines.
+	// OneStep names the file to a UEFI PXE client in the offer itself, for
+	// machines that do not come to port 4011.
 	OneStep bool
-	// Reason says why, for the person who reads the machine's trace.
+	// Reason says why the client boots this, for the machine's trace.
 	Reason string
 }
 
@@ -86,12 +87,13 @@ type Reservation struct {
 	Hostname string
 }
 
-// Reserver is the optional second ability of a [Booter]: to name the address
-// that is kept for a client. It is asked several times for each packet and
-// must answer from memory.
+// Reserver is an optional interface of a [Booter] that keeps addresses for
+// clients. It is called several times for each packet and must answer from
+// memory.
 type Reserver interface {
 	Reserve(mac net.HardwareAddr) (Reservation, bool)
-	// Reserved says who an address is kept for, so that the pool avoids it.
+	// Reserved says which client an address is kept for, so that the pool
+	// does not give it to another.
 	Reserved(addr netip.Addr) (net.HardwareAddr, bool)
 }
 
@@ -109,19 +111,20 @@ type LeaseStore interface {
 	// Leases returns all leases in any order, expired ones too: a client
 	// that comes back gets the address that it had.
 	Leases() ([]Lease, error)
-	// PutLeases stores leases, each in the place of what its address had.
-	// When it returns nil, they outlive a power cut. Several clients' leases
-	// come in one call, so that they share the cost of one write.
+	// PutLeases stores leases; each replaces the lease of its address. When
+	// it returns nil, the leases outlive a power cut. Leases of several
+	// clients come in one call, so that they share the cost of one write.
 	PutLeases([]Lease) error
-	// DeleteLease forgets an address. It is no error if it has no lease.
+	// DeleteLease deletes the lease of an address. It is no error if there is
+	// none.
 	DeleteLease(netip.Addr) error
 }
 
-// Exchange is one packet that came in and what became of it.
+// Exchange is one packet from a client and the reply to it.
 type Exchange struct {
 	Client Client
-	// Request and Reply are DHCP message types ("DISCOVER", "OFFER"); Reply
-	// is empty where the server stayed silent.
+	// Request and Reply are DHCP message types ("DISCOVER", "OFFER"). Reply
+	// is empty if the server stayed silent.
 	Request, Reply string
 	// Addr is the address that was offered or confirmed, if any.
 	Addr netip.Addr

@@ -17,6 +17,9 @@ type fakeSystem struct {
 	ports map[uint16]*fakeConn
 	out   chan sent
 	fail  error // what listen returns
+
+	mu     sync.Mutex
+	paused []time.Duration
 }
 
 var _ system = (*fakeSystem)(nil)
@@ -33,7 +36,7 @@ func newFakeSystem() *fakeSystem {
 	out := make(chan sent, 4*maxWaiting)
 	f := &fakeSystem{addrs: []netip.Prefix{netip.MustParsePrefix("10.77.0.1/24")}, out: out, ports: map[uint16]*fakeConn{}}
 	for _, port := range []uint16{ServerPort, BootPort} {
-		f.ports[port] = &fakeConn{port: port, in: make(chan arrival), out: out, closed: make(chan struct{})}
+		f.ports[port] = &fakeConn{port: port, in: make(chan arrival), out: out, fail: make(chan error), closed: make(chan struct{}), woken: make(chan struct{})}
 	}
 	return f
 }
@@ -44,7 +47,28 @@ func (f *fakeSystem) listen(_ context.Context, _ string, port uint16) (net.Packe
 	return f.ports[port], f.fail
 }
 
+func (f *fakeSystem) pause(_ context.Context, d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.paused = append(f.paused, d)
+}
+
 func (f *fakeSystem) hardware(string) (hardwareSender, error) { return fakeHardware{f.out}, nil }
+
+// fakeSystems is a host with several interfaces, each on a network of its own.
+type fakeSystems map[string]*fakeSystem
+
+var _ system = fakeSystems{}
+
+func (f fakeSystems) addresses(iface string) ([]netip.Prefix, error) { return f[iface].addrs, nil }
+
+func (f fakeSystems) listen(ctx context.Context, iface string, port uint16) (net.PacketConn, error) {
+	return f[iface].listen(ctx, iface, port)
+}
+
+func (f fakeSystems) hardware(iface string) (hardwareSender, error) { return f[iface].hardware(iface) }
+
+func (fakeSystems) pause(context.Context, time.Duration) {}
 
 // fakeHardware is the raw side of a fakeSystem.
 type fakeHardware struct{ out chan sent }
@@ -61,17 +85,24 @@ type fakeConn struct {
 	net.PacketConn
 	port   uint16
 	in     chan arrival
+	fail   chan error // what ReadFrom returns instead of a packet
 	out    chan sent
 	closed chan struct{}
-	once   sync.Once
+	woken  chan struct{} // closed by SetReadDeadline
+
+	closeOnce, wakeOnce sync.Once
 }
 
 func (c *fakeConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	select {
 	case a := <-c.in:
 		return copy(b, a.data), net.UDPAddrFromAddrPort(a.from), nil
+	case err := <-c.fail:
+		return 0, nil, err
+	case <-c.woken:
+		return 0, nil, os.ErrDeadlineExceeded
 	case <-c.closed:
-		return 0, nil, os.ErrClosed
+		return 0, nil, net.ErrClosed
 	}
 }
 
@@ -81,7 +112,13 @@ func (c *fakeConn) WriteTo(b []byte, to net.Addr) (int, error) {
 }
 
 func (c *fakeConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
+	c.closeOnce.Do(func() { close(c.closed) })
+	return nil
+}
+
+// SetReadDeadline is only called with a time in the past.
+func (c *fakeConn) SetReadDeadline(time.Time) error {
+	c.wakeOnce.Do(func() { close(c.woken) })
 	return nil
 }
 
@@ -103,25 +140,20 @@ func startBed(t *testing.T, i Interface, change func(*Server)) *bed {
 	b := &bed{fakeSystem: newFakeSystem(), t: t, exchanges: make(chan Exchange, 4*maxWaiting), done: make(chan error, 1)}
 	ctx, stop := context.WithCancel(t.Context())
 	b.stop = stop
-	ready := make(chan struct{})
 	i.Name = "eth9"
 	s := &Server{
 		Interfaces: []Interface{i}, Booter: booterFunc(testBoot), system: b.fakeSystem,
 		Observe: func(e Exchange) { b.exchanges <- e },
-		Ready:   func() { close(ready) },
 	}
 	if change != nil {
 		change(s)
 	}
-	go func() { b.done <- s.Serve(ctx) }()
-	t.Cleanup(b.end)
-	select {
-	case <-ready:
-	case err := <-b.done:
-		t.Fatalf("server ended at once: %v", err)
-	case <-time.After(patience):
-		t.Fatal("server is not ready")
+	l, err := s.Listen(ctx)
+	if err != nil {
+		t.Fatalf("server cannot begin: %v", err)
 	}
+	go func() { b.done <- l.Serve(ctx) }()
+	t.Cleanup(b.end)
 	return b
 }
 

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cloudlets/testdata/needs"
 )
 
 // These tests run real clients and servers of other makes. All of it happens
@@ -30,6 +32,7 @@ type wire struct{ server, client string }
 
 func newWire(t *testing.T) wire {
 	t.Helper()
+	needs.Root(t)
 	need(t, "ip", "iproute2")
 	id := fmt.Sprintf("dhcp%d%s", os.Getpid(), strings.ToLower(t.Name()[len("Test"):min(len(t.Name()), 12)]))
 	w := wire{id + "s", id + "c"}
@@ -48,9 +51,7 @@ func newWire(t *testing.T) wire {
 // need fails the test if a foreign program is not installed.
 func need(t *testing.T, program, debianPackage string) {
 	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		t.Fatalf("this test needs %s: apt-get install %s", program, debianPackage)
-	}
+	needs.Tool(t, program, debianPackage)
 }
 
 func run(t *testing.T, name string, args ...string) string {
@@ -98,16 +99,27 @@ func inside(ns string, f func() error) error {
 func serve(t *testing.T, ns string, i Interface) <-chan Exchange {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	ready, done := make(chan struct{}), make(chan error, 1)
+	done := make(chan error, 1)
 	exchanges := make(chan Exchange, 1<<16)
 	i.Name = "eth0"
 	s := &Server{
 		Interfaces: []Interface{i}, Booter: booterFunc(testBoot),
 		Observe: func(e Exchange) { exchanges <- e },
-		Ready:   func() { close(ready) },
 		Log:     slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
-	go func() { done <- inside(ns, func() error { return s.Serve(ctx) }) }()
+	ready := make(chan struct{})
+	// All of it is inside, so that the thread lasts as long as the test: its
+	// end would be that of the programs that were started from it (Pdeathsig).
+	go func() {
+		done <- inside(ns, func() error {
+			l, err := s.Listen(ctx)
+			if err != nil {
+				return err
+			}
+			close(ready)
+			return l.Serve(ctx)
+		})
+	}()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
@@ -387,7 +399,10 @@ func TestPortsAreNotShared(t *testing.T) {
 	w := newWire(t)
 	serve(t, w.server, foreignPool(199))
 	second := &Server{Interfaces: []Interface{{Name: "eth0", Mode: Proxy}}}
-	err := inside(w.server, func() error { return second.Serve(t.Context()) })
+	err := inside(w.server, func() error {
+		_, err := second.Listen(t.Context())
+		return err
+	})
 	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "ss -lunp") {
 		t.Errorf("error %v", err)
 	}

@@ -16,15 +16,16 @@ const (
 	udpHeader  = 8
 )
 
-// frames is a packet socket on one interface: IPv4 datagrams go to hardware
-// addresses and come from them, whatever the kernel knows of the network.
+// frames is a packet socket on one interface. It sends IPv4 datagrams to
+// hardware addresses and receives from them, without the kernel's ARP and
+// routes.
 type frames struct {
 	file  *os.File
 	index int
 }
 
-// openFrames opens a packet socket. Without receive it hears nothing, so that
-// nothing queues up in it.
+// openFrames opens a packet socket. Without receive it gets no packets, so that
+// none pile up in it.
 func openFrames(iface string, receive bool) (*frames, error) {
 	ifc, err := net.InterfaceByName(iface)
 	if err != nil {
@@ -71,7 +72,7 @@ func (f *frames) sendTo(mac net.HardwareAddr, from, to netip.AddrPort, payload [
 	return nil
 }
 
-// datagram builds a UDP datagram in IPv4 (RFC 768, RFC 791).
+// datagram builds an IPv4 packet with a UDP datagram (RFC 791, RFC 768).
 func datagram(from, to netip.AddrPort, payload []byte) []byte {
 	src, dst := from.Addr().As4(), to.Addr().As4()
 	udpLen := udpHeader + len(payload)
@@ -84,15 +85,15 @@ func datagram(from, to netip.AddrPort, payload []byte) []byte {
 	ip[9] = unix.IPPROTO_UDP
 	copy(ip[12:], src[:])
 	copy(ip[16:], dst[:])
-	binary.BigEndian.PutUint16(ip[10:], ^fold(sum(0, ip)))
+	binary.BigEndian.PutUint16(ip[10:], ^foldSum(addWords(0, ip)))
 
 	binary.BigEndian.PutUint16(udp[0:], from.Port())
 	binary.BigEndian.PutUint16(udp[2:], to.Port())
 	binary.BigEndian.PutUint16(udp[4:], uint16(udpLen))
 	copy(udp[udpHeader:], payload)
 	// The pseudo header: both addresses, the protocol, the length.
-	pseudo := sum(uint32(unix.IPPROTO_UDP)+uint32(udpLen), ip[12:])
-	check := ^fold(sum(pseudo, udp))
+	pseudo := addWords(uint32(unix.IPPROTO_UDP)+uint32(udpLen), ip[12:])
+	check := ^foldSum(addWords(pseudo, udp))
 	if check == 0 {
 		check = 0xffff // zero would say that there is no checksum
 	}
@@ -100,7 +101,8 @@ func datagram(from, to netip.AddrPort, payload []byte) []byte {
 	return b
 }
 
-// udpPayload finds what an IPv4 packet carries to a UDP port.
+// udpPayload is the payload of an IPv4 packet if it is a whole UDP datagram for
+// a port.
 func udpPayload(b []byte, port uint16) ([]byte, bool) {
 	if len(b) < ipv4Header || b[0]>>4 != 4 || b[9] != unix.IPPROTO_UDP {
 		return nil, false
@@ -120,9 +122,9 @@ func udpPayload(b []byte, port uint16) ([]byte, bool) {
 	return udp[udpHeader:n], true
 }
 
-// sum adds up 16-bit words as RFC 1071 does; an odd byte counts as the upper
-// half of a word.
-func sum(s uint32, b []byte) uint32 {
+// addWords adds 16-bit words to a checksum (RFC 1071); a last odd byte counts as
+// the upper half of a word.
+func addWords(s uint32, b []byte) uint32 {
 	for ; len(b) >= 2; b = b[2:] {
 		s += uint32(binary.BigEndian.Uint16(b))
 	}
@@ -132,15 +134,16 @@ func sum(s uint32, b []byte) uint32 {
 	return s
 }
 
-func fold(s uint32) uint16 {
+// foldSum adds the carries of a checksum (RFC 1071).
+func foldSum(s uint32) uint16 {
 	for s > 0xffff {
 		s = s>>16 + s&0xffff
 	}
 	return uint16(s)
 }
 
-// bigEndian gives a protocol number in network byte order, as the kernel
-// wants it in a link-layer address.
+// bigEndian converts a protocol number to network byte order, which the kernel
+// expects in a link-layer address.
 func bigEndian(v uint16) uint16 {
 	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v))
 }

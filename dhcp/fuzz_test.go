@@ -71,7 +71,7 @@ func FuzzSuboptions(f *testing.F) {
 	f.Add([]byte{6, 1, 8, 71, 4, 0, 0, 0, 0, 255}, byte(71), []byte{0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, foreign []byte, code byte, value []byte) {
 		suboptionOf(foreign, code)
-		userClasses(foreign)
+		userClasses(&dhcpv4.DHCPv4{Options: dhcpv4.Options{77: foreign}})
 		uuidText(foreign)
 		if code == 0 || code == 255 || len(value) > 255 {
 			return

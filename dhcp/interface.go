@@ -10,23 +10,25 @@ type Interface struct {
 	// Name is the interface's name, "eth1".
 	Name string
 	Mode Mode
-	// Addr is the server's own address there; invalid means the interface's.
+	// Addr is the server's own address there; invalid means an address of the
+	// interface.
 	Addr netip.Addr
 	// TFTP is the TFTP server that clients are sent to; invalid means Addr.
 	TFTP netip.Addr
-	// Network is the interface's own network. Without a Subnet, it has that
-	// of the interface's address.
+	// Network is the interface's own network. If it has no Subnet, it gets
+	// that of the interface's address.
 	Network Network
-	// Relayed are networks behind relay agents (RFC 2131, 4.1): a relay's
-	// own address says which one its clients are on.
+	// Relayed are networks behind relay agents (RFC 2131, 4.1). The address
+	// of a relay says which of them its clients are on.
 	Relayed []Network
 }
 
-// resolve fills in from an interface's addresses what was left open.
+// resolve fills in the fields that are empty, from the interface's addresses.
+// It checks all networks.
 func (i Interface) resolve(addrs []netip.Prefix) (Interface, error) {
 	own, ok := i.ownAddress(addrs)
 	if !ok {
-		return i, fmt.Errorf("serve DHCP on %s: the interface has no IPv4 address that fits: give it one, with ip addr add ADDRESS/BITS dev %s", i.Name, i.Name)
+		return i, fmt.Errorf("the interface has no IPv4 address that fits: give it one, with ip addr add ADDRESS/BITS dev %s", i.Name)
 	}
 	if !i.Addr.IsValid() {
 		i.Addr = own.Addr()
@@ -36,17 +38,17 @@ func (i Interface) resolve(addrs []netip.Prefix) (Interface, error) {
 	}
 	for _, n := range append([]Network{i.Network}, i.Relayed...) {
 		if !n.Subnet.Addr().Is4() {
-			return i, fmt.Errorf("serve DHCP on %s: the subnet %q is no IPv4 subnet: write it as 10.0.0.0/24", i.Name, n.Subnet)
+			return i, fmt.Errorf("the subnet %q is no IPv4 subnet: write it as 10.0.0.0/24", n.Subnet)
 		}
 		if err := n.validate(); err != nil {
-			return i, fmt.Errorf("serve DHCP on %s: %w", i.Name, err)
+			return i, err
 		}
 	}
 	return i, nil
 }
 
-// ownAddress picks the address to serve from: the given one, or the one in
-// whose network the pool lies, or the first.
+// ownAddress chooses the address to serve from: the given one, or the one whose
+// network has the pool, or the first.
 func (i Interface) ownAddress(addrs []netip.Prefix) (netip.Prefix, bool) {
 	fits := func(p netip.Prefix) bool {
 		switch {

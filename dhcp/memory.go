@@ -5,8 +5,7 @@ import (
 	"sync"
 )
 
-// MemoryLeases is a LeaseStore that lasts as long as the process. The zero
-// value is empty and ready.
+// MemoryLeases is a LeaseStore in memory. The zero value is empty and ready.
 type MemoryLeases struct {
 	mu     sync.Mutex
 	leases map[netip.Addr]Lease
@@ -38,7 +37,7 @@ func (m *MemoryLeases) PutLeases(leases []Lease) error {
 	return nil
 }
 
-// DeleteLease forgets an address.
+// DeleteLease deletes the lease of an address, if there is one.
 func (m *MemoryLeases) DeleteLease(a netip.Addr) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

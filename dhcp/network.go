@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// DefaultLeaseTime is how long a lease lasts where nothing else is said.
+// DefaultLeaseTime is how long a lease lasts unless its Network says otherwise.
 const DefaultLeaseTime = time.Hour
 
-// Network is one subnet and what its clients are told.
+// Network is one subnet, with the configuration that its clients get.
 type Network struct {
 	// Subnet gives the netmask: "10.0.0.0/24".
 	Subnet netip.Prefix
-	// Range is what the pool gives out. Empty leaves only reservations.
+	// Range is the pool. If it is empty, only clients with a reservation get
+	// an address.
 	Range Range
 	// Router is the default gateway; invalid for a network without one.
 	Router netip.Addr
@@ -32,7 +33,7 @@ func (n Network) leaseTime() time.Duration {
 	return n.LeaseTime
 }
 
-// validate checks what a pool on the network relies on.
+// validate checks that the pool is within the subnet.
 func (n Network) validate() error {
 	if n.Range == (Range{}) {
 		return nil
@@ -43,7 +44,8 @@ func (n Network) validate() error {
 	return nil
 }
 
-// Range is a run of addresses, both ends included; the zero Range is empty.
+// Range is a range of addresses with both ends included; the zero Range is
+// empty.
 type Range struct{ First, Last netip.Addr }
 
 // ParseRange reads a range of IPv4 addresses, "10.0.0.100-10.0.0.200".
@@ -68,7 +70,7 @@ func (r Range) Contains(a netip.Addr) bool {
 	return r.First.IsValid() && !a.Less(r.First) && !r.Last.Less(a)
 }
 
-// String writes the range as ParseRange reads it.
+// String writes the range in the form that ParseRange reads.
 func (r Range) String() string {
 	if !r.First.IsValid() {
 		return ""

@@ -9,10 +9,10 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// Options that the library has no name for, or names otherwise.
+// Options that the library has no name for, or for which PXE has another use.
 const (
-	optOverload dhcpv4.GenericOptionCode = 52  // RFC 2132, 9.3
 	optVendor   dhcpv4.GenericOptionCode = 43  // vendor-specific information: PXE's own options
+	optOverload dhcpv4.GenericOptionCode = 52  // RFC 2132, 9.3
 	optUUID     dhcpv4.GenericOptionCode = 97  // RFC 4578, 2.3
 	optIPXE     dhcpv4.GenericOptionCode = 175 // iPXE's encapsulated options
 )
@@ -31,8 +31,8 @@ const (
 	ipxeNoProxyDHCP = 176
 )
 
-// skipDiscovery is PXE_DISCOVERY_CONTROL bit 3: take the file of this offer,
-// with neither menu nor boot-server discovery.
+// skipDiscovery is bit 3 of PXE_DISCOVERY_CONTROL: the client takes the file
+// of this offer, without a menu and without boot-server discovery.
 const skipDiscovery = 8
 
 // suboption is one option inside an encapsulating option.
@@ -52,8 +52,8 @@ func encapsulate(subs ...suboption) []byte {
 	return append(b, byte(dhcpv4.OptionEnd.Code()))
 }
 
-// suboptionOf finds one suboption in an encapsulating option. It reads up to
-// the first malformed one, since what stands before it is still good.
+// suboptionOf finds one suboption in an encapsulating option. A malformed
+// suboption ends the search; those before it still count.
 func suboptionOf(b []byte, code byte) ([]byte, bool) {
 	for len(b) >= 2 && b[0] != dhcpv4.OptionEnd.Code() {
 		if b[0] == dhcpv4.OptionPad.Code() {
@@ -74,23 +74,18 @@ func suboptionOf(b []byte, code byte) ([]byte, bool) {
 
 // userClasses reads option 77: a list of length-prefixed names (RFC 3004), or
 // one bare name as iPXE sends it.
-func userClasses(b []byte) []string {
-	var classes []string
-	for rest := b; len(rest) > 0; {
-		n := int(rest[0])
-		if n == 0 || n >= len(rest) {
-			return []string{printable(b)}
-		}
-		classes = append(classes, printable(rest[1:1+n]))
-		rest = rest[1+n:]
+func userClasses(p *dhcpv4.DHCPv4) []string {
+	classes := p.UserClass()
+	for i, class := range classes {
+		classes[i] = printable([]byte(class))
 	}
 	return classes
 }
 
-// uuidText reads option 97: a zero type and 16 bytes, of which firmware and
-// iPXE send the first three fields with the low byte first, as SMBIOS keeps
-// them. The text is what the machine's own tools show. Anything else is no
-// UUID: some network cards leave the option out or send rubbish.
+// uuidText reads option 97: a zero type and 16 bytes. Firmware and iPXE send
+// the first three fields with the low byte first, as SMBIOS keeps them; the
+// text is what the machine's own tools show. It is empty if the option has
+// another form: some network cards leave it out or send garbage.
 func uuidText(b []byte) string {
 	if len(b) != 17 || b[0] != 0 {
 		return ""
@@ -102,8 +97,8 @@ func uuidText(b []byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", u[0:4], u[4:6], u[6:8], u[8:10], u[10:])
 }
 
-// printable makes foreign text fit for logs and pages: trailing NULs go, and
-// what is not printable ASCII becomes a question mark.
+// printable makes text from the network safe for logs and pages: it removes
+// trailing NULs and replaces all but printable ASCII with question marks.
 func printable(b []byte) string {
 	s := strings.TrimRight(string(b), "\x00")
 	return strings.Map(func(r rune) rune {

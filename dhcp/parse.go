@@ -7,7 +7,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// Where the header's two text fields stand in a packet (RFC 2131, 2).
+// The offsets in bytes of the header's two text fields (RFC 2131, 2).
 const (
 	snameStart = 44
 	fileStart  = 108
@@ -15,8 +15,9 @@ const (
 )
 
 // Parse reads a client's packet. Options that the client keeps in the
-// header's sname and file fields (option overload, RFC 2131, 4.1) are among
-// the packet's options. What is no request of an Ethernet client is an error.
+// header's sname and file fields (option overload, RFC 2131, 4.1) are added to
+// the packet's options. Parse returns an error unless the packet is a request
+// of an Ethernet client.
 func Parse(b []byte) (*dhcpv4.DHCPv4, error) {
 	p, err := dhcpv4.FromBytes(b)
 	if err != nil {
@@ -31,7 +32,7 @@ func Parse(b []byte) (*dhcpv4.DHCPv4, error) {
 	return p, readOverload(p, b)
 }
 
-// readOverload adds the options that stand in the header's text fields.
+// readOverload adds the options in the header's text fields to the others.
 func readOverload(p *dhcpv4.DHCPv4, b []byte) error {
 	overload := p.GetOneOption(optOverload)
 	if len(overload) != 1 {

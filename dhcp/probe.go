@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	// probeTime is how long a probe listens if its context has no end.
+	// probeTime is how long a probe listens if its context has no deadline.
 	probeTime = 3 * time.Second
-	// probeAgain is when a probe asks a second time, in case the first
-	// packet was lost.
+	// probeAgain is after how long a probe asks a second time, in case the
+	// first packet was lost.
 	probeAgain = time.Second
 )
 
@@ -35,10 +35,10 @@ type Found struct {
 // Proxy says that the server gives boot files but no addresses.
 func (f Found) Proxy() bool { return !f.Offered.IsValid() }
 
-// Probe asks on an interface as a UEFI machine would, and lists the servers
-// that answer before ctx ends (3 s if ctx has no deadline). No address is
-// taken. It takes root or CAP_NET_RAW, but neither a free port nor an address
-// on the interface. A server on this very machine does not hear it.
+// Probe sends a DISCOVER on an interface as a UEFI machine would, and lists the
+// servers that answer before ctx ends (3 s if ctx has no deadline). It takes no
+// lease. It needs root or CAP_NET_RAW, but no free port and no address on the
+// interface. Servers on the same host do not receive it.
 func Probe(ctx context.Context, iface string) ([]Found, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -50,7 +50,7 @@ func Probe(ctx context.Context, iface string) ([]Found, error) {
 		return nil, fmt.Errorf("probe for DHCP servers: find network interface %q (ip link lists them): %w", iface, err)
 	}
 	if len(ifc.HardwareAddr) != 6 {
-		return nil, fmt.Errorf("probe for DHCP servers: %s is no Ethernet interface: name another", iface)
+		return nil, fmt.Errorf("probe for DHCP servers: %s is no Ethernet interface: name another one", iface)
 	}
 	sock, err := openFrames(iface, true)
 	if err != nil {
@@ -80,7 +80,7 @@ func probePacket(mac net.HardwareAddr) (*dhcpv4.DHCPv4, error) {
 		dhcpv4.WithGeneric(optUUID, make([]byte, 17)))
 }
 
-// converse sends the question twice and collects the answers until ctx ends.
+// converse sends the DISCOVER twice and collects the answers until ctx ends.
 func (f *frames) converse(ctx context.Context, ask *dhcpv4.DHCPv4) ([]Found, error) {
 	end, _ := ctx.Deadline()
 	var all []Found
@@ -106,7 +106,7 @@ func (f *frames) broadcast(p *dhcpv4.DHCPv4) error {
 	return f.sendTo(net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nowhere, to, p.ToBytes())
 }
 
-// collect reads the answers to a question until a time, or until ctx ends.
+// collect reads the answers to a DISCOVER until a time, or until ctx ends.
 func (f *frames) collect(ctx context.Context, ask *dhcpv4.DHCPv4, until time.Time) ([]Found, error) {
 	if err := f.file.SetReadDeadline(until); err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func (f *frames) collect(ctx context.Context, ask *dhcpv4.DHCPv4, until time.Tim
 	return all, nil
 }
 
-// answerTo reads an IPv4 packet if it is an answer to the question.
+// answerTo reads an IPv4 packet if it is an answer to the DISCOVER ask.
 func answerTo(ask *dhcpv4.DHCPv4, packet []byte) (Found, bool) {
 	payload, ok := udpPayload(packet, ClientPort)
 	if !ok {

@@ -10,16 +10,16 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// Bounds on a reply's length in bytes. What a client states in option 57
-// counts the IP and UDP headers too.
+// Bounds of a reply's length in bytes. The length that a client states in
+// option 57 includes the IP and UDP headers.
 const (
-	minMessageSize = 576  // RFC 2131, 2: what every client must take
+	minMessageSize = 576  // RFC 2131, 2: every client must accept it
 	maxMessageSize = 1500 // an Ethernet frame
 	ipUDPHeaders   = 28
 )
 
-// newReply begins an answer with what every answer has: the request's
-// identifiers, and who answers. EDK2 drops an offer without option 54.
+// newReply begins a reply with what every reply has: the request's identifiers
+// and the server's own. EDK2 drops an offer without option 54.
 func newReply(req Request, id Identity, t dhcpv4.MessageType) *dhcpv4.DHCPv4 {
 	q := req.Packet
 	p := &dhcpv4.DHCPv4{
@@ -46,7 +46,7 @@ func newReply(req Request, id Identity, t dhcpv4.MessageType) *dhcpv4.DHCPv4 {
 	return p
 }
 
-// addLease gives the client its address and the terms that it has it on.
+// addLease adds the client's address and the times of its lease.
 func addLease(p *dhcpv4.DHCPv4, n Network, g Grant) {
 	p.YourIPAddr = net.IP(g.Addr.AsSlice())
 	p.UpdateOption(dhcpv4.OptIPAddressLeaseTime(g.Term))
@@ -56,7 +56,7 @@ func addLease(p *dhcpv4.DHCPv4, n Network, g Grant) {
 	addNetwork(p, n)
 }
 
-// addNetwork tells the client how the network is laid out.
+// addNetwork adds the network's configuration.
 func addNetwork(p *dhcpv4.DHCPv4, n Network) {
 	if n.Subnet.IsValid() {
 		p.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(n.Subnet.Bits(), 32)))
@@ -81,8 +81,8 @@ func lastAddr(s netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(a)
 }
 
-// sizeLimit is how long an answer to a packet may be: the client's word
-// (option 57), or else what every client must take.
+// sizeLimit is how many bytes of payload a reply to a packet may have: what the
+// client states in option 57, or else what every client must accept.
 func sizeLimit(q *dhcpv4.DHCPv4) int {
 	size := minMessageSize
 	if stated, err := q.MaxMessageSize(); err == nil {
@@ -91,8 +91,8 @@ func sizeLimit(q *dhcpv4.DHCPv4) int {
 	return size - ipUDPHeaders
 }
 
-// fit drops what a client can best do without until its answer fits. The file
-// name goes from the options only while it is in the header as well.
+// fit deletes options until the reply fits, those that a client can best do
+// without first. It deletes the file name only if the header has it too.
 func fit(p *dhcpv4.DHCPv4, limit int) {
 	droppable := []dhcpv4.OptionCode{
 		dhcpv4.OptionBroadcastAddress, dhcpv4.OptionDomainName,
@@ -101,8 +101,8 @@ func fit(p *dhcpv4.DHCPv4, limit int) {
 	if p.BootFileName != "" {
 		droppable = append(droppable, dhcpv4.OptionBootfileName)
 	}
-	// The identifier may be 255 bytes long, and a client that stated no
-	// larger size has hardly room for it.
+	// The identifier may have 255 bytes, which hardly fit into the size that
+	// every client must accept.
 	droppable = append(droppable, dhcpv4.OptionClientIdentifier, dhcpv4.OptionDomainNameServer)
 	for _, code := range droppable {
 		if len(p.ToBytes()) <= limit {

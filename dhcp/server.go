@@ -5,37 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
-const (
-	// maxWaiting bounds the packets that wait for a worker, per socket. What
-	// comes beyond them is dropped; clients ask again.
-	maxWaiting = 1024
-	// workers is how many packets are worked on at once, per socket. Most
-	// of that time is waiting for the lease store.
-	workers = 64
-)
-
-// Server answers DHCP on one or more interfaces. Fill in its fields, then
-// call Serve once.
+// Server is the configuration of a DHCP server. Fill in its fields, call
+// Listen, and then Serve on what Listen returned.
 type Server struct {
-	// Interfaces are what to serve on, at least one.
+	// Interfaces are the network interfaces to serve, at least one.
 	Interfaces []Interface
-	// Booter says what clients boot; nil lets nobody boot. If it is a
-	// Reserver too, its reservations are kept.
+	// Booter says what clients boot; if it is nil, no client boots. If it is
+	// also a Reserver, its reservations are kept.
 	Booter Booter
 	// Leases keeps leases over restarts; nil keeps them in memory only.
 	Leases LeaseStore
-	// Observe, if set, is told of every exchange, by several goroutines at
-	// once. It must not block.
+	// Observe, if set, is called with every exchange, by several goroutines
+	// at once. Packets are answered by those same goroutines, so it must not
+	// wait for a disk or the network.
 	Observe func(Exchange)
-	// Ready, if set, is called once, when all sockets are open.
-	Ready func()
 	// Log is for the person who runs the server; nil is silent.
 	Log *slog.Logger
 	// Now is the clock that leases expire by; nil means time.Now.
@@ -44,60 +33,70 @@ type Server struct {
 	system system // nil means linux{}
 }
 
-// Serve answers until ctx ends, and then returns nil. It returns an error if
-// it cannot begin, or if a socket fails.
-func (s *Server) Serve(ctx context.Context) error {
+// Listen opens all sockets and reads the stored leases. The server answers
+// nothing yet: packets that arrive before [Listener.Serve] is called wait in
+// the sockets. If Listen fails, it leaves no socket open.
+func (s *Server) Listen(ctx context.Context) (*Listener, error) {
 	if len(s.Interfaces) == 0 {
-		return errors.New("serve DHCP: no interface given: name at least one")
+		return nil, errors.New("listen for DHCP: no interface given: name at least one")
 	}
-	run := s.withDefaults()
-	known, err := run.Leases.Leases()
+	c := s.withDefaults()
+	known, err := c.Leases.Leases()
 	if err != nil {
-		return fmt.Errorf("serve DHCP: read leases: %w", err)
+		return nil, fmt.Errorf("listen for DHCP: read leases: %w", err)
 	}
-	commits := newCommitter(run.Leases)
-	var links []*link
-	defer func() {
-		for _, l := range links {
-			l.close()
-		}
-	}()
-	for _, i := range run.Interfaces {
-		l, err := run.open(ctx, i, known, commits)
+	l := &Listener{commits: newCommitter(c.Leases)}
+	for _, i := range c.Interfaces {
+		service, err := c.listenOn(ctx, i, known, l.commits)
 		if err != nil {
-			return err
+			return nil, errors.Join(fmt.Errorf("listen for DHCP on %s: %w", i.Name, err), l.Close())
 		}
-		links = append(links, l)
+		l.services = append(l.services, service)
 	}
-	if run.Ready != nil {
-		run.Ready()
-	}
-	return runLinks(ctx, links, commits)
+	return l, nil
 }
 
-// runLinks owns all goroutines of the server.
-func runLinks(ctx context.Context, links []*link, commits *committer) error {
-	tasks, ctx := errgroup.WithContext(ctx)
-	tasks.Go(func() error { return commits.run(ctx) })
-	for _, l := range links {
-		for _, sock := range l.sockets {
-			tasks.Go(func() error { return l.read(ctx, sock) })
-			for range workers {
-				tasks.Go(func() error { return l.work(ctx, sock) })
-			}
-		}
-		// Closing the sockets is what wakes their readers.
-		tasks.Go(func() error { <-ctx.Done(); l.close(); return nil })
-	}
-	return tasks.Wait()
+// Listener is a server whose sockets are open. Call Serve once, or Close.
+type Listener struct {
+	services []*service
+	commits  *committer
 }
 
-// withDefaults is a copy of the server in which nothing is nil but Observe
-// and Ready.
+// Serve answers until ctx ends, finishes the packets that it is working on,
+// and returns nil. A socket that cannot be read ends it with an error. In
+// both cases all goroutines have ended and all sockets are closed when Serve
+// returns.
+func (l *Listener) Serve(ctx context.Context) error {
+	committed := make(chan struct{})
+	go func() {
+		defer close(committed)
+		l.commits.run()
+	}()
+	answering, ctx := errgroup.WithContext(ctx)
+	for _, s := range l.services {
+		s.start(ctx, answering)
+	}
+	err := answering.Wait()
+	l.commits.end() // no packet is being handled any more
+	<-committed
+	return errors.Join(err, l.Close())
+}
+
+// Close closes the sockets. Serve does so itself.
+func (l *Listener) Close() error {
+	var errs []error
+	for _, s := range l.services {
+		errs = append(errs, s.close())
+	}
+	return errors.Join(errs...)
+}
+
+// withDefaults is a copy of the server with defaults for every nil field
+// except Observe.
 func (s *Server) withDefaults() *Server {
 	c := *s
 	if c.Booter == nil {
-		c.Booter = nobody{}
+		c.Booter = noBooter{}
 	}
 	if c.Leases == nil {
 		c.Leases = &MemoryLeases{}
@@ -114,37 +113,35 @@ func (s *Server) withDefaults() *Server {
 	return &c
 }
 
-// nobody lets no client boot.
-type nobody struct{}
+// noBooter is the Booter of a server that has none.
+type noBooter struct{}
 
-func (nobody) Boot(context.Context, Client) Boot {
+func (noBooter) Boot(context.Context, Client) Boot {
 	return Boot{Reason: "this server has no boot files"}
 }
 
-// open makes an interface ready: addresses, lease tables, sockets.
-func (s *Server) open(ctx context.Context, i Interface, known []Lease, commits *committer) (*link, error) {
+// listenOn makes the service of one interface: its address, lease tables and
+// open sockets.
+func (s *Server) listenOn(ctx context.Context, i Interface, known []Lease, commits *committer) (*service, error) {
 	addrs, err := s.system.addresses(i.Name)
 	if err != nil {
-		return nil, fmt.Errorf("serve DHCP on %s: %w", i.Name, err)
+		return nil, err
 	}
 	if i, err = i.resolve(addrs); err != nil {
 		return nil, err
 	}
-	l := &link{server: s, iface: i, commits: commits, log: s.Log.With("interface", i.Name)}
+	v := &service{server: s, iface: i, commits: commits, log: s.Log.With("interface", i.Name)}
 	if i.Mode == Pool {
-		l.tables = s.tables(i, known)
+		v.tables = s.newTables(i, known)
 	}
-	if err := l.open(ctx); err != nil {
-		l.close()
-		return nil, fmt.Errorf("serve DHCP on %s: %w", i.Name, err)
+	if err := v.open(ctx); err != nil {
+		return nil, errors.Join(err, v.close())
 	}
-	l.log.Info("serving DHCP", "mode", i.Mode.String(), "address", i.Addr.String(),
-		"subnet", i.Network.Subnet.Masked().String(), "pool", i.Network.Range.String())
-	return l, nil
+	return v, nil
 }
 
-// tables makes the lease table of each network of an interface.
-func (s *Server) tables(i Interface, known []Lease) []*table {
+// newTables makes the lease table of each network of an interface.
+func (s *Server) newTables(i Interface, known []Lease) []*table {
 	reserver, _ := s.Booter.(Reserver)
 	var all []*table
 	for _, n := range append([]Network{i.Network}, i.Relayed...) {
@@ -164,17 +161,4 @@ func (m Mode) String() string {
 		return "proxy"
 	}
 	return "pool"
-}
-
-// socket is one port of one interface, with the packets that wait there.
-type socket struct {
-	net.PacketConn
-	port    uint16
-	waiting chan arrival
-}
-
-// arrival is a packet as it came.
-type arrival struct {
-	data []byte
-	from netip.AddrPort
 }

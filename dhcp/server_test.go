@@ -1,11 +1,17 @@
 package dhcp
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"net"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -167,6 +173,42 @@ func TestServerAnswersRelays(t *testing.T) {
 	}
 }
 
+// TestServerOnTwoInterfaces: each has its own mode and network, and an answer
+// leaves by the interface that its request came in on.
+func TestServerOnTwoInterfaces(t *testing.T) {
+	lab, office := newFakeSystem(), newFakeSystem()
+	office.addrs = []netip.Prefix{netip.MustParsePrefix("10.99.0.1/16")}
+	pool := poolInterface()
+	pool.Name = "eth1"
+	exchanges := make(chan Exchange, 2)
+	l, err := (&Server{
+		Interfaces: []Interface{pool, {Name: "eth2", Mode: Proxy}}, Booter: booterFunc(testBoot),
+		Observe: func(e Exchange) { exchanges <- e }, system: fakeSystems{"eth1": lab, "eth2": office},
+	}).Listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Serve(ctx) }()
+	request := sampleNamed(t, "bios-pxe-discover")
+	for _, test := range []struct {
+		system       *fakeSystem
+		server, addr string
+	}{{lab, "10.77.0.1", "10.77.0.100"}, {office, "10.99.0.1", ""}} {
+		test.system.ports[ServerPort].in <- arrival{request.raw, request.req.Source}
+		<-exchanges
+		p := parseSent(t, <-test.system.out)
+		if addr := toAddr(p.YourIPAddr); p.ServerIdentifier().String() != test.server || addr.IsValid() != (test.addr != "") || addr.IsValid() && addr.String() != test.addr {
+			t.Errorf("want an answer of %s with the address %q: %s", test.server, test.addr, p.Summary())
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // brokenStore stores nothing.
 type brokenStore struct{ MemoryLeases }
 
@@ -203,18 +245,18 @@ func TestLeasesShareWrites(t *testing.T) {
 		waiting = append(waiting, ch)
 		c.changes <- ch
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() { ended <- c.run(ctx) }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.run()
+	}()
 	for _, ch := range waiting {
 		if err := <-ch.done; err != nil {
 			t.Errorf("commit: %v", err)
 		}
 	}
-	stop()
-	if err := <-ended; err != nil {
-		t.Errorf("run ended with %v", err)
-	}
+	c.end()
+	<-ended
 	leases, _ := store.Leases()
 	if len(leases) != 20 || store.writes != 1 {
 		t.Errorf("%d leases stored in %d writes, want 20 in one", len(leases), store.writes)
@@ -257,7 +299,7 @@ func TestServerSaysWhyItCannotBegin(t *testing.T) {
 			i.Name = "eth9"
 			s := &Server{Interfaces: []Interface{i}, system: f}
 			test.change(s, f)
-			err := s.Serve(t.Context())
+			_, err := s.Listen(t.Context())
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want one with %q", err, test.want)
 			}
@@ -279,5 +321,152 @@ func TestWarningsAreThrottled(t *testing.T) {
 	c.forward(throttleTime)
 	if !th.pass(c.Now()) {
 		t.Error("want a warning after a while")
+	}
+}
+
+// syncBuffer is a log that several goroutines write.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+// lines are the log's lines that have a text in them.
+func (b *syncBuffer) lines(text string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.DeleteFunc(strings.Split(b.text.String(), "\n"), func(line string) bool { return !strings.Contains(line, text) })
+}
+
+func (b *syncBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
+
+// TestPanicCostsOnePacket: it is one line in the log, with the stack and the
+// packet, and other clients are answered as before.
+func TestPanicCostsOnePacket(t *testing.T) {
+	log := &syncBuffer{}
+	b := startBed(t, Interface{Mode: Proxy}, func(s *Server) {
+		s.Log = log.logger()
+		s.Booter = booterFunc(func(c Client) Boot {
+			if c.Firmware == BIOS {
+				panic("a fault of the booter")
+			}
+			return testBoot(c)
+		})
+	})
+	bad := sampleNamed(t, "bios-pxe-discover")
+	for range 2 * workers { // more than there are workers to lose
+		b.ports[ServerPort].in <- arrival{bad.raw, bad.req.Source}
+	}
+	if e := b.put(sampleNamed(t, "ovmf-pxe-discover")); e.Reply != "OFFER" {
+		t.Errorf("after panics: %+v", e)
+	}
+	b.end()
+	lines := log.lines("level=ERROR")
+	if len(lines) != 1 || !strings.Contains(lines[0], "a fault of the booter") || !strings.Contains(lines[0], "server_test.go") || !strings.Contains(lines[0], "packet=01010600") {
+		t.Errorf("log: %q", lines)
+	}
+}
+
+// TestReadErrorsAreForgiven, as long as reads succeed in between.
+func TestReadErrorsAreForgiven(t *testing.T) {
+	log := &syncBuffer{}
+	b := startBed(t, poolInterface(), func(s *Server) { s.Log = log.logger() })
+	for range 3 {
+		for range maxReadErrors - 1 {
+			b.ports[ServerPort].fail <- syscall.ENOBUFS
+		}
+		if e := b.put(sampleNamed(t, "udhcpc-discover")); e.Reply != "OFFER" {
+			t.Errorf("after read errors: %+v", e)
+		}
+	}
+	b.end()
+	if lines := log.lines("level=WARN"); len(lines) != 1 || !strings.Contains(lines[0], "no buffer space") {
+		t.Errorf("log: %q", lines)
+	}
+	if n := len(b.paused); n != 3*(maxReadErrors-1) || b.paused[0] != readPause {
+		t.Errorf("%d pauses: %v", n, b.paused)
+	}
+}
+
+// TestBrokenSocketEndsTheServer: the error says which socket it was.
+func TestBrokenSocketEndsTheServer(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  error
+		n    int
+	}{
+		{"many failures in a row", syscall.EIO, maxReadErrors},
+		{"closed", net.ErrClosed, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := startBed(t, poolInterface(), nil)
+			for range test.n {
+				b.ports[BootPort].fail <- test.err
+			}
+			err := <-b.done
+			b.done = nil
+			if !errors.Is(err, test.err) || !strings.Contains(err.Error(), "UDP port 4011 of eth9") {
+				t.Errorf("server ended with %v", err)
+			}
+		})
+	}
+}
+
+// slowStore says when a write begins, and waits until it may go on.
+type slowStore struct {
+	MemoryLeases
+	began, goOn chan struct{}
+}
+
+func (s *slowStore) PutLeases(l []Lease) error {
+	close(s.began)
+	<-s.goOn
+	return s.MemoryLeases.PutLeases(l)
+}
+
+// TestServerFinishesItsPackets: a lease that is being stored when the server
+// is stopped is still confirmed to its client.
+func TestServerFinishesItsPackets(t *testing.T) {
+	store := &slowStore{began: make(chan struct{}), goOn: make(chan struct{})}
+	b := startBed(t, poolInterface(), func(s *Server) { s.Leases = store })
+	b.put(sampleNamed(t, "udhcpc-discover"))
+	b.got()
+	request := sampleNamed(t, "udhcpc-request")
+	b.ports[ServerPort].in <- arrival{request.raw, request.req.Source}
+	<-store.began
+	b.stop()
+	<-b.ports[ServerPort].woken
+	close(store.goOn)
+	b.end()
+	if e := <-b.exchanges; e.Reply != "ACK" {
+		t.Errorf("exchange %+v", e)
+	}
+	if p := parseSent(t, b.got()); p.MessageType() != dhcpv4.MessageTypeAck {
+		t.Errorf("the client got %s", p.Summary())
+	}
+}
+
+// TestListenClosesWhatItOpened, if it fails half-way.
+func TestListenClosesWhatItOpened(t *testing.T) {
+	f := newFakeSystem()
+	f.addrs = append(f.addrs, netip.MustParsePrefix("10.0.0.1/24"))
+	i := poolInterface()
+	i.Name = "eth9"
+	broken := Interface{Name: "eth8", Addr: netip.MustParseAddr("10.9.9.9")}
+	s := &Server{Interfaces: []Interface{i, broken}, system: f}
+	if _, err := s.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "listen for DHCP on eth8: ") {
+		t.Errorf("error %v", err)
+	}
+	for port, conn := range f.ports {
+		select {
+		case <-conn.closed:
+		default:
+			t.Errorf("the socket of port %d is still open", port)
+		}
 	}
 }

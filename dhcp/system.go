@@ -6,22 +6,25 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// system is what the server needs of the operating system. The tests have
-// another one, without a network.
+// system is what the server needs of the operating system. Tests replace it
+// with one that has no network.
 type system interface {
 	// addresses lists an interface's IPv4 addresses.
 	addresses(iface string) ([]netip.Prefix, error)
 	// listen opens a UDP socket that hears one interface only.
 	listen(ctx context.Context, iface string, port uint16) (net.PacketConn, error)
-	// hardware opens a way to stations by their hardware address.
+	// hardware opens a socket that sends to hardware addresses.
 	hardware(iface string) (hardwareSender, error)
+	// pause waits for d, or for the end of ctx.
+	pause(ctx context.Context, d time.Duration)
 }
 
-// hardwareSender sends a UDP datagram to a station that does not answer ARP.
+// hardwareSender sends UDP datagrams to stations that do not answer ARP yet.
 type hardwareSender interface {
 	sendTo(mac net.HardwareAddr, from, to netip.AddrPort, payload []byte) error
 	Close() error
@@ -51,8 +54,8 @@ func (linux) addresses(iface string) ([]netip.Prefix, error) {
 	return v4, nil
 }
 
-// listen does not share the port: a second server on the same interface would
-// silently take a part of the packets.
+// listen does not share the port (no SO_REUSEADDR): a second server on the
+// same interface would silently take a part of the packets.
 func (linux) listen(ctx context.Context, iface string, port uint16) (net.PacketConn, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var bindErr error
@@ -64,11 +67,20 @@ func (linux) listen(ctx context.Context, iface string, port uint16) (net.PacketC
 	}}
 	conn, err := lc.ListenPacket(ctx, "udp4", fmt.Sprintf(":%d", port))
 	if err != nil {
-		return nil, fmt.Errorf("listen on UDP port %d of %s (ss -lunp shows who has it; it takes root or CAP_NET_BIND_SERVICE and CAP_NET_RAW): %w", port, iface, err)
+		return nil, fmt.Errorf("open UDP port %d (ss -lunp shows who has it; it takes root or CAP_NET_BIND_SERVICE and CAP_NET_RAW): %w", port, err)
 	}
 	return conn, nil
 }
 
 func (linux) hardware(iface string) (hardwareSender, error) {
 	return openFrames(iface, false)
+}
+
+func (linux) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }

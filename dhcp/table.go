@@ -10,30 +10,32 @@ import (
 )
 
 const (
-	// offerTime is how long an address is held for a client that was
-	// offered it and has not asked for it yet.
+	// offerTime is how long an offered address is held for its client to
+	// request it.
 	offerTime = time.Minute
-	// quarantine is how long an address that a client found in use by
-	// another is kept out of the pool.
+	// quarantine is how long an address is kept out of the pool after a
+	// client found another station at it.
 	quarantine = 10 * time.Minute
 )
 
-// table is the addresses of one network: who has which, and until when.
+// table says which client has which address of one network, and until when.
 //
-// Clients are known by MAC, not by client identifier (option 61): firmware,
-// loader and operating system of one machine send different identifiers, and
-// shall all have the machine's one address.
+// A client is its MAC and not its client identifier (option 61): firmware,
+// loader and operating system of one machine send different identifiers, but
+// should all get the same address.
 type table struct {
 	network  Network
-	avoid    []netip.Addr // the server's own addresses, the router, name servers
+	avoid    []netip.Addr // addresses of servers and routers, which no client gets
 	now      func() time.Time
 	reserver Reserver
 
 	mu     sync.Mutex
 	byAddr map[netip.Addr]*entry
 	byMAC  map[station]*entry
-	queue  expiry
-	fresh  netip.Addr // the lowest address of the range never given out
+	queue  expiryQueue
+	// nextUnused is where to look for an address that was never given out: all
+	// lower ones of the range have an entry, or cannot be given.
+	nextUnused netip.Addr
 }
 
 // station is a MAC as a map's key.
@@ -41,26 +43,27 @@ type station [6]byte
 
 func (s station) String() string { return net.HardwareAddr(s[:]).String() }
 
-// entry is one address that is or was in use. It stays after it has expired,
-// so that its client gets it again if nobody needed it meanwhile.
+// entry is an address that is or was in use. It stays after it has expired, so
+// that its client gets the same address again if no other needed it.
 type entry struct {
 	addr  netip.Addr
 	mac   station
-	owned bool // false in quarantine: the address is nobody's
-	bound bool // leased, not just offered
+	owned bool // mac is the client's; false in quarantine, and for addresses that were given up
+	bound bool // leased and not only offered
 	until time.Time
-	index int // in the expiry queue
+	index int // in the queue
 }
 
 func newTable(n Network, r Reserver, now func() time.Time, avoid ...netip.Addr) *table {
 	return &table{
 		network: n, avoid: avoid, now: now, reserver: r,
 		byAddr: map[netip.Addr]*entry{}, byMAC: map[station]*entry{},
-		fresh: n.Range.First,
+		nextUnused: n.Range.First,
 	}
 }
 
-// load fills in a lease of an earlier run.
+// load adds a lease that was stored by an earlier run, unless the client has a
+// later one or must not have the address any more.
 func (t *table) load(l Lease) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -74,8 +77,8 @@ func (t *table) load(l Lease) {
 	t.assign(l.Addr, mac, true, l.Expires)
 }
 
-// offer finds an address for a client and holds it for a while. wanted is
-// what the client asked for, which may be invalid.
+// offer chooses an address for a client and holds it for offerTime. wanted is
+// the address that the client asked for, or invalid.
 func (t *table) offer(mac station, wanted netip.Addr) Grant {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -92,9 +95,10 @@ func (t *table) offer(mac station, wanted netip.Addr) Grant {
 	return Grant{Granted, addr, hostname, t.network.leaseTime(), reason}
 }
 
-// choose finds the best address for a client, and says why it is.
+// choose finds the best address for a client. reason says why it is the best,
+// or why there is none.
 func (t *table) choose(mac station, wanted netip.Addr) (addr netip.Addr, hostname, reason string) {
-	r, note := t.reservation(mac)
+	r, note := t.findReservation(mac)
 	if r.Addr.IsValid() && note == "" {
 		return r.Addr, r.Hostname, "address reserved for this client"
 	}
@@ -112,9 +116,9 @@ func (t *table) choose(mac station, wanted netip.Addr) (addr netip.Addr, hostnam
 	return addr, r.Hostname, reason
 }
 
-// reservation is the client's reservation. A note says why its address cannot
-// be given now.
-func (t *table) reservation(mac station) (r Reservation, note string) {
+// findReservation returns the client's reservation. note is empty if its address
+// can be given now, and says why not otherwise.
+func (t *table) findReservation(mac station) (r Reservation, note string) {
 	if t.reserver == nil {
 		return r, ""
 	}
@@ -132,16 +136,16 @@ func (t *table) reservation(mac station) (r Reservation, note string) {
 	return r, note
 }
 
-// pick takes an address that was never used, or else the one that has been
-// unused for the longest time.
+// pick chooses an address that was never used, or else the one that has been
+// unused for longest.
 func (t *table) pick(mac station) (netip.Addr, string) {
-	for ; t.network.Range.Contains(t.fresh); t.fresh = t.fresh.Next() {
-		if t.byAddr[t.fresh] == nil && t.usable(t.fresh, mac) {
-			return t.fresh, "first free address of the pool"
+	for ; t.network.Range.Contains(t.nextUnused); t.nextUnused = t.nextUnused.Next() {
+		if t.byAddr[t.nextUnused] == nil && t.usable(t.nextUnused, mac) {
+			return t.nextUnused, "first free address of the pool"
 		}
 	}
 	now := t.now()
-	var passed []*entry // free, but not for the pool to give to this client
+	var passed []*entry // expired, but not for this client or not of the pool
 	defer func() {
 		for _, e := range passed {
 			heap.Push(&t.queue, e)
@@ -157,8 +161,9 @@ func (t *table) pick(mac station) (netip.Addr, string) {
 	return netip.Addr{}, fmt.Sprintf("no address is free in the pool %q: make the range larger or the lease time shorter", t.network.Range)
 }
 
-// request is a client's word that it wants addr. selecting says that it
-// answers an offer of ours, so that silence would leave it waiting.
+// request decides on a client's REQUEST for addr. selecting says that the
+// client chose our offer: it then waits for an answer, so it gets a NAK where
+// another client gets none.
 func (t *table) request(mac station, addr netip.Addr, selecting bool) Grant {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -168,7 +173,7 @@ func (t *table) request(mac station, addr netip.Addr, selecting bool) Grant {
 	if !t.network.Subnet.Contains(addr) {
 		return refused("%s is not an address of %s", addr, t.network.Subnet.Masked())
 	}
-	r, note := t.reservation(mac)
+	r, note := t.findReservation(mac)
 	reserved := r.Addr.IsValid() && note == ""
 	switch {
 	case reserved && r.Addr != addr:
@@ -180,14 +185,15 @@ func (t *table) request(mac station, addr netip.Addr, selecting bool) Grant {
 	case !t.free(addr, mac):
 		return refused("%s is in use by another, or reserved", addr)
 	}
-	// An address of our own range that is free is good even if no lease is
-	// on record: only this server gives it out.
+	// A free address of the range is granted even if there is no lease: only
+	// this server gives it out.
 	term := t.network.leaseTime()
 	return Grant{Granted, addr, r.Hostname, term, "lease confirmed"}
 }
 
-// bind makes a granted address the client's, and tells what the store has to
-// know: the lease, and the address that the client had before, if another.
+// bind makes a granted address the client's. It returns what has to be stored:
+// the lease, and the address that the client leaves for it, if any. ok is false
+// if the address went to another client meanwhile.
 func (t *table) bind(mac station, g Grant) (l Lease, left netip.Addr, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -202,8 +208,8 @@ func (t *table) bind(mac station, g Grant) (l Lease, left netip.Addr, ok bool) {
 	return Lease{g.Addr, net.HardwareAddr(mac[:]), g.Hostname, until}, left, true
 }
 
-// release ends a client's lease. The record stays, so that it gets the
-// address again if it comes back before it is needed.
+// release ends a client's lease. The entry stays, so that the client gets the
+// address again if it comes back before another needs it.
 func (t *table) release(mac station, addr netip.Addr) (Lease, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -215,8 +221,8 @@ func (t *table) release(mac station, addr netip.Addr) (Lease, bool) {
 	return Lease{Addr: addr, MAC: net.HardwareAddr(mac[:]), Expires: e.until}, true
 }
 
-// decline takes an address out of use that its client found taken. Only the
-// client that was given an address can decline it.
+// decline puts an address into quarantine. Only the client that was given the
+// address can decline it.
 func (t *table) decline(mac station, addr netip.Addr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -230,7 +236,8 @@ func (t *table) decline(mac station, addr netip.Addr) bool {
 	return true
 }
 
-// withdraw frees what was only offered to a client that chose another server.
+// withdraw frees the address that was offered to a client that then chose
+// another server.
 func (t *table) withdraw(mac station) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -239,7 +246,7 @@ func (t *table) withdraw(mac station) {
 	}
 }
 
-// free says that a client may have an address now.
+// free says whether a client may have an address now.
 func (t *table) free(a netip.Addr, mac station) bool {
 	if e := t.byAddr[a]; e != nil && e.until.After(t.now()) && !(e.owned && e.mac == mac) {
 		return false
@@ -247,8 +254,9 @@ func (t *table) free(a netip.Addr, mac station) bool {
 	return t.usable(a, mac)
 }
 
-// usable says that an address is one that a client could have at all: a
-// station's, not the server's own, not reserved for another.
+// usable says whether a client could have an address at all. The network's and
+// the broadcast address, those to avoid and those that are reserved for another
+// client are not usable.
 func (t *table) usable(a netip.Addr, mac station) bool {
 	s := t.network.Subnet
 	if s.Bits() < 31 && (a == s.Masked().Addr() || a == lastAddr(s)) {
@@ -266,8 +274,8 @@ func (t *table) usable(a netip.Addr, mac station) bool {
 	return !reserved || owner.String() == mac.String()
 }
 
-// assign records that an address is a client's until then, in the place of
-// whatever the address and the client had.
+// assign gives an address to a client. The address's previous client and the
+// client's previous address lose each other.
 func (t *table) assign(a netip.Addr, mac station, bound bool, until time.Time) {
 	if old := t.byMAC[mac]; old != nil && old.addr != a {
 		t.drop(old)
@@ -285,7 +293,8 @@ func (t *table) assign(a netip.Addr, mac station, bound bool, until time.Time) {
 	t.setUntil(e, until)
 }
 
-// drop makes an address nobody's. In the range it is kept as free from now.
+// drop takes an address away from its client. An address of the range stays in
+// the queue, as unused from now on.
 func (t *table) drop(e *entry) {
 	delete(t.byMAC, e.mac)
 	if !t.network.Range.Contains(e.addr) {

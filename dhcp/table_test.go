@@ -225,7 +225,7 @@ func TestReservationOutsideTheSubnet(t *testing.T) {
 
 func TestAddressesNeverGiven(t *testing.T) {
 	tab := pool(newClock(), nil, 0, 0, ip(1), ip(3))
-	tab.network.Range, tab.fresh = Range{ip(0), ip(4)}, ip(0)
+	tab.network.Range, tab.nextUnused = Range{ip(0), ip(4)}, ip(0)
 	take(t, tab, mac(1), ip(2)) // .0 is the network, .1 and .3 are the server's
 	take(t, tab, mac(2), ip(4))
 	wantGrant(t, "the server's own", tab.request(mac(3), ip(1), false), Refused, noAddr)

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// throttleTime is how long a throttle stays shut.
+// throttleTime is the shortest time between two events that pass a throttle.
 const throttleTime = time.Minute
 
-// throttle lets one event through and then none for a while. The zero value
-// is open.
+// throttle lets at most one event pass in each throttleTime. The zero value is
+// ready.
 type throttle struct {
 	mu   sync.Mutex
 	next time.Time
 }
 
-// pass says whether an event at a time may go through.
+// pass says whether an event at the time now may pass.
 func (t *throttle) pass(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

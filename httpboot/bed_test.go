@@ -20,8 +20,10 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/ejs"
 	"cloudlets/provision"
-	"cloudlets/provision/agent"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/store"
+	"cloudlets/provision/track"
+	"cloudlets/provision/wire"
 )
 
 // The machines of the tests.
@@ -109,7 +111,7 @@ func newBed(t testing.TB, change func(image string)) *bed {
 	}
 	writeAssets(t, filepath.Join(dir, "assets"))
 	write(t, filepath.Join(dir, "agent"), []byte("the agent"))
-	b.start(&provision.MemStore{})
+	b.start(&store.Memory{})
 	return b
 }
 
@@ -121,10 +123,10 @@ func testSpec(mac provision.MAC) provision.Spec {
 }
 
 // start builds a server on a store: again, as after a restart, if need be.
-func (b *bed) start(store provision.Store) {
+func (b *bed) start(store store.Store) {
 	b.t.Helper()
 	log := slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	tracker, err := provision.NewTracker(store, nil, log)
+	tracker, err := track.NewTracker(store, nil, log)
 	must(b.t, err)
 	assets := filepath.Join(b.dir, "assets")
 	kits, err := depot.Open(depot.Options{
@@ -133,8 +135,8 @@ func (b *bed) start(store provision.Store) {
 	})
 	must(b.t, err)
 	b.Chain = &Chain{
-		Site: b.site, Tracker: tracker, Tickets: provision.NewTickets(store, nil), Depot: kits, Render: &ejs.Renderer{},
-		Loaders: Loaders{Dir: assets, Extra: ExtraLoader(b.site)}, TFTP: netip.MustParseAddr("127.0.0.1"),
+		Site: b.site, Tracker: tracker, Tickets: track.NewTickets(store, nil), Depot: kits, Render: &ejs.Renderer{},
+		Loaders: Loaders{Dir: assets, Site: b.site}, TFTP: netip.MustParseAddr("127.0.0.1"),
 		Overlays: filepath.Join(b.dir, "overlays"), Log: log,
 	}
 	b.http = httptest.NewServer(b.Handler())
@@ -241,38 +243,38 @@ func (a answer) want(t testing.TB, status int, words ...string) answer {
 }
 
 // token fetches a machine's script and takes its words to the agent from it.
-func (b *bed) token(mac provision.MAC) agent.Params {
+func (b *bed) token(mac provision.MAC) wire.Params {
 	b.t.Helper()
 	script := b.get("/boot/"+string(mac)+"/script").want(b.t, http.StatusOK, "cloudlets.token=")
 	for line := range strings.Lines(script.body) {
 		if words, ok := strings.CutPrefix(line, "kernel "); ok {
-			params, err := agent.ParseParams(strings.TrimSuffix(strings.TrimSpace(strings.Split(words, "&&")[0]), " "))
+			params, err := wire.ParseParams(strings.TrimSuffix(strings.TrimSpace(strings.Split(words, "&&")[0]), " "))
 			must(b.t, err)
 			return params
 		}
 	}
 	b.t.Fatalf("no kernel in the script:\n%s", script.body)
-	return agent.Params{}
+	return wire.Params{}
 }
 
 // request is a good claim of a machine with one disk.
-func (b *bed) request(mac provision.MAC) agent.ClaimRequest {
+func (b *bed) request(mac provision.MAC) wire.ClaimRequest {
 	b.t.Helper()
-	return agent.ClaimRequest{
+	return wire.ClaimRequest{
 		Token: b.token(mac).Token, Nonce: "boot 1 of " + string(mac), MAC: mac,
 		Inventory: provision.Inventory{Arch: "amd64", CPUs: 2, Disks: []provision.DiskInfo{{Name: "vda", Size: 8 << 30, Transport: "virtio"}}},
 	}
 }
 
 // claim claims the plan of a machine.
-func (b *bed) claim(mac provision.MAC) provision.Plan {
+func (b *bed) claim(mac provision.MAC) wire.Plan {
 	b.t.Helper()
 	return b.claimAs(b.request(mac))
 }
 
-func (b *bed) claimAs(request agent.ClaimRequest) (plan provision.Plan) {
+func (b *bed) claimAs(request wire.ClaimRequest) (plan wire.Plan) {
 	b.t.Helper()
-	a := b.do(http.MethodPost, agent.ClaimPath, "", request).want(b.t, http.StatusOK)
+	a := b.do(http.MethodPost, wire.ClaimPath, "", request).want(b.t, http.StatusOK)
 	must(b.t, json.Unmarshal([]byte(a.body), &plan))
 	return plan
 }

@@ -26,6 +26,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/track"
 )
 
 // Site says what each machine shall be.
@@ -38,8 +39,8 @@ type Site interface {
 // set before it is used and not changed after.
 type Chain struct {
 	Site    Site
-	Tracker *provision.Tracker
-	Tickets *provision.Tickets
+	Tracker *track.Tracker
+	Tickets *track.Tickets
 	Depot   *depot.Depot
 	Render  images.Renderer
 	Loaders Loaders

@@ -13,20 +13,22 @@ import (
 	"time"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/images/pack"
 	"cloudlets/provision"
-	"cloudlets/provision/agent"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/track"
+	"cloudlets/provision/wire"
 )
 
 // claimWait is how long a claim waits for an image that is packed anew. An
 // agent waits a little longer for the answer, and then asks again.
 const claimWait = 20 * time.Second
 
-// claimRequest is an [agent.ClaimRequest] whose inventory is not read yet: that
+// claimRequest is an [wire.ClaimRequest] whose inventory is not read yet: that
 // costs memory, and is for those who have a right to a plan.
 type claimRequest struct {
-	agent.ClaimRequest
+	wire.ClaimRequest
 	Inventory json.RawMessage `json:"inventory"`
 }
 
@@ -53,7 +55,7 @@ func (c *Chain) claim(w http.ResponseWriter, r *http.Request) {
 }
 
 // answerClaim tells the agent of a session its plan, or why there is none.
-func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session provision.Session, request agent.ClaimRequest) {
+func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session track.Session, request wire.ClaimRequest) {
 	c.sawHost(r.RemoteAddr, session.MAC)
 	plan, err := c.plan(r.Context(), session, request)
 	if err != nil {
@@ -96,30 +98,30 @@ func describeDisks(disks []provision.DiskInfo) string {
 
 // plan makes the plan of a machine whose agent has a right to one, after all
 // that can be known to go wrong was looked at.
-func (c *Chain) plan(ctx context.Context, session provision.Session, request agent.ClaimRequest) (provision.Plan, error) {
+func (c *Chain) plan(ctx context.Context, session track.Session, request wire.ClaimRequest) (wire.Plan, error) {
 	if request.MAC != session.MAC {
-		return provision.Plan{}, &refusal{fmt.Errorf("the token is of %s, and %s claims it: restart the machine so that it gets its own", session.MAC, request.MAC)}
+		return wire.Plan{}, &refusal{fmt.Errorf("the token is of %s, and %s claims it: restart the machine so that it gets its own", session.MAC, request.MAC)}
 	}
 	spec, decision := c.decide(session.MAC)
 	if decision.Action != provision.ActionInstall {
-		return provision.Plan{}, &refusal{fmt.Errorf("%s shall not be installed: %s", session.MAC, decision.Reason)}
+		return wire.Plan{}, &refusal{fmt.Errorf("%s shall not be installed: %s", session.MAC, decision.Reason)}
 	}
 	wait, stop := context.WithTimeout(ctx, claimWait)
 	defer stop()
 	kit, err := c.Depot.Kit(wait, kitKey(spec))
 	if err != nil {
-		return provision.Plan{}, refusalUnless(wait, err)
+		return wire.Plan{}, refusalUnless(wait, err)
 	}
 	if err := suits(spec, kit, request.Inventory); err != nil {
-		return provision.Plan{}, &refusal{err}
+		return wire.Plan{}, &refusal{err}
 	}
 	overlay, err := c.makeOverlay(ctx, spec, kit, request.Inventory)
 	if err != nil {
-		return provision.Plan{}, err
+		return wire.Plan{}, err
 	}
 	kernels, err := c.renderKernels(ctx, spec, kit, kit.Kernels, request.Inventory)
 	if err != nil {
-		return provision.Plan{}, refusalUnless(ctx, err)
+		return wire.Plan{}, refusalUnless(ctx, err)
 	}
 	state, _ := c.Tracker.State(session.MAC)
 	plan := newPlan(session, spec, kit, overlay, state.Armed)
@@ -151,12 +153,12 @@ func suits(spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) 
 // an eighth for its own structures and for what the system writes first.
 func rootRoom(content int64) int64 { return content + content/8 + 64<<20 }
 
-func newPlan(session provision.Session, spec *provision.Spec, kit *depot.Kit, overlay provision.Blob, armed bool) provision.Plan {
-	plan := provision.Plan{
+func newPlan(session track.Session, spec *provision.Spec, kit *depot.Kit, overlay wire.Blob, armed bool) wire.Plan {
+	plan := wire.Plan{
 		MAC: session.MAC, Session: session.Secret, Image: spec.Image, Hostname: hostname(spec),
 		Disk: spec.Disk, Wipe: spec.Wipe, Again: armed, Filesystem: spec.Filesystem, Handover: spec.Handover,
 		Init: kit.Init, Pack: blob(kit.Pack, "pack"), Overlay: overlay, RootSize: rootRoom(kit.Bytes),
-		BootLoaders: map[string]provision.Blob{}, ImageManifest: kit.Manifest.JSON(),
+		BootLoaders: map[string]wire.Blob{}, ImageManifest: kit.Manifest.JSON(),
 	}
 	for name, file := range kit.Loaders {
 		plan.BootLoaders[name] = blob(file, name)
@@ -164,8 +166,8 @@ func newPlan(session provision.Session, spec *provision.Spec, kit *depot.Kit, ov
 	return plan
 }
 
-func blob(f depot.File, name string) provision.Blob {
-	return provision.Blob{Path: filePath(f.Digest, name), Size: f.Size, Digest: f.Digest}
+func blob(f depot.File, name string) wire.Blob {
+	return wire.Blob{Path: filePath(f.Digest, name), Size: f.Size, Digest: f.Digest}
 }
 
 // hostname is the machine's name, or one made of its address.
@@ -183,22 +185,22 @@ func (c *Chain) overlayFile(mac provision.MAC) string {
 // makeOverlay renders what is the machine's own and keeps it, as a small pack,
 // until the machine's next install: a server that is restarted in between
 // serves the very same bytes.
-func (c *Chain) makeOverlay(ctx context.Context, spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) (provision.Blob, error) {
+func (c *Chain) makeOverlay(ctx context.Context, spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) (wire.Blob, error) {
 	tree, done, err := c.Depot.OpenPack(kit.Pack)
 	if err != nil {
-		return provision.Blob{}, err
+		return wire.Blob{}, err
 	}
 	defer done()
 	image := &images.Image{Name: spec.Image, Manifest: kit.Manifest}
 	overlay, err := image.Overlay(ctx, tree, c.Render, spec.Config, c.environment(spec, kit, inventory))
 	if err != nil {
-		return provision.Blob{}, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
+		return wire.Blob{}, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
 	}
 	info, err := writePack(ctx, c.overlayFile(spec.MAC), layer{overlay, tree})
 	if err != nil {
-		return provision.Blob{}, fmt.Errorf("keep the overlay of %s: %w", spec.MAC, err)
+		return wire.Blob{}, fmt.Errorf("keep the overlay of %s: %w", spec.MAC, err)
 	}
-	return provision.Blob{Path: overlayPath, Size: info.Size, Digest: info.Digest}, nil
+	return wire.Blob{Path: overlayPath, Size: info.Size, Digest: info.Digest}, nil
 }
 
 // environment is the configuration environment: what templates see as "env".
@@ -217,7 +219,7 @@ func (c *Chain) environment(spec *provision.Spec, kit *depot.Kit, inventory prov
 
 // renderKernels gives kernels the command lines of one machine: that of an
 // entry point is a template.
-func (c *Chain) renderKernels(ctx context.Context, spec *provision.Spec, kit *depot.Kit, kernels []images.Kernel, inventory provision.Inventory) ([]images.Kernel, error) {
+func (c *Chain) renderKernels(ctx context.Context, spec *provision.Spec, kit *depot.Kit, kernels []boot.Kernel, inventory provision.Inventory) ([]boot.Kernel, error) {
 	image := &images.Image{Name: spec.Image, Manifest: kit.Manifest}
 	kernels = slices.Clone(kernels)
 	for i := range kernels {

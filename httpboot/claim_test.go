@@ -12,13 +12,15 @@ import (
 	"testing"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/pack"
 	"cloudlets/provision"
-	"cloudlets/provision/agent"
+	"cloudlets/provision/store"
+	"cloudlets/provision/wire"
 )
 
 // overlayOf fetches and unpacks the overlay of a plan.
-func (b *bed) overlayOf(plan provision.Plan) (raw string, files map[string]string) {
+func (b *bed) overlayOf(plan wire.Plan) (raw string, files map[string]string) {
 	b.t.Helper()
 	a := b.do(http.MethodGet, plan.Overlay.Path, plan.Session, nil).want(b.t, http.StatusOK)
 	p, err := pack.Open(strings.NewReader(a.body), int64(len(a.body)))
@@ -45,7 +47,7 @@ func TestClaim(t *testing.T) {
 	if plan.Pack.Digest != kit.Pack.Digest || plan.RootSize < kit.Bytes {
 		t.Errorf("pack %+v, room for %d bytes; the kit is %+v", plan.Pack, plan.RootSize, kit)
 	}
-	want := provision.DiskEntry{
+	want := wire.DiskEntry{
 		Title: "web, Linux " + kernelVersion, Version: kernelVersion, Kernel: "/boot/vmlinuz-" + kernelVersion,
 		Cmdline: "root=auto rw quiet console=ttyS0",
 	}
@@ -77,7 +79,7 @@ func TestClaimAgain(t *testing.T) {
 		t.Errorf("an answer that was lost is not given again:\n%+v\n%+v", first, again)
 	}
 	request.Nonce = "somebody else"
-	b.do(http.MethodPost, agent.ClaimPath, "", request).want(t, http.StatusForbidden, "the token was used at", "find out who else reads its boot script")
+	b.do(http.MethodPost, wire.ClaimPath, "", request).want(t, http.StatusForbidden, "the token was used at", "find out who else reads its boot script")
 	b.wantTrace(node1, "a claim was refused")
 	if b.state(node1).Stage != provision.StageAgent {
 		t.Errorf("a thief's claim ends the install: stage %s", b.state(node1).Stage)
@@ -89,17 +91,17 @@ func TestRefusedClaims(t *testing.T) {
 		name   string
 		spec   func(*provision.Spec)
 		image  func(dir string)
-		claim  func(*agent.ClaimRequest)
+		claim  func(*wire.ClaimRequest)
 		status int
 		words  []string
 		failed bool // the trace says that the install failed
 	}{
-		{name: "unknown token", claim: func(r *agent.ClaimRequest) { r.Token = "0" }, status: http.StatusForbidden, words: []string{"no such token was issued here", "restart the machine"}},
-		{name: "no nonce", claim: func(r *agent.ClaimRequest) { r.Nonce = "" }, status: http.StatusForbidden, words: []string{"nonce"}},
-		{name: "another machine", claim: func(r *agent.ClaimRequest) { r.MAC = node2 }, status: http.StatusConflict, words: []string{"the token is of " + string(node1) + ", and " + string(node2) + " claims it"}, failed: true},
-		{name: "another architecture", claim: func(r *agent.ClaimRequest) { r.Inventory.Arch = "arm64" }, status: http.StatusConflict, words: []string{"it is for amd64, and the machine is arm64", "give the machine another image"}, failed: true},
-		{name: "no disk", claim: func(r *agent.ClaimRequest) { r.Inventory.Disks = nil }, status: http.StatusConflict, words: []string{"no disk at all"}, failed: true},
-		{name: "two disks", claim: func(r *agent.ClaimRequest) {
+		{name: "unknown token", claim: func(r *wire.ClaimRequest) { r.Token = "0" }, status: http.StatusForbidden, words: []string{"no such token was issued here", "restart the machine"}},
+		{name: "no nonce", claim: func(r *wire.ClaimRequest) { r.Nonce = "" }, status: http.StatusForbidden, words: []string{"nonce"}},
+		{name: "another machine", claim: func(r *wire.ClaimRequest) { r.MAC = node2 }, status: http.StatusConflict, words: []string{"the token is of " + string(node1) + ", and " + string(node2) + " claims it"}, failed: true},
+		{name: "another architecture", claim: func(r *wire.ClaimRequest) { r.Inventory.Arch = "arm64" }, status: http.StatusConflict, words: []string{"it is for amd64, and the machine is arm64", "give the machine another image"}, failed: true},
+		{name: "no disk", claim: func(r *wire.ClaimRequest) { r.Inventory.Disks = nil }, status: http.StatusConflict, words: []string{"no disk at all"}, failed: true},
+		{name: "two disks", claim: func(r *wire.ClaimRequest) {
 			r.Inventory.Disks = append(r.Inventory.Disks, provision.DiskInfo{Name: "vdb", Size: 9 << 30, Serial: "B"})
 		}, status: http.StatusConflict, words: []string{"several disks match", "vda", "vdb", `add to "disk" in the machine's file`}, failed: true},
 		{name: "no such disk", spec: func(s *provision.Spec) { s.Disk.Serial = "X" }, status: http.StatusConflict, words: []string{"no disk matches", `the hint says "X"`}, failed: true},
@@ -116,7 +118,7 @@ func TestRefusedClaims(t *testing.T) {
 			if test.claim != nil {
 				test.claim(&request)
 			}
-			a := b.do(http.MethodPost, agent.ClaimPath, "", request).want(t, test.status, test.words...)
+			a := b.do(http.MethodPost, wire.ClaimPath, "", request).want(t, test.status, test.words...)
 			if strings.Contains(a.body, `"session"`) {
 				t.Errorf("a refusal with a plan: %s", a.body)
 			}
@@ -144,7 +146,7 @@ func TestClaimAfterDisarming(t *testing.T) {
 	b := newBed(t, nil)
 	request := b.request(node1)
 	must(t, b.Tracker.Disarm(t.Context(), node1, "anna", "wrong machine"))
-	b.do(http.MethodPost, agent.ClaimPath, "", request).want(t, http.StatusConflict, "shall not be installed", "its install was cancelled")
+	b.do(http.MethodPost, wire.ClaimPath, "", request).want(t, http.StatusConflict, "shall not be installed", "its install was cancelled")
 	if spec, decision := b.decide(node1); decision.Action != provision.ActionLocal {
 		t.Errorf("%s shall %s", spec.MAC, decision.Action)
 	}
@@ -157,7 +159,7 @@ func TestClaimWhileTheServerIsInTrouble(t *testing.T) {
 	request := b.request(node1)
 	good := b.Overlays
 	b.Overlays = filepath.Join(b.dir, "agent", "overlays") // below a file
-	b.do(http.MethodPost, agent.ClaimPath, "", request).want(t, http.StatusInternalServerError, "keep the overlay of "+string(node1))
+	b.do(http.MethodPost, wire.ClaimPath, "", request).want(t, http.StatusInternalServerError, "keep the overlay of "+string(node1))
 	if got := b.state(node1).Stage; got == provision.StageFailed {
 		t.Error("the machine's install has failed")
 	}
@@ -190,7 +192,7 @@ func TestOverlay(t *testing.T) {
 // install; the agent gets the very bytes that its plan speaks of.
 func TestOverlayAfterRestart(t *testing.T) {
 	b := newBed(t, nil)
-	store := &provision.MemStore{}
+	store := &store.Memory{}
 	b.http.Close()
 	b.start(store)
 	base := b.Base
@@ -209,7 +211,7 @@ func TestOverlayAfterRestart(t *testing.T) {
 
 // TestBrokenOverlay: a template whose parent is a file is refused, not written.
 func TestBrokenOverlay(t *testing.T) {
-	tree, err := images.NewDirSource(newDir(t, map[string]string{"etc": "a file"}))
+	tree, err := dirtree.Open(newDir(t, map[string]string{"etc": "a file"}))
 	must(t, err)
 	bad := layer{images.Overlay{{Entry: images.Entry{Path: "/etc/hostname", Type: images.Regular}}}, tree}
 	err = bad.Walk(t.Context(), func(images.Entry, io.Reader) error { return nil })
@@ -220,7 +222,7 @@ func TestBrokenOverlay(t *testing.T) {
 
 // TestLayerOrder: every directory comes once, before what is in it.
 func TestLayerOrder(t *testing.T) {
-	tree, err := images.NewDirSource(newDir(t, map[string]string{"etc/x": ""}))
+	tree, err := dirtree.Open(newDir(t, map[string]string{"etc/x": ""}))
 	must(t, err)
 	l := layer{images.Overlay{
 		{Entry: images.Entry{Path: "/new/deep/b", Type: images.Regular, Size: 1}, Content: []byte("b")},
@@ -252,14 +254,14 @@ func TestBadClaims(t *testing.T) {
 	b := newBed(t, nil)
 	long := `{"token": "` + strings.Repeat("x", 1<<20) + `"}`
 	for _, body := range []string{"", "null null", "[]", `{"mac": "` + strings.Repeat("y", 100_000) + `"}`, "\x00\xff", long} {
-		a := b.do(http.MethodPost, agent.ClaimPath, "", body).want(t, http.StatusBadRequest, "read claim: ")
+		a := b.do(http.MethodPost, wire.ClaimPath, "", body).want(t, http.StatusBadRequest, "read claim: ")
 		if len(a.body) > 2*maxShown {
 			t.Errorf("%d bytes of garbage are answered with %d", len(body), len(a.body))
 		}
 	}
 	request := b.request(node1)
 	wrong := `{"token": "` + request.Token + `", "nonce": "n", "mac": "` + string(node1) + `", "inventory": {"disks": 7}}`
-	b.do(http.MethodPost, agent.ClaimPath, "", wrong).want(t, http.StatusConflict, "the agent is of another version")
+	b.do(http.MethodPost, wire.ClaimPath, "", wrong).want(t, http.StatusConflict, "the agent is of another version")
 	b.wantTrace(node1, "the agent is of another version")
 }
 
@@ -272,10 +274,10 @@ func TestNoSecrets(t *testing.T) {
 	var said bytes.Buffer
 	thief := request
 	thief.Nonce = "thief"
-	said.WriteString(b.do(http.MethodPost, agent.ClaimPath, "", thief).body)
+	said.WriteString(b.do(http.MethodPost, wire.ClaimPath, "", thief).body)
 	b.report(plan.Session, provision.Event{Kind: provision.KindDone}).want(t, http.StatusNoContent)
 	said.WriteString(b.do(http.MethodGet, overlayPath, plan.Session, nil).body)
-	said.WriteString(b.do(http.MethodPost, agent.EventsPath, plan.Session, "garbage").body)
+	said.WriteString(b.do(http.MethodPost, wire.EventsPath, plan.Session, "garbage").body)
 	said.WriteString(b.trace(node1) + b.log.String())
 	for name, secret := range map[string]string{"token": request.Token, "session": plan.Session, "nonce": request.Nonce} {
 		if strings.Contains(said.String(), secret) {

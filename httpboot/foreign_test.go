@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cloudlets/testdata/needs"
 )
 
 // TestCurl: a client that is not Go's fetches boot files in a network of its
@@ -57,9 +59,7 @@ func wantFile(t *testing.T, name, want string) {
 // tool finds a foreign program, or fails the test naming what to install.
 func tool(t *testing.T, name, debianPackage string) {
 	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("%s is missing: install the Debian package %s", name, debianPackage)
-	}
+	needs.Tool(t, name, debianPackage)
 }
 
 // namespace is a network of the test's own.
@@ -67,6 +67,7 @@ type namespace string
 
 func newNamespace(t *testing.T) namespace {
 	t.Helper()
+	needs.Root(t)
 	tool(t, "ip", "iproute2")
 	n := namespace(fmt.Sprintf("httpboot-%d", os.Getpid()))
 	command(t, "ip", "netns", "add", string(n))

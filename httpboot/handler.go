@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"cloudlets/provision"
-	"cloudlets/provision/agent"
+	"cloudlets/provision/track"
+	"cloudlets/provision/wire"
 )
 
 // The places of the boot side. What is under filesPath never changes.
@@ -32,8 +33,8 @@ func (c *Chain) Handler() http.Handler {
 	mux.HandleFunc("GET /boot/{mac}/script", c.script)
 	mux.HandleFunc("GET "+loaderPath+"{name}", c.loader)
 	mux.HandleFunc("GET "+filesPath+"{digest}/{name}", c.file)
-	mux.HandleFunc("POST "+agent.ClaimPath, c.claim)
-	mux.HandleFunc("POST "+agent.EventsPath, c.events)
+	mux.HandleFunc("POST "+wire.ClaimPath, c.claim)
+	mux.HandleFunc("POST "+wire.EventsPath, c.events)
 	mux.HandleFunc("GET "+overlayPath, c.overlay)
 	mux.HandleFunc("GET /", nothingHere)
 	return clean(mux)
@@ -135,7 +136,7 @@ func (c *Chain) session(r *http.Request) (provision.MAC, error) {
 func refuse(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
 	switch {
-	case errors.Is(err, provision.ErrRefused):
+	case errors.Is(err, track.ErrRefused):
 		status = http.StatusForbidden
 	case isRefusal(err):
 		status = http.StatusConflict

@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"cloudlets/dhcp"
 	"cloudlets/provision"
@@ -46,9 +47,9 @@ var alternatives = []loader{
 // holds nothing but the names that DHCP may hand out.
 type Loaders struct {
 	Dir string
-	// Extra tells whether a name beyond the known ones may be served: those
-	// that machine files name.
-	Extra func(name string) bool
+	// Site, where there is one, lets the loaders be served that the files of
+	// its machines name.
+	Site Site
 }
 
 var _ fs.FS = Loaders{}
@@ -66,7 +67,7 @@ func (l Loaders) Open(name string) (fs.File, error) {
 // names the Debian package that has the file.
 func (l Loaders) path(name string) (string, error) {
 	known, ok := lookUp(name)
-	if !ok && !l.extra(name) {
+	if !ok && !l.isQuirk(name) {
 		return "", fs.ErrNotExist
 	}
 	for _, dir := range []string{l.Dir, known.debian} {
@@ -78,8 +79,14 @@ func (l Loaders) path(name string) (string, error) {
 	return "", known.missing(name, l.Dir)
 }
 
-func (l Loaders) extra(name string) bool {
-	return l.Extra != nil && fs.ValidPath(name) && name == path.Base(name) && l.Extra(name)
+// isQuirk says whether the file of a machine names a boot loader.
+func (l Loaders) isQuirk(name string) bool {
+	if l.Site == nil || !fs.ValidPath(name) || name != path.Base(name) {
+		return false
+	}
+	return slices.ContainsFunc(l.Site.Specs(), func(spec provision.Spec) bool {
+		return strings.EqualFold(spec.Quirks.BootFile, name)
+	})
 }
 
 func (k loader) missing(name, dir string) error {

@@ -10,6 +10,7 @@ import (
 
 	"cloudlets/dhcp"
 	"cloudlets/provision"
+	"cloudlets/provision/depot"
 )
 
 // maxHosts bounds the addresses that are remembered.
@@ -21,7 +22,8 @@ func (c *Chain) record(ctx context.Context, e provision.Event) {
 	}
 }
 
-// SawExchange records a DHCP exchange: it is the Observe of a [dhcp.Server].
+// SawExchange records a DHCP exchange: it is the Observe of a [dhcp.Server], and
+// never waits for the store.
 // Ordinary clients are recorded only where they are machines of the site.
 func (c *Chain) SawExchange(x dhcp.Exchange) {
 	mac, err := provision.MACFrom(x.Client.MAC)
@@ -45,7 +47,9 @@ func (c *Chain) SawExchange(x dhcp.Exchange) {
 			event.Facts["uuid"] = x.Client.UUID
 		}
 	}
-	c.record(context.Background(), event)
+	if err := c.Tracker.Observe(event); err != nil {
+		c.log().Error("an event was lost", "machine", mac, "event", event.Text, "error", err)
+	}
 }
 
 // stageOf is the stage that a boot client's packet shows a machine to be in.
@@ -180,14 +184,23 @@ func (c *Chain) host(addr netip.Addr) (provision.MAC, bool) {
 	return mac, ok
 }
 
-// ExtraLoader tells whether a machine's file names a boot loader.
-func ExtraLoader(site Site) func(name string) bool {
-	return func(name string) bool {
-		for _, spec := range site.Specs() {
-			if strings.EqualFold(spec.Quirks.BootFile, name) {
-				return true
-			}
+// SawKit says in the log, and in the trace of each machine that waits to
+// install the image, that the image is ready, or why it cannot be booted. It
+// is the Notify of a [depot.Depot].
+func (c *Chain) SawKit(key depot.Key, status depot.Status) {
+	event := provision.Event{Kind: provision.KindLog, Text: "the image " + key.String() + " is ready"}
+	if status.Err != nil {
+		event.Text, event.Reason = "the image "+key.String()+" cannot be booted", status.Err.Error()
+	} else {
+		kit := status.Kit
+		c.log().Info("an image is ready", "image", key, "files", kit.Entries, "content", provision.FormatSize(kit.Bytes),
+			"pack", provision.FormatSize(kit.Pack.Size), "kernel", kit.Kernels[0].Version)
+	}
+	for _, spec := range c.Site.Specs() {
+		state, _ := c.Tracker.State(spec.MAC)
+		if spec.Image == key.Image && provision.Decide(&spec, state).Action == provision.ActionInstall {
+			event.MAC = spec.MAC
+			c.record(context.Background(), event)
 		}
-		return false
 	}
 }

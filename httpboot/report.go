@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/track"
 )
 
 // agentKinds are what an agent may report.
@@ -27,7 +28,7 @@ const maxReport = 256
 // events takes an agent's reports.
 func (c *Chain) events(w http.ResponseWriter, r *http.Request) {
 	mac, err := c.session(r)
-	ended := errors.Is(err, provision.ErrSessionEnded)
+	ended := errors.Is(err, track.ErrSessionEnded)
 	if err != nil && !ended {
 		refuse(w, err)
 		return

@@ -9,7 +9,7 @@ import (
 
 	"cloudlets/dhcp"
 	"cloudlets/provision"
-	"cloudlets/provision/agent"
+	"cloudlets/provision/wire"
 )
 
 func (b *bed) report(session string, events ...provision.Event) answer {
@@ -19,7 +19,7 @@ func (b *bed) report(session string, events ...provision.Event) answer {
 			events[i].MAC = node1
 		}
 	}
-	return b.do(http.MethodPost, agent.EventsPath, session, events)
+	return b.do(http.MethodPost, wire.EventsPath, session, events)
 }
 
 func TestReports(t *testing.T) {
@@ -133,7 +133,7 @@ func TestBadReports(t *testing.T) {
 		`[{"kind": "stage", "stage": "new"}]`:  `cannot report the stage "new"`,
 		`[{"kind": "stage", "stage": "` + strings.Repeat("z", 9999) + `"}]`: "cannot report the stage",
 	} {
-		if a := b.do(http.MethodPost, agent.EventsPath, plan.Session, body).want(t, http.StatusBadRequest, word); len(a.body) > 2*maxShown {
+		if a := b.do(http.MethodPost, wire.EventsPath, plan.Session, body).want(t, http.StatusBadRequest, word); len(a.body) > 2*maxShown {
 			t.Errorf("%d bytes of garbage are answered with %d", len(body), len(a.body))
 		}
 	}

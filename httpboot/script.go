@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/provision"
-	"cloudlets/provision/agent"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/wire"
 )
 
 // scriptWait is how long a request for a script waits for an image that is
@@ -100,7 +100,7 @@ func (c *Chain) installScript(ctx context.Context, spec *provision.Spec, kit *de
 	if err != nil {
 		return "", err
 	}
-	params := agent.Params{Server: c.Base, MAC: spec.MAC, Token: token}
+	params := wire.Params{Server: c.Base, MAC: spec.MAC, Token: token}
 	words := joinWords("initrd=ramdisk", asked, params.Cmdline())
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#!ipxe\necho cloudlets: installing %s on %s\n", plain(spec.Image), spec.MAC)
@@ -157,10 +157,10 @@ func joinWords(parts ...string) string {
 }
 
 // diskEntries are the boot menu of the installed disk.
-func diskEntries(spec *provision.Spec, kernels []images.Kernel) []provision.DiskEntry {
-	list := make([]provision.DiskEntry, 0, len(kernels))
+func diskEntries(spec *provision.Spec, kernels []boot.Kernel) []wire.DiskEntry {
+	list := make([]wire.DiskEntry, 0, len(kernels))
 	for _, k := range kernels {
-		list = append(list, provision.DiskEntry{
+		list = append(list, wire.DiskEntry{
 			Title: spec.Image + ", Linux " + k.Version, Version: k.Version, Kernel: k.Path, Initrd: k.Initrd,
 			Cmdline: joinWords("root=auto rw", k.Cmdline, spec.Cmdline),
 		})

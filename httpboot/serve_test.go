@@ -2,6 +2,7 @@ package httpboot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"cloudlets/dhcp"
 	"cloudlets/provision"
+	"cloudlets/provision/depot"
 )
 
 // bootClient is a machine's iPXE.
@@ -170,5 +172,24 @@ func TestCheck(t *testing.T) {
 	b.forget(node1)
 	if missing := b.Loaders.Check(b.site.Specs()); len(missing) != 0 {
 		t.Errorf("missing, though all is there: %v", missing)
+	}
+}
+
+// TestSawKit: machines that wait to install an image are told how it went, and
+// others are not.
+func TestSawKit(t *testing.T) {
+	b := newBed(t, nil)
+	const other = "52:54:00:00:00:02"
+	b.change(other, func(s *provision.Spec) { s.Image = "mail" })
+	b.SawKit(depot.Key{Image: "web"}, depot.Status{Err: errors.New("it has no kernel")})
+	events, err := b.Tracker.Events(t.Context(), node1, 0, 0)
+	must(t, err)
+	if len(events) != 1 || events[0].Text != "the image web cannot be booted" || events[0].Reason != "it has no kernel" {
+		t.Errorf("events of the machine that waits: %v", events)
+	}
+	events, err = b.Tracker.Events(t.Context(), other, 0, 0)
+	must(t, err)
+	if len(events) != 0 {
+		t.Errorf("events of a machine with another image: %v", events)
 	}
 }

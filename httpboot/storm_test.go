@@ -8,40 +8,44 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"cloudlets/dhcp"
 	"cloudlets/dhcp/leasetest"
 	"cloudlets/provision"
+	"cloudlets/provision/leases"
+	"cloudlets/provision/store"
+	"cloudlets/provision/track"
 )
 
 // openStore is a store on a disk, closed when the test ends.
-func openStore(t *testing.T) *provision.FileStore {
+func openStore(t *testing.T) *store.File {
 	t.Helper()
-	store, err := provision.OpenFile(filepath.Join(t.TempDir(), "test.db"))
+	kept, err := store.OpenFile(filepath.Join(t.TempDir(), "test.db"))
 	must(t, err)
 	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
+		if err := kept.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return store
+	return kept
 }
 
 func TestLeases(t *testing.T) {
 	t.Run("file", func(t *testing.T) {
-		leasetest.Conformance(t, func(t *testing.T) dhcp.LeaseStore { return Leases{openStore(t)} })
+		leasetest.Conformance(t, func(t *testing.T) dhcp.LeaseStore { return leases.Leases{Store: openStore(t)} })
 	})
 	t.Run("memory", func(t *testing.T) {
-		leasetest.Conformance(t, func(*testing.T) dhcp.LeaseStore { return Leases{&provision.MemStore{}} })
+		leasetest.Conformance(t, func(*testing.T) dhcp.LeaseStore { return leases.Leases{Store: &store.Memory{}} })
 	})
 }
 
 // TestDamagedLease: the error says which one.
 func TestDamagedLease(t *testing.T) {
-	store := &provision.MemStore{}
-	must(t, store.Update(t.Context(), func(tx provision.Tx) error { return tx.Put(leaseBucket, "10.0.0.9", []byte("{")) }))
-	if _, err := (Leases{store}).Leases(); err == nil || !strings.Contains(err.Error(), "lease of 10.0.0.9") {
+	kept := &store.Memory{}
+	must(t, kept.Update(t.Context(), func(tx store.Tx) error { return tx.Put(leases.Bucket, "10.0.0.9", []byte("{")) }))
+	if _, err := (leases.Leases{Store: kept}).Leases(); err == nil || !strings.Contains(err.Error(), "lease of 10.0.0.9") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -51,7 +55,7 @@ func TestDamagedLease(t *testing.T) {
 func TestBootStorm(t *testing.T) {
 	const machines = 500
 	b := newBed(t, nil)
-	b.Tickets = provision.NewTickets(openStore(t), nil)
+	b.Tickets = track.NewTickets(openStore(t), nil)
 	for i := range machines {
 		b.change(rackMAC(i), func(*provision.Spec) {})
 	}
@@ -98,5 +102,32 @@ func TestClientGone(t *testing.T) {
 	b.Handler().ServeHTTP(httptest.NewRecorder(), r)
 	if story := b.trace(node1); strings.Contains(story, "cannot be booted") || !strings.Contains(story, "told to ask again") {
 		t.Errorf("the trace says:\n%s", story)
+	}
+}
+
+// writeCounter counts the writes of a store.
+type writeCounter struct {
+	store.Store
+	writes atomic.Int64
+}
+
+func (c *writeCounter) Update(ctx context.Context, write func(store.Tx) error) error {
+	c.writes.Add(1)
+	return c.Store.Update(ctx, write)
+}
+
+// TestExchangesDoNotWaitForTheStore: however many packets come, those who
+// answer them do not write.
+func TestExchangesDoNotWaitForTheStore(t *testing.T) {
+	b := newBed(t, nil)
+	store := &writeCounter{Store: &store.Memory{}}
+	var err error
+	b.Tracker, err = track.NewTracker(store, nil, nil)
+	must(t, err)
+	for i := range 5000 {
+		b.SawExchange(dhcp.Exchange{Client: bootClient(rackMAC(i)), Request: "DISCOVER", Reason: "a flood"})
+	}
+	if n := store.writes.Load(); n != 0 {
+		t.Errorf("5000 exchanges waited for %d writes", n)
 	}
 }

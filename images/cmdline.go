@@ -4,13 +4,15 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"cloudlets/images/manifest"
 )
 
 // Cmdline renders the command line of a kernel entry point for one copy, as
 // [Image.Overlay] renders its templates, and with the same configuration and
 // env. The text may have no tags. The result is one line without spaces at
 // its ends.
-func (im *Image) Cmdline(ctx context.Context, render Renderer, text string, c Config, env map[string]any) (string, error) {
+func (im *Image) Cmdline(ctx context.Context, render Renderer, text string, c manifest.Config, env map[string]any) (string, error) {
 	line, err := im.cmdline(ctx, render, text, c, env)
 	if err != nil {
 		return "", fmt.Errorf("configure image %s: %w", im.Name, err)
@@ -21,7 +23,7 @@ func (im *Image) Cmdline(ctx context.Context, render Renderer, text string, c Co
 // cmdlineName is what errors call the command line.
 const cmdlineName = "kernel command line"
 
-func (im *Image) cmdline(ctx context.Context, render Renderer, text string, c Config, env map[string]any) (string, error) {
+func (im *Image) cmdline(ctx context.Context, render Renderer, text string, c manifest.Config, env map[string]any) (string, error) {
 	if !strings.Contains(text, "%") {
 		return strings.TrimSpace(text), nil // as most are: there is nothing to render
 	}

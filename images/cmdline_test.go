@@ -1,6 +1,6 @@
 //go:build linux
 
-package images
+package images_test
 
 import (
 	"context"
@@ -8,12 +8,15 @@ import (
 	"strings"
 	"testing"
 
+	"cloudlets/images"
 	"cloudlets/images/ejs"
+	"cloudlets/images/imagetest"
+	"cloudlets/images/manifest"
 )
 
 func TestCmdline(t *testing.T) {
-	im := &Image{Name: "web", Manifest: manifestOf(t, `{"args": {"console": {"type": "string", "default": "ttyS0"}, "hostname": {"type": "string"}}}`)}
-	config := configOf(t, `{"args": {"hostname": "a"}}`)
+	im := &images.Image{Name: "web", Manifest: imagetest.Manifest(t, `{"args": {"console": {"type": "string", "default": "ttyS0"}, "hostname": {"type": "string"}}}`)}
+	config := imagetest.Config(t, `{"args": {"hostname": "a"}}`)
 	env := map[string]any{"mac": "52:54:00:00:00:01"}
 	for text, want := range map[string]string{
 		"": "", " quiet  splash ": "quiet  splash", "console=<%= args.console %> quiet": "console=ttyS0 quiet",
@@ -35,7 +38,7 @@ func TestCmdline(t *testing.T) {
 			t.Errorf("%q renders %q, %v; want %q", text, got, err, want)
 		}
 	}
-	if _, err := im.Cmdline(context.Background(), new(ejs.Renderer), "<%= args.console %>", Config{}, nil); err == nil || !strings.Contains(err.Error(), "/args/hostname: is missing") {
+	if _, err := im.Cmdline(context.Background(), new(ejs.Renderer), "<%= args.console %>", manifest.Config{}, nil); err == nil || !strings.Contains(err.Error(), "/args/hostname: is missing") {
 		t.Errorf("a wrong configuration: %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())

@@ -8,6 +8,9 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+
+	"cloudlets/images/jsontext"
+	"cloudlets/images/manifest"
 )
 
 // Image is a view of a root filesystem and its manifest. The files behind it
@@ -17,13 +20,13 @@ type Image struct {
 	Name string
 	// Path is where it was opened.
 	Path     string
-	Manifest *Manifest
+	Manifest *manifest.Manifest
 	// Source has the image's files, the manifest among them.
 	Source Source
 }
 
 // MaxManifest is how long a manifest may be, in bytes.
-const MaxManifest = maxDocument
+const MaxManifest = jsontext.MaxSize
 
 // ErrNotCloudlet says that there is no manifest in what was opened.
 var ErrNotCloudlet = errors.New("not a cloudlet")
@@ -41,7 +44,7 @@ func New(ctx context.Context, path string, src Source) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read manifest of %s: %w", im.Name, err)
 	}
-	im.Manifest, err = ParseManifest(im.Name, text)
+	im.Manifest, err = manifest.Parse(im.Name, text)
 	if err != nil {
 		return nil, err
 	}

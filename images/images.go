@@ -3,7 +3,7 @@
 //
 // The nouns of the format stand on this page. A [Source] is read once from
 // end to end; a [Tree] can be asked for any file. An [Image] is a source and
-// its [Manifest]. A [Config] is what a user wants of one copy of an image, and
+// its [manifest.Manifest]. A [manifest.Config] is what a user wants of one copy of an image, and
 // an [Overlay] is what that makes of the image's templates.
 package images
 

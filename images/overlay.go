@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"cloudlets/images/manifest"
 )
 
 // Renderer renders one template. The name, its path in the image, is for
@@ -33,7 +35,7 @@ const maxTemplate = 4 << 20
 //
 // An image that is a configured copy has no templates any more: nothing is
 // what differs from it, and a configuration for it is [ErrConfigured].
-func (im *Image) Overlay(ctx context.Context, tree Tree, render Renderer, c Config, env map[string]any) (Overlay, error) {
+func (im *Image) Overlay(ctx context.Context, tree Tree, render Renderer, c manifest.Config, env map[string]any) (Overlay, error) {
 	overlay, err := im.overlay(ctx, tree, render, c, env)
 	if err != nil {
 		return nil, fmt.Errorf("configure image %s: %w", im.Name, err)
@@ -44,7 +46,7 @@ func (im *Image) Overlay(ctx context.Context, tree Tree, render Renderer, c Conf
 // ErrConfigured says that a copy was configured before: its templates are gone.
 var ErrConfigured = errors.New("it was configured already, as " + AppliedConfigPath + " tells; take the image that it was made from")
 
-func (im *Image) overlay(ctx context.Context, tree Tree, render Renderer, c Config, env map[string]any) (Overlay, error) {
+func (im *Image) overlay(ctx context.Context, tree Tree, render Renderer, c manifest.Config, env map[string]any) (Overlay, error) {
 	_, err := tree.Entry(AppliedConfigPath)
 	switch {
 	case err == nil && c.IsZero():
@@ -67,9 +69,9 @@ func (im *Image) overlay(ctx context.Context, tree Tree, render Renderer, c Conf
 
 // Render is what some of the image's templates become, as in
 // [Image.Overlay]; none named is all.
-func (im *Image) Render(ctx context.Context, tree Tree, render Renderer, names []string, c Config, env map[string]any) ([]File, error) {
+func (im *Image) Render(ctx context.Context, tree Tree, render Renderer, names []string, c manifest.Config, env map[string]any) ([]File, error) {
 	for i, name := range names {
-		names[i] = cleanPath(name)
+		names[i] = CleanPath(name)
 		if !slices.Contains(im.Manifest.Templates, names[i]) {
 			return nil, fmt.Errorf("render %s of image %s: it is no template; there are %s", name, im.Name, strings.Join(im.Manifest.Templates, ", "))
 		}
@@ -88,7 +90,7 @@ func (im *Image) Render(ctx context.Context, tree Tree, render Renderer, names [
 }
 
 // render renders templates with a configuration that is complete.
-func (im *Image) render(ctx context.Context, tree Tree, render Renderer, names []string, c Config, env map[string]any) (Overlay, error) {
+func (im *Image) render(ctx context.Context, tree Tree, render Renderer, names []string, c manifest.Config, env map[string]any) (Overlay, error) {
 	data, err := templateData(im.Manifest, c, env)
 	if err != nil {
 		return nil, err
@@ -110,7 +112,7 @@ func (im *Image) render(ctx context.Context, tree Tree, render Renderer, names [
 }
 
 // templateData is what templates see.
-func templateData(m *Manifest, c Config, env map[string]any) (json.RawMessage, error) {
+func templateData(m *manifest.Manifest, c manifest.Config, env map[string]any) (json.RawMessage, error) {
 	if env == nil {
 		env = map[string]any{}
 	}
@@ -153,7 +155,7 @@ func renderFile(ctx context.Context, tree Tree, render Renderer, name string, da
 
 // appliedConfig records the configuration. Its time is that of the manifest:
 // one that changes would make two equal overlays differ.
-func appliedConfig(tree Tree, c Config) (File, error) {
+func appliedConfig(tree Tree, c manifest.Config) (File, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)

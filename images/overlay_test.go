@@ -1,6 +1,6 @@
 //go:build linux
 
-package images
+package images_test
 
 import (
 	"archive/tar"
@@ -13,12 +13,15 @@ import (
 	"testing"
 	"time"
 
+	"cloudlets/images"
 	"cloudlets/images/ejs"
+	"cloudlets/images/imagetest"
+	"cloudlets/images/tarball"
 )
 
 var (
-	_ Renderer = (*ejs.Renderer)(nil)
-	_ Renderer = (*ejs.Sandbox)(nil)
+	_ images.Renderer = (*ejs.Renderer)(nil)
+	_ images.Renderer = (*ejs.Sandbox)(nil)
 )
 
 const overlayManifest = `{
@@ -28,9 +31,9 @@ const overlayManifest = `{
 	"volatile": ["/tmp/.+"]
 }`
 
-func overlayImage(t *testing.T) (*Image, memTree) {
+func overlayImage(t *testing.T) (*images.Image, imagetest.Tree) {
 	t.Helper()
-	tree := newTree(
+	tree := imagetest.NewTree(
 		"/.cloudlet/manifest = {}", "/etc/hostname = <%= args.hostname %>.<%= env.domain %>", "/etc/alias -> motd",
 		"/etc/motd = <%= args.motd %> <%= config.args.hostname %> <%= dns.nameservers.length %> <%= ip.interfaces.length %> <%= manifest.arch %>\n",
 	)
@@ -38,15 +41,15 @@ func overlayImage(t *testing.T) (*Image, memTree) {
 	motd.Mode, motd.UID, motd.GID, motd.ModTime = 0o4640, 3, 4, time.Unix(12345, 678).UTC()
 	motd.Xattrs = map[string]string{"user.kept": "\x00\xff"}
 	tree["/etc/motd"] = motd
-	return &Image{Name: "web-1", Manifest: manifestOf(t, overlayManifest)}, tree
+	return &images.Image{Name: "web-1", Manifest: imagetest.Manifest(t, overlayManifest)}, tree
 }
 
 func TestOverlay(t *testing.T) {
 	im, tree := overlayImage(t)
-	make := func() Overlay {
+	make := func() images.Overlay {
 		t.Helper()
-		o, err := im.Overlay(context.Background(), tree, new(ejs.Renderer), configOf(t, `{"args": {"hostname": "a"}}`), map[string]any{"domain": "example.org", "z": 1, "b": 2})
-		must(t, err)
+		o, err := im.Overlay(context.Background(), tree, new(ejs.Renderer), imagetest.Config(t, `{"args": {"hostname": "a"}}`), map[string]any{"domain": "example.org", "z": 1, "b": 2})
+		imagetest.Must(t, err)
 		return o
 	}
 	o := make()
@@ -58,7 +61,7 @@ func TestOverlay(t *testing.T) {
 		t.Errorf("%d files", len(o))
 	}
 	for _, f := range o {
-		if string(f.Content) != want[f.Path] || f.Size != int64(len(f.Content)) || f.Type != Regular {
+		if string(f.Content) != want[f.Path] || f.Size != int64(len(f.Content)) || f.Type != images.Regular {
 			t.Errorf("%s: %q (%d bytes, type %d)", f.Path, f.Content, f.Size, f.Type)
 		}
 	}
@@ -69,7 +72,7 @@ func TestOverlay(t *testing.T) {
 		t.Errorf("record %+v", r.Entry)
 	}
 	var first, second bytes.Buffer
-	must(t, o.WriteTar(&first), make().WriteTar(&second))
+	imagetest.Must(t, tarball.WriteOverlay(o, &first), tarball.WriteOverlay(make(), &second))
 	if !bytes.Equal(first.Bytes(), second.Bytes()) {
 		t.Error("the same input gives another overlay")
 	}
@@ -77,14 +80,14 @@ func TestOverlay(t *testing.T) {
 
 func TestOverlayAsTar(t *testing.T) {
 	im, tree := overlayImage(t)
-	o, err := im.Overlay(context.Background(), tree, new(ejs.Renderer), configOf(t, `{"args": {"hostname": "a"}}`), map[string]any{"domain": "d"})
-	must(t, err)
+	o, err := im.Overlay(context.Background(), tree, new(ejs.Renderer), imagetest.Config(t, `{"args": {"hostname": "a"}}`), map[string]any{"domain": "d"})
+	imagetest.Must(t, err)
 	var b bytes.Buffer
-	must(t, o.WriteTar(&b))
+	imagetest.Must(t, tarball.WriteOverlay(o, &b))
 	r := tar.NewReader(&b)
 	for _, f := range o {
 		h, err := r.Next()
-		must(t, err)
+		imagetest.Must(t, err)
 		text, err := io.ReadAll(r)
 		if err != nil || "/"+h.Name != f.Path || h.Mode != int64(f.Mode) || h.Uid != int(f.UID) || !h.ModTime.Equal(f.ModTime) || !bytes.Equal(text, f.Content) {
 			t.Errorf("%s is read as %+v, %v", f.Path, h, err)
@@ -93,7 +96,7 @@ func TestOverlayAsTar(t *testing.T) {
 			t.Errorf("%s: records %q", f.Path, h.PAXRecords)
 		}
 	}
-	if err := (Overlay{{Entry: Entry{Path: "/d", Type: Directory}}}).WriteTar(io.Discard); err == nil {
+	if err := tarball.WriteOverlay((images.Overlay{{Entry: images.Entry{Path: "/d", Type: images.Directory}}}), io.Discard); err == nil {
 		t.Error("a directory is taken for a file")
 	}
 }
@@ -102,23 +105,23 @@ func TestOverlayErrors(t *testing.T) {
 	config := `{"args": {"hostname": "a"}}`
 	for _, tt := range []struct {
 		name   string
-		change func(memTree)
+		change func(imagetest.Tree)
 		config string
 		want   string
 	}{
-		{"wrong template", func(t memTree) {
+		{"wrong template", func(t imagetest.Tree) {
 			f := t["/etc/motd"]
 			f.Content = []byte("a\nb\n<%= args.hostnme %>\n")
 			t["/etc/motd"] = f
 		}, config, "configure image web-1: template /etc/motd, line 3: args.hostnme is undefined; there is hostname, motd"},
-		{"missing template", func(t memTree) { delete(t, "/etc/motd") }, config, `configure image web-1: template /etc/motd: resolve /etc/motd: entry /etc/motd: file does not exist; correct "templates"`},
-		{"template that is a folder", func(t memTree) { t["/etc/motd"] = t["/etc"] }, config, "template /etc/motd: it is not a regular file"},
-		{"wrong configuration", func(memTree) {}, `{"args": {"hostname": 5}}`, "configure image web-1: config for test, /args/hostname: got number, want string"},
+		{"missing template", func(t imagetest.Tree) { delete(t, "/etc/motd") }, config, `configure image web-1: template /etc/motd: resolve /etc/motd: entry /etc/motd: file does not exist; correct "templates"`},
+		{"template that is a folder", func(t imagetest.Tree) { t["/etc/motd"] = t["/etc"] }, config, "template /etc/motd: it is not a regular file"},
+		{"wrong configuration", func(imagetest.Tree) {}, `{"args": {"hostname": 5}}`, "configure image web-1: config for test, /args/hostname: got number, want string"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			im, tree := overlayImage(t)
 			tt.change(tree)
-			o, err := im.Overlay(context.Background(), tree, new(ejs.Renderer), configOf(t, tt.config), map[string]any{"domain": "d"})
+			o, err := im.Overlay(context.Background(), tree, new(ejs.Renderer), imagetest.Config(t, tt.config), map[string]any{"domain": "d"})
 			if err == nil || !strings.Contains(err.Error(), tt.want) || o != nil {
 				t.Errorf("overlay %v, error %v; want %q", o, err, tt.want)
 			}
@@ -138,7 +141,7 @@ func TestOverlayPassesItsContextOn(t *testing.T) {
 	gone := errors.New("nobody waits")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(gone)
-	if _, err := im.Overlay(ctx, tree, stuck{}, configOf(t, `{"args": {"hostname": "a"}}`), nil); !errors.Is(err, gone) {
+	if _, err := im.Overlay(ctx, tree, stuck{}, imagetest.Config(t, `{"args": {"hostname": "a"}}`), nil); !errors.Is(err, gone) {
 		t.Errorf("error %v", err)
 	}
 }

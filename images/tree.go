@@ -11,7 +11,7 @@ import (
 )
 
 // cleanPath makes a path absolute within the image and clean.
-func cleanPath(p string) string { return path.Clean("/" + p) }
+func CleanPath(p string) string { return path.Clean("/" + p) }
 
 // maxLinks is how many symbolic links one path may lead through, as in Linux.
 const maxLinks = 40

@@ -18,7 +18,7 @@ func Decide(spec *Spec, state State) Decision {
 	case spec == nil:
 		return Decision{ActionDiscover, strangerReason(state)}
 	case spec.Image == "":
-		return Decision{ActionLocal, fmt.Sprintf("%s names no image, so the machine boots from its own disk", spec.MAC.file())}
+		return Decision{ActionLocal, fmt.Sprintf("%s names no image, so the machine boots from its own disk", spec.MAC.File())}
 	case state.Armed:
 		return Decision{ActionInstall, armedReason(spec, state)}
 	case spec.InstallOnce && state.Installs == 0 && !state.Cancelled:
@@ -32,7 +32,7 @@ func strangerReason(state State) string {
 	if state.MAC == "" {
 		return "no file in machines/ describes this machine"
 	}
-	return fmt.Sprintf("the site has no good file %s, so nothing is known of this machine and its disk is left alone", state.MAC.file())
+	return fmt.Sprintf("the site has no good file %s, so nothing is known of this machine and its disk is left alone", state.MAC.File())
 }
 
 func armedReason(spec *Spec, state State) string {
@@ -48,7 +48,7 @@ func armedReason(spec *Spec, state State) string {
 
 func onceReason(spec *Spec, state State) string {
 	return fmt.Sprintf("%s says \"install\": \"once\", and no install of %s has ended well yet%s",
-		spec.MAC.file(), spec.Image, afterFailure(state))
+		spec.MAC.File(), spec.Image, afterFailure(state))
 }
 
 func afterFailure(state State) string {
@@ -75,15 +75,15 @@ func localReason(spec *Spec, state State) string {
 // file, or its file names no image. The error says what to write where.
 var ErrNotInstallable = errors.New("the machine cannot be installed")
 
-// checkInstallable refuses to arm what could never be installed.
-func checkInstallable(mac MAC, spec *Spec) error {
+// CheckInstallable refuses to arm what could never be installed.
+func CheckInstallable(mac MAC, spec *Spec) error {
 	switch {
 	case spec == nil:
 		return fmt.Errorf("arm install of %s: %w: no good file of the site describes it; write {\"image\": \"NAME\"} into %s, with the name of a folder or tarball in images/",
-			mac, ErrNotInstallable, mac.file())
+			mac, ErrNotInstallable, mac.File())
 	case spec.Image == "":
 		return fmt.Errorf("arm install of %s: %w: its file names no image; add \"image\": \"NAME\" to %s, with the name of a folder or tarball in images/",
-			mac, ErrNotInstallable, mac.file())
+			mac, ErrNotInstallable, mac.File())
 	}
 	return nil
 }

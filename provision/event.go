@@ -68,10 +68,10 @@ func (p Progress) Left() time.Duration {
 	return time.Duration(min(seconds+0.5, 1e9)) * time.Second
 }
 
-// durable says that an event decides what may happen to a disk: it is on the
+// Durable says that an event decides what may happen to a disk: it is on the
 // server's own disk before it counts. A claim that was refused decides nothing,
 // and anyone can make one.
-func (e Event) durable() bool {
+func (e Event) Durable() bool {
 	switch e.Kind {
 	case KindArmed, KindDisarmed, KindFailed, KindDone:
 		return true
@@ -81,9 +81,9 @@ func (e Event) durable() bool {
 	return false
 }
 
-// bounded cuts an event to a size that is fit to be kept, and copies what it
+// Bounded cuts an event to a size that is fit to be kept, and copies what it
 // points to.
-func (e Event) bounded() Event {
+func (e Event) Bounded() Event {
 	e.Text = cutText(e.Text, maxEventText)
 	e.Reason = cutText(e.Reason, maxEventText)
 	e.By = cutText(e.By, maxFactText)
@@ -122,8 +122,8 @@ func cutText(text string, limit int) string {
 	return text[:end] + "…"
 }
 
-// sameAs says that e tells nothing that the earlier event did not tell.
-func (e Event) sameAs(earlier Event) bool {
+// SameAs says that e tells nothing that the earlier event did not tell.
+func (e Event) SameAs(earlier Event) bool {
 	return e.Kind == earlier.Kind && e.Stage == earlier.Stage && e.Text == earlier.Text &&
 		e.Reason == earlier.Reason && e.By == earlier.By && maps.Equal(e.Facts, earlier.Facts)
 }

@@ -82,5 +82,8 @@ func (m *MAC) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// file is where a site describes the machine.
-func (m MAC) file() string { return machinesDir + "/" + string(m) + ".json" }
+// MachinesDir is the folder of a site that has a file for each machine.
+const MachinesDir = "machines"
+
+// File is where a site describes the machine.
+func (m MAC) File() string { return MachinesDir + "/" + string(m) + ".json" }

@@ -4,16 +4,15 @@
 // The nouns stand on this page. A [Spec] is what a person wants of a machine.
 // An [Event] is one thing that happened to it, and a [State] is the fold over
 // its events. [Decide] is the one place that says whether a disk may be
-// written: every boot path and every claim goes through it. A [Plan] is what
+// written: every boot path and every claim goes through it. A [wire.Plan] is what
 // the agent on the machine is told to do, once, for one token.
 package provision
 
 import (
-	"encoding/json"
 	"net/netip"
 	"time"
 
-	"cloudlets/images"
+	"cloudlets/images/manifest"
 )
 
 // MAC identifies a machine: the hardware address of the interface that it
@@ -35,7 +34,7 @@ type Spec struct {
 	// where the file gives none.
 	Address netip.Addr
 	// Config is the configuration of the machine's copy of the image.
-	Config images.Config
+	Config manifest.Config
 	// InstallOnce arms the machine's first install without a further word.
 	InstallOnce bool
 	Disk        DiskHints
@@ -205,53 +204,4 @@ const (
 type Decision struct {
 	Action Action
 	Reason string
-}
-
-// Plan is what the agent is told when it claims its token: everything that it
-// will do, before anything is written.
-type Plan struct {
-	MAC MAC `json:"mac"`
-	// Session authenticates the agent's further requests.
-	Session  string    `json:"session"`
-	Image    string    `json:"image"`
-	Hostname string    `json:"hostname"`
-	Disk     DiskHints `json:"disk"`
-	Wipe     bool      `json:"wipe"`
-	// Again allows Wipe to go over a cloudlet that was installed before: only
-	// where a person armed this very install. A machine file's "once" alone
-	// must not, since a server that lost its state takes every machine for new.
-	Again      bool     `json:"again"`
-	Filesystem string   `json:"filesystem"`
-	Handover   Handover `json:"handover"`
-	// Init is the program that switch_root starts.
-	Init string `json:"init"`
-	Pack Blob   `json:"pack"`
-	// RootSize is what the root filesystem must have room for, in bytes.
-	RootSize int64       `json:"rootSize"`
-	Overlay  Blob        `json:"overlay"`
-	Kernels  []DiskEntry `json:"kernels"`
-	// BootLoaders are the files that make the disk bootable, by their name
-	// in images/disk ("boot.img", "core.img", "systemd-bootx64.efi").
-	BootLoaders map[string]Blob `json:"bootLoaders"`
-	// ImageManifest is the image's manifest, for the record.
-	ImageManifest json.RawMessage `json:"manifest,omitempty"`
-}
-
-// DiskEntry is one entry of the installed disk's boot menu. Kernel and Initrd
-// are paths in the image; Initrd may be empty. In Cmdline, the word
-// "root=auto" is replaced by the root filesystem's real name.
-type DiskEntry struct {
-	Title   string `json:"title"`
-	Version string `json:"version"`
-	Kernel  string `json:"kernel"`
-	Initrd  string `json:"initrd,omitempty"`
-	Cmdline string `json:"cmdline"`
-}
-
-// Blob is something to fetch: where, how long, and the digest that it has.
-// A pack's digest is that of its table of contents, which covers the rest.
-type Blob struct {
-	Path   string `json:"path"` // on the server that gave the plan
-	Size   int64  `json:"size"`
-	Digest string `json:"digest"` // "sha256:…"
 }

@@ -139,3 +139,20 @@ func (s State) String() string {
 	}
 	return text
 }
+
+// Clone shares nothing with s.
+func (s State) Clone() State {
+	s.Facts = maps.Clone(s.Facts)
+	s.Stages = slices.Clone(s.Stages)
+	if s.Progress != nil {
+		p := *s.Progress
+		s.Progress = &p
+	}
+	return s
+}
+
+// WithoutProgress is s without its latest progress, as it is kept in the store.
+func (s State) WithoutProgress() State {
+	s.Progress = nil
+	return s
+}

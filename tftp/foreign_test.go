@@ -21,6 +21,8 @@ import (
 
 	pin "github.com/pin/tftp/v3"
 	packag "pack.ag/tftp"
+
+	"cloudlets/testdata/needs"
 )
 
 // serveEnv makes the test binary a server at an address, for tests in a
@@ -64,11 +66,7 @@ func serveForParent(addr string) error {
 // tool finds a foreign program, or fails the test naming what to install.
 func tool(t *testing.T, name, debianPackage string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Fatalf("%s is missing: install the Debian package %s", name, debianPackage)
-	}
-	return path
+	return needs.Tool(t, name, debianPackage)
 }
 
 // run runs a foreign program to its end and returns all that it printed.
@@ -201,6 +199,7 @@ func pinFetch(addr netip.AddrPort, name string, blksize int) ([]byte, int64, err
 
 // TestBlockSizeFitsThePath asks for huge blocks where the MTU is Ethernet's.
 func TestBlockSizeFitsThePath(t *testing.T) {
+	needs.Root(t)
 	ip, curl := tool(t, "ip", "iproute2"), tool(t, "curl", "curl")
 	ns := fmt.Sprintf("tftp-%d", os.Getpid())
 	run(t, ip, "netns", "add", ns)

@@ -8,11 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/site"
 	"cloudlets/web"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestTableOfMachines(t *testing.T) {
@@ -180,7 +181,7 @@ func TestProblems(t *testing.T) {
 	}
 	write(t, b.dir, "machines/52:54:00:00:00:01.json", "{\n  \"imege\": \"debian\"}")
 	b.Site.Reload()
-	got := get[[]provision.FileError](t, b.Handler(), "/api/v1/problems")
+	got := get[[]site.FileError](t, b.Handler(), "/api/v1/problems")
 	if len(got) != 1 || got[0].File != "machines/52:54:00:00:00:01.json" || got[0].Line != 2 || !strings.Contains(got[0].Reason, "imege") {
 		t.Errorf("got %v", got)
 	}

@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
-	"cloudlets/provision"
-
 	"github.com/chromedp/chromedp"
+
+	"cloudlets/provision"
+	"cloudlets/provision/site"
+	"cloudlets/testdata/needs"
 )
 
 // chromiumVariable names a Chromium other than the one in PATH.
@@ -89,11 +90,7 @@ func chromium(t *testing.T) string {
 	if path := os.Getenv(chromiumVariable); path != "" {
 		return path
 	}
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatalf("no Chromium to test the page in: install Debian's package chromium, or name one in %s: %v", chromiumVariable, err)
-	}
-	return path
+	return needs.Tool(t, "chromium", "chromium")
 }
 
 func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
@@ -210,7 +207,7 @@ func saysWhatToDoWhereNothingIs(t *testing.T, browser context.Context) {
 	if err := os.RemoveAll(b.dir + "/machines"); err != nil {
 		t.Fatal(err)
 	}
-	site, err := provision.OpenSite(b.dir, nil)
+	site, err := site.Open(b.dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

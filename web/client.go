@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/site"
 )
 
 // ErrNoDaemon is what a [Client] gets where nobody listens. The error around
@@ -121,7 +122,7 @@ func (c *Client) Images(ctx context.Context) (images []Image, err error) {
 }
 
 // Problems are the mistakes in the site's files.
-func (c *Client) Problems(ctx context.Context) (problems []provision.FileError, err error) {
+func (c *Client) Problems(ctx context.Context) (problems []site.FileError, err error) {
 	return problems, c.do(ctx, http.MethodGet, "problems", nil, &problems)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/site"
 )
 
 const (
@@ -20,9 +21,9 @@ const (
 
 // Everything is what the page shows, all at once.
 type Everything struct {
-	Machines []Machine             `json:"machines"`
-	Images   []Image               `json:"images"`
-	Problems []provision.FileError `json:"problems"`
+	Machines []Machine        `json:"machines"`
+	Images   []Image          `json:"images"`
+	Problems []site.FileError `json:"problems"`
 }
 
 // live streams what the page shows: "everything" at first and whenever files

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ type stream struct {
 }
 
 // stream turns a function into the handler of a stream. The function runs
-// until the request ends, or writing fails.
+// until the request ends, the server stops, or writing fails.
 func (s *Server) stream(run func(*http.Request, *stream) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		defer s.streams.Add(-1)
@@ -34,6 +35,16 @@ func (s *Server) stream(run func(*http.Request, *stream) error) http.HandlerFunc
 			s.fail(w, r, refuse(http.StatusServiceUnavailable, "%d streams are open already; close a page that is not needed, or try again later", maxStreams))
 			return
 		}
+		ctx, end := context.WithCancel(r.Context())
+		defer end()
+		go func() {
+			defer end()
+			select {
+			case <-s.Stopping:
+			case <-ctx.Done():
+			}
+		}()
+		r = r.WithContext(ctx)
 		out := &stream{w, http.NewResponseController(w)}
 		err := run(r, out)
 		if refused, ok := errors.AsType[*refusal](err); ok {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/site"
 )
 
 // Status is how the daemon is.
@@ -63,9 +64,9 @@ func one(is bool) int {
 // problems are the mistakes in the site's files.
 func (s *Server) problems(*http.Request) (any, error) { return s.problemList(), nil }
 
-func (s *Server) problemList() []provision.FileError {
+func (s *Server) problemList() []site.FileError {
 	if problems := s.Site.Problems(); problems != nil {
 		return problems
 	}
-	return []provision.FileError{}
+	return []site.FileError{}
 }

@@ -14,6 +14,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/store"
 	"cloudlets/web"
 )
 
@@ -160,12 +161,12 @@ func TestARepeatedEventComesWithItsCount(t *testing.T) {
 
 // gateStore holds updates up while its gate is closed.
 type gateStore struct {
-	provision.Store
+	store.Store
 	gate    sync.Mutex
 	waiting chan struct{}
 }
 
-func (s *gateStore) Update(ctx context.Context, write func(provision.Tx) error) error {
+func (s *gateStore) Update(ctx context.Context, write func(store.Tx) error) error {
 	select {
 	case s.waiting <- struct{}{}:
 	default:
@@ -178,7 +179,7 @@ func (s *gateStore) Update(ctx context.Context, write func(provision.Tx) error) 
 // An event that is on its way to the disk is told after others with higher
 // IDs. Who lost the connection between the two still gets it.
 func TestResumeMissesNothingThatCameLate(t *testing.T) {
-	store := &gateStore{Store: &provision.MemStore{}, waiting: make(chan struct{}, 1)}
+	store := &gateStore{Store: &store.Memory{}, waiting: make(chan struct{}, 1)}
 	b := newBedOn(t, store)
 	r := openStream(t, b.Handler(), followPath(mac1), "")
 	b.record(t, logged(mac1, "before"))
@@ -371,5 +372,21 @@ func TestASlowPageIsShownEverythingAgain(t *testing.T) {
 	<-ended
 	if text := w.text.String(); shown != 2 || !strings.Contains(text[strings.LastIndex(text, "event: everything"):], string(mac9)) {
 		t.Errorf("everything was shown %d times", shown)
+	}
+}
+
+// TestStreamsEndWhenTheServerStops, although their requests go on.
+func TestStreamsEndWhenTheServerStops(t *testing.T) {
+	for _, path := range []string{"/api/v1/events", "/api/v1/live", "/api/v1/machines/" + string(mac1) + "/follow"} {
+		b := newBed(t)
+		stopping := make(chan struct{})
+		b.Stopping = stopping
+		r := openStream(t, b.Handler(), path, "")
+		close(stopping)
+		for r.lines.Scan() { // what was sent before
+		}
+		if err := r.lines.Err(); err != nil {
+			t.Errorf("%s: the stream was broken off: %v", path, err)
+		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/site"
+	"cloudlets/provision/track"
 )
 
 // Images tells how far the making of an image is; [depot.Depot] does.
@@ -20,21 +22,21 @@ type Images interface {
 	Status(depot.Key) depot.Status
 }
 
-// Tickets ends what an agent may do; [provision.Tickets] does.
+// Tickets ends what an agent may do; [track.Tickets] does.
 type Tickets interface {
 	End(ctx context.Context, mac provision.MAC, reason string) error
 }
 
 var (
 	_ Images  = (*depot.Depot)(nil)
-	_ Tickets = (*provision.Tickets)(nil)
+	_ Tickets = (*track.Tickets)(nil)
 )
 
 // Server answers for one daemon. Site, Tracker, Images and Tickets must be
 // given. It must not be copied once it serves.
 type Server struct {
-	Site    *provision.Site
-	Tracker *provision.Tracker
+	Site    *site.Site
+	Tracker *track.Tracker
 	Images  Images
 	Tickets Tickets
 	// Version is that of the daemon.
@@ -49,6 +51,11 @@ type Server struct {
 	// Log is silent where it is nil.
 	Log *slog.Logger
 
+	// Stopping, once closed, ends all streams. A server that is stopped
+	// closes it first, since [http.Server.Shutdown] waits for streams in
+	// vain. If it is nil, streams end with their requests only.
+	Stopping <-chan struct{}
+
 	// Heartbeat is how often an idle stream shows that it is alive; 0 is
 	// [DefaultHeartbeat].
 	Heartbeat time.Duration
@@ -61,9 +68,6 @@ const DefaultHeartbeat = 15 * time.Second
 
 // Handler is the whole API, and the page. Whoever reaches it may have disks
 // written: it belongs on a unix socket that only the right people can open.
-//
-// Its streams end with their requests. [http.Server.Shutdown] does not end
-// requests, so the server's BaseContext should end when the daemon stops.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.page())

@@ -15,6 +15,9 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/site"
+	"cloudlets/provision/store"
+	"cloudlets/provision/track"
 	"cloudlets/web"
 )
 
@@ -68,21 +71,21 @@ type bed struct {
 	dir     string
 }
 
-func newBed(t *testing.T) *bed { return newBedOn(t, &provision.MemStore{}) }
+func newBed(t *testing.T) *bed { return newBedOn(t, &store.Memory{}) }
 
-func newBedOn(t *testing.T, store provision.Store) *bed {
+func newBedOn(t *testing.T, store store.Store) *bed {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, dir, "images/debian/etc/hostname", "x")
 	write(t, dir, "machines/52:54:00:00:00:01.json", `{"image": "debian", "hostname": "web-1.example.org", "address": "10.0.0.21",
 		"disk": {"serial": "S4EW"}, "config": {"args": {"password": "hunter2"}}}`)
 	write(t, dir, "machines/52:54:00:00:00:02.json", `{"image": "debian", "hostname": "web-2.example.org", "install": "once"}`)
-	site, err := provision.OpenSite(dir, nil)
+	site, err := site.Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	clock := func() time.Time { return noon }
-	tracker, err := provision.NewTracker(store, clock, nil)
+	tracker, err := track.NewTracker(store, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/images/chroot"
+	"cloudlets/images/manifest"
 	"cloudlets/images/rootfs"
 )
 
@@ -76,11 +78,11 @@ func (f *chrootFlags) spec(cmd *cobra.Command, im *images.Image, command []strin
 
 // entryPoint picks the entry point and checks what it requires. A command of
 // the user's own needs none, unless one is named.
-func (f *chrootFlags) entryPoint(ctx context.Context, im *images.Image, own bool) (entry images.EntryPoint, err error) {
+func (f *chrootFlags) entryPoint(ctx context.Context, im *images.Image, own bool) (entry manifest.EntryPoint, err error) {
 	err = withTree(ctx, im, func(tree images.Tree) error {
-		entry, err = im.Manifest.ChrootEntry(tree, f.entry)
+		entry, err = boot.Chroot(im.Manifest, tree, f.entry)
 		if err != nil && own && f.entry == "" {
-			entry, err = images.EntryPoint{Type: images.ChrootEntry, Requires: images.Requirements{Arch: im.Manifest.Arch}}, nil
+			entry, err = manifest.EntryPoint{Type: manifest.ChrootEntry, Requires: manifest.Requirements{Arch: im.Manifest.Arch}}, nil
 		}
 		if err != nil {
 			return err
@@ -89,7 +91,7 @@ func (f *chrootFlags) entryPoint(ctx context.Context, im *images.Image, own bool
 		if err != nil {
 			return err
 		}
-		return entry.Check(tree, host)
+		return boot.Check(entry, tree, host)
 	})
 	return entry, err
 }

@@ -15,6 +15,7 @@ import (
 
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
+	"cloudlets/testdata/needs"
 )
 
 // loopDevice is a device of 256 MiB whose maker gave it a serial number.
@@ -46,7 +47,8 @@ func losetup(t *testing.T, args ...string) string {
 	t.Helper()
 	ctx, stop := context.WithTimeout(context.Background(), patience) // also while the test cleans up
 	defer stop()
-	out, err := exec.CommandContext(ctx, "losetup", args...).CombinedOutput()
+	needs.Root(t)
+	out, err := exec.CommandContext(ctx, needs.Tool(t, "losetup", "mount"), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("losetup %v: %v: %s (it is in the Debian package mount)", args, err, out)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cloudlets/provision"
+	"cloudlets/provision/site"
 )
 
 // finding is one thing that the doctor looked at.
@@ -80,7 +80,7 @@ func found(what string, err error) finding {
 	return finding{What: what}
 }
 
-func checkFiles(site *provision.Site) []finding {
+func checkFiles(site *site.Site) []finding {
 	what := fmt.Sprintf("the site %s: %d machines, %d images", site.Dir(), len(site.Specs()), len(site.Images()))
 	problems := site.Problems()
 	if len(problems) == 0 {

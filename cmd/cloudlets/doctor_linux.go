@@ -15,6 +15,7 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/site"
 )
 
 // probeTime is how long another DHCP server is waited for.
@@ -22,7 +23,7 @@ const probeTime = 4 * time.Second
 
 // examine looks at everything, and goes on where something is wrong.
 func examine(ctx context.Context, f serveFlags, socket string) ([]finding, error) {
-	site, err := provision.OpenSite(f.site, nil)
+	site, err := site.Open(f.site, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +42,7 @@ func examine(ctx context.Context, f serveFlags, socket string) ([]finding, error
 	return append(findings, checkImages(ctx, site, settings)...), ctx.Err()
 }
 
-func checkInterface(s provision.Settings) []finding {
+func checkInterface(s site.Settings) []finding {
 	addr, err := interfaceAddr(s)
 	if err != nil {
 		return []finding{found("interface "+s.Interface, err)}
@@ -54,7 +55,7 @@ func checkInterface(s provision.Settings) []finding {
 }
 
 // checkPorts tries to open what serve will open, but for TFTP.
-func checkPorts(ctx context.Context, s provision.Settings) []finding {
+func checkPorts(ctx context.Context, s site.Settings) []finding {
 	var list []finding
 	own, _ := interfaceAddr(s) // where there is none, the interface's own check says so
 	if !s.DHCP.Off {
@@ -67,7 +68,7 @@ func checkPorts(ctx context.Context, s provision.Settings) []finding {
 }
 
 // checkOtherServers asks for an address, as a machine would.
-func checkOtherServers(ctx context.Context, s provision.Settings) finding {
+func checkOtherServers(ctx context.Context, s site.Settings) finding {
 	if s.DHCP.Off {
 		return finding{What: "DHCP is off: another server has to name this one"}
 	}
@@ -100,8 +101,8 @@ func checkOtherServers(ctx context.Context, s provision.Settings) finding {
 	}
 }
 
-func checkLoaders(site *provision.Site, s provision.Settings) []finding {
-	missing := httpboot.Loaders{Dir: s.Assets, Extra: httpboot.ExtraLoader(site)}.Check(site.Specs())
+func checkLoaders(site *site.Site, s site.Settings) []finding {
+	missing := httpboot.Loaders{Dir: s.Assets, Site: site}.Check(site.Specs())
 	list := []finding{found("boot loaders for machines", errors.Join(missing...))}
 	if len(kitKeys(site)) > 0 {
 		return list // an image may have those for its disk: see checkImages
@@ -111,7 +112,7 @@ func checkLoaders(site *provision.Site, s provision.Settings) []finding {
 }
 
 // checkImages makes the kit of each image, which finds whatever is missing.
-func checkImages(ctx context.Context, site *provision.Site, s provision.Settings) []finding {
+func checkImages(ctx context.Context, site *site.Site, s site.Settings) []finding {
 	d, err := newDepot(site, s, nil, nil)
 	if err != nil {
 		return []finding{found("the state folder "+s.State, err)}
@@ -135,7 +136,7 @@ func checkImages(ctx context.Context, site *provision.Site, s provision.Settings
 }
 
 // kitKeys are the images of the site, with the entry points that machines name.
-func kitKeys(site *provision.Site) []depot.Key {
+func kitKeys(site *site.Site) []depot.Key {
 	seen := map[depot.Key]bool{}
 	var keys []depot.Key
 	add := func(key depot.Key) {
@@ -155,4 +156,4 @@ func kitKeys(site *provision.Site) []depot.Key {
 	return keys
 }
 
-func depotDir(s provision.Settings) string { return filepath.Join(s.State, "depot") }
+func depotDir(s site.Settings) string { return filepath.Join(s.State, "depot") }

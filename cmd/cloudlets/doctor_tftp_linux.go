@@ -11,6 +11,7 @@ import (
 
 	"cloudlets/httpboot"
 	"cloudlets/provision"
+	"cloudlets/provision/site"
 )
 
 // How the doctor fetches a boot file: as firmware does, in lock-step and in
@@ -23,14 +24,14 @@ const (
 
 // checkTFTP tries the port of TFTP. If a daemon runs it is taken, and then
 // every boot file is fetched from there.
-func checkTFTP(ctx context.Context, socket string, site *provision.Site, s provision.Settings) []finding {
+func checkTFTP(ctx context.Context, socket string, site *site.Site, s site.Settings) []finding {
 	own, _ := interfaceAddr(s) // a missing address is reported by checkInterface
 	at := onInterface(own.Addr(), s.TFTP)
 	err := tryListen(ctx, "udp4", at, "")
 	if err == nil || !daemonRuns(ctx, socket) {
 		return []finding{found("UDP "+at+" is free, for TFTP", err)}
 	}
-	loaders := httpboot.Loaders{Dir: s.Assets, Extra: httpboot.ExtraLoader(site)}
+	loaders := httpboot.Loaders{Dir: s.Assets, Site: site}
 	var list []finding
 	for _, name := range loaders.Present(site.Specs()) {
 		if ctx.Err() != nil {

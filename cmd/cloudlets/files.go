@@ -12,12 +12,13 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/disk/vdisk"
+	"cloudlets/images/tarball"
 	"cloudlets/images/target"
 )
 
 // makeFiles makes what is no disk.
 func (f *diskFlags) makeFiles(cmd *cobra.Command, s target.System, format vdisk.Format) error {
-	write := images.WriteTar
+	write := tarball.Write
 	switch format.Name {
 	case "kernel":
 		return f.makeKernel(cmd, s)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images"
+	"cloudlets/images/manifest"
 )
 
 // classFlags say which of an image's files are meant.
@@ -31,7 +32,7 @@ those that are. By default it is everything but what is volatile.`
 }
 
 func classNames() []string {
-	return []string{string(images.Templates), string(images.Persistent), string(images.Volatile), string(images.Other)}
+	return []string{string(manifest.Templates), string(manifest.Persistent), string(manifest.Volatile), string(manifest.Other)}
 }
 
 // args allows n arguments, and after --only the names of classes as well:
@@ -65,10 +66,10 @@ func (f *classFlags) instead(run func(*cobra.Command, []string) error) func(*cob
 }
 
 // selector tells the paths that are meant.
-func (f *classFlags) selector(m *images.Manifest) func(string) bool {
-	var classes []images.Class
+func (f *classFlags) selector(m *manifest.Manifest) func(string) bool {
+	var classes []manifest.Class
 	for _, name := range f.only {
-		classes = append(classes, images.Class(name))
+		classes = append(classes, manifest.Class(name))
 	}
 	return m.Selector(classes)
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"cloudlets/images"
 	"cloudlets/images/ejs"
+	"cloudlets/images/manifest"
 	"cloudlets/images/metadata"
 )
 
@@ -46,7 +46,7 @@ func TestFormat(t *testing.T) {
 		}
 	})
 	for _, text := range examples["json config"] {
-		c, err := images.ParseConfig("example", []byte(text))
+		c, err := manifest.ParseConfig("example", []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,13 +70,13 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-func parseManifests(t *testing.T, texts []string) (manifests []*images.Manifest) {
+func parseManifests(t *testing.T, texts []string) (manifests []*manifest.Manifest) {
 	t.Helper()
 	if len(texts) < 4 {
 		t.Fatalf("only %d manifests in the specification", len(texts))
 	}
 	for _, text := range texts {
-		m, err := images.ParseManifest("example", []byte(text))
+		m, err := manifest.Parse("example", []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +85,7 @@ func parseManifests(t *testing.T, texts []string) (manifests []*images.Manifest)
 	return manifests
 }
 
-func renderExample(t *testing.T, template string, c images.Config) {
+func renderExample(t *testing.T, template string, c manifest.Config) {
 	t.Helper()
 	data, err := json.Marshal(map[string]any{"args": c.Args, "ip": c.IP, "dns": c.DNS, "env": map[string]any{"hostname": "web1"}})
 	if err != nil {

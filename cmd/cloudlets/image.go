@@ -13,7 +13,9 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/ejs"
+	"cloudlets/images/manifest"
 	"cloudlets/images/source"
+	"cloudlets/images/tarball"
 	"cloudlets/provision"
 )
 
@@ -46,7 +48,7 @@ type imageFlags struct {
 }
 
 func (f *imageFlags) add(cmd *cobra.Command) {
-	f.maxSize = images.DefaultMaxSize
+	f.maxSize = tarball.DefaultMaxSize
 	cmd.Long = strings.TrimSpace(cmd.Long) + imageHelp
 	cmd.Flags().StringVar(&f.manifest, "manifest", "", "a `file` with the manifest, kept apart from the image")
 	cmd.Flags().Var(&f.maxSize, "max-size", "the most that an image may unpack to")
@@ -150,12 +152,12 @@ func (f *configFlags) read(cmd *cobra.Command) (name string, text []byte, err er
 }
 
 // load reads the configuration.
-func (f *configFlags) load(cmd *cobra.Command) (images.Config, error) {
+func (f *configFlags) load(cmd *cobra.Command) (manifest.Config, error) {
 	name, text, err := f.read(cmd)
 	if err != nil {
-		return images.Config{}, err
+		return manifest.Config{}, err
 	}
-	return images.ParseConfig(name, text)
+	return manifest.ParseConfig(name, text)
 }
 
 // environment is what templates see as env.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/survey"
 )
 
@@ -81,7 +82,7 @@ func (f *initFlags) mayWrite(root *os.Root) error {
 }
 
 func (f *initFlags) survey(cmd *cobra.Command, dir string) (survey.Findings, error) {
-	tree, err := images.NewDirSource(dir)
+	tree, err := dirtree.Open(dir)
 	if err != nil {
 		return survey.Findings{}, err
 	}

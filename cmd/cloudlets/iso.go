@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/vdisk"
 	"cloudlets/images/target"
@@ -85,7 +85,7 @@ func openProgram(name, arch string) (io.ReadCloser, int64, error) {
 	if err == nil {
 		_, err = file.ReadAt(head, 0)
 	}
-	if err == nil && images.ProgramArch(head) != arch {
+	if err == nil && boot.ProgramArch(head) != arch {
 		err = fmt.Errorf("%s is no program for %s: build cloudlets with GOOS=linux GOARCH=%s", name, arch, arch)
 	}
 	if err != nil {

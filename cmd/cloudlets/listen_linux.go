@@ -3,19 +3,21 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
-	"cloudlets/provision"
+	"cloudlets/provision/site"
 )
 
 // interfaceAddr is the server's address on the interface that it serves: the
-// one in whose network the DHCP range lies, else the first.
-func interfaceAddr(s provision.Settings) (netip.Prefix, error) {
+// one whose network has the DHCP range, or else the first.
+func interfaceAddr(s site.Settings) (netip.Prefix, error) {
 	iface, err := net.InterfaceByName(s.Interface)
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("serve on interface %s: %w; there are %s", s.Interface, err, interfaceNames())
@@ -55,8 +57,8 @@ func interfaceNames() string {
 	return strings.Join(names, ", ")
 }
 
-// baseURL is how machines reach the boot side. The port of HTTP is left out,
-// since some firmware cannot parse it.
+// baseURL is the URL of HTTP boot. Port 80 is left out, since some firmware
+// cannot parse a URL with a port.
 func baseURL(addr netip.Addr, listen string) string {
 	host, port, _ := net.SplitHostPort(listen)
 	if host == "" || host == "0.0.0.0" {
@@ -68,8 +70,8 @@ func baseURL(addr netip.Addr, listen string) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// onInterface puts the server's own address where none was given, so that
-// nothing listens on networks that it is not for.
+// onInterface adds the server's own address to a listening address without a
+// host, so that nothing listens on other networks.
 func onInterface(own netip.Addr, listen string) string {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || host != "" || !own.IsValid() {
@@ -78,17 +80,23 @@ func onInterface(own netip.Addr, listen string) string {
 	return net.JoinHostPort(own.String(), port)
 }
 
-// listenSocket listens on a Unix socket that only the owner may open. One that
-// a dead daemon left is replaced; a living one is an error.
+// serverAddr is the address at which machines find what listens on an address:
+// that address's own host, or else the server's.
+func serverAddr(own netip.Addr, listen string) netip.Addr {
+	host, _, _ := net.SplitHostPort(listen)
+	if addr, err := netip.ParseAddr(host); err == nil && !addr.IsUnspecified() {
+		return addr
+	}
+	return own
+}
+
+// listenSocket listens on a Unix socket that only its owner may open. It
+// replaces a socket that a daemon left when it died, and nothing else.
 func listenSocket(name string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, fmt.Errorf("listen for the command line: %w", err)
 	}
-	if conn, err := net.DialTimeout("unix", name, time.Second); err == nil {
-		conn.Close()
-		return nil, fmt.Errorf("listen for the command line: a daemon answers on %s already; stop it, or give this one another --socket", name)
-	}
-	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := removeDeadSocket(name); err != nil {
 		return nil, fmt.Errorf("listen for the command line: %w", err)
 	}
 	l, err := net.Listen("unix", name)
@@ -96,7 +104,30 @@ func listenSocket(name string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen for the command line: %w", err)
 	}
 	if err := os.Chmod(name, 0o600); err != nil {
-		return nil, errors.Join(err, l.Close())
+		return nil, errors.Join(fmt.Errorf("listen for the command line: %w", err), l.Close())
 	}
 	return l, nil
+}
+
+// removeDeadSocket removes a Unix socket on which no process listens. Anything
+// else at its place is an error.
+func removeDeadSocket(name string) error {
+	info, err := os.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("%s is there already and is not a socket: give another name with --socket", name)
+	}
+	conn, err := net.DialTimeout("unix", name, time.Second)
+	switch {
+	case err == nil:
+		conn.Close()
+		return fmt.Errorf("a daemon answers on %s already; stop it, or give this one another --socket", name)
+	case !errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("find out whether a daemon answers on %s: %w", name, err)
+	}
+	return os.Remove(name)
 }

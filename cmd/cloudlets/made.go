@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/images/source"
 	"cloudlets/images/target"
 	"cloudlets/provision"
@@ -29,7 +29,7 @@ func (f *diskFlags) tell(cmd *cobra.Command, s target.System, d *target.Disk, fo
 	return f.tellOf(cmd, s, format, d.Size(), d.Identity, d.Kernels)
 }
 
-func (f *diskFlags) tellOf(cmd *cobra.Command, s target.System, format string, size int64, id target.Identity, kernels []images.Kernel) error {
+func (f *diskFlags) tellOf(cmd *cobra.Command, s target.System, format string, size int64, id target.Identity, kernels []boot.Kernel) error {
 	m := made{Out: f.out.out, Format: format, Size: size, UUID: id.ID.String(), Image: s.Name, Entries: id.Entries}
 	for _, k := range kernels {
 		m.Kernels = append(m.Kernels, k.Version)

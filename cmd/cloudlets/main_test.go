@@ -17,6 +17,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/pflag"
+
+	"cloudlets/testdata/needs"
 )
 
 // patience ends a script that hangs; nothing waits for it otherwise.
@@ -29,14 +31,6 @@ func TestMain(m *testing.M) {
 // TestScript is the contract of the command line. Beside testscript's own
 // commands, the scripts have those of commands, below.
 func TestScript(t *testing.T) {
-	for _, need := range []struct{ tool, debianPackage string }{
-		{"ip", "iproute2"}, {"unshare", "util-linux"}, {"mount", "mount"}, {"curl", "curl"}, {"tar", "tar"}, {"xz", "xz-utils"}, {"cpio", "cpio"},
-		{"git", "git"}, {"hg", "mercurial"}, {"umoci", "umoci"}, {"qemu-img", "qemu-utils"}, {"sgdisk", "gdisk"}, {"e2fsck", "e2fsprogs"},
-	} {
-		if _, err := exec.LookPath(need.tool); err != nil {
-			t.Fatalf("%s is missing: install the Debian package %s", need.tool, need.debianPackage)
-		}
-	}
 	runScripts(t, "testdata/script")
 }
 
@@ -46,14 +40,33 @@ func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
 		Dir: dir, Deadline: time.Now().Add(10 * patience), RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "until": until, "freeport": freePort, "hold": hold, "kernel": writeKernel, "program": writeProgram, "network": network,
+			"exits": exits, "until": until, "freeport": freePort, "hold": hold, "kernel": writeKernel, "program": writeProgram, "network": network, "needs": need,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("CLOUDLETS_SOCKET", filepath.Join(env.WorkDir, "sock"))
+			env.Setenv("PATH", env.Getenv("PATH")+":/usr/sbin:/sbin") // where needs looks, too
+			env.Values[scriptTest{}] = env.T()
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // each process waits a second else
 			return nil
 		},
 	})
+}
+
+// scriptTest is the key of a script's own test.
+type scriptTest struct{}
+
+// needs root, or needs PROGRAM DEBIAN-PACKAGE, says what a script cannot do
+// without.
+func need(ts *testscript.TestScript, _ bool, args []string) {
+	t := ts.Value(scriptTest{}).(testing.TB)
+	switch {
+	case len(args) == 1 && args[0] == "root":
+		needs.Root(t)
+	case len(args) == 2:
+		needs.Tool(t, args[0], args[1])
+	default:
+		ts.Fatalf("usage: needs root|PROGRAM DEBIAN-PACKAGE")
+	}
 }
 
 // exits CODE COMMAND… runs a command, which must end with that exit code.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images"
+	"cloudlets/images/manifest"
 )
 
 func specsCommand() *cobra.Command {
@@ -16,7 +17,7 @@ func specsCommand() *cobra.Command {
 		Long:    "Print the JSON schema (2020-12) that a manifest is validated against when it is loaded.",
 		Example: "  cloudlets specs > manifest.schema.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return printRaw(cmd.OutOrStdout(), images.ManifestSchema())
+			return printRaw(cmd.OutOrStdout(), manifest.Schema())
 		},
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images/disk/vdisk"
-	"cloudlets/provision"
+	"cloudlets/provision/site"
 )
 
 // What only Linux can do is refused here, in one sentence that says what to
@@ -34,7 +34,7 @@ func (f serveFlags) serve(context.Context, string, *slog.Logger) error {
 
 // examine looks at the site's files, as far as that is no matter of the host.
 func examine(ctx context.Context, f serveFlags, _ string) ([]finding, error) {
-	site, err := provision.OpenSite(f.site, nil)
+	site, err := site.Open(f.site, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,9 @@ import (
 // TestEveryHost builds the program for a host of each system besides Linux,
 // and has the tests looked at that there are for it.
 func TestEveryHost(t *testing.T) {
+	if testing.Short() {
+		t.Skip("this test builds for three other hosts, which takes minutes: run `make test`")
+	}
 	for _, host := range []string{"darwin/arm64", "freebsd/amd64", "windows/amd64"} {
 		t.Run(host, func(t *testing.T) {
 			forHost(t, host, "build", "-o", filepath.Join(t.TempDir(), "cloudlets"), ".")

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryListen opens a port as serve does, on one interface where that is given,
-// and closes it. Its error names the process that has the port.
+// tryListen opens a port as serve does, and closes it. If iface is given, it is
+// opened on that interface only. The error names the process that has the port.
 func tryListen(ctx context.Context, network, address, iface string) error {
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return bindTo(c, iface) }}
 	var l io.Closer
@@ -33,6 +33,7 @@ func tryListen(ctx context.Context, network, address, iface string) error {
 	return l.Close()
 }
 
+// bindTo binds a socket to an interface, unless that is "".
 func bindTo(c syscall.RawConn, iface string) error {
 	if iface == "" {
 		return nil
@@ -42,8 +43,8 @@ func bindTo(c syscall.RawConn, iface string) error {
 	return errors.Join(err, bound)
 }
 
-// portOwner says which process has a port, as " (dnsmasq, pid 123, has it)";
-// "" where that cannot be told.
+// portOwner says which process has a port, as " (dnsmasq, pid 123, has it)". It
+// is empty if that is not known.
 func portOwner(network, address string) string {
 	_, text, err := net.SplitHostPort(address)
 	if err != nil {
@@ -60,10 +61,11 @@ func portOwner(network, address string) string {
 	return ""
 }
 
-// listening is the state of a TCP socket that waits for connections.
+// listening is the state, in /proc/net/tcp, of a TCP socket that waits for
+// connections.
 const listening = "0A"
 
-// socketsOn are the inodes of the sockets that are bound to a port, from
+// socketsOn are the inodes of the sockets that are bound to a port. They are in
 // /proc/net/udp and its like: proc_net(5).
 func socketsOn(network string, port int) map[string]bool {
 	inodes := map[string]bool{}
@@ -84,6 +86,7 @@ func socketsOn(network string, port int) map[string]bool {
 	return inodes
 }
 
+// holderOf finds a process that has one of the sockets open.
 func holderOf(inodes map[string]bool) (pid, name string) {
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	for _, link := range links {

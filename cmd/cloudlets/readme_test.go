@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"cloudlets/provision"
+	"cloudlets/provision/site"
 )
 
 // TestREADMEMachineFile reads the README's example as a site would.
@@ -32,7 +32,7 @@ func TestREADMEMachineFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	site, err := provision.OpenSite(dir, nil)
+	site, err := site.Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,11 @@ func TestREADMECommands(t *testing.T) {
 	if lines := strings.Count(commands, "\n"); !found || lines != 5 {
 		t.Fatalf("the README has %d commands where it speaks of five", lines)
 	}
-	script := `kernel root/boot/vmlinuz-6.1.0-9-amd64
+	script := `needs tar tar
+needs gzip gzip
+needs zstd zstd
+needs qemu-img qemu-utils
+kernel root/boot/vmlinuz-6.1.0-9-amd64
 exec tar -C root -czf root.tar.gz .
 exec sh -ex commands.sh
 exec tar -xOf web1.tar.zst etc/hostname

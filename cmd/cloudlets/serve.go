@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// serveFlags are what the command line says of the server. What it leaves
-// empty is up to the site's cloudlets.json, and then to the defaults.
+// serveFlags are the server's flags. The site's cloudlets.json, and then the
+// defaults, fill in those that are empty.
 type serveFlags struct {
 	site, iface, dhcp, http, tftp, assets, state, web string
 	verbose                                           bool
@@ -32,7 +32,9 @@ profiles/. It answers DHCP as the network's own server, for a range of
 addresses, or as a proxy beside the server that is there already.
 
 No disk is written unless a person armed the machine's install, with
-"install": "once" in its file or with the install verb.`,
+"install": "once" in its file or with the install verb.
+
+Under systemd, use Type=notify: serve says when all its sockets are open.`,
 		Example: `  cloudlets serve --interface eth1 --site /srv/site --dhcp 10.0.0.100-10.0.0.200
   cloudlets serve --interface eth1 --site /srv/site --dhcp proxy`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -61,7 +63,7 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("dhcp", cobra.FixedCompletions([]cobra.Completion{"proxy", "off"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// newLogger writes for people on a terminal, and plain lines elsewhere.
+// newLogger writes a log for people if w is a terminal, and plain lines if not.
 func newLogger(w any, verbose bool) *slog.Logger {
 	level := slog.LevelInfo
 	if verbose {

@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"path/filepath"
 
-	"cloudlets/provision"
+	"cloudlets/provision/site"
 )
 
-// serve is the verb.
+// serve runs the daemon until ctx ends.
 func (f serveFlags) serve(ctx context.Context, socket string, log *slog.Logger) error {
 	d, err := newDaemon(f, socket, log)
 	if err != nil {
@@ -19,17 +19,18 @@ func (f serveFlags) serve(ctx context.Context, socket string, log *slog.Logger) 
 	return d.serve(ctx)
 }
 
-// settings are the flags over the site's own settings over the defaults.
-func (f serveFlags) settings(site *provision.Site) (provision.Settings, error) {
-	s := site.Settings()
+// settings are the site's settings. Flags replace them, and defaults fill in
+// what is empty.
+func (f serveFlags) settings(opened *site.Site) (site.Settings, error) {
+	s := opened.Settings()
 	if f.dhcp != "" {
-		service, err := provision.ParseDHCPService(f.dhcp)
+		service, err := site.ParseDHCPService(f.dhcp)
 		if err != nil {
 			return s, codedError{fmt.Errorf("--dhcp: %w", err), exitUsage}
 		}
 		s.DHCP = service
 	}
-	if s.DHCP == (provision.DHCPService{}) {
+	if s.DHCP == (site.DHCPService{}) {
 		s.DHCP.Proxy = true
 	}
 	for _, o := range []struct {
@@ -53,7 +54,7 @@ func (f serveFlags) settings(site *provision.Site) (provision.Settings, error) {
 	return s, nil
 }
 
-// explain says in the log what the server is about to do, and what a person
+// explain says in the log what the server does from now on, and what a person
 // would do next.
 func (d *daemon) explain() {
 	d.log.Info("serving", "interface", d.settings.Interface, "address", d.addr.Addr(), "dhcp", d.settings.DHCP, "site", d.site.Dir())
@@ -68,12 +69,4 @@ func (d *daemon) explain() {
 	if d.settings.DHCP.Off {
 		d.log.Info("DHCP is off: machines find this server only if yours names it")
 	}
-}
-
-// waitForEnd turns the end that was asked for into success.
-func waitForEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
-		return nil
-	}
-	return err
 }

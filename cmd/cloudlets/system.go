@@ -6,6 +6,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images"
+	"cloudlets/images/layers"
+	"cloudlets/images/manifest"
 	"cloudlets/images/target"
 )
 
@@ -33,16 +35,16 @@ func (f *configFlags) onSystem(cmd *cobra.Command, im *images.Image, what string
 		if err := f.configureSystem(cmd.Context(), im, &system, render, c, env); err != nil {
 			return err
 		}
-		keep := im.Manifest.Selector([]images.Class{images.Templates, images.Persistent, images.Other})
-		system.Source = images.Select(system.Source, withManifest(keep))
+		keep := im.Manifest.Selector([]manifest.Class{manifest.Templates, manifest.Persistent, manifest.Other})
+		system.Source = layers.Select(system.Source, withManifest(keep))
 		return do(system)
 	})
 }
 
-func (f *configFlags) configureSystem(ctx context.Context, im *images.Image, s *target.System, render images.Renderer, c images.Config, env map[string]any) (err error) {
+func (f *configFlags) configureSystem(ctx context.Context, im *images.Image, s *target.System, render images.Renderer, c manifest.Config, env map[string]any) (err error) {
 	if s.Overlay, err = im.Overlay(ctx, s.Tree, render, c, env); err != nil {
 		return err
 	}
-	s.Source = images.Overlaid(im.Source, s.Overlay)
+	s.Source = layers.Overlay(im.Source, s.Overlay)
 	return nil
 }

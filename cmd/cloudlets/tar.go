@@ -7,6 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images"
+	"cloudlets/images/layers"
+	"cloudlets/images/tarball"
 )
 
 func tarCommand() *cobra.Command {
@@ -35,9 +37,9 @@ whose name ends in .gz, .zst or .xz is compressed.`,
 		if err != nil {
 			return err
 		}
-		src = images.Select(src, withManifest(classes.selector(im.Manifest)))
+		src = layers.Select(src, withManifest(classes.selector(im.Manifest)))
 		return out.write(cmd, func(ctx context.Context, w io.Writer) error {
-			return compressed(ctx, out.out, w, func(ctx context.Context, w io.Writer) error { return images.WriteTar(ctx, w, src) })
+			return compressed(ctx, out.out, w, func(ctx context.Context, w io.Writer) error { return tarball.Write(ctx, w, src) })
 		})
 	}))
 	return cmd
@@ -53,7 +55,7 @@ func configured(cmd *cobra.Command, im *images.Image, config *configFlags, targe
 	if err != nil {
 		return nil, err
 	}
-	return images.Overlaid(im.Source, overlay), nil
+	return layers.Overlay(im.Source, overlay), nil
 }
 
 // withManifest selects what makes a cloudlet of the rest besides.

@@ -1,5 +1,5 @@
-// Package leasetest checks that a lease store does what the dhcp package
-// relies on. Every store is tested by it.
+// Package leasetest tests that a lease store does what package dhcp relies on.
+// Every implementation of [dhcp.LeaseStore] runs it.
 package leasetest
 
 import (
@@ -13,8 +13,8 @@ import (
 	"cloudlets/dhcp"
 )
 
-// Conformance tests the stores that open returns. Each call of open gives a
-// new, empty store.
+// Conformance tests the stores that open returns. Each call of open must return
+// a new, empty store.
 func Conformance(t *testing.T, open func(t *testing.T) dhcp.LeaseStore) {
 	for _, test := range []struct {
 		name string
@@ -32,7 +32,7 @@ func Conformance(t *testing.T, open func(t *testing.T) dhcp.LeaseStore) {
 	}
 }
 
-// day is a time that survives every encoding: whole seconds, UTC.
+// day is a time that no encoding changes: it has whole seconds and is UTC.
 var day = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func lease(last, mac byte, hostname string, expires time.Time) dhcp.Lease {
@@ -104,7 +104,7 @@ func put(t *testing.T, s dhcp.LeaseStore, leases ...dhcp.Lease) {
 	}
 }
 
-// expect compares what is stored, in the order of addresses.
+// expect compares the stored leases with want, which is in order of addresses.
 func expect(t *testing.T, s dhcp.LeaseStore, want ...dhcp.Lease) {
 	t.Helper()
 	got, err := s.Leases()

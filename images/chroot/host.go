@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 )
 
 // binfmtDir is where Linux tells which foreign programs it runs by which
@@ -20,12 +21,12 @@ const binfmtDir = "/proc/sys/fs/binfmt_misc"
 
 // Host is what this machine is to an image: its processor, its kernel, and
 // the foreign architectures whose programs it runs in that image.
-func Host(t images.Tree) (images.Host, error) {
+func Host(t images.Tree) (boot.Host, error) {
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
-		return images.Host{}, fmt.Errorf("ask for the kernel's release: %w", err)
+		return boot.Host{}, fmt.Errorf("ask for the kernel's release: %w", err)
 	}
-	return images.Host{
+	return boot.Host{
 		Arch:     unix.ByteSliceToString(uts.Machine[:]),
 		Kernel:   unix.ByteSliceToString(uts.Release[:]),
 		Emulates: func(arch string) bool { return emulates(os.DirFS(binfmtDir), t, arch) },
@@ -79,7 +80,7 @@ func parseBinfmt(text string) (f binfmt) {
 			offset = value
 		case "magic":
 			if magic, err := hex.DecodeString(value); err == nil && offset == "0" {
-				f.arch = images.ProgramArch(magic)
+				f.arch = boot.ProgramArch(magic)
 			}
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"cloudlets/images"
+	"cloudlets/images/dirtree"
 )
 
 // What the kernel tells of interpreters that qemu-user-static and Wine
@@ -29,7 +29,7 @@ func TestEmulates(t *testing.T) {
 		"qemu-s390x": {Data: []byte(sleepingFormat)}, "wine": {Data: []byte(windowsFormat)},
 	}
 	root := t.TempDir()
-	without, err := images.NewDirSource(root)
+	without, err := dirtree.Open(root)
 	if err != nil {
 		t.Fatal(err)
 	}

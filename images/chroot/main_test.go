@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cloudlets/testdata/needs"
 )
 
 // The roles that the test binary plays besides that of the test.
@@ -71,11 +73,9 @@ func runAlone(text string) int {
 // busybox makes an image that has busybox with its libraries.
 func busybox(t *testing.T) string {
 	t.Helper()
+	needs.Root(t) // for the images of other users, and for covering files
 	root := filepath.Join(openDir(t), "box")
-	program, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Fatal("busybox is missing: install the Debian package busybox")
-	}
+	program := needs.Tool(t, "busybox", "busybox")
 	libraries, err := exec.CommandContext(t.Context(), "ldd", program).Output()
 	if err != nil {
 		libraries = nil // it is static

@@ -16,14 +16,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cloudlets/images"
+	"cloudlets/images/boot"
 )
 
 // Environment is what a program in an image finds in its environment where
 // nobody says otherwise, with the settings on top, the later before the
 // earlier. The terminal's kind is that of this process.
 func Environment(settings ...map[string]string) map[string]string {
-	env := map[string]string{"PATH": images.DefaultPath, "HOME": "/root", "USER": "root", "LOGNAME": "root"}
+	env := map[string]string{"PATH": boot.DefaultPath, "HOME": "/root", "USER": "root", "LOGNAME": "root"}
 	for _, name := range []string{"TERM", "COLORTERM"} {
 		if value := os.Getenv(name); value != "" {
 			env[name] = value
@@ -174,7 +174,7 @@ func lookup(name, path string) (string, error) {
 		return name, nil
 	}
 	if path == "" {
-		path = images.DefaultPath
+		path = boot.DefaultPath
 	}
 	for dir := range strings.SplitSeq(path, ":") {
 		file := filepath.Join("/", dir, name)

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"cloudlets/testdata/needs"
 )
 
 // TestWithoutRoot: a user without rights is root inside.
@@ -42,9 +44,7 @@ func TestWithoutRoot(t *testing.T) {
 // namespace.
 func TestSubordinateUsers(t *testing.T) {
 	for _, tool := range []string{"newuidmap", "newgidmap"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("%s is missing: install the Debian package uidmap", tool)
-		}
+		needs.Tool(t, tool, "uidmap")
 	}
 	root := busybox(t)
 	give(t, root, nobody)

@@ -15,14 +15,15 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/cpio"
+	"cloudlets/images/dirtree"
+	"cloudlets/testdata/needs"
 )
 
 // TestWrite has GNU cpio unpack what was written, and compares it with what
 // it was made from.
 func TestWrite(t *testing.T) {
-	if _, err := exec.LookPath("cpio"); err != nil {
-		t.Fatal("cpio is missing: install the Debian package cpio")
-	}
+	needs.Root(t)
+	needs.Tool(t, "cpio", "cpio")
 	from, to := t.TempDir(), t.TempDir()
 	make := func(errs ...error) {
 		t.Helper()
@@ -43,7 +44,7 @@ func TestWrite(t *testing.T) {
 	for _, name := range []string{"a/text", "a/none", "null", "pipe", "one\nline \xff"} {
 		make(os.Chtimes(at(name), time.Unix(1262304000, 0), time.Unix(1262304000, 0)))
 	}
-	src, err := images.NewDirSource(from)
+	src, err := dirtree.Open(from)
 	make(err)
 	var archive, again bytes.Buffer
 	make(cpio.Write(t.Context(), &archive, src), cpio.Write(t.Context(), &again, src))

@@ -14,44 +14,46 @@ import (
 	"cloudlets/images"
 )
 
-// Loaders are the boot loaders' files by name.
+// Loaders holds the files of boot loaders by name.
 type Loaders map[string][]byte
 
-// get is one of the files, or an error that names it.
+// get returns a file, or an error that names the missing file.
 func (l Loaders) get(name string) ([]byte, error) {
 	b := l[name]
 	if len(b) == 0 {
-		return nil, fmt.Errorf("install boot loaders: %s is missing", name)
+		return nil, fmt.Errorf("install boot loaders: %s is missing: load it with the other boot loaders", name)
 	}
 	return b, nil
 }
 
-// Assets finds boot loaders: in a folder, or else in the image that they are
-// to boot, or else where Debian's packages put them on this computer.
+// Assets finds boot loaders. It looks first in a folder, then in the image that
+// is to be booted, then where Debian's packages put them on this computer.
 type Assets struct {
-	// Dir is a folder that has some or all of them; "" is none.
+	// Dir is a folder with some or all of the boot loaders. If it is empty, no
+	// folder is searched.
 	Dir string
-	// Tree is the image; nil is none.
+	// Tree is the image. If it is nil, no image is searched.
 	Tree images.Tree
-	// Host is where Debian's packages are installed; nil is the root of this
-	// computer.
+	// Host is the root directory below which Debian's packages are installed.
+	// If it is nil, it is this computer's root directory.
 	Host fs.FS
 }
 
-// Load reads, or makes, all files that a disk for an architecture needs.
+// Load reads or makes all files that a disk for the architecture needs without
+// Secure Boot.
 func (a Assets) Load(ctx context.Context, arch Arch) (Loaders, error) {
 	return a.LoadNamed(ctx, LoaderNames(arch)...)
 }
 
-// LoadNamed reads, or makes, the files of these names. All that are missing
-// are in the one error, each with its package; that is an [fs.ErrNotExist].
+// LoadNamed reads or makes the named files. If some are missing, one error names
+// all of them, each with its Debian package; it wraps [fs.ErrNotExist].
 func (a Assets) LoadNamed(ctx context.Context, names ...string) (Loaders, error) {
 	loaders := Loaders{}
 	var missing []loaderFile
 	for _, name := range names {
 		f, ok := findLoader(name)
 		if !ok {
-			return nil, fmt.Errorf("find boot loader: no boot loader has a file %s", name)
+			return nil, fmt.Errorf("find boot loader: %s is not a boot loader's file", name)
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("load boot loader %s: %w", name, err)
@@ -82,7 +84,8 @@ func (a Assets) load(f loaderFile) ([]byte, error) {
 	return fs.ReadFile(found.files, found.name)
 }
 
-// makeCore makes GRUB's core image of the first modules that are found.
+// makeCore makes GRUB's core image from the first folder of modules that it
+// finds.
 func (a Assets) makeCore() ([]byte, error) {
 	modules, err := a.grub()
 	if err != nil {
@@ -91,8 +94,8 @@ func (a Assets) makeCore() ([]byte, error) {
 	return MakeCore(modules)
 }
 
-// GRUB is the folder with GRUB's modules for BIOS, the place of
-// [cloudlets/images/disk/grub.Core].
+// GRUB returns the folder of GRUB's modules for BIOS, which
+// [cloudlets/images/disk/grub.Core] reads.
 func (a Assets) GRUB() (fs.FS, error) {
 	files, err := a.grub()
 	if errors.Is(err, errNowhere) {
@@ -111,38 +114,38 @@ func (a Assets) grub() (fs.FS, error) {
 	return fs.Sub(found.files, path.Dir(found.name))
 }
 
-// place is a file of one of the places that are looked through.
-type place struct {
+// location is a place at which a file may be.
+type location struct {
 	files fs.FS
 	name  string
 }
 
-// errNowhere says that none of the places has a file.
-var errNowhere = errors.New("it is in none of the places")
+// errNowhere is returned if no location has the file.
+var errNowhere = errors.New("the file was not found in any folder")
 
-// find looks through all places for a file. One that is there and cannot be
-// looked at is an error: no other one is taken in its stead.
-func (a Assets) find(f loaderFile) (place, error) {
-	for _, p := range a.places(f) {
+// find returns the first location that has the file. A file that exists but
+// cannot be examined is an error; find does not fall back to a later location.
+func (a Assets) find(f loaderFile) (location, error) {
+	for _, p := range a.locations(f) {
 		info, err := fs.Stat(p.files, p.name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue
 		case err != nil:
-			return place{}, err
+			return location{}, err
 		case info.Mode().IsRegular():
 			return p, nil
 		}
 	}
-	return place{}, errNowhere
+	return location{}, errNowhere
 }
 
-// places are all in which a file may be, the first one first.
-func (a Assets) places(f loaderFile) []place {
-	var list []place
+// locations returns where a file may be, in the order of the search.
+func (a Assets) locations(f loaderFile) []location {
+	var list []location
 	add := func(files fs.FS, names []string) {
 		for _, name := range names {
-			list = append(list, place{files, name})
+			list = append(list, location{files, name})
 		}
 	}
 	if a.Dir != "" {
@@ -159,7 +162,7 @@ func (a Assets) places(f loaderFile) []place {
 	return list
 }
 
-// missing says what is not there, and what to install.
+// missing returns the error for missing files. It names the packages to install.
 func (a Assets) missing(files []loaderFile) error {
 	names, packages := make([]string, len(files)), []string(nil)
 	for i, f := range files {
@@ -170,7 +173,7 @@ func (a Assets) missing(files []loaderFile) error {
 	}
 	computer := "on this computer or in the image"
 	if runtime.GOOS != "linux" {
-		computer = "in the image" // no other system has Debian's packages
+		computer = "in the image" // other systems do not have Debian's packages
 	}
 	folder := "use a folder that has the files"
 	if a.Dir != "" {

@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 )
 
 // TestAssetsAreTakenFromTheNearest goes through the places one by one: each
@@ -142,7 +143,7 @@ func putFile(t *testing.T, dir, name, content string) {
 
 func openTree(t *testing.T, dir string) images.Tree {
 	t.Helper()
-	tree, err := images.NewDirSource(dir)
+	tree, err := dirtree.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// Places in GRUB's images for BIOS that an installer fills in.
+// Offsets in GRUB's images for BIOS, at which the installer writes.
 const (
-	bootCodeSize    = 440  // what boot.img may take of the first sector
-	bootCoreSector  = 0x5c // in boot.img: where core.img begins, 64 bits
+	bootCodeSize    = 440  // bytes of the first sector that boot.img may use
+	bootCoreSector  = 0x5c // in boot.img: the sector of core.img, 64 bits
 	bootDriveCheck  = 0x66 // in boot.img: a jump past the check for a wrong drive number
 	coreRestSector  = 0x1f4
 	biosSector      = 512
@@ -16,13 +16,13 @@ const (
 	bootSignatureAt = 510
 )
 
-// BIOS says whether the disk gets a boot loader for BIOS: only amd64 has such
-// firmware, and that reads no sectors of 4096 bytes.
+// BIOS reports whether the disk gets a boot loader for BIOS. Only amd64 machines
+// have a BIOS, and a BIOS cannot read sectors of 4096 bytes.
 func (l Layout) BIOS() bool { return l.Arch == AMD64 && l.Sector == biosSector }
 
-// BootSector is the disk's first MiB as it must be written last: the
-// partition table, and where [Layout.BIOS] holds, boot.img with the place of
-// core.img in it.
+// BootSector returns the disk's first MiB, which must be written last. It holds
+// the partition table and, if [Layout.BIOS] is true, boot.img with the sector of
+// core.img filled in.
 func (l Layout) BootSector(loaders Loaders) ([]byte, error) {
 	table, err := l.Table()
 	if err != nil || !l.BIOS() {
@@ -33,28 +33,30 @@ func (l Layout) BootSector(loaders Loaders) ([]byte, error) {
 		return nil, err
 	}
 	if len(img) != biosSector || binary.LittleEndian.Uint16(img[bootSignatureAt:]) != 0xaa55 {
-		return nil, fmt.Errorf("install boot loaders: %s is no boot sector of %d bytes: take GRUB's", BootImage, biosSector)
+		return nil, fmt.Errorf("install boot loaders: %s is not a boot sector of %d bytes: use the file of this name from GRUB", BootImage, biosSector)
 	}
 	code := table.First[:bootCodeSize]
 	copy(code, img)
 	binary.LittleEndian.PutUint64(code[bootCoreSector:], l.coreSector())
-	// Without the check a BIOS that passes no hard disk's number cannot boot.
+	// Some BIOSes pass a drive number that is not a hard disk's. boot.img would
+	// refuse to boot then, so its check is removed.
 	code[bootDriveCheck], code[bootDriveCheck+1] = nopInstruction, nopInstruction
 	return table.First, nil
 }
 
-// PatchCore is core.img as it goes to the beginning of the BIOS-boot
-// partition, in whole sectors. The loaders' copy stays as it is.
+// PatchCore returns core.img as it must be written to the beginning of the
+// BIOS-boot partition, padded to whole sectors. It does not change the copy in
+// loaders.
 func (l Layout) PatchCore(loaders Loaders) ([]byte, error) {
 	img, err := loaders.get(CoreImage)
 	if err != nil {
 		return nil, err
 	}
 	if len(img) <= biosSector {
-		return nil, fmt.Errorf("install boot loaders: %s has only %d bytes: make it anew", CoreImage, len(img))
+		return nil, fmt.Errorf("install boot loaders: %s has only %d bytes: make it again", CoreImage, len(img))
 	}
 	if int64(len(img)) > l.BIOSBoot.Size {
-		return nil, fmt.Errorf("install boot loaders: %s has %d bytes, and its partition has %d: make it with fewer modules", CoreImage, len(img), l.BIOSBoot.Size)
+		return nil, fmt.Errorf("install boot loaders: %s has %d bytes, but its partition has only %d: make it with fewer modules", CoreImage, len(img), l.BIOSBoot.Size)
 	}
 	core := make([]byte, (len(img)+biosSector-1)/biosSector*biosSector)
 	copy(core, img)
@@ -62,5 +64,5 @@ func (l Layout) PatchCore(loaders Loaders) ([]byte, error) {
 	return core, nil
 }
 
-// coreSector is where core.img begins, in sectors.
+// coreSector is the number of the sector at which core.img begins.
 func (l Layout) coreSector() uint64 { return uint64(l.BIOSBoot.Offset / biosSector) }

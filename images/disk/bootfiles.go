@@ -8,13 +8,13 @@ import (
 	"cloudlets/images/disk/fat"
 )
 
-// kernelDir is the ESP's folder of kernels, each version in one of its own.
+// kernelDir is the ESP's folder for kernels. Each version has a folder below it.
 const kernelDir = "cloudlet"
 
-// BootFiles are the files of the EFI system partition: systemd-boot where
-// firmware looks for a loader and where systemd's own tools keep it, its
-// menu after the Boot Loader Specification, GRUB's menu with the same
-// entries, and the kernels that both boot.
+// BootFiles returns the files of the EFI system partition: systemd-boot at the
+// path where firmware looks for a loader and at the path where systemd's tools
+// keep it, systemd-boot's menu in the form of the Boot Loader Specification,
+// GRUB's menu with the same entries, and the kernels for both.
 func BootFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
 	if err := m.check(); err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func BootFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
 	return append(files, m.forBIOS(a, true)...), nil
 }
 
-// kernels are the kernels and RAM disks, once a version.
+// kernels returns the kernels and RAM disks, one of each per version.
 func (m Menu) kernels() []fat.File {
 	var files []fat.File
 	done := map[string]bool{}
@@ -57,12 +57,12 @@ func (e Entry) initrdPath() string { return kernelDir + "/" + e.Version + "/init
 
 func (m Menu) seconds() int { return int((m.Timeout + time.Second - 1) / time.Second) }
 
-// loaderConf is systemd-boot's configuration.
+// loaderConf returns systemd-boot's configuration.
 func (m Menu) loaderConf() string {
 	return fmt.Sprintf("default %s.conf\ntimeout %d\nconsole-mode keep\n", m.Entries[0].ID, m.seconds())
 }
 
-// loaderConf is the entry as a type #1 file of the Boot Loader Specification.
+// loaderConf returns the entry as a type #1 file of the Boot Loader Specification.
 func (e Entry) loaderConf() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "title %s\nversion %s\nlinux /%s\n", e.Title, e.Version, e.kernelPath())

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dropCache makes the next reads come from the medium and not from memory.
-// Only files have a cache that can be dropped.
+// dropCache makes later reads come from the medium instead of the page cache. It
+// does nothing for a device that is not an *os.File.
 func dropCache(dev Device) error {
 	f, ok := dev.(*os.File)
 	if !ok {

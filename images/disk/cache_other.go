@@ -2,5 +2,5 @@
 
 package disk
 
-// dropCache does nothing where there is no way to.
+// dropCache does nothing, because this system offers no way to drop the cache.
 func dropCache(Device) error { return nil }

@@ -7,13 +7,14 @@ import (
 	"slices"
 )
 
-// Clear erases the old partition tables and everything by which the new
-// partitions could be taken for what was there before: the first and last
-// MiB of the disk, and of each partition of the layout. It is the first
-// thing written to a disk, and destroys what is on it.
+// Clear erases the first and last MiB of the disk and of each partition of the
+// layout. These hold the old partition tables and the signatures by which a new
+// partition could be mistaken for an old one. Clear is the first write to a disk
+// and destroys the data on it.
 //
-// A partition that is kept is not touched, and a table that lists nothing but
-// it takes the place of the old one: it is found again whatever happens.
+// A kept partition is left untouched. The old table is then replaced by one that
+// lists only the kept partition, so the partition can be found even if the
+// installation fails later.
 func (i *Installer) Clear(ctx context.Context) error {
 	i.first = nil
 	if err := i.layout.eraseTables(ctx, i.dev); err != nil {
@@ -33,8 +34,8 @@ func (i *Installer) Clear(ctx context.Context) error {
 	return syncErased(i.dev)
 }
 
-// eraseTables zeroes the first MiB and the last: without the first, nothing
-// boots. What is beyond the last whole sector cannot be written.
+// eraseTables zeroes the first MiB, so that the disk no longer boots, and then
+// the last MiB. Bytes beyond the last whole sector cannot be written.
 func (l Layout) eraseTables(ctx context.Context, dev Device) error {
 	if l.Kept {
 		return l.leaveKept(ctx, dev)
@@ -52,10 +53,11 @@ func (l Layout) eraseTables(ctx context.Context, dev Device) error {
 	return syncErased(dev)
 }
 
-// leaveKept writes a table that lists only the partition that is kept. While
-// one of the copies is written the other is whole, and so is all that it lists:
-// the first is written first, unless the one at the end does not list the
-// partition: it is not there where an image was copied to a larger disk.
+// leaveKept writes a table that lists only the kept partition. It writes one
+// copy of the table at a time, so a power failure leaves the other copy intact.
+// It begins with the first copy if the backup lists the partition. The backup
+// does not if, for example, an image was copied to a larger disk; then leaveKept
+// begins with the backup.
 func (l Layout) leaveKept(ctx context.Context, dev Device) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("clear disk: %w", err)
@@ -64,7 +66,7 @@ func (l Layout) leaveKept(ctx context.Context, dev Device) error {
 	if err != nil {
 		return fmt.Errorf("clear disk: %w", err)
 	}
-	copies := []part{{table.First, 0}, {table.Backup, table.BackupOffset}}
+	copies := []extentWrite{{table.First, 0}, {table.Backup, table.BackupOffset}}
 	if p, err := FindPersistent(withoutFirst{dev, l.Sector}, l.Size, l.Sector); err != nil || p.Offset != l.Persistent.Offset || p.Size != l.Persistent.Size {
 		slices.Reverse(copies)
 	}
@@ -79,19 +81,19 @@ func (l Layout) leaveKept(ctx context.Context, dev Device) error {
 	return nil
 }
 
-// part is what goes to a place of a disk.
-type part struct {
+// extentWrite is a write of some bytes at an offset.
+type extentWrite struct {
 	bytes []byte
 	off   int64
 }
 
-// withoutFirst is a disk whose first copy of the partition table is not seen.
+// withoutFirst is a disk that hides the first copy of the partition table.
 type withoutFirst struct {
 	io.ReaderAt
 	sector int64
 }
 
-// ReadAt reads zeros before the entries.
+// ReadAt returns zeros for the sectors before the table's entries.
 func (w withoutFirst) ReadAt(p []byte, off int64) (int, error) {
 	n, err := w.ReaderAt.ReadAt(p, off)
 	if end := 2 * w.sector; off < end {

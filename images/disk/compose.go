@@ -9,19 +9,20 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// Filesystem is one that is written from its beginning to its end. Package
-// ext4 makes one.
+// Filesystem is a filesystem that can be written from its beginning to its end,
+// such as an ext4.Layout.
 type Filesystem interface {
-	// Size is its length in bytes.
+	// Size returns the filesystem's length in bytes.
 	Size() int64
+	// Write writes the filesystem, Size bytes, in ascending order.
 	Write(ctx context.Context, w sparse.Writer) error
 }
 
-// Write writes the whole disk, with its filesystems in it, from its beginning
-// to its end: persistent is that of the persistent partition, and nil where
-// there is none, or where it is kept. What cannot be written is refused before
-// the first byte. Unlike an [Installer] it leaves the order in which bytes
-// become durable to w.
+// Write writes the whole disk with its filesystems from its beginning to its
+// end. The filesystem persistent goes into the persistent partition; it must be
+// nil if the layout has no such partition or keeps it. Write checks its arguments
+// before the first byte. Unlike an [Installer], it does not control the order in
+// which bytes become durable.
 func (l Layout) Write(ctx context.Context, w sparse.Writer, c Contents, root, persistent Filesystem) error {
 	if err := l.fits(root, persistent); err != nil {
 		return fmt.Errorf("write disk: %w", err)
@@ -54,15 +55,15 @@ func (l Layout) Write(ctx context.Context, w sparse.Writer, c Contents, root, pe
 	return nil
 }
 
-// fits checks that the filesystems are those that the layout has room for.
+// fits checks that each filesystem fits into its partition.
 func (l Layout) fits(root, persistent Filesystem) error {
 	switch {
 	case root.Size() > l.Root.Size:
-		return fmt.Errorf("the root filesystem has %d bytes, and its partition %d", root.Size(), l.Root.Size)
+		return fmt.Errorf("the root filesystem has %d bytes, but its partition has only %d: make the disk larger or the filesystem smaller", root.Size(), l.Root.Size)
 	case (persistent != nil) != (l.Persistent.Size > 0 && !l.Kept):
-		return errors.New("a filesystem for the persistent partition goes with a partition that is not kept")
+		return errors.New("a filesystem for the persistent partition must be given if the layout has a new persistent partition, and only then")
 	case persistent != nil && persistent.Size() > l.Persistent.Size:
-		return fmt.Errorf("the persistent filesystem has %d bytes, and its partition %d", persistent.Size(), l.Persistent.Size)
+		return fmt.Errorf("the persistent filesystem has %d bytes, but its partition has only %d: make the partition larger", persistent.Size(), l.Persistent.Size)
 	}
 	return nil
 }

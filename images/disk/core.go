@@ -6,24 +6,24 @@ import (
 	"cloudlets/images/disk/grub"
 )
 
-// grubPrefix is where GRUB looks for its configuration: on the second
-// partition of the drive that it was started from, whichever that is.
+// grubPrefix is where GRUB looks for its configuration: the second partition of
+// the drive from which it was started.
 const grubPrefix = "(,gpt2)/grub"
 
-// grubModuleNames are what the menu needs: everything is in the core image,
-// nothing is loaded from the disk.
+// grubModuleNames returns the modules that the menu needs. All of them are in
+// the core image, so GRUB loads no module from the disk.
 func grubModuleNames() []string {
 	return []string{
 		"biosdisk", "part_gpt", "fat", // find the menu
-		"normal", "echo", "test", "sleep", "ls", "cat", "configfile", // show it, and help who is stuck
+		"normal", "echo", "test", "sleep", "ls", "cat", "configfile", // show it, and let a person debug a failed boot
 		"serial", "terminal", "terminfo", "keystatus", // on every console
-		"linux", "boot", "halt", "reboot", // and go
+		"linux", "boot", "halt", "reboot", // start the kernel
 	}
 }
 
-// MakeCore makes GRUB's core image for BIOS of its modules, see
-// [Assets.GRUB]. The same GRUB gives the same bytes. The image is not yet
-// patched for a place on a disk: see [Layout.PatchCore].
+// MakeCore makes GRUB's core image for BIOS from GRUB's modules, see
+// [Assets.GRUB]. The same modules give the same bytes. [Layout.PatchCore] adapts
+// the image to its offset on a disk.
 func MakeCore(modules fs.FS) ([]byte, error) {
 	return grub.Core{Files: modules, Prefix: grubPrefix, Modules: grubModuleNames()}.Image()
 }

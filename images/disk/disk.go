@@ -1,21 +1,26 @@
 // Package disk makes disks that machines boot from: a partition table, an EFI
 // system partition, boot loaders for BIOS and UEFI, and room for a root
-// filesystem. It also tells what is on a disk already.
+// filesystem. It also identifies what is already on a disk.
 //
-// A [Layout] is where everything goes, a pure function of the disk's size. An
-// [Installer] writes it in the order that keeps a failure from looking like
-// success: what makes the disk bootable is written last, after all else was
-// read back. [Identify] says what is on a disk now, so that nobody
-// overwrites what they did not mean to.
+// A [Layout] says where each part of the disk goes; it follows from the disk's
+// size and the options. An [Installer] writes a layout in an order in which a
+// failed installation never looks like a finished one: it writes the sectors that
+// make the disk bootable last, after it has read back everything else.
+// [Identify] reports what is on a disk, so that a person can decide whether to
+// overwrite it.
 //
 // Everything works on a [Device], which may be a block device or an ordinary
-// file, and needs no root.
+// file. No step needs root's rights for an ordinary file.
+//
+// Partition tables are encoded and decoded by package partition/gpt of
+// github.com/diskfs/go-diskfs. Its filesystems are not used, and packages fat,
+// ext4 and iso each say why.
 package disk
 
 import "io"
 
-// Device is a disk or an image file of one. Accesses are in whole logical
-// sectors. *os.File is one.
+// Device is a disk or a file with the image of a disk. All accesses are in whole
+// logical sectors. An *os.File is a Device.
 type Device interface {
 	io.ReaderAt
 	io.WriterAt
@@ -26,7 +31,7 @@ type Device interface {
 // Arch is a processor architecture, by Go's name for it.
 type Arch string
 
-// The architectures that there are boot loaders for.
+// The architectures for which there are boot loaders.
 const (
 	AMD64 Arch = "amd64"
 	ARM64 Arch = "arm64"

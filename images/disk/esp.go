@@ -13,16 +13,17 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// ESP is an EFI system partition by itself, as small as it can be: what a CD
-// has in a file.
+// ESP is an EFI system partition that lies in a file on a CD. It is made only as
+// large as its files need.
 type ESP struct {
 	files []fat.File
 	opts  fat.Options
 	size  int64
 }
 
-// NewESP makes one with the files that boot a menu; its serial number follows
-// from id. What cannot be installed is refused here.
+// NewESP plans an ESP with the files that boot a menu. The filesystem's serial
+// number is derived from id. NewESP returns an error for contents that cannot be
+// installed.
 func NewESP(ctx context.Context, arch Arch, id uuid.UUID, c Contents) (*ESP, error) {
 	files, err := c.SecureBoot.bootFiles(ctx, arch, c.Menu, c.Loaders)
 	if err != nil {
@@ -30,7 +31,8 @@ func NewESP(ctx context.Context, arch Arch, id uuid.UUID, c Contents) (*ESP, err
 	}
 	files = append(files, c.SecureBoot.filesOnCD(c.Menu)...)
 	e := &ESP{files: files, opts: fat.Options{Label: espLabel, Serial: binary.BigEndian.Uint32(id[:4]), SectorSize: 512, Time: c.Time}}
-	// Beside contents a filesystem has its tables, and halves of clusters.
+	// Besides its files the filesystem needs room for its tables and for the
+	// unused ends of clusters.
 	e.size = 2 * mib
 	for _, f := range files {
 		e.size += f.Size + f.Size/64
@@ -42,10 +44,10 @@ func NewESP(ctx context.Context, arch Arch, id uuid.UUID, c Contents) (*ESP, err
 	return e, nil
 }
 
-// Size is its length in bytes.
+// Size returns the ESP's length in bytes.
 func (e *ESP) Size() int64 { return e.size }
 
-// Write writes it from its beginning to its end.
+// Write writes the ESP from its beginning to its end.
 func (e *ESP) Write(ctx context.Context, w sparse.Writer) error {
 	out := sparse.InOrder(w)
 	if err := fat.WriteInOrder(ctx, out, e.size, e.opts, e.files); err != nil {
@@ -54,10 +56,10 @@ func (e *ESP) Write(ctx context.Context, w sparse.Writer) error {
 	return out.SkipTo(e.size)
 }
 
-// HybridCore is GRUB for a CD and for a disk that a CD's image was written to,
-// made of its modules, see [Assets.GRUB]. It looks for its menu on the first
-// partition, the ESP, of whatever it was started from: a hybrid image has its
-// partition table on a CD, too.
+// HybridCore describes a GRUB that starts from a CD and from a disk to which a
+// CD's image was written. It is made from GRUB's modules, see [Assets.GRUB]. It
+// looks for its menu on the ESP, the first partition of the medium from which it
+// was started; a hybrid image has a partition table on a CD too.
 func HybridCore(modules fs.FS) *grub.Core {
 	return &grub.Core{Files: modules, Prefix: "(,gpt1)/grub", Modules: grubModuleNames(), Medium: grub.CD}
 }

@@ -13,11 +13,12 @@ import (
 	"github.com/diskfs/go-diskfs/partition/gpt"
 )
 
-// ErrNoTable says that a disk has no GUID partition table that is whole.
-var ErrNoTable = errors.New("it has no GUID partition table whose checksums are right")
+// ErrNoTable is returned for a disk without an intact GUID partition table.
+var ErrNoTable = errors.New("the disk has no GUID partition table with correct checksums")
 
-// FindPersistent is the persistent partition of a disk of size bytes, going by
-// the copy of its partition table that is whole. There must be one.
+// FindPersistent returns the persistent partition of a disk of size bytes. It
+// reads the first intact copy of the partition table. It is an error if the disk
+// has no persistent partition or several.
 func FindPersistent(r io.ReaderAt, size, sector int64) (Partition, error) {
 	t, err := readTable(r, size, sector)
 	if err != nil {
@@ -25,16 +26,15 @@ func FindPersistent(r io.ReaderAt, size, sector int64) (Partition, error) {
 	}
 	found := slices.DeleteFunc(partitionsOf(t, sector), func(p Partition) bool { return p.Name != persistentName })
 	if len(found) != 1 {
-		return Partition{}, fmt.Errorf("look for a persistent partition: %d of the disk's partitions are called %q, and there must be one", len(found), persistentName)
+		return Partition{}, fmt.Errorf("look for a persistent partition: %d of the disk's partitions are called %q, but exactly one must be", len(found), persistentName)
 	}
 	return found[0], nil
 }
 
-// Grow gives a disk's last partition all room up to the disk's end, which is
-// beyond what its partition table knows of where the disk was made larger, or
-// its image written to a larger one. It returns the partition, and whether
-// anything was to do. At any moment one of the table's copies is whole; what
-// starts the disk by BIOS stays.
+// Grow extends a disk's last partition to the end of the disk. This is needed if
+// the disk was made larger, or if its image was copied to a larger disk. Grow
+// returns the partition, and whether it had to change the table. At every moment
+// at least one copy of the table is intact. The boot code for BIOS stays.
 func Grow(dev Device, size, sector int64) (Partition, bool, error) {
 	p, grown, err := grow(dev, size, sector)
 	if err != nil {
@@ -49,7 +49,7 @@ func grow(dev Device, size, sector int64) (Partition, bool, error) {
 		return Partition{}, false, err
 	}
 	if len(t.Partitions) == 0 {
-		return Partition{}, false, errors.New("it has no partition")
+		return Partition{}, false, errors.New("the disk has no partition")
 	}
 	last := slices.MaxFunc(t.Partitions, func(a, b *gpt.Partition) int { return cmp.Compare(a.Start, b.Start) })
 	l := Layout{Size: size, Sector: sector, GUID: t.GUID}
@@ -65,20 +65,21 @@ func grow(dev Device, size, sector int64) (Partition, bool, error) {
 	return partitionOf(last, sector), true, err
 }
 
-// replace puts the table in the place of an older one, of which the first copy
-// may be broken: while one copy is written the other is whole. The first
-// sector keeps its boot code.
-func (t Table) replace(dev Device, sector int64, broken bool) error {
+// replace writes the table over an older one, one copy at a time, so that at
+// every moment one copy is intact. The parameter firstBroken says that the older
+// table's first copy is not intact and must be replaced first. The boot code in
+// the first sector stays.
+func (t Table) replace(dev Device, sector int64, firstBroken bool) error {
 	first := make([]byte, sector)
 	if _, err := dev.ReadAt(first, 0); err != nil {
 		return err
 	}
 	copy(first[bootCodeEnd:], t.First[bootCodeEnd:sector])
-	copies := []part{{t.Backup, t.BackupOffset}, {t.First[sector : sector+int64(len(t.Backup))], sector}}
-	if broken {
+	copies := []extentWrite{{t.Backup, t.BackupOffset}, {t.First[sector : sector+int64(len(t.Backup))], sector}}
+	if firstBroken {
 		slices.Reverse(copies)
 	}
-	for _, c := range append(copies, part{first, 0}) {
+	for _, c := range append(copies, extentWrite{first, 0}) {
 		if _, err := dev.WriteAt(c.bytes, c.off); err != nil {
 			return err
 		}
@@ -89,14 +90,15 @@ func (t Table) replace(dev Device, sector int64, broken bool) error {
 	return nil
 }
 
-// bootCodeEnd is where the protective MBR's entries begin.
+// bootCodeEnd is the offset of the protective MBR's entries.
 const bootCodeEnd = 446
 
-// maxTable is more than the entries of any partition table take, in bytes.
+// maxTable limits the size in bytes of a partition table's entries. Real tables
+// are smaller.
 const maxTable = mib
 
-// readTable reads the first copy of a partition table, or the one at the end
-// if that is not whole.
+// readTable reads the first copy of a partition table, or the backup if the
+// first copy is not intact.
 func readTable(r io.ReaderAt, size, sector int64) (*gpt.Table, error) {
 	if size < 3*mib || sector != 512 && sector != 4096 {
 		return nil, ErrNoTable
@@ -113,14 +115,15 @@ func readTable(r io.ReaderAt, size, sector int64) (*gpt.Table, error) {
 	}
 	for _, p := range t.Partitions {
 		if p.Start > p.End || p.End >= uint64(size/sector) {
-			return nil, fmt.Errorf("%w: its partition %d ends beyond the disk", ErrNoTable, p.Index)
+			return nil, fmt.Errorf("%w: partition %d ends beyond the end of the disk", ErrNoTable, p.Index)
 		}
 	}
 	return t, nil
 }
 
-// boundTable refuses a header by which far more would be read than any table
-// has: nothing is known of it yet.
+// boundTable refuses a header that announces more entries than any real table
+// has, because the library would read them all into memory before it verifies
+// the checksum.
 func boundTable(r io.ReaderAt, at int64) error {
 	var h [92]byte
 	if _, err := r.ReadAt(h[:], at); err != nil {
@@ -128,12 +131,12 @@ func boundTable(r io.ReaderAt, at int64) error {
 	}
 	count, length := uint64(binary.LittleEndian.Uint32(h[80:])), uint64(binary.LittleEndian.Uint32(h[84:]))
 	if string(h[:8]) == "EFI PART" && (length < 128 || count*length > maxTable) {
-		return fmt.Errorf("%w: it has %d entries of %d bytes", ErrNoTable, count, length)
+		return fmt.Errorf("%w: its header announces %d entries of %d bytes", ErrNoTable, count, length)
 	}
 	return nil
 }
 
-// partitionsOf are a table's partitions.
+// partitionsOf returns a table's partitions.
 func partitionsOf(t *gpt.Table, sector int64) (list []Partition) {
 	for _, p := range t.Partitions {
 		list = append(list, partitionOf(p, sector))
@@ -148,13 +151,13 @@ func partitionOf(p *gpt.Partition, sector int64) Partition {
 	}
 }
 
-// wholeSectors reads a device that is accessed in whole sectors only.
+// wholeSectors reads any range of a device by reading whole sectors.
 type wholeSectors struct {
 	r      io.ReaderAt
 	sector int64
 }
 
-// ReadAt reads the sectors that the bytes are in.
+// ReadAt reads the sectors that contain the requested bytes.
 func (w wholeSectors) ReadAt(p []byte, off int64) (int, error) {
 	before := off % w.sector
 	length := (before + int64(len(p)) + w.sector - 1) / w.sector * w.sector
@@ -166,11 +169,11 @@ func (w wholeSectors) ReadAt(p []byte, off int64) (int, error) {
 	return copy(p, b[min(before, int64(n)):n]), err
 }
 
-// readable is a disk as the library reads it.
+// readable adapts a disk to the interface that the library reads from.
 type readable struct{ *io.SectionReader }
 
-// Stat is there for the library's sake, and tells nothing.
+// Stat is needed by the library's interface only and returns an error.
 func (readable) Stat() (fs.FileInfo, error) { return nil, errors.ErrUnsupported }
 
-// Close leaves the disk open, which is its owner's.
+// Close does nothing, because the caller owns the disk.
 func (readable) Close() error { return nil }

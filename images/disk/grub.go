@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// grubConsoles puts the menu on the screen, and on the first serial port too
-// where there is one: a machine in a rack has only that, and a machine
-// without one must not wait for it.
+// grubConsoles shows the menu on the screen and, if there is one, on the first
+// serial port. A machine in a rack often has only a serial console. A machine
+// without a serial port must not wait for one.
 const grubConsoles = `if serial --unit=0 --speed=115200; then
   terminal_input console serial
   terminal_output console serial
 fi
 `
 
-// grubConf is GRUB's menu.
+// grubConf returns GRUB's menu.
 func (m Menu) grubConf() string {
 	var b strings.Builder
 	b.WriteString(grubConsoles)
@@ -41,14 +41,14 @@ func (e Entry) grubConf() string {
 	return b.String()
 }
 
-// grubQuote makes a text one word of GRUB's language.
+// grubQuote quotes a text as one word of a GRUB script.
 func grubQuote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // cmdlineWords splits a kernel command line as the kernel does: at spaces
-// that are not between double quotes. The quotes go: GRUB puts new ones
-// around a word that has spaces.
+// outside of double quotes. It removes the quotes, because GRUB adds quotes
+// around a word with spaces.
 func cmdlineWords(cmdline string) []string {
 	quoted := false
 	words := strings.FieldsFunc(cmdline, func(r rune) bool {

@@ -7,12 +7,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// GUIDs identify a disk and its partitions, in the usual text form.
+// GUIDs holds the identifiers of a disk and its partitions in text form.
 type GUIDs struct {
 	Disk, BIOSBoot, ESP, Root, Persistent string
 }
 
-// complete fills in what is empty and brings the rest to one form.
+// complete fills in empty identifiers and brings the others to lower case.
 func (g GUIDs) complete(seed string) (GUIDs, error) {
 	for _, f := range []struct {
 		name string
@@ -32,7 +32,7 @@ func guid(given, seed, name string) (uuid.UUID, error) {
 	case given != "":
 		id, err := uuid.Parse(given)
 		if err != nil || id == uuid.Nil {
-			return id, fmt.Errorf("lay out disk: %q is no GUID for %s, like \"0fc63daf-8483-4772-8e79-3d69d8477de4\"", given, name)
+			return id, fmt.Errorf("lay out disk: %q, given for %s, is not a GUID like \"0fc63daf-8483-4772-8e79-3d69d8477de4\"", given, name)
 		}
 		return id, nil
 	case seed != "":
@@ -45,8 +45,8 @@ func guid(given, seed, name string) (uuid.UUID, error) {
 	return id, nil
 }
 
-// derivedGUID is of version 8, which leaves the method to us (RFC 9562,
-// section 5.8).
+// derivedGUID derives a GUID from the seed and name. Its version is 8, for which
+// RFC 9562, section 5.8, leaves the method to the implementation.
 func derivedGUID(seed, name string) uuid.UUID {
 	sum := sha256.Sum256([]byte("cloudlets disk\x00" + seed + "\x00" + name))
 	id := uuid.UUID(sum[:16])

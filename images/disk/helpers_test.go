@@ -10,26 +10,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"cloudlets/testdata/needs"
 )
 
 // tool finds a foreign program, or fails naming the package that has it.
 func tool(t testing.TB, name, pkg string) string {
 	t.Helper()
-	if path, err := exec.LookPath(name); err == nil {
-		return path
-	}
-	for _, dir := range []string{"/usr/sbin", "/sbin"} {
-		if p := filepath.Join(dir, name); isFile(p) {
-			return p
-		}
-	}
-	t.Fatalf("%s is not installed: install the Debian package %s", name, pkg)
-	return ""
-}
-
-func isFile(name string) bool {
-	info, err := os.Stat(name)
-	return err == nil && info.Mode().IsRegular()
+	return needs.Tool(t, name, pkg)
 }
 
 func run(t testing.TB, name, pkg string, args ...string) string {

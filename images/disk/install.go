@@ -13,46 +13,44 @@ import (
 	"github.com/google/uuid"
 )
 
-// espLabel is what the EFI system partition's filesystem is called.
+// espLabel is the label of the EFI system partition's filesystem.
 const espLabel = "ESP"
 
 // Installer writes a layout to a device in three steps, between which the
 // caller fills the root partition:
 //
-//  1. Clear: from here on nothing is on the disk, and nothing boots.
-//  2. Prepare: the ESP and GRUB's core image are written, synced and read
-//     back. The disk still has no partition table.
-//  3. Commit: the partition table and the first boot sector. The very last
-//     write is one sector, and only with it the disk is bootable.
+//  1. Clear erases the old contents. The disk no longer boots.
+//  2. Prepare writes, syncs and reads back the ESP and GRUB's core image. The
+//     disk still has no new partition table.
+//  3. Commit writes the partition table and the first boot sector. Its last
+//     write is the one sector that makes the disk bootable.
 //
-// When a step fails, or the power does, before that last write, firmware and
-// operating systems find no partition table.
+// If a step or the power fails before that last write, the disk does not boot,
+// and it has no partition table other than one that lists a kept partition.
 type Installer struct {
 	dev    Device
 	layout Layout
-	first  []byte // the disk's first MiB, once Prepare has made it
+	first  []byte // the disk's first MiB; nil until Prepare has succeeded
 }
 
-// NewInstaller writes l to dev.
+// NewInstaller returns an installer that writes l to dev.
 func NewInstaller(dev Device, l Layout) *Installer {
 	return &Installer{dev: dev, layout: l}
 }
 
-// Contents are what goes to a disk beside its root filesystem.
+// Contents is what is installed on a disk besides its root filesystem.
 type Contents struct {
 	Loaders Loaders
 	Menu    Menu
-	// SecureBoot is how firmware that insists on signatures starts the menu's
-	// kernels.
+	// SecureBoot selects how firmware with Secure Boot starts the menu's kernels.
 	SecureBoot SecureBoot
-	// Time is when the ESP's files were made; see [fat.Options].
+	// Time is the time stamp of the ESP's files; see [fat.Options].
 	Time time.Time
 }
 
-// Prepare writes everything that booting takes except what makes the disk
-// bootable, and reads it back. The root filesystem should be complete and
-// synced. Contents that cannot be installed are refused before the first
-// write.
+// Prepare writes the boot loaders, kernels and RAM disks and reads them back. It
+// does not yet make the disk bootable. The root filesystem should be complete and
+// synced before. Prepare checks the contents before its first write.
 func (i *Installer) Prepare(ctx context.Context, c Contents) error {
 	l := i.layout
 	p, err := l.prepare(ctx, c)
@@ -75,15 +73,15 @@ func (i *Installer) Prepare(ctx context.Context, c Contents) error {
 	return nil
 }
 
-// parts are what goes to a disk beside its root filesystem, all of it checked.
-type parts struct {
+// bootParts is the checked form of [Contents], ready to be written.
+type bootParts struct {
 	files       []fat.File
 	esp         fat.Options
 	core, first []byte // see bootCode
 }
 
-// prepare makes the parts, or says what cannot be installed.
-func (l Layout) prepare(ctx context.Context, c Contents) (p parts, err error) {
+// prepare checks the contents and makes the parts to be written.
+func (l Layout) prepare(ctx context.Context, c Contents) (p bootParts, err error) {
 	if p.files, err = c.SecureBoot.bootFiles(ctx, l.Arch, c.Menu, c.Loaders); err != nil {
 		return p, err
 	}
@@ -97,7 +95,7 @@ func (l Layout) prepare(ctx context.Context, c Contents) (p parts, err error) {
 	return p, err
 }
 
-// bootCode is the core image, where there is one, and the first MiB.
+// bootCode returns GRUB's core image, which is nil without BIOS, and the first MiB.
 func (l Layout) bootCode(loaders Loaders) (core, first []byte, err error) {
 	if l.BIOS() {
 		if core, err = l.PatchCore(loaders); err != nil {
@@ -108,11 +106,11 @@ func (l Layout) bootCode(loaders Loaders) (core, first []byte, err error) {
 	return core, first, err
 }
 
-// Commit makes the disk bootable. When what it wrote reads back wrongly it
-// takes the partition table away again.
+// Commit makes the disk bootable. If a write fails or reads back wrongly, Commit
+// erases the partition table again.
 func (i *Installer) Commit(ctx context.Context) error {
 	if i.first == nil {
-		return errors.New("make disk bootable: nothing was prepared: call Prepare first")
+		return errors.New("make disk bootable: nothing is prepared: call Prepare first")
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("make disk bootable: %w", err)
@@ -121,11 +119,12 @@ func (i *Installer) Commit(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	// The caller's context may be what failed: undoing must not depend on it.
+	// The error may be that the caller's context has ended. Undoing must work
+	// all the same.
 	if uerr := i.layout.eraseTables(context.WithoutCancel(ctx), i.dev); uerr != nil {
-		return errors.Join(fmt.Errorf("make disk bootable: %w: it may boot, and must not be trusted", err), uerr)
+		return errors.Join(fmt.Errorf("make disk bootable: %w: the disk may boot, but its contents must not be trusted: install it again", err), uerr)
 	}
-	return fmt.Errorf("make disk bootable: %w: it was made unbootable again", err)
+	return fmt.Errorf("make disk bootable: %w: the disk was made unbootable again", err)
 }
 
 func (i *Installer) commit(ctx context.Context) error {
@@ -154,7 +153,7 @@ func (i *Installer) commit(ctx context.Context) error {
 	return i.settle(ctx, rec)
 }
 
-// settle makes what was written durable and compares it with what is read.
+// settle syncs the device and then reads back and verifies all recorded writes.
 func (i *Installer) settle(ctx context.Context, rec *recorder) error {
 	if err := i.dev.Sync(); err != nil {
 		return fmt.Errorf("sync disk: %w", err)
@@ -165,8 +164,8 @@ func (i *Installer) settle(ctx context.Context, rec *recorder) error {
 	return rec.verify(ctx)
 }
 
-// espOptions are the ESP's filesystem; its serial number follows from the
-// partition's GUID, so that no two disks have the same.
+// espOptions returns the options of the ESP's filesystem. Its serial number is
+// derived from the partition's GUID, so different disks have different ones.
 func (l Layout) espOptions(t time.Time) (fat.Options, error) {
 	id, err := uuid.Parse(l.ESP.GUID)
 	if err != nil {
@@ -177,7 +176,7 @@ func (l Layout) espOptions(t time.Time) (fat.Options, error) {
 	}, nil
 }
 
-// offsetWriter writes to a part of a device.
+// offsetWriter adds off to the offset of each write.
 type offsetWriter struct {
 	w   io.WriterAt
 	off int64

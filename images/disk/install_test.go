@@ -169,7 +169,7 @@ func TestLostWriteIsFound(t *testing.T) {
 		dev := newSparse(gib, 512)
 		dev.fill = 1 // what was there before
 		dev.lieAt = n
-		wantError(t, install(dev, l, testContents()), "are not what was written there")
+		wantError(t, install(dev, l, testContents()), "verify disk")
 		if sector := readAt(t, dev, 0, 512); !allZero(sector) {
 			t.Errorf("write %d is lost, and there is a boot sector", n)
 		}
@@ -234,7 +234,7 @@ func TestPrepareRefusesBeforeItWrites(t *testing.T) {
 		{"no core", with(func(c *Contents) { delete(c.Loaders, CoreImage) }), "core.img is missing"},
 		{"no boot", with(func(c *Contents) { delete(c.Loaders, BootImage) }), "boot.img is missing"},
 		{"no EFI", with(func(c *Contents) { delete(c.Loaders, SystemdAMD64) }), "systemd-bootx64.efi is missing"},
-		{"bad boot", with(func(c *Contents) { c.Loaders[BootImage] = []byte("x") }), "no boot sector of 512 bytes"},
+		{"bad boot", with(func(c *Contents) { c.Loaders[BootImage] = []byte("x") }), "boot.img is not a boot sector of 512 bytes"},
 		{"long core", with(func(c *Contents) { c.Loaders[CoreImage] = make([]byte, 2*mib) }), "fewer modules"},
 		{"no entries", with(func(c *Contents) { c.Menu.Entries = nil }), "name at least one kernel"},
 		{"twice", with(func(c *Contents) { c.Menu.Entries = append(c.Menu.Entries, c.Menu.Entries[0]) }), "two menu entries"},
@@ -243,13 +243,13 @@ func TestPrepareRefusesBeforeItWrites(t *testing.T) {
 			e.ID, e.Kernel = "other", bytesPayload([]byte("another"))
 			c.Menu.Entries = append(c.Menu.Entries, e)
 		}), "different kernels"},
-		{"ID", entry(func(e *Entry) { e.ID = "a/b" }), "an ID is made of"},
-		{"version", entry(func(e *Entry) { e.Version = ".." }), "the version"},
+		{"ID", entry(func(e *Entry) { e.ID = "a/b" }), "a/b"},
+		{"version", entry(func(e *Entry) { e.Version = ".." }), "\"..\""},
 		{"title", entry(func(e *Entry) { e.Title = "a\nb" }), "control characters"},
 		{"line break", entry(func(e *Entry) { e.Cmdline = "a\nb" }), "control characters"},
-		{"backslash", entry(func(e *Entry) { e.Cmdline = `a\b` }), "GRUB does not pass on"},
-		{"quote", entry(func(e *Entry) { e.Cmdline = `a="b` }), "without its partner"},
-		{"long", entry(func(e *Entry) { e.Cmdline = strings.Repeat("x", 2048) }), "kernels read 2047"},
+		{"backslash", entry(func(e *Entry) { e.Cmdline = `a\b` }), "use double quotes"},
+		{"quote", entry(func(e *Entry) { e.Cmdline = `a="b` }), "double quote"},
+		{"long", entry(func(e *Entry) { e.Cmdline = strings.Repeat("x", 2048) }), "2047"},
 		{"no kernel", entry(func(e *Entry) { e.Kernel = Payload{} }), "there is no kernel"},
 		{"large", entry(func(e *Entry) { e.Kernel.Size = 300 * mib }), "give it a larger partition"},
 	} {

@@ -7,53 +7,56 @@ import (
 )
 
 const (
-	// defaultESP holds several kernels with their RAM disks.
+	// defaultESP has room for several kernels with their RAM disks.
 	defaultESP = 512 * mib
-	// minESP is the least for FAT32, without which some firmware will not
-	// look at the partition; larger sectors make for larger clusters.
+	// minESP is the smallest partition that gets FAT32. Some firmware ignores an
+	// ESP with another kind of FAT. With larger sectors clusters are larger too,
+	// so FAT32 needs a larger partition.
 	minESP     = 128 * mib
 	minESP4K   = 260 * mib
 	minRoot    = 64 * mib
 	backupRoom = mib // for the backup table, at the end
-	// smallDisk is the size from which the whole default ESP is affordable.
+	// smallDisk is the size below which a disk gets a smaller ESP.
 	smallDisk = 8 * gib
 )
 
-// Options are what a layout does not find out by itself.
+// Options are the choices that a layout's caller may make. The zero value is
+// valid.
 type Options struct {
-	// Arch selects the root partition's type; empty is AMD64.
+	// Arch selects the root partition's type. If it is empty, it means AMD64.
 	Arch Arch
-	// ESPSize is the EFI system partition's size in bytes, rounded up to
-	// whole MiB; 0 is 512 MiB, and less on disks under 8 GiB.
+	// ESPSize is the EFI system partition's size in bytes. It is rounded up to
+	// whole MiB. The default, 0, means 512 MiB, or less on disks below 8 GiB.
 	ESPSize int64
-	// MinRoot is what the root filesystem needs at least, in bytes; 0 is
-	// 64 MiB.
+	// MinRoot is the smallest acceptable size of the root partition in bytes.
+	// It is at least 64 MiB.
 	MinRoot int64
-	// Persistent is the size in bytes of a partition at the disk's end for
-	// what outlives the system, rounded up to whole MiB; 0 is none.
+	// Persistent is the size in bytes of a partition at the end of the disk for
+	// data that survives a reinstallation. It is rounded up to whole MiB. If it
+	// is 0, there is no such partition.
 	Persistent int64
-	// Keep is such a partition that is on the disk: it stays where it is, and
-	// Persistent does not count.
+	// Keep is an existing persistent partition to be left where it is. If it is
+	// set, Persistent is ignored.
 	Keep *Partition
-	// GUIDs that are empty are derived from Seed, or drawn at random where
-	// that is empty too.
+	// GUIDs are the identifiers to use. Those that are empty are derived from
+	// Seed, or drawn at random if Seed is empty too.
 	GUIDs GUIDs
-	// Seed makes the same GUIDs each time: something that no other disk
-	// has, like a machine's address and its disk's serial.
+	// Seed is a text from which GUIDs are derived. It must differ between disks,
+	// e.g. a machine's address with the serial number of its disk.
 	Seed string
 }
 
 // Partition is one partition of a layout.
 type Partition struct {
 	Number int    // from 1
-	Name   string // in the table, "esp"
-	Type   string // GUID of its type
-	GUID   string // its own, in lower case: Linux's PARTUUID
+	Name   string // in the table, e.g. "esp"
+	Type   string // the GUID of its type
+	GUID   string // its own GUID in lower case; Linux calls it PARTUUID
 	Offset int64  // in bytes
 	Size   int64  // in bytes
 }
 
-// Layout is where the parts of a disk lie.
+// Layout says where the parts of a disk lie.
 type Layout struct {
 	Size   int64 // of the disk, in bytes
 	Sector int64 // the disk's logical sector, in bytes
@@ -64,21 +67,23 @@ type Layout struct {
 	ESP      Partition // 2: loaders, kernels and RAM disks, on FAT
 	Root     Partition // 3: the root filesystem
 
-	// Persistent is for what outlives the system; without a size, there is
-	// none. Kept says that it is on the disk already, and is not touched, but
-	// for what is in one page of 4 KiB with the table's copy behind it.
+	// Persistent is for data that survives a reinstallation. If its Size is 0,
+	// there is no such partition.
 	Persistent Partition // 4
-	Kept       bool
+	// Kept means that the partition already exists. It is left untouched, except
+	// that its last 4 KiB page may be rewritten, because it may share that page
+	// with the backup table.
+	Kept bool
 }
 
-// persistentName is what tells a persistent partition from others.
+// persistentName is the name by which a persistent partition is recognised.
 const persistentName = "persistent"
 
 // NewLayout divides a disk of size bytes with logical sectors of 512 or 4096
-// bytes. The error for a disk that is too small says what is needed.
+// bytes. The error for a disk that is too small states the size that is needed.
 func NewLayout(size, sector int64, opts Options) (Layout, error) {
 	if sector != 512 && sector != 4096 {
-		return Layout{}, fmt.Errorf("lay out disk: logical sectors of %d bytes: only 512 and 4096 are known", sector)
+		return Layout{}, fmt.Errorf("lay out disk: logical sectors of %d bytes are not supported: use 512 or 4096", sector)
 	}
 	if opts.ESPSize < 0 || opts.MinRoot < 0 || opts.Persistent < 0 {
 		return Layout{}, fmt.Errorf("lay out disk: sizes must not be negative (ESP %d, root %d, persistent partition %d)", opts.ESPSize, opts.MinRoot, opts.Persistent)
@@ -100,7 +105,7 @@ func NewLayout(size, sector int64, opts Options) (Layout, error) {
 	l.Root = Partition{3, "root", rootType, guids.Root, l.ESP.end(), 0}
 	needed := l.Root.Offset + max(opts.MinRoot, minRoot) + wholeMiB(opts.Persistent) + backupRoom
 	if opts.Keep == nil && size < needed {
-		return Layout{}, fmt.Errorf("lay out disk: it has %s (%d bytes), and %s (%d bytes) are needed: take a larger disk or a smaller image",
+		return Layout{}, fmt.Errorf("lay out disk: it has %s (%d bytes), but %s (%d bytes) are needed: use a larger disk or a smaller image",
 			HumanSize(size), size, HumanSize(needed), needed)
 	}
 	end := l.usable()
@@ -118,14 +123,14 @@ func NewLayout(size, sector int64, opts Options) (Layout, error) {
 	return l, nil
 }
 
-// keep leaves a partition that is on the disk where it is. Other tools may have
-// let it grow, up to the table's copy.
+// keep leaves the existing partition p where it is and checks that root bytes fit
+// before it. Other tools may have grown p up to the backup table.
 func (l *Layout) keep(p Partition, root int64) error {
 	switch {
 	case p.Offset%mib != 0 || p.Size%l.Sector != 0 || p.Size <= 0 || p.end() > l.Size/l.Sector*l.Sector-l.backupSize():
-		return fmt.Errorf("lay out disk: its persistent partition, of %d bytes at byte %d, is not one that was made here: it cannot be kept", p.Size, p.Offset)
+		return fmt.Errorf("lay out disk: its persistent partition of %d bytes at byte %d was not made by this program and cannot be kept: install without keeping it", p.Size, p.Offset)
 	case p.Offset < l.Root.Offset+root:
-		return fmt.Errorf("lay out disk: before its persistent partition are %s (%d bytes), and %s (%d bytes) are needed: take a smaller image, or do not keep the partition",
+		return fmt.Errorf("lay out disk: there are %s (%d bytes) before its persistent partition, but %s (%d bytes) are needed: use a smaller image, or do not keep the partition",
 			HumanSize(p.Offset), p.Offset, HumanSize(l.Root.Offset+root), l.Root.Offset+root)
 	}
 	l.Persistent, l.Kept = p, true
@@ -133,13 +138,13 @@ func (l *Layout) keep(p Partition, root int64) error {
 	return nil
 }
 
-// usable is the end of what partitions may take.
+// usable is the end of the space for partitions, in bytes.
 func (l Layout) usable() int64 { return (l.Size - l.backupSize()) / mib * mib }
 
 func wholeMiB(n int64) int64 { return (n + mib - 1) / mib * mib }
 
-// SizeFor is the size in bytes of the smallest disk whose root partition has
-// room for root bytes.
+// SizeFor returns the size in bytes of the smallest disk whose root partition has
+// root bytes.
 func SizeFor(root, sector int64, opts Options) int64 {
 	size := 2*mib + wholeMiB(max(root, minRoot)) + wholeMiB(opts.Persistent) + backupRoom
 	for { // a larger disk may have a larger ESP
@@ -151,7 +156,7 @@ func SizeFor(root, sector int64, opts Options) int64 {
 	}
 }
 
-// Partitions are all of them, in the order of their places.
+// Partitions returns the layout's partitions in the order of their offsets.
 func (l Layout) Partitions() []Partition {
 	all := []Partition{l.BIOSBoot, l.ESP, l.Root}
 	if l.Persistent.Size > 0 {
@@ -160,13 +165,14 @@ func (l Layout) Partitions() []Partition {
 	return all
 }
 
-// backupSize is the length of the table's copy at the end: an array of 128
+// backupSize is the length of the backup table at the end of the disk: 128
 // entries of 128 bytes, and a header.
 func (l Layout) backupSize() int64 { return 128*128 + l.Sector }
 
 func (p Partition) end() int64 { return p.Offset + p.Size }
 
-// espSize is what was asked for, or what a disk of this size can spare.
+// espSize returns the ESP's size: the size asked for, or a default that suits a
+// disk of this size.
 func espSize(size, sector, asked int64) int64 {
 	least := int64(minESP)
 	if sector > 512 {
@@ -181,8 +187,8 @@ func espSize(size, sector, asked int64) int64 {
 	return wholeMiB(max(asked, least))
 }
 
-// rootType is the type that the Discoverable Partitions Specification gives
-// the root filesystem of an architecture.
+// rootType returns the partition type that the Discoverable Partitions
+// Specification assigns to the root filesystem of an architecture.
 func rootType(a Arch) (string, error) {
 	switch a {
 	case AMD64, "":
@@ -190,5 +196,5 @@ func rootType(a Arch) (string, error) {
 	case ARM64:
 		return string(gpt.LinuxRootArm64), nil
 	}
-	return "", fmt.Errorf("lay out disk: no boot loaders are known for the architecture %q: use %s or %s", a, AMD64, ARM64)
+	return "", fmt.Errorf("lay out disk: there are no boot loaders for the architecture %q: use %s or %s", a, AMD64, ARM64)
 }

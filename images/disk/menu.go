@@ -9,53 +9,55 @@ import (
 	"time"
 )
 
-// Payload is a file's content that is read when its turn comes.
+// Payload is the content of a file, which is opened only when it is copied.
 type Payload struct {
 	Size int64
 	Open func() (io.ReadCloser, error)
 }
 
-// FilePayload is the content of a file as it is now.
+// FilePayload returns the content of the named file, which must not change until
+// it is installed.
 func FilePayload(name string) (Payload, error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return Payload{}, fmt.Errorf("find boot file: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return Payload{}, fmt.Errorf("find boot file: %s is no regular file", name)
+		return Payload{}, fmt.Errorf("find boot file: %s is not a regular file", name)
 	}
 	return Payload{Size: info.Size(), Open: func() (io.ReadCloser, error) { return os.Open(name) }}, nil
 }
 
-// Entry is one line of the boot menu.
+// Entry is an entry of the boot menu.
 type Entry struct {
-	// ID names the entry and its file: letters, digits, ".", "_", "+", "-".
+	// ID names the entry and its file. It consists of letters, digits, ".",
+	// "_", "+" and "-".
 	ID string
-	// Title is what the menu shows.
+	// Title is shown in the menu.
 	Title string
-	// Version is the kernel's, "6.1.0-18-amd64", in the characters of an ID
-	// or "~". Entries of one version share the first one's kernel and RAM
-	// disk.
+	// Version is the kernel's version, e.g. "6.1.0-18-amd64". It consists of the
+	// characters of an ID and "~". Entries with the same version share the
+	// kernel and RAM disk of the first of them.
 	Version string
 	Kernel  Payload
-	// Initrd may be empty.
+	// Initrd is the RAM disk. The zero value means that there is none.
 	Initrd  Payload
 	Cmdline string
 }
 
-// Menu is what boot loaders offer; the first entry is the default.
+// Menu is the menu that boot loaders show. The first entry is the default.
 type Menu struct {
 	Entries []Entry
-	// Timeout is how long a person has to choose, in whole seconds; 0 boots
-	// the default at once.
+	// Timeout is how long the menu is shown. It is rounded up to whole seconds.
+	// With 0 the default entry boots at once.
 	Timeout time.Duration
 }
 
-// maxCmdline is the kernel's limit less its final zero; it drops the rest
-// without a word.
+// maxCmdline is the kernel's limit without the final zero byte. The kernel
+// silently drops what is beyond the limit.
 const maxCmdline = 2047
 
-// check says why a menu cannot be installed.
+// check returns an error if the menu cannot be installed.
 func (m Menu) check() error {
 	if len(m.Entries) == 0 {
 		return errors.New("install boot loaders: the menu has no entry: name at least one kernel")
@@ -75,7 +77,7 @@ func (m Menu) check() error {
 		ids[e.ID] = true
 		first, ok := versions[e.Version]
 		if ok && (first.Kernel.Size != e.Kernel.Size || first.Initrd.Size != e.Initrd.Size) {
-			return fmt.Errorf("install boot loaders: menu entries %q and %q have the version %q and different kernels or RAM disks", first.ID, e.ID, e.Version)
+			return fmt.Errorf("install boot loaders: menu entries %q and %q have the same version %q but different kernels or RAM disks: give them different versions", first.ID, e.ID, e.Version)
 		}
 		if !ok {
 			versions[e.Version] = e
@@ -87,29 +89,29 @@ func (m Menu) check() error {
 func (e Entry) check() error {
 	switch {
 	case !plainName(e.Version, "._+-~"):
-		return fmt.Errorf("the version %q is not made of letters, digits, and . _ + - ~", e.Version)
+		return fmt.Errorf("the version %q has other characters than letters, digits, and . _ + - ~, or begins or ends with a dot", e.Version)
 	case !plainName(e.ID, "._+-"):
-		return errors.New("an ID is made of letters, digits, and . _ + -")
+		return errors.New("the ID has other characters than letters, digits, and . _ + -, or begins or ends with a dot")
 	case strings.ContainsFunc(e.Title, control):
-		return errors.New("the title has control characters")
+		return errors.New("the title contains control characters")
 	case e.Title == "":
 		return errors.New("the title is empty")
 	case e.Kernel.Open == nil:
 		return errors.New("there is no kernel")
 	case strings.ContainsFunc(e.Cmdline, control):
-		return errors.New("the kernel command line has control characters")
+		return errors.New("the kernel command line contains control characters")
 	case strings.ContainsAny(e.Cmdline, `\'`):
-		return errors.New(`the kernel command line has \ or ', which GRUB does not pass on unchanged: use double quotes`)
+		return errors.New(`the kernel command line contains \ or ', which GRUB would change: use double quotes`)
 	case strings.Count(e.Cmdline, `"`)%2 != 0:
-		return errors.New("the kernel command line has a double quote without its partner")
+		return errors.New("the kernel command line has an odd number of double quotes")
 	case len(e.Cmdline) > maxCmdline:
-		return fmt.Errorf("the kernel command line has %d characters, and kernels read %d", len(e.Cmdline), maxCmdline)
+		return fmt.Errorf("the kernel command line has %d characters, but kernels read at most %d", len(e.Cmdline), maxCmdline)
 	}
 	return nil
 }
 
-// plainName says whether a name is safe as a file's name and in a boot
-// loader's configuration.
+// plainName reports whether a name is safe as a file name and in a boot loader's
+// configuration.
 func plainName(name, signs string) bool {
 	for _, r := range name {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'

@@ -2,27 +2,27 @@ package disk
 
 import "path"
 
-// Names of the files that boot loaders consist of.
+// Names of the boot loaders' files.
 const (
 	BootImage    = "boot.img"            // GRUB's first sector, for BIOS
 	CoreImage    = "core.img"            // GRUB itself, for BIOS, made by [MakeCore]
 	SystemdAMD64 = "systemd-bootx64.efi" // systemd-boot for UEFI
 	SystemdARM64 = "systemd-bootaa64.efi"
-	ShimAMD64    = "shimx64.efi.signed" // what firmware with Secure Boot starts
+	ShimAMD64    = "shimx64.efi.signed" // started by firmware with Secure Boot
 	ShimARM64    = "shimaa64.efi.signed"
-	GRUBAMD64    = "grubx64.efi.signed" // what shim starts
+	GRUBAMD64    = "grubx64.efi.signed" // started by shim
 	GRUBARM64    = "grubaa64.efi.signed"
-	MokAMD64     = "mmx64.efi.signed" // shim's manager of a machine's own keys
+	MokAMD64     = "mmx64.efi.signed" // shim's tool to enroll a machine owner's keys
 	MokARM64     = "mmaa64.efi.signed"
-	StubAMD64    = "linuxx64.efi.stub" // systemd's beginning of a unified kernel image
+	StubAMD64    = "linuxx64.efi.stub" // systemd's stub, with which a unified kernel image begins
 	StubARM64    = "linuxaa64.efi.stub"
 )
 
-// kernelImage is what tells a folder of GRUB's modules for BIOS.
+// kernelImage is the file by which a folder of GRUB's modules for BIOS is found.
 const kernelImage = "kernel.img"
 
-// loaderFile is one of these files, or one that they are made from: the
-// folder in which a Debian system has it, and the package that it is of.
+// loaderFile describes a boot loader's file, or a file from which one is made:
+// its name, its folder in a Debian system, and its Debian package.
 type loaderFile struct {
 	name, dir, pkg string
 }
@@ -34,11 +34,11 @@ const (
 	shim     = "usr/lib/shim"
 )
 
-// loaderFiles are all files that [Assets] finds.
+// loaderFiles returns all files that [Assets] can find.
 func loaderFiles() []loaderFile {
 	return []loaderFile{
 		{BootImage, biosGRUB, "grub-pc-bin"},
-		{CoreImage, "", "grub-pc-bin"}, // no package has one ready
+		{CoreImage, "", "grub-pc-bin"}, // made from modules; no package contains it
 		{kernelImage, biosGRUB, "grub-pc-bin"},
 		{SystemdAMD64, systemd, "systemd-boot-efi"},
 		{SystemdARM64, systemd, "systemd-boot-efi:arm64"},
@@ -53,11 +53,11 @@ func loaderFiles() []loaderFile {
 	}
 }
 
-// LoaderNames are the files that a disk for an architecture needs without
-// Secure Boot.
+// LoaderNames returns the names of the files that a disk for an architecture
+// needs without Secure Boot.
 func LoaderNames(a Arch) []string { return SecureBoot{}.LoaderNames(a) }
 
-// findLoader is the table's line of a name.
+// findLoader returns the description of the named file.
 func findLoader(name string) (loaderFile, bool) {
 	for _, f := range loaderFiles() {
 		if f.name == name {
@@ -67,7 +67,8 @@ func findLoader(name string) (loaderFile, bool) {
 	return loaderFile{}, false
 }
 
-// inDebian is where a Debian system has the file; "" where it has none.
+// inDebian returns the paths of the file in a Debian system. There are none for
+// a file that no package contains.
 func (f loaderFile) inDebian() []string {
 	if f.dir == "" {
 		return nil
@@ -75,8 +76,8 @@ func (f loaderFile) inDebian() []string {
 	return []string{path.Join(f.dir, f.name)}
 }
 
-// inAssets is where a folder of boot loaders may have it: beside the others,
-// or in a folder that was copied as a package has it.
+// inAssets returns the paths of the file in a folder of boot loaders: in a
+// subfolder copied from a package, or directly in the folder.
 func (f loaderFile) inAssets() []string {
 	if f.dir == "" {
 		return []string{f.name}

@@ -7,34 +7,33 @@ import (
 	"strings"
 )
 
-// Content is one thing that was found on a disk.
+// Content is a partition table, a filesystem or other data found on a disk.
 type Content struct {
-	// Partition is the number of the partition that it is in, or 0 for the
+	// Partition is the number of the partition that contains it, or 0 for the
 	// whole disk.
 	Partition int
 	// Offset and Size are the extent of that partition or disk, in bytes.
 	Offset, Size int64
 	// Kind is "gpt" or "mbr" for a partition table, the usual name of a
-	// filesystem or of what else it is ("ext4", "vfat", "swap", "LVM PV",
-	// "md RAID"), [Unrecognised], or "" for a partition in which nothing was
-	// found.
+	// filesystem or other structure (e.g. "ext4", "vfat", "swap", "LVM PV"),
+	// [Unrecognised], or "" for a partition in which nothing was found.
 	Kind string
-	// Label is what its owner called it: the filesystem's label, or the
-	// partition's name where nothing was found in it.
+	// Label is the filesystem's label, or the partition's name if nothing was
+	// found in the partition.
 	Label string
-	// UUID identifies it, in the form that its own tools use.
+	// UUID identifies the content, in the form that its own tools print.
 	UUID string
 }
 
-// Unrecognised is the kind of data that is there and belongs to nothing known.
+// Unrecognised is the kind of data that has no known signature.
 const Unrecognised = "unrecognised data"
 
-// Identify tells what is on a disk of size bytes: partition tables, and
+// Identify reports what is on a disk of size bytes: partition tables, and
 // filesystems, RAID members and the like in the whole disk and in each
-// partition. Nothing at all means that the disk is blank: no signature of
-// anything known, and zeros throughout the first MiB.
+// partition. An empty result means that the disk is blank: it has no known
+// signature, and its first MiB is all zeros.
 //
-// It trusts nothing that it reads; an error is one of reading.
+// Identify accepts arbitrary data. It returns an error only if reading fails.
 func Identify(r io.ReaderAt, size int64) ([]Content, error) {
 	whole := &area{r: r, size: size}
 	found := signatures(whole, 0)
@@ -61,7 +60,7 @@ func Identify(r io.ReaderAt, size int64) ([]Content, error) {
 	return found, nil
 }
 
-// Describe says in one line what is on a disk: "GPT with 2 partitions: vfat
+// Describe describes in one line what is on a disk, e.g. "GPT with 2 partitions: vfat
 // 'EFI' 512 MiB, ext4 'root' 7.5 GiB", or "blank".
 func Describe(contents []Content) string {
 	if len(contents) == 0 {
@@ -87,7 +86,7 @@ func Describe(contents []Content) string {
 	return fmt.Sprintf("%s with %d partitions: %s", text, len(numbers), strings.Join(inside, ", "))
 }
 
-// String is the content with its label and size: "ext4 'root' 7.5 GiB".
+// String returns the kind with label and size, e.g. "ext4 'root' 7.5 GiB".
 func (c Content) String() string {
 	switch c.Kind {
 	case kindGPT, kindMBR:
@@ -103,15 +102,15 @@ func (c Content) String() string {
 	return text + " " + HumanSize(c.Size)
 }
 
-// area is a disk or a partition of it. The first error of reading stays; what
-// is beyond the end reads as zeros.
+// area is a disk or one of its partitions. It keeps the first read error. Bytes
+// beyond its end read as zeros.
 type area struct {
 	r         io.ReaderAt
 	off, size int64
 	err       error
 }
 
-// bytes are n bytes at off, which counts from the end where it is negative.
+// bytes returns n bytes at off. A negative off counts from the end.
 func (a *area) bytes(off int64, n int) []byte {
 	b := make([]byte, n)
 	if off < 0 {
@@ -133,7 +132,7 @@ func (a *area) fail(err error) {
 	}
 }
 
-// zero says whether the first n bytes are all zero.
+// zero reports whether the first n bytes are all zero.
 func (a *area) zero(n int) bool {
 	for _, c := range a.bytes(0, n) {
 		if c != 0 {

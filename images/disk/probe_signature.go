@@ -11,16 +11,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// signature is how one kind of content makes itself known: some bytes at a
-// place, which counts from the end where it is negative.
+// signature is a sequence of bytes at an offset by which a kind of content is
+// recognised. A negative offset counts from the end.
 type signature struct {
 	kind  string
 	off   int64
 	magic string
 }
 
-// The signatures that say all there is to say. Those with a label or UUID
-// have a function of their own below.
+// plainSignatures returns the signatures of contents of which no label or UUID is
+// read. The other contents each have a function below.
 func plainSignatures() []signature {
 	return []signature{
 		{"squashfs", 0, "hsqs"},
@@ -40,7 +40,7 @@ func plainSignatures() []signature {
 	}
 }
 
-// signatures are all contents that an area shows, with the partition number
+// signatures returns all contents found in an area. Their Partition is the number
 // given.
 func signatures(a *area, partition int) []Content {
 	var found []Content
@@ -130,7 +130,8 @@ func probeNTFS(a *area) Content {
 	return Content{Kind: "ntfs", UUID: fmt.Sprintf("%016X", binary.LittleEndian.Uint64(b[0x48:]))}
 }
 
-// probeSwap looks at the end of the first page, for each size of page.
+// probeSwap looks for a signature at the end of the first page, for each possible
+// page size.
 func probeSwap(a *area) Content {
 	for _, page := range []int64{4 * kib, 8 * kib, 16 * kib, 32 * kib, 64 * kib} {
 		switch string(a.bytes(page-10, 10)) {
@@ -158,7 +159,7 @@ func probeLUKS(a *area) Content {
 	return c
 }
 
-// probeLVM looks for a physical volume's label, in any of the first sectors.
+// probeLVM looks for a physical volume's label in the first four sectors.
 func probeLVM(a *area) Content {
 	for sector := range int64(4) {
 		b := a.bytes(sector*512, 64)
@@ -232,8 +233,8 @@ func probeISO(a *area) Content {
 	return Content{Kind: "iso9660", Label: clean(b[40:72])}
 }
 
-// clean makes a label fit for a line of text: up to its first zero, without
-// what is not printable.
+// clean returns a label up to its first zero byte, without unprintable
+// characters.
 func clean(b []byte) string {
 	if i := bytes.IndexByte(b, 0); i >= 0 {
 		b = b[:i]
@@ -246,7 +247,8 @@ func clean(b []byte) string {
 	}, string(b)))
 }
 
-// uuidText is a UUID in the order of its text, or "" for zeros.
+// uuidText formats a UUID whose bytes are in the order of its text. It returns ""
+// if all bytes are zero.
 func uuidText(b []byte) string {
 	if allZero(b) {
 		return ""
@@ -254,7 +256,8 @@ func uuidText(b []byte) string {
 	return uuid.UUID(b[:16]).String()
 }
 
-// guidText is a GUID as UEFI keeps it, its first three parts the other way.
+// guidText formats a GUID as UEFI stores it: the bytes of its first three parts
+// are in reverse order.
 func guidText(b []byte) string {
 	s := hex.EncodeToString([]byte{
 		b[3], b[2], b[1], b[0], b[5], b[4], b[7], b[6], b[8], b[9],

@@ -11,13 +11,13 @@ const (
 	kindGPT = "gpt"
 	kindMBR = "mbr"
 
-	// Bounds on what a broken table can make us read.
+	// Limits on how much is read because of a broken table.
 	maxEntries = 256
 	maxLogical = 64
 )
 
-// partitions are the disk's partition tables and what they list. A boot
-// sector that belongs to a filesystem is no table.
+// partitions returns the disk's partition table and the partitions that it lists.
+// A boot sector that belongs to a filesystem is not read as a DOS table.
 func partitions(a *area, bootSectorOwned bool) (table, parts []Content) {
 	for _, sector := range []int64{512, 4096} {
 		for _, at := range []int64{sector, (a.size/sector - 1) * sector} {
@@ -35,8 +35,8 @@ func partitions(a *area, bootSectorOwned bool) (table, parts []Content) {
 	return nil, nil
 }
 
-// ownsBootSector says whether one of the filesystems found has code where a
-// DOS partition table would be.
+// ownsBootSector reports whether one of the filesystems found has boot code at
+// the offset of a DOS partition table.
 func ownsBootSector(found []Content) bool {
 	return slices.ContainsFunc(found, func(c Content) bool {
 		return slices.Contains([]string{"vfat", "ntfs", "exfat", "refs", "BitLocker"}, c.Kind)
@@ -64,7 +64,7 @@ func gptParts(a *area, header []byte, sector int64) []Content {
 	return parts
 }
 
-// gptName is a partition's name: 36 units of UTF-16, ended by a zero.
+// gptName decodes a partition's name: up to 36 units of UTF-16, ended by a zero.
 func gptName(b []byte) string {
 	var units []uint16
 	for i := 0; i+1 < len(b); i += 2 {
@@ -97,7 +97,8 @@ func mbr(a *area) (table, parts []Content) {
 	return table, parts
 }
 
-// isMBR tells a partition table from a boot sector of another kind.
+// isMBR reports whether a sector holds a partition table rather than other boot
+// code.
 func isMBR(b []byte) bool {
 	if binary.LittleEndian.Uint16(b[510:]) != 0xaa55 {
 		return false
@@ -130,8 +131,9 @@ func (e dosEntry) content(number int, base int64) Content {
 
 func extended(kind byte) bool { return kind == 0x05 || kind == 0x0f || kind == 0x85 }
 
-// logical follows the chain of an extended partition: each link has one
-// logical partition, and the place of the next link from the chain's start.
+// logical follows the chain of an extended partition. Each sector of the chain
+// lists one logical partition and the next sector of the chain, whose number is
+// relative to base.
 func logical(a *area, base int64) []Content {
 	var parts []Content
 	for at, n := base, 5; n < 5+maxLogical; n++ {

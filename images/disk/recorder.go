@@ -7,8 +7,8 @@ import (
 	"io"
 )
 
-// recorder writes to a device and remembers the digest of each write, so that
-// all of it can be read back and compared without keeping it.
+// recorder writes to a device and remembers the digest of each write. The writes
+// can later be verified without having been kept in memory.
 type recorder struct {
 	dev    Device
 	writes []write
@@ -19,8 +19,8 @@ type write struct {
 	sum         [sha256.Size]byte
 }
 
-// WriteAt passes a write on. A write may replace an earlier one of the same
-// extent; it must not overlap one otherwise.
+// WriteAt writes to the device. A write may replace an earlier write of exactly
+// the same extent. Any other overlap is an error.
 func (r *recorder) WriteAt(p []byte, off int64) (int, error) {
 	w := write{off: off, length: int64(len(p)), sum: sha256.Sum256(p)}
 	if err := r.remember(w); err != nil {
@@ -36,14 +36,14 @@ func (r *recorder) remember(w write) error {
 			r.writes[i] = w
 			return nil
 		case old.off < w.off+w.length && w.off < old.off+old.length:
-			return fmt.Errorf("the write of %d bytes at %d overlaps that of %d at %d, so that neither could be verified", w.length, w.off, old.length, old.off)
+			return fmt.Errorf("the write of %d bytes at %d overlaps an earlier write of %d bytes at %d, so neither could be verified", w.length, w.off, old.length, old.off)
 		}
 	}
 	r.writes = append(r.writes, w)
 	return nil
 }
 
-// verify reads everything back.
+// verify reads all writes back and compares their digests.
 func (r *recorder) verify(ctx context.Context) error {
 	var buf []byte
 	for _, w := range r.writes {
@@ -61,7 +61,7 @@ func (r *recorder) verify(ctx context.Context) error {
 			return fmt.Errorf("verify disk: read %d bytes at %d: %w", w.length, w.off, err)
 		}
 		if sha256.Sum256(buf) != w.sum {
-			return fmt.Errorf("verify disk: the %d bytes at %d are not what was written there: replace the disk", w.length, w.off)
+			return fmt.Errorf("verify disk: the %d bytes read at %d differ from those written: replace the disk", w.length, w.off)
 		}
 	}
 	return nil

@@ -8,24 +8,23 @@ import (
 	"cloudlets/images/disk/uki"
 )
 
-// SecureBoot is how firmware that starts only what is signed gets to a
-// kernel. Its zero value has nothing signed. BIOS boots all the same.
+// SecureBoot selects what is installed for firmware that starts only signed
+// programs. The zero value installs unsigned programs. Booting by BIOS works in
+// every case.
 type SecureBoot struct {
-	// Shim has such firmware start Debian's shim, which Microsoft signed,
-	// that GRUB, which Debian signed, and that the kernel, which must be
-	// signed by Debian too.
+	// Shim installs Debian's shim, which Microsoft signed. Shim starts Debian's
+	// signed GRUB, and GRUB starts the kernel, which Debian must have signed too.
 	Shim bool
-	// Key is the machines' owner's own, whose certificate their firmware was
-	// given: it signs the boot loader, and each kernel with its RAM disk and
-	// command line as a unified kernel image. nil is none. Shim is not looked
-	// at then.
+	// Key is the machine owner's key, whose certificate is enrolled in the
+	// firmware. It signs the boot loader, and each kernel with its RAM disk and
+	// command line as a unified kernel image. If Key is set, Shim is ignored.
 	Key *uki.Key
 }
 
 // grubMenu is where Debian's signed GRUB looks for its menu.
 const grubMenu = "EFI/debian/grub.cfg"
 
-// names are of the files of one architecture.
+// efiNames holds the names of one architecture's files.
 type efiNames struct{ fallback, systemd, stub, shim, grub, mok string }
 
 func efiNamesOf(a Arch) efiNames {
@@ -35,8 +34,8 @@ func efiNamesOf(a Arch) efiNames {
 	return efiNames{"BOOTX64.EFI", SystemdAMD64, StubAMD64, ShimAMD64, GRUBAMD64, MokAMD64}
 }
 
-// LoaderNames are the files that a disk for an architecture needs: only amd64
-// has a BIOS.
+// LoaderNames returns the names of the boot loaders' files that a disk for an
+// architecture needs. GRUB for BIOS is among them unless it is ARM64.
 func (s SecureBoot) LoaderNames(a Arch) (names []string) {
 	if a != ARM64 {
 		names = []string{BootImage, CoreImage}
@@ -51,8 +50,8 @@ func (s SecureBoot) LoaderNames(a Arch) (names []string) {
 	return append(names, efi.systemd)
 }
 
-// Check refuses a menu that no boot loader can show, or whose kernels firmware
-// would not start.
+// Check returns an error if boot loaders cannot show the menu, or if Secure Boot
+// would refuse one of its kernels.
 func (s SecureBoot) Check(m Menu) error {
 	if err := m.check(); err != nil {
 		return err
@@ -66,14 +65,14 @@ func (s SecureBoot) Check(m Menu) error {
 			return fmt.Errorf("look for a signature of Linux %s: %w", e.Version, err)
 		}
 		if !signed {
-			return fmt.Errorf("Linux %s is not signed, and Secure Boot would refuse it: take a kernel that Debian signed, "+
-				"such as the package linux-image-amd64 has, or sign it with a key of your own", e.Version)
+			return fmt.Errorf("Linux %s is not signed, and Secure Boot would refuse it: use a kernel that Debian signed, "+
+				"e.g. from the package linux-image-amd64, or sign it with a key of your own", e.Version)
 		}
 	}
 	return nil
 }
 
-// bootFiles are the files of the EFI system partition.
+// bootFiles returns the files of the EFI system partition.
 func (s SecureBoot) bootFiles(ctx context.Context, a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
 	if err := s.Check(m); err != nil {
 		return nil, err
@@ -87,8 +86,8 @@ func (s SecureBoot) bootFiles(ctx context.Context, a Arch, m Menu, loaders Loade
 	return BootFiles(a, m, loaders)
 }
 
-// shimFiles has shim where firmware looks, and beside it what it looks for
-// itself.
+// shimFiles returns shim at the path where firmware looks for a loader, and GRUB
+// and the key manager beside it, where shim looks for them.
 func shimFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
 	efi := efiNamesOf(a)
 	var files []fat.File
@@ -107,15 +106,15 @@ func shimFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
 	return append(files, m.forBIOS(a, true)...), nil
 }
 
-// Where Debian's signed GRUB looks for its menu when it cannot tell which
-// partition it came from, as on a CD: beside a file that marks the place.
+// On a CD, Debian's signed GRUB cannot tell from which partition it was started.
+// It then searches for the file grubMark and reads grubMarkMenu beside it.
 const (
 	grubMark     = ".disk/info"
 	grubMarkMenu = "boot/grub/grub.cfg"
 )
 
-// filesOnCD are the further files of an EFI system partition that is a file
-// on a CD.
+// filesOnCD returns the additional files of an EFI system partition that lies in
+// a file on a CD.
 func (s SecureBoot) filesOnCD(m Menu) []fat.File {
 	if s.Key != nil || !s.Shim {
 		return nil
@@ -126,11 +125,12 @@ func (s SecureBoot) filesOnCD(m Menu) []fat.File {
 	}
 }
 
-// withoutSigned is what shim calls a file: "grubx64.efi".
+// withoutSigned returns the name by which shim looks for a file, e.g.
+// "grubx64.efi".
 func withoutSigned(name string) string { return name[:len(name)-len(".signed")] }
 
-// unified has systemd-boot where firmware looks, and each entry as a unified
-// kernel image, all signed.
+// unified returns systemd-boot at the path where firmware looks for a loader, and
+// each menu entry as a unified kernel image. All are signed with the owner's key.
 func (s SecureBoot) unified(ctx context.Context, a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
 	efi := efiNamesOf(a)
 	loader, err := loaders.get(efi.systemd)
@@ -172,8 +172,8 @@ func (s SecureBoot) unify(ctx context.Context, stub []byte, e Entry) (uki.File, 
 
 func named(path string, f uki.File) fat.File { return fat.File{Path: path, Size: f.Size, Open: f.Open} }
 
-// forBIOS is what GRUB reads without UEFI; always has kernels there for others
-// too.
+// forBIOS returns the files that GRUB for BIOS reads: its menu and the kernels.
+// With always, the kernels are included even for an architecture without BIOS.
 func (m Menu) forBIOS(a Arch, always bool) (files []fat.File) {
 	if a != ARM64 {
 		files = append(files, fat.Bytes("grub/grub.cfg", []byte(m.grubConf())))
@@ -184,18 +184,18 @@ func (m Menu) forBIOS(a Arch, always bool) (files []fat.File) {
 	return files
 }
 
-// unifiedConf is systemd-boot's configuration where entries are images.
+// unifiedConf returns systemd-boot's configuration for unified kernel images.
 func (m Menu) unifiedConf() string {
 	return fmt.Sprintf("default %s.efi\ntimeout %d\nconsole-mode keep\neditor no\n", m.Entries[0].ID, m.seconds())
 }
 
-// Room is what an EFI system partition needs for boot loaders and for kernels
-// and RAM disks of so many bytes together, and for as many again, so that they
-// can be updated.
+// Room returns the bytes that an EFI system partition needs for boot loaders and
+// for kernels and RAM disks of so many bytes. It includes the same room again, so
+// that new versions fit beside the old ones during an update.
 func (s SecureBoot) Room(kernels int64) int64 {
 	switch {
 	case s.Key != nil:
-		return 4*kernels + 8*mib // for BIOS, and as unified kernel images
+		return 4*kernels + 8*mib // each kernel is there for BIOS and in a unified kernel image
 	case s.Shim:
 		return 2*kernels + 16*mib
 	}

@@ -2,8 +2,8 @@ package disk
 
 import "strconv"
 
-// HumanSize says a number of bytes in the largest binary unit that fits, to
-// two or three digits: "512 MiB", "7.5 GiB".
+// HumanSize formats a number of bytes in the largest binary unit that fits, with
+// two or three digits, e.g. "512 MiB" or "7.5 GiB".
 func HumanSize(n int64) string {
 	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 	i, unit := 0, int64(1)

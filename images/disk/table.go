@@ -8,13 +8,13 @@ import (
 	"github.com/diskfs/go-diskfs/partition/gpt"
 )
 
-// Table is a GUID partition table (UEFI 2.10, section 5.3) as bytes, so that
-// whoever writes it decides the order.
+// Table is an encoded GUID partition table (UEFI 2.10, section 5.3). The caller
+// writes its parts in the order that it needs.
 type Table struct {
 	// First is the disk's first MiB: protective MBR, primary header and
-	// entries. Its first 440 bytes have room for boot code.
+	// entries. Its first 440 bytes are free for boot code.
 	First []byte
-	// Backup is the copy for the disk's end, to be written at BackupOffset.
+	// Backup is the copy for the end of the disk. It belongs at BackupOffset.
 	Backup       []byte
 	BackupOffset int64
 }
@@ -22,7 +22,7 @@ type Table struct {
 // Table encodes the layout's partition table.
 func (l Layout) Table() (Table, error) { return l.tableOf(l.Partitions()...) }
 
-// tableOf encodes a table with these of its partitions.
+// tableOf encodes a table that lists the given partitions.
 func (l Layout) tableOf(partitions ...Partition) (Table, error) {
 	var list []*gpt.Partition
 	for _, p := range partitions {
@@ -34,7 +34,7 @@ func (l Layout) tableOf(partitions ...Partition) (Table, error) {
 	return l.encode(list)
 }
 
-// encode makes the bytes of a table for the layout's disk.
+// encode encodes a table for the layout's disk.
 func (l Layout) encode(partitions []*gpt.Partition) (Table, error) {
 	c := &capture{
 		first:  make([]byte, mib),
@@ -52,8 +52,9 @@ func (l Layout) encode(partitions []*gpt.Partition) (Table, error) {
 	return Table{First: c.first, Backup: c.backup, BackupOffset: c.offset}, nil
 }
 
-// protect mends the protective MBR's one entry: UEFI wants the places in
-// cylinders too, and a size that does not wrap around beyond 2 TiB.
+// protect corrects the only entry of the protective MBR that the library wrote.
+// UEFI requires addresses in cylinders too, and a size that does not wrap around
+// beyond 2 TiB.
 func (l Layout) protect(first []byte) {
 	entry := first[446:462]
 	copy(entry[1:4], []byte{0x00, 0x02, 0x00})
@@ -61,8 +62,8 @@ func (l Layout) protect(first []byte) {
 	binary.LittleEndian.PutUint32(entry[12:], uint32(min(l.Size/l.Sector-1, 1<<32-1)))
 }
 
-// capture keeps in memory what the encoder writes to either end of a disk.
-// The encoder only writes; the other methods of the interface are not there.
+// capture stores in memory what the encoder writes to either end of a disk. The
+// encoder calls only WriteAt, so the interface's other methods stay nil.
 type capture struct {
 	backend.WritableFile
 	first, backup []byte

@@ -10,12 +10,13 @@ import (
 	"cloudlets/images"
 )
 
-// maxLoader is more than any file of a boot loader has. Longer ones are not
-// read: an image is not to be trusted with the memory of who reads it.
+// maxLoader is the size in bytes of the largest file that is read from an image.
+// Boot loaders' files are smaller. The limit keeps an untrusted image from
+// filling this program's memory.
 const maxLoader = 16 * mib
 
-// treeFS is an image as a file system of which only regular files can be
-// opened. Symbolic links are followed inside of the image.
+// treeFS is an image as an [fs.FS] in which only regular files can be opened.
+// Symbolic links are followed within the image.
 type treeFS struct{ tree images.Tree }
 
 var (
@@ -23,7 +24,7 @@ var (
 	_ fs.StatFS     = treeFS{}
 )
 
-// Stat tells of the file that a name leads to.
+// Stat describes the file to which a name leads, after symbolic links.
 func (t treeFS) Stat(name string) (fs.FileInfo, error) {
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrInvalid}
@@ -47,7 +48,7 @@ func (t treeFS) ReadFile(name string) ([]byte, error) {
 	return images.ReadFile(t.tree, "/"+name, maxLoader)
 }
 
-// Open reads a file as it is now.
+// Open reads the whole file into memory.
 func (t treeFS) Open(name string) (fs.File, error) {
 	info, err := t.Stat(name)
 	if err != nil {
@@ -68,7 +69,7 @@ type treeFile struct {
 func (f *treeFile) Stat() (fs.FileInfo, error) { return f.info, nil }
 func (f *treeFile) Close() error               { return nil }
 
-// treeInfo is an entry as package fs tells of files.
+// treeInfo presents an entry as an [fs.FileInfo].
 type treeInfo struct {
 	entry images.Entry
 	name  string
@@ -80,7 +81,8 @@ func (i treeInfo) ModTime() time.Time { return i.entry.ModTime }
 func (i treeInfo) IsDir() bool        { return i.entry.Type == images.Directory }
 func (i treeInfo) Sys() any           { return nil }
 
-// Mode has of the types only what finding boot loaders asks for.
+// Mode distinguishes only regular files, directories and other files, because the
+// search for boot loaders needs no more.
 func (i treeInfo) Mode() fs.FileMode {
 	mode := fs.FileMode(i.entry.Mode & 0o777)
 	switch i.entry.Type {

@@ -18,6 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
+	"cloudlets/testdata/needs"
 )
 
 func must(t testing.TB, err error) {
@@ -55,6 +57,7 @@ func scanned(t testing.TB, dir string) string {
 }
 
 func TestApplyAndScanAgree(t *testing.T) {
+	needs.Root(t)
 	dir := bare(t, "bin/ping", "bin/perl", "bin/perl5.36", "etc/shadow", "etc/hosts", "srv/x")
 	must(t, os.Symlink("hosts", filepath.Join(dir, "etc/link")))
 	text := `/ mode=0711
@@ -112,6 +115,7 @@ func TestApplyKeepsTimesAndContent(t *testing.T) {
 }
 
 func TestLinksOfDifferentContentStayFiles(t *testing.T) {
+	needs.Root(t)
 	dir := bare(t, "a", "b")
 	must(t, os.WriteFile(filepath.Join(dir, "b"), []byte("CONTENT"), 0o600))
 	applied(t, dir, "/a uid=5\n/b link=/a\n")
@@ -126,6 +130,7 @@ func TestLinksOfDifferentContentStayFiles(t *testing.T) {
 }
 
 func TestApplyStaysInside(t *testing.T) {
+	needs.Root(t)
 	outside := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(outside, "victim"), []byte("x"), 0o600))
 	dir := bare(t, "file")
@@ -162,6 +167,7 @@ func TestApplyStaysInside(t *testing.T) {
 }
 
 func TestScopeLeavesAlone(t *testing.T) {
+	needs.Root(t)
 	dir := bare(t, "kept", "other", "tmp/volatile", "mine/file")
 	scope := Scope{
 		Kept:     func(p string) bool { return p == "/kept" },
@@ -237,11 +243,12 @@ func entries(t testing.TB, src images.Source) []string {
 }
 
 func TestWrap(t *testing.T) {
+	needs.Root(t)
 	dir := bare(t, "bin/z", "bin/a", "etc/shadow", ".git/config")
 	for _, name := range []string{"", "bin", "etc", "bin/z", "bin/a", "etc/shadow"} { // as a repository shows them
 		must(t, os.Chmod(filepath.Join(dir, name), map[bool]os.FileMode{true: 0o644, false: 0o755}[strings.Contains(name, "/")]))
 	}
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	must(t, err)
 	v := Wrap(src, parse(t, header+`
 /bin/a link=/bin/z
@@ -282,13 +289,14 @@ func TestWrap(t *testing.T) {
 // TestWrapOfAUsersDirectory shows what an ordinary user's directory means:
 // what is recorded counts, unless the user has changed it since.
 func TestWrapOfAUsersDirectory(t *testing.T) {
+	needs.Root(t)
 	dir := bare(t, "su", "shadow", "changed", "other")
 	for name, mode := range map[string]uint32{"": 0o755, "su": 0o755, "shadow": 0o640, "changed": 0o600, "other": 0o644} {
 		must(t, unix.Chmod(filepath.Join(dir, name), mode))
 		must(t, os.Chown(filepath.Join(dir, name), 1000, 1000))
 	}
 	must(t, os.Chown(filepath.Join(dir, "other"), 77, 78))
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	must(t, err)
 	v := Wrap(src, parse(t, header+"\n/changed gid=1 mode=0640\n/dev/null type=char device=1,3\n/shadow gid=42 mode=0640\n/su mode=04755\n"))
 	want := []string{
@@ -300,10 +308,11 @@ func TestWrapOfAUsersDirectory(t *testing.T) {
 }
 
 func TestCollectOfASource(t *testing.T) {
+	needs.Root(t)
 	dir := bare(t, "b/x", "a")
 	applied(t, dir, "/a uid=1\n/b/link link=/a\n/c type=dir\n/d type=fifo\n")
 	must(t, os.Link(filepath.Join(dir, "a"), filepath.Join(dir, "b/link")))
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	must(t, err)
 	f, err := Collect(t.Context(), src)
 	must(t, err)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 )
 
 // View is a tree as its metadata file says that it is. See [Wrap].
@@ -47,7 +48,7 @@ func Wrap(tree images.Tree, f File) *View {
 	v := &View{tree: tree, file: f, missing: map[string]images.Entry{}, inside: map[string][]string{}}
 	v.links = sync.OnceValue(v.findLinks)
 	root, err := tree.Entry("/")
-	if _, dir := tree.(*images.DirSource); err == nil && (root.UID != 0 || dir && allLimited) {
+	if _, dir := tree.(*dirtree.Dir); err == nil && (root.UID != 0 || dir && allLimited) {
 		v.actor = actor{limited: true, uid: root.UID}
 	}
 	for i := range f.records {
@@ -113,7 +114,7 @@ func (v *View) addNodeLink(r *Record) {
 	v.inside[parent(r.Path)] = append(v.inside[parent(r.Path)], r.Path)
 }
 
-// Entry tells what is at a path. As in a [images.DirSource], each name of a
+// Entry tells what is at a path. As in a [dirtree.Dir], each name of a
 // hard link is the file itself.
 func (v *View) Entry(p string) (images.Entry, error) {
 	if images.IsBookkeeping(p) {

@@ -11,7 +11,8 @@ import (
 	"path"
 	"strings"
 
-	"cloudlets/images"
+	"cloudlets/images/tarball"
+	"cloudlets/images/tempfile"
 )
 
 // archive is a bundle in a tar archive: where in it each file is.
@@ -77,12 +78,12 @@ func unpacked(ctx context.Context, file *os.File, opt Options) (*os.File, error)
 	if err != nil || !packed {
 		return file, err
 	}
-	plain, err := images.Decompress(&contextReader{ctx, file})
+	plain, err := tarball.Decompress(&contextReader{ctx, file})
 	if err != nil {
 		return nil, err
 	}
 	defer plain.Close()
-	temp, err := images.CreateUnnamed(opt.TempDir, "cloudlets-*.tar")
+	temp, err := tempfile.Create(opt.TempDir, "cloudlets-*.tar")
 	if err != nil {
 		return nil, fmt.Errorf("unpack it: %w", err)
 	}

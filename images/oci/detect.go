@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 
-	"cloudlets/images"
+	"cloudlets/images/tarball"
 )
 
 // ownNames are those that the archives of images have. A root filesystem
@@ -18,7 +18,7 @@ var ownNames = regexp.MustCompile(`^(blobs(/.*)?|oci-layout|(index|manifest)\.js
 
 // maxDetect is how much of an archive is unpacked to tell what it is, in
 // bytes.
-const maxDetect = images.DefaultMaxSize
+const maxDetect = tarball.DefaultMaxSize
 
 // Detect tells whether there is a container image at path, and how it is
 // kept, by the names of its files. What cannot be read is none.
@@ -54,7 +54,7 @@ func detectFile(f *os.File) Kind {
 	if !packed {
 		return detectTar(f)
 	}
-	plain, err := images.Decompress(&contextReader{context.Background(), f})
+	plain, err := tarball.Decompress(&contextReader{context.Background(), f})
 	if err != nil {
 		return ""
 	}

@@ -13,7 +13,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/rootfs"
+	"cloudlets/testdata/needs"
 )
 
 // foreignLayers have what is in the images of distributions.
@@ -35,6 +37,7 @@ var oldCompressions = []string{"gzip", "none"}
 
 // TestAgainstUmoci compares with what another tool unpacks.
 func TestAgainstUmoci(t *testing.T) {
+	needs.Root(t)
 	layout := writeLayout(t, map[string]v1.Image{"v1": makePacked(t, "amd64", oldCompressions, foreignLayers()...)})
 	work := t.TempDir()
 	theirs, ours := filepath.Join(work, "theirs"), filepath.Join(work, "ours")
@@ -54,7 +57,7 @@ func TestAgainstUmoci(t *testing.T) {
 // listed tells all about a directory, but for the times of directories.
 func listed(t *testing.T, dir string) []images.Entry {
 	t.Helper()
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

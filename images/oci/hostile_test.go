@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"cloudlets/images"
+	"cloudlets/images/tarball"
 )
 
 // drain reads all of a source.
@@ -203,7 +204,7 @@ func FuzzFlatten(f *testing.F) {
 		flat := newFlattener(1 << 20)
 		for i, data := range [][]byte{low, up} {
 			err := entries(bytes.NewReader(data), func(at int, h *tar.Header, _ io.Reader) error {
-				e, err := images.TarEntry(h)
+				e, err := tarball.Entry(h)
 				if err == nil {
 					err = flat.add(e, i, at)
 				}

@@ -10,7 +10,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"cloudlets/images"
+	"cloudlets/images/tarball"
 )
 
 // layer is where a layer is in the bundle, and by which digest it is checked.
@@ -50,7 +50,7 @@ func (l layer) each(ctx context.Context, b bundle, max int64, f eachFunc) (n int
 		return 0, fmt.Errorf("it has %d bytes, not %d: %w", size, l.size, errDamaged)
 	}
 	packed := newHashingReader(&contextReader{ctx, file})
-	unpack, err := images.Decompress(packed)
+	unpack, err := tarball.Decompress(packed)
 	if err != nil {
 		return 0, err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"cloudlets/images"
+	"cloudlets/testdata/needs"
 )
 
 var testTime = time.Date(2024, 2, 29, 12, 30, 1, 0, time.UTC)
@@ -174,10 +175,7 @@ var packages = map[string]string{"tar": "tar", "zstd": "zstd", "skopeo": "skopeo
 
 func run(t testing.TB, tool string, args ...string) {
 	t.Helper()
-	path, err := exec.LookPath(tool)
-	if err != nil {
-		t.Fatalf("%s is missing: install the Debian package %s", tool, packages[tool])
-	}
+	path := needs.Tool(t, tool, packages[tool])
 	if out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v: %s", tool, strings.Join(args, " "), err, out)
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cloudlets/images"
+	"cloudlets/images/tarball"
 )
 
 // Kind says what holds an image.
@@ -42,7 +43,7 @@ type Options struct {
 	// whatever there is where there is but one.
 	Platform string
 	// MaxSize bounds what the layers, and an archive that is compressed, may
-	// unpack to, in bytes; 0 is [images.DefaultMaxSize].
+	// unpack to, in bytes; 0 is [tarball.DefaultMaxSize].
 	MaxSize int64
 	// TempDir is where a compressed archive is unpacked; "" is [os.TempDir].
 	// Nothing there has a name, or stays.
@@ -68,8 +69,8 @@ type Image struct {
 	opt    Options
 
 	mu     sync.Mutex
-	list   *listing          // what is in the image in the end
-	stream *images.TarSource // where its Tree is
+	list   *listing         // what is in the image in the end
+	stream *tarball.Tarball // where its Tree is
 }
 
 var _ images.Source = (*Image)(nil)
@@ -86,7 +87,7 @@ type description struct {
 // configuration are checked against their digests; layers are, when they are
 // read. The caller closes the image.
 func Open(ctx context.Context, path string, opt Options) (*Image, error) {
-	opt.MaxSize = cmp.Or(max(opt.MaxSize, 0), images.DefaultMaxSize)
+	opt.MaxSize = cmp.Or(max(opt.MaxSize, 0), tarball.DefaultMaxSize)
 	im, err := open(ctx, path, opt)
 	if err != nil {
 		return nil, fmt.Errorf("open container image %s: %w", path, err)
@@ -140,14 +141,14 @@ func (im *Image) Tree(ctx context.Context) (images.Tree, error) {
 }
 
 // spool writes the whole image as one tarball.
-func (im *Image) spool(ctx context.Context) (*images.TarSource, images.Tree, error) {
+func (im *Image) spool(ctx context.Context) (*tarball.Tarball, images.Tree, error) {
 	r, w := io.Pipe()
-	stream := images.NewTarStream(im.name, r)
+	stream := tarball.NewStream(im.name, r)
 	stream.MaxSize, stream.TempDir = maxTarball(im.opt.MaxSize), im.opt.TempDir
 	var tree images.Tree
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		err := images.WriteTar(gctx, w, im)
+		err := tarball.Write(gctx, w, im)
 		w.CloseWithError(err)
 		return err
 	})

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"cloudlets/images"
+	"cloudlets/images/tarball"
 )
 
 // listing is what is in an image in the end, in the order of a walk.
@@ -116,7 +117,7 @@ func (im *Image) listing(ctx context.Context) (*listing, error) {
 	left := im.opt.MaxSize
 	for i, l := range im.found.layers {
 		n, err := l.each(ctx, im.bundle, left, func(at int, h *tar.Header, _ io.Reader) error {
-			e, err := images.TarEntry(h)
+			e, err := tarball.Entry(h)
 			if err == nil {
 				err = f.add(e, i, at)
 			}

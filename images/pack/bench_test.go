@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cloudlets/images"
+	"cloudlets/images/tarball"
 )
 
 // benchEnv names the tarball of a root filesystem that benchmarks use.
@@ -30,7 +31,7 @@ func benchSource(b *testing.B) images.Source {
 	if name == "" {
 		b.Fatalf("set %s to the tarball of a root filesystem, such as mmdebstrap makes", benchEnv)
 	}
-	return images.NewTarSource(name)
+	return tarball.New(name)
 }
 
 // benchPack packs the benchmark's tree and serves it on loopback.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"cloudlets/testdata/needs"
 )
 
 // tool runs a foreign program to its end and returns what it prints. That it
@@ -23,23 +25,12 @@ func tool(t testing.TB, pkg, name string, args ...string) string {
 
 func toolCmd(t testing.TB, pkg, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	for _, dir := range []string{"/usr/sbin/", "/sbin/"} {
-		if err != nil {
-			path, err = exec.LookPath(dir + name)
-		}
-	}
-	if err != nil {
-		t.Fatalf("this test needs %s: apt-get install %s", name, pkg)
-	}
-	return exec.CommandContext(t.Context(), path, args...)
+	return exec.CommandContext(t.Context(), needs.Tool(t, name, pkg), args...)
 }
 
 func needRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test makes devices and mounts: run it as root")
-	}
+	needs.Root(t)
 }
 
 // disk is an empty ext4 on a loop device.

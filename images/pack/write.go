@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cloudlets/images"
+	"cloudlets/images/layers"
 )
 
 // Options say how [Write] makes a pack. The zero value is right for most.
@@ -58,7 +59,7 @@ func Write(ctx context.Context, w io.Writer, src images.Source, opt Options) (In
 	}
 	defer enc.Close()
 	if opt.Skip != nil {
-		src = images.Select(src, func(path string) bool { return !opt.Skip(path) })
+		src = layers.Select(src, func(path string) bool { return !opt.Skip(path) })
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	p := newPress(ctx, enc, opt.workers())

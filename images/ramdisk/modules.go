@@ -13,21 +13,20 @@ import (
 	"cloudlets/images"
 )
 
-// A class is one reason for a kernel module to be in the RAM disk.
+// A class is a reason for a kernel module to be in the RAM disk.
 type class string
 
-// What the agent needs drivers for.
+// The classes of modules.
 const (
 	network    class = "network"
 	storage    class = "storage"
 	filesystem class = "filesystem"
-	support    class = "support" // what the others are plugged into or built upon
+	support    class = "support" // buses and libraries that the other classes need
 )
 
-// wanted maps places below kernel/ to why their modules are taken. The
-// longest prefix decides; an empty class leaves a place out, save for what
-// others depend on. What drives no hardware by itself is [support], so that
-// it does not count as a driver.
+// wanted maps paths below kernel/ to the class of the modules there. The longest prefix
+// applies. Modules of an empty class are left out unless others depend on them. Modules
+// that drive no hardware themselves are [support], so they do not count as drivers.
 var wanted = map[string]class{
 	"drivers/net/":                       network,
 	"drivers/net/mii.":                   support,
@@ -132,8 +131,8 @@ var wanted = map[string]class{
 	"arch/x86/crypto/crc32c-intel.":      filesystem,
 }
 
-// classIn tells why the module at a path such as
-// "kernel/drivers/net/virtio_net.ko.xz" is taken; "" when it is not.
+// classIn returns the class of the module at a path such as
+// "kernel/drivers/net/virtio_net.ko.xz". It is "" for a module that is left out.
 func classIn(wanted map[string]class, module string) class {
 	rest, ok := strings.CutPrefix(module, "kernel/")
 	if !ok {
@@ -148,9 +147,9 @@ func classIn(wanted map[string]class, module string) class {
 	return found
 }
 
-// moduleSet is what an image's kernel has to offer, from its modules.* files.
+// moduleSet holds the modules that an image's kernel has, from its modules.* files.
 type moduleSet struct {
-	dir     string // "/usr/lib/modules/6.1.0-31-amd64", links resolved
+	dir     string // e.g. "/usr/lib/modules/6.1.0-31-amd64", without links
 	deps    map[string][]string
 	byName  map[string]string // module name to path
 	builtin map[string]class
@@ -159,23 +158,24 @@ type moduleSet struct {
 	wanted  map[string]class
 }
 
-// maxIndex bounds a modules.* file; Debian's largest has 1.5 MB.
+// maxIndex is the size in bytes of the largest modules.* file that is read. Debian's
+// largest has 1.5 MB.
 const maxIndex = 64 << 20
 
 // readModules reads the module indexes of one kernel version.
 func readModules(tree images.Tree, version string, purpose Purpose) (*moduleSet, error) {
 	dir, err := images.Resolve(tree, path.Join("/lib/modules", version))
 	if err != nil {
-		return nil, fmt.Errorf("find the modules of kernel %s: %w (the image needs /lib/modules/%[1]s, which its kernel's package has)", version, err)
+		return nil, fmt.Errorf("find the modules of kernel %s: %w (the image needs /lib/modules/%[1]s: install its kernel's package)", version, err)
 	}
 	s := &moduleSet{dir: dir, deps: map[string][]string{}, byName: map[string]string{}, builtin: map[string]class{}, soft: map[string][]string{}, alias: map[string][]string{}, wanted: purpose.wanted()}
 	if err := s.read(tree, "modules.dep", s.addDep); err != nil {
 		return nil, fmt.Errorf("read the modules of kernel %s: %w (run depmod in the image)", version, err)
 	}
 	if err := s.read(tree, "modules.builtin", func(line string) { s.builtin[line] = classIn(s.wanted, line) }); err != nil {
-		return nil, fmt.Errorf("read the modules of kernel %s: %w (the kernel's package has it)", version, err)
+		return nil, fmt.Errorf("read the modules of kernel %s: %w (install the kernel's package)", version, err)
 	}
-	// Not every distribution writes soft dependencies.
+	// Some distributions do not list soft dependencies.
 	for name, add := range map[string]func(string){"modules.softdep": s.addSoft, "modules.alias": s.addAlias} {
 		if err := s.read(tree, name, add); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("read the modules of kernel %s: %w", version, err)
@@ -199,7 +199,7 @@ func (s *moduleSet) read(tree images.Tree, name string, line func(string)) error
 	return scan.Err()
 }
 
-// addDep takes a line "kernel/a.ko: kernel/b.ko kernel/c.ko".
+// addDep adds a line "kernel/a.ko: kernel/b.ko kernel/c.ko".
 func (s *moduleSet) addDep(line string) {
 	module, deps, ok := strings.Cut(line, ":")
 	if !ok {
@@ -209,7 +209,7 @@ func (s *moduleSet) addDep(line string) {
 	s.byName[moduleName(module)] = module
 }
 
-// addSoft takes a line "softdep btrfs pre: crc32c xxhash64 post: x".
+// addSoft adds a line "softdep btrfs pre: crc32c xxhash64 post: x".
 func (s *moduleSet) addSoft(line string) {
 	words := strings.Fields(line)
 	if len(words) < 3 || words[0] != "softdep" {
@@ -223,8 +223,8 @@ func (s *moduleSet) addSoft(line string) {
 	}
 }
 
-// addAlias takes a line "alias crypto-crc32c crc32c_generic". Those with
-// wildcards are devices', which are no business of soft dependencies.
+// addAlias adds a line "alias crypto-crc32c crc32c_generic". It ignores aliases with
+// wildcards, which are for devices and not for soft dependencies.
 func (s *moduleSet) addAlias(line string) {
 	words := strings.Fields(line)
 	if len(words) == 3 && words[0] == "alias" && !strings.ContainsAny(words[1], "*?[") {
@@ -233,7 +233,7 @@ func (s *moduleSet) addAlias(line string) {
 	}
 }
 
-// named lists the modules that go by a name or by an alias.
+// named returns the modules with a name or an alias.
 func (s *moduleSet) named(name string) (modules []string) {
 	for _, name := range append([]string{name}, s.alias[name]...) {
 		if module, ok := s.byName[name]; ok {
@@ -243,15 +243,15 @@ func (s *moduleSet) named(name string) (modules []string) {
 	return modules
 }
 
-// moduleName is a module's name in /proc/modules: "virtio_net" for
+// moduleName returns a module's name in /proc/modules, e.g. "virtio_net" for
 // "kernel/drivers/net/virtio_net.ko.xz".
 func moduleName(module string) string {
 	name, _, _ := strings.Cut(path.Base(module), ".ko")
 	return strings.ReplaceAll(name, "-", "_")
 }
 
-// choose picks the modules that may be needed, with all that they
-// depend on, sorted, and counts the drivers of each class.
+// choose returns the sorted modules that may be needed and all their dependencies. It
+// also counts the drivers of each class.
 func (s *moduleSet) choose() ([]string, map[class]int) {
 	chosen, count := map[string]bool{}, map[class]int{}
 	for module := range s.deps {
@@ -296,8 +296,8 @@ func stripCompression(module string) string {
 	return module
 }
 
-// aliasesOf keeps of modules.alias the lines of the chosen modules: the agent
-// compares every device with every line.
+// aliasesOf returns the lines of modules.alias for the chosen modules. Fewer lines make
+// the agent faster, because it compares every device with every line.
 func aliasesOf(index []byte, chosen []string) []byte {
 	names := map[string]bool{}
 	for _, module := range chosen {

@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"cloudlets/images"
+	"cloudlets/images/dirtree"
 )
 
 // live builds a RAM disk for a live system that needs some modules.
 func (f fakeImage) live(t *testing.T, needs ...string) ([]byte, Report, error) {
 	t.Helper()
-	tree, err := images.NewDirSource(string(f))
+	tree, err := dirtree.Open(string(f))
 	if err != nil {
 		t.Fatal(err)
 	}

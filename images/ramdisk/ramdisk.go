@@ -1,9 +1,9 @@
 // Package ramdisk assembles the RAM disk that a machine boots into: the agent
 // as /init, the kernel modules of the image's own kernel that network, storage
-// and filesystems need, and the image's own mkfs for filesystems other than
-// ext4. One for a live system has what finds a medium and mounts it. There is
-// no second operating system in it: what drives the hardware during the
-// install is what drives it afterwards.
+// and filesystems need, and the image's own mkfs for filesystems other than ext4. A RAM
+// disk for a live system has the modules to find and mount its medium. It contains no
+// second operating system: the same kernel and drivers run during the installation and
+// after it.
 package ramdisk
 
 import (
@@ -22,35 +22,35 @@ import (
 	"cloudlets/images/cpio"
 )
 
-// Options say what a RAM disk is made of.
+// Options describe the content of a RAM disk.
 type Options struct {
-	// Version is the kernel's: the name of its folder in /lib/modules.
+	// Version is the kernel's version, which names its folder in /lib/modules.
 	Version string
 	// Init reads the program that runs as process 1, InitSize bytes.
 	Init     io.Reader
 	InitSize int64
-	// Purpose is what the machine boots it for.
+	// Purpose is the reason for which the machine boots it.
 	Purpose Purpose
-	// Needs are modules, by name, that the kernel must have, as a file or
-	// built in: without them there is no RAM disk.
+	// Needs names modules that the kernel must have, as a file or built in. If one
+	// is missing, Build returns an error.
 	Needs []string
 }
 
-// Report tells what went into a RAM disk.
+// Report describes the content of a RAM disk.
 type Report struct {
-	// Network and Storage count the drivers, modular and built in.
+	// Network and Storage are the numbers of drivers, modular and built in.
 	Network, Storage int
 	Modules          int
 	Firmware         int
-	// Filesystems are those that the agent can make: ext4 where the kernel
-	// has it, "xfs" and "btrfs" where the image has their mkfs.
+	// Filesystems names those that the agent can make: "ext4" if the kernel has it,
+	// "xfs" and "btrfs" if the image also has their mkfs.
 	Filesystems []string
-	// Compression is "zstd", "gzip" or "none", by what the kernel unpacks.
+	// Compression is "zstd", "gzip" or "none", depending on the kernel.
 	Compression string
 }
 
-// Lacks names what a machine will miss when it boots this RAM disk, in words
-// for a person; empty when nothing is missing.
+// Lacks describes for a person what a machine that boots this RAM disk will miss. It
+// is empty if nothing is missing.
 func (r Report) Lacks() []string {
 	var lacks []string
 	if r.Network == 0 {
@@ -88,7 +88,7 @@ func Build(ctx context.Context, w io.Writer, tree images.Tree, opt Options) (Rep
 	return b.report, nil
 }
 
-// epoch is the time of all that is in a RAM disk: equal contents give equal
+// epoch is the time stamp of everything in a RAM disk, so that equal contents give equal
 // bytes.
 var epoch = time.Unix(0, 0)
 
@@ -97,7 +97,7 @@ type builder struct {
 	tree    images.Tree
 	modules *moduleSet
 	out     *cpio.Writer
-	dirs    map[string]bool // that are in the archive
+	dirs    map[string]bool // the folders already in the archive
 	report  Report
 }
 
@@ -116,7 +116,7 @@ func (b *builder) build(opt Options) error {
 	return b.out.Close()
 }
 
-// base is what any first root has: the mount points, a console, /init.
+// base adds what every RAM disk has: mount points, a console, /init.
 func (b *builder) base(opt Options) error {
 	for _, dir := range []string{"dev", "proc", "sys", "run", "tmp", "newroot"} {
 		if err := b.mkdir(dir); err != nil {
@@ -174,7 +174,7 @@ func (b *builder) addModules() error {
 	return b.copyIndexes(dir, chosen)
 }
 
-// copyIndexes takes the indexes along that need little change.
+// copyIndexes copies the module indexes that need little change.
 func (b *builder) copyIndexes(dir string, chosen []string) error {
 	for _, name := range []string{"modules.alias", "modules.softdep", "modules.builtin"} {
 		content, err := images.ReadFile(b.tree, path.Join(b.modules.dir, name), maxIndex)
@@ -202,8 +202,8 @@ func depLine(module string, deps []string) string {
 	return line + "\n"
 }
 
-// readModule reads a module and takes its compression off: the whole RAM
-// disk is compressed anyway, and the agent then has one form to load.
+// readModule reads and decompresses a module. The whole RAM disk is compressed anyway,
+// and the agent then loads only uncompressed modules.
 func (b *builder) readModule(module string) ([]byte, error) {
 	name := path.Join(b.modules.dir, module)
 	data, err := images.ReadFile(b.tree, name, maxProgram)
@@ -217,8 +217,8 @@ func (b *builder) readModule(module string) ([]byte, error) {
 	return plain, nil
 }
 
-// collectFirmware takes the firmware that a module names, where the image has
-// it, plain or compressed as the kernel would find it.
+// collectFirmware adds the firmware that a module names, if the image has it in a form,
+// plain or compressed, that the kernel can find.
 func (b *builder) collectFirmware(module []byte, blobs map[string]needed) {
 	for _, name := range firmware(module) {
 		for _, suffix := range []string{"", ".zst", ".xz"} {
@@ -239,7 +239,7 @@ func (b *builder) putFile(name string, mode uint32, content []byte) error {
 	return b.out.Put(images.Entry{Path: "/" + name, Type: images.Regular, Mode: mode, Size: int64(len(content)), ModTime: epoch}, bytes.NewReader(content))
 }
 
-// mkdir makes a folder and its parents, once each.
+// mkdir adds a folder and its parents, unless they are in the archive already.
 func (b *builder) mkdir(name string) error {
 	if b.dirs[name] {
 		return nil

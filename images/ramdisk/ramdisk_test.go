@@ -15,20 +15,15 @@ import (
 	"strings"
 	"testing"
 
-	"cloudlets/images"
+	"cloudlets/images/dirtree"
+	"cloudlets/testdata/needs"
 )
 
 const version = "6.1.0-test"
 
 func findTool(t *testing.T, pkg, name string) string {
 	t.Helper()
-	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
-		if path, err := exec.LookPath(dir + name); err == nil {
-			return path
-		}
-	}
-	t.Fatalf("this test needs %s: install the Debian package %s", name, pkg)
-	return ""
+	return needs.Tool(t, name, pkg)
 }
 
 // pipe runs a foreign program on some input and returns what it prints.
@@ -157,7 +152,7 @@ func (f fakeImage) addProgram(t *testing.T, from, to string) {
 
 func (f fakeImage) build(t *testing.T) ([]byte, Report, error) {
 	t.Helper()
-	tree, err := images.NewDirSource(string(f))
+	tree, err := dirtree.Open(string(f))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,9 +165,7 @@ func (f fakeImage) build(t *testing.T) ([]byte, Report, error) {
 // unpacked is a RAM disk as cpio unpacks it.
 func unpacked(t *testing.T, archive []byte) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("a RAM disk holds a device: run this test as root")
-	}
+	needs.Root(t) // a RAM disk holds a device
 	dir := t.TempDir()
 	pipe(t, archive, dir, "cpio", "cpio", "--extract", "--make-directories", "--quiet", "--no-absolute-filenames")
 	return dir
@@ -349,7 +342,7 @@ func (f fakeImage) remove(t *testing.T, name string) {
 }
 
 func TestBuildEndsWithItsContext(t *testing.T) {
-	tree, err := images.NewDirSource(string(newImage(t)))
+	tree, err := dirtree.Open(string(newImage(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,7 +354,7 @@ func TestBuildEndsWithItsContext(t *testing.T) {
 }
 
 func TestAnAgentThatIsCutShortIsNoted(t *testing.T) {
-	tree, err := images.NewDirSource(string(newImage(t)))
+	tree, err := dirtree.Open(string(newImage(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cloudlets/images"
+	"cloudlets/images/tarball"
 )
 
 // benchEnv names the tarball of a root filesystem that benchmarks use.
@@ -41,7 +41,7 @@ func BenchmarkWriteVsTar(b *testing.B) {
 			}
 		})
 		ours += inNewDir(b, func(dir string) {
-			if _, err := Write(b.Context(), dir, images.NewTarSource(name), Options{NoSync: true}); err != nil {
+			if _, err := Write(b.Context(), dir, tarball.New(name), Options{NoSync: true}); err != nil {
 				b.Fatal(err)
 			}
 		})

@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
+	"cloudlets/testdata/needs"
 )
 
 // memFile is a file of an image that a test makes up.
@@ -155,7 +157,7 @@ func wanted(s memSource) map[string]facts {
 // found is what a directory looks like.
 func found(t *testing.T, dir string) map[string]facts {
 	t.Helper()
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,9 +211,7 @@ func onlyHolds(t *testing.T, dir string, want ...string) {
 
 func needRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test makes devices and mounts: run it as root")
-	}
+	needs.Root(t)
 }
 
 // mountTmpfs mounts an empty filesystem in memory until the test ends.

@@ -15,8 +15,11 @@ import (
 	"syscall"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
+	"cloudlets/images/layers"
 	"cloudlets/images/metadata"
 	"cloudlets/images/oci"
+	"cloudlets/images/tarball"
 	"cloudlets/images/vcs"
 )
 
@@ -32,7 +35,7 @@ type Options struct {
 	// manifest says nothing.
 	Bare bool
 	// MaxSize bounds what an image may unpack to, in bytes; 0 is
-	// [images.DefaultMaxSize].
+	// [tarball.DefaultMaxSize].
 	MaxSize int64
 	// Platform picks one of an OCI image's several, "linux/arm64"; "" is
 	// Linux on this machine's architecture.
@@ -58,11 +61,11 @@ func Open(ctx context.Context, ref string, opt Options) (*images.Image, error) {
 	}
 	described := src
 	if opt.Manifest != nil {
-		described = images.WithManifest(src, opt.Manifest)
+		described = layers.WithManifest(src, opt.Manifest)
 	}
 	im, err := images.New(ctx, ref, described)
 	if errors.Is(err, images.ErrNotCloudlet) && opt.Bare {
-		im, err = images.New(ctx, ref, images.WithManifest(src, []byte("{}")))
+		im, err = images.New(ctx, ref, layers.WithManifest(src, []byte("{}")))
 		if err == nil {
 			im.Source = src // without the manifest that it does not have
 		}
@@ -128,7 +131,7 @@ func standardInput(opt Options) (images.Source, error) {
 	if opt.Stdin == nil {
 		return nil, errors.New("open image -: there is no standard input to read")
 	}
-	tarball := images.NewTarStream("standard input", opt.Stdin)
+	tarball := tarball.NewStream("standard input", opt.Stdin)
 	tarball.MaxSize = opt.MaxSize
 	return tarball, nil
 }
@@ -137,7 +140,7 @@ func file(ctx context.Context, path string, opt Options) (images.Source, error) 
 	if _, is := oci.Detect(path); is {
 		return oci.Open(ctx, path, ociOptions(opt, ""))
 	}
-	tarball := images.NewTarSource(path)
+	tarball := tarball.New(path)
 	tarball.MaxSize = opt.MaxSize
 	return tarball, nil
 }
@@ -155,7 +158,7 @@ func directory(ctx context.Context, path string, opt Options) (images.Source, er
 	if vcs.IsBare(path) {
 		return vcs.Open(ctx, path, "")
 	}
-	dir, err := images.NewDirSource(path)
+	dir, err := dirtree.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +169,7 @@ func directory(ctx context.Context, path string, opt Options) (images.Source, er
 // the directory belongs to an ordinary user, who cannot give files to others;
 // where it belongs to root, the filesystem itself is the truth. Only Linux
 // keeps all of that, so that elsewhere the file counts whoever is the owner.
-func asRecorded(path string, dir *images.DirSource) (images.Source, error) {
+func asRecorded(path string, dir *dirtree.Dir) (images.Source, error) {
 	if runtime.GOOS == "linux" {
 		root, err := dir.Entry("/")
 		if err != nil {

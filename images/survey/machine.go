@@ -9,11 +9,13 @@ import (
 	"strings"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
+	"cloudlets/images/manifest"
 )
 
 // Kernel is one kernel that was found.
 type Kernel struct {
-	images.Kernel
+	boot.Kernel
 	// Modules is the directory of its modules; "" is none.
 	Modules string
 }
@@ -34,7 +36,7 @@ func (e *explorer) arch() error {
 		if err != nil {
 			return err
 		}
-		if arch := images.ProgramArch(head); arch != "" {
+		if arch := boot.ProgramArch(head); arch != "" {
 			seen[arch] = append(seen[arch], name)
 		}
 	}
@@ -59,12 +61,12 @@ func (e *explorer) arch() error {
 }
 
 func (e *explorer) kernels() error {
-	bare, err := images.ParseManifest("a survey", []byte("{}"))
+	bare, err := manifest.Parse("a survey", []byte("{}"))
 	if err != nil {
 		return err
 	}
-	all, err := bare.Kernels(e.tree, "")
-	if errors.Is(err, images.ErrNoKernel) {
+	all, err := boot.Kernels(bare, e.tree, "")
+	if errors.Is(err, boot.ErrNoKernel) {
 		e.because("entrypoints kernel", "none: there is no kernel, so the image can be entered but not booted")
 		return nil
 	}
@@ -82,7 +84,7 @@ func (e *explorer) kernels() error {
 	return nil
 }
 
-func (e *explorer) kernelReason(k images.Kernel, modules string) {
+func (e *explorer) kernelReason(k boot.Kernel, modules string) {
 	initrd, drivers := "the initrd "+k.Initrd, "its modules in "+modules
 	if k.Initrd == "" {
 		initrd = "no initrd"

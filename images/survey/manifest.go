@@ -7,11 +7,11 @@ import (
 	"path"
 	"strings"
 
-	"cloudlets/images"
+	"cloudlets/images/manifest"
 )
 
 // manifest is a manifest in the order in which people read one.
-type manifest struct {
+type written struct {
 	Name        string   `json:"name,omitempty"`
 	Description string   `json:"description,omitempty"`
 	Arch        string   `json:"arch,omitempty"`
@@ -28,14 +28,14 @@ type entries struct {
 }
 
 type entry struct {
-	Type     images.EntryType `json:"type"`
-	Kernel   string           `json:"kernel,omitempty"`
-	Initrd   string           `json:"initrd,omitempty"`
-	Cmdline  string           `json:"cmdline,omitempty"`
-	Path     string           `json:"path,omitempty"`
-	Args     []string         `json:"args,omitempty"`
-	Requires *requires        `json:"requires,omitempty"`
-	Default  bool             `json:"default"`
+	Type     manifest.EntryType `json:"type"`
+	Kernel   string             `json:"kernel,omitempty"`
+	Initrd   string             `json:"initrd,omitempty"`
+	Cmdline  string             `json:"cmdline,omitempty"`
+	Path     string             `json:"path,omitempty"`
+	Args     []string           `json:"args,omitempty"`
+	Requires *requires          `json:"requires,omitempty"`
+	Default  bool               `json:"default"`
 }
 
 type requires struct {
@@ -45,7 +45,7 @@ type requires struct {
 // Manifest is the manifest that suits what was found, as JSON with an end of
 // line. It parses, and its entry points lead to what was found.
 func (f Findings) Manifest() ([]byte, error) {
-	m := manifest{
+	m := written{
 		Name: f.Name, Description: f.description(), Arch: f.Arch, Templates: f.Render,
 		Persistent: f.Persistent, Volatile: f.Volatile,
 		EntryPoints: &entries{Kernel: f.kernelEntry(), Init: f.initEntry(), Shell: f.shellEntry()},
@@ -60,7 +60,7 @@ func (f Findings) Manifest() ([]byte, error) {
 	if err := enc.Encode(m); err != nil {
 		return nil, fmt.Errorf("write the manifest: %w", err)
 	}
-	if _, err := images.ParseManifest(f.Name, b.Bytes()); err != nil {
+	if _, err := manifest.Parse(f.Name, b.Bytes()); err != nil {
 		return nil, fmt.Errorf("check the manifest that was made: %w", err)
 	}
 	return b.Bytes(), nil
@@ -89,7 +89,7 @@ func (f Findings) kernelEntry() *entry {
 		arch = f.Arch
 	}
 	e := &entry{
-		Type: images.KernelEntry, Kernel: anyVersion(newest.Path, newest.Version), Initrd: anyVersion(newest.Initrd, newest.Version),
+		Type: manifest.KernelEntry, Kernel: anyVersion(newest.Path, newest.Version), Initrd: anyVersion(newest.Initrd, newest.Version),
 		Cmdline: f.cmdline(arch), Default: true,
 	}
 	if arch != "" {
@@ -132,7 +132,7 @@ func (f Findings) initEntry() *entry {
 	if f.Init.Path == "" {
 		return nil
 	}
-	return &entry{Type: images.InitEntry, Path: f.Init.Path, Default: true}
+	return &entry{Type: manifest.InitEntry, Path: f.Init.Path, Default: true}
 }
 
 func (f Findings) shellEntry() *entry {
@@ -140,7 +140,7 @@ func (f Findings) shellEntry() *entry {
 	case "":
 		return nil
 	case "/bin/busybox":
-		return &entry{Type: images.ChrootEntry, Path: f.Shell, Args: []string{"sh", "-l"}, Default: true}
+		return &entry{Type: manifest.ChrootEntry, Path: f.Shell, Args: []string{"sh", "-l"}, Default: true}
 	}
-	return &entry{Type: images.ChrootEntry, Path: f.Shell, Args: []string{"-l"}, Default: true}
+	return &entry{Type: manifest.ChrootEntry, Path: f.Shell, Args: []string{"-l"}, Default: true}
 }

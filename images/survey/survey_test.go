@@ -12,6 +12,12 @@ import (
 	"testing"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
+	"cloudlets/images/dirtree"
+	"cloudlets/images/layers"
+	"cloudlets/images/manifest"
+	"cloudlets/images/tarball"
+	"cloudlets/testdata/needs"
 )
 
 // The machines that ELF headers name.
@@ -35,7 +41,7 @@ func (m made) tree(t *testing.T) images.Tree {
 			t.Fatal(err)
 		}
 	}
-	tree, err := images.NewDirSource(root)
+	tree, err := dirtree.Open(root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +85,7 @@ func linux() string {
 
 // survey looks at a tree and holds the findings to what is always true of
 // them: the manifest parses and fits the tree.
-func survey(t *testing.T, tree images.Tree) (Findings, *images.Manifest) {
+func survey(t *testing.T, tree images.Tree) (Findings, *manifest.Manifest) {
 	t.Helper()
 	f, err := Survey(t.Context(), tree)
 	if err != nil {
@@ -89,15 +95,15 @@ func survey(t *testing.T, tree images.Tree) (Findings, *images.Manifest) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := images.ParseManifest("test", text)
+	m, err := manifest.Parse("test", text)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	if err := m.CheckTree(tree); err != nil {
+	if err := CheckTree(m, tree); err != nil {
 		t.Errorf("the manifest does not fit the image: %v\n%s", err, text)
 	}
 	if len(f.Kernels) > 0 {
-		if k, err := m.KernelEntry(tree, ""); err != nil || k.Path != f.Kernels[0].Path || k.Initrd != f.Kernels[0].Initrd {
+		if k, err := boot.NewestKernel(m, tree, ""); err != nil || k.Path != f.Kernels[0].Path || k.Initrd != f.Kernels[0].Initrd {
 			t.Errorf("the kernel entry point leads to %+v, %v; want %+v", k, err, f.Kernels[0])
 		}
 	}
@@ -216,7 +222,7 @@ func TestDistributions(t *testing.T) {
 				}
 				return
 			}
-			e, err := m.EntryPoint(images.KernelEntry, "")
+			e, err := m.EntryPoint(manifest.KernelEntry, "")
 			if err != nil || e.Kernel != c.pattern || e.Cmdline != c.cmdline {
 				t.Errorf("kernel %q, command line %q, %v; want %q, %q", e.Kernel, e.Cmdline, err, c.pattern, c.cmdline)
 			}
@@ -331,11 +337,8 @@ func TestContextEnds(t *testing.T) {
 
 // TestDebian looks at the real thing.
 func TestDebian(t *testing.T) {
-	found, err := filepath.Glob("../../.cache/debian-12-*.tar")
-	if err != nil || len(found) == 0 {
-		t.Fatalf("this test needs a Debian root in .cache: `make setup-image` makes it")
-	}
-	im, err := images.New(t.Context(), found[0], images.WithManifest(images.NewTarSource(found[0]), []byte("{}")))
+	found := needs.Made(t, "../../.cache/debian-12-*.tar", "setup-image")
+	im, err := images.New(t.Context(), found, layers.WithManifest(tarball.New(found), []byte("{}")))
 	if err != nil {
 		t.Fatal(err)
 	}

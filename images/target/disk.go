@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/sparse"
@@ -59,7 +60,7 @@ type Options struct {
 type Disk struct {
 	Identity
 	Layout  disk.Layout
-	Kernels []images.Kernel
+	Kernels []boot.Kernel
 
 	secure disk.SecureBoot
 	tree   images.Tree
@@ -67,7 +68,7 @@ type Disk struct {
 	boot   int64 // bytes of kernels and RAM disks
 	root   *ext4.Layout
 	// places are those of what is persistent, if that has a partition.
-	places []images.Place
+	places []Place
 	// persistent is nil where there is no such partition, or it is kept.
 	persistent *ext4.Layout
 }
@@ -111,8 +112,8 @@ func newDisk(ctx context.Context, s System, o Options) (*Disk, error) {
 
 // bootable lists the kernels of an entry point, for one architecture that
 // there are boot loaders for.
-func bootable(s System, entry string) ([]images.Kernel, error) {
-	kernels, err := s.Manifest.Kernels(s.Tree, entry)
+func bootable(s System, entry string) ([]boot.Kernel, error) {
+	kernels, err := boot.Kernels(s.Manifest, s.Tree, entry)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +187,7 @@ func (d *Disk) filesystem(o Options, size, free int64) ext4.Options {
 func derived(id uuid.UUID, name string) uuid.UUID { return uuid.NewSHA1(id, []byte(name)) }
 
 // sizeOf is how long the kernels and RAM disks are together, in bytes.
-func sizeOf(t images.Tree, kernels []images.Kernel) (total int64, err error) {
+func sizeOf(t images.Tree, kernels []boot.Kernel) (total int64, err error) {
 	for _, k := range kernels {
 		for _, file := range []string{k.Path, k.Initrd} {
 			if file == "" {
@@ -274,7 +275,7 @@ func (s System) Title() string {
 
 // rootWord names the root filesystem for a kernel. One without a RAM disk
 // finds partitions only.
-func (d *Disk) rootWord(k images.Kernel) string {
+func (d *Disk) rootWord(k boot.Kernel) string {
 	if k.Initrd == "" {
 		return "root=PARTUUID=" + d.Layout.Root.GUID
 	}

@@ -13,9 +13,12 @@ import (
 	"time"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/images/layers"
 	"cloudlets/images/target"
+	"cloudlets/testdata/needs"
 )
 
 // check ends the test if anything went wrong.
@@ -29,10 +32,7 @@ func check(t *testing.T, errs ...error) {
 // run has a foreign tool look at something.
 func run(t *testing.T, debianPackage, name string, args ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("%s is missing: install the Debian package %s", name, debianPackage)
-	}
-	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), needs.Tool(t, name, debianPackage), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
 	}
@@ -65,7 +65,7 @@ func system(t *testing.T) target.System {
 	check(t, filepath.WalkDir(dir, func(p string, _ os.DirEntry, err error) error {
 		return errors.Join(err, os.Chtimes(p, time.Time{}, time.Unix(1.7e9, 0)))
 	}))
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	check(t, err)
 	im, err := images.New(t.Context(), dir, src)
 	check(t, err)
@@ -142,7 +142,7 @@ func TestReproducible(t *testing.T) {
 		t.Error("two builds of the same image differ")
 	}
 	two.Overlay = images.Overlay{{Entry: images.Entry{Path: "/etc/hostname", Type: images.Regular, Mode: 0o644, Size: 4}, Content: []byte("web2")}}
-	two.Source = images.Overlaid(two.Source, two.Overlay)
+	two.Source = layers.Overlay(two.Source, two.Overlay)
 	b, err := target.NewDisk(t.Context(), two, target.Options{})
 	check(t, err)
 	if a.ID == b.ID || a.Layout.GUID == b.Layout.GUID {

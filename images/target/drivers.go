@@ -9,11 +9,12 @@ import (
 	"strings"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 )
 
 // CheckDrivers says which drivers a kernel lacks that it needs to find its
 // disk and network somewhere, "Amazon EC2", as modules or built in.
-func CheckDrivers(t images.Tree, k images.Kernel, where string, drivers ...string) error {
+func CheckDrivers(t images.Tree, k boot.Kernel, where string, drivers ...string) error {
 	have, err := driversOf(t, k.Version)
 	if err != nil {
 		return fmt.Errorf("look for the drivers of Linux %s: %w", k.Version, err)

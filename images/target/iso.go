@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/erofs"
 	"cloudlets/images/disk/iso"
@@ -44,7 +44,7 @@ type LiveOptions struct {
 // nothing is written.
 type ISO struct {
 	Identity
-	Kernels []images.Kernel
+	Kernels []boot.Kernel
 
 	image *iso.Image
 	root  *erofs.Layout
@@ -137,7 +137,7 @@ func (i *ISO) loaders(ctx context.Context, arch disk.Arch, o LiveOptions, c *dis
 // menu gives every kernel its entry, the newest first, and its RAM disk.
 func (i *ISO) menu(ctx context.Context, s System, o LiveOptions) (disk.Menu, error) {
 	m := disk.Menu{Timeout: o.Timeout}
-	first, err := s.Manifest.InitEntry(s.Tree, "")
+	first, err := boot.Init(s.Manifest, s.Tree, "")
 	if err != nil {
 		return m, err
 	}
@@ -167,7 +167,7 @@ func (i *ISO) menu(ctx context.Context, s System, o LiveOptions) (disk.Menu, err
 
 // liveRAMDisk makes a kernel's RAM disk, in memory: its length has to be known
 // before the ESP is written.
-func liveRAMDisk(ctx context.Context, s System, k images.Kernel, o LiveOptions) (disk.Payload, error) {
+func liveRAMDisk(ctx context.Context, s System, k boot.Kernel, o LiveOptions) (disk.Payload, error) {
 	program, size, err := o.Program(k.Arch)
 	if err != nil {
 		return disk.Payload{}, err

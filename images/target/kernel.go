@@ -6,11 +6,12 @@ import (
 	"io"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 )
 
 // Boot is what a boot loader, or a hypervisor, starts a system with.
 type Boot struct {
-	Kernel images.Kernel
+	Kernel boot.Kernel
 	// Cmdline is the kernel's command line; which disk the root is on is for
 	// whoever has the disk to add.
 	Cmdline string

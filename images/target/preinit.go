@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/images/disk/ext4"
 )
 
@@ -45,11 +46,11 @@ func (o Options) persistent() bool { return o.Persistent > 0 || o.Keep != nil }
 
 // findPlaces finds the places of what is persistent, or says why nothing can
 // be.
-func (o Options) findPlaces(s System) ([]images.Place, error) {
+func (o Options) findPlaces(s System) ([]Place, error) {
 	if !o.persistent() {
 		return nil, nil
 	}
-	places, err := s.Manifest.PersistentPlaces(s.Tree)
+	places, err := PersistentPlaces(s.Manifest, s.Tree)
 	if err == nil && len(places) == 0 {
 		err = errors.New("a persistent partition is for the paths that the manifest calls persistent, and it names none: add them, \"persistent\": [\"/srv\"]")
 	}
@@ -159,7 +160,7 @@ func (s System) start(line string, o Options) (string, error) {
 		}
 	}
 	if first == "" {
-		e, err := s.Manifest.InitEntry(s.Tree, "")
+		e, err := boot.Init(s.Manifest, s.Tree, "")
 		if err != nil {
 			return "", err
 		}
@@ -198,7 +199,7 @@ func (d *Disk) planPersistent(ctx context.Context, s System, o Options) error {
 	}
 	var needed int64
 	if err := s.Source.Walk(ctx, func(e images.Entry, _ io.Reader) error {
-		if slices.ContainsFunc(d.places, func(p images.Place) bool { return p.Holds(e.Path) }) {
+		if slices.ContainsFunc(d.places, func(p Place) bool { return p.Holds(e.Path) }) {
 			needed += e.Size + roomForFile
 		}
 		return nil

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/images/cpio"
 )
 
@@ -37,7 +38,7 @@ func withInit(ctx context.Context, s System) (images.Source, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	entry, err := s.Manifest.InitEntry(s.Tree, "")
+	entry, err := boot.Init(s.Manifest, s.Tree, "")
 	if err != nil {
 		return nil, err
 	}

@@ -20,12 +20,13 @@ import (
 	"github.com/google/uuid"
 
 	"cloudlets/images"
+	"cloudlets/images/manifest"
 )
 
 // System is a configured copy of an image.
 type System struct {
 	Name     string
-	Manifest *images.Manifest
+	Manifest *manifest.Manifest
 	// Source has all files of the copy and no others: the overlay is on it,
 	// what is volatile is not in it. Tree has at least these.
 	Source images.Source

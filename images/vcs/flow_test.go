@@ -169,7 +169,7 @@ func TestCheckoutMakesAndRemoves(t *testing.T) {
 func TestUntrackedAndVolatileFilesAreLeftAlone(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind Kind) {
 		dir := newImage(t)
-		plant(t, dir, map[string]string{".cloudlet/manifest": manifest, "a": "1"})
+		plant(t, dir, map[string]string{".cloudlet/manifest": manifestFile, "a": "1"})
 		run(t, kind, dir, "init")
 		commit(t, kind, dir)
 		plant(t, dir, map[string]string{"a": "2", "mine/file": "", "tmp/x": "", "tmp/dir/": ""})
@@ -240,6 +240,7 @@ func TestGitAlias(t *testing.T) {
 
 func TestNoRepository(t *testing.T) {
 	needTool(t, Git)
+	needTool(t, Hg)
 	t.Parallel()
 	outer := newImage(t)
 	run(t, Git, outer, "init")

@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
+	"cloudlets/testdata/needs"
 )
 
 // mergeChild makes this test's own binary the merge tool.
@@ -89,12 +90,11 @@ func eachKind(t *testing.T, test func(t *testing.T, kind Kind)) {
 	}
 }
 
-// needTool fails where a tool is missing.
+// needTool says what the tests of a tool cannot do without.
 func needTool(t testing.TB, kind Kind) {
 	t.Helper()
-	if _, err := exec.LookPath(string(kind)); err != nil {
-		t.Fatalf("%s is missing: install the Debian package %s", kind, toolPackage(kind))
-	}
+	needs.Root(t) // for owners and devices
+	needs.Tool(t, string(kind), toolPackage(kind))
 }
 
 // options are what the tests run a tool with.
@@ -207,7 +207,7 @@ func describe(t testing.TB, src images.Source) map[string]string {
 // describeDir describes a directory.
 func describeDir(t testing.TB, dir string) map[string]string {
 	t.Helper()
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,14 +253,15 @@ func newImage(t testing.TB) string {
 }
 
 // manifest makes some files volatile.
-const manifest = `{"volatile": ["/tmp/.+", "/var/log/(?!kept).+"]}` + "\n"
+const manifestFile = `{"volatile": ["/tmp/.+", "/var/log/(?!kept).+"]}` + "\n"
 
 // everything makes an image with one of everything.
 func everything(t testing.TB) string {
 	t.Helper()
+	needs.Root(t)
 	dir := newImage(t)
 	plant(t, dir, map[string]string{
-		".cloudlet/manifest": manifest,
+		".cloudlet/manifest": manifestFile,
 		"bin/su":             "#!/bin/sh\n", "bin/ping": "ping", "bin/perl": "#!perl\n",
 		"etc/hosts": "127.0.0.1 localhost\r\n", "etc/shadow": "root:*:0:0\n", "etc/none": "nobody reads this\n",
 		"etc/a name with spaces ": "x", "etc/non-\xff\xfe-utf8": "y", "etc/back\\slash*?[a]": "z", "etc/ünïcode": "u",

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cloudlets/images"
+	"cloudlets/images/tempfile"
 )
 
 // openHg reads a revision of a Mercurial repository. Its files are unpacked
@@ -27,7 +28,7 @@ func openHg(ctx context.Context, repository, revision string) (*Revision, error)
 	if err != nil {
 		return nil, err
 	}
-	spool, err := images.CreateUnnamed("", "cloudlets-hg-*")
+	spool, err := tempfile.Create("", "cloudlets-hg-*")
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
+	"cloudlets/images/manifest"
 	"cloudlets/images/metadata"
 )
 
@@ -43,8 +45,8 @@ func (s *session) scope(tracked []string) (metadata.Scope, error) {
 const maxManifest = 1 << 20
 
 // readManifest reads the manifest of an image in a directory; nil is none.
-func readManifest(dir string) (*images.Manifest, error) {
-	src, err := images.NewDirSource(dir)
+func readManifest(dir string) (*manifest.Manifest, error) {
+	src, err := dirtree.Open(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +57,7 @@ func readManifest(dir string) (*images.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return images.ParseManifest(filepath.Base(dir), text)
+	return manifest.Parse(filepath.Base(dir), text)
 }
 
 // view is the tree as it is before the tool runs.

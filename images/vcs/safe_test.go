@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"testing"
 
-	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/metadata"
 )
 
@@ -198,7 +198,7 @@ func TestOrdinaryUser(t *testing.T) {
 		if out := as(image, words(kind, "status")...); out != "" {
 			t.Errorf("the user's clone differs:\n%s", out)
 		}
-		src, err := images.NewDirSource(image)
+		src, err := dirtree.Open(image)
 		must(t, err)
 		recorded, err := metadata.Read(image)
 		must(t, err)

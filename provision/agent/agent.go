@@ -20,6 +20,7 @@ import (
 	"cloudlets/provision/hardware"
 	"cloudlets/provision/kmod"
 	"cloudlets/provision/process1"
+	"cloudlets/provision/wire"
 )
 
 // memoryLimit keeps the agent's heap within what a small machine has beside
@@ -57,7 +58,7 @@ func Main(version string) {
 
 // run takes the machine from bare RAM to its new system. It returns only
 // with an error; success ends in the hand-over.
-func run(ctx context.Context, console *console, params Params) error {
+func run(ctx context.Context, console *console, params wire.Params) error {
 	log := slog.New(slog.NewTextHandler(console, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 	drivers, err := kmod.New("/lib/modules", log)
 	if err == nil {
@@ -88,7 +89,7 @@ func run(ctx context.Context, console *console, params Params) error {
 }
 
 // install carries the plan out and hands over.
-func install(ctx context.Context, console *console, server *client, plan provision.Plan, inventory provision.Inventory, network *link, log *slog.Logger) error {
+func install(ctx context.Context, console *console, server *client, plan wire.Plan, inventory provision.Inventory, network *link, log *slog.Logger) error {
 	writing, callOff := context.WithCancelCause(ctx)
 	defer callOff(nil)
 	reporter := newReporter(ctx, plan.MAC, server, console, func(why error) {
@@ -119,7 +120,7 @@ func install(ctx context.Context, console *console, server *client, plan provisi
 
 // rest is where a machine stays whose install failed: the disk is left
 // unbootable, the console says why, and nothing is tried again by itself.
-func rest(console *console, params Params, err error) {
+func rest(console *console, params wire.Params, err error) {
 	if err == nil {
 		err = errors.New("the hand-over came back")
 	}
@@ -143,4 +144,13 @@ func withoutTime(groups []string, a slog.Attr) slog.Attr {
 		return slog.Attr{}
 	}
 	return a
+}
+
+// readParams reads the words that the server put on the kernel command line.
+func readParams(file string) (wire.Params, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return wire.Params{}, fmt.Errorf("read the kernel command line: %w", err)
+	}
+	return wire.ParseParams(string(text))
 }

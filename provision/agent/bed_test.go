@@ -18,10 +18,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
 	"cloudlets/provision"
+	"cloudlets/provision/wire"
+	"cloudlets/testdata/needs"
 )
 
 const testMAC provision.MAC = "52:54:00:00:00:01"
@@ -39,20 +41,12 @@ func tool(t testing.TB, pkg, name string, args ...string) string {
 
 func findTool(t testing.TB, pkg, name string) string {
 	t.Helper()
-	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
-		if path, err := exec.LookPath(dir + name); err == nil {
-			return path
-		}
-	}
-	t.Fatalf("this test needs %s: install the Debian package %s", name, pkg)
-	return ""
+	return needs.Tool(t, name, pkg)
 }
 
 func needRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test makes loop devices and mounts: run it as root")
-	}
+	needs.Root(t)
 }
 
 func must[T any](t testing.TB) func(T, error) T {
@@ -143,10 +137,10 @@ func newBed(t testing.TB) *bed {
 	needRoot(t)
 	b := &bed{dir: sharedDir(t), server: newBlobServer(t)}
 	b.job = Job{
-		Plan: provision.Plan{
+		Plan: wire.Plan{
 			MAC: testMAC, Session: "secret", Image: "tiny", Hostname: "node1", Filesystem: "ext4", Handover: provision.Reboot,
-			Init: "/sbin/init", RootSize: 128 << 20, BootLoaders: map[string]provision.Blob{},
-			Kernels: []provision.DiskEntry{{Title: "tiny", Version: "6.1.0-test", Kernel: "/boot/vmlinuz-6.1.0-test", Initrd: "/boot/initrd.img-6.1.0-test", Cmdline: "root=auto rw quiet"}},
+			Init: "/sbin/init", RootSize: 128 << 20, BootLoaders: map[string]wire.Blob{},
+			Kernels: []wire.DiskEntry{{Title: "tiny", Version: "6.1.0-test", Kernel: "/boot/vmlinuz-6.1.0-test", Initrd: "/boot/initrd.img-6.1.0-test", Cmdline: "root=auto rw quiet"}},
 		},
 		Inventory: provision.Inventory{Arch: "amd64"},
 		Server:    b.server.base(), HTTP: newHTTP(),
@@ -270,7 +264,7 @@ var tinyPacks struct {
 // packOf packs a folder.
 func packOf(t testing.TB, folder string) packed {
 	t.Helper()
-	source, err := images.NewDirSource(folder)
+	source, err := dirtree.Open(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,16 +345,16 @@ func (s *blobServer) stop() {
 	<-s.done
 }
 
-func (s *blobServer) put(path string, data []byte) provision.Blob {
+func (s *blobServer) put(path string, data []byte) wire.Blob {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.blobs[path] = data
-	return provision.Blob{Path: path, Size: int64(len(data)), Digest: digestOf(data)}
+	return wire.Blob{Path: path, Size: int64(len(data)), Digest: digestOf(data)}
 }
 
-func (s *blobServer) putPack(path string, p packed) provision.Blob {
+func (s *blobServer) putPack(path string, p packed) wire.Blob {
 	s.put(path, p.bytes)
-	return provision.Blob{Path: path, Size: p.info.Size, Digest: p.info.Digest}
+	return wire.Blob{Path: path, Size: p.info.Size, Digest: p.info.Digest}
 }
 
 func (s *blobServer) get(path string) []byte {

@@ -10,9 +10,10 @@ import (
 	"strings"
 	"testing"
 
-	"cloudlets/images"
 	"cloudlets/images/pack"
+	"cloudlets/images/tarball"
 	"cloudlets/provision"
+	"cloudlets/provision/wire"
 )
 
 // benchEnv names the tarball of a root filesystem that the benchmark installs.
@@ -36,7 +37,7 @@ func BenchmarkInstallMemory(b *testing.B) {
 	}
 	bed := newBed(b)
 	packed := must[*os.File](b)(os.Create(filepath.Join(bed.dir, "root.pack")))
-	info, err := pack.Write(b.Context(), packed, images.NewTarSource(root), pack.Options{})
+	info, err := pack.Write(b.Context(), packed, tarball.New(root), pack.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -45,8 +46,8 @@ func BenchmarkInstallMemory(b *testing.B) {
 		b.Fatal(err)
 	}
 	bed.server.put("/pack", content)
-	bed.job.Plan.Pack = provision.Blob{Path: "/pack", Size: info.Size, Digest: info.Digest}
-	bed.job.Plan.Kernels = []provision.DiskEntry{{Title: "bench", Version: "1", Kernel: "/bin/bash", Cmdline: "root=auto"}}
+	bed.job.Plan.Pack = wire.Blob{Path: "/pack", Size: info.Size, Digest: info.Digest}
+	bed.job.Plan.Kernels = []wire.DiskEntry{{Title: "bench", Version: "1", Kernel: "/bin/bash", Cmdline: "root=auto"}}
 	bed.job.Plan.RootSize = info.Bytes
 	for b.Loop() {
 		peak := runChild(b, bed)
@@ -57,7 +58,7 @@ func BenchmarkInstallMemory(b *testing.B) {
 
 // childJob is what of a [Job] can be told to another process.
 type childJob struct {
-	Plan           provision.Plan
+	Plan           wire.Plan
 	Inventory      provision.Inventory
 	Server, Target string
 }

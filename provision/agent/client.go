@@ -16,22 +16,8 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/wire"
 )
-
-// The server's paths for agents.
-const (
-	ClaimPath  = "/agent/claim"
-	EventsPath = "/agent/events"
-)
-
-// ClaimRequest is what an agent sends to be told its plan.
-type ClaimRequest struct {
-	Token string `json:"token"`
-	// Nonce lets a claim be sent again whose answer was lost.
-	Nonce     string              `json:"nonce"`
-	MAC       provision.MAC       `json:"mac"`
-	Inventory provision.Inventory `json:"inventory"`
-}
 
 // maxAnswer bounds what is read of a server's answer to a request.
 const maxAnswer = 16 << 20
@@ -78,18 +64,18 @@ type refusal struct{ text string }
 func (r refusal) Error() string { return r.text }
 
 // claim exchanges the token for the plan.
-func (c *client) claim(ctx context.Context, p Params, inventory provision.Inventory) (provision.Plan, error) {
-	request := ClaimRequest{Token: p.Token, Nonce: rand.Text(), MAC: p.MAC, Inventory: inventory}
-	answer, err := c.post(ctx, ClaimPath, request)
+func (c *client) claim(ctx context.Context, p wire.Params, inventory provision.Inventory) (wire.Plan, error) {
+	request := wire.ClaimRequest{Token: p.Token, Nonce: rand.Text(), MAC: p.MAC, Inventory: inventory}
+	answer, err := c.post(ctx, wire.ClaimPath, request)
 	if err != nil {
-		return provision.Plan{}, fmt.Errorf("claim the plan of %s from %s: %w", p.MAC, c.base, err)
+		return wire.Plan{}, fmt.Errorf("claim the plan of %s from %s: %w", p.MAC, c.base, err)
 	}
-	var plan provision.Plan
+	var plan wire.Plan
 	if err := json.Unmarshal(answer, &plan); err != nil {
-		return provision.Plan{}, fmt.Errorf("read the plan of %s: %w", p.MAC, err)
+		return wire.Plan{}, fmt.Errorf("read the plan of %s: %w", p.MAC, err)
 	}
 	if plan.MAC != p.MAC {
-		return provision.Plan{}, fmt.Errorf("claim the plan of %s from %s: it is that of %s: nothing is written", p.MAC, c.base, plan.MAC)
+		return wire.Plan{}, fmt.Errorf("claim the plan of %s from %s: it is that of %s: nothing is written", p.MAC, c.base, plan.MAC)
 	}
 	c.session = plan.Session
 	return plan, nil
@@ -111,7 +97,7 @@ func (c *client) post(ctx context.Context, path string, value any) ([]byte, erro
 const maxDamaged = 3
 
 // fetch reads a blob into memory and checks its digest.
-func (c *client) fetch(ctx context.Context, blob provision.Blob) ([]byte, error) {
+func (c *client) fetch(ctx context.Context, blob wire.Blob) ([]byte, error) {
 	var got string
 	for range maxDamaged {
 		data, err := c.retry(ctx, func() ([]byte, error) {

@@ -7,7 +7,7 @@ import (
 
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
-	"cloudlets/provision"
+	"cloudlets/provision/wire"
 )
 
 // download is a pack of the plan, of which the table of contents is here.
@@ -39,7 +39,7 @@ func (i *installer) gather(ctx context.Context) error {
 	return nil
 }
 
-func (i *installer) open(ctx context.Context, blob provision.Blob) (download, error) {
+func (i *installer) open(ctx context.Context, blob wire.Blob) (download, error) {
 	source := &pack.HTTP{
 		URL: i.server.base + blob.Path, Client: i.HTTP, Digest: blob.Digest, Logger: i.Log,
 		Header: http.Header{"Authorization": {"Bearer " + i.plan.Session}},

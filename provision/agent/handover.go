@@ -12,6 +12,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/process1"
+	"cloudlets/provision/wire"
 )
 
 // newRoot is where the agent mounts the root filesystem that it writes.
@@ -20,7 +21,7 @@ const newRoot = "/newroot"
 // handOver lets go of the machine. It returns only with an error. The disk is
 // complete by now and the machine disarmed, so what cannot be handed over
 // directly takes the way through the firmware.
-func handOver(plan provision.Plan, result Result, console *console) error {
+func handOver(plan wire.Plan, result Result, console *console) error {
 	err := checkKernel(plan)
 	switch {
 	case err != nil: // only by way of the firmware
@@ -44,7 +45,7 @@ func handOver(plan provision.Plan, result Result, console *console) error {
 
 // checkKernel refuses a switch where the image got another kernel between the
 // boot script and the claim: the disk has no modules for the one that runs.
-func checkKernel(plan provision.Plan) error {
+func checkKernel(plan wire.Plan) error {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil || plan.Handover != provision.Switch {
 		return nil

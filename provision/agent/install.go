@@ -19,11 +19,12 @@ import (
 	"cloudlets/images/pack"
 	"cloudlets/provision"
 	"cloudlets/provision/hardware"
+	"cloudlets/provision/wire"
 )
 
 // Job is one install.
 type Job struct {
-	Plan      provision.Plan
+	Plan      wire.Plan
 	Inventory provision.Inventory
 	// Server is the base URL that the plan's paths are relative to, and HTTP
 	// speaks to it; nil is http.DefaultClient.
@@ -53,7 +54,7 @@ type Result struct {
 	Disk provision.DiskInfo
 	// Kernel is the default entry of the disk's boot menu, with the command
 	// line that it boots with.
-	Kernel provision.DiskEntry
+	Kernel wire.DiskEntry
 	Stats  pack.Stats
 }
 
@@ -96,7 +97,7 @@ func Install(ctx context.Context, job Job) (Result, error) {
 // installer is the state of one install.
 type installer struct {
 	Job
-	plan   provision.Plan
+	plan   wire.Plan
 	server *client
 	disk   provision.DiskInfo
 	// cloudlet says that an installed cloudlet is on the disk.

@@ -3,14 +3,16 @@ package agent
 import (
 	"testing"
 	"time"
+
+	"cloudlets/provision/wire"
 )
 
 func TestParamsSurviveTheCommandLine(t *testing.T) {
-	for _, want := range []Params{
+	for _, want := range []wire.Params{
 		{Server: "http://10.0.0.1:8080", Token: "abc", MAC: testMAC},
 		{Server: "https://boot.example", Token: "abc", MAC: testMAC, OnFailure: "reboot"},
 	} {
-		got, err := ParseParams("BOOT_IMAGE=vmlinuz initrd=ramdisk quiet " + want.Cmdline() + " console=ttyS0\n")
+		got, err := wire.ParseParams("BOOT_IMAGE=vmlinuz initrd=ramdisk quiet " + want.Cmdline() + " console=ttyS0\n")
 		if err != nil || got != want {
 			t.Errorf("got %+v, %v; want %+v", got, err, want)
 		}
@@ -18,15 +20,15 @@ func TestParamsSurviveTheCommandLine(t *testing.T) {
 }
 
 func TestParamsOfTheServerComeLast(t *testing.T) {
-	own := Params{Server: "http://10.0.0.1", Token: "abc", MAC: testMAC}
-	got, err := ParseParams("cloudlets.mac=52:54:00:00:00:99 cloudlets.onfailure=poweroff " + own.Cmdline())
+	own := wire.Params{Server: "http://10.0.0.1", Token: "abc", MAC: testMAC}
+	got, err := wire.ParseParams("cloudlets.mac=52:54:00:00:00:99 cloudlets.onfailure=poweroff " + own.Cmdline())
 	if err != nil || got.MAC != testMAC || got.OnFailure != "poweroff" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
 func TestParamsThatAreWrongAreAllNamed(t *testing.T) {
-	_, err := ParseParams("cloudlets.server=ftp://x cloudlets.mac=pq cloudlets.onfailure=explode")
+	_, err := wire.ParseParams("cloudlets.server=ftp://x cloudlets.mac=pq cloudlets.onfailure=explode")
 	wantError(t, err, `cloudlets.server="ftp://x"`, "cloudlets.token is missing", "cloudlets.mac", `cloudlets.onfailure="explode"`, "boot script")
 }
 
@@ -34,11 +36,11 @@ func FuzzParseParams(f *testing.F) {
 	f.Add("cloudlets.server=http://10.0.0.1 cloudlets.mac=52:54:00:00:00:01 cloudlets.token=x")
 	f.Add("cloudlets.server=http:// cloudlets.mac= cloudlets.token")
 	f.Fuzz(func(t *testing.T, line string) {
-		p, err := ParseParams(line)
+		p, err := wire.ParseParams(line)
 		if err != nil {
 			return
 		}
-		if again, err := ParseParams(p.Cmdline()); err != nil || again != p {
+		if again, err := wire.ParseParams(p.Cmdline()); err != nil || again != p {
 			t.Errorf("%q: %+v became %+v, %v", line, p, again, err)
 		}
 	})

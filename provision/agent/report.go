@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/wire"
 )
 
 // reporter tells the server and the console what happens. Sending is its own
@@ -49,7 +50,7 @@ func (r *reporter) run() {
 	defer close(r.idle)
 	for range r.wake {
 		if batch := r.take(); len(batch) > 0 {
-			_, err := r.server.post(r.ctx, EventsPath, batch)
+			_, err := r.server.post(r.ctx, wire.EventsPath, batch)
 			var no refusal
 			if errors.As(err, &no) {
 				r.calledOff(no)
@@ -120,7 +121,7 @@ func (r *reporter) fail(cause error) {
 // may have taken the install back meanwhile.
 func (r *reporter) permit(ctx context.Context) error {
 	event := provision.Event{MAC: r.mac, Time: time.Now().UTC(), Kind: provision.KindLog, Text: "asks whether to go on"}
-	if _, err := r.server.post(ctx, EventsPath, []provision.Event{event}); err != nil {
+	if _, err := r.server.post(ctx, wire.EventsPath, []provision.Event{event}); err != nil {
 		return fmt.Errorf("ask the server whether to go on: %w", err)
 	}
 	return nil
@@ -137,7 +138,7 @@ func (r *reporter) done(result Result) error {
 	}
 	r.console.event(event)
 	for {
-		_, err := r.server.post(r.ctx, EventsPath, []provision.Event{event})
+		_, err := r.server.post(r.ctx, wire.EventsPath, []provision.Event{event})
 		var no refusal
 		if err == nil || errors.As(err, &no) || r.ctx.Err() != nil {
 			return err

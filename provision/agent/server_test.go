@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/wire"
 )
 
 // fakeServer answers without a network, so that time can be the test's.
@@ -45,14 +46,14 @@ func clientOf(f fakeServer) *client {
 	return c
 }
 
-var someParams = Params{Server: "http://boot.test", Token: "token", MAC: testMAC}
+var someParams = wire.Params{Server: "http://boot.test", Token: "token", MAC: testMAC}
 
 func TestClaimIsRepeatedUntilItIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var nonces []string
 		c := clientOf(func(r *http.Request, body []byte) (int, string) {
-			var claim ClaimRequest
-			if err := json.Unmarshal(body, &claim); err != nil || claim.Token != "token" || claim.MAC != testMAC || r.URL.Path != ClaimPath {
+			var claim wire.ClaimRequest
+			if err := json.Unmarshal(body, &claim); err != nil || claim.Token != "token" || claim.MAC != testMAC || r.URL.Path != wire.ClaimPath {
 				t.Errorf("claimed %s (%v) at %s", body, err, r.URL)
 			}
 			nonces = append(nonces, claim.Nonce)
@@ -96,7 +97,7 @@ func TestAskingEndsWithPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clientOf(func(*http.Request, []byte) (int, string) { return 0, "" })
 		start := time.Now()
-		_, err := c.post(t.Context(), EventsPath, nil)
+		_, err := c.post(t.Context(), wire.EventsPath, nil)
 		wantError(t, err, "gave up", "connection refused")
 		if waited := time.Since(start); waited < patience-maxWait || waited > patience+maxWait {
 			t.Errorf("gave up after %s", waited)
@@ -110,7 +111,7 @@ func TestAskingEndsWithItsContext(t *testing.T) {
 		defer cancel()
 		c := clientOf(func(*http.Request, []byte) (int, string) { return 500, "" })
 		start := time.Now()
-		if _, err := c.post(ctx, EventsPath, nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 2*time.Second {
+		if _, err := c.post(ctx, wire.EventsPath, nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 2*time.Second {
 			t.Errorf("got %v after %s", err, time.Since(start))
 		}
 	})
@@ -118,13 +119,13 @@ func TestAskingEndsWithItsContext(t *testing.T) {
 
 func TestARefusalWithoutWordsSaysWhatWasAsked(t *testing.T) {
 	c := clientOf(func(*http.Request, []byte) (int, string) { return 404, "" })
-	_, err := c.fetch(t.Context(), provision.Blob{Path: "/core.img"})
+	_, err := c.fetch(t.Context(), wire.Blob{Path: "/core.img"})
 	wantError(t, err, "GET /core.img", "404")
 }
 
 func TestFetchChecksTheDigest(t *testing.T) {
 	right := []byte("right")
-	blob := provision.Blob{Path: "/b", Digest: digestOf(right)}
+	blob := wire.Blob{Path: "/b", Digest: digestOf(right)}
 	tries := 0
 	c := clientOf(func(*http.Request, []byte) (int, string) {
 		if tries++; tries == 1 {

@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/images/disk"
+	"cloudlets/images/manifest"
 	"cloudlets/images/pack"
 	"cloudlets/images/source"
 )
@@ -51,7 +53,7 @@ func (k Key) String() string {
 // Kit is all that it takes to boot and install one image.
 type Kit struct {
 	Key      Key
-	Manifest *images.Manifest
+	Manifest *manifest.Manifest
 	Pack     File
 	// Entries and Bytes are how many files the pack holds, and how long
 	// their content is.
@@ -61,7 +63,7 @@ type Kit struct {
 	RAMDisk File
 	// Kernels are those of the entry point, newest first; Kernel is the
 	// first of them.
-	Kernels []images.Kernel
+	Kernels []boot.Kernel
 	// Init is the program that the image's system starts with.
 	Init string
 	// Filesystems are those that the RAM disk can make.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
 	"cloudlets/images/ramdisk"
@@ -175,7 +176,7 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 		return err
 	}
 	defer done()
-	if kit.Kernels, err = kit.Manifest.Kernels(tree, kit.Key.EntryPoint); err != nil {
+	if kit.Kernels, err = boot.Kernels(kit.Manifest, tree, kit.Key.EntryPoint); err != nil {
 		return err
 	}
 	if err := nameVersions(tree, kit.Kernels); err != nil {
@@ -199,7 +200,7 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 
 // nameVersions gives the kernels whose file's name tells no version that of
 // the only modules that there are.
-func nameVersions(tree images.Tree, kernels []images.Kernel) error {
+func nameVersions(tree images.Tree, kernels []boot.Kernel) error {
 	for i := range kernels {
 		k := &kernels[i]
 		if k.Version != "" {
@@ -230,7 +231,7 @@ func findInit(tree images.Tree) (string, error) {
 	return "", fmt.Errorf("the image has none of %s: install an init system in it", strings.Join(usualInits, ", "))
 }
 
-func (d *Depot) makeKernel(kit *Kit, tree images.Tree, kernel images.Kernel) (File, error) {
+func (d *Depot) makeKernel(kit *Kit, tree images.Tree, kernel boot.Kernel) (File, error) {
 	key := kernelForm + kit.Pack.Digest + " " + kernel.Path
 	return memo(d, key, d.intact, func(f File) File { return f }, func() (File, error) {
 		return d.put(func(w io.Writer) (string, error) {
@@ -245,7 +246,7 @@ func (d *Depot) makeKernel(kit *Kit, tree images.Tree, kernel images.Kernel) (Fi
 	})
 }
 
-func (d *Depot) makeRAMDisk(ctx context.Context, kit *Kit, tree images.Tree, kernel images.Kernel) error {
+func (d *Depot) makeRAMDisk(ctx context.Context, kit *Kit, tree images.Tree, kernel boot.Kernel) error {
 	key := ramdiskForm + kit.Pack.Digest + " " + kernel.Version + " " + d.agent.digest
 	made, err := memo(d, key, d.intact, func(a assembled) File { return a.File }, func() (assembled, error) {
 		d.log.Info("assembling a RAM disk", "image", kit.Key, "kernel", kernel.Version)
@@ -261,7 +262,7 @@ func (d *Depot) makeRAMDisk(ctx context.Context, kit *Kit, tree images.Tree, ker
 	return nil
 }
 
-func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel images.Kernel) (assembled, error) {
+func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel boot.Kernel) (assembled, error) {
 	init, err := os.Open(d.agent.file)
 	if err != nil {
 		return assembled{}, fmt.Errorf("read the agent's program: %w", err)
@@ -283,7 +284,7 @@ func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel image
 
 // loadLoaders keeps the boot loaders for the disk, the image's own where the
 // assets folder has none.
-func (d *Depot) loadLoaders(ctx context.Context, kit *Kit, tree images.Tree, kernel images.Kernel) error {
+func (d *Depot) loadLoaders(ctx context.Context, kit *Kit, tree images.Tree, kernel boot.Kernel) error {
 	arch := disk.AMD64
 	if kernel.Arch == string(disk.ARM64) {
 		arch = disk.ARM64

@@ -15,7 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
+	"cloudlets/images/layers"
 	"cloudlets/images/rootfs"
+	"cloudlets/images/target"
 )
 
 // What is in the keeper's directory.
@@ -57,7 +60,7 @@ func (k keeper) known() (knownPaths, error) {
 
 // fill copies what the root has at some places. A path is known when all that
 // it begins with is on the disk; broken off before, it is copied again.
-func (k keeper) fill(ctx context.Context, fresh []images.Place, known knownPaths) error {
+func (k keeper) fill(ctx context.Context, fresh []target.Place, known knownPaths) error {
 	if len(fresh) == 0 {
 		return nil
 	}
@@ -69,25 +72,25 @@ func (k keeper) fill(ctx context.Context, fresh []images.Place, known knownPaths
 	if err := unix.Mount(k.root, below, "", unix.MS_BIND, ""); err != nil {
 		return err
 	}
-	src, err := images.NewDirSource(below)
+	src, err := dirtree.Open(below)
 	if err == nil {
 		err = k.copyFrom(ctx, src, fresh, known)
 	}
 	return errors.Join(err, unix.Unmount(below, 0), os.Remove(below))
 }
 
-func (k keeper) copyFrom(ctx context.Context, src *images.DirSource, fresh []images.Place, known knownPaths) error {
+func (k keeper) copyFrom(ctx context.Context, src *dirtree.Dir, fresh []target.Place, known knownPaths) error {
 	copied := filepath.Join(k.dir, incoming)
 	if err := k.removeBegun(); err != nil {
 		return err
 	}
-	selected := images.Select(src, func(p string) bool {
-		return slices.ContainsFunc(fresh, func(place images.Place) bool { return place.Holds(p) })
+	selected := layers.Select(src, func(p string) bool {
+		return slices.ContainsFunc(fresh, func(place target.Place) bool { return place.Holds(p) })
 	})
 	if _, err := rootfs.Write(ctx, copied, selected, rootfs.Options{}); err != nil {
 		return err
 	}
-	tree, err := images.NewDirSource(copied)
+	tree, err := dirtree.Open(copied)
 	if err != nil {
 		return err
 	}
@@ -146,11 +149,11 @@ func (k keeper) sync() error {
 // merge put there.
 type merger struct {
 	keeper
-	from  *images.DirSource
+	from  *dirtree.Dir
 	known knownPaths
 }
 
-func (m merger) accept(p images.Place) error {
+func (m merger) accept(p target.Place) error {
 	if err := os.MkdirAll(filepath.Dir(m.kept(p.Path)), 0o755); err != nil {
 		return err
 	}

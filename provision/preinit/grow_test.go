@@ -16,14 +16,13 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/testdata/needs"
 )
 
 // tool runs a foreign program.
 func tool(t *testing.T, debianPackage, name string, args ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("%s is missing: install the Debian package %s", name, debianPackage)
-	}
+	name = needs.Tool(t, name, debianPackage)
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute) // also while the test cleans up
 	defer stop()
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
@@ -57,6 +56,7 @@ func newDisk(t *testing.T, o disk.Options) (file *os.File, last disk.Partition) 
 // is mounted. Its filesystem takes rights to grow that a container's root lacks:
 // virtual machines do that.
 func TestGrow(t *testing.T) {
+	needs.Root(t)
 	for name, o := range map[string]disk.Options{"root": {Seed: "grow"}, "persistent": {Seed: "grow", Persistent: 40 << 20}} {
 		t.Run(name, func(t *testing.T) {
 			file, last := newDisk(t, o)
@@ -119,6 +119,7 @@ func partitionNumber(t *testing.T, disk string, number int) int {
 
 // TestNoDisk: a root that is on no partition is told, not guessed at.
 func TestNoDisk(t *testing.T) {
+	needs.Root(t)
 	dir := t.TempDir()
 	check(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"))
 	defer func() { check(t, unix.Unmount(dir, 0)) }()

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
 	"cloudlets/images/target"
 )
@@ -79,8 +80,8 @@ func (s starter) mend(ctx context.Context, file string) error {
 }
 
 // places are those of what is persistent in the image in a directory.
-func places(ctx context.Context, root string) ([]images.Place, error) {
-	src, err := images.NewDirSource(root)
+func places(ctx context.Context, root string) ([]target.Place, error) {
+	src, err := dirtree.Open(root)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func places(ctx context.Context, root string) ([]images.Place, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read which paths are persistent: %w", err)
 	}
-	return im.Manifest.PersistentPlaces(src)
+	return target.PersistentPlaces(im.Manifest, src)
 }
 
 // keeper has the content of persistent paths in a directory, and mounts it in
@@ -100,12 +101,12 @@ type keeper struct {
 
 // mountAll mounts the content of all places. That which is not there yet is
 // copied from the root first: the image's own is what it begins with.
-func (k keeper) mountAll(ctx context.Context, places []images.Place) error {
+func (k keeper) mountAll(ctx context.Context, places []target.Place) error {
 	known, err := k.known()
 	if err != nil {
 		return err
 	}
-	fresh := slices.DeleteFunc(slices.Clone(places), func(p images.Place) bool { return known.has(p.Path) && k.there(p.Path) })
+	fresh := slices.DeleteFunc(slices.Clone(places), func(p target.Place) bool { return known.has(p.Path) && k.there(p.Path) })
 	if err := k.fill(ctx, fresh, known); err != nil {
 		return fmt.Errorf("copy what the image has at %s to the persistent partition: %w", pathsOf(fresh), err)
 	}
@@ -117,7 +118,7 @@ func (k keeper) mountAll(ctx context.Context, places []images.Place) error {
 	return nil
 }
 
-func (k keeper) mount(p images.Place) error {
+func (k keeper) mount(p target.Place) error {
 	at := filepath.Join(k.root, p.At)
 	if len(p.Missing) > 0 { // the disk was made with it, but the system may have removed it
 		if err := os.MkdirAll(at, 0o755); err != nil {
@@ -135,7 +136,7 @@ func (k keeper) there(p string) bool {
 	return err == nil || !errors.Is(err, fs.ErrNotExist)
 }
 
-func pathsOf(places []images.Place) string {
+func pathsOf(places []target.Place) string {
 	var paths []string
 	for _, p := range places {
 		paths = append(paths, p.Path)

@@ -12,8 +12,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
+	"cloudlets/images/manifest"
+	"cloudlets/images/target"
+	"cloudlets/testdata/needs"
 )
 
 func check(t *testing.T, errs ...error) {
@@ -79,11 +82,11 @@ func newKeeper(t *testing.T) (k keeper, said *[]string) {
 }
 
 // placesOf are the places of some paths in the keeper's root.
-func (k keeper) placesOf(t *testing.T, paths ...string) []images.Place {
+func (k keeper) placesOf(t *testing.T, paths ...string) []target.Place {
 	t.Helper()
-	src, err := images.NewDirSource(k.root)
+	src, err := dirtree.Open(k.root)
 	check(t, err)
-	places, err := (&images.Manifest{Persistent: paths}).PersistentPlaces(src)
+	places, err := target.PersistentPlaces((&manifest.Manifest{Persistent: paths}), src)
 	check(t, err)
 	return places
 }
@@ -112,6 +115,7 @@ func (k keeper) read(t *testing.T, name string) string {
 // TestKept: directories and files, by links too, begin with what the image
 // has, and what is changed there outlives the image.
 func TestKept(t *testing.T) {
+	needs.Root(t)
 	k, said := newKeeper(t)
 	paths := []string{"/etc/machine-id", "/home", "/new/place", "/srv/www"}
 	unmount := k.mounted(t, paths...)
@@ -179,6 +183,7 @@ func (k keeper) wantOnly(t *testing.T) {
 // TestBrokenOff: what a start left behind that was broken off is no content,
 // wherever that was; the next one completes it.
 func TestBrokenOff(t *testing.T) {
+	needs.Root(t)
 	for name, before := range map[string]func(k keeper) error{
 		"copying": func(k keeper) error {
 			return errors.Join(os.MkdirAll(filepath.Join(k.dir, incoming+".partial-1", "srv/www"), 0o755), os.WriteFile(filepath.Join(k.dir, incoming+".partial-1", "srv/www/index.html"), []byte("ha"), 0o644))
@@ -212,6 +217,7 @@ func TestBrokenOff(t *testing.T) {
 // TestWider: a newer image keeps more of a place than the older one did, and
 // then less. What was kept is there, with the image's around it.
 func TestWider(t *testing.T) {
+	needs.Root(t)
 	k, _ := newKeeper(t)
 	unmount := k.mounted(t, "/srv/www")
 	check(t, os.WriteFile(filepath.Join(k.root, "srv/www/index.html"), []byte("changed"), 0o644), os.Remove(filepath.Join(k.root, "srv/www/again.html")))
@@ -240,6 +246,7 @@ func TestWider(t *testing.T) {
 // TestLinksBetweenPlaces: however links lead from one persistent path to
 // another, each content is there once.
 func TestLinksBetweenPlaces(t *testing.T) {
+	needs.Root(t)
 	k, _ := newKeeper(t)
 	check(t, os.Symlink("../srv/www", filepath.Join(k.root, "data/www")))
 	k.mounted(t, "/home", "/data", "/data/www", "/srv")
@@ -253,6 +260,7 @@ func TestLinksBetweenPlaces(t *testing.T) {
 
 // TestKindChanges: what was a directory and is a file in a newer image is told.
 func TestKindChanges(t *testing.T) {
+	needs.Root(t)
 	k, _ := newKeeper(t)
 	check(t, os.MkdirAll(k.kept("/etc/machine-id"), 0o755), os.WriteFile(filepath.Join(k.dir, accepted), []byte("\"/etc/machine-id\"\n"), 0o600))
 	err := k.mountAll(t.Context(), k.placesOf(t, "/etc/machine-id"))
@@ -298,6 +306,7 @@ func TestMend(t *testing.T) {
 // TestOnlyRoom: where it cannot be told which disk the root is on, a system
 // that is to grow starts all the same, and one with persistent data does not.
 func TestOnlyRoom(t *testing.T) {
+	needs.Root(t)
 	dir := t.TempDir()
 	check(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"))
 	defer func() { check(t, unix.Unmount(dir, 0)) }()

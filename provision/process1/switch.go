@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 )
 
 // SwitchRoot makes root the root filesystem and becomes init: what util-linux
@@ -46,7 +47,7 @@ func SwitchRoot(root, init string) error {
 // checkInit makes sure, while there is a way back, that the new system begins
 // with a program: the kernel panics when process 1 ends.
 func checkInit(root, init string) error {
-	tree, err := images.NewDirSource(root)
+	tree, err := dirtree.Open(root)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ const extraContent = 512 << 20
 // with the Debian image and once with one that holds 512 MiB more.
 func BenchmarkBedDaemonMemory(b *testing.B) {
 	larger := filepath.Join(b.TempDir(), "larger.tar")
-	if err := enlarge(debian, larger); err != nil {
+	if err := enlarge(debian, larger, extraContent); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
@@ -31,14 +31,13 @@ func BenchmarkBedDaemonMemory(b *testing.B) {
 	}
 }
 
-// enlarge copies a tarball with a large file more, of bytes that do not
-// compress.
-func enlarge(from, to string) error {
+// enlarge copies a tarball and adds a file of size bytes that do not compress.
+func enlarge(from, to string, size int64) error {
 	dir, err := os.MkdirTemp(filepath.Dir(to), "extra-")
 	if err != nil {
 		return err
 	}
-	script := fmt.Sprintf("cp %q %q && head -c %d /dev/urandom > %q/ballast && tar -rf %[2]q -C %[4]q ./ballast", from, to, extraContent, dir)
+	script := fmt.Sprintf("cp %q %q && head -c %d /dev/urandom > %q/ballast && tar -rf %[2]q -C %[4]q ./ballast", from, to, size, dir)
 	if out, err := exec.Command("sh", "-ec", script).CombinedOutput(); err != nil {
 		return fmt.Errorf("enlarge %s: %w: %s", from, err, out)
 	}

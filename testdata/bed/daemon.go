@@ -137,6 +137,7 @@ func WriteMachine(site, mac string, file any) error {
 }
 
 // NewSite makes an empty site with one image: a link to the tarball or folder.
+// A site that is there gets one image more.
 func NewSite(dir, image, name string) error {
 	for _, sub := range []string{"images", "machines", "profiles"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {

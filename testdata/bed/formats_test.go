@@ -50,7 +50,7 @@ func TestFormats(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), smallPatience)
 			t.Cleanup(stop)
 			c.disk.File = filepath.Join(t.TempDir(), "disk")
-			makeSmall(ctx, t, small, c.disk.File, append([]string{"--format", c.format}, c.flags...)...)
+			makeSmall(ctx, t, smallFor(c.disk, c.firmware), c.disk.File, append([]string{"--format", c.format}, c.flags...)...)
 			if c.member != "" {
 				c.disk.File = unpackMember(ctx, t, c.disk.File, c.member)
 			}
@@ -58,6 +58,15 @@ func TestFormats(t *testing.T) {
 			expectSmall(ctx, t, m)
 		})
 	}
+}
+
+// smallFor is the small cloudlet that has a driver for a disk. The cloud's kernel
+// is for what is virtual, and IDE.
+func smallFor(d bed.Disk, firmware bed.Firmware) string {
+	if d.Bus == bed.USB || d.Bus == bed.AHCI && firmware != bed.BIOS {
+		return smallHardware
+	}
+	return small
 }
 
 // TestKernelFormats boots what is no disk: a RAM disk with the image's kernel,
@@ -130,7 +139,7 @@ func TestARM64(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithTimeout(t.Context(), smallPatience)
 	t.Cleanup(stop)
-	image, err := smallCloudlet(ctx, bed.ARM64)
+	image, err := smallCloudlet(ctx, bed.StandardKernel, bed.ARM64)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"cloudlets/testdata/bed"
 )
 
-// TestISO boots one live image as a CD and from a stick that it was copied to,
+// TestISO boots live images as a CD and from a stick that one was copied to,
 // by each firmware. What a person changes is there until the machine goes off,
 // and not on the medium, which no machine here could write to anyway: that is
 // compared where one could.
@@ -20,8 +20,10 @@ func TestISO(t *testing.T) {
 	t.Cleanup(stop)
 	image := filepath.Join(t.TempDir(), "live.iso")
 	makeSmall(ctx, t, small, image)
+	stick := filepath.Join(t.TempDir(), "stick.iso")
+	makeSmall(ctx, t, smallHardware, stick)
 	signed := filepath.Join(t.TempDir(), "signed.iso")
-	makeSmall(ctx, t, small, signed, "--secure-boot")
+	makeSmall(ctx, t, smallHardware, signed, "--secure-boot")
 	own := filepath.Join(t.TempDir(), "own.iso")
 	makeSmall(ctx, t, small, own, "--secure-boot-key", plainKey(ctx, t), "--secure-boot-cert", ownerCert)
 	for _, c := range []struct {
@@ -31,10 +33,10 @@ func TestISO(t *testing.T) {
 		{"CD/BIOS", bed.Spec{MAC: "52:54:00:00:06:01", Firmware: bed.BIOS, Disks: []bed.Disk{{File: image, CD: true}}}},
 		{"CD/UEFI", bed.Spec{MAC: "52:54:00:00:06:02", Firmware: bed.UEFI, Disks: []bed.Disk{{File: image, CD: true, Bus: bed.SCSI}}}},
 		{"CD/SecureBoot", bed.Spec{MAC: "52:54:00:00:06:05", Firmware: bed.UEFI, SecureBoot: true, Disks: []bed.Disk{{File: signed, CD: true}}}},
-		{"CD/OwnKey", bed.Spec{MAC: "52:54:00:00:06:07", Firmware: bed.UEFI, SecureBoot: true, Vars: ownerVars, Disks: []bed.Disk{{File: own, CD: true}}}},
+		{"CD/OwnKey", bed.Spec{MAC: "52:54:00:00:06:07", Firmware: bed.UEFI, SecureBoot: true, Vars: ownerVars, Disks: []bed.Disk{{File: own, CD: true, Bus: bed.SCSI}}}},
 		{"CD/ARM64", bed.Spec{MAC: "52:54:00:00:06:06", Arch: bed.ARM64, Firmware: bed.UEFI, Disks: []bed.Disk{{File: onARM64(ctx, t), CD: true, Bus: bed.SCSI}}}},
-		{"Stick/BIOS", bed.Spec{MAC: "52:54:00:00:06:03", Firmware: bed.BIOS, Disks: []bed.Disk{{File: image, ReadOnly: true, Bus: bed.USB}}}},
-		{"Stick/UEFI", bed.Spec{MAC: "52:54:00:00:06:04", Firmware: bed.UEFI, Disks: []bed.Disk{onLongerStick(t, image)}}},
+		{"Stick/BIOS", bed.Spec{MAC: "52:54:00:00:06:03", Firmware: bed.BIOS, Disks: []bed.Disk{{File: stick, ReadOnly: true, Bus: bed.USB}}}},
+		{"Stick/UEFI", bed.Spec{MAC: "52:54:00:00:06:04", Firmware: bed.UEFI, Disks: []bed.Disk{onLongerStick(t, stick)}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -46,7 +48,7 @@ func TestISO(t *testing.T) {
 			logIn(ctx, t, m)
 			changeAndLook(ctx, t, m)
 			powerOff(ctx, t, m)
-			if disk := c.spec.Disks[0]; !disk.CD && !beginsWith(t, disk.File, image) {
+			if disk := c.spec.Disks[0]; !disk.CD && !beginsWith(t, disk.File, stick) {
 				t.Errorf("the medium was changed while its system ran")
 			}
 		})
@@ -57,7 +59,7 @@ func TestISO(t *testing.T) {
 // built for that, since this computer's own would not run there.
 func onARM64(ctx context.Context, t *testing.T) string {
 	t.Helper()
-	root, err := smallCloudlet(ctx, bed.ARM64)
+	root, err := smallCloudlet(ctx, bed.StandardKernel, bed.ARM64)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func TestPersistent(t *testing.T) {
 	t.Cleanup(stop)
 	file := filepath.Join(t.TempDir(), "disk.raw")
 	const size = 600 << 20
-	makeSmall(ctx, t, small, file, "--persistent-partition", "96MiB", "--grow")
+	makeSmall(ctx, t, smallHardware, file, "--persistent-partition", "96MiB", "--grow")
 	if err := os.Truncate(file, size); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestPersistent(t *testing.T) {
 func writeKeeping(ctx context.Context, t *testing.T, file string) {
 	t.Helper()
 	configured := filepath.Join(t.TempDir(), "update.tar")
-	command(ctx, t, binary, "tar", small, "--out", configured, "--config", `{"args": {"role": "an update"}}`, "--env", "hostname=stick")
+	command(ctx, t, binary, "tar", smallHardware, "--out", configured, "--config", `{"args": {"role": "an update"}}`, "--env", "hostname=stick")
 	im, err := source.Open(ctx, configured, source.Options{})
 	if err != nil {
 		t.Fatal(err)

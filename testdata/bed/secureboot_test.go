@@ -25,7 +25,9 @@ const lockedDown = `Kernel is locked down from EFI Secure Boot`
 // TestSecureBoot boots disks on machines whose firmware insists on signatures,
 // once with Microsoft's keys and once with the owner's: the disk as it was
 // made to its login prompt, and not at all with one bit of its kernel changed.
-func TestSecureBoot(t *testing.T) {
+func TestSecureBoot(t *testing.T) { bootSigned(t, small) }
+
+func bootSigned(t *testing.T, image string) {
 	for _, c := range []struct {
 		name, mac, vars string
 		flags           func(ctx context.Context, t *testing.T) []string
@@ -42,7 +44,7 @@ func TestSecureBoot(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), patience)
 			t.Cleanup(stop)
 			file := filepath.Join(t.TempDir(), "disk.raw")
-			args := append([]string{"disk", debian, "--out", file, "--config", `{"args": {"role": "a signed disk"}}`,
+			args := append([]string{"disk", image, "--out", file, "--config", `{"args": {"role": "a signed disk"}}`,
 				"--env", "hostname=stick", "--env", "mac=" + c.mac}, c.flags(ctx, t)...)
 			if made, err := exec.CommandContext(ctx, binary, args...).CombinedOutput(); err != nil {
 				t.Fatalf("make a disk: %v: %s", err, made)

@@ -14,20 +14,20 @@ import (
 	"cloudlets/images/disk"
 )
 
-// Request is what is to be written where.
+// Request says what to write to which device.
 type Request struct {
 	// Path is the device's file.
 	Path string
-	// Size is the disk's, in bytes: the device's [Facts.Capacity].
+	// Size is the size of the disk in bytes, which is the device's [Facts.Capacity].
 	Size int64
-	// What says for a person what is written: "image debian-12".
+	// What describes for a person what is written, e.g. "image debian-12".
 	What string
-	// Keep is a partition that is not to be written; nil is none.
+	// Keep is a partition that must not be written. It may be nil.
 	Keep *disk.Partition
 }
 
-// Armed is a device that a person has agreed to lose the contents of, and
-// that nothing else uses. It is good for one write.
+// Armed is a device that nothing else uses and whose contents a person has agreed to
+// lose. It can be written once.
 type Armed struct {
 	facts Facts
 	keep  *disk.Partition
@@ -35,10 +35,10 @@ type Armed struct {
 	spent bool
 }
 
-// Arm gets a device ready to be written: it looks what it is, refuses what
-// the policy forbids, has a person consent, claims the device for itself
-// alone, and makes sure that it still is what was shown. Nothing is written.
-// The caller closes what it returns.
+// Arm prepares a device to be written. It examines the device, returns an error if
+// the policy forbids it, asks a person for consent, opens the device exclusively, and
+// checks that it is still the device that was shown. It writes nothing. The caller
+// must close the result.
 func Arm(ctx context.Context, h Host, r Request, p Policy, c Consent) (*Armed, error) {
 	shown, err := h.Look(r.Path)
 	if err != nil {
@@ -60,28 +60,28 @@ func Arm(ctx context.Context, h Host, r Request, p Policy, c Consent) (*Armed, e
 	return &Armed{facts: shown, keep: r.Keep, dev: &direct{file: file, size: shown.Capacity()}}, nil
 }
 
-// Close lets the device go.
+// Close closes the device.
 func (a *Armed) Close() error { return a.dev.file.Close() }
 
-// claim opens a device that nothing else uses, past the page cache. O_EXCL
-// makes the kernel refuse one of which a part is mounted or in an array, in
-// any namespace; without O_CREATE a name that is gone stays gone.
+// claim opens a device exclusively and without the page cache. With O_EXCL the kernel
+// refuses a device of which a part is mounted or in an array, in any namespace.
+// Without O_CREATE no file is made if the device's name has disappeared.
 func claim(file string) (*os.File, error) {
 	f, err := os.OpenFile(file, os.O_RDWR|unix.O_EXCL|unix.O_DIRECT, 0)
 	switch {
 	case errors.Is(err, unix.EBUSY):
-		return nil, fmt.Errorf("%s: %w: something uses it that does not show here, such as a mount in a container: end that first (%w)", file, ErrRefused, err)
+		return nil, fmt.Errorf("%s: %w: it is in use in a way that is not visible here, e.g. mounted in a container: end that use first (%w)", file, ErrRefused, err)
 	case errors.Is(err, unix.EROFS):
-		return nil, fmt.Errorf("%s: %w: it is read-only: move its write protection, or take another one (%w)", file, ErrRefused, err)
+		return nil, fmt.Errorf("%s: %w: it is read-only: switch off its write protection, or use another device (%w)", file, ErrRefused, err)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("%w: run this as root, for instance with sudo", err)
+		return nil, fmt.Errorf("%w: run this as root, e.g. with sudo", err)
 	}
 	return f, err
 }
 
-// recheck makes sure that an open file is the device that was shown, and that
-// nothing has changed about it: names and numbers go to another device when
-// one is unplugged.
+// recheck checks that an open file is the device that was shown, and that nothing
+// about it has changed. If a device is unplugged, its name and number may go to
+// another device.
 func (h Host) recheck(file *os.File, shown Facts, p Policy, size int64) error {
 	now, err := h.Look(shown.Path)
 	if err != nil {
@@ -89,7 +89,7 @@ func (h Host) recheck(file *os.File, shown Facts, p Policy, size int64) error {
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
-		return fmt.Errorf("look at %s, which was opened: %w", shown.Path, err)
+		return fmt.Errorf("examine %s after opening it: %w", shown.Path, err)
 	}
 	same := st.Rdev == shown.Number && now.Number == shown.Number && now.Sequence == shown.Sequence && now.Disk == shown.Disk && now.Sector == shown.Sector
 	if sequence, err := sequenceOf(file); err == nil && sequence != shown.Sequence {
@@ -99,7 +99,7 @@ func (h Host) recheck(file *os.File, shown Facts, p Policy, size int64) error {
 		same = false
 	}
 	if !same {
-		return fmt.Errorf("%s: %w: it is another device than the one that was shown, which was %s; look again at what is plugged in", now, ErrRefused, shown)
+		return fmt.Errorf("%s: %w: it is not the device that was shown, which was %s: check which devices are plugged in, and try again", now, ErrRefused, shown)
 	}
 	return p.Check(now, size)
 }

@@ -85,7 +85,7 @@ func TestInUseIsRefused(t *testing.T) {
 		part.path += "p1"
 		wantRefused(t, part, host(), device.BySerial(serial), device.ErrRefused, "it is a partition: give the whole disk, "+m.path)
 		// A mount that does not show here is seen by the kernel.
-		wantRefused(t, m, withoutProc(t), device.BySerial(serial), device.ErrRefused, "something uses it that does not show here")
+		wantRefused(t, m, withoutProc(t), device.BySerial(serial), device.ErrRefused, "in use in a way that is not visible here")
 	})
 	t.Run("behind a loop device", func(t *testing.T) {
 		m := newMedium(t, size, 512)
@@ -101,7 +101,7 @@ func TestInUseIsRefused(t *testing.T) {
 		f, err := os.OpenFile(m.path, os.O_RDWR|unix.O_EXCL, 0)
 		check(t, err)
 		defer f.Close()
-		wantRefused(t, m, host(), device.BySerial(serial), device.ErrRefused, "something uses it that does not show here")
+		wantRefused(t, m, host(), device.BySerial(serial), device.ErrRefused, "in use in a way that is not visible here")
 	})
 	t.Run("built in", func(t *testing.T) {
 		m := newMedium(t, size, 512)
@@ -113,7 +113,7 @@ func TestInUseIsRefused(t *testing.T) {
 	t.Run("a file", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "file")
 		check(t, os.WriteFile(file, nil, 0o600))
-		if _, err := host().Look(file); err == nil || !strings.Contains(err.Error(), "no block device") {
+		if _, err := host().Look(file); err == nil || !strings.Contains(err.Error(), "not a block device") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -147,7 +147,7 @@ func TestAnotherDevice(t *testing.T) {
 			return d
 		}
 		t.Run(name, func(t *testing.T) {
-			wantRefused(t, m, h, device.BySerial(serial), device.ErrRefused, "another device than the one that was shown")
+			wantRefused(t, m, h, device.BySerial(serial), device.ErrRefused, "not the device that was shown")
 		})
 	}
 }
@@ -167,7 +167,7 @@ func TestLink(t *testing.T) {
 
 func TestBySerial(t *testing.T) {
 	m := newMedium(t, 64<<20, 512)
-	wantRefused(t, m, host(), device.BySerial(""), device.ErrNotConfirmed, "say which device is meant")
+	wantRefused(t, m, host(), device.BySerial(""), device.ErrNotConfirmed, "give the serial number")
 	wantRefused(t, m, host(), device.BySerial("LOOP-0002"), device.ErrNotConfirmed, `is not "LOOP-0002"`)
 	h := host()
 	h.Describe = func(name string) device.Disk {
@@ -175,8 +175,8 @@ func TestBySerial(t *testing.T) {
 		d.Serial = ""
 		return d
 	}
-	wantRefused(t, m, h, device.BySerial(""), device.ErrNotConfirmed, "say which device")
-	wantRefused(t, m, h, device.BySerial(serial), device.ErrNotConfirmed, "tells no serial number")
+	wantRefused(t, m, h, device.BySerial(""), device.ErrNotConfirmed, "give the serial number")
+	wantRefused(t, m, h, device.BySerial(serial), device.ErrNotConfirmed, "no serial number")
 	arm(t, m)
 }
 
@@ -189,9 +189,9 @@ func TestTyped(t *testing.T) {
 	}{
 		"the name":      {filepath.Base(m.path) + "\n", ""},
 		"the path":      {m.path + "\n", ""},
-		"yes":           {"yes\n", `"yes" was typed, and the device is ` + m.path},
+		"yes":           {"yes\n", `"yes" was typed, but the device is ` + m.path},
 		"nothing":       {"\n", `"" was typed`},
-		"another":       {m.path + "0\n", `was typed, and the device is`},
+		"another":       {m.path + "0\n", `was typed, but the device is`},
 		"end of input":  {"\x04", "the terminal was closed"},
 		"half a name":   {"loop\n", `"loop" was typed`},
 		"name and more": {m.path + " please\n", "was typed"},

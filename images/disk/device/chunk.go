@@ -5,32 +5,32 @@ package device
 import "crypto/sha256"
 
 const (
-	// chunkSize is how much is written at once, in bytes.
+	// chunkSize is the size of a chunk in bytes.
 	chunkSize = 1 << 20
 	pageSize  = 4096
 	pages     = chunkSize / pageSize
-	// bridge is how many pages in a hole are written as zeros rather than
-	// left out: a device takes one long write faster than two short ones.
+	// bridge is the largest hole in pages that is written as zeros instead of being
+	// left out. One long write is faster than two short ones.
 	bridge = 16
 )
 
-// chunk is one MiB of the disk, with what is to be written of it.
+// chunk is one MiB of the disk, of which some pages are to be written.
 type chunk struct {
 	index int64
-	buf   []byte // of chunkSize bytes, zero where nothing is
+	buf   []byte // of chunkSize bytes; zero where nothing was put
 	used  pageSet
 }
 
-// offset is where the chunk begins on the device.
+// offset is the chunk's offset on the device in bytes.
 func (c *chunk) offset() int64 { return c.index * chunkSize }
 
-// reset makes it another, empty chunk.
+// reset empties the chunk for reuse with another index.
 func (c *chunk) reset(index int64) {
 	c.index, c.used = index, pageSet{}
 	clear(c.buf)
 }
 
-// put copies bytes to a place in the chunk.
+// put copies bytes to an offset in the chunk.
 func (c *chunk) put(p []byte, at int) {
 	copy(c.buf[at:], p)
 	for page := at / pageSize; page <= (at+len(p)-1)/pageSize; page++ {
@@ -43,14 +43,14 @@ type run struct{ from, to int }
 
 func (r run) length() int64 { return int64(r.to - r.from) }
 
-// pageSet says which pages of a chunk are written.
+// pageSet is the set of a chunk's pages that are to be written.
 type pageSet [pages / 64]uint64
 
 func (s *pageSet) add(page int)      { s[page/64] |= 1 << (page % 64) }
 func (s *pageSet) has(page int) bool { return s[page/64]&(1<<(page%64)) != 0 }
 
-// runs are what is written, short holes included, within the first limit
-// bytes.
+// runs returns the parts to be written within the first limit bytes. They include
+// short holes.
 func (s *pageSet) runs(limit int) (list []run) {
 	for page := range pages {
 		switch last := len(list) - 1; {
@@ -67,15 +67,15 @@ func (s *pageSet) runs(limit int) (list []run) {
 	return list
 }
 
-// record remembers a chunk that was written, so that it can be read back and
-// compared without being kept: 80 bytes for each MiB.
-type record struct {
+// writtenChunk remembers which parts of a chunk were written and their digest, so
+// that the chunk can be verified without being kept. It takes 80 bytes per MiB.
+type writtenChunk struct {
 	index int64
 	used  pageSet
 	sum   [sha256.Size]byte
 }
 
-// sum is the digest of what is written of a chunk.
+// sum returns the digest of a chunk's written parts.
 func sum(buf []byte, runs []run) (digest [sha256.Size]byte) {
 	h := sha256.New()
 	for _, r := range runs {

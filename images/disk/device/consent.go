@@ -14,27 +14,27 @@ import (
 	"cloudlets/images/disk"
 )
 
-// ErrNotConfirmed says that nobody agreed to a write, so that nothing was
-// written.
+// ErrNotConfirmed is returned if no person agreed to a write. Nothing was written.
 var ErrNotConfirmed = errors.New("not confirmed, so nothing was written")
 
-// Consent is how a person agrees to a write: [Typed] or [BySerial]. There is
-// no other way.
+// Consent is how a person agrees to a write. [Typed] and [BySerial] are the only
+// implementations.
 type Consent interface {
 	confirm(ctx context.Context, f Facts, r Request) error
 }
 
-// Typed has a person at a terminal read what will be lost, and type the
+// Typed shows a person at a terminal what will be lost, and asks them to type the
 // device's name.
 type Typed struct {
-	// Terminal is where; nil is the terminal that this process belongs to.
+	// Terminal is where to ask. If it is nil, this process's terminal is used.
 	Terminal *os.File
-	// Serial is the device's serial number, if it must have a certain one.
+	// Serial is the serial number that the device must have. If it is empty, any
+	// device will do.
 	Serial string
 }
 
-// BySerial is the serial number of the device that is meant, given beforehand
-// where there is no terminal.
+// BySerial is the serial number of the device to write. It is given beforehand if
+// there is no terminal.
 type BySerial string
 
 var (
@@ -42,20 +42,20 @@ var (
 	_ Consent = BySerial("")
 )
 
-// confirm agrees if the device has the serial number.
+// confirm returns nil if the device has the serial number.
 func (s BySerial) confirm(_ context.Context, f Facts, _ Request) error {
 	switch {
 	case s == "":
-		return fmt.Errorf("%w: say which device is meant by its serial number", ErrNotConfirmed)
+		return fmt.Errorf("%w: give the serial number of the device to write", ErrNotConfirmed)
 	case f.Serial == "":
-		return fmt.Errorf("%w: %s tells no serial number; confirm on a terminal", ErrNotConfirmed, f)
+		return fmt.Errorf("%w: %s reports no serial number: confirm on a terminal", ErrNotConfirmed, f)
 	case strings.TrimSpace(string(s)) != strings.TrimSpace(f.Serial):
 		return fmt.Errorf("%w: the serial number of %s is not %q", ErrNotConfirmed, f, string(s))
 	}
 	return nil
 }
 
-// confirm has the device's name typed.
+// confirm asks for the device's name.
 func (t Typed) confirm(ctx context.Context, f Facts, r Request) error {
 	if t.Serial != "" {
 		if err := BySerial(t.Serial).confirm(ctx, f, r); err != nil {
@@ -83,12 +83,12 @@ func (t Typed) ask(ctx context.Context, f Facts, r Request) error {
 		return err
 	}
 	if answer = strings.TrimSpace(answer); answer != f.Path && answer != f.Name {
-		return fmt.Errorf("%w: %q was typed, and the device is %s", ErrNotConfirmed, answer, f.Path)
+		return fmt.Errorf("%w: %q was typed, but the device is %s", ErrNotConfirmed, answer, f.Path)
 	}
 	return nil
 }
 
-// plan tells a person what will be written where, and what will be lost.
+// plan describes for a person what will be written where, and what will be lost.
 func plan(f Facts, r Request) string {
 	but := ""
 	if r.Keep != nil {
@@ -110,12 +110,12 @@ Everything that is on it will be lost%s. To write, type the device's name, %s: `
 		plain(r.What), f.Path, unknown(f.Model), unknown(f.Serial), disk.HumanSize(f.Size), f.Size, unknown(f.Contents), but, f.Name)
 }
 
-// maxAnswer is more than a device's name has.
+// maxAnswer limits an answer in bytes. Devices' names are shorter.
 const maxAnswer = 4096
 
-// line reads what a person types, until they change their mind.
+// line reads a line from the terminal. It stops if the context ends.
 func (t Typed) line(ctx context.Context) (string, error) {
-	stop := context.AfterFunc(ctx, func() { _ = t.Terminal.SetReadDeadline(time.Unix(1, 0)) }) // without it, the key ends nothing before a line is typed
+	stop := context.AfterFunc(ctx, func() { _ = t.Terminal.SetReadDeadline(time.Unix(1, 0)) }) // otherwise an interrupt would have no effect before a line is typed
 	defer stop()
 	var line []byte
 	for len(line) < maxAnswer {
@@ -134,5 +134,5 @@ func (t Typed) line(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("%w: read from the terminal: %w", ErrNotConfirmed, err)
 		}
 	}
-	return "", fmt.Errorf("%w: what was typed is too long", ErrNotConfirmed)
+	return "", fmt.Errorf("%w: the answer is too long", ErrNotConfirmed)
 }

@@ -1,17 +1,17 @@
 //go:build linux
 
-// Package device writes a whole disk to a real device, a USB stick or a
-// memory card, and keeps it from being the wrong one.
+// Package device writes a whole disk to a real device, e.g. a USB stick or a memory
+// card, and makes sure that it is the intended device.
 //
-// The rule that a disk is written only when a person armed it is kept here, by
-// one function: only [Arm] makes an [Armed], and only an Armed can write. It
-// refuses what is in use, what holds the running system and what is not
-// removable; it shows what will be lost and has a person confirm; then it
-// makes sure that the device it opened is the one that was shown.
+// A disk is written only after a person has armed it. One function enforces this
+// rule: only [Arm] makes an [Armed], and only an Armed can write. Arm refuses devices
+// that are in use, hold the running system or are not removable. It shows what will
+// be lost and asks a person to confirm. Then it checks that the device it opened is
+// the one that was shown.
 //
-// [Armed.Write] erases what is at both ends of the device before all else, and
-// writes the first MiB last, after everything else was read back. So a write
-// that is broken off leaves a device on which no firmware finds anything.
+// [Armed.Write] first erases both ends of the device, and writes the first MiB last,
+// after everything else was read back. An interrupted write therefore leaves a device
+// that no firmware can boot.
 package device
 
 import (
@@ -21,55 +21,57 @@ import (
 	"cloudlets/images/disk"
 )
 
-// Disk is what a device is, as whoever lists a machine's disks tells it.
+// Disk describes a disk, as the caller's listing of the machine's disks does.
 type Disk struct {
-	// Name is the kernel's: "sdb".
+	// Name is the kernel's name, e.g. "sdb".
 	Name string
-	// Model and Serial are what its maker calls it; "" is not known.
+	// Model and Serial are given by the manufacturer. They are empty if unknown.
 	Model, Serial string
-	// Transport is how it is attached: "usb", "nvme", "mmc"; "" is not known.
+	// Transport is how it is attached, e.g. "usb", "nvme" or "mmc". It is empty if
+	// unknown.
 	Transport string
-	// Size is in bytes; 0 is a drive without a medium.
+	// Size is in bytes. It is 0 for a drive without a medium.
 	Size int64
-	// Removable says that its medium can be taken out.
+	// Removable says that its medium can be removed.
 	Removable bool
 	ReadOnly  bool
 }
 
-// Facts are all that is known of a device before it is written.
+// Facts holds everything that is known about a device before it is written.
 type Facts struct {
 	Disk
-	// Path is the device's file, "/dev/sdb", whatever it was named by.
+	// Path is the device's file, e.g. "/dev/sdb", even if it was given by a link.
 	Path string
-	// Number is its device number, as stat tells it.
+	// Number is its device number, as in stat(2).
 	Number uint64
-	// Sequence is the number that the kernel gives to each disk that appears,
-	// and to no other one after it; 0 where the kernel has none.
+	// Sequence is a number that the kernel gives to each disk that appears and never
+	// reuses. It is 0 if the kernel does not support this.
 	Sequence uint64
-	// Sector is its logical sector in bytes.
+	// Sector is the size of its logical sectors in bytes.
 	Sector int64
-	// Whole is the file of the disk that it is a partition of; "" for a disk.
+	// Whole is the file of the disk to which a partition belongs. It is empty for a
+	// whole disk.
 	Whole string
-	// Card says that it is an SD card, and no memory that is soldered in.
+	// Card says that it is an SD card rather than soldered memory.
 	Card bool
-	// Uses are what the device and everything on it is used for now.
+	// Uses lists what the device and everything on it is currently used for.
 	Uses []Use
-	// Contents says in one line what is on it: "GPT with 2 partitions: …".
+	// Contents describes in one line what is on it, e.g. "GPT with 2 partitions: …".
 	Contents string
 }
 
-// Use is one thing that a device is used for.
+// Use is a current use of a device.
 type Use struct {
-	// What tells it: "/dev/sdb1 is mounted on /media/stick".
+	// What describes the use, e.g. "/dev/sdb1 is mounted on /media/stick".
 	What string
-	// Remedy is what ends it: "umount /media/stick".
+	// Remedy is the command that ends the use, e.g. "umount /media/stick".
 	Remedy string
-	// System says that the running system needs it.
+	// System says that the running system depends on it.
 	System bool
 }
 
-// Capacity is the size in bytes of a disk that fills the device: all its whole
-// sectors.
+// Capacity returns the size in bytes of a disk that fills the device. It counts only
+// whole sectors.
 func (f Facts) Capacity() int64 {
 	if f.Sector <= 0 {
 		return f.Size
@@ -77,10 +79,10 @@ func (f Facts) Capacity() int64 {
 	return f.Size / f.Sector * f.Sector
 }
 
-// Portable says that the device, or its medium, is made to be taken away.
+// Portable reports whether the device or its medium is made to be removed.
 func (f Facts) Portable() bool { return f.Removable || f.Transport == "usb" || f.Card }
 
-// String shows a device the way a person tells it from another.
+// String describes a device so that a person can distinguish it from others.
 func (f Facts) String() string {
 	parts := []string{f.Path}
 	if f.Model != "" {
@@ -92,7 +94,7 @@ func (f Facts) String() string {
 	return strings.Join(append(parts, disk.HumanSize(f.Size)), ", ")
 }
 
-// plain makes a device's own words safe for a terminal.
+// plain makes texts that a device reports safe for a terminal.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -11,13 +11,13 @@ import (
 	"cloudlets/images/disk"
 )
 
-// alignment is that of memory, in bytes, from which every device can be
-// written past the page cache.
+// alignment is the alignment in bytes that memory needs for access without the page
+// cache. It suits every device.
 const alignment = 4096
 
-// direct is a device that is open with O_DIRECT: what it acknowledges is at
-// the device, and what it reads comes from there. Places and lengths are of
-// whole sectors; memory may be any.
+// direct is a device opened with O_DIRECT, so reads and writes go to the device and
+// not to the page cache. Offsets and lengths must be whole sectors. The memory need
+// not be aligned.
 type direct struct {
 	file   *os.File
 	size   int64
@@ -26,13 +26,12 @@ type direct struct {
 
 var _ disk.Device = (*direct)(nil)
 
-// deviceError is a failure of the device itself, rather than of what is
-// written to it.
+// deviceError is an error of the device itself rather than of the source of the data.
 type deviceError struct{ error }
 
 func (e deviceError) Unwrap() error { return e.error }
 
-// failed marks an error as the device's own.
+// failed wraps an error as a deviceError.
 func failed(err error) error {
 	if err == nil {
 		return nil
@@ -40,7 +39,7 @@ func failed(err error) error {
 	return deviceError{err}
 }
 
-// WriteAt writes all of p, or fails.
+// WriteAt writes all of p or returns an error.
 func (d *direct) WriteAt(p []byte, off int64) (int, error) {
 	if int64(len(p)) > d.size-off {
 		return 0, fmt.Errorf("write %d bytes at %d: the device ends at %d", len(p), off, d.size)
@@ -52,7 +51,7 @@ func (d *direct) WriteAt(p []byte, off int64) (int, error) {
 	return n, failed(err)
 }
 
-// ReadAt fills p, or fails.
+// ReadAt fills p or returns an error.
 func (d *direct) ReadAt(p []byte, off int64) (int, error) {
 	if int64(len(p)) > d.size-off {
 		return 0, fmt.Errorf("read %d bytes at %d: the device ends at %d: %w", len(p), off, d.size, io.ErrUnexpectedEOF)
@@ -66,10 +65,10 @@ func (d *direct) ReadAt(p []byte, off int64) (int, error) {
 	return copy(p, through[:n]), failed(err)
 }
 
-// Sync returns when the device has put everything on its medium.
+// Sync returns once the device has stored everything on its medium.
 func (d *direct) Sync() error { return failed(d.file.Sync()) }
 
-// bounced is aligned memory of n bytes, with a copy of p.
+// bounced returns n bytes of aligned memory that begin with a copy of p.
 func (d *direct) bounced(n int, p []byte) []byte {
 	if len(d.bounce) < n {
 		d.bounce = alignedBytes(n)
@@ -82,7 +81,7 @@ func aligned(p []byte) bool {
 	return uintptr(unsafe.Pointer(unsafe.SliceData(p)))%alignment == 0
 }
 
-// alignedBytes makes a buffer that begins at the alignment.
+// alignedBytes returns an aligned buffer.
 func alignedBytes(n int) []byte {
 	b := make([]byte, n+alignment)
 	skip := (alignment - uintptr(unsafe.Pointer(unsafe.SliceData(b)))%alignment) % alignment

@@ -19,10 +19,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/target"
+	"cloudlets/testdata/needs"
 )
 
 // patience ends what hangs; nothing waits for it otherwise.
@@ -42,9 +44,7 @@ func check(t testing.TB, errs ...error) {
 // tool runs a foreign program.
 func tool(t testing.TB, debianPackage, name string, args ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("%s is missing: install the Debian package %s", name, debianPackage)
-	}
+	name = needs.Tool(t, name, debianPackage)
 	ctx, stop := context.WithTimeout(context.Background(), patience) // also while the test cleans up
 	defer stop()
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
@@ -80,6 +80,7 @@ func newMedium(t testing.TB, size, sector int64, options ...string) medium {
 // memory is a folder with room for so many bytes, which needs no disk.
 func memory(t testing.TB, size int64) string {
 	t.Helper()
+	needs.Root(t)
 	dir := t.TempDir()
 	check(t, unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)))
 	t.Cleanup(func() { check(t, unix.Unmount(dir, 0)) })
@@ -126,7 +127,7 @@ func system(t testing.TB, length int) target.System {
 		file := filepath.Join(dir, name)
 		check(t, os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, content, 0o755))
 	}
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	check(t, err)
 	im, err := images.New(t.Context(), dir, src)
 	check(t, err)

@@ -17,17 +17,16 @@ import (
 	"cloudlets/images/disk"
 )
 
-// Host is the running system, as far as it knows its devices.
+// Host gives access to the running system's knowledge of its devices.
 type Host struct {
-	// Sys and Proc are what the kernel shows in /sys and /proc.
+	// Sys and Proc are the file systems /sys and /proc.
 	Sys, Proc fs.FS
-	// Describe tells what the disk with a name of the kernel's is.
+	// Describe describes the disk with a kernel name, e.g. "sdb".
 	Describe func(name string) Disk
 }
 
-// Look finds out what the block device at a path is, what it is used for and
-// what is on it. The path may be a link, as in /dev/disk/by-id. It writes
-// nothing.
+// Look finds out what the block device at a path is, what it is used for and what is
+// on it. The path may be a link, e.g. in /dev/disk/by-id. Look writes nothing.
 func (h Host) Look(file string) (Facts, error) {
 	number, err := numberOf(file)
 	if err != nil {
@@ -46,19 +45,19 @@ func (h Host) Look(file string) (Facts, error) {
 	return f, nil
 }
 
-// numberOf is the device number of a block device.
+// numberOf returns the device number of a block device.
 func numberOf(file string) (uint64, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(file, &st); err != nil {
 		return 0, fmt.Errorf("look at the device %s: %w", file, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
-		return 0, fmt.Errorf("look at the device %s: it is no block device", file)
+		return 0, fmt.Errorf("look at the device %s: it is not a block device", file)
 	}
 	return st.Rdev, nil
 }
 
-// find is the folder of a device in /sys.
+// find returns the folder of a device in /sys.
 func (h Host) find(number uint64) (string, error) {
 	link := fmt.Sprintf("dev/block/%d:%d", unix.Major(number), unix.Minor(number))
 	target, err := fs.ReadLink(h.Sys, link)
@@ -68,7 +67,7 @@ func (h Host) find(number uint64) (string, error) {
 	return path.Join("dev/block", target), nil
 }
 
-// facts are what /sys and /proc tell of a device.
+// facts collects what /sys and /proc tell about a device.
 func (h Host) facts(dir string) (f Facts, err error) {
 	if name := path.Base(dir); h.has(dir + "/partition") {
 		whole := path.Base(path.Dir(dir))
@@ -86,7 +85,8 @@ func (h Host) facts(dir string) (f Facts, err error) {
 	return f, err
 }
 
-// contents says what is on a device; one that cannot be read has something.
+// contents describes what is on a device. A device that cannot be read is not
+// described as blank.
 func contents(file string, size int64) string {
 	f, err := os.Open(file)
 	if err != nil {
@@ -100,7 +100,7 @@ func contents(file string, size int64) string {
 	return plain(disk.Describe(found))
 }
 
-// attribute reads a small file of /sys; "" where there is none.
+// attribute reads a small file of /sys. It returns "" if there is no such file.
 func (h Host) attribute(name string) string {
 	text, err := fs.ReadFile(h.Sys, name)
 	if err != nil {
@@ -114,7 +114,7 @@ func (h Host) has(name string) bool {
 	return err == nil
 }
 
-// names lists a folder of /sys, which need not be there.
+// names lists a folder of /sys. It returns nothing if there is no such folder.
 func (h Host) names(dir string) (names []string, err error) {
 	entries, err := fs.ReadDir(h.Sys, dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -126,8 +126,8 @@ func (h Host) names(dir string) (names []string, err error) {
 	return names, nil
 }
 
-// devicePath is the file of what the kernel calls name: it writes a slash as
-// an exclamation mark.
+// devicePath returns the file of the device with a kernel name, in which a slash is
+// written as an exclamation mark.
 func devicePath(name string) string {
 	return filepath.Join("/dev", strings.ReplaceAll(name, "!", "/"))
 }

@@ -16,14 +16,15 @@ import (
 // getDiskSequence is BLKGETDISKSEQ of include/uapi/linux/fs.h.
 const getDiskSequence = 0x80081280
 
-// maxPartitions is more than the kernel makes of any table.
+// maxPartitions is larger than the number of partitions that the kernel supports on a
+// disk.
 const maxPartitions = 256
 
-// sequenceOf is the kernel's number for the disk that is open, whatever its
-// name is by now. Kernels before 5.15 have none.
+// sequenceOf returns the kernel's sequence number of an open disk, which stays the
+// same if the disk's name changes. Kernels before 5.15 do not have such numbers.
 func sequenceOf(f *os.File) (uint64, error) { return getNumber(f, getDiskSequence) }
 
-// lengthOf is the length in bytes of the device that is open.
+// lengthOf returns the length in bytes of an open device.
 func lengthOf(f *os.File) (int64, error) {
 	n, err := getNumber(f, unix.BLKGETSIZE64)
 	return int64(n), err
@@ -37,9 +38,9 @@ func getNumber(f *os.File, request uintptr) (n uint64, err error) {
 	return n, nil
 }
 
-// forgetPartitions has the kernel drop the partitions that it read from the
-// old table, so that nobody can open one while the device is written. One
-// that is open already, by a program that only reads, is an error.
+// forgetPartitions makes the kernel drop the partitions that it read from the old
+// table, so that no program can open one while the device is written. It returns an
+// error if a program already has one open, even if that program only reads.
 func forgetPartitions(f *os.File) error {
 	for number := int32(1); number <= maxPartitions; number++ {
 		p := unix.BlkpgPartition{Pno: number}
@@ -50,9 +51,9 @@ func forgetPartitions(f *os.File) error {
 		case unix.EINVAL, unix.ENOTTY: // a kind of device that has no partitions
 			return nil
 		case unix.EBUSY:
-			return fmt.Errorf("%s: %w: a program has its partition %d open: close what looks at it", f.Name(), ErrRefused, number)
+			return fmt.Errorf("%s: %w: a program has its partition %d open: close that program", f.Name(), ErrRefused, number)
 		default:
-			return fmt.Errorf("have the kernel forget partition %d of %s: %w", number, f.Name(), errno)
+			return fmt.Errorf("make the kernel forget partition %d of %s: %w", number, f.Name(), errno)
 		}
 	}
 	return nil
@@ -63,8 +64,8 @@ const (
 	readTablePause = 100 * time.Millisecond
 )
 
-// readTable has the kernel read the new partition table. Programs that look
-// at every disk that changes are in its way for a moment.
+// readTable makes the kernel read the new partition table. It tries several times,
+// because programs that examine every changed disk can block it for a moment.
 func readTable(ctx context.Context, f *os.File) error {
 	for try := 1; ; try++ {
 		err := unix.IoctlSetInt(int(f.Fd()), unix.BLKRRPART, 0)

@@ -11,13 +11,13 @@ import (
 	"cloudlets/images/disk"
 )
 
-// journal writes a device and remembers what it wrote, so that it can be read
-// back.
+// journal writes to a device and remembers the digests of what it wrote, so that it
+// can be verified.
 type journal struct {
 	dev     disk.Device
 	layout  disk.Layout
 	options Options
-	records []record
+	records []writtenChunk
 	result  Result
 }
 
@@ -28,9 +28,9 @@ func newJournal(dev disk.Device, l disk.Layout, o Options) *journal {
 	return &journal{dev: dev, layout: l, options: o}
 }
 
-// run writes in the order that keeps a failure from looking like success:
-// erase both ends; write all but these; read it back; then the last chunk,
-// and then the first.
+// run writes in an order in which a failed write never looks like a finished one: it
+// erases both ends, writes everything between them, reads that back, and then writes
+// the last chunk and finally the first.
 func (j *journal) run(ctx context.Context, c Content) error {
 	if err := j.clear(ctx); err != nil {
 		return err
@@ -48,7 +48,7 @@ func (j *journal) run(ctx context.Context, c Content) error {
 	return nil
 }
 
-// fill writes everything but both ends, while the next chunk is made.
+// fill writes everything except both ends. The next chunk is produced meanwhile.
 func (j *journal) fill(ctx context.Context, c Content) (*stream, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	s := newStream(ctx, j.layout.Size)
@@ -62,7 +62,7 @@ func (j *journal) fill(ctx context.Context, c Content) (*stream, error) {
 	return s, group.Wait()
 }
 
-// drain writes the chunks of a stream, until there are no more.
+// drain writes the chunks of a stream until it ends.
 func (j *journal) drain(ctx context.Context, s *stream) error {
 	for {
 		select {
@@ -73,19 +73,19 @@ func (j *journal) drain(ctx context.Context, s *stream) error {
 			if err := j.write(c); err != nil {
 				return err
 			}
-			s.free <- c // has room for all of them
+			s.free <- c // never blocks, because the channel has room for all chunks
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// limit is how much of a chunk is on the device, in bytes.
+// limit returns how many bytes of a chunk are within the device.
 func (j *journal) limit(index int64) int {
 	return int(min(chunkSize, j.layout.Size-index*chunkSize))
 }
 
-// write writes what is in a chunk.
+// write writes the used pages of a chunk.
 func (j *journal) write(c *chunk) error {
 	runs := c.used.runs(j.limit(c.index))
 	for _, r := range runs {
@@ -96,12 +96,12 @@ func (j *journal) write(c *chunk) error {
 		j.result.Written += r.length()
 		j.options.Progress(Writing, r.length(), 0)
 	}
-	j.records = append(j.records, record{c.index, c.used, sum(c.buf, runs)})
+	j.records = append(j.records, writtenChunk{c.index, c.used, sum(c.buf, runs)})
 	return nil
 }
 
-// finish writes what makes the device one that firmware knows: the last chunk,
-// and when that is there for sure, the first.
+// finish writes the ends, by which firmware recognises the disk: the last chunk, and
+// once that is verified, the first.
 func (j *journal) finish(ctx context.Context, s *stream) error {
 	total := j.result.Written + s.kept(j)
 	for _, c := range []*chunk{s.last, s.first} {
@@ -122,8 +122,7 @@ func (j *journal) finish(ctx context.Context, s *stream) error {
 	return nil
 }
 
-// settle makes what was written durable, and reads back what was written from
-// a record on.
+// settle syncs the device, and verifies the writes from the given one on.
 func (j *journal) settle(ctx context.Context, from int, total int64) error {
 	if err := j.dev.Sync(); err != nil {
 		return fmt.Errorf("sync: %w", err)
@@ -143,8 +142,8 @@ func (j *journal) settle(ctx context.Context, from int, total int64) error {
 	return nil
 }
 
-// verify reads one chunk back.
-func (j *journal) verify(rec record, buf []byte, total int64) error {
+// verify reads one chunk back and compares its digest.
+func (j *journal) verify(rec writtenChunk, buf []byte, total int64) error {
 	runs := rec.used.runs(j.limit(rec.index))
 	for _, r := range runs {
 		off := rec.index*chunkSize + int64(r.from)
@@ -155,12 +154,12 @@ func (j *journal) verify(rec record, buf []byte, total int64) error {
 		j.options.Progress(Verifying, r.length(), total)
 	}
 	if sum(buf, runs) != rec.sum {
-		return fmt.Errorf("the MiB at byte %d is not what was written: %w", rec.index*chunkSize, ErrDamaged)
+		return fmt.Errorf("the MiB at byte %d differs from what was written: %w", rec.index*chunkSize, ErrDamaged)
 	}
 	return nil
 }
 
-// revoke erases both ends again, of a device that failed at the last.
+// revoke erases both ends again after the last step has failed.
 func (j *journal) revoke(ctx context.Context, why error) error {
 	if err := j.clear(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("%w; and %w", why, errNotRevoked)
@@ -168,7 +167,8 @@ func (j *journal) revoke(ctx context.Context, why error) error {
 	return why
 }
 
-// clear erases whatever the device could be taken for.
+// clear erases the ends of the device, which hold the signatures by which it could be
+// recognised.
 func (j *journal) clear(ctx context.Context) error {
 	return disk.NewInstaller(j.dev, j.layout).Clear(ctx)
 }

@@ -15,10 +15,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cloudlets/images"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/images/manifest"
 	"cloudlets/images/target"
 )
 
@@ -68,7 +68,7 @@ func (m medium) onPartition(t testing.TB, p disk.Partition, do func(dir string))
 func persistentSystem(t testing.TB, length int) target.System {
 	t.Helper()
 	s := system(t, length)
-	m, err := images.ParseManifest("web", []byte(`{"persistent": ["/srv"], "entrypoints": {"linux": {"type": "kernel", "kernel": "/boot/vmlinuz-*"}, "init": {"type": "init", "path": "/sbin/init"}}}`))
+	m, err := manifest.Parse("web", []byte(`{"persistent": ["/srv"], "entrypoints": {"linux": {"type": "kernel", "kernel": "/boot/vmlinuz-*"}, "init": {"type": "init", "path": "/sbin/init"}}}`))
 	check(t, err)
 	s.Manifest = m
 	return s

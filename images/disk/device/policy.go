@@ -10,24 +10,24 @@ import (
 	"cloudlets/images/disk"
 )
 
-// ErrRefused says that a device must not be written. What it comes with says
-// why, and what to do.
+// ErrRefused is returned for a device that must not be written. The wrapping error
+// says why, and what to do.
 var ErrRefused = errors.New("this device is not written")
 
-// Policy says which devices may be written. The zero value allows removable
-// ones, and is the only policy for people.
+// Policy says which devices may be written. The zero value allows only removable
+// devices. It is the only policy that the program offers to users.
 type Policy struct {
-	// Fixed allows devices that are built in.
+	// Fixed allows built-in devices too.
 	Fixed bool
 }
 
-// minSize is less than any disk with a partition table, boot loaders and a
-// filesystem has.
+// minSize is smaller than any disk with a partition table, boot loaders and a
+// filesystem.
 const minSize = 16 << 20
 
-// Refusals are the reasons why a device must not be written, each with what
-// to do; none is that it may. Size is what the disk is to have, in bytes; 0
-// is as much as the device has.
+// Refusals returns the reasons why a device must not be written, each with what to do.
+// If there are none, the device may be written. Size is the size in bytes of the disk
+// to be written. With 0 it is the size of the device.
 func (p Policy) Refusals(f Facts, size int64) (reasons []string) {
 	refuse := func(is bool, format string, args ...any) {
 		if is {
@@ -45,8 +45,8 @@ func (p Policy) Refusals(f Facts, size int64) (reasons []string) {
 	return append(reasons, busy(f.Uses)...)
 }
 
-// busy are the reasons that come from what a device is used for. Where it
-// holds the running system, nothing else is of interest.
+// busy returns the reasons that follow from the uses of a device. If the device holds
+// the running system, only that is reported.
 func busy(uses []Use) (reasons []string) {
 	for _, u := range uses {
 		if u.System {
@@ -57,7 +57,7 @@ func busy(uses []Use) (reasons []string) {
 	return reasons
 }
 
-// Check is the refusals as one error, nil where there is none.
+// Check returns the refusals as one error, or nil if there are none.
 func (p Policy) Check(f Facts, size int64) error {
 	if reasons := p.Refusals(f, size); len(reasons) > 0 {
 		return fmt.Errorf("%s: %w: %s", f, ErrRefused, strings.Join(reasons, "; "))

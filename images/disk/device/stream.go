@@ -9,13 +9,13 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// buffers is how many chunks there are: one that is filled, one that is
-// written, and one between them.
+// buffers is how many chunks are in use: one is filled, one is written, and one waits
+// between them.
 const buffers = 3
 
-// stream takes a disk from its beginning to its end, and hands it over in
-// chunks to whoever writes them. The first chunk and the last, in which a
-// partition table has its marks, it keeps.
+// stream receives a disk from its beginning to its end, and passes it in chunks to the
+// goroutine that writes them. It keeps the first and the last chunk, which contain the
+// partition tables.
 type stream struct {
 	ctx         context.Context
 	size        int64
@@ -29,18 +29,18 @@ var _ sparse.Writer = (*stream)(nil)
 
 func newStream(ctx context.Context, size int64) *stream {
 	s := &stream{ctx: ctx, size: size, free: make(chan *chunk, buffers+2), full: make(chan *chunk, buffers)}
-	for range buffers + 2 { // two are kept
+	for range buffers + 2 { // the first and the last chunk are kept
 		s.free <- &chunk{buf: alignedBytes(chunkSize)}
 	}
 	return s
 }
 
-// Write takes the next bytes.
+// Write receives the next bytes.
 func (s *stream) Write(p []byte) (int, error) {
 	done := 0
 	for done < len(p) {
 		if s.pos == s.size {
-			return done, fmt.Errorf("write beyond the end of the device, which has %d bytes", s.size)
+			return done, fmt.Errorf("the disk is larger than the device, which has %d bytes", s.size)
 		}
 		if err := s.turn(); err != nil {
 			return done, err
@@ -54,7 +54,7 @@ func (s *stream) Write(p []byte) (int, error) {
 	return done, nil
 }
 
-// Skip goes over bytes that nobody reads.
+// Skip advances over bytes that are never read.
 func (s *stream) Skip(n int64) error {
 	if n < 0 || n > s.size-s.pos {
 		return fmt.Errorf("skip %d bytes at byte %d of a device with %d", n, s.pos, s.size)
@@ -63,7 +63,7 @@ func (s *stream) Skip(n int64) error {
 	return nil
 }
 
-// turn makes the current chunk the one that the next byte is in.
+// turn makes the chunk that contains the next byte the current one.
 func (s *stream) turn() error {
 	index := s.pos / chunkSize
 	if s.now != nil && s.now.index == index {
@@ -81,7 +81,7 @@ func (s *stream) turn() error {
 	}
 }
 
-// hand gives the current chunk away, or keeps it.
+// hand passes the current chunk on, or keeps it.
 func (s *stream) hand() error {
 	c := s.now
 	s.now = nil
@@ -103,20 +103,20 @@ func (s *stream) hand() error {
 	}
 }
 
-// end checks that the disk is whole, and tells whoever writes that no more
-// comes.
+// end checks that the disk is complete, and signals the writing goroutine that no more
+// chunks follow.
 func (s *stream) end() error {
 	if err := s.hand(); err != nil {
 		return err
 	}
 	if s.pos != s.size {
-		return fmt.Errorf("the disk ends at byte %d of a device with %d", s.pos, s.size)
+		return fmt.Errorf("the disk ends at byte %d, but the device has %d", s.pos, s.size)
 	}
 	close(s.full)
 	return nil
 }
 
-// kept is how many bytes of the chunks that were kept are to be written.
+// kept returns how many bytes of the kept chunks are to be written.
 func (s *stream) kept(j *journal) (n int64) {
 	for _, c := range []*chunk{s.first, s.last} {
 		if c == nil {

@@ -51,11 +51,11 @@ func contentOf(list []piece) func(context.Context, sparse.Writer) error {
 func TestStreamEnds(t *testing.T) {
 	const size = 3 * chunkSize
 	for says, write := range map[string]func(w sparse.Writer) error{
-		"ends at byte 3":        func(w sparse.Writer) error { return w.Skip(3) },
-		"beyond the end":        func(w sparse.Writer) error { _, err := w.Write(make([]byte, size+1)); return err },
-		"skip 3145729 bytes":    func(w sparse.Writer) error { return w.Skip(size + 1) },
-		"skip -1 bytes":         func(w sparse.Writer) error { return w.Skip(-1) },
-		"skip 1 bytes at byte ": func(w sparse.Writer) error { return errors.Join(w.Skip(size), w.Skip(1)) },
+		"ends at byte 3":         func(w sparse.Writer) error { return w.Skip(3) },
+		"larger than the device": func(w sparse.Writer) error { _, err := w.Write(make([]byte, size+1)); return err },
+		"skip 3145729 bytes":     func(w sparse.Writer) error { return w.Skip(size + 1) },
+		"skip -1 bytes":          func(w sparse.Writer) error { return w.Skip(-1) },
+		"skip 1 bytes at byte ":  func(w sparse.Writer) error { return errors.Join(w.Skip(size), w.Skip(1)) },
 	} {
 		j := &journal{dev: make(slab, size), options: Options{Progress: func(Stage, int64, int64) {}}}
 		j.layout.Size = size

@@ -14,23 +14,23 @@ import (
 	"strings"
 )
 
-// stack is a device with everything that stands on it: partitions, and what
-// LVM, RAID, encryption and loop devices make of them.
+// stack is a device with everything on top of it: its partitions, and the devices that
+// LVM, RAID, encryption and loop devices build from them.
 type stack struct {
 	host   Host
-	loops  map[string][]string // by the file that is behind them
+	loops  map[string][]string // names of loop devices by their backing file
 	layers []layer
 }
 
 // layer is one block device of a stack.
 type layer struct {
-	name  string   // the kernel's
-	files []string // what it is called in /dev
-	id    string   // "8:17"
+	name  string   // the kernel's name
+	files []string // its names in /dev
+	id    string   // its device number, e.g. "8:17"
 }
 
-// uses finds out what a device is used for. A use that cannot be seen from
-// here, like a mount in another namespace, is seen when the device is opened.
+// uses finds out what a device is used for. Uses that are not visible here, e.g. a
+// mount in another namespace, are detected when the device is opened.
 func (h Host) uses(name string) ([]Use, error) {
 	s := &stack{host: h}
 	if err := s.findLoops(); err != nil {
@@ -52,7 +52,7 @@ func (h Host) uses(name string) ([]Use, error) {
 	return slices.Concat(mounts, swaps, held), err
 }
 
-// wholeOf is the disk that has a partition, "" for a disk.
+// wholeOf returns the disk to which a partition belongs, or "" for a whole disk.
 func (h Host) wholeOf(name string) string {
 	disks, _ := h.names("block")
 	for _, d := range disks {
@@ -63,7 +63,7 @@ func (h Host) wholeOf(name string) string {
 	return ""
 }
 
-// findLoops learns which loop devices show which file.
+// findLoops records the backing file of each loop device.
 func (s *stack) findLoops() error {
 	s.loops = map[string][]string{}
 	names, err := s.host.names("block")
@@ -75,8 +75,7 @@ func (s *stack) findLoops() error {
 	return err
 }
 
-// add puts a device and all that stands on it on the stack, and tells who
-// holds what.
+// add adds a device and everything on top of it to the stack.
 func (s *stack) add(name, dir string) (held []Use, err error) {
 	if slices.ContainsFunc(s.layers, func(l layer) bool { return l.name == name }) {
 		return nil, nil
@@ -103,7 +102,7 @@ func (s *stack) add(name, dir string) (held []Use, err error) {
 	return append(held, more...), err
 }
 
-// addHolders adds what is made of a layer.
+// addHolders adds the devices that are built from a layer.
 func (s *stack) addHolders(l layer, dir string) (held []Use, err error) {
 	holders, err := s.host.names(dir + "/holders")
 	if err != nil {
@@ -120,7 +119,7 @@ func (s *stack) addHolders(l layer, dir string) (held []Use, err error) {
 	return held, nil
 }
 
-// holding tells that a layer is part of another device, and how to end that.
+// holding describes that a layer is part of another device, and how to end that.
 func (h Host) holding(l layer, by string) Use {
 	u := Use{What: fmt.Sprintf("%s is part of %s", l.files[0], devicePath(by))}
 	dir := "block/" + by
@@ -144,16 +143,16 @@ func (h Host) holding(l layer, by string) Use {
 	return u
 }
 
-// find is the layer that a file or a device number is of.
+// find returns the layer with a file or a device number.
 func (s *stack) find(file, id string) bool {
 	return slices.ContainsFunc(s.layers, func(l layer) bool {
 		return id != "" && l.id == id || slices.Contains(l.files, file)
 	})
 }
 
-// mounts lists what is mounted from the stack: proc_pid_mountinfo(5). The
-// device is asked for by number, and by name for filesystems like btrfs that
-// have numbers of their own.
+// mounts lists what is mounted from the stack, see proc_pid_mountinfo(5). It compares
+// device numbers, and also names, because filesystems such as btrfs have device
+// numbers of their own.
 func (s *stack) mounts() (uses []Use, err error) {
 	err = s.lines("self/mountinfo", func(fields []string) {
 		dash := slices.Index(fields, "-")
@@ -169,12 +168,12 @@ func (s *stack) mounts() (uses []Use, err error) {
 	return uses, err
 }
 
-// isSystem says whether the running system needs what is mounted there.
+// isSystem reports whether the running system needs what is mounted there.
 func isSystem(point string) bool {
 	return slices.Contains([]string{"/", "/usr", "/var", "/boot", "/boot/efi", "/efi", "/nix", "/gnu"}, path.Clean(point))
 }
 
-// swaps lists what is swapped to: proc_swaps(5).
+// swaps lists the stack's swap devices, see proc_swaps(5).
 func (s *stack) swaps() (uses []Use, err error) {
 	err = s.lines("swaps", func(fields []string) {
 		if file := unescape(fields[0]); s.find(file, "") {
@@ -184,7 +183,7 @@ func (s *stack) swaps() (uses []Use, err error) {
 	return uses, err
 }
 
-// lines reads a table of /proc. A kernel without it has nothing of the kind.
+// lines reads a table of /proc. If the kernel does not have it, the table is empty.
 func (s *stack) lines(name string, each func(fields []string)) error {
 	text, err := fs.ReadFile(s.host.Proc, name)
 	if errors.Is(err, fs.ErrNotExist) && name == "swaps" {
@@ -203,7 +202,7 @@ func (s *stack) lines(name string, each func(fields []string)) error {
 	return scan.Err()
 }
 
-// unescape turns the kernel's "\040" into what it stands for.
+// unescape replaces the kernel's escapes such as "\040".
 func unescape(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {

@@ -11,18 +11,18 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// ErrDamaged says that a device does not give back what was written to it.
-var ErrDamaged = errors.New("it does not hold what was written to it: replace it")
+// ErrDamaged is returned for a device that does not return what was written to it.
+var ErrDamaged = errors.New("the device does not store what is written to it: replace it")
 
-// ErrInterrupted says that a write was broken off on demand.
+// ErrInterrupted is returned if a write was stopped on request.
 var ErrInterrupted = errors.New("interrupted")
 
-// errNotRevoked says that a device may look as if it had been written.
-var errNotRevoked = errors.New("its ends could not be erased again: start no machine from it")
+// errNotRevoked is returned if an incompletely written device may look complete.
+var errNotRevoked = errors.New("the device's ends could not be erased again: do not start a machine from it")
 
-var errSpent = errors.New("write the device: it was armed for one write, which is over: arm it again")
+var errSpent = errors.New("write the device: it was armed for a single write, which has already taken place: arm it again")
 
-// Stage is a part of a write that takes its time.
+// Stage is a part of a write whose progress is reported.
 type Stage string
 
 // The stages, in their order.
@@ -31,42 +31,42 @@ const (
 	Verifying Stage = "verifying"
 )
 
-// Content is what a device is filled with.
+// Content is the disk that is written to a device.
 type Content struct {
 	// Layout says where the partitions lie. It is as large as the device.
 	Layout disk.Layout
-	// Write writes all of it, from its beginning to its end. What it skips
-	// keeps the old bytes of the device.
+	// Write writes the whole disk from its beginning to its end. Skipped bytes keep
+	// their old content on the device.
 	Write func(ctx context.Context, w sparse.Writer) error
 }
 
-// Options shape a write. The zero value verifies and shows nothing.
+// Options control a write. The zero value verifies it and reports no progress.
 type Options struct {
-	// NoVerify leaves out reading back.
+	// NoVerify skips reading back.
 	NoVerify bool
-	// Progress is called for bytes that have been done of a stage. Total is
-	// how many there are, and 0 where that is not known. Calls do not overlap.
+	// Progress is called with the number of bytes of a stage that are done. Total is
+	// the number of all its bytes, or 0 if that is unknown. Calls do not overlap.
 	Progress func(stage Stage, bytes, total int64)
 }
 
-// Result tells what a write did.
+// Result reports what a write did.
 type Result struct {
 	// Written and Verified are in bytes.
 	Written, Verified int64
-	// TableRead says that the kernel knows the new partitions. If not, the
-	// device has to be plugged in again before it is of use here.
+	// TableRead says that the kernel knows the new partitions. If it does not, the
+	// device must be plugged in again before it can be used on this computer.
 	TableRead bool
 }
 
-// Write writes the device and reads it back. Whatever fails, the device is
-// not bootable and has no partition table afterwards, and the error says so.
+// Write writes the device and reads it back. If anything fails, the device is
+// afterwards not bootable and has no partition table, and the error says so.
 func (a *Armed) Write(ctx context.Context, c Content, o Options) (Result, error) {
 	if a.spent {
 		return Result{}, errSpent
 	}
 	a.spent = true
 	if c.Layout.Size != a.dev.size || c.Layout.Sector != a.facts.Sector {
-		return Result{}, fmt.Errorf("write %s: the disk was laid out for %d bytes in sectors of %d, and the device has %d in sectors of %d",
+		return Result{}, fmt.Errorf("write %s: the disk was laid out for %d bytes in sectors of %d, but the device has %d in sectors of %d",
 			a.facts.Path, c.Layout.Size, c.Layout.Sector, a.dev.size, a.facts.Sector)
 	}
 	if err := a.checkKept(c.Layout); err != nil {
@@ -83,8 +83,8 @@ func (a *Armed) Write(ctx context.Context, c Content, o Options) (Result, error)
 	return j.result, nil
 }
 
-// checkKept makes sure that a partition that is kept is the one that a person
-// saw, and is where the layout has it.
+// checkKept checks that the kept partition is the one that was shown to the person,
+// and that it lies where the layout says.
 func (a *Armed) checkKept(l disk.Layout) error {
 	if !l.Kept && a.keep == nil {
 		return nil
@@ -96,12 +96,12 @@ func (a *Armed) checkKept(l disk.Layout) error {
 	planned := l.Persistent
 	planned.Number = now.Number
 	if a.keep == nil || !l.Kept || now != *a.keep || now != planned {
-		return fmt.Errorf("write %s: %w: the partition that is to be kept is not the one that was shown; look again at what is on it", a.facts.Path, ErrRefused)
+		return fmt.Errorf("write %s: %w: the partition to be kept is not the one that was shown: examine the device again", a.facts.Path, ErrRefused)
 	}
 	return nil
 }
 
-// explain says what a write that failed leaves behind.
+// explain adds to an error in which state the failed write leaves the device.
 func (a *Armed) explain(ctx context.Context, l disk.Layout, err error) error {
 	left := "is not bootable and holds nothing whole: write it again"
 	if l.Kept {
@@ -114,7 +114,7 @@ func (a *Armed) explain(ctx context.Context, l disk.Layout, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w; %s %s", ErrInterrupted, a.facts.Path, left)
 	case own:
-		return fmt.Errorf("write %s: it was unplugged, or it is failing: plug it in again or take another one; it %s (%w)", a.facts.Path, left, err)
+		return fmt.Errorf("write %s: it was unplugged, or it is failing: plug it in again or use another device; it %s (%w)", a.facts.Path, left, err)
 	case errors.Is(err, ErrDamaged):
 		return fmt.Errorf("write %s: %w", a.facts.Path, err)
 	}

@@ -211,7 +211,7 @@ func TestImageFails(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	wantNothing(t, m)
-	if _, err := armed.Write(t.Context(), content, device.Options{}); err == nil || !strings.Contains(err.Error(), "armed for one write") {
+	if _, err := armed.Write(t.Context(), content, device.Options{}); err == nil || !strings.Contains(err.Error(), "armed for a single write") {
 		t.Errorf("a second write: %v", err)
 	}
 }

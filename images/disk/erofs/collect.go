@@ -13,41 +13,41 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// rootNumber is the number of the root's inode: they count from 1, in the
+// rootNumber is the number of the root's inode. Inodes are numbered from 1 in the
 // order of the walk.
 const rootNumber = 1
 
-// node is what is kept of a file between the two walks.
-type node struct {
-	sum       uint64 // of its entry; 0 is a root that the image says nothing of
-	at        int64  // where its inode is, in bytes
+// inode holds what is kept of a file between the two walks.
+type inode struct {
+	sum       uint64 // of its entry; 0 for a root without an entry in the image
+	at        int64  // offset of its inode in bytes
 	links     uint32
 	directory bool
 }
 
-// tree is all that is kept of an image.
+// tree holds everything that is kept of an image between the two walks.
 type tree struct {
-	nodes []node // number 1 first
-	dirs  []*directory
-	// data tells of large files with holes, by their numbers.
+	inodes []inode // number 1 first
+	dirs   []*directory
+	// data holds the parts with data of large files with holes, by inode number.
 	data    map[uint32][]sparse.Extent
 	links   []uint64 // sums of the hard links' entries, in the walk's order
 	entries int64
 }
 
-func (t *tree) node(number uint32) *node { return &t.nodes[number-1] }
+func (t *tree) node(number uint32) *inode { return &t.inodes[number-1] }
 
-// collector makes a tree of a source.
+// collector builds a tree from a source.
 type collector struct {
 	tree
 	ctx     context.Context
-	group   group // files count from the end of the directories
+	group   group // offsets of files count from the end of the directories
 	byPath  map[string]*directory
 	pending []hardLink
 	buf     []byte
 }
 
-// hardLink is a name whose inode is found when all names are known.
+// hardLink is a name whose inode can only be found once all names are known.
 type hardLink struct {
 	dir    *directory
 	at     int
@@ -57,12 +57,12 @@ type hardLink struct {
 func newCollector(ctx context.Context) *collector {
 	c := &collector{ctx: ctx, byPath: map[string]*directory{}}
 	c.data = map[uint32][]sparse.Extent{}
-	c.nodes = append(c.nodes, node{directory: true, links: 2})
+	c.inodes = append(c.inodes, inode{directory: true, links: 2})
 	c.addDirectory(images.Entry{Path: "/", Type: images.Directory, Mode: 0o755}, rootNumber, rootNumber, nil)
 	return c
 }
 
-// visit takes over one entry.
+// visit adds one entry.
 func (c *collector) visit(e images.Entry, content io.Reader) error {
 	if err := c.entry(e, content); err != nil {
 		return fmt.Errorf("%s: %w", e.Path, err)
@@ -87,8 +87,8 @@ func (c *collector) entry(e images.Entry, content io.Reader) error {
 		c.pending = append(c.pending, hardLink{parent, parent.add(name, 0, 0), e.Link})
 		return nil
 	}
-	if len(c.nodes) == math.MaxUint32 {
-		return errors.New("it is one file more than EROFS can number")
+	if len(c.inodes) == math.MaxUint32 {
+		return errors.New("EROFS cannot hold more files: make the image smaller")
 	}
 	if err := check(e); err != nil {
 		return err
@@ -97,8 +97,8 @@ func (c *collector) entry(e images.Entry, content io.Reader) error {
 	if err != nil {
 		return err
 	}
-	c.nodes = append(c.nodes, node{sum: e.Sum(), links: 1})
-	number := uint32(len(c.nodes))
+	c.inodes = append(c.inodes, inode{sum: e.Sum(), links: 1})
+	number := uint32(len(c.inodes))
 	parent.add(name, number, direntType(e.Type))
 	if e.Type == images.Directory {
 		if _, ok := c.byPath[e.Path]; ok {
@@ -113,11 +113,11 @@ func (c *collector) entry(e images.Entry, content io.Reader) error {
 	return c.file(e, number, xattrs, content)
 }
 
-// root is the image's own word on the root directory.
+// root sets the root directory's attributes from the image's entry.
 func (c *collector) root(e images.Entry) error {
 	n := c.node(rootNumber)
 	if e.Type != images.Directory || n.sum != 0 {
-		return errors.New("the root is not one directory")
+		return errors.New("the root must be one directory")
 	}
 	xattrs, err := encodeXattrs(e.Xattrs)
 	c.dirs[0].entry, c.dirs[0].xattrs, n.sum = headOf(e), xattrs, e.Sum()
@@ -133,38 +133,38 @@ func (c *collector) addDirectory(e images.Entry, number, parent uint32, xattrs [
 func (c *collector) parent(p string) (dir *directory, name string, err error) {
 	name = path.Base(p)
 	if !strings.HasPrefix(p, "/") || path.Clean(p) != p || len(name) > maxName || strings.Contains(name, "\x00") {
-		return nil, "", errors.New("it is no path that a filesystem can hold")
+		return nil, "", errors.New("it is not a clean absolute path whose last name has at most 255 bytes")
 	}
 	dir, ok := c.byPath[path.Dir(p)]
 	if !ok {
-		return nil, "", fmt.Errorf("its directory %s was not there before it", path.Dir(p))
+		return nil, "", fmt.Errorf("its directory %s did not come before it", path.Dir(p))
 	}
 	return dir, name, nil
 }
 
-// check refuses what no inode can say.
+// check returns an error if an inode cannot represent the entry.
 func check(e images.Entry) error {
 	switch e.Type {
 	case images.Symlink:
 		if n := len(e.Link); n == 0 || n >= blockSize || strings.Contains(e.Link, "\x00") {
-			return fmt.Errorf("its target of %d bytes is impossible: 1 to 4095 can be, none of them zero", n)
+			return fmt.Errorf("its target of %d bytes is invalid: it must have 1 to 4095 bytes, and no zero byte", n)
 		}
 	case images.CharDevice, images.BlockDevice:
 		if e.Major >= 1<<12 || e.Minor >= 1<<20 {
-			return fmt.Errorf("device %d:%d is beyond what Linux has: 4095:1048575", e.Major, e.Minor)
+			return fmt.Errorf("the device number %d:%d is larger than Linux's largest, 4095:1048575", e.Major, e.Minor)
 		}
 	case images.Regular:
 		if e.Size < 0 || e.Size > maxSize {
-			return fmt.Errorf("its %d bytes are more than EROFS can hold: %d", e.Size, int64(maxSize))
+			return fmt.Errorf("it has %d bytes, but EROFS holds at most %d in a file", e.Size, int64(maxSize))
 		}
 	case images.Directory, images.FIFO:
 	default:
-		return fmt.Errorf("it is of the unknown type %d", e.Type)
+		return fmt.Errorf("its type %d is unknown", e.Type)
 	}
 	return nil
 }
 
-// file gives what is no directory its place.
+// file assigns an offset to a file that is not a directory.
 func (c *collector) file(e images.Entry, number uint32, xattrs []byte, content io.Reader) error {
 	if e.Type == images.Regular && e.Size >= leastSparse && content != nil {
 		if c.buf == nil {
@@ -183,14 +183,14 @@ func (c *collector) file(e images.Entry, number uint32, xattrs []byte, content i
 	return nil
 }
 
-// resolve finds the inodes of hard links, in the walk's order, because a link
-// may name a link.
+// resolve finds the inodes of hard links. It does so in the order of the walk,
+// because a link may name an earlier link.
 func (c *collector) resolve() error {
 	names := map[*directory]map[string]int{}
 	for _, link := range c.pending {
 		d := c.byPath[path.Dir(link.target)]
 		if d == nil {
-			return fmt.Errorf("a hard link names %s: its directory is not in the image", link.target)
+			return fmt.Errorf("a hard link names %s, whose directory is not in the image", link.target)
 		}
 		if names[d] == nil {
 			names[d] = d.places()

@@ -11,26 +11,26 @@ import (
 )
 
 const (
-	// direntSize is a directory's entry without its name, which follows after
-	// all entries of a block.
+	// direntSize is the size of a directory entry without its name. The names
+	// follow after all entries of a block.
 	direntSize = 12
 	maxName    = 255
 )
 
 var errTwice = errors.New("it is in the image twice")
 
-// directory is a directory with its names, packed: each an inode's number, a
-// type, a length, and so many bytes.
+// directory is a directory with its names in packed form. For each name it has an
+// inode number, a type, the name's length and the name.
 type directory struct {
 	number, parent uint32
 	entry          images.Entry // without path and attributes
 	xattrs         []byte
 	packed         []byte
 	size           int64 // of its content
-	at             int64 // where its whole blocks are, in bytes
+	at             int64 // offset of its whole blocks in bytes
 }
 
-// packedHead is what comes before a packed name.
+// packedHead is the length of the fields before a packed name.
 const packedHead = 4 + 1 + 1
 
 type dirent struct {
@@ -41,13 +41,13 @@ type dirent struct {
 
 func (d dirent) length() int { return direntSize + len(d.name) }
 
-// headOf keeps of an entry what its inode tells.
+// headOf returns the parts of an entry that its inode stores.
 func headOf(e images.Entry) images.Entry {
 	e.Path, e.Xattrs = "", nil
 	return e
 }
 
-// add adds a name and tells where it is.
+// add adds a name and returns its position.
 func (d *directory) add(name string, number uint32, kind uint8) int {
 	at := len(d.packed)
 	d.packed = binary.LittleEndian.AppendUint32(d.packed, number)
@@ -56,20 +56,20 @@ func (d *directory) add(name string, number uint32, kind uint8) int {
 	return at
 }
 
-// read reads the packed name at a place, and tells where the next one is.
+// read reads the packed name at a position, and returns the position of the next.
 func (d *directory) read(at int) (e dirent, next int) {
 	length := int(d.packed[at+packedHead-1])
 	next = at + packedHead + length
 	return dirent{binary.LittleEndian.Uint32(d.packed[at:]), d.packed[at+4], string(d.packed[at+packedHead : next])}, next
 }
 
-// patch puts a hard link's inode in.
+// patch sets the inode of a hard link.
 func (d *directory) patch(at int, number uint32, kind uint8) {
 	binary.LittleEndian.PutUint32(d.packed[at:], number)
 	d.packed[at+4] = kind
 }
 
-// places tells where each name stands.
+// places returns the position of each name.
 func (d *directory) places() map[string]int {
 	m := map[string]int{}
 	for at := 0; at < len(d.packed); {
@@ -80,8 +80,8 @@ func (d *directory) places() map[string]int {
 	return m
 }
 
-// sorted are all entries in the order of their names' bytes, as the kernel
-// searches them.
+// sorted returns all entries in the order of their names' bytes, which the kernel's
+// search needs.
 func (d *directory) sorted() ([]dirent, error) {
 	list := []dirent{{d.number, direntType(images.Directory), "."}, {d.parent, direntType(images.Directory), ".."}}
 	for at := 0; at < len(d.packed); {
@@ -98,7 +98,7 @@ func (d *directory) sorted() ([]dirent, error) {
 	return list, nil
 }
 
-// inBlocks divides a sorted list as the blocks hold it.
+// inBlocks divides a sorted list into the lists of the directory's blocks.
 func inBlocks(list []dirent) (parts [][]dirent) {
 	start, used := 0, 0
 	for i, e := range list {
@@ -111,7 +111,7 @@ func inBlocks(list []dirent) (parts [][]dirent) {
 	return append(parts, list[start:])
 }
 
-// arrange finds how long the directories are.
+// arrange computes the sizes of the directories.
 func (t *tree) arrange() error {
 	for _, d := range t.dirs {
 		list, err := d.sorted()
@@ -128,7 +128,7 @@ func (t *tree) arrange() error {
 	return nil
 }
 
-// content is a directory's, all of it.
+// content returns the whole content of a directory.
 func (t *tree) content(d *directory) ([]byte, error) {
 	list, err := d.sorted()
 	if err != nil {
@@ -149,8 +149,9 @@ func (t *tree) content(d *directory) ([]byte, error) {
 	return b, nil
 }
 
-// placeDirectories gives the directories their places: all inodes, from the
-// second block on, and then all whole blocks. It tells where they end.
+// placeDirectories assigns offsets to the directories: first to all their inodes,
+// from the second block on, and then to all their whole blocks. It returns the end
+// of them.
 func (l *Layout) placeDirectories() (end int64) {
 	g := group{start: blockSize}
 	for _, d := range l.dirs {
@@ -164,7 +165,7 @@ func (l *Layout) placeDirectories() (end int64) {
 	return end
 }
 
-// direntType is the type of a file as its directory tells it.
+// direntType returns the file type in a directory entry.
 func direntType(t images.Type) uint8 {
 	switch t {
 	case images.Regular:

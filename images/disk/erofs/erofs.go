@@ -1,5 +1,5 @@
-// Package erofs writes EROFS filesystems: read-only ones, that Linux mounts
-// from a file. They are what a live system runs from.
+// Package erofs writes EROFS filesystems, which are read-only. Linux can mount one
+// from a file, and a live system runs from one.
 //
 // [Plan] walks an image once without keeping its contents and decides where
 // everything goes; [Layout.Write] walks it a second time and emits the
@@ -7,14 +7,17 @@
 // same bytes.
 //
 // After the superblock come the directories, the root first, and then the
-// files in groups of about a megabyte: the inodes of a group, with what small
-// files have in them, and then the group's other content. So a group is all
-// that is ever held in memory.
+// files in groups of about a megabyte: the inodes of a group with the contents of
+// its small files, and then the group's other content. Only one group at a time is
+// held in memory.
 //
 // Nothing is compressed. Inodes are of the extended form, and large files keep
 // their holes. "The format" in comments is the kernel's
 // Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h; Linux 5.4 and
-// later read it, and 5.15 and later where a file has holes.
+// later read it. A filesystem with holes in its files needs 5.15 or later.
+//
+// The code is ours because github.com/diskfs/go-diskfs v1.9.4 has no EROFS, and
+// the images of its read-only alternative, squashfs, were unreadable.
 package erofs
 
 import (
@@ -27,7 +30,7 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// Options name a filesystem.
+// Options describe a filesystem.
 type Options struct {
 	UUID [16]byte
 	// Label is the volume's name, at most 15 bytes.
@@ -89,8 +92,8 @@ func plan(ctx context.Context, src images.Source, opts Options) (*Layout, error)
 	if l.size = l.files + c.group.start; l.size > maxSize {
 		return nil, fmt.Errorf("it needs %d bytes, and EROFS has at most %d", l.size, int64(maxSize))
 	}
-	for i := range l.nodes {
-		if n := &l.nodes[i]; !n.directory {
+	for i := range l.inodes {
+		if n := &l.inodes[i]; !n.directory {
 			n.at += l.files
 		}
 	}

@@ -21,18 +21,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
+	"cloudlets/images/disk/disktest"
 	"cloudlets/images/disk/erofs"
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/imagetest"
+	"cloudlets/images/tarball"
+	"cloudlets/testdata/needs"
 )
 
 // tool runs a foreign tool, which must succeed, and returns what it said.
 func tool(t testing.TB, debianPackage, name string, args ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("this test needs %s: install the Debian package %s", name, debianPackage)
-	}
-	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), needs.Tool(t, name, debianPackage), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
@@ -80,7 +81,7 @@ func write(t testing.TB, l *erofs.Layout) string {
 func TestOneOfEverything(t *testing.T) {
 	src := imagetest.Everything()
 	img := build(t, src)
-	imagetest.SameOnKernel(t, img, "erofs", src)
+	disktest.SameOnKernel(t, img, "erofs", src)
 	said := tool(t, "erofs-utils", "dump.erofs", "-s", img)
 	for _, want := range []string{"01020304-0506-4708-890a-0b0c0d0e0f10", "sb_csum mtime", "2024"} {
 		if !strings.Contains(said, want) {
@@ -94,6 +95,7 @@ func TestOneOfEverything(t *testing.T) {
 
 // TestExtracted has the tools of EROFS read every content that they check.
 func TestExtracted(t *testing.T) {
+	needs.Root(t)
 	var src imagetest.Memory
 	src.Dir("/")
 	src.Dir("/d").Mode = 0o1770
@@ -103,7 +105,7 @@ func TestExtracted(t *testing.T) {
 	src.Symlink("/link", strings.Repeat("t", 4095))
 	dir := filepath.Join(t.TempDir(), "out")
 	tool(t, "erofs-utils", "fsck.erofs", "--extract="+dir, build(t, src))
-	got, err := images.NewDirSource(dir)
+	got, err := dirtree.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,19 +134,16 @@ func TestRandomTrees(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			src := imagetest.Random(rand.New(rand.NewPCG(seed, 7)))
-			imagetest.SameOnKernel(t, build(t, src), "erofs", src)
+			disktest.SameOnKernel(t, build(t, src), "erofs", src)
 		})
 	}
 }
 
 func TestDebianRoot(t *testing.T) {
 	t.Parallel()
-	found, err := filepath.Glob("../../../.cache/debian-12-*.tar")
-	if err != nil || len(found) == 0 {
-		t.Fatalf("this test needs a Debian root in .cache: `make setup-image` makes it")
-	}
-	src := images.NewTarSource(found[0])
-	imagetest.SameOnKernel(t, build(t, src), "erofs", src)
+	found := needs.Made(t, "../../../.cache/debian-12-*.tar", "setup-image")
+	src := tarball.New(found)
+	disktest.SameOnKernel(t, build(t, src), "erofs", src)
 }
 
 func TestHolesStayHoles(t *testing.T) {
@@ -159,7 +158,7 @@ func TestHolesStayHoles(t *testing.T) {
 	if info, err := os.Stat(img); err != nil || info.Size() > 1<<20 {
 		t.Errorf("the filesystem has %d bytes (%v)", info.Size(), err)
 	}
-	imagetest.SameOnKernel(t, img, "erofs", src)
+	disktest.SameOnKernel(t, img, "erofs", src)
 }
 
 // TestLargeDirectory: the kernel searches names by halves, so order matters.
@@ -172,7 +171,7 @@ func TestLargeDirectory(t *testing.T) {
 	for i := range files {
 		src.File(fmt.Sprintf("/d/%x", i*2654435761), nil)
 	}
-	dir, _ := imagetest.Mount(t, build(t, src), "erofs", unix.MS_RDONLY)
+	dir, _ := disktest.Mount(t, build(t, src), "erofs", unix.MS_RDONLY)
 	names, err := os.ReadDir(filepath.Join(dir, "d"))
 	if err != nil || len(names) != files {
 		t.Fatalf("%d names (%v)", len(names), err)

@@ -88,7 +88,7 @@ func contentSize(e images.Entry) int64 {
 
 // encode makes an inode, with its attributes. What where is: the block where
 // its content begins, a device's number, the size of its chunks.
-func encode(e images.Entry, n *node, number uint32, s shape, size int64, what uint32, xattrs []byte) []byte {
+func encode(e images.Entry, n *inode, number uint32, s shape, size int64, what uint32, xattrs []byte) []byte {
 	le := binary.LittleEndian
 	b := make([]byte, inodeSize, inodeSize+len(xattrs))
 	le.PutUint16(b[0:], 1|uint16(s.layout)<<1) // 1: extended

@@ -60,7 +60,7 @@ func (e *emitter) superblock() error {
 	le.PutUint32(b[8:], hasChecksum|hasMtime)
 	b[12] = 12 // a block has 1<<12 bytes
 	le.PutUint16(b[14:], uint16(e.node(rootNumber).at/slotSize))
-	le.PutUint64(b[16:], uint64(len(e.nodes)))
+	le.PutUint64(b[16:], uint64(len(e.inodes)))
 	if t := e.opts.Time; !t.IsZero() {
 		le.PutUint64(b[24:], uint64(t.Unix()))
 		le.PutUint32(b[32:], uint32(t.Nanosecond()))
@@ -174,7 +174,7 @@ func (e *emitter) numberOf(entry images.Entry) (uint32, error) {
 		e.number++
 		number = e.number
 	}
-	if int64(number) > int64(len(e.nodes)) || e.node(number).sum != entry.Sum() {
+	if int64(number) > int64(len(e.inodes)) || e.node(number).sum != entry.Sum() {
 		return 0, ErrChanged
 	}
 	return number, nil

@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// An access control list as an extended attribute's value is a version and
-// entries of eight bytes: tag, permissions, id. On disk it has another
-// version, and those entries that need no id are without.
+// The value of an extended attribute with an access control list is a version and
+// entries of eight bytes: tag, permissions, id. On disk the list has another
+// version, and entries that need no id do not store one.
 const (
 	aclXattrVersion = 2
 	aclDiskVersion  = 1
@@ -29,8 +29,8 @@ const (
 
 var errACL = errors.New("its access control list is malformed")
 
-// encodeACL turns the value of system.posix_acl_access or _default into what
-// ext4 keeps.
+// encodeACL converts the value of system.posix_acl_access or _default to ext4's
+// form.
 func encodeACL(value string) ([]byte, error) {
 	b := []byte(value)
 	if len(b) < aclHeader || (len(b)-aclHeader)%aclEntry != 0 {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cloudlets/images"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/sparse"
 )
@@ -41,7 +42,7 @@ func BenchmarkTree(b *testing.B) {
 
 func againstMke2fs(b *testing.B, dir string) {
 	b.Helper()
-	src, err := images.NewDirSource(dir)
+	src, err := dirtree.Open(dir)
 	if err != nil {
 		b.Fatal(err)
 	}

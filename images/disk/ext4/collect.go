@@ -15,22 +15,22 @@ import (
 	"cloudlets/images/paged"
 )
 
-// tree is all that is kept of an image between the two walks.
+// tree holds everything that is kept of an image between the two walks.
 type tree struct {
 	inodes  paged.List[inode] // number 1 first
 	extras  paged.List[extra]
-	dirs    paged.List[directory] // by their inodes' numbers, lost+found apart
-	targets paged.Texts           // of all short symlinks
-	links   paged.List[uint64]    // sums of the hard links' entries, in the walk's order
+	dirs    paged.List[directory] // by inode number, except lost+found
+	targets paged.Texts           // the targets of all short symlinks
+	links   paged.List[uint64]    // sums of the hard links' entries, in the order of the walk
 	entries int64
 }
 
 func (t *tree) inode(ino uint32) *inode { return t.inodes.At(int(ino) - 1) }
 
-// last is the highest inode number in use: all below it are, too.
+// last returns the highest inode number in use. All lower numbers are in use too.
 func (t *tree) last() int64 { return int64(t.inodes.Len()) }
 
-// extra gives what few files have, nil for the many.
+// extra returns an inode's extra data, or nil for most inodes, which have none.
 func (t *tree) extra(n *inode) *extra {
 	if n.extra == 0 {
 		return nil
@@ -38,7 +38,8 @@ func (t *tree) extra(n *inode) *extra {
 	return t.extras.At(int(n.extra) - 1)
 }
 
-// numbers deals out inode numbers in the order of a walk, the same in both.
+// numbers assigns inode numbers in the order of a walk. Both walks get the same
+// numbers.
 type numbers struct{ last uint32 }
 
 func (s *numbers) next(p string) uint32 {
@@ -54,7 +55,7 @@ func (s *numbers) next(p string) uint32 {
 
 const lostFound = "/lost+found"
 
-// collector makes a tree of a source.
+// collector builds a tree from a source.
 type collector struct {
 	tree
 	ctx     context.Context
@@ -62,16 +63,16 @@ type collector struct {
 	numbers numbers
 	byPath  map[string]*directory
 	pending paged.List[hardLink]
-	named   paged.Texts       // what they name
+	named   paged.Texts       // the targets of pending hard links
 	known   map[string]string // encoded attributes, to keep equal ones once
 	buf     []byte
 }
 
-// hardLink is a name whose inode is found when all names are known.
+// hardLink is a name whose inode can only be found once all names are known.
 type hardLink struct {
 	dir    *directory
 	at     uint32
-	target uint32 // its place among the texts
+	target uint32 // index in collector.named
 }
 
 func newCollector(ctx context.Context, made time.Time) *collector {
@@ -86,7 +87,7 @@ func newCollector(ctx context.Context, made time.Time) *collector {
 	return c
 }
 
-// visit takes over one entry.
+// visit adds one entry.
 func (c *collector) visit(e images.Entry, content io.Reader) error {
 	if err := c.entry(e, content); err != nil {
 		return fmt.Errorf("%s: %w", e.Path, err)
@@ -113,7 +114,7 @@ func (c *collector) entry(e images.Entry, content io.Reader) error {
 		return errors.New("ext4 keeps this name for a directory: rename the file")
 	}
 	if c.last() >= math.MaxUint32 {
-		return errors.New("it is one file more than ext4 can number")
+		return errors.New("ext4 cannot hold more files: make the image smaller")
 	}
 	ino := c.numbers.next(e.Path)
 	n, err := c.add(e, ino, parent)
@@ -124,21 +125,21 @@ func (c *collector) entry(e images.Entry, content io.Reader) error {
 	return c.details(e, n, content)
 }
 
-// link keeps a hard link until all names are known.
+// link remembers a hard link until all names are known.
 func (c *collector) link(e images.Entry, parent *directory, name string) error {
 	if len(e.Link) > paged.MaxText {
-		return fmt.Errorf("it is a hard link to a path of %d bytes, which no file has", len(e.Link))
+		return fmt.Errorf("it is a hard link to a path of %d bytes, which is too long for a path", len(e.Link))
 	}
 	c.links.Add(e.Sum())
 	c.pending.Add(hardLink{parent, uint32(parent.add(name, 0, 0)), c.named.Add(e.Link)})
 	return nil
 }
 
-// root is the image's own word on the root directory.
+// root sets the root directory's attributes from the image's entry.
 func (c *collector) root(e images.Entry) error {
 	n := c.inode(rootInode)
 	if e.Type != images.Directory || n.sum != 0 {
-		return errors.New("the root is not one directory")
+		return errors.New("the root must be one directory")
 	}
 	links := n.links
 	*n = newInode(e)
@@ -149,16 +150,16 @@ func (c *collector) root(e images.Entry) error {
 func (c *collector) parent(p string) (dir *directory, name string, err error) {
 	name = path.Base(p)
 	if !strings.HasPrefix(p, "/") || path.Clean(p) != p || len(name) > 255 || strings.Contains(name, "\x00") {
-		return nil, "", errors.New("it is no path that a filesystem can hold")
+		return nil, "", errors.New("it is not a clean absolute path whose last name has at most 255 bytes")
 	}
 	dir, ok := c.byPath[path.Dir(p)]
 	if !ok {
-		return nil, "", fmt.Errorf("its directory %s was not there before it", path.Dir(p))
+		return nil, "", fmt.Errorf("its directory %s did not come before it", path.Dir(p))
 	}
 	return dir, name, nil
 }
 
-// add makes the inode.
+// add adds the entry's inode.
 func (c *collector) add(e images.Entry, ino uint32, parent *directory) (*inode, error) {
 	if e.Type != images.Directory {
 		return c.inodes.Add(newInode(e)), nil
@@ -181,7 +182,7 @@ func (c *collector) directory(e images.Entry, ino, parent uint32) *inode {
 	return n
 }
 
-// details are what depends on the type of file.
+// details sets what depends on the type of file.
 func (c *collector) details(e images.Entry, n *inode, content io.Reader) (err error) {
 	n.sum = e.Sum()
 	switch e.Type {
@@ -190,13 +191,13 @@ func (c *collector) details(e images.Entry, n *inode, content io.Reader) (err er
 	case images.CharDevice, images.BlockDevice:
 		var ok bool
 		if n.size, ok = deviceNumber(e.Major, e.Minor); !ok {
-			err = fmt.Errorf("device %d:%d is beyond what Linux has: 4095:1048575", e.Major, e.Minor)
+			err = fmt.Errorf("the device number %d:%d is larger than Linux's largest, 4095:1048575", e.Major, e.Minor)
 		}
 	case images.Regular:
 		err = c.regular(e, n, content)
 	case images.Directory, images.FIFO:
 	default:
-		err = fmt.Errorf("it is of the unknown type %d", e.Type)
+		err = fmt.Errorf("its type %d is unknown", e.Type)
 	}
 	if err != nil {
 		return err
@@ -208,7 +209,7 @@ func (c *collector) symlink(e images.Entry, n *inode) error {
 	n.size = int64(len(e.Link))
 	switch {
 	case n.size == 0 || n.size >= blockSize || strings.Contains(e.Link, "\x00"):
-		return fmt.Errorf("its target of %d bytes is impossible: 1 to 4095 can be, none of them zero", n.size)
+		return fmt.Errorf("its target of %d bytes is invalid: it must have 1 to 4095 bytes, and no zero byte", n.size)
 	case n.size < shortLink:
 		n.start = int64(c.targets.Add(e.Link))
 	default:
@@ -217,12 +218,12 @@ func (c *collector) symlink(e images.Entry, n *inode) error {
 	return nil
 }
 
-// maxFileSize is what 32-bit numbers of blocks in a file lead to.
+// maxFileSize is the largest size at which block numbers in a file have 32 bits.
 const maxFileSize = (1<<32 - 1) * blockSize
 
 func (c *collector) regular(e images.Entry, n *inode, content io.Reader) error {
 	if e.Size < 0 || e.Size > maxFileSize {
-		return fmt.Errorf("its %d bytes are more than ext4 can hold in a file: %d", e.Size, int64(maxFileSize))
+		return fmt.Errorf("it has %d bytes, but ext4 holds at most %d in a file", e.Size, int64(maxFileSize))
 	}
 	n.size = e.Size
 	if e.Size < leastSparse || content == nil {
@@ -242,7 +243,7 @@ func (c *collector) regular(e images.Entry, n *inode, content io.Reader) error {
 	return nil
 }
 
-// extraOf gives an inode its extra, a new one if it has none.
+// extraOf returns an inode's extra data, which it adds if there is none.
 func (t *tree) extraOf(n *inode) *extra {
 	if x := t.extra(n); x != nil {
 		return x
@@ -265,7 +266,8 @@ func (c *collector) attributes(e images.Entry, n *inode) error {
 	return nil
 }
 
-// once keeps equal strings one time: most files with a label have the same.
+// once stores equal strings only once, because most files with a security label
+// have the same one.
 func (c *collector) once(b []byte) string {
 	if s, ok := c.known[string(b)]; ok {
 		return s
@@ -288,12 +290,12 @@ func (c *collector) finish() (*tree, error) {
 	if err := c.resolve(); err != nil {
 		return nil, err
 	}
-	t := c.tree // without what only the collecting needed
+	t := c.tree // a copy, so that the collector's other fields can be freed
 	return &t, nil
 }
 
-// resolve finds the inodes of hard links, in the walk's order, because a link
-// may name a link.
+// resolve finds the inodes of hard links. It does so in the order of the walk,
+// because a link may name an earlier link.
 func (c *collector) resolve() error {
 	names := map[*directory]places{}
 	for i := range c.pending.Len() {
@@ -306,19 +308,19 @@ func (c *collector) resolve() error {
 		link.dir.patch(int(link.at), target.ino, target.kind)
 		n := c.inode(target.ino)
 		if n.links == maxLinks {
-			return fmt.Errorf("%s has more than %d names: ext4 has no more", p, maxLinks)
+			return fmt.Errorf("%s has more than %d names, which is ext4's limit: remove some hard links", p, maxLinks)
 		}
 		n.links++
 	}
 	return nil
 }
 
-// target is what a hard link names. The places of the names in directories
-// that were searched are kept in names.
+// target finds the file that a hard link names. It keeps the positions of names in
+// searched directories in names.
 func (c *collector) target(p string, names map[*directory]places) (dirent, error) {
 	d := c.byPath[path.Dir(p)]
 	if d == nil {
-		return dirent{}, fmt.Errorf("a hard link names %s: its directory is not in the image", p)
+		return dirent{}, fmt.Errorf("a hard link names %s, whose directory is not in the image", p)
 	}
 	if names[d] == nil {
 		names[d] = d.places()
@@ -333,7 +335,7 @@ func (c *collector) target(p string, names map[*directory]places) (dirent, error
 	return target, nil
 }
 
-// arrange orders all directories and sets their sizes.
+// arrange sorts all directories and sets their sizes.
 func (t *tree) arrange(seed [16]byte) error {
 	for i := range t.dirs.Len() {
 		d := t.dirs.At(i)

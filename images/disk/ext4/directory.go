@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// directory is a directory's names, packed: for each the inode's number (4
-// bytes), the file type, the name's length and the name.
+// directory holds the names of a directory in packed form. For each name it has
+// the inode number (4 bytes), the file type, the name's length and the name.
 type directory struct {
 	packed      []byte
 	ino, parent uint32
@@ -40,12 +40,12 @@ type dirent struct {
 	hash nameHash
 }
 
-// length is how many bytes an entry takes in a directory block.
+// length is the size in bytes of an entry in a directory block.
 func (d dirent) length() int { return direntLength(len(d.name)) }
 
 func direntLength(name int) int { return (8 + name + 3) &^ 3 }
 
-// add appends a name and returns where it stands.
+// add appends a name and returns its position.
 func (d *directory) add(name string, ino uint32, kind byte) int {
 	at := len(d.packed)
 	d.packed = binary.LittleEndian.AppendUint32(d.packed, ino)
@@ -54,20 +54,20 @@ func (d *directory) add(name string, ino uint32, kind byte) int {
 	return at
 }
 
-// patch gives a name its inode.
+// patch sets the inode of a name.
 func (d *directory) patch(at int, ino uint32, kind byte) {
 	binary.LittleEndian.PutUint32(d.packed[at:], ino)
 	d.packed[at+4] = kind
 }
 
-// at reads the name that stands somewhere, and tells where the next one does.
+// at reads the name at a position, and returns the position of the next name.
 func (d *directory) at(off int) (e dirent, next int) {
 	p := d.packed[off:]
 	next = packedHeader + int(p[5])
 	return dirent{ino: binary.LittleEndian.Uint32(p), kind: p[4], name: p[packedHeader:next]}, off + next
 }
 
-// entries lists the names in their order.
+// entries returns the names in their order.
 func (d *directory) entries() []dirent {
 	var list []dirent
 	for off := 0; off < len(d.packed); {
@@ -78,7 +78,7 @@ func (d *directory) entries() []dirent {
 	return list
 }
 
-// places tells where each name of a directory stands, sorted by name.
+// places holds the position of each name of a directory, sorted by name.
 type places []uint32
 
 func (d *directory) places() places {
@@ -96,7 +96,7 @@ func (d *directory) name(at uint32) []byte {
 	return e.name
 }
 
-// find reads what is called name in the directory.
+// find returns the directory's entry with the given name.
 func (p places) find(d *directory, name string) (dirent, bool) {
 	i, ok := slices.BinarySearchFunc(p, name, func(at uint32, name string) int { return cmp.Compare(string(d.name(at)), name) })
 	if !ok {
@@ -112,11 +112,11 @@ func hashAll(seed [16]byte, list []dirent) {
 	}
 }
 
-// errTwice says that a directory has a name twice.
-var errTwice = errors.New("is there twice")
+// errTwice is returned if a directory has two entries with the same name.
+var errTwice = errors.New("is in the image twice")
 
-// arrange brings the names into the order in which they will be written, and
-// counts the blocks that they need.
+// arrange sorts the names in the order in which they are written, and counts the
+// blocks that they need.
 func (d *directory) arrange(seed [16]byte) error {
 	list := d.entries()
 	used := dots
@@ -144,10 +144,10 @@ func (d *directory) arrange(seed [16]byte) error {
 	return d.count(list, indexed)
 }
 
-// indexed says whether the directory has an index of hashes.
+// indexed reports whether the directory has an index of hashes.
 func (d *directory) indexed() bool { return d.leaves > 0 }
 
-// count says how many blocks the names need.
+// count returns how many blocks the names need.
 func (d *directory) count(list []dirent, indexed bool) error {
 	d.leaves, d.blocks = 0, 1
 	if d.ino == lostFoundInode && !indexed {
@@ -158,14 +158,14 @@ func (d *directory) count(list []dirent, indexed bool) error {
 	}
 	d.leaves = uint32(len(leaves(list)))
 	if d.leaves > rootFanout*nodeFanout {
-		return fmt.Errorf("holds %d names, which is more than a directory can", len(list))
+		return fmt.Errorf("it has %d names, which is more than a directory can hold", len(list))
 	}
 	d.blocks = 1 + d.leaves
 	d.blocks += d.nodes()
 	return nil
 }
 
-// nodes is how many blocks an index takes between its root and the leaves.
+// nodes returns how many blocks the index has between its root and its leaves.
 func (d *directory) nodes() uint32 {
 	if d.leaves <= rootFanout {
 		return 0
@@ -187,11 +187,11 @@ func leaves(list []dirent) [][]dirent {
 	return append(out, list[start:])
 }
 
-// dirBlock is a directory block that is being filled.
+// dirBlock is a directory block while it is filled.
 type dirBlock struct {
 	buf  record
 	off  int
-	last int // where the latest entry begins
+	last int // offset of the latest entry
 }
 
 func newDirBlock(buf []byte) *dirBlock {
@@ -209,7 +209,7 @@ func (b *dirBlock) add(e dirent) {
 	b.off += e.length()
 }
 
-// finish lets the last entry reach to the tail, and writes that.
+// finish extends the last entry to the tail, and writes the tail.
 func (b *dirBlock) finish(crc uint32) {
 	b.buf.put16(b.last+4, uint16(leafRoom-b.last))
 	b.buf.put16(leafRoom+4, dirTail)
@@ -222,7 +222,7 @@ func dot(name string, ino uint32) dirent {
 	return dirent{ino: ino, kind: direntType(modeDir), name: []byte(name)}
 }
 
-// write emits the directory, a block at a time.
+// write writes the directory, a block at a time.
 func (d *directory) write(seed [16]byte, crc uint32, emit func([]byte) error) error {
 	if d.indexed() {
 		return d.writeIndexed(seed, crc, emit)

@@ -12,6 +12,13 @@
 // groups, and room for more descriptors, so that it can grow while mounted. Blocks
 // are 4096 bytes and inodes 256. "The format" in comments is the kernel's
 // Documentation/filesystems/ext4.
+//
+// The code is ours because no library found writes such a filesystem from a
+// stream. The ext4 of github.com/diskfs/go-diskfs v1.9.4 needed more than 400
+// seconds for 27,000 files, panics on a name of 255 bytes, supports no links,
+// devices or extended attributes, and writes the time of day. The tar2ext4 of
+// github.com/Microsoft/hcsshim 0.15.0 makes a filesystem without journal, UUID
+// and free blocks, which e2fsck does not find clean.
 package ext4
 
 import (
@@ -24,13 +31,13 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// Options shape a filesystem. The zero value is the smallest one that holds
-// an image.
+// Options describe a filesystem. The zero value asks for the smallest one that
+// holds the image.
 type Options struct {
 	// Size is the filesystem's length in bytes, rounded down to whole blocks;
 	// 0 is the smallest that holds the image and Free.
 	Size int64
-	// Free is how many bytes are to be left for new files.
+	// Free is how many bytes to leave for new files.
 	Free int64
 	// MaxGrow is the length in bytes to which the filesystem can be grown
 	// while it is mounted, up to 16 TiB; 0 is 1024 times its size. From a
@@ -55,9 +62,9 @@ type Options struct {
 	// JournalSize is in bytes; 0 is 4 to 64 MiB, by the filesystem's size,
 	// and none in less than 8 MiB; less than 0 is none.
 	JournalSize int64
-	// Stale says that Skip leaves old bytes where they are, as on a device
-	// that was not erased. Whatever must be zero is then written, and only
-	// what nobody reads is skipped; unused inode tables are cleared by the
+	// Stale says that skipped bytes keep their old content, as on a device that
+	// was not erased. Everything that must be zero is then written, and only
+	// bytes that are never read are skipped. Unused inode tables are cleared by the
 	// kernel after the first mount.
 	Stale bool
 	// LazyJournal leaves old bytes in the journal of a Stale filesystem, too.
@@ -73,11 +80,10 @@ const (
 	maxReserved = 50
 )
 
-// ErrChanged says that an image was not the same when it was written as when
-// it was planned.
+// ErrChanged is returned if the image changed between [Plan] and [Layout.Write].
 var ErrChanged = errors.New("it changed while the filesystem was made; make it again from an image that nobody writes to")
 
-// ErrTooSmall says that an image does not fit in the size that was asked for.
+// ErrTooSmall is returned if the image does not fit into the requested size.
 var ErrTooSmall = errors.New("the filesystem is too small")
 
 // Plan reads an image and lays out a filesystem for it. The source must stay
@@ -129,7 +135,7 @@ func (o Options) check() error {
 	case o.Size > maxSize || o.Free > maxSize:
 		return fmt.Errorf("size of %d bytes and %d free: no more than %d are possible", o.Size, o.Free, int64(maxSize))
 	case o.Free < 0 || o.MaxGrow < 0 || o.InodeRatio < 0:
-		return errors.New("free room, growth and inode ratio cannot be negative")
+		return errors.New("free room, growth and inode ratio must not be negative")
 	case o.InodeRatio != 0 && o.InodeRatio < blockSize:
 		return fmt.Errorf("an inode for every %d bytes is more than a group can have: %d is the least", o.InodeRatio, blockSize)
 	case o.JournalSize > 0 && (o.JournalSize < minJournal*blockSize || o.JournalSize > maxJournal*blockSize):

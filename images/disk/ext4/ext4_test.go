@@ -17,9 +17,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/disk/disktest"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/imagetest"
+	"cloudlets/images/tarball"
+	"cloudlets/testdata/needs"
 )
 
 func TestOneOfEverything(t *testing.T) {
@@ -33,7 +36,7 @@ func TestOneOfEverything(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			src := imagetest.Everything()
-			imagetest.SameOnKernel(t, build(t, src, opts), "ext4", src)
+			disktest.SameOnKernel(t, build(t, src, opts), "ext4", src)
 		})
 	}
 }
@@ -43,7 +46,7 @@ func TestHolesStayHoles(t *testing.T) {
 	src := imagetest.Everything()
 	src.Holes("/c/over-4g", 4<<30+3, 0, 1<<32-1, 1<<32+2)
 	img := build(t, src, ext4.Options{})
-	dir, _ := imagetest.Mount(t, img, "ext4", unix.MS_RDONLY)
+	dir, _ := disktest.Mount(t, img, "ext4", unix.MS_RDONLY)
 	wantOnesAt(t, dir+"/c/over-4g", 0, 1<<32-1, 1<<32+2)
 	for name, most := range map[string]int64{"all-hole": 0, "hole-first": 64 << 10, "over-4g": 3 * 64 << 10} {
 		var st unix.Stat_t
@@ -80,7 +83,7 @@ func TestTimesThatCannotBeToldAreClamped(t *testing.T) {
 	for _, year := range []int{1, 1800, 2311, 9999} {
 		m.File(fmt.Sprintf("/%d", year), nil).ModTime = time.Date(year, 1, 1, 0, 0, 0, 1, time.UTC)
 	}
-	dir, _ := imagetest.Mount(t, build(t, m, ext4.Options{}), "ext4", unix.MS_RDONLY)
+	dir, _ := disktest.Mount(t, build(t, m, ext4.Options{}), "ext4", unix.MS_RDONLY)
 	for name, want := range map[string]int{"1": 1901, "1800": 1901, "2311": 2310, "9999": 2310} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || info.ModTime().UTC().Year() != want {
@@ -91,7 +94,7 @@ func TestTimesThatCannotBeToldAreClamped(t *testing.T) {
 
 func TestForeignToolsSeeAttributes(t *testing.T) {
 	t.Parallel()
-	dir, _ := imagetest.Mount(t, build(t, imagetest.Everything(), ext4.Options{}), "ext4", unix.MS_RDONLY)
+	dir, _ := disktest.Mount(t, build(t, imagetest.Everything(), ext4.Options{}), "ext4", unix.MS_RDONLY)
 	if out := tool(t, "getfacl", "-n", "--absolute-names", dir+"/x/acl"); !strings.Contains(out, "user:65534:r--") || !strings.Contains(out, "group:4000000000:rw-") {
 		t.Errorf("getfacl says:\n%s", out)
 	}
@@ -103,17 +106,14 @@ func TestForeignToolsSeeAttributes(t *testing.T) {
 // debianRoot is a real root filesystem as a tarball; `make setup-image` makes it.
 func debianRoot(t testing.TB) string {
 	t.Helper()
-	found, err := filepath.Glob("../../../.cache/debian-12-*.tar")
-	if err != nil || len(found) == 0 {
-		t.Fatalf("this test needs a Debian root in .cache: `make setup-image` makes it")
-	}
-	return found[0]
+	found := needs.Made(t, "../../../.cache/debian-12-*.tar", "setup-image")
+	return found
 }
 
 func TestDebianRoot(t *testing.T) {
 	t.Parallel()
-	src := images.NewTarSource(debianRoot(t))
-	imagetest.SameOnKernel(t, build(t, src, ext4.Options{Free: 64 << 20}), "ext4", src)
+	src := tarball.New(debianRoot(t))
+	disktest.SameOnKernel(t, build(t, src, ext4.Options{Free: 64 << 20}), "ext4", src)
 }
 
 func TestSuperblockSaysWhatWasAsked(t *testing.T) {
@@ -215,7 +215,7 @@ func TestLargeDirectories(t *testing.T) {
 	if out := tool(t, "debugfs", "-R", "htree_dump /long", img); !strings.Contains(out, "Indirect levels: 1") {
 		t.Errorf("debugfs sees no inner nodes:\n%.500s", out)
 	}
-	dir, unmount := imagetest.Mount(t, img, "ext4", 0)
+	dir, unmount := disktest.Mount(t, img, "ext4", 0)
 	for _, f := range m { // the kernel finds each by its hash
 		if info, err := os.Lstat(dir + f.Path); err != nil || info.Name() != filepath.Base(dir+f.Path) {
 			t.Fatalf("look up %s: %v", f.Path, err)
@@ -244,7 +244,7 @@ func TestManySubdirectories(t *testing.T) {
 		m.Dir(fmt.Sprintf("/%d", i))
 	}
 	img := build(t, m, ext4.Options{})
-	dir, _ := imagetest.Mount(t, img, "ext4", unix.MS_RDONLY)
+	dir, _ := disktest.Mount(t, img, "ext4", unix.MS_RDONLY)
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil || st.Nlink != 1 {
 		t.Errorf("the root has %d links (%v), want 1: more than can be counted", st.Nlink, err)
@@ -265,7 +265,7 @@ func TestDeepExtentTree(t *testing.T) {
 	if out := tool(t, "debugfs", "-R", "extents /comb", img); !strings.Contains(out, " 2/ 2 ") {
 		t.Errorf("the tree is not two levels deep:\n%.500s", out)
 	}
-	imagetest.SameOnKernel(t, img, "ext4", m)
+	disktest.SameOnKernel(t, img, "ext4", m)
 }
 
 func TestRandomTrees(t *testing.T) {
@@ -273,7 +273,7 @@ func TestRandomTrees(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			src, opts := randomTree(seed)
-			imagetest.SameOnKernel(t, build(t, src, opts), "ext4", src)
+			disktest.SameOnKernel(t, build(t, src, opts), "ext4", src)
 		})
 	}
 }
@@ -314,7 +314,7 @@ func TestOverOldBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	fsck(t, f.Name())
-	imagetest.SameOnKernel(t, f.Name(), "ext4", src)
+	disktest.SameOnKernel(t, f.Name(), "ext4", src)
 	if out := tool(t, "dumpe2fs", f.Name()); strings.Contains(out, "ITABLE_ZEROED") {
 		t.Error("inode tables with old bytes are said to be zero")
 	}
@@ -324,7 +324,7 @@ func TestOverOldBytes(t *testing.T) {
 // writeALot mounts a filesystem for writing and fills it with files.
 func writeALot(t *testing.T, img string) {
 	t.Helper()
-	dir, unmount := imagetest.Mount(t, img, "ext4", 0)
+	dir, unmount := disktest.Mount(t, img, "ext4", 0)
 	for i := range 400 {
 		d := fmt.Sprintf("%s/new%d", dir, i/20)
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -352,11 +352,11 @@ func TestResize(t *testing.T) {
 	}
 	tool(t, "resize2fs", img)
 	fsck(t, img)
-	imagetest.SameOnKernel(t, img, "ext4", src)
+	disktest.SameOnKernel(t, img, "ext4", src)
 	tool(t, "e2fsck", "-fp", img)
 	tool(t, "resize2fs", "-M", img)
 	fsck(t, img)
-	imagetest.SameOnKernel(t, img, "ext4", src)
+	disktest.SameOnKernel(t, img, "ext4", src)
 }
 
 func TestFormatAnySize(t *testing.T) {
@@ -565,7 +565,7 @@ func TestLostAndFoundOfTheImage(t *testing.T) {
 	m.Dir("/")
 	m.Dir("/lost+found").Mode = 0o711
 	m.File("/lost+found/#12", []byte("kept"))
-	imagetest.SameOnKernel(t, build(t, m, ext4.Options{}), "ext4", m)
+	disktest.SameOnKernel(t, build(t, m, ext4.Options{}), "ext4", m)
 }
 
 func TestCancelled(t *testing.T) {

@@ -2,7 +2,7 @@ package ext4
 
 import "math"
 
-// extent is part of a file that lies in blocks in a row.
+// extent is a part of a file that lies in consecutive blocks.
 type extent struct {
 	logical, count int64
 	start          int64
@@ -16,11 +16,11 @@ const (
 	maxExtent    = 32768 // blocks; more would mean "not initialised"
 )
 
-// mapping is where a file's data lies and the tree that says so.
+// mapping says where a file's data lies, and holds the extent tree for it.
 type mapping struct {
 	extents []extent
 	data    int64 // blocks of data
-	// levels are the nodes of the tree outside of the inode, leaves first.
+	// levels holds the tree's nodes outside of the inode, leaves first.
 	levels [][]node
 	next   int64 // the block after the last of all
 }
@@ -41,9 +41,9 @@ func (m *mapping) nodes() (n int64) {
 	return n
 }
 
-// mapFile allocates a file: the blocks of its data from start on, then those
-// of its tree. The same arguments give the same mapping, so that none needs
-// to be kept.
+// mapFile allocates the blocks of a file's data from start on, and then those of
+// its tree. The same arguments give the same mapping, so mappings need not be
+// kept.
 func (g *geometry) mapFile(start int64, data []segment) mapping {
 	m := mapping{next: start}
 	for _, s := range data {
@@ -60,7 +60,7 @@ func (g *geometry) mapFile(start int64, data []segment) mapping {
 	return m
 }
 
-// add appends a run, or lengthens the last extent by it.
+// add appends a run of blocks, or lengthens the last extent by it.
 func (m *mapping) add(logical int64, r run) {
 	for r.count > 0 {
 		if last := len(m.extents) - 1; last >= 0 {
@@ -78,7 +78,7 @@ func (m *mapping) add(logical int64, r run) {
 	}
 }
 
-// grow builds the tree until what is left fits in the inode.
+// grow adds levels to the tree until the top level fits into the inode.
 func (m *mapping) grow(g *geometry) {
 	below := len(m.extents)
 	first := func(i int) int64 { return m.extents[i].logical }
@@ -100,7 +100,7 @@ func (m *mapping) grow(g *geometry) {
 	}
 }
 
-// root is what the inode holds.
+// root returns the part of the tree that the inode holds.
 func (m *mapping) root() (r [60]byte) {
 	depth := len(m.levels)
 	if depth == 0 {
@@ -111,7 +111,7 @@ func (m *mapping) root() (r [60]byte) {
 	return r
 }
 
-// block is one node outside of the inode, with its checksum.
+// block returns a node outside of the inode, with its checksum.
 func (m *mapping) block(depth int, n node, crc uint32) []byte {
 	r := make(record, blockSize)
 	m.put(r, depth, n.first, n.end, blockExtents)
@@ -120,7 +120,7 @@ func (m *mapping) block(depth int, n node, crc uint32) []byte {
 	return r
 }
 
-// put writes a node: entries first to end of the level below it.
+// put encodes a node, with the entries from first to end of the level below it.
 func (m *mapping) put(r record, depth, first, end, limit int) {
 	r.put16(0, extentMagic)
 	r.put16(2, uint16(end-first))

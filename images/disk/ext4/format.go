@@ -2,19 +2,19 @@ package ext4
 
 import "encoding/binary"
 
-// Sizes that are the same in every filesystem written here.
+// Sizes that all filesystems of this package share.
 const (
 	blockSize     = 4096
 	inodeSize     = 256
 	extraSize     = 32 // i_extra_isize: all fields after the first 128 bytes
 	descSize      = 64
-	groupBlocks   = 8 * blockSize // what one bitmap block can tell of
+	groupBlocks   = 8 * blockSize // blocks that one bitmap block describes
 	sectorsABlock = blockSize / 512
 	inodesABlock  = blockSize / inodeSize
 	descsABlock   = blockSize / descSize
 )
 
-// Inode numbers with a meaning, and the first that has none.
+// Reserved inode numbers, and the first number that is not reserved.
 const (
 	rootInode      = 2
 	resizeInode    = 7
@@ -63,16 +63,16 @@ const (
 
 // Flags of a group.
 const (
-	groupInodeUninit = 0x1 // inode bitmap and table were never written
+	groupInodeUninit = 0x1 // the inode bitmap and table were never written
 	groupBlockUninit = 0x2 // the block bitmap follows from the layout alone
 	groupTableZeroed = 0x4 // the unused part of the inode table is zero
 )
 
-// maxLinks is how many names a file may have. A directory with more
-// subdirectories says 1 (dir_nlink).
+// maxLinks is how many names a file may have. A directory with more subdirectories
+// has a link count of 1 (dir_nlink).
 const maxLinks = 65000
 
-// direntType is what a directory says of a file of some mode.
+// direntType returns the file type in a directory entry for a mode.
 func direntType(mode uint16) byte {
 	switch mode & modeType {
 	case modeRegular:
@@ -91,7 +91,7 @@ func direntType(mode uint16) byte {
 	return 0
 }
 
-// record is a structure of the format, its fields little-endian at offsets.
+// record is an encoded structure of the format. Its fields are little-endian.
 type record []byte
 
 func (r record) put8(off int, v uint8)   { r[off] = v }
@@ -99,14 +99,13 @@ func (r record) put16(off int, v uint16) { binary.LittleEndian.PutUint16(r[off:]
 func (r record) put32(off int, v uint32) { binary.LittleEndian.PutUint32(r[off:], v) }
 func (r record) put64(off int, v uint64) { binary.LittleEndian.PutUint64(r[off:], v) }
 
-// split puts the low half of a number at one place and the high half at
-// another, each of 32 bits.
+// split writes the low and the high 32 bits of a number at two offsets.
 func (r record) split(lo, hi int, v int64) {
 	r.put32(lo, uint32(v))
 	r.put32(hi, uint32(v>>32))
 }
 
-// split16 is split with halves of 16 bits.
+// split16 is like split for halves of 16 bits.
 func (r record) split16(lo, hi int, v uint32) {
 	r.put16(lo, uint16(v))
 	r.put16(hi, uint16(v>>16))

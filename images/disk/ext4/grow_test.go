@@ -15,6 +15,8 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/imagetest"
+	"cloudlets/images/tarball"
+	"cloudlets/testdata/needs"
 )
 
 // grow is the first process of a virtual machine whose root filesystem is one
@@ -31,7 +33,7 @@ mount -o remount,ro /; echo o >/proc/sysrq-trigger; sleep 60
 // (CAP_SYS_RESOURCE) which root in a container has not.
 func TestGrowWhileMounted(t *testing.T) {
 	t.Parallel()
-	root := images.NewTarSource(debianRoot(t))
+	root := tarball.New(debianRoot(t))
 	img := build(t, withInit{root}, ext4.Options{})
 	if err := os.Truncate(img, 3<<30); err != nil {
 		t.Fatal(err)
@@ -84,10 +86,7 @@ func boot(t *testing.T, img, kernel string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	path, err := exec.LookPath("qemu-system-x86_64")
-	if err != nil {
-		t.Fatal("this test needs qemu-system-x86_64: install the Debian package qemu-system-x86")
-	}
+	path := needs.Tool(t, "qemu-system-x86_64", "qemu-system-x86")
 	out, err := exec.CommandContext(ctx, path,
 		"-accel", "tcg,thread=multi", "-m", "512", "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-drive", "file="+img+",format=raw,if=virtio,cache=unsafe",

@@ -9,10 +9,10 @@ import (
 // superblock says that bytes of names are unsigned in it.
 const hashHalfMD4 = 1
 
-// nameHash is what directories are ordered by.
+// nameHash is the hash by which indexed directories are ordered.
 type nameHash struct{ major, minor uint32 }
 
-// hashEnd is a hash that no name may have: it stands for a directory's end.
+// hashEnd marks the end of a directory, so no name may have this hash.
 const hashEnd = 0xfffffffe
 
 // hashName hashes a name with a filesystem's seed, by the first three eighths
@@ -33,8 +33,8 @@ func hashName(seed [16]byte, name []byte) nameHash {
 	return h
 }
 
-// hashWords makes eight words of the first 32 bytes of a name, big-endian, and
-// fills up with the length of what is left of it.
+// hashWords converts the first 32 bytes of a name to eight big-endian words. It
+// fills up with the length of the rest of the name.
 func hashWords(name []byte) (words [8]uint32) {
 	pad := uint32(len(name)) & 0xff
 	pad |= pad << 8

@@ -12,6 +12,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/testdata/needs"
 )
 
 // packages tells which Debian package a foreign tool is in.
@@ -32,14 +33,7 @@ func tool(t testing.TB, name string, args ...string) string {
 
 func try(t testing.TB, name string, args ...string) (string, error) {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path, err = exec.LookPath(filepath.Join("/usr/sbin", name))
-	}
-	if err != nil {
-		t.Fatalf("this test needs %s: install the Debian package %s", name, packages[name])
-	}
-	cmd := exec.CommandContext(context.Background(), path, args...)
+	cmd := exec.CommandContext(context.Background(), needs.Tool(t, name, packages[name]), args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	out, err := cmd.CombinedOutput()
 	return string(out), err

@@ -7,11 +7,11 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// leastSparse is the size in bytes from which on a file is searched for
-// holes: smaller ones are not worth reading twice.
+// leastSparse is the size in bytes from which on a file is searched for holes. For
+// smaller files reading twice is not worth it.
 const leastSparse = 1 << 20
 
-// segments are a file's parts that are not zero, in blocks.
+// segments converts a file's parts with data to blocks.
 func segments(data []sparse.Extent) []segment {
 	list := make([]segment, len(data))
 	for i, x := range data {
@@ -20,7 +20,7 @@ func segments(data []sparse.Extent) []segment {
 	return list
 }
 
-// noEOF keeps an early end from looking like an ordinary one.
+// noEOF turns an early io.EOF into io.ErrUnexpectedEOF.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -1,6 +1,6 @@
 package ext4
 
-// The index of a large directory: a tree over the hashes of its names, whose
+// The index of a large directory is a tree over the hashes of its names. Its
 // leaves are ordinary directory blocks.
 const (
 	// The root follows on "." and "..", the inner nodes on one empty entry
@@ -11,7 +11,7 @@ const (
 	nodeFanout  = (blockSize - nodeEntries - 8) / 8
 )
 
-// indexEntry leads to the block that holds the hashes from hash on.
+// indexEntry names the block that holds the names with hashes from hash on.
 type indexEntry struct{ hash, block uint32 }
 
 // writeIndexed emits the root, the inner nodes if there are any, the leaves.
@@ -37,8 +37,8 @@ func (d *directory) writeIndexed(seed [16]byte, crc uint32, emit func([]byte) er
 	return nil
 }
 
-// leafIndex tells where the hashes of each leaf begin. The lowest bit says
-// that the leaf before has some names of the same hash.
+// leafIndex returns the first hash of each leaf. The lowest bit is set if the leaf
+// before also has names with that hash.
 func leafIndex(parts [][]dirent, first uint32) []indexEntry {
 	index := make([]indexEntry, len(parts))
 	for i, part := range parts {
@@ -98,8 +98,8 @@ func indexNode(entries []indexEntry, crc uint32) []byte {
 	return r
 }
 
-// putIndex writes the entries of a node, the first of which has limit and
-// count in place of its hash, and the checksum over what is in use.
+// putIndex writes the entries of a node and its checksum. The first entry has the
+// limit and count in place of its hash. The checksum covers the used entries.
 func putIndex(r record, off, limit int, entries []indexEntry, crc uint32) {
 	for i, e := range entries {
 		r.put32(off+8*i, e.hash)

@@ -7,8 +7,9 @@ import (
 	"cloudlets/images"
 )
 
-// inode is what is kept of a file between the two walks, in few bytes: there
-// may be millions. What the format has besides is derived when it is written.
+// inode holds what is kept of a file between the two walks. It is small because
+// there may be millions of them. The other fields of the format are derived when
+// the inode is written.
 type inode struct {
 	// size is in bytes; of a device it is the number, encoded.
 	size int64
@@ -19,16 +20,16 @@ type inode struct {
 	sum      uint64 // of the entry, to notice changes
 	mtime    stamp
 	uid, gid uint32
-	extra    uint32 // index of what few files have, plus 1
+	extra    uint32 // index in tree.extras plus 1; 0 if there is none
 	mode     uint16
 	links    uint16 // of a directory no more than maxLinks
 }
 
-// extra is what only some files have.
+// extra holds what only few files have.
 type extra struct {
 	inline string // extended attributes in the inode, encoded
 	block  string // those in a block, encoded but for its checksum
-	at     int64  // that block's place
+	at     int64  // number of that block
 	target string // of a symlink too long for the inode
 	// data are the parts of a file that has holes; nil is all of it.
 	data []segment
@@ -36,18 +37,18 @@ type extra struct {
 	indexed bool
 }
 
-// segment is a part of a file with data, in blocks.
+// segment is a part of a file that contains data, in blocks.
 type segment struct{ logical, count int64 }
 
-// shortLink is the length from which on a symlink needs a block.
+// shortLink is the length from which on a symlink's target needs a block.
 const shortLink = 60
 
 func (n *inode) is(kind uint16) bool { return n.mode&modeType == kind }
 
-// blocks is the length of a file's data if it has no holes.
+// blocks returns the number of a file's blocks if it has no holes.
 func (n *inode) blocks() int64 { return ceilDiv(n.size, blockSize) }
 
-// hasBlocks says whether the data of an inode lies in blocks.
+// hasBlocks reports whether the data of an inode lies in blocks.
 func (n *inode) hasBlocks() bool {
 	switch n.mode & modeType {
 	case modeRegular, modeDir:
@@ -58,15 +59,15 @@ func (n *inode) hasBlocks() bool {
 	return false
 }
 
-// newInode takes over what an entry says. Size, links and place come later.
+// newInode makes an inode from an entry. Its size, link count and blocks are set
+// later.
 func newInode(e images.Entry) inode {
 	return inode{
 		mode: uint16(e.Mode&0o7777) | modeOf(e.Type), uid: e.UID, gid: e.GID, links: 1, mtime: newStamp(e.ModTime),
 	}
 }
 
-// linkDirectory counts one more name of a directory, as far as the format
-// does.
+// linkDirectory counts one more name of a directory, up to the format's limit.
 func (n *inode) linkDirectory() { n.links = min(n.links+1, maxLinks) }
 
 func modeOf(t images.Type) uint16 {
@@ -94,12 +95,13 @@ const (
 	lastSecond  = math.MinInt32 + 3<<32 - 1
 )
 
-// stamp is a time as an inode tells it, in two words: the lower 32 bits of
-// its seconds since 1970, and its nanoseconds with the two bits above those.
-// The zero value is 1970.
+// stamp is a time in an inode's form, in two words: the lower 32 bits of the
+// seconds since 1970, and the nanoseconds with two more bits of the seconds. The
+// zero value is 1970.
 type stamp struct{ seconds, extra uint32 }
 
-// newStamp brings a time into the years 1901 to 2310; zero is 1970.
+// newStamp converts a time, limited to the years 1901 to 2310. The zero time
+// becomes 1970.
 func newStamp(t time.Time) stamp {
 	if t.IsZero() {
 		return stamp{}
@@ -133,7 +135,7 @@ func deviceNumber(major, minor uint32) (number int64, ok bool) {
 	return int64(minor&0xff|major<<8|minor&^0xff<<12) << 32, true
 }
 
-// fields are what of an inode is not in its record.
+// fields holds the fields of an inode on disk that type inode does not have.
 type fields struct {
 	inode
 	ino    uint32
@@ -145,7 +147,7 @@ type fields struct {
 	made   stamp
 }
 
-// encode writes an inode with its checksum.
+// encode encodes an inode with its checksum.
 func (f *fields) encode(r record, fsSeed uint32) {
 	clear(r[:inodeSize])
 	r.put16(0x00, f.mode)
@@ -170,7 +172,7 @@ func (f *fields) encode(r record, fsSeed uint32) {
 	r.split16(0x7c, 0x82, crc)
 }
 
-// length is i_size: devices have none.
+// length returns i_size, which is 0 for devices.
 func (f *fields) length() int64 {
 	if f.is(modeChar) || f.is(modeBlock) {
 		return 0

@@ -12,9 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cloudlets/images/disk/disktest"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/sparse"
-	"cloudlets/images/imagetest"
 )
 
 // TestLazyJournalOverAnother makes a filesystem where another was, in the
@@ -60,7 +60,7 @@ const crashFiles = 20
 // copy of the filesystem as it is on the disk while it is still mounted.
 func crash(t *testing.T, img string) (copied string) {
 	t.Helper()
-	dir, unmount := imagetest.Mount(t, img, "ext4", 0)
+	dir, unmount := disktest.Mount(t, img, "ext4", 0)
 	defer unmount()
 	for i := range crashFiles {
 		name := fmt.Sprintf("%s/crash%d", dir, i)
@@ -94,7 +94,7 @@ func wantRecovered(t *testing.T, img string) {
 	if out := tool(t, "dumpe2fs", "-h", img); !strings.Contains(out, "needs_recovery") {
 		t.Fatalf("there is nothing to recover:\n%s", out)
 	}
-	dir, unmount := imagetest.Mount(t, img, "ext4", 0)
+	dir, unmount := disktest.Mount(t, img, "ext4", 0)
 	defer unmount()
 	for i := range crashFiles {
 		got, err := os.ReadFile(fmt.Sprintf("%s/crash%d", dir, i))

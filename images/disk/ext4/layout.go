@@ -7,7 +7,7 @@ import (
 	"cloudlets/images"
 )
 
-// Layout is a filesystem all of whose places are known.
+// Layout is a planned filesystem, in which every file has its blocks.
 type Layout struct {
 	geometry
 	opts    Options
@@ -17,26 +17,25 @@ type Layout struct {
 	made    stamp
 	journal int64 // blocks, without their tree
 	double  int64 // the resize inode's block of pointers to pointers, or 0
-	used    int64 // the block after the last that is a file's
-	spare   int64 // blocks that nobody has
+	used    int64 // the block after the last one of a file
+	spare   int64 // free blocks
 }
 
-// Size is the filesystem's length in bytes.
+// Size returns the filesystem's length in bytes.
 func (l *Layout) Size() int64 { return l.blocks * blockSize }
 
-// UUID is the filesystem's name, given or derived.
+// UUID returns the filesystem's UUID, given or derived.
 func (l *Layout) UUID() [16]byte { return l.opts.UUID }
 
-// Used is how long the filesystem's beginning is, in bytes, in which all its
-// files are.
+// Used returns the offset in bytes at which the last file ends.
 func (l *Layout) Used() int64 { return l.used * blockSize }
 
-// Free is how many bytes are left for new files.
+// Free returns how many bytes are left for new files.
 func (l *Layout) Free() int64 { return l.spare * blockSize }
 
-// Resize lays the same files out for another length in bytes, without reading
-// the image again. Identifiers stay what they are; what Free was asked for
-// counts no more. After an error the layout is not to be written.
+// Resize changes the layout to another length in bytes without reading the image
+// again. Identifiers stay the same. [Options.Free] no longer has an effect. After
+// an error the layout must not be written.
 func (l *Layout) Resize(size int64) error {
 	opts := l.opts
 	opts.Size, opts.Free = size, 0
@@ -50,7 +49,7 @@ func (l *Layout) Resize(size int64) error {
 	return nil
 }
 
-// layOut finds a size and then a place for everything.
+// layOut chooses the size and then the blocks of everything.
 func layOut(ctx context.Context, t *tree, opts Options) (*Layout, error) {
 	if err := t.arrange(opts.HashSeed); err != nil {
 		return nil, err
@@ -62,7 +61,7 @@ func layOut(ctx context.Context, t *tree, opts Options) (*Layout, error) {
 	return l, l.fitSmallest(ctx)
 }
 
-// fitInto uses a size that was asked for.
+// fitInto lays the filesystem out in the requested size.
 func (l *Layout) fitInto(blocks int64) error {
 	g, err := newGeometry(blocks, l.inodesFor(blocks), l.opts.MaxGrow)
 	if err != nil {
@@ -73,17 +72,17 @@ func (l *Layout) fitInto(blocks int64) error {
 	case short > 0 && g.groups > 1:
 		return l.fitInto((g.groups - 1) * groupBlocks)
 	case short > 0:
-		return fmt.Errorf("%w: its own tables take %d bytes of %d", ErrTooSmall, g.prefix(0)*blockSize, l.Size())
+		return fmt.Errorf("%w: its own tables need %d of its %d bytes", ErrTooSmall, g.prefix(0)*blockSize, l.Size())
 	}
 	if short := l.place(); short > 0 {
-		return fmt.Errorf("%w: in %d bytes there is no room for about %d more; give it a larger size, or none for the smallest", ErrTooSmall, l.Size(), short*blockSize)
+		return fmt.Errorf("%w: %d bytes are about %d too few: use a larger size, or none for the smallest possible", ErrTooSmall, l.Size(), short*blockSize)
 	}
 	return nil
 }
 
-// fitSmallest lets the filesystem grow until everything fits in. Each round
-// adds what the one before was short of, and ends after a few, as what a
-// block more needs in tables is far less than a block.
+// fitSmallest enlarges the filesystem until everything fits. Each round adds the
+// blocks that were missing in the round before. It ends after a few rounds, because
+// an additional block needs far less than a block of tables.
 func (l *Layout) fitSmallest(ctx context.Context) error {
 	blocks := max(minSize/blockSize, (ceilDiv(l.inodesFor(0), maxInodesPerGroup)-1)*groupBlocks)
 	for blocks <= maxSize/blockSize {
@@ -105,10 +104,10 @@ func (l *Layout) fitSmallest(ctx context.Context) error {
 		}
 		blocks += short
 	}
-	return fmt.Errorf("the image needs a filesystem of more than %d bytes, which is the most", int64(maxSize))
+	return fmt.Errorf("the image needs a filesystem of more than %d bytes, which is the limit: make the image smaller", int64(maxSize))
 }
 
-// place gives every file its blocks, and returns how many are missing.
+// place assigns blocks to every file, and returns how many are missing.
 func (l *Layout) place() (short int64) {
 	at := int64(0)
 	if l.double = 0; l.growBlocks > 0 {
@@ -142,8 +141,8 @@ func (l *Layout) place() (short int64) {
 	return wanted - l.spare
 }
 
-// placeSmall places what takes a block each: extended attributes and long
-// symlinks.
+// placeSmall assigns blocks to what needs one block each: extended attributes and
+// long symlinks.
 func (l *Layout) placeSmall(at int64) int64 {
 	for i := range l.tree.inodes.Len() {
 		n := l.tree.inodes.At(i)
@@ -168,7 +167,7 @@ func (l *Layout) placeInode(ino uint32, at int64) int64 {
 	return m.next
 }
 
-// mapInode tells where an inode's data and tree lie.
+// mapInode returns where an inode's data and extent tree lie.
 func (l *Layout) mapInode(n *inode) mapping {
 	if !n.hasBlocks() {
 		return mapping{}
@@ -176,7 +175,7 @@ func (l *Layout) mapInode(n *inode) mapping {
 	return l.mapFile(n.start, l.tree.data(n))
 }
 
-// data lists the parts of a file that are not holes.
+// data returns the parts of a file that are not holes.
 func (t *tree) data(n *inode) []segment {
 	if x := t.extra(n); x != nil && x.data != nil {
 		return x.data

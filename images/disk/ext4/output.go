@@ -8,20 +8,20 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// output is a filesystem that is being written, in whole blocks. It gathers
-// small pieces into large writes.
+// output writes a filesystem in whole blocks, from its beginning to its end. It
+// gathers small pieces into large writes.
 type output struct {
 	ctx   context.Context
 	w     sparse.Writer
 	buf   []byte
-	at    int64 // the block that comes next
+	at    int64 // the next block
 	stale bool
 }
 
 const (
 	outputBuffer = 512 << 10
-	// wipeBlocks at the beginning are never skipped on stale ground: they
-	// are where other filesystems have their marks.
+	// wipeBlocks at the beginning of a device with old content are never skipped,
+	// because other filesystems have their signatures there.
 	wipeBlocks = 256
 )
 
@@ -32,7 +32,7 @@ func newOutput(ctx context.Context, w sparse.Writer, stale bool) *output {
 	return &output{ctx: ctx, w: w, buf: make([]byte, 0, outputBuffer), stale: stale}
 }
 
-// blocks writes whole blocks, many at once without a copy.
+// blocks writes whole blocks. It does not copy many blocks at once.
 func (o *output) blocks(b []byte) error {
 	if len(b) > outputBuffer {
 		if err := o.flush(); err != nil {
@@ -51,7 +51,8 @@ func (o *output) blocks(b []byte) error {
 	return nil
 }
 
-// room is where the next bytes may be put, filled tells how many were.
+// room returns the buffer for the next bytes. The caller then passes to filled how
+// many it has put there.
 func (o *output) room() []byte { return o.buf[len(o.buf):cap(o.buf)] }
 
 func (o *output) filled(n int) error {
@@ -64,7 +65,7 @@ func (o *output) filled(n int) error {
 	return nil
 }
 
-// read writes size bytes that are read from r, and fills up the last block.
+// read writes size bytes from r, and pads the last block with zeros.
 func (o *output) read(r io.Reader, size int64) error {
 	for size > 0 {
 		room := o.room()
@@ -82,7 +83,7 @@ func (o *output) read(r io.Reader, size int64) error {
 	return nil
 }
 
-// zeros writes blocks that must read as zeros.
+// zeros adds blocks that must read as zeros.
 func (o *output) zeros(count int64) error {
 	if !o.stale {
 		return o.skip(count)
@@ -99,7 +100,7 @@ func (o *output) zeros(count int64) error {
 	return nil
 }
 
-// skip goes over blocks that nobody reads.
+// skip passes over blocks that are never read.
 func (o *output) skip(count int64) error {
 	if o.stale && o.at < wipeBlocks {
 		n := min(count, wipeBlocks-o.at)
@@ -130,7 +131,7 @@ func (o *output) flush() error {
 	return o.put(b)
 }
 
-// put hands bytes on; those that end at the current place.
+// put writes bytes that end at the current block.
 func (o *output) put(b []byte) error {
 	if err := o.ctx.Err(); err != nil {
 		return err

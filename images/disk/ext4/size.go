@@ -1,15 +1,16 @@
 package ext4
 
 const (
-	minJournal = 1024 // blocks: the kernel takes no fewer
+	minJournal = 1024 // in blocks: the kernel refuses a smaller one
 	maxJournal = 1 << 20
-	// spareInodes are for files that come later, at least.
+	// spareInodes is the least number of inodes for new files.
 	spareInodes = 64
-	// mostInodes leaves room to round up to whole blocks in every group.
+	// mostInodes is a limit that leaves room to round up to whole blocks in every
+	// group.
 	mostInodes = 1<<32 - 1<<25
 )
 
-// inodesFor is how many inodes a filesystem of some length shall have.
+// inodesFor returns the number of inodes for a filesystem of a given length.
 func (l *Layout) inodesFor(blocks int64) int64 {
 	ratio := l.opts.InodeRatio
 	if ratio == 0 {
@@ -19,7 +20,8 @@ func (l *Layout) inodesFor(blocks int64) int64 {
 	return max(min(blocks*blockSize/ratio, mostInodes), last+spareInodes+last/32)
 }
 
-// inodeRatio is mke2fs's: large filesystems hold large files.
+// inodeRatio returns the ratio that mke2fs uses. It assumes that large filesystems
+// hold large files.
 func inodeRatio(size int64) int64 {
 	switch {
 	case size < 4<<40:
@@ -31,7 +33,7 @@ func inodeRatio(size int64) int64 {
 	}
 }
 
-// journalFor is the length of the journal in blocks.
+// journalFor returns the length of the journal in blocks.
 func (l *Layout) journalFor(blocks int64) int64 {
 	switch {
 	case l.opts.JournalSize < 0:

@@ -2,16 +2,15 @@ package ext4
 
 import "encoding/binary"
 
-// The resize inode owns the blocks that are reserved for more group
-// descriptors. Its map is of the old kind: one block of pointers to the
-// reserved blocks of the first copy, which in turn point to their likes in
-// the other copies.
+// The resize inode owns the blocks that are reserved for more group descriptors. It
+// uses a block map instead of extents: one block of pointers to the reserved blocks
+// of the first copy, which in turn point to the same blocks in the other copies.
 const (
 	doubleSlot = 13 // of i_block
 	directOnes = 12
 )
 
-// resizeFields are the resize inode's.
+// resizeFields returns the fields of the resize inode.
 func (l *Layout) resizeFields() fields {
 	f := fields{inode: inode{
 		mode: modeRegular | 0o600, links: 1, mtime: l.made,
@@ -22,7 +21,7 @@ func (l *Layout) resizeFields() fields {
 	return f
 }
 
-// doubleBlock points to the reserved blocks after the descriptors.
+// doubleBlock encodes the pointers to the reserved blocks after the descriptors.
 func (l *Layout) doubleBlock() []byte {
 	r := make(record, blockSize)
 	for i := range l.growBlocks {
@@ -32,7 +31,7 @@ func (l *Layout) doubleBlock() []byte {
 	return r
 }
 
-// putReserved points to the copies of one reserved block.
+// putReserved encodes the pointers to the copies of one reserved block.
 func (l *Layout) putReserved(r record, i int64, backups []int64) {
 	clear(r)
 	for n, group := range backups {
@@ -59,10 +58,10 @@ func (l *Layout) journalSuper() []byte {
 	return r
 }
 
-// transaction is the number of the journal's first transaction. Where old
-// bytes may lie in the log it is one of many, so that no old transaction is
-// taken for the next. Its checksum would tell, but older kernels then refuse
-// to mount.
+// transaction returns the number of the journal's first transaction. If the log may
+// contain old bytes, the number is one of many, so that an old transaction is not
+// mistaken for the next one. The transaction's checksum would detect that, but
+// older kernels then refuse to mount.
 func (l *Layout) transaction() uint32 {
 	if !l.opts.LazyJournal {
 		return 1

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 )
 
-// deriveUUID names a filesystem after what it is made of.
+// deriveUUID derives a filesystem's UUID from the image's metadata.
 func (t *tree) deriveUUID(opts Options) [16]byte {
 	h := sha256.New()
 	h.Write([]byte(opts.Label))
@@ -21,8 +21,8 @@ func (t *tree) deriveUUID(opts Options) [16]byte {
 	return derive(h.Sum(nil), "UUID")
 }
 
-// derive makes an identifier of another, in the form of a UUID of version 8,
-// which is one of the maker's own.
+// derive derives an identifier from another. It is a UUID of version 8, for which
+// RFC 9562 leaves the method to the implementation.
 func derive(from []byte, what string) (id [16]byte) {
 	digest := sha256.Sum256(append([]byte("cloudlets ext4 "+what+"\x00"), from...))
 	copy(id[:], digest[:])

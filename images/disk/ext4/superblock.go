@@ -7,7 +7,7 @@ const (
 	superChecksum = 0x3fc
 )
 
-// superblock is the block that a copy of the superblock lies in.
+// superblock returns the block that contains a copy of the superblock.
 func (l *Layout) superblock(group int64) []byte {
 	block := make(record, blockSize)
 	r := block[:superSize]
@@ -95,7 +95,7 @@ func (l *Layout) putTimes(r record) {
 	r.put16(0x3c, 1)      // go on after errors
 }
 
-// putJournal names the journal, and keeps a copy of its inode's map.
+// putJournal writes the journal's inode number, and a copy of its inode's map.
 func (l *Layout) putJournal(r record) {
 	if l.journal == 0 {
 		return

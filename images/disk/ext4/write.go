@@ -10,8 +10,8 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// Write emits the filesystem, all Size bytes of it, and reads the image's
-// contents on the way. It can be called again.
+// Write writes the whole filesystem, Size bytes, and reads the image's contents on
+// the way. It can be called several times.
 func (l *Layout) Write(ctx context.Context, w sparse.Writer) error {
 	e := &emitter{
 		Layout: l, ctx: ctx, out: newOutput(ctx, w, l.opts.Stale),
@@ -25,7 +25,7 @@ func (l *Layout) Write(ctx context.Context, w sparse.Writer) error {
 	return nil
 }
 
-// emitter is one writing of a layout. Its steps come in the order of places.
+// emitter writes a layout once, in ascending order of blocks.
 type emitter struct {
 	*Layout
 	ctx     context.Context
@@ -36,10 +36,10 @@ type emitter struct {
 	links   int   // hard links seen
 	entries int64 // all entries seen
 	scratch []byte
-	one     bitmap // or any other block, for a moment
+	one     bitmap // temporary buffer for a bitmap or another block
 }
 
-// advance goes to a block, and writes what is fixed on the way there.
+// advance goes to a block, and writes the fixed metadata on the way there.
 func (e *emitter) advance(to int64) error {
 	for e.out.at < to {
 		if err := e.ctx.Err(); err != nil {
@@ -59,7 +59,7 @@ func (e *emitter) advance(to int64) error {
 	return nil
 }
 
-// groupPrefix writes what a group begins with.
+// groupPrefix writes the fixed metadata at the beginning of a group.
 func (e *emitter) groupPrefix(group int64) error {
 	if err := e.superCopy(group); err != nil {
 		return err
@@ -83,8 +83,8 @@ func (e *emitter) groupPrefix(group int64) error {
 	return nil
 }
 
-// superCopy writes what copies a group has of the superblock and the
-// descriptors.
+// superCopy writes a group's copies of the superblock and the descriptors, if it
+// has any.
 func (e *emitter) superCopy(group int64) error {
 	if hasSuper(group) {
 		if err := e.out.blocks(e.superblock(group)); err != nil {
@@ -215,7 +215,7 @@ func (e *emitter) directories() error {
 	return nil
 }
 
-// blockPlaces tells the places of a file's blocks, one after the other.
+// blockPlaces yields the numbers of a file's blocks in order.
 func blockPlaces(m *mapping) func() int64 {
 	extent, block := 0, int64(0)
 	return func() int64 {
@@ -304,7 +304,7 @@ func (e *emitter) files() error {
 		return err
 	}
 	if e.entries != e.tree.entries {
-		return fmt.Errorf("the image has %d files where there were %d: %w", e.entries, e.tree.entries, ErrChanged)
+		return fmt.Errorf("the image now has %d files instead of %d: %w", e.entries, e.tree.entries, ErrChanged)
 	}
 	return nil
 }
@@ -333,7 +333,7 @@ func (e *emitter) visit(entry images.Entry, content io.Reader) error {
 // content writes a file's data and then its tree.
 func (e *emitter) content(ino uint32, r io.Reader) error {
 	if r == nil {
-		return errors.New("the image gives no content for it")
+		return errors.New("the image has no content for it")
 	}
 	n := e.tree.inode(ino)
 	m := e.mapInode(n)
@@ -356,7 +356,7 @@ func (e *emitter) content(ino uint32, r io.Reader) error {
 	return e.nodes(&m, inodeSeed(e.seed, ino))
 }
 
-// hole reads what was zero and must still be.
+// hole reads a part that was zero, and checks that it still is.
 func (e *emitter) hole(r io.Reader, size int64) error {
 	if size > 0 && e.scratch == nil {
 		e.scratch = make([]byte, sparse.HoleSize)
@@ -377,7 +377,7 @@ func (e *emitter) hole(r io.Reader, size int64) error {
 	return nil
 }
 
-// changedIfShort says that a file which ends early has changed.
+// changedIfShort turns the error for a file that ends early into [ErrChanged].
 func changedIfShort(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w (%w)", ErrChanged, err)
@@ -385,7 +385,7 @@ func changedIfShort(err error) error {
 	return err
 }
 
-// finish writes what comes after the last file.
+// finish writes everything after the last file.
 func (e *emitter) finish() error {
 	if err := e.advance(e.blocks); err != nil {
 		return err

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Extended attributes lie in the inode as far as there is room, the others in
-// one block. Both have descriptions growing up and values growing down.
+// Extended attributes lie in the inode if there is room, and else in one block. In
+// both, descriptions grow upwards and values grow downwards.
 const (
 	xattrMagic       = 0xea020000
 	xattrDescription = 16 // of an attribute, before its name
@@ -19,20 +19,20 @@ const (
 	xattrEnd         = 4  // zeros between descriptions and values
 )
 
-// xattr is an attribute as ext4 has it.
+// xattr is an extended attribute in ext4's form.
 type xattr struct {
 	index uint8 // stands for the beginning of the name
 	name  string
 	value []byte
 }
 
-// prefixes are the beginnings of names and the numbers that stand for them.
+// prefixes returns the prefixes of names and the numbers that represent them.
 var prefixes = [...]struct {
 	prefix string
 	index  uint8
 }{{"user.", 1}, {"trusted.", 4}, {"security.", 6}}
 
-// newXattr takes an attribute to pieces.
+// newXattr splits an attribute's name into its prefix and the rest.
 func newXattr(name, value string) (xattr, error) {
 	switch name {
 	case "system.posix_acl_access", "system.posix_acl_default":
@@ -51,7 +51,7 @@ func newXattr(name, value string) (xattr, error) {
 	return xattr{}, fmt.Errorf("ext4 cannot hold its extended attribute %q: remove it with setfattr -x", name)
 }
 
-// length is what an attribute takes.
+// length returns the bytes that an attribute needs.
 func (x xattr) length() int { return x.description() + roundUp4(len(x.value)) }
 
 func (x xattr) description() int { return xattrDescription + roundUp4(len(x.name)) }
@@ -75,7 +75,7 @@ func encodeXattrs(all map[string]string) (inline, block []byte, err error) {
 	})
 	inside, outside := divide(list)
 	if need := total(outside); need > blockSize-xattrHeader-xattrEnd {
-		return nil, nil, fmt.Errorf("its extended attributes need %d bytes beside the inode: ext4 has %d", need, blockSize-xattrHeader-xattrEnd)
+		return nil, nil, fmt.Errorf("its extended attributes need %d bytes outside of the inode, but ext4 has only %d: remove some", need, blockSize-xattrHeader-xattrEnd)
 	}
 	if len(inside) > 0 {
 		inline = encodeInline(inside)
@@ -86,7 +86,7 @@ func encodeXattrs(all map[string]string) (inline, block []byte, err error) {
 	return inline, block, nil
 }
 
-// divide puts into the inode what fits there.
+// divide selects the attributes that fit into the inode.
 func divide(list []xattr) (inside, outside []xattr) {
 	room := inlineRoom - xattrEnd
 	for _, x := range list {
@@ -114,8 +114,8 @@ func encodeInline(list []xattr) []byte {
 	return r
 }
 
-// encodeXattrBlock makes a block, in which only the checksum is missing: it
-// depends on where the block will be.
+// encodeXattrBlock makes a block without its checksum, which depends on the block's
+// number.
 func encodeXattrBlock(list []xattr) []byte {
 	r := make(record, blockSize)
 	r.put32(0, xattrMagic)
@@ -125,8 +125,8 @@ func encodeXattrBlock(list []xattr) []byte {
 	return r
 }
 
-// putXattrs writes attributes into r, descriptions from off on, and returns
-// the hash of them all. Values are found by their offset in r.
+// putXattrs writes attributes into r, with descriptions from off on, and returns
+// the hash of all of them. Values are located by their offset in r.
 func putXattrs(r record, off int, list []xattr) (hash uint32) {
 	end := len(r)
 	for _, x := range list {
@@ -148,7 +148,7 @@ func putXattrs(r record, off int, list []xattr) (hash uint32) {
 	return hash
 }
 
-// hash is over name and value.
+// hash returns the format's hash of name and value.
 func (x xattr) hash() (h uint32) {
 	for i := range len(x.name) {
 		h = h<<5 ^ h>>27 ^ uint32(x.name[i])
@@ -163,7 +163,7 @@ func (x xattr) hash() (h uint32) {
 	return h
 }
 
-// sealXattrBlock puts the checksum into a block that lies at a place.
+// sealXattrBlock writes the checksum into a block with a given number.
 func sealXattrBlock(r record, at int64, fsSeed uint32) {
 	r.put32(xattrChecksum, 0)
 	r.put32(xattrChecksum, checksum(checksum64(fsSeed, uint64(at)), r))

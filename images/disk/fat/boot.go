@@ -11,10 +11,10 @@ const (
 	bootSignatureAt = 510
 )
 
-// stopCode halts a BIOS that was told to boot from this partition: hlt; jmp.
+// stopCode is for a BIOS that boots from this partition. It halts: hlt; jmp.
 var stopCode = []byte{0xf4, 0xeb, 0xfd}
 
-// bootRecord is the first sector: the BIOS parameter block.
+// bootRecord returns the first sector, with the BIOS parameter block.
 func (p *plan) bootRecord() []byte {
 	b := make([]byte, p.sector)
 	le := binary.LittleEndian
@@ -60,7 +60,7 @@ func (p *plan) extend16(b []byte) {
 	copy(b[62:], stopCode)
 }
 
-// volume is the part that FAT16 and FAT32 have at different places.
+// volume fills in the fields that FAT16 and FAT32 have at different offsets.
 func (p *plan) volume(b []byte, kind string) {
 	b[0] = 0x80 // BIOS drive number
 	b[2] = extendedBoot
@@ -69,7 +69,8 @@ func (p *plan) volume(b []byte, kind string) {
 	copy(b[18:], kind)
 }
 
-// info is FAT32's FSInfo sector: how much is free, and from where.
+// info returns FAT32's FSInfo sector: the number of free clusters and the first
+// of them.
 func (p *plan) info() []byte {
 	b := make([]byte, p.sector)
 	le := binary.LittleEndian
@@ -83,7 +84,7 @@ func (p *plan) info() []byte {
 
 func (p *plan) nextFree() uint32 {
 	if int64(p.used) == p.clusters {
-		return 1<<32 - 1 // unknown: none is free
+		return 1<<32 - 1 // unknown, because no cluster is free
 	}
 	return firstCluster + p.used
 }

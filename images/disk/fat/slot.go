@@ -14,11 +14,11 @@ const (
 	lastLongSlot = 0x40
 )
 
-// longPlaces are where a long-name slot keeps its characters: between fields
-// that old drivers look at.
-var longPlaces = [longUnits]int{1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30}
+// longOffsets are the offsets of the characters in a long-name slot. They lie
+// between fields that old drivers read.
+var longOffsets = [longUnits]int{1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30}
 
-// directoryBytes is the content of a directory, without the zeros after it.
+// directoryBytes returns the content of a directory, without the zeros after it.
 func (p *plan) directoryBytes(dir *node) []byte {
 	out := make([]byte, 0, dir.slots()*slotSize)
 	if dir == p.root {
@@ -40,7 +40,8 @@ func (p *plan) directoryBytes(dir *node) []byte {
 	return out
 }
 
-// parentCluster is what ".." says: 0 for the root, wherever that is.
+// parentCluster returns the cluster for "..". It is 0 for the root directory,
+// whatever the root's cluster is.
 func (p *plan) parentCluster(dir *node) uint32 {
 	if dir.parent == p.root {
 		return 0
@@ -64,8 +65,8 @@ func (p *plan) appendSlot(out []byte, name shortName, attr byte, cluster, size u
 	return append(out, s[:]...)
 }
 
-// appendLong adds a long name, which stands before its short one with its
-// last characters first.
+// appendLong appends a long name. It comes before the short name, and its last
+// part comes first.
 func appendLong(out []byte, n *node) []byte {
 	count := longSlots(n.long)
 	sum := n.short.checksum()
@@ -82,10 +83,10 @@ func appendLong(out []byte, n *node) []byte {
 	return out
 }
 
-// putLong fills a slot with the beginning of units: a zero ends the name,
-// ones fill what is left.
+// putLong fills a slot with the first units. A zero ends the name, and ones fill
+// the rest of the slot.
 func putLong(s *[slotSize]byte, units []uint16) {
-	for i, at := range longPlaces {
+	for i, at := range longOffsets {
 		unit := uint16(0xffff)
 		switch {
 		case i < len(units):
@@ -97,7 +98,8 @@ func putLong(s *[slotSize]byte, units []uint16) {
 	}
 }
 
-// dosTime is a date and a time to two seconds, within what FAT can say.
+// dosTime converts a time to FAT's date and its clock of two-second steps. It
+// limits the time to FAT's range.
 func dosTime(t time.Time) (date, clock uint16) {
 	t = t.UTC()
 	if t.Year() < 1980 {

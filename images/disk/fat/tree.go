@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// maxFileSize is what a file's 32-bit length can say.
+// maxFileSize is the largest length that fits into 32 bits.
 const maxFileSize = 1<<32 - 1
 
 // node is a file or a directory of the filesystem.
@@ -19,8 +19,8 @@ type node struct {
 	parent   *node
 	children []*node // sorted by name
 	short    shortName
-	long     []uint16 // the long name in UTF-16; nil where the short one is the whole name
-	cluster  uint32   // the first one; 0 is none
+	long     []uint16 // the long name in UTF-16; nil if the short name is the real name
+	cluster  uint32   // the first cluster; 0 if there is none
 }
 
 // buildTree makes the directories that the files' paths imply.
@@ -33,7 +33,7 @@ func buildTree(files []File) (*node, error) {
 			return nil, err
 		}
 		if seen[f.Path] {
-			return nil, fmt.Errorf("lay out FAT filesystem: %q is given twice", f.Path)
+			return nil, fmt.Errorf("lay out FAT filesystem: there are two files %q", f.Path)
 		}
 		seen[f.Path] = true
 		parent := mkdirs(dirs, path.Dir(f.Path))
@@ -41,7 +41,7 @@ func buildTree(files []File) (*node, error) {
 	}
 	for name, d := range dirs {
 		if seen[name] {
-			return nil, fmt.Errorf("lay out FAT filesystem: %q is a file and a directory", name)
+			return nil, fmt.Errorf("lay out FAT filesystem: %q is both a file and a directory", name)
 		}
 		sort.Slice(d.children, func(i, j int) bool { return d.children[i].name < d.children[j].name })
 	}
@@ -51,9 +51,9 @@ func buildTree(files []File) (*node, error) {
 func checkFile(f File) error {
 	switch {
 	case !fs.ValidPath(f.Path) || f.Path == ".":
-		return fmt.Errorf("lay out FAT filesystem: %q is no relative path to a file, like \"EFI/BOOT/BOOTX64.EFI\"", f.Path)
+		return fmt.Errorf("lay out FAT filesystem: %q is not a relative path of a file, like \"EFI/BOOT/BOOTX64.EFI\"", f.Path)
 	case f.Size < 0 || f.Size > maxFileSize:
-		return fmt.Errorf("lay out FAT filesystem: %q has %d bytes, and a file on FAT is from 0 to %d", f.Path, f.Size, int64(maxFileSize))
+		return fmt.Errorf("lay out FAT filesystem: %q has %d bytes, but a file on FAT has 0 to %d", f.Path, f.Size, int64(maxFileSize))
 	case f.Open == nil:
 		return fmt.Errorf("lay out FAT filesystem: %q has no content to open", f.Path)
 	}
@@ -71,7 +71,7 @@ func mkdirs(dirs map[string]*node, name string) *node {
 	return d
 }
 
-// nameAll gives the children of a directory, and theirs, their names on disk.
+// nameAll assigns the names on disk to everything below a directory.
 func nameAll(dir *node, at string) error {
 	byFold := map[string]string{}
 	for _, c := range dir.children {
@@ -81,13 +81,13 @@ func nameAll(dir *node, at string) error {
 		}
 		key := fold(c.name)
 		if other, ok := byFold[key]; ok {
-			return fmt.Errorf("lay out FAT filesystem: %q and %q differ in case only, which FAT does not tell apart: rename one", path.Join(at, other), where)
+			return fmt.Errorf("lay out FAT filesystem: %q and %q differ only in case, which FAT ignores: rename one", path.Join(at, other), where)
 		}
 		byFold[key] = c.name
 	}
 	shorten(dir.children, byFold)
 	if dir.slots() > maxSlots {
-		return fmt.Errorf("lay out FAT filesystem: the directory %q has too many files for FAT: spread them over several", at)
+		return fmt.Errorf("lay out FAT filesystem: the directory %q has too many files for FAT: distribute them over several directories", at)
 	}
 	for _, c := range dir.children {
 		if !c.dir {
@@ -100,8 +100,8 @@ func nameAll(dir *node, at string) error {
 	return nil
 }
 
-// slots counts the 32-byte entries of a directory: the label of the root, or
-// "." and ".." of another, and its children with their long names.
+// slots counts the 32-byte entries of a directory: its children with their long
+// names, and the root's label or another directory's "." and "..".
 func (n *node) slots() int64 {
 	count := int64(2)
 	if n.parent == nil {
@@ -113,5 +113,5 @@ func (n *node) slots() int64 {
 	return count
 }
 
-// fold maps names that differ in case only to the same text.
+// fold maps names that differ only in case to the same text.
 func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }

@@ -8,10 +8,10 @@ import (
 	"io"
 )
 
-// chunk is how much is written at once; a multiple of every cluster size.
+// chunk is the size in bytes of a write. It is a multiple of every cluster size.
 const chunk = 1 << 20
 
-// writer puts a plan on a device, in whole sectors.
+// writer writes a plan to a device, in whole sectors.
 type writer struct {
 	ctx  context.Context
 	w    io.WriterAt
@@ -19,7 +19,7 @@ type writer struct {
 	buf  []byte
 }
 
-// run takes one step after the other.
+// run calls the steps in order and stops at the first error.
 func (w *writer) run(steps ...func() error) error {
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -39,7 +39,8 @@ func (w *writer) writeAt(b []byte, off int64, what string) error {
 	return nil
 }
 
-// invalidate ends whatever filesystem was here.
+// invalidate clears the boot sector, so that an old filesystem is no longer
+// recognised.
 func (w *writer) invalidate() error {
 	return w.writeAt(make([]byte, w.plan.sector), 0, "clear boot sector")
 }
@@ -71,7 +72,7 @@ func (w *writer) contents() error {
 	return nil
 }
 
-// content streams one file and checks that it is as long as was said.
+// content copies one file and checks that its length is the announced one.
 func (w *writer) content(n *node) (err error) {
 	r, err := n.file.Open()
 	if err != nil {
@@ -99,19 +100,19 @@ func (w *writer) content(n *node) (err error) {
 	return expectEnd(r, n.file)
 }
 
-// expectEnd finds out that a file is longer than was said.
+// expectEnd returns an error if a file is longer than announced.
 func expectEnd(r io.Reader, f File) error {
 	var one [1]byte
 	switch n, err := io.ReadFull(r, one[:]); {
 	case n > 0:
-		return fmt.Errorf("write FAT filesystem: %s is longer than the %d bytes that were said", f.Path, f.Size)
+		return fmt.Errorf("write FAT filesystem: %s is longer than its announced %d bytes", f.Path, f.Size)
 	case err != io.EOF:
 		return fmt.Errorf("write FAT filesystem: read %s: %w", f.Path, err)
 	}
 	return nil
 }
 
-// noEOF keeps an early end from looking like an ordinary one.
+// noEOF turns an early io.EOF into io.ErrUnexpectedEOF.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -119,8 +120,8 @@ func noEOF(err error) error {
 	return err
 }
 
-// tables writes both file allocation tables, all of them: what is not in use
-// must be zero there.
+// tables writes both file allocation tables completely, because unused entries
+// must be zero.
 func (w *writer) tables() error {
 	p := w.plan
 	length := p.tableSize * p.sector
@@ -142,7 +143,7 @@ func (w *writer) tables() error {
 type tableEntries struct {
 	plan    *plan
 	cluster uint32
-	end     int // index of the chain's end that is to come
+	end     int // index in plan.ends of the next end of a chain
 }
 
 func (t *tableEntries) fill(b []byte) {
@@ -157,8 +158,8 @@ func (t *tableEntries) fill(b []byte) {
 	}
 }
 
-// next is what the table says of a cluster: where its file goes on, that it
-// ends here, or zero, which is free.
+// next returns the entry of the next cluster: the number of the cluster after it
+// in its file, the mark for the last cluster of a file, or zero if it is free.
 func (t *tableEntries) next() uint32 {
 	const last = 0x0fffffff // its low half is FAT16's
 	c := t.cluster
@@ -178,7 +179,7 @@ func (t *tableEntries) next() uint32 {
 	}
 }
 
-// reserved writes what is between the boot sector and the tables.
+// reserved writes the sectors between the boot sector and the tables.
 func (w *writer) reserved() error {
 	p := w.plan
 	b := make([]byte, p.reserved*p.sector)

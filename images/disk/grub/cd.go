@@ -13,18 +13,18 @@ const (
 	infoTableEnd = 64
 )
 
-// cdSectors is how many sectors of a disk one of a CD is.
+// cdSectors is the number of disk sectors in a CD sector.
 const cdSectors = 4
 
-// PatchCD tells an image for a [CD] its place: the sectors of 2048 bytes where
-// the primary volume descriptor is and where the image begins. It changes
-// image, whose length must be final by then. GRUB reads one sector more than
-// the image has: the CD must have it.
+// PatchCD writes into an image for a [CD] the numbers of the 2048-byte sectors at
+// which the primary volume descriptor lies and the image begins. The length of image
+// must be final. GRUB reads one sector beyond the image, so the CD must contain that
+// sector.
 func PatchCD(image []byte, volume, start uint32) error {
 	if len(image) < cdBootSize+sectorSize {
-		return fmt.Errorf("patch GRUB's image for a CD: it has only %d bytes", len(image))
+		return fmt.Errorf("patch GRUB's image for a CD: it has only %d bytes: make it again", len(image))
 	}
-	// Read as a disk, see HybridCode, the rest follows the first sector.
+	// For a disk, see HybridCode, the rest follows the first sector.
 	binary.LittleEndian.PutUint64(image[cdBootSize+blockSectorAt:], (uint64(start)+1)*cdSectors+1)
 	clear(image[infoTableAt:infoTableEnd])
 	for i, v := range []uint32{volume, start, uint32(len(image)), wordSum(image[infoTableEnd:])} {
@@ -33,7 +33,7 @@ func PatchCD(image []byte, volume, start uint32) error {
 	return nil
 }
 
-// wordSum adds up 32-bit words, the last one filled up with zeros.
+// wordSum adds up 32-bit words. The last word is padded with zeros.
 func wordSum(b []byte) (sum uint32) {
 	for len(b) > 0 {
 		var word [wordSize]byte
@@ -43,9 +43,9 @@ func wordSum(b []byte) (sum uint32) {
 	return sum
 }
 
-// Places in boot_hybrid.img: where the image begins on the disk, 64 bits; and
-// a jump past the check for a wrong drive number, which a BIOS that passes no
-// hard disk's number must not take.
+// Offsets in boot_hybrid.img: the 64-bit number of the sector at which the image
+// begins, and the jump past the check for a wrong drive number. Some BIOSes pass a
+// drive number that is not a hard disk's, so that check must be removed.
 const (
 	hybridCodeSize   = 440
 	hybridSectorAt   = 0x1b0
@@ -53,15 +53,15 @@ const (
 	nop              = 0x90
 )
 
-// HybridCode is what goes to the first 440 bytes of a CD, so that it starts
-// when it was written to a disk: start is that of [PatchCD].
+// HybridCode returns the first 440 bytes of a CD, which start GRUB if the CD's image
+// was copied to a disk. start is the same as for [PatchCD].
 func (c Core) HybridCode(start uint32) ([]byte, error) {
 	b, err := c.read("boot_hybrid.img")
 	if err != nil {
 		return nil, fmt.Errorf("make GRUB's boot sector: %w", err)
 	}
 	if len(b) != sectorSize || b[sectorSize-2] != 0x55 || b[sectorSize-1] != 0xaa {
-		return nil, fmt.Errorf("make GRUB's boot sector: boot_hybrid.img is no boot sector: take GRUB's")
+		return nil, fmt.Errorf("make GRUB's boot sector: boot_hybrid.img is not a boot sector: use the file of this name from GRUB")
 	}
 	code := bytes.Clone(b[:hybridCodeSize])
 	binary.LittleEndian.PutUint64(code[hybridSectorAt:], (uint64(start)+1)*cdSectors)

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"cloudlets/testdata/needs"
 )
 
 // TestCDBoots starts the image from a CD that has nothing else on it: GRUB
@@ -68,10 +70,7 @@ func bareCD(t *testing.T, core Core) string {
 // waitForSerial runs a machine until its serial port has said something.
 func waitForSerial(t *testing.T, marker string, args ...string) {
 	t.Helper()
-	tool, err := exec.LookPath("qemu-system-x86_64")
-	if err != nil {
-		t.Fatal("qemu-system-x86_64 is not installed: install the Debian package qemu-system-x86")
-	}
+	tool := needs.Tool(t, "qemu-system-x86_64", "qemu-system-x86")
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, tool, append([]string{

@@ -1,11 +1,11 @@
-// Package grub makes the core image of GRUB for BIOS out of the files that
-// GRUB's own build leaves: its kernel, its modules, and the pieces of code
-// that load and unpack them. No program of GRUB's is run.
+// Package grub makes GRUB's core image for BIOS from the files of a GRUB package: the
+// kernel, the modules, and the code that loads and unpacks them. It does not run any
+// of GRUB's programs.
 //
-// A core image is, from its beginning: for a CD, four sectors that read the
-// rest; one sector that reads the rest from a disk; the code that unpacks
-// what follows; and compressed with LZMA, GRUB's kernel as it will be in
-// memory with its modules, an early configuration and the prefix after it.
+// A core image consists of these parts in order: for a CD, four sectors of code that
+// read the rest; one sector of code that reads the rest from a disk; the code that
+// unpacks what follows; and an LZMA stream. The stream contains GRUB's kernel as it
+// will be in memory, followed by modules, an early configuration and the prefix.
 package grub
 
 import (
@@ -15,27 +15,27 @@ import (
 	"io/fs"
 )
 
-// Medium is what a core image is started from.
+// Medium is the kind of medium from which a core image is started.
 type Medium uint8
 
 const (
-	// Disk is one on which boot.img finds the image; its place is put in
-	// when it is written there.
+	// Disk is a disk on which boot.img loads the image. The image's sector number
+	// must be filled in when it is written.
 	Disk Medium = iota
-	// CD is one that a BIOS boots by El Torito without emulation. A boot
-	// information table has to be put in: see [PatchCD].
+	// CD is a CD that a BIOS boots by El Torito without emulation. [PatchCD] must
+	// fill in a boot information table.
 	CD
 )
 
-// Core is what a core image is made of.
+// Core describes a core image.
 type Core struct {
-	// Files is a folder of GRUB's for i386-pc: kernel.img, *.mod, moddep.lst…
+	// Files is GRUB's folder i386-pc, with kernel.img, *.mod, moddep.lst and others.
 	Files fs.FS
-	// Prefix is where GRUB finds its folder, "(,gpt2)/grub".
+	// Prefix is the path of GRUB's folder, e.g. "(,gpt2)/grub".
 	Prefix string
-	// Modules are by name, "part_gpt". What they depend on comes along.
+	// Modules are names such as "part_gpt". Their dependencies are added.
 	Modules []string
-	// Config is run before anything else; nil is none.
+	// Config is a script that GRUB runs first. It may be nil.
 	Config []byte
 	Medium Medium
 }
@@ -44,17 +44,17 @@ const (
 	sectorSize = 512
 	cdBootSize = 2048
 
-	// linkAddress is where GRUB's kernel is at home.
+	// linkAddress is the address for which GRUB's kernel is linked.
 	linkAddress = 0x9000
-	// loadAddress is where the image is read to, its first sector left out,
-	// and maxBody is how long what is read may be.
+	// loadAddress is the address to which the image without its first sector is
+	// read, and maxBody is the largest length that may be read there.
 	loadAddress = 0x8200
 	maxBody     = 0x78000 - linkAddress
-	// kernelEnd is where the kernel's room ends: above is the disk's buffer.
+	// kernelEnd is the end of the kernel's memory. The disk buffer lies above it.
 	kernelEnd = 0x68000
 )
 
-// Image makes the image. The same files give the same bytes.
+// Image makes the core image. The same files give the same bytes.
 func (c Core) Image() ([]byte, error) {
 	image, err := c.image()
 	if err != nil {
@@ -73,7 +73,7 @@ func (c Core) image() ([]byte, error) {
 		return nil, err
 	}
 	if len(body) > maxBody {
-		return nil, fmt.Errorf("it has %d bytes, and there is room for %d: take fewer modules", len(body), maxBody)
+		return nil, fmt.Errorf("it has %d bytes, but there is room for only %d: use fewer modules", len(body), maxBody)
 	}
 	first, err := c.firstSector(len(body))
 	if err != nil || c.Medium == Disk {
@@ -84,13 +84,13 @@ func (c Core) image() ([]byte, error) {
 		return nil, err
 	}
 	if len(cd) != cdBootSize {
-		return nil, fmt.Errorf("cdboot.img has %d bytes instead of %d: take GRUB's", len(cd), cdBootSize)
+		return nil, fmt.Errorf("cdboot.img has %d bytes instead of %d: use the file of this name from GRUB", len(cd), cdBootSize)
 	}
 	return bytes.Join([][]byte{cd, first, body}, nil), nil
 }
 
-// memory is what is unpacked at [linkAddress]: the kernel, and after it the
-// modules and whatever else it finds there.
+// memory returns what is unpacked to [linkAddress]: the kernel, followed by the
+// modules, the configuration and the prefix.
 func (c Core) memory() ([]byte, error) {
 	file, err := c.read("kernel.img")
 	if err != nil {

@@ -40,15 +40,15 @@ func TestWrongFilesAreRefused(t *testing.T) {
 		"no code that unpacks":  {"lzma_decompress.img", nil, "lzma_decompress.img is missing"},
 		"kernel cut short":      {"kernel.img", good["kernel.img"].Data[:20000], "load kernel.img: "},
 		"kernel is a text":      {"kernel.img", []byte("kernel"), "load kernel.img: "},
-		"kernel is a module":    {"kernel.img", good["fat.mod"].Data, "take the file of GRUB's folder i386-pc"},
+		"kernel is a module":    {"kernel.img", good["fat.mod"].Data, "GRUB's folder i386-pc"},
 		"kernel of elsewhere":   {"kernel.img", moved(good["kernel.img"].Data), "it starts at 0x100000 instead of 0x9000"},
 		"module is a kernel":    {"fat.mod", good["kernel.img"].Data, "load fat.mod: it is a ET_EXEC for EM_386"},
 		"module of ARM":         {"fat.mod", arm, "load fat.mod: it is a ET_REL for EM_ARM"},
 		"module is empty":       {"fat.mod", []byte{}, "load fat.mod: "},
 		"dependencies are text": {"moddep.lst", []byte("hello\n"), "moddep.lst: line 1 has no colon"},
 		"dependency elsewhere":  {"moddep.lst", []byte("\nfat: ../../etc/passwd\n"), `moddep.lst: line 2: "../../etc/passwd"`},
-		"another first sector":  {"diskboot.img", make([]byte, 512), "diskboot.img is not the sector"},
-		"short first sector":    {"diskboot.img", make([]byte, 511), "diskboot.img is not the sector"},
+		"another first sector":  {"diskboot.img", make([]byte, 512), "diskboot.img is not"},
+		"short first sector":    {"diskboot.img", make([]byte, 511), "diskboot.img is not"},
 		"short code for CDs":    {"cdboot.img", make([]byte, 512), "cdboot.img has 512 bytes instead of 2048"},
 		"little that unpacks":   {"lzma_decompress.img", make([]byte, 16), "lzma_decompress.img has 16 bytes"},
 		"a lot that unpacks":    {"lzma_decompress.img", make([]byte, 4096), "lzma_decompress.img has 4096 bytes"},
@@ -72,11 +72,11 @@ func TestWrongFilesAreRefused(t *testing.T) {
 func TestWrongWishesAreRefused(t *testing.T) {
 	files := os.DirFS(debianGRUB)
 	for says, core := range map[string]Core{
-		"nosuch.mod is missing":        {Modules: []string{"nosuch"}},
-		"../fat\" is no module's name": {Modules: []string{"../fat"}},
-		"has a zero byte":              {Config: []byte("a\x00b")},
-		"has a zero byte ":             {Prefix: "a\x00b"},
-		"room for 454656: take fewer":  {Config: noise(1 << 20)},
+		"nosuch.mod is missing":           {Modules: []string{"nosuch"}},
+		"../fat\" is not a module's name": {Modules: []string{"../fat"}},
+		"zero byte":                       {Config: []byte("a\x00b")},
+		"zero byte ":                      {Prefix: "a\x00b"},
+		"454656":                          {Config: noise(1 << 20)},
 	} {
 		core.Files = files
 		_, err := core.Image()
@@ -87,8 +87,8 @@ func TestWrongWishesAreRefused(t *testing.T) {
 func TestAWrongHybridSectorIsRefused(t *testing.T) {
 	for says, files := range map[string]fstest.MapFS{
 		"boot_hybrid.img is missing: install the Debian package grub-pc-bin": {},
-		"boot_hybrid.img is no boot sector":                                  {"boot_hybrid.img": {Data: make([]byte, 512)}},
-		"boot_hybrid.img is no boot sector: take GRUB's":                     {"boot_hybrid.img": {Data: []byte("\x55\xaa")}},
+		"boot_hybrid.img is not a boot sector":                               {"boot_hybrid.img": {Data: make([]byte, 512)}},
+		"is not a boot sector":                                               {"boot_hybrid.img": {Data: []byte("\x55\xaa")}},
 	} {
 		_, err := Core{Files: files}.HybridCode(20)
 		wantError(t, err, says)

@@ -8,10 +8,10 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 )
 
-// Places in lzma_decompress.img, all 32 bits wide, and what it may take of
-// memory. Behind them is how long the redundancy of GRUB's Reed-Solomon code
-// is, which stays zero: that code protects against software that writes into
-// a disk's unused sectors, and this image has a partition of its own.
+// Offsets of 32-bit fields in lzma_decompress.img, and the largest size of that file.
+// After the fields comes the length of the redundancy of GRUB's Reed-Solomon code. It
+// stays zero, because that code protects against software that writes into unused
+// sectors, and this image lies in a partition.
 const (
 	packedSizeAt   = 0x08
 	unpackedSizeAt = 0x0c
@@ -20,25 +20,25 @@ const (
 	unpackerMax    = linkAddress - loadAddress
 )
 
-// Places in diskboot.img. Its last twelve bytes say what to read: the first
-// sector, how many, and to which segment.
+// Offsets in diskboot.img. Its last twelve bytes say what to read: the first sector,
+// the number of sectors, and the memory segment for them.
 const (
 	blockSectorAt  = 0x1f4
 	blockLengthAt  = 0x1fc
 	blockSegmentAt = 0x1fe
 )
 
-// dictionarySize is that of GRUB's own images.
+// dictionarySize is the size that GRUB's own images use.
 const dictionarySize = 1 << 16
 
-// pack is the code that unpacks, and what it unpacks.
+// pack returns the unpacking code followed by the compressed data.
 func (c Core) pack(memory []byte) ([]byte, error) {
 	unpacker, err := c.read("lzma_decompress.img")
 	if err != nil {
 		return nil, err
 	}
 	if len(unpacker) < unpackerFields || len(unpacker) > unpackerMax {
-		return nil, fmt.Errorf("lzma_decompress.img has %d bytes, and should have %d at most: take GRUB's", len(unpacker), unpackerMax)
+		return nil, fmt.Errorf("lzma_decompress.img has %d bytes, but should have at most %d: use the file of this name from GRUB", len(unpacker), unpackerMax)
 	}
 	packed, err := compress(memory)
 	if err != nil {
@@ -51,8 +51,8 @@ func (c Core) pack(memory []byte) ([]byte, error) {
 	return body, nil
 }
 
-// compress makes a bare LZMA stream with the properties that are built into
-// GRUB's code: lc 3, lp 0, pb 2, no header, no mark at the end.
+// compress makes a raw LZMA stream with the properties that GRUB's code requires:
+// lc 3, lp 0, pb 2, no header, no end mark.
 func compress(content []byte) ([]byte, error) {
 	var out bytes.Buffer
 	w, err := lzma.WriterConfig{
@@ -71,14 +71,14 @@ func compress(content []byte) ([]byte, error) {
 	return out.Bytes()[lzma.HeaderLen:], nil
 }
 
-// firstSector is diskboot.img, told how many sectors follow it.
+// firstSector returns diskboot.img with the number of sectors that follow it.
 func (c Core) firstSector(body int) ([]byte, error) {
 	b, err := c.read("diskboot.img")
 	if err != nil {
 		return nil, err
 	}
 	if len(b) != sectorSize || binary.LittleEndian.Uint16(b[blockSegmentAt:]) != loadAddress>>4 {
-		return nil, fmt.Errorf("diskboot.img is not the sector that reads to %#x: take GRUB's", loadAddress)
+		return nil, fmt.Errorf("diskboot.img is not a sector of code that reads to %#x: use the file of this name from GRUB", loadAddress)
 	}
 	first := bytes.Clone(b)
 	binary.LittleEndian.PutUint16(first[blockLengthAt:], uint16((body+sectorSize-1)/sectorSize))

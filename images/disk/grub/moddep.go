@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// dependencies are what moddep.lst says: a module's name to those that have
-// to be loaded before it.
+// dependencies maps a module's name to the names of the modules that must be loaded
+// before it.
 type dependencies map[string][]string
 
-// maxDependencies is the length of a moddep.lst that is no such list any more.
+// maxDependencies is the largest size in bytes of a moddep.lst. Real ones are smaller.
 const maxDependencies = 1 << 20
 
 // parseDependencies reads moddep.lst: a line for each module, "a: b c".
 func parseDependencies(list []byte) (dependencies, error) {
 	if len(list) > maxDependencies {
-		return nil, fmt.Errorf("read moddep.lst: it has %d bytes: take GRUB's", len(list))
+		return nil, fmt.Errorf("read moddep.lst: it has %d bytes, which is too many: use the file from GRUB", len(list))
 	}
 	deps := dependencies{}
 	lines := bufio.NewScanner(bytes.NewReader(list))
@@ -33,7 +33,7 @@ func parseDependencies(list []byte) (dependencies, error) {
 		needs := strings.Fields(rest)
 		for _, m := range append(needs, name) {
 			if !moduleName(m) {
-				return nil, fmt.Errorf("read moddep.lst: line %d: %q is no module's name", n, m)
+				return nil, fmt.Errorf("read moddep.lst: line %d: %q is not a module's name", n, m)
 			}
 		}
 		deps[name] = needs
@@ -44,13 +44,13 @@ func parseDependencies(list []byte) (dependencies, error) {
 	return deps, nil
 }
 
-// moduleName says whether a name is safe as that of a file.
+// moduleName reports whether a name is safe as a file name.
 func moduleName(name string) bool {
 	return name != "" && name[0] != '.' && !strings.ContainsAny(name, "/\\\x00 ")
 }
 
-// closure are modules and all that they depend on, each once, after whatever
-// it depends on itself. A circle is cut where it was entered.
+// closure returns the modules and all their dependencies. Each module comes once,
+// after its own dependencies. A cycle is cut at the module where it was entered.
 func (d dependencies) closure(names []string) []string {
 	var list []string
 	seen := map[string]bool{}
@@ -60,7 +60,7 @@ func (d dependencies) closure(names []string) []string {
 			return
 		}
 		seen[name] = true
-		// GRUB's own tool takes them from the last to the first.
+		// GRUB's own tool adds them from the last to the first.
 		for _, need := range slices.Backward(d[name]) {
 			add(need)
 		}

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// objectType says what one of the objects behind the kernel is.
+// objectType is the type of an object behind the kernel.
 type objectType uint32
 
 const (
@@ -19,23 +19,24 @@ const (
 )
 
 const (
-	// infoMagic begins the objects, and tells the kernel that there are some.
+	// infoMagic stands before the objects. The kernel recognises them by it.
 	infoMagic = 0x676d696d
-	// infoSize is the length of that beginning: the magic number, where the
-	// first object is, and how long everything is.
+	// infoSize is the length of the header before the objects: the magic number,
+	// the offset of the first object, and the total length.
 	infoSize = 12
-	// objectHeader is an object's type and its length with this header.
+	// objectHeader is the length of an object's header, which holds the object's
+	// type and its length including the header.
 	objectHeader = 8
-	// wordSize is what each object's length is a multiple of.
+	// wordSize is the unit to which each object's length is rounded up.
 	wordSize = 4
 )
 
-// maxObjects is more than there is room for, and keeps a wrong list of
-// modules from filling memory.
+// maxObjects limits the total size in bytes, so that a wrong list of modules cannot
+// fill memory. An image has room for less.
 const maxObjects = 4 << 20
 
-// objects are the modules, the configuration and the prefix, as the kernel
-// finds them behind itself.
+// objects returns the modules, the configuration and the prefix in the form in which
+// the kernel expects them behind itself.
 func (c Core) objects() ([]byte, error) {
 	list, err := c.read("moddep.lst")
 	if err != nil {
@@ -52,7 +53,7 @@ func (c Core) objects() ([]byte, error) {
 			return nil, err
 		}
 		if out = appendObject(out, moduleObject, module); len(out) > maxObjects {
-			return nil, fmt.Errorf("the modules have more than %d bytes: take fewer", maxObjects)
+			return nil, fmt.Errorf("the modules have more than %d bytes: use fewer modules", maxObjects)
 		}
 	}
 	if out, err = c.appendTexts(out); err != nil {
@@ -68,7 +69,7 @@ func (c Core) objects() ([]byte, error) {
 // Both end with a zero.
 func (c Core) appendTexts(out []byte) ([]byte, error) {
 	if bytes.IndexByte(c.Config, 0) >= 0 || strings.IndexByte(c.Prefix, 0) >= 0 {
-		return nil, errors.New("the configuration or the prefix has a zero byte")
+		return nil, errors.New("the configuration or the prefix contains a zero byte")
 	}
 	if len(c.Config) > 0 {
 		out = appendObject(out, configObject, append(bytes.Clone(c.Config), 0))
@@ -76,7 +77,7 @@ func (c Core) appendTexts(out []byte) ([]byte, error) {
 	return appendObject(out, prefixObject, append([]byte(c.Prefix), 0)), nil
 }
 
-// appendObject appends one object, in whole words.
+// appendObject appends one object, padded to whole words.
 func appendObject(out []byte, kind objectType, content []byte) []byte {
 	padding := -len(content) & (wordSize - 1)
 	out = binary.LittleEndian.AppendUint32(out, uint32(kind))
@@ -85,11 +86,11 @@ func appendObject(out []byte, kind objectType, content []byte) []byte {
 	return append(out, make([]byte, padding)...)
 }
 
-// module reads a module, and sees that it is one for this kernel: GRUB itself
-// would only stop.
+// module reads a module and checks that it is for this kernel. GRUB itself would
+// stop at a wrong one, without a message.
 func (c Core) module(name string) ([]byte, error) {
 	if !moduleName(name) {
-		return nil, fmt.Errorf("%q is no module's name", name)
+		return nil, fmt.Errorf("%q is not a module's name", name)
 	}
 	b, err := c.read(name + ".mod")
 	if err != nil {
@@ -100,7 +101,7 @@ func (c Core) module(name string) ([]byte, error) {
 		return nil, fmt.Errorf("load %s.mod: %w", name, err)
 	}
 	if f.Class != elf.ELFCLASS32 || f.Machine != elf.EM_386 || f.Type != elf.ET_REL {
-		return nil, fmt.Errorf("load %s.mod: it is a %s for %s: take the file of GRUB's folder i386-pc", name, f.Type, f.Machine)
+		return nil, fmt.Errorf("load %s.mod: it is a %s for %s: use the file from GRUB's folder i386-pc", name, f.Type, f.Machine)
 	}
 	return b, nil
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/ulikunitz/xz/lzma"
+
+	"cloudlets/testdata/needs"
 )
 
 // debianGRUB is where the Debian package grub-pc-bin has its files.
@@ -88,10 +90,7 @@ func cdCore() Core {
 // mkimage makes the same image with GRUB's own tool.
 func mkimage(t *testing.T, c Core, format string) []byte {
 	t.Helper()
-	tool, err := exec.LookPath("grub-mkimage")
-	if err != nil {
-		t.Fatal("grub-mkimage is not installed: install the Debian package grub-common")
-	}
+	tool := needs.Tool(t, "grub-mkimage", "grub-common")
 	dir := t.TempDir()
 	out := filepath.Join(dir, "core.img")
 	args := []string{"--format=" + format, "--directory=" + debianGRUB, "--prefix=" + c.Prefix, "--output=" + out}

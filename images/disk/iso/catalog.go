@@ -2,23 +2,23 @@ package iso
 
 import "encoding/binary"
 
-// What the boot catalog says (El Torito 1.0, section 2).
+// Values in the boot catalog (El Torito 1.0, section 2).
 const (
 	entrySize   = 32
 	platformPC  = 0x00
 	platformEFI = 0xef
 	bootable    = 0x88
 	lastHeader  = 0x91
-	// bootSectors are those of 512 bytes that a BIOS reads: GRUB's first code
-	// reads the rest.
+	// bootSectors is how many sectors of 512 bytes a BIOS reads. They contain
+	// GRUB's first code, which reads the rest.
 	bootSectors = 4
-	// toTheEnd has UEFI take all that follows for the partition, whose length
-	// does not fit into 16 bits.
+	// toTheEnd makes UEFI use everything up to the end of the medium as the
+	// partition. It is for a partition whose length does not fit into 16 bits.
 	toTheEnd = 0
 )
 
-// putCatalog makes the boot catalog: an entry for BIOS, and one for UEFI.
-// Where there is none for BIOS, that for UEFI is the first.
+// putCatalog makes the boot catalog with an entry for BIOS, if GRUB is in the
+// image, and an entry for UEFI.
 func (m *Image) putCatalog(b []byte) {
 	esp, _ := m.find(m.opts.ESP)
 	core, bios := m.find(grubImage)
@@ -35,7 +35,8 @@ func (m *Image) putCatalog(b []byte) {
 	putBoot(b[3*entrySize:], espSectors(esp.Size), esp.offset)
 }
 
-// putValidation makes the first entry, whose words add up to zero.
+// putValidation makes the first entry. Its checksum makes the sum of its words
+// zero.
 func putValidation(b []byte, platform byte) {
 	b[0], b[1], b[30], b[31] = 1, platform, 0x55, 0xaa
 	sum := uint16(0)
@@ -45,7 +46,7 @@ func putValidation(b []byte, platform byte) {
 	binary.LittleEndian.PutUint16(b[28:], -sum)
 }
 
-// putBoot makes an entry for what is started without emulating a disk.
+// putBoot makes an entry for a program that is started without disk emulation.
 func putBoot(b []byte, sectors uint16, offset int64) {
 	b[0] = bootable
 	binary.LittleEndian.PutUint16(b[6:], sectors)

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Places in the primary volume descriptor (ECMA-119, 8.4), from byte 0.
+// Offsets in the primary volume descriptor (ECMA-119, 8.4), from byte 0.
 const (
 	systemIDAt    = 8
 	volumeIDAt    = 40
@@ -32,10 +32,10 @@ const (
 	structureAt   = 881
 )
 
-// standardID begins every descriptor, after its type.
+// standardID follows the type at the beginning of every descriptor.
 const standardID = "CD001"
 
-// descriptors are the sectors from [volumeAt] to the end of the folder.
+// descriptors returns the sectors from [volumeAt] to the end of the folder.
 func (m *Image) descriptors() []byte {
 	b := make([]byte, (folderAt-volumeAt)*sector, (folderAt-volumeAt)*sector+len(m.folder))
 	part := func(at int) []byte { return b[(at-volumeAt)*sector:][:sector] }
@@ -80,7 +80,7 @@ func (m *Image) putVolume(b []byte) {
 	b[structureAt] = 1
 }
 
-// pathSize is the length of a path table with nothing but the root.
+// pathSize is the length of a path table that lists only the root.
 const pathSize = 10
 
 // putPath makes a path table (ECMA-119, 9.4).
@@ -90,10 +90,10 @@ func putPath(b []byte, order binary.ByteOrder) {
 	order.PutUint16(b[6:], 1)
 }
 
-// setID is an identifier as the name of a volume set.
+// setID formats an identifier as the name of a volume set.
 func setID(id uuid.UUID) string { return strings.ToUpper(hex.EncodeToString(id[:])) }
 
-// clampTime is a time that the format has a number for, in UTC.
+// clampTime limits a time to the format's range and converts it to UTC.
 func clampTime(t time.Time) time.Time {
 	t = t.UTC()
 	switch {
@@ -105,19 +105,20 @@ func clampTime(t time.Time) time.Time {
 	return t
 }
 
-// longTime is a time as text, with the zone last (ECMA-119, 8.4.26.1).
+// longTime encodes a time as text with the zone at its end (ECMA-119, 8.4.26.1).
 func longTime(t time.Time) string {
 	t = clampTime(t)
 	return fmt.Sprintf("%s%02d\x00", t.Format("20060102150405"), t.Nanosecond()/1e7)
 }
 
-// shortTime is a time in seven bytes (ECMA-119, 9.1.5).
+// shortTime encodes a time in seven bytes (ECMA-119, 9.1.5).
 func shortTime(t time.Time) []byte {
 	t = clampTime(t)
 	return []byte{byte(t.Year() - 1900), byte(t.Month()), byte(t.Day()), byte(t.Hour()), byte(t.Minute()), byte(t.Second()), 0}
 }
 
-// putBoth32 writes a number in both orders of bytes, as most of them are.
+// putBoth32 writes a number in both byte orders, as the format wants most
+// numbers.
 func putBoth32(b []byte, n uint32) {
 	binary.LittleEndian.PutUint32(b, n)
 	binary.BigEndian.PutUint32(b[4:], n)

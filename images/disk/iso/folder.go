@@ -7,21 +7,22 @@ const (
 )
 
 const (
-	// extentSize is the most that one record tells: whole sectors, in 32 bits.
+	// extentSize is the largest length in whole sectors that fits into a record's
+	// 32 bits.
 	extentSize = 1<<32 - sector
-	// maxExtents is how many records of one file Linux follows.
+	// maxExtents is how many records of one file Linux reads.
 	maxExtents = 100
 	// recordSize is the length of a record without its name.
 	recordSize = 33
 )
 
-// records make the one folder: itself, its parent, which is itself as well,
-// and the files.
+// records returns the content of the only folder: a record for itself, one for
+// its parent, which is itself too, and records for the files.
 func (m *Image) records() []byte {
 	size := m.folderSize()
 	var b []byte
 	add := func(record []byte) {
-		// No record goes over a sector's end.
+		// A record must not cross a sector boundary.
 		if left := sector - len(b)%sector; len(record) > left {
 			b = append(b, make([]byte, left)...)
 		}
@@ -42,8 +43,8 @@ func (m *Image) records() []byte {
 	return append(b, make([]byte, size-int64(len(b)))...)
 }
 
-// folderSize is the folder's length in bytes, whole sectors. It is known
-// before the files have their places.
+// folderSize returns the folder's length in bytes, in whole sectors. It does not
+// depend on the files' offsets.
 func (m *Image) folderSize() int64 {
 	perSector := int64(sector / (recordSize + len("12345678.123;1") + 1))
 	records := int64(2)
@@ -53,7 +54,7 @@ func (m *Image) folderSize() int64 {
 	return roundUp(records, perSector) / perSector * sector
 }
 
-// record is one of a folder (ECMA-119, 9.1).
+// record encodes a record of a folder (ECMA-119, 9.1).
 func (m *Image) record(name string, offset, size int64, flags byte) []byte {
 	b := make([]byte, recordSize+len(name)+(len(name)+1)%2)
 	b[0] = byte(len(b))

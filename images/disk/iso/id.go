@@ -9,11 +9,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// ErrNotISO says that something is no image of this package.
-var ErrNotISO = errors.New("no ISO image of cloudlets")
+// ErrNotISO is returned for a medium without an image made by this package.
+var ErrNotISO = errors.New("not an ISO image made by cloudlets")
 
-// ReadID reads the identifier of the image on a medium. It is [ErrNotISO]
-// where there is none.
+// ReadID reads the identifier of the image on a medium. It returns [ErrNotISO] if
+// there is no such image.
 func ReadID(r io.ReaderAt) (uuid.UUID, error) {
 	b := make([]byte, sector)
 	if _, err := r.ReadAt(b, volumeAt*sector); err != nil {

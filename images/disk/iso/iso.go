@@ -1,14 +1,15 @@
-// Package iso writes hybrid ISO 9660 images: they boot as a CD or DVD by BIOS
-// and UEFI (El Torito), and written to a disk as they are, by both as well
-// (boot code in the first sector, and a GUID partition table).
+// Package iso writes hybrid ISO 9660 images. As a CD or DVD they boot by BIOS and
+// UEFI (El Torito). Copied to a disk they boot by both too, with boot code in the
+// first sector and a GUID partition table.
 //
-// There is one folder with a few files, each stored once: the file that UEFI
-// takes for its system partition is the file that GRUB mounts for BIOS. A
-// file of 4 GiB or more has several extents (ISO 9660 level 3).
+// An image has one folder with a few files, each stored once: the file that UEFI
+// uses as its system partition is the file that GRUB mounts for BIOS. A file of
+// 4 GiB or more has several extents (ISO 9660 level 3).
 //
-// It is our own code since images have to be written from their beginning to
-// their end, in one pass, with nothing staged and the same bytes each time:
-// libraries want all files in a folder first, and put the time of day in.
+// The code is ours because images must be written in one pass, from beginning to
+// end, with the same bytes each time. The ISO 9660 writer of
+// github.com/diskfs/go-diskfs v1.9.4 needs all files in a folder first and
+// writes the time of day into the image.
 //
 // The formats are ECMA-119 (ISO 9660), "El Torito" Bootable CD-ROM Format
 // Specification 1.0, and UEFI 2.10, sections 5.3 and 13.3.2.
@@ -30,29 +31,31 @@ import (
 
 // File is a file of the image.
 type File struct {
-	// Name is in capital letters, digits and "_", at most eight, a dot, and
-	// three: "ROOT.IMG".
+	// Name is at most eight capital letters, digits and "_", then a dot and at
+	// most three more, e.g. "ROOT.IMG".
 	Name string
 	// Size is the content's length in bytes.
 	Size int64
-	// Write writes the content, Size bytes, when its turn comes.
+	// Write writes the content, at most Size bytes. A shorter content is padded
+	// with zeros.
 	Write func(ctx context.Context, w sparse.Writer) error
 }
 
-// Options say what an image is besides its files.
+// Options describe an image besides its files.
 type Options struct {
-	// ID is what [ReadID] finds; all other identifiers come from it.
+	// ID is the identifier that [ReadID] returns. All others are derived from it.
 	ID uuid.UUID
 	// Label is the volume's name: at most 32 capital letters, digits and "_".
 	Label string
-	// Time is that of everything in the image.
+	// Time is the time stamp of everything in the image.
 	Time time.Time
 	// ESP names the file that is the EFI system partition.
 	ESP string
-	// Root names the file that has a partition beside it, so that no tool
-	// takes its place for a free one; "" is none.
+	// Root names a file that also gets a partition, so that no tool treats its
+	// sectors as free. If it is empty, there is no such partition.
 	Root string
-	// GRUB starts the image by BIOS; nil is none. Its Medium is made a CD.
+	// GRUB starts the image by BIOS. If it is nil, BIOS cannot start the image.
+	// Its Medium is ignored and taken as [grub.CD].
 	GRUB *grub.Core
 }
 
@@ -60,17 +63,17 @@ const (
 	sector     = 2048 // of a CD
 	diskSector = 512  // of the disk that the image is written to
 	mib        = 1 << 20
-	// align is what the large files begin at a multiple of: the erase blocks
+	// align is the alignment in bytes of large files. It suits the erase blocks
 	// of USB sticks.
 	align = mib
-	// maxSize keeps every sector's number in 32 bits.
+	// maxSize is the largest size at which sector numbers fit into 32 bits.
 	maxSize = sector * (1<<32 - 1)
-	// grubImage is GRUB's own file, which nobody reads but the BIOS.
+	// grubImage is the file that contains GRUB. Only a BIOS reads it.
 	grubImage = "GRUB.IMG"
 )
 
-// Places of the descriptors, in sectors. Before them is the system area, with
-// what makes the image a disk.
+// Sector numbers of the descriptors. Before them is the system area with the boot
+// code and partition table for a disk.
 const (
 	volumeAt = 16 + iota
 	bootRecordAt
@@ -81,17 +84,17 @@ const (
 	folderAt
 )
 
-// Image is an image all of whose places are known.
+// Image is a planned image, in which every file has its offset.
 type Image struct {
 	opts   Options
 	files  []placed // by name, which is also their order on the medium
-	core   []byte   // GRUB, told its place
-	code   []byte   // of the first sector
+	core   []byte   // GRUB, patched with its own sector number
+	code   []byte   // the first sector's boot code
 	folder []byte
 	size   int64
 }
 
-// placed is a file that has its place.
+// placed is a file with its offset in bytes.
 type placed struct {
 	File
 	offset int64
@@ -99,7 +102,7 @@ type placed struct {
 
 func (p placed) end() int64 { return p.offset + p.Size }
 
-// New plans an image. What it cannot hold is refused here.
+// New plans an image. It returns an error if the image cannot hold the files.
 func New(files []File, opts Options) (*Image, error) {
 	m := &Image{opts: opts}
 	if err := m.plan(files); err != nil {
@@ -110,7 +113,7 @@ func New(files []File, opts Options) (*Image, error) {
 
 func (m *Image) plan(files []File) error {
 	if !plainText(m.opts.Label, 32) {
-		return fmt.Errorf("the label %q is not made of at most 32 capital letters, digits and _", m.opts.Label)
+		return fmt.Errorf("the label %q must be at most 32 capital letters, digits and _", m.opts.Label)
 	}
 	if err := m.makeCore(); err != nil {
 		return err
@@ -127,7 +130,7 @@ func (m *Image) plan(files []File) error {
 	return m.bind()
 }
 
-// makeCore makes GRUB, to know its length.
+// makeCore makes GRUB's image, because its length is needed for the plan.
 func (m *Image) makeCore() (err error) {
 	if m.opts.GRUB == nil {
 		return nil
@@ -138,7 +141,7 @@ func (m *Image) makeCore() (err error) {
 	return err
 }
 
-// place gives every file its place, those of one sector first.
+// place assigns the files' offsets, in the order of their names.
 func (m *Image) place(files []File) error {
 	for _, f := range files {
 		if err := f.check(); err != nil {
@@ -160,14 +163,14 @@ func (m *Image) place(files []File) error {
 		m.files[i].offset = at
 		at = roundUp(m.files[i].end(), sector)
 		if at > maxSize {
-			return errors.New("it has more than 8 TiB, and the format's numbers end there: make the root filesystem smaller")
+			return errors.New("the image would be larger than 8 TiB, which is the format's limit: make the root filesystem smaller")
 		}
 	}
 	m.size = roundUp(at, sector) + roundUp(backupSize, sector)
 	return nil
 }
 
-// bind makes what depends on the places.
+// bind makes the parts of the image that depend on the files' offsets.
 func (m *Image) bind() (err error) {
 	if _, ok := m.find(m.opts.ESP); !ok {
 		return fmt.Errorf("there is no file %q for the EFI system partition", m.opts.ESP)
@@ -196,7 +199,7 @@ func (m *Image) find(name string) (placed, bool) {
 	return m.files[i], true
 }
 
-// Size is the image's length in bytes.
+// Size returns the image's length in bytes.
 func (m *Image) Size() int64 { return m.size }
 
 // Write writes the image from its beginning to its end.
@@ -222,8 +225,8 @@ func (m *Image) Write(ctx context.Context, w sparse.Writer) error {
 	return nil
 }
 
-// write writes a file at its place. One that is shorter than it said is filled
-// up with what is not there.
+// write writes a file at its offset. If the content is shorter than Size, it is
+// padded with zeros.
 func (p placed) write(ctx context.Context, out *sparse.Ordered) error {
 	if err := out.SkipTo(p.offset); err != nil {
 		return err
@@ -232,27 +235,28 @@ func (p placed) write(ctx context.Context, out *sparse.Ordered) error {
 		return fmt.Errorf("write %s: %w", p.Name, err)
 	}
 	if out.Pos() > p.end() {
-		return fmt.Errorf("write %s: it has %d bytes and said %d", p.Name, out.Pos()-p.offset, p.Size)
+		return fmt.Errorf("write %s: it has %d bytes, but announced only %d", p.Name, out.Pos()-p.offset, p.Size)
 	}
 	return out.SkipTo(p.end())
 }
 
-// check refuses what has no name or no length in this format.
+// check returns an error if the format cannot hold the file's name or length.
 func (f File) check() error {
 	base, extension, dot := strings.Cut(f.Name, ".")
 	if !dot || base == "" || !plainText(base, 8) || !plainText(extension, 3) {
-		return fmt.Errorf("%q is no name of a file: it has at most eight capital letters, digits and _, a dot, and three", f.Name)
+		return fmt.Errorf("%q is not a valid file name: use at most eight capital letters, digits and _, a dot, and at most three more", f.Name)
 	}
 	if f.Size < 0 {
 		return fmt.Errorf("%s has %d bytes", f.Name, f.Size)
 	}
 	if f.Size > maxExtents*extentSize {
-		return fmt.Errorf("%s has %d bytes, and Linux reads files of at most %d from this format: make it smaller", f.Name, f.Size, maxExtents*int64(extentSize))
+		return fmt.Errorf("%s has %d bytes, but Linux reads at most %d bytes of a file in this format: make it smaller", f.Name, f.Size, maxExtents*int64(extentSize))
 	}
 	return nil
 }
 
-// plainText says whether a text has only d-characters (ECMA-119, 7.4.1).
+// plainText reports whether a text has at most limit characters and only
+// d-characters (ECMA-119, 7.4.1).
 func plainText(s string, limit int) bool {
 	return len(s) <= limit && !strings.ContainsFunc(s, func(r rune) bool {
 		return (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_'

@@ -19,6 +19,7 @@ import (
 	"cloudlets/images/disk/grub"
 	"cloudlets/images/disk/iso"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/testdata/needs"
 )
 
 var someID = uuid.MustParse("0f8fad5b-d9cb-469f-a165-70867728950e")
@@ -33,10 +34,7 @@ func check(t testing.TB, errs ...error) {
 // run has a foreign tool look at something.
 func run(t *testing.T, debianPackage, name string, args ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("%s is missing: install the Debian package %s", name, debianPackage)
-	}
-	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), needs.Tool(t, name, debianPackage), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
 	}
@@ -99,6 +97,7 @@ func made(t *testing.T, o iso.Options, files ...iso.File) (*iso.Image, string) {
 
 // TestImage has the tools that know best look at an image.
 func TestImage(t *testing.T) {
+	needs.Root(t)
 	m, file := made(t, options(), text("ROOT.IMG", strings.Repeat("root", 999)), esp())
 	info, err := os.Stat(file)
 	check(t, err)
@@ -155,7 +154,7 @@ func TestLargeFile(t *testing.T) {
 	want := sha256.New()
 	out := sparse.To(want)
 	check(t, large.Write(t.Context(), out), out.Skip(2)) // what was not written is zero
-	read := exec.CommandContext(t.Context(), "bsdtar", "-xOf", file, "ROOT.IMG")
+	read := exec.CommandContext(t.Context(), needs.Tool(t, "bsdtar", "libarchive-tools"), "-xOf", file, "ROOT.IMG")
 	got := sha256.New()
 	read.Stdout, read.Stderr = got, os.Stderr
 	if err := read.Run(); err != nil {
@@ -181,13 +180,13 @@ func TestWhatCannotBeIsRefused(t *testing.T) {
 		files  []iso.File
 		change func(*iso.Options)
 	}{
-		`"root.img" is no name`:         {files: []iso.File{text("root.img", ""), esp()}},
-		`two files are called ROOT.IMG`: {files: []iso.File{text("ROOT.IMG", ""), text("ROOT.IMG", ""), esp()}},
-		`no file "EFI.IMG"`:             {files: []iso.File{text("ROOT.IMG", "")}},
-		`no file "ROOT.IMG"`:            {files: []iso.File{esp()}},
-		`the label "small"`:             {files: []iso.File{text("ROOT.IMG", ""), esp()}, change: func(o *iso.Options) { o.Label = "small" }},
-		`Linux reads files of at most`:  {files: []iso.File{{Name: "ROOT.IMG", Size: 1 << 40}, esp()}},
-		`kernel.img is missing`:         {files: []iso.File{text("ROOT.IMG", ""), esp()}, change: func(o *iso.Options) { o.GRUB.Files = os.DirFS(t.TempDir()) }},
+		`"root.img" is not a valid file name`: {files: []iso.File{text("root.img", ""), esp()}},
+		`two files are called ROOT.IMG`:       {files: []iso.File{text("ROOT.IMG", ""), text("ROOT.IMG", ""), esp()}},
+		`no file "EFI.IMG"`:                   {files: []iso.File{text("ROOT.IMG", "")}},
+		`no file "ROOT.IMG"`:                  {files: []iso.File{esp()}},
+		`the label "small"`:                   {files: []iso.File{text("ROOT.IMG", ""), esp()}, change: func(o *iso.Options) { o.Label = "small" }},
+		`429496524800`:                        {files: []iso.File{{Name: "ROOT.IMG", Size: 1 << 40}, esp()}},
+		`kernel.img is missing`:               {files: []iso.File{text("ROOT.IMG", ""), esp()}, change: func(o *iso.Options) { o.GRUB.Files = os.DirFS(t.TempDir()) }},
 	} {
 		o := options()
 		if c.change != nil {
@@ -204,7 +203,7 @@ func TestWrongLengthsAndEnds(t *testing.T) {
 	long.Size = 3
 	m, err := iso.New([]iso.File{long, esp()}, options())
 	check(t, err)
-	if err := m.Write(t.Context(), sparse.To(io.Discard)); err == nil || !strings.Contains(err.Error(), "write ROOT.IMG: it has 4 bytes and said 3") {
+	if err := m.Write(t.Context(), sparse.To(io.Discard)); err == nil || !strings.Contains(err.Error(), "write ROOT.IMG: it has 4 bytes") {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Types of partitions.
+// Partition types.
 var (
 	espType  = uuid.MustParse("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 	dataType = uuid.MustParse("0fc63daf-8483-4772-8e79-3d69d8477de4")
@@ -23,14 +23,14 @@ const (
 	entriesSize    = partitions * partitionEntry
 	backupSize     = entriesSize + diskSector
 	firstUsable    = 2 + entriesSize/diskSector
-	readOnly       = 1 << 60 // attribute of a partition that is not to be written
+	readOnly       = 1 << 60 // attribute of a read-only partition
 )
 
-// table is the partition table at both ends of the disk.
+// table holds both copies of the partition table, for the two ends of the disk.
 type table struct{ first, backup []byte }
 
-// table makes what the image is as a disk of its own length: on a longer one,
-// firmware goes by the first copy.
+// table makes the partition table for a disk of the image's length. On a longer
+// disk the backup is not at the end, and firmware uses the first copy.
 func (m *Image) table() table {
 	entries := make([]byte, entriesSize)
 	m.putPartition(entries, m.opts.ESP, "esp", espType, 0)
@@ -47,7 +47,8 @@ func (m *Image) table() table {
 	}
 }
 
-// putMBR makes the boot code, and an entry that keeps others away.
+// putMBR writes the boot code, and an entry that makes tools without support for
+// GUID partition tables treat the disk as used.
 func (m *Image) putMBR(b []byte, last uint64) {
 	copy(b, m.code)
 	entry := b[446:]
@@ -69,7 +70,8 @@ func (m *Image) putPartition(b []byte, file, name string, kind uuid.UUID, attrib
 	}
 }
 
-// header is one of the two, each of which tells where the other is.
+// header makes one of the two headers. Each contains the sector number of the
+// other.
 func (m *Image) header(here, there, entriesAt uint64, entries []byte) []byte {
 	b := make([]byte, diskSector)
 	copy(b, "EFI PART\x00\x00\x01\x00")
@@ -91,8 +93,8 @@ func (m *Image) derived(name string) uuid.UUID {
 	return uuid.NewSHA1(m.opts.ID, []byte("iso "+name))
 }
 
-// mixed is a GUID as firmware stores it: its first three numbers have their
-// lowest byte first.
+// mixed encodes a GUID as firmware stores it: the first three fields are
+// little-endian.
 func mixed(id uuid.UUID) []byte {
 	return []byte{id[3], id[2], id[1], id[0], id[5], id[4], id[7], id[6], id[8], id[9], id[10], id[11], id[12], id[13], id[14], id[15]}
 }

@@ -2,8 +2,8 @@ package sparse
 
 import "io"
 
-// AtWriter writes at ever higher offsets of something that can be written
-// anywhere, and leaves out what is zero.
+// AtWriter is a [Writer] on top of an io.WriterAt. It writes at ascending offsets and
+// leaves skipped bytes unwritten.
 type AtWriter struct {
 	w   io.WriterAt
 	off int64
@@ -11,20 +11,20 @@ type AtWriter struct {
 
 var _ Writer = (*AtWriter)(nil)
 
-// At begins at an offset of w. What is skipped must read as zeros already:
-// it is a new file, or a device that was erased.
+// At returns a writer that begins at an offset of w. Skipped bytes must already read
+// as zeros, as in a new file or on an erased device.
 func At(w io.WriterAt, offset int64) *AtWriter {
 	return &AtWriter{w: w, off: offset}
 }
 
-// Write writes at the current offset and moves it.
+// Write writes at the current offset and advances it.
 func (a *AtWriter) Write(p []byte) (int, error) {
 	n, err := a.w.WriteAt(p, a.off)
 	a.off += int64(n)
 	return n, err
 }
 
-// Skip moves the offset.
+// Skip advances the offset by n.
 func (a *AtWriter) Skip(n int64) error {
 	if err := checkSkip(n); err != nil {
 		return err
@@ -33,6 +33,5 @@ func (a *AtWriter) Skip(n int64) error {
 	return nil
 }
 
-// Offset is where the next byte goes: after everything that was written or
-// skipped.
+// Offset returns the offset of the next byte, after everything written or skipped.
 func (a *AtWriter) Offset() int64 { return a.off }

@@ -2,9 +2,9 @@ package sparse
 
 import "bytes"
 
-// Detect passes everything on to w, but skips whole blocks of zeros that are
-// written, as counted from where it begins. It buffers nothing: a block that
-// comes in pieces is passed on as it is.
+// Detect returns a writer that passes everything on to w, but skips whole blocks of
+// zeros. Blocks are counted from the first byte written. Nothing is buffered, so a
+// block of zeros that arrives in pieces is written.
 func Detect(w Writer) Writer {
 	return &detector{w: w}
 }
@@ -16,7 +16,7 @@ type detector struct {
 
 var zeroBlock [BlockSize]byte
 
-// IsZero says whether all of b is zero.
+// IsZero reports whether all of b is zero.
 func IsZero(b []byte) bool {
 	for len(b) > BlockSize {
 		if !bytes.Equal(b[:BlockSize], zeroBlock[:]) {
@@ -56,8 +56,8 @@ func (d *detector) Write(p []byte) (int, error) {
 	return done, nil
 }
 
-// run measures the longest beginning of p that is all zero blocks, or has
-// none.
+// run returns the length of the longest prefix of p that consists only of blocks of
+// zeros, or only of other blocks.
 func (d *detector) run(p []byte) (n int, zero bool) {
 	head := int((BlockSize - d.pos%BlockSize) % BlockSize)
 	if head > 0 {
@@ -75,7 +75,7 @@ func (d *detector) run(p []byte) (n int, zero bool) {
 	return n, zero
 }
 
-// block looks at the block that begins at p[at].
+// block examines the block that begins at p[at].
 func (d *detector) block(p []byte, at int) (size int, zero bool) {
 	size = min(BlockSize, len(p)-at)
 	return size, size == BlockSize && bytes.Equal(p[at:at+size], zeroBlock[:])

@@ -5,20 +5,19 @@ import (
 	"os"
 )
 
-// FileWriter makes a regular file with holes where zeros were skipped.
+// FileWriter writes a regular file that has holes in place of skipped zeros.
 type FileWriter struct {
 	AtWriter
 	file *os.File
 }
 
-// File writes to f, which must be empty, from its beginning. The caller calls
-// Finish after the last byte and closes f.
+// File returns a writer that writes f from its beginning. f must be empty. The
+// caller must call Finish after the last byte, and close f.
 func File(f *os.File) *FileWriter {
 	return &FileWriter{AtWriter: AtWriter{w: f}, file: f}
 }
 
-// Finish gives the file its full length, zeros that were skipped last
-// included.
+// Finish sets the length of the file, so that it includes zeros skipped at the end.
 func (f *FileWriter) Finish() error {
 	if err := f.file.Truncate(f.Offset()); err != nil {
 		return fmt.Errorf("set the length of a sparse file to %d bytes: %w", f.Offset(), err)

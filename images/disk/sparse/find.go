@@ -7,18 +7,18 @@ import (
 	"io"
 )
 
-// HoleSize is the least hole that [FindData] tells of, in bytes, and what
-// holes begin and end at a multiple of.
+// HoleSize is the size in bytes of the smallest hole that [FindData] reports. Holes
+// begin and end at a multiple of it.
 const HoleSize = 64 << 10
 
 // Extent is a part of a file, in bytes.
 type Extent struct{ Offset, Length int64 }
 
-// End is where the part ends.
+// End returns the offset after the part's last byte.
 func (x Extent) End() int64 { return x.Offset + x.Length }
 
-// FindData reads a file of size bytes and lists its parts that are not zero.
-// A file that is one hole has none, and the list is not nil. The buffer has at
+// FindData reads a file of size bytes and returns its parts that are not zero. For a
+// file that is one hole, the list is empty but not nil. The buffer must have at
 // least [HoleSize] bytes.
 func FindData(ctx context.Context, r io.Reader, size int64, buf []byte) ([]Extent, error) {
 	data := []Extent{}
@@ -28,7 +28,7 @@ func FindData(ctx context.Context, r io.Reader, size int64, buf []byte) ([]Exten
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return nil, fmt.Errorf("read it for its holes: %w", err)
+			return nil, fmt.Errorf("read it to find its holes: %w", err)
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err

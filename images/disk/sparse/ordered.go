@@ -2,8 +2,8 @@ package sparse
 
 import "fmt"
 
-// Ordered writes at ever higher places of what is written from its beginning
-// to its end, and knows where it is.
+// Ordered writes at ascending offsets to a [Writer], and keeps count of the current
+// offset.
 type Ordered struct {
 	w   Writer
 	pos int64
@@ -11,20 +11,20 @@ type Ordered struct {
 
 var _ Writer = (*Ordered)(nil)
 
-// InOrder begins at the beginning of w.
+// InOrder returns a writer at the beginning of w.
 func InOrder(w Writer) *Ordered { return &Ordered{w: w} }
 
-// Pos is the place that was reached.
+// Pos returns the current offset.
 func (o *Ordered) Pos() int64 { return o.pos }
 
-// Write writes at the place that was reached.
+// Write writes at the current offset.
 func (o *Ordered) Write(p []byte) (int, error) {
 	n, err := o.w.Write(p)
 	o.pos += int64(n)
 	return n, err
 }
 
-// Skip goes n bytes further.
+// Skip advances the offset by n bytes of zeros.
 func (o *Ordered) Skip(n int64) error {
 	if err := o.w.Skip(n); err != nil {
 		return err
@@ -33,15 +33,16 @@ func (o *Ordered) Skip(n int64) error {
 	return nil
 }
 
-// SkipTo goes forward to a place. One that is behind is an error.
+// SkipTo advances to an offset. It returns an error if the offset is behind the
+// current one.
 func (o *Ordered) SkipTo(off int64) error {
 	if off < o.pos {
-		return fmt.Errorf("byte %d comes after byte %d was written", off, o.pos)
+		return fmt.Errorf("cannot go back to byte %d from byte %d: write in ascending order", off, o.pos)
 	}
 	return o.Skip(off - o.pos)
 }
 
-// WriteAt skips what is before off, which was not reached yet.
+// WriteAt advances to off, which must not be behind the current offset, and writes.
 func (o *Ordered) WriteAt(p []byte, off int64) (int, error) {
 	if err := o.SkipTo(off); err != nil {
 		return 0, err
@@ -49,7 +50,7 @@ func (o *Ordered) WriteAt(p []byte, off int64) (int, error) {
 	return o.Write(p)
 }
 
-// Put is WriteAt of all of p, or an error.
+// Put is like WriteAt, but returns only the error.
 func (o *Ordered) Put(p []byte, off int64) error {
 	_, err := o.WriteAt(p, off)
 	return err

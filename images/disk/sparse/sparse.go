@@ -1,8 +1,9 @@
-// Package sparse is how a disk's content travels from who makes it to who
-// keeps it: from beginning to end, with the zeros told rather than sent.
+// Package sparse passes a disk's content from the code that makes it to the code
+// that stores it. The content goes from beginning to end, and runs of zeros are
+// skipped rather than written.
 //
-// Filesystem writers produce a [Writer]; a raw file, a stream and every
-// virtual disk format are one.
+// Filesystems are written to a [Writer]. A raw file, a stream and every virtual
+// disk format implement it.
 package sparse
 
 import (
@@ -11,21 +12,21 @@ import (
 	"io"
 )
 
-// BlockSize is the granularity, in bytes, at which zeros are worth skipping:
-// the block of the filesystems that images are kept on.
+// BlockSize is the size in bytes of the blocks in which zeros are skipped. It is
+// the block size of common filesystems, which store holes in whole blocks.
 const BlockSize = 4096
 
 // Writer takes a disk's content in ascending order of offset.
 type Writer interface {
 	io.Writer
-	// Skip goes n bytes further, n ≥ 0, over bytes that are zero.
+	// Skip advances by n bytes of zeros. n must not be negative.
 	Skip(n int64) error
 }
 
-// ErrNegative says that a caller wanted to skip backwards.
+// ErrNegative is returned if a caller tries to skip backwards.
 var ErrNegative = errors.New("skip a negative number of bytes")
 
-// checkSkip refuses what would go backwards.
+// checkSkip returns an error if n is negative.
 func checkSkip(n int64) error {
 	if n < 0 {
 		return fmt.Errorf("%w: %d", ErrNegative, n)

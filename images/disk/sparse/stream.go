@@ -2,8 +2,7 @@ package sparse
 
 import "io"
 
-// To sends a disk's content to a stream that knows no holes: zeros are
-// written out.
+// To returns a writer for a stream without holes. Skipped zeros are written.
 func To(w io.Writer) Writer {
 	return &stream{w: w}
 }
@@ -13,7 +12,7 @@ type stream struct {
 	zeros []byte
 }
 
-// zeroChunk is how many zeros are written at once.
+// zeroChunk is how many zeros are written at a time.
 const zeroChunk = 256 << 10
 
 func (s *stream) Write(p []byte) (int, error) { return s.w.Write(p) }

@@ -10,18 +10,19 @@ import (
 	"time"
 )
 
-// minKey is the least that firmware takes, in bits.
+// minKey is the size in bits of the smallest key that firmware accepts.
 const minKey = 2048
 
-// Key is a machine owner's key and the certificate that firmware knows it by.
+// Key is a machine owner's private key with its certificate, which is enrolled
+// in the firmware.
 type Key struct {
 	private     *rsa.PrivateKey
 	certificate *x509.Certificate
 }
 
-// NewKey takes a private key and its certificate, both in PEM. The key is an
-// RSA one without a passphrase, since firmware knows no other reliably. The
-// certificate must be valid at the time now.
+// NewKey parses a private key and its certificate, both in PEM. The key must be
+// an RSA key, because firmware supports other kinds unreliably, and must not
+// have a passphrase. The certificate must be valid at the time now.
 func NewKey(keyPEM, certificatePEM []byte, now time.Time) (*Key, error) {
 	private, err := parsePrivate(keyPEM)
 	if err != nil {
@@ -32,12 +33,12 @@ func NewKey(keyPEM, certificatePEM []byte, now time.Time) (*Key, error) {
 		return nil, fmt.Errorf("read the certificate for Secure Boot: %w", err)
 	}
 	if !private.PublicKey.Equal(certificate.PublicKey) {
-		return nil, fmt.Errorf("the certificate for Secure Boot, of %q, is not of this key: take the two that were made together", certificate.Subject.CommonName)
+		return nil, fmt.Errorf("the certificate for Secure Boot, issued to %q, does not belong to the private key: use the two files that were made together", certificate.Subject.CommonName)
 	}
 	return &Key{private, certificate}, nil
 }
 
-// Name is whom the certificate names.
+// Name returns the common name in the certificate.
 func (k *Key) Name() string { return k.certificate.Subject.CommonName }
 
 func parsePrivate(text []byte) (*rsa.PrivateKey, error) {
@@ -46,18 +47,18 @@ func parsePrivate(text []byte) (*rsa.PrivateKey, error) {
 			continue
 		}
 		if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
-			return nil, errors.New("it has a passphrase: take that away with \"openssl pkey -in KEY -out FILE\" where nobody else can read it")
+			return nil, errors.New("it has a passphrase: remove the passphrase with \"openssl pkey -in KEY -out FILE\", and let only yourself read FILE")
 		}
 		private, err := parseKey(block)
 		if err != nil {
 			return nil, err
 		}
 		if bits := private.N.BitLen(); bits < minKey {
-			return nil, fmt.Errorf("it has %d bits, and firmware takes %d or more", bits, minKey)
+			return nil, fmt.Errorf("it has %d bits, but firmware requires at least %d: make a longer key", bits, minKey)
 		}
 		return private, nil
 	}
-	return nil, errors.New("there is no private key in it, which begins with -----BEGIN PRIVATE KEY-----")
+	return nil, errors.New("it contains no private key: look for the file that begins with -----BEGIN PRIVATE KEY-----")
 }
 
 func parseKey(block *pem.Block) (*rsa.PrivateKey, error) {
@@ -78,7 +79,7 @@ func parseKey(block *pem.Block) (*rsa.PrivateKey, error) {
 	return private, nil
 }
 
-var errNotRSA = errors.New("it is no RSA key, and firmware knows no other reliably")
+var errNotRSA = errors.New("it is not an RSA key, and firmware supports other kinds unreliably: make an RSA key")
 
 func parseCertificate(text []byte, now time.Time) (*x509.Certificate, error) {
 	for block, left := pem.Decode(text); block != nil; block, left = pem.Decode(left) {
@@ -90,11 +91,11 @@ func parseCertificate(text []byte, now time.Time) (*x509.Certificate, error) {
 		case err != nil:
 			return nil, err
 		case now.After(c.NotAfter):
-			return nil, fmt.Errorf("it was valid until %s: make a new one for the same key", c.NotAfter.Format(time.DateOnly))
+			return nil, fmt.Errorf("it expired on %s: make a new certificate for the same key", c.NotAfter.Format(time.DateOnly))
 		case now.Before(c.NotBefore):
-			return nil, fmt.Errorf("it is valid from %s on: is the clock right?", c.NotBefore.Format(time.DateOnly))
+			return nil, fmt.Errorf("it is not valid before %s: check the clock of this computer", c.NotBefore.Format(time.DateOnly))
 		}
 		return c, nil
 	}
-	return nil, errors.New("there is no certificate in it, which begins with -----BEGIN CERTIFICATE-----")
+	return nil, errors.New("it contains no certificate: look for the file that begins with -----BEGIN CERTIFICATE-----")
 }

@@ -1,10 +1,7 @@
 package uki
 
 import (
-	"bytes"
 	"context"
-	"crypto"
-	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -12,9 +9,9 @@ import (
 	"io"
 )
 
-// The certificate table holds entries whose length is a multiple of 8 bytes,
-// as the file's must be before it; this is what begins an entry: its length, a
-// revision, and the type PKCS #7.
+// The certificate table begins at a multiple of 8 bytes, and the length of each
+// entry is a multiple of 8 bytes. An entry begins with its length, a revision,
+// and its type, here PKCS #7.
 const (
 	certificateAlign = 8
 	certificateHead  = 8
@@ -22,8 +19,9 @@ const (
 	typePKCS7        = 0x0002
 )
 
-// Sign signs a UEFI program, which is read once for that. Another signature of
-// the same program by the same key has the same bytes.
+// Sign returns the UEFI program f with a signature. It reads f once to compute
+// the digest; the caller reads it again through the result. Signing the same
+// program with the same key again gives the same bytes.
 func (k *Key) Sign(ctx context.Context, f File) (File, error) {
 	signed, err := k.sign(ctx, f)
 	if err != nil {
@@ -42,10 +40,10 @@ func (k *Key) sign(ctx context.Context, f File) (File, error) {
 		return File{}, err
 	}
 	if p.signed() {
-		return File{}, errors.New("it is signed already")
+		return File{}, errors.New("it is already signed: give the program without its signature")
 	}
 	p = p.clone()
-	p.put32(checkSum, 0) // firmware does not look at it
+	p.put32(checkSum, 0) // firmware ignores it
 	body := padded(joined([]File{Bytes(p.head), rest(f, int64(len(head)))}), certificateAlign)
 	sum, err := p.digest(ctx, body)
 	if err != nil {
@@ -61,7 +59,7 @@ func (k *Key) sign(ctx context.Context, f File) (File, error) {
 	return joined([]File{body, Bytes(entry)}), nil
 }
 
-// certificateEntry is a certificate table with one signature.
+// certificateEntry returns a certificate table with one signature.
 func certificateEntry(signature []byte) []byte {
 	entry := make([]byte, roundUp(int64(certificateHead+len(signature)), certificateAlign))
 	binary.LittleEndian.PutUint32(entry, uint32(len(entry)))
@@ -71,7 +69,7 @@ func certificateEntry(signature []byte) []byte {
 	return entry
 }
 
-// rest is a file from a place on.
+// rest returns the part of f that begins at offset from.
 func rest(f File, from int64) File {
 	return File{Size: f.Size - from, Open: func() (io.ReadCloser, error) {
 		r, err := f.Open()
@@ -85,8 +83,9 @@ func rest(f File, from int64) File {
 	}}
 }
 
-// digest is the sum that a signature is of: of everything but the header's
-// check sum and the place of the certificate table.
+// digest returns the SHA-256 digest that a signature signs. It covers the whole
+// body except the header's checksum and the entry that locates the certificate
+// table.
 func (p program) digest(ctx context.Context, body File) ([]byte, error) {
 	r, err := body.Open()
 	if err != nil {
@@ -94,14 +93,14 @@ func (p program) digest(ctx context.Context, body File) ([]byte, error) {
 	}
 	defer r.Close()
 	sum := sha256.New()
-	for _, part := range []struct{ take, leave int64 }{
+	for _, part := range []struct{ hashed, skipped int64 }{
 		{int64(p.optional + checkSum), 4},
 		{certificateDir - checkSum - 4, 8},
 	} {
-		if _, err := io.CopyN(sum, r, part.take); err != nil {
+		if _, err := io.CopyN(sum, r, part.hashed); err != nil {
 			return nil, err
 		}
-		if _, err := io.CopyN(io.Discard, r, part.leave); err != nil {
+		if _, err := io.CopyN(io.Discard, r, part.skipped); err != nil {
 			return nil, err
 		}
 	}
@@ -111,35 +110,16 @@ func (p program) digest(ctx context.Context, body File) ([]byte, error) {
 	return sum.Sum(nil), nil
 }
 
-// contextReader ends with its context.
+// contextReader fails once its context has ended.
 type contextReader struct {
 	ctx context.Context
 	r   io.Reader
 }
 
-// Read reads unless the context has ended.
+// Read fails with the context's error if the context has ended.
 func (c contextReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
 	return c.r.Read(p)
-}
-
-// signature is the PKCS #7 message with a signature of a program's digest.
-func (k *Key) signature(digest []byte) ([]byte, error) {
-	content, err := indirectData(digest)
-	if err != nil {
-		return nil, err
-	}
-	attributes, err := signedAttributes(content)
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(attributes)
-	// RSASSA-PKCS1-v1_5 takes no random numbers but for blinding.
-	signed, err := rsa.SignPKCS1v15(nil, k.private, crypto.SHA256, sum[:])
-	if err != nil {
-		return nil, err
-	}
-	return k.message(content, bytes.Clone(attributes), signed)
 }

@@ -4,8 +4,24 @@
 //
 // The formats are those of the UAPI group's Unified Kernel Image
 // specification, of Microsoft's "PE Format" and "Windows Authenticode Portable
-// Executable Signature Format". Nothing is held in memory that can be read
-// when its turn comes, and the same inputs give the same bytes.
+// Executable Signature Format". Kernels and RAM disks are streamed, not held in
+// memory, and the same inputs give the same bytes.
+//
+// The signature itself, a PKCS #7 message, is made by
+// github.com/sassoftware/relic/v8/lib/pkcs7, which lets its caller choose the
+// content and the signed attributes. The alternatives do not: the signing
+// functions of github.com/smallstep/pkcs7 and github.com/foxboron/go-uefi
+// always add the time of day, so the same inputs would give different bytes,
+// and github.com/digitorus/pkcs7 wraps the content in an OCTET STRING, where
+// Authenticode has a SEQUENCE. Three parts around it are ours:
+//
+//   - Adding sections to a program. No Go library was found that writes them.
+//   - A program's digest and its certificate table. Package authenticode of
+//     go-uefi reads the whole program into memory several times, which is too
+//     much for a program that contains a RAM disk. Package authenticode of
+//     relic streams, but it links OpenPGP, PKCS #12 and desktop key rings.
+//   - Authenticode's SpcIndirectDataContent, a structure of five fields that
+//     only those two packages declare.
 package uki
 
 import (
@@ -15,30 +31,30 @@ import (
 	"io"
 )
 
-// File is a file's content that is read when its turn comes, once or more
-// often.
+// File is the content of a file. It may be opened several times, and is read
+// only when it is needed.
 type File struct {
 	Size int64 // in bytes
 	Open func() (io.ReadCloser, error)
 }
 
-// Bytes is a file in memory.
+// Bytes returns a file whose content is b.
 func Bytes(b []byte) File {
 	return File{Size: int64(len(b)), Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
 }
 
-// Kernel is what goes into one image.
+// Kernel is the content of one unified kernel image.
 type Kernel struct {
 	Linux File
-	// Initrd is the RAM disk; its zero value is none.
+	// Initrd is the RAM disk. The zero value means that there is no RAM disk.
 	Initrd  File
 	Cmdline string
-	// Title is what a boot menu shows, Version what it sorts by.
+	// A boot menu shows Title and sorts by Version.
 	Title, Version string
 }
 
-// New puts a kernel behind systemd's stub, the content of linuxx64.efi.stub or
-// linuxaa64.efi.stub.
+// New makes a unified kernel image. The stub is the content of systemd's
+// linuxx64.efi.stub or linuxaa64.efi.stub.
 func New(stub []byte, k Kernel) (File, error) {
 	image, err := newImage(stub, k)
 	if err != nil {
@@ -64,17 +80,19 @@ func newImage(stub []byte, k Kernel) (File, error) {
 	if k.Initrd.Open != nil {
 		sections = append(sections, section{name: ".initrd", File: k.Initrd})
 	}
-	// The kernel is the last one: it unpacks itself into what is behind it.
+	// The kernel must be the last section: it unpacks itself into the memory
+	// behind it.
 	sections = append(sections, section{name: ".linux", File: k.Linux, memory: room})
 	return p.with(stub, sections)
 }
 
-// osRelease tells a boot menu what this is, in the way of os-release(5).
+// osRelease returns an os-release(5) file, from which boot menus take the
+// image's title and version.
 func osRelease(k Kernel) []byte {
 	return fmt.Appendf(nil, "ID=cloudlet\nNAME=cloudlet\nPRETTY_NAME=%s\nVERSION_ID=%s\n", shellQuote(k.Title), shellQuote(k.Version))
 }
 
-// shellQuote puts a text between double quotes.
+// shellQuote returns s between double quotes, as a shell reads it.
 func shellQuote(s string) string {
 	quoted := []byte{'"'}
 	for i := range len(s) {
@@ -86,7 +104,8 @@ func shellQuote(s string) string {
 	return string(append(quoted, '"'))
 }
 
-// imageSize is how much memory a kernel says that it takes, in bytes.
+// imageSize reads from the kernel's header how much memory the kernel needs,
+// in bytes.
 func imageSize(kernel File) (int64, error) {
 	head, err := readHead(kernel)
 	if err != nil {
@@ -94,7 +113,7 @@ func imageSize(kernel File) (int64, error) {
 	}
 	p, err := parse(head)
 	if errors.Is(err, errNoProgram) {
-		return 0, errors.New("it has no EFI stub (CONFIG_EFI_STUB), or it is compressed as a whole: firmware cannot start it")
+		return 0, errors.New("firmware cannot start it: it was built without the EFI stub (CONFIG_EFI_STUB), or the whole file is compressed")
 	}
 	if err != nil {
 		return 0, err
@@ -102,7 +121,9 @@ func imageSize(kernel File) (int64, error) {
 	return int64(p.imageSize()), nil
 }
 
-// Signed says whether a UEFI program carries a signature, whoever made it.
+// Signed reports whether f is a UEFI program with a signature. It does not
+// check the signature. For a file that is not a UEFI program it returns false
+// and no error.
 func Signed(f File) (bool, error) {
 	head, err := readHead(f)
 	if err != nil {
@@ -118,10 +139,11 @@ func Signed(f File) (bool, error) {
 	return p.signed(), nil
 }
 
-// headSize is where a program's headers end at the latest.
+// headSize is how many bytes at the beginning of a program are read to find
+// its headers.
 const headSize = 64 << 10
 
-// readHead is the beginning of a file.
+// readHead reads the first headSize bytes of a file, or all of a shorter one.
 func readHead(f File) ([]byte, error) {
 	r, err := f.Open()
 	if err != nil {

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cloudlets/testdata/needs"
 )
 
 const (
@@ -25,7 +27,7 @@ const (
 	loaderFile = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 )
 
-// TestSectionsComeBack reads an image with another program's eyes.
+// TestSectionsComeBack parses an image with debug/pe and compares its sections.
 func TestSectionsComeBack(t *testing.T) {
 	stub := read(t, stubFile, "systemd-boot-efi")
 	linux := read(t, loaderFile, "systemd-boot-efi") // any UEFI program
@@ -64,8 +66,8 @@ func TestSectionsComeBack(t *testing.T) {
 	}
 }
 
-// TestForeignToolAccepts has sbverify check what was signed, and refuse it
-// with one bit changed.
+// TestForeignToolAccepts has sbverify accept signed programs, and refuse them
+// after one bit has changed.
 func TestForeignToolAccepts(t *testing.T) {
 	dir := t.TempDir()
 	keyPEM, certPEM := newPair(t, time.Now().Add(time.Hour))
@@ -95,7 +97,7 @@ func TestForeignToolAccepts(t *testing.T) {
 		if is, err := Signed(program); err != nil || is {
 			t.Errorf("%s: it had a signature before, %v", name, err)
 		}
-		if _, err := key.Sign(t.Context(), signed); err == nil || !strings.Contains(err.Error(), "signed already") {
+		if _, err := key.Sign(t.Context(), signed); err == nil || !strings.Contains(err.Error(), "already signed") {
 			t.Errorf("%s: to sign it once more: %v", name, err)
 		}
 		file := filepath.Join(dir, "program.efi")
@@ -111,7 +113,7 @@ func TestForeignToolAccepts(t *testing.T) {
 	}
 }
 
-func TestKeysThatAreNone(t *testing.T) {
+func TestInvalidKeys(t *testing.T) {
 	key, cert := newPair(t, time.Now().Add(time.Hour))
 	_, other := newPair(t, time.Now().Add(time.Hour))
 	oldKey, old := newPair(t, time.Now().Add(-time.Minute))
@@ -123,7 +125,7 @@ func TestKeysThatAreNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	short, err := exec.CommandContext(t.Context(), "openssl", "genrsa", "1024").Output()
+	short, err := exec.CommandContext(t.Context(), needs.Tool(t, "openssl", "openssl"), "genrsa", "1024").Output()
 	if err != nil {
 		t.Fatalf("make a short key: %v (Debian package openssl)", err)
 	}
@@ -132,13 +134,13 @@ func TestKeysThatAreNone(t *testing.T) {
 		key, cert []byte
 		want      string
 	}{
-		{"another's certificate", key, other, "is not of this key"},
-		{"expired", oldKey, old, "it was valid until"},
-		{"exchanged", cert, key, "no private key in it"},
-		{"no certificate", key, key, "no certificate in it"},
+		{"another's certificate", key, other, "does not belong to the private key"},
+		{"expired", oldKey, old, "it expired on"},
+		{"exchanged", cert, key, "no private key"},
+		{"no certificate", key, key, "no certificate"},
 		{"encrypted", pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte{1}}), cert, "passphrase"},
-		{"elliptic", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), cert, "no RSA key"},
-		{"short", short, cert, "firmware takes 2048"},
+		{"elliptic", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), cert, "not an RSA key"},
+		{"short", short, cert, "at least 2048"},
 		{"broken", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte{1, 2}}), cert, "read the key"},
 	} {
 		if _, err := NewKey(c.key, c.cert, time.Now()); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -147,7 +149,7 @@ func TestKeysThatAreNone(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoProgram(t *testing.T) {
+func TestInvalidPrograms(t *testing.T) {
 	stub, loader := read(t, stubFile, "systemd-boot-efi"), read(t, loaderFile, "systemd-boot-efi")
 	k := Kernel{Linux: Bytes(loader), Version: "1"}
 	cut := k
@@ -158,10 +160,10 @@ func TestWhatIsNoProgram(t *testing.T) {
 		k    Kernel
 		want string
 	}{
-		{"empty", nil, k, "no 64-bit UEFI program"},
-		{"a text", bytes.Repeat([]byte("MZ"), 1000), k, "no 64-bit UEFI program"},
+		{"empty", nil, k, "not a 64-bit UEFI program"},
+		{"a text", bytes.Repeat([]byte("MZ"), 1000), k, "not a 64-bit UEFI program"},
 		{"cut short", stub[:5000], k, "cut short"},
-		{"compressed kernel", stub, cut, "no EFI stub"},
+		{"compressed kernel", stub, cut, "EFI stub"},
 	} {
 		if _, err := New(c.stub, c.k); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.name, err)
@@ -169,8 +171,8 @@ func TestWhatIsNoProgram(t *testing.T) {
 	}
 }
 
-// TestShrunkWhileRead sees that a file that became shorter is an error and not
-// a shorter program.
+// TestShrunkWhileRead checks that a file that became shorter is an error rather
+// than a shorter program.
 func TestShrunkWhileRead(t *testing.T) {
 	f := padded(File{Size: 10, Open: Bytes([]byte("short")).Open}, 8)
 	r, err := f.Open()
@@ -183,8 +185,8 @@ func TestShrunkWhileRead(t *testing.T) {
 	}
 }
 
-// FuzzProgram has whatever there is taken for a program: nothing panics, and
-// what can be signed reads back as signed.
+// FuzzProgram treats arbitrary bytes as a program: nothing panics, and a program
+// that could be signed is found to be signed.
 func FuzzProgram(f *testing.F) {
 	loader, err := os.ReadFile(loaderFile)
 	if err != nil {
@@ -237,10 +239,7 @@ func newPair(t testing.TB, until time.Time) (keyPEM, certPEM []byte) {
 
 func verify(t *testing.T, cert, file string) ([]byte, error) {
 	t.Helper()
-	tool, err := exec.LookPath("sbverify")
-	if err != nil {
-		t.Fatal("sbverify is missing: install the Debian package sbsigntool")
-	}
+	tool := needs.Tool(t, "sbverify", "sbsigntool")
 	return exec.CommandContext(t.Context(), tool, "--cert", cert, file).CombinedOutput()
 }
 

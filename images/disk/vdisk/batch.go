@@ -2,13 +2,13 @@ package vdisk
 
 import "iter"
 
-// batch is a number of cells, the units in which the content of a disk is
-// stored or left out. None is all zeros; they are in the disk's order, with
-// gaps where it has holes. The data is the caller's.
+// batch is a list of cells. A cell is the unit in which a disk's content is stored or
+// left out. No cell of a batch is all zeros. The cells are in the disk's order, with
+// gaps where the disk has holes. The data belongs to the caller.
 type batch struct {
 	cell int     // size of a cell in bytes
-	data []byte  // the cells, one behind the other
-	offs []int64 // where on the disk each begins
+	data []byte  // the cells, one after the other
+	offs []int64 // offset of each cell on the disk
 }
 
 // at returns the i-th cell.
@@ -16,20 +16,20 @@ func (b batch) at(i int) []byte {
 	return b.data[i*b.cell : (i+1)*b.cell]
 }
 
-// runs cuts the batch where cells do not lie side by side on the disk, and at
-// multiples of span.
+// runs splits the batch where cells are not adjacent on the disk, and at multiples of
+// span.
 func (b batch) runs(span int64) iter.Seq[batch] {
 	return b.groups(func(prev, next int64) bool {
 		return next == prev+int64(b.cell) && next%span != 0
 	})
 }
 
-// within cuts the batch at multiples of span only.
+// within splits the batch only at multiples of span.
 func (b batch) within(span int64) iter.Seq[batch] {
 	return b.groups(func(prev, next int64) bool { return prev/span == next/span })
 }
 
-// groups cuts the batch between cells that do not belong together.
+// groups splits the batch between cells that do not belong together.
 func (b batch) groups(together func(prev, next int64) bool) iter.Seq[batch] {
 	return func(yield func(batch) bool) {
 		for start := 0; start < len(b.offs); {

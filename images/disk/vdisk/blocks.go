@@ -2,20 +2,21 @@ package vdisk
 
 import "io"
 
-// blocks lays a disk's blocks into a file one behind the other, in the order
-// in which content for them comes. A block is larger than a cell: cells of it
-// that are zeros are left out of the file as holes.
+// blocks appends a disk's blocks to a file in the order in which content for them
+// arrives. A block is larger than a cell. Its cells that are zeros become holes in the
+// file.
 type blocks struct {
 	file io.WriterAt
 	size int64 // of a block
-	lead int64 // bytes in front of a block's content
-	next int64 // where the next block goes
-	// opened notes that the disk's block index is in the file at at.
+	lead int64 // bytes before a block's content in the file
+	next int64 // offset in the file of the next block
+	// opened is called when the disk's block with an index gets the offset at in
+	// the file.
 	opened func(index, at int64) error
 
 	any     bool
-	index   int64 // the block that is being written, if any is
-	content int64 // where its content begins
+	index   int64 // the block that is being written, if any
+	content int64 // offset of its content in the file
 }
 
 func (b *blocks) put(c batch) error {

@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// EC2Import names a raw disk in S3 that EC2 is to import.
+// EC2Import describes a raw disk in S3 that EC2 is to import.
 type EC2Import struct {
 	// Description is shown with the snapshot or the image.
 	Description string
-	// Bucket and Key say where in S3 the disk was put.
+	// Bucket and Key say where the disk is stored in S3.
 	Bucket, Key string
 }
 
@@ -26,7 +26,7 @@ type ec2Bucket struct {
 
 func (i EC2Import) container() (ec2Container, error) {
 	if i.Bucket == "" || i.Key == "" {
-		return ec2Container{}, fmt.Errorf("describe an import to EC2: bucket %q, key %q: name both, the disk must be in S3", i.Bucket, i.Key)
+		return ec2Container{}, fmt.Errorf("describe an import to EC2: bucket %q, key %q: both are needed, because EC2 imports from S3", i.Bucket, i.Key)
 	}
 	return ec2Container{i.Description, "RAW", ec2Bucket{i.Bucket, i.Key}}, nil
 }

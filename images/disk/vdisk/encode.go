@@ -2,8 +2,8 @@ package vdisk
 
 import "encoding/binary"
 
-// encode returns a structure or a slice of numbers as it is on the disk. Its
-// type has a fixed size, which is all that encoding/binary can find fault with.
+// encode encodes a structure or a slice of numbers. Its type must have a fixed size.
+// For such a type encoding/binary cannot fail.
 func encode(order binary.ByteOrder, v any) []byte {
 	data, _ := binary.Append(nil, order, v)
 	return data

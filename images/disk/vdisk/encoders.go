@@ -8,10 +8,10 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// level is the middle way of deflate.
+// level is deflate's default compromise between speed and size.
 const level = 6
 
-// appender is a slice that is written to.
+// appender is an io.Writer that appends to a slice.
 type appender []byte
 
 func (a *appender) Write(p []byte) (int, error) {
@@ -19,15 +19,15 @@ func (a *appender) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// deflater is what flate's and zlib's writers have in common.
+// deflater is the common interface of flate's and zlib's writers.
 type deflater interface {
 	io.WriteCloser
 	Flush() error
 	Reset(io.Writer)
 }
 
-// encodeAll returns an encoder that makes of each source a stream of its own,
-// which finish ends.
+// encodeAll returns an encoder that compresses each source to a separate stream. The
+// function finish ends a stream.
 func encodeAll(d deflater, finish func() error) encoder {
 	return func(dst, src []byte) ([]byte, error) {
 		out := appender(dst)
@@ -40,7 +40,7 @@ func encodeAll(d deflater, finish func() error) encoder {
 	}
 }
 
-// zlibEncoder makes zlib streams (RFC 1950), as VMDK has them.
+// zlibEncoder makes zlib streams (RFC 1950), which VMDK uses.
 func zlibEncoder() (encoder, error) {
 	w, err := zlib.NewWriterLevel(nil, level)
 	if err != nil {
@@ -49,8 +49,8 @@ func zlibEncoder() (encoder, error) {
 	return encodeAll(w, w.Close), nil
 }
 
-// shortEncoder makes deflate streams (RFC 1951) that need a window of 4 KiB to
-// be read, which is all that a reader of qcow2 has.
+// shortEncoder makes deflate streams (RFC 1951) for a window of 4 KiB, which is the
+// window of qcow2's readers.
 func shortEncoder() (encoder, error) {
 	w, err := flate.NewWriterWindow(nil, 4*kib)
 	if err != nil {
@@ -59,8 +59,8 @@ func shortEncoder() (encoder, error) {
 	return encodeAll(w, w.Close), nil
 }
 
-// partEncoder makes parts of one deflate stream, which whoever puts them one
-// behind the other has to end.
+// partEncoder makes parts of one deflate stream. The caller concatenates the parts and
+// must end the stream.
 func partEncoder() (encoder, error) {
 	w, err := flate.NewWriter(nil, level)
 	if err != nil {
@@ -69,9 +69,9 @@ func partEncoder() (encoder, error) {
 	return encodeAll(w, w.Flush), nil
 }
 
-// zstdEncoder makes frames without a checksum: qemu reads no further than to
-// the last byte of content, and takes what is left for an error. Within 64 KiB
-// the slower levels gain next to nothing.
+// zstdEncoder makes frames without a checksum, because qemu reads only up to the last
+// byte of content and treats remaining bytes as an error. For 64 KiB the slower levels
+// gain next to nothing.
 func zstdEncoder() (encoder, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
 		zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(qcow2Cluster))

@@ -6,32 +6,32 @@ import (
 	"strings"
 )
 
-// Format is one kind of container.
+// Format describes a container format.
 type Format struct {
-	// Name is what a person calls it by: "qcow2".
+	// Name is the name by which a person selects it, e.g. "qcow2".
 	Name string
-	// Extension is what its files' names end with, dot included.
+	// Extension is the end of its files' names, with the dot.
 	Extension string
-	// Description says in a line what takes it.
+	// Description says in one line which programs or clouds use it.
 	Description string
-	// Streams tells that it can be written to a pipe.
+	// Streams says that it can be written to a pipe.
 	Streams bool
-	// Disk tells that a hypervisor uses the file itself as a disk, where the
-	// others are archives that one is imported from.
+	// Disk says that a hypervisor uses the file itself as a disk. Other formats are
+	// archives from which a disk is imported.
 	Disk bool
-	// Align is what a disk's size must be a multiple of, in bytes: what the
-	// format asks for, or those that take it.
+	// Align is the unit in bytes of a disk's size. It is required by the format or by
+	// the programs that use it.
 	Align int64
-	// MaxSize is the size of the largest disk that it holds, in bytes.
+	// MaxSize is the size in bytes of the largest disk that it can hold.
 	MaxSize int64
 
-	cell   int // bytes that are stored or left out as one
+	cell   int // size in bytes of a cell, see batch
 	create func(target, Options) (container, error)
 }
 
 const defaultCell = 64 * kib
 
-// Formats returns all formats, in the order in which a person is shown them.
+// Formats returns all formats in the order in which they are listed for a person.
 func Formats() []Format {
 	return []Format{
 		{
@@ -92,8 +92,8 @@ func Formats() []Format {
 	}
 }
 
-// Lookup returns the format of that name. The error for an unknown one lists
-// those that there are.
+// Lookup returns the format with a name. The error for an unknown name lists all
+// formats.
 func Lookup(name string) (Format, error) {
 	var names []string
 	for _, f := range Formats() {
@@ -105,8 +105,8 @@ func Lookup(name string) (Format, error) {
 	return Format{}, fmt.Errorf("unknown disk format %q: choose one of %s", name, strings.Join(names, ", "))
 }
 
-// RoundSize returns the smallest size that the format takes and that is no
-// less than size: what a disk is to be made as large as.
+// RoundSize returns the smallest size in bytes that the named format supports and that
+// is at least size. Make a disk this large.
 func RoundSize(format string, size int64) (int64, error) {
 	f, err := Lookup(format)
 	if err != nil {
@@ -115,8 +115,8 @@ func RoundSize(format string, size int64) (int64, error) {
 	return f.RoundSize(size)
 }
 
-// RoundSize returns the smallest size that f takes and that is no less than
-// size, in bytes.
+// RoundSize returns the smallest size in bytes that f supports and that is at least
+// size.
 func (f Format) RoundSize(size int64) (int64, error) {
 	if size > f.MaxSize {
 		return 0, f.checkSize(size)
@@ -124,23 +124,23 @@ func (f Format) RoundSize(size int64) (int64, error) {
 	return max(f.Align, roundUp(size, f.Align)), nil
 }
 
-// checkSize refuses what RoundSize does not return.
+// checkSize returns an error for a size that RoundSize would change.
 func (f Format) checkSize(size int64) error {
 	if size > f.MaxSize {
-		return fmt.Errorf("it would be too large: %s holds disks of up to %d bytes", f.Name, f.MaxSize)
+		return fmt.Errorf("it is too large: %s holds disks of up to %d bytes", f.Name, f.MaxSize)
 	}
 	if right, _ := f.RoundSize(size); right != size {
-		return fmt.Errorf("its size must be a whole multiple of %d bytes: make it %d bytes", f.Align, right)
+		return fmt.Errorf("its size must be a multiple of %d bytes: make it %d bytes", f.Align, right)
 	}
 	return nil
 }
 
-// roundUp returns the smallest multiple of unit that is no less than n.
+// roundUp returns the smallest multiple of unit that is at least n.
 func roundUp(n, unit int64) int64 {
 	return (n + unit - 1) / unit * unit
 }
 
-// pieces returns how many pieces of the given size n takes.
+// pieces returns how many pieces of the given size hold n bytes.
 func pieces(n, size int64) int64 {
 	return (n + size - 1) / size
 }

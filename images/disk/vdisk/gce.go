@@ -1,7 +1,7 @@
 package vdisk
 
-// gce writes what Compute Engine imports: a gzip of a tar in the old GNU
-// format with the disk as disk.raw.
+// gce writes the format that Compute Engine imports: a gzipped tar archive in the old
+// GNU format that contains the disk as disk.raw.
 type gce struct {
 	gzip *gzipStream
 	size int64
@@ -33,7 +33,7 @@ func (g *gce) put(b batch) error {
 	return nil
 }
 
-// hole writes zeros until the disk has reached off.
+// hole writes zeros up to offset off of the disk.
 func (g *gce) hole(off int64) error {
 	for ; g.pos < off; g.pos += mib {
 		if err := g.gzip.addZeros(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"cloudlets/images/disk/sparse"
+	"cloudlets/testdata/needs"
 )
 
 // comparer is a sparse.Writer that compares what it is given with what it
@@ -57,7 +58,7 @@ func TestGCE(t *testing.T) {
 	c := contents()["written zeros and odd borders"]
 	c.size = gib
 	file := write(t, "gce", c.size, testOptions, c.feed)
-	cmd := exec.CommandContext(t.Context(), "tar", "-xzOf", file, "disk.raw")
+	cmd := exec.CommandContext(t.Context(), needs.Tool(t, "tar", "tar"), "-xzOf", file, "disk.raw")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -6,17 +6,17 @@ import (
 	"io"
 )
 
-// gzipStream writes one gzip member (RFC 1952), of parts that are compressed
-// on several cores, each without knowing those before it.
+// gzipStream writes one gzip member (RFC 1952). Its parts are compressed independently
+// of each other on several cores.
 type gzipStream struct {
 	out   io.Writer
 	press *press
-	front []byte // what is to be written first
+	front []byte // bytes to write before the first part
 	sum   uint32
 	count uint32 // of bytes, modulo 2^32
 
-	zeros  []byte // a cell of them,
-	packed []byte // and as it is written
+	zeros  []byte // a cell of zeros
+	packed []byte // the same cell compressed
 }
 
 // newGzipStream returns a gzip stream that begins with front.
@@ -42,7 +42,7 @@ func (z *gzipStream) tally(data []byte) {
 	z.count += uint32(len(data))
 }
 
-// write writes parts behind the front, if that is still to be written.
+// write writes the front, unless that was done, and then the parts.
 func (z *gzipStream) write(part []byte) error {
 	if z.front != nil {
 		if _, err := z.out.Write(z.front); err != nil {
@@ -75,7 +75,7 @@ func (z *gzipStream) addZeros() error {
 	return z.write(z.packed)
 }
 
-// finish writes the last bytes, and ends the stream.
+// finish writes the last bytes and ends the stream.
 func (z *gzipStream) finish(last []byte) error {
 	part, err := z.press.encoders[0](nil, last)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cloudlets/images/disk/sparse"
+	"cloudlets/testdata/needs"
 )
 
 // testOptions are those that tests write with.
@@ -159,9 +160,7 @@ var packages = map[string]string{
 // run runs a foreign tool and returns what it prints.
 func run(t testing.TB, tool string, args ...string) []byte {
 	t.Helper()
-	if _, err := exec.LookPath(tool); err != nil {
-		t.Fatalf("%v: install the Debian package %s", err, packages[tool])
-	}
+	needs.Tool(t, tool, packages[tool])
 	var errors bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), tool, args...)
 	cmd.Stderr = &errors

@@ -2,5 +2,5 @@
 
 package vdisk
 
-// allowHoles does nothing where every file may have holes.
+// allowHoles does nothing, because on this system every file may have holes.
 func allowHoles(File) {}

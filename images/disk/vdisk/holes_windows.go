@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// allowHoles has what is not written of a file take no room: on Windows that
-// is asked for, and a filesystem may not know it. Only raw disks ask, since
-// Hyper-V opens no disk of its own that has holes.
+// allowHoles makes unwritten parts of a file take no room. Windows must be asked for
+// this, and some filesystems do not support it. Only raw disks ask for it, because
+// Hyper-V does not open a disk in its own formats that has holes.
 func allowHoles(f File) {
 	file, ok := f.(*os.File)
 	if !ok {
@@ -16,7 +16,7 @@ func allowHoles(f File) {
 	}
 	conn, err := file.SyscallConn()
 	if err != nil {
-		return // it is closed, as writing will tell
+		return // the file is closed, and the next write reports that
 	}
 	_ = conn.Control(func(fd uintptr) {
 		var n uint32

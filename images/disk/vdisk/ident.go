@@ -6,8 +6,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// derived returns another identifier that follows from id, for the purpose
-// named: a UUID of version 8 (RFC 9562).
+// derived derives an identifier for the named purpose from id. It is a UUID of version
+// 8 (RFC 9562).
 func derived(id [16]byte, purpose string) [16]byte {
 	sum := sha256.Sum256(append(id[:], purpose...))
 	u := [16]byte(sum[:16])
@@ -16,8 +16,8 @@ func derived(id [16]byte, purpose string) [16]byte {
 	return u
 }
 
-// mixed returns a UUID as Microsoft's and VirtualBox's structures hold it: the
-// first three fields little-endian.
+// mixed encodes a UUID for Microsoft's and VirtualBox's structures: the first three
+// fields are little-endian.
 func mixed(u [16]byte) [16]byte {
 	u[0], u[1], u[2], u[3] = u[3], u[2], u[1], u[0]
 	u[4], u[5] = u[5], u[4]
@@ -25,7 +25,7 @@ func mixed(u [16]byte) [16]byte {
 	return u
 }
 
-// guid returns the UUID written as text, as Microsoft's structures hold it.
+// guid parses a UUID and encodes it for Microsoft's structures.
 func guid(text string) [16]byte {
 	return mixed(uuid.MustParse(text))
 }

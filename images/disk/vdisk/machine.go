@@ -9,29 +9,29 @@ import (
 	"text/template"
 )
 
-// Machine is the virtual machine that an ova describes. The zero value stands
-// for the defaults that are named.
+// Machine is the virtual machine that an ova describes. The zero value means the
+// defaults stated below.
 type Machine struct {
-	// Name is the machine's, and its files' in the archive: letters, digits,
-	// dots, dashes and underscores. "cloudlet" by default.
+	// Name is the name of the machine and of its files in the archive. It consists of
+	// letters, digits, dots, dashes and underscores. The default is "cloudlet".
 	Name string
-	// CPUs is their number, 1 by default.
+	// CPUs is the number of processors. The default is 1.
 	CPUs int
-	// MemoryMiB is the memory in MiB, 1024 by default.
+	// MemoryMiB is the memory in MiB. The default is 1024.
 	MemoryMiB int
 	// Firmware is "efi", the default, or "bios".
 	Firmware string
-	// Controller is what the disk hangs on: "scsi" (LSI Logic), the default,
-	// or "sata".
+	// Controller is the disk's controller: "scsi" (LSI Logic), the default, or "sata".
 	Controller string
 	// NIC is the kind of network card: "e1000", the default, or "vmxnet3".
 	NIC string
-	// Network is the name of the network that the card is put on. The one who
-	// imports the machine maps it to one of theirs. "VM Network" by default.
+	// Network is the name of the card's network, which is mapped to an existing network
+	// when the machine is imported. The default is "VM Network".
 	Network string
 }
 
-// complete returns the machine with its defaults, or says what it cannot be.
+// complete returns the machine with its defaults filled in, or an error for an invalid
+// machine.
 func (m Machine) complete() (Machine, error) {
 	defaults := []struct {
 		field *string
@@ -57,9 +57,9 @@ func (m Machine) complete() (Machine, error) {
 func (m Machine) check() error {
 	switch {
 	case strings.Trim(m.Name, nameBytes) != "" || len(m.Name) > 80 || m.Name[0] == '.':
-		return fmt.Errorf("machine name %q: use up to 80 letters, digits, dashes, underscores and dots, no dot first", m.Name)
+		return fmt.Errorf("machine name %q: use up to 80 letters, digits, dashes, underscores and dots, and do not begin with a dot", m.Name)
 	case m.CPUs < 1 || m.MemoryMiB < 1:
-		return fmt.Errorf("machine with %d CPUs and %d MiB of memory: it needs one of each", m.CPUs, m.MemoryMiB)
+		return fmt.Errorf("machine with %d CPUs and %d MiB of memory: it needs at least one of each", m.CPUs, m.MemoryMiB)
 	case m.Firmware != "efi" && m.Firmware != "bios":
 		return fmt.Errorf("firmware %q: choose efi or bios", m.Firmware)
 	case m.Controller != "scsi" && m.Controller != "sata":
@@ -70,19 +70,19 @@ func (m Machine) check() error {
 	return nil
 }
 
-// nameBytes is what a machine's name is made of: its files' names stand in
-// the manifest, which cannot quote anything.
+// nameBytes are the characters of a machine's name. The names of its files appear in
+// the archive's manifest, which cannot quote special characters.
 const nameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 func (m Machine) diskName() string {
 	return m.Name + "-disk1.vmdk"
 }
 
-// ovfDisk is what a descriptor says about the disk. All sizes are in bytes.
+// ovfDisk holds a descriptor's facts about the disk. All sizes are in bytes.
 type ovfDisk struct {
 	Capacity int64
 	FileSize int64 // of the container
-	Stored   int64 // of what is no hole
+	Stored   int64 // of the disk without its holes
 }
 
 //go:embed machine.ovf
@@ -102,7 +102,7 @@ func (m Machine) descriptor(d ovfDisk) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// xmlText returns s as it stands in XML, between tags or quotes.
+// xmlText escapes s for XML, between tags or in quotes.
 func xmlText(s string) (string, error) {
 	var b strings.Builder
 	err := xml.EscapeText(&b, []byte(s))

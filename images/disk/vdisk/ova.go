@@ -8,10 +8,10 @@ import (
 	"io"
 )
 
-// ova writes a virtual machine in one file, as section 5.3 of OVF 1.1 (DMTF
-// DSP0243) orders it: descriptor, manifest of checksums, disk. The disk is
-// written where it belongs, and what stands before it when its size and
-// checksum are known: in the room that was kept.
+// ova writes a virtual machine in one file, in the order of section 5.3 of OVF 1.1 (DMTF
+// DSP0243): descriptor, manifest of checksums, disk. Room is reserved for the parts
+// before the disk. They are written at the end, once the disk's size and checksum are
+// known.
 type ova struct {
 	file    File
 	disk    *vmdkStream
@@ -32,7 +32,7 @@ func newOVA(t target, o Options) (container, error) {
 		return nil, err
 	}
 	a := &ova{file: file, sum: sha256.New(), machine: machine, size: t.size, options: o}
-	// The longest numbers that there can be make the longest descriptor.
+	// The longest possible numbers make the longest possible descriptor.
 	longest, err := machine.descriptor(ovfDisk{Capacity: t.size, FileSize: 1<<63 - 1, Stored: t.size})
 	if err != nil {
 		return nil, err
@@ -48,13 +48,13 @@ func (a *ova) ovfName() string  { return a.machine.Name + ".ovf" }
 func (a *ova) mfName() string   { return a.machine.Name + ".mf" }
 func (a *ova) diskName() string { return a.machine.diskName() }
 
-// content is where the disk begins: behind three headers and two members.
+// content is the offset of the disk, after three headers and two members.
 func (a *ova) content() int64 {
 	mf := int64(len(a.manifest([32]byte{}, [32]byte{})))
 	return 3*sector + a.room + roundUp(mf, sector)
 }
 
-// manifest is the text of the checksums.
+// manifest returns the text with the checksums.
 func (a *ova) manifest(ovf, disk [32]byte) []byte {
 	return fmt.Appendf(nil, "SHA256(%s)= %x\nSHA256(%s)= %x\n", a.ovfName(), ovf, a.diskName(), disk)
 }
@@ -67,7 +67,7 @@ func (a *ova) finish() error {
 	if err := a.disk.finish(); err != nil {
 		return err
 	}
-	// Whole sectors, so that the archive needs nothing but its end.
+	// The disk is padded to whole sectors, so that only the archive's end follows.
 	if err := a.file.Truncate(a.content() + a.disk.pos + tarEnd); err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (a *ova) finish() error {
 	return err
 }
 
-// front is all that stands before the disk's content.
+// front returns everything before the disk's content.
 func (a *ova) front() ([]byte, error) {
 	ovf, err := a.machine.descriptor(ovfDisk{Capacity: a.size, FileSize: a.disk.pos, Stored: a.disk.stored})
 	if err != nil {

@@ -7,18 +7,18 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// encoder appends src, compressed, to dst. It is for one goroutine at a time.
+// encoder compresses src and appends the result to dst. It must not be used by several
+// goroutines at a time.
 type encoder func(dst, src []byte) ([]byte, error)
 
-// press compresses the cells of a batch, each by itself, on several cores. It
-// has no goroutines between calls, and its results do not depend on their
-// number.
+// press compresses the cells of a batch independently of each other on several cores.
+// No goroutine outlives a call, and the results do not depend on the number of cores.
 type press struct {
-	encoders []encoder // one a worker
-	results  [][]byte  // kept for their room
+	encoders []encoder // one for each worker
+	results  [][]byte  // buffers, reused by the next call
 }
 
-// workers is how many cores may compress.
+// workers returns the number of cores that compress.
 func (o Options) workers() int {
 	if o.Workers > 0 {
 		return o.Workers
@@ -37,8 +37,7 @@ func newPress(workers int, open func() (encoder, error)) (*press, error) {
 	return p, nil
 }
 
-// all returns the batch's cells compressed, in order. They are valid until
-// the next call.
+// all returns the batch's compressed cells in order. They are valid until the next call.
 func (p *press) all(b batch) ([][]byte, error) {
 	for len(p.results) < len(b.offs) {
 		p.results = append(p.results, nil)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// The numbers of QEMU's docs/interop/qcow2.txt, which is the specification,
-// for clusters of 64 KiB.
+// Constants of QEMU's docs/interop/qcow2.txt, which is the specification, for clusters
+// of 64 KiB.
 const (
 	qcow2Bits    = 16
 	qcow2Cluster = 1 << qcow2Bits
@@ -18,23 +18,23 @@ const (
 	qcow2Sectors = 62 - (qcow2Bits - 8)               // bit where a packed cluster's sector count begins
 )
 
-// qcow2 writes a qcow2 of version 3. The file is header, L1 table, then
-// clusters and the L2 tables that map them in the order in which they come to
-// be known, then reference counts. The header is written last.
+// qcow2 writes a qcow2 file of version 3. It consists of the header, the L1 table, the
+// clusters and the L2 tables that map them, and the reference counts. Clusters and L2
+// tables are in the order in which they become known. The header is written last.
 type qcow2 struct {
 	file        File
 	size        int64
 	compression Compression
 	press       *press // nil for no compression
 
-	next  int64    // where in the file the next thing goes
+	next  int64    // offset in the file of the next table or cluster
 	refs  []uint16 // of each cluster of the file
 	l1    []uint64
-	l2    []uint64 // the table in hand
+	l2    []uint64 // the current L2 table
 	table int64    // its index, -1 at first
 
-	pending []byte // packed clusters that are to be written,
-	from    int64  // and where
+	pending []byte // compressed clusters not yet written
+	from    int64  // their offset in the file
 }
 
 func newQcow2(t target, o Options) (container, error) {
@@ -69,8 +69,8 @@ func qcow2Press(o Options) (*press, error) {
 	return nil, fmt.Errorf("unknown compression %q: choose %s, %s or none", o.Compression, Zlib, Zstd)
 }
 
-// claim takes the next n bytes of the file, and counts a reference to each
-// cluster that they touch.
+// claim allocates the next n bytes of the file, and counts a reference to each cluster
+// that they touch.
 func (q *qcow2) claim(n int64) (at int64) {
 	at = q.next
 	q.next += n
@@ -99,7 +99,7 @@ func (q *qcow2) put(b batch) error {
 	return nil
 }
 
-// choose makes table the L2 table in hand, and stores the one before.
+// choose stores the current L2 table and makes table the current one.
 func (q *qcow2) choose(table int64) error {
 	if table == q.table {
 		return nil
@@ -109,7 +109,7 @@ func (q *qcow2) choose(table int64) error {
 	return err
 }
 
-// storeL2 writes the L2 table in hand, if there is one.
+// storeL2 writes the current L2 table, if there is one.
 func (q *qcow2) storeL2() error {
 	if q.table < 0 {
 		return nil
@@ -122,7 +122,7 @@ func (q *qcow2) storeL2() error {
 	return err
 }
 
-// store writes clusters as they are, side by side.
+// store writes clusters uncompressed, one after the other.
 func (q *qcow2) store(b batch) error {
 	at := q.claim(int64(len(b.data)))
 	for i, off := range b.offs {
@@ -132,8 +132,8 @@ func (q *qcow2) store(b batch) error {
 	return err
 }
 
-// pack writes clusters compressed, without room between them. Those that
-// compression makes no smaller are written as they are.
+// pack writes compressed clusters without room between them. Clusters that do not
+// become smaller are written uncompressed.
 func (q *qcow2) pack(b batch) error {
 	packed, err := q.press.all(b)
 	if err != nil {
@@ -153,8 +153,8 @@ func (q *qcow2) pack(b batch) error {
 	return err
 }
 
-// queue puts data behind what is pending, zeros in between where room was
-// left, and returns where in the file it will be.
+// queue appends data to the pending bytes, with zeros for any gap before it, and returns
+// its offset in the file.
 func (q *qcow2) queue(data []byte) (at int64) {
 	at = q.claim(int64(len(data)))
 	gap := at - q.from - int64(len(q.pending))
@@ -163,8 +163,8 @@ func (q *qcow2) queue(data []byte) (at int64) {
 	return at
 }
 
-// qcow2PackedEntry is the L2 entry of a compressed cluster of size bytes. It
-// counts the sectors that it touches behind its first.
+// qcow2PackedEntry returns the L2 entry of a compressed cluster of size bytes. It
+// contains the number of sectors that the cluster touches after its first one.
 func qcow2PackedEntry(at, size int64) uint64 {
 	more := (at+size-1)/sector - at/sector
 	return qcow2Packed | uint64(more)<<qcow2Sectors | uint64(at)
@@ -188,8 +188,8 @@ func (q *qcow2) finish() error {
 	return q.writeTable(q.header(refTable, refClusters), 0)
 }
 
-// storeRefs writes the blocks of reference counts, which count themselves
-// too, and the table that says where they are.
+// storeRefs writes the blocks of reference counts, which include references to these
+// blocks, and the table with their offsets.
 func (q *qcow2) storeRefs() (table int64, clusters uint32, err error) {
 	used := q.next / qcow2Cluster
 	blocks, tables := int64(0), int64(0)
@@ -215,7 +215,7 @@ func (q *qcow2) writeTable(table any, at int64) error {
 	return err
 }
 
-// qcow2Header is the header with its only extension, the one that ends them.
+// qcow2Header is the header with its only extension, which marks the end of extensions.
 type qcow2Header struct {
 	Magic, Version                    uint32
 	BackingOffset                     uint64

@@ -4,14 +4,13 @@ import (
 	"io"
 )
 
-// plain writes a disk's bytes where they belong: into a file with holes, or
-// down a stream with zeros.
+// plain writes a raw disk, either into a file with holes, or to a stream with zeros.
 type plain struct {
 	file File // nil for a stream
 	out  io.Writer
 	size int64
-	pos  int64  // of a stream
-	tail []byte // what follows the disk
+	pos  int64  // position in a stream
+	tail []byte // bytes that follow the disk
 }
 
 func newRaw(t target, _ Options) (container, error) {
@@ -31,7 +30,7 @@ func newPlain(t target, tail []byte) *plain {
 func (p *plain) put(b batch) error {
 	for run := range b.runs(p.size) {
 		off := run.offs[0]
-		// The last cell may be longer than the disk.
+		// The last cell may reach beyond the end of the disk.
 		data := run.data[:min(int64(len(run.data)), p.size-off)]
 		if err := p.writeAt(data, off); err != nil {
 			return err
@@ -68,7 +67,7 @@ func writeZeros(w io.Writer, n int64) error {
 	return err
 }
 
-// zeros reads as zeros without end.
+// zeros is an endless reader of zeros.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) {

@@ -9,7 +9,7 @@ import (
 
 const (
 	tarEnd     = 2 * sector // the zeros at an archive's end
-	ustarLimit = 1 << 33    // sizes from here on do not fit into a header of POSIX
+	ustarLimit = 1 << 33    // the smallest size that does not fit into a header of POSIX
 )
 
 // tarHeader returns the header of a member in GNU's old format.
@@ -17,8 +17,8 @@ func tarHeader(name string, size int64, modified time.Time) ([]byte, error) {
 	return tarHeaderIn(tar.FormatGNU, name, size, modified)
 }
 
-// ustarHeader returns the header of a member in POSIX's format, which OVF asks
-// for. A size that this cannot hold is written as GNU and VMware do.
+// ustarHeader returns the header of a member in POSIX's format, which OVF requires. A
+// size that does not fit is written in the way of GNU and VMware.
 func ustarHeader(name string, size int64, modified time.Time) ([]byte, error) {
 	if size >= ustarLimit {
 		return tarHeader(name, size, modified)

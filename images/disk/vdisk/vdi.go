@@ -5,11 +5,11 @@ import "encoding/binary"
 const (
 	vdiBlock  = mib
 	vdiAbsent = 0xffffffff // in the block map: zeros
-	vdiMap    = sector     // where the block map lies
+	vdiMap    = sector     // offset of the block map
 )
 
-// vdi writes a dynamic image of VirtualBox: header, block map, blocks in the
-// order in which content for them comes. The header is written last.
+// vdi writes a dynamic image of VirtualBox: header, block map, and blocks in the order
+// in which content for them arrives. The header is written last.
 type vdi struct {
 	blocks
 	file File
@@ -32,7 +32,7 @@ func newVDI(t target, o Options) (container, error) {
 	return v, nil
 }
 
-// content is where the first block lies.
+// content is the offset of the first block.
 func (v *vdi) content() int64 {
 	return roundUp(vdiMap+int64(len(v.list))*4, vdiBlock)
 }
@@ -58,7 +58,7 @@ type vdiHeader struct {
 	Blocks, UsedBlocks         uint32
 	ID, LastChange             [16]byte
 	Parent, ParentChange       [16]byte
-	BIOSCylinders, BIOSHeads   uint32 // 0: VirtualBox finds a geometry itself
+	BIOSCylinders, BIOSHeads   uint32 // 0 means that VirtualBox chooses a geometry
 	BIOSSectors, BIOSectorSize uint32
 	_                          [40]byte
 }

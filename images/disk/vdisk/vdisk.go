@@ -1,15 +1,15 @@
-// Package vdisk writes virtual disk containers: the files in which
-// hypervisors and clouds keep a disk, or take one for import.
+// Package vdisk writes virtual disk containers: the files in which hypervisors store a
+// disk, or from which clouds import one.
 //
-// [Formats] lists them. [New] makes a [Writer] of one of them, which is fed
-// with a disk of a size known beforehand, from its beginning to its end;
-// holes are skipped and take no room. [Writer.Close] completes the container.
+// [Formats] lists the formats. [New] returns a [Writer] for one of them, which receives
+// a disk of a known size from its beginning to its end. Skipped holes take no room.
+// [Writer.Close] completes the container.
 //
-// The same disk and the same [Options] give the same bytes, however the disk
-// was cut into writes and skips: a stretch of zeros written is a hole too.
+// The same disk and the same [Options] give the same bytes, however the disk is divided
+// into writes and skips. A run of zeros that is written becomes a hole too.
 //
-// A container that is given up is never taken for a whole one: what makes it
-// valid is written last, where the format does not ask for it first.
+// An unfinished container is not mistaken for a complete one, because the part that
+// makes it valid is written last, except in formats that require it first.
 package vdisk
 
 import (
@@ -27,8 +27,8 @@ const (
 	tib    = 1 << 40
 )
 
-// Compression is how a qcow2's clusters are compressed. The other formats
-// leave no choice.
+// Compression is how a qcow2's clusters are compressed. The other formats offer no
+// choice.
 type Compression string
 
 // The compressions that qcow2 knows.
@@ -37,53 +37,53 @@ const (
 	Uncompressed Compression = ""
 	// Zlib is read by every qemu.
 	Zlib Compression = "zlib"
-	// Zstd takes half the time, and is read by qemu 5.1 and later.
+	// Zstd takes half the time of Zlib, and is read by qemu 5.1 and later.
 	Zstd Compression = "zstd"
 )
 
-// Options say how a container is written. The zero value is valid.
+// Options control how a container is written. The zero value is valid.
 type Options struct {
-	// ID is where all identifiers come from: the disk's own UUID is ID, others
-	// are derived from it. Two disks with one ID are one disk to a hypervisor:
-	// all disks without one have the same.
+	// ID is the disk's UUID, from which all other identifiers are derived. A
+	// hypervisor treats two disks with the same ID as the same disk. All disks made
+	// without an ID have the same identifiers.
 	ID [16]byte
-	// Time is the time of creation. The zero Time stands for the beginning of
-	// the format's own era, so that nothing depends on a clock.
+	// Time is the time of creation. The zero Time means the first moment that the
+	// format can represent, so that the result does not depend on a clock.
 	Time time.Time
-	// Compression compresses a qcow2's clusters.
+	// Compression is the compression of a qcow2's clusters.
 	Compression Compression
-	// BlockSize is the unit in which a vhdx grows, in bytes: a power of two
-	// from 1 MiB to 32 MiB, which is the default.
+	// BlockSize is the unit in bytes in which a vhdx grows. It is a power of two from
+	// 1 MiB to 32 MiB. The default is 32 MiB.
 	BlockSize int64
-	// Workers is how many cores compress at most. The default is all of them.
+	// Workers is the largest number of cores that compress. The default is all cores.
 	Workers int
 	// Machine is the virtual machine that an ova describes.
 	Machine Machine
 }
 
-// File is an output that is written in any order. *os.File is one, unless it
-// is a pipe or a terminal, and must not be open for appending.
+// File is an output that can be written in any order. An *os.File is a File unless it is
+// a pipe or a terminal. It must not be open for appending.
 type File interface {
 	io.WriterAt
 	Truncate(size int64) error
 }
 
-// ErrNeedsFile is the error when a format that cannot be streamed is asked to
-// be: its tables lie before what they count.
+// ErrNeedsFile is returned if a format that cannot be streamed is to be written to a
+// stream. Such formats have tables before the data that the tables describe.
 var ErrNeedsFile = errors.New("it cannot be streamed: write it to a regular file")
 
-// asFile returns out, emptied, as a file that can be written in any order, if
-// it is one.
+// asFile returns out as an empty file that can be written in any order, if it is such a
+// file.
 func asFile(out io.Writer) (File, bool) {
 	f, ok := out.(File)
 	return f, ok && f.Truncate(0) == nil
 }
 
-// New returns a writer of the container named format, for a disk of size
-// bytes, which is a size that the format takes: see [Format.RoundSize]. It
-// writes to out, which must be a [File] unless the format streams; what a
-// File held before is lost, and holes are left in it. New starts nothing: a
-// Writer that is not wanted any more is just let go.
+// New returns a writer of a container in the named format for a disk of size bytes. The
+// format must support the size, see [Format.RoundSize]. The container is written to out,
+// which must be a [File] unless the format streams. The old content of a File is lost,
+// and the new content has holes. New starts no goroutine, so an unneeded Writer can
+// simply be dropped.
 func New(format string, out io.Writer, size int64, o Options) (*Writer, error) {
 	f, err := Lookup(format)
 	if err != nil {
@@ -93,7 +93,7 @@ func New(format string, out io.Writer, size int64, o Options) (*Writer, error) {
 		return nil, fmt.Errorf("make a %s disk of %d bytes: %w", format, size, err)
 	}
 	if o.ID == ([16]byte{}) {
-		o.ID = derived(o.ID, "any disk") // VirtualBox wants none of zeros
+		o.ID = derived(o.ID, "any disk") // VirtualBox requires an ID other than zero
 	}
 	to, err := f.create(target{out: out, size: size}, o)
 	if err != nil {
@@ -102,7 +102,7 @@ func New(format string, out io.Writer, size int64, o Options) (*Writer, error) {
 	return newWriter(f, to, size, o.workers()), nil
 }
 
-// target is where a container goes and how large its disk is.
+// target is a container's output and the size of its disk.
 type target struct {
 	out  io.Writer
 	size int64
@@ -117,8 +117,8 @@ func (t target) file() (File, error) {
 	return f, nil
 }
 
-// stream returns the target for a format that needs no more than to write on
-// and on. A file is written from its beginning, too.
+// stream returns the target for a format that only writes forward. A file is also
+// written from its beginning.
 func (t target) stream() io.Writer {
 	if f, ok := asFile(t.out); ok {
 		return io.NewOffsetWriter(f, 0)
@@ -126,9 +126,9 @@ func (t target) stream() io.Writer {
 	return t.out
 }
 
-// container is what each format does with the content of a disk.
+// container is implemented by each format. It stores the content of a disk.
 type container interface {
-	// put stores cells. Each call's cells lie behind those of the call before.
+	// put stores cells. They lie after the cells of the previous call.
 	put(b batch) error
 	// finish completes the container.
 	finish() error

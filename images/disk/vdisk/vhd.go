@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The numbers of Microsoft's "Virtual Hard Disk Image Format Specification".
+// Constants of Microsoft's "Virtual Hard Disk Image Format Specification".
 const (
 	vhdMaxSize = 2040 * gib
 	vhdVersion = 1 << 16
@@ -32,8 +32,8 @@ type vhdFooter struct {
 	_                         [427]byte
 }
 
-// newVHDFooter returns the footer's sector. The creator is not us: readers
-// tell by it whether to go by the size or by the geometry, which is most often
+// newVHDFooter returns the footer's sector. Its creator field names another program,
+// because readers decide by it whether to use the size or the geometry, which is usually
 // a bit smaller.
 func newVHDFooter(kind uint32, dataOffset uint64, size int64, o Options) []byte {
 	f := vhdFooter{
@@ -50,7 +50,7 @@ func newVHDFooter(kind uint32, dataOffset uint64, size int64, o Options) []byte 
 	return encode(binary.BigEndian, f)
 }
 
-// vhdChecksum is for a structure whose own checksum is still 0.
+// vhdChecksum computes the checksum of a structure whose checksum field is still 0.
 func vhdChecksum(data []byte) uint32 {
 	var sum uint32
 	for _, b := range data {
@@ -59,14 +59,14 @@ func vhdChecksum(data []byte) uint32 {
 	return ^sum
 }
 
-// vhdTime counts seconds since the year 2000.
+// vhdTime returns the seconds since the year 2000.
 func vhdTime(t time.Time) uint32 {
 	epoch := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	return uint32(max(0, min(1<<32-1, t.Unix()-epoch.Unix())))
 }
 
-// vhdGeometry is the appendix "CHS Calculation": few sectors a track for small
-// disks, and more where they would have more than 1024 cylinders.
+// vhdGeometry implements the appendix "CHS Calculation": small disks have few sectors
+// per track, and disks that would then have more than 1024 cylinders have more.
 func vhdGeometry(size int64) (cylinders uint16, heads, sectors uint8) {
 	total := min(size/sector, 65535*16*255)
 	if total >= 65535*16*63 {
@@ -83,8 +83,8 @@ func vhdGeometry(size int64) (cylinders uint16, heads, sectors uint8) {
 	return uint16(total / s / h), uint8(h), uint8(s)
 }
 
-// newVHDFixed writes the kind that Azure takes: the disk as it is, and the
-// footer.
+// newVHDFixed returns a writer of the kind that Azure accepts: the raw disk followed by
+// the footer.
 func newVHDFixed(t target, o Options) (container, error) {
 	return newPlain(t, newVHDFooter(vhdFixed, vhdNowhere, t.size, o)), nil
 }

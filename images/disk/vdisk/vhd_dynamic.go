@@ -7,18 +7,18 @@ import (
 
 const (
 	vhdBlock  = 2 * mib
-	vhdTable  = 3 * sector // where the block table lies, behind a footer and a header
+	vhdTable  = 3 * sector // offset of the block table, after a footer and a header
 	vhdAbsent = 0xffffffff
 )
 
-// vhd writes a dynamic disk: a copy of the footer, header, block table,
-// blocks in the order in which content for them comes, footer. The front is
+// vhd writes a dynamic disk: a copy of the footer, header, block table, blocks in the
+// order in which content for them arrives, footer. The parts before the blocks are
 // written last.
 type vhd struct {
 	blocks
 	file    File
 	footer  []byte
-	sectors []uint32 // where each block begins
+	sectors []uint32 // the sector of each block
 }
 
 func newVHDDynamic(t target, o Options) (container, error) {
@@ -39,8 +39,8 @@ func newVHDDynamic(t target, o Options) (container, error) {
 	return v, nil
 }
 
-// opened notes a block, and marks all of its sectors as present: those that
-// are not written are zeros.
+// opened records a block's sector, and marks all sectors of the block as present.
+// Sectors that are not written are zeros.
 func (v *vhd) opened(index, at int64) error {
 	v.sectors[index] = uint32(at / sector)
 	_, err := v.file.WriteAt(bytes.Repeat([]byte{0xff}, sector), at)

@@ -7,8 +7,8 @@ import (
 	"unicode/utf16"
 )
 
-// Where the parts of a vhdx lie: section 2.2 of MS-VHDX fixes those in the
-// first MiB, the others are ours to choose.
+// Offsets of the parts of a vhdx. Section 2.2 of MS-VHDX fixes those in the first MiB.
+// The others may be chosen freely.
 const (
 	vhdxHeader1  = 64 * kib
 	vhdxHeader2  = 128 * kib
@@ -20,7 +20,7 @@ const (
 )
 
 const (
-	vhdxBlock         = 32 * mib // by default
+	vhdxBlock         = 32 * mib // the default
 	vhdxMinBlock      = 1 * mib
 	vhdxSectorsMapped = 1 << 23 // by one sector bitmap
 	vhdxZero          = 2       // state of a block: reads as zeros
@@ -56,9 +56,8 @@ func newVHDX(t target, o Options) (container, error) {
 	return v, nil
 }
 
-// emptyTable is the table of a disk of zeros. After each so many entries for
-// blocks it has one for their sector bitmap, which only a disk with a parent
-// has.
+// emptyTable returns the table of a disk of zeros. After a fixed number of entries for
+// blocks comes an entry for their sector bitmap, which only a disk with a parent uses.
 func (v *vhdx) emptyTable() []uint64 {
 	count := pieces(v.disk, v.size)
 	table := make([]uint64, v.entry(count-1)+1)
@@ -68,7 +67,7 @@ func (v *vhdx) emptyTable() []uint64 {
 	return table
 }
 
-// entry is the index of a block's entry.
+// entry returns the index of a block's entry.
 func (v *vhdx) entry(index int64) int64 {
 	return index + index/(vhdxSectorsMapped*sector/v.size)
 }
@@ -77,8 +76,8 @@ func (v *vhdx) tableSize() int64 {
 	return roundUp(int64(len(v.table))*8, mib)
 }
 
-// opened notes a block: the offset is in MiB, and begins at bit 20, so that it
-// is just the offset in bytes.
+// opened records a block's offset. The format has the offset in MiB from bit 20 on,
+// which equals the offset in bytes.
 func (v *vhdx) opened(index, at int64) error {
 	v.table[v.entry(index)] = uint64(at) | vhdxPresent
 	return nil
@@ -106,19 +105,19 @@ func (v *vhdx) finish() error {
 	return nil
 }
 
-// vhdxIdentifier is the signature and, in UTF-16, who wrote the file.
+// vhdxIdentifier is the signature and, in UTF-16, the name of the creator.
 func vhdxIdentifier() []byte {
 	return append([]byte("vhdxfile"), encode(binary.LittleEndian, utf16.Encode([]rune("cloudlets")))...)
 }
 
-// vhdxHeader is one of two headers, of which the one with the higher sequence
-// number counts.
+// vhdxHeader is one of two headers. The header with the higher sequence number is
+// valid.
 type vhdxHeader struct {
 	Signature            [4]byte
 	Checksum             uint32
 	Sequence             uint64
 	FileWrite, DataWrite [16]byte
-	Log                  [16]byte // zeros: there is nothing in the log
+	Log                  [16]byte // zeros mean that the log is empty
 	LogVersion, Version  uint16
 	LogLength            uint32
 	LogOffset            uint64
@@ -139,7 +138,7 @@ func vhdxSummed(data []byte) []byte {
 	return data
 }
 
-// vhdxRegion says where a region lies, and that a reader must know it.
+// vhdxRegion says where a region lies, and whether a reader must understand it.
 type vhdxRegion struct {
 	Kind     [16]byte
 	Offset   uint64
@@ -147,7 +146,7 @@ type vhdxRegion struct {
 	Required uint32
 }
 
-// regions is the region table: 64 KiB, all of it under its checksum.
+// regions returns the region table. Its checksum covers all of its 64 KiB.
 func (v *vhdx) regions() []byte {
 	table := struct {
 		Signature          [4]byte

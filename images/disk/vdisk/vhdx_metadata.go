@@ -2,13 +2,13 @@ package vdisk
 
 import "encoding/binary"
 
-// vhdxItems is where, in the metadata region, the items' values begin.
+// vhdxItems is the offset of the items' values in the metadata region.
 const vhdxItems = 64 * kib
 
 // Flags of a metadata item.
 const (
-	vhdxOfDisk   = 1 << 1 // it is about the disk, not about the file
-	vhdxRequired = 1 << 2 // a reader must know it
+	vhdxOfDisk   = 1 << 1 // it describes the disk, not the file
+	vhdxRequired = 1 << 2 // a reader must understand it
 )
 
 // vhdxItem says where an item's value lies.
@@ -18,7 +18,7 @@ type vhdxItem struct {
 	_                     uint32
 }
 
-// metadata is the metadata region: a table, and the values behind it.
+// metadata returns the metadata region: a table followed by the values.
 func (v *vhdx) metadata() []byte {
 	type parameters struct{ BlockSize, Flags uint32 }
 	values := []struct {

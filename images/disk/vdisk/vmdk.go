@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// The numbers of VMware's "Virtual Disk Format" 5.0, for grains of 64 KiB.
+// Constants of VMware's "Virtual Disk Format" 5.0, for grains of 64 KiB.
 const (
 	vmdkGrain       = 64 * kib
 	vmdkEntries     = 512                            // of a grain table
 	vmdkSpan        = int64(vmdkEntries) * vmdkGrain // of the disk that one grain table maps
 	vmdkTable       = vmdkEntries * 4                // bytes of a grain table
 	vmdkDescriptor  = 20 * sector                    // room for the descriptor
-	vmdkAtEnd       = math.MaxUint64                 // "the grain directory is where the footer says"
+	vmdkAtEnd       = math.MaxUint64                 // the footer contains the offset of the grain directory
 	vmdkFlagNewline = 1 << 0                         // the newline test is valid
 	vmdkFlagSpare   = 1 << 1                         // there is a second grain directory
 	vmdkFlagPacked  = 1 << 16                        // grains are compressed
@@ -30,7 +30,7 @@ type vmdkHeader struct {
 	TableEntries                        uint32
 	SpareDirectory, Directory, Overhead uint64
 	Unclean                             uint8
-	Newlines                            [4]byte // which a transfer as text would spoil
+	Newlines                            [4]byte // a transfer as text would change them
 	Compression                         uint16
 	_                                   [433]byte
 }
@@ -50,8 +50,8 @@ func (h vmdkHeader) bytes() []byte {
 	return encode(binary.LittleEndian, h)
 }
 
-// vmdkText is the descriptor that is embedded in both kinds, in the room that
-// is kept for it.
+// vmdkText returns the descriptor that is embedded in both kinds, padded to the room
+// reserved for it.
 func vmdkText(kind string, size int64, id [16]byte) []byte {
 	var b strings.Builder
 	cylinders, heads, sectors := vmdkGeometry(size)
@@ -65,12 +65,12 @@ func vmdkText(kind string, size int64, id [16]byte) []byte {
 	return append([]byte(b.String()), make([]byte, vmdkDescriptor-b.Len())...)
 }
 
-// vmwareHardware is the version of virtual hardware that disks and machines
-// ask for: ESXi 5.5 and Workstation 10 were the first to have it.
+// vmwareHardware is the version of virtual hardware that disks and machines require.
+// ESXi 5.5 and Workstation 10 were the first to support it.
 const vmwareHardware = 10
 
-// vmdkCID is the content identifier, the end of the long one. All ones mean
-// "no parent", so that it must not be that.
+// vmdkCID returns the content identifier, which is the end of the long one. It must not
+// be all ones, because that means "no parent".
 func vmdkCID(id [16]byte) string {
 	cid := hex.EncodeToString(id[12:])
 	if cid == "ffffffff" {
@@ -79,7 +79,7 @@ func vmdkCID(id [16]byte) string {
 	return cid
 }
 
-// vmdkGeometry is the one that VMware's BIOS gives a SCSI disk.
+// vmdkGeometry returns the geometry that VMware's BIOS gives a SCSI disk.
 func vmdkGeometry(size int64) (cylinders, heads, sectors int64) {
 	switch {
 	case size < gib:
@@ -92,10 +92,10 @@ func vmdkGeometry(size int64) (cylinders, heads, sectors int64) {
 	return max(1, size/sector/(heads*sectors)), heads, sectors
 }
 
-// vmdkSector is at, which is a multiple of a sector, as tables hold it.
+// vmdkSector converts an offset, a multiple of a sector, to a table's sector number.
 func vmdkSector(at int64) (uint32, error) {
 	if at/sector > math.MaxUint32 {
-		return 0, fmt.Errorf("the file would be larger than the %d bytes that its tables can count", int64(math.MaxUint32)*sector)
+		return 0, fmt.Errorf("the file would be larger than %d bytes, which is the limit of its tables: make the disk smaller", int64(math.MaxUint32)*sector)
 	}
 	return uint32(at / sector), nil
 }

@@ -9,12 +9,12 @@ type vmdkSparse struct {
 	file   File
 	header vmdkHeader
 	text   []byte
-	count  int64 // of grain tables
-	first  int64 // where the first grain lies
+	count  int64 // number of grain tables
+	first  int64 // offset of the first grain
 
-	next    int64 // where the next grain goes
+	next    int64 // offset of the next grain
 	entries []uint32
-	table   int64 // the index of the grain table in hand, -1 at first
+	table   int64 // the index of the current grain table, -1 at first
 }
 
 func newVMDKSparse(t target, o Options) (container, error) {
@@ -37,12 +37,12 @@ func newVMDKSparse(t target, o Options) (container, error) {
 	return v, nil
 }
 
-// directorySize is the room of a grain directory in bytes.
+// directorySize is the size of a grain directory in bytes.
 func (v *vmdkSparse) directorySize() int64 {
 	return roundUp(v.count*4, sector)
 }
 
-// mapSize is the room of a grain directory and the tables that follow it.
+// mapSize is the size of a grain directory with its tables in bytes.
 func (v *vmdkSparse) mapSize() int64 {
 	return v.directorySize() + v.count*vmdkTable
 }
@@ -72,7 +72,7 @@ func (v *vmdkSparse) store(b batch) error {
 	return err
 }
 
-// choose makes table the grain table in hand, and stores the one before.
+// choose stores the current grain table and makes table the current one.
 func (v *vmdkSparse) choose(table int64) error {
 	if table == v.table {
 		return nil
@@ -82,7 +82,7 @@ func (v *vmdkSparse) choose(table int64) error {
 	return err
 }
 
-// storeTable writes both copies of the grain table in hand, if there is one.
+// storeTable writes both copies of the current grain table, if there is one.
 func (v *vmdkSparse) storeTable() error {
 	if v.table < 0 {
 		return nil
@@ -98,7 +98,7 @@ func (v *vmdkSparse) storeTable() error {
 	return nil
 }
 
-// directories tells where the grain directories lie.
+// directories returns the offsets of the grain directories.
 func (v *vmdkSparse) directories() [2]int64 {
 	return [2]int64{int64(v.header.SpareDirectory) * sector, int64(v.header.Directory) * sector}
 }

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// What a marker says about what follows it.
+// Types of the data that follows a marker.
 const (
 	vmdkEndOfStream = iota
 	vmdkGrainTable
@@ -13,7 +13,7 @@ const (
 	vmdkFooter
 )
 
-// vmdkMarker is a sector that says what follows. A grain has a shorter one.
+// vmdkMarker is a sector that says what follows it. A grain has a shorter marker.
 type vmdkMarker struct {
 	Sectors uint64
 	Size    uint32 // 0: this is not a grain
@@ -21,9 +21,9 @@ type vmdkMarker struct {
 	_       [496]byte
 }
 
-// vmdkStream writes a streamOptimized extent, front to back: header and
-// descriptor, compressed grains with each grain table behind its own, the
-// grain directory, and a footer that says where that is.
+// vmdkStream writes a streamOptimized extent from beginning to end: header and
+// descriptor, compressed grains with each grain table after its grains, the grain
+// directory, and a footer with the offset of the grain directory.
 type vmdkStream struct {
 	out    io.Writer
 	size   int64
@@ -31,12 +31,12 @@ type vmdkStream struct {
 	header vmdkHeader
 	press  *press
 
-	pos       int64 // what was written
+	pos       int64 // number of bytes written
 	directory []uint32
 	entries   []uint32
-	table     int64  // the index of the grain table in hand, -1 at first
-	pending   []byte // grains that are to be written
-	stored    int64  // bytes of the disk that are no holes
+	table     int64  // the index of the current grain table, -1 at first
+	pending   []byte // grains not yet written
+	stored    int64  // bytes of the disk that are not holes
 }
 
 func newVMDKStream(t target, o Options) (container, error) {
@@ -61,7 +61,7 @@ func openVMDKStream(out io.Writer, size int64, o Options) (*vmdkStream, error) {
 	return v, nil
 }
 
-// write writes data, filled up to whole sectors.
+// write writes data padded to whole sectors.
 func (v *vmdkStream) write(data []byte) error {
 	data = append(data, make([]byte, roundUp(int64(len(data)), sector)-int64(len(data)))...)
 	v.pos += int64(len(data))
@@ -69,7 +69,7 @@ func (v *vmdkStream) write(data []byte) error {
 	return err
 }
 
-// begin writes what comes before the first grain, once.
+// begin writes the parts before the first grain, unless that was done.
 func (v *vmdkStream) begin() error {
 	if v.pos > 0 {
 		return nil
@@ -94,7 +94,7 @@ func (v *vmdkStream) put(b batch) error {
 	return nil
 }
 
-// store writes grains, each behind its marker, from a sector's beginning on.
+// store writes grains. Each has its marker before it and begins at a sector.
 func (v *vmdkStream) store(b batch) error {
 	packed, err := v.press.all(b)
 	if err != nil {
@@ -114,7 +114,7 @@ func (v *vmdkStream) store(b batch) error {
 	return v.write(v.pending)
 }
 
-// choose makes table the grain table in hand, and stores the one before.
+// choose stores the current grain table and makes table the current one.
 func (v *vmdkStream) choose(table int64) error {
 	if table == v.table {
 		return nil
@@ -124,7 +124,7 @@ func (v *vmdkStream) choose(table int64) error {
 	return err
 }
 
-// storeTable writes the grain table in hand, if there is one.
+// storeTable writes the current grain table, if there is one.
 func (v *vmdkStream) storeTable() error {
 	if v.table < 0 {
 		return nil
@@ -135,8 +135,7 @@ func (v *vmdkStream) storeTable() error {
 	return err
 }
 
-// storeMarked writes a marker and what it announces, and returns the sector
-// of that.
+// storeMarked writes a marker and its data, and returns the data's sector.
 func (v *vmdkStream) storeMarked(kind uint32, data []byte) (uint32, error) {
 	at, err := vmdkSector(v.pos + sector)
 	if err != nil {

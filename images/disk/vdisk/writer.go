@@ -7,26 +7,27 @@ import (
 )
 
 const (
-	// bufferSize is how much content is gathered before it is stored.
+	// bufferSize is how many bytes of content are gathered before they are stored.
 	bufferSize = 2 * mib
-	// directCells is the shortest run of cells that is stored from where the
-	// caller has it, without gathering.
+	// directCells is the length of the shortest run of cells that is stored directly
+	// from the caller's buffer, without gathering.
 	directCells = 4
 )
 
 var _ sparse.Writer = (*Writer)(nil)
 
-// Writer takes a disk's content from beginning to end and makes a container
-// of it. It is for one goroutine at a time. After an error it only repeats it.
+// Writer receives a disk's content from beginning to end and makes a container of it. It
+// must not be used by several goroutines at a time. After an error every method returns
+// that error.
 type Writer struct {
 	name string
 	to   container
 	size int64 // of the disk
-	pos  int64 // what came so far
+	pos  int64 // bytes received so far
 
 	cell  int
-	buf   []byte  // gathered cells, then the one that is being filled
-	offs  []int64 // where the gathered cells lie; none is all zeros
+	buf   []byte  // the gathered cells, then the cell that is being filled
+	offs  []int64 // disk offsets of the gathered cells, none of which is all zeros
 	fill  int     // bytes of the cell that is being filled
 	spare []int64 // offsets of the cells of a direct run
 
@@ -44,8 +45,8 @@ func newWriter(f Format, to container, size int64, workers int) *Writer {
 	}
 }
 
-// Write takes the disk's next bytes. It fails when they reach beyond the
-// disk's end.
+// Write receives the disk's next bytes. It fails if they reach beyond the end of the
+// disk.
 func (w *Writer) Write(p []byte) (int, error) {
 	if err := w.admit(int64(len(p))); err != nil {
 		return 0, err
@@ -61,7 +62,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return done, nil
 }
 
-// Skip goes n bytes further: they are zeros.
+// Skip advances by n bytes of zeros.
 func (w *Writer) Skip(n int64) error {
 	if err := w.admit(n); err != nil {
 		return err
@@ -83,15 +84,15 @@ func (w *Writer) Skip(n int64) error {
 	return nil
 }
 
-// Close completes the container. It fails when the disk's content did not
-// come to its end; then the container is not to be used.
+// Close completes the container. It fails if the disk's content is incomplete. The
+// container must not be used then.
 func (w *Writer) Close() error {
 	if w.err != nil || w.closed {
 		return w.err
 	}
 	w.closed = true
 	if w.pos < w.size {
-		return w.fail(fmt.Errorf("its content ends after %d bytes, but its size was to be %d", w.pos, w.size))
+		return w.fail(fmt.Errorf("its content ends after %d bytes, but its announced size is %d", w.pos, w.size))
 	}
 	if err := w.complete(); err != nil {
 		return w.fail(err)
@@ -99,8 +100,8 @@ func (w *Writer) Close() error {
 	return nil
 }
 
-// complete stores what is gathered, the last cell filled up with zeros, and
-// finishes the container.
+// complete stores the gathered cells, the last of them padded with zeros, and finishes
+// the container.
 func (w *Writer) complete() error {
 	if w.fill > 0 {
 		clear(w.filling())
@@ -112,7 +113,7 @@ func (w *Writer) complete() error {
 	return w.to.finish()
 }
 
-// admit refuses n more bytes where they cannot be taken.
+// admit returns an error if n more bytes cannot be received.
 func (w *Writer) admit(n int64) error {
 	switch {
 	case w.err != nil:
@@ -122,18 +123,18 @@ func (w *Writer) admit(n int64) error {
 	case n < 0:
 		return w.fail(fmt.Errorf("%w: %d", sparse.ErrNegative, n))
 	case n > w.size-w.pos:
-		return w.fail(fmt.Errorf("%d bytes at %d reach beyond its end: its size was to be %d", n, w.pos, w.size))
+		return w.fail(fmt.Errorf("%d bytes at %d reach beyond its announced size of %d", n, w.pos, w.size))
 	}
 	return nil
 }
 
-// fail makes err the answer to everything from now on.
+// fail stores err, which all later calls return.
 func (w *Writer) fail(err error) error {
 	w.err = fmt.Errorf("write a %s disk: %w", w.name, err)
 	return w.err
 }
 
-// take stores or gathers some of p, and returns how much.
+// take stores or gathers a prefix of p, and returns its length.
 func (w *Writer) take(p []byte) (int, error) {
 	if w.fill == 0 && len(p) >= directCells*w.cell {
 		if n, err := w.direct(p); n > 0 || err != nil {
@@ -144,8 +145,8 @@ func (w *Writer) take(p []byte) (int, error) {
 	return n, w.advance(n)
 }
 
-// direct passes over a zero cell, or stores a run of cells straight out of p.
-// It returns 0 where the run is too short to be worth it.
+// direct skips a cell of zeros, or stores a run of cells directly from p. It returns 0 if
+// the run is too short to be worth it.
 func (w *Writer) direct(p []byte) (int, error) {
 	if sparse.IsZero(p[:w.cell]) {
 		w.pos += int64(w.cell)
@@ -167,13 +168,13 @@ func (w *Writer) direct(p []byte) (int, error) {
 	return end, w.to.put(batch{w.cell, p[:end], w.spare})
 }
 
-// filling returns the room that is left in the cell that is being filled.
+// filling returns the free part of the cell that is being filled.
 func (w *Writer) filling() []byte {
 	start := len(w.offs) * w.cell
 	return w.buf[start+w.fill : start+w.cell]
 }
 
-// advance counts n bytes that were put where filling showed.
+// advance counts n bytes that were copied to the part returned by filling.
 func (w *Writer) advance(n int) error {
 	w.pos += int64(n)
 	w.fill += n
@@ -187,8 +188,8 @@ func (w *Writer) advance(n int) error {
 	return w.flush()
 }
 
-// gather adds the filled cell, which lies at off, to those gathered, unless
-// it is a hole.
+// gather adds the filled cell, whose disk offset is off, to the gathered cells, unless it
+// is all zeros.
 func (w *Writer) gather(off int64) {
 	start := len(w.offs) * w.cell
 	if !sparse.IsZero(w.buf[start : start+w.cell]) {

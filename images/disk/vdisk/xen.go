@@ -5,35 +5,34 @@ import (
 	"strings"
 )
 
-// XenType is how Xen runs a domain, as xl.cfg(5) names it.
+// XenType is how Xen runs a domain, see xl.cfg(5).
 type XenType string
 
 // The types of domains.
 const (
-	XenPVH XenType = "pvh" // starts the kernel itself, in hardware's virtualisation
-	XenPV  XenType = "pv"  // starts the kernel itself, without
-	XenHVM XenType = "hvm" // starts the disk by a BIOS
+	XenPVH XenType = "pvh" // Xen starts the kernel, with hardware virtualisation
+	XenPV  XenType = "pv"  // Xen starts the kernel, without hardware virtualisation
+	XenHVM XenType = "hvm" // a BIOS starts the disk
 )
 
-// XenDomain is a virtual machine of Xen's. Its files are named relative to
-// where xl is run.
+// XenDomain describes a virtual machine of Xen. Its file names are relative to the folder
+// in which xl is run.
 type XenDomain struct {
 	Name string
 	Type XenType
 	Disk string // a raw disk
-	// Kernel, RAMDisk and Cmdline are not looked at for XenHVM. RAMDisk may be
-	// empty.
+	// Kernel, RAMDisk and Cmdline are ignored for XenHVM. RAMDisk may be empty.
 	Kernel, RAMDisk, Cmdline string
 	Memory                   int // in MiB
 }
 
-// Config is the domain's configuration, a file after xl.cfg(5).
+// Config returns the domain's configuration file, see xl.cfg(5).
 func (d XenDomain) Config() ([]byte, error) {
 	var b strings.Builder
 	line := func(key, value string) { fmt.Fprintf(&b, "%s = '%s'\n", key, value) }
 	for _, text := range []string{d.Name, d.Disk, d.Kernel, d.RAMDisk, d.Cmdline} {
 		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == '\'' || r == '\\' || r == 0x7f }) {
-			return nil, fmt.Errorf("describe the Xen domain %q: %q has characters that its configuration cannot hold", d.Name, text)
+			return nil, fmt.Errorf("describe the Xen domain %q: %q contains characters that are not possible in its configuration", d.Name, text)
 		}
 	}
 	line("name", d.Name)

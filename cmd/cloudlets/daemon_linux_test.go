@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"cloudlets/provision"
+)
+
+const (
+	// machine is in no file of the tests' sites.
+	machine provision.MAC = "52:54:00:00:00:09"
+	// loaderSize is the length in bytes of the tests' boot loader.
+	loaderSize = 64 << 20
+)
+
+// testDaemon is a daemon on loopback in this process, and a systemd that it
+// tells of its life.
+type testDaemon struct {
+	*daemon
+	t       *testing.T
+	systemd *net.UnixConn
+	stop    context.CancelFunc
+	ended   chan error
+}
+
+// startDaemon starts a daemon without DHCP in a folder, which may hold the state
+// of another one, and waits until it serves.
+func startDaemon(t *testing.T, dir string) *testDaemon {
+	t.Helper()
+	for _, sub := range []string{"site", "assets"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	loader := filepath.Join(dir, "assets", "undionly.kpxe")
+	if err := errors.Join(os.WriteFile(loader, nil, 0o644), os.Truncate(loader, loaderSize)); err != nil {
+		t.Fatal(err)
+	}
+	notify, err := os.MkdirTemp("", "notify") // shorter than t.TempDir: a socket's name has a bound
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(notify) })
+	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(notify, "s"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { systemd.Close() })
+	t.Setenv("NOTIFY_SOCKET", systemd.LocalAddr().String())
+
+	flags := serveFlags{
+		site: filepath.Join(dir, "site"), assets: filepath.Join(dir, "assets"), state: filepath.Join(dir, "state"),
+		iface: "lo", dhcp: "off", tftp: "127.0.0.1:0", http: freeAddr(t),
+	}
+	d, err := newDaemon(flags, filepath.Join(notify, "api"), slog.New(slog.NewTextHandler(t.Output(), nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	b := &testDaemon{d, t, systemd, stop, make(chan error, 1)}
+	go func() { b.ended <- d.serve(ctx) }()
+	t.Cleanup(b.end)
+	select {
+	case <-d.Ready():
+	case err := <-b.ended:
+		b.ended = nil
+		t.Fatalf("the daemon ended: %v", err)
+	}
+	return b
+}
+
+// freeAddr is an address of loopback whose TCP port is free.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Addr().String()
+}
+
+// end stops the daemon and waits for it.
+func (b *testDaemon) end() {
+	if b.ended == nil {
+		return
+	}
+	b.stop()
+	if err := <-b.ended; err != nil {
+		b.t.Errorf("the daemon ended with %v", err)
+	}
+	b.ended = nil
+}
+
+// told is the next message to systemd.
+func (b *testDaemon) told() string {
+	b.t.Helper()
+	buf := make([]byte, 100)
+	n, err := b.systemd.Read(buf)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(buf[:n])
+}
+
+// get fetches a page of the boot side, which is closed when the test ends.
+func (b *testDaemon) get(path string) io.Reader {
+	b.t.Helper()
+	answer, err := http.Get("http://" + b.settings.HTTP + path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { answer.Body.Close() })
+	if answer.StatusCode != http.StatusOK {
+		b.t.Fatalf("%s: %s", path, answer.Status)
+	}
+	return answer.Body
+}
+
+// TestTheLastEventsAreStored: the daemon is stopped while a machine loads a
+// file that does not fit the buffers of a connection. The machine gets all of
+// it. That it did is recorded at the very end, and is in the store after a
+// restart.
+func TestTheLastEventsAreStored(t *testing.T) {
+	dir := t.TempDir()
+	b := startDaemon(t, dir)
+	if got := b.told(); got != "READY=1" {
+		t.Errorf("systemd is told %q first", got)
+	}
+	// From the script on, the server knows which machine is at this address.
+	if _, err := io.ReadAll(b.get("/boot/" + string(machine) + "/script")); err != nil {
+		t.Fatal(err)
+	}
+	body := b.get("/loader/undionly.kpxe")
+	if _, err := io.ReadFull(body, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	b.stop()
+	if got := b.told(); got != "STOPPING=1" {
+		t.Errorf("systemd is told %q at the end", got)
+	}
+	if n, err := io.Copy(io.Discard, body); n != loaderSize-1 || err != nil {
+		t.Errorf("the rest of the file has %d bytes, %v", n, err)
+	}
+	b.end()
+
+	again := startDaemon(t, dir)
+	events, err := again.tracker.Events(t.Context(), machine, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(events, func(e provision.Event) bool { return e.Text == "fetched boot loader undionly.kpxe by HTTP" }) {
+		t.Errorf("the last event is not in the store: %v", events)
+	}
+}
+
+// TestStreamsEndWithTheDaemon: a stream of events ends as it should, and does
+// not go on until it is broken off.
+func TestStreamsEndWithTheDaemon(t *testing.T) {
+	b := startDaemon(t, t.TempDir())
+	var dialer net.Dialer
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "unix", b.socket)
+	}}}
+	answer, err := client.Get("http://daemon/api/v1/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	b.stop()
+	if text, err := io.ReadAll(answer.Body); err != nil || !strings.HasPrefix(string(text), "retry: ") {
+		t.Errorf("the stream %q ended with %v", text, err)
+	}
+}
+
+func TestNotifySystemd(t *testing.T) {
+	if err := notifySystemd("", systemdReady); err != nil {
+		t.Errorf("without a service manager: %v", err)
+	}
+	dir, err := os.MkdirTemp("", "notify")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for _, name := range []string{filepath.Join(dir, "s"), fmt.Sprintf("@cloudlets-test-%d", os.Getpid())} {
+		systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := notifySystemd(name, systemdReady); err != nil {
+			t.Error(err)
+		}
+		buf := make([]byte, 100)
+		if n, err := systemd.Read(buf); err != nil || string(buf[:n]) != "READY=1" {
+			t.Errorf("at %s: %q, %v", name, buf[:n], err)
+		}
+		if err := systemd.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := notifySystemd(filepath.Join(dir, "nobody"), systemdReady); err == nil || !strings.Contains(err.Error(), "send READY=1 to systemd") {
+		t.Errorf("to nobody: %v", err)
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Limits of the HTTP servers.
+const (
+	maxConnections = 2048
+	headerTimeout  = 20 * time.Second
+	idleTimeout    = 2 * time.Minute
+	maxHeader      = 64 << 10 // bytes
+	// shutdownLimit is how long requests may go on after the server was
+	// told to stop.
+	shutdownLimit = 3 * time.Second
+)
+
+// newHTTPServer is an HTTP server with the daemon's limits.
+func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// serveHTTP serves until ctx ends. Requests that are under way then have the
+// time grace to finish before they are broken off. All handlers have returned
+// and l is closed when serveHTTP returns.
+func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, grace time.Duration) error {
+	requests, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	server.BaseContext = func(net.Listener) context.Context { return requests }
+	var handlers handlerGate
+	server.Handler = handlers.guard(server.Handler)
+
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		limit, stop := context.WithTimeout(requests, grace)
+		defer stop()
+		_ = server.Shutdown(limit) // Close ends what Shutdown could not
+		<-served
+	}
+	abort()
+	err = errors.Join(err, server.Close())
+	handlers.shut()
+	return err
+}
+
+// handlerGate knows whether handlers are running. [http.Server.Close] does not
+// wait for them.
+type handlerGate struct{ running sync.RWMutex }
+
+// guard refuses requests that come after shut.
+func (g *handlerGate) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !g.running.TryRLock() {
+			http.Error(w, "the server is being stopped", http.StatusServiceUnavailable)
+			return
+		}
+		defer g.running.RUnlock()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// shut waits for running handlers. No further one runs.
+func (g *handlerGate) shut() { g.running.Lock() }

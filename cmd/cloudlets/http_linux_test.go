@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// testServer runs serveHTTP with one handler.
+type testServer struct {
+	url   string
+	stop  context.CancelFunc
+	ended chan error
+}
+
+func startHTTP(t *testing.T, grace time.Duration, h http.HandlerFunc) *testServer {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	s := &testServer{url: "http://" + l.Addr().String(), stop: stop, ended: make(chan error, 1)}
+	go func() { s.ended <- serveHTTP(ctx, l, newHTTPServer(h, slog.New(slog.DiscardHandler)), grace) }()
+	return s
+}
+
+// get fetches the server's only page.
+func (s *testServer) get(t *testing.T) (string, error) {
+	r, err := http.NewRequestWithContext(t.Context(), "GET", s.url, nil)
+	if err != nil {
+		return "", err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	return string(text), err
+}
+
+// TestRequestsFinishAtTheEnd: a request that is under way when the server is
+// stopped is not cancelled and gets its answer.
+func TestRequestsFinishAtTheEnd(t *testing.T) {
+	began, stopped := make(chan struct{}), make(chan struct{})
+	s := startHTTP(t, patience, func(w http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-stopped
+		if err := r.Context().Err(); err != nil {
+			t.Errorf("the request was cancelled: %v", err)
+		}
+		_, _ = io.WriteString(w, "finished")
+	})
+	go func() {
+		<-began
+		s.stop()
+		close(stopped)
+	}()
+	if text, err := s.get(t); text != "finished" {
+		t.Errorf("got %q, %v", text, err)
+	}
+	if err := <-s.ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSlowRequestsAreBrokenOff, and their handlers have returned when the
+// server has ended: nothing uses the store after it is closed.
+func TestSlowRequestsAreBrokenOff(t *testing.T) {
+	began := make(chan struct{})
+	var returned atomic.Bool
+	s := startHTTP(t, time.Millisecond, func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+		returned.Store(true)
+	})
+	failed := make(chan error, 1)
+	go func() {
+		_, err := s.get(t)
+		failed <- err
+	}()
+	<-began
+	s.stop()
+	if err := <-s.ended; err != nil {
+		t.Error(err)
+	}
+	if !returned.Load() {
+		t.Error("a handler runs on after the server has ended")
+	}
+	if err := <-failed; err == nil {
+		t.Error("a request that was broken off looks finished")
+	}
+}
+
+// TestABrokenListenerEndsTheServer.
+func TestABrokenListenerEndsTheServer(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server := newHTTPServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	if err := serveHTTP(t.Context(), l, server, patience); err == nil {
+		t.Error("serving on a closed listener ended well")
+	}
+}

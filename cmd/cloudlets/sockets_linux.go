@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"cloudlets/dhcp"
+	"cloudlets/provision/leases"
+	"cloudlets/tftp"
+)
+
+// server is a task with its sockets, which are open before it runs. The task
+// closes them at its end. If it never runs, Close does.
+type server struct {
+	task
+	io.Closer
+}
+
+// newServer serves HTTP on a listener.
+func newServer(name string, l net.Listener, s *http.Server) *server {
+	return &server{task{name, func(ctx context.Context) error { return serveHTTP(ctx, l, s, shutdownLimit) }}, l}
+}
+
+// listen opens the sockets of all servers, and returns the tasks that serve
+// them. Clients that come before the tasks run wait in the sockets. If one
+// socket cannot be opened, listen closes the others.
+func (d *daemon) listen(ctx context.Context) ([]task, error) {
+	var tasks []task
+	var opened []io.Closer
+	for _, open := range []func(context.Context) (*server, error){d.listenDHCP, d.listenTFTP, d.listenHTTP, d.listenAPI, d.listenPage} {
+		s, err := open(ctx)
+		if err != nil {
+			errs := []error{err}
+			for _, o := range opened {
+				errs = append(errs, o.Close())
+			}
+			return nil, errors.Join(errs...)
+		}
+		if s != nil { // nil is switched off
+			tasks, opened = append(tasks, s.task), append(opened, s)
+		}
+	}
+	return tasks, nil
+}
+
+func (d *daemon) listenDHCP(ctx context.Context) (*server, error) {
+	if d.settings.DHCP.Off {
+		return nil, nil
+	}
+	config := &dhcp.Server{
+		Interfaces: []dhcp.Interface{d.dhcpInterface()}, Booter: d.chain,
+		Leases: leases.Leases{Store: d.store}, Observe: d.chain.SawExchange, Log: d.log,
+	}
+	l, err := config.Listen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &server{task{"serve DHCP", l.Serve}, l}, nil
+}
+
+func (d *daemon) listenTFTP(context.Context) (*server, error) {
+	if d.settings.TFTP == "off" {
+		return nil, nil
+	}
+	conn, err := net.ListenPacket("udp4", onInterface(d.addr.Addr(), d.settings.TFTP))
+	if err != nil {
+		return nil, fmt.Errorf("serve TFTP: %w (`cloudlets doctor` tells who has the port)", err)
+	}
+	s := &tftp.Server{FS: d.chain.Loaders, Conn: conn, Observe: d.sawTransfer, Log: d.log}
+	return &server{task{"serve TFTP", s.Serve}, conn}, nil
+}
+
+// sawTransfer tells the boot chain of a TFTP transfer. Firmware that only asks
+// for a file's size is not worth an event.
+func (d *daemon) sawTransfer(t tftp.Transfer) {
+	if !t.Probe {
+		d.chain.SawTransfer(t.Remote.Addr(), t.Name, t.Bytes, t.Err)
+	}
+}
+
+func (d *daemon) listenHTTP(ctx context.Context) (*server, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp4", onInterface(d.addr.Addr(), d.settings.HTTP))
+	if err != nil {
+		return nil, fmt.Errorf("serve HTTP boot: %w (`cloudlets doctor` tells who has the port)", err)
+	}
+	return newServer("serve HTTP boot", limitConns(l, maxConnections), newHTTPServer(d.chain.Handler(), d.log)), nil
+}
+
+// listenAPI opens the socket of the command line, which only root may open.
+func (d *daemon) listenAPI(context.Context) (*server, error) {
+	l, err := listenSocket(d.socket)
+	if err != nil {
+		return nil, err
+	}
+	stopping := make(chan struct{})
+	s := newHTTPServer(d.api(stopping).Handler(), d.log)
+	s.RegisterOnShutdown(func() { close(stopping) })
+	return newServer("serve the command line", l, s), nil
+}
+
+func (d *daemon) listenPage(ctx context.Context) (*server, error) {
+	if d.web == "" {
+		return nil, nil
+	}
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", d.web)
+	if err != nil {
+		return nil, fmt.Errorf("serve the page: %w", err)
+	}
+	d.log.Info("the machines in a browser", "url", "http://"+l.Addr().String()+"/")
+	stopping := make(chan struct{})
+	s := newHTTPServer(d.api(stopping).ReadOnly(), d.log)
+	s.RegisterOnShutdown(func() { close(stopping) })
+	return newServer("serve the page", limitConns(l, maxConnections), s), nil
+}
+
+// dhcpInterface is what DHCP does on the served interface.
+func (d *daemon) dhcpInterface() dhcp.Interface {
+	i := dhcp.Interface{Name: d.settings.Interface, Mode: dhcp.Proxy, Addr: d.addr.Addr(), TFTP: d.chain.TFTP}
+	if !d.settings.DHCP.Proxy {
+		i.Mode = dhcp.Pool
+		i.Network = dhcp.Network{
+			Subnet: d.addr.Masked(), Range: dhcp.Range{First: d.settings.DHCP.First, Last: d.settings.DHCP.Last},
+			Router: d.settings.Router, DNS: d.settings.DNS, Domain: d.settings.Domain, LeaseTime: d.settings.LeaseTime,
+		}
+	}
+	return i
+}

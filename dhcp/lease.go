@@ -1,0 +1,126 @@
+package dhcp
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// askTable asks a lease table about the address that a request is about. Packets
+// on the boot port and boot-server requests are about none.
+func (s *service) askTable(req Request, id Identity, t *table) Grant {
+	mac, ok := stationOf(req.Client.MAC)
+	switch {
+	case s.iface.Mode == Proxy || req.Port == BootPort || asksBootServer(req) || !ok:
+		return Grant{}
+	case t == nil:
+		g := unknownRelay(req)
+		s.warnNoAddress(mac, g)
+		return g
+	}
+	switch req.Packet.MessageType() {
+	case dhcpv4.MessageTypeDiscover:
+		g := t.offer(mac, toAddr(req.Packet.RequestedIPAddress()))
+		if g.Verdict != Granted {
+			s.warnNoAddress(mac, g)
+		}
+		return g
+	case dhcpv4.MessageTypeRequest:
+		return s.handleRequest(req, id, t, mac)
+	case dhcpv4.MessageTypeDecline:
+		return s.handleDecline(req, id, t, mac)
+	case dhcpv4.MessageTypeRelease:
+		return s.handleRelease(req, id, t, mac)
+	}
+	return Grant{}
+}
+
+// unknownRelay is the Grant of clients behind a relay whose network is not
+// configured.
+func unknownRelay(req Request) Grant {
+	relay := toAddr(req.Packet.GatewayIPAddr)
+	return Grant{Reason: fmt.Sprintf("relayed by %s, for whose network there is no pool: configure that network", relay)}
+}
+
+func (s *service) warnNoAddress(mac station, g Grant) {
+	if s.noAddress.pass(s.server.Now()) {
+		s.log.Warn("no address for a client", "client", mac.String(), "reason", g.Reason)
+	}
+}
+
+// handleRequest handles a REQUEST in each of a client's states (RFC 2131,
+// 4.3.2): if it answers an offer, it names the server that made the offer.
+func (s *service) handleRequest(req Request, id Identity, t *table, mac station) Grant {
+	chosen := toAddr(req.Packet.ServerIdentifier())
+	if chosen.IsValid() && chosen != id.Addr {
+		t.withdraw(mac)
+		return Grant{Reason: "the client chose the server " + chosen.String()}
+	}
+	addr := toAddr(req.Packet.RequestedIPAddress())
+	if !addr.IsValid() {
+		addr = toAddr(req.Packet.ClientIPAddr)
+	}
+	if !addr.IsValid() {
+		return Grant{Reason: "the REQUEST names no address"}
+	}
+	return t.request(mac, addr, chosen.IsValid())
+}
+
+// handleDecline handles a DECLINE: the client found another station at the
+// address that it was given.
+func (s *service) handleDecline(req Request, id Identity, t *table, mac station) Grant {
+	addr := toAddr(req.Packet.RequestedIPAddress())
+	if chosen := toAddr(req.Packet.ServerIdentifier()); chosen.IsValid() && chosen != id.Addr {
+		return Grant{Reason: "it is for another server"}
+	}
+	if !t.decline(mac, addr) {
+		return Grant{Reason: "the address is not the client's to decline"}
+	}
+	s.log.Warn("a client found its address in use by another station: look for one with a fixed address inside the pool",
+		"client", mac.String(), "address", addr.String(), "unused for", quarantine.String())
+	_ = s.store(nil, addr) // store logs the error; the client expects no answer
+	return Grant{Reason: addr.String() + " is kept out of use for " + quarantine.String()}
+}
+
+// handleRelease handles a RELEASE: the client gives its address back.
+func (s *service) handleRelease(req Request, id Identity, t *table, mac station) Grant {
+	addr := toAddr(req.Packet.ClientIPAddr)
+	if chosen := toAddr(req.Packet.ServerIdentifier()); chosen.IsValid() && chosen != id.Addr {
+		return Grant{Reason: "it is for another server"}
+	}
+	lease, ok := t.release(mac, addr)
+	if !ok {
+		return Grant{Reason: "the client has no such lease"}
+	}
+	_ = s.store(&lease, netip.Addr{}) // store logs the error; the client expects no answer
+	return Grant{Reason: addr.String() + " is free again"}
+}
+
+// bind makes a granted address the client's, and returns the ACK once the
+// lease would outlive a crash of the server. An ACK sent earlier could leave
+// two clients with one address.
+func (s *service) bind(req Request, t *table, g Grant, ack Reply) Reply {
+	mac, _ := stationOf(req.Client.MAC)
+	lease, left, ok := t.bind(mac, g)
+	if !ok {
+		return noReply("%s was given to another client meanwhile", g.Addr)
+	}
+	if lease.Hostname == "" {
+		lease.Hostname = req.Client.Hostname
+	}
+	if err := s.store(&lease, left); err != nil {
+		return noReply("the lease could not be stored: %s", err)
+	}
+	return ack
+}
+
+// store puts a lease and deletes that of the address drop, if it is valid. It
+// returns when both are durable.
+func (s *service) store(put *Lease, drop netip.Addr) error {
+	err := s.commits.commit(put, drop)
+	if err != nil {
+		s.log.Error("the lease store failed: see that its disk is there and not full", "error", err)
+	}
+	return err
+}

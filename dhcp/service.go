@@ -1,0 +1,250 @@
+package dhcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// maxPacket in bytes is more than an Ethernet frame holds.
+	maxPacket = 2048
+	// maxWaiting is how many packets may wait for a worker, per socket.
+	// Further ones are dropped; clients ask again.
+	maxWaiting = 1024
+	// workers is how many packets are handled at once, per socket. They
+	// spend most of their time waiting for the lease store.
+	workers = 64
+	// maxReadErrors is how many reads in a row may fail, as they do while
+	// the kernel is short of memory, before the socket is taken for broken.
+	maxReadErrors = 16
+	// readPause follows each read that failed.
+	readPause = 250 * time.Millisecond
+)
+
+// service answers DHCP on one interface.
+type service struct {
+	server  *Server
+	iface   Interface
+	tables  []*table // the interface's own network first; empty in proxy mode
+	commits *committer
+	log     *slog.Logger
+	sockets []*socket
+	raw     hardwareSender
+	// Each sort of warning is logged once a minute, since a flood of
+	// packets can cause them.
+	dropped, noAddress, unread, panicked throttle
+}
+
+// socket is one UDP port of an interface, and the packets that were read from
+// it and wait for a worker.
+type socket struct {
+	net.PacketConn
+	port    uint16
+	waiting chan arrival
+}
+
+// arrival is a packet as it came from the network.
+type arrival struct {
+	data []byte
+	from netip.AddrPort
+}
+
+// open opens the sockets. If it fails, close closes those that it has opened.
+func (s *service) open(ctx context.Context) (err error) {
+	if s.raw, err = s.server.system.hardware(s.iface.Name); err != nil {
+		return err
+	}
+	for _, port := range []uint16{ServerPort, BootPort} {
+		conn, err := s.server.system.listen(ctx, s.iface.Name, port)
+		if err != nil {
+			return err
+		}
+		s.sockets = append(s.sockets, &socket{conn, port, make(chan arrival, maxWaiting)})
+	}
+	return nil
+}
+
+// close closes all sockets.
+func (s *service) close() error {
+	var errs []error
+	for _, sock := range s.sockets {
+		errs = append(errs, sock.Close())
+	}
+	if s.raw != nil {
+		errs = append(errs, s.raw.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// start adds the service's goroutines to a group. They end when ctx ends.
+func (s *service) start(ctx context.Context, group *errgroup.Group) {
+	s.log.Info("serving DHCP", "mode", s.iface.Mode.String(), "address", s.iface.Addr.String(),
+		"subnet", s.iface.Network.Subnet.Masked().String(), "pool", s.iface.Network.Range.String())
+	for _, sock := range s.sockets {
+		group.Go(func() error { return s.read(ctx, sock) })
+		for range workers {
+			group.Go(func() error { s.work(ctx, sock); return nil })
+		}
+		group.Go(func() error {
+			<-ctx.Done()
+			return sock.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+		})
+	}
+}
+
+// read takes packets off a socket as fast as they come.
+func (s *service) read(ctx context.Context, sock *socket) error {
+	buf := make([]byte, maxPacket)
+	for failures := 0; ; {
+		n, from, err := sock.ReadFrom(buf)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			failures = 0
+			s.queue(sock, arrival{append([]byte(nil), buf[:n]...), addrPortOf(from)})
+		default:
+			if failures++; failures == maxReadErrors || errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("read from UDP port %d of %s (%d failures in a row): %w", sock.port, s.iface.Name, failures, err)
+			}
+			if s.unread.pass(s.server.Now()) {
+				s.log.Warn("a DHCP socket cannot be read; trying again", "port", sock.port, "error", err)
+			}
+			s.server.system.pause(ctx, readPause)
+		}
+	}
+}
+
+// queue hands a packet to the workers, or drops it if too many wait.
+func (s *service) queue(sock *socket, a arrival) {
+	select {
+	case sock.waiting <- a:
+	default:
+		if s.dropped.pass(s.server.Now()) {
+			s.log.Warn("too many DHCP packets at once, some are dropped; their clients will ask again", "port", sock.port)
+		}
+	}
+}
+
+// work handles packets until ctx ends. It finishes the packet that it is
+// handling then, so that no lease is stored without its ACK being sent.
+func (s *service) work(ctx context.Context, sock *socket) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case a := <-sock.waiting:
+			s.handle(context.WithoutCancel(ctx), sock, a)
+		}
+	}
+}
+
+// handle takes one packet from its bytes to its answer. If that panics, the
+// packet is lost and the server goes on.
+func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
+	defer func() {
+		if v := recover(); v != nil && s.panicked.pass(s.server.Now()) {
+			s.log.Error("a DHCP packet was dropped because of a fault in this program; please report this line",
+				"from", a.from.String(), "panic", v, "packet", fmt.Sprintf("%x", a.data), "stack", string(debug.Stack()))
+		}
+	}()
+	p, err := Parse(a.data)
+	if err != nil {
+		s.log.Debug("packet ignored", "from", a.from.String(), "error", err)
+		return
+	}
+	req := Request{Packet: p, Client: Classify(p), Port: sock.port, Source: a.from}
+	reply, id := s.answer(ctx, &req)
+	if reply.Packet != nil {
+		if err := s.send(sock, id, reply); err != nil {
+			s.log.Error("answer not sent", "client", req.Client.MAC.String(), "error", err)
+			reply = noReply("the answer could not be sent: %s", err)
+		}
+	}
+	s.report(req, reply)
+}
+
+// answer decides the reply to a request, and makes durable what the reply
+// promises. It sets the client's address in req.
+func (s *service) answer(ctx context.Context, req *Request) (Reply, Identity) {
+	id, t := s.findNetwork(*req)
+	grant := s.askTable(*req, id, t)
+	if grant.Addr.IsValid() {
+		req.Client.Addr = grant.Addr
+	}
+	var boot Boot
+	if needsBoot(*req, id, grant) {
+		boot = s.server.Booter.Boot(ctx, req.Client)
+	}
+	reply := Answer(*req, id, grant, boot)
+	if reply.Packet != nil && reply.Packet.MessageType() == dhcpv4.MessageTypeAck && grant.Verdict == Granted {
+		reply = s.bind(*req, t, grant, reply)
+	}
+	return reply, id
+}
+
+// findNetwork finds the network that a client is on, and the table of its
+// leases. The table is nil for a proxy, and for an unknown relay's network.
+func (s *service) findNetwork(req Request) (Identity, *table) {
+	id := Identity{s.iface.Mode, s.iface.Addr, s.iface.TFTP, s.iface.Network}
+	relay := toAddr(req.Packet.GatewayIPAddr)
+	for _, t := range s.tables {
+		if !relay.IsValid() || t.network.Subnet.Contains(relay) {
+			id.Network = t.network
+			return id, t
+		}
+	}
+	return id, nil
+}
+
+// send sends a reply from the socket that the request came to: iPXE takes no
+// answer from another port.
+func (s *service) send(sock *socket, id Identity, r Reply) error {
+	data := r.Packet.ToBytes()
+	if r.To.Route == Hardware {
+		return s.raw.sendTo(r.To.MAC, netip.AddrPortFrom(id.Addr, sock.port), r.To.Addr, data)
+	}
+	if _, err := sock.WriteTo(data, net.UDPAddrFromAddrPort(r.To.Addr)); err != nil {
+		return fmt.Errorf("send to %s: %w", r.To.Addr, err)
+	}
+	return nil
+}
+
+// report tells the log and the observer what became of a packet.
+func (s *service) report(req Request, r Reply) {
+	e := Exchange{
+		Client:  req.Client,
+		Request: req.Packet.MessageType().String(),
+		File:    r.File,
+		Reason:  r.Reason,
+	}
+	level := slog.LevelDebug
+	if r.Packet != nil {
+		e.Reply, e.Addr = r.Packet.MessageType().String(), toAddr(r.Packet.YourIPAddr)
+		level = slog.LevelInfo
+	}
+	s.log.Log(context.Background(), level, "DHCP", "request", e.Request, "reply", e.Reply,
+		"client", e.Client.MAC.String(), "kind", e.Client.Kind.String(),
+		"address", e.Addr, "file", e.File, "reason", e.Reason)
+	if s.server.Observe != nil {
+		s.server.Observe(e)
+	}
+}
+
+// addrPortOf is where a UDP packet came from, or the zero value.
+func addrPortOf(a net.Addr) netip.AddrPort {
+	if u, ok := a.(*net.UDPAddr); ok {
+		ap := u.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}

@@ -1,0 +1,45 @@
+//go:build unix
+
+package fingerprint
+
+import (
+	"encoding/binary"
+	"io/fs"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// identityAt is the identity of the file at name, which is p in its image.
+func identityAt(p, name string) ([]byte, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(name, &st); err != nil {
+		return nil, &fs.PathError{Op: "lstat", Path: name, Err: err}
+	}
+	return identity(p, &st), nil
+}
+
+// fileState is the size of a file, and what tells its content from what it
+// was before.
+func File(f *os.File) (state string, size int64, err error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return "", 0, &os.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	return string(identity("", &st)), st.Size, nil
+}
+
+// identity is what tells a file from what it was before. The time of its
+// last change covers owner, mode, links and extended attributes.
+func identity(p string, st *unix.Stat_t) []byte {
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(p)))
+	b = slices.Concat(b, []byte(p))
+	for _, v := range []uint64{
+		uint64(st.Dev), uint64(st.Ino), uint64(st.Mode), uint64(st.Size), uint64(st.Rdev),
+		uint64(st.Mtim.Nano()), uint64(st.Ctim.Nano()),
+	} {
+		b = binary.BigEndian.AppendUint64(b, v)
+	}
+	return b
+}

@@ -1,0 +1,37 @@
+package fingerprint
+
+import (
+	"encoding/binary"
+	"io/fs"
+	"os"
+)
+
+// identityAt is the identity of the file at name, which is p in its image.
+func identityAt(p, name string) ([]byte, error) {
+	info, err := os.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	return identity(p, info), nil
+}
+
+// fileState is the size of a file, and what tells its content from what it
+// was before.
+func File(f *os.File) (state string, size int64, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return "", 0, err
+	}
+	return string(identity("", info)), info.Size(), nil
+}
+
+// identity is what tells a file from what it was before: Windows tells no more
+// than its kind, its size and the time of its last write.
+func identity(p string, info fs.FileInfo) []byte {
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(p)))
+	b = append(b, p...)
+	for _, v := range []uint64{uint64(info.Mode()), uint64(info.Size()), uint64(info.ModTime().UnixNano())} {
+		b = binary.BigEndian.AppendUint64(b, v)
+	}
+	return b
+}

@@ -1,0 +1,27 @@
+package imagetest
+
+import (
+	"testing"
+
+	"cloudlets/images/manifest"
+)
+
+// Manifest is the manifest of a text.
+func Manifest(t testing.TB, text string) *manifest.Manifest {
+	t.Helper()
+	m, err := manifest.Parse("test", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// Config is the configuration of a text.
+func Config(t testing.TB, text string) manifest.Config {
+	t.Helper()
+	c, err := manifest.ParseConfig("test", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}

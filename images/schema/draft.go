@@ -1,0 +1,265 @@
+package schema
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"cloudlets/images/jsontext"
+)
+
+// The manifests of 2010 write their schemas in draft-03 of JSON schema, in
+// which a property is required unless it says otherwise. This page turns
+// such a schema, and those of the drafts since, into draft 2020-12, which
+// means the same to today's validators.
+
+// draft is the version of JSON schema that a schema is written in.
+type draft int
+
+const (
+	draft3    draft = 3 // and earlier, and where the schema does not tell
+	draft4    draft = 4
+	draft6    draft = 6
+	draft7    draft = 7
+	draft2019 draft = 2019
+	draft2020 draft = 2020
+)
+
+// draftOf reads a schema's "$schema".
+func draftOf(doc map[string]any) (draft, error) {
+	uri, named := doc["$schema"].(string)
+	if !named {
+		return draft3, nil
+	}
+	for part, d := range map[string]draft{
+		"/draft-00/": draft3, "/draft-01/": draft3, "/draft-02/": draft3, "/draft-03/": draft3, "/draft-04/": draft4,
+		"/draft-06/": draft6, "/draft-07/": draft7, "/draft/2019-09/": draft2019, "/draft/2020-12/": draft2020,
+	} {
+		if strings.Contains(uri, part) {
+			return d, nil
+		}
+	}
+	return 0, fmt.Errorf("its \"$schema\" names %q, which is no known version of JSON schema: draft-03 to draft-07, 2019-09 and 2020-12 are", uri)
+}
+
+// modern rewrites a schema of a draft, and all those within it.
+func (d draft) modern(doc map[string]any) map[string]any {
+	out := maps.Clone(doc)
+	delete(out, "$schema")
+	if d <= draft3 {
+		modernRequired(out)
+		modernType(out)
+		modernFormat(out)
+	}
+	if d <= draft4 {
+		modernNumbers(out)
+	}
+	if d <= draft7 {
+		modernReference(out, d)
+		modernDependencies(out)
+	}
+	if d <= draft2019 {
+		modernItems(out)
+	}
+	return eachSchema(out, d.modern)
+}
+
+// eachSchema replaces the schemas directly within one.
+func eachSchema(doc map[string]any, replace func(map[string]any) map[string]any) map[string]any {
+	for keyword, value := range doc {
+		switch keyword {
+		case "default", "enum", "const", "examples", "required", "dependentRequired", "$vocabulary":
+			// data, not schemas
+		case "properties", "patternProperties", "definitions", "$defs", "dependentSchemas":
+			object, ok := value.(map[string]any)
+			if !ok {
+				continue
+			}
+			named := make(map[string]any, len(object))
+			for name := range object {
+				named[name] = replaceAny(object[name], replace)
+			}
+			doc[keyword] = named
+		default:
+			doc[keyword] = replaceAny(value, replace)
+		}
+	}
+	return doc
+}
+
+func replaceAny(value any, replace func(map[string]any) map[string]any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		return replace(v)
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = replaceAny(v[i], replace)
+		}
+		return out
+	}
+	return value
+}
+
+// modernRequired lists what draft-03 requires. A list that is there already
+// is left as it is.
+func modernRequired(doc map[string]any) {
+	delete(doc, "optional")
+	if list, ok := doc["required"].([]any); ok && len(list) > 0 {
+		return
+	}
+	delete(doc, "required") // draft-03's is a boolean, read by the object around it
+	if names := requiredOf(doc); len(names) > 0 {
+		doc["required"] = names
+	}
+}
+
+// requiredOf lists the properties that are neither optional nor defaulted.
+func requiredOf(doc map[string]any) []any {
+	properties, _ := doc["properties"].(map[string]any)
+	var names []any
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		about, _ := properties[name].(map[string]any)
+		_, defaulted := about["default"]
+		if about["optional"] != true && about["required"] != false && !defaulted {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// modernType rewrites type "any", types that are schemas, "disallow" and
+// "extends".
+func modernType(doc map[string]any) {
+	if banned, ok := doc["disallow"]; ok {
+		delete(doc, "disallow")
+		doc["not"] = map[string]any{"type": banned}
+	}
+	if base, ok := doc["extends"]; ok {
+		delete(doc, "extends")
+		if _, list := base.([]any); !list {
+			base = []any{base}
+		}
+		doc["allOf"] = base
+	}
+	if doc["type"] == "any" {
+		delete(doc, "type")
+	}
+	union, _ := doc["type"].([]any)
+	if slices.Contains(union, any("any")) {
+		delete(doc, "type")
+		return
+	}
+	if slices.ContainsFunc(union, func(t any) bool { return jsontext.KindOf(t) == "object" }) {
+		delete(doc, "type")
+		doc["anyOf"] = asSchemas(union)
+	}
+}
+
+func asSchemas(union []any) []any {
+	out := make([]any, len(union))
+	for i, t := range union {
+		if jsontext.KindOf(t) == "string" {
+			t = map[string]any{"type": t}
+		}
+		out[i] = t
+	}
+	return out
+}
+
+// modernNumbers rewrites bounds that a boolean makes exclusive.
+func modernNumbers(doc map[string]any) {
+	if by, ok := doc["divisibleBy"]; ok {
+		delete(doc, "divisibleBy")
+		doc["multipleOf"] = by
+	}
+	for exclusive, bound := range map[string]string{"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"} {
+		flag, ok := doc[exclusive].(bool)
+		if !ok {
+			continue
+		}
+		delete(doc, exclusive)
+		if limit, ok := doc[bound].(json.Number); ok && flag {
+			delete(doc, bound)
+			doc[exclusive] = limit
+		}
+	}
+}
+
+// modernFormat renames the formats that were renamed.
+func modernFormat(doc map[string]any) {
+	switch doc["format"] {
+	case "ip-address":
+		doc["format"] = "ipv4"
+	case "host-name":
+		doc["format"] = "hostname"
+	}
+}
+
+// modernReference leaves out what stands beside a "$ref", which was void up
+// to draft-07, and renames identifiers.
+func modernReference(doc map[string]any, d draft) {
+	if _, ok := doc["$ref"].(string); ok {
+		maps.DeleteFunc(doc, func(keyword string, _ any) bool {
+			return !slices.Contains([]string{"$ref", "title", "description", "default", "examples", "definitions", "$defs"}, keyword)
+		})
+	}
+	if id, ok := doc["id"].(string); ok && d == draft4 {
+		delete(doc, "id")
+		doc["$id"] = id
+	}
+	if id, _ := doc["$id"].(string); strings.HasPrefix(id, "#") {
+		delete(doc, "$id")
+		if name := id[1:]; name != "" {
+			doc["$anchor"] = name
+		}
+	}
+}
+
+// modernDependencies parts what a property asks for by name from what it
+// asks for by a schema.
+func modernDependencies(doc map[string]any) {
+	all, ok := doc["dependencies"].(map[string]any)
+	if !ok {
+		return
+	}
+	delete(doc, "dependencies")
+	names, schemas := map[string]any{}, map[string]any{}
+	for name, needed := range all {
+		switch needed := needed.(type) {
+		case string: // of draft-03
+			names[name] = []any{needed}
+		case []any:
+			names[name] = needed
+		default:
+			schemas[name] = needed
+		}
+	}
+	for keyword, part := range map[string]map[string]any{"dependentRequired": names, "dependentSchemas": schemas} {
+		if len(part) > 0 {
+			doc[keyword] = part
+		}
+	}
+}
+
+// modernItems renames a list of schemas for an array's first items, and what
+// is said of the items after them.
+func modernItems(doc map[string]any) {
+	rest, hasRest := doc["additionalItems"]
+	delete(doc, "additionalItems")
+	if first, ok := doc["items"].([]any); ok {
+		delete(doc, "items")
+		if len(first) > 0 {
+			doc["prefixItems"] = first
+		}
+		if hasRest {
+			doc["items"] = rest
+		}
+	}
+	if ref, ok := doc["$recursiveRef"]; ok {
+		delete(doc, "$recursiveRef")
+		doc["$ref"] = ref
+	}
+}

@@ -1,0 +1,42 @@
+package schema
+
+// fill adds to args the default of each property that they lack, at every
+// depth.
+func (s *Schema) Fill(args map[string]any) { fillObject(s.doc, args) }
+
+func fillObject(doc, object map[string]any) {
+	properties, _ := doc["properties"].(map[string]any)
+	for name, property := range properties {
+		about, ok := property.(map[string]any)
+		if !ok {
+			continue
+		}
+		if value, ok := about["default"]; ok {
+			if _, given := object[name]; !given {
+				object[name] = Clone(value)
+			}
+		}
+		if inner, ok := object[name].(map[string]any); ok {
+			fillObject(about, inner)
+		}
+	}
+}
+
+// clone copies a JSON value, so that no two configurations share one.
+func Clone(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		object := make(map[string]any, len(v))
+		for name := range v {
+			object[name] = Clone(v[name])
+		}
+		return object
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = Clone(v[i])
+		}
+		return list
+	}
+	return value
+}

@@ -1,0 +1,36 @@
+package survey
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cloudlets/images/imagetest"
+)
+
+func TestCheckTree(t *testing.T) {
+	m := imagetest.Manifest(t, `{
+ "templates": ["/opt/tool", "/etc/gone", "usr/lib", "/usr/bin/away", "/tmp/x"], "persistent": ["/srv"], "volatile": ["/tmp/.+"],
+ "entrypoints": {
+  "i": {"type": "init", "path": "/sbin/init"},
+  "j": {"type": "init", "path": "/sbin/jnit", "default": true},
+  "k": {"type": "kernel", "kernel": "/boot/vmlinuz-*"}}}`)
+	err := CheckTree(m, imagetest.Programs())
+	want := []string{
+		`manifest of test, line 2, column 29, /templates/1: is "/etc/gone", and there is no such file in the image: add it, or take it off the list`,
+		`manifest of test, line 2, column 42, /templates/2: is "/usr/lib", and there is no such file in the image: add it, or take it off the list`,
+		`manifest of test, line 2, column 53, /templates/3: is "/usr/bin/away", and there is no such file in the image: add it, or take it off the list`,
+		`manifest of test, line 5, column 8, /entrypoints/j: resolve /sbin/jnit: entry /usr/sbin/jnit: file does not exist`,
+		`manifest of test, line 6, column 8, /entrypoints/k: find a kernel by the manifest of test: no kernel at /boot/vmlinuz-*; install one in the image, or name it in the manifest's "entrypoints"`,
+	}
+	if err == nil {
+		t.Fatal("nothing is wrong")
+	}
+	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
+		t.Error(diff)
+	}
+	if err := CheckTree(imagetest.Manifest(t, `{"templates": ["/bin/sh"], "persistent": ["/nowhere"]}`), imagetest.Programs()); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,258 @@
+package tarball
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"cloudlets/images"
+)
+
+// maxIndex bounds the memory that the list of a tarball's files may take, in
+// bytes: enough for ten million. A small tarball can list far more.
+const maxIndex = 1 << 30
+
+// fileCost is about what a file costs in memory beside its texts, in bytes.
+const fileCost = 72
+
+// tarIndexer makes an index of entries as they come.
+type tarIndexer struct {
+	tarIndex
+	memory, maxMemory int64
+	size, maxSize     int64
+	manifestAt        int64
+	unsettled         bool // an entry is gone
+
+	// latest is a directory with files in it, known by its path.
+	latest     string
+	latestFile uint32
+}
+
+func newTarIndexer(maxSize int64) *tarIndexer {
+	x := &tarIndexer{maxMemory: maxIndex, maxSize: maxSize, tarIndex: tarIndex{names: newTarNames()}}
+	x.files.Add(x.describe(impliedDirectory("/"), 0, 0))
+	return x
+}
+
+// add takes over the entry whose header begins at an offset.
+func (x *tarIndexer) add(e images.Entry, at int64) error {
+	name := path.Base(e.Path)
+	if err := x.charge(fileCost+int64(len(name)+len(e.Link)), e.Size); err != nil {
+		return err
+	}
+	var of uint32
+	if e.Type == images.HardLink {
+		var err error
+		if of, err = x.link(&e); err != nil {
+			return err
+		}
+	}
+	f := x.describe(e, of, at)
+	if err := x.charge(0, 0); err != nil { // what is described may have cost more
+		return err
+	}
+	if e.Path == "/" {
+		return x.replace(0, f, e)
+	}
+	dir, err := x.directory(path.Dir(e.Path), at)
+	if err != nil {
+		return err
+	}
+	if i, ok := x.find(dir, name); ok {
+		return x.replace(i, f, e)
+	}
+	x.append(f, dir, name)
+	x.latest, x.latestFile = path.Dir(e.Path), dir
+	return nil
+}
+
+// charge counts what an entry takes.
+func (x *tarIndexer) charge(memory, size int64) error {
+	if x.memory += memory; x.memory > x.maxMemory {
+		return fmt.Errorf("is one too many: the list of the tarball's files takes more than %s of memory", sizeText(x.maxMemory))
+	}
+	if x.size += size; x.size > x.maxSize {
+		return fmt.Errorf("is too much: the tarball's files are more than %s, holes included; where that is right, allow more with --max-size", sizeText(x.maxSize))
+	}
+	return nil
+}
+
+// link makes a hard link another name of the file that has the one it names
+// now. Owner, mode and time are the file's, whatever the link's header says.
+func (x *tarIndexer) link(e *images.Entry) (of uint32, err error) {
+	of, ok := x.lookup(e.Link)
+	if !ok {
+		return 0, fmt.Errorf("is a hard link to %s, which the tarball does not hold before it", e.Link)
+	}
+	f := x.file(of)
+	switch x.kind(f) {
+	case images.Directory:
+		return 0, fmt.Errorf("is a hard link to the directory %s", e.Link)
+	case images.HardLink:
+		of = uint32(f.value)
+	}
+	p := e.Path
+	*e = x.entry(of)
+	e.Path, e.Type, e.Size, e.Xattrs = p, images.HardLink, 0, nil
+	return of, nil
+}
+
+// describe packs what an entry says, but for its path; of is the file that a
+// hard link is a name of.
+func (x *tarIndexer) describe(e images.Entry, of uint32, at int64) tarFile {
+	f := tarFile{at: at, seconds: e.ModTime.Unix(), nanos: uint32(e.ModTime.Nanosecond())}
+	switch e.Type {
+	case images.Regular:
+		f.value = e.Size
+	case images.Symlink:
+		f.value = int64(x.texts.Add(e.Link))
+	case images.HardLink:
+		f.value = int64(of)
+	}
+	var cost int64
+	f.traits, cost = x.traits.add(&e)
+	x.memory += cost
+	return f
+}
+
+// replace puts a file in the place of the one of a number. A directory that
+// comes again stays the same one.
+func (x *tarIndexer) replace(i uint32, f tarFile, e images.Entry) error {
+	old := x.file(i)
+	kind := x.kind(old)
+	switch {
+	case e.Type == images.HardLink && (f.value == int64(i) || kind == images.HardLink && f.value == old.value):
+		return nil // it names itself
+	case e.Type == images.Directory && kind == images.Directory:
+		old.traits, old.seconds, old.nanos = f.traits, f.seconds, f.nanos
+		return nil
+	case e.Path == "/":
+		return errors.New("makes the root something other than a directory")
+	case kind == images.Directory && old.value != 0:
+		return fmt.Errorf("takes the place of the directory %s, in which there are files", e.Path)
+	}
+	old.gone, x.unsettled = true, true
+	f.name = old.name
+	*x.names.slot(&x.tarIndex, old.dir, path.Base(e.Path)) = x.put(f, old.dir)
+	return nil
+}
+
+// directory finds the one at a path. It sees to it that there is one.
+func (x *tarIndexer) directory(p string, at int64) (uint32, error) {
+	if p == x.latest {
+		return x.latestFile, nil
+	}
+	dir, rest := x.descend(p)
+	if x.kind(x.file(dir)) != images.Directory {
+		return 0, fmt.Errorf("is in %s, which is not a directory", x.path(dir))
+	}
+	for name := ""; rest != ""; {
+		name, rest, _ = strings.Cut(rest, "/")
+		if err := x.charge(fileCost+int64(len(name)), 0); err != nil {
+			return 0, err
+		}
+		dir = x.append(x.describe(impliedDirectory(name), 0, at), dir, name)
+	}
+	return dir, nil
+}
+
+// append adds a file whose name is new in its directory.
+func (x *tarIndexer) append(f tarFile, dir uint32, name string) uint32 {
+	f.name = x.texts.Add(name)
+	i := x.put(f, dir)
+	x.names.add(&x.tarIndex, i)
+	return i
+}
+
+// put adds a file to what is in a directory.
+func (x *tarIndexer) put(f tarFile, dir uint32) uint32 {
+	i := uint32(x.files.Len())
+	in := x.file(dir)
+	f.dir, f.next = dir, uint32(in.value)
+	in.value = int64(i)
+	x.files.Add(f)
+	return i
+}
+
+// finish is the index, once there are no more entries.
+func (x *tarIndexer) finish() *tarIndex {
+	x.leaveOutBookkeeping()
+	if x.unsettled {
+		x.inherit()
+		x.reorder()
+	}
+	if i, ok := x.lookup(images.ManifestPath); !ok || x.kind(x.file(i)) != images.Regular || x.file(i).at != x.manifestAt {
+		x.manifest = nil
+	}
+	x.traits.numbers = nil
+	index := x.tarIndex
+	return &index
+}
+
+// leaveOutBookkeeping takes what is no part of the image for gone.
+func (x *tarIndexer) leaveOutBookkeeping() {
+	found := false
+	for _, p := range images.BookkeepingPaths() {
+		if i, ok := x.lookup(p); ok {
+			x.file(i).gone, found = true, true
+		}
+	}
+	if !found {
+		return
+	}
+	x.unsettled = true
+	for i := 1; i < x.files.Len(); i++ { // a directory is before what is in it
+		if f := x.files.At(i); x.file(f.dir).gone {
+			f.gone = true
+		}
+	}
+}
+
+// inherit lets the first hard link to a file that is gone be the file.
+func (x *tarIndexer) inherit() {
+	heirs := map[int64]int64{}
+	for i := range x.files.Len() {
+		f := x.files.At(i)
+		if f.gone || x.kind(f) != images.HardLink || !x.file(uint32(f.value)).gone {
+			continue
+		}
+		if heir, ok := heirs[f.value]; ok {
+			f.value = heir
+			continue
+		}
+		heirs[f.value] = int64(i)
+		dead := x.file(uint32(f.value))
+		f.at, f.value, f.traits, f.seconds, f.nanos = dead.at, dead.value, dead.traits, dead.seconds, dead.nanos
+	}
+}
+
+// reorder leaves out what is gone, and lets a walk visit the rest in the
+// order of the archive, each directory before what is in it.
+func (x *tarIndexer) reorder() {
+	var sorted []uint32
+	for i := range x.files.Len() {
+		if !x.files.At(i).gone {
+			sorted = append(sorted, uint32(i))
+		}
+	}
+	slices.SortStableFunc(sorted, func(a, b uint32) int { return cmp.Compare(x.file(a).at, x.file(b).at) })
+	x.order = make([]uint32, 0, len(sorted))
+	placed := make([]bool, x.files.Len())
+	var place func(i uint32)
+	place = func(i uint32) {
+		if placed[i] {
+			return
+		}
+		if i != 0 {
+			place(x.file(i).dir)
+		}
+		placed[i] = true
+		x.order = append(x.order, i)
+	}
+	for _, i := range sorted {
+		place(i)
+	}
+}

@@ -1,0 +1,165 @@
+package tarball
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"cloudlets/images"
+)
+
+// volumeLabel is GNU tar's type of entry for a name of the whole archive.
+const volumeLabel = 'V'
+
+// readIndex reads a whole archive without its contents, checks it, and lists
+// what is in it in the end.
+func readIndex(ctx context.Context, in *tarInput, x *tarIndexer) (*tarIndex, error) {
+	archive := tar.NewReader(in)
+	last := "its start"
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		in.mark()
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return x.finish(), endOfTar(in)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("after %s: %w", last, err)
+		}
+		if err := x.header(in, h, archive); err != nil {
+			return nil, fmt.Errorf("entry %q: %w", h.Name, err)
+		}
+		last = h.Name
+	}
+}
+
+// header takes over one entry of the archive.
+func (x *tarIndexer) header(in *tarInput, h *tar.Header, content io.Reader) error {
+	switch h.Typeflag {
+	case tar.TypeXGlobalHeader:
+		return checkGlobal(h)
+	case volumeLabel:
+		return nil
+	}
+	at := in.start
+	e, err := tarEntry(h)
+	if err != nil {
+		return err
+	}
+	if err := x.add(e, at); err != nil {
+		return err
+	}
+	if e.Path != images.ManifestPath || e.Type != images.Regular || e.Size > images.MaxManifest {
+		return nil
+	}
+	x.manifestAt = at
+	x.manifest, err = io.ReadAll(content)
+	return err
+}
+
+// checkGlobal refuses what would hold for all entries that follow: hardly
+// any tool writes it, and readers disagree about it.
+func checkGlobal(h *tar.Header) error {
+	for _, key := range slices.Sorted(maps.Keys(h.PAXRecords)) {
+		switch key {
+		case "path", "linkpath", "size", "uid", "gid", "mtime":
+			return fmt.Errorf("sets %q for all that follows, which is not supported: make the tarball without global headers", key)
+		}
+		if strings.HasPrefix(key, xattrRecord) || strings.HasPrefix(key, sparseRecord) {
+			return fmt.Errorf("sets %q for all that follows, which is not supported: make the tarball without global headers", key)
+		}
+	}
+	return nil
+}
+
+// sparseRecord begins the PAX records of sparse files.
+const sparseRecord = "GNU.sparse."
+
+// isSparse says whether a file's content is kept without its holes.
+func isSparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, sparseRecord) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxTrailer bounds what may follow the end of an archive, in bytes.
+const maxTrailer = 64 << 20
+
+// endOfTar checks that the archive has its end mark, two blocks of zeros, and
+// reads the rest, so that the checksums of the compression are checked too.
+// Other bytes in the rest are ignored, as by any tar, but not a second archive.
+func endOfTar(in *tarInput) error {
+	if in.zeros < 2 {
+		return fmt.Errorf("the tarball ends without its end mark: it is truncated; make it again: %w", io.ErrUnexpectedEOF)
+	}
+	var rest tarRest
+	n, err := io.Copy(&rest, io.LimitReader(in.buf, maxTrailer))
+	switch {
+	case err != nil:
+		return fmt.Errorf("after its end: %w", err)
+	case n == maxTrailer:
+		return fmt.Errorf("more than %s follow the tarball's end", sizeText(maxTrailer))
+	case rest.isTar():
+		return errors.New("a second tarball follows the end of the first: unpack it with tar --ignore-zeros, and make one of it")
+	}
+	return nil
+}
+
+// tarRest is a block of what follows an archive, from the first byte that is
+// not zero.
+type tarRest []byte
+
+func (r *tarRest) Write(p []byte) (int, error) {
+	text := p
+	if len(*r) == 0 {
+		text = bytes.TrimLeft(p, "\x00")
+	}
+	*r = append(*r, text[:min(len(text), tarBlock-len(*r))]...)
+	return len(p), nil
+}
+
+func (r tarRest) isTar() bool {
+	return len(r) == tarBlock && bytes.HasPrefix(tarMagic.of(r), []byte("ustar"))
+}
+
+// tarCursor finds the contents of files whose places in the archive are
+// known, one after the other.
+type tarCursor struct {
+	in      *tarInput
+	archive *tar.Reader
+}
+
+func newTarCursor(in *tarInput) *tarCursor { return &tarCursor{in: in, archive: tar.NewReader(in)} }
+
+// content goes on to the file of a size whose header begins at an offset. Its
+// content is there until the next one's is.
+func (c *tarCursor) content(at, size int64) (*tar.Header, error) {
+	for {
+		c.in.mark()
+		h, err := c.archive.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, errTarChanged
+		case err != nil:
+			return nil, err
+		case c.in.start == at && h.Size == size:
+			return h, nil
+		case c.in.start >= at:
+			return nil, errTarChanged
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package tarball
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"cloudlets/images"
+)
+
+// tarOutput is how much of a tarball is collected before it is written.
+const tarOutput = 256 << 10
+
+// WriteTar writes all of src as a POSIX tar stream with its end mark: owners
+// as numbers, times to the nanosecond, extended attributes as GNU tar writes
+// them. Holes of sparse files are written as zeros. Names are bytes, and come
+// out of any tar as they went in. The same source gives the same stream.
+func Write(ctx context.Context, w io.Writer, src images.Source) error {
+	t := newTarWriter(w)
+	err := src.Walk(ctx, func(e images.Entry, content io.Reader) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := t.add(e, content); err != nil {
+			return fmt.Errorf("write %s to the tarball: %w", e.Path, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := t.end(); err != nil {
+		return fmt.Errorf("write the end of the tarball: %w", err)
+	}
+	return nil
+}
+
+// tarWriter writes a tar stream. Its buffer takes content straight from
+// where it is read.
+type tarWriter struct {
+	w      *bufio.Writer
+	header tarHeader
+	zeros  [2 * tarBlock]byte
+}
+
+// newTarWriter writes to w, which is used as nothing but a writer: what it
+// may read from by itself it reads in small pieces.
+func newTarWriter(w io.Writer) *tarWriter {
+	return &tarWriter{w: bufio.NewWriterSize(struct{ io.Writer }{w}, tarOutput)}
+}
+
+// add writes one file.
+func (t *tarWriter) add(e images.Entry, content io.Reader) error {
+	blocks, err := t.header.encode(e)
+	if err != nil {
+		return err
+	}
+	if _, err := t.w.Write(blocks); err != nil {
+		return err
+	}
+	if e.Type != images.Regular || e.Size == 0 {
+		return nil
+	}
+	n, err := t.w.ReadFrom(io.LimitReader(content, e.Size))
+	if err == nil && n < e.Size {
+		err = fmt.Errorf("it has %d bytes of %d: %w", n, e.Size, io.ErrUnexpectedEOF)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = t.w.Write(t.zeros[:padding(e.Size)])
+	return err
+}
+
+// end writes the end mark.
+func (t *tarWriter) end() error {
+	if _, err := t.w.Write(t.zeros[:]); err != nil {
+		return err
+	}
+	return t.w.Flush()
+}
+
+// padding is what is missing to a whole block.
+func padding(size int64) int64 { return -size & (tarBlock - 1) }
+
+// WriteTar writes the overlay's files as a tar archive, which may be
+// extracted over a copy of the image.
+func WriteOverlay(o images.Overlay, w io.Writer) error {
+	t := newTarWriter(w)
+	for _, f := range o {
+		if f.Type != images.Regular {
+			return fmt.Errorf("write overlay: %s is not a regular file", f.Path)
+		}
+		f.Size = int64(len(f.Content))
+		if err := t.add(f.Entry, bytes.NewReader(f.Content)); err != nil {
+			return fmt.Errorf("write overlay: %s: %w", f.Path, err)
+		}
+	}
+	if err := t.end(); err != nil {
+		return fmt.Errorf("write overlay: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+
+	"cloudlets/images/jsontext"
+	"cloudlets/images/manifest"
+	"cloudlets/provision"
+)
+
+// machineFields are the keys of a machine file and of a profile.
+func machineFields() map[string]field[provision.Spec] {
+	return map[string]field[provision.Spec]{
+		"description": ignored[provision.Spec](),
+		"extends":     func(*provision.Spec, *node) []FileError { return nil }, // folded in before
+		"image":       textField(setImage),
+		"entrypoint":  plainText(func(s *provision.Spec) *string { return &s.EntryPoint }),
+		"hostname":    textField(setHostname),
+		"address":     textField(setAddress),
+		"install":     textField(setInstall),
+		"disk":        objectField(func(s *provision.Spec) *provision.DiskHints { return &s.Disk }, diskFields()),
+		"wipe":        boolField(func(s *provision.Spec, v bool) { s.Wipe = v }),
+		"filesystem":  textField(setFilesystem),
+		"handover":    textField(setHandover),
+		"cmdline":     plainText(func(s *provision.Spec) *string { return &s.Cmdline }),
+		"quirks":      objectField(func(s *provision.Spec) *provision.Quirks { return &s.Quirks }, quirkFields()),
+		"config":      setConfig,
+	}
+}
+
+func diskFields() map[string]field[provision.DiskHints] {
+	return map[string]field[provision.DiskHints]{
+		"serial":     hintText(func(d *provision.DiskHints) *string { return &d.Serial }),
+		"wwn":        hintText(func(d *provision.DiskHints) *string { return &d.WWN }),
+		"model":      hintText(func(d *provision.DiskHints) *string { return &d.Model }),
+		"transport":  textField(setTransport),
+		"byPath":     hintText(func(d *provision.DiskHints) *string { return &d.ByPath }),
+		"minSize":    sizeField(func(d *provision.DiskHints) *int64 { return &d.MinSize }),
+		"maxSize":    sizeField(func(d *provision.DiskHints) *int64 { return &d.MaxSize }),
+		"rotational": boolField(func(d *provision.DiskHints, v bool) { d.Rotational = &v }),
+	}
+}
+
+// hintText reads a hint, which must not be empty: an empty one would match
+// every disk, and comes from a variable that somebody forgot to set.
+func hintText(to func(*provision.DiskHints) *string) field[provision.DiskHints] {
+	return textField(func(d *provision.DiskHints, text string) error {
+		if strings.TrimSpace(text) == "" {
+			return errors.New("an empty hint selects nothing: write what the disk has, or leave the hint out")
+		}
+		*to(d) = text
+		return checkPlain(text)
+	})
+}
+
+func quirkFields() map[string]field[provision.Quirks] {
+	return map[string]field[provision.Quirks]{
+		"bootFile": textField(setBootFile),
+		"oneStep":  boolField(func(q *provision.Quirks, v bool) { q.OneStep = v }),
+	}
+}
+
+// decodeSpec types the merged files of one machine.
+func decodeSpec(mac provision.MAC, merged *node) (provision.Spec, []FileError) {
+	spec := provision.Spec{MAC: mac, Filesystem: "ext4", Handover: provision.Switch}
+	problems := decodeObject(&spec, merged, machineFields())
+	if low, high := spec.Disk.MinSize, spec.Disk.MaxSize; high != 0 && low > high {
+		at := merged.get("disk").get("minSize")
+		problems = append(problems, at.problem("minSize %s is more than maxSize %s: no disk can match", provision.FormatSize(low), provision.FormatSize(high)))
+	}
+	return spec, problems
+}
+
+func setImage(s *provision.Spec, name string) error {
+	base, revision, versioned := strings.Cut(name, "@")
+	switch {
+	case name != "" && (path.Base(base) != base || strings.HasPrefix(base, ".") || hasControl(name)):
+		return fmt.Errorf("%q is no image name; want the name of a directory or tarball in images/, without its ending", name)
+	case versioned && (revision == "" || strings.HasPrefix(revision, "-")):
+		return fmt.Errorf("%q names no revision; want one after the @, such as %s@v1.2", name, base)
+	}
+	s.Image = name
+	return nil
+}
+
+func setHostname(s *provision.Spec, name string) error {
+	if err := checkHostname(name); err != nil {
+		return err
+	}
+	s.Hostname = name
+	return nil
+}
+
+// checkHostname holds a name to RFC 1123 section 2.1.
+func checkHostname(name string) error {
+	if name == "" {
+		return nil
+	}
+	if len(name) > 253 {
+		return fmt.Errorf("hostname %.20q… is longer than 253 bytes", name)
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if !isHostLabel(label) {
+			return fmt.Errorf("%q is no hostname; want letters, digits and hyphens, in parts of 1 to 63 joined by dots", name)
+		}
+	}
+	return nil
+}
+
+func isHostLabel(label string) bool {
+	if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+		return false
+	}
+	return strings.IndexFunc(label, func(r rune) bool {
+		return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) < 0
+}
+
+func setAddress(s *provision.Spec, text string) error {
+	if text == "" {
+		s.Address = netip.Addr{}
+		return nil
+	}
+	addr, err := parseIPv4(text)
+	s.Address = addr
+	return err
+}
+
+// parseIPv4 reads an address that a host can have.
+func parseIPv4(text string) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(text)
+	switch {
+	case err != nil || !addr.Is4():
+		return netip.Addr{}, fmt.Errorf("%q is no IPv4 address; want one such as 10.0.0.21, without a prefix length", text)
+	case addr.IsUnspecified() || addr.IsMulticast() || addr.IsLoopback() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return netip.Addr{}, fmt.Errorf("%s is an address that no host on a network can have", addr)
+	}
+	return addr, nil
+}
+
+func setInstall(s *provision.Spec, when string) error {
+	s.InstallOnce = when == "once"
+	return oneOf(when, "once", "never", "")
+}
+
+func setFilesystem(s *provision.Spec, name string) error {
+	s.Filesystem = name
+	return oneOf(name, "ext4", "xfs", "btrfs")
+}
+
+func setHandover(s *provision.Spec, name string) error {
+	s.Handover = provision.Handover(name)
+	return oneOf(name, string(provision.Switch), string(provision.Reboot), string(provision.Kexec), string(provision.PowerOff))
+}
+
+func setTransport(d *provision.DiskHints, name string) error {
+	d.Transport = name
+	return oneOf(name, "nvme", "sata", "sas", "usb", "virtio", "mmc", "")
+}
+
+func setBootFile(q *provision.Quirks, name string) error {
+	if name != "" && (path.Base(name) != name || hasControl(name)) {
+		return fmt.Errorf("%q is no boot loader's file name; want one such as \"ipxe.efi\", without a folder", name)
+	}
+	q.BootFile = name
+	return nil
+}
+
+// oneOf refuses a text that is none of the choices. An empty choice is
+// accepted and not shown.
+func oneOf(text string, choices ...string) error {
+	if slices.Contains(choices, text) {
+		return nil
+	}
+	shown := slices.DeleteFunc(slices.Clone(choices), func(c string) bool { return c == "" })
+	return fmt.Errorf("want %s, have %q%s", wordList(shown), text, didYouMean(text, shown))
+}
+
+func hasControl(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0
+}
+
+// setConfig hands the configuration to the format's own reader; what the args
+// may be is said by the image's manifest, and checked against it later.
+func setConfig(s *provision.Spec, n *node) []FileError {
+	anything := func(*provision.Spec, *node) []FileError { return nil }
+	keys := map[string]field[provision.Spec]{"args": anything, "dns": anything, "ip": anything}
+	if problems := decodeObject(s, n, keys); problems != nil {
+		return problems
+	}
+	text, err := n.MarshalJSON()
+	if err != nil {
+		return []FileError{n.problem("read config: %s", err)}
+	}
+	s.Config, err = manifest.ParseConfig("config", text)
+	return configProblems(n, err)
+}
+
+// configProblems puts what the format's reader found where it was written: it
+// saw the merged configuration, in which lines mean nothing.
+func configProblems(n *node, err error) (problems []FileError) {
+	if err == nil {
+		return nil
+	}
+	causes := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		causes = joined.Unwrap()
+	}
+	for _, cause := range causes {
+		at, reason := n, cause.Error()
+		if p, ok := errors.AsType[*jsontext.Problem](cause); ok {
+			at, reason = n.find(p.Path), p.Reason
+		}
+		problems = append(problems, at.problem("config %s", reason))
+	}
+	return problems
+}

@@ -1,0 +1,64 @@
+package site
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// Whatever the bytes of a machine file and of its profile: no panic; what is
+// reported lies in the file that is named; and a file that is good says the
+// same when it is written as plain JSON and read again.
+func FuzzMachineFile(f *testing.F) {
+	f.Add(`{"image": "debian", "extends": "p", "config": {"args": {"a": [1, {"b": null}]}}}`, `{"wipe": true}`)
+	f.Add("{\n// c\n\"disk\": {\"minSize\": \"1GB\", \"maxSize\": 5e3,},}", `{"extends": "p"}`)
+	f.Add("\uFEFF{\"hostname\": \"\\ud800\", \"address\": \"10.0.0.1\"}", `[]`)
+	f.Add(`{"extends": ["p", "p", "q"], "quirks": {"oneStep": 1}, "x": 2, "x": 2}`, "{")
+	f.Fuzz(func(t *testing.T, machine, profile string) {
+		r := &siteReader{profiles: map[string]*document{"p": parseDocument("p", profile)}}
+		r.checkProfiles()
+		c := r.candidate("52:54:00:00:00:01", parseDocument("m", machine))
+		if c.broken && len(r.problems) == 0 {
+			t.Error("a broken file, and no word why")
+		}
+		for _, p := range tidyProblems(r.problems) {
+			checkPlace(t, p, map[string]string{"m": machine, "p": profile}[p.File])
+		}
+		if !c.broken {
+			checkRoundTrip(t, c)
+		}
+	})
+}
+
+func parseDocument(file, text string) *document {
+	root, problems := parseNode(file, []byte(text))
+	return newDocument(file, root, problems)
+}
+
+func checkPlace(t *testing.T, p FileError, text string) {
+	lines := strings.Split(strings.TrimPrefix(text, "\uFEFF"), "\n")
+	if p.Line < 0 || p.Line > len(lines) || p.Line > 0 && (p.Column < 1 || p.Column > len(lines[p.Line-1])+1) {
+		t.Errorf("%v is not in the file", p)
+	}
+	if p.Reason == "" {
+		t.Errorf("%v has no reason", p)
+	}
+}
+
+func checkRoundTrip(t *testing.T, c candidate) {
+	text, err := c.at.MarshalJSON()
+	if err != nil || !json.Valid(text) {
+		t.Fatalf("written again: %s, %v", text, err)
+	}
+	root, problems := parseNode("again", text)
+	if len(problems) > 0 {
+		t.Fatalf("%s read again: %v", text, problems)
+	}
+	again, problems := decodeSpec(c.spec.MAC, mergeNodes(nil, root))
+	first, _ := json.Marshal(c.spec)
+	second, _ := json.Marshal(again)
+	if len(problems) > 0 || !bytes.Equal(first, second) {
+		t.Errorf("read again: %s, %v; want %s", second, problems, first)
+	}
+}

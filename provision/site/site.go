@@ -1,0 +1,135 @@
+package site
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"cloudlets/provision"
+)
+
+// The places in a site.
+const (
+	settingsFile = "cloudlets.json"
+	profilesDir  = "profiles"
+	imagesDir    = "images"
+)
+
+// Site is a folder in which a user keeps what should be: machines/, profiles/,
+// images/ and cloudlets.json. All of it may be absent. A file that is wrong
+// never takes away what the last good one said: that stands, and the mistake
+// is one of [Site.Problems].
+//
+// A Site may be used by several goroutines at once.
+type Site struct {
+	dir string
+	log *slog.Logger
+
+	reading sync.Mutex // held by the one who re-reads
+	mu      sync.Mutex // guards what follows
+	view    *view
+	waiting map[chan struct{}]struct{}
+}
+
+// view is all that was read of a site at one time. It is never changed.
+type view struct {
+	settings Settings
+	specs    map[provision.MAC]provision.Spec
+	images   map[string]string // name to path
+	problems []FileError
+}
+
+// OpenSite reads the site in dir. A nil log is silent. Mistakes in the site's
+// files are not an error here but [Site.Problems]; only a path that can never
+// be a site is one.
+func Open(dir string, log *slog.Logger) (*Site, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open site %s: %w", dir, err)
+	}
+	if info, err := os.Stat(abs); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("open site %s: it is a file; name the folder that holds machines/ and images/", dir)
+	}
+	s := &Site{dir: abs, log: log, view: &view{}, waiting: make(map[chan struct{}]struct{})}
+	s.Reload()
+	return s, nil
+}
+
+// Dir is the site's folder, as an absolute path.
+func (s *Site) Dir() string { return s.dir }
+
+func (s *Site) current() *view {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.view
+}
+
+// Spec is what the site says of a machine, and whether it says anything. The
+// maps and pointers in a Spec are shared: they are not to be written to.
+func (s *Site) Spec(mac provision.MAC) (provision.Spec, bool) {
+	spec, ok := s.current().specs[mac]
+	return spec, ok
+}
+
+// Specs are all machines of the site, ordered by MAC.
+func (s *Site) Specs() []provision.Spec {
+	specs := s.current().specs
+	sorted := make([]provision.Spec, 0, len(specs))
+	for _, mac := range slices.Sorted(maps.Keys(specs)) {
+		sorted = append(sorted, specs[mac])
+	}
+	return sorted
+}
+
+// Settings are what cloudlets.json says of the server.
+func (s *Site) Settings() Settings { return s.current().settings }
+
+// Problems are the mistakes in the site's files, ordered by file and line.
+func (s *Site) Problems() []FileError { return slices.Clone(s.current().problems) }
+
+// Images are the names of what is in images/, sorted: directories, and
+// tarballs without their ending.
+func (s *Site) Images() []string {
+	return slices.Sorted(maps.Keys(s.current().images))
+}
+
+// ImagePath is where an image is: the path of a directory or of a tarball, or
+// for "web@v1.2" that of the repository images/web and the revision after it.
+func (s *Site) ImagePath(name string) (string, bool) { return s.current().imagePath(name) }
+
+// Changes tells of each time that the site has changed, until ctx ends; then
+// the channel is closed. Several changes in a row may be told as one.
+func (s *Site) Changes(ctx context.Context) <-chan struct{} {
+	c := make(chan struct{}, 1)
+	s.mu.Lock()
+	s.waiting[c] = struct{}{}
+	s.mu.Unlock()
+	context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.waiting, c)
+		close(c)
+	})
+	return c
+}
+
+// publish makes next the current view and tells those who wait.
+func (s *Site) publish(next *view) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.view = next
+	for c := range s.waiting {
+		select {
+		case c <- struct{}{}:
+		default: // told already, and not heard yet
+		}
+	}
+}

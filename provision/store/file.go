@@ -1,0 +1,137 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// lockTimeout is how long opening a store waits for another process that has
+// it, which may be on its way out.
+const lockTimeout = 2 * time.Second
+
+// FileStore is a [Store] in one file, for one process at a time.
+type File struct {
+	db *bbolt.DB
+}
+
+var _ Store = (*File)(nil)
+
+// OpenFile opens the store in the file at path, and makes it where it is not
+// there, readable by its owner alone. A file that another process has open is
+// an error that names the process.
+func OpenFile(path string) (*File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("open store %s: make its folder: %w", path, err)
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:        lockTimeout,
+		FreelistType:   bbolt.FreelistMapType,
+		NoFreelistSync: true,
+	})
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	return &File{db}, nil
+}
+
+func openError(path string, err error) error {
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return fmt.Errorf("open store %s: %s has it open; stop that process, or give this one a state folder of its own: %w", path, lockHolder(path), err)
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		return fmt.Errorf("open store %s: the file is damaged or is no store; move it away to begin with an empty one: %w", path, err)
+	default:
+		return fmt.Errorf("open store %s: %w", path, err)
+	}
+}
+
+// Close waits for transactions under way and lets go of the file.
+func (s *File) Close() error {
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("close store %s: %w", s.db.Path(), err)
+	}
+	return nil
+}
+
+// View implements [Store].
+func (s *File) View(ctx context.Context, read func(Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.db.View(func(tx *bbolt.Tx) error { return read(boltTx{tx}) })
+}
+
+// Update implements [Store].
+func (s *File) Update(ctx context.Context, write func(Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.db.Update(func(tx *bbolt.Tx) error { return write(boltTx{tx}) })
+}
+
+type boltTx struct{ tx *bbolt.Tx }
+
+func (t boltTx) Get(bucket, key string) ([]byte, error) {
+	b := t.tx.Bucket([]byte(bucket))
+	if b == nil {
+		return nil, nil
+	}
+	value := b.Get([]byte(key))
+	if value == nil {
+		return nil, nil
+	}
+	return append([]byte{}, value...), nil
+}
+
+func (t boltTx) Put(bucket, key string, value []byte) error {
+	if err := checkKey(bucket, key); err != nil {
+		return err
+	}
+	if !t.tx.Writable() {
+		return ErrReadOnly
+	}
+	b, err := t.tx.CreateBucketIfNotExists([]byte(bucket))
+	if err != nil {
+		return fmt.Errorf("write bucket %s: %w", bucket, err)
+	}
+	return b.Put([]byte(key), append([]byte{}, value...))
+}
+
+func (t boltTx) Delete(bucket, key string) error {
+	if !t.tx.Writable() {
+		return ErrReadOnly
+	}
+	b := t.tx.Bucket([]byte(bucket))
+	if b == nil {
+		return nil
+	}
+	return b.Delete([]byte(key))
+}
+
+func (t boltTx) Scan(bucket, prefix, from string, visit func(string, []byte) error) error {
+	b := t.tx.Bucket([]byte(bucket))
+	if b == nil {
+		return nil
+	}
+	c := b.Cursor()
+	for k, v := c.Seek([]byte(max(prefix, from))); k != nil; k, v = c.Next() {
+		key := string(k)
+		if !strings.HasPrefix(key, prefix) {
+			return nil
+		}
+		if err := visit(key, v); err == ErrStopScan {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,263 @@
+package track
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"cloudlets/provision"
+	"cloudlets/provision/store"
+)
+
+// The buckets of a tracker.
+const (
+	stateBucket = "machines" // MAC: record
+	eventBucket = "events"   // MAC "/" ID: Event
+	metaBucket  = "meta"
+	nextIDKey   = "nextEvent"
+)
+
+// idReserve is how many IDs are set aside with each write, so that those given
+// to events that were lost with the process are not given again.
+const idReserve = 4 * maxPending
+
+// record is what is stored of a machine beside its events.
+type record struct {
+	State provision.State `json:"state"`
+	Kept  int             `json:"kept"` // events in the store
+}
+
+// batch is what waits to be written.
+type batch struct {
+	events    map[uint64]provision.Event
+	forgotten map[provision.MAC]struct{}
+	// What follows is filled in when the batch is taken.
+	records map[provision.MAC]record
+	trim    map[provision.MAC]int // how many of the oldest events go
+	nextID  uint64
+}
+
+func (b *batch) add(e provision.Event) {
+	if b.events == nil {
+		b.events = make(map[uint64]provision.Event)
+	}
+	b.events[e.ID] = e
+}
+
+// forget takes machines out of the store, and their waiting events with them.
+func (b *batch) forget(macs map[provision.MAC]struct{}) {
+	maps.DeleteFunc(b.events, func(_ uint64, e provision.Event) bool { _, gone := macs[e.MAC]; return gone })
+	if b.forgotten == nil {
+		b.forgotten = make(map[provision.MAC]struct{})
+	}
+	maps.Copy(b.forgotten, macs)
+}
+
+func (b *batch) empty() bool { return len(b.events) == 0 && len(b.forgotten) == 0 }
+
+// wake tells Run that there is something to write.
+func (t *Tracker) wake() {
+	select {
+	case t.kick <- struct{}{}:
+	default: // told already
+	}
+}
+
+// takeBatch takes what waits, with the states of the machines that it is
+// about. The caller holds both locks.
+func (t *Tracker) takeBatch() batch {
+	b := t.batch
+	t.batch = batch{}
+	b.nextID = t.nextID + idReserve
+	b.records = make(map[provision.MAC]record)
+	b.trim = make(map[provision.MAC]int)
+	for _, e := range b.events {
+		m, known := t.machines[e.MAC]
+		if _, done := b.records[e.MAC]; done || !known {
+			continue
+		}
+		if m.kept > maxHistory+trimSlack {
+			b.trim[e.MAC] = m.kept - maxHistory
+			m.kept = maxHistory
+		}
+		b.records[e.MAC] = record{m.state.WithoutProgress(), m.kept}
+	}
+	return b
+}
+
+// putBack returns a batch that could not be written, to be tried again, if
+// there is room. The caller holds the lock.
+func (t *Tracker) putBack(b batch) {
+	for mac, n := range b.trim {
+		if m, known := t.machines[mac]; known {
+			m.kept += n
+		}
+	}
+	maps.DeleteFunc(b.forgotten, func(mac provision.MAC, _ struct{}) bool { _, again := t.machines[mac]; return again })
+	t.batch.forget(b.forgotten)
+	if len(b.events)+len(t.batch.events) > 2*maxPending {
+		t.log.Error("events are lost: they cannot be written, and too many wait", "lost", len(b.events))
+		return
+	}
+	for id, e := range b.events {
+		_, newer := t.batch.events[id]
+		if _, known := t.machines[e.MAC]; known && !newer {
+			t.batch.add(e)
+		}
+	}
+}
+
+// write puts the batch into the store, all or nothing.
+func (b *batch) write(ctx context.Context, to store.Store) error {
+	return to.Update(ctx, func(tx store.Tx) error {
+		for mac := range b.forgotten {
+			if err := forgetMachine(tx, mac); err != nil {
+				return err
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(b.events)) {
+			e := b.events[id]
+			if err := store.PutJSON(tx, eventBucket, eventKey(e.MAC, id), e); err != nil {
+				return err
+			}
+		}
+		for mac, r := range b.records {
+			if err := store.PutJSON(tx, stateBucket, string(mac), r); err != nil {
+				return err
+			}
+			if err := deleteOldest(tx, mac, b.trim[mac]); err != nil {
+				return err
+			}
+		}
+		return store.PutJSON(tx, metaBucket, nextIDKey, b.nextID)
+	})
+}
+
+func forgetMachine(tx store.Tx, mac provision.MAC) error {
+	if err := deleteOldest(tx, mac, -1); err != nil {
+		return err
+	}
+	return tx.Delete(stateBucket, string(mac))
+}
+
+// deleteOldest deletes a machine's oldest n events; all where n is negative.
+func deleteOldest(tx store.Tx, mac provision.MAC, n int) error {
+	if n == 0 {
+		return nil
+	}
+	var keys []string
+	err := tx.Scan(eventBucket, string(mac)+"/", "", func(key string, _ []byte) error {
+		if len(keys) == n {
+			return store.ErrStopScan
+		}
+		keys = append(keys, key)
+		return nil
+	})
+	for _, key := range keys {
+		if err == nil {
+			err = tx.Delete(eventBucket, key)
+		}
+	}
+	return err
+}
+
+// eventKey sorts a machine's events by ID.
+func eventKey(mac provision.MAC, id uint64) string { return fmt.Sprintf("%s/%016x", mac, id) }
+
+// flush writes what waits.
+func (t *Tracker) flush(ctx context.Context) error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	t.mu.Lock()
+	if t.batch.empty() {
+		t.mu.Unlock()
+		return nil
+	}
+	b := t.takeBatch()
+	t.mu.Unlock()
+
+	err := b.write(ctx, t.store)
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil {
+		t.putBack(b)
+		return fmt.Errorf("write %d events: %w", len(b.events), err)
+	}
+	t.publishRepeated(b)
+	return nil
+}
+
+// Run writes what is recorded, gathered over a moment, until ctx ends; then it
+// writes the rest. A store that fails is tried again and again.
+func (t *Tracker) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			t.sayLost(true)
+			return t.flush(context.WithoutCancel(ctx))
+		case <-t.kick:
+		}
+		pause(ctx, writeDelay)
+		t.sayLost(false)
+		if err := t.flush(context.WithoutCancel(ctx)); err != nil && ctx.Err() == nil {
+			t.log.Error("events cannot be written; trying again", "error", err)
+			pause(ctx, retryDelay)
+			t.wake()
+		}
+	}
+}
+
+// pause waits for d, or for the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// load reads the states, and where the IDs go on.
+func (t *Tracker) load(tx store.Tx) error {
+	if _, err := store.GetJSON(tx, metaBucket, nextIDKey, &t.nextID); err != nil {
+		return err
+	}
+	return tx.Scan(stateBucket, "", "", func(key string, value []byte) error {
+		var r record
+		if err := json.Unmarshal(value, &r); err != nil {
+			return fmt.Errorf("read %s %s: %w", stateBucket, key, err)
+		}
+		t.machines[provision.MAC(key)] = &machine{state: r.State, kept: r.Kept}
+		return nil
+	})
+}
+
+// Events are the latest events of a machine with IDs above after, in order; at
+// most limit of them, or all that are kept where limit is 0.
+func (t *Tracker) Events(ctx context.Context, mac provision.MAC, after uint64, limit int) ([]provision.Event, error) {
+	if err := t.flush(ctx); err != nil {
+		t.log.Error("the latest events are missing from an answer", "error", err)
+	}
+	var events []provision.Event
+	err := t.store.View(ctx, func(tx store.Tx) error {
+		return tx.Scan(eventBucket, string(mac)+"/", eventKey(mac, after+1), func(key string, value []byte) error {
+			var e provision.Event
+			if err := json.Unmarshal(value, &e); err != nil {
+				return fmt.Errorf("read %s %s: %w", eventBucket, key, err)
+			}
+			events = append(events, e)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the events of %s: %w", mac, err)
+	}
+	if limit > 0 && len(events) > limit {
+		events = slices.Clone(events[len(events)-limit:])
+	}
+	return events, nil
+}

@@ -1,0 +1,203 @@
+package track_test
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cloudlets/provision"
+	"cloudlets/provision/store"
+	"cloudlets/provision/track"
+)
+
+func tickets(t *testing.T) (*track.Tickets, *clock) {
+	c := &clock{now: midday}
+	return track.NewTickets(&store.Memory{}, c.Now), c
+}
+
+func issue(t *testing.T, k *track.Tickets, m provision.MAC) string {
+	t.Helper()
+	token, err := k.Issue(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(token) != 32 { // 128 bits in hexadecimal
+		t.Fatalf("token %q", token)
+	}
+	return token
+}
+
+func claim(t *testing.T, k *track.Tickets, token, nonce string) track.Session {
+	t.Helper()
+	s, err := k.Claim(t.Context(), token, nonce)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func refused(t *testing.T, err error, want ...string) {
+	t.Helper()
+	if !errors.Is(err, track.ErrRefused) {
+		t.Errorf("got %v, want a refusal", err)
+		return
+	}
+	for _, w := range want {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("%q does not say %q", err, w)
+		}
+	}
+}
+
+func TestClaimAToken(t *testing.T) {
+	k, _ := tickets(t)
+	token := issue(t, k, node)
+	s := claim(t, k, token, "nonce")
+	if s.MAC != node || s.Secret == "" || s.Secret == token {
+		t.Errorf("got %+v", s)
+	}
+	if m, err := k.Session(t.Context(), s.Secret); m != node || err != nil {
+		t.Errorf("got %s, %v", m, err)
+	}
+}
+
+func TestATokenIsGoodOnce(t *testing.T) {
+	k, c := tickets(t)
+	token := issue(t, k, node)
+	s := claim(t, k, token, "nonce")
+	c.Advance(2 * time.Hour) // a lost answer is asked for again, however late
+	if again := claim(t, k, token, "nonce"); again != s {
+		t.Errorf("the same agent got another session: %+v, then %+v", s, again)
+	}
+	_, err := k.Claim(t.Context(), token, "another nonce")
+	refused(t, err, string(node), "was used at 2026-11-23 12:00:00", "restart it for a new token")
+	if _, err := k.Session(t.Context(), s.Secret); err != nil {
+		t.Errorf("the refused claim ended the session: %v", err)
+	}
+}
+
+func TestRefusedTokens(t *testing.T) {
+	k, c := tickets(t)
+	_, err := k.Claim(t.Context(), "0123456789abcdef0123456789abcdef", "n")
+	refused(t, err, "no such token")
+	_, err = k.Claim(t.Context(), "", "n")
+	refused(t, err, "no such token")
+	_, err = k.Claim(t.Context(), issue(t, k, node), "")
+	refused(t, err, "nonce")
+
+	old := issue(t, k, node)
+	c.Advance(time.Minute)
+	newer := issue(t, k, node)
+	_, err = k.Claim(t.Context(), old, "n")
+	refused(t, err, "newer token at 2026-11-23 12:01:00")
+
+	c.Advance(track.TicketLife)
+	_, err = k.Claim(t.Context(), newer, "n")
+	refused(t, err, "was good until 2026-11-23 13:01:00")
+
+	off := issue(t, k, node)
+	if err := k.End(t.Context(), node, "ann called it off"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = k.Claim(t.Context(), off, "n")
+	refused(t, err, "ann called it off")
+}
+
+func TestATokenIsGoodUntilItExpires(t *testing.T) {
+	k, c := tickets(t)
+	token := issue(t, k, node)
+	c.Advance(track.TicketLife - time.Second)
+	claim(t, k, token, "n")
+}
+
+func TestMachinesDoNotDisturbOneAnother(t *testing.T) {
+	k, _ := tickets(t)
+	const other provision.MAC = "52:54:00:00:00:02"
+	a, b := issue(t, k, node), issue(t, k, other)
+	if s := claim(t, k, b, "n"); s.MAC != other {
+		t.Errorf("got %+v", s)
+	}
+	if s := claim(t, k, a, "n"); s.MAC != node {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestANewSessionEndsTheOld(t *testing.T) {
+	k, _ := tickets(t)
+	old := claim(t, k, issue(t, k, node), "n")
+	token := issue(t, k, node)
+	if _, err := k.Session(t.Context(), old.Secret); err != nil {
+		t.Errorf("a token that nobody claimed ended the session: %v", err)
+	}
+	claim(t, k, token, "n")
+	_, err := k.Session(t.Context(), old.Secret)
+	refused(t, err, "started again")
+}
+
+func TestEndedSessions(t *testing.T) {
+	k, _ := tickets(t)
+	token := issue(t, k, node)
+	s := claim(t, k, token, "n")
+	for range 2 { // the second changes nothing
+		if err := k.End(t.Context(), node, "the install is done"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := k.Session(t.Context(), s.Secret)
+	if !errors.Is(err, track.ErrSessionEnded) || m != node {
+		t.Errorf("got %s, %v", m, err)
+	}
+	refused(t, err, "the install is done")
+	_, err = k.Claim(t.Context(), token, "n")
+	refused(t, err, "the install is done")
+	_, err = k.Session(t.Context(), token)
+	refused(t, err, "no such session")
+	if err := k.End(t.Context(), "52:54:00:00:00:02", "unknown"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestManyTokensAreForgottenButNoSessionIs(t *testing.T) {
+	k, _ := tickets(t)
+	s := claim(t, k, issue(t, k, node), "n")
+	first := issue(t, k, node)
+	for range 50 {
+		issue(t, k, node)
+	}
+	_, err := k.Claim(t.Context(), first, "n")
+	refused(t, err, "no such token")
+	if _, err := k.Session(t.Context(), s.Secret); err != nil {
+		t.Errorf("fetching the boot script over and over threw the agent out: %v", err)
+	}
+}
+
+func TestSessionsSurviveARestartAndSecretsAreNotKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	file := openStore(t, path)
+	k := track.NewTickets(file, nil)
+	token := issue(t, k, node)
+	s := claim(t, k, token, "nonce")
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file = openStore(t, path)
+	k = track.NewTickets(file, nil)
+	if m, err := k.Session(t.Context(), s.Secret); m != node || err != nil {
+		t.Errorf("got %s, %v", m, err)
+	}
+	if again := claim(t, k, token, "nonce"); again != s {
+		t.Errorf("got %+v, want %+v", again, s)
+	}
+	for _, bucket := range []string{"tickets", "secrets"} {
+		file.View(t.Context(), func(tx store.Tx) error {
+			return tx.Scan(bucket, "", "", func(key string, value []byte) error {
+				if text := key + string(value); strings.Contains(text, token) || strings.Contains(text, s.Secret) || strings.Contains(text, "nonce\"") && strings.Contains(text, `"nonce":"nonce"`) {
+					t.Errorf("bucket %s has a secret in clear: %s", bucket, text)
+				}
+				return nil
+			})
+		})
+	}
+}

@@ -1,0 +1,330 @@
+package track
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"cloudlets/provision"
+	"cloudlets/provision/store"
+)
+
+// Bounds of what a [Tracker] keeps, and of how long it puts off writing.
+const (
+	// maxMachines bounds the machines that are remembered: anyone on the
+	// network can make up hardware addresses.
+	maxMachines = 8192
+	// maxHistory bounds a machine's events; trimSlack is how many more there
+	// may be before the oldest are taken away together.
+	maxHistory = 2000
+	trimSlack  = 200
+	// maxPending bounds the events that wait to be written.
+	maxPending = 4096
+	// maxRecent is how many events back a repetition is looked for, and
+	// repeatTime for how long the first one counts the others.
+	maxRecent  = 8
+	repeatTime = 10 * time.Second
+	// writeDelay gathers events into one write, retryDelay follows a write
+	// that failed.
+	writeDelay = 200 * time.Millisecond
+	retryDelay = 2 * time.Second
+	// lostPause is how often the log says that events were lost.
+	lostPause = time.Minute
+)
+
+// Tracker records what happens to machines, and knows the state of each. What
+// decides about disks (armings, claims, ends of installs) is durable when
+// Record returns; everything else is written a moment later, many at a time,
+// by [Tracker.Run]. It may be used by several goroutines at once.
+type Tracker struct {
+	store store.Store
+	clock func() time.Time
+	log   *slog.Logger
+	kick  chan struct{} // there is something to write
+
+	writing sync.Mutex // held over each write to the store, so that they keep their order
+
+	mu          sync.Mutex // guards what follows; never held over a write
+	machines    map[provision.MAC]*machine
+	nextID      uint64
+	batch       batch
+	lost        int       // events that Observe could not take
+	lostSaid    time.Time // when the log last said so
+	subscribers map[*subscriber]struct{}
+}
+
+// machine is what is in memory of one machine.
+type machine struct {
+	state  provision.State
+	kept   int               // events in the store, the waiting ones included
+	recent []provision.Event // the last few, to find repetitions
+}
+
+// NewTracker reads the states of all machines from the store. A nil clock is
+// [time.Now], a nil log is silent.
+func NewTracker(store store.Store, clock func() time.Time, log *slog.Logger) (*Tracker, error) {
+	if clock == nil {
+		clock = time.Now
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	t := &Tracker{
+		store: store, clock: clock, log: log,
+		kick:        make(chan struct{}, 1),
+		machines:    make(map[provision.MAC]*machine),
+		nextID:      1,
+		subscribers: make(map[*subscriber]struct{}),
+	}
+	if err := store.View(context.Background(), t.load); err != nil {
+		return nil, fmt.Errorf("read the machines' states: %w", err)
+	}
+	return t, nil
+}
+
+// Record adds an event to its machine's story. It gives the event its ID, and
+// its time where it has none. A durable event that cannot be written is an
+// error, and then has not happened.
+func (t *Tracker) Record(ctx context.Context, e provision.Event) error {
+	e, err := t.complete(e)
+	if err != nil {
+		return err
+	}
+	if e.Durable() {
+		return t.recordDurable(ctx, e)
+	}
+	t.mu.Lock()
+	full := t.recordSoon(e)
+	t.mu.Unlock()
+	if !full {
+		return nil
+	}
+	return t.flush(ctx)
+}
+
+// Observe records an event that need not be durable, and never waits for the
+// store. It is for those who answer packets, of which anyone can send any
+// number: while [maxPending] events wait to be written, it drops further ones,
+// and [Tracker.Run] logs how many. A durable event is an error.
+func (t *Tracker) Observe(e provision.Event) error {
+	e, err := t.complete(e)
+	if err != nil {
+		return err
+	}
+	if e.Durable() {
+		return fmt.Errorf("observe %s event of %s: it must be durable, use Record", e.Kind, e.MAC)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.batch.events) >= maxPending {
+		t.lost++
+		return nil
+	}
+	_ = t.recordSoon(e) // Run writes it, however many wait
+	return nil
+}
+
+// sayLost logs how many events Observe has dropped, at most once in lostPause
+// unless it is the last time.
+func (t *Tracker) sayLost(last bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.clock()
+	if t.lost == 0 || !last && now.Sub(t.lostSaid) < lostPause {
+		return
+	}
+	t.log.Warn("too many packets at once: some events are missing in the machines' traces", "lost", t.lost)
+	t.lost, t.lostSaid = 0, now
+}
+
+// complete checks an event and fills in its time.
+func (t *Tracker) complete(e provision.Event) (provision.Event, error) {
+	mac, err := provision.ParseMAC(string(e.MAC))
+	if err != nil {
+		return e, fmt.Errorf("record %s event: %w", e.Kind, err)
+	}
+	if e.Kind == "" {
+		return e, fmt.Errorf("record event of %s: it has no kind", mac)
+	}
+	e = e.Bounded()
+	e.MAC, e.Count = mac, 0
+	if e.Time.IsZero() {
+		e.Time = t.clock()
+	}
+	return e, nil
+}
+
+// recordSoon takes an event into memory, for Run to write. It says whether so
+// many wait by now that they should be written first. The caller holds the
+// lock.
+func (t *Tracker) recordSoon(e provision.Event) (full bool) {
+	m := t.machine(e.MAC)
+	if t.repeats(m, e) {
+		return false
+	}
+	e.ID = t.takeID()
+	m.state = provision.Fold(m.state, e)
+	t.publish(e)
+	if e.Kind == provision.KindProgress {
+		return false
+	}
+	m.remember(e)
+	t.batch.add(e)
+	t.wake()
+	return len(t.batch.events) >= maxPending
+}
+
+// recordDurable writes an event, with all that waits, before it counts.
+func (t *Tracker) recordDurable(ctx context.Context, e provision.Event) error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+
+	t.mu.Lock()
+	e.ID = t.takeID()
+	m := t.machine(e.MAC)
+	t.batch.add(e)
+	b := t.takeBatch()
+	b.records[e.MAC] = record{provision.Fold(m.state, e).WithoutProgress(), m.kept + 1}
+	t.mu.Unlock()
+
+	err := b.write(ctx, t.store)
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil {
+		delete(b.events, e.ID)
+		t.putBack(b)
+		return fmt.Errorf("record %q of %s: %w; nothing has changed, try again when the state folder can be written", e.Text, e.MAC, err)
+	}
+	m = t.machine(e.MAC)
+	m.state = provision.Fold(m.state, e) // others may have come meanwhile
+	m.remember(e)
+	t.publishRepeated(b)
+	t.publish(e)
+	return nil
+}
+
+// repeats counts an event that is the same as one a moment ago.
+func (t *Tracker) repeats(m *machine, e provision.Event) bool {
+	if e.Kind == provision.KindProgress || e.Stage != "" && e.Stage != m.state.Stage {
+		return false
+	}
+	for i := range m.recent {
+		first := &m.recent[i]
+		if age := e.Time.Sub(first.Time); !e.SameAs(*first) || age >= repeatTime || age < 0 {
+			continue
+		}
+		first.Count = max(first.Count, 1) + 1
+		m.state = provision.Fold(m.state, e)
+		t.batch.add(*first)
+		t.wake()
+		return true
+	}
+	return false
+}
+
+func (m *machine) remember(e provision.Event) {
+	m.kept++
+	if e.Durable() {
+		return // each of these is told
+	}
+	if len(m.recent) >= maxRecent {
+		m.recent = append(m.recent[:0], m.recent[1:]...)
+	}
+	m.recent = append(m.recent, e)
+}
+
+// machine is the entry of a machine, made where there is none.
+func (t *Tracker) machine(mac provision.MAC) *machine {
+	m, known := t.machines[mac]
+	if known {
+		return m
+	}
+	if len(t.machines) >= maxMachines {
+		t.forgetOldest()
+	}
+	m = &machine{state: provision.State{MAC: mac, Stage: provision.StageNew}}
+	t.machines[mac] = m
+	return m
+}
+
+// forgetOldest makes room: a sixteenth of the machines goes, those not seen
+// for longest, strangers first. A machine that was ever armed, installed,
+// cancelled or at work stays.
+func (t *Tracker) forgetOldest() {
+	var idle []provision.State
+	for _, m := range t.machines {
+		if s := m.state; !s.Armed && !s.Cancelled && s.Installs == 0 && s.Failure == "" && !s.Installing() {
+			idle = append(idle, s)
+		}
+	}
+	slices.SortFunc(idle, func(a, b provision.State) int {
+		if (a.Stage == provision.StageStranger) != (b.Stage == provision.StageStranger) {
+			return boolOrder(a.Stage == provision.StageStranger)
+		}
+		return a.Seen.Compare(b.Seen)
+	})
+	forgotten := make(map[provision.MAC]struct{})
+	for _, s := range idle[:min(len(idle), maxMachines/16)] {
+		delete(t.machines, s.MAC)
+		forgotten[s.MAC] = struct{}{}
+	}
+	t.batch.forget(forgotten)
+	t.log.Warn("too many machines are known; the idle ones not seen for longest are forgotten", "limit", maxMachines)
+}
+
+func boolOrder(first bool) int {
+	if first {
+		return -1
+	}
+	return 1
+}
+
+func (t *Tracker) takeID() uint64 {
+	id := t.nextID
+	t.nextID++
+	return id
+}
+
+// State is what is known of a machine, and whether anything is.
+func (t *Tracker) State(mac provision.MAC) (provision.State, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m, known := t.machines[mac]
+	if !known {
+		return provision.State{MAC: mac, Stage: provision.StageNew}, false
+	}
+	return m.state.Clone(), true
+}
+
+// States are those of all machines that something is known of, by MAC.
+func (t *Tracker) States() []provision.State {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	states := make([]provision.State, 0, len(t.machines))
+	for _, m := range t.machines {
+		states = append(states, m.state.Clone())
+	}
+	slices.SortFunc(states, func(a, b provision.State) int { return cmp.Compare(a.MAC, b.MAC) })
+	return states
+}
+
+// Arm lets the machine's next boot install its image. The spec is what the
+// site says of it, nil for nothing; a machine that could not be installed is
+// an [provision.ErrNotInstallable]. By is the person or program that asks.
+func (t *Tracker) Arm(ctx context.Context, mac provision.MAC, spec *provision.Spec, by string) error {
+	if err := provision.CheckInstallable(mac, spec); err != nil {
+		return err
+	}
+	return t.Record(ctx, provision.Event{MAC: mac, Kind: provision.KindArmed, By: by, Text: "install of " + spec.Image + " armed"})
+}
+
+// Disarm takes an arming back. Where by names a person, the machine stays
+// disarmed, whatever its file says, until it is armed again.
+func (t *Tracker) Disarm(ctx context.Context, mac provision.MAC, by, reason string) error {
+	return t.Record(ctx, provision.Event{MAC: mac, Kind: provision.KindDisarmed, By: by, Text: "install disarmed", Reason: reason})
+}

@@ -1,0 +1,82 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"cloudlets/provision"
+)
+
+// Params are the agent's words on the kernel command line.
+type Params struct {
+	// Server is the base URL of the server that booted the machine.
+	Server string
+	// Token claims the plan, once.
+	Token string
+	// MAC is the interface that the machine booted from.
+	MAC provision.MAC
+	// OnFailure is "wait" (the default), "reboot" or "poweroff".
+	OnFailure string
+}
+
+// The names of the agent's words.
+const (
+	paramServer  = "cloudlets.server"
+	paramToken   = "cloudlets.token"
+	paramMAC     = "cloudlets.mac"
+	paramFailure = "cloudlets.onfailure"
+)
+
+// Cmdline renders the words for a kernel command line.
+func (p Params) Cmdline() string {
+	words := []string{paramServer + "=" + p.Server, paramMAC + "=" + string(p.MAC), paramToken + "=" + p.Token}
+	if p.OnFailure != "" {
+		words = append(words, paramFailure+"="+p.OnFailure)
+	}
+	return strings.Join(words, " ")
+}
+
+// ParseParams reads the agent's words from a kernel command line. Other words
+// are the kernel's; of a word that comes twice the last one counts.
+func ParseParams(cmdline string) (Params, error) {
+	var p Params
+	var mac string
+	for word := range strings.FieldsSeq(cmdline) {
+		name, value, _ := strings.Cut(word, "=")
+		switch name {
+		case paramServer:
+			p.Server = value
+		case paramToken:
+			p.Token = value
+		case paramMAC:
+			mac = value
+		case paramFailure:
+			p.OnFailure = value
+		}
+	}
+	return p, p.check(mac)
+}
+
+func (p *Params) check(mac string) error {
+	var errs []error
+	if u, err := url.Parse(p.Server); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		errs = append(errs, fmt.Errorf("%s=%q is no http URL", paramServer, p.Server))
+	}
+	if p.Token == "" {
+		errs = append(errs, errors.New(paramToken+" is missing"))
+	}
+	if !slices.Contains([]string{"", "wait", "reboot", "poweroff"}, p.OnFailure) {
+		errs = append(errs, fmt.Errorf("%s=%q is none of wait, reboot and poweroff", paramFailure, p.OnFailure))
+	}
+	var err error
+	if p.MAC, err = provision.ParseMAC(mac); err != nil {
+		errs = append(errs, fmt.Errorf("%s: %w", paramMAC, err))
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("kernel command line: %w (it has to come from the boot script of a cloudlets server)", errors.Join(errs...))
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package wire
+
+import (
+	"encoding/json"
+
+	"cloudlets/provision"
+)
+
+// Plan is what the agent is told when it claims its token: everything that it
+// will do, before anything is written.
+type Plan struct {
+	MAC provision.MAC `json:"mac"`
+	// Session authenticates the agent's further requests.
+	Session  string              `json:"session"`
+	Image    string              `json:"image"`
+	Hostname string              `json:"hostname"`
+	Disk     provision.DiskHints `json:"disk"`
+	Wipe     bool                `json:"wipe"`
+	// Again allows Wipe to go over a cloudlet that was installed before: only
+	// where a person armed this very install. A machine file's "once" alone
+	// must not, since a server that lost its state takes every machine for new.
+	Again      bool               `json:"again"`
+	Filesystem string             `json:"filesystem"`
+	Handover   provision.Handover `json:"handover"`
+	// Init is the program that switch_root starts.
+	Init string `json:"init"`
+	Pack Blob   `json:"pack"`
+	// RootSize is what the root filesystem must have room for, in bytes.
+	RootSize int64       `json:"rootSize"`
+	Overlay  Blob        `json:"overlay"`
+	Kernels  []DiskEntry `json:"kernels"`
+	// BootLoaders are the files that make the disk bootable, by their name
+	// in images/disk ("boot.img", "core.img", "systemd-bootx64.efi").
+	BootLoaders map[string]Blob `json:"bootLoaders"`
+	// ImageManifest is the image's manifest, for the record.
+	ImageManifest json.RawMessage `json:"manifest,omitempty"`
+}
+
+// DiskEntry is one entry of the installed disk's boot menu. Kernel and Initrd
+// are paths in the image; Initrd may be empty. In Cmdline, the word
+// "root=auto" is replaced by the root filesystem's real name.
+type DiskEntry struct {
+	Title   string `json:"title"`
+	Version string `json:"version"`
+	Kernel  string `json:"kernel"`
+	Initrd  string `json:"initrd,omitempty"`
+	Cmdline string `json:"cmdline"`
+}
+
+// Blob is something to fetch: where, how long, and the digest that it has.
+// A pack's digest is that of its table of contents, which covers the rest.
+type Blob struct {
+	Path   string `json:"path"` // on the server that gave the plan
+	Size   int64  `json:"size"`
+	Digest string `json:"digest"` // "sha256:…"
+}
