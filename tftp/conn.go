@@ -23,7 +23,7 @@ type clientConn interface {
 }
 
 var (
-	_ clientConn = (*ownPort)(nil)
+	_ clientConn = (*polledPort)(nil)
 	_ clientConn = (*inbox)(nil)
 )
 
@@ -43,7 +43,10 @@ func (s *service) connect(d *download) (clientConn, int, error) {
 		socket.Close() // the kernel was only asked for the route
 		return s.shared.open(s.ctx, d.remote, d.addr), mtu, nil
 	}
-	own, err := newOwnPort(s.ctx, socket, s.limits.timeout)
+	if d.window > 1 {
+		return newPolledPort(s.ctx, socket), mtu, nil
+	}
+	own, err := newLockstepPort(s.ctx, socket, s.limits.timeout)
 	if err != nil {
 		socket.Close()
 		return nil, 0, err
@@ -92,6 +95,45 @@ func addrPortOf(a net.Addr) netip.AddrPort {
 	}
 	ap := u.AddrPort()
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// polledPort is a download's own socket, waited for by Go's poller.
+type polledPort struct {
+	ctx    context.Context
+	socket *net.UDPConn
+	stop   func() bool
+}
+
+// newPolledPort takes the socket over.
+func newPolledPort(ctx context.Context, socket *net.UDPConn) *polledPort {
+	stop := context.AfterFunc(ctx, func() { socket.SetReadDeadline(aLongTimeAgo) })
+	return &polledPort{ctx, socket, stop}
+}
+
+func (o *polledPort) send(p []byte) error {
+	_, err := o.socket.Write(p)
+	return err
+}
+
+func (o *polledPort) receive(p []byte, wait time.Duration) (int, error) {
+	if err := o.socket.SetReadDeadline(time.Now().Add(wait)); err != nil {
+		return 0, err
+	}
+	// This deadline may have replaced the one that ends the download, so
+	// look at the context after setting it.
+	if o.ctx.Err() != nil {
+		return 0, errStopping
+	}
+	n, err := o.socket.Read(p)
+	if o.ctx.Err() != nil {
+		return 0, errStopping
+	}
+	return n, err
+}
+
+func (o *polledPort) close() {
+	o.stop()
+	o.socket.Close()
 }
 
 // sharedPort is the server's own socket in use for all downloads. What

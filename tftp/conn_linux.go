@@ -10,11 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownPort is a download's own socket, in blocking mode. In lock-step the time
-// of a block is the time between two system calls, and Go's poller would put
-// two more of them, and a change of threads, in between. A waiting download
-// costs a thread in return, and admission bounds their number.
-type ownPort struct {
+var _ clientConn = (*blockingPort)(nil)
+
+// blockingPort is a download's own socket, in blocking mode, for lock-step.
+// There the time of a block is the time between two system calls, and Go's
+// poller would put two more of them, and a change of threads, in between. In
+// return a waiting download costs a thread, and admission bounds their number.
+// With windows the poller is as fast or faster.
+type blockingPort struct {
 	ctx    context.Context
 	socket *net.UDPConn
 	fd     int           // of socket
@@ -22,14 +25,14 @@ type ownPort struct {
 	stop   func() bool
 }
 
-// newOwnPort takes the socket over. A datagram that cannot leave within
+// newLockstepPort takes the socket over. A datagram that cannot leave within
 // sendLimit counts as lost.
-func newOwnPort(ctx context.Context, socket *net.UDPConn, sendLimit time.Duration) (*ownPort, error) {
+func newLockstepPort(ctx context.Context, socket *net.UDPConn, sendLimit time.Duration) (clientConn, error) {
 	raw, err := socket.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	o := &ownPort{ctx: ctx, socket: socket}
+	o := &blockingPort{ctx: ctx, socket: socket}
 	err = control(raw, func(fd int) error {
 		o.fd = fd
 		limit := unix.NsecToTimeval(sendLimit.Nanoseconds())
@@ -53,7 +56,7 @@ func control(raw interface{ Control(func(uintptr)) error }, f func(fd int) error
 	return errors.Join(err, inner)
 }
 
-func (o *ownPort) send(p []byte) error {
+func (o *blockingPort) send(p []byte) error {
 	for {
 		_, err := unix.Write(o.fd, p)
 		if err != unix.EINTR {
@@ -62,7 +65,7 @@ func (o *ownPort) send(p []byte) error {
 	}
 }
 
-func (o *ownPort) receive(p []byte, wait time.Duration) (int, error) {
+func (o *blockingPort) receive(p []byte, wait time.Duration) (int, error) {
 	if wait != o.wait {
 		limit := unix.NsecToTimeval(max(wait, time.Microsecond).Nanoseconds()) // 0 would be for ever
 		if err := unix.SetsockoptTimeval(o.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
@@ -84,7 +87,7 @@ func (o *ownPort) receive(p []byte, wait time.Duration) (int, error) {
 	}
 }
 
-func (o *ownPort) close() {
+func (o *blockingPort) close() {
 	o.stop()
 	o.socket.Close()
 }
