@@ -18,7 +18,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) 7zip acl bash btrfs-progs busybox bzip2 chromi
 	util-linux xfsprogs xorriso xz-utils zstd
 
 # What is only measured against; the kernel is for virt-make-fs's own virtual machine.
-BENCH_PACKAGES := $(TEST_PACKAGES) libguestfs-tools linux-image-cloud-amd64
+BENCH_PACKAGES := $(TEST_PACKAGES) libguestfs-tools libwrap0 linux-image-cloud-amd64
 
 # $(call install,PACKAGES) installs those that are not there.
 define install
@@ -83,8 +83,13 @@ test-long: setup-test ## what test-boot does with a small image, with the whole 
 	$(GO) test -timeout 45m -parallel 2 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed
 
 .PHONY: setup-bench
-setup-bench:
+setup-bench: bin/atftpd
 	$(call install,$(BENCH_PACKAGES))
+
+# The package atftpd is unpacked and not installed, as it would start a server.
+bin/atftpd:
+	$(SUDO) apt-get update -qq
+	mkdir -p bin && cd bin && apt-get download -qq atftpd && dpkg -x atftpd_*.deb atftpd && rm atftpd_*.deb
 
 .PHONY: bench
 bench: setup-bench build bin/demo ## measure against the plain tools, in the same run
@@ -92,6 +97,7 @@ bench: setup-bench build bin/demo ## measure against the plain tools, in the sam
 	CLOUDLETS_BENCH_ROOT=$$image CLOUDLETS_BENCH_DIR=$(wildcard /dev/shm) $(GO) test -timeout 60m -p 1 -run '^$$' -bench . -benchtime 5x $(AS_ROOT) \
 		./images/vcs ./images/rootfs ./images/disk/ext4 ./images/disk/vdisk ./images/pack ./provision/agent ./cmd/cloudlets && \
 	$(GO) test -timeout 10m -run '^$$' -bench Kickstart $(AS_ROOT) ./images/ejs
+	CLOUDLETS_BENCH_ATFTPD=$(CURDIR)/bin/atftpd/usr/sbin/atftpd $(GO) test -timeout 10m -run '^$$' -bench . -benchtime 10x $(AS_ROOT) ./tftp
 	$(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(AS_ROOT) ./testdata/bed
 
 .PHONY: clean

@@ -135,6 +135,26 @@ func (l Loaders) Check(machines []provision.Spec) []error {
 	return missing
 }
 
+// Present are the names that are served now, out of the known ones and those
+// that the machines' own files name, sorted.
+func (l Loaders) Present(machines []provision.Spec) []string {
+	var names []string
+	for _, known := range loaders {
+		names = append(names, known.name)
+	}
+	for _, known := range alternatives {
+		names = append(names, known.name)
+	}
+	for _, m := range machines {
+		if m.Quirks.BootFile != "" {
+			names = append(names, m.Quirks.BootFile)
+		}
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { _, err := l.path(name); return err != nil })
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // nextStep is the file that takes a client on: an iPXE that speaks HTTP gets
 // its script, anything before it gets an iPXE.
 func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, quirks provision.Quirks) (string, error) {

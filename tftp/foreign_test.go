@@ -19,13 +19,18 @@ import (
 	"testing/fstest"
 	"time"
 
+	pin "github.com/pin/tftp/v3"
 	packag "pack.ag/tftp"
 
 	"cloudlets/testdata/needs"
 )
 
-// serveEnv makes the test binary a server, for tests in a network namespace.
-const serveEnv = "TFTP_TEST_SERVE"
+// serveEnv makes the test binary a server at an address, for tests in a
+// network namespace; serveDirEnv names a folder to serve instead of one file.
+const (
+	serveEnv    = "TFTP_TEST_SERVE"
+	serveDirEnv = "TFTP_TEST_SERVE_DIR"
+)
 
 func TestMain(m *testing.M) {
 	if addr := os.Getenv(serveEnv); addr != "" {
@@ -38,8 +43,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serveForParent serves one file until standard input ends, and prints the
-// address that it serves at.
+// serveForParent serves until standard input ends, and prints the address
+// that it serves at.
 func serveForParent(addr string) error {
 	conn, err := net.ListenPacket("udp", addr)
 	if err != nil {
@@ -51,7 +56,11 @@ func serveForParent(addr string) error {
 		io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	return (&Server{FS: fstest.MapFS{"file": {Data: content(100_000)}}, Conn: conn}).Serve(ctx)
+	var served fs.FS = fstest.MapFS{"file": {Data: content(100_000)}}
+	if dir := os.Getenv(serveDirEnv); dir != "" {
+		served = os.DirFS(dir)
+	}
+	return (&Server{FS: served, Conn: conn}).Serve(ctx)
 }
 
 // tool finds a foreign program, or fails the test naming what to install.
@@ -85,7 +94,7 @@ func TestCurl(t *testing.T) {
 	curl := tool(t, "curl", "curl")
 	named := bootFiles()
 	r := start(t, Server{FS: files(named)})
-	relay := newRelay(t, start(t, Server{FS: files(named), Timeout: 50 * time.Millisecond, Retries: 30}).addr, 100)
+	relay := newRelay(t, start(t, Server{FS: files(named), limits: limits{timeout: 50 * time.Millisecond, retries: 30}}).addr, 100)
 	for name, data := range named {
 		for _, server := range []netip.AddrPort{r.addr, relay.addr()} {
 			out := filepath.Join(t.TempDir(), name)
@@ -148,6 +157,46 @@ func goFetch(addr netip.AddrPort, name string, window, blksize int) ([]byte, int
 	return data, size, err
 }
 
+// TestLockstepClient fetches with the client that the doctor uses.
+func TestLockstepClient(t *testing.T) {
+	named := bootFiles()
+	r := start(t, Server{FS: files(named)})
+	for name, data := range named {
+		for _, blksize := range []int{0, 1468} {
+			got, size, err := pinFetch(r.addr, name, blksize)
+			if err != nil || !bytes.Equal(got, data) || size != int64(len(data)) {
+				t.Errorf("%s in blocks of %d: got %d bytes, size %d, %v", name, blksize, len(got), size, err)
+			}
+		}
+	}
+	if _, _, err := pinFetch(r.addr, "absent", 1468); err == nil || !strings.Contains(err.Error(), "file not found") {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+// pinFetch downloads in lock-step; block size 0 does not negotiate one.
+func pinFetch(addr netip.AddrPort, name string, blksize int) ([]byte, int64, error) {
+	client, err := pin.NewClient(addr.String())
+	if err != nil {
+		return nil, 0, err
+	}
+	client.RequestTSize(true)
+	if blksize > 0 {
+		client.SetBlockSize(blksize)
+	}
+	file, err := client.Receive(name, "octet")
+	if err != nil {
+		return nil, 0, err
+	}
+	var size int64
+	if t, ok := file.(pin.IncomingTransfer); ok {
+		size, _ = t.Size()
+	}
+	var data bytes.Buffer
+	_, err = file.WriteTo(&data)
+	return data.Bytes(), size, err
+}
+
 // TestBlockSizeFitsThePath asks for huge blocks where the MTU is Ethernet's.
 func TestBlockSizeFitsThePath(t *testing.T) {
 	needs.Root(t)
@@ -197,63 +246,4 @@ func serveIn(t *testing.T, ip, ns, addr string) string {
 		t.Fatalf("the server in namespace %s said nothing: %v", ns, err)
 	}
 	return strings.TrimSpace(line)
-}
-
-// BenchmarkSend downloads 64 MiB over loopback in blocks of 1468 bytes.
-func BenchmarkSend(b *testing.B) {
-	const size = 64 << 20
-	dir := b.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "file"), content(size), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	for _, single := range []bool{false, true} {
-		r := start(b, Server{FS: fs.FS(os.DirFS(dir)), SinglePort: single})
-		for _, window := range []int{0, 1, 4, 16, 64} {
-			b.Run(fmt.Sprintf("single=%v/window=%d", single, window), func(b *testing.B) {
-				b.SetBytes(size)
-				for b.Loop() {
-					options := []string{"blksize", "1468", "windowsize", strconv.Itoa(window)}
-					if window == 0 {
-						options = options[:2]
-					}
-					c := newClient(b, r.addr)
-					if n := c.count(max(window, 1), 1468, options...); n != size {
-						b.Fatalf("got %d bytes", n)
-					}
-				}
-			})
-		}
-	}
-}
-
-// count downloads "file" without keeping it.
-func (c *client) count(window, blksize int, options ...string) int {
-	c.rrq("file", options...)
-	p := make([]byte, 1<<16)
-	total, inWindow, last := 0, 0, uint16(0)
-	for {
-		c.conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-		n, from, err := c.conn.ReadFromUDPAddrPort(p)
-		switch {
-		case err != nil:
-			c.ack(last)
-			inWindow = 0
-			continue
-		case opcode(p[:n]) == opOAck:
-			c.to = from
-			c.ack(0)
-			continue
-		case uint16(p[2])<<8|uint16(p[3]) != last+1:
-			continue
-		}
-		last++
-		total += n - headerLen
-		if inWindow++; inWindow == window || n < headerLen+blksize {
-			c.ack(last)
-			inWindow = 0
-		}
-		if n < headerLen+blksize {
-			return total
-		}
-	}
 }

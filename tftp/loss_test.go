@@ -129,7 +129,7 @@ func TestLossyNetwork(t *testing.T) {
 	for _, single := range []bool{false, true} {
 		r := start(t, Server{
 			FS: files(map[string][]byte{"file": data}), SinglePort: single,
-			Timeout: 10 * time.Millisecond, Retries: 50,
+			limits: limits{timeout: 10 * time.Millisecond, retries: 50},
 		})
 		for _, nth := range []int{5, 20, 100} {
 			for _, window := range []int{0, 1, 4, 16, 64} {

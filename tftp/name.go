@@ -11,9 +11,9 @@ import (
 
 var errBadName = errors.New("not a plain file name")
 
-// cleanName turns the name of a request into one that an [fs.FS] knows.
-// Firmware writes "/ipxe.efi", "boot\x64\wdsmgfw.efi" and "//ipxe.efi" for
-// plain names, and some sends the 0xFF that ended its DHCP options too.
+// cleanName turns the name in a request into one that an [fs.FS] takes.
+// Firmware writes "/ipxe.efi", "boot\x64\wdsmgfw.efi" and "//ipxe.efi", and
+// some appends the 0xFF that ended its DHCP options.
 func cleanName(raw string) (string, error) {
 	name := strings.TrimRight(raw, "\xff")
 	name = strings.TrimLeft(strings.ReplaceAll(name, `\`, "/"), "/")

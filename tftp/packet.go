@@ -29,14 +29,14 @@ const (
 const (
 	// headerLen is what comes before the data of a DATA packet.
 	headerLen = 4
-	// maxRequest is the longest request, RFC 2347; the other packets that
-	// clients send are shorter.
+	// maxRequest is the longest request (RFC 2347), in bytes. The other
+	// packets that clients send are shorter.
 	maxRequest = 512
-	// maxErrorText is how much of a client's error message is kept.
+	// maxErrorText is how much of a client's error message is kept, in bytes.
 	maxErrorText = 128
 )
 
-// opcode is a packet's first field, or 0 for a packet without one.
+// opcode is a packet's first field, or 0 if the packet is too short for one.
 func opcode(p []byte) uint16 {
 	if len(p) < 2 {
 		return 0
@@ -51,7 +51,7 @@ func errorPacket(code uint16, text string) []byte {
 	return append(append(p, text...), 0)
 }
 
-// clientError is the ERROR packet by which a client ended a transfer.
+// clientError is the ERROR packet by which a client ended its download.
 type clientError struct {
 	code uint16
 	text string
@@ -64,7 +64,7 @@ func (e *clientError) Error() string {
 	return fmt.Sprintf("client ended the transfer with error %d: %s", e.code, e.text)
 }
 
-// newClientError keeps of a client's message what is fit for a log.
+// newClientError keeps the printable start of a client's message.
 func newClientError(code uint16, text string) *clientError {
 	text, _, _ = strings.Cut(text, "\x00")
 	text = strings.Map(func(r rune) rune {
@@ -76,7 +76,8 @@ func newClientError(code uint16, text string) *clientError {
 	return &clientError{code, strings.TrimSpace(text)}
 }
 
-// parseError reads an ERROR packet; one cut short still ends a transfer.
+// parseError reads an ERROR packet. A packet that is cut short ends the
+// download all the same.
 func parseError(p []byte) *clientError {
 	if len(p) < headerLen {
 		return &clientError{code: codeUndefined}
@@ -84,8 +85,8 @@ func parseError(p []byte) *clientError {
 	return newClientError(binary.BigEndian.Uint16(p[2:]), string(p[headerLen:]))
 }
 
-// refusal is an error together with what the client is told of it, which
-// never holds more than the client knows already.
+// refusal is an error together with the ERROR packet for the client. Its code
+// and text give away nothing about the server.
 type refusal struct {
 	code uint16
 	text string

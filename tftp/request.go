@@ -16,8 +16,8 @@ const (
 	maxWindowSize    = 65535
 )
 
-// request is a client's read request (RRQ) with its options; an option that
-// was not asked for, or whose value makes no sense, is zero.
+// request is a client's read request (RRQ) with its options. An option is zero
+// if the client did not ask for it, or wrote a value that makes no sense.
 type request struct {
 	name     string // cleaned
 	netascii bool
@@ -26,13 +26,13 @@ type request struct {
 	tsize    bool
 }
 
-// errNotRequest is for packets that no TFTP client sends to begin with: they
-// get no answer.
+// errNotRequest means that a packet is not the first of any download. It gets
+// no answer.
 var errNotRequest = errors.New("not a TFTP request")
 
-// parseRequest reads the first packet of a transfer. Its error is a *refusal
-// where the client shall hear of it, else errNotRequest. The name is set
-// whenever there is one, for the record.
+// parseRequest reads the first packet of a download. Its error is errNotRequest,
+// or a *refusal to send to the client. The name is set even if the request is
+// refused, for the log.
 func parseRequest(p []byte) (request, error) {
 	if op := opcode(p); len(p) > maxRequest || op != opRead && op != opWrite {
 		return request{}, errNotRequest
@@ -65,9 +65,9 @@ func refuse(code uint16, text, format string, args ...any) *refusal {
 	return &refusal{code, text, fmt.Errorf(format, args...)}
 }
 
-// setOptions reads pairs of name and value. Names are matched in any case
-// (RFC 2347), the first of two counts, and what is unknown is left out of the
-// answer, which is how a server declines.
+// setOptions reads pairs of name and value. Names may be in any case (RFC
+// 2347), and the first of two equal names counts. The server declines unknown
+// options by leaving them out of its answer.
 func (r *request) setOptions(fields []string) {
 	seen := make(map[string]bool)
 	for ; len(fields) >= 2; fields = fields[2:] {
@@ -82,13 +82,13 @@ func (r *request) setOptions(fields []string) {
 		case "windowsize":
 			r.window = number(fields[1], 1, maxWindowSize)
 		case "tsize":
-			// In netascii the length is known only when it is too late.
+			// In netascii the length is not known before the whole file is read.
 			r.tsize = !r.netascii
 		}
 	}
 }
 
-// number reads a decimal value, or gives 0 for one that is out of bounds.
+// number reads a decimal value, or returns 0 if it is out of bounds.
 func number(s string, low, high int) int {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n < uint64(low) || n > uint64(high) {
@@ -97,24 +97,35 @@ func number(s string, low, high int) int {
 	return int(n)
 }
 
-// packet builds the request again in its plainest form, for a file called
-// name.
-func (r request) packet(name string) []byte {
-	p := binary.BigEndian.AppendUint16(nil, opRead)
-	mode := "octet"
-	if r.netascii {
-		mode = "netascii"
+// blockSize is the size of the request's blocks, in bytes.
+func (r request) blockSize() int {
+	if r.blksize == 0 {
+		return defaultBlockSize
 	}
-	p = appendStrings(p, name, mode)
-	if r.tsize {
-		p = appendStrings(p, "tsize", "0")
+	return r.blksize
+}
+
+// windowBytes bounds how much of one download is under way at a time, so that
+// it fits a receiver's buffer. Linux gives a socket 208 KiB.
+const windowBytes = 128 << 10
+
+// negotiated is the request with its options lowered to what the server and
+// the path allow: blocks of so many bytes, and windows of so many blocks.
+func (r request) negotiated(largestBlock, largestWindow int) request {
+	if r.blksize > 0 {
+		r.blksize = min(r.blksize, largestBlock)
 	}
-	return r.appendSizes(p)
+	if r.window > 0 {
+		r.window = min(r.window, largestWindow, max(windowBytes/r.blockSize(), 1))
+	}
+	return r
 }
 
 // optionAck builds the OACK for the options that were asked for, or nil if
-// there are none (RFC 2347: then the first block is the answer).
+// there are none (RFC 2347: then the first block is the answer). It leaves out
+// the size of an empty file, as curl takes a tsize of 0 for an error.
 func (r request) optionAck(size int64) []byte {
+	r.tsize = r.tsize && size > 0
 	if !r.tsize && r.blksize == 0 && r.window == 0 {
 		return nil
 	}

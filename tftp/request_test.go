@@ -7,11 +7,13 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/fstest"
+	"time"
 
-	pin "github.com/pin/tftp/v3"
+	"golang.org/x/sys/unix"
 )
 
 func TestParseRequest(t *testing.T) {
@@ -57,11 +59,24 @@ func FuzzParseRequest(f *testing.F) {
 		if !fs.ValidPath(r.name) || r.name == "." || strings.ContainsAny(r.name, "\\\x00") {
 			t.Errorf("%q: accepted the name %q", p, r.name)
 		}
-		again, err := parseRequest(r.packet(r.name))
-		if len(r.packet(r.name)) <= maxRequest && (err != nil || again != r) {
+		again, err := parseRequest(buildRequest(r))
+		if len(buildRequest(r)) <= maxRequest && (err != nil || again != r) {
 			t.Errorf("%q: parsed as %+v, then built and parsed as %+v, %v", p, r, again, err)
 		}
 	})
+}
+
+// buildRequest is the request in its plainest form.
+func buildRequest(r request) []byte {
+	mode := "octet"
+	if r.netascii {
+		mode = "netascii"
+	}
+	p := appendStrings([]byte{0, opRead}, r.name, mode)
+	if r.tsize {
+		p = appendStrings(p, "tsize", "0")
+	}
+	return r.appendSizes(p)
 }
 
 // feed is a socket on which given packets arrive, each from another port.
@@ -91,61 +106,67 @@ func (f *feed) WriteTo(p []byte, _ net.Addr) (int, error) {
 
 func (f *feed) LocalAddr() net.Addr { return &net.UDPAddr{IP: net.IPv4zero, Port: 69} }
 
-// TestRequestThatCannotBeStartedGivesItsPlaceBack has the library fail to open
-// a socket, as when there are too many open files.
+func (f *feed) SetReadDeadline(time.Time) error { return nil }
+
+func (f *feed) Close() error { return nil }
+
+// TestRequestThatCannotBeStartedGivesItsPlaceBack has no more file descriptors
+// when a request comes.
 func TestRequestThatCannotBeStartedGivesItsPlaceBack(t *testing.T) {
-	ctx, cancel := context.WithCancelCause(t.Context())
-	defer cancel(nil)
-	var reports []Transfer
-	conn := &feed{packets: [][]byte{[]byte(seeds[1]), []byte(seeds[1])}}
-	s := newService(ctx, cancel, Server{Conn: conn, FS: fstest.MapFS{}, MaxTransfers: 1, Observe: func(tr Transfer) { reports = append(reports, tr) }})
-	g := &gate{PacketConn: conn, service: s, drained: make(chan struct{}), closed: make(chan struct{})}
-	for i := range 2 {
-		if _, _, err := g.ReadFrom(make([]byte, 516)); err != nil {
-			t.Fatal(err)
-		}
-		hook{g}.OnFailure(pin.TransferStats{}, syscall.EMFILE)
-		if len(reports) != i+1 || !errors.Is(reports[i].Err, syscall.EMFILE) || reports[i].Name != "undionly.kpxe" {
-			t.Fatalf("reported %+v, want one failure for each request", reports)
-		}
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
 	}
-	if len(s.flows) != 0 || len(s.hosts) != 0 {
-		t.Errorf("places are still taken: %v, %v", s.flows, s.hosts)
+	var reports []Transfer
+	ctx, cancel := context.WithCancel(t.Context())
+	conn := &feed{packets: [][]byte{[]byte(seeds[1])}, end: cancel}
+	s := newService(ctx, Server{Conn: conn, FS: fstest.MapFS{}, limits: limits{transfers: 1}, Observe: func(tr Transfer) { reports = append(reports, tr) }})
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	s.receiveRequests()
+	s.downloads.Wait()
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if len(reports) != 1 || !errors.Is(reports[0].Err, syscall.EMFILE) || reports[0].Name != "undionly.kpxe" {
+		t.Fatalf("reported %+v, want one failure for the request", reports)
+	}
+	if len(s.places.taken) != 0 || len(s.places.byHost) != 0 {
+		t.Errorf("places are still taken: %v, %v", s.places.taken, s.places.byHost)
 	}
 }
 
-// FuzzGate splits its input into packets that arrive at port 69. Whatever
-// they are, the library behind the gate sees plain requests only, in no
-// greater number than transfers are allowed, and answers stay small.
-func FuzzGate(f *testing.F) {
+// busyFS has no files, and counts how many ask for one at the same time.
+type busyFS struct{ now, most atomic.Int32 }
+
+func (b *busyFS) Open(name string) (fs.File, error) {
+	n := b.now.Add(1)
+	defer b.now.Add(-1)
+	for most := b.most.Load(); n > most && !b.most.CompareAndSwap(most, n); most = b.most.Load() {
+	}
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// FuzzServe splits its input into packets that arrive at port 69. Whatever
+// they are, downloads stay within their limit and give their places back, and
+// answers stay small.
+func FuzzServe(f *testing.F) {
 	f.Add([]byte(strings.Join(seeds, "\xfe")))
 	f.Add([]byte(strings.Repeat(seeds[1]+"\xfe", 20)))
 	f.Fuzz(func(t *testing.T, input []byte) {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		conn := &feed{end: func() { cancel(nil) }}
+		ctx, cancel := context.WithCancel(t.Context())
+		conn := &feed{end: cancel}
 		for packet := range strings.SplitSeq(string(input), "\xfe") {
 			conn.packets = append(conn.packets, []byte(packet))
 		}
 		packets := len(conn.packets)
-		s := newService(ctx, cancel, Server{Conn: conn, FS: fstest.MapFS{}, MaxTransfers: 8, Retries: 1, Timeout: 1})
-		g := &gate{PacketConn: conn, service: s, drained: make(chan struct{}), closed: make(chan struct{})}
-		g.Close()
-		handed := 0
-		for {
-			p := make([]byte, 516)
-			n, _, err := g.ReadFrom(p)
-			if err != nil {
-				break
-			}
-			handed++
-			r, err := parseRequest(p[:n])
-			if err != nil || strings.Trim(r.name, "0123456789") != "" || r.window != 0 {
-				t.Errorf("the library was handed %q", p[:n])
-			}
-		}
-		s.group.Wait()
-		if handed > 8 || len(g.handed.jobs) != handed || len(g.flows) != handed {
-			t.Errorf("%d requests handed on, %d kept, %d places taken; 8 are allowed", handed, len(g.handed.jobs), len(g.flows))
+		var busy busyFS
+		s := newService(ctx, Server{Conn: conn, FS: &busy, limits: limits{transfers: 8, retries: 1, timeout: 1}})
+		s.receiveRequests()
+		s.downloads.Wait()
+		if busy.most.Load() > 8 || len(s.places.taken) != 0 || len(s.places.byHost) != 0 {
+			t.Errorf("%d downloads at once, and %d places still taken; want 8 at the most, and 0", busy.most.Load(), len(s.places.taken))
 		}
 		if conn.answers > packets*64 {
 			t.Errorf("%d packets were answered with %d bytes", packets, conn.answers)

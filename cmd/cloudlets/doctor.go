@@ -17,7 +17,7 @@ type finding struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-func doctorCommand() *cobra.Command {
+func doctorCommand(socket *string) *cobra.Command {
 	var f serveFlags
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -25,10 +25,14 @@ func doctorCommand() *cobra.Command {
 		Long: `Doctor looks at everything that serve needs, with the same flags: the interface
 and its address, the ports, other DHCP servers, the boot loaders, the site's
 files, and for each image its kernel and drivers. It packs images that are not
-packed yet. Ports that a running cloudlets has are reported as taken.`,
+packed yet.
+
+If a cloudlets runs with these flags, doctor fetches every boot file from it by
+TFTP, as firmware would, and says how large it is and how long that took. The
+other ports that it has are reported as taken.`,
 		Example: "  cloudlets doctor --interface eth1 --site /srv/site --dhcp proxy",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			findings, err := examine(cmd.Context(), f)
+			findings, err := examine(cmd.Context(), f, *socket)
 			if err != nil {
 				return err
 			}

@@ -22,7 +22,7 @@ import (
 const probeTime = 4 * time.Second
 
 // examine looks at everything, and goes on where something is wrong.
-func examine(ctx context.Context, f serveFlags) ([]finding, error) {
+func examine(ctx context.Context, f serveFlags, socket string) ([]finding, error) {
 	site, err := site.Open(f.site, nil)
 	if err != nil {
 		return nil, err
@@ -33,6 +33,9 @@ func examine(ctx context.Context, f serveFlags) ([]finding, error) {
 	}
 	findings := checkInterface(settings)
 	findings = append(findings, checkPorts(ctx, settings)...)
+	if settings.TFTP != "off" {
+		findings = append(findings, checkTFTP(ctx, socket, site, settings)...)
+	}
 	findings = append(findings, checkOtherServers(ctx, settings))
 	findings = append(findings, checkLoaders(site, settings)...)
 	findings = append(findings, checkFiles(site)...)
@@ -51,7 +54,7 @@ func checkInterface(s site.Settings) []finding {
 	return []finding{found(fmt.Sprintf("interface %s has %s", s.Interface, addr), err)}
 }
 
-// checkPorts tries to open what serve will open.
+// checkPorts tries to open what serve will open, but for TFTP.
 func checkPorts(ctx context.Context, s site.Settings) []finding {
 	var list []finding
 	own, _ := interfaceAddr(s) // where there is none, the interface's own check says so
@@ -59,10 +62,6 @@ func checkPorts(ctx context.Context, s site.Settings) []finding {
 		for _, port := range []struct{ number, what string }{{"67", "DHCP"}, {"4011", "PXE"}} {
 			list = append(list, found("UDP port "+port.number+" is free on "+s.Interface+", for "+port.what, tryListen(ctx, "udp4", ":"+port.number, s.Interface)))
 		}
-	}
-	if s.TFTP != "off" {
-		at := onInterface(own.Addr(), s.TFTP)
-		list = append(list, found("UDP "+at+" is free, for TFTP", tryListen(ctx, "udp4", at, "")))
 	}
 	at := onInterface(own.Addr(), s.HTTP)
 	return append(list, found("TCP "+at+" is free, for HTTP boot", tryListen(ctx, "tcp4", at, "")))

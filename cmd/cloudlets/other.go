@@ -33,7 +33,7 @@ func (f serveFlags) serve(context.Context, string, *slog.Logger) error {
 }
 
 // examine looks at the site's files, as far as that is no matter of the host.
-func examine(ctx context.Context, f serveFlags) ([]finding, error) {
+func examine(ctx context.Context, f serveFlags, _ string) ([]finding, error) {
 	site, err := site.Open(f.site, nil)
 	if err != nil {
 		return nil, err

@@ -70,7 +70,8 @@ func (d *daemon) listenTFTP(context.Context) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve TFTP: %w (`cloudlets doctor` tells who has the port)", err)
 	}
-	s := &tftp.Server{FS: d.chain.Loaders, Conn: conn, Observe: d.sawTransfer, Log: d.log}
+	s := &tftp.Server{FS: d.chain.Loaders, Conn: conn, Observe: d.sawTransfer, Log: d.log,
+		SinglePort: d.settings.TFTPSinglePort, MaxBlockSize: d.settings.TFTPBlockSize}
 	return &server{task{"serve TFTP", s.Serve}, conn}, nil
 }
 

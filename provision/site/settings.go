@@ -6,8 +6,11 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tailscale/hujson"
 )
 
 // Settings are what cloudlets.json says of the server itself. Everything is
@@ -21,6 +24,12 @@ type Settings struct {
 	HTTP string
 	// TFTP is where TFTP listens, ":69"; "off" for nowhere.
 	TFTP string
+	// TFTPSinglePort sends boot files from TFTP's own port, for networks
+	// whose NAT or firewall lets no other through.
+	TFTPSinglePort bool
+	// TFTPBlockSize bounds TFTP's blocks in bytes, for networks with tunnels;
+	// 0 leaves it to the MTU of the path.
+	TFTPBlockSize int
 	// Assets is a folder with boot binaries; State is the folder of what the
 	// server keeps. In the file they may be relative to the site; here they
 	// are not.
@@ -91,6 +100,9 @@ func settingsFields(site string) map[string]field[Settings] {
 		"router":      textField(setRouter),
 		"domain":      textField(func(s *Settings, v string) error { s.Domain = v; return checkHostname(v) }),
 		"leaseTime":   textField(setLeaseTime),
+
+		"tftpSinglePort": boolField(func(s *Settings, v bool) { s.TFTPSinglePort = v }),
+		"tftpBlockSize":  kinded("a number of bytes", "0", setTFTPBlockSize),
 	}
 }
 
@@ -112,6 +124,21 @@ func setTFTP(s *Settings, text string) error {
 		return nil
 	}
 	return checkListen(text)
+}
+
+// Bounds of a TFTP block in bytes, RFC 2348.
+const (
+	minTFTPBlock = 8
+	maxTFTPBlock = 65464
+)
+
+func setTFTPBlockSize(s *Settings, v hujson.Literal) error {
+	n, err := strconv.Atoi(v.String())
+	if err != nil || n < minTFTPBlock || n > maxTFTPBlock {
+		return fmt.Errorf("%s is no block size; want 8 to 65464 bytes, such as 1400", v)
+	}
+	s.TFTPBlockSize = n
+	return nil
 }
 
 func checkListen(addr string) error {

@@ -14,6 +14,7 @@ func TestSettings(t *testing.T) {
 	dir := folder(t, map[string]string{"cloudlets.json": `{
 	"description": "the lab", // by the window
 	"interface": "eth1", "dhcp": "10.0.0.100-10.0.0.200", "http": "10.0.0.1:80", "tftp": "off",
+	"tftpSinglePort": true, "tftpBlockSize": 1400,
 	"assets": "/srv/assets", "state": "../state", "dns": ["10.0.0.1", "9.9.9.9"],
 	"router": "10.0.0.1", "domain": "lab.example.org", "leaseTime": "12h",
 }`})
@@ -22,6 +23,9 @@ func TestSettings(t *testing.T) {
 		t.Fatal(p)
 	}
 	got := s.Settings()
+	if !got.TFTPSinglePort || got.TFTPBlockSize != 1400 {
+		t.Errorf("got %+v, want one port for TFTP, and blocks of 1400 bytes", got)
+	}
 	if got.LeaseTime != 12*time.Hour || got.Assets != "/srv/assets" || got.State != filepath.Join(filepath.Dir(dir), "state") {
 		t.Errorf("got %+v", got)
 	}
@@ -37,6 +41,10 @@ func TestMistakesInSettings(t *testing.T) {
 		`{"dhcp": "yes"}`:           `want "proxy", "off", or the addresses`,
 		`{"http": "80"}`:            "host and port",
 		`{"tftp": "on"}`:            "host and port",
+		`{"tftpSinglePort": "yes"}`: "want true or false",
+		`{"tftpBlockSize": 7}`:      "7 is no block size; want 8 to 65464",
+		`{"tftpBlockSize": 1.5}`:    "1.5 is no block size",
+		`{"tftpBlockSize": "1400"}`: "want a number of bytes",
 		`{"dns": "10.0.0.1"}`:       "want a list",
 		`{"dns": ["resolver"]}`:     "is no IPv4 address",
 		`{"router": "10.0.0.0/24"}`: "is no IPv4 address",

@@ -2,7 +2,6 @@ package tftp
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,8 +12,8 @@ import (
 	"time"
 )
 
-// script is a link whose client's answers are known beforehand: an ACK's
-// block number, or one of the events below.
+// script is a client whose answers are known beforehand: the block numbers of
+// acknowledgements, or one of the events below.
 type script struct {
 	answers []int
 	sent    []string // what the sender did, "D1" for block 1, "O" for the OACK
@@ -25,7 +24,7 @@ const (
 	givesUp
 )
 
-func (s *script) write(p []byte) error {
+func (s *script) send(p []byte) error {
 	if opcode(p) == opOAck {
 		s.sent = append(s.sent, "O")
 	} else {
@@ -34,7 +33,7 @@ func (s *script) write(p []byte) error {
 	return nil
 }
 
-func (s *script) read(_ context.Context, p []byte, _ time.Time) (int, error) {
+func (s *script) receive(p []byte, _ time.Duration) (int, error) {
 	if len(s.answers) == 0 {
 		return 0, errors.New("the script has ended")
 	}
@@ -92,10 +91,10 @@ func TestWindowSender(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			link := &script{answers: test.answers}
-			s := &sender{link: link, request: request{blksize: 8, window: 4}, retries: 2}
-			_, err := s.send(t.Context(), bytes.NewReader(content(9*8+3)), 9*8+3)
-			if got := strings.Join(link.sent, " "); got != test.want {
+			conn := &script{answers: test.answers}
+			s := &sender{conn: conn, request: request{blksize: 8, window: 4}, timeout: time.Hour, retries: 2}
+			_, err := s.send(bytes.NewReader(content(9*8+3)), 9*8+3)
+			if got := strings.Join(conn.sent, " "); got != test.want {
 				t.Errorf("sent %s\nwant %s", got, test.want)
 			}
 			if fmt.Sprint(err) != fmt.Sprint(test.err) {
@@ -105,17 +104,58 @@ func TestWindowSender(t *testing.T) {
 	}
 }
 
-func TestFileOfWholeBlocksEndsWithAnEmptyOne(t *testing.T) {
-	link := &script{answers: []int{0, 3}}
-	s := &sender{link: link, request: request{blksize: 8, window: 4}}
-	sent, err := s.send(t.Context(), bytes.NewReader(content(16)), 16)
-	if want := []string{"O", "|", "D1", "D2", "D3", "|"}; err != nil || sent != 16 || !slices.Equal(link.sent, want) {
-		t.Errorf("sent %v, %d bytes, error %v; want %v", link.sent, sent, err, want)
+// TestRepeatedAcknowledgementsAreNotAnswered is RFC 1123 section 4.2.3.1, the
+// "sorcerer's apprentice": in lock-step, a block is not sent again because the
+// one before it was acknowledged again, or traffic would stay doubled.
+func TestRepeatedAcknowledgementsAreNotAnswered(t *testing.T) {
+	for name, r := range map[string]request{
+		"no window": {blksize: 8}, "window of 1": {blksize: 8, window: 1},
+	} {
+		conn := &script{answers: []int{0, 0, 1, 1, 0, 1, timesOut, 2, 2, 1, 3}}
+		s := &sender{conn: conn, request: r, timeout: time.Hour, retries: 2}
+		sent, err := s.send(bytes.NewReader(content(20)), 20)
+		want := "O | D1 | | D2 | | | | D2 | D3 | | |"
+		if got := strings.Join(conn.sent, " "); got != want || sent != 20 || err != nil {
+			t.Errorf("%s: sent %s (%d bytes, %v)\nwant %s", name, got, sent, err, want)
+		}
 	}
 }
 
-// TestBlockNumbersRollOver sends more blocks than there are numbers, both
-// ways of sending.
+// TestWaitsFollowTheClient: repetitions come soon on a network that answers
+// soon, and late where a client is slow, but never after longer than the
+// timeout.
+func TestWaitsFollowTheClient(t *testing.T) {
+	for answer, want := range map[time.Duration]time.Duration{
+		50 * time.Microsecond:  minTimeout,
+		90 * time.Millisecond:  minTimeout,
+		150 * time.Millisecond: 2 * minTimeout,
+		700 * time.Millisecond: 8 * minTimeout,
+		5 * time.Second:        time.Second,
+	} {
+		var r roundTrip
+		if got := r.timeout(time.Second); got != time.Second {
+			t.Errorf("before any answer: waits %v, want the timeout", got)
+		}
+		for range 50 {
+			r.observe(answer)
+		}
+		if got := r.timeout(time.Second); got != want {
+			t.Errorf("answers after %v: waits %v, want %v", answer, got, want)
+		}
+	}
+}
+
+func TestFileOfWholeBlocksEndsWithAnEmptyOne(t *testing.T) {
+	conn := &script{answers: []int{0, 3}}
+	s := &sender{conn: conn, request: request{blksize: 8, window: 4}, timeout: time.Hour}
+	sent, err := s.send(bytes.NewReader(content(16)), 16)
+	if want := []string{"O", "|", "D1", "D2", "D3", "|"}; err != nil || sent != 16 || !slices.Equal(conn.sent, want) {
+		t.Errorf("sent %v, %d bytes, error %v; want %v", conn.sent, sent, err, want)
+	}
+}
+
+// TestBlockNumbersRollOver sends more blocks than there are numbers, with
+// windows and without.
 func TestBlockNumbersRollOver(t *testing.T) {
 	windowed, lockstep := content(8*(1<<16+100)+5), content(512*(1<<16+100)+5)
 	r := start(t, Server{FS: files(map[string][]byte{"windowed": windowed, "lockstep": lockstep})})
