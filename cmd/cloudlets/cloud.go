@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/guest"
 	"cloudlets/images/disk/vdisk"
 	"cloudlets/images/target"
 )
@@ -50,7 +51,7 @@ func (f *diskFlags) writeImport(cmd *cobra.Command, s target.System) error {
 		bucket = bucketPlaceholder
 	}
 	key := filepath.Base(f.out.out)
-	text, err := vdisk.EC2Import{Description: s.Title(), Bucket: bucket, Key: key}.ImageJSON()
+	text, err := guest.EC2Import{Description: s.Title(), Bucket: bucket, Key: key}.ImageJSON()
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (f *diskFlags) fillXen(cmd *cobra.Command, dir string, s target.System, d *
 
 // fillDomains writes what starts a domain besides its disk.
 func fillDomains(dir string, s target.System, boot target.Boot) error {
-	domain := vdisk.XenDomain{Name: s.Title(), Disk: "disk.raw", Memory: xenMemory, Cmdline: boot.Cmdline}
+	domain := guest.XenDomain{Name: s.Title(), Disk: "disk.raw", Memory: xenMemory, Cmdline: boot.Cmdline}
 	for _, name := range boot.Files() {
 		switch name {
 		case "cmdline":
@@ -136,7 +137,7 @@ func fillDomains(dir string, s target.System, boot target.Boot) error {
 			return err
 		}
 	}
-	for _, kind := range []vdisk.XenType{vdisk.XenPVH, vdisk.XenPV, vdisk.XenHVM} {
+	for _, kind := range []guest.XenType{guest.XenPVH, guest.XenPV, guest.XenHVM} {
 		domain.Type = kind
 		text, err := domain.Config()
 		if err != nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cloudlets/images/disk/guest"
 )
 
 // TestAzureVHD looks at what Azure is particular about: whole MiB, then the
@@ -100,7 +102,7 @@ func TestIdentifiersAreTheDisks(t *testing.T) {
 }
 
 func TestEC2Import(t *testing.T) {
-	i := EC2Import{Description: "Debian 12", Bucket: "disks", Key: "debian.raw"}
+	i := guest.EC2Import{Description: "Debian 12", Bucket: "disks", Key: "debian.raw"}
 	snapshot, err := i.SnapshotJSON()
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +126,7 @@ func TestEC2Import(t *testing.T) {
 	if len(list) != 1 || list[0]["Format"] != "RAW" {
 		t.Errorf("image: %s", image)
 	}
-	if _, err := (EC2Import{Bucket: "disks"}).SnapshotJSON(); err == nil {
+	if _, err := (guest.EC2Import{Bucket: "disks"}).SnapshotJSON(); err == nil {
 		t.Error("an import without a key is described")
 	}
 }

@@ -1,9 +1,11 @@
 package vdisk
 
+import "cloudlets/images/disk/press"
+
 // gce writes the format that Compute Engine imports: a gzipped tar archive in the old
 // GNU format that contains the disk as disk.raw.
 type gce struct {
-	gzip *gzipStream
+	gzip *press.Gzip
 	size int64
 	pos  int64 // of the disk
 }
@@ -13,7 +15,7 @@ func newGCE(t target, o Options) (container, error) {
 	if err != nil {
 		return nil, err
 	}
-	z, err := newGzipStream(t.stream(), header, o.workers())
+	z, err := press.NewGzip(t.stream(), header, o.workers())
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +28,7 @@ func (g *gce) put(b batch) error {
 			return err
 		}
 		g.pos += int64(len(run.data))
-		if err := g.gzip.add(run); err != nil {
+		if err := g.gzip.Add(len(run.offs), run.at); err != nil {
 			return err
 		}
 	}
@@ -35,8 +37,8 @@ func (g *gce) put(b batch) error {
 
 // hole writes zeros up to offset off of the disk.
 func (g *gce) hole(off int64) error {
-	for ; g.pos < off; g.pos += mib {
-		if err := g.gzip.addZeros(); err != nil {
+	for ; g.pos < off; g.pos += press.ZeroCell {
+		if err := g.gzip.AddZeros(); err != nil {
 			return err
 		}
 	}
@@ -47,5 +49,5 @@ func (g *gce) finish() error {
 	if err := g.hole(g.size); err != nil {
 		return err
 	}
-	return g.gzip.finish(make([]byte, tarEnd))
+	return g.gzip.Finish(make([]byte, tarEnd))
 }

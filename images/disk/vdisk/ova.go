@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
+
+	"cloudlets/images/disk/guest"
 )
 
 // ova writes a virtual machine in one file, in the order of section 5.3 of OVF 1.1 (DMTF
@@ -16,14 +18,14 @@ type ova struct {
 	file    File
 	disk    *vmdkStream
 	sum     hash.Hash
-	machine Machine
+	machine guest.Machine
 	size    int64 // of the disk
 	room    int64 // for the descriptor
 	options Options
 }
 
 func newOVA(t target, o Options) (container, error) {
-	machine, err := o.Machine.complete()
+	machine, err := o.Machine.Complete()
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +35,7 @@ func newOVA(t target, o Options) (container, error) {
 	}
 	a := &ova{file: file, sum: sha256.New(), machine: machine, size: t.size, options: o}
 	// The longest possible numbers make the longest possible descriptor.
-	longest, err := machine.descriptor(ovfDisk{Capacity: t.size, FileSize: 1<<63 - 1, Stored: t.size})
+	longest, err := machine.Descriptor(guest.DiskFacts{Capacity: t.size, FileSize: 1<<63 - 1, Stored: t.size})
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +48,7 @@ func newOVA(t target, o Options) (container, error) {
 // The names of the archive's members.
 func (a *ova) ovfName() string  { return a.machine.Name + ".ovf" }
 func (a *ova) mfName() string   { return a.machine.Name + ".mf" }
-func (a *ova) diskName() string { return a.machine.diskName() }
+func (a *ova) diskName() string { return a.machine.DiskName() }
 
 // content is the offset of the disk, after three headers and two members.
 func (a *ova) content() int64 {
@@ -81,7 +83,7 @@ func (a *ova) finish() error {
 
 // front returns everything before the disk's content.
 func (a *ova) front() ([]byte, error) {
-	ovf, err := a.machine.descriptor(ovfDisk{Capacity: a.size, FileSize: a.disk.pos, Stored: a.disk.stored})
+	ovf, err := a.machine.Descriptor(guest.DiskFacts{Capacity: a.size, FileSize: a.disk.pos, Stored: a.disk.stored})
 	if err != nil {
 		return nil, err
 	}

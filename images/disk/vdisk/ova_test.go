@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cloudlets/images/disk/guest"
 )
 
 // member is a file in a tar.
@@ -42,7 +44,7 @@ func members(t *testing.T, r io.Reader) []member {
 }
 
 // makeOVA returns the members of a small machine's archive.
-func makeOVA(t *testing.T, m Machine) []member {
+func makeOVA(t *testing.T, m guest.Machine) []member {
 	t.Helper()
 	o := testOptions
 	o.Machine = m
@@ -52,7 +54,7 @@ func makeOVA(t *testing.T, m Machine) []member {
 
 // TestOVAMembers pins the order that OVF asks for, and checks the checksums.
 func TestOVAMembers(t *testing.T) {
-	list := makeOVA(t, Machine{Name: "web-1"})
+	list := makeOVA(t, guest.Machine{Name: "web-1"})
 	var names []string
 	for _, m := range list {
 		names = append(names, m.Name)
@@ -105,7 +107,7 @@ type envelope struct {
 }
 
 func TestOVADescribesTheMachine(t *testing.T) {
-	list := makeOVA(t, Machine{
+	list := makeOVA(t, guest.Machine{
 		Name: "db", CPUs: 4, MemoryMiB: 8192, Firmware: "bios", Controller: "sata", NIC: "vmxnet3", Network: `a "<b>" & c`,
 	})
 	var e envelope
@@ -140,7 +142,7 @@ func TestOVADescribesTheMachine(t *testing.T) {
 }
 
 func TestOVADescriptorIsXML(t *testing.T) {
-	for _, m := range []Machine{{}, {Controller: "sata", Network: "<&>\"'\x00"}} {
+	for _, m := range []guest.Machine{{}, {Controller: "sata", Network: "<&>\"'\x00"}} {
 		name := filepath.Join(t.TempDir(), "machine.ovf")
 		if err := os.WriteFile(name, makeOVA(t, m)[0].content, 0o600); err != nil {
 			t.Fatal(err)
@@ -150,7 +152,7 @@ func TestOVADescriptorIsXML(t *testing.T) {
 }
 
 func TestOVARefusesMachines(t *testing.T) {
-	for _, m := range []Machine{
+	for _, m := range []guest.Machine{
 		{Name: "../x"}, {Name: ".x"}, {Name: "a b"}, {Name: "ä"}, {Name: strings.Repeat("x", 81)},
 		{CPUs: -1}, {MemoryMiB: -1}, {Firmware: "uefi"}, {Controller: "ide"}, {NIC: "ne2000"},
 	} {

@@ -3,6 +3,8 @@ package vdisk
 import (
 	"encoding/binary"
 	"fmt"
+
+	"cloudlets/images/disk/press"
 )
 
 // Constants of QEMU's docs/interop/qcow2.txt, which is the specification, for clusters
@@ -25,7 +27,7 @@ type qcow2 struct {
 	file        File
 	size        int64
 	compression Compression
-	press       *press // nil for no compression
+	press       *press.Press // nil for no compression
 
 	next  int64    // offset in the file of the next table or cluster
 	refs  []uint16 // of each cluster of the file
@@ -57,14 +59,14 @@ func newQcow2(t target, o Options) (container, error) {
 	return q, nil
 }
 
-func qcow2Press(o Options) (*press, error) {
+func qcow2Press(o Options) (*press.Press, error) {
 	switch o.Compression {
 	case Uncompressed:
 		return nil, nil
 	case Zlib:
-		return newPress(o.workers(), shortEncoder)
+		return press.New(o.workers(), press.Short)
 	case Zstd:
-		return newPress(o.workers(), zstdEncoder)
+		return press.New(o.workers(), func() (press.Encoder, error) { return press.Zstd(qcow2Cluster) })
 	}
 	return nil, fmt.Errorf("unknown compression %q: choose %s, %s or none", o.Compression, Zlib, Zstd)
 }
@@ -135,7 +137,7 @@ func (q *qcow2) store(b batch) error {
 // pack writes compressed clusters without room between them. Clusters that do not
 // become smaller are written uncompressed.
 func (q *qcow2) pack(b batch) error {
-	packed, err := q.press.all(b)
+	packed, err := q.press.All(len(b.offs), b.at)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
+
+	"cloudlets/images/disk/guest"
 )
 
 const (
@@ -58,7 +61,7 @@ type Options struct {
 	// Workers is the largest number of cores that compress. The default is all cores.
 	Workers int
 	// Machine is the virtual machine that an ova describes.
-	Machine Machine
+	Machine guest.Machine
 }
 
 // File is an output that can be written in any order. An *os.File is a File unless it is
@@ -132,4 +135,12 @@ type container interface {
 	put(b batch) error
 	// finish completes the container.
 	finish() error
+}
+
+// workers returns the number of cores that compress.
+func (o Options) workers() int {
+	if o.Workers > 0 {
+		return o.Workers
+	}
+	return runtime.GOMAXPROCS(0)
 }

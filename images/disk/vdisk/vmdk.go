@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"cloudlets/images/disk/guest"
 )
 
 // Constants of VMware's "Virtual Disk Format" 5.0, for grains of 64 KiB.
@@ -61,13 +63,9 @@ func vmdkText(kind string, size int64, id [16]byte) []byte {
 	fmt.Fprintf(&b, "# The Disk Data Base\n#DDB\n\nddb.adapterType = \"lsilogic\"\n")
 	fmt.Fprintf(&b, "ddb.geometry.cylinders = \"%d\"\nddb.geometry.heads = \"%d\"\nddb.geometry.sectors = \"%d\"\n",
 		cylinders, heads, sectors)
-	fmt.Fprintf(&b, "ddb.longContentID = \"%x\"\nddb.virtualHWVersion = \"%d\"\n", id, vmwareHardware)
+	fmt.Fprintf(&b, "ddb.longContentID = \"%x\"\nddb.virtualHWVersion = \"%d\"\n", id, guest.VMwareHardware)
 	return append([]byte(b.String()), make([]byte, vmdkDescriptor-b.Len())...)
 }
-
-// vmwareHardware is the version of virtual hardware that disks and machines require.
-// ESXi 5.5 and Workstation 10 were the first to support it.
-const vmwareHardware = 10
 
 // vmdkCID returns the content identifier, which is the end of the long one. It must not
 // be all ones, because that means "no parent".

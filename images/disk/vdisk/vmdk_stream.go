@@ -3,6 +3,8 @@ package vdisk
 import (
 	"encoding/binary"
 	"io"
+
+	"cloudlets/images/disk/press"
 )
 
 // Types of the data that follows a marker.
@@ -29,7 +31,7 @@ type vmdkStream struct {
 	size   int64
 	id     [16]byte
 	header vmdkHeader
-	press  *press
+	press  *press.Press
 
 	pos       int64 // number of bytes written
 	directory []uint32
@@ -44,12 +46,12 @@ func newVMDKStream(t target, o Options) (container, error) {
 }
 
 func openVMDKStream(out io.Writer, size int64, o Options) (*vmdkStream, error) {
-	press, err := newPress(o.workers(), zlibEncoder)
+	grains, err := press.New(o.workers(), press.Zlib)
 	if err != nil {
 		return nil, err
 	}
 	v := &vmdkStream{
-		out: out, size: size, id: o.ID, header: newVMDKHeader(size), press: press,
+		out: out, size: size, id: o.ID, header: newVMDKHeader(size), press: grains,
 		directory: make([]uint32, pieces(size, vmdkSpan)),
 		entries:   make([]uint32, vmdkEntries), table: -1,
 	}
@@ -96,7 +98,7 @@ func (v *vmdkStream) put(b batch) error {
 
 // store writes grains. Each has its marker before it and begins at a sector.
 func (v *vmdkStream) store(b batch) error {
-	packed, err := v.press.all(b)
+	packed, err := v.press.All(len(b.offs), b.at)
 	if err != nil {
 		return err
 	}

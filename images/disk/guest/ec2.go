@@ -1,4 +1,4 @@
-package vdisk
+package guest
 
 import (
 	"encoding/json"

@@ -1,4 +1,7 @@
-package vdisk
+// Package guest writes what a hypervisor or a cloud has to be told beside a disk: the
+// OVF descriptor of a [Machine], the configuration of a Xen domain ([XenDomain]), and the
+// description of an import into EC2 ([EC2Import]). It writes no disk.
+package guest
 
 import (
 	"bytes"
@@ -30,9 +33,9 @@ type Machine struct {
 	Network string
 }
 
-// complete returns the machine with its defaults filled in, or an error for an invalid
+// Complete returns the machine with its defaults filled in, or an error for an invalid
 // machine.
-func (m Machine) complete() (Machine, error) {
+func (m Machine) Complete() (Machine, error) {
 	defaults := []struct {
 		field *string
 		value string
@@ -74,12 +77,13 @@ func (m Machine) check() error {
 // the archive's manifest, which cannot quote special characters.
 const nameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
-func (m Machine) diskName() string {
+// DiskName returns the name of the disk's file in the archive.
+func (m Machine) DiskName() string {
 	return m.Name + "-disk1.vmdk"
 }
 
-// ovfDisk holds a descriptor's facts about the disk. All sizes are in bytes.
-type ovfDisk struct {
+// DiskFacts holds what a descriptor tells of the disk. All sizes are in bytes.
+type DiskFacts struct {
 	Capacity int64
 	FileSize int64 // of the container
 	Stored   int64 // of the disk without its holes
@@ -88,15 +92,15 @@ type ovfDisk struct {
 //go:embed machine.ovf
 var ovfText string
 
-// descriptor returns the OVF descriptor of the complete machine.
-func (m Machine) descriptor(d ovfDisk) ([]byte, error) {
+// Descriptor returns the OVF descriptor of the complete machine.
+func (m Machine) Descriptor(d DiskFacts) ([]byte, error) {
 	t, err := template.New("machine.ovf").Funcs(template.FuncMap{"xml": xmlText}).Parse(ovfText)
 	if err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
 	err = t.Execute(&b, map[string]any{
-		"Machine": m, "Disk": d, "DiskName": m.diskName(), "Hardware": vmwareHardware,
+		"Machine": m, "Disk": d, "DiskName": m.DiskName(), "Hardware": VMwareHardware,
 		"NIC": map[string]string{"e1000": "E1000", "vmxnet3": "VmxNet3"}[m.NIC],
 	})
 	return b.Bytes(), err
@@ -108,3 +112,7 @@ func xmlText(s string) (string, error) {
 	err := xml.EscapeText(&b, []byte(s))
 	return b.String(), err
 }
+
+// VMwareHardware is the version of virtual hardware that disks and machines require.
+// ESXi 5.5 and Workstation 10 were the first to support it.
+const VMwareHardware = 10

@@ -1,4 +1,4 @@
-package vdisk
+package press
 
 import (
 	"encoding/binary"
@@ -6,11 +6,11 @@ import (
 	"io"
 )
 
-// gzipStream writes one gzip member (RFC 1952). Its parts are compressed independently
+// Gzip writes one gzip member (RFC 1952). Its parts are compressed independently
 // of each other on several cores.
-type gzipStream struct {
+type Gzip struct {
 	out   io.Writer
-	press *press
+	press *Press
 	front []byte // bytes to write before the first part
 	sum   uint32
 	count uint32 // of bytes, modulo 2^32
@@ -19,13 +19,16 @@ type gzipStream struct {
 	packed []byte // the same cell compressed
 }
 
-// newGzipStream returns a gzip stream that begins with front.
-func newGzipStream(out io.Writer, front []byte, workers int) (*gzipStream, error) {
-	p, err := newPress(workers, partEncoder)
+// ZeroCell is the size in bytes of the cell that [Gzip.AddZeros] writes.
+const ZeroCell = 1 << 20
+
+// NewGzip returns a gzip stream that begins with front.
+func NewGzip(out io.Writer, front []byte, workers int) (*Gzip, error) {
+	p, err := New(workers, partEncoder)
 	if err != nil {
 		return nil, err
 	}
-	z := &gzipStream{out: out, press: p, zeros: make([]byte, mib)}
+	z := &Gzip{out: out, press: p, zeros: make([]byte, ZeroCell)}
 	if z.packed, err = p.encoders[0](nil, z.zeros); err != nil {
 		return nil, err
 	}
@@ -37,13 +40,13 @@ func newGzipStream(out io.Writer, front []byte, workers int) (*gzipStream, error
 	return z, err
 }
 
-func (z *gzipStream) tally(data []byte) {
+func (z *Gzip) tally(data []byte) {
 	z.sum = crc32.Update(z.sum, crc32.IEEETable, data)
 	z.count += uint32(len(data))
 }
 
 // write writes the front, unless that was done, and then the parts.
-func (z *gzipStream) write(part []byte) error {
+func (z *Gzip) write(part []byte) error {
 	if z.front != nil {
 		if _, err := z.out.Write(z.front); err != nil {
 			return err
@@ -54,14 +57,14 @@ func (z *gzipStream) write(part []byte) error {
 	return err
 }
 
-// add writes cells.
-func (z *gzipStream) add(b batch) error {
-	packed, err := z.press.all(b)
+// Add writes n cells. The function at returns the i-th cell.
+func (z *Gzip) Add(n int, at func(i int) []byte) error {
+	packed, err := z.press.All(n, at)
 	if err != nil {
 		return err
 	}
-	z.tally(b.data)
-	for _, part := range packed {
+	for i, part := range packed {
+		z.tally(at(i))
 		if err := z.write(part); err != nil {
 			return err
 		}
@@ -69,19 +72,19 @@ func (z *gzipStream) add(b batch) error {
 	return nil
 }
 
-// addZeros writes a cell of zeros.
-func (z *gzipStream) addZeros() error {
+// AddZeros writes a cell of zeros.
+func (z *Gzip) AddZeros() error {
 	z.tally(z.zeros)
 	return z.write(z.packed)
 }
 
-// finish writes the last bytes and ends the stream.
-func (z *gzipStream) finish(last []byte) error {
+// Finish writes the last bytes and ends the stream.
+func (z *Gzip) Finish(last []byte) error {
 	part, err := z.press.encoders[0](nil, last)
 	if err != nil {
 		return err
 	}
 	z.tally(last)
 	part = append(part, 3, 0) // an empty last block
-	return z.write(append(part, encode(binary.LittleEndian, []uint32{z.sum, z.count})...))
+	return z.write(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(part, z.sum), z.count))
 }

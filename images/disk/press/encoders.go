@@ -1,4 +1,4 @@
-package vdisk
+package press
 
 import (
 	"io"
@@ -28,7 +28,7 @@ type deflater interface {
 
 // encodeAll returns an encoder that compresses each source to a separate stream. The
 // function finish ends a stream.
-func encodeAll(d deflater, finish func() error) encoder {
+func encodeAll(d deflater, finish func() error) Encoder {
 	return func(dst, src []byte) ([]byte, error) {
 		out := appender(dst)
 		d.Reset(&out)
@@ -40,8 +40,8 @@ func encodeAll(d deflater, finish func() error) encoder {
 	}
 }
 
-// zlibEncoder makes zlib streams (RFC 1950), which VMDK uses.
-func zlibEncoder() (encoder, error) {
+// Zlib makes zlib streams (RFC 1950), which VMDK uses.
+func Zlib() (Encoder, error) {
 	w, err := zlib.NewWriterLevel(nil, level)
 	if err != nil {
 		return nil, err
@@ -49,10 +49,10 @@ func zlibEncoder() (encoder, error) {
 	return encodeAll(w, w.Close), nil
 }
 
-// shortEncoder makes deflate streams (RFC 1951) for a window of 4 KiB, which is the
+// Short makes deflate streams (RFC 1951) for a window of 4 KiB, which is the
 // window of qcow2's readers.
-func shortEncoder() (encoder, error) {
-	w, err := flate.NewWriterWindow(nil, 4*kib)
+func Short() (Encoder, error) {
+	w, err := flate.NewWriterWindow(nil, 4<<10)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func shortEncoder() (encoder, error) {
 
 // partEncoder makes parts of one deflate stream. The caller concatenates the parts and
 // must end the stream.
-func partEncoder() (encoder, error) {
+func partEncoder() (Encoder, error) {
 	w, err := flate.NewWriter(nil, level)
 	if err != nil {
 		return nil, err
@@ -69,12 +69,12 @@ func partEncoder() (encoder, error) {
 	return encodeAll(w, w.Flush), nil
 }
 
-// zstdEncoder makes frames without a checksum, because qemu reads only up to the last
+// Zstd makes frames for cells of up to window bytes. They have no checksum, because qemu reads only up to the last
 // byte of content and treats remaining bytes as an error. For 64 KiB the slower levels
 // gain next to nothing.
-func zstdEncoder() (encoder, error) {
+func Zstd(window int) (Encoder, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
-		zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(qcow2Cluster))
+		zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(window))
 	if err != nil {
 		return nil, err
 	}
