@@ -98,24 +98,40 @@ func findFile(ctx context.Context, src Source, p string) ([]byte, error) {
 	return nil, err
 }
 
-// Treer is what a [Source] may be besides: it can become a [Tree]. For a
-// compressed tarball and the like it unpacks itself into a temporary file,
-// until it is closed.
+// Treer is what a [Source] may be besides: it can become an [Ordered] tree.
+// For a compressed tarball and the like it unpacks itself into a temporary
+// file, until it is closed.
 type Treer interface {
-	Tree(ctx context.Context) (Tree, error)
+	Tree(ctx context.Context) (Ordered, error)
 }
 
-// Tree is random access to the image's files. A source that is a [Treer] may
-// have to unpack itself for it, until [Image.Close].
-func (im *Image) Tree(ctx context.Context) (Tree, error) {
-	switch s := im.Source.(type) {
+// Tree is random access to the image's files, and a walk in canonical order.
+// The image's source may have to unpack itself for it, see [Order]. It lasts
+// until [Image.Close].
+func (im *Image) Tree(ctx context.Context) (Ordered, error) {
+	tree, err := Order(ctx, im.Source)
+	if err != nil {
+		return nil, fmt.Errorf("read image %s: %w", im.Name, err)
+	}
+	return tree, nil
+}
+
+// Order gives a source the canonical order. A directory or a revision has it
+// already. A tarball is read at random by its index; one that is compressed or
+// comes from a stream is unpacked into a temporary file first, and so are the
+// layers of a container image. [ErrNoOrder] says that a source can do neither.
+func Order(ctx context.Context, src Source) (Ordered, error) {
+	switch s := src.(type) {
 	case Treer:
 		return s.Tree(ctx)
-	case Tree:
+	case Ordered:
 		return s, nil
 	}
-	return nil, fmt.Errorf("read image %s: its files cannot be read in any order: unpack it into a directory first", im.Name)
+	return nil, ErrNoOrder
 }
+
+// ErrNoOrder says that a source can only be read from end to end.
+var ErrNoOrder = errors.New("its files cannot be read in any order: unpack it into a directory first")
 
 // Close lets go of the image's source, and of what [Image.Tree] unpacked.
 func (im *Image) Close() error {

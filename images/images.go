@@ -2,7 +2,8 @@
 // one JSON file, /.cloudlet/manifest. It knows no network and no policy.
 //
 // The nouns of the format stand on this page. A [Source] is read once from
-// end to end; a [Tree] can be asked for any file. An [Image] is a source and
+// end to end; a [Tree] can be asked for any file, and an [Ordered] is both, in
+// the order that gives an image its identity. An [Image] is a source and
 // its [manifest.Manifest]. A [manifest.Config] is what a user wants of one copy of an image, and
 // an [Overlay] is what that makes of the image's templates.
 package images
@@ -83,6 +84,19 @@ type Tree interface {
 	ReadDir(path string) ([]Entry, error)
 	// Open reads the regular file at path (or the hard link to one).
 	Open(path string) (io.ReadCloser, error)
+}
+
+// Ordered is a tree that can be walked, in the canonical order: a directory,
+// then what is in it by the bytes of the names, each directory with all that
+// is beneath it before the next name ([ComparePaths]). The first name of a file
+// that has several is the file; the others are hard links to it.
+//
+// Packs and disks are made of sources in this order, so that the same files
+// make the same pack and the same disk, whether they came as a directory, a
+// tarball, a revision or a container image.
+type Ordered interface {
+	Source
+	Tree
 }
 
 // File is an entry together with its content, small enough to be in memory.

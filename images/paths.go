@@ -34,3 +34,22 @@ func Paths(ctx context.Context, src Source, yield func(path string) error) error
 	}
 	return nil
 }
+
+// ComparePaths orders clean absolute paths as a walk in the canonical order of
+// [Ordered] meets them: a directory, then all that is beneath it, then what
+// comes after it by the bytes of its name. That is the order of the paths'
+// bytes with "/" before all others.
+func ComparePaths(a, b string) int {
+	for i := 0; i < len(a) && i < len(b); i++ {
+		switch x, y := a[i], b[i]; {
+		case x == y:
+		case x == '/':
+			return -1
+		case y == '/':
+			return 1
+		default:
+			return int(x) - int(y)
+		}
+	}
+	return len(a) - len(b)
+}

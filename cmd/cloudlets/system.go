@@ -27,7 +27,7 @@ func (f *configFlags) onSystem(cmd *cobra.Command, im *images.Image, what string
 	if err != nil {
 		return err
 	}
-	system := target.System{Name: im.Name, Manifest: im.Manifest, Source: im.Source, Tree: tree}
+	system := target.System{Name: im.Name, Manifest: im.Manifest, Source: tree, Tree: tree}
 	return f.withSandbox(func(render images.Renderer) error {
 		system.Cmdline = func(ctx context.Context, template string) (string, error) {
 			return im.Cmdline(ctx, render, template, c, env)
@@ -45,6 +45,6 @@ func (f *configFlags) configureSystem(ctx context.Context, im *images.Image, s *
 	if s.Overlay, err = im.Overlay(ctx, s.Tree, render, c, env); err != nil {
 		return err
 	}
-	s.Source = layers.Overlay(im.Source, s.Overlay)
+	s.Source = layers.Overlay(s.Source, s.Overlay)
 	return nil
 }

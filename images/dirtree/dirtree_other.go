@@ -259,7 +259,7 @@ func (w *dirWalk) file(ctx context.Context, p string) error {
 		return w.directory(ctx, e)
 	}
 	if first, ok := w.links[id]; ok && id.names > 1 {
-		e.Type, e.Link, e.Size = images.HardLink, first, 0
+		e.Type, e.Link, e.Size, e.Major, e.Minor = images.HardLink, first, 0, 0, 0
 		return w.visit(e, nil)
 	}
 	if id.names > 1 {

@@ -74,7 +74,7 @@ func (w *dirWalk) item(it *dirItem) error {
 	e := it.entry
 	if e.Type != images.Directory && it.inode.names > 1 {
 		if first, ok := w.links[it.inode.fileID]; ok {
-			e.Type, e.Link, e.Size, e.Xattrs = images.HardLink, first, 0, nil
+			e.Type, e.Link, e.Size, e.Xattrs, e.Major, e.Minor = images.HardLink, first, 0, nil, 0, 0
 			return w.visit(e, nil)
 		}
 		w.links[it.inode.fileID] = e.Path

@@ -13,7 +13,7 @@ import (
 )
 
 // RandomFiles makes files of every kind with names, owners, times and
-// attributes of every kind, in the order of a [dirtree.Dir].
+// attributes of every kind, in canonical order.
 func RandomFiles(seed uint64, n int) Files {
 	r := rand.New(rand.NewPCG(seed, 0))
 	dirs := []string{"/"}
@@ -36,19 +36,35 @@ func RandomFiles(seed uint64, n int) Files {
 		}
 		tree = append(tree, f)
 	}
-	return inOrder(tree)
+	return InOrder(tree)
 }
 
-// inOrder sorts a tree as a directory is walked. The first name of a file
-// with several becomes the file.
-func inOrder(tree Files) Files {
+// InOrder sorts a tree in the canonical order of [images.Ordered]. The first
+// name of a file with several becomes the file.
+func InOrder(tree Files) Files {
 	named := map[string]images.File{}
 	for _, f := range tree {
 		named[f.Path] = f
 	}
-	slices.SortFunc(tree, func(a, b images.File) int {
-		return strings.Compare(strings.ReplaceAll(a.Path, "/", "\x00"), strings.ReplaceAll(b.Path, "/", "\x00"))
-	})
+	slices.SortFunc(tree, func(a, b images.File) int { return images.ComparePaths(a.Path, b.Path) })
+	return relink(tree, named)
+}
+
+// Backwards is a tree in the opposite order. The last name of a file with
+// several becomes the file.
+func Backwards(tree Files) Files {
+	named := map[string]images.File{}
+	for _, f := range tree {
+		named[f.Path] = f
+	}
+	tree = slices.Clone(tree)
+	slices.Reverse(tree)
+	return relink(tree, named)
+}
+
+// relink makes the first name of each file the file, and the others links to
+// it.
+func relink(tree Files, named map[string]images.File) Files {
 	first := map[string]string{}
 	for i, f := range tree {
 		file := f.Path

@@ -12,14 +12,10 @@ import (
 )
 
 // WithManifest is src with a manifest that is kept apart from it, in the
-// place of any that src has. It can do what src can: be closed, become a
-// tree, and be identified cheaply.
+// place of any that src has. It can do what src can: be closed, be walked in
+// canonical order, and be identified cheaply.
 func WithManifest(src images.Source, manifest []byte) images.Source {
-	d := &described{Source: Overlay(src, manifestOverlay(manifest)), base: src, manifest: manifest}
-	if tree, ok := d.Source.(images.Tree); ok {
-		return describedTree{described: d, Tree: tree}
-	}
-	return d
+	return &described{Source: Overlay(src, manifestOverlay(manifest)), base: src, manifest: manifest}
 }
 
 // described is a source with its manifest.
@@ -27,12 +23,6 @@ type described struct {
 	images.Source
 	base     images.Source
 	manifest []byte
-}
-
-// describedTree is a tree with its manifest.
-type describedTree struct {
-	*described
-	images.Tree
 }
 
 // manifestOverlay puts a manifest where it belongs. It has no time of its
@@ -48,20 +38,12 @@ func manifestOverlay(text []byte) images.Overlay {
 func (d *described) Manifest(context.Context) ([]byte, error) { return d.manifest, nil }
 
 // Tree is random access to the files, the manifest among them.
-func (d *described) Tree(ctx context.Context) (images.Tree, error) {
-	base, ok := d.base.(images.Treer)
-	if !ok {
-		return nil, errors.New("read image: its files cannot be read in any order: unpack it into a directory first")
-	}
-	tree, err := base.Tree(ctx)
+func (d *described) Tree(ctx context.Context) (images.Ordered, error) {
+	base, err := images.Order(ctx, d.base)
 	if err != nil {
 		return nil, err
 	}
-	both := struct {
-		images.Source
-		images.Tree
-	}{d.base, tree}
-	return Overlay(both, manifestOverlay(d.manifest)).(images.Tree), nil
+	return Overlay(base, manifestOverlay(d.manifest)).(images.Ordered), nil
 }
 
 // Fingerprint identifies the files and the manifest.

@@ -15,29 +15,29 @@ import (
 	"cloudlets/images"
 )
 
-// Overlaid is src with the overlay's files. One that src has is replaced in
-// its place, whatever kind of file it was, unless it is a directory; its
-// other hard links keep what they were. New files come sorted, with the
-// directories that they need: root's, mode 0755, of the file's time. Where src
-// is a [images.Tree] they come right after the directory that they are in, and the
-// result is a Tree too; otherwise they come last.
+// Overlay is src with the overlay's files. A file of the overlay takes the
+// place of what src has at its path, unless that is a directory; other names of
+// a file that is replaced keep its content. Files that are new come with the
+// directories that they need: root's, mode 0755, of the file's time. If src is
+// an [images.Ordered], each is visited in its place of the canonical order, and
+// the result is an [images.Ordered] too; otherwise new files come last.
 func Overlay(src images.Source, o images.Overlay) images.Source {
-	s := &overlaid{src: src, files: map[string]images.File{}, above: map[string]images.File{}}
+	s := &overlaid{src: src, files: map[string]images.File{}, parents: map[string]images.File{}}
 	for _, f := range o {
 		f.Path, f.Size, f.Link = images.CleanPath(f.Path), int64(len(f.Content)), ""
 		s.files[f.Path] = f
 	}
-	for _, p := range slices.Sorted(maps.Keys(s.files)) {
+	for _, p := range s.paths() {
 		for dir := path.Dir(p); ; dir = path.Dir(dir) {
-			if _, ok := s.above[dir]; !ok {
-				s.above[dir] = s.files[p]
+			if _, ok := s.parents[dir]; !ok {
+				s.parents[dir] = s.files[p]
 			}
 			if dir == "/" {
 				break
 			}
 		}
 	}
-	if tree, ok := src.(images.Tree); ok {
+	if tree, ok := src.(images.Ordered); ok {
 		s.tree = tree
 		return &overlaidTree{s}
 	}
@@ -47,9 +47,16 @@ func Overlay(src images.Source, o images.Overlay) images.Source {
 // overlaid is a source with an overlay on it.
 type overlaid struct {
 	src   images.Source
-	tree  images.Tree // the source, if it is one
+	tree  images.Ordered // the source, if it is one
 	files map[string]images.File
-	above map[string]images.File // the directories of files, and for whose sake each
+	// parents are the directories above the overlay's files, each with the
+	// file that it is made for if the source does not have it.
+	parents map[string]images.File
+}
+
+// paths are those of the overlay's files in canonical order.
+func (s *overlaid) paths() []string {
+	return slices.SortedFunc(maps.Keys(s.files), images.ComparePaths)
 }
 
 // Walk visits the source and the overlay.
@@ -59,15 +66,11 @@ func (s *overlaid) Walk(ctx context.Context, visit images.VisitFunc) error {
 			return fmt.Errorf("overlay: %s is not a regular file", f.Path)
 		}
 	}
-	added, err := s.added()
-	if err != nil {
+	w := &overlayWalk{overlaid: s, visit: visit, todo: s.paths(), types: map[string]images.Type{}}
+	if err := walkWithout(ctx, s.src, rule{drop: w.replace, gone: w.gone}, w.pass); err != nil {
 		return err
 	}
-	w := &overlayWalk{overlaid: s, visit: visit, added: added, types: map[string]images.Type{}}
-	if err := walkWithout(ctx, s.src, w.replace, w.gone, w.pass); err != nil {
-		return err
-	}
-	for _, p := range slices.Sorted(maps.Keys(s.files)) {
+	for _, p := range w.todo {
 		if err := w.add(s.files[p]); err != nil {
 			return err
 		}
@@ -75,47 +78,29 @@ func (s *overlaid) Walk(ctx context.Context, visit images.VisitFunc) error {
 	return nil
 }
 
-// added lists the files that a tree does not have, by the directory of the
-// tree that they are in or beneath.
-func (s *overlaid) added() (map[string][]images.File, error) {
-	if s.tree == nil {
-		return nil, nil
-	}
-	in := map[string][]images.File{}
-	for _, p := range slices.Sorted(maps.Keys(s.files)) {
-		dir := p
-		_, err := s.tree.Entry(dir)
-		for errors.Is(err, fs.ErrNotExist) && dir != "/" {
-			dir = path.Dir(dir)
-			_, err = s.tree.Entry(dir)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if dir != p {
-			in[dir] = append(in[dir], s.files[p])
-		}
-	}
-	return in, nil
-}
-
-// directory is the one that a new file needs where the source has none.
+// directory is the one that a new file needs if the source does not have it.
 func (s *overlaid) directory(p string) (images.Entry, bool) {
-	f, ok := s.above[p]
+	f, ok := s.parents[p]
 	return images.Entry{Path: p, Type: images.Directory, Mode: 0o755, ModTime: f.ModTime}, ok
 }
 
-// overlayWalk is one walk; types tells of what was visited what matters for
-// new files: the overlay's own, and the directories above them.
+// overlayWalk is one walk.
 type overlayWalk struct {
 	*overlaid
 	visit images.VisitFunc
-	added map[string][]images.File // to be visited after these directories
+	// todo are the paths of the overlay that the walk is not past.
+	todo []string
+	// types has what was visited, of the overlay's files and of the
+	// directories above them.
 	types map[string]images.Type
 }
 
-// replace puts a file of the overlay in the place of the source's.
+// replace puts a file of the overlay in the place of the source's. In an
+// ordered source it first visits the new files that belong before the entry.
 func (w *overlayWalk) replace(e images.Entry) (bool, error) {
+	if err := w.addBefore(e.Path); err != nil {
+		return false, err
+	}
 	f, ok := w.files[e.Path]
 	if !ok {
 		return false, nil
@@ -126,6 +111,17 @@ func (w *overlayWalk) replace(e images.Entry) (bool, error) {
 	return true, w.put(f)
 }
 
+// addBefore visits the new files before a path of an ordered source.
+func (w *overlayWalk) addBefore(p string) error {
+	for w.tree != nil && len(w.todo) > 0 && images.ComparePaths(w.todo[0], p) < 0 {
+		if err := w.add(w.files[w.todo[0]]); err != nil {
+			return err
+		}
+		w.todo = w.todo[1:]
+	}
+	return nil
+}
+
 func (w *overlayWalk) gone(p string) bool { _, ok := w.files[p]; return ok }
 
 func errDirectory(p string) error {
@@ -134,18 +130,10 @@ func errDirectory(p string) error {
 
 // pass visits what the overlay leaves alone.
 func (w *overlayWalk) pass(e images.Entry, content io.Reader) error {
-	if _, ok := w.above[e.Path]; ok {
+	if _, ok := w.parents[e.Path]; ok {
 		w.types[e.Path] = e.Type
 	}
-	if err := w.visit(e, content); err != nil {
-		return err
-	}
-	for _, f := range w.added[e.Path] {
-		if err := w.add(f); err != nil {
-			return err
-		}
-	}
-	return nil
+	return w.visit(e, content)
 }
 
 func (w *overlayWalk) put(f images.File) error {
@@ -153,7 +141,8 @@ func (w *overlayWalk) put(f images.File) error {
 	return w.visit(f.Entry, bytes.NewReader(f.Content))
 }
 
-// add visits a file that was not in the source, after its directories.
+// add visits a file of the overlay after its directories, unless it took the
+// place of another.
 func (w *overlayWalk) add(f images.File) error {
 	if _, there := w.types[f.Path]; there {
 		return nil
@@ -164,7 +153,8 @@ func (w *overlayWalk) add(f images.File) error {
 	return w.put(f)
 }
 
-// need sees to it that there is the directory dir for the file p.
+// need visits the directory dir, which the file at p is in, unless it is there
+// already.
 func (w *overlayWalk) need(dir, p string) error {
 	switch w.types[dir] {
 	case images.Directory:
@@ -186,10 +176,7 @@ func (w *overlayWalk) need(dir, p string) error {
 // overlaidTree is a tree with an overlay on it.
 type overlaidTree struct{ *overlaid }
 
-var (
-	_ images.Source = (*overlaidTree)(nil)
-	_ images.Tree   = (*overlaidTree)(nil)
-)
+var _ images.Ordered = (*overlaidTree)(nil)
 
 // Entry tells what is at a path.
 func (t *overlaidTree) Entry(p string) (images.Entry, error) {
@@ -222,7 +209,7 @@ func (t *overlaidTree) unlinked(e images.Entry) (images.Entry, error) {
 func (t *overlaidTree) ReadDir(p string) ([]images.Entry, error) {
 	p = images.CleanPath(p)
 	list, err := t.tree.ReadDir(p)
-	if _, ok := t.above[p]; !ok {
+	if _, ok := t.parents[p]; !ok {
 		return t.all(list, err)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -238,7 +225,7 @@ func (t *overlaidTree) ReadDir(p string) ([]images.Entry, error) {
 			list = append(list, f.Entry)
 		}
 	}
-	for name := range t.above {
+	for name := range t.parents {
 		if dir, _ := t.directory(name); name != "/" && path.Dir(name) == p && !have[name] {
 			list = append(list, dir)
 		}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -114,20 +113,22 @@ func TestOverlaidTree(t *testing.T) {
 	}
 }
 
-// TestOverlaidTreeKeepsDirectoriesTogether: what extracts a tarball sets the
-// time of a directory when it leaves it.
-func TestOverlaidTreeKeepsDirectoriesTogether(t *testing.T) {
-	d, err := dirtree.Open(imagetest.OneOfEach(t))
+// TestOverlayKeepsTheOrder puts new files before, between and after those of a
+// source in canonical order, and takes the first name of a file away.
+func TestOverlayKeepsTheOrder(t *testing.T) {
+	root := t.TempDir()
+	imagetest.Must(t,
+		os.MkdirAll(filepath.Join(root, "b/c"), 0o755),
+		os.WriteFile(filepath.Join(root, "b/first"), []byte("old"), 0o644), os.Link(filepath.Join(root, "b/first"), filepath.Join(root, "b/second")),
+		os.Link(filepath.Join(root, "b/first"), filepath.Join(root, "b/third")), os.WriteFile(filepath.Join(root, "b/z"), nil, 0o644),
+	)
+	d, err := dirtree.Open(root)
 	imagetest.Must(t, err)
-	var order []string
-	imagetest.Must(t, Overlay(d, overlayOf("/.cloudlet/applied_config", "{}", "/etc/added/x", "A")).Walk(t.Context(), func(e images.Entry, _ io.Reader) error {
-		order = append(order, e.Path)
-		return nil
-	}))
-	for i, p := range order {
-		if p == "/.cloudlet/applied_config" && order[i-1] != "/.cloudlet" || p == "/etc/added" && order[i-1] != "/etc" || p == "/etc/added/x" && order[i-1] != path.Dir(p) {
-			t.Errorf("%s comes after %s", p, order[i-1])
-		}
+	s := Overlay(d, overlayOf("/a/new/x", "1", "/b-", "2", "/b/c/x", "3", "/b/first", "F", "/b/zz/x", "4", "/b.d", "5", "/z", "6"))
+	want := []string{"/", "/a/", "/a/new/", "/a/new/x = 1", "/b/", "/b/c/", "/b/c/x = 3", "/b/first = F", "/b/second = old", "/b/third => /b/second",
+		"/b/z = ", "/b/zz/", "/b/zz/x = 4", "/b- = 2", "/b.d = 5", "/z = 6"}
+	if diff := cmp.Diff(strings.Join(want, "\n"), imagetest.Outline(t, s)); diff != "" {
+		t.Error(diff)
 	}
 }
 

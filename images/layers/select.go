@@ -8,10 +8,10 @@ import (
 	"cloudlets/images"
 )
 
-// Select is the part of src whose paths keep says yes to, and the root. A
-// directory that holds something kept stays. A hard link that is kept becomes
-// the file where the name that it is a link to is left out; src is then read
-// twice.
+// Select is the root of src and the part of it that keep picks by path. A
+// directory stays if it holds something that stays. A hard link that stays
+// becomes the file if the name that it links to is left out; if src is not a
+// tree, it is read a second time for that.
 func Select(src images.Source, keep func(path string) bool) images.Source {
 	return &selection{src: src, keep: keep}
 }
@@ -24,14 +24,15 @@ type selection struct {
 // Walk visits what is kept, in the order of the source.
 func (s *selection) Walk(ctx context.Context, visit images.VisitFunc) error {
 	w := &selectWalk{keep: s.keep, visit: visit, waiting: map[string]images.Entry{}}
-	return walkWithout(ctx, s.src, w.drop, w.gone, w.kept)
+	return walkWithout(ctx, s.src, rule{drop: w.drop, gone: w.gone}, w.kept)
 }
 
 // selectWalk is one walk over a selection.
 type selectWalk struct {
-	keep    func(path string) bool
-	visit   images.VisitFunc
-	waiting map[string]images.Entry // directories left out as long as nothing in them is kept
+	keep  func(path string) bool
+	visit images.VisitFunc
+	// waiting are directories that are left out unless something in them stays.
+	waiting map[string]images.Entry
 }
 
 func (w *selectWalk) gone(p string) bool { return p != "/" && !w.keep(p) }

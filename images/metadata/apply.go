@@ -163,7 +163,7 @@ func ignoreGone(err error) error {
 // makeMissing makes the directories and nodes that the repository cannot keep.
 func (a *applier) makeMissing() error {
 	made := slices.DeleteFunc(a.file.Records(), func(r Record) bool { return r.Type == 0 || r.Type == images.HardLink })
-	slices.SortFunc(made, func(a, b Record) int { return compareWalk(a.Path, b.Path) })
+	slices.SortFunc(made, func(a, b Record) int { return images.ComparePaths(a.Path, b.Path) })
 	for i := range made {
 		if err := a.make(&made[i]); err != nil {
 			return fmt.Errorf("make %s: %w", made[i].Path, err)

@@ -328,7 +328,7 @@ func TestCollectOfASource(t *testing.T) {
 
 func TestWalkOrder(t *testing.T) {
 	paths := []string{"/a/b", "/a.b", "/", "/a", "/a/b/c", "/a-"}
-	slices.SortFunc(paths, compareWalk)
+	slices.SortFunc(paths, images.ComparePaths)
 	if diff := cmp.Diff([]string{"/", "/a", "/a/b", "/a/b/c", "/a-", "/a.b"}, paths); diff != "" {
 		t.Error(diff)
 	}

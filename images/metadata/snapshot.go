@@ -99,7 +99,7 @@ func (c *collector) link(first int, p string) found {
 
 // snapshot ends the collection.
 func (c *collector) snapshot() *Snapshot {
-	slices.SortFunc(c.files, func(a, b found) int { return compareWalk(a.rec.Path, b.rec.Path) })
+	slices.SortFunc(c.files, func(a, b found) int { return images.ComparePaths(a.rec.Path, b.rec.Path) })
 	return &Snapshot{files: c.files}
 }
 

@@ -118,9 +118,9 @@ func (im *Image) Config() Config { return im.found.config }
 // 64 hexadecimal digits.
 func (im *Image) Fingerprint(context.Context) (string, error) { return im.found.digest, nil }
 
-// Tree is random access to the image's files, for which they are unpacked
-// into a temporary file without a name, until Close.
-func (im *Image) Tree(ctx context.Context) (images.Tree, error) {
+// Tree is random access to the image's files, and a walk in canonical order.
+// They are unpacked for it into a temporary file without a name, until Close.
+func (im *Image) Tree(ctx context.Context) (images.Ordered, error) {
 	im.mu.Lock()
 	stream := im.stream
 	im.mu.Unlock()
@@ -141,11 +141,11 @@ func (im *Image) Tree(ctx context.Context) (images.Tree, error) {
 }
 
 // spool writes the whole image as one tarball.
-func (im *Image) spool(ctx context.Context) (*tarball.Tarball, images.Tree, error) {
+func (im *Image) spool(ctx context.Context) (*tarball.Tarball, images.Ordered, error) {
 	r, w := io.Pipe()
 	stream := tarball.NewStream(im.name, r)
 	stream.MaxSize, stream.TempDir = maxTarball(im.opt.MaxSize), im.opt.TempDir
-	var tree images.Tree
+	var tree images.Ordered
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		err := tarball.Write(gctx, w, im)

@@ -58,6 +58,12 @@ func normal(e images.Entry) images.Entry {
 	if e.Type != images.Symlink && e.Type != images.HardLink {
 		e.Link = ""
 	}
+	if e.Type != images.CharDevice && e.Type != images.BlockDevice {
+		e.Major, e.Minor = 0, 0
+	}
+	if e.Type == images.HardLink {
+		e.Xattrs = nil // they are the file's
+	}
 	return e
 }
 

@@ -47,10 +47,11 @@ func (o Options) encoderLevel() zstd.EncoderLevel {
 	return zstd.EncoderLevelFromZstd(o.Level)
 }
 
-// Write makes a pack of src and writes it to w. Its memory does not grow with
-// the content, only with the number of files and chunks. It reads src once,
-// and a second time only to find the content of a skipped file that a kept
-// hard link needs.
+// Write makes a pack of src and writes it to w, in the canonical order of
+// [images.Ordered] if src can be read in it, so that the same files make the
+// same pack whatever they came in. Its memory does not grow with the content,
+// only with the number of files and chunks. A source that has no order
+// ([images.ErrNoOrder]) is packed as it comes.
 func Write(ctx context.Context, w io.Writer, src images.Source, opt Options) (Info, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(opt.encoderLevel()),
 		zstd.WithEncoderConcurrency(opt.workers()), zstd.WithEncoderCRC(true))
@@ -58,6 +59,12 @@ func Write(ctx context.Context, w io.Writer, src images.Source, opt Options) (In
 		return Info{}, fmt.Errorf("write pack: %w", err)
 	}
 	defer enc.Close()
+	switch tree, err := images.Order(ctx, src); {
+	case err == nil:
+		src = tree
+	case !errors.Is(err, images.ErrNoOrder):
+		return Info{}, fmt.Errorf("write pack: %w", err)
+	}
 	if opt.Skip != nil {
 		src = layers.Select(src, func(path string) bool { return !opt.Skip(path) })
 	}

@@ -29,6 +29,9 @@ func tarEntry(h *tar.Header) (images.Entry, error) {
 		return images.Entry{}, err
 	}
 	e.Mode, e.ModTime = uint32(h.Mode&0o7777), h.ModTime.UTC()
+	if e.Type == images.Symlink {
+		e.Mode = 0o777 // as Linux has it, whatever the system that made the tarball has
+	}
 	if seconds := h.ModTime.Unix(); seconds < minTime || seconds > maxTime {
 		return images.Entry{}, fmt.Errorf("is of a time %d seconds from 1970, which no file can have", seconds)
 	}

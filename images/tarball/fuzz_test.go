@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -85,13 +86,69 @@ func checkSource(t *testing.T, s *Tarball) {
 	}
 }
 
-func compareTree(t *testing.T, tree images.Tree, entries map[string]images.Entry, content map[string][]byte) {
+// unlinked shows each hard link as the file that it names.
+func unlinked(entries map[string]images.Entry) map[string]images.Entry {
+	files := map[string]images.Entry{}
+	for p, e := range entries {
+		if e.Type == images.HardLink {
+			e = entries[e.Link]
+			e.Path = p
+		}
+		files[p] = e
+	}
+	return files
+}
+
+// compareOrdered checks that the tree's own walk has the same files in
+// canonical order, the first name of each with the content.
+func compareOrdered(t *testing.T, tree images.Ordered, order []string, entries map[string]images.Entry, content map[string][]byte) {
+	t.Helper()
+	var visited []string
+	found := map[string]images.Entry{}
+	imagetest.Must(t, tree.Walk(t.Context(), func(e images.Entry, r io.Reader) error {
+		visited = append(visited, e.Path)
+		file := e.Path
+		if entries[file].Type == images.HardLink {
+			file = entries[file].Link
+		}
+		if e.Type == images.HardLink && images.ComparePaths(e.Link, e.Path) >= 0 {
+			t.Fatalf("%q is a link to %q, which comes later", e.Path, e.Link)
+		}
+		found[e.Path] = e
+		if (r != nil) != (e.Type == images.Regular) {
+			t.Fatalf("%q: content is %v", e.Path, r)
+		}
+		if r == nil {
+			return nil
+		}
+		text, err := io.ReadAll(r)
+		if err != nil || !bytes.Equal(text, content[file]) {
+			t.Fatalf("%q has %q in the tree's walk, and %q in the archive's, %v", e.Path, text, content[file], err)
+		}
+		return nil
+	}))
+	if diff := cmp.Diff(order, visited); diff != "" || !slices.IsSortedFunc(visited, images.ComparePaths) {
+		t.Fatalf("the tree has (-), its walk visits (+): %s", diff)
+	}
+	if diff := cmp.Diff(unlinked(entries), unlinked(found)); diff != "" {
+		t.Fatalf("the archive has (-), the tree's walk (+): %s", diff)
+	}
+}
+
+// compareTree compares a tree with what a walk in the archive's order had.
+func compareTree(t *testing.T, tree images.Ordered, entries map[string]images.Entry, content map[string][]byte) {
 	t.Helper()
 	found := map[string]images.Entry{}
-	imagetest.Must(t, images.WalkTree(tree, "/", func(e images.Entry) error { found[e.Path] = e; return nil }))
-	if diff := cmp.Diff(entries, found); diff != "" {
+	var order []string
+	imagetest.Must(t, images.WalkTree(tree, "/", func(e images.Entry) error {
+		found[e.Path] = e
+		order = append(order, e.Path)
+		return nil
+	}))
+	if diff := cmp.Diff(unlinked(entries), found); diff != "" {
 		t.Fatalf("the walk has (-), the tree has (+): %s", diff)
 	}
+	compareOrdered(t, tree, order, entries, content)
 	for p, e := range entries {
 		want, regular := content[p]
 		if target, ok := content[e.Link]; e.Type == images.HardLink && ok {

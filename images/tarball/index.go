@@ -21,6 +21,8 @@ type tarIndex struct {
 	names  tarNames
 	// order is that of a walk; nil is that of the numbers, of all files.
 	order []uint32
+	// canonical sorts all files, when it is first called.
+	canonical func() *canonicalOrder
 	// manifest is the content of the file at ManifestPath, where there is
 	// one, it is a regular file and not too long: nil is none.
 	manifest []byte
@@ -135,11 +137,17 @@ type tarEntries struct {
 
 // entry is one of them.
 func (t *tarEntries) entry(i uint32) images.Entry {
-	x := t.index
+	e := t.index.pathless(i)
+	e.Path = t.path(i, t.index.file(i))
+	return e
+}
+
+// pathless is all that a tarball tells of a file, without its path.
+func (x *tarIndex) pathless(i uint32) images.Entry {
 	f := x.file(i)
 	traits := x.traits.at(f.traits)
 	e := images.Entry{
-		Path: t.path(i, f), Type: traits.Type, Mode: traits.mode, UID: traits.uid, GID: traits.gid,
+		Type: traits.Type, Mode: traits.mode, UID: traits.uid, GID: traits.gid,
 		ModTime: time.Unix(f.seconds, int64(f.nanos)).UTC(), Major: traits.major, Minor: traits.minor, Xattrs: traits.Xattrs,
 	}
 	switch e.Type {

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"cloudlets/images"
 )
@@ -95,8 +96,7 @@ func (x *tarIndexer) link(e *images.Entry) (of uint32, err error) {
 		of = uint32(f.value)
 	}
 	p := e.Path
-	*e = x.entry(of)
-	e.Path, e.Type, e.Size, e.Xattrs = p, images.HardLink, 0, nil
+	*e = linkTo(x.entry(of), p)
 	return of, nil
 }
 
@@ -189,6 +189,7 @@ func (x *tarIndexer) finish() *tarIndex {
 	}
 	x.traits.numbers = nil
 	index := x.tarIndex
+	index.canonical = sync.OnceValue(index.sort)
 	return &index
 }
 

@@ -15,6 +15,7 @@ import (
 const (
 	tarBlock  = 512
 	tarAhead  = 64 << 10 // to read a whole archive
+	tarNear   = 16 << 10 // to read files in another order than the archive's
 	tarGlance = 2 << 10  // to read one header
 )
 
@@ -152,6 +153,21 @@ func (in *tarInput) jump(skip int64) (int64, error) {
 	in.off = to
 	in.buf.Reset(in.file)
 	return to, err
+}
+
+// goTo goes on at any offset of a file.
+func (in *tarInput) goTo(off int64) error {
+	if skip := off - in.off; skip >= 0 && skip <= int64(in.buf.Buffered()) {
+		_, err := in.buf.Discard(int(skip))
+		in.off = off
+		return err
+	}
+	if _, err := in.file.Seek(off, io.SeekStart); err != nil {
+		return err
+	}
+	in.off = off
+	in.buf.Reset(in.file)
+	return nil
 }
 
 // Close lets go of the input, and of its file.

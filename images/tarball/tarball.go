@@ -104,9 +104,10 @@ func (s *Tarball) Walk(ctx context.Context, visit images.VisitFunc) error {
 	return nil
 }
 
-// Tree is random access to the tarball's files. A compressed one is unpacked
-// into a temporary file for it, which is there until [Tarball.Close].
-func (s *Tarball) Tree(ctx context.Context) (images.Tree, error) {
+// Tree is random access to the tarball's files, and a walk in canonical
+// order. A compressed tarball is unpacked into a temporary file for it, which
+// is there until [Tarball.Close].
+func (s *Tarball) Tree(ctx context.Context) (images.Ordered, error) {
 	index, err := s.load(ctx, true)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,9 @@
 package tarball
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -19,7 +21,44 @@ type tarTree struct {
 	size  int64
 }
 
-var _ images.Tree = (*tarTree)(nil)
+var _ images.Ordered = (*tarTree)(nil)
+
+// Walk visits the files in canonical order. Contents are read wherever they
+// are in the archive; an archive in that order is read from end to end.
+func (t *tarTree) Walk(ctx context.Context, visit images.VisitFunc) error {
+	order := t.index.canonical()
+	entries := tarEntries{index: t.index}
+	in := plainInput(t.file, 0, t.size, tarNear)
+	for _, i := range order.list {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		e := entries.canonicalEntry(i, order)
+		var content io.Reader
+		if e.Type == images.Regular {
+			f := t.index.file(t.index.original(i))
+			cursor, err := contentAt(in, f)
+			if err != nil {
+				return fmt.Errorf("read %s of image %s: %w", e.Path, t.name, err)
+			}
+			content = cursor.archive
+		}
+		if err := visit(e, content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// contentAt is a cursor at the content of a regular file.
+func contentAt(in *tarInput, f *tarFile) (*tarCursor, error) {
+	if err := in.goTo(f.at); err != nil {
+		return nil, err
+	}
+	cursor := newTarCursor(in)
+	_, err := cursor.content(f.at, f.value)
+	return cursor, err
+}
 
 // find looks a path up.
 func (t *tarTree) find(what, p string) (uint32, error) {
@@ -34,14 +73,20 @@ func (t *tarTree) fail(what, p string, err error) error {
 	return &fs.PathError{Op: what, Path: p + " of image " + t.name, Err: err}
 }
 
-// Entry tells what is at a path. What a walk shows as a hard link is one
-// here as well.
+// Entry tells what is at a path. Each name of a file with several is the file
+// itself, as in a directory.
 func (t *tarTree) Entry(p string) (images.Entry, error) {
 	i, err := t.find("look at", p)
 	if err != nil {
 		return images.Entry{}, err
 	}
-	return t.index.entry(i), nil
+	return t.entry(i), nil
+}
+
+func (t *tarTree) entry(i uint32) images.Entry {
+	e := t.index.pathless(t.index.original(i))
+	e.Path = t.index.path(i)
+	return e
 }
 
 // ReadDir lists a directory, sorted by name.
@@ -54,9 +99,8 @@ func (t *tarTree) ReadDir(p string) ([]images.Entry, error) {
 		return nil, t.fail("list", p, errors.New("it is not a directory"))
 	}
 	var list []images.Entry
-	entries := tarEntries{index: t.index}
 	for i := range t.index.children(dir) {
-		list = append(list, entries.entry(i))
+		list = append(list, t.entry(i))
 	}
 	slices.SortFunc(list, func(a, b images.Entry) int { return strings.Compare(a.Path, b.Path) })
 	return list, nil
@@ -68,10 +112,7 @@ func (t *tarTree) Open(p string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := t.index.file(i)
-	if t.index.kind(f) == images.HardLink {
-		f = t.index.file(uint32(f.value))
-	}
+	f := t.index.file(t.index.original(i))
 	if t.index.kind(f) != images.Regular {
 		return nil, t.fail("open", p, errors.New("it is not a regular file"))
 	}

@@ -56,7 +56,7 @@ type assembled struct {
 // made anew, since their keys differ. Whoever changes what a pack, a kernel's
 // copy or a RAM disk holds counts its version up.
 const (
-	packForm    = "pack 1 "
+	packForm    = "pack 2 "
 	kernelForm  = "kernel 1 "
 	ramdiskForm = "ramdisk 2 "
 )

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images/imagetest"
+	"cloudlets/images/pack"
+	"cloudlets/images/source"
+	"cloudlets/testdata/needs"
+)
+
+// TestOneIdentityOfDebian has a whole distribution as a directory, as a
+// revision of a repository, as a tarball that GNU tar made of the directory, and
+// as a container image: one pack and one disk. The repository's files have the
+// time of the revision, so the directory's have it too.
+func TestOneIdentityOfDebian(t *testing.T) {
+	needs.Root(t) // for owners and devices
+	git, tar, zstd := needs.Tool(t, "git", "git"), needs.Tool(t, "tar", "tar"), needs.Tool(t, "zstd", "zstd")
+	root, err := filepath.Abs(needs.Made(t, "../../.cache/debian-12-*.tar", "setup-image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "debian")
+	at := time.Unix(1.7e9, 0)
+	imagetest.Must(t, os.MkdirAll(filepath.Join(dir, ".cloudlet"), 0o755))
+	runIn(t, dir, tar, "-xpf", root, "--numeric-owner", "--xattrs", "--xattrs-include=*")
+	imagetest.Must(t, os.WriteFile(filepath.Join(dir, ".cloudlet/manifest"), []byte(manyFilesManifest), 0o644))
+	t.Setenv("GIT_COMMITTER_DATE", at.Format(time.RFC3339))
+	t.Setenv("HOME", t.TempDir())
+	runIn(t, dir, git, "config", "--global", "user.name", "Test")
+	runIn(t, dir, git, "config", "--global", "user.email", "test@example.net")
+	for _, args := range [][]string{{"init", "-q"}, {"add", "--all"}, {"commit", "-q", "-m", "Debian"}} {
+		runIn(t, dir, "cloudlets", append([]string{"git", dir}, args...)...)
+	}
+	setTimes(t, dir, at)
+
+	plain, packed := dir+".tar", dir+".tar.zst"
+	runIn(t, dir, tar, "-cf", plain, "--exclude=./.git", "--sort=none", "--xattrs", "--xattrs-include=*", ".")
+	runIn(t, dir, zstd, "-q", "-1", plain, "-o", packed)
+	want, first := "", ""
+	for _, form := range []struct{ name, ref string }{
+		{"directory", dir}, {"revision", dir + "@HEAD"}, {"tarball", packed}, {"container", imagetest.OCILayout(t, plain)},
+	} {
+		got := "pack " + packDigest(t, form.ref) + ", disk " + diskSum(t, form.ref)
+		t.Log(form.name, got)
+		if want == "" {
+			want, first = got, form.name
+		}
+		if got != want {
+			t.Errorf("%s: %s; %s: %s", first, want, form.name, got)
+		}
+	}
+}
+
+// runIn runs a program in a directory.
+func runIn(t *testing.T, dir, program string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s %q: %v: %s", program, args, err, out)
+	}
+}
+
+// setTimes gives all files of an image one time.
+func setTimes(t *testing.T, dir string, at time.Time) {
+	t.Helper()
+	times := []unix.Timespec{unix.NsecToTimespec(at.UnixNano()), unix.NsecToTimespec(at.UnixNano())}
+	imagetest.Must(t, filepath.WalkDir(dir, func(p string, _ os.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case p == filepath.Join(dir, ".git"):
+			return filepath.SkipDir
+		}
+		return unix.UtimesNanoAt(unix.AT_FDCWD, p, times, unix.AT_SYMLINK_NOFOLLOW)
+	}))
+}
+
+func packDigest(t *testing.T, ref string) string {
+	t.Helper()
+	im, err := source.Open(t.Context(), ref, source.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { imagetest.Must(t, im.Close()) }()
+	info, err := pack.Write(t.Context(), io.Discard, im.Source, pack.Options{Level: 1})
+	imagetest.Must(t, err)
+	return info.Digest
+}
+
+// diskSum is the digest of the raw disk that the program makes.
+func diskSum(t *testing.T, ref string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "cloudlets", "disk", ref, "--format", "raw", "--out", "-")
+	sum, stderr := sha256.New(), &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = sum, stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s: %v: %s", strings.Join(cmd.Args, " "), err, stderr)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
