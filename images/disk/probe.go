@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"cloudlets/images/bytesize"
 )
 
 // Content is one thing that was found on a disk.
@@ -100,7 +102,7 @@ func (c Content) String() string {
 	if c.Label != "" {
 		text += " '" + c.Label + "'"
 	}
-	return text + " " + HumanSize(c.Size)
+	return text + " " + bytesize.Binary(c.Size)
 }
 
 // area is a disk or a partition of it. The first error of reading stays; what

@@ -18,7 +18,7 @@ import (
 	"strings"
 	"unicode"
 
-	"cloudlets/images/disk"
+	"cloudlets/images/bytesize"
 )
 
 // Disk is what a device is, as whoever lists a machine's disks tells it.
@@ -89,7 +89,7 @@ func (f Facts) String() string {
 	if f.Serial != "" {
 		parts = append(parts, "serial "+plain(f.Serial))
 	}
-	return strings.Join(append(parts, disk.HumanSize(f.Size)), ", ")
+	return strings.Join(append(parts, bytesize.Decimal(f.Size)), ", ")
 }
 
 // plain makes a device's own words safe for a terminal.
