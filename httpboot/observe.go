@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"cloudlets/dhcp"
+	"cloudlets/images/bytesize"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 )
@@ -104,7 +105,7 @@ func (c *Chain) SawTransfer(remote netip.Addr, name string, size int64, err erro
 		return
 	}
 	name = printable(name)
-	event := provision.Event{MAC: mac, Kind: provision.KindTFTP, Text: fmt.Sprintf("fetched %s by TFTP, %s", name, provision.FormatSize(size))}
+	event := provision.Event{MAC: mac, Kind: provision.KindTFTP, Text: fmt.Sprintf("fetched %s by TFTP, %s", name, bytesize.Decimal(size))}
 	if err != nil {
 		event.Text, event.Reason = "could not fetch "+name+" by TFTP", printable(err.Error())
 	} else {
@@ -193,8 +194,8 @@ func (c *Chain) SawKit(key depot.Key, status depot.Status) {
 		event.Text, event.Reason = "the image "+key.String()+" cannot be booted", status.Err.Error()
 	} else {
 		kit := status.Kit
-		c.log().Info("an image is ready", "image", key, "files", kit.Entries, "content", provision.FormatSize(kit.Bytes),
-			"pack", provision.FormatSize(kit.Pack.Size), "kernel", kit.Kernels[0].Version)
+		c.log().Info("an image is ready", "image", key, "files", kit.Entries, "content", bytesize.Decimal(kit.Bytes),
+			"pack", bytesize.Decimal(kit.Pack.Size), "kernel", kit.Kernels[0].Version)
 	}
 	for _, spec := range c.Site.Specs() {
 		state, _ := c.Tracker.State(spec.MAC)

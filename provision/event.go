@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"cloudlets/images/bytesize"
 )
 
 // Bounds of an event: parts of it come from machines, and some are strangers.
@@ -37,12 +39,12 @@ func (e Event) String() string {
 // String is "120.0 MB of 330.0 MB (36%), 45.0 MB/s, 5s left", with what is not
 // known left out.
 func (p Progress) String() string {
-	text := FormatSize(p.Done)
+	text := bytesize.Decimal(p.Done)
 	if p.Total > 0 {
-		text += fmt.Sprintf(" of %s (%d%%)", FormatSize(p.Total), p.Percent())
+		text += fmt.Sprintf(" of %s (%d%%)", bytesize.Decimal(p.Total), p.Percent())
 	}
 	if p.Rate > 0 {
-		text += ", " + FormatSize(p.Rate) + "/s"
+		text += ", " + bytesize.Decimal(p.Rate) + "/s"
 	}
 	if left := p.Left(); left > 0 {
 		text += fmt.Sprintf(", %s left", left)

@@ -3,6 +3,8 @@ package provision
 import (
 	"fmt"
 	"strings"
+
+	"cloudlets/images/bytesize"
 )
 
 // Inventory is what an agent finds in its machine. It comes with the claim.
@@ -63,7 +65,7 @@ func (inv Inventory) Facts() map[string]string {
 		put("cpus", fmt.Sprint(inv.CPUs))
 	}
 	if inv.Memory > 0 {
-		put("memory", FormatSize(inv.Memory))
+		put("memory", bytesize.Decimal(inv.Memory))
 	}
 	return facts
 }
@@ -78,7 +80,7 @@ func (d DiskInfo) String() string {
 			parts = append(parts, p.name+" "+p.value)
 		}
 	}
-	parts = append(parts, FormatSize(d.Size))
+	parts = append(parts, bytesize.Decimal(d.Size))
 	if d.Removable {
 		parts = append(parts, "removable")
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"cloudlets/images/bytesize"
 )
 
 // ErrNoDisk and ErrSeveralDisks are why [SelectDisk] selects none.
@@ -53,9 +55,9 @@ func mismatch(h DiskHints, d DiskInfo) string {
 	}
 	switch {
 	case h.MinSize > 0 && d.Size < h.MinSize:
-		return fmt.Sprintf("it is smaller than minSize %s", FormatSize(h.MinSize))
+		return fmt.Sprintf("it is smaller than minSize %s", bytesize.Exact(h.MinSize))
 	case h.MaxSize > 0 && d.Size > h.MaxSize:
-		return fmt.Sprintf("it is larger than maxSize %s", FormatSize(h.MaxSize))
+		return fmt.Sprintf("it is larger than maxSize %s", bytesize.Exact(h.MaxSize))
 	case h.Rotational != nil && *h.Rotational != d.Rotational:
 		return fmt.Sprintf("rotational is %t, the hint says %t", d.Rotational, *h.Rotational)
 	case isPortable(d) && !namesPortable(h, d):

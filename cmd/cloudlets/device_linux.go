@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images"
+	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
 	"cloudlets/images/disk/sparse"
@@ -265,7 +266,7 @@ func (f *diskFlags) tellWritten(cmd *cobra.Command, s target.System, d *target.D
 	if f.device.noVerify {
 		checked = "not read back"
 	}
-	text := fmt.Sprintf("wrote %s: a disk of %s with %d files of %s; %s were written, and %s", f.out.out, disk.HumanSize(d.Size()), d.Entries, s.Name, disk.HumanSize(result.Written), checked)
+	text := fmt.Sprintf("wrote %s: a disk of %s with %d files of %s; %s were written, and %s", f.out.out, bytesize.Decimal(d.Size()), d.Entries, s.Name, bytesize.Decimal(result.Written), checked)
 	if d.Layout.Kept {
 		text += "; its persistent partition is as it was"
 	}

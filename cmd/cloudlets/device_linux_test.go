@@ -112,7 +112,7 @@ func TestDiskOnADevice(t *testing.T) {
 		t.Fatalf("after all these, on the device is %s", found)
 	}
 	out, _, err := runDisk(t.Context(), host, image, "--out", name, "--yes", "--serial", "LOOP-0001")
-	if err != nil || !strings.Contains(out, "wrote "+name+": a disk of 256 MiB with ") || !strings.Contains(out, "read back and compared") {
+	if err != nil || !strings.Contains(out, "wrote "+name+": a disk of 268.4 MB with ") || !strings.Contains(out, "read back and compared") {
 		t.Errorf("got %q, %v", out, err)
 	}
 	if found := onDevice(t, name); !strings.HasPrefix(found, "GPT with 3 partitions") {
@@ -205,7 +205,7 @@ func TestListOfDevices(t *testing.T) {
 		Path: "/dev/sdb", Contents: "MBR with 1 partition: vfat 8 GiB", Uses: []device.Use{{What: "/dev/sdb1 is mounted on /media/x"}},
 	}, refused: []string{"it is in use"}}
 	var out bytes.Buffer
-	if err := stick.show(&out); err != nil || out.String() != "/dev/sdb, Ultra, serial 4C?53, 8 GiB, usb\n  on it: MBR with 1 partition: vfat 8 GiB\n  refused: it is in use\n" {
+	if err := stick.show(&out); err != nil || out.String() != "/dev/sdb, Ultra, serial 4C?53, 8.6 GB, usb\n  on it: MBR with 1 partition: vfat 8 GiB\n  refused: it is in use\n" {
 		t.Errorf("got %q, %v", out.String(), err)
 	}
 	if l := stick.asJSON(); l.Device != "/dev/sdb" || l.Uses[0] != "/dev/sdb1 is mounted on /media/x" || !l.Removable {

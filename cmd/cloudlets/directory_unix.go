@@ -16,11 +16,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images"
+	"cloudlets/images/bytesize"
 	"cloudlets/images/metadata"
 	"cloudlets/images/oci"
 	"cloudlets/images/rootfs"
 	"cloudlets/images/vcs"
-	"cloudlets/provision"
 )
 
 // What changes an image's directory.
@@ -41,7 +41,7 @@ func unpack(cmd *cobra.Command, im *images.Image, dir string) error {
 		return err
 	}
 	words := cmd.ErrOrStderr()
-	fmt.Fprintf(words, "unpacked %s into %s: %d files, %s\n", im.Name, dir, report.Entries, provision.FormatSize(report.Bytes))
+	fmt.Fprintf(words, "unpacked %s into %s: %d files, %s\n", im.Name, dir, report.Entries, bytesize.Decimal(report.Bytes))
 	tellCommand(words, im.Source)
 	if len(report.Lost) == 0 {
 		return nil

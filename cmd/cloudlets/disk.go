@@ -13,10 +13,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images"
+	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/vdisk"
 	"cloudlets/images/target"
-	"cloudlets/provision"
 )
 
 // diskFlags say what disk is made.
@@ -175,10 +175,10 @@ func (f *diskFlags) options(format vdisk.Format) (target.Options, error) {
 		o.Round = nil
 		right, err := format.RoundSize(o.Size)
 		if err != nil {
-			return o, codedError{fmt.Errorf("--size %s: %w", provision.FormatSize(o.Size), err), exitUsage}
+			return o, codedError{fmt.Errorf("--size %s: %w", bytesize.Exact(o.Size), err), exitUsage}
 		}
 		if right != o.Size {
-			return o, codedError{fmt.Errorf("--size %d: the size of a disk in the format %s is a multiple of %s: take %d", o.Size, format.Name, disk.HumanSize(format.Align), right), exitUsage}
+			return o, codedError{fmt.Errorf("--size %d: the size of a disk in the format %s is a multiple of %s: take %d", o.Size, format.Name, bytesize.Exact(format.Align), right), exitUsage}
 		}
 	}
 	var err error

@@ -12,8 +12,8 @@ import (
 
 	"cloudlets/dhcp"
 	"cloudlets/httpboot"
+	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
-	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/site"
 )
@@ -126,7 +126,7 @@ func checkImages(ctx context.Context, site *site.Site, s site.Settings) []findin
 		kit, err := d.Kit(ctx, key)
 		what := "image " + key.String()
 		if err == nil {
-			what += fmt.Sprintf(": kernel %s, %d files, %s", kit.Kernels[0].Version, kit.Entries, provision.FormatSize(kit.Bytes))
+			what += fmt.Sprintf(": kernel %s, %d files, %s", kit.Kernels[0].Version, kit.Entries, bytesize.Decimal(kit.Bytes))
 		}
 		list = append(list, found(what, err))
 	}

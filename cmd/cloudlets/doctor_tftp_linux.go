@@ -10,7 +10,7 @@ import (
 	"github.com/pin/tftp/v3"
 
 	"cloudlets/httpboot"
-	"cloudlets/provision"
+	"cloudlets/images/bytesize"
 	"cloudlets/provision/site"
 )
 
@@ -60,7 +60,7 @@ func fetchBootFile(at, name string) finding {
 	if err != nil {
 		return found(what, fmt.Errorf("%w; machines would fail in the same way: see the log of `cloudlets serve`, and whether a firewall drops UDP from ports other than 69 (\"tftpSinglePort\": true in cloudlets.json keeps to that one)", err))
 	}
-	return finding{What: fmt.Sprintf("%s: %s in %v", what, provision.FormatSize(size), time.Since(began).Round(time.Millisecond))}
+	return finding{What: fmt.Sprintf("%s: %s in %v", what, bytesize.Decimal(size), time.Since(began).Round(time.Millisecond))}
 }
 
 // fetchTFTP downloads a file and returns its size in bytes.

@@ -12,11 +12,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images"
+	"cloudlets/images/bytesize"
 	"cloudlets/images/ejs"
 	"cloudlets/images/manifest"
 	"cloudlets/images/source"
 	"cloudlets/images/tarball"
-	"cloudlets/provision"
 )
 
 // imageHelp ends the help of every verb that takes an IMAGE.
@@ -104,7 +104,7 @@ func readText(r io.Reader, name string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	if len(text) > maxText {
-		return nil, fmt.Errorf("read %s: it is longer than the %s allowed", name, provision.FormatSize(maxText))
+		return nil, fmt.Errorf("read %s: it is longer than the %s allowed", name, bytesize.Exact(maxText))
 	}
 	return text, nil
 }
@@ -218,14 +218,14 @@ func withTree(ctx context.Context, im *images.Image, look func(images.Tree) erro
 type roomFlag int64
 
 // String writes the size for a person.
-func (r *roomFlag) String() string { return provision.FormatSize(int64(*r)) }
+func (r *roomFlag) String() string { return bytesize.Exact(int64(*r)) }
 
 // Type is what the help calls the value.
 func (r *roomFlag) Type() string { return "size" }
 
 // Set reads "200MB", or "0".
 func (r *roomFlag) Set(text string) error {
-	n, err := provision.ParseSize(text)
+	n, err := bytesize.Parse(text)
 	*r = roomFlag(n)
 	return err
 }
@@ -238,7 +238,7 @@ func (s *sizeFlag) String() string {
 	if *s == 0 {
 		return ""
 	}
-	return provision.FormatSize(int64(*s))
+	return bytesize.Exact(int64(*s))
 }
 
 // Type is what the help calls the value.
@@ -246,7 +246,7 @@ func (s *sizeFlag) Type() string { return "size" }
 
 // Set reads "16GiB" or "500GB".
 func (s *sizeFlag) Set(text string) error {
-	n, err := provision.ParseSize(text)
+	n, err := bytesize.Parse(text)
 	if err == nil && n <= 0 {
 		err = errors.New("it must be more than nothing")
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/images/bytesize"
 	"cloudlets/provision"
 	"cloudlets/web"
 )
@@ -87,7 +88,7 @@ func stageText(m web.Machine) string {
 		return text + ", silent for " + quiet.Round(time.Second).String() + ": look at its console"
 	}
 	if p := m.Progress; p != nil {
-		text += fmt.Sprintf(" %d%% %s/s", p.Percent, provision.FormatSize(p.Rate))
+		text += fmt.Sprintf(" %d%% %s/s", p.Percent, bytesize.Decimal(p.Rate))
 		if p.Left > 0 {
 			text += fmt.Sprintf(" %ds left", p.Left)
 		}
@@ -262,7 +263,7 @@ func printImages(w io.Writer, list []web.Image) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "IMAGE\tENTRY POINT\tSTATUS\tFILES\tCONTENT\tPACK\tMACHINES")
 	for _, i := range list {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%d\n", i.Name, dash(i.EntryPoint), i.Status, i.Entries, provision.FormatSize(i.Bytes), provision.FormatSize(i.Pack), i.Machines)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%d\n", i.Name, dash(i.EntryPoint), i.Status, i.Entries, bytesize.Decimal(i.Bytes), bytesize.Decimal(i.Pack), i.Machines)
 	}
 	table.Flush()
 	for _, i := range list {

@@ -8,9 +8,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images/boot"
+	"cloudlets/images/bytesize"
 	"cloudlets/images/source"
 	"cloudlets/images/target"
-	"cloudlets/provision"
 )
 
 // made tells what a disk is.
@@ -38,7 +38,7 @@ func (f *diskFlags) tellOf(cmd *cobra.Command, s target.System, format string, s
 	if format == "iso" {
 		kind = "live image"
 	}
-	return f.say(cmd, m, fmt.Sprintf("%s of %s with %d files of %s, Linux %s", article(kind), provision.FormatSize(m.Size), m.Entries, nameOf(s), strings.Join(m.Kernels, ", ")))
+	return f.say(cmd, m, fmt.Sprintf("%s of %s with %d files of %s, Linux %s", article(kind), bytesize.Decimal(m.Size), m.Entries, nameOf(s), strings.Join(m.Kernels, ", ")))
 }
 
 // say tells what was made, or would be, as text or as JSON.

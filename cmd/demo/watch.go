@@ -13,11 +13,12 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"cloudlets/images/bytesize"
 	"cloudlets/provision"
 	"cloudlets/web"
 )
 
-func size(n int64) string { return provision.FormatSize(n) }
+func size(n int64) string { return bytesize.Decimal(n) }
 
 // watch shows how far the machines are: as bars on a terminal, as lines
 // elsewhere.

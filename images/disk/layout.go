@@ -3,6 +3,8 @@ package disk
 import (
 	"fmt"
 
+	"cloudlets/images/bytesize"
+
 	"github.com/diskfs/go-diskfs/partition/gpt"
 )
 
@@ -106,7 +108,7 @@ func NewLayout(size, sector int64, opts Options) (Layout, error) {
 	needed := l.Root.Offset + max(opts.MinRoot, minRoot) + wholeMiB(opts.Persistent) + backupRoom
 	if opts.Keep == nil && size < needed {
 		return Layout{}, fmt.Errorf("lay out disk: it has %s (%d bytes), but %s (%d bytes) are needed: use a larger disk or a smaller image",
-			HumanSize(size), size, HumanSize(needed), needed)
+			bytesize.Binary(size), size, bytesize.Binary(needed), needed)
 	}
 	end := l.usable()
 	switch {
@@ -131,7 +133,7 @@ func (l *Layout) keep(p Partition, root int64) error {
 		return fmt.Errorf("lay out disk: its persistent partition of %d bytes at byte %d was not made by this program and cannot be kept: install without keeping it", p.Size, p.Offset)
 	case p.Offset < l.Root.Offset+root:
 		return fmt.Errorf("lay out disk: there are %s (%d bytes) before its persistent partition, but %s (%d bytes) are needed: use a smaller image, or do not keep the partition",
-			HumanSize(p.Offset), p.Offset, HumanSize(l.Root.Offset+root), l.Root.Offset+root)
+			bytesize.Binary(p.Offset), p.Offset, bytesize.Binary(l.Root.Offset+root), l.Root.Offset+root)
 	}
 	l.Persistent, l.Kept = p, true
 	l.Persistent.Number = 4

@@ -7,12 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"cloudlets/images/bytesize"
+
 	"github.com/diskfs/go-diskfs/partition/gpt"
 )
 
 func TestOtherToolsAcceptTheTable(t *testing.T) {
 	for _, size := range []int64{512 * mib, 2 * gib, 64*gib + 512*7, 3 << 40} {
-		t.Run(HumanSize(size), func(t *testing.T) {
+		t.Run(bytesize.Binary(size), func(t *testing.T) {
 			l, err := NewLayout(size, 512, Options{Seed: "test"})
 			if err != nil {
 				t.Fatal(err)
@@ -73,7 +75,7 @@ func TestLayoutProperties(t *testing.T) {
 				if size >= gib {
 					t.Errorf("%d bytes: %v", size, err)
 				}
-				wantError(t, err, fmt.Sprintf("it has %s (%d bytes)", HumanSize(size), size))
+				wantError(t, err, fmt.Sprintf("it has %s (%d bytes)", bytesize.Binary(size), size))
 				continue
 			}
 			at := int64(mib)
@@ -151,16 +153,5 @@ func TestLayoutRefusals(t *testing.T) {
 	} {
 		_, err := NewLayout(c.size, c.sector, c.opts)
 		wantError(t, err, c.want)
-	}
-}
-
-func TestHumanSize(t *testing.T) {
-	for n, want := range map[int64]string{
-		0: "0 bytes", 1023: "1023 bytes", 1024: "1 KiB", 512 * mib: "512 MiB", 7*gib + gib/2: "7.5 GiB",
-		1<<63 - 1: "8 EiB", 500107862016: "466 GiB", -5: "-5 bytes",
-	} {
-		if got := HumanSize(n); got != want {
-			t.Errorf("%d: got %q, want %q", n, got, want)
-		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"cloudlets/images/bytesize"
 )
 
 const (
@@ -104,7 +106,7 @@ func (c Content) String() string {
 	if c.Label != "" {
 		text += " '" + c.Label + "'"
 	}
-	return text + " " + HumanSize(c.Size)
+	return text + " " + bytesize.Binary(c.Size)
 }
 
 // area is a disk or one of its partitions. It keeps the first read error. Bytes

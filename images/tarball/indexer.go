@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"cloudlets/images"
+	"cloudlets/images/bytesize"
 )
 
 // maxIndex bounds the memory that the list of a tarball's files may take, in
@@ -73,10 +74,10 @@ func (x *tarIndexer) add(e images.Entry, at int64) error {
 // charge counts what an entry takes.
 func (x *tarIndexer) charge(memory, size int64) error {
 	if x.memory += memory; x.memory > x.maxMemory {
-		return fmt.Errorf("is one too many: the list of the tarball's files takes more than %s of memory", sizeText(x.maxMemory))
+		return fmt.Errorf("is one too many: the list of the tarball's files takes more than %s of memory", bytesize.Exact(x.maxMemory))
 	}
 	if x.size += size; x.size > x.maxSize {
-		return fmt.Errorf("is too much: the tarball's files are more than %s, holes included; where that is right, allow more with --max-size", sizeText(x.maxSize))
+		return fmt.Errorf("is too much: the tarball's files are more than %s, holes included; where that is right, allow more with --max-size", bytesize.Exact(x.maxSize))
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+
+	"cloudlets/images/bytesize"
 )
 
 // boundedReader fails when there is more to read than max bytes: what a small
@@ -23,18 +25,7 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 }
 
 func tooLarge(max int64) error {
-	return fmt.Errorf("it unpacks to more than %s; where that is right, allow more with --max-size", sizeText(max))
-}
-
-// sizeText is a number of bytes for people: exact, and in a unit where it is
-// a whole number of that.
-func sizeText(n int64) string {
-	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
-	i := 0
-	for n >= 1024 && n%1024 == 0 && i < len(units)-1 {
-		n, i = n/1024, i+1
-	}
-	return fmt.Sprintf("%d %s", n, units[i])
+	return fmt.Errorf("it unpacks to more than %s; where that is right, allow more with --max-size", bytesize.Exact(max))
 }
 
 // contextReader stops reading when its context ends.

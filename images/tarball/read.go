@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"cloudlets/images"
+	"cloudlets/images/bytesize"
 )
 
 // volumeLabel is GNU tar's type of entry for a name of the whole archive.
@@ -112,7 +113,7 @@ func endOfTar(in *tarInput) error {
 	case err != nil:
 		return fmt.Errorf("after its end: %w", err)
 	case n == maxTrailer:
-		return fmt.Errorf("more than %s follow the tarball's end", sizeText(maxTrailer))
+		return fmt.Errorf("more than %s follow the tarball's end", bytesize.Exact(maxTrailer))
 	case rest.isTar():
 		return errors.New("a second tarball follows the end of the first: unpack it with tar --ignore-zeros, and make one of it")
 	}

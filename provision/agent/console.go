@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"cloudlets/provision"
 )
 
@@ -52,6 +50,6 @@ func (c *console) event(e provision.Event) {
 	}
 	c.mu.Unlock()
 	if due && e.Progress != nil {
-		c.say("  %s of %s, %s/s", humanize.IBytes(uint64(max(e.Progress.Done, 0))), humanize.IBytes(uint64(max(e.Progress.Total, 0))), humanize.IBytes(uint64(max(e.Progress.Rate, 0))))
+		c.say("  %s", e.Progress)
 	}
 }

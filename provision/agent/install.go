@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
 	"cloudlets/provision"
@@ -265,7 +266,7 @@ func (i *installer) stream(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%d files, %s in %s", i.stats.Entries, provision.FormatSize(i.stats.Bytes), i.stats.Duration.Round(100*time.Millisecond))
+	text := fmt.Sprintf("%d files, %s in %s", i.stats.Entries, bytesize.Decimal(i.stats.Bytes), i.stats.Duration.Round(100*time.Millisecond))
 	if i.stats.Refetched > 0 {
 		text += fmt.Sprintf("; %d damaged frames were fetched again", i.stats.Refetched)
 	}

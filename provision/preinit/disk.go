@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
 	"cloudlets/provision/hardware"
 )
@@ -67,7 +68,7 @@ func (d *rootDisk) grow(say func(string, ...any)) error {
 		return err
 	}
 	if d.last = p; grown {
-		say("partition %d (%s) grows to %s", p.Number, p.Name, disk.HumanSize(p.Size))
+		say("partition %d (%s) grows to %s", p.Number, p.Name, bytesize.Binary(p.Size))
 	}
 	return resizePartition(file, p)
 }
@@ -101,7 +102,7 @@ func (d *rootDisk) growFilesystem(say func(string, ...any), dirs ...string) erro
 			return err
 		}
 		if after > before {
-			say("the filesystem on %s grew from %s to %s", dir, disk.HumanSize(before), disk.HumanSize(after))
+			say("the filesystem on %s grew from %s to %s", dir, bytesize.Binary(before), bytesize.Binary(after))
 		}
 		return nil
 	}

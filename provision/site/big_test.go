@@ -22,7 +22,7 @@ func TestHugeFilesAreReadOrRefused(t *testing.T) {
 	if n := len(s.Problems()); n > 100 {
 		t.Errorf("%d problems are told", n)
 	}
-	if want := "profiles/big.json: cannot be read: it is larger than 1.0 MB"; !strings.Contains(problems(s), want) {
+	if want := "profiles/big.json: cannot be read: it is larger than 1 MiB"; !strings.Contains(problems(s), want) {
 		t.Errorf("got\n%.300s\nwant %s", problems(s), want)
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/tailscale/hujson"
+	"cloudlets/images/bytesize"
 
-	"cloudlets/provision"
+	"github.com/tailscale/hujson"
 )
 
 // maxProblems bounds how many mistakes of one object are told: a person mends a
@@ -85,7 +85,7 @@ func sizeField[T any](to func(dst *T) *int64) field[T] {
 				return errors.New("want a whole number of bytes, or text such as \"16GiB\"")
 			}
 		}
-		size, err := provision.ParseSize(text)
+		size, err := bytesize.Parse(text)
 		*to(dst) = size
 		return err
 	})

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"cloudlets/images/bytesize"
 	"cloudlets/images/jsontext"
 	"cloudlets/images/manifest"
 	"cloudlets/provision"
@@ -71,7 +72,7 @@ func decodeSpec(mac provision.MAC, merged *node) (provision.Spec, []FileError) {
 	problems := decodeObject(&spec, merged, machineFields())
 	if low, high := spec.Disk.MinSize, spec.Disk.MaxSize; high != 0 && low > high {
 		at := merged.get("disk").get("minSize")
-		problems = append(problems, at.problem("minSize %s is more than maxSize %s: no disk can match", provision.FormatSize(low), provision.FormatSize(high)))
+		problems = append(problems, at.problem("minSize %s is more than maxSize %s: no disk can match", bytesize.Exact(low), bytesize.Exact(high)))
 	}
 	return spec, problems
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"cloudlets/images/bytesize"
 	"cloudlets/provision"
 )
 
@@ -140,7 +141,7 @@ func readRegular(name string) ([]byte, error) {
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
 	if err == nil && len(text) > maxFileSize {
-		err = fmt.Errorf("it is larger than %s", provision.FormatSize(maxFileSize))
+		err = fmt.Errorf("it is larger than %s", bytesize.Exact(maxFileSize))
 	}
 	return text, err
 }

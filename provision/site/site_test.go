@@ -185,7 +185,7 @@ func TestMistakesInMachineFiles(t *testing.T) {
 		"empty hint":              {`{"disk": {"serial": ""}}`, `an empty hint selects nothing`},
 		"size without clear unit": {`{"disk": {"minSize": "8G"}}`, "write GB for 1000³ bytes or GiB for 1024³"},
 		"fraction of a byte":      {`{"disk": {"minSize": 1.5}}`, "want a whole number of bytes"},
-		"bounds the wrong way":    {`{"disk": {"minSize": "2GB", "maxSize": "1GB"}}`, ":1:22: minSize 2.0 GB is more than maxSize 1.0 GB"},
+		"bounds the wrong way":    {`{"disk": {"minSize": "2GB", "maxSize": "1GB"}}`, ":1:22: minSize 2 GB is more than maxSize 1 GB"},
 		"image with a path":       {`{"image": "../etc"}`, `"../etc" is no image name`},
 		"line break in cmdline":   {`{"cmdline": "a\nb"}`, "line breaks are not allowed"},
 		"boot file with a path":   {`{"quirks": {"bootFile": "../x"}}`, "without a folder"},

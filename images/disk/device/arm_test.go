@@ -42,7 +42,7 @@ func TestPolicy(t *testing.T) {
 		"a partition":       {func(f *device.Facts) { f.Path, f.Whole = "/dev/sdb1", "/dev/sdb" }, 0, "give the whole disk, /dev/sdb"},
 		"read-only":         {func(f *device.Facts) { f.ReadOnly = true }, 0, "move its write protection"},
 		"an empty reader":   {func(f *device.Facts) { f.Size = 0 }, 0, "no medium"},
-		"tiny":              {func(f *device.Facts) { f.Size = 1 << 20 }, 0, "it has only 1 MiB"},
+		"tiny":              {func(f *device.Facts) { f.Size = 1 << 20 }, 0, "it has only 1.0 MB"},
 		"too small":         {func(*device.Facts) {}, 8<<30 + 512, "take a larger device"},
 		"another size":      {func(*device.Facts) {}, 4 << 30, "leave the size out"},
 		"mounted":           {func(f *device.Facts) { f.Uses = []device.Use{mounted} }, 0, "/media/x; end that first: umount /media/x"},
@@ -228,7 +228,7 @@ func wantShown(t *testing.T, person *os.File, m medium) {
 		check(t, err)
 		seen.Write(b[:n])
 	}
-	for _, want := range []string{m.path, "Loop Stick", serial, "64 MiB (67108864 bytes)", "on it   unrecognised data", "will be lost", "type the device's name"} {
+	for _, want := range []string{m.path, "Loop Stick", serial, "67.1 MB (67108864 bytes)", "on it   unrecognised data", "will be lost", "type the device's name"} {
 		if !strings.Contains(seen.String(), want) {
 			t.Errorf("the person does not see %q, but\n%s", want, seen.String())
 		}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"cloudlets/images/disk"
+	"cloudlets/images/bytesize"
 )
 
 // ErrNotConfirmed is returned if no person agreed to a write. Nothing was written.
@@ -92,7 +92,7 @@ func (t Typed) ask(ctx context.Context, f Facts, r Request) error {
 func plan(f Facts, r Request) string {
 	but := ""
 	if r.Keep != nil {
-		but = fmt.Sprintf(" but for partition %d, %s (%s), which is kept", r.Keep.Number, plain(r.Keep.Name), disk.HumanSize(r.Keep.Size))
+		but = fmt.Sprintf(" but for partition %d, %s (%s), which is kept", r.Keep.Number, plain(r.Keep.Name), bytesize.Binary(r.Keep.Size))
 	}
 	unknown := func(s string) string {
 		if s == "" {
@@ -107,7 +107,7 @@ func plan(f Facts, r Request) string {
   size    %s (%d bytes)
   on it   %s
 Everything that is on it will be lost%s. To write, type the device's name, %s: `,
-		plain(r.What), f.Path, unknown(f.Model), unknown(f.Serial), disk.HumanSize(f.Size), f.Size, unknown(f.Contents), but, f.Name)
+		plain(r.What), f.Path, unknown(f.Model), unknown(f.Serial), bytesize.Decimal(f.Size), f.Size, unknown(f.Contents), but, f.Name)
 }
 
 // maxAnswer limits an answer in bytes. Devices' names are shorter.

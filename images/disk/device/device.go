@@ -18,7 +18,7 @@ import (
 	"strings"
 	"unicode"
 
-	"cloudlets/images/disk"
+	"cloudlets/images/bytesize"
 )
 
 // Disk describes a disk, as the caller's listing of the machine's disks does.
@@ -91,7 +91,7 @@ func (f Facts) String() string {
 	if f.Serial != "" {
 		parts = append(parts, "serial "+plain(f.Serial))
 	}
-	return strings.Join(append(parts, disk.HumanSize(f.Size)), ", ")
+	return strings.Join(append(parts, bytesize.Decimal(f.Size)), ", ")
 }
 
 // plain makes texts that a device reports safe for a terminal.

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"strings"
 
-	"cloudlets/images/disk"
+	"cloudlets/images/bytesize"
 )
 
 // ErrRefused is returned for a device that must not be written. The wrapping error
@@ -39,7 +39,7 @@ func (p Policy) Refusals(f Facts, size int64) (reasons []string) {
 	refuse(f.ReadOnly, "it is read-only: move its write protection, or take another one")
 	refuse(!p.Fixed && !f.Portable(),
 		"it is built in, neither removable nor on USB: take a USB disk or a memory card; machines' own disks are for an install over the network")
-	refuse(f.Size > 0 && f.Size < minSize, "it has only %s: take a larger one", disk.HumanSize(f.Size))
+	refuse(f.Size > 0 && f.Size < minSize, "it has only %s: take a larger one", bytesize.Decimal(f.Size))
 	refuse(f.Size >= minSize && size > f.Capacity(), "it has %d bytes, and the disk is to have %d: take a larger device or a smaller image", f.Capacity(), size)
 	refuse(size > 0 && size < f.Capacity(), "it has %d bytes, and the disk is to have %d: a device is used whole, so leave the size out", f.Capacity(), size)
 	return append(reasons, busy(f.Uses)...)

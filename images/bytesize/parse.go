@@ -1,4 +1,4 @@
-package provision
+package bytesize
 
 import (
 	"fmt"
@@ -7,20 +7,28 @@ import (
 	"strings"
 )
 
-// sizeUnits are the units that a size may be written with. "G" alone is not
-// among them: some read it as 1000³, some as 1024³.
-var sizeUnits = map[string]float64{
-	"": 1, "b": 1,
-	"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "pb": 1e15,
-	"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40, "pib": 1 << 50,
+// factor is how many bytes a unit stands for; units are read in either case.
+// "G" alone is unknown: some people mean 1000³ and some 1024³.
+func factor(name string) (bytes float64, known bool) {
+	if name == "" || strings.EqualFold(name, "B") {
+		return 1, true
+	}
+	for _, units := range [][]unit{decimal, binary} {
+		for _, u := range units {
+			if strings.EqualFold(name, u.name) {
+				return float64(u.bytes), true
+			}
+		}
+	}
+	return 0, false
 }
 
-// ParseSize reads a number of bytes, with or without a unit: "500107862016",
+// Parse reads a number of bytes, with or without a unit: "500107862016",
 // "500GB" (1000³), "16GiB" (1024³), "1.5 TB". Units are read in either case.
-func ParseSize(text string) (int64, error) {
+func Parse(text string) (int64, error) {
 	number, unit := splitUnit(strings.TrimSpace(text))
-	factor, ok := sizeUnits[strings.ToLower(unit)]
-	if !ok {
+	factor, known := factor(unit)
+	if !known {
 		return 0, fmt.Errorf("parse size %q: unknown unit %q; write GB for 1000³ bytes or GiB for 1024³ (likewise KB, MB, TB, KiB, MiB, TiB)", text, unit)
 	}
 	if n, err := strconv.ParseInt(number, 10, 64); err == nil && factor == 1 && n >= 0 {
@@ -45,18 +53,4 @@ func splitUnit(text string) (number, unit string) {
 		return text, ""
 	}
 	return text[:end], strings.TrimSpace(text[end:])
-}
-
-// FormatSize writes a number of bytes for a person, in units of 1000 as disks
-// are sold: "500.1 GB".
-func FormatSize(bytes int64) string {
-	units := []string{"kB", "MB", "GB", "TB", "PB", "EB"}
-	if bytes < 1000 {
-		return strconv.FormatInt(bytes, 10) + " B"
-	}
-	value, i := float64(bytes)/1000, 0
-	for value >= 999.95 && i < len(units)-1 {
-		value, i = value/1000, i+1
-	}
-	return strconv.FormatFloat(value, 'f', 1, 64) + " " + units[i]
 }
