@@ -223,12 +223,12 @@ func (d *Disk) makeMenu(ctx context.Context, s System, o Options) error {
 		if err != nil {
 			return err
 		}
-		if words, err = s.start(joinWords(words, o.Cmdline, o.console(words)), o); err != nil {
+		if words, err = s.start(boot.JoinWords(words, o.Cmdline, o.console(words)), o); err != nil {
 			return err
 		}
 		entry := disk.Entry{
 			ID: fmt.Sprintf("cloudlet-%d-%s", n, k.Version), Title: s.Title() + ", Linux " + k.Version, Version: k.Version,
-			Cmdline: joinWords(d.rootWord(k), "rw", words),
+			Cmdline: boot.JoinWords(d.rootWord(k), "rw", words),
 		}
 		if entry.Kernel, err = payload(s.Tree, k.Path); err != nil {
 			return err

@@ -56,14 +56,9 @@ const (
 	isoRoot = "ROOT.IMG"
 )
 
-// Words of the kernel's command line that a live system's RAM disk reads.
-const (
-	// LiveWord names the medium: the identifier of its ISO.
-	LiveWord = "cloudlets.live="
-	// InitWord names the first program; without it that is [DefaultInit].
-	InitWord    = "init="
-	DefaultInit = "/sbin/init"
-)
+// LiveWord is a word of the kernel's command line that a live system's RAM disk
+// reads. It names the medium: the identifier of its ISO.
+const LiveWord = "cloudlets.live="
 
 // LiveRoot is the name of the file of an ISO that is the root filesystem, as
 // Linux shows it.
@@ -85,6 +80,11 @@ func newISO(ctx context.Context, s System, o LiveOptions) (*ISO, error) {
 	kernels, err := bootable(s, o.EntryPoint)
 	if err != nil {
 		return nil, err
+	}
+	for _, k := range kernels {
+		if err := k.CheckVersion(); err != nil {
+			return nil, err
+		}
 	}
 	i := &ISO{Kernels: kernels}
 	if i.Identity, err = s.Identify(ctx); err != nil {
@@ -142,8 +142,8 @@ func (i *ISO) menu(ctx context.Context, s System, o LiveOptions) (disk.Menu, err
 		return m, err
 	}
 	initWord := ""
-	if first.Path != DefaultInit {
-		initWord = InitWord + first.Path
+	if first.Path != boot.DefaultInit {
+		initWord = boot.InitWord + first.Path
 	}
 	for n, k := range i.Kernels {
 		words, err := s.cmdline(ctx, k.Cmdline)
@@ -152,7 +152,7 @@ func (i *ISO) menu(ctx context.Context, s System, o LiveOptions) (disk.Menu, err
 		}
 		entry := disk.Entry{
 			ID: fmt.Sprintf("cloudlet-%d-%s", n, k.Version), Title: s.Title() + " (live), Linux " + k.Version, Version: k.Version,
-			Cmdline: joinWords(LiveWord+i.ID.String(), initWord, words, o.Cmdline),
+			Cmdline: boot.JoinWords(LiveWord+i.ID.String(), initWord, words, o.Cmdline),
 		}
 		if entry.Kernel, err = payload(s.Tree, k.Path); err != nil {
 			return m, err

@@ -30,7 +30,7 @@ func DirectBoot(ctx context.Context, s System, entry, more string) (Boot, error)
 	if err != nil {
 		return Boot{}, err
 	}
-	return Boot{Kernel: kernels[0], Cmdline: joinWords(words, more), tree: s.Tree}, nil
+	return Boot{Kernel: kernels[0], Cmdline: boot.JoinWords(words, more), tree: s.Tree}, nil
 }
 
 // Files are what it takes, by the names that they go by: "vmlinuz", "initrd"

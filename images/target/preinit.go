@@ -32,7 +32,7 @@ const (
 	// PersistentWord has the persistent partition mounted.
 	PersistentWord = "cloudlets.persistent"
 	// SystemInitWord names the image's own first program; without it that is
-	// [DefaultInit].
+	// [boot.DefaultInit].
 	SystemInitWord = "cloudlets.init="
 )
 
@@ -150,15 +150,7 @@ func (s System) start(line string, o Options) (string, error) {
 	if !o.preinit() {
 		return line, nil
 	}
-	words, forInit := splitWords(line)
-	kept, first := words[:0:0], ""
-	for _, word := range words {
-		if name, ok := strings.CutPrefix(word, InitWord); ok {
-			first = name
-		} else {
-			kept = append(kept, word)
-		}
-	}
+	line, first := boot.StartBy(line, PreinitPath)
 	if first == "" {
 		e, err := boot.Init(s.Manifest, s.Tree, "")
 		if err != nil {
@@ -166,17 +158,17 @@ func (s System) start(line string, o Options) (string, error) {
 		}
 		first = e.Path
 	}
-	kept = append(kept, InitWord+PreinitPath)
-	if first != DefaultInit {
-		kept = append(kept, SystemInitWord+first)
+	var words []string
+	if first != boot.DefaultInit {
+		words = append(words, SystemInitWord+first)
 	}
 	if o.Grow {
-		kept = append(kept, GrowWord)
+		words = append(words, GrowWord)
 	}
 	if o.persistent() {
-		kept = append(kept, PersistentWord)
+		words = append(words, PersistentWord)
 	}
-	return joinWords(strings.Join(kept, " "), strings.Join(append([]string{endOfKernelWords}, forInit...), " ")), nil
+	return boot.JoinWords(line, strings.Join(words, " ")), nil
 }
 
 // roomForFile is about what a file takes on a filesystem beside its content,

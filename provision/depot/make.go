@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"strings"
 
 	"cloudlets/images"
@@ -179,16 +178,15 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 	if kit.Kernels, err = boot.Kernels(kit.Manifest, tree, kit.Key.EntryPoint); err != nil {
 		return err
 	}
-	if err := nameVersions(tree, kit.Kernels); err != nil {
-		return err
-	}
 	kernel := kit.Kernels[0]
-	if err := kernel.Check(""); err != nil {
+	if err := errors.Join(kernel.Check(""), kernel.CheckVersion()); err != nil {
 		return err
 	}
-	if kit.Init, err = findInit(tree); err != nil {
+	init, err := boot.Init(kit.Manifest, tree, "")
+	if err != nil {
 		return err
 	}
+	kit.Init = init.Path
 	if kit.Kernel, err = d.makeKernel(kit, tree, kernel); err != nil {
 		return err
 	}
@@ -196,39 +194,6 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 		return err
 	}
 	return d.loadLoaders(ctx, kit, tree, kernel)
-}
-
-// nameVersions gives the kernels whose file's name tells no version that of
-// the only modules that there are.
-func nameVersions(tree images.Tree, kernels []boot.Kernel) error {
-	for i := range kernels {
-		k := &kernels[i]
-		if k.Version != "" {
-			continue
-		}
-		dirs, err := images.Glob(tree, "/lib/modules/*")
-		if err != nil {
-			return err
-		}
-		if len(dirs) != 1 {
-			return fmt.Errorf("kernel %s: its name tells no version, and /lib/modules has %d: call it vmlinuz-VERSION", k.Path, len(dirs))
-		}
-		k.Version = path.Base(dirs[0])
-	}
-	return nil
-}
-
-// usualInits are where a system's first program is looked for, as the kernel
-// itself does.
-var usualInits = []string{"/sbin/init", "/etc/init", "/bin/init", "/bin/sh"}
-
-func findInit(tree images.Tree) (string, error) {
-	for _, name := range usualInits {
-		if _, err := images.Resolve(tree, name); err == nil {
-			return name, nil
-		}
-	}
-	return "", fmt.Errorf("the image has none of %s: install an init system in it", strings.Join(usualInits, ", "))
 }
 
 func (d *Depot) makeKernel(kit *Kit, tree images.Tree, kernel boot.Kernel) (File, error) {
