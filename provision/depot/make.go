@@ -15,6 +15,7 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
 	"cloudlets/images/ramdisk"
+	"cloudlets/images/target"
 )
 
 // agent is the program that becomes /init.
@@ -175,18 +176,10 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 		return err
 	}
 	defer done()
-	if kit.Kernels, err = boot.Kernels(kit.Manifest, tree, kit.Key.EntryPoint); err != nil {
+	if kit.Image, err = look(ctx, kit, tree); err != nil {
 		return err
 	}
 	kernel := kit.Kernels[0]
-	if err := errors.Join(kernel.Check(""), kernel.CheckVersion()); err != nil {
-		return err
-	}
-	init, err := boot.Init(kit.Manifest, tree, "")
-	if err != nil {
-		return err
-	}
-	kit.Init = init.Path
 	if kit.Kernel, err = d.makeKernel(kit, tree, kernel); err != nil {
 		return err
 	}
@@ -194,6 +187,19 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 		return err
 	}
 	return d.loadLoaders(ctx, kit, tree, kernel)
+}
+
+// look finds out what it takes to install an image, or why it cannot be.
+func look(ctx context.Context, kit *Kit, tree *pack.Pack) (target.Image, error) {
+	image, err := target.Look(ctx, target.System{Manifest: kit.Manifest, Source: tree, Tree: tree}, kit.Key.EntryPoint, true)
+	if err != nil {
+		return image, err
+	}
+	if err := errors.Join(image.Kernels[0].CheckVersion(), image.CheckInit()); err != nil {
+		return image, err
+	}
+	image.RootSize, err = target.RootSize(ctx, tree, target.FirstRoom)
+	return image, err
 }
 
 func (d *Depot) makeKernel(kit *Kit, tree images.Tree, kernel boot.Kernel) (File, error) {
