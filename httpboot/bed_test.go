@@ -327,6 +327,7 @@ func writeImage(t testing.TB, dir string) {
 	} {
 		write(t, filepath.Join(dir, name), []byte(content))
 	}
+	must(t, os.Chmod(filepath.Join(dir, "sbin/init"), 0o755))
 }
 
 // kernel begins as the x86 boot protocol has it (Documentation/arch/x86/boot.rst).

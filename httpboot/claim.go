@@ -12,9 +12,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"cloudlets/images"
-	"cloudlets/images/boot"
+	"cloudlets/images/disk"
 	"cloudlets/images/pack"
+	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/track"
@@ -25,8 +28,8 @@ import (
 // agent waits a little longer for the answer, and then asks again.
 const claimWait = 20 * time.Second
 
-// claimRequest is an [wire.ClaimRequest] whose inventory is not read yet: that
-// costs memory, and is for those who have a right to a plan.
+// claimRequest is a [wire.ClaimRequest] whose inventory is not read yet. Reading
+// it costs memory, so the token is checked first.
 type claimRequest struct {
 	wire.ClaimRequest
 	Inventory json.RawMessage `json:"inventory"`
@@ -69,15 +72,16 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 		MAC: session.MAC, Kind: provision.KindClaim, Stage: provision.StageAgent, Facts: facts,
 		Text: fmt.Sprintf("the agent is up and claimed its plan: %s on %s, then %s", plan.Image, describeDisks(request.Inventory.Disks), plan.Handover),
 	})
-	if err != nil { // an install that nobody could see must not begin
+	if err != nil { // an install that leaves no trace must not begin
 		refuse(w, err)
 		return
 	}
 	writeJSON(w, plan)
 }
 
-// noPlan is the event of a claim without a plan: the end of the install where
-// only a person can mend it, else a moment that the agent will get over.
+// noPlan is the event of a claim without a plan. A refusal ends the install,
+// since only a person can mend its cause. After other errors the agent asks
+// again.
 func noPlan(mac provision.MAC, err error) provision.Event {
 	if isRefusal(err) {
 		return provision.Event{MAC: mac, Kind: provision.KindFailed, Stage: provision.StageFailed, Text: err.Error()}
@@ -96,8 +100,8 @@ func describeDisks(disks []provision.DiskInfo) string {
 	return strings.Join(names, " or ")
 }
 
-// plan makes the plan of a machine whose agent has a right to one, after all
-// that can be known to go wrong was looked at.
+// plan makes the plan of a machine for an agent with a valid session. It
+// refuses an install that cannot succeed.
 func (c *Chain) plan(ctx context.Context, session track.Session, request wire.ClaimRequest) (wire.Plan, error) {
 	if request.MAC != session.MAC {
 		return wire.Plan{}, &refusal{fmt.Errorf("the token is of %s, and %s claims it: restart the machine so that it gets its own", session.MAC, request.MAC)}
@@ -115,18 +119,21 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	if err := suits(spec, kit, request.Inventory); err != nil {
 		return wire.Plan{}, &refusal{err}
 	}
-	overlay, err := c.makeOverlay(ctx, spec, kit, request.Inventory)
+	tree, done, err := c.Depot.OpenPack(kit.Pack)
 	if err != nil {
 		return wire.Plan{}, err
 	}
-	kernels, err := c.renderKernels(ctx, spec, kit, kit.Kernels, request.Inventory)
+	defer done()
+	wanted, err := c.planDisk(ctx, spec, kit, tree, request.Inventory)
 	if err != nil {
-		return wire.Plan{}, refusalUnless(ctx, err)
+		return wire.Plan{}, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
+	}
+	overlay, err := c.makeOverlay(ctx, spec, kit, tree, request.Inventory)
+	if err != nil {
+		return wire.Plan{}, err
 	}
 	state, _ := c.Tracker.State(session.MAC)
-	plan := newPlan(session, spec, kit, overlay, state.Armed)
-	plan.Kernels = diskEntries(spec, kernels)
-	return plan, nil
+	return newPlan(session, spec, kit, wanted, overlay, state.Armed), nil
 }
 
 // refusalUnless is a refusal, unless the only reason is that time ran out.
@@ -149,16 +156,15 @@ func suits(spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) 
 	return err
 }
 
-// rootRoom is what a root filesystem needs beyond the content of its files:
-// an eighth for its own structures and for what the system writes first.
-func rootRoom(content int64) int64 { return content + content/8 + 64<<20 }
-
-func newPlan(session track.Session, spec *provision.Spec, kit *depot.Kit, overlay wire.Blob, armed bool) wire.Plan {
+func newPlan(session track.Session, spec *provision.Spec, kit *depot.Kit, wanted target.Plan, overlay wire.Blob, armed bool) wire.Plan {
 	plan := wire.Plan{
 		MAC: session.MAC, Session: session.Secret, Image: spec.Image, Hostname: hostname(spec),
-		Disk: spec.Disk, Wipe: spec.Wipe, Again: armed, Filesystem: spec.Filesystem, Handover: spec.Handover,
-		Init: kit.Init, Pack: blob(kit.Pack, "pack"), Overlay: overlay, RootSize: rootRoom(kit.Bytes),
+		Disk: spec.Disk, Wipe: spec.Wipe, Again: armed, Handover: spec.Handover, Target: wanted,
+		Init: kit.Init, Pack: blob(kit.Pack, "pack"), Overlay: overlay,
 		BootLoaders: map[string]wire.Blob{}, ImageManifest: kit.Manifest.JSON(),
+	}
+	if wanted.Preinit() {
+		plan.Init = target.PreinitPath
 	}
 	for name, file := range kit.Loaders {
 		plan.BootLoaders[name] = blob(file, name)
@@ -182,15 +188,10 @@ func (c *Chain) overlayFile(mac provision.MAC) string {
 	return filepath.Join(c.Overlays, strings.ReplaceAll(string(mac), ":", "-")+".pack")
 }
 
-// makeOverlay renders what is the machine's own and keeps it, as a small pack,
-// until the machine's next install: a server that is restarted in between
-// serves the very same bytes.
-func (c *Chain) makeOverlay(ctx context.Context, spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) (wire.Blob, error) {
-	tree, done, err := c.Depot.OpenPack(kit.Pack)
-	if err != nil {
-		return wire.Blob{}, err
-	}
-	defer done()
+// makeOverlay renders the machine's own files and keeps them, as a small pack,
+// until the machine's next install. A server that is restarted in between
+// serves the same bytes.
+func (c *Chain) makeOverlay(ctx context.Context, spec *provision.Spec, kit *depot.Kit, tree images.Tree, inventory provision.Inventory) (wire.Blob, error) {
 	image := &images.Image{Name: spec.Image, Manifest: kit.Manifest}
 	overlay, err := image.Overlay(ctx, tree, c.Render, spec.Config, c.environment(spec, kit, inventory))
 	if err != nil {
@@ -217,19 +218,46 @@ func (c *Chain) environment(spec *provision.Spec, kit *depot.Kit, inventory prov
 	return env
 }
 
-// renderKernels gives kernels the command lines of one machine: that of an
-// entry point is a template.
-func (c *Chain) renderKernels(ctx context.Context, spec *provision.Spec, kit *depot.Kit, kernels []boot.Kernel, inventory provision.Inventory) ([]boot.Kernel, error) {
-	image := &images.Image{Name: spec.Image, Manifest: kit.Manifest}
-	kernels = slices.Clone(kernels)
-	for i := range kernels {
-		line, err := image.Cmdline(ctx, c.Render, kernels[i].Cmdline, spec.Config, c.environment(spec, kit, inventory))
-		if err != nil {
-			return nil, fmt.Errorf("machine %s: %w", spec.MAC, err)
-		}
-		kernels[i].Cmdline = line
+// menuTimeout is how long an installed disk's boot menu waits for a key.
+const menuTimeout = time.Second
+
+// planDisk plans the disk of a machine. What would fail only when the disk is
+// made bootable is refused here.
+func (c *Chain) planDisk(ctx context.Context, spec *provision.Spec, kit *depot.Kit, tree images.Tree, inventory provision.Inventory) (target.Plan, error) {
+	image, err := c.imageOf(ctx, spec, kit, inventory)
+	if err != nil {
+		return target.Plan{}, err
 	}
-	return kernels, nil
+	options := diskOptions(spec)
+	options.ID, options.Arch = uuid.New(), disk.Arch(inventory.Arch)
+	plan, err := target.NewPlan(image, options)
+	if err != nil {
+		return plan, err
+	}
+	return plan, plan.CheckMenu(tree)
+}
+
+// diskOptions are what a machine's file says of its disk.
+func diskOptions(spec *provision.Spec) target.Options {
+	return target.Options{Filesystem: spec.Filesystem, Reserve: true, Cmdline: spec.Cmdline, Timeout: menuTimeout}
+}
+
+// imageOf is the image as it is for one machine: the command line of an entry
+// point is a template. An image without a name is called as the site has it.
+func (c *Chain) imageOf(ctx context.Context, spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) (target.Image, error) {
+	render := func(ctx context.Context, template string) (string, error) {
+		image := &images.Image{Name: spec.Image, Manifest: kit.Manifest}
+		return image.Cmdline(ctx, c.Render, template, spec.Config, c.environment(spec, kit, inventory))
+	}
+	image := kit.Image
+	if kit.Manifest.Name == "" {
+		image.Title = spec.Image
+	}
+	var err error
+	if image.Kernels, err = (target.System{Cmdline: render}).Rendered(ctx, kit.Kernels); err != nil {
+		return image, err
+	}
+	return image, nil
 }
 
 // writePack writes beside, syncs and renames. Overlays may hold secrets.

@@ -14,6 +14,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
 	"cloudlets/images/pack"
+	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/store"
 	"cloudlets/provision/wire"
@@ -41,18 +42,18 @@ func TestClaim(t *testing.T) {
 	b := newBed(t, nil)
 	plan := b.claim(node1)
 	kit := b.kit(node1)
-	if plan.MAC != node1 || plan.Image != "web" || plan.Hostname != "web1" || plan.Init != "/sbin/init" || plan.Filesystem != "ext4" || plan.Handover != provision.Switch {
+	if plan.MAC != node1 || plan.Image != "web" || plan.Hostname != "web1" || plan.Init != "/sbin/init" || plan.Target.Filesystem != "ext4" || plan.Handover != provision.Switch {
 		t.Errorf("the plan is %+v", plan)
 	}
-	if plan.Pack.Digest != kit.Pack.Digest || plan.RootSize < kit.Bytes {
-		t.Errorf("pack %+v, room for %d bytes; the kit is %+v", plan.Pack, plan.RootSize, kit)
+	if plan.Pack.Digest != kit.Pack.Digest || plan.Target.RootSize < kit.Bytes+target.FirstRoom {
+		t.Errorf("pack %+v, room for %d bytes; the kit is %+v", plan.Pack, plan.Target.RootSize, kit)
 	}
-	want := wire.DiskEntry{
-		Title: "web, Linux " + kernelVersion, Version: kernelVersion, Kernel: "/boot/vmlinuz-" + kernelVersion,
-		Cmdline: "root=auto rw quiet console=ttyS0",
+	want := target.Entry{
+		ID: "cloudlet-0-" + kernelVersion, Title: "web, Linux " + kernelVersion, Version: kernelVersion, Kernel: "/boot/vmlinuz-" + kernelVersion,
+		Cmdline: "quiet console=ttyS0",
 	}
-	if len(plan.Kernels) != 1 || plan.Kernels[0] != want {
-		t.Errorf("the boot menu is %+v, want %+v", plan.Kernels, want)
+	if menu := plan.Target.Entries; len(menu) != 1 || menu[0] != want {
+		t.Errorf("the boot menu is %+v, want %+v", menu, want)
 	}
 	for name, file := range plan.BootLoaders {
 		if a := b.get(file.Path).want(t, http.StatusOK, "this is "+name); int64(len(a.body)) != file.Size {
@@ -107,6 +108,7 @@ func TestRefusedClaims(t *testing.T) {
 		{name: "no such disk", spec: func(s *provision.Spec) { s.Disk.Serial = "X" }, status: http.StatusConflict, words: []string{"no disk matches", `the hint says "X"`}, failed: true},
 		{name: "no mkfs", spec: func(s *provision.Spec) { s.Filesystem = "xfs" }, status: http.StatusConflict, words: []string{`asks for the filesystem "xfs"`, "there is only ext4", "mkfs in the image"}, failed: true},
 		{name: "a template that fails", image: func(dir string) { writeText(dir, "etc/motd", "line 1\n<%= args.nothing.at.all %>\n") }, status: http.StatusConflict, words: []string{"template /etc/motd, line 2", "machine " + string(node1)}, failed: true},
+		{name: "a command line that GRUB spoils", spec: func(s *provision.Spec) { s.Cmdline = `name='x'` }, status: http.StatusConflict, words: []string{"machine " + string(node1), "use double quotes"}, failed: true},
 		{name: "a configuration that the manifest does not know", spec: func(s *provision.Spec) { s.Config.Args = map[string]any{"motd": 7} }, status: http.StatusConflict, words: []string{"motd"}, failed: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"cloudlets/images"
 )
 
-// layer is an overlay as a source: its files, and the directories that they
-// are in, just as the image has them.
+// layer is an overlay as a source: its files and their parent directories,
+// which are as the image has them.
 type layer struct {
 	overlay images.Overlay
 	tree    images.Tree
@@ -26,12 +26,12 @@ var _ images.Source = layer{}
 func (l layer) Walk(ctx context.Context, visit images.VisitFunc) error {
 	files := slices.Clone(l.overlay)
 	slices.SortFunc(files, func(a, b images.File) int { return strings.Compare(a.Path, b.Path) })
-	seen := map[string]bool{}
+	visited := map[string]bool{}
 	for _, f := range files {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := l.parents(path.Dir(f.Path), seen, visit); err != nil {
+		if err := l.parents(path.Dir(f.Path), visited, visit); err != nil {
 			return err
 		}
 		if err := visit(f.Entry, bytes.NewReader(f.Content)); err != nil {
@@ -41,13 +41,13 @@ func (l layer) Walk(ctx context.Context, visit images.VisitFunc) error {
 	return nil
 }
 
-func (l layer) parents(dir string, seen map[string]bool, visit images.VisitFunc) error {
-	if seen[dir] {
+func (l layer) parents(dir string, visited map[string]bool, visit images.VisitFunc) error {
+	if visited[dir] {
 		return nil
 	}
-	seen[dir] = true
+	visited[dir] = true
 	if dir != "/" {
-		if err := l.parents(path.Dir(dir), seen, visit); err != nil {
+		if err := l.parents(path.Dir(dir), visited, visit); err != nil {
 			return err
 		}
 	}

@@ -28,7 +28,7 @@ func (c *Chain) script(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method == http.MethodHead {
-		return // who only looks decides nothing, and takes nobody's token away
+		return // HEAD has no effect; in particular it does not invalidate the current token
 	}
 	c.sawHost(r.RemoteAddr, mac)
 	text, event := c.writeScript(r.Context(), mac)
@@ -88,11 +88,12 @@ goto %[1]s
 // installScript boots the image's own kernel into the RAM disk. The name after
 // initrd= is how the kernel's EFI stub finds the RAM disk.
 func (c *Chain) installScript(ctx context.Context, spec *provision.Spec, kit *depot.Kit) (string, error) {
-	kernels, err := c.renderKernels(ctx, spec, kit, kit.Kernels[:1], provision.Inventory{})
+	image, err := c.imageOf(ctx, spec, kit, provision.Inventory{})
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("machine %s: %w", spec.MAC, err)
 	}
-	asked := joinWords(kernels[0].Cmdline, spec.Cmdline)
+	// The words are those of the disk, since this kernel may switch to it.
+	asked := image.Menu(diskOptions(spec))[0].Cmdline
 	if err := checkWords(asked); err != nil {
 		return "", fmt.Errorf("the kernel command line of %s: %w", spec.MAC, err)
 	}
@@ -101,7 +102,7 @@ func (c *Chain) installScript(ctx context.Context, spec *provision.Spec, kit *de
 		return "", err
 	}
 	params := wire.Params{Server: c.Base, MAC: spec.MAC, Token: token}
-	words := joinWords("initrd=ramdisk", asked, params.Cmdline())
+	words := boot.JoinWords("initrd=ramdisk", asked, params.Cmdline())
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#!ipxe\necho cloudlets: installing %s on %s\n", plain(spec.Image), spec.MAC)
 	for _, step := range []struct{ name, command string }{
@@ -150,20 +151,4 @@ func checkWords(cmdline string) error {
 		}
 	}
 	return nil
-}
-
-func joinWords(parts ...string) string {
-	return strings.Join(strings.Fields(strings.Join(parts, " ")), " ")
-}
-
-// diskEntries are the boot menu of the installed disk.
-func diskEntries(spec *provision.Spec, kernels []boot.Kernel) []wire.DiskEntry {
-	list := make([]wire.DiskEntry, 0, len(kernels))
-	for _, k := range kernels {
-		list = append(list, wire.DiskEntry{
-			Title: spec.Image + ", Linux " + k.Version, Version: k.Version, Kernel: k.Path, Initrd: k.Initrd,
-			Cmdline: joinWords("root=auto rw", k.Cmdline, spec.Cmdline),
-		})
-	}
-	return list
 }

@@ -155,7 +155,7 @@ func TestTemplateOfCommandLine(t *testing.T) {
 	if script := b.script(node1); !strings.Contains(script, " name=web1 motd=hello console=ttyS0 ") {
 		t.Errorf("the script is\n%s", script)
 	}
-	if got := b.claim(node1).Kernels[0].Cmdline; got != "root=auto rw name=web1 motd=hello console=ttyS0" {
+	if got := b.claim(node1).Target.Entries[0].Cmdline; got != "name=web1 motd=hello console=ttyS0" {
 		t.Errorf("the disk's kernel gets %q", got)
 	}
 	b.change(node1, func(s *provision.Spec) { s.Config.Args = map[string]any{"motd": 5} })

@@ -1,19 +1,13 @@
 package boot
 
 import (
-	"bytes"
-	"compress/gzip"
 	"debug/elf"
 	"encoding/binary"
-	"io"
 	"strings"
 )
 
-// kernelHead is how much of a kernel is looked at to tell its architecture.
-const kernelHead = 4096
-
-// archName gives an architecture its one name, that of Debian, whoever's
-// name it has: "x86_64" and "amd64" are both "amd64".
+// ArchName gives an architecture the name that Debian has for it: "x86_64"
+// and "amd64" are both "amd64".
 func ArchName(name string) string {
 	name = strings.ToLower(name)
 	switch name {
@@ -31,48 +25,30 @@ func ArchName(name string) string {
 	return name
 }
 
-// runsOn says whether a processor (or a kernel for it) runs code for another
-// architecture. What is not known is not refused.
+// RunsOn says whether a processor (or a kernel for it) runs code for another
+// architecture. An architecture that is not known ("") fits all.
 func RunsOn(machine, code string) bool {
 	machine, code = ArchName(machine), ArchName(code)
 	return machine == "" || code == "" || machine == code || machine == "amd64" && code == "i386"
 }
 
-// kernelArch tells which architecture a kernel is for by its first bytes; ""
-// where they do not tell. It knows the x86 boot protocol, the arm64 Image,
-// EFI programs and ELF, each of them also within gzip.
-func kernelArch(r io.Reader) (string, error) {
-	head, err := readHead(r)
-	if err != nil {
-		return "", err
-	}
-	if bytes.HasPrefix(head, []byte{0x1f, 0x8b}) {
-		unpacked, err := gzip.NewReader(io.MultiReader(bytes.NewReader(head), r))
-		if err != nil {
-			return "", err
-		}
-		if head, err = readHead(unpacked); err != nil {
-			return "", err
-		}
-	}
+// kernelArch tells which architecture a kernel is for by its head, or "" if
+// that does not tell. It knows the x86 boot protocol, the arm64 Image, EFI
+// programs and ELF.
+func kernelArch(head []byte) string {
 	for _, look := range []func([]byte) string{x86Arch, armArch, efiArch, elfArch} {
 		if arch := look(head); arch != "" {
-			return arch, nil
+			return arch
 		}
 	}
-	return "", nil
-}
-
-// readHead reads what there is of the first kernelHead bytes.
-func readHead(r io.Reader) ([]byte, error) {
-	return io.ReadAll(io.LimitReader(r, kernelHead))
+	return ""
 }
 
 // x86Arch reads the header of the x86 boot protocol: "HdrS" at 0x202, the
 // protocol's version after it, and from version 2.12 on the bit that says
 // that the kernel has a 64-bit entry point (Documentation/arch/x86/boot.rst).
 func x86Arch(head []byte) string {
-	if len(head) < 0x238 || string(head[0x202:0x206]) != "HdrS" {
+	if len(head) < 0x238 || !isX86(head) {
 		return ""
 	}
 	version := binary.LittleEndian.Uint16(head[0x206:])
@@ -115,7 +91,8 @@ func efiArch(head []byte) string {
 }
 
 // ProgramArch tells which architecture (Debian's name) an ELF program is for
-// by its first 20 bytes or more; "" where it is none or not a known one.
+// by its first 20 bytes or more. It is "" for other files, and for an
+// architecture that is not known here.
 func ProgramArch(head []byte) string { return elfArch(head) }
 
 // elfArch reads the machine of an ELF file.

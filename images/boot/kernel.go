@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,10 +13,10 @@ import (
 	"cloudlets/images/manifest"
 )
 
-// ErrNoKernel says that an image has no kernel to boot.
+// ErrNoKernel is returned for an image without a kernel.
 var ErrNoKernel = errors.New("no kernel")
 
-// Where an image without entry points is looked through for a kernel.
+// The places of kernels and RAM disks in an image without kernel entry points.
 var (
 	usualKernels = []string{"/boot/vmlinuz-*", "/boot/vmlinux-*", "/vmlinuz", "/boot/vmlinuz", "/lib/modules/*/vmlinuz"}
 	usualInitrds = []string{"/boot/initrd.img-*", "/boot/initramfs-*", "/boot/initrd-*", "/initrd.img", "/boot/initrd.img"}
@@ -23,24 +24,29 @@ var (
 
 // Kernel is one kernel of an image, ready to be handed to a boot loader.
 type Kernel struct {
-	// Entry is the name of the entry point; "" where the manifest has none
-	// and the kernel was found by looking.
+	// Entry is the name of the entry point; "" if the manifest has none and
+	// the kernel was found in a usual place.
 	Entry string
-	// Version is what the file's name says, "6.1.0-31-amd64"; "" if nothing.
+	// Version is the kernel's own, as `uname -r` says it under the kernel:
+	// "6.1.0-31-amd64". It is "" if neither the kernel, nor its name, nor the
+	// modules tell it.
 	Version string
 	// Path and Initrd are paths in the image with no links left to follow.
-	// Initrd is "" where the kernel has none.
+	// Initrd is "" if the kernel has none.
 	Path, Initrd string
-	Cmdline      string
+	// Modules is the directory of the kernel's modules; "" if it has none.
+	Modules string
+	// Cmdline is the entry point's, and may be a template.
+	Cmdline string
 	// Arch is the architecture that the kernel is for, found in the file;
-	// "" where it does not tell.
+	// "" if the file does not tell.
 	Arch string
 	// Requires is the architecture that the entry point asks for, else the
-	// one that the manifest names; "" where neither does.
+	// one that the manifest names; "" if neither does.
 	Requires string
 }
 
-// KernelEntry is the newest kernel of an entry point: see [manifest.Manifest.Kernels].
+// NewestKernel is the first of [Kernels].
 func NewestKernel(m *manifest.Manifest, t images.Tree, entry string) (Kernel, error) {
 	all, err := Kernels(m, t, entry)
 	if err != nil {
@@ -49,11 +55,11 @@ func NewestKernel(m *manifest.Manifest, t images.Tree, entry string) (Kernel, er
 	return all[0], nil
 }
 
-// Kernels lists the kernels of a kernel entry point, newest first: at least
-// one, or the error. The name "" stands for the default entry point. Where
-// the manifest has no kernel entry points, the usual places are looked
-// through. The error is [ErrNoKernel] where there is nothing to be found,
-// and says where it was looked for.
+// Kernels lists the kernels of a kernel entry point, newest first, and rescue
+// kernels last. There is at least one, or an error. The name "" stands for the
+// default entry point. If the manifest has no kernel entry points, the usual
+// places are searched. If there is no kernel, the error is [ErrNoKernel] and
+// lists the places.
 func Kernels(m *manifest.Manifest, t images.Tree, entry string) ([]Kernel, error) {
 	e, places, initrds, err := kernelPlaces(m, entry)
 	if err != nil {
@@ -91,65 +97,100 @@ func kernelPlaces(m *manifest.Manifest, name string) (e manifest.EntryPoint, ker
 }
 
 // pair makes a kernel of each file, with the initrd of its version, and
-// sorts them newest first. Where the entry point wants an initrd, kernels
-// without one are left out.
+// sorts them. If the entry point wants an initrd, kernels without one are left
+// out.
 func pair(m *manifest.Manifest, t images.Tree, e manifest.EntryPoint, files, ramdisks []string) ([]Kernel, error) {
+	modules, err := findModules(t)
+	if err != nil {
+		return nil, fmt.Errorf("find the modules by the %s: %w", m.Label(), err)
+	}
 	var all []Kernel
 	for _, file := range files {
-		k := Kernel{Entry: e.Name, Path: file, Version: kernelVersion(file), Cmdline: e.Cmdline, Requires: e.Requires.Arch}
-		if k.Requires == "" {
-			k.Requires = m.Arch
+		head, err := readHead(t, file)
+		if err != nil {
+			return nil, fmt.Errorf("read kernel %s by the %s: %w", file, m.Label(), err)
 		}
+		k := Kernel{
+			Entry: e.Name, Path: file, Version: modules.versionOf(head, namedVersion(file)), Cmdline: e.Cmdline,
+			Arch: kernelArch(head), Requires: cmp.Or(e.Requires.Arch, m.Arch),
+		}
+		k.Modules = modules.dirOf(k.Version)
 		k.Initrd = initrdOf(k, ramdisks, len(files) == 1)
 		if e.Initrd != "" && !isPattern(e.Initrd) && len(ramdisks) > 0 {
 			k.Initrd = ramdisks[0]
 		}
-		if e.Initrd != "" && k.Initrd == "" {
-			continue
+		if e.Initrd == "" || k.Initrd != "" {
+			all = append(all, k)
 		}
-		var err error
-		if k.Arch, err = archOf(t, file); err != nil {
-			return nil, fmt.Errorf("read kernel %s by the %s: %w", file, m.Label(), err)
-		}
-		all = append(all, k)
 	}
-	slices.SortStableFunc(all, func(a, b Kernel) int { return compareVersions(b.Version, a.Version) })
-	return all, nil
+	slices.SortStableFunc(all, compareKernels)
+	return withoutCopies(all), nil
+}
+
+// compareKernels sorts newer kernels first. Of two with one version, the one
+// whose file is named for it comes first. Rescue kernels are last: they have
+// the version of another kernel inside, and start only by choice.
+func compareKernels(a, b Kernel) int {
+	return cmp.Or(
+		cmp.Compare(a.rank(), b.rank()),
+		compareVersions(b.Version, a.Version),
+		compareVersions(b.Named(), a.Named()),
+	)
+}
+
+// rescuePrefix begins the version in the name of a rescue kernel, by
+// kernel-install(8).
+const rescuePrefix = "0-rescue"
+
+func (k Kernel) rank() int {
+	if strings.HasPrefix(k.Named(), rescuePrefix) {
+		return 1
+	}
+	return 0
+}
+
+// withoutCopies leaves out kernels beside their modules that are somewhere
+// else, too: Fedora has each kernel twice.
+func withoutCopies(kernels []Kernel) []Kernel {
+	return slices.DeleteFunc(slices.Clone(kernels), func(k Kernel) bool {
+		return isBesideModules(k.Path) && slices.ContainsFunc(kernels, func(other Kernel) bool {
+			return !isBesideModules(other.Path) && other.Version == k.Version && other.rank() == 0
+		})
+	})
 }
 
 func isPattern(p string) bool { return strings.ContainsAny(p, `*?[\`) }
 
-func archOf(t images.Tree, file string) (string, error) {
-	r, err := t.Open(file)
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
-	return kernelArch(r)
-}
+// Named is the version in the name of the kernel's file: what is after the
+// first "-", or the name of its directory in /lib/modules. It may be short
+// ("lts"), and is "" if the name has none.
+func (k Kernel) Named() string { return namedVersion(k.Path) }
 
-// kernelVersion is what a kernel's name says after its first "-", or the
-// name of its folder in /lib/modules.
-func kernelVersion(file string) string {
+func namedVersion(file string) string {
 	if _, version, ok := strings.Cut(path.Base(file), "-"); ok {
 		return version
 	}
-	if dir := path.Dir(file); path.Base(path.Dir(dir)) == "modules" {
-		return path.Base(dir)
+	if isBesideModules(file) {
+		return path.Base(path.Dir(file))
 	}
 	return ""
 }
 
-// initrdOf picks the initrd whose name ends with the kernel's version. One
-// kernel and one initrd belong together, whatever their names.
+func isBesideModules(file string) bool { return path.Base(path.Dir(path.Dir(file))) == "modules" }
+
+// initrdOf picks the initrd whose name ends as the kernel's does, or else with
+// the kernel's version. One kernel and one initrd belong together, whatever
+// their names.
 func initrdOf(k Kernel, ramdisks []string, only bool) string {
-	for _, file := range ramdisks {
-		base := path.Base(file)
-		for _, suffix := range []string{".gz", ".xz", ".zst", ".img", ".cpio"} {
-			base = strings.TrimSuffix(base, suffix)
-		}
-		if k.Version != "" && strings.HasSuffix(base, "-"+k.Version) {
-			return file
+	for _, version := range []string{k.Named(), k.Version} {
+		for _, file := range ramdisks {
+			base := path.Base(file)
+			for _, suffix := range []string{".gz", ".xz", ".zst", ".img", ".cpio"} {
+				base = strings.TrimSuffix(base, suffix)
+			}
+			if version != "" && strings.HasSuffix(base, "-"+version) {
+				return file
+			}
 		}
 	}
 	if only && len(ramdisks) == 1 {
@@ -158,9 +199,8 @@ func initrdOf(k Kernel, ramdisks []string, only bool) string {
 	return ""
 }
 
-// filesAt lists the regular files that the patterns lead to, each once.
-// Links that lead nowhere and the copies that packaging tools leave behind
-// are no files to boot.
+// filesAt lists the regular files that the patterns lead to, each once. It
+// leaves out dangling links, and the copies that packaging tools make.
 func filesAt(t images.Tree, patterns []string) ([]string, error) {
 	var files []string
 	for _, pattern := range patterns {
@@ -190,7 +230,8 @@ func isCopy(file string) bool {
 	return false
 }
 
-// regularAt is the regular file that a path leads to, or "".
+// RegularFile is the regular file that a path leads to, links followed, or ""
+// if there is none.
 func RegularFile(t images.Tree, name string) (string, error) {
 	file, err := images.Resolve(t, name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, images.ErrTooManyLinks) {
@@ -204,6 +245,15 @@ func RegularFile(t images.Tree, name string) (string, error) {
 		return "", err
 	}
 	return file, nil
+}
+
+// CheckVersion refuses a kernel whose version is not known. A RAM disk for it
+// would have no modules.
+func (k Kernel) CheckVersion() error {
+	if k.Version == "" {
+		return fmt.Errorf("kernel %s: its name tells no version, nor does the kernel itself, and %s does not have just one: call it vmlinuz-VERSION", k.Path, modulesDir)
+	}
+	return nil
 }
 
 // Check says why a kernel cannot run on a machine of an architecture, or

@@ -23,6 +23,13 @@ func bzImage(version, flags uint16) string {
 	return string(head)
 }
 
+// bzImageOf is a kernel for amd64 with its version inside.
+func bzImageOf(text string) string {
+	head := []byte(bzImage(0x20f, 1))
+	binary.LittleEndian.PutUint16(head[0x20e:], 0x1000)
+	return string(head) + strings.Repeat("\x90", 0x1200-len(head)) + text + "\x00more"
+}
+
 func arm64Image() string {
 	head := make([]byte, 64)
 	copy(head[0x38:], "ARM\x64")
@@ -68,9 +75,94 @@ func TestKernelArch(t *testing.T) {
 		{"empty", "", ""},
 		{"EFI header beyond the head", "MZ" + strings.Repeat("\xff", 100), ""},
 	} {
-		if got, err := kernelArch(strings.NewReader(tt.head)); got != tt.want || err != nil {
+		head, err := headOf(strings.NewReader(tt.head))
+		if got := kernelArch(head); got != tt.want || err != nil {
 			t.Errorf("%s: %q, %v; want %q", tt.name, got, err, tt.want)
 		}
+	}
+}
+
+func TestKernelRelease(t *testing.T) {
+	debian := "6.1.0-31-amd64 (debian-kernel@lists.debian.org) #1 SMP PREEMPT_DYNAMIC Debian 6.1.128-1 (2025-02-07)"
+	beyond := []byte(bzImage(0x20f, 1))
+	binary.LittleEndian.PutUint16(beyond[0x20e:], 0xffff)
+	for _, tt := range []struct{ name, kernel, want string }{
+		{"Debian", bzImageOf(debian), "6.1.0-31-amd64"},
+		{"nothing but the version", bzImageOf("6.6.9-0-lts"), "6.6.9-0-lts"},
+		{"compressed", gzipped(bzImageOf(debian)), "6.1.0-31-amd64"},
+		{"no version", bzImage(0x20f, 1), ""},
+		{"a place beyond the file", string(beyond), ""},
+		{"no end", strings.TrimSuffix(bzImageOf("6.1"), "\x00more"), ""},
+		{"no number", bzImageOf("linux"), ""},
+		{"a path", bzImageOf("6/../../etc"), ""},
+		{"too long", bzImageOf(strings.Repeat("6", maxRelease+1)), ""},
+		{"another architecture", arm64Image(), ""},
+		{"empty", "", ""},
+	} {
+		head, err := headOf(strings.NewReader(tt.kernel))
+		if got := kernelRelease(head); got != tt.want || err != nil {
+			t.Errorf("%s: %q, %v; want %q", tt.name, got, err, tt.want)
+		}
+	}
+}
+
+func FuzzKernelHead(f *testing.F) {
+	f.Add(bzImageOf("6.1.0-31-amd64 #1"))
+	f.Add(gzipped(arm64Image()))
+	f.Fuzz(func(t *testing.T, kernel string) {
+		head, err := headOf(strings.NewReader(kernel))
+		if err != nil {
+			return
+		}
+		kernelArch(head)
+		if release := kernelRelease(head); strings.ContainsAny(release, "/ \x00") {
+			t.Errorf("the release %q is no name of a directory", release)
+		}
+	})
+}
+
+// TestKernelsByTheirOwnVersion: a kernel has the version that is inside it,
+// and else the one that its name and the modules tell.
+func TestKernelsByTheirOwnVersion(t *testing.T) {
+	plain := bzImage(0x20f, 1)
+	for name, tt := range map[string]struct {
+		tree imagetest.Tree
+		want []string // version path initrd modules
+	}{
+		"Alpine": {imagetest.NewTree("/boot/vmlinuz-lts = "+bzImageOf("6.6.9-0-lts (buildozer@build) #1-Alpine SMP"), "/boot/initramfs-lts = x",
+			"/lib/modules/6.6.9-0-lts/modules.dep = x", "/lib/modules/6.6.8-0-lts/modules.dep = x"),
+			[]string{"6.6.9-0-lts /boot/vmlinuz-lts /boot/initramfs-lts /lib/modules/6.6.9-0-lts"}},
+		"two of Alpine's": {imagetest.NewTree("/boot/vmlinuz-lts = "+bzImageOf("6.6.9-0-lts"), "/boot/vmlinuz-virt = "+bzImageOf("6.12.1-0-virt"),
+			"/boot/initramfs-lts = x", "/boot/initramfs-virt = x", "/lib/modules/6.6.9-0-lts/", "/lib/modules/6.12.1-0-virt/"),
+			[]string{"6.12.1-0-virt /boot/vmlinuz-virt /boot/initramfs-virt /lib/modules/6.12.1-0-virt", "6.6.9-0-lts /boot/vmlinuz-lts /boot/initramfs-lts /lib/modules/6.6.9-0-lts"}},
+		"Alpine without a version inside": {imagetest.NewTree("/boot/vmlinuz-lts = "+arm64Image(), "/boot/vmlinuz-virt = "+arm64Image(), "/boot/initramfs-lts = x",
+			"/lib/modules/6.6.9-0-lts/", "/lib/modules/6.6.9-0-virt/"),
+			[]string{"6.6.9-0-virt /boot/vmlinuz-virt  /lib/modules/6.6.9-0-virt", "6.6.9-0-lts /boot/vmlinuz-lts /boot/initramfs-lts /lib/modules/6.6.9-0-lts"}},
+		"a package of Arch's": {imagetest.NewTree("/boot/vmlinuz-linux = "+plain, "/boot/initramfs-linux.img = x", "/lib/modules/6.7.1-arch1-1/pkgbase = linux\n", "/lib/modules/6.7.1-hardened/"),
+			[]string{"6.7.1-arch1-1 /boot/vmlinuz-linux /boot/initramfs-linux.img /lib/modules/6.7.1-arch1-1"}},
+		"a name without a version":                  {imagetest.NewTree("/vmlinuz = "+plain, "/lib/modules/6.1/"), []string{"6.1 /vmlinuz  /lib/modules/6.1"}},
+		"a name with a version that has no modules": {imagetest.NewTree("/boot/vmlinuz-6.2 = "+plain, "/lib/modules/6.1/"), []string{"6.2 /boot/vmlinuz-6.2  "}},
+		"nothing tells it":                          {imagetest.NewTree("/vmlinuz = "+plain, "/lib/modules/6.1/", "/lib/modules/6.2/"), []string{" /vmlinuz  "}},
+		"a link by version": {imagetest.NewTree("/vmlinuz = "+bzImageOf("6.1.0-9"), "/initrd.img -> boot/initrd.img-6.1.0-9", "/boot/initrd.img-6.1.0-9 = x", "/boot/initrd.img-6.1.0-8 = x"),
+			[]string{"6.1.0-9 /vmlinuz /boot/initrd.img-6.1.0-9 "}},
+		"Fedora": {imagetest.NewTree("/boot/vmlinuz-0-rescue-abc = "+bzImageOf("6.5.6-300"), "/boot/vmlinuz-6.5.6-300 = "+bzImageOf("6.5.6-300"), "/boot/vmlinuz-6.5.5-200 = "+bzImageOf("6.5.5-200"),
+			"/lib/modules/6.5.6-300/vmlinuz = "+bzImageOf("6.5.6-300"), "/boot/initramfs-0-rescue-abc.img = x", "/boot/initramfs-6.5.6-300.img = x"),
+			[]string{"6.5.6-300 /boot/vmlinuz-6.5.6-300 /boot/initramfs-6.5.6-300.img /lib/modules/6.5.6-300", "6.5.5-200 /boot/vmlinuz-6.5.5-200  ",
+				"6.5.6-300 /boot/vmlinuz-0-rescue-abc /boot/initramfs-0-rescue-abc.img /lib/modules/6.5.6-300"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kernels, err := Kernels(imagetest.Manifest(t, `{}`), tt.tree, "")
+			var got []string
+			for _, k := range kernels {
+				got = append(got, k.Version+" "+k.Path+" "+k.Initrd+" "+k.Modules)
+				if err := k.CheckVersion(); (err == nil) != (k.Version != "") {
+					t.Errorf("check the version %q: %v", k.Version, err)
+				}
+			}
+			if !slices.Equal(got, tt.want) || err != nil {
+				t.Errorf("kernels %q, %v; want %q", got, err, tt.want)
+			}
+		})
 	}
 }
 

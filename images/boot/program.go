@@ -11,7 +11,7 @@ import (
 	"cloudlets/images/manifest"
 )
 
-// The names of the entry points that are seen in an image whose manifest has
+// The names of the entry points that are found by looking, if the manifest has
 // none of their type.
 const (
 	SeenKernel = "kernel"
@@ -19,16 +19,24 @@ const (
 	SeenShell  = "shell"
 )
 
-// Where an image is looked through for programs that take control, the one
-// that is taken first.
+// DefaultInit is the program that a kernel starts if its command line names
+// none.
+const DefaultInit = "/sbin/init"
+
+// ErrNoProgram is returned if the manifest has no entry point of a type, and
+// the image has no program in one of the usual places.
+var ErrNoProgram = errors.New("it has none")
+
+// The usual places of programs that take control. The first that is there is
+// taken.
 var (
-	usualInits  = []string{"/sbin/init", "/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/init"}
+	usualInits  = []string{DefaultInit, "/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/etc/init", "/bin/init", "/init"}
 	usualShells = []string{"/bin/bash", "/bin/sh"}
 )
 
-// FindEntryPoints lists an image's entry points, sorted by type and name:
-// those of the manifest and, for each type that it has none of, what can be
-// seen in the tree: a kernel, an init, a shell.
+// EntryPoints lists an image's entry points, sorted by type and name: those of
+// the manifest and, for each type that it has none of, the kernel, the init or
+// the shell that is found in a usual place.
 func EntryPoints(m *manifest.Manifest, t images.Tree) ([]manifest.EntryPoint, error) {
 	var all []manifest.EntryPoint
 	for _, e := range m.EntryPoints {
@@ -62,8 +70,8 @@ func typeOrder(t manifest.EntryType) string {
 	return "3"
 }
 
-// seen is the program of a type that is found by looking, where the manifest
-// has none.
+// seen is the program of a type that is found in a usual place, if the
+// manifest has none of the type.
 func seen(m *manifest.Manifest, t images.Tree, kind manifest.EntryType) []manifest.EntryPoint {
 	if m.Has(kind) {
 		return nil
@@ -80,15 +88,16 @@ func seen(m *manifest.Manifest, t images.Tree, kind manifest.EntryType) []manife
 	return nil
 }
 
-// InitEntry is an init entry point, whose program is there and can be
-// executed. The name "" stands for the default one; where the manifest has
-// none of the type, one that can be seen in the tree is taken. It requires
-// the manifest's architecture where it names none itself.
+// Init is an init entry point, whose program is there and can be executed. The
+// name "" stands for the default one. If the manifest has none of the type, a
+// program in a usual place is taken, and the error is [ErrNoProgram] if there
+// is none. The entry point requires the manifest's architecture if it names
+// none itself.
 func Init(m *manifest.Manifest, t images.Tree, name string) (manifest.EntryPoint, error) {
 	return programEntry(m, t, manifest.InitEntry, name, usualInits)
 }
 
-// ChrootEntry is a chroot entry point: see [manifest.Manifest.InitEntry].
+// Chroot is a chroot entry point: see [Init].
 func Chroot(m *manifest.Manifest, t images.Tree, name string) (manifest.EntryPoint, error) {
 	return programEntry(m, t, manifest.ChrootEntry, name, usualShells)
 }
@@ -100,8 +109,8 @@ func programEntry(m *manifest.Manifest, t images.Tree, kind manifest.EntryType, 
 	}
 	all = append(all, seen(m, t, kind)...)
 	if !m.Has(kind) && len(all) == len(m.EntryPoints) {
-		return manifest.EntryPoint{}, fmt.Errorf("find an entry point of type %s by the %s: it has none, and there is no program at %s; describe one in \"entrypoints\"",
-			kind, m.Label(), strings.Join(places, ", "))
+		return manifest.EntryPoint{}, fmt.Errorf("find an entry point of type %s by the %s: %w, and there is no program at %s: install an %[1]s program in the image, or describe one in \"entrypoints\"",
+			kind, m.Label(), ErrNoProgram, strings.Join(places, ", "))
 	}
 	e, err := m.Choose(all, kind, name)
 	if err != nil {

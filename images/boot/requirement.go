@@ -89,7 +89,7 @@ func findCommand(e manifest.EntryPoint, t images.Tree, command string) error {
 	return fmt.Errorf("no program of this name in %s", dirs)
 }
 
-// programAt says why what a path leads to is no program.
+// CheckProgram says why a path does not lead to a program.
 func CheckProgram(t images.Tree, name string) error {
 	file, err := images.Resolve(t, name)
 	if err != nil {

@@ -13,13 +13,6 @@ import (
 	"cloudlets/images/manifest"
 )
 
-// Kernel is one kernel that was found.
-type Kernel struct {
-	boot.Kernel
-	// Modules is the directory of its modules; "" is none.
-	Modules string
-}
-
 // programs are looked at for the architecture: whatever else an image has,
 // one of these it has, and all are for the same processor.
 var programs = []string{
@@ -74,22 +67,18 @@ func (e *explorer) kernels() error {
 		return err
 	}
 	for _, k := range all {
-		modules, err := e.modules(k.Version)
-		if err != nil {
-			return err
-		}
-		e.found.Kernels = append(e.found.Kernels, Kernel{Kernel: k, Modules: modules})
-		e.kernelReason(k, modules)
+		e.found.Kernels = append(e.found.Kernels, k)
+		e.kernelReason(k)
 	}
 	return nil
 }
 
-func (e *explorer) kernelReason(k boot.Kernel, modules string) {
-	initrd, drivers := "the initrd "+k.Initrd, "its modules in "+modules
+func (e *explorer) kernelReason(k boot.Kernel) {
+	initrd, drivers := "the initrd "+k.Initrd, "its modules in "+k.Modules
 	if k.Initrd == "" {
 		initrd = "no initrd"
 	}
-	if modules == "" {
+	if k.Modules == "" {
 		drivers = "no modules of its own: it can boot only with drivers built in"
 	}
 	e.because("entrypoints kernel", "%s is a kernel for %s with %s and %s", k.Path, orUnknown(k.Arch), initrd, drivers)
@@ -103,32 +92,6 @@ func orUnknown(s string) string {
 		return "an unknown architecture"
 	}
 	return s
-}
-
-// modules finds the modules of a kernel: in the directory of its version, or
-// where distributions give kernels short names (vmlinuz-lts, vmlinuz-linux),
-// in the one whose name ends with it or whose "pkgbase" it is.
-func (e *explorer) modules(version string) (string, error) {
-	if version == "" {
-		return "", nil
-	}
-	dirs, err := images.Glob(e.tree, "/lib/modules/*")
-	if err != nil {
-		return "", err
-	}
-	if exact := "/lib/modules/" + version; slices.Contains(dirs, exact) {
-		return exact, nil
-	}
-	for _, dir := range dirs {
-		base, err := e.text(path.Join(dir, "pkgbase"))
-		if err != nil {
-			return "", err
-		}
-		if strings.TrimSpace(base) == version || strings.HasSuffix(dir, "-"+version) {
-			return dir, nil
-		}
-	}
-	return "", nil
 }
 
 // System is what runs as process 1.

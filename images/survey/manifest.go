@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 
+	"cloudlets/images/boot"
 	"cloudlets/images/manifest"
 )
 
@@ -89,7 +90,7 @@ func (f Findings) kernelEntry() *entry {
 		arch = f.Arch
 	}
 	e := &entry{
-		Type: manifest.KernelEntry, Kernel: anyVersion(newest.Path, newest.Version), Initrd: anyVersion(newest.Initrd, newest.Version),
+		Type: manifest.KernelEntry, Kernel: anyVersion(newest.Path, newest), Initrd: anyVersion(newest.Initrd, newest),
 		Cmdline: f.cmdline(arch), Default: true,
 	}
 	if arch != "" {
@@ -98,16 +99,20 @@ func (f Findings) kernelEntry() *entry {
 	return e
 }
 
-// anyVersion makes a path one for every version.
-func anyVersion(file, version string) string {
-	if version == "" {
-		return file
-	}
+// anyVersion makes the path of a kernel, or of its initrd, a pattern for every
+// version.
+func anyVersion(file string, k boot.Kernel) string {
 	dir, base := path.Split(file)
-	if strings.Contains(base, version) {
-		return dir + strings.Replace(base, version, "*", 1)
+	for _, version := range []string{k.Named(), k.Version} {
+		switch {
+		case version == "":
+		case strings.Contains(base, version):
+			return dir + strings.Replace(base, version, "*", 1)
+		case strings.Contains(file, "/"+version+"/"):
+			return strings.Replace(file, "/"+version+"/", "/*/", 1)
+		}
 	}
-	return strings.Replace(file, "/"+version+"/", "/*/", 1)
+	return file
 }
 
 // serial are the serial consoles that machines of an architecture have.

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 )
 
 // Findings is what was seen in a root filesystem, and what follows from it.
@@ -21,7 +22,7 @@ type Findings struct {
 	// Arch is what its programs run on (Debian's name); "" is not known.
 	Arch string
 	// Kernels are its kernels, the newest first.
-	Kernels []Kernel
+	Kernels []boot.Kernel
 	Init    Init
 	// Shell is the shell to enter it by; "" is none.
 	Shell string

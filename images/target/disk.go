@@ -3,8 +3,6 @@ package target
 import (
 	"context"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,12 +30,21 @@ type Options struct {
 	Sector int64
 	// Stale says that what is skipped keeps old bytes, as on a device.
 	Stale bool
+	// Arch is the architecture of the machine; "" is that of the newest
+	// kernel.
+	Arch disk.Arch
+	// Filesystem is the root's; "" is ext4, and the only one that [NewDisk]
+	// makes.
+	Filesystem string
+	// Reserve gives the EFI system partition as much more as the disk can
+	// spare.
+	Reserve bool
 	// Cmdline is added to the kernels' command lines.
 	Cmdline string
 	// Console is a console that is added to command lines that do not name its
 	// device, "ttyS0,115200n8".
 	Console string
-	// ID and Time replace what comes from the content.
+	// ID and Time replace those of the content.
 	ID   uuid.UUID
 	Time time.Time
 	// SecureBoot is how firmware that insists on signatures boots the disk.
@@ -50,7 +57,10 @@ type Options struct {
 	// persistent paths; 0 is none.
 	Persistent int64
 	// Keep is such a partition that is on the device, and stays as it is.
-	Keep *disk.Partition
+	// KeepFound is for a plan only: whoever writes the disk finds the
+	// partition there.
+	Keep      *disk.Partition
+	KeepFound bool
 	// Program opens the program that does that on the disk's system.
 	Program Program
 }
@@ -59,6 +69,7 @@ type Options struct {
 // written.
 type Disk struct {
 	Identity
+	Plan    Plan
 	Layout  disk.Layout
 	Kernels []boot.Kernel
 
@@ -67,14 +78,9 @@ type Disk struct {
 	menu   disk.Menu
 	boot   int64 // bytes of kernels and RAM disks
 	root   *ext4.Layout
-	// places are those of what is persistent, if that has a partition.
-	places []Place
-	// persistent is nil where there is no such partition, or it is kept.
+	// persistent is nil if there is no such partition, or it is kept.
 	persistent *ext4.Layout
 }
-
-// diskSeed begins the name from which partitions get their GUIDs.
-const diskSeed = "cloudlets target "
 
 // NewDisk plans a disk with one partition table, boot loaders for BIOS and
 // UEFI, the system's kernels, and its files on ext4.
@@ -87,14 +93,11 @@ func NewDisk(ctx context.Context, s System, o Options) (*Disk, error) {
 }
 
 func newDisk(ctx context.Context, s System, o Options) (*Disk, error) {
-	kernels, err := bootable(s, o.EntryPoint)
+	im, err := Look(ctx, s, o.EntryPoint, o.persistent())
 	if err != nil {
 		return nil, err
 	}
-	d := &Disk{Kernels: kernels, secure: o.SecureBoot, tree: s.Tree}
-	if d.places, err = o.findPlaces(s); err != nil {
-		return nil, err
-	}
+	d := &Disk{Kernels: im.Kernels, secure: o.SecureBoot, tree: s.Tree, boot: im.BootSize}
 	if d.Identity, err = s.Identify(ctx); err != nil {
 		return nil, err
 	}
@@ -104,68 +107,58 @@ func newDisk(ctx context.Context, s System, o Options) (*Disk, error) {
 	if !o.Time.IsZero() {
 		d.Time = o.Time
 	}
+	o.ID = d.ID
+	if im.Kernels, err = s.Rendered(ctx, im.Kernels); err != nil {
+		return nil, err
+	}
+	if d.Plan, err = NewPlan(im, o); err != nil {
+		return nil, err
+	}
 	if err := d.place(ctx, s, o); err != nil {
 		return nil, err
 	}
-	return d, d.makeMenu(ctx, s, o)
-}
-
-// bootable lists the kernels of an entry point, for one architecture that
-// there are boot loaders for.
-func bootable(s System, entry string) ([]boot.Kernel, error) {
-	kernels, err := boot.Kernels(s.Manifest, s.Tree, entry)
+	d.menu, err = d.Plan.Menu(d.Layout, func(file string) (disk.Payload, error) { return payload(s.Tree, file) })
 	if err != nil {
 		return nil, err
 	}
-	for i, k := range kernels {
-		if err := k.Check(""); err != nil {
-			return nil, err
-		}
-		if k.Version == "" {
-			kernels[i].Version = fmt.Sprintf("kernel-%d", i+1)
-		}
-	}
-	return kernels, nil
+	return d, d.secure.Check(d.menu)
 }
 
 // place decides where everything goes: first the filesystem as small as it
 // can be, then the disk around it, then the filesystem as large as that.
 func (d *Disk) place(ctx context.Context, s System, o Options) (err error) {
-	kernels, err := sizeOf(s.Tree, d.Kernels)
-	if err != nil {
-		return err
-	}
-	d.boot = kernels
 	source, err := d.withPreinit(s, o)
 	if err != nil {
 		return err
 	}
-	layout := disk.Options{
-		Arch: disk.Arch(d.Kernels[0].Arch), ESPSize: d.secure.Room(kernels), Seed: diskSeed + d.ID.String(), Persistent: o.Persistent, Keep: o.Keep,
-	}
-	size := o.Size
+	sector, size := sectorOf(o), o.Size
+	d.Plan.RootSize = 0
 	if size == 0 {
-		if d.root, err = ext4.Plan(ctx, source, d.filesystem(o, 0, o.Free)); err != nil {
+		smallest := d.Plan.Root(d.Time, o.Stale)
+		smallest.Free = o.Free
+		if d.root, err = ext4.Plan(ctx, source, smallest); err != nil {
 			return err
 		}
-		layout.MinRoot = d.root.Size()
-		size = disk.SizeFor(layout.MinRoot, sectorOf(o), layout)
+		d.Plan.RootSize = d.root.Size()
+		size = disk.SizeFor(d.Plan.RootSize, sector, d.Plan.layoutOptions(o.Keep))
 	}
 	if o.Round != nil {
 		if size, err = o.Round(size); err != nil {
 			return err
 		}
 	}
-	if d.Layout, err = disk.NewLayout(size, sectorOf(o), layout); err != nil {
+	if d.Layout, err = d.Plan.Layout(size, sector, o.Keep); err != nil {
 		return err
 	}
-	if err := d.planPersistent(ctx, s, o); err != nil {
+	if d.persistent, err = d.Plan.PersistentFilesystem(ctx, d.Layout, d.Time, o.Stale); err != nil {
 		return err
 	}
 	if d.root != nil {
 		return d.root.Resize(d.Layout.Root.Size)
 	}
-	d.root, err = ext4.Plan(ctx, source, d.filesystem(o, d.Layout.Root.Size, 0))
+	whole := d.Plan.Root(d.Time, o.Stale)
+	whole.Size = d.Layout.Root.Size
+	d.root, err = ext4.Plan(ctx, source, whole)
 	return err
 }
 
@@ -176,110 +169,23 @@ func sectorOf(o Options) int64 {
 	return o.Sector
 }
 
-func (d *Disk) filesystem(o Options, size, free int64) ext4.Options {
-	return ext4.Options{
-		Size: size, Free: free, Label: "root", Time: d.Time, Stale: o.Stale,
-		UUID: derived(d.ID, "root filesystem"), HashSeed: derived(d.ID, "directory hash"),
-	}
-}
-
-// derived makes one more identifier.
-func derived(id uuid.UUID, name string) uuid.UUID { return uuid.NewSHA1(id, []byte(name)) }
-
-// sizeOf is how long the kernels and RAM disks are together, in bytes.
-func sizeOf(t images.Tree, kernels []boot.Kernel) (total int64, err error) {
-	for _, k := range kernels {
-		for _, file := range []string{k.Path, k.Initrd} {
-			if file == "" {
-				continue
-			}
-			p, err := payload(t, file)
-			if err != nil {
-				return 0, err
-			}
-			total += p.Size
-		}
-	}
-	return total, nil
-}
-
-// payload is a file of a tree, read when its turn comes.
-func payload(t images.Tree, file string) (disk.Payload, error) {
-	e, err := t.Entry(file)
-	if err == nil && e.Type == images.HardLink {
-		e, err = t.Entry(e.Link)
-	}
-	if err != nil {
-		return disk.Payload{}, err
-	}
-	return disk.Payload{Size: e.Size, Open: func() (io.ReadCloser, error) { return t.Open(file) }}, nil
-}
-
-// makeMenu gives every kernel its entry, the newest first.
-func (d *Disk) makeMenu(ctx context.Context, s System, o Options) error {
-	d.menu.Timeout = o.Timeout
-	for n, k := range d.Kernels {
-		words, err := s.cmdline(ctx, k.Cmdline)
-		if err != nil {
-			return err
-		}
-		if words, err = s.start(joinWords(words, o.Cmdline, o.console(words)), o); err != nil {
-			return err
-		}
-		entry := disk.Entry{
-			ID: fmt.Sprintf("cloudlet-%d-%s", n, k.Version), Title: s.Title() + ", Linux " + k.Version, Version: k.Version,
-			Cmdline: joinWords(d.rootWord(k), "rw", words),
-		}
-		if entry.Kernel, err = payload(s.Tree, k.Path); err != nil {
-			return err
-		}
-		if k.Initrd != "" {
-			if entry.Initrd, err = payload(s.Tree, k.Initrd); err != nil {
-				return err
-			}
-		}
-		d.menu.Entries = append(d.menu.Entries, entry)
-	}
-	return d.secure.Check(d.menu)
-}
-
-// console is the word for the console, where the others have none for it.
-func (o Options) console(words string) string {
-	device, _, _ := strings.Cut(o.Console, ",")
-	for _, word := range strings.Fields(words + " " + o.Cmdline) {
-		named, _, _ := strings.Cut(word, ",")
-		if named == "console="+device {
-			return ""
-		}
-	}
-	if device == "" {
-		return ""
-	}
-	return "console=" + o.Console
-}
-
 // Boot is what starts the disk's system without its boot loader: its newest
 // kernel, with a command line that names the disk's root filesystem.
 func (d *Disk) Boot() Boot {
 	return Boot{Kernel: d.Kernels[0], Cmdline: d.menu.Entries[0].Cmdline, tree: d.tree}
 }
 
-// Title is what the boot menu calls the image. What its folder is called does
-// not count: the same image in another place makes the same disk.
+// DefaultTitle is what the boot menu calls an image whose manifest has no
+// name. What its folder is called does not count: the same image in another
+// place makes the same disk.
+const DefaultTitle = "cloudlet"
+
+// Title is what the boot menu calls the image.
 func (s System) Title() string {
 	if s.Manifest.Name != "" {
 		return s.Manifest.Name
 	}
-	return "cloudlet"
-}
-
-// rootWord names the root filesystem for a kernel. One without a RAM disk
-// finds partitions only.
-func (d *Disk) rootWord(k boot.Kernel) string {
-	if k.Initrd == "" {
-		return "root=PARTUUID=" + d.Layout.Root.GUID
-	}
-	return "root=UUID=" + derived(d.ID, "root filesystem").String()
+	return DefaultTitle
 }
 
 // Size is the disk's size in bytes.

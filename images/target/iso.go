@@ -56,14 +56,9 @@ const (
 	isoRoot = "ROOT.IMG"
 )
 
-// Words of the kernel's command line that a live system's RAM disk reads.
-const (
-	// LiveWord names the medium: the identifier of its ISO.
-	LiveWord = "cloudlets.live="
-	// InitWord names the first program; without it that is [DefaultInit].
-	InitWord    = "init="
-	DefaultInit = "/sbin/init"
-)
+// LiveWord is a word of the kernel's command line that a live system's RAM disk
+// reads. It names the medium: the identifier of its ISO.
+const LiveWord = "cloudlets.live="
 
 // LiveRoot is the name of the file of an ISO that is the root filesystem, as
 // Linux shows it.
@@ -82,9 +77,14 @@ func NewISO(ctx context.Context, s System, o LiveOptions) (*ISO, error) {
 }
 
 func newISO(ctx context.Context, s System, o LiveOptions) (*ISO, error) {
-	kernels, err := bootable(s, o.EntryPoint)
+	kernels, err := runnable(s, o.EntryPoint)
 	if err != nil {
 		return nil, err
+	}
+	for _, k := range kernels {
+		if err := k.CheckVersion(); err != nil {
+			return nil, err
+		}
 	}
 	i := &ISO{Kernels: kernels}
 	if i.Identity, err = s.Identify(ctx); err != nil {
@@ -136,31 +136,33 @@ func (i *ISO) loaders(ctx context.Context, arch disk.Arch, o LiveOptions, c *dis
 
 // menu gives every kernel its entry, the newest first, and its RAM disk.
 func (i *ISO) menu(ctx context.Context, s System, o LiveOptions) (disk.Menu, error) {
-	m := disk.Menu{Timeout: o.Timeout}
 	first, err := boot.Init(s.Manifest, s.Tree, "")
+	if err != nil {
+		return disk.Menu{}, err
+	}
+	initWord := ""
+	if first.Path != boot.DefaultInit {
+		initWord = boot.InitWord + first.Path
+	}
+	rendered, err := s.Rendered(ctx, i.Kernels)
+	if err != nil {
+		return disk.Menu{}, err
+	}
+	list := entries(s.Title()+" (live)", rendered, func(k boot.Kernel) string {
+		return boot.JoinWords(LiveWord+i.ID.String(), initWord, k.Cmdline, o.Cmdline)
+	})
+	for n := range list {
+		list[n].Initrd = "" // the medium's own takes its place
+	}
+	open := func(file string) (disk.Payload, error) { return payload(s.Tree, file) }
+	m, err := diskMenu(list, o.Timeout, open, func(e Entry) string { return e.Cmdline })
 	if err != nil {
 		return m, err
 	}
-	initWord := ""
-	if first.Path != DefaultInit {
-		initWord = InitWord + first.Path
-	}
 	for n, k := range i.Kernels {
-		words, err := s.cmdline(ctx, k.Cmdline)
-		if err != nil {
+		if m.Entries[n].Initrd, err = liveRAMDisk(ctx, s, k, o); err != nil {
 			return m, err
 		}
-		entry := disk.Entry{
-			ID: fmt.Sprintf("cloudlet-%d-%s", n, k.Version), Title: s.Title() + " (live), Linux " + k.Version, Version: k.Version,
-			Cmdline: joinWords(LiveWord+i.ID.String(), initWord, words, o.Cmdline),
-		}
-		if entry.Kernel, err = payload(s.Tree, k.Path); err != nil {
-			return m, err
-		}
-		if entry.Initrd, err = liveRAMDisk(ctx, s, k, o); err != nil {
-			return m, err
-		}
-		m.Entries = append(m.Entries, entry)
 	}
 	return m, nil
 }

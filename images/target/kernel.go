@@ -22,15 +22,15 @@ type Boot struct {
 // DirectBoot is the newest kernel of an entry point, with its RAM disk and its
 // command line, to which more words are added.
 func DirectBoot(ctx context.Context, s System, entry, more string) (Boot, error) {
-	kernels, err := bootable(s, entry)
+	found, err := runnable(s, entry)
 	if err != nil {
 		return Boot{}, fmt.Errorf("take the kernel out of image %s: %w", s.Name, err)
 	}
-	words, err := s.cmdline(ctx, kernels[0].Cmdline)
+	newest, err := s.Rendered(ctx, found[:1])
 	if err != nil {
 		return Boot{}, err
 	}
-	return Boot{Kernel: kernels[0], Cmdline: joinWords(words, more), tree: s.Tree}, nil
+	return Boot{Kernel: newest[0], Cmdline: boot.JoinWords(newest[0].Cmdline, more), tree: s.Tree}, nil
 }
 
 // Files are what it takes, by the names that they go by: "vmlinuz", "initrd"

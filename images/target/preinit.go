@@ -1,16 +1,14 @@
 package target
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"slices"
-	"strings"
+	"time"
 
 	"cloudlets/images"
 	"cloudlets/images/boot"
-	"cloudlets/images/disk/ext4"
 )
 
 // What a disk has beside the image, where its system must do something before
@@ -32,7 +30,7 @@ const (
 	// PersistentWord has the persistent partition mounted.
 	PersistentWord = "cloudlets.persistent"
 	// SystemInitWord names the image's own first program; without it that is
-	// [DefaultInit].
+	// [boot.DefaultInit].
 	SystemInitWord = "cloudlets.init="
 )
 
@@ -42,28 +40,44 @@ type Program func(arch string) (program io.ReadCloser, size int64, err error)
 // preinit says whether the disk's system has something to do first.
 func (o Options) preinit() bool { return o.Grow || o.persistent() }
 
-func (o Options) persistent() bool { return o.Persistent > 0 || o.Keep != nil }
+func (o Options) persistent() bool { return o.Persistent > 0 || o.keep() }
 
-// findPlaces finds the places of what is persistent, or says why nothing can
-// be.
-func (o Options) findPlaces(s System) ([]Place, error) {
-	if !o.persistent() {
-		return nil, nil
+func (o Options) keep() bool { return o.Keep != nil || o.KeepFound }
+
+// Preinit says whether the disk's system starts with the program at
+// [PreinitPath].
+func (p Plan) Preinit() bool { return p.Grow || p.persistent() }
+
+func (p Plan) persistent() bool { return p.Persistent > 0 || p.Keep }
+
+// preinitRoom is more than the program takes, in bytes.
+const preinitRoom = 64 << 20
+
+// PreinitFiles are what the root filesystem has beside the image's files, if
+// its system starts with the program at [PreinitPath]: that program, of size
+// bytes, and the directories that it mounts something on. What the image has
+// itself stays. A directory comes before what is in it.
+func (p Plan) PreinitFiles(size int64, at time.Time) []images.Entry {
+	if !p.Preinit() {
+		return nil
 	}
-	places, err := PersistentPlaces(s.Manifest, s.Tree)
-	if err == nil && len(places) == 0 {
-		err = errors.New("a persistent partition is for the paths that the manifest calls persistent, and it names none: add them, \"persistent\": [\"/srv\"]")
+	files := []images.Entry{{Path: PreinitPath, Type: images.Regular, Mode: 0o755, Size: size, ModTime: at}}
+	dirs := []string{"/dev", "/proc", "/sys", "/run"} // what the program begins with
+	if p.persistent() {
+		dirs = append(dirs, PersistentDir)
 	}
-	return places, err
+	for _, place := range p.Places {
+		dirs = append(dirs, place.Missing...)
+	}
+	for _, dir := range dirs {
+		files = append(files, images.Entry{Path: dir, Type: images.Directory, Mode: 0o755, ModTime: at})
+	}
+	return files
 }
 
-// mountPoints are what a root filesystem needs for the program to begin with.
-var mountPoints = []string{"/dev", "/proc", "/sys", "/run"}
-
-// withPreinit is the system's source with the program, and with the places
-// that it mounts something on.
+// withPreinit is the system's source with the files that the program takes.
 func (d *Disk) withPreinit(s System, o Options) (images.Source, error) {
-	if !o.preinit() {
+	if !d.Plan.Preinit() {
 		return s.Source, nil
 	}
 	arch := d.Kernels[0].Arch
@@ -74,22 +88,17 @@ func (d *Disk) withPreinit(s System, o Options) (images.Source, error) {
 	if err := program.Close(); err != nil {
 		return nil, err
 	}
-	more := []addition{{
-		Entry: images.Entry{Path: PreinitPath, Type: images.Regular, Mode: 0o755, Size: size, ModTime: d.Time},
-		open: func() (io.ReadCloser, error) {
-			program, _, err := o.Program(arch)
-			return program, err
-		},
-	}}
-	dirs := mountPoints[:len(mountPoints):len(mountPoints)]
-	if o.persistent() {
-		dirs = append(dirs, PersistentDir)
+	open := func() (io.ReadCloser, error) {
+		program, _, err := o.Program(arch)
+		return program, err
 	}
-	for _, p := range d.places {
-		dirs = append(dirs, p.Missing...)
-	}
-	for _, dir := range dirs {
-		more = append(more, addition{Entry: images.Entry{Path: dir, Type: images.Directory, Mode: 0o755, ModTime: d.Time}})
+	var more []addition
+	for _, e := range d.Plan.PreinitFiles(size, d.Time) {
+		a := addition{Entry: e}
+		if e.Type == images.Regular {
+			a.open = open
+		}
+		more = append(more, a)
 	}
 	return added{s.Source, more}, nil
 }
@@ -144,70 +153,25 @@ func (a addition) visit(visit images.VisitFunc) error {
 	return errors.Join(visit(a.Entry, r), r.Close())
 }
 
-// start has the kernel start the image's own first program, or what comes
-// before it, with words that say what that is to do.
-func (s System) start(line string, o Options) (string, error) {
+// start has the kernel start the image's own first program, or the one that
+// comes before it, with words that say what that is to do.
+func (o Options) start(line, init string) string {
 	if !o.preinit() {
-		return line, nil
-	}
-	words, forInit := splitWords(line)
-	kept, first := words[:0:0], ""
-	for _, word := range words {
-		if name, ok := strings.CutPrefix(word, InitWord); ok {
-			first = name
-		} else {
-			kept = append(kept, word)
+		if _, named := boot.StartBy(line, boot.DefaultInit); named != "" || init == "" || init == boot.DefaultInit {
+			return line
 		}
+		return boot.JoinWords(line, boot.InitWord+init)
 	}
-	if first == "" {
-		e, err := boot.Init(s.Manifest, s.Tree, "")
-		if err != nil {
-			return "", err
-		}
-		first = e.Path
-	}
-	kept = append(kept, InitWord+PreinitPath)
-	if first != DefaultInit {
-		kept = append(kept, SystemInitWord+first)
+	line, first := boot.StartBy(line, PreinitPath)
+	words := []string{line}
+	if first = cmp.Or(first, init); first != boot.DefaultInit {
+		words = append(words, SystemInitWord+first)
 	}
 	if o.Grow {
-		kept = append(kept, GrowWord)
+		words = append(words, GrowWord)
 	}
 	if o.persistent() {
-		kept = append(kept, PersistentWord)
+		words = append(words, PersistentWord)
 	}
-	return joinWords(strings.Join(kept, " "), strings.Join(append([]string{endOfKernelWords}, forInit...), " ")), nil
-}
-
-// roomForFile is about what a file takes on a filesystem beside its content,
-// in bytes.
-const roomForFile = 4096
-
-// planPersistent plans the filesystem of a new persistent partition, which is
-// empty: the system copies what the image has for it when it first starts, and
-// that must fit.
-func (d *Disk) planPersistent(ctx context.Context, s System, o Options) error {
-	if d.Layout.Persistent.Size == 0 || d.Layout.Kept {
-		return nil
-	}
-	var err error
-	if d.persistent, err = ext4.Plan(ctx, nil, ext4.Options{
-		Size: d.Layout.Persistent.Size, Label: "persistent", Time: d.Time, Stale: o.Stale,
-		UUID: derived(d.ID, "persistent filesystem"), HashSeed: derived(d.ID, "persistent directory hash"),
-	}); err != nil {
-		return err
-	}
-	var needed int64
-	if err := s.Source.Walk(ctx, func(e images.Entry, _ io.Reader) error {
-		if slices.ContainsFunc(d.places, func(p Place) bool { return p.Holds(e.Path) }) {
-			needed += e.Size + roomForFile
-		}
-		return nil
-	}); err != nil {
-		return err
-	}
-	if free := d.persistent.Free(); needed > free {
-		return fmt.Errorf("what the image has at its persistent paths takes about %d bytes, and the persistent partition has room for %d: make it larger", needed, free)
-	}
-	return nil
+	return boot.JoinWords(words...)
 }

@@ -2,8 +2,16 @@
 // can be started from: a disk for BIOS and UEFI, a virtual machine's disk, a
 // RAM disk, a kernel with its command line.
 //
-// A [System] is what goes there. Everything made of it is reproducible:
-// identifiers and times come from the content, unless they are given.
+// There is one road from an image to a disk. [Look] finds out what it takes to
+// know of the image. [NewPlan] decides everything that does not depend on the
+// disk's size. A [Plan] is then carried out in one of two ways: [NewDisk] and
+// [Disk.Write] write a disk from its beginning to its end, and the agent on a
+// machine partitions its disk and fills it. Both get layout, filesystems, boot
+// menu and additional files from the plan's methods.
+//
+// A [System] is what goes to a disk. Everything that is made of it here is
+// reproducible: identifiers and times come from the content, unless they are
+// given.
 package target
 
 import (
@@ -20,6 +28,7 @@ import (
 	"github.com/google/uuid"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/images/manifest"
 )
 
@@ -95,10 +104,18 @@ func hashText(w hash.Hash, s string) {
 	io.WriteString(w, s)
 }
 
-// cmdline is the command line of a kernel, rendered.
-func (s System) cmdline(ctx context.Context, template string) (string, error) {
+// Rendered are kernels with their command lines rendered.
+func (s System) Rendered(ctx context.Context, kernels []boot.Kernel) ([]boot.Kernel, error) {
 	if s.Cmdline == nil {
-		return template, nil
+		return kernels, nil
 	}
-	return s.Cmdline(ctx, template)
+	kernels = slices.Clone(kernels)
+	for i := range kernels {
+		line, err := s.Cmdline(ctx, kernels[i].Cmdline)
+		if err != nil {
+			return nil, err
+		}
+		kernels[i].Cmdline = line
+	}
+	return kernels, nil
 }

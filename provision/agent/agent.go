@@ -84,7 +84,7 @@ func run(ctx context.Context, console *console, params wire.Params) error {
 	if err != nil {
 		return err
 	}
-	drivers.LoadNamed(plan.Filesystem)
+	drivers.LoadNamed(plan.Target.Filesystem)
 	return install(ctx, console, server, plan, inventory, network, log)
 }
 

@@ -16,11 +16,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 
+	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
+	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
 	"cloudlets/testdata/needs"
@@ -138,9 +142,8 @@ func newBed(t testing.TB) *bed {
 	b := &bed{dir: sharedDir(t), server: newBlobServer(t)}
 	b.job = Job{
 		Plan: wire.Plan{
-			MAC: testMAC, Session: "secret", Image: "tiny", Hostname: "node1", Filesystem: "ext4", Handover: provision.Reboot,
-			Init: "/sbin/init", RootSize: 128 << 20, BootLoaders: map[string]wire.Blob{},
-			Kernels: []wire.DiskEntry{{Title: "tiny", Version: "6.1.0-test", Kernel: "/boot/vmlinuz-6.1.0-test", Initrd: "/boot/initrd.img-6.1.0-test", Cmdline: "root=auto rw quiet"}},
+			MAC: testMAC, Session: "secret", Image: "tiny", Hostname: "node1", Handover: provision.Reboot,
+			Init: "/sbin/init", BootLoaders: map[string]wire.Blob{}, Target: tinyPlan(t, target.Options{}),
 		},
 		Inventory: provision.Inventory{Arch: "amd64"},
 		Server:    b.server.base(), HTTP: newHTTP(),
@@ -164,6 +167,21 @@ func newBed(t testing.TB) *bed {
 		}
 	})
 	return b
+}
+
+// tinyPlan plans a disk of the tiny image, as a server does.
+func tinyPlan(t testing.TB, o target.Options) target.Plan {
+	t.Helper()
+	o.ID, o.Arch, o.Cmdline, o.Reserve = uuid.New(), disk.AMD64, "quiet", true
+	plan, err := target.NewPlan(target.Image{
+		Title: "tiny", Init: "/sbin/init", BootSize: 800 << 10, RootSize: 128 << 20,
+		Kernels: []boot.Kernel{{Version: "6.1.0-test", Path: "/boot/vmlinuz-6.1.0-test", Initrd: "/boot/initrd.img-6.1.0-test"}},
+		Places:  []target.Place{{Path: "/srv", At: "/srv", Type: images.Directory}, {Path: "/var/new", At: "/var/new", Type: images.Directory, Missing: []string{"/var", "/var/new"}}},
+	}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
 }
 
 type lockedWriter struct {

@@ -12,6 +12,7 @@ import (
 
 	"cloudlets/images/pack"
 	"cloudlets/images/tarball"
+	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
 )
@@ -47,8 +48,8 @@ func BenchmarkInstallMemory(b *testing.B) {
 	}
 	bed.server.put("/pack", content)
 	bed.job.Plan.Pack = wire.Blob{Path: "/pack", Size: info.Size, Digest: info.Digest}
-	bed.job.Plan.Kernels = []wire.DiskEntry{{Title: "bench", Version: "1", Kernel: "/bin/bash", Cmdline: "root=auto"}}
-	bed.job.Plan.RootSize = info.Bytes
+	bed.job.Plan.Target.Entries = []target.Entry{{ID: "cloudlet-0-1", Title: "bench", Version: "1", Kernel: "/bin/bash"}}
+	bed.job.Plan.Target.RootSize = info.Bytes
 	for b.Loop() {
 		peak := runChild(b, bed)
 		b.ReportMetric(float64(peak)/(1<<20), "peak-MiB")

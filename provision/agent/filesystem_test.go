@@ -17,7 +17,7 @@ func TestInstallOnOtherFilesystems(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, d := newFaultBed(t)
-			b.job.Plan.Filesystem, b.job.Maker = name, findTool(t, tools.pkg, tools.maker)
+			b.job.Plan.Target.Filesystem, b.job.Maker = name, findTool(t, tools.pkg, tools.maker)
 			result := b.install(t)
 			wantOverlay(t, b.job.Target)
 			if !strings.Contains(result.Kernel.Cmdline, "root=UUID=") {

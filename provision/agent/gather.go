@@ -10,18 +10,18 @@ import (
 	"cloudlets/provision/wire"
 )
 
-// download is a pack of the plan, of which the table of contents is here.
+// download is a pack of the plan, with its table of contents.
 type download struct {
 	source pack.Ranger
 	toc    *pack.TOC
 	sums   pack.Sums // of what was written
 }
 
-// gather fetches everything that is small, so that a server that lacks
-// something is found out while the disk is still what it was.
+// gather fetches everything that is small. A server that lacks something is
+// then noticed before anything is written.
 func (i *installer) gather(ctx context.Context) error {
 	var err error
-	if i.maker, err = findMaker(i.plan.Filesystem, i.Maker); err != nil {
+	if i.maker, err = findMaker(i.plan.Target.Filesystem, i.Maker); err != nil {
 		return err
 	}
 	if i.image, err = i.open(ctx, i.plan.Pack); err != nil {

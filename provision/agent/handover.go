@@ -43,15 +43,15 @@ func handOver(plan wire.Plan, result Result, console *console) error {
 	return process1.Reboot()
 }
 
-// checkKernel refuses a switch where the image got another kernel between the
+// checkKernel refuses a switch if the image got another kernel between the
 // boot script and the claim: the disk has no modules for the one that runs.
 func checkKernel(plan wire.Plan) error {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil || plan.Handover != provision.Switch {
 		return nil
 	}
-	if running := unix.ByteSliceToString(name.Release[:]); running != plan.Kernels[0].Version {
-		return fmt.Errorf("kernel %s runs, and the disk has %s: the image was changed meanwhile", running, plan.Kernels[0].Version)
+	if running := unix.ByteSliceToString(name.Release[:]); running != plan.Target.Entries[0].Version {
+		return fmt.Errorf("kernel %s runs, and the disk has %s: the image was changed meanwhile", running, plan.Target.Entries[0].Version)
 	}
 	return nil
 }

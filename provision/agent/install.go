@@ -8,16 +8,16 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/ext4"
 	"cloudlets/images/pack"
+	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/hardware"
 	"cloudlets/provision/wire"
@@ -37,6 +37,9 @@ type Job struct {
 	// Maker is the program that makes a root filesystem other than ext4; ""
 	// is the mkfs that the RAM disk has for it.
 	Maker string
+	// Program is the file of cloudlets that a disk gets whose system starts
+	// with it; "" is the running program's own.
+	Program string
 	// Sys is the machine's /sys; nil is that.
 	Sys fs.FS
 	// Permit is asked before the first write and before the last, which makes
@@ -53,9 +56,9 @@ type Job struct {
 // Result is what an install left.
 type Result struct {
 	Disk provision.DiskInfo
-	// Kernel is the default entry of the disk's boot menu, with the command
-	// line that it boots with.
-	Kernel wire.DiskEntry
+	// Kernel is the default entry of the disk's boot menu, with its whole
+	// command line.
+	Kernel target.Entry
 	Stats  pack.Stats
 }
 
@@ -65,7 +68,7 @@ type Result struct {
 // not bootable; the error says what was attempted on which device, or else
 // that nothing was written.
 func Install(ctx context.Context, job Job) (Result, error) {
-	i, err := newInstaller(job)
+	i, err := newInstaller(ctx, job)
 	if err != nil {
 		return Result{}, fmt.Errorf("%w (nothing was written)", err)
 	}
@@ -92,7 +95,7 @@ func Install(ctx context.Context, job Job) (Result, error) {
 			return Result{}, errors.Join(fmt.Errorf("%s: %w", step.text, err), i.abandon())
 		}
 	}
-	return Result{Disk: i.disk, Kernel: i.plan.Kernels[0], Stats: i.stats}, nil
+	return Result{Disk: i.disk, Kernel: i.kernel, Stats: i.stats}, nil
 }
 
 // installer is the state of one install.
@@ -106,7 +109,9 @@ type installer struct {
 	device   *os.File
 	layout   disk.Layout
 	writer   *disk.Installer
-	fsUUID   uuid.UUID
+	// persistent is the filesystem of a new persistent partition, or nil.
+	persistent *ext4.Layout
+	kernel     target.Entry // see Result
 
 	maker          string
 	image, overlay download
@@ -116,7 +121,7 @@ type installer struct {
 }
 
 // newInstaller selects the disk and refuses what must not be written.
-func newInstaller(job Job) (*installer, error) {
+func newInstaller(ctx context.Context, job Job) (*installer, error) {
 	if job.Log == nil {
 		job.Log = slog.New(slog.DiscardHandler)
 	}
@@ -126,12 +131,11 @@ func newInstaller(job Job) (*installer, error) {
 	if job.Sys == nil {
 		job.Sys = os.DirFS("/sys")
 	}
-	i := &installer{Job: job, plan: job.Plan, server: newClient(job.Server, job.Log), fsUUID: uuid.New()}
+	i := &installer{Job: job, plan: job.Plan, server: newClient(job.Server, job.Log)}
 	i.server.session, i.server.http = job.Plan.Session, job.HTTP
-	if len(i.plan.Kernels) == 0 {
+	if len(i.plan.Target.Entries) == 0 {
 		return nil, errors.New("the plan has no kernel to boot the disk with: the server should not have given it out")
 	}
-	i.plan.Kernels = slices.Clone(i.plan.Kernels) // their command lines will be completed
 	var err error
 	if i.disk, err = provision.SelectDisk(i.plan.Disk, job.Inventory.Disks); err != nil {
 		return nil, err
@@ -139,7 +143,7 @@ func newInstaller(job Job) (*installer, error) {
 	if err := i.mayOverwrite(); err != nil {
 		return nil, err
 	}
-	return i, i.openDisk()
+	return i, i.openDisk(ctx)
 }
 
 // mayOverwrite refuses a disk with something on it, save where that may go.
@@ -157,13 +161,13 @@ func (i *installer) mayOverwrite() error {
 
 // openDisk opens the selected disk, looks once more at what it is, now that it
 // can be no other, and lays it out.
-func (i *installer) openDisk() error {
+func (i *installer) openDisk(ctx context.Context) error {
 	device, err := openDisk(hardware.DevicePath(i.disk.Name))
 	if err != nil {
 		return fmt.Errorf("open the disk %s: %w", i.disk, err)
 	}
 	i.device = device
-	if err := i.examine(); err != nil {
+	if err := i.examine(ctx); err != nil {
 		return errors.Join(err, device.Close())
 	}
 	i.writer = disk.NewInstaller(device, i.layout)
@@ -176,7 +180,7 @@ func (i *installer) openDisk() error {
 	return nil
 }
 
-func (i *installer) examine() error {
+func (i *installer) examine(ctx context.Context) error {
 	if err := checkSame(i.Sys, i.disk); err != nil {
 		return err
 	}
@@ -188,13 +192,28 @@ func (i *installer) examine() error {
 	if err != nil {
 		return fmt.Errorf("ask %s for its sector size: %w", i.disk.Name, err)
 	}
-	i.layout, err = disk.NewLayout(i.disk.Size, int64(sector), disk.Options{
-		Arch: disk.Arch(i.Inventory.Arch), MinRoot: i.plan.RootSize,
-	})
-	if err != nil {
+	if err := i.layOut(ctx, int64(sector)); err != nil {
 		return fmt.Errorf("the disk %s does not suit: %w", i.disk, err)
 	}
 	return checkFirmware(i.Sys, i.layout)
+}
+
+// layOut gives everything its place, and finds the partition that is kept.
+func (i *installer) layOut(ctx context.Context, sector int64) error {
+	var kept *disk.Partition
+	if i.plan.Target.Keep {
+		p, err := disk.FindPersistent(i.device, i.disk.Size, sector)
+		if err != nil {
+			return err
+		}
+		kept = &p
+	}
+	var err error
+	if i.layout, err = i.plan.Target.Layout(i.disk.Size, sector, kept); err != nil {
+		return err
+	}
+	i.persistent, err = i.plan.Target.PersistentFilesystem(ctx, i.layout, time.Now(), true)
+	return err
 }
 
 // checkFirmware refuses a disk that this machine's firmware could not boot,
@@ -231,8 +250,8 @@ func (i *installer) abandon() error {
 	return err
 }
 
-// partition clears the disk, tells the kernel of the partitions to be, and
-// makes the root filesystem.
+// partition clears the disk, tells the kernel of the new partitions, and makes
+// the filesystems.
 func (i *installer) partition(ctx context.Context) error {
 	if err := forgetPartitions(i.device); err != nil {
 		return fmt.Errorf("%s: %w", i.disk.Name, err)
@@ -252,7 +271,10 @@ func (i *installer) partition(ctx context.Context) error {
 	if err := i.makeFilesystem(ctx, root); err != nil {
 		return err
 	}
-	if err := mountRoot(root, i.Target, i.plan.Filesystem); err != nil {
+	if err := i.makePersistent(ctx); err != nil {
+		return err
+	}
+	if err := mountRoot(root, i.Target, i.plan.Target.Filesystem); err != nil {
 		return err
 	}
 	i.mounted = true
@@ -274,10 +296,14 @@ func (i *installer) stream(ctx context.Context) error {
 	return nil
 }
 
-// configure puts the machine's overlay on top.
+// configure puts the machine's overlay on top, and the files that start the
+// system if it has something to do first.
 func (i *installer) configure(ctx context.Context) error {
 	if _, err := pack.Extract(ctx, i.overlay.source, i.overlay.toc, i.Target, pack.ExtractOptions{Replace: true, Sums: &i.overlay.sums, Logger: i.Log}); err != nil {
 		return fmt.Errorf("put the overlay on: %w", err)
+	}
+	if err := i.addPreinit(); err != nil {
+		return fmt.Errorf("put what starts the system on: %w", err)
 	}
 	return nil
 }
@@ -305,7 +331,9 @@ func (i *installer) commit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := i.writer.Prepare(ctx, disk.Contents{Loaders: i.loaders, Menu: menu, Time: time.Unix(0, 0).UTC()}); err != nil {
+	if err := i.writer.Prepare(ctx, disk.Contents{
+		Loaders: i.loaders, Menu: menu, SecureBoot: i.plan.Target.SecureBoot(), Time: time.Unix(0, 0).UTC(),
+	}); err != nil {
 		return err
 	}
 	if err := syncFilesystem(i.Target); err != nil {

@@ -23,12 +23,12 @@ func TestInstallMakesADiskThatBoots(t *testing.T) {
 	b.job.Plan.Pack = b.server.putPack("/pack", packOf(t, tree))
 	d := newLoopDisk(t, b.dir, diskSize)
 	b.use(t, d)
-	given := b.job.Plan.Kernels[0].Cmdline
+	given := b.job.Plan.Target.Entries[0].Cmdline
 	result := b.install(t)
 
 	wantTree(t, b.job.Target, tree, map[string]bool{"/etc/hostname": true, "/etc": true, "/.cloudlet": true}) // the overlay's
 	wantOverlay(t, b.job.Target)
-	if b.job.Plan.Kernels[0].Cmdline != given {
+	if b.job.Plan.Target.Entries[0].Cmdline != given {
 		t.Error("the install changed the caller's plan")
 	}
 	if result.Disk.Name != d.info.Name || result.Stats.Entries == 0 {
@@ -243,11 +243,11 @@ func TestInstallFetchesWhatItNeedsBeforeItWrites(t *testing.T) {
 		"no pack":    func(b *bed) string { b.job.Plan.Pack.Path = "/gone"; return "404" },
 		"no overlay": func(b *bed) string { b.job.Plan.Session = "another's"; return "403" },
 		"no mkfs": func(b *bed) string {
-			b.job.Plan.Filesystem, b.job.Maker = "xfs", "/nonexistent/mkfs"
+			b.job.Plan.Target.Filesystem, b.job.Maker = "xfs", "/nonexistent/mkfs"
 			return "no mkfs"
 		},
 		"odd filesystem": func(b *bed) string {
-			b.job.Plan.Filesystem = "ntfs"
+			b.job.Plan.Target.Filesystem = "ntfs"
 			return "only ext4, xfs and btrfs"
 		},
 		"wrong boot loader": func(b *bed) string {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/hardware"
 )
@@ -103,7 +104,7 @@ func contentsOf(r io.ReaderAt, size int64) (text string, cloudlet bool) {
 	if len(found) == 0 {
 		return "", false
 	}
-	cloudlet = slices.ContainsFunc(found, func(c disk.Content) bool { return c.Label == rootLabel })
+	cloudlet = slices.ContainsFunc(found, func(c disk.Content) bool { return c.Label == target.RootLabel })
 	return disk.Describe(found), cloudlet
 }
 

@@ -8,23 +8,24 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"cloudlets/images/disk/ext4"
+	"cloudlets/images/disk/sparse"
 	"cloudlets/images/ramdisk"
+	"cloudlets/images/target"
 )
-
-// rootLabel names the root filesystem for people who look at the disk.
-const rootLabel = "cloudlet"
 
 // makerArgs are the words for a filesystem's mkfs, and whether it has one:
 // ext4 is made without.
 func makerArgs(filesystem, id string) ([]string, bool) {
 	switch filesystem {
 	case "xfs":
-		return []string{"-q", "-f", "-L", rootLabel, "-m", "uuid=" + id}, true
+		return []string{"-q", "-f", "-L", target.RootLabel, "-m", "uuid=" + id}, true
 	case "btrfs":
-		return []string{"-q", "-f", "-L", rootLabel, "-U", id}, true
+		return []string{"-q", "-f", "-L", target.RootLabel, "-U", id}, true
 	}
 	return nil, false
 }
@@ -49,14 +50,34 @@ func findMaker(filesystem, maker string) (string, error) {
 
 // makeFilesystem makes the root filesystem on its partition.
 func (i *installer) makeFilesystem(ctx context.Context, device string) error {
+	plan := i.plan.Target
 	var err error
-	if i.plan.Filesystem == "ext4" {
-		err = makeExt4(ctx, device, i.layout.Root.Size, i.fsUUID)
+	if plan.Filesystem == "ext4" {
+		options := plan.Root(time.Now(), true)
+		// The identifier was drawn for this install, so no old journal has it.
+		options.Size, options.LazyJournal = i.layout.Root.Size, true
+		err = writeExt4(ctx, device, i.layout.Root.Size, func(w sparse.Writer) error { return ext4.Format(ctx, w, options) })
 	} else {
-		err = runMaker(ctx, i.maker, i.plan.Filesystem, i.fsUUID.String(), device)
+		err = runMaker(ctx, i.maker, plan.Filesystem, plan.RootUUID().String(), device)
 	}
 	if err != nil {
-		return fmt.Errorf("make a %s filesystem on %s: %w", i.plan.Filesystem, device, err)
+		return fmt.Errorf("make a %s filesystem on %s: %w", plan.Filesystem, device, err)
+	}
+	return nil
+}
+
+// makePersistent makes the filesystem of a new persistent partition.
+func (i *installer) makePersistent(ctx context.Context) error {
+	if i.persistent == nil {
+		return nil
+	}
+	device, err := waitForPartition(ctx, i.disk.Name, i.layout.Persistent.Number)
+	if err != nil {
+		return err
+	}
+	err = writeExt4(ctx, device, i.layout.Persistent.Size, func(w sparse.Writer) error { return i.persistent.Write(ctx, w) })
+	if err != nil {
+		return fmt.Errorf("make the filesystem of the persistent partition on %s: %w", device, err)
 	}
 	return nil
 }
@@ -75,29 +96,29 @@ func runMaker(ctx context.Context, maker, filesystem, id, device string) error {
 	return nil
 }
 
-func mountRoot(device, target, filesystem string) error {
-	if err := os.MkdirAll(target, 0o755); err != nil {
+func mountRoot(device, dir, filesystem string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	err := unix.Mount(device, target, filesystem, unix.MS_NOATIME, "")
+	err := unix.Mount(device, dir, filesystem, unix.MS_NOATIME, "")
 	switch {
 	case errors.Is(err, unix.ENODEV):
-		return fmt.Errorf("mount %s on %s: %w: the image's kernel has no driver for %s", device, target, err, filesystem)
+		return fmt.Errorf("mount %s on %s: %w: the image's kernel has no driver for %s", device, dir, err, filesystem)
 	case err != nil:
-		return fmt.Errorf("mount %s (%s) on %s: %w", device, filesystem, target, err)
+		return fmt.Errorf("mount %s (%s) on %s: %w", device, filesystem, dir, err)
 	}
 	return nil
 }
 
 // unmount waits until everything is written; where something holds the
 // filesystem, it goes as soon as that lets go.
-func unmount(target string) error {
-	err := unix.Unmount(target, 0)
+func unmount(dir string) error {
+	err := unix.Unmount(dir, 0)
 	if errors.Is(err, unix.EBUSY) {
-		err = unix.Unmount(target, unix.MNT_DETACH)
+		err = unix.Unmount(dir, unix.MNT_DETACH)
 	}
 	if err != nil {
-		return fmt.Errorf("unmount %s: %w", target, err)
+		return fmt.Errorf("unmount %s: %w", dir, err)
 	}
 	return nil
 }

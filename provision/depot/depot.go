@@ -16,11 +16,11 @@ import (
 	"time"
 
 	"cloudlets/images"
-	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/manifest"
 	"cloudlets/images/pack"
 	"cloudlets/images/source"
+	"cloudlets/images/target"
 )
 
 // Finder tells where a site's images are.
@@ -61,11 +61,9 @@ type Kit struct {
 	Bytes   int64
 	Kernel  File
 	RAMDisk File
-	// Kernels are those of the entry point, newest first; Kernel is the
-	// first of them.
-	Kernels []boot.Kernel
-	// Init is the program that the image's system starts with.
-	Init string
+	// Image is what planning a disk takes to know. Kernel is the first of its
+	// kernels, whose command lines are not rendered.
+	target.Image
 	// Filesystems are those that the RAM disk can make.
 	Filesystems []string
 	// Loaders are the boot loaders for the disk, by name.

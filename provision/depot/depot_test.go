@@ -338,6 +338,45 @@ func TestAKernelWithoutAVersionHasThatOfTheOnlyModules(t *testing.T) {
 	}
 }
 
+// TestAlpine: the name of Alpine's kernel is short, and the kernel itself tells
+// which modules it has.
+func TestAlpine(t *testing.T) {
+	const release = "6.6.9-0-lts"
+	s := newSite(t)
+	s.remove(t, "images/tiny/boot")
+	if err := os.Rename(s.at("images/tiny/lib/modules/"+version), s.at("images/tiny/lib/modules/"+release)); err != nil {
+		t.Fatal(err)
+	}
+	s.put(t, "images/tiny/lib/modules/6.6.8-0-lts/modules.dep", nil)
+	kernel := kernelImage()
+	binary.LittleEndian.PutUint16(kernel[0x20e:], 0x400)
+	copy(kernel[0x600:], release+" (buildozer@build) #1-Alpine SMP\x00")
+	s.put(t, "images/tiny/boot/vmlinuz-lts", kernel)
+	s.put(t, "images/tiny/boot/initramfs-lts", []byte("RAM disk"))
+	d, _ := s.run(t, newJournal())
+	kit := mustKit(t, d, tiny)
+	if k := kit.Kernels[0]; k.Version != release || k.Path != "/boot/vmlinuz-lts" || k.Initrd != "/boot/initramfs-lts" {
+		t.Errorf("the kernel is %+v", k)
+	}
+}
+
+// TestTheManifestNamesTheInit: the system starts with what the manifest says,
+// and not with a shell that a kernel would find.
+func TestTheManifestNamesTheInit(t *testing.T) {
+	s := newSite(t)
+	s.remove(t, "images/tiny/sbin")
+	s.put(t, "images/tiny/bin/sh", []byte("shell"))
+	s.put(t, "images/tiny/usr/lib/systemd/systemd", []byte("systemd"))
+	s.put(t, "images/tiny/.cloudlet/manifest", []byte(`{"entrypoints": {"systemd": {"type": "init", "path": "/usr/lib/systemd/systemd"}}}`))
+	d, _ := s.run(t, newJournal())
+	if kit := mustKit(t, d, tiny); kit.Init != "/usr/lib/systemd/systemd" {
+		t.Errorf("the system starts with %s", kit.Init)
+	}
+	s.remove(t, "images/tiny/usr/lib/systemd/systemd")
+	_, err := d.Kit(t.Context(), tiny)
+	wantError(t, err, "tiny", "systemd", "no program to start", `correct its "path"`)
+}
+
 func TestAMendedImageIsMadeAgain(t *testing.T) {
 	s := newSite(t)
 	s.remove(t, "images/tiny/sbin/init")

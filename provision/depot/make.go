@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"strings"
 
 	"cloudlets/images"
@@ -16,6 +15,7 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
 	"cloudlets/images/ramdisk"
+	"cloudlets/images/target"
 )
 
 // agent is the program that becomes /init.
@@ -176,19 +176,10 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 		return err
 	}
 	defer done()
-	if kit.Kernels, err = boot.Kernels(kit.Manifest, tree, kit.Key.EntryPoint); err != nil {
-		return err
-	}
-	if err := nameVersions(tree, kit.Kernels); err != nil {
+	if kit.Image, err = look(ctx, kit, tree); err != nil {
 		return err
 	}
 	kernel := kit.Kernels[0]
-	if err := kernel.Check(""); err != nil {
-		return err
-	}
-	if kit.Init, err = findInit(tree); err != nil {
-		return err
-	}
 	if kit.Kernel, err = d.makeKernel(kit, tree, kernel); err != nil {
 		return err
 	}
@@ -198,37 +189,17 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 	return d.loadLoaders(ctx, kit, tree, kernel)
 }
 
-// nameVersions gives the kernels whose file's name tells no version that of
-// the only modules that there are.
-func nameVersions(tree images.Tree, kernels []boot.Kernel) error {
-	for i := range kernels {
-		k := &kernels[i]
-		if k.Version != "" {
-			continue
-		}
-		dirs, err := images.Glob(tree, "/lib/modules/*")
-		if err != nil {
-			return err
-		}
-		if len(dirs) != 1 {
-			return fmt.Errorf("kernel %s: its name tells no version, and /lib/modules has %d: call it vmlinuz-VERSION", k.Path, len(dirs))
-		}
-		k.Version = path.Base(dirs[0])
+// look finds out what it takes to install an image, or why it cannot be.
+func look(ctx context.Context, kit *Kit, tree *pack.Pack) (target.Image, error) {
+	image, err := target.Look(ctx, target.System{Manifest: kit.Manifest, Source: tree, Tree: tree}, kit.Key.EntryPoint, true)
+	if err != nil {
+		return image, err
 	}
-	return nil
-}
-
-// usualInits are where a system's first program is looked for, as the kernel
-// itself does.
-var usualInits = []string{"/sbin/init", "/etc/init", "/bin/init", "/bin/sh"}
-
-func findInit(tree images.Tree) (string, error) {
-	for _, name := range usualInits {
-		if _, err := images.Resolve(tree, name); err == nil {
-			return name, nil
-		}
+	if err := errors.Join(image.Kernels[0].CheckVersion(), image.CheckInit()); err != nil {
+		return image, err
 	}
-	return "", fmt.Errorf("the image has none of %s: install an init system in it", strings.Join(usualInits, ", "))
+	image.RootSize, err = target.RootSize(ctx, tree, target.FirstRoom)
+	return image, err
 }
 
 func (d *Depot) makeKernel(kit *Kit, tree images.Tree, kernel boot.Kernel) (File, error) {

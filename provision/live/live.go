@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"cloudlets/images/boot"
 	"cloudlets/images/target"
 	"cloudlets/provision/kmod"
 	"cloudlets/provision/process1"
@@ -36,13 +37,13 @@ type Params struct {
 // ParseParams reads a kernel's command line. Of words that there are twice
 // the last one counts, as with the kernel.
 func ParseParams(cmdline string) (Params, error) {
-	p := Params{Init: target.DefaultInit}
+	p := Params{Init: boot.DefaultInit}
 	id := ""
-	for _, word := range target.KernelWords(cmdline) {
+	for _, word := range boot.KernelWords(cmdline) {
 		if value, ok := strings.CutPrefix(word, target.LiveWord); ok {
 			id = value
 		}
-		if value, ok := strings.CutPrefix(word, target.InitWord); ok && value != "" {
+		if value, ok := strings.CutPrefix(word, boot.InitWord); ok && value != "" {
 			p.Init = value
 		}
 	}
@@ -51,14 +52,14 @@ func ParseParams(cmdline string) (Params, error) {
 		return p, fmt.Errorf("the kernel's command line has %s%q: it is the identifier of the medium, and the boot menu has it: %w", target.LiveWord, id, err)
 	}
 	if !strings.HasPrefix(p.Init, "/") {
-		return p, fmt.Errorf("the kernel's command line has %s%q: it is a path from the root", target.InitWord, p.Init)
+		return p, fmt.Errorf("the kernel's command line has %s%q: it is a path from the root", boot.InitWord, p.Init)
 	}
 	return p, nil
 }
 
 // Asked says whether a kernel's command line is that of a live system.
 func Asked(cmdline string) bool {
-	return slices.ContainsFunc(target.KernelWords(cmdline), func(word string) bool { return strings.HasPrefix(word, target.LiveWord) })
+	return slices.ContainsFunc(boot.KernelWords(cmdline), func(word string) bool { return strings.HasPrefix(word, target.LiveWord) })
 }
 
 // Main is the whole life of process 1, up to its successor.

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cloudlets/images/boot"
 	"cloudlets/images/target"
 	"cloudlets/provision/process1"
 )
@@ -28,8 +29,8 @@ type Params struct {
 
 // ParseParams reads a kernel's command line.
 func ParseParams(cmdline string) (Params, error) {
-	p := Params{Init: target.DefaultInit}
-	for _, word := range target.KernelWords(cmdline) {
+	p := Params{Init: boot.DefaultInit}
+	for _, word := range boot.KernelWords(cmdline) {
 		switch {
 		case word == target.GrowWord:
 			p.Grow = true
@@ -56,7 +57,7 @@ func Main(version string, args []string) {
 	fmt.Fprintf(console, "\ncloudlets %s: the system does not start: %v\n\n"+
 		"cloudlets: this machine stays as it is; restart it by Ctrl-Alt-Del or its switch; "+
 		"with init=%s in the place of init=%s in the boot menu's entry it starts without what should come first\n",
-		version, err, target.DefaultInit, target.PreinitPath)
+		version, err, boot.DefaultInit, target.PreinitPath)
 	for {
 		time.Sleep(time.Hour) // process 1 must not end: the kernel would panic
 	}

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 
+	"cloudlets/images/target"
 	"cloudlets/provision"
 )
 
@@ -19,32 +20,19 @@ type Plan struct {
 	// Again allows Wipe to go over a cloudlet that was installed before: only
 	// where a person armed this very install. A machine file's "once" alone
 	// must not, since a server that lost its state takes every machine for new.
-	Again      bool               `json:"again"`
-	Filesystem string             `json:"filesystem"`
-	Handover   provision.Handover `json:"handover"`
+	Again    bool               `json:"again"`
+	Handover provision.Handover `json:"handover"`
+	// Target is the disk as it shall be.
+	Target target.Plan `json:"target"`
 	// Init is the program that switch_root starts.
-	Init string `json:"init"`
-	Pack Blob   `json:"pack"`
-	// RootSize is what the root filesystem must have room for, in bytes.
-	RootSize int64       `json:"rootSize"`
-	Overlay  Blob        `json:"overlay"`
-	Kernels  []DiskEntry `json:"kernels"`
+	Init    string `json:"init"`
+	Pack    Blob   `json:"pack"`
+	Overlay Blob   `json:"overlay"`
 	// BootLoaders are the files that make the disk bootable, by their name
 	// in images/disk ("boot.img", "core.img", "systemd-bootx64.efi").
 	BootLoaders map[string]Blob `json:"bootLoaders"`
 	// ImageManifest is the image's manifest, for the record.
 	ImageManifest json.RawMessage `json:"manifest,omitempty"`
-}
-
-// DiskEntry is one entry of the installed disk's boot menu. Kernel and Initrd
-// are paths in the image; Initrd may be empty. In Cmdline, the word
-// "root=auto" is replaced by the root filesystem's real name.
-type DiskEntry struct {
-	Title   string `json:"title"`
-	Version string `json:"version"`
-	Kernel  string `json:"kernel"`
-	Initrd  string `json:"initrd,omitempty"`
-	Cmdline string `json:"cmdline"`
 }
 
 // Blob is something to fetch: where, how long, and the digest that it has.

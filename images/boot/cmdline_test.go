@@ -1,4 +1,4 @@
-package target
+package boot
 
 import "testing"
 
@@ -18,8 +18,22 @@ func TestJoinWords(t *testing.T) {
 		{[]string{"-- -- x"}, "-- -- x"},
 		{[]string{"a --b c--"}, "a --b c--"},
 	} {
-		if got := joinWords(c.parts...); got != c.want {
+		if got := JoinWords(c.parts...); got != c.want {
 			t.Errorf("%q: %q, want %q", c.parts, got, c.want)
+		}
+	}
+}
+
+// TestStartBy: the program takes the place of any other, and words for it stay.
+func TestStartBy(t *testing.T) {
+	for _, c := range []struct{ line, program, want, named string }{
+		{"quiet", "/pre", "quiet init=/pre", ""},
+		{"init=/bin/sh quiet -- single", "/pre", "quiet init=/pre -- single", "/bin/sh"},
+		{"quiet -- init=/x", "/pre", "quiet init=/pre -- init=/x", ""},
+		{"a", DefaultInit, "a", ""},
+	} {
+		if got, named := StartBy(c.line, c.program); got != c.want || named != c.named {
+			t.Errorf("%q: %q and %q, want %q and %q", c.line, got, named, c.want, c.named)
 		}
 	}
 }

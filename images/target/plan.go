@@ -1,0 +1,242 @@
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"cloudlets/images/boot"
+	"cloudlets/images/disk"
+	"cloudlets/images/disk/ext4"
+)
+
+// Plan is all that is decided about a disk before its size is known. It is
+// plain data, and can be sent to the machine that has the disk. Whoever writes
+// the disk, to a file in order or to a device in place, gets its layout, its
+// filesystems and its boot menu from the methods of the plan.
+type Plan struct {
+	// ID is what all identifiers of the disk come from. Two disks must not
+	// have the same one.
+	ID uuid.UUID `json:"id"`
+	// Arch is the architecture of the machine.
+	Arch disk.Arch `json:"arch,omitempty"`
+	// Filesystem is that of the root: "ext4", "xfs" or "btrfs".
+	Filesystem string `json:"filesystem"`
+	// RootSize and ESPSize are what the root filesystem and the EFI system
+	// partition must have at least, in bytes.
+	RootSize int64 `json:"rootSize"`
+	ESPSize  int64 `json:"espSize"`
+	// Reserve gives the EFI system partition as much more as the disk can
+	// spare, for kernels to come.
+	Reserve bool `json:"reserve,omitempty"`
+	// Entries are those of the boot menu. The first is the default. Timeout is
+	// how long a person has to choose.
+	Entries []Entry       `json:"entries"`
+	Timeout time.Duration `json:"timeout,omitempty"`
+	// Shim has the disk boot by Debian's signed shim and GRUB.
+	Shim bool `json:"shim,omitempty"`
+	// Grow has the system take all of a larger disk, whenever it starts.
+	Grow bool `json:"grow,omitempty"`
+	// Persistent is the size in bytes of a new partition for what outlives the
+	// system, or 0. Keep has such a partition stay that is on the disk; then
+	// Persistent does not count.
+	Persistent int64 `json:"persistent,omitempty"`
+	Keep       bool  `json:"keep,omitempty"`
+	// Places are those of the persistent paths, if the disk has such a
+	// partition. What the image has there takes about PersistentUse bytes.
+	Places        []Place `json:"places,omitempty"`
+	PersistentUse int64   `json:"persistentUse,omitempty"`
+}
+
+// Entry is one entry of a plan's boot menu.
+type Entry struct {
+	// ID, Title and Version are those of a [disk.Entry].
+	ID      string `json:"id"`
+	Title   string `json:"title"`
+	Version string `json:"version"`
+	// Kernel and Initrd are paths in the image, with no links left to follow.
+	// Initrd may be "".
+	Kernel string `json:"kernel"`
+	Initrd string `json:"initrd,omitempty"`
+	// Cmdline is the kernel's command line, without the words for the root
+	// filesystem: which partition that is on depends on the disk's layout.
+	Cmdline string `json:"cmdline"`
+}
+
+// NewPlan plans a disk of an image. The kernels' command lines are those of
+// the machine, with no template left to render. The options must have an ID.
+func NewPlan(im Image, o Options) (Plan, error) {
+	p := Plan{
+		ID: o.ID, Arch: o.Arch, Filesystem: o.Filesystem, RootSize: im.RootSize, ESPSize: o.SecureBoot.Room(im.BootSize), Reserve: o.Reserve,
+		Timeout: o.Timeout, Shim: o.SecureBoot.Shim && o.SecureBoot.Key == nil, Grow: o.Grow, Persistent: o.Persistent, Keep: o.keep(),
+	}
+	if p.Arch == "" {
+		p.Arch = disk.Arch(im.Kernels[0].Arch)
+	}
+	if p.Filesystem == "" {
+		p.Filesystem = "ext4"
+	}
+	if o.preinit() {
+		if im.noInit != nil {
+			return p, im.noInit
+		}
+		p.RootSize += preinitRoom
+	}
+	if o.persistent() {
+		if im.noPlaces != nil {
+			return p, im.noPlaces
+		}
+		p.Places, p.PersistentUse = im.Places, im.PersistentUse
+	}
+	p.Entries = im.Menu(o)
+	return p, nil
+}
+
+// Menu are the entries of the boot menu of an image's disk, the newest kernel
+// first.
+func (im Image) Menu(o Options) []Entry {
+	return entries(im.Title, im.Kernels, func(k boot.Kernel) string {
+		return o.start(boot.JoinWords(k.Cmdline, o.Cmdline, o.console(k.Cmdline)), im.Init)
+	})
+}
+
+// entries makes an entry of each kernel. Two different kernels of one version,
+// of which one is for rescue, are told apart by their files' names.
+func entries(title string, kernels []boot.Kernel, cmdline func(boot.Kernel) string) []Entry {
+	var list []Entry
+	taken := map[string]bool{}
+	for n, k := range kernels {
+		e := Entry{Title: title + ", Linux " + k.Version, Version: k.Version, Kernel: k.Path, Initrd: k.Initrd, Cmdline: cmdline(k)}
+		if e.Version == "" || taken[e.Version] {
+			e.Version = k.Path[strings.LastIndex(k.Path, "/")+1:]
+			e.Title = title + ", " + e.Version
+		}
+		if taken[e.Version] {
+			e.Version = fmt.Sprintf("%s-%d", e.Version, n)
+		}
+		taken[e.Version] = true
+		e.ID = fmt.Sprintf("cloudlet-%d-%s", n, e.Version)
+		list = append(list, e)
+	}
+	return list
+}
+
+// console is the word for the console, if the others do not name its device.
+func (o Options) console(words string) string {
+	device, _, _ := strings.Cut(o.Console, ",")
+	for _, word := range strings.Fields(words + " " + o.Cmdline) {
+		named, _, _ := strings.Cut(word, ",")
+		if named == "console="+device {
+			return ""
+		}
+	}
+	if device == "" {
+		return ""
+	}
+	return "console=" + o.Console
+}
+
+// SecureBoot is how the disk boots where firmware insists on signatures, with
+// no key of the machines' owner.
+func (p Plan) SecureBoot() disk.SecureBoot { return disk.SecureBoot{Shim: p.Shim} }
+
+// diskSeed begins the name from which partitions get their GUIDs.
+const diskSeed = "cloudlets target "
+
+// layoutOptions are the options of the disk's layout. Kept is the partition
+// that stays, or nil.
+func (p Plan) layoutOptions(kept *disk.Partition) disk.Options {
+	return disk.Options{Arch: p.Arch, ESPSize: p.ESPSize, MinRoot: p.RootSize, Seed: diskSeed + p.ID.String(), Persistent: p.Persistent, Keep: kept}
+}
+
+// Layout lays out a disk of size bytes with logical sectors of sector bytes.
+// Kept is the persistent partition that is on it, if the plan keeps one; see
+// [disk.FindPersistent].
+func (p Plan) Layout(size, sector int64, kept *disk.Partition) (disk.Layout, error) {
+	if p.Keep != (kept != nil) {
+		return disk.Layout{}, errors.New("lay out disk: a persistent partition is kept if, and only if, the plan says so")
+	}
+	options := p.layoutOptions(kept)
+	if p.Reserve {
+		roomy := options
+		roomy.ESPSize = 0
+		if l, err := disk.NewLayout(size, sector, roomy); err == nil && l.ESP.Size >= p.ESPSize {
+			return l, nil
+		}
+	}
+	return disk.NewLayout(size, sector, options)
+}
+
+// RootLabel is the volume name of a cloudlet's root filesystem. Installers
+// know by it that a cloudlet is on a disk.
+const RootLabel = "cloudlet"
+
+// RootUUID is the identifier of the root filesystem.
+func (p Plan) RootUUID() uuid.UUID { return derived(p.ID, "root filesystem") }
+
+// Root are the options of the root filesystem, if it is ext4. Its size is to
+// be added.
+func (p Plan) Root(at time.Time, stale bool) ext4.Options {
+	return ext4.Options{Label: RootLabel, Time: at, Stale: stale, UUID: p.RootUUID(), HashSeed: derived(p.ID, "directory hash")}
+}
+
+// PersistentFilesystem plans the filesystem of a new persistent partition, and
+// is nil if the layout has none. It is empty: the system copies what the image
+// has for it when it first starts. It is an error if that would not fit.
+func (p Plan) PersistentFilesystem(ctx context.Context, l disk.Layout, at time.Time, stale bool) (*ext4.Layout, error) {
+	if l.Persistent.Size == 0 || l.Kept {
+		return nil, nil
+	}
+	made, err := ext4.Plan(ctx, nil, ext4.Options{
+		Size: l.Persistent.Size, Label: "persistent", Time: at, Stale: stale,
+		UUID: derived(p.ID, "persistent filesystem"), HashSeed: derived(p.ID, "persistent directory hash"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if free := made.Free(); p.PersistentUse > free {
+		return nil, fmt.Errorf("what the image has at its persistent paths takes about %d bytes, and the persistent partition has room for %d: make it larger", p.PersistentUse, free)
+	}
+	return made, nil
+}
+
+// derived makes one more identifier.
+func derived(id uuid.UUID, name string) uuid.UUID { return uuid.NewSHA1(id, []byte(name)) }
+
+// Menu is the boot menu of the disk with a layout. Open finds the content of
+// a file of the image.
+func (p Plan) Menu(l disk.Layout, open func(file string) (disk.Payload, error)) (disk.Menu, error) {
+	return diskMenu(p.Entries, p.Timeout, open, func(e Entry) string {
+		return boot.JoinWords(p.rootWord(l, e), "rw", e.Cmdline)
+	})
+}
+
+func diskMenu(list []Entry, timeout time.Duration, open func(string) (disk.Payload, error), cmdline func(Entry) string) (menu disk.Menu, err error) {
+	menu.Timeout = timeout
+	for _, e := range list {
+		entry := disk.Entry{ID: e.ID, Title: e.Title, Version: e.Version, Cmdline: cmdline(e)}
+		if entry.Kernel, err = open(e.Kernel); err != nil {
+			return menu, err
+		}
+		if e.Initrd != "" {
+			if entry.Initrd, err = open(e.Initrd); err != nil {
+				return menu, err
+			}
+		}
+		menu.Entries = append(menu.Entries, entry)
+	}
+	return menu, nil
+}
+
+// rootWord names the root filesystem for a kernel. A kernel without a RAM disk
+// finds partitions only.
+func (p Plan) rootWord(l disk.Layout, e Entry) string {
+	if e.Initrd == "" {
+		return "root=PARTUUID=" + l.Root.GUID
+	}
+	return "root=UUID=" + p.RootUUID().String()
+}
