@@ -15,6 +15,7 @@ import (
 
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
+	"cloudlets/images/disk/probe"
 	"cloudlets/testdata/needs"
 )
 
@@ -190,11 +191,11 @@ func onDevice(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	found, err := disk.Identify(f, 256<<20)
+	found, err := probe.Identify(f, 256<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return disk.Describe(found)
+	return probe.Describe(found)
 }
 
 // TestListOfDevices: a stick is listed, what is built in only on demand and

@@ -4,15 +4,17 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"cloudlets/images/disk/probe"
 )
 
 func identified(t testing.TB, f *os.File, size int64) string {
 	t.Helper()
-	found, err := Identify(f, size)
+	found, err := probe.Identify(f, size)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Describe(found)
+	return probe.Describe(found)
 }
 
 func TestDescribeGPT(t *testing.T) {
@@ -42,11 +44,11 @@ func FuzzIdentify(f *testing.F) {
 	f.Add([]byte("LUKS\xba\xbe"), int64(-1))
 	f.Fuzz(func(t *testing.T, b []byte, size int64) {
 		size = max(-1, min(size, 1<<40))
-		found, err := Identify(padded(b), size)
+		found, err := probe.Identify(padded(b), size)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if text := Describe(found); strings.ContainsAny(text, "\n\x1b\x00") || text == "" {
+		if text := probe.Describe(found); strings.ContainsAny(text, "\n\x1b\x00") || text == "" {
 			t.Errorf("the description is %q", text)
 		}
 	})

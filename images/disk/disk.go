@@ -6,7 +6,7 @@
 // size and the options. An [Installer] writes a layout in an order in which a
 // failed installation never looks like a finished one: it writes the sectors that
 // make the disk bootable last, after it has read back everything else.
-// [Identify] reports what is on a disk, so that a person can decide whether to
+// [probe.Identify] reports what is on a disk, so that a person can decide whether to
 // overwrite it.
 //
 // Everything works on a [Device], which may be a block device or an ordinary

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cloudlets/images/disk/fat"
+	"cloudlets/images/disk/probe"
 )
 
 func bytesPayload(b []byte) Payload {
@@ -124,9 +125,9 @@ func TestLastWriteIsTheBootSector(t *testing.T) {
 		if last.off != 0 || last.length != c.sector {
 			t.Errorf("%v: the last write has %d bytes at %d", c, last.length, last.off)
 		}
-		found, err := Identify(dev, dev.size)
-		if err != nil || !strings.HasPrefix(Describe(found), "GPT with 3 partitions: nothing known 'bios-boot' 1 MiB, vfat 'ESP'") {
-			t.Errorf("%v: found %s, %v", c, Describe(found), err)
+		found, err := probe.Identify(dev, dev.size)
+		if err != nil || !strings.HasPrefix(probe.Describe(found), "GPT with 3 partitions: nothing known 'bios-boot' 1 MiB, vfat 'ESP'") {
+			t.Errorf("%v: found %s, %v", c, probe.Describe(found), err)
 		}
 	}
 }
@@ -185,9 +186,9 @@ func TestNoTableBeforeCommit(t *testing.T) {
 	if err := i.Prepare(context.Background(), testContents()); err != nil {
 		t.Fatal(err)
 	}
-	found, err := Identify(f, gib)
+	found, err := probe.Identify(f, gib)
 	if err != nil || len(found) != 0 {
-		t.Errorf("before Commit the disk shows %s, %v", Describe(found), err)
+		t.Errorf("before Commit the disk shows %s, %v", probe.Describe(found), err)
 	}
 	if !allZero(readAt(t, f, 0, mib)) || !allZero(readAt(t, f, gib-mib, mib)) {
 		t.Error("before Commit there is something where partition tables are")
@@ -208,12 +209,12 @@ func TestClearDestroysWhatWasThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range l.Partitions() {
-		if found, err := Identify(io.NewSectionReader(f, p.Offset, p.Size), p.Size); err != nil || len(found) != 0 {
-			t.Errorf("%s still shows %s, %v", p.Name, Describe(found), err)
+		if found, err := probe.Identify(io.NewSectionReader(f, p.Offset, p.Size), p.Size); err != nil || len(found) != 0 {
+			t.Errorf("%s still shows %s, %v", p.Name, probe.Describe(found), err)
 		}
 	}
-	if found, err := Identify(f, gib); err != nil || len(found) != 0 {
-		t.Errorf("the disk still shows %s, %v", Describe(found), err)
+	if found, err := probe.Identify(f, gib); err != nil || len(found) != 0 {
+		t.Errorf("the disk still shows %s, %v", probe.Describe(found), err)
 	}
 }
 

@@ -7,9 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"cloudlets/images/bytesize"
-
 	"github.com/diskfs/go-diskfs/partition/gpt"
+
+	"cloudlets/images/bytesize"
+	"cloudlets/images/disk/probe"
 )
 
 func TestOtherToolsAcceptTheTable(t *testing.T) {
@@ -58,7 +59,7 @@ func TestTableOf4KiBSectors(t *testing.T) {
 	if table.BackupOffset+int64(len(table.Backup)) != l.Size {
 		t.Errorf("the backup ends at %d of %d", table.BackupOffset+int64(len(table.Backup)), l.Size)
 	}
-	found, err := Identify(bytes.NewReader(table.First), mib)
+	found, err := probe.Identify(bytes.NewReader(table.First), mib)
 	if err != nil || len(found) != 4 || found[3].Label != "root" || found[3].Offset != l.Root.Offset {
 		t.Errorf("what is found in it: %v, %v", found, err)
 	}

@@ -23,6 +23,7 @@ import (
 	"cloudlets/images/boot"
 	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/probe"
 	"cloudlets/images/pack"
 	"cloudlets/images/target"
 	"cloudlets/provision"
@@ -112,8 +113,8 @@ func (d *loopDisk) wantUnbootable(t testing.TB) {
 	t.Helper()
 	f := must[*os.File](t)(os.Open(d.device))
 	defer f.Close()
-	if found := must[[]disk.Content](t)(disk.Identify(f, d.info.Size)); len(found) != 0 {
-		t.Errorf("after the failure the disk holds %s", disk.Describe(found))
+	if found := must[[]probe.Content](t)(probe.Identify(f, d.info.Size)); len(found) != 0 {
+		t.Errorf("after the failure the disk holds %s", probe.Describe(found))
 	}
 	if out, err := exec.Command(findTool(t, "util-linux", "blkid"), "--probe", d.device).CombinedOutput(); err == nil {
 		t.Errorf("after the failure blkid finds: %s", out)

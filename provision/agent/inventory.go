@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/probe"
 	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/hardware"
@@ -97,15 +97,15 @@ func interfaces(sys fs.FS) []provision.InterfaceInfo {
 // contentsOf says what is on a disk now; "" when it is blank. What cannot be
 // read counts as something.
 func contentsOf(r io.ReaderAt, size int64) (text string, cloudlet bool) {
-	found, err := disk.Identify(r, size)
+	found, err := probe.Identify(r, size)
 	if err != nil {
 		return "unreadable: " + err.Error(), false
 	}
 	if len(found) == 0 {
 		return "", false
 	}
-	cloudlet = slices.ContainsFunc(found, func(c disk.Content) bool { return c.Label == target.RootLabel })
-	return disk.Describe(found), cloudlet
+	cloudlet = slices.ContainsFunc(found, func(c probe.Content) bool { return c.Label == target.RootLabel })
+	return probe.Describe(found), cloudlet
 }
 
 func contentsOfDisk(d provision.DiskInfo) string {

@@ -12,6 +12,7 @@ import (
 
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
+	"cloudlets/images/disk/probe"
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/source"
 	"cloudlets/images/target"
@@ -184,14 +185,14 @@ func wantSoundDisk(t *testing.T, file string, size int64, last string) {
 	}
 }
 
-func partitionCalled(t *testing.T, file string, size int64, label string) disk.Content {
+func partitionCalled(t *testing.T, file string, size int64, label string) probe.Content {
 	t.Helper()
 	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	found, err := disk.Identify(f, size)
+	found, err := probe.Identify(f, size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,11 +201,11 @@ func partitionCalled(t *testing.T, file string, size int64, label string) disk.C
 			return c
 		}
 	}
-	t.Fatalf("no filesystem on %s is called %s: %s", file, label, disk.Describe(found))
-	return disk.Content{}
+	t.Fatalf("no filesystem on %s is called %s: %s", file, label, probe.Describe(found))
+	return probe.Content{}
 }
 
-func copyPart(t *testing.T, file string, c disk.Content, to string) {
+func copyPart(t *testing.T, file string, c probe.Content, to string) {
 	t.Helper()
 	in, err := os.Open(file)
 	if err != nil {

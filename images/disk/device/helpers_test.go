@@ -22,6 +22,7 @@ import (
 	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
+	"cloudlets/images/disk/probe"
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/target"
 	"cloudlets/testdata/needs"
@@ -158,10 +159,10 @@ func arm(t testing.TB, m medium) (*device.Armed, device.Facts) {
 // wantNothing makes sure that nobody finds anything on a medium.
 func wantNothing(t testing.TB, m medium) {
 	t.Helper()
-	found, err := disk.Identify(m.file, m.size)
+	found, err := probe.Identify(m.file, m.size)
 	check(t, err)
 	if len(found) > 0 {
-		t.Errorf("on the device is %s, want nothing that anybody knows", disk.Describe(found))
+		t.Errorf("on the device is %s, want nothing that anybody knows", probe.Describe(found))
 	}
 	last := make([]byte, 64<<10)
 	_, err = m.file.ReadAt(last, m.size-int64(len(last)))

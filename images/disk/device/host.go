@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/probe"
 )
 
 // Host gives access to the running system's knowledge of its devices.
@@ -93,11 +93,11 @@ func contents(file string, size int64) string {
 		return "unreadable: " + err.Error()
 	}
 	defer f.Close()
-	found, err := disk.Identify(f, size)
+	found, err := probe.Identify(f, size)
 	if err != nil {
 		return "unreadable: " + err.Error()
 	}
-	return plain(disk.Describe(found))
+	return plain(probe.Describe(found))
 }
 
 // attribute reads a small file of /sys. It returns "" if there is no such file.

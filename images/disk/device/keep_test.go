@@ -17,6 +17,7 @@ import (
 
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
+	"cloudlets/images/disk/probe"
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/manifest"
 	"cloudlets/images/target"
@@ -145,9 +146,9 @@ func TestKeepBrokenOff(t *testing.T) {
 			if m.found(t, 512) != p || !bytes.Equal(m.bytes(t, p), before) {
 				t.Error("what is persistent is not as it was")
 			}
-			found, err := disk.Identify(m.file, m.size)
+			found, err := probe.Identify(m.file, m.size)
 			check(t, err)
-			if says := disk.Describe(found); says != "GPT with 1 partition: ext4 'persistent' 64 MiB" {
+			if says := probe.Describe(found); says != "GPT with 1 partition: ext4 'persistent' 64 MiB" {
 				t.Errorf("on the device is %s", says)
 			}
 		})

@@ -16,6 +16,7 @@ import (
 
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
+	"cloudlets/images/disk/probe"
 	"cloudlets/images/disk/sparse"
 )
 
@@ -151,10 +152,10 @@ func wantDamage(t *testing.T, m medium, err error) {
 	if !errors.Is(err, device.ErrDamaged) || !strings.Contains(err.Error(), m.path) {
 		t.Errorf("got %v, want ErrDamaged for %s", err, m.path)
 	}
-	found, err := disk.Identify(m.file, m.size)
+	found, err := probe.Identify(m.file, m.size)
 	check(t, err)
 	if len(found) > 0 {
-		t.Errorf("on the device is %s", disk.Describe(found))
+		t.Errorf("on the device is %s", probe.Describe(found))
 	}
 }
 

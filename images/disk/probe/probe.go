@@ -1,4 +1,7 @@
-package disk
+// Package probe says what is on a disk now: partition tables, filesystems, members of
+// arrays and volume groups. [Identify] looks, [Describe] puts it in one line. It writes
+// nothing. A disk that cannot be read is an error and never passes for a blank one.
+package probe
 
 import (
 	"cmp"
