@@ -51,7 +51,7 @@ func (d *described) Manifest(context.Context) ([]byte, error) { return d.manifes
 func (d *described) Tree(ctx context.Context) (images.Tree, error) {
 	base, ok := d.base.(images.Treer)
 	if !ok {
-		return nil, errors.New("read image: its files cannot be read in any order: unpack it into a directory first")
+		return nil, errors.New("read image: its source does not support random access to files; unpack it into a directory first")
 	}
 	tree, err := base.Tree(ctx)
 	if err != nil {
@@ -68,7 +68,7 @@ func (d *described) Tree(ctx context.Context) (images.Tree, error) {
 func (d *described) Fingerprint(ctx context.Context) (string, error) {
 	base, ok := d.base.(images.Fingerprinter)
 	if !ok {
-		return "", errors.New("identify image: its source cannot be identified cheaply")
+		return "", errors.New("identify image: its source has no fingerprint")
 	}
 	sum, err := base.Fingerprint(ctx)
 	if err != nil {
