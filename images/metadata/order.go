@@ -2,9 +2,9 @@ package metadata
 
 import "strings"
 
-// compareWalk orders paths as a walk meets them: a directory, then what is in
-// it, then what comes after it by the bytes of its name. That is the order of
-// the paths' bytes with "/" before all others.
+// compareWalk compares paths in the order of a walk: a directory, then its
+// contents, then the names that sort after it. That is the order of the paths'
+// bytes, with "/" before all others.
 func compareWalk(a, b string) int {
 	for i := 0; i < len(a) && i < len(b); i++ {
 		switch x, y := a[i], b[i]; {
@@ -20,7 +20,7 @@ func compareWalk(a, b string) int {
 	return len(a) - len(b)
 }
 
-// parent is the directory that a path is in.
+// parent returns the directory that contains a path.
 func parent(p string) string {
 	return p[:max(strings.LastIndexByte(p, '/'), 1)]
 }
