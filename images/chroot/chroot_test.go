@@ -192,7 +192,7 @@ func TestHostileMountPoints(t *testing.T) {
 		if err := errors.Join(os.Remove(root+name), os.Symlink("/etc", root+name)); err != nil {
 			t.Fatal(err)
 		}
-		if o := enterImage(t, sh(root, "true")); o.err == nil || !strings.Contains(o.err.Error(), name+" is no directory of the image") {
+		if o := enterImage(t, sh(root, "true")); o.err == nil || !strings.Contains(o.err.Error(), name+" of the image is not a directory") {
 			t.Errorf("%s is a link: error %v", name, o.err)
 		}
 	}

@@ -1,8 +1,9 @@
-// Package cpio writes archives in the "newc" form of cpio, the one that Linux
-// unpacks as its first root filesystem (Documentation/driver-api/
-// early-userspace/buffer-format). The same entries give the same bytes.
+// Package cpio writes archives in cpio's "newc" format. Linux unpacks such an
+// archive as its initial root filesystem
+// (Documentation/driver-api/early-userspace/buffer-format). The same entries
+// give the same bytes.
 //
-// newc knows no extended attributes, and no file of 4 GiB or more.
+// The format has no extended attributes, and no files of 4 GiB or more.
 package cpio
 
 import (
@@ -14,8 +15,8 @@ import (
 	"cloudlets/images"
 )
 
-// maxFile is the longest file that a header can tell: its sizes are eight
-// hexadecimal digits.
+// maxFile is the maximum size of a file, because a header has eight hexadecimal
+// digits for it.
 const maxFile = 1<<32 - 1
 
 // fileTypes are the type bits of a mode, as in stat(2).
@@ -34,16 +35,15 @@ type Writer struct {
 // NewWriter writes an archive to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
-// Put appends an entry, whose parent directory should be there by then. A
-// regular file's content must have its Size bytes. A hard link is put by
-// [Writer.PutLinks].
+// Put appends an entry. Its parent directory should come before it. The content
+// of a regular file must have Size bytes. For hard links use [Writer.PutLinks].
 func (a *Writer) Put(e images.Entry, content io.Reader) error {
 	a.inode++
 	return a.put(e, a.inode, 1, content)
 }
 
-// PutLinks appends a file that has several names: e itself, with the content,
-// and those in names.
+// PutLinks appends a file with several names: e with the content, and the
+// additional names.
 func (a *Writer) PutLinks(e images.Entry, names []string, content io.Reader) error {
 	a.inode++
 	inode, links := a.inode, 1+len(names)
@@ -62,13 +62,13 @@ func (a *Writer) PutLinks(e images.Entry, names []string, content io.Reader) err
 func (a *Writer) put(e images.Entry, inode uint32, links int, content io.Reader) error {
 	kind, ok := fileTypes[e.Type]
 	if !ok {
-		return fmt.Errorf("put %s into the cpio archive: it has no type of its own", e.Path)
+		return fmt.Errorf("put %s into the cpio archive: its type is not supported", e.Path)
 	}
 	if e.Type == images.Symlink {
 		e.Size, content = int64(len(e.Link)), strings.NewReader(e.Link)
 	}
 	if e.Size > maxFile {
-		return fmt.Errorf("put %s into the cpio archive: %d bytes are more than the 4 GiB that it can hold", e.Path, e.Size)
+		return fmt.Errorf("put %s into the cpio archive: it has %d bytes, but the limit of the format is 4 GiB", e.Path, e.Size)
 	}
 	seconds := uint32(min(max(e.ModTime.Unix(), 0), 1<<32-1))
 	if err := a.header(header{inode, kind | e.Mode, e.UID, e.GID, uint32(links), seconds, uint32(e.Size), e.Major, e.Minor, name(e.Path)}); err != nil {
@@ -77,7 +77,7 @@ func (a *Writer) put(e images.Entry, inode uint32, links int, content io.Reader)
 	return a.content(e, content)
 }
 
-// name is a path as archives have it: without a leading slash.
+// name returns a path in the form that archives use, without a leading slash.
 func name(p string) string {
 	if p == "/" {
 		return "."
@@ -85,7 +85,7 @@ func name(p string) string {
 	return strings.TrimPrefix(p, "/")
 }
 
-// header is what an archive says before each file.
+// header is what precedes each file in an archive.
 type header struct {
 	inode, mode, uid, gid, links, seconds, size, major, minor uint32
 	name                                                      string
@@ -121,7 +121,8 @@ func (a *Writer) write(b []byte) error {
 	return err
 }
 
-// pad goes on to the next multiple of four, where names and contents begin.
+// pad writes zeros up to the next multiple of four bytes, at which names and
+// contents begin.
 func (a *Writer) pad() error {
 	var zero [4]byte
 	if err := a.write(zero[:(4-a.n%4)%4]); err != nil {
@@ -130,11 +131,11 @@ func (a *Writer) pad() error {
 	return nil
 }
 
-// Close ends the archive.
+// Close writes the end of the archive. It does not close the underlying writer.
 func (a *Writer) Close() error { return a.header(header{links: 1, name: "TRAILER!!!"}) }
 
-// Write writes all of a source as one archive. It walks the source twice,
-// since an archive tells of each file how many names it has.
+// Write writes a whole source as one archive. It walks the source twice,
+// because the header of a file has the number of its names.
 func Write(ctx context.Context, w io.Writer, src images.Source) error {
 	names := map[string][]string{}
 	err := src.Walk(ctx, func(e images.Entry, _ io.Reader) error {
@@ -149,7 +150,7 @@ func Write(ctx context.Context, w io.Writer, src images.Source) error {
 	a := NewWriter(w)
 	err = src.Walk(ctx, func(e images.Entry, content io.Reader) error {
 		if e.Type == images.HardLink {
-			return nil // came with the file that it is another name of
+			return nil // written together with its target
 		}
 		return a.PutLinks(e, names[e.Path], content)
 	})

@@ -12,8 +12,8 @@ import (
 	"cloudlets/images"
 )
 
-// RandomFiles makes files of every kind with names, owners, times and
-// attributes of every kind, in the order of a [dirtree.Dir].
+// RandomFiles makes n files of all types with unusual names, owners, times and
+// attributes, in the order of a [dirtree.Dir].
 func RandomFiles(seed uint64, n int) Files {
 	r := rand.New(rand.NewPCG(seed, 0))
 	dirs := []string{"/"}
@@ -39,8 +39,8 @@ func RandomFiles(seed uint64, n int) Files {
 	return inOrder(tree)
 }
 
-// inOrder sorts a tree as a directory is walked. The first name of a file
-// with several becomes the file.
+// inOrder sorts a tree in the order of a walk. The first name of a file with
+// several names becomes the file.
 func inOrder(tree Files) Files {
 	named := map[string]images.File{}
 	for _, f := range tree {
@@ -66,7 +66,7 @@ func inOrder(tree Files) Files {
 	return tree
 }
 
-// randomKind fills in what belongs to a file's type.
+// randomKind fills in what depends on the type of a file.
 func randomKind(r *rand.Rand, f *images.File, linkable []string, i int) {
 	if f.Type == images.HardLink && len(linkable) == 0 {
 		f.Type = images.Regular

@@ -32,7 +32,7 @@ func TestChoosing(t *testing.T) {
 	}{
 		"this-machine":      {platforms, Options{}, "/here"},
 		"platform":          {platforms, Options{Platform: "linux/" + other}, "/there"},
-		"no-such-platform":  {platforms, Options{Platform: "linux/s390x"}, "!there is no image for linux/s390x in it; there is"},
+		"no-such-platform":  {platforms, Options{Platform: "linux/s390x"}, "!no image for linux/s390x"},
 		"broken-platform":   {platforms, Options{Platform: "linux"}, "!write it as linux/arm64"},
 		"ambiguous":         {tags, Options{}, "!several images"},
 		"ambiguous-listed":  {tags, Options{}, "!example.org/web:2.0"},
@@ -67,8 +67,8 @@ func TestChoosing(t *testing.T) {
 	}
 }
 
-// nestedLayout has an index in its index, as "docker buildx" writes it, and in
-// that a statement about an image which is none itself.
+// nestedLayout has an index within its index, as "docker buildx" writes it. The
+// inner index has a statement about an image, which is not an image itself.
 func nestedLayout(t *testing.T, imgs ...v1.Image) string {
 	t.Helper()
 	var inner v1.ImageIndex = empty.Index

@@ -14,8 +14,9 @@ import (
 	"cloudlets/images"
 )
 
-// compressionOf picks the best form that the kernel says it can unpack. A
-// kernel that does not tell gets gzip, which all distributions build in.
+// compressionOf returns the best compression that the kernel's configuration
+// supports. If the configuration is not in the image, it returns gzip, which
+// all distributions build into their kernels.
 func compressionOf(tree images.Tree, version string) string {
 	for _, name := range []string{"/boot/config-" + version, "/lib/modules/" + version + "/config"} {
 		config, err := images.ReadFile(tree, name, maxIndex)
@@ -37,7 +38,7 @@ func compressionOf(tree images.Tree, version string) string {
 func compressor(w io.Writer, form string) (io.WriteCloser, error) {
 	switch form {
 	case "zstd":
-		// The kernel's decoder wants a window of at most 8 MiB.
+		// The kernel's decoder allows a window of at most 8 MiB.
 		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(8<<20), zstd.WithEncoderConcurrency(1))
 	case "gzip":
 		return gzip.NewWriterLevel(w, gzip.DefaultCompression)
@@ -50,7 +51,7 @@ type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }
 
-// unpack takes the compression off that a file's name tells of.
+// unpack decompresses a file. The extension of its name tells the compression.
 func unpack(name string, packed []byte) ([]byte, error) {
 	r, err := decompressor(name, bytes.NewReader(packed))
 	if err != nil {

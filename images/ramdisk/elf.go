@@ -12,19 +12,20 @@ import (
 	"cloudlets/images"
 )
 
-// maxProgram bounds a program or library of the image that is read whole.
+// maxProgram is the maximum size, in bytes, of a program or library of the
+// image that is read into memory.
 const maxProgram = 256 << 20
 
-// linker finds what a program of the image needs in order to run: its
-// interpreter and its libraries, and theirs.
+// linker finds what a program of the image needs to run: its interpreter, its
+// libraries, and what these need.
 type linker struct {
 	tree images.Tree
 	dirs []string
-	// files maps each path needed to what it is; nil content for a link.
+	// files maps each needed path to its file.
 	files map[string]needed
 }
 
-// needed is a file that has to be in the RAM disk under its own path.
+// needed is a file that must be in the RAM disk under its own path.
 type needed struct {
 	content []byte
 	mode    uint32
@@ -42,8 +43,8 @@ func newLinker(tree images.Tree) *linker {
 	return l
 }
 
-// add takes the program at name, with all that it needs to run. The file
-// keeps the name that it was asked for by, whatever links lead to it.
+// add adds the program at name and everything that it needs to run. The file is
+// stored under exactly this name, even if links lead to it.
 func (l *linker) add(name string) error {
 	if _, ok := l.files[name]; ok {
 		return nil
@@ -55,7 +56,7 @@ func (l *linker) add(name string) error {
 	l.files[name] = needed{content: content, mode: 0o755}
 	file, err := elf.NewFile(bytes.NewReader(content))
 	if err != nil {
-		return nil // a script, or a static program in a form that needs nothing
+		return nil // not ELF, e.g. a script, so it has no libraries
 	}
 	if interp := interpreter(file); interp != "" {
 		if err := l.add(interp); err != nil {
@@ -86,7 +87,7 @@ func (l *linker) addLibrary(library string, first []string) error {
 	return fmt.Errorf("%w in %s", fs.ErrNotExist, strings.Join(l.dirs, ":"))
 }
 
-// interpreter is the path of a program's dynamic linker, or "".
+// interpreter returns the path of a program's dynamic linker, or "".
 func interpreter(file *elf.File) string {
 	for _, prog := range file.Progs {
 		if prog.Type != elf.PT_INTERP {
@@ -100,7 +101,7 @@ func interpreter(file *elf.File) string {
 	return ""
 }
 
-// runPath is where a program says that its libraries are.
+// runPath returns the directories in which a program expects its libraries.
 func runPath(file *elf.File, name string) []string {
 	var dirs []string
 	for _, tag := range []elf.DynTag{elf.DT_RUNPATH, elf.DT_RPATH} {
@@ -116,7 +117,7 @@ func runPath(file *elf.File, name string) []string {
 	return dirs
 }
 
-// firmware lists the firmware files that a kernel module names in its
+// firmware returns the firmware files that a kernel module names in its
 // .modinfo section.
 func firmware(module []byte) []string {
 	file, err := elf.NewFile(bytes.NewReader(module))

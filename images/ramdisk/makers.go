@@ -6,8 +6,8 @@ import (
 	"cloudlets/images"
 )
 
-// makers are the programs that make a root filesystem. ext4 needs none: the
-// agent writes it.
+// makers are the programs that make root filesystems. ext4 needs no program,
+// because the agent itself writes it.
 var makers = []struct {
 	filesystem string
 	programs   []string
@@ -16,12 +16,12 @@ var makers = []struct {
 	{"btrfs", []string{"/sbin/mkfs.btrfs", "/bin/mkfs.btrfs", "/usr/sbin/mkfs.btrfs", "/usr/bin/mkfs.btrfs"}},
 }
 
-// MakerPath is where a RAM disk keeps the mkfs of a filesystem that is not
-// ext4.
+// MakerPath returns the path in a RAM disk of the mkfs program for a filesystem
+// other than ext4.
 func MakerPath(filesystem string) string { return "/sbin/mkfs." + filesystem }
 
-// addMakers takes the image's mkfs programs, and reports the filesystems that
-// the agent can make with them and without.
+// addMakers adds the image's mkfs programs, and reports all filesystems that
+// the agent can make.
 func (b *builder) addMakers() error {
 	if b.modules.has("ext4") {
 		b.report.Filesystems = append(b.report.Filesystems, "ext4")
@@ -35,7 +35,7 @@ func (b *builder) addMakers() error {
 		if err := link.add(program); err != nil {
 			return fmt.Errorf("take %s from the image: %w", program, err)
 		}
-		// The agent looks in one place only.
+		// The agent looks only at this path.
 		if at := MakerPath(maker.filesystem); at != program {
 			link.files[at] = link.files[program]
 		}
@@ -44,7 +44,8 @@ func (b *builder) addMakers() error {
 	return b.putAll(link.files)
 }
 
-// has says whether the kernel has a filesystem, as a module or built in.
+// has reports whether the kernel supports a filesystem, either as a module or
+// built in.
 func (s *moduleSet) has(filesystem string) bool {
 	if _, ok := s.byName[filesystem]; ok {
 		return true

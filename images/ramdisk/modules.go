@@ -13,21 +13,21 @@ import (
 	"cloudlets/images"
 )
 
-// A class is one reason for a kernel module to be in the RAM disk.
+// A class is a reason for a kernel module to be in the RAM disk.
 type class string
 
-// What the agent needs drivers for.
+// The agent needs drivers for these purposes.
 const (
 	network    class = "network"
 	storage    class = "storage"
 	filesystem class = "filesystem"
-	support    class = "support" // what the others are plugged into or built upon
+	support    class = "support" // buses and libraries that the others need
 )
 
-// wanted maps places below kernel/ to why their modules are taken. The
-// longest prefix decides; an empty class leaves a place out, save for what
-// others depend on. What drives no hardware by itself is [support], so that
-// it does not count as a driver.
+// wanted maps paths below kernel/ to the reason for taking their modules. The
+// longest prefix counts. An empty class excludes a path, except for modules on
+// which others depend. Modules that do not drive hardware by themselves are
+// [support], so that they do not count as drivers.
 var wanted = map[string]class{
 	"drivers/net/":                       network,
 	"drivers/net/mii.":                   support,
@@ -132,8 +132,8 @@ var wanted = map[string]class{
 	"arch/x86/crypto/crc32c-intel.":      filesystem,
 }
 
-// classIn tells why the module at a path such as
-// "kernel/drivers/net/virtio_net.ko.xz" is taken; "" when it is not.
+// classIn returns why a module is taken, or "" if it is not. module is a path
+// such as "kernel/drivers/net/virtio_net.ko.xz".
 func classIn(wanted map[string]class, module string) class {
 	rest, ok := strings.CutPrefix(module, "kernel/")
 	if !ok {
@@ -148,7 +148,8 @@ func classIn(wanted map[string]class, module string) class {
 	return found
 }
 
-// moduleSet is what an image's kernel has to offer, from its modules.* files.
+// moduleSet describes the modules of an image's kernel, according to its
+// modules.* files.
 type moduleSet struct {
 	dir     string // "/usr/lib/modules/6.1.0-31-amd64", links resolved
 	deps    map[string][]string
@@ -159,21 +160,22 @@ type moduleSet struct {
 	wanted  map[string]class
 }
 
-// maxIndex bounds a modules.* file; Debian's largest has 1.5 MB.
+// maxIndex is the maximum size of a modules.* file in bytes. Debian's largest
+// has 1.5 MB.
 const maxIndex = 64 << 20
 
 // readModules reads the module indexes of one kernel version.
 func readModules(tree images.Tree, version string, purpose Purpose) (*moduleSet, error) {
 	dir, err := images.Resolve(tree, path.Join("/lib/modules", version))
 	if err != nil {
-		return nil, fmt.Errorf("find the modules of kernel %s: %w (the image needs /lib/modules/%[1]s, which its kernel's package has)", version, err)
+		return nil, fmt.Errorf("find the modules of kernel %s: %w (the image needs /lib/modules/%[1]s, which is in the package of its kernel)", version, err)
 	}
 	s := &moduleSet{dir: dir, deps: map[string][]string{}, byName: map[string]string{}, builtin: map[string]class{}, soft: map[string][]string{}, alias: map[string][]string{}, wanted: purpose.wanted()}
 	if err := s.read(tree, "modules.dep", s.addDep); err != nil {
 		return nil, fmt.Errorf("read the modules of kernel %s: %w (run depmod in the image)", version, err)
 	}
 	if err := s.read(tree, "modules.builtin", func(line string) { s.builtin[line] = classIn(s.wanted, line) }); err != nil {
-		return nil, fmt.Errorf("read the modules of kernel %s: %w (the kernel's package has it)", version, err)
+		return nil, fmt.Errorf("read the modules of kernel %s: %w (the file is in the package of the kernel)", version, err)
 	}
 	// Not every distribution writes soft dependencies.
 	for name, add := range map[string]func(string){"modules.softdep": s.addSoft, "modules.alias": s.addAlias} {
@@ -199,7 +201,7 @@ func (s *moduleSet) read(tree images.Tree, name string, line func(string)) error
 	return scan.Err()
 }
 
-// addDep takes a line "kernel/a.ko: kernel/b.ko kernel/c.ko".
+// addDep parses a line like "kernel/a.ko: kernel/b.ko kernel/c.ko".
 func (s *moduleSet) addDep(line string) {
 	module, deps, ok := strings.Cut(line, ":")
 	if !ok {
@@ -209,7 +211,7 @@ func (s *moduleSet) addDep(line string) {
 	s.byName[moduleName(module)] = module
 }
 
-// addSoft takes a line "softdep btrfs pre: crc32c xxhash64 post: x".
+// addSoft parses a line like "softdep btrfs pre: crc32c xxhash64 post: x".
 func (s *moduleSet) addSoft(line string) {
 	words := strings.Fields(line)
 	if len(words) < 3 || words[0] != "softdep" {
@@ -223,8 +225,9 @@ func (s *moduleSet) addSoft(line string) {
 	}
 }
 
-// addAlias takes a line "alias crypto-crc32c crc32c_generic". Those with
-// wildcards are devices', which are no business of soft dependencies.
+// addAlias parses a line like "alias crypto-crc32c crc32c_generic". It ignores
+// aliases with wildcards: these are for devices, and soft dependencies do not
+// use them.
 func (s *moduleSet) addAlias(line string) {
 	words := strings.Fields(line)
 	if len(words) == 3 && words[0] == "alias" && !strings.ContainsAny(words[1], "*?[") {
@@ -233,7 +236,7 @@ func (s *moduleSet) addAlias(line string) {
 	}
 }
 
-// named lists the modules that go by a name or by an alias.
+// named returns the modules that have a name or an alias.
 func (s *moduleSet) named(name string) (modules []string) {
 	for _, name := range append([]string{name}, s.alias[name]...) {
 		if module, ok := s.byName[name]; ok {
@@ -243,15 +246,15 @@ func (s *moduleSet) named(name string) (modules []string) {
 	return modules
 }
 
-// moduleName is a module's name in /proc/modules: "virtio_net" for
-// "kernel/drivers/net/virtio_net.ko.xz".
+// moduleName returns the name of a module in /proc/modules, e.g. "virtio_net"
+// for "kernel/drivers/net/virtio_net.ko.xz".
 func moduleName(module string) string {
 	name, _, _ := strings.Cut(path.Base(module), ".ko")
 	return strings.ReplaceAll(name, "-", "_")
 }
 
-// choose picks the modules that may be needed, with all that they
-// depend on, sorted, and counts the drivers of each class.
+// choose returns the modules that may be needed and everything on which they
+// depend, sorted. It also counts the drivers of each class.
 func (s *moduleSet) choose() ([]string, map[class]int) {
 	chosen, count := map[string]bool{}, map[class]int{}
 	for module := range s.deps {
@@ -288,7 +291,7 @@ func (s *moduleSet) take(module string, chosen map[string]bool) {
 	}
 }
 
-// stripCompression turns "a.ko.xz" into "a.ko".
+// stripCompression converts "a.ko.xz" to "a.ko".
 func stripCompression(module string) string {
 	if i := strings.LastIndex(module, ".ko"); i >= 0 {
 		return module[:i+len(".ko")]
@@ -296,8 +299,8 @@ func stripCompression(module string) string {
 	return module
 }
 
-// aliasesOf keeps of modules.alias the lines of the chosen modules: the agent
-// compares every device with every line.
+// aliasesOf returns only those lines of modules.alias that are for the chosen
+// modules, because the agent compares every device with every line.
 func aliasesOf(index []byte, chosen []string) []byte {
 	names := map[string]bool{}
 	for _, module := range chosen {

@@ -7,18 +7,19 @@ import (
 	"strings"
 )
 
-// Purpose is what a machine boots a RAM disk for.
+// Purpose is what a machine uses a RAM disk for.
 type Purpose uint8
 
 const (
-	// Install is for the agent: network, disks, and filesystems to make.
+	// Install is for the agent. It needs network, disks, and filesystems to
+	// make.
 	Install Purpose = iota
-	// Live is for a system that runs from the medium it was booted from:
-	// disks and CD drives, and what mounts a file of theirs.
+	// Live is for a system that runs from the medium from which it was booted.
+	// It needs disks and CD drives, and filesystems to mount a file on them.
 	Live
 )
 
-// liveWanted is what a live system wants otherwise than [wanted] has it.
+// liveWanted is where a live system differs from [wanted].
 var liveWanted = map[string]class{
 	"drivers/block/loop.":  support,
 	"drivers/cdrom/":       support,
@@ -31,7 +32,7 @@ var liveWanted = map[string]class{
 	"fs/xfs/":              "",
 }
 
-// wanted is the table of modules for a purpose.
+// wanted returns the table of modules for a purpose.
 func (p Purpose) wanted() map[string]class {
 	if p == Install {
 		return wanted
@@ -44,7 +45,7 @@ func (p Purpose) wanted() map[string]class {
 	return table
 }
 
-// check says what a kernel lacks that a RAM disk cannot do without.
+// check returns an error if the kernel lacks a module that the RAM disk needs.
 func (s *moduleSet) check(opt Options) error {
 	var lacks []string
 	for _, name := range opt.Needs {
@@ -55,11 +56,11 @@ func (s *moduleSet) check(opt Options) error {
 	if len(lacks) == 0 {
 		return nil
 	}
-	return fmt.Errorf("build the RAM disk of kernel %s: the kernel has no %s: take one that has, such as that of Debian's package linux-image-amd64",
+	return fmt.Errorf("build the RAM disk of kernel %s: the kernel has no %s; use a kernel that does, e.g. that of Debian's package linux-image-amd64",
 		opt.Version, strings.Join(lacks, ", no "))
 }
 
-// offers says whether the kernel has a module, as a file or built in.
+// offers reports whether the kernel has a module, either as a file or built in.
 func (s *moduleSet) offers(name string) bool {
 	if _, ok := s.byName[name]; ok {
 		return true

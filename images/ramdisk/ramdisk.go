@@ -1,9 +1,9 @@
-// Package ramdisk assembles the RAM disk that a machine boots into: the agent
-// as /init, the kernel modules of the image's own kernel that network, storage
-// and filesystems need, and the image's own mkfs for filesystems other than
-// ext4. One for a live system has what finds a medium and mounts it. There is
-// no second operating system in it: what drives the hardware during the
-// install is what drives it afterwards.
+// Package ramdisk assembles the RAM disk into which a machine boots. It
+// contains the agent as /init, those modules of the image's own kernel that
+// network, storage and filesystems need, and the image's own mkfs for
+// filesystems other than ext4. A RAM disk for a live system has what is needed
+// to find a medium and mount it. There is no second operating system in it: the
+// drivers during the install are the same as afterwards.
 package ramdisk
 
 import (
@@ -22,45 +22,48 @@ import (
 	"cloudlets/images/cpio"
 )
 
-// Options say what a RAM disk is made of.
+// Options describe the content of a RAM disk.
 type Options struct {
-	// Version is the kernel's: the name of its folder in /lib/modules.
+	// Version is the version of the kernel, which is the name of its folder in
+	// /lib/modules.
 	Version string
-	// Init reads the program that runs as process 1, InitSize bytes.
+	// Init yields the program that runs as process 1. It has InitSize bytes.
 	Init     io.Reader
 	InitSize int64
-	// Purpose is what the machine boots it for.
+	// Purpose is what the machine uses the RAM disk for.
 	Purpose Purpose
-	// Needs are modules, by name, that the kernel must have, as a file or
-	// built in: without them there is no RAM disk.
+	// Needs are the names of modules that the kernel must have, either as a
+	// file or built in. If one is missing, Build fails.
 	Needs []string
 }
 
-// Report tells what went into a RAM disk.
+// Report says what went into a RAM disk.
 type Report struct {
-	// Network and Storage count the drivers, modular and built in.
+	// Network and Storage are the numbers of drivers, both modules and built
+	// in.
 	Network, Storage int
 	Modules          int
 	Firmware         int
-	// Filesystems are those that the agent can make: ext4 where the kernel
-	// has it, "xfs" and "btrfs" where the image has their mkfs.
+	// Filesystems are those that the agent can make: "ext4" if the kernel
+	// supports it, and "xfs" and "btrfs" if the image has their mkfs.
 	Filesystems []string
-	// Compression is "zstd", "gzip" or "none", by what the kernel unpacks.
+	// Compression is "zstd", "gzip" or "none", depending on what the kernel
+	// supports.
 	Compression string
 }
 
-// Lacks names what a machine will miss when it boots this RAM disk, in words
-// for a person; empty when nothing is missing.
+// Lacks returns sentences for a person about what a machine will miss when it
+// boots this RAM disk. It is empty if nothing is missing.
 func (r Report) Lacks() []string {
 	var lacks []string
 	if r.Network == 0 {
-		lacks = append(lacks, "the kernel has no network drivers: the agent could not reach the server")
+		lacks = append(lacks, "the kernel has no network drivers, so the agent cannot reach the server")
 	}
 	if r.Storage == 0 {
-		lacks = append(lacks, "the kernel has no storage drivers: the agent would find no disk")
+		lacks = append(lacks, "the kernel has no storage drivers, so the agent cannot find a disk")
 	}
 	if len(r.Filesystems) == 0 {
-		lacks = append(lacks, "there is no filesystem to make: the kernel has no ext4, and the image no mkfs (xfsprogs, btrfs-progs)")
+		lacks = append(lacks, "the agent cannot make any filesystem: the kernel has no ext4, and the image has no other mkfs (xfsprogs, btrfs-progs)")
 	}
 	return lacks
 }
@@ -88,8 +91,8 @@ func Build(ctx context.Context, w io.Writer, tree images.Tree, opt Options) (Rep
 	return b.report, nil
 }
 
-// epoch is the time of all that is in a RAM disk: equal contents give equal
-// bytes.
+// epoch is the time of every file in a RAM disk, so that equal contents give
+// equal bytes.
 var epoch = time.Unix(0, 0)
 
 type builder struct {
@@ -97,7 +100,7 @@ type builder struct {
 	tree    images.Tree
 	modules *moduleSet
 	out     *cpio.Writer
-	dirs    map[string]bool // that are in the archive
+	dirs    map[string]bool // directories that are already in the archive
 	report  Report
 }
 
@@ -116,7 +119,7 @@ func (b *builder) build(opt Options) error {
 	return b.out.Close()
 }
 
-// base is what any first root has: the mount points, a console, /init.
+// base adds what every initial root needs: mount points, a console, and /init.
 func (b *builder) base(opt Options) error {
 	for _, dir := range []string{"dev", "proc", "sys", "run", "tmp", "newroot"} {
 		if err := b.mkdir(dir); err != nil {
@@ -174,7 +177,7 @@ func (b *builder) addModules() error {
 	return b.copyIndexes(dir, chosen)
 }
 
-// copyIndexes takes the indexes along that need little change.
+// copyIndexes copies the indexes that need little or no change.
 func (b *builder) copyIndexes(dir string, chosen []string) error {
 	for _, name := range []string{"modules.alias", "modules.softdep", "modules.builtin"} {
 		content, err := images.ReadFile(b.tree, path.Join(b.modules.dir, name), maxIndex)
@@ -202,8 +205,8 @@ func depLine(module string, deps []string) string {
 	return line + "\n"
 }
 
-// readModule reads a module and takes its compression off: the whole RAM
-// disk is compressed anyway, and the agent then has one form to load.
+// readModule reads and decompresses a module. The whole RAM disk is compressed
+// anyway, and so the agent only has to load one format.
 func (b *builder) readModule(module string) ([]byte, error) {
 	name := path.Join(b.modules.dir, module)
 	data, err := images.ReadFile(b.tree, name, maxProgram)
@@ -217,8 +220,8 @@ func (b *builder) readModule(module string) ([]byte, error) {
 	return plain, nil
 }
 
-// collectFirmware takes the firmware that a module names, where the image has
-// it, plain or compressed as the kernel would find it.
+// collectFirmware adds the firmware that a module names if the image has it.
+// The file may be plain or compressed; the kernel finds either.
 func (b *builder) collectFirmware(module []byte, blobs map[string]needed) {
 	for _, name := range firmware(module) {
 		for _, suffix := range []string{"", ".zst", ".xz"} {
@@ -239,7 +242,7 @@ func (b *builder) putFile(name string, mode uint32, content []byte) error {
 	return b.out.Put(images.Entry{Path: "/" + name, Type: images.Regular, Mode: mode, Size: int64(len(content)), ModTime: epoch}, bytes.NewReader(content))
 }
 
-// mkdir makes a folder and its parents, once each.
+// mkdir adds a folder and its parents, each only once.
 func (b *builder) mkdir(name string) error {
 	if b.dirs[name] {
 		return nil

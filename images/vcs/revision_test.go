@@ -161,7 +161,8 @@ func TestManyFilesAreReadAtOnce(t *testing.T) {
 	})
 }
 
-// TestRepositoryOfTheBareTool reads what was never seen by this program.
+// TestRepositoryOfTheBareTool reads a repository that this program has never
+// touched.
 func TestRepositoryOfTheBareTool(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind Kind) {
 		dir := newImage(t)
