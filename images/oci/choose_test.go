@@ -33,7 +33,7 @@ func TestChoosing(t *testing.T) {
 		"this-machine":      {platforms, Options{}, "/here"},
 		"platform":          {platforms, Options{Platform: "linux/" + other}, "/there"},
 		"no-such-platform":  {platforms, Options{Platform: "linux/s390x"}, "!no image for linux/s390x"},
-		"broken-platform":   {platforms, Options{Platform: "linux"}, "!write it as linux/arm64"},
+		"broken-platform":   {platforms, Options{Platform: "linux"}, "!write it like linux/arm64"},
 		"ambiguous":         {tags, Options{}, "!several images"},
 		"ambiguous-listed":  {tags, Options{}, "!example.org/web:2.0"},
 		"tag":               {tags, Options{Ref: "1.0"}, "/here"},
@@ -45,7 +45,7 @@ func TestChoosing(t *testing.T) {
 		"only-one-but-else": {foreign, Options{Platform: "linux/" + runtime.GOARCH}, "!the image is for linux/" + other},
 		"nested":            {nested, Options{Ref: "many"}, "/here"},
 		"nested-platform":   {nested, Options{Platform: "linux/" + other}, "/there"},
-		"empty":             {none, Options{}, "!no image in it"},
+		"empty":             {none, Options{}, "!it contains no image"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			im, err := Open(t.Context(), c.path, c.opt)

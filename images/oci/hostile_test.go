@@ -42,8 +42,8 @@ func TestHostileLayers(t *testing.T) {
 		"link-to-what-is-gone":  {[][]item{{reg("a", "x")}, {reg(".wh.a", ""), link("b", "a")}}, "hard link to /a"},
 		"in-a-file":             {[][]item{{reg("a", "x")}, {reg("a/b", "y")}}, "not a directory"},
 		"symlinks-in-a-circle":  {[][]item{{sym("a", "b"), sym("b", "a"), reg("a/x", "y")}}, "symbolic links"},
-		"whiteout-of-parent":    {[][]item{{dir("d")}, {reg("d/.wh...", "")}}, "no name"},
-		"whiteout-of-nothing":   {[][]item{{reg("d/.wh.", "")}}, "no name"},
+		"whiteout-of-parent":    {[][]item{{dir("d")}, {reg("d/.wh...", "")}}, "not a valid name"},
+		"whiteout-of-nothing":   {[][]item{{reg("d/.wh.", "")}}, "not a valid name"},
 		"root-is-a-file":        {[][]item{{reg(".", "x")}}, "root"},
 		"long-path-by-symlinks": {[][]item{longPath()}, "cannot be opened"},
 	} {
@@ -103,7 +103,7 @@ func TestDamage(t *testing.T) {
 		if err := os.Remove(blob); err != nil {
 			t.Fatal(err)
 		}
-		if err := openAndDrain(t.Context(), clean); err == nil || !strings.Contains(err.Error(), "not whole") {
+		if err := openAndDrain(t.Context(), clean); err == nil || !strings.Contains(err.Error(), filepath.Base(blob)+" is missing") {
 			t.Errorf("%s is missing: %v", filepath.Base(blob), err)
 		}
 		if err := os.WriteFile(blob, text, 0o644); err != nil {

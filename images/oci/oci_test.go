@@ -249,7 +249,7 @@ func TestDetectOthers(t *testing.T) {
 	if kind, ok := Detect(root + "/no"); ok {
 		t.Errorf("what is not there is a %s", kind)
 	}
-	if _, err := Open(t.Context(), tarOf(t, root), Options{}); err == nil || !strings.Contains(err.Error(), "no container image") {
+	if _, err := Open(t.Context(), tarOf(t, root), Options{}); err == nil || !strings.Contains(err.Error(), "not a container image") {
 		t.Errorf("opening a tarball: %v", err)
 	}
 }
