@@ -21,7 +21,7 @@ func BookkeepingPaths() []string { return slices.Clone(bookkeepingPaths[:]) }
 // one.
 func IsBookkeeping(p string) bool {
 	if !strings.HasPrefix(p, "/.") {
-		return false // fast path: true for nearly all paths
+		return false // fast path, taken by nearly all paths
 	}
 	for _, kept := range bookkeepingPaths {
 		if rest, ok := strings.CutPrefix(p, kept); ok && (rest == "" || rest[0] == '/') {

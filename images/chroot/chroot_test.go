@@ -246,7 +246,7 @@ func TestChecks(t *testing.T) {
 func TestNothingIsLeft(t *testing.T) {
 	root := busybox(t)
 	cmd := program(t, alone{Dir: root, Command: script("(sleep 1000 &) ; (setsid sleep 1000 &); sh -c 'exit 3' & echo done; exit 5")})
-	out, err := cmd.Output() // until the last that has standard output ends
+	out, err := cmd.Output() // waits until all processes with this standard output have ended
 	if cmd.ProcessState.ExitCode() != 5 || string(out) != "done\n" {
 		t.Errorf("exit %d, %q, %v", cmd.ProcessState.ExitCode(), out, err)
 	}
@@ -280,7 +280,7 @@ func TestKilled(t *testing.T) {
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.Copy(io.Discard, out); err != nil { // ends when all that hold the pipe have
+		if _, err := io.Copy(io.Discard, out); err != nil { // ends when all processes with the pipe have ended
 			t.Errorf("user %v: something runs on: %v", user, err)
 		}
 		_ = cmd.Wait() // it was killed
@@ -390,7 +390,7 @@ func listing(t *testing.T, root string) string {
 		if err := unix.Lstat(p, &st); err != nil {
 			return err
 		}
-		link, _ := os.Readlink(p) // "" for what is no link
+		link, _ := os.Readlink(p) // "" if it is not a link
 		fmt.Fprintf(&b, "%s %o %d:%d %d %s\n", strings.TrimPrefix(p, root), st.Mode, st.Uid, st.Gid, st.Ino, link)
 		return nil
 	})

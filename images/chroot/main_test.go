@@ -22,7 +22,7 @@ import (
 // The roles of the test binary besides running tests.
 const (
 	childRole = "chroot-child" // Child
-	runRole   = "chroot-run"   // a program that calls Run, as somebody
+	runRole   = "chroot-run"   // a program that calls Run as another user
 )
 
 func TestMain(m *testing.M) {

@@ -46,7 +46,7 @@ func TestSandboxSurvivesHostileTemplates(t *testing.T) {
 	const tooLong, tooMuch = "takes too long", "more memory than the 256 MiB allowed"
 	for _, tt := range []struct {
 		name, code string
-		line       int // 0 where only the child's death tells
+		line       int // 0 if the child died without reporting a line
 		want       []string
 	}{
 		{"endless loop", "while (true) {}", 2, []string{tooLong}},

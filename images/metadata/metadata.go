@@ -69,7 +69,7 @@ type File struct {
 
 // ErrConflict means that the metadata file contains the conflict marks of a
 // merge that nobody has resolved yet.
-var ErrConflict = errors.New("resolve the merge in " + Path + ": it holds conflict marks")
+var ErrConflict = errors.New("resolve the merge in " + Path + ": it contains conflict marks")
 
 // Records returns the records of the file, sorted by path.
 func (f File) Records() []Record { return slices.Clone(f.records) }

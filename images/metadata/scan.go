@@ -17,11 +17,11 @@ import (
 // devices. For such a user, recorded (the metadata from which the directory was
 // made) is authoritative for everything that the user cannot have changed.
 func Scan(ctx context.Context, dir string, recorded File) (*Snapshot, error) {
-	s := scan{inodes: map[inode]string{}, dirs: map[string]bool{}, paths: map[string]bool{}, meant: actor{uid: ownID()}}
+	s := scan{inodes: map[inode]string{}, dirs: map[string]bool{}, paths: map[string]bool{}, maker: maker{uid: ownID()}}
 	if privileged() {
 		recorded = File{}
 	} else {
-		s.meant.limited = true
+		s.maker.limited = true
 	}
 	s.recorded = recorded
 	w := walker{file: s.file, enter: s.enter}
@@ -38,21 +38,21 @@ type inode struct{ dev, ino uint64 }
 type scan struct {
 	collector
 	recorded File
-	meant    actor
+	maker    maker
 	inodes   map[inode]string // the first name of each file with several names
 	dirs     map[string]bool
 	paths    map[string]bool // paths at which a limited user has a file that is not a directory
 }
 
 func (s *scan) enter(dir *os.File, p string, st *unix.Stat_t) error {
-	if s.meant.limited {
+	if s.maker.limited {
 		s.dirs[p] = true
 	}
 	return s.entry(dir, ".", p, st)
 }
 
 func (s *scan) file(dir *os.File, name, p string, st *unix.Stat_t) error {
-	if s.meant.limited {
+	if s.maker.limited {
 		s.paths[p] = true
 	}
 	if st.Nlink > 1 {
@@ -72,9 +72,9 @@ func (s *scan) entry(dir *os.File, name, p string, st *unix.Stat_t) error {
 	if e.Xattrs, err = xattrsAt(dir, name); err != nil {
 		return fmt.Errorf("look at %s: %w", p, err)
 	}
-	if s.meant.limited {
+	if s.maker.limited {
 		rec, ok := s.recorded.Lookup(p)
-		s.meant.mean(&e, rec, ok)
+		s.maker.correct(&e, rec, ok)
 	}
 	s.add(&e)
 	return nil

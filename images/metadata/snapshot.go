@@ -18,8 +18,8 @@ type Snapshot struct {
 
 // found is one file of a snapshot.
 type found struct {
-	rec Record
-	odd bool // the file needs a record
+	rec    Record
+	needed bool // the file needs a record
 	// typ is the type of the file. For a hard link it is the type of its
 	// target.
 	typ images.Type
@@ -78,8 +78,8 @@ func (c *collector) add(e *images.Entry) {
 	if c.index == nil {
 		c.index = map[string]int{}
 	}
-	rec, odd := recordOf(e)
-	f := found{rec: rec, odd: odd, typ: e.Type}
+	rec, needed := recordOf(e)
+	f := found{rec: rec, needed: needed, typ: e.Type}
 	if first, ok := c.index[e.Link]; e.Type == images.HardLink && ok {
 		f = c.link(first, e.Path)
 	}
@@ -182,7 +182,7 @@ func (v *selection) record(f *found) {
 		return
 	}
 	v.first[f.group] = r.Path
-	if f.odd {
+	if f.needed {
 		v.records = append(v.records, r)
 	}
 }
@@ -193,7 +193,7 @@ func (v *selection) folder(f *found) {
 	r, h := f.rec, v.folders[f.rec.Path]
 	switch {
 	case r.Path == "/" || r.Path == images.Dir || h.kept: // the metadata file itself keeps its folder
-		if f.odd {
+		if f.needed {
 			v.records = append(v.records, r)
 		}
 	case !h.other && !v.scope.volatile(r.Path):

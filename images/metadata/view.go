@@ -26,7 +26,7 @@ type View struct {
 	missing map[string]images.Entry // entries that only the metadata file has, by path
 	inside  map[string][]string     // the paths of missing entries, by directory
 	links   func() map[string]string
-	actor   actor
+	maker   maker
 }
 
 var (
@@ -50,7 +50,7 @@ func Wrap(tree images.Tree, f File) *View {
 	v.links = sync.OnceValue(v.findLinks)
 	root, err := tree.Entry("/")
 	if _, dir := tree.(*dirtree.Dir); err == nil && (root.UID != 0 || dir && allLimited) {
-		v.actor = actor{limited: true, uid: root.UID}
+		v.maker = maker{limited: true, uid: root.UID}
 	}
 	for i := range f.records {
 		v.addMissing(&f.records[i], root.ModTime)
@@ -128,18 +128,18 @@ func (v *View) Entry(p string) (images.Entry, error) {
 	if err != nil {
 		return images.Entry{}, err
 	}
-	v.mean(&e)
+	v.correct(&e)
 	return e, nil
 }
 
-// mean sets the metadata of an entry of the tree to those of the file.
-func (v *View) mean(e *images.Entry) {
+// correct sets the metadata of an entry of the tree to those of the file.
+func (v *View) correct(e *images.Entry) {
 	rec, ok := v.file.Lookup(e.Path)
 	if rec.Type == images.HardLink {
 		rec, ok = v.file.Lookup(rec.Link)
 	}
-	if v.actor.limited {
-		v.actor.mean(e, rec, ok)
+	if v.maker.limited {
+		v.maker.correct(e, rec, ok)
 		return
 	}
 	rec.put(e)
@@ -156,7 +156,7 @@ func (v *View) ReadDir(p string) ([]images.Entry, error) {
 	}
 	entries = slices.DeleteFunc(slices.Clone(entries), func(e images.Entry) bool { return images.IsBookkeeping(e.Path) })
 	for i := range entries {
-		v.mean(&entries[i])
+		v.correct(&entries[i])
 	}
 	for _, name := range v.inside[p] {
 		entries = append(entries, v.missing[name])

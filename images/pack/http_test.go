@@ -300,7 +300,7 @@ func TestAnswersThatEndItAtOnce(t *testing.T) {
 			}))
 			defer srv.Close()
 			retry := quick
-			if name == "redirect to file" { // the client's own error, which it does not tell from others
+			if name == "redirect to file" { // an error of the client itself, which looks like any other error
 				retry.Patience = time.Nanosecond
 			}
 			h := &HTTP{URL: srv.URL, Client: srv.Client(), Digest: info.Digest, Retry: retry}

@@ -158,7 +158,7 @@ func checkPack(t *testing.T, data []byte) {
 			t.Errorf("%q is in no directory", e.Path)
 		}
 	}
-	var table bytes.Buffer // what was read, written again, reads the same
+	var table bytes.Buffer // write the table again and read it back
 	enc := json.NewEncoder(&table)
 	again := &TOC{end: p.toc.end, byPath: make(map[string]int32)}
 	for _, r := range p.toc.rows(nil) {

@@ -147,7 +147,7 @@ func (t *target) create(dirs *rootfs.Dirs, e *entry) (rootfs.File, error) {
 	return f, nil
 }
 
-// makeDirs makes all directories. Until they are finished, only root can enter
+// makeDirs makes all directories. Until they are finished, only their owner can enter
 // them.
 func (x *extractor) makeDirs() error {
 	dirs := x.root.Dirs()

@@ -85,13 +85,13 @@ func Recover(ctx context.Context, dir string) error {
 
 // configurer is the state of one Configure or Recover.
 type configurer struct {
-	root   *Root
-	dirs   *Dirs
-	queue  *Dirs // where files wait
-	home   int   // descriptor of /.cloudlet, locked; -1 if not open
-	made   bool  // /.cloudlet is new
-	trying bool  // this process lacks root's rights
-	step   func(string) error
+	root         *Root
+	dirs         *Dirs
+	queue        *Dirs // where files wait
+	home         int   // descriptor of /.cloudlet, locked; -1 if not open
+	made         bool  // /.cloudlet is new
+	unprivileged bool  // this process lacks root's rights
+	step         func(string) error
 }
 
 func newConfigurer(dir string, step func(string) error) (*configurer, error) {
@@ -99,7 +99,7 @@ func newConfigurer(dir string, step func(string) error) (*configurer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &configurer{root: root, dirs: root.Dirs(), queue: root.Dirs(), home: -1, trying: !privileged(), step: step}, nil
+	return &configurer{root: root, dirs: root.Dirs(), queue: root.Dirs(), home: -1, unprivileged: !privileged(), step: step}, nil
 }
 
 func (c *configurer) close() {

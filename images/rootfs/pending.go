@@ -186,7 +186,7 @@ func (c *configurer) fill(file File, e *images.Entry, content []byte) error {
 		return err
 	}
 	var a *allowance
-	if c.trying {
+	if c.unprivileged {
 		a = &allowance{}
 	}
 	if err := setOpen(file.fd, dir, base, e, a); err != nil {

@@ -56,7 +56,7 @@ func (w *writer) folder(e images.Entry) error {
 }
 
 func (w *writer) node(e *images.Entry) error {
-	if w.trying {
+	if w.unprivileged {
 		made, lost, err := w.dirs.TryMakeNode(e)
 		if err != nil {
 			return err

@@ -105,14 +105,14 @@ type job struct {
 // Hard links are made when all files exist, and directories get their metadata
 // last.
 type writer struct {
-	root    *Root
-	dirs    *Dirs // used by the walk
-	opt     Options
-	trying  bool // this process lacks root's rights
-	jobs    chan job
-	free    chan []byte
-	folders []images.Entry
-	links   []images.Entry
+	root         *Root
+	dirs         *Dirs // used by the walk
+	opt          Options
+	unprivileged bool // this process lacks root's rights
+	jobs         chan job
+	free         chan []byte
+	folders      []images.Entry
+	links        []images.Entry
 
 	mu     sync.Mutex
 	report Report
@@ -128,7 +128,7 @@ func fill(ctx context.Context, dir string, src images.Source, opt Options) (Repo
 	defer root.Close()
 	n := workersOr(opt.Workers)
 	w := &writer{
-		root: root, dirs: root.Dirs(), opt: opt, trying: !privileged(),
+		root: root, dirs: root.Dirs(), opt: opt, unprivileged: !privileged(),
 		jobs: make(chan job, spareBuffers), free: make(chan []byte, spareBuffers+n),
 		unmade: make(map[string]bool),
 	}
@@ -192,7 +192,7 @@ func (w *writer) small(dirs *Dirs, e *images.Entry, data []byte) error {
 }
 
 func (w *writer) seal(f File, dirs *Dirs, e *images.Entry) error {
-	if !w.trying {
+	if !w.unprivileged {
 		return f.Seal(dirs, e)
 	}
 	lost, err := f.TrySeal(dirs, e)
@@ -254,7 +254,7 @@ func (w *writer) finishFolders() error {
 }
 
 func (w *writer) finishFolder(e *images.Entry) error {
-	if !w.trying {
+	if !w.unprivileged {
 		return w.dirs.SetMetadata(e)
 	}
 	lost, err := w.dirs.TrySetMetadata(e)

@@ -50,11 +50,11 @@ func (e *explorer) distribution() error {
 	e.found.Name = imageName(d)
 	switch d.Family {
 	case Unknown:
-		e.because("name", "the distribution is unknown: neither %s nor any other known file identifies it", releaseFiles[0])
+		e.addReason("name", "the distribution is unknown: neither %s nor any other known file identifies it", releaseFiles[0])
 	case Busybox:
-		e.because("name", "a busybox without a distribution")
+		e.addReason("name", "a busybox without a distribution")
 	default:
-		e.because("name", "%s says %s", from, strings.TrimSpace(d.ID+" "+d.Version))
+		e.addReason("name", "%s says %s", from, strings.TrimSpace(d.ID+" "+d.Version))
 	}
 	return nil
 }

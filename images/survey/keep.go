@@ -41,7 +41,7 @@ func (e *explorer) persistent() error {
 
 func (e *explorer) keep(p, why string, args ...any) {
 	e.found.Persistent = append(e.found.Persistent, p)
-	e.because("persistent "+p, why, args...)
+	e.addReason("persistent "+p, why, args...)
 }
 
 // keepState keeps all of /var/lib if nothing in it belongs to the image.
@@ -53,7 +53,7 @@ func (e *explorer) keepState() error {
 			return err
 		}
 		if ok {
-			e.because("/var/lib", "is not persistent as a whole: it contains the list of installed packages of %s, which must match the image; "+
+			e.addReason("/var/lib", "is not persistent as a whole: it contains the list of installed packages of %s, which must match the image; "+
 				"add the directories in which your services keep data", list.manager)
 			return e.keepData()
 		}
@@ -109,7 +109,7 @@ func (e *explorer) templates() error {
 		}
 		if ok && entry.Type == images.Regular && entry.Path == suggestion.What {
 			e.found.Templates = append(e.found.Templates, suggestion.What)
-			e.because("templates "+suggestion.What, "suggested, not written: %s", suggestion.Why)
+			e.addReason("templates "+suggestion.What, "suggested, not written: %s", suggestion.Why)
 		}
 	}
 	return nil
@@ -129,7 +129,7 @@ func (e *explorer) notices() error {
 		}
 	}
 	if slices.Sort(devices); len(devices) > 0 {
-		e.because("/etc/fstab", "names the disks of one machine for %s: a copy on another disk would wait for them in vain; remove these lines", strings.Join(devices, ", "))
+		e.addReason("/etc/fstab", "names the disks of one machine for %s: a copy on another disk would wait for them in vain; remove these lines", strings.Join(devices, ", "))
 	}
 	return nil
 }

@@ -48,12 +48,12 @@ func (e *explorer) arch() error {
 	})
 	switch len(archs) {
 	case 0:
-		e.because("arch", "unknown: none of %s is a program", strings.Join(programs, ", "))
+		e.addReason("arch", "unknown: none of %s is a program", strings.Join(programs, ", "))
 		return nil
 	case 1:
-		e.because("arch", "%s are programs for %s", strings.Join(seen[archs[0]], ", "), archs[0])
+		e.addReason("arch", "%s are programs for %s", strings.Join(seen[archs[0]], ", "), archs[0])
 	default:
-		e.because("arch", "most programs are for %s, but %s are for %s: check which of them are needed",
+		e.addReason("arch", "most programs are for %s, but %s are for %s: check which of them are needed",
 			archs[0], strings.Join(seen[archs[1]], ", "), archs[1])
 	}
 	e.found.Arch = archs[0]
@@ -67,7 +67,7 @@ func (e *explorer) kernels() error {
 	}
 	all, err := boot.Kernels(bare, e.tree, "")
 	if errors.Is(err, boot.ErrNoKernel) {
-		e.because("entrypoints kernel", "none: the image has no kernel, so it can be entered but not booted")
+		e.addReason("entrypoints kernel", "none: the image has no kernel, so it can be entered but not booted")
 		return nil
 	}
 	if err != nil {
@@ -92,9 +92,9 @@ func (e *explorer) kernelReason(k boot.Kernel, modules string) {
 	if modules == "" {
 		drivers = "no modules of its own, so it needs drivers that are built in"
 	}
-	e.because("entrypoints kernel", "%s is a kernel for %s with %s and %s", k.Path, orUnknown(k.Arch), initrd, drivers)
+	e.addReason("entrypoints kernel", "%s is a kernel for %s with %s and %s", k.Path, orUnknown(k.Arch), initrd, drivers)
 	if k.Arch != "" && e.found.Arch != "" && k.Arch != e.found.Arch && (k.Arch != "amd64" || e.found.Arch != "i386") {
-		e.because(k.Path, "is for %s, but the image's programs are for %s: this kernel cannot run them", k.Arch, e.found.Arch)
+		e.addReason(k.Path, "is for %s, but the image's programs are for %s: this kernel cannot run them", k.Arch, e.found.Arch)
 	}
 }
 
@@ -160,7 +160,7 @@ func (e *explorer) init() error {
 		return err
 	}
 	if file == "" {
-		e.because("entrypoints init", "none: the image has no /sbin/init")
+		e.addReason("entrypoints init", "none: the image has no /sbin/init")
 		return nil
 	}
 	real, err := e.resolve(file)
@@ -172,7 +172,7 @@ func (e *explorer) init() error {
 		return err
 	}
 	e.found.Init = Init{System: system, Path: file}
-	e.because("entrypoints init", "%s is %s (%s)", file, real, system)
+	e.addReason("entrypoints init", "%s is %s (%s)", file, real, system)
 	return nil
 }
 
@@ -213,10 +213,10 @@ func (e *explorer) shell() error {
 		return err
 	}
 	if e.found.Shell = file; file == "" {
-		e.because("entrypoints chroot", "none: the image has no shell")
+		e.addReason("entrypoints chroot", "none: the image has no shell")
 		return nil
 	}
-	e.because("entrypoints chroot", "the image has %s", file)
+	e.addReason("entrypoints chroot", "the image has %s", file)
 	return nil
 }
 

@@ -10,9 +10,9 @@ import (
 	"cloudlets/images/manifest"
 )
 
-// written is a manifest with its members in the order in which people read
+// manifestFile is a manifest with its members in the order in which people read
 // them.
-type written struct {
+type manifestFile struct {
 	Name        string   `json:"name,omitempty"`
 	Description string   `json:"description,omitempty"`
 	Arch        string   `json:"arch,omitempty"`
@@ -46,7 +46,7 @@ type requires struct {
 // Manifest returns the manifest that suits the findings, as JSON with a final
 // newline. It can be parsed, and its entry points lead to existing files.
 func (f Findings) Manifest() ([]byte, error) {
-	m := written{
+	m := manifestFile{
 		Name: f.Name, Description: f.description(), Arch: f.Arch, Templates: f.Render,
 		Persistent: f.Persistent, Volatile: f.Volatile,
 		EntryPoints: &entries{Kernel: f.kernelEntry(), Init: f.initEntry(), Shell: f.shellEntry()},

@@ -71,8 +71,8 @@ func Survey(ctx context.Context, t images.Tree) (Findings, error) {
 	return e.found, nil
 }
 
-// because adds a reason.
-func (e *explorer) because(what, why string, args ...any) {
+// addReason adds a reason.
+func (e *explorer) addReason(what, why string, args ...any) {
 	e.found.Reasons = append(e.found.Reasons, Reason{What: what, Why: fmt.Sprintf(why, args...)})
 }
 

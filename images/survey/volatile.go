@@ -76,7 +76,7 @@ func (e *explorer) volatile() error {
 
 func (e *explorer) leaveOut(pattern, why string, args ...any) {
 	e.found.Volatile = append(e.found.Volatile, pattern)
-	e.because("volatile "+pattern, why, args...)
+	e.addReason("volatile "+pattern, why, args...)
 }
 
 // formerRun handles the directories that older systems use instead of /run.
@@ -221,7 +221,7 @@ func (e *explorer) machineID() error {
 			e.leaveOut(regexp.QuoteMeta(file)+"$", "the id of one machine; copies make their own. For systemd an empty file is better than no file: "+
 				"run \": > %s\" in the image and remove this pattern", strings.TrimPrefix(file, "/"))
 		case id == "":
-			e.because(file, "is empty, which is right: each copy makes its own id at its first start")
+			e.addReason(file, "is empty, which is right: each copy makes its own id at its first start")
 		}
 	}
 	return nil

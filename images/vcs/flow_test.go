@@ -122,7 +122,7 @@ func TestConflictIsResolved(t *testing.T) {
 		if _, err := Run(t.Context(), options(t, kind, dir, &bytes.Buffer{}, "commit", "-m", "x")); !errors.Is(err, metadata.ErrConflict) {
 			t.Errorf("%s: a commit in the middle of the merge: %v", kind, err)
 		}
-		run(t, kind, dir, words(kind, "status")...) // looks, and spoils nothing
+		run(t, kind, dir, words(kind, "status")...) // must not change anything
 		text, err := os.ReadFile(filepath.Join(dir, metadataName))
 		must(t, err)
 		if !bytes.Contains(text, []byte("<<<<<<<")) || !bytes.Contains(text, []byte("/a uid=10")) || !bytes.Contains(text, []byte("/a uid=20")) {

@@ -73,7 +73,7 @@ func (g *grower) name() string {
 	if g.kind == Git {
 		odd = append(odd, "\n", "\r")
 	}
-	if g.count > 4 && g.pick(5) == 0 { // deeper than the root
+	if g.count > 4 && g.pick(5) == 0 { // below the root
 		return special[g.pick(len(special))] + map[bool]string{true: "", false: fmt.Sprint(g.count)}[g.pick(2) == 0]
 	}
 	return fmt.Sprintf("f%d%s", g.pick(40), odd[g.pick(len(odd))])

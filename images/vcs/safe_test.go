@@ -211,7 +211,7 @@ func TestOrdinaryUser(t *testing.T) {
 		must(t, os.Lchown(filepath.Join(image, "empty"), nobody, nobody))
 		as(image, words(kind, "add")...)
 		as(image, words(kind, "commit")...)
-		chownAll(t, filepath.Join(image, "."+string(kind)), 0) // git reads no stranger's repository
+		chownAll(t, filepath.Join(image, "."+string(kind)), 0) // git refuses another user's repository
 		back := filepath.Join(t.TempDir(), "back")
 		run(t, kind, back, "clone", "-q", image)
 		want["/etc/hosts"] = strings.Replace(want["/etc/hosts"], "mode 0644", "mode 0600", 1)
@@ -241,7 +241,7 @@ func TestPatternsMatchOnePath(t *testing.T) {
 		ours := map[Kind]tool{Git: &gitTool{dir: dir}, Hg: &hgTool{dir: dir}}[kind]
 		for i, name := range names {
 			if kind == Hg && i%6 != 0 {
-				continue // it takes its time to start
+				continue // it is slow to start
 			}
 			file := filepath.Join(t.TempDir(), "ignore")
 			must(t, os.WriteFile(file, []byte(ours.pattern("/d/"+name, false)+"\n"), 0o600))

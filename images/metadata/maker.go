@@ -9,17 +9,17 @@ import (
 	"cloudlets/images"
 )
 
-// actor is the user who made the files of a directory.
-type actor struct {
+// maker is the user who made the files of a directory.
+type maker struct {
 	limited bool // this user is not root
 	uid     uint32
 }
 
-// mean replaces what the filesystem shows by what is intended. It applies to a
+// correct replaces what the filesystem shows by what is intended. It applies to a
 // directory that a limited user made from recorded metadata. The files that
 // belong to that user get the recorded owner. A mode or an attribute that the
 // user was unable to set is taken from the record, too.
-func (a *actor) mean(e *images.Entry, rec Record, recorded bool) {
+func (a *maker) correct(e *images.Entry, rec Record, recorded bool) {
 	if e.UID == a.uid {
 		e.UID, e.GID = rec.UID, rec.GID
 	}
