@@ -26,7 +26,7 @@ const (
 	AppliedConfigPath = "/.cloudlet/applied_config"
 )
 
-// Type says what kind of file an entry is.
+// Type is the type of a file.
 type Type uint8
 
 // The kinds of file that a root filesystem can hold. Sockets are left out: a

@@ -15,8 +15,8 @@ type maker struct {
 	uid     uint32
 }
 
-// correct replaces what the filesystem shows by what is intended. It applies to a
-// directory that a limited user made from recorded metadata. The files that
+// correct replaces what the filesystem shows by what is intended. It applies to
+// a directory that a limited user made from recorded metadata. The files that
 // belong to that user get the recorded owner. A mode or an attribute that the
 // user was unable to set is taken from the record, too.
 func (a *maker) correct(e *images.Entry, rec Record, recorded bool) {

@@ -147,8 +147,8 @@ func (t *target) create(dirs *rootfs.Dirs, e *entry) (rootfs.File, error) {
 	return f, nil
 }
 
-// makeDirs makes all directories. Until they are finished, only their owner can enter
-// them.
+// makeDirs makes all directories. Until they are finished, only their owner can
+// enter them.
 func (x *extractor) makeDirs() error {
 	dirs := x.root.Dirs()
 	defer dirs.Close()
