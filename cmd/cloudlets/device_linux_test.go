@@ -148,7 +148,7 @@ func TestDeviceKeepsItsPersistentPartition(t *testing.T) {
 	}
 	mark := markPersistent(t, name)
 	out, _, err := runDisk(t.Context(), host, image, "--out", name, "--yes", "--serial", "LOOP-0001", "--keep-persistent")
-	if err != nil || !strings.Contains(out, "wrote "+name) || !strings.Contains(out, "its persistent partition is as it was") {
+	if err != nil || !strings.Contains(out, "wrote "+name) || !strings.Contains(out, "its persistent partition was kept") {
 		t.Errorf("got %q, %v", out, err)
 	}
 	if !mark() {
