@@ -10,15 +10,15 @@ import (
 	"cloudlets/images/paged"
 )
 
-// tarIndex is what is in a tarball in the end. It may list millions of files,
+// index is what is in a tarball in the end. It may list millions of files,
 // so what it has of each is packed, without a pointer in it: an [images.Entry] is
 // made where one is asked for. Files are known by their numbers; the root's
 // is 0.
-type tarIndex struct {
-	files  paged.List[tarFile]
+type index struct {
+	files  paged.List[member]
 	texts  paged.Texts // names, and targets of symbolic links
-	traits tarTraitList
-	names  tarNames
+	traits traitList
+	names  nameTable
 	// order is that of a walk; nil is that of the numbers, of all files.
 	order []uint32
 	// canonical sorts all files, when it is first called.
@@ -28,8 +28,8 @@ type tarIndex struct {
 	manifest []byte
 }
 
-// tarFile is one file of a tarball.
-type tarFile struct {
+// member is one file of a tarball.
+type member struct {
 	at int64 // where in the archive its header begins
 	// value is of a regular file its size, of a directory the latest file in
 	// it (0 is none), of a symbolic link its target's place among the texts,
@@ -45,20 +45,20 @@ type tarFile struct {
 }
 
 // file is the one of a number.
-func (x *tarIndex) file(i uint32) *tarFile { return x.files.At(int(i)) }
+func (x *index) file(i uint32) *member { return x.files.At(int(i)) }
 
 // kind is the type of a file.
-func (x *tarIndex) kind(f *tarFile) images.Type { return x.traits.at(f.traits).Type }
+func (x *index) kind(f *member) images.Type { return x.traits.at(f.traits).Type }
 
 // lookup finds a file by its path, which is absolute and clean.
-func (x *tarIndex) lookup(p string) (uint32, bool) {
+func (x *index) lookup(p string) (uint32, bool) {
 	i, rest := x.descend(p)
 	return i, rest == "" && !x.file(i).gone
 }
 
 // descend follows a path as far as there are files, and tells what is left of
 // it.
-func (x *tarIndex) descend(p string) (i uint32, rest string) {
+func (x *index) descend(p string) (i uint32, rest string) {
 	for rest = p[1:]; rest != ""; {
 		name, after, _ := strings.Cut(rest, "/")
 		inner, ok := x.find(i, name)
@@ -71,13 +71,13 @@ func (x *tarIndex) descend(p string) (i uint32, rest string) {
 }
 
 // find looks a name up in a directory.
-func (x *tarIndex) find(dir uint32, name string) (uint32, bool) {
+func (x *index) find(dir uint32, name string) (uint32, bool) {
 	i := *x.names.slot(x, dir, name)
 	return i, i != 0
 }
 
 // path is where a file is.
-func (x *tarIndex) path(i uint32) string {
+func (x *index) path(i uint32) string {
 	if i == 0 {
 		return "/"
 	}
@@ -95,7 +95,7 @@ func (x *tarIndex) path(i uint32) string {
 }
 
 // walk lists all files, a directory before what is in it.
-func (x *tarIndex) walk() iter.Seq[uint32] {
+func (x *index) walk() iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
 		count := x.files.Len()
 		if x.order != nil {
@@ -114,7 +114,7 @@ func (x *tarIndex) walk() iter.Seq[uint32] {
 }
 
 // children lists what is directly in a directory, in no order.
-func (x *tarIndex) children(dir uint32) iter.Seq[uint32] {
+func (x *index) children(dir uint32) iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
 		for i := uint32(x.file(dir).value); i != 0; i = x.file(i).next {
 			if !x.file(i).gone && !yield(i) {
@@ -125,25 +125,25 @@ func (x *tarIndex) children(dir uint32) iter.Seq[uint32] {
 }
 
 // entry is all that a tarball tells of a file.
-func (x *tarIndex) entry(i uint32) images.Entry { return (&tarEntries{index: x}).entry(i) }
+func (x *index) entry(i uint32) images.Entry { return (&entryMaker{index: x}).entry(i) }
 
-// tarEntries makes entries of an index, for one goroutine. It keeps the path
+// entryMaker makes entries of an index, for one goroutine. It keeps the path
 // of the latest one's directory, which most often is that of the next, too.
-type tarEntries struct {
-	index *tarIndex
+type entryMaker struct {
+	index *index
 	dir   uint32
 	above string // the directory's path, with a slash at its end
 }
 
 // entry is one of them.
-func (t *tarEntries) entry(i uint32) images.Entry {
+func (t *entryMaker) entry(i uint32) images.Entry {
 	e := t.index.pathless(i)
 	e.Path = t.path(i, t.index.file(i))
 	return e
 }
 
 // pathless is all that a tarball tells of a file, without its path.
-func (x *tarIndex) pathless(i uint32) images.Entry {
+func (x *index) pathless(i uint32) images.Entry {
 	f := x.file(i)
 	traits := x.traits.at(f.traits)
 	e := images.Entry{
@@ -161,7 +161,7 @@ func (x *tarIndex) pathless(i uint32) images.Entry {
 	return e
 }
 
-func (t *tarEntries) path(i uint32, f *tarFile) string {
+func (t *entryMaker) path(i uint32, f *member) string {
 	if i == 0 {
 		return "/"
 	}

@@ -19,9 +19,9 @@ const maxIndex = 1 << 30
 // fileCost is about what a file costs in memory beside its texts, in bytes.
 const fileCost = 72
 
-// tarIndexer makes an index of entries as they come.
-type tarIndexer struct {
-	tarIndex
+// indexer makes an index of entries as they come.
+type indexer struct {
+	index
 	memory, maxMemory int64
 	size, maxSize     int64
 	manifestAt        int64
@@ -32,14 +32,14 @@ type tarIndexer struct {
 	latestFile uint32
 }
 
-func newTarIndexer(maxSize int64) *tarIndexer {
-	x := &tarIndexer{maxMemory: maxIndex, maxSize: maxSize, tarIndex: tarIndex{names: newTarNames()}}
+func newIndexer(maxSize int64) *indexer {
+	x := &indexer{maxMemory: maxIndex, maxSize: maxSize, index: index{names: newNameTable()}}
 	x.files.Add(x.describe(impliedDirectory("/"), 0, 0))
 	return x
 }
 
 // add takes over the entry whose header begins at an offset.
-func (x *tarIndexer) add(e images.Entry, at int64) error {
+func (x *indexer) add(e images.Entry, at int64) error {
 	name := path.Base(e.Path)
 	if err := x.charge(fileCost+int64(len(name)+len(e.Link)), e.Size); err != nil {
 		return err
@@ -71,7 +71,7 @@ func (x *tarIndexer) add(e images.Entry, at int64) error {
 }
 
 // charge counts what an entry takes.
-func (x *tarIndexer) charge(memory, size int64) error {
+func (x *indexer) charge(memory, size int64) error {
 	if x.memory += memory; x.memory > x.maxMemory {
 		return fmt.Errorf("is one too many: the list of the tarball's files takes more than %s of memory", sizeText(x.maxMemory))
 	}
@@ -83,7 +83,7 @@ func (x *tarIndexer) charge(memory, size int64) error {
 
 // link makes a hard link another name of the file that has the one it names
 // now. Owner, mode and time are the file's, whatever the link's header says.
-func (x *tarIndexer) link(e *images.Entry) (of uint32, err error) {
+func (x *indexer) link(e *images.Entry) (of uint32, err error) {
 	of, ok := x.lookup(e.Link)
 	if !ok {
 		return 0, fmt.Errorf("is a hard link to %s, which the tarball does not hold before it", e.Link)
@@ -102,8 +102,8 @@ func (x *tarIndexer) link(e *images.Entry) (of uint32, err error) {
 
 // describe packs what an entry says, but for its path; of is the file that a
 // hard link is a name of.
-func (x *tarIndexer) describe(e images.Entry, of uint32, at int64) tarFile {
-	f := tarFile{at: at, seconds: e.ModTime.Unix(), nanos: uint32(e.ModTime.Nanosecond())}
+func (x *indexer) describe(e images.Entry, of uint32, at int64) member {
+	f := member{at: at, seconds: e.ModTime.Unix(), nanos: uint32(e.ModTime.Nanosecond())}
 	switch e.Type {
 	case images.Regular:
 		f.value = e.Size
@@ -120,7 +120,7 @@ func (x *tarIndexer) describe(e images.Entry, of uint32, at int64) tarFile {
 
 // replace puts a file in the place of the one of a number. A directory that
 // comes again stays the same one.
-func (x *tarIndexer) replace(i uint32, f tarFile, e images.Entry) error {
+func (x *indexer) replace(i uint32, f member, e images.Entry) error {
 	old := x.file(i)
 	kind := x.kind(old)
 	switch {
@@ -136,12 +136,12 @@ func (x *tarIndexer) replace(i uint32, f tarFile, e images.Entry) error {
 	}
 	old.gone, x.unsettled = true, true
 	f.name = old.name
-	*x.names.slot(&x.tarIndex, old.dir, path.Base(e.Path)) = x.put(f, old.dir)
+	*x.names.slot(&x.index, old.dir, path.Base(e.Path)) = x.put(f, old.dir)
 	return nil
 }
 
 // directory finds the one at a path. It sees to it that there is one.
-func (x *tarIndexer) directory(p string, at int64) (uint32, error) {
+func (x *indexer) directory(p string, at int64) (uint32, error) {
 	if p == x.latest {
 		return x.latestFile, nil
 	}
@@ -160,15 +160,15 @@ func (x *tarIndexer) directory(p string, at int64) (uint32, error) {
 }
 
 // append adds a file whose name is new in its directory.
-func (x *tarIndexer) append(f tarFile, dir uint32, name string) uint32 {
+func (x *indexer) append(f member, dir uint32, name string) uint32 {
 	f.name = x.texts.Add(name)
 	i := x.put(f, dir)
-	x.names.add(&x.tarIndex, i)
+	x.names.add(&x.index, i)
 	return i
 }
 
 // put adds a file to what is in a directory.
-func (x *tarIndexer) put(f tarFile, dir uint32) uint32 {
+func (x *indexer) put(f member, dir uint32) uint32 {
 	i := uint32(x.files.Len())
 	in := x.file(dir)
 	f.dir, f.next = dir, uint32(in.value)
@@ -178,7 +178,7 @@ func (x *tarIndexer) put(f tarFile, dir uint32) uint32 {
 }
 
 // finish is the index, once there are no more entries.
-func (x *tarIndexer) finish() *tarIndex {
+func (x *indexer) finish() *index {
 	x.leaveOutBookkeeping()
 	if x.unsettled {
 		x.inherit()
@@ -188,13 +188,13 @@ func (x *tarIndexer) finish() *tarIndex {
 		x.manifest = nil
 	}
 	x.traits.numbers = nil
-	index := x.tarIndex
+	index := x.index
 	index.canonical = sync.OnceValue(index.sort)
 	return &index
 }
 
 // leaveOutBookkeeping takes what is no part of the image for gone.
-func (x *tarIndexer) leaveOutBookkeeping() {
+func (x *indexer) leaveOutBookkeeping() {
 	found := false
 	for _, p := range images.BookkeepingPaths() {
 		if i, ok := x.lookup(p); ok {
@@ -213,7 +213,7 @@ func (x *tarIndexer) leaveOutBookkeeping() {
 }
 
 // inherit lets the first hard link to a file that is gone be the file.
-func (x *tarIndexer) inherit() {
+func (x *indexer) inherit() {
 	heirs := map[int64]int64{}
 	for i := range x.files.Len() {
 		f := x.files.At(i)
@@ -232,7 +232,7 @@ func (x *tarIndexer) inherit() {
 
 // reorder leaves out what is gone, and lets a walk visit the rest in the
 // order of the archive, each directory before what is in it.
-func (x *tarIndexer) reorder() {
+func (x *indexer) reorder() {
 	var sorted []uint32
 	for i := range x.files.Len() {
 		if !x.files.At(i).gone {

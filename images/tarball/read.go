@@ -19,7 +19,7 @@ const volumeLabel = 'V'
 
 // readIndex reads a whole archive without its contents, checks it, and lists
 // what is in it in the end.
-func readIndex(ctx context.Context, in *tarInput, x *tarIndexer) (*tarIndex, error) {
+func readIndex(ctx context.Context, in *input, x *indexer) (*index, error) {
 	archive := tar.NewReader(in)
 	last := "its start"
 	for {
@@ -42,7 +42,7 @@ func readIndex(ctx context.Context, in *tarInput, x *tarIndexer) (*tarIndex, err
 }
 
 // header takes over one entry of the archive.
-func (x *tarIndexer) header(in *tarInput, h *tar.Header, content io.Reader) error {
+func (x *indexer) header(in *input, h *tar.Header, content io.Reader) error {
 	switch h.Typeflag {
 	case tar.TypeXGlobalHeader:
 		return checkGlobal(h)
@@ -50,7 +50,7 @@ func (x *tarIndexer) header(in *tarInput, h *tar.Header, content io.Reader) erro
 		return nil
 	}
 	at := in.start
-	e, err := tarEntry(h)
+	e, err := Entry(h)
 	if err != nil {
 		return err
 	}
@@ -102,11 +102,11 @@ const maxTrailer = 64 << 20
 // endOfTar checks that the archive has its end mark, two blocks of zeros, and
 // reads the rest, so that the checksums of the compression are checked too.
 // Other bytes in the rest are ignored, as by any tar, but not a second archive.
-func endOfTar(in *tarInput) error {
+func endOfTar(in *input) error {
 	if in.zeros < 2 {
 		return fmt.Errorf("the tarball ends without its end mark: it is truncated; make it again: %w", io.ErrUnexpectedEOF)
 	}
-	var rest tarRest
+	var rest trailer
 	n, err := io.Copy(&rest, io.LimitReader(in.buf, maxTrailer))
 	switch {
 	case err != nil:
@@ -119,47 +119,47 @@ func endOfTar(in *tarInput) error {
 	return nil
 }
 
-// tarRest is a block of what follows an archive, from the first byte that is
+// trailer is a block of what follows an archive, from the first byte that is
 // not zero.
-type tarRest []byte
+type trailer []byte
 
-func (r *tarRest) Write(p []byte) (int, error) {
+func (r *trailer) Write(p []byte) (int, error) {
 	text := p
 	if len(*r) == 0 {
 		text = bytes.TrimLeft(p, "\x00")
 	}
-	*r = append(*r, text[:min(len(text), tarBlock-len(*r))]...)
+	*r = append(*r, text[:min(len(text), blockSize-len(*r))]...)
 	return len(p), nil
 }
 
-func (r tarRest) isTar() bool {
-	return len(r) == tarBlock && bytes.HasPrefix(tarMagic.of(r), []byte("ustar"))
+func (r trailer) isTar() bool {
+	return len(r) == blockSize && bytes.HasPrefix(magicField.of(r), []byte("ustar"))
 }
 
-// tarCursor finds the contents of files whose places in the archive are
+// cursor finds the contents of files whose places in the archive are
 // known, one after the other.
-type tarCursor struct {
-	in      *tarInput
+type cursor struct {
+	in      *input
 	archive *tar.Reader
 }
 
-func newTarCursor(in *tarInput) *tarCursor { return &tarCursor{in: in, archive: tar.NewReader(in)} }
+func newCursor(in *input) *cursor { return &cursor{in: in, archive: tar.NewReader(in)} }
 
 // content goes on to the file of a size whose header begins at an offset. Its
 // content is there until the next one's is.
-func (c *tarCursor) content(at, size int64) (*tar.Header, error) {
+func (c *cursor) content(at, size int64) (*tar.Header, error) {
 	for {
 		c.in.mark()
 		h, err := c.archive.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil, errTarChanged
+			return nil, errChanged
 		case err != nil:
 			return nil, err
 		case c.in.start == at && h.Size == size:
 			return h, nil
 		case c.in.start >= at:
-			return nil, errTarChanged
+			return nil, errChanged
 		}
 	}
 }

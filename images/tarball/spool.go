@@ -8,27 +8,27 @@ import (
 	"cloudlets/images/tempfile"
 )
 
-// tarSpool is a temporary file without a name that an archive is unpacked
+// spool is a temporary file without a name that an archive is unpacked
 // to. What is zeros takes no room in it.
-type tarSpool struct {
+type spool struct {
 	file *os.File
 	n    int64
 }
 
-// newTarSpool makes the file in dir, or where temporary files are.
-func newTarSpool(dir string) (*tarSpool, error) {
+// newSpool makes the file in dir, or where temporary files are.
+func newSpool(dir string) (*spool, error) {
 	f, err := tempfile.Create(dir, "cloudlets-*.tar")
 	if err != nil {
 		// That the folder is not there must not be taken for a file of the image.
 		return nil, fmt.Errorf("unpack it to a temporary file: %v; TMPDIR chooses the folder", err)
 	}
-	return &tarSpool{file: f}, nil
+	return &spool{file: f}, nil
 }
 
 // holeSize is what the spool leaves out if it is zeros, in bytes.
 const holeSize = 64 << 10
 
-func (s *tarSpool) Write(p []byte) (int, error) {
+func (s *spool) Write(p []byte) (int, error) {
 	for done := 0; done < len(p); {
 		part := p[done:min(done+holeSize, len(p))]
 		if !allZero(part) {
@@ -43,7 +43,7 @@ func (s *tarSpool) Write(p []byte) (int, error) {
 }
 
 // end gives the file its length: zeros at its end were not written.
-func (s *tarSpool) end() error {
+func (s *spool) end() error {
 	if err := s.file.Truncate(s.n); err != nil {
 		return fmt.Errorf("unpack it to a temporary file: %w", err)
 	}
@@ -51,7 +51,7 @@ func (s *tarSpool) end() error {
 }
 
 // close gives the file's room back; nil has none.
-func (s *tarSpool) close() error {
+func (s *spool) close() error {
 	if s == nil {
 		return nil
 	}

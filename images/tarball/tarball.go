@@ -51,7 +51,7 @@ type Tarball struct {
 	// file, or what it was unpacked to.
 	plain *os.File
 	size  int64 // of plain, in bytes
-	index *tarIndex
+	index *index
 	state string // of the file when the index was made
 }
 
@@ -84,7 +84,7 @@ func (s *Tarball) Walk(ctx context.Context, visit images.VisitFunc) error {
 		return err
 	}
 	defer in.Close()
-	cursor, entries := newTarCursor(in), tarEntries{index: index}
+	cursor, entries := newCursor(in), entryMaker{index: index}
 	for i := range index.walk() {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -117,7 +117,7 @@ func (s *Tarball) Tree(ctx context.Context) (images.Ordered, error) {
 	if s.plain == nil {
 		return nil, fmt.Errorf("read image %s: %w", s.name, os.ErrClosed)
 	}
-	return &tarTree{name: s.name, index: index, file: s.plain, size: s.size}, nil
+	return &tree{name: s.name, index: index, file: s.plain, size: s.size}, nil
 }
 
 // Close lets go of the tarball and of what it was unpacked to. Trees made of
@@ -135,7 +135,7 @@ func (s *Tarball) Close() error {
 
 // load reads the whole tarball, once, to check it and to learn what is in
 // it; for random access it sees to it that there is the plain archive.
-func (s *Tarball) load(ctx context.Context, random bool) (*tarIndex, error) {
+func (s *Tarball) load(ctx context.Context, random bool) (*index, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.index != nil && (s.plain != nil || !random && s.path != "") {
@@ -160,16 +160,16 @@ func (s *Tarball) load(ctx context.Context, random bool) (*tarIndex, error) {
 
 // read reads the tarball from end to end. What is compressed is kept in a
 // temporary file if it is to be random.
-func (s *Tarball) read(ctx context.Context, in *tarInput, random bool) error {
-	var spool *tarSpool
+func (s *Tarball) read(ctx context.Context, in *input, random bool) error {
+	var spool *spool
 	var err error
 	if in.file == nil && random {
-		if spool, err = newTarSpool(s.TempDir); err != nil {
+		if spool, err = newSpool(s.TempDir); err != nil {
 			return err
 		}
 		in.copyTo(spool)
 	}
-	index, err := readIndex(ctx, in, newTarIndexer(s.maxSize()))
+	index, err := readIndex(ctx, in, newIndexer(s.maxSize()))
 	if err == nil && spool != nil {
 		err = spool.end()
 	}
@@ -183,7 +183,7 @@ func (s *Tarball) read(ctx context.Context, in *tarInput, random bool) error {
 }
 
 // open opens the tarball where it is.
-func (s *Tarball) open(ctx context.Context) (*tarInput, error) {
+func (s *Tarball) open(ctx context.Context) (*input, error) {
 	if s.path != "" {
 		return s.openFile(ctx)
 	}
@@ -198,7 +198,7 @@ func (s *Tarball) open(ctx context.Context) (*tarInput, error) {
 	return in, nil
 }
 
-func (s *Tarball) openFile(ctx context.Context) (*tarInput, error) {
+func (s *Tarball) openFile(ctx context.Context) (*input, error) {
 	f, err := os.Open(s.path)
 	if err != nil {
 		return nil, fmt.Errorf("open image: %w", err)
@@ -212,11 +212,11 @@ func (s *Tarball) openFile(ctx context.Context) (*tarInput, error) {
 }
 
 // again opens a tarball whose index is known.
-func (s *Tarball) again(ctx context.Context) (*tarInput, error) {
+func (s *Tarball) again(ctx context.Context) (*input, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.plain != nil {
-		return plainInput(s.plain, 0, s.size, tarAhead), nil
+		return plainInput(s.plain, 0, s.size, aheadSize), nil
 	}
 	in, err := s.open(ctx)
 	if err != nil {
@@ -224,13 +224,13 @@ func (s *Tarball) again(ctx context.Context) (*tarInput, error) {
 	}
 	if in.state != s.state {
 		in.Close()
-		return nil, fmt.Errorf("read image %s: %w", s.name, errTarChanged)
+		return nil, fmt.Errorf("read image %s: %w", s.name, errChanged)
 	}
 	return in, nil
 }
 
-// errTarChanged says that an index is that of another state of the file.
-var errTarChanged = errors.New("the tarball changed since it was opened: open it again")
+// errChanged says that an index is that of another state of the file.
+var errChanged = errors.New("the tarball changed since it was opened: open it again")
 
 // Manifest reads the image's manifest. That of a compressed tarball is kept
 // from the first reading; only one behind a link takes more.

@@ -8,8 +8,8 @@ import (
 	"cloudlets/images"
 )
 
-// tarTraits are what many files of a tarball have in common.
-type tarTraits struct {
+// traits are what many files of a tarball have in common.
+type traits struct {
 	Type         images.Type
 	mode         uint32
 	uid, gid     uint32
@@ -17,9 +17,9 @@ type tarTraits struct {
 	xattrs       string // packed
 }
 
-// tarShared are traits as entries have them.
-type tarShared struct {
-	tarTraits
+// sharedTraits are traits as entries have them.
+type sharedTraits struct {
+	traits
 	Xattrs map[string]string
 }
 
@@ -32,31 +32,31 @@ const (
 	xattrCost  = 64
 )
 
-// tarTraitList keeps equal traits once, and knows them by their numbers.
-type tarTraitList struct {
-	list    []tarShared
-	numbers map[tarTraits]uint32 // only while the index is made
+// traitList keeps equal traits once, and knows them by their numbers.
+type traitList struct {
+	list    []sharedTraits
+	numbers map[traits]uint32 // only while the index is made
 }
 
 // at are the traits of a number.
-func (l *tarTraitList) at(i uint32) *tarShared { return &l.list[i] }
+func (l *traitList) at(i uint32) *sharedTraits { return &l.list[i] }
 
 // add gives an entry's traits their number, and tells the memory that this
 // takes, in bytes.
-func (l *tarTraitList) add(e *images.Entry) (i uint32, cost int64) {
-	t := tarTraits{Type: e.Type, mode: e.Mode, uid: e.UID, gid: e.GID, major: e.Major, minor: e.Minor, xattrs: packXattrs(e.Xattrs)}
-	if last := len(l.list) - 1; last >= 0 && l.list[last].tarTraits == t {
+func (l *traitList) add(e *images.Entry) (i uint32, cost int64) {
+	t := traits{Type: e.Type, mode: e.Mode, uid: e.UID, gid: e.GID, major: e.Major, minor: e.Minor, xattrs: packXattrs(e.Xattrs)}
+	if last := len(l.list) - 1; last >= 0 && l.list[last].traits == t {
 		return uint32(last), 0
 	}
 	if i, ok := l.numbers[t]; ok {
 		return i, 0
 	}
 	if l.numbers == nil {
-		l.numbers = map[tarTraits]uint32{}
+		l.numbers = map[traits]uint32{}
 	}
 	i = uint32(len(l.list))
 	l.numbers[t] = i
-	l.list = append(l.list, tarShared{t, unpackXattrs(t.xattrs)})
+	l.list = append(l.list, sharedTraits{t, unpackXattrs(t.xattrs)})
 	cost = traitsCost + int64(len(t.xattrs))
 	if len(e.Xattrs) > 0 {
 		cost += xattrsCost + xattrCost*int64(len(e.Xattrs))
