@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// cleanPath makes a path absolute within the image and clean.
+// CleanPath makes a path absolute within the image and clean.
 func CleanPath(p string) string { return path.Clean("/" + p) }
 
 // maxLinks is how many symbolic links one path may lead through, as in Linux.

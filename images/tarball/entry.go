@@ -16,7 +16,9 @@ func impliedDirectory(p string) images.Entry {
 	return images.Entry{Path: p, Type: images.Directory, Mode: 0o755, ModTime: time.Unix(0, 0).UTC()}
 }
 
-// Entry turns a header into an entry, or says why it cannot be one.
+// Entry is the file that a tarball's header stands for, with an absolute path.
+// A header that no filesystem could hold, or whose name leads out of the image,
+// is an error that begins with what is wrong: "has an empty name".
 func Entry(h *tar.Header) (images.Entry, error) {
 	e, err := placeOf(h)
 	if err != nil {

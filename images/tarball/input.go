@@ -11,7 +11,7 @@ import (
 	"cloudlets/images/fingerprint"
 )
 
-// Sizes of what tarballs are read by, in bytes.
+// Sizes of blocks and of buffers for reading, in bytes.
 const (
 	blockSize  = 512
 	aheadSize  = 64 << 10 // to read a whole archive
@@ -19,23 +19,23 @@ const (
 	glanceSize = 2 << 10  // to read one header
 )
 
-// input is an archive's plain bytes, whatever the tarball is compressed
-// with. It knows where in them its reader is, and skips: where the archive is
-// in a file as it is, that costs nothing.
+// input is an archive's uncompressed bytes. It knows the offset of its reader,
+// and can skip. If the archive is in an uncompressed file, skipping costs
+// nothing.
 type input struct {
 	buf    *bufio.Reader
 	source io.Reader         // what buf reads
-	file   *io.SectionReader // the same, where it can be read at random
+	file   *io.SectionReader // the same if it can be read at random, else nil
 	unpack io.Closer         // what unpacks the source, if anything
 	own    *os.File          // the file to close, if any
-	state  string            // of that file, see fileState
+	state  string            // of that file, see [fingerprint.File]
 
 	off   int64 // of the next byte
 	start int64 // of the first whole block that was read since mark
 	zeros int   // how many blocks of zeros were read last
 }
 
-// streamInput reads a tarball, compressed or not, to its end.
+// streamInput reads a tarball from a stream, compressed or not.
 func streamInput(ctx context.Context, r io.Reader, max int64) (*input, error) {
 	plain, err := decompress(&contextReader{ctx: ctx, r: r})
 	if err != nil {
@@ -46,8 +46,8 @@ func streamInput(ctx context.Context, r io.Reader, max int64) (*input, error) {
 	return in, nil
 }
 
-// fileInput reads the tarball in a file, compressed or not. The input closes
-// the file, but not where this fails.
+// fileInput reads the tarball in a file, compressed or not. Closing the input
+// closes the file; if fileInput fails, the caller closes it.
 func fileInput(ctx context.Context, f *os.File, max int64) (*input, error) {
 	state, size, err := fingerprint.File(f)
 	if err != nil {
@@ -74,24 +74,24 @@ func fileInput(ctx context.Context, f *os.File, max int64) (*input, error) {
 	return in, nil
 }
 
-// plainInput reads an archive of size bytes that is in a file as it is, from
-// an offset on.
+// plainInput reads an uncompressed archive of size bytes from an offset on, with
+// a buffer of ahead bytes.
 func plainInput(f io.ReaderAt, from, size int64, ahead int) *input {
 	file := io.NewSectionReader(f, from, size-from)
 	return &input{source: file, file: file, buf: bufio.NewReaderSize(file, ahead)}
 }
 
-// copyTo has all that is read written to w as well. It must be called before
-// anything is read.
+// copyTo copies to w all that is read. It must be called before anything is
+// read.
 func (in *input) copyTo(w io.Writer) {
 	in.buf.Reset(io.TeeReader(in.source, w))
 }
 
-// mark begins a header: the next block that is read is its first.
+// mark is called before a header is read: the next block read is its first.
 func (in *input) mark() { in.start, in.zeros = -1, 0 }
 
-// Read reads on. The tar reader asks for whole blocks where a header may
-// stand, and after mark for nothing else in one piece before it.
+// Read implements [io.Reader]. The tar reader asks for exactly one block when
+// it expects a header, so the first such read after mark is a header's.
 func (in *input) Read(p []byte) (int, error) {
 	if len(p) == blockSize {
 		return in.block(p)
@@ -118,7 +118,7 @@ func (in *input) block(p []byte) (int, error) {
 	return n, err
 }
 
-// Seek skips; it never goes back.
+// Seek skips forwards; going back is an error.
 func (in *input) Seek(offset int64, whence int) (int64, error) {
 	skip := offset
 	if whence == io.SeekStart {
@@ -144,7 +144,7 @@ func (in *input) Seek(offset int64, whence int) (int64, error) {
 	return in.off, nil
 }
 
-// jump skips more than is in the buffer of a file.
+// jump skips in a file beyond what is buffered.
 func (in *input) jump(skip int64) (int64, error) {
 	if skip > in.file.Size()-in.off {
 		return in.off, io.ErrUnexpectedEOF
@@ -155,7 +155,7 @@ func (in *input) jump(skip int64) (int64, error) {
 	return to, err
 }
 
-// goTo goes on at any offset of a file.
+// goTo continues at any offset of a file, forwards or back.
 func (in *input) goTo(off int64) error {
 	if skip := off - in.off; skip >= 0 && skip <= int64(in.buf.Buffered()) {
 		_, err := in.buf.Discard(int(skip))
@@ -170,7 +170,7 @@ func (in *input) goTo(off int64) error {
 	return nil
 }
 
-// Close lets go of the input, and of its file.
+// Close closes the input and its file.
 func (in *input) Close() error {
 	var err error
 	if in.unpack != nil {

@@ -2,9 +2,8 @@ package tarball
 
 import "hash/maphash"
 
-// nameTable finds files by the directory that they are in and their names: a
-// table of their numbers, with room between them. What a number stands for is
-// compared in the index.
+// nameTable finds files by directory and name. It is a hash table of their
+// numbers with open addressing; the index has what the numbers stand for.
 type nameTable struct {
 	seed  maphash.Seed
 	slots []uint32 // 0 is free; the length is a power of 2
@@ -18,7 +17,7 @@ func newNameTable() nameTable {
 	return nameTable{seed: maphash.MakeSeed(), slots: make([]uint32, firstNames)}
 }
 
-// slot is where the number of a file stands, or 0 where there is none.
+// slot is the place of a file's number, or a free place if there is no such file.
 func (t *nameTable) slot(x *index, dir uint32, name string) *uint32 {
 	for at := t.start(dir, maphash.String(t.seed, name)); ; at = t.after(at) {
 		if i := t.slots[at]; i == 0 || x.file(i).dir == dir && string(x.texts.At(x.file(i).name)) == name {
@@ -27,7 +26,7 @@ func (t *nameTable) slot(x *index, dir uint32, name string) *uint32 {
 	}
 }
 
-// start is where to look first.
+// start is the first place to look at.
 func (t *nameTable) start(dir uint32, sum uint64) uint64 {
 	const mix = 0x9e3779b97f4a7c15 // Fibonacci hashing
 	return (sum ^ (uint64(dir)+1)*mix) * mix >> 32 & uint64(len(t.slots)-1)
@@ -35,7 +34,7 @@ func (t *nameTable) start(dir uint32, sum uint64) uint64 {
 
 func (t *nameTable) after(at uint64) uint64 { return (at + 1) & uint64(len(t.slots)-1) }
 
-// add lets a file be found whose name is new in its directory.
+// add adds a file whose name is new in its directory.
 func (t *nameTable) add(x *index, i uint32) {
 	if t.used++; t.used > len(t.slots)/4*3 {
 		t.grow(x)
@@ -43,7 +42,7 @@ func (t *nameTable) add(x *index, i uint32) {
 	t.put(x, i)
 }
 
-// put takes the first free slot.
+// put uses the first free slot.
 func (t *nameTable) put(x *index, i uint32) {
 	f := x.file(i)
 	at := t.start(f.dir, maphash.Bytes(t.seed, x.texts.At(f.name)))

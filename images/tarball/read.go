@@ -17,8 +17,8 @@ import (
 // volumeLabel is GNU tar's type of entry for a name of the whole archive.
 const volumeLabel = 'V'
 
-// readIndex reads a whole archive without its contents, checks it, and lists
-// what is in it in the end.
+// readIndex reads a whole archive, skips the contents, checks it, and makes its
+// index.
 func readIndex(ctx context.Context, in *input, x *indexer) (*index, error) {
 	archive := tar.NewReader(in)
 	last := "its start"
@@ -41,7 +41,7 @@ func readIndex(ctx context.Context, in *input, x *indexer) (*index, error) {
 	}
 }
 
-// header takes over one entry of the archive.
+// header adds one entry of the archive.
 func (x *indexer) header(in *input, h *tar.Header, content io.Reader) error {
 	switch h.Typeflag {
 	case tar.TypeXGlobalHeader:
@@ -65,8 +65,8 @@ func (x *indexer) header(in *input, h *tar.Header, content io.Reader) error {
 	return err
 }
 
-// checkGlobal refuses what would hold for all entries that follow: hardly
-// any tool writes it, and readers disagree about it.
+// checkGlobal refuses records that change all entries that follow: hardly any
+// tool writes them, and readers disagree about them.
 func checkGlobal(h *tar.Header) error {
 	for _, key := range slices.Sorted(maps.Keys(h.PAXRecords)) {
 		switch key {
@@ -83,7 +83,7 @@ func checkGlobal(h *tar.Header) error {
 // sparseRecord begins the PAX records of sparse files.
 const sparseRecord = "GNU.sparse."
 
-// isSparse says whether a file's content is kept without its holes.
+// isSparse says whether the archive keeps a file's content without its holes.
 func isSparse(h *tar.Header) bool {
 	if h.Typeflag == tar.TypeGNUSparse {
 		return true
@@ -119,8 +119,8 @@ func endOfTar(in *input) error {
 	return nil
 }
 
-// trailer is a block of what follows an archive, from the first byte that is
-// not zero.
+// trailer collects one block of what follows an archive, from the first byte
+// that is not zero.
 type trailer []byte
 
 func (r *trailer) Write(p []byte) (int, error) {
@@ -136,8 +136,7 @@ func (r trailer) isTar() bool {
 	return len(r) == blockSize && bytes.HasPrefix(magicField.of(r), []byte("ustar"))
 }
 
-// cursor finds the contents of files whose places in the archive are
-// known, one after the other.
+// cursor finds the contents of files by their offsets, which must ascend.
 type cursor struct {
 	in      *input
 	archive *tar.Reader
@@ -145,8 +144,8 @@ type cursor struct {
 
 func newCursor(in *input) *cursor { return &cursor{in: in, archive: tar.NewReader(in)} }
 
-// content goes on to the file of a size whose header begins at an offset. Its
-// content is there until the next one's is.
+// content moves on to the file whose header begins at an offset, and checks its
+// size. The archive then reads its content, until the next call.
 func (c *cursor) content(at, size int64) (*tar.Header, error) {
 	for {
 		c.in.mark()

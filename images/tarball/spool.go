@@ -8,24 +8,25 @@ import (
 	"cloudlets/images/tempfile"
 )
 
-// spool is a temporary file without a name that an archive is unpacked
-// to. What is zeros takes no room in it.
+// spool is a temporary file without a name that an archive is unpacked to. Runs
+// of zeros become holes.
 type spool struct {
 	file *os.File
 	n    int64
 }
 
-// newSpool makes the file in dir, or where temporary files are.
+// newSpool makes the file in dir; "" is [os.TempDir].
 func newSpool(dir string) (*spool, error) {
 	f, err := tempfile.Create(dir, "cloudlets-*.tar")
 	if err != nil {
-		// That the folder is not there must not be taken for a file of the image.
+		// %v, not %w: callers must not take the missing folder for a missing file
+		// of the image.
 		return nil, fmt.Errorf("unpack it to a temporary file: %v; TMPDIR chooses the folder", err)
 	}
 	return &spool{file: f}, nil
 }
 
-// holeSize is what the spool leaves out if it is zeros, in bytes.
+// holeSize is the length of a run of zeros that becomes a hole, in bytes.
 const holeSize = 64 << 10
 
 func (s *spool) Write(p []byte) (int, error) {
@@ -42,7 +43,7 @@ func (s *spool) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// end gives the file its length: zeros at its end were not written.
+// end sets the length of the file, because zeros at its end were not written.
 func (s *spool) end() error {
 	if err := s.file.Truncate(s.n); err != nil {
 		return fmt.Errorf("unpack it to a temporary file: %w", err)
@@ -50,7 +51,7 @@ func (s *spool) end() error {
 	return nil
 }
 
-// close gives the file's room back; nil has none.
+// close removes the file. A nil spool has none.
 func (s *spool) close() error {
 	if s == nil {
 		return nil
@@ -58,5 +59,5 @@ func (s *spool) close() error {
 	return s.file.Close()
 }
 
-// allZero says whether there is nothing but zeros in p.
+// allZero says whether all bytes of p are zero.
 func allZero(p []byte) bool { return len(p) == 0 || p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1]) }

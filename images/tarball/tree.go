@@ -24,7 +24,7 @@ type tree struct {
 var _ images.Ordered = (*tree)(nil)
 
 // Walk visits the files in canonical order. Contents are read wherever they
-// are in the archive; an archive in that order is read from end to end.
+// are in the archive, and only if the visit reads them.
 func (t *tree) Walk(ctx context.Context, visit images.VisitFunc) error {
 	order := t.index.canonical()
 	entries := entryMaker{index: t.index}
@@ -36,12 +36,7 @@ func (t *tree) Walk(ctx context.Context, visit images.VisitFunc) error {
 		e := entries.canonicalEntry(i, order)
 		var content io.Reader
 		if e.Type == images.Regular {
-			f := t.index.file(t.index.original(i))
-			cursor, err := contentAt(in, f)
-			if err != nil {
-				return fmt.Errorf("read %s of image %s: %w", e.Path, t.name, err)
-			}
-			content = cursor.archive
+			content = &foundContent{tree: t, in: in, path: e.Path, file: t.index.file(t.index.original(i))}
 		}
 		if err := visit(e, content); err != nil {
 			return err
@@ -50,14 +45,33 @@ func (t *tree) Walk(ctx context.Context, visit images.VisitFunc) error {
 	return nil
 }
 
-// contentAt is a cursor at the content of a regular file.
-func contentAt(in *input, f *member) (*cursor, error) {
-	if err := in.goTo(f.at); err != nil {
-		return nil, err
+// foundContent is the content of a regular file somewhere in the archive. It
+// is looked for when it is first read.
+type foundContent struct {
+	tree *tree
+	in   *input
+	path string
+	file *member
+	r    io.Reader
+}
+
+func (c *foundContent) Read(p []byte) (int, error) {
+	if c.r == nil {
+		if err := c.find(); err != nil {
+			return 0, fmt.Errorf("read %s of image %s: %w", c.path, c.tree.name, err)
+		}
 	}
-	cursor := newCursor(in)
-	_, err := cursor.content(f.at, f.value)
-	return cursor, err
+	return c.r.Read(p)
+}
+
+func (c *foundContent) find() error {
+	if err := c.in.goTo(c.file.at); err != nil {
+		return err
+	}
+	found := newCursor(c.in)
+	_, err := found.content(c.file.at, c.file.value)
+	c.r = found.archive
+	return err
 }
 
 // find looks a path up.

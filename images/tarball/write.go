@@ -13,7 +13,7 @@ import (
 // outputSize is how much of a tarball is collected before it is written.
 const outputSize = 256 << 10
 
-// WriteTar writes all of src as a POSIX tar stream with its end mark: owners
+// Write writes all of src as a POSIX tar stream with its end mark: owners
 // as numbers, times to the nanosecond, extended attributes as GNU tar writes
 // them. Holes of sparse files are written as zeros. Names are bytes, and come
 // out of any tar as they went in. The same source gives the same stream.
@@ -45,8 +45,8 @@ type writer struct {
 	zeros  [2 * blockSize]byte
 }
 
-// newWriter writes to w, which is used as nothing but a writer: what it
-// may read from by itself it reads in small pieces.
+// newWriter writes to w. It hides w's other methods, because a ReadFrom of w
+// would read in small pieces.
 func newWriter(w io.Writer) *writer {
 	return &writer{w: bufio.NewWriterSize(struct{ io.Writer }{w}, outputSize)}
 }
@@ -85,7 +85,7 @@ func (t *writer) end() error {
 // padding is what is missing to a whole block.
 func padding(size int64) int64 { return -size & (blockSize - 1) }
 
-// WriteTar writes the overlay's files as a tar archive, which may be
+// WriteOverlay writes the overlay's files as a tar archive, which may be
 // extracted over a copy of the image.
 func WriteOverlay(o images.Overlay, w io.Writer) error {
 	t := newWriter(w)
