@@ -98,10 +98,10 @@ func findFile(ctx context.Context, src Source, p string) ([]byte, error) {
 	return nil, err
 }
 
-// Treer is what a [Source] may be besides: it can become an [Ordered] tree.
+// Orderable is what a [Source] may be besides: it can become an [Ordered] tree.
 // For a compressed tarball and the like it unpacks itself into a temporary
 // file, until it is closed.
-type Treer interface {
+type Orderable interface {
 	Tree(ctx context.Context) (Ordered, error)
 }
 
@@ -122,7 +122,7 @@ func (im *Image) Tree(ctx context.Context) (Ordered, error) {
 // layers of a container image. [ErrNoOrder] says that a source can do neither.
 func Order(ctx context.Context, src Source) (Ordered, error) {
 	switch s := src.(type) {
-	case Treer:
+	case Orderable:
 		return s.Tree(ctx)
 	case Ordered:
 		return s, nil
