@@ -11,23 +11,20 @@ import (
 	"cloudlets/images/fingerprint"
 )
 
-// DirSource is a directory as a [images.Source] and a [images.Tree]. It opens each file by
-// way of its parent directory and follows no links, so that nothing outside
-// of the directory is ever read. As a tree it shows each name of a hard
-// link as a regular file.
+// Dir is a directory as an [images.Ordered]. It opens each file by way of its
+// parent directory and follows no links, so that nothing outside of the
+// directory is ever read. As a tree it shows each name of a file with several
+// names as the file itself.
 //
-// What revision control keeps in the directory is not there for it: the
-// root's .git and .hg, and /.cloudlet/metadata. Deeper ones are content.
+// It leaves out what revision control keeps in the directory: .git and .hg in
+// the root, and /.cloudlet/metadata. Deeper ones are content.
 type Dir struct {
 	root string
 }
 
-var (
-	_ images.Source = (*Dir)(nil)
-	_ images.Tree   = (*Dir)(nil)
-)
+var _ images.Ordered = (*Dir)(nil)
 
-// NewDirSource is the directory at root.
+// Open opens the directory at root.
 func Open(root string) (*Dir, error) {
 	info, err := os.Stat(root)
 	if err != nil {
