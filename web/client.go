@@ -16,8 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"cloudlets/images/jsontext"
 	"cloudlets/provision"
-	"cloudlets/provision/site"
 )
 
 // ErrNoDaemon is what a [Client] gets where nobody listens. The error around
@@ -122,7 +122,7 @@ func (c *Client) Images(ctx context.Context) (images []Image, err error) {
 }
 
 // Problems are the mistakes in the site's files.
-func (c *Client) Problems(ctx context.Context) (problems []site.FileError, err error) {
+func (c *Client) Problems(ctx context.Context) (problems []jsontext.Problem, err error) {
 	return problems, c.do(ctx, http.MethodGet, "problems", nil, &problems)
 }
 

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"cloudlets/images/jsontext"
 	"cloudlets/provision"
-	"cloudlets/provision/site"
 )
 
 const (
@@ -21,9 +21,9 @@ const (
 
 // Everything is what the page shows, all at once.
 type Everything struct {
-	Machines []Machine        `json:"machines"`
-	Images   []Image          `json:"images"`
-	Problems []site.FileError `json:"problems"`
+	Machines []Machine          `json:"machines"`
+	Images   []Image            `json:"images"`
+	Problems []jsontext.Problem `json:"problems"`
 }
 
 // live streams what the page shows: "everything" at first and whenever files

@@ -13,11 +13,12 @@ import (
 	"slices"
 	"strings"
 
+	"cloudlets/images/jsontext"
 	"cloudlets/provision"
 )
 
 // maxFileSize bounds a machine file, a profile and cloudlets.json, in bytes.
-const maxFileSize = 1 << 20
+const maxFileSize = jsontext.MaxSize
 
 // Reload reads the site's files again, and reports whether anything that the
 // site says has changed.
@@ -35,11 +36,11 @@ func (s *Site) Reload() bool {
 }
 
 // logProblems logs each problem once, when it appears.
-func (s *Site) logProblems(last, next []FileError) {
+func (s *Site) logProblems(last, next jsontext.Problems) {
 	for _, p := range next {
 		if !slices.Contains(last, p) {
 			s.log.Warn("mistake in the site; what was good before stands",
-				"file", p.File, "line", p.Line, "column", p.Column, "reason", p.Reason)
+				"file", p.File, "line", p.Line, "column", p.Column, "reason", p.What())
 		}
 	}
 	if len(last) > 0 && len(next) == 0 {
@@ -52,7 +53,7 @@ type siteReader struct {
 	dir      string
 	last     *view
 	profiles map[string]*document
-	problems []FileError
+	problems jsontext.Problems
 }
 
 func readSite(dir string, last *view) *view {
@@ -62,11 +63,11 @@ func readSite(dir string, last *view) *view {
 	r.checkProfiles()
 	next.specs = r.settle(r.machines())
 	r.checkImages(next)
-	next.problems = tidyProblems(r.problems)
+	next.problems = r.problems.Tidy()
 	return next
 }
 
-func (r *siteReader) report(problems ...FileError) {
+func (r *siteReader) report(problems ...jsontext.Problem) {
 	r.problems = append(r.problems, problems...)
 }
 
@@ -94,7 +95,7 @@ func (r *siteReader) documents(folder string) (docs map[string]*document, ok boo
 		return nil, true
 	}
 	if err != nil {
-		r.report(fileProblem(folder, "cannot be listed: %s", bareCause(err)))
+		r.report(jsontext.About(folder, "cannot be listed: %s", bareCause(err)))
 		return nil, false
 	}
 	docs = make(map[string]*document)
@@ -112,15 +113,15 @@ func (r *siteReader) documents(folder string) (docs map[string]*document, ok boo
 }
 
 // readFile reads and parses one file. It is not found where it is absent.
-func (r *siteReader) readFile(file string) (root *node, problems []FileError, found bool) {
+func (r *siteReader) readFile(file string) (root *jsontext.Node, problems jsontext.Problems, found bool) {
 	text, err := readRegular(filepath.Join(r.dir, filepath.FromSlash(file)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, false
 	}
 	if err != nil {
-		return nil, []FileError{fileProblem(file, "cannot be read: %s", bareCause(err))}, true
+		return nil, jsontext.Problems{jsontext.About(file, "cannot be read: %s", bareCause(err))}, true
 	}
-	root, problems = parseNode(file, text)
+	root, problems = jsontext.ParseWithComments(file, text)
 	return root, problems, true
 }
 
@@ -157,7 +158,7 @@ func bareCause(err error) error {
 type candidate struct {
 	file   string
 	spec   provision.Spec
-	at     *node // the merged files
+	at     *jsontext.Node // the merged files
 	broken bool
 }
 
@@ -174,11 +175,11 @@ func (r *siteReader) machines() map[provision.MAC]candidate {
 		doc := docs[name]
 		mac, err := provision.ParseMAC(name)
 		if err != nil {
-			r.report(fileProblem(doc.file, "the file's name is no MAC address; want one such as 52:54:00:12:34:56.json"))
+			r.report(jsontext.About(doc.file, "the file's name is no MAC address; want one such as 52:54:00:12:34:56.json"))
 			continue
 		}
 		if first, twice := found[mac]; twice {
-			r.report(fileProblem(doc.file, "describes the machine %s, as %s does; remove one of the files", mac, first.file))
+			r.report(jsontext.About(doc.file, "describes the machine %s, as %s does; remove one of the files", mac, first.file))
 			continue
 		}
 		found[mac] = r.candidate(mac, doc)

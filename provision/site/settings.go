@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"cloudlets/images/jsontext"
 )
 
 // Settings are what cloudlets.json says of the server itself. Everything is
@@ -94,8 +96,8 @@ func settingsFields(site string) map[string]field[Settings] {
 	}
 }
 
-// decodeSettings types cloudlets.json.
-func decodeSettings(site string, root *node) (Settings, []FileError) {
+// decodeSettings makes Settings of cloudlets.json.
+func decodeSettings(site string, root *jsontext.Node) (Settings, jsontext.Problems) {
 	var s Settings
 	problems := decodeObject(&s, root, settingsFields(site))
 	return s, problems

@@ -41,7 +41,7 @@ func TestMistakesInSettings(t *testing.T) {
 		`{"dns": ["resolver"]}`:     "is no IPv4 address",
 		`{"router": "10.0.0.0/24"}`: "is no IPv4 address",
 		`{"leaseTime": "1s"}`:       "is no lease time",
-		`{"leaseTime": 3600}`:       "want a text in quotes, have the number 3600",
+		`{"leaseTime": 3600}`:       "want a text in quotes, have 3600",
 		`{"domain": "a b"}`:         "is no hostname",
 	} {
 		s := open(t, folder(t, map[string]string{"cloudlets.json": text}))
