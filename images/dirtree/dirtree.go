@@ -1,3 +1,4 @@
+// Package dirtree reads a directory as an image.
 package dirtree
 
 import (
@@ -40,10 +41,10 @@ func (d *Dir) fail(what, p string, err error) error {
 	return fmt.Errorf("%s %s of image %s: %w", what, p, d.root, err)
 }
 
-// errSocket marks what no image holds.
+// errSocket marks a socket, which images leave out.
 var errSocket = fmt.Errorf("it is a socket, which no image holds: %w", fs.ErrNotExist)
 
-// errVisitOver is the end of what a visit may read.
+// errVisitOver is what content gives that is read after its visit.
 var errVisitOver = errors.New("the content of a file can be read only until its visit is over")
 
 // vanished says of a file that is not there any more that it was.

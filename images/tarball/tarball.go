@@ -1,3 +1,5 @@
+// Package tarball reads tar archives as images, from a file or a stream and in
+// any compression that is common, and writes them.
 package tarball
 
 import (
