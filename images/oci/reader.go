@@ -2,7 +2,6 @@ package oci
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,39 +11,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
-
-// contextReader stops reading when its context ends.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c *contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
-}
-
-// boundedReader fails when there is more to read than max bytes: what a small
-// file unpacks to may have no end.
-type boundedReader struct {
-	r      io.Reader
-	n, max int64
-}
-
-func (b *boundedReader) Read(p []byte) (int, error) {
-	// One byte more than is allowed, to tell the end from too much.
-	n, err := b.r.Read(p[:min(int64(len(p)), b.max-b.n+1)])
-	if b.n += int64(n); b.n > b.max {
-		return n, tooLarge(b.max)
-	}
-	return n, err
-}
-
-func tooLarge(max int64) error {
-	return fmt.Errorf("it unpacks to more than %d bytes; where that is right, allow more with --max-size", max)
-}
 
 // errDamaged says that a file is not what its digest says.
 var errDamaged = errors.New("it is damaged: its digest is another; make or fetch it again")

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"cloudlets/images/bounded"
 	"cloudlets/images/fingerprint"
 )
 
@@ -36,11 +37,11 @@ type tarInput struct {
 
 // streamInput reads a tarball, compressed or not, to its end.
 func streamInput(ctx context.Context, r io.Reader, max int64) (*tarInput, error) {
-	plain, err := decompress(&contextReader{ctx: ctx, r: r})
+	plain, err := decompress(bounded.ByContext(ctx, r))
 	if err != nil {
 		return nil, err
 	}
-	in := &tarInput{source: &boundedReader{r: plain, max: max}, unpack: plain}
+	in := &tarInput{source: bounded.BySize(plain, max), unpack: plain}
 	in.buf = bufio.NewReaderSize(in.source, tarAhead)
 	return in, nil
 }
@@ -62,7 +63,7 @@ func fileInput(ctx context.Context, f *os.File, max int64) (*tarInput, error) {
 	case n == 0 || compressionOf(head[:n]) != "":
 		in, err = streamInput(ctx, f, max)
 	case size > max:
-		err = tooLarge(max)
+		err = bounded.TooLarge(max)
 	default:
 		in, err = plainInput(f, 0, size, tarAhead), nil
 	}

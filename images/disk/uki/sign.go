@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"cloudlets/images/bounded"
 )
 
 // The certificate table holds entries whose length is a multiple of 8 bytes,
@@ -105,24 +107,10 @@ func (p program) digest(ctx context.Context, body File) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if _, err := io.Copy(sum, contextReader{ctx, r}); err != nil {
+	if _, err := io.Copy(sum, bounded.ByContext(ctx, r)); err != nil {
 		return nil, err
 	}
 	return sum.Sum(nil), nil
-}
-
-// contextReader ends with its context.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-// Read reads unless the context has ended.
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }
 
 // signature is the PKCS #7 message with a signature of a program's digest.
