@@ -12,7 +12,7 @@ import (
 	"cloudlets/images"
 )
 
-// Fingerprint identifies what is at path, a directory or a file, without
+// Path identifies what is at path, a directory or a file, without
 // opening it as an image, as [images.Image.Fingerprint] does.
 func Path(ctx context.Context, path string) (string, error) {
 	sum := sha256.New()
