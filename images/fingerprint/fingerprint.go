@@ -1,3 +1,5 @@
+// Package fingerprint tells cheaply whether a file or a directory has changed:
+// by what the filesystem notes of each file, without reading any content.
 package fingerprint
 
 import (

@@ -1,3 +1,5 @@
+// Package tempfile makes temporary files that are gone when they are closed,
+// even if the process is killed.
 package tempfile
 
 import (
