@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"cloudlets/images/bounded"
 	"cloudlets/images/fingerprint"
 )
 
@@ -37,11 +38,11 @@ type input struct {
 
 // streamInput reads a tarball from a stream, compressed or not.
 func streamInput(ctx context.Context, r io.Reader, max int64) (*input, error) {
-	plain, err := decompress(&contextReader{ctx: ctx, r: r})
+	plain, err := decompress(bounded.ByContext(ctx, r))
 	if err != nil {
 		return nil, err
 	}
-	in := &input{source: &boundedReader{r: plain, max: max}, unpack: plain}
+	in := &input{source: bounded.BySize(plain, max), unpack: plain}
 	in.buf = bufio.NewReaderSize(in.source, aheadSize)
 	return in, nil
 }
@@ -63,7 +64,7 @@ func fileInput(ctx context.Context, f *os.File, max int64) (*input, error) {
 	case n == 0 || compressionOf(head[:n]) != "":
 		in, err = streamInput(ctx, f, max)
 	case size > max:
-		err = tooLarge(max)
+		err = bounded.TooLarge(max)
 	default:
 		in, err = plainInput(f, 0, size, aheadSize), nil
 	}

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"cloudlets/images"
+	"cloudlets/images/bounded"
 	"cloudlets/images/fingerprint"
 )
 
@@ -275,7 +276,7 @@ func (s *Tarball) Fingerprint(ctx context.Context) (string, error) {
 	}
 	defer in.Close()
 	sum := sha256.New()
-	if _, err := io.Copy(sum, &contextReader{ctx: ctx, r: in.buf}); err != nil {
+	if _, err := io.Copy(sum, bounded.ByContext(ctx, in.buf)); err != nil {
 		return "", fmt.Errorf("fingerprint image %s: %w", s.name, err)
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
