@@ -48,7 +48,7 @@ func TestOpenRefuses(t *testing.T) {
 	escape := t.TempDir()
 	imagetest.Must(t, os.Symlink("/etc", filepath.Join(escape, ".cloudlet")))
 	for path, want := range map[string]string{
-		empty: "not a cloudlet: no /.cloudlet/manifest in it", broken: ", line 2, column 3: is not JSON", escape: "not a cloudlet",
+		empty: "not a cloudlet: no /.cloudlet/manifest in it", broken: ":2:3: is not JSON", escape: "not a cloudlet",
 		imagetest.WriteTemp(t, unnamed(t)):  "not a cloudlet: no /.cloudlet/manifest in it; write one there",
 		imagetest.WriteTemp(t, []byte("x")): "unexpected EOF",
 		"/no/such/image":                    "no such directory or file",

@@ -61,7 +61,7 @@ func readSite(dir string, last *view) *view {
 	next := &view{settings: r.settings(), images: r.images()}
 	r.profiles, _ = r.documents(profilesDir)
 	r.checkProfiles()
-	next.specs = r.settle(r.machines())
+	next.specs = r.specs(r.machines())
 	r.checkImages(next)
 	next.problems = r.problems.Tidy()
 	return next
@@ -154,8 +154,8 @@ func bareCause(err error) error {
 	return err
 }
 
-// candidate is what one machine file would make of its machine.
-type candidate struct {
+// machineFile is what one machine file would make of its machine.
+type machineFile struct {
 	file   string
 	spec   provision.Spec
 	at     *jsontext.Node // the merged files
@@ -163,12 +163,12 @@ type candidate struct {
 }
 
 // machines types all machine files, in order of their names.
-func (r *siteReader) machines() map[provision.MAC]candidate {
-	found := make(map[provision.MAC]candidate)
+func (r *siteReader) machines() map[provision.MAC]machineFile {
+	found := make(map[provision.MAC]machineFile)
 	docs, ok := r.documents(provision.MachinesDir)
 	if !ok {
 		for mac := range r.last.specs {
-			found[mac] = candidate{broken: true}
+			found[mac] = machineFile{broken: true}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(docs)) {
@@ -182,14 +182,14 @@ func (r *siteReader) machines() map[provision.MAC]candidate {
 			r.report(jsontext.About(doc.file, "describes the machine %s, as %s does; remove one of the files", mac, first.file))
 			continue
 		}
-		found[mac] = r.candidate(mac, doc)
+		found[mac] = r.machineFile(mac, doc)
 	}
 	return found
 }
 
-func (r *siteReader) candidate(mac provision.MAC, doc *document) candidate {
+func (r *siteReader) machineFile(mac provision.MAC, doc *document) machineFile {
 	merged, problems := r.resolve(doc, nil)
-	c := candidate{file: doc.file, at: merged}
+	c := machineFile{file: doc.file, at: merged}
 	if len(problems) == 0 {
 		c.spec, problems = decodeSpec(mac, merged)
 	}
