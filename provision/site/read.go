@@ -154,7 +154,8 @@ func bareCause(err error) error {
 	return err
 }
 
-// machineFile is what one machine file would make of its machine.
+// machineFile is one machine's file, read together with the profiles that it
+// extends. Whether its Spec stands is decided later, see [siteReader.specs].
 type machineFile struct {
 	file   string
 	spec   provision.Spec
@@ -162,7 +163,7 @@ type machineFile struct {
 	broken bool
 }
 
-// machines types all machine files, in order of their names.
+// machines reads all machine files, in order of their names.
 func (r *siteReader) machines() map[provision.MAC]machineFile {
 	found := make(map[provision.MAC]machineFile)
 	docs, ok := r.documents(provision.MachinesDir)
@@ -175,7 +176,7 @@ func (r *siteReader) machines() map[provision.MAC]machineFile {
 		doc := docs[name]
 		mac, err := provision.ParseMAC(name)
 		if err != nil {
-			r.report(jsontext.About(doc.file, "the file's name is no MAC address; want one such as 52:54:00:12:34:56.json"))
+			r.report(jsontext.About(doc.file, "the file's name is not a MAC address; want one such as 52:54:00:12:34:56.json"))
 			continue
 		}
 		if first, twice := found[mac]; twice {
