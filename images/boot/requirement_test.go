@@ -116,7 +116,7 @@ func TestEntryPointsThatAreSeen(t *testing.T) {
 	if e, err := Chroot(m, tree, ""); err != nil || e.Path != "/bin/bash" {
 		t.Errorf("shell %+v, %v", e, err)
 	}
-	if _, err := Chroot(m, tree, "bash"); err == nil || !strings.Contains(err.Error(), `no entry point "bash" of type chroot: there are shell`) {
+	if _, err := Chroot(m, tree, "bash"); err == nil || !strings.Contains(err.Error(), `no entry point "bash" of type chroot: name one of shell`) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -226,6 +226,21 @@ func (b *builder) node(v hujson.Value) *Node {
 	return n
 }
 
+// name reads the name of a member.
+func (b *builder) name(v hujson.Value) string {
+	b.extra(v.StartOffset-len(v.BeforeExtra), v.BeforeExtra)
+	b.extra(v.EndOffset, v.AfterExtra)
+	return unquote(v.Value.(hujson.Literal))
+}
+
+// unquote is the text of a string. Most have no escape, and are cheap.
+func unquote(literal hujson.Literal) string {
+	if bytes.IndexByte(literal, '\\') < 0 {
+		return string(literal[1 : len(literal)-1])
+	}
+	return literal.String()
+}
+
 // extra refuses comments in what stands between values.
 func (b *builder) extra(offset int, between hujson.Extra) {
 	if at := bytes.IndexByte(between, '/'); at >= 0 {
@@ -244,7 +259,7 @@ func (b *builder) trailingComma(last hujson.Value) {
 func (b *builder) literal(offset int, literal hujson.Literal) any {
 	switch literal.Kind() {
 	case '"':
-		return literal.String()
+		return unquote(literal)
 	case 't', 'f':
 		return literal.Bool()
 	case '0':
@@ -271,14 +286,14 @@ func (b *builder) members(object *hujson.Object) ([]Member, map[string]int) {
 	members := make([]Member, len(object.Members))
 	index := make(map[string]int, len(object.Members))
 	for i, m := range object.Members {
-		key := b.node(m.Name)
-		members[i] = Member{Name: key.value.(string), Value: b.node(m.Value), key: key}
-		if first, twice := index[members[i].Name]; twice {
-			line, _ := members[first].key.doc.position(members[first].key.offset)
-			b.refuse(key.offset, "is written twice, first in line %d: remove one", line)
+		name := b.name(m.Name)
+		members[i] = Member{Name: name, Value: b.node(m.Value), offset: m.Name.StartOffset}
+		if first, twice := index[name]; twice {
+			line, _ := b.doc.position(members[first].offset)
+			b.refuse(m.Name.StartOffset, "is written twice, first in line %d: remove one", line)
 			continue
 		}
-		index[members[i].Name] = i
+		index[name] = i
 	}
 	if n := len(object.Members); n > 0 {
 		b.trailingComma(object.Members[n-1].Value)

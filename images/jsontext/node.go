@@ -18,9 +18,9 @@ type Node struct {
 
 // Member is one name of an object, and its value.
 type Member struct {
-	Name  string
-	Value *Node
-	key   *Node
+	Name   string
+	Value  *Node
+	offset int // of the name, in the document of the value
 }
 
 // Members are those of an object, in the order in which they are written; nil

@@ -57,8 +57,8 @@ func (d *document) path(offset int) string {
 // it begins, and its value.
 func (n *Node) around(offset int) (name string, at int, inner *Node) {
 	members, elements := n.Members(), n.Elements()
-	if i := sort.Search(len(members), func(i int) bool { return members[i].key.offset > offset }) - 1; i >= 0 {
-		return members[i].Name, members[i].key.offset, members[i].Value
+	if i := sort.Search(len(members), func(i int) bool { return members[i].offset > offset }) - 1; i >= 0 {
+		return members[i].Name, members[i].offset, members[i].Value
 	}
 	if i := sort.Search(len(elements), func(i int) bool { return elements[i].offset > offset }) - 1; i >= 0 {
 		return strconv.Itoa(i), elements[i].offset, elements[i]
@@ -111,7 +111,7 @@ func (n *Node) Place() Place { return n.doc.at(n.offset) }
 func (n *Node) Problem(format string, args ...any) Problem { return n.Place().Problem(format, args...) }
 
 // Place is where the member's name stands.
-func (m Member) Place() Place { return m.key.Place() }
+func (m Member) Place() Place { return m.Value.doc.at(m.offset) }
 
 // Locate goes down from a value by names and indexes. Where they lead nowhere,
 // the place is that of the nearest value above, and its path has all of them.

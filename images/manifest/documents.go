@@ -11,7 +11,7 @@ import (
 
 // The JSON schemas (draft 2020-12) that documents of the format are checked
 // against when they are read. Code adds only what no schema can say. The
-// "title" of a schema says what it wants in the words of an error: "is number
+// "title" of a schema says what it wants in the words of an error: "is a number
 // where an array of paths is needed".
 var (
 	//go:embed manifest.schema.json
@@ -25,6 +25,6 @@ var (
 	configStructure   = sync.OnceValue(func() *schema.Structure { return schema.NewStructure(configSchema) })
 )
 
-// ManifestSchema is the JSON schema (draft 2020-12) of a manifest, the very
+// Schema is the JSON schema (draft 2020-12) of a manifest, the very
 // one that [Parse] checks manifests against.
 func Schema() json.RawMessage { return bytes.Clone(manifestSchema) }

@@ -44,7 +44,7 @@ type EntryPoint struct {
 }
 
 // Requirements is what an entry point needs of the machine and of the image.
-// [EntryPoint.Check] looks for all of it but Run.
+// Run is tried when the entry point is entered; the rest can be checked before.
 type Requirements struct {
 	// Arch is the hardware ("amd64"); "" leaves it to the manifest's arch.
 	Arch string
@@ -148,7 +148,9 @@ func requirements(n *jsontext.Node) Requirements {
 	return req
 }
 
-// Has says whether the manifest has entry points of a type.
+// Has says whether the manifest describes entry points of a type. Where it does,
+// they are all there are; where it does not, the image is searched for what is
+// usual.
 func (m *Manifest) Has(t EntryType) bool {
 	for _, e := range m.EntryPoints {
 		if e.Type == t {
@@ -158,15 +160,16 @@ func (m *Manifest) Has(t EntryType) bool {
 	return false
 }
 
-// EntryPoint is the entry point of a type by its name, as the manifest has
-// it; the name "" stands for the default one, or for the only one of that
-// type. See [Manifest.InitEntry] and its kin for those that can be seen in
-// an image whose manifest has none.
+// EntryPoint is [Manifest.Choose] among the entry points that the manifest
+// describes.
 func (m *Manifest) EntryPoint(t EntryType, name string) (EntryPoint, error) {
 	return m.Choose(slices.Collect(maps.Values(m.EntryPoints)), t, name)
 }
 
-// Choose picks the entry point of a type by its name.
+// Choose picks the entry point of a type by its name, among those of the
+// manifest or others that were found in the image. The name "" stands for the
+// default one, or for the only one of that type. The error names the manifest,
+// and the names to choose from.
 func (m *Manifest) Choose(all []EntryPoint, t EntryType, name string) (EntryPoint, error) {
 	var names []string
 	var found []EntryPoint
@@ -184,9 +187,9 @@ func (m *Manifest) Choose(all []EntryPoint, t EntryType, name string) (EntryPoin
 	case name == "" && len(found) == 1:
 		return found[0], nil
 	case name == "" && len(found) > 1:
-		return EntryPoint{}, fmt.Errorf("%s: several entry points of type %s and none is the default: name one of %s", m.file, t, strings.Join(names, ", "))
+		return EntryPoint{}, fmt.Errorf("%s: there are several entry points of type %s, and no default: name one of %s", m.file, t, strings.Join(names, ", "))
 	case len(names) == 0:
-		return EntryPoint{}, fmt.Errorf("%s: no entry point of type %s: describe one in \"entrypoints\"", m.file, t)
+		return EntryPoint{}, fmt.Errorf("%s: there is no entry point of type %s: describe one in \"entrypoints\"", m.file, t)
 	}
-	return EntryPoint{}, fmt.Errorf("%s: no entry point %q of type %s: there are %s", m.file, name, t, strings.Join(names, ", "))
+	return EntryPoint{}, fmt.Errorf("%s: there is no entry point %q of type %s: name one of %s", m.file, name, t, strings.Join(names, ", "))
 }

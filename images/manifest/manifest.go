@@ -24,8 +24,7 @@ type Manifest struct {
 	// with all that is beneath it.
 	Persistent []string
 	// Volatile are regular expressions in JavaScript syntax for the files
-	// that are no part of the image, matched from the start of the path. See
-	// [Manifest.IsVolatile].
+	// that the image leaves out. See [Manifest.IsVolatile].
 	Volatile []string
 	// EntryPoints are the ways to give the image control, by name.
 	EntryPoints map[string]EntryPoint
@@ -38,7 +37,7 @@ type Manifest struct {
 
 // Parse reads a manifest. The name says whose it is, and stands in errors,
 // which are [jsontext.Problem]s, joined: all that are found, not just the
-// first. Names that the format does not know are kept; see [Manifest.JSON].
+// first. Names that the format does not know are kept: see [Manifest.JSON].
 func Parse(name string, data []byte) (*Manifest, error) {
 	file := "manifest of " + name
 	root, problems := jsontext.Parse(file, data)
@@ -57,8 +56,8 @@ func Parse(name string, data []byte) (*Manifest, error) {
 	return m, nil
 }
 
-// set takes over one member of the manifest. Here and below, what the
-// structure refuses has been told, and is passed over in silence.
+// set takes over one member of the manifest. The structure has told already of
+// values that are of the wrong kind: those are passed over.
 func (m *Manifest) set(name string, n *jsontext.Node, problems *jsontext.Problems) {
 	switch name {
 	case "name":
@@ -90,10 +89,10 @@ func (m *Manifest) JSON() json.RawMessage { return slices.Clone(m.raw) }
 // MarshalJSON writes the manifest as it was read.
 func (m *Manifest) MarshalJSON() ([]byte, error) { return m.JSON(), nil }
 
-// Label is how errors call the manifest: "manifest of debian-12".
+// Label is the name of the manifest in errors: "manifest of debian-12".
 func (m *Manifest) Label() string { return m.file }
 
-// title is how errors about the image's configuration call the image.
+// title is the name of the image in errors about its configuration.
 func (m *Manifest) title() string { return strings.TrimPrefix(m.file, "manifest of ") }
 
 func (m *Manifest) setArgs(n *jsontext.Node, problems *jsontext.Problems) {

@@ -5,8 +5,7 @@ import (
 	"cloudlets/images/pattern"
 )
 
-// setVolatile compiles the patterns. Each is matched from the start of a
-// path and need not reach its end.
+// setVolatile compiles the patterns.
 func (m *Manifest) setVolatile(n *jsontext.Node, problems *jsontext.Problems) {
 	for _, element := range n.Elements() {
 		s, ok := element.Text()
@@ -23,10 +22,11 @@ func (m *Manifest) setVolatile(n *jsontext.Node, problems *jsontext.Problems) {
 	}
 }
 
-// IsVolatile says whether a path is left out of the image. Each path is
-// judged by itself: "/tmp/.+" leaves out all that is in /tmp and keeps /tmp,
-// and "/tmp$" leaves out /tmp and nothing in it. A pattern that takes longer
-// than a second over a path does not match it, and is given up after three.
+// IsVolatile says whether a path is left out of the image: whether one of the
+// patterns matches from its start. Each path is judged by itself: "/tmp/.+"
+// leaves out all that is in /tmp and keeps /tmp, and "/tmp$" leaves out /tmp
+// and keeps what is in it. A pattern that takes longer than a second over a
+// path does not match it. After three such paths it matches nothing.
 func (m *Manifest) IsVolatile(p string) bool {
 	for _, v := range m.volatile {
 		if v.MatchString(p) {

@@ -2,9 +2,10 @@ package pattern
 
 import "strings"
 
-// literals finds text that is in all that a pattern matches: at its start,
-// and anywhere. It knows little of patterns, gives up early, and errs on the
-// short side: "" is always right.
+// literals finds text that each match of a pattern begins with, and text that
+// each match has somewhere. It knows the common parts of the syntax only, and
+// stops at anything else. A text that is too short costs time and nothing more:
+// "" is always right.
 func literals(pattern string) (prefix, part string) {
 	if alternates(pattern) {
 		return "", ""
@@ -16,12 +17,12 @@ func literals(pattern string) (prefix, part string) {
 	return s.prefix, s.longest
 }
 
-// literalScan goes through a pattern; run is the text that it has just seen.
+// literalScan goes through a pattern.
 type literalScan struct {
-	rest            string
-	run             []byte
-	first           bool // of the runs
-	depth           int  // of brackets
+	rest            string // of the pattern
+	run             []byte // the text that the last tokens stand for
+	first           bool   // run is at the pattern's start
+	depth           int    // of brackets
 	prefix, longest string
 }
 
@@ -36,8 +37,8 @@ func (s *literalScan) end() {
 	s.run = s.run[:0]
 }
 
-// token takes one token off the pattern and says whether the next is known
-// to be one too.
+// token takes one token off the pattern. It returns false where it does not know
+// what the rest means.
 func (s *literalScan) token() bool {
 	c := s.rest[0]
 	s.rest = s.rest[1:]
@@ -90,7 +91,8 @@ func (s *literalScan) escape() bool {
 }
 
 // alternates says whether a pattern may have an alternative outside of all
-// brackets. Where there are classes, whose brackets hold anything, it may.
+// brackets. It does not read character classes, in which brackets and bars stand
+// for themselves, and takes any pattern with both a class and a bar for one.
 func alternates(pattern string) bool {
 	if !strings.Contains(pattern, "|") {
 		return false

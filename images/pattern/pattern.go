@@ -1,3 +1,6 @@
+// Package pattern is regular expressions in the syntax of JavaScript, in which
+// manifests write them: Go's own have no look-ahead. They come from anybody and
+// may backtrack without end, so each match has a bound in time.
 package pattern
 
 import (
@@ -11,15 +14,16 @@ import (
 const (
 	// matchTimeout bounds one match.
 	matchTimeout = time.Second
-	// maxPattern is the longest regular expression that a manifest may have,
+	// MaxLength is the longest regular expression that a manifest may have,
 	// in bytes: memory grows with its length, and stack with its brackets.
+	// [Compile] leaves it to its callers, who say it in their own words.
 	MaxLength = 4096
 )
 
-// pattern is a regular expression in the syntax of JavaScript.
+// Pattern is a regular expression in the syntax of JavaScript.
 type Pattern struct{ re *regexp2.Regexp }
 
-// compilePattern compiles an expression. One match takes a second at most.
+// Compile compiles an expression. One match takes a second at most.
 func Compile(text string) (Pattern, error) {
 	re, err := regexp2.Compile(text, regexp2.ECMAScript)
 	if err != nil {
@@ -32,29 +36,29 @@ func Compile(text string) (Pattern, error) {
 // String is the expression's text.
 func (p Pattern) String() string { return p.re.String() }
 
-// match says whether the expression matches somewhere in s. The error says
-// that it ran out of time.
+// Match says whether the expression matches somewhere in s. The error says
+// that the match ran out of time.
 func (p Pattern) Match(s string) (bool, error) { return p.re.MatchString(s) }
 
-// MatchString is match, in which running out of time means no match.
+// MatchString is [Pattern.Match] in which running out of time means no match.
 func (p Pattern) MatchString(s string) bool {
 	ok, err := p.Match(s)
 	return ok && err == nil
 }
 
-// prefixPattern is a regular expression that is matched from the start of
-// many texts, the paths of a whole filesystem. Once it has run out of time a
-// few times it matches nothing any more.
+// Prefix is a regular expression that is matched from the start of many texts:
+// the paths of a whole filesystem. After it has run out of time three times it
+// matches nothing any more.
 type Prefix struct {
-	Pattern
-	// begin and part are literal text that all matches begin with, and
-	// contain. Few paths do, and only they cost a match.
+	pattern Pattern
+	// All that matches begins with the text begin, and has the text part in
+	// it. Few paths do, and only for those the expression itself is run.
 	begin, part string
 	timeouts    *atomic.Int32
 }
 
-// compilePrefix compiles an expression that is matched from the start of a
-// text, and need not reach its end.
+// CompilePrefix compiles an expression that is matched from the start of a
+// text. The match need not reach the text's end.
 func CompilePrefix(text string) (Prefix, error) {
 	// By itself first: an unbalanced bracket could close the ones around it.
 	if _, err := Compile(text); err != nil {
@@ -76,7 +80,7 @@ func (p Prefix) MatchString(s string) bool {
 	if !strings.HasPrefix(s, p.begin) || !strings.Contains(s, p.part) || p.timeouts.Load() >= maxTimeouts {
 		return false
 	}
-	ok, err := p.Match(s)
+	ok, err := p.pattern.Match(s)
 	if err != nil {
 		p.timeouts.Add(1)
 	}

@@ -86,8 +86,8 @@ func (b *budget) compile(text string) (jsonschema.Regexp, error) {
 	return bounded{p, b}, nil
 }
 
-// MatchString gives the check up where the match runs out of time: that it
-// does not match is not known.
+// MatchString gives the check up where the match runs out of time, since nobody
+// knows then whether it matches.
 func (p bounded) MatchString(s string) bool {
 	p.budget.spend()
 	ok, err := p.Match(s)

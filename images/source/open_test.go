@@ -48,7 +48,7 @@ func TestOpenRefuses(t *testing.T) {
 	escape := t.TempDir()
 	imagetest.Must(t, os.Symlink("/etc", filepath.Join(escape, ".cloudlet")))
 	for path, want := range map[string]string{
-		empty: "it has no /.cloudlet/manifest", broken: ", line 2, column 3: is not JSON", escape: "not a cloudlet",
+		empty: "it has no /.cloudlet/manifest", broken: ":2:3: is not JSON", escape: "not a cloudlet",
 		imagetest.WriteTemp(t, unnamed(t)):  "it has no /.cloudlet/manifest; write one",
 		imagetest.WriteTemp(t, []byte("x")): "unexpected EOF",
 		"/no/such/image":                    "no such directory or file",

@@ -15,14 +15,14 @@ type document struct {
 	extends  []reference
 	problems jsontext.Problems
 
-	// What resolve made of it, kept so that a profile that many extend, by
-	// many ways, is folded once.
+	// What resolve made of it. It is kept, so that a profile is merged once,
+	// however many files extend it.
 	done   bool
 	merged *jsontext.Node
 	wrong  jsontext.Problems
 }
 
-// reference is the name of a profile where a file extends it.
+// reference is the name of a profile, at its place in the file that extends it.
 type reference struct {
 	jsontext.Place
 	name string
@@ -60,8 +60,8 @@ func (d *document) readExtends(n *jsontext.Node) {
 	}
 }
 
-// checkProfiles reports the mistakes in profiles, also in those that no
-// machine extends yet.
+// checkProfiles reports the mistakes in all profiles, whether a machine extends
+// them or not.
 func (r *siteReader) checkProfiles() {
 	for _, name := range slices.Sorted(maps.Keys(r.profiles)) {
 		merged, problems := r.resolve(r.profiles[name], []string{name})
@@ -72,8 +72,8 @@ func (r *siteReader) checkProfiles() {
 	}
 }
 
-// resolve folds the profiles that a document extends into it: in the order in
-// which they are named, later wins, the document itself last. The chain names
+// resolve merges the profiles that a document extends, in the order in which
+// they are named, and the document itself on top of them. The chain names
 // the profiles on the way here.
 func (r *siteReader) resolve(doc *document, chain []string) (*jsontext.Node, jsontext.Problems) {
 	if doc.done {

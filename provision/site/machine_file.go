@@ -17,7 +17,7 @@ import (
 func machineFields() map[string]field[provision.Spec] {
 	return map[string]field[provision.Spec]{
 		"description": ignored[provision.Spec](),
-		"extends":     anything[provision.Spec], // folded in before
+		"extends":     anything[provision.Spec], // merged in before
 		"image":       textField(setImage),
 		"entrypoint":  plainText(func(s *provision.Spec) *string { return &s.EntryPoint }),
 		"hostname":    textField(setHostname),
@@ -80,7 +80,7 @@ func setImage(s *provision.Spec, name string) error {
 	base, revision, versioned := strings.Cut(name, "@")
 	switch {
 	case name != "" && (path.Base(base) != base || strings.HasPrefix(base, ".") || hasControl(name)):
-		return fmt.Errorf("%q is no image name; want the name of a directory or tarball in images/, without its ending", name)
+		return fmt.Errorf("%q is not an image name; want the name of a directory or tarball in images/, without its ending", name)
 	case versioned && (revision == "" || strings.HasPrefix(revision, "-")):
 		return fmt.Errorf("%q names no revision; want one after the @, such as %s@v1.2", name, base)
 	}
@@ -106,7 +106,7 @@ func checkHostname(name string) error {
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if !isHostLabel(label) {
-			return fmt.Errorf("%q is no hostname; want letters, digits and hyphens, in parts of 1 to 63 joined by dots", name)
+			return fmt.Errorf("%q is not a hostname; want letters, digits and hyphens, in parts of 1 to 63 joined by dots", name)
 		}
 	}
 	return nil
@@ -136,7 +136,7 @@ func parseIPv4(text string) (netip.Addr, error) {
 	addr, err := netip.ParseAddr(text)
 	switch {
 	case err != nil || !addr.Is4():
-		return netip.Addr{}, fmt.Errorf("%q is no IPv4 address; want one such as 10.0.0.21, without a prefix length", text)
+		return netip.Addr{}, fmt.Errorf("%q is not an IPv4 address; want one such as 10.0.0.21, without a prefix length", text)
 	case addr.IsUnspecified() || addr.IsMulticast() || addr.IsLoopback() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return netip.Addr{}, fmt.Errorf("%s is an address that no host on a network can have", addr)
 	}
@@ -165,7 +165,7 @@ func setTransport(d *provision.DiskHints, name string) error {
 
 func setBootFile(q *provision.Quirks, name string) error {
 	if name != "" && (path.Base(name) != name || hasControl(name)) {
-		return fmt.Errorf("%q is no boot loader's file name; want one such as \"ipxe.efi\", without a folder", name)
+		return fmt.Errorf("%q is not a boot loader's file name; want one such as \"ipxe.efi\", without a folder", name)
 	}
 	q.BootFile = name
 	return nil

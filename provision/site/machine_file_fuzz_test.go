@@ -20,7 +20,7 @@ func FuzzMachineFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, machine, profile string) {
 		r := &siteReader{profiles: map[string]*document{"p": parseDocument("p", profile)}}
 		r.checkProfiles()
-		c := r.candidate("52:54:00:00:00:01", parseDocument("m", machine))
+		c := r.machineFile("52:54:00:00:00:01", parseDocument("m", machine))
 		if c.broken && len(r.problems) == 0 {
 			t.Error("a broken file, and no word why")
 		}
@@ -48,7 +48,7 @@ func checkPlace(t *testing.T, p jsontext.Problem, text string) {
 	}
 }
 
-func checkRoundTrip(t *testing.T, c candidate) {
+func checkRoundTrip(t *testing.T, c machineFile) {
 	text, err := json.Marshal(c.at.Plain())
 	if err != nil || !json.Valid(text) {
 		t.Fatalf("written again: %s, %v", text, err)

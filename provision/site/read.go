@@ -62,7 +62,7 @@ func readSite(dir string, last *view) *view {
 	next := &view{settings: r.settings(), images: r.images()}
 	r.profiles, _ = r.documents(profilesDir)
 	r.checkProfiles()
-	next.specs = r.settle(r.machines())
+	next.specs = r.specs(r.machines())
 	r.checkImages(next)
 	next.problems = r.problems.Tidy()
 	return next
@@ -155,42 +155,43 @@ func bareCause(err error) error {
 	return err
 }
 
-// candidate is what one machine file would make of its machine.
-type candidate struct {
+// machineFile is one machine's file, read together with the profiles that it
+// extends. Whether its Spec stands is decided later, see [siteReader.specs].
+type machineFile struct {
 	file   string
 	spec   provision.Spec
 	at     *jsontext.Node // the merged files
 	broken bool
 }
 
-// machines types all machine files, in order of their names.
-func (r *siteReader) machines() map[provision.MAC]candidate {
-	found := make(map[provision.MAC]candidate)
+// machines reads all machine files, in order of their names.
+func (r *siteReader) machines() map[provision.MAC]machineFile {
+	found := make(map[provision.MAC]machineFile)
 	docs, ok := r.documents(provision.MachinesDir)
 	if !ok {
 		for mac := range r.last.specs {
-			found[mac] = candidate{broken: true}
+			found[mac] = machineFile{broken: true}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(docs)) {
 		doc := docs[name]
 		mac, err := provision.ParseMAC(name)
 		if err != nil {
-			r.report(jsontext.About(doc.file, "the file's name is no MAC address; want one such as 52:54:00:12:34:56.json"))
+			r.report(jsontext.About(doc.file, "the file's name is not a MAC address; want one such as 52:54:00:12:34:56.json"))
 			continue
 		}
 		if first, twice := found[mac]; twice {
 			r.report(jsontext.About(doc.file, "describes the machine %s, as %s does; remove one of the files", mac, first.file))
 			continue
 		}
-		found[mac] = r.candidate(mac, doc)
+		found[mac] = r.machineFile(mac, doc)
 	}
 	return found
 }
 
-func (r *siteReader) candidate(mac provision.MAC, doc *document) candidate {
+func (r *siteReader) machineFile(mac provision.MAC, doc *document) machineFile {
 	merged, problems := r.resolve(doc, nil)
-	c := candidate{file: doc.file, at: merged}
+	c := machineFile{file: doc.file, at: merged}
 	if len(problems) == 0 {
 		c.spec, problems = decodeSpec(mac, merged)
 	}

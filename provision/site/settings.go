@@ -14,8 +14,8 @@ import (
 	"cloudlets/images/jsontext"
 )
 
-// Settings are what cloudlets.json says of the server itself. Everything is
-// optional: a zero value leaves the choice to the server.
+// Settings are what cloudlets.json says of the server itself. All of it is
+// optional: where a value is zero, the server chooses.
 type Settings struct {
 	// Interface is the network interface to serve, "eth1".
 	Interface string
@@ -32,8 +32,8 @@ type Settings struct {
 	// 0 leaves it to the MTU of the path.
 	TFTPBlockSize int
 	// Assets is a folder with boot binaries; State is the folder of what the
-	// server keeps. In the file they may be relative to the site; here they
-	// are not.
+	// server keeps. Paths that are relative in the file are relative to the
+	// site, and are absolute here.
 	Assets, State string
 	// DNS servers, Router and Domain are told to the machines.
 	DNS    []netip.Addr
@@ -144,7 +144,7 @@ func setTFTPBlockSize(s *Settings, number json.Number) error {
 
 func checkListen(addr string) error {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
-		return fmt.Errorf("%q is no address to listen on; want host and port such as \"10.0.0.1:8080\", or \":8080\" for every address", addr)
+		return fmt.Errorf("%q is not an address to listen on; want host and port such as \"10.0.0.1:8080\", or \":8080\" for every address", addr)
 	}
 	return nil
 }
@@ -170,7 +170,7 @@ const (
 func setLeaseTime(s *Settings, text string) error {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < minLease || d > maxLease {
-		return fmt.Errorf("%q is no lease time; want one between 1m and 8760h, such as \"12h\"", text)
+		return fmt.Errorf("%q is not a lease time; want one between 1m and 8760h, such as \"12h\"", text)
 	}
 	s.LeaseTime = d
 	return nil

@@ -46,11 +46,11 @@ func TestMistakesInSettings(t *testing.T) {
 		`{"tftpBlockSize": 1.5}`:    "1.5 is not a block size",
 		`{"tftpBlockSize": "1400"}`: "want a number of bytes",
 		`{"dns": "10.0.0.1"}`:       "want a list",
-		`{"dns": ["resolver"]}`:     "is no IPv4 address",
-		`{"router": "10.0.0.0/24"}`: "is no IPv4 address",
-		`{"leaseTime": "1s"}`:       "is no lease time",
+		`{"dns": ["resolver"]}`:     "is not an IPv4 address",
+		`{"router": "10.0.0.0/24"}`: "is not an IPv4 address",
+		`{"leaseTime": "1s"}`:       "is not a lease time",
 		`{"leaseTime": 3600}`:       "want a text in quotes, have 3600",
-		`{"domain": "a b"}`:         "is no hostname",
+		`{"domain": "a b"}`:         "is not a hostname",
 	} {
 		s := open(t, folder(t, map[string]string{"cloudlets.json": text}))
 		if got := problems(s); !strings.HasPrefix(got, "cloudlets.json:1:") || !strings.Contains(got, want) {

@@ -31,7 +31,7 @@ type Site struct {
 	dir string
 	log *slog.Logger
 
-	reading sync.Mutex // held by the one who re-reads
+	reading sync.Mutex // held while the files are read
 	mu      sync.Mutex // guards what follows
 	view    *view
 	waiting map[chan struct{}]struct{}
@@ -45,9 +45,9 @@ type view struct {
 	problems jsontext.Problems
 }
 
-// OpenSite reads the site in dir. A nil log is silent. Mistakes in the site's
-// files are not an error here but [Site.Problems]; only a path that can never
-// be a site is one.
+// Open reads the site in dir. A nil log is silent. Mistakes in the site's files
+// are told by [Site.Problems]; the error is about a path that can never be a
+// site.
 func Open(dir string, log *slog.Logger) (*Site, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -73,8 +73,8 @@ func (s *Site) current() *view {
 	return s.view
 }
 
-// Spec is what the site says of a machine, and whether it says anything. The
-// maps and pointers in a Spec are shared: they are not to be written to.
+// Spec is what the site says of a machine, and whether it says anything. Maps
+// and pointers in it are shared: do not write to them.
 func (s *Site) Spec(mac provision.MAC) (provision.Spec, bool) {
 	spec, ok := s.current().specs[mac]
 	return spec, ok

@@ -173,11 +173,11 @@ func TestMistakesInMachineFiles(t *testing.T) {
 		"number for text":         {`{"image": 5}`, ":1:11: want a text in quotes, have 5"},
 		"text for bool":           {`{"wipe": "yes"}`, `:1:10: want true or false, have "yes"`},
 		"bad address":             {`{"address": "10.0.0.1/24"}`, "without a prefix length"},
-		"IPv6":                    {`{"address": "fe80::1"}`, "is no IPv4 address"},
+		"IPv6":                    {`{"address": "fe80::1"}`, "is not an IPv4 address"},
 		"multicast":               {`{"address": "224.0.0.1"}`, "no host on a network"},
 		"no revision":             {`{"image": "debian@"}`, `"debian@" names no revision; want one after the @, such as debian@v1.2`},
 		"a flag as a revision":    {`{"image": "debian@--all"}`, "names no revision"},
-		"bad hostname":            {`{"hostname": "my_host"}`, `"my_host" is no hostname`},
+		"bad hostname":            {`{"hostname": "my_host"}`, `"my_host" is not a hostname`},
 		"bad install":             {`{"install": "always"}`, `want "once" or "never", have "always"`},
 		"bad filesystem":          {`{"filesystem": "ext5"}`, `want "ext4", "xfs" or "btrfs", have "ext5"; did you mean "ext4"?`},
 		"bad handover":            {`{"handover": "rebot"}`, `did you mean "reboot"?`},
@@ -186,7 +186,7 @@ func TestMistakesInMachineFiles(t *testing.T) {
 		"size without clear unit": {`{"disk": {"minSize": "8G"}}`, "write GB for 1000³ bytes or GiB for 1024³"},
 		"fraction of a byte":      {`{"disk": {"minSize": 1.5}}`, "want a whole number of bytes"},
 		"bounds the wrong way":    {`{"disk": {"minSize": "2GB", "maxSize": "1GB"}}`, ":1:22: minSize 2 GB is more than maxSize 1 GB"},
-		"image with a path":       {`{"image": "../etc"}`, `"../etc" is no image name`},
+		"image with a path":       {`{"image": "../etc"}`, `"../etc" is not an image name`},
 		"line break in cmdline":   {`{"cmdline": "a\nb"}`, "line breaks are not allowed"},
 		"boot file with a path":   {`{"quirks": {"bootFile": "../x"}}`, "without a folder"},
 		"args that are a list":    {"{\"config\": {\n\"args\": []}}", ":2:9: /config/args: is an array where an object is needed"},
@@ -265,7 +265,7 @@ func TestFileNames(t *testing.T) {
 	s := open(t, dir)
 	want := "machines/52:54:00:00:00:01.json: describes the machine 52:54:00:00:00:01, as machines/525400000001.json does; remove one of the files\n" +
 		"machines/52:54:00:00:00:02.json: cannot be read: it is not a regular file\n" +
-		"machines/server.json: the file's name is no MAC address; want one such as 52:54:00:12:34:56.json\n"
+		"machines/server.json: the file's name is not a MAC address; want one such as 52:54:00:12:34:56.json\n"
 	if got := problems(s); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}

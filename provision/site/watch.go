@@ -14,9 +14,9 @@ import (
 	"cloudlets/provision"
 )
 
-// How the site is watched: it is read when it has been still for settleTime,
-// at the latest after patience, and every resync for the sake of network
-// filesystems, which do not tell of changes made elsewhere.
+// How the site is watched. It is read when nothing has changed in it for
+// settleTime, and at the latest patience after the first change. It is also read
+// every resync, since network filesystems do not tell of changes made elsewhere.
 const (
 	settleTime = 100 * time.Millisecond
 	patience   = time.Second
@@ -35,7 +35,7 @@ func (s *Site) Watch(ctx context.Context) error {
 	return w.run(ctx)
 }
 
-// siteWatcher turns notifications about single files into few re-reads.
+// siteWatcher reads the site once for many notifications about single files.
 type siteWatcher struct {
 	site   *Site
 	notify *fsnotify.Watcher
@@ -94,8 +94,8 @@ func (w *siteWatcher) read() {
 	w.site.Reload()
 }
 
-// folders are those to watch: the site's own, and in place of an absent one
-// the nearest above it, where it will appear.
+// folders are those to watch: the site's own. In place of one that is absent it
+// is the nearest folder above it, in which it will appear.
 func (w *siteWatcher) folders() []string {
 	dir := w.site.dir
 	var folders []string
@@ -113,14 +113,14 @@ func isDir(name string) bool {
 	return err == nil && info.IsDir()
 }
 
-// matters leaves out the bytes of a tarball that is being written: only names
-// count in images/.
+// matters says whether the site has to be read after an event. In images/ only
+// names matter, and not the bytes of a tarball that is being written.
 func (w *siteWatcher) matters(event fsnotify.Event) bool {
 	inImages := filepath.Dir(event.Name) == filepath.Join(w.site.dir, imagesDir)
 	return !inImages || event.Op&^(fsnotify.Write|fsnotify.Chmod) != 0
 }
 
-// failed logs; the next re-read makes up for what was missed.
+// failed logs an error of the system's. The next reading sees what was missed.
 func (w *siteWatcher) failed(err error) {
 	if errors.Is(err, fsnotify.ErrEventOverflow) {
 		return

@@ -10,10 +10,10 @@ import (
 	"cloudlets/provision"
 )
 
-// settle decides which Spec of each machine stands. A broken file leaves the
-// last good one, and so does one that claims another machine's address or
-// hostname: of two machines that want the same, the one that had it keeps it.
-func (r *siteReader) settle(found map[provision.MAC]candidate) map[provision.MAC]provision.Spec {
+// specs decides which Spec of each machine stands. Where its file is broken, or
+// claims another machine's address or hostname, it is the last good one. Of two
+// machines that want the same, the one that had it keeps it.
+func (r *siteReader) specs(found map[provision.MAC]machineFile) map[provision.MAC]provision.Spec {
 	specs := make(map[provision.MAC]provision.Spec, len(found))
 	taken := claims{}
 	for _, mac := range r.oldestFirst(found) {
@@ -36,9 +36,9 @@ func (r *siteReader) settle(found map[provision.MAC]candidate) map[provision.MAC
 	return specs
 }
 
-// oldestFirst puts the machines whose files say what they said before, or
-// nothing legible, ahead of those that want something new.
-func (r *siteReader) oldestFirst(found map[provision.MAC]candidate) []provision.MAC {
+// oldestFirst puts the machines whose files say what they said before, or are
+// broken, ahead of those that want something new.
+func (r *siteReader) oldestFirst(found map[provision.MAC]machineFile) []provision.MAC {
 	var settled, changed []provision.MAC
 	for _, mac := range slices.Sorted(maps.Keys(found)) {
 		last, had := r.last.specs[mac]
@@ -76,7 +76,7 @@ func (c claims) add(s provision.Spec) {
 	}
 }
 
-func (c claims) conflicts(want candidate) (problems jsontext.Problems) {
+func (c claims) conflicts(want machineFile) (problems jsontext.Problems) {
 	keys := map[string]string{"address": addressClaim(want.spec), "hostname": hostnameClaim(want.spec)}
 	for key, claim := range keys {
 		if owner, taken := c[claim]; taken {

@@ -13,13 +13,13 @@ const (
 	Other      Class = "other"
 )
 
-// Selector tells the paths that are meant by some classes. With [Other] among
-// them it is every path but those of the classes that are left out; without
-// it, the paths of the classes that are named. So all but Volatile is an image
-// as it travels: a template that is volatile is no part of it.
+// Selector returns a function that says whether a path is of some classes.
+// Without [Other], a path has to be of one of them. With it, a path must not be
+// of any class that is left out: all classes but Volatile are the image as it
+// travels, without a template that is volatile.
 func (m *Manifest) Selector(classes []Class) func(path string) bool {
 	others := slices.Contains(classes, Other)
-	var of []func(string) bool // what is left out, or what is meant
+	var of []func(string) bool // the classes that are left out, or those that are meant
 	for _, c := range []Class{Templates, Persistent, Volatile} {
 		if slices.Contains(classes, c) != others {
 			of = append(of, m.membership(c))
@@ -35,7 +35,7 @@ func (m *Manifest) Selector(classes []Class) func(path string) bool {
 	}
 }
 
-// membership tells the paths of one class.
+// membership says which paths are of one class.
 func (m *Manifest) membership(c Class) func(path string) bool {
 	switch c {
 	case Templates:
