@@ -1,3 +1,4 @@
+// Package dirtree is an image that is a directory.
 package dirtree
 
 import (

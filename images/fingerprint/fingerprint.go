@@ -1,3 +1,5 @@
+// Package fingerprint tells whether an image has changed, without reading the
+// contents of its files.
 package fingerprint
 
 import (

@@ -1,3 +1,5 @@
+// Package jsontext reads JSON that people write, with comments, and tells for
+// each value its place in the text. Its problems name file, line and column.
 package jsontext
 
 import (

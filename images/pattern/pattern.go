@@ -1,3 +1,5 @@
+// Package pattern matches paths with regular expressions in the syntax of
+// Python and JavaScript, as manifests have them.
 package pattern
 
 import (

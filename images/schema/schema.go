@@ -1,3 +1,5 @@
+// Package schema checks values against the JSON schema of a manifest, and
+// fills in what has a default.
 package schema
 
 import (

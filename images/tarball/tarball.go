@@ -1,3 +1,4 @@
+// Package tarball is an image that is a tar archive, compressed or not.
 package tarball
 
 import (

@@ -1,3 +1,4 @@
+// Package tempfile makes temporary files that go away with the program.
 package tempfile
 
 import (

@@ -1,3 +1,4 @@
+// Package leases keeps the leases of a DHCP server in a store.
 package leases
 
 import (

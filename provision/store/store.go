@@ -1,3 +1,5 @@
+// Package store keeps what must outlive a server: keys and their values, in
+// memory or in a file.
 package store
 
 import (

@@ -1,3 +1,5 @@
+// Package track follows machines: it records their events, folds them into
+// states, tells subscribers, and issues the tickets of installs.
 package track
 
 import (

@@ -1,3 +1,5 @@
+// Package disktest mounts filesystems, and compares them with what they were
+// made from. It is for tests.
 package disktest
 
 import (
