@@ -1,10 +1,9 @@
-// Package httpboot is the boot chain: which client gets which step. It decides
-// what DHCP tells a machine to boot, serves boot loaders, scripts, kernels, RAM
-// disks and packs over HTTP, and speaks with the agent on the machine. What a
-// machine shall do is decided by [provision.Decide] alone; here every path
-// asks it.
+// Package httpboot is the boot chain: it takes a machine from its firmware to the
+// agent that installs it. It decides which file DHCP names, serves boot loaders,
+// scripts, kernels, RAM disks and packs over HTTP, and talks to the agent. Only
+// [provision.Decide] decides what a machine shall do; every path here asks it.
 //
-// The steps of a boot, each with the file that has its code:
+// These are the steps of a boot, each with the file that has its code:
 //
 //	DHCP           which file, and why                     chain.go, loaders.go
 //	TFTP or HTTP   the boot loader, iPXE                   loaders.go
@@ -29,14 +28,15 @@ import (
 	"cloudlets/provision/track"
 )
 
-// Site says what each machine shall be.
+// Site knows the machines' files.
 type Site interface {
 	Spec(provision.MAC) (provision.Spec, bool)
 	Specs() []provision.Spec
 }
 
-// Chain joins what the machines shall be with what they are. Its fields are
-// set before it is used and not changed after.
+// Chain serves the boot chain. It decides by the machines' files (Site) and by
+// their states (Tracker). Set its fields before you use it, and do not change
+// them afterwards.
 type Chain struct {
 	Site    Site
 	Tracker *track.Tracker
@@ -44,16 +44,16 @@ type Chain struct {
 	Depot   *depot.Depot
 	Render  images.Renderer
 	Loaders Loaders
-	// Base is the URL that machines reach the boot side at, with no slash at
-	// its end: "http://10.0.0.1". TFTP is the host of its TFTP server.
+	// Base is the URL at which machines reach [Chain.Handler], without a slash
+	// at its end: "http://10.0.0.1". TFTP is the address of the TFTP server.
 	Base string
 	TFTP netip.Addr
 	// Overlays is the folder for the overlays of running installs.
 	Overlays string
-	Log      *slog.Logger // nil is silence
+	Log      *slog.Logger // may be nil; then nothing is logged
 
 	mu    sync.Mutex
-	hosts map[netip.Addr]provision.MAC // who was last seen at an address
+	hosts map[netip.Addr]provision.MAC // the machine that was last seen at an address
 }
 
 var (
@@ -61,14 +61,15 @@ var (
 	_ dhcp.Reserver = (*Chain)(nil)
 )
 
-func (c *Chain) log() *slog.Logger {
+// logger returns the log, or one that discards everything.
+func (c *Chain) logger() *slog.Logger {
 	if c.Log == nil {
 		return slog.New(slog.DiscardHandler)
 	}
 	return c.Log
 }
 
-// spec is what the site says of a machine, nil for a stranger.
+// spec returns what the site says about a machine, or nil for a stranger.
 func (c *Chain) spec(mac provision.MAC) *provision.Spec {
 	if spec, ok := c.Site.Spec(mac); ok {
 		return &spec
@@ -76,7 +77,7 @@ func (c *Chain) spec(mac provision.MAC) *provision.Spec {
 	return nil
 }
 
-// decide is what a machine shall do now.
+// decide returns what a machine shall do now, and its spec.
 func (c *Chain) decide(mac provision.MAC) (*provision.Spec, provision.Decision) {
 	spec := c.spec(mac)
 	state, _ := c.Tracker.State(mac)
@@ -87,8 +88,8 @@ func kitKey(spec *provision.Spec) depot.Key {
 	return depot.Key{Image: spec.Image, EntryPoint: spec.EntryPoint}
 }
 
-// Boot implements [dhcp.Booter]: a machine that installs gets the next step of
-// the chain, any other is let go to its next boot device.
+// Boot implements [dhcp.Booter]. A machine that installs gets the next step of
+// the chain. Any other machine goes on to its next boot device.
 func (c *Chain) Boot(_ context.Context, client dhcp.Client) dhcp.Boot {
 	mac, err := provision.MACFrom(client.MAC)
 	if err != nil {
@@ -111,16 +112,16 @@ func (c *Chain) Boot(_ context.Context, client dhcp.Client) dhcp.Boot {
 	return dhcp.Boot{File: file, OneStep: spec.Quirks.OneStep, Reason: decision.Reason}
 }
 
-// letGo sends a UEFI machine of the site to its own disk by way of iPXE, whose
-// script then exits. UEFI firmware that gets no boot file asks again for a
-// minute by PXE, and for another one by HTTP, before it looks at the disk; BIOS
-// firmware gives up at once. Where there is no iPXE the machine has to wait.
+// letGo sends a UEFI machine of the site to its own disk: it starts iPXE, whose
+// script exits at once. Without a boot file, UEFI firmware would ask again for a
+// minute by PXE, and for another minute by HTTP, before it tries the disk. BIOS
+// firmware gives up at once. If there is no iPXE, the machine has to wait.
 func (c *Chain) letGo(mac provision.MAC, client dhcp.Client, spec *provision.Spec, decision provision.Decision) dhcp.Boot {
 	file, err := c.nextStep(mac, client, spec.Quirks)
 	if err != nil {
 		return dhcp.Boot{Reason: decision.Reason}
 	}
-	return dhcp.Boot{File: file, OneStep: spec.Quirks.OneStep, Reason: decision.Reason + "; iPXE takes it there, which is faster than silence"}
+	return dhcp.Boot{File: file, OneStep: spec.Quirks.OneStep, Reason: decision.Reason + "; it gets there by iPXE, which is faster than waiting for its firmware to give up"}
 }
 
 // Reserve implements [dhcp.Reserver].

@@ -80,7 +80,7 @@ func TestClaimAgain(t *testing.T) {
 		t.Errorf("an answer that was lost is not given again:\n%+v\n%+v", first, again)
 	}
 	request.Nonce = "somebody else"
-	b.do(http.MethodPost, wire.ClaimPath, "", request).want(t, http.StatusForbidden, "the token was used at", "find out who else reads its boot script")
+	b.do(http.MethodPost, wire.ClaimPath, "", request).want(t, http.StatusForbidden, "the token was used already", "boot script")
 	b.wantTrace(node1, "a claim was refused")
 	if b.state(node1).Stage != provision.StageAgent {
 		t.Errorf("a thief's claim ends the install: stage %s", b.state(node1).Stage)

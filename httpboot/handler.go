@@ -14,20 +14,21 @@ import (
 	"cloudlets/provision/wire"
 )
 
-// The places of the boot side. What is under filesPath never changes.
+// The paths of the handler. A file under filesPath never changes.
 const (
 	loaderPath  = "/loader/"
 	filesPath   = "/files/"
 	overlayPath = "/agent/overlay"
 )
 
-// filePath is where a file of the depot is served: its digest is in its path,
-// the name after it is for people.
+// filePath is the path of a file of the depot. The digest identifies it; the name
+// after it is for people.
 func filePath(digest, name string) string {
 	return filesPath + strings.TrimPrefix(digest, "sha256:") + "/" + name
 }
 
-// Handler serves the boot side. It redirects nobody: firmware does not follow.
+// Handler serves the boot chain to machines. It never redirects, since firmware
+// does not follow redirects.
 func (c *Chain) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /boot/{mac}/script", c.script)
@@ -40,14 +41,14 @@ func (c *Chain) Handler() http.Handler {
 	return clean(mux)
 }
 
-// nothingHere answers what loaders ask for on their own account, such as
-// iPXE's autoexec.ipxe, and people who look.
+// nothingHere answers requests for any other path. Boot loaders make some, such
+// as iPXE's for autoexec.ipxe, and so do people with a browser.
 func nothingHere(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, "there is nothing here: this address is for machines that boot; `cloudlets serve --web ADDRESS` shows them to people", http.StatusNotFound)
 }
 
-// clean takes doubled slashes and dots out of paths here, since the mux would
-// answer them with a redirect.
+// clean removes double slashes and dots from the paths of requests, since the mux
+// would answer them with a redirect.
 func clean(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := path.Clean("/" + r.URL.Path); p != r.URL.Path {
@@ -79,7 +80,8 @@ func contentType(name string) string {
 	return "application/octet-stream"
 }
 
-// file serves a file of the depot, to anyone: it holds nothing of one machine.
+// file serves a file of the depot to anyone, since the depot has nothing that
+// belongs to one machine.
 func (c *Chain) file(w http.ResponseWriter, r *http.Request) {
 	digest := "sha256:" + r.PathValue("digest")
 	w.Header().Set("Content-Type", "application/octet-stream")
@@ -89,19 +91,19 @@ func (c *Chain) file(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve sends a file with its length, by Range if asked, by sendfile where the
-// kernel can. It says whether there was something to send.
+// serve sends a file, or the range of it that the request asks for, with
+// sendfile(2) if possible. It returns whether the file could be opened.
 func (c *Chain) serve(w http.ResponseWriter, r *http.Request, name, digest string) bool {
 	f, err := os.Open(name)
 	if err != nil {
-		w.Header().Del("Cache-Control") // an error is not for ever
+		w.Header().Del("Cache-Control") // an error must not be cached
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		http.Error(w, "there is no such file here; if a boot script names it, restart the machine for a new script", http.StatusNotFound)
 		return false
 	}
 	if err != nil {
-		c.log().Error("a boot file cannot be read", "file", name, "error", err)
+		c.logger().Error("a boot file cannot be read", "file", name, "error", err)
 		http.Error(w, "the file cannot be read; the server's log says why", http.StatusInternalServerError)
 		return false
 	}
@@ -113,7 +115,7 @@ func (c *Chain) serve(w http.ResponseWriter, r *http.Request, name, digest strin
 	return true
 }
 
-// overlay serves an agent its machine's overlay, and no other.
+// overlay serves an agent the overlay of its own machine only.
 func (c *Chain) overlay(w http.ResponseWriter, r *http.Request) {
 	mac, err := c.session(r)
 	if err != nil {
@@ -131,8 +133,8 @@ func (c *Chain) session(r *http.Request) (provision.MAC, error) {
 	return c.Tickets.Session(r.Context(), secret)
 }
 
-// refuse answers with a sentence, and with the status that tells whether
-// asking again may help.
+// refuse answers with an error. The status tells the agent whether it may help to
+// ask again.
 func refuse(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
 	switch {
@@ -144,7 +146,7 @@ func refuse(w http.ResponseWriter, err error) {
 	http.Error(w, err.Error(), status)
 }
 
-// refusal is an error that only a person can change.
+// refusal is an error that stays until a person does something.
 type refusal struct{ error }
 
 func (r *refusal) Unwrap() error { return r.error }

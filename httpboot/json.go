@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// Bounds of an agent's request: its length in bytes, and the time that it may
-// take to arrive.
+// Bounds of an agent's request: its length in bytes, and how long it may take to
+// arrive.
 const (
 	maxRequest  = 256 << 10
 	requestTime = 30 * time.Second
 )
 
-// readJSON reads the one JSON value that a request is.
+// readJSON reads a request whose body is one JSON value.
 func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
-	// Where the deadline cannot be set, as in a test, nobody is slow.
+	// A test's response writer cannot set the deadline; then none is needed.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestTime))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
@@ -39,5 +39,5 @@ func writeJSON(w http.ResponseWriter, value any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
-	_, _ = w.Write(body) // the reader is gone if this fails
+	_, _ = w.Write(body) // it fails only if the client is gone
 }

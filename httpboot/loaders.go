@@ -13,10 +13,10 @@ import (
 	"cloudlets/provision"
 )
 
-// loader is a boot loader that firmware of one kind can start.
+// loader is a boot loader for one kind of firmware.
 type loader struct {
 	name    string
-	debian  string // where Debian's package puts it; "" where it has none
+	debian  string // the folder of Debian's package; "" if no package has it
 	pkg     string
 	purpose string
 }
@@ -24,9 +24,9 @@ type loader struct {
 // debianIPXE is the folder of Debian's package ipxe.
 const debianIPXE = "/usr/lib/ipxe/"
 
-// loaders are the files that DHCP may name, by the firmware that starts them.
-// For UEFI that is the build that drives the network card by the firmware's
-// own driver: iPXE's own ones hang on some boards.
+// loaders are the files that DHCP names, by the firmware that starts them. For
+// UEFI it is the build that uses the firmware's driver of the network card, since
+// iPXE's own drivers hang on some boards.
 var loaders = map[dhcp.Firmware]loader{
 	dhcp.BIOS:     {"undionly.kpxe", debianIPXE, "ipxe", "BIOS machines"},
 	dhcp.EFIX64:   {"snponly.efi", debianIPXE, "ipxe", "UEFI machines"},
@@ -35,20 +35,19 @@ var loaders = map[dhcp.Firmware]loader{
 	dhcp.EFIARM32: {"snponly-arm32.efi", "", "", "UEFI machines of 32-bit ARM"},
 }
 
-// alternatives are what a machine's quirks may name besides.
+// alternatives are further files that a machine's quirks may name.
 var alternatives = []loader{
 	{"ipxe.efi", debianIPXE, "ipxe", "UEFI machines, with iPXE's own drivers"},
 	{"ipxe.pxe", debianIPXE, "ipxe", "BIOS machines, with iPXE's own drivers"},
 	{"undionly.kkpxe", debianIPXE, "ipxe", "BIOS machines that lose their network"},
 }
 
-// Loaders finds boot loaders: in Dir, where that is set and has them, or where
-// Debian's packages put them. It is the file system that TFTP serves, and
-// holds nothing but the names that DHCP may hand out.
+// Loaders finds boot loaders: in Dir if that is set and has them, or else where
+// Debian's packages put them. TFTP serves it as a file system. It contains only
+// the names that DHCP may hand out.
 type Loaders struct {
 	Dir string
-	// Site, where there is one, lets the loaders be served that the files of
-	// its machines name.
+	// Site adds the boot loaders that its machines' files name. It may be nil.
 	Site Site
 }
 
@@ -63,8 +62,8 @@ func (l Loaders) Open(name string) (fs.File, error) {
 	return os.Open(file)
 }
 
-// path is where the file of a name is. Its error satisfies fs.ErrNotExist and
-// names the Debian package that has the file.
+// path returns where the file of a name is. If it is missing, the error wraps
+// [fs.ErrNotExist] and names the Debian package that has the file.
 func (l Loaders) path(name string) (string, error) {
 	known, ok := lookUp(name)
 	if !ok && !l.isQuirk(name) {
@@ -114,8 +113,9 @@ func lookUp(name string) (loader, bool) {
 	return loader{}, false
 }
 
-// Check names the boot loaders that are missing for the machines that Debian
-// can boot, each with its package, and those that the machines' own files name.
+// Check returns an error for each boot loader that is missing: those for BIOS and
+// for UEFI on amd64, which Debian has packages of, and those that the machines'
+// files name.
 func (l Loaders) Check(machines []provision.Spec) []error {
 	var missing []error
 	for _, firmware := range []dhcp.Firmware{dhcp.BIOS, dhcp.EFIX64} {
@@ -135,8 +135,8 @@ func (l Loaders) Check(machines []provision.Spec) []error {
 	return missing
 }
 
-// Present are the names that are served now, out of the known ones and those
-// that the machines' own files name, sorted.
+// Present returns, sorted, the names of the boot files that can be served now:
+// the known ones and those that the machines' own files name.
 func (l Loaders) Present(machines []provision.Spec) []string {
 	var names []string
 	for _, known := range loaders {
@@ -155,8 +155,8 @@ func (l Loaders) Present(machines []provision.Spec) []string {
 	return slices.Compact(names)
 }
 
-// nextStep is the file that takes a client on: an iPXE that speaks HTTP gets
-// its script, anything before it gets an iPXE.
+// nextStep returns the file that a client boots next. An iPXE that speaks HTTP
+// gets its script, and any other client gets an iPXE.
 func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, quirks provision.Quirks) (string, error) {
 	if client.Kind == dhcp.OwnIPXE || client.Kind == dhcp.IPXE && client.HTTP {
 		return c.scriptURL(mac), nil
@@ -166,7 +166,7 @@ func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, quirks provision
 	if quirks.BootFile != "" {
 		name = quirks.BootFile
 	} else if !ok {
-		return "", fmt.Errorf("its firmware (%s) is of a kind that no boot loader is known for", client.Firmware)
+		return "", fmt.Errorf("no boot loader is known for its firmware (%s)", client.Firmware)
 	}
 	if _, err := c.Loaders.path(name); err != nil {
 		return "", err
@@ -174,7 +174,7 @@ func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, quirks provision
 	switch client.Kind {
 	case dhcp.HTTPBoot:
 		return c.Base + loaderPath + name, nil
-	case dhcp.IPXE: // an option ROM without HTTP; with option 43 it needs a URL
+	case dhcp.IPXE: // an option ROM without HTTP: because of option 43 it needs a URL
 		return "tftp://" + c.TFTP.String() + "/" + name, nil
 	default:
 		return name, nil

@@ -14,18 +14,18 @@ import (
 	"cloudlets/provision/depot"
 )
 
-// maxHosts bounds the addresses that are remembered.
+// maxHosts bounds how many addresses are remembered.
 const maxHosts = 4096
 
 func (c *Chain) record(ctx context.Context, e provision.Event) {
 	if err := c.Tracker.Record(ctx, e); err != nil {
-		c.log().Error("an event was lost", "machine", e.MAC, "event", e.Text, "error", err)
+		c.logger().Error("an event was lost", "machine", e.MAC, "event", e.Text, "error", err)
 	}
 }
 
-// SawExchange records a DHCP exchange: it is the Observe of a [dhcp.Server], and
-// never waits for the store.
-// Ordinary clients are recorded only where they are machines of the site.
+// SawExchange records a DHCP exchange. It is the Observe of a [dhcp.Server], and
+// never waits for the store. It records an operating system's exchanges only if
+// the machine is in the site.
 func (c *Chain) SawExchange(x dhcp.Exchange) {
 	mac, err := provision.MACFrom(x.Client.MAC)
 	if err != nil {
@@ -49,11 +49,11 @@ func (c *Chain) SawExchange(x dhcp.Exchange) {
 		}
 	}
 	if err := c.Tracker.Observe(event); err != nil {
-		c.log().Error("an event was lost", "machine", mac, "event", event.Text, "error", err)
+		c.logger().Error("an event was lost", "machine", mac, "event", event.Text, "error", err)
 	}
 }
 
-// stageOf is the stage that a boot client's packet shows a machine to be in.
+// stageOf returns the stage that a machine is in, as a boot client's packet shows.
 func (c *Chain) stageOf(mac provision.MAC, kind dhcp.Kind, action provision.Action) provision.Stage {
 	switch action {
 	case provision.ActionDiscover:
@@ -97,8 +97,8 @@ func describeClient(c dhcp.Client) string {
 	}
 }
 
-// SawTransfer records the end of a TFTP transfer of size bytes, or why it
-// failed. Who is not known by its address is not recorded.
+// SawTransfer records the end of a TFTP transfer of size bytes, or why it failed.
+// It records nothing if no machine is known at the address.
 func (c *Chain) SawTransfer(remote netip.Addr, name string, size int64, err error) {
 	mac, ok := c.host(remote)
 	if !ok {
@@ -124,19 +124,20 @@ func (c *Chain) sawFetch(r *http.Request, stage provision.Stage, what string) {
 	}
 }
 
-// sawRefusedClaim records who tried, where that is a machine of the site.
+// sawRefusedClaim logs a refused claim, and records it if the machine is in the
+// site.
 func (c *Chain) sawRefusedClaim(r *http.Request, mac provision.MAC, err error) {
-	c.log().Warn("a claim was refused", "machine", mac, "from", r.RemoteAddr, "error", err)
+	c.logger().Warn("a claim was refused", "machine", mac, "from", r.RemoteAddr, "error", err)
 	if parsed, bad := provision.ParseMAC(string(mac)); bad == nil && c.spec(parsed) != nil {
 		c.record(r.Context(), provision.Event{MAC: parsed, Kind: provision.KindClaim, Text: "a claim was refused", Reason: err.Error()})
 	}
 }
 
-// maxShown is how many bytes of a text from elsewhere are shown.
+// maxShown is how many bytes of a client's text are shown.
 const maxShown = 512
 
-// printable is what a client sent, fit for a person's terminal: no control
-// characters, and no more than maxShown bytes.
+// printable makes a client's text safe for a terminal: it has no control
+// characters, and at most maxShown bytes.
 func printable(text string) string {
 	text = strings.ToValidUTF8(text, "?")
 	if len(text) > maxShown {
@@ -150,7 +151,7 @@ func printable(text string) string {
 	}, text)
 }
 
-// sawHost remembers who is at an address.
+// sawHost remembers which machine is at an address.
 func (c *Chain) sawHost(remote string, mac provision.MAC) {
 	if addr, err := netip.ParseAddrPort(remote); err == nil {
 		c.remember(addr.Addr(), mac)
@@ -185,16 +186,16 @@ func (c *Chain) host(addr netip.Addr) (provision.MAC, bool) {
 	return mac, ok
 }
 
-// SawKit says in the log, and in the trace of each machine that waits to
-// install the image, that the image is ready, or why it cannot be booted. It
-// is the Notify of a [depot.Depot].
+// SawKit records that an image is ready, or why it cannot be booted. It is the
+// Notify of a [depot.Depot]. It writes to the log, and to the trace of each
+// machine that waits to install the image.
 func (c *Chain) SawKit(key depot.Key, status depot.Status) {
 	event := provision.Event{Kind: provision.KindLog, Text: "the image " + key.String() + " is ready"}
 	if status.Err != nil {
 		event.Text, event.Reason = "the image "+key.String()+" cannot be booted", status.Err.Error()
 	} else {
 		kit := status.Kit
-		c.log().Info("an image is ready", "image", key, "files", kit.Entries, "content", bytesize.Decimal(kit.Bytes),
+		c.logger().Info("an image is ready", "image", key, "files", kit.Entries, "content", bytesize.Decimal(kit.Bytes),
 			"pack", bytesize.Decimal(kit.Pack.Size), "kernel", kit.Kernels[0].Version)
 	}
 	for _, spec := range c.Site.Specs() {

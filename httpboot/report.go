@@ -12,20 +12,20 @@ import (
 	"cloudlets/provision/track"
 )
 
-// agentKinds are what an agent may report.
+// agentKinds are the kinds of events that an agent may report.
 var agentKinds = []provision.Kind{provision.KindStage, provision.KindProgress, provision.KindLog, provision.KindFailed, provision.KindDone}
 
-// agentStages are the stages that an agent may report to have entered; most of
-// its events begin none.
+// agentStages are the stages that an agent's event may begin. Most events begin
+// no stage.
 var agentStages = []provision.Stage{
 	"", provision.StagePartition, provision.StageStream, provision.StageConfigure, provision.StageVerify,
 	provision.StageBootable, provision.StageHandover, provision.StageInstalled, provision.StageFailed,
 }
 
-// maxReport bounds the events of one report.
+// maxReport is how many events a report may have.
 const maxReport = 256
 
-// events takes an agent's reports.
+// events records an agent's report.
 func (c *Chain) events(w http.ResponseWriter, r *http.Request) {
 	mac, err := c.session(r)
 	ended := errors.Is(err, track.ErrSessionEnded)
@@ -51,7 +51,7 @@ func (c *Chain) events(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// readReport reads events, all of which an agent may report.
+// readReport reads a report. It refuses events that an agent may not report.
 func readReport(w http.ResponseWriter, r *http.Request) ([]provision.Event, error) {
 	var events []provision.Event
 	if err := readJSON(w, r, &events); err != nil {
@@ -71,9 +71,9 @@ func readReport(w http.ResponseWriter, r *http.Request) ([]provision.Event, erro
 	return events, nil
 }
 
-// afterEnd answers a report of an agent whose session has ended. One that says
-// again what ended it did not get the answer, and may go on. One whose install
-// was called off meanwhile may not.
+// afterEnd answers a report of an agent whose session has ended. If the report
+// repeats the event that ended the session, the agent did not get the first
+// answer, and it may go on. If the install was cancelled meanwhile, it may not.
 func (c *Chain) afterEnd(w http.ResponseWriter, mac provision.MAC, events []provision.Event, err error) {
 	state, _ := c.Tracker.State(mac)
 	again := slices.ContainsFunc(events, func(e provision.Event) bool {
@@ -91,8 +91,8 @@ func ends(e provision.Event) bool {
 	return e.Kind == provision.KindDone || e.Kind == provision.KindFailed
 }
 
-// take records one event of an agent. The time is the server's: a machine's
-// clock may be anywhere.
+// take records one event of an agent, with the server's time, since the machine's
+// clock may be wrong.
 func (c *Chain) take(ctx context.Context, mac provision.MAC, e provision.Event) error {
 	e.MAC, e.Time, e.By, e.ID = mac, time.Time{}, "", 0
 	if err := c.Tracker.Record(ctx, e); err != nil {

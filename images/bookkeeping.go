@@ -5,23 +5,23 @@ import (
 	"strings"
 )
 
-// bookkeepingPaths are the places of what keeps an image rather than being
-// part of it: a repository in its root; the record of what a repository
-// loses, and that record while it is written; what a disk has for a system
-// that grows or keeps data.
+// bookkeepingPaths are the paths that serve to keep an image and are not part
+// of its content: a repository in its root; the file for the metadata that a
+// repository loses, and the temporary file that is used while writing it; and
+// the directories that a disk has for a system that grows or keeps data.
 var bookkeepingPaths = [...]string{
 	"/.git", "/.hg", Dir + "/metadata", Dir + "/.metadata.part", Dir + "/preinit", Dir + "/persistent",
 }
 
-// BookkeepingPaths lists the paths that are no part of any image, each with
-// all that is beneath it.
+// BookkeepingPaths returns the paths that are not part of any image. Everything
+// below such a path is not part of the image either.
 func BookkeepingPaths() []string { return slices.Clone(bookkeepingPaths[:]) }
 
-// IsBookkeeping says whether a path is no part of any image, but of how it is
-// kept, or beneath such a path.
+// IsBookkeeping reports whether p is one of the [BookkeepingPaths] or below
+// one.
 func IsBookkeeping(p string) bool {
 	if !strings.HasPrefix(p, "/.") {
-		return false // as nearly all are not
+		return false // fast path, taken by nearly all paths
 	}
 	for _, kept := range bookkeepingPaths {
 		if rest, ok := strings.CutPrefix(p, kept); ok && (rest == "" || rest[0] == '/') {

@@ -2,8 +2,9 @@ package images
 
 import "testing"
 
-// TestBookkeeping: what keeps an image, or what a disk of it has beside it, is
-// no part of it; what is called like that elsewhere is.
+// TestBookkeeping checks that the paths which keep an image, or which a disk
+// has beside it, are not part of the image, and that similar names elsewhere
+// are.
 func TestBookkeeping(t *testing.T) {
 	for p, want := range map[string]bool{
 		"/.git": true, "/.git/HEAD": true, "/.hg/store/data": true, "/.cloudlet/metadata": true, "/.cloudlet/.metadata.part": true,

@@ -29,7 +29,7 @@ func TestCmdline(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"a <%= args.hostnme %>":    "configure image web: template kernel command line, line 1: args.hostnme is undefined; there is console, hostname",
-		"a<%= '\\n' %>b":           `renders to a text with the control character '\n', and is to be one line`,
+		"a<%= '\\n' %>b":           `control character '\n'`,
 		"a<%= '\\u0000' %>b":       "control character",
 		"<%= args.hostname %":      "never closed",
 		"<% throw new Error(1) %>": "kernel command line, line 1: 1",

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// Sum is a checksum of all that an entry tells, never 0. Who walks a source
-// twice notices by it that a file was changed in between; it is FNV-1a over
-// 64 bits, and resists no one who means harm.
+// Sum returns a checksum of all fields of an entry. It is never 0. Code that
+// walks a source twice uses it to notice that a file changed in between. The
+// checksum is 64-bit FNV-1a, so it does not protect against deliberate forgery.
 func (e Entry) Sum() uint64 {
 	s := sum(0xcbf29ce484222325).text(e.Path).text(e.Link)
 	s = s.number(uint64(e.Type)<<32 | uint64(e.Mode)).number(uint64(e.UID)<<32 | uint64(e.GID))

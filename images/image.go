@@ -14,32 +14,33 @@ import (
 )
 
 // Image is a view of a root filesystem and its manifest. The files behind it
-// may change; [Image.Fingerprint] tells.
+// may change; use [Image.Fingerprint] to notice that.
 type Image struct {
-	// Name is what its folder or file is called, without ".tar" and what follows.
+	// Name is the name of the image's folder or file, without ".tar" and
+	// anything after it.
 	Name string
-	// Path is where it was opened.
+	// Path is the path from which the image was opened.
 	Path     string
 	Manifest *manifest.Manifest
-	// Source has the image's files, the manifest among them.
+	// Source provides the image's files, including the manifest.
 	Source Source
 }
 
-// MaxManifest is how long a manifest may be, in bytes.
+// MaxManifest is the maximum length of a manifest in bytes.
 const MaxManifest = jsontext.MaxSize
 
-// ErrNotCloudlet says that there is no manifest in what was opened.
+// ErrNotCloudlet means that the source has no manifest.
 var ErrNotCloudlet = errors.New("not a cloudlet")
 
-// New makes an image of a source and reads the manifest in it. The path is
-// where the source was found; its last part names the image.
-// [ErrNotCloudlet] says that there is no manifest. The image's [Image.Close]
-// closes src; if New fails, the caller does.
+// New makes an image from a source and reads its manifest. path is the place
+// where the source was found; its last part becomes the image's name. If the
+// source has no manifest, the error is [ErrNotCloudlet]. On success the image
+// owns src, and [Image.Close] closes it. On failure the caller must close src.
 func New(ctx context.Context, path string, src Source) (*Image, error) {
 	im := &Image{Name: imageName(path), Path: path, Source: src}
 	text, err := readManifest(ctx, src)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("open image %s: %w: no %s in it; write one there, \"{}\" is enough to begin with", path, ErrNotCloudlet, ManifestPath)
+		return nil, fmt.Errorf("open image %s: %w: it has no %s; write one, \"{}\" is enough to begin with", path, ErrNotCloudlet, ManifestPath)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read manifest of %s: %w", im.Name, err)
@@ -51,14 +52,15 @@ func New(ctx context.Context, path string, src Source) (*Image, error) {
 	return im, nil
 }
 
-// ManifestReader is what a [Source] may be besides: it knows its manifest
-// without a walk. The error satisfies errors.Is(err, fs.ErrNotExist) if there
-// is none.
+// ManifestReader is an optional interface of a [Source] that can provide its
+// manifest without a walk. If there is no manifest, the error satisfies
+// errors.Is(err, fs.ErrNotExist).
 type ManifestReader interface {
 	Manifest(ctx context.Context) ([]byte, error)
 }
 
-// readManifest reads the manifest that is in a source.
+// readManifest reads the manifest of a source in the cheapest way that the
+// source offers.
 func readManifest(ctx context.Context, src Source) ([]byte, error) {
 	switch s := src.(type) {
 	case ManifestReader:
@@ -69,10 +71,11 @@ func readManifest(ctx context.Context, src Source) ([]byte, error) {
 	return findFile(ctx, src, ManifestPath)
 }
 
-// ReadManifest reads the text of the manifest in a tree.
+// ReadManifest returns the text of the manifest in a tree.
 func ReadManifest(t Tree) ([]byte, error) { return ReadFile(t, ManifestPath, MaxManifest) }
 
-// findFile reads one regular file of a source, which it reads that far.
+// findFile returns the content of one regular file of a source. It walks the
+// source only until it has found the file.
 func findFile(ctx context.Context, src Source, p string) ([]byte, error) {
 	var text []byte
 	errFound := errors.New("found")
@@ -98,16 +101,16 @@ func findFile(ctx context.Context, src Source, p string) ([]byte, error) {
 	return nil, err
 }
 
-// Treer is what a [Source] may be besides: it can become an [Ordered] tree.
-// For a compressed tarball and the like it unpacks itself into a temporary
-// file, until it is closed.
+// Treer is an optional interface of a [Source] that can become an [Ordered]
+// tree. For this a source such as a compressed tarball unpacks itself into a
+// temporary file, which exists until the source is closed.
 type Treer interface {
 	Tree(ctx context.Context) (Ordered, error)
 }
 
-// Tree is random access to the image's files, and a walk in canonical order.
-// The image's source may have to unpack itself for it, see [Order]. It lasts
-// until [Image.Close].
+// Tree gives random access to the image's files, and walks them in canonical
+// order. For this the image's source may have to unpack itself, see [Order].
+// The tree can be used until [Image.Close].
 func (im *Image) Tree(ctx context.Context) (Ordered, error) {
 	tree, err := Order(ctx, im.Source)
 	if err != nil {
@@ -133,7 +136,8 @@ func Order(ctx context.Context, src Source) (Ordered, error) {
 // ErrNoOrder says that a source can only be read from end to end.
 var ErrNoOrder = errors.New("its files cannot be read in any order: unpack it into a directory first")
 
-// Close lets go of the image's source, and of what [Image.Tree] unpacked.
+// Close closes the image's source and removes any temporary file that
+// [Image.Tree] made.
 func (im *Image) Close() error {
 	if c, ok := im.Source.(io.Closer); ok {
 		return c.Close()
@@ -141,23 +145,26 @@ func (im *Image) Close() error {
 	return nil
 }
 
-// Fingerprinter is what a [Source] may be besides: it identifies its content
-// cheaply, for the keys of caches, by 64 hexadecimal digits.
+// Fingerprinter is an optional interface of a [Source] that can identify its
+// content cheaply. Fingerprints serve as keys of caches. They have 64
+// hexadecimal digits.
 type Fingerprinter interface {
 	Fingerprint(ctx context.Context) (string, error)
 }
 
-// Fingerprint identifies the image's content cheaply, for the keys of
-// caches: of a tarball by its file's size, time and inode; of a directory by
-// those of all that is in it. It is 64 hexadecimal digits.
+// Fingerprint identifies the image's content cheaply, as a key for caches. For
+// a tarball it depends on the size, time and inode of the file; for a directory
+// it depends on the same facts of every file inside. It has 64 hexadecimal
+// digits.
 func (im *Image) Fingerprint(ctx context.Context) (string, error) {
 	if f, ok := im.Source.(Fingerprinter); ok {
 		return f.Fingerprint(ctx)
 	}
-	return "", fmt.Errorf("identify image %s: its source cannot be identified cheaply", im.Name)
+	return "", fmt.Errorf("identify image %s: its source has no fingerprint", im.Name)
 }
 
-// imageName is the last part of a path without the endings of a tarball.
+// imageName returns the last part of a path without the extensions of a
+// tarball.
 func imageName(path string) string {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute

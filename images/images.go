@@ -1,11 +1,13 @@
-// Package images is the cloudlets format: a root filesystem made smarter by
-// one JSON file, /.cloudlet/manifest. It knows no network and no policy.
+// Package images defines the cloudlets format: a root filesystem, made smarter
+// by one JSON file, /.cloudlet/manifest. The package knows nothing about
+// networks or policy.
 //
-// The nouns of the format stand on this page. A [Source] is read once from
-// end to end; a [Tree] can be asked for any file, and an [Ordered] is both, in
-// the order that gives an image its identity. An [Image] is a source and
-// its [manifest.Manifest]. A [manifest.Config] is what a user wants of one copy of an image, and
-// an [Overlay] is what that makes of the image's templates.
+// The nouns of the format stand on this page. A [Source] is read once from end
+// to end. A [Tree] gives access to any file at any time. An [Ordered] is both,
+// in the order that gives an image its identity. An [Image] is a source
+// together with its [manifest.Manifest]. A [manifest.Config] is what a user
+// wants for one copy of an image, and an [Overlay] holds the image's templates,
+// rendered with that configuration.
 package images
 
 import (
@@ -14,21 +16,22 @@ import (
 	"time"
 )
 
-// Places inside an image that the format itself owns.
+// Paths inside an image that the format reserves for itself.
 const (
 	// Dir is the folder that makes a root filesystem a cloudlet.
 	Dir = "/.cloudlet"
 	// ManifestPath is where an image keeps its manifest.
 	ManifestPath = "/.cloudlet/manifest"
-	// AppliedConfigPath records the configuration that was applied to a copy.
+	// AppliedConfigPath is the file that records which configuration was
+	// applied to a copy of the image.
 	AppliedConfigPath = "/.cloudlet/applied_config"
 )
 
-// Type says what kind of file an entry is.
+// Type is the type of a file.
 type Type uint8
 
-// The kinds of file that a root filesystem holds. Sockets are none of them:
-// they mean nothing without the process that made them.
+// The kinds of file that a root filesystem can hold. Sockets are left out: a
+// socket means nothing without the process that made it.
 const (
 	Regular Type = iota + 1
 	Directory
@@ -39,50 +42,56 @@ const (
 	FIFO
 )
 
-// Entry is one file of an image with everything that must survive the trip to
-// a disk. Owners are numbers: names are the image's own business.
+// Entry describes one file of an image, with everything that must survive the
+// trip to a disk. Owners are numbers, because only the image itself knows which
+// names they stand for.
 type Entry struct {
-	// Path is absolute, cleaned and slash-separated, "/etc/hosts"; the root
-	// itself is "/". It is bytes, and need not be UTF-8.
+	// Path is absolute, cleaned and slash-separated, e.g. "/etc/hosts". The
+	// root itself is "/". A path is a string of bytes and need not be valid
+	// UTF-8.
 	Path string
 	Type Type
-	// Mode holds the permission bits with setuid, setgid and sticky: 0o7777.
+	// Mode holds the permission bits and the setuid, setgid and sticky bits:
+	// 0o7777.
 	Mode     uint32
 	UID, GID uint32
-	// Size is a regular file's length in bytes, holes included.
+	// Size is the length of a regular file in bytes, including its holes.
 	Size    int64
 	ModTime time.Time
-	// Link is a symlink's target as it is written, or for a hard link the
-	// path of the entry that it is another name of.
+	// Link is the target of a symbolic link, exactly as it is stored. For a
+	// hard link it is the path of the entry that has the content.
 	Link string
-	// Major and Minor number a device.
+	// Major and Minor are the numbers of a device.
 	Major, Minor uint32
-	// Xattrs are extended attributes, capabilities ("security.capability")
-	// and ACLs among them: full name to raw value.
+	// Xattrs maps the full names of extended attributes to their raw values.
+	// Capabilities ("security.capability") and ACLs are among them.
 	Xattrs map[string]string
 }
 
-// VisitFunc is called for each entry of a walk. For a regular file content
-// reads its Size bytes, and only until the call returns; otherwise it is nil.
+// VisitFunc is called for each entry of a walk. For a regular file, content
+// yields its Size bytes and is valid only until the call returns. For other
+// types content is nil.
 type VisitFunc func(e Entry, content io.Reader) error
 
-// Source is where an image's files come from, in one pass: a directory, a
-// tarball. Walk visits each path once: a directory before what is in it, a
-// hard link after the entry that it names. The same source gives the same
-// order every time. It returns the first error, its own or visit's.
+// Source provides an image's files in one pass. Directories and tarballs are
+// sources. Walk visits each path once: a directory comes before its contents,
+// and a hard link comes after the entry that it names. The same source always
+// gives the same order. Walk stops at the first error, whether its own or one
+// that visit returned, and returns it.
 type Source interface {
 	Walk(ctx context.Context, visit VisitFunc) error
 }
 
-// Tree is random access to an image's files by path. It follows no symbolic
-// links; [Resolve] does, and never leads out of the image. Errors for absent
-// paths satisfy errors.Is(err, fs.ErrNotExist).
+// Tree gives random access to an image's files by path. A tree does not follow
+// symbolic links; use [Resolve] for that, which never leaves the image. If a
+// path does not exist, the error satisfies errors.Is(err, fs.ErrNotExist).
 type Tree interface {
-	// Entry tells what is at path.
+	// Entry describes the file at path.
 	Entry(path string) (Entry, error)
-	// ReadDir lists what is directly in the directory at path, sorted.
+	// ReadDir lists the direct children of the directory at path, sorted.
 	ReadDir(path string) ([]Entry, error)
-	// Open reads the regular file at path (or the hard link to one).
+	// Open opens the regular file at path, or the hard link to one, for
+	// reading.
 	Open(path string) (io.ReadCloser, error)
 }
 
@@ -99,12 +108,13 @@ type Ordered interface {
 	Tree
 }
 
-// File is an entry together with its content, small enough to be in memory.
+// File is an entry with its content. The content must be small enough to be
+// kept in memory.
 type File struct {
 	Entry
 	Content []byte
 }
 
-// Overlay is what differs between two copies of one image: its templates
-// rendered, the record of its configuration, the machine's identity.
+// Overlay holds the files in which two copies of one image differ: the rendered
+// templates, the record of the configuration, and the identity of the machine.
 type Overlay []File

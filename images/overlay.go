@@ -14,27 +14,31 @@ import (
 	"cloudlets/images/manifest"
 )
 
-// Renderer renders one template. The name, its path in the image, is for
-// errors, which also tell the template's line. The data is a JSON object
-// whose members are what the template sees. Package ejs has two.
+// Renderer renders templates. The name is the template's path in the image; it
+// appears in errors, together with the line in the template. The data is a JSON
+// object, and its members are the variables of the template. Package ejs has
+// two implementations.
 type Renderer interface {
 	Render(ctx context.Context, name string, template []byte, data json.RawMessage) ([]byte, error)
 }
 
-// maxTemplate is the largest template that is read, in bytes.
+// maxTemplate is the maximum size of a template in bytes.
 const maxTemplate = 4 << 20
 
-// Overlay renders the image's templates, as they are in tree, for one copy:
-// the configuration is completed by the manifest, and env is what is known
-// of the copy beyond it ("mac", "hostname", "target"). Each file keeps the
-// owner, mode, time and extended attributes of its template, so the same
-// input gives the same overlay. Last comes the record of the configuration.
+// Overlay renders the image's templates for one copy of the image. It reads the
+// templates from tree and completes the configuration with the defaults of the
+// manifest. env has the facts about this copy that the configuration does not
+// contain, e.g. "mac", "hostname" and "target". Each rendered file keeps the
+// owner, mode, time and extended attributes of its template, so the same input
+// always gives the same overlay. The record of the configuration is the last
+// file of the overlay.
 //
-// A template that is a link is rendered in the place that the link leads to;
-// one that is volatile is no part of a copy, and left out.
+// If a template is a symbolic link, the rendered file gets the path to which
+// the link leads. A template in a volatile path is left out, because volatile
+// files do not belong to a copy.
 //
-// An image that is a configured copy has no templates any more: nothing is
-// what differs from it, and a configuration for it is [ErrConfigured].
+// An image that is itself a configured copy no longer has templates. For such
+// an image the overlay is empty, and any configuration gives [ErrConfigured].
 func (im *Image) Overlay(ctx context.Context, tree Tree, render Renderer, c manifest.Config, env map[string]any) (Overlay, error) {
 	overlay, err := im.overlay(ctx, tree, render, c, env)
 	if err != nil {
@@ -43,8 +47,9 @@ func (im *Image) Overlay(ctx context.Context, tree Tree, render Renderer, c mani
 	return overlay, nil
 }
 
-// ErrConfigured says that a copy was configured before: its templates are gone.
-var ErrConfigured = errors.New("it was configured already, as " + AppliedConfigPath + " tells; take the image that it was made from")
+// ErrConfigured means that the image is a copy that was configured before, so
+// its templates are gone.
+var ErrConfigured = errors.New("it was already configured (it has " + AppliedConfigPath + "); use the image from which it was made")
 
 func (im *Image) overlay(ctx context.Context, tree Tree, render Renderer, c manifest.Config, env map[string]any) (Overlay, error) {
 	_, err := tree.Entry(AppliedConfigPath)
@@ -67,13 +72,13 @@ func (im *Image) overlay(ctx context.Context, tree Tree, render Renderer, c mani
 	return append(overlay, record), err
 }
 
-// Render is what some of the image's templates become, as in
-// [Image.Overlay]; none named is all.
+// Render returns some of the image's templates, rendered as in [Image.Overlay].
+// If names is empty, it renders all templates.
 func (im *Image) Render(ctx context.Context, tree Tree, render Renderer, names []string, c manifest.Config, env map[string]any) ([]File, error) {
 	for i, name := range names {
 		names[i] = CleanPath(name)
 		if !slices.Contains(im.Manifest.Templates, names[i]) {
-			return nil, fmt.Errorf("render %s of image %s: it is no template; there are %s", name, im.Name, strings.Join(im.Manifest.Templates, ", "))
+			return nil, fmt.Errorf("render %s of image %s: it is not a template; the templates are %s", name, im.Name, strings.Join(im.Manifest.Templates, ", "))
 		}
 	}
 	if len(names) == 0 {
@@ -89,7 +94,7 @@ func (im *Image) Render(ctx context.Context, tree Tree, render Renderer, names [
 	return nil, fmt.Errorf("render image %s: %w", im.Name, err)
 }
 
-// render renders templates with a configuration that is complete.
+// render renders templates. The configuration must be complete.
 func (im *Image) render(ctx context.Context, tree Tree, render Renderer, names []string, c manifest.Config, env map[string]any) (Overlay, error) {
 	data, err := templateData(im.Manifest, c, env)
 	if err != nil {
@@ -111,7 +116,7 @@ func (im *Image) render(ctx context.Context, tree Tree, render Renderer, names [
 	return overlay, nil
 }
 
-// templateData is what templates see.
+// templateData returns the JSON object with the variables of a template.
 func templateData(m *manifest.Manifest, c manifest.Config, env map[string]any) (json.RawMessage, error) {
 	if env == nil {
 		env = map[string]any{}
@@ -125,7 +130,8 @@ func templateData(m *manifest.Manifest, c manifest.Config, env map[string]any) (
 	return data, nil
 }
 
-// renderFile renders one template of the tree.
+// renderFile renders one template of the tree. It follows symbolic and hard
+// links.
 func renderFile(ctx context.Context, tree Tree, render Renderer, name string, data json.RawMessage) (File, error) {
 	real, err := Resolve(tree, name)
 	if err != nil {
@@ -153,8 +159,9 @@ func renderFile(ctx context.Context, tree Tree, render Renderer, name string, da
 	return File{Entry: e, Content: out}, nil
 }
 
-// appliedConfig records the configuration. Its time is that of the manifest:
-// one that changes would make two equal overlays differ.
+// appliedConfig returns the record of the configuration. It has the
+// modification time of the manifest: with the current time, two equal overlays
+// would differ.
 func appliedConfig(tree Tree, c manifest.Config) (File, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)

@@ -129,7 +129,7 @@ func TestOverlayErrors(t *testing.T) {
 	}
 }
 
-// stuck is a renderer that fails the way a context does.
+// stuck is a renderer that fails with the error of its context.
 type stuck struct{}
 
 func (stuck) Render(ctx context.Context, _ string, _ []byte, _ json.RawMessage) ([]byte, error) {

@@ -6,9 +6,10 @@ import (
 	"slices"
 )
 
-// Paths hands the path of each entry of src to yield, sorted by their bytes,
-// and returns the first error, its own or yield's. A source that knows its
-// paths more cheaply than by a walk has the method
+// Paths calls yield with the path of each entry of src, sorted by bytes. It
+// stops at the first error, whether its own or one that yield returned, and
+// returns it. A source that can list its paths more cheaply than by a walk has
+// the method
 //
 //	Paths(ctx context.Context, yield func(path string) error) error
 func Paths(ctx context.Context, src Source, yield func(path string) error) error {

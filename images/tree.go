@@ -10,20 +10,21 @@ import (
 	"strings"
 )
 
-// cleanPath makes a path absolute within the image and clean.
+// CleanPath returns the absolute, clean form of a path within an image.
 func CleanPath(p string) string { return path.Clean("/" + p) }
 
-// maxLinks is how many symbolic links one path may lead through, as in Linux.
+// maxLinks is the maximum number of symbolic links in one path. Linux has the
+// same limit.
 const maxLinks = 40
 
-// ErrTooManyLinks says that a path leads through more than 40 symbolic
-// links: most likely in a circle.
+// ErrTooManyLinks means that a path leads through more than 40 symbolic links.
+// Most likely the links form a cycle.
 var ErrTooManyLinks = errors.New("too many symbolic links")
 
-// Resolve follows the symbolic links of a path the way a process would that
-// has the image as its root: an absolute link starts again at the image's
-// root, and ".." there stays there. The result names something that exists
-// and is no link.
+// Resolve follows the symbolic links of a path as a process would whose root
+// directory is the image: an absolute link starts again at the image's root,
+// and ".." at the root stays at the root. The resulting path exists and is not
+// a symbolic link.
 func Resolve(t Tree, name string) (string, error) {
 	todo := strings.Split(name, "/")
 	at, links := "/", 0
@@ -57,8 +58,9 @@ func Resolve(t Tree, name string) (string, error) {
 	return at, nil
 }
 
-// ReadFile reads the regular file that a path leads to, links followed. A
-// file longer than max bytes is an error.
+// ReadFile follows the symbolic links of a path and returns the content of the
+// regular file there. If the file is longer than max bytes, ReadFile returns an
+// error.
 func ReadFile(t Tree, name string, max int64) ([]byte, error) {
 	real, err := Resolve(t, name)
 	if err != nil {
@@ -79,10 +81,10 @@ func ReadFile(t Tree, name string, max int64) ([]byte, error) {
 	return data, nil
 }
 
-// Glob lists the paths that match a pattern, sorted. Each component of the
-// pattern is one for [path.Match]; directories on the way may be symbolic
-// links. Nothing that matches is no error; a malformed pattern is
-// [path.ErrBadPattern].
+// Glob returns the paths that match a pattern, sorted. Each component of the
+// pattern has the syntax of [path.Match]. Directories on the way may be
+// symbolic links. If nothing matches, the result is empty and there is no
+// error. A malformed pattern returns [path.ErrBadPattern].
 func Glob(t Tree, pattern string) ([]string, error) {
 	if _, err := path.Match(pattern, ""); err != nil {
 		return nil, fmt.Errorf("pattern %s: %w", pattern, err)
@@ -106,7 +108,8 @@ func Glob(t Tree, pattern string) ([]string, error) {
 	return found, nil
 }
 
-// matching lists what matches one component of a pattern in a directory.
+// matching returns the entries of a directory that match one component of a
+// pattern.
 func matching(t Tree, dir, part string) ([]string, error) {
 	real, err := Resolve(t, dir)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrTooManyLinks) {
@@ -133,9 +136,10 @@ func matching(t Tree, dir, part string) ([]string, error) {
 	return names, nil
 }
 
-// WalkTree visits what is at root and beneath it, a directory before what is
-// in it, names sorted. It follows no links. A visit that returns
-// [fs.SkipDir] for a directory leaves out what is in it.
+// WalkTree visits the entry at root and everything below it. A directory comes
+// before its contents, and names are sorted. Symbolic links are not followed.
+// If visit returns [fs.SkipDir] for a directory, the contents of that directory
+// are skipped.
 func WalkTree(t Tree, root string, visit func(Entry) error) error {
 	e, err := t.Entry(root)
 	if err != nil {

@@ -5,14 +5,14 @@ import (
 	"fmt"
 )
 
-// Decide says what a machine that boots from the network shall do. It is the
-// one place that lets a disk be written: only [ActionInstall] does. The spec
-// is nil for a machine that no file of the site describes.
+// Decide says what a machine that boots from the network shall do. It is the only
+// place that allows a disk to be written, and only with [ActionInstall]. The spec
+// is nil if no file of the site describes the machine.
 //
-// An install runs while a person has armed it, or, where the file says
-// "install": "once", until the machine's first install has ended well; then
-// it is disarmed. A failed install may be tried again. A person who cancels
-// has the last word until a person arms the machine again.
+// A machine installs while it is armed. If its file says "install": "once", it
+// also installs until its first install has succeeded. Success disarms it; after
+// a failure the next boot tries again. If a person cancels the install, the
+// machine does not install until a person arms it again.
 func Decide(spec *Spec, state State) Decision {
 	switch {
 	case spec == nil:
@@ -32,7 +32,7 @@ func strangerReason(state State) string {
 	if state.MAC == "" {
 		return "no file in machines/ describes this machine"
 	}
-	return fmt.Sprintf("the site has no good file %s, so nothing is known of this machine and its disk is left alone", state.MAC.File())
+	return fmt.Sprintf("the site has no good file %s for this machine, so its disk is left alone", state.MAC.File())
 }
 
 func armedReason(spec *Spec, state State) string {
@@ -47,7 +47,7 @@ func armedReason(spec *Spec, state State) string {
 }
 
 func onceReason(spec *Spec, state State) string {
-	return fmt.Sprintf("%s says \"install\": \"once\", and no install of %s has ended well yet%s",
+	return fmt.Sprintf("%s says \"install\": \"once\", and no install of %s has succeeded yet%s",
 		spec.MAC.File(), spec.Image, afterFailure(state))
 }
 
@@ -55,7 +55,7 @@ func afterFailure(state State) string {
 	if state.Failure == "" {
 		return ""
 	}
-	return "; the last try failed: " + state.Failure
+	return "; the last attempt failed: " + state.Failure
 }
 
 func localReason(spec *Spec, state State) string {
@@ -71,11 +71,13 @@ func localReason(spec *Spec, state State) string {
 	}
 }
 
-// ErrNotInstallable is why an install cannot be armed: the machine is in no
-// file, or its file names no image. The error says what to write where.
+// ErrNotInstallable says that an install cannot be armed, since the machine has
+// no file or its file names no image. The error that wraps it says what to write
+// into which file.
 var ErrNotInstallable = errors.New("the machine cannot be installed")
 
-// CheckInstallable refuses to arm what could never be installed.
+// CheckInstallable returns an [ErrNotInstallable] if the machine could never be
+// installed.
 func CheckInstallable(mac MAC, spec *Spec) error {
 	switch {
 	case spec == nil:

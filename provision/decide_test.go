@@ -57,7 +57,7 @@ func TestDecideSaysWhy(t *testing.T) {
 		"names no image":                                 provision.Decide(&provision.Spec{MAC: mac}, provision.State{}),
 		"debian was armed by ann at 2026-11-23 12:00:00": provision.Decide(&spec, provision.State{Armed: true, ArmedBy: "ann", ArmedAt: at}),
 		`says "install": "once"`:                         provision.Decide(&once, provision.State{}),
-		"the last try failed: disk full":                 provision.Decide(&once, provision.State{Failure: "disk full"}),
+		"disk full":                                      provision.Decide(&once, provision.State{Failure: "disk full"}),
 		"its install was cancelled":                      provision.Decide(&once, provision.State{Cancelled: true}),
 		"it was installed at 2026-11-23 12:00:00":        provision.Decide(&once, provision.State{Installs: 1, InstalledAt: at}),
 		"`cloudlets install " + string(mac) + "` arms":   provision.Decide(&spec, provision.State{}),

@@ -10,14 +10,14 @@ import (
 	"cloudlets/images/bytesize"
 )
 
-// Bounds of an event: parts of it come from machines, and some are strangers.
+// Bounds of an event, since parts of it come from machines that may be strangers.
 const (
 	maxEventText  = 4096 // bytes of Text and of Reason
 	maxEventFacts = 64
 	maxFactText   = 512 // bytes of a fact's value
 )
 
-// String is one line of a machine's story: time, kind, what, and why.
+// String returns one line of a trace: time, kind, what happened, and why.
 func (e Event) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %-8s  %s", e.Time.Format("2006-01-02 15:04:05.000"), e.Kind, e.Text)
@@ -36,8 +36,8 @@ func (e Event) String() string {
 	return b.String()
 }
 
-// String is "120.0 MB of 330.0 MB (36%), 45.0 MB/s, 5s left", with what is not
-// known left out.
+// String returns a text such as "120.0 MB of 330.0 MB (36%), 45.0 MB/s, 5s left".
+// It leaves out what is not known.
 func (p Progress) String() string {
 	text := bytesize.Decimal(p.Done)
 	if p.Total > 0 {
@@ -52,7 +52,8 @@ func (p Progress) String() string {
 	return text
 }
 
-// Percent is the part that is done, 0 to 100; 0 where the total is unknown.
+// Percent returns the part that is done, 0 to 100. It is 0 if the total is
+// unknown.
 func (p Progress) Percent() int {
 	if p.Total <= 0 || p.Done <= 0 {
 		return 0
@@ -60,8 +61,8 @@ func (p Progress) Percent() int {
 	return min(100, int(float64(p.Done)/float64(p.Total)*100))
 }
 
-// Left is the time that the rest takes at the present rate, in whole seconds;
-// 0 where that cannot be told.
+// Left returns the time that the rest takes at the present rate, in whole
+// seconds. It is 0 if that is unknown.
 func (p Progress) Left() time.Duration {
 	if p.Rate <= 0 || p.Done >= p.Total {
 		return 0
@@ -70,9 +71,9 @@ func (p Progress) Left() time.Duration {
 	return time.Duration(min(seconds+0.5, 1e9)) * time.Second
 }
 
-// Durable says that an event decides what may happen to a disk: it is on the
-// server's own disk before it counts. A claim that was refused decides nothing,
-// and anyone can make one.
+// Durable says whether an event decides what may happen to a disk. Such an event
+// must be on the server's disk before it takes effect. A refused claim (one
+// without a stage) is not durable: it decides nothing, and anyone can make one.
 func (e Event) Durable() bool {
 	switch e.Kind {
 	case KindArmed, KindDisarmed, KindFailed, KindDone:
@@ -83,8 +84,8 @@ func (e Event) Durable() bool {
 	return false
 }
 
-// Bounded cuts an event to a size that is fit to be kept, and copies what it
-// points to.
+// Bounded returns a copy of an event, cut to a bounded size. It shares nothing
+// with e.
 func (e Event) Bounded() Event {
 	e.Text = cutText(e.Text, maxEventText)
 	e.Reason = cutText(e.Reason, maxEventText)
@@ -111,7 +112,7 @@ func boundedFacts(facts map[string]string) map[string]string {
 	return kept
 }
 
-// cutText makes valid UTF-8 of at most limit bytes.
+// cutText returns text as valid UTF-8 of at most limit bytes.
 func cutText(text string, limit int) string {
 	text = strings.ToValidUTF8(text, "?")
 	if len(text) <= limit {
@@ -124,7 +125,8 @@ func cutText(text string, limit int) string {
 	return text[:end] + "…"
 }
 
-// SameAs says that e tells nothing that the earlier event did not tell.
+// SameAs says whether e is the same as an earlier event, except for ID, time,
+// count and progress.
 func (e Event) SameAs(earlier Event) bool {
 	return e.Kind == earlier.Kind && e.Stage == earlier.Stage && e.Text == earlier.Text &&
 		e.Reason == earlier.Reason && e.By == earlier.By && maps.Equal(e.Facts, earlier.Facts)

@@ -7,7 +7,8 @@ import (
 	"cloudlets/images/bytesize"
 )
 
-// Inventory is what an agent finds in its machine. It comes with the claim.
+// Inventory is the hardware that an agent finds in its machine. The agent sends it
+// with its claim.
 type Inventory struct {
 	Arch    string `json:"arch"` // as GOARCH: "amd64", "arm64"
 	Vendor  string `json:"vendor,omitempty"`
@@ -22,8 +23,8 @@ type Inventory struct {
 
 // DiskInfo is one disk as the kernel shows it.
 type DiskInfo struct {
-	// Name is the kernel's name for it at this boot: "nvme0n1", "sda". It
-	// may be another one at the next.
+	// Name is the kernel's name for it at this boot: "nvme0n1", "sda". It may
+	// differ at the next boot.
 	Name      string `json:"name"`
 	Serial    string `json:"serial,omitempty"`
 	WWN       string `json:"wwn,omitempty"`
@@ -35,8 +36,8 @@ type DiskInfo struct {
 	Rotational bool   `json:"rotational,omitempty"`
 	Removable  bool   `json:"removable,omitempty"`
 	ReadOnly   bool   `json:"readOnly,omitempty"`
-	// Contents says what is on it, for a person: "GPT with 3 partitions";
-	// "" for nothing.
+	// Contents says for a person what is on it: "GPT with 3 partitions". It is
+	// "" if the disk is empty.
 	Contents string `json:"contents,omitempty"`
 }
 
@@ -45,12 +46,12 @@ type InterfaceInfo struct {
 	Name   string `json:"name"`
 	MAC    string `json:"mac"`
 	Driver string `json:"driver,omitempty"`
-	// Speed is in Mbit/s, 0 where unknown.
+	// Speed is in Mbit/s; 0 if unknown.
 	Speed int  `json:"speed,omitempty"`
 	Up    bool `json:"up,omitempty"`
 }
 
-// Facts are the inventory as an event's facts.
+// Facts returns the inventory as an event's facts.
 func (inv Inventory) Facts() map[string]string {
 	facts := make(map[string]string)
 	put := func(name, value string) {
@@ -70,7 +71,7 @@ func (inv Inventory) Facts() map[string]string {
 	return facts
 }
 
-// String shows a disk the way a person tells it from another.
+// String describes a disk by what distinguishes it from others for a person.
 func (d DiskInfo) String() string {
 	parts := []string{d.Name}
 	for _, p := range []struct{ name, value string }{

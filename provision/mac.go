@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// ParseMAC reads a hardware address as people and programs write it:
-// "52:54:00:12:34:56", "52-54-00-12-34-56", "5254.0012.3456" or
-// "525400123456", in either case. It refuses what cannot be the address of one
-// machine: group addresses, and the address of all zeros.
+// ParseMAC reads a hardware address in any usual form: "52:54:00:12:34:56",
+// "52-54-00-12-34-56", "5254.0012.3456" or "525400123456", in upper or lower case.
+// It refuses group addresses and the address of all zeros, since no single machine
+// has those.
 func ParseMAC(text string) (MAC, error) {
 	raw, err := hex.DecodeString(joinMACGroups(text))
 	if err != nil || len(raw) != 6 {
@@ -19,7 +19,7 @@ func ParseMAC(text string) (MAC, error) {
 	return MACFrom(raw)
 }
 
-// MACFrom is the [MAC] of a hardware address as packets carry it.
+// MACFrom returns the [MAC] for a hardware address from a packet.
 func MACFrom(addr net.HardwareAddr) (MAC, error) {
 	if len(addr) != 6 {
 		return "", fmt.Errorf("read hardware address %q: want 6 bytes, have %d", addr, len(addr))
@@ -28,13 +28,14 @@ func MACFrom(addr net.HardwareAddr) (MAC, error) {
 		return "", fmt.Errorf("read MAC address %s: it is a group address (its first byte is odd), which no single machine has", addr)
 	}
 	if [6]byte(addr) == [6]byte{} {
-		return "", fmt.Errorf("read MAC address %s: all zeros is the address of no machine", addr)
+		return "", fmt.Errorf("read MAC address %s: no machine has the address of all zeros", addr)
 	}
 	return MAC(addr.String()), nil
 }
 
-// joinMACGroups takes the separators out of equal groups of digits. What is
-// grouped in no usual way comes back as it is, and is no hexadecimal.
+// joinMACGroups removes the separators between groups of digits of equal width.
+// It returns any other text unchanged; then the separators are left in it, so that
+// it is not hexadecimal.
 func joinMACGroups(text string) string {
 	for _, sep := range []string{":", "-", "."} {
 		groups := strings.Split(text, sep)
@@ -57,7 +58,8 @@ func sameWidth(groups []string, width int) bool {
 	return true
 }
 
-// HardwareAddr is the address as packets carry it, or nil where m is not one.
+// HardwareAddr returns the address as packets have it, or nil if m is not a valid
+// address.
 func (m MAC) HardwareAddr() net.HardwareAddr {
 	addr, err := net.ParseMAC(string(m))
 	if err != nil {
@@ -66,7 +68,7 @@ func (m MAC) HardwareAddr() net.HardwareAddr {
 	return addr
 }
 
-// String is the address in lower case with colons.
+// String returns the address in lower case with colons.
 func (m MAC) String() string { return string(m) }
 
 // MarshalText makes MAC an [encoding.TextMarshaler].
@@ -85,5 +87,5 @@ func (m *MAC) UnmarshalText(text []byte) error {
 // MachinesDir is the folder of a site that has a file for each machine.
 const MachinesDir = "machines"
 
-// File is where a site describes the machine.
+// File returns the path, in a site, of the file that describes the machine.
 func (m MAC) File() string { return MachinesDir + "/" + string(m) + ".json" }

@@ -1,11 +1,12 @@
-// Package provision knows the machines: what each shall be, which its files
-// say; what each is, which its events say; and what follows from the two.
+// Package provision has the nouns and the rules about machines. It is pure: it
+// reads no files and stores nothing.
 //
-// The nouns stand on this page. A [Spec] is what a person wants of a machine.
-// An [Event] is one thing that happened to it, and a [State] is the fold over
-// its events. [Decide] is the one place that says whether a disk may be
-// written: every boot path and every claim goes through it. A [wire.Plan] is what
-// the agent on the machine is told to do, once, for one token.
+// The nouns are on this page. A [Spec] is what a person wants of a machine, as its
+// file says. An [Event] is one thing that happened to it. A [State] is what is
+// known about it now; [Fold] computes it from the events. [Decide] compares the
+// two. It is the only place that allows a disk to be written: every boot and
+// every claim asks it. What the agent on the machine then has to do is a
+// wire.Plan, which it gets once for each token.
 package provision
 
 import (
@@ -23,24 +24,24 @@ type MAC string
 // the profiles that it extends folded in, checked and typed.
 type Spec struct {
 	MAC MAC
-	// Image names a cloudlet of the site's images folder; "" lets the
-	// machine boot from its own disk.
+	// Image names a cloudlet in the site's images folder. If it is "", the
+	// machine boots from its own disk.
 	Image string
-	// EntryPoint names the image's kernel entry point; "" is its default.
+	// EntryPoint names the image's kernel entry point; "" means its default.
 	EntryPoint string
-	// Hostname is the machine's name; "" where the file gives none.
+	// Hostname is the machine's name, or "" if the file has none.
 	Hostname string
-	// Address is the address that DHCP reserves for the machine; invalid
-	// where the file gives none.
+	// Address is the address that DHCP reserves for the machine. It is
+	// invalid if the file has none.
 	Address netip.Addr
 	// Config is the configuration of the machine's copy of the image.
 	Config manifest.Config
-	// InstallOnce arms the machine's first install without a further word.
+	// InstallOnce arms the machine's first install, without the verb install.
 	InstallOnce bool
 	Disk        DiskHints
-	// Wipe allows a disk with something on it to be overwritten.
+	// Wipe allows the install to overwrite a disk that is not empty.
 	Wipe bool
-	// Filesystem of the root: "ext4" (the default), "xfs" or "btrfs".
+	// Filesystem is that of the root: "ext4" (the default), "xfs" or "btrfs".
 	Filesystem string
 	Handover   Handover
 	// Cmdline is appended to the kernel command line.
@@ -48,7 +49,7 @@ type Spec struct {
 	Quirks  Quirks
 }
 
-// Quirks are what a machine's firmware needs that others do not.
+// Quirks are deviations that a machine's firmware needs.
 type Quirks struct {
 	// BootFile replaces the boot loader's file name ("ipxe.efi").
 	BootFile string `json:"bootFile,omitempty"`
@@ -56,8 +57,9 @@ type Quirks struct {
 	OneStep bool `json:"oneStep,omitempty"`
 }
 
-// DiskHints select the disk to install on. Every hint given must match; two
-// matches are an error. Without hints, the one disk that is not removable.
+// DiskHints select the disk to install on. A disk must match every hint that is
+// given, and only one disk may match. Without hints, it is the machine's only
+// disk that is not removable.
 type DiskHints struct {
 	Serial    string `json:"serial,omitempty"`
 	WWN       string `json:"wwn,omitempty"`
@@ -65,48 +67,48 @@ type DiskHints struct {
 	Transport string `json:"transport,omitempty"` // "nvme", "sata", "sas", "usb", "virtio", "mmc"
 	// ByPath is the disk's name in /dev/disk/by-path, "pci-0000:00:04.0".
 	ByPath string `json:"byPath,omitempty"`
-	// MinSize and MaxSize bound the disk's size in bytes, inclusive; 0 is no
-	// bound. In files they may be text with a unit: "8GB", "16GiB".
+	// MinSize and MaxSize bound the disk's size in bytes, inclusive; 0 means
+	// no bound. In files they may be text with a unit: "8GB", "16GiB".
 	MinSize int64 `json:"minSize,omitempty"`
 	MaxSize int64 `json:"maxSize,omitempty"`
-	// Rotational, where given, tells spinning disks from the others.
+	// Rotational, if given, selects spinning disks (true) or others (false).
 	Rotational *bool `json:"rotational,omitempty"`
 }
 
-// Handover is what the agent does when the disk is done.
+// Handover is what the agent does when the disk is complete.
 type Handover string
 
 // The ways to hand a machine over to its new system.
 const (
-	Switch   Handover = "switch" // switch_root into the new disk, no second trip through the firmware
+	Switch   Handover = "switch" // switch_root into the new disk, without going through the firmware again
 	Reboot   Handover = "reboot"
 	Kexec    Handover = "kexec"
 	PowerOff Handover = "poweroff"
 )
 
-// Stage is how far a machine has come.
+// Stage is how far a machine has come: "firmware", "stream", "installed".
 type Stage string
 
 // The stages of a machine, in the order of an install.
 const (
-	StageNew       Stage = "new"       // named in a file, never seen
-	StageStranger  Stage = "stranger"  // seen, named in no file
+	StageNew       Stage = "new"       // has a file, but was never seen
+	StageStranger  Stage = "stranger"  // was seen, but has no file
 	StageFirmware  Stage = "firmware"  // its firmware asked for an address
 	StageLoader    Stage = "loader"    // it fetches a boot loader
 	StageKernel    Stage = "kernel"    // it fetches kernel and RAM disk
 	StageAgent     Stage = "agent"     // the agent claimed its plan
-	StagePartition Stage = "partition" // disk chosen, partitions and filesystems
-	StageStream    Stage = "stream"    // files travel to the disk
-	StageConfigure Stage = "configure" // overlay and boot loaders
-	StageVerify    Stage = "verify"    // what was written is read back
-	StageBootable  Stage = "bootable"  // the last write is done
-	StageHandover  Stage = "handover"  // the agent lets go
+	StagePartition Stage = "partition" // the agent makes partitions and filesystems on the chosen disk
+	StageStream    Stage = "stream"    // it writes the image's files
+	StageConfigure Stage = "configure" // it writes the overlay and the boot loaders
+	StageVerify    Stage = "verify"    // it reads back what it wrote
+	StageBootable  Stage = "bootable"  // it did the last write, which makes the disk bootable
+	StageHandover  Stage = "handover"  // it starts the new system
 	StageInstalled Stage = "installed" // done, and disarmed
 	StageLocal     Stage = "local"     // sent to its own disk
 	StageFailed    Stage = "failed"    // see State.Failure
 )
 
-// Kind says what sort of thing happened.
+// Kind is the kind of an [Event]: "dhcp", "armed".
 type Kind string
 
 // The kinds of event.
@@ -119,7 +121,7 @@ const (
 	KindDisarmed Kind = "disarmed" // the install was disarmed
 	KindClaim    Kind = "claim"    // the agent claimed its plan, or was refused
 	KindStage    Kind = "stage"    // the agent entered a stage
-	KindProgress Kind = "progress" // bytes of the stage's work; kept only as the latest
+	KindProgress Kind = "progress" // how much of the stage's work is done; only the latest is kept
 	KindLog      Kind = "log"      // something worth a line in the trace
 	KindFailed   Kind = "failed"   // the install failed
 	KindDone     Kind = "done"     // the disk is complete and bootable
@@ -127,7 +129,8 @@ const (
 
 // Event is one thing that happened to a machine.
 type Event struct {
-	// ID orders all events of a store; it is given by the store.
+	// ID orders all events of a store. The tracker that records the event
+	// gives it the ID.
 	ID   uint64    `json:"id"`
 	Time time.Time `json:"time"`
 	MAC  MAC       `json:"mac"`
@@ -137,21 +140,21 @@ type Event struct {
 	// Text says what happened, Reason why.
 	Text   string `json:"text"`
 	Reason string `json:"reason,omitempty"`
-	// By is who did it, with KindArmed and KindDisarmed. A disarming without
-	// it is the server's own doing, and no person's wish.
+	// By is the person or program that armed or disarmed, with KindArmed and
+	// KindDisarmed. If it is "", the server itself disarmed the machine.
 	By string `json:"by,omitempty"`
-	// Count is how often the same thing happened within a short time, where
-	// that is more than once; Time is then that of the first.
+	// Count is how often the same thing happened within a short time, if that
+	// is more than once. Time is then that of the first time.
 	Count int `json:"count,omitempty"`
 	// Progress comes with KindProgress.
 	Progress *Progress `json:"progress,omitempty"`
-	// Facts are what the event teaches about the machine: "address",
+	// Facts are what the event says about the machine: "address",
 	// "firmware", "arch", "uuid", "product", "serial", "disk", "image",
 	// "pack", "hostname", "memory", "cpus".
 	Facts map[string]string `json:"facts,omitempty"`
 }
 
-// Progress is how far a stage's work has come, in bytes.
+// Progress is how much of a stage's work is done, in bytes.
 type Progress struct {
 	Done  int64 `json:"done"`
 	Total int64 `json:"total"`
@@ -159,28 +162,28 @@ type Progress struct {
 	Rate int64 `json:"rate"`
 }
 
-// State is what is known of a machine now: the fold over its events.
+// State is what is known about a machine now: the fold over its events.
 type State struct {
 	MAC   MAC       `json:"mac"`
 	Stage Stage     `json:"stage"`
 	Since time.Time `json:"since"` // when the stage began
 	Seen  time.Time `json:"seen"`  // the last event
-	// Armed says that the next boot installs. ArmedBy and ArmedAt tell who
-	// armed it and when.
+	// Armed says whether the next boot installs. ArmedBy and ArmedAt say who
+	// armed the machine, and when.
 	Armed   bool      `json:"armed"`
 	ArmedBy string    `json:"armedBy,omitempty"`
 	ArmedAt time.Time `json:"armedAt,omitzero"`
-	// Cancelled says that a person's last word was to disarm: then not even
-	// "install": "once" arms the machine, until a person does.
+	// Cancelled says that a person disarmed the machine, and nobody armed it
+	// since. Then not even "install": "once" lets it install.
 	Cancelled bool `json:"cancelled,omitempty"`
-	// Installs counts the installs that ended well.
+	// Installs counts the installs that succeeded.
 	Installs    int       `json:"installs"`
 	InstalledAt time.Time `json:"installedAt,omitzero"`
 	// Failure is why the last install failed; "" once a new one begins.
 	Failure  string            `json:"failure,omitempty"`
 	Progress *Progress         `json:"progress,omitempty"`
 	Facts    map[string]string `json:"facts,omitempty"`
-	// Stages are the stages of the latest boot with the time of their start.
+	// Stages are the stages of the latest boot, with the time when each began.
 	Stages []StageTime `json:"stages,omitempty"`
 }
 
@@ -197,10 +200,10 @@ type Action string
 const (
 	ActionInstall  Action = "install"  // boot the agent and write the disk
 	ActionLocal    Action = "local"    // boot from its own disk
-	ActionDiscover Action = "discover" // a stranger: recorded, and let go to its next boot device
+	ActionDiscover Action = "discover" // a stranger: record it, and let it go to its next boot device
 )
 
-// Decision is an action and why it was taken.
+// Decision is an action, and the reason for it.
 type Decision struct {
 	Action Action
 	Reason string

@@ -8,17 +8,17 @@ import (
 	"cloudlets/images/bytesize"
 )
 
-// ErrNoDisk and ErrSeveralDisks are why [SelectDisk] selects none.
+// ErrNoDisk and ErrSeveralDisks are the reasons why [SelectDisk] fails.
 var (
 	ErrNoDisk       = errors.New("no disk matches")
 	ErrSeveralDisks = errors.New("several disks match")
 )
 
-// SelectDisk is the one disk that the hints mean. Every hint must match. A disk
-// that is read-only is never selected; one that is removable, or on USB, only
-// where a hint names it: by serial, WWN or path, or by "transport": "usb". No
-// match and several matches are errors that list the disks and say what to
-// write into the machine's file.
+// SelectDisk returns the one disk that matches every hint. It never selects a
+// read-only disk. It selects a removable disk or one on USB only if a hint names
+// it: by serial, WWN or path, or by "transport": "usb". If no disk matches or
+// several do, the error lists the disks and says what to write into the machine's
+// file.
 func SelectDisk(hints DiskHints, disks []DiskInfo) (DiskInfo, error) {
 	var matching []DiskInfo
 	var refused []string
@@ -35,14 +35,14 @@ func SelectDisk(hints DiskHints, disks []DiskInfo) (DiskInfo, error) {
 	case len(matching) > 1:
 		return DiskInfo{}, severalError(matching)
 	case len(disks) == 0:
-		return DiskInfo{}, fmt.Errorf("select disk: %w: the machine shows no disk at all; check its controller and that the image's kernel has the driver for it", ErrNoDisk)
+		return DiskInfo{}, fmt.Errorf("select disk: %w: the machine has no disk that its kernel shows; check its controller, and that the image's kernel has the driver for it", ErrNoDisk)
 	default:
 		return DiskInfo{}, fmt.Errorf("select disk: %w: %s; change \"disk\" in the machine's file to match one of them",
 			ErrNoDisk, strings.Join(refused, "; "))
 	}
 }
 
-// mismatch says why a disk is not meant, or "" where it may be.
+// mismatch says why a disk does not match the hints, or returns "" if it does.
 func mismatch(h DiskHints, d DiskInfo) string {
 	if d.ReadOnly {
 		return "it is read-only"
@@ -95,13 +95,13 @@ func namesPortable(h DiskHints, d DiskInfo) bool {
 	return h.Serial != "" || h.WWN != "" || h.ByPath != "" || h.Transport == "usb" && d.Transport == "usb"
 }
 
-// plainWords is a name as it is compared: drives pad theirs with blanks, and
-// udev writes blanks as underscores.
+// plainWords returns a name in the form in which names are compared: drives pad
+// them with blanks, and udev writes blanks as underscores.
 func plainWords(name string) string {
 	return strings.ToLower(strings.Join(strings.Fields(strings.ReplaceAll(name, "_", " ")), " "))
 }
 
-// plainWWN drops what the kernel ("naa.", "eui.") and udev ("0x") put first.
+// plainWWN removes the prefixes of the kernel ("naa.", "eui.") and of udev ("0x").
 func plainWWN(wwn string) string {
 	wwn = strings.ToLower(strings.TrimSpace(wwn))
 	for _, prefix := range []string{"naa.", "eui.", "0x"} {
@@ -116,24 +116,24 @@ func plainPath(name string) string {
 	return strings.TrimPrefix(name, "/dev/disk/by-path/")
 }
 
-// severalError lists the disks that match, and shows a hint that only one of
-// them has.
+// severalError lists the disks that match, and shows a hint that only one of them
+// matches.
 func severalError(disks []DiskInfo) error {
 	list := make([]string, len(disks))
 	for i, d := range disks {
 		list[i] = d.String()
 	}
-	advice := "nothing that hints can name tells them apart; disconnect one"
+	advice := "no hint distinguishes them; disconnect one"
 	for i, d := range disks {
 		if hint := tellingHint(disks, i); hint != "" {
-			advice = fmt.Sprintf("add to \"disk\" in the machine's file what tells the right one from the others, for %s it would be %s", d.Name, hint)
+			advice = fmt.Sprintf("add a hint to \"disk\" in the machine's file that only the right one matches; for %s it would be %s", d.Name, hint)
 			break
 		}
 	}
 	return fmt.Errorf("select disk: %w: %s; %s", ErrSeveralDisks, strings.Join(list, "; "), advice)
 }
 
-// tellingHint is a hint that matches the disk with index i and no other.
+// tellingHint returns a hint that matches only the disk with index i, or "".
 func tellingHint(disks []DiskInfo, i int) string {
 	d := disks[i]
 	for _, try := range []struct {

@@ -37,7 +37,7 @@ func TestSelectDisk(t *testing.T) {
 		"the only disk beside a USB disk":        {provision.DiskHints{}, []provision.DiskInfo{usbHarddisk, nvme}, "nvme0n1", nil},
 		"nothing but a stick":                    {provision.DiskHints{}, []provision.DiskInfo{stick}, "removable or on USB", provision.ErrNoDisk},
 		"nothing but a read-only disk":           {provision.DiskHints{}, []provision.DiskInfo{frozen}, "read-only", provision.ErrNoDisk},
-		"no disk at all":                         {provision.DiskHints{}, nil, "no disk at all", provision.ErrNoDisk},
+		"no disk at all":                         {provision.DiskHints{}, nil, "check its controller", provision.ErrNoDisk},
 		"an empty card reader":                   {provision.DiskHints{}, []provision.DiskInfo{reader}, "no medium", provision.ErrNoDisk},
 		"two without hints":                      {provision.DiskHints{}, all[:2], `"serial": "S4EWNX0"`, provision.ErrSeveralDisks},
 		"by serial":                              {provision.DiskHints{Serial: "ZA1"}, all, "sda", nil},

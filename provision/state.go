@@ -6,11 +6,10 @@ import (
 	"slices"
 )
 
-// maxStages bounds the stages that a state keeps of one boot.
+// maxStages is how many stages of one boot a state keeps.
 const maxStages = 64
 
-// Fold is the state after one more event. It is pure: the state that it is
-// given stays as it is.
+// Fold returns the state after one more event. It is pure: it does not change s.
 func Fold(s State, e Event) State {
 	s.MAC = e.MAC
 	if e.Time.After(s.Seen) {
@@ -26,8 +25,8 @@ func Fold(s State, e Event) State {
 	return enterStage(s, stageOf(e), e)
 }
 
-// stageOf is the stage that an event begins: the one it names, or the one that
-// follows from its kind.
+// stageOf returns the stage that an event begins: the one that it names, or the
+// one that follows from its kind.
 func stageOf(e Event) Stage {
 	switch {
 	case e.Kind == KindFailed:
@@ -38,7 +37,7 @@ func stageOf(e Event) Stage {
 	return e.Stage
 }
 
-// foldKind is what an event's kind alone means for arming and installs.
+// foldKind changes what depends on an event's kind: arming, failures, installs.
 func foldKind(s State, e Event) State {
 	switch e.Kind {
 	case KindArmed:
@@ -47,13 +46,13 @@ func foldKind(s State, e Event) State {
 		s = disarmed(s)
 		s.Cancelled = s.Cancelled || e.By != ""
 	case KindClaim:
-		if e.Stage != "" { // not refused: a new install begins
+		if e.Stage != "" { // the claim was not refused, so a new install begins
 			s.Failure = ""
 		}
 	case KindFailed:
 		s.Failure = e.Text
 	case KindDone:
-		if s.Stage != StageInstalled || s.InstalledAt.Before(s.Since) { // told twice is done once
+		if s.Stage != StageInstalled || s.InstalledAt.Before(s.Since) { // an agent may report the same end twice
 			s.Installs++
 			s.InstalledAt = e.Time
 		}
@@ -68,8 +67,7 @@ func disarmed(s State) State {
 	return s
 }
 
-// foldProgress keeps the latest progress, unless it comes after the end of the
-// install that it is about.
+// foldProgress keeps the latest progress, unless the install has ended already.
 func foldProgress(s State, e Event) State {
 	if e.Progress == nil || !s.Installing() {
 		return s
@@ -92,8 +90,8 @@ func mergeFacts(have, more map[string]string) map[string]string {
 	return merged
 }
 
-// enterStage begins a stage, if it is another than the present one. With the
-// firmware's first packet a new boot begins, and the list of stages anew.
+// enterStage begins a stage if it is not the present one. The firmware's first
+// packet begins a new boot, and with it a new list of stages.
 func enterStage(s State, stage Stage, e Event) State {
 	if stage == "" || stage == s.Stage {
 		return s
@@ -110,7 +108,7 @@ func enterStage(s State, stage Stage, e Event) State {
 	return s
 }
 
-// Installing says that an agent is at work on the machine.
+// Installing says whether an agent is installing the machine now.
 func (s State) Installing() bool {
 	switch s.Stage {
 	case StageAgent, StagePartition, StageStream, StageConfigure, StageVerify, StageBootable, StageHandover:
@@ -119,7 +117,8 @@ func (s State) Installing() bool {
 	return false
 }
 
-// String is the state in a few words: "stream, 120.0 MB of 330.0 MB (36%)".
+// String returns the state in a few words, such as "stream, 120.0 MB of 330.0 MB
+// (36%)".
 func (s State) String() string {
 	text := string(s.Stage)
 	if text == "" {
@@ -140,7 +139,7 @@ func (s State) String() string {
 	return text
 }
 
-// Clone shares nothing with s.
+// Clone returns a copy that shares nothing with s.
 func (s State) Clone() State {
 	s.Facts = maps.Clone(s.Facts)
 	s.Stages = slices.Clone(s.Stages)
@@ -151,7 +150,7 @@ func (s State) Clone() State {
 	return s
 }
 
-// WithoutProgress is s without its latest progress, as it is kept in the store.
+// WithoutProgress returns s without its progress, which is not stored.
 func (s State) WithoutProgress() State {
 	s.Progress = nil
 	return s

@@ -14,12 +14,12 @@ import (
 
 // Failure is the body of every answer that is an error.
 type Failure struct {
-	// Error is a sentence that says what was asked for, what is wrong with
-	// it, and what to do.
+	// Error says in one sentence what was requested, what is wrong with it,
+	// and what to do.
 	Error string `json:"error"`
 }
 
-// refusal is an error that is the asker's, and its HTTP status.
+// refusal is an error in the request, with the HTTP status of the answer.
 type refusal struct {
 	status int
 	text   string
@@ -31,7 +31,7 @@ func refuse(status int, format string, args ...any) error {
 	return &refusal{status, fmt.Sprintf(format, args...)}
 }
 
-// answer turns a function into a handler: what it returns is written as JSON.
+// answer makes a handler that writes what a function returns as JSON.
 func (s *Server) answer(ask func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		value, err := ask(r)
@@ -43,7 +43,7 @@ func (s *Server) answer(ask func(*http.Request) (any, error)) http.HandlerFunc {
 	}
 }
 
-// fail answers with an error. Only what is the server's fault is logged.
+// fail answers with an error, and logs it if it is the server's fault.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := statusOf(err)
 	if status == http.StatusInternalServerError && r.Context().Err() == nil {
@@ -72,11 +72,11 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	w.Write(append(text, '\n')) // an asker who is gone needs no answer
+	w.Write(append(text, '\n')) // it fails only if the client is gone
 }
 
 func noSuchThing(r *http.Request) (any, error) {
-	return nil, refuse(http.StatusNotFound, "there is no %s in this API; /api/v1/machines is the table of all machines", r.URL.Path)
+	return nil, refuse(http.StatusNotFound, "this API has no path %s; /api/v1/machines is the table of all machines", r.URL.Path)
 }
 
 // methods are the handlers of one path, by method; "*" takes any.
@@ -97,5 +97,5 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	allowed := strings.Join(slices.Sorted(maps.Keys(m)), ", ")
 	w.Header().Set("Allow", allowed)
-	writeJSON(w, http.StatusMethodNotAllowed, Failure{fmt.Sprintf("%s cannot be done to %s; it takes %s", r.Method, r.URL.Path, allowed)})
+	writeJSON(w, http.StatusMethodNotAllowed, Failure{fmt.Sprintf("%[2]s does not allow the method %[1]s; use %[3]s", r.Method, r.URL.Path, allowed)})
 }

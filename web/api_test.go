@@ -144,7 +144,7 @@ func TestEventsOfAMachine(t *testing.T) {
 		t.Errorf("after the last: %s", w.Body)
 	}
 	for _, query := range []string{"?after=x", "?after=-1", "?limit=many", "?limit=-5", "?after=18446744073709551615"} {
-		wantRefusal(t, ask(t, h, "GET", path+query, ""), http.StatusBadRequest, "is no number")
+		wantRefusal(t, ask(t, h, "GET", path+query, ""), http.StatusBadRequest, "is not a number")
 	}
 }
 
@@ -214,7 +214,7 @@ func TestWhatIsNotInTheAPI(t *testing.T) {
 		"/page/style.css": "GET",
 	} {
 		w := ask(t, h, "PUT", path, "")
-		wantRefusal(t, w, http.StatusMethodNotAllowed, "PUT cannot be done")
+		wantRefusal(t, w, http.StatusMethodNotAllowed, "PUT")
 		if got := w.Header().Get("Allow"); got != allowed {
 			t.Errorf("%s allows %q, want %q", path, got, allowed)
 		}

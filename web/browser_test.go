@@ -235,7 +235,7 @@ func copesWithManyMachines(t *testing.T, browser context.Context) {
 	p.do(chromedp.SendKeys(chromedp.CSS("#search"), strings.ToUpper(string(mac(0x101)))))
 	p.wait("document.querySelectorAll('tbody:not([hidden])').length === 1")
 	p.do(chromedp.SendKeys(chromedp.CSS("#search"), "x"))
-	p.waitText("#none", "No machine is like that.")
+	p.waitText("#none", "No machine matches")
 }
 
 // The page finds the server again after the connection broke, and shows what

@@ -20,37 +20,37 @@ import (
 	"cloudlets/provision/site"
 )
 
-// ErrNoDaemon is what a [Client] gets where nobody listens. The error around
-// it says where it asked, and what to do.
+// ErrNoDaemon is the error of a [Client] if no daemon listens on the socket. The
+// error that wraps it names the socket and says what to do.
 var ErrNoDaemon = errors.New("no daemon")
 
-// RefusedError is a request that the daemon understood and did not carry out.
+// RefusedError is the daemon's answer to a request that it refused.
 type RefusedError struct {
-	// Status is the HTTP status of the answer: 404 for a machine that is not
-	// there, 409 for an install that cannot be armed or cancelled.
+	// Status is the HTTP status of the answer: 404 if the machine is unknown,
+	// 409 if the install cannot be armed or cancelled.
 	Status int
-	// Message is the daemon's own sentence.
+	// Message is the daemon's explanation.
 	Message string
 }
 
 func (e *RefusedError) Error() string { return e.Message }
 
 const (
-	// maxAnswer bounds an answer, in bytes: a table of the 8192 machines
-	// that are remembered at most is a third of it.
+	// maxAnswer bounds an answer, in bytes. The largest is the table of the
+	// 8192 machines that the daemon remembers at most, a third of this.
 	maxAnswer = 64 << 20
 	// answerTimeout is how long the daemon may take to begin an answer.
 	answerTimeout = 30 * time.Second
 )
 
-// Client asks a daemon. Where its methods take the name of a machine, a MAC
-// will do in any form, or a hostname of the site that is that of one machine.
+// Client asks a daemon. Its methods take a machine's MAC address in any form, or
+// its hostname in the site if no other machine has the same one.
 type Client struct {
 	http  http.Client
-	again time.Duration // pause before a broken stream is taken up again
+	again time.Duration // pause before reconnecting a broken stream
 }
 
-// NewClient asks the daemon that listens on a unix socket.
+// NewClient makes a client of the daemon that listens on a Unix socket.
 func NewClient(socketPath string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -63,70 +63,73 @@ func NewClient(socketPath string) *Client {
 	return NewClientTransport(&http.Transport{DialContext: dial, ResponseHeaderTimeout: answerTimeout, DisableCompression: true})
 }
 
-// NewClientTransport asks a daemon in another way; the requests' host is
-// "localhost".
+// NewClientTransport makes a client that reaches the daemon in another way. The
+// host of its requests is "localhost".
 func NewClientTransport(transport http.RoundTripper) *Client {
 	return &Client{http: http.Client{Transport: transport}, again: retryAfter}
 }
 
-// dialError says what to do about a socket on which nobody answers.
+// dialError says what to do if no daemon answers on a socket.
 func dialError(socketPath string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), isMissing(socketPath):
 		return fmt.Errorf("%w: no cloudlets daemon answers at %s; start it with `cloudlets serve` or name its socket with --socket", ErrNoDaemon, socketPath)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("the socket %s may not be opened by this user; ask again as the user that runs the daemon, or as root: %w", socketPath, err)
+		return fmt.Errorf("this user may not open the socket %s; use the user that runs the daemon, or root: %w", socketPath, err)
 	}
 	return fmt.Errorf("connect to the daemon at %s: %w", socketPath, err)
 }
 
-// isMissing says whether there is no such socket: not every host's error does.
+// isMissing says whether the socket does not exist. On some systems the error of
+// a dial does not tell.
 func isMissing(socketPath string) bool {
 	_, err := os.Stat(socketPath)
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Machines is the table of all machines, by MAC.
+// Machines returns the table of all machines, sorted by MAC.
 func (c *Client) Machines(ctx context.Context) (table []Machine, err error) {
 	return table, c.do(ctx, http.MethodGet, "machines", nil, &table)
 }
 
-// Machine is one machine in detail.
+// Machine returns one machine in detail.
 func (c *Client) Machine(ctx context.Context, machine string) (d Detail, err error) {
 	return d, c.do(ctx, http.MethodGet, machinePath(machine, ""), nil, &d)
 }
 
-// Events are the latest events of a machine with IDs above after, in order;
-// at most limit of them, or all that are kept where limit is 0.
+// Events returns the latest events of a machine with IDs above after, in order.
+// It returns at most limit of them, or all that are kept if limit is 0.
 func (c *Client) Events(ctx context.Context, machine string, after uint64, limit int) (events []provision.Event, err error) {
 	query := url.Values{"after": {strconv.FormatUint(after, 10)}, "limit": {strconv.Itoa(limit)}}
 	return events, c.do(ctx, http.MethodGet, machinePath(machine, "events")+"?"+query.Encode(), nil, &events)
 }
 
-// Install arms an install at the machine's next boot. By is who asks.
+// Install arms an install at the machine's next boot. By is the person or
+// program that asks for it.
 func (c *Client) Install(ctx context.Context, machine, by string) (d Detail, err error) {
 	return d, c.do(ctx, http.MethodPost, machinePath(machine, "install"), Order{by}, &d)
 }
 
-// Cancel takes an install back, also one that is under way. By is who asks.
+// Cancel cancels an install, even if it is running. By is the person or program
+// that asks for it.
 func (c *Client) Cancel(ctx context.Context, machine, by string) (d Detail, err error) {
 	return d, c.do(ctx, http.MethodDelete, machinePath(machine, "install"), Order{by}, &d)
 }
 
-// Images are those of the site, and how far each is.
+// Images returns the images of the site, and whether each can be booted.
 func (c *Client) Images(ctx context.Context) (images []Image, err error) {
 	return images, c.do(ctx, http.MethodGet, "images", nil, &images)
 }
 
-// Problems are the mistakes in the site's files.
+// Problems returns the mistakes in the site's files.
 func (c *Client) Problems(ctx context.Context) (problems []site.FileError, err error) {
 	return problems, c.do(ctx, http.MethodGet, "problems", nil, &problems)
 }
 
-// Status is how the daemon is.
+// Status returns the daemon's state.
 func (c *Client) Status(ctx context.Context) (st Status, err error) {
 	return st, c.do(ctx, http.MethodGet, "status", nil, &st)
 }
@@ -172,12 +175,12 @@ func newRequest(ctx context.Context, method, path string, body io.Reader) (*http
 	return request, nil
 }
 
-// send returns an answer that is no error; its body is open.
+// send returns a successful answer. The caller closes its body.
 func (c *Client) send(request *http.Request) (*http.Response, error) {
 	answer, err := c.http.Do(request)
 	if err != nil {
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
-			err = wrapped.Err // the URL is not one that a person knows
+			err = wrapped.Err // the URL means nothing to the user
 		}
 		if errors.Is(err, ErrNoDaemon) {
 			return nil, err
@@ -195,7 +198,7 @@ func refusedError(answer *http.Response) error {
 	var failure Failure
 	err := json.NewDecoder(io.LimitReader(answer.Body, maxOrder*4)).Decode(&failure)
 	if err != nil || failure.Error == "" {
-		failure.Error = fmt.Sprintf("the daemon answered %s and gave no reason; is it one of another version?", answer.Status)
+		failure.Error = fmt.Sprintf("the daemon answered %s and gave no reason; does it have another version?", answer.Status)
 	}
 	return &RefusedError{answer.StatusCode, failure.Error}
 }

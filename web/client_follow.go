@@ -12,16 +12,16 @@ import (
 	"cloudlets/provision"
 )
 
-// maxTries is how often in a row a broken stream is taken up again in vain.
+// maxTries is how often in a row reconnecting a broken stream may bring nothing.
 const maxTries = 30
 
-// Follow calls visit with the events of one machine, or of all where machine
-// is "": first those that are kept with IDs above after, then each as it
-// comes. An event that comes again with the same ID and a higher count
-// replaces the earlier one.
+// Follow calls visit with the events of one machine, or of all machines if
+// machine is "". It begins with the kept events with IDs above after, and goes
+// on with new ones as they come. An event with the ID of an earlier one and a
+// higher count replaces that.
 //
-// It goes on where the daemon is restarted meanwhile, and ends with the first
-// error of visit, with ctx, or when the daemon stays away.
+// Follow reconnects if the daemon is restarted. It ends with the first error of
+// visit, with ctx, or if the daemon does not come back.
 func (c *Client) Follow(ctx context.Context, machine string, after uint64, visit func(provision.Event) error) error {
 	f := follower{path: followPath(machine, after), visit: visit}
 	for tries := 0; ; tries++ {
@@ -52,7 +52,7 @@ func followPath(machine string, after uint64) string {
 	return path + "?after=" + strconv.FormatUint(after, 10)
 }
 
-// follower is what lasts from one connection to the next.
+// follower is the state that lasts from one connection to the next.
 type follower struct {
 	path  string
 	visit func(provision.Event) error
@@ -62,8 +62,8 @@ type follower struct {
 	sent  sent
 }
 
-// finalError is one that another connection would not mend: that of the
-// function that is called with the events, or of an event that is none.
+// finalError is an error that reconnecting cannot mend: visit failed, or an
+// event cannot be read.
 type finalError struct{ error }
 
 // followOnce follows until the connection ends.
@@ -93,14 +93,14 @@ func (c *Client) followOnce(ctx context.Context, f *follower) error {
 	}
 }
 
-// take passes one message on, unless it was there before.
+// take passes the event in a message to visit, unless visit has seen it.
 func (f *follower) take(m message) error {
 	if m.name != "" {
-		return nil // of a kind that this version does not know
+		return nil // this version does not know the kind of message
 	}
 	var e provision.Event
 	if err := json.Unmarshal(m.data, &e); err != nil {
-		return &finalError{fmt.Errorf("read an event of the daemon: %w; is it one of another version?", err)}
+		return &finalError{fmt.Errorf("read an event of the daemon: %w; does it have another version?", err)}
 	}
 	if m.id != "" {
 		f.last = m.id

@@ -8,17 +8,17 @@ import (
 	"cloudlets/provision"
 )
 
-// Detail is all that is known of one machine but its events.
+// Detail is all that is known about one machine, except its events.
 type Detail struct {
 	Machine
-	// Spec is what its file says; nil where there is none.
+	// Spec is what the machine's file says, or nil if it has no file.
 	Spec *Spec `json:"spec,omitempty"`
-	// Stages are those of its latest boot.
+	// Stages are the stages of its latest boot, in order.
 	Stages []StageSpan `json:"stages"`
 }
 
-// Spec is what a machine's file says, profiles folded in. The values of its
-// image's arguments are left out: there may be passwords among them.
+// Spec is what a machine's file and the profiles that it extends say. The values
+// of the image's arguments are left out, since they may be passwords.
 type Spec struct {
 	Image      string               `json:"image,omitempty"`
 	EntryPoint string               `json:"entrypoint,omitempty"`
@@ -39,10 +39,10 @@ type Spec struct {
 type StageSpan struct {
 	Stage provision.Stage `json:"stage"`
 	Start time.Time       `json:"start"`
-	// Seconds is how long the stage took, or has taken until now; 0 for one
-	// that is an end ("installed", "local", "failed").
+	// Seconds is how long the stage took, or has taken until now. It is 0 for
+	// a stage in which a machine stays ("installed", "local", "failed").
 	Seconds float64 `json:"seconds"`
-	// Running says that the stage goes on.
+	// Running says that the stage has not ended.
 	Running bool `json:"running,omitempty"`
 }
 
@@ -93,7 +93,7 @@ func seconds(d time.Duration) float64 {
 	return max(0, d.Round(time.Millisecond).Seconds())
 }
 
-// isEnd says that nothing follows a stage by itself.
+// isEnd says whether a machine stays in a stage until somebody does something.
 func isEnd(stage provision.Stage) bool {
 	switch stage {
 	case provision.StageInstalled, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageNew:

@@ -12,12 +12,13 @@ import (
 )
 
 const (
-	// overlap is how many IDs a stream that is taken up again goes back. An
-	// event that is written to the disk before it counts is told a moment
-	// after others with higher IDs: a reader who left in that moment has
-	// them, and not the one. Readers know events by their ID.
+	// overlap is how many IDs a stream goes back when a reader reconnects.
+	// Events that must be on the disk before they are sent come a moment
+	// after others with higher IDs. A reader who disconnects in that moment
+	// has seen the higher IDs but not this event. Clients recognise by its ID
+	// an event that comes again.
 	overlap = 1024
-	// maxHistory bounds the old events of all machines together.
+	// maxHistory bounds how many old events of all machines together are sent.
 	maxHistory = 5000
 )
 
@@ -25,7 +26,7 @@ func (s *Server) followAll(r *http.Request, out *stream) error {
 	return s.follow(r, out, "")
 }
 
-// followMachine follows one machine, also one that nothing is known of yet.
+// followMachine follows one machine. Nothing needs to be known about it yet.
 func (s *Server) followMachine(r *http.Request, out *stream) error {
 	mac, err := s.find(r.PathValue("machine"))
 	if err != nil {
@@ -34,8 +35,9 @@ func (s *Server) followMachine(r *http.Request, out *stream) error {
 	return s.follow(r, out, mac)
 }
 
-// follow streams the events of one machine, or of all where mac is "": first
-// those since the query's "after", then each that comes.
+// follow streams the events of one machine, or of all machines if mac is "". It
+// begins with the kept events after the query's "after", and goes on with new
+// ones as they come.
 func (s *Server) follow(r *http.Request, out *stream, mac provision.MAC) error {
 	f := feed{server: s, out: out, mac: mac}
 	if err := f.start(r); err != nil {
@@ -52,17 +54,17 @@ func (s *Server) follow(r *http.Request, out *stream, mac provision.MAC) error {
 	return nil
 }
 
-// feed is one reader's way through the events.
+// feed sends events to one reader.
 type feed struct {
 	server *Server
 	out    *stream
 	mac    provision.MAC
-	floor  uint64 // what is wanted has IDs above this one
+	floor  uint64 // only events with IDs above it are sent
 	high   uint64 // the highest ID that was sent
 	sent   sent
 }
 
-// start reads where the reader left off.
+// start reads from the request which event the reader saw last.
 func (f *feed) start(r *http.Request) (err error) {
 	last := r.Header.Get("Last-Event-ID")
 	if last == "" {
@@ -71,15 +73,16 @@ func (f *feed) start(r *http.Request) (err error) {
 	}
 	id, err := strconv.ParseUint(last, 10, 63)
 	if err != nil {
-		return refuse(http.StatusBadRequest, "the header Last-Event-ID %.40q is no number; leave it away to begin anew", last)
+		return refuse(http.StatusBadRequest, "the header Last-Event-ID %.40q is not a number; leave it out to start from the beginning", last)
 	}
 	f.floor = back(id)
 	f.high = id
 	return nil
 }
 
-// round subscribes, sends what was missed until then, and then what comes,
-// until the tracker gives up on a slow reader: the next round catches up.
+// round subscribes, sends the events that the reader missed, and then new ones.
+// It returns when the tracker drops a subscriber that is too slow; the next
+// round sends what was missed.
 func (f *feed) round(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -112,8 +115,9 @@ func (f *feed) round(ctx context.Context) error {
 	}
 }
 
-// send passes on what is news. The ID on the wire is where a reader goes on,
-// so it never falls, also where an event comes late.
+// send sends an event that the reader has not seen. The reader resumes after the
+// last ID on the wire, so that must never fall: an event that comes late is sent
+// with the highest ID so far.
 func (f *feed) send(e provision.Event) error {
 	if !f.sent.isNews(e) {
 		return nil
@@ -122,7 +126,7 @@ func (f *feed) send(e provision.Event) error {
 	return f.out.send("", f.high, e)
 }
 
-// missed are the kept events that the reader may not have.
+// missed returns the kept events that the reader may not have seen.
 func (f *feed) missed(ctx context.Context) ([]provision.Event, error) {
 	after := max(f.floor, back(f.high))
 	if f.mac != "" {
@@ -141,11 +145,11 @@ func (f *feed) missed(ctx context.Context) ([]provision.Event, error) {
 	return newest(all), nil
 }
 
-// newest are the latest [maxHistory] events, in order.
+// newest returns the latest [maxHistory] events, in order.
 func newest(events []provision.Event) []provision.Event {
 	slices.SortFunc(events, func(a, b provision.Event) int { return cmp.Compare(a.ID, b.ID) })
 	return events[max(0, len(events)-maxHistory):]
 }
 
-// back goes back from an ID by the overlap.
+// back returns the ID that is [overlap] before an ID.
 func back(id uint64) uint64 { return id - min(id, overlap) }

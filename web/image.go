@@ -9,7 +9,7 @@ import (
 	"cloudlets/provision/depot"
 )
 
-// ImageStatus is how far an image is on its way to be booted.
+// ImageStatus says whether machines can boot an image: "packing", "ready".
 type ImageStatus string
 
 // The statuses of an image.
@@ -25,11 +25,11 @@ type Image struct {
 	// EntryPoint is "" for the image's default.
 	EntryPoint string      `json:"entrypoint,omitempty"`
 	Status     ImageStatus `json:"status"`
-	// Error is why the last try to pack it failed. What was packed before,
-	// if the sizes are there, still stands.
+	// Error is why the last attempt to pack it failed. If the sizes are there,
+	// an earlier pack is still in use.
 	Error string `json:"error,omitempty"`
-	// Sizes in bytes: of the files' content, of what travels to a machine,
-	// of the kernel and of the RAM disk.
+	// Sizes in bytes: of the files' content, of the pack that a machine
+	// fetches, of the kernel and of the RAM disk.
 	Bytes   int64 `json:"bytes,omitempty"`
 	Pack    int64 `json:"pack,omitempty"`
 	Kernel  int64 `json:"kernel,omitempty"`
@@ -43,8 +43,8 @@ type Image struct {
 
 func (s *Server) images(*http.Request) (any, error) { return s.imageTable(), nil }
 
-// imageTable has a row for each image of the site, and further ones for entry
-// points that machines name.
+// imageTable returns a row for each image of the site, and one more for each
+// entry point that machines name.
 func (s *Server) imageTable() []Image {
 	keys := make(map[depot.Key]int)
 	for _, name := range s.Site.Images() {

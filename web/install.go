@@ -13,14 +13,15 @@ import (
 // Order is the body of a request to arm or to cancel an install. It may be
 // absent.
 type Order struct {
-	// By is the person or program that asks; "the API" where it is not said.
+	// By is the person or program that asks. If there is no body, it is "the
+	// API".
 	By string `json:"by"`
 }
 
 // maxOrder bounds the body of a request, in bytes.
 const maxOrder = 4096
 
-// install lets the machine's next boot install its image.
+// install arms an install at the machine's next boot.
 func (s *Server) install(r *http.Request) (any, error) {
 	mac, order, err := s.order(r)
 	if err != nil {
@@ -32,8 +33,8 @@ func (s *Server) install(r *http.Request) (any, error) {
 	return s.detail(mac), nil
 }
 
-// cancel takes an install back, also one that is under way. The disarming
-// comes first: once it is kept, nothing lets the machine begin anew.
+// cancel cancels an install, even if it is running. It disarms the machine
+// first: once that is stored, the machine cannot start another install.
 func (s *Server) cancel(r *http.Request) (any, error) {
 	mac, order, err := s.order(r)
 	if err != nil {
@@ -49,7 +50,7 @@ func (s *Server) cancel(r *http.Request) (any, error) {
 		return nil, err
 	}
 	if err := s.Tickets.End(r.Context(), mac, reason); err != nil {
-		return nil, fmt.Errorf("the install is disarmed, but its agent may go on until the machine is switched off: %w", err)
+		return nil, fmt.Errorf("the machine is disarmed, but its agent may go on with the install until you switch the machine off: %w", err)
 	}
 	if state, _ := s.Tracker.State(mac); state.Installing() {
 		if err := s.Tracker.Record(r.Context(), calledOff(mac, reason)); err != nil {
@@ -59,7 +60,7 @@ func (s *Server) cancel(r *http.Request) (any, error) {
 	return s.detail(mac), nil
 }
 
-// calledOff ends the story of an install whose agent can no more tell its end.
+// calledOff is the last event of an install whose agent may no longer report.
 func calledOff(mac provision.MAC, reason string) provision.Event {
 	return provision.Event{
 		MAC: mac, Kind: provision.KindFailed, Text: reason,

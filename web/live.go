@@ -13,22 +13,25 @@ import (
 )
 
 const (
-	// liveDelay gathers what changes in the rows of the page.
+	// liveDelay is how long changes to the page's rows are collected before
+	// they are sent together.
 	liveDelay = 250 * time.Millisecond
-	// imagesDelay is how often the page's images are looked at.
+	// imagesDelay is how often the page's images are compared with those
+	// that were sent.
 	imagesDelay = time.Second
 )
 
-// Everything is what the page shows, all at once.
+// Everything is all that the page shows.
 type Everything struct {
 	Machines []Machine        `json:"machines"`
 	Images   []Image          `json:"images"`
 	Problems []site.FileError `json:"problems"`
 }
 
-// live streams what the page shows: "everything" at first and whenever files
-// change, then "machines" with the rows that are other than before, "images",
-// and each new "event". It is one connection, since browsers allow few.
+// live streams what the page shows. It sends "everything" first, and again
+// whenever the site's files change. Between those it sends "machines" with the
+// rows that changed, "images" if they changed, and each new "event". All use one
+// connection, since browsers allow only a few to one server.
 func (s *Server) live(r *http.Request, out *stream) error {
 	if err := out.begin(); err != nil {
 		return err
@@ -51,8 +54,8 @@ type viewer struct {
 	images []byte                     // as they were sent last
 }
 
-// round shows everything and then what changes, until the tracker gives up on
-// a slow reader: the next round shows everything again.
+// round sends everything and then what changes. It returns when the tracker
+// drops a subscriber that is too slow; the next round sends everything again.
 func (v *viewer) round(ctx context.Context, changes <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -97,7 +100,8 @@ func (v *viewer) everything() error {
 	return v.out.send("everything", 0, Everything{v.server.table(), images, v.server.problemList()})
 }
 
-// event marks its machine's row, and is passed on if traces show it.
+// event marks the row of the event's machine as changed, and sends the event if
+// traces show it.
 func (v *viewer) event(e provision.Event) error {
 	v.stale[e.MAC] = struct{}{}
 	if e.Kind == provision.KindProgress {
@@ -128,11 +132,11 @@ func (v *viewer) changedImages() error {
 	return v.out.send("images", 0, images)
 }
 
-// imagesText tells one state of the images from another.
+// imagesText returns a text that differs if the images differ.
 func imagesText(images []Image) []byte {
 	text, err := json.Marshal(images)
 	if err != nil {
-		return nil // then send fails in the same way, and says so
+		return nil // send will fail in the same way, and return the error
 	}
 	return text
 }

@@ -10,7 +10,7 @@ import (
 // Machine is one row of the table of machines.
 type Machine struct {
 	MAC provision.MAC `json:"mac"`
-	// Described says that a file of the site describes the machine.
+	// Described says whether a file of the site describes the machine.
 	Described bool   `json:"described"`
 	Hostname  string `json:"hostname,omitempty"`
 	Image     string `json:"image,omitempty"`
@@ -18,13 +18,13 @@ type Machine struct {
 	// reserved for it.
 	Address string          `json:"address,omitempty"`
 	Stage   provision.Stage `json:"stage"`
-	// Step is the place in [Steps] that the machine has come to, counted
-	// from 1; 0 where it is not on that way.
+	// Step is the place of the machine's stage in [Steps], counted from 1. It
+	// is 0 if the stage is not one of them.
 	Step int `json:"step"`
 	// Since is when the stage began, Seen the time of the last event.
 	Since time.Time `json:"since,omitzero"`
 	Seen  time.Time `json:"seen,omitzero"`
-	// Installing says that an agent is at work.
+	// Installing says whether an agent is installing the machine now.
 	Installing bool      `json:"installing"`
 	Progress   *Progress `json:"progress,omitempty"`
 	Armed      bool      `json:"armed"`
@@ -45,15 +45,15 @@ type Next struct {
 	Reason string           `json:"reason"`
 }
 
-// Progress is how far a stage's work is.
+// Progress is how much of a stage's work is done.
 type Progress struct {
 	provision.Progress
 	Percent int `json:"percent"`
-	// Left is the time that the rest takes, in seconds; 0 where unknown.
+	// Left is the estimated time for the rest, in seconds; 0 if unknown.
 	Left int64 `json:"left,omitempty"`
 }
 
-// Steps are the stages of an install in their order.
+// Steps returns the stages of an install, in order.
 func Steps() []provision.Stage {
 	return []provision.Stage{
 		provision.StageFirmware, provision.StageLoader, provision.StageKernel, provision.StageAgent,
@@ -62,8 +62,8 @@ func Steps() []provision.Stage {
 	}
 }
 
-// newMachine is the row of a machine. The spec is nil where no file of the
-// site describes it.
+// newMachine returns the row of a machine. The spec is nil if no file of the site
+// describes it.
 func newMachine(spec *provision.Spec, state provision.State) Machine {
 	decision := provision.Decide(spec, state)
 	m := Machine{
@@ -81,7 +81,7 @@ func newMachine(spec *provision.Spec, state provision.State) Machine {
 	return m
 }
 
-// describe takes over what the machine's file says of it.
+// describe fills in what the machine's file says.
 func (m *Machine) describe(spec *provision.Spec) {
 	m.Image = spec.Image
 	if spec.Hostname != "" {
@@ -99,8 +99,8 @@ func newProgress(p *provision.Progress) *Progress {
 	return &Progress{Progress: *p, Percent: p.Percent(), Left: int64(p.Left() / time.Second)}
 }
 
-// step is the place of a stage in [Steps]. A machine that failed is where it
-// was when it did.
+// step returns the place of a machine's stage in [Steps], counted from 1, or 0.
+// For a machine that failed it is the stage in which it failed.
 func step(state provision.State) int {
 	stage := state.Stage
 	if n := len(state.Stages); stage == provision.StageFailed && n >= 2 {

@@ -11,10 +11,10 @@ import (
 	"cloudlets/provision"
 )
 
-// machines is the table of all machines, by MAC.
+// machines answers with the table of all machines, sorted by MAC.
 func (s *Server) machines(*http.Request) (any, error) { return s.table(), nil }
 
-// table has a row for each machine that a file describes or that was seen.
+// table returns a row for each machine that a file describes or that was seen.
 func (s *Server) table() []Machine {
 	rows := make(map[provision.MAC]Machine)
 	for _, state := range s.Tracker.States() {
@@ -31,7 +31,7 @@ func (s *Server) table() []Machine {
 	return table
 }
 
-// row is one row of the table.
+// row returns one row of the table.
 func (s *Server) row(mac provision.MAC) Machine {
 	state, _ := s.Tracker.State(mac)
 	return newMachine(s.spec(mac), state)
@@ -45,7 +45,7 @@ func (s *Server) spec(mac provision.MAC) *provision.Spec {
 	return &spec
 }
 
-// machine is one machine in detail.
+// machine answers with one machine in detail.
 func (s *Server) machine(r *http.Request) (any, error) {
 	mac, err := s.find(r.PathValue("machine"))
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *Server) detail(mac provision.MAC) Detail {
 	return newDetail(s.spec(mac), state, s.now())
 }
 
-// machineEvents are the latest events of a machine.
+// machineEvents answers with the latest events of a machine.
 func (s *Server) machineEvents(r *http.Request) (any, error) {
 	mac, err := s.find(r.PathValue("machine"))
 	if err != nil {
@@ -86,30 +86,30 @@ func (s *Server) machineEvents(r *http.Request) (any, error) {
 	return events, err
 }
 
-// number is a parameter of the query that counts something; 0 where absent.
+// number returns a parameter of the query that is a number, or 0 if it is absent.
 func number(r *http.Request, name string) (uint64, error) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
 		return 0, nil
 	}
-	// One bit less than fits, so that what is counted on from it does too.
+	// Allow one bit less than fits, so that adding to the number cannot overflow.
 	n, err := strconv.ParseUint(text, 10, 63)
 	if err != nil {
-		return 0, refuse(http.StatusBadRequest, "%s=%.40q is no number; want a whole number such as %s=100", name, text, name)
+		return 0, refuse(http.StatusBadRequest, "%s=%.40q is not a number; give a whole number, such as %s=100", name, text, name)
 	}
 	return n, nil
 }
 
-// known refuses a machine that nothing is known of.
+// known refuses a machine that no file describes and that was never seen.
 func (s *Server) known(mac provision.MAC) error {
 	if _, seen := s.Tracker.State(mac); seen || s.spec(mac) != nil {
 		return nil
 	}
-	return refuse(http.StatusNotFound, "nothing is known of machine %s: no file in machines/ describes it, and it was never seen; `cloudlets machines` shows those that are", mac)
+	return refuse(http.StatusNotFound, "machine %s is unknown: no file in machines/ describes it, and it was never seen; `cloudlets machines` lists the machines that are known", mac)
 }
 
-// find is the machine that a name means: a MAC, a hostname of the site, or the
-// first part of one, where it is that of a single machine.
+// find returns the machine that a name stands for. The name is a MAC, a hostname
+// of the site, or the first part of one. It must stand for exactly one machine.
 func (s *Server) find(name string) (provision.MAC, error) {
 	mac, macErr := provision.ParseMAC(name)
 	if macErr == nil {
@@ -137,9 +137,9 @@ func only(name string, found []provision.MAC) (provision.MAC, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return "", refuse(http.StatusNotFound, "no machine is called %.80q: it is neither a MAC address such as 52:54:00:12:34:56 nor a hostname of the site; `cloudlets machines` shows what there is", name)
+		return "", refuse(http.StatusNotFound, "no machine is called %.80q: it is neither a MAC address such as 52:54:00:12:34:56 nor a hostname of the site; `cloudlets machines` lists the machines", name)
 	default:
-		return "", refuse(http.StatusConflict, "%q may be any of %s; use the MAC address or the whole hostname", name, listing(found))
+		return "", refuse(http.StatusConflict, "%q is the name of several machines: %s; use the MAC address or the whole hostname", name, listing(found))
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // maxMessage bounds one message of a stream, and each of its lines, in bytes.
 const maxMessage = 1 << 20
 
-// errTooLong is a message that no daemon of ours sends.
+// errTooLong refuses a message that is longer than any that a daemon sends.
 var errTooLong = fmt.Errorf("a message has more than %d bytes", maxMessage)
 
 // message is one server-sent event.
@@ -21,8 +21,8 @@ type message struct {
 	data []byte
 }
 
-// messageReader reads server-sent events (HTML standard, section 9.2.6), with
-// lines that end in LF or CRLF; a lone CR ends none.
+// messageReader reads server-sent events (HTML standard, section 9.2.6). Lines
+// end in LF or CRLF; unlike in the standard, a CR alone does not end a line.
 type messageReader struct {
 	lines *bufio.Scanner
 }
@@ -33,8 +33,8 @@ func newMessageReader(r io.Reader) *messageReader {
 	return &messageReader{lines}
 }
 
-// next is the next message that has data. One that the stream's end cuts off
-// is none: the stream ends with [io.ErrUnexpectedEOF].
+// next returns the next message that has data. If the stream ends, even in the
+// middle of a message, the error is [io.ErrUnexpectedEOF].
 func (r *messageReader) next() (message, error) {
 	var m message
 	var data [][]byte
@@ -66,7 +66,7 @@ func (r *messageReader) next() (message, error) {
 	return message{}, r.end()
 }
 
-// end is why there are no more lines.
+// end returns the reason why there are no more lines.
 func (r *messageReader) end() error {
 	err := r.lines.Err()
 	switch {

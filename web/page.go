@@ -15,12 +15,12 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// pagePolicy lets the page load what this server gives, and nothing else: no
-// script in the page itself, none from elsewhere, and no frame around it.
+// pagePolicy lets the page load only files of this server. It forbids inline
+// scripts, scripts from elsewhere, and showing the page in a frame.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// page serves the page at "/", and what it loads beneath "/page/".
+// page serves the page at "/", and its other files beneath "/page/".
 func (s *Server) page() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/{$}", methods{"GET": s.index})
@@ -66,8 +66,8 @@ func (s *Server) pageFile(w http.ResponseWriter, r *http.Request) {
 	servePage(w, r, name, text)
 }
 
-// servePage answers with a text that browsers keep, but ask for anew: a new
-// daemon has a new page.
+// servePage answers with a text that browsers cache but must revalidate each
+// time, since a new daemon may have a new page.
 func servePage(w http.ResponseWriter, r *http.Request, name string, text []byte) {
 	h := w.Header()
 	h.Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(text)))
@@ -80,7 +80,7 @@ func servePage(w http.ResponseWriter, r *http.Request, name string, text []byte)
 	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(text))
 }
 
-// contentType does not ask the system, whose tables differ.
+// contentType has its own table, since those of systems differ.
 func contentType(name string) string {
 	switch path.Ext(name) {
 	case ".html":

@@ -9,22 +9,22 @@ import (
 	"strings"
 )
 
-// ReadOnly is the page and what can be read of the API, fit for a TCP address:
-// nothing that is sent to it changes anything.
+// ReadOnly serves the page and those parts of the API that change nothing, so
+// that it can listen on a TCP address.
 //
-// It answers only to names that nobody else can point at the server: a page of
-// another site, whose name was made to resolve to this address (DNS
-// rebinding), would otherwise read along in its visitors' browsers.
+// It accepts as Host only IP addresses and the server's own names. Otherwise a
+// page of another site, whose name resolves to this address (DNS rebinding),
+// could read the API from its visitors' browsers.
 func (s *Server) ReadOnly() http.Handler {
 	whole := s.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !s.knowsHost(r.Host):
 			writeJSON(w, http.StatusForbidden, Failure{fmt.Sprintf(
-				"this server does not go by the name %q; use its IP address instead", r.Host)})
+				"%q is not a name of this server; use its IP address instead", r.Host)})
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			writeJSON(w, http.StatusForbidden, Failure{fmt.Sprintf(
-				"%s is refused: this address only shows what is there; use `cloudlets install` on the server itself", r.Method)})
+				"%s is refused, since this address is read-only; use `cloudlets install` on the server itself", r.Method)})
 		default:
 			whole.ServeHTTP(w, r)
 		}

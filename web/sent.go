@@ -2,20 +2,20 @@ package web
 
 import "cloudlets/provision"
 
-// maxSent is how many events back a second coming is known. It is more than
-// what a subscription queues, and more than a resumption goes back.
+// maxSent is how many events are remembered. It is more than the queue of a
+// subscription holds, and more than a stream goes back after reconnecting.
 const maxSent = 4096
 
-// sent remembers the latest events that went by, so that none goes by twice.
-// An event comes again where a stream is taken up anew, and also where it was
-// repeated: then with a higher count, and as news.
+// sent remembers the latest events of a stream, so that none is passed on twice.
+// An event comes again when a stream reconnects. It also comes again when it
+// happened once more: then its count is higher, and it is news.
 type sent struct {
 	counts map[uint64]int
 	order  []uint64 // ring of the IDs in counts
 	next   int
 }
 
-// isNews says whether an event was not there yet, and remembers it.
+// isNews says whether an event is new, and remembers it.
 func (s *sent) isNews(e provision.Event) bool {
 	if s.counts == nil {
 		s.counts = make(map[uint64]int)

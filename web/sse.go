@@ -11,28 +11,28 @@ import (
 
 // Bounds of the streams of server-sent events (HTML standard, section 9.2).
 const (
-	// maxStreams is how many may be open at once, over all.
+	// maxStreams is how many streams of all readers may be open at once.
 	maxStreams = 512
-	// writeTimeout is how long a reader may hold a write up.
+	// writeTimeout is how long a reader may delay a write.
 	writeTimeout = 30 * time.Second
-	// retryAfter is how long a browser waits before it comes again.
+	// retryAfter is how long a browser waits before it reconnects.
 	retryAfter = time.Second
 )
 
-// stream is one answer that goes on.
+// stream is one answer that stays open and sends events.
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 }
 
-// stream turns a function into the handler of a stream. The function runs
-// until the request ends, the server stops, or writing fails.
+// stream makes the handler of a stream. It calls run, which writes until the
+// request ends, the server stops, or writing fails.
 func (s *Server) stream(run func(*http.Request, *stream) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		defer s.streams.Add(-1)
 		if s.streams.Add(1) > maxStreams {
 			w.Header().Set("Retry-After", "5")
-			s.fail(w, r, refuse(http.StatusServiceUnavailable, "%d streams are open already; close a page that is not needed, or try again later", maxStreams))
+			s.fail(w, r, refuse(http.StatusServiceUnavailable, "%d streams are open already; close a page that you do not need, or try again later", maxStreams))
 			return
 		}
 		ctx, end := context.WithCancel(r.Context())
@@ -67,8 +67,8 @@ func (out *stream) begin() error {
 	return out.write(fmt.Appendf(nil, "retry: %d\n\n", retryAfter.Milliseconds()))
 }
 
-// send writes one event. The name is "" for the usual kind, the ID 0 for none.
-// JSON has no line ends of its own, so one data line holds it.
+// send writes one event. The name is "" for the default kind; an ID of 0 is left
+// out. One data line is enough, since the JSON has no line ends.
 func (out *stream) send(name string, id uint64, value any) error {
 	data, err := json.Marshal(value)
 	if err != nil {
@@ -84,7 +84,7 @@ func (out *stream) send(name string, id uint64, value any) error {
 	return out.write(fmt.Appendf(text, "data: %s\n\n", data))
 }
 
-// beat writes a comment, which readers pass over.
+// beat writes a comment, which readers ignore.
 func (out *stream) beat() error { return out.write([]byte(":\n\n")) }
 
 func (out *stream) write(text []byte) error {

@@ -8,7 +8,7 @@ import (
 	"cloudlets/provision/site"
 )
 
-// Status is how the daemon is.
+// Status is the state of the daemon.
 type Status struct {
 	Version string    `json:"version"`
 	Site    string    `json:"site"` // the site's folder
@@ -26,7 +26,7 @@ type Counts struct {
 	Installing int `json:"installing"`
 	Installed  int `json:"installed"`
 	Failed     int `json:"failed"`
-	// Waiting are those whose next boot installs.
+	// Waiting counts the machines whose next boot installs.
 	Waiting   int `json:"waiting"`
 	Strangers int `json:"strangers"`
 }
@@ -61,7 +61,7 @@ func one(is bool) int {
 	return 0
 }
 
-// problems are the mistakes in the site's files.
+// problems answers with the mistakes in the site's files.
 func (s *Server) problems(*http.Request) (any, error) { return s.problemList(), nil }
 
 func (s *Server) problemList() []site.FileError {

@@ -122,7 +122,7 @@ func TestFollowAfterAnEvent(t *testing.T) {
 	b := newBed(t)
 	b.record(t, logged(mac1, "one"), logged(mac1, "two"), logged(mac1, "three"))
 	openStream(t, b.Handler(), followPath(mac1)+"?after=2", "").wantTexts("three")
-	wantRefusal(t, ask(t, b.Handler(), "GET", followPath(mac1)+"?after=x", ""), http.StatusBadRequest, "is no number")
+	wantRefusal(t, ask(t, b.Handler(), "GET", followPath(mac1)+"?after=x", ""), http.StatusBadRequest, "is not a number")
 }
 
 func TestFollowByNameAndBeforeAnythingHappened(t *testing.T) {
@@ -211,7 +211,7 @@ func TestResumeWithNonsense(t *testing.T) {
 	r.Header.Set("Last-Event-ID", "yesterday")
 	w := httptest.NewRecorder()
 	b.Handler().ServeHTTP(w, r)
-	wantRefusal(t, w, http.StatusBadRequest, `"yesterday" is no number`)
+	wantRefusal(t, w, http.StatusBadRequest, `"yesterday" is not a number`)
 }
 
 // stuckWriter is a reader that takes nothing until it is let go.

@@ -1,7 +1,7 @@
-// Package web shows the machines to people: a JSON API, the client of it that
-// the command line uses, and one page for a browser on the same data. It takes
-// no decisions of its own: what it shows, and what it does when it is asked
-// to, is that of package provision.
+// Package web shows the machines to people. It has a JSON API, the [Client] of
+// it that the command line uses, and a page for browsers that shows the same
+// data. Package provision makes all decisions; this one shows them and passes
+// requests on. Start reading at [Server].
 package web
 
 import (
@@ -17,12 +17,12 @@ import (
 	"cloudlets/provision/track"
 )
 
-// Images tells how far the making of an image is; [depot.Depot] does.
+// Images says whether an image can be booted. [depot.Depot] implements it.
 type Images interface {
 	Status(depot.Key) depot.Status
 }
 
-// Tickets ends what an agent may do; [track.Tickets] does.
+// Tickets takes an agent's rights away. [track.Tickets] implements it.
 type Tickets interface {
 	End(ctx context.Context, mac provision.MAC, reason string) error
 }
@@ -32,42 +32,44 @@ var (
 	_ Tickets = (*track.Tickets)(nil)
 )
 
-// Server answers for one daemon. Site, Tracker, Images and Tickets must be
-// given. It must not be copied once it serves.
+// Server serves the API and the page of one daemon. Site, Tracker, Images and
+// Tickets must be set. It must not be copied after first use.
 type Server struct {
 	Site    *site.Site
 	Tracker *track.Tracker
 	Images  Images
 	Tickets Tickets
-	// Version is that of the daemon.
+	// Version is the daemon's version.
 	Version string
 	// Started is when the daemon started; the zero time shows no uptime.
 	Started time.Time
 	// Hosts are names that browsers may use for the address of
 	// [Server.ReadOnly], beside "localhost" and every IP address.
 	Hosts []string
-	// Clock is [time.Now] where it is nil.
+	// Clock tells the time; nil means [time.Now].
 	Clock func() time.Time
-	// Log is silent where it is nil.
+	// Log may be nil; then nothing is logged.
 	Log *slog.Logger
 
-	// Stopping, once closed, ends all streams. A server that is stopped
-	// closes it first, since [http.Server.Shutdown] waits for streams in
-	// vain. If it is nil, streams end with their requests only.
+	// Stopping ends all streams when it is closed. Close it before
+	// [http.Server.Shutdown], which would wait for the streams in vain. If it
+	// is nil, a stream ends only with its request.
 	Stopping <-chan struct{}
 
-	// Heartbeat is how often an idle stream shows that it is alive; 0 is
-	// [DefaultHeartbeat].
+	// Heartbeat is how often an idle stream sends a comment, which shows that
+	// it is alive; 0 means [DefaultHeartbeat].
 	Heartbeat time.Duration
 
 	streams atomic.Int64 // open now
 }
 
-// DefaultHeartbeat is shorter than what proxies wait for an idle connection.
+// DefaultHeartbeat is shorter than the time after which proxies close an idle
+// connection.
 const DefaultHeartbeat = 15 * time.Second
 
-// Handler is the whole API, and the page. Whoever reaches it may have disks
-// written: it belongs on a unix socket that only the right people can open.
+// Handler serves the whole API and the page. Anyone who can reach it can arm
+// installs, which overwrite disks. Serve it only on a Unix socket that only the
+// right people can open.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.page())
@@ -78,7 +80,7 @@ func (s *Server) Handler() http.Handler {
 	return mux
 }
 
-// api is every route below /api/v1/.
+// api returns the handlers of all paths below /api/v1/.
 func (s *Server) api() map[string]methods {
 	return map[string]methods{
 		"status":                    {"GET": s.answer(s.status)},

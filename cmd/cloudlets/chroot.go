@@ -10,10 +10,10 @@ import (
 	"cloudlets/images/vcs"
 )
 
-// chrootVerb is the hidden verb that is process 1 inside an image.
+// chrootVerb is the hidden verb that runs as process 1 inside an image.
 const chrootVerb = "chroot-child"
 
-// chrootFlags say how an image is entered.
+// chrootFlags are the flags of the verb chroot.
 type chrootFlags struct {
 	image imageFlags
 	entry string
@@ -26,37 +26,40 @@ func chrootCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "chroot IMAGE [--entry NAME] [--write] [-- COMMAND...]", Short: "Run a command, or a shell, in an image",
 		Args: usage(cobra.MinimumNArgs(1)),
-		Long: `Enter an image by one of its chroot entry points, or run a command in it. It
-has processes, mounts, a host name and a /dev of its own, and the network of
-this machine. What it writes is thrown away at the end, unless --write keeps it
-in the image, which must be a directory then. Nothing stays mounted or running.
+		Long: `Run COMMAND in an image, or without one the image's chroot entry point. It has
+its own processes, mounts, host name and /dev, and uses this machine's network.
+What it writes is thrown away at the end. With --write it is kept in the image,
+which must be a directory. Nothing stays mounted or running.
 
-It takes root, or a system that lets users make namespaces; the user is root
-inside then. It is no jail: root inside is root for this machine's kernel.
+You need to be root, or to have a system that lets users make namespaces; the
+command then runs as root inside. This is not a jail: root inside is root for
+this machine's kernel.
 
-The exit code is the command's: 128 and the number of the signal that ended it,
-127 where there is no such command, 126 where it cannot be executed.`,
+The exit code is the command's. It is 128 plus the number of the signal if a
+signal ended the command, 127 if there is no such command, and 126 if it cannot
+be executed.`,
 		Example: `  cloudlets chroot debian-12.tar.zst
   cloudlets chroot /srv/web1 --write -- apt-get install -y nginx`,
 	}
 	f.image.bare = true
 	f.image.add(cmd)
-	cmd.Flags().StringVar(&f.entry, "entry", "", "the `name` of the entry point; else the default one")
-	cmd.Flags().StringArrayVar(&f.env, "env", nil, "`name=value` for the command's environment")
-	cmd.Flags().BoolVar(&f.write, "write", false, "let the command change the image")
+	cmd.Flags().StringVar(&f.entry, "entry", "", "the `name` of the entry point; by default the manifest's default")
+	cmd.Flags().StringArrayVar(&f.env, "env", nil, "set `name=value` in the command's environment")
+	cmd.Flags().BoolVar(&f.write, "write", false, "keep what the command writes, in the image")
 	cmd.RunE = f.runE()
 	return cmd
 }
 
-// commandEnded is a command's exit code, of which nothing is to be said.
+// commandEnded is the exit code of a command that ran. This program ends with
+// the same code and prints no error of its own.
 type commandEnded int
 
 func (c commandEnded) Error() string {
 	return fmt.Sprintf("the command ended with exit code %d", int(c))
 }
 
-// isRootDirectory says whether a directory holds an image's files as they
-// are, and not an archive or a repository of them.
+// isRootDirectory says whether path is a directory that holds an image's files
+// themselves. An OCI layout and a bare repository do not.
 func isRootDirectory(path string) bool {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {

@@ -26,10 +26,10 @@ func chrootChildCommand() *cobra.Command {
 	}
 }
 
-// runE is the verb.
+// runE returns the function of the verb.
 func (f *chrootFlags) runE() func(*cobra.Command, []string) error { return f.image.onImage(f.run) }
 
-// run enters the image and ends this program as the command ended.
+// run runs the command in the image. The exit code is the command's.
 func (f *chrootFlags) run(cmd *cobra.Command, im *images.Image, command []string) (err error) {
 	spec, err := f.spec(cmd, im, command)
 	if err != nil {
@@ -45,7 +45,7 @@ func (f *chrootFlags) run(cmd *cobra.Command, im *images.Image, command []string
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGWINCH, unix.SIGCONT)
 	defer signal.Stop(signals)
 	spec.Signals = signals
-	// An interrupt is the command's to take: it does not end the verb.
+	// An interrupt goes to the command. It does not end the verb.
 	exit, err := chroot.Run(context.WithoutCancel(cmd.Context()), spec)
 	if err != nil {
 		return codedError{err, max(exit, exitFailed)}
@@ -56,7 +56,7 @@ func (f *chrootFlags) run(cmd *cobra.Command, im *images.Image, command []string
 	return nil
 }
 
-// spec is what to run, once the entry point's requirements hold.
+// spec checks the entry point's requirements and returns what to run.
 func (f *chrootFlags) spec(cmd *cobra.Command, im *images.Image, command []string) (chroot.Spec, error) {
 	env, err := environmentOf(f.env)
 	if err != nil {
@@ -76,8 +76,8 @@ func (f *chrootFlags) spec(cmd *cobra.Command, im *images.Image, command []strin
 	}, nil
 }
 
-// entryPoint picks the entry point and checks what it requires. A command of
-// the user's own needs none, unless one is named.
+// entryPoint picks the entry point and checks its requirements. A command of the
+// user's own needs no entry point, unless --entry names one.
 func (f *chrootFlags) entryPoint(ctx context.Context, im *images.Image, own bool) (entry manifest.EntryPoint, err error) {
 	err = withTree(ctx, im, func(tree images.Tree) error {
 		entry, err = boot.Chroot(im.Manifest, tree, f.entry)
@@ -96,8 +96,8 @@ func (f *chrootFlags) entryPoint(ctx context.Context, im *images.Image, own bool
 	return entry, err
 }
 
-// directory is the image as a directory: itself, or a copy that remove takes
-// away.
+// directory returns the image as a directory: the image itself, or a copy. The
+// caller calls remove, which deletes the copy.
 func (f *chrootFlags) directory(ctx context.Context, im *images.Image) (dir string, remove func() error, err error) {
 	if isRootDirectory(im.Path) {
 		return im.Path, func() error { return nil }, nil
@@ -130,7 +130,7 @@ func environmentOf(words []string) (map[string]string, error) {
 	return env, nil
 }
 
-// fileOf is the file that a stream is; nil if it is none.
+// fileOf returns a stream as a file, or nil if it is not a file.
 func fileOf(stream any) *os.File {
 	f, _ := stream.(*os.File)
 	return f

@@ -16,14 +16,15 @@ import (
 	"cloudlets/images/target"
 )
 
-// ec2Console is where EC2 shows a machine's words; its serial console is the
-// first port.
+// ec2Console is the first serial port, whose output EC2 shows as a machine's
+// console.
 const ec2Console = "ttyS0,115200n8"
 
-// bucketPlaceholder stands for the name of the bucket that a person has.
+// bucketPlaceholder stands for the user's bucket where --bucket is not given.
 const bucketPlaceholder = "YOUR-BUCKET"
 
-// checkCloud refuses a disk whose kernels would not start where it is for.
+// checkCloud refuses a disk for EC2 or Xen whose kernel lacks the drivers that
+// it needs to start there.
 func checkCloud(s target.System, d *target.Disk, format string) error {
 	where, drivers := "", []string(nil)
 	switch format {
@@ -38,7 +39,7 @@ func checkCloud(s target.System, d *target.Disk, format string) error {
 	return target.CheckDrivers(s.Tree, d.Kernels[0], where, drivers...)
 }
 
-// importFile is where the description of an import to EC2 goes.
+// importFile is the name of the file that describes the import to EC2.
 func (f *diskFlags) importFile() string {
 	return strings.TrimSuffix(f.out.out, filepath.Ext(f.out.out)) + ".import.json"
 }
@@ -62,15 +63,17 @@ func (f *diskFlags) writeImport(cmd *cobra.Command, s target.System) error {
 	}); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "to make it an image of EC2:\n  aws s3 cp %s s3://%s/%s\n  aws ec2 import-image --disk-containers file://%s\n",
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "to import it into EC2:\n  aws s3 cp %s s3://%s/%s\n  aws ec2 import-image --disk-containers file://%s\n",
 		f.out.out, bucket, key, beside.out)
 	return err
 }
 
-// xenMemory is what a domain gets unless its configuration is changed, in MiB.
+// xenMemory is the memory of a domain, in MiB, unless its configuration is
+// changed.
 const xenMemory = 1024
 
-// makeXen makes a folder with a raw disk, and configurations to run it by.
+// makeXen makes a folder with a raw disk, and the configurations with which Xen
+// runs it.
 func (f *diskFlags) makeXen(cmd *cobra.Command, s target.System, raw vdisk.Format) error {
 	o, err := f.options(raw)
 	if err != nil {
@@ -121,7 +124,8 @@ func (f *diskFlags) fillXen(cmd *cobra.Command, dir string, s target.System, d *
 	return fillDomains(dir, s, d.Boot())
 }
 
-// fillDomains writes what starts a domain besides its disk.
+// fillDomains writes the kernel, the RAM disk and the configurations of the
+// domain.
 func fillDomains(dir string, s target.System, boot target.Boot) error {
 	domain := guest.XenDomain{Name: s.Title(), Disk: "disk.raw", Memory: xenMemory, Cmdline: boot.Cmdline}
 	for _, name := range boot.Files() {

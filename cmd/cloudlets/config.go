@@ -19,10 +19,10 @@ func configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "config IMAGE [--config C]", Short: "Configure a directory in place, or show how it was configured", Args: exactArgs(1),
 		Long: `Apply a configuration to a directory: render its templates in place and record
-the configuration in ` + images.AppliedConfigPath + `. It is all or nothing: when a
-template fails, nothing was changed, and when the power fails, the next
-"cloudlets config" completes what was begun. What was configured once cannot be
-configured again, since its templates are gone.
+the configuration in ` + images.AppliedConfigPath + `. Either all files change or none:
+if a template fails, nothing has changed, and if the power fails, the next
+"cloudlets config" completes the change. A directory can be configured only
+once, because the results replace its templates.
 
 Without --config, print the configuration that was applied.`,
 		Example: `  cloudlets config /srv/web1 --config '{"args": {"role": "web"}}' --env hostname=web1
@@ -58,11 +58,11 @@ func configure(cmd *cobra.Command, im *images.Image, config *configFlags) error 
 	return configureDirectory(cmd.Context(), im.Path, overlay)
 }
 
-// showApplied prints the record of a configuration.
+// showApplied prints the configuration that was applied to an image.
 func showApplied(cmd *cobra.Command, im *images.Image) error {
 	text, err := applied(cmd.Context(), im)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s was not configured: there is no %s in it", im.Path, images.AppliedConfigPath)
+		return fmt.Errorf("%s was not configured: there is no %s in it; --config configures it", im.Path, images.AppliedConfigPath)
 	}
 	if err != nil {
 		return err

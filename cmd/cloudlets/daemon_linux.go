@@ -20,7 +20,7 @@ import (
 	"cloudlets/web"
 )
 
-// daemon is the server: its parts, and how they are joined.
+// daemon is the server: its settings, its parts, and how they are joined.
 type daemon struct {
 	log          *slog.Logger
 	settings     site.Settings
@@ -107,9 +107,9 @@ func newDepot(site *site.Site, s site.Settings, notify func(depot.Key, depot.Sta
 // serve opens all sockets, says that it serves, and runs every task until ctx
 // ends or a task fails.
 //
-// The groups end in the order that they stand in: first what takes requests,
-// then what works in the background, and the tracker last, which writes the
-// events of all others. Only then can the store be closed.
+// The groups end in the order in which they are listed: first the servers, then
+// the background work, and last the tracker, since it writes the events of all
+// others. The store can be closed only after that.
 func (d *daemon) serve(ctx context.Context) error {
 	servers, err := d.listen(ctx)
 	if err != nil {
@@ -149,10 +149,10 @@ func (d *daemon) wantImages(ctx context.Context) error {
 	}
 }
 
-// tellSystemd sends a message to systemd. That it fails is no reason to end.
+// tellSystemd sends a message to systemd. If it fails, the server goes on.
 func (d *daemon) tellSystemd(message string) {
 	if err := notifySystemd(d.notifySocket, message); err != nil {
-		d.log.Warn("systemd does not know how far the server is", "error", err)
+		d.log.Warn("a message to systemd was not sent", "error", err)
 	}
 }
 

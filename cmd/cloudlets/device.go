@@ -12,13 +12,13 @@ type deviceFlags struct {
 	deviceHost
 }
 
-// add gives the verb its flags for devices, and --list in place of an image.
+// add adds the flags for devices. With --list the verb takes no image.
 func (f *deviceFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.list, "list", false, "list the devices that a disk can be written to")
-	cmd.Flags().BoolVar(&f.all, "all", false, "with --list: the others too, and why they are refused")
-	cmd.Flags().BoolVar(&f.yes, "yes", false, "write to a device without asking; it needs --serial")
-	cmd.Flags().StringVar(&f.serial, "serial", "", "the serial `number` of the device that is meant")
-	cmd.Flags().BoolVar(&f.noVerify, "no-verify", false, "do not read back what was written to a device")
+	cmd.Flags().BoolVar(&f.all, "all", false, "with --list, also list the devices that are refused, and why")
+	cmd.Flags().BoolVar(&f.yes, "yes", false, "write to a device without asking; needs --serial")
+	cmd.Flags().StringVar(&f.serial, "serial", "", "write only to the device with this serial `number`")
+	cmd.Flags().BoolVar(&f.noVerify, "no-verify", false, "do not read back and compare what was written to a device")
 	takes, runs := cmd.Args, cmd.RunE
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if f.list {

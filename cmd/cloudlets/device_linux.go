@@ -21,10 +21,10 @@ import (
 	"cloudlets/provision/hardware"
 )
 
-// deviceHost is what no flag changes, but a test does.
+// deviceHost holds what a test replaces; no flag sets it.
 type deviceHost struct {
 	policy device.Policy
-	host   func() device.Host // nil is thisHost
+	host   func() device.Host // nil means thisHost
 }
 
 func (f *deviceFlags) onHost() device.Host {
@@ -46,14 +46,15 @@ func thisHost() device.Host {
 	}}
 }
 
-// foundDevice is a device that was looked at.
+// foundDevice is a device that was examined: what it is, why it is refused, and
+// the error if it could not be examined.
 type foundDevice struct {
 	device.Facts
 	refused []string
 	err     error
 }
 
-// showList tells which devices there are.
+// showList prints the devices of this computer.
 func (f *deviceFlags) showList(cmd *cobra.Command) error {
 	list, err := f.find()
 	if err != nil {
@@ -79,7 +80,7 @@ func (f *deviceFlags) showList(cmd *cobra.Command) error {
 	return nil
 }
 
-// find looks at all removable disks, or at all there are.
+// find examines the removable disks, or with --all every disk.
 func (f *deviceFlags) find() (list []foundDevice, err error) {
 	host := f.onHost()
 	disks, err := hardware.Disks(host.Sys)
@@ -139,21 +140,21 @@ func (d foundDevice) show(w io.Writer) error {
 	return err
 }
 
-// isDevice says whether an output is a device, and no file.
+// isDevice says whether an output is a block device.
 func isDevice(name string) bool {
 	info, err := os.Stat(name)
 	return err == nil && info.Mode()&(fs.ModeDevice|fs.ModeCharDevice) == fs.ModeDevice
 }
 
-// toDevice writes a disk to a device. What can be refused is refused before
-// the image is read.
+// toDevice writes a disk to a device. It makes every check that needs no image
+// before it reads the image.
 func (f *diskFlags) toDevice(cmd *cobra.Command, args []string, format vdisk.Format) error {
 	o, err := f.options(format)
 	if err != nil {
 		return err
 	}
 	if cmd.Flags().Changed("free") || format.Name != "raw" {
-		return codedError{errors.New("a device is used whole, by the disk itself: --free, and formats other than raw, are for files"), exitUsage}
+		return codedError{errors.New("a device is used whole, as a raw disk: leave out --free, and every --format except raw"), exitUsage}
 	}
 	host := f.device.onHost()
 	facts, err := host.Look(f.out.out)
@@ -161,7 +162,7 @@ func (f *diskFlags) toDevice(cmd *cobra.Command, args []string, format vdisk.For
 		return err
 	}
 	if err := f.device.policy.Check(facts, o.Size); err != nil {
-		return fmt.Errorf("%w; `cloudlets disk --list --all` shows what there is", err)
+		return fmt.Errorf("%w; `cloudlets disk --list --all` shows every device", err)
 	}
 	consent, err := f.device.consent(cmd, f.dryRun)
 	if err != nil {
@@ -171,7 +172,7 @@ func (f *diskFlags) toDevice(cmd *cobra.Command, args []string, format vdisk.For
 		return err
 	}
 	o.Size, o.Sector, o.Stale, o.Round = facts.Capacity(), facts.Sector, true, nil
-	o.Grow = false // it is used whole
+	o.Grow = false // the disk takes the whole device already
 	return f.image.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
 		return f.config.onSystem(cmd, im, "disk", func(s target.System) error {
 			return f.makeOnDevice(cmd, s, format, o, func(what string, size int64) (*device.Armed, error) {
@@ -181,7 +182,8 @@ func (f *diskFlags) toDevice(cmd *cobra.Command, args []string, format vdisk.For
 	})(cmd, args)
 }
 
-// kept finds the partition of a device that is to be kept; nil is none.
+// kept finds the persistent partition that --keep-persistent keeps. Without the
+// flag it returns nil.
 func (f *outliveFlags) kept(facts device.Facts) (*disk.Partition, error) {
 	if !f.keep {
 		return nil, nil
@@ -193,26 +195,27 @@ func (f *outliveFlags) kept(facts device.Facts) (*disk.Partition, error) {
 	defer file.Close()
 	p, err := disk.FindPersistent(file, facts.Capacity(), facts.Sector)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; without --keep-persistent all of it is made anew", facts.Path, err)
+		return nil, fmt.Errorf("%s: %w; without --keep-persistent the whole device is written anew", facts.Path, err)
 	}
 	return &p, nil
 }
 
-// consent is how a person will agree: by a serial number given beforehand, or
-// at the terminal. In a dry run nobody is asked.
+// consent says how the user confirms that the device may be overwritten: with
+// its serial number on the command line, or by typing its name at the terminal.
+// A dry run does not ask.
 func (f *deviceFlags) consent(cmd *cobra.Command, dryRun bool) (device.Consent, error) {
 	switch {
 	case f.yes && f.serial == "":
-		return nil, codedError{errors.New("--yes needs --serial, the serial number of the device that is meant, since names like /dev/sdb change: see `cloudlets disk --list`"), exitUsage}
+		return nil, codedError{errors.New("--yes needs --serial with the device's serial number, since names like /dev/sdb can change; `cloudlets disk --list` shows it"), exitUsage}
 	case f.yes:
 		return device.BySerial(f.serial), nil
 	case !dryRun && !isTerminal(cmd.ErrOrStderr()):
-		return nil, codedError{errors.New("there is no terminal on which to confirm what will be lost: give --yes and --serial, the serial number of the device that is meant"), exitUsage}
+		return nil, codedError{errors.New("there is no terminal on which to confirm that the device may be overwritten: give --yes, and --serial with its serial number"), exitUsage}
 	}
 	return device.Typed{Serial: f.serial}, nil
 }
 
-// makeOnDevice plans the disk, has the device armed, and writes it.
+// makeOnDevice plans the disk, arms the device, and writes it.
 func (f *diskFlags) makeOnDevice(cmd *cobra.Command, s target.System, format vdisk.Format, o target.Options, arm func(string, int64) (*device.Armed, error)) error {
 	d, err := target.NewDisk(cmd.Context(), s, o)
 	if err != nil {
@@ -239,7 +242,8 @@ func (f *diskFlags) makeOnDevice(cmd *cobra.Command, s target.System, format vdi
 	return f.tellWritten(cmd, s, d, format, result)
 }
 
-// writeDevice shows how far the writing is, and then the reading back.
+// writeDevice writes the disk, and shows the progress of writing and then of
+// reading back.
 func (f *diskFlags) writeDevice(cmd *cobra.Command, armed *device.Armed, d *target.Disk, loaders disk.Loaders) (device.Result, error) {
 	stage := device.Writing
 	show := newProgress(cmd.ErrOrStderr(), "writing "+f.out.out, d.Estimate())
@@ -257,7 +261,7 @@ func (f *diskFlags) writeDevice(cmd *cobra.Command, armed *device.Armed, d *targ
 	}})
 }
 
-// tellWritten says what is on the device now.
+// tellWritten prints what was written to the device.
 func (f *diskFlags) tellWritten(cmd *cobra.Command, s target.System, d *target.Disk, format vdisk.Format, result device.Result) error {
 	if f.asJSON {
 		return f.tell(cmd, s, d, format.Name)
@@ -268,7 +272,7 @@ func (f *diskFlags) tellWritten(cmd *cobra.Command, s target.System, d *target.D
 	}
 	text := fmt.Sprintf("wrote %s: a disk of %s with %d files of %s; %s were written, and %s", f.out.out, bytesize.Decimal(d.Size()), d.Entries, s.Name, bytesize.Decimal(result.Written), checked)
 	if d.Layout.Kept {
-		text += "; its persistent partition is as it was"
+		text += "; its persistent partition was kept"
 	}
 	if !result.TableRead {
 		text += "; plug it in again before you look at it here"

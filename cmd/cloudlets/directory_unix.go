@@ -23,16 +23,17 @@ import (
 	"cloudlets/images/vcs"
 )
 
-// What changes an image's directory.
+// The verbs that change an image's directory.
 
-// importE is the verb import.
+// importE returns the function of the verb import.
 func importE(f *imageFlags) func(*cobra.Command, []string) error {
 	return f.onImage(func(cmd *cobra.Command, im *images.Image, args []string) error {
 		return unpack(cmd, im, args[0])
 	})
 }
 
-// unpack writes an image into a directory, and records what could not be.
+// unpack writes an image into a directory, and records the metadata that it
+// could not set.
 func unpack(cmd *cobra.Command, im *images.Image, dir string) error {
 	show := newCounter(cmd.ErrOrStderr(), "unpacking "+im.Name)
 	report, err := rootfs.Write(cmd.Context(), dir, im.Source, rootfs.Options{Progress: show.set})
@@ -53,12 +54,12 @@ func unpack(cmd *cobra.Command, im *images.Image, dir string) error {
 	if _, err := metadata.Write(dir, recorded); err != nil {
 		return err
 	}
-	fmt.Fprintf(words, "%d files could not be given their owners, modes, attributes or types; %s records them, and the directory is read by it\n", len(report.Lost), metadata.Path)
+	fmt.Fprintf(words, "%d files could not be given their owners, modes, attributes or types; %s records these, and cloudlets reads the directory accordingly\n", len(report.Lost), metadata.Path)
 	return nil
 }
 
-// tellCommand tells what a container image runs, which a directory does not
-// keep: it may be what a chroot entry point should run.
+// tellCommand prints the command of a container image. A directory does not
+// keep it, but it may be what a chroot entry point should run.
 func tellCommand(w io.Writer, src images.Source) {
 	if container, ok := src.(*oci.Image); ok {
 		c := container.Config()
@@ -77,7 +78,7 @@ func syncDir(root *os.Root, name string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// recoverDirectory completes what an earlier configuration began.
+// recoverDirectory completes a configuration that was interrupted.
 func recoverDirectory(ctx context.Context, dir string) error { return rootfs.Recover(ctx, dir) }
 
 // configureDirectory configures a directory in place.
@@ -85,7 +86,7 @@ func configureDirectory(ctx context.Context, dir string, o images.Overlay) error
 	return rootfs.Configure(ctx, dir, o)
 }
 
-// runTool runs the tool and ends as it ended.
+// runTool runs the tool of revision control. The exit code is the tool's.
 func runTool(cmd *cobra.Command, kind vcs.Kind, args []string) error {
 	if len(args) > 0 && slices.Contains([]string{"-h", "--help"}, args[0]) {
 		return cmd.Help()
@@ -100,7 +101,8 @@ func runTool(cmd *cobra.Command, kind vcs.Kind, args []string) error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	// An interrupt is the tool's to take: the image is put in order after it.
+	// An interrupt goes to the tool. It does not end this program, which has to
+	// put the image in order after the tool.
 	code, err := vcs.Run(context.WithoutCancel(cmd.Context()), vcs.Options{
 		Kind: kind, Dir: args[0], Args: args[1:], Signals: signals, Merge: []string{self, mergeVerb},
 		Stdin: cmd.InOrStdin(), Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),

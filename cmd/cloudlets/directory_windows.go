@@ -11,9 +11,9 @@ import (
 	"cloudlets/images/vcs"
 )
 
-// errDirectory refuses to fill, or to change, an image's directory: what
-// Windows would make of it is another image, and nobody would be told.
-var errDirectory = errors.New("a directory of Windows cannot hold an image: it has no owners, no modes, and no links and names as Linux has them; keep the image as a tarball, which every other verb takes, or do this on Linux, macOS or FreeBSD")
+// errDirectory refuses to fill or to change an image's directory. Windows would
+// silently make a different image of it.
+var errDirectory = errors.New("a directory on Windows cannot hold an image: Windows has no Unix owners and modes, and other rules for links and names; keep the image as a tarball, which every other verb takes, or do this on Linux, macOS or FreeBSD")
 
 // syncDir leaves it to Windows to make the names in a directory durable.
 func syncDir(*os.Root, string) error { return nil }

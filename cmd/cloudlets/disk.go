@@ -44,14 +44,14 @@ func diskCommand() *cobra.Command {
 	var f diskFlags
 	cmd := &cobra.Command{
 		Use: "disk IMAGE --out FILE [--config C] [--format F]", Short: "Make a disk that boots: for a virtual machine, a cloud or a USB stick", Args: exactArgs(1),
-		Long: `Make a disk that boots by BIOS and by UEFI, from an image and a configuration:
-one partition table, boot loaders, the image's own kernels, its files on ext4.
-It takes no root, no mount and no virtual machine. The same image and
-configuration give the same bytes; SOURCE_DATE_EPOCH and --uuid replace what
-identifiers and times come from.
+		Long: `Make a disk from an image and a configuration. It boots by BIOS and by UEFI, and
+has one partition table, boot loaders, the image's own kernels, and its files on
+ext4. This needs no root, no mount and no virtual machine. The same image and
+configuration give the same bytes: identifiers and times come from the content,
+unless you give --uuid or SOURCE_DATE_EPOCH.
 
-With a device as its output it writes a USB disk or a card: it shows what is on
-the device, and asks for its name to be typed before that is lost.
+If --out is a device, such as a USB disk or a card, cloudlets shows what is on
+it, and overwrites it only after you type the device's name.
 
 ` + formatTable(),
 		Example: `  cloudlets disk debian-12.tar --config @web1.json --env hostname=web1 --out web1.qcow2
@@ -62,11 +62,11 @@ the device, and asks for its name to be typed before that is lost.
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&f.format, "format", "", "the `format`; by default what the file's name ends in, else raw")
+	cmd.Flags().StringVar(&f.format, "format", "", "the `format`; by default the one that the file's name ends in, or else raw")
 	cmd.Flags().StringVar(&f.compress, "compress", "", "compress a qcow2: zlib or zstd")
-	cmd.Flags().StringVar(&f.bucket, "bucket", "", "with --format ec2: the S3 `bucket` that the disk will be put into")
+	cmd.Flags().StringVar(&f.bucket, "bucket", "", "with --format ec2, the S3 `bucket` that you will upload the disk to")
 	f.out.add(cmd)
-	f.out.out, cmd.Flags().Lookup("out").DefValue = "", "" // what is for a terminal in other verbs is large here
+	f.out.out, cmd.Flags().Lookup("out").DefValue = "", "" // a disk is too large for standard output to be the default
 	f.device.add(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formatNames(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("compress", cobra.FixedCompletions(compressions, cobra.ShellCompDirectiveNoFileComp))
@@ -89,20 +89,20 @@ func rawCommand() *cobra.Command {
 	return cmd
 }
 
-// defaultFree is what a system takes when it starts for the first time, for its
-// logs and keys: on a disk without it services fail.
+// defaultFree is the space in bytes that a system needs for its logs and keys
+// when it first starts. On a disk without it services fail.
 const defaultFree = 250_000_000
 
 func (f *diskFlags) add(cmd *cobra.Command) {
 	f.image.add(cmd)
 	f.config.add(cmd)
 	f.free = defaultFree
-	cmd.Flags().Var(&f.size, "size", "the disk's size, such as 8GiB; by default as small as it can be, and --free")
-	cmd.Flags().Var(&f.free, "free", "room for more on a disk as small as it can be, which may be 0")
+	cmd.Flags().Var(&f.size, "size", "the disk's size, such as 8GiB; by default as small as possible, plus --free")
+	cmd.Flags().Var(&f.free, "free", "the free space on a disk without --size; may be 0")
 	cmd.Flags().StringVar(&f.entry, "entry", "", "the kernel entry point; by default the manifest's default")
 	cmd.Flags().StringVar(&f.cmdline, "cmdline", "", "`words` to add to the kernel's command line")
-	cmd.Flags().StringVar(&f.id, "uuid", "", "the `UUID` that all identifiers come from")
-	cmd.Flags().StringVar(&f.assets, "assets", "", "a `folder` with boot loaders, where they are not in Debian's places, and with cloudlets-arm64 for such machines")
+	cmd.Flags().StringVar(&f.id, "uuid", "", "derive all identifiers from this `UUID`")
+	cmd.Flags().StringVar(&f.assets, "assets", "", "a `folder` with boot loaders, if they are not where Debian installs them, and with cloudlets-arm64 for arm64 machines")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be made, and make nothing")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print what was made as JSON, to standard error if the disk goes to standard output")
 	f.outlive.add(cmd)
@@ -144,7 +144,7 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 	})(cmd, args)
 }
 
-// checkOutput refuses what can be refused before anything is read.
+// checkOutput makes every check of the output that needs no image.
 func (f *diskFlags) checkOutput(format vdisk.Format) error {
 	switch {
 	case f.out.out == "" && !f.dryRun:
@@ -178,7 +178,7 @@ func (f *diskFlags) options(format vdisk.Format) (target.Options, error) {
 			return o, codedError{fmt.Errorf("--size %s: %w", bytesize.Exact(o.Size), err), exitUsage}
 		}
 		if right != o.Size {
-			return o, codedError{fmt.Errorf("--size %d: the size of a disk in the format %s is a multiple of %s: take %d", o.Size, format.Name, bytesize.Exact(format.Align), right), exitUsage}
+			return o, codedError{fmt.Errorf("--size %d: the size of a disk in the format %s must be a multiple of %s: take %d", o.Size, format.Name, bytesize.Exact(format.Align), right), exitUsage}
 		}
 	}
 	var err error
@@ -191,7 +191,8 @@ func (f *diskFlags) options(format vdisk.Format) (target.Options, error) {
 	return o, nil
 }
 
-// identity is what the flags and the environment say instead of the content.
+// identity returns the identifier and the time that the flags and the
+// environment give. Zero values mean that they come from the content.
 func (f *diskFlags) identity() (id uuid.UUID, at time.Time, err error) {
 	if f.id != "" {
 		if id, err = uuid.Parse(f.id); err != nil {
@@ -202,8 +203,8 @@ func (f *diskFlags) identity() (id uuid.UUID, at time.Time, err error) {
 	return id, at, err
 }
 
-// sourceDate is the time of a reproducible build, where the environment tells
-// one (reproducible-builds.org/specs/source-date-epoch).
+// sourceDate returns the time of a reproducible build if the environment has
+// one (reproducible-builds.org/specs/source-date-epoch), or else the zero time.
 func sourceDate() (time.Time, error) {
 	text := os.Getenv("SOURCE_DATE_EPOCH")
 	if text == "" {
@@ -211,7 +212,7 @@ func sourceDate() (time.Time, error) {
 	}
 	seconds, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return time.Time{}, codedError{fmt.Errorf("SOURCE_DATE_EPOCH is %q: it is a number of seconds", text), exitUsage}
+		return time.Time{}, codedError{fmt.Errorf("SOURCE_DATE_EPOCH is %q: it must be a number of seconds since 1970", text), exitUsage}
 	}
 	return time.Unix(seconds, 0).UTC(), nil
 }
@@ -244,7 +245,7 @@ func (f *diskFlags) loaders(ctx context.Context, s target.System, d *target.Disk
 	return disk.Assets{Dir: f.assets, Tree: s.Tree}.LoadNamed(ctx, o.SecureBoot.LoaderNames(d.Layout.Arch)...)
 }
 
-// write has the disk written into a container.
+// write writes the disk in the chosen format.
 func (f *diskFlags) write(cmd *cobra.Command, d *target.Disk, format vdisk.Format, loaders disk.Loaders) error {
 	show := newProgress(cmd.ErrOrStderr(), "writing "+f.out.out, d.Size())
 	defer show.end()

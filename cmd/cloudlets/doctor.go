@@ -10,10 +10,10 @@ import (
 	"cloudlets/provision/site"
 )
 
-// finding is one thing that the doctor looked at.
+// finding is the result of one check.
 type finding struct {
 	What string `json:"what"`
-	// Problem is empty where all is well. It says what to do.
+	// Problem says what is wrong and what to do. It is empty if all is well.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -22,14 +22,14 @@ func doctorCommand(socket *string) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Say what would not work, before anyone walks to the rack", GroupID: "server", Args: exactArgs(0),
-		Long: `Doctor looks at everything that serve needs, with the same flags: the interface
-and its address, the ports, other DHCP servers, the boot loaders, the site's
-files, and for each image its kernel and drivers. It packs images that are not
-packed yet.
+		Long: `Doctor checks everything that serve needs, and takes the same flags. It checks
+the interface and its address, the ports, other DHCP servers, the boot loaders,
+the site's files, and for each image its kernel and drivers. It packs images
+that are not packed yet.
 
-If a cloudlets runs with these flags, doctor fetches every boot file from it by
-TFTP, as firmware would, and says how large it is and how long that took. The
-other ports that it has are reported as taken.`,
+If a cloudlets server is running with these flags, doctor fetches every boot file
+from it by TFTP, as firmware would, and reports each file's size and how long it
+took. The server's other ports are reported as taken.`,
 		Example: "  cloudlets doctor --interface eth1 --site /srv/site --dhcp proxy",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			findings, err := examine(cmd.Context(), f, *socket)
@@ -72,7 +72,7 @@ func verdict(findings []finding) error {
 	return nil
 }
 
-// found is a finding of an error, or of its absence.
+// found makes a finding of an error. If err is nil, all is well.
 func found(what string, err error) finding {
 	if err != nil {
 		return finding{what, err.Error()}

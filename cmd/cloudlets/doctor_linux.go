@@ -18,10 +18,11 @@ import (
 	"cloudlets/provision/site"
 )
 
-// probeTime is how long another DHCP server is waited for.
+// probeTime is how long doctor waits for answers of other DHCP servers.
 const probeTime = 4 * time.Second
 
-// examine looks at everything, and goes on where something is wrong.
+// examine makes all checks. A check that fails does not keep the others from
+// being made.
 func examine(ctx context.Context, f serveFlags, socket string) ([]finding, error) {
 	site, err := site.Open(f.site, nil)
 	if err != nil {
@@ -54,10 +55,10 @@ func checkInterface(s site.Settings) []finding {
 	return []finding{found(fmt.Sprintf("interface %s has %s", s.Interface, addr), err)}
 }
 
-// checkPorts tries to open what serve will open, but for TFTP.
+// checkPorts tries to open the ports that serve will open, except that of TFTP.
 func checkPorts(ctx context.Context, s site.Settings) []finding {
 	var list []finding
-	own, _ := interfaceAddr(s) // where there is none, the interface's own check says so
+	own, _ := interfaceAddr(s) // checkInterface reports the error
 	if !s.DHCP.Off {
 		for _, port := range []struct{ number, what string }{{"67", "DHCP"}, {"4011", "PXE"}} {
 			list = append(list, found("UDP port "+port.number+" is free on "+s.Interface+", for "+port.what, tryListen(ctx, "udp4", ":"+port.number, s.Interface)))
@@ -70,7 +71,7 @@ func checkPorts(ctx context.Context, s site.Settings) []finding {
 // checkOtherServers asks for an address, as a machine would.
 func checkOtherServers(ctx context.Context, s site.Settings) finding {
 	if s.DHCP.Off {
-		return finding{What: "DHCP is off: another server has to name this one"}
+		return finding{What: "DHCP is off: another DHCP server has to name this server"}
 	}
 	ctx, stop := context.WithTimeout(ctx, probeTime)
 	defer stop()
@@ -89,13 +90,13 @@ func checkOtherServers(ctx context.Context, s site.Settings) finding {
 	case err != nil:
 		return found("other DHCP servers", err)
 	case s.DHCP.Proxy && leasing == 0:
-		return finding{"a DHCP server to be a proxy beside", "none answers on " + s.Interface + ": machines will get no address; use --dhcp FIRST-LAST to give out addresses here"}
+		return finding{"a DHCP server beside which to be a proxy", "none answers on " + s.Interface + ": machines will get no address; use --dhcp FIRST-LAST to give out addresses here"}
 	case proxies > 0:
 		return finding{"no other proxy DHCP server", "one answers at" + names + ": machines may boot from it instead; switch it off on this network"}
 	case !s.DHCP.Proxy && leasing > 0:
 		return finding{"no other DHCP server", "one answers at" + names + ": two servers give machines conflicting addresses; use --dhcp proxy, or switch the other one off"}
 	case s.DHCP.Proxy:
-		return finding{What: "a DHCP server to be a proxy beside answers at" + names}
+		return finding{What: "a DHCP server answers, as a proxy needs, at" + names}
 	default:
 		return finding{What: "no other DHCP server answers on " + s.Interface}
 	}
@@ -105,13 +106,14 @@ func checkLoaders(site *site.Site, s site.Settings) []finding {
 	missing := httpboot.Loaders{Dir: s.Assets, Site: site}.Check(site.Specs())
 	list := []finding{found("boot loaders for machines", errors.Join(missing...))}
 	if len(kitKeys(site)) > 0 {
-		return list // an image may have those for its disk: see checkImages
+		return list // an image may bring those for its disk: checkImages looks
 	}
 	_, err := disk.Assets{Dir: s.Assets}.Load(context.Background(), disk.AMD64)
 	return append(list, found("boot loaders for disks", err))
 }
 
-// checkImages makes the kit of each image, which finds whatever is missing.
+// checkImages makes the kit of each image, which finds everything that is
+// missing.
 func checkImages(ctx context.Context, site *site.Site, s site.Settings) []finding {
 	d, err := newDepot(site, s, nil, nil)
 	if err != nil {

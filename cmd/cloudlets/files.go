@@ -16,7 +16,7 @@ import (
 	"cloudlets/images/target"
 )
 
-// makeFiles makes what is no disk.
+// makeFiles makes the formats of fileFormats.
 func (f *diskFlags) makeFiles(cmd *cobra.Command, s target.System, format vdisk.Format) error {
 	write := tarball.Write
 	switch format.Name {
@@ -39,8 +39,8 @@ func (f *diskFlags) makeFiles(cmd *cobra.Command, s target.System, format vdisk.
 	return f.tellFiles(cmd, s, format.Name)
 }
 
-// writeFiles writes one file. A dry run writes it nowhere, to see whether it
-// can be made.
+// writeFiles writes one file. A dry run makes the same bytes and discards them,
+// to see whether the file can be made.
 func (f *diskFlags) writeFiles(cmd *cobra.Command, write func(context.Context, io.Writer) error) error {
 	if f.dryRun {
 		return write(cmd.Context(), io.Discard)
@@ -48,7 +48,8 @@ func (f *diskFlags) writeFiles(cmd *cobra.Command, write func(context.Context, i
 	return f.out.write(cmd, func(ctx context.Context, w io.Writer) error { return compressed(ctx, f.out.out, w, write) })
 }
 
-// makeKernel makes a folder with what starts the system directly.
+// makeKernel makes a folder with kernel, RAM disk and command line, for direct
+// boot.
 func (f *diskFlags) makeKernel(cmd *cobra.Command, s target.System) error {
 	boot, err := target.DirectBoot(cmd.Context(), s, f.entry, f.cmdline)
 	if err != nil {
@@ -70,7 +71,7 @@ func (f *diskFlags) makeKernel(cmd *cobra.Command, s target.System) error {
 	return f.tellFiles(cmd, s, "kernel")
 }
 
-// folder makes a folder, which appears when all is in it.
+// folder fills a temporary folder, and renames it when it is complete.
 func (f *diskFlags) folder(fill func(dir string) error) (err error) {
 	temp, err := os.MkdirTemp(filepath.Dir(f.out.out), "."+filepath.Base(f.out.out)+".part-*")
 	if err != nil {

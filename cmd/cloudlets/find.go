@@ -14,7 +14,7 @@ import (
 	"cloudlets/images/manifest"
 )
 
-// classFlags say which of an image's files are meant.
+// classFlags select files of an image by their classes.
 type classFlags struct {
 	only []string
 	rest []string // the arguments that are not classes
@@ -26,17 +26,18 @@ func (f *classFlags) add(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("only", cobra.FixedCompletions(classNames(), cobra.ShellCompDirectiveNoFileComp))
 	cmd.Long += `
 
---only takes classes with commas or spaces between them. They may overlap: with
-"other" it is everything but the classes that are not named, without it just
-those that are. By default it is everything but what is volatile.`
+--only takes classes, separated by commas or spaces. A file can be in several
+classes. If you name "other", every file is taken except those in a class that
+you do not name; if not, only the files in a class that you name. The default
+takes every file that is not volatile.`
 }
 
 func classNames() []string {
 	return []string{string(manifest.Templates), string(manifest.Persistent), string(manifest.Volatile), string(manifest.Other)}
 }
 
-// args allows n arguments, and after --only the names of classes as well:
-// "find IMAGE --only templates volatile" is how it was written in 2010.
+// args allows n arguments and, if --only is given, the names of classes as
+// well: the tool of 2010 took "find IMAGE --only templates volatile".
 func (f *classFlags) args(n int) cobra.PositionalArgs {
 	return usage(func(cmd *cobra.Command, args []string) error {
 		surplus := 0
@@ -53,7 +54,7 @@ func (f *classFlags) args(n int) cobra.PositionalArgs {
 		slices.Reverse(f.rest)
 		for _, name := range f.only {
 			if !slices.Contains(classNames(), name) {
-				return fmt.Errorf("--only %s: there is no such class; there are %s", name, strings.Join(classNames(), ", "))
+				return fmt.Errorf("--only %s: unknown class; the classes are %s", name, strings.Join(classNames(), ", "))
 			}
 		}
 		return cobra.ExactArgs(n)(cmd, f.rest)
@@ -65,7 +66,7 @@ func (f *classFlags) instead(run func(*cobra.Command, []string) error) func(*cob
 	return func(cmd *cobra.Command, _ []string) error { return run(cmd, f.rest) }
 }
 
-// selector tells the paths that are meant.
+// selector returns a function that says whether a path is selected.
 func (f *classFlags) selector(m *manifest.Manifest) func(string) bool {
 	var classes []manifest.Class
 	for _, name := range f.only {
@@ -89,7 +90,7 @@ func findCommand() *cobra.Command {
 	classes.add(cmd)
 	cmd.Args = classes.args(1)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array of strings")
-	cmd.Flags().BoolVarP(&zeroed, "print0", "0", false, "end each path with a zero byte, for names with line ends in them")
+	cmd.Flags().BoolVarP(&zeroed, "print0", "0", false, "end each path with a zero byte, for names that contain line ends")
 	cmd.MarkFlagsMutuallyExclusive("json", "print0")
 	cmd.RunE = classes.instead(f.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
 		return find(cmd, im, classes.selector(im.Manifest), asJSON, zeroed)
@@ -131,5 +132,5 @@ func checkText(p string) error {
 	if utf8.ValidString(p) {
 		return nil
 	}
-	return fmt.Errorf("print %q as JSON: its name is not UTF-8, and JSON holds nothing else; use --print0", p)
+	return fmt.Errorf("print %q as JSON: JSON can hold only names in UTF-8; use --print0", p)
 }

@@ -12,34 +12,36 @@ import (
 	"cloudlets/images/disk/vdisk"
 )
 
-// What formats there are, which one is meant, and what does not go with it.
+// The formats of the verb disk: which there are, how one is chosen, and which
+// flags it does not take.
 
-// fileFormats are what an image becomes besides disks.
+// fileFormats are the formats besides those of package vdisk.
 func fileFormats() []vdisk.Format {
 	return []vdisk.Format{
 		{Name: "tar", Extension: ".tar", Description: "the configured files, as a tarball", Streams: true},
 		{Name: "cpio", Extension: ".cpio", Description: "the configured files, as a RAM disk that the image's kernel boots", Streams: true},
 		{Name: "kernel", Description: "a folder with vmlinuz, initrd and cmdline, for direct boot"},
-		{Name: "iso", Extension: ".iso", Description: "a live system, for a CD or a USB stick; what is changed while it runs is lost", Streams: true},
-		{Name: "xen", Description: "a folder with a raw disk and what runs it on Xen: pvh.cfg, pv.cfg, hvm.cfg, kernel and RAM disk"},
+		{Name: "iso", Extension: ".iso", Description: "a live system for a CD or a USB stick, which forgets all changes when it stops", Streams: true},
+		{Name: "xen", Description: "a folder with a raw disk, and pvh.cfg, pv.cfg, hvm.cfg, kernel and RAM disk to run it on Xen"},
 	}
 }
 
-// allFormats are the disks' formats and the others.
+// allFormats are the formats of package vdisk and fileFormats.
 func allFormats() []vdisk.Format { return append(vdisk.Formats(), fileFormats()...) }
 
-// isFiles says whether a format is none of a disk's.
+// isFiles says whether a format is one of fileFormats.
 func isFiles(format vdisk.Format) bool {
 	return slices.ContainsFunc(fileFormats(), func(f vdisk.Format) bool { return f.Name == format.Name })
 }
 
-// isFolder says whether a format is several files.
+// isFolder says whether a format is a folder with several files.
 func isFolder(format vdisk.Format) bool { return format.Name == "kernel" || format.Name == "xen" }
 
-// compresses says whether a format is compressed as its file's name says.
+// compresses says whether a format is compressed if its file's name ends in
+// .gz, .zst or .xz.
 func compresses(format vdisk.Format) bool { return format.Name == "tar" || format.Name == "cpio" }
 
-// compressions are those that a qcow2 can have.
+// compressions are the values of --compress.
 var compressions = []string{string(vdisk.Zlib), string(vdisk.Zstd)}
 
 func formatNames() (names []string) {
@@ -49,7 +51,7 @@ func formatNames() (names []string) {
 	return names
 }
 
-// formatTable is the part of the help that tells the formats.
+// formatTable is the part of the help that lists the formats.
 func formatTable() string {
 	var b strings.Builder
 	b.WriteString("Formats:\n")
@@ -61,8 +63,8 @@ func formatTable() string {
 	return strings.TrimRight(b.String(), "\n")
 }
 
-// chosenFormat is the one asked for, or the first whose files are called like
-// the output.
+// chosenFormat is the format that --format names, or else the one that the name
+// of the output ends in.
 func (f *diskFlags) chosenFormat() (vdisk.Format, error) {
 	if f.format == "" {
 		return formatOf(f.out.out)
@@ -75,8 +77,8 @@ func (f *diskFlags) chosenFormat() (vdisk.Format, error) {
 	return vdisk.Format{}, codedError{fmt.Errorf("there is no format %q; there are %s", f.format, strings.Join(formatNames(), ", ")), exitUsage}
 }
 
-// formatOf goes by a file's name. One that says that it is compressed is no
-// disk's: what is made would not be.
+// formatOf tells a format by a file's name. It refuses a disk whose name ends
+// like that of a compressed file, since the disk would not be compressed.
 func formatOf(file string) (vdisk.Format, error) {
 	name := strings.ToLower(file)
 	if format, ok := formatCalled(name); ok {
@@ -88,7 +90,7 @@ func formatOf(file string) (vdisk.Format, error) {
 	case ok && compresses(format):
 		return format, nil
 	case plain != name:
-		return vdisk.Format{}, codedError{fmt.Errorf("%s: a disk is not compressed on its way into a file: use --format qcow2 --compress zstd, or --out - with | zstd >", file), exitUsage}
+		return vdisk.Format{}, codedError{fmt.Errorf("%s: a disk is not compressed while it is written: use --format qcow2 --compress zstd, or --out - with | zstd >", file), exitUsage}
 	}
 	return vdisk.Lookup("raw")
 }
@@ -102,42 +104,42 @@ func formatCalled(name string) (vdisk.Format, bool) {
 	return vdisk.Format{}, false
 }
 
-// useless are the flags of which some formats make nothing.
-var useless = map[string][]string{
+// uselessFlags are the flags that have no effect on a format.
+var uselessFlags = map[string][]string{
 	"tar":    {"size", "free", "entry", "cmdline", "uuid", "assets"},
 	"cpio":   {"size", "free", "entry", "cmdline", "uuid", "assets"},
 	"kernel": {"size", "free", "uuid", "assets"},
 	"iso":    {"size", "free"},
 }
 
-// forDevices are the flags that a file has no use for.
-var forDevices = []string{"yes", "serial", "no-verify"}
+// deviceOnly are the flags that have an effect only on devices.
+var deviceOnly = []string{"yes", "serial", "no-verify"}
 
-// checkFlags refuses what would be ignored.
+// checkFlags refuses flags that would be ignored.
 func (f *diskFlags) checkFlags(cmd *cobra.Command, format vdisk.Format) error {
-	for _, name := range useless[format.Name] {
+	for _, name := range uselessFlags[format.Name] {
 		if cmd.Flags().Changed(name) {
 			return codedError{fmt.Errorf("--%s is of no use with the format %s: leave it out", name, format.Name), exitUsage}
 		}
 	}
-	for _, name := range forDevices {
+	for _, name := range deviceOnly {
 		if cmd.Flags().Changed(name) && !isDevice(f.out.out) {
-			return codedError{fmt.Errorf("--%s is for writing a device, and %s is none: leave it out", name, f.out.out), exitUsage}
+			return codedError{fmt.Errorf("--%s is for writing to a device, and %s is not a device: leave it out", name, f.out.out), exitUsage}
 		}
 	}
 	switch {
 	case f.compress != "" && format.Name != "qcow2":
 		return codedError{fmt.Errorf("--compress is for the format qcow2, and this is %s", format.Name), exitUsage}
 	case f.compress != "" && !slices.Contains(compressions, f.compress):
-		return codedError{fmt.Errorf("--compress %s: there are %s", f.compress, strings.Join(compressions, " and ")), exitUsage}
+		return codedError{fmt.Errorf("--compress %s: unknown compression; use %s", f.compress, strings.Join(compressions, " or ")), exitUsage}
 	case f.outlive.given() && isFiles(format) && format.Name != "xen":
-		return codedError{fmt.Errorf("--grow, --persistent-partition and --keep-persistent are for disks: the format %s has no partition to grow, or to keep", format.Name), exitUsage}
+		return codedError{fmt.Errorf("--grow, --persistent-partition and --keep-persistent are for disks: the format %s has no partition to grow or to keep", format.Name), exitUsage}
 	case f.outlive.keep && !isDevice(f.out.out):
-		return codedError{errors.New("--keep-persistent is for a device that has a persistent partition: a file is always made anew"), exitUsage}
+		return codedError{errors.New("--keep-persistent is for a device that has a persistent partition: a file is always written anew"), exitUsage}
 	case f.bucket != "" && format.Name != "ec2":
 		return codedError{fmt.Errorf("--bucket is for the format ec2, and this is %s", format.Name), exitUsage}
 	case f.out.force && isDevice(f.out.out):
-		return codedError{fmt.Errorf("--force replaces files: %s is a device, which its name confirms, or --yes with --serial", f.out.out), exitUsage}
+		return codedError{fmt.Errorf("--force is for files, and %s is a device: type its name when you are asked, or give --yes and --serial", f.out.out), exitUsage}
 	}
 	return nil
 }

@@ -16,8 +16,8 @@ const (
 	headerTimeout  = 20 * time.Second
 	idleTimeout    = 2 * time.Minute
 	maxHeader      = 64 << 10 // bytes
-	// shutdownLimit is how long requests may go on after the server was
-	// told to stop.
+	// shutdownLimit is how long requests may go on after the server begins
+	// to stop.
 	shutdownLimit = 3 * time.Second
 )
 
@@ -29,9 +29,9 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// serveHTTP serves until ctx ends. Requests that are under way then have the
-// time grace to finish before they are broken off. All handlers have returned
-// and l is closed when serveHTTP returns.
+// serveHTTP serves until ctx ends. It then gives running requests the time grace
+// to finish, and breaks them off after that. When serveHTTP returns, all
+// handlers have returned and l is closed.
 func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, grace time.Duration) error {
 	requests, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
@@ -56,8 +56,8 @@ func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, grace t
 	return err
 }
 
-// handlerGate knows whether handlers are running. [http.Server.Close] does not
-// wait for them.
+// handlerGate counts running handlers and can wait for them, which
+// [http.Server.Close] does not.
 type handlerGate struct{ running sync.RWMutex }
 
 // guard refuses requests that come after shut.
@@ -72,5 +72,5 @@ func (g *handlerGate) guard(next http.Handler) http.Handler {
 	})
 }
 
-// shut waits for running handlers. No further one runs.
+// shut waits for running handlers, and keeps others from starting.
 func (g *handlerGate) shut() { g.running.Lock() }

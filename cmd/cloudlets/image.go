@@ -39,21 +39,21 @@ func imageCommands() []*cobra.Command {
 	return cmds
 }
 
-// imageFlags are what every verb that takes an image has.
+// imageFlags are the flags of every verb that takes an image.
 type imageFlags struct {
 	manifest string
 	maxSize  sizeFlag
 	platform string
-	bare     bool // the verb takes an image without a manifest
+	bare     bool // the verb also accepts an image without a manifest
 }
 
 func (f *imageFlags) add(cmd *cobra.Command) {
 	f.maxSize = tarball.DefaultMaxSize
 	cmd.Long = strings.TrimSpace(cmd.Long) + imageHelp
-	cmd.Flags().StringVar(&f.manifest, "manifest", "", "a `file` with the manifest, kept apart from the image")
-	cmd.Flags().Var(&f.maxSize, "max-size", "the most that an image may unpack to")
-	cmd.Flags().StringVar(&f.platform, "platform", "", "which of an OCI image's platforms, such as linux/arm64")
-	_ = cmd.MarkFlagFilename("manifest") // fails only for a flag that there is not
+	cmd.Flags().StringVar(&f.manifest, "manifest", "", "read the manifest from this `file` instead of the image")
+	cmd.Flags().Var(&f.maxSize, "max-size", "refuse an image that unpacks to more than this")
+	cmd.Flags().StringVar(&f.platform, "platform", "", "the `platform` to take from an OCI image, such as linux/arm64")
+	_ = cmd.MarkFlagFilename("manifest") // fails only for an unknown flag
 }
 
 // open opens an image. The caller closes it.
@@ -84,8 +84,8 @@ func (f *imageFlags) onImage(verb func(cmd *cobra.Command, im *images.Image, arg
 	}
 }
 
-// maxText bounds a manifest or a configuration given on the command line, in
-// bytes; what may be in one is for package images to say.
+// maxText bounds the size in bytes of a manifest or a configuration that the
+// command line names. Package manifest has limits of its own for the content.
 const maxText = 16 << 20
 
 // readFile reads a small file.
@@ -109,8 +109,8 @@ func readText(r io.Reader, name string) ([]byte, error) {
 	return text, nil
 }
 
-// readInput reads a flag's or an argument's value: JSON text, "@file", or "-"
-// for standard input. The name is that of what was read, for errors.
+// readInput reads the value of a flag or an argument: JSON text, "@file", or
+// "-" for standard input. The name tells in errors where the text came from.
 func readInput(cmd *cobra.Command, value string) (name string, text []byte, err error) {
 	switch {
 	case value == "-":
@@ -133,13 +133,13 @@ type configFlags struct {
 func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.config, "config", "", "the configuration: JSON text, @`file`, or - for standard input")
 	cmd.Flags().StringArrayVar(&f.env, "env", nil, "`name=value` that templates see as env.name, such as hostname=web1")
-	cmd.Flags().DurationVar(&f.time, "template-time", ejs.DefaultTime, "how long one template may take")
+	cmd.Flags().DurationVar(&f.time, "template-time", ejs.DefaultTime, "stop a template that takes longer than this")
 }
 
-// given says whether there is something to configure a copy with.
+// given says whether the command line has a configuration.
 func (f *configFlags) given() bool { return f.config != "" || len(f.env) > 0 }
 
-// read reads the configuration's text, and tells its name for errors.
+// read returns the configuration's text, and a name for it in errors.
 func (f *configFlags) read(cmd *cobra.Command) (name string, text []byte, err error) {
 	if f.config == "" {
 		return "config", []byte("{}"), nil
@@ -160,7 +160,7 @@ func (f *configFlags) load(cmd *cobra.Command) (manifest.Config, error) {
 	return manifest.ParseConfig(name, text)
 }
 
-// environment is what templates see as env.
+// environment returns what templates see as env.
 func (f *configFlags) environment(target string) (map[string]any, error) {
 	env := map[string]any{"target": target}
 	for _, word := range f.env {
@@ -173,7 +173,7 @@ func (f *configFlags) environment(target string) (map[string]any, error) {
 	return env, nil
 }
 
-// overlay renders what differs in one copy of an image.
+// overlay renders the files that differ in one copy of an image.
 func (f *configFlags) overlay(cmd *cobra.Command, im *images.Image, target string) (overlay images.Overlay, err error) {
 	c, err := f.load(cmd)
 	if err != nil {
@@ -194,8 +194,8 @@ func (f *configFlags) overlay(cmd *cobra.Command, im *images.Image, target strin
 	return overlay, err
 }
 
-// withSandbox lends a renderer that no template can take this program along
-// with.
+// withSandbox calls do with a renderer that runs templates in a child process,
+// so that a template which uses up its memory cannot end this program.
 func (f *configFlags) withSandbox(do func(images.Renderer) error) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -205,7 +205,7 @@ func (f *configFlags) withSandbox(do func(images.Renderer) error) error {
 	return errors.Join(do(sandbox), sandbox.Close())
 }
 
-// withTree opens the tree of an image for a look at one thing.
+// withTree calls look with the tree of an image.
 func withTree(ctx context.Context, im *images.Image, look func(images.Tree) error) error {
 	tree, err := im.Tree(ctx)
 	if err != nil {
@@ -214,7 +214,7 @@ func withTree(ctx context.Context, im *images.Image, look func(images.Tree) erro
 	return look(tree)
 }
 
-// roomFlag is a flag for a number of bytes that may be none.
+// roomFlag is a flag for a number of bytes that may be 0.
 type roomFlag int64
 
 // String writes the size for a person.
@@ -230,10 +230,11 @@ func (r *roomFlag) Set(text string) error {
 	return err
 }
 
-// sizeFlag is a flag for a number of bytes.
+// sizeFlag is a flag for a number of bytes that is more than 0.
 type sizeFlag int64
 
-// String writes the size for a person; none is nothing.
+// String writes the size for a person. Without a size it is empty, so that the
+// help shows no default.
 func (s *sizeFlag) String() string {
 	if *s == 0 {
 		return ""
@@ -248,7 +249,7 @@ func (s *sizeFlag) Type() string { return "size" }
 func (s *sizeFlag) Set(text string) error {
 	n, err := bytesize.Parse(text)
 	if err == nil && n <= 0 {
-		err = errors.New("it must be more than nothing")
+		err = errors.New("the size must be more than 0")
 	}
 	*s = sizeFlag(n)
 	return err

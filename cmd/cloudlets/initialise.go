@@ -18,7 +18,7 @@ import (
 	"cloudlets/images/survey"
 )
 
-// initFlags say how a directory is made a cloudlet.
+// initFlags are the flags of the verb init.
 type initFlags struct {
 	name                string
 	templates           []string
@@ -29,17 +29,17 @@ func initCommand() *cobra.Command {
 	var f initFlags
 	cmd := &cobra.Command{
 		Use: "init DIR", Short: "Make a root filesystem a cloudlet", Args: exactArgs(1),
-		Long: `Look at the root filesystem in a directory, its programs, kernels, init and
-distribution, and write the manifest that suits it to ` + images.ManifestPath + `:
-entry points, persistent and volatile paths. What was chosen and why goes to
-standard error. The manifest is a beginning: it is yours to change.`,
+		Long: `Examine the root filesystem in a directory (its programs, kernels, init and
+distribution), and write a manifest that suits it to ` + images.ManifestPath + `:
+entry points, persistent and volatile paths. The reasons for each choice are
+printed to standard error. The manifest is a start: change it as you like.`,
 		Example: "  cloudlets init web\n  cloudlets init web --template /etc/hostname --template /etc/motd\n  cloudlets init web --name web --dry-run > manifest.json",
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
-	cmd.Flags().StringVar(&f.name, "name", "", "the image's `name`; else the directory's")
-	cmd.Flags().StringArrayVar(&f.templates, "template", nil, "the `path`, in the image, of a file that is a template")
-	cmd.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "write nothing, and print the manifest")
-	cmd.Flags().BoolVarP(&f.force, "force", "f", false, "replace the manifest that is there")
+	cmd.Flags().StringVar(&f.name, "name", "", "the image's `name`; by default the directory's")
+	cmd.Flags().StringArrayVar(&f.templates, "template", nil, "make the file at this `path` in the image a template")
+	cmd.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "print the manifest instead of writing it")
+	cmd.Flags().BoolVarP(&f.force, "force", "f", false, "replace an existing manifest")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the manifest and the reasons as JSON")
 	return cmd
 }
@@ -69,7 +69,7 @@ func (f *initFlags) run(cmd *cobra.Command, dir string) error {
 	return f.tell(cmd, dir, text, findings.Reasons)
 }
 
-// mayWrite refuses to replace a manifest, unless that is asked for.
+// mayWrite refuses to replace a manifest without --force.
 func (f *initFlags) mayWrite(root *os.Root) error {
 	_, err := root.Lstat(inRoot(images.ManifestPath))
 	switch {
@@ -78,7 +78,7 @@ func (f *initFlags) mayWrite(root *os.Root) error {
 	case err != nil:
 		return err
 	}
-	return fmt.Errorf("it is one: %s is there; --force replaces it, --dry-run shows by what", images.ManifestPath)
+	return fmt.Errorf("it is one already: %s exists; --force replaces it, --dry-run prints the new one", images.ManifestPath)
 }
 
 func (f *initFlags) survey(cmd *cobra.Command, dir string) (survey.Findings, error) {
@@ -96,7 +96,7 @@ func (f *initFlags) survey(cmd *cobra.Command, dir string) (survey.Findings, err
 	}
 	for _, name := range f.templates {
 		if _, err := images.Resolve(tree, name); err != nil {
-			return survey.Findings{}, fmt.Errorf("template %s: %w; name it by its path in the image", name, err)
+			return survey.Findings{}, fmt.Errorf("template %s: %w; give its path in the image", name, err)
 		}
 		findings.Render = append(findings.Render, path.Clean("/"+name))
 	}
@@ -109,8 +109,8 @@ func (f *initFlags) survey(cmd *cobra.Command, dir string) (survey.Findings, err
 	return findings, nil
 }
 
-// tell prints what was chosen: words to standard error, the manifest of a
-// dry run to standard output.
+// tell prints the reasons to standard error, and in a dry run the manifest to
+// standard output.
 func (f *initFlags) tell(cmd *cobra.Command, dir string, text []byte, reasons []survey.Reason) error {
 	if f.json {
 		return printJSON(cmd.OutOrStdout(), struct {
@@ -132,8 +132,8 @@ func (f *initFlags) tell(cmd *cobra.Command, dir string, text []byte, reasons []
 	return nil
 }
 
-// writeManifest writes beside, syncs and renames, and never outside of the
-// directory, whatever links are in it.
+// writeManifest writes a temporary file, syncs and renames it. It never writes
+// outside of the directory, whatever symbolic links are in it.
 func writeManifest(root *os.Root, text []byte) error {
 	name := inRoot(images.ManifestPath)
 	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -157,5 +157,5 @@ func writeManifest(root *os.Root, text []byte) error {
 	return syncDir(root, filepath.Dir(name))
 }
 
-// inRoot is a path of an image as [os.Root] takes it.
+// inRoot makes a path for [os.Root] of an image's absolute path.
 func inRoot(path string) string { return strings.TrimPrefix(path, "/") }

@@ -18,7 +18,7 @@ import (
 	"cloudlets/images/target"
 )
 
-// makeISO makes a live image.
+// makeISO makes a live system.
 func (f *diskFlags) makeISO(cmd *cobra.Command, s target.System) error {
 	o := target.LiveOptions{EntryPoint: f.entry, Cmdline: f.cmdline, Assets: disk.Assets{Dir: f.assets}, Program: f.program}
 	var err error
@@ -55,8 +55,8 @@ func (f *diskFlags) writeISO(cmd *cobra.Command, i *target.ISO) error {
 	})
 }
 
-// program opens this program as an architecture's machines run it, for what is
-// to run there: the one in the assets folder, or else itself.
+// program opens the cloudlets binary that machines of an architecture will run:
+// the one in the assets folder, or else this program itself.
 func (f *diskFlags) program(arch string) (io.ReadCloser, int64, error) {
 	if f.assets != "" {
 		name := filepath.Join(f.assets, "cloudlets-"+arch)
@@ -86,7 +86,7 @@ func openProgram(name, arch string) (io.ReadCloser, int64, error) {
 		_, err = file.ReadAt(head, 0)
 	}
 	if err == nil && boot.ProgramArch(head) != arch {
-		err = fmt.Errorf("%s is no program for %s: build cloudlets with GOOS=linux GOARCH=%s", name, arch, arch)
+		err = fmt.Errorf("%s is not a Linux program for %s: build cloudlets with GOOS=linux GOARCH=%s", name, arch, arch)
 	}
 	if err != nil {
 		return nil, 0, errors.Join(err, file.Close())

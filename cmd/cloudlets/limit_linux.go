@@ -6,8 +6,8 @@ import (
 )
 
 // limitConns lets a TCP listener have at most n connections at a time; further
-// ones wait. Its connections stay TCP connections, so that files go out by
-// sendfile(2), which a connection of a general wrapper cannot do.
+// ones wait. Its connections stay TCP connections, so that files are sent with
+// sendfile(2). A general wrapper of net.Conn would prevent that.
 func limitConns(l net.Listener, n int) net.Listener {
 	return &limitListener{Listener: l, room: make(chan struct{}, n), closed: make(chan struct{})}
 }
@@ -44,7 +44,8 @@ func (l *limitListener) Close() error {
 	return l.Listener.Close()
 }
 
-// limitedTCP keeps the methods of a TCP connection, ReadFrom above all.
+// limitedTCP keeps the methods of a TCP connection. ReadFrom is the one that
+// uses sendfile(2).
 type limitedTCP struct {
 	*net.TCPConn
 	leave func()

@@ -80,8 +80,8 @@ func onInterface(own netip.Addr, listen string) string {
 	return net.JoinHostPort(own.String(), port)
 }
 
-// serverAddr is the address at which machines find what listens on an address:
-// that address's own host, or else the server's.
+// serverAddr is the address at which machines reach a server that listens on
+// listen: the host in listen, or else the server's own address.
 func serverAddr(own netip.Addr, listen string) netip.Addr {
 	host, _, _ := net.SplitHostPort(listen)
 	if addr, err := netip.ParseAddr(host); err == nil && !addr.IsUnspecified() {

@@ -18,7 +18,7 @@ import (
 	"cloudlets/web"
 )
 
-// machineCommands are the verbs that ask the daemon.
+// machineCommands are the verbs that ask the daemon about machines and images.
 func machineCommands(socket *string) []*cobra.Command {
 	cmds := []*cobra.Command{machinesCommand(socket), traceCommand(socket), installCommand(socket), imagesCommand(socket)}
 	for _, cmd := range cmds {
@@ -27,8 +27,8 @@ func machineCommands(socket *string) []*cobra.Command {
 	return cmds
 }
 
-// asking runs a verb with a client, and gives the absence of a daemon its own
-// exit code.
+// asking runs a verb with a client of the daemon. If no daemon answers, the exit
+// code is exitNoDaemon.
 func asking(socket *string, verb func(cmd *cobra.Command, c *web.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c := web.NewClient(*socket)
@@ -77,8 +77,8 @@ func printMachines(w io.Writer, list []web.Machine) {
 	}
 }
 
-// silence is how long an agent at work says nothing before that is told: it
-// reports its progress every second.
+// silence is how long a working agent may be silent before the table says so.
+// It normally reports its progress every second.
 const silence = time.Minute
 
 // stageText is a stage with its progress: "stream 42% 31 MB/s 5s left".
@@ -143,9 +143,9 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 func traceCommand(socket *string) *cobra.Command {
 	var follow, asJSON bool
 	cmd := &cobra.Command{
-		Use: "trace MAC|HOSTNAME", Short: "Tell a machine's story, with the reason for every step", Args: exactArgs(1),
-		Long: `Trace prints what a machine did from its first packet on, what it was
-answered, and why it got what it got.`,
+		Use: "trace MAC|HOSTNAME", Short: "Print what a machine did, with the reason for every step", Args: exactArgs(1),
+		Long: `Trace prints what a machine did since its first packet, what the server
+answered, and the reason for each answer.`,
 		Example: "  cloudlets trace 52:54:00:12:34:56 --follow",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
 			tell := func(e provision.Event) error {
@@ -168,8 +168,8 @@ answered, and why it got what it got.`,
 		}),
 		ValidArgsFunction: completeMachines(socket),
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens next")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing events as they happen")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per line")
 	return cmd
 }
 
@@ -177,9 +177,9 @@ func installCommand(socket *string) *cobra.Command {
 	var cancel, dryRun, asJSON bool
 	cmd := &cobra.Command{
 		Use: "install MAC|HOSTNAME", Short: "Arm a machine's install: its next network boot writes its disk", Args: exactArgs(1),
-		Long: `Install arms one install. The machine's next boot from the network writes its
-image to its disk; then it is disarmed. A disk with something on it is refused
-unless the machine's file says "wipe": true.`,
+		Long: `Install arms one install: the machine's next boot from the network writes its
+image to its disk, and then the machine is disarmed. The installer refuses a
+disk that is not empty, unless the machine's file says "wipe": true.`,
 		Example: "  cloudlets install node1\n  cloudlets install 52:54:00:12:34:56 --cancel",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
 			m, err := armOrCancel(cmd, c, args[0], cancel, dryRun)
@@ -187,7 +187,7 @@ unless the machine's file says "wipe": true.`,
 		}),
 		ValidArgsFunction: completeMachines(socket),
 	}
-	cmd.Flags().BoolVar(&cancel, "cancel", false, "take the arming back")
+	cmd.Flags().BoolVar(&cancel, "cancel", false, "disarm the machine")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be installed, and arm nothing")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -218,7 +218,7 @@ func printOrder(w io.Writer, m web.Detail, cancel, dryRun bool) {
 	}
 }
 
-// describeHints says which disk is meant, and what may be lost on it.
+// describeHints says which disk is chosen, and whether what is on it is lost.
 func describeHints(spec *web.Spec) string {
 	text := "its only disk that is not removable"
 	if h := spec.Disk; h != nil {
@@ -231,7 +231,7 @@ func describeHints(spec *web.Spec) string {
 	return text + ", if that is empty"
 }
 
-// caller is who runs the command line, for the trace.
+// caller is the user who runs the command line, for the trace.
 func caller() string {
 	if name := os.Getenv("SUDO_USER"); name != "" {
 		return name
@@ -273,7 +273,7 @@ func printImages(w io.Writer, list []web.Image) {
 	}
 }
 
-// completeMachines completes the names of machines from the running daemon.
+// completeMachines completes machines that the running daemon knows.
 func completeMachines(socket *string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) > 0 {
@@ -291,8 +291,8 @@ func completeMachines(socket *string) cobra.CompletionFunc {
 	}
 }
 
-// show prints an answer of the daemon, unless it is an error: as JSON, or as
-// print does for people.
+// show prints an answer of the daemon as JSON, or for people with print. It
+// returns err if the daemon answered with an error.
 func show[T any](cmd *cobra.Command, asJSON bool, answer T, err error, print func(io.Writer, T)) error {
 	if err != nil {
 		return err
@@ -306,7 +306,7 @@ func show[T any](cmd *cobra.Command, asJSON bool, answer T, err error, print fun
 
 func printJSON(w io.Writer, value any) error {
 	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false) // it is read by people and programs, not by browsers
+	encoder.SetEscapeHTML(false) // no browser reads the output
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(value)
 }

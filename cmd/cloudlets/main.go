@@ -1,7 +1,11 @@
 // Command cloudlets boots machines from the network and installs cloudlets on
-// them. One static binary is the server, its command line, and, as process 1,
-// the agent that installs a machine, what starts a live system, and what a
-// disk that grows or keeps data does before the image's own first program.
+// them. One static binary is the server and its command line. As process 1 of
+// a machine it is also the agent that installs it, the program that starts a
+// live system, and the program that prepares a disk which grows or keeps data
+// before the image's own init runs.
+//
+// Each verb has a file of its own; root.go joins them. The server's parts are
+// joined in daemon_linux.go.
 package main
 
 import (

@@ -26,7 +26,7 @@ func manifestCommand() *cobra.Command {
 	var f imageFlags
 	cmd := &cobra.Command{
 		Use: "manifest IMAGE", Short: "Print an image's manifest", Args: exactArgs(1),
-		Long:    "Print an image's manifest as it was written, names that the format does not know included.",
+		Long:    "Print an image's manifest exactly as it was written, including names that are not part of\nthe format.",
 		Example: "  cloudlets manifest debian-12.tar.zst\n  cloudlets manifest web@v1.2 | jq .entrypoints",
 		RunE: f.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
 			return printRaw(cmd.OutOrStdout(), im.Manifest.JSON())
@@ -40,7 +40,7 @@ func schemaCommand() *cobra.Command {
 	var f imageFlags
 	cmd := &cobra.Command{
 		Use: "schema IMAGE", Short: "Print the schema of a configuration for an image", Args: exactArgs(1),
-		Long:    "Print the JSON schema (2020-12) of a configuration for an image: what --config takes.",
+		Long:    "Print the JSON schema (2020-12) that a configuration for an image must match. You pass the\nconfiguration with --config.",
 		Example: "  cloudlets schema debian-12.tar | jq .properties.args",
 		RunE: f.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
 			return printRaw(cmd.OutOrStdout(), im.Manifest.ConfigSchema())
@@ -50,7 +50,7 @@ func schemaCommand() *cobra.Command {
 	return cmd
 }
 
-// printRaw prints a JSON text as it is, with one end of line.
+// printRaw prints a JSON text unchanged, with one end of line after it.
 func printRaw(w io.Writer, text json.RawMessage) error {
 	_, err := w.Write(append(bytes.TrimRight(text, " \t\r\n"), '\n'))
 	return err

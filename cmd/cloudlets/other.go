@@ -17,22 +17,22 @@ import (
 	"cloudlets/provision/site"
 )
 
-// What only Linux can do is refused here, in one sentence that says what to
-// do instead. The verbs and their flags are the same on every host.
+// This file refuses what only Linux can do, in one sentence that says what to do
+// instead. The verbs and their flags are the same on every system.
 
-// onLinux refuses what takes Linux.
+// onLinux is the error for what needs Linux.
 func onLinux(what, instead string) error {
-	return fmt.Errorf("%s takes Linux, and this is %s: %s", what, runtime.GOOS, instead)
+	return fmt.Errorf("%s needs Linux, and this is %s: %s", what, runtime.GOOS, instead)
 }
 
-// processOne says that this is no process 1 of a RAM disk: those run Linux.
+// processOne returns false: only Linux starts this program as process 1.
 func processOne() bool { return false }
 
 func (f serveFlags) serve(context.Context, string, *slog.Logger) error {
 	return onLinux("serving machines", "run it there")
 }
 
-// examine looks at the site's files, as far as that is no matter of the host.
+// examine checks the site's files. All other checks need Linux.
 func examine(ctx context.Context, f serveFlags, _ string) ([]finding, error) {
 	site, err := site.Open(f.site, nil)
 	if err != nil {
@@ -42,7 +42,7 @@ func examine(ctx context.Context, f serveFlags, _ string) ([]finding, error) {
 	return append(checkFiles(site), found("what serve needs of its host", rest)), ctx.Err()
 }
 
-// chrootChildCommand keeps the hidden verb's name, for the same answer.
+// chrootChildCommand keeps the hidden verb, which returns the same error.
 func chrootChildCommand() *cobra.Command {
 	return &cobra.Command{Use: chrootVerb, Hidden: true, RunE: func(*cobra.Command, []string) error { return errChroot() }}
 }
@@ -53,16 +53,16 @@ func (f *chrootFlags) runE() func(*cobra.Command, []string) error {
 
 func errChroot() error { return onLinux("entering an image", "run it there") }
 
-// deviceHost is empty where no device is written.
+// deviceHost is empty, since devices are written only on Linux.
 type deviceHost struct{}
 
-// showList lists no devices.
+// showList refuses to list devices.
 func (f *deviceFlags) showList(*cobra.Command) error {
 	return onLinux("listing devices", "run it there")
 }
 
-// isDevice says whether an output is a device of the host's, and no file.
-// Not every host has block devices.
+// isDevice says whether an output is a device. It need not be a block device,
+// since not every system has those.
 func isDevice(name string) bool {
 	if runtime.GOOS == "windows" && (strings.HasPrefix(name, `\\.\`) || strings.HasPrefix(name, `//./`)) {
 		return true
@@ -71,7 +71,7 @@ func isDevice(name string) bool {
 	return err == nil && info.Mode()&fs.ModeDevice != 0
 }
 
-// toDevice writes to no device.
+// toDevice refuses to write a device.
 func (f *diskFlags) toDevice(*cobra.Command, []string, vdisk.Format) error {
 	return onLinux("writing a device", "run it there, or make a file (--out disk.img) and write that to the device with a tool of this system")
 }

@@ -2,7 +2,8 @@ package main
 
 import "github.com/spf13/cobra"
 
-// outliveFlags say what of a disk outlives its size, or its system.
+// outliveFlags say whether a disk's system grows with it, and which of its data
+// outlive the system.
 type outliveFlags struct {
 	grow      bool
 	partition sizeFlag
@@ -10,9 +11,9 @@ type outliveFlags struct {
 }
 
 func (f *outliveFlags) add(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.grow, "grow", false, "have the system take all of a larger disk whenever it starts; a device is used whole in any case")
+	cmd.Flags().BoolVar(&f.grow, "grow", false, "let the system grow to the disk's size whenever it starts; on a device it always has the whole size")
 	cmd.Flags().Var(&f.partition, "persistent-partition", "make a partition of this size, such as 20GiB, for the paths that the manifest calls persistent")
-	cmd.Flags().BoolVar(&f.keep, "keep-persistent", false, "leave the persistent partition of a device as it is, and make the rest anew")
+	cmd.Flags().BoolVar(&f.keep, "keep-persistent", false, "keep the persistent partition of a device, and write the rest anew")
 	cmd.MarkFlagsMutuallyExclusive("persistent-partition", "keep-persistent")
 }
 

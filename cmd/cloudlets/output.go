@@ -18,7 +18,7 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// outFlags say where a verb's bytes go.
+// outFlags say where a verb writes its output.
 type outFlags struct {
 	out   string
 	force bool
@@ -26,12 +26,12 @@ type outFlags struct {
 
 func (f *outFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.out, "out", "o", "-", "the `file` to write, or - for standard output")
-	cmd.Flags().BoolVarP(&f.force, "force", "f", false, "replace the file if it is there")
+	cmd.Flags().BoolVarP(&f.force, "force", "f", false, "replace an existing file")
 	_ = cmd.MarkFlagFilename("out")
 }
 
-// write has make write to standard output, or to a file that appears under
-// its name only when it is whole.
+// write calls make with standard output, or with a file that gets its name only
+// when it is complete.
 func (f *outFlags) write(cmd *cobra.Command, make func(context.Context, io.Writer) error) error {
 	if f.out != "-" {
 		return f.file(cmd.Context(), make)
@@ -41,8 +41,8 @@ func (f *outFlags) write(cmd *cobra.Command, make func(context.Context, io.Write
 		return codedError{errors.New("these bytes are not for a terminal: give --out FILE, or send them on with | or >"), exitUsage}
 	}
 	widen(out)
-	// What is behind a redirection may have something in it already, so that
-	// nobody must take it for a file of their own.
+	// Standard output may be a file with content, opened in append mode. Hide
+	// the *os.File, so that make does not seek in it or truncate it.
 	return make(cmd.Context(), struct{ io.Writer }{out})
 }
 
@@ -51,7 +51,7 @@ func isTerminal(w io.Writer) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
-// file writes beside, syncs and renames.
+// file writes a temporary file beside the output, syncs and renames it.
 func (f *outFlags) file(ctx context.Context, make func(context.Context, io.Writer) error) (err error) {
 	if err := f.mayWrite(); err != nil {
 		return err
@@ -74,7 +74,8 @@ func (f *outFlags) file(ctx context.Context, make func(context.Context, io.Write
 	return os.Rename(temp.Name(), f.out)
 }
 
-// mayWrite refuses to replace what is there, unless that is asked for.
+// mayWrite refuses to replace a file without --force, and to replace anything
+// that is not a regular file.
 func (f *outFlags) mayWrite() error {
 	info, err := os.Lstat(f.out)
 	switch {
@@ -83,14 +84,14 @@ func (f *outFlags) mayWrite() error {
 	case err != nil:
 		return fmt.Errorf("write %s: %w", f.out, err)
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("write %s: it is there, and is no ordinary file", f.out)
+		return fmt.Errorf("write %s: it is there already, and is not a regular file: choose another name", f.out)
 	case !f.force:
 		return fmt.Errorf("write %s: it is there already; --force replaces it", f.out)
 	}
 	return nil
 }
 
-// mayMake refuses to make a folder where something is.
+// mayMake refuses to make a folder under a name that exists.
 func mayMake(folder string) error {
 	_, err := os.Lstat(folder)
 	switch {
@@ -99,7 +100,7 @@ func mayMake(folder string) error {
 	case err != nil:
 		return fmt.Errorf("write %s: %w", folder, err)
 	}
-	return fmt.Errorf("write %s: it is there, and nothing is replaced by a folder: remove it, or name another", folder)
+	return fmt.Errorf("write %s: it is there already, and a folder replaces nothing: remove it, or choose another name", folder)
 }
 
 // createBeside makes the file that will be renamed to name. Unlike
@@ -112,7 +113,8 @@ func createBeside(name string) (*os.File, error) {
 // finish makes a file durable.
 func finish(f *os.File) error { return errors.Join(f.Sync(), f.Close()) }
 
-// compressed has make write through the compression that a file's name tells.
+// compressed calls make with a writer that compresses as the ending of a file's
+// name says.
 func compressed(ctx context.Context, name string, w io.Writer, make func(context.Context, io.Writer) error) error {
 	press, err := compressor(name, w)
 	if err != nil {
@@ -124,7 +126,7 @@ func compressed(ctx context.Context, name string, w io.Writer, make func(context
 	return errors.Join(make(ctx, press), press.Close())
 }
 
-// withoutCompression is a name without the ending that tells of a compression:
+// withoutCompression is a name without the ending of a compressed file:
 // "x.tar" for "x.tar.zst" and for "x.tzst".
 func withoutCompression(name string) string {
 	base, ext := strings.TrimSuffix(name, filepath.Ext(name)), filepath.Ext(name)
@@ -137,7 +139,8 @@ func withoutCompression(name string) string {
 	return name
 }
 
-// compressor is what compresses for a name's ending; nil is nothing.
+// compressor returns a writer that compresses as a name's ending says, or nil if
+// the name has no such ending.
 func compressor(name string, w io.Writer) (io.WriteCloser, error) {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".gz", ".tgz":

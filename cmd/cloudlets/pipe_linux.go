@@ -7,13 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipeSize is how much a pipe is asked to hold. Linux gives so much to
-// everybody, and 64 KiB to who does not ask.
+// pipeSize is the capacity, in bytes, that widen asks for. Linux grants this
+// much to every user; a pipe starts with 64 KiB.
 const pipeSize = 1 << 20
 
-// widen gives a pipe more room, so that whoever writes many files into it does
-// not wait at every one for its reader. What is no pipe, or may not grow,
-// stays as it is.
+// widen enlarges a pipe, so that writing many files into it does not wait for
+// the reader at every file. If w is not a pipe or may not grow, it stays as it
+// is.
 func widen(w io.Writer) {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -21,7 +21,7 @@ func widen(w io.Writer) {
 	}
 	conn, err := f.SyscallConn()
 	if err != nil {
-		return // it is closed, as writing will tell
+		return // it is closed; the next write returns the error
 	}
 	_ = conn.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
 }

@@ -11,8 +11,8 @@ import (
 	"cloudlets/provision/process1"
 )
 
-// processOne is a machine's first process, if this is one, and returns only if
-// it is none.
+// processOne does the work of a machine's first process, if the kernel started
+// this program as that, and otherwise returns false at once.
 func processOne() bool {
 	switch startedByKernel(os.Getpid(), os.Args) {
 	case "init":
@@ -25,10 +25,10 @@ func processOne() bool {
 	return false
 }
 
-// inRAMDisk is process 1 of a RAM disk: that of a live system, where the
-// kernel's command line says so, or else the agent.
+// inRAMDisk does the work of process 1 in a RAM disk. It starts a live system if
+// the kernel's command line says so, and otherwise runs the agent.
 func inRAMDisk() {
-	// What cannot be mounted here the agent tries again, and says.
+	// If mounting fails here, the agent tries again and reports the error.
 	if err := process1.MountEarly(); err == nil {
 		if cmdline, err := process1.Cmdline(); err == nil && live.Asked(cmdline) {
 			live.Main(version, cmdline)
@@ -37,10 +37,10 @@ func inRAMDisk() {
 	agent.Main(version)
 }
 
-// startedByKernel is what the kernel calls this program as process 1: "init" in
-// a RAM disk, "preinit" on a disk. It is "" for what is no process 1; a server
-// in a container is one as well, and so is what enters an image, by other
-// names.
+// startedByKernel returns the name under which the kernel started this program
+// as process 1: "init" in a RAM disk, "preinit" on a disk. It returns "" if this
+// is not process 1. A server in a container and the child that enters an image
+// are process 1 too, under other names.
 func startedByKernel(pid int, args []string) string {
 	if pid != 1 || len(args) == 0 {
 		return ""

@@ -10,8 +10,8 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// progress shows how far something is that has a known size in bytes: a bar
-// with rate and time left on a terminal, nothing elsewhere.
+// progress shows how much of a known number of bytes is done: a bar with rate
+// and time left on a terminal, and nothing elsewhere.
 type progress struct {
 	pool *mpb.Progress
 	bar  *mpb.Bar
@@ -42,7 +42,7 @@ func (p *progress) add(n int64) {
 	}
 }
 
-// end takes the bar away.
+// end removes the bar.
 func (p *progress) end() {
 	if p.bar != nil {
 		p.bar.Abort(true)
@@ -50,7 +50,7 @@ func (p *progress) end() {
 	}
 }
 
-// watch counts what goes through a writer of a disk.
+// watch returns a writer that counts the bytes written to w, holes included.
 func (p *progress) watch(w sparse.Writer) sparse.Writer {
 	if p.bar == nil {
 		return w
@@ -76,7 +76,7 @@ func (w *watched) Skip(n int64) error {
 	return w.w.Skip(n)
 }
 
-// counter shows how much of something of unknown size is done, on a terminal.
+// counter shows on a terminal how many bytes are done, of an unknown number.
 type counter struct {
 	pool *mpb.Progress
 	bar  *mpb.Bar
@@ -94,14 +94,14 @@ func newCounter(w io.Writer, what string) *counter {
 	return c
 }
 
-// set tells how many files and bytes are done.
+// set shows how many bytes are done. The number of files is not shown.
 func (c *counter) set(_ int, bytes int64) {
 	if c.bar != nil {
 		c.bar.SetCurrent(bytes)
 	}
 }
 
-// end takes the line away.
+// end removes the line.
 func (c *counter) end() {
 	if c.bar != nil {
 		c.bar.Abort(true)

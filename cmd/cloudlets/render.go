@@ -21,16 +21,17 @@ func renderTemplatesCommand() *cobra.Command {
 		asDiff, JSON bool
 	)
 	cmd := &cobra.Command{
-		Use: "render IMAGE [PATH…] --config C", Short: "Print what an image's templates become", Args: usage(cobra.MinimumNArgs(1)),
-		Long: `Print what an image's templates become with a configuration, or with --diff how
-that differs from the templates. One PATH alone is printed without its name.`,
+		Use: "render IMAGE [PATH…] --config C", Short: "Print an image's templates as a configuration renders them", Args: usage(cobra.MinimumNArgs(1)),
+		Long: `Render an image's templates with a configuration and print the results, or with
+--diff how they differ from the templates. If you give exactly one PATH, it is
+printed without a heading.`,
 		Example: `  cloudlets render debian-12.tar /etc/hostname --config '{}' --env hostname=node1
   cloudlets render /srv/web --config @web1.json --diff`,
 	}
 	f.add(cmd)
 	config.add(cmd)
-	cmd.Flags().BoolVar(&asDiff, "diff", false, "print the difference to the templates")
-	cmd.Flags().BoolVar(&JSON, "json", false, "print a JSON array of path and content")
+	cmd.Flags().BoolVar(&asDiff, "diff", false, "print how the results differ from the templates")
+	cmd.Flags().BoolVar(&JSON, "json", false, "print a JSON array with path, mode and content")
 	cmd.MarkFlagsMutuallyExclusive("diff", "json")
 	cmd.RunE = f.onImage(func(cmd *cobra.Command, im *images.Image, paths []string) error {
 		files, err := config.renderAll(cmd, im, paths)
@@ -49,7 +50,7 @@ that differs from the templates. One PATH alone is printed without its name.`,
 	return cmd
 }
 
-// renderAll renders an image's templates, or some of them.
+// renderAll renders the templates at paths, or all if paths is empty.
 func (f *configFlags) renderAll(cmd *cobra.Command, im *images.Image, paths []string) (files []images.File, err error) {
 	c, err := f.load(cmd)
 	if err != nil {
@@ -80,8 +81,8 @@ func printFiles(w io.Writer, files []images.File, bare bool) error {
 	return out.Flush()
 }
 
-// rendered is a rendered template in JSON: as text, or in base64 where it is
-// no text.
+// rendered is a rendered template in JSON: as text, or in base64 if it is not
+// UTF-8.
 type rendered struct {
 	Path    string `json:"path"`
 	Mode    string `json:"mode"`
@@ -103,7 +104,7 @@ func asTexts(files []images.File) []rendered {
 	return texts
 }
 
-// printDiffs prints how files differ from what is in their place.
+// printDiffs prints how rendered files differ from their templates.
 func printDiffs(w io.Writer, t images.Tree, files []images.File) error {
 	for _, f := range files {
 		before, err := images.ReadFile(t, f.Path, maxText)

@@ -16,7 +16,7 @@ import (
 // The exit codes of every verb.
 const (
 	exitOK          = 0
-	exitFailed      = 1   // what was asked for could not be done; standard error says why
+	exitFailed      = 1   // the verb failed; standard error says why
 	exitUsage       = 2   // the command line is wrong
 	exitNoDaemon    = 3   // no daemon answers on the socket
 	exitInterrupted = 130 // ended by a signal
@@ -28,7 +28,8 @@ const defaultSocket = "/run/cloudlets/cloudlets.sock"
 // socketVariable names the daemon's socket in the environment.
 const socketVariable = "CLOUDLETS_SOCKET"
 
-// run is the whole program but for the agent.
+// run is the whole program, except for what it does as process 1 (processOne).
+// It returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -44,7 +45,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	switch {
 	case err == nil:
 		return exitOK
-	case ctx.Err() != nil && coded.code != exitInterrupted: // an error of that code says what it leaves behind
+	case ctx.Err() != nil && coded.code != exitInterrupted: // an error with that code says what was left behind
 		fmt.Fprintln(stderr, "cloudlets: interrupted")
 		return exitInterrupted
 	}
@@ -66,8 +67,8 @@ func newRoot() *cobra.Command {
 		Short: "Boot machines from the network and install cloudlets on them",
 		Long: `cloudlets boots bare machines from the network into the kernel of an image,
 installs the image on their disks with each machine's own configuration, and
-tells what every machine did and why. The same images it makes, looks into,
-configures and turns into disks, without any server.
+shows what every machine did and why. It also makes, examines and configures
+images and turns them into disks; those verbs need no server.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupted.`,
 		Version:       version,
@@ -90,8 +91,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupte
 	return root
 }
 
-// checkFlags gives flags that are missing, or do not go together, the exit
-// code of wrong usage.
+// checkFlags returns an error with the exit code of wrong usage if required
+// flags are missing or flags exclude each other.
 func checkFlags(cmd *cobra.Command) error {
 	if err := errors.Join(cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups()); err != nil {
 		return codedError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()), exitUsage}
@@ -99,7 +100,7 @@ func checkFlags(cmd *cobra.Command) error {
 	return nil
 }
 
-// noSuchVerb refuses a verb that there is not, with the one that may be meant.
+// noSuchVerb refuses an unknown verb and suggests similar ones.
 func noSuchVerb(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

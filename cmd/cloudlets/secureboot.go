@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 	"cloudlets/images/disk/uki"
 )
 
-// secureBootFlags say how firmware with Secure Boot starts a disk.
+// secureBootFlags are the flags for disks that start with Secure Boot.
 type secureBootFlags struct {
 	shim      bool
 	key, cert string
@@ -19,35 +20,35 @@ type secureBootFlags struct {
 
 func (f *secureBootFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.shim, "secure-boot", false, "boot with UEFI Secure Boot, by Debian's signed shim and GRUB")
-	cmd.Flags().StringVar(&f.key, "secure-boot-key", "", "sign boot loader and kernels with the private key in this PEM `file`")
-	cmd.Flags().StringVar(&f.cert, "secure-boot-cert", "", "the key's certificate, a PEM `file`, which the machines' firmware was given")
+	cmd.Flags().StringVar(&f.key, "secure-boot-key", "", "sign the boot loader and the kernels with the private key in this PEM `file`")
+	cmd.Flags().StringVar(&f.cert, "secure-boot-cert", "", "the key's certificate, a PEM `file`, which must be enrolled in the machines' firmware")
 	cmd.MarkFlagsRequiredTogether("secure-boot-key", "secure-boot-cert")
 	for _, name := range []string{"secure-boot-key", "secure-boot-cert"} {
 		_ = cmd.MarkFlagFilename(name, "pem", "key", "crt")
 	}
 }
 
-// given says whether anything is to be signed.
+// given says whether the disk is to start with Secure Boot.
 func (f *secureBootFlags) given() bool { return f.shim || f.key != "" }
 
-// load reads the key, where there is one.
+// load reads the key and its certificate, if there is a key.
 func (f *secureBootFlags) load() (disk.SecureBoot, error) {
 	if f.key == "" {
 		return disk.SecureBoot{Shim: f.shim}, nil
 	}
 	key, err := os.ReadFile(f.key)
 	if err != nil {
-		return disk.SecureBoot{}, err
+		return disk.SecureBoot{}, fmt.Errorf("read the key for Secure Boot: %w", err)
 	}
 	cert, err := os.ReadFile(f.cert)
 	if err != nil {
-		return disk.SecureBoot{}, err
+		return disk.SecureBoot{}, fmt.Errorf("read the certificate for Secure Boot: %w", err)
 	}
 	owner, err := uki.NewKey(key, cert, time.Now())
 	return disk.SecureBoot{Key: owner}, err
 }
 
-// errNotSigned refuses Secure Boot for what has no boot loader.
+// errNotSigned refuses Secure Boot for a format without a boot loader.
 func errNotSigned(format string) error {
-	return codedError{errors.New("--secure-boot is for disks: the format " + format + " has no boot loader to be signed"), exitUsage}
+	return codedError{errors.New("--secure-boot is for disks: the format " + format + " has no boot loader to sign"), exitUsage}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// serveFlags are the server's flags. The site's cloudlets.json, and then the
-// defaults, fill in those that are empty.
+// serveFlags are the server's flags. Empty ones take their value from the site's
+// cloudlets.json, or else from the defaults.
 type serveFlags struct {
 	site, iface, dhcp, http, tftp, assets, state, web string
 	verbose                                           bool
@@ -32,9 +32,10 @@ profiles/. It answers DHCP as the network's own server, for a range of
 addresses, or as a proxy beside the server that is there already.
 
 No disk is written unless a person armed the machine's install, with
-"install": "once" in its file or with the install verb.
+"install": "once" in its file or with the verb install.
 
-Under systemd, use Type=notify: serve says when all its sockets are open.`,
+Under systemd, use Type=notify: serve tells systemd when all its sockets are
+open.`,
 		Example: `  cloudlets serve --interface eth1 --site /srv/site --dhcp 10.0.0.100-10.0.0.200
   cloudlets serve --interface eth1 --site /srv/site --dhcp proxy`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,7 +43,7 @@ Under systemd, use Type=notify: serve says when all its sockets are open.`,
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().StringVar(&f.web, "web", "", "also show the machines in a browser, read-only, at this `address` (127.0.0.1:8080)")
+	cmd.Flags().StringVar(&f.web, "web", "", "also serve a read-only page about the machines at this `address`, such as 127.0.0.1:8080")
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every decision")
 	return cmd
 }
@@ -52,10 +53,10 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.site, "site", ".", "the `folder` with images/, machines/ and profiles/")
 	flags.StringVar(&f.iface, "interface", "", "the network `interface` to serve")
-	flags.StringVar(&f.dhcp, "dhcp", "", "`what` to be: an address range, \"proxy\", or \"off\" (default \"proxy\")")
-	flags.StringVar(&f.http, "http", "", "the `address` of HTTP boot (default \""+defaultHTTP+"\")")
-	flags.StringVar(&f.tftp, "tftp", "", "the `address` of TFTP, or \"off\" (default \""+defaultTFTP+"\")")
-	flags.StringVar(&f.assets, "assets", "", "a `folder` with boot loaders, looked in before Debian's places")
+	flags.StringVar(&f.dhcp, "dhcp", "", "`what` DHCP does: give out a range of addresses (FIRST-LAST), \"proxy\", or \"off\" (default \"proxy\")")
+	flags.StringVar(&f.http, "http", "", "the `address` to serve HTTP boot on (default \""+defaultHTTP+"\")")
+	flags.StringVar(&f.tftp, "tftp", "", "the `address` to serve TFTP on, or \"off\" (default \""+defaultTFTP+"\")")
+	flags.StringVar(&f.assets, "assets", "", "a `folder` with boot loaders, searched before the folders of Debian's packages")
 	flags.StringVar(&f.state, "state", "", "the `folder` for leases, events and packed images (default \""+defaultState+"\")")
 	_ = cmd.MarkFlagDirname("site")
 	_ = cmd.MarkFlagDirname("assets")

@@ -19,8 +19,8 @@ func (f serveFlags) serve(ctx context.Context, socket string, log *slog.Logger) 
 	return d.serve(ctx)
 }
 
-// settings are the site's settings. Flags replace them, and defaults fill in
-// what is empty.
+// settings returns the site's settings, with flags in place of what they set and
+// defaults in place of what is empty.
 func (f serveFlags) settings(opened *site.Site) (site.Settings, error) {
 	s := opened.Settings()
 	if f.dhcp != "" {
@@ -54,8 +54,8 @@ func (f serveFlags) settings(opened *site.Site) (site.Settings, error) {
 	return s, nil
 }
 
-// explain says in the log what the server does from now on, and what a person
-// would do next.
+// explain logs what the server does from now on, and what the user could do
+// next.
 func (d *daemon) explain() {
 	d.log.Info("serving", "interface", d.settings.Interface, "address", d.addr.Addr(), "dhcp", d.settings.DHCP, "site", d.site.Dir())
 	specs := d.site.Specs()
@@ -67,6 +67,6 @@ func (d *daemon) explain() {
 		d.log.Info("the site has no machines yet: switch one on and its address appears in `cloudlets machines`; then write {\"image\": \"" + names[0] + "\"} to " + filepath.Join(d.site.Dir(), "machines", "<MAC>.json"))
 	}
 	if d.settings.DHCP.Off {
-		d.log.Info("DHCP is off: machines find this server only if yours names it")
+		d.log.Info("DHCP is off: machines find this server only if your DHCP server names it")
 	}
 }

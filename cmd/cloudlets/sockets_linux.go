@@ -40,7 +40,7 @@ func (d *daemon) listen(ctx context.Context) ([]task, error) {
 			}
 			return nil, errors.Join(errs...)
 		}
-		if s != nil { // nil is switched off
+		if s != nil { // nil means that this server is switched off
 			tasks, opened = append(tasks, s.task), append(opened, s)
 		}
 	}
@@ -68,7 +68,7 @@ func (d *daemon) listenTFTP(context.Context) (*server, error) {
 	}
 	conn, err := net.ListenPacket("udp4", onInterface(d.addr.Addr(), d.settings.TFTP))
 	if err != nil {
-		return nil, fmt.Errorf("serve TFTP: %w (`cloudlets doctor` tells who has the port)", err)
+		return nil, fmt.Errorf("serve TFTP: %w (`cloudlets doctor` shows which process has the port)", err)
 	}
 	s := &tftp.Server{FS: d.chain.Loaders, Conn: conn, Observe: d.sawTransfer, Log: d.log,
 		SinglePort: d.settings.TFTPSinglePort, MaxBlockSize: d.settings.TFTPBlockSize}
@@ -87,7 +87,7 @@ func (d *daemon) listenHTTP(ctx context.Context) (*server, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp4", onInterface(d.addr.Addr(), d.settings.HTTP))
 	if err != nil {
-		return nil, fmt.Errorf("serve HTTP boot: %w (`cloudlets doctor` tells who has the port)", err)
+		return nil, fmt.Errorf("serve HTTP boot: %w (`cloudlets doctor` shows which process has the port)", err)
 	}
 	return newServer("serve HTTP boot", limitConns(l, maxConnections), newHTTPServer(d.chain.Handler(), d.log)), nil
 }
@@ -120,7 +120,7 @@ func (d *daemon) listenPage(ctx context.Context) (*server, error) {
 	return newServer("serve the page", limitConns(l, maxConnections), s), nil
 }
 
-// dhcpInterface is what DHCP does on the served interface.
+// dhcpInterface describes the served interface to the DHCP server.
 func (d *daemon) dhcpInterface() dhcp.Interface {
 	i := dhcp.Interface{Name: d.settings.Interface, Mode: dhcp.Proxy, Addr: d.addr.Addr(), TFTP: d.chain.TFTP}
 	if !d.settings.DHCP.Proxy {

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// interruptible is an input whose reads end with ctx where it is a pipe: what
-// waits for another program's bytes must not wait for them when it is told to
-// stop. What is no pipe is always ready, or stays as it is.
+// interruptible makes the reads from a pipe end with ctx, so that a program
+// which waits for another program's bytes can be interrupted. It returns any
+// other input as it is: a file is always ready.
 func interruptible(ctx context.Context, in io.Reader) io.Reader {
 	f, ok := in.(*os.File)
 	if !ok {
@@ -23,11 +23,11 @@ func interruptible(ctx context.Context, in io.Reader) io.Reader {
 	if err != nil || info.Mode()&os.ModeNamedPipe == 0 {
 		return in
 	}
-	// Opened anew, since the other end may be surprised by a change to what it
-	// shares with us.
+	// Open the pipe once more: setting O_NONBLOCK on the descriptor that this
+	// program got would change it for every process that shares it.
 	again, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return in // it is another user's
+		return in // the pipe belongs to another user
 	}
 	context.AfterFunc(ctx, func() { _ = again.SetReadDeadline(time.Unix(1, 0)) })
 	return pipeInput{ctx, again}

@@ -9,9 +9,10 @@ import (
 	"sync"
 )
 
-// interruptible is an input whose reads end with ctx: what waits for another
-// program's bytes must not wait for them when it is told to stop. A read that
-// no host can break off goes on in a goroutine, from the first one on.
+// interruptible makes the reads from an input end with ctx, so that a program
+// which waits for another program's bytes can be interrupted. Not every system
+// can break off a read, so a goroutine reads, beginning with the first Read, and
+// is left behind.
 func interruptible(ctx context.Context, in io.Reader) io.Reader {
 	if f, ok := in.(*os.File); !ok || isRegular(f) {
 		return in

@@ -11,9 +11,9 @@ import (
 	"cloudlets/images/target"
 )
 
-// onSystem configures an image and does something with the copy. A copy is
-// always configured: with nothing, where nothing is given, unless the image
-// was configured before.
+// onSystem calls do with a configured copy of an image. If no configuration is
+// given, the copy gets the empty one, or stays as it is if the image was
+// configured before.
 func (f *configFlags) onSystem(cmd *cobra.Command, im *images.Image, what string, do func(target.System) error) error {
 	tree, err := im.Tree(cmd.Context())
 	if err != nil {

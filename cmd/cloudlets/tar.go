@@ -20,9 +20,9 @@ func tarCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "tar IMAGE [--config C] [--only CLASS,…]", Short: "Write an image as a tarball, configured on the way",
-		Long: `Write an image as a tarball. With --config its templates are rendered on the
-way; the image itself is left as it is. The result is a cloudlet again. A file
-whose name ends in .gz, .zst or .xz is compressed.`,
+		Long: `Write an image as a tarball. With --config the templates are rendered in the
+tarball; the image itself does not change. The tarball is a cloudlet again. If
+its name ends in .gz, .zst or .xz, it is compressed.`,
 		Example: `  cloudlets tar /srv/web --out web.tar.zst
   cloudlets tar web@v1.2 --config @web1.json --env hostname=web1 | ssh web1 tar -x -C /mnt
   cloudlets tar web.tar --only templates | tar -t`,
@@ -45,7 +45,7 @@ whose name ends in .gz, .zst or .xz is compressed.`,
 	return cmd
 }
 
-// configured is an image's source with a configuration applied, where one is
+// configured returns an image's source, with a configuration applied if one is
 // given.
 func configured(cmd *cobra.Command, im *images.Image, config *configFlags, target string) (images.Source, error) {
 	if !config.given() {
@@ -58,7 +58,8 @@ func configured(cmd *cobra.Command, im *images.Image, config *configFlags, targe
 	return layers.Overlay(im.Source, overlay), nil
 }
 
-// withManifest selects what makes a cloudlet of the rest besides.
+// withManifest also selects the manifest and the record of a configuration,
+// since the result would not be a cloudlet without them.
 func withManifest(selected func(string) bool) func(string) bool {
 	return func(p string) bool {
 		return p == images.ManifestPath || p == images.AppliedConfigPath || selected(p)

@@ -13,7 +13,7 @@ func validateCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "validate IMAGE --config C", Short: "Check a configuration, and print it with its defaults filled in", Args: exactArgs(1),
-		Long:    "Check a configuration against an image, and print it with its defaults filled in, or all that is wrong with it.",
+		Long:    "Check a configuration for an image. Print it with its defaults filled in, or everything\nthat is wrong with it.",
 		Example: "  cloudlets validate debian-12.tar --config @node1.json",
 	}
 	f.add(cmd)
@@ -38,7 +38,7 @@ func validateArgsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "validate-args IMAGE ARGS", Aliases: []string{"validate_args"},
 		Short: "Check arguments, and print them with their defaults filled in", Args: exactArgs(2),
-		Long:    "Check an image's arguments (the \"args\" of a configuration), and print them with their\ndefaults filled in, or all that is wrong with them. ARGS is JSON text, @file or -.",
+		Long:    "Check arguments for an image (the \"args\" of a configuration). Print them with their\ndefaults filled in, or everything that is wrong with them. ARGS is JSON text, @file or -.",
 		Example: `  cloudlets validate-args debian-12.tar '{"role": "web"}'`,
 		RunE: f.onImage(func(cmd *cobra.Command, im *images.Image, args []string) error {
 			_, text, err := readInput(cmd, args[0])

@@ -25,20 +25,20 @@ func hgCommand() *cobra.Command {
   cloudlets tar web@v1.2 > web.tar`)
 }
 
-// vcsCommand is the verb that runs a tool of revision control. Its flags are
-// the tool's.
+// vcsCommand is the verb that runs a tool of revision control. All its flags go
+// to the tool.
 func vcsCommand(kind vcs.Kind, name, example string) *cobra.Command {
 	return &cobra.Command{
 		Use: string(kind) + " IMAGE COMMAND [ARGS...]", Short: "Keep an image under revision control with " + name,
-		Long: fmt.Sprintf(`Run %[1]s with an image as its repository. IMAGE is a directory; all that
-follows is %[1]s's own, and so is the exit code. "clone" makes the directory.
+		Long: fmt.Sprintf(`Run %[1]s with an image as its repository. IMAGE is a directory; the arguments
+after it are %[1]s's own, and so is the exit code. "clone" makes the directory.
 
-What %[1]s loses (owners, modes, extended attributes, empty directories, devices,
-FIFOs, hard links) is kept in /.cloudlet/metadata: a line for each file that is
-not the default. It is written before %[1]s looks at the files, is part of every
-commit, and is applied when %[1]s has changed the files. Volatile files are
-ignored. Until everything is in its place only the owner can read what %[1]s
-writes. An ordinary user's image keeps in that file what only root can set.`, kind),
+What %[1]s does not store (owners, modes, extended attributes, empty directories,
+devices, FIFOs, hard links) is kept in /.cloudlet/metadata, with one line for each
+file that differs from the default. This file is written before %[1]s reads the
+image, is part of every commit, and is applied after %[1]s changed the image.
+Until it is applied, only the owner can read what %[1]s writes. If you are not
+root, what only root can set stays in that file. Volatile files are ignored.`, kind),
 		Example: example, DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error { return runTool(cmd, kind, args) },
 	}

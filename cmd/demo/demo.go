@@ -21,8 +21,8 @@ type options struct {
 	keep, imageOnly         bool
 }
 
-// The demo's machines have disks of this size, and as much time as a slow
-// computer takes.
+// The size of the machines' disks, in bytes, and the time limit of the demo, which
+// is long enough for a slow computer.
 const (
 	diskSize = 3 << 30
 	patience = 30 * time.Minute
@@ -34,8 +34,8 @@ type host struct {
 	handover            string
 	spec                bed.Spec
 	machine             *bed.Machine
-	// login and local are the seconds from switch-on to the login prompt:
-	// of the install, and of the same disk without the network.
+	// login and local are the times from switch-on to the login prompt: with
+	// the install, and of a boot of the same disk without the network.
 	login, local time.Duration
 }
 
@@ -50,12 +50,12 @@ func hosts(dir string) []*host {
 	return list
 }
 
-// run is the whole demo. What it starts is gone when it returns.
+// run is the whole demo. Before it returns, it ends everything that it started.
 func run(ctx context.Context, o options, out io.Writer) (err error) {
 	ctx, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	if os.Geteuid() != 0 {
-		return errors.New("it makes network namespaces, which takes root: run it by `make demo`")
+		return errors.New("the demo makes network namespaces, which needs root: run it with `make demo`")
 	}
 	image, err := bed.DebianCloudlet(ctx, mustAbs(o.cache), mustAbs(o.overlay), os.Stderr)
 	if err != nil {
@@ -117,8 +117,8 @@ func describe(dir, image string, machines []*host) error {
 	return nil
 }
 
-// perform shows the installs, then boots the same disks without the network,
-// and ends with the table.
+// perform shows the installs, boots the same disks once more without the network,
+// and prints the table.
 func perform(ctx context.Context, o options, out io.Writer, network *bed.Network, dir string, daemon *bed.Daemon, client *web.Client, machines []*host) error {
 	if err := waitForImage(ctx, client, out); err != nil {
 		return err
@@ -145,14 +145,14 @@ func perform(ctx context.Context, o options, out io.Writer, network *bed.Network
 	}
 	printTable(out, machines, details)
 	if !o.keep {
-		fmt.Fprintln(out, "\nTo look around in what was installed: make demo KEEP=1")
+		fmt.Fprintln(out, "\nTo look around on the installed machines: make demo KEEP=1")
 		return nil
 	}
 	return keep(ctx, out, daemon, page, machines)
 }
 
-// waitForImage waits until the image is packed, so that the seconds of the
-// table are the machines' own.
+// waitForImage waits until the image is packed, so that the times in the table do
+// not include the packing.
 func waitForImage(ctx context.Context, client *web.Client, out io.Writer) error {
 	fmt.Fprintln(out, "packing the image (once)")
 	for {
@@ -177,7 +177,8 @@ func waitForImage(ctx context.Context, client *web.Client, out io.Writer) error 
 	}
 }
 
-// broken is what ends the wait for a machine.
+// broken matches the console output of a machine that will not get to its login
+// prompt.
 var broken = []*regexp.Regexp{regexp.MustCompile(`cloudlets: FAILED: .*`), regexp.MustCompile(`Kernel panic.*`)}
 
 // boot switches all machines on and watches them until the last one shows its
@@ -228,7 +229,8 @@ func switchOff(machines []*host) {
 	}
 }
 
-// stages reads how long each stage took, before another boot begins anew.
+// stages reads how long each stage took. Call it before the next boot, which
+// replaces the list of stages.
 func stages(ctx context.Context, client *web.Client, machines []*host) ([]web.Detail, error) {
 	var list []web.Detail
 	for _, h := range machines {
@@ -241,7 +243,7 @@ func stages(ctx context.Context, client *web.Client, machines []*host) ([]web.De
 	return list, nil
 }
 
-// keep leaves everything running until the person has seen enough.
+// keep leaves everything running until the user presses Ctrl-C.
 func keep(ctx context.Context, out io.Writer, daemon *bed.Daemon, page string, machines []*host) error {
 	fmt.Fprintf(out, "\nEverything is still running. In another terminal, as root:\n")
 	fmt.Fprintf(out, "  %s --socket %s machines\n", daemon.Program, daemon.Socket())

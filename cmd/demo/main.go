@@ -1,7 +1,8 @@
-// Command demo shows the main job on one computer: it makes a cloudlet out of
-// a real Debian, serves it on a private bridge in a network namespace, and
-// switches on two blank virtual machines, one BIOS and one UEFI, which install
-// themselves. It needs root; nothing outside the namespace sees a packet.
+// Command demo shows on one computer what cloudlets is for. It makes a cloudlet of
+// a real Debian and serves it on a private bridge in a network namespace. Then it
+// switches on two blank virtual machines, one with BIOS and one with UEFI, which
+// install themselves. It needs root. No packet leaves the namespace. Start reading
+// at run in demo.go.
 package main
 
 import (
@@ -20,7 +21,7 @@ func main() {
 	flag.StringVar(&o.program, "program", "bin/cloudlets", "the cloudlets `binary`")
 	flag.StringVar(&o.cache, "cache", ".cache", "the `folder` that keeps the Debian root")
 	flag.StringVar(&o.overlay, "overlay", "testdata/debian", "the `folder` with the cloudlet's own files")
-	flag.BoolVar(&o.imageOnly, "image-only", false, "make the Debian cloudlet, print where it is, and end")
+	flag.BoolVar(&o.imageOnly, "image-only", false, "only make the Debian cloudlet and print where it is")
 	flag.BoolVar(&o.keep, "keep", false, "leave everything running until interrupted")
 	flag.Parse()
 	if err := run(ctx, o, os.Stdout); err != nil {

@@ -12,23 +12,23 @@ import (
 	"time"
 )
 
-// servePage shows the daemon's page on loopback. The daemon itself is in a
-// network namespace that no browser reaches, but its socket is a file. Only
-// what reads is passed on.
+// servePage serves the daemon's page on loopback. No browser can reach the network
+// namespace of the daemon, but its socket is a file. servePage passes on only
+// requests that read.
 func servePage(socket string) (address string, done func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
 	}
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "localhost"})
-	proxy.FlushInterval = -1 // the page is told of events as they come
+	proxy.FlushInterval = -1 // pass events on at once
 	proxy.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", socket)
 	}}
 	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			http.Error(w, "the demo's page only shows", http.StatusForbidden)
+			http.Error(w, "the demo's page is read-only", http.StatusForbidden)
 			return
 		}
 		proxy.ServeHTTP(w, r)
@@ -41,14 +41,14 @@ func servePage(socket string) (address string, done func(), err error) {
 	return "http://" + l.Addr().String() + "/", func() { server.Close(); <-finished }, nil
 }
 
-// interrupted is closed when the person presses Ctrl-C.
+// interrupted returns a channel that is closed when the user presses Ctrl-C.
 func interrupted(ctx context.Context) <-chan struct{} {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	return ctx.Done()
 }
 
-// tail is the end of a log.
+// tail returns the end of a log.
 func tail(text string) string {
 	const most = 3000
 	return text[max(0, len(text)-most):]

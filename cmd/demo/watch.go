@@ -20,13 +20,13 @@ import (
 
 func size(n int64) string { return bytesize.Decimal(n) }
 
-// watch shows how far the machines are: as bars on a terminal, as lines
-// elsewhere.
+// watch shows the machines' stages and progress: as bars on a terminal, and as
+// lines elsewhere.
 type watch struct {
 	out   io.Writer
 	hosts []*host
 	bars  map[provision.MAC]*bar
-	seen  map[provision.MAC]string
+	shown map[provision.MAC]string // what the last line of a machine showed
 	pool  *mpb.Progress
 }
 
@@ -40,7 +40,7 @@ type bar struct {
 const pollTime = 250 * time.Millisecond
 
 func newWatch(out io.Writer, hosts []*host) *watch {
-	w := &watch{out: out, hosts: hosts, bars: map[provision.MAC]*bar{}, seen: map[provision.MAC]string{}}
+	w := &watch{out: out, hosts: hosts, bars: map[provision.MAC]*bar{}, shown: map[provision.MAC]string{}}
 	if f, ok := out.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
 		w.pool = mpb.New(mpb.WithOutput(out), mpb.WithWidth(30))
 		for _, h := range hosts {
@@ -80,21 +80,21 @@ func (w *watch) run(ctx context.Context, client *web.Client) {
 }
 
 func (w *watch) show(m web.Machine) {
-	text := describe1(m)
+	text := describeProgress(m)
 	if b := w.bars[m.MAC]; b != nil {
 		b.text = text
 		b.SetCurrent(int64(percent(m)))
 		return
 	}
-	// Lines are for logs: a new one for each stage and each tenth.
+	// Without a terminal, print a line for each stage and each tenth of it.
 	key := fmt.Sprint(m.Stage, percent(m)/10)
-	if w.seen[m.MAC] != key {
-		w.seen[m.MAC] = key
+	if w.shown[m.MAC] != key {
+		w.shown[m.MAC] = key
 		fmt.Fprintf(w.out, "%s  %s  %s\n", time.Now().Format("15:04:05"), m.Hostname, text)
 	}
 }
 
-// percent is the progress of the stage that has any.
+// percent returns how much of the machine's stage is done.
 func percent(m web.Machine) int {
 	switch {
 	case m.Progress != nil:
@@ -105,8 +105,9 @@ func percent(m web.Machine) int {
 	return 0
 }
 
-// describe1 is one machine in one line: stage, bytes, rate, time left.
-func describe1(m web.Machine) string {
+// describeProgress describes one machine in one line: stage, bytes, rate, time
+// left.
+func describeProgress(m web.Machine) string {
 	text := string(m.Stage)
 	if p := m.Progress; p != nil && p.Total > 0 {
 		text += fmt.Sprintf("  %s of %s  %s/s", size(p.Done), size(p.Total), size(p.Rate))
@@ -123,7 +124,7 @@ func describe1(m web.Machine) string {
 	return text
 }
 
-// printTable prints machine, stage, seconds.
+// printTable prints how many seconds each machine was in each stage.
 func printTable(out io.Writer, hosts []*host, details []web.Detail) {
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprint(table, "\nseconds\t")
@@ -157,8 +158,8 @@ func printTable(out io.Writer, hosts []*host, details []web.Detail) {
 	table.Flush()
 }
 
-// stageSeconds is how long a machine was in a stage of its install, all visits
-// together. What comes after a reboot is no part of it.
+// stageSeconds returns how long a machine was in a stage of its install, in total.
+// It does not count what comes after the install, such as a reboot.
 func stageSeconds(d web.Detail, stage provision.Stage) string {
 	total := 0.0
 	for _, s := range d.Stages {

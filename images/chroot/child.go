@@ -16,39 +16,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stageUnmapped is the argument of a child in a user namespace that has no
-// users yet.
+// stageUnmapped is the argument of a child whose user namespace has no users
+// yet.
 const stageUnmapped = "unmapped"
 
-// Child is the other side of [Run]: process 1 of the new namespaces. It makes
-// the mounts, runs the checks and the command, buries orphans, and ends when
-// the command does or when Run's process has gone. Nothing else may run in
-// its process. args are those that follow [Spec.Child]. Where it returns, the
-// process is to end; the error is one that Run could not be told.
+// Child is the main function of the child process that [Run] starts, which is
+// process 1 of the new namespaces. It makes the mounts, runs the checks and the
+// command, and reaps orphans. It ends when the command ends or when Run's
+// process is gone. Nothing else may run in its process. args are the arguments
+// after those of [Spec.Child]. When Child returns, the process must end. The
+// error is one that could not be reported to Run.
 func Child(args []string) error {
 	runtime.LockOSThread() // for the signal that comes when the parent dies
 	orders, reports := os.NewFile(ordersFD, "orders"), os.NewFile(reportsFD, "reports")
 	if os.Getpid() != 1 || orders == nil || reports == nil {
-		return errors.New("this is started by the chroot verb, and by nobody else")
+		return errors.New("only the chroot verb may start this")
 	}
 	if len(args) > 0 && args[0] == stageUnmapped {
 		return becomeRoot(orders)
 	}
-	// Again: it is forgotten where an execution gives capabilities.
+	// Set this again: the kernel resets it when an exec gains capabilities.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return fmt.Errorf("ask to end with the parent: %w", err)
 	}
 	if err := closeOnExec(); err != nil {
 		return err
 	}
-	// A terminal's signals are for the command. Ignoring them would be
-	// inherited, so they are taken and dropped.
+	// A terminal sends its signals to the command as well, which handles them.
+	// If this process ignored them, the command would inherit that. So catch
+	// and drop them.
 	signal.Notify(make(chan os.Signal), takenSignals()...)
 	return enter(orders).write(reports)
 }
 
-// becomeRoot waits until the caller is the namespace's root, and starts again
-// as that: the first execution, before there was one, lost all capabilities.
+// becomeRoot waits until the caller is root in the namespace and then executes
+// this program again as root. At the first exec the namespace had no root, so
+// the process lost all capabilities.
 func becomeRoot(orders *os.File) error {
 	if _, err := orders.Read(make([]byte, 1)); err != nil {
 		return fmt.Errorf("wait for users: %w", err)
@@ -62,8 +65,8 @@ func becomeRoot(orders *os.File) error {
 	return fmt.Errorf("start again as root: %w", unix.Exec("/proc/self/exe", args, []string{}))
 }
 
-// closeOnExec keeps every file that was left open away from the command: one
-// that leads outside would be a way out.
+// closeOnExec keeps all open files away from the command: a file from outside
+// the image would be a way out.
 func closeOnExec() error {
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -77,8 +80,8 @@ func closeOnExec() error {
 	return nil
 }
 
-// takenSignals are all that can be taken, but for those that the runtime
-// needs: SIGURG wakes goroutines, and a fault is a fault.
+// takenSignals are all signals that can be caught, except those that the Go
+// runtime needs: SIGURG wakes goroutines, and faults must stay faults.
 func takenSignals() []os.Signal {
 	return []os.Signal{
 		unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM,
@@ -86,7 +89,7 @@ func takenSignals() []os.Signal {
 	}
 }
 
-// enter does what the first order says.
+// enter executes the first order.
 func enter(orders *os.File) result {
 	messages := json.NewDecoder(orders)
 	var first message
@@ -111,19 +114,20 @@ func enter(orders *os.File) result {
 	return result{Exit: exit}
 }
 
-// listen passes signals on as they come. When the parent is gone, so is all
-// that is in here: the kernel ends a PID namespace with its process 1.
+// listen passes signals on as they arrive. If the parent is gone, it ends the
+// process, and with it everything inside: the kernel ends a PID namespace with
+// its process 1.
 func listen(messages *json.Decoder, p *processes) {
 	for {
 		var m message
 		if err := messages.Decode(&m); err != nil {
-			syscall.Exit(firstSignalExit + int(unix.SIGKILL)) // at once, whatever is under way
+			syscall.Exit(firstSignalExit + int(unix.SIGKILL)) // at once, even during other work
 		}
 		p.signal(m.Signal)
 	}
 }
 
-// prepare makes the world that the command sees.
+// prepare sets up the environment of the command.
 func prepare(o *order) error {
 	if err := makeRoot(o); err != nil {
 		return err
@@ -135,10 +139,10 @@ func prepare(o *order) error {
 	return os.Chdir("/")
 }
 
-// maxHostname is the longest name that Linux gives a machine, in bytes.
+// maxHostname is the maximum length of a host name in Linux, in bytes.
 const maxHostname = 64
 
-// hostnameOf makes a host name (RFC 1123) of an image's name.
+// hostnameOf makes a host name (RFC 1123) from the name of an image.
 func hostnameOf(name string) string {
 	b := []byte(filepath.Base(name))
 	for i, c := range b {
@@ -149,7 +153,7 @@ func hostnameOf(name string) string {
 	return string(b[:min(len(b), maxHostname)])
 }
 
-// exitCode is what a shell would call the end of a process.
+// exitCode returns the exit code that a shell would report for a process.
 func exitCode(ws syscall.WaitStatus) int {
 	if ws.Signaled() {
 		return firstSignalExit + int(ws.Signal())

@@ -1,12 +1,12 @@
 //go:build linux
 
 // Package chroot enters an image: it runs a command with a directory as its
-// root, in mount, PID, UTS and IPC namespaces of its own, over a throw-away
-// layer. It takes root, or a kernel that lets users have namespaces.
+// root, in its own mount, PID, UTS and IPC namespaces, over a throw-away layer.
+// It needs root, or a kernel that lets ordinary users make namespaces.
 //
-// It keeps apart what is inside and what is outside, so that nothing stays
-// mounted or running behind; it is no jail for programs that mean harm. As
-// root, what runs inside is root on this machine's kernel and network.
+// The package separates inside from outside so that nothing stays mounted or
+// running afterwards. It does not contain malicious programs: if you run it as
+// root, the command is root on this machine's kernel and network.
 package chroot
 
 import (
@@ -25,56 +25,57 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Spec says what to run in which image.
+// Spec describes a command and the image to run it in.
 type Spec struct {
 	// Dir is the directory that becomes the root.
 	Dir string
-	// Hostname is what the machine is called inside; what no host name may
-	// hold becomes "-". Empty, it is "cloudlet".
+	// Hostname is the name of the machine inside. Characters that a host name
+	// cannot contain become "-". "" means "cloudlet".
 	Hostname string
-	// Write lets the command change the directory. Without, all it writes is
-	// gone when it ends.
+	// Write lets the command change the directory. Otherwise all its changes
+	// are lost when it ends.
 	Write bool
-	// Command is the program and its arguments. A program without a slash is
-	// looked for in PATH.
+	// Command is the program and its arguments. If the program has no slash, it
+	// is looked up in PATH.
 	Command []string
-	// Env is the whole environment: see [Environment].
+	// Env is the complete environment; see [Environment].
 	Env map[string]string
-	// Checks are commands for the image's /bin/sh, run before Command. One
-	// that fails stops the entry.
+	// Checks are command lines for the image's /bin/sh. They run before
+	// Command, and if one fails, Command does not run.
 	Checks []string
-	// Stdin, Stdout and Stderr are the command's; nil is /dev/null. A
-	// terminal stays the caller's: the command shares its process group.
+	// Stdin, Stdout and Stderr are those of the command; nil means /dev/null. A
+	// terminal remains the caller's: the command is in the same process group.
 	Stdin, Stdout, Stderr *os.File
-	// Signals are passed on to the command, less those that a terminal has
-	// sent to it already. nil passes on none.
+	// Signals are passed on to the command, except those that a terminal has
+	// already sent to it. If Signals is nil, none are passed on.
 	Signals <-chan os.Signal
-	// Child is how this program, which is started again, is to know that its
-	// role is [Child]: its arguments, and its name before them.
+	// Child is the argument list, including argument 0, with which this program
+	// starts itself again. The new process must then call [Child].
 	Child []string
-	// Log takes warnings; nil is silent.
+	// Log receives warnings. If it is nil, there are none.
 	Log *slog.Logger
 }
 
-// The exit codes of a command that could not be started, as shells have them.
+// The exit codes of a command that could not be started. Shells use the same.
 const (
 	ExitNotExecutable = 126
 	ExitNotFound      = 127
 )
 
-// firstSignalExit is the exit code of a command that signal 0 would end.
+// firstSignalExit plus the number of a signal is the exit code of a command
+// that the signal ended.
 const firstSignalExit = 128
 
-// ErrCheck says that one of [Spec.Checks] failed.
+// ErrCheck means that one of [Spec.Checks] failed.
 var ErrCheck = errors.New("the image does not meet a requirement")
 
-// Run runs a command in an image and waits for it. It returns the command's
-// exit code, 128 and the signal's number where a signal ended it. The error
-// says why there was no command to wait for; with the codes
-// [ExitNotFound] and [ExitNotExecutable] it is the command that was wrong.
+// Run runs a command in an image and waits for it. It returns the exit code of
+// the command, or 128 plus the signal's number if a signal ended it. The error
+// says why no command could be run. With the exit codes [ExitNotFound] and
+// [ExitNotExecutable] the cause is the command itself.
 //
-// When the context ends, so does all that runs inside. The same holds for the
-// end of this process, whatever ends it.
+// When the context ends, everything that runs inside is killed. The same
+// happens if this process ends for any reason.
 func Run(ctx context.Context, spec Spec) (exit int, err error) {
 	if len(spec.Command) == 0 || len(spec.Child) == 0 {
 		return 0, errors.New("enter an image: there is no command to run")
@@ -84,7 +85,8 @@ func Run(ctx context.Context, spec Spec) (exit int, err error) {
 		return 0, fmt.Errorf("enter %s: %w", spec.Dir, err)
 	}
 	defer s.close()
-	// The child dies with the thread that made it, so this one must stay.
+	// The kernel kills the child when the thread that started it ends, so this
+	// thread must not end.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	terminal := holdTerminal(spec.Stdin)
@@ -96,12 +98,12 @@ func Run(ctx context.Context, spec Spec) (exit int, err error) {
 	return result.outcome(spec.Dir)
 }
 
-// session is one entry, seen from outside.
+// session is the state of one Run in the calling process.
 type session struct {
 	spec    Spec
 	users   bool     // in a user namespace
-	control *os.File // orders go in; its end tells the child that we are gone
-	reports *os.File // the result comes out
+	control *os.File // sends orders; when it closes, the child knows that this process is gone
+	reports *os.File // receives the result
 	cmd     *exec.Cmd
 }
 
@@ -122,11 +124,11 @@ func newSession(spec Spec) (*session, error) {
 	return &session{spec: spec, users: os.Geteuid() != 0}, nil
 }
 
-// close lets go of the child, which ends with that if it has not yet.
+// close closes the pipes. If the child still runs, this ends it.
 func (s *session) close() {
 	for _, f := range []*os.File{s.control, s.reports} {
 		if f != nil {
-			_ = f.Close() // nothing is lost with a pipe
+			_ = f.Close() // closing a pipe loses no data
 		}
 	}
 }
@@ -149,7 +151,7 @@ func (s *session) run(ctx context.Context) (result, error) {
 	case problem != nil:
 		return result{}, problem
 	default:
-		return result{}, fmt.Errorf("what ran inside was ended from outside: %w", cmp.Or(err, io.ErrUnexpectedEOF))
+		return result{}, fmt.Errorf("the processes inside were killed from outside: %w", cmp.Or(err, io.ErrUnexpectedEOF))
 	}
 }
 
@@ -175,7 +177,7 @@ func (s *session) start(ctx context.Context) error {
 	}
 	s.cmd = exec.CommandContext(ctx, "/proc/self/exe")
 	s.cmd.Args = args
-	s.cmd.Env = []string{} // it can be read inside, and what is ours is no business of the image
+	s.cmd.Env = []string{} // programs of the image can read it, so do not leak ours
 	if s.spec.Stdin != nil {
 		s.cmd.Stdin = s.spec.Stdin
 	}
@@ -193,28 +195,28 @@ func (s *session) start(ctx context.Context) error {
 	return nil
 }
 
-// explain says what may stand in the way of namespaces.
+// explain adds to an error why the kernel may have refused the namespaces.
 func (s *session) explain(err error) error {
 	switch {
 	case !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EINVAL):
 		return err
 	case s.users:
-		return fmt.Errorf("make a user namespace: %w; this system allows users none (see the sysctls user.max_user_namespaces, kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns): run it as root", err)
+		return fmt.Errorf("make a user namespace: %w; this system does not allow users to make one (see the sysctls user.max_user_namespaces, kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns): run this as root", err)
 	}
-	return fmt.Errorf("make namespaces: %w; root needs the capability CAP_SYS_ADMIN for it, which containers often lack", err)
+	return fmt.Errorf("make namespaces: %w; this needs the capability CAP_SYS_ADMIN, which root in a container often lacks", err)
 }
 
-// direct tells the child what to do, and passes signals on until done.
+// direct sends the child its order, and then passes signals on until done.
 func (s *session) direct(ctx context.Context, done <-chan struct{}) error {
 	if s.users {
 		if err := s.mapUsers(ctx); err != nil {
-			_ = s.cmd.Process.Kill() // it waits for what will not come
+			_ = s.cmd.Process.Kill() // it would wait forever
 			return err
 		}
 	}
 	orders := newWriter(s.control)
 	if err := orders.order(s.order()); err != nil {
-		return nil // the child has ended, and says why
+		return nil // the child has ended and has reported the reason
 	}
 	for {
 		select {
@@ -239,7 +241,7 @@ func (s *session) order() order {
 	}
 	resolver, err := os.ReadFile("/etc/resolv.conf")
 	if err != nil {
-		s.spec.Log.Warn("no resolver inside: this machine has none to hand on", "error", err)
+		s.spec.Log.Warn("no name resolution inside: cannot read this machine's resolver configuration", "error", err)
 	}
 	return order{
 		Dir: s.spec.Dir, Hostname: hostnameOf(hostname), Write: s.spec.Write, Users: s.users,

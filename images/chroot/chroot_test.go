@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for an event that must come.
 const patience = 30 * time.Second
 
 func TestExitCodes(t *testing.T) {
@@ -34,12 +34,12 @@ func TestExitCodes(t *testing.T) {
 		"failure":             {script("exit 7"), 7, ""},
 		"found in PATH":       {[]string{"test", "a", "=", "b"}, 1, ""},
 		"ended by a signal":   {script("kill -TERM $$"), 128 + 15, ""},
-		"not there":           {[]string{"/bin/absent"}, ExitNotFound, "/bin/absent: it is not in the image"},
-		"not in PATH":         {[]string{"absent"}, ExitNotFound, "there is no such command in the image, in any of /usr/local/sbin:"},
-		"in PATH but no more": {[]string{"notes"}, ExitNotFound, "notes: there is no such command"},
+		"not there":           {[]string{"/bin/absent"}, ExitNotFound, "/bin/absent: "},
+		"not in PATH":         {[]string{"absent"}, ExitNotFound, "absent: the image has no such command in /usr/local/sbin:"},
+		"in PATH but no more": {[]string{"notes"}, ExitNotFound, "notes: the image has no such command"},
 		"not executable":      {[]string{"/bin/notes"}, ExitNotExecutable, "permission denied"},
 		"a directory":         {[]string{"/bin"}, ExitNotExecutable, "permission denied"},
-		"no interpreter":      {[]string{"orphan"}, ExitNotFound, "the interpreter or the loader that it needs is not in the image"},
+		"no interpreter":      {[]string{"orphan"}, ExitNotFound, "the interpreter or loader that it needs"},
 		"other architecture":  {[]string{"foreign"}, ExitNotExecutable, "is it for another architecture?"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,8 +67,8 @@ func TestNothingToEnter(t *testing.T) {
 	}
 }
 
-// TestWorld: what every program may expect is there, and what is the host's
-// is not.
+// TestWorld checks that everything that programs may expect exists inside, and
+// that nothing of the host is visible.
 func TestWorld(t *testing.T) {
 	t.Setenv("SECRET_OF_THE_CALLER", "x")
 	root := busybox(t)
@@ -142,8 +142,8 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestResolver: the host's resolver is inside, whatever the image has in its
-// place, and nothing outside is touched.
+// TestResolver checks that the host's resolver works inside, whatever the image
+// has at its path, and that nothing outside is changed.
 func TestResolver(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "outside")
 	write(t, outside, "precious\n", 0o644)
@@ -184,15 +184,15 @@ func TestResolver(t *testing.T) {
 	enterImage(t, spec).want(t, 0, host)
 }
 
-// TestHostileMountPoints: a place for /proc that is a link to somewhere else
-// is refused.
+// TestHostileMountPoints checks that a mount point which is a link to another
+// place is refused.
 func TestHostileMountPoints(t *testing.T) {
 	for _, name := range []string{"/proc", "/sys", "/dev"} {
 		root := busybox(t)
 		if err := errors.Join(os.Remove(root+name), os.Symlink("/etc", root+name)); err != nil {
 			t.Fatal(err)
 		}
-		if o := enterImage(t, sh(root, "true")); o.err == nil || !strings.Contains(o.err.Error(), name+" is no directory of the image") {
+		if o := enterImage(t, sh(root, "true")); o.err == nil || !strings.Contains(o.err.Error(), name+" of the image is not a directory") {
 			t.Errorf("%s is a link: error %v", name, o.err)
 		}
 	}
@@ -208,8 +208,8 @@ func TestMissingMountPoints(t *testing.T) {
 	enterImage(t, sh(root, "ls / && echo x > /dev/null")).want(t, 0, "bin\ndev\nlib\nlib64\nproc\nroot\nsys\ntmp\n")
 }
 
-// TestAwkwardPath: mount options have characters of their own, and paths are
-// bytes.
+// TestAwkwardPath uses a path with characters that are special in mount
+// options, and with bytes that are not UTF-8.
 func TestAwkwardPath(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "a,b:c\\d \"\xff")
 	if err := os.Rename(busybox(t), root); err != nil {
@@ -241,12 +241,12 @@ func TestChecks(t *testing.T) {
 	}
 }
 
-// TestNothingIsLeft: orphans end with the command, and no mount is seen
-// outside.
+// TestNothingIsLeft checks that orphans end with the command, and that no mount
+// is visible outside.
 func TestNothingIsLeft(t *testing.T) {
 	root := busybox(t)
 	cmd := program(t, alone{Dir: root, Command: script("(sleep 1000 &) ; (setsid sleep 1000 &); sh -c 'exit 3' & echo done; exit 5")})
-	out, err := cmd.Output() // until the last that has standard output ends
+	out, err := cmd.Output() // waits until all processes with this standard output have ended
 	if cmd.ProcessState.ExitCode() != 5 || string(out) != "done\n" {
 		t.Errorf("exit %d, %q, %v", cmd.ProcessState.ExitCode(), out, err)
 	}
@@ -256,14 +256,14 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// TestOrphansAreBuried: process 1 does not collect the dead.
+// TestOrphansAreBuried checks that process 1 reaps dead processes.
 func TestOrphansAreBuried(t *testing.T) {
 	enterImage(t, sh(busybox(t), `
 		i=0; while test $i -lt 20; do (sh -c 'exit 0' &); i=$((i+1)); done
 		while ps -o stat | grep -q Z; do sleep 0.05; done; echo none`)).want(t, 0, "none\n")
 }
 
-// TestKilled: whoever kills the verb ends all that runs inside.
+// TestKilled checks that everything inside ends when the verb is killed.
 func TestKilled(t *testing.T) {
 	for _, user := range []bool{false, true} {
 		root := busybox(t)
@@ -280,7 +280,7 @@ func TestKilled(t *testing.T) {
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.Copy(io.Discard, out); err != nil { // ends when all that hold the pipe have
+		if _, err := io.Copy(io.Discard, out); err != nil { // ends when all processes with the pipe have ended
 			t.Errorf("user %v: something runs on: %v", user, err)
 		}
 		_ = cmd.Wait() // it was killed
@@ -288,7 +288,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// started starts a command and waits for its first words.
+// started starts a command and waits for its first output.
 func started(t *testing.T, cmd *exec.Cmd) (out *os.File, words string) {
 	t.Helper()
 	out, in, err := os.Pipe()
@@ -362,7 +362,8 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestNoFilesLeakIn: a file that the caller left open would be a way out.
+// TestNoFilesLeakIn checks that the command does not inherit open files of the
+// caller, which would be a way out.
 func TestNoFilesLeakIn(t *testing.T) {
 	host, err := os.Open("/")
 	if err != nil {
@@ -377,7 +378,7 @@ func TestNoFilesLeakIn(t *testing.T) {
 	}
 }
 
-// listing tells all of a tree but the times.
+// listing describes everything in a tree except times.
 func listing(t *testing.T, root string) string {
 	t.Helper()
 	var b strings.Builder
@@ -389,7 +390,7 @@ func listing(t *testing.T, root string) string {
 		if err := unix.Lstat(p, &st); err != nil {
 			return err
 		}
-		link, _ := os.Readlink(p) // "" for what is no link
+		link, _ := os.Readlink(p) // "" if it is not a link
 		fmt.Fprintf(&b, "%s %o %d:%d %d %s\n", strings.TrimPrefix(p, root), st.Mode, st.Uid, st.Gid, st.Ino, link)
 		return nil
 	})

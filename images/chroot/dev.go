@@ -11,27 +11,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// device is a character device that every program may expect.
+// device is a character device that every program may expect to exist.
 type device struct {
 	name         string
 	major, minor uint32
 }
 
-// devices are harmless: none of them is hardware of this machine
+// devices are safe: none of them is hardware of this machine
 // (Documentation/admin-guide/devices.txt of Linux).
 var devices = []device{
 	{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
 }
 
-// devLinks are the links that every program may expect.
+// devLinks are the links that every program may expect to exist.
 var devLinks = map[string]string{
 	"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2",
 }
 
-// groupTTY is the group that terminals belong to, everywhere.
+// groupTTY is the group of terminals in every distribution.
 const groupTTY = "5"
 
-// makeDev makes a /dev that has what programs need and no disks.
+// makeDev makes a /dev with what programs need and without disks.
 func makeDev(o *order) error {
 	if err := mountPoint("/dev"); err != nil {
 		return err
@@ -61,12 +61,13 @@ func makeDev(o *order) error {
 	return nameTerminal(o)
 }
 
-// make makes the device, or where that is not allowed takes the host's.
+// make makes the device. If that is not allowed, it bind-mounts the host's
+// device instead.
 func (d device) make() error {
 	file := "/dev/" + d.name
 	err := unix.Mknod(file, unix.S_IFCHR|0o666, int(unix.Mkdev(d.major, d.minor)))
 	if err == nil {
-		return os.Chmod(file, 0o666) // whatever the umask
+		return os.Chmod(file, 0o666) // undo the effect of the umask
 	}
 	if !errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("make %s: %w", file, err)
@@ -74,7 +75,7 @@ func (d device) make() error {
 	return bindFile("dev/"+d.name, file)
 }
 
-// bindFile shows a file under another name, which is made.
+// bindFile creates name and bind-mounts file on it.
 func bindFile(file, name string) error {
 	place, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
@@ -89,14 +90,14 @@ func bindFile(file, name string) error {
 	return nil
 }
 
-// mountPTS gives the image pseudo-terminals of its own.
+// mountPTS mounts a new instance of pseudo-terminals.
 func mountPTS(o *order) error {
 	if err := mountPoint("/dev/pts"); err != nil {
 		return err
 	}
 	options := "newinstance,ptmxmode=0666,mode=0620"
 	if !o.Users {
-		options += ",gid=" + groupTTY // which may be nobody's in a user namespace
+		options += ",gid=" + groupTTY // a user namespace may not have this group
 	}
 	if err := unix.Mount("devpts", "/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, options); err != nil {
 		return fmt.Errorf("mount /dev/pts: %w", err)
@@ -104,9 +105,9 @@ func mountPTS(o *order) error {
 	return nil
 }
 
-// nameTerminal shows the command's terminal as /dev/console: its own name is
-// one of the host's, and programs such as tty and sudo look for a name. A
-// terminal that cannot be shown serves all the same.
+// nameTerminal shows the command's terminal as /dev/console. The terminal's own
+// name exists only on the host, and programs such as tty and sudo need a name.
+// If this fails, the terminal still works without a name.
 func nameTerminal(o *order) error {
 	name, ok := strings.CutPrefix(o.Terminal, "/")
 	if !ok {

@@ -15,12 +15,13 @@ import (
 	"cloudlets/images/boot"
 )
 
-// binfmtDir is where Linux tells which foreign programs it runs by which
-// interpreter (Documentation/admin-guide/binfmt-misc.rst).
+// binfmtDir is where Linux lists the interpreters that it uses for foreign
+// programs (Documentation/admin-guide/binfmt-misc.rst).
 const binfmtDir = "/proc/sys/fs/binfmt_misc"
 
-// Host is what this machine is to an image: its processor, its kernel, and
-// the foreign architectures whose programs it runs in that image.
+// Host describes this machine for the requirements of an image: its processor,
+// its kernel, and the foreign architectures whose programs it can run in that
+// image.
 func Host(t images.Tree) (boot.Host, error) {
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
@@ -33,8 +34,8 @@ func Host(t images.Tree) (boot.Host, error) {
 	}, nil
 }
 
-// emulates says whether one of the kernel's interpreters is for an
-// architecture and can be reached from inside the image.
+// emulates reports whether the kernel has an interpreter for an architecture
+// that can be reached from inside the image.
 func emulates(binfmt fs.FS, t images.Tree, arch string) bool {
 	names, err := fs.Glob(binfmt, "*")
 	if err != nil {
@@ -43,7 +44,7 @@ func emulates(binfmt fs.FS, t images.Tree, arch string) bool {
 	for _, name := range names {
 		text, err := fs.ReadFile(binfmt, name)
 		if err != nil {
-			continue // "register" can only be written
+			continue // "register" is write-only
 		}
 		if f := parseBinfmt(string(text)); f.enabled && f.arch != "" && f.arch == arch && f.reachable(t) {
 			return true
@@ -55,16 +56,16 @@ func emulates(binfmt fs.FS, t images.Tree, arch string) bool {
 // binfmt is one kind of foreign program.
 type binfmt struct {
 	enabled bool
-	// arch is the architecture of the ELF programs that it is; "" is
-	// something else.
+	// arch is the architecture, if the programs are ELF programs; otherwise it
+	// is "".
 	arch        string
 	interpreter string
-	// held says that the kernel holds the interpreter open (flag F), so that
-	// it need not be in the image.
+	// held means that the kernel holds the interpreter open (flag F), so the
+	// image need not contain it.
 	held bool
 }
 
-// parseBinfmt reads what the kernel tells of one.
+// parseBinfmt parses the kernel's description of one kind of program.
 func parseBinfmt(text string) (f binfmt) {
 	var offset string
 	for line := range strings.Lines(text) {
@@ -87,7 +88,7 @@ func parseBinfmt(text string) (f binfmt) {
 	return f
 }
 
-// reachable says whether the interpreter is there for the image's programs.
+// reachable reports whether programs of the image can use the interpreter.
 func (f binfmt) reachable(t images.Tree) bool {
 	if f.held {
 		return true

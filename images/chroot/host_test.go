@@ -10,7 +10,7 @@ import (
 	"cloudlets/images/dirtree"
 )
 
-// What the kernel tells of interpreters that qemu-user-static and Wine
+// The kernel's descriptions of interpreters that qemu-user-static and Wine
 // registered.
 const (
 	armFormat = "enabled\ninterpreter /usr/bin/qemu-aarch64-static\nflags: OCF\noffset 0\n" +

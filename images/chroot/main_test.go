@@ -19,10 +19,10 @@ import (
 	"cloudlets/testdata/needs"
 )
 
-// The roles that the test binary plays besides that of the test.
+// The roles of the test binary besides running tests.
 const (
 	childRole = "chroot-child" // Child
-	runRole   = "chroot-run"   // a program that calls Run, as somebody
+	runRole   = "chroot-run"   // a program that calls Run as another user
 )
 
 func TestMain(m *testing.M) {
@@ -41,14 +41,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// alone is what a program that calls Run is told.
+// alone is the input of a program that calls Run.
 type alone struct {
 	Dir     string
 	Write   bool
 	Command []string
 }
 
-// runAlone runs what JSON in an argument says.
+// runAlone runs the Spec that an argument contains as JSON.
 func runAlone(text string) int {
 	var what alone
 	if err := json.Unmarshal([]byte(text), &what); err != nil {
@@ -70,7 +70,7 @@ func runAlone(text string) int {
 	return exit
 }
 
-// busybox makes an image that has busybox with its libraries.
+// busybox makes an image that contains busybox and its libraries.
 func busybox(t *testing.T) string {
 	t.Helper()
 	needs.Root(t) // for the images of other users, and for covering files
@@ -99,7 +99,7 @@ func busybox(t *testing.T) string {
 	return root
 }
 
-// openDir is a temporary directory that any user can enter.
+// openDir returns a temporary directory that any user can enter.
 func openDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -133,7 +133,7 @@ func write(t *testing.T, name, text string, mode os.FileMode) {
 	}
 }
 
-// outcome is what an entry came to.
+// outcome is the result of entering an image.
 type outcome struct {
 	exit           int
 	stdout, stderr string
@@ -171,12 +171,12 @@ func read(t *testing.T, name string) string {
 	return string(data)
 }
 
-// sh is a Spec for a shell script in an image.
+// sh returns a Spec for a shell script in an image.
 func sh(root, text string) Spec {
 	return Spec{Dir: root, Hostname: "box", Command: script(text)}
 }
 
-// want checks that an entry went well and printed something.
+// want checks that the command succeeded and printed a text.
 func (o outcome) want(t *testing.T, exit int, stdout string) {
 	t.Helper()
 	if o.err != nil || o.exit != exit || o.stdout != stdout {
@@ -184,7 +184,7 @@ func (o outcome) want(t *testing.T, exit int, stdout string) {
 	}
 }
 
-// program makes the command that calls Run, which any user may execute.
+// program returns the command that calls Run. Any user may execute it.
 func program(t *testing.T, what alone) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -200,7 +200,7 @@ func program(t *testing.T, what alone) *exec.Cmd {
 	return exec.CommandContext(t.Context(), program, runRole, string(text))
 }
 
-// asUser is program for a user without rights.
+// asUser is program for an ordinary user.
 func asUser(t *testing.T, what alone) *exec.Cmd {
 	t.Helper()
 	cmd := program(t, what)
@@ -210,7 +210,7 @@ func asUser(t *testing.T, what alone) *exec.Cmd {
 
 const nobody = 65534
 
-// give gives a tree to a user.
+// give changes the owner of a tree.
 func give(t *testing.T, root string, uid int) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(p string, _ os.DirEntry, err error) error {
@@ -224,8 +224,8 @@ func give(t *testing.T, root string, uid int) {
 	}
 }
 
-// noMounts checks that nothing is mounted in a directory of this process's
-// world.
+// noMounts checks that nothing is mounted in a directory, as this process sees
+// it.
 func noMounts(t *testing.T, root string) {
 	t.Helper()
 	for line := range strings.Lines(read(t, "/proc/self/mountinfo")) {

@@ -19,9 +19,9 @@ import (
 	"cloudlets/images/boot"
 )
 
-// Environment is what a program in an image finds in its environment where
-// nobody says otherwise, with the settings on top, the later before the
-// earlier. The terminal's kind is that of this process.
+// Environment returns the default environment of a program in an image, changed
+// by the settings; later settings override earlier ones. The kind of the
+// terminal comes from this process.
 func Environment(settings ...map[string]string) map[string]string {
 	env := map[string]string{"PATH": boot.DefaultPath, "HOME": "/root", "USER": "root", "LOGNAME": "root"}
 	for _, name := range []string{"TERM", "COLORTERM"} {
@@ -37,7 +37,7 @@ func Environment(settings ...map[string]string) map[string]string {
 	return env
 }
 
-// environ writes an environment as the kernel takes it, sorted.
+// environ converts an environment to the form that the kernel takes, sorted.
 func environ(env map[string]string) []string {
 	list := make([]string, 0, len(env))
 	for name, value := range env {
@@ -47,14 +47,15 @@ func environ(env map[string]string) []string {
 	return list
 }
 
-// processes is what process 1 knows of the one that it waits for.
+// processes is what process 1 knows about the process for which it waits.
 type processes struct {
 	mu      sync.Mutex
-	current int              // 0 is none
-	held    []syscall.Signal // came while there was none
+	current int              // process ID, or 0
+	held    []syscall.Signal // arrived while there was no process
 }
 
-// signal sends a signal to the process that runs, or to the next one.
+// signal sends a signal to the current process. If there is none, the next
+// process gets it.
 func (p *processes) signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,7 +63,7 @@ func (p *processes) signal(s syscall.Signal) {
 		p.held = append(p.held, s)
 		return
 	}
-	_ = unix.Kill(p.current, s) // it has just ended, if it cannot be sent
+	_ = unix.Kill(p.current, s) // this fails only if the process has just ended
 }
 
 // run runs a command with the standard files and returns its exit code.
@@ -78,8 +79,8 @@ func (p *processes) run(command []string, env map[string]string) (int, error) {
 	return exitCode(ws), nil
 }
 
-// wait starts a program and waits for its end, burying every other process
-// that ends meanwhile.
+// wait starts a program and waits for its end. Meanwhile it reaps every other
+// process that ends.
 func (p *processes) wait(file string, args []string, env map[string]string, files []uintptr) (syscall.WaitStatus, error) {
 	pid, err := p.start(file, args, env, files)
 	if err != nil {
@@ -115,8 +116,8 @@ func (p *processes) start(file string, args []string, env map[string]string, fil
 	return pid, nil
 }
 
-// check runs a command line with the image's shell. The error has the end of
-// what it printed.
+// check runs a command line with the image's shell. The error contains the end
+// of its output.
 func (p *processes) check(line string, env map[string]string) error {
 	fd, err := unix.MemfdCreate("output", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -140,7 +141,7 @@ func (p *processes) check(line string, env map[string]string) error {
 	return nil
 }
 
-// tail is the end of a check's output, ready to be added to a sentence.
+// tail returns the end of a check's output, as a part of a sentence.
 func tail(f *os.File) string {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -158,7 +159,8 @@ func tail(f *os.File) string {
 	return ": " + words
 }
 
-// startError is a command that could not be started, with its exit code.
+// startError is the error of a command that could not be started, with its exit
+// code.
 type startError struct {
 	exit int
 	err  error
@@ -182,17 +184,17 @@ func lookup(name, path string) (string, error) {
 			return file, nil
 		}
 	}
-	return "", &startError{ExitNotFound, fmt.Errorf("%s: there is no such command in the image, in any of %s", name, path)}
+	return "", &startError{ExitNotFound, fmt.Errorf("%s: the image has no such command in %s", name, path)}
 }
 
-// startProblem says why a program could not be started.
+// startProblem explains why a program could not be started.
 func startProblem(name, file string, err error) error {
 	_, statErr := os.Stat(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && statErr == nil:
-		return &startError{ExitNotFound, fmt.Errorf("%s: the interpreter or the loader that it needs is not in the image: %w", name, err)}
+		return &startError{ExitNotFound, fmt.Errorf("%s: the image lacks the interpreter or loader that it needs: %w", name, err)}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
-		return &startError{ExitNotFound, fmt.Errorf("%s: it is not in the image: %w", name, err)}
+		return &startError{ExitNotFound, fmt.Errorf("%s: the image does not contain it: %w", name, err)}
 	case errors.Is(err, unix.ENOEXEC):
 		return &startError{ExitNotExecutable, fmt.Errorf("%s: this machine cannot run it; is it for another architecture? %w", name, err)}
 	}

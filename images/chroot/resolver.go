@@ -13,12 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// resolverFile is where programs look for name servers (resolv.conf(5)).
+// resolverFile is the file in which programs look for name servers
+// (resolv.conf(5)).
 const resolverFile = "/etc/resolv.conf"
 
-// resolve lets programs look up names as the host does. It runs when the
-// image is the root and /dev is still the image's: it opens no file of the
-// image for writing, which could be a device or a pipe.
+// resolve makes name resolution inside work as on the host. It runs when the
+// image is the root but /dev is still that of the image. So it must not open an
+// existing file of the image for writing, which could be a device or a pipe.
 func resolve(o *order) error {
 	if info, err := os.Stat("/etc"); len(o.Resolver) == 0 || err != nil || !info.IsDir() {
 		return nil
@@ -33,11 +34,11 @@ func resolve(o *order) error {
 	return nil
 }
 
-// replaceResolver puts a file in the throw-away layer in place of what is
-// there, be it a link.
+// replaceResolver replaces the file, even a symbolic link, in the throw-away
+// layer.
 func replaceResolver(text []byte) error {
 	if info, err := os.Lstat(resolverFile); err == nil && info.IsDir() {
-		return nil // whoever made it so wants none
+		return nil // a directory here means that the image wants no resolver
 	}
 	if err := os.Remove(resolverFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -45,9 +46,9 @@ func replaceResolver(text []byte) error {
 	return writeNew(resolverFile, text)
 }
 
-// coverResolver leaves the image as it is. A file is covered; a link to
-// nothing in /run, as systemd-resolved wants it, gets what it points at. An
-// image without either has no resolver.
+// coverResolver does not change the image. It covers an existing file with a
+// mount. If there is a dangling link into /run, as systemd-resolved makes it,
+// coverResolver creates the target. Otherwise the image gets no resolver.
 func coverResolver(text []byte) error {
 	info, err := os.Stat(resolverFile)
 	switch {
@@ -73,8 +74,8 @@ func coverResolver(text []byte) error {
 	return writeNew(target, text)
 }
 
-// coverFile shows another text in place of a file's own. The text's file has
-// no name of its own, once it is mounted.
+// coverFile covers a file with a mount that has another text. Once it is
+// mounted, the file with that text has no path of its own.
 func coverFile(name string, text []byte) error {
 	const place = "/dev"
 	if err := mountPoint(place); err != nil {
@@ -93,7 +94,8 @@ func coverFile(name string, text []byte) error {
 	return unix.Unmount(place, unix.MNT_DETACH)
 }
 
-// writeNew writes a file that is not there yet, and follows no link.
+// writeNew creates a file that must not exist yet. It does not follow symbolic
+// links.
 func writeNew(name string, text []byte) error {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {

@@ -12,19 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// apart is what a filesystem of our own may not do.
+// apart are the mount flags that forbid dangerous uses of a filesystem that we
+// mount.
 const apart = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
-// makeRoot makes the order's directory the root, with the filesystems of the
-// kernel in it, and lets go of all that is outside.
+// makeRoot makes the order's directory the root, mounts the kernel's
+// filesystems in it, and detaches everything outside.
 //
-// What is mounted in the image is mounted only when the image is the root, so
-// that no link in it leads anywhere else; the host is the working directory
-// meanwhile, and its files have relative paths.
+// It mounts inside the image only after the image has become the root, so a
+// symbolic link in the image cannot lead out of it. Meanwhile the host's root
+// is the working directory, and relative paths lead to its files.
 func makeRoot(o *order) error {
-	// Nothing that is mounted from here on is seen outside.
+	// From here on the host does not see new mounts.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("part from the mounts of the host: %w", err)
+		return fmt.Errorf("separate the mounts from those of the host: %w", err)
 	}
 	lay := layOver
 	if o.Write {
@@ -44,12 +45,12 @@ func makeRoot(o *order) error {
 		}
 	}
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return fmt.Errorf("let go of the host's files: %w", err)
+		return fmt.Errorf("detach the host's files: %w", err)
 	}
 	return nil
 }
 
-// layBare makes the directory itself a mount, and goes there.
+// layBare turns the directory itself into a mount and enters it.
 func layBare(o *order) error {
 	if err := unix.Mount(o.Dir, o.Dir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("mount the image: %w", err)
@@ -57,9 +58,10 @@ func layBare(o *order) error {
 	return os.Chdir(o.Dir)
 }
 
-// layOver lays a layer in memory over the directory, and goes there. The
-// layer's filesystem covers the image's own place, which is there for sure,
-// and the image is named by an open file, so that no path needs quoting.
+// layOver puts a layer in memory over the directory and enters it. The
+// filesystem of the layer is mounted on the image's own directory, because that
+// path certainly exists. The image is named by an open descriptor, so its path
+// needs no quoting in the mount options.
 func layOver(o *order) error {
 	image, err := unix.Open(o.Dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -82,16 +84,17 @@ func layOver(o *order) error {
 	}
 	options := "upperdir=upper,workdir=work,lowerdir=/proc/self/fd/" + strconv.Itoa(image)
 	if o.Users {
-		options += ",userxattr" // what overlayfs notes down goes where users may write
+		options += ",userxattr" // keep overlayfs's own attributes where users may write
 	}
 	if err := unix.Mount("cloudlet", "root", "overlay", 0, options); err != nil {
-		return fmt.Errorf("lay a throw-away layer over the image with overlayfs: %w%s; --write does without", err, overlayHint(o))
+		return fmt.Errorf("mount a throw-away layer over the image with overlayfs: %w%s; --write works without a layer", err, overlayHint(o))
 	}
 	return os.Chdir("root")
 }
 
-// likeImage gives the layer's root the owner and mode of the image's, which
-// it hides. An owner that there is not in a user namespace is left out.
+// likeImage copies the owner and mode of the image's root to the root of the
+// layer, which covers it. It ignores an owner that does not exist in a user
+// namespace.
 func likeImage(dir string, image int) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(image, &st); err != nil {
@@ -103,16 +106,16 @@ func likeImage(dir string, image int) error {
 	return unix.Chmod(dir, st.Mode&0o7777)
 }
 
-// overlayHint says what overlayfs may lack.
+// overlayHint says why overlayfs may fail.
 func overlayHint(o *order) string {
 	if o.Users {
-		return " (in a user namespace that takes Linux 5.11)"
+		return " (in a user namespace this needs Linux 5.11)"
 	}
 	return ""
 }
 
-// pivot makes the working directory, a mount, the root. The host's root is
-// the working directory then, and on top of the new one.
+// pivot makes the working directory, which must be a mount, the new root.
+// Afterwards the old root is the working directory, mounted over the new one.
 func pivot() (host *os.File, err error) {
 	if host, err = os.Open("/"); err != nil {
 		return nil, err
@@ -130,12 +133,12 @@ func pivot() (host *os.File, err error) {
 
 func pivotHint(err error) string {
 	if errors.Is(err, unix.EINVAL) {
-		return "; inside of a chroot or a RAM disk that cannot be done"
+		return "; this is not possible inside a chroot or a RAM disk"
 	}
 	return ""
 }
 
-// mountPoint makes sure that there is a directory of the image to mount on.
+// mountPoint makes sure that the image has a directory to mount on.
 func mountPoint(dir string) error {
 	err := os.Mkdir(dir, 0o755)
 	if err == nil || !errors.Is(err, fs.ErrExist) {
@@ -144,13 +147,14 @@ func mountPoint(dir string) error {
 	if info, err := os.Lstat(dir); err != nil {
 		return err
 	} else if !info.IsDir() {
-		return fmt.Errorf("%s is no directory of the image, and so no place to mount", dir)
+		return fmt.Errorf("%s of the image is not a directory, so nothing can be mounted there", dir)
 	}
 	return nil
 }
 
-// mountRun keeps what programs leave in /run out of an image that is written
-// to. Without /run there is nothing to keep out.
+// mountRun mounts an empty /run if the image is writable, so that programs
+// leave nothing in the image's own /run. If the image has no /run, there is
+// nothing to protect.
 func mountRun(o *order) error {
 	info, err := os.Lstat("/run")
 	if !o.Write || err != nil || !info.IsDir() {
@@ -167,13 +171,14 @@ func mountProc(*order) error {
 		return err
 	}
 	if err := unix.Mount("proc", "/proc", "proc", apart, ""); err != nil {
-		return fmt.Errorf("mount /proc: %w; a container that hides parts of /proc allows no other", err)
+		return fmt.Errorf("mount /proc: %w; a container that hides parts of /proc does not allow a new one", err)
 	}
 	return nil
 }
 
-// mountSys shows the host's devices, to be read. A user has no right to a
-// sysfs of their own without a network of their own, and gets the host's.
+// mountSys shows the host's devices read-only. A user may mount a new sysfs
+// only together with a new network namespace, so such a user gets the host's
+// sysfs.
 func mountSys(o *order) error {
 	if err := mountPoint("/sys"); err != nil {
 		return err
@@ -189,7 +194,7 @@ func mountSys(o *order) error {
 	}
 	readOnly := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	if err := unix.MountSetattr(unix.AT_FDCWD, "/sys", unix.AT_RECURSIVE, readOnly); err != nil {
-		return fmt.Errorf("make /sys read-only: %w (in a user namespace that takes Linux 5.12)", err)
+		return fmt.Errorf("make /sys read-only: %w (in a user namespace this needs Linux 5.12)", err)
 	}
 	return nil
 }

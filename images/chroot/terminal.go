@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is a terminal that is lent to a command.
+// terminal is a terminal that a command may use for a while.
 type terminal struct {
 	file  *os.File
-	group int // that had it before
+	group int // the process group that had it before
 }
 
-// holdTerminal remembers who has the terminal; nil is no terminal, or one
-// that this process has not.
+// holdTerminal notes which process group has the terminal. It returns nil if f
+// is not a terminal or if this process does not have it.
 func holdTerminal(f *os.File) *terminal {
 	if f == nil {
 		return nil
@@ -31,8 +31,8 @@ func holdTerminal(f *os.File) *terminal {
 	return &terminal{file: f, group: group}
 }
 
-// restore takes the terminal back from a shell with job control that was
-// ended before it could return it.
+// restore takes the terminal back. This matters after a shell with job control
+// was killed before it could return the terminal.
 func (t *terminal) restore() {
 	if t == nil {
 		return
@@ -40,13 +40,15 @@ func (t *terminal) restore() {
 	if now, err := unix.IoctlGetInt(int(t.file.Fd()), unix.TIOCGPGRP); err != nil || now == t.group {
 		return
 	}
-	// Who is in the background is stopped for trying, but for this.
+	// The kernel stops a background process that tries this, unless it ignores
+	// SIGTTOU.
 	signal.Ignore(unix.SIGTTOU)
 	defer signal.Reset(unix.SIGTTOU)
-	_ = unix.IoctlSetPointerInt(int(t.file.Fd()), unix.TIOCSPGRP, t.group) // a terminal that has gone needs no return
+	_ = unix.IoctlSetPointerInt(int(t.file.Fd()), unix.TIOCSPGRP, t.group) // an error means that the terminal is gone
 }
 
-// terminalName is the path of the terminal that a file is; "" if it is none.
+// terminalName returns the path of the terminal that f is, or "" if f is not a
+// terminal.
 func terminalName(f *os.File) string {
 	if f == nil {
 		return ""
@@ -61,9 +63,9 @@ func terminalName(f *os.File) string {
 	return name
 }
 
-// ownedByTerminal says whether a signal that came was one for a key or a new
-// size of the terminal. It went to all processes in front then, the command
-// among them, which must not get it twice.
+// ownedByTerminal reports whether a signal came from a key or a size change of
+// the terminal. Then the terminal sent it to all foreground processes,
+// including the command, which must not get it twice.
 func ownedByTerminal(s syscall.Signal) bool {
 	switch s {
 	case unix.SIGINT, unix.SIGQUIT, unix.SIGTSTP, unix.SIGWINCH:

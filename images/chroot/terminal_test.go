@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// console is the master of a terminal that a command has.
+// console is the master side of a command's terminal.
 type console struct {
 	t    *testing.T
 	file *os.File
@@ -21,7 +21,7 @@ type console struct {
 	seen strings.Builder
 }
 
-// openConsole makes a terminal; name is that of the side for programs.
+// openConsole makes a terminal. name is the path of the side for programs.
 func openConsole(t *testing.T) (c *console, name string) {
 	t.Helper()
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
@@ -43,7 +43,7 @@ func openConsole(t *testing.T) (c *console, name string) {
 	return &console{t: t, file: file, out: bufio.NewReader(file)}, fmt.Sprintf("/dev/pts/%d", number)
 }
 
-// until reads until a text has come.
+// until reads until a text appears.
 func (c *console) until(text string) {
 	c.t.Helper()
 	for !strings.Contains(c.seen.String(), text) {
@@ -63,8 +63,8 @@ func (c *console) write(text string) {
 	}
 }
 
-// TestTerminal: a key's signal comes once, the terminal has a name, and the
-// shell inside has job control.
+// TestTerminal checks that the signal of a key arrives once, that the terminal
+// has a name, and that the shell inside has job control.
 func TestTerminal(t *testing.T) {
 	for _, user := range []bool{false, true} {
 		root := busybox(t)
@@ -104,8 +104,8 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// TestSuspend: the key for it stops the command and the verb, whose shell
-// outside goes on, and "fg" continues both.
+// TestSuspend checks that the suspend key stops both the command and the verb
+// while the outer shell continues, and that "fg" continues both.
 func TestSuspend(t *testing.T) {
 	c, name := openConsole(t)
 	tty, err := os.OpenFile(name, os.O_RDWR|unix.O_NOCTTY, 0)

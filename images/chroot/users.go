@@ -19,9 +19,9 @@ import (
 // idRange is a range of user or group numbers of the host.
 type idRange struct{ first, count uint32 }
 
-// mapUsers makes the caller root of the child's user namespace, with the
-// caller's subordinate users as all others where there are some, and tells
-// the child to go on.
+// mapUsers makes the caller root in the child's user namespace and tells the
+// child to continue. If the caller has subordinate users, they become the other
+// users of the namespace.
 func (s *session) mapUsers(ctx context.Context) error {
 	pid := strconv.Itoa(s.cmd.Process.Pid)
 	users, groups := subordinates("/etc/subuid"), subordinates("/etc/subgid")
@@ -31,7 +31,7 @@ func (s *session) mapUsers(ctx context.Context) error {
 			mapRanges(ctx, "newuidmap", pid, os.Geteuid(), users),
 			mapRanges(ctx, "newgidmap", pid, os.Getegid(), groups))
 	} else {
-		s.spec.Log.Debug("only one user inside: there are no subordinate users in /etc/subuid and /etc/subgid, or no newuidmap (Debian package uidmap)")
+		s.spec.Log.Debug("only one user exists inside: /etc/subuid or /etc/subgid has no subordinate users, or newuidmap is missing (Debian package uidmap)")
 		err = mapOne(pid)
 	}
 	if err != nil {
@@ -47,8 +47,8 @@ func haveTools() bool {
 	return errU == nil && errG == nil
 }
 
-// subordinates are the ranges that a file in the manner of subuid(5) gives
-// to this process's user. A file that cannot be read gives nothing.
+// subordinates returns the ranges that a file like subuid(5) gives to the user
+// of this process. If the file cannot be read, there are none.
 func subordinates(file string) []idRange {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -62,7 +62,7 @@ func subordinates(file string) []idRange {
 	return parseSubordinates(text, name, id)
 }
 
-// parseSubordinates reads lines such as "joe:100000:65536".
+// parseSubordinates parses lines such as "joe:100000:65536".
 func parseSubordinates(text []byte, name, id string) (ranges []idRange) {
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		owner, numbers, _ := strings.Cut(lines.Text(), ":")
@@ -79,8 +79,8 @@ func parseSubordinates(text []byte, name, id string) (ranges []idRange) {
 	return ranges
 }
 
-// mapRanges has newuidmap(1) or newgidmap(1), which are allowed to, map root
-// to the caller and what follows to the ranges.
+// mapRanges runs newuidmap(1) or newgidmap(1), which have the necessary rights.
+// They map root to the caller, and the following numbers to the ranges.
 func mapRanges(ctx context.Context, tool, pid string, caller int, ranges []idRange) error {
 	args := []string{pid, "0", strconv.Itoa(caller), "1"}
 	next := uint32(1)
@@ -95,9 +95,8 @@ func mapRanges(ctx context.Context, tool, pid string, caller int, ranges []idRan
 	return nil
 }
 
-// mapOne maps root to the caller, and nobody else. A user may do that
-// without help, once nobody in the namespace can leave a group any more
-// (user_namespaces(7)).
+// mapOne maps only root to the caller. A user may do that without help if
+// processes in the namespace can no longer leave a group (user_namespaces(7)).
 func mapOne(pid string) error {
 	for _, m := range []struct{ file, text string }{
 		{"setgroups", "deny"},

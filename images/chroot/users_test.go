@@ -11,7 +11,7 @@ import (
 	"cloudlets/testdata/needs"
 )
 
-// TestWithoutRoot: a user without rights is root inside.
+// TestWithoutRoot checks that an ordinary user is root inside.
 func TestWithoutRoot(t *testing.T) {
 	root := busybox(t)
 	write(t, root+"/etc/motd", "before\n", 0o644)
@@ -39,9 +39,9 @@ func TestWithoutRoot(t *testing.T) {
 	}
 }
 
-// TestSubordinateUsers: with a range of users of one's own there is more than
-// root inside. newuidmap reads /etc/subuid, which the test covers in a mount
-// namespace.
+// TestSubordinateUsers checks that there are more users than root inside if the
+// caller has a range of users. newuidmap reads /etc/subuid, so the test covers
+// that file in a mount namespace.
 func TestSubordinateUsers(t *testing.T) {
 	for _, tool := range []string{"newuidmap", "newgidmap"} {
 		needs.Tool(t, tool, "uidmap")

@@ -12,18 +12,18 @@ import (
 	"syscall"
 )
 
-// The child's ends of the two pipes between it and [Run].
+// The child's descriptors of the two pipes between it and [Run].
 const (
 	ordersFD  = 3
 	reportsFD = 4
 )
 
-// maxOutput is how much of a failed check's output is told, in bytes: the end
-// of it.
+// maxOutput is how many bytes from the end of a failed check's output are
+// reported.
 const maxOutput = 4 << 10
 
-// order is what the child is told, once. JSON in Go is text, and paths and
-// arguments are bytes, so they travel as bytes.
+// order is the first message to the child. Strings in JSON must be UTF-8, but
+// paths and arguments may be any bytes, so they travel as byte slices.
 type order struct {
 	Dir      string            `json:"-"`
 	Hostname string            `json:"hostname"`
@@ -33,15 +33,15 @@ type order struct {
 	Env      map[string]string `json:"-"`
 	Checks   []string          `json:"-"`
 	Resolver []byte            `json:"resolver"`
-	// Terminal is the host's name of the terminal on standard input; "" is
-	// none.
+	// Terminal is the host's name of the terminal on standard input, or "" if
+	// there is none.
 	Terminal string `json:"terminal,omitempty"`
 }
 
 // plainOrder is an order without its methods.
 type plainOrder order
 
-// wireOrder is an order as it travels.
+// wireOrder is an order in the form in which it is sent.
 type wireOrder struct {
 	plainOrder
 	RawDir     []byte   `json:"dir"`
@@ -88,7 +88,7 @@ func texts(raw [][]byte) (list []string) {
 	return list
 }
 
-// message is what goes to the child: an order, then signals.
+// message is sent to the child: first an order, then signals.
 type message struct {
 	Order  *order         `json:"order,omitempty"`
 	Signal syscall.Signal `json:"signal,omitempty"`
@@ -103,16 +103,16 @@ func (w writer) order(o order) error { return w.enc.Encode(message{Order: &o}) }
 
 func (w writer) signal(s syscall.Signal) error { return w.enc.Encode(message{Signal: s}) }
 
-// result is how an entry ended, told by the child.
+// result is the child's report of how the session ended.
 type result struct {
 	Exit int `json:"exit"`
-	// Problem says why there was no command to wait for; "" if there was.
+	// Problem says why no command could be run. It is "" if one ran.
 	Problem string `json:"problem,omitempty"`
-	// Check says that the problem is one of the checks.
+	// Check means that the problem is a failed check.
 	Check bool `json:"check,omitempty"`
 }
 
-// problem is a result that is an error; the exit code is 0 where none fits.
+// problem makes a result from an error. The exit code is 0 if none fits.
 func problem(err error) result {
 	r := result{Problem: err.Error(), Check: errors.Is(err, ErrCheck)}
 	var start *startError
@@ -124,13 +124,13 @@ func problem(err error) result {
 
 func (r result) write(w io.Writer) error { return json.NewEncoder(w).Encode(r) }
 
-// readResult reads what the child told before it ended, if it did.
+// readResult reads the child's report. told is false if there is none.
 func readResult(f *os.File) (r result, told bool) {
 	err := json.NewDecoder(f).Decode(&r)
 	return r, err == nil
 }
 
-// outcome is the result as [Run] returns it.
+// outcome converts the result to what [Run] returns.
 func (r result) outcome(dir string) (int, error) {
 	switch {
 	case r.Problem == "":

@@ -19,8 +19,8 @@ import (
 	"cloudlets/testdata/needs"
 )
 
-// TestWrite has GNU cpio unpack what was written, and compares it with what
-// it was made from.
+// TestWrite lets GNU cpio unpack an archive, and compares the result with the
+// source.
 func TestWrite(t *testing.T) {
 	needs.Root(t)
 	needs.Tool(t, "cpio", "cpio")
@@ -61,8 +61,8 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// describe tells all that GNU cpio restores of a tree: a symbolic link and a
-// directory get the time at which they were unpacked.
+// describe describes everything that GNU cpio restores of a tree. Symbolic
+// links and directories get the time at which they were unpacked.
 func describe(t *testing.T, dir string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", `find . -type d -printf '%p %y %m %U:%G\n' -o -printf '%p %y %m %U:%G %n %s %l\n' | LC_ALL=C sort; find . ! -type d ! -type l -exec stat -c '%n %Y' {} + | LC_ALL=C sort; find . -type f -exec sha256sum {} + | LC_ALL=C sort; stat -c '%n %t:%T' null`)
@@ -74,7 +74,7 @@ func describe(t *testing.T, dir string) string {
 	return string(out)
 }
 
-// TestTooLarge refuses what a header cannot tell.
+// TestTooLarge checks that a file which is too large for a header is refused.
 func TestTooLarge(t *testing.T) {
 	a := cpio.NewWriter(&bytes.Buffer{})
 	err := a.Put(images.Entry{Path: "/huge", Type: images.Regular, Size: 1 << 32}, strings.NewReader(""))

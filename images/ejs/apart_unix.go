@@ -4,5 +4,5 @@ package ejs
 
 import "syscall"
 
-// apart starts a process in a process group of its own.
+// apart makes a process start in its own process group.
 func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

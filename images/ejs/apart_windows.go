@@ -2,7 +2,7 @@ package ejs
 
 import "syscall"
 
-// apart starts a process that a console's Ctrl-C does not reach.
+// apart makes a process start so that Ctrl-C in the console does not reach it.
 func apart() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// kickstart is a template of the size of an installer's answers: about 4 KB
+// kickstart is a template of the size of an installer's answer file: about 4 KB
 // and 40 tags.
 func kickstart() []byte {
 	var b strings.Builder
@@ -29,8 +29,8 @@ func TestKickstartIsOne(t *testing.T) {
 	}
 }
 
-// BenchmarkKickstart renders kickstart-sized templates one after the other,
-// within the process and in a child process, both ends of the pipe included.
+// BenchmarkKickstart renders a template of this size repeatedly, within the
+// process and in a child process. The latter includes both ends of the pipe.
 func BenchmarkKickstart(b *testing.B) {
 	self, err := os.Executable()
 	if err != nil {

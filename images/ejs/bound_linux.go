@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bound limits the memory that the process can take from now on. The Go
-// runtime reserves address space that it never uses, so the limit counts
-// from what is reserved at the start.
+// bound limits the memory that the process may allocate from now on. The Go
+// runtime reserves address space that it never uses, so the limit is relative
+// to what is reserved at the start.
 func bound(memory int64) error {
 	size, err := addressSpace()
 	if err != nil {
@@ -23,14 +23,14 @@ func bound(memory int64) error {
 		return fmt.Errorf("limit the memory of the template process: %w", err)
 	}
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("forbid core files to the template process: %w", err)
+		return fmt.Errorf("disable core files of the template process: %w", err)
 	}
 	debug.SetMemoryLimit(memory * 3 / 4)
 	debug.SetMaxStack(maxStack)
 	return nil
 }
 
-// addressSpace is the size of the process's address space, in bytes.
+// addressSpace returns the size of the process's address space in bytes.
 func addressSpace() (int64, error) {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {

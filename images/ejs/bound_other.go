@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// lookPause is how often a child looks at the memory that it has taken.
+// lookPause is how often a child checks how much memory it has taken.
 const lookPause = 5 * time.Millisecond
 
-// bound has the process end when it has taken more memory than it may. No
-// limit of the kernel's counts what the Go runtime only reserves, on every
-// host, so the process looks at itself: what a template takes at one stroke,
-// between two looks, is not bounded.
+// bound ends the process when it has taken too much memory. Not every system
+// has a limit that ignores the address space which the Go runtime only
+// reserves, so the process checks itself. A template can exceed the limit
+// between two checks.
 func bound(memory int64) error {
 	debug.SetMemoryLimit(memory * 3 / 4)
 	debug.SetMaxStack(maxStack)

@@ -10,17 +10,18 @@ import (
 	"time"
 )
 
-// childGrace is how much longer than its limit a render may take before the
-// child ends itself, and after twice that the parent ends it.
+// childGrace is how long a render may exceed its limit before the child ends
+// itself. After twice that time the parent kills the child.
 const childGrace = 500 * time.Millisecond
 
-// maxStack bounds the Go stack of a child, in bytes: deep recursion of the
-// JavaScript engine ends the child, not the machine's memory.
+// maxStack is the maximum Go stack of a child in bytes. Deep recursion in the
+// JavaScript engine then ends the child instead of using up the machine's
+// memory.
 const maxStack = 64 << 20
 
-// ServeChild is the main of a sandbox's child process. It bounds its own
-// memory for good, so it must be all that the process does. It returns when
-// in ends: the parent closed it, or is no more.
+// ServeChild is the main function of a sandbox's child process. It limits the
+// memory of the whole process permanently, so the process must do nothing else.
+// It returns when in ends, that is when the parent has closed it or is gone.
 func ServeChild(in io.Reader, out io.Writer) error {
 	var s settings
 	if _, err := readFrame(in, 0, &s); err != nil {
@@ -30,7 +31,7 @@ func ServeChild(in io.Reader, out io.Writer) error {
 		return err
 	}
 	if err := writeFrame(out, response{}); err != nil {
-		return fmt.Errorf("say that the child is ready: %w", err)
+		return fmt.Errorf("report that the child is ready: %w", err)
 	}
 	c := &child{renderer: &Renderer{Limits: Limits{Time: s.Time, Output: s.Output}}, memory: s.Memory}
 	return c.serve(in, out)
@@ -54,7 +55,7 @@ func (c *child) serve(in io.Reader, out io.Writer) error {
 			return fmt.Errorf("read a request: %w", err)
 		}
 		if len(req.Key) != len(key{}) || req.Template < noTemplate || req.Template > len(body) {
-			return fmt.Errorf("read a request: it does not add up: a key of %d bytes, a template of %d of %d", len(req.Key), req.Template, len(body))
+			return fmt.Errorf("read a request: inconsistent lengths: a key of %d bytes, a template of %d of %d bytes", len(req.Key), req.Template, len(body))
 		}
 		resp, text := c.render(req, body)
 		resp.Retire = heap() > uint64(c.memory)/2
@@ -64,8 +65,9 @@ func (c *child) serve(in io.Reader, out io.Writer) error {
 	}
 }
 
-// render does one render. Should it outlast its bounds, in a function that
-// cannot be interrupted, the process ends: nobody may be left to do that.
+// render does one render. JavaScript functions that cannot be interrupted may
+// exceed the time limit; then the whole process ends, since no parent may be
+// left to kill it.
 func (c *child) render(req request, body []byte) (response, []byte) {
 	watchdog := time.AfterFunc(c.renderer.Limits.Time+childGrace, func() { os.Exit(exitTime) })
 	defer watchdog.Stop()
@@ -86,7 +88,7 @@ func (c *child) render(req request, body []byte) (response, []byte) {
 	return response{}, out
 }
 
-// failed is the response of an error.
+// failed returns the response for an error.
 func failed(err error) response {
 	var fault *Error
 	if errors.As(err, &fault) {
@@ -98,7 +100,7 @@ func failed(err error) response {
 // exitTime is the exit code of a child that ran out of time.
 const exitTime = 3
 
-// heap is how much memory the heap holds or has kept, in bytes.
+// heap returns how many bytes of memory the Go runtime holds.
 func heap() uint64 {
 	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}}
 	metrics.Read(samples)

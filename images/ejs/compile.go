@@ -12,23 +12,23 @@ import (
 	"github.com/dop251/goja/parser"
 )
 
-// program is a template compiled to JavaScript. It never changes and can be
-// run by many runtimes at once.
+// program is a template that was compiled to JavaScript. It never changes, and
+// many runtimes can run it at the same time.
 type program struct {
 	name string
 	js   *goja.Program
-	// prototypes is the first line of code that gets hold of a prototype; 0
-	// if none does.
+	// prototypes is the first line of code that may access a prototype, or 0.
 	prototypes int
-	// texts are the parts of the template that are printed as they are,
-	// bytes that need not be UTF-8.
+	// texts are the parts of the template that are printed unchanged. They are
+	// bytes and need not be UTF-8.
 	texts [][]byte
-	// lines gives for each line of the JavaScript, from 0, its line in the
-	// template.
+	// lines maps each line of the JavaScript, counted from 0, to its line in
+	// the template.
 	lines []int
-	// textLines are the lines of the JavaScript, from 0, that print a text.
+	// textLines is the set of lines of the JavaScript, counted from 0, that
+	// print a text.
 	textLines map[int]bool
-	// prints are the expressions of the <%= tags, for errors.
+	// prints are the expressions of the <%= tags; errors name them.
 	prints []string
 }
 
@@ -38,7 +38,7 @@ const (
 	printFunc = "__ejs_print"
 )
 
-// compiler turns one template into JavaScript.
+// compiler compiles one template to JavaScript.
 type compiler struct {
 	prog *program
 	js   strings.Builder
@@ -46,7 +46,7 @@ type compiler struct {
 	line int    // the template's line at rest
 }
 
-// compile turns a template into a program. Errors are of type [*Error].
+// compile compiles a template. Its errors are of type [*Error].
 func compile(name string, template []byte) (*program, error) {
 	c := &compiler{prog: &program{name: name, lines: []int{1}, textLines: map[int]bool{}}, rest: template, line: 1}
 	if len(template) > maxTemplate {
@@ -76,7 +76,7 @@ func (c *compiler) fail(line int, format string, args ...any) error {
 	return &Error{Template: c.prog.name, Line: line, Reason: fmt.Sprintf(format, args...)}
 }
 
-// syntax turns an error of the JavaScript into one of the template.
+// syntax converts an error of the JavaScript to an error of the template.
 func (c *compiler) syntax(err error) error {
 	var list parser.ErrorList
 	var compile *goja.CompilerSyntaxError
@@ -89,7 +89,7 @@ func (c *compiler) syntax(err error) error {
 	return c.fail(0, "%v", err)
 }
 
-// explain adds to the parser's words where they alone do not help.
+// explain replaces messages of the parser that do not help.
 func explain(message string) string {
 	if message == "Unexpected end of input" {
 		return "the template ends within a block or a bracket that is still open"
@@ -97,7 +97,8 @@ func explain(message string) string {
 	return message
 }
 
-// templateLine maps a line of the JavaScript, from 1, to the template's.
+// templateLine converts a line of the JavaScript, counted from 1, to a line of
+// the template.
 func (p *program) templateLine(line int) int {
 	if line < 1 {
 		return 0
@@ -105,9 +106,10 @@ func (p *program) templateLine(line int) int {
 	return p.lines[min(line, len(p.lines))-1]
 }
 
-// busyLine is templateLine for a program that was interrupted. A loop's jump
-// has no line of its own and counts as part of what stands before it; a text
-// by itself keeps nobody busy, so the line meant is the one after it.
+// busyLine is templateLine for a program that was interrupted. The jump of a
+// loop has no line of its own; the engine reports the line before it. A line
+// that only prints a text cannot be the busy one, so the line after it is
+// meant.
 func (p *program) busyLine(line int) int {
 	for p.textLines[line-1] {
 		line++
@@ -115,10 +117,10 @@ func (p *program) busyLine(line int) int {
 	return p.templateLine(line)
 }
 
-// prototypes matches code that gets hold of what all values of a kind share.
+// prototypes matches code that may access what all values of a type share.
 var prototypes = regexp.MustCompile(`(?i)proto|constructor`)
 
-// emit writes JavaScript of the compiler's own, on a line of its own.
+// emit writes one line of generated JavaScript.
 func (c *compiler) emit(line int, js string) {
 	c.prog.lines[len(c.prog.lines)-1] = line
 	c.js.WriteString(js)
@@ -126,7 +128,7 @@ func (c *compiler) emit(line int, js string) {
 	c.prog.lines = append(c.prog.lines, line)
 }
 
-// code writes JavaScript of the template's, which begins at a line of it.
+// code writes JavaScript of the template that begins at the given line of it.
 func (c *compiler) code(line int, js string) {
 	for part := range strings.SplitSeq(js, "\n") {
 		if c.prog.prototypes == 0 && prototypes.MatchString(part) {
@@ -137,7 +139,7 @@ func (c *compiler) code(line int, js string) {
 	}
 }
 
-// text takes what comes before the next tag and has it printed.
+// text consumes the text before the next tag and generates code that prints it.
 func (c *compiler) text() {
 	var out []byte
 	line := c.line
@@ -173,12 +175,12 @@ func (c *compiler) print(line int, text []byte) {
 	c.prog.texts = append(c.prog.texts, text)
 }
 
-// tag takes one tag, which rest begins with.
+// tag consumes the tag at the beginning of rest.
 func (c *compiler) tag() error {
 	opened := c.line
 	body, next, ok := closing(c.rest[2:])
 	if !ok {
-		return c.fail(opened, "<%% is never closed: %%> is missing")
+		return c.fail(opened, "<%% is never closed: add the missing %%>")
 	}
 	c.rest = next
 	c.line += bytes.Count(body, []byte("\n"))
@@ -203,7 +205,7 @@ func (c *compiler) tag() error {
 	return nil
 }
 
-// closing finds the end of a tag: %>, where %%> is none.
+// closing finds the %> that ends a tag. It skips %%>.
 func closing(rest []byte) (body, next []byte, ok bool) {
 	from := 0
 	for {
@@ -219,7 +221,7 @@ func closing(rest []byte) (body, next []byte, ok bool) {
 	}
 }
 
-// eatNewline leaves out the end of the line that follows the tag.
+// eatNewline drops the newline after the tag.
 func (c *compiler) eatNewline() {
 	c.rest = bytes.TrimPrefix(c.rest, []byte("\r"))
 	if bytes.HasPrefix(c.rest, []byte("\n")) {
@@ -228,11 +230,11 @@ func (c *compiler) eatNewline() {
 	}
 }
 
-// member matches an expression that reads a property by its name, the case
-// in which an error can tell what other names there are.
+// member matches an expression that reads a property by its name. For these an
+// error can list the properties that exist.
 var member = regexp.MustCompile(`^([A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[\d+\])*)\.[A-Za-z_$][\w$]*$`)
 
-// expression has the value of a JavaScript expression printed.
+// expression generates code that prints the value of a JavaScript expression.
 func (c *compiler) expression(line int, js string) error {
 	name := strings.TrimSpace(js)
 	if name == "" {

@@ -1,19 +1,20 @@
-// Package ejs renders templates in EmbeddedJS: text with JavaScript in it.
+// Package ejs renders templates in EmbeddedJS, which is text with JavaScript in
+// it.
 //
-//	<% code %>         runs
-//	<%= expression %>  prints, and escapes nothing: these are configuration files
+//	<% code %>         runs code
+//	<%= expression %>  prints a value, unescaped: these are configuration files
 //	<%# comment %>     is left out
-//	-%>                ends a tag and eats the end of the line
+//	-%>                ends a tag and drops the newline after it
 //	<%% and %%>        stand for <% and %>
 //
-// The same template and data always give the same bytes: a template sees its
-// data, which it cannot change, and has no clock, no randomness, no files and
-// no network. What it prints has to be there: undefined is an error that
-// names what there is instead. null prints nothing.
+// The same template and data always give the same bytes. A template sees only
+// its data, which it cannot change. It has no clock, no randomness, no files
+// and no network. Printing undefined is an error that lists the names which
+// exist. Printing null prints nothing.
 //
-// [Renderer] renders within the process and suits templates that are
-// trusted. [Sandbox] renders in child processes that are bound in time,
-// memory and output, and survives whatever a template does.
+// [Renderer] renders within this process and is for trusted templates.
+// [Sandbox] renders in child processes with limits on time, memory and output,
+// and survives whatever a template does.
 package ejs
 
 import (
@@ -23,9 +24,9 @@ import (
 	"time"
 )
 
-// Error is what is wrong with a template.
+// Error describes what is wrong with a template.
 type Error struct {
-	// Template is the template's name, a path in its image.
+	// Template is the name of the template, which is a path in its image.
 	Template string `json:"template"`
 	// Line is the line in the template, counted from 1; 0 if unknown.
 	Line int `json:"line,omitempty"`
@@ -33,7 +34,7 @@ type Error struct {
 	Reason string `json:"reason"`
 }
 
-// Error tells the template, the line and the reason.
+// Error returns the template, the line and the reason as one text.
 func (e *Error) Error() string {
 	if e.Line == 0 {
 		return fmt.Sprintf("template %s: %s", e.Template, e.Reason)
@@ -41,8 +42,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("template %s, line %d: %s", e.Template, e.Line, e.Reason)
 }
 
-// maxReason is how much of a reason is kept, in bytes: a template chooses the
-// words of what it throws.
+// maxReason is the maximum length of a reason in bytes. It is limited because a
+// template chooses the text of the errors that it throws.
 const maxReason = 2000
 
 func shortened(reason string) string {
@@ -52,20 +53,20 @@ func shortened(reason string) string {
 	return strings.ToValidUTF8(reason[:maxReason], "") + "…"
 }
 
-// The bounds of one render, where [Limits] names no others.
+// The default limits of one render; see [Limits].
 const (
 	DefaultTime   = 2 * time.Second
 	DefaultOutput = 16 << 20
 	DefaultMemory = 256 << 20
 )
 
-// Limits bound one render. Zero stands for the default.
+// Limits are the limits of one render. Zero means the default.
 type Limits struct {
-	// Time is how long a render may take.
+	// Time is the maximum duration of a render.
 	Time time.Duration
-	// Output is the largest result, in bytes.
+	// Output is the maximum size of the result in bytes.
 	Output int
-	// Memory is how much a render may take, in bytes. Only a [Sandbox]
+	// Memory is the maximum memory of a render in bytes. Only a [Sandbox]
 	// enforces it.
 	Memory int64
 }
@@ -83,8 +84,8 @@ func (l Limits) orDefault() Limits {
 	return l
 }
 
-// maxTemplate is the largest template, in bytes.
+// maxTemplate is the maximum size of a template in bytes.
 const maxTemplate = 4 << 20
 
-// ErrClosed says that the sandbox was closed.
+// ErrClosed means that the sandbox was closed.
 var ErrClosed = errors.New("the template sandbox is closed")

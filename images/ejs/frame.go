@@ -11,52 +11,55 @@ import (
 	"time"
 )
 
-// Parent and child speak in frames: the lengths of the two parts that follow,
-// each in four bytes, big-endian; a head in JSON; a body of bytes. The parent
-// begins with the settings and the child answers with an empty response when
-// it is ready; after that each request has one response.
+// Parent and child exchange frames. A frame consists of the lengths of its two
+// parts, each as four bytes in big-endian order, then a head in JSON, then a
+// body of bytes. The parent first sends the settings, and the child answers
+// with an empty response when it is ready. After that, each request gets one
+// response.
 //
-// A template travels once: later requests name it by its key. A child that
-// has forgotten it says so, and is asked again with the template.
+// A template is sent only once; later requests name it by its key. If the child
+// has forgotten the template, it says so, and the parent repeats the request
+// with the template.
 
-// settings are the parent's first frame.
+// settings is the parent's first frame.
 type settings struct {
 	Time   time.Duration `json:"time"`
 	Output int           `json:"output"`
 	Memory int64         `json:"memory"`
 }
 
-// key identifies a template together with its name, which its errors tell.
+// key identifies a template together with its name, because errors contain the
+// name.
 type key [sha256.Size]byte
 
 func keyOf(name string, template []byte) key {
 	sum := sha256.New()
-	io.WriteString(sum, name) // a hash takes all that it is given
+	io.WriteString(sum, name) // a hash never returns an error
 	sum.Write([]byte{0})
 	sum.Write(template)
 	return key(sum.Sum(nil))
 }
 
-// request asks for one render. The template, if it is there, and then the
-// data are the frame's body.
+// request asks for one render. The body of the frame is the template, if it is
+// included, followed by the data.
 type request struct {
 	Name string `json:"name"`
 	Key  []byte `json:"key"`
-	// Template is how many bytes of the body are the template; noTemplate
-	// where it is not there.
+	// Template is how many bytes of the body are the template, or noTemplate if
+	// the template is not included.
 	Template int `json:"template"`
 }
 
 const noTemplate = -1
 
-// response is what became of a request. The output is the frame's body.
+// response is the answer to a request. The body of the frame is the output.
 type response struct {
-	// Unknown says that the template has to be sent along.
+	// Unknown means that the child needs the template.
 	Unknown bool `json:"unknown,omitempty"`
-	// Error is what is wrong with the template; Failure is any other error.
+	// Error is a fault of the template. Failure is any other error.
 	Error   *Error `json:"error,omitempty"`
 	Failure string `json:"failure,omitempty"`
-	// Retire says that the child has grown and wants to be replaced.
+	// Retire means that the child has grown and should be replaced.
 	Retire bool `json:"retire,omitempty"`
 }
 
@@ -65,7 +68,7 @@ const (
 	maxRequest = 64 << 20 // bounds a request's body, in bytes
 )
 
-// writeFrame sends a head and a body, which may come in parts.
+// writeFrame writes a head and a body. The body may consist of several parts.
 func writeFrame(w io.Writer, head any, body ...[]byte) error {
 	text, err := json.Marshal(head)
 	if err != nil {
@@ -87,8 +90,8 @@ func writeFrame(w io.Writer, head any, body ...[]byte) error {
 	return buffered.Flush()
 }
 
-// readFrame receives a head and a body of at most limit bytes. At the end of
-// the stream it returns io.EOF.
+// readFrame reads a head and a body of at most limit bytes. At the end of the
+// stream it returns io.EOF.
 func readFrame(r io.Reader, limit int, head any) (body []byte, err error) {
 	var lengths [8]byte
 	if _, err := io.ReadFull(r, lengths[:]); err != nil {
@@ -96,7 +99,7 @@ func readFrame(r io.Reader, limit int, head any) (body []byte, err error) {
 	}
 	first, second := int64(binary.BigEndian.Uint32(lengths[:])), int64(binary.BigEndian.Uint32(lengths[4:]))
 	if first > maxHead || second > int64(limit) {
-		return nil, fmt.Errorf("a frame of %d and %d bytes is more than the %d and %d allowed", first, second, maxHead, limit)
+		return nil, fmt.Errorf("a frame of %d and %d bytes exceeds the limits of %d and %d bytes", first, second, maxHead, limit)
 	}
 	text := make([]byte, first+second)
 	if _, err := io.ReadFull(r, text); err != nil {

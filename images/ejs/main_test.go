@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// childArg makes the test binary a sandbox's child.
+// childArg is the argument that makes the test binary a child of a sandbox.
 const childArg = "ejs-child"
 
 func TestMain(m *testing.M) {

@@ -13,9 +13,9 @@ import (
 	"github.com/dop251/goja"
 )
 
-// Renderer renders templates within the process. A template that is not
-// trusted can take all of the process's memory: [Sandbox] is for those. The
-// zero value is ready; it may be used by several goroutines at once.
+// Renderer renders templates within this process. An untrusted template could
+// take all of the process's memory; use [Sandbox] for these. The zero value is
+// ready to use. Several goroutines may use a Renderer at the same time.
 type Renderer struct {
 	Limits Limits
 
@@ -23,14 +23,15 @@ type Renderer struct {
 	programs map[key]*program
 }
 
-// maxPrograms is how many compiled templates a renderer keeps.
+// maxPrograms is the maximum number of compiled templates that a renderer
+// keeps.
 const maxPrograms = 128
 
-// maxCalls bounds how deep functions of a template call one another.
+// maxCalls is the maximum depth of nested function calls in a template.
 const maxCalls = 2000
 
-// Render renders a template with data, a JSON object whose members are the
-// template's global names. Errors of the template are of type [*Error].
+// Render renders a template. data is a JSON object; its members become global
+// variables of the template. Faults of the template are of type [*Error].
 func (r *Renderer) Render(ctx context.Context, name string, template []byte, data json.RawMessage) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -46,14 +47,14 @@ func (r *Renderer) Render(ctx context.Context, name string, template []byte, dat
 	return r.run(ctx, prog, data)
 }
 
-// known is a program that was compiled already, or nil.
+// known returns the compiled program of a template, or nil.
 func (r *Renderer) known(k key) *program {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.programs[k]
 }
 
-// compile compiles a template and keeps the program under its key.
+// compile compiles a template and keeps the program.
 func (r *Renderer) compile(k key, name string, template []byte) (*program, error) {
 	prog, err := compile(name, template)
 	if err != nil {
@@ -77,19 +78,20 @@ func (r *Renderer) run(ctx context.Context, prog *program, data json.RawMessage)
 	return run.do(ctx)
 }
 
-// run is one render: a fresh JavaScript runtime and what it printed so far.
+// run is the state of one render: a fresh JavaScript runtime and the output so
+// far.
 type run struct {
 	prog   *program
 	limits Limits
 	vm     *goja.Runtime
 	out    bytes.Buffer
-	// keys are the names that an object has; changed is the name of a
-	// prototype that the template has added to, or "".
+	// keys returns the names of an object's properties. changed returns the
+	// name of a prototype to which the template has added something, or "".
 	keys, changed goja.Callable
 }
 
-// setup makes a runtime fit for templates: it takes away the clock and the
-// randomness, and makes the data global names that cannot change.
+// setup prepares a runtime for templates. It removes the clock and the
+// randomness, and defines the data as constant global variables.
 const setup = `(function (text) {
 	"use strict";
 	var global = globalThis;
@@ -146,26 +148,26 @@ func newRun(prog *program, data json.RawMessage, limits Limits) (*run, error) {
 	prepare, _ := goja.AssertFunction(value)
 	tools, err := prepare(goja.Undefined(), r.vm.ToValue(string(data)))
 	if err != nil {
-		return nil, fmt.Errorf("template %s: its data is not fit for it: %w", prog.name, err)
+		return nil, fmt.Errorf("template %s: pass the data to it: %w", prog.name, err)
 	}
 	r.keys, _ = goja.AssertFunction(tools.ToObject(r.vm).Get("keys"))
 	r.changed, _ = goja.AssertFunction(tools.ToObject(r.vm).Get("changed"))
 	return r, nil
 }
 
-// errTime interrupts a render that takes too long.
+// errTime is the cause of interrupting a render that takes too long.
 var errTime = errors.New("it takes too long")
 
-// do runs the program. Interrupts stop JavaScript, not what the language's
-// own functions do: for that there is the sandbox.
+// do runs the program. An interrupt stops JavaScript code but not the built-in
+// functions of the engine; the sandbox handles those.
 func (r *run) do(ctx context.Context) (out []byte, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.limits.Time, errTime)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { r.vm.Interrupt(context.Cause(ctx)) })
 	defer stop()
 	defer func() {
-		// A JavaScript engine meets sizes that Go's allocator refuses by a
-		// panic; no template may end the process by that.
+		// The JavaScript engine may ask for sizes that make Go's allocator
+		// panic. A template must not end the process in this way.
 		if p := recover(); p != nil {
 			out, err = nil, r.fail(0, "the JavaScript engine gave up: %v", p)
 		}
@@ -179,10 +181,12 @@ func (r *run) do(ctx context.Context) (out []byte, err error) {
 	return r.out.Bytes(), nil
 }
 
-// checkPrototypes refuses a template that gives all objects a property: its
-// own loops would print it, and the data would seem to have it. Names from
-// the data are enough for that with Object; with the others, which take
-// longer to look at, it takes a word in the template.
+// checkPrototypes returns an error if a template has added a property to a
+// prototype. The template's own loops would print it, and the data would seem
+// to have it. Property names from the data are enough to change Object, so that
+// is always checked. Changing the other prototypes requires certain words in
+// the template; these take longer to check, so they are checked only if the
+// words occur.
 func (r *run) checkPrototypes() error {
 	changed, err := r.changed(goja.Undefined(), r.vm.ToValue(r.prog.prototypes > 0))
 	if err != nil {
@@ -198,7 +202,7 @@ func (r *run) fail(line int, format string, args ...any) error {
 	return &Error{Template: r.prog.name, Line: line, Reason: shortened(fmt.Sprintf(format, args...))}
 }
 
-// text prints a part of the template that is no tag.
+// text prints a part of the template that is not a tag.
 func (r *run) text(call goja.FunctionCall) goja.Value {
 	i := call.Argument(0).ToInteger()
 	if i < 0 || i >= int64(len(r.prog.texts)) {
@@ -235,7 +239,7 @@ func (r *run) write(s string) {
 	r.out.WriteString(s)
 }
 
-// others tells the names that the owner of an undefined property has.
+// others lists the properties of the object that lacks a property.
 func (r *run) others(owner goja.Value) string {
 	get, ok := goja.AssertFunction(owner)
 	if !ok {
@@ -256,7 +260,7 @@ func (r *run) others(owner goja.Value) string {
 	return "; there is " + list(names)
 }
 
-// list joins names, but not a flood of them.
+// list joins names. It shortens a long list.
 func list(names []string) string {
 	if len(names) > 30 {
 		names = append(names[:30:30], "…")
@@ -264,7 +268,7 @@ func list(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// explain turns an error of the runtime into one of the template.
+// explain converts an error of the runtime to an error of the template.
 func (r *run) explain(err error) error {
 	var thrown *goja.Exception
 	var interrupted *goja.InterruptedError
@@ -283,7 +287,7 @@ func (r *run) explain(err error) error {
 	return r.fail(0, "%v", err)
 }
 
-// reason is what an exception says, less the words that say nothing.
+// reason returns the text of an exception without the useless parts.
 func (r *run) reason(thrown *goja.Exception) string {
 	text := thrown.Value().String()
 	if object, ok := thrown.Value().(*goja.Object); ok {
@@ -297,11 +301,11 @@ func (r *run) reason(thrown *goja.Exception) string {
 	return strings.ToValidUTF8(text, "\uFFFD")
 }
 
-// globals are the names of the data.
+// globals returns the names of the template's variables.
 func (r *run) globals() []string { return r.vm.GlobalObject().Keys() }
 
-// where finds the template's line in a stack: the innermost call that is
-// in the template.
+// where returns the template's line of the innermost stack frame that belongs
+// to the template, or 0.
 func (r *run) where(stack []goja.StackFrame, templateLine func(int) int) int {
 	for _, frame := range stack {
 		if frame.SrcName() == r.prog.name && frame.Position().Line > 0 {

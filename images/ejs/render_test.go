@@ -181,8 +181,8 @@ func TestRendersDoNotMeet(t *testing.T) {
 	wg.Wait()
 }
 
-// TestGoldens renders the archives in testdata: template, data, and want or
-// the error.
+// TestGoldens renders the archives in testdata. Each contains a template, its
+// data, and the wanted result or error.
 func TestGoldens(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -209,8 +209,8 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
-// FuzzCompile has any text compiled: it is a program, or an error at a line
-// that the template has.
+// FuzzCompile compiles any text. The result must be a program, or an error with
+// a line that the template has.
 func FuzzCompile(f *testing.F) {
 	for _, seed := range []string{
 		"a<%= args.hostname %>b", "<% for (i in args) { -%>\n<%= i %><% } %>", "<%% %%> <%# x %>", "<%", "%>", "<%=%>",
@@ -218,8 +218,8 @@ func FuzzCompile(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	// Only text without code is rendered, which ends by itself. A limit on the
-	// time would test how busy the computer is.
+	// Render only text without code, since that always ends. A time limit would
+	// depend on how busy the computer is.
 	r := &Renderer{Limits: Limits{Time: time.Hour, Output: 1 << 16}}
 	f.Fuzz(func(t *testing.T, template []byte) {
 		if len(template) > 1000 {

@@ -14,34 +14,35 @@ import (
 	"time"
 )
 
-// Options are what a [Sandbox] may be told. The zero value will do.
+// Options configure a [Sandbox]. The zero value works.
 type Options struct {
 	Limits Limits
-	// Workers is how many renders may go on at once; 0 is one a processor.
+	// Workers is the maximum number of simultaneous renders; 0 means one for
+	// each CPU.
 	Workers int
-	// Logger hears of children that were ended; nil is silent.
+	// Logger receives a warning when a child was killed. nil means no logging.
 	Logger *slog.Logger
 }
 
-// Sandbox renders templates in child processes, each of them bound in time,
-// memory and output. A child serves one render after the other; one that
-// dies or overruns is replaced by the next. A sandbox may be used by several
-// goroutines at once.
+// Sandbox renders templates in child processes with limits on time, memory and
+// output. A child does one render at a time. If a child dies or exceeds its
+// limits, the next render starts a new one. Several goroutines may use a
+// sandbox at the same time.
 type Sandbox struct {
 	command []string
 	limits  Limits
 	log     *slog.Logger
 
-	slots chan struct{} // one for each render that goes on
+	slots chan struct{} // holds one element for each running render
 
 	mu     sync.Mutex
 	idle   []*worker
 	closed bool
 }
 
-// NewSandbox is a sandbox whose children are started by a command, the
-// program and its arguments, that calls [ServeChild] on its standard input
-// and output. No child is started before it is needed.
+// NewSandbox returns a sandbox. command is the program and its arguments that
+// start a child; the program must call [ServeChild] with its standard input and
+// output. Children are started only when they are needed.
 func NewSandbox(command []string, o Options) *Sandbox {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
@@ -52,8 +53,8 @@ func NewSandbox(command []string, o Options) *Sandbox {
 	return &Sandbox{command: command, limits: o.Limits.orDefault(), log: o.Logger, slots: make(chan struct{}, o.Workers)}
 }
 
-// Render is [Renderer.Render] in a child process. It waits while all
-// children are busy.
+// Render is [Renderer.Render] in a child process. If all children are busy, it
+// waits.
 func (s *Sandbox) Render(ctx context.Context, name string, template []byte, data json.RawMessage) ([]byte, error) {
 	select {
 	case s.slots <- struct{}{}:
@@ -79,7 +80,7 @@ func (s *Sandbox) Render(ctx context.Context, name string, template []byte, data
 	return out, nil
 }
 
-// worker takes an idle child or starts one.
+// worker returns an idle child or starts a new one.
 func (s *Sandbox) worker(ctx context.Context) (*worker, error) {
 	s.mu.Lock()
 	if s.closed {
@@ -109,7 +110,7 @@ func (s *Sandbox) release(w *worker, retire bool) {
 	}
 }
 
-// bury ends a child that failed and says why it did.
+// bury ends a child that failed and returns the reason as an error.
 func (s *Sandbox) bury(ctx context.Context, w *worker, name string, err error) error {
 	reason := w.postMortem(err, s.limits)
 	if cause := context.Cause(ctx); cause != nil {
@@ -119,8 +120,8 @@ func (s *Sandbox) bury(ctx context.Context, w *worker, name string, err error) e
 	return &Error{Template: name, Reason: reason}
 }
 
-// Close ends the children. Renders that go on are waited for; later ones
-// fail with [ErrClosed].
+// Close ends the children. It waits for running renders; later ones fail with
+// [ErrClosed].
 func (s *Sandbox) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -130,7 +131,7 @@ func (s *Sandbox) Close() error {
 	for _, w := range idle {
 		w.end()
 	}
-	for range cap(s.slots) { // all slots free: no render goes on
+	for range cap(s.slots) { // taking all slots waits for running renders
 		s.slots <- struct{}{}
 	}
 	for range cap(s.slots) {
@@ -139,17 +140,17 @@ func (s *Sandbox) Close() error {
 	return nil
 }
 
-// worker is one child process. It belongs to one render at a time.
+// worker is one child process. Only one render uses it at a time.
 type worker struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	out    io.Reader
 	stderr headBuffer
-	// known are the templates that the child has been sent.
+	// known are the templates that were sent to the child.
 	known map[key]bool
 }
 
-// startTime bounds how long a child may take to be ready.
+// startTime is how long a child may take until it is ready.
 const startTime = 30 * time.Second
 
 func startWorker(ctx context.Context, command []string, l Limits) (*worker, error) {
@@ -157,8 +158,9 @@ func startWorker(ctx context.Context, command []string, l Limits) (*worker, erro
 		return nil, errors.New("start the template process: no command is given")
 	}
 	w := &worker{cmd: exec.Command(command[0], command[1:]...)}
-	// The child gets no secrets from the environment, short crash reports,
-	// and a process group apart from the terminal's signals.
+	// The child gets an empty environment, so it knows no secrets. Its crash
+	// reports are short. In its own process group the terminal's signals do not
+	// reach it.
 	w.cmd.Env = []string{"GOTRACEBACK=none", "GOMAXPROCS=2"}
 	w.cmd.Dir = "/"
 	w.cmd.SysProcAttr = apart()
@@ -188,7 +190,7 @@ func startWorker(ctx context.Context, command []string, l Limits) (*worker, erro
 	return w, nil
 }
 
-// render has the child render. After an error it is of no more use.
+// render renders in the child. After an error the child must not be used again.
 func (w *worker) render(ctx context.Context, name string, template []byte, data json.RawMessage, l Limits) (response, []byte, error) {
 	k := keyOf(name, template)
 	req := request{Name: name, Key: k[:], Template: noTemplate}
@@ -207,7 +209,7 @@ func (w *worker) render(ctx context.Context, name string, template []byte, data 
 	return resp, out, err
 }
 
-// exchange sends one request and receives its response.
+// exchange sends one request and receives the response.
 func (w *worker) exchange(ctx context.Context, req request, l Limits, body ...[]byte) (response, []byte, error) {
 	var resp response
 	var out []byte
@@ -222,8 +224,8 @@ func (w *worker) exchange(ctx context.Context, req request, l Limits, body ...[]
 	return resp, out, err
 }
 
-// bounded does something with the child, which is killed when the time is up
-// or the context ends.
+// bounded calls do, and kills the child when the time is up or the context
+// ends.
 func (w *worker) bounded(ctx context.Context, limit time.Duration, do func() error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTime)
 	defer cancel()
@@ -239,10 +241,10 @@ func (w *worker) bounded(ctx context.Context, limit time.Duration, do func() err
 func (w *worker) end() {
 	w.in.Close()
 	w.cmd.Process.Kill()
-	w.cmd.Wait() // its exit status is of no interest: it was killed
+	w.cmd.Wait() // ignore the exit status: the child was killed
 }
 
-// postMortem ends a child and says why its render failed.
+// postMortem ends a child and returns why its render failed.
 func (w *worker) postMortem(err error, l Limits) string {
 	w.in.Close()
 	timedOut := errors.Is(err, errTime)
@@ -264,8 +266,8 @@ func (w *worker) postMortem(err error, l Limits) string {
 	return fmt.Sprintf("its process failed: %v (%v) %s", err, ended, first)
 }
 
-// outOfMemory recognises the last words of a Go program whose memory is
-// limited, also with the race detector in it.
+// outOfMemory recognises the last message of a Go program that ran out of
+// memory, with or without the race detector.
 func outOfMemory(said string) bool {
 	for _, words := range []string{"out of memory", "cannot allocate memory", "allocation size out of range", "failed to allocate", "address space"} {
 		if strings.Contains(said, words) {
@@ -275,20 +277,20 @@ func outOfMemory(said string) bool {
 	return false
 }
 
-// wait waits for a child that is about to end, and ends it if it is not.
+// wait waits for a child that should end, and kills it if it does not.
 func (w *worker) wait() error {
 	patience := time.AfterFunc(childGrace, func() { w.cmd.Process.Kill() })
 	defer patience.Stop()
 	return w.cmd.Wait()
 }
 
-// headBuffer keeps the beginning of what is written to it.
+// headBuffer keeps only the beginning of what is written to it.
 type headBuffer struct {
 	mu   sync.Mutex
 	text []byte
 }
 
-// maxLastWords is how much of a child's last words is kept, in bytes.
+// maxLastWords is how many bytes of a child's error output are kept.
 const maxLastWords = 8 << 10
 
 func (b *headBuffer) Write(p []byte) (int, error) {

@@ -46,7 +46,7 @@ func TestSandboxSurvivesHostileTemplates(t *testing.T) {
 	const tooLong, tooMuch = "takes too long", "more memory than the 256 MiB allowed"
 	for _, tt := range []struct {
 		name, code string
-		line       int // 0 where only the child's death tells
+		line       int // 0 if the child died without reporting a line
 		want       []string
 	}{
 		{"endless loop", "while (true) {}", 2, []string{tooLong}},
@@ -117,8 +117,8 @@ func TestSandboxReplacesAChildThatDied(t *testing.T) {
 	if err := w.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	// Whether the first render meets the dead child or its successor, the
-	// one after it must do.
+	// The first render may use the dead child or a new one; the second one must
+	// succeed.
 	sandboxRender(t, s, "x")
 	mustRender(t, s)
 }
@@ -160,8 +160,8 @@ func TestSandboxAgreesWithRenderer(t *testing.T) {
 }
 
 func TestSandboxRendersLargeFiles(t *testing.T) {
-	// The default memory is enough but under the race detector, which
-	// shadows each byte with several.
+	// The default memory is enough except with the race detector, which needs
+	// several bytes for each one.
 	s := newSandbox(t, Options{Workers: 1, Limits: Limits{Memory: 2 << 30, Time: 30 * time.Second}})
 	template := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	out, err := s.Render(context.Background(), "large", template, json.RawMessage(testData))
@@ -212,8 +212,8 @@ func TestSandboxTellsWhenItsCommandIsNoChild(t *testing.T) {
 	}
 }
 
-// TestSandboxSendsATemplateOnce puts a child within the test between the
-// sandbox and the renders, and looks at what goes to it.
+// TestSandboxSendsATemplateOnce runs a child inside the test and checks what
+// the sandbox sends to it.
 func TestSandboxSendsATemplateOnce(t *testing.T) {
 	toChild, in := io.Pipe()
 	out, fromChild := io.Pipe()
@@ -252,7 +252,7 @@ func TestSandboxSendsATemplateOnce(t *testing.T) {
 	}
 }
 
-// sentBytes counts what is written to it.
+// sentBytes counts the bytes that are written to it.
 type sentBytes int
 
 func (n *sentBytes) Write(p []byte) (int, error) {
@@ -284,7 +284,7 @@ func TestSandboxRendersNothing(t *testing.T) {
 	}
 }
 
-// TestChildRefusesWhatIsNoRequest speaks to a child as no parent does.
+// TestChildRefusesWhatIsNoRequest sends a child frames that no parent sends.
 func TestChildRefusesWhatIsNoRequest(t *testing.T) {
 	frame := func(head any, body string) string {
 		var b bytes.Buffer

@@ -19,7 +19,7 @@ import (
 	"cloudlets/testdata/needs"
 )
 
-// OneOfEach makes a directory with one of everything.
+// OneOfEach makes a directory that contains one file of each kind.
 func OneOfEach(t *testing.T) string {
 	t.Helper()
 	needs.Root(t)
@@ -47,7 +47,7 @@ func OneOfEach(t *testing.T) string {
 	return root
 }
 
-// Listing is what a walk visits, a line for each entry.
+// Listing returns a line for each entry that a walk visits.
 func Listing(t *testing.T, s images.Source) []string {
 	t.Helper()
 	var lines []string

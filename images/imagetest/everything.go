@@ -10,7 +10,8 @@ import (
 	"cloudlets/images"
 )
 
-// ACL is an access control list as the kernel shows it: tag, permissions, id.
+// ACL returns an access control list in the kernel's format. Each entry
+// consists of a tag, permissions and an id.
 func ACL(entries ...[3]uint32) string {
 	b := binary.LittleEndian.AppendUint32(nil, 2)
 	for _, e := range entries {
@@ -21,13 +22,14 @@ func ACL(entries ...[3]uint32) string {
 	return string(b)
 }
 
-// NoID is what an access control list has where an entry has no owner.
+// NoID is the id of an entry in an access control list that is not for a
+// certain user or group.
 const NoID = 1<<32 - 1
 
 // CapNetRaw is cap_net_raw=ep, as setcap writes it.
 const CapNetRaw = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
-// Everything is a tree with one of each kind.
+// Everything returns a tree with one file of each kind.
 func Everything() Memory {
 	var m Memory
 	root := m.Dir("/")

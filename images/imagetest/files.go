@@ -12,7 +12,7 @@ import (
 	"cloudlets/images"
 )
 
-// Files is a source in memory, visited in its order.
+// Files is a source in memory that visits its files in order.
 type Files []images.File
 
 // Walk visits the files in their order.
@@ -32,7 +32,7 @@ func (s Files) Walk(ctx context.Context, visit images.VisitFunc) error {
 	return nil
 }
 
-// All reads a whole source.
+// All reads a whole source into memory.
 func All(t *testing.T, s images.Source) Files {
 	t.Helper()
 	var got Files
@@ -51,7 +51,7 @@ func All(t *testing.T, s images.Source) Files {
 	return got
 }
 
-// Lines makes a source of a line for each file: "/dir/", "/link -> target",
+// Lines makes a source from a line for each file: "/dir/", "/link -> target",
 // "/hard => /file", "/file = content".
 func Lines(list ...string) Files {
 	tree := Files{{Entry: images.Entry{Path: "/", Type: images.Directory, Mode: 0o755}}}
@@ -67,7 +67,7 @@ func Lines(list ...string) Files {
 	return tree
 }
 
-// Outline is a source in the lines that [Lines] takes.
+// Outline returns a source in the format of [Lines].
 func Outline(t *testing.T, s images.Source) string {
 	t.Helper()
 	var out []string
@@ -86,8 +86,8 @@ func Outline(t *testing.T, s images.Source) string {
 	return strings.Join(out, "\n")
 }
 
-// Contents maps each path to what it is in the end. It fails the test if the
-// source breaks a promise of [images.Source].
+// Contents maps each path to a description of its content. It fails the test if
+// the source breaks a promise of [images.Source].
 func Contents(t *testing.T, s images.Source) map[string]string {
 	t.Helper()
 	out := map[string]string{}

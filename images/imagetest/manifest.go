@@ -6,7 +6,7 @@ import (
 	"cloudlets/images/manifest"
 )
 
-// Manifest is the manifest of a text.
+// Manifest parses a manifest.
 func Manifest(t testing.TB, text string) *manifest.Manifest {
 	t.Helper()
 	m, err := manifest.Parse("test", []byte(text))
@@ -16,7 +16,7 @@ func Manifest(t testing.TB, text string) *manifest.Manifest {
 	return m
 }
 
-// Config is the configuration of a text.
+// Config parses a configuration.
 func Config(t testing.TB, text string) manifest.Config {
 	t.Helper()
 	c, err := manifest.ParseConfig("test", []byte(text))

@@ -1,5 +1,6 @@
-// Package imagetest has what tests of images share: trees in memory, among
-// them one of everything, and comparing two trees file by file.
+// Package imagetest helps tests of images. It has trees in memory, including
+// one with one file of each kind, and functions that compare two trees file by
+// file.
 package imagetest
 
 import (
@@ -12,10 +13,11 @@ import (
 	"cloudlets/images"
 )
 
-// Memory is a source made of what a test says.
+// Memory is a source that a test builds.
 type Memory []Item
 
-// Item is one file: what it says of itself, and its content if it has any.
+// Item is one file: its entry, and a function that opens its content if it has
+// any.
 type Item struct {
 	images.Entry
 	Open func() io.Reader
@@ -38,11 +40,11 @@ func (m Memory) Walk(ctx context.Context, visit images.VisitFunc) error {
 	return nil
 }
 
-// Time is the time of whatever a test gives none.
+// Time is the time of files to which a test gives no time.
 var Time = time.Date(2024, 2, 29, 12, 34, 56, 789012345, time.UTC)
 
-// Add adds an entry without content. What it returns may be changed until the
-// next one is added.
+// Add adds an entry without content. The returned entry may be changed until
+// the next one is added.
 func (m *Memory) Add(e images.Entry) *images.Entry {
 	if e.ModTime.IsZero() {
 		e.ModTime = Time
@@ -61,22 +63,25 @@ func (m *Memory) File(path string, content []byte) *images.Entry {
 	return m.Reader(path, int64(len(content)), func() io.Reader { return bytes.NewReader(content) })
 }
 
-// Reader adds a regular file of size bytes that open gives anew each time.
+// Reader adds a regular file of size bytes. open returns a new reader of the
+// content for each walk.
 func (m *Memory) Reader(path string, size int64, open func() io.Reader) *images.Entry {
 	e := m.Add(images.Entry{Path: path, Type: images.Regular, Mode: 0o644, Size: size})
 	(*m)[len(*m)-1].Open = open
 	return e
 }
 
-// Holes adds a file of zeros, and ones at some ascending places.
+// Holes adds a file of zeros, except for bytes of value one at some offsets,
+// which must be ascending.
 func (m *Memory) Holes(path string, size int64, ones ...int64) *images.Entry {
 	return m.Reader(path, size, func() io.Reader { return Ones(size, ones...) })
 }
 
-// Ones reads size bytes: zeros, and ones at some ascending places.
+// Ones returns a reader of size bytes. They are zeros, except for bytes of
+// value one at some offsets, which must be ascending.
 func Ones(size int64, ones ...int64) io.Reader { return &holeReader{size: size, ones: ones} }
 
-// holeReader reads zeros, and ones at some ascending places.
+// holeReader is the reader that Ones returns.
 type holeReader struct {
 	at, size int64
 	ones     []int64
@@ -96,7 +101,7 @@ func (h *holeReader) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Link adds a hard link to what was added as target.
+// Link adds a hard link to a file that was added before.
 func (m *Memory) Link(path, target string) {
 	m.Add(images.Entry{Path: path, Type: images.HardLink, Link: target})
 }

@@ -16,7 +16,7 @@ import (
 	"cloudlets/testdata/needs"
 )
 
-// Must fails the test on the first error of making something.
+// Must fails the test if any step of making something has failed.
 func Must(t *testing.T, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
@@ -24,7 +24,7 @@ func Must(t *testing.T, errs ...error) {
 	}
 }
 
-// WriteTemp writes a tarball to a file of its own and returns its path.
+// WriteTemp writes a tarball to a new file and returns its path.
 func WriteTemp(t *testing.T, data []byte) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "image.tar")
@@ -32,7 +32,7 @@ func WriteTemp(t *testing.T, data []byte) string {
 	return file
 }
 
-// Run runs a foreign tool of a Debian package.
+// Run runs a foreign tool from a Debian package.
 func Run(t *testing.T, pkg, name string, args ...string) {
 	t.Helper()
 	if out, err := exec.Command(needs.Tool(t, name, pkg), args...).CombinedOutput(); err != nil {
@@ -40,7 +40,7 @@ func Run(t *testing.T, pkg, name string, args ...string) {
 	}
 }
 
-// TarOf writes a source as a tarball, with this test's own few lines.
+// TarOf writes a source as a tarball. It is independent of the code under test.
 func TarOf(t *testing.T, s images.Source) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -62,7 +62,7 @@ func TarOf(t *testing.T, s images.Source) string {
 	return WriteTemp(t, b.Bytes())
 }
 
-// Visited lists the paths that a walk visits, in one line.
+// Visited returns the paths that a walk visits, in one line.
 func Visited(s images.Source) (string, error) {
 	var names []string
 	err := s.Walk(context.Background(), func(e images.Entry, _ io.Reader) error {

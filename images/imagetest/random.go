@@ -11,7 +11,7 @@ import (
 	"cloudlets/images"
 )
 
-// Random makes a small tree by chance, the same of the same numbers.
+// Random makes a small random tree. The same random numbers give the same tree.
 func Random(r *rand.Rand) Memory {
 	var m Memory
 	m.Dir("/")

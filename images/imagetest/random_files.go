@@ -82,7 +82,7 @@ func relink(tree Files, named map[string]images.File) Files {
 	return tree
 }
 
-// randomKind fills in what belongs to a file's type.
+// randomKind fills in what depends on the type of a file.
 func randomKind(r *rand.Rand, f *images.File, linkable []string, i int) {
 	if f.Type == images.HardLink && len(linkable) == 0 {
 		f.Type = images.Regular

@@ -11,8 +11,8 @@ import (
 	"cloudlets/images"
 )
 
-// Same compares two sources, file by file. What a filesystem has for lost
-// files is passed over where the source has none.
+// Same compares two sources file by file. It ignores lost+found, the directory
+// that a filesystem makes for lost files, unless the wanted source has one.
 func Same(t testing.TB, got, want images.Source) {
 	t.Helper()
 	seed := maphash.MakeSeed()
@@ -29,12 +29,12 @@ func Same(t testing.TB, got, want images.Source) {
 		delete(g, path)
 	}
 	for path := range g {
-		t.Errorf("%.80q is there, and should not", path)
+		t.Errorf("%.80q exists but should not", path)
 	}
 }
 
-// snapshot describes every file of a source in a line. Names of one file are
-// described alike, whichever the walk came to first.
+// snapshot returns a line for every path of a source. All names of one file get
+// the same line, whichever of them the walk visited first.
 func snapshot(t testing.TB, src images.Source, seed maphash.Seed) map[string]string {
 	t.Helper()
 	lines, names := map[string]string{}, map[string][]string{}

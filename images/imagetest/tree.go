@@ -11,13 +11,13 @@ import (
 	"cloudlets/images"
 )
 
-// Tree is a tree in memory: a test's counterpart of a directory.
+// Tree is a tree in memory, which tests use instead of a directory.
 type Tree map[string]images.File
 
 var _ images.Tree = Tree{}
 
-// NewTree makes a tree of a line for each file: "/dir/", "/link -> target",
-// "/file = content". Parents come by themselves.
+// NewTree makes a tree from a line for each file: "/dir/", "/link -> target",
+// "/file = content". Missing parent directories are added.
 func NewTree(lines ...string) Tree {
 	t := Tree{"/": {Entry: images.Entry{Path: "/", Type: images.Directory, Mode: 0o755}}}
 	for _, line := range lines {
@@ -40,7 +40,7 @@ func NewTree(lines ...string) Tree {
 	return t
 }
 
-// Entry tells what is at a path.
+// Entry describes the file at a path.
 func (t Tree) Entry(p string) (images.Entry, error) {
 	f, ok := t[p]
 	if !ok {
@@ -61,7 +61,7 @@ func (t Tree) ReadDir(p string) ([]images.Entry, error) {
 	return list, nil
 }
 
-// Open reads a regular file.
+// Open opens a regular file for reading.
 func (t Tree) Open(p string) (io.ReadCloser, error) {
 	f, ok := t[p]
 	if !ok || f.Type != images.Regular {
@@ -70,7 +70,7 @@ func (t Tree) Open(p string) (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader(string(f.Content))), nil
 }
 
-// Executable lets files of a tree be executed, and returns the tree.
+// Executable makes files of a tree executable, and returns the tree.
 func Executable(tree Tree, paths ...string) Tree {
 	for _, p := range paths {
 		f := tree[p]
@@ -80,7 +80,7 @@ func Executable(tree Tree, paths ...string) Tree {
 	return tree
 }
 
-// Programs is a tree with an init, a shell and a few commands.
+// Programs returns a tree with an init, a shell and a few commands.
 func Programs() Tree {
 	tree := NewTree(
 		"/usr/bin/bash = x", "/usr/bin/ls = x", "/usr/sbin/mount = x", "/usr/bin/notes = x", "/opt/tool = x",

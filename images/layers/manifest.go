@@ -50,7 +50,7 @@ func (d *described) Tree(ctx context.Context) (images.Ordered, error) {
 func (d *described) Fingerprint(ctx context.Context) (string, error) {
 	base, ok := d.base.(images.Fingerprinter)
 	if !ok {
-		return "", errors.New("identify image: its source cannot be identified cheaply")
+		return "", errors.New("identify image: its source has no fingerprint")
 	}
 	sum, err := base.Fingerprint(ctx)
 	if err != nil {

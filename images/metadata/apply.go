@@ -17,27 +17,29 @@ import (
 	"cloudlets/images/rootfs"
 )
 
-// Target is a directory that is made to be as a [File] says.
+// Target is a directory to which a [File] is applied.
 type Target struct {
 	// Dir is the directory.
 	Dir string
-	// Scope is the part of it that the File is about. The rest is left alone.
+	// Scope is the part of the directory that the File describes. The rest is
+	// left alone.
 	Scope Scope
-	// Before is what was applied, or found, before the repository changed the
-	// directory. What it made (empty directories, devices, FIFOs) and the new
-	// File does not is removed.
+	// Before is the metadata that was applied or found before the repository
+	// changed the directory. The empty directories, devices and FIFOs that it
+	// made are removed, unless the new File has them as well.
 	Before File
 }
 
-// Apply makes a directory, which has the files that the repository keeps, be
-// as f says: owners, modes and extended attributes are set, what f does not
-// name gets the default, and the directories, devices, FIFOs and hard links
-// that are missing are made. Names that are hard links to one another and
-// should not be become files of their own, and the other way round only where
-// their contents are the same. Times of modification stay.
+// Apply changes a directory so that it matches f. The directory must already
+// have the files that the repository keeps. Apply sets owners, modes and
+// extended attributes; files that f does not name get the default. It makes the
+// missing directories, devices, FIFOs and hard links. Names that are hard links
+// to each other but should not be become separate files. Names that should be
+// hard links become so only if their contents are the same. Modification times
+// do not change.
 //
-// Without root's rights what cannot be done is left out, setuid and setgid
-// too; see [Scan] for how it is remembered.
+// Without root's rights Apply skips what it cannot do, including setuid and
+// setgid. See [Scan] for how these values are preserved.
 func Apply(ctx context.Context, to Target, f File) error {
 	if err := apply(ctx, to, f); err != nil {
 		return fmt.Errorf("apply %s to %s: %w", Path, to.Dir, err)
@@ -75,8 +77,8 @@ type applier struct {
 	folders       keptFolders
 }
 
-// open has the metadata file be readable, in a folder that is: a repository
-// may have written both for its owner only.
+// open makes the metadata file and its folder readable for everyone: a
+// repository may have written both for the owner only.
 func (a *applier) open() error {
 	fd, err := a.dirs.Open(Path, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
@@ -90,7 +92,7 @@ func (a *applier) open() error {
 	return nil
 }
 
-// removeOld removes what the metadata made before and does not make now.
+// removeOld removes what the old metadata made and the new one does not have.
 func (a *applier) removeOld() error {
 	for _, old := range slices.Backward(a.to.Before.records) {
 		if now, ok := a.file.Lookup(old.Path); old.Type == 0 || ok && now.Type == old.Type {
@@ -103,7 +105,7 @@ func (a *applier) removeOld() error {
 	return nil
 }
 
-// remove removes one file, if it is what was recorded.
+// remove removes one file, but only if it still is what was recorded.
 func (a *applier) remove(old *Record) error {
 	st, err := a.dirs.Stat(old.Path)
 	if err != nil {
@@ -125,7 +127,7 @@ func (a *applier) remove(old *Record) error {
 	return a.removeAbove(old.Path)
 }
 
-// removeFolder removes a directory that is empty.
+// removeFolder removes a directory if it is empty.
 func (a *applier) removeFolder(p string) (gone bool, err error) {
 	dir, base, err := a.dirs.Parent(p)
 	if err != nil {
@@ -138,8 +140,8 @@ func (a *applier) removeFolder(p string) (gone bool, err error) {
 	return err == nil, ignoreGone(err)
 }
 
-// removeAbove removes the directories that are empty without what was removed
-// from them: the repository could not, since it was there.
+// removeAbove removes the directories above p that are now empty. The
+// repository could not remove them while p existed.
 func (a *applier) removeAbove(p string) error {
 	for p = parent(p); p != "/"; p = parent(p) {
 		if r, ok := a.file.Lookup(p); ok && r.Type == images.Directory {
@@ -152,7 +154,8 @@ func (a *applier) removeAbove(p string) error {
 	return nil
 }
 
-// ignoreGone takes it well that a file, or a directory above it, is not there.
+// ignoreGone drops the errors which mean that the file, or a directory above
+// it, does not exist.
 func ignoreGone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return nil
@@ -160,7 +163,7 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// makeMissing makes the directories and nodes that the repository cannot keep.
+// makeMissing makes the directories and nodes that a repository cannot keep.
 func (a *applier) makeMissing() error {
 	made := slices.DeleteFunc(a.file.Records(), func(r Record) bool { return r.Type == 0 || r.Type == images.HardLink })
 	slices.SortFunc(made, func(a, b Record) int { return images.ComparePaths(a.Path, b.Path) })
@@ -172,12 +175,12 @@ func (a *applier) makeMissing() error {
 	return nil
 }
 
-// make makes one of them, unless the repository has a file of its own there.
+// make makes one of them, unless the repository has a file at that path.
 func (a *applier) make(r *Record) error {
 	st, err := a.dirs.Stat(r.Path)
 	switch {
 	case errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP):
-		return nil // the repository has a file in the place of a directory
+		return nil // the repository has a file where a directory should be
 	case errors.Is(err, fs.ErrNotExist):
 		return a.makeNew(r)
 	case err != nil:
@@ -209,8 +212,8 @@ func (a *applier) makeNew(r *Record) error {
 	return needRoot(a.dirs.MakeNode(&e))
 }
 
-// makeParents makes the directories that lead to a path; the walk that comes
-// later gives them their metadata.
+// makeParents makes the missing directories above a path. The later walk sets
+// their metadata.
 func (a *applier) makeParents(p string) error {
 	up := parent(p)
 	if up == "/" {
@@ -227,25 +230,26 @@ func (a *applier) makeParents(p string) error {
 	return a.dirs.MakeDir(up)
 }
 
-// needRoot says what to do about missing rights.
+// needRoot adds to an error of missing rights what a person can do.
 func needRoot(err error) error {
 	if errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("%w: it takes root, outside of a container, and a filesystem that knows owners and devices; or do it as an ordinary user, and what cannot be set stays in %s", err, Path)
+		return fmt.Errorf("%w: run this as root, outside of a container, on a filesystem that supports owners and devices; or run it as an ordinary user, and what cannot be set stays recorded in %s", err, Path)
 	}
 	return err
 }
 
-// keptFolders are the directories that hold something that is kept.
+// keptFolders is the set of directories that contain a kept file.
 type keptFolders map[string]bool
 
-// add takes in a directory and those above it.
+// add adds a directory and all directories above it.
 func (k keptFolders) add(p string) {
 	for ; !k[p]; p = parent(p) {
 		k[p] = true
 	}
 }
 
-// openRegular opens a regular file for reading; another one is an error.
+// openRegular opens a file for reading, without waiting if it is not a regular
+// file.
 func openRegular(d *rootfs.Dirs, p string) (*os.File, error) {
 	fd, err := d.Open(p, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 	"cloudlets/images/rootfs"
 )
 
-// aside is what a file is called while it is made to take another's place.
+// aside is the temporary name of a file that will replace another one.
 const aside = ".cloudlet-aside"
 
-// link makes the names that are recorded as hard links be so, where their
-// contents are the same.
+// link turns the names that are recorded as hard links into hard links, if
+// their contents are the same.
 func (a *applier) link() error {
 	for i := range a.file.records {
 		r := &a.file.records[i]
@@ -57,7 +57,7 @@ func (a *applier) linkOne(r *Record) error {
 	return a.relink(r)
 }
 
-// relink puts a link in the place of a file.
+// relink replaces a file by a hard link.
 func (a *applier) relink(r *Record) error {
 	temp := asidePath(r.Path)
 	if err := ignoreGone(a.dirs.Remove(temp)); err != nil {
@@ -69,7 +69,7 @@ func (a *applier) relink(r *Record) error {
 	return a.takePlace(temp, r.Path)
 }
 
-// asidePath is a name for a moment in the directory of p.
+// asidePath returns a temporary path in the directory of p.
 func asidePath(p string) string {
 	if up := parent(p); up != "/" {
 		return up + "/" + aside
@@ -88,7 +88,7 @@ func (a *applier) takePlace(temp, p string) error {
 	return nil
 }
 
-// same says whether two files of one type have the same content.
+// same reports whether two files of the same type have the same content.
 func (a *applier) same(p, q string, x, y *unix.Stat_t) (bool, error) {
 	if x.Size != y.Size {
 		return false, nil
@@ -131,7 +131,7 @@ func sameContent(d, e *rootfs.Dirs, p, q string) (bool, error) {
 	return equalReaders(one, other)
 }
 
-// part makes a name that is a hard link, and should not be, a file of its own.
+// part turns a hard link into a separate file with the same content.
 func (a *applier) part(p string, st *unix.Stat_t) error {
 	temp := asidePath(p)
 	if err := ignoreGone(a.dirs.Remove(temp)); err != nil {
@@ -143,7 +143,8 @@ func (a *applier) part(p string, st *unix.Stat_t) error {
 	return a.takePlace(temp, p)
 }
 
-// copyTo makes temp the same as p, with p's time. Nobody else may read it yet.
+// copyTo copies p to temp, including its time. For now only the owner may read
+// temp.
 func (a *applier) copyTo(temp, p string, st *unix.Stat_t) error {
 	e := entryOf(temp, st)
 	e.ModTime, e.Mode, e.UID, e.GID = modTime(st), e.Mode&0o700, ownID(), uint32(os.Getegid())

@@ -15,14 +15,14 @@ import (
 	"cloudlets/images"
 )
 
-// set gives everything in scope its owner, mode and extended attributes.
+// set sets the owner, mode and extended attributes of everything in scope.
 func (a *applier) set(ctx context.Context) error {
 	w := walker{file: a.setFile, enter: a.closeFolder, leave: a.setFolder}
 	a.folders["/"] = true
 	return w.walk(ctx, a.to.Dir)
 }
 
-// setFile does so for what is no directory.
+// setFile does this for anything but a directory.
 func (a *applier) setFile(dir *os.File, name, p string, st *unix.Stat_t) error {
 	rec, recorded := a.file.Lookup(p)
 	e := entryOf(p, st)
@@ -41,7 +41,7 @@ func (a *applier) setFile(dir *os.File, name, p string, st *unix.Stat_t) error {
 		if err := unix.Fstatat(int(dir.Fd()), name, st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return fmt.Errorf("look at %s: %w", p, err)
 		}
-		e = entryOf(p, st) // it may be a file of its own now
+		e = entryOf(p, st) // it may be a separate file now
 	}
 	if rec.Type == images.HardLink {
 		rec, _ = a.file.Lookup(rec.Link)
@@ -49,8 +49,8 @@ func (a *applier) setFile(dir *os.File, name, p string, st *unix.Stat_t) error {
 	return a.adjust(dir, name, &e, &rec, modTime(st))
 }
 
-// shared sees to one of several names of a file. It is done if the file has
-// what is due by another name.
+// shared handles a file that has several names. done is true if an earlier name
+// of the file already got the right metadata.
 func (a *applier) shared(p string, rec *Record, st *unix.Stat_t) (done bool, err error) {
 	id, first := inode{uint64(st.Dev), st.Ino}, p
 	if rec.Type == images.HardLink {
@@ -70,8 +70,8 @@ func (a *applier) shared(p string, rec *Record, st *unix.Stat_t) (done bool, err
 	return false, nil
 }
 
-// closeFolder takes away from a directory, before what is in it is changed,
-// the rights that it will not give.
+// closeFolder removes from a directory the rights that it will not have in the
+// end. It does so before the contents change, so that they are never exposed.
 func (a *applier) closeFolder(dir *os.File, p string, st *unix.Stat_t) error {
 	rec, recorded := a.file.Lookup(p)
 	mode := uint32(st.Mode) & 0o7777
@@ -89,12 +89,12 @@ func (a *applier) closeFolder(dir *os.File, p string, st *unix.Stat_t) error {
 	return nil
 }
 
-// setFolder does for a directory what setFile does for a file, after what is
-// in it.
+// setFolder does for a directory what setFile does for a file. It runs after
+// the contents are done.
 func (a *applier) setFolder(dir *os.File, p string, _ *unix.Stat_t) error {
 	rec, recorded := a.file.Lookup(p)
 	if !recorded && !a.folders[p] {
-		return nil // it holds only what is none of ours
+		return nil // it contains only files that the image does not have
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
@@ -104,8 +104,7 @@ func (a *applier) setFolder(dir *os.File, p string, _ *unix.Stat_t) error {
 	return a.adjust(dir, ".", &e, &rec, modTime(&st))
 }
 
-// adjust compares what a file is with what it shall be, and sets it if there
-// is any difference.
+// adjust compares a file with its record and changes the file if they differ.
 func (a *applier) adjust(dir *os.File, name string, e *images.Entry, rec *Record, at time.Time) error {
 	xattrs, err := xattrsAt(dir, name)
 	if err != nil {
@@ -137,8 +136,9 @@ func (a *applier) adjust(dir *os.File, name string, e *images.Entry, rec *Record
 	return nil
 }
 
-// limit leaves the owner, which an ordinary user cannot change, and with
-// another owner than is due the rights of whoever owns the file.
+// limit adapts the wanted metadata to the rights of an ordinary user. The owner
+// stays, because only root can change it. If that is not the right owner,
+// setuid and setgid are left out, and the user can read the file.
 func limit(want, is *images.Entry) {
 	if (want.UID != is.UID || want.GID != is.GID) && want.Type != images.Symlink {
 		want.Mode = limitedMode(want.Type, want.Mode)

@@ -29,7 +29,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// bare makes a directory as a tool leaves it whose user lets nobody read.
+// bare makes a directory as a tool leaves it if its user's umask lets nobody
+// else read.
 func bare(t testing.TB, files ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "image")
@@ -286,8 +287,8 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// TestWrapOfAUsersDirectory shows what an ordinary user's directory means:
-// what is recorded counts, unless the user has changed it since.
+// TestWrapOfAUsersDirectory wraps an ordinary user's directory: the recorded
+// metadata apply, unless the user has changed a file since.
 func TestWrapOfAUsersDirectory(t *testing.T) {
 	needs.Root(t)
 	dir := bare(t, "su", "shadow", "changed", "other")

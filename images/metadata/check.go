@@ -10,7 +10,8 @@ import (
 	"cloudlets/images"
 )
 
-// check refuses what no file can be, and what would lead out of an image.
+// check returns an error for a record that cannot describe a real file, or that
+// would lead out of the image.
 func (r *Record) check(keys []string) error {
 	if err := checkPath(r.Path); err != nil {
 		return fmt.Errorf("the path %.200q %w", r.Path, err)
@@ -19,11 +20,11 @@ func (r *Record) check(keys []string) error {
 	device := r.Type == images.CharDevice || r.Type == images.BlockDevice
 	switch {
 	case has("link") && len(keys) > 1:
-		return errors.New("link= stands with other keywords: those belong to the file that it is a link to")
+		return errors.New("link= stands with other keywords: put these on the line of the file to which it links")
 	case has("device") != device:
-		return errors.New("device= and type=char or type=block go together")
+		return errors.New("type=char and type=block need device=, and no other line may have it")
 	case r.Path == "/" && r.Type != 0:
-		return errors.New("the root is a directory that is never empty")
+		return errors.New("the root is always a directory: remove its type=")
 	}
 	if has("link") {
 		return r.checkLink()
@@ -41,7 +42,7 @@ func (r *Record) checkLink() error {
 		return fmt.Errorf("the link %.200q %w", r.Link, err)
 	}
 	if r.Link == r.Path || r.Link == "/" {
-		return errors.New("the link is to no other file")
+		return errors.New("the link must lead to another file")
 	}
 	return nil
 }
@@ -51,13 +52,13 @@ func checkPath(p string) error {
 	case !strings.HasPrefix(p, "/") || path.Clean(p) != p:
 		return errors.New("is not absolute and clean")
 	case len(p) > 4095 || strings.ContainsRune(p, 0):
-		return errors.New("is one that no filesystem takes")
+		return errors.New("is not possible on any filesystem")
 	case images.IsBookkeeping(p):
-		return errors.New("is bookkeeping, which has no metadata")
+		return errors.New("belongs to the bookkeeping of the image, which has no metadata")
 	}
 	for name := range strings.SplitSeq(p, "/") {
 		if len(name) > 255 {
-			return errors.New("has a name that no filesystem takes")
+			return errors.New("has a name that is not possible on any filesystem")
 		}
 	}
 	return nil

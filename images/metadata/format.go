@@ -11,10 +11,11 @@ import (
 	"cloudlets/images"
 )
 
-// header begins every metadata file; the number is the version of the format.
+// header is the first line of every metadata file. The number is the version of
+// the format.
 const header = "#cloudlet-metadata 1"
 
-// Words of the format.
+// The keywords of the format.
 const (
 	wordDir   = "dir"
 	wordChar  = "char"
@@ -24,7 +25,7 @@ const (
 	xattrKey = "xattr."
 )
 
-// WriteTo writes the file as it stands in an image.
+// WriteTo writes the file in the format that an image has it in.
 func (f File) WriteTo(w io.Writer) (int64, error) {
 	b := bufio.NewWriterSize(w, 1<<16)
 	count := &counter{w: b}
@@ -40,14 +41,14 @@ func (f File) WriteTo(w io.Writer) (int64, error) {
 	return count.n, count.err
 }
 
-// Equal says whether two files say the same.
+// Equal reports whether two files have the same records.
 func (f File) Equal(other File) bool {
 	return slices.EqualFunc(f.records, other.records, func(a, b Record) bool {
 		return a.Path == b.Path && a.text() == b.text()
 	})
 }
 
-// counter writes lines until one fails.
+// counter writes lines and counts bytes, until one write fails.
 type counter struct {
 	w   io.Writer
 	n   int64
@@ -63,7 +64,7 @@ func (c *counter) line(text []byte) {
 	c.err = err
 }
 
-// text is the record's line without its end.
+// text returns the record's line, without the newline.
 func (r *Record) text() string { return string(r.appendTo(nil)) }
 
 func (r *Record) appendTo(b []byte) []byte {
@@ -103,7 +104,7 @@ func (r *Record) appendDevice(b []byte, word string) []byte {
 	return strconv.AppendUint(b, uint64(r.Minor), 10)
 }
 
-// appendNumber writes a number that is not the default, which is 0.
+// appendNumber writes a number unless it is 0, the default.
 func appendNumber(b []byte, key string, n uint32) []byte {
 	if n == 0 {
 		return b

@@ -11,17 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// allLimited says that root is no more than an ordinary user.
+// allLimited is false: on Linux root can set all metadata.
 const allLimited = false
 
-// placeOf is a path to what is called name in an open directory, for the
-// system calls that take no directory.
+// placeOf returns a path to the file called name in an open directory, for
+// system calls that do not accept a directory descriptor.
 func placeOf(dir *os.File, name string) string {
 	return "/proc/self/fd/" + strconv.Itoa(int(dir.Fd())) + "/" + name
 }
 
-// xattrsAt reads the extended attributes of what is called name in a
-// directory; nil is none.
+// xattrsAt returns the extended attributes of the file called name in a
+// directory, or nil if it has none.
 func xattrsAt(dir *os.File, name string) (map[string]string, error) {
 	at := placeOf(dir, name)
 	list, err := grow(func(buf []byte) (int, error) { return unix.Llistxattr(at, buf) })
@@ -35,7 +35,7 @@ func xattrsAt(dir *os.File, name string) (map[string]string, error) {
 	for key := range strings.SplitSeq(strings.TrimSuffix(string(list), "\x00"), "\x00") {
 		value, err := grow(func(buf []byte) (int, error) { return unix.Lgetxattr(at, key, buf) })
 		if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-			continue // one that only root may read
+			continue // only root may read this attribute
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read extended attribute %s: %w", key, err)
@@ -45,7 +45,7 @@ func xattrsAt(dir *os.File, name string) (map[string]string, error) {
 	return xattrs, nil
 }
 
-// grow calls read with a larger buffer until what it reads fits.
+// grow calls read with ever larger buffers until the result fits.
 func grow(read func([]byte) (int, error)) ([]byte, error) {
 	var small [256]byte
 	if n, err := read(small[:]); err == nil {
@@ -62,8 +62,8 @@ func grow(read func([]byte) (int, error)) ([]byte, error) {
 	}
 }
 
-// changeMode changes the mode of a regular file or a directory, and follows
-// no link.
+// changeMode changes the mode of a regular file or a directory. It does not
+// follow symbolic links.
 func changeMode(dir *os.File, name string, mode uint32) error {
 	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -74,7 +74,7 @@ func changeMode(dir *os.File, name string, mode uint32) error {
 }
 
 // labels are extended attributes that a security module gives every file by
-// itself, and may not let anybody take away.
+// itself. It may forbid their removal.
 var labels = []string{"security.selinux", "security.ima", "security.evm", "security.SMACK64"}
 
 // dropXattrs removes extended attributes that are not wanted.

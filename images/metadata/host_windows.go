@@ -1,5 +1,5 @@
 package metadata
 
-// allLimited says that who owns a directory counts. Nobody does: all that the
-// metadata file says is taken from it.
+// allLimited is false. Windows has no Unix owners, so ownership always comes
+// from the metadata file.
 const allLimited = false

@@ -9,10 +9,11 @@ import (
 	"strings"
 )
 
-// Merge writes what becomes of a metadata file that two branches changed, and
-// lists the paths that both changed differently. Each of those stands in the
-// text with the marks of a conflict, for a person to choose; all others are
-// merged, also where their lines are next to one another.
+// Merge merges the changes of two branches to a metadata file. It writes the
+// result and returns the paths that the branches changed in different ways. For
+// each of these the text contains both lines with conflict marks, so that a
+// person can choose. All other changes are merged, even if their lines are
+// adjacent.
 func Merge(w io.Writer, base, ours, theirs File) (conflicts []string, err error) {
 	b, o, t := base.lines(), ours.lines(), theirs.lines()
 	all := maps.Clone(o)
@@ -31,7 +32,7 @@ func Merge(w io.Writer, base, ours, theirs File) (conflicts []string, err error)
 	}
 	var text bytes.Buffer
 	for _, line := range out {
-		if line != "" { // no line: the path is the default
+		if line != "" { // without a line, the path has the default metadata
 			text.WriteString(line + "\n")
 		}
 	}
@@ -41,7 +42,7 @@ func Merge(w io.Writer, base, ours, theirs File) (conflicts []string, err error)
 	return conflicts, nil
 }
 
-// lines are the file's lines by path.
+// lines returns the lines of the file by path.
 func (f File) lines() map[string]string {
 	lines := make(map[string]string, len(f.records))
 	for i := range f.records {
@@ -50,8 +51,9 @@ func (f File) lines() map[string]string {
 	return lines
 }
 
-// ParseBranch is [Parse] for a version that is to be merged: an empty one
-// says nothing, as a file that only one of two branches has.
+// ParseBranch is [Parse] for one of the versions of a merge. Unlike Parse it
+// accepts an empty text, which a version has if only the other branch has the
+// file.
 func ParseBranch(r io.Reader) (File, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxBytes+1))
 	if err != nil {

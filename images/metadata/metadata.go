@@ -1,12 +1,13 @@
-// Package metadata is the file /.cloudlet/metadata: what a revision control
-// system, or a user who is not root, loses of an image's files.
+// Package metadata handles the file /.cloudlet/metadata. It keeps what a
+// revision control system, or a user who is not root, loses of an image's
+// files.
 //
-// Such a repository keeps the content of regular files, whether their owner
-// may execute them, and symbolic links. The metadata file keeps the rest:
-// numeric owners, whole modes, extended attributes (capabilities and ACLs
-// among them), empty directories, devices, FIFOs, and which names are hard
-// links. It is text in the manner of mtree(5): a header, then a line for each
-// file that is not the default, sorted by the bytes of its path.
+// A repository keeps the content of regular files, whether their owner may
+// execute them, and symbolic links. The metadata file keeps the rest: numeric
+// owners, complete modes, extended attributes (including capabilities and
+// ACLs), empty directories, devices, FIFOs, and which names are hard links. It
+// is a text file in the style of mtree(5): a header, then one line for each
+// file that differs from the default, sorted by the bytes of its path.
 //
 //	#cloudlet-metadata 1
 //	/dev/null type=char device=1,3 mode=0666
@@ -14,14 +15,15 @@
 //	/usr/bin/perl5.36.0 link=/usr/bin/perl
 //	/var/empty type=dir
 //
-// The default is owner 0:0, no extended attributes, and mode 0755 for
-// directories and for files that their owner may execute, else 0644. So the
-// change of one file's owner is a change of one line, and two such changes
-// merge. For the same reason times are not kept: the files of a revision have
-// the revision's own.
+// The default is owner 0:0, no extended attributes, and a mode of 0755 for
+// directories and for files that their owner may execute, or 0644 otherwise.
+// Changing the owner of one file therefore changes one line, and two such
+// changes can be merged. For the same reason times are not kept: all files of a
+// revision have the time of the revision.
 //
-// [Collect] and [Scan] make a [File] from what there is, [Apply] makes a
-// directory be as a File says, [Wrap] shows one as if it were.
+// [Collect] and [Scan] make a [File] from existing files. [Apply] changes a
+// directory so that it matches a File. [Wrap] shows a tree as if it matched
+// one.
 package metadata
 
 import (
@@ -32,46 +34,47 @@ import (
 	"cloudlets/images"
 )
 
-// Path is where an image keeps its metadata. The file is bookkeeping and no
-// part of the image.
+// Path is the path of the metadata file in an image. The file is bookkeeping
+// and not part of the image.
 const Path = "/.cloudlet/metadata"
 
-// Record is what the metadata file says of one path.
+// Record is the metadata of one path.
 type Record struct {
-	// Path is as in [images.Entry].
+	// Path has the form of [images.Entry.Path].
 	Path string
-	// Type is 0 for what the repository keeps: a regular file, a symbolic
-	// link, a directory with something in it. It is Directory for one with
-	// nothing in it that the repository keeps, or CharDevice, BlockDevice,
+	// Type is 0 for a file that the repository keeps by itself: a regular file,
+	// a symbolic link, or a directory that contains a kept file. It is
+	// Directory for a directory without kept files, or CharDevice, BlockDevice,
 	// FIFO or HardLink.
 	Type images.Type
-	// Link is the path of the file that a HardLink is another name of. All
-	// else that is said of the file is in the record of that path.
+	// Link is the path of the file to which a HardLink belongs. The record of
+	// that path has the rest of the file's metadata.
 	Link string
-	// Major and Minor number a device.
+	// Major and Minor are the numbers of a device.
 	Major, Minor uint32
 	UID, GID     uint32
-	// Mode is the mode, 0o7777, where HasMode says that it is not the default.
+	// Mode has the bits 0o7777. It is used only if HasMode is set; otherwise
+	// the file has the default mode.
 	Mode    uint32
 	HasMode bool
-	// Xattrs are extended attributes: full name to raw value.
+	// Xattrs maps the full names of extended attributes to their raw values.
 	Xattrs map[string]string
 }
 
-// File is what a metadata file says. The zero value says that everything is
-// the default. A File does not change.
+// File is the content of a metadata file. The zero value means that everything
+// has the default. A File is immutable.
 type File struct {
 	records []Record // sorted by path
 }
 
-// ErrConflict says that the metadata file holds the marks of a merge that
-// nobody has resolved yet.
-var ErrConflict = errors.New("resolve the merge in " + Path + ": it holds conflict marks")
+// ErrConflict means that the metadata file contains the conflict marks of a
+// merge that nobody has resolved yet.
+var ErrConflict = errors.New("resolve the merge in " + Path + ": it contains conflict marks")
 
-// Records lists what the file says, sorted by path.
+// Records returns the records of the file, sorted by path.
 func (f File) Records() []Record { return slices.Clone(f.records) }
 
-// Lookup is the record of a path.
+// Lookup returns the record of a path, if there is one.
 func (f File) Lookup(p string) (Record, bool) {
 	i, ok := slices.BinarySearchFunc(f.records, p, func(r Record, p string) int { return strings.Compare(r.Path, p) })
 	if !ok {
@@ -80,20 +83,20 @@ func (f File) Lookup(p string) (Record, bool) {
 	return f.records[i], true
 }
 
-// newFile sorts records into a file.
+// newFile makes a file from records in any order.
 func newFile(records []Record) File {
 	slices.SortFunc(records, func(a, b Record) int { return strings.Compare(a.Path, b.Path) })
 	return File{records: records}
 }
 
-// isNode says whether the file is one that a repository cannot keep at all,
-// and that has no content: a device or a FIFO.
+// isNode reports whether a file is a device or a FIFO. A repository cannot keep
+// these at all, and they have no content.
 func isNode(t images.Type) bool {
 	return t == images.CharDevice || t == images.BlockDevice || t == images.FIFO
 }
 
-// defaultMode is the mode of a file that has none of its own recorded, by
-// what it is and the mode that the repository shows.
+// defaultMode returns the mode of a file without a recorded mode. It depends on
+// the file's type and on the mode that the repository shows.
 func defaultMode(t images.Type, shown uint32) uint32 {
 	switch {
 	case t == images.Symlink:
@@ -104,8 +107,9 @@ func defaultMode(t images.Type, shown uint32) uint32 {
 	return 0o644
 }
 
-// recordOf is what must be recorded of an entry, and whether anything must.
-// A directory's being empty and a hard link are the caller's to know.
+// recordOf returns the record of an entry, and whether the entry needs one. It
+// cannot know whether a directory is empty or a file is a hard link; the caller
+// handles these.
 func recordOf(e *images.Entry) (Record, bool) {
 	r := Record{Path: e.Path, UID: e.UID, GID: e.GID, Xattrs: e.Xattrs}
 	if isNode(e.Type) {
@@ -117,7 +121,7 @@ func recordOf(e *images.Entry) (Record, bool) {
 	return r, r.Type != 0 || r.UID != 0 || r.GID != 0 || r.HasMode || len(r.Xattrs) > 0
 }
 
-// put gives an entry what the record says of owner, mode and attributes.
+// put sets the owner, mode and attributes of an entry to those of the record.
 func (r *Record) put(e *images.Entry) {
 	e.UID, e.GID, e.Xattrs = r.UID, r.GID, r.Xattrs
 	e.Mode = defaultMode(e.Type, e.Mode)
@@ -126,7 +130,8 @@ func (r *Record) put(e *images.Entry) {
 	}
 }
 
-// entry is the file that a record alone makes: a directory, a device, a FIFO.
+// entry returns the file that exists only because of the record: a directory, a
+// device or a FIFO.
 func (r *Record) entry() images.Entry {
 	e := images.Entry{Path: r.Path, Type: r.Type, Major: r.Major, Minor: r.Minor}
 	r.put(&e)

@@ -11,7 +11,7 @@ import (
 	"cloudlets/images"
 )
 
-// golden is a file with each kind of line.
+// golden has one line of each kind.
 const golden = `#cloudlet-metadata 1
 / mode=0700
 /bin/a\040b\134\012\377ü uid=1
@@ -66,7 +66,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestOrderIsFree reads what a merge of text may leave: lines in any order.
+// TestOrderIsFree reads the lines in any order, as a textual merge may leave
+// them.
 func TestOrderIsFree(t *testing.T) {
 	f := parse(t, "#cloudlet-metadata 1\n/b uid=2\n\n/a gid=1 uid=1\n")
 	if want := "#cloudlet-metadata 1\n/a uid=1 gid=1\n/b uid=2\n"; format(t, f) != want {
@@ -79,8 +80,8 @@ func TestRefused(t *testing.T) {
 		{"etc/hosts uid=1", "not absolute"},
 		{"/etc/../hosts uid=1", "not absolute and clean"},
 		{"/etc/hosts/ uid=1", "not absolute and clean"},
-		{`/a\000b uid=1`, "no filesystem takes"},
-		{"/" + strings.Repeat("x", 256) + " uid=1", "no filesystem takes"},
+		{`/a\000b uid=1`, "not possible on any filesystem"},
+		{"/" + strings.Repeat("x", 256) + " uid=1", "not possible on any filesystem"},
 		{`/a\9 uid=1`, "octal"},
 		{`/a\777 uid=1`, "octal"},
 		{"/.git/hooks/post-checkout mode=0755", "bookkeeping"},
@@ -89,18 +90,18 @@ func TestRefused(t *testing.T) {
 		{"/a uid=-1", "number up to"},
 		{"/a mode=10000", "octal number"},
 		{"/a mode=9", "octal number"},
-		{"/a uid=1 uid=2", "second time"},
+		{"/a uid=1 uid=2", "uid="},
 		{"/a uid", "keyword=value"},
 		{"/a  uid=1", "keyword=value"},
 		{"/a color=blue", "unknown keyword"},
-		{"/a type=socket", "none of"},
-		{"/a type=char", "go together"},
-		{"/a device=1,3", "go together"},
+		{"/a type=socket", "dir, char, block, fifo"},
+		{"/a type=char", "device="},
+		{"/a device=1,3", "type=char"},
 		{"/a type=char device=1", "two numbers"},
-		{"/ type=dir", "never empty"},
+		{"/ type=dir", "the root"},
 		{"/a link=/b uid=1", "other keywords"},
 		{"/a link=b", "not absolute"},
-		{"/a link=/a", "no other file"},
+		{"/a link=/a", "another file"},
 		{"/a link=/.git/config", "bookkeeping"},
 		{"/a xattr.user.x=%%%", "base64"},
 		{"/a xattr.=", "impossible"},
@@ -113,8 +114,8 @@ func TestRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                "empty",
 		"#cloudlet-metadata 2\n":          "newer version",
-		"/a uid=1\n":                      "is needed",
-		header + "\n/a uid=1\n/a uid=2\n": "second time",
+		"/a uid=1\n":                      header,
+		header + "\n/a uid=1\n/a uid=2\n": "line 3: /a",
 		header + "\n/" + strings.Repeat("x", 5<<20): "longer than",
 	} {
 		if _, err := Parse(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {

@@ -13,14 +13,14 @@ import (
 	"cloudlets/images"
 )
 
-// Bounds of a metadata file.
+// The maximum sizes of a metadata file.
 const (
 	maxBytes = 256 << 20 // of the whole file
-	maxLine  = 4 << 20   // of one line: a file's extended attributes are in it
+	maxLine  = 4 << 20   // of one line, which includes a file's extended attributes
 )
 
-// Parse reads a metadata file. What is wrong is told with its line. A file
-// with the marks of an unresolved merge is [ErrConflict].
+// Parse reads a metadata file. Errors name the line. A file with the marks of
+// an unresolved merge returns [ErrConflict].
 func Parse(r io.Reader) (File, error) {
 	limited := &io.LimitedReader{R: r, N: maxBytes + 1}
 	lines := bufio.NewScanner(limited)
@@ -40,7 +40,7 @@ func Parse(r io.Reader) (File, error) {
 	case limited.N == 0:
 		return File{}, fmt.Errorf("read %s: it is longer than the %d bytes allowed", Path, maxBytes)
 	case p.number == 0:
-		return File{}, fmt.Errorf("read %s: it is empty; it begins with %q", Path, header)
+		return File{}, fmt.Errorf("read %s: it is empty; the first line must be %q", Path, header)
 	}
 	return newFile(p.records), nil
 }
@@ -56,7 +56,7 @@ func (p *parser) line(text string) error {
 	case isConflictMark(text):
 		return ErrConflict
 	case p.number == 1 && text != header:
-		return fmt.Errorf("is %.40q where %q is needed: it is no metadata file, or one of a newer version of this program", text, header)
+		return fmt.Errorf("is %.40q instead of %q: this is not a metadata file, or a newer version of this program wrote it", text, header)
 	case p.number == 1 || text == "":
 		return nil
 	}
@@ -65,15 +65,15 @@ func (p *parser) line(text string) error {
 		return err
 	}
 	if p.seen[r.Path] {
-		return fmt.Errorf("%s stands here a second time; keep one of the two lines", r.Path)
+		return fmt.Errorf("%s has two lines; keep one of them", r.Path)
 	}
 	p.seen[r.Path] = true
 	p.records = append(p.records, r)
 	return nil
 }
 
-// isConflictMark knows the marks of git, Mercurial and diff3. None of them
-// can begin a record, which is a path.
+// isConflictMark recognises the conflict marks of git, Mercurial and diff3. A
+// record cannot begin with one, because it begins with a path.
 func isConflictMark(text string) bool {
 	for _, mark := range []string{"<<<<<<<", "|||||||", "=======", ">>>>>>>"} {
 		if strings.HasPrefix(text, mark) {
@@ -83,7 +83,7 @@ func isConflictMark(text string) bool {
 	return false
 }
 
-// parseRecord reads one line.
+// parseRecord parses one line.
 func parseRecord(text string) (Record, error) {
 	words := strings.Split(text, " ")
 	name, err := unquote(words[0])
@@ -98,7 +98,7 @@ func parseRecord(text string) (Record, error) {
 			return Record{}, fmt.Errorf("%q is not of the form keyword=value", word)
 		}
 		if slices.Contains(keys, key) {
-			return Record{}, fmt.Errorf("%s= stands here a second time", key)
+			return Record{}, fmt.Errorf("%s= is given twice", key)
 		}
 		keys = append(keys, key)
 		if err := r.set(key, value); err != nil {
@@ -127,7 +127,7 @@ func (r *Record) set(key, value string) (err error) {
 	default:
 		name, ok := strings.CutPrefix(key, xattrKey)
 		if !ok {
-			return errors.New("is an unknown keyword: the file may be of a newer version of this program")
+			return errors.New("is an unknown keyword: perhaps a newer version of this program wrote the file")
 		}
 		err = r.setXattr(name, value)
 	}
@@ -172,10 +172,10 @@ func parseType(word string) (images.Type, error) {
 	case wordFIFO:
 		return images.FIFO, nil
 	}
-	return 0, errors.New("is none of dir, char, block, fifo")
+	return 0, errors.New("is not one of dir, char, block, fifo")
 }
 
-// maxID is the largest owner that a file can have.
+// maxID is the largest user or group number that a file can have.
 const maxID = 1<<32 - 2
 
 func parseID(s string) (uint32, error) {

@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// quote writes a word so that it stands on one line, without spaces, as
-// UTF-8 text: other bytes become a backslash and three octal digits, as
-// mtree(5) has it. also names more bytes to be written so.
+// quote writes a word as UTF-8 text without spaces or newlines. Like mtree(5)
+// it writes any other byte as a backslash and three octal digits. also lists
+// more characters to escape in this way.
 func quote(s, also string) string {
 	if isPlain(s, also) {
 		return s
@@ -30,7 +30,8 @@ func quote(s, also string) string {
 	return b.String()
 }
 
-// isPlain is the quick answer for nearly every path.
+// isPlain is a fast test that is true for nearly every path: nothing needs to
+// be escaped.
 func isPlain(s, also string) bool {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c >= 0x7f || c == '\\' || strings.IndexByte(also, c) >= 0 {
@@ -49,7 +50,7 @@ func readable(r rune, n int, also string) bool {
 
 var errQuoting = errors.New(`a backslash is not followed by three octal digits`)
 
-// unquote undoes quote.
+// unquote reverses quote.
 func unquote(s string) (string, error) {
 	i := strings.IndexByte(s, '\\')
 	if i < 0 {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// privileged tells whether this process can set whatever a record says: it is
-// root, and of no user namespace but the first.
+// privileged reports whether this process can set everything that a record may
+// contain. For that it must be root in the initial user namespace.
 func privileged() bool {
 	if os.Geteuid() != 0 || allLimited {
 		return false
@@ -16,5 +16,5 @@ func privileged() bool {
 	return err != nil || slices.Equal(strings.Fields(string(ids)), []string{"0", "0", "4294967295"})
 }
 
-// ownID is the owner of what this process makes.
+// ownID is the user number of the files that this process makes.
 func ownID() uint32 { return uint32(os.Geteuid()) }

@@ -12,16 +12,16 @@ import (
 	"cloudlets/images"
 )
 
-// Scan looks at the files of a directory, and opens none of them. Without
-// root's rights what is there is not all that is meant: an ordinary user owns
-// every file, and there are no devices. Then recorded, which the directory was
-// made to be, counts for what the user cannot have changed.
+// Scan collects the metadata of the files in a directory, without opening the
+// files. An unprivileged user cannot give files to other owners or make
+// devices. For such a user, recorded (the metadata from which the directory was
+// made) is authoritative for everything that the user cannot have changed.
 func Scan(ctx context.Context, dir string, recorded File) (*Snapshot, error) {
-	s := scan{inodes: map[inode]string{}, dirs: map[string]bool{}, paths: map[string]bool{}, meant: actor{uid: ownID()}}
+	s := scan{inodes: map[inode]string{}, dirs: map[string]bool{}, paths: map[string]bool{}, maker: maker{uid: ownID()}}
 	if privileged() {
 		recorded = File{}
 	} else {
-		s.meant.limited = true
+		s.maker.limited = true
 	}
 	s.recorded = recorded
 	w := walker{file: s.file, enter: s.enter}
@@ -32,27 +32,27 @@ func Scan(ctx context.Context, dir string, recorded File) (*Snapshot, error) {
 	return s.snapshot(), nil
 }
 
-// inode identifies a file by whatever name.
+// inode identifies a file with several names.
 type inode struct{ dev, ino uint64 }
 
 type scan struct {
 	collector
 	recorded File
-	meant    actor
-	inodes   map[inode]string // the first name of files that have several
+	maker    maker
+	inodes   map[inode]string // the first name of each file with several names
 	dirs     map[string]bool
-	paths    map[string]bool // where a limited user has something else than a directory
+	paths    map[string]bool // paths at which a limited user has a file that is not a directory
 }
 
 func (s *scan) enter(dir *os.File, p string, st *unix.Stat_t) error {
-	if s.meant.limited {
+	if s.maker.limited {
 		s.dirs[p] = true
 	}
 	return s.entry(dir, ".", p, st)
 }
 
 func (s *scan) file(dir *os.File, name, p string, st *unix.Stat_t) error {
-	if s.meant.limited {
+	if s.maker.limited {
 		s.paths[p] = true
 	}
 	if st.Nlink > 1 {
@@ -72,16 +72,16 @@ func (s *scan) entry(dir *os.File, name, p string, st *unix.Stat_t) error {
 	if e.Xattrs, err = xattrsAt(dir, name); err != nil {
 		return fmt.Errorf("look at %s: %w", p, err)
 	}
-	if s.meant.limited {
+	if s.maker.limited {
 		rec, ok := s.recorded.Lookup(p)
-		s.meant.mean(&e, rec, ok)
+		s.maker.correct(&e, rec, ok)
 	}
 	s.add(&e)
 	return nil
 }
 
-// absent adds the devices that are recorded and that the user could not make,
-// where the directory that they would be in is there.
+// absent adds the recorded devices that the user could not make, if their
+// directory still exists.
 func (s *scan) absent() {
 	for _, r := range s.recorded.records {
 		if isNode(r.Type) && !s.paths[r.Path] && !s.dirs[r.Path] && s.dirs[parent(r.Path)] {

@@ -9,38 +9,40 @@ import (
 	"cloudlets/images"
 )
 
-// Snapshot is what a look at a tree has found: all of its files, with what
-// would have to be recorded of each. It does not say yet which of them belong
-// to the image: [Snapshot.File] is told that.
+// Snapshot holds all files of a tree and the metadata that would have to be
+// recorded for each. It does not know which of the files belong to the image;
+// the [Scope] of [Snapshot.File] decides that.
 type Snapshot struct {
 	files []found // in the order of a walk
 }
 
 // found is one file of a snapshot.
 type found struct {
-	rec Record
-	odd bool // something must be recorded of it
-	// typ is what the file is; a hard link is what it is a link to.
+	rec    Record
+	needed bool // the file needs a record
+	// typ is the type of the file. For a hard link it is the type of its
+	// target.
 	typ images.Type
-	// group is the same for all names of one file, and 0 for a file with one.
+	// group is the same number for all names of one file. It is 0 for a file
+	// with only one name.
 	group int
 }
 
-// Scope says which part of a tree its image, and the repository that keeps
-// the image, are about. The zero value is all of it.
+// Scope selects the part of a tree that belongs to its image and to the
+// repository of the image. The zero value selects the whole tree.
 type Scope struct {
-	// Kept says whether the repository keeps the regular file or symbolic
-	// link at a path. nil is every one of them that is not volatile. What it
-	// does not keep is left alone.
+	// Kept reports whether the repository keeps the regular file or symbolic
+	// link at a path. Files that it does not keep are left alone. If Kept is
+	// nil, all files that are not volatile are kept.
 	Kept func(path string) bool
-	// Volatile says whether a path is no part of the image, unless it is kept
-	// all the same. nil is none.
+	// Volatile reports whether a path is not part of the image. A kept file is
+	// part of the image even so. If Volatile is nil, no path is volatile.
 	Volatile func(path string) bool
 }
 
 func (s Scope) volatile(p string) bool { return s.Volatile != nil && s.Volatile(p) }
 
-// keeps says whether a regular file or a symbolic link is in the repository.
+// keeps reports whether a regular file or symbolic link is in the repository.
 func (s Scope) keeps(p string) bool {
 	if s.Kept != nil {
 		return s.Kept(p)
@@ -48,8 +50,7 @@ func (s Scope) keeps(p string) bool {
 	return !s.volatile(p)
 }
 
-// Collect reads all of a source and is what the metadata file has to say
-// of it.
+// Collect reads a whole source and returns its metadata.
 func Collect(ctx context.Context, src images.Source) (File, error) {
 	var c collector
 	err := src.Walk(ctx, func(e images.Entry, _ io.Reader) error {
@@ -62,14 +63,14 @@ func Collect(ctx context.Context, src images.Source) (File, error) {
 	return c.snapshot().File(Scope{}), nil
 }
 
-// collector makes a snapshot of entries.
+// collector makes a snapshot from entries.
 type collector struct {
 	files  []found
 	index  map[string]int // of each path in files
 	groups int
 }
 
-// add takes over one entry. The one that a hard link names came before.
+// add adds one entry. The target of a hard link must have been added before.
 func (c *collector) add(e *images.Entry) {
 	if images.IsBookkeeping(e.Path) {
 		return
@@ -77,8 +78,8 @@ func (c *collector) add(e *images.Entry) {
 	if c.index == nil {
 		c.index = map[string]int{}
 	}
-	rec, odd := recordOf(e)
-	f := found{rec: rec, odd: odd, typ: e.Type}
+	rec, needed := recordOf(e)
+	f := found{rec: rec, needed: needed, typ: e.Type}
 	if first, ok := c.index[e.Link]; e.Type == images.HardLink && ok {
 		f = c.link(first, e.Path)
 	}
@@ -86,7 +87,7 @@ func (c *collector) add(e *images.Entry) {
 	c.files = append(c.files, f)
 }
 
-// link is another name of the file with an index.
+// link returns another name of the file with an index.
 func (c *collector) link(first int, p string) found {
 	if c.files[first].group == 0 {
 		c.groups++
@@ -97,21 +98,21 @@ func (c *collector) link(first int, p string) found {
 	return f
 }
 
-// snapshot ends the collection.
+// snapshot returns the collected snapshot.
 func (c *collector) snapshot() *Snapshot {
 	slices.SortFunc(c.files, func(a, b found) int { return images.ComparePaths(a.rec.Path, b.rec.Path) })
 	return &Snapshot{files: c.files}
 }
 
-// Paths calls visit for every file of the tree in the order of a walk, with
-// its type; a hard link is what it is a link to.
+// Paths calls visit for every file of the tree, in the order of a walk. For a
+// hard link t is the type of its target.
 func (s *Snapshot) Paths(visit func(path string, t images.Type)) {
 	for i := range s.files {
 		visit(s.files[i].rec.Path, s.files[i].typ)
 	}
 }
 
-// File is the metadata of what is in scope.
+// File returns the metadata of the files in scope.
 func (s *Snapshot) File(scope Scope) File {
 	v := selection{scope: scope, folders: map[string]holds{}, first: map[int]string{}}
 	for i := range s.files {
@@ -126,21 +127,21 @@ func (s *Snapshot) File(scope Scope) File {
 	return newFile(v.records)
 }
 
-// holds is what there is beneath a directory.
+// holds says what there is below a directory.
 type holds struct {
-	kept  bool // what the repository keeps, so that the directory is made anyway
-	other bool // what is neither kept nor volatile: it is not decided yet
+	kept  bool // a kept file: the repository makes the directory by itself
+	other bool // a file that is neither kept nor volatile: not decided yet
 }
 
-// selection goes through a snapshot with a scope.
+// selection selects the records of a snapshot by a scope.
 type selection struct {
 	scope   Scope
 	folders map[string]holds
-	first   map[int]string // the first name in scope, of each group
+	first   map[int]string // the first name in scope of each group
 	records []Record
 }
 
-// count notes in which directories there are files.
+// count notes which directories contain files.
 func (v *selection) count(f *found) {
 	if f.typ != images.Regular && f.typ != images.Symlink {
 		return
@@ -154,7 +155,8 @@ func (v *selection) count(f *found) {
 	v.folders[parent(f.rec.Path)] = h
 }
 
-// pass lets a directory's parent know; those deeper down come first.
+// pass adds what a directory holds to its parent. It must be called for deeper
+// directories first.
 func (v *selection) pass(f *found) {
 	if f.typ != images.Directory || f.rec.Path == "/" {
 		return
@@ -163,7 +165,7 @@ func (v *selection) pass(f *found) {
 	v.folders[parent(f.rec.Path)] = holds{kept: h.kept || up.kept, other: h.other || up.other}
 }
 
-// record takes over what must be recorded of one file.
+// record adds the record of one file, if it needs one.
 func (v *selection) record(f *found) {
 	r := f.rec
 	switch {
@@ -180,18 +182,18 @@ func (v *selection) record(f *found) {
 		return
 	}
 	v.first[f.group] = r.Path
-	if f.odd {
+	if f.needed {
 		v.records = append(v.records, r)
 	}
 }
 
-// folder records a directory: one that the repository does not make by itself
-// is recorded as a directory.
+// folder adds the record of a directory. If the repository does not make the
+// directory by itself, the record has the type Directory.
 func (v *selection) folder(f *found) {
 	r, h := f.rec, v.folders[f.rec.Path]
 	switch {
 	case r.Path == "/" || r.Path == images.Dir || h.kept: // the metadata file itself keeps its folder
-		if f.odd {
+		if f.needed {
 			v.records = append(v.records, r)
 		}
 	case !h.other && !v.scope.volatile(r.Path):

@@ -8,15 +8,15 @@ import (
 	"cloudlets/images"
 )
 
-// beside is the name of a metadata file that is not whole yet.
+// beside is the name of a metadata file that is being written.
 const beside = ".metadata.part"
 
-// Beside is the path of the metadata file while it is written. Only a crash
-// leaves it there.
+// Beside is the path of the metadata file while it is being written. It remains
+// there only after a crash.
 const Beside = images.Dir + "/" + beside
 
-// Read reads the metadata file of the image in a directory. Where there is
-// none it is fs.ErrNotExist.
+// Read reads the metadata file of the image in a directory. If there is none,
+// the error is fs.ErrNotExist.
 func Read(dir string) (File, error) {
 	text, err := readText(dir)
 	if err != nil {
@@ -25,7 +25,7 @@ func Read(dir string) (File, error) {
 	return Parse(bytes.NewReader(text))
 }
 
-// readText reads the metadata file's text.
+// readText returns the text of the metadata file.
 func readText(dir string) ([]byte, error) {
 	f, err := openText(dir)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"cloudlets/images"
 )
 
-// openText opens the metadata file, and follows no link to it.
+// openText opens the metadata file. It does not follow a symbolic link.
 func openText(dir string) (*os.File, error) {
 	folder, err := openFolder(dir)
 	if err != nil {
@@ -34,10 +34,10 @@ func openFolder(dir string) (*os.File, error) {
 	return openAt(root, images.Dir[1:], unix.O_DIRECTORY)
 }
 
-// Write makes f the metadata file of the image in a directory, unless the file
-// says that already: it is written beside, synced and renamed. A file that
-// would say nothing is not made. changed tells whether there was anything to
-// write.
+// Write writes f as the metadata file of the image in a directory. It writes a
+// temporary file, syncs it and renames it. If the file already has this
+// content, or if f is empty and there is no file, Write does nothing. changed
+// reports whether it wrote the file.
 func Write(dir string, f File) (changed bool, err error) {
 	text, err := readText(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -80,7 +80,8 @@ func replace(dir string, text []byte) error {
 	return folder.Sync()
 }
 
-// makeFolder makes the folder /.cloudlet, open to all whatever the umask.
+// makeFolder makes the folder /.cloudlet with mode 0755, independent of the
+// umask.
 func makeFolder(dir string) error {
 	name := dir + images.Dir
 	if err := os.Mkdir(name, 0o755); err != nil {

@@ -19,14 +19,14 @@ import (
 	"cloudlets/images/dirtree"
 )
 
-// View is a tree as its metadata file says that it is. See [Wrap].
+// View shows a tree with the metadata of its metadata file. See [Wrap].
 type View struct {
 	tree    images.Tree
 	file    File
-	missing map[string]images.Entry // what the file alone makes, by path
-	inside  map[string][]string     // of which directories these are in
+	missing map[string]images.Entry // entries that only the metadata file has, by path
+	inside  map[string][]string     // the paths of missing entries, by directory
 	links   func() map[string]string
-	actor   actor
+	maker   maker
 }
 
 var (
@@ -34,13 +34,14 @@ var (
 	_ images.Tree   = (*View)(nil)
 )
 
-// Wrap shows a tree as f says that it is: with the owners, modes, attributes,
-// empty directories, devices, FIFOs and hard links that are not in the tree
-// itself. Bookkeeping is left out. It is for the files of a revision, and for
-// a directory that was checked out or unpacked by an ordinary user: there the
-// root belongs to that user, and what the user changed since is respected.
+// Wrap returns a view of a tree with the metadata of f: with the owners, modes,
+// attributes, empty directories, devices, FIFOs and hard links that the tree
+// itself lacks. The view omits bookkeeping. Use it for the files of a revision,
+// and for a directory that an ordinary user checked out or unpacked. In that
+// case the root belongs to that user, and the view respects what the user has
+// changed since.
 //
-// A tree that can compare two of its files more cheaply than by reading them
+// If a tree can compare two of its files without reading them completely, it
 // has the method
 //
 //	Same(path, other string) (bool, error)
@@ -49,7 +50,7 @@ func Wrap(tree images.Tree, f File) *View {
 	v.links = sync.OnceValue(v.findLinks)
 	root, err := tree.Entry("/")
 	if _, dir := tree.(*dirtree.Dir); err == nil && (root.UID != 0 || dir && allLimited) {
-		v.actor = actor{limited: true, uid: root.UID}
+		v.maker = maker{limited: true, uid: root.UID}
 	}
 	for i := range f.records {
 		v.addMissing(&f.records[i], root.ModTime)
@@ -60,8 +61,8 @@ func Wrap(tree images.Tree, f File) *View {
 	return v
 }
 
-// addMissing takes in a directory or a node that the tree does not have, with
-// the directories that lead to it.
+// addMissing adds a directory or a node that the tree does not have, and the
+// directories that lead to it.
 func (v *View) addMissing(r *Record, at time.Time) {
 	if r.Type != images.Directory && !isNode(r.Type) || !v.absent(r.Path) {
 		return
@@ -82,8 +83,8 @@ func (v *View) absent(p string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// leadTo takes in the directories above a path, and says whether there can be
-// anything: the tree may have a file in the place of one.
+// leadTo adds the directories above a path. It reports whether the path can
+// exist: it cannot if the tree has a file where a directory would be.
 func (v *View) leadTo(p string, at time.Time) bool {
 	up := parent(p)
 	if e, err := v.tree.Entry(up); err == nil {
@@ -103,7 +104,7 @@ func (v *View) leadTo(p string, at time.Time) bool {
 	return true
 }
 
-// addNodeLink takes in another name of a node that the tree does not have.
+// addNodeLink adds another name of a node that the tree does not have.
 func (v *View) addNodeLink(r *Record) {
 	target, ok := v.missing[r.Link]
 	if r.Type != images.HardLink || !ok || !isNode(target.Type) || !v.absent(r.Path) || !v.leadTo(r.Path, target.ModTime) {
@@ -114,11 +115,11 @@ func (v *View) addNodeLink(r *Record) {
 	v.inside[parent(r.Path)] = append(v.inside[parent(r.Path)], r.Path)
 }
 
-// Entry tells what is at a path. As in a [dirtree.Dir], each name of a
-// hard link is the file itself.
+// Entry describes the file at a path. Like [dirtree.Dir], it shows each name of
+// a hard link as the file itself.
 func (v *View) Entry(p string) (images.Entry, error) {
 	if images.IsBookkeeping(p) {
-		return images.Entry{}, fmt.Errorf("look at %s: it is no part of the image: %w", p, fs.ErrNotExist)
+		return images.Entry{}, fmt.Errorf("look at %s: it is not part of the image: %w", p, fs.ErrNotExist)
 	}
 	if e, ok := v.missing[p]; ok {
 		return e, nil
@@ -127,18 +128,18 @@ func (v *View) Entry(p string) (images.Entry, error) {
 	if err != nil {
 		return images.Entry{}, err
 	}
-	v.mean(&e)
+	v.correct(&e)
 	return e, nil
 }
 
-// mean gives an entry of the tree what the file says of it.
-func (v *View) mean(e *images.Entry) {
+// correct sets the metadata of an entry of the tree to those of the file.
+func (v *View) correct(e *images.Entry) {
 	rec, ok := v.file.Lookup(e.Path)
 	if rec.Type == images.HardLink {
 		rec, ok = v.file.Lookup(rec.Link)
 	}
-	if v.actor.limited {
-		v.actor.mean(e, rec, ok)
+	if v.maker.limited {
+		v.maker.correct(e, rec, ok)
 		return
 	}
 	rec.put(e)
@@ -155,7 +156,7 @@ func (v *View) ReadDir(p string) ([]images.Entry, error) {
 	}
 	entries = slices.DeleteFunc(slices.Clone(entries), func(e images.Entry) bool { return images.IsBookkeeping(e.Path) })
 	for i := range entries {
-		v.mean(&entries[i])
+		v.correct(&entries[i])
 	}
 	for _, name := range v.inside[p] {
 		entries = append(entries, v.missing[name])
@@ -186,7 +187,7 @@ func (v *View) Walk(ctx context.Context, visit images.VisitFunc) error {
 type viewWalk struct {
 	*View
 	visit images.VisitFunc
-	first map[string]string // the name that was met first, of files with several
+	first map[string]string // the first name in the walk of each file with several names
 }
 
 func (w *viewWalk) directory(ctx context.Context, e images.Entry) error {
@@ -212,7 +213,8 @@ func (w *viewWalk) one(ctx context.Context, e images.Entry) error {
 	if e.Type == images.Directory {
 		return w.directory(ctx, e)
 	}
-	// The first name that is met is the file, whichever the record takes for it.
+	// The first name in the walk becomes the file, even if the record links the
+	// other way round.
 	if group, ok := w.links()[e.Path]; ok {
 		if first, ok := w.first[group]; ok {
 			e.Type, e.Link, e.Size, e.Xattrs, e.Major, e.Minor = images.HardLink, first, 0, nil, 0, 0
@@ -234,8 +236,8 @@ func (w *viewWalk) content(e images.Entry) error {
 	return errors.Join(w.visit(e, r), r.Close())
 }
 
-// findLinks groups the names that are hard links and whose contents are the
-// same: each of them to the name that the record links to.
+// findLinks returns the names that are recorded as hard links and have the same
+// contents. It maps each of them to the name that is the target of the record.
 func (v *View) findLinks() map[string]string {
 	links := map[string]string{}
 	for _, r := range v.file.records {
@@ -249,8 +251,8 @@ func (v *View) findLinks() map[string]string {
 	return links
 }
 
-// same says whether two names can be those of one file. What cannot be read
-// is not the same: the walk tells why.
+// same reports whether two names can belong to one file. If a file cannot be
+// read, it is not the same; the walk will report the reason.
 func (v *View) same(p, q string) (bool, error) {
 	a, err := v.Entry(p)
 	if err != nil {
@@ -285,7 +287,7 @@ func (v *View) sameContent(p, q string) (bool, error) {
 	return equalReaders(a, b)
 }
 
-// equalReaders says whether two streams are the same to their ends.
+// equalReaders reports whether two streams have the same content.
 func equalReaders(a, b io.Reader) (bool, error) {
 	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
 	for {
@@ -309,7 +311,8 @@ func isEnd(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// Fingerprint identifies what is shown, if the tree has a fingerprint.
+// Fingerprint identifies the content of the view, if the tree has a
+// fingerprint.
 func (v *View) Fingerprint(ctx context.Context) (string, error) {
 	tree, ok := v.tree.(interface {
 		Fingerprint(ctx context.Context) (string, error)

@@ -14,18 +14,19 @@ import (
 	"cloudlets/images"
 )
 
-// walker goes through a directory, names sorted by their bytes, and follows
-// no link. It opens directories and no files: only the files' metadata are
-// wanted. Bookkeeping and sockets are left out.
+// walker walks a directory, with names sorted by their bytes. It does not
+// follow symbolic links, and it skips bookkeeping and sockets. It opens
+// directories but not files, because only the files' metadata are needed.
 type walker struct {
-	// file is called for all but directories; p is the path in the tree.
+	// file is called for everything except directories. p is the path in the
+	// tree.
 	file func(dir *os.File, name, p string, st *unix.Stat_t) error
-	// enter and leave are called for each directory, open, before and after
-	// what is in it. Either may be nil.
+	// enter and leave are called with each open directory, before and after its
+	// contents. Either may be nil.
 	enter, leave func(dir *os.File, p string, st *unix.Stat_t) error
 }
 
-// walk goes through the directory called name.
+// walk walks the directory called name.
 func (w *walker) walk(ctx context.Context, name string) error {
 	dir, err := os.OpenFile(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -34,7 +35,7 @@ func (w *walker) walk(ctx context.Context, name string) error {
 	return w.directory(ctx, dir, "/")
 }
 
-// directory goes through an open directory, and closes it.
+// directory walks an open directory and closes it.
 func (w *walker) directory(ctx context.Context, dir *os.File, p string) error {
 	defer dir.Close()
 	var st unix.Stat_t
@@ -86,8 +87,9 @@ func (w *walker) child(ctx context.Context, dir *os.File, name, p string) error 
 	return w.file(dir, name, p, &st)
 }
 
-// openAt opens what is called name in a directory for reading, which must be
-// no link, past the signals that the Go runtime sends to itself.
+// openAt opens the file called name in a directory for reading. A symbolic link
+// is an error. It retries when a signal interrupts the call, since the Go
+// runtime sends signals to itself.
 func openAt(dir *os.File, name string, flags int) (*os.File, error) {
 	for {
 		fd, err := unix.Openat(int(dir.Fd()), name, flags|unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -100,7 +102,7 @@ func openAt(dir *os.File, name string, flags int) (*os.File, error) {
 	}
 }
 
-// entryOf turns what the kernel says of a file into an entry, without the
+// entryOf converts the kernel's description of a file to an entry, without the
 // target of a link.
 func entryOf(p string, st *unix.Stat_t) images.Entry {
 	e := images.Entry{Path: p, Mode: uint32(st.Mode) & 0o7777, UID: st.Uid, GID: st.Gid}

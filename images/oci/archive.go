@@ -15,23 +15,23 @@ import (
 	"cloudlets/images/tempfile"
 )
 
-// archive is a bundle in a tar archive: where in it each file is.
+// archive is a bundle in a tar archive. It knows the position of each file.
 type archive struct {
 	file  *os.File // the archive, or what it was unpacked to
 	files map[string]member
 }
 
-// member is one file of an archive. Older archives of docker have links
-// between layers that are the same.
+// member is one file of an archive. Older archives of docker contain links
+// between identical layers.
 type member struct {
 	off, size int64
-	link      string // the name of another, if it is a link
+	link      string // the name of the target, if it is a link
 }
 
 const (
-	// maxMembers bounds the files of an archive.
+	// maxMembers is the maximum number of files in an archive.
 	maxMembers = 100_000
-	// maxLinks is how many links may lead to a file.
+	// maxLinks is the maximum length of a chain of links.
 	maxLinks = 8
 )
 
@@ -51,7 +51,8 @@ func (a *archive) open(name string) (io.ReadCloser, int64, error) {
 	return nil, 0, fmt.Errorf("%s: too many links", name)
 }
 
-// openArchive lists an archive, for which a compressed one is unpacked.
+// openArchive lists the files of an archive. If the archive is compressed, it
+// is unpacked first.
 func openArchive(ctx context.Context, name string, opt Options) (*archive, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -71,8 +72,8 @@ func openArchive(ctx context.Context, name string, opt Options) (*archive, error
 	return a, nil
 }
 
-// unpacked is the archive itself where it is not compressed, or a temporary
-// file without a name.
+// unpacked returns the archive itself if it is not compressed. Otherwise it
+// returns a temporary file without a name that has the unpacked archive.
 func unpacked(ctx context.Context, file *os.File, opt Options) (*os.File, error) {
 	packed, err := isPacked(file)
 	if err != nil || !packed {
@@ -97,8 +98,8 @@ func unpacked(ctx context.Context, file *os.File, opt Options) (*os.File, error)
 	return temp, nil
 }
 
-// isPacked tells whether a file is no tar archive as it is, and leaves it at
-// its beginning.
+// isPacked reports whether a file is anything but an uncompressed tar archive.
+// It leaves the file at its beginning.
 func isPacked(file *os.File) (bool, error) {
 	head := make([]byte, 512)
 	n, err := io.ReadFull(file, head)
@@ -109,7 +110,7 @@ func isPacked(file *os.File) (bool, error) {
 	return n < len(head) || string(head[257:262]) != "ustar", err
 }
 
-// scan finds the files.
+// scan finds the files of the archive.
 func (a *archive) scan(ctx context.Context) error {
 	r := tar.NewReader(a.file)
 	for {
@@ -123,8 +124,8 @@ func (a *archive) scan(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the archive: %w", err)
 		}
-		// The reader reads block by block, so that the file stands where
-		// the content begins.
+		// The tar reader reads block by block, so the file position is now at
+		// the beginning of the content.
 		off, err := a.file.Seek(0, io.SeekCurrent)
 		if err != nil {
 			return err
@@ -148,5 +149,5 @@ func (a *archive) add(h *tar.Header, off int64) {
 	}
 }
 
-// memberName is a name without what can be left out.
+// memberName returns the clean form of a name.
 func memberName(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }

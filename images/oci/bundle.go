@@ -12,27 +12,27 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Names in a bundle.
+// File names in a bundle.
 const (
 	layoutName = "oci-layout"
 	indexName  = "index.json"
 	dockerName = "manifest.json"
 )
 
-// maxDocument is the longest manifest, index or configuration that is read,
-// in bytes.
+// maxDocument is the maximum size of a manifest, index or configuration in
+// bytes.
 const maxDocument = 8 << 20
 
-// bundle is the files that images are kept in, whether in a folder or in an
+// bundle is the set of files that holds images, either in a folder or in an
 // archive.
 type bundle interface {
 	io.Closer
-	// open opens a file by its name, and tells its length. An absent one is
-	// [fs.ErrNotExist].
+	// open opens a file by its name and returns its length. If the file does
+	// not exist, the error is [fs.ErrNotExist].
 	open(name string) (io.ReadCloser, int64, error)
 }
 
-// folder is a bundle in a folder, of which no link leads out.
+// folder is a bundle in a folder. Links cannot lead out of it.
 type folder struct{ root *os.Root }
 
 func (f folder) Close() error { return f.root.Close() }
@@ -42,7 +42,7 @@ func (f folder) open(name string) (io.ReadCloser, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if !info.Mode().IsRegular() { // a FIFO would wait
+	if !info.Mode().IsRegular() { // opening a FIFO would block
 		return nil, 0, fmt.Errorf("%s is not a regular file", name)
 	}
 	file, err := f.root.Open(name)
@@ -52,7 +52,7 @@ func (f folder) open(name string) (io.ReadCloser, int64, error) {
 	return file, info.Size(), nil
 }
 
-// openBundle opens what is at a path.
+// openBundle opens the folder or archive at a path.
 func openBundle(ctx context.Context, path string, opt Options) (bundle, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -69,14 +69,15 @@ func openBundle(ctx context.Context, path string, opt Options) (bundle, error) {
 		return nil, err
 	}
 	if kindOf(b) == "" {
-		err := fmt.Errorf("it is no container image: it has neither %s and %s nor %s", layoutName, indexName, dockerName)
+		err := fmt.Errorf("it is not a container image: it has neither %s and %s nor %s", layoutName, indexName, dockerName)
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }
 
-// kindOf tells what a bundle is; "" is none. What is both, as newer versions
-// of "docker save" write it, is an OCI layout.
+// kindOf returns the kind of a bundle, or "" if it holds no images. Newer
+// versions of "docker save" write bundles that are of two kinds; these count as
+// OCI layouts.
 func kindOf(b bundle) Kind {
 	_, isFolder := b.(folder)
 	switch {
@@ -99,18 +100,18 @@ func has(b bundle, name string) bool {
 	return true
 }
 
-// readFile reads a small file of a bundle.
+// readFile returns the content of a small file of a bundle.
 func readFile(b bundle, name string) ([]byte, error) {
 	f, size, err := b.open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not in it: it is not whole; make it again: %w", name, err)
+		return nil, fmt.Errorf("it is incomplete, because %s is missing; make it again: %w", name, err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	if size > maxDocument {
-		return nil, fmt.Errorf("%s is %d bytes long: more than the %d allowed", name, size, maxDocument)
+		return nil, fmt.Errorf("%s is %d bytes long, which exceeds the limit of %d", name, size, maxDocument)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxDocument))
 	if err != nil {
@@ -119,7 +120,7 @@ func readFile(b bundle, name string) ([]byte, error) {
 	return text, nil
 }
 
-// readJSON reads a file of a bundle into v.
+// readJSON parses a file of a bundle into v.
 func readJSON(b bundle, name string, v any) error {
 	text, err := readFile(b, name)
 	if err != nil {
@@ -131,7 +132,8 @@ func readJSON(b bundle, name string, v any) error {
 	return nil
 }
 
-// readBlob reads a document that is named by its digest, and checks that.
+// readBlob parses a document that is named by its digest, and checks the
+// digest.
 func readBlob(b bundle, digest v1.Hash, v any) error {
 	name, err := blobName(digest)
 	if err != nil {
@@ -150,10 +152,10 @@ func readBlob(b bundle, digest v1.Hash, v any) error {
 	return nil
 }
 
-// blobName is where a layout keeps what has a digest.
+// blobName returns the name in a layout of the file with a digest.
 func blobName(digest v1.Hash) (string, error) {
 	if digest.Algorithm != "sha256" {
-		return "", fmt.Errorf("its digests are of %q: only sha256 is known", digest.Algorithm)
+		return "", fmt.Errorf("its digests use %q, but only sha256 is supported", digest.Algorithm)
 	}
 	return "blobs/" + digest.Algorithm + "/" + digest.Hex, nil
 }

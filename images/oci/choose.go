@@ -13,9 +13,9 @@ import (
 // candidate is one of the images in a bundle.
 type candidate struct {
 	names    []string     // tags, with or without the rest of the name; digests
-	platform *v1.Platform // nil is not known
+	platform *v1.Platform // nil if unknown
 	digest   v1.Hash
-	docker   int // its place in an archive of docker
+	docker   int // its index in an archive of docker
 }
 
 func (c candidate) String() string {
@@ -26,24 +26,24 @@ func (c candidate) String() string {
 	return text
 }
 
-// called tells whether ref means this image: by one of its names, or by the
-// tag at the end of one.
+// called reports whether ref means this image. ref may be one of its names, or
+// the tag at the end of one.
 func (c candidate) called(ref string) bool {
 	return slices.ContainsFunc(c.names, func(name string) bool {
 		return name == ref || strings.HasSuffix(name, ":"+ref) || strings.HasSuffix(name, "/"+ref)
 	})
 }
 
-// choose picks the image that the options mean.
+// choose selects the image that the options mean.
 func choose(all []candidate, opt Options) (candidate, error) {
 	if len(all) == 0 {
-		return candidate{}, errors.New("there is no image in it")
+		return candidate{}, errors.New("it contains no image")
 	}
 	some := all
 	if opt.Ref != "" {
 		some = keep(all, func(c candidate) bool { return c.called(opt.Ref) })
 		if len(some) == 0 {
-			return candidate{}, fmt.Errorf("there is no image %q in it; there is %s", opt.Ref, listOf(all))
+			return candidate{}, fmt.Errorf("it has no image %q; it has %s", opt.Ref, listOf(all))
 		}
 	}
 	if some = distinct(some); len(some) == 1 {
@@ -56,26 +56,26 @@ func choose(all []candidate, opt Options) (candidate, error) {
 	suited := keep(some, func(c candidate) bool { return c.platform == nil || c.platform.Satisfies(want) })
 	switch len(suited) {
 	case 0:
-		return candidate{}, fmt.Errorf("there is no image for %s in it; there is %s", want, listOf(some))
+		return candidate{}, fmt.Errorf("it has no image for %s; it has %s", want, listOf(some))
 	case 1:
 		return suited[0], nil
 	}
-	return candidate{}, fmt.Errorf("there are several images in it; name one as FILE:TAG, or choose a platform: %s", listOf(suited))
+	return candidate{}, fmt.Errorf("it has several images; name one as FILE:TAG, or choose a platform: %s", listOf(suited))
 }
 
-// wanted is the platform to look for.
+// wanted returns the platform to look for.
 func wanted(platform string) (v1.Platform, error) {
 	if platform == "" {
 		return v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, nil
 	}
 	p, err := v1.ParsePlatform(platform)
 	if err != nil || p.Architecture == "" {
-		return v1.Platform{}, fmt.Errorf("the platform %q is none: write it as linux/arm64", platform)
+		return v1.Platform{}, fmt.Errorf("%q is not a platform: write it like linux/arm64", platform)
 	}
 	return *p, nil
 }
 
-// checkPlatform is for an image that there was no choice for.
+// checkPlatform checks the platform of an image that was the only one.
 func checkPlatform(c v1.ConfigFile, platform string) error {
 	if platform == "" {
 		return nil
@@ -87,7 +87,7 @@ func checkPlatform(c v1.ConfigFile, platform string) error {
 	is := v1.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant}
 	want.OSVersion, want.OSFeatures, want.Features = "", nil, nil
 	if want.Variant != "" && is.Variant == "" {
-		want.Variant = "" // not said is not different
+		want.Variant = "" // the image does not state a variant, so any will do
 	}
 	if !is.Satisfies(want) {
 		return fmt.Errorf("the image is for %s, not for %s", is, platform)
@@ -105,7 +105,7 @@ func keep(all []candidate, suits func(candidate) bool) []candidate {
 	return some
 }
 
-// distinct leaves out what is the same image under another name.
+// distinct removes duplicates, which are the same image under another name.
 func distinct(all []candidate) []candidate {
 	seen := map[v1.Hash]bool{}
 	return keep(all, func(c candidate) bool {
@@ -115,7 +115,7 @@ func distinct(all []candidate) []candidate {
 	})
 }
 
-// maxListed is how many images an error lists.
+// maxListed is the maximum number of images that an error lists.
 const maxListed = 20
 
 func listOf(all []candidate) string {

@@ -32,8 +32,8 @@ func TestChoosing(t *testing.T) {
 	}{
 		"this-machine":      {platforms, Options{}, "/here"},
 		"platform":          {platforms, Options{Platform: "linux/" + other}, "/there"},
-		"no-such-platform":  {platforms, Options{Platform: "linux/s390x"}, "!there is no image for linux/s390x in it; there is"},
-		"broken-platform":   {platforms, Options{Platform: "linux"}, "!write it as linux/arm64"},
+		"no-such-platform":  {platforms, Options{Platform: "linux/s390x"}, "!no image for linux/s390x"},
+		"broken-platform":   {platforms, Options{Platform: "linux"}, "!write it like linux/arm64"},
 		"ambiguous":         {tags, Options{}, "!several images"},
 		"ambiguous-listed":  {tags, Options{}, "!example.org/web:2.0"},
 		"tag":               {tags, Options{Ref: "1.0"}, "/here"},
@@ -45,7 +45,7 @@ func TestChoosing(t *testing.T) {
 		"only-one-but-else": {foreign, Options{Platform: "linux/" + runtime.GOARCH}, "!the image is for linux/" + other},
 		"nested":            {nested, Options{Ref: "many"}, "/here"},
 		"nested-platform":   {nested, Options{Platform: "linux/" + other}, "/there"},
-		"empty":             {none, Options{}, "!no image in it"},
+		"empty":             {none, Options{}, "!it contains no image"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			im, err := Open(t.Context(), c.path, c.opt)
@@ -67,8 +67,8 @@ func TestChoosing(t *testing.T) {
 	}
 }
 
-// nestedLayout has an index in its index, as "docker buildx" writes it, and in
-// that a statement about an image which is none itself.
+// nestedLayout has an index within its index, as "docker buildx" writes it. The
+// inner index has a statement about an image, which is not an image itself.
 func nestedLayout(t *testing.T, imgs ...v1.Image) string {
 	t.Helper()
 	var inner v1.ImageIndex = empty.Index

@@ -12,16 +12,16 @@ import (
 	"cloudlets/images/tarball"
 )
 
-// ownNames are those that the archives of images have. A root filesystem
-// begins with others, so that it is told after a few of its entries.
+// ownNames matches the file names in archives of images. A root filesystem
+// begins with other names, so a few entries are enough to recognise it.
 var ownNames = regexp.MustCompile(`^(blobs(/.*)?|oci-layout|(index|manifest)\.json|repositories|(sha256:)?[0-9a-f]{64}(|/|\.json|\.tar(\.[a-z0-9]+)?|/(VERSION|json|layer\.tar)))$`)
 
-// maxDetect is how much of an archive is unpacked to tell what it is, in
-// bytes.
+// maxDetect is how many bytes of an archive are unpacked at most to detect what
+// it is.
 const maxDetect = tarball.DefaultMaxSize
 
-// Detect tells whether there is a container image at path, and how it is
-// kept, by the names of its files. What cannot be read is none.
+// Detect reports whether there is a container image at path, and its kind. It
+// looks only at the names of files. If path cannot be read, it is not an image.
 func Detect(path string) (Kind, bool) {
 	info, err := os.Stat(path)
 	switch {
@@ -62,7 +62,8 @@ func detectFile(f *os.File) Kind {
 	return detectTar(&boundedReader{r: plain, max: maxDetect})
 }
 
-// detectTar looks at an archive's names, until one is not of an image.
+// detectTar reads the names in an archive until one does not belong to an
+// image.
 func detectTar(r io.Reader) Kind {
 	archive := tar.NewReader(r)
 	var layout, index, docker bool

@@ -19,7 +19,8 @@ type dockerImage struct {
 }
 
 // fromDocker finds the image in an archive of docker. Its layers have no
-// digests of their own: the configuration has those of what they unpack to.
+// digests of their own, but the configuration has the digests of the unpacked
+// layers.
 func fromDocker(b bundle, opt Options) (description, error) {
 	var list []dockerImage
 	if err := readJSON(b, dockerName, &list); err != nil {
@@ -50,7 +51,8 @@ func fromDocker(b bundle, opt Options) (description, error) {
 	return description{digest: chosen.digest.Hex, config: configOf(c), layers: layers}, err
 }
 
-// readDockerConfig reads a configuration, whose name is its digest.
+// readDockerConfig reads a configuration and checks it against its name, which
+// is its digest.
 func readDockerConfig(b bundle, name string, c *v1.ConfigFile) (v1.Hash, error) {
 	text, err := readFile(b, name)
 	if err != nil {
@@ -70,7 +72,7 @@ func readDockerConfig(b bundle, name string, c *v1.ConfigFile) (v1.Hash, error) 
 
 func dockerLayers(image dockerImage, c v1.ConfigFile) ([]layer, error) {
 	if len(image.Layers) != len(c.RootFS.DiffIDs) {
-		return nil, fmt.Errorf("it has %d layers, and its configuration knows %d", len(image.Layers), len(c.RootFS.DiffIDs))
+		return nil, fmt.Errorf("it has %d layers, but its configuration lists %d", len(image.Layers), len(c.RootFS.DiffIDs))
 	}
 	var layers []layer
 	for i, name := range image.Layers {

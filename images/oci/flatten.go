@@ -10,48 +10,53 @@ import (
 	"cloudlets/images"
 )
 
-// Marks in a layer (OCI Image Format, "Image Layer Filesystem Changeset").
+// Special names in a layer (OCI Image Format, "Image Layer Filesystem
+// Changeset").
 const (
-	// whiteoutPrefix begins the name of a file that says that the rest of
-	// its name is gone.
+	// whiteoutPrefix is the prefix of a file that removes the file with the
+	// rest of its name.
 	whiteoutPrefix = ".wh."
-	// opaqueName says that whatever lower layers have in the directory is gone.
+	// opaqueName is a file that removes everything that lower layers have in
+	// its directory.
 	opaqueName = ".wh..wh..opq"
-	// aufsPrefix begins what AUFS keeps for itself.
+	// aufsPrefix is the prefix of AUFS's internal files.
 	aufsPrefix = ".wh..wh."
 )
 
 const (
-	// maxMemory bounds what the list of an image's files takes, in bytes.
+	// maxMemory is the maximum memory for the list of an image's files, in
+	// bytes.
 	maxMemory = 1 << 30
-	// fileCost is about what a file costs there beside its texts.
+	// fileCost is roughly the memory for a file in that list, without its
+	// texts.
 	fileCost = 400
-	// maxHeaders is more than the headers of so many files take in a
-	// tarball, in bytes.
+	// maxHeaders is an upper bound for the size of the headers of so many files
+	// in a tarball, in bytes.
 	maxHeaders = 8 << 30
-	// maxSymlinks is how many symbolic links one path may lead through.
+	// maxSymlinks is the maximum number of symbolic links in one path.
 	maxSymlinks = 40
-	// maxPath is the longest path that can be opened, in bytes.
+	// maxPath is the maximum length of a path that can be opened, in bytes.
 	maxPath = 4095
 )
 
-// file is what a name stands for. Hard links are several names for one file,
-// which stays when the layers above replace or remove one of them.
+// file is the file to which a name refers. Hard links are several names of one
+// file. The file stays when a higher layer replaces or removes one of its
+// names.
 type file struct {
 	images.Entry
-	layer, at int // where its content is
+	layer, at int // the position of its content
 }
 
 // node is a name in the image's tree.
 type node struct {
 	file     *file
-	layer    int // the latest that names it
+	layer    int // the last layer with this name
 	children map[string]*node
 }
 
 func (n *node) isDir() bool { return n.file.Type == images.Directory }
 
-// flattener puts layers on top of each other, the lowest first.
+// flattener puts layers on top of each other, from the lowest to the highest.
 type flattener struct {
 	root            *node
 	memory, maxSize int64
@@ -62,13 +67,14 @@ func newFlattener(maxSize int64) *flattener {
 	return &flattener{root: impliedDirectory(0), maxSize: maxSize}
 }
 
-// impliedDirectory is one that no layer names.
+// impliedDirectory returns a directory that no layer contains but that a path
+// needs.
 func impliedDirectory(layer int) *node {
 	e := images.Entry{Type: images.Directory, Mode: 0o755, ModTime: time.Unix(0, 0).UTC()}
 	return &node{file: &file{Entry: e}, layer: layer, children: map[string]*node{}}
 }
 
-// add puts one entry of a layer on top.
+// add adds one entry of a layer on top.
 func (f *flattener) add(e images.Entry, layer, at int) error {
 	if err := f.charge(e); err != nil {
 		return err
@@ -95,14 +101,14 @@ func (f *flattener) add(e images.Entry, layer, at int) error {
 	return f.put(parent, base, e, layer, at)
 }
 
-// charge counts what an entry takes.
+// charge counts the memory and the size of an entry.
 func (f *flattener) charge(e images.Entry) error {
 	f.memory += fileCost + int64(len(e.Path)+len(e.Link))
 	for name, value := range e.Xattrs {
 		f.memory += fileCost/2 + int64(len(name)+len(value))
 	}
 	if f.memory > maxMemory {
-		return fmt.Errorf("is one too many: the list of the image's files takes more than %d bytes of memory", maxMemory)
+		return fmt.Errorf("exceeds a limit: the list of the image's files takes more than %d bytes of memory", maxMemory)
 	}
 	if f.size += e.Size; f.size > f.maxSize {
 		return tooLarge(f.maxSize)
@@ -110,8 +116,8 @@ func (f *flattener) charge(e images.Entry) error {
 	return nil
 }
 
-// put gives a name in a directory to an entry. A directory that is there
-// keeps what is in it; everything else goes.
+// put gives an entry a name in a directory. If a directory replaces a
+// directory, the contents stay; otherwise the old file is dropped.
 func (f *flattener) put(parent *node, base string, e images.Entry, layer, at int) error {
 	if e.Type == images.HardLink {
 		target, err := f.target(e.Link)
@@ -132,7 +138,8 @@ func (f *flattener) put(parent *node, base string, e images.Entry, layer, at int
 	return nil
 }
 
-// target is the file that a hard link names, as the layers are so far.
+// target returns the file that a hard link names, according to the layers so
+// far.
 func (f *flattener) target(link string) (*file, error) {
 	dir, base := path.Split(link)
 	parent, _, err := f.find(dir, 0, false)
@@ -140,7 +147,7 @@ func (f *flattener) target(link string) (*file, error) {
 		return nil, err
 	}
 	if err != nil || parent.children[base] == nil {
-		return nil, fmt.Errorf("is a hard link to %s, which no layer so far has", link)
+		return nil, fmt.Errorf("is a hard link to %s, which does not exist in this or a lower layer", link)
 	}
 	if n := parent.children[base]; !n.isDir() {
 		return n.file, nil
@@ -148,10 +155,10 @@ func (f *flattener) target(link string) (*file, error) {
 	return nil, fmt.Errorf("is a hard link to the directory %s", link)
 }
 
-// hide takes away what lower layers have under a name.
+// hide removes what lower layers have under a name.
 func (f *flattener) hide(dir, base string, layer int) error {
 	if base == "" || base == "." || base == ".." {
-		return fmt.Errorf("removes %q, which is no name", base)
+		return fmt.Errorf("removes %q, which is not a valid name", base)
 	}
 	parent, _, err := f.find(dir, layer, false)
 	if errors.Is(err, errAbsent) {
@@ -166,7 +173,7 @@ func (f *flattener) hide(dir, base string, layer int) error {
 	return nil
 }
 
-// hideAll takes away what lower layers have in a directory.
+// hideAll removes what lower layers have in a directory.
 func (f *flattener) hideAll(dir string, layer int) error {
 	n, _, err := f.find(dir, layer, false)
 	if errors.Is(err, errAbsent) {
@@ -178,9 +185,9 @@ func (f *flattener) hideAll(dir string, layer int) error {
 	return err
 }
 
-// prune takes away what is of a layer lower than the given one, and tells
-// whether anything is left. It does not matter whether the mark came before
-// or after what the layer itself has there.
+// prune removes everything from layers lower than the given one, and reports
+// whether anything is left. So it does not matter whether the layer's own files
+// come before or after the mark.
 func (n *node) prune(layer int) bool {
 	n.pruneChildren(layer)
 	return n.layer == layer || len(n.children) > 0
@@ -195,12 +202,13 @@ func (n *node) pruneChildren(layer int) {
 }
 
 var (
-	errAbsent = errors.New("no layer so far has it")
+	errAbsent = errors.New("it does not exist in this or a lower layer")
 	errLong   = fmt.Errorf("has a path of more than %d bytes, which cannot be opened", maxPath)
 )
 
-// find is the directory at p, symbolic links followed within the image, and
-// the length of its path. With create, what is missing is made.
+// find returns the directory at p and the length of its path. It follows
+// symbolic links within the image. If create is set, it makes missing
+// directories.
 func (f *flattener) find(p string, layer int, create bool) (n *node, length int, err error) {
 	at := place{nodes: []*node{f.root}}
 	todo, links := strings.Split(p, "/"), 0
@@ -237,7 +245,7 @@ func (f *flattener) find(p string, layer int, create bool) (n *node, length int,
 	return at.dir(), at.length, nil
 }
 
-// place is a directory and those above it.
+// place is a directory and the directories above it.
 type place struct {
 	nodes   []*node
 	lengths []int // of the names of all but the root
@@ -246,7 +254,8 @@ type place struct {
 
 func (a *place) dir() *node { return a.nodes[len(a.nodes)-1] }
 
-// step takes the parts of a path that need no name.
+// step handles the parts of a path that need no lookup, and reports whether
+// part is one of them.
 func (a *place) step(part string) bool {
 	if part == ".." && len(a.lengths) > 0 {
 		last := len(a.lengths) - 1
@@ -261,8 +270,8 @@ func (a *place) enter(n *node, name string) {
 	a.length += 1 + len(name)
 }
 
-// follow gives the parts of a symbolic link's target, which begins at the
-// image's root if it is absolute.
+// follow returns the parts of a symbolic link's target. If the target is
+// absolute, it continues at the image's root.
 func (a *place) follow(link string) []string {
 	if strings.HasPrefix(link, "/") {
 		*a = place{nodes: a.nodes[:1]}

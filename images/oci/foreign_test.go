@@ -18,7 +18,7 @@ import (
 	"cloudlets/testdata/needs"
 )
 
-// foreignLayers have what is in the images of distributions.
+// foreignLayers contain what is in the images of distributions.
 func foreignLayers() [][]item {
 	return [][]item{
 		{
@@ -32,10 +32,10 @@ func foreignLayers() [][]item {
 	}
 }
 
-// oldCompressions are those that all tools know.
+// oldCompressions are those that all tools support.
 var oldCompressions = []string{"gzip", "none"}
 
-// TestAgainstUmoci compares with what another tool unpacks.
+// TestAgainstUmoci compares our files with those that another tool unpacks.
 func TestAgainstUmoci(t *testing.T) {
 	needs.Root(t)
 	layout := writeLayout(t, map[string]v1.Image{"v1": makePacked(t, "amd64", oldCompressions, foreignLayers()...)})
@@ -54,7 +54,7 @@ func TestAgainstUmoci(t *testing.T) {
 	}
 }
 
-// listed tells all about a directory, but for the times of directories.
+// listed describes everything in a directory except the times of directories.
 func listed(t *testing.T, dir string) []images.Entry {
 	t.Helper()
 	src, err := dirtree.Open(dir)
@@ -74,7 +74,7 @@ func listed(t *testing.T, dir string) []images.Entry {
 	return list
 }
 
-// TestSkopeoWrites has another tool turn a layout into all kinds of holders.
+// TestSkopeoWrites lets another tool convert a layout to all kinds of bundles.
 func TestSkopeoWrites(t *testing.T) {
 	layout := writeLayout(t, map[string]v1.Image{"v1": makePacked(t, "amd64", oldCompressions, foreignLayers()...)})
 	want := show(t, mustOpen(t, layout, Options{}))

@@ -28,7 +28,7 @@ func drain(ctx context.Context, src images.Source) error {
 	})
 }
 
-// TestHostileLayers gives layers that no tool for images makes.
+// TestHostileLayers reads layers that no image tool makes.
 func TestHostileLayers(t *testing.T) {
 	for name, c := range map[string]struct {
 		layers [][]item
@@ -37,13 +37,13 @@ func TestHostileLayers(t *testing.T) {
 		"dot-dot":               {[][]item{{reg("../evil", "x")}}, `".."`},
 		"dot-dot-inside":        {[][]item{{reg("a/../../evil", "x")}}, `".."`},
 		"link-dot-dot":          {[][]item{{link("a", "../../etc/passwd")}}, `".."`},
-		"link-to-nothing":       {[][]item{{link("a", "etc/passwd")}}, "no layer so far has"},
+		"link-to-nothing":       {[][]item{{link("a", "etc/passwd")}}, "hard link to /etc/passwd"},
 		"link-to-directory":     {[][]item{{dir("d"), link("a", "d")}}, "hard link to the directory"},
-		"link-to-what-is-gone":  {[][]item{{reg("a", "x")}, {reg(".wh.a", ""), link("b", "a")}}, "no layer so far has"},
+		"link-to-what-is-gone":  {[][]item{{reg("a", "x")}, {reg(".wh.a", ""), link("b", "a")}}, "hard link to /a"},
 		"in-a-file":             {[][]item{{reg("a", "x")}, {reg("a/b", "y")}}, "not a directory"},
 		"symlinks-in-a-circle":  {[][]item{{sym("a", "b"), sym("b", "a"), reg("a/x", "y")}}, "symbolic links"},
-		"whiteout-of-parent":    {[][]item{{dir("d")}, {reg("d/.wh...", "")}}, "no name"},
-		"whiteout-of-nothing":   {[][]item{{reg("d/.wh.", "")}}, "no name"},
+		"whiteout-of-parent":    {[][]item{{dir("d")}, {reg("d/.wh...", "")}}, "not a valid name"},
+		"whiteout-of-nothing":   {[][]item{{reg("d/.wh.", "")}}, "not a valid name"},
 		"root-is-a-file":        {[][]item{{reg(".", "x")}}, "root"},
 		"long-path-by-symlinks": {[][]item{longPath()}, "cannot be opened"},
 	} {
@@ -56,7 +56,7 @@ func TestHostileLayers(t *testing.T) {
 	}
 }
 
-// longPath makes a path deeper than any name in the layer is long.
+// longPath makes a path that is deeper than any single name in the layer.
 func longPath() []item {
 	deep := strings.TrimSuffix(strings.Repeat("d/", 1500), "/")
 	return []item{reg(deep+"/x", ""), sym("a", deep), reg("a/"+deep+"/y", "")}
@@ -80,7 +80,7 @@ func TestMaxSize(t *testing.T) {
 	}
 }
 
-// TestDamage changes one file after the other of a layout.
+// TestDamage changes each file of a layout in turn.
 func TestDamage(t *testing.T) {
 	img := makeImage(t, "amd64", []item{reg("a", strings.Repeat("text ", 1000))}, []item{reg("b", "b")}, []item{reg("c", "c")})
 	clean := writeLayout(t, map[string]v1.Image{"v1": img})
@@ -103,7 +103,7 @@ func TestDamage(t *testing.T) {
 		if err := os.Remove(blob); err != nil {
 			t.Fatal(err)
 		}
-		if err := openAndDrain(t.Context(), clean); err == nil || !strings.Contains(err.Error(), "not whole") {
+		if err := openAndDrain(t.Context(), clean); err == nil || !strings.Contains(err.Error(), filepath.Base(blob)+" is missing") {
 			t.Errorf("%s is missing: %v", filepath.Base(blob), err)
 		}
 		if err := os.WriteFile(blob, text, 0o644); err != nil {
@@ -115,7 +115,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// openDamaged opens a layout one file of which is another for a while.
+// openDamaged opens a layout in which one file is replaced for a while.
 func openDamaged(t *testing.T, layout, name string, damaged []byte) error {
 	t.Helper()
 	good, err := os.ReadFile(name)
@@ -157,7 +157,7 @@ func TestDamagedDockerArchive(t *testing.T) {
 	}
 }
 
-// TestFoldersLinksStayInside is for a layout whose blobs are links.
+// TestFoldersLinksStayInside opens a layout whose blobs are links.
 func TestFoldersLinksStayInside(t *testing.T) {
 	layout := writeLayout(t, map[string]v1.Image{"v1": makeImage(t, "amd64", []item{reg("a", "a")})})
 	index := filepath.Join(layout, indexName)
@@ -192,7 +192,7 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// FuzzFlatten puts two layers of any bytes on top of each other.
+// FuzzFlatten puts two layers with arbitrary bytes on top of each other.
 func FuzzFlatten(f *testing.F) {
 	for _, c := range flattenings {
 		if len(c.layers) == 2 {

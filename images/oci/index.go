@@ -9,18 +9,19 @@ import (
 )
 
 const (
-	// maxDepth is how many indexes may be in one another.
+	// maxDepth is the maximum depth of nested indexes.
 	maxDepth = 4
-	// maxManifests bounds the manifests that are looked at.
+	// maxManifests is the maximum number of manifests.
 	maxManifests = 1000
 )
 
-// Annotations that name an image.
+// Annotations of images.
 const (
 	refNameKey = "org.opencontainers.image.ref.name"
-	// imageNameKey has the whole name, in layouts of containerd and docker.
+	// imageNameKey is the full name, in layouts of containerd and docker.
 	imageNameKey = "io.containerd.image.name"
-	// referenceKey marks what is about an image and none itself.
+	// referenceKey marks a statement about an image, which is not an image
+	// itself.
 	referenceKey = "vnd.docker.reference.type"
 )
 
@@ -41,11 +42,11 @@ func fromIndex(b bundle, opt Options) (description, error) {
 	return describe(b, chosen.digest, opt)
 }
 
-// expand lists the images of an index, and of the indexes in it, which have
-// the names of the outer one.
+// expand adds the images of an index to all. It also adds those of nested
+// indexes, which inherit the names of the outer index.
 func expand(b bundle, list []v1.Descriptor, names []string, depth int, all *[]candidate) error {
 	if depth > maxDepth {
-		return fmt.Errorf("its indexes are more than %d deep in one another", maxDepth)
+		return fmt.Errorf("its indexes are nested more than %d deep", maxDepth)
 	}
 	for _, d := range list {
 		if len(*all) >= maxManifests {
@@ -80,14 +81,14 @@ func namesOf(d v1.Descriptor) []string {
 	return names
 }
 
-// describe reads an image's manifest and configuration.
+// describe reads the manifest and the configuration of an image.
 func describe(b bundle, digest v1.Hash, opt Options) (description, error) {
 	var m v1.Manifest
 	if err := readBlob(b, digest, &m); err != nil {
 		return description{}, err
 	}
 	if !m.Config.MediaType.IsConfig() {
-		return description{}, fmt.Errorf("it is no container image, but an artifact of type %q", m.Config.MediaType)
+		return description{}, fmt.Errorf("it is not a container image but an artifact of type %q", m.Config.MediaType)
 	}
 	var c v1.ConfigFile
 	if err := readBlob(b, m.Config.Digest, &c); err != nil {
@@ -118,7 +119,7 @@ func layersOf(m v1.Manifest) ([]layer, error) {
 	return layers, nil
 }
 
-// configOf takes over what matters to us.
+// configOf copies the used parts of a configuration.
 func configOf(c v1.ConfigFile) Config {
 	return Config{
 		OS: c.OS, Architecture: c.Architecture, Variant: c.Variant,

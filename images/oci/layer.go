@@ -13,15 +13,15 @@ import (
 	"cloudlets/images/tarball"
 )
 
-// layer is where a layer is in the bundle, and by which digest it is checked.
+// layer says where a layer is in the bundle, and by which digest it is checked.
 type layer struct {
 	name   string
-	packed v1.Hash // of the file as it is; or, where there is none,
-	plain  v1.Hash // of what it unpacks to
-	size   int64   // of the file, in bytes; -1 is not known
+	packed v1.Hash // digest of the file; if it is unknown, plain is used
+	plain  v1.Hash // digest of the unpacked file
+	size   int64   // of the file in bytes, or -1 if unknown
 }
 
-// String is the layer's digest, for errors.
+// String returns the digest of the layer, for errors.
 func (l layer) String() string {
 	if l.packed.Hex != "" {
 		return l.packed.String()
@@ -29,18 +29,18 @@ func (l layer) String() string {
 	return l.plain.String()
 }
 
-// volumeLabel is GNU tar's type of entry for a name of the whole archive.
+// volumeLabel is GNU tar's entry type for the name of the whole archive.
 const volumeLabel = 'V'
 
-// eachFunc is shown a layer's entry and its place among all of the layer.
+// eachFunc is called with an entry of a layer and its index in the layer.
 type eachFunc func(at int, h *tar.Header, content io.Reader) error
 
-// each reads a layer from end to end, then checks its digest. It unpacks to
-// at most max bytes; n is how many they were.
+// each reads a whole layer and then checks its digest. The layer may unpack to
+// at most max bytes. n is the number of unpacked bytes.
 func (l layer) each(ctx context.Context, b bundle, max int64, f eachFunc) (n int64, err error) {
 	file, size, err := b.open(l.name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("%s is not there: the image is not whole; fetch it again: %w", l.name, err)
+		return 0, fmt.Errorf("the image is incomplete, because %s is missing; fetch it again: %w", l.name, err)
 	}
 	if err != nil {
 		return 0, err
@@ -63,7 +63,7 @@ func (l layer) each(ctx context.Context, b bundle, max int64, f eachFunc) (n int
 	return bounded.n, l.finish(packed, plain)
 }
 
-// entries shows what a tarball holds, and reads what follows its end.
+// entries calls f for each entry of a tarball, and reads to the end of r.
 func entries(r io.Reader, f eachFunc) error {
 	archive := tar.NewReader(r)
 	for at := 0; ; at++ {
@@ -84,7 +84,7 @@ func entries(r io.Reader, f eachFunc) error {
 	}
 }
 
-// finish checks the digest that is known.
+// finish checks the digest of the layer.
 func (l layer) finish(packed, plain *hashingReader) error {
 	if l.packed.Hex == "" {
 		return plain.check(l.plain)

@@ -54,7 +54,7 @@ func (i item) with(change func(*tar.Header)) item {
 	return i
 }
 
-// layerTar is a layer, not compressed.
+// layerTar returns an uncompressed layer.
 func layerTar(t testing.TB, items []item) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -77,7 +77,7 @@ func layerTar(t testing.TB, items []item) []byte {
 	return b.Bytes()
 }
 
-// makeLayer is a layer in one of the compressions that there are.
+// makeLayer returns a layer in one of the supported compressions.
 func makeLayer(t testing.TB, packed string, data []byte) v1.Layer {
 	t.Helper()
 	if packed == "none" {
@@ -93,7 +93,7 @@ func makeLayer(t testing.TB, packed string, data []byte) v1.Layer {
 	return l
 }
 
-// makeImage puts layers on top of each other, in all compressions by turns.
+// makeImage puts layers on top of each other. It uses all compressions in turn.
 func makeImage(t testing.TB, arch string, layers ...[]item) v1.Image {
 	t.Helper()
 	return makePacked(t, arch, []string{"gzip", "zstd", "none"}, layers...)
@@ -124,7 +124,8 @@ func makePacked(t testing.TB, arch string, packed []string, layers ...[]item) v1
 	return img
 }
 
-// writeLayout writes images as an OCI layout, the name of each to its image.
+// writeLayout writes images as an OCI layout. The map is from an image's name
+// to the image.
 func writeLayout(t testing.TB, tagged map[string]v1.Image) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "layout")
@@ -148,7 +149,7 @@ func writeLayout(t testing.TB, tagged map[string]v1.Image) string {
 	return dir
 }
 
-// tarOf makes an archive of a folder with a command of its own.
+// tarOf makes an archive of a folder with the tar command.
 func tarOf(t testing.TB, dir string, flags ...string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "image.tar")
@@ -156,7 +157,8 @@ func tarOf(t testing.TB, dir string, flags ...string) string {
 	return name
 }
 
-// writeDocker writes an image as "docker save" did for long.
+// writeDocker writes an image in the format that "docker save" used for a long
+// time.
 func writeDocker(t testing.TB, img v1.Image, tag string) string {
 	t.Helper()
 	ref, err := name.NewTag(tag)
@@ -170,7 +172,7 @@ func writeDocker(t testing.TB, img v1.Image, tag string) string {
 	return file
 }
 
-// packages are where the commands come from that tests run.
+// packages are the Debian packages of the commands that tests run.
 var packages = map[string]string{"tar": "tar", "zstd": "zstd", "skopeo": "skopeo", "umoci": "umoci"}
 
 func run(t testing.TB, tool string, args ...string) {
@@ -195,8 +197,8 @@ func mustOpen(t testing.TB, path string, opt Options) *Image {
 	return im
 }
 
-// show tells in a line each what a source holds: "d 755 /etc", "f 644 /a text",
-// "l /b -> a", "h /c = /a".
+// show describes the files of a source, one in each line: "d 755 /etc", "f 644
+// /a text", "l /b -> a", "h /c = /a".
 func show(t testing.TB, src images.Source) []string {
 	t.Helper()
 	var lines []string

@@ -1,10 +1,10 @@
-// Package oci reads container images as [images.Source]: OCI layouts, which
-// are folders, the same in a tar archive, and what "docker save" writes. An
-// archive may be compressed.
+// Package oci reads container images as [images.Source]. It supports OCI
+// layouts in a folder or in a tar archive, and the archives of "docker save".
+// An archive may be compressed.
 //
-// An image's layers are put on top of each other without being unpacked: a
-// first pass over their headers finds out what is there in the end, a second
-// one shows just that. Each layer's digest is checked in both.
+// An image's layers are put on top of each other without unpacking them. A
+// first pass over their headers determines the final files, and a second pass
+// reads only these. Both passes check the digest of each layer.
 package oci
 
 import (
@@ -22,35 +22,36 @@ import (
 	"cloudlets/images/tarball"
 )
 
-// Kind says what holds an image.
+// Kind is the kind of bundle that holds an image.
 type Kind string
 
-// The kinds of holder.
+// The kinds of bundles.
 const (
 	Layout        Kind = "oci-layout"     // a folder with oci-layout, index.json and blobs/
 	Archive       Kind = "oci-archive"    // the same as a tar archive
 	DockerArchive Kind = "docker-archive" // what "docker save" writes
 )
 
-// Options are what the path does not say. The zero value will do where there
-// is one image.
+// Options hold what the path does not say. If there is only one image, the zero
+// value works.
 type Options struct {
-	// Ref picks one of several images: a tag ("1.2"), a name with its tag
-	// ("web:1.2"), or a manifest's digest ("sha256:…").
+	// Ref selects one of several images. It is a tag ("1.2"), a name with its
+	// tag ("web:1.2"), or the digest of a manifest ("sha256:…").
 	Ref string
-	// Platform picks one of an image's several, "linux/arm64" or
-	// "linux/arm/v7"; "" is Linux on this machine's architecture, or
-	// whatever there is where there is but one.
+	// Platform selects one of several platforms of an image, e.g. "linux/arm64"
+	// or "linux/arm/v7". "" means Linux on this machine's architecture, or the
+	// only platform if there is just one.
 	Platform string
-	// MaxSize bounds what the layers, and an archive that is compressed, may
-	// unpack to, in bytes; 0 is [tarball.DefaultMaxSize].
+	// MaxSize is the maximum unpacked size, in bytes, of the layers and of a
+	// compressed archive; 0 means [tarball.DefaultMaxSize].
 	MaxSize int64
-	// TempDir is where a compressed archive is unpacked; "" is [os.TempDir].
-	// Nothing there has a name, or stays.
+	// TempDir is the directory in which a compressed archive is unpacked; ""
+	// means [os.TempDir]. The unpacked file has no name and disappears when it
+	// is closed.
 	TempDir string
 }
 
-// Config is what an image's configuration says about running it.
+// Config is the part of an image's configuration that is about running it.
 type Config struct {
 	OS, Architecture, Variant string // as Go calls them: "linux", "arm64", "v8"
 	Entrypoint, Cmd           []string
@@ -60,8 +61,8 @@ type Config struct {
 	Labels                    map[string]string
 }
 
-// Image is one container image. Its methods may be called by several
-// goroutines at once.
+// Image is one container image. Several goroutines may call its methods at the
+// same time.
 type Image struct {
 	name   string // in errors
 	bundle bundle
@@ -69,23 +70,23 @@ type Image struct {
 	opt    Options
 
 	mu     sync.Mutex
-	list   *listing         // what is in the image in the end
-	stream *tarball.Tarball // where its Tree is
+	list   *listing         // the final files of the image
+	stream *tarball.Tarball // holds its Tree
 }
 
 var _ images.Source = (*Image)(nil)
 
-// description is what an image is made of.
+// description says what an image consists of.
 type description struct {
-	digest string // of the manifest, or of the configuration where there is none
+	digest string // of the manifest, or of the configuration if there is no manifest
 	config Config
 	layers []layer // the lowest first
 }
 
-// Open finds the image at path: a folder or an archive. Where there are
-// several and the options do not pick one, the error lists them. Manifest and
-// configuration are checked against their digests; layers are, when they are
-// read. The caller closes the image.
+// Open opens the image at path, which is a folder or an archive. If there are
+// several images and the options do not select one, the error lists them. Open
+// checks the digests of the manifest and the configuration. The digests of
+// layers are checked when these are read. The caller must close the image.
 func Open(ctx context.Context, path string, opt Options) (*Image, error) {
 	opt.MaxSize = cmp.Or(max(opt.MaxSize, 0), tarball.DefaultMaxSize)
 	im, err := open(ctx, path, opt)
@@ -111,11 +112,11 @@ func open(ctx context.Context, path string, opt Options) (*Image, error) {
 	return &Image{name: filepath.Base(path), bundle: b, found: found, opt: opt}, nil
 }
 
-// Config is what the image says about running it.
+// Config returns the configuration of the image.
 func (im *Image) Config() Config { return im.found.config }
 
-// Fingerprint identifies the image's content: the digest of its manifest, as
-// 64 hexadecimal digits.
+// Fingerprint identifies the image's content. It is the digest of its manifest,
+// as 64 hexadecimal digits.
 func (im *Image) Fingerprint(context.Context) (string, error) { return im.found.digest, nil }
 
 // Tree is random access to the image's files, and a walk in canonical order.
@@ -133,7 +134,7 @@ func (im *Image) Tree(ctx context.Context) (images.Ordered, error) {
 	}
 	im.mu.Lock()
 	defer im.mu.Unlock()
-	if im.stream != nil { // somebody else was faster
+	if im.stream != nil { // another goroutine was faster
 		return tree, stream.Close()
 	}
 	im.stream = stream
@@ -163,11 +164,11 @@ func (im *Image) spool(ctx context.Context) (*tarball.Tarball, images.Ordered, e
 	return stream, tree, nil
 }
 
-// maxTarball is how large the tarball of an image can be whose files have at
-// most max bytes: their headers come on top.
+// maxTarball returns the maximum size of the tarball of an image whose files
+// have at most max bytes. It adds the size of the headers.
 func maxTarball(max int64) int64 { return max + maxHeaders }
 
-// Close lets go of the folder or archive, and of what Tree unpacked.
+// Close closes the folder or archive, and removes what Tree has unpacked.
 func (im *Image) Close() error {
 	im.mu.Lock()
 	defer im.mu.Unlock()

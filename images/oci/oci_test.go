@@ -13,7 +13,7 @@ import (
 	"cloudlets/images"
 )
 
-// flattenings are layers and what becomes of them, sorted by path.
+// flattenings are layers and the resulting files, sorted by path.
 var flattenings = map[string]struct {
 	layers [][]item
 	want   []string
@@ -137,7 +137,7 @@ func TestFlattening(t *testing.T) {
 	}
 }
 
-// checkOrder checks what the interface promises of a walk.
+// checkOrder checks what the interface promises about a walk.
 func checkOrder(t testing.TB, src images.Source) {
 	t.Helper()
 	kinds := map[string]images.Type{}
@@ -176,7 +176,7 @@ func parentOf(p string) string {
 	return "/"
 }
 
-// TestEveryKindIsTheSame opens one image in all that can hold it.
+// TestEveryKindIsTheSame opens one image in bundles of every kind.
 func TestEveryKindIsTheSame(t *testing.T) {
 	img := makeImage(t, "amd64", []item{dir("etc"), reg("etc/a", "a"), reg("b", strings.Repeat("b", 100_000))}, []item{reg("etc/.wh.a", ""), reg("c", "c")})
 	folder := writeLayout(t, map[string]v1.Image{"v1": img})
@@ -249,7 +249,7 @@ func TestDetectOthers(t *testing.T) {
 	if kind, ok := Detect(root + "/no"); ok {
 		t.Errorf("what is not there is a %s", kind)
 	}
-	if _, err := Open(t.Context(), tarOf(t, root), Options{}); err == nil || !strings.Contains(err.Error(), "no container image") {
+	if _, err := Open(t.Context(), tarOf(t, root), Options{}); err == nil || !strings.Contains(err.Error(), "not a container image") {
 		t.Errorf("opening a tarball: %v", err)
 	}
 }

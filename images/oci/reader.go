@@ -26,15 +26,16 @@ func (c *contextReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-// boundedReader fails when there is more to read than max bytes: what a small
-// file unpacks to may have no end.
+// boundedReader fails after max bytes, because a small file may unpack to an
+// endless stream.
 type boundedReader struct {
 	r      io.Reader
 	n, max int64
 }
 
 func (b *boundedReader) Read(p []byte) (int, error) {
-	// One byte more than is allowed, to tell the end from too much.
+	// Read up to one byte more than is allowed, to distinguish the end from an
+	// excess.
 	n, err := b.r.Read(p[:min(int64(len(p)), b.max-b.n+1)])
 	if b.n += int64(n); b.n > b.max {
 		return n, tooLarge(b.max)
@@ -43,13 +44,13 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 }
 
 func tooLarge(max int64) error {
-	return fmt.Errorf("it unpacks to more than %d bytes; where that is right, allow more with --max-size", max)
+	return fmt.Errorf("it unpacks to more than %d bytes; if that is intended, raise the limit with --max-size", max)
 }
 
-// errDamaged says that a file is not what its digest says.
-var errDamaged = errors.New("it is damaged: its digest is another; make or fetch it again")
+// errDamaged means that a file does not match its digest.
+var errDamaged = errors.New("it is damaged, because its digest does not match; make or fetch it again")
 
-// hashingReader takes the digest of what is read.
+// hashingReader computes the digest of what is read.
 type hashingReader struct {
 	r   io.Reader
 	sum hash.Hash
@@ -63,10 +64,10 @@ func (h *hashingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// check compares the digest, after all was read.
+// check compares the digest. Call it after everything was read.
 func (h *hashingReader) check(want v1.Hash) error {
 	if want.Algorithm != "sha256" {
-		return fmt.Errorf("its digest is of %q: only sha256 is known", want.Algorithm)
+		return fmt.Errorf("its digest uses %q, but only sha256 is supported", want.Algorithm)
 	}
 	if hex.EncodeToString(h.sum.Sum(nil)) != want.Hex {
 		return errDamaged

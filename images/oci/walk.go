@@ -16,24 +16,26 @@ import (
 	"cloudlets/images/tarball"
 )
 
-// listing is what is in an image in the end, in the order of a walk.
+// listing holds the final files of an image in the order of a walk.
 type listing struct {
-	// bare are the directories and whatever else has no content, with the
-	// hard links to it: sorted by path.
+	// bare are the directories and all other entries without content, including
+	// hard links to them, sorted by path.
 	bare []images.Entry
-	// contents are the files of each layer, in the order of the layer.
+	// contents are the files with content, for each layer in the order of the
+	// layer.
 	contents [][]content
 }
 
-// content is a file that has some, and its other names.
+// content is a file with content and its other names.
 type content struct {
 	images.Entry
-	at    int // its place in the layer
+	at    int // its index in the layer
 	links []images.Entry
 }
 
-// Walk visits the image's files: directories and all that is empty by path,
-// then files layer by layer. The first walk reads all layers twice.
+// Walk visits the image's files. Directories and other entries without content
+// come first, sorted by path; then come the files of each layer. The first walk
+// reads all layers twice.
 func (im *Image) Walk(ctx context.Context, visit images.VisitFunc) error {
 	list, err := im.listing(ctx)
 	if err != nil {
@@ -62,7 +64,7 @@ func (im *Image) Walk(ctx context.Context, visit images.VisitFunc) error {
 	return nil
 }
 
-// visitError carries a visitor's error through unchanged.
+// visitError passes a visitor's error through unchanged.
 type visitError struct{ err error }
 
 func (e *visitError) Error() string { return e.err.Error() }
@@ -76,7 +78,7 @@ func (im *Image) contents(ctx context.Context, i int, files []content, visit ima
 		f := files[0]
 		files = files[1:]
 		if h.Size != f.Size {
-			return errDamaged // it was another file the first time
+			return errDamaged // the file was different in the first pass
 		}
 		if err := visit(f.Entry, r); err != nil {
 			return &visitError{err}
@@ -98,7 +100,7 @@ func (im *Image) contents(ctx context.Context, i int, files []content, visit ima
 	return im.fail(i, err)
 }
 
-// fail names the layer.
+// fail adds the name of the layer to an error.
 func (im *Image) fail(i int, err error) error {
 	if err == nil {
 		return nil
@@ -106,7 +108,7 @@ func (im *Image) fail(i int, err error) error {
 	return fmt.Errorf("read layer %d of %d (%s) of container image %s: %w", i+1, len(im.found.layers), im.found.layers[i], im.name, err)
 }
 
-// listing finds out, once, what is in the image.
+// listing determines the files of the image. It does so only once.
 func (im *Image) listing(ctx context.Context) (*listing, error) {
 	im.mu.Lock()
 	defer im.mu.Unlock()
@@ -135,7 +137,7 @@ func (im *Image) listing(ctx context.Context) (*listing, error) {
 	return im.list, nil
 }
 
-// list is the flattened image.
+// list returns the listing of the flattened image.
 func (f *flattener) list(layers int) *listing {
 	l := &lister{places: map[*file]*content{}, listing: &listing{contents: make([][]content, layers)}}
 	l.visit("/", f.root)
@@ -151,12 +153,12 @@ func (f *flattener) list(layers int) *listing {
 	return l.listing
 }
 
-// lister goes through the tree by path. The first name of a file is the one
-// that the others are links to.
+// lister walks the tree in the order of paths. If a file has several names, the
+// first is the file and the others become links to it.
 type lister struct {
 	*listing
 	places map[*file]*content // of files with content
-	names  map[*file]string   // of others that can have several
+	names  map[*file]string   // the first name of each file without content
 }
 
 func (l *lister) visit(p string, n *node) {
@@ -193,7 +195,7 @@ func (l *lister) add(p string, n *node) {
 	l.bare = append(l.bare, e)
 }
 
-// linkTo is another name of a file.
+// linkTo returns an entry for another name of a file.
 func linkTo(e images.Entry, first string) images.Entry {
 	e.Type, e.Link, e.Size, e.Xattrs = images.HardLink, first, 0, nil
 	e.Major, e.Minor = 0, 0

@@ -15,12 +15,13 @@ import (
 	"cloudlets/images/tarball"
 )
 
-// benchEnv names the tarball of a root filesystem that benchmarks use.
+// benchEnv is the environment variable with the path of a tarball of a root
+// filesystem, which the benchmarks use.
 const benchEnv = "CLOUDLETS_BENCH_ROOT"
 
-// benchDirEnv names where the disks' files are made: in memory to see the
-// CPU's part, on the disk of interest to see that; "" is the usual place for
-// temporary files.
+// benchDirEnv is the environment variable with the directory for the disks'
+// files. Use one in memory to measure the CPU's part, or one on a disk to
+// measure the disk's. "" means the usual directory for temporary files.
 const benchDirEnv = "CLOUDLETS_BENCH_DIR"
 
 const benchDisk = 2 << 30
@@ -55,10 +56,10 @@ func benchPack(b *testing.B) (url string, info Info) {
 	return srv.URL, info
 }
 
-// BenchmarkExtractVsTar puts the same pack onto fresh filesystems of the same
-// kind, by turns with the plain tools and with Extract, each up to the moment
-// when the bytes are on the disk. It reports the seconds of both, and their
-// ratio: below 1 we are faster.
+// BenchmarkExtractVsTar writes the same pack to fresh filesystems of the same
+// kind, alternately with plain tools and with Extract. The time ends when the
+// bytes are on the disk. It reports the seconds of both and their ratio; below
+// 1 Extract is faster.
 func BenchmarkExtractVsTar(b *testing.B) {
 	url, info := benchPack(b)
 	var plain, ours time.Duration
@@ -83,7 +84,7 @@ func BenchmarkExtractVsTar(b *testing.B) {
 	b.ReportMetric(ours.Seconds()/plain.Seconds(), "extract/tar")
 }
 
-// onFreshDisk times f on a new filesystem, and removes it.
+// onFreshDisk measures the time of f on a new filesystem, and removes it.
 func onFreshDisk(b *testing.B, f func(dir string)) time.Duration {
 	b.Helper()
 	d := mountDisk(b, os.Getenv(benchDirEnv), benchDisk)
@@ -93,8 +94,8 @@ func onFreshDisk(b *testing.B, f func(dir string)) time.Duration {
 	return time.Since(start)
 }
 
-// BenchmarkVerify reads back what Extract wrote, by digests and by the sums
-// that Extract kept.
+// BenchmarkVerify reads back what Extract wrote. It compares by digests and by
+// the sums that Extract recorded.
 func BenchmarkVerify(b *testing.B) {
 	url, info := benchPack(b)
 	dir := mountDisk(b, os.Getenv(benchDirEnv), benchDisk)
@@ -120,7 +121,7 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkWrite packs the tree into nothing.
+// BenchmarkWrite packs the tree and discards the result.
 func BenchmarkWrite(b *testing.B) {
 	src := benchSource(b)
 	for b.Loop() {

@@ -12,8 +12,8 @@ import (
 	"cloudlets/testdata/needs"
 )
 
-// tool runs a foreign program to its end and returns what it prints. That it
-// is missing fails the test, and the Debian package that has it is named.
+// tool runs a foreign program and returns its output. If the program is
+// missing, the test fails and names the Debian package that has it.
 func tool(t testing.TB, pkg, name string, args ...string) string {
 	t.Helper()
 	out, err := toolCmd(t, pkg, name, args...).CombinedOutput()
@@ -68,8 +68,8 @@ func mountDisk(t testing.TB, where string, size int64) *disk {
 	return d
 }
 
-// memory is a directory that is in memory, where there is one: tests of what
-// is on a disk need not wait for the machine's own.
+// memory returns a directory in memory, if there is one, since tests of disks
+// need not wait for the machine's own disk.
 func memory() string {
 	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
 		return "/dev/shm"
@@ -77,7 +77,7 @@ func memory() string {
 	return ""
 }
 
-// remove takes down as much as was built, once.
+// remove undoes, once, whatever was set up.
 func (d *disk) remove(t testing.TB) {
 	d.once.Do(func() {
 		if mounted(d.dir) {
@@ -97,7 +97,7 @@ func mounted(dir string) bool {
 	return err == nil && strings.Contains(string(table), " "+dir+" ")
 }
 
-// clean runs a command of a clean-up, when the test's own context is over.
+// clean runs a command to clean up after the test's own context has ended.
 func clean(t testing.TB, name string, args ...string) {
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		t.Errorf("clean up: %s %v: %v\n%s", name, args, err, out)

@@ -11,8 +11,8 @@ import (
 	"cloudlets/images"
 )
 
-// TestExtractEndsWhenADirectoryCannotBeMade keeps away a hang: the reader of
-// the stream waited for workers that had left.
+// TestExtractEndsWhenADirectoryCannotBeMade prevents a hang: the reader of the
+// stream once waited for workers that had left.
 func TestExtractEndsWhenADirectoryCannotBeMade(t *testing.T) {
 	var list memSource
 	list = append(list, memFile{Entry: images.Entry{Path: "/", Type: images.Directory, Mode: 0o755}})

@@ -18,40 +18,43 @@ import (
 	"cloudlets/images/rootfs"
 )
 
-// ExtractOptions say how [Extract] works. The zero value is right for most.
+// ExtractOptions configure [Extract]. The zero value suits most callers.
 type ExtractOptions struct {
-	// Workers is how many frames are unpacked and written at a time; 0 is
-	// one for each CPU, at least 2 and at most 8.
+	// Workers is the number of frames that are unpacked and written at the same
+	// time; 0 means one for each CPU, but at least 2 and at most 8.
 	Workers int
-	// Progress, where given, is called for each frame with the bytes of the
-	// pack that are done, of its total; never by two goroutines at once.
+	// Progress, if not nil, is called after each frame with the number of bytes
+	// of the pack that are done and their total. It is never called by two
+	// goroutines at once.
 	Progress func(done, total int64)
-	// Replace takes files that are in the place of the pack's out of the
-	// way: for an overlay, which goes on top of another pack. Without it
-	// they are an error.
+	// Replace removes existing files that are at the paths of the pack's files.
+	// Use it for an overlay, which goes on top of another pack. Otherwise such
+	// files are an error.
 	Replace bool
-	// Sums, where given, get a checksum of each chunk that is written, for
+	// Sums, if not nil, records a checksum of each chunk that is written, for
 	// [Verify].
 	Sums   *Sums
 	Logger *slog.Logger // nil is silent
 }
 
-// Stats tell what [Extract] did.
+// Stats say what [Extract] did.
 type Stats struct {
 	Entries int   // files of every type
 	Bytes   int64 // content of regular files, holes included
-	// Refetched counts the frames that came damaged and were fetched again.
+	// Refetched is the number of frames that arrived damaged and were fetched
+	// again.
 	Refetched int
 	Duration  time.Duration
 }
 
 const (
-	// maxRefetch is how often a damaged frame is asked for again.
+	// maxRefetch is how often a damaged frame is fetched again.
 	maxRefetch = 3
 	minWorkers = 2
 	maxWorkers = 8
-	// queueFrames is how many frames may wait for a worker. With maxWorkers
-	// it bounds the memory: each frame is at most FrameSize and a little.
+	// queueFrames is how many frames may wait for a worker. Together with
+	// maxWorkers it bounds the memory, because a frame is only slightly larger
+	// than FrameSize.
 	queueFrames = 8
 )
 
@@ -62,16 +65,16 @@ func workersOr(n int) int {
 	return min(max(runtime.GOMAXPROCS(0), minWorkers), maxWorkers)
 }
 
-// Extract puts the files of a pack into dir, which must be there: the root of
-// a fresh filesystem. It streams the frames in one request, in order; workers
-// check each chunk's digest before they write any of it, and write files where
-// they belong, so that nothing is staged. Where all is well the bytes are on
-// the disk when it returns. Where it is not, the error names file and device,
-// and dir holds a part.
+// Extract writes the files of a pack into dir, the existing root of a fresh
+// filesystem. It streams all frames in order with one request. Workers check
+// the digest of each chunk before they write it, and they write each file
+// directly to its place. When Extract returns without an error, all bytes are
+// on the disk. Otherwise the error names the file and the device, and dir holds
+// a part of the files.
 //
-// No name leads out of dir, whatever the table says, and no symbolic link is
-// followed. Owners, modes, times and extended attributes are the image's; it
-// takes root to set them.
+// Whatever the table contains, no name leads out of dir, and no symbolic link
+// is followed. Owners, modes, times and extended attributes are those of the
+// image; only root can set them.
 func Extract(ctx context.Context, src Ranger, toc *TOC, dir string, opt ExtractOptions) (Stats, error) {
 	start := time.Now()
 	x, err := newExtractor(src, toc, dir, opt)
@@ -98,12 +101,12 @@ type extractor struct {
 	n    int // workers
 
 	mu        sync.Mutex
-	open      map[int32]*target // files of several chunks, while chunks are missing
+	open      map[int32]*target // files with several chunks of which some are missing
 	done      int64             // bytes of the pack
 	refetched int
 }
 
-// delivery is a frame as it came.
+// delivery is a frame as it arrived.
 type delivery struct {
 	frame  frame
 	packed []byte
@@ -131,9 +134,9 @@ func (x *extractor) close() {
 	x.root.Close()
 }
 
-// run has three parts: directories first, for nothing can be made without
-// them; then content and whatever has none, side by side; then what needs all
-// files to be there.
+// run has three phases. It first makes directories, which everything else
+// needs. Then it makes files with and without content in parallel. At the end
+// it does what needs all files to exist.
 func (x *extractor) run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	queue := make(chan delivery, queueFrames)
@@ -141,7 +144,7 @@ func (x *extractor) run(ctx context.Context) error {
 	for range cap(free) {
 		free <- nil
 	}
-	g.Go(func() error { // begun first, so that bytes travel while directories are made
+	g.Go(func() error { // started first, so that bytes arrive while directories are made
 		defer close(queue)
 		return x.stream(gctx, queue, free)
 	})
@@ -172,7 +175,7 @@ func (x *extractor) run(ctx context.Context) error {
 	return x.finish(ctx)
 }
 
-// stream reads all frames with content in one request.
+// stream reads all frames that have content, with one request.
 func (x *extractor) stream(ctx context.Context, queue chan<- delivery, free <-chan []byte) error {
 	if len(x.toc.frames) == 0 {
 		return nil
@@ -206,7 +209,7 @@ func (x *extractor) stream(ctx context.Context, queue chan<- delivery, free <-ch
 	return nil
 }
 
-// skip passes over frames that hold nothing but tar headers.
+// skip reads over frames that contain only tar headers.
 func skip(r io.Reader, off, n int64) error {
 	got, err := io.CopyN(io.Discard, r, n)
 	if errors.Is(err, io.EOF) {
@@ -215,7 +218,7 @@ func skip(r io.Reader, off, n int64) error {
 	return err
 }
 
-// work unpacks and places frames until there are no more.
+// work unpacks frames and writes their content until there are no more.
 func (x *extractor) work(ctx context.Context, queue <-chan delivery, free chan<- []byte) error {
 	w := &worker{x: x, dirs: x.root.Dirs()}
 	defer w.dirs.Close()
@@ -241,7 +244,7 @@ func (x *extractor) advance(f frame) {
 	}
 }
 
-// intact unpacks a frame, and fetches it again where it is damaged.
+// intact unpacks a frame. If it is damaged, intact fetches it again.
 func (x *extractor) intact(ctx context.Context, d delivery, buf []byte) ([]byte, error) {
 	raw, err := x.toc.unpack(x.dec, d.frame, d.packed, buf)
 	for try := 1; err != nil && try <= maxRefetch; try++ {
@@ -258,12 +261,12 @@ func (x *extractor) intact(ctx context.Context, d delivery, buf []byte) ([]byte,
 		raw, err = x.toc.unpack(x.dec, d.frame, packed, buf)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w; it came damaged %d times: the pack itself, or a cache or a line on its way, is broken: make the pack anew", err, 1+maxRefetch)
+		return nil, fmt.Errorf("%w; it arrived damaged %d times: the pack, a cache or the network corrupts it; make the pack again", err, 1+maxRefetch)
 	}
 	return raw, nil
 }
 
-// finish does what needs all files, and waits for the disk.
+// finish does what needs all files to exist, and syncs the disk.
 func (x *extractor) finish(ctx context.Context) error {
 	if err := x.makeLinks(ctx); err != nil {
 		return err

@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// The end of a pack, as zstd:chunked lays it down: a skippable frame with five
+// The end of a pack, as zstd:chunked defines it: a skippable frame with five
 // little-endian words of 64 bits. They are the table's offset, its compressed
-// length, its length, its type (1 is this JSON), and a magic number.
+// length, its uncompressed length, its type (1 means JSON), and a magic number.
 const (
 	skipHeader   = 8 // magic number and length of a skippable frame (RFC 8878, 3.1.2)
 	footerSize   = 40
@@ -18,10 +18,10 @@ const (
 	chunkedMagic = "GnUlInUx"
 )
 
-// errNotPack is what reading something else as a pack ends with.
-var errNotPack = errors.New("not a pack, or cut short: no zstd:chunked footer at its end")
+// errNotPack is returned for data that is not a pack.
+var errNotPack = errors.New("not a pack, or truncated: it does not end with a zstd:chunked footer")
 
-// footer tells where the table of contents is.
+// footer says where the table of contents is.
 type footer struct {
 	off    int64 // of the compressed table itself, after its frame's header
 	packed int64 // its length
@@ -34,7 +34,7 @@ func appendSkippable(b []byte, n int) []byte {
 	return binary.LittleEndian.AppendUint32(b, uint32(n))
 }
 
-// encode returns the footer with its frame's header.
+// encode returns the footer, including the header of its frame.
 func (f footer) encode() []byte {
 	b := appendSkippable(nil, footerSize)
 	for _, v := range []int64{f.off, f.packed, f.raw, tocTypeJSON} {
@@ -43,7 +43,7 @@ func (f footer) encode() []byte {
 	return append(b, chunkedMagic...)
 }
 
-// parseFooter reads the last footerFrame bytes of a pack that is size long.
+// parseFooter parses the last footerFrame bytes of a pack with size bytes.
 func parseFooter(b []byte, size int64) (footer, error) {
 	word := func(i int) uint64 { return binary.LittleEndian.Uint64(b[skipHeader+8*i:]) }
 	if len(b) != footerFrame || string(b[skipHeader+32:]) != chunkedMagic ||

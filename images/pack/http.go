@@ -16,18 +16,19 @@ import (
 	"unicode"
 )
 
-// HTTP reads a pack from a web server by Range requests (RFC 9110, 14). A
-// connection that breaks or stalls is made anew where it broke, for as long as
-// Retry has patience; an answer that no repetition changes ends it at once.
+// HTTP reads a pack from a web server by Range requests (RFC 9110, section 14).
+// If a connection breaks or stalls, HTTP reconnects and continues at the same
+// byte, as long as Retry allows. If the server gives an answer that will not
+// change, it fails at once.
 type HTTP struct {
 	URL string
-	// Client is http.DefaultClient where nil. It needs no time limit: stalls
-	// are noticed here.
+	// Client is the client to use; nil means http.DefaultClient. It needs no
+	// timeout, because HTTP detects stalls itself.
 	Client *http.Client
-	// Header is sent with each request.
+	// Header is sent with every request.
 	Header http.Header
-	// Digest, where given, is the pack's: an ETag that is a digest must be
-	// this one.
+	// Digest is the digest of the pack, or "". If the ETag of an answer is a
+	// digest, it must be this one.
 	Digest string
 	Retry  Retry
 	Logger *slog.Logger // nil is silent
@@ -36,16 +37,17 @@ type HTTP struct {
 	etag string // of the first answer; all others must agree
 }
 
-// Retry says how long a server that does not answer is waited for. What is
-// zero has its default.
+// Retry says how long to wait for a server that does not answer. A zero field
+// has its default.
 type Retry struct {
-	// Patience ends the trying when no byte came for so long: 5 minutes, in
-	// which a server can restart.
+	// Patience is how long to retry without receiving a byte. The default of 5
+	// minutes is enough for a server to restart.
 	Patience time.Duration
-	// Stall is how long a connection may be silent before it counts as
-	// broken: 20 seconds.
+	// Stall is how long a connection may be silent before it counts as broken.
+	// The default is 20 seconds.
 	Stall time.Duration
-	// Wait is the first pause, 100 milliseconds; it doubles up to MaxWait,
+	// Wait is the first pause between attempts, by default 100 milliseconds.
+	// Each pause is twice as long as the one before, up to MaxWait, by default
 	// 5 seconds.
 	Wait, MaxWait time.Duration
 }
@@ -63,8 +65,8 @@ func (r Retry) withDefaults() Retry {
 	return r
 }
 
-// pause is how long to wait before attempt n, with chance in it, so that a
-// rack of machines does not come back all at once.
+// pause returns how long to wait before attempt n. It is partly random, so that
+// the machines of a rack do not all come back at the same time.
 func (r Retry) pause(n int) time.Duration {
 	d := r.MaxWait
 	if n < 16 {
@@ -73,7 +75,7 @@ func (r Retry) pause(n int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// finalError is one that trying again does not mend.
+// finalError is an error that retrying cannot fix.
 type finalError struct{ error }
 
 func (e finalError) Unwrap() error { return e.error }
@@ -95,7 +97,7 @@ func (h *HTTP) Range(ctx context.Context, off, n int64) (io.ReadCloser, error) {
 	return r, nil
 }
 
-// httpReader reads a range over as many connections as it takes.
+// httpReader reads a range over as many connections as necessary.
 type httpReader struct {
 	h        *HTTP
 	ctx      context.Context
@@ -135,15 +137,15 @@ func (r *httpReader) Read(p []byte) (int, error) {
 	}
 }
 
-// readBody reads from the connection at hand, which is ended when it is
-// silent for too long.
+// readBody reads from the current connection, and closes it if it is silent for
+// too long.
 func (r *httpReader) readBody(p []byte) (int, error) {
 	watch := time.AfterFunc(r.retry.Stall, r.cancel)
 	defer watch.Stop()
 	return r.body.Read(p[:min(int64(len(p)), r.end-r.off)])
 }
 
-// connect asks for what is left, until it is answered.
+// connect requests the rest of the range until the server answers.
 func (r *httpReader) connect() error {
 	for {
 		err := r.request()
@@ -156,7 +158,8 @@ func (r *httpReader) connect() error {
 	}
 }
 
-// wait pauses before the next attempt, or says why there is none.
+// wait pauses before the next attempt. It returns an error if there must not be
+// one.
 func (r *httpReader) wait(cause error) error {
 	if err := r.ctx.Err(); err != nil {
 		return fmt.Errorf("get %s: %w", r.h.URL, context.Cause(r.ctx))
@@ -166,7 +169,7 @@ func (r *httpReader) wait(cause error) error {
 	}
 	silent := time.Since(r.moved)
 	if silent > r.retry.Patience {
-		return fmt.Errorf("get %s: nothing came for %s, given up at byte %d: %w", r.h.URL, silent.Round(time.Second), r.off, cause)
+		return fmt.Errorf("get %s: nothing arrived for %s, so it gave up at byte %d: %w", r.h.URL, silent.Round(time.Second), r.off, cause)
 	}
 	d := r.retry.pause(r.tries)
 	r.tries++
@@ -183,7 +186,7 @@ func (r *httpReader) wait(cause error) error {
 	}
 }
 
-// request sends one request and checks its answer.
+// request sends one request and checks the answer.
 func (r *httpReader) request() error {
 	ctx, cancel := context.WithCancel(r.ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.h.URL, nil)
@@ -193,7 +196,7 @@ func (r *httpReader) request() error {
 	}
 	if s := req.URL.Scheme; s != "http" && s != "https" {
 		cancel()
-		return final("%q is no http or https address", r.h.URL)
+		return final("%q is not an http or https address", r.h.URL)
 	}
 	if r.h.Header != nil {
 		req.Header = r.h.Header.Clone()
@@ -239,7 +242,7 @@ func (h *HTTP) client() *http.Client {
 	return http.DefaultClient
 }
 
-// sentence is what a server says of its refusal, as ": it".
+// sentence returns the text of a server's refusal, in the form ": text".
 func sentence(body io.Reader) string {
 	text, err := io.ReadAll(io.LimitReader(body, 512))
 	if err != nil || len(bytes.TrimSpace(text)) == 0 {
@@ -253,7 +256,8 @@ func sentence(body io.Reader) string {
 	}, string(bytes.TrimSpace(text)))
 }
 
-// check tells whether an answer is the range from off to end of our pack.
+// check returns an error unless the answer is the range from off to end of our
+// pack.
 func (h *HTTP) check(resp *http.Response, off, end int64) error {
 	switch code := resp.StatusCode; {
 	case code == http.StatusPartialContent:
@@ -262,7 +266,7 @@ func (h *HTTP) check(resp *http.Response, off, end int64) error {
 	case code == http.StatusOK:
 		return final("the server, or a proxy before it, does not serve ranges: it answers %s", resp.Status)
 	case code == http.StatusRequestedRangeNotSatisfiable:
-		return final("the pack is shorter than %d bytes: it is cut short or another one (%s)", end, resp.Status)
+		return final("the pack is shorter than %d bytes: it is truncated, or it is another pack (%s)", end, resp.Status)
 	default:
 		return final("the server answers %s%s", resp.Status, sentence(resp.Body))
 	}
@@ -272,17 +276,17 @@ func (h *HTTP) check(resp *http.Response, off, end int64) error {
 		return final("asked for bytes %d-%d, got Content-Range %q", off, end-1, cr)
 	}
 	if to != end-1 {
-		return final("asked for bytes %d-%d, got %q: the pack is cut short, or a proxy shortens ranges", off, end-1, cr)
+		return final("asked for bytes %d-%d, got %q: the pack is truncated, or a proxy shortens ranges", off, end-1, cr)
 	}
 	return h.checkETag(resp.Header.Get("ETag"))
 }
 
-// checkETag refuses another pack. An ETag that is no digest says nothing of
-// which pack it is, but it must stay the same.
+// checkETag returns an error if the answer comes from another pack. An ETag
+// that is not a digest does not identify the pack, but it must not change.
 func (h *HTTP) checkETag(etag string) error {
 	tag := strings.Trim(strings.TrimPrefix(etag, "W/"), `"`)
 	if strings.HasPrefix(tag, digestPrefix) && h.Digest != "" && tag != h.Digest {
-		return final("the server has pack %s where %s should be", tag, h.Digest)
+		return final("the server has pack %s instead of %s", tag, h.Digest)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

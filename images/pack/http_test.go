@@ -21,12 +21,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// server serves a pack, and does to it what its test wants.
+// server serves a pack, and damages it as a test wants.
 type server struct {
 	data []byte
 	etag string
-	// mangle, where given, may change an answer's bytes, which are its own
-	// copy, and tells how many of them are sent before the connection is cut.
+	// mangle, if not nil, may change the bytes of an answer, which are a
+	// private copy. It returns how many of them to send before cutting the
+	// connection.
 	mangle   func(off int64, body []byte) int
 	requests atomic.Int64
 }
@@ -59,7 +60,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var quick = Retry{Patience: time.Minute, Stall: 10 * time.Second, Wait: time.Millisecond, MaxWait: time.Millisecond}
 
-// serve starts s with a pack of src and returns what reads it.
+// serve starts s with a pack of src and returns a reader of it.
 func (s *server) serve(t *testing.T, src memSource) (*HTTP, Info) {
 	t.Helper()
 	data, info := mustWrite(t, src, Options{})
@@ -150,9 +151,9 @@ func TestServerRestartsInTheMiddle(t *testing.T) {
 	sameTree(t, src, dir)
 }
 
-// restart ends a server when half is closed, and starts another at its
-// address when enough is: then the client has found nobody there. That one
-// ends with ctx.
+// restart stops a server when half is closed, and starts another one at the
+// same address when enough is closed; by then the client has found no server.
+// That second server ends with ctx.
 func restart(ctx context.Context, srv *httptest.Server, addr string, half, enough <-chan struct{}, next http.Handler) error {
 	defer srv.Close()
 	for _, event := range []<-chan struct{}{half, enough} {
@@ -177,7 +178,7 @@ func restart(ctx context.Context, srv *httptest.Server, addr string, half, enoug
 	return nil
 }
 
-// countingTransport counts the requests that found no server.
+// countingTransport counts the requests that did not reach a server.
 type countingTransport struct {
 	next   http.RoundTripper
 	failed atomic.Int64
@@ -285,7 +286,7 @@ func TestAnswersThatEndItAtOnce(t *testing.T) {
 		"not there":        {status(404), "404"},
 		"not allowed":      {status(403), "403"},
 		"no ranges":        {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(data) }, "does not serve ranges"},
-		"shorter":          {status(416), "cut short"},
+		"shorter":          {status(416), "the pack is shorter"},
 		"other range":      {ranged("bytes 0-47/1000", ""), "Content-Range"},
 		"no range":         {ranged("nonsense", ""), "nonsense"},
 		"another pack":     {ranged("", `"sha256:0000"`), "sha256:0000"},
@@ -299,7 +300,7 @@ func TestAnswersThatEndItAtOnce(t *testing.T) {
 			}))
 			defer srv.Close()
 			retry := quick
-			if name == "redirect to file" { // the client's own error, which it does not tell from others
+			if name == "redirect to file" { // an error of the client itself, which looks like any other error
 				retry.Patience = time.Nanosecond
 			}
 			h := &HTTP{URL: srv.URL, Client: srv.Client(), Digest: info.Digest, Retry: retry}
@@ -336,7 +337,7 @@ func TestPatienceEnds(t *testing.T) {
 	retry.Patience = 20 * time.Millisecond
 	h := &HTTP{URL: srv.URL, Client: srv.Client(), Retry: retry}
 	_, err := h.Range(t.Context(), 0, 10)
-	if err == nil || !strings.Contains(err.Error(), "given up at byte 0") || !strings.Contains(err.Error(), "503") {
+	if err == nil || !strings.Contains(err.Error(), "at byte 0") || !strings.Contains(err.Error(), "503") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -365,7 +366,7 @@ func TestWrongDigest(t *testing.T) {
 	}
 }
 
-// shortRanger ends a stream early without saying so.
+// shortRanger ends a stream early without an error.
 type shortRanger struct {
 	Local
 	cut int64

@@ -87,7 +87,7 @@ func tableEncoder(t testing.TB) *zstd.Encoder {
 	return enc
 }
 
-// packOf puts a table of contents behind frames that hold what it likes.
+// packOf makes a pack with any table of contents behind any frames.
 func packOf(enc *zstd.Encoder, frames []byte, table string) []byte {
 	packed := enc.EncodeAll([]byte(table), nil)
 	f := footer{off: int64(len(frames)) + skipHeader, packed: int64(len(packed)), raw: int64(len(table))}
@@ -107,10 +107,10 @@ func TestHostileTables(t *testing.T) {
 		"empty name":          {`{"name":"","type":"fifo"}`, "root is not a directory"},
 		"NUL in raw name":     {`{"name":"x","rawName":"YQBi","type":"dir"}`, "not absolute and clean"},
 		"climbing raw name":   {`{"name":"x","rawName":"Li4=","type":"dir"}`, "not absolute and clean"},
-		"through a symlink":   {`{"name":"a","type":"symlink","linkName":"/etc"},{"name":"a/b","type":"fifo"}`, "in no directory"},
+		"through a symlink":   {`{"name":"a","type":"symlink","linkName":"/etc"},{"name":"a/b","type":"fifo"}`, "the directory of /a/b"},
 		"climbing hard link":  {`{"name":"a","type":"hardlink","linkName":"../x"}`, "not an absolute, clean path"},
-		"link before nothing": {`{"name":"a","type":"hardlink","linkName":"b"}`, "no file of the pack"},
-		"links in a circle":   {`{"name":"a","type":"hardlink","linkName":"b"},{"name":"b","type":"hardlink","linkName":"a"}`, "no file of the pack"},
+		"link before nothing": {`{"name":"a","type":"hardlink","linkName":"b"}`, "hard link to /b"},
+		"links in a circle":   {`{"name":"a","type":"hardlink","linkName":"b"},{"name":"b","type":"hardlink","linkName":"a"}`, "hard link to /b"},
 		"twice":               {`{"name":"a","type":"fifo"},{"name":"a","type":"fifo"}`, "twice"},
 		"unknown type":        {`{"name":"a","type":"socket"}`, "unknown type"},
 		"mode":                {`{"name":"a","type":"fifo","mode":65535}`, "mode"},
@@ -140,7 +140,7 @@ func TestHostileTables(t *testing.T) {
 	}
 }
 
-// checkPack is what holds for every pack that opens.
+// checkPack checks what must hold for every pack that opens.
 func checkPack(t *testing.T, data []byte) {
 	p, err := Open(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -158,7 +158,7 @@ func checkPack(t *testing.T, data []byte) {
 			t.Errorf("%q is in no directory", e.Path)
 		}
 	}
-	var table bytes.Buffer // what was read, written again, reads the same
+	var table bytes.Buffer // write the table again and read it back
 	enc := json.NewEncoder(&table)
 	again := &TOC{end: p.toc.end, byPath: make(map[string]int32)}
 	for _, r := range p.toc.rows(nil) {

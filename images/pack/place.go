@@ -10,15 +10,15 @@ import (
 	"cloudlets/images/rootfs"
 )
 
-// worker places the content of frames.
+// worker writes the content of frames to files.
 type worker struct {
 	x    *extractor
 	dirs *rootfs.Dirs
 	raw  []byte
 }
 
-// frame writes every chunk of a frame to its file. What its digest shows to be
-// a hole is not even unpacked.
+// frame writes every chunk of a frame to its file. If the digest shows that the
+// frame is a hole, it is not even unpacked.
 func (w *worker) frame(ctx context.Context, d delivery) error {
 	if w.x.toc.isHole(d.frame) {
 		return w.place(w.x.toc.chunks[d.frame.first], nil)
@@ -38,7 +38,7 @@ func (w *worker) frame(ctx context.Context, d delivery) error {
 	return nil
 }
 
-// place writes one chunk; no data is a hole.
+// place writes one chunk. If data is nil, the chunk is a hole.
 func (w *worker) place(c chunk, data []byte) error {
 	e := &w.x.toc.entries[c.entry]
 	var err error
@@ -53,7 +53,7 @@ func (w *worker) place(c chunk, data []byte) error {
 	return nil
 }
 
-// whole makes a file from its only chunk.
+// whole makes a file that has only one chunk.
 func (w *worker) whole(e *entry, data []byte) error {
 	f, err := w.dirs.Create(e.Path)
 	if err != nil {
@@ -71,7 +71,8 @@ func (w *worker) whole(e *entry, data []byte) error {
 	return f.Seal(w.dirs, &e.Entry)
 }
 
-// target is a file of several chunks that several workers write at once.
+// target is a file with several chunks, which several workers write at the same
+// time.
 type target struct {
 	mu      sync.Mutex
 	file    rootfs.File
@@ -85,8 +86,8 @@ func (t *target) close() {
 	}
 }
 
-// part writes one chunk of a large file. Whoever comes first makes the file,
-// whoever is last seals it.
+// part writes one chunk of a large file. The first worker makes the file, and
+// the last one seals it.
 func (w *worker) part(c chunk, e *entry, data []byte) error {
 	t := w.x.target(c.entry, e.count)
 	f, err := t.create(w.dirs, e)
@@ -113,7 +114,8 @@ func (x *extractor) target(i, chunks int32) *target {
 	return t
 }
 
-// written counts a chunk, and tells whether it was the last.
+// written notes that a chunk was written, and reports whether it was the last
+// one.
 func (x *extractor) written(i int32, t *target) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -125,8 +127,8 @@ func (x *extractor) written(i int32, t *target) bool {
 	return true
 }
 
-// create makes the target, once, at its full length: what nobody writes is a
-// hole.
+// create makes the file once, with its full length. Parts that are never
+// written become holes.
 func (t *target) create(dirs *rootfs.Dirs, e *entry) (rootfs.File, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -145,7 +147,8 @@ func (t *target) create(dirs *rootfs.Dirs, e *entry) (rootfs.File, error) {
 	return f, nil
 }
 
-// makeDirs makes all directories, closed to others until they are finished.
+// makeDirs makes all directories. Until they are finished, only their owner can
+// enter them.
 func (x *extractor) makeDirs() error {
 	dirs := x.root.Dirs()
 	defer dirs.Close()
@@ -162,7 +165,7 @@ func (x *extractor) makeDirs() error {
 }
 
 // makeBare makes the files without content: empty files, symbolic links,
-// devices, FIFOs.
+// devices and FIFOs.
 func (x *extractor) makeBare(ctx context.Context) error {
 	dirs := x.root.Dirs()
 	defer dirs.Close()
@@ -181,7 +184,7 @@ func (x *extractor) makeBare(ctx context.Context) error {
 	return nil
 }
 
-// makeLinks makes the hard links, whose targets are all there by now.
+// makeLinks makes the hard links. All their targets exist by now.
 func (x *extractor) makeLinks(ctx context.Context) error {
 	from, to := x.root.Dirs(), x.root.Dirs()
 	defer from.Close()
@@ -201,8 +204,8 @@ func (x *extractor) makeLinks(ctx context.Context) error {
 	return nil
 }
 
-// finishDirs gives directories their metadata, deepest first: a parent's time
-// must not change again.
+// finishDirs sets the metadata of directories, deepest first, so that the time
+// of a parent does not change again.
 func (x *extractor) finishDirs() error {
 	dirs := x.root.Dirs()
 	defer dirs.Close()

@@ -13,13 +13,13 @@ import (
 	"cloudlets/images/rootfs"
 )
 
-// press cuts a byte stream into frames and compresses many of them at a time.
-// Frames leave it in the order in which they came. Memory is bounded by the
-// number of jobs, which are used again and again.
+// press divides a byte stream into frames and compresses many of them at the
+// same time. The frames leave it in their original order. The number of jobs
+// bounds the memory, and jobs are reused.
 type press struct {
 	ctx   context.Context
 	enc   *zstd.Encoder
-	zeros func() []byte // a frame of zeros, packed; a sparse file has thousands
+	zeros func() []byte // a packed frame of zeros, since a sparse file has thousands
 	n     int           // workers
 	now   *job
 	free  chan *job
@@ -27,7 +27,7 @@ type press struct {
 	order chan *job
 }
 
-// job is one frame on its way.
+// job is one frame in progress.
 type job struct {
 	raw    []byte
 	pieces []piece
@@ -36,7 +36,7 @@ type job struct {
 	ready  chan struct{}
 }
 
-// piece is a chunk of a file inside a frame.
+// piece is a chunk of a file within a frame.
 type piece struct {
 	entry       int32
 	inner, size int32
@@ -57,7 +57,7 @@ func newPress(ctx context.Context, enc *zstd.Encoder, workers int) *press {
 	return p
 }
 
-// start runs the workers and the emitter until close.
+// start runs the workers and the emitter until close is called.
 func (p *press) start(g *errgroup.Group, out *emitter) {
 	for range p.n {
 		g.Go(func() error {
@@ -85,8 +85,8 @@ func (p *press) close() {
 	close(p.order)
 }
 
-// Write appends to the stream. It cuts where a frame is full, so a piece must
-// be announced by begin to stay whole.
+// Write appends to the stream. It begins a new frame wherever one is full. To
+// keep a piece in one frame, call begin first.
 func (p *press) Write(b []byte) (int, error) {
 	total := len(b)
 	for len(b) > 0 {
@@ -100,7 +100,7 @@ func (p *press) Write(b []byte) (int, error) {
 	return total, nil
 }
 
-// begin announces a chunk: the next c.size bytes.
+// begin announces a chunk, which is the next c.size bytes.
 func (p *press) begin(c piece) error {
 	if err := p.need(int(c.size)); err != nil {
 		return err
@@ -110,7 +110,8 @@ func (p *press) begin(c piece) error {
 	return nil
 }
 
-// need makes room for n bytes in the frame at hand, or begins the next.
+// need makes sure that the current frame has room for n bytes; otherwise it
+// begins a new frame.
 func (p *press) need(n int) error {
 	if p.now != nil && len(p.now.raw)+n > FrameSize {
 		if err := p.cut(); err != nil {
@@ -129,8 +130,8 @@ func (p *press) need(n int) error {
 	}
 }
 
-// cut ends the frame at hand. Neither channel can be full: both have room for
-// every job that there is.
+// cut ends the current frame. The channels cannot be full, because both have
+// room for all jobs.
 func (p *press) cut() error {
 	if p.now != nil {
 		p.order <- p.now
@@ -140,7 +141,7 @@ func (p *press) cut() error {
 	return p.ctx.Err()
 }
 
-// pack compresses one frame and takes the digests of what is in it.
+// pack compresses one frame and computes the digests of its pieces.
 func (p *press) pack(j *job) {
 	j.sums = j.sums[:0]
 	if len(j.pieces) == 1 && j.pieces[0].size == FrameSize && rootfs.IsZero(j.raw) {
@@ -154,14 +155,14 @@ func (p *press) pack(j *job) {
 	}
 }
 
-// emitter writes finished frames and keeps what the table needs of them.
+// emitter writes finished frames and collects the data of the table.
 type emitter struct {
 	w        *counter
 	progress func(int64)
 	done     int64
 	chunks   []chunk
 	frames   []frame
-	whole    hash.Hash        // of the large file at hand
+	whole    hash.Hash        // of the current large file
 	digests  map[int32]digest // of large files, by entry
 }
 
@@ -185,8 +186,8 @@ func (o *emitter) emit(j *job) error {
 	return nil
 }
 
-// hashWhole keeps the digest of a file that has several chunks. We do not read
-// it, other tools for zstd:chunked do.
+// hashWhole computes the digest of a file with several chunks. This program
+// does not use it, but other tools for zstd:chunked do.
 func (o *emitter) hashWhole(c piece, data []byte) {
 	if int64(c.size) == c.fileSize {
 		return

@@ -6,15 +6,15 @@ import (
 	"io"
 )
 
-// Ranger is where a pack's bytes come from.
+// Ranger is a source of a pack's bytes.
 type Ranger interface {
-	// Range reads the n bytes at off. A reader that ends early without an
-	// error makes the pack one that is cut short.
+	// Range returns a reader of the n bytes at off. If that reader ends early
+	// without an error, the pack counts as truncated.
 	Range(ctx context.Context, off, n int64) (io.ReadCloser, error)
 }
 
-// Local is a Ranger over a pack that is at hand: a file on a USB disk, or one
-// that the server itself writes to a disk from.
+// Local is a Ranger for a local pack, e.g. a file on a USB disk, or one that
+// the server itself writes to a disk.
 type Local struct{ R io.ReaderAt }
 
 var (
@@ -27,8 +27,8 @@ func (l Local) Range(_ context.Context, off, n int64) (io.ReadCloser, error) {
 	return io.NopCloser(io.NewSectionReader(l.R, off, n)), nil
 }
 
-// Fetch reads a pack's table of contents from afar and checks that it is the
-// one that want names. Nothing that it says can be trusted before that.
+// Fetch reads the table of contents of a remote pack and checks that it belongs
+// to the pack want. Before this check nothing in the table can be trusted.
 func Fetch(ctx context.Context, src Ranger, want Ref) (*TOC, error) {
 	if _, err := parseDigest(want.Digest); err != nil {
 		return nil, fmt.Errorf("fetch pack: %w", err)
@@ -38,7 +38,7 @@ func Fetch(ctx context.Context, src Ranger, want Ref) (*TOC, error) {
 		return nil, fmt.Errorf("fetch pack %s: %w", want.Digest, err)
 	}
 	if toc.info.Digest != want.Digest {
-		return nil, fmt.Errorf("fetch pack %s: found %s instead; it was made anew or damaged: ask for the machine's plan again", want.Digest, toc.info.Digest)
+		return nil, fmt.Errorf("fetch pack %s: found %s instead; the pack was made again or is damaged: request the machine's plan again", want.Digest, toc.info.Digest)
 	}
 	return toc, nil
 }
@@ -62,7 +62,7 @@ func fetchTOC(ctx context.Context, src Ranger, size int64) (*TOC, error) {
 	return decodeTOC(packed, f)
 }
 
-// fetchRange reads n bytes at off into buf, or into a larger one.
+// fetchRange reads n bytes at off into buf, or into a larger buffer.
 func fetchRange(ctx context.Context, src Ranger, buf []byte, off, n int64) ([]byte, error) {
 	r, err := src.Range(ctx, off, n)
 	if err != nil {
@@ -72,8 +72,8 @@ func fetchRange(ctx context.Context, src Ranger, buf []byte, off, n int64) ([]by
 	return readN(r, buf, off, n)
 }
 
-// readN reads n bytes, which are at off of the pack. Memory grows with what
-// comes, not with what was promised.
+// readN reads n bytes. off is their offset in the pack, for errors. Memory
+// grows with what arrives, and not with what was promised.
 func readN(r io.Reader, buf []byte, off, n int64) ([]byte, error) {
 	const step = 8 << 20
 	buf = buf[:0]
@@ -93,5 +93,5 @@ func readN(r io.Reader, buf []byte, off, n int64) ([]byte, error) {
 }
 
 func cutShort(off int64) error {
-	return fmt.Errorf("the pack is cut short at byte %d: %w", off, io.ErrUnexpectedEOF)
+	return fmt.Errorf("the pack is truncated at byte %d: %w", off, io.ErrUnexpectedEOF)
 }

@@ -16,8 +16,7 @@ import (
 	"cloudlets/images"
 )
 
-// Pack is a pack that can be asked for any file. It may be used by several
-// goroutines.
+// Pack gives access to any file of a pack. Several goroutines may use it.
 type Pack struct {
 	toc      *TOC
 	r        io.ReaderAt
@@ -25,7 +24,7 @@ type Pack struct {
 
 	mu     sync.Mutex
 	dec    *zstd.Decoder
-	last   int // the frame that raw is, so that its files are decoded once
+	last   int // the index of the frame in raw, so that its files are decoded only once
 	raw    []byte
 	packed []byte
 }
@@ -35,9 +34,8 @@ var (
 	_ images.Source = (*Pack)(nil)
 )
 
-// Open reads the table of contents of the pack that is size bytes long. It
-// takes whatever table is there: compare [Pack.Digest] where a certain pack is
-// meant.
+// Open reads the table of contents of a pack with size bytes. It accepts any
+// pack; compare [Pack.Digest] if you expect a certain one.
 func Open(r io.ReaderAt, size int64) (*Pack, error) {
 	toc, err := fetchTOC(context.Background(), Local{r}, size)
 	if err != nil {
@@ -62,16 +60,16 @@ func Open(r io.ReaderAt, size int64) (*Pack, error) {
 	return p, nil
 }
 
-// Digest identifies the pack, "sha256:…".
+// Digest returns the pack's digest, "sha256:…".
 func (p *Pack) Digest() string { return p.toc.info.Digest }
 
-// Size is the pack's length in bytes.
+// Size returns the length of the pack in bytes.
 func (p *Pack) Size() int64 { return p.toc.info.Size }
 
-// Info tells what the pack is and holds.
+// Info returns a summary of the pack.
 func (p *Pack) Info() Info { return p.toc.info }
 
-// TOC is the pack's table of contents.
+// TOC returns the table of contents.
 func (p *Pack) TOC() *TOC { return p.toc }
 
 // Entry implements [images.Tree].
@@ -87,7 +85,7 @@ func (p *Pack) find(op, name string) (*entry, error) {
 	if i, ok := p.toc.lookup(name); ok {
 		return &p.toc.entries[i], nil
 	}
-	if name == "/" { // every pack has a root, whether its source named it or not
+	if name == "/" { // every pack has a root, even if its source had no entry for it
 		return &entry{Entry: images.Entry{Path: "/", Type: images.Directory, Mode: 0o755, ModTime: clampTime(images.Entry{}.ModTime)}}, nil
 	}
 	return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
@@ -109,7 +107,8 @@ func (p *Pack) ReadDir(name string) ([]images.Entry, error) {
 	return list, nil
 }
 
-// Open implements [images.Tree]. What it reads was checked against its digest.
+// Open implements [images.Tree]. Everything that the reader returns was checked
+// against its digest.
 func (p *Pack) Open(name string) (io.ReadCloser, error) {
 	e, err := p.find("open", name)
 	if err != nil {
@@ -144,7 +143,7 @@ func (p *Pack) Walk(ctx context.Context, visit images.VisitFunc) error {
 	return nil
 }
 
-// fileReader reads one file's chunks, one after the other.
+// fileReader reads the chunks of one file one after another.
 type fileReader struct {
 	p         *Pack
 	next, end int // chunks
@@ -173,7 +172,7 @@ func (f *fileReader) Close() error {
 	return nil
 }
 
-// chunkData returns the content of chunk i, which nobody changes.
+// chunkData returns the content of chunk i. The caller must not change it.
 func (p *Pack) chunkData(i int) ([]byte, error) {
 	frames := p.toc.frames
 	at := sort.Search(len(frames), func(k int) bool { return int(frames[k].first+frames[k].count) > i })
@@ -188,8 +187,8 @@ func (p *Pack) chunkData(i int) ([]byte, error) {
 	return p.raw[c.inner : c.inner+c.size], nil
 }
 
-// load decodes a frame. Readers may still hold the one before, so its memory
-// is not used again.
+// load decodes a frame. It does not reuse the memory of the previous frame,
+// which readers may still hold.
 func (p *Pack) load(at int) error {
 	f := p.toc.frames[at]
 	packed, err := fetchRange(context.Background(), Local{p.r}, p.packed, f.off, f.end-f.off)

@@ -11,10 +11,10 @@ import (
 	"cloudlets/images"
 )
 
-// makeRoom takes away what is in the place of a file of the pack, so that
-// the file is made anew: writing into one that is there would change all of
-// its hard links, and a symbolic link would lead elsewhere. A directory in
-// the place of a file is not taken away.
+// makeRoom removes existing files at the paths of the pack's files, so that
+// these are made anew. Writing into an existing file would change all its hard
+// links, and a symbolic link would lead elsewhere. If a directory is at the
+// path of a file, it is not removed.
 func (x *extractor) makeRoom(ctx context.Context) error {
 	if !x.opt.Replace {
 		return nil

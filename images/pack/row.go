@@ -13,10 +13,10 @@ import (
 	"cloudlets/images"
 )
 
-// row is one line of the table of contents. The names are those of
-// zstd:chunked, so that other readers understand them; rawName, rawLinkName
-// and rawXattrs are ours, for bytes that JSON cannot carry as text. Where one
-// of them is present it counts, and its text is only for people.
+// row is one line of the table of contents. The names come from zstd:chunked,
+// so that other programs can read them. rawName, rawLinkName and rawXattrs are
+// additions for bytes that a JSON string cannot hold. If one of them is
+// present, it counts, and the text is only for people.
 type row struct {
 	Name        string            `json:"name"`
 	RawName     []byte            `json:"rawName,omitempty"`
@@ -31,26 +31,28 @@ type row struct {
 	DevMajor    uint32            `json:"devMajor,omitempty"`
 	DevMinor    uint32            `json:"devMinor,omitempty"`
 	Xattrs      map[string][]byte `json:"xattrs,omitempty"`
-	// RawXattrs has those whose name is not UTF-8, by the name's hex.
+	// RawXattrs has the attributes whose name is not UTF-8. Its keys are these
+	// names in hexadecimal.
 	RawXattrs map[string][]byte `json:"rawXattrs,omitempty"`
-	// Digest is of a whole regular file.
+	// Digest is the digest of a whole regular file.
 	Digest string `json:"digest,omitempty"`
-	// Offset and EndOffset delimit a chunk's frame in the pack, InnerOffset
-	// is where in the unpacked frame it begins.
+	// Offset and EndOffset delimit the frame of a chunk in the pack.
+	// InnerOffset is the offset of the chunk in the unpacked frame.
 	Offset      int64 `json:"offset,omitempty"`
 	EndOffset   int64 `json:"endOffset,omitempty"`
 	InnerOffset int64 `json:"innerOffset,omitempty"`
-	// ChunkOffset is where in the file a chunk begins. ChunkSize is absent
-	// where the chunk is the whole file.
+	// ChunkOffset is the offset of the chunk in the file. ChunkSize is absent
+	// if the chunk is the whole file.
 	ChunkOffset int64  `json:"chunkOffset,omitempty"`
 	ChunkSize   int64  `json:"chunkSize,omitempty"`
 	ChunkDigest string `json:"chunkDigest,omitempty"`
 }
 
-// rowChunk is the type of a row that continues the file of the row before.
+// rowChunk is the type of a row with a further chunk of the file in the row
+// before.
 const rowChunk = "chunk"
 
-// rowTypes are zstd:chunked's words for the types of file.
+// rowTypes are the names of file types in zstd:chunked.
 var rowTypes = [...]string{
 	images.Regular:     "reg",
 	images.Directory:   "dir",
@@ -71,7 +73,7 @@ func parseType(s string) (images.Type, error) {
 	return 0, fmt.Errorf("unknown type %q", s)
 }
 
-// entryRow is e as a row, without what concerns its content.
+// entryRow returns the row of e without the data of its content.
 func entryRow(e images.Entry) row {
 	r := row{
 		Type: rowTypes[e.Type], Size: e.Size, ModTime: formatTime(e.ModTime),
@@ -103,7 +105,7 @@ func (r *row) setXattr(name, value string) {
 	r.RawXattrs[hex.EncodeToString([]byte(name))] = []byte(value)
 }
 
-// entry is the inverse of entryRow. It checks what it makes.
+// entry is the inverse of entryRow. It checks the resulting entry.
 func (r *row) entry() (images.Entry, error) {
 	t, err := parseType(r.Type)
 	if err != nil {
@@ -145,7 +147,8 @@ func (r *row) xattrs() (map[string]string, error) {
 	return m, nil
 }
 
-// checkEntry refuses what no disk could take, or what would lead out of it.
+// checkEntry returns an error for an entry that cannot exist on a disk or that
+// would lead out of the image.
 func checkEntry(e images.Entry) error {
 	switch {
 	case !validPath(e.Path):
@@ -175,7 +178,8 @@ func validPath(p string) bool {
 	return strings.HasPrefix(p, "/") && path.Clean(p) == p && !strings.Contains(p, "\x00")
 }
 
-// tarName is e's name in tar: relative, a directory's with a slash at its end.
+// tarName returns e's name in a tar archive: a relative path, with a slash at
+// the end for a directory.
 func tarName(e images.Entry) string {
 	name := relName(e.Path)
 	if e.Type == images.Directory {
@@ -191,8 +195,8 @@ func relName(p string) string {
 	return strings.TrimPrefix(p, "/")
 }
 
-// absName is the inverse of tarName and relName. It repairs nothing, so that
-// a name that climbs is still there to be refused.
+// absName is the inverse of tarName and relName. It does not clean the name, so
+// that a name with ".." remains recognisable and is refused.
 func absName(name string) string {
 	name = strings.TrimSuffix(name, "/")
 	if name == "." {
@@ -201,7 +205,7 @@ func absName(name string) string {
 	return "/" + name
 }
 
-// textAndRaw gives s as text, and as bytes where text would lose some.
+// textAndRaw returns s as text. If s is not UTF-8, it also returns s as bytes.
 func textAndRaw(s string) (string, []byte) {
 	if utf8.ValidString(s) {
 		return s, nil
@@ -216,8 +220,9 @@ func pick(text string, raw []byte) string {
 	return text
 }
 
-// formatTime gives RFC 3339 with nanoseconds. Years that it cannot express
-// are brought to the nearest it can, as filesystems do with theirs.
+// formatTime formats a time in RFC 3339 with nanoseconds. A year that this
+// format cannot express is replaced by the nearest possible time, as
+// filesystems do with theirs.
 func formatTime(t time.Time) string { return clampTime(t).Format(time.RFC3339Nano) }
 
 func clampTime(t time.Time) time.Time {
@@ -244,7 +249,7 @@ func parseTime(s string) (time.Time, error) {
 	return t.UTC(), nil
 }
 
-// digest is a SHA-256.
+// digest is a SHA-256 digest.
 type digest [sha256.Size]byte
 
 const digestPrefix = "sha256:"
@@ -263,5 +268,5 @@ func parseDigest(s string) (digest, error) {
 	return d, nil
 }
 
-// fits32 tells whether v can be a length inside a frame.
+// fits32 reports whether v can be a length within a frame.
 func fits32(v int64) bool { return v >= 0 && v <= math.MaxInt32 }

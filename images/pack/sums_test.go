@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// flipOnDisk turns one bit over where some content lies, below the filesystem:
-// in the file that its loop device is made of.
+// flipOnDisk flips one bit of a file's content below the filesystem, in the
+// file behind its loop device.
 func (d *disk) flipOnDisk(t *testing.T, content []byte) {
 	t.Helper()
 	file := filepath.Join(filepath.Dir(d.dir), "disk.img")
@@ -35,8 +35,8 @@ func (d *disk) flipOnDisk(t *testing.T, content []byte) {
 	}
 }
 
-// TestOneBitFlippedOnTheDisk has a disk that does not keep what it was given.
-// That is seen only by who reads the disk and not what the kernel remembers.
+// TestOneBitFlippedOnTheDisk simulates a disk that does not keep its data. Only
+// a check that reads the disk instead of the kernel's cache can notice that.
 func TestOneBitFlippedOnTheDisk(t *testing.T) {
 	needRoot(t)
 	small, big := noise(1, 5000), noise(2, 3*FrameSize+17)
@@ -58,7 +58,7 @@ func TestOneBitFlippedOnTheDisk(t *testing.T) {
 				}
 				d.flipOnDisk(t, content)
 				err := Verify(t.Context(), toc, d.dir, VerifyOptions{Sums: sums})
-				if err == nil || !strings.Contains(err.Error(), name+" on ") || !strings.Contains(err.Error(), "1 files are not what the pack says") {
+				if err == nil || !strings.Contains(err.Error(), name+" on ") || !strings.Contains(err.Error(), "1 files differ") {
 					t.Errorf("Verify should name %s alone: %v", name, err)
 				}
 			})
@@ -66,7 +66,7 @@ func TestOneBitFlippedOnTheDisk(t *testing.T) {
 	}
 }
 
-// Sums of one pack say nothing about another: then digests decide.
+// Sums of one pack say nothing about another pack, so digests decide.
 func TestSumsOfAnotherPack(t *testing.T) {
 	needRoot(t)
 	disk := freshDir(t)

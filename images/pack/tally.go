@@ -4,15 +4,15 @@ package pack
 
 import "sync"
 
-// maxReported is how many differing files are named.
+// maxReported is the maximum number of differing files that an error names.
 const maxReported = 5
 
-// tally gathers what Verify's workers find.
+// tally collects the findings of Verify's workers.
 type tally struct {
 	mu    sync.Mutex
 	done  int64
 	bad   int
-	found []string // the first few of the bad
+	found []string // the first few that differ
 }
 
 func (t *tally) differs(what string) {

@@ -10,11 +10,11 @@ import (
 	"cloudlets/images"
 )
 
-// xattrRecord begins the PAX records that carry extended attributes.
+// xattrRecord is the prefix of PAX records for extended attributes.
 const xattrRecord = "SCHILY.xattr."
 
-// tarWriter turns a walk into a tar stream, cut into frames by the press, and
-// keeps the list of what went in. One goroutine runs it.
+// tarWriter writes a source as a tar stream, which the press divides into
+// frames. It also collects the list of entries. Only one goroutine uses it.
 type tarWriter struct {
 	press   *press
 	tw      *tar.Writer
@@ -49,7 +49,8 @@ func (t *tarWriter) run(ctx context.Context, src images.Source) error {
 	return t.press.cut()
 }
 
-// normal brings to one form what a source may say in several.
+// normal normalises an entry, since sources may describe the same file in
+// different ways.
 func normal(e images.Entry) images.Entry {
 	e.ModTime = clampTime(e.ModTime)
 	if e.Type != images.Regular {
@@ -67,7 +68,8 @@ func normal(e images.Entry) images.Entry {
 	return e
 }
 
-// target is what a hard link's file is called where it is not itself a link.
+// target returns the name of the file to which a hard link leads, never that of
+// another hard link.
 func (t *tarWriter) target(e images.Entry) string {
 	to := e.Link
 	if further, ok := t.links[to]; ok {
@@ -92,9 +94,9 @@ func (t *tarWriter) add(e images.Entry, content io.Reader) error {
 		t.index[e.Path] = i
 		t.entries = append(t.entries, e)
 	case e.Type == images.Directory && t.entries[i].Type == images.Directory:
-		t.entries[i] = e // as tar does: the later word counts
+		t.entries[i] = e // as in tar, the later entry counts
 	default:
-		return fmt.Errorf("%s is in the source twice", e.Path)
+		return fmt.Errorf("%s occurs twice in the source", e.Path)
 	}
 	if e.Size == 0 {
 		return nil
@@ -133,8 +135,8 @@ func (t *tarWriter) writeHeader(e images.Entry) error {
 	return nil
 }
 
-// xattrRecords leaves out what tar has no way to say, which only plain tar
-// misses: the table of contents has it.
+// xattrRecords omits attributes that tar cannot express. Only plain tar loses
+// these, because the table of contents has them.
 func xattrRecords(xattrs map[string]string) map[string]string {
 	if len(xattrs) == 0 {
 		return nil
@@ -148,7 +150,8 @@ func xattrRecords(xattrs map[string]string) map[string]string {
 	return m
 }
 
-// writeContent copies e's content in chunks, each whole in one frame.
+// writeContent writes e's content in chunks. Each chunk is completely in one
+// frame.
 func (t *tarWriter) writeContent(e images.Entry, index int32, content io.Reader) error {
 	for off := int64(0); off < e.Size; {
 		n := min(e.Size-off, FrameSize)

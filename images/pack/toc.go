@@ -8,10 +8,10 @@ import (
 	"cloudlets/images"
 )
 
-// TOC is a pack's table of contents, checked: every path is clean and has its
-// directory, every hard link its target, and the chunks cover their files and
-// lie in their frames without a gap or an overlap. It does not change and may
-// be used by several goroutines.
+// TOC is the checked table of contents of a pack. Every path is clean and its
+// directory exists, every hard link has a target, and the chunks cover their
+// files and lie in their frames without gaps or overlaps. A TOC is immutable,
+// and several goroutines may use it.
 type TOC struct {
 	info    Info
 	end     int64 // where the frames end
@@ -21,14 +21,14 @@ type TOC struct {
 	byPath  map[string]int32
 }
 
-// entry is a file, and which of the TOC's chunks are its content.
+// entry is a file and the range of the TOC's chunks that are its content.
 type entry struct {
 	images.Entry
 	first, count int32
 }
 
-// chunk is a piece of a file's content: size bytes at off in the file, at
-// inner in the unpacked frame.
+// chunk is a piece of a file's content: size bytes at offset off in the file
+// and at offset inner in the unpacked frame.
 type chunk struct {
 	digest      digest
 	off         int64
@@ -36,17 +36,18 @@ type chunk struct {
 	entry       int32
 }
 
-// frame is where a zstd frame with content is in the pack, and which of the
-// TOC's chunks it holds. Frames with nothing but tar headers have none.
+// frame is the position of a zstd frame in the pack and the range of the TOC's
+// chunks in it. Frames that contain only tar headers are not listed.
 type frame struct {
 	off, end     int64
 	first, count int32
 }
 
-// Info tells what the pack is and holds.
+// Info returns a summary of the pack.
 func (t *TOC) Info() Info { return t.info }
 
-// Entries lists the files in the pack's order. The slice is the caller's.
+// Entries returns the files in the order of the pack. The caller owns the
+// slice.
 func (t *TOC) Entries() []images.Entry {
 	list := make([]images.Entry, len(t.entries))
 	for i := range t.entries {
@@ -60,18 +61,17 @@ func (t *TOC) chunksIn(f frame) []chunk    { return t.chunks[f.first : f.first+f
 func (t *TOC) pathOf(c chunk) string       { return t.entries[c.entry].Path }
 func (t *TOC) lookup(p string) (int, bool) { i, ok := t.byPath[p]; return int(i), ok }
 
-// addEntry appends a file that has no content yet.
+// addEntry appends a file without content.
 func (t *TOC) addEntry(e images.Entry) error {
 	if _, twice := t.byPath[e.Path]; twice {
-		return fmt.Errorf("%s is there twice", e.Path)
+		return fmt.Errorf("%s occurs twice", e.Path)
 	}
 	t.byPath[e.Path] = int32(len(t.entries))
 	t.entries = append(t.entries, entry{Entry: e, first: int32(len(t.chunks))})
 	return nil
 }
 
-// addChunk appends a chunk of the newest file, which lies in a frame from off
-// to end.
+// addChunk appends a chunk to the last file. Its frame reaches from off to end.
 func (t *TOC) addChunk(c chunk, off, end int64) error {
 	e := &t.entries[len(t.entries)-1]
 	c.entry = int32(len(t.entries) - 1)
@@ -89,7 +89,7 @@ func (t *TOC) addChunk(c chunk, off, end int64) error {
 	return nil
 }
 
-// coveredOf is how much of e its chunks hold so far.
+// coveredOf returns how many bytes of e its chunks cover so far.
 func (t *TOC) coveredOf(e *entry) int64 {
 	if e.count == 0 {
 		return 0
@@ -118,7 +118,7 @@ func (t *TOC) addToFrame(c chunk, off, end int64) error {
 	return nil
 }
 
-// closeEntry checks that the newest file is covered.
+// closeEntry checks that chunks cover the last file completely.
 func (t *TOC) closeEntry() error {
 	if len(t.entries) == 0 {
 		return nil
@@ -131,7 +131,7 @@ func (t *TOC) closeEntry() error {
 	return nil
 }
 
-// finish checks what can only be checked when all files are known.
+// finish makes the checks that need all files to be known.
 func (t *TOC) finish() error {
 	t.info.Entries = len(t.entries)
 	for i := range t.entries {
@@ -144,7 +144,7 @@ func (t *TOC) finish() error {
 		}
 		target, ok := t.lookup(e.Link)
 		if !ok || t.entries[target].Type == images.HardLink || t.entries[target].Type == images.Directory {
-			return fmt.Errorf("%s is a hard link to %s, which is no file of the pack", e.Path, e.Link)
+			return fmt.Errorf("%s is a hard link to %s, which is not a file of the pack", e.Path, e.Link)
 		}
 	}
 	return nil
@@ -156,12 +156,12 @@ func (t *TOC) checkParent(p string) error {
 		return nil
 	}
 	if i, ok := t.lookup(dir); !ok || t.entries[i].Type != images.Directory {
-		return fmt.Errorf("%s is in no directory of the pack", p)
+		return fmt.Errorf("the directory of %s is not in the pack", p)
 	}
 	return nil
 }
 
-// dirs are the indices of the directories, parents first.
+// dirs returns the indices of the directories, parents first.
 func (t *TOC) dirs() []int {
 	var list []int
 	for i := range t.entries {
@@ -175,7 +175,7 @@ func (t *TOC) dirs() []int {
 	return list
 }
 
-// splitPath cuts a clean path into its directory and its last name, which is
+// splitPath splits a clean path into its directory and its last name, which is
 // "." for the root.
 func splitPath(p string) (dir, base string) {
 	i := strings.LastIndexByte(p, '/')

@@ -14,11 +14,11 @@ import (
 	"cloudlets/images"
 )
 
-// tocVersion is the version that zstd:chunked's table states.
+// tocVersion is the version of zstd:chunked's table.
 const tocVersion = 1
 
-// encodeTOC compresses the table into memory, a row at a time, and returns it
-// with its length as JSON and its digest.
+// encodeTOC compresses the table in memory, row by row. It returns the
+// compressed table, the length of the JSON, and its digest.
 func encodeTOC(t *TOC, fileDigests map[int32]digest) (packed []byte, raw int64, sum digest, err error) {
 	var buf bytes.Buffer
 	zw, err := zstd.NewWriter(&buf, zstd.WithEncoderConcurrency(1))
@@ -52,11 +52,11 @@ func writeRows(w *bufio.Writer, t *TOC, fileDigests map[int32]digest) error {
 	return err
 }
 
-// rows yields the table's rows: one for a file, and one more for each chunk
-// after its first.
+// rows yields the rows of the table: one for each file, and another one for
+// each chunk of a file after the first.
 func (t *TOC) rows(fileDigests map[int32]digest) func(func(int, *row) bool) {
 	return func(yield func(int, *row) bool) {
-		at := 0 // the frame of the chunk at hand; frames and chunks run in step
+		at := 0 // the frame of the current chunk; frames have the order of chunks
 		for i := range t.entries {
 			e := &t.entries[i]
 			r := entryRow(e.Entry)
@@ -84,7 +84,7 @@ func (t *TOC) rows(fileDigests map[int32]digest) func(func(int, *row) bool) {
 	}
 }
 
-// wholeDigest is the digest of a file that has one chunk, or none.
+// wholeDigest returns the digest of a file with at most one chunk.
 func (t *TOC) wholeDigest(e *entry) string {
 	if e.count == 0 {
 		return digest(sha256.Sum256(nil)).String()
@@ -101,8 +101,9 @@ func (t *TOC) fillChunk(r *row, e *entry, j int, f frame) {
 	}
 }
 
-// decodeTOC reads the table from its compressed form. What it holds in memory
-// is the checked table, never the text. Its frames must end at end.
+// decodeTOC parses the compressed table. It keeps only the checked table in
+// memory and never the whole text. The frames must end where the table's frame
+// begins.
 func decodeTOC(packed []byte, f footer) (*TOC, error) {
 	zr, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1),
 		zstd.WithDecoderMaxWindow(maxTOCWindow), zstd.WithDecoderMaxMemory(maxTOC))
@@ -125,7 +126,7 @@ func decodeTOC(packed []byte, f footer) (*TOC, error) {
 	return t, t.finish()
 }
 
-// readTable reads the table's outer object and then to the end of r.
+// readTable parses the outer object of the table and reads r to its end.
 func readTable(r io.Reader, t *TOC) error {
 	dec := json.NewDecoder(r)
 	if err := expect(dec, json.Delim('{')); err != nil {
@@ -223,7 +224,7 @@ func (t *TOC) addRowChunk(r *row) error {
 	return t.addChunk(c, r.Offset, r.EndOffset)
 }
 
-// counter counts what passes through it.
+// counter counts the bytes that are written through it.
 type counter struct {
 	w io.Writer
 	n int64

@@ -25,12 +25,13 @@ import (
 	"cloudlets/images/rootfs"
 )
 
-// memFile is a file of an image that tests make up. Where content is nil, it
-// has Size zeros.
+// memFile is an invented file of an image. If content is nil, it consists of
+// Size zeros.
 type memFile struct {
 	images.Entry
 	content []byte
-	// tail ends a file that is too large for memory: zeros before it.
+	// tail is the end of a file that is too large for memory. Zeros come before
+	// it.
 	tail string
 }
 
@@ -94,7 +95,7 @@ func noise(seed uint64, n int) []byte {
 // capability is a security.capability value: version 2, cap_net_raw+ep.
 const capability = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
-// plainTree has one of everything that tar can carry as well.
+// plainTree has one file of each kind that tar can also carry.
 func plainTree() memSource {
 	node := func(p string, typ images.Type, major, minor uint32) memFile {
 		return memFile{Entry: images.Entry{Path: p, Type: typ, Mode: 0o620, GID: 5, Major: major, Minor: minor, ModTime: testTime}}
@@ -141,7 +142,8 @@ func plainTree() memSource {
 	}
 }
 
-// holes is content that begins, goes on and ends with blocks of zeros.
+// holes returns content that has blocks of zeros at its beginning, middle and
+// end.
 func holes() []byte {
 	b := make([]byte, 10*rootfs.BlockSize+100)
 	copy(b[3*rootfs.BlockSize+17:], "data")
@@ -149,7 +151,8 @@ func holes() []byte {
 	return b
 }
 
-// everything is plainTree and what tar has no words for, or would write out.
+// everything is plainTree, with additional files that tar cannot express or
+// would expand.
 func everything() memSource {
 	raw := "/etc/\xff\xfe caf\xe9"
 	s := slices.Clone(plainTree())
@@ -170,7 +173,7 @@ func everything() memSource {
 	)
 }
 
-// randomTree makes up a tree from a seed.
+// randomTree invents a tree from a seed.
 func randomTree(seed uint64) memSource {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	s := memSource{dirFile("/")}
@@ -218,7 +221,7 @@ func randomFile(rng *rand.Rand, p string, files []string) memFile {
 	return regFile(p, content)
 }
 
-// facts are all that a test can see of a file.
+// facts describe everything that a test can see of a file.
 type facts struct {
 	Type       uint32
 	Mode       uint32
@@ -232,7 +235,7 @@ type facts struct {
 	LinkedWith string // the first name of the same file
 }
 
-// wantFacts is what an image should look like on a disk.
+// wantFacts returns what an image should look like on a disk.
 func wantFacts(s memSource) map[string]facts {
 	m := make(map[string]facts)
 	for _, f := range s {
@@ -261,7 +264,7 @@ func wantFacts(s memSource) map[string]facts {
 	return m
 }
 
-// relink gives all names of one file the first of them.
+// relink gives all names of one file the first of these names.
 func relink(m map[string]facts, s memSource) {
 	first := make(map[string]string)
 	of := func(f memFile) string {
@@ -290,7 +293,7 @@ func sumReader(r io.Reader) string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// diskFacts is what a directory looks like.
+// diskFacts returns what a directory looks like.
 func diskFacts(t *testing.T, dir string) map[string]facts {
 	t.Helper()
 	m := make(map[string]facts)
@@ -371,7 +374,7 @@ func diskXattrs(t *testing.T, name string) map[string]string {
 	return m
 }
 
-// sameTree fails the test where dir is not the image.
+// sameTree fails the test if dir differs from the image.
 func sameTree(t *testing.T, want memSource, dir string) {
 	t.Helper()
 	if diff := cmp.Diff(wantFacts(want), diskFacts(t, dir)); diff != "" {

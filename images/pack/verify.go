@@ -14,26 +14,27 @@ import (
 	"cloudlets/images/rootfs"
 )
 
-// VerifyOptions say how [Verify] works. The zero value is right for most.
+// VerifyOptions configure [Verify]. The zero value suits most callers.
 type VerifyOptions struct {
-	// Workers is how many files are read at a time; 0 is one for each CPU,
-	// at least 2 and at most 8.
+	// Workers is the number of files that are read at the same time; 0 means
+	// one for each CPU, but at least 2 and at most 8.
 	Workers int
-	// Skip tells which paths are not compared: those that an overlay changed.
+	// Skip reports whether to skip a path, e.g. because an overlay changed it.
 	Skip func(path string) bool
-	// Sums are what [Extract] kept of the same pack: content is then compared
-	// with what was written. Without them it is compared with its digests.
+	// Sums are the checksums that [Extract] recorded for the same pack. If they
+	// are given, content is compared with what was written, and otherwise with
+	// the digests.
 	Sums *Sums
-	// Progress, where given, is called for each file with content, with the
-	// bytes of content that are read, of their total; never by two
+	// Progress, if not nil, is called after each file with content, with the
+	// number of bytes that were read and their total. It is never called by two
 	// goroutines at once.
 	Progress func(done, total int64)
 }
 
-// Verify compares what is in dir with the table of contents: the content of
-// every file, read from the disk and not from memory where the kernel lets go
-// of what it has cached, and type, mode, owner, device number and link target
-// of every entry. It reports every file that differs, up to a few.
+// Verify compares the files in dir with the table of contents: the content of
+// every file, and the type, mode, owner, device number and link target of every
+// entry. If the kernel drops its cache on request, content is read from the
+// disk and not from memory. The error names the first few files that differ.
 func Verify(ctx context.Context, toc *TOC, dir string, opt VerifyOptions) error {
 	root, err := rootfs.Open(dir)
 	if err != nil {
@@ -107,7 +108,7 @@ func (v *verifier) entry(ctx context.Context, dirs *rootfs.Dirs, e *entry, buf [
 		return err
 	}
 	defer unix.Close(fd)
-	// Without effect on a filesystem that is in memory, which is no fault.
+	// This has no effect on a filesystem in memory, which is fine.
 	_ = unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED)
 	for i, c := range v.toc.chunksOf(e) {
 		if err := ctx.Err(); err != nil {
@@ -124,7 +125,7 @@ func (v *verifier) entry(ctx context.Context, dirs *rootfs.Dirs, e *entry, buf [
 	return nil
 }
 
-// readChunk fills buf with what a file has in a chunk's place.
+// readChunk fills buf with the bytes of a file at the position of a chunk.
 func readChunk(fd int, c chunk, buf []byte) error {
 	for have := 0; have < len(buf); {
 		n, err := unix.Pread(fd, buf[have:], c.off+int64(have))
@@ -142,14 +143,14 @@ func readChunk(fd int, c chunk, buf []byte) error {
 	return nil
 }
 
-// statTypes are the kernel's words for the types of file.
+// statTypes are the kernel's constants for file types.
 var statTypes = [...]uint32{
 	images.Regular: unix.S_IFREG, images.Directory: unix.S_IFDIR, images.Symlink: unix.S_IFLNK,
 	images.CharDevice: unix.S_IFCHR, images.BlockDevice: unix.S_IFBLK, images.FIFO: unix.S_IFIFO,
 }
 
-// checkStat compares everything but the content. A hard link is compared as
-// the file that it names.
+// checkStat compares everything except the content. A hard link is compared
+// with the file that it names.
 func (v *verifier) checkStat(dirs *rootfs.Dirs, e *entry) error {
 	want := e.Entry
 	if want.Type == images.HardLink {
@@ -162,7 +163,7 @@ func (v *verifier) checkStat(dirs *rootfs.Dirs, e *entry) error {
 	}
 	switch {
 	case st.Mode&unix.S_IFMT != statTypes[want.Type]:
-		return fmt.Errorf("it is no %s", rowTypes[want.Type])
+		return fmt.Errorf("it is not a %s", rowTypes[want.Type])
 	case want.Type != images.Symlink && st.Mode&0o7777 != want.Mode:
 		return fmt.Errorf("its mode is %#o, not %#o", st.Mode&0o7777, want.Mode)
 	case st.Uid != want.UID || st.Gid != want.GID:
@@ -177,8 +178,8 @@ func (v *verifier) checkStat(dirs *rootfs.Dirs, e *entry) error {
 	return checkXattrs(dirs, e.Path, want)
 }
 
-// checkXattrs compares the extended attributes of what can be opened: of
-// files and directories, where capabilities and ACLs are.
+// checkXattrs compares the extended attributes of files and directories. Other
+// types cannot be opened, but capabilities and ACLs are only on these.
 func checkXattrs(dirs *rootfs.Dirs, p string, want images.Entry) error {
 	if len(want.Xattrs) == 0 || want.Type != images.Regular && want.Type != images.Directory {
 		return nil
@@ -221,7 +222,7 @@ func checkTarget(dirs *rootfs.Dirs, p, want string) error {
 	return nil
 }
 
-// verdict is nil where nothing differed.
+// verdict returns an error if anything differs.
 func (v *verifier) verdict(dir string) error {
 	if v.bad == 0 {
 		return nil
@@ -229,6 +230,6 @@ func (v *verifier) verdict(dir string) error {
 	if n := v.bad - len(v.found); n > 0 {
 		v.found = append(v.found, fmt.Sprintf("%d more", n))
 	}
-	return fmt.Errorf("verify %s: %d files are not what the pack says: %s; the disk is not to be trusted: replace it, or install again",
+	return fmt.Errorf("verify %s: %d files differ from the pack: %s; do not trust the disk: replace it, or install again",
 		dir, v.bad, strings.Join(v.found, "; "))
 }

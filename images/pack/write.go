@@ -14,20 +14,21 @@ import (
 	"cloudlets/images/layers"
 )
 
-// Options say how [Write] makes a pack. The zero value is right for most.
+// Options configure [Write]. The zero value suits most callers.
 type Options struct {
-	// Level is the zstd level as the zstd command counts, 1 to 22; 0 is its
-	// default, 3. Packs of different levels are different packs.
+	// Level is the compression level of the zstd command, 1 to 22; 0 means its
+	// default, 3. Packs of different levels have different bytes.
 	Level int
-	// Workers is how many frames are compressed at a time; 0 is one for each
-	// CPU. It does not change the pack.
+	// Workers is the number of frames that are compressed at the same time; 0
+	// means one for each CPU. It does not affect the bytes of the pack.
 	Workers int
-	// Skip tells which paths to leave out: an image's volatile files. A
-	// directory that holds something that stays is kept, and a hard link
-	// that stays gets the content of the file that does not.
+	// Skip reports whether to leave out a path, e.g. a volatile file of an
+	// image. A directory stays if anything in it stays. If a file is left out
+	// but a hard link to it stays, the hard link gets the content.
 	Skip func(path string) bool
-	// Progress, where given, is called now and then with the number of
-	// content bytes packed so far, never by two goroutines at once.
+	// Progress, if not nil, is called from time to time with the number of
+	// content bytes packed so far. It is never called by two goroutines at
+	// once.
 	Progress func(done int64)
 }
 
@@ -83,12 +84,12 @@ func Write(ctx context.Context, w io.Writer, src images.Source, opt Options) (In
 	return finishPack(t, out)
 }
 
-// finishPack joins what the tar writer knows of files with what the emitter
-// knows of chunks, and appends table and footer.
+// finishPack combines the tar writer's entries with the emitter's chunks, and
+// appends the table and the footer.
 func finishPack(t *tarWriter, out *emitter) (Info, error) {
 	toc, err := joinTOC(t.entries, out)
 	if err != nil {
-		return Info{}, fmt.Errorf("write pack: the source is no sound image: %w", err)
+		return Info{}, fmt.Errorf("write pack: the source is not a valid image: %w", err)
 	}
 	packed, raw, sum, err := encodeTOC(toc, out.digests)
 	if err != nil {
@@ -107,8 +108,8 @@ func finishPack(t *tarWriter, out *emitter) (Info, error) {
 	return toc.info, nil
 }
 
-// joinTOC builds the table by the same checked steps as reading it does, so
-// that nothing is written which could not be read.
+// joinTOC builds the table with the same checks as reading it, so that nothing
+// is written that could not be read.
 func joinTOC(entries []images.Entry, out *emitter) (*TOC, error) {
 	toc := &TOC{end: out.w.n, byPath: make(map[string]int32, len(entries))}
 	next, at := 0, 0

@@ -113,9 +113,9 @@ func TestUnsoundSources(t *testing.T) {
 		src  images.Source
 		want string
 	}{
-		"twice":           {memSource{file, file}, "/f is in the source twice"},
-		"no directory":    {memSource{regFile("/a/b", nil)}, "/a/b is in no directory"},
-		"file as parent":  {memSource{file, regFile("/f/g", nil)}, "/f/g is in no directory"},
+		"twice":           {memSource{file, file}, "/f occurs twice"},
+		"no directory":    {memSource{regFile("/a/b", nil)}, "the directory of /a/b"},
+		"file as parent":  {memSource{file, regFile("/f/g", nil)}, "the directory of /f/g"},
 		"link to nothing": {memSource{linkFile("/l", "/gone")}, "/l is a hard link to /gone"},
 		"link to itself":  {memSource{linkFile("/l", "/l")}, "/l is a hard link to /l"},
 		"link to dir":     {memSource{dirFile("/d"), linkFile("/l", "/d")}, "/l is a hard link to /d"},
@@ -159,7 +159,7 @@ func TestWriteIsCancelled(t *testing.T) {
 	}
 }
 
-// limited takes a number of bytes and then fails.
+// limited accepts a number of bytes and then fails.
 type limited struct {
 	left int
 	err  error

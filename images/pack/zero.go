@@ -7,13 +7,13 @@ import (
 	"cloudlets/images/rootfs"
 )
 
-// zeroFrame is the digest of a chunk of FrameSize zeros, of which a sparse
-// file has thousands.
+// zeroFrame returns the digest of a chunk of FrameSize zeros. A sparse file has
+// thousands of such chunks.
 var zeroFrame = sync.OnceValue(func() digest {
 	return sha256.Sum256(make([]byte, FrameSize))
 })
 
-// sumOf is the digest of b.
+// sumOf returns the digest of b.
 func sumOf(b []byte) digest {
 	if len(b) == FrameSize && rootfs.IsZero(b) {
 		return zeroFrame()

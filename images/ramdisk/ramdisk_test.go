@@ -26,7 +26,7 @@ func findTool(t *testing.T, pkg, name string) string {
 	return needs.Tool(t, name, pkg)
 }
 
-// pipe runs a foreign program on some input and returns what it prints.
+// pipe runs a foreign program with some input and returns its output.
 func pipe(t *testing.T, input []byte, dir, pkg, name string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(findTool(t, pkg, name), args...)
@@ -40,7 +40,7 @@ func pipe(t *testing.T, input []byte, dir, pkg, name string, args ...string) []b
 	return out
 }
 
-// fakeImage is an image with a kernel's modules.
+// fakeImage returns an image with the modules of a kernel.
 type fakeImage string
 
 func (f fakeImage) put(t *testing.T, name string, content []byte) {
@@ -53,11 +53,11 @@ func (f fakeImage) put(t *testing.T, name string, content []byte) {
 
 const modulesDir = "/usr/lib/modules/" + version + "/"
 
-// moduleText is what a fake module holds.
+// moduleText returns the content of a fake module.
 func moduleText(name string) []byte { return []byte(strings.Repeat("code of "+name+"\n", 1000)) }
 
-// someModules are paths below the modules' folder, in each form of
-// compression, and whether the RAM disk wants them.
+// someModules are paths below the modules' folder, in each compression, and
+// whether the RAM disk must have them.
 var someModules = map[string]bool{
 	"kernel/drivers/net/ethernet/e1000.ko":    true,
 	"kernel/drivers/net/virtio_net.ko.xz":     true,
@@ -100,8 +100,8 @@ kernel/sound/snd.ko.xz:
 	return f
 }
 
-// withMkfs puts this machine's mkfs.xfs into the image, by a link as some
-// distributions have it.
+// withMkfs adds this machine's mkfs.xfs to the image, behind a link as in some
+// distributions.
 func (f fakeImage) withMkfs(t *testing.T) fakeImage {
 	t.Helper()
 	f.addProgram(t, findTool(t, "xfsprogs", "mkfs.xfs"), "/usr/lib/xfsprogs/mkfs")
@@ -130,8 +130,8 @@ func compressed(t *testing.T, name string, text []byte) []byte {
 	return text
 }
 
-// addProgram copies a program of this machine, and all libraries that it has
-// by ldd's word, into the image.
+// addProgram copies a program of this machine into the image, with all
+// libraries that ldd reports.
 func (f fakeImage) addProgram(t *testing.T, from, to string) {
 	t.Helper()
 	content, err := os.ReadFile(from)
@@ -162,7 +162,7 @@ func (f fakeImage) build(t *testing.T) ([]byte, Report, error) {
 	return out.Bytes(), report, err
 }
 
-// unpacked is a RAM disk as cpio unpacks it.
+// unpacked returns a directory into which cpio has unpacked a RAM disk.
 func unpacked(t *testing.T, archive []byte) string {
 	t.Helper()
 	needs.Root(t) // a RAM disk holds a device
@@ -221,7 +221,7 @@ func wantModules(t *testing.T, dir string) {
 	}
 }
 
-// wantMkfs runs the RAM disk's mkfs with nothing else around it.
+// wantMkfs runs the RAM disk's mkfs with no other files around it.
 func wantMkfs(t *testing.T, root string) {
 	t.Helper()
 	if err := errors.Join(os.WriteFile(root+"/disk", nil, 0o600), os.Truncate(root+"/disk", 512<<20)); err != nil {
@@ -284,7 +284,7 @@ func TestWhatAnImageLacksIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	lacks := strings.Join(report.Lacks(), "\n")
-	for _, want := range []string{"no network drivers", "no storage drivers", "the kernel has no ext4, and the image no mkfs"} {
+	for _, want := range []string{"no network drivers", "no storage drivers", "the kernel has no ext4"} {
 		if !strings.Contains(lacks, want) {
 			t.Errorf("it lacks %q, and should say %q", lacks, want)
 		}
@@ -296,7 +296,7 @@ func TestImagesThatCannotBootAreRefused(t *testing.T) {
 		spoil func(t *testing.T, f fakeImage)
 		words []string
 	}{
-		"no modules":     {func(t *testing.T, f fakeImage) { f.remove(t, "usr/lib/modules") }, []string{"/lib/modules/" + version, "kernel's package"}},
+		"no modules":     {func(t *testing.T, f fakeImage) { f.remove(t, "usr/lib/modules") }, []string{"/lib/modules/" + version, "package of its kernel"}},
 		"no modules.dep": {func(t *testing.T, f fakeImage) { f.remove(t, modulesDir+"modules.dep") }, []string{"modules.dep", "run depmod"}},
 		"a module missing": {func(t *testing.T, f fakeImage) { f.remove(t, modulesDir+"kernel/drivers/net/ethernet/e1000.ko") },
 			[]string{version, "e1000.ko"}},
@@ -381,8 +381,8 @@ func TestFirmwareOfTheChosenModulesIsTaken(t *testing.T) {
 	}
 }
 
-// withModinfo is an object file of this machine's with a section as a kernel
-// module has it.
+// withModinfo returns an object file of this machine with a section like that
+// of a kernel module.
 func withModinfo(t *testing.T, info string) []byte {
 	t.Helper()
 	dir := t.TempDir()

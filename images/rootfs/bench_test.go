@@ -14,16 +14,18 @@ import (
 	"cloudlets/images/tarball"
 )
 
-// benchEnv names the tarball of a root filesystem that benchmarks use.
+// benchEnv is the environment variable with the path of a tarball of a root
+// filesystem, which the benchmarks unpack.
 const benchEnv = "CLOUDLETS_BENCH_ROOT"
 
-// benchDirEnv names where the files go: in memory to see the CPU's part, on a
-// disk to see that; "" is the usual place for temporary files.
+// benchDirEnv is the environment variable with the directory for the files. Use
+// one in memory to measure the CPU's part, or one on a disk to measure the
+// disk's. "" means the usual directory for temporary files.
 const benchDirEnv = "CLOUDLETS_BENCH_DIR"
 
-// BenchmarkWriteVsTar unpacks the same tarball by turns with tar and with
-// Write, neither of which waits for the disk, and reports the seconds of both
-// and their ratio: below 1 we are faster.
+// BenchmarkWriteVsTar unpacks the same tarball alternately with tar and with
+// Write. Neither waits for the disk. It reports the seconds of both and their
+// ratio; below 1 Write is faster.
 func BenchmarkWriteVsTar(b *testing.B) {
 	name := os.Getenv(benchEnv)
 	if name == "" {
@@ -51,8 +53,8 @@ func BenchmarkWriteVsTar(b *testing.B) {
 	b.ReportMetric(ours.Seconds()/plain.Seconds(), "write/tar")
 }
 
-// inNewDir times f, and removes what it made. What the one has left for the
-// disk to do must not slow the other down.
+// inNewDir measures the time of f and removes what f made, so that work left
+// for the disk by one run does not slow down the other.
 func inNewDir(b *testing.B, f func(dir string)) time.Duration {
 	b.Helper()
 	base, err := os.MkdirTemp(os.Getenv(benchDirEnv), "rootfs-bench-")

@@ -18,33 +18,34 @@ import (
 	"cloudlets/images"
 )
 
-// ErrApplied says that a directory has a record of a configuration: its
-// templates are gone, so that it cannot be configured again.
-var ErrApplied = errors.New("it was configured already")
+// ErrApplied means that a directory has a record of a configuration. Its
+// templates are gone, so it cannot be configured again.
+var ErrApplied = errors.New("it was already configured")
 
-// Where new contents wait for their places.
+// Where new files wait until they are put in place.
 const (
-	// partialPath is a set of them that is not whole.
+	// partialPath holds a set of files that is not complete.
 	partialPath = images.Dir + "/config.partial"
-	// pendingPath is a whole one: whoever finds it puts its files in place.
+	// pendingPath holds a complete set. Any process that finds it must put its
+	// files in place.
 	pendingPath = images.Dir + "/config.pending"
 )
 
-// Configure puts an overlay's files in their places in the image's directory
-// dir, and the record of the configuration, which is one of them, last. It is
-// all or nothing: all files are made and on the disk before the first is put
-// in its place by a rename. If there is an error before that, the directory is
-// as it was; if the process dies after it, [Recover] or the next Configure does
-// the rest.
+// Configure puts the files of an overlay in place in the image's directory dir.
+// The overlay includes the record of the configuration, which comes last.
+// Either all files are put in place or none: Configure first writes all files
+// to the disk, and only then renames the first one to its place. If it fails
+// before that, the directory is unchanged. If the process dies after that,
+// [Recover] or the next Configure does the rest.
 //
-// A file that is replaced keeps nothing but its place: owner, mode, time and
-// extended attributes are the overlay's. Other hard links of it stay what they
-// were. One that is on another filesystem than the record, or is a directory,
-// is an error before anything is changed. If there is a record in dir the error
-// is [ErrApplied].
+// A replaced file keeps only its path: owner, mode, time and extended
+// attributes come from the overlay. Other hard links to the old file keep the
+// old content. Before it changes anything, Configure returns an error if the
+// target is a directory or is on another filesystem than the record. If dir
+// already has a record, the error is [ErrApplied].
 //
-// Who is not root makes files of their own, without setuid; what is lost then
-// is what [Write] has reported when the directory was made.
+// A process that is not root makes files that belong to itself, without setuid.
+// What is lost then is what [Write] reported when the directory was made.
 func Configure(ctx context.Context, dir string, o images.Overlay) error {
 	return configure(ctx, dir, o, func(string) error { return nil })
 }
@@ -62,9 +63,10 @@ func configure(ctx context.Context, dir string, o images.Overlay, step func(stri
 	return nil
 }
 
-// Recover completes what a Configure began that was broken off, or clears up
-// after one that had not come to change anything. There is nothing to do, and
-// no error, if dir has no trace of one, or is not a directory.
+// Recover repairs the traces of an interrupted Configure. If that Configure was
+// ready to put files in place, Recover finishes it; otherwise Recover removes
+// what it left. If dir has no such traces, or is not a directory, Recover does
+// nothing and returns no error.
 func Recover(ctx context.Context, dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil || !info.IsDir() {
@@ -83,13 +85,13 @@ func Recover(ctx context.Context, dir string) error {
 
 // configurer is the state of one Configure or Recover.
 type configurer struct {
-	root   *Root
-	dirs   *Dirs
-	queue  *Dirs // where files wait
-	home   int   // /.cloudlet, locked; -1 is none
-	made   bool
-	trying bool // without the rights of root
-	step   func(string) error
+	root         *Root
+	dirs         *Dirs
+	queue        *Dirs // where files wait
+	home         int   // descriptor of /.cloudlet, locked; -1 if not open
+	made         bool  // /.cloudlet is new
+	unprivileged bool  // this process lacks root's rights
+	step         func(string) error
 }
 
 func newConfigurer(dir string, step func(string) error) (*configurer, error) {
@@ -97,12 +99,12 @@ func newConfigurer(dir string, step func(string) error) (*configurer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &configurer{root: root, dirs: root.Dirs(), queue: root.Dirs(), home: -1, trying: !privileged(), step: step}, nil
+	return &configurer{root: root, dirs: root.Dirs(), queue: root.Dirs(), home: -1, unprivileged: !privileged(), step: step}, nil
 }
 
 func (c *configurer) close() {
 	if c.home >= 0 {
-		unix.Close(c.home) // and gives the lock up
+		unix.Close(c.home) // this also releases the lock
 	}
 	c.dirs.Close()
 	c.queue.Close()
@@ -137,7 +139,8 @@ func (c *configurer) configure(ctx context.Context, o images.Overlay) error {
 	return c.place()
 }
 
-// recordLast is the overlay in the order in which its files are put in place.
+// recordLast returns the overlay in the order in which its files are put in
+// place.
 func recordLast(o images.Overlay) ([]images.File, error) {
 	isRecord := func(f images.File) bool { return f.Path == images.AppliedConfigPath }
 	i := slices.IndexFunc(o, isRecord)
@@ -148,7 +151,7 @@ func recordLast(o images.Overlay) ([]images.File, error) {
 	return append(files, o[i]), nil
 }
 
-// recover finds what an earlier run left, and completes or removes it.
+// recover completes or removes what an earlier run left.
 func (c *configurer) recover(ctx context.Context) (completed bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
@@ -175,7 +178,7 @@ func (c *configurer) recover(ctx context.Context) (completed bool, err error) {
 	return true, c.place()
 }
 
-// exists tells whether there is anything at p.
+// exists reports whether there is a file of any type at p.
 func (c *configurer) exists(p string) (bool, error) {
 	_, err := c.dirs.Stat(p)
 	switch {
@@ -187,25 +190,26 @@ func (c *configurer) exists(p string) (bool, error) {
 	return false, fmt.Errorf("look at %s: %w", p, err)
 }
 
-// applied says when the record was put in its place.
+// applied returns the error for a directory that has a record, with the time at
+// which the record was put in place.
 func (c *configurer) applied() error {
 	st, err := c.dirs.Stat(images.AppliedConfigPath)
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", images.AppliedConfigPath, err)
 	}
-	// The time of the last change is that of the rename. The file's own
-	// time says nothing: it is the same in all copies.
+	// The change time (ctime) is that of the rename. The modification time is
+	// useless here: it is the same in all copies.
 	on := time.Unix(st.Ctim.Unix()).UTC().Format("2006-01-02 15:04:05 UTC")
-	return fmt.Errorf("%w, on %s; to configure it anew, begin with a fresh copy of the image", ErrApplied, on)
+	return fmt.Errorf("%w, on %s; to configure it again, start from a fresh copy of the image", ErrApplied, on)
 }
 
-// holds tells whether a file is in the directory with the very content.
+// holds reports whether the directory has the file with exactly this content.
 func (c *configurer) holds(f images.File) bool {
 	text, err := c.read(f.Path, int64(len(f.Content)))
 	return err == nil && bytes.Equal(text, f.Content)
 }
 
-// lock opens the folder that files wait in and keeps other processes out.
+// lock opens the folder in which files wait, and locks out other processes.
 func (c *configurer) lock() error {
 	if c.home >= 0 {
 		return nil
@@ -217,7 +221,7 @@ func (c *configurer) lock() error {
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		unix.Close(fd)
 		if err == unix.EWOULDBLOCK {
-			return errors.New("another process is configuring it: wait for that")
+			return errors.New("another process is configuring it: wait until that ends")
 		}
 		return fmt.Errorf("lock %s: %w", images.Dir, err)
 	}
@@ -225,7 +229,7 @@ func (c *configurer) lock() error {
 	return nil
 }
 
-// remove removes the folder at p with all that is in it.
+// remove removes the folder at p and its contents.
 func (c *configurer) remove(p string) error {
 	if err := c.step("remove " + p); err != nil {
 		return err

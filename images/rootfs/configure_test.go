@@ -37,8 +37,8 @@ func plainImage() memSource {
 
 const record = `{"args": {}}`
 
-// plainOverlay changes a file, and adds two, one of them where there is no
-// directory yet.
+// plainOverlay changes one file and adds two. One of these is in a directory
+// that does not exist yet.
 func plainOverlay() images.Overlay {
 	overlaid := func(f memFile) images.File { return images.File{Entry: f.Entry, Content: f.content} }
 	return images.Overlay{
@@ -51,7 +51,7 @@ func plainOverlay() images.Overlay {
 	}
 }
 
-// configured is what becomes of plainImage.
+// configured is plainImage after it was configured.
 func configured() map[string]facts {
 	m := wanted(plainImage())
 	for p, f := range wanted(source(folder("/etc/\xff\n", 0o755), folder("/etc/\xff\n/deep", 0o755))) {
@@ -78,8 +78,8 @@ func image(t *testing.T, in string) string {
 	return dir
 }
 
-// differs compares a directory, save for the times of directories, which
-// change with what is in them.
+// differs compares a directory with the wanted state. It ignores the times of
+// directories, which change with their contents.
 func differs(t *testing.T, dir string, want map[string]facts) string {
 	t.Helper()
 	return cmp.Diff(want, found(t, dir), cmp.FilterPath(func(p cmp.Path) bool {
@@ -100,7 +100,7 @@ func TestConfigure(t *testing.T) {
 		t.Errorf("/etc/hosts is of %v", got)
 	}
 	err := Configure(t.Context(), dir, plainOverlay())
-	if !errors.Is(err, ErrApplied) || !strings.Contains(err.Error(), "was configured already, on 2") {
+	if !errors.Is(err, ErrApplied) || !strings.Contains(err.Error(), ", on 2") {
 		t.Errorf("configured again: %v, want ErrApplied with a date", err)
 	}
 	if err := Recover(t.Context(), dir); err != nil {
@@ -111,7 +111,8 @@ func TestConfigure(t *testing.T) {
 	}
 }
 
-// TestConfigureWithoutAFolder is for an image whose manifest is elsewhere.
+// TestConfigureWithoutAFolder configures an image without /.cloudlet, because
+// its manifest is kept elsewhere.
 func TestConfigureWithoutAFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "image")
 	if _, err := Write(t.Context(), dir, source(folder("/", 0o755)), Options{}); err != nil {
@@ -129,7 +130,7 @@ func TestConfigureWithoutAFolder(t *testing.T) {
 	onlyHolds(t, filepath.Join(dir, ".cloudlet"), "applied_config")
 }
 
-// childConfigure configures a directory and is killed before a step.
+// childConfigure configures a directory and is killed before a given step.
 func childConfigure(dir, at string) error {
 	kill, err := strconv.Atoi(at)
 	if err != nil {
@@ -143,7 +144,8 @@ func childConfigure(dir, at string) error {
 	})
 }
 
-// killedAt runs childConfigure in another process, and tells whether it lived.
+// killedAt runs childConfigure in another process, and reports whether it
+// survived.
 func killedAt(t *testing.T, dir string, step int) (lived bool) {
 	t.Helper()
 	self, err := os.Executable()
@@ -160,8 +162,8 @@ func killedAt(t *testing.T, dir string, step int) (lived bool) {
 	return err == nil
 }
 
-// TestKilledAnywhere kills a process that configures before each of its steps:
-// after Recover the image is as it was, or wholly configured.
+// TestKilledAnywhere kills a configuring process before each of its steps.
+// After Recover the image must be either unchanged or completely configured.
 func TestKilledAnywhere(t *testing.T) {
 	needRoot(t)
 	base := t.TempDir()
@@ -208,8 +210,9 @@ func failAt(n int) (hook func(string) error, failed *bool) {
 	}, failed
 }
 
-// TestFailingAnywhere lets each step fail in turn: before the first change the
-// image is at once as it was, after it the next run completes it.
+// TestFailingAnywhere makes each step fail in turn. If the step comes before
+// the first change, the image must be unchanged at once; otherwise the next run
+// must complete it.
 func TestFailingAnywhere(t *testing.T) {
 	needRoot(t)
 	base := t.TempDir()
@@ -226,10 +229,11 @@ func TestFailingAnywhere(t *testing.T) {
 		if differs(t, dir, wanted(plainImage())) == "" {
 			continue
 		}
-		if !strings.Contains(err.Error(), "configure again to go on") {
+		if !strings.Contains(err.Error(), pendingPath+": fix the cause, then configure again") {
 			t.Errorf("step %d: the error does not say how to go on: %v", step, err)
 		}
-		// The same configuration again, broken off again, and once more.
+		// Configure again and fail again at the same step; then once more
+		// without failing.
 		again, _ := failAt(step % 5)
 		if err := configure(t.Context(), dir, plainOverlay(), again); err != nil && !errors.Is(err, errStep) && !errors.Is(err, ErrApplied) {
 			t.Errorf("step %d, again: %v", step, err)
@@ -263,7 +267,8 @@ func TestTheSameConfigurationCompletes(t *testing.T) {
 	}
 }
 
-// TestConfigureRefuses lists what cannot be done; nothing is changed then.
+// TestConfigureRefuses lists overlays and images that Configure must refuse
+// without changing anything.
 func TestConfigureRefuses(t *testing.T) {
 	needRoot(t)
 	overlay := plainOverlay()
@@ -282,8 +287,8 @@ func TestConfigureRefuses(t *testing.T) {
 		"no-record":     {overlay: overlay[1:], want: "no /.cloudlet/applied_config"},
 		"directory":     {overlay: with(file("/srv", "", 0o644)), want: "/srv is a directory"},
 		"twice":         {overlay: with(file("/etc/hosts", "", 0o644)), want: "twice"},
-		"dot-dot":       {overlay: with(file("/etc/../../evil", "", 0o644)), want: "no path"},
-		"own-folder":    {overlay: with(file("/.cloudlet/config.pending/0", "", 0o644)), want: "wait for their places"},
+		"dot-dot":       {overlay: with(file("/etc/../../evil", "", 0o644)), want: "not the path of a file"},
+		"own-folder":    {overlay: with(file("/.cloudlet/config.pending/0", "", 0o644)), want: "config.pending/"},
 		"symlink":       {overlay: with(symlink("/etc/link", "x")), want: "not a regular file"},
 		"below-a-file":  {overlay: with(file("/etc/motd/x", "", 0o644)), want: "not a directory"},
 		"other-disk":    {overlay: overlay, want: "another filesystem", prepare: func(t *testing.T, dir string) { mountTmpfs(t, dir+"/etc", "size=1m") }},
@@ -310,7 +315,7 @@ func TestConfigureRefuses(t *testing.T) {
 	}
 }
 
-// bindHosts mounts a file of the image's own filesystem over another.
+// bindHosts mounts a file of the image's own filesystem over another one.
 func bindHosts(t *testing.T, dir string) {
 	if err := unix.Mount(dir+"/etc/motd", dir+"/etc/hosts", "", unix.MS_BIND, ""); err != nil {
 		t.Fatal(err)
@@ -351,18 +356,18 @@ func lockHome(t *testing.T, dir string) {
 	}
 }
 
-// TestPendingOfAStranger gives images that come with a set of waiting files:
-// nothing outside of them is touched.
+// TestPendingOfAStranger configures images that already contain a hostile set
+// of waiting files. Nothing outside of them may be touched.
 func TestPendingOfAStranger(t *testing.T) {
 	for name, c := range map[string]struct {
 		list string
 		link bool
 		want string
 	}{
-		"out":     {list: `"/../canary"`, want: "no path"},
-		"itself":  {list: `"/.cloudlet/config.pending/list"`, want: "wait for their places"},
-		"no-list": {list: "hello", want: "no quoted path"},
-		"empty":   {list: "", want: "no quoted path"},
+		"out":     {list: `"/../canary"`, want: "not the path of a file"},
+		"itself":  {list: `"/.cloudlet/config.pending/list"`, want: "config.pending/"},
+		"no-list": {list: "hello", want: "line 1"},
+		"empty":   {list: "", want: "line 1"},
 		"link":    {list: `"/moved"`, link: true, want: "not a directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -446,7 +451,7 @@ func TestConfigureAsAUser(t *testing.T) {
 	}
 }
 
-// FuzzList reads lists that anybody may have written.
+// FuzzList reads lists with arbitrary content.
 func FuzzList(f *testing.F) {
 	f.Add([]byte(`"/etc/hosts"` + "\n" + `"/.cloudlet/applied_config"` + "\n"))
 	f.Add([]byte(`"/../x"`))

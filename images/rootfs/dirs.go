@@ -8,18 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dirs opens the directories of a [Root] and keeps the latest: files come in
-// the order of a walk, so the next is mostly wanted from the same place. One
-// goroutine uses it. Its errors are the kernel's.
+// Dirs opens the directories of a [Root] and keeps the last one open: files
+// come in the order of a walk, so the next file is usually in the same
+// directory. Only one goroutine may use a Dirs. Its errors come from the kernel
+// unchanged.
 type Dirs struct {
 	root int
 	path string
-	fd   int // -1 is none
+	fd   int // -1 if no directory is open
 }
 
-// Parent opens the directory that p is in, and gives p's name in there, which
-// is "." for the root. The descriptor belongs to d and is good until the next
-// call of any of its methods.
+// Parent opens the directory that contains p and returns it with the last
+// element of p, which is "." for the root. d owns the descriptor. It is valid
+// until the next call of any method of d.
 func (d *Dirs) Parent(p string) (fd int, base string, err error) {
 	dir, base, ok := split(p)
 	if !ok {
@@ -29,8 +30,8 @@ func (d *Dirs) Parent(p string) (fd int, base string, err error) {
 	return fd, base, err
 }
 
-// Dir opens the directory at p. The descriptor belongs to d and is good until
-// the next call of any of its methods.
+// Dir opens the directory at p. d owns the descriptor. It is valid until the
+// next call of any method of d.
 func (d *Dirs) Dir(p string) (int, error) {
 	if p == "/" {
 		return d.root, nil
@@ -54,7 +55,8 @@ func (d *Dirs) Dir(p string) (int, error) {
 	return fd, nil
 }
 
-// Close lets go of the latest directory. The Dirs may be used again.
+// Close closes the directory that d keeps open. The Dirs may be used again
+// afterwards.
 func (d *Dirs) Close() {
 	if d.fd >= 0 {
 		unix.Close(d.fd)
@@ -62,8 +64,8 @@ func (d *Dirs) Close() {
 	}
 }
 
-// Open opens what is at p with the flags of open(2), without following a
-// link. The caller closes the descriptor.
+// Open opens the file at p with the flags of open(2). It does not follow a
+// symbolic link at p. The caller must close the descriptor.
 func (d *Dirs) Open(p string, flags int) (int, error) {
 	dir, base, err := d.Parent(p)
 	if err != nil {
@@ -72,7 +74,8 @@ func (d *Dirs) Open(p string, flags int) (int, error) {
 	return openAt(dir, base, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 }
 
-// Stat looks at what is at p, without following a link.
+// Stat returns the metadata of the file at p. It does not follow a symbolic
+// link at p.
 func (d *Dirs) Stat(p string) (unix.Stat_t, error) {
 	var st unix.Stat_t
 	dir, base, err := d.Parent(p)
@@ -82,7 +85,7 @@ func (d *Dirs) Stat(p string) (unix.Stat_t, error) {
 	return st, err
 }
 
-// Remove removes the file at p: one that is no directory.
+// Remove removes the file at p. A directory is an error.
 func (d *Dirs) Remove(p string) error {
 	dir, base, err := d.Parent(p)
 	if err != nil {
@@ -91,7 +94,7 @@ func (d *Dirs) Remove(p string) error {
 	return unix.Unlinkat(dir, base, 0)
 }
 
-// descend opens one directory after the other, from the one at fd.
+// descend opens one directory after another, starting from the one at fd.
 func descend(fd int, rel string) (int, error) {
 	here := fd
 	for name := range strings.SplitSeq(rel, "/") {
@@ -107,8 +110,9 @@ func descend(fd int, rel string) (int, error) {
 	return here, nil
 }
 
-// split cuts a path into its directory and its last name. It is not ok for a
-// path that is not absolute and clean: such a one could lead out of the root.
+// split splits a path into its directory and its last name. ok is false if the
+// path is not absolute and clean, because such a path could lead out of the
+// root.
 func split(p string) (dir, base string, ok bool) {
 	if p == "/" {
 		return "/", ".", true

@@ -2,5 +2,6 @@ package rootfs
 
 import "cloudlets/images"
 
-// distinct is a source as it is: filesystems of Linux tell all names apart.
+// distinct returns the source unchanged: Linux filesystems distinguish all
+// names.
 func distinct(_ string, src images.Source) images.Source { return src }

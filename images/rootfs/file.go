@@ -8,14 +8,15 @@ import (
 	"cloudlets/images"
 )
 
-// File is a regular file in the making. Until it is sealed nobody but its
-// owner can read it. Several goroutines may write to it, one seals it.
+// File is a regular file that is being written. Until it is sealed, only its
+// owner can read it. Several goroutines may write to it, but only one may seal
+// it.
 type File struct {
 	fd int
 }
 
-// Create makes a regular file. It takes no file that is there, and follows no
-// link: both are an error.
+// Create makes a new regular file. If p exists or is a symbolic link, it
+// returns an error.
 func (d *Dirs) Create(p string) (File, error) {
 	dir, base, err := d.Parent(p)
 	if err != nil {
@@ -26,9 +27,9 @@ func (d *Dirs) Create(p string) (File, error) {
 	return File{fd: fd}, err
 }
 
-// Write writes data at off, save for the blocks that are all zeros: those
-// become holes, and where data ends in one the file is not as long as it
-// should be before Truncate. off is a multiple of [BlockSize].
+// Write writes data at off, except for blocks of zeros, which become holes. If
+// data ends in a hole, the file is too short until Truncate sets its length.
+// off must be a multiple of [BlockSize].
 func (f File) Write(data []byte, off int64) error {
 	for from, to := range dataRuns(data) {
 		for from < to {
@@ -45,7 +46,7 @@ func (f File) Write(data []byte, off int64) error {
 	return nil
 }
 
-// WriteAll makes data all of the file's content.
+// WriteAll writes data as the whole content of the file.
 func (f File) WriteAll(data []byte) error {
 	if err := f.Write(data, 0); err != nil {
 		return err
@@ -56,18 +57,21 @@ func (f File) WriteAll(data []byte) error {
 	return f.Truncate(int64(len(data)))
 }
 
-// Truncate sets the file's length in bytes: what nobody writes is a hole.
+// Truncate sets the length of the file in bytes. Parts that are never written
+// become holes.
 func (f File) Truncate(size int64) error { return unix.Ftruncate(f.fd, size) }
 
-// Sync waits until the file is on the disk.
+// Sync waits until the file's content is on the disk.
 func (f File) Sync() error { return unix.Fsync(f.fd) }
 
-// Seal gives the file the metadata of e, at whose path it was created, and
-// closes it, whether or not there is an error: a filesystem may tell of a
-// failed write only at close. d is a Dirs of the same root.
+// Seal gives the file the metadata of e and closes it, even if there is an
+// error. It also returns the error of closing, because some filesystems report
+// a failed write only then. e.Path must be the path at which the file was
+// created, and d must belong to the same root.
 func (f File) Seal(d *Dirs, e *images.Entry) error { return f.seal(d, e, nil) }
 
-// TrySeal is Seal without the rights of root, as [Dirs.TrySetMetadata] is.
+// TrySeal is Seal for a process without root's rights; see
+// [Dirs.TrySetMetadata].
 func (f File) TrySeal(d *Dirs, e *images.Entry) (lost bool, err error) {
 	var a allowance
 	err = f.seal(d, e, &a)
@@ -85,5 +89,5 @@ func (f File) seal(d *Dirs, e *images.Entry, a *allowance) error {
 	return err
 }
 
-// Close closes the file as it is.
+// Close closes the file without setting its metadata.
 func (f File) Close() error { return unix.Close(f.fd) }

@@ -13,16 +13,17 @@ import (
 	"cloudlets/images"
 )
 
-// SetMetadata gives the file at e.Path, which is there and of e's type, the
-// owner, mode, extended attributes and time of e. Attributes that e does not
-// name stay. A directory's time changes with what is made in it, so that it
-// comes last. It takes root, save for what belongs to the user already.
+// SetMetadata sets the owner, mode, extended attributes and time of the file at
+// e.Path to those of e. The file must exist and have the type of e. Attributes
+// that e does not name are kept. Call SetMetadata for a directory after
+// everything in it is made, since each new file changes the directory's time.
+// SetMetadata needs root's rights, unless the file already has the right owner.
 func (d *Dirs) SetMetadata(e *images.Entry) error { return d.setMetadata(e, nil) }
 
-// TrySetMetadata is SetMetadata without the rights of root: what the process
-// may not set is left as it is, and lost tells whether there was any. Where
-// the owner cannot be set neither are setuid and setgid, which would give away
-// the rights of whoever the file belongs to.
+// TrySetMetadata is SetMetadata for a process without root's rights. It leaves
+// what it may not set unchanged; lost reports whether there was any such thing.
+// If the owner cannot be set, setuid and setgid are not set either, because
+// they would give away the rights of the wrong user.
 func (d *Dirs) TrySetMetadata(e *images.Entry) (lost bool, err error) {
 	var a allowance
 	err = d.setMetadata(e, &a)
@@ -44,17 +45,17 @@ func (d *Dirs) setMetadata(e *images.Entry, a *allowance) error {
 	return setNode(dir, base, e, a)
 }
 
-// allowance is what a process without root's rights is forgiven. nil is
-// nothing.
+// allowance collects the errors that are forgiven in a process without root's
+// rights. A nil allowance forgives nothing.
 type allowance struct{ lost bool }
 
-// pass takes note of an error that comes of missing rights, or of a
-// filesystem that does not know what was asked of it, and lets others through.
+// pass forgives and notes an error that comes from missing rights, or from a
+// filesystem that does not support the request. It returns all other errors.
 func (a *allowance) pass(err error) error {
 	if err == nil || a == nil {
 		return err
 	}
-	// EINVAL is for owners that a user namespace does not know.
+	// EINVAL is the error for owners that do not exist in the user namespace.
 	for _, forgiven := range []error{unix.EPERM, unix.EACCES, unix.EINVAL, unix.ENOTSUP} {
 		if errors.Is(err, forgiven) {
 			a.lost = true
@@ -64,7 +65,8 @@ func (a *allowance) pass(err error) error {
 	return err
 }
 
-// mode is the mode to set after the owner was, or was not.
+// mode returns the mode to set, once it is known whether the owner could be
+// set.
 func (a *allowance) mode(e *images.Entry) uint32 {
 	if a != nil && a.lost {
 		return e.Mode &^ (unix.S_ISUID | unix.S_ISGID)
@@ -73,9 +75,9 @@ func (a *allowance) mode(e *images.Entry) uint32 {
 }
 
 // setOpen sets owner, extended attributes, time and mode of an open file or
-// directory, in the one order that works: a change of owner takes setuid and
-// capabilities away, an ACL changes the mode, and a mode may take the right to
-// do the rest from a user who is not root.
+// directory, in the only order that works: changing the owner clears setuid and
+// capabilities, setting an ACL changes the mode, and the mode may take away the
+// right of an ordinary user to do the rest.
 func setOpen(fd, dir int, base string, e *images.Entry, a *allowance) error {
 	if err := a.pass(setOwner(fd, e)); err != nil {
 		return fmt.Errorf("chown to %d:%d: %w", e.UID, e.GID, err)
@@ -94,10 +96,11 @@ func setOpen(fd, dir int, base string, e *images.Entry, a *allowance) error {
 	return nil
 }
 
-// errType says that a file is there, but another one than was thought.
+// errType means that a file of another type is at the path.
 var errType = errors.New("a file of another type is in its place")
 
-// fileType is the kernel's word for a type of file; 0 is none.
+// fileType returns the kernel's constant for a file type, or 0 if there is
+// none.
 func fileType(t images.Type) uint32 {
 	switch t {
 	case images.Regular:
@@ -116,8 +119,8 @@ func fileType(t images.Type) uint32 {
 	return 0
 }
 
-// setTime sets the time of modification to the nanosecond. The time of access
-// stays that of the writing.
+// setTime sets the modification time to the nanosecond and leaves the access
+// time unchanged.
 func setTime(dir int, base string, e *images.Entry) error {
 	mtime, err := unix.TimeToTimespec(e.ModTime)
 	if err != nil {

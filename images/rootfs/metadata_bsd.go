@@ -11,20 +11,22 @@ import (
 	"cloudlets/images"
 )
 
-// OmitTime in the nanoseconds of a time leaves that time as it is: it is
-// UTIME_OMIT of sys/stat.h.
+// OmitTime, as the nanoseconds of a timestamp, leaves that timestamp unchanged.
+// It is UTIME_OMIT of sys/stat.h.
 const OmitTime = -2
 
-// setOwner leaves every file to whoever makes it, root too: a directory of this
-// host is always read by its metadata file, which says whose the files are.
+// setOwner never gives a file to another owner, not even as root. On this
+// system a directory is always read together with its metadata file, and that
+// file has the owners.
 func setOwner(fd int, e *images.Entry) error {
 	if err := checkOwner(e); err != nil {
 		return err
 	}
-	return unix.Fchown(fd, int(e.UID), int(e.GID)) // its group is that of its directory so far
+	return unix.Fchown(fd, int(e.UID), int(e.GID)) // a new file has the group of its directory
 }
 
-// checkOwner says whether a file belongs to who makes it.
+// checkOwner returns EPERM unless the entry belongs to the user and group of
+// this process.
 func checkOwner(e *images.Entry) error {
 	if int(e.UID) != os.Geteuid() || int(e.GID) != os.Getegid() {
 		return unix.EPERM
@@ -32,12 +34,12 @@ func checkOwner(e *images.Entry) error {
 	return nil
 }
 
-// setXattr sets none: the names and meanings of extended attributes are those
-// of Linux.
+// setXattr always fails: the names and meanings of extended attributes are
+// those of Linux.
 func setXattr(int, string, string) error { return unix.ENOTSUP }
 
-// setNode is setOpen for what cannot be opened, or need not be readable: a
-// symbolic link, a file that is there already.
+// setNode is setOpen for files that cannot be opened or may be unreadable: a
+// symbolic link, or a file that already exists.
 func setNode(dir int, base string, e *images.Entry, a *allowance) error {
 	var st unix.Stat_t
 	if err := unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {

@@ -11,7 +11,7 @@ import (
 	"cloudlets/images"
 )
 
-// OmitTime in the nanoseconds of a time leaves that time as it is.
+// OmitTime, as the nanoseconds of a timestamp, leaves that timestamp unchanged.
 const OmitTime = unix.UTIME_OMIT
 
 // setOwner sets the owner of an open file.
@@ -20,10 +20,11 @@ func setOwner(fd int, e *images.Entry) error { return unix.Fchown(fd, int(e.UID)
 // setXattr sets an extended attribute of an open file.
 func setXattr(fd int, name, value string) error { return unix.Fsetxattr(fd, name, []byte(value), 0) }
 
-// setNode is setOpen for what cannot be opened, or need not be readable: a
-// symbolic link, a device, a FIFO, a file that is there already. The kernel
-// changes their modes and extended attributes by path only, which leads
-// through the place in /proc of a descriptor that stands for the very file.
+// setNode is setOpen for files that cannot be opened or may be unreadable: a
+// symbolic link, a device, a FIFO, or a file that already exists. The kernel
+// changes their modes and extended attributes only by path. So setNode opens
+// the file with O_PATH and uses the path of that descriptor in /proc, which
+// always leads to the same file.
 func setNode(dir int, base string, e *images.Entry, a *allowance) error {
 	fd, err := openAt(dir, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {

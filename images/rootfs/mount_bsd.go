@@ -4,12 +4,13 @@ package rootfs
 
 import "golang.org/x/sys/unix"
 
-// place is what must be the same for a file to be renamed from one directory
-// to another: the filesystem.
+// place identifies a filesystem. A file can be renamed from one directory to
+// another only if both have the same place.
 type place struct{ device uint64 }
 
-// placeOf tells where the file called name in a directory is, or with an
-// empty name the directory itself. It follows no link.
+// placeOf returns the place of the file called name in a directory. If name is
+// empty, it returns the place of the directory itself. It does not follow a
+// symbolic link.
 func placeOf(dir int, name string) (place, error) {
 	var st unix.Stat_t
 	err := unix.Fstat(dir, &st)

@@ -2,15 +2,17 @@ package rootfs
 
 import "golang.org/x/sys/unix"
 
-// place is what must be the same for a file to be renamed from one directory
-// to another: the filesystem, and the mount that shows it.
+// place identifies a filesystem and the mount through which it is seen. A file
+// can be renamed from one directory to another only if both have the same
+// place.
 type place struct {
 	major, minor uint32
-	mount        uint64 // 0 where the kernel is too old to tell
+	mount        uint64 // 0 if the kernel is too old to report it
 }
 
-// placeOf tells where the file called name in a directory is, or with an
-// empty name the directory itself. It follows no link.
+// placeOf returns the place of the file called name in a directory. If name is
+// empty, it returns the place of the directory itself. It does not follow a
+// symbolic link.
 func placeOf(dir int, name string) (place, error) {
 	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
 	if name == "" {

@@ -8,9 +8,9 @@ import (
 	"cloudlets/images"
 )
 
-// MakeDir makes the directory at p, closed to others until it is given its
-// metadata. It takes one that is there already, such as ext4's lost+found,
-// for one that it made.
+// MakeDir makes the directory at p. Only its owner can enter it until it gets
+// its metadata. If the directory already exists, e.g. lost+found of ext4,
+// MakeDir succeeds.
 func (d *Dirs) MakeDir(p string) error {
 	dir, base, err := d.Parent(p)
 	if err != nil {
@@ -30,13 +30,13 @@ func (d *Dirs) MakeDir(p string) error {
 	return nil
 }
 
-// MakeNode makes a file that has no content, with its metadata: an empty
-// regular file, a symbolic link, a device, a FIFO.
+// MakeNode makes a file without content and sets its metadata. The file is an
+// empty regular file, a symbolic link, a device or a FIFO.
 func (d *Dirs) MakeNode(e *images.Entry) error { return d.makeNode(e, nil) }
 
-// TryMakeNode is MakeNode without the rights of root, as [Dirs.TrySetMetadata]
-// is: made tells whether there is a file at all, which of a device there
-// cannot be.
+// TryMakeNode is MakeNode for a process without root's rights; see
+// [Dirs.TrySetMetadata]. made reports whether the file exists: such a process
+// cannot make devices.
 func (d *Dirs) TryMakeNode(e *images.Entry) (made, lost bool, err error) {
 	var a allowance
 	err = d.makeNode(e, &a)
@@ -72,9 +72,10 @@ func (d *Dirs) makeNode(e *images.Entry, a *allowance) error {
 	return setNode(dir, base, e, a)
 }
 
-// Link makes newPath another name of the file at oldPath, which may be a
-// symbolic link. at and d are of the same root; each keeps its own latest
-// directory, so that neither name costs a walk.
+// Link makes newPath a hard link to the file at oldPath, which may be a
+// symbolic link. at and d must belong to the same root. They are two, so that
+// each keeps its own last directory open and neither path has to be opened
+// anew.
 func (d *Dirs) Link(at *Dirs, oldPath, newPath string) error {
 	oldDir, oldBase, err := at.Parent(oldPath)
 	if err != nil {

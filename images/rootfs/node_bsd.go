@@ -8,12 +8,12 @@ import (
 	"cloudlets/images"
 )
 
-// isSpecial says whether a file is one that is not made here.
+// isSpecial reports whether this system cannot make the file.
 func isSpecial(e *images.Entry) bool {
 	return e.Type == images.CharDevice || e.Type == images.BlockDevice || e.Type == images.FIFO
 }
 
-// makeSpecial makes no device and no FIFO: the numbers of devices are those of
-// Linux, and not every host makes a FIFO in a directory that is open. The
+// makeSpecial never makes a device or a FIFO. Device numbers are those of
+// Linux, and not every system can make a FIFO in an open directory. The
 // metadata file records both.
 func makeSpecial(int, string, *images.Entry) error { return unix.ENOTSUP }

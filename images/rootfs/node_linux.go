@@ -6,7 +6,7 @@ import (
 	"cloudlets/images"
 )
 
-// isSpecial says whether a file may be one that only root makes.
+// isSpecial reports whether making the file may need root's rights.
 func isSpecial(e *images.Entry) bool {
 	return e.Type == images.CharDevice || e.Type == images.BlockDevice
 }

@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	// listName is the file beside the waiting ones that says where each of
-	// them belongs: the file called "0" to the path in the first line, and
-	// so on. Paths are quoted as in Go, since they may hold any byte.
+	// listName is the file that says where each waiting file belongs. The path
+	// in its first line is for the file called "0", and so on. Paths are quoted
+	// as in Go, since they may contain any byte.
 	listName = "list"
-	// maxList is the longest list that is read, in bytes.
+	// maxList is the maximum length of the list in bytes.
 	maxList = 16 << 20
 )
 
@@ -32,14 +32,14 @@ func formatList(files []images.File) []byte {
 	return text
 }
 
-// parseList reads what formatList wrote. The list may come from an image that
-// nobody here made, so that it is believed nothing.
+// parseList reads what formatList wrote. The list may come from an untrusted
+// image, so every path is checked.
 func parseList(text []byte) ([]string, error) {
 	var paths []string
 	for line := range strings.SplitSeq(strings.TrimSuffix(string(text), "\n"), "\n") {
 		p, err := strconv.Unquote(line)
 		if err != nil {
-			return nil, fmt.Errorf("line %d is no quoted path: %w", len(paths)+1, err)
+			return nil, fmt.Errorf("line %d is not a quoted path: %w", len(paths)+1, err)
 		}
 		if err := checkPlace(p); err != nil {
 			return nil, err
@@ -49,20 +49,20 @@ func parseList(text []byte) ([]string, error) {
 	return paths, nil
 }
 
-// checkPlace refuses a path that no file of an overlay can have.
+// checkPlace returns an error for a path that no file of an overlay can have.
 func checkPlace(p string) error {
 	if _, _, ok := split(p); !ok || p == "/" {
-		return fmt.Errorf("%q is no path of a file in an image", p)
+		return fmt.Errorf("%q is not the path of a file in an image", p)
 	}
 	for _, own := range []string{partialPath, pendingPath} {
 		if p == own || strings.HasPrefix(p, own+"/") {
-			return fmt.Errorf("%s is where files wait for their places", p)
+			return fmt.Errorf("%s is reserved for files that wait to be put in place", p)
 		}
 	}
 	return nil
 }
 
-// prepare makes all files, and says by a rename that they are whole.
+// prepare writes all files and then marks the set as complete by a rename.
 func (c *configurer) prepare(ctx context.Context, files []images.File) error {
 	seen := map[string]bool{}
 	for _, f := range files {
@@ -96,7 +96,7 @@ func (c *configurer) prepare(ctx context.Context, files []images.File) error {
 	return c.commit()
 }
 
-// makeHome makes the image's own folder, where there is none.
+// makeHome makes /.cloudlet if it does not exist.
 func (c *configurer) makeHome() error {
 	there, err := c.exists(images.Dir)
 	if err != nil || there {
@@ -116,7 +116,7 @@ func (c *configurer) makeHome() error {
 	return err
 }
 
-// check finds out whether a file can be put in its place by a rename.
+// check returns an error if a file cannot be put in place by a rename.
 func (c *configurer) check(f images.File) error {
 	if err := checkPlace(f.Path); err != nil {
 		return fmt.Errorf("the overlay: %w", err)
@@ -141,8 +141,8 @@ func (c *configurer) check(f images.File) error {
 	return nil
 }
 
-// nearest tells where a path is, or where the nearest directory above it is
-// that there is.
+// nearest returns the place of a path. If the path does not exist, it returns
+// the place of the nearest existing directory above it.
 func (c *configurer) nearest(p string) (place, error) {
 	for {
 		dir, base, err := c.dirs.Parent(p)
@@ -159,7 +159,7 @@ func (c *configurer) nearest(p string) (place, error) {
 	}
 }
 
-// stage makes a file that waits, whole and on the disk.
+// stage writes a waiting file and syncs it to the disk.
 func (c *configurer) stage(name string, f images.File) error {
 	if err := c.step("write " + name); err != nil {
 		return err
@@ -186,7 +186,7 @@ func (c *configurer) fill(file File, e *images.Entry, content []byte) error {
 		return err
 	}
 	var a *allowance
-	if c.trying {
+	if c.unprivileged {
 		a = &allowance{}
 	}
 	if err := setOpen(file.fd, dir, base, e, a); err != nil {
@@ -195,7 +195,7 @@ func (c *configurer) fill(file File, e *images.Entry, content []byte) error {
 	return file.Sync()
 }
 
-// commit makes the partial set the pending one.
+// commit turns the partial set into the pending one.
 func (c *configurer) commit() error {
 	if err := c.step("sync " + partialPath); err != nil {
 		return err
@@ -217,7 +217,7 @@ func (c *configurer) commit() error {
 	return nil
 }
 
-// undo leaves the directory as it was, after a prepare that failed.
+// undo restores the directory after prepare failed.
 func (c *configurer) undo() error {
 	there, err := c.exists(partialPath)
 	if there && c.home >= 0 {

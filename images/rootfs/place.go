@@ -13,12 +13,12 @@ import (
 	"cloudlets/images"
 )
 
-// place puts all files of the pending set in their places, the last one when
-// the others are there for good, and removes the set. It may be done again
-// after it was broken off anywhere.
+// place puts all files of the pending set in place and removes the set. It puts
+// the last file, the record, in place only after the others are on the disk. If
+// it is interrupted anywhere, it can be run again.
 func (c *configurer) place() error {
 	if err := c.placeAll(); err != nil {
-		return fmt.Errorf("%w; the files not in their places yet wait in %s: mend that, and configure again to go on", err, pendingPath)
+		return fmt.Errorf("%w; the remaining files wait in %s: fix the cause, then configure again to continue", err, pendingPath)
 	}
 	return nil
 }
@@ -32,7 +32,7 @@ func (c *configurer) placeAll() error {
 	}
 	text, err := c.read(pendingPath+"/"+listName, maxList)
 	if errors.Is(err, unix.ENOENT) {
-		return c.remove(pendingPath) // its removal was broken off
+		return c.remove(pendingPath) // an earlier removal was interrupted
 	}
 	if err != nil {
 		return fmt.Errorf("read the list of new files: %w", err)
@@ -54,8 +54,8 @@ func (c *configurer) placeAll() error {
 	return c.remove(pendingPath)
 }
 
-// placeSome puts files in their places, of which the first is the one called
-// first, and waits until they are there for good.
+// placeSome puts files in place and syncs their directories. The first of the
+// paths is for the waiting file whose number is first.
 func (c *configurer) placeSome(paths []string, first int) error {
 	for i, p := range paths {
 		if err := c.makeAbove(p); err != nil {
@@ -82,7 +82,7 @@ func (c *configurer) placeSome(paths []string, first int) error {
 	return nil
 }
 
-// makeAbove makes the directories above p that are missing.
+// makeAbove makes the missing directories above p.
 func (c *configurer) makeAbove(p string) error {
 	dir := path.Dir(p)
 	there, err := c.exists(dir)
@@ -108,8 +108,8 @@ func (c *configurer) makeAbove(p string) error {
 	return c.syncDir(path.Dir(dir))
 }
 
-// move puts one file in its place. One that does not wait any more is there
-// already.
+// move puts one file in place. If the file no longer waits, an earlier run has
+// put it in place.
 func (c *configurer) move(name, to string) error {
 	if err := c.step("place " + to); err != nil {
 		return err
@@ -129,7 +129,7 @@ func (c *configurer) move(name, to string) error {
 	return err
 }
 
-// forget removes the list, before the rest of the set goes.
+// forget removes the list before the rest of the set is removed.
 func (c *configurer) forget() error {
 	if err := c.step("forget"); err != nil {
 		return err

@@ -1,16 +1,17 @@
 //go:build unix
 
-// Package rootfs is a directory that the files of an image go to: safely,
-// whatever their names are, and with everything that an entry says of them.
+// Package rootfs writes the files of an image into a directory. It is safe for
+// any file name, and it keeps all the metadata of an entry.
 //
-// [Write] puts a whole source into a new directory, [Configure] an overlay
-// into one that is there. Beneath them are the operations that everything
-// else which makes an image's files stands on: a [Root] is the directory, a
-// [Dirs] finds places in it, a [File] is a regular file in the making.
+// [Write] writes a whole source into a new directory. [Configure] puts an
+// overlay into an existing one. Both stand on three smaller types, which other
+// packages also use to make an image's files: a [Root] is the directory, a
+// [Dirs] finds paths in it, and a [File] is a regular file that is being
+// written.
 //
-// Paths are those of [images.Entry]: absolute in the image, clean. They are
-// resolved from the root step by step and never through a symbolic link, so
-// that none of them leads out of it.
+// Paths are those of [images.Entry]: absolute within the image, and clean. They
+// are resolved step by step from the root and never through a symbolic link, so
+// no path leads out of the root.
 package rootfs
 
 import (
@@ -19,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Root is a directory that an image goes to, or is looked at in. Several
-// goroutines may use it.
+// Root is the directory of an image, opened for reading or writing files in it.
+// Several goroutines may use it.
 type Root struct {
 	name string
 	fd   int
@@ -28,7 +29,8 @@ type Root struct {
 
 const openDirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 
-// Open opens the directory called name, which may be a link to one.
+// Open opens the directory called name, which may be a symbolic link to a
+// directory.
 func Open(name string) (*Root, error) {
 	fd, err := openAt(unix.AT_FDCWD, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -37,16 +39,17 @@ func Open(name string) (*Root, error) {
 	return &Root{name: name, fd: fd}, nil
 }
 
-// Name is what the directory was opened as.
+// Name returns the name with which the directory was opened.
 func (r *Root) Name() string { return r.name }
 
-// Close lets go of the directory. Its Dirs are closed before.
+// Close closes the directory. Its Dirs must be closed before.
 func (r *Root) Close() { unix.Close(r.fd) }
 
-// Dirs finds places in the directory, for one goroutine.
+// Dirs returns a new Dirs of the directory, for one goroutine.
 func (r *Root) Dirs() *Dirs { return &Dirs{root: r.fd, fd: -1} }
 
-// openAt opens past signals, which the Go runtime sends to itself.
+// openAt is openat(2). It retries when a signal interrupts the call, since the
+// Go runtime sends signals to itself.
 func openAt(dir int, name string, flags int, mode uint32) (int, error) {
 	for {
 		fd, err := unix.Openat(dir, name, flags, mode)
@@ -54,7 +57,7 @@ func openAt(dir int, name string, flags int, mode uint32) (int, error) {
 		case unix.EINTR:
 			continue
 		case unix.EMLINK:
-			err = unix.ELOOP // FreeBSD's word for a link that O_NOFOLLOW does not follow
+			err = unix.ELOOP // FreeBSD returns EMLINK if O_NOFOLLOW meets a symbolic link
 		}
 		return fd, err
 	}

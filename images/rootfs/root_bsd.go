@@ -4,6 +4,6 @@ package rootfs
 
 import "golang.org/x/sys/unix"
 
-// Sync waits until all filesystems are on their disks, as far as the host
-// waits for that.
+// Sync writes all filesystems to their disks. Some systems do not wait for the
+// end of that.
 func (r *Root) Sync() error { return unix.Sync() }

@@ -8,10 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sync waits until all of the directory's filesystem is on its disk.
+// Sync waits until the directory's whole filesystem is on its disk.
 func (r *Root) Sync() error { return unix.Syncfs(r.fd) }
 
-// Device names what the directory is on, "/dev/sda3", as well as it is known.
+// Device returns the name of the block device under the directory, e.g.
+// "/dev/sda3". If there is no name, it returns the device number.
 func (r *Root) Device() string {
 	var st unix.Stat_t
 	if err := unix.Fstat(r.fd, &st); err != nil {

@@ -21,14 +21,14 @@ import (
 	"cloudlets/testdata/needs"
 )
 
-// memFile is a file of an image that a test makes up.
+// memFile is an invented file of an image.
 type memFile struct {
 	images.Entry
 	content []byte
 }
 
-// memSource is a source of made-up files, in the order given. Where failing is
-// set it is the error of the walk's end.
+// memSource is a source of invented files, in the given order. If failing is
+// set, the walk ends with that error.
 type memSource struct {
 	files   []memFile
 	failing error
@@ -88,8 +88,8 @@ func owned(uid, gid uint32) func(*images.Entry) {
 // capability is a security.capability value: version 2, cap_net_raw+ep.
 const capability = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
-// everything has one of everything that an entry can say, each directory's
-// names in the order of a walk of a directory.
+// everything has one file of each kind that an entry can describe, in the order
+// of a walk of a directory.
 func everything() memSource {
 	holes := make([]byte, 3*smallFile+100)
 	copy(holes[smallFile+17:], "data")
@@ -132,13 +132,14 @@ func everything() memSource {
 	)
 }
 
-// facts is an entry with the digest of its content.
+// facts holds an entry and the digest of its content.
 type facts struct {
 	images.Entry
 	Sum string
 }
 
-// wanted is what a source should look like in a directory.
+// wanted returns what a directory should look like after a source was written
+// to it.
 func wanted(s memSource) map[string]facts {
 	m := map[string]facts{}
 	for _, f := range s.files {
@@ -154,7 +155,7 @@ func wanted(s memSource) map[string]facts {
 	return m
 }
 
-// found is what a directory looks like.
+// found returns what a directory looks like.
 func found(t *testing.T, dir string) map[string]facts {
 	t.Helper()
 	src, err := dirtree.Open(dir)
@@ -197,7 +198,7 @@ func names(t *testing.T, dir string) map[string]bool {
 	return m
 }
 
-// onlyHolds fails the test if there is anything else in a directory.
+// onlyHolds fails the test if a directory contains any other name.
 func onlyHolds(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	wanted := map[string]bool{}

@@ -12,14 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// staging is a directory beside the one that is wanted, which it becomes when
-// all is well.
+// staging is a temporary directory beside the wanted one. On success it takes
+// the wanted name.
 type staging struct {
 	path  string // DIR.partial-123
 	final string // DIR
 }
 
-// newStaging makes the directory, or says why there is no place for final.
+// newStaging makes the temporary directory. It fails if final cannot be
+// created.
 func newStaging(final string) (*staging, error) {
 	final, err := freePlace(final)
 	if err != nil {
@@ -32,8 +33,8 @@ func newStaging(final string) (*staging, error) {
 	return &staging{path: path, final: final}, nil
 }
 
-// freePlace checks that a directory can come to be at dir, where there may be
-// an empty one, and gives the absolute path of it without symbolic links.
+// freePlace checks that a directory can be created at dir. An empty directory
+// may exist there already. It returns the absolute path without symbolic links.
 func freePlace(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -59,7 +60,8 @@ func freePlace(dir string) (string, error) {
 	return dir, notMounted(dir)
 }
 
-// notMounted refuses a directory that another cannot be put in the place of.
+// notMounted returns an error if dir is a mount point, because no other
+// directory can be renamed over a mount point.
 func notMounted(dir string) error {
 	here, err := placeOf(unix.AT_FDCWD, dir)
 	if err != nil {
@@ -75,10 +77,10 @@ func notMounted(dir string) error {
 	return nil
 }
 
-// publish gives the directory its final name. With sync the name is on the
-// disk when it returns.
+// publish renames the directory to its final name. If sync is set, it waits
+// until the new name is on the disk.
 func (s *staging) publish(sync bool) error {
-	// Not os.Rename, which refuses a directory even if it is empty.
+	// os.Rename would refuse to replace a directory, even an empty one.
 	if err := unix.Rename(s.path, s.final); err != nil {
 		return &os.LinkError{Op: "rename", Old: s.path, New: s.final, Err: err}
 	}
@@ -97,13 +99,14 @@ func syncDir(name string) error {
 	return dir.Sync()
 }
 
-// discard removes the directory with all that is in it.
+// discard removes the directory and its contents.
 func (s *staging) discard() error {
 	err := os.RemoveAll(s.path)
 	if err == nil {
 		return nil
 	}
-	// A user who is not root cannot look into all directories of an image.
+	// An ordinary user may lack the rights to enter some directories of an
+	// image.
 	_ = filepath.WalkDir(s.path, func(p string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
 			err = os.Chmod(p, 0o700)
@@ -111,7 +114,7 @@ func (s *staging) discard() error {
 		return err
 	})
 	if err := os.RemoveAll(s.path); err != nil {
-		return fmt.Errorf("remove what was begun: %w; remove it by hand", err)
+		return fmt.Errorf("remove the incomplete directory: %w; remove it by hand", err)
 	}
 	return nil
 }

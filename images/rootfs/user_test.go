@@ -17,7 +17,8 @@ import (
 	"cloudlets/images"
 )
 
-// childEnv makes the test binary do one task as another process.
+// childEnv is the environment variable that makes the test binary do one task
+// as another process.
 const childEnv = "CLOUDLETS_ROOTFS_TEST"
 
 func TestMain(m *testing.M) {
@@ -38,7 +39,7 @@ func childExit(err error) {
 	os.Exit(0)
 }
 
-// childWrite writes a tree with one of everything and tells what was lost.
+// childWrite writes a tree with one file of each kind and prints what was lost.
 func childWrite(dir string) error {
 	report, err := Write(context.Background(), dir, everything(), Options{})
 	if err != nil {
@@ -47,11 +48,11 @@ func childWrite(dir string) error {
 	return json.NewEncoder(os.Stdout).Encode(report)
 }
 
-// nobody is a user without rights.
+// nobody is the number of an ordinary user.
 const nobody = 65534
 
-// TestWithoutRoot writes as a user, and as the root of a user namespace: both
-// get what they can and are told the rest.
+// TestWithoutRoot writes as an ordinary user, and as root of a user namespace.
+// Both must get what they can set, and a report of the rest.
 func TestWithoutRoot(t *testing.T) {
 	needRoot(t)
 	user := &syscall.Credential{Uid: nobody, Gid: nobody}
@@ -89,8 +90,9 @@ func TestWithoutRoot(t *testing.T) {
 	}
 }
 
-// checkLost looks for what no user can make, and that nothing is lost which
-// every user can. mapped is for a process that is root in its own namespace.
+// checkLost checks that the report contains what no user can make, and nothing
+// that every user can make. mapped is set for a process that is root in its own
+// namespace.
 func checkLost(t *testing.T, report Report, mapped bool) {
 	t.Helper()
 	if report.Entries != len(everything().files) {
@@ -144,8 +146,8 @@ func stderr(err error) []byte {
 	return nil
 }
 
-// publicDir is a temporary directory that everybody can look into, as those of
-// the testing package are not.
+// publicDir returns a temporary directory that every user can enter. The
+// directories of the testing package are private.
 func publicDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "rootfs-")
@@ -163,7 +165,7 @@ func publicDir(t *testing.T) string {
 	return dir
 }
 
-// publicBinary is a copy of the test's own binary that everybody may run.
+// publicBinary returns a copy of the test binary that every user may run.
 func publicBinary(t *testing.T) string {
 	t.Helper()
 	self, err := os.Executable()

@@ -12,7 +12,8 @@ import (
 	"cloudlets/images"
 )
 
-// visitor makes what it is shown, or sends it to a worker.
+// visitor returns a visit function that writes an entry itself or sends it to a
+// worker.
 func (w *writer) visitor(ctx context.Context) images.VisitFunc {
 	return func(e images.Entry, content io.Reader) error {
 		if err := ctx.Err(); err != nil {
@@ -42,7 +43,7 @@ func (w *writer) visit(ctx context.Context, e images.Entry, content io.Reader) e
 	return w.large(ctx, &e, content)
 }
 
-// folder makes a directory; its metadata comes when it is filled.
+// folder makes a directory. Its metadata is set when all its contents are made.
 func (w *writer) folder(e images.Entry) error {
 	if e.Path != "/" {
 		if err := w.dirs.MakeDir(e.Path); err != nil {
@@ -55,7 +56,7 @@ func (w *writer) folder(e images.Entry) error {
 }
 
 func (w *writer) node(e *images.Entry) error {
-	if w.trying {
+	if w.unprivileged {
 		made, lost, err := w.dirs.TryMakeNode(e)
 		if err != nil {
 			return err
@@ -71,7 +72,7 @@ func (w *writer) node(e *images.Entry) error {
 	return nil
 }
 
-// enqueue reads a small file and leaves the rest to a worker.
+// enqueue reads a small file and sends it to a worker.
 func (w *writer) enqueue(ctx context.Context, e images.Entry, content io.Reader) error {
 	buf, err := w.buffer(ctx)
 	if err != nil {
@@ -98,7 +99,7 @@ func (w *writer) buffer(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// large writes a file piece by piece.
+// large writes a large file in pieces.
 func (w *writer) large(ctx context.Context, e *images.Entry, content io.Reader) error {
 	buf, err := w.buffer(ctx)
 	if err != nil {
@@ -142,7 +143,7 @@ func (w *writer) pieces(ctx context.Context, f File, e *images.Entry, content io
 	return nil
 }
 
-// readFull fills buf, and takes the end of the content for an error.
+// readFull fills buf. It is an error if the content ends before buf is full.
 func readFull(content io.Reader, buf []byte) error {
 	_, err := io.ReadFull(content, buf)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {

@@ -19,39 +19,41 @@ import (
 	"cloudlets/images"
 )
 
-// Options say how [Write] works. The zero value is right for most.
+// Options configure [Write]. The zero value suits most callers.
 type Options struct {
-	// Workers is how many files are written at a time; 0 is one for each
-	// CPU, at least 2 and at most 8.
+	// Workers is the number of files that are written at the same time; 0 means
+	// one for each CPU, but at least 2 and at most 8.
 	Workers int
-	// Progress, where given, is called now and then with the number of
-	// entries and the bytes of content that are done; never by two
+	// Progress, if not nil, is called from time to time with the number of
+	// entries and bytes of content written so far. It is never called by two
 	// goroutines at once.
 	Progress func(entries int, bytes int64)
-	// NoSync returns before the disk has everything: for a directory that
-	// need not outlive a power failure.
+	// NoSync makes Write return before everything is on the disk. Use it for a
+	// directory that need not survive a power failure.
 	NoSync bool
 }
 
-// Report tells what [Write] did.
+// Report says what [Write] did.
 type Report struct {
 	Entries int   // of every type
-	Bytes   int64 // content of regular files, holes included
-	// Lost lists, as they should be and sorted by path, the entries that
-	// are not: those whose owner, setuid, setgid or extended attributes
-	// could not be set, and devices that are not there at all. It is empty
-	// where root writes.
+	Bytes   int64 // content of regular files, including holes
+	// Lost lists the entries that are not exactly as the source has them,
+	// sorted by path. For these the owner, setuid, setgid or extended
+	// attributes could not be set, or they are devices that could not be made.
+	// The entries are in the form that they should have. Lost is empty if root
+	// writes.
 	Lost []images.Entry
 }
 
-// Write puts all files of a source into the directory dir, which is new or
-// empty: contents with their holes, modes, owners, devices, FIFOs, hard links,
-// extended attributes and times. As root all of it, or an error; as another
-// user, or as root of a user namespace, what cannot be set is in the report.
+// Write writes all files of a source into the directory dir, which must be new
+// or empty. It keeps contents with their holes, modes, owners, devices, FIFOs,
+// hard links, extended attributes and times. As root it does all of this or
+// returns an error. As another user, or as root of a user namespace, it reports
+// what it could not set.
 //
-// The files are written beside dir, into dir.partial-NUMBER, which gets its
-// name at the end. If there is an error nothing is left of it. Whatever the
-// source says, nothing is written outside of the directory.
+// Write first fills the directory dir.partial-NUMBER beside dir and renames it
+// at the end. After an error it leaves nothing behind. Whatever the source
+// contains, Write never writes outside of that directory.
 func Write(ctx context.Context, dir string, src images.Source, opt Options) (Report, error) {
 	report, err := write(ctx, dir, src, opt)
 	if err != nil {
@@ -78,10 +80,10 @@ func write(ctx context.Context, dir string, src images.Source, opt Options) (Rep
 const (
 	minWorkers = 2
 	maxWorkers = 8
-	// smallFile is the most that a worker writes at once, in bytes. Longer
-	// files go from the source to the disk in pieces of that size.
+	// smallFile is the largest number of bytes that a worker writes at once.
+	// Longer files go from the source to the disk in pieces of this size.
 	smallFile = 1 << 20
-	// spareBuffers is how many small files may wait for a worker.
+	// spareBuffers is the number of small files that may wait for a worker.
 	spareBuffers = 6
 )
 
@@ -92,31 +94,32 @@ func workersOr(n int) int {
 	return min(max(runtime.GOMAXPROCS(0), minWorkers), maxWorkers)
 }
 
-// job is a small file on its way to a worker.
+// job is a small file that waits for a worker.
 type job struct {
 	entry images.Entry
 	data  []byte
 }
 
-// writer is the state of one Write. The walk makes directories and all that is
-// quickly made; workers write the small files, which are most; links come when
-// all files are there, and directories get their metadata last.
+// writer is the state of one Write. The walk makes directories and everything
+// that is quick to make. Workers write the small files, which are the majority.
+// Hard links are made when all files exist, and directories get their metadata
+// last.
 type writer struct {
-	root    *Root
-	dirs    *Dirs // of the walk
-	opt     Options
-	trying  bool // without the rights of root
-	jobs    chan job
-	free    chan []byte
-	folders []images.Entry
-	links   []images.Entry
+	root         *Root
+	dirs         *Dirs // used by the walk
+	opt          Options
+	unprivileged bool // this process lacks root's rights
+	jobs         chan job
+	free         chan []byte
+	folders      []images.Entry
+	links        []images.Entry
 
 	mu     sync.Mutex
 	report Report
-	unmade map[string]bool // devices
+	unmade map[string]bool // devices that could not be made
 }
 
-// fill puts the source's files into a directory that is there.
+// fill writes the source's files into an existing directory.
 func fill(ctx context.Context, dir string, src images.Source, opt Options) (Report, error) {
 	root, err := Open(dir)
 	if err != nil {
@@ -125,7 +128,7 @@ func fill(ctx context.Context, dir string, src images.Source, opt Options) (Repo
 	defer root.Close()
 	n := workersOr(opt.Workers)
 	w := &writer{
-		root: root, dirs: root.Dirs(), opt: opt, trying: !privileged(),
+		root: root, dirs: root.Dirs(), opt: opt, unprivileged: !privileged(),
 		jobs: make(chan job, spareBuffers), free: make(chan []byte, spareBuffers+n),
 		unmade: make(map[string]bool),
 	}
@@ -143,7 +146,7 @@ func fill(ctx context.Context, dir string, src images.Source, opt Options) (Repo
 	return w.report, nil
 }
 
-// content makes all files but the hard links.
+// content makes all files except hard links.
 func (w *writer) content(ctx context.Context, src images.Source, workers int) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -189,7 +192,7 @@ func (w *writer) small(dirs *Dirs, e *images.Entry, data []byte) error {
 }
 
 func (w *writer) seal(f File, dirs *Dirs, e *images.Entry) error {
-	if !w.trying {
+	if !w.unprivileged {
 		return f.Seal(dirs, e)
 	}
 	lost, err := f.TrySeal(dirs, e)
@@ -197,7 +200,7 @@ func (w *writer) seal(f File, dirs *Dirs, e *images.Entry) error {
 	return err
 }
 
-// finish does what needs all files.
+// finish does the steps that need all files to exist.
 func (w *writer) finish(ctx context.Context) error {
 	if err := w.makeLinks(ctx); err != nil {
 		return err
@@ -232,9 +235,9 @@ func (w *writer) makeLinks(ctx context.Context) error {
 	return nil
 }
 
-// finishFolders gives directories their metadata, deepest first: a parent's
-// time must not change again. The root has some even if the source has none
-// for it.
+// finishFolders sets the metadata of directories, deepest first, so that the
+// time of a parent does not change again. If the source has no entry for the
+// root, the root gets mode 0755.
 func (w *writer) finishFolders() error {
 	if !slices.ContainsFunc(w.folders, func(e images.Entry) bool { return e.Path == "/" }) {
 		if err := os.Chmod(w.root.name, 0o755); err != nil {
@@ -251,7 +254,7 @@ func (w *writer) finishFolders() error {
 }
 
 func (w *writer) finishFolder(e *images.Entry) error {
-	if !w.trying {
+	if !w.unprivileged {
 		return w.dirs.SetMetadata(e)
 	}
 	lost, err := w.dirs.TrySetMetadata(e)
@@ -259,7 +262,7 @@ func (w *writer) finishFolder(e *images.Entry) error {
 	return err
 }
 
-// note keeps an entry that could not be made as it should be.
+// note reports an entry that could not be made exactly as it should be.
 func (w *writer) note(e *images.Entry, lost bool) {
 	if lost {
 		w.mu.Lock()
@@ -268,7 +271,7 @@ func (w *writer) note(e *images.Entry, lost bool) {
 	}
 }
 
-// done counts what was made.
+// done counts finished entries and bytes, and reports the progress.
 func (w *writer) done(entries int, bytes int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -279,7 +282,8 @@ func (w *writer) done(entries int, bytes int64) {
 	}
 }
 
-// fail says what could not be done and what a person can do.
+// fail returns an error that says what could not be done and what a person can
+// do about it.
 func (w *writer) fail(op, p string, err error) error {
 	hint := ""
 	switch {
@@ -290,13 +294,13 @@ func (w *writer) fail(op, p string, err error) error {
 	case errors.Is(err, unix.EINVAL) && strings.Contains(p, ".."):
 		hint = "; the path leads out of the image"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOTSUP):
-		hint = "; the filesystem must know owners, devices and extended attributes"
+		hint = "; the filesystem must support owners, devices and extended attributes"
 	}
 	return fmt.Errorf("%s %s: %w%s", op, p, err, hint)
 }
 
-// privileged tells whether this process can set whatever an entry says: it is
-// root, and of no user namespace but the first, of Linux.
+// privileged reports whether this process can set everything that an entry may
+// contain. For that it must be root on Linux, in the initial user namespace.
 func privileged() bool {
 	if os.Geteuid() != 0 || runtime.GOOS != "linux" {
 		return false

@@ -57,8 +57,8 @@ func TestRootOfASourceWithoutOne(t *testing.T) {
 	}
 }
 
-// TestNothingLeavesTheDirectory gives hostile sources and looks at what is
-// beside the directory.
+// TestNothingLeavesTheDirectory writes hostile sources and checks that the
+// files beside the directory are untouched.
 func TestNothingLeavesTheDirectory(t *testing.T) {
 	root := folder("/", 0o755)
 	for name, files := range map[string][]memFile{

@@ -2,14 +2,14 @@ package rootfs
 
 import "bytes"
 
-// BlockSize is what a hole in a file is counted in, in bytes: the block of
-// every filesystem that we make.
+// BlockSize is the unit of holes in a file, in bytes. It is the block size of
+// every filesystem that this program makes.
 const BlockSize = 4096
 
 var zeroBlock [BlockSize]byte
 
-// IsZero tells whether b is all zeros. It reads no further than the first
-// block that is not.
+// IsZero reports whether b consists of zeros only. It stops at the first block
+// that does not.
 func IsZero(b []byte) bool {
 	for len(b) > 0 {
 		n := min(len(b), BlockSize)
@@ -21,8 +21,8 @@ func IsZero(b []byte) bool {
 	return true
 }
 
-// dataRuns yields the parts of b that are not holes, as offsets in b. b begins
-// on a block's border.
+// dataRuns yields the parts of b that are not holes, as offsets in b. b must
+// begin at a block boundary.
 func dataRuns(b []byte) func(func(from, to int) bool) {
 	return func(yield func(int, int) bool) {
 		for at := 0; at < len(b); {

@@ -48,8 +48,8 @@ func TestOpenRefuses(t *testing.T) {
 	escape := t.TempDir()
 	imagetest.Must(t, os.Symlink("/etc", filepath.Join(escape, ".cloudlet")))
 	for path, want := range map[string]string{
-		empty: "not a cloudlet: no /.cloudlet/manifest in it", broken: ", line 2, column 3: is not JSON", escape: "not a cloudlet",
-		imagetest.WriteTemp(t, unnamed(t)):  "not a cloudlet: no /.cloudlet/manifest in it; write one there",
+		empty: "it has no /.cloudlet/manifest", broken: ", line 2, column 3: is not JSON", escape: "not a cloudlet",
+		imagetest.WriteTemp(t, unnamed(t)):  "it has no /.cloudlet/manifest; write one",
 		imagetest.WriteTemp(t, []byte("x")): "unexpected EOF",
 		"/no/such/image":                    "no such directory or file",
 		"/dev/null":                         "neither a directory nor a file",

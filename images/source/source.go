@@ -1,6 +1,6 @@
-// Package source opens an image by whatever a person calls it: a directory, a
-// tarball in a file or on standard input, a revision of a git or Mercurial
-// repository, an OCI image.
+// Package source opens an image from the name that a person gives. The name can
+// be that of a directory, a tarball in a file or on standard input, a revision
+// of a git or Mercurial repository, or an OCI image.
 package source
 
 import (
@@ -23,24 +23,24 @@ import (
 	"cloudlets/images/vcs"
 )
 
-// Stdin is the name that stands for a tarball on standard input.
+// Stdin is the name for a tarball on standard input.
 const Stdin = "-"
 
-// Options are what an image's name does not say. The zero value will do.
+// Options hold what the name of an image does not say. The zero value works.
 type Options struct {
-	// Manifest is a manifest kept apart from its filesystem; nil takes the
-	// one in the image.
+	// Manifest is a manifest that is kept apart from its filesystem. If it is
+	// nil, the manifest inside the image is used.
 	Manifest []byte
-	// Bare takes a filesystem without a manifest for a cloudlet whose
-	// manifest says nothing.
+	// Bare accepts a filesystem without a manifest, as if its manifest were
+	// empty.
 	Bare bool
-	// MaxSize bounds what an image may unpack to, in bytes; 0 is
+	// MaxSize is the maximum unpacked size of an image in bytes; 0 means
 	// [tarball.DefaultMaxSize].
 	MaxSize int64
-	// Platform picks one of an OCI image's several, "linux/arm64"; "" is
-	// Linux on this machine's architecture.
+	// Platform selects one of the platforms of an OCI image, e.g.
+	// "linux/arm64". "" means Linux on the architecture of this machine.
 	Platform string
-	// Stdin is what "-" reads; nil has nothing to read.
+	// Stdin is what "-" reads. If it is nil, "-" is an error.
 	Stdin io.Reader
 }
 
@@ -48,12 +48,12 @@ type Options struct {
 //
 //   - a directory, which may be the working copy of a repository;
 //   - a tarball, plain or compressed, or "-" for one on standard input;
-//   - REPOSITORY@REVISION for a git or Mercurial repository, also a bare one;
-//   - an OCI layout or archive, or a docker archive; FILE:TAG where it holds
+//   - REPOSITORY@REVISION for a git or Mercurial repository, which may be bare;
+//   - an OCI layout or archive, or a docker archive; use FILE:TAG if it holds
 //     several images.
 //
-// What is there by its whole name goes before any reading of an "@" or a ":"
-// in it. The caller closes the image.
+// If a file has exactly the name ref, Open takes that file, even if ref
+// contains an "@" or a ":". The caller must close the image.
 func Open(ctx context.Context, ref string, opt Options) (*images.Image, error) {
 	src, err := find(ctx, ref, opt)
 	if err != nil {
@@ -67,7 +67,7 @@ func Open(ctx context.Context, ref string, opt Options) (*images.Image, error) {
 	if errors.Is(err, images.ErrNotCloudlet) && opt.Bare {
 		im, err = images.New(ctx, ref, layers.WithManifest(src, []byte("{}")))
 		if err == nil {
-			im.Source = src // without the manifest that it does not have
+			im.Source = src // the empty manifest is not one of the image's files
 		}
 	}
 	if err != nil {
@@ -83,7 +83,7 @@ func closeSource(src images.Source) error {
 	return nil
 }
 
-// find is the source that ref names.
+// find returns the source that ref names.
 func find(ctx context.Context, ref string, opt Options) (images.Source, error) {
 	if ref == Stdin {
 		return standardInput(opt)
@@ -108,7 +108,7 @@ func find(ctx context.Context, ref string, opt Options) (images.Source, error) {
 	return nil, fmt.Errorf("open image %s: there is no such directory or file", ref)
 }
 
-// part splits "PATH@REVISION" where there is something at PATH.
+// part splits "PATH@REVISION". It is ok only if PATH exists.
 func part(ref, separator string) (path, rest string, ok bool) {
 	i := strings.LastIndex(ref, separator)
 	if i <= 0 || i+1 == len(ref) {
@@ -118,18 +118,18 @@ func part(ref, separator string) (path, rest string, ok bool) {
 	return ref[:i], ref[i+1:], err == nil
 }
 
-// invalidName is what Windows says of a name that no file can have, such as
-// one with a tag behind a colon.
+// invalidName is the error of Windows for a name that no file can have, e.g. a
+// name with a tag after a colon.
 const invalidName = syscall.Errno(123)
 
-// isAbsent says whether nothing is, or can be, called by a name.
+// isAbsent reports whether err means that no file has, or can have, this name.
 func isAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || runtime.GOOS == "windows" && errors.Is(err, invalidName)
 }
 
 func standardInput(opt Options) (images.Source, error) {
 	if opt.Stdin == nil {
-		return nil, errors.New("open image -: there is no standard input to read")
+		return nil, errors.New("open image -: there is no standard input to read from")
 	}
 	tarball := tarball.NewStream("standard input", opt.Stdin)
 	tarball.MaxSize = opt.MaxSize
@@ -149,8 +149,8 @@ func ociOptions(opt Options, tag string) oci.Options {
 	return oci.Options{Ref: tag, Platform: opt.Platform, MaxSize: opt.MaxSize}
 }
 
-// directory is a filesystem tree, an OCI layout, or a repository without a
-// working copy, of which the latest revision counts.
+// directory opens a directory: a root filesystem, an OCI layout, or a
+// repository without a working copy, of which it opens the latest revision.
 func directory(ctx context.Context, path string, opt Options) (images.Source, error) {
 	if _, is := oci.Detect(path); is {
 		return oci.Open(ctx, path, ociOptions(opt, ""))
@@ -165,10 +165,11 @@ func directory(ctx context.Context, path string, opt Options) (images.Source, er
 	return asRecorded(path, dir)
 }
 
-// asRecorded shows a directory as its metadata file tells. That counts where
-// the directory belongs to an ordinary user, who cannot give files to others;
-// where it belongs to root, the filesystem itself is the truth. Only Linux
-// keeps all of that, so that elsewhere the file counts whoever is the owner.
+// asRecorded applies the metadata file of a directory, if the file is
+// authoritative there. It is authoritative if the directory belongs to an
+// ordinary user, who cannot give files to other owners. If the directory
+// belongs to root, the filesystem itself is right. Systems other than Linux
+// cannot store all the metadata, so there the file always applies.
 func asRecorded(path string, dir *dirtree.Dir) (images.Source, error) {
 	if runtime.GOOS == "linux" {
 		root, err := dir.Entry("/")

@@ -11,10 +11,10 @@ import (
 	"cloudlets/images/manifest"
 )
 
-// CheckTree compares the manifest with the image's files: each template has
-// to be there and be a regular file, and each entry point has to lead to a
-// kernel or a program. The error joins a [jsontext.Problem] for each that does not.
-// That persistent paths are there is nobody's promise.
+// CheckTree compares the manifest with the image's files: each template must be
+// a regular file, and each entry point must lead to a kernel or a program. The
+// error joins one [jsontext.Problem] for each that does not. Persistent paths
+// need not exist, so they are not checked.
 func CheckTree(m *manifest.Manifest, t images.Tree) error {
 	r := &jsontext.Report{File: m.Label(), Text: m.JSON()}
 	root, ok := jsontext.Parse(r)
@@ -38,14 +38,14 @@ func checkTemplate(m *manifest.Manifest, r *jsontext.Report, t images.Tree, path
 	written, _ := n.Value.(string)
 	name := images.CleanPath(written)
 	if m.IsVolatile(name) {
-		return // no part of a copy, there or not
+		return // a volatile file does not belong to a copy, so it need not exist
 	}
 	file, err := boot.RegularFile(t, name)
 	switch {
 	case err != nil:
 		r.Add(n.Offset, path, "%v", err)
 	case file == "":
-		r.Add(n.Offset, path, "is %s, and there is no such file in the image: add it, or take it off the list", jsontext.Quoted(name))
+		r.Add(n.Offset, path, "is %s, but the image has no such file: add it, or remove it from the list", jsontext.Quoted(name))
 	}
 }
 

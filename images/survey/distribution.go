@@ -6,37 +6,37 @@ import (
 	"unicode"
 )
 
-// Family is a group of distributions that keep their files in the same way.
+// Family is a group of distributions that arrange their files in the same way.
 type Family string
 
-// The families that are told apart.
+// The families that the survey distinguishes.
 const (
 	Debian  Family = "debian" // and Ubuntu
 	Alpine  Family = "alpine"
 	RedHat  Family = "redhat" // Fedora, RHEL and its rebuilds
 	Arch    Family = "arch"
-	Busybox Family = "busybox" // no distribution, but a busybox
+	Busybox Family = "busybox" // a busybox without a distribution
 	Unknown Family = "unknown"
 )
 
-// Distribution is what an image was made from.
+// Distribution is the distribution from which an image was made.
 type Distribution struct {
 	Family Family
-	// ID, Version and Name are those of os-release(5), "debian", "12" and
-	// "Debian GNU/Linux 12 (bookworm)"; any may be "".
+	// ID, Version and Name come from os-release(5), e.g. "debian", "12" and
+	// "Debian GNU/Linux 12 (bookworm)". Each may be "".
 	ID, Version, Name string
 }
 
-// releaseFiles are looked at in this order; the first counts (os-release(5)).
+// releaseFiles are the places of os-release(5). The first that exists counts.
 var releaseFiles = []string{"/etc/os-release", "/usr/lib/os-release"}
 
-// olderFiles tell a distribution that has no os-release yet.
+// olderFiles identify distributions without an os-release.
 var olderFiles = []struct{ file, id string }{
 	{"/etc/debian_version", "debian"}, {"/etc/alpine-release", "alpine"}, {"/etc/fedora-release", "fedora"},
 	{"/etc/redhat-release", "rhel"}, {"/etc/arch-release", "arch"},
 }
 
-// families are the distributions that others name in ID_LIKE.
+// families maps the distributions that others name in ID_LIKE.
 var families = map[string]Family{
 	"debian": Debian, "ubuntu": Debian, "alpine": Alpine, "fedora": RedHat, "rhel": RedHat, "centos": RedHat, "arch": Arch,
 }
@@ -50,16 +50,16 @@ func (e *explorer) distribution() error {
 	e.found.Name = imageName(d)
 	switch d.Family {
 	case Unknown:
-		e.because("name", "the distribution is not known: there is no %s, and nothing else that tells", releaseFiles[0])
+		e.addReason("name", "the distribution is unknown: neither %s nor any other known file identifies it", releaseFiles[0])
 	case Busybox:
-		e.because("name", "there is no distribution, but a busybox")
+		e.addReason("name", "a busybox without a distribution")
 	default:
-		e.because("name", "%s says %s", from, strings.TrimSpace(d.ID+" "+d.Version))
+		e.addReason("name", "%s says %s", from, strings.TrimSpace(d.ID+" "+d.Version))
 	}
 	return nil
 }
 
-// readRelease looks for what tells the distribution, and says where it was.
+// readRelease identifies the distribution, and returns the file that did so.
 func (e *explorer) readRelease() (d Distribution, from string, err error) {
 	for _, file := range releaseFiles {
 		text, err := e.text(file)
@@ -78,7 +78,7 @@ func (e *explorer) readRelease() (d Distribution, from string, err error) {
 		if ok, err := e.exists(older.file); err != nil || ok {
 			version := strings.TrimSpace(text)
 			if strings.IndexFunc(version, func(c rune) bool { return c != '.' && !unicode.IsDigit(c) }) >= 0 {
-				version = "" // a sentence, or a name such as "squeeze/sid"
+				version = "" // the file has a sentence or a name such as "squeeze/sid"
 			}
 			return Distribution{Family: families[older.id], ID: older.id, Version: version}, older.file, err
 		}
@@ -91,8 +91,8 @@ func (e *explorer) readRelease() (d Distribution, from string, err error) {
 	return d, "", nil
 }
 
-// parseRelease reads an os-release file: assignments as a shell has them.
-// Lines that are none do not matter.
+// parseRelease parses an os-release file, which consists of shell assignments.
+// It ignores other lines.
 func parseRelease(text string) Distribution {
 	values := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -111,8 +111,7 @@ func parseRelease(text string) Distribution {
 	return d
 }
 
-// unquote takes a shell's quotes off a word. What could not stand in one line
-// is left out.
+// unquote removes a shell's quotes from a word. It drops control characters.
 func unquote(word string) string {
 	var b strings.Builder
 	var quote rune
@@ -137,7 +136,7 @@ func unquote(word string) string {
 	return b.String()
 }
 
-// imageName makes a name of a distribution's: "debian-12".
+// imageName makes a name from a distribution, e.g. "debian-12".
 func imageName(d Distribution) string {
 	words := []string{d.ID, d.Version}
 	if d.ID == "" {

@@ -8,7 +8,7 @@ import (
 	"cloudlets/images"
 )
 
-// dataOf are the directories in which services keep what they are for.
+// dataOf are the directories in which services keep their data.
 var dataOf = []string{
 	"/var/lib/mysql", "/var/lib/postgresql", "/var/lib/pgsql", "/var/lib/mongodb", "/var/lib/redis", "/var/lib/ldap",
 	"/var/lib/docker", "/var/lib/containerd", "/var/lib/containers", "/var/lib/libvirt", "/var/lib/kubelet", "/var/lib/etcd",
@@ -17,19 +17,20 @@ var dataOf = []string{
 	"/etc/letsencrypt", "/var/www", "/var/mail", "/var/spool/mail", "/var/spool/cron",
 }
 
-// packageLists are where package managers note what is installed.
+// packageLists are the directories in which package managers record what is
+// installed.
 var packageLists = []struct{ dir, manager string }{
 	{"/var/lib/dpkg", "dpkg"}, {"/var/lib/rpm", "rpm"}, {"/var/lib/pacman", "pacman"},
 }
 
 // persistent chooses what a machine keeps when it gets a new version of the
-// image: data, and who it is.
+// image: its data and its identity.
 func (e *explorer) persistent() error {
 	for _, dir := range []string{"/home", "/srv"} {
 		if ok, err := e.isDir(dir); err != nil {
 			return err
 		} else if ok {
-			e.keep(dir, "what users and services put there is theirs")
+			e.keep(dir, "it belongs to the users and services that put files there")
 		}
 	}
 	if err := e.keepState(); err != nil {
@@ -40,11 +41,11 @@ func (e *explorer) persistent() error {
 
 func (e *explorer) keep(p, why string, args ...any) {
 	e.found.Persistent = append(e.found.Persistent, p)
-	e.because("persistent "+p, why, args...)
+	e.addReason("persistent "+p, why, args...)
 }
 
-// keepState keeps all of /var/lib where nothing in it belongs to the image,
-// and else what is known to be data.
+// keepState keeps all of /var/lib if nothing in it belongs to the image.
+// Otherwise it keeps only the directories that are known to hold data.
 func (e *explorer) keepState() error {
 	for _, list := range packageLists {
 		ok, err := e.isDir(list.dir)
@@ -52,15 +53,15 @@ func (e *explorer) keepState() error {
 			return err
 		}
 		if ok {
-			e.because("/var/lib", "is not persistent as a whole: it holds the list of installed packages of %s, which has to fit the image; "+
-				"add what your services keep there", list.manager)
+			e.addReason("/var/lib", "is not persistent as a whole: it contains the list of installed packages of %s, which must match the image; "+
+				"add the directories in which your services keep data", list.manager)
 			return e.keepData()
 		}
 	}
 	if ok, err := e.isDir("/var/lib"); err != nil || !ok {
 		return err
 	}
-	e.keep("/var/lib", "services keep their state there, and no package manager does")
+	e.keep("/var/lib", "services keep their state there, and no package manager uses it")
 	return nil
 }
 
@@ -75,31 +76,32 @@ func (e *explorer) keepData() error {
 	return nil
 }
 
-// keepIdentity keeps what others know the machine by. What of it is in the
-// image is volatile, so each copy has its own.
+// keepIdentity keeps the files by which others recognise the machine. The
+// image's own copies of these files are volatile, so each machine makes its
+// own.
 func (e *explorer) keepIdentity() error {
 	if ok, err := e.exists("/etc/machine-id"); err != nil {
 		return err
 	} else if ok {
-		e.keep("/etc/machine-id", "a machine that is updated stays the same machine, for its journal and for DHCP")
+		e.keep("/etc/machine-id", "an updated machine must stay the same machine for its journal and for DHCP")
 	}
 	keys, err := images.Glob(e.tree, "/etc/ssh/ssh_host_*_key*")
 	if err != nil {
 		return err
 	}
 	for _, key := range keys {
-		e.keep(key, "a machine that is updated keeps the key that others know it by")
+		e.keep(key, "an updated machine must keep the key by which others know it")
 	}
 	return nil
 }
 
-// templates suggests files that differ from copy to copy.
+// templates suggests files that usually differ from copy to copy.
 func (e *explorer) templates() error {
 	for _, suggestion := range []Reason{
-		{"/etc/hostname", "with <%= env.hostname %> in it each copy gets its name"},
-		{"/etc/hosts", "it names the machine itself"},
-		{"/etc/network/interfaces", "it has the machine's addresses"},
-		{"/etc/conf.d/hostname", "with <%= env.hostname %> in it each copy gets its name"},
+		{"/etc/hostname", "with <%= env.hostname %> in it, each copy gets its own name"},
+		{"/etc/hosts", "it contains the name of the machine"},
+		{"/etc/network/interfaces", "it contains the addresses of the machine"},
+		{"/etc/conf.d/hostname", "with <%= env.hostname %> in it, each copy gets its own name"},
 	} {
 		entry, ok, err := e.entry(suggestion.What)
 		if err != nil {
@@ -107,13 +109,13 @@ func (e *explorer) templates() error {
 		}
 		if ok && entry.Type == images.Regular && entry.Path == suggestion.What {
 			e.found.Templates = append(e.found.Templates, suggestion.What)
-			e.because("templates "+suggestion.What, "suggested, not written: %s", suggestion.Why)
+			e.addReason("templates "+suggestion.What, "suggested, not written: %s", suggestion.Why)
 		}
 	}
 	return nil
 }
 
-// notices tells what no manifest can mend.
+// notices reports problems that no manifest can solve.
 func (e *explorer) notices() error {
 	fstab, err := e.text("/etc/fstab")
 	if err != nil {
@@ -127,7 +129,7 @@ func (e *explorer) notices() error {
 		}
 	}
 	if slices.Sort(devices); len(devices) > 0 {
-		e.because("/etc/fstab", "names the disks of one machine for %s: a copy on another disk waits for them in vain; take these lines out", strings.Join(devices, ", "))
+		e.addReason("/etc/fstab", "names the disks of one machine for %s: a copy on another disk would wait for them in vain; remove these lines", strings.Join(devices, ", "))
 	}
 	return nil
 }

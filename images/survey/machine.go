@@ -13,13 +13,13 @@ import (
 	"cloudlets/images/manifest"
 )
 
-// programs are looked at for the architecture: whatever else an image has,
-// one of these it has, and all are for the same processor.
+// programs are the files that tell the architecture: every image has at least
+// one of them, and all are for the same processor.
 var programs = []string{
 	"/sbin/init", "/bin/sh", "/bin/busybox", "/bin/ls", "/usr/bin/env", "/bin/bash", "/usr/lib/systemd/systemd", "/usr/bin/busybox",
 }
 
-// elfHead is how much of a program tells its architecture, in bytes.
+// elfHead is how many bytes of a program are needed to find its architecture.
 const elfHead = 64
 
 func (e *explorer) arch() error {
@@ -41,12 +41,12 @@ func (e *explorer) arch() error {
 	})
 	switch len(archs) {
 	case 0:
-		e.because("arch", "not known: none of %s is a program", strings.Join(programs, ", "))
+		e.addReason("arch", "unknown: none of %s is a program", strings.Join(programs, ", "))
 		return nil
 	case 1:
-		e.because("arch", "%s are programs for %s", strings.Join(seen[archs[0]], ", "), archs[0])
+		e.addReason("arch", "%s are programs for %s", strings.Join(seen[archs[0]], ", "), archs[0])
 	default:
-		e.because("arch", "most programs are for %s, but %s for %s: look which are needed",
+		e.addReason("arch", "most programs are for %s, but %s are for %s: check which of them are needed",
 			archs[0], strings.Join(seen[archs[1]], ", "), archs[1])
 	}
 	e.found.Arch = archs[0]
@@ -60,7 +60,7 @@ func (e *explorer) kernels() error {
 	}
 	all, err := boot.Kernels(bare, e.tree, "")
 	if errors.Is(err, boot.ErrNoKernel) {
-		e.because("entrypoints kernel", "none: there is no kernel, so the image can be entered but not booted")
+		e.addReason("entrypoints kernel", "none: the image has no kernel, so it can be entered but not booted")
 		return nil
 	}
 	if err != nil {
@@ -81,9 +81,9 @@ func (e *explorer) kernelReason(k boot.Kernel) {
 	if k.Modules == "" {
 		drivers = "no modules of its own: it can boot only with drivers built in"
 	}
-	e.because("entrypoints kernel", "%s is a kernel for %s with %s and %s", k.Path, orUnknown(k.Arch), initrd, drivers)
+	e.addReason("entrypoints kernel", "%s is a kernel for %s with %s and %s", k.Path, orUnknown(k.Arch), initrd, drivers)
 	if k.Arch != "" && e.found.Arch != "" && k.Arch != e.found.Arch && (k.Arch != "amd64" || e.found.Arch != "i386") {
-		e.because(k.Path, "is for %s, and the image's programs are for %s: they cannot run on it", k.Arch, e.found.Arch)
+		e.addReason(k.Path, "is for %s, but the image's programs are for %s: this kernel cannot run them", k.Arch, e.found.Arch)
 	}
 }
 
@@ -94,10 +94,10 @@ func orUnknown(s string) string {
 	return s
 }
 
-// System is what runs as process 1.
+// System is an init system.
 type System string
 
-// The init systems that are told apart.
+// The init systems that the survey distinguishes.
 const (
 	Systemd      System = "systemd"
 	SysVInit     System = "sysvinit"
@@ -112,7 +112,7 @@ const (
 // Init is the program that becomes process 1.
 type Init struct {
 	System System
-	// Path is where a kernel starts it; "" is none.
+	// Path is where a kernel starts it, or "" if there is none.
 	Path string
 }
 
@@ -122,7 +122,7 @@ func (e *explorer) init() error {
 		return err
 	}
 	if file == "" {
-		e.because("entrypoints init", "none: there is no /sbin/init")
+		e.addReason("entrypoints init", "none: the image has no /sbin/init")
 		return nil
 	}
 	real, err := e.resolve(file)
@@ -134,12 +134,12 @@ func (e *explorer) init() error {
 		return err
 	}
 	e.found.Init = Init{System: system, Path: file}
-	e.because("entrypoints init", "%s is %s (%s)", file, real, system)
+	e.addReason("entrypoints init", "%s is %s (%s)", file, real, system)
 	return nil
 }
 
-// system tells an init system by the program that init is, and where that
-// does not tell, by its configuration.
+// system identifies an init system by the program, or else by its
+// configuration.
 func (e *explorer) system(program string) (System, error) {
 	switch {
 	case program == "systemd":
@@ -175,14 +175,14 @@ func (e *explorer) shell() error {
 		return err
 	}
 	if e.found.Shell = file; file == "" {
-		e.because("entrypoints chroot", "none: there is no shell")
+		e.addReason("entrypoints chroot", "none: the image has no shell")
 		return nil
 	}
-	e.because("entrypoints chroot", "%s is there", file)
+	e.addReason("entrypoints chroot", "the image has %s", file)
 	return nil
 }
 
-// readDir lists a directory; nothing where there is none.
+// readDir lists a directory. If it does not exist, the list is empty.
 func (e *explorer) readDir(dir string) ([]images.Entry, error) {
 	entry, ok, err := e.entry(dir)
 	if err != nil || !ok || entry.Type != images.Directory {

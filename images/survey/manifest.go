@@ -11,8 +11,9 @@ import (
 	"cloudlets/images/manifest"
 )
 
-// manifest is a manifest in the order in which people read one.
-type written struct {
+// manifestFile is a manifest with its members in the order in which people read
+// them.
+type manifestFile struct {
 	Name        string   `json:"name,omitempty"`
 	Description string   `json:"description,omitempty"`
 	Arch        string   `json:"arch,omitempty"`
@@ -43,10 +44,10 @@ type requires struct {
 	Arch string `json:"arch,omitempty"`
 }
 
-// Manifest is the manifest that suits what was found, as JSON with an end of
-// line. It parses, and its entry points lead to what was found.
+// Manifest returns the manifest that suits the findings, as JSON with a final
+// newline. It can be parsed, and its entry points lead to existing files.
 func (f Findings) Manifest() ([]byte, error) {
-	m := written{
+	m := manifestFile{
 		Name: f.Name, Description: f.description(), Arch: f.Arch, Templates: f.Render,
 		Persistent: f.Persistent, Volatile: f.Volatile,
 		EntryPoints: &entries{Kernel: f.kernelEntry(), Init: f.initEntry(), Shell: f.shellEntry()},
@@ -56,18 +57,19 @@ func (f Findings) Manifest() ([]byte, error) {
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // "<" is common in patterns, and nobody puts this in a page
+	enc.SetEscapeHTML(false) // "<" is common in patterns, and the text is not for web pages
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(m); err != nil {
 		return nil, fmt.Errorf("write the manifest: %w", err)
 	}
 	if _, err := manifest.Parse(f.Name, b.Bytes()); err != nil {
-		return nil, fmt.Errorf("check the manifest that was made: %w", err)
+		return nil, fmt.Errorf("check the generated manifest: %w", err)
 	}
 	return b.Bytes(), nil
 }
 
-// description is a line for people: "Debian GNU/Linux 12 (bookworm) with systemd".
+// description returns a line for people, e.g. "Debian GNU/Linux 12 (bookworm)
+// with systemd".
 func (f Findings) description() string {
 	name := f.Distribution.Name
 	if name == "" {
@@ -79,7 +81,8 @@ func (f Findings) description() string {
 	return name
 }
 
-// kernelEntry is for the newest kernel, and for newer ones that come.
+// kernelEntry returns an entry point for the newest kernel, which also matches
+// newer kernels that may come.
 func (f Findings) kernelEntry() *entry {
 	if len(f.Kernels) == 0 {
 		return nil
@@ -99,8 +102,8 @@ func (f Findings) kernelEntry() *entry {
 	return e
 }
 
-// anyVersion makes the path of a kernel, or of its initrd, a pattern for every
-// version.
+// anyVersion replaces the version in the path of a kernel, or of its initrd, by
+// "*".
 func anyVersion(file string, k boot.Kernel) string {
 	dir, base := path.Split(file)
 	for _, version := range []string{k.Named(), k.Version} {
@@ -115,20 +118,20 @@ func anyVersion(file string, k boot.Kernel) string {
 	return file
 }
 
-// serial are the serial consoles that machines of an architecture have.
+// serial maps an architecture to the usual serial console of its machines.
 var serial = map[string]string{
 	"amd64": "ttyS0", "i386": "ttyS0", "arm64": "ttyAMA0", "arm": "ttyAMA0", "riscv64": "ttyS0", "ppc64le": "hvc0", "ppc64": "hvc0", "s390x": "ttysclp0",
 }
 
-// cmdline shows the start on the screen and on the serial console. The last
-// console is the one that takes a login in single-user mode.
+// cmdline shows the boot messages on the screen and on the serial console. The
+// last console is the one for logins in single-user mode.
 func (f Findings) cmdline(arch string) string {
 	words := []string{"console=tty0"}
 	if port, ok := serial[arch]; ok {
 		words = append(words, "console="+port)
 	}
 	if f.Distribution.Family == Alpine {
-		words = append(words, "modules=sd-mod,usb-storage,ext4") // its initramfs loads no filesystem by itself
+		words = append(words, "modules=sd-mod,usb-storage,ext4") // its initramfs does not load these by itself
 	}
 	return strings.Join(words, " ")
 }

@@ -1,6 +1,6 @@
-// Package survey looks at a root filesystem and suggests the manifest that
-// makes it a cloudlet: what starts it, what it keeps, what it should not
-// carry from one machine to another. It reads files and runs none.
+// Package survey examines a root filesystem and suggests a manifest that makes
+// it a cloudlet: what starts it, what it keeps, and what must not travel from
+// one machine to another. It reads files and does not run programs.
 package survey
 
 import (
@@ -14,46 +14,49 @@ import (
 	"cloudlets/images/boot"
 )
 
-// Findings is what was seen in a root filesystem, and what follows from it.
+// Findings are the facts about a root filesystem and the suggestions that
+// follow from them.
 type Findings struct {
-	// Name is what the image may be called, "debian-12".
+	// Name is a possible name of the image, e.g. "debian-12".
 	Name         string
 	Distribution Distribution
-	// Arch is what its programs run on (Debian's name); "" is not known.
+	// Arch is the architecture of its programs, with Debian's name. "" means
+	// unknown.
 	Arch string
 	// Kernels are its kernels, the newest first.
 	Kernels []boot.Kernel
 	Init    Init
-	// Shell is the shell to enter it by; "" is none.
+	// Shell is the shell with which to enter the image, or "" if there is none.
 	Shell string
-	// Persistent, Volatile and Templates suit the image. Templates are
-	// suggested only: a file has to be made one first.
+	// Persistent, Volatile and Templates are suitable paths and patterns.
+	// Templates are only suggestions, since a person must first turn these
+	// files into templates.
 	Persistent, Volatile, Templates []string
-	// Render are the paths that the manifest names as templates: those that
-	// the caller has made some.
+	// Render are the paths that the manifest lists as templates. The caller
+	// sets it to the files that really are templates.
 	Render []string
-	// Reasons say why, in the manifest's order, and what a person should
-	// look at.
+	// Reasons explain the choices, in the order of the manifest, and name what
+	// a person should look at.
 	Reasons []Reason
 }
 
-// Reason is why something was chosen, or what was noticed.
+// Reason explains one choice or one observation.
 type Reason struct {
-	// What is the part of the manifest and the value ("volatile /tmp/.+"),
+	// What is the part of the manifest and its value (e.g. "volatile /tmp/.+"),
 	// or a file of the image.
 	What string `json:"what"`
 	// Why is a sentence for a person.
 	Why string `json:"why"`
 }
 
-// explorer is one survey under way.
+// explorer is the state of one survey.
 type explorer struct {
 	tree  images.Tree
 	found Findings
 }
 
-// Survey looks at a tree. A file that is not there is no error; one that
-// cannot be read is.
+// Survey examines a tree. A missing file is not an error, but an unreadable one
+// is.
 func Survey(ctx context.Context, t images.Tree) (Findings, error) {
 	e := &explorer{tree: t}
 	for _, look := range []func() error{
@@ -69,12 +72,12 @@ func Survey(ctx context.Context, t images.Tree) (Findings, error) {
 	return e.found, nil
 }
 
-// because notes a reason.
-func (e *explorer) because(what, why string, args ...any) {
+// addReason adds a reason.
+func (e *explorer) addReason(what, why string, args ...any) {
 	e.found.Reasons = append(e.found.Reasons, Reason{What: what, Why: fmt.Sprintf(why, args...)})
 }
 
-// resolve is the path that a path leads to; "" is nowhere.
+// resolve follows the links of a path. It returns "" if the path leads nowhere.
 func (e *explorer) resolve(name string) (string, error) {
 	real, err := images.Resolve(e.tree, name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, images.ErrTooManyLinks) {
@@ -83,7 +86,7 @@ func (e *explorer) resolve(name string) (string, error) {
 	return real, err
 }
 
-// entry is what a path leads to; ok is false where that is nothing.
+// entry returns the file to which a path leads. ok is false if there is none.
 func (e *explorer) entry(name string) (entry images.Entry, ok bool, err error) {
 	real, err := e.resolve(name)
 	if err != nil || real == "" {
@@ -101,7 +104,7 @@ func (e *explorer) exists(name string) (bool, error) {
 	return real != "", err
 }
 
-// isDir says whether a path is a directory itself, and no link to one.
+// isDir reports whether a path is itself a directory, and not a link to one.
 func (e *explorer) isDir(name string) (bool, error) {
 	entry, err := e.tree.Entry(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -110,13 +113,13 @@ func (e *explorer) isDir(name string) (bool, error) {
 	return entry.Type == images.Directory, err
 }
 
-// program says whether a path leads to something that can be executed.
+// program reports whether a path leads to an executable file.
 func (e *explorer) program(name string) (bool, error) {
 	entry, ok, err := e.entry(name)
 	return ok && entry.Type == images.Regular && entry.Mode&0o111 != 0, err
 }
 
-// firstProgram is the first of some paths that is a program; "" is none.
+// firstProgram returns the first of some paths that is a program, or "".
 func (e *explorer) firstProgram(names ...string) (string, error) {
 	for _, name := range names {
 		if ok, err := e.program(name); err != nil || ok {
@@ -126,10 +129,11 @@ func (e *explorer) firstProgram(names ...string) (string, error) {
 	return "", nil
 }
 
-// maxText bounds the small text files that are read, in bytes.
+// maxText is the maximum size of the text files to read, in bytes.
 const maxText = 64 << 10
 
-// text reads a small file; "" is one that is not there, or no small file.
+// text returns the content of a small file. It returns "" if the file does not
+// exist or is not a small file.
 func (e *explorer) text(name string) (string, error) {
 	entry, ok, err := e.entry(name)
 	if err != nil || !ok || entry.Type != images.Regular || entry.Size > maxText {
@@ -139,7 +143,8 @@ func (e *explorer) text(name string) (string, error) {
 	return string(data), err
 }
 
-// head reads the first bytes of what a path leads to; nil is no file.
+// head returns the first bytes of the file to which a path leads, or nil if
+// there is no file.
 func (e *explorer) head(name string, size int64) ([]byte, error) {
 	entry, ok, err := e.entry(name)
 	if err != nil || !ok || entry.Type != images.Regular {

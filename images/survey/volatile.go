@@ -10,25 +10,26 @@ import (
 	"cloudlets/images"
 )
 
-// rule is a pattern of files that are no part of an image.
+// rule is a pattern of files that do not belong in an image.
 type rule struct {
 	pattern string
-	// where is a pattern of paths (see [images.Glob]); the rule is for images
-	// that have one.
+	// where is a pattern of paths (see [images.Glob]). The rule applies to
+	// images that have such a path.
 	where string
 	why   string
 }
 
-// rules are in the manifest's order. They leave directories that programs
-// want to find, and take what is in them.
+// rules are in the order of the manifest. They match the contents of
+// directories but not the directories themselves, because programs expect these
+// to exist.
 var rules = []rule{
 	{"/tmp/.+", "/tmp", "temporary files"},
 	{"/var/tmp/.+", "/var/tmp", "temporary files"},
-	{"/run/.+", "/run", "what runs notes there that it runs; it is made anew at each start"},
-	{"/proc/.+", "/proc/*", "the kernel's, copied from a system that ran"},
-	{"/sys/.+", "/sys/*", "the kernel's, copied from a system that ran"},
-	{"/lost\\+found$", "/lost+found", "belongs to a filesystem, not to what is in it"},
-	{"/swapfile$|/swap\\.img$", "/swap*", "the memory of one machine"},
+	{"/run/.+", "/run", "state of running programs, recreated at each start"},
+	{"/proc/.+", "/proc/*", "kernel data, copied from a running system"},
+	{"/sys/.+", "/sys/*", "kernel data, copied from a running system"},
+	{"/lost\\+found$", "/lost+found", "belongs to a filesystem, not to its contents"},
+	{"/swapfile$|/swap\\.img$", "/swap*", "memory of one machine"},
 
 	{"/var/cache/apt/(?!archives$|archives/partial$).+", "/var/cache/apt", "packages and lists that apt downloads again"},
 	{"/var/lib/apt/lists/(?!partial$|auxfiles$).+", "/var/lib/apt/lists", "lists that \"apt-get update\" downloads again"},
@@ -40,19 +41,19 @@ var rules = []rule{
 	{"/var/cache/apk/.+", "/var/cache/apk", "packages and lists that apk downloads again"},
 	{"/var/cache/pacman/pkg/.+", "/var/cache/pacman/pkg", "packages that pacman downloads again"},
 	{"/var/lib/pacman/sync/.+", "/var/lib/pacman/sync", "lists that \"pacman -Sy\" downloads again"},
-	{"/var/cache/man/.+", "/var/cache/man", "made anew from the manual pages"},
-	{"/var/cache/fontconfig/.+", "/var/cache/fontconfig", "made anew from the fonts"},
-	{"/var/cache/ldconfig/.+", "/var/cache/ldconfig", "made anew from the libraries"},
+	{"/var/cache/man/.+", "/var/cache/man", "recreated from the manual pages"},
+	{"/var/cache/fontconfig/.+", "/var/cache/fontconfig", "recreated from the fonts"},
+	{"/var/cache/ldconfig/.+", "/var/cache/ldconfig", "recreated from the libraries"},
 
 	{"/var/lib/systemd/(random-seed|credential\\.secret)$", "/var/lib/systemd", "secrets: two machines must never share them"},
-	{"/var/lib/systemd/coredump/.+", "/var/lib/systemd/coredump", "what is left of programs that crashed"},
+	{"/var/lib/systemd/coredump/.+", "/var/lib/systemd/coredump", "memory of programs that crashed"},
 	{"/var/lib/(dhcp|dhclient|dhcpcd)/.+", "/var/lib/dhc*", "leases of one machine's addresses"},
 	{"/var/lib/NetworkManager/(secret_key|seen-bssids|timestamps|.+\\.lease)$", "/var/lib/NetworkManager", "secrets and leases of one machine"},
-	{"/var/lib/cloud/.+", "/var/lib/cloud", "what cloud-init remembers of one machine: a copy has to begin anew"},
+	{"/var/lib/cloud/.+", "/var/lib/cloud", "what cloud-init remembers about one machine: a copy must start afresh"},
 	{"/var/lib/urandom/random-seed$", "/var/lib/urandom", "a secret: two machines must never share it"},
 	{"/etc/udev/rules\\.d/\\d+-persistent-(net|cd)\\.rules$", "/etc/udev/rules.d", "names for the hardware of one machine"},
-	{"/var/crash/.+", "/var/crash", "what is left of programs that crashed"},
-	{"/(root|home/[^/]+)/\\.[a-z]+_history$", "/root", "what a person typed"},
+	{"/var/crash/.+", "/var/crash", "reports of programs that crashed"},
+	{"/(root|home/[^/]+)/\\.[a-z]+_history$", "/root", "commands that a person typed"},
 }
 
 func (e *explorer) volatile() error {
@@ -75,32 +76,33 @@ func (e *explorer) volatile() error {
 
 func (e *explorer) leaveOut(pattern, why string, args ...any) {
 	e.found.Volatile = append(e.found.Volatile, pattern)
-	e.because("volatile "+pattern, why, args...)
+	e.addReason("volatile "+pattern, why, args...)
 }
 
-// formerRun is where older systems have /run.
+// formerRun handles the directories that older systems use instead of /run.
 func (e *explorer) formerRun() error {
 	for _, dir := range []string{"/var/run", "/var/lock"} {
 		if ok, err := e.isDir(dir); err != nil {
 			return err
 		} else if ok {
-			e.leaveOut(dir+"/.+", "what runs notes there that it runs; it is made anew at each start")
+			e.leaveOut(dir+"/.+", "state of running programs, recreated at each start")
 		}
 	}
 	return nil
 }
 
-// Bounds of the directories of logs that are kept by name.
+// The limits for directories of logs that are kept by name.
 const (
 	maxLogDepth = 3
 	maxLogDirs  = 64
 )
 
-// machineDir is a directory with the name of one machine's id.
+// machineDir matches the id of a machine, which is also used as the name of a
+// directory.
 var machineDir = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
-// logs leaves out logs, and keeps their directories: many a service does not
-// start without its own.
+// logs makes logs volatile but keeps their directories, because many services
+// do not start without them.
 func (e *explorer) logs() error {
 	if ok, err := e.isDir("/var/log"); err != nil || !ok {
 		return err
@@ -110,7 +112,7 @@ func (e *explorer) logs() error {
 		return err
 	}
 	if e.found.Init.System != Systemd {
-		kept = append(kept, "btmp", "lastlog", "wtmp") // which nothing makes anew
+		kept = append(kept, "btmp", "lastlog", "wtmp") // nothing recreates these
 	}
 	if len(kept) > maxLogDirs {
 		kept = kept[:maxLogDirs]
@@ -122,11 +124,11 @@ func (e *explorer) logs() error {
 	for i, name := range kept {
 		kept[i] = regexp.QuoteMeta(name)
 	}
-	e.leaveOut("/var/log/(?!("+strings.Join(kept, "|")+")$).+", "logs of one machine; the directories stay, since services want to find theirs")
+	e.leaveOut("/var/log/(?!("+strings.Join(kept, "|")+")$).+", "logs of one machine; their directories stay, because services need them")
 	return nil
 }
 
-// logDirs lists the directories beneath /var/log, by what follows that.
+// logDirs lists the directories below /var/log, relative to it.
 func (e *explorer) logDirs(dir string, depth int) (names []string, err error) {
 	list, err := e.readDir(dir)
 	if err != nil {
@@ -149,17 +151,17 @@ func (e *explorer) logDirs(dir string, depth int) (names []string, err error) {
 	return names, nil
 }
 
-// plain says whether a name can stand in a pattern as it is.
+// plain reports whether a name can be used in a pattern.
 func plain(name string) bool {
 	return utf8.ValidString(name) && !strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c == 0x7f })
 }
 
-// keyMakers are where a service may be that gives a machine its SSH keys at
-// its first start.
+// keyMakers are the directories that may contain a service which makes the SSH
+// host keys at the first start.
 var keyMakers = []string{"/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/etc/init.d"}
 
-// hostKeys leaves out SSH host keys: who has the image would have the keys of
-// every copy.
+// hostKeys makes SSH host keys volatile: anyone who has the image would
+// otherwise have the keys of every copy.
 func (e *explorer) hostKeys() error {
 	if ok, err := e.isDir("/etc/ssh"); err != nil || !ok {
 		return err
@@ -170,13 +172,13 @@ func (e *explorer) hostKeys() error {
 	}
 	after := maker + " makes new ones"
 	if maker == "" {
-		after = "nothing in the image makes new ones, and sshd does not start without: add a service that runs \"ssh-keygen -A\" before it"
+		after = "nothing in the image makes new ones, and sshd does not start without keys: add a service that runs \"ssh-keygen -A\" before sshd"
 	}
-	e.leaveOut("/etc/ssh/ssh_host_.+", "secrets: who has the image could pass for every copy of it; %s", after)
+	e.leaveOut("/etc/ssh/ssh_host_.+", "secrets: anyone with the image could impersonate every copy of it; %s", after)
 	return nil
 }
 
-// keyMaker is the file of a service that makes host keys; "" is none.
+// keyMaker returns the file of a service that makes host keys, or "".
 func (e *explorer) keyMaker() (string, error) {
 	for _, dir := range keyMakers {
 		names, err := images.Glob(e.tree, dir+"/*ssh*")
@@ -200,9 +202,10 @@ func (e *explorer) keyMaker() (string, error) {
 	return "", nil
 }
 
-// machineID leaves out an id that two machines must not share. An empty file
-// is what machine-id(5) wants of an image: an absent one makes systemd take
-// every start of a copy for its very first, with all that it does then.
+// machineID makes the machine id volatile, because two machines must not share
+// one. machine-id(5) recommends an empty file in an image. Without the file,
+// systemd treats every start of a copy as the very first, with all that it does
+// then.
 func (e *explorer) machineID() error {
 	for _, file := range []string{"/etc/machine-id", "/var/lib/dbus/machine-id"} {
 		text, err := e.text(file)
@@ -215,10 +218,10 @@ func (e *explorer) machineID() error {
 		case err != nil || entry.Type != images.Regular:
 			continue // absent, or a link to the other
 		case machineDir.MatchString(id):
-			e.leaveOut(regexp.QuoteMeta(file)+"$", "the id of one machine; copies make their own. For systemd an empty file is better than none: "+
-				"after \": > %s\" in the image take this pattern out", strings.TrimPrefix(file, "/"))
+			e.leaveOut(regexp.QuoteMeta(file)+"$", "the id of one machine; copies make their own. For systemd an empty file is better than no file: "+
+				"run \": > %s\" in the image and remove this pattern", strings.TrimPrefix(file, "/"))
 		case id == "":
-			e.because(file, "is empty, as it should be: each copy makes its own id at its first start")
+			e.addReason(file, "is empty, which is right: each copy makes its own id at its first start")
 		}
 	}
 	return nil

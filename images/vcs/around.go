@@ -12,9 +12,9 @@ import (
 	"cloudlets/images/metadata"
 )
 
-// around runs a command that has to do with the files: it is shown the image
-// in a form that the tool can keep, and what it makes is turned into an image
-// again.
+// around runs a command that involves the files. For the command it brings the
+// image into a form that the tool can keep, and it turns the result back into
+// an image.
 func (s *session) around(ctx context.Context) (code int, err error) {
 	err = s.withState(ctx, func() error {
 		if err := s.tool.prepare(ctx); err != nil {
@@ -36,9 +36,9 @@ func (s *session) around(ctx context.Context) (code int, err error) {
 	return code, err
 }
 
-// recover does what a run before could not, and what is due where only the
-// bare tool has been. conflict says that the metadata is in the middle of
-// a merge: then it is neither written nor applied.
+// recover finishes what an interrupted run left undone, and what is missing if
+// only the bare tool was used so far. conflict reports that the metadata file
+// has an unresolved merge; then it is neither written nor applied.
 func (s *session) recover(ctx context.Context) (conflict bool, err error) {
 	before, pending, err := s.state.pending()
 	if err != nil {
@@ -63,7 +63,7 @@ func (s *session) recover(ctx context.Context) (conflict bool, err error) {
 	return false, s.apply(ctx, before, file)
 }
 
-// apply makes the image's files be as its metadata says.
+// apply changes the image's files so that they match the metadata.
 func (s *session) apply(ctx context.Context, before, file metadata.File) error {
 	tracked, err := s.tracked(ctx)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *session) apply(ctx context.Context, before, file metadata.File) error {
 	}
 	scope, err := s.scope(tracked)
 	if err != nil {
-		s.notice("%v; so no file is taken for volatile", err)
+		s.notice("%v; so all files count as not volatile", err)
 	}
 	if err := metadata.Apply(ctx, metadata.Target{Dir: s.Dir, Scope: scope, Before: before}, file); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (s *session) apply(ctx context.Context, before, file metadata.File) error {
 	return s.state.remove(pendingFile)
 }
 
-// shown runs the tool while the image has the form that it can keep.
+// shown runs the tool while the image has a form that the tool can keep.
 func (s *session) shown(ctx context.Context, conflict bool) (code int, err error) {
 	v, err := s.look(ctx)
 	if err != nil {
@@ -103,8 +103,9 @@ func (s *session) shown(ctx context.Context, conflict bool) (code int, err error
 	return code, err
 }
 
-// write writes the metadata that the tool is about to look at. Where it is
-// not in the repository yet a command that changes files may bring one along.
+// write writes the metadata before the tool looks at it. If the metadata file
+// is not in the repository yet, a command that changes files may bring one
+// along, so write does not make one.
 func (s *session) write(v *view, conflict bool) error {
 	if conflict || s.plan.effect == moves || s.plan.effect == changes && !v.scope.Kept(metadata.Path) {
 		return nil
@@ -113,7 +114,7 @@ func (s *session) write(v *view, conflict bool) error {
 	return err
 }
 
-// remember prepares for what the command does to the metadata.
+// remember prepares for what the command will do to the metadata.
 func (s *session) remember(ctx context.Context, v *view) error {
 	if s.plan.commits {
 		if err := s.stage(ctx, v.scope); err != nil {
@@ -126,7 +127,7 @@ func (s *session) remember(ctx context.Context, v *view) error {
 	return s.state.setPending(s.tool.committed(ctx))
 }
 
-// stage has the metadata be in the next revision.
+// stage adds the metadata file to the next revision.
 func (s *session) stage(ctx context.Context, scope metadata.Scope) error {
 	if !exists(s.Dir, metadataName) {
 		return nil
@@ -134,7 +135,7 @@ func (s *session) stage(ctx context.Context, scope metadata.Scope) error {
 	return s.tool.stage(ctx, scope.Kept(metadata.Path))
 }
 
-// after brings metadata and files together again.
+// after makes metadata and files consistent after the command.
 func (s *session) after(ctx context.Context, conflict bool) error {
 	switch s.plan.effect {
 	case moves:
@@ -157,11 +158,11 @@ func (s *session) again(ctx context.Context) error {
 	if _, err := metadata.Write(s.Dir, v.snapshot.File(v.scope)); err != nil {
 		return err
 	}
-	// Whoever writes git's index may look at any file.
+	// Writing git's index may look at any file, so keep the files hidden.
 	return s.whileHidden(ctx, s.hidden(v), func() error { return s.stage(ctx, v.scope) })
 }
 
-// settle applies the metadata that the command has left.
+// settle applies the metadata that the command left.
 func (s *session) settle(ctx context.Context) error {
 	before, _, err := s.state.pending()
 	if err != nil {
@@ -169,7 +170,7 @@ func (s *session) settle(ctx context.Context) error {
 	}
 	file, err := s.metadata()
 	if errors.Is(err, metadata.ErrConflict) {
-		s.notice("two branches changed the same owner, mode or device: choose in %s, then run \"cloudlets %s %s %s %s\"",
+		s.notice("two branches changed the same owner, mode or device: edit %s to choose, then run \"cloudlets %s %s %s %s\"",
 			filepath.Join(s.Options.Dir, metadataName), s.Kind, s.Options.Dir, s.tool.resolved(), metadataName)
 		return nil
 	}

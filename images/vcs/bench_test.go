@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// benchRoot names the variable with the Debian root's tarball.
+// benchRoot is the environment variable with the path of the tarball of a
+// Debian root filesystem.
 const benchRoot = "CLOUDLETS_BENCH_ROOT"
 
-// BenchmarkGit compares commit and checkout with plain git's, which works on a
-// copy of the same tree right before. The metrics are ratios: what our whole
-// run takes, metadata included, to what git takes.
+// BenchmarkGit compares commit and checkout with those of plain git, which
+// works on a copy of the same tree right before. The metrics are ratios: the
+// time of our whole run, including the metadata, divided by the time of git.
 func BenchmarkGit(b *testing.B) {
 	needTool(b, Git)
 	b.Run("debian", func(b *testing.B) {
@@ -31,8 +32,8 @@ func BenchmarkGit(b *testing.B) {
 	b.Run("100k", func(b *testing.B) { compare(b, func(dir string) { manyFiles(b, dir, 100_000) }) })
 }
 
-// manyFiles makes small files, a hundred in a directory, one in ten with an
-// owner of its own.
+// manyFiles makes small files, a hundred in each directory. One in ten has
+// another owner.
 func manyFiles(b *testing.B, dir string, n int) {
 	b.Helper()
 	for i := range n {
@@ -58,8 +59,8 @@ func plain(b *testing.B, dir string, args ...string) {
 	}
 }
 
-// measure is how long something takes when what was written before is on the
-// disk.
+// measure returns how long something takes. It first waits until earlier writes
+// are on the disk.
 func measure(b *testing.B, do func()) time.Duration {
 	b.Helper()
 	plain(b, "/", "sync")

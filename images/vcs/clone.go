@@ -11,8 +11,8 @@ import (
 	"cloudlets/images/metadata"
 )
 
-// clone runs the tool's clone, which makes the image's directory, and gives
-// the files their metadata. The directory is the last argument.
+// clone runs the tool's clone, which makes the image's directory, and applies
+// the metadata to the files. The directory is the last argument.
 func (s *session) clone(ctx context.Context) (code int, err error) {
 	template, err := s.template()
 	if err != nil {
@@ -36,8 +36,8 @@ func (s *session) clone(ctx context.Context) (code int, err error) {
 	})
 }
 
-// template makes a template for git's repository, so that its attributes
-// count from the first file on.
+// template makes a template for git repositories, so that its attributes apply
+// from the first file on.
 func (s *session) template() (string, error) {
 	dir, err := os.MkdirTemp("", "cloudlets-git-*")
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// toolPackage names the Debian package of a tool, for those who lack it.
+// toolPackage returns the Debian package of a tool, for an error about a
+// missing tool.
 func toolPackage(kind Kind) string {
 	if kind == Hg {
 		return "mercurial"
@@ -19,24 +20,25 @@ func toolPackage(kind Kind) string {
 	return "git"
 }
 
-// findTool looks for a tool's program.
+// findTool returns the path of a tool's program.
 func findTool(kind Kind) (string, error) {
 	name, err := exec.LookPath(string(kind))
 	if err != nil {
-		return "", fmt.Errorf("%s is needed and not installed: install the package %s: %w", kind, toolPackage(kind), err)
+		return "", fmt.Errorf("%s is not installed: install the package %s: %w", kind, toolPackage(kind), err)
 	}
 	return name, nil
 }
 
-// strayVariables are those by which a tool would work on another repository
-// than the one that is meant: a hook that runs us has them set.
+// strayVariables are environment variables that make a tool work on another
+// repository. They are set if a hook runs this program.
 var strayVariables = []string{
 	"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_NAMESPACE",
 	"GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_PREFIX", "GIT_CEILING_DIRECTORIES", "GIT_LITERAL_PATHSPECS",
 	"GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS", "HG_NODE", "HGROOT",
 }
 
-// environment is this process's own, but for what would lead a tool astray.
+// environment returns the environment of this process without strayVariables,
+// and with some more variables.
 func environment(more ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
@@ -45,8 +47,8 @@ func environment(more ...string) []string {
 	return append(env, more...)
 }
 
-// quiet makes a tool's command for our own questions: no pager, no colours,
-// no aliases, the messages in English.
+// quiet returns a command for queries by this program: without pager, colours
+// and aliases, and with messages in English.
 func quiet(ctx context.Context, kind Kind, repository string, args ...string) (*exec.Cmd, error) {
 	name, err := findTool(kind)
 	if err != nil {
@@ -59,14 +61,14 @@ func quiet(ctx context.Context, kind Kind, repository string, args ...string) (*
 	} else {
 		safe := []string{"-C", repository, "--no-pager", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.DevNull}
 		cmd = exec.CommandContext(ctx, name, append(safe, args...)...)
-		// A partial clone fetches what it lacks by whatever its configuration
-		// says: reading an image is no reason to.
+		// A partial clone would fetch missing objects with whatever program its
+		// configuration names. Reading an image must not do that.
 		cmd.Env = environment("GIT_ALLOW_PROTOCOL=none", "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C.UTF-8", "LANGUAGE=")
 	}
 	return cmd, nil
 }
 
-// ask runs a tool for what it prints.
+// ask runs a tool and returns its output.
 func ask(ctx context.Context, kind Kind, repository string, args ...string) ([]byte, error) {
 	cmd, err := quiet(ctx, kind, repository, args...)
 	if err != nil {
@@ -75,7 +77,7 @@ func ask(ctx context.Context, kind Kind, repository string, args ...string) ([]b
 	return output(cmd)
 }
 
-// output is exec.Cmd.Output with what the tool said in the error.
+// output is exec.Cmd.Output, except that the error contains the tool's message.
 func output(cmd *exec.Cmd) ([]byte, error) {
 	out, err := cmd.Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
@@ -85,7 +87,7 @@ func output(cmd *exec.Cmd) ([]byte, error) {
 	return out, err
 }
 
-// toolError is a tool's failure with what it said.
+// toolError is the failure of a tool, with its message.
 type toolError struct {
 	tool, said string
 	err        *exec.ExitError

@@ -14,15 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// private runs a program so that nobody but its user can read what it makes:
-// the umask is of a whole process, and this one's is not ours to change.
+// private runs a program so that only its user can read what it makes. It uses
+// a shell, because the umask belongs to a whole process and this package must
+// not change it for its own process.
 var private = []string{"sh", "-c", `umask 077 && exec "$@"`, "sh"}
 
-// grace is how long the tool may take to end once it is told to, and what it
-// started may keep the output open after it.
+// grace is how long the tool may take to end after it was told to. Processes
+// that it started may hold the output open for the same time after its end.
 const grace = 30 * time.Second
 
-// execute runs the tool for a person, and returns its exit code.
+// execute runs the tool for the user and returns its exit code.
 func (s *session) execute(ctx context.Context, args []string, env ...string) (int, error) {
 	words := append(private[1:len(private):len(private)], s.program)
 	words = append(words, s.options()...)
@@ -32,7 +33,7 @@ func (s *session) execute(ctx context.Context, args []string, env ...string) (in
 	cmd.Env = environment(append(s.tool.env(), env...)...)
 	cmd.WaitDelay = grace
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	if s.plan.effect != clones { // its URL is relative to where the person is
+	if s.plan.effect != clones { // the URL of a clone is relative to the user's directory
 		cmd.Dir = s.Dir
 	}
 	if err := cmd.Start(); err != nil {
@@ -45,7 +46,7 @@ func (s *session) execute(ctx context.Context, args []string, env ...string) (in
 	return exitCode(cmd.ProcessState, err)
 }
 
-// options are those of the tool that come before a person's arguments.
+// options returns the tool's options, which come before the user's arguments.
 func (s *session) options() []string {
 	ignore := os.DevNull
 	if s.state != nil {
@@ -54,7 +55,7 @@ func (s *session) options() []string {
 	return s.tool.options(ignore, s.plan.effect == creates || s.plan.effect == clones)
 }
 
-// exitCode is a process's exit code as a shell has it.
+// exitCode returns the exit code that a shell would report for a process.
 func exitCode(state *os.ProcessState, err error) (int, error) {
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok && (state == nil || !state.Exited()) {
 		return 0, err
@@ -65,7 +66,7 @@ func exitCode(state *os.ProcessState, err error) (int, error) {
 	return state.ExitCode(), nil
 }
 
-// forward passes signals on until the returned function is called.
+// forward passes signals on to the tool until the returned function is called.
 func (s *session) forward(p *os.Process) (stop func()) {
 	if s.Signals == nil {
 		return func() {}
@@ -77,7 +78,7 @@ func (s *session) forward(p *os.Process) (stop func()) {
 			select {
 			case sig := <-s.Signals:
 				if !fromTerminal(sig) {
-					_ = p.Signal(sig) // it may have ended just now
+					_ = p.Signal(sig) // the process may have just ended
 				}
 			case <-done:
 				return
@@ -87,8 +88,9 @@ func (s *session) forward(p *os.Process) (stop func()) {
 	return func() { close(done); <-ended }
 }
 
-// fromTerminal says whether the terminal sends a signal to the tool as well:
-// twice it would be impatience.
+// fromTerminal reports whether the terminal has sent the signal to the tool as
+// well. The tool must not get it twice, because a second signal would look like
+// impatience.
 func fromTerminal(sig os.Signal) bool {
 	if sig != os.Interrupt && sig != syscall.SIGQUIT {
 		return false

@@ -16,7 +16,7 @@ import (
 	"cloudlets/images/metadata"
 )
 
-// repository is an image with everything in it, committed.
+// repository is a committed image with one file of each kind.
 func repository(t *testing.T, kind Kind) string {
 	t.Helper()
 	dir := everything(t)
@@ -25,7 +25,7 @@ func repository(t *testing.T, kind Kind) string {
 	return dir
 }
 
-// changedLines are the lines of a unified diff that differ.
+// changedLines returns the changed lines of a unified diff.
 func changedLines(diff string) []string {
 	var lines []string
 	for line := range strings.Lines(diff) {
@@ -63,7 +63,7 @@ func stat(t testing.TB, dir, name string) unix.Stat_t {
 }
 
 // branches makes two branches of one revision, each with a change, and checks
-// out the first.
+// out the first one.
 func branches(t *testing.T, kind Kind, dir string, ours, theirs func()) {
 	t.Helper()
 	base := map[Kind]string{Git: "main", Hg: "0"}[kind]
@@ -79,7 +79,7 @@ func branches(t *testing.T, kind Kind, dir string, ours, theirs func()) {
 func TestOwnersOfTwoFilesMerge(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind Kind) {
 		dir := newImage(t)
-		// Lines next to one another: any text would conflict.
+		// The changed lines are adjacent, so a merge as text would conflict.
 		plant(t, dir, map[string]string{"a": "", "b": "", "c": "", "gone/": ""})
 		for _, name := range []string{"a", "b", "c"} {
 			must(t, os.Chown(filepath.Join(dir, name), 1, 1))
@@ -122,7 +122,7 @@ func TestConflictIsResolved(t *testing.T) {
 		if _, err := Run(t.Context(), options(t, kind, dir, &bytes.Buffer{}, "commit", "-m", "x")); !errors.Is(err, metadata.ErrConflict) {
 			t.Errorf("%s: a commit in the middle of the merge: %v", kind, err)
 		}
-		run(t, kind, dir, words(kind, "status")...) // looks, and spoils nothing
+		run(t, kind, dir, words(kind, "status")...) // must not change anything
 		text, err := os.ReadFile(filepath.Join(dir, metadataName))
 		must(t, err)
 		if !bytes.Contains(text, []byte("<<<<<<<")) || !bytes.Contains(text, []byte("/a uid=10")) || !bytes.Contains(text, []byte("/a uid=20")) {

@@ -12,15 +12,15 @@ import (
 	"sync"
 )
 
-// maxIdle is how many readers wait for work: one for a walk, one for a look
-// at another file meanwhile.
+// maxIdle is how many idle readers are kept: one for a walk, and one for
+// reading another file during the walk.
 const maxIdle = 2
 
-// maxDrain is how much of a file that nobody wants more of is read, in bytes,
-// rather than to end its reader.
+// maxDrain is how many unwanted bytes are read to the end of a file so that its
+// reader can be reused. If more are left, the reader is ended.
 const maxDrain = 1 << 20
 
-// batchPool owns the processes that read a git repository's objects. One
+// batchPool owns the processes that read objects from a git repository. Each
 // process serves one open file.
 type batchPool struct {
 	repository string
@@ -31,8 +31,8 @@ type batchPool struct {
 	closed bool
 }
 
-// batch is one "git cat-file --batch": it is asked for an object after the
-// other.
+// batch is one process "git cat-file --batch". It is asked for one object after
+// another.
 type batch struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -77,7 +77,8 @@ func (p *batchPool) take() (*batch, error) {
 }
 
 func startBatch(repository string) (*batch, error) {
-	// It lives until close, not until the end of the call that needs it first.
+	// The process lives until close, so it must not end with the first call
+	// that needs it.
 	cmd, err := quiet(context.Background(), Git, repository, "cat-file", "--batch")
 	if err != nil {
 		return nil, err
@@ -96,34 +97,34 @@ func startBatch(repository string) (*batch, error) {
 	return &batch{cmd: cmd, in: in, out: bufio.NewReaderSize(out, 64<<10)}, nil
 }
 
-// ask asks for an object, and reads the line before its content.
+// ask requests an object and reads the line before its content.
 func (b *batch) ask(object string, size int64) error {
 	if _, err := io.WriteString(b.in, object+"\n"); err != nil {
 		return fmt.Errorf("ask git for %s: %w", object, err)
 	}
 	line, err := b.out.ReadString('\n')
 	if err != nil {
-		return fmt.Errorf("git tells nothing of %s: %w", object, err)
+		return fmt.Errorf("git does not answer the request for %s: %w", object, err)
 	}
 	fields := strings.Fields(line)
 	if len(fields) != 3 || fields[1] != "blob" || fields[2] != strconv.FormatInt(size, 10) {
-		return fmt.Errorf("git says %q of %s: the repository is damaged; try \"git fsck\"", strings.TrimSpace(line), object)
+		return fmt.Errorf("git answers %q to the request for %s: the repository is damaged; try \"git fsck\"", strings.TrimSpace(line), object)
 	}
 	return nil
 }
 
-// end ends the process, wherever it is.
+// end kills the process in any state.
 func (b *batch) end() error {
-	b.in.Close() // it ends by itself then, unless it writes
+	b.in.Close() // this ends the process, unless it is writing
 	_ = b.cmd.Process.Kill()
 	err := b.cmd.Wait()
 	if _, ok := errors.AsType[*exec.ExitError](err); ok {
-		return nil // we ended it
+		return nil // it was killed above
 	}
 	return err
 }
 
-// release takes back a process that is ready for the next question.
+// release returns a process that is ready for the next request to the pool.
 func (p *batchPool) release(b *batch) error {
 	p.mu.Lock()
 	delete(p.busy, b)
@@ -144,7 +145,7 @@ func (p *batchPool) forget(b *batch) {
 	delete(p.busy, b)
 }
 
-// close ends all processes; reading from a file that is open still fails.
+// close ends all processes. Files that are still open then fail to read.
 func (p *batchPool) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,7 +155,7 @@ func (p *batchPool) close() error {
 		errs = append(errs, b.end())
 	}
 	for b := range p.busy {
-		_ = b.cmd.Process.Kill() // whoever has the file open waits for it
+		_ = b.cmd.Process.Kill() // closing the open file will wait for the process
 	}
 	p.idle = nil
 	return errors.Join(errs...)
@@ -179,7 +180,7 @@ func (o *blob) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close gives the process back, once it has nothing more to say.
+// Close returns the process to the pool after its remaining output was read.
 func (o *blob) Close() error {
 	b := o.batch
 	if b == nil {
@@ -187,7 +188,7 @@ func (o *blob) Close() error {
 	}
 	o.batch = nil
 	if o.left <= maxDrain {
-		if _, err := io.CopyN(io.Discard, b.out, o.left+1); err == nil { // a line break ends it
+		if _, err := io.CopyN(io.Discard, b.out, o.left+1); err == nil { // the line break after the content
 			return o.pool.release(b)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"cloudlets/images"
 )
 
-// openGit reads a revision of a git repository.
+// openGit opens a revision of a git repository.
 func openGit(ctx context.Context, repository, revision string) (*Revision, error) {
 	if revision == "" {
 		revision = "HEAD"
@@ -44,7 +44,7 @@ func openGit(ctx context.Context, repository, revision string) (*Revision, error
 	return newRevision(Git, id, t, pool.close)
 }
 
-// resolveGit is the full hash of a revision.
+// resolveGit returns the full hash of a revision.
 func resolveGit(ctx context.Context, repository, revision string) (string, error) {
 	out, err := ask(ctx, Git, repository, "rev-parse", "--verify", "--quiet", "--end-of-options", revision+"^{commit}")
 	if err == nil {
@@ -60,21 +60,21 @@ func resolveGit(ctx context.Context, repository, revision string) (string, error
 	return "", unknownRevision(strings.Fields(string(refs)))
 }
 
-// maxRefs is how many revisions an error names.
+// maxRefs is the maximum number of revisions that an error lists.
 const maxRefs = 20
 
-// unknownRevision tells what revisions there are.
+// unknownRevision returns an error that lists the existing revisions.
 func unknownRevision(known []string) error {
 	switch {
 	case len(known) == 0:
-		return errors.New("there is no such revision: the repository has no branches yet; commit something")
+		return errors.New("there is no such revision: the repository has no branches yet; make a commit first")
 	case len(known) > maxRefs:
 		return fmt.Errorf("there is no such revision; there are %s and %d more", strings.Join(known[:maxRefs], ", "), len(known)-maxRefs)
 	}
 	return fmt.Errorf("there is no such revision; there are %s", strings.Join(known, ", "))
 }
 
-// listGit reads what files a revision has.
+// listGit adds the files of a revision to a tree.
 func listGit(ctx context.Context, repository, id string, t *tree) error {
 	cmd, err := quiet(ctx, Git, repository, "ls-tree", "-r", "-z", "-l", "--full-tree", id)
 	if err != nil {
@@ -100,12 +100,12 @@ func listGit(ctx context.Context, repository, id string, t *tree) error {
 	return nil
 }
 
-// gitNode reads a row of ls-tree: "100644 blob HASH  SIZE\tPATH".
+// gitNode parses a row of ls-tree: "100644 blob HASH  SIZE\tPATH".
 func gitNode(row string) (*node, error) {
 	about, name, ok := strings.Cut(row, "\t")
 	fields := strings.Fields(about)
 	if !ok || len(fields) != 4 {
-		return nil, fmt.Errorf("git lists %.200q, which is not understood", row)
+		return nil, fmt.Errorf("git lists %.200q, which this program cannot parse", row)
 	}
 	p, err := unescapePath(name)
 	if err != nil {
@@ -120,7 +120,7 @@ func gitNode(row string) (*node, error) {
 	case "120000":
 		e.Type, e.Mode = images.Symlink, 0o777
 	case "160000":
-		return nil, fmt.Errorf("%s is a submodule, whose files are in another repository: add them to this one", p)
+		return nil, fmt.Errorf("%s is a submodule, so its files are in another repository: add them to this one", p)
 	default:
 		return nil, fmt.Errorf("%s is of the unknown kind %s", p, fields[0])
 	}
@@ -132,14 +132,14 @@ func gitNode(row string) (*node, error) {
 	return n, nil
 }
 
-// readLinks reads where the symbolic links lead.
+// readLinks reads the targets of the symbolic links.
 func readLinks(t *tree) error {
 	for _, n := range t.nodes {
 		if n.entry.Type != images.Symlink {
 			continue
 		}
 		if n.entry.Size > 4095 {
-			return fmt.Errorf("the symbolic link %s is %d bytes long: no filesystem takes it", n.entry.Path, n.entry.Size)
+			return fmt.Errorf("the symbolic link %s is %d bytes long, which is not possible on any filesystem", n.entry.Path, n.entry.Size)
 		}
 		r, err := t.open(n)
 		if err != nil {

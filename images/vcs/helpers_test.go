@@ -23,7 +23,7 @@ import (
 	"cloudlets/testdata/needs"
 )
 
-// mergeChild makes this test's own binary the merge tool.
+// mergeChild makes the test binary act as the merge tool.
 const mergeChild = "merge-metadata-child"
 
 func TestMain(m *testing.M) {
@@ -41,8 +41,8 @@ func TestMain(m *testing.M) {
 	os.Exit(withHome(m))
 }
 
-// withHome runs the tests apart from the configuration of whoever runs them,
-// with one that would change every byte, were it listened to.
+// withHome isolates the tests from the configuration of the user who runs them.
+// It uses one that would change every byte if it had any effect.
 func withHome(m *testing.M) int {
 	home, err := os.MkdirTemp("", "cloudlets-home-*")
 	if err != nil {
@@ -74,10 +74,10 @@ const (
 	hgConfig = "[ui]\nusername = Test <test@example.net>\nportablefilenames = abort\n[extensions]\neol =\n"
 )
 
-// both are the systems that most tests are run with.
+// both are the systems with which most tests run.
 var both = []Kind{Git, Hg}
 
-// eachKind runs a test with both systems, at once.
+// eachKind runs a test with both systems in parallel.
 func eachKind(t *testing.T, test func(t *testing.T, kind Kind)) {
 	t.Helper()
 	t.Parallel()
@@ -90,14 +90,14 @@ func eachKind(t *testing.T, test func(t *testing.T, kind Kind)) {
 	}
 }
 
-// needTool says what the tests of a tool cannot do without.
+// needTool checks what the tests of a tool need.
 func needTool(t testing.TB, kind Kind) {
 	t.Helper()
 	needs.Root(t) // for owners and devices
 	needs.Tool(t, string(kind), toolPackage(kind))
 }
 
-// options are what the tests run a tool with.
+// options are the options with which the tests run a tool.
 func options(t testing.TB, kind Kind, dir string, out io.Writer, args ...string) Options {
 	t.Helper()
 	self, err := os.Executable()
@@ -110,7 +110,7 @@ func options(t testing.TB, kind Kind, dir string, out io.Writer, args ...string)
 	}
 }
 
-// run runs a tool, which must succeed, and returns what it prints.
+// run runs a tool, which must succeed, and returns its output.
 func run(t testing.TB, kind Kind, dir string, args ...string) string {
 	t.Helper()
 	code, out := try(t, kind, dir, args...)
@@ -120,7 +120,7 @@ func run(t testing.TB, kind Kind, dir string, args ...string) string {
 	return out
 }
 
-// try runs a tool, which may fail by itself.
+// try runs a tool, which may fail.
 func try(t testing.TB, kind Kind, dir string, args ...string) (int, string) {
 	t.Helper()
 	var out bytes.Buffer
@@ -131,7 +131,7 @@ func try(t testing.TB, kind Kind, dir string, args ...string) (int, string) {
 	return code, out.String()
 }
 
-// words are the commands that differ between the systems.
+// words returns the commands that differ between the systems.
 func words(kind Kind, verb string, args ...string) []string {
 	hg := map[string][]string{
 		"add": {"addremove", "--similarity", "0"}, "commit": {"commit", "-m", "a change"}, "branch": {"branch"},
@@ -148,7 +148,7 @@ func words(kind Kind, verb string, args ...string) []string {
 	return append(slices.Clone(m[verb]), args...)
 }
 
-// commit records everything that there is.
+// commit commits all files.
 func commit(t testing.TB, kind Kind, dir string) {
 	t.Helper()
 	run(t, kind, dir, words(kind, "add")...)
@@ -164,7 +164,7 @@ func clean(t testing.TB, kind Kind, dir string) {
 	}
 }
 
-// describe writes what must survive of each file of a source, by its path.
+// describe describes what must survive of each file of a source, by path.
 func describe(t testing.TB, src images.Source) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -243,7 +243,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// newImage is an empty image directory in a temporary one.
+// newImage returns an empty image directory within a temporary directory.
 func newImage(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "image")
@@ -255,7 +255,7 @@ func newImage(t testing.TB) string {
 // manifest makes some files volatile.
 const manifestFile = `{"volatile": ["/tmp/.+", "/var/log/(?!kept).+"]}` + "\n"
 
-// everything makes an image with one of everything.
+// everything makes an image with one file of each kind.
 func everything(t testing.TB) string {
 	t.Helper()
 	needs.Root(t)
@@ -297,7 +297,7 @@ func everything(t testing.TB) string {
 // capability is cap_net_raw=ep.
 var capability = []byte{1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
-// withoutVolatile leaves out what the manifest above makes volatile.
+// withoutVolatile removes what the manifest above makes volatile.
 func withoutVolatile(all map[string]string) map[string]string {
 	kept := maps.Clone(all)
 	maps.DeleteFunc(kept, func(p, _ string) bool {

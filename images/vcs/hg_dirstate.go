@@ -12,19 +12,19 @@ import (
 	"slices"
 )
 
-// dirstateHead is the length of the two parents' hashes, in bytes.
+// dirstateHead is the length of the hashes of both parents in bytes.
 const dirstateHead = 40
 
-// dirstateRow is the length of a row before its name: state, mode, size, time,
-// length of the name.
+// dirstateRow is the length of the part of a row before the name: state, mode,
+// size, time, and length of the name.
 const dirstateRow = 1 + 4*4
 
-// errDirstate says that the list of files is not in the form that we know.
+// errDirstate means that the list of files has an unknown format.
 var errDirstate = errors.New("the dirstate is not of version 1")
 
-// readDirstate lists the files that a Mercurial working copy tracks, from
-// version 1 of its own list: the program itself takes a fifth of a second to
-// start.
+// readDirstate returns the files that a Mercurial working copy tracks. It
+// parses version 1 of Mercurial's own list, because starting the program takes
+// a fifth of a second.
 func readDirstate(repository string) ([]string, error) {
 	requires, err := os.ReadFile(filepath.Join(repository, "requires"))
 	if err != nil {
@@ -59,7 +59,7 @@ func parseDirstate(text []byte) ([]string, error) {
 		if uint64(n) > uint64(len(text)) {
 			return nil, errDirstate
 		}
-		name, _, _ := bytes.Cut(text[:n], []byte{0}) // what it is a copy of follows
+		name, _, _ := bytes.Cut(text[:n], []byte{0}) // the source of a copy may follow
 		text = text[n:]
 		if state != 'r' { // removed
 			files = append(files, string(name))

@@ -17,9 +17,10 @@ import (
 	"cloudlets/images/tempfile"
 )
 
-// openHg reads a revision of a Mercurial repository. Its files are unpacked
-// into one archive, which has no name and goes when the revision is closed:
-// Mercurial takes longer to start than to write it.
+// openHg opens a revision of a Mercurial repository. It unpacks all files into
+// one archive, since starting Mercurial takes longer than writing the archive.
+// The archive is a file without a name and disappears when the revision is
+// closed.
 func openHg(ctx context.Context, repository, revision string) (*Revision, error) {
 	if revision == "" {
 		revision = "tip"
@@ -43,7 +44,7 @@ func openHg(ctx context.Context, repository, revision string) (*Revision, error)
 	return newRevision(Hg, id, t, spool.Close)
 }
 
-// resolveHg is the full hash of a revision, and its time.
+// resolveHg returns the full hash of a revision and its time.
 func resolveHg(ctx context.Context, repository, revision string) (string, time.Time, error) {
 	out, err := ask(ctx, Hg, repository, "log", "--rev="+revision, "--limit=1", "--template={node} {date|hgdate}\n")
 	fields := strings.Fields(string(out))
@@ -61,13 +62,14 @@ func resolveHg(ctx context.Context, repository, revision string) (string, time.T
 	return "", time.Time{}, unknownRevision(known)
 }
 
-// isUnknownToHg says whether Mercurial has understood all but the revision.
+// isUnknownToHg reports whether the error of Mercurial concerns only the
+// revision.
 func isUnknownToHg(err error) bool {
 	said, ok := errors.AsType[*toolError](err)
 	return ok && (strings.Contains(said.said, "unknown revision") || strings.Contains(said.said, "parse error"))
 }
 
-// hgRevisions lists the names of revisions: branches, bookmarks, tags.
+// hgRevisions returns the names of revisions: branches, bookmarks and tags.
 func hgRevisions(ctx context.Context, repository string) ([]string, error) {
 	const template = `{branch}\n{join(bookmarks, "\n")}\n{join(tags, "\n")}\n`
 	out, err := ask(ctx, Hg, repository, "log", "--rev=head() or bookmark() or tag()", "--template="+template)
@@ -79,7 +81,7 @@ func hgRevisions(ctx context.Context, repository string) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// unpackHg has Mercurial write its archive, and reads where each file is.
+// unpackHg makes Mercurial write the archive, and finds each file in it.
 func unpackHg(ctx context.Context, repository, id string, spool *os.File, t *tree) error {
 	cmd, err := quiet(ctx, Hg, repository, "archive", "--rev="+id, "--type=tar", "--prefix=.", "--no-decode",
 		"--config", "ui.archivemeta=false", "-")
@@ -102,7 +104,7 @@ func unpackHg(ctx context.Context, repository, id string, spool *os.File, t *tre
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("read what hg archived: %w", err)
+			return fmt.Errorf("read the archive from hg: %w", err)
 		}
 		if err := hgNode(t, h, spool); err != nil {
 			return err
@@ -124,14 +126,14 @@ func hgNode(t *tree, h *tar.Header, spool *os.File) error {
 	case h.Typeflag == tar.TypeSymlink:
 		n.entry = images.Entry{Path: p, Type: images.Symlink, Mode: 0o777, Link: h.Linkname}
 	case h.Typeflag != tar.TypeReg:
-		return fmt.Errorf("hg archives %s as %q, which is not understood", p, h.Typeflag)
+		return fmt.Errorf("hg archives %s with the unknown type %q", p, h.Typeflag)
 	case h.Mode&0o100 != 0:
 		n.entry.Mode = 0o755
 	}
 	return t.add(n)
 }
 
-// sameSection says whether two files in the archive have the same content.
+// sameSection reports whether two files in the archive have the same content.
 func sameSection(spool io.ReaderAt, a, b *node) (bool, error) {
 	if a.entry.Size != b.entry.Size {
 		return false, nil

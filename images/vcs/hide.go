@@ -21,8 +21,8 @@ func (s *session) showNames(ctx context.Context) error {
 	return r.show(escapedPaths(tracked))
 }
 
-// escapedPaths are the image's paths of the files, and the directories, whose
-// names in the repository are others.
+// escapedPaths returns the image's paths of those files and directories that
+// have other names in the repository.
 func escapedPaths(tracked []string) []string {
 	found := map[string]bool{}
 	for _, name := range tracked {
@@ -34,7 +34,7 @@ func escapedPaths(tracked []string) []string {
 			plain, escaped := unescape(part)
 			p += "/" + plain
 			if images.IsBookkeeping(p) {
-				break // a repository does not bring another one
+				break // a repository must not contain another one
 			}
 			if escaped {
 				found[p] = true
@@ -48,8 +48,8 @@ func escapedPaths(tracked []string) []string {
 	return own
 }
 
-// whileHidden does something while files have the names that the tool can
-// have, and gives them and those that have come their own again.
+// whileHidden calls do while files have names that the tool can keep.
+// Afterwards it gives these and any new files their own names.
 func (s *session) whileHidden(ctx context.Context, hidden []string, do func() error) (err error) {
 	r := renamer{dir: s.Dir, state: s.state}
 	defer func() { err = errors.Join(err, s.unhide(context.WithoutCancel(ctx), &r)) }()
@@ -59,10 +59,11 @@ func (s *session) whileHidden(ctx context.Context, hidden []string, do func() er
 	return do()
 }
 
-// hidden lists the files that need another name. Those that are in the
-// repository by their own name, since the bare tool put them there, keep it.
-// Devices step aside for whatever a command puts in their place, and those
-// that a tool would read its orders from always: from a FIFO it would for ever.
+// hidden returns the files that need another name while the tool runs. A file
+// that the bare tool has put into the repository by its own name keeps that
+// name. A device or FIFO gets another name if a command may put a file in its
+// place. It always does if the tool would read instructions from it, because
+// reading from a FIFO would block forever.
 func (s *session) hidden(v *view) []string {
 	byOwnName := make(map[string]bool, len(v.tracked))
 	for _, name := range v.tracked {
@@ -83,7 +84,7 @@ func isNode(t images.Type) bool {
 	return t == images.CharDevice || t == images.BlockDevice || t == images.FIFO
 }
 
-// toolPath is what a path is while files are hidden.
+// toolPath returns the path of a file while files are hidden.
 func toolPath(hidden []string, p string) string {
 	if len(hidden) == 0 {
 		return p
@@ -104,7 +105,7 @@ func toolPath(hidden []string, p string) string {
 	return b.String()
 }
 
-// unhide gives the files their own names again, also those that have come.
+// unhide gives the files, including new ones, their own names again.
 func (s *session) unhide(ctx context.Context, r *renamer) error {
 	if s.plan.effect == looks {
 		return r.show(nil)

@@ -11,10 +11,11 @@ import (
 	"cloudlets/images/metadata"
 )
 
-// ignored lists what the tool shall not see of a tree, as lines of an ignore
-// file: what is in the scope of neither the image nor the repository. A
-// directory of which that is true altogether is one line: tools compare every
-// file with every line. toolPath is what the tool calls a path.
+// ignored returns the lines of an ignore file that hides from the tool
+// everything that belongs neither to the image nor to the repository. If that
+// is true for a whole directory, the directory gets a single line, because
+// tools compare every file with every line. toolPath returns the name of a path
+// in the tool's view.
 func ignored(snapshot *metadata.Snapshot, scope metadata.Scope, t tool, toolPath func(string) string) string {
 	g := ignorer{mixed: map[string]bool{}, filled: map[string]bool{}, covered: map[string]bool{}}
 	snapshot.Paths(func(p string, typ images.Type) {
@@ -38,18 +39,18 @@ func ignored(snapshot *metadata.Snapshot, scope metadata.Scope, t tool, toolPath
 type candidate struct {
 	path   string
 	folder bool
-	out    bool // it is to be ignored by itself
+	out    bool // the file itself is to be ignored
 }
 
-// ignorer decides which lines an ignore file has.
+// ignorer decides which lines the ignore file gets.
 type ignorer struct {
 	files   []candidate     // in the order of a walk
-	mixed   map[string]bool // directories with something that is not to be ignored
+	mixed   map[string]bool // directories with a file that must not be ignored
 	filled  map[string]bool // directories with anything
-	covered map[string]bool // directories of which all is ignored already
+	covered map[string]bool // directories whose contents are all ignored already
 }
 
-// sum tells each directory what is beneath it.
+// sum notes for each directory what is below it.
 func (g *ignorer) sum() {
 	for _, f := range slices.Backward(g.files) {
 		g.filled[path.Dir(f.path)] = true
@@ -59,8 +60,8 @@ func (g *ignorer) sum() {
 	}
 }
 
-// decide says whether a file needs a line, and whether that is for all that
-// is in it instead of the file itself.
+// decide reports whether a file needs a line, and whether that line is for the
+// contents of a directory instead of the directory itself.
 func (g *ignorer) decide(f candidate) (line, all bool) {
 	pure := !f.folder || !g.mixed[f.path]
 	switch {

@@ -15,7 +15,8 @@ import (
 	"cloudlets/images/metadata"
 )
 
-// metadata reads the image's metadata file; where there is none it is empty.
+// metadata reads the image's metadata file. If there is none, the result is
+// empty.
 func (s *session) metadata() (metadata.File, error) {
 	f, err := metadata.Read(s.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -24,8 +25,8 @@ func (s *session) metadata() (metadata.File, error) {
 	return f, err
 }
 
-// scope is what belongs to the image, by the files in the repository and the
-// manifest. Without a manifest that can be read nothing is volatile.
+// scope returns which files belong to the image, according to the repository
+// and the manifest. If there is no readable manifest, no file is volatile.
 func (s *session) scope(tracked []string) (metadata.Scope, error) {
 	kept := make(map[string]bool, len(tracked))
 	for _, name := range tracked {
@@ -41,10 +42,11 @@ func (s *session) scope(tracked []string) (metadata.Scope, error) {
 	return scope, err
 }
 
-// maxManifest bounds a manifest, in bytes.
+// maxManifest is the maximum size of a manifest in bytes.
 const maxManifest = 1 << 20
 
-// readManifest reads the manifest of an image in a directory; nil is none.
+// readManifest reads the manifest of an image in a directory. It returns nil if
+// there is none.
 func readManifest(dir string) (*manifest.Manifest, error) {
 	src, err := dirtree.Open(dir)
 	if err != nil {
@@ -60,14 +62,14 @@ func readManifest(dir string) (*manifest.Manifest, error) {
 	return manifest.Parse(filepath.Base(dir), text)
 }
 
-// view is the tree as it is before the tool runs.
+// view is the state of the tree before the tool runs.
 type view struct {
 	tracked  []string
 	scope    metadata.Scope
 	snapshot *metadata.Snapshot
 }
 
-// look looks at the tree.
+// look examines the tree.
 func (s *session) look(ctx context.Context) (*view, error) {
 	tracked, err := s.tracked(ctx)
 	if err != nil {
@@ -76,9 +78,9 @@ func (s *session) look(ctx context.Context) (*view, error) {
 	v := &view{tracked: tracked}
 	if v.scope, err = s.scope(tracked); err != nil {
 		if s.plan.commits || s.plan.effect == moves {
-			return nil, fmt.Errorf("the manifest does not tell what is volatile: %w", err)
+			return nil, fmt.Errorf("cannot tell which files are volatile, because the manifest is not readable: %w", err)
 		}
-		s.notice("%v; so no file is taken for volatile", err)
+		s.notice("%v; so all files count as not volatile", err)
 	}
 	recorded, err := s.metadata()
 	if err != nil && !errors.Is(err, metadata.ErrConflict) {

@@ -9,9 +9,10 @@ import (
 	"cloudlets/images/metadata"
 )
 
-// MergeFiles merges two versions of a metadata file that stem from one, each
-// in a file, and writes the result. It lists the paths over which they are at
-// odds: these are marked in the result. See [Options.Merge].
+// MergeFiles merges two versions of a metadata file that have a common
+// ancestor, and writes the result. All four arguments are names of files. It
+// returns the paths in conflict, which are marked in the result. See
+// [Options.Merge].
 func MergeFiles(base, ours, theirs, result string) (conflicts []string, err error) {
 	var versions [3]metadata.File
 	for i, name := range []string{base, ours, theirs} {

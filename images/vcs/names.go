@@ -8,15 +8,17 @@ import (
 	"cloudlets/images"
 )
 
-// Some names cannot be in a repository: git refuses ".git" anywhere, and
-// Mercurial ".hg" and line breaks. Others are content of an image and orders
-// for the tool at once: a ".gitignore" deeper inside would keep files out of
-// the image. While the tool works they have other names, and so they have in
-// the repository: the prefix, and what Mercurial would refuse in hexadecimal.
+// A repository cannot contain some names: git refuses ".git" everywhere, and
+// Mercurial refuses ".hg" and line breaks. Other names are content of the image
+// but also instructions for the tool: a ".gitignore" in a subdirectory would
+// keep files out of the image. While the tool works, and in the repository,
+// such files have another name. It consists of this prefix and the original
+// name, with "%" and line breaks in hexadecimal.
 const escapePrefix = ".cloudlet-"
 
-// mustEscape says whether the tool cannot have a file of a name in a tree.
-// top is for those in the root: orders in there are a user's own.
+// mustEscape reports whether the tool cannot keep a file with this name in a
+// tree. top is set for files in the root, because instructions there are the
+// user's own.
 func mustEscape(kind Kind, name string, t images.Type, top bool) bool {
 	if strings.HasPrefix(name, escapePrefix) {
 		return true
@@ -29,7 +31,7 @@ func mustEscape(kind Kind, name string, t images.Type, top bool) bool {
 	return lower == ".git" || name == ".gitignore" && !top || lower == ".gitmodules" && t == images.Symlink
 }
 
-// escape is the name of a file while the tool sees it.
+// escape returns the name of a file as the tool sees it.
 func escape(name string) string {
 	if !strings.ContainsAny(name, "%\n\r") {
 		return escapePrefix + name
@@ -46,7 +48,7 @@ func escape(name string) string {
 	return b.String()
 }
 
-// unescape undoes escape; ok is false for a name that was not escaped.
+// unescape reverses escape. ok is false if the name was not escaped.
 func unescape(name string) (plain string, ok bool) {
 	rest, ok := strings.CutPrefix(name, escapePrefix)
 	if !ok || rest == "" {
@@ -56,12 +58,13 @@ func unescape(name string) (plain string, ok bool) {
 		rest = strings.ReplaceAll(rest, code.text, code.char)
 	}
 	if rest == "." || rest == ".." {
-		return name, false // somebody made it by hand
+		return name, false // escape never makes such a name
 	}
 	return rest, true
 }
 
-// unescapePath turns a path in the repository, "etc/hosts", into the image's.
+// unescapePath converts a path in the repository, e.g. "etc/hosts", to a path
+// in the image.
 func unescapePath(p string) (string, error) {
 	if !strings.Contains(p, escapePrefix) {
 		return "/" + p, checkRepositoryPath(p)
@@ -74,8 +77,8 @@ func unescapePath(p string) (string, error) {
 	return "/" + p, checkRepositoryPath(p)
 }
 
-// checkRepositoryPath refuses a path that no tree of a repository should
-// have: a hostile one may.
+// checkRepositoryPath returns an error for a path that only a hostile
+// repository contains.
 func checkRepositoryPath(p string) error {
 	for part := range strings.SplitSeq(p, "/") {
 		if part == "" || part == "." || part == ".." || strings.ContainsRune(part, 0) {
@@ -85,4 +88,4 @@ func checkRepositoryPath(p string) error {
 	return nil
 }
 
-var errBadPath = errors.New("it is not one inside of an image")
+var errBadPath = errors.New("it is not a valid path in an image")

@@ -68,7 +68,7 @@ func FuzzNames(f *testing.F) {
 	})
 }
 
-// FuzzGitNode reads rows of a tree, which anybody may have made.
+// FuzzGitNode parses arbitrary rows of a tree.
 func FuzzGitNode(f *testing.F) {
 	for _, seed := range []string{
 		"100644 blob e69de29bb2d1d6434b8b29ae775ad8c2e48c5391       0\tetc/hosts", "120000 blob x 3\ta", "160000 commit x -\tsub",
@@ -92,8 +92,8 @@ func FuzzGitNode(f *testing.F) {
 	})
 }
 
-// TestHostileRepository clones one that would put things where they decide
-// what programs do.
+// TestHostileRepository clones a repository that tries to place files where
+// they control programs.
 func TestHostileRepository(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind Kind) {
 		dir := newImage(t)

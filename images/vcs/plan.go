@@ -7,29 +7,30 @@ import (
 	"strings"
 )
 
-// effect is what a command of a tool has to do with the files of the image.
+// effect is what a command of a tool does to the files of the image.
 type effect int
 
 const (
-	nothing effect = iota // it reads and writes the repository only
+	nothing effect = iota // it uses only the repository
 	looks                 // it compares the files with the repository
-	moves                 // it says which files are in the repository, and may move them
-	changes               // it writes files; so do commands that are not known
+	moves                 // it changes which files are in the repository, and may move them
+	changes               // it writes files; unknown commands count as such
 	creates               // it makes a repository
-	clones                // it makes one with files
+	clones                // it makes a repository with files
 )
 
-// plan is what is known of a command line.
+// plan is what is known about a command line.
 type plan struct {
-	name   string // of the command; "" is none
+	name   string // of the command, or ""
 	at     int    // its index in the arguments
 	effect effect
-	// commits says that it makes a revision, to which the metadata belongs.
+	// commits means that the command makes a revision. The revision must
+	// include the metadata.
 	commits bool
 }
 
-// planOf looks for the command among a tool's arguments. alias resolves a
-// name that is not known to what it stands for.
+// planOf finds the command in a tool's arguments. alias resolves an unknown
+// name to the command for which it stands.
 func planOf(kind Kind, args []string, alias func(name string) string) plan {
 	p := plan{at: commandAt(kind, args)}
 	if p.at == len(args) {
@@ -51,18 +52,19 @@ func planOf(kind Kind, args []string, alias func(name string) string) plan {
 	if p.commits {
 		p.effect = looks
 	}
-	// What goes on after a conflict commits as well.
+	// Continuing after a conflict commits as well.
 	p.commits = p.commits || slices.Contains(args[p.at:], "--continue")
 	return p
 }
 
-// isHgCommit knows that Mercurial takes every beginning of a name for it.
+// isHgCommit reports whether name is a form of commit: Mercurial accepts any
+// unambiguous prefix of a command.
 func isHgCommit(name string) bool {
 	return name == "ci" || len(name) >= 3 && strings.HasPrefix("commit", name)
 }
 
-// commandAt is the index of the first argument that is neither an option of
-// the tool nor an option's value.
+// commandAt returns the index of the first argument that is neither an option
+// of the tool nor the value of an option.
 func commandAt(kind Kind, args []string) int {
 	valued := []string{"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env", "--super-prefix"}
 	if kind == Hg {
@@ -79,7 +81,8 @@ func commandAt(kind Kind, args []string) int {
 	return len(args)
 }
 
-// commandsOf lists what the commands do that do less than change files.
+// commandsOf returns the effects of all commands that do not change files
+// arbitrarily.
 func commandsOf(kind Kind) map[string]effect {
 	lists := map[effect]string{
 		nothing: "archive branch bundle cat-file config count-objects describe fetch for-each-ref format-patch fsck gc help log ls-remote " +

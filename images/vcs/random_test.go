@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRandomTreesSurvive commits made-up trees, one over the other, and goes
-// back and forth between the revisions.
+// TestRandomTreesSurvive commits random trees one after another, and switches
+// between the revisions.
 func TestRandomTreesSurvive(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind Kind) {
 		rounds := map[Kind]int{Git: 8, Hg: 1}[kind]
@@ -43,7 +43,7 @@ func TestRandomTreesSurvive(t *testing.T) {
 	})
 }
 
-// wipe empties an image's directory but for the repository.
+// wipe removes everything from an image's directory except the repository.
 func wipe(t testing.TB, dir string) {
 	t.Helper()
 	names, err := os.ReadDir(dir)
@@ -55,7 +55,7 @@ func wipe(t testing.TB, dir string) {
 	}
 }
 
-// grower makes up a tree.
+// grower makes a random tree.
 type grower struct {
 	t     testing.TB
 	rand  *rand.Rand
@@ -73,7 +73,7 @@ func (g *grower) name() string {
 	if g.kind == Git {
 		odd = append(odd, "\n", "\r")
 	}
-	if g.count > 4 && g.pick(5) == 0 { // deeper than the root
+	if g.count > 4 && g.pick(5) == 0 { // below the root
 		return special[g.pick(len(special))] + map[bool]string{true: "", false: fmt.Sprint(g.count)}[g.pick(2) == 0]
 	}
 	return fmt.Sprintf("f%d%s", g.pick(40), odd[g.pick(len(odd))])
@@ -116,7 +116,7 @@ func (g *grower) one(p string, depth int) {
 	g.attributes(p)
 }
 
-// attributes gives a file some that are not the default.
+// attributes gives a file some attributes that are not the default.
 func (g *grower) attributes(p string) {
 	t := g.t
 	if g.pick(3) == 0 {

@@ -15,21 +15,22 @@ import (
 	"cloudlets/images/rootfs"
 )
 
-// renamer gives files of an image the names that the tool can have, and their
-// own again.
+// renamer gives files of an image names that the tool can keep, and restores
+// their own names.
 type renamer struct {
 	dir   string
 	state *state
 }
 
-// depth orders paths from the root down, and in a directory short names
-// first: another name is longer, so that it is free when it is wanted.
+// depth orders paths from the root down. Within a directory shorter names come
+// first: an escaped name is longer than the original, so the new name is free
+// when it is needed.
 func depth(a, b string) int {
 	return cmp.Or(cmp.Compare(strings.Count(a, "/"), strings.Count(b, "/")), cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 }
 
-// hide renames files, given by their own paths. What it will do is written
-// down before.
+// hide renames files, which are given by their own paths. It first records what
+// it will do.
 func (r *renamer) hide(own []string) error {
 	if len(own) == 0 {
 		return nil
@@ -38,12 +39,13 @@ func (r *renamer) hide(own []string) error {
 	if err := r.state.setNames(own); err != nil {
 		return err
 	}
-	// From the leaves up: the directories above still have their own names.
+	// Rename the deepest files first, so that the directories above still have
+	// their own names.
 	return r.each(slices.Backward(own), func(name string) (string, string) { return name, escape(name) })
 }
 
-// show gives files their own names again: those given, and those that were
-// written down. Those that have them are left.
+// show restores the names of the given files and of those that were recorded.
+// Files that already have their own name are left alone.
 func (r *renamer) show(own []string) error {
 	before, err := r.state.names()
 	if err != nil {
@@ -57,7 +59,7 @@ func (r *renamer) show(own []string) error {
 	}
 	err = r.each(slices.All(own), func(name string) (string, string) { return escape(name), name })
 	if errors.Is(err, unix.EEXIST) {
-		err = fmt.Errorf("%w; decide between the two by hand", err)
+		err = fmt.Errorf("%w; keep one of the two files and remove the other by hand", err)
 	}
 	if err != nil {
 		return err
@@ -65,7 +67,7 @@ func (r *renamer) show(own []string) error {
 	return r.state.remove(namesFile)
 }
 
-// each renames one file after the other, in their directories.
+// each renames files one after another, each within its directory.
 func (r *renamer) each(own func(func(int, string) bool), names func(string) (from, to string)) error {
 	root, err := rootfs.Open(r.dir)
 	if err != nil {
@@ -83,10 +85,11 @@ func (r *renamer) each(own func(func(int, string) bool), names func(string) (fro
 	return nil
 }
 
-// rename renames a file in the directory of p, whose time stays. A file that
-// is not there is no error.
+// rename renames a file in the directory of p and keeps the directory's time. A
+// missing file is not an error.
 func rename(dirs *rootfs.Dirs, p, from, to string) error {
-	// Another file is opened each time: the names on the way may have changed.
+	// Open the directory anew each time, because the names on the way may have
+	// changed.
 	dirs.Close()
 	dir, _, err := dirs.Parent(p)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
@@ -114,8 +117,8 @@ func rename(dirs *rootfs.Dirs, p, from, to string) error {
 	return nil
 }
 
-// yield removes a device that the tool has put a file of the repository in the
-// place of. Anything else is too good to lose.
+// yield removes a device or FIFO if the tool has put a file of the repository
+// in its place. Any other file is kept, since it may be valuable.
 func yield(dir int, name string, taken error) error {
 	var st unix.Stat_t
 	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {

@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// renameNew renames a file in a directory to a name that nothing has. What is
-// made under that name meanwhile is lost: there is no one call for both.
+// renameNew renames a file in a directory to an unused name. This system has no
+// call that checks and renames at once, so a file that is created under the new
+// name in between is lost.
 func renameNew(dir int, from, to string) error {
 	var st unix.Stat_t
 	if err := unix.Fstatat(dir, from, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {

@@ -2,7 +2,7 @@ package vcs
 
 import "golang.org/x/sys/unix"
 
-// renameNew renames a file in a directory to a name that nothing has.
+// renameNew renames a file in a directory to an unused name.
 func renameNew(dir int, from, to string) error {
 	return unix.RenameatxNp(dir, from, dir, to, unix.RENAME_EXCL)
 }

@@ -12,16 +12,16 @@ import (
 	"cloudlets/images/metadata"
 )
 
-// Revision is one revision of a repository as an image's files. It never
-// changes. Several goroutines may read from it.
+// Revision gives access to one revision of a repository as the files of an
+// image. It is immutable, and several goroutines may read from it.
 type Revision struct {
 	*metadata.View
 
-	// Kind is what the repository is of.
+	// Kind is the kind of the repository.
 	Kind Kind
 	// ID is the revision's full hash, in hexadecimal digits.
 	ID string
-	// Time is when it was committed; it is that of all its files.
+	// Time is when the revision was committed. All its files have this time.
 	Time  time.Time
 	close func() error
 }
@@ -31,7 +31,7 @@ var (
 	_ images.Tree   = (*Revision)(nil)
 )
 
-// newRevision puts the metadata of a revision around its files.
+// newRevision applies the metadata of a revision to its files.
 func newRevision(kind Kind, id string, t *tree, close func() error) (*Revision, error) {
 	file, err := treeMetadata(t)
 	if err != nil {
@@ -40,8 +40,8 @@ func newRevision(kind Kind, id string, t *tree, close func() error) (*Revision, 
 	return &Revision{View: metadata.Wrap(t, file), Kind: kind, ID: id, Time: t.time, close: close}, nil
 }
 
-// treeMetadata reads the metadata file of a revision. One that has none was
-// made without this program, and everything in it is the default.
+// treeMetadata reads the metadata file of a revision. A revision without one
+// was made without this program, so all its files have default metadata.
 func treeMetadata(t *tree) (metadata.File, error) {
 	r, err := t.Open(metadata.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -54,12 +54,13 @@ func treeMetadata(t *tree) (metadata.File, error) {
 	return file, errors.Join(err, r.Close())
 }
 
-// Fingerprint identifies the revision: 64 hexadecimal digits, made of the
-// system's own hash.
+// Fingerprint identifies the revision by 64 hexadecimal digits, which depend on
+// the revision's hash.
 func (r *Revision) Fingerprint(context.Context) (string, error) {
 	sum := sha256.Sum256([]byte(string(r.Kind) + ":" + r.ID))
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// Close ends what reads the repository. Files that are open are closed before.
+// Close ends the processes that read the repository. Close all open files
+// before.
 func (r *Revision) Close() error { return r.close() }

@@ -142,7 +142,7 @@ func TestManyFilesAreReadAtOnce(t *testing.T) {
 					if _, err := io.ReadFull(f, head); err != nil || string(head) != want[:5] {
 						return fmt.Errorf("%s begins with %q, %v", name, head, err)
 					}
-					if len(want) < 100 { // of the large one no more is read
+					if len(want) < 100 { // the large file is not read completely
 						rest, err := io.ReadAll(f)
 						if err != nil || string(rest) != want[5:] {
 							return fmt.Errorf("%s goes on with %q, %v", name, rest, err)
@@ -161,7 +161,8 @@ func TestManyFilesAreReadAtOnce(t *testing.T) {
 	})
 }
 
-// TestRepositoryOfTheBareTool reads what was never seen by this program.
+// TestRepositoryOfTheBareTool reads a repository that this program has never
+// touched.
 func TestRepositoryOfTheBareTool(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind Kind) {
 		dir := newImage(t)

@@ -11,36 +11,37 @@ import (
 	"path/filepath"
 )
 
-// Options say what to run. All but Kind and Dir may be empty.
+// Options describe what to run. Only Kind and Dir are required.
 type Options struct {
 	Kind Kind
-	// Dir is the image, whose root is the root of the repository.
+	// Dir is the directory of the image. It is also the root of the repository.
 	Dir string
-	// Args are the tool's arguments.
+	// Args are the arguments of the tool.
 	Args []string
-	// Stdin, Stdout and Stderr are the tool's.
+	// Stdin, Stdout and Stderr are those of the tool.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	// Signals are passed on to the tool while it runs.
 	Signals <-chan os.Signal
-	// Merge is a command that merges two versions of the metadata file, to
-	// which the names of four files are appended: the common ancestor, ours,
-	// theirs, the result (see [MergeFiles]). Without it they are merged as
-	// any text, and lines next to one another conflict.
+	// Merge is a command that merges two versions of the metadata file. The
+	// names of four files are appended: the common ancestor, ours, theirs, and
+	// the result (see [MergeFiles]). Without Merge the versions are merged like
+	// any text, so changes in adjacent lines conflict.
 	Merge []string
-	// Notice is told, in one sentence, what a person should know and the tool
-	// does not say. nil is silent.
+	// Notice is called with a sentence for the user that the tool does not
+	// print. nil means silence.
 	Notice func(text string)
 }
 
-// Run runs the tool with an image as its repository, and returns its exit
-// code; of a tool that a signal ended it is 128 and the signal's number. An
-// error is one of ours: the tool has told its own.
+// Run runs the tool with an image as its repository, and returns the tool's
+// exit code. If a signal ended the tool, the code is 128 plus the signal's
+// number. The error is only about problems outside of the tool; the tool prints
+// its own errors.
 //
-// Before a command that looks at the tree the image's metadata file is
-// written; after one that changes the tree it is applied. Until then, only
-// the owner can read what the tool writes. Should the run not come to its
-// end, the next one puts things in order first.
+// Before a command looks at the tree, Run writes the image's metadata file.
+// After a command has changed the tree, Run applies the metadata file; until
+// then, only the owner can read what the tool wrote. If a run is interrupted,
+// the next one first repairs what it left.
 func Run(ctx context.Context, opt Options) (int, error) {
 	s, err := newSession(opt)
 	if err != nil {
@@ -53,14 +54,14 @@ func Run(ctx context.Context, opt Options) (int, error) {
 	return code, nil
 }
 
-// session is one run.
+// session is the state of one run.
 type session struct {
 	Options
 	program string
 	tool    tool
 	plan    plan
-	state   *state // nil where the command has nothing to do with the files
-	listed  bool   // the files that are listed are up to date
+	state   *state // nil if the command does not involve the files
+	listed  bool   // files is up to date
 	files   []string
 }
 
@@ -74,7 +75,7 @@ func newSession(opt Options) (*session, error) {
 		return nil, err
 	}
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real // one that a clone will make is not there yet
+		dir = real // before a clone the directory does not exist
 	}
 	s := &session{Options: opt, program: program}
 	s.Dir = dir
@@ -116,8 +117,8 @@ func (s *session) run(ctx context.Context) (int, error) {
 	return s.around(ctx)
 }
 
-// tracked lists the files in the repository; asking again costs nothing
-// until a command has run.
+// tracked returns the files in the repository. The list is cached until a
+// command has run.
 func (s *session) tracked(ctx context.Context) ([]string, error) {
 	if s.listed {
 		return s.files, nil
@@ -140,7 +141,7 @@ func (s *session) create(ctx context.Context) (int, error) {
 	return 0, s.withState(ctx, func() error { return s.tool.prepare(ctx) })
 }
 
-// withState does something while the state is open.
+// withState calls do while the state is open.
 func (s *session) withState(ctx context.Context, do func() error) (err error) {
 	folder, err := s.tool.folder(ctx)
 	if err != nil {

@@ -18,11 +18,11 @@ import (
 	"cloudlets/images/metadata"
 )
 
-// runChild makes this test's own binary run a tool, in a process that can be
-// killed, or that has another user.
+// runChild makes the test binary run a tool in another process, which can be
+// killed or can have another user.
 const runChild = "run-child"
 
-// child runs a tool in a process of its own, which cred's user has.
+// child runs a tool in its own process, with the user of cred.
 func child(t testing.TB, cred *syscall.Credential, kind Kind, dir string, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", append([]string{runChild, string(kind), dir}, args...)...)
@@ -32,7 +32,7 @@ func child(t testing.TB, cred *syscall.Credential, kind Kind, dir string, args .
 	return string(out), err
 }
 
-// childMain is what the child does.
+// childMain is the main function of that process.
 func childMain(args []string) int {
 	opt := Options{Kind: Kind(args[0]), Dir: args[1], Args: args[2:], Stdout: os.Stdout, Stderr: os.Stderr}
 	code, err := Run(context.Background(), opt)
@@ -43,7 +43,7 @@ func childMain(args []string) int {
 	return code
 }
 
-// hook makes a hook of git's.
+// hook makes a git hook.
 func hook(t testing.TB, dir, name, script string) {
 	t.Helper()
 	p := filepath.Join(dir, ".git/hooks", name)
@@ -52,8 +52,8 @@ func hook(t testing.TB, dir, name, script string) {
 	must(t, os.Chmod(p, 0o755))
 }
 
-// TestSecretsAreNotReadableInBetween looks at the files when git has written
-// them and the metadata is not applied yet.
+// TestSecretsAreNotReadableInBetween checks the files when git has written them
+// but the metadata is not applied yet.
 func TestSecretsAreNotReadableInBetween(t *testing.T) {
 	needTool(t, Git)
 	t.Parallel()
@@ -75,7 +75,8 @@ func TestSecretsAreNotReadableInBetween(t *testing.T) {
 	if st := stat(t, dir, "etc/shadow"); st.Mode&0o7777 != 0o640 {
 		t.Errorf("afterwards the mode is %#o", st.Mode)
 	}
-	// What is in the repository is no more public than the files.
+	// The files in the repository must not be more readable than those in the
+	// image.
 	if st := stat(t, dir, ".git"); st.Mode&0o77 != 0 {
 		t.Errorf("others may enter the repository: mode %#o", st.Mode)
 	}
@@ -86,8 +87,8 @@ func TestSecretsAreNotReadableInBetween(t *testing.T) {
 	}
 }
 
-// TestKilledRunIsPutInOrder kills a run while git is at work, both before and
-// after git has changed the files.
+// TestKilledRunIsPutInOrder kills a run while git works, before and after git
+// has changed the files.
 func TestKilledRunIsPutInOrder(t *testing.T) {
 	needTool(t, Git)
 	t.Parallel()
@@ -128,7 +129,7 @@ func TestKilledRunIsPutInOrder(t *testing.T) {
 	}
 }
 
-// TestOneRunAtATime starts a second run while the first is at work.
+// TestOneRunAtATime starts a second run during the first.
 func TestOneRunAtATime(t *testing.T) {
 	needTool(t, Git)
 	t.Parallel()
@@ -154,7 +155,7 @@ func TestOneRunAtATime(t *testing.T) {
 	}
 }
 
-// nobody is an ordinary user.
+// nobody is the number of an ordinary user.
 const nobody = 65534
 
 func chownAll(t testing.TB, dir string, id int) {
@@ -167,8 +168,8 @@ func chownAll(t testing.TB, dir string, id int) {
 	}))
 }
 
-// TestOrdinaryUser has an ordinary user clone an image of root's, change it,
-// and root take over what the user has made.
+// TestOrdinaryUser lets an ordinary user clone an image of root's and change
+// it, and lets root pull what the user made.
 func TestOrdinaryUser(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind Kind) {
 		dir := everything(t)
@@ -210,7 +211,7 @@ func TestOrdinaryUser(t *testing.T) {
 		must(t, os.Lchown(filepath.Join(image, "empty"), nobody, nobody))
 		as(image, words(kind, "add")...)
 		as(image, words(kind, "commit")...)
-		chownAll(t, filepath.Join(image, "."+string(kind)), 0) // git reads no stranger's repository
+		chownAll(t, filepath.Join(image, "."+string(kind)), 0) // git refuses another user's repository
 		back := filepath.Join(t.TempDir(), "back")
 		run(t, kind, back, "clone", "-q", image)
 		want["/etc/hosts"] = strings.Replace(want["/etc/hosts"], "mode 0644", "mode 0600", 1)
@@ -224,8 +225,8 @@ func TestOrdinaryUser(t *testing.T) {
 	})
 }
 
-// TestPatternsMatchOnePath has the tools ignore files with all sorts of
-// names, each by itself.
+// TestPatternsMatchOnePath lets the tools ignore files with unusual names, each
+// one by itself.
 func TestPatternsMatchOnePath(t *testing.T) {
 	eachKind(t, func(t *testing.T, kind Kind) {
 		names := []string{"a", "ab", "a*", "a?", "a[b]", "a\\", "a\\b", "a ", " a", "a  b", "!a", "#a", "a\xff", "ä", "a.b", "a$", "a(b", "a+", "^a", "a\tb", "{a,b}", "a%"}
@@ -240,7 +241,7 @@ func TestPatternsMatchOnePath(t *testing.T) {
 		ours := map[Kind]tool{Git: &gitTool{dir: dir}, Hg: &hgTool{dir: dir}}[kind]
 		for i, name := range names {
 			if kind == Hg && i%6 != 0 {
-				continue // it takes its time to start
+				continue // it is slow to start
 			}
 			file := filepath.Join(t.TempDir(), "ignore")
 			must(t, os.WriteFile(file, []byte(ours.pattern("/d/"+name, false)+"\n"), 0o600))

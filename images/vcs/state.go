@@ -17,27 +17,27 @@ import (
 	"cloudlets/images/metadata"
 )
 
-// state is what a run leaves in the repository for the next one, should it
-// not come to its end: a folder in the repository's own.
+// state is what a run leaves in the repository for the next one, in case it is
+// interrupted. It is a folder within the repository's own folder.
 type state struct {
 	folder string
 	lock   *os.File
-	// fresh says that no run was here before: the files may be as the bare
-	// tool has made them.
+	// fresh means that this is the first run in the repository, so the files
+	// may be as the bare tool made them.
 	fresh bool
 }
 
-// Files of the state.
+// The files of the state.
 const (
 	stateFolder = "cloudlets"
 	lockFile    = "lock"
 	pendingFile = "pending" // the metadata before a run that changes files
-	namesFile   = "names"   // what has another name while the tool works
+	namesFile   = "names"   // the files with another name while the tool works
 	ignoreFile  = "ignore"  // the volatile paths
 )
 
-// openState opens the state of a repository whose own folder is given. One
-// run at a time has it.
+// openState opens the state in the repository's own folder. Only one run at a
+// time can have it open.
 func openState(repository string) (*state, error) {
 	s := &state{folder: filepath.Join(repository, stateFolder)}
 	if err := os.Mkdir(s.folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -50,7 +50,7 @@ func openState(repository string) (*state, error) {
 		return nil, err
 	}
 	if err := unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		err = fmt.Errorf("lock %s: %w: another run is at work there; wait until it ends", s.file(lockFile), err)
+		err = fmt.Errorf("lock %s: %w: another run uses this repository; wait until it ends", s.file(lockFile), err)
 		return nil, errors.Join(err, s.lock.Close())
 	}
 	return s, nil
@@ -58,8 +58,8 @@ func openState(repository string) (*state, error) {
 
 func (s *state) file(name string) string { return filepath.Join(s.folder, name) }
 
-// close ends the run. The lock is given back by name: a process that was just
-// started has it as well, until it is another program.
+// close ends the run. It unlocks explicitly, because a child process that was
+// just started also holds the lock until it executes its program.
 func (s *state) close() error {
 	return errors.Join(s.remove(ignoreFile), unix.Flock(int(s.lock.Fd()), unix.LOCK_UN), s.lock.Close())
 }
@@ -71,11 +71,11 @@ func (s *state) remove(name string) error {
 	return nil
 }
 
-// setPending remembers what the metadata was before the files are changed,
-// until they are as the metadata says again.
+// setPending records the metadata from before the files are changed. The record
+// stays until the files match the metadata again.
 func (s *state) setPending(before metadata.File) error {
 	if _, ok, err := s.pending(); ok || err != nil {
-		return err // one that is older is still to be applied
+		return err // keep the older record, which was not applied yet
 	}
 	var text bytes.Buffer
 	if _, err := before.WriteTo(&text); err != nil {
@@ -84,7 +84,7 @@ func (s *state) setPending(before metadata.File) error {
 	return writeFile(s.file(pendingFile), text.Bytes())
 }
 
-// pending is what was remembered, if anything was.
+// pending returns the recorded metadata, if there is any.
 func (s *state) pending() (metadata.File, bool, error) {
 	text, err := os.ReadFile(s.file(pendingFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -97,7 +97,7 @@ func (s *state) pending() (metadata.File, bool, error) {
 	return f, true, err
 }
 
-// setNames remembers the paths in the image that have another name.
+// setNames records the paths in the image that have another name.
 func (s *state) setNames(paths []string) error {
 	var text strings.Builder
 	for _, p := range paths {
@@ -125,8 +125,8 @@ func (s *state) names() ([]string, error) {
 	return paths, nil
 }
 
-// writeFile writes a small file beside and renames it, so that it is whole
-// or not there.
+// writeFile writes a small file completely or not at all, by renaming a
+// temporary file.
 func writeFile(name string, text []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".part-*")
 	if err != nil {

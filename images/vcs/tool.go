@@ -10,38 +10,41 @@ import (
 	"cloudlets/images/metadata"
 )
 
-// tool is what is different between git and Mercurial when one of them works
-// on an image. The metadata file is called by metadataName.
+// tool is the interface to git or Mercurial when it works on an image. The
+// tools know the metadata file as metadataName.
 type tool interface {
-	// folder is where the repository keeps its own files.
+	// folder returns the folder with the repository's own files.
 	folder(ctx context.Context) (string, error)
 	// prepare writes what must be in the repository before the tool works.
 	prepare(ctx context.Context) error
-	// tracked lists the files in the repository, as the tool calls them.
+	// tracked returns the files in the repository, with the names that the tool
+	// uses.
 	tracked(ctx context.Context) ([]string, error)
-	// stage has the metadata file be in the next revision.
+	// stage adds the metadata file to the next revision.
 	stage(ctx context.Context, tracked bool) error
-	// committed is the metadata of the revision that the tree stems from.
+	// committed returns the metadata of the revision on which the tree is
+	// based.
 	committed(ctx context.Context) metadata.File
-	// options go before the arguments of a person. Without a repository yet,
-	// which making says, there is none to name.
+	// options returns the options that come before the user's arguments. making
+	// is set if the command makes the repository, which then cannot be named
+	// yet.
 	options(ignore string, making bool) []string
-	// env is what the tool's environment has besides.
+	// env returns additional environment variables for the tool.
 	env() []string
-	// pattern is a line of an ignore file for one path, and with all for
-	// what is in it instead.
+	// pattern returns a line of an ignore file. It matches one path or, if all
+	// is set, the contents of that path.
 	pattern(p string, all bool) string
-	// resolved is the command that says that a conflict is resolved.
+	// resolved returns the command that marks a conflict as resolved.
 	resolved() string
-	// alias is the command that a name stands for; "" is none.
+	// alias returns the command for which a name stands, or "".
 	alias(ctx context.Context, name string) string
 }
 
-// metadataName is what the tools call the metadata file.
+// metadataName is the tools' name of the metadata file.
 const metadataName = ".cloudlet/metadata"
 
-// parseCommitted reads what the tool has of the metadata file. Whatever
-// cannot be read counts as nothing: it only says what may be removed.
+// parseCommitted parses the tool's version of the metadata file. If that fails,
+// the result is empty, since it only says what may be removed.
 func parseCommitted(text []byte, err error) metadata.File {
 	if err != nil {
 		return metadata.File{}
@@ -53,7 +56,7 @@ func parseCommitted(text []byte, err error) metadata.File {
 	return f
 }
 
-// paths splits a list that ends in zeros.
+// paths splits a list of strings that end with zero bytes.
 func paths(list []byte) []string {
 	list = bytes.TrimSuffix(list, []byte{0})
 	if len(list) == 0 {

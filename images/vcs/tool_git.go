@@ -12,7 +12,7 @@ import (
 	"cloudlets/images/metadata"
 )
 
-// gitTool is git in an image.
+// gitTool runs git on an image.
 type gitTool struct {
 	dir   string
 	merge []string // see Options.Merge
@@ -23,8 +23,8 @@ func (g *gitTool) folder(ctx context.Context) (string, error) {
 	return strings.TrimSuffix(string(out), "\n"), err
 }
 
-// attributes has git take every file for bytes, whatever .gitattributes the
-// image holds, and merge the metadata file by its entries.
+// attributes make git treat every file as bytes, whatever the .gitattributes
+// files of the image say, and merge the metadata file by its entries.
 const attributes = `# Written by cloudlets: the files of an image are bytes, and no text to convert.
 * -text !eol -ident -filter !working-tree-encoding
 /` + metadataName + ` merge=` + mergeDriver + `
@@ -32,7 +32,8 @@ const attributes = `# Written by cloudlets: the files of an image are bytes, and
 
 const mergeDriver = "cloudlet-metadata"
 
-// prepare writes the attributes where they count more than the image's.
+// prepare writes the attributes to the file that takes precedence over those of
+// the image.
 func (g *gitTool) prepare(ctx context.Context) error {
 	out, err := ask(ctx, Git, g.dir, "rev-parse", "--path-format=absolute", "--git-path", "info/attributes")
 	if err != nil {
@@ -64,8 +65,8 @@ func (g *gitTool) tracked(ctx context.Context) ([]string, error) {
 	return paths(out), err
 }
 
-// stage puts the metadata file into the index: as it is, whatever attributes
-// and ignore files say.
+// stage puts the metadata file unchanged into the index. Attributes and ignore
+// files have no effect on that.
 func (g *gitTool) stage(ctx context.Context, _ bool) error {
 	object, err := ask(ctx, Git, g.dir, "hash-object", "-w", "--no-filters", "--", metadataName)
 	if err != nil {
@@ -76,9 +77,9 @@ func (g *gitTool) stage(ctx context.Context, _ bool) error {
 	return err
 }
 
-// options force what a user's configuration could change of an image's bytes,
-// and what git would refuse of its names. Apply changes the time of change
-// of files all the time, so that it means nothing.
+// options override the user's settings that could change an image's bytes, and
+// the rules by which git would refuse names. They also make git ignore the
+// change time (ctime) of files, which Apply changes all the time.
 func (g *gitTool) options(ignore string, _ bool) []string {
 	settings := []string{
 		"safe.directory=" + g.dir, "core.autocrlf=false", "core.eol=lf", "core.safecrlf=false", "core.fileMode=true",
@@ -97,7 +98,7 @@ func (g *gitTool) options(ignore string, _ bool) []string {
 	return args
 }
 
-// shellWords quotes words for a shell, and for git, to which % means something.
+// shellWords quotes words for a shell, and also for git, where % is special.
 func shellWords(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
@@ -106,12 +107,12 @@ func shellWords(words []string) string {
 	return strings.Join(quoted, " ")
 }
 
-// env keeps git from the repository that the image may lie in.
+// env keeps git from finding a repository around the image.
 func (g *gitTool) env() []string {
 	return []string{"GIT_CEILING_DIRECTORIES=" + filepath.Dir(g.dir)}
 }
 
-// pattern writes a path so that it matches itself only (gitignore(5)).
+// pattern returns a pattern that matches only the given path (gitignore(5)).
 func (g *gitTool) pattern(p string, all bool) string {
 	var b strings.Builder
 	for i := range len(p) {
@@ -119,9 +120,9 @@ func (g *gitTool) pattern(p string, all bool) string {
 		case '\\', '*', '?', '[':
 			b.WriteByte('\\')
 			b.WriteByte(c)
-		case ' ', '\r': // at the end of a line they would go
+		case ' ', '\r': // git would strip these at the end of a line
 			b.WriteString("[" + string(c) + "]")
-		case '\n': // all bytes but it: a line cannot hold it
+		case '\n': // a line cannot contain it, so exclude all other bytes
 			b.WriteString("[!\x01-\x09\x0b-\xff]")
 		default:
 			b.WriteByte(c)

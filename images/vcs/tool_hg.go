@@ -13,7 +13,7 @@ import (
 	"cloudlets/images/metadata"
 )
 
-// hgTool is Mercurial in an image.
+// hgTool runs Mercurial on an image.
 type hgTool struct {
 	dir   string
 	merge []string
@@ -29,7 +29,7 @@ func (h *hgTool) tracked(ctx context.Context) ([]string, error) {
 	}
 	out, err := ask(ctx, Hg, h.dir, "files", "--print0", "--config", "ui.relative-paths=no", "--cwd", h.dir)
 	if said, ok := errors.AsType[*toolError](err); ok && said.said == "" && said.err.ExitCode() == 1 {
-		return nil, nil // there are none
+		return nil, nil // there are no files
 	}
 	return paths(out), err
 }
@@ -42,12 +42,12 @@ func (h *hgTool) stage(ctx context.Context, tracked bool) error {
 	return err
 }
 
-// options switch off what would convert bytes, or warn of names that other
-// systems do not like.
+// options disable the conversion of bytes, and warnings about names that other
+// systems do not allow.
 func (h *hgTool) options(ignore string, making bool) []string {
 	settings := []string{
 		"ui.portablefilenames=ignore", "ui.ignore=" + os.DevNull, "ui.ignore.cloudlets=" + ignore,
-		"ui.origbackuppath=.hg/cloudlets/orig", // and not beside the file, in the image
+		"ui.origbackuppath=.hg/cloudlets/orig", // otherwise it would be in the image, beside the file
 		"extensions.eol=!", "extensions.keyword=!", "extensions.win32text=!", "extensions.fsmonitor=!",
 	}
 	if len(h.merge) > 0 {
@@ -68,7 +68,8 @@ func (h *hgTool) options(ignore string, making bool) []string {
 
 func (h *hgTool) env() []string { return nil }
 
-// pattern writes a path as a regular expression of an ignore file.
+// pattern returns a regular expression for an ignore file that matches the
+// given path.
 func (h *hgTool) pattern(p string, all bool) string {
 	var b strings.Builder
 	b.WriteString("^")

@@ -15,20 +15,20 @@ import (
 // node is one file of a revision.
 type node struct {
 	entry images.Entry
-	// object is git's name of the content; offset is where it is in the
-	// archive of Mercurial.
+	// object is git's hash of the content. offset is the position of the
+	// content in Mercurial's archive.
 	object string
 	offset int64
 }
 
-// tree is the files of a revision as the repository keeps them: owned by
+// tree holds the files of a revision as the repository keeps them: owned by
 // root, with default modes and the time of the revision.
 type tree struct {
 	nodes    map[string]*node
 	children map[string][]string // of each directory; sorted by sort
 	time     time.Time
 	open     func(n *node) (io.ReadCloser, error)
-	same     func(a, b *node) (bool, error) // whether the contents are
+	same     func(a, b *node) (bool, error) // reports whether two files have the same content
 }
 
 func newTree(at time.Time) *tree {
@@ -37,12 +37,12 @@ func newTree(at time.Time) *tree {
 	return t
 }
 
-// add takes in a file, with the directories that lead to it.
+// add adds a file and the directories that lead to it.
 func (t *tree) add(n *node) error {
 	p := n.entry.Path
 	n.entry.ModTime = t.time
 	if _, ok := t.nodes[p]; ok {
-		return fmt.Errorf("the revision holds %s twice", p)
+		return fmt.Errorf("the revision contains %s twice", p)
 	}
 	up := path.Dir(p)
 	above, ok := t.nodes[up]
@@ -53,14 +53,14 @@ func (t *tree) add(n *node) error {
 		}
 	}
 	if above.entry.Type != images.Directory {
-		return fmt.Errorf("the revision holds %s in %s, which is no directory", p, up)
+		return fmt.Errorf("the revision contains %s in %s, which is not a directory", p, up)
 	}
 	t.nodes[p] = n
 	t.children[up] = append(t.children[up], p)
 	return nil
 }
 
-// sort ends the adding.
+// sort sorts the directories. Call it after all files were added.
 func (t *tree) sort() {
 	for _, list := range t.children {
 		slices.SortFunc(list, cmp.Compare[string])
@@ -75,7 +75,7 @@ func (t *tree) find(p string) (*node, error) {
 	return n, nil
 }
 
-// Entry tells what is at a path.
+// Entry describes the file at a path.
 func (t *tree) Entry(p string) (images.Entry, error) {
 	n, err := t.find(p)
 	if err != nil {
@@ -91,7 +91,7 @@ func (t *tree) ReadDir(p string) ([]images.Entry, error) {
 		return nil, err
 	}
 	if n.entry.Type != images.Directory {
-		return nil, fmt.Errorf("list %s: it is no directory", p)
+		return nil, fmt.Errorf("list %s: it is not a directory", p)
 	}
 	names := t.children[n.entry.Path]
 	entries := make([]images.Entry, len(names))
@@ -101,7 +101,7 @@ func (t *tree) ReadDir(p string) ([]images.Entry, error) {
 	return entries, nil
 }
 
-// Open reads a regular file.
+// Open opens a regular file for reading.
 func (t *tree) Open(p string) (io.ReadCloser, error) {
 	n, err := t.find(p)
 	if err != nil {
@@ -117,7 +117,7 @@ func (t *tree) Open(p string) (io.ReadCloser, error) {
 	return r, nil
 }
 
-// Same says whether two files have the same content.
+// Same reports whether two files have the same content.
 func (t *tree) Same(p, q string) (bool, error) {
 	a, err := t.find(p)
 	if err != nil {

@@ -1,10 +1,10 @@
 // Package vcs keeps images under revision control with git and Mercurial.
 //
 // [Open] reads one revision of a repository as an image, without a checkout.
-// [Run] runs the real tool with an image as its repository, and sees to what
-// the tool loses: owners, modes, devices and the like are in the image's
-// metadata file (see package metadata), which is written before the tool
-// looks at the tree, and applied after the tool has changed it.
+// [Run] runs the real tool with an image as its repository, and takes care of
+// what the tool loses: owners, modes, devices and the like. These are in the
+// image's metadata file (see package metadata), which is written before the
+// tool looks at the tree, and applied after the tool has changed it.
 package vcs
 
 import (
@@ -15,20 +15,20 @@ import (
 	"path/filepath"
 )
 
-// Kind is a revision control system, by the name of its tool.
+// Kind is a revision control system, named after its tool.
 type Kind string
 
-// The systems that are known.
+// The supported systems.
 const (
 	Git Kind = "git"
 	Hg  Kind = "hg"
 )
 
-// ErrNoRepository says that a directory is not under revision control.
+// ErrNoRepository means that a directory is not under revision control.
 var ErrNoRepository = errors.New("there is no git or Mercurial repository")
 
-// Detect tells which system a repository is of: a directory with a working
-// copy, or a bare one.
+// Detect returns the kind of the repository in a directory, which may have a
+// working copy or be bare. ok is false if there is none.
 func Detect(path string) (Kind, bool) {
 	switch {
 	case exists(path, ".git"), isBareGit(path):
@@ -39,8 +39,9 @@ func Detect(path string) (Kind, bool) {
 	return "", false
 }
 
-// IsBare says whether a directory is a repository without a working copy. A
-// Mercurial repository is one too if nothing but its own folder is there.
+// IsBare reports whether a directory is a repository without a working copy. A
+// Mercurial repository counts as bare if the directory contains only
+// Mercurial's own folder.
 func IsBare(path string) bool {
 	if exists(path, ".git") {
 		return false
@@ -61,10 +62,10 @@ func exists(dir, name string) bool {
 	return err == nil
 }
 
-// Open reads a revision of the repository at path: what the tool itself takes
-// for one, a branch, a tag, a hash. "" is the latest, that is git's HEAD or
-// Mercurial's tip. A revision that there is not is told with those that there
-// are. The caller closes it.
+// Open opens a revision of the repository at path. revision is anything that
+// the tool accepts: a branch, a tag, a hash. "" is the latest revision, which
+// is git's HEAD or Mercurial's tip. If the revision does not exist, the error
+// lists those that do. The caller must close the revision.
 func Open(ctx context.Context, path, revision string) (*Revision, error) {
 	kind, ok := Detect(path)
 	if !ok {

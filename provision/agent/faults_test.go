@@ -158,7 +158,7 @@ func TestNoFailureLeavesABootableDisk(t *testing.T) {
 		"pack truncated": {provision.StagePartition, func(_ *testing.T, b *bed) {
 			whole := b.server.get("/pack")
 			b.server.put("/pack", whole[:len(whole)/2])
-		}, []string{"streaming tiny", "cut short"}},
+		}, []string{"streaming tiny", "truncated"}},
 		"pack gone": {provision.StageStream, func(_ *testing.T, b *bed) {
 			b.server.mu.Lock()
 			delete(b.server.blobs, "/pack")

@@ -1,6 +1,6 @@
-// Package hardware tells from /sys what disks a machine has: what each is
-// called and made by, how it is attached, what else may be known of it. It
-// opens no device and changes nothing.
+// Package hardware finds a machine's disks in /sys: their names, models, serial
+// numbers, and how they are attached. It opens no device and changes nothing.
+// Start reading at [Disks].
 package hardware
 
 import (
@@ -14,11 +14,11 @@ import (
 	"cloudlets/provision"
 )
 
-// notDisks are block devices that no system is installed on.
+// notDisks matches the block devices on which no system is installed.
 var notDisks = regexp.MustCompile(`^(loop|ram|zram|dm-|md|sr|fd|nbd|mtdblock|drbd|rbd|bcache|zd|ublkb)\d|^mmcblk\d+(boot|gp)`)
 
-// Disks lists a machine's disks by its /sys: those that have a medium, and
-// that are no part of another device.
+// Disks lists a machine's disks. It leaves out disks without a medium, and those
+// that are part of another device.
 func Disks(sys fs.FS) ([]provision.DiskInfo, error) {
 	names, err := fs.ReadDir(sys, "block")
 	if err != nil {
@@ -26,7 +26,7 @@ func Disks(sys fs.FS) ([]provision.DiskInfo, error) {
 	}
 	var disks []provision.DiskInfo
 	for _, name := range names {
-		// Hidden members of a multipath device are no disks either.
+		// The hidden members of a multipath device are not disks either.
 		if notDisks.MatchString(name.Name()) || Attribute(sys, "block/"+name.Name()+"/hidden") == "1" {
 			continue
 		}
@@ -37,15 +37,15 @@ func Disks(sys fs.FS) ([]provision.DiskInfo, error) {
 	return disks, nil
 }
 
-// Disk describes the disk that the kernel calls name, "sda". One that there is
-// not has no size. What is on it is not looked at.
+// Disk describes the disk that the kernel calls name, such as "sda". If there is
+// no such disk, its size is 0. Disk does not read what is on it.
 func Disk(sys fs.FS, name string) provision.DiskInfo {
 	dir := "block/" + name
 	sectors, _ := strconv.ParseInt(Attribute(sys, dir+"/size"), 10, 64)
 	device := findDevice(sys, name)
 	transport := device.transport()
 	return provision.DiskInfo{
-		Name: name, Size: sectors * 512, // always 512, whatever the disk's sector is
+		Name: name, Size: sectors * 512, // the unit is always 512 bytes, whatever the disk's sectors are
 		Model:      first(Attribute(sys, dir+"/device/model"), Attribute(sys, dir+"/device/name")),
 		Serial:     serialOf(sys, dir, device),
 		WWN:        first(Attribute(sys, dir+"/device/wwid"), Attribute(sys, dir+"/wwid")),
@@ -61,8 +61,8 @@ func serialOf(sys fs.FS, dir string, device device) string {
 	return first(device.usbSerial(), Attribute(sys, dir+"/serial"), Attribute(sys, dir+"/device/serial"), vpdSerial(sys, dir))
 }
 
-// vpdSerial is the serial number where SCSI keeps it: in page 0x80 of the
-// vital product data, after a header of four bytes that ends with the length
+// vpdSerial returns the serial number of a SCSI disk. It is in page 0x80 of the
+// vital product data, after a header of four bytes whose last one is the length
 // (SPC-4, 7.8.13).
 func vpdSerial(sys fs.FS, dir string) string {
 	page, err := fs.ReadFile(sys, dir+"/device/vpd_pg80")
@@ -73,13 +73,13 @@ func vpdSerial(sys fs.FS, dir string) string {
 	return strings.Trim(string(text[:min(len(text), int(page[3]))]), " \x00")
 }
 
-// DevicePath is the file of a disk of the kernel's: /sys writes the slash of
+// DevicePath returns the device file of a disk. /sys writes the slash of
 // "cciss/c0d0" as an exclamation mark.
 func DevicePath(name string) string {
 	return filepath.Join("/dev", strings.ReplaceAll(name, "!", "/"))
 }
 
-// Attribute reads a small file of /sys; "" where there is none.
+// Attribute reads a small file of /sys. It returns "" if there is none.
 func Attribute(sys fs.FS, name string) string {
 	data, err := fs.ReadFile(sys, name)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// device is a disk's place in the kernel's tree of devices, from which follow
-// how it is attached and what udev calls it in /dev/disk/by-path.
+// device is a disk's place in the kernel's tree of devices. From it follow how the
+// disk is attached, and its name in /dev/disk/by-path.
 type device struct {
 	sys  fs.FS
 	name string // "sda"
@@ -31,7 +31,7 @@ var (
 	rport   = regexp.MustCompile(`/rport-[0-9:-]+/`)
 )
 
-// transport says how a disk is attached, or "".
+// transport says how a disk is attached, or returns "" if that is unknown.
 func (d device) transport() string {
 	for _, t := range []struct {
 		name string
@@ -62,8 +62,8 @@ var (
 	scsiPlace  = regexp.MustCompile(`/host(\d+)/(?:.*/)?\d+:(\d+):(\d+):(\d+)/`)
 )
 
-// byPath is the name that udev's path_id gives the disk in /dev/disk/by-path,
-// or "" where that depends on what is not known here.
+// byPath returns the name that udev's path_id gives the disk in
+// /dev/disk/by-path, or "" if the name depends on things that are not known here.
 func (d device) byPath() string {
 	place := d.controller()
 	if place == "" {
@@ -87,11 +87,12 @@ func (d device) byPath() string {
 	return ""
 }
 
-// attached begins what is plugged into a board's own controllers.
+// attached matches the first part of a path that belongs to what is plugged into
+// a board's own controllers.
 var attached = regexp.MustCompile(`^(mmc_host|pci[0-9a-f]{4,}:[0-9a-f]{2}|(virtio|ata|host|usb|nvme)\d*)$`)
 
-// controller is where the disk's bus begins: what the firmware's description
-// of a board calls it, its last PCI address, or both.
+// controller returns where the disk's bus begins: the name in the firmware's
+// description of a board, the last PCI address, or both.
 func (d device) controller() string {
 	board, pci := "", ""
 	rest, onBoard := strings.CutPrefix(d.path, "devices/platform/")
@@ -110,7 +111,7 @@ func (d device) controller() string {
 	return board + pci
 }
 
-// part is the last component of the path with a certain form.
+// part returns the last component of the path that matches form, or "".
 func (d device) part(form *regexp.Regexp) string {
 	found := ""
 	for p := range strings.SplitSeq(d.path, "/") {
@@ -129,7 +130,7 @@ func (d device) namespace() string {
 	return id
 }
 
-// unit names a SCSI disk below its controller.
+// unit returns the name of a SCSI disk below its controller.
 func (d device) unit() string {
 	m := scsiPlace.FindStringSubmatch(d.path)
 	bus, target, lun := m[2], m[3], m[4]
@@ -142,8 +143,8 @@ func (d device) unit() string {
 	return fmt.Sprintf("scsi-%d:%s:%s:%s", d.hostBehindController(m[1]), bus, target, lun)
 }
 
-// ataUnit counts the port within its controller; the kernel's own number in
-// the name counts all ports of the machine.
+// ataUnit uses the number of the port within its controller. The number in the
+// kernel's name counts all ports of the machine.
 func (d device) ataUnit(bus, target string) string {
 	name := ataPort.FindStringSubmatch(d.path)[1]
 	port := Attribute(d.sys, "class/ata_port/"+name+"/port_no")
@@ -163,7 +164,7 @@ var (
 )
 
 // sasUnit names a disk by the connector that it is plugged into, or by its own
-// address where it has several.
+// address if it is plugged into several.
 func (d device) sasUnit(lun string) string {
 	end := "class/sas_device/" + d.part(sasEnd) + "/"
 	if Attribute(d.sys, "class/sas_port/"+d.part(sasPort)+"/num_phys") != "1" {
@@ -182,8 +183,8 @@ func (d device) sasUnit(lun string) string {
 	return "sas-phy" + phy + "-lun-" + lun
 }
 
-// hostBehindController counts the controller's own hosts from 0: the kernel's
-// number counts those of the whole machine.
+// hostBehindController returns the number of a host among the controller's own,
+// from 0. The kernel's number counts the hosts of the whole machine.
 func (d device) hostBehindController(host string) int {
 	n, _ := strconv.Atoi(host)
 	parent, _, _ := strings.Cut(d.path, "/host"+host+"/")
@@ -199,8 +200,8 @@ func (d device) hostBehindController(host string) int {
 	return n - base
 }
 
-// usbSerial is what a USB device calls itself: the disk in it is only what
-// its bridge shows.
+// usbSerial returns the serial number of the USB device. It identifies the device
+// better than the serial of the disk inside, which the USB bridge may invent.
 func (d device) usbSerial() string {
 	name := d.part(usbDevice)
 	if name == "" || d.transport() != "usb" {

@@ -12,17 +12,17 @@ import (
 	"strings"
 )
 
-// index is what the modules.* files of one kernel version say: which
-// modules there are, what they need, and what they drive.
+// index is the content of the modules.* files of one kernel version: its modules,
+// what they depend on, and which devices they drive.
 type index struct {
 	deps    map[string][]string // path to paths, the deepest dependency last
 	byName  map[string]string   // name to path
-	soft    map[string][]string // name to the names or aliases that are wanted before it
-	aliases []alias             // with wildcards, as devices have them
-	plain   map[string][]string // aliases without, to names: "crypto_crc32c"
+	soft    map[string][]string // name to the names or aliases that should be loaded before it
+	aliases []alias             // all aliases; those of devices have wildcards
+	plain   map[string][]string // aliases without wildcards, such as "crypto_crc32c", to names
 }
 
-// alias is a line of modules.alias: which module drives what.
+// alias is a line of modules.alias. It says which module drives which devices.
 type alias struct{ pattern, module string }
 
 func newIndex() *index {
@@ -32,7 +32,7 @@ func newIndex() *index {
 // read reads the indexes of a folder such as /lib/modules/6.1.0-31-amd64.
 func (x *index) read(dir string) error {
 	if err := eachLine(filepath.Join(dir, "modules.dep"), x.addDep); err != nil {
-		return fmt.Errorf("%w (is the RAM disk of this very kernel?)", err)
+		return fmt.Errorf("%w (was the RAM disk made for another kernel?)", err)
 	}
 	for name, add := range map[string]func(string){"modules.alias": x.addAlias, "modules.softdep": x.addSoft} {
 		if err := eachLine(filepath.Join(dir, name), add); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -61,8 +61,8 @@ func (x *index) addAlias(line string) {
 	}
 }
 
-// named lists the modules that go by a name: the one that is called so, or
-// those that have it as an alias, any of which may be what drives this machine.
+// named returns the module with a name, or else all modules that have the name as
+// an alias, since any of them may be the one for this machine.
 func (x *index) named(name string) (files []string) {
 	if file, ok := x.byName[name]; ok {
 		return []string{file}
@@ -75,7 +75,7 @@ func (x *index) named(name string) (files []string) {
 	return files
 }
 
-// addSoft keeps what is wanted before a module: "softdep NAME pre: A B".
+// addSoft reads what should be loaded before a module: "softdep NAME pre: A B".
 func (x *index) addSoft(line string) {
 	words := strings.Fields(line)
 	if len(words) < 4 || words[0] != "softdep" {
@@ -91,8 +91,7 @@ func (x *index) addSoft(line string) {
 	}
 }
 
-// match names the modules that drive the devices of the given aliases, in a
-// fixed order.
+// match returns the modules that drive the devices with the given aliases, sorted.
 func (x *index) match(devices map[string]bool) []string {
 	found := map[string]bool{}
 	for device := range devices {
@@ -115,8 +114,8 @@ func (x *index) match(devices map[string]bool) []string {
 	return list
 }
 
-// samePrefix compares what comes before the first wildcard ("pci:v", "acpi"),
-// since the match is costly.
+// samePrefix compares only what comes before the first wildcard ("pci:v", "acpi").
+// It is a quick test before the costly match.
 func samePrefix(pattern, device string) bool {
 	if i := strings.IndexAny(pattern, "*?[\\"); i >= 0 {
 		pattern = pattern[:i]
@@ -124,9 +123,9 @@ func samePrefix(pattern, device string) bool {
 	return strings.HasPrefix(device, pattern)
 }
 
-// plainAlias is an alias as aliases are compared: dashes are underscores save
-// within brackets, and a slash, which is none of path.Match's separators
-// here, is a character as any other.
+// plainAlias returns an alias in the form in which aliases are compared. Dashes
+// become underscores, except within brackets. Slashes become another character,
+// since path.Match would take them for separators.
 func plainAlias(text string) string {
 	inside := false
 	return strings.Map(func(r rune) rune {
@@ -143,7 +142,7 @@ func plainAlias(text string) string {
 }
 
 // order lists a module and what has to be loaded before it, in the order of
-// loading, save what is done already. What it lists is then done.
+// loading. It leaves out what is in done, and adds to done what it lists.
 func (x *index) order(module string, done map[string]bool) []string {
 	if done[module] {
 		return nil
@@ -162,7 +161,8 @@ func (x *index) order(module string, done map[string]bool) []string {
 	return append(list, module)
 }
 
-// moduleName is a module's name as the kernel says it: dashes are underscores.
+// moduleName returns the kernel's name of a module, which has underscores instead
+// of dashes.
 func moduleName(module string) string {
 	return strings.ReplaceAll(strings.TrimSuffix(path.Base(module), ".ko"), "-", "_")
 }

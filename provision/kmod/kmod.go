@@ -1,6 +1,6 @@
-// Package kmod loads kernel modules in a RAM disk: those that the devices ask
-// for by their aliases, and those that are asked for by name, each after what
-// it depends on. It runs no program.
+// Package kmod loads kernel modules in a RAM disk, each after those that it depends
+// on. A [Loader] loads modules by name, and those that drive the machine's
+// devices, which it finds by their aliases. It runs no other program.
 package kmod
 
 import (
@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxRounds bounds how often the devices are looked at again: a bus driver
-// makes devices appear that want drivers of their own.
+// maxRounds bounds how often the devices are searched again. The driver of a bus
+// makes devices appear that need drivers of their own.
 const maxRounds = 8
 
 // Loader loads kernel modules from one folder of the RAM disk.
@@ -27,12 +27,13 @@ type Loader struct {
 	devices string // /sys/devices
 	insert  func(file string) error
 	done    map[string]bool
-	// Log is told of modules that do not load.
+	// Log gets a warning for each module that does not load.
 	Log *slog.Logger
 }
 
-// New reads the indexes of the running kernel's modules, whose folder is in
-// root: "/lib/modules". A module that does not load is told to log.
+// New makes a loader of the running kernel's modules, and reads their indexes. The
+// kernel's folder of modules is in root, such as "/lib/modules". The log gets a
+// warning for each module that does not load.
 func New(root string, log *slog.Logger) (*Loader, error) {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
@@ -45,8 +46,8 @@ func New(root string, log *slog.Logger) (*Loader, error) {
 	return m, m.read(m.dir)
 }
 
-// LoadAll loads what no device asks for, by name, and then what the devices
-// that are there ask for.
+// LoadAll loads the named modules, and then those that drive the devices which are
+// there now.
 func (m *Loader) LoadAll(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		m.LoadNamed(name)
@@ -55,9 +56,10 @@ func (m *Loader) LoadAll(ctx context.Context, names ...string) error {
 	return err
 }
 
-// LoadNew loads what the devices ask for, again and again until nothing new
-// appears, and tells how many modules that were. USB devices and those behind
-// slow controllers appear only later, so whoever waits for one asks again.
+// LoadNew loads the modules that drive the devices, again and again until no new
+// device appears. It returns how many modules it loaded. USB devices and those
+// behind slow controllers appear only later, so call it again while you wait for
+// one.
 func (m *Loader) LoadNew(ctx context.Context) (int, error) {
 	total := 0
 	for range maxRounds {
@@ -79,17 +81,18 @@ func (m *Loader) LoadNew(ctx context.Context) (int, error) {
 	return total, nil
 }
 
-// LoadNamed loads a module by its name. One that is not there is built in, or
-// what needs it will say so.
+// LoadNamed loads a module by its name. It is no error if there is no such module:
+// it may be built into the kernel, and if not, whatever needs it will fail.
 func (m *Loader) LoadNamed(name string) {
 	if module, ok := m.byName[moduleName(name)]; ok {
 		m.load(module)
 	}
 }
 
-// load puts a module and what it depends on into the kernel and tells how many
-// were new. One that fails is logged: another may drive the machine. One whose
-// hardware is not there, an instruction of another processor, did not fail.
+// load loads a module and those that it depends on, and returns how many were new.
+// It only logs a failure, since another module may drive the machine. It does not
+// log a module whose hardware is missing (ENODEV), e.g. the processor lacks an
+// instruction.
 func (m *Loader) load(module string) int {
 	loaded := 0
 	for _, file := range m.order(module, m.done) {
@@ -106,8 +109,7 @@ func (m *Loader) load(module string) int {
 	return loaded
 }
 
-// deviceAliases collects what the devices below a folder of /sys call
-// themselves.
+// deviceAliases collects the aliases of the devices below a folder of /sys.
 func deviceAliases(root string) (map[string]bool, error) {
 	wanted := map[string]bool{}
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {

@@ -1,4 +1,6 @@
-// Package leases keeps the leases of a DHCP server in a store.
+// Package leases keeps a DHCP server's leases in a [store.Store]. [Leases] is
+// the one [dhcp.LeaseStore] of the server; each lease is a JSON value in the
+// bucket [Bucket], under its IP address.
 package leases
 
 import (
@@ -11,7 +13,7 @@ import (
 	"cloudlets/provision/store"
 )
 
-// leaseBucket holds leases by their address.
+// Bucket is the bucket of the leases. The keys are their IP addresses.
 const Bucket = "leases"
 
 // Leases keeps a DHCP server's leases in the store.
@@ -26,7 +28,7 @@ func (l Leases) Leases() ([]dhcp.Lease, error) {
 		return tx.Scan(Bucket, "", "", func(key string, value []byte) error {
 			var lease dhcp.Lease
 			if err := json.Unmarshal(value, &lease); err != nil {
-				return fmt.Errorf("lease of %s: %w", key, err)
+				return fmt.Errorf("decode the lease of %s: %w", key, err)
 			}
 			list = append(list, lease)
 			return nil
@@ -53,7 +55,7 @@ func (l Leases) PutLeases(leases []dhcp.Lease) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("keep %d leases: %w", len(leases), err)
+		return fmt.Errorf("store %d leases: %w", len(leases), err)
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 	"cloudlets/images/target"
 )
 
-// Where the parts of a live system are mounted. What is in /run goes on to the
-// new root, so that a person finds it there.
+// Where the parts of a live system are mounted. /run moves to the new root, so that
+// a person finds them there.
 const (
 	mediumDir  = "/run/cloudlets/medium"
 	rootDir    = "/run/cloudlets/root"
@@ -46,8 +46,8 @@ func assemble(medium string) error {
 	return mount("overlay", newRoot, "overlay", 0, "lowerdir="+rootDir+",upperdir="+upper+",workdir="+work)
 }
 
-// likeRoot gives a layer the owner and the mode of the image's root, which an
-// overlay takes from its upper layer.
+// likeRoot gives the upper layer the owner and the mode of the image's root, since
+// the root of an overlay has those of the upper layer.
 func likeRoot(dir string) error {
 	var st unix.Stat_t
 	if err := unix.Stat(rootDir, &st); err != nil {
@@ -66,7 +66,7 @@ func mount(source, dir, kind string, flags uintptr, data string) error {
 	return nil
 }
 
-// loopOf makes a block device of a file.
+// loopOf makes a read-only block device of a file.
 func loopOf(file string) (string, error) {
 	dev, err := attach(file)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package live is process 1 of a live system's RAM disk: it loads drivers,
-// finds the medium that the machine was booted from, mounts the root
-// filesystem that is a file there, with a layer in memory for what is changed,
-// and hands over to the system's own first program.
+// Package live is process 1 of a live system's RAM disk. It loads drivers and
+// finds the medium that the machine was booted from. It mounts the root filesystem,
+// which is a file on the medium, with a layer in memory for changes. Then it starts
+// the system's own init. Start reading at [Main].
 package live
 
 import (
@@ -21,21 +21,21 @@ import (
 	"cloudlets/provision/process1"
 )
 
-// patience is how long a medium may take to appear: a CD drive spins up, and a
-// USB controller counts its devices.
+// patience is how long a medium may take to appear, e.g. until a CD drive has spun
+// up or a USB controller has found its devices.
 const patience = 2 * time.Minute
 
-// alwaysLoaded are modules that no device asks for by its alias.
+// alwaysLoaded are modules that are needed, but that no device's alias names.
 var alwaysLoaded = []string{"sd_mod", "sr_mod", "loop", "isofs", "erofs", "overlay"}
 
-// Params are what the kernel's command line says to a live system.
+// Params are a live system's words on the kernel's command line.
 type Params struct {
 	ID   uuid.UUID // of the medium
 	Init string    // the first program
 }
 
-// ParseParams reads a kernel's command line. Of words that there are twice
-// the last one counts, as with the kernel.
+// ParseParams reads a kernel's command line. If a word is there twice, the last one
+// counts, as it does for the kernel.
 func ParseParams(cmdline string) (Params, error) {
 	p := Params{Init: boot.DefaultInit}
 	id := ""
@@ -49,10 +49,10 @@ func ParseParams(cmdline string) (Params, error) {
 	}
 	var err error
 	if p.ID, err = uuid.Parse(id); err != nil {
-		return p, fmt.Errorf("the kernel's command line has %s%q: it is the identifier of the medium, and the boot menu has it: %w", target.LiveWord, id, err)
+		return p, fmt.Errorf("the kernel's command line has %s%q, which must be the identifier of the medium; start the system from the medium's own boot menu, which has it: %w", target.LiveWord, id, err)
 	}
 	if !strings.HasPrefix(p.Init, "/") {
-		return p, fmt.Errorf("the kernel's command line has %s%q: it is a path from the root", boot.InitWord, p.Init)
+		return p, fmt.Errorf("the kernel's command line has %s%q, which must be a path that begins with /", boot.InitWord, p.Init)
 	}
 	return p, nil
 }
@@ -62,13 +62,14 @@ func Asked(cmdline string) bool {
 	return slices.ContainsFunc(boot.KernelWords(cmdline), func(word string) bool { return strings.HasPrefix(word, target.LiveWord) })
 }
 
-// Main is the whole life of process 1, up to its successor.
+// Main does the work of process 1. It does not return: it either starts the
+// system's init in its place, or prints an error and waits for a restart.
 func Main(version, cmdline string) {
 	console := process1.Consoles()
 	fmt.Fprintf(console, "cloudlets %s: starting the live system\n", version)
 	err := run(context.Background(), console, cmdline)
 	fmt.Fprintf(console, "\ncloudlets: the live system does not start: %v\n\n"+
-		"cloudlets: this machine stays as it is; mend the cause, and restart it by Ctrl-Alt-Del or its switch\n", err)
+		"cloudlets: nothing on this machine was changed; correct the cause, and restart it with Ctrl-Alt-Del or its power switch\n", err)
 	for {
 		time.Sleep(time.Hour) // process 1 must not end: the kernel would panic
 	}
@@ -105,7 +106,8 @@ func run(ctx context.Context, console io.Writer, cmdline string) error {
 	return process1.SwitchRoot(newRoot, params.Init)
 }
 
-// withoutTime leaves out the time of day, which a RAM disk does not know.
+// withoutTime leaves out the time, since the clock may not be set yet in a RAM
+// disk.
 func withoutTime(_ []string, a slog.Attr) slog.Attr {
 	if a.Key == slog.TimeKey {
 		return slog.Attr{}

@@ -30,10 +30,10 @@ func TestParams(t *testing.T) {
 		}
 	}
 	for line, says := range map[string]string{
-		"":                          "it is the identifier of the medium",
-		"cloudlets.live=":           "it is the identifier of the medium",
+		"":                          "identifier of the medium",
+		"cloudlets.live=":           "identifier of the medium",
 		"cloudlets.live=12 init=/x": `cloudlets.live="12"`,
-		"init=sh cloudlets.live=" + someID.String(): `init="sh": it is a path from the root`,
+		"init=sh cloudlets.live=" + someID.String(): `init="sh"`,
 	} {
 		if _, err := ParseParams(line); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: got %v, want %q", line, err, says)
@@ -127,7 +127,7 @@ func TestNotFound(t *testing.T) {
 	says("the kernel shows no disk and no CD drive")
 	m.plug(t, "sda", uuid.Nil)
 	m.plug(t, "sr0", other)
-	says(someID.String(), "sda (something else), sr0 (another one, "+other.String()+")")
+	says(someID.String(), "sda (something else), sr0 (another medium, "+other.String()+")")
 	_, err := m.wait(t.Context(), func(context.Context) error { return errors.New("no memory") })
 	if err == nil || !strings.Contains(err.Error(), "load drivers: no memory") {
 		t.Errorf("got %v", err)

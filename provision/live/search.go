@@ -15,20 +15,20 @@ import (
 	"cloudlets/images/disk/iso"
 )
 
-// pause is how long to wait between two looks at all disks.
+// pause is the time between two searches of all disks.
 const pause = 250 * time.Millisecond
 
-// search looks for a medium.
+// search searches the machine's disks for a medium.
 type search struct {
 	dir string // the kernel's list: /sys/class/block
 	dev string // where their files are: /dev
 	id  uuid.UUID
 }
 
-// wait looks until the medium is there, or ctx ends. Before each look it lets
-// drivers be loaded for what appeared.
+// wait searches until it finds the medium or ctx ends. Before each search it calls
+// loadNew to load drivers for devices that appeared.
 func (s search) wait(ctx context.Context, loadNew func(context.Context) error) (string, error) {
-	var seen []string
+	var latest []string
 	for {
 		if err := loadNew(ctx); err != nil && ctx.Err() == nil {
 			return "", fmt.Errorf("load drivers: %w", err)
@@ -38,26 +38,27 @@ func (s search) wait(ctx context.Context, loadNew func(context.Context) error) (
 			return found, err
 		}
 		if len(all) > 0 {
-			seen = all
+			latest = all
 		}
 		select {
 		case <-ctx.Done():
-			return "", s.notFound(seen)
+			return "", s.notFound(latest)
 		case <-time.After(pause):
 		}
 	}
 }
 
-// notFound says what there is instead.
-func (s search) notFound(seen []string) error {
-	if len(seen) == 0 {
-		return fmt.Errorf("find the medium %s: the kernel shows no disk and no CD drive: it may lack the driver of their controller", s.id)
+// notFound is the error that says which disks were found instead.
+func (s search) notFound(disks []string) error {
+	if len(disks) == 0 {
+		return fmt.Errorf("find the medium %s: the kernel shows no disk and no CD drive; it may lack the driver of their controller", s.id)
 	}
-	return fmt.Errorf("find the medium %s: it is on none of %s: was it taken out, or is its controller one that the kernel has no driver for?",
-		s.id, strings.Join(seen, ", "))
+	return fmt.Errorf("find the medium %s: it is on none of %s; put it in again if it was taken out, or else the kernel may lack the driver of its controller",
+		s.id, strings.Join(disks, ", "))
 }
 
-// look looks at every disk once: one that has the medium, or what all have.
+// look reads every disk once. It returns the disk that has the medium, or else a
+// description of all disks.
 func (s search) look() (found string, all []string, err error) {
 	names, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -90,7 +91,7 @@ func readID(file string) (uuid.UUID, error) {
 func describe(id uuid.UUID, err error) string {
 	switch {
 	case err == nil:
-		return "another one, " + id.String()
+		return "another medium, " + id.String()
 	case errors.Is(err, iso.ErrNotISO):
 		return "something else"
 	case errors.Is(err, syscall.ENOMEDIUM):

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Consoles is every console that the kernel writes to: a person may be in
-// front of any of them. One that blocks, a serial port without its cable, is
-// passed over. /sys must be mounted.
+// Consoles returns a writer to every console that the kernel writes to, since a
+// person may be in front of any of them. It never waits for a console that blocks,
+// such as a serial port without a cable. /sys must be mounted.
 func Consoles() io.Writer {
 	active, err := os.ReadFile("/sys/class/tty/console/active")
 	if err != nil {
@@ -30,7 +30,7 @@ func Consoles() io.Writer {
 
 type consoles []io.Writer
 
-// Write writes to each, whatever becomes of the others.
+// Write writes to each console, even if others fail.
 func (c consoles) Write(p []byte) (int, error) {
 	for _, w := range c {
 		_, _ = w.Write(p)

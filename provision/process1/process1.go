@@ -1,6 +1,7 @@
-// Package process1 is what the first process of a machine does, whatever else
-// it is for: it mounts what any program expects, reads what the kernel was
-// told, and makes a new root the root of the running kernel.
+// Package process1 has what every first process of a machine needs. It mounts
+// /dev, /proc and the like ([MountEarly]), reads the kernel's command line
+// ([Cmdline]), writes to all consoles ([Consoles]), and starts the init of a new
+// root in its place ([SwitchRoot]).
 package process1
 
 import (
@@ -12,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// earlyMounts are what any program expects to find.
+// earlyMounts are the filesystems that every program expects.
 var earlyMounts = []struct {
 	source, target, kind string
 	flags                uintptr
@@ -23,7 +24,7 @@ var earlyMounts = []struct {
 	{"tmpfs", "/run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV},
 }
 
-// MountEarly mounts them, save those that are mounted already.
+// MountEarly mounts /dev, /proc, /sys and /run, unless they are mounted already.
 func MountEarly() error {
 	for _, m := range earlyMounts {
 		if err := os.MkdirAll(m.target, 0o755); err != nil {
@@ -36,18 +37,18 @@ func MountEarly() error {
 	return nil
 }
 
-// MountMissing mounts /dev, /proc and /sys where nothing is mounted there, on a
-// root that is not a RAM disk's. Undo takes them away again: the system's own
-// first program expects what the kernel left.
+// MountMissing mounts those of /dev, /proc and /sys that are not mounted, on a root
+// that is not a RAM disk. Undo unmounts them again, since the system's own init
+// expects the mounts as the kernel left them.
 func MountMissing() (undo func(), err error) {
 	var mounted []string
 	undo = func() {
 		for _, target := range slices.Backward(mounted) {
-			_ = unix.Unmount(target, unix.MNT_DETACH) // what it mounts itself goes on top
+			_ = unix.Unmount(target, unix.MNT_DETACH) // if this fails, init mounts its own on top
 		}
 	}
 	for _, m := range earlyMounts[:3] {
-		_ = os.Mkdir(m.target, 0o755) // which is most often there; if not, the mount says so
+		_ = os.Mkdir(m.target, 0o755) // it usually exists; if it cannot be made, the mount fails
 		if mountPoint(m.target) {
 			continue
 		}
@@ -74,9 +75,9 @@ func Cmdline() (string, error) {
 	return string(line), nil
 }
 
-// WaitForEntropy waits until the kernel's random numbers are good. It has to be
-// this call, which blocks: only then does a kernel that has no other source
-// gather entropy from the jitter of its own clock, which takes about a second.
+// WaitForEntropy waits until the kernel's random numbers are good. It must use a
+// call that blocks: only then does a kernel without another source gather entropy
+// from the jitter of its clock, which takes about a second.
 func WaitForEntropy() error {
 	for {
 		_, err := unix.Getrandom(make([]byte, 1), 0)

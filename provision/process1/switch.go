@@ -12,8 +12,9 @@ import (
 	"cloudlets/images/dirtree"
 )
 
-// SwitchRoot makes root the root filesystem and becomes init: what util-linux
-// calls switch_root. It returns only with an error. The RAM disk's files go, so that their memory is free.
+// SwitchRoot makes root the root filesystem and starts init in place of this
+// process, like switch_root of util-linux. It deletes the RAM disk's files to free
+// their memory. It returns only with an error.
 func SwitchRoot(root, init string) error {
 	if err := checkInit(root, init); err != nil {
 		return err
@@ -44,8 +45,8 @@ func SwitchRoot(root, init string) error {
 	return fmt.Errorf("start %s of the new system: %w", init, err)
 }
 
-// checkInit makes sure, while there is a way back, that the new system begins
-// with a program: the kernel panics when process 1 ends.
+// checkInit makes sure that the new system's init is a program, while it is not
+// too late: if process 1 ends, the kernel panics.
 func checkInit(root, init string) error {
 	tree, err := dirtree.Open(root)
 	if err != nil {
@@ -56,15 +57,14 @@ func checkInit(root, init string) error {
 		return fmt.Errorf("find the new system's first program: %w", err)
 	}
 	if e, err := tree.Entry(name); err != nil || e.Type != images.Regular || e.Mode&0o111 == 0 {
-		return errors.Join(fmt.Errorf("%s of the new system is no program", init), err)
+		return errors.Join(fmt.Errorf("%s of the new system is not a program that can be executed", init), err)
 	}
 	return nil
 }
 
-// freeRAMDisk removes what the RAM disk holds. The running program keeps its
-// own pages until it is replaced. Only what lies on the RAM disk's own
-// filesystem is touched: nothing below a mount point, and nothing at all where
-// the root is no RAM disk.
+// freeRAMDisk deletes the files of the RAM disk. The running program keeps its own
+// pages until it is replaced. freeRAMDisk deletes nothing below a mount point, and
+// nothing at all if the root is not a RAM disk.
 func freeRAMDisk(root string) {
 	var ram unix.Stat_t
 	var kind unix.Statfs_t

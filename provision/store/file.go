@@ -13,20 +13,20 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// lockTimeout is how long opening a store waits for another process that has
-// it, which may be on its way out.
+// lockTimeout is how long opening a store waits for another process that has it
+// open, since that may be about to end.
 const lockTimeout = 2 * time.Second
 
-// FileStore is a [Store] in one file, for one process at a time.
+// File is a [Store] in one file, for one process at a time.
 type File struct {
 	db *bbolt.DB
 }
 
 var _ Store = (*File)(nil)
 
-// OpenFile opens the store in the file at path, and makes it where it is not
-// there, readable by its owner alone. A file that another process has open is
-// an error that names the process.
+// OpenFile opens the store in the file at path. It makes the file if there is
+// none, readable only by its owner. If another process has the file open, the
+// error names that process.
 func OpenFile(path string) (*File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("open store %s: make its folder: %w", path, err)
@@ -47,13 +47,13 @@ func openError(path string, err error) error {
 	case errors.Is(err, berrors.ErrTimeout):
 		return fmt.Errorf("open store %s: %s has it open; stop that process, or give this one a state folder of its own: %w", path, lockHolder(path), err)
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return fmt.Errorf("open store %s: the file is damaged or is no store; move it away to begin with an empty one: %w", path, err)
+		return fmt.Errorf("open store %s: the file is damaged or is not a store; move it away to begin with an empty one: %w", path, err)
 	default:
 		return fmt.Errorf("open store %s: %w", path, err)
 	}
 }
 
-// Close waits for transactions under way and lets go of the file.
+// Close waits for running transactions and closes the file.
 func (s *File) Close() error {
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("close store %s: %w", s.db.Path(), err)

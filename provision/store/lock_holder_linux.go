@@ -7,10 +7,10 @@ import (
 	"syscall"
 )
 
-// lockHolder names the process that has a lock on a file, as far as the kernel
-// tells (proc_locks(5)).
+// lockHolder names the process that has a lock on a file, if the kernel tells
+// which it is (proc_locks(5)).
 func lockHolder(path string) string {
-	const unknown = "another process, most likely a cloudlets that runs already,"
+	const unknown = "another process, most likely a cloudlets server that is running already,"
 	info, err := os.Stat(path)
 	if err != nil {
 		return unknown
@@ -32,8 +32,8 @@ func lockHolder(path string) string {
 }
 
 // lockPID finds a file's lock by the number of its inode, in lines such as
-// "1: FLOCK ADVISORY WRITE 1234 08:01:131 0 EOF". The device's numbers are not
-// those of stat(2) on every filesystem, so they are not compared.
+// "1: FLOCK ADVISORY WRITE 1234 08:01:131 0 EOF". It does not compare the
+// numbers of the device, since on some filesystems they differ from stat(2).
 func lockPID(locks string, inode uint64) string {
 	suffix := fmt.Sprintf(":%d", inode)
 	for line := range strings.Lines(locks) {

@@ -2,7 +2,7 @@
 
 package store
 
-// lockHolder names no process: only Linux tells which has a lock.
+// lockHolder cannot name the process, since only Linux tells which has a lock.
 func lockHolder(string) string {
-	return "another process, most likely a cloudlets that runs already,"
+	return "another process, most likely a cloudlets server that is running already,"
 }

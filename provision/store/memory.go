@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// MemStore is a [Store] in memory: for tests, and for a server that shall
-// forget. The zero value is ready and empty.
+// Memory is a [Store] in memory, for tests and for a server that keeps nothing
+// over a restart. The zero value is an empty store.
 type Memory struct {
 	mu      sync.RWMutex
 	buckets map[string]map[string][]byte
@@ -42,11 +42,11 @@ func (s *Memory) Update(ctx context.Context, write func(Tx) error) error {
 	return nil
 }
 
-// memTx is a transaction. One that writes copies each bucket before its first
-// change, so that dropping it undoes everything.
+// memTx is a transaction. If it writes, it copies each bucket before its first
+// change, so that a failed transaction is undone by dropping it.
 type memTx struct {
 	buckets map[string]map[string][]byte
-	changed map[string]bool // nil where it only reads
+	changed map[string]bool // nil if the transaction only reads
 }
 
 func (tx *memTx) Get(bucket, key string) ([]byte, error) {
@@ -76,7 +76,7 @@ func (tx *memTx) Delete(bucket, key string) error {
 	return nil
 }
 
-// own makes a bucket the transaction's own.
+// own replaces a bucket with a copy that belongs to the transaction.
 func (tx *memTx) own(bucket string) error {
 	if tx.changed == nil {
 		return ErrReadOnly

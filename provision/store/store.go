@@ -1,5 +1,10 @@
-// Package store keeps what must outlive a server: keys and their values, in
-// memory or in a file.
+// Package store keeps the server's runtime state: machines' states, events,
+// tickets and leases. A [Store] is a set of buckets of keys and values that are
+// changed in transactions ([Tx]). [File] keeps them in one file, [Memory] in
+// memory; package storetest tests that both do what this page says.
+//
+// Start reading at [Store]. What is in the buckets belongs to the packages that
+// write them, such as track and leases.
 package store
 
 import (
@@ -9,44 +14,44 @@ import (
 	"fmt"
 )
 
-// Store keeps what is: states, events, tickets, leases. It is a set of buckets
-// of keys with values, changed in transactions: all of one is kept, or none.
+// Store is a set of buckets, which hold keys with values. Transactions change
+// them: either all changes of a transaction are kept, or none.
 //
-// One Update runs at a time; a View sees what was there when it began. A
-// transaction must not be used after its function has returned, nor begin
-// another one.
+// Only one Update runs at a time. A View sees what was there when it began. A
+// function must not use its transaction after it has returned, and must not
+// begin another one while it runs.
 type Store interface {
 	// View runs a function that only reads.
 	View(ctx context.Context, read func(Tx) error) error
-	// Update runs a function that may write. Its changes are durable once
-	// Update has returned nil; where the function returns an error, or
-	// Update does, nothing has changed.
+	// Update runs a function that may write. When Update returns nil, the
+	// changes are durable. If Update returns an error, which may be the
+	// function's own, nothing has changed.
 	Update(ctx context.Context, write func(Tx) error) error
 }
 
-// Tx is one transaction of a [Store]. Buckets come to be when they are written
-// to. Keys are 1 to [MaxKey] bytes.
+// Tx is one transaction of a [Store]. The first write to a bucket makes the
+// bucket. Keys have 1 to [MaxKey] bytes.
 type Tx interface {
-	// Get is a copy of a key's value, or nil where the key is absent. A
+	// Get returns a copy of a key's value, or nil if the key is absent. A
 	// value of no bytes is not nil.
 	Get(bucket, key string) ([]byte, error)
 	Put(bucket, key string, value []byte) error
-	// Delete takes a key away; an absent one is no error.
+	// Delete removes a key. It is no error if the key is absent.
 	Delete(bucket, key string) error
-	// Scan visits the keys that begin with prefix and are not less than
-	// from, in byte order. The value is valid until visit returns. visit
-	// must not write; it ends the scan early with [ErrStopScan].
+	// Scan calls visit for the keys that begin with prefix and are not less
+	// than from, in byte order. The value is valid until visit returns. visit
+	// must not write. It can end the scan early with [ErrStopScan].
 	Scan(bucket, prefix, from string, visit func(key string, value []byte) error) error
 }
 
 // MaxKey is the length of the longest key of a [Store], in bytes.
 const MaxKey = 1024
 
-// ErrStopScan is what the function of a [Tx.Scan] returns to end it early. The
-// scan itself then returns nil.
+// ErrStopScan ends a [Tx.Scan] early if visit returns it. The scan then returns
+// nil.
 var ErrStopScan = errors.New("stop the scan")
 
-// ErrReadOnly is what a write in a [Store.View] returns.
+// ErrReadOnly is the error of a write in a [Store.View].
 var ErrReadOnly = errors.New("write in a transaction that only reads")
 
 func checkKey(bucket, key string) error {

@@ -1,25 +1,25 @@
 package store_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"cloudlets/provision/store"
+	"cloudlets/provision/store/storetest"
 )
 
-// stores are all implementations; each must pass every test of the suite.
-func stores(t *testing.T) map[string]store.Store {
-	return map[string]store.Store{
-		"memory": &store.Memory{},
-		"file":   openFile(t, filepath.Join(t.TempDir(), "state", "store.db")),
-	}
+func TestMemory(t *testing.T) {
+	storetest.Conformance(t, func(*testing.T) store.Store { return &store.Memory{} })
+}
+
+func TestFile(t *testing.T) {
+	storetest.Conformance(t, func(t *testing.T) store.Store {
+		return openFile(t, filepath.Join(t.TempDir(), "state", "store.db"))
+	})
 }
 
 func openFile(t *testing.T, path string) *store.File {
@@ -32,47 +32,17 @@ func openFile(t *testing.T, path string) *store.File {
 	return s
 }
 
-func TestStoreConformance(t *testing.T) {
-	suite := map[string]func(*testing.T, store.Store){
-		"an absent key is nil, an empty value is not": storeEmptyValues,
-		"a failed update changes nothing":             storeRollsBack,
-		"a view cannot write":                         storeViewIsReadOnly,
-		"scans are in order, from a key, by prefix":   storeScans,
-		"bad keys are refused":                        storeBadKeys,
-		"values are copies":                           storeCopies,
-		"updates do not run at the same time":         storeConcurrency,
-		"a context that ended does nothing":           storeContext,
-	}
-	for name, check := range suite {
-		for kind, store := range stores(t) {
-			t.Run(kind+"/"+name, func(t *testing.T) { check(t, store) })
-		}
-	}
-}
-
-func update(t *testing.T, s store.Store, write func(store.Tx) error) {
+func putKey(t *testing.T, s store.Store, value string) {
 	t.Helper()
-	if err := s.Update(t.Context(), write); err != nil {
+	if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Put("b", "k", []byte(value)) }); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func put(t *testing.T, s store.Store, pairs ...string) {
-	t.Helper()
-	update(t, s, func(tx store.Tx) error {
-		for i := 0; i < len(pairs); i += 2 {
-			if err := tx.Put("b", pairs[i], []byte(pairs[i+1])); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-func get(t *testing.T, s store.Store, key string) (value []byte) {
+func getKey(t *testing.T, s store.Store) (value []byte) {
 	t.Helper()
 	err := s.View(t.Context(), func(tx store.Tx) (err error) {
-		value, err = tx.Get("b", key)
+		value, err = tx.Get("b", "k")
 		return err
 	})
 	if err != nil {
@@ -81,176 +51,14 @@ func get(t *testing.T, s store.Store, key string) (value []byte) {
 	return value
 }
 
-func storeEmptyValues(t *testing.T, s store.Store) {
-	if v := get(t, s, "k"); v != nil {
-		t.Errorf("absent key: %q", v)
-	}
-	put(t, s, "k", "")
-	if v := get(t, s, "k"); v == nil || len(v) != 0 {
-		t.Errorf("empty value: %#v", v)
-	}
-	update(t, s, func(tx store.Tx) error {
-		return errors.Join(tx.Delete("b", "k"), tx.Delete("b", "absent"), tx.Delete("no bucket", "k"))
-	})
-	if v := get(t, s, "k"); v != nil {
-		t.Errorf("deleted key: %q", v)
-	}
-}
-
-func storeRollsBack(t *testing.T, s store.Store) {
-	put(t, s, "keep", "old", "gone", "still here")
-	failure := errors.New("stop")
-	err := s.Update(t.Context(), func(tx store.Tx) error {
-		err := errors.Join(tx.Put("b", "keep", []byte("new")), tx.Put("b", "more", []byte("x")),
-			tx.Put("other", "k", []byte("x")), tx.Delete("b", "gone"))
-		if v, _ := tx.Get("b", "keep"); string(v) != "new" {
-			t.Errorf("a transaction does not see its own write: %q", v)
-		}
-		return errors.Join(err, failure)
-	})
-	if !errors.Is(err, failure) {
-		t.Errorf("Update returned %v", err)
-	}
-	if a, b, c := get(t, s, "keep"), get(t, s, "more"), get(t, s, "gone"); string(a) != "old" || b != nil || string(c) != "still here" {
-		t.Errorf("after a failed update: %q %q %q", a, b, c)
-	}
-}
-
-func storeViewIsReadOnly(t *testing.T, s store.Store) {
-	put(t, s, "k", "v")
-	s.View(t.Context(), func(tx store.Tx) error {
-		if err := tx.Put("b", "k", []byte("w")); !errors.Is(err, store.ErrReadOnly) {
-			t.Errorf("Put: %v", err)
-		}
-		if err := tx.Delete("b", "k"); !errors.Is(err, store.ErrReadOnly) {
-			t.Errorf("Delete: %v", err)
-		}
-		return nil
-	})
-	if v := get(t, s, "k"); string(v) != "v" {
-		t.Errorf("got %q", v)
-	}
-}
-
-func storeScans(t *testing.T, s store.Store) {
-	put(t, s, "a/3", "3", "a/1", "1", "b/1", "x", "a", "x", "a/2", "2", "a0", "x", "a/\xff", "4")
-	for _, c := range []struct {
-		prefix, from string
-		limit        int
-		want         string
-	}{
-		{"a/", "", 9, "a/1=1 a/2=2 a/3=3 a/\xff=4"},
-		{"a/", "a/2", 9, "a/2=2 a/3=3 a/\xff=4"},
-		{"a/", "a/", 2, "a/1=1 a/2=2"},
-		{"a/", "b", 9, ""},
-		{"c", "", 9, ""},
-		{"", "a0", 9, "a0=x b/1=x"},
-	} {
-		var got []string
-		err := s.View(t.Context(), func(tx store.Tx) error {
-			return tx.Scan("b", c.prefix, c.from, func(key string, value []byte) error {
-				if got = append(got, fmt.Sprintf("%s=%s", key, value)); len(got) == c.limit {
-					return store.ErrStopScan
-				}
-				return nil
-			})
-		})
-		if text := strings.Join(got, " "); text != c.want || err != nil {
-			t.Errorf("scan of %q from %q: %q, %v; want %q", c.prefix, c.from, text, err, c.want)
-		}
-	}
-	failure := errors.New("visit failed")
-	err := s.View(t.Context(), func(tx store.Tx) error {
-		if err := tx.Scan("no bucket", "", "", func(string, []byte) error { return failure }); err != nil {
-			t.Errorf("scan of an absent bucket: %v", err)
-		}
-		return tx.Scan("b", "", "", func(string, []byte) error { return failure })
-	})
-	if !errors.Is(err, failure) {
-		t.Errorf("got %v", err)
-	}
-}
-
-func storeBadKeys(t *testing.T, s store.Store) {
-	long := strings.Repeat("k", store.MaxKey)
-	put(t, s, long, "v")
-	if v := get(t, s, long); string(v) != "v" {
-		t.Errorf("longest key: %q", v)
-	}
-	for _, key := range []string{"", long + "k"} {
-		err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Put("b", key, nil) })
-		if err == nil {
-			t.Errorf("a key of %d bytes was accepted", len(key))
-		}
-		if v := get(t, s, key); v != nil {
-			t.Errorf("a key of %d bytes has the value %q", len(key), v)
-		}
-	}
-	if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Put("", "k", nil) }); err == nil {
-		t.Error("a bucket without a name was accepted")
-	}
-}
-
-func storeCopies(t *testing.T, s store.Store) {
-	value := []byte("abc")
-	update(t, s, func(tx store.Tx) error {
-		err := tx.Put("b", "k", value)
-		value[0] = 'X'
-		return err
-	})
-	got := get(t, s, "k")
-	if string(got) != "abc" {
-		t.Errorf("the store shares memory with its writer: %q", got)
-	}
-	got[0] = 'Y'
-	if again := get(t, s, "k"); string(again) != "abc" {
-		t.Errorf("the store shares memory with its reader: %q", again)
-	}
-}
-
-func storeConcurrency(t *testing.T, s store.Store) {
-	put(t, s, "n", "")
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			err := s.Update(context.Background(), func(tx store.Tx) error {
-				v, err := tx.Get("b", "n")
-				return errors.Join(err, tx.Put("b", "n", append(v, '.')))
-			})
-			if err != nil {
-				t.Error(err)
-			}
-			if v := get(t, s, "n"); len(v) == 0 {
-				t.Error("an update that returned is not seen")
-			}
-		})
-	}
-	wg.Wait()
-	if v := get(t, s, "n"); len(v) != 20 {
-		t.Errorf("20 updates made %d", len(v))
-	}
-}
-
-func storeContext(t *testing.T, s store.Store) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	called := func(store.Tx) error { t.Error("called"); return nil }
-	if err := s.Update(ctx, called); !errors.Is(err, context.Canceled) {
-		t.Errorf("Update: %v", err)
-	}
-	if err := s.View(ctx, called); !errors.Is(err, context.Canceled) {
-		t.Errorf("View: %v", err)
-	}
-}
-
 func TestFileStoreSurvivesReopening(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "deep", "store.db")
 	s := openFile(t, path)
-	put(t, s, "k", "v")
+	putKey(t, s, "v")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if v := get(t, openFile(t, path), "k"); string(v) != "v" {
+	if v := getKey(t, openFile(t, path)); string(v) != "v" {
 		t.Errorf("got %q", v)
 	}
 	info, err := os.Stat(path)
@@ -273,7 +81,7 @@ func TestOpenFileNamesTheProcessThatHasTheStore(t *testing.T) {
 	}
 }
 
-func TestOpenFileRefusesWhatIsNoStore(t *testing.T) {
+func TestOpenFileRefusesAFileThatIsNotAStore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	if err := os.WriteFile(path, slices.Repeat([]byte("not a store "), 2000), 0o600); err != nil {
 		t.Fatal(err)

@@ -14,29 +14,29 @@ import (
 
 // The buckets of a tracker.
 const (
-	stateBucket = "machines" // MAC: record
+	stateBucket = "machines" // MAC: storedMachine
 	eventBucket = "events"   // MAC "/" ID: Event
 	metaBucket  = "meta"
 	nextIDKey   = "nextEvent"
 )
 
-// idReserve is how many IDs are set aside with each write, so that those given
-// to events that were lost with the process are not given again.
+// idReserve is how many IDs each write reserves. If the process dies, the events
+// that it had not written are lost, and their IDs must not be used again.
 const idReserve = 4 * maxPending
 
-// record is what is stored of a machine beside its events.
-type record struct {
+// storedMachine is what the store has about a machine besides its events.
+type storedMachine struct {
 	State provision.State `json:"state"`
 	Kept  int             `json:"kept"` // events in the store
 }
 
-// batch is what waits to be written.
+// batch is what one write puts into the store.
 type batch struct {
 	events    map[uint64]provision.Event
 	forgotten map[provision.MAC]struct{}
-	// What follows is filled in when the batch is taken.
-	records map[provision.MAC]record
-	trim    map[provision.MAC]int // how many of the oldest events go
+	// takeBatch fills in the fields below.
+	records map[provision.MAC]storedMachine
+	trim    map[provision.MAC]int // how many of the oldest events are deleted
 	nextID  uint64
 }
 
@@ -47,7 +47,7 @@ func (b *batch) add(e provision.Event) {
 	b.events[e.ID] = e
 }
 
-// forget takes machines out of the store, and their waiting events with them.
+// forget deletes machines from the store, and drops their waiting events.
 func (b *batch) forget(macs map[provision.MAC]struct{}) {
 	maps.DeleteFunc(b.events, func(_ uint64, e provision.Event) bool { _, gone := macs[e.MAC]; return gone })
 	if b.forgotten == nil {
@@ -62,17 +62,17 @@ func (b *batch) empty() bool { return len(b.events) == 0 && len(b.forgotten) == 
 func (t *Tracker) wake() {
 	select {
 	case t.kick <- struct{}{}:
-	default: // told already
+	default: // Run knows already
 	}
 }
 
-// takeBatch takes what waits, with the states of the machines that it is
-// about. The caller holds both locks.
+// takeBatch takes everything that waits to be written, and adds the states of
+// the machines that it concerns. The caller holds both locks.
 func (t *Tracker) takeBatch() batch {
 	b := t.batch
 	t.batch = batch{}
 	b.nextID = t.nextID + idReserve
-	b.records = make(map[provision.MAC]record)
+	b.records = make(map[provision.MAC]storedMachine)
 	b.trim = make(map[provision.MAC]int)
 	for _, e := range b.events {
 		m, known := t.machines[e.MAC]
@@ -83,13 +83,13 @@ func (t *Tracker) takeBatch() batch {
 			b.trim[e.MAC] = m.kept - maxHistory
 			m.kept = maxHistory
 		}
-		b.records[e.MAC] = record{m.state.WithoutProgress(), m.kept}
+		b.records[e.MAC] = storedMachine{m.state.WithoutProgress(), m.kept}
 	}
 	return b
 }
 
-// putBack returns a batch that could not be written, to be tried again, if
-// there is room. The caller holds the lock.
+// putBack keeps a batch that could not be written for the next write, if there
+// is room. The caller holds mu.
 func (t *Tracker) putBack(b batch) {
 	for mac, n := range b.trim {
 		if m, known := t.machines[mac]; known {
@@ -99,7 +99,7 @@ func (t *Tracker) putBack(b batch) {
 	maps.DeleteFunc(b.forgotten, func(mac provision.MAC, _ struct{}) bool { _, again := t.machines[mac]; return again })
 	t.batch.forget(b.forgotten)
 	if len(b.events)+len(t.batch.events) > 2*maxPending {
-		t.log.Error("events are lost: they cannot be written, and too many wait", "lost", len(b.events))
+		t.log.Error("events are lost: they could not be written, and too many wait", "lost", len(b.events))
 		return
 	}
 	for id, e := range b.events {
@@ -110,7 +110,7 @@ func (t *Tracker) putBack(b batch) {
 	}
 }
 
-// write puts the batch into the store, all or nothing.
+// write puts the batch into the store, in one transaction.
 func (b *batch) write(ctx context.Context, to store.Store) error {
 	return to.Update(ctx, func(tx store.Tx) error {
 		for mac := range b.forgotten {
@@ -143,7 +143,7 @@ func forgetMachine(tx store.Tx, mac provision.MAC) error {
 	return tx.Delete(stateBucket, string(mac))
 }
 
-// deleteOldest deletes a machine's oldest n events; all where n is negative.
+// deleteOldest deletes a machine's oldest n events, or all if n is negative.
 func deleteOldest(tx store.Tx, mac provision.MAC, n int) error {
 	if n == 0 {
 		return nil
@@ -164,10 +164,10 @@ func deleteOldest(tx store.Tx, mac provision.MAC, n int) error {
 	return err
 }
 
-// eventKey sorts a machine's events by ID.
+// eventKey is the key of an event. The keys of a machine's events sort by ID.
 func eventKey(mac provision.MAC, id uint64) string { return fmt.Sprintf("%s/%016x", mac, id) }
 
-// flush writes what waits.
+// flush writes everything that waits.
 func (t *Tracker) flush(ctx context.Context) error {
 	t.writing.Lock()
 	defer t.writing.Unlock()
@@ -191,8 +191,8 @@ func (t *Tracker) flush(ctx context.Context) error {
 	return nil
 }
 
-// Run writes what is recorded, gathered over a moment, until ctx ends; then it
-// writes the rest. A store that fails is tried again and again.
+// Run writes the recorded events, each time those of a moment together, until
+// ctx ends. Then it writes the rest. If a write fails, it tries again.
 func (t *Tracker) Run(ctx context.Context) error {
 	for {
 		select {
@@ -221,13 +221,13 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// load reads the states, and where the IDs go on.
+// load reads the states, and the ID of the next event.
 func (t *Tracker) load(tx store.Tx) error {
 	if _, err := store.GetJSON(tx, metaBucket, nextIDKey, &t.nextID); err != nil {
 		return err
 	}
 	return tx.Scan(stateBucket, "", "", func(key string, value []byte) error {
-		var r record
+		var r storedMachine
 		if err := json.Unmarshal(value, &r); err != nil {
 			return fmt.Errorf("read %s %s: %w", stateBucket, key, err)
 		}
@@ -236,8 +236,8 @@ func (t *Tracker) load(tx store.Tx) error {
 	})
 }
 
-// Events are the latest events of a machine with IDs above after, in order; at
-// most limit of them, or all that are kept where limit is 0.
+// Events returns the latest events of a machine with IDs above after, in order.
+// It returns at most limit of them, or all that are kept if limit is 0.
 func (t *Tracker) Events(ctx context.Context, mac provision.MAC, after uint64, limit int) ([]provision.Event, error) {
 	if err := t.flush(ctx); err != nil {
 		t.log.Error("the latest events are missing from an answer", "error", err)

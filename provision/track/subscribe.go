@@ -11,19 +11,19 @@ import (
 // subscriberQueue is how many events a subscriber may lag behind.
 const subscriberQueue = 256
 
-// subscriber is one reader of events as they come.
+// subscriber is one reader of new events.
 type subscriber struct {
 	mac    provision.MAC // "" for all
 	events chan provision.Event
 }
 
-// Subscribe tells the events of one machine as they come, or of all machines
-// where mac is "". An event that comes again with the same ID and a higher
-// Count replaces the earlier one.
+// Subscribe returns a channel of the new events of one machine, or of all
+// machines if mac is "". An event with the ID of an earlier one and a higher
+// Count replaces that.
 //
-// The channel is closed when ctx ends; and also when the reader is so slow that
-// it would miss events, since it must hold up nobody: it then subscribes again
-// and reads what it missed with [Tracker.Events].
+// The channel is closed when ctx ends. It is also closed when the reader is too
+// slow, since a full channel must not delay the tracker. The reader can then
+// subscribe again, and get the events that it missed with [Tracker.Events].
 func (t *Tracker) Subscribe(ctx context.Context, mac provision.MAC) <-chan provision.Event {
 	s := &subscriber{mac: mac, events: make(chan provision.Event, subscriberQueue)}
 	t.mu.Lock()
@@ -37,7 +37,7 @@ func (t *Tracker) Subscribe(ctx context.Context, mac provision.MAC) <-chan provi
 	return s.events
 }
 
-// unsubscribe closes a subscriber's channel, once. The caller holds the lock.
+// unsubscribe closes a subscriber's channel, once. The caller holds mu.
 func (t *Tracker) unsubscribe(s *subscriber) {
 	if _, open := t.subscribers[s]; open {
 		delete(t.subscribers, s)
@@ -45,13 +45,13 @@ func (t *Tracker) unsubscribe(s *subscriber) {
 	}
 }
 
-// publish hands an event to those who wait for it. The caller holds the lock.
+// publish sends an event to its subscribers. The caller holds mu.
 func (t *Tracker) publish(e provision.Event) {
 	for s := range t.subscribers {
 		if s.mac != "" && s.mac != e.MAC {
 			continue
 		}
-		e.Facts = maps.Clone(e.Facts) // readers may do with theirs as they like
+		e.Facts = maps.Clone(e.Facts) // each reader may change its own copy
 		select {
 		case s.events <- e:
 		default:
@@ -60,8 +60,8 @@ func (t *Tracker) publish(e provision.Event) {
 	}
 }
 
-// publishRepeated tells the counts of what was repeated, once a write and not
-// once a packet. The caller holds the lock.
+// publishRepeated publishes the new counts of repeated events. It does so once
+// for each write, and not for each packet. The caller holds mu.
 func (t *Tracker) publishRepeated(b batch) {
 	for _, id := range slices.Sorted(maps.Keys(b.events)) {
 		if e := b.events[id]; e.Count > 1 {

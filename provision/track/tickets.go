@@ -21,8 +21,8 @@ const TicketLife = time.Hour
 
 const (
 	secretBytes = 16 // 128 bits
-	// maxTickets is how many of a machine's tickets are remembered, so that
-	// one that is old is refused with the reason and not as unknown.
+	// maxTickets is how many of a machine's tickets are kept, so that an old
+	// one is refused with a reason, and not as unknown.
 	maxTickets = 8
 	maxNonce   = 256
 
@@ -31,19 +31,20 @@ const (
 	timeFormat   = "2006-01-02 15:04:05"
 )
 
-// ErrRefused is what a token or a secret gets that gives no right to anything.
-// The error around it says why, and what to do.
+// ErrRefused is the error for a token or a secret that is not valid. The error
+// that wraps it says why, and what to do.
 var ErrRefused = errors.New("refused")
 
-// ErrSessionEnded is what the secret of an ended session gets: its install is
-// done, has failed, or another one of the machine took its place. It is an
-// [ErrRefused] too.
+// ErrSessionEnded is the error for the secret of an ended session: the install
+// is done, has failed, was cancelled, or another one of the machine replaced it.
+// It is an [ErrRefused] too.
 var ErrSessionEnded = fmt.Errorf("%w: the session has ended", ErrRefused)
 
-// Tickets lets a machine that was sent to install claim its plan, once. A
-// token travels on the kernel's command line, where others may read it; the
-// first agent to claim it gets a session, whose secret nobody else saw. Only
-// digests are kept. Sessions survive a restart of the server.
+// Tickets lets a machine that boots to install claim its plan, once. Its token
+// is on the kernel's command line, where others may read it. The first agent
+// that claims the token gets a session, whose secret only that agent knows. The
+// store has only digests of tokens and secrets. Sessions survive a restart of
+// the server.
 type Tickets struct {
 	store store.Store
 	clock func() time.Time
@@ -69,7 +70,8 @@ type ticket struct {
 	EndReason  string    `json:"endReason,omitempty"`
 }
 
-// NewTickets keeps its tickets in a store. A nil clock is [time.Now].
+// NewTickets makes Tickets that are kept in a store. A nil clock means
+// [time.Now].
 func NewTickets(store store.Store, clock func() time.Time) *Tickets {
 	if clock == nil {
 		clock = time.Now
@@ -77,9 +79,9 @@ func NewTickets(store store.Store, clock func() time.Time) *Tickets {
 	return &Tickets{store, clock}
 }
 
-// Issue makes a token of 128 bits for a machine, in hexadecimal. It is good
-// for one claim within [TicketLife]. Older tokens of the machine that are not
-// claimed yet are good no more.
+// Issue makes a token of 128 bits for a machine, in hexadecimal. It is valid for
+// one claim within [TicketLife]. Older tokens of the machine that were not
+// claimed become invalid.
 func (t *Tickets) Issue(ctx context.Context, mac provision.MAC) (token string, err error) {
 	token = newSecret()
 	now := t.clock()
@@ -105,10 +107,10 @@ func (t *Tickets) Issue(ctx context.Context, mac provision.MAC) (token string, e
 	return token, nil
 }
 
-// Claim turns a token into a session, and ends the machine's earlier one. The
-// nonce is the agent's own, made up once for each boot: an agent that did not
-// get the answer asks again with the same nonce, and gets the same session.
-// Any other second claim is an [ErrRefused].
+// Claim turns a token into a session, and ends the machine's earlier session.
+// The agent makes a new nonce at each boot. If it did not get the answer, it
+// asks again with the same nonce and gets the same session. Any other second
+// claim of the token is an [ErrRefused].
 func (t *Tickets) Claim(ctx context.Context, token, nonce string) (Session, error) {
 	if nonce == "" || len(nonce) > maxNonce {
 		return Session{}, fmt.Errorf("claim: %w: the nonce must have 1 to %d bytes", ErrRefused, maxNonce)
@@ -135,16 +137,17 @@ func (t *Tickets) Claim(ctx context.Context, token, nonce string) (Session, erro
 	return session, err
 }
 
-// claimable says why a token that was not used cannot be.
+// claimable returns an error if a token cannot be claimed, although nobody has
+// claimed it yet.
 func (k ticket) claimable(mac provision.MAC, now time.Time) error {
 	switch {
 	case !k.Ended.IsZero():
 		return k.endedError(mac)
 	case !k.Superseded.IsZero():
-		return fmt.Errorf("claim by %s: %w: the machine got a newer token at %s, and only that one is good; restart the machine if it does not go on with it",
+		return fmt.Errorf("claim by %s: %w: the machine got a newer token at %s, and only that one is valid; restart the machine if it does not go on with that one",
 			mac, ErrRefused, k.Superseded.Format(timeFormat))
 	case !now.Before(k.Expires):
-		return fmt.Errorf("claim by %s: %w: the token was good until %s; restart the machine so that it gets a new one",
+		return fmt.Errorf("claim by %s: %w: the token was valid until %s; restart the machine so that it gets a new one",
 			mac, ErrRefused, k.Expires.Format(timeFormat))
 	}
 	return nil
@@ -153,7 +156,7 @@ func (k ticket) claimable(mac provision.MAC, now time.Time) error {
 // claimAgain is the answer to a second claim of a token.
 func claimAgain(mac provision.MAC, k ticket, token, nonce string) (Session, error) {
 	if !same(k.Nonce, digest(nonce)) {
-		return Session{}, fmt.Errorf("claim by %s: %w: the token was used at %s already; if that was not this machine, find out who else reads its boot script, and restart it for a new token",
+		return Session{}, fmt.Errorf("claim by %s: %w: the token was used already, at %s; if that was not this machine, find out who else can read its boot script, and restart the machine so that it gets a new one",
 			mac, ErrRefused, k.Used.Format(timeFormat))
 	}
 	if !k.Ended.IsZero() {
@@ -177,9 +180,9 @@ func (t *Tickets) open(tx store.Tx, mac provision.MAC, book []ticket, i int, tok
 	return Session{mac, secret}, writeBook(tx, mac, book)
 }
 
-// Session tells whose a session's secret is. A secret that is good no more is
-// an [ErrSessionEnded], still with the machine; one that never was is an
-// [ErrRefused].
+// Session returns the machine that a session's secret belongs to. If the session
+// has ended, it returns the machine together with an [ErrSessionEnded]. For an
+// unknown secret the error is an [ErrRefused].
 func (t *Tickets) Session(ctx context.Context, secret string) (mac provision.MAC, err error) {
 	err = t.store.View(ctx, func(tx store.Tx) error {
 		found, book, i, err := find(tx, secret, func(k ticket) string { return k.Secret })
@@ -199,13 +202,13 @@ func (t *Tickets) Session(ctx context.Context, secret string) (mac provision.MAC
 }
 
 func (k ticket) endedError(mac provision.MAC) error {
-	return fmt.Errorf("authenticate agent of %s: %w at %s: %s; restart the machine if it shall be installed",
+	return fmt.Errorf("authenticate agent of %s: %w at %s: %s; restart the machine if you want to install it",
 		mac, ErrSessionEnded, k.Ended.Format(timeFormat), k.EndReason)
 }
 
-// End ends the machine's session, if it has one, and takes back its token, if
-// one is out: its install is done, has failed, or was called off. The reason
-// is told to an agent that goes on all the same.
+// End ends the machine's session and makes its token invalid, if it has any. It
+// is called when the install is done, has failed or was cancelled. An agent that
+// goes on nevertheless gets the reason as its answer.
 func (t *Tickets) End(ctx context.Context, mac provision.MAC, reason string) error {
 	err := t.store.Update(ctx, func(tx store.Tx) error {
 		book, err := readBook(tx, mac)
@@ -229,8 +232,8 @@ func endTickets(book []ticket, now time.Time, reason string, meant func(ticket) 
 	}
 }
 
-// find looks up the ticket that a token or a secret belongs to. The index is
-// -1 where there is none.
+// find looks up the ticket that a token or a secret belongs to. The index is -1
+// if there is none.
 func find(tx store.Tx, secret string, part func(ticket) string) (provision.MAC, []ticket, int, error) {
 	want := digest(secret)
 	owner, err := tx.Get(secretBucket, want)
@@ -251,7 +254,8 @@ func readBook(tx store.Tx, mac provision.MAC) (book []ticket, err error) {
 	return book, err
 }
 
-// writeBook stores a machine's tickets and forgets the oldest.
+// writeBook stores a machine's tickets, and deletes the oldest if there are more
+// than maxTickets.
 func writeBook(tx store.Tx, mac provision.MAC, book []ticket) error {
 	for len(book) > maxTickets {
 		i := oldestIdle(book)
@@ -268,15 +272,16 @@ func writeBook(tx store.Tx, mac provision.MAC, book []ticket) error {
 	return store.PutJSON(tx, ticketBucket, string(mac), book)
 }
 
-// oldestIdle is the oldest ticket whose session is not under way: fetching the
-// boot script over and over must not throw an agent out.
+// oldestIdle returns the oldest ticket without a running session. Fetching the
+// boot script many times must not end the session of an agent.
 func oldestIdle(book []ticket) int {
 	return max(0, slices.IndexFunc(book, func(k ticket) bool { return k.Used.IsZero() || !k.Ended.IsZero() }))
 }
 
-// sessionSecret follows from what the server and the agent know, and is kept
-// by neither for the other: a repeated claim gets the same one, also after a
-// restart. Who reads the token alone cannot make it.
+// sessionSecret derives the secret from the token, the agent's nonce and the
+// server's salt. A repeated claim thus gets the same secret, even after a restart
+// of the server, although the server does not store it. The token alone is not
+// enough to make it.
 func sessionSecret(token, nonce, salt string) string {
 	mac := hmac.New(sha256.New, []byte(token))
 	fmt.Fprintf(mac, "cloudlets session\x00%s\x00%s", salt, nonce)

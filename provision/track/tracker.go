@@ -1,5 +1,11 @@
-// Package track follows machines: it records their events, folds them into
-// states, tells subscribers, and issues the tickets of installs.
+// Package track remembers what happens to machines, in a [store.Store]. The
+// [Tracker] records events, folds them into each machine's state, and passes
+// them on to subscribers. [Tickets] are the rights of agents: a token lets a
+// machine claim its install once, and the session that it gets for that lets it
+// go on.
+//
+// Start reading at [Tracker.Record]. The rules are in package provision
+// (provision.Fold, provision.Decide); this package only remembers.
 package track
 
 import (
@@ -17,40 +23,41 @@ import (
 
 // Bounds of what a [Tracker] keeps, and of how long it puts off writing.
 const (
-	// maxMachines bounds the machines that are remembered: anyone on the
-	// network can make up hardware addresses.
+	// maxMachines bounds how many machines are remembered, since anyone on
+	// the network can make up hardware addresses.
 	maxMachines = 8192
-	// maxHistory bounds a machine's events; trimSlack is how many more there
-	// may be before the oldest are taken away together.
+	// maxHistory is how many events of a machine are kept. There may be
+	// trimSlack more before the oldest are deleted, all at once.
 	maxHistory = 2000
 	trimSlack  = 200
 	// maxPending bounds the events that wait to be written.
 	maxPending = 4096
-	// maxRecent is how many events back a repetition is looked for, and
-	// repeatTime for how long the first one counts the others.
+	// maxRecent is how many of a machine's latest events a new one is compared
+	// with. If it is the same as one of them and comes within repeatTime of
+	// it, it only raises that one's count.
 	maxRecent  = 8
 	repeatTime = 10 * time.Second
-	// writeDelay gathers events into one write, retryDelay follows a write
-	// that failed.
+	// writeDelay is how long events are collected for one write, retryDelay is
+	// the pause after a write that failed.
 	writeDelay = 200 * time.Millisecond
 	retryDelay = 2 * time.Second
 	// lostPause is how often the log says that events were lost.
 	lostPause = time.Minute
 )
 
-// Tracker records what happens to machines, and knows the state of each. What
-// decides about disks (armings, claims, ends of installs) is durable when
-// Record returns; everything else is written a moment later, many at a time,
-// by [Tracker.Run]. It may be used by several goroutines at once.
+// Tracker records what happens to machines, and knows the state of each. Events
+// that decide about disks (armings, claims, ends of installs) are durable when
+// Record returns. [Tracker.Run] writes all others a moment later, many at once.
+// Several goroutines may use a Tracker at the same time.
 type Tracker struct {
 	store store.Store
 	clock func() time.Time
 	log   *slog.Logger
 	kick  chan struct{} // there is something to write
 
-	writing sync.Mutex // held over each write to the store, so that they keep their order
+	writing sync.Mutex // held during each write to the store, so that writes keep their order
 
-	mu          sync.Mutex // guards what follows; never held over a write
+	mu          sync.Mutex // guards the fields below; never held during a write
 	machines    map[provision.MAC]*machine
 	nextID      uint64
 	batch       batch
@@ -59,15 +66,15 @@ type Tracker struct {
 	subscribers map[*subscriber]struct{}
 }
 
-// machine is what is in memory of one machine.
+// machine is what the tracker has in memory about one machine.
 type machine struct {
 	state  provision.State
-	kept   int               // events in the store, the waiting ones included
-	recent []provision.Event // the last few, to find repetitions
+	kept   int               // number of events in the store, including those that wait to be written
+	recent []provision.Event // the latest few, to find repetitions
 }
 
-// NewTracker reads the states of all machines from the store. A nil clock is
-// [time.Now], a nil log is silent.
+// NewTracker reads the states of all machines from the store. A nil clock means
+// [time.Now]; if log is nil, nothing is logged.
 func NewTracker(store store.Store, clock func() time.Time, log *slog.Logger) (*Tracker, error) {
 	if clock == nil {
 		clock = time.Now
@@ -88,9 +95,9 @@ func NewTracker(store store.Store, clock func() time.Time, log *slog.Logger) (*T
 	return t, nil
 }
 
-// Record adds an event to its machine's story. It gives the event its ID, and
-// its time where it has none. A durable event that cannot be written is an
-// error, and then has not happened.
+// Record records an event of a machine. It gives the event its ID, and the
+// present time if it has none. If a durable event cannot be written, Record
+// returns an error, and the event has not happened.
 func (t *Tracker) Record(ctx context.Context, e provision.Event) error {
 	e, err := t.complete(e)
 	if err != nil {
@@ -109,9 +116,9 @@ func (t *Tracker) Record(ctx context.Context, e provision.Event) error {
 }
 
 // Observe records an event that need not be durable, and never waits for the
-// store. It is for those who answer packets, of which anyone can send any
-// number: while [maxPending] events wait to be written, it drops further ones,
-// and [Tracker.Run] logs how many. A durable event is an error.
+// store. It is for servers that answer packets, since anyone can send any number
+// of them. While [maxPending] events wait to be written, Observe drops further
+// ones, and [Tracker.Run] logs how many. It refuses a durable event.
 func (t *Tracker) Observe(e provision.Event) error {
 	e, err := t.complete(e)
 	if err != nil {
@@ -126,12 +133,12 @@ func (t *Tracker) Observe(e provision.Event) error {
 		t.lost++
 		return nil
 	}
-	_ = t.recordSoon(e) // Run writes it, however many wait
+	_ = t.recordSoon(e) // Run writes it, so there is no need to flush here
 	return nil
 }
 
-// sayLost logs how many events Observe has dropped, at most once in lostPause
-// unless it is the last time.
+// sayLost logs how many events Observe has dropped. It does so at most once in
+// lostPause, except for the last time.
 func (t *Tracker) sayLost(last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -160,9 +167,8 @@ func (t *Tracker) complete(e provision.Event) (provision.Event, error) {
 	return e, nil
 }
 
-// recordSoon takes an event into memory, for Run to write. It says whether so
-// many wait by now that they should be written first. The caller holds the
-// lock.
+// recordSoon keeps an event in memory, for Run to write. It returns true if so
+// many events wait that the caller should write them first. The caller holds mu.
 func (t *Tracker) recordSoon(e provision.Event) (full bool) {
 	m := t.machine(e.MAC)
 	if t.repeats(m, e) {
@@ -180,7 +186,8 @@ func (t *Tracker) recordSoon(e provision.Event) (full bool) {
 	return len(t.batch.events) >= maxPending
 }
 
-// recordDurable writes an event, with all that waits, before it counts.
+// recordDurable writes an event to the store, together with those that wait, and
+// only then changes the machine's state.
 func (t *Tracker) recordDurable(ctx context.Context, e provision.Event) error {
 	t.writing.Lock()
 	defer t.writing.Unlock()
@@ -190,7 +197,7 @@ func (t *Tracker) recordDurable(ctx context.Context, e provision.Event) error {
 	m := t.machine(e.MAC)
 	t.batch.add(e)
 	b := t.takeBatch()
-	b.records[e.MAC] = record{provision.Fold(m.state, e).WithoutProgress(), m.kept + 1}
+	b.records[e.MAC] = storedMachine{provision.Fold(m.state, e).WithoutProgress(), m.kept + 1}
 	t.mu.Unlock()
 
 	err := b.write(ctx, t.store)
@@ -203,14 +210,15 @@ func (t *Tracker) recordDurable(ctx context.Context, e provision.Event) error {
 		return fmt.Errorf("record %q of %s: %w; nothing has changed, try again when the state folder can be written", e.Text, e.MAC, err)
 	}
 	m = t.machine(e.MAC)
-	m.state = provision.Fold(m.state, e) // others may have come meanwhile
+	m.state = provision.Fold(m.state, e) // other events may have changed it meanwhile
 	m.remember(e)
 	t.publishRepeated(b)
 	t.publish(e)
 	return nil
 }
 
-// repeats counts an event that is the same as one a moment ago.
+// repeats says whether an event is the same as one a moment ago. If so, it raises
+// that one's count.
 func (t *Tracker) repeats(m *machine, e provision.Event) bool {
 	if e.Kind == provision.KindProgress || e.Stage != "" && e.Stage != m.state.Stage {
 		return false
@@ -232,7 +240,7 @@ func (t *Tracker) repeats(m *machine, e provision.Event) bool {
 func (m *machine) remember(e provision.Event) {
 	m.kept++
 	if e.Durable() {
-		return // each of these is told
+		return // a durable event is never counted as a repetition
 	}
 	if len(m.recent) >= maxRecent {
 		m.recent = append(m.recent[:0], m.recent[1:]...)
@@ -240,7 +248,7 @@ func (m *machine) remember(e provision.Event) {
 	m.recent = append(m.recent, e)
 }
 
-// machine is the entry of a machine, made where there is none.
+// machine returns the entry of a machine, and makes it if there is none.
 func (t *Tracker) machine(mac provision.MAC) *machine {
 	m, known := t.machines[mac]
 	if known {
@@ -254,9 +262,9 @@ func (t *Tracker) machine(mac provision.MAC) *machine {
 	return m
 }
 
-// forgetOldest makes room: a sixteenth of the machines goes, those not seen
-// for longest, strangers first. A machine that was ever armed, installed,
-// cancelled or at work stays.
+// forgetOldest makes room. It forgets a sixteenth of the machines: strangers
+// first, and then those not seen for the longest time. It keeps a machine that
+// is armed, was cancelled, was ever installed, failed, or is being installed.
 func (t *Tracker) forgetOldest() {
 	var idle []provision.State
 	for _, m := range t.machines {
@@ -276,7 +284,7 @@ func (t *Tracker) forgetOldest() {
 		forgotten[s.MAC] = struct{}{}
 	}
 	t.batch.forget(forgotten)
-	t.log.Warn("too many machines are known; the idle ones not seen for longest are forgotten", "limit", maxMachines)
+	t.log.Warn("too many machines are known, so those that were not seen for the longest time were forgotten", "limit", maxMachines)
 }
 
 func boolOrder(first bool) int {
@@ -292,7 +300,7 @@ func (t *Tracker) takeID() uint64 {
 	return id
 }
 
-// State is what is known of a machine, and whether anything is.
+// State returns the state of a machine, and whether anything is known about it.
 func (t *Tracker) State(mac provision.MAC) (provision.State, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -303,7 +311,7 @@ func (t *Tracker) State(mac provision.MAC) (provision.State, bool) {
 	return m.state.Clone(), true
 }
 
-// States are those of all machines that something is known of, by MAC.
+// States returns the states of all known machines, sorted by MAC.
 func (t *Tracker) States() []provision.State {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -315,9 +323,10 @@ func (t *Tracker) States() []provision.State {
 	return states
 }
 
-// Arm lets the machine's next boot install its image. The spec is what the
-// site says of it, nil for nothing; a machine that could not be installed is
-// an [provision.ErrNotInstallable]. By is the person or program that asks.
+// Arm lets the machine's next boot install its image. The spec is what the site
+// says about the machine, or nil if it says nothing. If the machine could not be
+// installed, the error is a [provision.ErrNotInstallable]. By is the person or
+// program that asks.
 func (t *Tracker) Arm(ctx context.Context, mac provision.MAC, spec *provision.Spec, by string) error {
 	if err := provision.CheckInstallable(mac, spec); err != nil {
 		return err
@@ -325,8 +334,8 @@ func (t *Tracker) Arm(ctx context.Context, mac provision.MAC, spec *provision.Sp
 	return t.Record(ctx, provision.Event{MAC: mac, Kind: provision.KindArmed, By: by, Text: "install of " + spec.Image + " armed"})
 }
 
-// Disarm takes an arming back. Where by names a person, the machine stays
-// disarmed, whatever its file says, until it is armed again.
+// Disarm undoes [Tracker.Arm]. If by names a person, the machine stays disarmed
+// until it is armed again, whatever its file says.
 func (t *Tracker) Disarm(ctx context.Context, mac provision.MAC, by, reason string) error {
 	return t.Record(ctx, provision.Event{MAC: mac, Kind: provision.KindDisarmed, By: by, Text: "install disarmed", Reason: reason})
 }

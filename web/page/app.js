@@ -1,4 +1,4 @@
-// The page: one stream from the server, and the table that it keeps up to date.
+// The page. One stream from the server keeps the table of machines up to date.
 
 import { byID, element, setText } from "./dom.js";
 import { Row } from "./row.js";
@@ -28,7 +28,7 @@ function showAll(machines) {
     if (mac === open) open = "";
   }
   showMachines(machines);
-  rows.get(open)?.trace?.load(); // what was missed while the stream was away
+  rows.get(open)?.trace?.load(); // get the events that the stream missed while it was broken
 }
 
 function showMachines(machines) {
@@ -61,7 +61,7 @@ function arrange() {
   }
 }
 
-// refresh shows the rows that are asked for, and counts.
+// refresh shows the rows that the filters select, and counts the rows of each filter.
 function refresh() {
   const text = search.value.trim().toLowerCase();
   let visible = 0;
@@ -103,8 +103,8 @@ function showLink(state, text) {
   setText(byID("link"), text);
 }
 
-// connect opens the stream. Browsers come again by themselves after a broken
-// connection, but not after an answer that is an error.
+// connect opens the stream. A browser reconnects by itself after a broken
+// connection, but not after an error from the server.
 function connect() {
   const stream = new EventSource("/api/v1/live");
   const on = (name, show) => stream.addEventListener(name, (message) => show(JSON.parse(message.data)));

@@ -1,4 +1,5 @@
-// Elements, made without markup: whatever a machine says of itself stays text.
+// Elements made without markup, so that text from a machine can never become
+// HTML.
 
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
@@ -9,7 +10,8 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
-// setText leaves what is right already as it is, so that a selection stays.
+// setText changes a node only if its text differs, so that a selection in it is
+// kept.
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

@@ -22,7 +22,7 @@ export function duration(seconds) {
   return `${Math.floor(hours / 24)} days`;
 }
 
-// age is how long ago a time was, in whole seconds or more.
+// age says how long ago a time was. It does not show fractions of a second.
 export function age(time, now) {
   const seconds = (now - Date.parse(time)) / 1000;
   return duration(seconds < 10 ? Math.max(0, Math.floor(seconds)) : seconds);

@@ -1,4 +1,4 @@
-// One machine of the table: a row, its failure, and its trace when it is open.
+// One machine of the table: its row, its failure, and its trace if that is open.
 
 import { element, setText } from "./dom.js";
 import { age, duration, size } from "./format.js";
@@ -41,7 +41,7 @@ export class Row {
     this.node = element("tbody", { "data-mac": this.mac }, row, this.failureRow, this.panelRow);
   }
 
-  // clicked opens the trace, unless the click ended the marking of text.
+  // clicked opens or closes the trace, unless the click ended a text selection.
   clicked(click) {
     if (click.target !== this.name && String(getSelection()) !== "") return;
     this.opened(this.trace ? "" : this.mac);
@@ -79,7 +79,7 @@ export class Row {
     setText(this.speed, speed.join(" · "));
   }
 
-  // tick brings what depends on the time of day up to date.
+  // tick updates the text that depends on the time.
   tick(now) {
     const since = this.machine.since;
     const waits = this.machine.stage === "new" || !since;
@@ -104,7 +104,7 @@ export class Row {
     this.name.setAttribute("aria-expanded", "false");
   }
 
-  // matches says whether the row has a text in any of what tells machines apart.
+  // matches says whether the machine's names, image, stage or facts contain a text.
   matches(text) {
     const m = this.machine;
     return [m.mac, m.hostname, m.address, m.image, m.stage, ...Object.values(m.facts ?? {})]

@@ -1,4 +1,4 @@
-// What the site's files say wrong, and how far its images are.
+// The mistakes in the site's files, and the state of its images.
 
 import { byID, element } from "./dom.js";
 import { size } from "./format.js";
@@ -10,7 +10,7 @@ export function showProblems(problems) {
   const count = problems.length === 1 ? "A mistake" : `${problems.length} mistakes`;
   section.replaceChildren(
     element("h2", {}, `${count} in the site's files`),
-    element("p", { class: "sub" }, "What the last good files said still stands."),
+    element("p", { class: "sub" }, "Until they are corrected, the last good version of each file is used."),
     element("ul", {}, ...problems.map((p) => element("li", {},
       element("code", {}, p.line ? `${p.file}:${p.line}:${p.column}` : p.file), " ", p.reason))));
 }

@@ -1,4 +1,4 @@
-// The stages of an install, as a line of steps and in words.
+// The stages of an install, as a line of dots and in words.
 
 import { element } from "./dom.js";
 
@@ -17,7 +17,7 @@ export function stepLine() {
   return element("span", { class: "steps", "aria-hidden": "true" }, ...steps.map((s) => element("i", { title: stageName(s) })));
 }
 
-// showSteps lights the steps up to the machine's own.
+// showSteps lights the dots up to the machine's stage.
 export function showSteps(line, machine) {
   line.hidden = machine.step === 0;
   const finished = machine.stage === "installed";
@@ -32,8 +32,8 @@ export function stageText(machine) {
   return `failed at ${stageName(steps[machine.step - 1])}`;
 }
 
-// stageSpans shows how long each stage of the latest boot took. How long the
-// present one goes on already is told by the row.
+// stageSpans shows how long each finished stage of the latest boot took. The row
+// shows how long the running one has taken.
 export function stageSpans(into, spans, format) {
   into.replaceChildren(...spans.map((span) => {
     const item = element("li", { "data-running": span.running ? "true" : false }, stageName(span.stage));

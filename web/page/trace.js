@@ -1,4 +1,4 @@
-// A machine's trace: what happened to it, and why, as it happens.
+// A machine's trace: its events with their reasons, updated as they happen.
 
 import { element, setText } from "./dom.js";
 import { dayOf, duration, timeOfDay } from "./format.js";
@@ -19,7 +19,8 @@ export class Trace {
 
   stop() { this.aborter.abort(); }
 
-  // load reads the story so far. What comes meanwhile comes through add.
+  // load gets the events so far. Events that happen meanwhile come through
+  // addLive.
   async load() {
     try {
       const events = await this.get("/events");
@@ -44,8 +45,8 @@ export class Trace {
     return value;
   }
 
-  // add shows an event in its place; one that was there already is replaced,
-  // unless it has been counted further.
+  // add shows an event in order of its ID. It replaces an event with the same ID
+  // if the new count is higher.
   add(event) {
     const old = this.items.get(event.id);
     if (old && Number(old.dataset.count) >= (event.count ?? 0)) return;
@@ -61,7 +62,7 @@ export class Trace {
   // addLive adds an event of the running stream.
   addLive(event) {
     this.add(event);
-    if (event.stage || event.kind === "done" || event.kind === "failed") this.loadSpans().catch(() => {}); // the next one tries again
+    if (event.stage || event.kind === "done" || event.kind === "failed") this.loadSpans().catch(() => {}); // the next event tries again
   }
 
   place(id, item) {

@@ -13,8 +13,8 @@ import (
 	"cloudlets/images/target"
 )
 
-// made tells what a disk is.
-type made struct {
+// summary is what the verb disk prints about its result.
+type summary struct {
 	Out     string   `json:"out"`
 	Format  string   `json:"format"`
 	Size    int64    `json:"size,omitempty"`
@@ -24,13 +24,13 @@ type made struct {
 	Kernels []string `json:"kernels,omitempty"`
 }
 
-// tell says what was made, or would be.
+// tell prints the disk that was made, or that would be made in a dry run.
 func (f *diskFlags) tell(cmd *cobra.Command, s target.System, d *target.Disk, format string) error {
 	return f.tellOf(cmd, s, format, d.Size(), d.Identity, d.Kernels)
 }
 
 func (f *diskFlags) tellOf(cmd *cobra.Command, s target.System, format string, size int64, id target.Identity, kernels []boot.Kernel) error {
-	m := made{Out: f.out.out, Format: format, Size: size, UUID: id.ID.String(), Image: s.Name, Entries: id.Entries}
+	m := summary{Out: f.out.out, Format: format, Size: size, UUID: id.ID.String(), Image: s.Name, Entries: id.Entries}
 	for _, k := range kernels {
 		m.Kernels = append(m.Kernels, k.Version)
 	}
@@ -41,8 +41,8 @@ func (f *diskFlags) tellOf(cmd *cobra.Command, s target.System, format string, s
 	return f.say(cmd, m, fmt.Sprintf("%s of %s with %d files of %s, Linux %s", article(kind), bytesize.Decimal(m.Size), m.Entries, nameOf(s), strings.Join(m.Kernels, ", ")))
 }
 
-// say tells what was made, or would be, as text or as JSON.
-func (f *diskFlags) say(cmd *cobra.Command, m made, text string) error {
+// say prints a summary, as text or as JSON.
+func (f *diskFlags) say(cmd *cobra.Command, m summary, text string) error {
 	out := cmd.OutOrStdout()
 	if f.out.out == "-" {
 		out = cmd.ErrOrStderr()
@@ -61,7 +61,7 @@ func (f *diskFlags) say(cmd *cobra.Command, m made, text string) error {
 	return err
 }
 
-// nameOf is what a person calls a system's image.
+// nameOf is the name of a system's image for a person.
 func nameOf(s target.System) string {
 	if s.Name == source.Stdin {
 		return "standard input"
@@ -77,7 +77,7 @@ func article(thing string) string {
 	return "a " + thing
 }
 
-// tellFiles says what was made, or would be.
+// tellFiles prints what was made, for formats without a disk's size and kernels.
 func (f *diskFlags) tellFiles(cmd *cobra.Command, s target.System, format string) error {
-	return f.say(cmd, made{Out: f.out.out, Format: format, Image: s.Name}, "the files of "+nameOf(s)+" as "+format)
+	return f.say(cmd, summary{Out: f.out.out, Format: format, Image: s.Name}, "the files of "+nameOf(s)+" as "+format)
 }

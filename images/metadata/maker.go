@@ -9,15 +9,17 @@ import (
 	"cloudlets/images"
 )
 
-// actor is whoever made a directory's files be as they are.
-type actor struct {
-	limited bool // by the rights of an ordinary user
+// maker is the user who made the files of a directory.
+type maker struct {
+	limited bool // this user is not root
 	uid     uint32
 }
 
-// mean turns what is there into what is meant by it, where the directory was
-// made from recorded metadata by the limited user that the files belong to.
-func (a *actor) mean(e *images.Entry, rec Record, recorded bool) {
+// correct replaces what the filesystem shows by what is intended. It applies to
+// a directory that a limited user made from recorded metadata. The files that
+// belong to that user get the recorded owner. A mode or an attribute that the
+// user was unable to set is taken from the record, too.
+func (a *maker) correct(e *images.Entry, rec Record, recorded bool) {
 	if e.UID == a.uid {
 		e.UID, e.GID = rec.UID, rec.GID
 	}
@@ -40,9 +42,9 @@ func (a *actor) mean(e *images.Entry, rec Record, recorded bool) {
 	e.Xattrs = xattrs
 }
 
-// limitedMode is the mode that an ordinary user gives a file: without the
-// rights of its owner that it does not belong to, and so that the user can
-// read it.
+// limitedMode returns the mode that an ordinary user gives a file: without
+// setuid and setgid, because the file has the wrong owner, and readable for the
+// user.
 func limitedMode(t images.Type, mode uint32) uint32 {
 	mode &^= 0o6000
 	if t == images.Directory {
@@ -51,8 +53,9 @@ func limitedMode(t images.Type, mode uint32) uint32 {
 	return mode | 0o400
 }
 
-// isOwnXattr says whether a file's owner may set an extended attribute, so
-// that one that is not there was taken away. Other hosts than Linux have none.
+// isOwnXattr reports whether a file's owner may set this extended attribute. If
+// so, a missing attribute means that the owner removed it. Only Linux has
+// extended attributes here.
 func isOwnXattr(name string) bool {
 	return runtime.GOOS == "linux" && (strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "system.posix_acl_"))
 }
