@@ -1,5 +1,5 @@
-// Package disktest mounts filesystems, and compares them with what they were
-// made from. It is for tests.
+// Package disktest has the kernel look at disks and filesystems that tests
+// made: as loop devices, and mounted.
 package disktest
 
 import (
