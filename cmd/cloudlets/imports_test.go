@@ -18,8 +18,8 @@ import (
 	"testing"
 )
 
-// arrows are the imports that may be between the rooms of the house: down, and
-// never up or across. Within a room Go itself forbids circles.
+// arrows are the imports that are allowed between the rooms of the house: down,
+// and never up or across. Within a room Go itself forbids circles.
 var arrows = map[string][]string{
 	"cmd/cloudlets": {"web", "httpboot", "dhcp", "tftp", "provision", "images"},
 	"cmd/demo":      {"testdata", "web", "provision", "images"},
@@ -30,6 +30,31 @@ var arrows = map[string][]string{
 	"dhcp":          {},
 	"tftp":          {},
 	"testdata":      {},
+}
+
+// inside has the packages whose imports of our own packages are pinned one by
+// one: those that must stand alone, and those that join two rooms.
+var inside = map[string][]string{
+	"images/jsontext":    {},
+	"images/pattern":     {},
+	"images/tempfile":    {},
+	"images/schema":      {"images/jsontext", "images/pattern"},
+	"images/manifest":    {"images/jsontext", "images/pattern", "images/schema"},
+	"images":             {"images/jsontext", "images/manifest"},
+	"images/fingerprint": {"images"},
+	"images/layers":      {"images"},
+	"images/boot":        {"images", "images/manifest"},
+	"provision/store":    {},
+	"provision/leases":   {"dhcp", "provision/store"}, // the only one of its room that knows DHCP
+	"provision/track":    {"provision", "provision/store"},
+	"provision/wire":     {"provision", "images/target"},
+}
+
+// onlyOnMachines are the packages, our own and others', that only the program
+// on a machine needs. The server's boot chain must not depend on them.
+var onlyOnMachines = []string{
+	"cloudlets/provision/agent", "cloudlets/provision/kmod", "cloudlets/provision/live", "cloudlets/provision/preinit",
+	"cloudlets/provision/process1", "netlink", "nclient4",
 }
 
 // topLevel is what may stand in the repository's root.
@@ -66,6 +91,39 @@ func TestHouseRules(t *testing.T) {
 	}
 }
 
+// TestServerWithoutInstaller: what the boot chain depends on has nothing that
+// only a machine's installer needs.
+func TestServerWithoutInstaller(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./httpboot")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	packages := strings.Fields(string(out))
+	if !slices.Contains(packages, "cloudlets/provision/wire") {
+		t.Fatalf("go list shows %d packages, and not the one that the server shares with the installer", len(packages))
+	}
+	for _, p := range packages {
+		if isOnlyOnMachines(p) {
+			t.Errorf("httpboot depends on %s, which only a machine's installer needs", p)
+		}
+	}
+	for p, want := range map[string]bool{"cloudlets/provision/agent": true, "github.com/mdlayher/netlink": true, "github.com/vishvananda/netlink/nl": true, "cloudlets/provision": false} {
+		if isOnlyOnMachines(p) != want {
+			t.Errorf("%s is only on machines: %t", p, !want)
+		}
+	}
+}
+
+// isOnlyOnMachines says whether a package is one of [onlyOnMachines], or in
+// one: by its whole path, or by an element of it.
+func isOnlyOnMachines(importPath string) bool {
+	return slices.ContainsFunc(onlyOnMachines, func(name string) bool {
+		return strings.Contains("/"+importPath+"/", "/"+name+"/")
+	})
+}
+
 func list(t *testing.T) (packages []listed) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=Dir,ImportPath,Name,Doc,GoFiles,Imports", "./...", "./testdata/bed", "./testdata/needs")
@@ -97,6 +155,12 @@ func (p listed) violations() (broken []string) {
 	for _, imported := range p.Imports {
 		if imported == "cloudlets/testdata/needs" && strings.HasSuffix(p.ImportPath, "test") {
 			continue // what is for tests alone says what it needs, as they do
+		}
+		if pinned, ok := inside[strings.TrimPrefix(p.ImportPath, "cloudlets/")]; ok {
+			if to, ours := strings.CutPrefix(imported, "cloudlets/"); ours && !slices.Contains(pinned, to) {
+				broken = append(broken, fmt.Sprintf("%s imports %s: it may import %v", p.ImportPath, imported, pinned))
+			}
+			continue
 		}
 		if to := room(imported); to != "" && to != from && !slices.Contains(allowed, to) {
 			broken = append(broken, fmt.Sprintf("%s imports %s: %s may import %v", p.ImportPath, imported, from, allowed))
@@ -160,6 +224,8 @@ func TestHouseRulesBite(t *testing.T) {
 		"imports cloudlets/testdata": {ImportPath: "cloudlets/cmd/cloudlets", Doc: "x", Imports: []string{"cloudlets/testdata/bed"}},
 		"images may import []":       {ImportPath: "cloudlets/images/pack", Doc: "x", Imports: []string{"cloudlets/provision"}},
 		"pack imports cloudlets/tes": {ImportPath: "cloudlets/images/pack", Doc: "x", Imports: []string{"cloudlets/testdata/needs"}},
+		"it may import [images]":     {ImportPath: "cloudlets/images/layers", Doc: "x", Imports: []string{"cloudlets/images/pack"}},
+		"provision may import [imag": {ImportPath: "cloudlets/provision/track2", Doc: "x", Imports: []string{"cloudlets/dhcp"}},
 		"the room internal is new":   {ImportPath: "cloudlets/internal/x", Doc: "x"},
 		"not for being of use":       {ImportPath: "cloudlets/web/netutil", Doc: "x"},
 		"it has no package comment":  {ImportPath: "cloudlets/web"},

@@ -1,3 +1,7 @@
+// Package boot says what starts an image, for disks and for the network alike:
+// its kernels by their own version, their RAM disks and modules, the program
+// that a kernel hands over to, and command lines. It also says what an entry
+// point requires of a machine.
 package boot
 
 import (

@@ -1,3 +1,5 @@
+// Package manifest reads an image's manifest and all that it says: entry
+// points, classes of files, the schema of its configuration.
 package manifest
 
 import (

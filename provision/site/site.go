@@ -1,3 +1,5 @@
+// Package site reads what a site's files say: its machines, its profiles and
+// the server's settings.
 package site
 
 import (

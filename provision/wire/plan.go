@@ -1,3 +1,5 @@
+// Package wire is what a server and the installer on a machine say to each
+// other. The server imports it and not the installer.
 package wire
 
 import (

@@ -1,3 +1,5 @@
+// Package disktest has the kernel look at disks and filesystems that tests
+// made: as loop devices, and mounted.
 package disktest
 
 import (
