@@ -3,7 +3,6 @@ package httpboot
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"cloudlets/images"
+	"cloudlets/images/atomicfile"
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
 	"cloudlets/images/target"
@@ -260,19 +260,14 @@ func (c *Chain) imageOf(ctx context.Context, spec *provision.Spec, kit *depot.Ki
 	return image, nil
 }
 
-// writePack writes beside, syncs and renames. Overlays may hold secrets.
+// writePack makes a pack that only this user can read: overlays may hold secrets.
 func writePack(ctx context.Context, name string, source images.Source) (info pack.Info, err error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return info, err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(name), ".part-*")
-	if err != nil {
-		return info, err
-	}
-	defer os.Remove(temp.Name())
-	info, err = pack.Write(ctx, temp, source, pack.Options{})
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return info, err
-	}
-	return info, os.Rename(temp.Name(), name)
+	err = atomicfile.Write(name, 0o600, func(f *os.File) (err error) {
+		info, err = pack.Write(ctx, f, source, pack.Options{})
+		return err
+	})
+	return info, err
 }

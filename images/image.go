@@ -101,10 +101,10 @@ func findFile(ctx context.Context, src Source, p string) ([]byte, error) {
 	return nil, err
 }
 
-// Treer is an optional interface of a [Source] that can become an [Ordered]
+// Orderable is an optional interface of a [Source] that can become an [Ordered]
 // tree. For this a source such as a compressed tarball unpacks itself into a
 // temporary file, which exists until the source is closed.
-type Treer interface {
+type Orderable interface {
 	Tree(ctx context.Context) (Ordered, error)
 }
 
@@ -125,7 +125,7 @@ func (im *Image) Tree(ctx context.Context) (Ordered, error) {
 // layers of a container image. [ErrNoOrder] says that a source can do neither.
 func Order(ctx context.Context, src Source) (Ordered, error) {
 	switch s := src.(type) {
-	case Treer:
+	case Orderable:
 		return s.Tree(ctx)
 	case Ordered:
 		return s, nil

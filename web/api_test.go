@@ -10,9 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cloudlets/images/jsontext"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
-	"cloudlets/provision/site"
 	"cloudlets/web"
 )
 
@@ -181,7 +181,7 @@ func TestProblems(t *testing.T) {
 	}
 	write(t, b.dir, "machines/52:54:00:00:00:01.json", "{\n  \"imege\": \"debian\"}")
 	b.Site.Reload()
-	got := get[[]site.FileError](t, b.Handler(), "/api/v1/problems")
+	got := get[[]jsontext.Problem](t, b.Handler(), "/api/v1/problems")
 	if len(got) != 1 || got[0].File != "machines/52:54:00:00:00:01.json" || got[0].Line != 2 || !strings.Contains(got[0].Reason, "imege") {
 		t.Errorf("got %v", got)
 	}

@@ -16,8 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"cloudlets/images/jsontext"
 	"cloudlets/provision"
-	"cloudlets/provision/site"
 )
 
 // ErrNoDaemon is the error of a [Client] if no daemon listens on the socket. The
@@ -125,7 +125,7 @@ func (c *Client) Images(ctx context.Context) (images []Image, err error) {
 }
 
 // Problems returns the mistakes in the site's files.
-func (c *Client) Problems(ctx context.Context) (problems []site.FileError, err error) {
+func (c *Client) Problems(ctx context.Context) (problems []jsontext.Problem, err error) {
 	return problems, c.do(ctx, http.MethodGet, "problems", nil, &problems)
 }
 

@@ -14,8 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cloudlets/images/jsontext"
 	"cloudlets/provision"
-	"cloudlets/provision/site"
 	"cloudlets/web"
 )
 
@@ -85,7 +85,7 @@ func TestClientReadsWhatTheServerTells(t *testing.T) {
 	images, err := c.Images(ctx)
 	check("images", get[[]web.Image](t, h, "/api/v1/images"), images, err)
 	problems, err := c.Problems(ctx)
-	check("problems", get[[]site.FileError](t, h, "/api/v1/problems"), problems, err)
+	check("problems", get[[]jsontext.Problem](t, h, "/api/v1/problems"), problems, err)
 	status, err := c.Status(ctx)
 	check("status", get[web.Status](t, h, "/api/v1/status"), status, err)
 	if len(table) != 2 || len(events) != 1 || len(images) != 1 || len(problems) != 1 || status.Version != "1.2.3" {

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"cloudlets/images/jsontext"
 	"cloudlets/provision"
-	"cloudlets/provision/site"
 )
 
 const (
@@ -23,9 +23,9 @@ const (
 
 // Everything is all that the page shows.
 type Everything struct {
-	Machines []Machine        `json:"machines"`
-	Images   []Image          `json:"images"`
-	Problems []site.FileError `json:"problems"`
+	Machines []Machine          `json:"machines"`
+	Images   []Image            `json:"images"`
+	Problems []jsontext.Problem `json:"problems"`
 }
 
 // live streams what the page shows. It sends "everything" first, and again

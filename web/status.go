@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"time"
 
+	"cloudlets/images/jsontext"
 	"cloudlets/provision"
-	"cloudlets/provision/site"
 )
 
 // Status is the state of the daemon.
@@ -64,9 +64,9 @@ func one(is bool) int {
 // problems answers with the mistakes in the site's files.
 func (s *Server) problems(*http.Request) (any, error) { return s.problemList(), nil }
 
-func (s *Server) problemList() []site.FileError {
+func (s *Server) problemList() []jsontext.Problem {
 	if problems := s.Site.Problems(); problems != nil {
 		return problems
 	}
-	return []site.FileError{}
+	return []jsontext.Problem{}
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -67,15 +66,6 @@ func tellCommand(w io.Writer, src images.Source) {
 			fmt.Fprintf(w, "as a container it runs: %s\n", strings.Join(words, " "))
 		}
 	}
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(root *os.Root, name string) error {
-	dir, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // recoverDirectory completes a configuration that was interrupted.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -14,9 +13,6 @@ import (
 // errDirectory refuses to fill or to change an image's directory. Windows would
 // silently make a different image of it.
 var errDirectory = errors.New("a directory on Windows cannot hold an image: Windows has no Unix owners and modes, and other rules for links and names; keep the image as a tarball, which every other verb takes, or do this on Linux, macOS or FreeBSD")
-
-// syncDir leaves it to Windows to make the names in a directory durable.
-func syncDir(*os.Root, string) error { return nil }
 
 func importE(*imageFlags) func(*cobra.Command, []string) error {
 	return func(*cobra.Command, []string) error { return errDirectory }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images"
+	"cloudlets/images/atomicfile"
 	"cloudlets/images/dirtree"
 	"cloudlets/images/survey"
 )
@@ -132,29 +133,18 @@ func (f *initFlags) tell(cmd *cobra.Command, dir string, text []byte, reasons []
 	return nil
 }
 
-// writeManifest writes a temporary file, syncs and renames it. It never writes
-// outside of the directory, whatever symbolic links are in it.
+// writeManifest replaces the manifest at once or not at all. It never writes
+// outside of the directory, whatever symbolic links are in it. It first removes
+// what an interrupted run left, which would become a file of the image.
 func writeManifest(root *os.Root, text []byte) error {
 	name := inRoot(images.ManifestPath)
 	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	part := name + ".part"
-	if err := root.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := atomicfile.RemoveParts(root, filepath.Dir(name)); err != nil {
 		return err
 	}
-	file, err := root.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(text)
-	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
-		err = root.Rename(part, name)
-	}
-	if err != nil {
-		return errors.Join(err, root.Remove(part))
-	}
-	return syncDir(root, filepath.Dir(name))
+	return atomicfile.WriteIn(root, name, 0o644, atomicfile.Text(text))
 }
 
 // inRoot makes a path for [os.Root] of an image's absolute path.

@@ -3,7 +3,6 @@ package main
 import (
 	"compress/gzip"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"cloudlets/images/atomicfile"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/mattn/go-isatty"
@@ -51,27 +52,25 @@ func isTerminal(w io.Writer) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
-// file writes a temporary file beside the output, syncs and renames it.
-func (f *outFlags) file(ctx context.Context, make func(context.Context, io.Writer) error) (err error) {
+// file makes the output file. It appears only when it is complete and durable.
+func (f *outFlags) file(ctx context.Context, make func(context.Context, io.Writer) error) error {
 	if err := f.mayWrite(); err != nil {
 		return err
 	}
-	temp, err := createBeside(f.out)
-	if errors.Is(err, fs.ErrNotExist) {
+	// Unlike a file of [os.CreateTemp], this one leaves the mode to the user's umask.
+	err := atomicfile.Write(f.out, 0o666, func(file *os.File) error { return make(ctx, file) })
+	switch {
+	case err == nil:
+		return nil
+	case !isDirectory(filepath.Dir(f.out)):
 		return fmt.Errorf("write %s: there is no folder %s: make it first", f.out, filepath.Dir(f.out))
 	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", f.out, err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(temp.Name()))
-		}
-	}()
-	if err = errors.Join(make(ctx, temp), finish(temp)); err != nil {
-		return fmt.Errorf("write %s: %w", f.out, err)
-	}
-	return os.Rename(temp.Name(), f.out)
+	return fmt.Errorf("write %s: %w", f.out, err)
+}
+
+func isDirectory(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
 }
 
 // mayWrite refuses to replace a file without --force, and to replace anything
@@ -101,13 +100,6 @@ func mayMake(folder string) error {
 		return fmt.Errorf("write %s: %w", folder, err)
 	}
 	return fmt.Errorf("write %s: it is there already, and a folder replaces nothing: remove it, or choose another name", folder)
-}
-
-// createBeside makes the file that will be renamed to name. Unlike
-// [os.CreateTemp] it leaves the mode to the user's umask.
-func createBeside(name string) (*os.File, error) {
-	temp := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".part-"+rand.Text())
-	return os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 }
 
 // finish makes a file durable.

@@ -15,11 +15,11 @@ import (
 	"cloudlets/images"
 )
 
-// descriptor is an open file. What an os.File has besides would cost more
-// than to read a small one.
+// descriptor is an open file. An os.File would cost more than reading a small
+// file does.
 type descriptor int
 
-// Flags for [openAt] that follow no link; a FIFO is not waited for.
+// Flags for [openAt]. They follow no link and do not wait for a FIFO.
 const (
 	directoryFlags = unix.O_NOFOLLOW | unix.O_DIRECTORY
 	fileFlags      = unix.O_NOFOLLOW | unix.O_NONBLOCK
@@ -78,7 +78,7 @@ func baseName(p string) string {
 	return "."
 }
 
-// child is what a directory says of one file in it.
+// child is one file as its directory lists it.
 type child struct {
 	path string
 	kind uint8 // DT_REG and so on; never DT_UNKNOWN
@@ -148,7 +148,7 @@ func (r *dirReader) join(p string, name []byte) string {
 	return string(r.path)
 }
 
-// learn asks for the kind where the filesystem does not list it.
+// learn asks for the kind of a file if the filesystem does not list it.
 func (c *child) learn(dir descriptor) error {
 	if c.kind != unix.DT_UNKNOWN {
 		return nil

@@ -1,4 +1,4 @@
-// Package dirtree is an image that is a directory.
+// Package dirtree reads a directory as an image.
 package dirtree
 
 import (
@@ -12,23 +12,20 @@ import (
 	"cloudlets/images/fingerprint"
 )
 
-// DirSource is a directory as a [images.Source] and a [images.Tree]. It opens each file by
-// way of its parent directory and follows no links, so that nothing outside
-// of the directory is ever read. As a tree it shows each name of a hard
-// link as a regular file.
+// Dir is a directory as an [images.Ordered]. It opens each file by way of its
+// parent directory and follows no links, so that nothing outside of the
+// directory is ever read. As a tree it shows each name of a file with several
+// names as the file itself.
 //
-// What revision control keeps in the directory is not there for it: the
-// root's .git and .hg, and /.cloudlet/metadata. Deeper ones are content.
+// It leaves out what revision control keeps in the directory: .git and .hg in
+// the root, and /.cloudlet/metadata. Deeper ones are content.
 type Dir struct {
 	root string
 }
 
-var (
-	_ images.Source = (*Dir)(nil)
-	_ images.Tree   = (*Dir)(nil)
-)
+var _ images.Ordered = (*Dir)(nil)
 
-// NewDirSource is the directory at root.
+// Open opens the directory at root.
 func Open(root string) (*Dir, error) {
 	info, err := os.Stat(root)
 	if err != nil {
@@ -44,10 +41,10 @@ func (d *Dir) fail(what, p string, err error) error {
 	return fmt.Errorf("%s %s of image %s: %w", what, p, d.root, err)
 }
 
-// errSocket marks what no image holds.
+// errSocket marks a socket, which images leave out.
 var errSocket = fmt.Errorf("it is a socket, which no image holds: %w", fs.ErrNotExist)
 
-// errVisitOver is the end of what a visit may read.
+// errVisitOver is what content gives that is read after its visit.
 var errVisitOver = errors.New("the content of a file can be read only until its visit is over")
 
 // vanished says of a file that is not there any more that it was.

@@ -45,7 +45,8 @@ func (d *Dir) parent(p string) (dir descriptor, name string, err error) {
 	return dir, baseName(p), nil
 }
 
-// absent says "does not exist" where a part of the path is no directory.
+// absent turns the error of a path that leads through a file into "does not
+// exist".
 func absent(err error) error {
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return fs.ErrNotExist

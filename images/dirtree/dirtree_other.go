@@ -58,7 +58,7 @@ func find(root *os.Root, p string) (fs.FileInfo, error) {
 	return root.Lstat(local(p))
 }
 
-// within does something with what is at a path.
+// within calls a function for the file at a path.
 func (d *Dir) within(what, p string, do func(root *os.Root, p string, info fs.FileInfo) error) error {
 	root, err := d.openRoot()
 	if err != nil {

@@ -21,8 +21,9 @@ type lister struct {
 // errStopped ends the listing after an error that is told in its place.
 var errStopped = errors.New("the listing stopped")
 
-// run lists everything. It needs to return no error: that of a directory is
-// in its place among the files, and the visitor knows when the context ended.
+// run lists everything. It returns no error: the visitor meets that of a
+// directory in its place among the files, and knows itself when the context
+// ended.
 func (l *lister) run(ctx context.Context, root *sharedDir) {
 	if err := l.put(ctx, root, child{path: "/", kind: unix.DT_DIR}); err == nil {
 		_ = l.directory(ctx, root, "/")
@@ -69,7 +70,7 @@ func (l *lister) put(ctx context.Context, dir *sharedDir, c child) error {
 	return nil
 }
 
-// stop tells the visitor of an error, in its place of the walk.
+// stop hands an error to the visitor, in its place of the walk.
 func (l *lister) stop(ctx context.Context, p string, err error) error {
 	if err := l.room(ctx); err != nil {
 		return err
@@ -78,7 +79,7 @@ func (l *lister) stop(ctx context.Context, p string, err error) error {
 	return errStopped
 }
 
-// room sees to it that there is a batch with room in it.
+// room gets a new batch if there is none, or the old one is full.
 func (l *lister) room(ctx context.Context) error {
 	if l.batch != nil && len(l.batch.items) == aheadFiles {
 		l.hand()

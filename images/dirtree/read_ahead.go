@@ -23,7 +23,7 @@ const (
 	aheadWorkers = 3
 )
 
-// readAhead reads a directory in front of those who visit it. A lister goes
+// readAhead reads a directory ahead of the visits. A lister goes
 // through the directories and puts their files into batches. Workers look at
 // the files of a batch and read the small ones, while the batches wait in
 // their order for the visitor, who gives them back to the lister.
@@ -49,8 +49,8 @@ func newReadAhead() *readAhead {
 	return a
 }
 
-// start starts to read the open directory, and closes it in the end. All
-// ends when ctx does; what was not visited then is there for release.
+// start starts tasks that read the open directory, and close it at the end. They
+// end when ctx does; release then frees what was not visited.
 func (a *readAhead) start(ctx context.Context, tasks *sync.WaitGroup, root descriptor) {
 	tasks.Go(func() { (&lister{ahead: a}).run(ctx, newSharedDir(root)) })
 	for range aheadWorkers {
@@ -63,7 +63,7 @@ func (a *readAhead) start(ctx context.Context, tasks *sync.WaitGroup, root descr
 	}
 }
 
-// release lets go of what was not visited.
+// release frees what was not visited.
 func (a *readAhead) release() {
 	for b := range a.order {
 		b.release()
@@ -139,8 +139,8 @@ func (b *batch) look(ctx context.Context, wanted bool) {
 	}
 }
 
-// read opens a regular file, which makes all questions about it cheaper. It
-// says whether that is all there is to do.
+// read opens a regular file, because an open file is cheaper to ask about than
+// a path. It reports whether the file is done.
 func (b *batch) read(it *dirItem) bool {
 	f, err := openAt(it.dir.descriptor, baseName(it.path), fileFlags)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package fingerprint tells whether an image has changed, without reading the
-// contents of its files.
+// Package fingerprint tells cheaply whether a file or a directory has changed:
+// by what the filesystem notes of each file, without reading any content.
 package fingerprint
 
 import (
@@ -14,7 +14,7 @@ import (
 	"cloudlets/images"
 )
 
-// Fingerprint identifies what is at path, a directory or a file, without
+// Path identifies what is at path, a directory or a file, without
 // opening it as an image, as [images.Image.Fingerprint] does.
 func Path(ctx context.Context, path string) (string, error) {
 	sum := sha256.New()

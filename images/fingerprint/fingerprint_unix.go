@@ -20,7 +20,7 @@ func identityAt(p, name string) ([]byte, error) {
 	return identity(p, &st), nil
 }
 
-// fileState is the size of a file, and what tells its content from what it
+// File is the size of a file, and what tells its content from what it
 // was before.
 func File(f *os.File) (state string, size int64, err error) {
 	var st unix.Stat_t

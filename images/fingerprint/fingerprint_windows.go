@@ -15,7 +15,7 @@ func identityAt(p, name string) ([]byte, error) {
 	return identity(p, info), nil
 }
 
-// fileState is the size of a file, and what tells its content from what it
+// File is the size of a file, and what tells its content from what it
 // was before.
 func File(f *os.File) (state string, size int64, err error) {
 	info, err := f.Stat()

@@ -1,5 +1,3 @@
-// Package layers makes one source of files from others: it selects entries,
-// leaves some out, and puts an overlay on top.
 package layers
 
 import (

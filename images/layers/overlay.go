@@ -1,3 +1,5 @@
+// Package layers is the algebra of sources: it puts files on top of one, leaves
+// some out, or gives one a manifest. An [images.Ordered] keeps its order.
 package layers
 
 import (

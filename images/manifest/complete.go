@@ -1,73 +1,65 @@
 package manifest
 
 import (
-	"encoding/json"
-	"fmt"
-
 	"cloudlets/images/jsontext"
-	"cloudlets/images/schema"
 )
 
 // Complete checks a configuration against the manifest and returns it with
 // the defaults filled in. A configuration without "dns" or "ip" gets empty
 // ones. The error joins a [jsontext.Problem] for each value that is wrong.
 func (m *Manifest) Complete(c Config) (Config, error) {
-	text, err := json.Marshal(c)
+	root, err := jsontext.FromGo("config for "+m.title(), c)
 	if err != nil {
-		return Config{}, fmt.Errorf("read the configuration for %s: %w", m.file, err)
+		return Config{}, err
 	}
-	r := &jsontext.Report{File: "config for " + m.title(), Text: text}
-	c, ok := readConfig(r)
-	r.Text = nil // the text is ours: nobody could look there
-	for _, p := range r.Problems {
-		p.Offset = 0
-	}
-	return m.complete(r, c, ok)
+	return m.complete(root)
 }
 
 // Validate is [ParseConfig] and [Manifest.Complete] in one: all that is wrong
-// with a configuration's text is told at once.
+// with a configuration's text is told at once, each with its line.
 func (m *Manifest) Validate(name string, text []byte) (Config, error) {
-	r := &jsontext.Report{File: name, Text: text}
-	c, ok := readConfig(r)
-	return m.complete(r, c, ok)
+	root, problems := jsontext.Parse(name, text)
+	if problems != nil {
+		return Config{}, problems.Err()
+	}
+	return m.complete(root)
 }
 
-// complete fills in and checks what was read, if it is a document at all.
-func (m *Manifest) complete(r *jsontext.Report, c Config, ok bool) (Config, error) {
+// complete checks and fills in the configuration at a node.
+func (m *Manifest) complete(root *jsontext.Node) (Config, error) {
+	c, problems := ReadConfig(root)
 	c.Args, c.DNS, c.IP = orEmpty(c.Args), orEmpty(c.DNS), orEmpty(c.IP)
 	for list, part := range map[string]map[string]any{"nameservers": c.DNS, "interfaces": c.IP} {
 		if _, ok := part[list]; !ok {
 			part[list] = []any{}
 		}
 	}
-	if ok && !r.Told("/args") {
+	if root.IsObject() && !problems.Within(root.Locate("args")) {
 		m.schema.Fill(c.Args)
-		m.schema.Check(r, schema.Place{Path: "/args"}, c.Args)
+		problems = append(problems, m.schema.Check(c.Args, func(names ...string) jsontext.Place {
+			return root.Locate(append([]string{"args"}, names...)...)
+		})...)
 	}
-	if err := r.Err(); err != nil {
+	if err := problems.Err(); err != nil {
 		return Config{}, err
 	}
 	return c, nil
 }
 
-// ValidateArgs is [Manifest.Complete] for the arguments alone: the JSON text
-// of what stands under "args" in a configuration. Problems tell where in the
-// text.
+// ValidateArgs is [Manifest.Validate] for the arguments alone: the JSON text
+// of what stands under "args" in a configuration.
 func (m *Manifest) ValidateArgs(text []byte) (map[string]any, error) {
-	r := &jsontext.Report{File: "arguments for " + m.title(), Text: text}
-	root, ok := jsontext.Parse(r)
-	if !ok {
-		return nil, r.Err()
+	root, problems := jsontext.Parse("arguments for "+m.title(), text)
+	if problems != nil {
+		return nil, problems.Err()
 	}
 	args, ok := root.Plain().(map[string]any)
 	if !ok {
-		r.Add(root.Offset, "", "is %s where an object is needed", root.Kind())
-		return nil, r.Err()
+		problems.Add(root.Place(), "is %s where an object is needed", root.Kind())
+		return nil, problems.Err()
 	}
 	m.schema.Fill(args)
-	m.schema.Check(r, schema.Place{Root: root}, args)
-	if err := r.Err(); err != nil {
+	if err := m.schema.Check(args, root.Locate).Err(); err != nil {
 		return nil, err
 	}
 	return args, nil

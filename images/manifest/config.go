@@ -24,33 +24,31 @@ type Config struct {
 	Other map[string]any
 }
 
-// ParseConfig reads a configuration from JSON text. The name says in errors
-// whose it is ("config of 52:54:00:12:34:56"); they are [jsontext.Problem]s, joined.
+// ParseConfig reads a configuration from strict JSON text. The name says in
+// errors whose it is ("config of 52:54:00:12:34:56"); they are
+// [jsontext.Problem]s, joined.
 func ParseConfig(name string, data []byte) (Config, error) {
-	r := &jsontext.Report{File: name, Text: data}
-	c, _ := readConfig(r)
-	if err := r.Err(); err != nil {
+	root, problems := jsontext.Parse(name, data)
+	if problems != nil {
+		return Config{}, problems.Err()
+	}
+	c, problems := ReadConfig(root)
+	if err := problems.Err(); err != nil {
 		return Config{}, err
 	}
 	return c, nil
 }
 
-// readConfig reads the text of a report, and says whether it is a document
-// at all.
-func readConfig(r *jsontext.Report) (c Config, ok bool) {
-	root, ok := jsontext.Parse(r)
-	if !ok {
-		return c, false
-	}
-	configStructure().Check(r, root)
-	members, _ := root.Value.([]jsontext.Member)
-	for _, m := range members {
+// ReadConfig reads a configuration that is a part of another document. Its
+// problems are at their places in that.
+func ReadConfig(n *jsontext.Node) (c Config, problems jsontext.Problems) {
+	for _, m := range n.Members() {
 		c.set(m)
 	}
-	return c, true
+	return c, configStructure().Check(n)
 }
 
-// set takes over one member of a configuration's text.
+// set takes over one member of a configuration.
 func (c *Config) set(m jsontext.Member) {
 	object, _ := m.Value.Plain().(map[string]any)
 	switch m.Name {

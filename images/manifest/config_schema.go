@@ -3,8 +3,6 @@ package manifest
 import (
 	"bytes"
 	"encoding/json"
-
-	"cloudlets/images/schema"
 )
 
 // ConfigSchema is the JSON schema (draft 2020-12) of a configuration for
@@ -14,7 +12,7 @@ import (
 // that they speak of. It asserts formats, which a validator may have to be
 // told.
 func (m *Manifest) ConfigSchema() json.RawMessage {
-	doc, _ := schema.Clone(configStructure().Document).(map[string]any)
+	doc := configStructure().Document()
 	properties, _ := doc["properties"].(map[string]any)
 	properties["args"] = m.schema.Within("#/properties/args")
 	doc["title"] = "configuration for " + m.title()

@@ -102,13 +102,13 @@ func TestValidateArgs(t *testing.T) {
 	}
 	_, err = m.ValidateArgs([]byte("{\n \"hostname\": 5,\n \"port\": 0, \"database\": {\"host\": true}}"))
 	for _, want := range []string{
-		"arguments for draft-03, line 2, column 14, /hostname: got number, want string", "line 3, column 10, /port: exclusiveMinimum", "line 3, column 34, /database/host: got boolean",
+		"arguments for draft-03:2:14: /hostname: got number, want string", ":3:10: /port: exclusiveMinimum", ":3:34: /database/host: got boolean",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in %v", want, err)
 		}
 	}
-	for text, want := range map[string]string{`[]`: "is array where an object is needed", `{`: "is not JSON", `{"a": 1, "a": 2}`: "a second time", `{}`: "/hostname: is missing"} {
+	for text, want := range map[string]string{`[]`: "is an array where an object is needed", `{`: "is not JSON", `{"a": 1, "a": 2}`: "written twice", `{}`: "/hostname: is missing"} {
 		if _, err := m.ValidateArgs([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", text, err, want)
 		}
@@ -123,9 +123,9 @@ func TestCompleteTellsEverything(t *testing.T) {
 		DNS:  map[string]any{"nameservers": "10.0.0.1"}, IP: map[string]any{"interfaces": 7},
 	})
 	want := []string{
-		"config for draft-03, /args/database: is missing; the manifest requires it: type object",
-		"config for draft-03, /args/hostname: got number, want string", "config for draft-03, /args/port: got string, want integer",
-		"config for draft-03, /dns/nameservers: is string where an array is needed", "config for draft-03, /ip/interfaces: is number where an array is needed",
+		"config for draft-03: /args/database: is missing; the manifest requires it: type object",
+		"config for draft-03: /args/hostname: got number, want string", "config for draft-03: /args/port: got string, want integer",
+		"config for draft-03: /dns/nameservers: is a string where an array is needed", "config for draft-03: /ip/interfaces: is a number where an array is needed",
 	}
 	if err == nil || err.Error() != strings.Join(want, "\n") {
 		t.Errorf("error\n%v\nwant\n%s", err, strings.Join(want, "\n"))

@@ -30,7 +30,7 @@ func TestComplete(t *testing.T) {
 		{"everything wrong at once", `{"args": {"hostname": "-a", "database": 5, "port": 0, "address": "300.0.0.1", "step": 7, "either": true, "notText": "x", "users": [{"name": "a"}, {"shell": "sh"}]}}`,
 			"", []string{
 				"/args/hostname: does not match the pattern", "/args/database: got number, want object", "/args/port: exclusiveMinimum",
-				"/args/address: is no valid ipv4", "/args/step: multipleOf", "/args/either: fits none of the forms", "/args/notText: 'not' failed",
+				"/args/address: is not a valid ipv4", "/args/step: multipleOf", "/args/either: fits none of the forms", "/args/notText: 'not' failed",
 				"/args/users/1/name: is missing; the manifest requires it",
 			}},
 	} {
@@ -128,20 +128,48 @@ func TestConfigWithinADocument(t *testing.T) {
 
 func TestConfigProblems(t *testing.T) {
 	_, err := ParseConfig("config of 52:54:00:00:00:01", []byte("{\n \"args\": [],\n \"dns\": {\"nameservers\": {}},\n \"ip\": {\"interfaces\": 5}, \"ip\": {}}"))
-	for _, want := range []string{"line 4, column 27, /ip: stands here a second time"} {
+	for _, want := range []string{":4:27: /ip: is written twice"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in %v", want, err)
 		}
 	}
 	_, err = ParseConfig("config of x", []byte("{\n \"args\": [],\n \"dns\": {\"nameservers\": {}},\n \"ip\": {\"interfaces\": 5}}"))
-	for _, want := range []string{"config of x, line 2, column 10, /args: is array", "line 3, column 25, /dns/nameservers", "line 4, column 23, /ip/interfaces: is number"} {
+	for _, want := range []string{"config of x:2:10: /args: is an array", ":3:25: /dns/nameservers", ":4:23: /ip/interfaces: is a number"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in %v", want, err)
 		}
 	}
-	var p *jsontext.Problem
+	var p jsontext.Problem
 	if !errors.As(err, &p) {
 		t.Errorf("%T is no Problem", err)
+	}
+}
+
+// TestValidateTellsLines has a mistake that only the manifest knows to be one.
+func TestValidateTellsLines(t *testing.T) {
+	m := parseManifest(t, `{"args": {"port": {"type": "integer"}, "name": {"type": "string"}}}`)
+	_, err := m.Validate("config.json", []byte("{\n \"args\": {\n  \"port\": \"x\"}}"))
+	var told []string
+	for _, line := range strings.Split(err.Error(), "\n") {
+		told = append(told, strings.Join(strings.SplitN(line, ":", 5)[:4], ":"))
+	}
+	if want := "config.json:2:10: /args/name config.json:3:11: /args/port"; strings.Join(told, " ") != want {
+		t.Errorf("places %s, want %s", told, want)
+	}
+}
+
+// TestReadConfig reads a configuration that is a part of another document.
+func TestReadConfig(t *testing.T) {
+	root, problems := jsontext.ParseWithComments("machine.json", []byte("{\"config\": { // of the copy\n \"args\": {\"a\": 1.0},\n \"dns\": 5,}}"))
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	c, problems := ReadConfig(root.Child("config"))
+	if got := toJSON(t, c.Args); got != `{"a":1.0}` {
+		t.Errorf("args %s", got)
+	}
+	if len(problems) != 1 || problems[0].File != "machine.json" || problems[0].Line != 3 || problems[0].Column != 9 || problems[0].Path != "/config/dns" {
+		t.Errorf("problems %+v", problems)
 	}
 }
 

@@ -61,15 +61,14 @@ type Requirements struct {
 	Other map[string]any
 }
 
-// entryPoints reads the entry points of a manifest.
-func entryPoints(r *jsontext.Report, at string, n *jsontext.Node) map[string]EntryPoint {
-	members, _ := n.Value.([]jsontext.Member)
+// readEntryPoints reads the entry points of a manifest.
+func readEntryPoints(n *jsontext.Node, problems *jsontext.Problems) map[string]EntryPoint {
 	all := map[string]EntryPoint{}
 	defaults := map[EntryType]string{}
-	for _, m := range members {
-		e := entryPoint(r, jsontext.Pointer(at, m.Name), m)
-		if other, taken := defaults[e.Type]; taken && e.Default {
-			r.Add(m.Offset, jsontext.Pointer(at, m.Name), "is the second default of type %s; %q is the first", e.Type, other)
+	for _, m := range n.Members() {
+		e := readEntryPoint(m, problems)
+		if first, taken := defaults[e.Type]; taken && e.Default {
+			problems.Add(m.Place(), "is the second default of type %s; %q is the first", e.Type, first)
 		}
 		if e.Default {
 			defaults[e.Type] = e.Name
@@ -79,51 +78,49 @@ func entryPoints(r *jsontext.Report, at string, n *jsontext.Node) map[string]Ent
 	return all
 }
 
-func entryPoint(r *jsontext.Report, at string, m jsontext.Member) EntryPoint {
+func readEntryPoint(m jsontext.Member, problems *jsontext.Problems) EntryPoint {
 	e := EntryPoint{Name: m.Name}
-	fields, _ := m.Value.Value.([]jsontext.Member)
-	for _, f := range fields {
-		e.set(r, jsontext.Pointer(at, f.Name), f)
+	for _, f := range m.Value.Members() {
+		e.set(f.Name, f.Value, problems)
 	}
 	return e
 }
 
-func (e *EntryPoint) set(r *jsontext.Report, at string, f jsontext.Member) {
-	switch f.Name {
+func (e *EntryPoint) set(name string, n *jsontext.Node, problems *jsontext.Problems) {
+	switch name {
 	case "type":
-		e.Type = EntryType(text(f.Value))
+		e.Type = EntryType(text(n))
 	case "kernel":
-		e.Kernel = globPath(r, at, f.Value)
+		e.Kernel = globPath(n, problems)
 	case "initrd":
-		e.Initrd = globPath(r, at, f.Value)
+		e.Initrd = globPath(n, problems)
 	case "cmdline":
-		e.Cmdline = text(f.Value)
+		e.Cmdline = text(n)
 	case "path":
-		e.Path = inside(text(f.Value))
+		e.Path = inside(text(n))
 	case "args":
-		e.Args = strs(f.Value)
+		e.Args = texts(n)
 	case "env":
-		e.Env = environment(f.Value)
+		e.Env = environment(n)
 	case "requires":
-		e.Requires = requirements(f.Value)
+		e.Requires = requirements(n)
 	case "default":
-		e.Default, _ = f.Value.Value.(bool)
+		e.Default, _ = n.Bool()
 	}
 }
 
 // globPath reads a path whose components may be patterns.
-func globPath(r *jsontext.Report, at string, n *jsontext.Node) string {
+func globPath(n *jsontext.Node, problems *jsontext.Problems) string {
 	s := text(n)
 	if _, err := path.Match(s, ""); err != nil {
-		r.Add(n.Offset, at, "is %s: a pattern with an unclosed bracket or a \\ at its end", jsontext.Quoted(s))
+		problems.Add(n.Place(), "is %s: a pattern with an unclosed bracket or a \\ at its end", jsontext.Quoted(s))
 	}
 	return inside(s)
 }
 
 func environment(n *jsontext.Node) map[string]string {
-	members, _ := n.Value.([]jsontext.Member)
-	env := make(map[string]string, len(members))
-	for _, m := range members {
+	env := make(map[string]string, len(n.Members()))
+	for _, m := range n.Members() {
 		env[m.Name] = text(m.Value)
 	}
 	return env
@@ -131,17 +128,16 @@ func environment(n *jsontext.Node) map[string]string {
 
 func requirements(n *jsontext.Node) Requirements {
 	var req Requirements
-	members, _ := n.Value.([]jsontext.Member)
-	for _, m := range members {
+	for _, m := range n.Members() {
 		switch m.Name {
 		case "arch":
 			req.Arch = text(m.Value)
 		case "kernel":
 			req.Kernel = text(m.Value)
 		case "commands":
-			req.Commands = strs(m.Value)
+			req.Commands = texts(m.Value)
 		case "run":
-			req.Run = strs(m.Value)
+			req.Run = texts(m.Value)
 		default:
 			if req.Other == nil {
 				req.Other = map[string]any{}

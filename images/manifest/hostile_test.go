@@ -41,17 +41,17 @@ func TestLargeManifests(t *testing.T) {
 		return b.String() + after
 	}
 	for name, tt := range map[string]struct{ text, want string }{
-		"wrong paths":       {many(`{"templates": [`, `5,`, `5]}`), "/templates/49: is number"},
+		"wrong paths":       {many(`{"templates": [`, `5,`, `5]}`), "/templates/49: is a number"},
 		"good paths":        {many(`{"templates": [`, `"/",`, `"/"]}`), ""},
 		"members":           {numbered(`{`, `"%d":0,`, `"x":0}`), ""},
-		"wrong entries":     {numbered(`{"entrypoints": {`, `"%d":0,`, `"x":0}}`), "is number where an object is needed"},
+		"wrong entries":     {numbered(`{"entrypoints": {`, `"%d":0,`, `"x":0}}`), "is a number where an object is needed"},
 		"entries":           {numbered(`{"entrypoints": {`, `"%d":{"type":"init","path":"/i"},`, `"x":{"type":"init","path":"/i"}}}`), ""},
 		"arguments":         {numbered(`{"args": {`, `"%d":{},`, `"x":{}}}`), "is more than the 5000 allowed"},
 		"wrong arguments":   {numbered(`{"args": {`, `"%d":{"type":"x"},`, `"x":{}}}`), "is more than the 5000 allowed"},
 		"nested":            {strings.Repeat("[", 10000) + strings.Repeat("]", 10000), "is nested deeper than 64 levels"},
 		"nested unclosed":   {many(``, `{"x":`, ``), "is nested deeper than 64 levels"},
 		"nested arguments":  {`{"args": ` + strings.Repeat(`{"x":`, 10000) + "1" + strings.Repeat("}", 10001), "is nested deeper than 64 levels"},
-		"patterns":          {many(`{"volatile": [`, `"a",`, `"a"]}`), "/volatile: is array where an array of at most 1000 regular expressions is needed"},
+		"patterns":          {many(`{"volatile": [`, `"a",`, `"a"]}`), "/volatile: is an array where an array of at most 1000 regular expressions is needed"},
 		"brackets":          {`{"volatile": ["` + strings.Repeat("(", 400000) + strings.Repeat(")", 400000) + `"]}`, "is \"((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((\"… where a regular expression of at most 4096 characters is needed"},
 		"brackets in args":  {`{"args": {"a": {"type": "string", "pattern": "` + strings.Repeat("(", 400000) + strings.Repeat(")", 400000) + `"}}}`, "more than the 4096 allowed"},
 		"nested brackets":   {`{"volatile": ["` + strings.Repeat("(", 2000) + strings.Repeat(")", 2000) + `"]}`, ""},
@@ -61,7 +61,7 @@ func TestLargeManifests(t *testing.T) {
 		"long fraction":     {many(`{"x": 0.`, `1`, `}`), "/x: is a number out of range"},
 		"escapes":           {many(`{"x": "`, `\u0000`, `"}`), ""},
 		"white space":       {many(`{`, " \n", `}`), ""},
-		"duplicate names":   {many(`{`, `"x":0,`, `"x":0}`), "/x: stands here a second time"},
+		"duplicate names":   {many(`{`, `"x":0,`, `"x":0}`), "/x: is written twice"},
 		"as long as can be": {`{"x": "` + strings.Repeat("x", jsontext.MaxSize-9) + `"}`, ""},
 		"one byte too many": {`{"x": "` + strings.Repeat("x", jsontext.MaxSize-8) + `"}`, "is 1048577 bytes long, which is more than the 1048576 allowed"},
 	} {
@@ -81,10 +81,10 @@ func TestLargeManifests(t *testing.T) {
 
 func TestTextsThatAreNoManifests(t *testing.T) {
 	for text, want := range map[string]string{
-		"\ufeff{}":                "line 1, column 1: begins with a byte order mark: save it as UTF-8 without one",
-		"\xff\xfe{\x00}\x00":      "line 1, column 1: is not UTF-8",
-		"{\"a\": \"\xc3\"}":       "line 1, column 8: is not UTF-8",
-		`{"args": {"x": NaN}}`:    "line 1, column 16: is not JSON",
+		"\ufeff{}":                ":1:1: begins with a byte order mark: save it as UTF-8 without one",
+		"\xff\xfe{\x00}\x00":      ":1:1: is not UTF-8",
+		"{\"a\": \"\xc3\"}":       ":1:8: is not UTF-8",
+		`{"args": {"x": NaN}}`:    ":1:16: is not JSON",
 		`{"x": Infinity}`:         "is not JSON",
 		`{"x": 0x10}`:             "is not JSON",
 		`{"x": 01}`:               "is not JSON",
@@ -96,8 +96,8 @@ func TestTextsThatAreNoManifests(t *testing.T) {
 		"// comment\n{}":          "is not JSON",
 		"{}\x00":                  "is not JSON",
 		`{"x": "\ud800"}`:         "",
-		`{"x": {"y": 1, "y": 2}}`: "/x/y: stands here a second time",
-		`{"x": 1, "\u0078": 2}`:   "/x: stands here a second time",
+		`{"x": {"y": 1, "y": 2}}`: "/x/y: is written twice",
+		`{"x": 1, "\u0078": 2}`:   "/x: is written twice",
 	} {
 		_, err := Parse("x", []byte(text))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

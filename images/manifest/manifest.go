@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"cloudlets/images/jsontext"
@@ -39,53 +38,51 @@ type Manifest struct {
 	volatile []pattern.Prefix
 }
 
-// ParseManifest reads a manifest. The name says whose it is, and stands in
-// errors, which are [jsontext.Problem]s, joined: all that are found, not just the
+// Parse reads a manifest. The name says whose it is, and stands in errors,
+// which are [jsontext.Problem]s, joined: all that are found, not just the
 // first. Names that the format does not know are kept; see [Manifest.JSON].
 func Parse(name string, data []byte) (*Manifest, error) {
-	r := &jsontext.Report{File: "manifest of " + name, Text: data}
-	root, ok := jsontext.Parse(r)
-	if !ok {
-		return nil, r.Err()
+	file := "manifest of " + name
+	root, problems := jsontext.Parse(file, data)
+	if problems != nil {
+		return nil, problems.Err()
 	}
-	manifestStructure().Check(r, root)
-	m := &Manifest{raw: slices.Clone(data), file: r.File}
+	m := &Manifest{raw: slices.Clone(data), file: file}
 	m.schema, _ = schema.New(map[string]any{})
-	members, _ := root.Value.([]jsontext.Member)
-	for _, field := range members {
-		m.set(r, field)
+	problems = manifestStructure().Check(root)
+	for _, field := range root.Members() {
+		m.set(field.Name, field.Value, &problems)
 	}
-	if err := r.Err(); err != nil {
+	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-// set takes over one member of the manifest's text. Here and below, what the
-// schema refuses has been told, and is passed over in silence.
-func (m *Manifest) set(r *jsontext.Report, f jsontext.Member) {
-	at := jsontext.Pointer("", f.Name)
-	switch f.Name {
+// set takes over one member of the manifest. Here and below, what the
+// structure refuses has been told, and is passed over in silence.
+func (m *Manifest) set(name string, n *jsontext.Node, problems *jsontext.Problems) {
+	switch name {
 	case "name":
-		m.Name = text(f.Value)
+		m.Name = text(n)
 	case "description":
-		m.Description = text(f.Value)
+		m.Description = text(n)
 	case "author":
-		m.Author = text(f.Value)
+		m.Author = text(n)
 	case "arch":
-		m.Arch = text(f.Value)
+		m.Arch = text(n)
 	case "args":
-		m.setArgs(r, at, f.Value)
+		m.setArgs(n, problems)
 	case "templates":
-		m.Templates = paths(f.Value)
+		m.Templates = paths(n)
 	case "persistent":
-		m.Persistent = paths(f.Value)
+		m.Persistent = paths(n)
 	case "volatile":
-		if !r.Told(at) { // its bounds are what keeps that short
-			m.setVolatile(r, at, f.Value)
+		if !problems.Within(n.Place()) { // the structure bounds how much there is to compile
+			m.setVolatile(n, problems)
 		}
 	case "entrypoints":
-		m.EntryPoints = entryPoints(r, at, f.Value)
+		m.EntryPoints = readEntryPoints(n, problems)
 	}
 }
 
@@ -101,14 +98,14 @@ func (m *Manifest) Label() string { return m.file }
 // title is how errors about the image's configuration call the image.
 func (m *Manifest) title() string { return strings.TrimPrefix(m.file, "manifest of ") }
 
-func (m *Manifest) setArgs(r *jsontext.Report, at string, n *jsontext.Node) {
+func (m *Manifest) setArgs(n *jsontext.Node, problems *jsontext.Problems) {
 	args, ok := n.Plain().(map[string]any)
-	if !ok || r.Told(at) {
+	if !ok || problems.Within(n.Place()) {
 		return
 	}
 	s, err := schema.New(args)
 	if err != nil {
-		schema.Tell(r, at, n, err)
+		*problems = append(*problems, schema.Explain(n, err)...)
 		return
 	}
 	m.schema = s
@@ -130,32 +127,24 @@ func inside(p string) string { return path.Clean("/" + p) }
 
 // text is a string, or "" for anything else.
 func text(n *jsontext.Node) string {
-	s, _ := n.Value.(string)
+	s, _ := n.Text()
 	return s
 }
 
-// texts hands each string of an array to use.
-func texts(_ *jsontext.Report, at string, n *jsontext.Node, use func(at string, n *jsontext.Node, s string)) {
-	list, _ := n.Value.([]*jsontext.Node)
-	for i, item := range list {
-		if s, ok := item.Value.(string); ok {
-			use(jsontext.Pointer(at, strconv.Itoa(i)), item, s)
+// texts are the strings of an array.
+func texts(n *jsontext.Node) (all []string) {
+	for _, element := range n.Elements() {
+		if s, ok := element.Text(); ok {
+			all = append(all, s)
 		}
-	}
-}
-
-// paths reads an array of paths, each made absolute within the image.
-func paths(n *jsontext.Node) []string {
-	var all []string
-	for _, s := range strs(n) {
-		all = append(all, inside(s))
 	}
 	return all
 }
 
-// strs reads an array of strings.
-func strs(n *jsontext.Node) []string {
-	var all []string
-	texts(nil, "", n, func(_ string, _ *jsontext.Node, s string) { all = append(all, s) })
+// paths reads an array of paths, each made absolute within the image.
+func paths(n *jsontext.Node) (all []string) {
+	for _, s := range texts(n) {
+		all = append(all, inside(s))
+	}
 	return all
 }

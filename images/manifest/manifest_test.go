@@ -214,7 +214,7 @@ func TestProblemsAreBounded(t *testing.T) {
 
 func TestProblemsAreTyped(t *testing.T) {
 	_, err := Parse("x", []byte("{\n \"arch\": 5}"))
-	var p *jsontext.Problem
+	var p jsontext.Problem
 	if !errors.As(err, &p) || p.Line != 2 || p.Column != 10 || p.Path != "/arch" {
 		t.Errorf("problem %+v", p)
 	}

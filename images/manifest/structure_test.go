@@ -70,7 +70,7 @@ func toText(t testing.TB, value any) string {
 
 // beyondSchema are the reasons to refuse a manifest that no schema can give.
 var beyondSchema = []string{
-	"is not JSON:", "is not UTF-8", "begins with a byte order mark", "stands here a second time", "nested deeper than", "is a number out of range", "bytes long, which is more",
+	"is not JSON:", "is not UTF-8", "begins with a byte order mark", "is written twice", "nested deeper than", "is a number out of range", "bytes long, which is more",
 	"is not a regular expression", "a pattern with an unclosed bracket", "is the second default", "is not a JSON schema:", "is not what a JSON schema has here:",
 }
 
@@ -196,17 +196,17 @@ func TestEachFlawIsTold(t *testing.T) {
  "c": {"kernel": "` + strings.Repeat("/long", 100) + `/.."}
 }}`
 	want := []string{
-		`manifest of x, line 1, column 10, /arch: is number where the name of an architecture such as "amd64" is needed`,
-		`manifest of x, line 2, column 48, /entrypoints/a/env/A=B: has no place in an object that maps names without "=" to strings`,
-		`manifest of x, line 2, column 65, /entrypoints/a/env/C: is number where a string without zero bytes is needed`,
-		`manifest of x, line 3, column 7, /entrypoints/b: has no "path": the path of a program such as "/sbin/init" is needed`,
-		`manifest of x, line 3, column 47, /entrypoints/b/requires/kernel: is "2.6" where a version constraint such as ">=2.6.32, <7" is needed`,
-		`manifest of x, line 3, column 62, /entrypoints/b/requires/arch: is array where the name of an architecture such as "amd64" is needed`,
-		`manifest of x, line 3, column 79, /entrypoints/b/requires/commands/0: is "" where a path from the image's root without ".." or zero bytes is needed`,
-		`manifest of x, line 3, column 83, /entrypoints/b/requires/commands/1: is "../x" where a path from the image's root without ".." or zero bytes is needed`,
-		`manifest of x, line 3, column 100, /entrypoints/b/requires/run/0: is number where a command is needed`,
-		`manifest of x, line 4, column 7, /entrypoints/c: has no "type": "kernel", "init" or "chroot" is needed`,
-		`manifest of x, line 4, column 18, /entrypoints/c/kernel: is "` + strings.Repeat("/long", 12) + `"… where a path from the image's root or a pattern such as "/boot/vmlinuz-*" is needed`,
+		`manifest of x:1:10: /arch: is a number where the name of an architecture such as "amd64" is needed`,
+		`manifest of x:2:48: /entrypoints/a/env/A=B: has no place in an object that maps names without "=" to strings`,
+		`manifest of x:2:65: /entrypoints/a/env/C: is a number where a string without zero bytes is needed`,
+		`manifest of x:3:7: /entrypoints/b: has no "path": the path of a program such as "/sbin/init" is needed`,
+		`manifest of x:3:47: /entrypoints/b/requires/kernel: is "2.6" where a version constraint such as ">=2.6.32, <7" is needed`,
+		`manifest of x:3:62: /entrypoints/b/requires/arch: is an array where the name of an architecture such as "amd64" is needed`,
+		`manifest of x:3:79: /entrypoints/b/requires/commands/0: is "" where a path from the image's root without ".." or zero bytes is needed`,
+		`manifest of x:3:83: /entrypoints/b/requires/commands/1: is "../x" where a path from the image's root without ".." or zero bytes is needed`,
+		`manifest of x:3:100: /entrypoints/b/requires/run/0: is a number where a command is needed`,
+		`manifest of x:4:7: /entrypoints/c: has no "type": "kernel", "init" or "chroot" is needed`,
+		`manifest of x:4:18: /entrypoints/c/kernel: is "` + strings.Repeat("/long", 12) + `"… where a path from the image's root or a pattern such as "/boot/vmlinuz-*" is needed`,
 	}
 	_, err := Parse("x", []byte(text))
 	if err == nil {
@@ -215,7 +215,7 @@ func TestEachFlawIsTold(t *testing.T) {
 	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
 		t.Error(diff)
 	}
-	var p *jsontext.Problem
+	var p jsontext.Problem
 	if !errors.As(err, &p) {
 		t.Errorf("%T holds no Problem", err)
 	}

@@ -7,16 +7,20 @@ import (
 
 // setVolatile compiles the patterns. Each is matched from the start of a
 // path and need not reach its end.
-func (m *Manifest) setVolatile(r *jsontext.Report, at string, n *jsontext.Node) {
-	texts(r, at, n, func(at string, n *jsontext.Node, s string) {
+func (m *Manifest) setVolatile(n *jsontext.Node, problems *jsontext.Problems) {
+	for _, element := range n.Elements() {
+		s, ok := element.Text()
+		if !ok {
+			continue
+		}
 		re, err := pattern.CompilePrefix(s)
 		if err != nil {
-			r.Add(n.Offset, at, "is not a regular expression: %v", err)
-			return
+			problems.Add(element.Place(), "is not a regular expression: %v", err)
+			continue
 		}
 		m.Volatile = append(m.Volatile, s)
 		m.volatile = append(m.volatile, re)
-	})
+	}
 }
 
 // IsVolatile says whether a path is left out of the image. Each path is

@@ -11,6 +11,7 @@ import (
 	"path"
 	"strings"
 
+	"cloudlets/images/bounded"
 	"cloudlets/images/tarball"
 	"cloudlets/images/tempfile"
 )
@@ -79,7 +80,7 @@ func unpacked(ctx context.Context, file *os.File, opt Options) (*os.File, error)
 	if err != nil || !packed {
 		return file, err
 	}
-	plain, err := tarball.Decompress(&contextReader{ctx, file})
+	plain, err := tarball.Decompress(bounded.ByContext(ctx, file))
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func unpacked(ctx context.Context, file *os.File, opt Options) (*os.File, error)
 	if err != nil {
 		return nil, fmt.Errorf("unpack it: %w", err)
 	}
-	_, err = io.Copy(temp, &boundedReader{r: plain, max: opt.MaxSize})
+	_, err = io.Copy(temp, bounded.BySize(plain, opt.MaxSize))
 	if err == nil {
 		_, err = temp.Seek(0, io.SeekStart)
 	}

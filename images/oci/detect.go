@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 
+	"cloudlets/images/bounded"
 	"cloudlets/images/tarball"
 )
 
@@ -54,12 +55,12 @@ func detectFile(f *os.File) Kind {
 	if !packed {
 		return detectTar(f)
 	}
-	plain, err := tarball.Decompress(&contextReader{context.Background(), f})
+	plain, err := tarball.Decompress(bounded.ByContext(context.Background(), f))
 	if err != nil {
 		return ""
 	}
 	defer plain.Close()
-	return detectTar(&boundedReader{r: plain, max: maxDetect})
+	return detectTar(bounded.BySize(plain, maxDetect))
 }
 
 // detectTar reads the names in an archive until one does not belong to an

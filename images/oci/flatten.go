@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cloudlets/images"
+	"cloudlets/images/bounded"
 )
 
 // Special names in a layer (OCI Image Format, "Image Layer Filesystem
@@ -111,7 +112,7 @@ func (f *flattener) charge(e images.Entry) error {
 		return fmt.Errorf("exceeds a limit: the list of the image's files takes more than %d bytes of memory", maxMemory)
 	}
 	if f.size += e.Size; f.size > f.maxSize {
-		return tooLarge(f.maxSize)
+		return bounded.TooLarge(f.maxSize)
 	}
 	return nil
 }

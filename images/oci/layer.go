@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"cloudlets/images/bounded"
 	"cloudlets/images/tarball"
 )
 
@@ -49,18 +50,18 @@ func (l layer) each(ctx context.Context, b bundle, max int64, f eachFunc) (n int
 	if l.size >= 0 && size != l.size {
 		return 0, fmt.Errorf("it has %d bytes, not %d: %w", size, l.size, errDamaged)
 	}
-	packed := newHashingReader(&contextReader{ctx, file})
+	packed := newHashingReader(bounded.ByContext(ctx, file))
 	unpack, err := tarball.Decompress(packed)
 	if err != nil {
 		return 0, err
 	}
 	defer unpack.Close()
-	bounded := &boundedReader{r: unpack, max: max}
-	plain := newHashingReader(bounded)
+	unpacked := bounded.BySize(unpack, max)
+	plain := newHashingReader(unpacked)
 	if err := entries(plain, f); err != nil {
-		return bounded.n, err
+		return unpacked.Count(), err
 	}
-	return bounded.n, l.finish(packed, plain)
+	return unpacked.Count(), l.finish(packed, plain)
 }
 
 // entries calls f for each entry of a tarball, and reads to the end of r.

@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"cloudlets/images/jsontext"
 )
 
 // The manifests of 2010 write their schemas in draft-03 of JSON schema, in
@@ -152,17 +150,20 @@ func modernType(doc map[string]any) {
 		delete(doc, "type")
 		return
 	}
-	if slices.ContainsFunc(union, func(t any) bool { return jsontext.KindOf(t) == "object" }) {
+	if slices.ContainsFunc(union, isObject) {
 		delete(doc, "type")
 		doc["anyOf"] = asSchemas(union)
 	}
 }
 
+func isObject(value any) bool { _, ok := value.(map[string]any); return ok }
+
+// asSchemas makes a schema of each name of a type.
 func asSchemas(union []any) []any {
 	out := make([]any, len(union))
 	for i, t := range union {
-		if jsontext.KindOf(t) == "string" {
-			t = map[string]any{"type": t}
+		if name, ok := t.(string); ok {
+			t = map[string]any{"type": name}
 		}
 		out[i] = t
 	}

@@ -1,6 +1,6 @@
 package schema
 
-// fill adds to args the default of each property that they lack, at every
+// Fill adds to args the default of each property that they lack, at every
 // depth.
 func (s *Schema) Fill(args map[string]any) { fillObject(s.doc, args) }
 
@@ -13,7 +13,7 @@ func fillObject(doc, object map[string]any) {
 		}
 		if value, ok := about["default"]; ok {
 			if _, given := object[name]; !given {
-				object[name] = Clone(value)
+				object[name] = clone(value)
 			}
 		}
 		if inner, ok := object[name].(map[string]any); ok {
@@ -23,18 +23,18 @@ func fillObject(doc, object map[string]any) {
 }
 
 // clone copies a JSON value, so that no two configurations share one.
-func Clone(value any) any {
+func clone(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
 		object := make(map[string]any, len(v))
 		for name := range v {
-			object[name] = Clone(v[name])
+			object[name] = clone(v[name])
 		}
 		return object
 	case []any:
 		list := make([]any, len(v))
 		for i := range v {
-			list[i] = Clone(v[i])
+			list[i] = clone(v[i])
 		}
 		return list
 	}

@@ -1,5 +1,7 @@
-// Package schema checks values against the JSON schema of a manifest, and
-// fills in what has a default.
+// Package schema reads and applies JSON schemas in the two ways that the format
+// of cloudlets has use for. A [Schema] is what a manifest says of the arguments
+// of its image; it comes from anybody, and so what it may cost is bounded. A
+// [Structure] is a schema of our own for a whole kind of document.
 package schema
 
 import (
@@ -17,7 +19,8 @@ import (
 	"cloudlets/images/jsontext"
 )
 
-// schema checks the user's arguments of an image.
+// Schema says what the arguments of an image may be. It may be used by several
+// goroutines at once.
 type Schema struct {
 	// doc is the schema as the manifest means it, shorthand expanded.
 	doc map[string]any
@@ -27,8 +30,9 @@ type Schema struct {
 	budget   *budget
 }
 
-// newSchema reads the "args" of a manifest: a JSON schema, or the shorthand
-// for one.
+// New reads the "args" of a manifest: a JSON schema of any draft, or the
+// shorthand for one, which is a map of each argument's name to its schema. What
+// [Explain] tells of the error is for the person who wrote them.
 func New(args map[string]any) (*Schema, error) {
 	d, err := draftOf(args)
 	if err != nil {
@@ -79,99 +83,88 @@ func (noLoader) Load(url string) (any, error) {
 	return nil, fmt.Errorf("the schema refers to %s: only references within the manifest are allowed", url)
 }
 
-// tellSchema tells what keeps the value at n from being a schema.
-func Tell(r *jsontext.Report, at string, n *jsontext.Node, err error) {
+// Explain tells what keeps the value at a node from being a schema, for an
+// error of [New].
+func Explain(n *jsontext.Node, err error) (problems jsontext.Problems) {
 	var wrong *jsonschema.SchemaValidationError
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &wrong) || !errors.As(wrong.Err, &invalid) {
-		r.Add(n.Offset, at, "is not a JSON schema: %s", strings.ReplaceAll(err.Error(), schemaURL, ""))
-		return
+		problems.Add(n.Place(), "is not a JSON schema: %s", strings.ReplaceAll(err.Error(), schemaURL, ""))
+		return problems
 	}
-	found := map[string][]string{}
-	offsets := map[string]int{}
-	collect(invalid, func(leaf *jsonschema.ValidationError) {
-		path, offset := locate(at, n, leaf.InstanceLocation)
-		found[path], offsets[path] = append(found[path], schemaReason(leaf)), offset
+	reasons := map[*jsontext.Node][]string{}
+	eachCause(invalid, func(cause *jsonschema.ValidationError) {
+		at := written(n, cause.InstanceLocation)
+		reasons[at] = append(reasons[at], schemaReason(cause))
 	})
-	for _, path := range slices.Sorted(maps.Keys(found)) {
-		slices.Sort(found[path])
-		reasons := slices.Compact(found[path])
-		r.Add(offsets[path], path, "is not what a JSON schema has here: %s", strings.Join(reasons, "; or "))
+	for at, found := range reasons {
+		slices.Sort(found)
+		problems.Add(at.Place(), "is not what a JSON schema has here: %s", strings.Join(slices.Compact(found), "; or "))
 	}
+	return problems
 }
 
-// schemaReason says what is wrong with a part of a schema, which is no
-// secret.
+// schemaReason says what is wrong with a part of a schema, which is no secret.
 func schemaReason(e *jsonschema.ValidationError) string {
 	if k, ok := e.ErrorKind.(*kind.Format); ok && k.Want == "regex" {
-		return fmt.Sprintf("a regular expression, and this is none: %v", k.Err)
+		return fmt.Sprintf("it has to be a regular expression: %v", k.Err)
 	}
-	return localized(e)
+	return reason(e)
 }
 
-// collect calls use for each cause that has no further cause.
-func collect(e *jsonschema.ValidationError, use func(*jsonschema.ValidationError)) {
+// eachCause calls use for each cause that has no further cause.
+func eachCause(e *jsonschema.ValidationError, use func(*jsonschema.ValidationError)) {
 	if len(e.Causes) == 0 {
 		use(e)
 	}
 	for _, cause := range e.Causes {
-		collect(cause, use)
+		eachCause(cause, use)
 	}
 }
 
-// locate finds a place of the expanded schema in the text of the manifest,
-// where the shorthand has no "properties".
-func locate(at string, n *jsontext.Node, location []string) (path string, offset int) {
+// written finds what a place of the expanded schema was in the manifest, where
+// the shorthand has no "properties".
+func written(n *jsontext.Node, location []string) *jsontext.Node {
 	for _, name := range location {
 		inner := n.Child(name)
 		switch {
 		case inner != nil:
-			at, n = jsontext.Pointer(at, name), inner
+			n = inner
 		case name != "properties":
-			return at, n.Offset
+			return n
 		}
 	}
-	return at, n.Offset
+	return n
 }
 
-// place is where the arguments stand: the path to them, and their text if
-// there is one.
-type Place struct {
-	Path string
-	Root *jsontext.Node
-}
-
-func (p Place) of(location []string) (path string, offset int) {
-	path = p.Path
-	for _, name := range location {
-		path = jsontext.Pointer(path, name)
-	}
-	if p.Root == nil {
-		return path, 0
-	}
-	_, n := p.Root.Find(location)
-	return path, n.Offset
-}
-
-// check tells each value of args that the schema refuses.
-func (s *Schema) Check(r *jsontext.Report, at Place, args map[string]any) {
+// Check tells each value of args that the schema refuses. Locate finds the
+// place of a value by the names and indexes that lead to it from the arguments;
+// no names stand for the arguments themselves.
+func (s *Schema) Check(args map[string]any, locate func(names ...string) jsontext.Place) jsontext.Problems {
+	c := check{schema: s, locate: locate}
 	err := s.budget.run(func() error { return s.compiled.Validate(args) })
 	var invalid *jsonschema.ValidationError
 	switch {
 	case err == nil:
 	case errors.As(err, &invalid):
-		s.tell(r, at, invalid)
+		c.tell(invalid)
 	default:
-		path, offset := at.of(nil)
-		r.Add(offset, path, "%v", err)
+		c.problems.Add(locate(), "%v", err)
 	}
+	return c.problems
+}
+
+// check puts what the library finds into words.
+type check struct {
+	schema   *Schema
+	locate   func(names ...string) jsontext.Place
+	problems jsontext.Problems
 }
 
 // tell walks down to the causes that have no further cause.
-func (s *Schema) tell(r *jsontext.Report, at Place, e *jsonschema.ValidationError) {
+func (c *check) tell(e *jsonschema.ValidationError) {
 	if names, ok := e.ErrorKind.(*kind.PropertyNames); ok { // the library does not know where
-		path, offset := at.of(nil)
-		r.Add(offset, path, "has within it the name %q, which is not one of those allowed: %s", names.Property, strings.Join(reasons(e), "; "))
+		c.problems.Add(c.locate(), "has within it the name %q, which is not one of those allowed: %s", names.Property, strings.Join(reasons(e), "; "))
 		return
 	}
 	_, anyOf := e.ErrorKind.(*kind.AnyOf)
@@ -180,26 +173,25 @@ func (s *Schema) tell(r *jsontext.Report, at Place, e *jsonschema.ValidationErro
 	}
 	switch {
 	case anyOf:
-		path, offset := at.of(e.InstanceLocation)
-		r.Add(offset, path, "fits none of the forms that are allowed: %s", strings.Join(reasons(e), "; or "))
+		c.problems.Add(c.locate(e.InstanceLocation...), "fits none of the forms that are allowed: %s", strings.Join(reasons(e), "; or "))
 	case len(e.Causes) > 0:
 		for _, cause := range e.Causes {
-			s.tell(r, at, cause)
+			c.tell(cause)
 		}
 	default:
-		s.tellLeaf(r, at, e)
+		c.tellCause(e)
 	}
 }
 
-func (s *Schema) tellLeaf(r *jsontext.Report, at Place, e *jsonschema.ValidationError) {
-	path, offset := at.of(e.InstanceLocation)
+func (c *check) tellCause(e *jsonschema.ValidationError) {
+	at := c.locate(e.InstanceLocation...)
 	missing, ok := e.ErrorKind.(*kind.Required)
 	if !ok {
-		r.Add(offset, path, "%s", localized(e))
+		c.problems.Add(at, "%s", reason(e))
 		return
 	}
 	for _, name := range missing.Missing {
-		r.Add(offset, jsontext.Pointer(path, name), "is missing%s", s.describe(append(slices.Clone(e.InstanceLocation), name)))
+		c.problems.Add(at.Below(name), "is missing%s", c.schema.describe(append(slices.Clone(e.InstanceLocation), name)))
 	}
 }
 
@@ -227,21 +219,21 @@ func (s *Schema) describe(location []string) string {
 // reasons are those of all causes that have no further cause.
 func reasons(e *jsonschema.ValidationError) []string {
 	var all []string
-	collect(e, func(leaf *jsonschema.ValidationError) { all = append(all, localized(leaf)) })
+	eachCause(e, func(cause *jsonschema.ValidationError) { all = append(all, reason(cause)) })
 	slices.Sort(all)
 	return slices.Compact(all)
 }
 
-// localized says what is wrong with a value without the value: it may be a
+// reason says what is wrong with a value without the value: it may be a
 // password, and the sentence goes into logs and onto screens.
-func localized(e *jsonschema.ValidationError) string {
+func reason(e *jsonschema.ValidationError) string {
 	switch k := e.ErrorKind.(type) {
 	case *kind.Pattern:
 		return "does not match the pattern " + k.Want
 	case *kind.RefCycle:
 		return "cannot be checked: the schema in the manifest refers to itself without end"
 	case *kind.Format:
-		return "is no valid " + k.Want
+		return "is not a valid " + k.Want
 	}
 	return e.ErrorKind.LocalizedString(message.NewPrinter(language.English))
 }

@@ -2,10 +2,8 @@ package schema
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -16,76 +14,70 @@ import (
 	"cloudlets/images/pattern"
 )
 
-// structure is how one kind of document is built.
+// Structure is how one kind of document is built, by a JSON schema (draft
+// 2020-12). The "title" of a schema in it says what is wanted, in the words of a
+// problem: "an array of paths".
 type Structure struct {
-	Document any
+	document any
 	compiled *jsonschema.Schema
 }
 
 // structureURL stands for a schema of ours inside the compiler.
 const structureURL = "structure:schema"
 
-// newStructure reads one of the schemas of this package, which are right.
+// NewStructure reads a schema that is part of this program. It panics if that
+// is no schema.
 func NewStructure(text []byte) *Structure {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
-		panic(fmt.Sprintf("schema of this package: %v", err))
+		panic(fmt.Sprintf("read a schema of this program: %v", err))
 	}
 	compiler := jsonschema.NewCompiler()
 	compiler.UseRegexpEngine(func(text string) (jsonschema.Regexp, error) { return pattern.Compile(text) })
 	compiler.UseLoader(noLoader{})
 	if err := compiler.AddResource(structureURL, doc); err != nil {
-		panic(fmt.Sprintf("schema of this package: %v", err))
+		panic(fmt.Sprintf("read a schema of this program: %v", err))
 	}
-	return &Structure{Document: doc, compiled: compiler.MustCompile(structureURL)}
+	return &Structure{document: doc, compiled: compiler.MustCompile(structureURL)}
 }
 
-// check tells all that the schema refuses in a document.
-func (s *Structure) Check(r *jsontext.Report, root *jsontext.Node) {
-	invalid, ok := s.compiled.Validate(root.Plain()).(*jsonschema.ValidationError)
+// Document is the schema itself, a copy that the caller may change.
+func (s *Structure) Document() map[string]any {
+	doc, _ := clone(s.document).(map[string]any)
+	return doc
+}
+
+// Check tells all that the schema refuses in a value.
+func (s *Structure) Check(n *jsontext.Node) (problems jsontext.Problems) {
+	invalid, ok := s.compiled.Validate(n.Plain()).(*jsonschema.ValidationError)
 	if !ok {
-		return
+		return nil
 	}
-	var flaws []flaw
-	collect(invalid, func(e *jsonschema.ValidationError) {
-		flaws = append(flaws, flaw{root.OffsetOf(e.InstanceLocation), e})
-	})
-	slices.SortStableFunc(flaws, func(a, b flaw) int { return cmp.Compare(a.offset, b.offset) })
-	for _, f := range flaws[:min(len(flaws), maxFlaws)] {
-		s.tell(r, root, f.ValidationError)
-	}
+	eachCause(invalid, func(cause *jsonschema.ValidationError) { s.tell(&problems, n, cause) })
+	return problems
 }
 
-// flaw is what the schema refuses, and where in the text it stands.
-type flaw struct {
-	offset int
-	*jsonschema.ValidationError
-}
-
-// maxFlaws is how many flaws of a document are put into words: some more
-// than are told, for two may be one.
-const maxFlaws = 4 * jsontext.MaxProblems
-
-// tell puts one flaw into words.
-func (s *Structure) tell(r *jsontext.Report, root *jsontext.Node, e *jsonschema.ValidationError) {
-	path, n := root.Find(e.InstanceLocation)
+// tell puts one flaw of the value at a node into words.
+func (s *Structure) tell(problems *jsontext.Problems, n *jsontext.Node, e *jsonschema.ValidationError) {
+	for _, name := range e.InstanceLocation {
+		n = n.Child(name)
+	}
+	at := n.Place()
 	switch k := e.ErrorKind.(type) {
 	case *kind.Required:
 		for _, name := range k.Missing {
-			r.Add(n.Offset, path, "has no %q: %s is needed", name, s.titleOf(e.SchemaURL, name))
+			problems.Add(at, "has no %q: %s is needed", name, s.titleOf(e.SchemaURL, name))
 		}
 	case *kind.AdditionalProperties:
 		for _, name := range k.Properties {
-			at, offset := jsontext.Pointer(path, name), n.Offset
-			if m := n.Member(name); m != nil {
-				offset = m.Offset
+			if m, ok := n.Member(name); ok {
+				problems.Add(m.Place(), "has no place in %s", s.title(e.SchemaURL))
 			}
-			r.Add(offset, at, "has no place in %s", s.title(e.SchemaURL))
 		}
 	case *kind.Type:
-		r.Add(n.Offset, path, "is %s where %s is needed", n.Kind(), s.title(e.SchemaURL))
+		problems.Add(at, "is %s where %s is needed", n.Kind(), s.title(e.SchemaURL))
 	default:
-		r.Add(n.Offset, path, "is %s where %s is needed", n.Show(), s.title(e.SchemaURL))
+		problems.Add(at, "is %s where %s is needed", n.Show(), s.title(e.SchemaURL))
 	}
 }
 
@@ -121,7 +113,7 @@ func (s *Structure) chain(schemaURL string) []any {
 	if plain, err := url.PathUnescape(fragment); err == nil {
 		fragment = plain
 	}
-	at, chain := s.Document, []any{s.Document}
+	at, chain := s.document, []any{s.document}
 	for name := range strings.SplitSeq(strings.TrimPrefix(fragment, "/"), "/") {
 		if list, ok := at.([]any); ok {
 			if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(list) {

@@ -6,7 +6,9 @@ import (
 	"strings"
 )
 
-// within is the schema as a part of another one, at a place in it.
+// Within is the schema in draft 2020-12, as a part of another schema: at is
+// where in that it stands, "#/properties/args". Properties with a default are
+// not required by it, for [Schema.Fill] gives it to them.
 func (s *Schema) Within(at string) map[string]any {
 	if _, union := s.modern["type"].([]any); union {
 		return map[string]any{"type": "object", "allOf": []any{rebase(withoutDefaulted(s.modern), at+"/allOf/0")}}
@@ -16,7 +18,7 @@ func (s *Schema) Within(at string) map[string]any {
 	return args
 }
 
-// withoutDefaulted takes the properties that [fill] gives their default off
+// withoutDefaulted takes the properties that [Schema.Fill] gives their default off
 // the lists of required ones.
 func withoutDefaulted(doc map[string]any) map[string]any {
 	doc = maps.Clone(doc)

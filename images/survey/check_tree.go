@@ -16,26 +16,23 @@ import (
 // error joins one [jsontext.Problem] for each that does not. Persistent paths
 // need not exist, so they are not checked.
 func CheckTree(m *manifest.Manifest, t images.Tree) error {
-	r := &jsontext.Report{File: m.Label(), Text: m.JSON()}
-	root, ok := jsontext.Parse(r)
-	if !ok {
-		return r.Err()
+	root, problems := jsontext.Parse(m.Label(), m.JSON())
+	if problems != nil {
+		return problems.Err()
 	}
 	for i := range m.Templates {
-		path, n := root.Find([]string{"templates", strconv.Itoa(i)})
-		checkTemplate(m, r, t, path, n)
+		checkTemplate(m, t, root.Child("templates").Child(strconv.Itoa(i)), &problems)
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.EntryPoints)) {
-		path, n := root.Find([]string{"entrypoints", name})
 		if err := checkEntry(m, t, m.EntryPoints[name]); err != nil {
-			r.Add(n.Offset, path, "%v", err)
+			problems.Add(root.Locate("entrypoints", name), "%v", err)
 		}
 	}
-	return r.Err()
+	return problems.Err()
 }
 
-func checkTemplate(m *manifest.Manifest, r *jsontext.Report, t images.Tree, path string, n *jsontext.Node) {
-	written, _ := n.Value.(string)
+func checkTemplate(m *manifest.Manifest, t images.Tree, n *jsontext.Node, problems *jsontext.Problems) {
+	written, _ := n.Text()
 	name := images.CleanPath(written)
 	if m.IsVolatile(name) {
 		return // a volatile file does not belong to a copy, so it need not exist
@@ -43,9 +40,9 @@ func checkTemplate(m *manifest.Manifest, r *jsontext.Report, t images.Tree, path
 	file, err := boot.RegularFile(t, name)
 	switch {
 	case err != nil:
-		r.Add(n.Offset, path, "%v", err)
+		problems.Add(n.Place(), "%v", err)
 	case file == "":
-		r.Add(n.Offset, path, "is %s, but the image has no such file: add it, or remove it from the list", jsontext.Quoted(name))
+		problems.Add(n.Place(), "is %s, but the image has no such file: add it, or remove it from the list", jsontext.Quoted(name))
 	}
 }
 

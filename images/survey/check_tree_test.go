@@ -18,11 +18,11 @@ func TestCheckTree(t *testing.T) {
   "k": {"type": "kernel", "kernel": "/boot/vmlinuz-*"}}}`)
 	err := CheckTree(m, imagetest.Programs())
 	want := []string{
-		`manifest of test, line 2, column 29, /templates/1: is "/etc/gone", but the image has no such file: add it, or remove it from the list`,
-		`manifest of test, line 2, column 42, /templates/2: is "/usr/lib", but the image has no such file: add it, or remove it from the list`,
-		`manifest of test, line 2, column 53, /templates/3: is "/usr/bin/away", but the image has no such file: add it, or remove it from the list`,
-		`manifest of test, line 5, column 8, /entrypoints/j: resolve /sbin/jnit: entry /usr/sbin/jnit: file does not exist`,
-		`manifest of test, line 6, column 8, /entrypoints/k: find a kernel by the manifest of test: no kernel at /boot/vmlinuz-*; install one in the image, or name it in the manifest's "entrypoints"`,
+		`manifest of test:2:29: /templates/1: is "/etc/gone", but the image has no such file: add it, or remove it from the list`,
+		`manifest of test:2:42: /templates/2: is "/usr/lib", but the image has no such file: add it, or remove it from the list`,
+		`manifest of test:2:53: /templates/3: is "/usr/bin/away", but the image has no such file: add it, or remove it from the list`,
+		`manifest of test:5:8: /entrypoints/j: resolve /sbin/jnit: entry /usr/sbin/jnit: file does not exist`,
+		`manifest of test:6:8: /entrypoints/k: find a kernel by the manifest of test: no kernel at /boot/vmlinuz-*; install one in the image, or name it in the manifest's "entrypoints"`,
 	}
 	if err == nil {
 		t.Fatal("nothing is wrong")

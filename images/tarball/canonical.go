@@ -16,7 +16,7 @@ type canonicalOrder struct {
 }
 
 // sort puts all files in canonical order.
-func (x *tarIndex) sort() *canonicalOrder {
+func (x *index) sort() *canonicalOrder {
 	c := &canonicalOrder{first: map[uint32]uint32{}}
 	count := 0
 	for i := range x.walk() {
@@ -31,7 +31,7 @@ func (x *tarIndex) sort() *canonicalOrder {
 }
 
 // add appends a file and, if it is a directory, all that is beneath it.
-func (c *canonicalOrder) add(x *tarIndex, i uint32) {
+func (c *canonicalOrder) add(x *index, i uint32) {
 	c.list = append(c.list, i)
 	if x.kind(x.file(i)) != images.Directory {
 		if file := x.original(i); c.hasNoNameYet(file) {
@@ -55,7 +55,7 @@ func (c *canonicalOrder) hasNoNameYet(file uint32) bool {
 }
 
 // original is the file itself where i is a hard link, else i.
-func (x *tarIndex) original(i uint32) uint32 {
+func (x *index) original(i uint32) uint32 {
 	if f := x.file(i); x.kind(f) == images.HardLink {
 		return uint32(f.value)
 	}
@@ -64,7 +64,7 @@ func (x *tarIndex) original(i uint32) uint32 {
 
 // canonicalEntry is what a walk in canonical order shows of a file: one with
 // several names under the first of them, the others as hard links to that.
-func (t *tarEntries) canonicalEntry(i uint32, order *canonicalOrder) images.Entry {
+func (t *entryMaker) canonicalEntry(i uint32, order *canonicalOrder) images.Entry {
 	file := t.index.original(i)
 	e := t.index.pathless(file)
 	e.Path = t.path(i, t.index.file(i))

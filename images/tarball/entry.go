@@ -16,16 +16,18 @@ func impliedDirectory(p string) images.Entry {
 	return images.Entry{Path: p, Type: images.Directory, Mode: 0o755, ModTime: time.Unix(0, 0).UTC()}
 }
 
-// tarEntry turns a header into an entry, or says why it cannot be one.
-func tarEntry(h *tar.Header) (images.Entry, error) {
-	e, err := tarPlace(h)
+// Entry is the file that a tarball's header stands for, with an absolute path.
+// A header that no filesystem could hold, or whose name leads out of the image,
+// is an error that begins with what is wrong: "has an empty name".
+func Entry(h *tar.Header) (images.Entry, error) {
+	e, err := placeOf(h)
 	if err != nil {
 		return images.Entry{}, err
 	}
-	if e.Xattrs, err = tarXattrs(h); err != nil {
+	if e.Xattrs, err = xattrsOf(h); err != nil {
 		return images.Entry{}, err
 	}
-	if err := tarOwner(h, &e); err != nil {
+	if err := setOwner(h, &e); err != nil {
 		return images.Entry{}, err
 	}
 	e.Mode, e.ModTime = uint32(h.Mode&0o7777), h.ModTime.UTC()
@@ -38,9 +40,9 @@ func tarEntry(h *tar.Header) (images.Entry, error) {
 	return e, checkEntry(e)
 }
 
-// tarPlace reads what is where: path, type, size and what a link names.
-func tarPlace(h *tar.Header) (images.Entry, error) {
-	p, err := tarPath(h.Name)
+// placeOf reads what is where: path, type, size and what a link names.
+func placeOf(h *tar.Header) (images.Entry, error) {
+	p, err := imagePath(h.Name)
 	if err != nil {
 		return images.Entry{}, err
 	}
@@ -57,7 +59,7 @@ func tarPlace(h *tar.Header) (images.Entry, error) {
 		e.Type, e.Link = images.Symlink, h.Linkname
 	case tar.TypeLink:
 		e.Type = images.HardLink
-		e.Link, err = tarPath(h.Linkname)
+		e.Link, err = imagePath(h.Linkname)
 	case tar.TypeChar:
 		e.Type = images.CharDevice
 	case tar.TypeBlock:
@@ -82,8 +84,8 @@ const (
 	maxXattr         = 64 << 10 // bytes of a value
 )
 
-// tarOwner reads the numbers of owner and device.
-func tarOwner(h *tar.Header, e *images.Entry) error {
+// setOwner reads the numbers of owner and device.
+func setOwner(h *tar.Header, e *images.Entry) error {
 	if h.Uid < 0 || h.Gid < 0 || int64(h.Uid) > maxID || int64(h.Gid) > maxID {
 		return fmt.Errorf("has the owner %d:%d, which no file can have", h.Uid, h.Gid)
 	}
@@ -118,8 +120,8 @@ func checkEntry(e images.Entry) error {
 	return nil
 }
 
-// tarPath is the path in the image that a name in a tarball stands for.
-func tarPath(name string) (string, error) {
+// imagePath is the path in the image that a name in a tarball stands for.
+func imagePath(name string) (string, error) {
 	switch {
 	case name == "":
 		return "", errors.New("has an empty name")
@@ -134,8 +136,8 @@ func tarPath(name string) (string, error) {
 // xattrRecord begins the PAX records that hold extended attributes.
 const xattrRecord = "SCHILY.xattr."
 
-// tarXattrs reads the extended attributes that PAX records carry.
-func tarXattrs(h *tar.Header) (map[string]string, error) {
+// xattrsOf reads the extended attributes that PAX records carry.
+func xattrsOf(h *tar.Header) (map[string]string, error) {
 	var xattrs map[string]string
 	for key, value := range h.PAXRecords {
 		name, ok := strings.CutPrefix(key, xattrRecord)

@@ -19,9 +19,9 @@ import (
 	"cloudlets/images/imagetest"
 )
 
-// FuzzTarSource checks that a walk keeps the rules of a source, and that the
+// FuzzTarball checks that a walk keeps the rules of a source, and that the
 // tree has just what the walk visits.
-func FuzzTarSource(f *testing.F) {
+func FuzzTarball(f *testing.F) {
 	f.Add([]byte("text"))
 	for _, headers := range [][]*tar.Header{
 		{{Typeflag: tar.TypeDir, Name: "a/"}, {Typeflag: tar.TypeLink, Name: "a/b", Linkname: "a/c"}},
@@ -39,7 +39,7 @@ func FuzzTarSource(f *testing.F) {
 		w.Close()
 		f.Add(b.Bytes())
 	}
-	f.Add(append(sparseTar("s", 3<<20, 1<<20, "data"), make([]byte, 2*tarBlock)...))
+	f.Add(append(sparseTar("s", 3<<20, 1<<20, "data"), make([]byte, 2*blockSize)...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
 			return

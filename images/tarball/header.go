@@ -14,29 +14,29 @@ import (
 // Where the fields of a header block are, and how long (POSIX.1-2017, pax,
 // "ustar Interchange Format").
 var (
-	tarName     = tarField{0, 100}
-	tarMode     = tarField{100, 8}
-	tarUID      = tarField{108, 8}
-	tarGID      = tarField{116, 8}
-	tarSize     = tarField{124, 12}
-	tarTime     = tarField{136, 12}
-	tarChecksum = tarField{148, 8}
-	tarType     = tarField{156, 1}
-	tarLink     = tarField{157, 100}
-	tarMagic    = tarField{257, 8}
-	tarMajor    = tarField{329, 8}
-	tarMinor    = tarField{337, 8}
+	nameField     = field{0, 100}
+	modeField     = field{100, 8}
+	uidField      = field{108, 8}
+	gidField      = field{116, 8}
+	sizeField     = field{124, 12}
+	timeField     = field{136, 12}
+	checksumField = field{148, 8}
+	typeField     = field{156, 1}
+	linkField     = field{157, 100}
+	magicField    = field{257, 8}
+	majorField    = field{329, 8}
+	minorField    = field{337, 8}
 )
 
-type tarField struct{ at, size int }
+type field struct{ at, size int }
 
 // of is the field in a header block.
-func (f tarField) of(block []byte) []byte { return block[f.at : f.at+f.size] }
+func (f field) of(block []byte) []byte { return block[f.at : f.at+f.size] }
 
 // put writes a number and says whether the standard's octal digits were
 // enough. If not, it is base 256, as in GNU tar: readers that know no
 // extended header know that.
-func (f tarField) put(block []byte, v int64) bool {
+func (f field) put(block []byte, v int64) bool {
 	field := f.of(block)
 	rest := v
 	for i := f.size - 2; i >= 0; i-- {
@@ -56,34 +56,34 @@ func (f tarField) put(block []byte, v int64) bool {
 }
 
 // putText writes what fits of a text and says whether all did.
-func (f tarField) putText(block []byte, s string) bool {
+func (f field) putText(block []byte, s string) bool {
 	return copy(f.of(block), s) == len(s)
 }
 
-// tarHeader makes the blocks in front of a file's content. Its memory is used
+// headerEncoder makes the blocks in front of a file's content. Its memory is used
 // again for each file.
-type tarHeader struct {
+type headerEncoder struct {
 	blocks  []byte
 	records []byte // of the extended header, "x"
 }
 
-// tarTypes are the types of file in a header.
-var tarTypes = [...]byte{images.Regular: '0', images.HardLink: '1', images.Symlink: '2', images.CharDevice: '3', images.BlockDevice: '4', images.Directory: '5', images.FIFO: '6'}
+// typeFlags are the types of file in a header.
+var typeFlags = [...]byte{images.Regular: '0', images.HardLink: '1', images.Symlink: '2', images.CharDevice: '3', images.BlockDevice: '4', images.Directory: '5', images.FIFO: '6'}
 
 // encode makes the header of an entry, after an extended one where the
 // entry's attributes do not fit into the first. It is valid until the next.
-func (h *tarHeader) encode(e images.Entry) ([]byte, error) {
-	if int(e.Type) >= len(tarTypes) || tarTypes[e.Type] == 0 {
+func (h *headerEncoder) encode(e images.Entry) ([]byte, error) {
+	if int(e.Type) >= len(typeFlags) || typeFlags[e.Type] == 0 {
 		return nil, fmt.Errorf("it has the unknown type %d", e.Type)
 	}
-	var block [tarBlock]byte
+	var block [blockSize]byte
 	h.blocks, h.records = h.blocks[:0], h.records[:0]
 	h.names(block[:], e)
 	h.numbers(block[:], e)
 	if err := h.xattrs(e.Xattrs); err != nil {
 		return nil, err
 	}
-	finishBlock(block[:], tarTypes[e.Type])
+	finishBlock(block[:], typeFlags[e.Type])
 	if len(h.records) > 0 {
 		h.special('x', h.records)
 	}
@@ -94,7 +94,7 @@ func (h *tarHeader) encode(e images.Entry) ([]byte, error) {
 // names writes the entry's path and what it links to. What is too long goes
 // into headers of GNU's kind, which every tar reads: they hold bytes, while the
 // standard's extended headers hold UTF-8, which a name need not be.
-func (h *tarHeader) names(block []byte, e images.Entry) {
+func (h *headerEncoder) names(block []byte, e images.Entry) {
 	name, link := strings.TrimPrefix(e.Path, "/"), e.Link
 	switch {
 	case e.Path == "/":
@@ -104,46 +104,46 @@ func (h *tarHeader) names(block []byte, e images.Entry) {
 	case e.Type == images.HardLink:
 		link = strings.TrimPrefix(link, "/")
 	}
-	if !tarName.putText(block, name) {
+	if !nameField.putText(block, name) {
 		h.special('L', append([]byte(name), 0))
 	}
-	if (e.Type == images.Symlink || e.Type == images.HardLink) && !tarLink.putText(block, link) {
+	if (e.Type == images.Symlink || e.Type == images.HardLink) && !linkField.putText(block, link) {
 		h.special('K', append([]byte(link), 0))
 	}
 }
 
 // numbers writes owner, mode, size, time and device.
-func (h *tarHeader) numbers(block []byte, e images.Entry) {
-	tarMode.put(block, int64(e.Mode&0o7777))
-	if !tarUID.put(block, int64(e.UID)) {
+func (h *headerEncoder) numbers(block []byte, e images.Entry) {
+	modeField.put(block, int64(e.Mode&0o7777))
+	if !uidField.put(block, int64(e.UID)) {
 		h.record("uid", strconv.FormatUint(uint64(e.UID), 10))
 	}
-	if !tarGID.put(block, int64(e.GID)) {
+	if !gidField.put(block, int64(e.GID)) {
 		h.record("gid", strconv.FormatUint(uint64(e.GID), 10))
 	}
 	size := e.Size
 	if e.Type != images.Regular {
 		size = 0
 	}
-	if !tarSize.put(block, size) {
+	if !sizeField.put(block, size) {
 		h.record("size", strconv.FormatInt(size, 10))
 	}
 	modified := e.ModTime
 	if modified.IsZero() { // none is known
 		modified = time.Unix(0, 0)
 	}
-	if !tarTime.put(block, modified.Unix()) || modified.Nanosecond() != 0 {
+	if !timeField.put(block, modified.Unix()) || modified.Nanosecond() != 0 {
 		h.record("mtime", paxTime(modified))
 	}
 	if e.Type == images.CharDevice || e.Type == images.BlockDevice {
-		tarMajor.put(block, int64(e.Major))
-		tarMinor.put(block, int64(e.Minor))
+		majorField.put(block, int64(e.Major))
+		minorField.put(block, int64(e.Minor))
 	}
 }
 
 // xattrs writes extended attributes, sorted. A "=" in a name would end the
 // record's key, and is written as GNU tar does.
-func (h *tarHeader) xattrs(xattrs map[string]string) error {
+func (h *headerEncoder) xattrs(xattrs map[string]string) error {
 	if len(xattrs) == 0 {
 		return nil
 	}
@@ -176,7 +176,7 @@ func paxTime(t time.Time) string {
 
 // record adds "length key=value\n" to the extended header. The length counts
 // its own digits.
-func (h *tarHeader) record(key, value string) {
+func (h *headerEncoder) record(key, value string) {
 	rest := len(key) + len(value) + len(" =\n")
 	size := rest + len(strconv.Itoa(rest))
 	size = rest + len(strconv.Itoa(size))
@@ -189,13 +189,13 @@ func (h *tarHeader) record(key, value string) {
 }
 
 // special writes a header that says something about the next one.
-func (h *tarHeader) special(kind byte, content []byte) {
-	var block [tarBlock]byte
-	tarName.putText(block[:], "././@LongLink") // by which the old ones know it
-	for _, zero := range []tarField{tarMode, tarUID, tarGID, tarTime} {
+func (h *headerEncoder) special(kind byte, content []byte) {
+	var block [blockSize]byte
+	nameField.putText(block[:], "././@LongLink") // by which the old ones know it
+	for _, zero := range []field{modeField, uidField, gidField, timeField} {
 		zero.put(block[:], 0)
 	}
-	tarSize.put(block[:], int64(len(content)))
+	sizeField.put(block[:], int64(len(content)))
 	finishBlock(block[:], kind)
 	h.blocks = append(h.blocks, block[:]...)
 	h.blocks = append(h.blocks, content...)
@@ -204,12 +204,12 @@ func (h *tarHeader) special(kind byte, content []byte) {
 
 // finishBlock writes what comes last: type, magic and checksum.
 func finishBlock(block []byte, kind byte) {
-	tarType.of(block)[0] = kind
-	tarMagic.putText(block, "ustar\x0000")
-	tarChecksum.putText(block, "        ")
+	typeField.of(block)[0] = kind
+	magicField.putText(block, "ustar\x0000")
+	checksumField.putText(block, "        ")
 	sum := 0
 	for _, b := range block {
 		sum += int(b)
 	}
-	tarField{tarChecksum.at, tarChecksum.size - 1}.put(block, int64(sum)) // a blank stays
+	field{checksumField.at, checksumField.size - 1}.put(block, int64(sum)) // a blank stays
 }

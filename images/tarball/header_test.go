@@ -24,8 +24,8 @@ func TestPAXTime(t *testing.T) {
 	}
 }
 
-// FuzzTarHeader writes an entry and reads it again.
-func FuzzTarHeader(f *testing.F) {
+// FuzzHeader writes an entry and reads it again.
+func FuzzHeader(f *testing.F) {
 	f.Add("hosts", "to", uint8(1), uint32(0o644), uint32(1000), int64(1e9), int64(0), "user.a", "b")
 	f.Add(strings.Repeat("\xff", 200), strings.Repeat("ö", 100), uint8(3), uint32(0o7777), uint32(1<<31), int64(-5), int64(7), "user.%3D=", "\x00")
 	f.Add("a", "b", uint8(5), uint32(1), uint32(1), int64(1<<34), int64(999_999_999), "x", strings.Repeat("9", 995))

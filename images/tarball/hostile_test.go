@@ -53,17 +53,17 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 // at an offset is a hole.
 func sparseTar(name string, size, at int64, data string) []byte {
 	block := rawHeader(name, tar.TypeGNUSparse, int64(len(data)))
-	tarField{386, 12}.put(block, at)
-	tarField{398, 12}.put(block, int64(len(data)))
-	tarField{483, 12}.put(block, size)
-	tarField{257, 8}.putText(block, "ustar  \x00")
+	field{386, 12}.put(block, at)
+	field{398, 12}.put(block, int64(len(data)))
+	field{483, 12}.put(block, size)
+	field{257, 8}.putText(block, "ustar  \x00")
 	sum := 8 * int(' ')
 	for i, b := range block {
-		if i < tarChecksum.at || i >= tarChecksum.at+tarChecksum.size {
+		if i < checksumField.at || i >= checksumField.at+checksumField.size {
 			sum += int(b)
 		}
 	}
-	copy(tarChecksum.of(block), fmt.Sprintf("%06o\x00 ", sum))
+	copy(checksumField.of(block), fmt.Sprintf("%06o\x00 ", sum))
 	return append(block, append([]byte(data), make([]byte, padding(int64(len(data))))...)...)
 }
 
@@ -77,7 +77,7 @@ func forms(t *testing.T, data []byte) map[string]*Tarball {
 	}
 }
 
-func TestTarTreeEqualsTheWalk(t *testing.T) {
+func TestTreeEqualsTheWalk(t *testing.T) {
 	d, err := dirtree.Open(imagetest.OneOfEach(t))
 	imagetest.Must(t, err)
 	data, err := os.ReadFile(imagetest.TarOf(t, d))
@@ -181,18 +181,18 @@ func TestTarManyFilesInOneFolder(t *testing.T) {
 	const n = 70_000
 	var b bytes.Buffer
 	block := rawHeader("d/00000", tar.TypeReg, 0)
-	sum, err := strconv.ParseInt(string(tarChecksum.of(block)[:6]), 8, 64)
+	sum, err := strconv.ParseInt(string(checksumField.of(block)[:6]), 8, 64)
 	imagetest.Must(t, err)
 	for i := range n {
 		name, added := fmt.Sprintf("d/%05d", (i*40_503)%n), int64(0)
 		for _, digit := range name[2:] {
 			added += int64(digit - '0')
 		}
-		tarName.putText(block, name)
-		copy(tarChecksum.of(block), fmt.Sprintf("%06o", sum+added))
+		nameField.putText(block, name)
+		copy(checksumField.of(block), fmt.Sprintf("%06o", sum+added))
 		b.Write(block)
 	}
-	b.Write(make([]byte, 2*tarBlock))
+	b.Write(make([]byte, 2*blockSize))
 	s := New(imagetest.WriteTemp(t, b.Bytes()))
 	tree, err := s.Tree(t.Context())
 	imagetest.Must(t, err)
@@ -256,7 +256,7 @@ func TestTarListsAreBounded(t *testing.T) {
 	flat := func(i int) images.Entry { return images.Entry{Path: fmt.Sprintf("/%d", i), Type: images.FIFO} }
 	again := func(int) images.Entry { return images.Entry{Path: "/x", Type: images.FIFO} }
 	for name, next := range map[string]func(int) images.Entry{"deep": deep, "flat": flat, "again": again} {
-		x := newTarIndexer(DefaultMaxSize)
+		x := newIndexer(DefaultMaxSize)
 		x.maxMemory = 1 << 20
 		var err error
 		for i := 0; err == nil && i < 100_000; i++ {
@@ -446,7 +446,7 @@ func TestTarThatChanges(t *testing.T) {
 	s := New(file)
 	_, err := imagetest.Visited(s)
 	imagetest.Must(t, err, os.Rename(imagetest.WriteTemp(t, archive(t, entry(tar.TypeReg, "other", ""))), file))
-	if got, err := imagetest.Visited(s); !errors.Is(err, errTarChanged) || got != "" {
+	if got, err := imagetest.Visited(s); !errors.Is(err, errChanged) || got != "" {
 		t.Errorf("visits %q, %v", got, err)
 	}
 	tree, err := s.Tree(t.Context())

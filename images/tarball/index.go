@@ -10,55 +10,54 @@ import (
 	"cloudlets/images/paged"
 )
 
-// tarIndex is what is in a tarball in the end. It may list millions of files,
-// so what it has of each is packed, without a pointer in it: an [images.Entry] is
-// made where one is asked for. Files are known by their numbers; the root's
-// is 0.
-type tarIndex struct {
-	files  paged.List[tarFile]
+// index lists the files that a tarball leaves when it is extracted. There may
+// be millions, so each is packed and has no pointers; an [images.Entry] is made
+// when it is asked for. Files are known by their numbers; the root's is 0.
+type index struct {
+	files  paged.List[member]
 	texts  paged.Texts // names, and targets of symbolic links
-	traits tarTraitList
-	names  tarNames
-	// order is that of a walk; nil is that of the numbers, of all files.
+	traits traitList
+	names  nameTable
+	// order is that of a walk through the archive; nil is that of the numbers.
 	order []uint32
 	// canonical sorts all files, when it is first called.
 	canonical func() *canonicalOrder
-	// manifest is the content of the file at ManifestPath, where there is
-	// one, it is a regular file and not too long: nil is none.
+	// manifest is the content of the file at [images.ManifestPath]. It is nil
+	// if there is none, if it is not a regular file, or if it is too long.
 	manifest []byte
 }
 
-// tarFile is one file of a tarball.
-type tarFile struct {
+// member is one file of a tarball.
+type member struct {
 	at int64 // where in the archive its header begins
-	// value is of a regular file its size, of a directory the latest file in
-	// it (0 is none), of a symbolic link its target's place among the texts,
-	// of a hard link the file that it is a name of.
+	// value depends on the type. It is the size of a regular file; the latest
+	// entry in a directory, 0 if it is empty; the place of a symbolic link's
+	// target among the texts; the file that a hard link is a name of.
 	value   int64
 	seconds int64 // of mtime
 	nanos   uint32
-	dir     uint32 // that it is in; of the root the root
-	next    uint32 // the file in the same directory before it; 0 is none
+	dir     uint32 // the directory that it is in; the root is in itself
+	next    uint32 // the entry before it in the same directory; 0 is the end
 	name    uint32 // its place among the texts
 	traits  uint32 // their number
-	gone    bool   // something else has its name now, or it is bookkeeping
+	gone    bool   // a later entry has its name, or it is bookkeeping
 }
 
-// file is the one of a number.
-func (x *tarIndex) file(i uint32) *tarFile { return x.files.At(int(i)) }
+// file is the file with a number.
+func (x *index) file(i uint32) *member { return x.files.At(int(i)) }
 
 // kind is the type of a file.
-func (x *tarIndex) kind(f *tarFile) images.Type { return x.traits.at(f.traits).Type }
+func (x *index) kind(f *member) images.Type { return x.traits.at(f.traits).Type }
 
-// lookup finds a file by its path, which is absolute and clean.
-func (x *tarIndex) lookup(p string) (uint32, bool) {
+// lookup finds a file by its absolute, clean path.
+func (x *index) lookup(p string) (uint32, bool) {
 	i, rest := x.descend(p)
 	return i, rest == "" && !x.file(i).gone
 }
 
-// descend follows a path as far as there are files, and tells what is left of
+// descend follows a path to the last part that exists, and returns the rest of
 // it.
-func (x *tarIndex) descend(p string) (i uint32, rest string) {
+func (x *index) descend(p string) (i uint32, rest string) {
 	for rest = p[1:]; rest != ""; {
 		name, after, _ := strings.Cut(rest, "/")
 		inner, ok := x.find(i, name)
@@ -71,13 +70,13 @@ func (x *tarIndex) descend(p string) (i uint32, rest string) {
 }
 
 // find looks a name up in a directory.
-func (x *tarIndex) find(dir uint32, name string) (uint32, bool) {
+func (x *index) find(dir uint32, name string) (uint32, bool) {
 	i := *x.names.slot(x, dir, name)
 	return i, i != 0
 }
 
-// path is where a file is.
-func (x *tarIndex) path(i uint32) string {
+// path is the path of a file.
+func (x *index) path(i uint32) string {
 	if i == 0 {
 		return "/"
 	}
@@ -94,8 +93,9 @@ func (x *tarIndex) path(i uint32) string {
 	return string(p)
 }
 
-// walk lists all files, a directory before what is in it.
-func (x *tarIndex) walk() iter.Seq[uint32] {
+// walk lists all files in the order of the archive, each directory before what
+// is in it.
+func (x *index) walk() iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
 		count := x.files.Len()
 		if x.order != nil {
@@ -113,8 +113,8 @@ func (x *tarIndex) walk() iter.Seq[uint32] {
 	}
 }
 
-// children lists what is directly in a directory, in no order.
-func (x *tarIndex) children(dir uint32) iter.Seq[uint32] {
+// children lists what is directly in a directory, in no particular order.
+func (x *index) children(dir uint32) iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
 		for i := uint32(x.file(dir).value); i != 0; i = x.file(i).next {
 			if !x.file(i).gone && !yield(i) {
@@ -124,26 +124,26 @@ func (x *tarIndex) children(dir uint32) iter.Seq[uint32] {
 	}
 }
 
-// entry is all that a tarball tells of a file.
-func (x *tarIndex) entry(i uint32) images.Entry { return (&tarEntries{index: x}).entry(i) }
+// entry is the entry of a file.
+func (x *index) entry(i uint32) images.Entry { return (&entryMaker{index: x}).entry(i) }
 
-// tarEntries makes entries of an index, for one goroutine. It keeps the path
-// of the latest one's directory, which most often is that of the next, too.
-type tarEntries struct {
-	index *tarIndex
+// entryMaker makes entries of an index, for one goroutine. It remembers the
+// path of the latest entry's directory, because the next is usually in it too.
+type entryMaker struct {
+	index *index
 	dir   uint32
 	above string // the directory's path, with a slash at its end
 }
 
-// entry is one of them.
-func (t *tarEntries) entry(i uint32) images.Entry {
+// entry is the entry of a file.
+func (t *entryMaker) entry(i uint32) images.Entry {
 	e := t.index.pathless(i)
 	e.Path = t.path(i, t.index.file(i))
 	return e
 }
 
-// pathless is all that a tarball tells of a file, without its path.
-func (x *tarIndex) pathless(i uint32) images.Entry {
+// pathless is the entry of a file without its path.
+func (x *index) pathless(i uint32) images.Entry {
 	f := x.file(i)
 	traits := x.traits.at(f.traits)
 	e := images.Entry{
@@ -161,7 +161,7 @@ func (x *tarIndex) pathless(i uint32) images.Entry {
 	return e
 }
 
-func (t *tarEntries) path(i uint32, f *tarFile) string {
+func (t *entryMaker) path(i uint32, f *member) string {
 	if i == 0 {
 		return "/"
 	}

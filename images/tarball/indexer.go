@@ -13,34 +13,35 @@ import (
 	"cloudlets/images/bytesize"
 )
 
-// maxIndex bounds the memory that the list of a tarball's files may take, in
-// bytes: enough for ten million. A small tarball can list far more.
+// maxIndex bounds the memory of an index in bytes. It is enough for ten million
+// files; a small compressed tarball can list far more.
 const maxIndex = 1 << 30
 
-// fileCost is about what a file costs in memory beside its texts, in bytes.
+// fileCost is about how many bytes of memory a file takes besides its texts.
 const fileCost = 72
 
-// tarIndexer makes an index of entries as they come.
-type tarIndexer struct {
-	tarIndex
+// indexer makes an index of an archive's entries, in their order.
+type indexer struct {
+	index
 	memory, maxMemory int64
 	size, maxSize     int64
 	manifestAt        int64
-	unsettled         bool // an entry is gone
+	unsettled         bool // some file is gone
 
-	// latest is a directory with files in it, known by its path.
+	// latest is the path of the directory that the latest entry is in, and
+	// latestFile is its number.
 	latest     string
 	latestFile uint32
 }
 
-func newTarIndexer(maxSize int64) *tarIndexer {
-	x := &tarIndexer{maxMemory: maxIndex, maxSize: maxSize, tarIndex: tarIndex{names: newTarNames()}}
+func newIndexer(maxSize int64) *indexer {
+	x := &indexer{maxMemory: maxIndex, maxSize: maxSize, index: index{names: newNameTable()}}
 	x.files.Add(x.describe(impliedDirectory("/"), 0, 0))
 	return x
 }
 
-// add takes over the entry whose header begins at an offset.
-func (x *tarIndexer) add(e images.Entry, at int64) error {
+// add adds the entry whose header begins at offset at.
+func (x *indexer) add(e images.Entry, at int64) error {
 	name := path.Base(e.Path)
 	if err := x.charge(fileCost+int64(len(name)+len(e.Link)), e.Size); err != nil {
 		return err
@@ -71,8 +72,8 @@ func (x *tarIndexer) add(e images.Entry, at int64) error {
 	return nil
 }
 
-// charge counts what an entry takes.
-func (x *tarIndexer) charge(memory, size int64) error {
+// charge counts memory and content in bytes, and refuses what is too much.
+func (x *indexer) charge(memory, size int64) error {
 	if x.memory += memory; x.memory > x.maxMemory {
 		return fmt.Errorf("is one too many: the list of the tarball's files takes more than %s of memory", bytesize.Exact(x.maxMemory))
 	}
@@ -82,9 +83,9 @@ func (x *tarIndexer) charge(memory, size int64) error {
 	return nil
 }
 
-// link makes a hard link another name of the file that has the one it names
-// now. Owner, mode and time are the file's, whatever the link's header says.
-func (x *tarIndexer) link(e *images.Entry) (of uint32, err error) {
+// link makes e a name of the file that is at e.Link at this point of the
+// archive. Owner, mode and time are the file's, whatever the link's header says.
+func (x *indexer) link(e *images.Entry) (of uint32, err error) {
 	of, ok := x.lookup(e.Link)
 	if !ok {
 		return 0, fmt.Errorf("is a hard link to %s, which the tarball does not hold before it", e.Link)
@@ -101,10 +102,10 @@ func (x *tarIndexer) link(e *images.Entry) (of uint32, err error) {
 	return of, nil
 }
 
-// describe packs what an entry says, but for its path; of is the file that a
-// hard link is a name of.
-func (x *tarIndexer) describe(e images.Entry, of uint32, at int64) tarFile {
-	f := tarFile{at: at, seconds: e.ModTime.Unix(), nanos: uint32(e.ModTime.Nanosecond())}
+// describe packs an entry without its path. For a hard link, of is the file
+// that it is a name of.
+func (x *indexer) describe(e images.Entry, of uint32, at int64) member {
+	f := member{at: at, seconds: e.ModTime.Unix(), nanos: uint32(e.ModTime.Nanosecond())}
 	switch e.Type {
 	case images.Regular:
 		f.value = e.Size
@@ -119,14 +120,14 @@ func (x *tarIndexer) describe(e images.Entry, of uint32, at int64) tarFile {
 	return f
 }
 
-// replace puts a file in the place of the one of a number. A directory that
-// comes again stays the same one.
-func (x *tarIndexer) replace(i uint32, f tarFile, e images.Entry) error {
+// replace puts a file in the place of file i. A directory that comes again
+// stays, and takes over the new mode, owner and time.
+func (x *indexer) replace(i uint32, f member, e images.Entry) error {
 	old := x.file(i)
 	kind := x.kind(old)
 	switch {
 	case e.Type == images.HardLink && (f.value == int64(i) || kind == images.HardLink && f.value == old.value):
-		return nil // it names itself
+		return nil // a link to itself changes nothing
 	case e.Type == images.Directory && kind == images.Directory:
 		old.traits, old.seconds, old.nanos = f.traits, f.seconds, f.nanos
 		return nil
@@ -137,12 +138,12 @@ func (x *tarIndexer) replace(i uint32, f tarFile, e images.Entry) error {
 	}
 	old.gone, x.unsettled = true, true
 	f.name = old.name
-	*x.names.slot(&x.tarIndex, old.dir, path.Base(e.Path)) = x.put(f, old.dir)
+	*x.names.slot(&x.index, old.dir, path.Base(e.Path)) = x.put(f, old.dir)
 	return nil
 }
 
-// directory finds the one at a path. It sees to it that there is one.
-func (x *tarIndexer) directory(p string, at int64) (uint32, error) {
+// directory finds the directory at a path, or makes it.
+func (x *indexer) directory(p string, at int64) (uint32, error) {
 	if p == x.latest {
 		return x.latestFile, nil
 	}
@@ -160,16 +161,17 @@ func (x *tarIndexer) directory(p string, at int64) (uint32, error) {
 	return dir, nil
 }
 
-// append adds a file whose name is new in its directory.
-func (x *tarIndexer) append(f tarFile, dir uint32, name string) uint32 {
+// append adds a file whose name is new in its directory, and returns its
+// number.
+func (x *indexer) append(f member, dir uint32, name string) uint32 {
 	f.name = x.texts.Add(name)
 	i := x.put(f, dir)
-	x.names.add(&x.tarIndex, i)
+	x.names.add(&x.index, i)
 	return i
 }
 
-// put adds a file to what is in a directory.
-func (x *tarIndexer) put(f tarFile, dir uint32) uint32 {
+// put adds a file to a directory.
+func (x *indexer) put(f member, dir uint32) uint32 {
 	i := uint32(x.files.Len())
 	in := x.file(dir)
 	f.dir, f.next = dir, uint32(in.value)
@@ -179,7 +181,7 @@ func (x *tarIndexer) put(f tarFile, dir uint32) uint32 {
 }
 
 // finish is the index, once there are no more entries.
-func (x *tarIndexer) finish() *tarIndex {
+func (x *indexer) finish() *index {
 	x.leaveOutBookkeeping()
 	if x.unsettled {
 		x.inherit()
@@ -189,13 +191,13 @@ func (x *tarIndexer) finish() *tarIndex {
 		x.manifest = nil
 	}
 	x.traits.numbers = nil
-	index := x.tarIndex
+	index := x.index
 	index.canonical = sync.OnceValue(index.sort)
 	return &index
 }
 
-// leaveOutBookkeeping takes what is no part of the image for gone.
-func (x *tarIndexer) leaveOutBookkeeping() {
+// leaveOutBookkeeping marks bookkeeping as gone: it is not part of the image.
+func (x *indexer) leaveOutBookkeeping() {
 	found := false
 	for _, p := range images.BookkeepingPaths() {
 		if i, ok := x.lookup(p); ok {
@@ -213,8 +215,8 @@ func (x *tarIndexer) leaveOutBookkeeping() {
 	}
 }
 
-// inherit lets the first hard link to a file that is gone be the file.
-func (x *tarIndexer) inherit() {
+// inherit makes the first hard link to each file that is gone that file.
+func (x *indexer) inherit() {
 	heirs := map[int64]int64{}
 	for i := range x.files.Len() {
 		f := x.files.At(i)
@@ -231,9 +233,9 @@ func (x *tarIndexer) inherit() {
 	}
 }
 
-// reorder leaves out what is gone, and lets a walk visit the rest in the
-// order of the archive, each directory before what is in it.
-func (x *tarIndexer) reorder() {
+// reorder makes the order of a walk without the files that are gone: that of
+// the archive, with each directory before what is in it.
+func (x *indexer) reorder() {
 	var sorted []uint32
 	for i := range x.files.Len() {
 		if !x.files.At(i).gone {

@@ -8,47 +8,48 @@ import (
 	"io"
 	"os"
 
+	"cloudlets/images/bounded"
 	"cloudlets/images/fingerprint"
 )
 
-// Sizes of what tarballs are read by, in bytes.
+// Sizes of blocks and of buffers for reading, in bytes.
 const (
-	tarBlock  = 512
-	tarAhead  = 64 << 10 // to read a whole archive
-	tarNear   = 16 << 10 // to read files in another order than the archive's
-	tarGlance = 2 << 10  // to read one header
+	blockSize  = 512
+	aheadSize  = 64 << 10 // to read a whole archive
+	nearSize   = 16 << 10 // to read files in another order than the archive's
+	glanceSize = 2 << 10  // to read one header
 )
 
-// tarInput is an archive's plain bytes, whatever the tarball is compressed
-// with. It knows where in them its reader is, and skips: where the archive is
-// in a file as it is, that costs nothing.
-type tarInput struct {
+// input is an archive's uncompressed bytes. It knows the offset of its reader,
+// and can skip. If the archive is in an uncompressed file, skipping costs
+// nothing.
+type input struct {
 	buf    *bufio.Reader
 	source io.Reader         // what buf reads
-	file   *io.SectionReader // the same, where it can be read at random
+	file   *io.SectionReader // the same if it can be read at random, else nil
 	unpack io.Closer         // what unpacks the source, if anything
 	own    *os.File          // the file to close, if any
-	state  string            // of that file, see fileState
+	state  string            // of that file, see [fingerprint.File]
 
 	off   int64 // of the next byte
 	start int64 // of the first whole block that was read since mark
 	zeros int   // how many blocks of zeros were read last
 }
 
-// streamInput reads a tarball, compressed or not, to its end.
-func streamInput(ctx context.Context, r io.Reader, max int64) (*tarInput, error) {
-	plain, err := decompress(&contextReader{ctx: ctx, r: r})
+// streamInput reads a tarball from a stream, compressed or not.
+func streamInput(ctx context.Context, r io.Reader, max int64) (*input, error) {
+	plain, err := decompress(bounded.ByContext(ctx, r))
 	if err != nil {
 		return nil, err
 	}
-	in := &tarInput{source: &boundedReader{r: plain, max: max}, unpack: plain}
-	in.buf = bufio.NewReaderSize(in.source, tarAhead)
+	in := &input{source: bounded.BySize(plain, max), unpack: plain}
+	in.buf = bufio.NewReaderSize(in.source, aheadSize)
 	return in, nil
 }
 
-// fileInput reads the tarball in a file, compressed or not. The input closes
-// the file, but not where this fails.
-func fileInput(ctx context.Context, f *os.File, max int64) (*tarInput, error) {
+// fileInput reads the tarball in a file, compressed or not. Closing the input
+// closes the file; if fileInput fails, the caller closes it.
+func fileInput(ctx context.Context, f *os.File, max int64) (*input, error) {
 	state, size, err := fingerprint.File(f)
 	if err != nil {
 		return nil, err
@@ -58,14 +59,14 @@ func fileInput(ctx context.Context, f *os.File, max int64) (*tarInput, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	var in *tarInput
+	var in *input
 	switch {
 	case n == 0 || compressionOf(head[:n]) != "":
 		in, err = streamInput(ctx, f, max)
 	case size > max:
-		err = tooLarge(max)
+		err = bounded.TooLarge(max)
 	default:
-		in, err = plainInput(f, 0, size, tarAhead), nil
+		in, err = plainInput(f, 0, size, aheadSize), nil
 	}
 	if err != nil {
 		return nil, err
@@ -74,26 +75,26 @@ func fileInput(ctx context.Context, f *os.File, max int64) (*tarInput, error) {
 	return in, nil
 }
 
-// plainInput reads an archive of size bytes that is in a file as it is, from
-// an offset on.
-func plainInput(f io.ReaderAt, from, size int64, ahead int) *tarInput {
+// plainInput reads an uncompressed archive of size bytes from an offset on, with
+// a buffer of ahead bytes.
+func plainInput(f io.ReaderAt, from, size int64, ahead int) *input {
 	file := io.NewSectionReader(f, from, size-from)
-	return &tarInput{source: file, file: file, buf: bufio.NewReaderSize(file, ahead)}
+	return &input{source: file, file: file, buf: bufio.NewReaderSize(file, ahead)}
 }
 
-// copyTo has all that is read written to w as well. It must be called before
-// anything is read.
-func (in *tarInput) copyTo(w io.Writer) {
+// copyTo copies to w all that is read. It must be called before anything is
+// read.
+func (in *input) copyTo(w io.Writer) {
 	in.buf.Reset(io.TeeReader(in.source, w))
 }
 
-// mark begins a header: the next block that is read is its first.
-func (in *tarInput) mark() { in.start, in.zeros = -1, 0 }
+// mark is called before a header is read: the next block read is its first.
+func (in *input) mark() { in.start, in.zeros = -1, 0 }
 
-// Read reads on. The tar reader asks for whole blocks where a header may
-// stand, and after mark for nothing else in one piece before it.
-func (in *tarInput) Read(p []byte) (int, error) {
-	if len(p) == tarBlock {
+// Read implements [io.Reader]. The tar reader asks for exactly one block when
+// it expects a header, so the first such read after mark is a header's.
+func (in *input) Read(p []byte) (int, error) {
+	if len(p) == blockSize {
 		return in.block(p)
 	}
 	n, err := in.buf.Read(p)
@@ -102,15 +103,15 @@ func (in *tarInput) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (in *tarInput) block(p []byte) (int, error) {
+func (in *input) block(p []byte) (int, error) {
 	if in.start < 0 {
 		in.start = in.off
 	}
 	n, err := io.ReadFull(in.buf, p)
 	in.off += int64(n)
 	switch {
-	case n < tarBlock:
-	case [tarBlock]byte(p) == [tarBlock]byte{}:
+	case n < blockSize:
+	case [blockSize]byte(p) == [blockSize]byte{}:
 		in.zeros++
 	default:
 		in.zeros = 0
@@ -118,8 +119,8 @@ func (in *tarInput) block(p []byte) (int, error) {
 	return n, err
 }
 
-// Seek skips; it never goes back.
-func (in *tarInput) Seek(offset int64, whence int) (int64, error) {
+// Seek skips forwards; going back is an error.
+func (in *input) Seek(offset int64, whence int) (int64, error) {
 	skip := offset
 	if whence == io.SeekStart {
 		skip -= in.off
@@ -144,8 +145,8 @@ func (in *tarInput) Seek(offset int64, whence int) (int64, error) {
 	return in.off, nil
 }
 
-// jump skips more than is in the buffer of a file.
-func (in *tarInput) jump(skip int64) (int64, error) {
+// jump skips in a file beyond what is buffered.
+func (in *input) jump(skip int64) (int64, error) {
 	if skip > in.file.Size()-in.off {
 		return in.off, io.ErrUnexpectedEOF
 	}
@@ -155,8 +156,8 @@ func (in *tarInput) jump(skip int64) (int64, error) {
 	return to, err
 }
 
-// goTo goes on at any offset of a file.
-func (in *tarInput) goTo(off int64) error {
+// goTo continues at any offset of a file, forwards or back.
+func (in *input) goTo(off int64) error {
 	if skip := off - in.off; skip >= 0 && skip <= int64(in.buf.Buffered()) {
 		_, err := in.buf.Discard(int(skip))
 		in.off = off
@@ -170,8 +171,8 @@ func (in *tarInput) goTo(off int64) error {
 	return nil
 }
 
-// Close lets go of the input, and of its file.
-func (in *tarInput) Close() error {
+// Close closes the input and its file.
+func (in *input) Close() error {
 	var err error
 	if in.unpack != nil {
 		err = in.unpack.Close()

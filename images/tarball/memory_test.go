@@ -12,9 +12,9 @@ import (
 	"cloudlets/images/imagetest"
 )
 
-// TestMemoryOfATarIndex counts what the list of a tarball's files keeps of
+// TestMemoryOfAnIndex counts what the list of a tarball's files keeps of
 // each, its name of 16 bytes and its part of its directory included.
-func TestMemoryOfATarIndex(t *testing.T) {
+func TestMemoryOfAnIndex(t *testing.T) {
 	const files, most = 200_000, 90
 	live := func() uint64 {
 		var m runtime.MemStats
@@ -23,13 +23,13 @@ func TestMemoryOfATarIndex(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before := live()
-	x := newTarIndexer(DefaultMaxSize)
+	x := newIndexer(DefaultMaxSize)
 	for i := range files {
 		e := images.Entry{
 			Path: fmt.Sprintf("/srv/%d/%d/some-file-%d", i/10_000, i/100, i), Type: images.Regular, Mode: 0o644, Size: int64(i),
 			ModTime: time.Unix(1.7e9, int64(i)).UTC(), Xattrs: map[string]string{"security.selinux": "system_u:object_r:var_t:s0"},
 		}
-		imagetest.Must(t, x.add(e, int64(i)*tarBlock))
+		imagetest.Must(t, x.add(e, int64(i)*blockSize))
 	}
 	index := x.finish()
 	each := float64(int64(live())-int64(before)) / files

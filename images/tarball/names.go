@@ -2,10 +2,9 @@ package tarball
 
 import "hash/maphash"
 
-// tarNames finds files by the directory that they are in and their names: a
-// table of their numbers, with room between them. What a number stands for is
-// compared in the index.
-type tarNames struct {
+// nameTable finds files by directory and name. It is a hash table of their
+// numbers with open addressing; the index has what the numbers stand for.
+type nameTable struct {
 	seed  maphash.Seed
 	slots []uint32 // 0 is free; the length is a power of 2
 	used  int
@@ -14,12 +13,12 @@ type tarNames struct {
 // firstNames is how long the table is at first.
 const firstNames = 1 << 10
 
-func newTarNames() tarNames {
-	return tarNames{seed: maphash.MakeSeed(), slots: make([]uint32, firstNames)}
+func newNameTable() nameTable {
+	return nameTable{seed: maphash.MakeSeed(), slots: make([]uint32, firstNames)}
 }
 
-// slot is where the number of a file stands, or 0 where there is none.
-func (t *tarNames) slot(x *tarIndex, dir uint32, name string) *uint32 {
+// slot is the place of a file's number, or a free place if there is no such file.
+func (t *nameTable) slot(x *index, dir uint32, name string) *uint32 {
 	for at := t.start(dir, maphash.String(t.seed, name)); ; at = t.after(at) {
 		if i := t.slots[at]; i == 0 || x.file(i).dir == dir && string(x.texts.At(x.file(i).name)) == name {
 			return &t.slots[at]
@@ -27,24 +26,24 @@ func (t *tarNames) slot(x *tarIndex, dir uint32, name string) *uint32 {
 	}
 }
 
-// start is where to look first.
-func (t *tarNames) start(dir uint32, sum uint64) uint64 {
+// start is the first place to look at.
+func (t *nameTable) start(dir uint32, sum uint64) uint64 {
 	const mix = 0x9e3779b97f4a7c15 // Fibonacci hashing
 	return (sum ^ (uint64(dir)+1)*mix) * mix >> 32 & uint64(len(t.slots)-1)
 }
 
-func (t *tarNames) after(at uint64) uint64 { return (at + 1) & uint64(len(t.slots)-1) }
+func (t *nameTable) after(at uint64) uint64 { return (at + 1) & uint64(len(t.slots)-1) }
 
-// add lets a file be found whose name is new in its directory.
-func (t *tarNames) add(x *tarIndex, i uint32) {
+// add adds a file whose name is new in its directory.
+func (t *nameTable) add(x *index, i uint32) {
 	if t.used++; t.used > len(t.slots)/4*3 {
 		t.grow(x)
 	}
 	t.put(x, i)
 }
 
-// put takes the first free slot.
-func (t *tarNames) put(x *tarIndex, i uint32) {
+// put uses the first free slot.
+func (t *nameTable) put(x *index, i uint32) {
 	f := x.file(i)
 	at := t.start(f.dir, maphash.Bytes(t.seed, x.texts.At(f.name)))
 	for t.slots[at] != 0 {
@@ -54,7 +53,7 @@ func (t *tarNames) put(x *tarIndex, i uint32) {
 }
 
 // grow makes the table twice as long.
-func (t *tarNames) grow(x *tarIndex) {
+func (t *nameTable) grow(x *index) {
 	old := t.slots
 	t.slots = make([]uint32, 2*len(old))
 	for _, i := range old {

@@ -18,9 +18,9 @@ import (
 // volumeLabel is GNU tar's type of entry for a name of the whole archive.
 const volumeLabel = 'V'
 
-// readIndex reads a whole archive without its contents, checks it, and lists
-// what is in it in the end.
-func readIndex(ctx context.Context, in *tarInput, x *tarIndexer) (*tarIndex, error) {
+// readIndex reads a whole archive, skips the contents, checks it, and makes its
+// index.
+func readIndex(ctx context.Context, in *input, x *indexer) (*index, error) {
 	archive := tar.NewReader(in)
 	last := "its start"
 	for {
@@ -42,8 +42,8 @@ func readIndex(ctx context.Context, in *tarInput, x *tarIndexer) (*tarIndex, err
 	}
 }
 
-// header takes over one entry of the archive.
-func (x *tarIndexer) header(in *tarInput, h *tar.Header, content io.Reader) error {
+// header adds one entry of the archive.
+func (x *indexer) header(in *input, h *tar.Header, content io.Reader) error {
 	switch h.Typeflag {
 	case tar.TypeXGlobalHeader:
 		return checkGlobal(h)
@@ -51,7 +51,7 @@ func (x *tarIndexer) header(in *tarInput, h *tar.Header, content io.Reader) erro
 		return nil
 	}
 	at := in.start
-	e, err := tarEntry(h)
+	e, err := Entry(h)
 	if err != nil {
 		return err
 	}
@@ -66,8 +66,8 @@ func (x *tarIndexer) header(in *tarInput, h *tar.Header, content io.Reader) erro
 	return err
 }
 
-// checkGlobal refuses what would hold for all entries that follow: hardly
-// any tool writes it, and readers disagree about it.
+// checkGlobal refuses records that change all entries that follow: hardly any
+// tool writes them, and readers disagree about them.
 func checkGlobal(h *tar.Header) error {
 	for _, key := range slices.Sorted(maps.Keys(h.PAXRecords)) {
 		switch key {
@@ -84,7 +84,7 @@ func checkGlobal(h *tar.Header) error {
 // sparseRecord begins the PAX records of sparse files.
 const sparseRecord = "GNU.sparse."
 
-// isSparse says whether a file's content is kept without its holes.
+// isSparse says whether the archive keeps a file's content without its holes.
 func isSparse(h *tar.Header) bool {
 	if h.Typeflag == tar.TypeGNUSparse {
 		return true
@@ -103,11 +103,11 @@ const maxTrailer = 64 << 20
 // endOfTar checks that the archive has its end mark, two blocks of zeros, and
 // reads the rest, so that the checksums of the compression are checked too.
 // Other bytes in the rest are ignored, as by any tar, but not a second archive.
-func endOfTar(in *tarInput) error {
+func endOfTar(in *input) error {
 	if in.zeros < 2 {
 		return fmt.Errorf("the tarball ends without its end mark: it is truncated; make it again: %w", io.ErrUnexpectedEOF)
 	}
-	var rest tarRest
+	var rest trailer
 	n, err := io.Copy(&rest, io.LimitReader(in.buf, maxTrailer))
 	switch {
 	case err != nil:
@@ -120,47 +120,46 @@ func endOfTar(in *tarInput) error {
 	return nil
 }
 
-// tarRest is a block of what follows an archive, from the first byte that is
-// not zero.
-type tarRest []byte
+// trailer collects one block of what follows an archive, from the first byte
+// that is not zero.
+type trailer []byte
 
-func (r *tarRest) Write(p []byte) (int, error) {
+func (r *trailer) Write(p []byte) (int, error) {
 	text := p
 	if len(*r) == 0 {
 		text = bytes.TrimLeft(p, "\x00")
 	}
-	*r = append(*r, text[:min(len(text), tarBlock-len(*r))]...)
+	*r = append(*r, text[:min(len(text), blockSize-len(*r))]...)
 	return len(p), nil
 }
 
-func (r tarRest) isTar() bool {
-	return len(r) == tarBlock && bytes.HasPrefix(tarMagic.of(r), []byte("ustar"))
+func (r trailer) isTar() bool {
+	return len(r) == blockSize && bytes.HasPrefix(magicField.of(r), []byte("ustar"))
 }
 
-// tarCursor finds the contents of files whose places in the archive are
-// known, one after the other.
-type tarCursor struct {
-	in      *tarInput
+// cursor finds the contents of files by their offsets, which must ascend.
+type cursor struct {
+	in      *input
 	archive *tar.Reader
 }
 
-func newTarCursor(in *tarInput) *tarCursor { return &tarCursor{in: in, archive: tar.NewReader(in)} }
+func newCursor(in *input) *cursor { return &cursor{in: in, archive: tar.NewReader(in)} }
 
-// content goes on to the file of a size whose header begins at an offset. Its
-// content is there until the next one's is.
-func (c *tarCursor) content(at, size int64) (*tar.Header, error) {
+// content moves on to the file whose header begins at an offset, and checks its
+// size. The archive then reads its content, until the next call.
+func (c *cursor) content(at, size int64) (*tar.Header, error) {
 	for {
 		c.in.mark()
 		h, err := c.archive.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil, errTarChanged
+			return nil, errChanged
 		case err != nil:
 			return nil, err
 		case c.in.start == at && h.Size == size:
 			return h, nil
 		case c.in.start >= at:
-			return nil, errTarChanged
+			return nil, errChanged
 		}
 	}
 }

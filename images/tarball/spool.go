@@ -8,27 +8,28 @@ import (
 	"cloudlets/images/tempfile"
 )
 
-// tarSpool is a temporary file without a name that an archive is unpacked
-// to. What is zeros takes no room in it.
-type tarSpool struct {
+// spool is a temporary file without a name that an archive is unpacked to. Runs
+// of zeros become holes.
+type spool struct {
 	file *os.File
 	n    int64
 }
 
-// newTarSpool makes the file in dir, or where temporary files are.
-func newTarSpool(dir string) (*tarSpool, error) {
+// newSpool makes the file in dir; "" is [os.TempDir].
+func newSpool(dir string) (*spool, error) {
 	f, err := tempfile.Create(dir, "cloudlets-*.tar")
 	if err != nil {
-		// That the folder is not there must not be taken for a file of the image.
+		// %v, not %w: callers must not take the missing folder for a missing file
+		// of the image.
 		return nil, fmt.Errorf("unpack it to a temporary file: %v; TMPDIR chooses the folder", err)
 	}
-	return &tarSpool{file: f}, nil
+	return &spool{file: f}, nil
 }
 
-// holeSize is what the spool leaves out if it is zeros, in bytes.
+// holeSize is the length of a run of zeros that becomes a hole, in bytes.
 const holeSize = 64 << 10
 
-func (s *tarSpool) Write(p []byte) (int, error) {
+func (s *spool) Write(p []byte) (int, error) {
 	for done := 0; done < len(p); {
 		part := p[done:min(done+holeSize, len(p))]
 		if !allZero(part) {
@@ -42,21 +43,21 @@ func (s *tarSpool) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// end gives the file its length: zeros at its end were not written.
-func (s *tarSpool) end() error {
+// end sets the length of the file, because zeros at its end were not written.
+func (s *spool) end() error {
 	if err := s.file.Truncate(s.n); err != nil {
 		return fmt.Errorf("unpack it to a temporary file: %w", err)
 	}
 	return nil
 }
 
-// close gives the file's room back; nil has none.
-func (s *tarSpool) close() error {
+// close removes the file. A nil spool has none.
+func (s *spool) close() error {
 	if s == nil {
 		return nil
 	}
 	return s.file.Close()
 }
 
-// allZero says whether there is nothing but zeros in p.
+// allZero says whether all bytes of p are zero.
 func allZero(p []byte) bool { return len(p) == 0 || p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1]) }

@@ -1,4 +1,5 @@
-// Package tarball is an image that is a tar archive, compressed or not.
+// Package tarball reads tar archives as images, from a file or a stream and in
+// any compression that is common, and writes them.
 package tarball
 
 import (
@@ -13,57 +14,64 @@ import (
 	"sync"
 
 	"cloudlets/images"
+	"cloudlets/images/bounded"
 	"cloudlets/images/fingerprint"
 )
 
-// DefaultMaxSize is what a tarball may unpack to where [Tarball.MaxSize]
-// says nothing: 64 GiB.
+// DefaultMaxSize bounds what a tarball may unpack to if [Tarball.MaxSize] is
+// 0: 64 GiB.
 const DefaultMaxSize = 64 << 30
 
-// TarSource is a tarball as a [images.Source]: plain, or compressed with gzip,
+// Tarball is a tarball as an [images.Source]: plain, or compressed with gzip,
 // zstd, xz or bzip2. It reads POSIX, GNU and older archives with long names,
 // sparse files and extended attributes.
 //
-// It is what extracting the tarball into an empty directory leaves: where a
+// It shows what extracting the tarball into an empty directory leaves. If a
 // name comes again, the later entry counts, and a hard link to the earlier
-// file keeps that. Names are taken as paths in the image ("./etc", "/etc" and
-// "etc" are the same). Directories that the tarball does not name belong to
-// root with mode 0755. A tarball that would write outside of the image, link
-// to what it does not hold, or that ends without its end mark, is refused
-// with the name of the entry, before anything of it is visited.
+// file keeps the earlier content. Names are paths in the image: "./etc", "/etc"
+// and "etc" are the same. Directories that the tarball does not name belong to
+// root, with mode 0755 and a time of 1970. A tarball is refused before anything
+// of it is visited, with the name of the entry, if it would write outside of the
+// image, if it links to a file that it does not hold, or if its end mark is
+// missing.
+//
+// [Tarball.Walk] reads the archive from its beginning to its end.
+// [Tarball.Tree] has the canonical order, for what depends on it: packs and
+// disks.
 //
 // Its methods may be called by several goroutines at once.
 type Tarball struct {
-	// MaxSize bounds what the tarball may unpack to, in bytes: the archive
-	// itself and, apart from it, all its files together, holes included. 0 is
+	// MaxSize bounds in bytes what the tarball may unpack to. It holds for the
+	// archive, and separately for the sum of its files, holes included. 0 is
 	// [DefaultMaxSize].
 	MaxSize int64
-	// TempDir is where an archive is unpacked that must be read at random;
-	// "" is [os.TempDir]. Nothing there has a name, or stays.
+	// TempDir is the folder for the temporary file that a compressed archive
+	// is unpacked to when it must be read at random; "" is [os.TempDir]. The
+	// file has no name and is gone when it is closed.
 	TempDir string
 
 	name string // in errors
 	path string // of its file; "" is a stream
-	// stream is what has no file, until it was read.
+	// stream is a tarball without a path, until it was read.
 	stream io.Reader
 
 	mu sync.Mutex
-	// plain is the archive where it can be read at random: the tarball's own
-	// file, or what it was unpacked to.
+	// plain is the uncompressed archive once it can be read at random: the
+	// tarball's own file, or the one that it was unpacked to.
 	plain *os.File
 	size  int64 // of plain, in bytes
-	index *tarIndex
+	index *index
 	state string // of the file when the index was made
 }
 
 var _ images.Source = (*Tarball)(nil)
 
-// NewTarSource is the tarball in the file at path.
+// New is the tarball in the file at path.
 func New(path string) *Tarball { return &Tarball{name: path, path: path} }
 
-// NewTarStream is the tarball that r reads, once: whatever asks first has it
-// unpacked into a temporary file. The name stands in errors. The caller
-// closes the source.
+// NewStream is the tarball that r reads. The first method that needs it
+// unpacks it into a temporary file. Errors call it by the name. The caller
+// closes it.
 func NewStream(name string, r io.Reader) *Tarball { return &Tarball{name: name, stream: r} }
 
 func (s *Tarball) maxSize() int64 {
@@ -73,8 +81,8 @@ func (s *Tarball) maxSize() int64 {
 	return DefaultMaxSize
 }
 
-// Walk visits the tarball's files in their order. A compressed one is
-// unpacked twice for it, first to check it and learn what is in it.
+// Walk visits the tarball's files in the order of the archive. A compressed
+// file is unpacked twice for it, the first time to check it and to list it.
 func (s *Tarball) Walk(ctx context.Context, visit images.VisitFunc) error {
 	index, err := s.load(ctx, false)
 	if err != nil {
@@ -85,7 +93,7 @@ func (s *Tarball) Walk(ctx context.Context, visit images.VisitFunc) error {
 		return err
 	}
 	defer in.Close()
-	cursor, entries := newTarCursor(in), tarEntries{index: index}
+	cursor, entries := newCursor(in), entryMaker{index: index}
 	for i := range index.walk() {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -118,11 +126,11 @@ func (s *Tarball) Tree(ctx context.Context) (images.Ordered, error) {
 	if s.plain == nil {
 		return nil, fmt.Errorf("read image %s: %w", s.name, os.ErrClosed)
 	}
-	return &tarTree{name: s.name, index: index, file: s.plain, size: s.size}, nil
+	return &tree{name: s.name, index: index, file: s.plain, size: s.size}, nil
 }
 
-// Close lets go of the tarball and of what it was unpacked to. Trees made of
-// it cannot open files any more. A stream cannot be read again.
+// Close closes the tarball and the file that it was unpacked to. After it
+// trees of the tarball cannot open files, and a stream cannot be read again.
 func (s *Tarball) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,9 +142,9 @@ func (s *Tarball) Close() error {
 	return err
 }
 
-// load reads the whole tarball, once, to check it and to learn what is in
-// it; for random access it sees to it that there is the plain archive.
-func (s *Tarball) load(ctx context.Context, random bool) (*tarIndex, error) {
+// load reads the whole tarball once, to check it and to list it. If random is
+// set it also provides the plain archive.
+func (s *Tarball) load(ctx context.Context, random bool) (*index, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.index != nil && (s.plain != nil || !random && s.path != "") {
@@ -159,18 +167,18 @@ func (s *Tarball) load(ctx context.Context, random bool) (*tarIndex, error) {
 	return s.index, nil
 }
 
-// read reads the tarball from end to end. What is compressed is kept in a
-// temporary file if it is to be random.
-func (s *Tarball) read(ctx context.Context, in *tarInput, random bool) error {
-	var spool *tarSpool
+// read reads the tarball from end to end. If random is set and the archive is
+// compressed, it is kept in a temporary file.
+func (s *Tarball) read(ctx context.Context, in *input, random bool) error {
+	var spool *spool
 	var err error
 	if in.file == nil && random {
-		if spool, err = newTarSpool(s.TempDir); err != nil {
+		if spool, err = newSpool(s.TempDir); err != nil {
 			return err
 		}
 		in.copyTo(spool)
 	}
-	index, err := readIndex(ctx, in, newTarIndexer(s.maxSize()))
+	index, err := readIndex(ctx, in, newIndexer(s.maxSize()))
 	if err == nil && spool != nil {
 		err = spool.end()
 	}
@@ -183,8 +191,8 @@ func (s *Tarball) read(ctx context.Context, in *tarInput, random bool) error {
 	return nil
 }
 
-// open opens the tarball where it is.
-func (s *Tarball) open(ctx context.Context) (*tarInput, error) {
+// open opens the tarball's file or stream.
+func (s *Tarball) open(ctx context.Context) (*input, error) {
 	if s.path != "" {
 		return s.openFile(ctx)
 	}
@@ -199,7 +207,7 @@ func (s *Tarball) open(ctx context.Context) (*tarInput, error) {
 	return in, nil
 }
 
-func (s *Tarball) openFile(ctx context.Context) (*tarInput, error) {
+func (s *Tarball) openFile(ctx context.Context) (*input, error) {
 	f, err := os.Open(s.path)
 	if err != nil {
 		return nil, fmt.Errorf("open image: %w", err)
@@ -213,11 +221,11 @@ func (s *Tarball) openFile(ctx context.Context) (*tarInput, error) {
 }
 
 // again opens a tarball whose index is known.
-func (s *Tarball) again(ctx context.Context) (*tarInput, error) {
+func (s *Tarball) again(ctx context.Context) (*input, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.plain != nil {
-		return plainInput(s.plain, 0, s.size, tarAhead), nil
+		return plainInput(s.plain, 0, s.size, aheadSize), nil
 	}
 	in, err := s.open(ctx)
 	if err != nil {
@@ -225,16 +233,16 @@ func (s *Tarball) again(ctx context.Context) (*tarInput, error) {
 	}
 	if in.state != s.state {
 		in.Close()
-		return nil, fmt.Errorf("read image %s: %w", s.name, errTarChanged)
+		return nil, fmt.Errorf("read image %s: %w", s.name, errChanged)
 	}
 	return in, nil
 }
 
-// errTarChanged says that an index is that of another state of the file.
-var errTarChanged = errors.New("the tarball changed since it was opened: open it again")
+// errChanged says that the file changed since its index was made.
+var errChanged = errors.New("the tarball changed since it was opened: open it again")
 
-// Manifest reads the image's manifest. That of a compressed tarball is kept
-// from the first reading; only one behind a link takes more.
+// Manifest reads the image's manifest. It is kept from the first reading of
+// the tarball, unless a link leads to it: then the tree is asked.
 func (s *Tarball) Manifest(ctx context.Context) ([]byte, error) {
 	index, err := s.load(ctx, false)
 	if err != nil {
@@ -253,8 +261,8 @@ func (s *Tarball) Manifest(ctx context.Context) ([]byte, error) {
 	return images.ReadManifest(tree)
 }
 
-// Fingerprint identifies the tarball by size, times and inode of its file; one
-// that comes from a stream by what is in it.
+// Fingerprint identifies the tarball by size, times and inode of its file, or
+// by its content if it comes from a stream.
 func (s *Tarball) Fingerprint(ctx context.Context) (string, error) {
 	if s.path != "" {
 		return fingerprint.Path(ctx, s.path)
@@ -268,7 +276,7 @@ func (s *Tarball) Fingerprint(ctx context.Context) (string, error) {
 	}
 	defer in.Close()
 	sum := sha256.New()
-	if _, err := io.Copy(sum, &contextReader{ctx: ctx, r: in.buf}); err != nil {
+	if _, err := io.Copy(sum, bounded.ByContext(ctx, in.buf)); err != nil {
 		return "", fmt.Errorf("fingerprint image %s: %w", s.name, err)
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil

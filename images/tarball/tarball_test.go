@@ -22,7 +22,7 @@ import (
 	"cloudlets/images/imagetest"
 )
 
-func TestTarSourceEqualsItsDirectory(t *testing.T) {
+func TestEqualsItsDirectory(t *testing.T) {
 	root := imagetest.OneOfEach(t)
 	d, err := dirtree.Open(root)
 	imagetest.Must(t, err)
@@ -32,9 +32,9 @@ func TestTarSourceEqualsItsDirectory(t *testing.T) {
 	}
 }
 
-// TestTarSourceReadsForeignTarballs has GNU tar pack one of everything, in
+// TestReadsForeignTarballs has GNU tar pack one of everything, in
 // both of its formats and with each compression.
-func TestTarSourceReadsForeignTarballs(t *testing.T) {
+func TestReadsForeignTarballs(t *testing.T) {
 	root := imagetest.OneOfEach(t)
 	d, err := dirtree.Open(root)
 	imagetest.Must(t, err)
@@ -87,14 +87,14 @@ func archive(t *testing.T, headers ...*tar.Header) []byte {
 	return b.Bytes()
 }
 
-func TestTarSourceMakesMissingParents(t *testing.T) {
+func TestMakesMissingParents(t *testing.T) {
 	got, err := imagetest.Visited(New(imagetest.WriteTemp(t, archive(t, entry(tar.TypeReg, "a/b/c", ""), entry(tar.TypeReg, "/a/d", ""), entry(tar.TypeReg, "./e", ""), &tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": "a revision"}}))))
 	if want := "/ /a /a/b /a/b/c /a/d /e"; got != want || err != nil {
 		t.Errorf("visits %s, %v; want %s", got, err, want)
 	}
 }
 
-func TestTarSourceTakesADirectoryAsItIsInTheEnd(t *testing.T) {
+func TestTakesADirectoryAsItIsInTheEnd(t *testing.T) {
 	late := entry(tar.TypeDir, "a/", "")
 	late.Mode, late.Uid = 0o2770, 7
 	twice := entry(tar.TypeDir, "b/", "")
@@ -168,13 +168,13 @@ func withXattr(name, value string) *tar.Header {
 
 // rawHeader is a header that no library writes.
 func rawHeader(name string, kind byte, size int64) []byte {
-	block := make([]byte, tarBlock)
-	tarName.putText(block, name)
-	tarMode.put(block, 0o644)
-	tarUID.put(block, 0)
-	tarGID.put(block, 0)
-	tarSize.put(block, size)
-	tarTime.put(block, 0)
+	block := make([]byte, blockSize)
+	nameField.putText(block, name)
+	modeField.put(block, 0o644)
+	uidField.put(block, 0)
+	gidField.put(block, 0)
+	sizeField.put(block, size)
+	timeField.put(block, 0)
 	finishBlock(block, kind)
 	return block
 }

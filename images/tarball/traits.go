@@ -8,8 +8,8 @@ import (
 	"cloudlets/images"
 )
 
-// tarTraits are what many files of a tarball have in common.
-type tarTraits struct {
+// traits are the properties that many files of a tarball share.
+type traits struct {
 	Type         images.Type
 	mode         uint32
 	uid, gid     uint32
@@ -17,46 +17,46 @@ type tarTraits struct {
 	xattrs       string // packed
 }
 
-// tarShared are traits as entries have them.
-type tarShared struct {
-	tarTraits
+// sharedTraits are traits with the attributes as entries have them.
+type sharedTraits struct {
+	traits
 	Xattrs map[string]string
 }
 
-// About what memory traits take that no file had before, in bytes: their
-// places in list and table; a table of extended attributes, and each of them
-// beside name and value.
+// About how many bytes of memory new traits take: their places in list and
+// table, a map of extended attributes, and each attribute besides its name and
+// value.
 const (
 	traitsCost = 256
 	xattrsCost = 320
 	xattrCost  = 64
 )
 
-// tarTraitList keeps equal traits once, and knows them by their numbers.
-type tarTraitList struct {
-	list    []tarShared
-	numbers map[tarTraits]uint32 // only while the index is made
+// traitList keeps equal traits once, and numbers them.
+type traitList struct {
+	list    []sharedTraits
+	numbers map[traits]uint32 // only while the index is made
 }
 
-// at are the traits of a number.
-func (l *tarTraitList) at(i uint32) *tarShared { return &l.list[i] }
+// at returns the traits with a number.
+func (l *traitList) at(i uint32) *sharedTraits { return &l.list[i] }
 
-// add gives an entry's traits their number, and tells the memory that this
-// takes, in bytes.
-func (l *tarTraitList) add(e *images.Entry) (i uint32, cost int64) {
-	t := tarTraits{Type: e.Type, mode: e.Mode, uid: e.UID, gid: e.GID, major: e.Major, minor: e.Minor, xattrs: packXattrs(e.Xattrs)}
-	if last := len(l.list) - 1; last >= 0 && l.list[last].tarTraits == t {
+// add returns the number of an entry's traits, and how many bytes of memory they
+// take if they are new.
+func (l *traitList) add(e *images.Entry) (i uint32, cost int64) {
+	t := traits{Type: e.Type, mode: e.Mode, uid: e.UID, gid: e.GID, major: e.Major, minor: e.Minor, xattrs: packXattrs(e.Xattrs)}
+	if last := len(l.list) - 1; last >= 0 && l.list[last].traits == t {
 		return uint32(last), 0
 	}
 	if i, ok := l.numbers[t]; ok {
 		return i, 0
 	}
 	if l.numbers == nil {
-		l.numbers = map[tarTraits]uint32{}
+		l.numbers = map[traits]uint32{}
 	}
 	i = uint32(len(l.list))
 	l.numbers[t] = i
-	l.list = append(l.list, tarShared{t, unpackXattrs(t.xattrs)})
+	l.list = append(l.list, sharedTraits{t, unpackXattrs(t.xattrs)})
 	cost = traitsCost + int64(len(t.xattrs))
 	if len(e.Xattrs) > 0 {
 		cost += xattrsCost + xattrCost*int64(len(e.Xattrs))
@@ -64,8 +64,8 @@ func (l *tarTraitList) add(e *images.Entry) (i uint32, cost int64) {
 	return i, cost
 }
 
-// packXattrs makes one text of extended attributes: names and values sorted,
-// each with its length before it.
+// packXattrs makes one text of extended attributes: sorted by name, each name
+// and value after its length.
 func packXattrs(xattrs map[string]string) string {
 	var b []byte
 	for _, name := range slices.Sorted(maps.Keys(xattrs)) {
@@ -76,8 +76,8 @@ func packXattrs(xattrs map[string]string) string {
 	return string(b)
 }
 
-// unpackXattrs are the attributes again, nil for none. They share the packed
-// text's memory: those of a header would keep all of the header.
+// unpackXattrs is the inverse of packXattrs; no attributes are nil. Names and
+// values share the packed text's memory, and do not keep a header's alive.
 func unpackXattrs(packed string) map[string]string {
 	var xattrs map[string]string
 	next := func() string {

@@ -13,22 +13,22 @@ import (
 	"cloudlets/images"
 )
 
-// tarTree is random access to an archive that is in a file as it is.
-type tarTree struct {
+// tree is random access to an archive that is in a file as it is.
+type tree struct {
 	name  string // in errors
-	index *tarIndex
+	index *index
 	file  *os.File
 	size  int64
 }
 
-var _ images.Ordered = (*tarTree)(nil)
+var _ images.Ordered = (*tree)(nil)
 
 // Walk visits the files in canonical order. Contents are read wherever they
-// are in the archive; an archive in that order is read from end to end.
-func (t *tarTree) Walk(ctx context.Context, visit images.VisitFunc) error {
+// are in the archive, and only if the visit reads them.
+func (t *tree) Walk(ctx context.Context, visit images.VisitFunc) error {
 	order := t.index.canonical()
-	entries := tarEntries{index: t.index}
-	in := plainInput(t.file, 0, t.size, tarNear)
+	entries := entryMaker{index: t.index}
+	in := plainInput(t.file, 0, t.size, nearSize)
 	for _, i := range order.list {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -36,12 +36,7 @@ func (t *tarTree) Walk(ctx context.Context, visit images.VisitFunc) error {
 		e := entries.canonicalEntry(i, order)
 		var content io.Reader
 		if e.Type == images.Regular {
-			f := t.index.file(t.index.original(i))
-			cursor, err := contentAt(in, f)
-			if err != nil {
-				return fmt.Errorf("read %s of image %s: %w", e.Path, t.name, err)
-			}
-			content = cursor.archive
+			content = &foundContent{tree: t, in: in, path: e.Path, file: t.index.file(t.index.original(i))}
 		}
 		if err := visit(e, content); err != nil {
 			return err
@@ -50,18 +45,37 @@ func (t *tarTree) Walk(ctx context.Context, visit images.VisitFunc) error {
 	return nil
 }
 
-// contentAt is a cursor at the content of a regular file.
-func contentAt(in *tarInput, f *tarFile) (*tarCursor, error) {
-	if err := in.goTo(f.at); err != nil {
-		return nil, err
+// foundContent is the content of a regular file somewhere in the archive. It
+// is looked for when it is first read.
+type foundContent struct {
+	tree *tree
+	in   *input
+	path string
+	file *member
+	r    io.Reader
+}
+
+func (c *foundContent) Read(p []byte) (int, error) {
+	if c.r == nil {
+		if err := c.find(); err != nil {
+			return 0, fmt.Errorf("read %s of image %s: %w", c.path, c.tree.name, err)
+		}
 	}
-	cursor := newTarCursor(in)
-	_, err := cursor.content(f.at, f.value)
-	return cursor, err
+	return c.r.Read(p)
+}
+
+func (c *foundContent) find() error {
+	if err := c.in.goTo(c.file.at); err != nil {
+		return err
+	}
+	found := newCursor(c.in)
+	_, err := found.content(c.file.at, c.file.value)
+	c.r = found.archive
+	return err
 }
 
 // find looks a path up.
-func (t *tarTree) find(what, p string) (uint32, error) {
+func (t *tree) find(what, p string) (uint32, error) {
 	i, ok := t.index.lookup(images.CleanPath(p))
 	if !ok {
 		return 0, t.fail(what, p, fs.ErrNotExist)
@@ -69,13 +83,13 @@ func (t *tarTree) find(what, p string) (uint32, error) {
 	return i, nil
 }
 
-func (t *tarTree) fail(what, p string, err error) error {
+func (t *tree) fail(what, p string, err error) error {
 	return &fs.PathError{Op: what, Path: p + " of image " + t.name, Err: err}
 }
 
 // Entry tells what is at a path. Each name of a file with several is the file
 // itself, as in a directory.
-func (t *tarTree) Entry(p string) (images.Entry, error) {
+func (t *tree) Entry(p string) (images.Entry, error) {
 	i, err := t.find("look at", p)
 	if err != nil {
 		return images.Entry{}, err
@@ -83,14 +97,14 @@ func (t *tarTree) Entry(p string) (images.Entry, error) {
 	return t.entry(i), nil
 }
 
-func (t *tarTree) entry(i uint32) images.Entry {
+func (t *tree) entry(i uint32) images.Entry {
 	e := t.index.pathless(t.index.original(i))
 	e.Path = t.index.path(i)
 	return e
 }
 
 // ReadDir lists a directory, sorted by name.
-func (t *tarTree) ReadDir(p string) ([]images.Entry, error) {
+func (t *tree) ReadDir(p string) ([]images.Entry, error) {
 	dir, err := t.find("list", p)
 	if err != nil {
 		return nil, err
@@ -107,7 +121,7 @@ func (t *tarTree) ReadDir(p string) ([]images.Entry, error) {
 }
 
 // Open reads the regular file at a path, or what a hard link is a name of.
-func (t *tarTree) Open(p string) (io.ReadCloser, error) {
+func (t *tree) Open(p string) (io.ReadCloser, error) {
 	i, err := t.find("open", p)
 	if err != nil {
 		return nil, err
@@ -116,7 +130,7 @@ func (t *tarTree) Open(p string) (io.ReadCloser, error) {
 	if t.index.kind(f) != images.Regular {
 		return nil, t.fail("open", p, errors.New("it is not a regular file"))
 	}
-	cursor := newTarCursor(plainInput(t.file, f.at, t.size, tarGlance))
+	cursor := newCursor(plainInput(t.file, f.at, t.size, glanceSize))
 	h, err := cursor.content(0, f.value)
 	if err != nil {
 		return nil, t.fail("open", p, err)
@@ -124,10 +138,10 @@ func (t *tarTree) Open(p string) (io.ReadCloser, error) {
 	if isSparse(h) {
 		return io.NopCloser(cursor.archive), nil
 	}
-	return tarContent{io.NewSectionReader(t.file, f.at+cursor.in.off, f.value)}, nil
+	return storedContent{io.NewSectionReader(t.file, f.at+cursor.in.off, f.value)}, nil
 }
 
-// tarContent is the content of a file that is in the archive as it is.
-type tarContent struct{ *io.SectionReader }
+// storedContent is the content of a file that is in the archive as it is.
+type storedContent struct{ *io.SectionReader }
 
-func (tarContent) Close() error { return nil }
+func (storedContent) Close() error { return nil }

@@ -10,15 +10,15 @@ import (
 	"cloudlets/images"
 )
 
-// tarOutput is how much of a tarball is collected before it is written.
-const tarOutput = 256 << 10
+// outputSize is how much of a tarball is collected before it is written.
+const outputSize = 256 << 10
 
-// WriteTar writes all of src as a POSIX tar stream with its end mark: owners
+// Write writes all of src as a POSIX tar stream with its end mark: owners
 // as numbers, times to the nanosecond, extended attributes as GNU tar writes
 // them. Holes of sparse files are written as zeros. Names are bytes, and come
 // out of any tar as they went in. The same source gives the same stream.
 func Write(ctx context.Context, w io.Writer, src images.Source) error {
-	t := newTarWriter(w)
+	t := newWriter(w)
 	err := src.Walk(ctx, func(e images.Entry, content io.Reader) error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -37,22 +37,22 @@ func Write(ctx context.Context, w io.Writer, src images.Source) error {
 	return nil
 }
 
-// tarWriter writes a tar stream. Its buffer takes content straight from
+// writer writes a tar stream. Its buffer takes content straight from
 // where it is read.
-type tarWriter struct {
+type writer struct {
 	w      *bufio.Writer
-	header tarHeader
-	zeros  [2 * tarBlock]byte
+	header headerEncoder
+	zeros  [2 * blockSize]byte
 }
 
-// newTarWriter writes to w, which is used as nothing but a writer: what it
-// may read from by itself it reads in small pieces.
-func newTarWriter(w io.Writer) *tarWriter {
-	return &tarWriter{w: bufio.NewWriterSize(struct{ io.Writer }{w}, tarOutput)}
+// newWriter writes to w. It hides w's other methods, because a ReadFrom of w
+// would read in small pieces.
+func newWriter(w io.Writer) *writer {
+	return &writer{w: bufio.NewWriterSize(struct{ io.Writer }{w}, outputSize)}
 }
 
 // add writes one file.
-func (t *tarWriter) add(e images.Entry, content io.Reader) error {
+func (t *writer) add(e images.Entry, content io.Reader) error {
 	blocks, err := t.header.encode(e)
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func (t *tarWriter) add(e images.Entry, content io.Reader) error {
 }
 
 // end writes the end mark.
-func (t *tarWriter) end() error {
+func (t *writer) end() error {
 	if _, err := t.w.Write(t.zeros[:]); err != nil {
 		return err
 	}
@@ -83,12 +83,12 @@ func (t *tarWriter) end() error {
 }
 
 // padding is what is missing to a whole block.
-func padding(size int64) int64 { return -size & (tarBlock - 1) }
+func padding(size int64) int64 { return -size & (blockSize - 1) }
 
-// WriteTar writes the overlay's files as a tar archive, which may be
+// WriteOverlay writes the overlay's files as a tar archive, which may be
 // extracted over a copy of the image.
 func WriteOverlay(o images.Overlay, w io.Writer) error {
-	t := newTarWriter(w)
+	t := newWriter(w)
 	for _, f := range o {
 		if f.Type != images.Regular {
 			return fmt.Errorf("write overlay: %s is not a regular file", f.Path)

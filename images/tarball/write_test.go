@@ -114,7 +114,7 @@ func forgetting(tree imagetest.Files, forget func(*images.Entry)) imagetest.File
 
 func TestTarHoldsLargeFiles(t *testing.T) {
 	const size = 9 << 30 // more than the standard's octal digits can say
-	var h tarHeader
+	var h headerEncoder
 	blocks, err := h.encode(images.Entry{Path: "/large", Type: images.Regular, Size: size})
 	imagetest.Must(t, err)
 	got, err := tar.NewReader(bytes.NewReader(blocks)).Next()

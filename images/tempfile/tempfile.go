@@ -1,4 +1,5 @@
-// Package tempfile makes temporary files that go away with the program.
+// Package tempfile makes temporary files that are gone when they are closed,
+// even if the process is killed.
 package tempfile
 
 import (
@@ -6,7 +7,7 @@ import (
 	"os"
 )
 
-// CreateUnnamed makes a temporary file in dir, or where temporary files are,
+// Create makes a temporary file in dir, or where temporary files are,
 // that is gone when it is closed, whatever becomes of this process. The
 // pattern is that of [os.CreateTemp].
 func Create(dir, pattern string) (*os.File, error) {

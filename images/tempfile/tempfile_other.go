@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// createUnnamed takes the name off the file that is open.
+// create takes the name off the file that is open.
 func create(dir, pattern string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, pattern)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// createUnnamed leaves it to Windows to remove the file: one that is open has
+// create leaves it to Windows to remove the file: one that is open has
 // a name there.
 func create(dir, pattern string) (*os.File, error) {
 	if dir == "" {

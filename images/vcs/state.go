@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cloudlets/images/atomicfile"
 	"cloudlets/images/metadata"
 )
 
@@ -125,19 +126,7 @@ func (s *state) names() ([]string, error) {
 	return paths, nil
 }
 
-// writeFile writes a small file completely or not at all, by renaming a
-// temporary file.
+// writeFile writes a small file completely or not at all.
 func writeFile(name string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".part-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return atomicfile.Write(name, 0o600, atomicfile.Text(text))
 }

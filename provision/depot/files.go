@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"cloudlets/images/atomicfile"
 )
 
 // keepUnused is how long a file stays that no kit needs any more: a machine
@@ -52,25 +54,24 @@ func (d *Depot) intact(f File) bool {
 // put keeps what write writes. The digest is that of the bytes, unless write
 // knows a better one. The file appears under its name only when it is whole
 // and on the disk.
-func (d *Depot) put(write func(w io.Writer) (digest string, err error)) (File, error) {
-	temp, err := os.CreateTemp(filepath.Join(d.dir, "files"), ".part-*")
+func (d *Depot) put(write func(w io.Writer) (digest string, err error)) (file File, err error) {
+	temp, err := atomicfile.Create(filepath.Join(d.dir, "files"), 0o644)
 	if err != nil {
 		return File{}, err
 	}
-	defer os.Remove(temp.Name())
+	defer func() { err = errors.Join(err, temp.Discard()) }()
 	hash, count := sha256.New(), &counter{}
 	digest, err := write(io.MultiWriter(temp, hash, count))
+	if err = errors.Join(err, temp.Chmod(0o644)); err != nil {
+		return File{}, err
+	}
 	if digest == "" {
 		digest = "sha256:" + hex.EncodeToString(hash.Sum(nil))
 	}
-	if err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
-		return File{}, err
-	}
-	f := File{Digest: digest, Size: count.n}
-	if err := os.Rename(temp.Name(), d.Path(digest)); err != nil {
+	if err := temp.Commit(filepath.Base(d.Path(digest))); err != nil {
 		return File{}, fmt.Errorf("keep a file in the depot: %w", err)
 	}
-	return f, nil
+	return File{Digest: digest, Size: count.n}, nil
 }
 
 type counter struct{ n int64 }
@@ -104,27 +105,13 @@ func memo[T any](d *Depot, key string, good func(File) bool, file func(T) File, 
 	if err != nil {
 		return made, err
 	}
-	return made, writeWhole(name, text)
+	return made, atomicfile.Write(name, 0o600, atomicfile.Text(text))
 }
 
 // touch notes that a file is in use now: see sweep.
 func (d *Depot) touch(f File) {
 	now := time.Now()
 	_ = os.Chtimes(d.Path(f.Digest), now, now)
-}
-
-// writeWhole writes a small file beside its name and then renames it.
-func writeWhole(name string, text []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(name), ".part-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(text)
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return os.Rename(temp.Name(), name)
 }
 
 // sweep removes the files that are in no kit and were not used for a day, what

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/atomicfile"
 	"cloudlets/images/dirtree"
 	"cloudlets/images/layers"
 	"cloudlets/images/rootfs"
@@ -116,24 +117,22 @@ func (k keeper) removeBegun() error {
 	return err
 }
 
-// remember writes beside, syncs and renames. What the list tells of is on the
+// remember keeps the list of what was accepted. What the list tells of is on the
 // disk before the list is.
 func (k keeper) remember(known knownPaths) error {
 	var text []byte
 	for _, p := range slices.Compact(slices.Sorted(slices.Values(known))) {
 		text = append(strconv.AppendQuote(text, p), '\n')
 	}
-	name := filepath.Join(k.dir, accepted)
-	if err := k.sync(); err != nil {
+	root, err := os.OpenRoot(k.dir)
+	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(name+".part", text, 0o600); err != nil {
+	defer root.Close()
+	if err := errors.Join(k.sync(), atomicfile.RemoveParts(root, ".")); err != nil {
 		return err
 	}
-	if err := errors.Join(k.sync(), os.Rename(name+".part", name)); err != nil {
-		return err
-	}
-	return k.sync()
+	return atomicfile.WriteIn(root, accepted, 0o600, atomicfile.Text(text))
 }
 
 func (k keeper) sync() error {

@@ -192,7 +192,7 @@ func TestBrokenOff(t *testing.T) {
 			return errors.Join(os.MkdirAll(filepath.Join(k.dir, incoming, "srv/www"), 0o755), os.MkdirAll(k.kept("/srv/www"), 0o700), os.WriteFile(k.kept("/srv/www/again.html"), []byte("the image's"), 0o644))
 		},
 		"remembering": func(k keeper) error {
-			return errors.Join(os.MkdirAll(k.kept("/srv/www"), 0o700), os.WriteFile(filepath.Join(k.dir, accepted+".part"), []byte("\"/et"), 0o600), os.Mkdir(filepath.Join(k.dir, underneath), 0o700))
+			return errors.Join(os.MkdirAll(k.kept("/srv/www"), 0o700), os.WriteFile(filepath.Join(k.dir, ".part-1"), []byte("\"/et"), 0o600), os.Mkdir(filepath.Join(k.dir, underneath), 0o700))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,56 +4,59 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"cloudlets/images/jsontext"
 )
 
 // document is a machine file or a profile as it was written.
 type document struct {
 	file     string
-	root     *node
+	root     *jsontext.Node
 	extends  []reference
-	problems []FileError
+	problems jsontext.Problems
 
 	// What resolve made of it, kept so that a profile that many extend, by
 	// many ways, is folded once.
 	done   bool
-	merged *node
-	wrong  []FileError
+	merged *jsontext.Node
+	wrong  jsontext.Problems
 }
 
 // reference is the name of a profile where a file extends it.
 type reference struct {
-	position
+	jsontext.Place
 	name string
 }
 
-func newDocument(file string, root *node, problems []FileError) *document {
+func newDocument(file string, root *jsontext.Node, problems jsontext.Problems) *document {
 	d := &document{file: file, root: root, problems: problems}
 	if root == nil {
 		return d
 	}
-	if root.kind != '{' {
-		d.problems = append(d.problems, root.problem("want an object {…}, have %s", root.describe()))
+	if !root.IsObject() {
+		d.problems = append(d.problems, wants(root, "an object {…}")...)
 		return d
 	}
-	d.readExtends(root.get("extends"))
+	d.readExtends(root.Child("extends"))
 	return d
 }
 
 // readExtends reads the name of one profile, or a list of names.
-func (d *document) readExtends(n *node) {
-	if n == nil || n.kind == 'n' {
+func (d *document) readExtends(n *jsontext.Node) {
+	if n == nil || n.IsNull() {
 		return
 	}
-	names := []*node{n}
-	if n.kind == '[' {
-		names = n.elements
+	names := []*jsontext.Node{n}
+	if n.IsArray() {
+		names = n.Elements()
 	}
 	for _, name := range names {
-		if name.kind != '"' {
-			d.problems = append(d.problems, name.problem("want the name of a profile in quotes, have %s", name.describe()))
+		text, ok := name.Text()
+		if !ok {
+			d.problems = append(d.problems, wants(name, "the name of a profile in quotes")...)
 			continue
 		}
-		d.extends = append(d.extends, reference{name.position, name.literal.String()})
+		d.extends = append(d.extends, reference{name.Place(), text})
 	}
 }
 
@@ -72,38 +75,38 @@ func (r *siteReader) checkProfiles() {
 // resolve folds the profiles that a document extends into it: in the order in
 // which they are named, later wins, the document itself last. The chain names
 // the profiles on the way here.
-func (r *siteReader) resolve(doc *document, chain []string) (*node, []FileError) {
+func (r *siteReader) resolve(doc *document, chain []string) (*jsontext.Node, jsontext.Problems) {
 	if doc.done {
 		return doc.merged, doc.wrong
 	}
 	if len(doc.problems) > 0 {
 		return nil, doc.problems
 	}
-	var base *node
-	var problems []FileError
+	var base *jsontext.Node
+	var problems jsontext.Problems
 	for _, ref := range doc.extends {
 		profile, wrong := r.profile(ref, chain)
 		problems = append(problems, wrong...)
 		if profile != nil {
-			base = mergeNodes(base, profile)
+			base = jsontext.Merge(base, profile)
 		}
 	}
-	doc.done, doc.merged, doc.wrong = true, mergeNodes(base, doc.root), problems
+	doc.done, doc.merged, doc.wrong = true, jsontext.Merge(base, doc.root), problems
 	return doc.merged, doc.wrong
 }
 
 // profile resolves one profile for the file that names it.
-func (r *siteReader) profile(ref reference, chain []string) (*node, []FileError) {
+func (r *siteReader) profile(ref reference, chain []string) (*jsontext.Node, jsontext.Problems) {
 	chain = append(slices.Clone(chain), ref.name)
 	doc, known := r.profiles[ref.name]
 	switch {
 	case !known:
-		hint := didYouMean(ref.name, slices.Collect(maps.Keys(r.profiles)))
-		return nil, []FileError{ref.problem("extends %s, but there is no profiles/%s.json%s", arrows(chain), ref.name, hint)}
+		hint := jsontext.DidYouMean(ref.name, slices.Collect(maps.Keys(r.profiles)))
+		return nil, jsontext.Problems{ref.Problem("extends %s, but there is no profiles/%s.json%s", arrows(chain), ref.name, hint)}
 	case slices.Contains(chain[:len(chain)-1], ref.name):
-		return nil, []FileError{ref.problem("extends itself: %s; take one of them out", arrows(chain))}
+		return nil, jsontext.Problems{ref.Problem("extends itself: %s; take one of them out", arrows(chain))}
 	case len(doc.problems) > 0:
-		return nil, []FileError{ref.problem("extends %q, which has a mistake: %s", ref.name, doc.problems[0])}
+		return nil, jsontext.Problems{ref.Problem("extends %q, which has a mistake: %s", ref.name, doc.problems[0])}
 	}
 	return r.resolve(doc, chain)
 }

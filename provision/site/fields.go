@@ -1,14 +1,16 @@
 package site
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"cloudlets/images/bytesize"
-
-	"github.com/tailscale/hujson"
+	"cloudlets/images/jsontext"
 )
 
 // maxProblems bounds how many mistakes of one object are told: a person mends a
@@ -16,48 +18,51 @@ import (
 const maxProblems = 20
 
 // field reads one key's value into a T and says what is wrong with it.
-type field[T any] func(dst *T, n *node) []FileError
+type field[T any] func(dst *T, n *jsontext.Node) jsontext.Problems
 
 // decodeObject reads an object by the table of its keys. It reads on after a
 // mistake, so that a person sees them all at once.
-func decodeObject[T any](dst *T, n *node, table map[string]field[T]) []FileError {
-	if n.kind != '{' {
-		return []FileError{n.problem("want an object {…}, have %s", n.describe())}
+func decodeObject[T any](dst *T, n *jsontext.Node, table map[string]field[T]) (problems jsontext.Problems) {
+	if !n.IsObject() {
+		return wants(n, "an object {…}")
 	}
-	var problems []FileError
-	for _, m := range n.members {
+	for _, m := range n.Members() {
 		if len(problems) >= maxProblems {
 			break
 		}
-		read, known := table[m.name]
+		read, known := table[m.Name]
 		if !known {
-			hint := didYouMean(m.name, slices.Collect(maps.Keys(table)))
-			problems = append(problems, m.problem("unknown key %q%s", m.name, hint))
+			hint := jsontext.DidYouMean(m.Name, slices.Collect(maps.Keys(table)))
+			problems = append(problems, m.Place().Problem("unknown key %q%s", m.Name, hint))
 			continue
 		}
-		problems = append(problems, read(dst, m.value)...)
+		problems = append(problems, read(dst, m.Value)...)
 	}
 	return problems
 }
 
-// kinded guards a reader by the kind of value that it wants.
-func kinded[T any](want string, kinds string, read func(dst *T, v hujson.Literal) error) field[T] {
-	return func(dst *T, n *node) []FileError {
-		if !slices.Contains([]byte(kinds), byte(n.kind)) {
-			return []FileError{n.problem("want %s, have %s", want, n.describe())}
-		}
-		if err := read(dst, n.literal); err != nil {
-			return []FileError{n.problem("%s", err)}
-		}
+// wants is the problem of a value that is of another kind than wanted.
+func wants(n *jsontext.Node, what string) jsontext.Problems {
+	return jsontext.Problems{n.Problem("want %s, have %s", what, n.Show())}
+}
+
+// refused is the problem of a value that a reader refused, if it did.
+func refused(n *jsontext.Node, err error) jsontext.Problems {
+	if err == nil {
 		return nil
 	}
+	return jsontext.Problems{n.Problem("%s", err)}
 }
 
 // textField reads a text by way of set, which may refuse it.
 func textField[T any](set func(dst *T, text string) error) field[T] {
-	return kinded("a text in quotes", `"`, func(dst *T, v hujson.Literal) error {
-		return set(dst, v.String())
-	})
+	return func(dst *T, n *jsontext.Node) jsontext.Problems {
+		text, ok := n.Text()
+		if !ok {
+			return wants(n, "a text in quotes")
+		}
+		return refused(n, set(dst, text))
+	}
 }
 
 // plainText reads any text that holds no control characters.
@@ -70,46 +75,73 @@ func plainText[T any](to func(dst *T) *string) field[T] {
 
 // boolField reads true or false.
 func boolField[T any](set func(dst *T, v bool)) field[T] {
-	return kinded("true or false", "tf", func(dst *T, v hujson.Literal) error {
-		set(dst, v.Bool())
+	return func(dst *T, n *jsontext.Node) jsontext.Problems {
+		v, ok := n.Bool()
+		if !ok {
+			return wants(n, "true or false")
+		}
+		set(dst, v)
 		return nil
-	})
+	}
+}
+
+// numberField reads a number by way of set, which may refuse it.
+func numberField[T any](what string, set func(dst *T, number json.Number) error) field[T] {
+	return func(dst *T, n *jsontext.Node) jsontext.Problems {
+		number, ok := n.Number()
+		if !ok {
+			return wants(n, what)
+		}
+		return refused(n, set(dst, number))
+	}
 }
 
 // sizeField reads a number of bytes, or text such as "16GiB".
 func sizeField[T any](to func(dst *T) *int64) field[T] {
-	return kinded(`a number of bytes, or text such as "16GiB"`, `0"`, func(dst *T, v hujson.Literal) error {
-		text := v.String()
-		if v.Kind() == '0' {
-			if _, err := strconv.ParseInt(text, 10, 64); err != nil {
-				return errors.New("want a whole number of bytes, or text such as \"16GiB\"")
-			}
+	return func(dst *T, n *jsontext.Node) (problems jsontext.Problems) {
+		text, isText := n.Text()
+		number, isNumber := n.Number()
+		var err error
+		switch {
+		case isText:
+			*to(dst), err = bytesize.Parse(text)
+		case isNumber:
+			*to(dst), err = wholeBytes(number)
+		default:
+			return wants(n, `a number of bytes, or text such as "16GiB"`)
 		}
-		size, err := bytesize.Parse(text)
-		*to(dst) = size
-		return err
-	})
+		return refused(n, err)
+	}
+}
+
+func wholeBytes(number json.Number) (int64, error) {
+	if _, err := strconv.ParseInt(number.String(), 10, 64); err != nil {
+		return 0, errors.New(`want a whole number of bytes, or text such as "16GiB"`)
+	}
+	return bytesize.Parse(number.String())
 }
 
 // objectField reads an object by its own table.
 func objectField[T, U any](to func(dst *T) *U, table map[string]field[U]) field[T] {
-	return func(dst *T, n *node) []FileError { return decodeObject(to(dst), n, table) }
+	return func(dst *T, n *jsontext.Node) jsontext.Problems { return decodeObject(to(dst), n, table) }
 }
 
 // listField reads a list of texts.
 func listField[T any](add func(dst *T, text string) error) field[T] {
 	one := textField(add)
-	return func(dst *T, n *node) []FileError {
-		if n.kind != '[' {
-			return []FileError{n.problem("want a list […] of texts, have %s", n.describe())}
+	return func(dst *T, n *jsontext.Node) (problems jsontext.Problems) {
+		if !n.IsArray() {
+			return wants(n, "a list […] of texts")
 		}
-		var problems []FileError
-		for _, element := range n.elements {
+		for _, element := range n.Elements() {
 			problems = append(problems, one(dst, element)...)
 		}
 		return problems
 	}
 }
+
+// anything accepts a value that is read elsewhere.
+func anything[T any](*T, *jsontext.Node) jsontext.Problems { return nil }
 
 // ignored accepts a text for the reader of the file alone.
 func ignored[T any]() field[T] {
@@ -117,10 +149,32 @@ func ignored[T any]() field[T] {
 }
 
 func checkPlain(text string) error {
-	for _, r := range text {
-		if r < ' ' || r == 0x7f {
-			return errors.New("control characters and line breaks are not allowed here")
-		}
+	if hasControl(text) {
+		return errors.New("control characters and line breaks are not allowed here")
 	}
 	return nil
+}
+
+func hasControl(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0
+}
+
+// oneOf refuses a text that is none of the choices. An empty choice is
+// accepted and not shown.
+func oneOf(text string, choices ...string) error {
+	if slices.Contains(choices, text) {
+		return nil
+	}
+	shown := slices.DeleteFunc(slices.Clone(choices), func(c string) bool { return c == "" })
+	return fmt.Errorf("want %s, have %q%s", wordList(shown), text, jsontext.DidYouMean(text, shown))
+}
+
+// wordList is `"a", "b" or "c"`.
+func wordList(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = strconv.Quote(w)
+	}
+	last := len(quoted) - 1
+	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"cloudlets/images/jsontext"
 )
 
 // tarballEndings are those of the tarballs that images/ may hold.
@@ -22,7 +24,7 @@ func (r *siteReader) images() map[string]string {
 		return nil
 	}
 	if err != nil {
-		r.report(fileProblem(imagesDir, "cannot be listed: %s", bareCause(err)))
+		r.report(jsontext.About(imagesDir, "cannot be listed: %s", bareCause(err)))
 		return r.last.images
 	}
 	found := make(map[string]string)
@@ -33,7 +35,7 @@ func (r *siteReader) images() map[string]string {
 			continue
 		}
 		if first, twice := found[name]; twice {
-			r.report(fileProblem(imagesDir+"/"+entry.Name(), "has the name %q, as %s/%s has; rename one, until then the latter is used", name, imagesDir, filepath.Base(first)))
+			r.report(jsontext.About(imagesDir+"/"+entry.Name(), "has the name %q, as %s/%s has; rename one, until then the latter is used", name, imagesDir, filepath.Base(first)))
 			continue
 		}
 		found[name] = full

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
-	"slices"
 	"strings"
 
 	"cloudlets/images/bytesize"
@@ -18,7 +17,7 @@ import (
 func machineFields() map[string]field[provision.Spec] {
 	return map[string]field[provision.Spec]{
 		"description": ignored[provision.Spec](),
-		"extends":     func(*provision.Spec, *node) []FileError { return nil }, // folded in before
+		"extends":     anything[provision.Spec], // folded in before
 		"image":       textField(setImage),
 		"entrypoint":  plainText(func(s *provision.Spec) *string { return &s.EntryPoint }),
 		"hostname":    textField(setHostname),
@@ -66,13 +65,13 @@ func quirkFields() map[string]field[provision.Quirks] {
 	}
 }
 
-// decodeSpec types the merged files of one machine.
-func decodeSpec(mac provision.MAC, merged *node) (provision.Spec, []FileError) {
+// decodeSpec makes a Spec of the merged files of one machine.
+func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsontext.Problems) {
 	spec := provision.Spec{MAC: mac, Filesystem: "ext4", Handover: provision.Switch}
 	problems := decodeObject(&spec, merged, machineFields())
 	if low, high := spec.Disk.MinSize, spec.Disk.MaxSize; high != 0 && low > high {
-		at := merged.get("disk").get("minSize")
-		problems = append(problems, at.problem("minSize %s is more than maxSize %s: no disk can match", bytesize.Exact(low), bytesize.Exact(high)))
+		at := merged.Locate("disk", "minSize")
+		problems = append(problems, at.Problem("minSize %s is more than maxSize %s: no disk can match", bytesize.Exact(low), bytesize.Exact(high)))
 	}
 	return spec, problems
 }
@@ -172,52 +171,13 @@ func setBootFile(q *provision.Quirks, name string) error {
 	return nil
 }
 
-// oneOf refuses a text that is none of the choices. An empty choice is
-// accepted and not shown.
-func oneOf(text string, choices ...string) error {
-	if slices.Contains(choices, text) {
-		return nil
-	}
-	shown := slices.DeleteFunc(slices.Clone(choices), func(c string) bool { return c == "" })
-	return fmt.Errorf("want %s, have %q%s", wordList(shown), text, didYouMean(text, shown))
-}
-
-func hasControl(text string) bool {
-	return strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0
-}
-
-// setConfig hands the configuration to the format's own reader; what the args
-// may be is said by the image's manifest, and checked against it later.
-func setConfig(s *provision.Spec, n *node) []FileError {
-	anything := func(*provision.Spec, *node) []FileError { return nil }
-	keys := map[string]field[provision.Spec]{"args": anything, "dns": anything, "ip": anything}
+// setConfig hands the configuration to the format's own reader. What the args
+// may be is said by the image's manifest, and is checked against it later.
+func setConfig(s *provision.Spec, n *jsontext.Node) (problems jsontext.Problems) {
+	keys := map[string]field[provision.Spec]{"args": anything[provision.Spec], "dns": anything[provision.Spec], "ip": anything[provision.Spec]}
 	if problems := decodeObject(s, n, keys); problems != nil {
 		return problems
 	}
-	text, err := n.MarshalJSON()
-	if err != nil {
-		return []FileError{n.problem("read config: %s", err)}
-	}
-	s.Config, err = manifest.ParseConfig("config", text)
-	return configProblems(n, err)
-}
-
-// configProblems puts what the format's reader found where it was written: it
-// saw the merged configuration, in which lines mean nothing.
-func configProblems(n *node, err error) (problems []FileError) {
-	if err == nil {
-		return nil
-	}
-	causes := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		causes = joined.Unwrap()
-	}
-	for _, cause := range causes {
-		at, reason := n, cause.Error()
-		if p, ok := errors.AsType[*jsontext.Problem](cause); ok {
-			at, reason = n.find(p.Path), p.Reason
-		}
-		problems = append(problems, at.problem("config %s", reason))
-	}
+	s.Config, problems = manifest.ReadConfig(n)
 	return problems
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"cloudlets/images/jsontext"
 )
 
 // Whatever the bytes of a machine file and of its profile: no panic; what is
@@ -22,7 +24,7 @@ func FuzzMachineFile(f *testing.F) {
 		if c.broken && len(r.problems) == 0 {
 			t.Error("a broken file, and no word why")
 		}
-		for _, p := range tidyProblems(r.problems) {
+		for _, p := range r.problems.Tidy() {
 			checkPlace(t, p, map[string]string{"m": machine, "p": profile}[p.File])
 		}
 		if !c.broken {
@@ -32,11 +34,11 @@ func FuzzMachineFile(f *testing.F) {
 }
 
 func parseDocument(file, text string) *document {
-	root, problems := parseNode(file, []byte(text))
+	root, problems := jsontext.ParseWithComments(file, []byte(text))
 	return newDocument(file, root, problems)
 }
 
-func checkPlace(t *testing.T, p FileError, text string) {
+func checkPlace(t *testing.T, p jsontext.Problem, text string) {
 	lines := strings.Split(strings.TrimPrefix(text, "\uFEFF"), "\n")
 	if p.Line < 0 || p.Line > len(lines) || p.Line > 0 && (p.Column < 1 || p.Column > len(lines[p.Line-1])+1) {
 		t.Errorf("%v is not in the file", p)
@@ -47,15 +49,15 @@ func checkPlace(t *testing.T, p FileError, text string) {
 }
 
 func checkRoundTrip(t *testing.T, c candidate) {
-	text, err := c.at.MarshalJSON()
+	text, err := json.Marshal(c.at.Plain())
 	if err != nil || !json.Valid(text) {
 		t.Fatalf("written again: %s, %v", text, err)
 	}
-	root, problems := parseNode("again", text)
+	root, problems := jsontext.ParseWithComments("again", text)
 	if len(problems) > 0 {
 		t.Fatalf("%s read again: %v", text, problems)
 	}
-	again, problems := decodeSpec(c.spec.MAC, mergeNodes(nil, root))
+	again, problems := decodeSpec(c.spec.MAC, jsontext.Merge(nil, root))
 	first, _ := json.Marshal(c.spec)
 	second, _ := json.Marshal(again)
 	if len(problems) > 0 || !bytes.Equal(first, second) {

@@ -14,11 +14,12 @@ import (
 	"strings"
 
 	"cloudlets/images/bytesize"
+	"cloudlets/images/jsontext"
 	"cloudlets/provision"
 )
 
 // maxFileSize bounds a machine file, a profile and cloudlets.json, in bytes.
-const maxFileSize = 1 << 20
+const maxFileSize = jsontext.MaxSize
 
 // Reload reads the site's files again, and reports whether anything that the
 // site says has changed.
@@ -36,11 +37,11 @@ func (s *Site) Reload() bool {
 }
 
 // logProblems logs each problem once, when it appears.
-func (s *Site) logProblems(last, next []FileError) {
+func (s *Site) logProblems(last, next jsontext.Problems) {
 	for _, p := range next {
 		if !slices.Contains(last, p) {
 			s.log.Warn("mistake in the site; what was good before stands",
-				"file", p.File, "line", p.Line, "column", p.Column, "reason", p.Reason)
+				"file", p.File, "line", p.Line, "column", p.Column, "reason", p.What())
 		}
 	}
 	if len(last) > 0 && len(next) == 0 {
@@ -53,7 +54,7 @@ type siteReader struct {
 	dir      string
 	last     *view
 	profiles map[string]*document
-	problems []FileError
+	problems jsontext.Problems
 }
 
 func readSite(dir string, last *view) *view {
@@ -63,11 +64,11 @@ func readSite(dir string, last *view) *view {
 	r.checkProfiles()
 	next.specs = r.settle(r.machines())
 	r.checkImages(next)
-	next.problems = tidyProblems(r.problems)
+	next.problems = r.problems.Tidy()
 	return next
 }
 
-func (r *siteReader) report(problems ...FileError) {
+func (r *siteReader) report(problems ...jsontext.Problem) {
 	r.problems = append(r.problems, problems...)
 }
 
@@ -95,7 +96,7 @@ func (r *siteReader) documents(folder string) (docs map[string]*document, ok boo
 		return nil, true
 	}
 	if err != nil {
-		r.report(fileProblem(folder, "cannot be listed: %s", bareCause(err)))
+		r.report(jsontext.About(folder, "cannot be listed: %s", bareCause(err)))
 		return nil, false
 	}
 	docs = make(map[string]*document)
@@ -113,15 +114,15 @@ func (r *siteReader) documents(folder string) (docs map[string]*document, ok boo
 }
 
 // readFile reads and parses one file. It is not found where it is absent.
-func (r *siteReader) readFile(file string) (root *node, problems []FileError, found bool) {
+func (r *siteReader) readFile(file string) (root *jsontext.Node, problems jsontext.Problems, found bool) {
 	text, err := readRegular(filepath.Join(r.dir, filepath.FromSlash(file)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, false
 	}
 	if err != nil {
-		return nil, []FileError{fileProblem(file, "cannot be read: %s", bareCause(err))}, true
+		return nil, jsontext.Problems{jsontext.About(file, "cannot be read: %s", bareCause(err))}, true
 	}
-	root, problems = parseNode(file, text)
+	root, problems = jsontext.ParseWithComments(file, text)
 	return root, problems, true
 }
 
@@ -158,7 +159,7 @@ func bareCause(err error) error {
 type candidate struct {
 	file   string
 	spec   provision.Spec
-	at     *node // the merged files
+	at     *jsontext.Node // the merged files
 	broken bool
 }
 
@@ -175,11 +176,11 @@ func (r *siteReader) machines() map[provision.MAC]candidate {
 		doc := docs[name]
 		mac, err := provision.ParseMAC(name)
 		if err != nil {
-			r.report(fileProblem(doc.file, "the file's name is no MAC address; want one such as 52:54:00:12:34:56.json"))
+			r.report(jsontext.About(doc.file, "the file's name is no MAC address; want one such as 52:54:00:12:34:56.json"))
 			continue
 		}
 		if first, twice := found[mac]; twice {
-			r.report(fileProblem(doc.file, "describes the machine %s, as %s does; remove one of the files", mac, first.file))
+			r.report(jsontext.About(doc.file, "describes the machine %s, as %s does; remove one of the files", mac, first.file))
 			continue
 		}
 		found[mac] = r.candidate(mac, doc)

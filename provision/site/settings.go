@@ -1,6 +1,7 @@
 package site
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -10,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tailscale/hujson"
+	"cloudlets/images/jsontext"
 )
 
 // Settings are what cloudlets.json says of the server itself. Everything is
@@ -102,12 +103,12 @@ func settingsFields(site string) map[string]field[Settings] {
 		"leaseTime":   textField(setLeaseTime),
 
 		"tftpSinglePort": boolField(func(s *Settings, v bool) { s.TFTPSinglePort = v }),
-		"tftpBlockSize":  kinded("a number of bytes", "0", setTFTPBlockSize),
+		"tftpBlockSize":  numberField("a number of bytes", setTFTPBlockSize),
 	}
 }
 
-// decodeSettings types cloudlets.json.
-func decodeSettings(site string, root *node) (Settings, []FileError) {
+// decodeSettings makes Settings of cloudlets.json.
+func decodeSettings(site string, root *jsontext.Node) (Settings, jsontext.Problems) {
 	var s Settings
 	problems := decodeObject(&s, root, settingsFields(site))
 	return s, problems
@@ -132,10 +133,10 @@ const (
 	maxTFTPBlock = 65464
 )
 
-func setTFTPBlockSize(s *Settings, v hujson.Literal) error {
-	n, err := strconv.Atoi(v.String())
+func setTFTPBlockSize(s *Settings, number json.Number) error {
+	n, err := strconv.Atoi(number.String())
 	if err != nil || n < minTFTPBlock || n > maxTFTPBlock {
-		return fmt.Errorf("%s is no block size; want 8 to 65464 bytes, such as 1400", v)
+		return fmt.Errorf("%s is not a block size; want 8 to 65464 bytes, such as 1400", number)
 	}
 	s.TFTPBlockSize = n
 	return nil

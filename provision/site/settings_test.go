@@ -42,14 +42,14 @@ func TestMistakesInSettings(t *testing.T) {
 		`{"http": "80"}`:            "host and port",
 		`{"tftp": "on"}`:            "host and port",
 		`{"tftpSinglePort": "yes"}`: "want true or false",
-		`{"tftpBlockSize": 7}`:      "7 is no block size; want 8 to 65464",
-		`{"tftpBlockSize": 1.5}`:    "1.5 is no block size",
+		`{"tftpBlockSize": 7}`:      "7 is not a block size; want 8 to 65464",
+		`{"tftpBlockSize": 1.5}`:    "1.5 is not a block size",
 		`{"tftpBlockSize": "1400"}`: "want a number of bytes",
 		`{"dns": "10.0.0.1"}`:       "want a list",
 		`{"dns": ["resolver"]}`:     "is no IPv4 address",
 		`{"router": "10.0.0.0/24"}`: "is no IPv4 address",
 		`{"leaseTime": "1s"}`:       "is no lease time",
-		`{"leaseTime": 3600}`:       "want a text in quotes, have the number 3600",
+		`{"leaseTime": 3600}`:       "want a text in quotes, have 3600",
 		`{"domain": "a b"}`:         "is no hostname",
 	} {
 		s := open(t, folder(t, map[string]string{"cloudlets.json": text}))

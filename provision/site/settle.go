@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"cloudlets/images/jsontext"
 	"cloudlets/provision"
 )
 
@@ -17,7 +18,7 @@ func (r *siteReader) settle(found map[provision.MAC]candidate) map[provision.MAC
 	taken := claims{}
 	for _, mac := range r.oldestFirst(found) {
 		c := found[mac]
-		spec, problems := c.spec, []FileError(nil)
+		spec, problems := c.spec, jsontext.Problems(nil)
 		if !c.broken {
 			problems = taken.conflicts(c)
 			r.report(problems...)
@@ -75,15 +76,15 @@ func (c claims) add(s provision.Spec) {
 	}
 }
 
-func (c claims) conflicts(want candidate) (problems []FileError) {
+func (c claims) conflicts(want candidate) (problems jsontext.Problems) {
 	keys := map[string]string{"address": addressClaim(want.spec), "hostname": hostnameClaim(want.spec)}
 	for key, claim := range keys {
 		if owner, taken := c[claim]; taken {
-			at := want.at.get(key).position
-			if at.file != want.file { // both may extend the profile that says it
-				at = position{file: want.file}
+			problem := want.at.Locate(key).Problem("%s is that of %s already; give each machine its own", claim, owner)
+			if problem.File != want.file { // both may extend the profile that says it
+				problem = jsontext.About(want.file, "%s", problem.Reason)
 			}
-			problems = append(problems, at.problem("%s is that of %s already; give each machine its own", claim, owner))
+			problems = append(problems, problem)
 		}
 	}
 	return problems
@@ -106,8 +107,8 @@ func (r *siteReader) checkImages(v *view) {
 	names := slices.Collect(maps.Keys(v.images))
 	for _, spec := range v.specs {
 		if _, there := v.imagePath(spec.Image); spec.Image != "" && !there {
-			r.report(fileProblem(spec.MAC.File(), "image %q is not in %s/: put a directory or tarball of that name there%s",
-				spec.Image, imagesDir, didYouMean(spec.Image, names)))
+			r.report(jsontext.About(spec.MAC.File(), "image %q is not in %s/: put a directory or tarball of that name there%s",
+				spec.Image, imagesDir, jsontext.DidYouMean(spec.Image, names)))
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 
+	"cloudlets/images/jsontext"
 	"cloudlets/provision"
 )
 
@@ -43,7 +44,7 @@ type view struct {
 	settings Settings
 	specs    map[provision.MAC]provision.Spec
 	images   map[string]string // name to path
-	problems []FileError
+	problems jsontext.Problems
 }
 
 // OpenSite reads the site in dir. A nil log is silent. Mistakes in the site's
@@ -95,7 +96,7 @@ func (s *Site) Specs() []provision.Spec {
 func (s *Site) Settings() Settings { return s.current().settings }
 
 // Problems are the mistakes in the site's files, ordered by file and line.
-func (s *Site) Problems() []FileError { return slices.Clone(s.current().problems) }
+func (s *Site) Problems() jsontext.Problems { return slices.Clone(s.current().problems) }
 
 // Images are the names of what is in images/, sorted: directories, and
 // tarballs without their ending.

@@ -12,7 +12,7 @@ export function showProblems(problems) {
     element("h2", {}, `${count} in the site's files`),
     element("p", { class: "sub" }, "Until they are corrected, the last good version of each file is used."),
     element("ul", {}, ...problems.map((p) => element("li", {},
-      element("code", {}, p.line ? `${p.file}:${p.line}:${p.column}` : p.file), " ", p.reason))));
+      element("code", {}, p.line ? `${p.file}:${p.line}:${p.column}` : p.file), " ", p.path ? `${p.path}: ${p.reason}` : p.reason))));
 }
 
 export function showImages(images) {

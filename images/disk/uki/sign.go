@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"cloudlets/images/bounded"
 )
 
 // The certificate table begins at a multiple of 8 bytes, and the length of each
@@ -104,22 +106,8 @@ func (p program) digest(ctx context.Context, body File) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if _, err := io.Copy(sum, contextReader{ctx, r}); err != nil {
+	if _, err := io.Copy(sum, bounded.ByContext(ctx, r)); err != nil {
 		return nil, err
 	}
 	return sum.Sum(nil), nil
-}
-
-// contextReader fails once its context has ended.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-// Read fails with the context's error if the context has ended.
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }

@@ -1,4 +1,4 @@
-package site
+package jsontext
 
 import (
 	"fmt"
@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// didYouMean is "; did you mean "x"?" for the known word that is nearest to
-// the one written, or "" where none is near.
-func didYouMean(written string, known []string) string {
+// DidYouMean goes at the end of a sentence about a word that is not known: it
+// is `; did you mean "x"?` with the known word that is nearest to the one
+// written, or "" where none is near. Upper and lower case are the same.
+func DidYouMean(written string, known []string) string {
 	best, distance := "", 3
 	for _, word := range slices.Sorted(slices.Values(known)) {
 		d := editDistance(strings.ToLower(written), strings.ToLower(word))
@@ -45,17 +46,4 @@ func editDistance(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-// wordList is `"a", "b" or "c"`.
-func wordList(words []string) string {
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		quoted[i] = fmt.Sprintf("%q", w)
-	}
-	if len(quoted) < 2 {
-		return strings.Join(quoted, "")
-	}
-	last := len(quoted) - 1
-	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
 }
