@@ -1,5 +1,7 @@
-// Package manifest reads an image's manifest and all that it says: entry
-// points, classes of files, the schema of its configuration.
+// Package manifest is an image's metadata, /.cloudlet/manifest, and the
+// configuration that a user gives one copy of the image. A manifest says what
+// arguments the image takes, which of its files are templates, persistent or
+// volatile, and how it gets control. A mistake in either is told with its place.
 package manifest
 
 import (

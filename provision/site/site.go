@@ -1,5 +1,6 @@
-// Package site reads what a site's files say: its machines, its profiles and
-// the server's settings.
+// Package site reads what a user keeps of a network: the files in machines/ and
+// profiles/, the images in images/, and cloudlets.json. It watches them, and
+// while one of them is broken, the last good one stands.
 package site
 
 import (
