@@ -73,6 +73,7 @@ lint: build
 .PHONY: test-go
 test-go: setup-test setup-image ## the tests that boot no machine
 	$(GO) test -race -timeout 20m $(AS_ROOT) ./... ./testdata/needs
+	$(GO) test -timeout 10m -run '^TestOneIdentityOfDebian$$' $(AS_ROOT) ./cmd/cloudlets
 
 .PHONY: test-boot
 test-boot: setup-test ## boot and install virtual machines with real firmware

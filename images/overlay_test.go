@@ -116,7 +116,7 @@ func TestOverlayErrors(t *testing.T) {
 		}, config, "configure image web-1: template /etc/motd, line 3: args.hostnme is undefined; there is hostname, motd"},
 		{"missing template", func(t imagetest.Tree) { delete(t, "/etc/motd") }, config, `configure image web-1: template /etc/motd: resolve /etc/motd: entry /etc/motd: file does not exist; correct "templates"`},
 		{"template that is a folder", func(t imagetest.Tree) { t["/etc/motd"] = t["/etc"] }, config, "template /etc/motd: it is not a regular file"},
-		{"wrong configuration", func(imagetest.Tree) {}, `{"args": {"hostname": 5}}`, "configure image web-1: config for test, /args/hostname: got number, want string"},
+		{"wrong configuration", func(imagetest.Tree) {}, `{"args": {"hostname": 5}}`, "configure image web-1: config for test: /args/hostname: got number, want string"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			im, tree := overlayImage(t)

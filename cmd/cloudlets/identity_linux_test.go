@@ -1,3 +1,5 @@
+//go:build !race
+
 package main
 
 import (
@@ -23,7 +25,8 @@ import (
 // TestOneIdentityOfDebian has a whole distribution as a directory, as a
 // revision of a repository, as a tarball that GNU tar made of the directory, and
 // as a container image: one pack and one disk. The repository's files have the
-// time of the revision, so the directory's have it too.
+// time of the revision, so the directory's have it too. It reads a whole Debian
+// many times, and so runs without the race detector, which makes that minutes.
 func TestOneIdentityOfDebian(t *testing.T) {
 	needs.Root(t) // for owners and devices
 	git, tar, zstd := needs.Tool(t, "git", "git"), needs.Tool(t, "tar", "tar"), needs.Tool(t, "zstd", "zstd")

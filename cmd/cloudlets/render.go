@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/pmezard/go-difflib/difflib"
+	"github.com/aymanbagabas/go-udiff"
 	"github.com/spf13/cobra"
 
 	"cloudlets/images"
@@ -111,11 +111,8 @@ func printDiffs(w io.Writer, t images.Tree, files []images.File) error {
 		if err != nil {
 			return err
 		}
-		err = difflib.WriteUnifiedDiff(w, difflib.UnifiedDiff{
-			A: difflib.SplitLines(string(before)), B: difflib.SplitLines(string(f.Content)),
-			FromFile: "template" + f.Path, ToFile: "rendered" + f.Path, Context: 3,
-		})
-		if err != nil {
+		diff := udiff.Unified("template"+f.Path, "rendered"+f.Path, string(before), string(f.Content))
+		if _, err := io.WriteString(w, diff); err != nil {
 			return fmt.Errorf("print the difference of %s: %w", f.Path, err)
 		}
 	}

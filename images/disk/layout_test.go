@@ -145,7 +145,7 @@ func TestLayoutRefusals(t *testing.T) {
 	}{
 		{100 * mib, 512, Options{}, "195 MiB (204472320 bytes)"},
 		{gib, 512, Options{MinRoot: 2 * gib}, "2.1 GiB"},
-		{0, 512, Options{}, "it has 0 bytes"},
+		{0, 512, Options{}, "it has 0 B"},
 		{-1, 512, Options{}, "are needed"},
 		{gib, 520, Options{}, "520"},
 		{gib, 512, Options{Arch: "riscv64"}, `architecture "riscv64": use amd64 or arm64`},
