@@ -296,7 +296,7 @@ func TestImagesThatCannotBootAreRefused(t *testing.T) {
 		spoil func(t *testing.T, f fakeImage)
 		words []string
 	}{
-		"no modules":     {func(t *testing.T, f fakeImage) { f.remove(t, "usr/lib/modules") }, []string{"/lib/modules/" + version, "package of its kernel"}},
+		"no modules":     {func(t *testing.T, f fakeImage) { f.remove(t, "usr/lib/modules") }, []string{"/lib/modules/" + version, "install its kernel's package"}},
 		"no modules.dep": {func(t *testing.T, f fakeImage) { f.remove(t, modulesDir+"modules.dep") }, []string{"modules.dep", "run depmod"}},
 		"a module missing": {func(t *testing.T, f fakeImage) { f.remove(t, modulesDir+"kernel/drivers/net/ethernet/e1000.ko") },
 			[]string{version, "e1000.ko"}},
