@@ -47,8 +47,9 @@ func nothingHere(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, "there is nothing here: this address is for machines that boot; `cloudlets serve --web ADDRESS` shows them to people", http.StatusNotFound)
 }
 
-// clean removes double slashes and dots from the paths of requests, since the mux
-// would answer them with a redirect.
+// clean removes double slashes, dots, and a slash at the end from the paths of
+// requests, since the mux would answer them with a redirect. Patterns of the mux
+// therefore have no slash at their end.
 func clean(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := path.Clean("/" + r.URL.Path); p != r.URL.Path {

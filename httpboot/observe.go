@@ -14,7 +14,8 @@ import (
 	"cloudlets/provision/depot"
 )
 
-// maxHosts bounds how many addresses are remembered.
+// maxHosts bounds how many addresses are remembered. Beyond it, all are
+// forgotten at once; only the traces depend on them.
 const maxHosts = 4096
 
 func (c *Chain) record(ctx context.Context, e provision.Event) {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -24,9 +25,28 @@ const (
 // newHTTPServer is an HTTP server with the daemon's limits.
 func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: logPanics(h, log), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+}
+
+// logPanics has a panic of a handler cost one request, and logs it as an error
+// with its stack. What net/http itself logs is mostly about clients that break
+// off, so it is logged for debugging only.
+func logPanics(h http.Handler, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch p := recover(); p {
+			case nil:
+			case http.ErrAbortHandler: // a handler's own way to break off
+				panic(p)
+			default:
+				log.Error("a request was given up: this program has a fault", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+				panic(http.ErrAbortHandler) // the connection ends, as after any panic
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
 }
 
 // serveHTTP serves until ctx ends. It then gives running requests the time grace

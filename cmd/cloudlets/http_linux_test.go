@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -110,5 +113,35 @@ func TestABrokenListenerEndsTheServer(t *testing.T) {
 	server := newHTTPServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
 	if err := serveHTTP(t.Context(), l, server, patience); err == nil {
 		t.Error("serving on a closed listener ended well")
+	}
+}
+
+// TestPanicOfARequest: a fault in a handler ends one request, is one line in the
+// log that a person sees, and the server goes on.
+func TestPanicOfARequest(t *testing.T) {
+	var said bytes.Buffer
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/fault" {
+			panic("boom")
+		}
+		io.WriteString(w, "fine")
+	})
+	server := httptest.NewServer(logPanics(h, slog.New(slog.NewTextHandler(&said, nil))))
+	defer server.Close()
+	if answer, err := server.Client().Get(server.URL + "/fault"); err == nil {
+		answer.Body.Close()
+		t.Errorf("status %d", answer.StatusCode)
+	}
+	answer, err := server.Client().Get(server.URL + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if body, _ := io.ReadAll(answer.Body); string(body) != "fine" {
+		t.Errorf("got %q", body)
+	}
+	server.Close() // all handlers have returned
+	if log := said.String(); strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "panic=boom") || !strings.Contains(log, "path=/fault") {
+		t.Errorf("the log is %q", log)
 	}
 }

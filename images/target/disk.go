@@ -56,12 +56,13 @@ type Options struct {
 	// Persistent is the size in bytes of a partition for the manifest's
 	// persistent paths; 0 is none.
 	Persistent int64
-	// Keep is such a partition that is on the device, and stays as it is.
-	// KeepFound is for a plan only: whoever writes the disk finds the
-	// partition there.
+	// Keep is such a partition that is on the device already, and stays as it
+	// is. KeepFound is like Keep, but the agent that writes the disk finds the
+	// partition itself.
 	Keep      *disk.Partition
 	KeepFound bool
-	// Program opens the program that does that on the disk's system.
+	// Program opens cloudlets for the disk's architecture. The disk starts it
+	// before the image's own init if Grow, Persistent or Keep is set.
 	Program Program
 }
 

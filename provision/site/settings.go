@@ -144,7 +144,7 @@ func setTFTPBlockSize(s *Settings, number json.Number) error {
 
 func checkListen(addr string) error {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
-		return fmt.Errorf("%q is not an address to listen on; want host and port such as \"10.0.0.1:8080\", or \":8080\" for every address", addr)
+		return fmt.Errorf("%q is not an address to listen on; want host and port such as \"10.0.0.1:8080\", or \":8080\" for the address of the served interface", addr)
 	}
 	return nil
 }

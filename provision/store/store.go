@@ -3,6 +3,11 @@
 // changed in transactions ([Tx]). [File] keeps them in one file, [Memory] in
 // memory; package storetest tests that both do what this page says.
 //
+// A store has one server. The tracker and the DHCP server's table read it when they
+// start; from then on their memory counts, and they only write. Several servers
+// that share a store need more than this interface has: a claim that compares, and
+// a way to see what others write.
+//
 // Start reading at [Store]. What is in the buckets belongs to the packages that
 // write them, such as track and leases.
 package store

@@ -207,7 +207,7 @@ func (t *Tracker) recordDurable(ctx context.Context, e provision.Event) error {
 	if err != nil {
 		delete(b.events, e.ID)
 		t.putBack(b)
-		return fmt.Errorf("record %q of %s: %w; nothing has changed, try again when the state folder can be written", e.Text, e.MAC, err)
+		return fmt.Errorf("record %q of %s: %w; nothing has changed, try again when the store can be written (the state folder may be full)", e.Text, e.MAC, err)
 	}
 	m = t.machine(e.MAC)
 	m.state = provision.Fold(m.state, e) // other events may have changed it meanwhile
