@@ -101,10 +101,10 @@ func TestRefusedClaims(t *testing.T) {
 		{name: "no nonce", claim: func(r *wire.ClaimRequest) { r.Nonce = "" }, status: http.StatusForbidden, words: []string{"nonce"}},
 		{name: "another machine", claim: func(r *wire.ClaimRequest) { r.MAC = node2 }, status: http.StatusConflict, words: []string{"the token is of " + string(node1) + ", and " + string(node2) + " claims it"}, failed: true},
 		{name: "another architecture", claim: func(r *wire.ClaimRequest) { r.Inventory.Arch = "arm64" }, status: http.StatusConflict, words: []string{"it is for amd64, and the machine is arm64", "give the machine another image"}, failed: true},
-		{name: "no disk", claim: func(r *wire.ClaimRequest) { r.Inventory.Disks = nil }, status: http.StatusConflict, words: []string{"no disk matches"}, failed: true},
+		{name: "no disk", claim: func(r *wire.ClaimRequest) { r.Inventory.Disks = nil }, status: http.StatusConflict, words: []string{"check its controller"}, failed: true},
 		{name: "two disks", claim: func(r *wire.ClaimRequest) {
 			r.Inventory.Disks = append(r.Inventory.Disks, provision.DiskInfo{Name: "vdb", Size: 9 << 30, Serial: "B"})
-		}, status: http.StatusConflict, words: []string{"several disks match", "vda", "vdb", `hint to "disk" in the machine's file`}, failed: true},
+		}, status: http.StatusConflict, words: []string{"several disks match", "vda", "vdb", `"disk" in the machine's file`}, failed: true},
 		{name: "no such disk", spec: func(s *provision.Spec) { s.Disk.Serial = "X" }, status: http.StatusConflict, words: []string{"no disk matches", `the hint says "X"`}, failed: true},
 		{name: "no mkfs", spec: func(s *provision.Spec) { s.Filesystem = "xfs" }, status: http.StatusConflict, words: []string{`asks for the filesystem "xfs"`, "there is only ext4", "mkfs in the image"}, failed: true},
 		{name: "a template that fails", image: func(dir string) { writeText(dir, "etc/motd", "line 1\n<%= args.nothing.at.all %>\n") }, status: http.StatusConflict, words: []string{"template /etc/motd, line 2", "machine " + string(node1)}, failed: true},

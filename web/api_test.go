@@ -114,7 +114,7 @@ func TestNamesOfMachines(t *testing.T) {
 			t.Errorf("%s is %s, want %s", name, got.MAC, want)
 		}
 	}
-	wantRefusal(t, ask(t, h, "GET", "/api/v1/machines/db", ""), http.StatusConflict, "any of 52:54:00:00:00:03, 52:54:00:00:00:04")
+	wantRefusal(t, ask(t, h, "GET", "/api/v1/machines/db", ""), http.StatusConflict, "52:54:00:00:00:03, 52:54:00:00:00:04")
 	wantRefusal(t, ask(t, h, "GET", "/api/v1/machines/web-7", ""), http.StatusNotFound, `no machine is called "web-7"`)
 	wantRefusal(t, ask(t, h, "GET", "/api/v1/machines/"+string(mac9), ""), http.StatusNotFound, "it was never seen")
 	wantRefusal(t, ask(t, h, "GET", "/api/v1/machines/web-7/events", ""), http.StatusNotFound, "no machine is called")

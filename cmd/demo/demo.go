@@ -138,7 +138,7 @@ func perform(ctx context.Context, o options, out io.Writer, network *bed.Network
 	}
 	if !o.keep {
 		switchOff(machines)
-		fmt.Fprintln(out, "\nboth are installed; booting the same disks once more, without the network, to compare")
+		fmt.Fprintln(out, "\nboth machines are installed; booting the same disks once more, without the network, to compare")
 		if err := boot(ctx, out, network, dir, client, machines, true); err != nil {
 			return err
 		}
