@@ -12,9 +12,7 @@ import (
 	"testing"
 
 	"cloudlets/dhcp"
-	"cloudlets/dhcp/leasetest"
 	"cloudlets/provision"
-	"cloudlets/provision/leases"
 	"cloudlets/provision/store"
 	"cloudlets/provision/track"
 )
@@ -30,24 +28,6 @@ func openStore(t *testing.T) *store.File {
 		}
 	})
 	return kept
-}
-
-func TestLeases(t *testing.T) {
-	t.Run("file", func(t *testing.T) {
-		leasetest.Conformance(t, func(t *testing.T) dhcp.LeaseStore { return leases.Leases{Store: openStore(t)} })
-	})
-	t.Run("memory", func(t *testing.T) {
-		leasetest.Conformance(t, func(*testing.T) dhcp.LeaseStore { return leases.Leases{Store: &store.Memory{}} })
-	})
-}
-
-// TestDamagedLease: the error says which one.
-func TestDamagedLease(t *testing.T) {
-	kept := &store.Memory{}
-	must(t, kept.Update(t.Context(), func(tx store.Tx) error { return tx.Put(leases.Bucket, "10.0.0.9", []byte("{")) }))
-	if _, err := (leases.Leases{Store: kept}).Leases(); err == nil || !strings.Contains(err.Error(), "lease of 10.0.0.9") {
-		t.Errorf("error %v", err)
-	}
 }
 
 // TestBootStorm: a rack is switched on. Each machine gets a script with a token

@@ -58,7 +58,7 @@ type Options struct {
 	Persistent int64
 	// Keep is such a partition that is on the device already, and stays as it
 	// is. KeepFound is like Keep, but the agent that writes the disk finds the
-	// partition itself.
+	// partition itself; no setting of a machine asks for it yet.
 	Keep      *disk.Partition
 	KeepFound bool
 	// Program opens cloudlets for the disk's architecture. The disk starts it

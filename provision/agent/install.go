@@ -236,8 +236,8 @@ func (i *installer) tell(e provision.Event) {
 	}
 }
 
-// abandon leaves a failed install's disk as it is: without a partition table,
-// and with nothing mounted.
+// abandon leaves a failed install's disk as it is: without a partition table, or
+// with one that lists only the kept partition, and with nothing mounted.
 func (i *installer) abandon() error {
 	var err error
 	if i.mounted {

@@ -1,5 +1,5 @@
 // Package leases keeps a DHCP server's leases in a [store.Store]. [Leases] is
-// the one [dhcp.LeaseStore] of the server; each lease is a JSON value in the
+// the [dhcp.LeaseStore] of the server; each lease is a JSON value in the
 // bucket [Bucket], under its IP address.
 package leases
 

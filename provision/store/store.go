@@ -22,7 +22,7 @@ import (
 // Store is a set of buckets, which hold keys with values. Transactions change
 // them: either all changes of a transaction are kept, or none.
 //
-// Only one Update runs at a time. A View sees what was there when it began. A
+// Only one Update of a Store runs at a time. A View sees what was there when it began. A
 // function must not use its transaction after it has returned, and must not
 // begin another one while it runs.
 type Store interface {
