@@ -41,7 +41,7 @@ func TestGrow(t *testing.T) {
 	// What was mounted for the work is gone, and what is there works.
 	ask(ctx, t, m, "dd if=/dev/zero of=/large bs=1M count=300 2>&1 | tail -n 1; rm /large", `300\+0 records out`)
 	powerOff(ctx, t, m)
-	wantSoundDisk(t, file, size, "root")
+	wantSoundDisk(t, file, size, target.RootLabel)
 	m = bootAlone(ctx, t, spec)
 	expectSmall(ctx, t, m)
 	if strings.Contains(m.Console.Text(), "cloudlets: the filesystem") {
