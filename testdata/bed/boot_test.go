@@ -351,7 +351,7 @@ func installAcrossKill(t *testing.T, image string) {
 	const mac = "52:54:00:00:00:04"
 	r.describe(mac, object{"image": "image", "hostname": "node4", "install": "once", "handover": "kexec"})
 	m := r.on(bed.Spec{MAC: mac, Firmware: bed.BIOS, Disks: []bed.Disk{r.newDisk("node4")}})
-	r.expect(m, `cloudlets:   [0-9.]+ MiB of `)
+	r.expect(m, `cloudlets:   [0-9.]+ (kB|MB) of `)
 	if err := r.daemon.Kill(); err != nil {
 		t.Fatal(err)
 	}
