@@ -150,7 +150,7 @@ func suits(spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) 
 		return err
 	}
 	if !slices.Contains(kit.Filesystems, spec.Filesystem) {
-		return fmt.Errorf("machines/%s.json asks for the filesystem %q, and with the image %s there is only %s: ext4 takes a kernel that has it, others take their mkfs in the image", spec.MAC, spec.Filesystem, spec.Image, strings.Join(kit.Filesystems, ", "))
+		return fmt.Errorf("machines/%s.json asks for the filesystem %q, and with the image %s there is only %s: for ext4 the image's kernel must support it; for others the image must also contain their mkfs, such as mkfs.xfs or mkfs.btrfs", spec.MAC, spec.Filesystem, spec.Image, strings.Join(kit.Filesystems, ", "))
 	}
 	_, err := provision.SelectDisk(spec.Disk, inventory.Disks)
 	return err

@@ -106,7 +106,7 @@ func TestRefusedClaims(t *testing.T) {
 			r.Inventory.Disks = append(r.Inventory.Disks, provision.DiskInfo{Name: "vdb", Size: 9 << 30, Serial: "B"})
 		}, status: http.StatusConflict, words: []string{"several disks match", "vda", "vdb", `"disk" in the machine's file`}, failed: true},
 		{name: "no such disk", spec: func(s *provision.Spec) { s.Disk.Serial = "X" }, status: http.StatusConflict, words: []string{"no disk matches", `the hint says "X"`}, failed: true},
-		{name: "no mkfs", spec: func(s *provision.Spec) { s.Filesystem = "xfs" }, status: http.StatusConflict, words: []string{`asks for the filesystem "xfs"`, "there is only ext4", "mkfs in the image"}, failed: true},
+		{name: "no mkfs", spec: func(s *provision.Spec) { s.Filesystem = "xfs" }, status: http.StatusConflict, words: []string{`asks for the filesystem "xfs"`, "there is only ext4", "mkfs.xfs"}, failed: true},
 		{name: "a template that fails", image: func(dir string) { writeText(dir, "etc/motd", "line 1\n<%= args.nothing.at.all %>\n") }, status: http.StatusConflict, words: []string{"template /etc/motd, line 2", "machine " + string(node1)}, failed: true},
 		{name: "a command line that GRUB spoils", spec: func(s *provision.Spec) { s.Cmdline = `name='x'` }, status: http.StatusConflict, words: []string{"machine " + string(node1), "use double quotes"}, failed: true},
 		{name: "a configuration that the manifest does not know", spec: func(s *provision.Spec) { s.Config.Args = map[string]any{"motd": 7} }, status: http.StatusConflict, words: []string{"motd"}, failed: true},

@@ -133,7 +133,7 @@ func rest(console *console, params wire.Params, err error) {
 	case "poweroff":
 		_ = process1.PowerOff()
 	}
-	console.say("this machine stays as it is; mend the cause and switch it off and on to try again")
+	console.say("this machine waits here; remove the cause, then switch it off and on to try again")
 	for {
 		time.Sleep(time.Hour) // process 1 must not end: the kernel would panic
 	}

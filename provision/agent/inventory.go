@@ -27,9 +27,9 @@ const (
 	settleStep  = 100 * time.Millisecond
 )
 
-// readInventory describes the machine from its /sys, once its disks have
-// settled: controllers find them one after the other. What appears may want
-// drivers; again loads them and tells how many those were.
+// readInventory describes the machine from its /sys, once no new disk has appeared
+// for the time settle: controllers find disks one after the other. New devices may
+// need drivers; again loads them and returns how many it loaded.
 func readInventory(ctx context.Context, sys fs.FS, again func(context.Context) (int, error)) (provision.Inventory, error) {
 	disks, err := settledDisks(ctx, sys, again)
 	if err != nil {

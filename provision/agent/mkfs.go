@@ -30,8 +30,8 @@ func makerArgs(filesystem, id string) ([]string, bool) {
 	return nil, false
 }
 
-// findMaker finds the program that makes a filesystem: the given one, or that
-// of the RAM disk. For ext4 it is none.
+// findMaker finds the program that makes a filesystem: the given one, or the one
+// in the RAM disk. It returns "" for ext4, which this program makes itself.
 func findMaker(filesystem, maker string) (string, error) {
 	if filesystem == "ext4" {
 		return "", nil

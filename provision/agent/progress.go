@@ -7,7 +7,7 @@ import (
 	"cloudlets/provision"
 )
 
-// How often progress is told, and over how long its rate is measured.
+// How often progress is reported, and the time over which its rate is measured.
 const (
 	progressEvery = time.Second
 	rateWindow    = 5 * time.Second

@@ -20,8 +20,8 @@ type reporter struct {
 	mac     provision.MAC
 	server  *client
 	console *console
-	// calledOff is told when the server refuses a report: a person took the
-	// install back, or the machine's next boot claimed a newer plan.
+	// calledOff is called if the server refuses a report: a person has
+	// cancelled the install, or the machine's next boot claimed a newer plan.
 	calledOff func(error)
 
 	wake chan struct{}

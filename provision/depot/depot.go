@@ -114,7 +114,8 @@ type Options struct {
 	Assets disk.Assets
 	// Agent is the program that becomes /init of the RAM disks.
 	Agent string
-	// Notify, where given, is told when a kit was made or could not be.
+	// Notify, if not nil, is called after a kit was made, and after it could
+	// not be made.
 	Notify func(Key, Status)
 	Log    *slog.Logger
 }

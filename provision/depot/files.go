@@ -22,8 +22,8 @@ const keepUnused = 24 * time.Hour
 
 var digestForm = regexp.MustCompile(`^sha256:([0-9a-f]{64})$`)
 
-// Path is where the file of a digest is kept, whether it is there or not. For
-// what is no digest it is a name that no file has.
+// Path is where the file of a digest is kept, whether it exists or not. If the
+// text is not a digest, it is a name that no file has.
 func (d *Depot) Path(digest string) string {
 	m := digestForm.FindStringSubmatch(digest)
 	if m == nil {
@@ -38,8 +38,8 @@ func (d *Depot) has(f File) bool {
 	return err == nil && info.Size() == f.Size
 }
 
-// intact says whether a file's bytes are those of its digest: kernels and RAM
-// disks are checked by nobody on their way.
+// intact says whether a file matches its digest. Kernels and RAM disks need this
+// check, since firmware does not verify what it fetches.
 func (d *Depot) intact(f File) bool {
 	file, err := os.Open(d.Path(f.Digest))
 	if err != nil {

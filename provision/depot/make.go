@@ -64,7 +64,7 @@ const (
 // maxChanges is how often an image is packed that changes meanwhile.
 const maxChanges = 3
 
-// make makes one kit, of what is not there already.
+// make makes one kit. It reuses the parts that exist already.
 func (d *Depot) make(ctx context.Context, key Key) (*Kit, string, error) {
 	for range maxChanges {
 		kit, fingerprint, err := d.makeOnce(ctx, key)

@@ -56,13 +56,13 @@ func (d *rootDisk) persistentFile() (string, error) {
 // checkers are where images have what checks an ext4 filesystem.
 var checkers = []string{"/sbin/e2fsck", "/usr/sbin/e2fsck"}
 
-// mended is the most that e2fsck exits with where nothing is left to do: bit 0
-// says that errors were corrected, bit 1 that the machine should restart if
+// mended is the highest exit status of e2fsck after which the filesystem is sound:
+// bit 0 means that errors were corrected, bit 1 that the machine should restart if
 // the filesystem was in use (e2fsck(8)).
 const mended = 3
 
-// mend has the image's own e2fsck look after the filesystem, if it has one:
-// nothing else checks it, and sticks are pulled out while they are written.
+// mend runs the image's own e2fsck on the filesystem, if the image has one. Nothing
+// else checks it, and people pull sticks out while they are written.
 func (s starter) mend(ctx context.Context, file string) error {
 	i := slices.IndexFunc(checkers, func(name string) bool { return unix.Access(name, unix.X_OK) == nil })
 	if i < 0 {
@@ -99,8 +99,8 @@ type keeper struct {
 	say       func(format string, args ...any)
 }
 
-// mountAll mounts the content of all places. That which is not there yet is
-// copied from the root first: the image's own is what it begins with.
+// mountAll mounts all places. A place that the partition lacks is first filled from
+// the image.
 func (k keeper) mountAll(ctx context.Context, places []target.Place) error {
 	known, err := k.known()
 	if err != nil {

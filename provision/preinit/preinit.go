@@ -93,9 +93,9 @@ func (s starter) say(format string, args ...any) {
 	fmt.Fprintf(s.console, "cloudlets: "+format+"\n", args...)
 }
 
-// prepare does what the command line asks for. Without the room that it could
-// have the system starts all the same. Without its persistent data it does
-// not: it might take itself for a new one.
+// prepare does what the command line asks for. If growing fails, the system starts
+// anyway. If the persistent partition cannot be mounted, it does not start: it would
+// behave like a new machine.
 func (s starter) prepare(ctx context.Context, params Params) error {
 	if !params.Grow && !params.Persistent {
 		return nil
