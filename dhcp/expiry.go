@@ -1,11 +1,11 @@
 package dhcp
 
-// expiryQueue is a heap of entries for container/heap; the one that expires
+// expiryQueue is a heap of entries for container/heap; the one that is due
 // first is at its top.
 type expiryQueue []*entry
 
 func (q expiryQueue) Len() int           { return len(q) }
-func (q expiryQueue) Less(i, j int) bool { return q[i].until.Before(q[j].until) }
+func (q expiryQueue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
 
 func (q expiryQueue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]

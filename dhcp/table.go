@@ -1,10 +1,12 @@
 package dhcp
 
 import (
+	"bytes"
 	"container/heap"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,6 +18,10 @@ const (
 	// quarantine is how long an address is kept out of the pool after a
 	// client found another station at it.
 	quarantine = 10 * time.Minute
+	// recheck is how long an unused address that is reserved for one client is
+	// not looked at when another client needs one. The reservation may be gone
+	// after that.
+	recheck = time.Minute
 )
 
 // table says which client has which address of one network, and until when.
@@ -34,7 +40,7 @@ type table struct {
 	byMAC  map[station]*entry
 	queue  expiryQueue
 	// nextUnused is where to look for an address that was never given out: all
-	// lower ones of the range have an entry, or cannot be given.
+	// lower ones of the range have an entry, or can never be given.
 	nextUnused netip.Addr
 }
 
@@ -51,7 +57,8 @@ type entry struct {
 	owned bool // mac is the client's; false in quarantine, and for addresses that were given up
 	bound bool // leased and not only offered
 	until time.Time
-	index int // in the queue
+	due   time.Time // when a client that needs an address looks at this one
+	index int       // in the queue
 }
 
 func newTable(n Network, r Reserver, now func() time.Time, avoid ...netip.Addr) *table {
@@ -86,13 +93,22 @@ func (t *table) offer(mac station, wanted netip.Addr) Grant {
 	if !addr.IsValid() {
 		return Grant{Reason: reason}
 	}
-	until := t.now().Add(offerTime)
-	e := t.byAddr[addr]
-	keep := e != nil && e.owned && e.mac == mac && e.until.After(until)
-	if !keep {
-		t.assign(addr, mac, false, until)
-	}
+	t.hold(addr, mac, t.now().Add(offerTime))
 	return Grant{Granted, addr, hostname, t.network.leaseTime(), reason}
+}
+
+// hold keeps an address for a client at least until a time. A lease that has
+// not ended stays one: if the client then takes the offer of another server, it
+// does not lose what it has here.
+func (t *table) hold(addr netip.Addr, mac station, until time.Time) {
+	e := t.byAddr[addr]
+	if e == nil || !e.owned || e.mac != mac || !e.until.After(t.now()) {
+		t.assign(addr, mac, false, until)
+		return
+	}
+	if until.After(e.until) {
+		t.setUntil(e, until)
+	}
 }
 
 // choose finds the best address for a client. reason says why it is the best,
@@ -140,23 +156,21 @@ func (t *table) findReservation(mac station) (r Reservation, note string) {
 // unused for longest.
 func (t *table) pick(mac station) (netip.Addr, string) {
 	for ; t.network.Range.Contains(t.nextUnused); t.nextUnused = t.nextUnused.Next() {
-		if t.byAddr[t.nextUnused] == nil && t.usable(t.nextUnused, mac) {
+		if t.byAddr[t.nextUnused] != nil || !t.assignable(t.nextUnused) {
+			continue
+		}
+		if t.usable(t.nextUnused, mac) {
 			return t.nextUnused, "first free address of the pool"
 		}
+		t.add(&entry{addr: t.nextUnused}) // it can be given once it is reserved no more
 	}
-	now := t.now()
-	var passed []*entry // expired, but not for this client or not of the pool
-	defer func() {
-		for _, e := range passed {
-			heap.Push(&t.queue, e)
-		}
-	}()
-	for t.queue.Len() > 0 && !t.queue[0].until.After(now) {
+	for now := t.now(); t.queue.Len() > 0 && !t.queue[0].due.After(now); {
 		e := t.queue[0]
 		if t.network.Range.Contains(e.addr) && t.usable(e.addr, mac) {
 			return e.addr, "address longest unused"
 		}
-		passed = append(passed, heap.Pop(&t.queue).(*entry))
+		e.due = now.Add(recheck)
+		heap.Fix(&t.queue, e.index)
 	}
 	return netip.Addr{}, fmt.Sprintf("no address is free in the pool %q: make the range larger or the lease time shorter", t.network.Range)
 }
@@ -254,24 +268,27 @@ func (t *table) free(a netip.Addr, mac station) bool {
 	return t.usable(a, mac)
 }
 
-// usable says whether a client could have an address at all. The network's and
-// the broadcast address, those to avoid and those that are reserved for another
-// client are not usable.
+// usable says whether a client could have an address at all: one that is
+// assignable, and not reserved for another client.
 func (t *table) usable(a netip.Addr, mac station) bool {
-	s := t.network.Subnet
-	if s.Bits() < 31 && (a == s.Masked().Addr() || a == lastAddr(s)) {
+	if !t.assignable(a) {
 		return false
-	}
-	for _, used := range t.avoid {
-		if a == used {
-			return false
-		}
 	}
 	if t.reserver == nil {
 		return true
 	}
 	owner, reserved := t.reserver.Reserved(a)
-	return !reserved || owner.String() == mac.String()
+	return !reserved || bytes.Equal(owner, mac[:])
+}
+
+// assignable says whether any client could have an address. The network's and
+// the broadcast address, and those of servers and routers, are not assignable.
+func (t *table) assignable(a netip.Addr) bool {
+	s := t.network.Subnet
+	if s.Bits() < 31 && (a == s.Masked().Addr() || a == lastAddr(s)) {
+		return false
+	}
+	return !slices.Contains(t.avoid, a)
 }
 
 // assign gives an address to a client. The address's previous client and the
@@ -282,9 +299,8 @@ func (t *table) assign(a netip.Addr, mac station, bound bool, until time.Time) {
 	}
 	e := t.byAddr[a]
 	if e == nil {
-		e = &entry{addr: a, until: until}
-		t.byAddr[a] = e
-		heap.Push(&t.queue, e)
+		e = &entry{addr: a}
+		t.add(e)
 	} else if e.owned && e.mac != mac {
 		delete(t.byMAC, e.mac)
 	}
@@ -306,8 +322,14 @@ func (t *table) drop(e *entry) {
 	t.setUntil(e, t.now())
 }
 
+// add makes an address known that had no entry.
+func (t *table) add(e *entry) {
+	t.byAddr[e.addr] = e
+	heap.Push(&t.queue, e)
+}
+
 func (t *table) setUntil(e *entry, until time.Time) {
-	e.until = until
+	e.until, e.due = until, until
 	heap.Fix(&t.queue, e.index)
 }
 

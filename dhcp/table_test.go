@@ -309,6 +309,37 @@ func TestLoadedLeases(t *testing.T) {
 	take(t, tab, mac(1), ip(10))
 }
 
+// TestAnOfferDoesNotShortenALease: a client whose lease is about to end gets
+// an offer, and takes that of another server. Its lease here still is its own.
+func TestAnOfferDoesNotShortenALease(t *testing.T) {
+	c := newClock()
+	tab := pool(c, nil, 10, 10)
+	take(t, tab, mac(1), ip(10))
+	c.forward(time.Hour - 40*time.Second)
+	wantGrant(t, "offer in the last minute", tab.offer(mac(1), noAddr), Granted, ip(10))
+	tab.withdraw(mac(1))
+	wantGrant(t, "offer of a leased address", tab.offer(mac(2), noAddr), NoAddress, noAddr)
+	c.forward(offerTime)
+	take(t, tab, mac(2), ip(10))
+}
+
+// TestAddressesAreFreeOnceNothingHoldsThem: the reservations of the first
+// addresses are taken back after others were given out.
+func TestAddressesAreFreeOnceNothingHoldsThem(t *testing.T) {
+	c := newClock()
+	r := reservations{mac(1): ip(10), mac(2): ip(11)}
+	tab := pool(c, r, 10, 12)
+	take(t, tab, mac(9), ip(12))
+	wantGrant(t, "while the rest is reserved", tab.offer(mac(3), noAddr), NoAddress, noAddr)
+	clear(r)
+	c.forward(recheck)
+	first := tab.offer(mac(3), noAddr)
+	second := tab.offer(mac(4), noAddr)
+	if first.Verdict != Granted || second.Verdict != Granted || first.Addr == second.Addr {
+		t.Errorf("offers of %v and %v", first, second)
+	}
+}
+
 func TestFloodOfStrangersStaysBounded(t *testing.T) {
 	c := newClock()
 	tab := pool(c, nil, 10, 19)

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -51,6 +52,28 @@ func (s *testSite) Spec(mac provision.MAC) (provision.Spec, bool) {
 	defer s.mu.Unlock()
 	spec, ok := s.specs[mac]
 	return spec, ok
+}
+
+func (s *testSite) ByAddress(addr netip.Addr) (provision.MAC, bool) {
+	for _, spec := range s.Specs() {
+		if spec.Address == addr {
+			return spec.MAC, true
+		}
+	}
+	return "", false
+}
+
+func (s *testSite) ByImage(image string) (macs []provision.MAC) {
+	for _, spec := range s.Specs() {
+		if spec.Image == image {
+			macs = append(macs, spec.MAC)
+		}
+	}
+	return macs
+}
+
+func (s *testSite) IsBootFile(name string) bool {
+	return slices.ContainsFunc(s.Specs(), func(spec provision.Spec) bool { return strings.EqualFold(spec.Quirks.BootFile, name) })
 }
 
 func (s *testSite) Specs() []provision.Spec {

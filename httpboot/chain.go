@@ -19,7 +19,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"sync"
 
 	"cloudlets/dhcp"
 	"cloudlets/images"
@@ -28,10 +27,17 @@ import (
 	"cloudlets/provision/track"
 )
 
-// Site knows the machines' files.
+// Site knows the machines' files. Its answers come from memory, and their cost
+// does not depend on how many machines there are, since every packet asks.
 type Site interface {
 	Spec(provision.MAC) (provision.Spec, bool)
-	Specs() []provision.Spec
+	// ByAddress is the machine for which an address is reserved.
+	ByAddress(netip.Addr) (provision.MAC, bool)
+	// ByImage are the machines whose files name an image.
+	ByImage(image string) []provision.MAC
+	// IsBootFile says whether a machine's file names a boot loader of its own
+	// that has this name.
+	IsBootFile(name string) bool
 }
 
 // Chain serves the boot chain. It decides by the machines' files (Site) and by
@@ -52,8 +58,7 @@ type Chain struct {
 	Overlays string
 	Log      *slog.Logger // may be nil; then nothing is logged
 
-	mu    sync.Mutex
-	hosts map[netip.Addr]provision.MAC // the machine that was last seen at an address
+	hosts hosts
 }
 
 var (
@@ -139,10 +144,9 @@ func (c *Chain) Reserve(hw net.HardwareAddr) (dhcp.Reservation, bool) {
 
 // Reserved implements [dhcp.Reserver].
 func (c *Chain) Reserved(addr netip.Addr) (net.HardwareAddr, bool) {
-	for _, spec := range c.Site.Specs() {
-		if spec.Address == addr {
-			return spec.MAC.HardwareAddr(), true
-		}
+	mac, ok := c.Site.ByAddress(addr)
+	if !ok {
+		return nil, false
 	}
-	return nil, false
+	return mac.HardwareAddr(), true
 }

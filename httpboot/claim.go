@@ -42,7 +42,9 @@ func (c *Chain) claim(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "read claim: "+printable(err.Error()), http.StatusBadRequest)
 		return
 	}
-	session, err := c.Tickets.Claim(r.Context(), request.Token, request.Nonce)
+	session, err := c.Tickets.Claim(r.Context(), request.Token, track.Claimant{
+		Nonce: request.Nonce, Addr: remoteAddr(r), Started: c.firmwareStarted,
+	})
 	if err != nil {
 		c.sawRefusedClaim(r, request.MAC, err)
 		refuse(w, err)
@@ -59,7 +61,7 @@ func (c *Chain) claim(w http.ResponseWriter, r *http.Request) {
 
 // answerClaim tells the agent of a session its plan, or why there is none.
 func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session track.Session, request wire.ClaimRequest) {
-	c.sawHost(r.RemoteAddr, session.MAC)
+	c.sawHost(session.MAC, r)
 	plan, err := c.plan(r.Context(), session, request)
 	if err != nil {
 		c.record(r.Context(), noPlan(session.MAC, err))
@@ -68,11 +70,14 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 	}
 	facts := request.Inventory.Facts()
 	facts["image"], facts["pack"], facts["hostname"] = plan.Image, plan.Pack.Digest, plan.Hostname
-	err = c.Tracker.Record(r.Context(), provision.Event{
+	event := provision.Event{
 		MAC: session.MAC, Kind: provision.KindClaim, Stage: provision.StageAgent, Facts: facts,
-		Text: fmt.Sprintf("the agent is up and claimed its plan: %s on %s, then %s", plan.Image, describeDisks(request.Inventory.Disks), plan.Handover),
-	})
-	if err != nil { // an install that leaves no trace must not begin
+		Text: fmt.Sprintf("the agent is up at %s and claimed its plan: %s on %s, then %s",
+			remoteAddr(r), plan.Image, describeDisks(request.Inventory.Disks), plan.Handover),
+		Reason: c.foreign(session.MAC, r),
+	}
+	// An install that leaves no trace, or was cancelled while its plan was made, must not begin.
+	if err := c.Tracker.RecordWith(r.Context(), event, c.Tickets.Running(session.Secret)); err != nil {
 		refuse(w, err)
 		return
 	}

@@ -130,8 +130,13 @@ func (c *Chain) overlay(w http.ResponseWriter, r *http.Request) {
 
 // session authenticates an agent.
 func (c *Chain) session(r *http.Request) (provision.MAC, error) {
+	return c.Tickets.Session(r.Context(), secretOf(r))
+}
+
+// secretOf is the session's secret in an agent's request.
+func secretOf(r *http.Request) string {
 	secret, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	return c.Tickets.Session(r.Context(), secret)
+	return secret
 }
 
 // refuse answers with an error. The status tells the agent whether it may help to

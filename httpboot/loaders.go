@@ -7,7 +7,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"cloudlets/dhcp"
 	"cloudlets/provision"
@@ -83,9 +82,7 @@ func (l Loaders) isQuirk(name string) bool {
 	if l.Site == nil || !fs.ValidPath(name) || name != path.Base(name) {
 		return false
 	}
-	return slices.ContainsFunc(l.Site.Specs(), func(spec provision.Spec) bool {
-		return strings.EqualFold(spec.Quirks.BootFile, name)
-	})
+	return l.Site.IsBootFile(name)
 }
 
 func (k loader) missing(name, dir string) error {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 	"unicode"
 
 	"cloudlets/dhcp"
@@ -13,10 +14,6 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 )
-
-// maxHosts bounds how many addresses are remembered. Beyond it, all are
-// forgotten at once; only the traces depend on them.
-const maxHosts = 4096
 
 func (c *Chain) record(ctx context.Context, e provision.Event) {
 	if err := c.Tracker.Record(ctx, e); err != nil {
@@ -39,7 +36,7 @@ func (c *Chain) SawExchange(x dhcp.Exchange) {
 	event := provision.Event{MAC: mac, Kind: provision.KindDHCP, Reason: x.Reason, Facts: map[string]string{}}
 	event.Text = describeExchange(x)
 	if x.Addr.IsValid() {
-		c.remember(x.Addr, mac)
+		c.hosts.gave(mac, x.Addr, spec != nil)
 		event.Facts["address"] = x.Addr.String()
 	}
 	if x.Client.Kind != dhcp.Plain {
@@ -101,7 +98,7 @@ func describeClient(c dhcp.Client) string {
 // SawTransfer records the end of a TFTP transfer of size bytes, or why it failed.
 // It records nothing if no machine is known at the address.
 func (c *Chain) SawTransfer(remote netip.Addr, name string, size int64, err error) {
-	mac, ok := c.host(remote)
+	mac, ok := c.hosts.machine(remote.Unmap())
 	if !ok {
 		return
 	}
@@ -120,7 +117,7 @@ func (c *Chain) sawFetch(r *http.Request, stage provision.Stage, what string) {
 	if r.Method != http.MethodGet {
 		return
 	}
-	if mac, ok := c.hostOf(r.RemoteAddr); ok {
+	if mac, ok := c.hosts.machine(remoteAddr(r)); ok {
 		c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindHTTP, Stage: stage, Text: "fetched " + printable(what) + " by HTTP"})
 	}
 }
@@ -152,39 +149,28 @@ func printable(text string) string {
 	}, text)
 }
 
-// sawHost remembers which machine is at an address.
-func (c *Chain) sawHost(remote string, mac provision.MAC) {
-	if addr, err := netip.ParseAddrPort(remote); err == nil {
-		c.remember(addr.Addr(), mac)
+// foreign warns of a request for a machine that does not come from the address
+// that DHCP gave to it. It returns "" if all is well, or if DHCP gave none.
+func (c *Chain) foreign(mac provision.MAC, r *http.Request) string {
+	given, asked := c.hosts.given(mac), remoteAddr(r)
+	if !given.IsValid() || given == asked {
+		return ""
 	}
+	return fmt.Sprintf("warning: it asks from %s, and DHCP gave %s to this machine; if that is another host, find out which", asked, given)
 }
 
-func (c *Chain) remember(addr netip.Addr, mac provision.MAC) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	addr = addr.Unmap()
-	if _, known := c.hosts[addr]; !known && len(c.hosts) >= maxHosts {
-		clear(c.hosts)
-	}
-	if c.hosts == nil {
-		c.hosts = map[netip.Addr]provision.MAC{}
-	}
-	c.hosts[addr] = mac
+// firmwareStarted is when a machine's firmware was last seen to start, or the
+// zero time.
+func (c *Chain) firmwareStarted(mac provision.MAC) time.Time {
+	state, _ := c.Tracker.State(mac)
+	return state.FirmwareStarted()
 }
 
-func (c *Chain) hostOf(remote string) (provision.MAC, bool) {
-	addr, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return "", false
+// sawHost remembers that a machine asks from an address.
+func (c *Chain) sawHost(mac provision.MAC, r *http.Request) {
+	if addr := remoteAddr(r); addr.IsValid() {
+		c.hosts.saw(mac, addr, c.spec(mac) != nil)
 	}
-	return c.host(addr.Addr())
-}
-
-func (c *Chain) host(addr netip.Addr) (provision.MAC, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	mac, ok := c.hosts[addr.Unmap()]
-	return mac, ok
 }
 
 // SawKit records that an image is ready, or why it cannot be booted. It is the
@@ -199,10 +185,9 @@ func (c *Chain) SawKit(key depot.Key, status depot.Status) {
 		c.logger().Info("an image is ready", "image", key, "files", kit.Entries, "content", bytesize.Decimal(kit.Bytes),
 			"pack", bytesize.Decimal(kit.Pack.Size), "kernel", kit.Kernels[0].Version)
 	}
-	for _, spec := range c.Site.Specs() {
-		state, _ := c.Tracker.State(spec.MAC)
-		if spec.Image == key.Image && provision.Decide(&spec, state).Action == provision.ActionInstall {
-			event.MAC = spec.MAC
+	for _, mac := range c.Site.ByImage(key.Image) {
+		if _, decision := c.decide(mac); decision.Action == provision.ActionInstall {
+			event.MAC = mac
 			c.record(context.Background(), event)
 		}
 	}

@@ -1,7 +1,6 @@
 package httpboot
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -43,7 +42,7 @@ func (c *Chain) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, e := range events {
-		if err := c.take(r.Context(), mac, e); err != nil {
+		if err := c.take(r, mac, e); err != nil {
 			refuse(w, err)
 			return
 		}
@@ -93,13 +92,14 @@ func ends(e provision.Event) bool {
 
 // take records one event of an agent, with the server's time, since the machine's
 // clock may be wrong.
-func (c *Chain) take(ctx context.Context, mac provision.MAC, e provision.Event) error {
+//
+// The event that ends an install is recorded only if the session still runs, and
+// ends it, in one transaction. So an install that was cancelled meanwhile does
+// not end well.
+func (c *Chain) take(r *http.Request, mac provision.MAC, e provision.Event) error {
 	e.MAC, e.Time, e.By, e.ID = mac, time.Time{}, "", 0
-	if err := c.Tracker.Record(ctx, e); err != nil {
-		return err
-	}
 	if !ends(e) {
-		return nil
+		return c.Tracker.Record(r.Context(), e)
 	}
-	return c.Tickets.End(ctx, mac, "its install has ended")
+	return c.Tracker.RecordWith(r.Context(), e, c.Tickets.EndingSession(secretOf(r), "its install has ended"))
 }

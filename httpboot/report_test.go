@@ -171,20 +171,3 @@ func TestObserved(t *testing.T) {
 	b.SawExchange(dhcp.Exchange{Client: plain, Request: "REQUEST"})
 	b.wantTrace(node1, "REQUEST from the system laptop: no answer")
 }
-
-// TestManyAddresses: what is remembered of addresses is bounded.
-func TestManyAddresses(t *testing.T) {
-	b := newBed(t, nil)
-	addr := b.TFTP
-	for range 3 * maxHosts {
-		addr = addr.Next()
-		b.remember(addr, node1)
-		b.remember(addr, node1)
-	}
-	if len(b.hosts) > maxHosts {
-		t.Errorf("%d addresses are remembered", len(b.hosts))
-	}
-	if mac, ok := b.host(addr); !ok || mac != node1 {
-		t.Error("the latest address is forgotten")
-	}
-}

@@ -30,9 +30,15 @@ func (c *Chain) script(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return // HEAD has no effect; in particular it does not invalidate the current token
 	}
-	c.sawHost(r.RemoteAddr, mac)
 	text, event := c.writeScript(r.Context(), mac)
 	event.MAC = mac
+	event.Text += ", asked from " + remoteAddr(r).String()
+	if warning := c.foreign(mac, r); warning != "" {
+		// A person or another host looks. The machine is where it was.
+		event.Reason, event.Stage, event.Facts = event.Reason+"; "+warning, "", nil
+	} else {
+		c.sawHost(mac, r)
+	}
 	c.record(r.Context(), event)
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(text))
 }

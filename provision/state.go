@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // maxStages is how many stages of one boot a state keeps.
@@ -106,6 +107,17 @@ func enterStage(s State, stage Stage, e Event) State {
 	s.Stages = append(slices.Clip(slices.Clone(stages)), StageTime{stage, e.Time})
 	s.Stage, s.Since, s.Progress = stage, e.Time, nil
 	return s
+}
+
+// FirmwareStarted is when the firmware began the latest boot that is known, or
+// the zero time.
+func (s State) FirmwareStarted() time.Time {
+	for _, stage := range s.Stages {
+		if stage.Stage == StageFirmware {
+			return stage.Time
+		}
+	}
+	return time.Time{}
 }
 
 // Installing says whether an agent is installing the machine now.

@@ -15,6 +15,8 @@ type Detail struct {
 	Spec *Spec `json:"spec,omitempty"`
 	// Stages are the stages of its latest boot, in order.
 	Stages []StageSpan `json:"stages"`
+	// Warning is what a person has to know about what was just done.
+	Warning string `json:"warning,omitempty"`
 }
 
 // Spec is what a machine's file and the profiles that it extends say. The values

@@ -50,9 +50,9 @@ func (s *Server) imageTable() []Image {
 	for _, name := range s.Site.Images() {
 		keys[depot.Key{Image: name}] = 0
 	}
-	for _, spec := range s.Site.Specs() {
-		if _, there := s.Site.ImagePath(spec.Image); there {
-			keys[depot.Key{Image: spec.Image, EntryPoint: spec.EntryPoint}]++
+	for use, machines := range s.Site.ImageUses() {
+		if _, there := s.Site.ImagePath(use.Image); there {
+			keys[depot.Key{Image: use.Image, EntryPoint: use.EntryPoint}] = machines
 		}
 	}
 	table := make([]Image, 0, len(keys))

@@ -3,11 +3,11 @@ package web
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 
 	"cloudlets/provision"
+	"cloudlets/provision/track"
 )
 
 // Order is the body of a request to arm or to cancel an install. It may be
@@ -33,8 +33,7 @@ func (s *Server) install(r *http.Request) (any, error) {
 	return s.detail(mac), nil
 }
 
-// cancel cancels an install, even if it is running. It disarms the machine
-// first: once that is stored, the machine cannot start another install.
+// cancel cancels an install, even if it is running.
 func (s *Server) cancel(r *http.Request) (any, error) {
 	mac, order, err := s.order(r)
 	if err != nil {
@@ -45,27 +44,15 @@ func (s *Server) cancel(r *http.Request) (any, error) {
 	if decision := provision.Decide(spec, before); decision.Action != provision.ActionInstall && !before.Installing() {
 		return nil, refuse(http.StatusConflict, "there is no install of %s to cancel: %s", mac, decision.Reason)
 	}
-	reason := "the install was cancelled by " + order.By
-	if err := s.Tracker.Disarm(r.Context(), mac, order.By, reason); err != nil {
+	err = s.Tracker.Cancel(r.Context(), mac, order.By, "the install was cancelled by "+order.By, s.Tickets)
+	if err != nil && !errors.Is(err, track.ErrNotDurable) {
 		return nil, err
 	}
-	if err := s.Tickets.End(r.Context(), mac, reason); err != nil {
-		return nil, fmt.Errorf("the machine is disarmed, but its agent may go on with the install until you switch the machine off: %w", err)
+	detail := s.detail(mac)
+	if err != nil {
+		detail.Warning = err.Error()
 	}
-	if state, _ := s.Tracker.State(mac); state.Installing() {
-		if err := s.Tracker.Record(r.Context(), calledOff(mac, reason)); err != nil {
-			return nil, err
-		}
-	}
-	return s.detail(mac), nil
-}
-
-// calledOff is the last event of an install whose agent may no longer report.
-func calledOff(mac provision.MAC, reason string) provision.Event {
-	return provision.Event{
-		MAC: mac, Kind: provision.KindFailed, Text: reason,
-		Reason: fmt.Sprintf("the agent was at work, so the disk may be half written; `cloudlets install %s` arms a new install", mac),
-	}
+	return detail, nil
 }
 
 func (s *Server) order(r *http.Request) (provision.MAC, Order, error) {

@@ -115,21 +115,7 @@ func (s *Server) find(name string) (provision.MAC, error) {
 	if macErr == nil {
 		return mac, nil
 	}
-	var exact, short []provision.MAC
-	for _, spec := range s.Site.Specs() {
-		first, _, _ := strings.Cut(spec.Hostname, ".")
-		switch {
-		case spec.Hostname == "":
-		case strings.EqualFold(spec.Hostname, name):
-			exact = append(exact, spec.MAC)
-		case strings.EqualFold(first, name):
-			short = append(short, spec.MAC)
-		}
-	}
-	if len(exact) > 0 {
-		return only(name, exact)
-	}
-	return only(name, short)
+	return only(name, s.Site.ByName(name))
 }
 
 func only(name string, found []provision.MAC) (provision.MAC, error) {

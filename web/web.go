@@ -5,13 +5,11 @@
 package web
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
 	"time"
 
-	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/site"
 	"cloudlets/provision/track"
@@ -22,15 +20,7 @@ type Images interface {
 	Status(depot.Key) depot.Status
 }
 
-// Tickets takes an agent's rights away. [track.Tickets] implements it.
-type Tickets interface {
-	End(ctx context.Context, mac provision.MAC, reason string) error
-}
-
-var (
-	_ Images  = (*depot.Depot)(nil)
-	_ Tickets = (*track.Tickets)(nil)
-)
+var _ Images = (*depot.Depot)(nil)
 
 // Server serves the API and the page of one daemon. Site, Tracker, Images and
 // Tickets must be set. It must not be copied after first use.
@@ -38,7 +28,7 @@ type Server struct {
 	Site    *site.Site
 	Tracker *track.Tracker
 	Images  Images
-	Tickets Tickets
+	Tickets *track.Tickets
 	// Version is the daemon's version.
 	Version string
 	// Started is when the daemon started; the zero time shows no uptime.

@@ -47,28 +47,11 @@ func (f *fakeImages) set(key depot.Key, status depot.Status) {
 	f.statuses[key] = status
 }
 
-// fakeTickets remembers whose were ended, or fails.
-type fakeTickets struct {
-	mu    sync.Mutex
-	ended map[provision.MAC]string
-	err   error
-}
-
-func (f *fakeTickets) End(_ context.Context, mac provision.MAC, reason string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.err == nil {
-		f.ended[mac] = reason
-	}
-	return f.err
-}
-
 // bed is a server with two machines in its site.
 type bed struct {
 	*web.Server
-	images  *fakeImages
-	tickets *fakeTickets
-	dir     string
+	images *fakeImages
+	dir    string
 }
 
 func newBed(t *testing.T) *bed { return newBedOn(t, &store.Memory{}) }
@@ -90,11 +73,10 @@ func newBedOn(t *testing.T, store store.Store) *bed {
 		t.Fatal(err)
 	}
 	b := &bed{
-		images:  &fakeImages{statuses: map[depot.Key]depot.Status{{Image: "debian"}: {Busy: true}}},
-		tickets: &fakeTickets{ended: map[provision.MAC]string{}}, dir: dir,
+		images: &fakeImages{statuses: map[depot.Key]depot.Status{{Image: "debian"}: {Busy: true}}}, dir: dir,
 	}
 	b.Server = &web.Server{
-		Site: site, Tracker: tracker, Images: b.images, Tickets: b.tickets,
+		Site: site, Tracker: tracker, Images: b.images, Tickets: track.NewTickets(store, clock),
 		Version: "1.2.3", Started: noon.Add(-time.Minute), Clock: clock,
 	}
 	return b

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,6 +29,16 @@ func File(f *os.File) (state string, size int64, err error) {
 		return "", 0, &os.PathError{Op: "stat", Path: f.Name(), Err: err}
 	}
 	return string(identity("", &st)), st.Size, nil
+}
+
+// Stat is what tells the content of the file at name from what it was before,
+// and when that last changed. It follows links.
+func Stat(name string) (state string, changed time.Time, err error) {
+	var st unix.Stat_t
+	if err := unix.Stat(name, &st); err != nil {
+		return "", changed, &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	return string(identity("", &st)), time.Unix(0, max(st.Mtim.Nano(), st.Ctim.Nano())), nil
 }
 
 // identity is what tells a file from what it was before. The time of its

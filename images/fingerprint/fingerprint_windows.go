@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // identityAt is the identity of the file at name, which is p in its image.
@@ -23,6 +24,16 @@ func File(f *os.File) (state string, size int64, err error) {
 		return "", 0, err
 	}
 	return string(identity("", info)), info.Size(), nil
+}
+
+// Stat is what tells the content of the file at name from what it was before,
+// and when that last changed. It follows links.
+func Stat(name string) (state string, changed time.Time, err error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return "", changed, err
+	}
+	return string(identity("", info)), info.ModTime(), nil
 }
 
 // identity is what tells a file from what it was before: Windows tells no more

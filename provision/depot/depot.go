@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"cloudlets/images"
 	"cloudlets/images/disk"
 	"cloudlets/images/manifest"
@@ -96,14 +98,38 @@ type Depot struct {
 	// proven are the digests of files that were read whole and found right.
 	proven map[string]bool
 	turn   []Key
+
+	looking chan struct{} // wakes a looker
+	looks   map[string]*look
+	unseen  []string // images that somebody waits to see
 }
 
 // slot is what is known of one kit.
 type slot struct {
 	Status
-	fingerprint string
-	checked     time.Time     // when the image was last found unchanged
+	fingerprint string        // of the image that the kit was made from
 	done        chan struct{} // closed when the making ends
+
+	// After a failure: the fingerprint of the image, "" if there was none; and
+	// when the next try may begin while the image is the same.
+	failed string
+	pause  time.Duration
+	retry  time.Time
+}
+
+// The pause after a failure begins with minPause, and doubles up to maxPause.
+const (
+	minPause = 10 * time.Second
+	maxPause = 5 * time.Minute
+)
+
+// fail notes a failure with an image.
+func (s *slot) fail(fingerprint string, now time.Time) {
+	if s.pause == 0 || fingerprint != s.failed {
+		s.pause = minPause / 2
+	}
+	s.failed, s.pause = fingerprint, min(2*s.pause, maxPause)
+	s.retry = now.Add(s.pause)
 }
 
 // Options are what a depot needs.
@@ -137,23 +163,39 @@ func Open(opt Options) (*Depot, error) {
 	return &Depot{
 		dir: opt.Dir, finder: opt.Images, assets: opt.Assets, agent: agent, log: opt.Log, notify: opt.Notify,
 		wake: make(chan struct{}, 1), kits: map[Key]*slot{}, proven: map[string]bool{},
+		looking: make(chan struct{}, 1), looks: map[string]*look{},
 	}, nil
 }
 
-// sweepAfter is how long nothing has to be wanted before unused files are
-// looked for: at a start, images are wanted one by one.
-const sweepAfter = 10 * time.Minute
+// When unused files are looked for: when nothing was wanted for sweepAfter, since
+// at a start images are wanted one by one, and every sweepEvery after that.
+const (
+	sweepAfter = 10 * time.Minute
+	sweepEvery = time.Hour
+)
 
-// Run makes the kits that are wanted, one after the other, until ctx ends.
+// Run makes the kits that are wanted, one after the other, and looks at the
+// images that machines ask for, until ctx ends.
 func (d *Depot) Run(ctx context.Context) error {
-	var quiet <-chan time.Time // ticks once, when it was quiet for long after a kit
+	tasks, ctx := errgroup.WithContext(ctx)
+	tasks.Go(func() error { return d.makeAll(ctx) })
+	for range lookers {
+		tasks.Go(func() error { return d.lookAtAll(ctx) })
+	}
+	return tasks.Wait()
+}
+
+func (d *Depot) makeAll(ctx context.Context) error {
+	sweep := time.NewTimer(sweepAfter)
+	defer sweep.Stop()
 	for {
 		key, ok := d.next()
 		if !ok {
 			select {
 			case <-d.wake:
-			case <-quiet:
+			case <-sweep.C:
 				d.sweep()
+				sweep.Reset(sweepEvery)
 			case <-ctx.Done():
 				return nil
 			}
@@ -166,7 +208,7 @@ func (d *Depot) Run(ctx context.Context) error {
 		d.finish(key, kit, fingerprint, err)
 		// What it takes to make a pack is not needed until the next one.
 		debug.FreeOSMemory()
-		quiet = time.After(sweepAfter)
+		sweep.Reset(sweepAfter)
 	}
 }
 
@@ -190,6 +232,8 @@ func (d *Depot) finish(key Key, kit *Kit, fingerprint string, err error) {
 			d.touch(f) // a machine may be in the middle of the one before
 		}
 		s.Kit, s.fingerprint = kit, fingerprint
+	} else {
+		s.fail(fingerprint, time.Now())
 	}
 	close(s.done)
 	status := s.Status
@@ -242,54 +286,66 @@ func (d *Depot) Status(key Key) Status {
 }
 
 // Kit returns the kit of the image as it is now. Where the image has changed
-// since its kit was made, it waits until the new one is done, or ctx ends.
+// since its kit was made, it waits until the new one is done, or ctx ends. While
+// nothing changes, an image that failed is made again only after a pause.
 func (d *Depot) Kit(ctx context.Context, key Key) (*Kit, error) {
-	if kit := d.fresh(ctx, key); kit != nil {
-		return kit, nil
+	making := d.making(key)
+	if making == nil {
+		seen, err := d.look(ctx, key.Image)
+		if err != nil {
+			return nil, fmt.Errorf("prepare image %s: %w: it is still being looked at; ask again", key, err)
+		}
+		d.mu.Lock()
+		s := d.kits[key]
+		switch {
+		case s == nil: // the site has let the image go meanwhile
+		case !s.Busy && s.isOf(seen):
+			defer d.mu.Unlock()
+			return s.Kit, nil
+		case !s.Busy && s.failedWith(seen) && time.Now().Before(s.retry):
+			defer d.mu.Unlock()
+			return nil, s.Err
+		}
+		making = d.enqueue(key)
+		d.mu.Unlock()
 	}
 	select {
-	case <-d.want(key):
+	case <-making:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("prepare image %s: %w: it is still being packed; ask again", key, ctx.Err())
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.kits[key].Err; err != nil {
-		return nil, err // the kit that may be there is of an older image
+	s := d.kits[key]
+	if s == nil { // the site has let the image go meanwhile
+		return nil, fmt.Errorf("prepare image %s: %w", key, ErrNoImage)
 	}
-	return d.kits[key].Kit, nil
+	if s.Err != nil {
+		return nil, s.Err // the kit that may be there is of an older image
+	}
+	return s.Kit, nil
 }
 
-// checkTime is how long an image counts as unchanged after it was looked at:
-// a rack of machines that is switched on together costs one look.
-const checkTime = time.Second
+// making returns the channel that is closed when the kit's making has ended, if
+// it is being made, or was never made. Otherwise it returns nil.
+func (d *Depot) making(key Key) <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.kits[key]; s != nil && !s.Busy {
+		return nil
+	}
+	return d.enqueue(key)
+}
 
-// fresh is the finished kit, if the image is still what it was made from.
-func (d *Depot) fresh(ctx context.Context, key Key) *Kit {
-	d.mu.Lock()
-	s := d.kits[key]
-	if s == nil || s.Busy || s.Kit == nil || s.Err != nil {
-		d.mu.Unlock()
-		return nil
-	}
-	kit, made, checked := s.Kit, s.fingerprint, s.checked
-	d.mu.Unlock()
-	if time.Since(checked) < checkTime {
-		return kit
-	}
-	image, err := d.open(ctx, key.Image)
-	if err != nil {
-		return nil
-	}
-	begun := time.Now()
-	now, err := image.Fingerprint(ctx)
-	if err := errors.Join(err, image.Close()); err != nil || now != made {
-		return nil
-	}
-	d.mu.Lock()
-	s.checked = begun
-	d.mu.Unlock()
-	return kit
+// isOf says whether a slot's kit was made from the image that was seen.
+func (s *slot) isOf(seen *look) bool {
+	return s.Kit != nil && s.Err == nil && seen.err == nil && seen.fingerprint == s.fingerprint
+}
+
+// failedWith says whether a slot's kit could not be made from the image that was
+// seen.
+func (s *slot) failedWith(seen *look) bool {
+	return s.Err != nil && seen.fingerprint == s.failed
 }
 
 // ErrNoImage says that the site has no image of that name.

@@ -578,10 +578,111 @@ func TestAnAgentThatWasReplacedIsNotUsed(t *testing.T) {
 	_, err := d.Kit(t.Context(), tiny)
 	wantError(t, err, "init", "8 of 9")
 	s.put(t, "agent", []byte("an agent!"))
+	d.mayTryAgain(tiny)
 	_, err = d.Kit(t.Context(), tiny)
 	wantError(t, err, "was replaced", "restart the server")
 	if _, err := Open(Options{Dir: s.at("depot"), Agent: s.at("absent")}); err == nil {
 		t.Error("opened without an agent")
+	}
+}
+
+// mayTryAgain ends the pause after a failure.
+func (d *Depot) mayTryAgain(key Key) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.kits[key].retry = time.Time{}
+}
+
+// TestAFailedImageIsNotMadeAgainAtOnce: machines ask for it over and over. It is
+// packed again when it has changed, or after a pause.
+func TestAFailedImageIsNotMadeAgainAtOnce(t *testing.T) {
+	s, j := newSite(t), newJournal()
+	s.remove(t, "images/tiny/boot")
+	d, _ := s.run(t, j)
+	d.Want(tiny)
+	for range 20 {
+		if _, err := d.Kit(t.Context(), tiny); err == nil {
+			t.Fatal("an image without a kernel is no error")
+		}
+	}
+	if n := j.times("an image cannot be booted"); n != 1 {
+		t.Errorf("it was made %d times", n)
+	}
+	d.mayTryAgain(tiny)
+	if _, err := d.Kit(t.Context(), tiny); err == nil || j.times("an image cannot be booted") != 2 {
+		t.Errorf("after the pause: %v", err)
+	}
+	first := d.kits[tiny].pause
+	d.mayTryAgain(tiny)
+	_, _ = d.Kit(t.Context(), tiny)
+	if second := d.kits[tiny].pause; second != 2*first {
+		t.Errorf("the pauses are %s and %s", first, second)
+	}
+}
+
+// TestOneLookForAllWhoWait: many machines ask for an image at once. While the
+// look at it goes on, all of them wait for that one.
+func TestOneLookForAllWhoWait(t *testing.T) {
+	s := newSite(t)
+	d, _ := s.run(t, newJournal())
+	mustKit(t, d, tiny)
+	slow := &slowFinder{Finder: s, entered: make(chan struct{}, 100), proceed: make(chan struct{})}
+	d.finder = slow
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			if _, err := d.Kit(t.Context(), tiny); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-slow.entered
+	close(slow.proceed)
+	wg.Wait()
+	if n := len(slow.entered); n > 0 {
+		t.Errorf("%d looks more than the one", n)
+	}
+}
+
+// slowFinder tells of each look at an image, which goes on when it may.
+type slowFinder struct {
+	Finder
+	entered chan struct{}
+	proceed chan struct{}
+}
+
+func (f *slowFinder) ImagePath(name string) (string, bool) {
+	f.entered <- struct{}{}
+	<-f.proceed
+	return f.Finder.ImagePath(name)
+}
+
+// TestFilesOfARemovedImageGo: the site has lost an image. A day later its pack
+// is gone, and an image that is there keeps its own.
+func TestFilesOfARemovedImageGo(t *testing.T) {
+	s := newSite(t)
+	d, _ := s.run(t, newJournal())
+	kit := mustKit(t, d, tiny)
+	old := func() {
+		then := time.Now().Add(-2 * keepUnused)
+		for _, f := range kit.files() {
+			if err := os.Chtimes(d.Path(f.Digest), then, then); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	old()
+	d.sweep()
+	if !d.has(kit.Pack) {
+		t.Fatal("the pack of an image that is there is gone")
+	}
+	s.remove(t, "images/tiny")
+	d.sweep()
+	if d.has(kit.Pack) {
+		t.Error("the pack of a removed image stays")
+	}
+	if _, err := d.Kit(t.Context(), tiny); !errors.Is(err, ErrNoImage) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -120,6 +120,7 @@ func (d *Depot) touch(f File) {
 func (d *Depot) sweep() {
 	used := map[string]bool{}
 	d.mu.Lock()
+	d.forgetRemoved()
 	for _, s := range d.kits {
 		for _, f := range s.Kit.files() {
 			used[filepath.Base(d.Path(f.Digest))] = true
@@ -132,6 +133,17 @@ func (d *Depot) sweep() {
 	removeIf(filepath.Join(d.dir, "memo"), func(info fs.FileInfo) bool {
 		return time.Since(info.ModTime()) >= keepUnused && !d.recordsAFile(info.Name())
 	})
+}
+
+// forgetRemoved forgets the kits of images that the site has no more, with mu
+// held.
+func (d *Depot) forgetRemoved() {
+	for key, s := range d.kits {
+		if _, there := d.finder.ImagePath(key.Image); !there && !s.Busy {
+			delete(d.kits, key)
+			delete(d.looks, key.Image)
+		}
+	}
 }
 
 // recordsAFile says whether a memo's file is there.

@@ -64,7 +64,8 @@ const (
 // maxChanges is how often an image is packed that changes meanwhile.
 const maxChanges = 3
 
-// make makes one kit. It reuses the parts that exist already.
+// make makes one kit. It reuses the parts that exist already. The fingerprint is
+// that of the image, also if the image cannot be booted.
 func (d *Depot) make(ctx context.Context, key Key) (*Kit, string, error) {
 	for range maxChanges {
 		kit, fingerprint, err := d.makeOnce(ctx, key)
@@ -91,11 +92,11 @@ func (d *Depot) makeOnce(ctx context.Context, key Key) (*Kit, string, error) {
 	}
 	p, err := d.makePack(ctx, image, fingerprint)
 	if err != nil {
-		return nil, "", fmt.Errorf("pack image %s: %w", key.Image, err)
+		return nil, fingerprint, fmt.Errorf("pack image %s: %w", key.Image, err)
 	}
 	kit := &Kit{Key: key, Manifest: image.Manifest, Pack: p.File, Entries: p.Entries, Bytes: p.Bytes}
 	if err := d.complete(ctx, kit); err != nil {
-		return nil, "", fmt.Errorf("prepare image %s: %w", key, err)
+		return nil, fingerprint, fmt.Errorf("prepare image %s: %w", key, err)
 	}
 	return kit, fingerprint, nil
 }
@@ -176,7 +177,7 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 		return err
 	}
 	defer done()
-	if kit.Image, err = look(ctx, kit, tree); err != nil {
+	if kit.Image, err = examine(ctx, kit, tree); err != nil {
 		return err
 	}
 	kernel := kit.Kernels[0]
@@ -189,8 +190,8 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 	return d.loadLoaders(ctx, kit, tree, kernel)
 }
 
-// look finds out what it takes to install an image, or why it cannot be.
-func look(ctx context.Context, kit *Kit, tree *pack.Pack) (target.Image, error) {
+// examine finds out what it takes to install an image, or why it cannot be.
+func examine(ctx context.Context, kit *Kit, tree *pack.Pack) (target.Image, error) {
 	image, err := target.Look(ctx, target.System{Manifest: kit.Manifest, Source: tree, Tree: tree}, kit.Key.EntryPoint, true)
 	if err != nil {
 		return image, err

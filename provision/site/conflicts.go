@@ -13,8 +13,8 @@ import (
 // specs decides which Spec of each machine stands. Where its file is broken, or
 // claims another machine's address or hostname, it is the last good one. Of two
 // machines that want the same, the one that had it keeps it.
-func (r *siteReader) specs(found map[provision.MAC]machineFile) map[provision.MAC]provision.Spec {
-	specs := make(map[provision.MAC]provision.Spec, len(found))
+func (r *siteReader) specs(found map[provision.MAC]machineFile) []provision.Spec {
+	specs := make([]provision.Spec, 0, len(found))
 	taken := claims{}
 	for _, mac := range r.oldestFirst(found) {
 		c := found[mac]
@@ -24,14 +24,14 @@ func (r *siteReader) specs(found map[provision.MAC]machineFile) map[provision.MA
 			r.report(problems...)
 		}
 		if c.broken || len(problems) > 0 {
-			last, had := r.last.specs[mac]
+			last, had := r.last.machines.spec(mac)
 			if !had {
 				continue
 			}
 			spec = taken.without(last)
 		}
 		taken.add(spec)
-		specs[mac] = spec
+		specs = append(specs, spec)
 	}
 	return specs
 }
@@ -41,7 +41,7 @@ func (r *siteReader) specs(found map[provision.MAC]machineFile) map[provision.MA
 func (r *siteReader) oldestFirst(found map[provision.MAC]machineFile) []provision.MAC {
 	var settled, changed []provision.MAC
 	for _, mac := range slices.Sorted(maps.Keys(found)) {
-		last, had := r.last.specs[mac]
+		last, had := r.last.machines.spec(mac)
 		if had && (found[mac].broken || reflect.DeepEqual(last, found[mac].spec)) {
 			settled = append(settled, mac)
 		} else {
@@ -77,15 +77,16 @@ func (c claims) add(s provision.Spec) {
 }
 
 func (c claims) conflicts(want machineFile) (problems jsontext.Problems) {
-	keys := map[string]string{"address": addressClaim(want.spec), "hostname": hostnameClaim(want.spec)}
-	for key, claim := range keys {
-		if owner, taken := c[claim]; taken {
-			problem := want.at.Locate(key).Problem("%s is that of %s already; give each machine its own", claim, owner)
-			if problem.File != want.file { // both may extend the profile that says it
-				problem = jsontext.About(want.file, "%s", problem.Reason)
-			}
-			problems = append(problems, problem)
+	for claim, at := range map[string]jsontext.Problem{addressClaim(want.spec): want.address, hostnameClaim(want.spec): want.hostname} {
+		owner, taken := c[claim]
+		if !taken {
+			continue
 		}
+		problem := jsontext.About(want.file, "%s is that of %s already; give each machine its own", claim, owner)
+		if at.File == want.file { // both machines may extend the profile that says it
+			problem.Line, problem.Column = at.Line, at.Column
+		}
+		problems = append(problems, problem)
 	}
 	return problems
 }
@@ -105,10 +106,13 @@ func (c claims) without(s provision.Spec) provision.Spec {
 // an image may well arrive after the file that names it.
 func (r *siteReader) checkImages(v *view) {
 	names := slices.Collect(maps.Keys(v.images))
-	for _, spec := range v.specs {
-		if _, there := v.imagePath(spec.Image); spec.Image != "" && !there {
-			r.report(jsontext.About(spec.MAC.File(), "image %q is not in %s/: put a directory or tarball of that name there%s",
-				spec.Image, imagesDir, jsontext.DidYouMean(spec.Image, names)))
+	for image, machines := range v.machines.byImage {
+		if _, there := v.imagePath(image); there {
+			continue
+		}
+		hint := jsontext.DidYouMean(image, names)
+		for _, mac := range machines {
+			r.report(jsontext.About(mac.File(), "image %q is not in %s/: put a directory or tarball of that name there%s", image, imagesDir, hint))
 		}
 	}
 }

@@ -20,15 +20,16 @@ func FuzzMachineFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, machine, profile string) {
 		r := &siteReader{profiles: map[string]*document{"p": parseDocument("p", profile)}}
 		r.checkProfiles()
-		c := r.machineFile("52:54:00:00:00:01", parseDocument("m", machine))
-		if c.broken && len(r.problems) == 0 {
+		c, merged, problems := r.decodeMachine("52:54:00:00:00:01", parseDocument("m", machine))
+		r.report(problems...)
+		if c.broken && len(problems) == 0 {
 			t.Error("a broken file, and no word why")
 		}
 		for _, p := range r.problems.Tidy() {
 			checkPlace(t, p, map[string]string{"m": machine, "p": profile}[p.File])
 		}
 		if !c.broken {
-			checkRoundTrip(t, c)
+			checkRoundTrip(t, c, merged)
 		}
 	})
 }
@@ -48,8 +49,8 @@ func checkPlace(t *testing.T, p jsontext.Problem, text string) {
 	}
 }
 
-func checkRoundTrip(t *testing.T, c machineFile) {
-	text, err := json.Marshal(c.at.Plain())
+func checkRoundTrip(t *testing.T, c machineFile, merged *jsontext.Node) {
+	text, err := json.Marshal(merged.Plain())
 	if err != nil || !json.Valid(text) {
 		t.Fatalf("written again: %s, %v", text, err)
 	}

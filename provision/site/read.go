@@ -5,17 +5,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
-	"reflect"
-	"slices"
 	"strings"
+	"time"
 
 	"cloudlets/images/bytesize"
 	"cloudlets/images/jsontext"
-	"cloudlets/provision"
 )
 
 // maxFileSize bounds a machine file, a profile and cloudlets.json, in bytes.
@@ -27,8 +24,8 @@ func (s *Site) Reload() bool {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	last := s.current()
-	next := readSite(s.dir, last)
-	if reflect.DeepEqual(last, next) {
+	next := readSite(s.dir, last, &s.files)
+	if last.equal(next) {
 		return false
 	}
 	s.logProblems(last.problems, next.problems)
@@ -38,8 +35,12 @@ func (s *Site) Reload() bool {
 
 // logProblems logs each problem once, when it appears.
 func (s *Site) logProblems(last, next jsontext.Problems) {
+	known := make(map[jsontext.Problem]bool, len(last))
+	for _, p := range last {
+		known[p] = true
+	}
 	for _, p := range next {
-		if !slices.Contains(last, p) {
+		if !known[p] {
 			s.log.Warn("mistake in the site; what was good before stands",
 				"file", p.File, "line", p.Line, "column", p.Column, "reason", p.What())
 		}
@@ -53,16 +54,21 @@ func (s *Site) logProblems(last, next jsontext.Problems) {
 type siteReader struct {
 	dir      string
 	last     *view
+	files    *fileCache
+	began    time.Time // when the reading began
 	profiles map[string]*document
-	problems jsontext.Problems
+	// profileState is what the disk says of all profiles, or "" if that does
+	// not tell whether their content will have changed.
+	profileState string
+	problems     jsontext.Problems
 }
 
-func readSite(dir string, last *view) *view {
-	r := &siteReader{dir: dir, last: last}
+func readSite(dir string, last *view, files *fileCache) *view {
+	r := &siteReader{dir: dir, last: last, files: files, began: time.Now()}
 	next := &view{settings: r.settings(), images: r.images()}
-	r.profiles, _ = r.documents(profilesDir)
+	r.readProfiles()
 	r.checkProfiles()
-	next.specs = r.specs(r.machines())
+	next.machines = newIndex(r.specs(r.machines()))
 	r.checkImages(next)
 	next.problems = r.problems.Tidy()
 	return next
@@ -88,9 +94,10 @@ func (r *siteReader) settings() Settings {
 	return settings
 }
 
-// documents reads all files of a folder that end in .json. An absent folder is
-// an empty one; one that cannot be read is not ok.
-func (r *siteReader) documents(folder string) (docs map[string]*document, ok bool) {
+// list returns the names of a folder's files that end in .json, without that
+// ending, in order. An absent folder is an empty one; one that cannot be read
+// is not ok.
+func (r *siteReader) list(folder string) (names []string, ok bool) {
 	entries, err := os.ReadDir(filepath.Join(r.dir, folder))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, true
@@ -99,18 +106,32 @@ func (r *siteReader) documents(folder string) (docs map[string]*document, ok boo
 		r.report(jsontext.About(folder, "cannot be listed: %s", bareCause(err)))
 		return nil, false
 	}
-	docs = make(map[string]*document)
 	for _, entry := range entries {
 		name, isJSON := strings.CutSuffix(entry.Name(), ".json")
-		if !isJSON || strings.HasPrefix(name, ".") {
-			continue
-		}
-		file := path.Join(folder, entry.Name())
-		if root, problems, found := r.readFile(file); found {
-			docs[name] = newDocument(file, root, problems)
+		if isJSON && !strings.HasPrefix(name, ".") {
+			names = append(names, name)
 		}
 	}
-	return docs, true
+	return names, true
+}
+
+// readProfiles reads all profiles, whether a machine extends them or not.
+func (r *siteReader) readProfiles() {
+	r.profiles = make(map[string]*document)
+	names, trusted := r.list(profilesDir)
+	var states strings.Builder
+	for _, name := range names {
+		file := path.Join(profilesDir, name+".json")
+		state := r.state(file) // before the file is read, so that it is never newer than the content
+		trusted = trusted && state != ""
+		fmt.Fprintf(&states, "%s\x00%s\x00", name, state)
+		if root, problems, found := r.readFile(file); found {
+			r.profiles[name] = newDocument(file, root, problems)
+		}
+	}
+	if trusted {
+		r.profileState = "profiles:" + states.String()
+	}
 }
 
 // readFile reads and parses one file. It is not found where it is absent.
@@ -153,49 +174,4 @@ func bareCause(err error) error {
 		return wrapped.Err
 	}
 	return err
-}
-
-// machineFile is one machine's file, read together with the profiles that it
-// extends. Whether its Spec stands is decided later, see [siteReader.specs].
-type machineFile struct {
-	file   string
-	spec   provision.Spec
-	at     *jsontext.Node // the merged files
-	broken bool
-}
-
-// machines reads all machine files, in order of their names.
-func (r *siteReader) machines() map[provision.MAC]machineFile {
-	found := make(map[provision.MAC]machineFile)
-	docs, ok := r.documents(provision.MachinesDir)
-	if !ok {
-		for mac := range r.last.specs {
-			found[mac] = machineFile{broken: true}
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(docs)) {
-		doc := docs[name]
-		mac, err := provision.ParseMAC(name)
-		if err != nil {
-			r.report(jsontext.About(doc.file, "the file's name is not a MAC address; want one such as 52:54:00:12:34:56.json"))
-			continue
-		}
-		if first, twice := found[mac]; twice {
-			r.report(jsontext.About(doc.file, "describes the machine %s, as %s does; remove one of the files", mac, first.file))
-			continue
-		}
-		found[mac] = r.machineFile(mac, doc)
-	}
-	return found
-}
-
-func (r *siteReader) machineFile(mac provision.MAC, doc *document) machineFile {
-	merged, problems := r.resolve(doc, nil)
-	c := machineFile{file: doc.file, at: merged}
-	if len(problems) == 0 {
-		c.spec, problems = decodeSpec(mac, merged)
-	}
-	r.report(problems...)
-	c.broken = len(problems) > 0
-	return c
 }

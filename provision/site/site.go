@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strings"
 	"sync"
 
 	"cloudlets/images/jsontext"
@@ -35,6 +38,7 @@ type Site struct {
 	log *slog.Logger
 
 	reading sync.Mutex // held while the files are read
+	files   fileCache  // guarded by reading
 	mu      sync.Mutex // guards what follows
 	view    *view
 	waiting map[chan struct{}]struct{}
@@ -43,9 +47,15 @@ type Site struct {
 // view is all that was read of a site at one time. It is never changed.
 type view struct {
 	settings Settings
-	specs    map[provision.MAC]provision.Spec
+	machines index
 	images   map[string]string // name to path
 	problems jsontext.Problems
+}
+
+// equal says whether two views say the same.
+func (v *view) equal(other *view) bool {
+	return reflect.DeepEqual(v.settings, other.settings) && maps.Equal(v.images, other.images) &&
+		slices.Equal(v.problems, other.problems) && reflect.DeepEqual(v.machines.specs, other.machines.specs)
 }
 
 // Open reads the site in dir. A nil log is silent. Mistakes in the site's files
@@ -79,18 +89,36 @@ func (s *Site) current() *view {
 // Spec is what the site says of a machine, and whether it says anything. Maps
 // and pointers in it are shared: do not write to them.
 func (s *Site) Spec(mac provision.MAC) (provision.Spec, bool) {
-	spec, ok := s.current().specs[mac]
-	return spec, ok
+	return s.current().machines.spec(mac)
 }
 
-// Specs are all machines of the site, ordered by MAC.
-func (s *Site) Specs() []provision.Spec {
-	specs := s.current().specs
-	sorted := make([]provision.Spec, 0, len(specs))
-	for _, mac := range slices.Sorted(maps.Keys(specs)) {
-		sorted = append(sorted, specs[mac])
-	}
-	return sorted
+// Specs are all machines of the site, ordered by MAC. The list is shared: do
+// not write to it.
+func (s *Site) Specs() []provision.Spec { return s.current().machines.specs }
+
+// ByAddress is the machine for which an address is reserved.
+func (s *Site) ByAddress(addr netip.Addr) (provision.MAC, bool) {
+	mac, ok := s.current().machines.byAddress[addr]
+	return mac, ok
+}
+
+// ByName is the machine with a hostname, or else all those whose hostname
+// begins with this label. The list is shared: do not write to it.
+func (s *Site) ByName(name string) []provision.MAC { return s.current().machines.named(name) }
+
+// ByImage are the machines whose files name an image, in order. The list is
+// shared: do not write to it.
+func (s *Site) ByImage(image string) []provision.MAC { return s.current().machines.byImage[image] }
+
+// ImageUses are the images that machines' files name, with the number of
+// machines that do. The map is shared: do not write to it.
+func (s *Site) ImageUses() map[ImageUse]int { return s.current().machines.uses }
+
+// IsBootFile says whether a machine's file names a boot loader of its own that
+// has this name, in capitals or not.
+func (s *Site) IsBootFile(name string) bool {
+	_, ok := s.current().machines.bootFiles[strings.ToLower(name)]
+	return ok
 }
 
 // Settings are what cloudlets.json says of the server.

@@ -34,6 +34,8 @@ type storedMachine struct {
 type batch struct {
 	events    map[uint64]provision.Event
 	forgotten map[provision.MAC]struct{}
+	// also are further changes of the store, of cancelled installs.
+	also []func(store.Tx) error
 	// takeBatch fills in the fields below.
 	records map[provision.MAC]storedMachine
 	trim    map[provision.MAC]int // how many of the oldest events are deleted
@@ -47,6 +49,17 @@ func (b *batch) add(e provision.Event) {
 	b.events[e.ID] = e
 }
 
+// addDurable adds a durable event to a batch that was taken. The machine's state
+// does not know the event yet.
+func (b *batch) addDurable(e provision.Event, m *machine) {
+	b.add(e)
+	record, there := b.records[e.MAC]
+	if !there {
+		record = storedMachine{m.state, m.kept}
+	}
+	b.records[e.MAC] = storedMachine{provision.Fold(record.State, e).WithoutProgress(), record.Kept + 1}
+}
+
 // forget deletes machines from the store, and drops their waiting events.
 func (b *batch) forget(macs map[provision.MAC]struct{}) {
 	maps.DeleteFunc(b.events, func(_ uint64, e provision.Event) bool { _, gone := macs[e.MAC]; return gone })
@@ -56,7 +69,9 @@ func (b *batch) forget(macs map[provision.MAC]struct{}) {
 	maps.Copy(b.forgotten, macs)
 }
 
-func (b *batch) empty() bool { return len(b.events) == 0 && len(b.forgotten) == 0 }
+func (b *batch) empty() bool {
+	return len(b.events) == 0 && len(b.forgotten) == 0 && len(b.also) == 0
+}
 
 // wake tells Run that there is something to write.
 func (t *Tracker) wake() {
@@ -98,9 +113,11 @@ func (t *Tracker) putBack(b batch) {
 	}
 	maps.DeleteFunc(b.forgotten, func(mac provision.MAC, _ struct{}) bool { _, again := t.machines[mac]; return again })
 	t.batch.forget(b.forgotten)
+	t.batch.also = append(b.also, t.batch.also...)
 	if len(b.events)+len(t.batch.events) > 2*maxPending {
-		t.log.Error("events are lost: they could not be written, and too many wait", "lost", len(b.events))
-		return
+		waiting := len(b.events)
+		maps.DeleteFunc(b.events, func(_ uint64, e provision.Event) bool { return !e.Durable() })
+		t.log.Error("events are lost: they could not be written, and too many wait", "lost", waiting-len(b.events))
 	}
 	for id, e := range b.events {
 		_, newer := t.batch.events[id]
@@ -110,30 +127,33 @@ func (t *Tracker) putBack(b batch) {
 	}
 }
 
-// write puts the batch into the store, in one transaction.
-func (b *batch) write(ctx context.Context, to store.Store) error {
-	return to.Update(ctx, func(tx store.Tx) error {
-		for mac := range b.forgotten {
-			if err := forgetMachine(tx, mac); err != nil {
-				return err
-			}
+// write puts the batch into the store.
+func (b *batch) write(tx store.Tx) error {
+	for mac := range b.forgotten {
+		if err := forgetMachine(tx, mac); err != nil {
+			return err
 		}
-		for _, id := range slices.Sorted(maps.Keys(b.events)) {
-			e := b.events[id]
-			if err := store.PutJSON(tx, eventBucket, eventKey(e.MAC, id), e); err != nil {
-				return err
-			}
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.events)) {
+		e := b.events[id]
+		if err := store.PutJSON(tx, eventBucket, eventKey(e.MAC, id), e); err != nil {
+			return err
 		}
-		for mac, r := range b.records {
-			if err := store.PutJSON(tx, stateBucket, string(mac), r); err != nil {
-				return err
-			}
-			if err := deleteOldest(tx, mac, b.trim[mac]); err != nil {
-				return err
-			}
+	}
+	for mac, r := range b.records {
+		if err := store.PutJSON(tx, stateBucket, string(mac), r); err != nil {
+			return err
 		}
-		return store.PutJSON(tx, metaBucket, nextIDKey, b.nextID)
-	})
+		if err := deleteOldest(tx, mac, b.trim[mac]); err != nil {
+			return err
+		}
+	}
+	for _, change := range b.also {
+		if err := change(tx); err != nil {
+			return err
+		}
+	}
+	return store.PutJSON(tx, metaBucket, nextIDKey, b.nextID)
 }
 
 func forgetMachine(tx store.Tx, mac provision.MAC) error {
@@ -179,7 +199,7 @@ func (t *Tracker) flush(ctx context.Context) error {
 	b := t.takeBatch()
 	t.mu.Unlock()
 
-	err := b.write(ctx, t.store)
+	err := t.store.Update(ctx, b.write)
 
 	t.mu.Lock()
 	defer t.mu.Unlock()

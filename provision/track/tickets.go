@@ -9,7 +9,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"cloudlets/provision"
@@ -48,6 +50,32 @@ var ErrSessionEnded = fmt.Errorf("%w: the session has ended", ErrRefused)
 type Tickets struct {
 	store store.Store
 	clock func() time.Time
+
+	mu     sync.Mutex
+	issued map[provision.MAC]issuedToken // the latest of each machine
+	halted map[provision.MAC]halted
+}
+
+// issuedToken is a token in clear, which only memory has.
+type issuedToken struct {
+	token   string
+	expires time.Time
+}
+
+// Claimant is the agent that claims a token.
+type Claimant struct {
+	// Nonce is made by the agent at each boot. It has 1 to 256 bytes.
+	Nonce string
+	// Addr is where the claim came from.
+	Addr netip.Addr
+	// Started says when a machine's firmware was last seen to start, or the
+	// zero time. A nil Started means never.
+	Started func(provision.MAC) time.Time
+}
+
+// started says whether a machine's firmware was seen to start after a time.
+func (c Claimant) started(mac provision.MAC, after time.Time) bool {
+	return c.Started != nil && c.Started(mac).After(after)
 }
 
 // Session is the right of one agent to go on with its install.
@@ -59,16 +87,19 @@ type Session struct {
 
 // ticket is a token and what became of it.
 type ticket struct {
-	Token      string    `json:"token"` // digest
-	Expires    time.Time `json:"expires"`
-	Superseded time.Time `json:"superseded,omitzero"`
-	Used       time.Time `json:"used,omitzero"`
-	Nonce      string    `json:"nonce,omitempty"` // digest
-	Salt       string    `json:"salt,omitempty"`
-	Secret     string    `json:"secret,omitempty"` // digest
-	Ended      time.Time `json:"ended,omitzero"`
-	EndReason  string    `json:"endReason,omitempty"`
+	Token     string     `json:"token"` // digest
+	Expires   time.Time  `json:"expires"`
+	Used      time.Time  `json:"used,omitzero"`
+	Addr      netip.Addr `json:"addr,omitzero"`   // of the agent that claimed it
+	Nonce     string     `json:"nonce,omitempty"` // digest
+	Salt      string     `json:"salt,omitempty"`
+	Secret    string     `json:"secret,omitempty"` // digest
+	Ended     time.Time  `json:"ended,omitzero"`
+	EndReason string     `json:"endReason,omitempty"`
 }
+
+// runs says whether a ticket has a session that has not ended.
+func (k ticket) runs() bool { return !k.Used.IsZero() && k.Ended.IsZero() }
 
 // NewTickets makes Tickets that are kept in a store. A nil clock means
 // [time.Now].
@@ -76,43 +107,78 @@ func NewTickets(store store.Store, clock func() time.Time) *Tickets {
 	if clock == nil {
 		clock = time.Now
 	}
-	return &Tickets{store, clock}
+	return &Tickets{store: store, clock: clock, issued: make(map[provision.MAC]issuedToken), halted: make(map[provision.MAC]halted)}
 }
 
-// Issue makes a token of 128 bits for a machine, in hexadecimal. It is valid for
-// one claim within [TicketLife]. Older tokens of the machine that were not
-// claimed become invalid.
+// Issue returns a token of 128 bits for a machine, in hexadecimal. It is valid for
+// one claim within [TicketLife], and at least for half of that from now on.
+//
+// Anyone can fetch a machine's boot script, and must not change anything by
+// that. So Issue returns the same token until it is claimed or half of its life
+// is over, and a new token does not make an older one invalid.
 func (t *Tickets) Issue(ctx context.Context, mac provision.MAC) (token string, err error) {
-	token = newSecret()
 	now := t.clock()
-	err = t.store.Update(ctx, func(tx store.Tx) error {
-		book, err := readBook(tx, mac)
-		if err != nil {
-			return err
-		}
-		for i := range book {
-			if book[i].Used.IsZero() && book[i].Superseded.IsZero() {
-				book[i].Superseded = now
-			}
-		}
-		book = append(book, ticket{Token: digest(token), Expires: now.Add(TicketLife)})
-		if err := tx.Put(secretBucket, digest(token), []byte(mac)); err != nil {
-			return err
-		}
-		return writeBook(tx, mac, book)
-	})
+	token, err = t.unclaimed(ctx, mac, now.Add(TicketLife/2))
+	if err == nil && token == "" {
+		token, err = t.issue(ctx, mac, now.Add(TicketLife))
+	}
 	if err != nil {
 		return "", fmt.Errorf("issue a token for %s: %w", mac, err)
 	}
 	return token, nil
 }
 
-// Claim turns a token into a session, and ends the machine's earlier session.
-// The agent makes a new nonce at each boot. If it did not get the answer, it
-// asks again with the same nonce and gets the same session. Any other second
-// claim of the token is an [ErrRefused].
-func (t *Tickets) Claim(ctx context.Context, token, nonce string) (Session, error) {
-	if nonce == "" || len(nonce) > maxNonce {
+// unclaimed returns the machine's latest token, if it can be claimed until a
+// time. Otherwise it returns "".
+func (t *Tickets) unclaimed(ctx context.Context, mac provision.MAC, until time.Time) (token string, err error) {
+	t.mu.Lock()
+	latest, known := t.issued[mac]
+	t.mu.Unlock()
+	if !known || latest.expires.Before(until) {
+		return "", nil
+	}
+	err = t.store.View(ctx, func(tx store.Tx) error {
+		_, book, i, err := find(tx, latest.token, func(k ticket) string { return k.Token })
+		if err == nil && i >= 0 && book[i].Used.IsZero() && book[i].Ended.IsZero() {
+			token = latest.token
+		}
+		return err
+	})
+	return token, err
+}
+
+// issue makes a new token.
+func (t *Tickets) issue(ctx context.Context, mac provision.MAC, expires time.Time) (string, error) {
+	token := newSecret()
+	err := t.store.Update(ctx, func(tx store.Tx) error {
+		book, err := readBook(tx, mac)
+		if err != nil {
+			return err
+		}
+		book = append(book, ticket{Token: digest(token), Expires: expires})
+		if err := tx.Put(secretBucket, digest(token), []byte(mac)); err != nil {
+			return err
+		}
+		return writeBook(tx, mac, book)
+	})
+	if err != nil {
+		return "", err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.issued[mac] = issuedToken{token, expires}
+	return token, nil
+}
+
+// Claim turns a token into a session. The first claim of a token wins. If the
+// agent did not get the answer, it asks again with the same nonce and gets the
+// same session. Any other second claim of the token is an [ErrRefused].
+//
+// A new session ends the machine's earlier one. From another address, it does so
+// only if the machine's firmware was seen to start after that one began: nobody
+// else on the network ends a running install.
+func (t *Tickets) Claim(ctx context.Context, token string, by Claimant) (Session, error) {
+	if by.Nonce == "" || len(by.Nonce) > maxNonce {
 		return Session{}, fmt.Errorf("claim: %w: the nonce must have 1 to %d bytes", ErrRefused, maxNonce)
 	}
 	var session Session
@@ -125,13 +191,19 @@ func (t *Tickets) Claim(ctx context.Context, token, nonce string) (Session, erro
 			return fmt.Errorf("claim: %w: no such token was issued here; restart the machine so that it gets a new one", ErrRefused)
 		}
 		if !book[i].Used.IsZero() {
-			session, err = claimAgain(mac, book[i], token, nonce)
+			session, err = claimAgain(mac, book[i], token, by.Nonce)
 			return err
 		}
 		if err := book[i].claimable(mac, t.clock()); err != nil {
 			return err
 		}
-		session, err = t.open(tx, mac, book, i, token, nonce)
+		if err := t.haltedError(mac, book[i]); err != nil {
+			return err
+		}
+		if err := mayReplace(mac, book, by); err != nil {
+			return err
+		}
+		session, err = t.open(tx, mac, book, i, token, by)
 		return err
 	})
 	return session, err
@@ -143,9 +215,6 @@ func (k ticket) claimable(mac provision.MAC, now time.Time) error {
 	switch {
 	case !k.Ended.IsZero():
 		return k.endedError(mac)
-	case !k.Superseded.IsZero():
-		return fmt.Errorf("claim by %s: %w: the machine got a newer token at %s, and only that one is valid; restart the machine if it does not go on with that one",
-			mac, ErrRefused, k.Superseded.Format(timeFormat))
 	case !now.Before(k.Expires):
 		return fmt.Errorf("claim by %s: %w: the token was valid until %s; restart the machine so that it gets a new one",
 			mac, ErrRefused, k.Expires.Format(timeFormat))
@@ -153,11 +222,26 @@ func (k ticket) claimable(mac provision.MAC, now time.Time) error {
 	return nil
 }
 
+// mayReplace refuses a claim while an agent at another address installs the
+// machine.
+func mayReplace(mac provision.MAC, book []ticket, by Claimant) error {
+	i := slices.IndexFunc(book, ticket.runs)
+	if i < 0 {
+		return nil
+	}
+	running := book[i]
+	if !running.Addr.IsValid() || running.Addr == by.Addr || by.started(mac, running.Used) {
+		return nil
+	}
+	return fmt.Errorf("claim by %s from %s: %w: an agent at %s installs this machine since %s; cancel that install, or restart the machine so that its firmware asks for an address",
+		mac, by.Addr, ErrRefused, running.Addr, running.Used.Format(timeFormat))
+}
+
 // claimAgain is the answer to a second claim of a token.
 func claimAgain(mac provision.MAC, k ticket, token, nonce string) (Session, error) {
 	if !same(k.Nonce, digest(nonce)) {
-		return Session{}, fmt.Errorf("claim by %s: %w: the token was used already, at %s; if that was not this machine, find out who else can read its boot script, and restart the machine so that it gets a new one",
-			mac, ErrRefused, k.Used.Format(timeFormat))
+		return Session{}, fmt.Errorf("claim by %s: %w: the token was used already, at %s%s; if that was not this machine, find out who else can read its boot script, and restart the machine so that it gets a new one",
+			mac, ErrRefused, k.Used.Format(timeFormat), from(k.Addr))
 	}
 	if !k.Ended.IsZero() {
 		return Session{}, k.endedError(mac)
@@ -165,14 +249,20 @@ func claimAgain(mac provision.MAC, k ticket, token, nonce string) (Session, erro
 	return Session{mac, sessionSecret(token, nonce, k.Salt)}, nil
 }
 
+func from(addr netip.Addr) string {
+	if !addr.IsValid() {
+		return ""
+	}
+	return " from " + addr.String()
+}
+
 // open begins the session of a ticket and ends the machine's others.
-func (t *Tickets) open(tx store.Tx, mac provision.MAC, book []ticket, i int, token, nonce string) (Session, error) {
+func (t *Tickets) open(tx store.Tx, mac provision.MAC, book []ticket, i int, token string, by Claimant) (Session, error) {
 	now := t.clock()
-	endTickets(book, now, "the machine started again and claimed a newer token",
-		func(k ticket) bool { return !k.Used.IsZero() })
+	endTickets(book, now, "the machine started again and claimed a newer token", ticket.runs)
 	k := &book[i]
-	k.Used, k.Nonce, k.Salt = now, digest(nonce), newSecret()
-	secret := sessionSecret(token, nonce, k.Salt)
+	k.Used, k.Addr, k.Nonce, k.Salt = now, by.Addr, digest(by.Nonce), newSecret()
+	secret := sessionSecret(token, by.Nonce, k.Salt)
 	k.Secret = digest(secret)
 	if err := tx.Put(secretBucket, k.Secret, []byte(mac)); err != nil {
 		return Session{}, err
@@ -184,21 +274,35 @@ func (t *Tickets) open(tx store.Tx, mac provision.MAC, book []ticket, i int, tok
 // has ended, it returns the machine together with an [ErrSessionEnded]. For an
 // unknown secret the error is an [ErrRefused].
 func (t *Tickets) Session(ctx context.Context, secret string) (mac provision.MAC, err error) {
-	err = t.store.View(ctx, func(tx store.Tx) error {
-		found, book, i, err := find(tx, secret, func(k ticket) string { return k.Secret })
-		if err != nil {
-			return err
-		}
-		if i < 0 {
-			return fmt.Errorf("authenticate agent: %w: no such session; restart the machine so that it claims its plan again", ErrRefused)
-		}
-		mac = found
-		if !book[i].Ended.IsZero() {
-			return book[i].endedError(mac)
-		}
-		return nil
+	err = t.store.View(ctx, func(tx store.Tx) (err error) {
+		mac, _, err = t.running(tx, secret)
+		return err
 	})
 	return mac, err
+}
+
+// Running fails a transaction unless the session that a secret belongs to runs.
+func (t *Tickets) Running(secret string) func(store.Tx) error {
+	return func(tx store.Tx) error {
+		_, _, err := t.running(tx, secret)
+		return err
+	}
+}
+
+// running returns the machine and the tickets that a session's secret belongs
+// to, and an error unless the session runs.
+func (t *Tickets) running(tx store.Tx, secret string) (provision.MAC, []ticket, error) {
+	mac, book, i, err := find(tx, secret, func(k ticket) string { return k.Secret })
+	if err != nil {
+		return "", nil, err
+	}
+	if i < 0 {
+		return "", nil, fmt.Errorf("authenticate agent: %w: no such session; restart the machine so that it claims its plan again", ErrRefused)
+	}
+	if !book[i].Ended.IsZero() {
+		return mac, book, book[i].endedError(mac)
+	}
+	return mac, book, t.haltedError(mac, book[i])
 }
 
 func (k ticket) endedError(mac provision.MAC) error {
@@ -210,18 +314,40 @@ func (k ticket) endedError(mac provision.MAC) error {
 // is called when the install is done, has failed or was cancelled. An agent that
 // goes on nevertheless gets the reason as its answer.
 func (t *Tickets) End(ctx context.Context, mac provision.MAC, reason string) error {
-	err := t.store.Update(ctx, func(tx store.Tx) error {
+	if err := t.store.Update(ctx, t.Ending(mac, reason)); err != nil {
+		return fmt.Errorf("end the session of %s: %w", mac, err)
+	}
+	return nil
+}
+
+// Ending is [Tickets.End] as part of another transaction: see
+// [Tracker.RecordWith].
+func (t *Tickets) Ending(mac provision.MAC, reason string) func(store.Tx) error {
+	now := t.clock()
+	return func(tx store.Tx) error {
 		book, err := readBook(tx, mac)
 		if err != nil || len(book) == 0 {
 			return err
 		}
-		endTickets(book, t.clock(), reason, func(ticket) bool { return true })
+		// A cancelled install may be written late. What was issued since is meant for another.
+		endTickets(book, now, reason, func(k ticket) bool { return !k.issued().After(now) })
 		return writeBook(tx, mac, book)
-	})
-	if err != nil {
-		return fmt.Errorf("end the session of %s: %w", mac, err)
 	}
-	return nil
+}
+
+// EndingSession ends the session that a secret belongs to, as part of another
+// transaction. If the session has ended already, or there is none, the
+// transaction fails with the error of [Tickets.Session].
+func (t *Tickets) EndingSession(secret, reason string) func(store.Tx) error {
+	now := t.clock()
+	return func(tx store.Tx) error {
+		mac, book, err := t.running(tx, secret)
+		if err != nil {
+			return err
+		}
+		endTickets(book, now, reason, func(ticket) bool { return true })
+		return writeBook(tx, mac, book)
+	}
 }
 
 func endTickets(book []ticket, now time.Time, reason string, meant func(ticket) bool) {

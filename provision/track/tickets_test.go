@@ -2,6 +2,7 @@ package track_test
 
 import (
 	"errors"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ func issue(t *testing.T, k *track.Tickets, m provision.MAC) string {
 
 func claim(t *testing.T, k *track.Tickets, token, nonce string) track.Session {
 	t.Helper()
-	s, err := k.Claim(t.Context(), token, nonce)
+	s, err := k.Claim(t.Context(), token, track.Claimant{Nonce: nonce})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func TestATokenIsGoodOnce(t *testing.T) {
 	if again := claim(t, k, token, "nonce"); again != s {
 		t.Errorf("the same agent got another session: %+v, then %+v", s, again)
 	}
-	_, err := k.Claim(t.Context(), token, "another nonce")
+	_, err := k.Claim(t.Context(), token, track.Claimant{Nonce: "another nonce"})
 	refused(t, err, string(node), "2026-11-23 12:00:00", "restart the machine")
 	if _, err := k.Session(t.Context(), s.Secret); err != nil {
 		t.Errorf("the refused claim ended the session: %v", err)
@@ -80,28 +81,23 @@ func TestATokenIsGoodOnce(t *testing.T) {
 
 func TestRefusedTokens(t *testing.T) {
 	k, c := tickets(t)
-	_, err := k.Claim(t.Context(), "0123456789abcdef0123456789abcdef", "n")
+	_, err := k.Claim(t.Context(), "0123456789abcdef0123456789abcdef", track.Claimant{Nonce: "n"})
 	refused(t, err, "no such token")
-	_, err = k.Claim(t.Context(), "", "n")
+	_, err = k.Claim(t.Context(), "", track.Claimant{Nonce: "n"})
 	refused(t, err, "no such token")
-	_, err = k.Claim(t.Context(), issue(t, k, node), "")
+	_, err = k.Claim(t.Context(), issue(t, k, node), track.Claimant{Nonce: ""})
 	refused(t, err, "nonce")
 
-	old := issue(t, k, node)
-	c.Advance(time.Minute)
 	newer := issue(t, k, node)
-	_, err = k.Claim(t.Context(), old, "n")
-	refused(t, err, "newer token at 2026-11-23 12:01:00")
-
 	c.Advance(track.TicketLife)
-	_, err = k.Claim(t.Context(), newer, "n")
-	refused(t, err, "until 2026-11-23 13:01:00")
+	_, err = k.Claim(t.Context(), newer, track.Claimant{Nonce: "n"})
+	refused(t, err, "until 2026-11-23 13:00:00")
 
 	off := issue(t, k, node)
 	if err := k.End(t.Context(), node, "ann called it off"); err != nil {
 		t.Fatal(err)
 	}
-	_, err = k.Claim(t.Context(), off, "n")
+	_, err = k.Claim(t.Context(), off, track.Claimant{Nonce: "n"})
 	refused(t, err, "ann called it off")
 }
 
@@ -150,7 +146,7 @@ func TestEndedSessions(t *testing.T) {
 		t.Errorf("got %s, %v", m, err)
 	}
 	refused(t, err, "the install is done")
-	_, err = k.Claim(t.Context(), token, "n")
+	_, err = k.Claim(t.Context(), token, track.Claimant{Nonce: "n"})
 	refused(t, err, "the install is done")
 	_, err = k.Session(t.Context(), token)
 	refused(t, err, "no such session")
@@ -159,14 +155,72 @@ func TestEndedSessions(t *testing.T) {
 	}
 }
 
+// TestAskingAgainGivesTheSameToken: whoever fetches the boot script changes
+// nothing, until the token is used or its life is half over.
+func TestAskingAgainGivesTheSameToken(t *testing.T) {
+	k, c := tickets(t)
+	first := issue(t, k, node)
+	c.Advance(track.TicketLife / 2)
+	if again := issue(t, k, node); again != first {
+		t.Error("another token, though the first can be claimed for long")
+	}
+	c.Advance(time.Second)
+	second := issue(t, k, node)
+	if second == first {
+		t.Error("a token whose life is half over was given again")
+	}
+	claim(t, k, first, "n") // it did not become invalid
+	if again := issue(t, k, node); again != second {
+		t.Error("another token, though the second was not claimed")
+	}
+	claim(t, k, second, "n")
+	if again := issue(t, k, node); again == second {
+		t.Error("a token that was claimed was given again")
+	}
+}
+
+func at(nonce, addr string) track.Claimant {
+	return track.Claimant{Nonce: nonce, Addr: netip.MustParseAddr(addr)}
+}
+
+// TestNobodyElseEndsASession: a claim from another address does not end a
+// session, unless the machine's firmware was seen to start since.
+func TestNobodyElseEndsASession(t *testing.T) {
+	k, c := tickets(t)
+	s, err := k.Claim(t.Context(), issue(t, k, node), at("n", "10.0.0.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := issue(t, k, node)
+	other := at("other", "10.0.0.9")
+	_, err = k.Claim(t.Context(), token, other)
+	refused(t, err, "10.0.0.9", "an agent at 10.0.0.1", "2026-11-23 12:00:00")
+	if _, err := k.Session(t.Context(), s.Secret); err != nil {
+		t.Errorf("the refused claim ended the session: %v", err)
+	}
+	c.Advance(time.Second)
+	started := c.Now()
+	other.Started = func(provision.MAC) time.Time { return started }
+	c.Advance(time.Second)
+	if _, err := k.Claim(t.Context(), token, other); err != nil {
+		t.Error(err)
+	}
+	_, err = k.Session(t.Context(), s.Secret)
+	refused(t, err, "started again")
+	if _, err := k.Claim(t.Context(), issue(t, k, node), at("again", "10.0.0.9")); err != nil {
+		t.Errorf("from the same address: %v", err)
+	}
+}
+
 func TestManyTokensAreForgottenButNoSessionIs(t *testing.T) {
-	k, _ := tickets(t)
+	k, c := tickets(t)
 	s := claim(t, k, issue(t, k, node), "n")
 	first := issue(t, k, node)
 	for range 50 {
+		c.Advance(track.TicketLife/2 + 1)
 		issue(t, k, node)
 	}
-	_, err := k.Claim(t.Context(), first, "n")
+	_, err := k.Claim(t.Context(), first, track.Claimant{Nonce: "n"})
 	refused(t, err, "no such token")
 	if _, err := k.Session(t.Context(), s.Secret); err != nil {
 		t.Errorf("fetching the boot script over and over threw the agent out: %v", err)

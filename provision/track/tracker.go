@@ -104,7 +104,7 @@ func (t *Tracker) Record(ctx context.Context, e provision.Event) error {
 		return err
 	}
 	if e.Durable() {
-		return t.recordDurable(ctx, e)
+		return t.recordDurable(ctx, []provision.Event{e}, nil)
 	}
 	t.mu.Lock()
 	full := t.recordSoon(e)
@@ -113,6 +113,20 @@ func (t *Tracker) Record(ctx context.Context, e provision.Event) error {
 		return nil
 	}
 	return t.flush(ctx)
+}
+
+// RecordWith records a durable event together with other changes of the store:
+// either all of it happens, or nothing. with makes these changes. If it returns
+// an error, RecordWith returns that.
+func (t *Tracker) RecordWith(ctx context.Context, e provision.Event, with func(store.Tx) error) error {
+	e, err := t.complete(e)
+	if err != nil {
+		return err
+	}
+	if !e.Durable() {
+		return fmt.Errorf("record %s event of %s with other changes: it is not durable, use Record", e.Kind, e.MAC)
+	}
+	return t.recordDurable(ctx, []provision.Event{e}, with)
 }
 
 // Observe records an event that need not be durable, and never waits for the
@@ -186,35 +200,61 @@ func (t *Tracker) recordSoon(e provision.Event) (full bool) {
 	return len(t.batch.events) >= maxPending
 }
 
-// recordDurable writes an event to the store, together with those that wait, and
-// only then changes the machine's state.
-func (t *Tracker) recordDurable(ctx context.Context, e provision.Event) error {
+// recordDurable writes events to the store in one transaction, together with
+// those that wait and with further changes, and only then changes the machines'
+// states.
+func (t *Tracker) recordDurable(ctx context.Context, events []provision.Event, with func(store.Tx) error) error {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 
 	t.mu.Lock()
-	e.ID = t.takeID()
-	m := t.machine(e.MAC)
-	t.batch.add(e)
+	for i := range events {
+		events[i].ID = t.takeID()
+		t.machine(events[i].MAC)
+	}
 	b := t.takeBatch()
-	b.records[e.MAC] = storedMachine{provision.Fold(m.state, e).WithoutProgress(), m.kept + 1}
+	for _, e := range events {
+		b.addDurable(e, t.machines[e.MAC])
+	}
 	t.mu.Unlock()
 
-	err := b.write(ctx, t.store)
+	var refusal error // of with
+	err := t.store.Update(ctx, func(tx store.Tx) error {
+		if with != nil {
+			if refusal = with(tx); refusal != nil {
+				return refusal
+			}
+		}
+		return b.write(tx)
+	})
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil {
-		delete(b.events, e.ID)
+		for _, e := range events {
+			delete(b.events, e.ID)
+		}
 		t.putBack(b)
+		if refusal != nil {
+			return refusal
+		}
+		e := events[0]
 		return fmt.Errorf("record %q of %s: %w; nothing has changed, try again when the store can be written (the state folder may be full)", e.Text, e.MAC, err)
 	}
-	m = t.machine(e.MAC)
-	m.state = provision.Fold(m.state, e) // other events may have changed it meanwhile
-	m.remember(e)
 	t.publishRepeated(b)
-	t.publish(e)
+	for _, e := range events {
+		t.happened(e)
+	}
 	return nil
+}
+
+// happened changes a machine's state by an event that is durable, or is about to
+// be. The caller holds mu.
+func (t *Tracker) happened(e provision.Event) {
+	m := t.machine(e.MAC)
+	m.state = provision.Fold(m.state, e)
+	m.remember(e)
+	t.publish(e)
 }
 
 // repeats says whether an event is the same as one a moment ago. If so, it raises

@@ -1,0 +1,78 @@
+package dhcp
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// manyReservations keeps 10.0.0.0 and the following addresses for as many
+// machines, as a site with so many files does.
+type manyReservations int
+
+func manyMAC(i int) (m station) {
+	m[0] = 2
+	binary.BigEndian.PutUint32(m[2:], uint32(i))
+	return m
+}
+
+func manyAddr(i int) netip.Addr {
+	var a [4]byte
+	binary.BigEndian.PutUint32(a[:], 10<<24+uint32(i))
+	return netip.AddrFrom4(a)
+}
+
+func (n manyReservations) Reserve(mac net.HardwareAddr) (Reservation, bool) {
+	i := int(binary.BigEndian.Uint32(mac[2:]))
+	if mac[0] != 2 || i >= int(n) {
+		return Reservation{}, false
+	}
+	return Reservation{Addr: manyAddr(i)}, true
+}
+
+func (n manyReservations) Reserved(a netip.Addr) (net.HardwareAddr, bool) {
+	b := a.As4()
+	i := int(binary.BigEndian.Uint32(b[:])) - 10<<24
+	if i < 0 || i >= int(n) {
+		return nil, false
+	}
+	m := manyMAC(i)
+	return m[:], true
+}
+
+// BenchmarkTable measures a whole exchange (offer, request, lease) with so many
+// reservations inside the pool: of a client with a reservation, and of one
+// without. Neither may become slower with more of them.
+func BenchmarkTable(b *testing.B) {
+	for _, n := range []int{10, 1_000, 10_000, 100_000} {
+		for _, who := range []string{"reserved", "pool"} {
+			b.Run(fmt.Sprintf("%s/machines=%d", who, n), func(b *testing.B) {
+				now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+				network := Network{
+					Subnet: netip.MustParsePrefix("10.0.0.0/8"), LeaseTime: time.Hour,
+					Range: Range{manyAddr(0), manyAddr(n + 1000)},
+				}
+				table := newTable(network, manyReservations(n), func() time.Time { return now })
+				for i := range n { // all were here before, and their leases have ended
+					table.assign(manyAddr(i), manyMAC(i), true, now.Add(-time.Minute))
+				}
+				for i := 0; b.Loop(); i++ {
+					m := manyMAC(i % n)
+					if who == "pool" {
+						m = station{4, 0, 0, 0, byte(i % 900 >> 8), byte(i % 900)}
+					}
+					g := table.offer(m, netip.Addr{})
+					if g = table.request(m, g.Addr, true); g.Verdict != Granted {
+						b.Fatal(g.Reason)
+					}
+					if _, _, ok := table.bind(m, g); !ok {
+						b.Fatal("another client was quicker")
+					}
+				}
+			})
+		}
+	}
+}

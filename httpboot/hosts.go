@@ -1,0 +1,124 @@
+package httpboot
+
+import (
+	"net/http"
+	"net/netip"
+	"sync"
+
+	"cloudlets/provision"
+)
+
+// maxStrangerHosts bounds the strangers whose addresses are remembered. Beyond
+// it, one makes room for another; only the traces depend on them.
+const maxStrangerHosts = 4096
+
+// hosts remembers which machine is at an address. What DHCP said counts more
+// than where a request came from: a host that asks for another's boot script
+// does not take over its trace.
+type hosts struct {
+	mu        sync.Mutex
+	machines  map[provision.MAC]places
+	strangers map[provision.MAC]places
+	at        map[netip.Addr]provision.MAC
+}
+
+// places are the addresses of one machine. One that is not known is invalid.
+type places struct {
+	given netip.Addr // by DHCP
+	seen  netip.Addr // where its latest request came from
+}
+
+// gave notes the address that DHCP gave to a machine.
+func (h *hosts) gave(mac provision.MAC, addr netip.Addr, known bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.of(mac)
+	h.leave(mac, p.given)
+	p.given = addr
+	h.put(mac, p, known)
+	h.at[addr] = mac
+}
+
+// saw notes where a machine's request came from, unless DHCP gave that address
+// to another machine.
+func (h *hosts) saw(mac provision.MAC, addr netip.Addr, known bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if other, taken := h.at[addr]; taken && other != mac && h.of(other).given == addr {
+		return
+	}
+	p := h.of(mac)
+	if p.seen != p.given {
+		h.leave(mac, p.seen)
+	}
+	p.seen = addr
+	h.put(mac, p, known)
+	h.at[addr] = mac
+}
+
+// machine is the machine at an address.
+func (h *hosts) machine(addr netip.Addr) (provision.MAC, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	mac, ok := h.at[addr]
+	return mac, ok
+}
+
+// given is the address that DHCP gave to a machine, or invalid.
+func (h *hosts) given(mac provision.MAC) netip.Addr {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.of(mac).given
+}
+
+func (h *hosts) of(mac provision.MAC) places {
+	if p, ok := h.machines[mac]; ok {
+		return p
+	}
+	return h.strangers[mac]
+}
+
+// put keeps a machine's places. known says that the machine is in the site.
+func (h *hosts) put(mac provision.MAC, p places, known bool) {
+	if h.at == nil {
+		h.at = make(map[netip.Addr]provision.MAC)
+		h.machines = make(map[provision.MAC]places)
+		h.strangers = make(map[provision.MAC]places)
+	}
+	if known {
+		delete(h.strangers, mac)
+		h.machines[mac] = p
+		return
+	}
+	delete(h.machines, mac)
+	if _, there := h.strangers[mac]; !there && len(h.strangers) >= maxStrangerHosts {
+		h.forgetOne()
+	}
+	h.strangers[mac] = p
+}
+
+// forgetOne forgets any stranger.
+func (h *hosts) forgetOne() {
+	for mac, p := range h.strangers {
+		h.leave(mac, p.given)
+		h.leave(mac, p.seen)
+		delete(h.strangers, mac)
+		return
+	}
+}
+
+// leave notes that a machine is at an address no more.
+func (h *hosts) leave(mac provision.MAC, addr netip.Addr) {
+	if h.at[addr] == mac {
+		delete(h.at, addr)
+	}
+}
+
+// remoteAddr is where a request came from.
+func remoteAddr(r *http.Request) netip.Addr {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Addr().Unmap()
+}

@@ -1,0 +1,55 @@
+package httpboot
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"cloudlets/provision"
+)
+
+func wantAt(t *testing.T, h *hosts, addr string, want provision.MAC) {
+	t.Helper()
+	if mac, _ := h.machine(netip.MustParseAddr(addr)); mac != want {
+		t.Errorf("at %s is %q, want %q", addr, mac, want)
+	}
+}
+
+func TestHosts(t *testing.T) {
+	var h hosts
+	at := netip.MustParseAddr
+	h.gave(node1, at("10.0.0.1"), true)
+	h.saw(node2, at("10.0.0.1"), true)
+	wantAt(t, &h, "10.0.0.1", node1) // DHCP counts more than a request
+	h.saw(node2, at("10.0.0.2"), true)
+	wantAt(t, &h, "10.0.0.2", node2)
+	h.gave(node1, at("10.0.0.3"), true)
+	wantAt(t, &h, "10.0.0.1", "")
+	wantAt(t, &h, "10.0.0.3", node1)
+	h.gave(node2, at("10.0.0.3"), true) // the lease went to another
+	wantAt(t, &h, "10.0.0.3", node2)
+	h.gave(node1, at("10.0.0.4"), true)
+	wantAt(t, &h, "10.0.0.3", node2)
+	if got := h.given(node1); got != at("10.0.0.4") {
+		t.Errorf("DHCP gave %s", got)
+	}
+}
+
+// TestManyHosts: what is remembered of strangers is bounded, and drives out no
+// machine of the site.
+func TestManyHosts(t *testing.T) {
+	var h hosts
+	addr := netip.MustParseAddr("10.0.0.1")
+	h.gave(node1, addr, true)
+	var last provision.MAC
+	for i := range 3 * maxStrangerHosts {
+		addr = addr.Next()
+		last = provision.MAC(fmt.Sprintf("02:00:00:00:%02x:%02x", i>>8, i&255))
+		h.gave(last, addr, false)
+	}
+	if len(h.strangers) > maxStrangerHosts || len(h.at) > maxStrangerHosts+1 {
+		t.Errorf("%d strangers and %d addresses are remembered", len(h.strangers), len(h.at))
+	}
+	wantAt(t, &h, "10.0.0.1", node1)
+	wantAt(t, &h, addr.String(), last)
+}

@@ -1,0 +1,90 @@
+package track_test
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"cloudlets/provision"
+	"cloudlets/provision/store"
+	"cloudlets/provision/track"
+)
+
+// running is a machine whose install runs, and the session of its agent.
+func running(t *testing.T, s store.Store) (*track.Tracker, *track.Tickets, track.Session) {
+	t.Helper()
+	c := &clock{now: midday}
+	tr, k := trackerAt(t, s, c), track.NewTickets(s, c.Now)
+	session := claim(t, k, issue(t, k, node), "n")
+	record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed, By: "ann"},
+		provision.Event{MAC: node, Kind: provision.KindClaim, Stage: provision.StageAgent})
+	return tr, k, session
+}
+
+func wantCancelled(t *testing.T, tr *track.Tracker, k *track.Tickets, session track.Session) {
+	t.Helper()
+	s, _ := tr.State(node)
+	if s.Armed || !s.Cancelled || s.Stage != provision.StageFailed || s.Failure != "wrong rack" {
+		t.Errorf("the state is %+v", s)
+	}
+	_, err := k.Session(t.Context(), session.Secret)
+	refused(t, err, "wrong rack")
+	if !errors.Is(err, track.ErrSessionEnded) {
+		t.Errorf("the agent is told %v", err)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	s := &store.Memory{}
+	tr, k, session := running(t, s)
+	if err := tr.Cancel(t.Context(), node, "ann", "wrong rack", k); err != nil {
+		t.Fatal(err)
+	}
+	wantCancelled(t, tr, k, session)
+	wantCancelled(t, tracker(t, s), track.NewTickets(s, nil), session) // as after a crash
+}
+
+// TestCancelWorksWhileTheStoreIsFull: it is in force at once, survives what is
+// recorded meanwhile, and is written when there is room again.
+func TestCancelWorksWhileTheStoreIsFull(t *testing.T) {
+	s := &countingStore{Store: &store.Memory{}}
+	tr, k, session := running(t, s)
+	token := issue(t, k, node)
+	s.broken.Store(true)
+	err := tr.Cancel(t.Context(), node, "ann", "wrong rack", k)
+	if !errors.Is(err, track.ErrNotDurable) || !strings.Contains(err.Error(), errBroken.Error()) {
+		t.Fatalf("got %v", err)
+	}
+	wantCancelled(t, tr, k, session)
+	_, err = k.Claim(t.Context(), token, track.Claimant{Nonce: "n"})
+	if err == nil {
+		t.Error("the token of a cancelled install was claimed")
+	}
+	for range 9000 { // more than may wait
+		_ = tr.Observe(provision.Event{MAC: node, Kind: provision.KindDHCP, Text: "DISCOVER"})
+	}
+	s.broken.Store(false)
+	_, err = k.Claim(t.Context(), token, track.Claimant{Nonce: "n"})
+	refused(t, err, "wrong rack")
+	flush(t, tr)
+	wantCancelled(t, tracker(t, s), track.NewTickets(s, nil), session)
+}
+
+// TestALateCancelSparesWhatIsNewer: an install that was cancelled in memory is
+// written after the machine was armed again and got a new token.
+func TestALateCancelSparesWhatIsNewer(t *testing.T) {
+	s := &countingStore{Store: openStore(t, filepath.Join(t.TempDir(), "store.db"))}
+	c := &clock{now: midday}
+	tr, k := trackerAt(t, s, c), track.NewTickets(s, c.Now)
+	record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed, By: "ann"})
+	s.broken.Store(true)
+	if err := tr.Cancel(t.Context(), node, "ann", "wrong rack", k); !errors.Is(err, track.ErrNotDurable) {
+		t.Fatalf("got %v", err)
+	}
+	s.broken.Store(false)
+	c.Advance(1)
+	token := issue(t, k, node)
+	flush(t, tr)
+	claim(t, k, token, "n")
+}
