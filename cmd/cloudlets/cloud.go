@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/guest"
 	"cloudlets/images/disk/vdisk"
@@ -101,8 +102,8 @@ func (f *diskFlags) makeXen(cmd *cobra.Command, s target.System, raw vdisk.Forma
 }
 
 func (f *diskFlags) fillXen(cmd *cobra.Command, dir string, s target.System, d *target.Disk, loaders disk.Loaders) error {
-	show := newProgress(cmd.ErrOrStderr(), "writing "+f.out.out, d.Size())
-	defer show.end()
+	show := stdio.NewProgress(cmd.ErrOrStderr(), "writing "+f.out.out, d.Size())
+	defer show.End()
 	file, err := os.OpenFile(filepath.Join(dir, "disk.raw"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
@@ -112,13 +113,13 @@ func (f *diskFlags) fillXen(cmd *cobra.Command, dir string, s target.System, d *
 	if err != nil {
 		return err
 	}
-	if err := d.Write(cmd.Context(), show.watch(to), loaders); err != nil {
+	if err := d.Write(cmd.Context(), show.Watch(to), loaders); err != nil {
 		return err
 	}
 	if err := to.Close(); err != nil {
 		return err
 	}
-	if err := finish(file); err != nil {
+	if err := stdio.Finish(file); err != nil {
 		return err
 	}
 	return fillDomains(dir, s, d.Boot())
@@ -137,7 +138,7 @@ func fillDomains(dir string, s target.System, boot target.Boot) error {
 		case "vmlinuz":
 			domain.Kernel = name
 		}
-		if err := writeNew(filepath.Join(dir, name), func(w io.Writer) error { return boot.Write(w, name) }); err != nil {
+		if err := stdio.WriteNew(filepath.Join(dir, name), func(w io.Writer) error { return boot.Write(w, name) }); err != nil {
 			return err
 		}
 	}
@@ -147,7 +148,7 @@ func fillDomains(dir string, s target.System, boot target.Boot) error {
 		if err != nil {
 			return err
 		}
-		if err := writeNew(filepath.Join(dir, string(kind)+".cfg"), func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
+		if err := stdio.WriteNew(filepath.Join(dir, string(kind)+".cfg"), func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
@@ -209,7 +210,7 @@ func (f *deviceFlags) consent(cmd *cobra.Command, dryRun bool) (device.Consent, 
 		return nil, codedError{errors.New("--yes needs --serial with the device's serial number, since names like /dev/sdb can change; `cloudlets disk --list` shows it"), exitUsage}
 	case f.yes:
 		return device.BySerial(f.serial), nil
-	case !dryRun && !isTerminal(cmd.ErrOrStderr()):
+	case !dryRun && !stdio.IsTerminal(cmd.ErrOrStderr()):
 		return nil, codedError{errors.New("there is no terminal on which to confirm that the device may be overwritten: give --yes, and --serial with its serial number"), exitUsage}
 	}
 	return device.Typed{Serial: f.serial}, nil
@@ -246,17 +247,17 @@ func (f *diskFlags) makeOnDevice(cmd *cobra.Command, s target.System, format vdi
 // reading back.
 func (f *diskFlags) writeDevice(cmd *cobra.Command, armed *device.Armed, d *target.Disk, loaders disk.Loaders) (device.Result, error) {
 	stage := device.Writing
-	show := newProgress(cmd.ErrOrStderr(), "writing "+f.out.out, d.Estimate())
-	defer func() { show.end() }()
+	show := stdio.NewProgress(cmd.ErrOrStderr(), "writing "+f.out.out, d.Estimate())
+	defer func() { show.End() }()
 	content := device.Content{Layout: d.Layout, Write: func(ctx context.Context, w sparse.Writer) error { return d.Write(ctx, w, loaders) }}
 	return armed.Write(cmd.Context(), content, device.Options{NoVerify: f.device.noVerify, Progress: func(now device.Stage, bytes, total int64) {
 		if now != stage && now == device.Verifying {
-			show.end()
-			show = newProgress(cmd.ErrOrStderr(), "verifying "+f.out.out, total)
+			show.End()
+			show = stdio.NewProgress(cmd.ErrOrStderr(), "verifying "+f.out.out, total)
 			stage = now
 		}
 		if now == stage {
-			show.add(bytes)
+			show.Add(bytes)
 		}
 	}})
 }

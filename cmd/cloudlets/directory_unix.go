@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/metadata"
@@ -34,9 +35,9 @@ func importE(f *imageFlags) func(*cobra.Command, []string) error {
 // unpack writes an image into a directory, and records the metadata that it
 // could not set.
 func unpack(cmd *cobra.Command, im *images.Image, dir string) error {
-	show := newCounter(cmd.ErrOrStderr(), "unpacking "+im.Name)
-	report, err := rootfs.Write(cmd.Context(), dir, im.Source, rootfs.Options{Progress: show.set})
-	show.end()
+	show := stdio.NewCounter(cmd.ErrOrStderr(), "unpacking "+im.Name)
+	report, err := rootfs.Write(cmd.Context(), dir, im.Source, rootfs.Options{Progress: show.Set})
+	show.End()
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
@@ -247,14 +248,14 @@ func (f *diskFlags) loaders(ctx context.Context, s target.System, d *target.Disk
 
 // write writes the disk in the chosen format.
 func (f *diskFlags) write(cmd *cobra.Command, d *target.Disk, format vdisk.Format, loaders disk.Loaders) error {
-	show := newProgress(cmd.ErrOrStderr(), "writing "+f.out.out, d.Size())
-	defer show.end()
+	show := stdio.NewProgress(cmd.ErrOrStderr(), "writing "+f.out.out, d.Size())
+	defer show.End()
 	return f.out.write(cmd, func(ctx context.Context, w io.Writer) error {
 		to, err := vdisk.New(format.Name, w, d.Size(), vdisk.Options{ID: d.ID, Time: d.Time, Compression: vdisk.Compression(f.compress)})
 		if err != nil {
 			return err
 		}
-		if err := d.Write(ctx, show.watch(to), loaders); err != nil {
+		if err := d.Write(ctx, show.Watch(to), loaders); err != nil {
 			return err
 		}
 		return to.Close()

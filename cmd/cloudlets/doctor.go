@@ -7,15 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cloudlets/provision/site"
+	"cloudlets/cmd/cloudlets/doctor"
 )
-
-// finding is the result of one check.
-type finding struct {
-	What string `json:"what"`
-	// Problem says what is wrong and what to do. It is empty if all is well.
-	Problem string `json:"problem,omitempty"`
-}
 
 func doctorCommand(socket *string) *cobra.Command {
 	var f serveFlags
@@ -49,7 +42,7 @@ took. The server's other ports are reported as taken.`,
 	return cmd
 }
 
-func printFindings(w io.Writer, findings []finding) {
+func printFindings(w io.Writer, findings []doctor.Finding) {
 	for _, x := range findings {
 		if x.Problem == "" {
 			fmt.Fprintf(w, "ok    %s\n", x.What)
@@ -59,7 +52,7 @@ func printFindings(w io.Writer, findings []finding) {
 	}
 }
 
-func verdict(findings []finding) error {
+func verdict(findings []doctor.Finding) error {
 	bad := 0
 	for _, x := range findings {
 		if x.Problem != "" {
@@ -70,25 +63,4 @@ func verdict(findings []finding) error {
 		return fmt.Errorf("%d of %d checks failed", bad, len(findings))
 	}
 	return nil
-}
-
-// found makes a finding of an error. If err is nil, all is well.
-func found(what string, err error) finding {
-	if err != nil {
-		return finding{what, err.Error()}
-	}
-	return finding{What: what}
-}
-
-func checkFiles(site *site.Site) []finding {
-	what := fmt.Sprintf("the site %s: %d machines, %d images", site.Dir(), len(site.Specs()), len(site.Images()))
-	problems := site.Problems()
-	if len(problems) == 0 {
-		return []finding{{What: what}}
-	}
-	list := make([]finding, 0, len(problems))
-	for _, p := range problems {
-		list = append(list, finding{"the site's files", p.Error()})
-	}
-	return list
 }

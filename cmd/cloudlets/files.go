@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images"
 	"cloudlets/images/disk/vdisk"
 	"cloudlets/images/tarball"
@@ -45,7 +46,7 @@ func (f *diskFlags) writeFiles(cmd *cobra.Command, write func(context.Context, i
 	if f.dryRun {
 		return write(cmd.Context(), io.Discard)
 	}
-	return f.out.write(cmd, func(ctx context.Context, w io.Writer) error { return compressed(ctx, f.out.out, w, write) })
+	return f.out.write(cmd, func(ctx context.Context, w io.Writer) error { return stdio.Compress(ctx, f.out.out, w, write) })
 }
 
 // makeKernel makes a folder with kernel, RAM disk and command line, for direct
@@ -58,7 +59,7 @@ func (f *diskFlags) makeKernel(cmd *cobra.Command, s target.System) error {
 	if !f.dryRun {
 		err = f.folder(func(dir string) error {
 			for _, name := range boot.Files() {
-				if err := writeNew(filepath.Join(dir, name), func(w io.Writer) error { return boot.Write(w, name) }); err != nil {
+				if err := stdio.WriteNew(filepath.Join(dir, name), func(w io.Writer) error { return boot.Write(w, name) }); err != nil {
 					return err
 				}
 			}
@@ -89,13 +90,4 @@ func (f *diskFlags) folder(fill func(dir string) error) (err error) {
 		return err
 	}
 	return os.Rename(temp, f.out.out)
-}
-
-// writeNew makes a file and waits until it is on the disk.
-func writeNew(name string, write func(io.Writer) error) error {
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(file), finish(file))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images/disk/vdisk"
 )
 
@@ -84,7 +85,7 @@ func formatOf(file string) (vdisk.Format, error) {
 	if format, ok := formatCalled(name); ok {
 		return format, nil
 	}
-	plain := withoutCompression(name)
+	plain := stdio.PlainName(name)
 	format, ok := formatCalled(plain)
 	switch {
 	case ok && compresses(format):

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/ejs"
@@ -58,7 +59,7 @@ func (f *imageFlags) add(cmd *cobra.Command) {
 
 // open opens an image. The caller closes it.
 func (f *imageFlags) open(cmd *cobra.Command, ref string) (*images.Image, error) {
-	opt := source.Options{Bare: f.bare, MaxSize: int64(f.maxSize), Platform: f.platform, Stdin: interruptible(cmd.Context(), cmd.InOrStdin())}
+	opt := source.Options{Bare: f.bare, MaxSize: int64(f.maxSize), Platform: f.platform, Stdin: stdio.Interruptible(cmd.Context(), cmd.InOrStdin())}
 	if f.manifest != "" {
 		text, err := readFile(f.manifest)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/vdisk"
@@ -41,14 +42,14 @@ func (f *diskFlags) makeISO(cmd *cobra.Command, s target.System) error {
 }
 
 func (f *diskFlags) writeISO(cmd *cobra.Command, i *target.ISO) error {
-	show := newProgress(cmd.ErrOrStderr(), "writing "+f.out.out, i.Size())
-	defer show.end()
+	show := stdio.NewProgress(cmd.ErrOrStderr(), "writing "+f.out.out, i.Size())
+	defer show.End()
 	return f.out.write(cmd, func(ctx context.Context, w io.Writer) error {
 		to, err := vdisk.New("raw", w, i.Size(), vdisk.Options{ID: i.ID, Time: i.Time})
 		if err != nil {
 			return err
 		}
-		if err := i.Write(ctx, show.watch(to)); err != nil {
+		if err := i.Write(ctx, show.Watch(to)); err != nil {
 			return err
 		}
 		return to.Close()

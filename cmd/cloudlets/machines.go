@@ -212,6 +212,9 @@ func printOrder(w io.Writer, m web.Detail, cancel, dryRun bool) {
 		fmt.Fprintf(w, "%s would be installed with %s on %s, then %s\n", m.MAC, m.Spec.Image, describeHints(m.Spec), m.Spec.Handover)
 	case cancel:
 		fmt.Fprintf(w, "%s is disarmed: %s\n", m.MAC, m.Next.Reason)
+		if m.Warning != "" {
+			fmt.Fprintf(w, "warning: %s\n", m.Warning)
+		}
 	default:
 		fmt.Fprintf(w, "%s is armed: its next network boot installs %s on %s\n", m.MAC, m.Spec.Image, describeHints(m.Spec))
 		fmt.Fprintf(w, "switch it on, and watch it with: cloudlets trace %s --follow\n", m.MAC)

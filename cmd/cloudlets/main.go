@@ -5,7 +5,7 @@
 // before the image's own init runs.
 //
 // Each verb has a file of its own; root.go joins them. The server's parts are
-// joined in daemon_linux.go.
+// joined in package daemon.
 package main
 
 import (

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/cmd/cloudlets/doctor"
 	"cloudlets/images/disk/vdisk"
 	"cloudlets/provision/site"
 )
@@ -33,13 +34,13 @@ func (f serveFlags) serve(context.Context, string, *slog.Logger) error {
 }
 
 // examine checks the site's files. All other checks need Linux.
-func examine(ctx context.Context, f serveFlags, _ string) ([]finding, error) {
+func examine(ctx context.Context, f serveFlags, _ string) ([]doctor.Finding, error) {
 	site, err := site.Open(f.site, nil)
 	if err != nil {
 		return nil, err
 	}
 	rest := onLinux("looking at the network, the boot loaders and the images", "run doctor where serve will run")
-	return append(checkFiles(site), found("what serve needs of its host", rest)), ctx.Err()
+	return append(doctor.Files(site), doctor.Found("what serve needs of its host", rest)), ctx.Err()
 }
 
 // chrootChildCommand keeps the hidden verb, which returns the same error.

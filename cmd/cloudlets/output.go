@@ -1,7 +1,6 @@
 package main
 
 import (
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -9,14 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
+	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images/atomicfile"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
-	"github.com/ulikunitz/xz"
 )
 
 // outFlags say where a verb writes its output.
@@ -38,18 +34,13 @@ func (f *outFlags) write(cmd *cobra.Command, make func(context.Context, io.Write
 		return f.file(cmd.Context(), make)
 	}
 	out := cmd.OutOrStdout()
-	if isTerminal(out) {
+	if stdio.IsTerminal(out) {
 		return codedError{errors.New("these bytes are not for a terminal: give --out FILE, or send them on with | or >"), exitUsage}
 	}
-	widen(out)
+	stdio.Widen(out)
 	// Standard output may be a file with content, opened in append mode. Hide
 	// the *os.File, so that make does not seek in it or truncate it.
 	return make(cmd.Context(), struct{ io.Writer }{out})
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && isatty.IsTerminal(f.Fd())
 }
 
 // file makes the output file. It appears only when it is complete and durable.
@@ -100,49 +91,4 @@ func mayMake(folder string) error {
 		return fmt.Errorf("write %s: %w", folder, err)
 	}
 	return fmt.Errorf("write %s: it is there already, and a folder replaces nothing: remove it, or choose another name", folder)
-}
-
-// finish makes a file durable.
-func finish(f *os.File) error { return errors.Join(f.Sync(), f.Close()) }
-
-// compressed calls make with a writer that compresses as the ending of a file's
-// name says.
-func compressed(ctx context.Context, name string, w io.Writer, make func(context.Context, io.Writer) error) error {
-	press, err := compressor(name, w)
-	if err != nil {
-		return err
-	}
-	if press == nil {
-		return make(ctx, w)
-	}
-	return errors.Join(make(ctx, press), press.Close())
-}
-
-// withoutCompression is a name without the ending of a compressed file:
-// "x.tar" for "x.tar.zst" and for "x.tzst".
-func withoutCompression(name string) string {
-	base, ext := strings.TrimSuffix(name, filepath.Ext(name)), filepath.Ext(name)
-	switch ext {
-	case ".gz", ".zst", ".xz", ".bz2":
-		return base
-	case ".tgz", ".tzst", ".txz", ".tbz2":
-		return base + ".tar"
-	}
-	return name
-}
-
-// compressor returns a writer that compresses as a name's ending says, or nil if
-// the name has no such ending.
-func compressor(name string, w io.Writer) (io.WriteCloser, error) {
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".gz", ".tgz":
-		return gzip.NewWriter(w), nil
-	case ".zst", ".tzst":
-		return zstd.NewWriter(w)
-	case ".xz", ".txz":
-		return xz.NewWriter(w)
-	case ".bz2", ".tbz2":
-		return nil, errors.New("bzip2 is read but not written; let the name end in .zst, .gz or .xz")
-	}
-	return nil, nil
 }

@@ -5,18 +5,53 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
+	"os"
 
+	"cloudlets/cmd/cloudlets/daemon"
+	"cloudlets/cmd/cloudlets/doctor"
 	"cloudlets/provision/site"
 )
 
 // serve runs the daemon until ctx ends.
 func (f serveFlags) serve(ctx context.Context, socket string, log *slog.Logger) error {
-	d, err := newDaemon(f, socket, log)
+	opened, settings, self, err := f.open(log)
 	if err != nil {
 		return err
 	}
-	return d.serve(ctx)
+	d, err := daemon.Open(daemon.Config{
+		Site: opened, Settings: settings, Socket: socket, Web: f.web, Version: version,
+		Self: []string{self, renderVerb}, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	return d.Serve(ctx)
+}
+
+// examine makes the doctor's checks.
+func examine(ctx context.Context, f serveFlags, socket string) ([]doctor.Finding, error) {
+	opened, settings, self, err := f.open(nil)
+	if err != nil {
+		return nil, err
+	}
+	return doctor.Examine(ctx, doctor.Server{Site: opened, Settings: settings, Socket: socket, Agent: self})
+}
+
+// open opens the site, completes its settings, and finds this program's file.
+func (f serveFlags) open(log *slog.Logger) (*site.Site, site.Settings, string, error) {
+	opened, err := site.Open(f.site, log)
+	if err != nil {
+		return nil, site.Settings{}, "", err
+	}
+	settings, err := f.settings(opened)
+	if err != nil {
+		return nil, settings, "", err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, settings, "", fmt.Errorf("find this program's own file: %w", err)
+	}
+	return opened, settings, self, nil
 }
 
 // settings returns the site's settings, with flags in place of what they set and
@@ -52,21 +87,4 @@ func (f serveFlags) settings(opened *site.Site) (site.Settings, error) {
 		return s, codedError{errors.New("no interface to serve: say which with --interface, or with \"interface\" in the site's cloudlets.json"), exitUsage}
 	}
 	return s, nil
-}
-
-// explain logs what the server does from now on, and what the user could do
-// next.
-func (d *daemon) explain() {
-	d.log.Info("serving", "interface", d.settings.Interface, "address", d.addr.Addr(), "dhcp", d.settings.DHCP, "site", d.site.Dir())
-	specs := d.site.Specs()
-	names := d.site.Images()
-	switch {
-	case len(names) == 0:
-		d.log.Info("the site has no images yet: put a folder or a tarball with /.cloudlet/manifest in it into " + filepath.Join(d.site.Dir(), "images"))
-	case len(specs) == 0:
-		d.log.Info("the site has no machines yet: switch one on and its address appears in `cloudlets machines`; then write {\"image\": \"" + names[0] + "\"} to " + filepath.Join(d.site.Dir(), "machines", "<MAC>.json"))
-	}
-	if d.settings.DHCP.Off {
-		d.log.Info("DHCP is off: machines find this server only if your DHCP server names it")
-	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images"
 	"cloudlets/images/layers"
 	"cloudlets/images/tarball"
@@ -39,7 +40,7 @@ its name ends in .gz, .zst or .xz, it is compressed.`,
 		}
 		src = layers.Select(src, withManifest(classes.selector(im.Manifest)))
 		return out.write(cmd, func(ctx context.Context, w io.Writer) error {
-			return compressed(ctx, out.out, w, func(ctx context.Context, w io.Writer) error { return tarball.Write(ctx, w, src) })
+			return stdio.Compress(ctx, out.out, w, func(ctx context.Context, w io.Writer) error { return tarball.Write(ctx, w, src) })
 		})
 	}))
 	return cmd

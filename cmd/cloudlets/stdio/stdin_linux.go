@@ -1,4 +1,4 @@
-package main
+package stdio
 
 import (
 	"context"
@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// interruptible makes the reads from a pipe end with ctx, so that a program
+// Interruptible makes the reads from a pipe end with ctx, so that a program
 // which waits for another program's bytes can be interrupted. It returns any
 // other input as it is: a file is always ready.
-func interruptible(ctx context.Context, in io.Reader) io.Reader {
+func Interruptible(ctx context.Context, in io.Reader) io.Reader {
 	f, ok := in.(*os.File)
 	if !ok {
 		return in

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package main
+package stdio
 
 import (
 	"context"
@@ -9,11 +9,11 @@ import (
 	"sync"
 )
 
-// interruptible makes the reads from an input end with ctx, so that a program
+// Interruptible makes the reads from an input end with ctx, so that a program
 // which waits for another program's bytes can be interrupted. Not every system
 // can break off a read, so a goroutine reads, beginning with the first Read, and
 // is left behind.
-func interruptible(ctx context.Context, in io.Reader) io.Reader {
+func Interruptible(ctx context.Context, in io.Reader) io.Reader {
 	if f, ok := in.(*os.File); !ok || isRegular(f) {
 		return in
 	}

@@ -1,4 +1,4 @@
-package main
+package stdio
 
 import (
 	"io"
@@ -7,14 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipeSize is the capacity, in bytes, that widen asks for. Linux grants this
+// pipeSize is the capacity, in bytes, that Widen asks for. Linux grants this
 // much to every user; a pipe starts with 64 KiB.
 const pipeSize = 1 << 20
 
-// widen enlarges a pipe, so that writing many files into it does not wait for
+// Widen enlarges a pipe, so that writing many files into it does not wait for
 // the reader at every file. If w is not a pipe or may not grow, it stays as it
 // is.
-func widen(w io.Writer) {
+func Widen(w io.Writer) {
 	f, ok := w.(*os.File)
 	if !ok {
 		return

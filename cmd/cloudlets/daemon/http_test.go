@@ -1,4 +1,6 @@
-package main
+//go:build linux
+
+package daemon
 
 import (
 	"bytes"
@@ -13,6 +15,9 @@ import (
 	"testing"
 	"time"
 )
+
+// patience ends a test that hangs; nothing waits for it otherwise.
+const patience = time.Minute
 
 // testServer runs serveHTTP with one handler.
 type testServer struct {

@@ -1,4 +1,6 @@
-package main
+//go:build linux
+
+package daemon
 
 import (
 	"errors"
@@ -15,9 +17,9 @@ import (
 	"cloudlets/provision/site"
 )
 
-// interfaceAddr is the server's address on the interface that it serves: the
+// InterfaceAddr is the server's address on the interface that it serves: the
 // one whose network has the DHCP range, or else the first.
-func interfaceAddr(s site.Settings) (netip.Prefix, error) {
+func InterfaceAddr(s site.Settings) (netip.Prefix, error) {
 	iface, err := net.InterfaceByName(s.Interface)
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("serve on interface %s: %w; there are %s", s.Interface, err, interfaceNames())
@@ -70,9 +72,9 @@ func baseURL(addr netip.Addr, listen string) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// onInterface adds the server's own address to a listening address without a
+// OnInterface adds the server's own address to a listening address without a
 // host, so that nothing listens on other networks.
-func onInterface(own netip.Addr, listen string) string {
+func OnInterface(own netip.Addr, listen string) string {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || host != "" || !own.IsValid() {
 		return listen

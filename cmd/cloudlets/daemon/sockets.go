@@ -1,4 +1,6 @@
-package main
+//go:build linux
+
+package daemon
 
 import (
 	"context"
@@ -28,7 +30,7 @@ func newServer(name string, l net.Listener, s *http.Server) *server {
 // listen opens the sockets of all servers, and returns the tasks that serve
 // them. Clients that come before the tasks run wait in the sockets. If one
 // socket cannot be opened, listen closes the others.
-func (d *daemon) listen(ctx context.Context) ([]task, error) {
+func (d *Daemon) listen(ctx context.Context) ([]task, error) {
 	var tasks []task
 	var opened []io.Closer
 	for _, open := range []func(context.Context) (*server, error){d.listenDHCP, d.listenTFTP, d.listenHTTP, d.listenAPI, d.listenPage} {
@@ -47,13 +49,13 @@ func (d *daemon) listen(ctx context.Context) ([]task, error) {
 	return tasks, nil
 }
 
-func (d *daemon) listenDHCP(ctx context.Context) (*server, error) {
-	if d.settings.DHCP.Off {
+func (d *Daemon) listenDHCP(ctx context.Context) (*server, error) {
+	if d.Settings.DHCP.Off {
 		return nil, nil
 	}
 	config := &dhcp.Server{
 		Interfaces: []dhcp.Interface{d.dhcpInterface()}, Booter: d.chain,
-		Leases: leases.Leases{Store: d.store}, Observe: d.chain.SawExchange, Log: d.log,
+		Leases: leases.Leases{Store: d.store}, Observe: d.chain.SawExchange, Log: d.Log,
 	}
 	l, err := config.Listen(ctx)
 	if err != nil {
@@ -62,72 +64,72 @@ func (d *daemon) listenDHCP(ctx context.Context) (*server, error) {
 	return &server{task{"serve DHCP", l.Serve}, l}, nil
 }
 
-func (d *daemon) listenTFTP(context.Context) (*server, error) {
-	if d.settings.TFTP == "off" {
+func (d *Daemon) listenTFTP(context.Context) (*server, error) {
+	if d.Settings.TFTP == "off" {
 		return nil, nil
 	}
-	conn, err := net.ListenPacket("udp4", onInterface(d.addr.Addr(), d.settings.TFTP))
+	conn, err := net.ListenPacket("udp4", OnInterface(d.addr.Addr(), d.Settings.TFTP))
 	if err != nil {
 		return nil, fmt.Errorf("serve TFTP: %w (`cloudlets doctor` shows which process has the port)", err)
 	}
-	s := &tftp.Server{FS: d.chain.Loaders, Conn: conn, Observe: d.sawTransfer, Log: d.log,
-		SinglePort: d.settings.TFTPSinglePort, MaxBlockSize: d.settings.TFTPBlockSize}
+	s := &tftp.Server{FS: d.chain.Loaders, Conn: conn, Observe: d.sawTransfer, Log: d.Log,
+		SinglePort: d.Settings.TFTPSinglePort, MaxBlockSize: d.Settings.TFTPBlockSize}
 	return &server{task{"serve TFTP", s.Serve}, conn}, nil
 }
 
 // sawTransfer tells the boot chain of a TFTP transfer. Firmware that only asks
 // for a file's size is not worth an event.
-func (d *daemon) sawTransfer(t tftp.Transfer) {
+func (d *Daemon) sawTransfer(t tftp.Transfer) {
 	if !t.Probe {
 		d.chain.SawTransfer(t.Remote.Addr(), t.Name, t.Bytes, t.Err)
 	}
 }
 
-func (d *daemon) listenHTTP(ctx context.Context) (*server, error) {
+func (d *Daemon) listenHTTP(ctx context.Context) (*server, error) {
 	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp4", onInterface(d.addr.Addr(), d.settings.HTTP))
+	l, err := config.Listen(ctx, "tcp4", OnInterface(d.addr.Addr(), d.Settings.HTTP))
 	if err != nil {
 		return nil, fmt.Errorf("serve HTTP boot: %w (`cloudlets doctor` shows which process has the port)", err)
 	}
-	return newServer("serve HTTP boot", limitConns(l, maxConnections), newHTTPServer(d.chain.Handler(), d.log)), nil
+	return newServer("serve HTTP boot", limitConns(l, maxConnections), newHTTPServer(d.chain.Handler(), d.Log)), nil
 }
 
 // listenAPI opens the socket of the command line, which only root may open.
-func (d *daemon) listenAPI(context.Context) (*server, error) {
-	l, err := listenSocket(d.socket)
+func (d *Daemon) listenAPI(context.Context) (*server, error) {
+	l, err := listenSocket(d.Socket)
 	if err != nil {
 		return nil, err
 	}
 	stopping := make(chan struct{})
-	s := newHTTPServer(d.api(stopping).Handler(), d.log)
+	s := newHTTPServer(d.api(stopping).Handler(), d.Log)
 	s.RegisterOnShutdown(func() { close(stopping) })
 	return newServer("serve the command line", l, s), nil
 }
 
-func (d *daemon) listenPage(ctx context.Context) (*server, error) {
-	if d.web == "" {
+func (d *Daemon) listenPage(ctx context.Context) (*server, error) {
+	if d.Web == "" {
 		return nil, nil
 	}
 	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", d.web)
+	l, err := config.Listen(ctx, "tcp", d.Web)
 	if err != nil {
 		return nil, fmt.Errorf("serve the page: %w", err)
 	}
-	d.log.Info("the machines in a browser", "url", "http://"+l.Addr().String()+"/")
+	d.Log.Info("the machines in a browser", "url", "http://"+l.Addr().String()+"/")
 	stopping := make(chan struct{})
-	s := newHTTPServer(d.api(stopping).ReadOnly(), d.log)
+	s := newHTTPServer(d.api(stopping).ReadOnly(), d.Log)
 	s.RegisterOnShutdown(func() { close(stopping) })
 	return newServer("serve the page", limitConns(l, maxConnections), s), nil
 }
 
 // dhcpInterface describes the served interface to the DHCP server.
-func (d *daemon) dhcpInterface() dhcp.Interface {
-	i := dhcp.Interface{Name: d.settings.Interface, Mode: dhcp.Proxy, Addr: d.addr.Addr(), TFTP: d.chain.TFTP}
-	if !d.settings.DHCP.Proxy {
+func (d *Daemon) dhcpInterface() dhcp.Interface {
+	i := dhcp.Interface{Name: d.Settings.Interface, Mode: dhcp.Proxy, Addr: d.addr.Addr(), TFTP: d.chain.TFTP}
+	if !d.Settings.DHCP.Proxy {
 		i.Mode = dhcp.Pool
 		i.Network = dhcp.Network{
-			Subnet: d.addr.Masked(), Range: dhcp.Range{First: d.settings.DHCP.First, Last: d.settings.DHCP.Last},
-			Router: d.settings.Router, DNS: d.settings.DNS, Domain: d.settings.Domain, LeaseTime: d.settings.LeaseTime,
+			Subnet: d.addr.Masked(), Range: dhcp.Range{First: d.Settings.DHCP.First, Last: d.Settings.DHCP.Last},
+			Router: d.Settings.Router, DNS: d.Settings.DNS, Domain: d.Settings.Domain, LeaseTime: d.Settings.LeaseTime,
 		}
 	}
 	return i

@@ -1,4 +1,4 @@
-package main
+package stdio
 
 import (
 	"io"
@@ -10,16 +10,18 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// progress shows how much of a known number of bytes is done: a bar with rate
+// Progress shows how much of a known number of bytes is done: a bar with rate
 // and time left on a terminal, and nothing elsewhere.
-type progress struct {
+type Progress struct {
 	pool *mpb.Progress
 	bar  *mpb.Bar
 }
 
-func newProgress(w io.Writer, what string, total int64) *progress {
-	p := &progress{}
-	if !isTerminal(w) {
+// NewProgress shows the progress of what is done on w, if w is a terminal. total
+// is in bytes.
+func NewProgress(w io.Writer, what string, total int64) *Progress {
+	p := &Progress{}
+	if !IsTerminal(w) {
 		return p
 	}
 	p.pool = mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(200*time.Millisecond))
@@ -35,23 +37,23 @@ func newProgress(w io.Writer, what string, total int64) *progress {
 	return p
 }
 
-// add counts bytes.
-func (p *progress) add(n int64) {
+// Add counts bytes.
+func (p *Progress) Add(n int64) {
 	if p.bar != nil {
 		p.bar.IncrInt64(n)
 	}
 }
 
-// end removes the bar.
-func (p *progress) end() {
+// End removes the bar.
+func (p *Progress) End() {
 	if p.bar != nil {
 		p.bar.Abort(true)
 		p.pool.Wait()
 	}
 }
 
-// watch returns a writer that counts the bytes written to w, holes included.
-func (p *progress) watch(w sparse.Writer) sparse.Writer {
+// Watch returns a writer that counts the bytes written to w, holes included.
+func (p *Progress) Watch(w sparse.Writer) sparse.Writer {
 	if p.bar == nil {
 		return w
 	}
@@ -60,31 +62,32 @@ func (p *progress) watch(w sparse.Writer) sparse.Writer {
 
 type watched struct {
 	w sparse.Writer
-	p *progress
+	p *Progress
 }
 
 // Write passes bytes on.
 func (w *watched) Write(b []byte) (int, error) {
 	n, err := w.w.Write(b)
-	w.p.add(int64(n))
+	w.p.Add(int64(n))
 	return n, err
 }
 
 // Skip passes a hole on.
 func (w *watched) Skip(n int64) error {
-	w.p.add(n)
+	w.p.Add(n)
 	return w.w.Skip(n)
 }
 
-// counter shows on a terminal how many bytes are done, of an unknown number.
-type counter struct {
+// Counter shows on a terminal how many bytes are done, of an unknown number.
+type Counter struct {
 	pool *mpb.Progress
 	bar  *mpb.Bar
 }
 
-func newCounter(w io.Writer, what string) *counter {
-	c := &counter{}
-	if !isTerminal(w) {
+// NewCounter shows on w, if w is a terminal, how much of what is done.
+func NewCounter(w io.Writer, what string) *Counter {
+	c := &Counter{}
+	if !IsTerminal(w) {
 		return c
 	}
 	c.pool = mpb.New(mpb.WithOutput(w), mpb.WithRefreshRate(200*time.Millisecond))
@@ -94,15 +97,15 @@ func newCounter(w io.Writer, what string) *counter {
 	return c
 }
 
-// set shows how many bytes are done. The number of files is not shown.
-func (c *counter) set(_ int, bytes int64) {
+// Set shows how many bytes are done. The number of files is not shown.
+func (c *Counter) Set(_ int, bytes int64) {
 	if c.bar != nil {
 		c.bar.SetCurrent(bytes)
 	}
 }
 
-// end removes the line.
-func (c *counter) end() {
+// End removes the line.
+func (c *Counter) End() {
 	if c.bar != nil {
 		c.bar.Abort(true)
 		c.pool.Wait()

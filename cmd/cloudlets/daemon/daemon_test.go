@@ -1,4 +1,6 @@
-package main
+//go:build linux
+
+package daemon
 
 import (
 	"context"
@@ -15,6 +17,7 @@ import (
 	"testing"
 
 	"cloudlets/provision"
+	"cloudlets/provision/site"
 )
 
 const (
@@ -27,7 +30,7 @@ const (
 // testDaemon is a daemon on loopback in this process, and a systemd that it
 // tells of its life.
 type testDaemon struct {
-	*daemon
+	*Daemon
 	t       *testing.T
 	systemd *net.UnixConn
 	stop    context.CancelFunc
@@ -59,17 +62,28 @@ func startDaemon(t *testing.T, dir string) *testDaemon {
 	t.Cleanup(func() { systemd.Close() })
 	t.Setenv("NOTIFY_SOCKET", systemd.LocalAddr().String())
 
-	flags := serveFlags{
-		site: filepath.Join(dir, "site"), assets: filepath.Join(dir, "assets"), state: filepath.Join(dir, "state"),
-		iface: "lo", dhcp: "off", tftp: "127.0.0.1:0", http: freeAddr(t),
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	opened, err := site.Open(filepath.Join(dir, "site"), log)
+	if err != nil {
+		t.Fatal(err)
 	}
-	d, err := newDaemon(flags, filepath.Join(notify, "api"), slog.New(slog.NewTextHandler(t.Output(), nil)))
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(Config{
+		Site: opened, Socket: filepath.Join(notify, "api"), Self: []string{self}, Log: log,
+		Settings: site.Settings{
+			Assets: filepath.Join(dir, "assets"), State: filepath.Join(dir, "state"), Interface: "lo",
+			DHCP: site.DHCPService{Off: true}, TFTP: "127.0.0.1:0", HTTP: freeAddr(t),
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b := &testDaemon{d, t, systemd, stop, make(chan error, 1)}
-	go func() { b.ended <- d.serve(ctx) }()
+	go func() { b.ended <- d.Serve(ctx) }()
 	t.Cleanup(b.end)
 	select {
 	case <-d.Ready():
@@ -119,7 +133,7 @@ func (b *testDaemon) told() string {
 // get fetches a page of the boot side, which is closed when the test ends.
 func (b *testDaemon) get(path string) io.Reader {
 	b.t.Helper()
-	answer, err := http.Get("http://" + b.settings.HTTP + path)
+	answer, err := http.Get("http://" + b.Settings.HTTP + path)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -173,7 +187,7 @@ func TestStreamsEndWithTheDaemon(t *testing.T) {
 	b := startDaemon(t, t.TempDir())
 	var dialer net.Dialer
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return dialer.DialContext(ctx, "unix", b.socket)
+		return dialer.DialContext(ctx, "unix", b.Socket)
 	}}}
 	answer, err := client.Get("http://daemon/api/v1/events")
 	if err != nil {

@@ -1,4 +1,6 @@
-package main
+//go:build linux
+
+package doctor
 
 import (
 	"bufio"

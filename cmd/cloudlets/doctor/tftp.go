@@ -1,4 +1,6 @@
-package main
+//go:build linux
+
+package doctor
 
 import (
 	"context"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/pin/tftp/v3"
 
+	"cloudlets/cmd/cloudlets/daemon"
 	"cloudlets/httpboot"
 	"cloudlets/images/bytesize"
 	"cloudlets/provision/site"
@@ -24,15 +27,15 @@ const (
 
 // checkTFTP tries the port of TFTP. If a daemon runs it is taken, and then
 // every boot file is fetched from there.
-func checkTFTP(ctx context.Context, socket string, site *site.Site, s site.Settings) []finding {
-	own, _ := interfaceAddr(s) // a missing address is reported by checkInterface
-	at := onInterface(own.Addr(), s.TFTP)
+func checkTFTP(ctx context.Context, socket string, site *site.Site, s site.Settings) []Finding {
+	own, _ := daemon.InterfaceAddr(s) // a missing address is reported by checkInterface
+	at := daemon.OnInterface(own.Addr(), s.TFTP)
 	err := tryListen(ctx, "udp4", at, "")
 	if err == nil || !daemonRuns(ctx, socket) {
-		return []finding{found("UDP "+at+" is free, for TFTP", err)}
+		return []Finding{Found("UDP "+at+" is free, for TFTP", err)}
 	}
 	loaders := httpboot.Loaders{Dir: s.Assets, Site: site}
-	var list []finding
+	var list []Finding
 	for _, name := range loaders.Present(site.Specs()) {
 		if ctx.Err() != nil {
 			return list
@@ -53,14 +56,14 @@ func daemonRuns(ctx context.Context, socket string) bool {
 
 // fetchBootFile downloads a file from the TFTP server at an address, and finds
 // how large it is and how long that took.
-func fetchBootFile(at, name string) finding {
+func fetchBootFile(at, name string) Finding {
 	began := time.Now()
 	size, err := fetchTFTP(at, name)
 	what := fmt.Sprintf("%s by TFTP from %s", name, at)
 	if err != nil {
-		return found(what, fmt.Errorf("%w; machines would fail in the same way: see the log of `cloudlets serve`, and whether a firewall drops UDP from ports other than 69 (\"tftpSinglePort\": true in cloudlets.json keeps to that one)", err))
+		return Found(what, fmt.Errorf("%w; machines would fail in the same way: see the log of `cloudlets serve`, and whether a firewall drops UDP from ports other than 69 (\"tftpSinglePort\": true in cloudlets.json keeps to that one)", err))
 	}
-	return finding{What: fmt.Sprintf("%s: %s in %v", what, bytesize.Decimal(size), time.Since(began).Round(time.Millisecond))}
+	return Finding{What: fmt.Sprintf("%s: %s in %v", what, bytesize.Decimal(size), time.Since(began).Round(time.Millisecond))}
 }
 
 // fetchTFTP downloads a file and returns its size in bytes.

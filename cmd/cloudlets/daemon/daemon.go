@@ -1,0 +1,187 @@
+//go:build linux
+
+// Package daemon is the server. It joins the parts of serve: a site, the store
+// and what stands on it, the boot chain, and the servers of DHCP, TFTP and HTTP.
+//
+// A [Daemon] is made in two steps. [Open] makes and joins the parts, which
+// opens no socket yet. [Daemon.Serve] opens all sockets and runs named tasks
+// (tasks.go) until its context ends.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"cloudlets/httpboot"
+	"cloudlets/images/disk"
+	"cloudlets/images/ejs"
+	"cloudlets/provision/depot"
+	"cloudlets/provision/site"
+	"cloudlets/provision/store"
+	"cloudlets/provision/track"
+	"cloudlets/web"
+)
+
+// Config says what a daemon serves, and how it is reached.
+type Config struct {
+	Site     *site.Site
+	Settings site.Settings // complete: nothing in them is left to defaults
+	Socket   string        // path of the Unix socket of the command line
+	Web      string        // address of the page; "" means that there is none
+	Version  string        // of this program, as the API shows it
+	// Self is the command that renders a template: this program's file, and
+	// the verb. The agent in the RAM disks is the same file.
+	Self []string
+	Log  *slog.Logger
+}
+
+// Daemon is the server: its parts, and how they are joined.
+type Daemon struct {
+	Config
+	addr         netip.Prefix // the server's own, on its interface
+	notifySocket string       // where systemd waits for messages, or ""
+	started      time.Time
+	ready        chan struct{} // closed when all sockets are open
+
+	store   *store.File
+	tracker *track.Tracker
+	tickets *track.Tickets
+	depot   *depot.Depot
+	sandbox *ejs.Sandbox
+	chain   *httpboot.Chain
+}
+
+// Open makes and joins the parts. It opens no socket yet.
+func Open(c Config) (*Daemon, error) {
+	d := &Daemon{Config: c, notifySocket: os.Getenv("NOTIFY_SOCKET"), started: time.Now(), ready: make(chan struct{})}
+	var err error
+	if d.addr, err = InterfaceAddr(d.Settings); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(d.Settings.State, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state folder: %w (name another one with --state)", err)
+	}
+	if d.store, err = store.OpenFile(filepath.Join(d.Settings.State, "cloudlets.db")); err != nil {
+		return nil, err
+	}
+	if err := d.wire(); err != nil {
+		return nil, errors.Join(err, d.store.Close())
+	}
+	return d, nil
+}
+
+// wire makes the parts that stand on the store, and joins them.
+func (d *Daemon) wire() (err error) {
+	if d.tracker, err = track.NewTracker(d.store, nil, d.Log); err != nil {
+		return err
+	}
+	d.tickets = track.NewTickets(d.store, nil)
+	d.sandbox = ejs.NewSandbox(d.Self, ejs.Options{Logger: d.Log})
+	d.chain = &httpboot.Chain{
+		Site: d.Site, Tracker: d.tracker, Tickets: d.tickets, Render: d.sandbox, Log: d.Log,
+		Loaders: httpboot.Loaders{Dir: d.Settings.Assets, Site: d.Site},
+		Base:    baseURL(d.addr.Addr(), d.Settings.HTTP), TFTP: serverAddr(d.addr.Addr(), d.Settings.TFTP),
+		Overlays: filepath.Join(d.Settings.State, "overlays"),
+	}
+	if d.depot, err = OpenDepot(d.Site, d.Settings, d.Self[0], d.chain.SawKit, d.Log); err != nil {
+		return errors.Join(err, d.sandbox.Close())
+	}
+	d.chain.Depot = d.depot
+	return nil
+}
+
+// OpenDepot opens the depot of a site. agent is the file of this program, which
+// is the agent of its RAM disks.
+func OpenDepot(site *site.Site, s site.Settings, agent string, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
+	return depot.Open(depot.Options{
+		Dir: filepath.Join(s.State, "depot"), Images: site, Assets: disk.Assets{Dir: s.Assets}, Agent: agent, Notify: notify, Log: log,
+	})
+}
+
+// Serve opens all sockets, says that it serves, and runs every task until ctx
+// ends or a task fails.
+//
+// The groups end in the order in which they are listed: first the servers, then
+// the background work, and last the tracker, since it writes the events of all
+// others. The store can be closed only after that.
+func (d *Daemon) Serve(ctx context.Context) error {
+	servers, err := d.listen(ctx)
+	if err != nil {
+		return errors.Join(err, d.close())
+	}
+	d.explain()
+	d.tellSystemd(systemdReady)
+	close(d.ready)
+	err = runGroups(ctx,
+		append(servers, task{"tell systemd", d.tellSystemdOfEnd}),
+		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}},
+		[]task{{"write events", d.tracker.Run}},
+	)
+	return errors.Join(err, d.close())
+}
+
+// Ready is closed when all sockets are open.
+func (d *Daemon) Ready() <-chan struct{} { return d.ready }
+
+func (d *Daemon) close() error {
+	return errors.Join(d.sandbox.Close(), d.store.Close())
+}
+
+// wantImages asks the depot for the images of all machines, now and whenever
+// the site changes, so that no machine has to wait for one.
+func (d *Daemon) wantImages(ctx context.Context) error {
+	changes := d.Site.Changes(ctx)
+	for {
+		for _, key := range KitKeys(d.Site) {
+			d.depot.Want(key)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changes:
+		}
+	}
+}
+
+// tellSystemd sends a message to systemd. If it fails, the server goes on.
+func (d *Daemon) tellSystemd(message string) {
+	if err := notifySystemd(d.notifySocket, message); err != nil {
+		d.Log.Warn("a message to systemd was not sent", "error", err)
+	}
+}
+
+func (d *Daemon) tellSystemdOfEnd(ctx context.Context) error {
+	<-ctx.Done()
+	d.tellSystemd(systemdStopping)
+	return nil
+}
+
+func (d *Daemon) api(stopping <-chan struct{}) *web.Server {
+	return &web.Server{
+		Site: d.Site, Tracker: d.tracker, Tickets: d.tickets, Images: d.depot, Version: d.Version, Started: d.started,
+		Stopping: stopping, Log: d.Log,
+	}
+}
+
+// explain logs what the server does from now on, and what the user could do
+// next.
+func (d *Daemon) explain() {
+	d.Log.Info("serving", "interface", d.Settings.Interface, "address", d.addr.Addr(), "dhcp", d.Settings.DHCP, "site", d.Site.Dir())
+	specs := d.Site.Specs()
+	names := d.Site.Images()
+	switch {
+	case len(names) == 0:
+		d.Log.Info("the site has no images yet: put a folder or a tarball with /.cloudlet/manifest in it into " + filepath.Join(d.Site.Dir(), "images"))
+	case len(specs) == 0:
+		d.Log.Info("the site has no machines yet: switch one on and its address appears in `cloudlets machines`; then write {\"image\": \"" + names[0] + "\"} to " + filepath.Join(d.Site.Dir(), "machines", "<MAC>.json"))
+	}
+	if d.Settings.DHCP.Off {
+		d.Log.Info("DHCP is off: machines find this server only if your DHCP server names it")
+	}
+}

@@ -1,0 +1,139 @@
+//go:build linux
+
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cloudlets/cmd/cloudlets/daemon"
+	"cloudlets/dhcp"
+	"cloudlets/httpboot"
+	"cloudlets/images/bytesize"
+	"cloudlets/images/disk"
+	"cloudlets/provision/site"
+)
+
+// probeTime is how long doctor waits for answers of other DHCP servers.
+const probeTime = 4 * time.Second
+
+// Server is the server that shall run, or that runs already.
+type Server struct {
+	Site     *site.Site
+	Settings site.Settings // complete: nothing in them is left to defaults
+	Socket   string        // path of the Unix socket on which a running server answers
+	Agent    string        // this program's file
+}
+
+// Examine makes all checks. A check that fails does not keep the others from
+// being made.
+func Examine(ctx context.Context, s Server) ([]Finding, error) {
+	findings := checkInterface(s.Settings)
+	findings = append(findings, checkPorts(ctx, s.Settings)...)
+	if s.Settings.TFTP != "off" {
+		findings = append(findings, checkTFTP(ctx, s.Socket, s.Site, s.Settings)...)
+	}
+	findings = append(findings, checkOtherServers(ctx, s.Settings))
+	findings = append(findings, checkLoaders(s.Site, s.Settings)...)
+	findings = append(findings, Files(s.Site)...)
+	return append(findings, checkImages(ctx, s)...), ctx.Err()
+}
+
+func checkInterface(s site.Settings) []Finding {
+	addr, err := daemon.InterfaceAddr(s)
+	if err != nil {
+		return []Finding{Found("interface "+s.Interface, err)}
+	}
+	iface, err := net.InterfaceByName(s.Interface)
+	if err == nil && iface.Flags&net.FlagUp == 0 {
+		err = fmt.Errorf("it is down; switch it on: ip link set %s up", s.Interface)
+	}
+	return []Finding{Found(fmt.Sprintf("interface %s has %s", s.Interface, addr), err)}
+}
+
+// checkPorts tries to open the ports that serve will open, except that of TFTP.
+func checkPorts(ctx context.Context, s site.Settings) []Finding {
+	var list []Finding
+	own, _ := daemon.InterfaceAddr(s) // checkInterface reports the error
+	if !s.DHCP.Off {
+		for _, port := range []struct{ number, what string }{{"67", "DHCP"}, {"4011", "PXE"}} {
+			list = append(list, Found("UDP port "+port.number+" is free on "+s.Interface+", for "+port.what, tryListen(ctx, "udp4", ":"+port.number, s.Interface)))
+		}
+	}
+	at := daemon.OnInterface(own.Addr(), s.HTTP)
+	return append(list, Found("TCP "+at+" is free, for HTTP boot", tryListen(ctx, "tcp4", at, "")))
+}
+
+// checkOtherServers asks for an address, as a machine would.
+func checkOtherServers(ctx context.Context, s site.Settings) Finding {
+	if s.DHCP.Off {
+		return Finding{What: "DHCP is off: another DHCP server has to name this server"}
+	}
+	ctx, stop := context.WithTimeout(ctx, probeTime)
+	defer stop()
+	servers, err := dhcp.Probe(ctx, s.Interface)
+	leasing, proxies := 0, 0
+	names := ""
+	for _, other := range servers {
+		if other.Proxy() {
+			proxies++
+		} else {
+			leasing++
+		}
+		names += " " + other.Server.String()
+	}
+	switch {
+	case err != nil:
+		return Found("other DHCP servers", err)
+	case s.DHCP.Proxy && leasing == 0:
+		return Finding{"a DHCP server beside which to be a proxy", "none answers on " + s.Interface + ": machines will get no address; use --dhcp FIRST-LAST to give out addresses here"}
+	case proxies > 0:
+		return Finding{"no other proxy DHCP server", "one answers at" + names + ": machines may boot from it instead; switch it off on this network"}
+	case !s.DHCP.Proxy && leasing > 0:
+		return Finding{"no other DHCP server", "one answers at" + names + ": two servers give machines conflicting addresses; use --dhcp proxy, or switch the other one off"}
+	case s.DHCP.Proxy:
+		return Finding{What: "a DHCP server answers, as a proxy needs, at" + names}
+	default:
+		return Finding{What: "no other DHCP server answers on " + s.Interface}
+	}
+}
+
+func checkLoaders(site *site.Site, s site.Settings) []Finding {
+	missing := httpboot.Loaders{Dir: s.Assets, Site: site}.Check(site.Specs())
+	list := []Finding{Found("boot loaders for machines", errors.Join(missing...))}
+	if len(daemon.KitKeys(site)) > 0 {
+		return list // an image may bring those for its disk: checkImages looks
+	}
+	_, err := disk.Assets{Dir: s.Assets}.Load(context.Background(), disk.AMD64)
+	return append(list, Found("boot loaders for disks", err))
+}
+
+// checkImages makes the kit of each image, which finds everything that is
+// missing.
+func checkImages(ctx context.Context, s Server) []Finding {
+	d, err := daemon.OpenDepot(s.Site, s.Settings, s.Agent, nil, nil)
+	if err != nil {
+		return []Finding{Found("the state folder "+s.Settings.State, err)}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	tasks, ctx := errgroup.WithContext(ctx)
+	tasks.Go(func() error { return d.Run(ctx) })
+	var list []Finding
+	for _, key := range daemon.KitKeys(s.Site) {
+		kit, err := d.Kit(ctx, key)
+		what := "image " + key.String()
+		if err == nil {
+			what += fmt.Sprintf(": kernel %s, %d files, %s", kit.Kernels[0].Version, kit.Entries, bytesize.Decimal(kit.Bytes))
+		}
+		list = append(list, Found(what, err))
+	}
+	stop()
+	_ = tasks.Wait() // Run ends with its context, and with no error
+	return list
+}
