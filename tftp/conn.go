@@ -46,7 +46,7 @@ func (s *service) connect(d *download) (clientConn, int, error) {
 	if d.window > 1 {
 		return newPolledPort(s.ctx, socket), mtu, nil
 	}
-	own, err := newLockstepPort(s.ctx, socket, s.limits.timeout)
+	own, err := newLockstepPort(s.ctx, socket, s.limits.timeout, &s.polls)
 	if err != nil {
 		socket.Close()
 		return nil, 0, err

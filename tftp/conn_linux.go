@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,22 +19,35 @@ var _ clientConn = (*blockingPort)(nil)
 // poller would put two more of them, and a change of threads, in between. In
 // return a waiting download costs a thread, and admission bounds their number.
 // With windows the poller is as fast or faster.
+//
+// If the client answers within pollTime, the next answer is asked for without
+// sleeping: on a fast network, waking a thread takes longer than the answer.
 type blockingPort struct {
 	ctx    context.Context
 	socket *net.UDPConn
 	fd     int           // of socket
 	wait   time.Duration // as it is set in the kernel
 	stop   func() bool
+	// polls counts the ports of the server that poll now.
+	polls *atomic.Int32
+	quick bool // the latest answer came within pollTime
 }
 
+// pollTime is how long an answer is polled for.
+const pollTime = 50 * time.Microsecond
+
+// maxPolls is how many ports may poll at once: half of the processors are left
+// to everything else.
+func maxPolls() int32 { return int32(max(1, runtime.GOMAXPROCS(0)/2)) }
+
 // newLockstepPort takes the socket over. A datagram that cannot leave within
-// sendLimit counts as lost.
-func newLockstepPort(ctx context.Context, socket *net.UDPConn, sendLimit time.Duration) (clientConn, error) {
+// sendLimit counts as lost. polls is the same for all ports of a server.
+func newLockstepPort(ctx context.Context, socket *net.UDPConn, sendLimit time.Duration, polls *atomic.Int32) (clientConn, error) {
 	raw, err := socket.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	o := &blockingPort{ctx: ctx, socket: socket}
+	o := &blockingPort{ctx: ctx, socket: socket, polls: polls, quick: true}
 	err = control(raw, func(fd int) error {
 		o.fd = fd
 		limit := unix.NsecToTimeval(sendLimit.Nanoseconds())
@@ -73,8 +88,15 @@ func (o *blockingPort) receive(p []byte, wait time.Duration) (int, error) {
 		}
 		o.wait = wait
 	}
+	began := time.Now()
+	if o.quick {
+		if n := o.poll(p, began); n > 0 {
+			return n, nil
+		}
+	}
 	for {
 		n, err := unix.Read(o.fd, p)
+		o.quick = time.Since(began) < pollTime
 		switch {
 		case o.ctx.Err() != nil:
 			return 0, errStopping
@@ -83,6 +105,25 @@ func (o *blockingPort) receive(p []byte, wait time.Duration) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		default:
 			return n, os.NewSyscallError("read", err)
+		}
+	}
+}
+
+// poll asks for a datagram again and again for pollTime, and returns its size. It
+// returns 0 if none came, or if too many ports poll already. Errors and the end
+// of the server are left to the read that follows.
+func (o *blockingPort) poll(p []byte, began time.Time) int {
+	defer o.polls.Add(-1)
+	if o.polls.Add(1) > maxPolls() {
+		return 0
+	}
+	for {
+		n, _, err := unix.Recvfrom(o.fd, p, unix.MSG_DONTWAIT)
+		if err == nil {
+			return n
+		}
+		if err != unix.EAGAIN || time.Since(began) >= pollTime {
+			return 0
 		}
 	}
 }

@@ -5,10 +5,11 @@ package tftp
 import (
 	"context"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
-func newLockstepPort(ctx context.Context, socket *net.UDPConn, _ time.Duration) (clientConn, error) {
+func newLockstepPort(ctx context.Context, socket *net.UDPConn, _ time.Duration, _ *atomic.Int32) (clientConn, error) {
 	return newPolledPort(ctx, socket), nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -57,6 +58,7 @@ type service struct {
 	places    *admission
 	shared    *sharedPort // nil unless SinglePort
 	downloads sync.WaitGroup
+	polls     atomic.Int32 // downloads that poll for an answer now
 }
 
 func newService(ctx context.Context, s Server) *service {
