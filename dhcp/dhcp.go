@@ -97,6 +97,13 @@ type Reserver interface {
 	Reserved(addr netip.Addr) (net.HardwareAddr, bool)
 }
 
+// Registry is an optional interface of a [Booter] that knows which clients are
+// machines of its own, and not strangers. They are answered first, and a part of
+// each pool is theirs. It is called for each packet and must answer from memory.
+type Registry interface {
+	Known(mac net.HardwareAddr) bool
+}
+
 // Lease is an address that is in use by a client until it expires.
 type Lease struct {
 	Addr     netip.Addr

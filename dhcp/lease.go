@@ -74,8 +74,13 @@ func (s *service) handleDecline(req Request, id Identity, t *table, mac station)
 	if chosen := toAddr(req.Packet.ServerIdentifier()); chosen.IsValid() && chosen != id.Addr {
 		return Grant{Reason: "it is for another server"}
 	}
-	if !t.decline(mac, addr) {
+	declined, reserved := t.decline(mac, addr)
+	if !declined {
 		return Grant{Reason: "the address is not the client's to decline"}
+	}
+	if reserved {
+		s.warnDeclined(mac, addr)
+		return Grant{Reason: addr.String() + " stays reserved for this client; another station answers at it, or somebody says so"}
 	}
 	s.log.Warn("a client found its address in use by another station: look for one with a fixed address inside the pool",
 		"client", mac.String(), "address", addr.String(), "unused for", quarantine.String())
@@ -83,11 +88,23 @@ func (s *service) handleDecline(req Request, id Identity, t *table, mac station)
 	return Grant{Reason: addr.String() + " is kept out of use for " + quarantine.String()}
 }
 
+// warnDeclined tells of a reserved address that its client found in use.
+func (s *service) warnDeclined(mac station, addr netip.Addr) {
+	if s.declined.pass(s.server.Now()) {
+		s.log.Warn("a client found the address that is reserved for it in use by another station: look for that one, or reserve another address",
+			"client", mac.String(), "address", addr.String())
+	}
+}
+
 // handleRelease handles a RELEASE: the client gives its address back.
 func (s *service) handleRelease(req Request, id Identity, t *table, mac station) Grant {
 	addr := toAddr(req.Packet.ClientIPAddr)
 	if chosen := toAddr(req.Packet.ServerIdentifier()); chosen.IsValid() && chosen != id.Addr {
 		return Grant{Reason: "it is for another server"}
+	}
+	// A client sends it from the address itself (RFC 2131, 4.4.6).
+	if from := req.Source.Addr(); from != addr {
+		return Grant{Reason: fmt.Sprintf("it comes from %s, and only a client at %s could send it", from, addr)}
 	}
 	lease, ok := t.release(mac, addr)
 	if !ok {

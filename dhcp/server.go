@@ -17,7 +17,8 @@ type Server struct {
 	// Interfaces are the network interfaces to serve, at least one.
 	Interfaces []Interface
 	// Booter says what clients boot; if it is nil, no client boots. If it is
-	// also a Reserver, its reservations are kept.
+	// also a Reserver, its reservations are kept; if it is a Registry, the
+	// clients that it knows come first.
 	Booter Booter
 	// Leases keeps leases over restarts; nil keeps them in memory only.
 	Leases LeaseStore
@@ -142,11 +143,10 @@ func (s *Server) listenOn(ctx context.Context, i Interface, known []Lease, commi
 
 // newTables makes the lease table of each network of an interface.
 func (s *Server) newTables(i Interface, known []Lease) []*table {
-	reserver, _ := s.Booter.(Reserver)
 	var all []*table
 	for _, n := range append([]Network{i.Network}, i.Relayed...) {
 		avoid := append([]netip.Addr{i.Addr, i.TFTP, n.Router}, n.DNS...)
-		t := newTable(n, reserver, s.Now, avoid...)
+		t := newTable(n, s.Booter, s.Now, avoid...)
 		for _, l := range known {
 			t.load(l)
 		}

@@ -41,7 +41,7 @@ type service struct {
 	raw     hardwareSender
 	// Each sort of warning is logged once a minute, since a flood of
 	// packets can cause them.
-	dropped, noAddress, unread, panicked throttle
+	dropped, noAddress, unread, panicked, declined throttle
 }
 
 // socket is one UDP port of an interface, and the packets that were read from
@@ -49,7 +49,8 @@ type service struct {
 type socket struct {
 	net.PacketConn
 	port    uint16
-	waiting chan arrival
+	known   chan arrival // from clients that the registry knows
+	waiting chan arrival // from all others
 }
 
 // arrival is a packet as it came from the network.
@@ -68,7 +69,7 @@ func (s *service) open(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		s.sockets = append(s.sockets, &socket{conn, port, make(chan arrival, maxWaiting)})
+		s.sockets = append(s.sockets, &socket{conn, port, make(chan arrival, maxWaiting), make(chan arrival, maxWaiting)})
 	}
 	return nil
 }
@@ -126,8 +127,12 @@ func (s *service) read(ctx context.Context, sock *socket) error {
 
 // queue hands a packet to the workers, or drops it if too many wait.
 func (s *service) queue(sock *socket, a arrival) {
+	waiting := sock.waiting
+	if s.isKnown(a.data) {
+		waiting = sock.known
+	}
 	select {
-	case sock.waiting <- a:
+	case waiting <- a:
 	default:
 		if s.dropped.pass(s.server.Now()) {
 			s.log.Warn("too many DHCP packets at once, some are dropped; their clients will ask again", "port", sock.port)
@@ -135,14 +140,39 @@ func (s *service) queue(sock *socket, a arrival) {
 	}
 }
 
+// isKnown says whether a packet is from a client that the registry knows. It
+// reads the hardware address alone (RFC 2131, section 2), since a flood must
+// cost as little as possible.
+func (s *service) isKnown(packet []byte) bool {
+	const htype, hlen, chaddr = 1, 2, 28
+	registry, ok := s.server.Booter.(Registry)
+	if !ok || len(packet) < chaddr+6 || packet[htype] != 1 || packet[hlen] != 6 {
+		return false
+	}
+	return registry.Known(net.HardwareAddr(packet[chaddr : chaddr+6]))
+}
+
+// next waits for a packet. Those of known clients come first.
+func (sock *socket) next(ctx context.Context) (a arrival, ok bool) {
+	select {
+	case a = <-sock.known:
+		return a, true
+	default:
+	}
+	select {
+	case a = <-sock.known:
+	case a = <-sock.waiting:
+	case <-ctx.Done():
+		return a, false
+	}
+	return a, true
+}
+
 // work handles packets until ctx ends. It finishes the packet that it is
 // handling then, so that no lease is stored without its ACK being sent.
 func (s *service) work(ctx context.Context, sock *socket) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case a := <-sock.waiting:
+	for ctx.Err() == nil {
+		if a, ok := sock.next(ctx); ok {
 			s.handle(context.WithoutCancel(ctx), sock, a)
 		}
 	}
@@ -227,12 +257,10 @@ func (s *service) report(req Request, r Reply) {
 		File:    r.File,
 		Reason:  r.Reason,
 	}
-	level := slog.LevelDebug
 	if r.Packet != nil {
 		e.Reply, e.Addr = r.Packet.MessageType().String(), toAddr(r.Packet.YourIPAddr)
-		level = slog.LevelInfo
 	}
-	s.log.Log(context.Background(), level, "DHCP", "request", e.Request, "reply", e.Reply,
+	s.log.Debug("DHCP", "request", e.Request, "reply", e.Reply,
 		"client", e.Client.MAC.String(), "kind", e.Client.Kind.String(),
 		"address", e.Addr, "file", e.File, "reason", e.Reason)
 	if s.server.Observe != nil {

@@ -18,6 +18,9 @@ const (
 	// quarantine is how long an address is kept out of the pool after a
 	// client found another station at it.
 	quarantine = 10 * time.Minute
+	// releaseHold is how long a released address is kept for the client that
+	// had it. Anyone on the network can forge a release.
+	releaseHold = 2 * time.Minute
 	// recheck is how long an unused address that is reserved for one client is
 	// not looked at when another client needs one. The reservation may be gone
 	// after that.
@@ -34,14 +37,14 @@ type table struct {
 	avoid    []netip.Addr // addresses of servers and routers, which no client gets
 	now      func() time.Time
 	reserver Reserver
+	registry Registry // nil if all clients are equal
 
 	mu     sync.Mutex
 	byAddr map[netip.Addr]*entry
 	byMAC  map[station]*entry
-	queue  expiryQueue
-	// nextUnused is where to look for an address that was never given out: all
-	// lower ones of the range have an entry, or can never be given.
-	nextUnused netip.Addr
+	// pools are the range, in one part or in two: the second is for clients
+	// that the registry knows.
+	pools []*pool
 }
 
 // station is a MAC as a map's key.
@@ -58,15 +61,21 @@ type entry struct {
 	bound bool // leased and not only offered
 	until time.Time
 	due   time.Time // when a client that needs an address looks at this one
-	index int       // in the queue
+	pool  *pool     // nil for an address outside the range
+	index int       // in the pool's queue
 }
 
-func newTable(n Network, r Reserver, now func() time.Time, avoid ...netip.Addr) *table {
-	return &table{
-		network: n, avoid: avoid, now: now, reserver: r,
+// newTable makes the table of a network. booter may be nil, a [Reserver], a
+// [Registry], or both.
+func newTable(n Network, booter any, now func() time.Time, avoid ...netip.Addr) *table {
+	t := &table{
+		network: n, avoid: avoid, now: now,
 		byAddr: map[netip.Addr]*entry{}, byMAC: map[station]*entry{},
-		nextUnused: n.Range.First,
 	}
+	t.reserver, _ = booter.(Reserver)
+	t.registry, _ = booter.(Registry)
+	t.pools = newPools(n.Range, t.registry != nil)
+	return t
 }
 
 // load adds a lease that was stored by an earlier run, unless the client has a
@@ -152,27 +161,40 @@ func (t *table) findReservation(mac station) (r Reservation, note string) {
 	return r, note
 }
 
-// pick chooses an address that was never used, or else the one that has been
-// unused for longest.
+// pick chooses an address of the pool: one that was never used, or else the one
+// that has been unused for longest.
 func (t *table) pick(mac station) (netip.Addr, string) {
-	for ; t.network.Range.Contains(t.nextUnused); t.nextUnused = t.nextUnused.Next() {
-		if t.byAddr[t.nextUnused] != nil || !t.assignable(t.nextUnused) {
+	for _, p := range t.pools {
+		if addr, reason := t.pickFrom(p, mac); addr.IsValid() {
+			return addr, reason
+		}
+	}
+	reason := fmt.Sprintf("no address is free in the pool %q: make the range larger or the lease time shorter", t.network.Range)
+	if len(t.pools) > 1 && !t.isKnown(mac) {
+		reason += fmt.Sprintf("; %s are kept for machines of the site", t.pools[1].Range)
+	}
+	return netip.Addr{}, reason
+}
+
+func (t *table) pickFrom(p *pool, mac station) (netip.Addr, string) {
+	for ; p.Contains(p.nextUnused); p.nextUnused = p.nextUnused.Next() {
+		if t.byAddr[p.nextUnused] != nil || !t.assignable(p.nextUnused) {
 			continue
 		}
-		if t.usable(t.nextUnused, mac) {
-			return t.nextUnused, "first free address of the pool"
+		if t.usable(p.nextUnused, mac) {
+			return p.nextUnused, "first free address of the pool"
 		}
-		t.add(&entry{addr: t.nextUnused}) // it can be given once it is reserved no more
+		t.add(&entry{addr: p.nextUnused}) // another client may have it, or this one later
 	}
-	for now := t.now(); t.queue.Len() > 0 && !t.queue[0].due.After(now); {
-		e := t.queue[0]
-		if t.network.Range.Contains(e.addr) && t.usable(e.addr, mac) {
+	for now := t.now(); p.queue.Len() > 0 && !p.queue[0].due.After(now); {
+		e := p.queue[0]
+		if t.usable(e.addr, mac) {
 			return e.addr, "address longest unused"
 		}
 		e.due = now.Add(recheck)
-		heap.Fix(&t.queue, e.index)
+		heap.Fix(&p.queue, e.index)
 	}
-	return netip.Addr{}, fmt.Sprintf("no address is free in the pool %q: make the range larger or the lease time shorter", t.network.Range)
+	return netip.Addr{}, ""
 }
 
 // request decides on a client's REQUEST for addr. selecting says that the
@@ -222,8 +244,8 @@ func (t *table) bind(mac station, g Grant) (l Lease, left netip.Addr, ok bool) {
 	return Lease{g.Addr, net.HardwareAddr(mac[:]), g.Hostname, until}, left, true
 }
 
-// release ends a client's lease. The entry stays, so that the client gets the
-// address again if it comes back before another needs it.
+// release ends a client's lease. For releaseHold, and until another client needs
+// the address, the same client can have it again.
 func (t *table) release(mac station, addr netip.Addr) (Lease, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -231,23 +253,30 @@ func (t *table) release(mac station, addr netip.Addr) (Lease, bool) {
 	if e == nil || e.addr != addr || !e.bound {
 		return Lease{}, false
 	}
-	t.assign(addr, mac, true, t.now())
-	return Lease{Addr: addr, MAC: net.HardwareAddr(mac[:]), Expires: e.until}, true
+	now := t.now()
+	t.assign(addr, mac, false, now.Add(releaseHold))
+	return Lease{Addr: addr, MAC: net.HardwareAddr(mac[:]), Expires: now}, true
 }
 
 // decline puts an address into quarantine. Only the client that was given the
-// address can decline it.
-func (t *table) decline(mac station, addr netip.Addr) bool {
+// address can decline it. A reserved address is not put into quarantine: its
+// client would lose it by one forged packet, and no other can have it anyway.
+func (t *table) decline(mac station, addr netip.Addr) (declined, reserved bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.byMAC[mac]
 	if e == nil || e.addr != addr {
-		return false
+		return false, false
+	}
+	if r, _ := t.findReservation(mac); r.Addr == addr {
+		t.setUntil(e, t.now())
+		e.bound = false
+		return true, true
 	}
 	delete(t.byMAC, mac)
 	e.owned, e.bound = false, false
 	t.setUntil(e, t.now().Add(quarantine))
-	return true
+	return true, false
 }
 
 // withdraw frees the address that was offered to a client that then chose
@@ -269,16 +298,22 @@ func (t *table) free(a netip.Addr, mac station) bool {
 }
 
 // usable says whether a client could have an address at all: one that is
-// assignable, and not reserved for another client.
+// assignable, and kept neither for another client nor for known ones.
 func (t *table) usable(a netip.Addr, mac station) bool {
 	if !t.assignable(a) {
 		return false
 	}
-	if t.reserver == nil {
-		return true
+	if t.reserver != nil {
+		if owner, reserved := t.reserver.Reserved(a); reserved {
+			return bytes.Equal(owner, mac[:])
+		}
 	}
-	owner, reserved := t.reserver.Reserved(a)
-	return !reserved || bytes.Equal(owner, mac[:])
+	return len(t.pools) < 2 || !t.pools[1].Contains(a) || t.isKnown(mac)
+}
+
+// isKnown says whether a client is one of the network's own machines.
+func (t *table) isKnown(mac station) bool {
+	return t.registry == nil || t.registry.Known(net.HardwareAddr(mac[:]))
 }
 
 // assignable says whether any client could have an address. The network's and
@@ -315,7 +350,6 @@ func (t *table) drop(e *entry) {
 	delete(t.byMAC, e.mac)
 	if !t.network.Range.Contains(e.addr) {
 		delete(t.byAddr, e.addr)
-		heap.Remove(&t.queue, e.index)
 		return
 	}
 	e.owned, e.bound = false, false
@@ -325,12 +359,20 @@ func (t *table) drop(e *entry) {
 // add makes an address known that had no entry.
 func (t *table) add(e *entry) {
 	t.byAddr[e.addr] = e
-	heap.Push(&t.queue, e)
+	for _, p := range t.pools {
+		if p.Contains(e.addr) {
+			e.pool = p
+			heap.Push(&p.queue, e)
+		}
+	}
 }
 
+// setUntil changes when an address is free for other clients.
 func (t *table) setUntil(e *entry, until time.Time) {
 	e.until, e.due = until, until
-	heap.Fix(&t.queue, e.index)
+	if e.pool != nil {
+		heap.Fix(&e.pool.queue, e.index)
+	}
 }
 
 func stationOf(mac net.HardwareAddr) (station, bool) {

@@ -20,9 +20,7 @@ func manyMAC(i int) (m station) {
 }
 
 func manyAddr(i int) netip.Addr {
-	var a [4]byte
-	binary.BigEndian.PutUint32(a[:], 10<<24+uint32(i))
-	return netip.AddrFrom4(a)
+	return address(10<<24 + uint32(i))
 }
 
 func (n manyReservations) Reserve(mac net.HardwareAddr) (Reservation, bool) {
@@ -34,8 +32,7 @@ func (n manyReservations) Reserve(mac net.HardwareAddr) (Reservation, bool) {
 }
 
 func (n manyReservations) Reserved(a netip.Addr) (net.HardwareAddr, bool) {
-	b := a.As4()
-	i := int(binary.BigEndian.Uint32(b[:])) - 10<<24
+	i := int(number(a)) - 10<<24
 	if i < 0 || i >= int(n) {
 		return nil, false
 	}

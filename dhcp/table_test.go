@@ -52,8 +52,8 @@ func ip(last byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, last}) 
 
 var noAddr netip.Addr
 
-// pool makes a table of 10.0.0.0/24 that gives out first to last.
-func pool(c *clock, r Reserver, first, last byte, avoid ...netip.Addr) *table {
+// tableOf makes a table of 10.0.0.0/24 that gives out first to last.
+func tableOf(c *clock, r Reserver, first, last byte, avoid ...netip.Addr) *table {
 	n := Network{Subnet: netip.MustParsePrefix("10.0.0.0/24"), LeaseTime: time.Hour}
 	if first != 0 {
 		n.Range = Range{ip(first), ip(last)}
@@ -86,7 +86,7 @@ func take(t *testing.T, tab *table, m station, want netip.Addr) Lease {
 
 func TestPoolGivesEachClientItsOwnAddress(t *testing.T) {
 	c := newClock()
-	tab := pool(c, nil, 10, 12)
+	tab := tableOf(c, nil, 10, 12)
 	l := take(t, tab, mac(1), ip(10))
 	if !l.Expires.Equal(c.Now().Add(time.Hour)) {
 		t.Errorf("lease expires at %s", l.Expires)
@@ -98,7 +98,7 @@ func TestPoolGivesEachClientItsOwnAddress(t *testing.T) {
 
 func TestPoolFull(t *testing.T) {
 	c := newClock()
-	tab := pool(c, nil, 10, 11)
+	tab := tableOf(c, nil, 10, 11)
 	take(t, tab, mac(1), ip(10))
 	c.forward(time.Minute)
 	take(t, tab, mac(2), ip(11))
@@ -113,7 +113,7 @@ func TestPoolFull(t *testing.T) {
 
 func TestOffersAreHeldBriefly(t *testing.T) {
 	c := newClock()
-	tab := pool(c, nil, 10, 10)
+	tab := tableOf(c, nil, 10, 10)
 	wantGrant(t, "offer", tab.offer(mac(1), noAddr), Granted, ip(10))
 	wantGrant(t, "offer of a held address", tab.offer(mac(2), noAddr), NoAddress, noAddr)
 	c.forward(offerTime)
@@ -122,7 +122,7 @@ func TestOffersAreHeldBriefly(t *testing.T) {
 }
 
 func TestOfferToClientOfOtherServerIsWithdrawn(t *testing.T) {
-	tab := pool(newClock(), nil, 10, 10)
+	tab := tableOf(newClock(), nil, 10, 10)
 	tab.offer(mac(1), noAddr)
 	tab.withdraw(mac(1))
 	wantGrant(t, "offer", tab.offer(mac(2), noAddr), Granted, ip(10))
@@ -130,7 +130,7 @@ func TestOfferToClientOfOtherServerIsWithdrawn(t *testing.T) {
 
 func TestAddressesAreSticky(t *testing.T) {
 	c := newClock()
-	tab := pool(c, nil, 10, 20)
+	tab := tableOf(c, nil, 10, 20)
 	take(t, tab, mac(1), ip(10))
 	take(t, tab, mac(2), ip(11))
 	c.forward(48 * time.Hour)
@@ -140,7 +140,7 @@ func TestAddressesAreSticky(t *testing.T) {
 
 func TestLongestUnusedAddressIsReusedFirst(t *testing.T) {
 	c := newClock()
-	tab := pool(c, nil, 10, 12)
+	tab := tableOf(c, nil, 10, 12)
 	for i := range byte(3) {
 		take(t, tab, mac(i+1), ip(10+i))
 		c.forward(time.Minute)
@@ -152,7 +152,7 @@ func TestLongestUnusedAddressIsReusedFirst(t *testing.T) {
 
 func TestWantedAddress(t *testing.T) {
 	c := newClock()
-	tab := pool(c, nil, 10, 20)
+	tab := tableOf(c, nil, 10, 20)
 	wantGrant(t, "a free one", tab.offer(mac(1), ip(15)), Granted, ip(15))
 	wantGrant(t, "a taken one", tab.offer(mac(2), ip(15)), Granted, ip(10))
 	wantGrant(t, "one outside the pool", tab.offer(mac(3), ip(99)), Granted, ip(11))
@@ -160,7 +160,7 @@ func TestWantedAddress(t *testing.T) {
 
 func TestReservation(t *testing.T) {
 	r := reservations{mac(1): ip(10), mac(2): ip(200)}
-	tab := pool(newClock(), r, 10, 12)
+	tab := tableOf(newClock(), r, 10, 12)
 	take(t, tab, mac(2), ip(200))
 	wantGrant(t, "another's reserved address", tab.offer(mac(3), ip(10)), Granted, ip(11))
 	take(t, tab, mac(1), ip(10))
@@ -171,7 +171,7 @@ func TestReservation(t *testing.T) {
 }
 
 func TestReservationsAloneServeNoStranger(t *testing.T) {
-	tab := pool(newClock(), reservations{mac(1): ip(10)}, 0, 0)
+	tab := tableOf(newClock(), reservations{mac(1): ip(10)}, 0, 0)
 	take(t, tab, mac(1), ip(10))
 	wantGrant(t, "a stranger", tab.offer(mac(2), ip(11)), NoAddress, noAddr)
 }
@@ -179,7 +179,7 @@ func TestReservationsAloneServeNoStranger(t *testing.T) {
 func TestReservationMadeWhileAddressIsInUse(t *testing.T) {
 	c := newClock()
 	r := reservations{}
-	tab := pool(c, r, 10, 12)
+	tab := tableOf(c, r, 10, 12)
 	take(t, tab, mac(1), ip(10))
 	r[mac(2)] = ip(10)
 	g := tab.offer(mac(2), noAddr)
@@ -194,7 +194,7 @@ func TestReservationMadeWhileAddressIsInUse(t *testing.T) {
 
 func TestReservationMadeForClientWithLease(t *testing.T) {
 	r := reservations{}
-	tab := pool(newClock(), r, 10, 12)
+	tab := tableOf(newClock(), r, 10, 12)
 	take(t, tab, mac(1), ip(10))
 	r[mac(1)] = ip(50)
 	wantGrant(t, "renewal of the old address", tab.request(mac(1), ip(10), false), Refused, noAddr)
@@ -205,7 +205,7 @@ func TestReservationMadeForClientWithLease(t *testing.T) {
 
 func TestLeavingAnAddressTellsTheStore(t *testing.T) {
 	r := reservations{}
-	tab := pool(newClock(), r, 10, 12)
+	tab := tableOf(newClock(), r, 10, 12)
 	take(t, tab, mac(1), ip(10))
 	r[mac(1)] = ip(50)
 	g := tab.request(mac(1), ip(50), false)
@@ -216,7 +216,7 @@ func TestLeavingAnAddressTellsTheStore(t *testing.T) {
 
 func TestReservationOutsideTheSubnet(t *testing.T) {
 	r := reservations{mac(1): netip.MustParseAddr("192.0.2.1")}
-	g := pool(newClock(), r, 10, 12).offer(mac(1), noAddr)
+	g := tableOf(newClock(), r, 10, 12).offer(mac(1), noAddr)
 	wantGrant(t, "offer", g, Granted, ip(10))
 	if !strings.Contains(g.Reason, "192.0.2.1 is not in 10.0.0.0/24") {
 		t.Errorf("the reason hides the mistake: %s", g.Reason)
@@ -224,8 +224,8 @@ func TestReservationOutsideTheSubnet(t *testing.T) {
 }
 
 func TestAddressesNeverGiven(t *testing.T) {
-	tab := pool(newClock(), nil, 0, 0, ip(1), ip(3))
-	tab.network.Range, tab.nextUnused = Range{ip(0), ip(4)}, ip(0)
+	tab := tableOf(newClock(), nil, 0, 0, ip(1), ip(3))
+	tab.network.Range, tab.pools = Range{ip(0), ip(4)}, newPools(Range{ip(0), ip(4)}, false)
 	take(t, tab, mac(1), ip(2)) // .0 is the network, .1 and .3 are the server's
 	take(t, tab, mac(2), ip(4))
 	wantGrant(t, "the server's own", tab.request(mac(3), ip(1), false), Refused, noAddr)
@@ -246,7 +246,7 @@ func TestRequests(t *testing.T) {
 		{"outside the pool, though we were chosen", ip(99), true, Refused},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			tab := pool(c, nil, 10, 12)
+			tab := tableOf(c, nil, 10, 12)
 			take(t, tab, mac(1), ip(10))
 			wantGrant(t, "request", tab.request(mac(2), test.addr, test.selecting), test.want, test.addr)
 		})
@@ -255,12 +255,12 @@ func TestRequests(t *testing.T) {
 
 func TestDeclinedAddressIsQuarantined(t *testing.T) {
 	c := newClock()
-	tab := pool(c, nil, 10, 11)
+	tab := tableOf(c, nil, 10, 11)
 	take(t, tab, mac(1), ip(10))
-	if tab.decline(mac(2), ip(10)) {
+	if ok, _ := tab.decline(mac(2), ip(10)); ok {
 		t.Error("a client declined another's address")
 	}
-	if !tab.decline(mac(1), ip(10)) {
+	if ok, _ := tab.decline(mac(1), ip(10)); !ok {
 		t.Error("a client cannot decline its own address")
 	}
 	take(t, tab, mac(1), ip(11))
@@ -272,7 +272,7 @@ func TestDeclinedAddressIsQuarantined(t *testing.T) {
 
 func TestRelease(t *testing.T) {
 	c := newClock()
-	tab := pool(c, nil, 10, 10)
+	tab := tableOf(c, nil, 10, 10)
 	take(t, tab, mac(1), ip(10))
 	if _, ok := tab.release(mac(2), ip(10)); ok {
 		t.Error("a client released another's lease")
@@ -281,11 +281,58 @@ func TestRelease(t *testing.T) {
 	if !ok || l.Expires.After(c.Now()) {
 		t.Errorf("released lease: %v, %v", l, ok)
 	}
+	wantGrant(t, "another client, at once", tab.offer(mac(2), noAddr), NoAddress, noAddr)
+	wantGrant(t, "the same client", tab.request(mac(1), ip(10), false), Granted, ip(10))
+	c.forward(releaseHold)
 	take(t, tab, mac(2), ip(10))
 }
 
+// TestADeclinedReservationStays: one forged packet does not take a machine's
+// reserved address away.
+func TestADeclinedReservationStays(t *testing.T) {
+	tab := tableOf(newClock(), reservations{mac(1): ip(10)}, 10, 12)
+	take(t, tab, mac(1), ip(10))
+	if declined, reserved := tab.decline(mac(1), ip(10)); !declined || !reserved {
+		t.Errorf("declined %t, reserved %t", declined, reserved)
+	}
+	take(t, tab, mac(1), ip(10))
+}
+
+// registry knows some clients.
+type registry map[station]bool
+
+func (r registry) Known(mac net.HardwareAddr) bool { return r[station(mac)] }
+
+// TestStrangersLeaveAddresses: made-up clients do not take the whole pool.
+func TestStrangersLeaveAddresses(t *testing.T) {
+	c := newClock()
+	tab := newTable(Network{
+		Subnet: netip.MustParsePrefix("10.0.0.0/24"), LeaseTime: time.Hour, Range: Range{ip(10), ip(29)},
+	}, registry{mac(1): true, mac(2): true}, c.Now)
+	given := 0
+	for i := range byte(50) {
+		stranger := mac(100 + i)
+		for _, wanted := range []netip.Addr{noAddr, ip(29)} {
+			if g := tab.offer(stranger, wanted); g.Verdict == Granted {
+				given++
+				break
+			} else if !strings.Contains(g.Reason, "10.0.0.25-10.0.0.29 are kept for machines of the site") {
+				t.Errorf("the reason is %s", g.Reason)
+			}
+		}
+		if g := tab.request(stranger, ip(29), false); g.Verdict == Granted {
+			t.Error("a stranger got an address of the site's own by asking for it")
+		}
+	}
+	if given != 15 {
+		t.Errorf("strangers got %d of 20 addresses, want 15", given)
+	}
+	take(t, tab, mac(1), ip(25))
+	take(t, tab, mac(2), ip(26))
+}
+
 func TestTwoClientsCannotBindOneAddress(t *testing.T) {
-	tab := pool(newClock(), nil, 10, 10)
+	tab := tableOf(newClock(), nil, 10, 10)
 	first, second := tab.request(mac(1), ip(10), false), tab.request(mac(2), ip(10), false)
 	if _, _, ok := tab.bind(mac(1), first); !ok {
 		t.Fatal("the first client gets nothing")
@@ -297,7 +344,7 @@ func TestTwoClientsCannotBindOneAddress(t *testing.T) {
 
 func TestLoadedLeases(t *testing.T) {
 	c := newClock()
-	tab := pool(c, nil, 10, 12)
+	tab := tableOf(c, nil, 10, 12)
 	m1, m2 := mac(1), mac(2)
 	tab.load(Lease{Addr: ip(10), MAC: m1[:], Expires: c.Now().Add(time.Minute)})
 	tab.load(Lease{Addr: ip(11), MAC: m2[:], Expires: c.Now().Add(-time.Hour)})
@@ -313,7 +360,7 @@ func TestLoadedLeases(t *testing.T) {
 // an offer, and takes that of another server. Its lease here still is its own.
 func TestAnOfferDoesNotShortenALease(t *testing.T) {
 	c := newClock()
-	tab := pool(c, nil, 10, 10)
+	tab := tableOf(c, nil, 10, 10)
 	take(t, tab, mac(1), ip(10))
 	c.forward(time.Hour - 40*time.Second)
 	wantGrant(t, "offer in the last minute", tab.offer(mac(1), noAddr), Granted, ip(10))
@@ -328,7 +375,7 @@ func TestAnOfferDoesNotShortenALease(t *testing.T) {
 func TestAddressesAreFreeOnceNothingHoldsThem(t *testing.T) {
 	c := newClock()
 	r := reservations{mac(1): ip(10), mac(2): ip(11)}
-	tab := pool(c, r, 10, 12)
+	tab := tableOf(c, r, 10, 12)
 	take(t, tab, mac(9), ip(12))
 	wantGrant(t, "while the rest is reserved", tab.offer(mac(3), noAddr), NoAddress, noAddr)
 	clear(r)
@@ -342,13 +389,13 @@ func TestAddressesAreFreeOnceNothingHoldsThem(t *testing.T) {
 
 func TestFloodOfStrangersStaysBounded(t *testing.T) {
 	c := newClock()
-	tab := pool(c, nil, 10, 19)
+	tab := tableOf(c, nil, 10, 19)
 	for i := range 10000 {
 		tab.offer(station{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}, noAddr)
 		c.forward(offerTime / 5)
 	}
-	if len(tab.byAddr) > 10 || len(tab.byMAC) > 10 || tab.queue.Len() > 10 {
-		t.Errorf("%d addresses, %d clients, %d in the queue for a pool of 10", len(tab.byAddr), len(tab.byMAC), tab.queue.Len())
+	if len(tab.byAddr) > 10 || len(tab.byMAC) > 10 || tab.pools[0].queue.Len() > 10 {
+		t.Errorf("%d addresses, %d clients, %d in the queue for a pool of 10", len(tab.byAddr), len(tab.byMAC), tab.pools[0].queue.Len())
 	}
 }
 

@@ -149,7 +149,7 @@ func testSpec(mac provision.MAC) provision.Spec {
 func (b *bed) start(store store.Store) {
 	b.t.Helper()
 	log := slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	tracker, err := track.NewTracker(store, nil, log)
+	tracker, err := track.NewTracker(store, track.Options{Log: log})
 	must(b.t, err)
 	assets := filepath.Join(b.dir, "assets")
 	kits, err := depot.Open(depot.Options{

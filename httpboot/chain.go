@@ -64,6 +64,7 @@ type Chain struct {
 var (
 	_ dhcp.Booter   = (*Chain)(nil)
 	_ dhcp.Reserver = (*Chain)(nil)
+	_ dhcp.Registry = (*Chain)(nil)
 )
 
 // logger returns the log, or one that discards everything.
@@ -127,6 +128,16 @@ func (c *Chain) letGo(mac provision.MAC, client dhcp.Client, spec *provision.Spe
 		return dhcp.Boot{Reason: decision.Reason}
 	}
 	return dhcp.Boot{File: file, OneStep: spec.Quirks.OneStep, Reason: decision.Reason + "; it gets there by iPXE, which is faster than waiting for its firmware to give up"}
+}
+
+// Known implements [dhcp.Registry]: the site's machines are known.
+func (c *Chain) Known(hw net.HardwareAddr) bool {
+	mac, err := provision.MACFrom(hw)
+	if err != nil {
+		return false
+	}
+	_, ok := c.Site.Spec(mac)
+	return ok
 }
 
 // Reserve implements [dhcp.Reserver].

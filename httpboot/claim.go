@@ -3,7 +3,9 @@ package httpboot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -190,12 +192,42 @@ func hostname(spec *provision.Spec) string {
 }
 
 func (c *Chain) overlayFile(mac provision.MAC) string {
-	return filepath.Join(c.Overlays, strings.ReplaceAll(string(mac), ":", "-")+".pack")
+	return filepath.Join(c.Overlays, strings.ReplaceAll(string(mac), ":", "-")+overlayEnding)
+}
+
+const (
+	overlayEnding = ".pack"
+	// overlayGrace is how old an overlay is at least when it is swept away: the
+	// claim that made it is recorded a moment later.
+	overlayGrace = time.Minute
+)
+
+// SweepOverlays removes the overlays of machines whose install has ended, since
+// they may hold secrets.
+func (c *Chain) SweepOverlays() error {
+	entries, err := os.ReadDir(c.Overlays)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, entry := range entries {
+		mac, bad := provision.ParseMAC(strings.TrimSuffix(entry.Name(), overlayEnding))
+		if state, _ := c.Tracker.State(mac); bad == nil && state.Installing() {
+			continue
+		}
+		if info, bad := entry.Info(); bad != nil || time.Since(info.ModTime()) < overlayGrace {
+			continue
+		}
+		err = errors.Join(err, os.Remove(filepath.Join(c.Overlays, entry.Name())))
+	}
+	if err != nil {
+		return fmt.Errorf("remove overlays of installs that have ended: %w", err)
+	}
+	return nil
 }
 
 // makeOverlay renders the machine's own files and keeps them, as a small pack,
-// until the machine's next install. A server that is restarted in between
-// serves the same bytes.
+// until the install has ended. A server that is restarted in between serves the
+// same bytes.
 func (c *Chain) makeOverlay(ctx context.Context, spec *provision.Spec, kit *depot.Kit, tree images.Tree, inventory provision.Inventory) (wire.Blob, error) {
 	image := &images.Image{Name: spec.Image, Manifest: kit.Manifest}
 	overlay, err := image.Overlay(ctx, tree, c.Render, spec.Config, c.environment(spec, kit, inventory))

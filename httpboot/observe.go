@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
-	"unicode"
 
 	"cloudlets/dhcp"
 	"cloudlets/images/bytesize"
@@ -134,20 +132,8 @@ func (c *Chain) sawRefusedClaim(r *http.Request, mac provision.MAC, err error) {
 // maxShown is how many bytes of a client's text are shown.
 const maxShown = 512
 
-// printable makes a client's text safe for a terminal: it has no control
-// characters, and at most maxShown bytes.
-func printable(text string) string {
-	text = strings.ToValidUTF8(text, "?")
-	if len(text) > maxShown {
-		text = strings.ToValidUTF8(text[:maxShown], "") + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text)
-}
+// printable is what is shown of a client's text.
+func printable(text string) string { return provision.Cut(text, maxShown) }
 
 // foreign warns of a request for a machine that does not come from the address
 // that DHCP gave to it. It returns "" if all is well, or if DHCP gave none.
@@ -164,6 +150,13 @@ func (c *Chain) foreign(mac provision.MAC, r *http.Request) string {
 func (c *Chain) firmwareStarted(mac provision.MAC) time.Time {
 	state, _ := c.Tracker.State(mac)
 	return state.FirmwareStarted()
+}
+
+// KnowsHost says whether a machine of the site is at an address, as far as it was
+// seen.
+func (c *Chain) KnowsHost(addr netip.Addr) bool {
+	mac, ok := c.hosts.machine(addr)
+	return ok && c.spec(mac) != nil
 }
 
 // sawHost remembers that a machine asks from an address.

@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"cloudlets/dhcp"
 	"cloudlets/provision"
@@ -124,5 +126,39 @@ func TestCancelledDuringAReport(t *testing.T) {
 	}
 	if state := b.state(node1); state.Installs != 0 || state.Failure != "cancelled by anna" {
 		t.Errorf("the state is %+v", state)
+	}
+}
+
+// TestOverlaysGo: the rendered files of a machine, which may hold secrets, do not
+// outlive its install, however that ends.
+func TestOverlaysGo(t *testing.T) {
+	b := newBed(t, nil)
+	plan := b.claim(node1)
+	file := b.overlayFile(node1)
+	exists := func() bool { _, err := os.Stat(file); return err == nil }
+	age := func() { then := time.Now().Add(-2 * overlayGrace); must(t, os.Chtimes(file, then, then)) }
+	age()
+	must(t, b.SweepOverlays())
+	if !exists() {
+		t.Fatal("the overlay of a running install is gone")
+	}
+	b.report(plan.Session, provision.Event{Kind: provision.KindDone}).want(t, http.StatusNoContent)
+	if exists() {
+		t.Error("the overlay outlives the install")
+	}
+	spec, _ := b.site.Spec(node1)
+	must(t, b.Tracker.Arm(t.Context(), node1, &spec, "anna"))
+	request := b.request(node1)
+	request.Nonce = "again"
+	b.claimAs(request)
+	must(t, b.Tracker.Cancel(t.Context(), node1, "anna", "cancelled by anna", b.Tickets))
+	must(t, b.SweepOverlays())
+	if !exists() {
+		t.Error("the overlay goes although its claim may not be recorded yet")
+	}
+	age()
+	must(t, b.SweepOverlays())
+	if exists() {
+		t.Error("the overlay outlives a cancelled install")
 	}
 }

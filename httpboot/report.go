@@ -3,7 +3,9 @@ package httpboot
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
 	"slices"
 	"time"
 
@@ -101,5 +103,11 @@ func (c *Chain) take(r *http.Request, mac provision.MAC, e provision.Event) erro
 	if !ends(e) {
 		return c.Tracker.Record(r.Context(), e)
 	}
-	return c.Tracker.RecordWith(r.Context(), e, c.Tickets.EndingSession(secretOf(r), "its install has ended"))
+	if err := c.Tracker.RecordWith(r.Context(), e, c.Tickets.EndingSession(secretOf(r), "its install has ended")); err != nil {
+		return err
+	}
+	if err := os.Remove(c.overlayFile(mac)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.logger().Warn("the overlay of an ended install stays for now", "machine", mac, "error", err)
+	}
+	return nil
 }

@@ -102,7 +102,7 @@ func TestExchangesDoNotWaitForTheStore(t *testing.T) {
 	b := newBed(t, nil)
 	store := &writeCounter{Store: &store.Memory{}}
 	var err error
-	b.Tracker, err = track.NewTracker(store, nil, nil)
+	b.Tracker, err = track.NewTracker(store, track.Options{})
 	must(t, err)
 	for i := range 5000 {
 		b.SawExchange(dhcp.Exchange{Client: bootClient(rackMAC(i)), Request: "DISCOVER", Reason: "a flood"})

@@ -12,7 +12,8 @@ import (
 // A machine installs while it is armed. If its file says "install": "once", it
 // also installs until its first install has succeeded. Success disarms it; after
 // a failure the next boot tries again. If a person cancels the install, the
-// machine does not install until a person arms it again.
+// machine does not install until a person arms it again. The same holds for all
+// machines after the server's state was restored from a backup.
 func Decide(spec *Spec, state State) Decision {
 	switch {
 	case spec == nil:
@@ -21,7 +22,7 @@ func Decide(spec *Spec, state State) Decision {
 		return Decision{ActionLocal, fmt.Sprintf("%s names no image, so the machine boots from its own disk", spec.MAC.File())}
 	case state.Armed:
 		return Decision{ActionInstall, armedReason(spec, state)}
-	case spec.InstallOnce && state.Installs == 0 && !state.Cancelled:
+	case spec.InstallOnce && state.Installs == 0 && !state.Cancelled && !state.Restored:
 		return Decision{ActionInstall, onceReason(spec, state)}
 	default:
 		return Decision{ActionLocal, localReason(spec, state)}
@@ -63,6 +64,8 @@ func localReason(spec *Spec, state State) string {
 	switch {
 	case state.Cancelled:
 		return "its install was cancelled, so it boots from its own disk; " + arm
+	case state.Restored && state.Installs == 0:
+		return "the server's state was restored from a backup, and nobody knows whether the machine was installed meanwhile, so it boots from its own disk; " + arm
 	case state.Installs > 0:
 		return fmt.Sprintf("it was installed at %s and no new install is armed, so it boots from its own disk; %s",
 			state.InstalledAt.Format("2006-01-02 15:04:05"), arm)

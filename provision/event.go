@@ -3,11 +3,20 @@ package provision
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"cloudlets/images/bytesize"
+)
+
+// Bounds of an event of a machine that is not in the site.
+const (
+	maxBriefText  = 512 // bytes of Text and of Reason
+	maxBriefFacts = 8
+	maxBriefFact  = 64 // bytes of a fact's value
 )
 
 // Bounds of an event, since parts of it come from machines that may be strangers.
@@ -87,10 +96,10 @@ func (e Event) Durable() bool {
 // Bounded returns a copy of an event, cut to a bounded size. It shares nothing
 // with e.
 func (e Event) Bounded() Event {
-	e.Text = cutText(e.Text, maxEventText)
-	e.Reason = cutText(e.Reason, maxEventText)
-	e.By = cutText(e.By, maxFactText)
-	e.Facts = boundedFacts(e.Facts)
+	e.Text = Cut(e.Text, maxEventText)
+	e.Reason = Cut(e.Reason, maxEventText)
+	e.By = Cut(e.By, maxFactText)
+	e.Facts = boundedFacts(e.Facts, maxEventFacts, maxFactText)
 	if e.Progress != nil {
 		p := *e.Progress
 		e.Progress = &p
@@ -98,23 +107,49 @@ func (e Event) Bounded() Event {
 	return e
 }
 
-func boundedFacts(facts map[string]string) map[string]string {
+// Brief returns a copy of an event, cut to what is kept of strangers.
+func (e Event) Brief() Event {
+	e.Text = Cut(e.Text, maxBriefText)
+	e.Reason = Cut(e.Reason, maxBriefText)
+	e.By = Cut(e.By, maxBriefFact)
+	e.Facts = boundedFacts(e.Facts, maxBriefFacts, maxBriefFact)
+	return e
+}
+
+// boundedFacts returns at most so many facts, with names and values of at most
+// limit bytes.
+func boundedFacts(facts map[string]string, most, limit int) map[string]string {
 	if len(facts) == 0 {
 		return nil
 	}
 	kept := make(map[string]string, len(facts))
-	for name, value := range facts {
-		if len(kept) == maxEventFacts {
+	for _, name := range slices.Sorted(maps.Keys(facts)) {
+		if len(kept) == most {
 			break
 		}
-		kept[cutText(name, maxFactText)] = cutText(value, maxFactText)
+		kept[Cut(name, limit)] = Cut(facts[name], limit)
 	}
 	return kept
 }
 
-// cutText returns text as valid UTF-8 of at most limit bytes.
-func cutText(text string, limit int) string {
-	text = strings.ToValidUTF8(text, "?")
+// Printable makes a text safe for a terminal and for a line of a log: control
+// characters, and others that have no picture, become question marks, and line
+// ends become spaces.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case !unicode.IsPrint(r):
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+}
+
+// Cut returns text as printable UTF-8 of at most limit bytes.
+func Cut(text string, limit int) string {
+	text = Printable(text)
 	if len(text) <= limit {
 		return text
 	}

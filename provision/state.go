@@ -42,7 +42,7 @@ func stageOf(e Event) Stage {
 func foldKind(s State, e Event) State {
 	switch e.Kind {
 	case KindArmed:
-		s.Armed, s.ArmedBy, s.ArmedAt, s.Cancelled = true, e.By, e.Time, false
+		s.Armed, s.ArmedBy, s.ArmedAt, s.Cancelled, s.Restored = true, e.By, e.Time, false, false
 	case KindDisarmed:
 		s = disarmed(s)
 		s.Cancelled = s.Cancelled || e.By != ""

@@ -113,14 +113,14 @@ func (s *service) log(t Transfer) {
 	if t.Err != nil {
 		attrs = append(attrs, slog.Any("error", t.Err))
 	}
-	level, text := slog.LevelInfo, "tftp: sent"
+	level, text := slog.LevelDebug, "tftp: sent"
 	fault, isFault := errors.AsType[*panicked](t.Err)
 	switch {
 	case isFault:
 		level, text = slog.LevelError, "tftp: not sent"
 		attrs = append(attrs, slog.String("stack", string(fault.stack)))
 	case t.Probe:
-		level, text = slog.LevelDebug, "tftp: told the size"
+		text = "tftp: told the size"
 	case errors.Is(t.Err, fs.ErrNotExist): // firmware asks for files that may be there
 		text = "tftp: no such file"
 	case t.Err != nil:

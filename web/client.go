@@ -124,6 +124,23 @@ func (c *Client) Images(ctx context.Context) (images []Image, err error) {
 	return images, c.do(ctx, http.MethodGet, "images", nil, &images)
 }
 
+// Backup writes a copy of the daemon's store, as it is now.
+func (c *Client) Backup(ctx context.Context, w io.Writer) error {
+	request, err := newRequest(ctx, http.MethodGet, "backup", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := c.send(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if _, err := io.Copy(w, answer.Body); err != nil {
+		return fmt.Errorf("read the daemon's backup: %w", err)
+	}
+	return nil
+}
+
 // Problems returns the mistakes in the site's files.
 func (c *Client) Problems(ctx context.Context) (problems []jsontext.Problem, err error) {
 	return problems, c.do(ctx, http.MethodGet, "problems", nil, &problems)

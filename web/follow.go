@@ -132,6 +132,9 @@ func (f *feed) missed(ctx context.Context) ([]provision.Event, error) {
 	if f.mac != "" {
 		return f.server.Tracker.Events(ctx, f.mac, after, 0)
 	}
+	if latest, ok := f.server.Tracker.Latest(after); ok {
+		return newest(latest), nil
+	}
 	var all []provision.Event
 	for _, state := range f.server.Tracker.States() {
 		events, err := f.server.Tracker.Events(ctx, state.MAC, after, 0)
@@ -147,7 +150,7 @@ func (f *feed) missed(ctx context.Context) ([]provision.Event, error) {
 
 // newest returns the latest [maxHistory] events, in order.
 func newest(events []provision.Event) []provision.Event {
-	slices.SortFunc(events, func(a, b provision.Event) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortStableFunc(events, func(a, b provision.Event) int { return cmp.Compare(a.ID, b.ID) })
 	return events[max(0, len(events)-maxHistory):]
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"cloudlets/images/jsontext"
@@ -94,10 +95,43 @@ func (v *viewer) round(ctx context.Context, changes <-chan struct{}) error {
 }
 
 func (v *viewer) everything() error {
-	images := v.server.imageTable()
-	v.images = imagesText(images)
 	clear(v.stale)
-	return v.out.send("everything", 0, Everything{v.server.table(), images, v.server.problemList()})
+	text, images, err := v.server.shown.take(time.Now(), v.server.everythingText)
+	if err != nil {
+		return err
+	}
+	v.images = images
+	return v.out.write(text)
+}
+
+// everythingText is the event with all that the page shows, and the part of it
+// that is about images.
+func (s *Server) everythingText() (text, images []byte, err error) {
+	table := s.imageTable()
+	text, err = eventText("everything", 0, Everything{s.table(), table, s.problemList()})
+	return text, imagesText(table), err
+}
+
+// snapshot is all that the page shows, made once for all viewers who ask for it at
+// the same time: when a file of the site changes, all of them do.
+type snapshot struct {
+	mu           sync.Mutex
+	began        time.Time
+	text, images []byte
+}
+
+// take returns a snapshot whose making did not begin before a time.
+func (s *snapshot) take(since time.Time, make func() (text, images []byte, err error)) (text, images []byte, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.began.Before(since) {
+		began := time.Now()
+		if s.text, s.images, err = make(); err != nil {
+			return nil, nil, err
+		}
+		s.began = began
+	}
+	return s.text, s.images, nil
 }
 
 // event marks the row of the event's machine as changed, and sends the event if

@@ -6,13 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"sync"
 	"time"
 )
 
 // Bounds of the streams of server-sent events (HTML standard, section 9.2).
 const (
-	// maxStreams is how many streams of all readers may be open at once.
-	maxStreams = 512
+	// maxStreams is how many streams of all readers may be open at once, and
+	// maxFromSource how many from one address.
+	maxStreams    = 512
+	maxFromSource = 16
 	// writeTimeout is how long a reader may delay a write.
 	writeTimeout = 30 * time.Second
 	// retryAfter is how long a browser waits before it reconnects.
@@ -29,12 +33,13 @@ type stream struct {
 // request ends, the server stops, or writing fails.
 func (s *Server) stream(run func(*http.Request, *stream) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		defer s.streams.Add(-1)
-		if s.streams.Add(1) > maxStreams {
+		leave, err := s.viewers.enter(sourceOf(r))
+		if err != nil {
 			w.Header().Set("Retry-After", "5")
-			s.fail(w, r, refuse(http.StatusServiceUnavailable, "%d streams are open already; close a page that you do not need, or try again later", maxStreams))
+			s.fail(w, r, err)
 			return
 		}
+		defer leave()
 		ctx, end := context.WithCancel(r.Context())
 		defer end()
 		go func() {
@@ -46,7 +51,7 @@ func (s *Server) stream(run func(*http.Request, *stream) error) http.HandlerFunc
 		}()
 		r = r.WithContext(ctx)
 		out := &stream{w, http.NewResponseController(w)}
-		err := run(r, out)
+		err = run(r, out)
 		if refused, ok := errors.AsType[*refusal](err); ok {
 			s.fail(w, r, refused)
 			return
@@ -55,6 +60,47 @@ func (s *Server) stream(run func(*http.Request, *stream) error) http.HandlerFunc
 			s.log().Debug("a stream of events ended", "path", r.URL.Path, "error", err)
 		}
 	}
+}
+
+// sourceOf is the address that a request came from, or "" on a Unix socket.
+func sourceOf(r *http.Request) string {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return addr.Addr().Unmap().String()
+}
+
+// viewers counts the streams that are open, by their source.
+type viewers struct {
+	mu   sync.Mutex
+	all  int
+	from map[string]int
+}
+
+// enter refuses a stream that is one too many. leave ends it.
+func (v *viewers) enter(source string) (leave func(), err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case v.all >= maxStreams:
+		return nil, refuse(http.StatusServiceUnavailable, "%d streams are open already; close a page that you do not need, or try again later", maxStreams)
+	case source != "" && v.from[source] >= maxFromSource:
+		return nil, refuse(http.StatusServiceUnavailable, "%d streams are open from %s already; close a page that you do not need", maxFromSource, source)
+	}
+	if v.from == nil {
+		v.from = make(map[string]int)
+	}
+	v.all++
+	v.from[source]++
+	return func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.all--
+		if v.from[source]--; v.from[source] == 0 {
+			delete(v.from, source)
+		}
+	}, nil
 }
 
 // begin sends the headers, so that the reader knows that it is connected.
@@ -70,9 +116,18 @@ func (out *stream) begin() error {
 // send writes one event. The name is "" for the default kind; an ID of 0 is left
 // out. One data line is enough, since the JSON has no line ends.
 func (out *stream) send(name string, id uint64, value any) error {
+	text, err := eventText(name, id, value)
+	if err != nil {
+		return err
+	}
+	return out.write(text)
+}
+
+// eventText is an event as it goes over the wire.
+func eventText(name string, id uint64, value any) ([]byte, error) {
 	data, err := json.Marshal(value)
 	if err != nil {
-		return fmt.Errorf("write event: %w", err)
+		return nil, fmt.Errorf("write event: %w", err)
 	}
 	var text []byte
 	if id > 0 {
@@ -81,7 +136,7 @@ func (out *stream) send(name string, id uint64, value any) error {
 	if name != "" {
 		text = fmt.Appendf(text, "event: %s\n", name)
 	}
-	return out.write(fmt.Appendf(text, "data: %s\n\n", data))
+	return fmt.Appendf(text, "data: %s\n\n", data), nil
 }
 
 // beat writes a comment, which readers ignore.

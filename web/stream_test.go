@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -388,5 +389,38 @@ func TestStreamsEndWhenTheServerStops(t *testing.T) {
 		if err := r.lines.Err(); err != nil {
 			t.Errorf("%s: the stream was broken off: %v", path, err)
 		}
+	}
+}
+
+// TestStreamsOfOneAddress are few, so that one visitor cannot keep out others.
+func TestStreamsOfOneAddress(t *testing.T) {
+	b := newBed(t)
+	server := httptest.NewServer(b.Handler())
+	t.Cleanup(server.Close) // after the streams
+	from := func(addr string) int {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}}
+		transport := &http.Transport{DialContext: dialer.DialContext}
+		t.Cleanup(transport.CloseIdleConnections)
+		r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/api/v1/live", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { answer.Body.Close() })
+		return answer.StatusCode
+	}
+	for i := range 16 {
+		if status := from("127.0.0.66"); status != http.StatusOK {
+			t.Fatalf("stream %d: status %d", i+1, status)
+		}
+	}
+	if status := from("127.0.0.66"); status != http.StatusServiceUnavailable {
+		t.Errorf("one stream too many: status %d", status)
+	}
+	if status := from("127.0.0.7"); status != http.StatusOK {
+		t.Errorf("another address: status %d", status)
 	}
 }

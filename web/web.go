@@ -5,9 +5,10 @@
 package web
 
 import (
+	"context"
+	"io"
 	"log/slog"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"cloudlets/provision/depot"
@@ -29,6 +30,8 @@ type Server struct {
 	Tracker *track.Tracker
 	Images  Images
 	Tickets *track.Tickets
+	// Backup writes a copy of the store; nil if this server gives none.
+	Backup func(context.Context, io.Writer) error
 	// Version is the daemon's version.
 	Version string
 	// Started is when the daemon started; the zero time shows no uptime.
@@ -50,7 +53,8 @@ type Server struct {
 	// it is alive; 0 means [DefaultHeartbeat].
 	Heartbeat time.Duration
 
-	streams atomic.Int64 // open now
+	viewers viewers // of streams that are open
+	shown   snapshot
 }
 
 // DefaultHeartbeat is shorter than the time after which proxies close an idle
@@ -84,6 +88,7 @@ func (s *Server) api() map[string]methods {
 			"POST":   s.answer(s.install),
 			"DELETE": s.answer(s.cancel),
 		},
+		"backup": {"GET": s.backup},
 		"events": {"GET": s.stream(s.followAll)},
 		"live":   {"GET": s.stream(s.live)},
 	}

@@ -68,7 +68,7 @@ func newBedOn(t *testing.T, store store.Store) *bed {
 		t.Fatal(err)
 	}
 	clock := func() time.Time { return noon }
-	tracker, err := track.NewTracker(store, clock, nil)
+	tracker, err := track.NewTracker(store, track.Options{Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}

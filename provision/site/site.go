@@ -92,6 +92,12 @@ func (s *Site) Spec(mac provision.MAC) (provision.Spec, bool) {
 	return s.current().machines.spec(mac)
 }
 
+// Has says whether the site says anything of a machine.
+func (s *Site) Has(mac provision.MAC) bool {
+	_, ok := s.current().machines.at[mac]
+	return ok
+}
+
 // Specs are all machines of the site, ordered by MAC. The list is shared: do
 // not write to it.
 func (s *Site) Specs() []provision.Spec { return s.current().machines.specs }

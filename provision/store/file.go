@@ -39,6 +39,9 @@ func OpenFile(path string) (*File, error) {
 	if err != nil {
 		return nil, openError(path, err)
 	}
+	if err := upgrade(db); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), db.Close())
+	}
 	return &File{db}, nil
 }
 

@@ -3,6 +3,9 @@
 // changed in transactions ([Tx]). [File] keeps them in one file, [Memory] in
 // memory; package storetest tests that both do what this page says.
 //
+// A file is checked before it is opened ([CheckApart]), has a version ([Format]), and
+// can be copied while it is used ([File.Backup]) and put back ([Restore]).
+//
 // A store has one server. The tracker and the DHCP server's table read it when they
 // start; from then on their memory counts, and they only write. Several servers
 // that share a store need more than this interface has: a claim that compares, and

@@ -1,8 +1,10 @@
 package track
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,8 +18,12 @@ import (
 const (
 	stateBucket = "machines" // MAC: storedMachine
 	eventBucket = "events"   // MAC "/" ID: Event
-	metaBucket  = "meta"
-	nextIDKey   = "nextEvent"
+	// decisionBucket has the durable events, with the same keys. It has a bound
+	// of its own, so that no flood of other events drives them out.
+	decisionBucket = "decisions"
+	metaBucket     = "meta"
+	nextIDKey      = "nextEvent"
+	clockKey       = "clock" // the time of the latest write
 )
 
 // idReserve is how many IDs each write reserves. If the process dies, the events
@@ -27,7 +33,29 @@ const idReserve = 4 * maxPending
 // storedMachine is what the store has about a machine besides its events.
 type storedMachine struct {
 	State provision.State `json:"state"`
-	Kept  int             `json:"kept"` // events in the store
+	kept
+}
+
+// kept is how many events of a machine are in the store.
+type kept struct {
+	Events    int `json:"kept"`
+	Decisions int `json:"decisions,omitempty"`
+}
+
+// over is by how much a number of events exceeds a bound, if it exceeds it by
+// more than slack. Otherwise it is 0.
+func over(n, bound, slack int) int {
+	if n <= bound+slack {
+		return 0
+	}
+	return n - bound
+}
+
+func bucketOf(e provision.Event) string {
+	if e.Durable() {
+		return decisionBucket
+	}
+	return eventBucket
 }
 
 // batch is what one write puts into the store.
@@ -38,8 +66,9 @@ type batch struct {
 	also []func(store.Tx) error
 	// takeBatch fills in the fields below.
 	records map[provision.MAC]storedMachine
-	trim    map[provision.MAC]int // how many of the oldest events are deleted
+	trim    map[provision.MAC]kept // how many of the oldest events are deleted
 	nextID  uint64
+	at      time.Time
 }
 
 func (b *batch) add(e provision.Event) {
@@ -57,7 +86,9 @@ func (b *batch) addDurable(e provision.Event, m *machine) {
 	if !there {
 		record = storedMachine{m.state, m.kept}
 	}
-	b.records[e.MAC] = storedMachine{provision.Fold(record.State, e).WithoutProgress(), record.Kept + 1}
+	record.State = provision.Fold(record.State, e).WithoutProgress()
+	record.Decisions++
+	b.records[e.MAC] = record
 }
 
 // forget deletes machines from the store, and drops their waiting events.
@@ -86,18 +117,21 @@ func (t *Tracker) wake() {
 func (t *Tracker) takeBatch() batch {
 	b := t.batch
 	t.batch = batch{}
-	b.nextID = t.nextID + idReserve
+	b.nextID, b.at = t.nextID+idReserve, t.clock()
 	b.records = make(map[provision.MAC]storedMachine)
-	b.trim = make(map[provision.MAC]int)
+	b.trim = make(map[provision.MAC]kept)
 	for _, e := range b.events {
 		m, known := t.machines[e.MAC]
 		if _, done := b.records[e.MAC]; done || !known {
 			continue
 		}
-		if m.kept > maxHistory+trimSlack {
-			b.trim[e.MAC] = m.kept - maxHistory
-			m.kept = maxHistory
+		history, slack := maxHistory, trimSlack
+		if m.stranger {
+			history, slack = strangerHistory, strangerSlack
 		}
+		trim := kept{over(m.kept.Events, history, slack), over(m.kept.Decisions, maxDecisions, trimSlack)}
+		m.kept = kept{m.kept.Events - trim.Events, m.kept.Decisions - trim.Decisions}
+		b.trim[e.MAC] = trim
 		b.records[e.MAC] = storedMachine{m.state.WithoutProgress(), m.kept}
 	}
 	return b
@@ -108,7 +142,7 @@ func (t *Tracker) takeBatch() batch {
 func (t *Tracker) putBack(b batch) {
 	for mac, n := range b.trim {
 		if m, known := t.machines[mac]; known {
-			m.kept += n
+			m.kept = kept{m.kept.Events + n.Events, m.kept.Decisions + n.Decisions}
 		}
 	}
 	maps.DeleteFunc(b.forgotten, func(mac provision.MAC, _ struct{}) bool { _, again := t.machines[mac]; return again })
@@ -136,7 +170,7 @@ func (b *batch) write(tx store.Tx) error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(b.events)) {
 		e := b.events[id]
-		if err := store.PutJSON(tx, eventBucket, eventKey(e.MAC, id), e); err != nil {
+		if err := store.PutJSON(tx, bucketOf(e), eventKey(e.MAC, id), e); err != nil {
 			return err
 		}
 	}
@@ -144,7 +178,8 @@ func (b *batch) write(tx store.Tx) error {
 		if err := store.PutJSON(tx, stateBucket, string(mac), r); err != nil {
 			return err
 		}
-		if err := deleteOldest(tx, mac, b.trim[mac]); err != nil {
+		trim := b.trim[mac]
+		if err := errors.Join(deleteOldest(tx, eventBucket, mac, trim.Events), deleteOldest(tx, decisionBucket, mac, trim.Decisions)); err != nil {
 			return err
 		}
 	}
@@ -153,23 +188,24 @@ func (b *batch) write(tx store.Tx) error {
 			return err
 		}
 	}
-	return store.PutJSON(tx, metaBucket, nextIDKey, b.nextID)
+	return errors.Join(store.PutJSON(tx, metaBucket, nextIDKey, b.nextID), store.PutJSON(tx, metaBucket, clockKey, b.at))
 }
 
 func forgetMachine(tx store.Tx, mac provision.MAC) error {
-	if err := deleteOldest(tx, mac, -1); err != nil {
+	if err := errors.Join(deleteOldest(tx, eventBucket, mac, -1), deleteOldest(tx, decisionBucket, mac, -1)); err != nil {
 		return err
 	}
 	return tx.Delete(stateBucket, string(mac))
 }
 
-// deleteOldest deletes a machine's oldest n events, or all if n is negative.
-func deleteOldest(tx store.Tx, mac provision.MAC, n int) error {
+// deleteOldest deletes a machine's oldest n events in a bucket, or all if n is
+// negative.
+func deleteOldest(tx store.Tx, bucket string, mac provision.MAC, n int) error {
 	if n == 0 {
 		return nil
 	}
 	var keys []string
-	err := tx.Scan(eventBucket, string(mac)+"/", "", func(key string, _ []byte) error {
+	err := tx.Scan(bucket, string(mac)+"/", "", func(key string, _ []byte) error {
 		if len(keys) == n {
 			return store.ErrStopScan
 		}
@@ -178,7 +214,7 @@ func deleteOldest(tx store.Tx, mac provision.MAC, n int) error {
 	})
 	for _, key := range keys {
 		if err == nil {
-			err = tx.Delete(eventBucket, key)
+			err = tx.Delete(bucket, key)
 		}
 	}
 	return err
@@ -241,17 +277,53 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// How far the clock may be from the time of the latest write when the server
+// starts.
+const (
+	clockBack    = time.Minute
+	clockForward = 30 * 24 * time.Hour
+)
+
+// checkClock warns of a clock that jumped while no server ran. Leases end by it,
+// and traces are read by it.
+func (t *Tracker) checkClock(last time.Time) {
+	now := t.clock()
+	switch {
+	case last.IsZero():
+	case now.Before(last.Add(-clockBack)):
+		t.log.Warn("the clock is behind the latest event in the store: set it, and restart this server; until then leases last longer than they should, and traces are out of order",
+			"now", now, "latest", last, "behind", last.Sub(now).Round(time.Second))
+	case now.After(last.Add(clockForward)):
+		t.log.Warn("the latest event in the store is old: if a server ran since, the clock is ahead; then set it, and restart this server, since leases count as ended that have not",
+			"now", now, "latest", last, "ahead", now.Sub(last).Round(time.Second))
+	}
+}
+
 // load reads the states, and the ID of the next event.
 func (t *Tracker) load(tx store.Tx) error {
 	if _, err := store.GetJSON(tx, metaBucket, nextIDKey, &t.nextID); err != nil {
 		return err
 	}
+	var last time.Time
+	if _, err := store.GetJSON(tx, metaBucket, clockKey, &last); err != nil {
+		return err
+	}
+	t.checkClock(last)
+	restored, err := tx.Get(metaBucket, restoredKey)
+	if err != nil {
+		return err
+	}
+	t.restored = restored != nil
 	return tx.Scan(stateBucket, "", "", func(key string, value []byte) error {
 		var r storedMachine
 		if err := json.Unmarshal(value, &r); err != nil {
 			return fmt.Errorf("read %s %s: %w", stateBucket, key, err)
 		}
-		t.machines[provision.MAC(key)] = &machine{state: r.State, kept: r.Kept}
+		mac := provision.MAC(key)
+		t.machines[mac] = &machine{state: r.State, kept: r.kept, stranger: !t.known(mac)}
+		if t.machines[mac].stranger {
+			t.strangers++
+		}
 		return nil
 	})
 }
@@ -263,15 +335,9 @@ func (t *Tracker) Events(ctx context.Context, mac provision.MAC, after uint64, l
 		t.log.Error("the latest events are missing from an answer", "error", err)
 	}
 	var events []provision.Event
-	err := t.store.View(ctx, func(tx store.Tx) error {
-		return tx.Scan(eventBucket, string(mac)+"/", eventKey(mac, after+1), func(key string, value []byte) error {
-			var e provision.Event
-			if err := json.Unmarshal(value, &e); err != nil {
-				return fmt.Errorf("read %s %s: %w", eventBucket, key, err)
-			}
-			events = append(events, e)
-			return nil
-		})
+	err := t.store.View(ctx, func(tx store.Tx) (err error) {
+		events, err = readEvents(tx, mac, after)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the events of %s: %w", mac, err)
@@ -279,5 +345,25 @@ func (t *Tracker) Events(ctx context.Context, mac provision.MAC, after uint64, l
 	if limit > 0 && len(events) > limit {
 		events = slices.Clone(events[len(events)-limit:])
 	}
+	return events, nil
+}
+
+// readEvents reads a machine's events with IDs above after, in order.
+func readEvents(tx store.Tx, mac provision.MAC, after uint64) ([]provision.Event, error) {
+	var events []provision.Event
+	for _, bucket := range []string{eventBucket, decisionBucket} {
+		err := tx.Scan(bucket, string(mac)+"/", eventKey(mac, after+1), func(key string, value []byte) error {
+			var e provision.Event
+			if err := json.Unmarshal(value, &e); err != nil {
+				return fmt.Errorf("read %s %s: %w", bucket, key, err)
+			}
+			events = append(events, e)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(events, func(a, b provision.Event) int { return cmp.Compare(a.ID, b.ID) })
 	return events, nil
 }

@@ -1,6 +1,7 @@
 package track
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -10,6 +11,50 @@ import (
 
 // subscriberQueue is how many events a subscriber may lag behind.
 const subscriberQueue = 256
+
+// maxLatest is how many of the latest events of all machines are in memory.
+const maxLatest = 8192
+
+// latest is a ring of the latest events of all machines, so that a reader who
+// comes back need not look into the history of each machine.
+type latest struct {
+	events []provision.Event
+	next   int
+	// floor is such that all events since the start of the tracker with IDs
+	// above it are in the ring.
+	floor uint64
+}
+
+func (l *latest) add(e provision.Event) {
+	if len(l.events) < maxLatest {
+		l.events = append(l.events, e)
+		return
+	}
+	l.floor = max(l.floor, l.events[l.next].ID)
+	l.events[l.next] = e
+	l.next = (l.next + 1) % maxLatest
+}
+
+// Latest returns the events of all machines with IDs above after, in order, from
+// memory. An event that happened several times comes once for each count. ok is
+// false if memory does not go back so far.
+func (t *Tracker) Latest(after uint64) (events []provision.Event, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if after < t.latest.floor {
+		return nil, false
+	}
+	for _, e := range t.latest.events {
+		if e.ID > after {
+			e.Facts = maps.Clone(e.Facts)
+			events = append(events, e)
+		}
+	}
+	slices.SortStableFunc(events, func(a, b provision.Event) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Count, b.Count))
+	})
+	return events, true
+}
 
 // subscriber is one reader of new events.
 type subscriber struct {
@@ -47,6 +92,9 @@ func (t *Tracker) unsubscribe(s *subscriber) {
 
 // publish sends an event to its subscribers. The caller holds mu.
 func (t *Tracker) publish(e provision.Event) {
+	if e.Kind != provision.KindProgress {
+		t.latest.add(e)
+	}
 	for s := range t.subscribers {
 		if s.mac != "" && s.mac != e.MAC {
 			continue

@@ -23,14 +23,20 @@ import (
 
 // Bounds of what a [Tracker] keeps, and of how long it puts off writing.
 const (
-	// maxMachines bounds how many machines are remembered, since anyone on
-	// the network can make up hardware addresses.
-	maxMachines = 8192
+	// maxStrangers bounds how many machines are remembered that are not in the
+	// site, since anyone on the network can make up hardware addresses.
+	maxStrangers = 4096
 	// maxHistory is how many events of a machine are kept. There may be
-	// trimSlack more before the oldest are deleted, all at once.
-	maxHistory = 2000
-	trimSlack  = 200
-	// maxPending bounds the events that wait to be written.
+	// trimSlack more before the oldest are deleted, all at once. A stranger has
+	// fewer, and its events are shorter.
+	maxHistory      = 2000
+	trimSlack       = 200
+	strangerHistory = 20
+	strangerSlack   = 10
+	// maxDecisions is how many durable events of a machine are kept.
+	maxDecisions = 500
+	// maxPending bounds the events that wait to be written. Those of strangers
+	// may take half of it.
 	maxPending = 4096
 	// maxRecent is how many of a machine's latest events a new one is compared
 	// with. If it is the same as one of them and comes within repeatTime of
@@ -41,8 +47,9 @@ const (
 	// the pause after a write that failed.
 	writeDelay = 200 * time.Millisecond
 	retryDelay = 2 * time.Second
-	// lostPause is how often the log says that events were lost.
-	lostPause = time.Minute
+	// warnPause is how often the log says that events were lost, or strangers
+	// forgotten.
+	warnPause = time.Minute
 )
 
 // Tracker records what happens to machines, and knows the state of each. Events
@@ -53,37 +60,56 @@ type Tracker struct {
 	store store.Store
 	clock func() time.Time
 	log   *slog.Logger
-	kick  chan struct{} // there is something to write
+	known func(provision.MAC) bool
+	// restored says that the store was once restored from a backup, so that a
+	// machine that is not in it may all the same have been installed.
+	restored bool
+	kick     chan struct{} // there is something to write
 
 	writing sync.Mutex // held during each write to the store, so that writes keep their order
 
 	mu          sync.Mutex // guards the fields below; never held during a write
 	machines    map[provision.MAC]*machine
+	strangers   int       // of machines
+	forgetSaid  time.Time // when the log last said that strangers were forgotten
 	nextID      uint64
 	batch       batch
 	lost        int       // events that Observe could not take
 	lostSaid    time.Time // when the log last said so
 	subscribers map[*subscriber]struct{}
+	latest      latest
 }
 
 // machine is what the tracker has in memory about one machine.
 type machine struct {
-	state  provision.State
-	kept   int               // number of events in the store, including those that wait to be written
-	recent []provision.Event // the latest few, to find repetitions
+	state    provision.State
+	kept     kept              // including those that wait to be written
+	recent   []provision.Event // the latest few, to find repetitions
+	stranger bool
 }
 
-// NewTracker reads the states of all machines from the store. A nil clock means
-// [time.Now]; if log is nil, nothing is logged.
-func NewTracker(store store.Store, clock func() time.Time, log *slog.Logger) (*Tracker, error) {
-	if clock == nil {
-		clock = time.Now
+// Options are the surroundings of a tracker.
+type Options struct {
+	Clock func() time.Time // nil means time.Now
+	Log   *slog.Logger     // nil is silent
+	// Known says whether a machine is in the site. All others are strangers, of
+	// whom less is remembered. If it is nil, every machine is known.
+	Known func(provision.MAC) bool
+}
+
+// NewTracker reads the states of all machines from the store.
+func NewTracker(store store.Store, o Options) (*Tracker, error) {
+	if o.Clock == nil {
+		o.Clock = time.Now
 	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Known == nil {
+		o.Known = func(provision.MAC) bool { return true }
 	}
 	t := &Tracker{
-		store: store, clock: clock, log: log,
+		store: store, clock: o.Clock, log: o.Log, known: o.Known,
 		kick:        make(chan struct{}, 1),
 		machines:    make(map[provision.MAC]*machine),
 		nextID:      1,
@@ -92,6 +118,7 @@ func NewTracker(store store.Store, clock func() time.Time, log *slog.Logger) (*T
 	if err := store.View(context.Background(), t.load); err != nil {
 		return nil, fmt.Errorf("read the machines' states: %w", err)
 	}
+	t.latest.floor = t.nextID - 1
 	return t, nil
 }
 
@@ -143,7 +170,11 @@ func (t *Tracker) Observe(e provision.Event) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.batch.events) >= maxPending {
+	room := maxPending
+	if !t.known(e.MAC) {
+		room /= 2
+	}
+	if len(t.batch.events) >= room {
 		t.lost++
 		return nil
 	}
@@ -152,12 +183,12 @@ func (t *Tracker) Observe(e provision.Event) error {
 }
 
 // sayLost logs how many events Observe has dropped. It does so at most once in
-// lostPause, except for the last time.
+// warnPause, except for the last time.
 func (t *Tracker) sayLost(last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.clock()
-	if t.lost == 0 || !last && now.Sub(t.lostSaid) < lostPause {
+	if t.lost == 0 || !last && now.Sub(t.lostSaid) < warnPause {
 		return
 	}
 	t.log.Warn("too many packets at once: some events are missing in the machines' traces", "lost", t.lost)
@@ -173,7 +204,9 @@ func (t *Tracker) complete(e provision.Event) (provision.Event, error) {
 	if e.Kind == "" {
 		return e, fmt.Errorf("record event of %s: it has no kind", mac)
 	}
-	e = e.Bounded()
+	if e = e.Bounded(); !t.known(mac) {
+		e = e.Brief()
+	}
 	e.MAC, e.Count = mac, 0
 	if e.Time.IsZero() {
 		e.Time = t.clock()
@@ -255,6 +288,23 @@ func (t *Tracker) happened(e provision.Event) {
 	m.state = provision.Fold(m.state, e)
 	m.remember(e)
 	t.publish(e)
+	t.say(e)
+}
+
+// say logs what a person wants to know: that a machine is armed, begins, ends or
+// fails.
+func (t *Tracker) say(e provision.Event) {
+	level := slog.LevelInfo
+	if e.Kind == provision.KindFailed {
+		level = slog.LevelWarn
+	}
+	attributes := []slog.Attr{slog.String("machine", string(e.MAC)), slog.String("event", string(e.Kind))}
+	for _, a := range []slog.Attr{slog.String("by", e.By), slog.String("reason", e.Reason)} {
+		if a.Value.String() != "" {
+			attributes = append(attributes, a)
+		}
+	}
+	t.log.LogAttrs(context.Background(), level, cmp.Or(e.Text, string(e.Kind)), attributes...)
 }
 
 // repeats says whether an event is the same as one a moment ago. If so, it raises
@@ -278,10 +328,11 @@ func (t *Tracker) repeats(m *machine, e provision.Event) bool {
 }
 
 func (m *machine) remember(e provision.Event) {
-	m.kept++
 	if e.Durable() {
+		m.kept.Decisions++
 		return // a durable event is never counted as a repetition
 	}
+	m.kept.Events++
 	if len(m.recent) >= maxRecent {
 		m.recent = append(m.recent[:0], m.recent[1:]...)
 	}
@@ -294,44 +345,49 @@ func (t *Tracker) machine(mac provision.MAC) *machine {
 	if known {
 		return m
 	}
-	if len(t.machines) >= maxMachines {
-		t.forgetOldest()
+	m = &machine{state: t.unseen(mac), stranger: !t.known(mac)}
+	if m.stranger {
+		if t.strangers >= maxStrangers {
+			t.forgetStrangers()
+		}
+		t.strangers++
 	}
-	m = &machine{state: provision.State{MAC: mac, Stage: provision.StageNew}}
 	t.machines[mac] = m
 	return m
 }
 
-// forgetOldest makes room. It forgets a sixteenth of the machines: strangers
-// first, and then those not seen for the longest time. It keeps a machine that
-// is armed, was cancelled, was ever installed, failed, or is being installed.
-func (t *Tracker) forgetOldest() {
-	var idle []provision.State
-	for _, m := range t.machines {
-		if s := m.state; !s.Armed && !s.Cancelled && s.Installs == 0 && s.Failure == "" && !s.Installing() {
-			idle = append(idle, s)
-		}
-	}
-	slices.SortFunc(idle, func(a, b provision.State) int {
-		if (a.Stage == provision.StageStranger) != (b.Stage == provision.StageStranger) {
-			return boolOrder(a.Stage == provision.StageStranger)
-		}
-		return a.Seen.Compare(b.Seen)
-	})
-	forgotten := make(map[provision.MAC]struct{})
-	for _, s := range idle[:min(len(idle), maxMachines/16)] {
-		delete(t.machines, s.MAC)
-		forgotten[s.MAC] = struct{}{}
-	}
-	t.batch.forget(forgotten)
-	t.log.Warn("too many machines are known, so those that were not seen for the longest time were forgotten", "limit", maxMachines)
+// unseen is the state of a machine of which nothing is known.
+func (t *Tracker) unseen(mac provision.MAC) provision.State {
+	return provision.State{MAC: mac, Stage: provision.StageNew, Restored: t.restored}
 }
 
-func boolOrder(first bool) int {
-	if first {
-		return -1
+// forgetStrangers makes room. It forgets a sixteenth of the machines that are not
+// in the site, those first that were not seen for the longest time. It keeps a
+// machine that is armed, was cancelled, was ever installed, failed, or is being
+// installed: its file may only be gone for a while.
+func (t *Tracker) forgetStrangers() {
+	var idle []*machine
+	t.strangers = 0
+	for mac, m := range t.machines {
+		s := m.state
+		m.stranger = !t.known(mac) && !s.Armed && !s.Cancelled && s.Installs == 0 && s.Failure == "" && !s.Installing()
+		if m.stranger {
+			idle = append(idle, m)
+			t.strangers++
+		}
 	}
-	return 1
+	slices.SortFunc(idle, func(a, b *machine) int { return a.state.Seen.Compare(b.state.Seen) })
+	forgotten := make(map[provision.MAC]struct{})
+	for _, m := range idle[:min(len(idle), maxStrangers/16)] {
+		delete(t.machines, m.state.MAC)
+		forgotten[m.state.MAC] = struct{}{}
+		t.strangers--
+	}
+	t.batch.forget(forgotten)
+	if now := t.clock(); now.Sub(t.forgetSaid) >= warnPause {
+		t.forgetSaid = now
+		t.log.Warn("too many machines are seen that are not in the site; those not seen for the longest time are forgotten", "limit", maxStrangers)
+	}
 }
 
 func (t *Tracker) takeID() uint64 {
@@ -346,7 +402,7 @@ func (t *Tracker) State(mac provision.MAC) (provision.State, bool) {
 	defer t.mu.Unlock()
 	m, known := t.machines[mac]
 	if !known {
-		return provision.State{MAC: mac, Stage: provision.StageNew}, false
+		return t.unseen(mac), false
 	}
 	return m.state.Clone(), true
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"cloudlets/provision"
@@ -61,7 +62,7 @@ func tracker(t *testing.T, s store.Store) *track.Tracker {
 
 func trackerAt(t *testing.T, s store.Store, c *clock) *track.Tracker {
 	t.Helper()
-	tr, err := track.NewTracker(s, c.Now, nil)
+	tr, err := track.NewTracker(s, track.Options{Clock: c.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,26 +348,122 @@ func TestIDsGoOnAfterACrash(t *testing.T) {
 	}
 }
 
+// TestStrangersDoNotFillTheMemory: they have a bound in number and in bytes. The
+// machines of the site have none, and are not driven out.
 func TestStrangersDoNotFillTheMemory(t *testing.T) {
-	store := &store.Memory{}
-	tr := tracker(t, store)
-	record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed, By: "ann"})
-	for i := range 10000 {
-		m := provision.MAC(fmt.Sprintf("02:00:00:00:%02x:%02x", i>>8, i&255))
-		record(t, tr, provision.Event{MAC: m, Kind: provision.KindDHCP, Stage: provision.StageStranger, Text: "DISCOVER"})
+	const ours, limit = 6000, 4096
+	kept := &store.Memory{}
+	var log bytes.Buffer
+	known := func(mac provision.MAC) bool { return strings.HasPrefix(string(mac), "52:") }
+	open := func() *track.Tracker {
+		tr, err := track.NewTracker(kept, track.Options{
+			Clock: (&clock{now: midday}).Now, Known: known, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tr
+	}
+	tr := open()
+	for i := range ours {
+		m := provision.MAC(fmt.Sprintf("52:00:00:00:%02x:%02x", i>>8, i&255))
+		record(t, tr, provision.Event{MAC: m, Kind: provision.KindDHCP, Text: "DISCOVER"})
+	}
+	facts := map[string]string{}
+	for i := range 64 {
+		facts[fmt.Sprint("fact", i)] = strings.Repeat("f", 512)
+	}
+	var last provision.MAC
+	for i := range 3 * limit {
+		last = provision.MAC(fmt.Sprintf("02:00:00:00:%02x:%02x", i>>8, i&255))
+		record(t, tr, provision.Event{MAC: last, Kind: provision.KindDHCP, Stage: provision.StageStranger, Text: strings.Repeat("t", 4096), Facts: facts})
+	}
+	for i := range 200 {
+		record(t, tr, provision.Event{MAC: last, Kind: provision.KindDHCP, Text: fmt.Sprint("DISCOVER ", i)})
+		if i%40 == 39 {
+			flush(t, tr)
+		}
 	}
 	flush(t, tr)
-	if n := len(tr.States()); n > 8192 {
-		t.Errorf("%d machines are remembered", n)
+	for what, tr := range map[string]*track.Tracker{"in memory": tr, "in the store": open()} {
+		strangers := 0
+		for _, s := range tr.States() {
+			if !known(s.MAC) {
+				strangers++
+			}
+		}
+		if n := len(tr.States()) - strangers; n != ours || strangers > limit || strangers < limit/2 {
+			t.Errorf("%s: %d of %d machines of the site, and %d strangers", what, n, ours, strangers)
+		}
 	}
-	if n := len(tracker(t, store).States()); n > 8192 {
-		t.Errorf("%d machines are in the store", n)
+	if n := len(events(t, tr, last)); n < 20 || n > 70 { // 40 more between two writes
+		t.Errorf("%d events of a stranger are kept", n)
 	}
-	if s, known := tr.State(node); !known || !s.Armed {
-		t.Error("the strangers drove out a machine that is armed")
+	if n := strings.Count(log.String(), "forgotten"); n != 1 {
+		t.Errorf("the log says %d times that strangers were forgotten", n)
 	}
-	if _, known := tr.State("02:00:00:00:27:0f"); !known {
-		t.Error("the latest stranger is not remembered")
+	size := 0
+	if err := kept.View(t.Context(), func(tx store.Tx) error {
+		return tx.Scan("events", "02:", "", func(key string, value []byte) error { size += len(key) + len(value); return nil })
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if size > limit*2048 {
+		t.Errorf("the strangers have %d bytes of events", size)
+	}
+}
+
+// TestNoFloodDrivesOutADecision: forged packets that all differ fill a
+// machine's history. Who armed it stays.
+func TestNoFloodDrivesOutADecision(t *testing.T) {
+	kept := &store.Memory{}
+	tr := tracker(t, kept)
+	record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed, By: "ann", Text: "armed"})
+	for i := range 7000 {
+		record(t, tr, provision.Event{MAC: node, Kind: provision.KindDHCP, Text: fmt.Sprint("DISCOVER ", i)})
+		if i%1000 == 0 {
+			flush(t, tr)
+		}
+	}
+	flush(t, tr)
+	got := events(t, tracker(t, kept), node)
+	if first := got[0]; first.Kind != provision.KindArmed || first.By != "ann" || len(got) > 3300 {
+		t.Errorf("of %d events the first is %s", len(got), first)
+	}
+	for i := 1; i < len(got); i++ {
+		if got[i].ID <= got[i-1].ID {
+			t.Fatalf("IDs out of order: %d after %d", got[i].ID, got[i-1].ID)
+		}
+	}
+}
+
+// TestDecisionsAreBounded: even what decides about disks does not grow for ever.
+func TestDecisionsAreBounded(t *testing.T) {
+	tr := tracker(t, &store.Memory{})
+	for range 900 {
+		record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed, By: "ann"})
+	}
+	record(t, tr, logged(1))
+	flush(t, tr)
+	if n := len(events(t, tr, node)); n > 750 || n < 500 {
+		t.Errorf("%d events are kept", n)
+	}
+}
+
+// TestEventsHaveNoControlCharacters: an agent's text cannot take over the
+// terminal of a person who looks.
+func TestEventsHaveNoControlCharacters(t *testing.T) {
+	tr := tracker(t, &store.Memory{})
+	const evil = "\x1b]0;title\a\u009b31m\u202egnp.exe\r\n\x00"
+	record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed, Text: evil, Reason: evil, By: evil, Facts: map[string]string{"disk": evil, evil: "x"}})
+	e := events(t, tr, node)[0]
+	for _, text := range []string{e.Text, e.Reason, e.By, fmt.Sprint(e.Facts)} {
+		if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) || strings.Contains(text, "\n") {
+			t.Errorf("an event says %q", text)
+		}
+	}
+	if !strings.Contains(e.Text, "title") {
+		t.Errorf("what can be shown is gone: %q", e.Text)
 	}
 }
 
@@ -488,7 +585,7 @@ func TestObserveDoesNotWaitForTheStore(t *testing.T) {
 	const sent, bound = 5000, 4096
 	counted := &countingStore{Store: &store.Memory{}}
 	var log bytes.Buffer
-	tr, err := track.NewTracker(counted, (&clock{now: midday}).Now, slog.New(slog.NewTextHandler(&log, nil)))
+	tr, err := track.NewTracker(counted, track.Options{Clock: (&clock{now: midday}).Now, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -510,5 +607,56 @@ func TestObserveDoesNotWaitForTheStore(t *testing.T) {
 	}
 	if err := tr.Observe(provision.Event{MAC: node, Kind: provision.KindDone}); err == nil || !strings.Contains(err.Error(), "must be durable") {
 		t.Errorf("a durable event: %v", err)
+	}
+}
+
+// TestAClockThatJumped is told when the server starts.
+func TestAClockThatJumped(t *testing.T) {
+	kept := &store.Memory{}
+	c := &clock{now: midday}
+	tr := trackerAt(t, kept, c)
+	record(t, tr, logged(1))
+	flush(t, tr)
+	for jump, want := range map[time.Duration]string{
+		0: "", time.Hour: "", -time.Second: "", -time.Hour: "behind=1h0m0s", 365 * 24 * time.Hour: "ahead=8760h0m0s",
+	} {
+		var log bytes.Buffer
+		now := midday.Add(jump)
+		_, err := track.NewTracker(kept, track.Options{Clock: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := log.String(); !strings.Contains(got, want) || (want == "") != (got == "") {
+			t.Errorf("after a jump of %s the log says %q, want %q", jump, got, want)
+		}
+	}
+}
+
+// TestLatest: what a reader missed comes from memory, as far as that goes back.
+func TestLatest(t *testing.T) {
+	kept := &store.Memory{}
+	record(t, tracker(t, kept), provision.Event{MAC: node, Kind: provision.KindArmed})
+	tr := tracker(t, kept)
+	if got, ok := tr.Latest(0); ok {
+		t.Errorf("memory has what was before the start: %v", got)
+	}
+	for i := range 20 {
+		record(t, tr, logged(i), logged(i))
+	}
+	flush(t, tr)
+	all := events(t, tr, node)
+	after := all[10].ID
+	got, ok := tr.Latest(after)
+	if !ok || got[0].ID != after+1 || got[len(got)-1].ID != all[20].ID || got[len(got)-1].Count != 2 {
+		t.Errorf("after %d: %v, %t", after, got, ok)
+	}
+	for i := range 9000 {
+		record(t, tr, logged(100+i))
+	}
+	if _, ok := tr.Latest(after); ok {
+		t.Error("memory has no bound")
+	}
+	if got, ok := tr.Latest(all[20].ID + 5000); !ok || len(got) != 4000 {
+		t.Errorf("%d events, %t", len(got), ok)
 	}
 }

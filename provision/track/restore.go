@@ -1,0 +1,47 @@
+package track
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"cloudlets/provision"
+	"cloudlets/provision/store"
+)
+
+// restoredKey is in the bucket meta: when the store was restored.
+const restoredKey = "restored"
+
+// Restored makes a store safe that was restored from a backup: nothing that was
+// armed when the backup was made is armed now, and no machine is installed for
+// the first time until a person arms it. It returns the machines that it
+// disarmed.
+func Restored(ctx context.Context, s store.Store, now time.Time) (disarmed []provision.MAC, err error) {
+	err = s.Update(ctx, func(tx store.Tx) error {
+		records := map[string]storedMachine{}
+		err := tx.Scan(stateBucket, "", "", func(key string, value []byte) error {
+			var r storedMachine
+			if err := json.Unmarshal(value, &r); err != nil {
+				return fmt.Errorf("read %s %s: %w", stateBucket, key, err)
+			}
+			records[key] = r
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		disarmed = nil
+		for key, r := range records {
+			if r.State.Armed {
+				disarmed = append(disarmed, provision.MAC(key))
+			}
+			r.State.Armed, r.State.ArmedBy, r.State.ArmedAt, r.State.Restored = false, "", time.Time{}, true
+			if err := store.PutJSON(tx, stateBucket, key, r); err != nil {
+				return err
+			}
+		}
+		return store.PutJSON(tx, metaBucket, restoredKey, now)
+	})
+	return disarmed, err
+}
