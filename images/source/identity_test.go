@@ -22,6 +22,7 @@ import (
 	"cloudlets/images/source"
 	"cloudlets/images/tarball"
 	"cloudlets/images/vcs"
+	"cloudlets/images/vcs/worktree"
 	"cloudlets/testdata/needs"
 )
 
@@ -100,7 +101,7 @@ func commit(t *testing.T, dir string) {
 		{"-c", "user.name=Test", "-c", "user.email=test@example.net", "commit", "-q", "-m", "first"},
 	} {
 		var out bytes.Buffer
-		code, err := vcs.Run(t.Context(), vcs.Options{Kind: vcs.Git, Dir: dir, Args: args, Stdout: &out, Stderr: &out})
+		code, err := worktree.Run(t.Context(), worktree.Options{Kind: vcs.Git, Dir: dir, Args: args, Stdout: &out, Stderr: &out})
 		if code != 0 || err != nil {
 			t.Fatalf("git %q: %d, %v: %s", args, code, err, out.Bytes())
 		}

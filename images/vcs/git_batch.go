@@ -79,7 +79,7 @@ func (p *batchPool) take() (*batch, error) {
 func startBatch(repository string) (*batch, error) {
 	// The process lives until close, so it must not end with the first call
 	// that needs it.
-	cmd, err := quiet(context.Background(), Git, repository, "cat-file", "--batch")
+	cmd, err := Quiet(context.Background(), Git, repository, "cat-file", "--batch")
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func openGit(ctx context.Context, repository, revision string) (*Revision, error
 	if err != nil {
 		return nil, err
 	}
-	seconds, err := ask(ctx, Git, repository, "log", "-1", "--no-show-signature", "--format=%ct", id)
+	seconds, err := Ask(ctx, Git, repository, "log", "-1", "--no-show-signature", "--format=%ct", id)
 	if err != nil {
 		return nil, err
 	}
@@ -46,14 +46,14 @@ func openGit(ctx context.Context, repository, revision string) (*Revision, error
 
 // resolveGit returns the full hash of a revision.
 func resolveGit(ctx context.Context, repository, revision string) (string, error) {
-	out, err := ask(ctx, Git, repository, "rev-parse", "--verify", "--quiet", "--end-of-options", revision+"^{commit}")
+	out, err := Ask(ctx, Git, repository, "rev-parse", "--verify", "--quiet", "--end-of-options", revision+"^{commit}")
 	if err == nil {
 		return strings.TrimSpace(string(out)), nil
 	}
-	if said, ok := errors.AsType[*toolError](err); !ok || said.said != "" {
+	if said, ok := errors.AsType[*ToolError](err); !ok || said.Said != "" {
 		return "", err
 	}
-	refs, err := ask(ctx, Git, repository, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags", "refs/remotes")
+	refs, err := Ask(ctx, Git, repository, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags", "refs/remotes")
 	if err != nil {
 		return "", err
 	}
@@ -76,11 +76,11 @@ func unknownRevision(known []string) error {
 
 // listGit adds the files of a revision to a tree.
 func listGit(ctx context.Context, repository, id string, t *tree) error {
-	cmd, err := quiet(ctx, Git, repository, "ls-tree", "-r", "-z", "-l", "--full-tree", id)
+	cmd, err := Quiet(ctx, Git, repository, "ls-tree", "-r", "-z", "-l", "--full-tree", id)
 	if err != nil {
 		return err
 	}
-	out, err := output(cmd)
+	out, err := Output(cmd)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func gitNode(row string) (*node, error) {
 	if !ok || len(fields) != 4 {
 		return nil, fmt.Errorf("git lists %.200q, which this program cannot parse", row)
 	}
-	p, err := unescapePath(name)
+	p, err := UnescapePath(name)
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func openHg(ctx context.Context, repository, revision string) (*Revision, error)
 
 // resolveHg returns the full hash of a revision and its time.
 func resolveHg(ctx context.Context, repository, revision string) (string, time.Time, error) {
-	out, err := ask(ctx, Hg, repository, "log", "--rev="+revision, "--limit=1", "--template={node} {date|hgdate}\n")
+	out, err := Ask(ctx, Hg, repository, "log", "--rev="+revision, "--limit=1", "--template={node} {date|hgdate}\n")
 	fields := strings.Fields(string(out))
 	if err == nil && len(fields) == 3 && strings.Trim(fields[0], "0") != "" {
 		at, err := strconv.ParseInt(fields[1], 10, 64)
@@ -65,14 +65,14 @@ func resolveHg(ctx context.Context, repository, revision string) (string, time.T
 // isUnknownToHg reports whether the error of Mercurial concerns only the
 // revision.
 func isUnknownToHg(err error) bool {
-	said, ok := errors.AsType[*toolError](err)
-	return ok && (strings.Contains(said.said, "unknown revision") || strings.Contains(said.said, "parse error"))
+	said, ok := errors.AsType[*ToolError](err)
+	return ok && (strings.Contains(said.Said, "unknown revision") || strings.Contains(said.Said, "parse error"))
 }
 
 // hgRevisions returns the names of revisions: branches, bookmarks and tags.
 func hgRevisions(ctx context.Context, repository string) ([]string, error) {
 	const template = `{branch}\n{join(bookmarks, "\n")}\n{join(tags, "\n")}\n`
-	out, err := ask(ctx, Hg, repository, "log", "--rev=head() or bookmark() or tag()", "--template="+template)
+	out, err := Ask(ctx, Hg, repository, "log", "--rev=head() or bookmark() or tag()", "--template="+template)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func hgRevisions(ctx context.Context, repository string) ([]string, error) {
 
 // unpackHg makes Mercurial write the archive, and finds each file in it.
 func unpackHg(ctx context.Context, repository, id string, spool *os.File, t *tree) error {
-	cmd, err := quiet(ctx, Hg, repository, "archive", "--rev="+id, "--type=tar", "--prefix=.", "--no-decode",
+	cmd, err := Quiet(ctx, Hg, repository, "archive", "--rev="+id, "--type=tar", "--prefix=.", "--no-decode",
 		"--config", "ui.archivemeta=false", "-")
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ func unpackHg(ctx context.Context, repository, id string, spool *os.File, t *tre
 }
 
 func hgNode(t *tree, h *tar.Header, spool *os.File) error {
-	p, err := unescapePath(strings.TrimPrefix(h.Name, "./"))
+	p, err := UnescapePath(strings.TrimPrefix(h.Name, "./"))
 	if err != nil {
 		return err
 	}

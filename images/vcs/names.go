@@ -14,13 +14,13 @@ import (
 // keep files out of the image. While the tool works, and in the repository,
 // such files have another name. It consists of this prefix and the original
 // name, with "%" and line breaks in hexadecimal.
-const escapePrefix = ".cloudlet-"
+const EscapePrefix = ".cloudlet-"
 
-// mustEscape reports whether the tool cannot keep a file with this name in a
+// MustEscape reports whether the tool cannot keep a file with this name in a
 // tree. top is set for files in the root, because instructions there are the
 // user's own.
-func mustEscape(kind Kind, name string, t images.Type, top bool) bool {
-	if strings.HasPrefix(name, escapePrefix) {
+func MustEscape(kind Kind, name string, t images.Type, top bool) bool {
+	if strings.HasPrefix(name, EscapePrefix) {
 		return true
 	}
 	lower := strings.ToLower(name)
@@ -31,13 +31,13 @@ func mustEscape(kind Kind, name string, t images.Type, top bool) bool {
 	return lower == ".git" || name == ".gitignore" && !top || lower == ".gitmodules" && t == images.Symlink
 }
 
-// escape returns the name of a file as the tool sees it.
-func escape(name string) string {
+// Escape returns the name of a file as the tool sees it.
+func Escape(name string) string {
 	if !strings.ContainsAny(name, "%\n\r") {
-		return escapePrefix + name
+		return EscapePrefix + name
 	}
 	var b strings.Builder
-	b.WriteString(escapePrefix)
+	b.WriteString(EscapePrefix)
 	for i := range len(name) {
 		if c := name[i]; c == '%' || c == '\n' || c == '\r' {
 			fmt.Fprintf(&b, "%%%02x", c)
@@ -48,9 +48,9 @@ func escape(name string) string {
 	return b.String()
 }
 
-// unescape reverses escape. ok is false if the name was not escaped.
-func unescape(name string) (plain string, ok bool) {
-	rest, ok := strings.CutPrefix(name, escapePrefix)
+// Unescape reverses escape. ok is false if the name was not escaped.
+func Unescape(name string) (plain string, ok bool) {
+	rest, ok := strings.CutPrefix(name, EscapePrefix)
 	if !ok || rest == "" {
 		return name, false
 	}
@@ -63,15 +63,15 @@ func unescape(name string) (plain string, ok bool) {
 	return rest, true
 }
 
-// unescapePath converts a path in the repository, e.g. "etc/hosts", to a path
+// UnescapePath converts a path in the repository, e.g. "etc/hosts", to a path
 // in the image.
-func unescapePath(p string) (string, error) {
-	if !strings.Contains(p, escapePrefix) {
+func UnescapePath(p string) (string, error) {
+	if !strings.Contains(p, EscapePrefix) {
 		return "/" + p, checkRepositoryPath(p)
 	}
 	parts := strings.Split(p, "/")
 	for i := range parts {
-		parts[i], _ = unescape(parts[i])
+		parts[i], _ = Unescape(parts[i])
 	}
 	p = strings.Join(parts, "/")
 	return "/" + p, checkRepositoryPath(p)

@@ -1,10 +1,9 @@
 // Package vcs keeps images under revision control with git and Mercurial.
 //
 // [Open] reads one revision of a repository as an image, without a checkout.
-// [Run] runs the real tool with an image as its repository, and takes care of
-// what the tool loses: owners, modes, devices and the like. These are in the
-// image's metadata file (see package metadata), which is written before the
-// tool looks at the tree, and applied after the tool has changed it.
+// Package worktree runs the real tool with an image as its repository. Both use
+// what is here about the tools: how they are found and asked, and which names of
+// files they cannot keep.
 package vcs
 
 import (

@@ -1,14 +1,16 @@
 //go:build linux
 
-package vcs
+package worktree
 
 import (
 	"path/filepath"
 	"testing"
+
+	"cloudlets/images/vcs"
 )
 
 func TestEverythingSurvives(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind Kind) {
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
 		dir := everything(t)
 		want := describeDir(t, dir)
 		run(t, kind, dir, "init")
@@ -22,7 +24,7 @@ func TestEverythingSurvives(t *testing.T) {
 		same(t, "files after clone", withoutVolatile(want), describeDir(t, copied))
 		clean(t, kind, copied)
 
-		r, err := Open(t.Context(), dir, "")
+		r, err := vcs.Open(t.Context(), dir, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package vcs
+package worktree
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"cloudlets/images/vcs"
 )
 
 // benchRoot is the environment variable with the path of the tarball of a
@@ -19,7 +21,7 @@ const benchRoot = "CLOUDLETS_BENCH_ROOT"
 // works on a copy of the same tree right before. The metrics are ratios: the
 // time of our whole run, including the metadata, divided by the time of git.
 func BenchmarkGit(b *testing.B) {
-	needTool(b, Git)
+	needTool(b, vcs.Git)
 	b.Run("debian", func(b *testing.B) {
 		tarball := os.Getenv(benchRoot)
 		if tarball == "" {
@@ -82,10 +84,10 @@ func compare(b *testing.B, fill func(dir string)) {
 		theirs[0] += measure(b, func() { plain(b, one, "git", "add", "-A"); plain(b, one, "git", "commit", "-q", "-m", "x") })
 		theirs[1] += measure(b, func() { plain(b, dir, "git", "clone", "-q", one, one+"-copy") })
 		theirs[2] += measure(b, func() { plain(b, one+"-copy", "git", "status") })
-		run(b, Git, other, "init", "-q")
-		ours[0] += measure(b, func() { run(b, Git, other, "add", "-A"); run(b, Git, other, "commit", "-q", "-m", "x") })
-		ours[1] += measure(b, func() { run(b, Git, other+"-copy", "clone", "-q", other) })
-		ours[2] += measure(b, func() { run(b, Git, other+"-copy", "status") })
+		run(b, vcs.Git, other, "init", "-q")
+		ours[0] += measure(b, func() { run(b, vcs.Git, other, "add", "-A"); run(b, vcs.Git, other, "commit", "-q", "-m", "x") })
+		ours[1] += measure(b, func() { run(b, vcs.Git, other+"-copy", "clone", "-q", other) })
+		ours[2] += measure(b, func() { run(b, vcs.Git, other+"-copy", "status") })
 		must(b, os.RemoveAll(dir))
 	}
 	for i, name := range []string{"commit", "checkout", "status"} {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package vcs
+package worktree
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"cloudlets/images/metadata"
+	"cloudlets/images/vcs"
 )
 
 // gitTool runs git on an image.
@@ -19,7 +20,7 @@ type gitTool struct {
 }
 
 func (g *gitTool) folder(ctx context.Context) (string, error) {
-	out, err := ask(ctx, Git, g.dir, "rev-parse", "--absolute-git-dir")
+	out, err := vcs.Ask(ctx, vcs.Git, g.dir, "rev-parse", "--absolute-git-dir")
 	return strings.TrimSuffix(string(out), "\n"), err
 }
 
@@ -35,7 +36,7 @@ const mergeDriver = "cloudlet-metadata"
 // prepare writes the attributes to the file that takes precedence over those of
 // the image.
 func (g *gitTool) prepare(ctx context.Context) error {
-	out, err := ask(ctx, Git, g.dir, "rev-parse", "--path-format=absolute", "--git-path", "info/attributes")
+	out, err := vcs.Ask(ctx, vcs.Git, g.dir, "rev-parse", "--path-format=absolute", "--git-path", "info/attributes")
 	if err != nil {
 		return err
 	}
@@ -61,19 +62,19 @@ func writeAttributes(name string, text []byte) error {
 }
 
 func (g *gitTool) tracked(ctx context.Context) ([]string, error) {
-	out, err := ask(ctx, Git, g.dir, "ls-files", "-z")
+	out, err := vcs.Ask(ctx, vcs.Git, g.dir, "ls-files", "-z")
 	return paths(out), err
 }
 
 // stage puts the metadata file unchanged into the index. Attributes and ignore
 // files have no effect on that.
 func (g *gitTool) stage(ctx context.Context, _ bool) error {
-	object, err := ask(ctx, Git, g.dir, "hash-object", "-w", "--no-filters", "--", metadataName)
+	object, err := vcs.Ask(ctx, vcs.Git, g.dir, "hash-object", "-w", "--no-filters", "--", metadataName)
 	if err != nil {
 		return err
 	}
 	info := "100644," + strings.TrimSpace(string(object)) + "," + metadataName
-	_, err = ask(ctx, Git, g.dir, "update-index", "--add", "--cacheinfo", info)
+	_, err = vcs.Ask(ctx, vcs.Git, g.dir, "update-index", "--add", "--cacheinfo", info)
 	return err
 }
 
@@ -135,18 +136,18 @@ func (g *gitTool) pattern(p string, all bool) string {
 }
 
 func (g *gitTool) committed(ctx context.Context) metadata.File {
-	return parseCommitted(ask(ctx, Git, g.dir, "cat-file", "blob", ":"+metadataName))
+	return parseCommitted(vcs.Ask(ctx, vcs.Git, g.dir, "cat-file", "blob", ":"+metadataName))
 }
 
 func (g *gitTool) resolved() string { return "add" }
 
 func (g *gitTool) alias(ctx context.Context, name string) string {
-	out, err := ask(ctx, Git, g.dir, "config", "--get", "alias."+name)
+	out, err := vcs.Ask(ctx, vcs.Git, g.dir, "config", "--get", "alias."+name)
 	words := strings.Fields(string(out))
 	if err != nil || len(words) == 0 || strings.HasPrefix(words[0], "!") {
 		return ""
 	}
-	if at := commandAt(Git, words); at < len(words) {
+	if at := commandAt(vcs.Git, words); at < len(words) {
 		return words[at]
 	}
 	return ""

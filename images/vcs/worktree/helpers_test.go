@@ -1,6 +1,6 @@
 //go:build linux
 
-package vcs
+package worktree
 
 import (
 	"bytes"
@@ -20,6 +20,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
+	"cloudlets/images/vcs"
 	"cloudlets/testdata/needs"
 )
 
@@ -75,10 +76,10 @@ const (
 )
 
 // both are the systems with which most tests run.
-var both = []Kind{Git, Hg}
+var both = []vcs.Kind{vcs.Git, vcs.Hg}
 
 // eachKind runs a test with both systems in parallel.
-func eachKind(t *testing.T, test func(t *testing.T, kind Kind)) {
+func eachKind(t *testing.T, test func(t *testing.T, kind vcs.Kind)) {
 	t.Helper()
 	t.Parallel()
 	for _, kind := range both {
@@ -91,14 +92,14 @@ func eachKind(t *testing.T, test func(t *testing.T, kind Kind)) {
 }
 
 // needTool checks what the tests of a tool need.
-func needTool(t testing.TB, kind Kind) {
+func needTool(t testing.TB, kind vcs.Kind) {
 	t.Helper()
 	needs.Root(t) // for owners and devices
-	needs.Tool(t, string(kind), toolPackage(kind))
+	needs.Tool(t, string(kind), vcs.Package(kind))
 }
 
 // options are the options with which the tests run a tool.
-func options(t testing.TB, kind Kind, dir string, out io.Writer, args ...string) Options {
+func options(t testing.TB, kind vcs.Kind, dir string, out io.Writer, args ...string) Options {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -111,7 +112,7 @@ func options(t testing.TB, kind Kind, dir string, out io.Writer, args ...string)
 }
 
 // run runs a tool, which must succeed, and returns its output.
-func run(t testing.TB, kind Kind, dir string, args ...string) string {
+func run(t testing.TB, kind vcs.Kind, dir string, args ...string) string {
 	t.Helper()
 	code, out := try(t, kind, dir, args...)
 	if code != 0 {
@@ -121,7 +122,7 @@ func run(t testing.TB, kind Kind, dir string, args ...string) string {
 }
 
 // try runs a tool, which may fail.
-func try(t testing.TB, kind Kind, dir string, args ...string) (int, string) {
+func try(t testing.TB, kind vcs.Kind, dir string, args ...string) (int, string) {
 	t.Helper()
 	var out bytes.Buffer
 	code, err := Run(t.Context(), options(t, kind, dir, &out, args...))
@@ -132,7 +133,7 @@ func try(t testing.TB, kind Kind, dir string, args ...string) (int, string) {
 }
 
 // words returns the commands that differ between the systems.
-func words(kind Kind, verb string, args ...string) []string {
+func words(kind vcs.Kind, verb string, args ...string) []string {
 	hg := map[string][]string{
 		"add": {"addremove", "--similarity", "0"}, "commit": {"commit", "-m", "a change"}, "branch": {"branch"},
 		"checkout": {"update"}, "status": {"status"}, "merge": {"merge"},
@@ -142,21 +143,21 @@ func words(kind Kind, verb string, args ...string) []string {
 		"checkout": {"checkout", "-q"}, "status": {"status", "--porcelain"}, "merge": {"merge", "-q", "-m", "a merge"},
 	}
 	m := git
-	if kind == Hg {
+	if kind == vcs.Hg {
 		m = hg
 	}
 	return append(slices.Clone(m[verb]), args...)
 }
 
 // commit commits all files.
-func commit(t testing.TB, kind Kind, dir string) {
+func commit(t testing.TB, kind vcs.Kind, dir string) {
 	t.Helper()
 	run(t, kind, dir, words(kind, "add")...)
 	run(t, kind, dir, words(kind, "commit")...)
 }
 
 // clean checks that nothing differs from the last revision.
-func clean(t testing.TB, kind Kind, dir string) {
+func clean(t testing.TB, kind vcs.Kind, dir string) {
 	t.Helper()
 	if out := run(t, kind, dir, words(kind, "status")...); out != "" {
 		t.Errorf("%s status shows differences:\n%s", kind, out)

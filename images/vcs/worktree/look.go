@@ -1,6 +1,6 @@
 //go:build unix
 
-package vcs
+package worktree
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"cloudlets/images/dirtree"
 	"cloudlets/images/manifest"
 	"cloudlets/images/metadata"
+	"cloudlets/images/vcs"
 )
 
 // metadata reads the image's metadata file. If there is none, the result is
@@ -30,7 +31,7 @@ func (s *session) metadata() (metadata.File, error) {
 func (s *session) scope(tracked []string) (metadata.Scope, error) {
 	kept := make(map[string]bool, len(tracked))
 	for _, name := range tracked {
-		if p, err := unescapePath(name); err == nil {
+		if p, err := vcs.UnescapePath(name); err == nil {
 			kept[p] = true
 		}
 	}

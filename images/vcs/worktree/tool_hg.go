@@ -1,6 +1,6 @@
 //go:build unix
 
-package vcs
+package worktree
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"cloudlets/images/metadata"
+	"cloudlets/images/vcs"
 )
 
 // hgTool runs Mercurial on an image.
@@ -27,8 +28,8 @@ func (h *hgTool) tracked(ctx context.Context) ([]string, error) {
 	if files, err := readDirstate(filepath.Join(h.dir, ".hg")); err == nil {
 		return files, nil
 	}
-	out, err := ask(ctx, Hg, h.dir, "files", "--print0", "--config", "ui.relative-paths=no", "--cwd", h.dir)
-	if said, ok := errors.AsType[*toolError](err); ok && said.said == "" && said.err.ExitCode() == 1 {
+	out, err := vcs.Ask(ctx, vcs.Hg, h.dir, "files", "--print0", "--config", "ui.relative-paths=no", "--cwd", h.dir)
+	if said, ok := errors.AsType[*vcs.ToolError](err); ok && said.Said == "" && said.Err.ExitCode() == 1 {
 		return nil, nil // there are no files
 	}
 	return paths(out), err
@@ -38,7 +39,7 @@ func (h *hgTool) stage(ctx context.Context, tracked bool) error {
 	if tracked {
 		return nil
 	}
-	_, err := ask(ctx, Hg, h.dir, "add", "--cwd", h.dir, metadataName)
+	_, err := vcs.Ask(ctx, vcs.Hg, h.dir, "add", "--cwd", h.dir, metadataName)
 	return err
 }
 
@@ -90,7 +91,7 @@ func (h *hgTool) pattern(p string, all bool) string {
 }
 
 func (h *hgTool) committed(ctx context.Context) metadata.File {
-	return parseCommitted(ask(ctx, Hg, h.dir, "cat", "--rev=.", "--cwd", h.dir, metadataName))
+	return parseCommitted(vcs.Ask(ctx, vcs.Hg, h.dir, "cat", "--rev=.", "--cwd", h.dir, metadataName))
 }
 
 func (h *hgTool) resolved() string { return "resolve --mark" }

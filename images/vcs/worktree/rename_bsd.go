@@ -1,6 +1,6 @@
 //go:build unix && !linux && !darwin
 
-package vcs
+package worktree
 
 import (
 	"errors"

@@ -1,6 +1,6 @@
 //go:build unix
 
-package vcs
+package worktree
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"cloudlets/images"
+	"cloudlets/images/vcs"
 )
 
 // showNames gives all files their own names.
@@ -26,12 +27,12 @@ func (s *session) showNames(ctx context.Context) error {
 func escapedPaths(tracked []string) []string {
 	found := map[string]bool{}
 	for _, name := range tracked {
-		if !strings.Contains(name, escapePrefix) {
+		if !strings.Contains(name, vcs.EscapePrefix) {
 			continue
 		}
 		p := ""
 		for part := range strings.SplitSeq(name, "/") {
-			plain, escaped := unescape(part)
+			plain, escaped := vcs.Unescape(part)
 			p += "/" + plain
 			if images.IsBookkeeping(p) {
 				break // a repository must not contain another one
@@ -73,7 +74,7 @@ func (s *session) hidden(v *view) []string {
 	v.snapshot.Paths(func(p string, t images.Type) {
 		name, known := p[strings.LastIndexByte(p, '/')+1:], byOwnName[p]
 		orders := strings.HasPrefix(name, ".git") || strings.HasPrefix(name, ".hg")
-		if isNode(t) && (known || orders || s.plan.effect == changes) || !known && mustEscape(s.Kind, name, t, strings.Count(p, "/") == 1) {
+		if isNode(t) && (known || orders || s.plan.effect == changes) || !known && vcs.MustEscape(s.Kind, name, t, strings.Count(p, "/") == 1) {
 			own = append(own, p)
 		}
 	})
@@ -97,7 +98,7 @@ func toolPath(hidden []string, p string) string {
 		}
 		name := p[i:end]
 		if slices.Contains(hidden, p[:end]) {
-			name = escape(name)
+			name = vcs.Escape(name)
 		}
 		b.WriteString("/" + name)
 		i = end + 1

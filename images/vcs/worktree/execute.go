@@ -1,6 +1,6 @@
 //go:build unix
 
-package vcs
+package worktree
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"cloudlets/images/vcs"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,7 +32,7 @@ func (s *session) execute(ctx context.Context, args []string, env ...string) (in
 	words = append(words, args...)
 	cmd := exec.CommandContext(ctx, private[0], words...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.Stdin, s.Stdout, s.Stderr
-	cmd.Env = environment(append(s.tool.env(), env...)...)
+	cmd.Env = vcs.Environment(append(s.tool.env(), env...)...)
 	cmd.WaitDelay = grace
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	if s.plan.effect != clones { // the URL of a clone is relative to the user's directory

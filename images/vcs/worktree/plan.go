@@ -1,10 +1,12 @@
 //go:build unix
 
-package vcs
+package worktree
 
 import (
 	"slices"
 	"strings"
+
+	"cloudlets/images/vcs"
 )
 
 // effect is what a command of a tool does to the files of the image.
@@ -31,7 +33,7 @@ type plan struct {
 
 // planOf finds the command in a tool's arguments. alias resolves an unknown
 // name to the command for which it stands.
-func planOf(kind Kind, args []string, alias func(name string) string) plan {
+func planOf(kind vcs.Kind, args []string, alias func(name string) string) plan {
 	p := plan{at: commandAt(kind, args)}
 	if p.at == len(args) {
 		return p
@@ -48,7 +50,7 @@ func planOf(kind Kind, args []string, alias func(name string) string) plan {
 	if p.effect = e; !ok {
 		p.effect = changes
 	}
-	p.commits = p.name == "commit" || kind == Hg && isHgCommit(p.name)
+	p.commits = p.name == "commit" || kind == vcs.Hg && isHgCommit(p.name)
 	if p.commits {
 		p.effect = looks
 	}
@@ -65,9 +67,9 @@ func isHgCommit(name string) bool {
 
 // commandAt returns the index of the first argument that is neither an option
 // of the tool nor the value of an option.
-func commandAt(kind Kind, args []string) int {
+func commandAt(kind vcs.Kind, args []string) int {
 	valued := []string{"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env", "--super-prefix"}
-	if kind == Hg {
+	if kind == vcs.Hg {
 		valued = []string{"-R", "--repository", "--cwd", "--config", "--encoding", "--encodingmode", "--color", "--pager"}
 	}
 	for i := 0; i < len(args); i++ {
@@ -83,7 +85,7 @@ func commandAt(kind Kind, args []string) int {
 
 // commandsOf returns the effects of all commands that do not change files
 // arbitrarily.
-func commandsOf(kind Kind) map[string]effect {
+func commandsOf(kind vcs.Kind) map[string]effect {
 	lists := map[effect]string{
 		nothing: "archive branch bundle cat-file config count-objects describe fetch for-each-ref format-patch fsck gc help log ls-remote " +
 			"ls-tree maintenance merge-base name-rev notes prune push range-diff reflog remote repack rev-list rev-parse shortlog show " +
@@ -93,7 +95,7 @@ func commandsOf(kind Kind) map[string]effect {
 		creates: "init",
 		clones:  "clone",
 	}
-	if kind == Hg {
+	if kind == vcs.Hg {
 		lists = map[effect]string{
 			nothing: "annotate blame bookmarks branch branches bundle cat config export heads help history in incoming log manifest out " +
 				"outgoing parents paths phase push root serve showconfig tags tip verify version",

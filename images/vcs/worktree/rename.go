@@ -1,6 +1,6 @@
 //go:build unix
 
-package vcs
+package worktree
 
 import (
 	"cmp"
@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images/rootfs"
+	"cloudlets/images/vcs"
 )
 
 // renamer gives files of an image names that the tool can keep, and restores
@@ -41,7 +42,7 @@ func (r *renamer) hide(own []string) error {
 	}
 	// Rename the deepest files first, so that the directories above still have
 	// their own names.
-	return r.each(slices.Backward(own), func(name string) (string, string) { return name, escape(name) })
+	return r.each(slices.Backward(own), func(name string) (string, string) { return name, vcs.Escape(name) })
 }
 
 // show restores the names of the given files and of those that were recorded.
@@ -57,7 +58,7 @@ func (r *renamer) show(own []string) error {
 	if len(own) == 0 {
 		return nil
 	}
-	err = r.each(slices.All(own), func(name string) (string, string) { return escape(name), name })
+	err = r.each(slices.All(own), func(name string) (string, string) { return vcs.Escape(name), name })
 	if errors.Is(err, unix.EEXIST) {
 		err = fmt.Errorf("%w; keep one of the two files and remove the other by hand", err)
 	}

@@ -1,6 +1,11 @@
 //go:build unix
 
-package vcs
+// Package worktree runs git or Mercurial with an image as its repository ([Run]),
+// and takes care of what the tool loses: owners, modes, devices and the like.
+// These are in the image's metadata file (see package metadata), which is
+// written before the tool looks at the tree, and applied after the tool has
+// changed it.
+package worktree
 
 import (
 	"context"
@@ -9,11 +14,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"cloudlets/images/vcs"
 )
 
 // Options describe what to run. Only Kind and Dir are required.
 type Options struct {
-	Kind Kind
+	Kind vcs.Kind
 	// Dir is the directory of the image. It is also the root of the repository.
 	Dir string
 	// Args are the arguments of the tool.
@@ -66,7 +73,7 @@ type session struct {
 }
 
 func newSession(opt Options) (*session, error) {
-	program, err := findTool(opt.Kind)
+	program, err := vcs.FindTool(opt.Kind)
 	if err != nil {
 		return nil, err
 	}
@@ -80,9 +87,9 @@ func newSession(opt Options) (*session, error) {
 	s := &session{Options: opt, program: program}
 	s.Dir = dir
 	switch opt.Kind {
-	case Git:
+	case vcs.Git:
 		s.tool = &gitTool{dir: dir, merge: opt.Merge}
-	case Hg:
+	case vcs.Hg:
 		s.tool = &hgTool{dir: dir, merge: opt.Merge}
 	default:
 		return nil, fmt.Errorf("%q is neither git nor hg", opt.Kind)
@@ -107,11 +114,11 @@ func (s *session) run(ctx context.Context) (int, error) {
 	if s.plan.effect == creates {
 		return s.create(ctx)
 	}
-	kind, ok := Detect(s.Dir)
+	kind, ok := vcs.Detect(s.Dir)
 	if !ok || kind != s.Kind && !exists(s.Dir, "."+string(s.Kind)) {
-		return 0, fmt.Errorf("%w; make one with \"cloudlets %s %s init\"", ErrNoRepository, s.Kind, s.Options.Dir)
+		return 0, fmt.Errorf("%w; make one with \"cloudlets %s %s init\"", vcs.ErrNoRepository, s.Kind, s.Options.Dir)
 	}
-	if s.plan.effect == nothing || IsBare(s.Dir) && s.Kind == Git || s.plan.name == "" {
+	if s.plan.effect == nothing || vcs.IsBare(s.Dir) && s.Kind == vcs.Git || s.plan.name == "" {
 		return s.execute(ctx, s.Args)
 	}
 	return s.around(ctx)
@@ -152,4 +159,9 @@ func (s *session) withState(ctx context.Context, do func() error) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.state.close()) }()
 	return do()
+}
+
+func exists(dir, name string) bool {
+	_, err := os.Lstat(filepath.Join(dir, name))
+	return err == nil
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package vcs
+package worktree
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 
 	"cloudlets/images/dirtree"
 	"cloudlets/images/metadata"
+	"cloudlets/images/vcs"
 )
 
 // runChild makes the test binary run a tool in another process, which can be
@@ -23,7 +24,7 @@ import (
 const runChild = "run-child"
 
 // child runs a tool in its own process, with the user of cred.
-func child(t testing.TB, cred *syscall.Credential, kind Kind, dir string, args ...string) (string, error) {
+func child(t testing.TB, cred *syscall.Credential, kind vcs.Kind, dir string, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", append([]string{runChild, string(kind), dir}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
@@ -34,7 +35,7 @@ func child(t testing.TB, cred *syscall.Credential, kind Kind, dir string, args .
 
 // childMain is the main function of that process.
 func childMain(args []string) int {
-	opt := Options{Kind: Kind(args[0]), Dir: args[1], Args: args[2:], Stdout: os.Stdout, Stderr: os.Stderr}
+	opt := Options{Kind: vcs.Kind(args[0]), Dir: args[1], Args: args[2:], Stdout: os.Stdout, Stderr: os.Stderr}
 	code, err := Run(context.Background(), opt)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -55,20 +56,20 @@ func hook(t testing.TB, dir, name, script string) {
 // TestSecretsAreNotReadableInBetween checks the files when git has written them
 // but the metadata is not applied yet.
 func TestSecretsAreNotReadableInBetween(t *testing.T) {
-	needTool(t, Git)
+	needTool(t, vcs.Git)
 	t.Parallel()
 	dir := newImage(t)
 	plant(t, dir, map[string]string{"etc/hosts": "x"})
-	run(t, Git, dir, "init")
-	commit(t, Git, dir)
-	run(t, Git, dir, "checkout", "-q", "-b", "secret")
+	run(t, vcs.Git, dir, "init")
+	commit(t, vcs.Git, dir)
+	run(t, vcs.Git, dir, "checkout", "-q", "-b", "secret")
 	plant(t, dir, map[string]string{"etc/shadow": "secret", "root/.ssh/id": "secret"})
 	must(t, os.Chmod(filepath.Join(dir, "etc/shadow"), 0o640))
 	must(t, os.Chmod(filepath.Join(dir, "root"), 0o700))
-	commit(t, Git, dir)
-	run(t, Git, dir, "checkout", "-q", "main")
+	commit(t, vcs.Git, dir)
+	run(t, vcs.Git, dir, "checkout", "-q", "main")
 	hook(t, dir, "post-checkout", "stat -c '%a %n' etc/shadow root root/.ssh/id\n")
-	out := run(t, Git, dir, "checkout", "-q", "secret")
+	out := run(t, vcs.Git, dir, "checkout", "-q", "secret")
 	if want := "600 etc/shadow\n700 root\n600 root/.ssh/id\n"; out != want {
 		t.Errorf("in between the files are\n%swant\n%s", out, want)
 	}
@@ -81,7 +82,7 @@ func TestSecretsAreNotReadableInBetween(t *testing.T) {
 		t.Errorf("others may enter the repository: mode %#o", st.Mode)
 	}
 	copied := filepath.Join(t.TempDir(), "clone")
-	run(t, Git, copied, "clone", "-q", dir)
+	run(t, vcs.Git, copied, "clone", "-q", dir)
 	if st := stat(t, copied, ".git"); st.Mode&0o77 != 0 {
 		t.Errorf("others may enter the clone's repository: mode %#o", st.Mode)
 	}
@@ -90,22 +91,22 @@ func TestSecretsAreNotReadableInBetween(t *testing.T) {
 // TestKilledRunIsPutInOrder kills a run while git works, before and after git
 // has changed the files.
 func TestKilledRunIsPutInOrder(t *testing.T) {
-	needTool(t, Git)
+	needTool(t, vcs.Git)
 	t.Parallel()
 	const killUs = "kill -9 $(awk '{print $4}' /proc/$PPID/stat)\n"
 	dir := everything(t)
-	run(t, Git, dir, "init")
-	commit(t, Git, dir)
+	run(t, vcs.Git, dir, "init")
+	commit(t, vcs.Git, dir)
 	first := withoutVolatile(describeDir(t, dir))
-	run(t, Git, dir, "checkout", "-q", "-b", "other")
+	run(t, vcs.Git, dir, "checkout", "-q", "-b", "other")
 	must(t, os.Chown(filepath.Join(dir, "etc/hosts"), 5, 5))
 	must(t, os.Remove(filepath.Join(dir, "dev/null2")))
 	plant(t, dir, map[string]string{"etc/shadow": "another", "srv/new/.git/HEAD": "nested"})
-	commit(t, Git, dir)
+	commit(t, vcs.Git, dir)
 	second := withoutVolatile(describeDir(t, dir))
 
 	hook(t, dir, "post-checkout", killUs)
-	out, err := child(t, nil, Git, dir, "checkout", "-q", "main")
+	out, err := child(t, nil, vcs.Git, dir, "checkout", "-q", "main")
 	if err == nil {
 		t.Fatalf("the run was not killed: %s", out)
 	}
@@ -113,16 +114,16 @@ func TestKilledRunIsPutInOrder(t *testing.T) {
 		t.Error("the run ended before it was killed")
 	}
 	must(t, os.Remove(filepath.Join(dir, ".git/hooks/post-checkout")))
-	clean(t, Git, dir)
+	clean(t, vcs.Git, dir)
 	same(t, "files after a killed checkout", first, withoutVolatile(describeDir(t, dir)))
 
-	run(t, Git, dir, "checkout", "-q", "other")
+	run(t, vcs.Git, dir, "checkout", "-q", "other")
 	hook(t, dir, "pre-commit", killUs)
-	if out, err := child(t, nil, Git, dir, "commit", "--allow-empty", "-m", "x"); err == nil {
+	if out, err := child(t, nil, vcs.Git, dir, "commit", "--allow-empty", "-m", "x"); err == nil {
 		t.Fatalf("the run was not killed: %s", out)
 	}
 	must(t, os.Remove(filepath.Join(dir, ".git/hooks/pre-commit")))
-	clean(t, Git, dir)
+	clean(t, vcs.Git, dir)
 	same(t, "files after a killed commit", second, withoutVolatile(describeDir(t, dir)))
 	if exists(dir, ".git/cloudlets/pending") || exists(dir, ".git/cloudlets/names") {
 		t.Error("the state of the killed runs is still there")
@@ -131,17 +132,17 @@ func TestKilledRunIsPutInOrder(t *testing.T) {
 
 // TestOneRunAtATime starts a second run during the first.
 func TestOneRunAtATime(t *testing.T) {
-	needTool(t, Git)
+	needTool(t, vcs.Git)
 	t.Parallel()
 	dir := newImage(t)
 	plant(t, dir, map[string]string{"a": ""})
-	run(t, Git, dir, "init")
-	commit(t, Git, dir)
+	run(t, vcs.Git, dir, "init")
+	commit(t, vcs.Git, dir)
 	hook(t, dir, "pre-commit", "echo started\n")
 	tried := false
 	out := writerFunc(func(p []byte) (int, error) {
 		if bytes.Contains(p, []byte("started")) {
-			_, err := Run(t.Context(), options(t, Git, dir, io.Discard, "status"))
+			_, err := Run(t.Context(), options(t, vcs.Git, dir, io.Discard, "status"))
 			if err == nil || !strings.Contains(err.Error(), "wait until it ends") {
 				t.Errorf("a second run: %v", err)
 			}
@@ -149,7 +150,7 @@ func TestOneRunAtATime(t *testing.T) {
 		}
 		return len(p), nil
 	})
-	code, err := Run(t.Context(), options(t, Git, dir, out, "commit", "--allow-empty", "-m", "x"))
+	code, err := Run(t.Context(), options(t, vcs.Git, dir, out, "commit", "--allow-empty", "-m", "x"))
 	if code != 0 || err != nil || !tried {
 		t.Errorf("the first run ends with %d, %v; a second was tried: %v", code, err, tried)
 	}
@@ -171,7 +172,7 @@ func chownAll(t testing.TB, dir string, id int) {
 // TestOrdinaryUser lets an ordinary user clone an image of root's and change
 // it, and lets root pull what the user made.
 func TestOrdinaryUser(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind Kind) {
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
 		dir := everything(t)
 		run(t, kind, dir, "init")
 		commit(t, kind, dir)
@@ -181,7 +182,7 @@ func TestOrdinaryUser(t *testing.T) {
 		must(t, os.Chmod(filepath.Dir(place), 0o755))
 		must(t, os.Chown(place, nobody, nobody))
 		users := filepath.Join(place, "users")
-		run(t, kind, users, "clone", "-q", map[Kind]string{Git: "--bare", Hg: "--noupdate"}[kind], dir)
+		run(t, kind, users, "clone", "-q", map[vcs.Kind]string{vcs.Git: "--bare", vcs.Hg: "--noupdate"}[kind], dir)
 		chownAll(t, users, nobody)
 		cred := &syscall.Credential{Uid: nobody, Gid: nobody}
 		as := func(image string, args ...string) string {
@@ -228,9 +229,9 @@ func TestOrdinaryUser(t *testing.T) {
 // TestPatternsMatchOnePath lets the tools ignore files with unusual names, each
 // one by itself.
 func TestPatternsMatchOnePath(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind Kind) {
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
 		names := []string{"a", "ab", "a*", "a?", "a[b]", "a\\", "a\\b", "a ", " a", "a  b", "!a", "#a", "a\xff", "ä", "a.b", "a$", "a(b", "a+", "^a", "a\tb", "{a,b}", "a%"}
-		if kind == Git {
+		if kind == vcs.Git {
 			names = append(names, "a\n", "a\nb", "a\r", "\ra", "a\r\n")
 		}
 		dir := newImage(t)
@@ -238,18 +239,18 @@ func TestPatternsMatchOnePath(t *testing.T) {
 			plant(t, dir, map[string]string{"d/" + name: ""})
 		}
 		run(t, kind, dir, "init")
-		ours := map[Kind]tool{Git: &gitTool{dir: dir}, Hg: &hgTool{dir: dir}}[kind]
+		ours := map[vcs.Kind]tool{vcs.Git: &gitTool{dir: dir}, vcs.Hg: &hgTool{dir: dir}}[kind]
 		for i, name := range names {
-			if kind == Hg && i%6 != 0 {
+			if kind == vcs.Hg && i%6 != 0 {
 				continue // it is slow to start
 			}
 			file := filepath.Join(t.TempDir(), "ignore")
 			must(t, os.WriteFile(file, []byte(ours.pattern("/d/"+name, false)+"\n"), 0o600))
 			args := []string{"ls-files", "-z", "--others", "--exclude-from=" + file}
-			if kind == Hg {
+			if kind == vcs.Hg {
 				args = []string{"status", "-un0", "--config", "ui.ignore.x=" + file, "--cwd", dir}
 			}
-			out, err := ask(t.Context(), kind, dir, args...)
+			out, err := vcs.Ask(t.Context(), kind, dir, args...)
 			must(t, err)
 			left := paths(out)
 			if len(left) != len(names)-1 {
@@ -260,6 +261,40 @@ func TestPatternsMatchOnePath(t *testing.T) {
 					t.Errorf("%q is not ignored", name)
 				}
 			}
+		}
+	})
+}
+
+// TestHostileRepository clones a repository that tries to place files where
+// they control programs.
+func TestHostileRepository(t *testing.T) {
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
+		dir := newImage(t)
+		plant(t, dir, map[string]string{
+			".cloudlet-.git/config": "[core]\n\tfsmonitor = touch owned\n", ".cloudlet-.hg/hgrc": "x", ".cloudlet-../x": "x", "a/.cloudlet-./y": "y",
+			metadataName: "#cloudlet-metadata 1\n/a link=/b\n/b type=fifo\n/c type=char device=1,3\n",
+		})
+		script := map[vcs.Kind]string{
+			vcs.Git: "git init -q && git add -A && git commit -q -m x",
+			vcs.Hg:  "hg init && hg add -q --config ui.portablefilenames=ignore && hg commit -m x",
+		}[kind]
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		copied := filepath.Join(t.TempDir(), "clone")
+		run(t, kind, copied, "clone", "-q", dir)
+		other := map[vcs.Kind]string{vcs.Git: ".hg", vcs.Hg: ".git"}[kind]
+		if exists(copied, other) || exists(filepath.Dir(copied), "x") {
+			t.Errorf("the repository brought %s", other)
+		}
+		run(t, kind, copied, words(kind, "status")...)
+		if r, err := vcs.Open(t.Context(), dir, ""); err == nil {
+			if _, err := r.Entry("/.git/config"); err == nil {
+				t.Error("the image has a repository in it")
+			}
+			must(t, r.Close())
 		}
 	})
 }

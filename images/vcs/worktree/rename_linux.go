@@ -1,4 +1,4 @@
-package vcs
+package worktree
 
 import "golang.org/x/sys/unix"
 

@@ -1,6 +1,6 @@
 //go:build linux
 
-package vcs
+package worktree
 
 import (
 	"errors"
@@ -16,11 +16,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cloudlets/images"
+	"cloudlets/images/vcs"
 )
 
-func open(t testing.TB, path, revision string) *Revision {
+func open(t testing.TB, path, revision string) *vcs.Revision {
 	t.Helper()
-	r, err := Open(t.Context(), path, revision)
+	r, err := vcs.Open(t.Context(), path, revision)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,30 +34,30 @@ func open(t testing.TB, path, revision string) *Revision {
 }
 
 func TestUnknownRevision(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind Kind) {
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		plant(t, dir, map[string]string{"a": ""})
 		run(t, kind, dir, "init")
-		if _, err := Open(t.Context(), dir, ""); err == nil || kind == Git && !strings.Contains(err.Error(), "commit") {
+		if _, err := vcs.Open(t.Context(), dir, ""); err == nil || kind == vcs.Git && !strings.Contains(err.Error(), "commit") {
 			t.Errorf("a repository without revisions opens: %v", err)
 		}
 		commit(t, kind, dir)
 		run(t, kind, dir, "tag", "v1.0")
 		for _, name := range []string{"v2.0", "--output=x", "-x"} {
-			_, err := Open(t.Context(), dir, name)
-			branch := map[Kind]string{Git: "main", Hg: "default"}[kind]
+			_, err := vcs.Open(t.Context(), dir, name)
+			branch := map[vcs.Kind]string{vcs.Git: "main", vcs.Hg: "default"}[kind]
 			if err == nil || !strings.Contains(err.Error(), "v1.0") || !strings.Contains(err.Error(), branch) {
 				t.Errorf("%s: %v; want the branch %s and the tag v1.0 named", name, err, branch)
 			}
 		}
-		if _, err := Open(t.Context(), t.TempDir(), "x"); !errors.Is(err, ErrNoRepository) {
+		if _, err := vcs.Open(t.Context(), t.TempDir(), "x"); !errors.Is(err, vcs.ErrNoRepository) {
 			t.Errorf("no repository: %v", err)
 		}
 	})
 }
 
 func TestRevisionsDiffer(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind Kind) {
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		plant(t, dir, map[string]string{"a": "first"})
 		run(t, kind, dir, "init")
@@ -93,22 +94,22 @@ func TestRevisionsDiffer(t *testing.T) {
 }
 
 func TestBareRepositoryAndWorktree(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind Kind) {
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
 		dir := everything(t)
 		run(t, kind, dir, "init")
 		commit(t, kind, dir)
 		want := withoutVolatile(describeDir(t, dir))
 		bare := filepath.Join(t.TempDir(), "bare.git")
-		flag := map[Kind]string{Git: "--bare", Hg: "--noupdate"}[kind]
+		flag := map[vcs.Kind]string{vcs.Git: "--bare", vcs.Hg: "--noupdate"}[kind]
 		run(t, kind, bare, "clone", "-q", flag, dir)
-		if !IsBare(bare) || IsBare(dir) {
-			t.Errorf("bare: %v for the bare one, %v for the other", IsBare(bare), IsBare(dir))
+		if !vcs.IsBare(bare) || vcs.IsBare(dir) {
+			t.Errorf("bare: %v for the bare one, %v for the other", vcs.IsBare(bare), vcs.IsBare(dir))
 		}
 		same(t, "files in the bare repository", want, describe(t, open(t, bare, "")))
 		if out := run(t, kind, bare, "log"); !strings.Contains(out, "a change") {
 			t.Errorf("the log of the bare repository: %s", out)
 		}
-		if kind == Hg {
+		if kind == vcs.Hg {
 			return
 		}
 		tree := filepath.Join(t.TempDir(), "tree")
@@ -120,7 +121,7 @@ func TestBareRepositoryAndWorktree(t *testing.T) {
 }
 
 func TestManyFilesAreReadAtOnce(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind Kind) {
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		files := map[string]string{"large": strings.Repeat("0123456789abcdef", 1<<18)}
 		for i := range 20 {
@@ -164,13 +165,13 @@ func TestManyFilesAreReadAtOnce(t *testing.T) {
 // TestRepositoryOfTheBareTool reads a repository that this program has never
 // touched.
 func TestRepositoryOfTheBareTool(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind Kind) {
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		plant(t, dir, map[string]string{"etc/hosts": "x", "bin/tool": "#!", "sub/.gitignore": "nothing\n"})
 		must(t, os.Chmod(filepath.Join(dir, "bin/tool"), 0o755))
-		script := map[Kind]string{
-			Git: "git init -q && git add -A && git commit -q -m x",
-			Hg:  "hg init && hg add -q && hg commit -m x",
+		script := map[vcs.Kind]string{
+			vcs.Git: "git init -q && git add -A && git commit -q -m x",
+			vcs.Hg:  "hg init && hg add -q && hg commit -m x",
 		}[kind]
 		cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
 		cmd.Dir = dir

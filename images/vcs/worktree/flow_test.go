@@ -1,6 +1,6 @@
 //go:build linux
 
-package vcs
+package worktree
 
 import (
 	"bytes"
@@ -14,10 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images/metadata"
+	"cloudlets/images/vcs"
 )
 
 // repository is a committed image with one file of each kind.
-func repository(t *testing.T, kind Kind) string {
+func repository(t *testing.T, kind vcs.Kind) string {
 	t.Helper()
 	dir := everything(t)
 	run(t, kind, dir, "init")
@@ -37,7 +38,7 @@ func changedLines(diff string) []string {
 }
 
 func TestChangeOfOwnerIsOneLine(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind Kind) {
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
 		dir := repository(t, kind)
 		must(t, os.Chown(filepath.Join(dir, "etc/shadow"), 3, 42))
 		got := strings.Join(changedLines(run(t, kind, dir, "diff")), "\n")
@@ -47,7 +48,7 @@ func TestChangeOfOwnerIsOneLine(t *testing.T) {
 		// It is committed without more ado, and can be taken back.
 		run(t, kind, dir, words(kind, "commit")...)
 		clean(t, kind, dir)
-		run(t, kind, dir, words(kind, "checkout", map[Kind]string{Git: "HEAD~1", Hg: "0"}[kind])...)
+		run(t, kind, dir, words(kind, "checkout", map[vcs.Kind]string{vcs.Git: "HEAD~1", vcs.Hg: "0"}[kind])...)
 		if st := stat(t, dir, "etc/shadow"); st.Uid != 0 {
 			t.Errorf("%s: the owner is %d after going back, want 0", kind, st.Uid)
 		}
@@ -64,9 +65,9 @@ func stat(t testing.TB, dir, name string) unix.Stat_t {
 
 // branches makes two branches of one revision, each with a change, and checks
 // out the first one.
-func branches(t *testing.T, kind Kind, dir string, ours, theirs func()) {
+func branches(t *testing.T, kind vcs.Kind, dir string, ours, theirs func()) {
 	t.Helper()
-	base := map[Kind]string{Git: "main", Hg: "0"}[kind]
+	base := map[vcs.Kind]string{vcs.Git: "main", vcs.Hg: "0"}[kind]
 	run(t, kind, dir, words(kind, "branch", "theirs")...)
 	theirs()
 	commit(t, kind, dir)
@@ -77,7 +78,7 @@ func branches(t *testing.T, kind Kind, dir string, ours, theirs func()) {
 }
 
 func TestOwnersOfTwoFilesMerge(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind Kind) {
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		// The changed lines are adjacent, so a merge as text would conflict.
 		plant(t, dir, map[string]string{"a": "", "b": "", "c": "", "gone/": ""})
@@ -108,7 +109,7 @@ func TestOwnersOfTwoFilesMerge(t *testing.T) {
 }
 
 func TestConflictIsResolved(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind Kind) {
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		plant(t, dir, map[string]string{"a": "", "b": ""})
 		run(t, kind, dir, "init")
@@ -129,7 +130,7 @@ func TestConflictIsResolved(t *testing.T) {
 			t.Fatalf("%s: the conflict is not in the file:\n%s", kind, text)
 		}
 		plant(t, dir, map[string]string{metadataName: "#cloudlet-metadata 1\n/a uid=30\n"})
-		run(t, kind, dir, map[Kind][]string{Git: {"add", metadataName}, Hg: {"resolve", "--mark", metadataName}}[kind]...)
+		run(t, kind, dir, map[vcs.Kind][]string{vcs.Git: {"add", metadataName}, vcs.Hg: {"resolve", "--mark", metadataName}}[kind]...)
 		run(t, kind, dir, words(kind, "commit")...)
 		if st := stat(t, dir, "a"); st.Uid != 30 {
 			t.Errorf("%s: a belongs to %d, and it was resolved to 30", kind, st.Uid)
@@ -139,7 +140,7 @@ func TestConflictIsResolved(t *testing.T) {
 }
 
 func TestCheckoutMakesAndRemoves(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind Kind) {
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		plant(t, dir, map[string]string{"bin/a": "same", "bin/b": "same", "etc/passwd": "x", "untracked": ""})
 		must(t, os.Remove(filepath.Join(dir, "untracked")))
@@ -155,8 +156,8 @@ func TestCheckoutMakesAndRemoves(t *testing.T) {
 		plant(t, dir, map[string]string{"srv/deep/empty/": ""})
 		commit(t, kind, dir)
 		second := describeDir(t, dir)
-		for range map[Kind]int{Git: 2, Hg: 1}[kind] {
-			run(t, kind, dir, words(kind, "checkout", map[Kind]string{Git: "main", Hg: "0"}[kind])...)
+		for range map[vcs.Kind]int{vcs.Git: 2, vcs.Hg: 1}[kind] {
+			run(t, kind, dir, words(kind, "checkout", map[vcs.Kind]string{vcs.Git: "main", vcs.Hg: "0"}[kind])...)
 			same(t, string(kind)+": files of the first revision", first, describeDir(t, dir))
 			clean(t, kind, dir)
 			run(t, kind, dir, words(kind, "checkout", "other")...)
@@ -167,14 +168,14 @@ func TestCheckoutMakesAndRemoves(t *testing.T) {
 }
 
 func TestUntrackedAndVolatileFilesAreLeftAlone(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind Kind) {
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		plant(t, dir, map[string]string{".cloudlet/manifest": manifestFile, "a": "1"})
 		run(t, kind, dir, "init")
 		commit(t, kind, dir)
 		plant(t, dir, map[string]string{"a": "2", "mine/file": "", "tmp/x": "", "tmp/dir/": ""})
 		run(t, kind, dir, words(kind, "commit")...)
-		if kind == Git {
+		if kind == vcs.Git {
 			run(t, kind, dir, "commit", "-q", "-a", "-m", "2")
 		}
 		for _, name := range []string{"mine", "mine/file", "tmp/x", "tmp/dir"} {
@@ -182,7 +183,7 @@ func TestUntrackedAndVolatileFilesAreLeftAlone(t *testing.T) {
 			must(t, os.Chmod(filepath.Join(dir, name), 0o711))
 		}
 		want := describeDir(t, dir)
-		run(t, kind, dir, words(kind, "checkout", map[Kind]string{Git: "HEAD~1", Hg: "0"}[kind])...)
+		run(t, kind, dir, words(kind, "checkout", map[vcs.Kind]string{vcs.Git: "HEAD~1", vcs.Hg: "0"}[kind])...)
 		got := describeDir(t, dir)
 		for _, p := range []string{"/mine", "/mine/file", "/tmp/x", "/tmp/dir"} {
 			if got[p] != want[p] {
@@ -196,13 +197,13 @@ func TestUntrackedAndVolatileFilesAreLeftAlone(t *testing.T) {
 }
 
 func TestGitMovesCarryMetadata(t *testing.T) {
-	needTool(t, Git)
+	needTool(t, vcs.Git)
 	t.Parallel()
-	dir := repository(t, Git)
-	run(t, Git, dir, "mv", "etc/shadow", "etc/moved")
-	run(t, Git, dir, "rm", "-q", "bin/su")
-	run(t, Git, dir, "commit", "-q", "-m", "moved")
-	clean(t, Git, dir)
+	dir := repository(t, vcs.Git)
+	run(t, vcs.Git, dir, "mv", "etc/shadow", "etc/moved")
+	run(t, vcs.Git, dir, "rm", "-q", "bin/su")
+	run(t, vcs.Git, dir, "commit", "-q", "-m", "moved")
+	clean(t, vcs.Git, dir)
 	if st := stat(t, dir, "etc/moved"); st.Gid != 42 || st.Mode&0o7777 != 0o640 {
 		t.Errorf("the moved file has group %d and mode %#o", st.Gid, st.Mode)
 	}
@@ -214,67 +215,67 @@ func TestGitMovesCarryMetadata(t *testing.T) {
 }
 
 func TestStashAndReset(t *testing.T) {
-	needTool(t, Git)
+	needTool(t, vcs.Git)
 	t.Parallel()
-	dir := repository(t, Git)
+	dir := repository(t, vcs.Git)
 	want := describeDir(t, dir)
 	must(t, os.Chown(filepath.Join(dir, "etc/shadow"), 9, 9))
 	must(t, os.WriteFile(filepath.Join(dir, "etc/hosts"), []byte("changed"), 0o644))
 	changed := describeDir(t, dir)
-	run(t, Git, dir, "stash", "-q")
+	run(t, vcs.Git, dir, "stash", "-q")
 	same(t, "files after stash", want, describeDir(t, dir))
-	run(t, Git, dir, "stash", "pop", "-q")
+	run(t, vcs.Git, dir, "stash", "pop", "-q")
 	same(t, "files after stash pop", changed, describeDir(t, dir))
-	run(t, Git, dir, "reset", "-q", "--hard")
+	run(t, vcs.Git, dir, "reset", "-q", "--hard")
 	same(t, "files after reset", want, describeDir(t, dir))
 }
 
 func TestGitAlias(t *testing.T) {
-	needTool(t, Git)
+	needTool(t, vcs.Git)
 	t.Parallel()
-	dir := repository(t, Git)
+	dir := repository(t, vcs.Git)
 	must(t, os.Chown(filepath.Join(dir, "etc/hosts"), 9, 9))
-	run(t, Git, dir, "ci", "-q", "-m", "by an alias")
-	clean(t, Git, dir)
+	run(t, vcs.Git, dir, "ci", "-q", "-m", "by an alias")
+	clean(t, vcs.Git, dir)
 }
 
 func TestNoRepository(t *testing.T) {
-	needTool(t, Git)
-	needTool(t, Hg)
+	needTool(t, vcs.Git)
+	needTool(t, vcs.Hg)
 	t.Parallel()
 	outer := newImage(t)
-	run(t, Git, outer, "init")
+	run(t, vcs.Git, outer, "init")
 	inner := filepath.Join(outer, "inner")
 	must(t, os.Mkdir(inner, 0o755))
 	for _, kind := range both {
 		var out bytes.Buffer
 		_, err := Run(t.Context(), options(t, kind, inner, &out, "add", "-A"))
-		if !errors.Is(err, ErrNoRepository) || !strings.Contains(err.Error(), "init") {
+		if !errors.Is(err, vcs.ErrNoRepository) || !strings.Contains(err.Error(), "init") {
 			t.Errorf("%s in no repository: %v, %s", kind, err, out.String())
 		}
 	}
 }
 
 func TestExitCode(t *testing.T) {
-	needTool(t, Git)
+	needTool(t, vcs.Git)
 	t.Parallel()
-	dir := repository(t, Git)
+	dir := repository(t, vcs.Git)
 	must(t, os.WriteFile(filepath.Join(dir, "etc/hosts"), []byte("changed"), 0o644))
-	if code, _ := try(t, Git, dir, "diff", "--exit-code", "--quiet"); code != 1 {
+	if code, _ := try(t, vcs.Git, dir, "diff", "--exit-code", "--quiet"); code != 1 {
 		t.Errorf("git diff --exit-code ends with %d, want 1", code)
 	}
-	if code, out := try(t, Git, dir, "no-such-command"); code != 1 || !strings.Contains(out, "no-such-command") {
+	if code, out := try(t, vcs.Git, dir, "no-such-command"); code != 1 || !strings.Contains(out, "no-such-command") {
 		t.Errorf("an unknown command ends with %d: %s", code, out)
 	}
-	if code, _ := try(t, Git, dir, "-c", "alias.die=!kill -9 $$", "die"); code != 128+9 {
+	if code, _ := try(t, vcs.Git, dir, "-c", "alias.die=!kill -9 $$", "die"); code != 128+9 {
 		t.Errorf("a killed command ends with %d, want 137", code)
 	}
 }
 
 func TestCancelledRunPutsThingsInOrder(t *testing.T) {
-	needTool(t, Git)
+	needTool(t, vcs.Git)
 	t.Parallel()
-	dir := repository(t, Git)
+	dir := repository(t, vcs.Git)
 	want := describeDir(t, dir)
 	ctx, cancel := context.WithCancel(t.Context())
 	hook(t, dir, "pre-commit", "echo started\nwhile kill -0 $PPID 2>/dev/null; do sleep 0.02; done\n")
@@ -287,7 +288,7 @@ func TestCancelledRunPutsThingsInOrder(t *testing.T) {
 		}
 		return len(p), nil
 	})
-	opt := options(t, Git, dir, out, "commit", "--allow-empty", "-m", "x")
+	opt := options(t, vcs.Git, dir, out, "commit", "--allow-empty", "-m", "x")
 	code, err := Run(ctx, opt)
 	if err == nil && code == 0 {
 		t.Error("a cancelled commit succeeds")
@@ -297,13 +298,13 @@ func TestCancelledRunPutsThingsInOrder(t *testing.T) {
 
 // TestSignalsArePassedOn ends git by a signal while it works.
 func TestSignalsArePassedOn(t *testing.T) {
-	needTool(t, Git)
+	needTool(t, vcs.Git)
 	t.Parallel()
-	dir := repository(t, Git)
+	dir := repository(t, vcs.Git)
 	want := describeDir(t, dir)
 	hook(t, dir, "pre-commit", "echo started\nwhile kill -0 $PPID 2>/dev/null; do sleep 0.02; done\n")
 	signals := make(chan os.Signal, 1)
-	opt := options(t, Git, dir, writerFunc(func(p []byte) (int, error) {
+	opt := options(t, vcs.Git, dir, writerFunc(func(p []byte) (int, error) {
 		if bytes.Contains(p, []byte("started")) {
 			signals <- unix.SIGTERM
 		}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package vcs
+package worktree
 
 import (
 	"fmt"
@@ -9,14 +9,16 @@ import (
 	"path/filepath"
 	"testing"
 
+	"cloudlets/images/vcs"
+
 	"golang.org/x/sys/unix"
 )
 
 // TestRandomTreesSurvive commits random trees one after another, and switches
 // between the revisions.
 func TestRandomTreesSurvive(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind Kind) {
-		rounds := map[Kind]int{Git: 8, Hg: 1}[kind]
+	eachKind(t, func(t *testing.T, kind vcs.Kind) {
+		rounds := map[vcs.Kind]int{vcs.Git: 8, vcs.Hg: 1}[kind]
 		dir := newImage(t)
 		run(t, kind, dir, "init", "-q")
 		var trees []map[string]string
@@ -27,7 +29,7 @@ func TestRandomTreesSurvive(t *testing.T) {
 			plant(t, dir, map[string]string{".cloudlet/manifest": "{}"})
 			trees = append(trees, describeDir(t, dir))
 			commit(t, kind, dir)
-			run(t, kind, dir, append(map[Kind][]string{Git: {"tag"}, Hg: {"tag", "--local"}}[kind], fmt.Sprintf("r%d", seed))...)
+			run(t, kind, dir, append(map[vcs.Kind][]string{vcs.Git: {"tag"}, vcs.Hg: {"tag", "--local"}}[kind], fmt.Sprintf("r%d", seed))...)
 			same(t, "files after commit", trees[seed], describeDir(t, dir))
 		}
 		for seed, want := range trees {
@@ -59,7 +61,7 @@ func wipe(t testing.TB, dir string) {
 type grower struct {
 	t     testing.TB
 	rand  *rand.Rand
-	kind  Kind
+	kind  vcs.Kind
 	count int
 	files []string
 }
@@ -70,7 +72,7 @@ func (g *grower) name() string {
 	g.count++
 	odd := []string{"", " ", "\xff", "ä", "*", "[x]", "\\", "%", "~1", ".", "\t", "#", "=", "'"}
 	special := []string{".git", ".hg", ".gitignore", ".gitattributes", ".cloudlet-.git", ".hgignore-", "a.b", "a", "b"}
-	if g.kind == Git {
+	if g.kind == vcs.Git {
 		odd = append(odd, "\n", "\r")
 	}
 	if g.count > 4 && g.pick(5) == 0 { // below the root
