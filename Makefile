@@ -84,13 +84,18 @@ test-long: setup-test ## what test-boot does with a small image, with the whole 
 	$(GO) test -timeout 45m -parallel 2 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed
 
 .PHONY: setup-bench
-setup-bench: bin/atftpd
+setup-bench: bin/atftpd bin/kea
 	$(call install,$(BENCH_PACKAGES))
 
 # The package atftpd is unpacked and not installed, as it would start a server.
 bin/atftpd:
 	$(SUDO) apt-get update -qq
 	mkdir -p bin && cd bin && apt-get download -qq atftpd && dpkg -x atftpd_*.deb atftpd && rm atftpd_*.deb
+
+# The package kea-dhcp4-server, likewise. Its libraries come with kea-admin.
+bin/kea:
+	$(SUDO) apt-get update -qq
+	mkdir -p bin && cd bin && apt-get download -qq kea-dhcp4-server && dpkg -x kea-dhcp4-server_*.deb kea && rm kea-dhcp4-server_*.deb
 
 .PHONY: bench
 bench: setup-bench build bin/demo ## measure against the plain tools, in the same run
@@ -99,7 +104,8 @@ bench: setup-bench build bin/demo ## measure against the plain tools, in the sam
 		./images/vcs ./images/rootfs ./images/disk/ext4 ./images/disk/vdisk ./images/pack ./provision/agent ./cmd/cloudlets && \
 	$(GO) test -timeout 10m -run '^$$' -bench Kickstart $(AS_ROOT) ./images/ejs
 	CLOUDLETS_BENCH_ATFTPD=$(CURDIR)/bin/atftpd/usr/sbin/atftpd $(GO) test -timeout 10m -run '^$$' -bench . -benchtime 10x $(AS_ROOT) ./tftp
-	$(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(AS_ROOT) ./testdata/bed
+	$(GO) test -timeout 10m -run '^$$' -bench 'Table|Reload' $(AS_ROOT) ./dhcp ./provision/site
+	CLOUDLETS_BENCH_KEA=$(CURDIR)/bin/kea/usr/sbin/kea-dhcp4 $(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(AS_ROOT) ./testdata/bed
 
 .PHONY: clean
 clean: ## remove what was built; the cached Debian root stays in .cache

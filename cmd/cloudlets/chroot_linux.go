@@ -72,7 +72,7 @@ func (f *chrootFlags) spec(cmd *cobra.Command, im *images.Image, command []strin
 	return chroot.Spec{
 		Hostname: im.Name, Write: f.write, Command: command, Env: chroot.Environment(entry.Env, env), Checks: entry.Requires.Run,
 		Stdin: fileOf(cmd.InOrStdin()), Stdout: fileOf(cmd.OutOrStdout()), Stderr: fileOf(cmd.ErrOrStderr()),
-		Child: []string{"cloudlets", chrootVerb}, Log: newLogger(cmd.ErrOrStderr(), false),
+		Child: []string{"cloudlets", chrootVerb}, Log: textLogger(cmd.ErrOrStderr(), false),
 	}, nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"cloudlets/images/oci"
 	"cloudlets/images/rootfs"
 	"cloudlets/images/vcs"
+	"cloudlets/images/vcs/worktree"
 )
 
 // The verbs that change an image's directory.
@@ -94,7 +95,7 @@ func runTool(cmd *cobra.Command, kind vcs.Kind, args []string) error {
 	defer signal.Stop(signals)
 	// An interrupt goes to the tool. It does not end this program, which has to
 	// put the image in order after the tool.
-	code, err := vcs.Run(context.WithoutCancel(cmd.Context()), vcs.Options{
+	code, err := worktree.Run(context.WithoutCancel(cmd.Context()), worktree.Options{
 		Kind: kind, Dir: args[0], Args: args[1:], Signals: signals, Merge: []string{self, mergeVerb},
 		Stdin: cmd.InOrStdin(), Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
 		Notice: func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "cloudlets: %s\n", text) },

@@ -32,7 +32,7 @@ took. The server's other ports are reported as taken.`,
 			if asJSON {
 				err = printJSON(cmd.OutOrStdout(), findings)
 			} else {
-				printFindings(cmd.OutOrStdout(), findings)
+				printFindings(shown(cmd), findings)
 			}
 			return errors.Join(err, verdict(findings))
 		},

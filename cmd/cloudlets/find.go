@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images"
 	"cloudlets/images/manifest"
 )
@@ -99,7 +100,11 @@ func findCommand() *cobra.Command {
 }
 
 func find(cmd *cobra.Command, im *images.Image, selected func(string) bool, asJSON, zeroed bool) error {
-	out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
+	to := cmd.OutOrStdout()
+	if stdio.IsTerminal(to) && !zeroed {
+		to = &stdio.CleanWriter{W: to} // a pipe gets the names as they are
+	}
+	out := bufio.NewWriterSize(to, 1<<16)
 	end := byte('\n')
 	if zeroed {
 		end = 0

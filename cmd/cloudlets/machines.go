@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images/bytesize"
 	"cloudlets/provision"
 	"cloudlets/web"
@@ -118,7 +119,7 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 	if asJSON {
 		return printJSON(cmd.OutOrStdout(), m)
 	}
-	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(shown(cmd), 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(table, "%s\t%s\n", name, value)
@@ -152,7 +153,7 @@ answered, and the reason for each answer.`,
 				if asJSON {
 					return json.NewEncoder(cmd.OutOrStdout()).Encode(e)
 				}
-				_, err := fmt.Fprintln(cmd.OutOrStdout(), e)
+				_, err := fmt.Fprintln(shown(cmd), e)
 				return err
 			}
 			if follow {
@@ -303,9 +304,13 @@ func show[T any](cmd *cobra.Command, asJSON bool, answer T, err error, print fun
 	if asJSON {
 		return printJSON(cmd.OutOrStdout(), answer)
 	}
-	print(cmd.OutOrStdout(), answer)
+	print(shown(cmd), answer)
 	return nil
 }
+
+// shown is where text goes that has parts from machines, images and files: it
+// cannot take over a person's terminal.
+func shown(cmd *cobra.Command) io.Writer { return &stdio.CleanWriter{W: cmd.OutOrStdout()} }
 
 func printJSON(w io.Writer, value any) error {
 	encoder := json.NewEncoder(w)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images/ejs"
 )
 
@@ -49,7 +50,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintln(stderr, "cloudlets: interrupted")
 		return exitInterrupted
 	}
-	fmt.Fprintf(stderr, "cloudlets: %v\n", err)
+	fmt.Fprintf(stderr, "cloudlets: %s\n", stdio.Clean(err.Error()))
 	return coded.code
 }
 
@@ -85,7 +86,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupte
 	})
 	socket := root.PersistentFlags().String("socket", envOr(socketVariable, defaultSocket), "the daemon's socket (or $"+socketVariable+")")
 	root.AddGroup(&cobra.Group{ID: "server", Title: "The server:"}, &cobra.Group{ID: "machines", Title: "Machines:"}, &cobra.Group{ID: "images", Title: "Images:"})
-	root.AddCommand(serveCommand(socket), doctorCommand(socket), renderCommand(), chrootChildCommand(), mergeMetadataCommand())
+	root.AddCommand(serveCommand(socket), doctorCommand(socket), backupCommand(socket), restoreCommand(), checkStoreCommand(), renderCommand(), chrootChildCommand(), mergeMetadataCommand())
 	root.AddCommand(imageCommands()...)
 	root.AddCommand(machineCommands(socket)...)
 	return root

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"log/slog"
-	"os"
+
+	"cloudlets/cmd/cloudlets/stdio"
 
 	"github.com/lmittmann/tint"
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 )
 
@@ -13,6 +15,7 @@ import (
 // cloudlets.json, or else from the defaults.
 type serveFlags struct {
 	site, iface, dhcp, http, tftp, assets, state, web string
+	logFormat                                         string
 	verbose                                           bool
 }
 
@@ -34,17 +37,27 @@ addresses, or as a proxy beside the server that is there already.
 No disk is written unless a person armed the machine's install, with
 "install": "once" in its file or with the verb install.
 
+The log has a line for what a person wants to know: an install begins, ends or
+fails, a file of the site has a mistake, an image is ready. With --verbose it
+has one for each packet, too.
+
 Under systemd, use Type=notify: serve tells systemd when all its sockets are
 open.`,
 		Example: `  cloudlets serve --interface eth1 --site /srv/site --dhcp 10.0.0.100-10.0.0.200
   cloudlets serve --interface eth1 --site /srv/site --dhcp proxy`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.serve(cmd.Context(), *socket, newLogger(cmd.ErrOrStderr(), f.verbose))
+			log, err := newLogger(cmd.ErrOrStderr(), f.logFormat, f.verbose)
+			if err != nil {
+				return err
+			}
+			return f.serve(cmd.Context(), *socket, log)
 		},
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&f.web, "web", "", "also serve a read-only page about the machines at this `address`, such as 127.0.0.1:8080")
-	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every decision")
+	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every packet and every file, and not only what begins, ends and fails")
+	cmd.Flags().StringVar(&f.logFormat, "log-format", "text", "the `form` of the log: text or json")
+	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]cobra.Completion{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -64,18 +77,28 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("dhcp", cobra.FixedCompletions([]cobra.Completion{"proxy", "off"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// newLogger writes a log for people if w is a terminal, and plain lines if not.
-func newLogger(w any, verbose bool) *slog.Logger {
-	level := slog.LevelInfo
+// newLogger writes a log as JSON or as text.
+func newLogger(w io.Writer, format string, verbose bool) (*slog.Logger, error) {
+	switch format {
+	case "text":
+		return textLogger(w, verbose), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: logLevel(verbose)})), nil
+	}
+	return nil, codedError{fmt.Errorf("--log-format: %q is no form of a log; want text or json", format), exitUsage}
+}
+
+// textLogger writes a log for people if w is a terminal, and plain lines if not.
+func textLogger(w io.Writer, verbose bool) *slog.Logger {
+	if stdio.IsTerminal(w) {
+		return slog.New(tint.NewHandler(w, &tint.Options{Level: logLevel(verbose), TimeFormat: "15:04:05"}))
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: logLevel(verbose)}))
+}
+
+func logLevel(verbose bool) slog.Level {
 	if verbose {
-		level = slog.LevelDebug
+		return slog.LevelDebug
 	}
-	file, ok := w.(*os.File)
-	if !ok {
-		file = os.Stderr
-	}
-	if isatty.IsTerminal(file.Fd()) {
-		return slog.New(tint.NewHandler(file, &tint.Options{Level: level, TimeFormat: "15:04:05"}))
-	}
-	return slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: level}))
+	return slog.LevelInfo
 }

@@ -18,9 +18,9 @@ func (f serveFlags) serve(ctx context.Context, socket string, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	d, err := daemon.Open(daemon.Config{
+	d, err := daemon.Open(ctx, daemon.Config{
 		Site: opened, Settings: settings, Socket: socket, Web: f.web, Version: version,
-		Self: []string{self, renderVerb}, Log: log,
+		Self: []string{self, renderVerb}, CheckStore: []string{self, checkStoreVerb}, Log: log,
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images/vcs"
+	"cloudlets/images/vcs/worktree"
 )
 
 func gitCommand() *cobra.Command {
@@ -51,7 +52,7 @@ func mergeMetadataCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: mergeVerb + " BASE OURS THEIRS RESULT", Hidden: true, Args: exactArgs(4),
 		RunE: func(_ *cobra.Command, args []string) error {
-			conflicts, err := vcs.MergeFiles(args[0], args[1], args[2], args[3])
+			conflicts, err := worktree.MergeFiles(args[0], args[1], args[2], args[3])
 			if err != nil {
 				return err
 			}

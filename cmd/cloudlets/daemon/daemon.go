@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -38,7 +39,9 @@ type Config struct {
 	// Self is the command that renders a template: this program's file, and
 	// the verb. The agent in the RAM disks is the same file.
 	Self []string
-	Log  *slog.Logger
+	// CheckStore is the command that checks a store, see [store.CheckApart].
+	CheckStore []string
+	Log        *slog.Logger
 }
 
 // Daemon is the server: its parts, and how they are joined.
@@ -48,6 +51,7 @@ type Daemon struct {
 	notifySocket string       // where systemd waits for messages, or ""
 	started      time.Time
 	ready        chan struct{} // closed when all sockets are open
+	refused      throttle      // of warnings about connections
 
 	store   *store.File
 	tracker *track.Tracker
@@ -57,8 +61,34 @@ type Daemon struct {
 	chain   *httpboot.Chain
 }
 
+// storeFile is the store's name in the state folder.
+const storeFile = "cloudlets.db"
+
+// openStore checks the store and opens it.
+func (d *Daemon) openStore(ctx context.Context) error {
+	path := filepath.Join(d.Settings.State, storeFile)
+	err := store.CheckApart(ctx, d.CheckStore, path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		d.tellOfNewStore()
+	case err != nil && !errors.Is(err, store.ErrInUse): // opening says who uses it
+		return err
+	}
+	d.store, err = store.OpenFile(path)
+	return err
+}
+
+// tellOfNewStore warns of a store that is made anew beside packs of an older
+// one.
+func (d *Daemon) tellOfNewStore() {
+	if packs, _ := os.ReadDir(filepath.Join(d.Settings.State, "depot", "files")); len(packs) > 0 {
+		d.Log.Warn("the state folder has packed images and no "+storeFile+": if that was lost, stop this server and put a backup in its place with `cloudlets restore`, since machines whose files say \"install\": \"once\" would be installed again",
+			"folder", d.Settings.State)
+	}
+}
+
 // Open makes and joins the parts. It opens no socket yet.
-func Open(c Config) (*Daemon, error) {
+func Open(ctx context.Context, c Config) (*Daemon, error) {
 	d := &Daemon{Config: c, notifySocket: os.Getenv("NOTIFY_SOCKET"), started: time.Now(), ready: make(chan struct{})}
 	var err error
 	if d.addr, err = InterfaceAddr(d.Settings); err != nil {
@@ -67,7 +97,7 @@ func Open(c Config) (*Daemon, error) {
 	if err := os.MkdirAll(d.Settings.State, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state folder: %w (name another one with --state)", err)
 	}
-	if d.store, err = store.OpenFile(filepath.Join(d.Settings.State, "cloudlets.db")); err != nil {
+	if err := d.openStore(ctx); err != nil {
 		return nil, err
 	}
 	if err := d.wire(); err != nil {
@@ -78,7 +108,7 @@ func Open(c Config) (*Daemon, error) {
 
 // wire makes the parts that stand on the store, and joins them.
 func (d *Daemon) wire() (err error) {
-	if d.tracker, err = track.NewTracker(d.store, nil, d.Log); err != nil {
+	if d.tracker, err = track.NewTracker(d.store, track.Options{Log: d.Log, Known: d.Site.Has}); err != nil {
 		return err
 	}
 	d.tickets = track.NewTickets(d.store, nil)
@@ -120,7 +150,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	close(d.ready)
 	err = runGroups(ctx,
 		append(servers, task{"tell systemd", d.tellSystemdOfEnd}),
-		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}},
+		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"remove old overlays", d.sweepOverlays}},
 		[]task{{"write events", d.tracker.Run}},
 	)
 	return errors.Join(err, d.close())
@@ -149,6 +179,23 @@ func (d *Daemon) wantImages(ctx context.Context) error {
 	}
 }
 
+// sweepOverlays removes overlays that no install needs any more, now and from
+// time to time.
+func (d *Daemon) sweepOverlays(ctx context.Context) error {
+	again := time.NewTicker(time.Minute)
+	defer again.Stop()
+	for {
+		if err := d.chain.SweepOverlays(); err != nil {
+			d.Log.Warn("overlays stay for now", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+		}
+	}
+}
+
 // tellSystemd sends a message to systemd. If it fails, the server goes on.
 func (d *Daemon) tellSystemd(message string) {
 	if err := notifySystemd(d.notifySocket, message); err != nil {
@@ -162,6 +209,7 @@ func (d *Daemon) tellSystemdOfEnd(ctx context.Context) error {
 	return nil
 }
 
+// api is the API. Only the command line's socket gives a backup, too.
 func (d *Daemon) api(stopping <-chan struct{}) *web.Server {
 	return &web.Server{
 		Site: d.Site, Tracker: d.tracker, Tickets: d.tickets, Images: d.depot, Version: d.Version, Started: d.started,

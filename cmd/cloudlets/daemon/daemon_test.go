@@ -71,8 +71,8 @@ func startDaemon(t *testing.T, dir string) *testDaemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := Open(Config{
-		Site: opened, Socket: filepath.Join(notify, "api"), Self: []string{self}, Log: log,
+	d, err := Open(t.Context(), Config{
+		Site: opened, Socket: filepath.Join(notify, "api"), Self: []string{self}, CheckStore: []string{"true"}, Log: log,
 		Settings: site.Settings{
 			Assets: filepath.Join(dir, "assets"), State: filepath.Join(dir, "state"), Interface: "lo",
 			DHCP: site.DHCPService{Off: true}, TFTP: "127.0.0.1:0", HTTP: freeAddr(t),

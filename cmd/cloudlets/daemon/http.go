@@ -5,6 +5,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,10 +16,11 @@ import (
 
 // Limits of the HTTP servers.
 const (
-	maxConnections = 2048
-	headerTimeout  = 20 * time.Second
-	idleTimeout    = 2 * time.Minute
-	maxHeader      = 64 << 10 // bytes
+	headerTimeout = 20 * time.Second
+	// bodyTimeout is how long the body of a request may take.
+	bodyTimeout = 30 * time.Second
+	idleTimeout = 2 * time.Minute
+	maxHeader   = 64 << 10 // bytes
 	// shutdownLimit is how long requests may go on after the server begins
 	// to stop.
 	shutdownLimit = 3 * time.Second
@@ -27,9 +29,59 @@ const (
 // newHTTPServer is an HTTP server with the daemon's limits.
 func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler: logPanics(h, log), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: boundBodies(logPanics(h, log), bodyTimeout), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+}
+
+// boundBodies bounds the time in which a request's body must come. The server
+// reads what a handler leaves of it, so this holds for every request.
+func boundBodies(h http.Handler, limit time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			body := &boundBody{r.Body, http.NewResponseController(w)}
+			body.until(time.Now().Add(limit))
+			r.Body = body
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// boundBody is a body with a deadline, which ends with the body: the server
+// watches the connection while the handler works, and would take the deadline
+// for the end of the client.
+type boundBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+func (b *boundBody) until(t time.Time) {
+	_ = b.control.SetReadDeadline(t) // fails only for a connection that is gone
+}
+
+// Read implements [io.Reader].
+func (b *boundBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.until(time.Time{})
+	}
+	return n, err
+}
+
+// throttle lets a warning pass once a minute.
+type throttle struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (t *throttle) pass(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now.Sub(t.last) < time.Minute {
+		return false
+	}
+	t.last = now
+	return true
 }
 
 // logPanics has a panic of a handler cost one request, and logs it as an error

@@ -150,3 +150,41 @@ func TestPanicOfARequest(t *testing.T) {
 		t.Errorf("the log is %q", log)
 	}
 }
+
+// TestABodyThatNeverComes: the connection ends, although the handler did not read
+// the body.
+func TestABodyThatNeverComes(t *testing.T) {
+	server := httptest.NewServer(boundBodies(http.HandlerFunc(hello), 50*time.Millisecond))
+	defer server.Close()
+	conn := dialFrom(t, "127.0.0.1", server.Listener.Addr())
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"); err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(conn) // until the server ends it, or the deadline passes
+	if err != nil || !strings.HasSuffix(string(text), "hello") {
+		t.Errorf("got %q, %v", text, err)
+	}
+}
+
+// TestALateAnswer: the time for the body does not count against the handler.
+func TestALateAnswer(t *testing.T) {
+	const limit = 50 * time.Millisecond
+	server := httptest.NewServer(boundBodies(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		select {
+		case <-time.After(4 * limit): // longer than the limit, which is what is tested
+		case <-r.Context().Done():
+			body = []byte("broken off")
+		}
+		w.Write(body)
+	}), limit))
+	defer server.Close()
+	answer, err := http.Post(server.URL, "text/plain", strings.NewReader("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if text, err := io.ReadAll(answer.Body); string(text) != "body" || err != nil {
+		t.Errorf("got %q, %v", text, err)
+	}
+}

@@ -3,41 +3,142 @@
 package daemon
 
 import (
+	"io"
 	"net"
+	"net/netip"
 	"sync"
+	"time"
 )
 
-// limitConns lets a TCP listener have at most n connections at a time; further
-// ones wait. Its connections stay TCP connections, so that files are sent with
-// sendfile(2). A general wrapper of net.Conn would prevent that.
-func limitConns(l net.Listener, n int) net.Listener {
-	return &limitListener{Listener: l, room: make(chan struct{}, n), closed: make(chan struct{})}
+// Bounds of the connections of a TCP listener.
+const (
+	// maxConnections is how many there may be at a time; further ones wait. Those
+	// from addresses at which no machine of the site is may take half of it.
+	maxConnections = 4096
+	// maxPerSource is how many may come from one address (of IPv6, from one
+	// network of 64 bits). A machine needs a handful; many machines may share an
+	// address behind a router or an HTTP proxy.
+	maxPerSource = 256
+	// A client must take writePiece bytes within writeTimeout, or else its
+	// connection ends.
+	writePiece   = 1 << 20
+	writeTimeout = time.Minute
+)
+
+// busy is the answer to a connection that is one too many.
+const busy = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Type: text/plain\r\n\r\n" +
+	"too many connections are open already, from this address or from others that the site does not know: close some, and try again\n"
+
+// limits bounds the connections of a listener. Zero fields mean no bound.
+type limits struct {
+	total     int
+	perSource int
+	// known, if not nil, says whether a machine of the site is at an address.
+	known func(netip.Addr) bool
+	write time.Duration // for each piece that a client takes
+	// refused, if not nil, is called with the address of each connection that
+	// was refused.
+	refused func(netip.Addr)
+}
+
+// limitConns bounds the connections of a TCP listener. They stay TCP
+// connections, so that files are sent with sendfile(2). A general wrapper of
+// net.Conn would prevent that.
+func limitConns(l net.Listener, bounds limits) net.Listener {
+	return &limitListener{
+		Listener: l, limits: bounds, room: make(chan struct{}, bounds.total), closed: make(chan struct{}),
+		held: make(map[netip.Prefix]int),
+	}
 }
 
 type limitListener struct {
 	net.Listener
+	limits
 	room   chan struct{}
 	once   sync.Once
 	closed chan struct{}
+
+	mu        sync.Mutex
+	held      map[netip.Prefix]int // connections by their source
+	strangers int                  // connections from addresses that are not known
 }
 
-// Accept waits for room, and then for a connection.
+// Accept waits for room, and then for a connection of a source that has not too
+// many. Others are answered and closed.
 func (l *limitListener) Accept() (net.Conn, error) {
 	select {
 	case l.room <- struct{}{}:
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-	conn, err := l.Listener.Accept()
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			<-l.room
+			return nil, err
+		}
+		source := sourceOf(conn.RemoteAddr())
+		stranger := l.known != nil && !l.known(source.Addr())
+		if !l.enter(source, stranger) {
+			l.turnAway(conn, source)
+			continue
+		}
+		leave := sync.OnceFunc(func() { l.leave(source, stranger); <-l.room })
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			return &limitedTCP{tcp, l.write, leave}, nil
+		}
+		return &limitedConn{conn, leave}, nil
+	}
+}
+
+// sourceOf is what counts as one source of connections.
+func sourceOf(a net.Addr) netip.Prefix {
+	at, err := netip.ParseAddrPort(a.String())
 	if err != nil {
-		<-l.room
-		return nil, err
+		return netip.Prefix{} // a Unix socket: all of them are one source
 	}
-	leave := sync.OnceFunc(func() { <-l.room })
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		return &limitedTCP{tcp, leave}, nil
+	bits := 64
+	addr := at.Addr().Unmap()
+	if addr.Is4() {
+		bits = 32
 	}
-	return &limitedConn{conn, leave}, nil
+	source, _ := addr.WithZone("").Prefix(bits) // the number of bits is right
+	return source
+}
+
+func (l *limitListener) enter(source netip.Prefix, stranger bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.perSource > 0 && l.held[source] >= l.perSource || stranger && l.strangers >= l.total/2 {
+		return false
+	}
+	l.held[source]++
+	if stranger {
+		l.strangers++
+	}
+	return true
+}
+
+func (l *limitListener) leave(source netip.Prefix, stranger bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if stranger {
+		l.strangers--
+	}
+	if l.held[source]--; l.held[source] == 0 {
+		delete(l.held, source)
+	}
+}
+
+// turnAway answers a connection and closes it. The answer fits the buffer of any
+// fresh connection, so this does not wait.
+func (l *limitListener) turnAway(conn net.Conn, source netip.Prefix) {
+	_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+	_, _ = io.WriteString(conn, busy)
+	_ = conn.Close()
+	if l.refused != nil {
+		l.refused(source.Addr())
+	}
 }
 
 // Close also ends an Accept that waits for room.
@@ -46,11 +147,48 @@ func (l *limitListener) Close() error {
 	return l.Listener.Close()
 }
 
-// limitedTCP keeps the methods of a TCP connection. ReadFrom is the one that
-// uses sendfile(2).
+// limitedTCP ends when its client takes nothing for too long. It keeps the
+// methods of a TCP connection. ReadFrom is the one that uses sendfile(2).
 type limitedTCP struct {
 	*net.TCPConn
+	write time.Duration // 0 means for ever
 	leave func()
+}
+
+// Write writes within the deadline.
+func (c *limitedTCP) Write(b []byte) (int, error) {
+	if err := c.extend(); err != nil {
+		return 0, err
+	}
+	return c.TCPConn.Write(b)
+}
+
+// ReadFrom sends what it reads, each piece within a deadline of its own.
+func (c *limitedTCP) ReadFrom(r io.Reader) (sent int64, err error) {
+	rest := &io.LimitedReader{R: r, N: 1<<63 - 1}
+	if bounded, ok := r.(*io.LimitedReader); ok { // sendfile takes one limit, and not two
+		rest = bounded
+	}
+	for rest.N > 0 {
+		if err := c.extend(); err != nil {
+			return sent, err
+		}
+		piece := &io.LimitedReader{R: rest.R, N: min(rest.N, writePiece)}
+		n, err := c.TCPConn.ReadFrom(piece)
+		sent += n
+		rest.N -= n
+		if err != nil || piece.N > 0 { // with something left of the piece, the reader has ended
+			return sent, err
+		}
+	}
+	return sent, nil
+}
+
+func (c *limitedTCP) extend() error {
+	if c.write == 0 {
+		return nil
+	}
+	return c.SetWriteDeadline(time.Now().Add(c.write))
 }
 
 func (c *limitedTCP) Close() error {

@@ -3,9 +3,17 @@
 package daemon
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -16,7 +24,7 @@ func TestLimitConns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := limitConns(inner, 2)
+	l := limitConns(inner, limits{total: 2})
 	accepted := make(chan net.Conn)
 	ended := make(chan error, 1)
 	go func() {
@@ -70,5 +78,180 @@ func next(t *testing.T, accepted chan net.Conn) net.Conn {
 	case <-time.After(patience):
 		t.Fatal("no connection is accepted")
 		return nil
+	}
+}
+
+// dialFrom connects from an address of loopback.
+func dialFrom(t *testing.T, from string, to net.Addr) net.Conn {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
+	conn, err := dialer.Dial("tcp4", to.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// serveLimited serves HTTP with bounds until the test ends.
+func serveLimited(t *testing.T, bounds limits, h http.Handler) net.Addr {
+	t.Helper()
+	inner, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := newHTTPServer(h, slog.New(slog.DiscardHandler))
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(limitConns(inner, bounds)) }()
+	t.Cleanup(func() {
+		server.Close()
+		<-ended
+	})
+	return inner.Addr()
+}
+
+func hello(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }
+
+// asks sends a request and returns the status of the answer.
+func asks(t *testing.T, conn net.Conn) int {
+	t.Helper()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode
+}
+
+// TestOneSourceCannotTakeAll: an address with too many connections gets an
+// answer that says so, and another one is served.
+func TestOneSourceCannotTakeAll(t *testing.T) {
+	refused := make(chan netip.Addr, 100)
+	at := serveLimited(t, limits{total: 100, perSource: 3, refused: func(a netip.Addr) { refused <- a }}, http.HandlerFunc(hello))
+	var idle []net.Conn
+	for range 3 {
+		conn := dialFrom(t, "127.0.0.66", at)
+		if status := asks(t, conn); status != http.StatusOK {
+			t.Fatalf("status %d", status)
+		}
+		idle = append(idle, conn)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(dialFrom(t, "127.0.0.66", at)), nil)
+	if err != nil || answer.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("one connection too many: %v, %v", answer, err)
+	}
+	if got := <-refused; got.String() != "127.0.0.66" {
+		t.Errorf("refused %s", got)
+	}
+	if status := asks(t, dialFrom(t, "127.0.0.7", at)); status != http.StatusOK {
+		t.Errorf("another address gets status %d", status)
+	}
+	idle[0].Close()
+	for { // until the server has seen the end
+		answer, err := http.ReadResponse(bufio.NewReader(onceMore(t, at)), nil)
+		if err == nil && answer.StatusCode == http.StatusOK {
+			return
+		}
+	}
+}
+
+func onceMore(t *testing.T, at net.Addr) net.Conn {
+	conn := dialFrom(t, "127.0.0.66", at)
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	return conn
+}
+
+// TestStrangersLeaveHalf: however many addresses attack, machines of the site
+// are served.
+func TestStrangersLeaveHalf(t *testing.T) {
+	ours := netip.MustParseAddr("127.0.0.7")
+	at := serveLimited(t, limits{total: 8, perSource: 2, known: func(a netip.Addr) bool { return a == ours }}, http.HandlerFunc(hello))
+	served := 0
+	for i := range 8 {
+		if asks(t, dialFrom(t, fmt.Sprintf("127.0.1.%d", i), at)) == http.StatusOK {
+			served++
+		}
+	}
+	if served != 4 {
+		t.Errorf("%d connections of strangers are served, want 4 of 8", served)
+	}
+	if status := asks(t, dialFrom(t, ours.String(), at)); status != http.StatusOK {
+		t.Errorf("a machine of the site gets status %d", status)
+	}
+}
+
+// TestAReaderThatNeverReads loses its connection, also in the middle of a file
+// that is sent by sendfile(2).
+func TestAReaderThatNeverReads(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pack")
+	if err := errors.Join(os.WriteFile(name, nil, 0o644), os.Truncate(name, 1<<30)); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{}, 2)
+	for kind, h := range map[string]http.HandlerFunc{
+		"a file": func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, name); ended <- struct{}{} },
+		"a reply": func(w http.ResponseWriter, _ *http.Request) {
+			io.Copy(w, struct{ io.Reader }{endless{}})
+			ended <- struct{}{}
+		},
+	} {
+		at := serveLimited(t, limits{total: 8, write: 20 * time.Millisecond}, h)
+		conn := dialFrom(t, "127.0.0.1", at)
+		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-ended:
+		case <-time.After(patience):
+			t.Errorf("%s is sent for ever to a client that reads nothing", kind)
+		}
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+// TestAWholeFileArrives although it is sent in pieces.
+func TestAWholeFileArrives(t *testing.T) {
+	const size = 2*writePiece + 12345
+	content := make([]byte, size)
+	for i := range content {
+		content[i] = byte(i * i >> 7)
+	}
+	name := filepath.Join(t.TempDir(), "pack")
+	if err := os.WriteFile(name, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	at := serveLimited(t, limits{total: 8, write: patience}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, name) }))
+	for _, asked := range []string{"", "bytes=0-", "bytes=7-1048582", "bytes=-2097153"} {
+		r, err := http.NewRequest(http.MethodGet, "http://"+at.String()+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := content
+		switch asked {
+		case "bytes=7-1048582":
+			want = content[7:1048583]
+		case "bytes=-2097153":
+			want = content[size-2097153:]
+		}
+		if asked != "" {
+			r.Header.Set("Range", asked)
+		}
+		answer, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%q: %d bytes, want %d; %v", asked, len(got), len(want), err)
+		}
 	}
 }

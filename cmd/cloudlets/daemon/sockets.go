@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"time"
 
 	"cloudlets/dhcp"
 	"cloudlets/provision/leases"
@@ -91,7 +93,16 @@ func (d *Daemon) listenHTTP(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve HTTP boot: %w (`cloudlets doctor` shows which process has the port)", err)
 	}
-	return newServer("serve HTTP boot", limitConns(l, maxConnections), newHTTPServer(d.chain.Handler(), d.Log)), nil
+	return newServer("serve HTTP boot", d.limited(l), newHTTPServer(d.chain.Handler(), d.Log)), nil
+}
+
+// limited bounds the connections of a listener that anyone can reach.
+func (d *Daemon) limited(l net.Listener) net.Listener {
+	return limitConns(l, limits{total: maxConnections, perSource: maxPerSource, write: writeTimeout, known: d.chain.KnowsHost, refused: func(source netip.Addr) {
+		if d.refused.pass(time.Now()) {
+			d.Log.Warn("too many connections are open, so some are refused; this one came from", "address", source, "listening", l.Addr())
+		}
+	}})
 }
 
 // listenAPI opens the socket of the command line, which only root may open.
@@ -101,7 +112,9 @@ func (d *Daemon) listenAPI(context.Context) (*server, error) {
 		return nil, err
 	}
 	stopping := make(chan struct{})
-	s := newHTTPServer(d.api(stopping).Handler(), d.Log)
+	api := d.api(stopping)
+	api.Backup = d.store.Backup
+	s := newHTTPServer(api.Handler(), d.Log)
 	s.RegisterOnShutdown(func() { close(stopping) })
 	return newServer("serve the command line", l, s), nil
 }
@@ -119,7 +132,7 @@ func (d *Daemon) listenPage(ctx context.Context) (*server, error) {
 	stopping := make(chan struct{})
 	s := newHTTPServer(d.api(stopping).ReadOnly(), d.Log)
 	s.RegisterOnShutdown(func() { close(stopping) })
-	return newServer("serve the page", limitConns(l, maxConnections), s), nil
+	return newServer("serve the page", d.limited(l), s), nil
 }
 
 // dhcpInterface describes the served interface to the DHCP server.

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/images/atomicfile"
+	"cloudlets/provision"
+	"cloudlets/provision/store"
+	"cloudlets/provision/track"
+	"cloudlets/web"
+)
+
+// checkStoreVerb is the hidden verb that checks a store in a process of its own.
+const checkStoreVerb = "check-store"
+
+func checkStoreCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: checkStoreVerb + " FILE", Hidden: true, Args: exactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			err := store.Check(args[0])
+			if errors.Is(err, store.ErrInUse) {
+				return codedError{err, store.ExitInUse}
+			}
+			return err
+		},
+	}
+}
+
+// checkStore checks a store in another process.
+func checkStore(ctx context.Context, path string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program's own file: %w", err)
+	}
+	return store.CheckApart(ctx, []string{self, checkStoreVerb}, path)
+}
+
+func backupCommand(socket *string) *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use: "backup FILE", Short: "Copy the server's state into a file", GroupID: "server", Args: exactArgs(1),
+		Long: `Backup copies the state of the running server: leases, events, and which
+machines are installed and armed. The copy is of one moment, and it is checked
+before it gets its name. The server goes on meanwhile.
+
+While no server runs, its file cloudlets.db in the state folder can be copied as
+it is. The site's files and images are not part of the backup.`,
+		Example: "  cloudlets backup /var/backups/cloudlets-$(date +%F).db",
+		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+			out := outFlags{out: args[0], force: force}
+			if err := out.mayWrite(); err != nil {
+				return err
+			}
+			err := atomicfile.Write(args[0], 0o600, func(f *os.File) error {
+				if err := c.Backup(cmd.Context(), f); err != nil {
+					return err
+				}
+				return checkStore(cmd.Context(), f.Name())
+			})
+			if err != nil {
+				return fmt.Errorf("write backup %s: %w", args[0], err)
+			}
+			return nil
+		}),
+	}
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "replace an existing file")
+	return cmd
+}
+
+func restoreCommand() *cobra.Command {
+	var state string
+	cmd := &cobra.Command{
+		Use: "restore FILE", Short: "Put a backup in the place of the server's state", GroupID: "server", Args: exactArgs(1),
+		Long: `Restore puts a backup in the place of the server's state. The server must not
+be running. The state that was there is kept under another name, beside it.
+
+Nobody knows what happened to the machines since the backup was made. So
+nothing is armed after a restore, and "install": "once" installs no machine,
+until a person arms it: cloudlets install NAME.`,
+		Example: "  systemctl stop cloudlets && cloudlets restore /var/backups/cloudlets-2026-11-01.db && systemctl start cloudlets",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return restore(cmd, args[0], filepath.Join(state, storeFile))
+		},
+	}
+	cmd.Flags().StringVar(&state, "state", defaultState, "the `folder` of the server's state")
+	_ = cmd.MarkFlagDirname("state")
+	return cmd
+}
+
+// storeFile is the store's name in the state folder.
+const storeFile = "cloudlets.db"
+
+func restore(cmd *cobra.Command, backup, path string) error {
+	if err := checkStore(cmd.Context(), backup); err != nil {
+		return err
+	}
+	var disarmed []provision.MAC
+	kept, err := store.Restore(cmd.Context(), backup, path, func(s store.Store) (err error) {
+		disarmed, err = track.Restored(cmd.Context(), s, time.Now())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	words := cmd.OutOrStdout()
+	fmt.Fprintf(words, "restored %s from %s\n", path, backup)
+	if kept != "" {
+		fmt.Fprintf(words, "what was there is kept as %s\n", kept)
+	}
+	for _, mac := range disarmed {
+		fmt.Fprintf(words, "%s was armed when the backup was made, and is not armed now\n", mac)
+	}
+	return nil
+}
