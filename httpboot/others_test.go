@@ -55,7 +55,7 @@ func TestLookingHasNoEffect(t *testing.T) {
 	if after := b.state(node1); after.Stage != before.Stage || after.Facts["image"] != before.Facts["image"] {
 		t.Errorf("looking changed the machine from %s to %s", before, after)
 	}
-	b.wantTrace(node1, "asked from 127.0.0.1", "asked from 127.0.0.9", "DHCP gave 127.0.0.1 to this machine")
+	b.wantTrace(node1, "asked from 127.0.0.1", "asks from 127.0.0.9", "DHCP gave 127.0.0.1 to this machine")
 	b.claimAs(request)
 	b.wantTrace(node1, "the agent is up at 127.0.0.1")
 }

@@ -32,11 +32,11 @@ func (c *Chain) script(w http.ResponseWriter, r *http.Request) {
 	}
 	text, event := c.writeScript(r.Context(), mac)
 	event.MAC = mac
-	event.Text += ", asked from " + remoteAddr(r).String()
 	if warning := c.foreign(mac, r); warning != "" {
 		// A person or another host looks. The machine is where it was.
 		event.Reason, event.Stage, event.Facts = event.Reason+"; "+warning, "", nil
 	} else {
+		event.Reason += "; asked from " + remoteAddr(r).String()
 		c.sawHost(mac, r)
 	}
 	c.record(r.Context(), event)

@@ -44,7 +44,7 @@ var inside = map[string][]string{
 	"images/fingerprint": {"images"},
 	"images/layers":      {"images"},
 	"images/boot":        {"images", "images/manifest"},
-	"provision/store":    {},
+	"provision/store":    {"images/atomicfile"},
 	"provision/leases":   {"dhcp", "provision/store"}, // the only one of its room that knows DHCP
 	"provision/track":    {"provision", "provision/store"},
 	"provision/wire":     {"provision", "images/target"},
