@@ -136,6 +136,11 @@ func TestServerAfterDeclineAndRelease(t *testing.T) {
 	release := sampleNamed(t, "udhcpc-request")
 	release.req.Packet.UpdateOption(dhcpv4.OptMessageType(dhcpv4.MessageTypeRelease))
 	release.req.Packet.ClientIPAddr = []byte{10, 77, 0, 101}
+	release.req.Source = netip.MustParseAddrPort("10.77.0.66:68")
+	if e := b.put(release); e.Reply != "" || !strings.Contains(e.Reason, "only a client at 10.77.0.101") {
+		t.Errorf("a release that another host sends: %+v", e)
+	}
+	release.req.Source = netip.MustParseAddrPort("10.77.0.101:68")
 	if e := b.put(release); e.Reply != "" || !strings.Contains(e.Reason, "free again") {
 		t.Errorf("exchange %+v", e)
 	}

@@ -164,13 +164,17 @@ func (t *table) findReservation(mac station) (r Reservation, note string) {
 // pick chooses an address of the pool: one that was never used, or else the one
 // that has been unused for longest.
 func (t *table) pick(mac station) (netip.Addr, string) {
-	for _, p := range t.pools {
+	known := t.isKnown(mac)
+	for i, p := range t.pools {
+		if i > 0 && !known {
+			break
+		}
 		if addr, reason := t.pickFrom(p, mac); addr.IsValid() {
 			return addr, reason
 		}
 	}
 	reason := fmt.Sprintf("no address is free in the pool %q: make the range larger or the lease time shorter", t.network.Range)
-	if len(t.pools) > 1 && !t.isKnown(mac) {
+	if len(t.pools) > 1 && !known {
 		reason += fmt.Sprintf("; %s are kept for machines of the site", t.pools[1].Range)
 	}
 	return netip.Addr{}, reason

@@ -20,6 +20,9 @@ func (s *File) Backup(ctx context.Context, w io.Writer) error {
 		_, err := tx.WriteTo(contextWriter{ctx, w})
 		return err
 	})
+	if ctx.Err() != nil { // bbolt does not wrap the writer's error
+		err = ctx.Err()
+	}
 	if err != nil {
 		return fmt.Errorf("back up store %s: %w", s.db.Path(), err)
 	}
@@ -46,6 +49,9 @@ func (w contextWriter) Write(p []byte) (int, error) {
 //
 // The backup must have been checked. No process may have the old store open.
 func Restore(ctx context.Context, backup, path string, prepare func(Store) error) (kept string, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", fmt.Errorf("restore store %s: make its folder: %w", path, err)
+	}
 	unlock, err := lock(path)
 	if err != nil {
 		return "", fmt.Errorf("restore store %s: %w", path, err)

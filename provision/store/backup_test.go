@@ -22,14 +22,14 @@ import (
 // The test binary is also the command that checks a store, and one that
 // restores backups until it is killed.
 const (
-	checkEnv   = "CLOUDLETS_TEST_CHECK"
-	restoreEnv = "CLOUDLETS_TEST_RESTORE"
+	checkVerb   = "check-child"
+	restoreVerb = "restore-child"
 )
 
 func TestMain(m *testing.M) {
 	switch {
-	case os.Getenv(checkEnv) != "":
-		err := store.Check(os.Args[1])
+	case len(os.Args) == 3 && os.Args[1] == checkVerb:
+		err := store.Check(os.Args[2])
 		switch {
 		case errors.Is(err, store.ErrInUse):
 			os.Exit(store.ExitInUse)
@@ -38,9 +38,9 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
-	case os.Getenv(restoreEnv) != "":
+	case len(os.Args) == 5 && os.Args[1] == restoreVerb:
 		for i := 0; ; i = 1 - i {
-			if _, err := store.Restore(context.Background(), os.Args[1+i], os.Args[3], func(store.Store) error { return nil }); err != nil {
+			if _, err := store.Restore(context.Background(), os.Args[2+i], os.Args[4], func(store.Store) error { return nil }); err != nil {
 				fmt.Println(err)
 				os.Exit(1)
 			}
@@ -53,8 +53,7 @@ func TestMain(m *testing.M) {
 // check checks a store as the server does.
 func check(t *testing.T, path string) error {
 	t.Helper()
-	t.Setenv(checkEnv, "yes")
-	return store.CheckApart(t.Context(), []string{os.Args[0]}, path)
+	return store.CheckApart(t.Context(), []string{os.Args[0], checkVerb}, path)
 }
 
 // filled makes a store of many pages, in which the key "k" has a value.
@@ -251,8 +250,7 @@ func TestRestoreIsKilled(t *testing.T) {
 	filled(t, second, "second")
 	filled(t, path, "zero")
 	for range 15 {
-		cmd := exec.Command(os.Args[0], first, second, path)
-		cmd.Env = append(os.Environ(), restoreEnv+"=yes")
+		cmd := exec.Command(os.Args[0], restoreVerb, first, second, path)
 		stdout, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/store"
 )
 
 // ErrNotDurable is the error of a [Tracker.Cancel] that is in force, although the
@@ -39,6 +40,14 @@ func (t *Tracker) Cancel(ctx context.Context, mac provision.MAC, by, reason stri
 		return nil
 	}
 	tickets.halt(mac, reason, now)
+	t.cancelInMemory(events, ending)
+	t.say(events)
+	return fmt.Errorf("%w: the machine is not installed, unless the server ends before it can write to its state folder: %w", ErrNotDurable, errors.Unwrap(err))
+}
+
+// cancelInMemory changes the state at once, and has the events written as soon as
+// that is possible.
+func (t *Tracker) cancelInMemory(events []provision.Event, ending func(store.Tx) error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, e := range events {
@@ -48,7 +57,6 @@ func (t *Tracker) Cancel(ctx context.Context, mac provision.MAC, by, reason stri
 	}
 	t.batch.also = append(t.batch.also, ending)
 	t.wake()
-	return fmt.Errorf("%w: the machine is not installed, unless the server ends before it can write to its state folder: %w", ErrNotDurable, errors.Unwrap(err))
 }
 
 // calledOff is the last event of an install whose agent may no longer report.

@@ -237,6 +237,14 @@ func (t *Tracker) recordSoon(e provision.Event) (full bool) {
 // those that wait and with further changes, and only then changes the machines'
 // states.
 func (t *Tracker) recordDurable(ctx context.Context, events []provision.Event, with func(store.Tx) error) error {
+	err := t.writeDurable(ctx, events, with)
+	if err == nil {
+		t.say(events)
+	}
+	return err
+}
+
+func (t *Tracker) writeDurable(ctx context.Context, events []provision.Event, with func(store.Tx) error) error {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 
@@ -288,23 +296,24 @@ func (t *Tracker) happened(e provision.Event) {
 	m.state = provision.Fold(m.state, e)
 	m.remember(e)
 	t.publish(e)
-	t.say(e)
 }
 
 // say logs what a person wants to know: that a machine is armed, begins, ends or
-// fails.
-func (t *Tracker) say(e provision.Event) {
-	level := slog.LevelInfo
-	if e.Kind == provision.KindFailed {
-		level = slog.LevelWarn
-	}
-	attributes := []slog.Attr{slog.String("machine", string(e.MAC)), slog.String("event", string(e.Kind))}
-	for _, a := range []slog.Attr{slog.String("by", e.By), slog.String("reason", e.Reason)} {
-		if a.Value.String() != "" {
-			attributes = append(attributes, a)
+// fails. The caller holds no lock, since a log may have to wait.
+func (t *Tracker) say(events []provision.Event) {
+	for _, e := range events {
+		level := slog.LevelInfo
+		if e.Kind == provision.KindFailed {
+			level = slog.LevelWarn
 		}
+		attributes := []slog.Attr{slog.String("machine", string(e.MAC)), slog.String("event", string(e.Kind))}
+		for _, a := range []slog.Attr{slog.String("by", e.By), slog.String("reason", e.Reason)} {
+			if a.Value.String() != "" {
+				attributes = append(attributes, a)
+			}
+		}
+		t.log.LogAttrs(context.Background(), level, cmp.Or(e.Text, string(e.Kind)), attributes...)
 	}
-	t.log.LogAttrs(context.Background(), level, cmp.Or(e.Text, string(e.Kind)), attributes...)
 }
 
 // repeats says whether an event is the same as one a moment ago. If so, it raises
