@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
@@ -474,4 +475,49 @@ func TestListenClosesWhatItOpened(t *testing.T) {
 			t.Errorf("the socket of port %d is still open", port)
 		}
 	}
+}
+
+// gatekeeper is a Booter that lets strangers wait, and knows one client.
+type gatekeeper struct {
+	known station
+	gate  chan struct{}
+}
+
+func (g gatekeeper) Known(mac net.HardwareAddr) bool { return station(mac) == g.known }
+
+func (g gatekeeper) Boot(_ context.Context, c Client) Boot {
+	if !g.Known(c.MAC) {
+		<-g.gate
+	}
+	return Boot{Reason: "test"}
+}
+
+// TestKnownClientsComeFirst: a flood of strangers has all workers busy, and many
+// more of them wait. The first worker that is free answers a machine of the site.
+func TestKnownClientsComeFirst(t *testing.T) {
+	g := gatekeeper{known: mac(7), gate: make(chan struct{})}
+	b := startBed(t, poolInterface(), func(s *Server) { s.Booter = g })
+	discover := func(from station) {
+		s := sampleNamed(t, "bios-pxe-discover")
+		s.req.Packet.ClientHWAddr = from[:]
+		b.ports[ServerPort].in <- arrival{s.req.Packet.ToBytes(), s.req.Source}
+	}
+	for i := range 5 * workers {
+		discover(station{2, 0, 0, 0, byte(i >> 8), byte(i)})
+	}
+	discover(g.known)
+	for i := range 2 { // a stranger, and then the machine
+		if i == 0 {
+			g.gate <- struct{}{}
+		}
+		select {
+		case e := <-b.exchanges:
+			if known := g.Known(e.Client.MAC); known != (i == 1) {
+				t.Errorf("exchange %d is with %s", i, e.Client.MAC)
+			}
+		case <-time.After(patience):
+			t.Fatal("no worker answers")
+		}
+	}
+	close(g.gate)
 }

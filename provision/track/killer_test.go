@@ -1,0 +1,203 @@
+package track_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cloudlets/dhcp"
+	"cloudlets/provision"
+	"cloudlets/provision/leases"
+	"cloudlets/provision/store"
+	"cloudlets/provision/track"
+)
+
+// busyEnv makes the test binary a server that is busy until it is killed.
+const busyEnv = "CLOUDLETS_TEST_BUSY"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(busyEnv); path != "" {
+		fmt.Fprintln(os.Stderr, busy(path))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+const busyMachines = 6
+
+func busyMachine(i int) provision.MAC {
+	return provision.MAC(fmt.Sprintf("52:54:00:00:01:%02x", i))
+}
+
+// busy installs machines over and over, and gives them leases. It prints a line
+// after each step, as a server would answer then.
+func busy(path string) error {
+	s, err := store.OpenFile(path)
+	if err != nil {
+		return err
+	}
+	tr, err := track.NewTracker(s, track.Options{})
+	if err != nil {
+		return err
+	}
+	tickets := track.NewTickets(s, nil)
+	go tr.Run(context.Background())
+	ended := make(chan error)
+	for i := range busyMachines {
+		go func() { ended <- busyWith(tr, tickets, leases.Leases{Store: s}, i) }()
+	}
+	return <-ended
+}
+
+func busyWith(tr *track.Tracker, tickets *track.Tickets, kept leases.Leases, i int) error {
+	ctx, mac := context.Background(), busyMachine(i)
+	said := func(what string) { fmt.Printf("%s %d\n", what, i) } // one write
+	for n := 0; ; n++ {
+		state, _ := tr.State(mac)
+		if !state.Armed {
+			if err := tr.Arm(ctx, mac, &provision.Spec{MAC: mac, Image: "web"}, "ann"); err != nil {
+				return err
+			}
+			said("armed")
+		}
+		lease := dhcp.Lease{Addr: netip.AddrFrom4([4]byte{10, 0, byte(i), byte(n)}), MAC: mac.HardwareAddr(), Expires: time.Now().Add(time.Hour)}
+		if err := kept.PutLeases([]dhcp.Lease{lease}); err != nil {
+			return err
+		}
+		said("lease " + lease.Addr.String())
+		_ = tr.Observe(provision.Event{MAC: mac, Kind: provision.KindDHCP, Text: fmt.Sprint("REQUEST ", n)})
+		token, err := tickets.Issue(ctx, mac)
+		if err != nil {
+			return err
+		}
+		session, err := tickets.Claim(ctx, token, track.Claimant{Nonce: fmt.Sprint(os.Getpid(), n)})
+		if err != nil {
+			return err
+		}
+		claimed := provision.Event{MAC: mac, Kind: provision.KindClaim, Stage: provision.StageAgent, Text: "claimed"}
+		if err := tr.RecordWith(ctx, claimed, tickets.Running(session.Secret)); err != nil {
+			return err
+		}
+		done := provision.Event{MAC: mac, Kind: provision.KindDone, Text: "done"}
+		if err := tr.RecordWith(ctx, done, tickets.EndingSession(session.Secret, "done")); err != nil {
+			return err
+		}
+		said("done")
+	}
+}
+
+// TestServerIsKilled: whenever the server is killed, nothing is lost that it had
+// answered, and nothing is armed again.
+func TestServerIsKilled(t *testing.T) { killServers(t, 25) }
+
+func killServers(t *testing.T, times int) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	before := map[provision.MAC]provision.State{}
+	for range times {
+		said := killOne(t, path)
+		s, err := store.OpenFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr := tracker(t, s)
+		for i := range busyMachines {
+			mac := busyMachine(i)
+			after, _ := tr.State(mac)
+			checkSurvived(t, mac, before[mac], after, said[i])
+			before[mac] = after
+		}
+		checkLeases(t, leases.Leases{Store: s}, said)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// killOne starts a busy server, kills it at a random instant, and returns what
+// it said of each machine until then.
+func killOne(t *testing.T, path string) [busyMachines][]string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), busyEnv+"="+path)
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var said [busyMachines][]string
+	var once sync.Once
+	var kill *time.Timer
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		once.Do(func() { kill = time.AfterFunc(rand.N(80*time.Millisecond), func() { cmd.Process.Kill() }) })
+		words := strings.Fields(lines.Text())
+		var i int
+		if _, err := fmt.Sscan(words[len(words)-1], &i); err != nil {
+			t.Errorf("the server says %q", lines.Text())
+			continue
+		}
+		said[i] = append(said[i], strings.Join(words[:len(words)-1], " "))
+	}
+	if kill == nil {
+		cmd.Process.Kill()
+		t.Error("the server did nothing")
+	}
+	cmd.Wait() // it was killed
+	return said
+}
+
+// checkSurvived compares a machine's state with what the server said. One step
+// more may have been stored, whose answer the kill prevented.
+func checkSurvived(t *testing.T, mac provision.MAC, before, after provision.State, said []string) {
+	t.Helper()
+	done, armed := 0, before.Armed
+	for _, step := range said {
+		switch step {
+		case "armed":
+			armed = true
+		case "done":
+			done, armed = done+1, false
+		}
+	}
+	more := after.Installs - before.Installs - done
+	switch {
+	case more < 0:
+		t.Errorf("%s: %d installs are done, and %d were said to be", mac, after.Installs-before.Installs, done)
+	case more > 1:
+		t.Errorf("%s: %d installs are done that nobody was told of", mac, more)
+	case more == 0 && armed && !after.Armed:
+		t.Errorf("%s: its arming is lost", mac)
+	case more == 1 && (!armed || after.Armed):
+		t.Errorf("%s: done, and armed again: %+v", mac, after)
+	}
+}
+
+func checkLeases(t *testing.T, kept leases.Leases, said [busyMachines][]string) {
+	t.Helper()
+	all, err := kept.Leases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := map[string]string{}
+	for _, l := range all {
+		owner[l.Addr.String()] = l.MAC.String()
+	}
+	for i, steps := range said {
+		for _, step := range steps {
+			if addr, ok := strings.CutPrefix(step, "lease "); ok && owner[addr] != string(busyMachine(i)) {
+				t.Errorf("the lease of %s to %s is lost: %q has it", addr, busyMachine(i), owner[addr])
+			}
+		}
+	}
+}
