@@ -65,7 +65,7 @@ func localReason(spec *Spec, state State) string {
 	case state.Cancelled:
 		return "its install was cancelled, so it boots from its own disk; " + arm
 	case state.Restored && state.Installs == 0:
-		return "the server's state was restored from a backup, and nobody knows whether the machine was installed meanwhile, so it boots from its own disk; " + arm
+		return "the server's state was damaged or restored from a backup, and nobody knows whether the machine was installed meanwhile, so it boots from its own disk; " + arm
 	case state.Installs > 0:
 		return fmt.Sprintf("it was installed at %s and no new install is armed, so it boots from its own disk; %s",
 			state.InstalledAt.Format("2006-01-02 15:04:05"), arm)

@@ -176,9 +176,9 @@ type State struct {
 	// Cancelled says that a person disarmed the machine, and nobody armed it
 	// since. Then not even "install": "once" lets it install.
 	Cancelled bool `json:"cancelled,omitempty"`
-	// Restored says that the store was restored from a backup, and nobody armed
-	// the machine since. What happened to it in the meantime is not known, so not
-	// even "install": "once" lets it install.
+	// Restored says that the store was restored from a backup, or that the
+	// machine's record was damaged, and nobody armed the machine since. What
+	// happened to it is not known, so not even "install": "once" lets it install.
 	Restored bool `json:"restored,omitempty"`
 	// Installs counts the installs that succeeded.
 	Installs    int       `json:"installs"`

@@ -91,6 +91,7 @@ type Depot struct {
 	agent  agent
 	log    *slog.Logger
 	notify func(Key, Status)
+	free   func(dir string) (int64, error) // bytes in a folder
 
 	wake chan struct{}
 	mu   sync.Mutex
@@ -161,7 +162,7 @@ func Open(opt Options) (*Depot, error) {
 		return nil, fmt.Errorf("open the depot: %w", err)
 	}
 	return &Depot{
-		dir: opt.Dir, finder: opt.Images, assets: opt.Assets, agent: agent, log: opt.Log, notify: opt.Notify,
+		dir: opt.Dir, finder: opt.Images, assets: opt.Assets, agent: agent, log: opt.Log, notify: opt.Notify, free: freeSpace,
 		wake: make(chan struct{}, 1), kits: map[Key]*slot{}, proven: map[string]bool{},
 		looking: make(chan struct{}, 1), looks: map[string]*look{},
 	}, nil

@@ -586,6 +586,34 @@ func TestAnAgentThatWasReplacedIsNotUsed(t *testing.T) {
 	}
 }
 
+// TestPackingLeavesRoom: a pack does not take the room that the server's state
+// needs.
+func TestPackingLeavesRoom(t *testing.T) {
+	s := newSite(t)
+	d := s.open(t, newJournal())
+	left := int64(reserve) + roomStep - 1
+	d.free = func(string) (int64, error) { return left, nil }
+	_, err := d.put(func(w io.Writer) (string, error) { _, err := w.Write([]byte("x")); return "", err })
+	wantError(t, err, "75.5 MB", "--state")
+	left++
+	if _, err := d.put(func(w io.Writer) (string, error) { _, err := w.Write([]byte("x")); return "", err }); err != nil {
+		t.Error(err)
+	}
+	_, err = d.put(func(w io.Writer) (string, error) {
+		for range 20 {
+			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+				return "", err
+			}
+			left -= 1 << 20
+		}
+		return "", nil
+	})
+	wantError(t, err, "are free there")
+	if names, err := os.ReadDir(filepath.Join(s.at("depot"), "files")); err != nil || len(names) != 1 {
+		t.Errorf("left behind: %v, %v", names, err)
+	}
+}
+
 // mayTryAgain ends the pause after a failure.
 func (d *Depot) mayTryAgain(key Key) {
 	d.mu.Lock()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cloudlets/images/atomicfile"
+	"cloudlets/images/bytesize"
 )
 
 // keepUnused is how long a file stays that no kit needs any more: a machine
@@ -61,7 +62,7 @@ func (d *Depot) put(write func(w io.Writer) (digest string, err error)) (file Fi
 	}
 	defer func() { err = errors.Join(err, temp.Discard()) }()
 	hash, count := sha256.New(), &counter{}
-	digest, err := write(io.MultiWriter(temp, hash, count))
+	digest, err := write(io.MultiWriter(&roomKeeper{w: temp, dir: d.dir, free: d.free}, hash, count))
 	if err = errors.Join(err, temp.Chmod(0o644)); err != nil {
 		return File{}, err
 	}
@@ -72,6 +73,36 @@ func (d *Depot) put(write func(w io.Writer) (digest string, err error)) (file Fi
 		return File{}, fmt.Errorf("keep a file in the depot: %w", err)
 	}
 	return File{Digest: digest, Size: count.n}, nil
+}
+
+const (
+	// reserve is how many bytes packing leaves free: the server's state is in
+	// the same folder, and must not lack room because of a pack.
+	reserve = 64 << 20
+	// roomStep is after how many bytes the room that is left is looked at.
+	roomStep = 8 << 20
+)
+
+// roomKeeper fails before too little room is left for the server's state.
+type roomKeeper struct {
+	w     io.Writer
+	dir   string
+	free  func(dir string) (int64, error)
+	check int64 // bytes until the next look
+}
+
+func (k *roomKeeper) Write(b []byte) (int, error) {
+	if k.check -= int64(len(b)); k.check < 0 {
+		k.check = roomStep
+		free, err := k.free(k.dir)
+		if err == nil && free < reserve+roomStep {
+			err = fmt.Errorf("keep a file in %s: only %s are free there, and the server's state needs %s: make room, or name another folder with --state", k.dir, bytesize.Decimal(free), bytesize.Decimal(reserve+roomStep))
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return k.w.Write(b)
 }
 
 type counter struct{ n int64 }
@@ -141,7 +172,9 @@ func (d *Depot) forgetRemoved() {
 	for key, s := range d.kits {
 		if _, there := d.finder.ImagePath(key.Image); !there && !s.Busy {
 			delete(d.kits, key)
-			delete(d.looks, key.Image)
+			if l := d.looks[key.Image]; l != nil && !l.recent() { // nobody waits for it
+				delete(d.looks, key.Image)
+			}
 		}
 	}
 }

@@ -7,7 +7,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/netip"
+	"time"
 
 	"cloudlets/dhcp"
 	"cloudlets/provision/store"
@@ -17,7 +20,10 @@ import (
 const Bucket = "leases"
 
 // Leases keeps a DHCP server's leases in the store.
-type Leases struct{ Store store.Store }
+type Leases struct {
+	Store store.Store
+	Log   *slog.Logger // may be nil; then nothing is logged
+}
 
 var _ dhcp.LeaseStore = Leases{}
 
@@ -28,7 +34,10 @@ func (l Leases) Leases() ([]dhcp.Lease, error) {
 		return tx.Scan(Bucket, "", "", func(key string, value []byte) error {
 			var lease dhcp.Lease
 			if err := json.Unmarshal(value, &lease); err != nil {
-				return fmt.Errorf("decode the lease of %s: %w", key, err)
+				lease, err = l.damaged(key, err)
+				if err != nil {
+					return err
+				}
 			}
 			list = append(list, lease)
 			return nil
@@ -38,6 +47,23 @@ func (l Leases) Leases() ([]dhcp.Lease, error) {
 		return nil, fmt.Errorf("read leases: %w", err)
 	}
 	return list, nil
+}
+
+// damagedTerm is how long an address is kept out of use whose lease cannot be
+// read: as long as a client may still have it.
+const damagedTerm = 24 * time.Hour
+
+// damaged is the lease of an address whose record cannot be read: that of no
+// client.
+func (l Leases) damaged(key string, cause error) (dhcp.Lease, error) {
+	addr, err := netip.ParseAddr(key)
+	if err != nil {
+		return dhcp.Lease{}, fmt.Errorf("decode the lease of %.40q: %w", key, cause)
+	}
+	if l.Log != nil {
+		l.Log.Error("a lease is damaged; its address is kept out of use for a while", "address", addr, "time", damagedTerm, "error", cause)
+	}
+	return dhcp.Lease{Addr: addr, MAC: make(net.HardwareAddr, 6), Expires: time.Now().Add(damagedTerm)}, nil
 }
 
 // PutLeases implements [dhcp.LeaseStore].

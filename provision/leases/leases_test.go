@@ -1,9 +1,12 @@
 package leases_test
 
 import (
+	"net"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"cloudlets/dhcp"
 	"cloudlets/dhcp/leasetest"
@@ -20,13 +23,31 @@ func TestLeases(t *testing.T) {
 	})
 }
 
-// TestDamagedLease: the error says which one.
+// TestDamagedLease: the others are read, and the address of the damaged one is
+// given to nobody.
 func TestDamagedLease(t *testing.T) {
 	kept := &store.Memory{}
-	if err := kept.Update(t.Context(), func(tx store.Tx) error { return tx.Put(leases.Bucket, "10.0.0.9", []byte("{")) }); err != nil {
+	l := leases.Leases{Store: kept}
+	good := dhcp.Lease{Addr: netip.MustParseAddr("10.0.0.8"), MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Expires: time.Now()}
+	if err := l.PutLeases([]dhcp.Lease{good}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (leases.Leases{Store: kept}).Leases(); err == nil || !strings.Contains(err.Error(), "lease of 10.0.0.9") {
+	put := func(key string) {
+		t.Helper()
+		if err := kept.Update(t.Context(), func(tx store.Tx) error { return tx.Put(leases.Bucket, key, []byte("{")) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("10.0.0.9")
+	all, err := l.Leases()
+	if err != nil || len(all) != 2 || all[0].MAC.String() != good.MAC.String() {
+		t.Fatalf("got %v, %v", all, err)
+	}
+	if bad := all[1]; bad.Addr.String() != "10.0.0.9" || bad.MAC.String() != "00:00:00:00:00:00" || !bad.Expires.After(time.Now().Add(time.Hour)) {
+		t.Errorf("the damaged lease is %v", bad)
+	}
+	put("nonsense")
+	if _, err := l.Leases(); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("error %v", err)
 	}
 }

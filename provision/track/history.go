@@ -316,10 +316,11 @@ func (t *Tracker) load(tx store.Tx) error {
 	t.restored = restored != nil
 	return tx.Scan(stateBucket, "", "", func(key string, value []byte) error {
 		var r storedMachine
-		if err := json.Unmarshal(value, &r); err != nil {
-			return fmt.Errorf("read %s %s: %w", stateBucket, key, err)
-		}
 		mac := provision.MAC(key)
+		if err := json.Unmarshal(value, &r); err != nil {
+			t.log.Error("the record of a machine is damaged; it is not installed until it is armed", "machine", mac, "error", err)
+			r = storedMachine{State: provision.State{MAC: mac, Stage: provision.StageNew, Restored: true}}
+		}
 		t.machines[mac] = &machine{state: r.State, kept: r.kept, stranger: !t.known(mac)}
 		if t.machines[mac].stranger {
 			t.strangers++

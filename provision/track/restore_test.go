@@ -42,3 +42,23 @@ func TestNothingIsArmedAfterARestore(t *testing.T) {
 		t.Errorf("armed by a person: %+v", d)
 	}
 }
+
+// TestADamagedRecord: one record that cannot be read keeps no server from
+// starting, and its machine is not installed by that.
+func TestADamagedRecord(t *testing.T) {
+	kept := &store.Memory{}
+	tr := tracker(t, kept)
+	const other provision.MAC = "52:54:00:00:00:02"
+	record(t, tr, provision.Event{MAC: node, Kind: provision.KindDone}, provision.Event{MAC: other, Kind: provision.KindArmed, By: "ann"})
+	if err := kept.Update(t.Context(), func(tx store.Tx) error { return tx.Put("machines", string(node), []byte(`{"state": [`)) }); err != nil {
+		t.Fatal(err)
+	}
+	tr = tracker(t, kept)
+	state, _ := tr.State(node)
+	if d := provision.Decide(&provision.Spec{MAC: node, Image: "web", InstallOnce: true}, state); d.Action != provision.ActionLocal {
+		t.Errorf("%+v", d)
+	}
+	if state, _ := tr.State(other); !state.Armed {
+		t.Error("another machine's record is lost")
+	}
+}

@@ -57,7 +57,7 @@ func (d *Daemon) listenDHCP(ctx context.Context) (*server, error) {
 	}
 	config := &dhcp.Server{
 		Interfaces: []dhcp.Interface{d.dhcpInterface()}, Booter: d.chain,
-		Leases: leases.Leases{Store: d.store}, Observe: d.chain.SawExchange, Log: d.Log,
+		Leases: leases.Leases{Store: d.store, Log: d.Log}, Observe: d.chain.SawExchange, Log: d.Log,
 	}
 	l, err := config.Listen(ctx)
 	if err != nil {
