@@ -35,7 +35,7 @@ const (
 // switch port with spanning tree is silent for 30 seconds.
 const networkTimeout = 3 * time.Minute
 
-// alwaysLoaded are modules that no device asks for by its alias.
+// alwaysLoaded are modules that are needed, but that no device's alias names.
 var alwaysLoaded = []string{"af_packet", "sd_mod"}
 
 // Main does the work of process 1. It never returns: it either hands the
