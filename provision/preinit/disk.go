@@ -119,7 +119,7 @@ func growMounted(dir string, size int64) (before, after int64, err error) {
 		return 0, 0, fmt.Errorf("grow the filesystem on %s: %w", dir, err)
 	}
 	before = int64(st.Blocks) * st.Bsize
-	if st.Flags&unix.ST_RDONLY != 0 { // only for the growth; the system makes it writable itself, later
+	if st.Flags&unix.ST_RDONLY != 0 { // make it writable until it has grown; the system does so itself, later
 		defer func() { err = errors.Join(err, remount(dir, unix.MS_RDONLY)) }()
 		if err := remount(dir, 0); err != nil {
 			return 0, 0, err
