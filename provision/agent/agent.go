@@ -1,10 +1,11 @@
-// Package agent is the installer that runs on the machine, in RAM: process 1
-// of a RAM disk, driven by the image's own kernel. It loads drivers, brings up
-// the interface that it booted from, claims its plan, chooses the disk, writes
-// and verifies it, reports, and hands the machine over to its new system.
+// Package agent is the installer. It runs on the machine, as process 1 of a
+// RAM disk, under the image's own kernel. It loads drivers, brings up the
+// interface that the machine booted from, claims the plan, chooses the disk,
+// writes and verifies it, reports, and hands the machine over to its new
+// system.
 //
-// [Main] is process 1. [Install] is the part that writes a disk; it runs on
-// any Linux, which is how it is tested and measured.
+// [Main] is process 1. [Install] is the part that writes a disk. It runs on
+// any Linux, so that it can be tested and measured there.
 package agent
 
 import (
@@ -23,8 +24,8 @@ import (
 	"cloudlets/provision/wire"
 )
 
-// memoryLimit keeps the agent's heap within what a small machine has beside
-// its RAM disk.
+// These keep the agent's heap within the memory that a small machine has left
+// beside its RAM disk. memoryLimit is in bytes.
 const (
 	memoryLimit = 96 << 20
 	gcPercent   = 50
@@ -34,11 +35,11 @@ const (
 // switch port with spanning tree is silent for 30 seconds.
 const networkTimeout = 3 * time.Minute
 
-// alwaysLoaded are modules that no device asks for by its alias.
+// alwaysLoaded are modules that are needed, but that no device's alias names.
 var alwaysLoaded = []string{"af_packet", "sd_mod"}
 
-// Main is the whole life of process 1. It returns only when there is nothing
-// left to hand over to.
+// Main does the work of process 1. It never returns: it either hands the
+// machine over, or prints an error and waits for a person.
 func Main(version string) {
 	debug.SetMemoryLimit(memoryLimit)
 	debug.SetGCPercent(gcPercent)
@@ -56,8 +57,8 @@ func Main(version string) {
 	rest(console, params, run(ctx, console, params))
 }
 
-// run takes the machine from bare RAM to its new system. It returns only
-// with an error; success ends in the hand-over.
+// run installs the new system and hands the machine over to it. It returns
+// only with an error.
 func run(ctx context.Context, console *console, params wire.Params) error {
 	log := slog.New(slog.NewTextHandler(console, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 	drivers, err := kmod.New("/lib/modules", log)
@@ -88,7 +89,8 @@ func run(ctx context.Context, console *console, params wire.Params) error {
 	return install(ctx, console, server, plan, inventory, network, log)
 }
 
-// install carries the plan out and hands over.
+// install carries out the plan and hands the machine over. It returns only
+// with an error.
 func install(ctx context.Context, console *console, server *client, plan wire.Plan, inventory provision.Inventory, network *link, log *slog.Logger) error {
 	writing, callOff := context.WithCancelCause(ctx)
 	defer callOff(nil)
@@ -118,8 +120,10 @@ func install(ctx context.Context, console *console, server *client, plan wire.Pl
 	return handOver(plan, result, console)
 }
 
-// rest is where a machine stays whose install failed: the disk is left
-// unbootable, the console says why, and nothing is tried again by itself.
+// rest prints the error of a failed install or hand-over. Then it reboots or
+// powers off, if the kernel command line says so, or else waits for a person.
+// It never returns and never tries again. A failed install has left the disk
+// unbootable.
 func rest(console *console, params wire.Params, err error) {
 	if err == nil {
 		err = errors.New("the hand-over came back")

@@ -11,9 +11,9 @@ import (
 	"cloudlets/images/disk"
 )
 
-// The kernel's interface for partitions that no table on the disk names:
-// include/uapi/linux/blkpg.h. With it the disk stays without a table, and so
-// unbootable, until everything on it is complete.
+// The kernel's interface to add and remove partitions without a table on the
+// disk: include/uapi/linux/blkpg.h. With it the disk has no table, and so is
+// not bootable, until everything on it is complete.
 const (
 	blkpg             = 0x1269
 	blkpgAddPartition = 1
@@ -48,8 +48,8 @@ func addPartition(device *os.File, p disk.Partition) error {
 	return partitionCall(device, blkpgAddPartition, &blkpgPartition{start: p.Offset, length: p.Size, number: int32(p.Number)})
 }
 
-// forgetPartitions removes what the kernel read from an old table, or was
-// told by an install that failed.
+// forgetPartitions makes the kernel forget all partitions of a disk. It may
+// know them from an old table, or from an install that failed.
 func forgetPartitions(device *os.File) error {
 	for number := int32(1); number <= maxPartitions; number++ {
 		err := partitionCall(device, blkpgDelPartition, &blkpgPartition{number: number})

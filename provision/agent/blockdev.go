@@ -17,7 +17,8 @@ import (
 
 var endsInDigit = regexp.MustCompile(`[0-9]$`)
 
-// partitionPath is a partition's device: /dev/sda3, /dev/nvme0n1p3.
+// partitionPath returns the device file of a disk's partition, such as
+// /dev/sda3 or /dev/nvme0n1p3.
 func partitionPath(name string, number int) string {
 	if endsInDigit.MatchString(name) {
 		name += "p"
@@ -25,10 +26,11 @@ func partitionPath(name string, number int) string {
 	return hardware.DevicePath(fmt.Sprintf("%s%d", name, number))
 }
 
-// openDisk opens a disk that nothing uses. O_EXCL makes the kernel refuse one
-// of which a part is mounted or in an array, and the absence of O_CREATE a
-// name that is no disk. The claim is let go at once, since it would keep mkfs
-// from the disk's partitions.
+// openDisk opens a disk that nothing uses. It first opens the disk with
+// O_EXCL, since the kernel then refuses a disk if a part of it is mounted or
+// in an array. Without O_CREATE it refuses a name that does not exist.
+// openDisk closes that file before it returns, because it would keep mkfs from
+// the disk's partitions.
 func openDisk(name string) (*os.File, error) {
 	claim, err := os.OpenFile(name, os.O_RDWR|unix.O_EXCL, 0)
 	if errors.Is(err, unix.EBUSY) {
@@ -41,12 +43,12 @@ func openDisk(name string) (*os.File, error) {
 	if info, err := claim.Stat(); err != nil || info.Mode().Type() != fs.ModeDevice {
 		return nil, errors.Join(fmt.Errorf("%s is no block device", name), err)
 	}
-	// By the open file and not by the name: that may be another disk's by now.
+	// Open the disk by the open file, since its name may be another disk's by now.
 	return os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", claim.Fd()), os.O_RDWR, 0)
 }
 
-// checkSame makes sure that a name still is the disk that was chosen: names
-// move from one disk to another when one fails or is plugged in.
+// checkSame returns an error if the name of the chosen disk now means another
+// disk. That can happen if a disk fails or is plugged in.
 func checkSame(sys fs.FS, chosen provision.DiskInfo) error {
 	now := hardware.Disk(sys, chosen.Name)
 	if now.Size == chosen.Size && now.Serial == chosen.Serial && now.WWN == chosen.WWN && now.Model == chosen.Model {

@@ -6,8 +6,9 @@ import (
 	"cloudlets/images/disk"
 )
 
-// menu reads the kernels from the disk that was just written, so that what
-// boots is what was verified.
+// menu returns the boot menu, and sets i.kernel to its default entry. It takes
+// the kernels from the disk that was just written, so that the machine boots
+// what was verified.
 func (i *installer) menu() (disk.Menu, error) {
 	menu, err := i.plan.Target.Menu(i.layout, func(file string) (disk.Payload, error) {
 		return disk.FilePayload(path.Join(i.Target, file))

@@ -19,15 +19,15 @@ import (
 	"cloudlets/provision/wire"
 )
 
-// maxAnswer bounds what is read of a server's answer to a request.
+// maxAnswer is how many bytes of an answer are read at most.
 const maxAnswer = 16 << 20
 
-// patience is how long the agent asks a server that does not answer before it
-// gives up: long enough for the server to be restarted or moved.
+// patience is how long the agent repeats a request that the server does not
+// answer. That is long enough to restart or move the server.
 const patience = 10 * time.Minute
 
-// firstWait is the pause before a request is sent again; it doubles up to
-// maxWait.
+// firstWait is the pause before a request is sent again. Each further pause is
+// twice as long as the one before, up to maxWait.
 const (
 	firstWait = 200 * time.Millisecond
 	maxWait   = 5 * time.Second
@@ -39,7 +39,7 @@ type client struct {
 	http    *http.Client
 	session string
 	log     *slog.Logger
-	// patience is how long an answer is waited for, at most.
+	// patience is how long a request is repeated until it is answered.
 	patience time.Duration
 }
 
@@ -47,8 +47,8 @@ func newClient(base string, log *slog.Logger) *client {
 	return &client{base: strings.TrimSuffix(base, "/"), http: newHTTP(), log: log, patience: patience}
 }
 
-// newHTTP has a time-out for each step but none for the whole of a request,
-// since a pack takes as long as it takes.
+// newHTTP returns a client that bounds the wait for the header of a response,
+// but not the whole request, since a large pack may take long.
 func newHTTP() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		ResponseHeaderTimeout: 30 * time.Second,
@@ -58,12 +58,13 @@ func newHTTP() *http.Client {
 	}}
 }
 
-// refusal is a server's answer that asking again does not change.
+// refusal is an error that repeating the request would not change.
 type refusal struct{ text string }
 
 func (r refusal) Error() string { return r.text }
 
-// claim exchanges the token for the plan.
+// claim exchanges the token for the plan. Further requests of the client use
+// the plan's session.
 func (c *client) claim(ctx context.Context, p wire.Params, inventory provision.Inventory) (wire.Plan, error) {
 	request := wire.ClaimRequest{Token: p.Token, Nonce: rand.Text(), MAC: p.MAC, Inventory: inventory}
 	answer, err := c.post(ctx, wire.ClaimPath, request)
@@ -81,8 +82,8 @@ func (c *client) claim(ctx context.Context, p wire.Params, inventory provision.I
 	return plan, nil
 }
 
-// post sends a value as JSON, again and again while the server does not
-// answer or answers with an error of its own.
+// post sends a value as JSON and returns the answer. It repeats the request
+// while the server does not answer, or reports a fault of its own.
 func (c *client) post(ctx context.Context, path string, value any) ([]byte, error) {
 	body, err := json.Marshal(value)
 	if err != nil {
@@ -93,10 +94,11 @@ func (c *client) post(ctx context.Context, path string, value any) ([]byte, erro
 	})
 }
 
-// maxDamaged is how often a blob is asked for that comes damaged.
+// maxDamaged is how often fetch gets a damaged blob before it gives up.
 const maxDamaged = 3
 
-// fetch reads a blob into memory and checks its digest.
+// fetch reads a blob into memory and checks its digest. A blob that is damaged
+// is fetched again.
 func (c *client) fetch(ctx context.Context, blob wire.Blob) ([]byte, error) {
 	var got string
 	for range maxDamaged {
@@ -115,7 +117,8 @@ func (c *client) fetch(ctx context.Context, blob wire.Blob) ([]byte, error) {
 	return nil, fmt.Errorf("fetch %s from %s: its digest is %s and should be %s, %d times: the file, or a cache or a line on its way, is broken", blob.Path, c.base, got, blob.Digest, maxDamaged)
 }
 
-// retry tries until there is an answer, a refusal, or no patience left.
+// retry calls try until it returns an answer or a refusal. It gives up when
+// c.patience is over or ctx ends.
 func (c *client) retry(ctx context.Context, try func() ([]byte, error)) ([]byte, error) {
 	ctx, stop := context.WithTimeout(ctx, c.patience)
 	defer stop()
@@ -155,9 +158,10 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 	return answer, judge(response, strings.TrimSpace(string(answer)))
 }
 
-// judge says whether an answer is one: what is the client's fault stays so,
-// save for the three answers that mean "not now" (RFC 9110, 15.5.9; RFC 8470,
-// 5.2; RFC 6585, 4).
+// judge returns nil if the status of a response means success. Otherwise it
+// returns an error, which is a refusal if the status is 4xx. Three of these
+// are no refusals, since they mean "not now": 408, 425 and 429 (RFC 9110,
+// 15.5.9; RFC 8470, 5.2; RFC 6585, 4).
 func judge(response *http.Response, text string) error {
 	if response.StatusCode/100 == 2 {
 		return nil

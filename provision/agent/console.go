@@ -11,15 +11,15 @@ import (
 	"cloudlets/provision"
 )
 
-// console is what a person in front of the machine sees.
+// console writes what a person in front of the machine sees.
 type console struct {
 	mu       sync.Mutex
 	out      io.Writer
 	progress time.Time
 }
 
-// openConsole opens the kernel's console; process 1 starts with it as its
-// standard output where the RAM disk has the device.
+// openConsole returns the kernel's console. The kernel makes it the standard
+// output of process 1 if the RAM disk has its device file.
 func openConsole() *console { return &console{out: os.Stdout} }
 
 func (c *console) Write(b []byte) (int, error) {
@@ -36,8 +36,9 @@ func (c *console) fail(err error) {
 	fmt.Fprintf(c, "\ncloudlets: FAILED: %v\n\n", err)
 }
 
-// event shows an event that goes to the server, too. Progress is shown every
-// few seconds as a line of its own: a serial console is no place for a bar.
+// event shows an event that also goes to the server. It shows progress every
+// few seconds, as a line of its own, since a serial console cannot show a bar
+// well.
 func (c *console) event(e provision.Event) {
 	if e.Kind != provision.KindProgress {
 		c.say("%s", strings.TrimSuffix(e.Text+" ("+e.Reason+")", " ()"))

@@ -10,7 +10,8 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// writeExt4 has a filesystem of size bytes written to a partition.
+// writeExt4 discards what is on a partition, calls write to write a filesystem
+// of size bytes there, and syncs the partition.
 func writeExt4(ctx context.Context, device string, size int64, write func(sparse.Writer) error) error {
 	f, err := os.OpenFile(device, os.O_RDWR|unix.O_EXCL, 0)
 	if err != nil {
@@ -26,11 +27,13 @@ func writeExt4(ctx context.Context, device string, size int64, write func(sparse
 	return f.Sync()
 }
 
-// discardStep is how much of a device is given back at a time, in bytes.
+// discardStep is how many bytes are discarded at a time. Between two steps
+// discard can notice that ctx ended.
 const discardStep = 2 << 30
 
-// discard tells a device that nothing on it is needed any more, as mkfs does.
-// A device without that ability keeps its old bytes, which does no harm.
+// discard tells a device that its content is not needed any more, as mkfs
+// does. If the device cannot discard, it keeps the old bytes, which does no
+// harm.
 func discard(ctx context.Context, device *os.File, size int64) error {
 	for at := int64(0); at < size; at += discardStep {
 		if err := ctx.Err(); err != nil {

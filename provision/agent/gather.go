@@ -14,11 +14,12 @@ import (
 type download struct {
 	source pack.Ranger
 	toc    *pack.TOC
-	sums   pack.Sums // of what was written
+	sums   pack.Sums // of what was written to the disk
 }
 
-// gather fetches everything that is small. A server that lacks something is
-// then noticed before anything is written.
+// gather finds the mkfs, and fetches the boot loaders and the tables of
+// contents of both packs. If one of these is missing, the install fails before
+// anything is written.
 func (i *installer) gather(ctx context.Context) error {
 	var err error
 	if i.maker, err = findMaker(i.plan.Target.Filesystem, i.Maker); err != nil {

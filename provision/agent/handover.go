@@ -18,13 +18,14 @@ import (
 // newRoot is where the agent mounts the root filesystem that it writes.
 const newRoot = "/newroot"
 
-// handOver lets go of the machine. It returns only with an error. The disk is
-// complete by now and the machine disarmed, so what cannot be handed over
-// directly takes the way through the firmware.
+// handOver hands the machine over to the system on its disk, in the way that
+// the plan says. It returns only with an error. If kexec or the switch of the
+// root fails, it reboots instead, since the disk is complete by now and the
+// machine disarmed.
 func handOver(plan wire.Plan, result Result, console *console) error {
 	err := checkKernel(plan)
 	switch {
-	case err != nil: // only by way of the firmware
+	case err != nil: // reboot below
 	case plan.Handover == provision.Switch:
 		err = process1.SwitchRoot(newRoot, plan.Init)
 	case plan.Handover == provision.Kexec:
@@ -43,8 +44,9 @@ func handOver(plan wire.Plan, result Result, console *console) error {
 	return process1.Reboot()
 }
 
-// checkKernel refuses a switch if the image got another kernel between the
-// boot script and the claim: the disk has no modules for the one that runs.
+// checkKernel refuses to switch the root if the image got another kernel after
+// the machine fetched its boot script and before it claimed its plan. The disk
+// then has no modules for the running kernel.
 func checkKernel(plan wire.Plan) error {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil || plan.Handover != provision.Switch {
@@ -56,7 +58,8 @@ func checkKernel(plan wire.Plan) error {
 	return nil
 }
 
-// kexec starts the installed disk's default entry without the firmware.
+// kexec starts the default entry of the disk's boot menu without the firmware.
+// It returns only with an error.
 func kexec(result Result) error {
 	if err := kexecLoad(result); err != nil {
 		return err

@@ -27,33 +27,36 @@ import (
 type Job struct {
 	Plan      wire.Plan
 	Inventory provision.Inventory
-	// Server is the base URL that the plan's paths are relative to, and HTTP
-	// speaks to it; nil is http.DefaultClient.
+	// Server is the base URL of the plan's paths. HTTP is the client for it;
+	// nil means http.DefaultClient.
 	Server string
 	HTTP   *http.Client
 	// Target is where the root filesystem is mounted, "/newroot". It stays
 	// mounted when the install succeeds.
 	Target string
 	// Maker is the program that makes a root filesystem other than ext4; ""
-	// is the mkfs that the RAM disk has for it.
+	// means the mkfs in the RAM disk.
 	Maker string
-	// Program is the file of cloudlets that a disk gets whose system starts
-	// with it; "" is the running program's own.
+	// Program is the file of the cloudlets program. It is copied to the disk
+	// if the plan wants the disk's system to start with it; "" means the
+	// running program.
 	Program string
-	// Sys is the machine's /sys; nil is that.
+	// Sys is the machine's /sys; nil means "/sys".
 	Sys fs.FS
-	// Permit is asked before the first write and before the last, which makes
-	// the disk bootable; an error ends the install there. nil permits.
+	// Permit is called before the first write, and before the last, which
+	// makes the disk bootable. If it returns an error, the install ends there.
+	// If it is nil, everything is permitted.
 	Permit func(context.Context) error
-	// Disks lists the disks anew, before the first write; nil trusts the
-	// inventory.
+	// Disks lists the disks again before the first write. If it is nil,
+	// Install relies on the inventory.
 	Disks func() ([]provision.DiskInfo, error)
-	// Report is told of each step; Log has the details. Both may be nil.
+	// Report is called with an event for each step. Log gets the details.
+	// Both may be nil.
 	Report func(provision.Event)
 	Log    *slog.Logger
 }
 
-// Result is what an install left.
+// Result describes the disk that an install made.
 type Result struct {
 	Disk provision.DiskInfo
 	// Kernel is the default entry of the disk's boot menu, with its whole
@@ -62,11 +65,11 @@ type Result struct {
 	Stats  pack.Stats
 }
 
-// Install carries a plan out: it selects the disk, makes sure that all that it
-// takes is there, writes and verifies, and makes the disk bootable as the last
-// thing that it does. Whatever fails after the first write, the disk is then
-// not bootable; the error says what was attempted on which device, or else
-// that nothing was written.
+// Install carries out a plan. It selects the disk, checks that everything it
+// needs is there, writes and verifies, and makes the disk bootable last. If a
+// step fails after the first write, the disk is not bootable, and the error
+// says what was attempted on which device. If an earlier step fails, the error
+// says that nothing was written.
 func Install(ctx context.Context, job Job) (Result, error) {
 	i, err := newInstaller(ctx, job)
 	if err != nil {
@@ -104,12 +107,13 @@ type installer struct {
 	plan   wire.Plan
 	server *client
 	disk   provision.DiskInfo
-	// cloudlet says that an installed cloudlet is on the disk.
+	// cloudlet says that a cloudlet was installed on the disk before.
 	cloudlet bool
 	device   *os.File
 	layout   disk.Layout
 	writer   *disk.Installer
-	// persistent is the filesystem of a new persistent partition, or nil.
+	// persistent is the filesystem of a new persistent partition; nil if the
+	// disk gets none.
 	persistent *ext4.Layout
 	kernel     target.Entry // see Result
 
@@ -120,7 +124,8 @@ type installer struct {
 	mounted        bool
 }
 
-// newInstaller selects the disk and refuses what must not be written.
+// newInstaller selects and opens the disk. It returns an error if the disk
+// must not be written, or does not suit the plan.
 func newInstaller(ctx context.Context, job Job) (*installer, error) {
 	if job.Log == nil {
 		job.Log = slog.New(slog.DiscardHandler)
@@ -146,7 +151,8 @@ func newInstaller(ctx context.Context, job Job) (*installer, error) {
 	return i, i.openDisk(ctx)
 }
 
-// mayOverwrite refuses a disk with something on it, save where that may go.
+// mayOverwrite refuses a disk that is not empty, unless the plan allows its
+// contents to be lost.
 func (i *installer) mayOverwrite() error {
 	switch {
 	case i.disk.Contents == "":
@@ -159,8 +165,9 @@ func (i *installer) mayOverwrite() error {
 	return fmt.Errorf("the disk %s is not empty: %s; say \"wipe\": true in machines/%s.json if all of that may be lost", i.disk, i.disk.Contents, i.plan.MAC)
 }
 
-// openDisk opens the selected disk, looks once more at what it is, now that it
-// can be no other, and lays it out.
+// openDisk opens the selected disk, examines it, and lays it out. It examines
+// the disk although the inventory describes it, since the name may mean
+// another disk by now. The open file always means the same disk.
 func (i *installer) openDisk(ctx context.Context) error {
 	device, err := openDisk(hardware.DevicePath(i.disk.Name))
 	if err != nil {
@@ -198,7 +205,9 @@ func (i *installer) examine(ctx context.Context) error {
 	return checkFirmware(i.Sys, i.layout)
 }
 
-// layOut gives everything its place, and finds the partition that is kept.
+// layOut plans the partitions of the disk and the filesystem of a new
+// persistent partition. If the plan keeps the disk's persistent partition,
+// layOut finds it first.
 func (i *installer) layOut(ctx context.Context, sector int64) error {
 	var kept *disk.Partition
 	if i.plan.Target.Keep {
@@ -217,8 +226,8 @@ func (i *installer) layOut(ctx context.Context, sector int64) error {
 }
 
 // checkFirmware refuses a disk that this machine's firmware could not boot,
-// before anything is written: BIOS reads sectors of 512 bytes only, and the
-// boot loader is of 64 bits.
+// before anything is written. BIOS reads only sectors of 512 bytes, and UEFI
+// of 32 bits cannot start the boot loader, which is for 64 bits.
 func checkFirmware(sys fs.FS, l disk.Layout) error {
 	switch bits := hardware.Attribute(sys, "firmware/efi/fw_platform_size"); {
 	case bits == "" && !l.BIOS():
@@ -236,8 +245,9 @@ func (i *installer) tell(e provision.Event) {
 	}
 }
 
-// abandon leaves a failed install's disk as it is: without a partition table, or
-// with one that lists only the kept partition, and with nothing mounted.
+// abandon cleans up after an install that failed: it unmounts the disk and
+// makes the kernel forget its partitions. It does not write a partition table.
+// So the disk keeps none, or one that lists only the kept partition.
 func (i *installer) abandon() error {
 	var err error
 	if i.mounted {
@@ -250,8 +260,8 @@ func (i *installer) abandon() error {
 	return err
 }
 
-// partition clears the disk, tells the kernel of the new partitions, and makes
-// the filesystems.
+// partition clears the disk, tells the kernel of the new partitions, makes the
+// filesystems, and mounts the root filesystem on i.Target.
 func (i *installer) partition(ctx context.Context) error {
 	if err := forgetPartitions(i.device); err != nil {
 		return fmt.Errorf("%s: %w", i.disk.Name, err)
@@ -296,8 +306,8 @@ func (i *installer) stream(ctx context.Context) error {
 	return nil
 }
 
-// configure puts the machine's overlay on top, and the files that start the
-// system if it has something to do first.
+// configure adds the machine's overlay to the root filesystem. If the plan has
+// tasks before the system's own init, it also adds the files for them.
 func (i *installer) configure(ctx context.Context) error {
 	if _, err := pack.Extract(ctx, i.overlay.source, i.overlay.toc, i.Target, pack.ExtractOptions{Replace: true, Sums: &i.overlay.sums, Logger: i.Log}); err != nil {
 		return fmt.Errorf("put the overlay on: %w", err)
@@ -308,8 +318,8 @@ func (i *installer) configure(ctx context.Context) error {
 	return nil
 }
 
-// verify reads the disk and compares it with what was written of both packs.
-// Files of the overlay take the place of the image's.
+// verify reads the disk and compares it with both packs. It skips the image's
+// files that the overlay replaced.
 func (i *installer) verify(ctx context.Context) error {
 	replaced := map[string]bool{}
 	for _, e := range i.overlay.toc.Entries() {
@@ -324,8 +334,8 @@ func (i *installer) verify(ctx context.Context) error {
 	return pack.Verify(ctx, i.overlay.toc, i.Target, pack.VerifyOptions{Sums: &i.overlay.sums})
 }
 
-// commit puts the kernels, which are verified by now, and their loaders on the
-// disk, and makes it bootable: the last write of all.
+// commit writes the boot loaders and the kernels, which were verified before,
+// and then makes the disk bootable, which is the last write of all.
 func (i *installer) commit(ctx context.Context) error {
 	menu, err := i.menu()
 	if err != nil {
@@ -352,8 +362,9 @@ func (i *installer) permitted(ctx context.Context) error {
 	return i.Permit(ctx)
 }
 
-// stillTheOne lists the disks once more: one that came late may suit the plan
-// as well, and then the choice was none.
+// stillTheOne lists the disks again and refuses if the plan does not select
+// the same disk any more. A disk that appeared late may suit the plan as well,
+// and then the plan does not say which one to write.
 func (i *installer) stillTheOne() error {
 	if i.Disks == nil {
 		return nil

@@ -19,17 +19,18 @@ import (
 	"cloudlets/provision/hardware"
 )
 
-// settle is how long the disks that are seen must stay the same before they
-// are taken for all that there are; settleLimit is when that is given up.
+// The list of disks counts as complete once it has stayed the same for the
+// time settle. After settleLimit it counts as complete even if it is empty, or
+// if drivers were just loaded. settleStep is the time between two looks.
 const (
 	settle      = time.Second
 	settleLimit = 30 * time.Second
 	settleStep  = 100 * time.Millisecond
 )
 
-// readInventory describes the machine from its /sys, once no new disk has appeared
-// for the time settle: controllers find disks one after the other. New devices may
-// need drivers; again loads them and returns how many it loaded.
+// readInventory describes the machine from its /sys. It first waits until no new
+// disk has appeared for the time settle, since controllers find disks one after the
+// other. New devices may need drivers: again loads them and returns their number.
 func readInventory(ctx context.Context, sys fs.FS, again func(context.Context) (int, error)) (provision.Inventory, error) {
 	disks, err := settledDisks(ctx, sys, again)
 	if err != nil {
@@ -94,8 +95,9 @@ func interfaces(sys fs.FS) []provision.InterfaceInfo {
 	return list
 }
 
-// contentsOf says what is on a disk now; "" when it is blank. What cannot be
-// read counts as something.
+// contentsOf describes what is on a disk now. The text is "" if the disk is
+// blank, but not if it cannot be read. cloudlet says whether a cloudlet was
+// installed on the disk.
 func contentsOf(r io.ReaderAt, size int64) (text string, cloudlet bool) {
 	found, err := probe.Identify(r, size)
 	if err != nil {

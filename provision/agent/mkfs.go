@@ -18,8 +18,9 @@ import (
 	"cloudlets/images/target"
 )
 
-// makerArgs are the words for a filesystem's mkfs, and whether it has one:
-// ext4 is made without.
+// makerArgs returns the arguments for the mkfs of a filesystem, apart from the
+// device. It returns false if the filesystem is not made by a mkfs: ext4 is
+// made without one, and others are unknown.
 func makerArgs(filesystem, id string) ([]string, bool) {
 	switch filesystem {
 	case "xfs":
@@ -30,8 +31,9 @@ func makerArgs(filesystem, id string) ([]string, bool) {
 	return nil, false
 }
 
-// findMaker finds the program that makes a filesystem: the given one, or the one
-// in the RAM disk. It returns "" for ext4, which this program makes itself.
+// findMaker returns the program that makes a filesystem. This is maker, or the
+// RAM disk's mkfs if maker is "". For ext4, which this program makes itself,
+// findMaker returns "".
 func findMaker(filesystem, maker string) (string, error) {
 	if filesystem == "ext4" {
 		return "", nil
@@ -54,7 +56,8 @@ func (i *installer) makeFilesystem(ctx context.Context, device string) error {
 	var err error
 	if plan.Filesystem == "ext4" {
 		options := plan.Root(time.Now(), true)
-		// The identifier was drawn for this install, so no old journal has it.
+		// The UUID is made from the plan's random identifier, which is new for
+		// this install, so no old journal has it.
 		options.Size, options.LazyJournal = i.layout.Root.Size, true
 		err = writeExt4(ctx, device, i.layout.Root.Size, func(w sparse.Writer) error { return ext4.Format(ctx, w, options) })
 	} else {
@@ -66,7 +69,8 @@ func (i *installer) makeFilesystem(ctx context.Context, device string) error {
 	return nil
 }
 
-// makePersistent makes the filesystem of a new persistent partition.
+// makePersistent makes the filesystem of a new persistent partition, if the
+// disk gets one.
 func (i *installer) makePersistent(ctx context.Context) error {
 	if i.persistent == nil {
 		return nil
@@ -82,8 +86,8 @@ func (i *installer) makePersistent(ctx context.Context) error {
 	return nil
 }
 
-// runMaker runs the image's own mkfs, so that the filesystem has just the
-// features that the image's kernel and tools know.
+// runMaker runs the image's own mkfs, so that the filesystem only has features
+// that the image's kernel and tools know.
 func runMaker(ctx context.Context, maker, filesystem, id, device string) error {
 	args, _ := makerArgs(filesystem, id)
 	cmd := exec.CommandContext(ctx, maker, append(args, device)...)
@@ -110,8 +114,9 @@ func mountRoot(device, dir, filesystem string) error {
 	return nil
 }
 
-// unmount waits until everything is written; where something holds the
-// filesystem, it goes as soon as that lets go.
+// unmount unmounts a filesystem, after everything is written. If something
+// still uses the filesystem, unmount detaches it, and the kernel unmounts it
+// when the last use ends.
 func unmount(dir string) error {
 	err := unix.Unmount(dir, 0)
 	if errors.Is(err, unix.EBUSY) {
@@ -123,8 +128,8 @@ func unmount(dir string) error {
 	return nil
 }
 
-// syncFilesystem writes out everything of the filesystem at dir, and fails
-// where the device did.
+// syncFilesystem writes everything of the filesystem at dir to its device. It
+// returns an error if the device failed to write.
 func syncFilesystem(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -24,8 +24,8 @@ type link struct {
 	link    netlink.Link
 }
 
-// bringUp finds the interface with the machine's MAC, waits for its carrier,
-// and configures it by DHCP.
+// bringUp finds the interface with the given MAC, waits for its carrier, and
+// configures it by DHCP. It fails after the time limit.
 func bringUp(ctx context.Context, mac provision.MAC, limit time.Duration, drivers *kmod.Loader) (*link, error) {
 	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
@@ -55,8 +55,9 @@ func bringUp(ctx context.Context, mac provision.MAC, limit time.Duration, driver
 	return &link{name: name, address: address, link: found}, nil
 }
 
-// waitForLink waits for the interface to appear: USB and firmware-laden
-// adapters take seconds, and want their drivers only then.
+// waitForLink waits for the interface to appear, which takes seconds for USB
+// adapters and those that need firmware. Meanwhile it loads the drivers of
+// devices that appear.
 func waitForLink(ctx context.Context, mac provision.MAC, drivers *kmod.Loader) (netlink.Link, error) {
 	for {
 		links, err := netlink.LinkList()
@@ -111,7 +112,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// askAddress asks until a server answers or the context ends.
+// askAddress asks for an address until a DHCP server gives one or ctx ends.
 func askAddress(ctx context.Context, name string) (*dhcpv4.DHCPv4, error) {
 	client, err := nclient4.New(name, nclient4.WithTimeout(2*time.Second), nclient4.WithRetry(2))
 	if err != nil {
@@ -123,14 +124,15 @@ func askAddress(ctx context.Context, name string) (*dhcpv4.DHCPv4, error) {
 		if err == nil {
 			return lease.ACK, nil
 		}
-		// Some failures come at once, so that asking again wants a pause.
+		// Some failures return at once, so wait before asking again.
 		if pause(ctx, time.Second) != nil {
 			return nil, fmt.Errorf("no DHCP server gave %s an address: %w", name, err)
 		}
 	}
 }
 
-// configure puts the lease's address and routes on the interface.
+// configure gives the interface the lease's address, and a default route by
+// the lease's first router. It returns the address with its prefix length.
 func configure(l netlink.Link, ack *dhcpv4.DHCPv4) (string, error) {
 	mask := ack.SubnetMask()
 	if mask == nil {
@@ -150,7 +152,8 @@ func configure(l netlink.Link, ack *dhcpv4.DHCPv4) (string, error) {
 	return address.IPNet.String(), nil
 }
 
-// down leaves the interface as a system that boots expects to find it.
+// down removes the interface's IPv4 addresses and switches it off, as the new
+// system expects to find it.
 func (l *link) down() {
 	addresses, err := netlink.AddrList(l.link, netlink.FAMILY_V4)
 	for _, address := range addresses {

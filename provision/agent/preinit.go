@@ -17,8 +17,9 @@ import (
 // ownProgram is the file of the running program.
 const ownProgram = "/proc/self/exe"
 
-// addPreinit puts the files on the root filesystem by which the system starts
-// with this program, if the plan has any. The image's own files stay.
+// addPreinit adds to the root filesystem the files that a system needs to
+// start with this program, if the plan wants that. It does not replace files
+// of the image.
 func (i *installer) addPreinit() error {
 	if !i.plan.Target.Preinit() {
 		return nil
@@ -44,8 +45,9 @@ func (i *installer) addPreinit() error {
 	return nil
 }
 
-// addFile makes a directory, or a file with content, unless there is something
-// already. The directory that it is in keeps its times, which are the image's.
+// addFile makes the directory e, or the file e with content. It does nothing
+// if the path exists. It restores the times of the parent directory, which are
+// those in the image.
 func addFile(root string, e images.Entry, content io.Reader) error {
 	name := filepath.Join(root, e.Path)
 	if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
@@ -60,7 +62,7 @@ func addFile(root string, e images.Entry, content io.Reader) error {
 	} else {
 		err = copyTo(name, content)
 	}
-	if err == nil { // whatever the umask is
+	if err == nil { // the umask may have removed bits of the mode
 		err = unix.Chmod(name, e.Mode)
 	}
 	return errors.Join(err, os.Chtimes(filepath.Dir(name), time.Time{}, parent.ModTime()))

@@ -13,8 +13,8 @@ const (
 	rateWindow    = 5 * time.Second
 )
 
-// meter turns a stage's byte counts into events, with the rate of the last
-// few seconds.
+// meter turns the byte counts of a stage into progress, with the rate of the
+// last few seconds.
 type meter struct {
 	mu      sync.Mutex
 	told    time.Time
@@ -26,7 +26,8 @@ type sample struct {
 	done int64
 }
 
-// progress starts the count of a stage.
+// progress returns a function that takes the byte counts of one stage and
+// reports them.
 func (i *installer) progress() func(done, total int64) {
 	m := &meter{}
 	return func(done, total int64) {
@@ -36,7 +37,8 @@ func (i *installer) progress() func(done, total int64) {
 	}
 }
 
-// add takes a count and says whether it is time to tell it.
+// add takes a count. It returns the progress, and true if it is time to report
+// it.
 func (m *meter) add(now time.Time, done, total int64) (provision.Progress, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -11,17 +11,18 @@ import (
 	"cloudlets/provision/wire"
 )
 
-// reporter tells the server and the console what happens. Sending is its own
-// goroutine, which ends with close, so that a slow server never slows the
-// writing of the disk. While the server is away, events are kept, and of
-// progress the latest.
+// reporter tells the server and the console what happens. A goroutine of its
+// own sends the events, so that a slow server never slows the writing of the
+// disk. close ends the goroutine. While the server does not answer, the
+// reporter keeps the events, but only the latest of consecutive progress.
 type reporter struct {
 	ctx     context.Context
 	mac     provision.MAC
 	server  *client
 	console *console
-	// calledOff is called if the server refuses a report: a person has
-	// cancelled the install, or the machine's next boot claimed a newer plan.
+	// calledOff is called if the server refuses a report, because a person
+	// cancelled the install, or because the machine booted again and claimed a
+	// newer plan.
 	calledOff func(error)
 
 	wake chan struct{}
@@ -33,8 +34,8 @@ type reporter struct {
 	closed  bool
 }
 
-// maxPending bounds what is kept for a server that is away: many times the
-// events of a whole install. The server takes so many in one report.
+// maxPending is how many events are kept while the server does not answer. A
+// whole install has far fewer. The server accepts that many in one report.
 const maxPending = 200
 
 func newReporter(ctx context.Context, mac provision.MAC, server *client, console *console, calledOff func(error)) *reporter {
@@ -70,8 +71,8 @@ func (r *reporter) take() []provision.Event {
 	return batch
 }
 
-// report shows an event and queues it for the server. It never waits. After
-// close the event is only shown.
+// report shows an event on the console and queues it for the server. It does
+// not wait for the server. After close it only shows the event.
 func (r *reporter) report(e provision.Event) {
 	e.MAC, e.Time = r.mac, time.Now().UTC()
 	r.console.event(e)
@@ -83,11 +84,12 @@ func (r *reporter) report(e provision.Event) {
 	r.queue(e)
 	select {
 	case r.wake <- struct{}{}:
-	default: // run will see this event, too
+	default: // run has yet to receive the last wake, and will take this event, too
 	}
 }
 
-// queue appends an event. Progress replaces the progress before it.
+// queue appends an event. If the event and the last one are both progress, it
+// replaces the last one. If the queue is full, the oldest event is dropped.
 func (r *reporter) queue(e provision.Event) {
 	last := len(r.pending) - 1
 	if e.Kind == provision.KindProgress && last >= 0 && r.pending[last].Kind == provision.KindProgress {
@@ -100,25 +102,28 @@ func (r *reporter) queue(e provision.Event) {
 	r.pending = append(r.pending, e)
 }
 
-// close waits until all reports are sent. It may be called again.
+// close waits until all reports are sent, or could not be sent. It may be
+// called again.
 func (r *reporter) close() {
 	r.stop.Do(func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.closed = true
-		close(r.wake) // a wake that is in it is still received
+		close(r.wake) // run still receives a wake that is in the channel
 	})
 	<-r.idle
 }
 
-// fail reports that the install failed and waits until the server knows.
+// fail reports that the install failed. It waits until the server has the
+// report, or the client gives up.
 func (r *reporter) fail(cause error) {
 	r.report(provision.Event{Kind: provision.KindFailed, Stage: provision.StageFailed, Text: cause.Error()})
 	r.close()
 }
 
-// permit asks the server whether to go on with what cannot be undone: a person
-// may have taken the install back meanwhile.
+// permit asks the server whether to take a step that cannot be undone, since a
+// person may have cancelled the install meanwhile. It returns an error if the
+// server refuses or does not answer.
 func (r *reporter) permit(ctx context.Context) error {
 	event := provision.Event{MAC: r.mac, Time: time.Now().UTC(), Kind: provision.KindLog, Text: "asks whether to go on"}
 	if _, err := r.server.post(ctx, wire.EventsPath, []provision.Event{event}); err != nil {
@@ -127,8 +132,9 @@ func (r *reporter) permit(ctx context.Context) error {
 	return nil
 }
 
-// done reports that the disk is complete, and returns once the server has
-// recorded it, however long that takes: only then is the machine disarmed.
+// done reports that the disk is complete. It waits, however long that takes,
+// until the server has recorded the report, since only then is the machine
+// disarmed. It returns an error if the server refuses the report.
 func (r *reporter) done(result Result) error {
 	r.close()
 	event := provision.Event{

@@ -1,7 +1,8 @@
-// Package depot makes what machines fetch, before any machine asks for it: the
-// pack of an image, its kernel, the RAM disk that the kernel boots into, and
-// the boot loaders that go to the disk. Each is made once, kept in a file
-// under its digest, and so can be cached and served for ever.
+// Package depot makes the files that machines fetch, before any machine asks
+// for them: the pack of an image, its kernel, the RAM disk that the kernel
+// boots into, and the boot loaders for the disk. Each is made once and named
+// by its digest, so it can be cached and served for ever. Start reading at
+// [Depot].
 package depot
 
 import (
@@ -52,21 +53,21 @@ func (k Key) String() string {
 	return k.Image + " (" + k.EntryPoint + ")"
 }
 
-// Kit is all that it takes to boot and install one image.
+// Kit has everything that is needed to boot and install one image.
 type Kit struct {
 	Key      Key
 	Manifest *manifest.Manifest
 	Pack     File
-	// Entries and Bytes are how many files the pack holds, and how long
-	// their content is.
+	// Entries is the number of files in the pack, and Bytes the length of
+	// their content.
 	Entries int
 	Bytes   int64
 	Kernel  File
 	RAMDisk File
-	// Image is what planning a disk takes to know. Kernel is the first of its
-	// kernels, whose command lines are not rendered.
+	// Image is what the plan of a disk depends on. The file Kernel is the
+	// first of its kernels. Their command lines are not rendered.
 	target.Image
-	// Filesystems are those that the RAM disk can make.
+	// Filesystems are the names of those that the RAM disk can make.
 	Filesystems []string
 	// Loaders are the boot loaders for the disk, by name.
 	Loaders map[string]File
@@ -78,7 +79,7 @@ type Status struct {
 	Kit *Kit
 	// Err is why the last try to make one failed.
 	Err error
-	// Busy says that it is being made, or waits its turn.
+	// Busy says that a kit is being made, or waits for its turn.
 	Busy bool
 }
 
@@ -96,13 +97,13 @@ type Depot struct {
 	wake chan struct{}
 	mu   sync.Mutex
 	kits map[Key]*slot
-	// proven are the digests of files that were read whole and found right.
+	// proven has the digests of packs that were checked as a whole.
 	proven map[string]bool
 	turn   []Key
 
 	looking chan struct{} // wakes a looker
 	looks   map[string]*look
-	unseen  []string // images that somebody waits to see
+	unseen  []string // images that still have to be looked at
 }
 
 // slot is what is known of one kit.
@@ -111,20 +112,22 @@ type slot struct {
 	fingerprint string        // of the image that the kit was made from
 	done        chan struct{} // closed when the making ends
 
-	// After a failure: the fingerprint of the image, "" if there was none; and
-	// when the next try may begin while the image is the same.
+	// These are set after a failure. failed is the fingerprint of the image,
+	// or "" if it has none. While the image stays the same, the next try may
+	// begin at retry, which is pause after the failure.
 	failed string
 	pause  time.Duration
 	retry  time.Time
 }
 
-// The pause after a failure begins with minPause, and doubles up to maxPause.
+// The pause after the first failure is minPause. It doubles with each further
+// failure of the same image, up to maxPause.
 const (
 	minPause = 10 * time.Second
 	maxPause = 5 * time.Minute
 )
 
-// fail notes a failure with an image.
+// fail records a failure with the image that has the fingerprint.
 func (s *slot) fail(fingerprint string, now time.Time) {
 	if s.pause == 0 || fingerprint != s.failed {
 		s.pause = minPause / 2
@@ -141,8 +144,8 @@ type Options struct {
 	Assets disk.Assets
 	// Agent is the program that becomes /init of the RAM disks.
 	Agent string
-	// Notify, if not nil, is called after a kit was made, and after it could
-	// not be made.
+	// Notify, if not nil, is called each time a kit was made or could not be
+	// made.
 	Notify func(Key, Status)
 	Log    *slog.Logger
 }
@@ -168,8 +171,8 @@ func Open(opt Options) (*Depot, error) {
 	}, nil
 }
 
-// When unused files are looked for: when nothing was wanted for sweepAfter, since
-// at a start images are wanted one by one, and every sweepEvery after that.
+// Unused files are removed sweepAfter after Run began or last made a kit, since
+// images are wanted one by one after a start, and then every sweepEvery.
 const (
 	sweepAfter = 10 * time.Minute
 	sweepEvery = time.Hour
@@ -207,7 +210,7 @@ func (d *Depot) makeAll(ctx context.Context) error {
 			return nil
 		}
 		d.finish(key, kit, fingerprint, err)
-		// What it takes to make a pack is not needed until the next one.
+		// Making a pack takes much memory, which is not needed until the next one.
 		debug.FreeOSMemory()
 		sweep.Reset(sweepAfter)
 	}
@@ -257,7 +260,9 @@ func (d *Depot) want(key Key) <-chan struct{} {
 	return d.enqueue(key)
 }
 
-// enqueue puts a kit on the list of those to be made, with mu held.
+// enqueue puts a kit on the list of those to be made, unless it is there or
+// being made. It returns the channel that is closed when the kit's making has
+// ended. The caller must hold mu.
 func (d *Depot) enqueue(key Key) <-chan struct{} {
 	s := d.kits[key]
 	if s == nil {
@@ -275,7 +280,8 @@ func (d *Depot) enqueue(key Key) <-chan struct{} {
 	return s.done
 }
 
-// Status tells how far a kit is, and asks for it where it is not wanted yet.
+// Status returns how far a kit is. If the kit was never wanted, Status asks for
+// it.
 func (d *Depot) Status(key Key) Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -286,9 +292,10 @@ func (d *Depot) Status(key Key) Status {
 	return Status{Busy: true}
 }
 
-// Kit returns the kit of the image as it is now. Where the image has changed
-// since its kit was made, it waits until the new one is done, or ctx ends. While
-// nothing changes, an image that failed is made again only after a pause.
+// Kit returns the kit of the image as it is now. If the image has changed since
+// its kit was made, Kit waits until the new one is done, or ctx ends. If the
+// making failed and the image has not changed, Kit returns the same error until
+// a pause is over, and only then tries again.
 func (d *Depot) Kit(ctx context.Context, key Key) (*Kit, error) {
 	making := d.making(key)
 	if making == nil {
@@ -299,7 +306,7 @@ func (d *Depot) Kit(ctx context.Context, key Key) (*Kit, error) {
 		d.mu.Lock()
 		s := d.kits[key]
 		switch {
-		case s == nil: // the site has let the image go meanwhile
+		case s == nil: // the image was removed from the site meanwhile
 		case !s.Busy && s.isOf(seen):
 			defer d.mu.Unlock()
 			return s.Kit, nil
@@ -318,11 +325,11 @@ func (d *Depot) Kit(ctx context.Context, key Key) (*Kit, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.kits[key]
-	if s == nil { // the site has let the image go meanwhile
+	if s == nil { // the image was removed from the site meanwhile
 		return nil, fmt.Errorf("prepare image %s: %w", key, ErrNoImage)
 	}
 	if s.Err != nil {
-		return nil, s.Err // the kit that may be there is of an older image
+		return nil, s.Err // if there is a kit, it is of an older image
 	}
 	return s.Kit, nil
 }
@@ -360,7 +367,8 @@ func (d *Depot) open(ctx context.Context, name string) (*images.Image, error) {
 	return source.Open(ctx, file, source.Options{})
 }
 
-// OpenPack opens a pack of the depot as a tree. The caller closes it.
+// OpenPack opens a pack of the depot as a tree. The caller must call the
+// returned function to close it.
 func (d *Depot) OpenPack(f File) (*pack.Pack, func(), error) {
 	file, err := os.Open(d.Path(f.Digest))
 	if err != nil {

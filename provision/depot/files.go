@@ -17,14 +17,14 @@ import (
 	"cloudlets/images/bytesize"
 )
 
-// keepUnused is how long a file stays that no kit needs any more: a machine
-// may be in the middle of it.
+// keepUnused is how long a file stays after its last use if no kit needs it any
+// more, since a machine may still be reading it.
 const keepUnused = 24 * time.Hour
 
 var digestForm = regexp.MustCompile(`^sha256:([0-9a-f]{64})$`)
 
-// Path is where the file of a digest is kept, whether it exists or not. If the
-// text is not a digest, it is a name that no file has.
+// Path returns the path of the file with a digest, whether the file exists or
+// not. If the text is not a digest, no file has the path that Path returns.
 func (d *Depot) Path(digest string) string {
 	m := digestForm.FindStringSubmatch(digest)
 	if m == nil {
@@ -33,7 +33,7 @@ func (d *Depot) Path(digest string) string {
 	return filepath.Join(d.dir, "files", m[1])
 }
 
-// has says whether a file is there, whole.
+// has says whether a file is there and has its full length.
 func (d *Depot) has(f File) bool {
 	info, err := os.Stat(d.Path(f.Digest))
 	return err == nil && info.Size() == f.Size
@@ -52,9 +52,9 @@ func (d *Depot) intact(f File) bool {
 	return err == nil && f.Digest == "sha256:"+hex.EncodeToString(hash.Sum(nil))
 }
 
-// put keeps what write writes. The digest is that of the bytes, unless write
-// knows a better one. The file appears under its name only when it is whole
-// and on the disk.
+// put keeps what write writes. The file's digest is the one that write returns,
+// or that of the bytes if write returns "". The file appears under its name
+// only when it is complete and on the disk.
 func (d *Depot) put(write func(w io.Writer) (digest string, err error)) (file File, err error) {
 	temp, err := atomicfile.Create(filepath.Join(d.dir, "files"), 0o644)
 	if err != nil {
@@ -112,15 +112,16 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// record is where the memo of a key is.
+// record returns the path of the memo of a key.
 func (d *Depot) record(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return filepath.Join(d.dir, "memo", hex.EncodeToString(sum[:])+".json")
 }
 
-// memo remembers what was made of the inputs that key describes, over
-// restarts. The record is used only while the file that it names is good. A
-// key has to say the version of whatever form its file has.
+// memo returns what was made before from the inputs that key describes, or else
+// calls build and records the result, so that it outlives a restart. It uses a
+// record only if good is true of its file. The key must contain the version of
+// the file's format.
 func memo[T any](d *Depot, key string, good func(File) bool, file func(T) File, build func() (T, error)) (T, error) {
 	name := d.record(key)
 	var known T
@@ -139,15 +140,16 @@ func memo[T any](d *Depot, key string, good func(File) bool, file func(T) File, 
 	return made, atomicfile.Write(name, 0o600, atomicfile.Text(text))
 }
 
-// touch notes that a file is in use now: see sweep.
+// touch records that a file is in use now. See sweep.
 func (d *Depot) touch(f File) {
 	now := time.Now()
 	_ = os.Chtimes(d.Path(f.Digest), now, now)
 }
 
-// sweep removes the files that are in no kit and were not used for a day, what
-// a broken-off run left, and records of files that are gone. It must not run
-// while kits are still to be made, since they may want what is there.
+// sweep removes the files that are in no kit and were not used for keepUnused.
+// These include what an interrupted run has left. It also removes the records
+// of files that are gone. It must not run while kits are still to be made,
+// since they may need the files.
 func (d *Depot) sweep() {
 	used := map[string]bool{}
 	d.mu.Lock()
@@ -166,8 +168,8 @@ func (d *Depot) sweep() {
 	})
 }
 
-// forgetRemoved forgets the kits of images that the site has no more, with mu
-// held.
+// forgetRemoved forgets the kits of images that the site no longer has. The
+// caller must hold mu.
 func (d *Depot) forgetRemoved() {
 	for key, s := range d.kits {
 		if _, there := d.finder.ImagePath(key.Image); !there && !s.Busy {
@@ -195,7 +197,7 @@ func removeIf(dir string, unwanted func(fs.FileInfo) bool) {
 	}
 }
 
-// files are all files of a kit; of no kit there are none.
+// files returns all files of a kit. It returns none if the kit is nil.
 func (k *Kit) files() []File {
 	if k == nil {
 		return nil

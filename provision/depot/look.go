@@ -7,18 +7,20 @@ import (
 )
 
 const (
-	// lookers is how many images are looked at at once.
+	// lookers is how many images are looked at at the same time.
 	lookers = 4
 	// checkTime is how long an image counts as unchanged after it was looked at.
 	checkTime = time.Second
 )
 
-// look is one look at an image, for all who wait for it: a rack of machines that
-// is switched on together costs one look, however long that takes.
+// look is one look at an image. All who want to know about the image share it,
+// so that a rack of machines that is switched on together costs one look,
+// however long that takes.
 type look struct {
 	began time.Time
 	done  chan struct{} // closed at its end; the fields below are valid then
-	// fingerprint is what the image is now, or "" with an error.
+	// fingerprint identifies the image's present content. It is "" if err is
+	// not nil.
 	fingerprint string
 	err         error
 }
@@ -33,8 +35,8 @@ func (l *look) recent() bool {
 	}
 }
 
-// look returns a recent look at an image. It returns an error only if ctx ends
-// before there is one.
+// look returns a recent look at an image, and waits for it if needed. It
+// returns an error only if ctx ends before that.
 func (d *Depot) look(ctx context.Context, image string) (*look, error) {
 	d.mu.Lock()
 	l := d.looks[image]
@@ -60,7 +62,8 @@ func (d *Depot) wakeLooker() {
 	}
 }
 
-// nextLook takes an image that somebody waits to see.
+// nextLook takes the next image that has to be looked at. It returns nil if
+// there is none.
 func (d *Depot) nextLook() (image string, l *look) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -90,7 +93,8 @@ func (d *Depot) lookAtAll(ctx context.Context) error {
 	}
 }
 
-// fingerprint is what an image is now. It is "" with every error.
+// fingerprint returns the fingerprint of an image as it is now. It is "" if
+// there is an error.
 func (d *Depot) fingerprint(ctx context.Context, name string) (string, error) {
 	image, err := d.open(ctx, name)
 	if err != nil {

@@ -52,20 +52,22 @@ type assembled struct {
 	Report ramdisk.Report `json:"report"`
 }
 
-// The versions of the forms of what is kept: files of another version are
-// made anew, since their keys differ. Whoever changes what a pack, a kernel's
-// copy or a RAM disk holds counts its version up.
+// These keys of memos begin with the version of the file's format. If you change
+// what a pack, a kernel's copy or a RAM disk contains, increase its version:
+// then the key differs, and the file is made again.
 const (
 	packForm    = "pack 2 "
 	kernelForm  = "kernel 1 "
 	ramdiskForm = "ramdisk 2 "
 )
 
-// maxChanges is how often an image is packed that changes meanwhile.
+// maxChanges is how often an image may change while it is packed before make
+// gives up.
 const maxChanges = 3
 
-// make makes one kit. It reuses the parts that exist already. The fingerprint is
-// that of the image, also if the image cannot be booted.
+// make makes one kit. It reuses the parts that exist already. It returns the
+// image's fingerprint even if the image cannot be booted. The fingerprint is ""
+// if the image cannot be read, or keeps changing.
 func (d *Depot) make(ctx context.Context, key Key) (*Kit, string, error) {
 	for range maxChanges {
 		kit, fingerprint, err := d.makeOnce(ctx, key)
@@ -77,7 +79,7 @@ func (d *Depot) make(ctx context.Context, key Key) (*Kit, string, error) {
 	return nil, "", fmt.Errorf("pack image %s: %w, %d times: change it in a copy, and rename that when it is done", key.Image, errChanged, maxChanges)
 }
 
-// errChanged says that a pack may be of two states of its image.
+// errChanged says that a pack may mix two states of its image.
 var errChanged = errors.New("it changed while it was packed")
 
 func (d *Depot) makeOnce(ctx context.Context, key Key) (*Kit, string, error) {
@@ -101,8 +103,9 @@ func (d *Depot) makeOnce(ctx context.Context, key Key) (*Kit, string, error) {
 	return kit, fingerprint, nil
 }
 
-// makePack packs an image, its volatile files left out. A pack that is there
-// and cannot be read, for its disk is old or its form is, is made anew.
+// makePack packs an image without its volatile files, unless there is a pack
+// already. If that pack cannot be read, because the disk damaged it or its
+// format is old, makePack packs the image again.
 func (d *Depot) makePack(ctx context.Context, image *images.Image, fingerprint string) (packed, error) {
 	key := packForm + image.Path + " " + fingerprint
 	file := func(p packed) File { return p.File }
@@ -120,8 +123,9 @@ func (d *Depot) makePack(ctx context.Context, image *images.Image, fingerprint s
 	return memo(d, key, d.has, file, func() (packed, error) { return d.writePack(ctx, image, fingerprint) })
 }
 
-// sound reads a whole pack and checks each digest, once in the life of a
-// server: disks rot, and a damaged pack would fail every machine.
+// sound reads a whole pack and checks each digest, since disks can damage files
+// and a damaged pack would make every install fail. It does so once in the life
+// of the server.
 func (d *Depot) sound(ctx context.Context, f File) error {
 	d.mu.Lock()
 	known := d.proven[f.Digest]
@@ -147,7 +151,7 @@ func (d *Depot) sound(ctx context.Context, f File) error {
 	return err
 }
 
-// prove notes that a file's bytes are those of its digest.
+// prove records that a file's content matches its digest.
 func (d *Depot) prove(digest string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -170,7 +174,8 @@ func (d *Depot) writePack(ctx context.Context, image *images.Image, fingerprint 
 	return packed{File: f, Entries: info.Entries, Bytes: info.Bytes}, err
 }
 
-// complete takes what boots the image out of its pack.
+// complete adds to a kit what is made from its pack: the description of the
+// image, the kernel, the RAM disk and the boot loaders.
 func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 	tree, done, err := d.OpenPack(kit.Pack)
 	if err != nil {
@@ -190,7 +195,8 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 	return d.loadLoaders(ctx, kit, tree, kernel)
 }
 
-// examine finds out what it takes to install an image, or why it cannot be.
+// examine returns what the plan of a disk depends on, or an error that says why
+// the image cannot be installed.
 func examine(ctx context.Context, kit *Kit, tree *pack.Pack) (target.Image, error) {
 	image, err := target.Look(ctx, target.System{Manifest: kit.Manifest, Source: tree, Tree: tree}, kit.Key.EntryPoint, true)
 	if err != nil {
@@ -254,8 +260,8 @@ func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel boot.
 	return assembled{File: f, Report: report}, err
 }
 
-// loadLoaders keeps the boot loaders for the disk, the image's own where the
-// assets folder has none.
+// loadLoaders keeps the boot loaders for the disk. It takes a loader from the
+// image if the assets folder does not have it.
 func (d *Depot) loadLoaders(ctx context.Context, kit *Kit, tree images.Tree, kernel boot.Kernel) error {
 	arch := disk.AMD64
 	if kernel.Arch == string(disk.ARM64) {

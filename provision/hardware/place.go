@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// device is a disk's place in the kernel's tree of devices. From it follow how the
-// disk is attached, and its name in /dev/disk/by-path.
+// device is a disk's place in the kernel's tree of devices. It tells how the disk
+// is attached, and which name the disk has in /dev/disk/by-path.
 type device struct {
 	sys  fs.FS
 	name string // "sda"

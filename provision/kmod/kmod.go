@@ -91,7 +91,7 @@ func (m *Loader) LoadNamed(name string) {
 
 // load loads a module and those that it depends on, and returns how many were new.
 // It only logs a failure, since another module may drive the machine. It does not
-// log a module whose hardware is missing (ENODEV), e.g. the processor lacks an
+// log that a module's hardware is missing (ENODEV), e.g. if the processor lacks an
 // instruction.
 func (m *Loader) load(module string) int {
 	loaded := 0

@@ -25,12 +25,12 @@ type rootDisk struct {
 	last   disk.Partition // the one that grows
 }
 
-// kernelSector is the unit in which the kernel tells sizes, whatever a disk's
+// kernelSector is the unit of the sizes in /sys, in bytes, whatever a disk's
 // own sectors are.
 const kernelSector = 512
 
-// diskOf finds the disk that has the filesystem of a path on one of its
-// partitions.
+// diskOf returns the disk that has the filesystem of path on one of its
+// partitions. It returns an error if the filesystem is not on a partition.
 func diskOf(path string) (*rootDisk, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
@@ -55,8 +55,8 @@ func diskOf(path string) (*rootDisk, error) {
 	return d, err
 }
 
-// grow makes the disk's last partition as large as it can be, in the table and
-// for the kernel.
+// grow makes the disk's last partition as large as it can be. It writes the
+// partition table and tells the kernel.
 func (d *rootDisk) grow(say func(string, ...any)) error {
 	file, err := os.OpenFile(d.file, os.O_RDWR, 0)
 	if err != nil {
@@ -73,8 +73,8 @@ func (d *rootDisk) grow(say func(string, ...any)) error {
 	return resizePartition(file, p)
 }
 
-// resizePartition tells the kernel how long a partition is, which may be
-// mounted.
+// resizePartition tells the kernel how long a partition is. The partition may
+// be mounted.
 func resizePartition(file *os.File, p disk.Partition) error {
 	part := unix.BlkpgPartition{Start: p.Offset, Length: p.Size, Pno: int32(p.Number)}
 	arg := unix.BlkpgIoctlArg{Op: unix.BLKPG_RESIZE_PARTITION, Datalen: int32(unsafe.Sizeof(part)), Data: (*byte)(unsafe.Pointer(&part))}
@@ -84,14 +84,16 @@ func resizePartition(file *os.File, p disk.Partition) error {
 	return nil
 }
 
-// resizeFilesystem is EXT4_IOC_RESIZE_FS of fs/ext4/ext4.h: a length in blocks.
+// resizeFilesystem is EXT4_IOC_RESIZE_FS of fs/ext4/ext4.h. Its argument is a
+// length in blocks.
 const resizeFilesystem = 0x40086610
 
-// growFilesystem makes the filesystem on the last partition as large as that
-// is, while it is mounted on one of some directories.
+// growFilesystem makes the filesystem on the last partition as large as the
+// partition. The filesystem must be mounted on one of dirs; otherwise
+// growFilesystem does nothing.
 func (d *rootDisk) growFilesystem(say func(string, ...any), dirs ...string) error {
 	if d.last.Size == 0 {
-		return nil // it was said why
+		return nil // grow failed, and prepare has said why
 	}
 	for _, dir := range dirs {
 		if on, err := d.partitionOf(dir); err != nil || on != d.last.Number {
@@ -109,14 +111,15 @@ func (d *rootDisk) growFilesystem(say func(string, ...any), dirs ...string) erro
 	return nil
 }
 
-// growMounted makes a mounted ext4 filesystem so many bytes long.
+// growMounted makes the ext4 filesystem that is mounted on dir size bytes long.
+// It returns how many bytes the filesystem had before and has after.
 func growMounted(dir string, size int64) (before, after int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, 0, fmt.Errorf("grow the filesystem on %s: %w", dir, err)
 	}
 	before = int64(st.Blocks) * st.Bsize
-	if st.Flags&unix.ST_RDONLY != 0 { // the system makes it writable itself, later
+	if st.Flags&unix.ST_RDONLY != 0 { // make it writable until it has grown; the system does so itself, later
 		defer func() { err = errors.Join(err, remount(dir, unix.MS_RDONLY)) }()
 		if err := remount(dir, 0); err != nil {
 			return 0, 0, err
@@ -144,8 +147,8 @@ func remount(dir string, flags uintptr) error {
 	return nil
 }
 
-// partitionOf is the number of the disk's partition that a directory is on; 0
-// is another device.
+// partitionOf returns the number of the disk's partition that a directory is
+// on. It returns 0 if the directory is on another device.
 func (d *rootDisk) partitionOf(dir string) (int, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil {
@@ -159,7 +162,7 @@ func (d *rootDisk) partitionOf(dir string) (int, error) {
 	return int(number), err
 }
 
-// partitionFile is the device of a partition of the disk.
+// partitionFile returns the device file of a partition of the disk.
 func (d *rootDisk) partitionFile(number int) (string, error) {
 	dirs, err := filepath.Glob(filepath.Join(d.dir, "*", "partition"))
 	if err != nil {

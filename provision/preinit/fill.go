@@ -22,23 +22,26 @@ import (
 	"cloudlets/images/target"
 )
 
-// What is in the keeper's directory.
+// These are the names in the keeper's directory.
 const (
-	// content has what is kept, each path at its own place.
+	// content has the content of each persistent path, below the same path.
 	content = "content"
-	// accepted lists the paths whose content began as an image's, each quoted
-	// in a line of its own. What is above them is there for their sake only.
+	// accepted lists the paths that have got all of their first content from
+	// an image. Each is quoted, on a line of its own. The directories above
+	// them exist only to hold them.
 	accepted = "accepted"
-	// incoming is where new content waits until it is whole.
+	// incoming is where new content is copied to. It moves to content when the
+	// copy is complete.
 	incoming = "incoming"
-	// underneath is where the root can be read without what is mounted on it.
+	// underneath is a bind mount of the root, which shows the files that are
+	// hidden below other mounts.
 	underneath = "underneath"
 )
 
-// knownPaths are those that were accepted.
+// knownPaths are the accepted paths.
 type knownPaths []string
 
-// has says whether a path was accepted, or is beneath one that was.
+// has says whether a path was accepted, or is below one that was.
 func (k knownPaths) has(p string) bool {
 	return slices.ContainsFunc(k, func(above string) bool { return p == above || strings.HasPrefix(p, above+"/") })
 }
@@ -59,8 +62,9 @@ func (k keeper) known() (knownPaths, error) {
 	return paths, nil
 }
 
-// fill copies what the root has at some places. A path is known when all that
-// it begins with is on the disk; broken off before, it is copied again.
+// fill copies what the root has at the places in fresh. It accepts a path only
+// when the whole copy is on the disk. If a start is interrupted before, the
+// next start copies the path again.
 func (k keeper) fill(ctx context.Context, fresh []target.Place, known knownPaths) error {
 	if len(fresh) == 0 {
 		return nil
@@ -108,7 +112,8 @@ func (k keeper) copyFrom(ctx context.Context, src *dirtree.Dir, fresh []target.P
 	return os.RemoveAll(copied)
 }
 
-// removeBegun removes what a start left behind that was broken off.
+// removeBegun removes incoming and its partial copies, which an interrupted
+// start may have left.
 func (k keeper) removeBegun() error {
 	begun, err := filepath.Glob(filepath.Join(k.dir, incoming+"*"))
 	for _, name := range begun {
@@ -117,8 +122,8 @@ func (k keeper) removeBegun() error {
 	return err
 }
 
-// remember keeps the list of what was accepted. What the list tells of is on the
-// disk before the list is.
+// remember writes the list of accepted paths. It syncs the filesystem first, so
+// that the list never names a path whose content is not on the disk yet.
 func (k keeper) remember(known knownPaths) error {
 	var text []byte
 	for _, p := range slices.Compact(slices.Sorted(slices.Values(known))) {
@@ -143,9 +148,9 @@ func (k keeper) sync() error {
 	return errors.Join(unix.Syncfs(int(dir.Fd())), dir.Close())
 }
 
-// merger puts what was copied in the places of what is kept. Whatever is there
-// already stays: content of paths that were accepted, and what an earlier
-// merge put there.
+// merger moves what was copied from incoming to content. It replaces nothing:
+// the content of accepted paths stays, and so does what an interrupted merge
+// has already moved.
 type merger struct {
 	keeper
 	from  *dirtree.Dir
@@ -156,14 +161,15 @@ func (m merger) accept(p target.Place) error {
 	if err := os.MkdirAll(filepath.Dir(m.kept(p.Path)), 0o755); err != nil {
 		return err
 	}
-	if len(p.Missing) > 0 { // the image has nothing for it
+	if len(p.Missing) > 0 { // the image has nothing at this place
 		return os.MkdirAll(m.kept(p.Path), 0o755)
 	}
 	return m.merge(p.At, p.Path)
 }
 
-// merge moves what was copied from one place of the image to a path of what is
-// kept.
+// merge moves the copy of the image's path at to the path p below content. It
+// does nothing if p was accepted before. If both are directories, it merges
+// them. Anything else that is at p stays.
 func (m merger) merge(at, p string) error {
 	if m.known.has(p) && m.there(p) {
 		return nil
@@ -183,7 +189,8 @@ func (m merger) merge(at, p string) error {
 	return m.mergeInto(e, at, p)
 }
 
-// mergeInto adds what a directory lacks, and makes it the image's.
+// mergeInto adds to the directory p what it lacks, and gives it the metadata e,
+// which is that of the image's directory.
 func (m merger) mergeInto(e images.Entry, at, p string) error {
 	list, err := os.ReadDir(filepath.Join(m.dir, incoming, at))
 	if err != nil {

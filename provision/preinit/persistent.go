@@ -19,8 +19,8 @@ import (
 	"cloudlets/images/target"
 )
 
-// mountPersistent mounts the disk's persistent partition, and what is on it in
-// the places that the image's manifest calls persistent.
+// mountPersistent mounts the disk's persistent partition. Then it mounts the
+// content of each persistent path of the image's manifest in the path's place.
 func (d *rootDisk) mountPersistent(ctx context.Context, s starter) error {
 	file, err := d.persistentFile()
 	if err != nil {
@@ -39,7 +39,7 @@ func (d *rootDisk) mountPersistent(ctx context.Context, s starter) error {
 	return keeper{root: "/", dir: target.PersistentDir, say: s.say}.mountAll(ctx, places)
 }
 
-// persistentFile is the device of the disk's persistent partition.
+// persistentFile returns the device file of the disk's persistent partition.
 func (d *rootDisk) persistentFile() (string, error) {
 	f, err := os.Open(d.file)
 	if err != nil {
@@ -53,7 +53,7 @@ func (d *rootDisk) persistentFile() (string, error) {
 	return d.partitionFile(p.Number)
 }
 
-// checkers are where images have what checks an ext4 filesystem.
+// checkers are the paths at which images have e2fsck.
 var checkers = []string{"/sbin/e2fsck", "/usr/sbin/e2fsck"}
 
 // mended is the highest exit status of e2fsck after which the filesystem is sound:
@@ -62,7 +62,7 @@ var checkers = []string{"/sbin/e2fsck", "/usr/sbin/e2fsck"}
 const mended = 3
 
 // mend runs the image's own e2fsck on the filesystem, if the image has one. Nothing
-// else checks it, and people pull sticks out while they are written.
+// else checks that filesystem, and people pull USB sticks out during a write.
 func (s starter) mend(ctx context.Context, file string) error {
 	i := slices.IndexFunc(checkers, func(name string) bool { return unix.Access(name, unix.X_OK) == nil })
 	if i < 0 {
@@ -79,7 +79,7 @@ func (s starter) mend(ctx context.Context, file string) error {
 	return nil
 }
 
-// places are those of what is persistent in the image in a directory.
+// places returns the places of the persistent paths of the image at root.
 func places(ctx context.Context, root string) ([]target.Place, error) {
 	src, err := dirtree.Open(root)
 	if err != nil {
@@ -92,8 +92,8 @@ func places(ctx context.Context, root string) ([]target.Place, error) {
 	return target.PersistentPlaces(im.Manifest, src)
 }
 
-// keeper has the content of persistent paths in a directory, and mounts it in
-// the places that it has in a root.
+// keeper keeps the content of persistent paths in the directory dir, and
+// mounts it in the paths' places below root.
 type keeper struct {
 	root, dir string
 	say       func(format string, args ...any)
@@ -120,7 +120,7 @@ func (k keeper) mountAll(ctx context.Context, places []target.Place) error {
 
 func (k keeper) mount(p target.Place) error {
 	at := filepath.Join(k.root, p.At)
-	if len(p.Missing) > 0 { // the disk was made with it, but the system may have removed it
+	if len(p.Missing) > 0 { // the disk was made with this directory, but the system may have removed it
 		if err := os.MkdirAll(at, 0o755); err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func (k keeper) mount(p target.Place) error {
 	return unix.Mount(k.kept(p.Path), at, "", unix.MS_BIND, "")
 }
 
-// kept is where the content of a path is.
+// kept returns where the keeper has the content of a path.
 func (k keeper) kept(p string) string { return filepath.Join(k.dir, content, p) }
 
 func (k keeper) there(p string) bool {

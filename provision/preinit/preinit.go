@@ -1,8 +1,8 @@
-// Package preinit is what a disk's kernel starts in the place of the image's
-// own first program, where the disk asks for it: it grows the last partition
-// into a disk that became larger, mounts the persistent partition, and then
-// becomes that first program. So the same works for every distribution, with
-// whatever RAM disk and init it has.
+// Package preinit runs as process 1, before the image's own first program, if
+// the disk's kernel command line says so. It grows the last partition if the
+// disk became larger, mounts the persistent partition, and then starts the
+// image's first program in its place. So this works for every distribution,
+// whatever RAM disk and init it has. Start reading at [Main].
 package preinit
 
 import (
@@ -20,14 +20,15 @@ import (
 	"cloudlets/provision/process1"
 )
 
-// Params are what the kernel's command line says.
+// Params are this package's words on the kernel's command line.
 type Params struct {
 	Grow       bool
 	Persistent bool
 	Init       string // the image's own first program
 }
 
-// ParseParams reads a kernel's command line.
+// ParseParams reads a kernel's command line. It returns an error if Init is not
+// an absolute path.
 func ParseParams(cmdline string) (Params, error) {
 	p := Params{Init: boot.DefaultInit}
 	for _, word := range boot.KernelWords(cmdline) {
@@ -46,8 +47,9 @@ func ParseParams(cmdline string) (Params, error) {
 	return p, nil
 }
 
-// Main is the whole life of process 1, up to the image's own. The arguments
-// are those that the kernel gave to it.
+// Main does the work of process 1. It does not return: it either starts the
+// image's own first program in its place, or prints an error and waits for a
+// restart. The kernel's arguments args are passed on to that program.
 func Main(version string, args []string) {
 	undo, err := process1.MountMissing()
 	console := process1.Consoles()
@@ -82,7 +84,7 @@ func run(ctx context.Context, console io.Writer, args []string, undo func()) err
 	return fmt.Errorf("start %s: %w", params.Init, err)
 }
 
-// starter prepares the disk that a root filesystem is on, and tells a person
+// starter prepares the disk of the root filesystem, and says on the console
 // what it does.
 type starter struct {
 	root    string

@@ -45,8 +45,8 @@ func SwitchRoot(root, init string) error {
 	return fmt.Errorf("start %s of the new system: %w", init, err)
 }
 
-// checkInit makes sure that the new system's init is a program, while it is not
-// too late: if process 1 ends, the kernel panics.
+// checkInit makes sure that the new system's init is a program. SwitchRoot could
+// not handle that error later: if process 1 ends, the kernel panics.
 func checkInit(root, init string) error {
 	tree, err := dirtree.Open(root)
 	if err != nil {
