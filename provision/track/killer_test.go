@@ -97,7 +97,7 @@ func busyWith(tr *track.Tracker, tickets *track.Tickets, kept leases.Leases, i i
 
 // TestServerIsKilled: whenever the server is killed, nothing is lost that it had
 // answered, and nothing is armed again.
-func TestServerIsKilled(t *testing.T) { killServers(t, 25) }
+func TestServerIsKilled(t *testing.T) { killServers(t, 12) }
 
 func killServers(t *testing.T, times int) {
 	path := filepath.Join(t.TempDir(), "store.db")
