@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// direntSize is the size of a directory entry without its name. The names
-	// follow after all entries of a block.
+	// direntSize is the size in bytes of a directory entry without its name. The
+	// names follow after all entries of a block.
 	direntSize = 12
 	maxName    = 255
 )
