@@ -34,8 +34,8 @@ type LiveOptions struct {
 	Timeout time.Duration
 	// Assets find boot loaders, also those in the system's own tree.
 	Assets disk.Assets
-	// Program opens cloudlets for an architecture. It is process 1 of the RAM
-	// disk.
+	// Program opens cloudlets for an architecture, which runs as process 1 of
+	// the RAM disk.
 	Program Program
 }
 

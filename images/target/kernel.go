@@ -12,8 +12,9 @@ import (
 // Boot holds what a boot loader or a hypervisor needs to start a system.
 type Boot struct {
 	Kernel boot.Kernel
-	// Cmdline is the kernel's command line. If it is from [DirectBoot], it does
-	// not name the root filesystem, which depends on the machine's disk.
+	// Cmdline is the kernel's command line. If it is from [DirectBoot], the
+	// words for the root filesystem must be added, because they depend on the
+	// machine's disk.
 	Cmdline string
 
 	tree images.Tree
