@@ -1,6 +1,6 @@
 // Package cpio writes archives in the "newc" format of cpio, which Linux unpacks as its
-// first root filesystem (Documentation/driver-api/
-// early-userspace/buffer-format). The same entries give the same bytes.
+// first root filesystem (Documentation/driver-api/early-userspace/buffer-format). The
+// same entries give the same bytes.
 //
 // The format supports neither extended attributes nor files of 4 GiB or more.
 package cpio

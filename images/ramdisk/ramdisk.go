@@ -174,7 +174,8 @@ func (b *builder) addModules() error {
 	return b.copyIndexes(dir, chosen)
 }
 
-// copyIndexes copies the module indexes that need little change.
+// copyIndexes copies the other module indexes. From modules.alias it copies only the
+// lines for the chosen modules.
 func (b *builder) copyIndexes(dir string, chosen []string) error {
 	for _, name := range []string{"modules.alias", "modules.softdep", "modules.builtin"} {
 		content, err := images.ReadFile(b.tree, path.Join(b.modules.dir, name), maxIndex)
@@ -202,8 +203,8 @@ func depLine(module string, deps []string) string {
 	return line + "\n"
 }
 
-// readModule reads and decompresses a module. The whole RAM disk is compressed anyway,
-// and the agent then loads only uncompressed modules.
+// readModule reads and decompresses a module. The RAM disk is compressed as a whole, so
+// the module need not be, and the agent does not have to decompress it.
 func (b *builder) readModule(module string) ([]byte, error) {
 	name := path.Join(b.modules.dir, module)
 	data, err := images.ReadFile(b.tree, name, maxProgram)

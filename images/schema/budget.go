@@ -11,24 +11,25 @@ import (
 	"cloudlets/images/pattern"
 )
 
-// A schema comes from an image, and an image from anybody. A few lines of
-// one can ask for more work than there is time: references that double at
-// each step, regular expressions that never give up. A budget bounds one
-// check of arguments, whatever the schema asks for.
+// A schema comes with an image, which anybody may have made. A few lines of
+// a schema can ask for more work than there is time for, e.g. by references
+// that double at each step or by regular expressions that backtrack without
+// end. A budget therefore bounds the time of each check of arguments.
 
 // maxCheck is how long a check of arguments may take.
 const maxCheck = 2 * time.Second
 
-// errBudget says that a check of arguments was given up.
+// errBudget is returned if a check of arguments ran out of time.
 var errBudget = errors.New("checking the arguments takes too long: the schema in the manifest refers to itself too often, or has a regular expression that backtracks without end")
 
-// budget is what one check at a time may spend.
+// budget bounds the time of checks, which run one at a time.
 type budget struct {
 	mu   sync.Mutex
 	ends time.Time
 }
 
-// run does a check, which calls spend as it goes on.
+// run runs a check, which must call spend again and again. It returns
+// errBudget if the check runs out of time.
 func (b *budget) run(check func() error) (err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -45,16 +46,16 @@ func (b *budget) run(check func() error) (err error) {
 	return check()
 }
 
-// spend gives the check up when the time is over. The library that checks
-// has no other way out than a panic, which run catches.
+// spend stops the check if its time is over. It panics, because the library
+// that checks cannot be stopped in another way. run recovers from the panic.
 func (b *budget) spend() {
 	if time.Now().After(b.ends) {
 		panic(errBudget)
 	}
 }
 
-// vocabulary has the library call spend at each schema that it checks a
-// value against.
+// vocabulary makes the library call spend whenever it checks a value against
+// a schema.
 func (b *budget) vocabulary() *jsonschema.Vocabulary {
 	return &jsonschema.Vocabulary{
 		URL: "budget:vocabulary",
@@ -74,7 +75,8 @@ type bounded struct {
 	budget *budget
 }
 
-// compile is [pattern.Compile] for what a manifest brings.
+// compile is [pattern.Compile] for the patterns of a manifest: it limits their
+// length, and their matches spend the budget.
 func (b *budget) compile(text string) (jsonschema.Regexp, error) {
 	if len(text) > pattern.MaxLength {
 		return nil, fmt.Errorf("it is %d bytes long, which is more than the %d allowed", len(text), pattern.MaxLength)
@@ -86,8 +88,8 @@ func (b *budget) compile(text string) (jsonschema.Regexp, error) {
 	return bounded{p, b}, nil
 }
 
-// MatchString gives the check up where the match runs out of time, since nobody
-// knows then whether it matches.
+// MatchString stops the whole check if the match runs out of time, because
+// its result is then unknown.
 func (p bounded) MatchString(s string) bool {
 	p.budget.spend()
 	ok, err := p.Match(s)

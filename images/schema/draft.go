@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// The manifests of 2010 write their schemas in draft-03 of JSON schema, in
-// which a property is required unless it says otherwise. This page turns
-// such a schema, and those of the drafts since, into draft 2020-12, which
-// means the same to today's validators.
+// The manifests of 2010 have schemas in draft-03 of JSON schema, in which a
+// property is required unless its schema says otherwise. This file converts
+// such a schema, and those of later drafts, to draft 2020-12, which today's
+// validators understand. The meaning stays the same.
 
-// draft is the version of JSON schema that a schema is written in.
+// draft is the version of JSON schema in which a schema is written.
 type draft int
 
 const (
-	draft3    draft = 3 // and earlier, and where the schema does not tell
+	draft3    draft = 3 // also earlier drafts, and a schema without "$schema"
 	draft4    draft = 4
 	draft6    draft = 6
 	draft7    draft = 7
@@ -25,7 +25,7 @@ const (
 	draft2020 draft = 2020
 )
 
-// draftOf reads a schema's "$schema".
+// draftOf returns the draft that a schema's "$schema" names.
 func draftOf(doc map[string]any) (draft, error) {
 	uri, named := doc["$schema"].(string)
 	if !named {
@@ -42,7 +42,8 @@ func draftOf(doc map[string]any) (draft, error) {
 	return 0, fmt.Errorf("its \"$schema\" names %q, which is no known version of JSON schema: draft-03 to draft-07, 2019-09 and 2020-12 are", uri)
 }
 
-// modern rewrites a schema of a draft, and all those within it.
+// modern returns a schema of draft d, and all schemas within it, in draft
+// 2020-12.
 func (d draft) modern(doc map[string]any) map[string]any {
 	out := maps.Clone(doc)
 	delete(out, "$schema")
@@ -64,7 +65,8 @@ func (d draft) modern(doc map[string]any) map[string]any {
 	return eachSchema(out, d.modern)
 }
 
-// eachSchema replaces the schemas directly within one.
+// eachSchema replaces the schemas directly within doc. It changes doc and
+// returns it.
 func eachSchema(doc map[string]any, replace func(map[string]any) map[string]any) map[string]any {
 	for keyword, value := range doc {
 		switch keyword {
@@ -101,14 +103,14 @@ func replaceAny(value any, replace func(map[string]any) map[string]any) any {
 	return value
 }
 
-// modernRequired lists what draft-03 requires. A list that is there already
-// is left as it is.
+// modernRequired lists the properties that draft-03 requires. If the schema
+// has such a list already, the list stays as it is.
 func modernRequired(doc map[string]any) {
 	delete(doc, "optional")
 	if list, ok := doc["required"].([]any); ok && len(list) > 0 {
 		return
 	}
-	delete(doc, "required") // draft-03's is a boolean, read by the object around it
+	delete(doc, "required") // in draft-03 it is a boolean, which requiredOf reads for the object around it
 	if names := requiredOf(doc); len(names) > 0 {
 		doc["required"] = names
 	}
@@ -158,7 +160,7 @@ func modernType(doc map[string]any) {
 
 func isObject(value any) bool { _, ok := value.(map[string]any); return ok }
 
-// asSchemas makes a schema of each name of a type.
+// asSchemas turns each name of a type into a schema.
 func asSchemas(union []any) []any {
 	out := make([]any, len(union))
 	for i, t := range union {
@@ -170,7 +172,8 @@ func asSchemas(union []any) []any {
 	return out
 }
 
-// modernNumbers rewrites bounds that a boolean makes exclusive.
+// modernNumbers rewrites "divisibleBy", and bounds that a boolean makes
+// exclusive.
 func modernNumbers(doc map[string]any) {
 	if by, ok := doc["divisibleBy"]; ok {
 		delete(doc, "divisibleBy")
@@ -189,7 +192,7 @@ func modernNumbers(doc map[string]any) {
 	}
 }
 
-// modernFormat renames the formats that were renamed.
+// modernFormat gives formats their names in later drafts.
 func modernFormat(doc map[string]any) {
 	switch doc["format"] {
 	case "ip-address":
@@ -199,8 +202,8 @@ func modernFormat(doc map[string]any) {
 	}
 }
 
-// modernReference leaves out what stands beside a "$ref", which was void up
-// to draft-07, and renames identifiers.
+// modernReference removes the keywords beside a "$ref" that drafts up to
+// draft-07 ignore, and renames identifiers.
 func modernReference(doc map[string]any, d draft) {
 	if _, ok := doc["$ref"].(string); ok {
 		maps.DeleteFunc(doc, func(keyword string, _ any) bool {
@@ -219,8 +222,8 @@ func modernReference(doc map[string]any, d draft) {
 	}
 }
 
-// modernDependencies parts what a property asks for by name from what it
-// asks for by a schema.
+// modernDependencies splits "dependencies" into those on properties, which are
+// lists of names, and those that are schemas.
 func modernDependencies(doc map[string]any) {
 	all, ok := doc["dependencies"].(map[string]any)
 	if !ok {
@@ -230,7 +233,7 @@ func modernDependencies(doc map[string]any) {
 	names, schemas := map[string]any{}, map[string]any{}
 	for name, needed := range all {
 		switch needed := needed.(type) {
-		case string: // of draft-03
+		case string: // only in draft-03
 			names[name] = []any{needed}
 		case []any:
 			names[name] = needed
@@ -245,8 +248,8 @@ func modernDependencies(doc map[string]any) {
 	}
 }
 
-// modernItems renames a list of schemas for an array's first items, and what
-// is said of the items after them.
+// modernItems renames the list of schemas for an array's first items, the
+// schema for the items after them, and "$recursiveRef".
 func modernItems(doc map[string]any) {
 	rest, hasRest := doc["additionalItems"]
 	delete(doc, "additionalItems")

@@ -1,7 +1,8 @@
 package schema
 
-// Fill adds to args the default of each property that is missing in them, at
-// every depth. It changes args, and shares no value with the schema.
+// Fill adds to args the default of each property that they lack, at every
+// depth. It changes args. The added values are copies, which args do not share
+// with the schema.
 func (s *Schema) Fill(args map[string]any) { fillObject(s.doc, args) }
 
 func fillObject(doc, object map[string]any) {

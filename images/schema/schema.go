@@ -1,7 +1,7 @@
-// Package schema reads and applies JSON schemas in the two ways that the format
-// of cloudlets has use for. A [Schema] is what a manifest says of the arguments
-// of its image; it comes from anybody, and so what it may cost is bounded. A
-// [Structure] is a schema of our own for a whole kind of document.
+// Package schema reads JSON schemas and applies them in two ways. A [Schema] is
+// a manifest's schema for the arguments of its image. Anybody may have written
+// it, so the cost of reading and checking is bounded. A [Structure] is a schema
+// that is part of this program, for a whole kind of document.
 package schema
 
 import (
@@ -22,7 +22,7 @@ import (
 // Schema says what the arguments of an image may be. It may be used by several
 // goroutines at once.
 type Schema struct {
-	// doc is the schema as the manifest means it, shorthand expanded.
+	// doc is the manifest's schema with its shorthand expanded.
 	doc map[string]any
 	// modern is the same in draft 2020-12.
 	modern   map[string]any
@@ -31,8 +31,8 @@ type Schema struct {
 }
 
 // New reads the "args" of a manifest: a JSON schema of any draft, or the
-// shorthand for one, which is a map of each argument's name to its schema. What
-// [Explain] tells of the error is for the person who wrote them.
+// shorthand for one, which maps each argument's name to its schema. [Explain]
+// turns an error into problems for the person who wrote the "args".
 func New(args map[string]any) (*Schema, error) {
 	d, err := draftOf(args)
 	if err != nil {
@@ -59,8 +59,8 @@ func New(args map[string]any) (*Schema, error) {
 	return s, nil
 }
 
-// maxSchemas is how many schemas the arguments may consist of: the library
-// takes time by the square of their number.
+// maxSchemas limits the number of schemas in the "args", because the library
+// takes time proportional to the square of that number.
 const maxSchemas = 5000
 
 // countSchemas counts a schema and all those within it.
@@ -73,18 +73,18 @@ func countSchemas(doc map[string]any) int {
 	return n
 }
 
-// schemaURL stands for the schema inside the compiler and is never fetched.
+// schemaURL identifies the schema in the compiler. It is never fetched.
 const schemaURL = "manifest://args/"
 
-// noLoader keeps a schema from reading files or the network by its "$ref".
+// noLoader prevents a "$ref" from reading a file or the network.
 type noLoader struct{}
 
 func (noLoader) Load(url string) (any, error) {
 	return nil, fmt.Errorf("the schema refers to %s: only references within the manifest are allowed", url)
 }
 
-// Explain tells what keeps the value at a node from being a schema, for an
-// error of [New].
+// Explain returns the problems with the schema at a node for which [New]
+// returned an error.
 func Explain(n *jsontext.Node, err error) (problems jsontext.Problems) {
 	var wrong *jsonschema.SchemaValidationError
 	var invalid *jsonschema.ValidationError
@@ -104,7 +104,8 @@ func Explain(n *jsontext.Node, err error) (problems jsontext.Problems) {
 	return problems
 }
 
-// schemaReason says what is wrong with a part of a schema, which is no secret.
+// schemaReason says what is wrong with a part of a schema. Unlike [reason], it
+// may quote that part, because a schema is not secret.
 func schemaReason(e *jsonschema.ValidationError) string {
 	if k, ok := e.ErrorKind.(*kind.Format); ok && k.Want == "regex" {
 		return fmt.Sprintf("it has to be a regular expression: %v", k.Err)
@@ -122,8 +123,9 @@ func eachCause(e *jsonschema.ValidationError, use func(*jsonschema.ValidationErr
 	}
 }
 
-// written finds what a place of the expanded schema was in the manifest, where
-// the shorthand has no "properties".
+// written returns the node of the manifest that corresponds to a location in
+// the expanded schema. It passes over a "properties" that the shorthand leaves
+// out. If nothing else corresponds, it returns the innermost node that does.
 func written(n *jsontext.Node, location []string) *jsontext.Node {
 	for _, name := range location {
 		inner := n.Child(name)
@@ -137,9 +139,10 @@ func written(n *jsontext.Node, location []string) *jsontext.Node {
 	return n
 }
 
-// Check tells each value of args that the schema refuses. Locate finds the
-// place of a value by the names and indexes that lead to it from the arguments;
-// no names stand for the arguments themselves.
+// Check returns a problem for each value of args that the schema does not
+// allow. Locate returns the place of a value, given the names and indexes that
+// lead to it from the arguments. Without names it returns the place of the
+// arguments themselves.
 func (s *Schema) Check(args map[string]any, locate func(names ...string) jsontext.Place) jsontext.Problems {
 	c := check{schema: s, locate: locate}
 	err := s.budget.run(func() error { return s.compiled.Validate(args) })
@@ -154,16 +157,18 @@ func (s *Schema) Check(args map[string]any, locate func(names ...string) jsontex
 	return c.problems
 }
 
-// check puts what the library finds into words.
+// check turns the library's errors into problems.
 type check struct {
 	schema   *Schema
 	locate   func(names ...string) jsontext.Place
 	problems jsontext.Problems
 }
 
-// tell walks down to the causes that have no further cause.
+// tell adds a problem for each cause that has no further cause. It adds a
+// single problem for a wrong property name, or for a value that fits none of
+// several alternatives.
 func (c *check) tell(e *jsonschema.ValidationError) {
-	if names, ok := e.ErrorKind.(*kind.PropertyNames); ok { // the library does not know where
+	if names, ok := e.ErrorKind.(*kind.PropertyNames); ok { // the library does not say where
 		c.problems.Add(c.locate(), "has within it the name %q, which is not one of those allowed: %s", names.Property, strings.Join(reasons(e), "; "))
 		return
 	}
@@ -195,8 +200,8 @@ func (c *check) tellCause(e *jsonschema.ValidationError) {
 	}
 }
 
-// describe tells what the manifest says of an argument, for the person who
-// has to give it.
+// describe says for the person who has to give an argument that the manifest
+// requires it, with the argument's type and description.
 func (s *Schema) describe(location []string) string {
 	doc := s.doc
 	for _, name := range location {
@@ -216,7 +221,8 @@ func (s *Schema) describe(location []string) string {
 	return "; the manifest requires it: " + strings.Join(about, ", ")
 }
 
-// reasons are those of all causes that have no further cause.
+// reasons returns the sorted reasons of all causes that have no further cause,
+// without duplicates.
 func reasons(e *jsonschema.ValidationError) []string {
 	var all []string
 	eachCause(e, func(cause *jsonschema.ValidationError) { all = append(all, reason(cause)) })
@@ -224,8 +230,8 @@ func reasons(e *jsonschema.ValidationError) []string {
 	return slices.Compact(all)
 }
 
-// reason says what is wrong with a value without the value: it may be a
-// password, and the sentence goes into logs and onto screens.
+// reason says what is wrong with a value. It does not quote a string, because
+// that may be a password and the reason goes into logs and onto screens.
 func reason(e *jsonschema.ValidationError) string {
 	switch k := e.ErrorKind.(type) {
 	case *kind.Pattern:

@@ -2,8 +2,8 @@ package schema
 
 import "maps"
 
-// expand undoes the shorthand: a map of property to schema in place of an
-// object schema, at the top and for each property.
+// expand replaces the shorthand, a map of property names to schemas, by an
+// object schema, at the top and in each property.
 func expand(doc map[string]any) map[string]any {
 	if isShorthand(doc) {
 		doc = map[string]any{"type": "object", "properties": doc}
@@ -24,9 +24,9 @@ func expand(doc map[string]any) map[string]any {
 	return doc
 }
 
-// isShorthand says whether an object maps property names to schemas: it
-// gives no type of its own and holds nothing but objects. An argument may be
-// named "type" or "properties".
+// isShorthand reports whether an object maps property names to schemas. All
+// its values are then objects. An argument may be named "type" or "properties",
+// so a "properties" whose "type" is a string is the schema of such an argument.
 func isShorthand(doc map[string]any) bool {
 	if len(doc) == 0 {
 		return false

@@ -14,19 +14,19 @@ import (
 	"cloudlets/images/pattern"
 )
 
-// Structure is how one kind of document is built, by a JSON schema (draft
-// 2020-12). The "title" of a schema in it says what is wanted, in the words of a
-// problem: "an array of paths".
+// Structure says how one kind of document is built, by a JSON schema (draft
+// 2020-12). The "title" of a schema in it says what is needed, in words that fit
+// into a problem, e.g. "an array of paths".
 type Structure struct {
 	document any
 	compiled *jsonschema.Schema
 }
 
-// structureURL stands for a schema of ours inside the compiler.
+// structureURL identifies a schema of this program in the compiler.
 const structureURL = "structure:schema"
 
-// NewStructure reads a schema that is part of this program. It panics if that
-// is no schema.
+// NewStructure reads a schema that is part of this program. It panics if the
+// text is not a valid schema.
 func NewStructure(text []byte) *Structure {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
@@ -41,13 +41,14 @@ func NewStructure(text []byte) *Structure {
 	return &Structure{document: doc, compiled: compiler.MustCompile(structureURL)}
 }
 
-// Document is the schema itself, a copy that the caller may change.
+// Document returns a copy of the schema, which the caller may change.
 func (s *Structure) Document() map[string]any {
 	doc, _ := clone(s.document).(map[string]any)
 	return doc
 }
 
-// Check tells all that the schema refuses in a value.
+// Check returns a problem for everything in a value that the schema does not
+// allow.
 func (s *Structure) Check(n *jsontext.Node) (problems jsontext.Problems) {
 	invalid, ok := s.compiled.Validate(n.Plain()).(*jsonschema.ValidationError)
 	if !ok {
@@ -57,7 +58,8 @@ func (s *Structure) Check(n *jsontext.Node) (problems jsontext.Problems) {
 	return problems
 }
 
-// tell puts one flaw of the value at a node into words.
+// tell adds the problems that one error of the library reports in the value
+// at a node.
 func (s *Structure) tell(problems *jsontext.Problems, n *jsontext.Node, e *jsonschema.ValidationError) {
 	for _, name := range e.InstanceLocation {
 		n = n.Child(name)
@@ -81,7 +83,7 @@ func (s *Structure) tell(problems *jsontext.Problems, n *jsontext.Node, e *jsons
 	}
 }
 
-// title says what the schema at a URL wants.
+// title says what the schema at a URL requires.
 func (s *Structure) title(schemaURL string) string {
 	chain := s.chain(schemaURL)
 	if title, ok := field(chain[len(chain)-1], "title").(string); ok {
@@ -90,8 +92,8 @@ func (s *Structure) title(schemaURL string) string {
 	return "something else"
 }
 
-// titleOf says what is wanted of a property, by the innermost schema around
-// the one at the URL that knows it.
+// titleOf says what a property must be. It takes that from the innermost schema
+// around the one at the URL that describes the property.
 func (s *Structure) titleOf(schemaURL, name string) string {
 	chain := s.chain(schemaURL)
 	for i := len(chain) - 1; i >= 0; i-- {
@@ -106,8 +108,8 @@ func (s *Structure) titleOf(schemaURL, name string) string {
 	return "it"
 }
 
-// chain is the values of the schema's document from its root to the one that
-// the fragment of a URL points to.
+// chain returns the values of the schema's document that lead from its root to
+// the value to which the fragment of a URL points.
 func (s *Structure) chain(schemaURL string) []any {
 	_, fragment, _ := strings.Cut(schemaURL, "#")
 	if plain, err := url.PathUnescape(fragment); err == nil {
@@ -127,7 +129,8 @@ func (s *Structure) chain(schemaURL string) []any {
 	return chain
 }
 
-// field is a member of a value that may be an object, or nil.
+// field returns a member of a value. It returns nil if the value is not an
+// object or has no such member.
 func field(value any, name string) any {
 	object, _ := value.(map[string]any)
 	return object[name]

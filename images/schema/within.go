@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Within is the schema in draft 2020-12, as a part of another schema: at is
-// where in that it stands, "#/properties/args". Properties with a default are
-// not required by it, for [Schema.Fill] gives it to them.
+// Within returns the schema in draft 2020-12 for use as a part of another
+// schema. At is its place there, e.g. "#/properties/args". The result does not
+// require properties with a default, because [Schema.Fill] adds them.
 func (s *Schema) Within(at string) map[string]any {
 	if _, union := s.modern["type"].([]any); union {
 		return map[string]any{"type": "object", "allOf": []any{rebase(withoutDefaulted(s.modern), at+"/allOf/0")}}
@@ -18,8 +18,8 @@ func (s *Schema) Within(at string) map[string]any {
 	return args
 }
 
-// withoutDefaulted takes the properties that [Schema.Fill] gives their default off
-// the lists of required ones.
+// withoutDefaulted removes the properties that [Schema.Fill] adds from the
+// lists of required properties.
 func withoutDefaulted(doc map[string]any) map[string]any {
 	doc = maps.Clone(doc)
 	properties, ok := doc["properties"].(map[string]any)
@@ -46,8 +46,9 @@ func withoutDefaulted(doc map[string]any) map[string]any {
 	return doc
 }
 
-// rebase has references to the schema's own root lead to where it is now. A
-// schema with an identifier of its own takes its root along.
+// rebase makes references to the schema's root point to at, its new place. A
+// schema with an identifier of its own stays as it is, because its references
+// are relative to that schema.
 func rebase(doc map[string]any, at string) map[string]any {
 	doc = maps.Clone(doc)
 	if _, ok := doc["$id"].(string); ok {

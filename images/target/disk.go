@@ -14,60 +14,60 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// Options are what a disk is made like. The zero value makes the smallest
-// one.
+// Options say how a disk is made. The zero value makes the smallest disk.
 type Options struct {
 	// EntryPoint names the kernel entry point; "" is the default one.
 	EntryPoint string
-	// Size is the disk's size in bytes; 0 is as small as it can be.
+	// Size is the disk's size in bytes. 0 makes it as small as possible.
 	Size int64
-	// Free is the room for more on a disk without a Size, in bytes.
+	// Free is the free space, in bytes, on the root filesystem of a disk
+	// without a Size.
 	Free int64
-	// Round gives the size that a disk of at least that size must have; nil
-	// takes any.
+	// Round returns the size in bytes that a disk of at least the given size
+	// must have. If it is nil, any size will do.
 	Round func(size int64) (int64, error)
 	// Sector is the device's logical sector in bytes; 0 is 512.
 	Sector int64
-	// Stale says that what is skipped keeps old bytes, as on a device.
+	// Stale says that skipped bytes keep their old content, as on a device,
+	// and do not read as zeros.
 	Stale bool
 	// Arch is the architecture of the machine; "" is that of the newest
 	// kernel.
 	Arch disk.Arch
-	// Filesystem is the root's; "" is ext4, and the only one that [NewDisk]
-	// makes.
+	// Filesystem is the root's; "" is ext4, which is the only one that
+	// [NewDisk] makes.
 	Filesystem string
-	// Reserve gives the EFI system partition as much more as the disk can
-	// spare.
+	// Reserve makes the EFI system partition larger if the disk has room.
 	Reserve bool
 	// Cmdline is added to the kernels' command lines.
 	Cmdline string
-	// Console is a console that is added to command lines that do not name its
-	// device, "ttyS0,115200n8".
+	// Console is added as a console to command lines that do not name its
+	// device, e.g. "ttyS0,115200n8".
 	Console string
-	// ID and Time replace those of the content.
+	// ID and Time replace those that come from the content.
 	ID   uuid.UUID
 	Time time.Time
 	// SecureBoot is how firmware that insists on signatures boots the disk.
 	SecureBoot disk.SecureBoot
 	// Timeout is how long the boot menu waits for a person.
 	Timeout time.Duration
-	// Grow has the system take all of a larger disk, whenever it starts.
+	// Grow makes the system grow into a larger disk whenever it starts.
 	Grow bool
 	// Persistent is the size in bytes of a partition for the manifest's
 	// persistent paths; 0 is none.
 	Persistent int64
-	// Keep is such a partition that is on the device already, and stays as it
-	// is. KeepFound is like Keep, but the agent that writes the disk finds the
-	// partition itself; no setting of a machine asks for it yet.
+	// Keep is such a partition that is on the device already and is not
+	// changed. KeepFound is like Keep, but the agent that writes the disk finds
+	// the partition itself. No setting of a machine selects KeepFound yet.
 	Keep      *disk.Partition
 	KeepFound bool
-	// Program opens cloudlets for the disk's architecture. The disk starts it
-	// before the image's own init if Grow, Persistent or Keep is set.
+	// Program opens cloudlets for the disk's architecture. The kernel starts it
+	// before the image's own init if Grow, Persistent, Keep or KeepFound is set.
 	Program Program
 }
 
-// Disk is a disk all of whose places are known, and nothing of which is
-// written.
+// Disk is a planned disk: the place of everything on it is decided, and nothing
+// is written yet.
 type Disk struct {
 	Identity
 	Plan    Plan
@@ -79,7 +79,7 @@ type Disk struct {
 	menu   disk.Menu
 	boot   int64 // bytes of kernels and RAM disks
 	root   *ext4.Layout
-	// persistent is nil if there is no such partition, or it is kept.
+	// persistent is nil if the disk has no such partition, or keeps one.
 	persistent *ext4.Layout
 }
 
@@ -125,8 +125,9 @@ func newDisk(ctx context.Context, s System, o Options) (*Disk, error) {
 	return d, d.secure.Check(d.menu)
 }
 
-// place decides where everything goes: first the filesystem as small as it
-// can be, then the disk around it, then the filesystem as large as that.
+// place decides where everything goes. Without a Size it plans the smallest
+// root filesystem, lays out the disk around that, and then enlarges the
+// filesystem to its partition. With a Size the layout of the disk comes first.
 func (d *Disk) place(ctx context.Context, s System, o Options) (err error) {
 	source, err := d.withPreinit(s, o)
 	if err != nil {
@@ -177,8 +178,8 @@ func (d *Disk) Boot() Boot {
 }
 
 // DefaultTitle is what the boot menu calls an image whose manifest has no
-// name. What its folder is called does not count: the same image in another
-// place makes the same disk.
+// name. The name of its folder is not used, so that the same image in another
+// folder makes the same disk.
 const DefaultTitle = "cloudlet"
 
 // Title is what the boot menu calls the image.
@@ -192,8 +193,8 @@ func (s System) Title() string {
 // Size is the disk's size in bytes.
 func (d *Disk) Size() int64 { return d.Layout.Size }
 
-// Estimate is about how many bytes of the disk are written rather than
-// skipped, for whoever shows how far that is.
+// Estimate returns roughly how many bytes of the disk are written rather than
+// skipped. It serves to show progress.
 func (d *Disk) Estimate() int64 {
 	total := d.boot + d.root.Used()
 	if d.persistent != nil {
@@ -205,7 +206,7 @@ func (d *Disk) Estimate() int64 {
 // Write writes the disk from its beginning to its end, with boot loaders.
 func (d *Disk) Write(ctx context.Context, w sparse.Writer, loaders disk.Loaders) error {
 	contents := disk.Contents{Loaders: loaders, Menu: d.menu, SecureBoot: d.secure, Time: d.Time}
-	if d.persistent == nil { // which is not the same as an interface that holds it
+	if d.persistent == nil { // an interface that holds a nil pointer would not be nil
 		return d.Layout.Write(ctx, w, contents, d.root, nil)
 	}
 	return d.Layout.Write(ctx, w, contents, d.root, d.persistent)

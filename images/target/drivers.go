@@ -12,8 +12,9 @@ import (
 	"cloudlets/images/boot"
 )
 
-// CheckDrivers says which drivers a kernel lacks that it needs to find its
-// disk and network somewhere, "Amazon EC2", as modules or built in.
+// CheckDrivers returns an error if a kernel lacks some of the drivers that it
+// needs to find its disk and network on a platform. A driver may be a module or
+// built in. Where names the platform for a person, e.g. "Amazon EC2".
 func CheckDrivers(t images.Tree, k boot.Kernel, where string, drivers ...string) error {
 	have, err := driversOf(t, k.Version)
 	if err != nil {
@@ -32,7 +33,8 @@ func CheckDrivers(t images.Tree, k boot.Kernel, where string, drivers ...string)
 	return nil
 }
 
-// driversOf lists a kernel's drivers as depmod wrote them down.
+// driversOf returns a kernel's drivers, modular and built in, from the files in
+// its modules folder.
 func driversOf(t images.Tree, version string) (map[string]bool, error) {
 	have := map[string]bool{}
 	var lists int
@@ -53,7 +55,8 @@ func driversOf(t images.Tree, version string) (map[string]bool, error) {
 	return have, nil
 }
 
-// addDrivers reads modules.dep(5) or modules.builtin.
+// addDrivers adds the drivers that a modules.dep(5) or modules.builtin lists.
+// Such a file has a driver at the beginning of each line.
 func addDrivers(t images.Tree, file string, have map[string]bool) error {
 	r, err := t.Open(file)
 	if err != nil {
@@ -69,8 +72,8 @@ func addDrivers(t images.Tree, file string, have map[string]bool) error {
 	return lines.Err()
 }
 
-// driverName is what a driver is called without its file's ending; "-" and
-// "_" are the same.
+// driverName returns a driver's name without its file's ending. It replaces
+// "-" by "_", because both mean the same in such a name.
 func driverName(file string) string {
 	name, _, _ := strings.Cut(file, ".ko")
 	return strings.ReplaceAll(name, "-", "_")

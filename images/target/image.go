@@ -13,7 +13,7 @@ import (
 	"cloudlets/images/manifest"
 )
 
-// Image is what it takes to know of an image to plan a disk of it.
+// Image holds what must be known about an image to plan a disk of it.
 type Image struct {
 	// Title is what the boot menu calls the image.
 	Title string
@@ -23,23 +23,22 @@ type Image struct {
 	// Init is the program that the image's system starts with; "" if none is
 	// found.
 	Init string
-	// BootSize is how long the kernels and their RAM disks are together, in
-	// bytes.
+	// BootSize is the total length of the kernels and their RAM disks in bytes.
 	BootSize int64
-	// RootSize is what the root filesystem must have at least, in bytes. See
+	// RootSize is the smallest size of the root filesystem in bytes. See
 	// [RootSize].
 	RootSize int64
-	// Places are those of the persistent paths. What the image has there takes
+	// Places are those of the persistent paths. The image's files there take
 	// about PersistentUse bytes.
 	Places        []Place
 	PersistentUse int64
 
-	noInit, noPlaces error // why there is none
+	noInit, noPlaces error // why there is no Init, and why there are no Places
 }
 
-// Look finds out what a disk takes to know of a system, but for its RootSize.
-// The name "" stands for the default kernel entry point. Persistent paths are
-// looked at if outlive says so.
+// Look finds out everything about a system that its disk depends on, except the
+// RootSize. Entry names the kernel entry point; "" is the default one. If
+// outlive is set, Look also finds the places of the persistent paths.
 func Look(ctx context.Context, s System, entry string, outlive bool) (Image, error) {
 	im := Image{Title: s.Title()}
 	var err error
@@ -68,11 +67,12 @@ func Look(ctx context.Context, s System, entry string, outlive bool) (Image, err
 	return im, err
 }
 
-// CheckInit says why the image has no first program, if it has none.
+// CheckInit returns an error that says why no first program was found, or nil if
+// the image has one.
 func (im Image) CheckInit() error { return im.noInit }
 
-// runnable lists the kernels of an entry point, if they can run the image's
-// programs.
+// runnable returns the kernels of an entry point. It returns an error if one of
+// them cannot run the image's programs.
 func runnable(s System, entry string) ([]boot.Kernel, error) {
 	all, err := boot.Kernels(s.Manifest, s.Tree, entry)
 	if err != nil {
@@ -86,7 +86,7 @@ func runnable(s System, entry string) ([]boot.Kernel, error) {
 	return all, nil
 }
 
-// sizeOf is how long the kernels and RAM disks are together, in bytes.
+// sizeOf returns the total length of kernels and their RAM disks in bytes.
 func sizeOf(t images.Tree, kernels []boot.Kernel) (total int64, err error) {
 	for _, k := range kernels {
 		for _, file := range []string{k.Path, k.Initrd} {
@@ -103,7 +103,7 @@ func sizeOf(t images.Tree, kernels []boot.Kernel) (total int64, err error) {
 	return total, nil
 }
 
-// payload is a file of a tree, read when its turn comes.
+// payload returns a file of a tree, which is not opened before it is needed.
 func payload(t images.Tree, file string) (disk.Payload, error) {
 	e, err := t.Entry(file)
 	if err == nil && e.Type == images.HardLink {
@@ -115,8 +115,9 @@ func payload(t images.Tree, file string) (disk.Payload, error) {
 	return disk.Payload{Size: e.Size, Open: func() (io.ReadCloser, error) { return t.Open(file) }}, nil
 }
 
-// CheckMenu refuses a plan whose boot menu cannot be installed from a tree:
-// a command line that a boot loader would spoil, a kernel that is not signed.
+// CheckMenu returns an error if the plan's boot menu cannot be installed from a
+// tree, e.g. because a boot loader would change a command line or because a
+// kernel is not signed.
 func (p Plan) CheckMenu(t images.Tree) error {
 	menu, err := p.Menu(disk.Layout{}, func(file string) (disk.Payload, error) { return payload(t, file) })
 	if err != nil {
@@ -125,8 +126,8 @@ func (p Plan) CheckMenu(t images.Tree) error {
 	return p.SecureBoot().Check(menu)
 }
 
-// findPlaces finds the places of what is persistent, or says why nothing can
-// be.
+// findPlaces returns the places of the persistent paths. The error says why
+// nothing can be persistent.
 func findPlaces(m *manifest.Manifest, t images.Tree) ([]Place, error) {
 	places, err := PersistentPlaces(m, t)
 	if err == nil && len(places) == 0 {
@@ -135,11 +136,11 @@ func findPlaces(m *manifest.Manifest, t images.Tree) ([]Place, error) {
 	return places, err
 }
 
-// roomForFile is about what a file takes on a filesystem beside its content,
-// in bytes.
+// roomForFile is roughly how many bytes a file takes on a filesystem in
+// addition to its content.
 const roomForFile = 4096
 
-// useOf is about how many bytes a source has at some places.
+// useOf returns roughly how many bytes a source's files at some places take.
 func useOf(ctx context.Context, s images.Source, places []Place) (use int64, err error) {
 	err = s.Walk(ctx, func(e images.Entry, _ io.Reader) error {
 		if slices.ContainsFunc(places, func(p Place) bool { return p.Holds(e.Path) }) {
@@ -150,13 +151,13 @@ func useOf(ctx context.Context, s images.Source, places []Place) (use int64, err
 	return use, err
 }
 
-// FirstRoom is the least room for more, in bytes, that an installed system
-// must have for what it writes first.
+// FirstRoom is the free space, in bytes, that an installed system needs at
+// least for what it writes first.
 const FirstRoom = 64 << 20
 
-// RootSize is the size in bytes of the smallest root filesystem that holds a
-// source, with free bytes left. It is exact for ext4, holes in files not
-// counted, and about right for others.
+// RootSize returns the size in bytes of the smallest root filesystem that holds
+// a source and has free bytes left. The size is exact for ext4, except that
+// holes in files count as data. It is roughly right for other filesystems.
 func RootSize(ctx context.Context, s images.Source, free int64) (int64, error) {
 	l, err := ext4.Plan(ctx, unread{s}, ext4.Options{Free: free})
 	if err != nil {
@@ -165,7 +166,7 @@ func RootSize(ctx context.Context, s images.Source, free int64) (int64, error) {
 	return l.Size(), nil
 }
 
-// unread is a source whose contents are not read.
+// unread is a source that does not pass on the contents of its files.
 type unread struct{ images.Source }
 
 // Walk implements [images.Source].

@@ -19,29 +19,29 @@ import (
 	"cloudlets/images/ramdisk"
 )
 
-// LiveOptions are what a live image is made like.
+// LiveOptions say how a live image is made.
 type LiveOptions struct {
 	// EntryPoint names the kernel entry point; "" is the default one.
 	EntryPoint string
 	// Cmdline is added to the kernels' command lines.
 	Cmdline string
-	// ID and Time replace what comes from the content.
+	// ID and Time replace those that come from the content.
 	ID   uuid.UUID
 	Time time.Time
 	// SecureBoot is how firmware that insists on signatures boots the image.
 	SecureBoot disk.SecureBoot
 	// Timeout is how long the boot menu waits for a person.
 	Timeout time.Duration
-	// Assets find boot loaders; those of the system's own tree count as well.
+	// Assets find boot loaders, also those in the system's own tree.
 	Assets disk.Assets
-	// Program opens the program that is process 1 of the RAM disk: this very
-	// one, for an architecture.
+	// Program opens cloudlets for an architecture, which runs as process 1 of
+	// the RAM disk.
 	Program Program
 }
 
-// ISO is a live image: it boots as a CD, or from a disk that it was written
-// to, and what is changed while it runs is lost. All places are known, and
-// nothing is written.
+// ISO is a live image. It boots as a CD, or from a disk to which it was
+// written, and changes made while it runs are lost. The place of everything in
+// it is decided, and nothing is written yet.
 type ISO struct {
 	Identity
 	Kernels []boot.Kernel
@@ -56,18 +56,20 @@ const (
 	isoRoot = "ROOT.IMG"
 )
 
-// LiveWord is a word of the kernel's command line that a live system's RAM disk
-// reads. It names the medium: the identifier of its ISO.
+// LiveWord begins a word of the kernel's command line that a live system's RAM
+// disk reads. The identifier of the ISO follows, by which the RAM disk finds the
+// medium.
 const LiveWord = "cloudlets.live="
 
-// LiveRoot is the name of the file of an ISO that is the root filesystem, as
-// Linux shows it.
+// LiveRoot is the name of the file in an ISO that contains the root filesystem,
+// as Linux shows that name.
 var LiveRoot = strings.ToLower(isoRoot)
 
-// liveNeeds are the kernel's modules without which no live system runs.
+// liveNeeds are the kernel modules that every live system needs.
 var liveNeeds = []string{"erofs", "isofs", "loop", "overlay"}
 
-// NewISO plans a live image. Everything that it takes is looked for here.
+// NewISO plans a live image. It returns an error if anything that the image
+// needs is missing.
 func NewISO(ctx context.Context, s System, o LiveOptions) (*ISO, error) {
 	i, err := newISO(ctx, s, o)
 	if err != nil {
@@ -119,8 +121,8 @@ func newISO(ctx context.Context, s System, o LiveOptions) (*ISO, error) {
 	return i, err
 }
 
-// loaders finds the boot loaders. GRUB for BIOS is made for this medium, so
-// that the image a disk would get is not needed.
+// loaders finds the boot loaders. GRUB for BIOS is made specially for this
+// medium, so a disk's images of it are not needed.
 func (i *ISO) loaders(ctx context.Context, arch disk.Arch, o LiveOptions, c *disk.Contents, to *iso.Options) (err error) {
 	names := slices.DeleteFunc(o.SecureBoot.LoaderNames(arch), func(name string) bool { return name == disk.BootImage || name == disk.CoreImage })
 	if c.Loaders, err = o.Assets.LoadNamed(ctx, names...); err != nil || arch == disk.ARM64 {
@@ -134,7 +136,8 @@ func (i *ISO) loaders(ctx context.Context, arch disk.Arch, o LiveOptions, c *dis
 	return nil
 }
 
-// menu gives every kernel its entry, the newest first, and its RAM disk.
+// menu returns a boot menu with an entry and a RAM disk for each kernel, the
+// newest first.
 func (i *ISO) menu(ctx context.Context, s System, o LiveOptions) (disk.Menu, error) {
 	first, err := boot.Init(s.Manifest, s.Tree, "")
 	if err != nil {
@@ -152,7 +155,7 @@ func (i *ISO) menu(ctx context.Context, s System, o LiveOptions) (disk.Menu, err
 		return boot.JoinWords(LiveWord+i.ID.String(), initWord, k.Cmdline, o.Cmdline)
 	})
 	for n := range list {
-		list[n].Initrd = "" // the medium's own takes its place
+		list[n].Initrd = "" // the RAM disk of the medium replaces it, see below
 	}
 	open := func(file string) (disk.Payload, error) { return payload(s.Tree, file) }
 	m, err := diskMenu(list, o.Timeout, open, func(e Entry) string { return e.Cmdline })
@@ -167,8 +170,8 @@ func (i *ISO) menu(ctx context.Context, s System, o LiveOptions) (disk.Menu, err
 	return m, nil
 }
 
-// liveRAMDisk makes a kernel's RAM disk, in memory: its length has to be known
-// before the ESP is written.
+// liveRAMDisk makes a kernel's RAM disk in memory, because its length must be
+// known before the ESP is written.
 func liveRAMDisk(ctx context.Context, s System, k boot.Kernel, o LiveOptions) (disk.Payload, error) {
 	program, size, err := o.Program(k.Arch)
 	if err != nil {
@@ -186,7 +189,8 @@ func liveRAMDisk(ctx context.Context, s System, k boot.Kernel, o LiveOptions) (d
 	}}, nil
 }
 
-// volumeLabel makes a title a volume's name.
+// volumeLabel turns a title into a volume's name, which has at most 32 capital
+// letters, digits and underscores.
 func volumeLabel(title string) string {
 	label := strings.Map(func(r rune) rune {
 		switch {

@@ -9,18 +9,19 @@ import (
 	"cloudlets/images/boot"
 )
 
-// Boot is what a boot loader, or a hypervisor, starts a system with.
+// Boot holds what a boot loader or a hypervisor needs to start a system.
 type Boot struct {
 	Kernel boot.Kernel
-	// Cmdline is the kernel's command line; which disk the root is on is for
-	// whoever has the disk to add.
+	// Cmdline is the kernel's command line. If it is from [DirectBoot], the
+	// words for the root filesystem must be added, because they depend on the
+	// machine's disk.
 	Cmdline string
 
 	tree images.Tree
 }
 
-// DirectBoot is the newest kernel of an entry point, with its RAM disk and its
-// command line, to which more words are added.
+// DirectBoot returns the newest kernel of an entry point, with its RAM disk and
+// its command line, to which it adds the words in more.
 func DirectBoot(ctx context.Context, s System, entry, more string) (Boot, error) {
 	found, err := runnable(s, entry)
 	if err != nil {
@@ -33,8 +34,8 @@ func DirectBoot(ctx context.Context, s System, entry, more string) (Boot, error)
 	return Boot{Kernel: newest[0], Cmdline: boot.JoinWords(newest[0].Cmdline, more), tree: s.Tree}, nil
 }
 
-// Files are what it takes, by the names that they go by: "vmlinuz", "initrd"
-// where there is one, and "cmdline".
+// Files returns the names of the files that starting the system takes:
+// "vmlinuz", "initrd" if the kernel has a RAM disk, and "cmdline".
 func (b Boot) Files() []string {
 	if b.Kernel.Initrd == "" {
 		return []string{"vmlinuz", "cmdline"}
@@ -42,7 +43,7 @@ func (b Boot) Files() []string {
 	return []string{"vmlinuz", "initrd", "cmdline"}
 }
 
-// Write writes one of the files.
+// Write writes the file with a name that [Boot.Files] returns.
 func (b Boot) Write(w io.Writer, name string) error {
 	path := b.Kernel.Path
 	switch name {

@@ -12,12 +12,13 @@ import (
 	"cloudlets/images/manifest"
 )
 
-// Place is where in an image a persistent path leads to.
+// Place is the place in an image to which a persistent path leads.
 type Place struct {
-	// Path is as the manifest has it, and At is without links left to follow.
+	// Path is the path from the manifest. At is where it leads once all links
+	// are followed.
 	Path, At string
-	// Type is Regular or Directory. Where there is nothing yet it is the
-	// latter, and Missing lists the directories to be made, the outermost
+	// Type is Regular or Directory. If the image has nothing there yet, Type is
+	// Directory, and Missing lists the directories to be made, the outermost
 	// first.
 	Type    images.Type
 	Missing []string
@@ -26,9 +27,10 @@ type Place struct {
 // notPersistent are places that belong to the running kernel, or to the format.
 var notPersistent = []string{"/dev", "/proc", "/sys", "/run", images.Dir}
 
-// PersistentPlaces finds the places of the manifest's persistent paths, sorted
-// by path. One that is another's place, or is beneath it, is left out, however
-// the links lead there. What cannot be persistent is refused.
+// PersistentPlaces returns the places of the manifest's persistent paths, sorted
+// by path. It leaves out a place that, once links are followed, is the same as
+// another or lies beneath it. It returns an error for a path that cannot be
+// persistent.
 func PersistentPlaces(m *manifest.Manifest, t images.Tree) ([]Place, error) {
 	var all []Place
 	for _, p := range slices.Compact(slices.Sorted(slices.Values(m.Persistent))) {
@@ -49,7 +51,7 @@ func PersistentPlaces(m *manifest.Manifest, t images.Tree) ([]Place, error) {
 	return list, nil
 }
 
-// Holds says whether a path without links is the place, or beneath it.
+// Holds reports whether a path without links is the place or lies beneath it.
 func (p Place) Holds(at string) bool { return at == p.At || strings.HasPrefix(at, p.At+"/") }
 
 func placeOf(t images.Tree, p string) (Place, error) {
@@ -79,8 +81,8 @@ func placeOf(t images.Tree, p string) (Place, error) {
 	return place, nil
 }
 
-// resolveMissing is [images.Resolve] for a path that need not be there: it lists what
-// is missing of it.
+// resolveMissing is [images.Resolve] for a path that need not exist. It also
+// returns the parts of the path that are missing, the outermost first.
 func resolveMissing(t images.Tree, p string) (at string, missing []string, err error) {
 	at, err = images.Resolve(t, p)
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -14,47 +14,47 @@ import (
 	"cloudlets/images/disk/ext4"
 )
 
-// Plan is all that is decided about a disk before its size is known. It is
-// plain data, and can be sent to the machine that has the disk. Whoever writes
-// the disk, to a file in order or to a device in place, gets its layout, its
-// filesystems and its boot menu from the methods of the plan.
+// Plan holds everything about a disk that is decided before its size is known.
+// It is plain data, and can be sent to the machine that has the disk. The code
+// that writes the disk, to a file in order or to a device in place, gets the
+// layout, the filesystems and the boot menu from the methods of the plan.
 type Plan struct {
-	// ID is what all identifiers of the disk come from. Two disks must not
-	// have the same one.
+	// ID is the identifier from which all others of the disk are derived. Two
+	// disks must not have the same ID.
 	ID uuid.UUID `json:"id"`
 	// Arch is the architecture of the machine.
 	Arch disk.Arch `json:"arch,omitempty"`
 	// Filesystem is that of the root: "ext4", "xfs" or "btrfs".
 	Filesystem string `json:"filesystem"`
-	// RootSize and ESPSize are what the root filesystem and the EFI system
-	// partition must have at least, in bytes.
+	// RootSize and ESPSize are the smallest sizes in bytes of the root
+	// filesystem and the EFI system partition.
 	RootSize int64 `json:"rootSize"`
 	ESPSize  int64 `json:"espSize"`
-	// Reserve gives the EFI system partition as much more as the disk can
-	// spare, for kernels to come.
+	// Reserve makes the EFI system partition larger if the disk has room, so
+	// that later kernels fit too.
 	Reserve bool `json:"reserve,omitempty"`
 	// Entries are those of the boot menu. The first is the default. Timeout is
 	// how long a person has to choose.
 	Entries []Entry       `json:"entries"`
 	Timeout time.Duration `json:"timeout,omitempty"`
-	// Shim has the disk boot by Debian's signed shim and GRUB.
+	// Shim makes the disk boot with Debian's signed shim and GRUB.
 	Shim bool `json:"shim,omitempty"`
-	// Grow has the system take all of a larger disk, whenever it starts.
+	// Grow makes the system grow into a larger disk whenever it starts.
 	Grow bool `json:"grow,omitempty"`
-	// Persistent is the size in bytes of a new partition for what outlives the
-	// system, or 0. Keep has such a partition stay that is on the disk; then
-	// Persistent does not count.
+	// Persistent is the size in bytes of a new partition for data that survives
+	// a reinstallation, or 0. Keep keeps such a partition that is on the disk
+	// already; then Persistent is ignored.
 	Persistent int64 `json:"persistent,omitempty"`
 	Keep       bool  `json:"keep,omitempty"`
 	// Places are those of the persistent paths, if the disk has such a
-	// partition. What the image has there takes about PersistentUse bytes.
+	// partition. The image's files there take about PersistentUse bytes.
 	Places        []Place `json:"places,omitempty"`
 	PersistentUse int64   `json:"persistentUse,omitempty"`
 }
 
 // Entry is one entry of a plan's boot menu.
 type Entry struct {
-	// ID, Title and Version are those of a [disk.Entry].
+	// ID, Title and Version have the same meaning as in [disk.Entry].
 	ID      string `json:"id"`
 	Title   string `json:"title"`
 	Version string `json:"version"`
@@ -63,12 +63,12 @@ type Entry struct {
 	Kernel string `json:"kernel"`
 	Initrd string `json:"initrd,omitempty"`
 	// Cmdline is the kernel's command line, without the words for the root
-	// filesystem: which partition that is on depends on the disk's layout.
+	// filesystem, because its partition depends on the disk's layout.
 	Cmdline string `json:"cmdline"`
 }
 
-// NewPlan plans a disk of an image. The kernels' command lines are those of
-// the machine, with no template left to render. The options must have an ID.
+// NewPlan plans a disk of an image. The command lines of the image's kernels
+// must be rendered already. The options must have an ID.
 func NewPlan(im Image, o Options) (Plan, error) {
 	p := Plan{
 		ID: o.ID, Arch: o.Arch, Filesystem: o.Filesystem, RootSize: im.RootSize, ESPSize: o.SecureBoot.Room(im.BootSize), Reserve: o.Reserve,
@@ -96,16 +96,17 @@ func NewPlan(im Image, o Options) (Plan, error) {
 	return p, nil
 }
 
-// Menu are the entries of the boot menu of an image's disk, the newest kernel
-// first.
+// Menu returns the entries of the boot menu of an image's disk, the newest
+// kernel first.
 func (im Image) Menu(o Options) []Entry {
 	return entries(im.Title, im.Kernels, func(k boot.Kernel) string {
 		return o.start(boot.JoinWords(k.Cmdline, o.Cmdline, o.console(k.Cmdline)), im.Init)
 	})
 }
 
-// entries makes an entry of each kernel. Two different kernels of one version,
-// of which one is for rescue, are told apart by their files' names.
+// entries returns an entry for each kernel. If several kernels have the same
+// version, e.g. because one is for rescue, the names of their files distinguish
+// them.
 func entries(title string, kernels []boot.Kernel, cmdline func(boot.Kernel) string) []Entry {
 	var list []Entry
 	taken := map[string]bool{}
@@ -125,7 +126,8 @@ func entries(title string, kernels []boot.Kernel, cmdline func(boot.Kernel) stri
 	return list
 }
 
-// console is the word for the console, if the others do not name its device.
+// console returns the word for the console. It returns "" if there is none to
+// add, or if words or the options' Cmdline name its device already.
 func (o Options) console(words string) string {
 	device, _, _ := strings.Cut(o.Console, ",")
 	for _, word := range strings.Fields(words + " " + o.Cmdline) {
@@ -140,22 +142,22 @@ func (o Options) console(words string) string {
 	return "console=" + o.Console
 }
 
-// SecureBoot is how the disk boots where firmware insists on signatures, with
-// no key of the machines' owner.
+// SecureBoot is how firmware that insists on signatures boots the disk, without
+// a key of the machines' owner.
 func (p Plan) SecureBoot() disk.SecureBoot { return disk.SecureBoot{Shim: p.Shim} }
 
-// diskSeed begins the name from which partitions get their GUIDs.
+// diskSeed begins the text from which the GUIDs of the partitions are derived.
 const diskSeed = "cloudlets target "
 
-// layoutOptions are the options of the disk's layout. Kept is the partition
-// that stays, or nil.
+// layoutOptions returns the options for the disk's layout. Kept is the partition
+// to keep, or nil.
 func (p Plan) layoutOptions(kept *disk.Partition) disk.Options {
 	return disk.Options{Arch: p.Arch, ESPSize: p.ESPSize, MinRoot: p.RootSize, Seed: diskSeed + p.ID.String(), Persistent: p.Persistent, Keep: kept}
 }
 
 // Layout lays out a disk of size bytes with logical sectors of sector bytes.
-// Kept is the persistent partition that is on it, if the plan keeps one; see
-// [disk.FindPersistent].
+// Kept is the persistent partition on the disk if the plan keeps one, see
+// [disk.FindPersistent], and otherwise nil.
 func (p Plan) Layout(size, sector int64, kept *disk.Partition) (disk.Layout, error) {
 	if p.Keep != (kept != nil) {
 		return disk.Layout{}, errors.New("lay out disk: a persistent partition is kept if, and only if, the plan says so")
@@ -171,22 +173,23 @@ func (p Plan) Layout(size, sector int64, kept *disk.Partition) (disk.Layout, err
 	return disk.NewLayout(size, sector, options)
 }
 
-// RootLabel is the volume name of a cloudlet's root filesystem. Installers
-// know by it that a cloudlet is on a disk.
+// RootLabel is the volume name of a cloudlet's root filesystem. By this name
+// installers recognise a disk with a cloudlet.
 const RootLabel = "cloudlet"
 
 // RootUUID is the identifier of the root filesystem.
 func (p Plan) RootUUID() uuid.UUID { return derived(p.ID, "root filesystem") }
 
-// Root are the options of the root filesystem, if it is ext4. Its size is to
-// be added.
+// Root returns the options for the root filesystem, if it is ext4. The caller
+// must add its size. See [Options] for stale.
 func (p Plan) Root(at time.Time, stale bool) ext4.Options {
 	return ext4.Options{Label: RootLabel, Time: at, Stale: stale, UUID: p.RootUUID(), HashSeed: derived(p.ID, "directory hash")}
 }
 
-// PersistentFilesystem plans the filesystem of a new persistent partition, and
-// is nil if the layout has none. It is empty: the system copies what the image
-// has for it when it first starts. It is an error if that would not fit.
+// PersistentFilesystem plans the filesystem of a new persistent partition. It
+// returns nil if the layout has no new one. The filesystem is empty, because the
+// system copies the image's files for it when it first starts. If these would
+// not fit, PersistentFilesystem returns an error.
 func (p Plan) PersistentFilesystem(ctx context.Context, l disk.Layout, at time.Time, stale bool) (*ext4.Layout, error) {
 	if l.Persistent.Size == 0 || l.Kept {
 		return nil, nil
@@ -204,11 +207,11 @@ func (p Plan) PersistentFilesystem(ctx context.Context, l disk.Layout, at time.T
 	return made, nil
 }
 
-// derived makes one more identifier.
+// derived derives an identifier for the named purpose from id.
 func derived(id uuid.UUID, name string) uuid.UUID { return uuid.NewSHA1(id, []byte(name)) }
 
-// Menu is the boot menu of the disk with a layout. Open finds the content of
-// a file of the image.
+// Menu returns the boot menu of the disk with a layout. Open returns the content
+// of a file of the image.
 func (p Plan) Menu(l disk.Layout, open func(file string) (disk.Payload, error)) (disk.Menu, error) {
 	return diskMenu(p.Entries, p.Timeout, open, func(e Entry) string {
 		return boot.JoinWords(p.rootWord(l, e), "rw", e.Cmdline)
@@ -232,8 +235,8 @@ func diskMenu(list []Entry, timeout time.Duration, open func(string) (disk.Paylo
 	return menu, nil
 }
 
-// rootWord names the root filesystem for a kernel. A kernel without a RAM disk
-// finds partitions only.
+// rootWord returns the word that names the root filesystem for a kernel. A
+// kernel without a RAM disk can find a partition, but not a filesystem's UUID.
 func (p Plan) rootWord(l disk.Layout, e Entry) string {
 	if e.Initrd == "" {
 		return "root=PARTUUID=" + l.Root.GUID

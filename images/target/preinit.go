@@ -11,58 +11,63 @@ import (
 	"cloudlets/images/boot"
 )
 
-// What a disk has beside the image, where its system must do something before
-// the image's own first program: grow into a larger disk, or mount what
-// outlives it. The kernel starts this very program in the place of the
-// image's init, whatever the distribution.
+// Paths that a disk has in addition to the image's files, if its system must do
+// something before the image's own first program starts: grow into a larger
+// disk, or mount the persistent partition. The kernel then starts cloudlets
+// instead of the image's init, whatever the distribution.
 const (
-	// PreinitPath is the program.
+	// PreinitPath is where cloudlets is.
 	PreinitPath = images.Dir + "/preinit"
-	// PersistentDir is where the persistent partition is mounted.
+	// PersistentDir is where the persistent partition is mounted, if there is
+	// one.
 	PersistentDir = images.Dir + "/persistent"
 )
 
-// Words of the kernel's command line that it reads. A person who takes one out
-// in the boot menu has the system start without.
+// Words of the kernel's command line that the program at [PreinitPath] reads. If
+// a person removes one in the boot menu, the system starts without its effect.
 const (
-	// GrowWord has the last partition and its filesystem take all of the disk.
+	// GrowWord makes the last partition and its filesystem grow to the end of
+	// the disk.
 	GrowWord = "cloudlets.grow"
-	// PersistentWord has the persistent partition mounted.
+	// PersistentWord makes the program mount the persistent partition.
 	PersistentWord = "cloudlets.persistent"
-	// SystemInitWord names the image's own first program; without it that is
-	// [boot.DefaultInit].
+	// SystemInitWord begins a word that names the image's own first program.
+	// Without such a word that is [boot.DefaultInit].
 	SystemInitWord = "cloudlets.init="
 )
 
-// Program opens cloudlets as an architecture's machines run it.
+// Program opens cloudlets as machines of an architecture run it. Size is its
+// length in bytes.
 type Program func(arch string) (program io.ReadCloser, size int64, err error)
 
-// preinit says whether the disk's system has something to do first.
+// preinit reports whether the disk's system starts with the program at
+// [PreinitPath].
 func (o Options) preinit() bool { return o.Grow || o.persistent() }
 
 func (o Options) persistent() bool { return o.Persistent > 0 || o.keep() }
 
 func (o Options) keep() bool { return o.Keep != nil || o.KeepFound }
 
-// Preinit says whether the disk's system starts with the program at
+// Preinit reports whether the disk's system starts with the program at
 // [PreinitPath].
 func (p Plan) Preinit() bool { return p.Grow || p.persistent() }
 
 func (p Plan) persistent() bool { return p.Persistent > 0 || p.Keep }
 
-// preinitRoom is more than the program takes, in bytes.
+// preinitRoom is the room for the program in bytes, which is more than it takes.
 const preinitRoom = 64 << 20
 
-// PreinitFiles are what the root filesystem has beside the image's files, if
-// its system starts with the program at [PreinitPath]: that program, of size
-// bytes, and the directories that it mounts something on. What the image has
-// itself stays. A directory comes before what is in it.
+// PreinitFiles returns what the root filesystem has in addition to the image's
+// files, if its system starts with the program at [PreinitPath]: that program,
+// of size bytes, and the directories on which it mounts something. An entry must
+// be left out if the image has its path already. A directory comes before its
+// content.
 func (p Plan) PreinitFiles(size int64, at time.Time) []images.Entry {
 	if !p.Preinit() {
 		return nil
 	}
 	files := []images.Entry{{Path: PreinitPath, Type: images.Regular, Mode: 0o755, Size: size, ModTime: at}}
-	dirs := []string{"/dev", "/proc", "/sys", "/run"} // what the program begins with
+	dirs := []string{"/dev", "/proc", "/sys", "/run"} // the program mounts these first
 	if p.persistent() {
 		dirs = append(dirs, PersistentDir)
 	}
@@ -75,7 +80,8 @@ func (p Plan) PreinitFiles(size int64, at time.Time) []images.Entry {
 	return files
 }
 
-// withPreinit is the system's source with the files that the program takes.
+// withPreinit returns the system's source with the files of
+// [Plan.PreinitFiles].
 func (d *Disk) withPreinit(s System, o Options) (images.Source, error) {
 	if !d.Plan.Preinit() {
 		return s.Source, nil
@@ -103,20 +109,20 @@ func (d *Disk) withPreinit(s System, o Options) (images.Source, error) {
 	return added{s.Source, more}, nil
 }
 
-// added is a source with more in it.
+// added is a source with more entries.
 type added struct {
 	images.Source
 	more []addition
 }
 
-// addition is an entry for a source that has none of its path. The directory
-// that it is in is there, or is added before.
+// addition is an entry that is added if the source has none with its path. Its
+// parent directory must be in the source or be added before it.
 type addition struct {
 	images.Entry
 	open func() (io.ReadCloser, error) // of a regular file
 }
 
-// Walk visits what is added last.
+// Walk visits the source's entries first, and then the added ones.
 func (a added) Walk(ctx context.Context, visit images.VisitFunc) error {
 	there := map[string]bool{}
 	for _, e := range a.more {
@@ -153,8 +159,9 @@ func (a addition) visit(visit images.VisitFunc) error {
 	return errors.Join(visit(a.Entry, r), r.Close())
 }
 
-// start has the kernel start the image's own first program, or the one that
-// comes before it, with words that say what that is to do.
+// start returns a kernel's command line with words that make the kernel start
+// the image's first program. If the program at [PreinitPath] comes before that,
+// the words name both programs and say what the former must do.
 func (o Options) start(line, init string) string {
 	if !o.preinit() {
 		if _, named := boot.StartBy(line, boot.DefaultInit); named != "" || init == "" || init == boot.DefaultInit {

@@ -12,7 +12,7 @@ import (
 	"cloudlets/images/cpio"
 )
 
-// initPath is the program that a kernel starts in a RAM disk.
+// initPath is the path of the program that a kernel starts in a RAM disk.
 const initPath = "/init"
 
 // WriteRAMDisk writes the system as a RAM disk that its kernel boots into: a
@@ -29,7 +29,7 @@ func WriteRAMDisk(ctx context.Context, w io.Writer, s System) error {
 	return nil
 }
 
-// withInit is the system's source with an /init.
+// withInit returns the system's source with an /init.
 func withInit(ctx context.Context, s System) (images.Source, error) {
 	_, err := s.Tree.Entry(initPath)
 	if err == nil {

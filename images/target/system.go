@@ -1,17 +1,17 @@
-// Package target makes of one image, and one configuration, whatever a machine
-// can be started from: a disk for BIOS and UEFI, a virtual machine's disk, a
-// RAM disk, a kernel with its command line.
+// Package target turns an image and its configuration into anything that can
+// start a machine: a disk for BIOS and UEFI, a virtual machine's disk, a live
+// image, a RAM disk, or a kernel with its command line.
 //
-// There is one road from an image to a disk. [Look] finds out what it takes to
-// know of the image. [NewPlan] decides everything that does not depend on the
+// Every disk is made in the same steps. [Look] finds out what must be known
+// about the image. [NewPlan] decides everything that does not depend on the
 // disk's size. A [Plan] is then carried out in one of two ways: [NewDisk] and
 // [Disk.Write] write a disk from its beginning to its end, and the agent on a
 // machine partitions its disk and fills it. Both get layout, filesystems, boot
 // menu and additional files from the plan's methods.
 //
-// A [System] is what goes to a disk. Everything that is made of it here is
-// reproducible: identifiers and times come from the content, unless they are
-// given.
+// A [System] is the image with its configuration. Everything that this package
+// makes of it is reproducible: identifiers and times come from the content,
+// unless the caller gives them.
 package target
 
 import (
@@ -36,33 +36,33 @@ import (
 type System struct {
 	Name     string
 	Manifest *manifest.Manifest
-	// Source has all files of the copy and no others: the overlay is on it,
-	// what is volatile is not in it. Tree has at least these.
+	// Source has exactly the files of the copy: it includes the overlay, but no
+	// volatile files. Tree has at least these files.
 	Source images.Source
 	Tree   images.Tree
-	// Overlay is what was configured; nil is nothing.
+	// Overlay holds the configured files. It may be nil.
 	Overlay images.Overlay
-	// Cmdline renders the template that the manifest has for a kernel's
-	// command line; nil takes it as it is.
+	// Cmdline renders the manifest's template for a kernel's command line. If it
+	// is nil, the template is used as it is.
 	Cmdline func(ctx context.Context, template string) (string, error)
 }
 
 // Identity is what two builds of the same system have in common.
 type Identity struct {
-	// ID is where all identifiers of a disk come from.
+	// ID is the identifier from which all others of a disk are derived.
 	ID uuid.UUID
-	// Time is the time of whatever has no time of its own.
+	// Time is the time for everything that has no time of its own.
 	Time time.Time
 	// Entries counts the files.
 	Entries int
 }
 
-// Identify makes an identity of what the system's files are called, how long
-// they are, when they were changed and to whom they belong, and of the
-// overlay's content. Contents of other files are not read, for that would cost
-// one more pass over all of them: a file that is changed has another time. Two
-// builds with all times clamped, whose files differ in content and not in
-// size, have the same identity.
+// Identify derives an identity from the attributes of the system's files, such
+// as names, sizes, times and owners, and from the manifest and the overlay's
+// content. It does not read the contents of other files, because that would
+// cost one more pass over all of them, and a changed file usually has another
+// time. But if two builds have all times clamped, and their files differ in
+// content but not in size, they have the same identity.
 func (s System) Identify(ctx context.Context) (Identity, error) {
 	sum := sha256.New()
 	var id Identity
@@ -86,7 +86,7 @@ func (s System) Identify(ctx context.Context) (Identity, error) {
 	return id, nil
 }
 
-// hashEntry writes all that an entry says.
+// hashEntry writes all attributes of an entry.
 func hashEntry(w hash.Hash, e images.Entry) error {
 	hashText(w, e.Path)
 	hashText(w, e.Link)
@@ -100,13 +100,14 @@ func hashEntry(w hash.Hash, e images.Entry) error {
 	})
 }
 
-// hashText writes a text so that no two texts in a row are like another two.
+// hashText writes a text after its length, so that different sequences of texts
+// never give the same bytes.
 func hashText(w hash.Hash, s string) {
 	w.Write(binary.BigEndian.AppendUint32(nil, uint32(len(s))))
 	io.WriteString(w, s)
 }
 
-// Rendered are kernels with their command lines rendered.
+// Rendered returns copies of kernels with rendered command lines.
 func (s System) Rendered(ctx context.Context, kernels []boot.Kernel) ([]boot.Kernel, error) {
 	if s.Cmdline == nil {
 		return kernels, nil

@@ -68,7 +68,7 @@ func (s *pageSet) runs(limit int) (list []run) {
 }
 
 // writtenChunk remembers which parts of a chunk were written and their digest, so
-// that the chunk can be verified without being kept. It takes 80 bytes per MiB.
+// that the chunk can be verified without being kept. It takes 72 bytes per MiB.
 type writtenChunk struct {
 	index int64
 	used  pageSet

@@ -48,7 +48,8 @@ func (j *journal) run(ctx context.Context, c Content) error {
 	return nil
 }
 
-// fill writes everything except both ends. The next chunk is produced meanwhile.
+// fill writes everything except both ends. The next chunk is produced while one is
+// written.
 func (j *journal) fill(ctx context.Context, c Content) (*stream, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	s := newStream(ctx, j.layout.Size)
@@ -167,8 +168,8 @@ func (j *journal) revoke(ctx context.Context, why error) error {
 	return why
 }
 
-// clear erases the ends of the device, which hold the signatures by which it could be
-// recognised.
+// clear erases the ends of the device and of its new partitions, which hold the
+// signatures by which they could be recognised.
 func (j *journal) clear(ctx context.Context) error {
 	return disk.NewInstaller(j.dev, j.layout).Clear(ctx)
 }

@@ -15,7 +15,7 @@ import (
 var ErrRefused = errors.New("this device is not written")
 
 // Policy says which devices may be written. The zero value allows only removable
-// devices. It is the only policy that the program offers to users.
+// devices, and is the only policy that the program offers to users.
 type Policy struct {
 	// Fixed allows built-in devices too.
 	Fixed bool

@@ -143,7 +143,8 @@ func (h Host) holding(l layer, by string) Use {
 	return u
 }
 
-// find returns the layer with a file or a device number.
+// find reports whether the stack has a layer with a file or a device number. An
+// empty device number matches no layer.
 func (s *stack) find(file, id string) bool {
 	return slices.ContainsFunc(s.layers, func(l layer) bool {
 		return id != "" && l.id == id || slices.Contains(l.files, file)
@@ -183,7 +184,8 @@ func (s *stack) swaps() (uses []Use, err error) {
 	return uses, err
 }
 
-// lines reads a table of /proc. If the kernel does not have it, the table is empty.
+// lines reads a table of /proc. The table "swaps" is empty if it does not exist,
+// because not every kernel supports swap space.
 func (s *stack) lines(name string, each func(fields []string)) error {
 	text, err := fs.ReadFile(s.host.Proc, name)
 	if errors.Is(err, fs.ErrNotExist) && name == "swaps" {

@@ -58,8 +58,9 @@ type Result struct {
 	TableRead bool
 }
 
-// Write writes the device and reads it back. If anything fails, the device is
-// afterwards not bootable and has no partition table, and the error says so.
+// Write writes the device and reads it back. If it fails after it began to write,
+// the device is not bootable, and its partition table lists at most the kept
+// partition. The error says so, or it says that this could not be ensured.
 func (a *Armed) Write(ctx context.Context, c Content, o Options) (Result, error) {
 	if a.spent {
 		return Result{}, errSpent
@@ -101,7 +102,7 @@ func (a *Armed) checkKept(l disk.Layout) error {
 	return nil
 }
 
-// explain adds to an error in which state the failed write leaves the device.
+// explain adds to an error the state in which the failed write leaves the device.
 func (a *Armed) explain(ctx context.Context, l disk.Layout, err error) error {
 	left := "is not bootable and holds nothing whole: write it again"
 	if l.Kept {

@@ -164,7 +164,8 @@ func check(e images.Entry) error {
 	return nil
 }
 
-// file assigns an offset to a file that is not a directory.
+// file assigns an offset to the inode of a file that is not a directory. It
+// first finds the holes of a large file.
 func (c *collector) file(e images.Entry, number uint32, xattrs []byte, content io.Reader) error {
 	if e.Type == images.Regular && e.Size >= leastSparse && content != nil {
 		if c.buf == nil {

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// direntSize is the size of a directory entry without its name. The names
-	// follow after all entries of a block.
+	// direntSize is the size in bytes of a directory entry without its name. The
+	// names follow after all entries of a block.
 	direntSize = 12
 	maxName    = 255
 )
@@ -150,8 +150,8 @@ func (t *tree) content(d *directory) ([]byte, error) {
 }
 
 // placeDirectories assigns offsets to the directories: first to all their inodes,
-// from the second block on, and then to all their whole blocks. It returns the end
-// of them.
+// from the second block on, and then to all their whole blocks. It returns the
+// offset of their end.
 func (l *Layout) placeDirectories() (end int64) {
 	g := group{start: blockSize}
 	for _, d := range l.dirs {

@@ -16,8 +16,9 @@
 // Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h; Linux 5.4 and
 // later read it. A filesystem with holes in its files needs 5.15 or later.
 //
-// The code is ours because github.com/diskfs/go-diskfs v1.9.4 has no EROFS, and
-// the images of its read-only alternative, squashfs, were unreadable.
+// This package exists because github.com/diskfs/go-diskfs v1.9.4 does not
+// support EROFS, and its images of the other read-only filesystem, squashfs,
+// were unreadable.
 package erofs
 
 import (
@@ -41,29 +42,31 @@ type Options struct {
 
 const (
 	blockSize = 4096
-	// slotSize is the unit in which inodes are counted.
+	// slotSize is the unit in bytes in which the format counts the offsets of
+	// inodes.
 	slotSize = 32
-	// maxSize is where the numbers of blocks end, in bytes.
+	// maxSize is the largest size in bytes, because block numbers have 32 bits.
 	maxSize = 1 << 32 * blockSize
-	// maxLabel leaves the name's last byte zero.
+	// maxLabel is the length of the longest label in bytes. It leaves the last
+	// byte of the field zero.
 	maxLabel = 15
 )
 
-// ErrChanged says that an image was not the same when it was written as when
-// it was planned.
+// ErrChanged is returned if an image changed after its filesystem was planned.
 var ErrChanged = errors.New("it changed while the filesystem was made; make it again from an image that nobody writes to")
 
-// Layout is a filesystem all of whose places are known.
+// Layout is a filesystem in which the place of everything is decided.
 type Layout struct {
 	*tree
 	opts   Options
 	source images.Source
-	// files is where the groups begin, and size where all ends, in bytes.
+	// files is the offset of the first group, and size is the length of the
+	// filesystem, both in bytes.
 	files, size int64
 }
 
-// Plan reads an image and lays out a filesystem for it. The source must stay
-// as it is until the layout is written.
+// Plan reads an image and lays out a filesystem for it. The source must not
+// change until the layout is written.
 func Plan(ctx context.Context, src images.Source, opts Options) (*Layout, error) {
 	l, err := plan(ctx, src, opts)
 	if err != nil {
@@ -100,11 +103,12 @@ func plan(ctx context.Context, src images.Source, opts Options) (*Layout, error)
 	return l, nil
 }
 
-// Size is the filesystem's length in bytes.
+// Size returns the filesystem's length in bytes.
 func (l *Layout) Size() int64 { return l.size }
 
-// Write emits the filesystem, all Size bytes of it, and reads the image's
-// contents on the way. It can be called again.
+// Write writes all Size bytes of the filesystem. It reads the image's contents
+// meanwhile, and returns [ErrChanged] if the image has changed. It can be called
+// again.
 func (l *Layout) Write(ctx context.Context, w sparse.Writer) error {
 	e := &emitter{Layout: l, ctx: ctx, out: sparse.InOrder(w), group: group{start: l.files}}
 	for _, step := range []func() error{e.superblock, e.directories, e.walk, e.finish} {

@@ -6,18 +6,19 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// groupSize is about how many bytes of inodes and contents are held in memory
+// groupSize is roughly how many bytes of inodes and contents are held in memory
 // until they are written.
 const groupSize = 1 << 20
 
-// group gives inodes their places, the same in both walks.
+// group assigns offsets to inodes, in the same way in both walks.
 type group struct {
-	start int64 // of the group, in bytes: a multiple of a block
-	meta  int64 // what its inodes take
-	data  int64 // blocks of its contents, which come after them
+	start int64 // offset of the group in bytes, a multiple of blockSize
+	meta  int64 // bytes of its inodes and of what lies right after each of them
+	data  int64 // number of blocks of its contents, which come after the inodes
 }
 
-// place gives an inode its place.
+// place assigns an offset in bytes to an inode. The part of the content that lies
+// right after the inode must not cross the end of a block.
 func (g *group) place(s shape) (at int64) {
 	at = roundUp(g.meta, slotSize)
 	if end := at + int64(s.head+s.after); s.layout == inlineLayout && (at+int64(s.head))/blockSize != (end-1)/blockSize {
@@ -28,7 +29,7 @@ func (g *group) place(s shape) (at int64) {
 	return g.start + at
 }
 
-// take is place, and then the next group where this one is complete.
+// take is like place, but then begins the next group if this one is complete.
 func (g *group) take(s shape) (at int64) {
 	at = g.place(s)
 	if g.complete(s) {
@@ -37,22 +38,25 @@ func (g *group) take(s shape) (at int64) {
 	return at
 }
 
-// complete says whether the inode that was placed last is the group's last.
+// complete reports whether the inode that was placed last, with shape s, is the
+// last one of the group.
 func (g *group) complete(s shape) bool { return s.large || g.meta+g.data*blockSize >= groupSize }
 
-// contents is where the group's contents begin, in bytes.
+// contents returns the offset in bytes of the group's contents.
 func (g *group) contents() int64 { return g.start + roundUp(g.meta, blockSize) }
 
-// close goes on to the next group.
+// close ends the group and begins the next one.
 func (g *group) close() { *g = group{start: g.contents() + g.data*blockSize} }
 
-// chunk is a part of a file that is there as a whole, or not at all.
+// chunk is a part of a file that is either stored as a whole or a hole.
 type chunk struct {
 	sparse.Extent
 	hole bool
 }
 
-// eachChunk lists the chunks of a file that has data in some places.
+// eachChunk lists the chunks of a file of size bytes. A chunk has 1<<bits blocks,
+// and only the last one may be shorter. Data lists the parts of the file that are
+// not holes, in ascending order.
 func eachChunk(size int64, bits int, data []sparse.Extent) iter.Seq[chunk] {
 	return func(yield func(chunk) bool) {
 		length := int64(blockSize) << bits

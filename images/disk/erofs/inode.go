@@ -6,55 +6,57 @@ import (
 	"cloudlets/images"
 )
 
-// inodeSize is the length of an extended inode.
+// inodeSize is the length in bytes of an extended inode.
 const inodeSize = 64
 
-// How an inode's content is kept (the format's data layouts).
+// How an inode's content is stored (the format's data layouts).
 const (
 	plainLayout  = 0 // in blocks
-	inlineLayout = 2 // in blocks, and the end after the inode
+	inlineLayout = 2 // in blocks, except for its end, which follows the inode
 	chunkLayout  = 4 // in chunks, each of which may be a hole
 )
 
-// noBlock stands for a hole.
+// noBlock is the block number of a hole.
 const noBlock = 1<<32 - 1
 
-// shape is what room an inode and its content take.
+// shape says how much room an inode and its content take.
 type shape struct {
 	layout uint8
-	head   int // inode and attributes, in bytes
-	// after are the bytes right after that: the content's end, or the numbers
-	// of its chunks.
+	head   int // length of the inode and its attributes in bytes
+	// after is the length in bytes of what follows them: the end of the
+	// content, or the block numbers of its chunks.
 	after  int
 	blocks int64
-	// chunkBits is the size of a chunk, in blocks, as a power of 2.
+	// chunkBits means that a chunk has 1<<chunkBits blocks.
 	chunkBits int
-	large     bool // it is streamed, and the last of its group
+	large     bool // its content is streamed, and it is the last of its group
 }
 
 const (
-	// largeFile is the size in bytes from which on a file is not held in
-	// memory.
+	// largeFile is the size in bytes of the smallest file that is streamed
+	// rather than held in memory.
 	largeFile = 256 << 10
-	// leastSparse is that from which on it is searched for holes.
+	// leastSparse is the size in bytes of the smallest file that is searched for
+	// holes.
 	leastSparse = 1 << 20
-	// leastChunkBits make chunks of the least hole's size, and maxChunks is
-	// how many are listed before they are made larger.
+	// leastChunkBits makes a chunk as large as the smallest hole. If a file would
+	// have more than about maxChunks chunks, they are made larger.
 	leastChunkBits = 4
 	maxChunks      = 1 << 16
 )
 
-// shapeOf is the shape of a content of which the end may lie with the inode.
+// shapeOf returns the shape of an inode with a content of size bytes and xattrs
+// bytes of attributes. The end of the content follows the inode if it fits.
 func shapeOf(size int64, xattrs int) shape {
 	s := shape{layout: plainLayout, head: inodeSize + xattrs, blocks: blocks(size)}
-	// What lies with the inode must not go over a block's end.
+	// The inode and the end of the content must fit into one block.
 	if end := int(size % blockSize); end > 0 && s.head+end <= blockSize && size < largeFile {
 		s.layout, s.after, s.blocks = inlineLayout, end, size/blockSize
 	}
 	return s
 }
 
-// shape is the shape of whatever is no directory.
+// shape returns the shape of an inode that is not a directory's.
 func (t *tree) shape(e images.Entry, number uint32, xattrs int) shape {
 	s := shapeOf(contentSize(e), xattrs)
 	s.large = e.Type == images.Regular && e.Size >= largeFile
@@ -75,7 +77,8 @@ func (t *tree) shape(e images.Entry, number uint32, xattrs int) shape {
 	return s
 }
 
-// contentSize is the length of what a file holds; devices hold nothing.
+// contentSize returns the length of a file's content in bytes. Only regular
+// files and symbolic links have content.
 func contentSize(e images.Entry) int64 {
 	switch e.Type {
 	case images.Regular:
@@ -86,8 +89,9 @@ func contentSize(e images.Entry) int64 {
 	return 0
 }
 
-// encode makes an inode, with its attributes. What where is: the block where
-// its content begins, a device's number, the size of its chunks.
+// encode returns an inode followed by its attributes. What is, depending on the
+// inode, the first block of its content, a device number, or the chunkBits of
+// its shape.
 func encode(e images.Entry, n *inode, number uint32, s shape, size int64, what uint32, xattrs []byte) []byte {
 	le := binary.LittleEndian
 	b := make([]byte, inodeSize, inodeSize+len(xattrs))
@@ -105,12 +109,12 @@ func encode(e images.Entry, n *inode, number uint32, s shape, size int64, what u
 	return append(b, xattrs...)
 }
 
-// deviceNumber is as the kernel's new_encode_dev makes it.
+// deviceNumber encodes a device number like the kernel's new_encode_dev.
 func deviceNumber(major, minor uint32) uint32 {
 	return minor&0xff | major<<8 | minor&^0xff<<12
 }
 
-// fileType is the type in an inode's mode.
+// fileType returns the type bits of an inode's mode.
 func fileType(t images.Type) uint16 {
 	switch t {
 	case images.Directory:

@@ -12,27 +12,28 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
-// Of the superblock.
+// Constants of the superblock.
 const (
 	superAt    = 1024
 	superMagic = 0xe0f5e1e2
-	// hasChecksum and hasMtime: it has a checksum, and times are of changes to
-	// the content.
+	// hasChecksum says that the superblock has a checksum, and hasMtime that the
+	// times of inodes are those of changes to the content.
 	hasChecksum, hasMtime = 1, 2
-	// hasChunks is for kernels that do not know files in chunks.
+	// hasChunks keeps kernels that do not support files in chunks from mounting
+	// the filesystem.
 	hasChunks = 4
 )
 
-// emitter is one writing of a layout.
+// emitter writes a layout once.
 type emitter struct {
 	*Layout
 	ctx     context.Context
 	out     *sparse.Ordered
 	group   group
 	members []member
-	arena   []byte // what small files hold
-	number  uint32 // of the last inode
-	links   int
+	arena   []byte // contents of the group's small files
+	number  uint32 // of the last inode so far
+	links   int    // number of hard links so far
 	entries int64
 	buf     []byte
 }
@@ -44,7 +45,7 @@ type member struct {
 	shape   shape
 	at      int64
 	xattrs  []byte
-	content []byte // nil where it is streamed
+	content []byte // nil if it is streamed
 }
 
 func (e *emitter) write(p []byte) error {
@@ -71,13 +72,14 @@ func (e *emitter) superblock() error {
 	if len(e.data) > 0 {
 		le.PutUint32(b[80:], hasChunks)
 	}
-	// The kernel leaves the sum as it is where others invert it at the end.
+	// The usual CRC-32C is inverted at the end, but the kernel's is not, so this
+	// inverts it again.
 	le.PutUint32(b[4:], ^crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
 	return e.write(block)
 }
 
-// directories writes all inodes of directories with the ends of their
-// contents, and then the rest of these.
+// directories writes all inodes of directories, each with the end of its content
+// if that follows the inode, and then the other parts of the contents.
 func (e *emitter) directories() error {
 	for _, d := range e.dirs {
 		if err := e.ctx.Err(); err != nil {
@@ -106,7 +108,8 @@ func (e *emitter) directories() error {
 	return e.out.SkipTo(e.files)
 }
 
-// at writes at a place that was not reached yet. Nothing is written nowhere.
+// at writes p at an offset in bytes that must not lie behind the current one. If
+// p is empty, the offset does not matter.
 func (e *emitter) at(at int64, p []byte) error {
 	if len(p) == 0 {
 		return nil
@@ -160,8 +163,9 @@ func (e *emitter) visit(entry images.Entry, content io.Reader) error {
 	return e.flush(content)
 }
 
-// numberOf is the number of an entry's inode, 0 for a hard link. The entry
-// must be what it was.
+// numberOf returns the number of an entry's inode, or 0 for a hard link. It
+// returns ErrChanged if the entry is not the one that the plan has at this point
+// of the walk.
 func (e *emitter) numberOf(entry images.Entry) (uint32, error) {
 	if entry.Type == images.HardLink {
 		if e.links++; e.links > len(e.tree.links) || e.tree.links[e.links-1] != entry.Sum() {
@@ -180,7 +184,8 @@ func (e *emitter) numberOf(entry images.Entry) (uint32, error) {
 	return number, nil
 }
 
-// hold keeps what a small file or a link holds until its group is written.
+// hold copies the content of a small file, or the target of a symbolic link, to
+// memory until its group is written.
 func (e *emitter) hold(entry images.Entry, content io.Reader) ([]byte, error) {
 	start := len(e.arena)
 	if entry.Type == images.Symlink {
@@ -203,7 +208,8 @@ func (e *emitter) hold(entry images.Entry, content io.Reader) ([]byte, error) {
 
 var errNoContent = errors.New("the image gives no content for it")
 
-// changedIfShort says what an early end means.
+// changedIfShort returns the error for a failed read. If the file ended early,
+// that is ErrChanged.
 func changedIfShort(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("it is shorter than it was: %w", ErrChanged)
@@ -211,8 +217,8 @@ func changedIfShort(err error) error {
 	return err
 }
 
-// flush writes the group: all inodes, then all contents. That of a large file,
-// which is the last one, is read from large.
+// flush writes the group: all inodes, then all contents. If the last file is
+// large, its content is read from large.
 func (e *emitter) flush(large io.Reader) error {
 	data := e.group.contents()
 	for i := range e.members {
@@ -235,7 +241,8 @@ func (e *emitter) flush(large io.Reader) error {
 	return e.out.SkipTo(e.group.start)
 }
 
-// inode writes a member's inode, and what comes right after it.
+// inode writes a member's inode and what follows it. The content's blocks begin
+// at offset data.
 func (e *emitter) inode(m *member, data int64) error {
 	size, what, after := contentSize(m.entry), blockOf(data), []byte(nil)
 	switch {
@@ -250,7 +257,8 @@ func (e *emitter) inode(m *member, data int64) error {
 	return e.at(m.at, append(inode, after...))
 }
 
-// chunks lists where a file's chunks are.
+// chunks returns the encoded block numbers of a file's chunks, the first of which
+// is stored at offset data.
 func (e *emitter) chunks(m *member, data int64) []byte {
 	b := make([]byte, 0, m.shape.after)
 	for c := range eachChunk(m.entry.Size, m.shape.chunkBits, e.data[m.number]) {
@@ -264,7 +272,7 @@ func (e *emitter) chunks(m *member, data int64) []byte {
 	return b
 }
 
-// contents writes what a member has in blocks.
+// contents writes the part of a member's content that is stored in blocks.
 func (e *emitter) contents(m *member, large io.Reader) error {
 	if !m.shape.large {
 		whole := m.content[:len(m.content)-m.shape.after]
@@ -291,13 +299,14 @@ func (e *emitter) contents(m *member, large io.Reader) error {
 	return nil
 }
 
-// stream copies a part of a large file, up to the end of its last block.
+// stream copies size bytes of a large file, and skips to the end of the last
+// block.
 func (e *emitter) stream(r io.Reader, size int64) error {
 	err := e.pieces(r, size, e.write)
 	return errors.Join(err, e.out.SkipTo(roundUp(e.out.Pos(), blockSize)))
 }
 
-// hole reads what was zero and must still be.
+// hole reads a hole of size bytes. It returns ErrChanged if there is data in it.
 func (e *emitter) hole(r io.Reader, size int64) error {
 	return e.pieces(r, size, func(part []byte) error {
 		if !sparse.IsZero(part) {
@@ -307,7 +316,7 @@ func (e *emitter) hole(r io.Reader, size int64) error {
 	})
 }
 
-// pieces reads in pieces.
+// pieces reads size bytes from r and passes them to do in pieces.
 func (e *emitter) pieces(r io.Reader, size int64, do func([]byte) error) error {
 	if e.buf == nil {
 		e.buf = make([]byte, largeFile)

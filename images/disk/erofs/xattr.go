@@ -16,7 +16,8 @@ const (
 	maxXattrs   = xattrHeader + (math.MaxUint16-1)*xattrUnit
 )
 
-// prefixes are the beginnings of names and the numbers that stand for them.
+// prefixes are the beginnings of names, and the numbers by which the format
+// replaces them.
 var prefixes = []struct {
 	prefix string
 	index  uint8
@@ -24,7 +25,8 @@ var prefixes = []struct {
 	{"user.", 1}, {"system.posix_acl_access", 2}, {"system.posix_acl_default", 3}, {"trusted.", 4}, {"security.", 6},
 }
 
-// encodeXattrs makes what follows an inode; nil is nothing.
+// encodeXattrs encodes extended attributes as they follow an inode. It returns
+// nil if there are none.
 func encodeXattrs(all map[string]string) ([]byte, error) {
 	if len(all) == 0 {
 		return nil, nil
@@ -50,11 +52,12 @@ func encodeXattrs(all map[string]string) ([]byte, error) {
 	return b, nil
 }
 
-// cutPrefix finds the number for a name's beginning.
+// cutPrefix splits a name into the number for its beginning and the rest.
 func cutPrefix(name string) (index uint8, rest string, ok bool) {
 	for _, p := range prefixes {
 		rest, ok := strings.CutPrefix(name, p.prefix)
-		// A list for access control is its whole name, and nothing else is.
+		// The name of an access control list is a whole prefix. Other names are
+		// longer than their prefix, which ends with a dot.
 		if ok && (rest != "") == strings.HasSuffix(p.prefix, ".") && len(rest) <= maxName && !strings.Contains(rest, "\x00") {
 			return p.index, rest, true
 		}
@@ -62,7 +65,8 @@ func cutPrefix(name string) (index uint8, rest string, ok bool) {
 	return 0, "", false
 }
 
-// xattrCount is the length of what encodeXattrs made, as an inode tells it.
+// xattrCount converts the length in bytes of what encodeXattrs returned to the
+// unit in which an inode stores it.
 func xattrCount(length int) uint16 {
 	if length == 0 {
 		return 0

@@ -24,7 +24,8 @@ func PatchCD(image []byte, volume, start uint32) error {
 	if len(image) < cdBootSize+sectorSize {
 		return fmt.Errorf("patch GRUB's image for a CD: it has only %d bytes: make it again", len(image))
 	}
-	// For a disk, see HybridCode, the rest follows the first sector.
+	// On a disk, see HybridCode, diskboot.img reads the rest from the sector after
+	// its own.
 	binary.LittleEndian.PutUint64(image[cdBootSize+blockSectorAt:], (uint64(start)+1)*cdSectors+1)
 	clear(image[infoTableAt:infoTableEnd])
 	for i, v := range []uint32{volume, start, uint32(len(image)), wordSum(image[infoTableEnd:])} {

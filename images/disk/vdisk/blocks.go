@@ -10,8 +10,8 @@ type blocks struct {
 	size int64 // of a block
 	lead int64 // bytes before a block's content in the file
 	next int64 // offset in the file of the next block
-	// opened is called when the disk's block with an index gets the offset at in
-	// the file.
+	// opened is called when the block with the given index on the disk gets its
+	// place at offset at of the file.
 	opened func(index, at int64) error
 
 	any     bool

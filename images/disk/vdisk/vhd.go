@@ -66,7 +66,8 @@ func vhdTime(t time.Time) uint32 {
 }
 
 // vhdGeometry implements the appendix "CHS Calculation": small disks have few sectors
-// per track, and disks that would then have more than 1024 cylinders have more.
+// per track. A disk that would then have more than 1024 cylinders has more sectors per
+// track.
 func vhdGeometry(size int64) (cylinders uint16, heads, sectors uint8) {
 	total := min(size/sector, 65535*16*255)
 	if total >= 65535*16*63 {

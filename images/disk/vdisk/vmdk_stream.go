@@ -71,7 +71,7 @@ func (v *vmdkStream) write(data []byte) error {
 	return err
 }
 
-// begin writes the parts before the first grain, unless that was done.
+// begin writes the parts before the first grain, unless they are written already.
 func (v *vmdkStream) begin() error {
 	if v.pos > 0 {
 		return nil
