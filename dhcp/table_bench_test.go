@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// manyReservations keeps 10.0.0.0 and the following addresses for as many
+// manyReservations keeps 10.0.0.1 and the following addresses for as many
 // machines, as a site with so many files does.
 type manyReservations int
 
@@ -20,7 +20,7 @@ func manyMAC(i int) (m station) {
 }
 
 func manyAddr(i int) netip.Addr {
-	return address(10<<24 + uint32(i))
+	return address(10<<24 + 1 + uint32(i))
 }
 
 func (n manyReservations) Reserve(mac net.HardwareAddr) (Reservation, bool) {
@@ -32,7 +32,7 @@ func (n manyReservations) Reserve(mac net.HardwareAddr) (Reservation, bool) {
 }
 
 func (n manyReservations) Reserved(a netip.Addr) (net.HardwareAddr, bool) {
-	i := int(number(a)) - 10<<24
+	i := int(number(a)) - 10<<24 - 1
 	if i < 0 || i >= int(n) {
 		return nil, false
 	}

@@ -124,7 +124,7 @@ func serveReserved(b *testing.B, w *wire, dir string, machines int) *exec.Cmd {
 		}
 	}
 	log := filepath.Join(dir, "log")
-	cmd := w.start(b, log, program, "serve", "--interface", "eth0", "--site", site, "--state", filepath.Join(dir, "state"),
+	cmd := w.start(b, log, binary, "serve", "--interface", "eth0", "--site", site, "--state", filepath.Join(dir, "state"),
 		"--socket", filepath.Join(dir, "socket"), "--dhcp", "10.77.64.0-10.77.255.250", "--tftp", "off", "--http", "10.77.0.1:80")
 	waitForText(b, log, "serving")
 	return cmd
