@@ -128,9 +128,9 @@ func (t *table) choose(mac station, wanted netip.Addr) (addr netip.Addr, hostnam
 		return r.Addr, r.Hostname, "address reserved for this client"
 	}
 	switch e := t.byMAC[mac]; {
-	case e != nil && t.network.Range.Contains(e.addr) && t.usable(e.addr, mac):
+	case e != nil && t.network.Range.Contains(e.addr) && t.usable(e.addr, mac) && t.allowed(e.addr, mac):
 		addr, reason = e.addr, "address that the client had before"
-	case t.network.Range.Contains(wanted) && t.free(wanted, mac):
+	case t.network.Range.Contains(wanted) && t.free(wanted, mac) && t.allowed(wanted, mac):
 		addr, reason = wanted, "address that the client asked for"
 	default:
 		addr, reason = t.pick(mac)
@@ -224,6 +224,8 @@ func (t *table) request(mac station, addr netip.Addr, selecting bool) Grant {
 		return Grant{Reason: fmt.Sprintf("%s is not an address of the pool", addr)}
 	case !t.free(addr, mac):
 		return refused("%s is in use by another, or reserved", addr)
+	case !reserved && !t.allowed(addr, mac):
+		return refused("%s is kept for machines of the site", addr)
 	}
 	// A free address of the range is granted even if there is no lease: only
 	// this server gives it out.
@@ -302,7 +304,7 @@ func (t *table) free(a netip.Addr, mac station) bool {
 }
 
 // usable says whether a client could have an address at all: one that is
-// assignable, and kept neither for another client nor for known ones.
+// assignable, and not reserved for another client.
 func (t *table) usable(a netip.Addr, mac station) bool {
 	if !t.assignable(a) {
 		return false
@@ -312,7 +314,17 @@ func (t *table) usable(a netip.Addr, mac station) bool {
 			return bytes.Equal(owner, mac[:])
 		}
 	}
-	return len(t.pools) < 2 || !t.pools[1].Contains(a) || t.isKnown(mac)
+	return true
+}
+
+// allowed says whether a client may have an address as far as the share of known
+// clients goes. Who holds a lease keeps it until it ends, known or not.
+func (t *table) allowed(a netip.Addr, mac station) bool {
+	if len(t.pools) < 2 || !t.pools[1].Contains(a) || t.isKnown(mac) {
+		return true
+	}
+	e := t.byAddr[a]
+	return e != nil && e.owned && e.mac == mac && e.until.After(t.now())
 }
 
 // isKnown says whether a client is one of the network's own machines.

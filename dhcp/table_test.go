@@ -331,6 +331,23 @@ func TestStrangersLeaveAddresses(t *testing.T) {
 	take(t, tab, mac(2), ip(26))
 }
 
+// TestAnOlderLeaseInTheShare: a client that is not known holds an address of the
+// known clients' share. It keeps the lease to its end, and not longer.
+func TestAnOlderLeaseInTheShare(t *testing.T) {
+	c := newClock()
+	tab := newTable(Network{
+		Subnet: netip.MustParsePrefix("10.0.0.0/24"), LeaseTime: time.Hour, Range: Range{ip(10), ip(17)},
+	}, registry{mac(99): true}, c.Now)
+	m := mac(1)
+	tab.load(Lease{Addr: ip(16), MAC: m[:], Expires: c.Now().Add(time.Hour)})
+	if g := tab.offer(mac(99), ip(16)); g.Verdict != Granted || g.Addr == ip(16) {
+		t.Errorf("a known client is offered %v", g)
+	}
+	wantGrant(t, "renewal", tab.request(mac(1), ip(16), false), Granted, ip(16))
+	c.forward(2 * time.Hour)
+	wantGrant(t, "after its end", tab.offer(mac(1), ip(16)), Granted, ip(11))
+}
+
 func TestTwoClientsCannotBindOneAddress(t *testing.T) {
 	tab := tableOf(newClock(), nil, 10, 10)
 	first, second := tab.request(mac(1), ip(10), false), tab.request(mac(2), ip(10), false)

@@ -43,6 +43,10 @@ func (c *Chain) events(w http.ResponseWriter, r *http.Request) {
 		c.afterEnd(w, mac, events, err)
 		return
 	}
+	if _, err := c.session(r); err != nil { // the report may have taken its time
+		refuse(w, err)
+		return
+	}
 	for _, e := range events {
 		if err := c.take(r, mac, e); err != nil {
 			refuse(w, err)

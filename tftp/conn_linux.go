@@ -90,8 +90,8 @@ func (o *blockingPort) receive(p []byte, wait time.Duration) (int, error) {
 	}
 	began := time.Now()
 	if o.quick {
-		if n := o.poll(p, began); n > 0 {
-			return n, nil
+		if n, err := o.poll(p, began); n > 0 || err != nil {
+			return n, os.NewSyscallError("recvfrom", err)
 		}
 	}
 	for {
@@ -110,20 +110,21 @@ func (o *blockingPort) receive(p []byte, wait time.Duration) (int, error) {
 }
 
 // poll asks for a datagram again and again for pollTime, and returns its size. It
-// returns 0 if none came, or if too many ports poll already. Errors and the end
-// of the server are left to the read that follows.
-func (o *blockingPort) poll(p []byte, began time.Time) int {
+// returns 0 if none came, or if too many ports poll already.
+func (o *blockingPort) poll(p []byte, began time.Time) (int, error) {
 	defer o.polls.Add(-1)
 	if o.polls.Add(1) > maxPolls() {
-		return 0
+		return 0, nil
 	}
 	for {
 		n, _, err := unix.Recvfrom(o.fd, p, unix.MSG_DONTWAIT)
-		if err == nil {
-			return n
-		}
-		if err != unix.EAGAIN || time.Since(began) >= pollTime {
-			return 0
+		switch {
+		case err == nil:
+			return n, nil // 0 at the end of the server, which the read that follows sees
+		case err != unix.EAGAIN && err != unix.EINTR:
+			return 0, err
+		case time.Since(began) >= pollTime:
+			return 0, nil
 		}
 	}
 }

@@ -286,6 +286,9 @@ func (d *Depot) Status(key Key) Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s := d.kits[key]; s != nil {
+		if s.Err != nil && !s.Busy && !time.Now().Before(s.retry) {
+			d.enqueue(key) // nobody may ask for the kit of an image that failed
+		}
 		return s.Status
 	}
 	d.enqueue(key)

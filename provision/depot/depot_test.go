@@ -586,6 +586,27 @@ func TestAnAgentThatWasReplacedIsNotUsed(t *testing.T) {
 	}
 }
 
+// TestStatusLetsAFailedImageTryAgain: DHCP names no file for an image that failed,
+// so nobody asks for its kit.
+func TestStatusLetsAFailedImageTryAgain(t *testing.T) {
+	s := newSite(t)
+	s.remove(t, "images/tiny/sbin/init")
+	d, _ := s.run(t, newJournal())
+	if _, err := d.Kit(t.Context(), tiny); err == nil {
+		t.Fatal("no error")
+	}
+	s.put(t, "images/tiny/sbin/init", []byte("init"))
+	if d.Status(tiny).Err == nil {
+		t.Fatal("it did not fail")
+	}
+	d.mayTryAgain(tiny)
+	d.Status(tiny)
+	if d.making(tiny) == nil && d.Status(tiny).Err != nil {
+		t.Error("nothing tries again")
+	}
+	mustKit(t, d, tiny)
+}
+
 // TestPackingLeavesRoom: a pack does not take the room that the server's state
 // needs.
 func TestPackingLeavesRoom(t *testing.T) {

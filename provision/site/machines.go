@@ -103,8 +103,7 @@ func (r *siteReader) readMachines(macs []provision.MAC, fileOf map[provision.MAC
 			continue
 		}
 		group.Go(func() error {
-			results[i] = r.readMachine(mac, file)
-			results[i].state = state
+			results[i] = r.readMachine(mac, file, state)
 			return nil
 		})
 	}
@@ -118,14 +117,17 @@ func (r *siteReader) readMachines(macs []provision.MAC, fileOf map[provision.MAC
 
 // readMachine reads one machine's file. Several may be read at once, since all
 // profiles are resolved by now and do not change any more.
-func (r *siteReader) readMachine(mac provision.MAC, file string) cachedFile {
-	root, problems, found := r.readFile(file)
+func (r *siteReader) readMachine(mac provision.MAC, file, state string) cachedFile {
+	root, problems, found, read := r.readFile(file)
 	if !found {
 		return cachedFile{absent: true}
 	}
+	if !read {
+		state = ""
+	}
 	doc := newDocument(file, root, problems)
 	m, _, problems := r.decodeMachine(mac, doc)
-	return cachedFile{extends: len(doc.extends) > 0, machine: m, problems: problems}
+	return cachedFile{state: state, extends: len(doc.extends) > 0, machine: m, problems: problems}
 }
 
 // decodeMachine makes a machine of its file, merged with the profiles that it

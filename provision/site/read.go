@@ -24,7 +24,7 @@ func (s *Site) Reload() bool {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	last := s.current()
-	next := readSite(s.dir, last, &s.files)
+	next := readSite(s.dir, last, &s.files, s.clock())
 	if last.equal(next) {
 		return false
 	}
@@ -63,8 +63,8 @@ type siteReader struct {
 	problems     jsontext.Problems
 }
 
-func readSite(dir string, last *view, files *fileCache) *view {
-	r := &siteReader{dir: dir, last: last, files: files, began: time.Now()}
+func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
+	r := &siteReader{dir: dir, last: last, files: files, began: began}
 	next := &view{settings: r.settings(), images: r.images()}
 	r.readProfiles()
 	r.checkProfiles()
@@ -79,7 +79,7 @@ func (r *siteReader) report(problems ...jsontext.Problem) {
 }
 
 func (r *siteReader) settings() Settings {
-	root, problems, found := r.readFile(settingsFile)
+	root, problems, found, _ := r.readFile(settingsFile)
 	if !found {
 		return Settings{}
 	}
@@ -125,7 +125,9 @@ func (r *siteReader) readProfiles() {
 		state := r.state(file) // before the file is read, so that it is never newer than the content
 		trusted = trusted && state != ""
 		fmt.Fprintf(&states, "%s\x00%s\x00", name, state)
-		if root, problems, found := r.readFile(file); found {
+		root, problems, found, read := r.readFile(file)
+		trusted = trusted && read
+		if found {
 			r.profiles[name] = newDocument(file, root, problems)
 		}
 	}
@@ -134,17 +136,19 @@ func (r *siteReader) readProfiles() {
 	}
 }
 
-// readFile reads and parses one file. It is not found where it is absent.
-func (r *siteReader) readFile(file string) (root *jsontext.Node, problems jsontext.Problems, found bool) {
+// readFile reads and parses one file. It is not found where it is absent. read is
+// false if it could not be read, which may be different next time although the
+// file is the same.
+func (r *siteReader) readFile(file string) (root *jsontext.Node, problems jsontext.Problems, found, read bool) {
 	text, err := readRegular(filepath.Join(r.dir, filepath.FromSlash(file)))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, false
+		return nil, nil, false, true
 	}
 	if err != nil {
-		return nil, jsontext.Problems{jsontext.About(file, "cannot be read: %s", bareCause(err))}, true
+		return nil, jsontext.Problems{jsontext.About(file, "cannot be read: %s", bareCause(err))}, true, false
 	}
 	root, problems = jsontext.ParseWithComments(file, text)
-	return root, problems, true
+	return root, problems, true, true
 }
 
 // readRegular reads a file of bounded size, and never waits on a FIFO.

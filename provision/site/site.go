@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
@@ -34,8 +35,9 @@ const (
 //
 // A Site may be used by several goroutines at once.
 type Site struct {
-	dir string
-	log *slog.Logger
+	dir   string
+	log   *slog.Logger
+	clock func() time.Time
 
 	reading sync.Mutex // held while the files are read
 	files   fileCache  // guarded by reading
@@ -72,7 +74,7 @@ func Open(dir string, log *slog.Logger) (*Site, error) {
 	if info, err := os.Stat(abs); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("open site %s: it is a file; name the folder that holds machines/ and images/", dir)
 	}
-	s := &Site{dir: abs, log: log, view: &view{}, waiting: make(map[chan struct{}]struct{})}
+	s := &Site{dir: abs, log: log, clock: time.Now, view: &view{}, waiting: make(map[chan struct{}]struct{})}
 	s.Reload()
 	return s, nil
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,6 +56,10 @@ func check(t *testing.T, path string) error {
 	t.Helper()
 	return store.CheckApart(t.Context(), []string{os.Args[0], checkVerb}, path)
 }
+
+// filledSize is about how many bytes of a filled store are in use. The file is
+// larger, since it grows in large steps.
+const filledSize = 400 << 10
 
 // filled makes a store of many pages, in which the key "k" has a value.
 func filled(t *testing.T, path, value string) {
@@ -102,7 +107,7 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	damage := map[string]func([]byte) []byte{
-		"half of it":     func(b []byte) []byte { return b[:len(b)/2] },
+		"half of it":     func(b []byte) []byte { return b[:filledSize/2] },
 		"two pages":      func(b []byte) []byte { return b[:8192] },
 		"some bytes":     func(b []byte) []byte { return b[:100] },
 		"no header":      func(b []byte) []byte { clear(b[:8192]); return b },
@@ -149,7 +154,7 @@ func TestDamagedPages(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 40 {
 		spoilt := bytes.Clone(text)
-		page := random.IntN(len(spoilt)/4096) * 4096
+		page := random.IntN(filledSize/4096) * 4096
 		what := "zeroed"
 		if i%2 == 0 {
 			clear(spoilt[page : page+4096])
@@ -330,5 +335,69 @@ func TestVersions(t *testing.T) {
 	set(fmt.Sprint(store.Format))
 	if got := string(getKey(t, reopening(path))); got != "value" {
 		t.Errorf("the refused store now has %q", got)
+	}
+}
+
+// TestASlowBackupHoldsUpNobody: while somebody reads a backup and stops in the
+// middle, the store can be written, also if its file grows.
+func TestASlowBackupHoldsUpNobody(t *testing.T) {
+	s := openFile(t, filepath.Join(t.TempDir(), "store.db"))
+	putKey(t, s, "before")
+	begun, proceed := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.Backup(t.Context(), writerFunc(func(p []byte) (int, error) {
+			once.Do(func() { close(begun); <-proceed })
+			return len(p), nil
+		}))
+	}()
+	<-begun
+	for i := range 100 { // some megabytes
+		err := s.Update(t.Context(), func(tx store.Tx) error {
+			return tx.Put("b", fmt.Sprint(i), make([]byte, 50_000))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(proceed)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOpenedDuringARestore: a process that waits for the store while a backup is
+// put in its place gets the new one.
+func TestOpenedDuringARestore(t *testing.T) {
+	dir := t.TempDir()
+	path, backup := filepath.Join(dir, "store.db"), filepath.Join(dir, "backup.db")
+	filled(t, path, "old")
+	filled(t, backup, "backup")
+	type result struct {
+		s   *store.File
+		err error
+	}
+	opened := make(chan result, 1)
+	_, err := store.Restore(t.Context(), backup, path, func(store.Store) error {
+		begun := make(chan struct{})
+		go func() {
+			close(begun)
+			s, err := store.OpenFile(path)
+			opened <- result{s, err}
+		}()
+		<-begun
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := <-opened
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	defer got.s.Close()
+	if value := string(getKey(t, got.s)); value != "backup" {
+		t.Errorf("the store has %q", value)
 	}
 }

@@ -31,11 +31,7 @@ func OpenFile(path string) (*File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("open store %s: make its folder: %w", path, err)
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:        lockTimeout,
-		FreelistType:   bbolt.FreelistMapType,
-		NoFreelistSync: true,
-	})
+	db, err := openLocked(path)
 	if err != nil {
 		return nil, openError(path, err)
 	}
@@ -43,6 +39,43 @@ func OpenFile(path string) (*File, error) {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), db.Close())
 	}
 	return &File{db}, nil
+}
+
+// initialMap is how many bytes of addresses a store has from the start. When it
+// outgrows them, a write waits for all readers, and a backup may read for long.
+const initialMap = 1 << 30
+
+// openLocked opens the file that is at path once its lock is there: while this
+// process waited for the lock, another one may have put a new file in its place
+// (see [Restore]).
+func openLocked(path string) (*bbolt.DB, error) {
+	for {
+		var opened *os.File
+		db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+			Timeout:         lockTimeout,
+			FreelistType:    bbolt.FreelistMapType,
+			NoFreelistSync:  true,
+			InitialMmapSize: initialMap,
+			OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+				f, err = os.OpenFile(name, flag, mode)
+				opened = f
+				return f, err
+			},
+		})
+		if err != nil {
+			return nil, err
+		}
+		mine, err := opened.Stat()
+		if err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+		if there, err := os.Stat(path); err == nil && os.SameFile(mine, there) {
+			return db, nil
+		}
+		if err := db.Close(); err != nil {
+			return nil, err
+		}
+	}
 }
 
 func openError(path string, err error) error {

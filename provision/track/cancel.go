@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"cloudlets/provision"
@@ -18,45 +17,52 @@ var ErrNotDurable = errors.New("cancelled in memory only")
 // Cancel calls off a machine's install, even if it is running: it disarms the
 // machine and ends its agent's session. By is the person or program that asks.
 //
-// Cancel works always. If the store cannot be written, it is in force all the
-// same, and is written as soon as that is possible. The error is an
+// Cancel works always, and at once: the session and the tokens that there are end
+// in memory before anything is written. If the store cannot be written, all of it
+// stays in force, and is written as soon as that is possible. The error is an
 // [ErrNotDurable] then: if the server ends before that, the install is on again.
 func (t *Tracker) Cancel(ctx context.Context, mac provision.MAC, by, reason string, tickets *Tickets) error {
-	now := t.clock()
-	events := []provision.Event{{MAC: mac, Kind: provision.KindDisarmed, By: by, Text: "install disarmed", Reason: reason}}
-	if state, _ := t.State(mac); state.Installing() {
-		events = append(events, calledOff(mac, reason))
+	disarmed, err := t.complete(provision.Event{MAC: mac, Kind: provision.KindDisarmed, By: by, Text: "install disarmed", Reason: reason})
+	if err != nil {
+		return err
 	}
-	for i := range events {
-		e, err := t.complete(events[i])
-		if err != nil {
-			return err
+	failed, err := t.complete(calledOff(mac, reason))
+	if err != nil {
+		return err
+	}
+	choose := func() []provision.Event {
+		if t.machine(disarmed.MAC).state.Installing() {
+			return []provision.Event{disarmed, failed}
 		}
-		events[i] = e
+		return []provision.Event{disarmed}
 	}
-	ending := tickets.Ending(mac, reason)
-	err := t.recordDurable(ctx, slices.Clone(events), ending)
-	if err == nil {
+	late := tickets.halt(ctx, disarmed.MAC, reason, t.clock())
+	if err = t.recordDurable(ctx, choose, tickets.Ending(disarmed.MAC, reason)); err == nil {
+		tickets.unhalt(disarmed.MAC)
 		return nil
 	}
-	tickets.halt(mac, reason, now)
-	t.cancelInMemory(events, ending)
-	t.say(events)
-	return fmt.Errorf("%w: the machine is not installed, unless the server ends before it can write to its state folder: %w", ErrNotDurable, errors.Unwrap(err))
+	t.say(t.cancelInMemory(choose, late))
+	cause := errors.Unwrap(err)
+	if cause == nil {
+		cause = err
+	}
+	return fmt.Errorf("%w: the machine is not installed, unless the server ends before it can write to its state folder: %w", ErrNotDurable, cause)
 }
 
 // cancelInMemory changes the state at once, and has the events written as soon as
 // that is possible.
-func (t *Tracker) cancelInMemory(events []provision.Event, ending func(store.Tx) error) {
+func (t *Tracker) cancelInMemory(choose func() []provision.Event, late func(store.Tx) error) []provision.Event {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, e := range events {
-		e.ID = t.takeID()
-		t.happened(e)
-		t.batch.add(e)
+	events := choose()
+	for i := range events {
+		events[i].ID = t.takeID()
+		t.happened(events[i])
+		t.batch.add(events[i])
 	}
-	t.batch.also = append(t.batch.also, ending)
+	t.batch.also = append(t.batch.also, late)
 	t.wake()
+	return events
 }
 
 // calledOff is the last event of an install whose agent may no longer report.
@@ -67,17 +73,42 @@ func calledOff(mac provision.MAC, reason string) provision.Event {
 	}
 }
 
-// halted is what was cancelled in memory only.
+// halted are the tickets of an install that was cancelled in memory.
 type halted struct {
 	at     time.Time
 	reason string
+	tokens map[string]bool // digests; nil means every ticket, since they could not be read
 }
 
-// halt ends the machine's sessions and tokens that there are now, in memory.
-func (t *Tickets) halt(mac provision.MAC, reason string, at time.Time) {
+func (h halted) has(k ticket) bool { return h.tokens == nil || h.tokens[k.Token] }
+
+// halt ends in memory the machine's sessions and tokens that there are now. It
+// returns the change that ends them in the store, and spares what is issued
+// later: the machine may be armed again before that is written.
+func (t *Tickets) halt(ctx context.Context, mac provision.MAC, reason string, at time.Time) (late func(store.Tx) error) {
+	h := halted{at: at, reason: reason}
+	err := t.store.View(ctx, func(tx store.Tx) error {
+		book, err := readBook(tx, mac)
+		h.tokens = make(map[string]bool, len(book))
+		for _, k := range book {
+			h.tokens[k.Token] = true
+		}
+		return err
+	})
+	if err != nil {
+		h.tokens = nil
+	}
+	t.mu.Lock()
+	t.halted[mac] = h
+	t.mu.Unlock()
+	return t.ending(mac, reason, h.has)
+}
+
+// unhalt forgets what halt noted, since the store says it now.
+func (t *Tickets) unhalt(mac provision.MAC) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.halted[mac] = halted{at, reason}
+	delete(t.halted, mac)
 }
 
 // haltedError returns why a ticket is not valid, if its install was cancelled in
@@ -86,12 +117,9 @@ func (t *Tickets) haltedError(mac provision.MAC, k ticket) error {
 	t.mu.Lock()
 	h, is := t.halted[mac]
 	t.mu.Unlock()
-	if !is || k.issued().After(h.at) {
+	if !is || !h.has(k) {
 		return nil
 	}
 	k.Ended, k.EndReason = h.at, h.reason
 	return k.endedError(mac)
 }
-
-// issued is when the ticket's token was made.
-func (k ticket) issued() time.Time { return k.Expires.Add(-TicketLife) }

@@ -1,10 +1,13 @@
 package track_test
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"cloudlets/provision"
 	"cloudlets/provision/store"
@@ -87,4 +90,78 @@ func TestALateCancelSparesWhatIsNewer(t *testing.T) {
 	token := issue(t, k, node)
 	flush(t, tr)
 	claim(t, k, token, "n")
+}
+
+// TestCancelAfterTheClockWentBack: what was issued by a clock that was ahead ends
+// all the same.
+func TestCancelAfterTheClockWentBack(t *testing.T) {
+	s, c := &store.Memory{}, &clock{now: midday}
+	tr, k := trackerAt(t, s, c), track.NewTickets(s, c.Now)
+	record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed, By: "ann"})
+	session := claim(t, k, issue(t, k, node), "n")
+	record(t, tr, provision.Event{MAC: node, Kind: provision.KindClaim, Stage: provision.StageAgent})
+	c.Advance(-time.Hour)
+	if err := tr.Cancel(t.Context(), node, "ann", "wrong rack", k); err != nil {
+		t.Fatal(err)
+	}
+	wantCancelled(t, tr, k, session)
+	wantCancelled(t, trackerAt(t, s, c), track.NewTickets(s, c.Now), session)
+}
+
+// slowStore calls a function before each update.
+type slowStore struct {
+	store.Store
+	before func()
+}
+
+func (s *slowStore) Update(ctx context.Context, write func(store.Tx) error) error {
+	s.before()
+	return s.Store.Update(ctx, write)
+}
+
+// TestCancelIsInForceBeforeItIsWritten: a disk that hangs does not hold up the
+// emergency brake.
+func TestCancelIsInForceBeforeItIsWritten(t *testing.T) {
+	m := &store.Memory{}
+	_, k, session := running(t, m)
+	looked := make(chan error, 1)
+	slow := &slowStore{m, func() {
+		_, err := k.Session(t.Context(), session.Secret)
+		looked <- err
+	}}
+	tr := tracker(t, slow)
+	if err := tr.Cancel(t.Context(), node, "ann", "wrong rack", k); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, <-looked, "wrong rack")
+	wantCancelled(t, tr, k, session)
+}
+
+// TestAClaimAheadOfACancel: the claim is recorded while the cancel waits. Then
+// the install was under way, and its end is recorded, too.
+func TestAClaimAheadOfACancel(t *testing.T) {
+	m := &store.Memory{}
+	k := track.NewTickets(m, nil)
+	var once sync.Once
+	cancelled := make(chan error, 1)
+	slow := &slowStore{Store: m, before: func() {}}
+	tr := tracker(t, slow)
+	record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed, By: "ann"})
+	slow.before = func() {
+		once.Do(func() { // the claim is being written
+			begun := make(chan struct{})
+			go func() {
+				close(begun)
+				cancelled <- tr.Cancel(t.Context(), node, "ann", "wrong rack", k)
+			}()
+			<-begun
+		})
+	}
+	record(t, tr, provision.Event{MAC: node, Kind: provision.KindClaim, Stage: provision.StageAgent})
+	if err := <-cancelled; err != nil {
+		t.Fatal(err)
+	}
+	if s, _ := tr.State(node); s.Installing() || s.Armed || s.Failure != "wrong rack" {
+		t.Errorf("the state is %+v", s)
+	}
 }

@@ -125,6 +125,10 @@ func (t *Tracker) takeBatch() batch {
 		if _, done := b.records[e.MAC]; done || !known {
 			continue
 		}
+		if m.stranger && t.known(e.MAC) { // its file was written after it was first seen
+			m.stranger = false
+			t.strangers--
+		}
 		history, slack := maxHistory, trimSlack
 		if m.stranger {
 			history, slack = strangerHistory, strangerSlack
@@ -150,7 +154,12 @@ func (t *Tracker) putBack(b batch) {
 	t.batch.also = append(b.also, t.batch.also...)
 	if len(b.events)+len(t.batch.events) > 2*maxPending {
 		waiting := len(b.events)
-		maps.DeleteFunc(b.events, func(_ uint64, e provision.Event) bool { return !e.Durable() })
+		maps.DeleteFunc(b.events, func(_ uint64, e provision.Event) bool {
+			if m, known := t.machines[e.MAC]; known && !e.Durable() {
+				m.kept.Events--
+			}
+			return !e.Durable()
+		})
 		t.log.Error("events are lost: they could not be written, and too many wait", "lost", waiting-len(b.events))
 	}
 	for id, e := range b.events {

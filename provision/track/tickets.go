@@ -18,6 +18,10 @@ import (
 	"cloudlets/provision/store"
 )
 
+// silence is after how long without a word from an agent its session may be
+// replaced from another address. A running agent reports every few seconds.
+const silence = 5 * time.Minute
+
 // TicketLife is how long a token may be claimed after it was issued.
 const TicketLife = time.Hour
 
@@ -48,11 +52,13 @@ var ErrSessionEnded = fmt.Errorf("%w: the session has ended", ErrRefused)
 // store has only digests of tokens and secrets. Sessions survive a restart of
 // the server.
 type Tickets struct {
-	store store.Store
-	clock func() time.Time
+	store   store.Store
+	clock   func() time.Time
+	started time.Time
 
 	mu     sync.Mutex
 	issued map[provision.MAC]issuedToken // the latest of each machine
+	heard  map[provision.MAC]time.Time   // when its agent was last heard, since this server started
 	halted map[provision.MAC]halted
 }
 
@@ -107,7 +113,7 @@ func NewTickets(store store.Store, clock func() time.Time) *Tickets {
 	if clock == nil {
 		clock = time.Now
 	}
-	return &Tickets{store: store, clock: clock, issued: make(map[provision.MAC]issuedToken), halted: make(map[provision.MAC]halted)}
+	return &Tickets{store: store, clock: clock, started: clock(), heard: make(map[provision.MAC]time.Time), issued: make(map[provision.MAC]issuedToken), halted: make(map[provision.MAC]halted)}
 }
 
 // Issue returns a token of 128 bits for a machine, in hexadecimal. It is valid for
@@ -175,8 +181,9 @@ func (t *Tickets) issue(ctx context.Context, mac provision.MAC, expires time.Tim
 // same session. Any other second claim of the token is an [ErrRefused].
 //
 // A new session ends the machine's earlier one. From another address, it does so
-// only if the machine's firmware was seen to start after that one began: nobody
-// else on the network ends a running install.
+// only if the machine's firmware was seen to start after that one began, or its
+// agent has been silent for minutes: nobody else on the network ends a running
+// install.
 func (t *Tickets) Claim(ctx context.Context, token string, by Claimant) (Session, error) {
 	if by.Nonce == "" || len(by.Nonce) > maxNonce {
 		return Session{}, fmt.Errorf("claim: %w: the nonce must have 1 to %d bytes", ErrRefused, maxNonce)
@@ -200,7 +207,7 @@ func (t *Tickets) Claim(ctx context.Context, token string, by Claimant) (Session
 		if err := t.haltedError(mac, book[i]); err != nil {
 			return err
 		}
-		if err := mayReplace(mac, book, by); err != nil {
+		if err := t.mayReplace(mac, book, by); err != nil {
 			return err
 		}
 		session, err = t.open(tx, mac, book, i, token, by)
@@ -224,13 +231,13 @@ func (k ticket) claimable(mac provision.MAC, now time.Time) error {
 
 // mayReplace refuses a claim while an agent at another address installs the
 // machine.
-func mayReplace(mac provision.MAC, book []ticket, by Claimant) error {
+func (t *Tickets) mayReplace(mac provision.MAC, book []ticket, by Claimant) error {
 	i := slices.IndexFunc(book, ticket.runs)
 	if i < 0 {
 		return nil
 	}
 	running := book[i]
-	if !running.Addr.IsValid() || running.Addr == by.Addr || by.started(mac, running.Used) {
+	if !running.Addr.IsValid() || running.Addr == by.Addr || by.started(mac, running.Used) || t.silent(mac, running.Used) {
 		return nil
 	}
 	return fmt.Errorf("claim by %s from %s: %w: an agent at %s installs this machine since %s; cancel that install, or restart the machine so that its firmware asks for an address",
@@ -278,7 +285,25 @@ func (t *Tickets) Session(ctx context.Context, secret string) (mac provision.MAC
 		mac, _, err = t.running(tx, secret)
 		return err
 	})
+	if err == nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.heard[mac] = t.clock()
+	}
 	return mac, err
+}
+
+// silent says whether the machine's agent has not been heard for so long that
+// its session may be replaced by any other.
+func (t *Tickets) silent(mac provision.MAC, since time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, heard := range []time.Time{t.heard[mac], t.started} {
+		if heard.After(since) {
+			since = heard
+		}
+	}
+	return t.clock().Sub(since) >= silence
 }
 
 // Running fails a transaction unless the session that a secret belongs to runs.
@@ -323,14 +348,18 @@ func (t *Tickets) End(ctx context.Context, mac provision.MAC, reason string) err
 // Ending is [Tickets.End] as part of another transaction: see
 // [Tracker.RecordWith].
 func (t *Tickets) Ending(mac provision.MAC, reason string) func(store.Tx) error {
+	return t.ending(mac, reason, func(ticket) bool { return true })
+}
+
+// ending ends those of the machine's tickets that are meant.
+func (t *Tickets) ending(mac provision.MAC, reason string, meant func(ticket) bool) func(store.Tx) error {
 	now := t.clock()
 	return func(tx store.Tx) error {
 		book, err := readBook(tx, mac)
 		if err != nil || len(book) == 0 {
 			return err
 		}
-		// A cancelled install may be written late. What was issued since is meant for another.
-		endTickets(book, now, reason, func(k ticket) bool { return !k.issued().After(now) })
+		endTickets(book, now, reason, meant)
 		return writeBook(tx, mac, book)
 	}
 }

@@ -255,3 +255,27 @@ func TestSessionsSurviveARestartAndSecretsAreNotKept(t *testing.T) {
 		})
 	}
 }
+
+// TestASilentSessionIsReplaced: a machine that crashed, and comes back at another
+// address without a packet from its firmware, is let in after some minutes.
+func TestASilentSessionIsReplaced(t *testing.T) {
+	k, c := tickets(t)
+	s, err := k.Claim(t.Context(), issue(t, k, node), at("n", "10.0.0.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 { // it reports
+		c.Advance(4 * time.Minute)
+		if _, err := k.Session(t.Context(), s.Secret); err != nil {
+			t.Fatal(err)
+		}
+	}
+	token := issue(t, k, node)
+	c.Advance(4 * time.Minute)
+	_, err = k.Claim(t.Context(), token, at("other", "10.0.0.9"))
+	refused(t, err, "an agent at 10.0.0.1")
+	c.Advance(time.Minute)
+	if _, err := k.Claim(t.Context(), token, at("other", "10.0.0.9")); err != nil {
+		t.Error(err)
+	}
+}

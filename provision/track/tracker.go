@@ -131,7 +131,7 @@ func (t *Tracker) Record(ctx context.Context, e provision.Event) error {
 		return err
 	}
 	if e.Durable() {
-		return t.recordDurable(ctx, []provision.Event{e}, nil)
+		return t.recordDurable(ctx, just(e), nil)
 	}
 	t.mu.Lock()
 	full := t.recordSoon(e)
@@ -153,7 +153,7 @@ func (t *Tracker) RecordWith(ctx context.Context, e provision.Event, with func(s
 	if !e.Durable() {
 		return fmt.Errorf("record %s event of %s with other changes: it is not durable, use Record", e.Kind, e.MAC)
 	}
-	return t.recordDurable(ctx, []provision.Event{e}, with)
+	return t.recordDurable(ctx, just(e), with)
 }
 
 // Observe records an event that need not be durable, and never waits for the
@@ -233,22 +233,29 @@ func (t *Tracker) recordSoon(e provision.Event) (full bool) {
 	return len(t.batch.events) >= maxPending
 }
 
+// just chooses one event, whatever the state.
+func just(e provision.Event) func() []provision.Event {
+	return func() []provision.Event { return []provision.Event{e} }
+}
+
 // recordDurable writes events to the store in one transaction, together with
 // those that wait and with further changes, and only then changes the machines'
-// states.
-func (t *Tracker) recordDurable(ctx context.Context, events []provision.Event, with func(store.Tx) error) error {
-	err := t.writeDurable(ctx, events, with)
+// states. choose says which events, by the states as they are then; mu is held
+// while it does.
+func (t *Tracker) recordDurable(ctx context.Context, choose func() []provision.Event, with func(store.Tx) error) error {
+	events, err := t.writeDurable(ctx, choose, with)
 	if err == nil {
 		t.say(events)
 	}
 	return err
 }
 
-func (t *Tracker) writeDurable(ctx context.Context, events []provision.Event, with func(store.Tx) error) error {
+func (t *Tracker) writeDurable(ctx context.Context, choose func() []provision.Event, with func(store.Tx) error) ([]provision.Event, error) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 
 	t.mu.Lock()
+	events := choose()
 	for i := range events {
 		events[i].ID = t.takeID()
 		t.machine(events[i].MAC)
@@ -277,16 +284,16 @@ func (t *Tracker) writeDurable(ctx context.Context, events []provision.Event, wi
 		}
 		t.putBack(b)
 		if refusal != nil {
-			return refusal
+			return nil, refusal
 		}
 		e := events[0]
-		return fmt.Errorf("record %q of %s: %w; nothing has changed, try again when the store can be written (the state folder may be full)", e.Text, e.MAC, err)
+		return nil, fmt.Errorf("record %q of %s: %w; nothing has changed, try again when the store can be written (the state folder may be full)", e.Text, e.MAC, err)
 	}
 	t.publishRepeated(b)
 	for _, e := range events {
 		t.happened(e)
 	}
-	return nil
+	return events, nil
 }
 
 // happened changes a machine's state by an event that is durable, or is about to

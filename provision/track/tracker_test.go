@@ -660,3 +660,24 @@ func TestLatest(t *testing.T) {
 		t.Errorf("%d events, %t", len(got), ok)
 	}
 }
+
+// TestAStrangerBecomesKnown: its file is written after it was first seen. From
+// then on it has a history like any machine.
+func TestAStrangerBecomesKnown(t *testing.T) {
+	known := false
+	tr, err := track.NewTracker(&store.Memory{}, track.Options{Clock: (&clock{now: midday}).Now, Known: func(provision.MAC) bool { return known }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	record(t, tr, logged(0))
+	known = true
+	for i := range 300 {
+		record(t, tr, logged(1+i))
+		if i%50 == 0 {
+			flush(t, tr)
+		}
+	}
+	if n := len(events(t, tr, node)); n != 301 {
+		t.Errorf("%d events are kept", n)
+	}
+}

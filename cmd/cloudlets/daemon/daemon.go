@@ -68,10 +68,20 @@ const storeFile = "cloudlets.db"
 func (d *Daemon) openStore(ctx context.Context) error {
 	path := filepath.Join(d.Settings.State, storeFile)
 	err := store.CheckApart(ctx, d.CheckStore, path)
+	if errors.Is(err, store.ErrInUse) { // opening waits a moment, and says who uses it
+		busy, openErr := store.OpenFile(path)
+		if openErr != nil {
+			return openErr
+		}
+		if err := busy.Close(); err != nil {
+			return err
+		}
+		err = store.CheckApart(ctx, d.CheckStore, path)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		d.tellOfNewStore()
-	case err != nil && !errors.Is(err, store.ErrInUse): // opening says who uses it
+	case err != nil:
 		return err
 	}
 	d.store, err = store.OpenFile(path)

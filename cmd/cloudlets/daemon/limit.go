@@ -21,7 +21,7 @@ const (
 	maxPerSource = 256
 	// A client must take writePiece bytes within writeTimeout, or else its
 	// connection ends.
-	writePiece   = 1 << 20
+	writePiece   = 256 << 10
 	writeTimeout = time.Minute
 )
 
@@ -109,7 +109,8 @@ func sourceOf(a net.Addr) netip.Prefix {
 func (l *limitListener) enter(source netip.Prefix, stranger bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.perSource > 0 && l.held[source] >= l.perSource || stranger && l.strangers >= l.total/2 {
+	// Each address may have one connection: a machine is not known before its first request.
+	if l.perSource > 0 && l.held[source] >= l.perSource || stranger && l.strangers >= l.total/2 && l.held[source] > 0 {
 		return false
 	}
 	l.held[source]++
@@ -155,12 +156,18 @@ type limitedTCP struct {
 	leave func()
 }
 
-// Write writes within the deadline.
-func (c *limitedTCP) Write(b []byte) (int, error) {
-	if err := c.extend(); err != nil {
-		return 0, err
+// Write writes, each piece within a deadline of its own.
+func (c *limitedTCP) Write(b []byte) (written int, err error) {
+	for {
+		if err := c.extend(); err != nil {
+			return written, err
+		}
+		n, err := c.TCPConn.Write(b[written:min(len(b), written+writePiece)])
+		written += n
+		if err != nil || written == len(b) {
+			return written, err
+		}
 	}
-	return c.TCPConn.Write(b)
 }
 
 // ReadFrom sends what it reads, each piece within a deadline of its own.

@@ -172,13 +172,13 @@ func TestStrangersLeaveHalf(t *testing.T) {
 	ours := netip.MustParseAddr("127.0.0.7")
 	at := serveLimited(t, limits{total: 8, perSource: 2, known: func(a netip.Addr) bool { return a == ours }}, http.HandlerFunc(hello))
 	served := 0
-	for i := range 8 {
-		if asks(t, dialFrom(t, fmt.Sprintf("127.0.1.%d", i), at)) == http.StatusOK {
+	for i := range 8 { // two from each address
+		if asks(t, dialFrom(t, fmt.Sprintf("127.0.1.%d", i/2), at)) == http.StatusOK {
 			served++
 		}
 	}
-	if served != 4 {
-		t.Errorf("%d connections of strangers are served, want 4 of 8", served)
+	if served != 6 { // each address may have one, and half of all is taken by then
+		t.Errorf("%d connections of strangers are served, want 6 of 8", served)
 	}
 	if status := asks(t, dialFrom(t, ours.String(), at)); status != http.StatusOK {
 		t.Errorf("a machine of the site gets status %d", status)
@@ -229,17 +229,17 @@ func TestAWholeFileArrives(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := serveLimited(t, limits{total: 8, write: patience}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, name) }))
-	for _, asked := range []string{"", "bytes=0-", "bytes=7-1048582", "bytes=-2097153"} {
+	for _, asked := range []string{"", "bytes=0-", "bytes=7-300006", "bytes=-300001"} {
 		r, err := http.NewRequest(http.MethodGet, "http://"+at.String()+"/", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := content
 		switch asked {
-		case "bytes=7-1048582":
-			want = content[7:1048583]
-		case "bytes=-2097153":
-			want = content[size-2097153:]
+		case "bytes=7-300006":
+			want = content[7:300007]
+		case "bytes=-300001":
+			want = content[size-300001:]
 		}
 		if asked != "" {
 			r.Header.Set("Range", asked)
