@@ -54,12 +54,28 @@ func (linux) addresses(iface string) ([]netip.Prefix, error) {
 	return v4, nil
 }
 
+// receiveBuffer is how many bytes of packets the kernel keeps for a socket while
+// the server is busy, e.g. with a write of the lease store. The usual 208 KiB are
+// some 150 packets: a rack that is switched on sends more in 20 ms.
+const receiveBuffer = 4 << 20
+
+// enlarge gives a socket its receiveBuffer. Beyond net.core.rmem_max that takes
+// CAP_NET_ADMIN, and the kernel gives less without it.
+func enlarge(fd int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	}
+}
+
 // listen does not share the port (no SO_REUSEADDR): a second server on the
 // same interface would silently take a part of the packets.
 func (linux) listen(ctx context.Context, iface string, port uint16) (net.PacketConn, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var bindErr error
-		err := c.Control(func(fd uintptr) { bindErr = unix.BindToDevice(int(fd), iface) })
+		err := c.Control(func(fd uintptr) {
+			enlarge(int(fd))
+			bindErr = unix.BindToDevice(int(fd), iface)
+		})
 		if err != nil {
 			return err
 		}
