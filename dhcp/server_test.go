@@ -497,6 +497,8 @@ func (g gatekeeper) Boot(_ context.Context, c Client) Boot {
 func TestKnownClientsComeFirst(t *testing.T) {
 	g := gatekeeper{known: mac(7), gate: make(chan struct{})}
 	b := startBed(t, poolInterface(), func(s *Server) { s.Booter = g })
+	open := sync.OnceFunc(func() { close(g.gate) })
+	t.Cleanup(open) // before the server is stopped, which waits for its workers
 	discover := func(from station) {
 		s := sampleNamed(t, "bios-pxe-discover")
 		s.req.Packet.ClientHWAddr = from[:]
@@ -506,6 +508,7 @@ func TestKnownClientsComeFirst(t *testing.T) {
 		discover(station{2, 0, 0, 0, byte(i >> 8), byte(i)})
 	}
 	discover(g.known)
+	discover(station{2, 0, 0, 1}) // once this is read, the one before it waits in its queue
 	for i := range 2 { // a stranger, and then the machine
 		if i == 0 {
 			g.gate <- struct{}{}
@@ -519,5 +522,5 @@ func TestKnownClientsComeFirst(t *testing.T) {
 			t.Fatal("no worker answers")
 		}
 	}
-	close(g.gate)
+	open()
 }
