@@ -181,7 +181,7 @@ func asRecorded(path string, dir *dirtree.Dir) (images.Source, error) {
 		}
 	}
 	recorded, err := metadata.Read(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if isAbsent(err) { // if /.cloudlet is not a directory, the manifest is not there either, which is told later
 		return dir, nil
 	}
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
 	"cloudlets/images/imagetest"
+	"cloudlets/testdata/needs"
 )
 
 // compressions are the tools that pack tarballs, and their Debian packages.
@@ -355,6 +356,7 @@ func TestTarLeavesOutRepositories(t *testing.T) {
 // TestTarLaterEntriesCount has GNU tar extract what has names that come
 // again, and compares.
 func TestTarLaterEntriesCount(t *testing.T) {
+	needs.Root(t) // to extract owners
 	for name, headers := range map[string][]*tar.Header{
 		"file":                    {entry('0', "x", ""), entry('0', "./x", "")},
 		"file over a link":        {entry('2', "x", "etc"), entry('0', "x", "")},
@@ -372,6 +374,7 @@ func TestTarLaterEntriesCount(t *testing.T) {
 // TestTarLikeGNUTar has both read tarballs in which names come again at
 // random. What we refuse GNU tar may make something of.
 func TestTarLikeGNUTar(t *testing.T) {
+	needs.Root(t) // to extract owners
 	names := []string{"a", "b", "d", "d/a", "d/b", "e", "e/a"}
 	compared := 0
 	for seed := range uint64(300) {
