@@ -509,7 +509,7 @@ func TestKnownClientsComeFirst(t *testing.T) {
 	}
 	discover(g.known)
 	discover(station{2, 0, 0, 1}) // once this is read, the one before it waits in its queue
-	for i := range 2 { // a stranger, and then the machine
+	for i := range 2 {            // a stranger, and then the machine
 		if i == 0 {
 			g.gate <- struct{}{}
 		}
