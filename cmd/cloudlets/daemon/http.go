@@ -124,8 +124,10 @@ func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, grace t
 		_ = server.Shutdown(limit) // Close ends what Shutdown could not
 		<-served
 	}
-	abort()
+	// The connections end first. Otherwise, a handler that ends with its context could
+	// still send an answer, which would look finished.
 	err = errors.Join(err, server.Close())
+	abort()
 	handlers.shut()
 	return err
 }
