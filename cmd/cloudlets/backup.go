@@ -86,16 +86,13 @@ nothing is armed after a restore, and "install": "once" installs no machine,
 until a person arms it: cloudlets install NAME.`,
 		Example: "  systemctl stop cloudlets && cloudlets restore /var/backups/cloudlets-2026-11-01.db && systemctl start cloudlets",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return restore(cmd, args[0], filepath.Join(state, storeFile))
+			return restore(cmd, args[0], filepath.Join(state, store.FileName))
 		},
 	}
 	cmd.Flags().StringVar(&state, "state", defaultState, "the `folder` of the server's state")
 	_ = cmd.MarkFlagDirname("state")
 	return cmd
 }
-
-// storeFile is the store's name in the state folder.
-const storeFile = "cloudlets.db"
 
 func restore(cmd *cobra.Command, backup, path string) error {
 	if err := checkStore(cmd.Context(), backup); err != nil {

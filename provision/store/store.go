@@ -52,6 +52,9 @@ type Tx interface {
 	Scan(bucket, prefix, from string, visit func(key string, value []byte) error) error
 }
 
+// FileName is the name of the server's store in its state folder.
+const FileName = "cloudlets.db"
+
 // MaxKey is the length of the longest key of a [Store], in bytes.
 const MaxKey = 1024
 

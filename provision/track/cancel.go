@@ -36,17 +36,16 @@ func (t *Tracker) Cancel(ctx context.Context, mac provision.MAC, by, reason stri
 		}
 		return []provision.Event{disarmed}
 	}
+	ctx = context.WithoutCancel(ctx) // once it has begun, it is done, even if nobody waits for the answer
 	late := tickets.halt(ctx, disarmed.MAC, reason, t.clock())
-	if err = t.recordDurable(ctx, choose, tickets.Ending(disarmed.MAC, reason)); err == nil {
+	events, err := t.writeDurable(ctx, choose, tickets.Ending(disarmed.MAC, reason))
+	if err == nil {
 		tickets.unhalt(disarmed.MAC)
+		t.say(events)
 		return nil
 	}
 	t.say(t.cancelInMemory(choose, late))
-	cause := errors.Unwrap(err)
-	if cause == nil {
-		cause = err
-	}
-	return fmt.Errorf("%w: the machine is not installed, unless the server ends before it can write to its state folder: %w", ErrNotDurable, cause)
+	return fmt.Errorf("%w: the machine is not installed, unless the server ends before it can write to its state folder: %w", ErrNotDurable, err)
 }
 
 // cancelInMemory changes the state at once, and has the events written as soon as
@@ -77,10 +76,17 @@ func calledOff(mac provision.MAC, reason string) provision.Event {
 type halted struct {
 	at     time.Time
 	reason string
-	tokens map[string]bool // digests; nil means every ticket, since they could not be read
+	tokens map[string]bool // digests; nil if they could not be read
 }
 
-func (h halted) has(k ticket) bool { return h.tokens == nil || h.tokens[k.Token] }
+// has says whether a ticket was there. If the tickets could not be read, the time
+// must tell, so that the machine can be armed again.
+func (h halted) has(k ticket) bool {
+	if h.tokens == nil {
+		return !k.Expires.Add(-TicketLife).After(h.at)
+	}
+	return h.tokens[k.Token]
+}
 
 // halt ends in memory the machine's sessions and tokens that there are now. It
 // returns the change that ends them in the store, and spares what is issued

@@ -165,3 +165,20 @@ func TestAClaimAheadOfACancel(t *testing.T) {
 		t.Errorf("the state is %+v", s)
 	}
 }
+
+// TestCancelForNobody: the person who cancels is gone before the answer. The
+// install is cancelled durably, and the machine can be armed again.
+func TestCancelForNobody(t *testing.T) {
+	s := &store.Memory{}
+	tr, k, session := running(t, s)
+	ctx, gone := context.WithCancel(t.Context())
+	gone()
+	if err := tr.Cancel(ctx, node, "ann", "wrong rack", k); err != nil {
+		t.Fatal(err)
+	}
+	wantCancelled(t, tracker(t, s), track.NewTickets(s, nil), session)
+	if err := tr.Arm(t.Context(), node, &provision.Spec{MAC: node, Image: "debian"}, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	claim(t, k, issue(t, k, node), "again")
+}

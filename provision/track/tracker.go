@@ -233,96 +233,6 @@ func (t *Tracker) recordSoon(e provision.Event) (full bool) {
 	return len(t.batch.events) >= maxPending
 }
 
-// just chooses one event, whatever the state.
-func just(e provision.Event) func() []provision.Event {
-	return func() []provision.Event { return []provision.Event{e} }
-}
-
-// recordDurable writes events to the store in one transaction, together with
-// those that wait and with further changes, and only then changes the machines'
-// states. choose says which events, by the states as they are then; mu is held
-// while it does.
-func (t *Tracker) recordDurable(ctx context.Context, choose func() []provision.Event, with func(store.Tx) error) error {
-	events, err := t.writeDurable(ctx, choose, with)
-	if err == nil {
-		t.say(events)
-	}
-	return err
-}
-
-func (t *Tracker) writeDurable(ctx context.Context, choose func() []provision.Event, with func(store.Tx) error) ([]provision.Event, error) {
-	t.writing.Lock()
-	defer t.writing.Unlock()
-
-	t.mu.Lock()
-	events := choose()
-	for i := range events {
-		events[i].ID = t.takeID()
-		t.machine(events[i].MAC)
-	}
-	b := t.takeBatch()
-	for _, e := range events {
-		b.addDurable(e, t.machines[e.MAC])
-	}
-	t.mu.Unlock()
-
-	var refusal error // of with
-	err := t.store.Update(ctx, func(tx store.Tx) error {
-		if with != nil {
-			if refusal = with(tx); refusal != nil {
-				return refusal
-			}
-		}
-		return b.write(tx)
-	})
-
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err != nil {
-		for _, e := range events {
-			delete(b.events, e.ID)
-		}
-		t.putBack(b)
-		if refusal != nil {
-			return nil, refusal
-		}
-		e := events[0]
-		return nil, fmt.Errorf("record %q of %s: %w; nothing has changed, try again when the store can be written (the state folder may be full)", e.Text, e.MAC, err)
-	}
-	t.publishRepeated(b)
-	for _, e := range events {
-		t.happened(e)
-	}
-	return events, nil
-}
-
-// happened changes a machine's state by an event that is durable, or is about to
-// be. The caller holds mu.
-func (t *Tracker) happened(e provision.Event) {
-	m := t.machine(e.MAC)
-	m.state = provision.Fold(m.state, e)
-	m.remember(e)
-	t.publish(e)
-}
-
-// say logs what a person wants to know: that a machine is armed, begins, ends or
-// fails. The caller holds no lock, since a log may have to wait.
-func (t *Tracker) say(events []provision.Event) {
-	for _, e := range events {
-		level := slog.LevelInfo
-		if e.Kind == provision.KindFailed {
-			level = slog.LevelWarn
-		}
-		attributes := []slog.Attr{slog.String("machine", string(e.MAC)), slog.String("event", string(e.Kind))}
-		for _, a := range []slog.Attr{slog.String("by", e.By), slog.String("reason", e.Reason)} {
-			if a.Value.String() != "" {
-				attributes = append(attributes, a)
-			}
-		}
-		t.log.LogAttrs(context.Background(), level, cmp.Or(e.Text, string(e.Kind)), attributes...)
-	}
-}
-
 // repeats says whether an event is the same as one a moment ago. If so, it raises
 // that one's count.
 func (t *Tracker) repeats(m *machine, e provision.Event) bool {
@@ -372,40 +282,6 @@ func (t *Tracker) machine(mac provision.MAC) *machine {
 	return m
 }
 
-// unseen is the state of a machine of which nothing is known.
-func (t *Tracker) unseen(mac provision.MAC) provision.State {
-	return provision.State{MAC: mac, Stage: provision.StageNew, Restored: t.restored}
-}
-
-// forgetStrangers makes room. It forgets a sixteenth of the machines that are not
-// in the site, those first that were not seen for the longest time. It keeps a
-// machine that is armed, was cancelled, was ever installed, failed, or is being
-// installed: its file may only be gone for a while.
-func (t *Tracker) forgetStrangers() {
-	var idle []*machine
-	t.strangers = 0
-	for mac, m := range t.machines {
-		s := m.state
-		m.stranger = !t.known(mac) && !s.Armed && !s.Cancelled && s.Installs == 0 && s.Failure == "" && !s.Installing()
-		if m.stranger {
-			idle = append(idle, m)
-			t.strangers++
-		}
-	}
-	slices.SortFunc(idle, func(a, b *machine) int { return a.state.Seen.Compare(b.state.Seen) })
-	forgotten := make(map[provision.MAC]struct{})
-	for _, m := range idle[:min(len(idle), maxStrangers/16)] {
-		delete(t.machines, m.state.MAC)
-		forgotten[m.state.MAC] = struct{}{}
-		t.strangers--
-	}
-	t.batch.forget(forgotten)
-	if now := t.clock(); now.Sub(t.forgetSaid) >= warnPause {
-		t.forgetSaid = now
-		t.log.Warn("too many machines are seen that are not in the site; those not seen for the longest time are forgotten", "limit", maxStrangers)
-	}
-}
-
 func (t *Tracker) takeID() uint64 {
 	id := t.nextID
 	t.nextID++
@@ -450,4 +326,9 @@ func (t *Tracker) Arm(ctx context.Context, mac provision.MAC, spec *provision.Sp
 // until it is armed again, whatever its file says.
 func (t *Tracker) Disarm(ctx context.Context, mac provision.MAC, by, reason string) error {
 	return t.Record(ctx, provision.Event{MAC: mac, Kind: provision.KindDisarmed, By: by, Text: "install disarmed", Reason: reason})
+}
+
+// unseen is the state of a machine of which nothing is known.
+func (t *Tracker) unseen(mac provision.MAC) provision.State {
+	return provision.State{MAC: mac, Stage: provision.StageNew, Restored: t.restored}
 }

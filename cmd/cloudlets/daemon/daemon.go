@@ -61,12 +61,9 @@ type Daemon struct {
 	chain   *httpboot.Chain
 }
 
-// storeFile is the store's name in the state folder.
-const storeFile = "cloudlets.db"
-
 // openStore checks the store and opens it.
 func (d *Daemon) openStore(ctx context.Context) error {
-	path := filepath.Join(d.Settings.State, storeFile)
+	path := filepath.Join(d.Settings.State, store.FileName)
 	err := store.CheckApart(ctx, d.CheckStore, path)
 	if errors.Is(err, store.ErrInUse) { // opening waits a moment, and says who uses it
 		busy, openErr := store.OpenFile(path)
@@ -92,7 +89,7 @@ func (d *Daemon) openStore(ctx context.Context) error {
 // one.
 func (d *Daemon) tellOfNewStore() {
 	if packs, _ := os.ReadDir(filepath.Join(d.Settings.State, "depot", "files")); len(packs) > 0 {
-		d.Log.Warn("the state folder has packed images and no "+storeFile+": if that was lost, stop this server and put a backup in its place with `cloudlets restore`, since machines whose files say \"install\": \"once\" would be installed again",
+		d.Log.Warn("the state folder has packed images and no "+store.FileName+": if that was lost, stop this server and put a backup in its place with `cloudlets restore`, since machines whose files say \"install\": \"once\" would be installed again",
 			"folder", d.Settings.State)
 	}
 }
