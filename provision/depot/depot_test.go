@@ -600,8 +600,7 @@ func TestStatusLetsAFailedImageTryAgain(t *testing.T) {
 		t.Fatal("it did not fail")
 	}
 	d.mayTryAgain(tiny)
-	d.Status(tiny)
-	if d.making(tiny) == nil && d.Status(tiny).Err != nil {
+	if !d.Status(tiny).Busy {
 		t.Error("nothing tries again")
 	}
 	mustKit(t, d, tiny)
