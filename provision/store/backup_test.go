@@ -277,7 +277,7 @@ func TestRestoreIsKilled(t *testing.T) {
 	}
 }
 
-// reopening is a store that is open only while it is used.
+// reopening is a store that is open only while a transaction runs.
 type reopening string
 
 func (r reopening) View(ctx context.Context, f func(store.Tx) error) error {

@@ -19,7 +19,8 @@ const lockTimeout = 2 * time.Second
 
 // File is a [Store] in one file, for one process at a time.
 type File struct {
-	db *bbolt.DB
+	db        *bbolt.DB
+	followers followers
 }
 
 var _ Store = (*File)(nil)
@@ -38,7 +39,7 @@ func OpenFile(path string) (*File, error) {
 	if err := upgrade(db); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), db.Close())
 	}
-	return &File{db}, nil
+	return &File{db: db}, nil
 }
 
 // initialMap is how many bytes of addresses a store has from the start. When it
@@ -102,7 +103,7 @@ func (s *File) View(ctx context.Context, read func(Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.db.View(func(tx *bbolt.Tx) error { return read(boltTx{tx}) })
+	return s.db.View(func(tx *bbolt.Tx) error { return read(boltTx{tx, nil}) })
 }
 
 // Update implements [Store].
@@ -110,10 +111,32 @@ func (s *File) Update(ctx context.Context, write func(Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.db.Update(func(tx *bbolt.Tx) error { return write(boltTx{tx}) })
+	s.followers.mu.Lock()
+	defer s.followers.mu.Unlock()
+	var changes []Change
+	if err := s.db.Update(func(tx *bbolt.Tx) error { return write(boltTx{tx, &changes}) }); err != nil {
+		return err
+	}
+	s.followers.tell(changes)
+	return nil
 }
 
-type boltTx struct{ tx *bbolt.Tx }
+// Follow implements [Store].
+func (s *File) Follow(ctx context.Context, f Follower, buckets ...string) (stop func(), err error) {
+	s.followers.mu.Lock()
+	defer s.followers.mu.Unlock()
+	return s.followers.add(ctx, s.View, f, buckets)
+}
+
+// Announce implements [Store].
+func (s *File) Announce(ctx context.Context, key string, value []byte) error {
+	return s.Update(ctx, func(tx Tx) error { return tx.Put(Announced, key, value) })
+}
+
+type boltTx struct {
+	tx      *bbolt.Tx
+	changes *[]Change // nil if the transaction only reads
+}
 
 func (t boltTx) Get(bucket, key string) ([]byte, error) {
 	b := t.tx.Bucket([]byte(bucket))
@@ -127,28 +150,35 @@ func (t boltTx) Get(bucket, key string) ([]byte, error) {
 	return append([]byte{}, value...), nil
 }
 
+func (t boltTx) GetEach(bucket string, keys []string) ([][]byte, error) {
+	return getEach(t, bucket, keys)
+}
+
 func (t boltTx) Put(bucket, key string, value []byte) error {
 	if err := checkKey(bucket, key); err != nil {
 		return err
 	}
-	if !t.tx.Writable() {
+	if t.changes == nil {
 		return ErrReadOnly
 	}
 	b, err := t.tx.CreateBucketIfNotExists([]byte(bucket))
 	if err != nil {
 		return fmt.Errorf("write bucket %s: %w", bucket, err)
 	}
-	return b.Put([]byte(key), append([]byte{}, value...))
+	copied := append([]byte{}, value...)
+	*t.changes = append(*t.changes, Change{bucket, key, copied})
+	return b.Put([]byte(key), copied)
 }
 
 func (t boltTx) Delete(bucket, key string) error {
-	if !t.tx.Writable() {
+	if t.changes == nil {
 		return ErrReadOnly
 	}
 	b := t.tx.Bucket([]byte(bucket))
 	if b == nil {
 		return nil
 	}
+	*t.changes = append(*t.changes, Change{bucket, key, nil})
 	return b.Delete([]byte(key))
 }
 

@@ -13,6 +13,8 @@ import (
 type Memory struct {
 	mu      sync.RWMutex
 	buckets map[string]map[string][]byte
+
+	followers followers
 }
 
 var _ Store = (*Memory)(nil)
@@ -32,14 +34,37 @@ func (s *Memory) Update(ctx context.Context, write func(Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	s.followers.mu.Lock()
+	defer s.followers.mu.Unlock()
+	changes, err := s.write(write)
+	if err != nil {
+		return err
+	}
+	s.followers.tell(changes)
+	return nil
+}
+
+func (s *Memory) write(write func(Tx) error) ([]Change, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tx := &memTx{buckets: maps.Clone(s.buckets), changed: make(map[string]bool)}
 	if err := write(tx); err != nil {
-		return err
+		return nil, err
 	}
 	s.buckets = tx.buckets
-	return nil
+	return tx.changes, nil
+}
+
+// Follow implements [Store].
+func (s *Memory) Follow(ctx context.Context, f Follower, buckets ...string) (stop func(), err error) {
+	s.followers.mu.Lock()
+	defer s.followers.mu.Unlock()
+	return s.followers.add(ctx, s.View, f, buckets)
+}
+
+// Announce implements [Store].
+func (s *Memory) Announce(ctx context.Context, key string, value []byte) error {
+	return s.Update(ctx, func(tx Tx) error { return tx.Put(Announced, key, value) })
 }
 
 // memTx is a transaction. If it writes, it copies each bucket before its first
@@ -47,6 +72,7 @@ func (s *Memory) Update(ctx context.Context, write func(Tx) error) error {
 type memTx struct {
 	buckets map[string]map[string][]byte
 	changed map[string]bool // nil if the transaction only reads
+	changes []Change
 }
 
 func (tx *memTx) Get(bucket, key string) ([]byte, error) {
@@ -57,6 +83,10 @@ func (tx *memTx) Get(bucket, key string) ([]byte, error) {
 	return append([]byte{}, value...), nil
 }
 
+func (tx *memTx) GetEach(bucket string, keys []string) ([][]byte, error) {
+	return getEach(tx, bucket, keys)
+}
+
 func (tx *memTx) Put(bucket, key string, value []byte) error {
 	if err := checkKey(bucket, key); err != nil {
 		return err
@@ -64,7 +94,9 @@ func (tx *memTx) Put(bucket, key string, value []byte) error {
 	if err := tx.own(bucket); err != nil {
 		return err
 	}
-	tx.buckets[bucket][key] = append([]byte{}, value...)
+	copied := append([]byte{}, value...)
+	tx.buckets[bucket][key] = copied
+	tx.changes = append(tx.changes, Change{bucket, key, copied})
 	return nil
 }
 
@@ -73,6 +105,7 @@ func (tx *memTx) Delete(bucket, key string) error {
 		return err
 	}
 	delete(tx.buckets[bucket], key)
+	tx.changes = append(tx.changes, Change{bucket, key, nil})
 	return nil
 }
 

@@ -1,15 +1,15 @@
 // Package store keeps the server's runtime state: machines' states, events,
 // tickets and leases. A [Store] is a set of buckets of keys and values that are
 // changed in transactions ([Tx]). [File] keeps them in one file, [Memory] in
-// memory; package storetest tests that both do what this page says.
+// memory; package storetest tests that each does what this page says.
 //
 // A file is checked before it is opened ([CheckApart]), has a version ([Format]), and
 // can be copied while it is used ([File.Backup]) and put back ([Restore]).
 //
-// A store has one server. The tracker and the DHCP server's table read it when they
-// start; from then on their memory counts, and they only write. Several servers
-// that share a store need more than this interface has: a claim that compares, and
-// a way to see what others write.
+// Several servers may share a store. What they must agree on they decide in a
+// transaction: it reads what is there, and writes what follows from that. What a
+// server has in memory is a copy, which [Store.Follow] keeps up to date with what
+// all servers write.
 //
 // Start reading at [Store]. What is in the buckets belongs to the packages that
 // write them, such as track and leases.
@@ -25,16 +25,46 @@ import (
 // Store is a set of buckets, which hold keys with values. Transactions change
 // them: either all changes of a transaction are kept, or none.
 //
-// Only one Update of a Store runs at a time. A View sees what was there when it began. A
-// function must not use its transaction after it has returned, and must not
-// begin another one while it runs.
+// Transactions are serializable: each sees what was there when it began, and takes
+// effect as if no other ran meanwhile. Only a key that is deleted while an Update
+// scans it may go unnoticed. A function must not use its transaction after it has
+// returned, and must not begin another one while it runs.
 type Store interface {
 	// View runs a function that only reads.
 	View(ctx context.Context, read func(Tx) error) error
-	// Update runs a function that may write. When Update returns nil, the
-	// changes are durable. If Update returns an error, which may be the
-	// function's own, nothing has changed.
+	// Update runs a function that may write. The function may run several times,
+	// when another transaction came in between; so it must do nothing but read and
+	// write, and set what it returns anew each time. When Update returns nil, the
+	// changes are durable, and the followers of this Store have seen them. If it
+	// returns an error, which may be the function's own, nothing has changed,
+	// unless the error is an [ErrUncertain].
+	//
+	// An Update has bounds: [MaxReads], [MaxWrites] and [MaxBytes].
 	Update(ctx context.Context, write func(Tx) error) error
+	// Follow calls f.Load with the present content, and after that f.Apply for
+	// each transaction that changes one of the buckets, in their order, whichever
+	// server made it, until stop is called. If f.Load fails, so does Follow.
+	Follow(ctx context.Context, f Follower, buckets ...string) (stop func(), err error)
+	// Announce sets a key of the bucket [Announced], for as long as this Store is
+	// open. When it is closed, or its process has died, the key goes away, after
+	// some seconds at most. A second call for the same key replaces its value.
+	Announce(ctx context.Context, key string, value []byte) error
+}
+
+// Follower is told what changes in a store. Its methods are called one at a time.
+// They must not use the store, except for the transaction of Load.
+type Follower interface {
+	// Load reads all that the follower wants to know, and replaces what it knew
+	// before. It is called again when some changes could not be seen.
+	Load(Tx) error
+	// Apply takes the changes of one transaction.
+	Apply([]Change)
+}
+
+// Change is one key's change.
+type Change struct {
+	Bucket, Key string
+	Value       []byte // nil if the key was deleted; must not be changed
 }
 
 // Tx is one transaction of a [Store]. The first write to a bucket makes the
@@ -43,6 +73,9 @@ type Tx interface {
 	// Get returns a copy of a key's value, or nil if the key is absent. A
 	// value of no bytes is not nil.
 	Get(bucket, key string) ([]byte, error)
+	// GetEach is Get for several keys at once, which is quicker in a store that is
+	// reached over a network.
+	GetEach(bucket string, keys []string) ([][]byte, error)
 	Put(bucket, key string, value []byte) error
 	// Delete removes a key. It is no error if the key is absent.
 	Delete(bucket, key string) error
@@ -58,6 +91,24 @@ const FileName = "cloudlets.db"
 // MaxKey is the length of the longest key of a [Store], in bytes.
 const MaxKey = 1024
 
+// Announced is the bucket of [Store.Announce].
+const Announced = "announced"
+
+// Bounds of one [Store.Update]. A store that several servers share need not
+// accept more.
+const (
+	MaxReads  = 60      // keys read, and scans
+	MaxWrites = 2000    // keys written or deleted
+	MaxBytes  = 1 << 20 // keys and values written
+)
+
+// ErrUncertain is the error of an [Store.Update] whose changes were made or not:
+// the connection to the store ended before it answered.
+var ErrUncertain = errors.New("whether the store was changed is not known")
+
+// ErrAway is the error of a transaction of a store that cannot be reached now.
+var ErrAway = errors.New("the store cannot be reached")
+
 // ErrStopScan ends a [Tx.Scan] early if visit returns it. The scan then returns
 // nil.
 var ErrStopScan = errors.New("stop the scan")
@@ -70,6 +121,19 @@ func checkKey(bucket, key string) error {
 		return fmt.Errorf("write key %.40q of bucket %q: names must have 1 to %d bytes", key, bucket, MaxKey)
 	}
 	return nil
+}
+
+// getEach is [Tx.GetEach] for a store in which each Get is quick.
+func getEach(tx Tx, bucket string, keys []string) ([][]byte, error) {
+	values := make([][]byte, len(keys))
+	for i, key := range keys {
+		value, err := tx.Get(bucket, key)
+		if err != nil {
+			return nil, err
+		}
+		values[i] = value
+	}
+	return values, nil
 }
 
 // PutJSON stores a value in its JSON form.

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,14 +33,20 @@ func openFile(t *testing.T, path string) *store.File {
 	return s
 }
 
-func putKey(t *testing.T, s store.Store, value string) {
+// transactor is what a test needs of a store.
+type transactor interface {
+	View(context.Context, func(store.Tx) error) error
+	Update(context.Context, func(store.Tx) error) error
+}
+
+func putKey(t *testing.T, s transactor, value string) {
 	t.Helper()
 	if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Put("b", "k", []byte(value)) }); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func getKey(t *testing.T, s store.Store) (value []byte) {
+func getKey(t *testing.T, s transactor) (value []byte) {
 	t.Helper()
 	err := s.View(t.Context(), func(tx store.Tx) (err error) {
 		value, err = tx.Get("b", "k")

@@ -26,10 +26,16 @@ const (
 // ErrNewer says that a store was written by a newer program.
 var ErrNewer = errors.New("the store is of a newer version")
 
-// upgrade brings a store to the present version.
+// upgrade brings a store to the present version, and forgets what an earlier
+// process announced.
 func upgrade(db *bbolt.DB) error {
 	return db.Update(func(tx *bbolt.Tx) error {
-		t := boltTx{tx}
+		if tx.Bucket([]byte(Announced)) != nil {
+			if err := tx.DeleteBucket([]byte(Announced)); err != nil {
+				return err
+			}
+		}
+		t := boltTx{tx, new([]Change)}
 		text, err := t.Get(formatBucket, formatKey)
 		if err != nil {
 			return err

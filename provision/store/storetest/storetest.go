@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +31,11 @@ func Conformance(t *testing.T, open func(t *testing.T) store.Store) {
 		{"bad keys are refused", refusesBadKeys},
 		{"values are copies", copiesValues},
 		{"updates do not lose each other's changes", serialisesUpdates},
+		{"keys are read at once", readsEach},
+		{"a follower sees each transaction, in order, before Update returns", follows},
+		{"a follower sees no change twice and misses none", followsFromTheStart},
+		{"what is announced is there for all", announces},
+		{"the largest transaction is accepted", acceptsTheBounds},
 		{"nothing runs after the context has ended", respectsTheContext},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
@@ -225,5 +232,177 @@ func respectsTheContext(t *testing.T, s store.Store) {
 	}
 	if err := s.View(ctx, called); !errors.Is(err, context.Canceled) {
 		t.Errorf("View: %v", err)
+	}
+}
+
+func readsEach(t *testing.T, s store.Store) {
+	put(t, s, "a", "1", "b", "")
+	err := s.Update(t.Context(), func(tx store.Tx) error {
+		if err := tx.Put("b", "c", []byte("3")); err != nil {
+			return err
+		}
+		values, err := tx.GetEach("b", []string{"c", "absent", "a", "b"})
+		if err != nil {
+			return err
+		}
+		if got := fmt.Sprintf("%q %v", values, values[1] == nil && values[3] != nil); got != `["3" "" "1" ""] true` {
+			t.Errorf("got %s", got)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// recorder is a follower that remembers. Its lock is for the race detector: the
+// calls come one after the other.
+type recorder struct {
+	mu     sync.Mutex
+	loaded map[string]string
+	seen   []string
+	fail   error
+}
+
+func (r *recorder) Load(tx store.Tx) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.loaded, r.seen = map[string]string{}, nil
+	return errors.Join(r.fail, tx.Scan("b", "", "", func(key string, value []byte) error {
+		r.loaded[key] = string(value)
+		return nil
+	}))
+}
+
+func (r *recorder) Apply(changes []store.Change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var parts []string
+	for _, c := range changes {
+		value := "deleted"
+		if c.Value != nil {
+			value = fmt.Sprintf("%q", c.Value)
+		}
+		parts = append(parts, fmt.Sprintf("%s/%s=%s", c.Bucket, c.Key, value))
+	}
+	slices.Sort(parts)
+	r.seen = append(r.seen, strings.Join(parts, " "))
+}
+
+func (r *recorder) text() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return fmt.Sprint(r.loaded, " ", strings.Join(r.seen, "; "))
+}
+
+func follows(t *testing.T, s store.Store) {
+	put(t, s, "k", "before")
+	var r recorder
+	stop, err := s.Follow(t.Context(), &r, "b", "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "k", "after", "l", "")
+	update(t, s, func(tx store.Tx) error { return errors.Join(tx.Delete("b", "k"), tx.Put("c", "k", []byte("v"))) })
+	update(t, s, func(tx store.Tx) error { return tx.Put("other", "k", []byte("v")) })
+	failed := errors.New("failed")
+	s.Update(t.Context(), func(tx store.Tx) error { return errors.Join(tx.Put("b", "k", nil), failed) })
+	want := `map[k:before] b/k="after" b/l=""; b/k=deleted c/k="v"`
+	if got := r.text(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	stop()
+	put(t, s, "k", "again")
+	if got := r.text(); got != want {
+		t.Errorf("after the end: %s", got)
+	}
+	if _, err := s.Follow(t.Context(), &recorder{fail: failed}, "b"); !errors.Is(err, failed) {
+		t.Errorf("a follower that cannot load: %v", err)
+	}
+}
+
+func followsFromTheStart(t *testing.T, s store.Store) {
+	const writers, each = 4, 25
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				err := s.Update(context.Background(), func(tx store.Tx) error { return tx.Put("b", fmt.Sprint(w), fmt.Append(nil, i)) })
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	var followers [5]recorder
+	for i := range followers {
+		stop, err := s.Follow(t.Context(), &followers[i], "b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop()
+	}
+	wg.Wait()
+	for i := range followers {
+		next := map[string]int{}
+		for key, value := range followers[i].loaded {
+			n, _ := strconv.Atoi(value)
+			next["b/"+key] = n + 1
+		}
+		for _, change := range followers[i].seen {
+			key, value, _ := strings.Cut(change, "=")
+			if want := fmt.Sprintf("%q", fmt.Sprint(next[key])); value != want {
+				t.Errorf("follower %d: %s is %s, want %s", i, key, value, want)
+			}
+			next[key]++
+		}
+		for w := range writers {
+			if n := next[fmt.Sprintf("b/%d", w)]; n != each {
+				t.Errorf("follower %d saw %d of %d changes of writer %d", i, n, each, w)
+			}
+		}
+	}
+}
+
+func announces(t *testing.T, s store.Store) {
+	for _, value := range []string{"first", "second"} {
+		if err := s.Announce(t.Context(), "me", []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := s.View(t.Context(), func(tx store.Tx) error {
+		value, err := tx.Get(store.Announced, "me")
+		if string(value) != "second" {
+			t.Errorf("announced %q", value)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func acceptsTheBounds(t *testing.T, s store.Store) {
+	value := make([]byte, store.MaxBytes/store.MaxWrites-20)
+	update(t, s, func(tx store.Tx) error {
+		for i := range store.MaxReads {
+			if _, err := tx.Get("b", fmt.Sprint("absent ", i)); err != nil {
+				return err
+			}
+		}
+		for i := range store.MaxWrites {
+			if err := tx.Put("b", fmt.Sprint("key ", i), value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	n := 0
+	err := s.View(t.Context(), func(tx store.Tx) error {
+		n = 0
+		return tx.Scan("b", "key ", "", func(string, []byte) error { n++; return nil })
+	})
+	if n != store.MaxWrites || err != nil {
+		t.Errorf("%d keys of %d, %v", n, store.MaxWrites, err)
 	}
 }
