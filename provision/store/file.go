@@ -121,6 +121,9 @@ func (s *File) Update(ctx context.Context, write func(Tx) error) error {
 	return nil
 }
 
+// Limits implements [Store].
+func (s *File) Limits() Limits { return unlimited }
+
 // Follow implements [Store].
 func (s *File) Follow(ctx context.Context, f Follower, buckets ...string) (stop func(), err error) {
 	s.followers.mu.Lock()

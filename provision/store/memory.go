@@ -55,6 +55,9 @@ func (s *Memory) write(write func(Tx) error) ([]Change, error) {
 	return tx.changes, nil
 }
 
+// Limits implements [Store].
+func (s *Memory) Limits() Limits { return unlimited }
+
 // Follow implements [Store].
 func (s *Memory) Follow(ctx context.Context, f Follower, buckets ...string) (stop func(), err error) {
 	s.followers.mu.Lock()

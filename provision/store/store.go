@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // Store is a set of buckets, which hold keys with values. Transactions change
@@ -39,8 +40,10 @@ type Store interface {
 	// returns an error, which may be the function's own, nothing has changed,
 	// unless the error is an [ErrUncertain].
 	//
-	// An Update has bounds: [MaxReads], [MaxWrites] and [MaxBytes].
+	// An Update has bounds, see [Limits].
 	Update(ctx context.Context, write func(Tx) error) error
+	// Limits returns the bounds of an Update.
+	Limits() Limits
 	// Follow calls f.Load with the present content, and after that f.Apply for
 	// each transaction that changes one of the buckets, in their order, whichever
 	// server made it, until stop is called. If f.Load fails, so does Follow.
@@ -94,13 +97,19 @@ const MaxKey = 1024
 // Announced is the bucket of [Store.Announce].
 const Announced = "announced"
 
-// Bounds of one [Store.Update]. A store that several servers share need not
-// accept more.
-const (
-	MaxReads  = 60      // keys read, and scans
-	MaxWrites = 2000    // keys written or deleted
-	MaxBytes  = 1 << 20 // keys and values written
-)
+// Limits are the bounds of one [Store.Update].
+type Limits struct {
+	Reads  int // keys read, and scans
+	Writes int // keys written or deleted
+	Bytes  int // keys and values written
+	// Shared says that other servers may use the store, too. Then an Update waits
+	// for them more than for a disk, so several at once are quicker than one
+	// large one.
+	Shared bool
+}
+
+// unlimited are the limits of a store that belongs to this process.
+var unlimited = Limits{Reads: math.MaxInt, Writes: math.MaxInt, Bytes: math.MaxInt}
 
 // ErrUncertain is the error of an [Store.Update] whose changes were made or not:
 // the connection to the store ended before it answered.

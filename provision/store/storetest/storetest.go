@@ -383,14 +383,16 @@ func announces(t *testing.T, s store.Store) {
 }
 
 func acceptsTheBounds(t *testing.T, s store.Store) {
-	value := make([]byte, store.MaxBytes/store.MaxWrites-20)
+	limits := s.Limits()
+	reads, writes, size := min(limits.Reads, 60), min(limits.Writes, 2000), min(limits.Bytes, 1<<20)
+	value := make([]byte, size/writes-20)
 	update(t, s, func(tx store.Tx) error {
-		for i := range store.MaxReads {
+		for i := range reads {
 			if _, err := tx.Get("b", fmt.Sprint("absent ", i)); err != nil {
 				return err
 			}
 		}
-		for i := range store.MaxWrites {
+		for i := range writes {
 			if err := tx.Put("b", fmt.Sprint("key ", i), value); err != nil {
 				return err
 			}
@@ -402,7 +404,7 @@ func acceptsTheBounds(t *testing.T, s store.Store) {
 		n = 0
 		return tx.Scan("b", "key ", "", func(string, []byte) error { n++; return nil })
 	})
-	if n != store.MaxWrites || err != nil {
-		t.Errorf("%d keys of %d, %v", n, store.MaxWrites, err)
+	if n != writes || err != nil {
+		t.Errorf("%d keys of %d, %v", n, writes, err)
 	}
 }
