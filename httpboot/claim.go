@@ -22,7 +22,6 @@ import (
 	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
-	"cloudlets/provision/store"
 	"cloudlets/provision/track"
 	"cloudlets/provision/wire"
 )
@@ -80,24 +79,19 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 		Reason: c.foreign(session.MAC, r),
 	}
 	// An install that leaves no trace, or was cancelled while its plan was made, must not begin.
-	if err := c.Tracker.RecordWith(r.Context(), event, c.stillWanted(session)); err != nil {
+	if err := c.Tracker.RecordWith(r.Context(), event, c.stillWanted(session.MAC), c.Tickets.Running(session.Secret)); err != nil {
 		refuse(w, err)
 		return
 	}
 	writeJSON(w, plan)
 }
 
-// stillWanted fails the transaction that records a claim, unless the session runs
-// and the machine shall still be installed: it may have been cancelled while its
-// plan was made.
-func (c *Chain) stillWanted(session track.Session) func(store.Tx) error {
-	running := c.Tickets.Running(session.Secret)
-	return func(tx store.Tx) error {
-		if err := running(tx); err != nil {
-			return err
-		}
-		if _, decision := c.decide(session.MAC); decision.Action != provision.ActionInstall {
-			return &refusal{fmt.Errorf("%s shall not be installed any more: %s", session.MAC, decision.Reason)}
+// stillWanted says, by the state in the store, whether the machine shall still be
+// installed: it may have been cancelled while its plan was made.
+func (c *Chain) stillWanted(mac provision.MAC) func(provision.State) error {
+	return func(state provision.State) error {
+		if decision := provision.Decide(c.spec(mac), state); decision.Action != provision.ActionInstall {
+			return &refusal{fmt.Errorf("%s shall not be installed any more: %s", mac, decision.Reason)}
 		}
 		return nil
 	}

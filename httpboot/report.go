@@ -107,7 +107,7 @@ func (c *Chain) take(r *http.Request, mac provision.MAC, e provision.Event) erro
 	if !ends(e) {
 		return c.Tracker.Record(r.Context(), e)
 	}
-	if err := c.Tracker.RecordWith(r.Context(), e, c.Tickets.EndingSession(secretOf(r), "its install has ended")); err != nil {
+	if err := c.Tracker.RecordWith(r.Context(), e, nil, c.Tickets.EndingSession(secretOf(r), "its install has ended")); err != nil {
 		return err
 	}
 	if err := os.Remove(c.overlayFile(mac)); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -80,8 +80,9 @@ func TestClientReadsWhatTheServerTells(t *testing.T) {
 	check("machines", get[[]web.Machine](t, h, "/api/v1/machines"), table, err)
 	detail, err := c.Machine(ctx, "web-1")
 	check("machine", get[web.Detail](t, h, "/api/v1/machines/web-1"), detail, err)
-	events, err := c.Events(ctx, "web-1", 1, 5)
-	check("events", get[[]provision.Event](t, h, "/api/v1/machines/web-1/events?after=1&limit=5"), events, err)
+	first := b.firstEvent(t, mac1)
+	events, err := c.Events(ctx, "web-1", first, 5)
+	check("events", get[[]provision.Event](t, h, fmt.Sprintf("/api/v1/machines/web-1/events?after=%d&limit=5", first)), events, err)
 	images, err := c.Images(ctx)
 	check("images", get[[]web.Image](t, h, "/api/v1/images"), images, err)
 	problems, err := c.Problems(ctx)
@@ -206,7 +207,7 @@ func TestClientFollows(t *testing.T) {
 		machine string
 		after   uint64
 		texts   []string
-	}{{"web-1", 0, []string{"one", "three"}}, {"web-1", 1, []string{"three"}}, {"", 0, []string{"one", "two", "three"}}} {
+	}{{"web-1", 0, []string{"one", "three"}}, {"web-1", b.firstEvent(t, mac1), []string{"three"}}, {"", 0, []string{"one", "two", "three"}}} {
 		texts, err := collect(deadline(t), c, want.machine, want.after, "end")
 		if diff := cmp.Diff(want.texts, texts); diff != "" || err != nil {
 			t.Errorf("%q after %d: %v\n%s", want.machine, want.after, err, diff)
@@ -243,8 +244,8 @@ func TestFollowOutlivesTheDaemon(t *testing.T) {
 			first.stop()
 			b.record(t, logged(mac1, "two"))
 			startDaemon(t, socket, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if last := r.Header.Get("Last-Event-ID"); last != "1" {
-					t.Errorf("the client goes on after event %q, want 1", last)
+				if last := r.Header.Get("Last-Event-ID"); last != fmt.Sprint(e.ID) {
+					t.Errorf("the client goes on after event %q, want %d", last, e.ID)
 				}
 				b.Handler().ServeHTTP(w, r)
 			}))

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// overlap is how many IDs a stream goes back when a reader reconnects.
-	// Events that must be on the disk before they are sent come a moment
-	// after others with higher IDs. A reader who disconnects in that moment
-	// has seen the higher IDs but not this event. Clients recognise by its ID
-	// an event that comes again.
-	overlap = 1024
+	// overlap is how far a stream goes back when a reader reconnects, in IDs,
+	// which are microseconds. Events that must be on the disk before they are
+	// sent, and those of other servers, come a moment after others with higher
+	// IDs. A reader who disconnects in that moment has seen the higher IDs but
+	// not this event. Clients recognise by its ID an event that comes again.
+	overlap = 2_000_000
 	// maxHistory bounds how many old events of all machines together are sent.
 	maxHistory = 5000
 )

@@ -102,6 +102,22 @@ func (b *bed) record(t *testing.T, events ...provision.Event) {
 	}
 }
 
+// events are a machine's events, oldest first.
+func (b *bed) events(t *testing.T, mac provision.MAC) []provision.Event {
+	t.Helper()
+	events, err := b.Tracker.Events(t.Context(), mac, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
+// firstEvent is the ID of a machine's first event.
+func (b *bed) firstEvent(t *testing.T, mac provision.MAC) uint64 {
+	t.Helper()
+	return b.events(t, mac)[0].ID
+}
+
 func logged(mac provision.MAC, text string) provision.Event {
 	return provision.Event{MAC: mac, Kind: provision.KindLog, Text: text}
 }

@@ -30,37 +30,35 @@ func (t *Tracker) Cancel(ctx context.Context, mac provision.MAC, by, reason stri
 	if err != nil {
 		return err
 	}
-	choose := func() []provision.Event {
-		if t.machine(disarmed.MAC).state.Installing() {
-			return []provision.Event{disarmed, failed}
+	choose := func(s provision.State) ([]provision.Event, error) {
+		if s.Installing() {
+			return []provision.Event{disarmed, failed}, nil
 		}
-		return []provision.Event{disarmed}
+		return []provision.Event{disarmed}, nil
 	}
 	ctx = context.WithoutCancel(ctx) // once it has begun, it is done, even if nobody waits for the answer
 	late := tickets.halt(ctx, disarmed.MAC, reason, t.clock())
-	events, err := t.writeDurable(ctx, choose, tickets.Ending(disarmed.MAC, reason))
-	if err == nil {
+	if _, err = t.decide(ctx, disarmed.MAC, choose, tickets.Ending(disarmed.MAC, reason)); err == nil {
 		tickets.unhalt(disarmed.MAC)
-		t.say(events)
 		return nil
 	}
-	t.say(t.cancelInMemory(choose, late))
+	t.say(t.cancelInMemory(disarmed.MAC, choose, late))
 	return fmt.Errorf("%w: the machine is not installed, unless the server ends before it can write to its state folder: %w", ErrNotDurable, err)
 }
 
 // cancelInMemory changes the state at once, and has the events written as soon as
 // that is possible.
-func (t *Tracker) cancelInMemory(choose func() []provision.Event, late func(store.Tx) error) []provision.Event {
+func (t *Tracker) cancelInMemory(mac provision.MAC, choose choice, late func(store.Tx) error) []provision.Event {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	events := choose()
+	m := t.machine(mac)
+	events, _ := choose(m.state) // this choice never refuses
 	for i := range events {
 		events[i].ID = t.takeID()
-		t.happened(events[i])
-		t.batch.add(events[i])
+		t.wait(m, waiting{Event: events[i], also: late})
+		t.publish(events[i])
+		late = nil // once is enough
 	}
-	t.batch.also = append(t.batch.also, late)
-	t.wake()
 	return events
 }
 

@@ -11,92 +11,151 @@ import (
 	"cloudlets/provision/store"
 )
 
-// just chooses one event, whatever the state.
-func just(e provision.Event) func() []provision.Event {
-	return func() []provision.Event { return []provision.Event{e} }
-}
+// choice says, by a machine's state in the store, which events happen to it, or
+// why none may.
+type choice func(provision.State) ([]provision.Event, error)
 
-// recordDurable writes events to the store in one transaction, together with
-// those that wait and with further changes, and only then changes the machines'
-// states. choose says which events, by the states as they are then; mu is held
-// while it does.
-func (t *Tracker) recordDurable(ctx context.Context, choose func() []provision.Event, with func(store.Tx) error) error {
-	events, err := t.writeDurable(ctx, choose, with)
-	if failure, ok := errors.AsType[*unwritten](err); ok {
-		return fmt.Errorf("record %q of %s: %w; nothing has changed, try again when the store can be written (the state folder may be full)", failure.event.Text, failure.event.MAC, err)
-	}
-	if err == nil {
-		t.say(events)
+// maxChosen is how many events a choice may return.
+const maxChosen = 2
+
+// recordDurable records one event, see [Tracker.RecordWith].
+func (t *Tracker) recordDurable(ctx context.Context, e provision.Event, allowed func(provision.State) error, with func(store.Tx) error) error {
+	_, err := t.decide(ctx, e.MAC, func(s provision.State) ([]provision.Event, error) {
+		if allowed != nil {
+			if err := allowed(s); err != nil {
+				return nil, err
+			}
+		}
+		return []provision.Event{e}, nil
+	}, with)
+	if failure, ok := errors.AsType[*storeError](err); ok {
+		return fmt.Errorf("record %q of %s: %w; %s", e.Text, e.MAC, err, failure.advice())
 	}
 	return err
 }
 
-// unwritten is the store's error, and the first event that could not be written.
-type unwritten struct {
-	error
-	event provision.Event
+// storeError is the store's error in a decision.
+type storeError struct{ error }
+
+func (s *storeError) Unwrap() error { return s.error }
+
+func (s *storeError) advice() string {
+	switch {
+	case errors.Is(s, store.ErrUncertain):
+		return "it may have happened nevertheless: look at the machine, and do it again if it did not"
+	case errors.Is(s, store.ErrAway):
+		return "nothing has changed, try again when the store can be reached"
+	}
+	return "nothing has changed, try again when the store can be written (the state folder may be full)"
 }
 
-func (u *unwritten) Unwrap() error { return u.error }
-
-// writeDurable does the work of recordDurable. Its error is that of with, or
-// an unwritten.
-func (t *Tracker) writeDurable(ctx context.Context, choose func() []provision.Event, with func(store.Tx) error) ([]provision.Event, error) {
-	t.writing.Lock()
-	defer t.writing.Unlock()
+// decide reads a machine's state, chooses what happens, and writes it together
+// with the machine's events that wait and with further changes, in one
+// transaction. Its error is that of choose or with, or a storeError.
+func (t *Tracker) decide(ctx context.Context, mac provision.MAC, choose choice, with func(store.Tx) error) ([]provision.Event, error) {
+	l := t.lane(mac)
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if err := t.flushMachines(ctx, l, t.crowded(mac)); err != nil {
+		return nil, &storeError{err}
+	}
 
 	t.mu.Lock()
-	events := choose()
-	for i := range events {
-		events[i].ID = t.takeID()
-		t.machine(events[i].MAC)
+	d := decision{
+		write:  write{tracker: t, at: t.clock(), macs: []provision.MAC{mac}, waiting: map[provision.MAC][]waiting{mac: t.waitingOf(mac)}},
+		choose: choose, with: with,
 	}
-	b := t.takeBatch()
-	for _, e := range events {
-		b.addDurable(e, t.machines[e.MAC])
+	for i := range d.ids {
+		d.ids[i] = t.takeID()
 	}
 	t.mu.Unlock()
 
-	var refusal error // of with
-	err := t.store.Update(ctx, func(tx store.Tx) error {
-		if with != nil {
-			if refusal = with(tx); refusal != nil {
-				return refusal
-			}
+	if err := t.store.Update(ctx, d.put); err != nil {
+		if d.refusal != nil {
+			return nil, d.refusal
 		}
-		return b.write(tx)
-	})
-
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err != nil {
-		for _, e := range events {
-			delete(b.events, e.ID)
-		}
-		t.putBack(b)
-		if refusal != nil {
-			return nil, refusal
-		}
-		return nil, &unwritten{err, events[0]}
+		return nil, &storeError{err}
 	}
-	t.publishRepeated(b)
-	for _, e := range events {
-		t.happened(e)
+	for _, mac := range d.over {
+		if err := t.trim(ctx, mac); err != nil {
+			t.log.Error("old events stay for now", "error", err)
+		}
 	}
-	return events, nil
+	t.say(d.chosen)
+	return d.chosen, nil
 }
 
-// happened changes a machine's state by an event that is durable, or is about to
-// be. The caller holds mu.
-func (t *Tracker) happened(e provision.Event) {
-	m := t.machine(e.MAC)
-	m.state = provision.Fold(m.state, e)
-	m.remember(e)
-	t.publish(e)
+// crowded returns the machine if so many of its events wait that they are written
+// on their own.
+func (t *Tracker) crowded(mac provision.MAC) []provision.MAC {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.waitingOf(mac)) < min(t.store.Limits().Writes/8, maxPending) {
+		return nil
+	}
+	return []provision.MAC{mac}
+}
+
+// waitingOf returns a machine's waiting events. The caller holds mu.
+func (t *Tracker) waitingOf(mac provision.MAC) []waiting {
+	m, known := t.machines[mac]
+	if !known {
+		return nil
+	}
+	return append([]waiting(nil), m.waiting...)
+}
+
+// decision is a write of one machine, with events that are chosen by its state.
+type decision struct {
+	write
+	choose  choice
+	with    func(store.Tx) error
+	ids     [maxChosen]uint64
+	chosen  []provision.Event
+	refusal error // of choose or with
+}
+
+// put is the transaction.
+func (d *decision) put(tx store.Tx) error {
+	d.chosen, d.refusal = nil, nil
+	if d.with != nil {
+		if d.refusal = d.with(tx); d.refusal != nil {
+			return d.refusal
+		}
+	}
+	mac := d.macs[0]
+	value, err := tx.Get(stateBucket, string(mac))
+	if err != nil {
+		return err
+	}
+	r := d.tracker.readRecord(mac, value)
+	for _, w := range d.waiting[mac] {
+		if err := r.fold(tx, w); err != nil {
+			return err
+		}
+	}
+	if d.chosen, d.refusal = d.choose(r.State); d.refusal != nil {
+		return d.refusal
+	}
+	for i := range d.chosen {
+		d.chosen[i].ID = d.ids[i]
+		if err := r.fold(tx, waiting{Event: d.chosen[i]}); err != nil {
+			return err
+		}
+	}
+	d.over = nil
+	if d.tracker.tooMany(mac, r) != (excess{}) {
+		d.over = []provision.MAC{mac}
+	}
+	if err := store.PutJSON(tx, stateBucket, string(mac), r); err != nil {
+		return err
+	}
+	return store.PutJSON(tx, metaBucket, clockKey, d.at)
 }
 
 // say logs what a person wants to know: that a machine is armed, begins, ends or
-// fails. The caller holds no lock, since a log may have to wait.
+// fails. The caller holds no lock of the tracker's memory, since a log may have to
+// wait.
 func (t *Tracker) say(events []provision.Event) {
 	for _, e := range events {
 		level := slog.LevelInfo

@@ -84,11 +84,11 @@ func busyWith(tr *track.Tracker, tickets *track.Tickets, kept leases.Leases, i i
 			return err
 		}
 		claimed := provision.Event{MAC: mac, Kind: provision.KindClaim, Stage: provision.StageAgent, Text: "claimed"}
-		if err := tr.RecordWith(ctx, claimed, tickets.Running(session.Secret)); err != nil {
+		if err := tr.RecordWith(ctx, claimed, nil, tickets.Running(session.Secret)); err != nil {
 			return err
 		}
 		done := provision.Event{MAC: mac, Kind: provision.KindDone, Text: "done"}
-		if err := tr.RecordWith(ctx, done, tickets.EndingSession(session.Secret, "done")); err != nil {
+		if err := tr.RecordWith(ctx, done, nil, tickets.EndingSession(session.Secret, "done")); err != nil {
 			return err
 		}
 		said("done")

@@ -19,9 +19,9 @@ const restoredKey = "restored"
 // disarmed.
 func Restored(ctx context.Context, s store.Store, now time.Time) (disarmed []provision.MAC, err error) {
 	err = s.Update(ctx, func(tx store.Tx) error {
-		records := map[string]storedMachine{}
+		records := map[string]record{}
 		err := tx.Scan(stateBucket, "", "", func(key string, value []byte) error {
-			var r storedMachine
+			var r record
 			if err := json.Unmarshal(value, &r); err != nil {
 				return fmt.Errorf("read %s %s: %w", stateBucket, key, err)
 			}

@@ -2,8 +2,6 @@ package track
 
 import (
 	"slices"
-
-	"cloudlets/provision"
 )
 
 // forgetStrangers makes room. It forgets a sixteenth of the machines that are not
@@ -22,13 +20,11 @@ func (t *Tracker) forgetStrangers() {
 		}
 	}
 	slices.SortFunc(idle, func(a, b *machine) int { return a.state.Seen.Compare(b.state.Seen) })
-	forgotten := make(map[provision.MAC]struct{})
 	for _, m := range idle[:min(len(idle), maxStrangers/16)] {
-		delete(t.machines, m.state.MAC)
-		forgotten[m.state.MAC] = struct{}{}
-		t.strangers--
+		t.remove(m.state.MAC)
+		t.lane(m.state.MAC).forgotten[m.state.MAC] = struct{}{}
 	}
-	t.batch.forget(forgotten)
+	t.wake()
 	if now := t.clock(); now.Sub(t.forgetSaid) >= warnPause {
 		t.forgetSaid = now
 		t.log.Warn("too many machines are seen that are not in the site; those not seen for the longest time are forgotten", "limit", maxStrangers)

@@ -107,13 +107,3 @@ func (t *Tracker) publish(e provision.Event) {
 		}
 	}
 }
-
-// publishRepeated publishes the new counts of repeated events. It does so once
-// for each write, and not for each packet. The caller holds mu.
-func (t *Tracker) publishRepeated(b batch) {
-	for _, id := range slices.Sorted(maps.Keys(b.events)) {
-		if e := b.events[id]; e.Count > 1 {
-			t.publish(e)
-		}
-	}
-}

@@ -43,6 +43,8 @@ const (
 	// it, it only raises that one's count.
 	maxRecent  = 8
 	repeatTime = 10 * time.Second
+	// maxAhead is how many waiting events may be kept while nothing can be written.
+	maxAhead = 2 * maxPending
 	// writeDelay is how long events are collected for one write, retryDelay is
 	// the pause after a write that failed.
 	writeDelay = 200 * time.Millisecond
@@ -56,36 +58,37 @@ const (
 // that decide about disks (armings, claims, ends of installs) are durable when
 // Record returns. [Tracker.Run] writes all others a moment later, many at once.
 // Several goroutines may use a Tracker at the same time.
+//
+// Several servers may share the store, each with a Tracker. What decides is read,
+// folded and written in one transaction. What is in memory follows what is
+// written, whoever writes it, and is ahead of it only by this server's own events
+// that still wait to be written.
 type Tracker struct {
 	store store.Store
 	clock func() time.Time
 	log   *slog.Logger
 	known func(provision.MAC) bool
+	slot  int
+	kick  chan struct{} // there is something to write
+
+	// lanes divide the machines, so that a shared store is written several times
+	// at once.
+	lanes    []lane
+	unfollow func()
+
+	mu       sync.Mutex // guards the fields below; never held during a write
+	machines map[provision.MAC]*machine
 	// restored says that the store was once restored from a backup, so that a
 	// machine that is not in it may all the same have been installed.
-	restored bool
-	kick     chan struct{} // there is something to write
-
-	writing sync.Mutex // held during each write to the store, so that writes keep their order
-
-	mu          sync.Mutex // guards the fields below; never held during a write
-	machines    map[provision.MAC]*machine
+	restored    bool
+	waiting     int       // events of all machines that wait to be written
 	strangers   int       // of machines
 	forgetSaid  time.Time // when the log last said that strangers were forgotten
-	nextID      uint64
-	batch       batch
+	lastID      uint64
 	lost        int       // events that Observe could not take
 	lostSaid    time.Time // when the log last said so
 	subscribers map[*subscriber]struct{}
 	latest      latest
-}
-
-// machine is what the tracker has in memory about one machine.
-type machine struct {
-	state    provision.State
-	kept     kept              // including those that wait to be written
-	recent   []provision.Event // the latest few, to find repetitions
-	stranger bool
 }
 
 // Options are the surroundings of a tracker.
@@ -95,10 +98,14 @@ type Options struct {
 	// Known says whether a machine is in the site. All others are strangers, of
 	// whom less is remembered. If it is nil, every machine is known.
 	Known func(provision.MAC) bool
+	// Slot tells this server's events from those of others that share the store,
+	// 0 to [Slots]-1. No two that run may have the same.
+	Slot int
 }
 
-// NewTracker reads the states of all machines from the store.
-func NewTracker(store store.Store, o Options) (*Tracker, error) {
+// NewTracker reads the states of all machines from the store, and follows it from
+// then on, until [Tracker.Close] is called.
+func NewTracker(s store.Store, o Options) (*Tracker, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -109,18 +116,22 @@ func NewTracker(store store.Store, o Options) (*Tracker, error) {
 		o.Known = func(provision.MAC) bool { return true }
 	}
 	t := &Tracker{
-		store: store, clock: o.Clock, log: o.Log, known: o.Known,
+		store: s, clock: o.Clock, log: o.Log, known: o.Known, slot: o.Slot,
 		kick:        make(chan struct{}, 1),
+		lanes:       newLanes(s.Limits()),
 		machines:    make(map[provision.MAC]*machine),
-		nextID:      1,
 		subscribers: make(map[*subscriber]struct{}),
 	}
-	if err := store.View(context.Background(), t.load); err != nil {
+	var err error
+	if t.unfollow, err = s.Follow(context.Background(), t, stateBucket, eventBucket, decisionBucket); err != nil {
 		return nil, fmt.Errorf("read the machines' states: %w", err)
 	}
-	t.latest.floor = t.nextID - 1
 	return t, nil
 }
+
+// Close ends what NewTracker began. Events that wait are not written, see
+// [Tracker.Run].
+func (t *Tracker) Close() { t.unfollow() }
 
 // Record records an event of a machine. It gives the event its ID, and the
 // present time if it has none. If a durable event cannot be written, Record
@@ -131,7 +142,7 @@ func (t *Tracker) Record(ctx context.Context, e provision.Event) error {
 		return err
 	}
 	if e.Durable() {
-		return t.recordDurable(ctx, just(e), nil)
+		return t.recordDurable(ctx, e, nil, nil)
 	}
 	t.mu.Lock()
 	full := t.recordSoon(e)
@@ -145,7 +156,10 @@ func (t *Tracker) Record(ctx context.Context, e provision.Event) error {
 // RecordWith records a durable event together with other changes of the store:
 // either all of it happens, or nothing. with makes these changes. If it returns
 // an error, RecordWith returns that.
-func (t *Tracker) RecordWith(ctx context.Context, e provision.Event, with func(store.Tx) error) error {
+//
+// allowed, if it is not nil, judges by the machine's state, as it is in that very
+// transaction, whether the event may happen. If not, RecordWith returns its error.
+func (t *Tracker) RecordWith(ctx context.Context, e provision.Event, allowed func(provision.State) error, with func(store.Tx) error) error {
 	e, err := t.complete(e)
 	if err != nil {
 		return err
@@ -153,7 +167,7 @@ func (t *Tracker) RecordWith(ctx context.Context, e provision.Event, with func(s
 	if !e.Durable() {
 		return fmt.Errorf("record %s event of %s with other changes: it is not durable, use Record", e.Kind, e.MAC)
 	}
-	return t.recordDurable(ctx, just(e), with)
+	return t.recordDurable(ctx, e, allowed, with)
 }
 
 // Observe records an event that need not be durable, and never waits for the
@@ -174,7 +188,7 @@ func (t *Tracker) Observe(e provision.Event) error {
 	if !t.known(e.MAC) {
 		room /= 2
 	}
-	if len(t.batch.events) >= room {
+	if t.waiting >= room {
 		t.lost++
 		return nil
 	}
@@ -204,9 +218,10 @@ func (t *Tracker) complete(e provision.Event) (provision.Event, error) {
 	if e.Kind == "" {
 		return e, fmt.Errorf("record event of %s: it has no kind", mac)
 	}
-	if e = e.Bounded(); !t.known(mac) {
-		e = e.Brief()
+	if !t.known(mac) {
+		e = e.Brief() // first, so that strangers do not cost the time that long events take
 	}
+	e = e.Bounded()
 	e.MAC, e.Count = mac, 0
 	if e.Time.IsZero() {
 		e.Time = t.clock()
@@ -218,74 +233,20 @@ func (t *Tracker) complete(e provision.Event) (provision.Event, error) {
 // many events wait that the caller should write them first. The caller holds mu.
 func (t *Tracker) recordSoon(e provision.Event) (full bool) {
 	m := t.machine(e.MAC)
+	if e.Kind == provision.KindProgress {
+		e.ID = t.takeID()
+		m.state = provision.Fold(m.state, e)
+		t.publish(e)
+		return false
+	}
 	if t.repeats(m, e) {
 		return false
 	}
 	e.ID = t.takeID()
-	m.state = provision.Fold(m.state, e)
-	t.publish(e)
-	if e.Kind == provision.KindProgress {
-		return false
-	}
+	t.wait(m, waiting{Event: e})
 	m.remember(e)
-	t.batch.add(e)
-	t.wake()
-	return len(t.batch.events) >= maxPending
-}
-
-// repeats says whether an event is the same as one a moment ago. If so, it raises
-// that one's count.
-func (t *Tracker) repeats(m *machine, e provision.Event) bool {
-	if e.Kind == provision.KindProgress || e.Stage != "" && e.Stage != m.state.Stage {
-		return false
-	}
-	for i := range m.recent {
-		first := &m.recent[i]
-		if age := e.Time.Sub(first.Time); !e.SameAs(*first) || age >= repeatTime || age < 0 {
-			continue
-		}
-		first.Count = max(first.Count, 1) + 1
-		m.state = provision.Fold(m.state, e)
-		t.batch.add(*first)
-		t.wake()
-		return true
-	}
-	return false
-}
-
-func (m *machine) remember(e provision.Event) {
-	if e.Durable() {
-		m.kept.Decisions++
-		return // a durable event is never counted as a repetition
-	}
-	m.kept.Events++
-	if len(m.recent) >= maxRecent {
-		m.recent = append(m.recent[:0], m.recent[1:]...)
-	}
-	m.recent = append(m.recent, e)
-}
-
-// machine returns the entry of a machine, and makes it if there is none.
-func (t *Tracker) machine(mac provision.MAC) *machine {
-	m, known := t.machines[mac]
-	if known {
-		return m
-	}
-	m = &machine{state: t.unseen(mac), stranger: !t.known(mac)}
-	if m.stranger {
-		if t.strangers >= maxStrangers {
-			t.forgetStrangers()
-		}
-		t.strangers++
-	}
-	t.machines[mac] = m
-	return m
-}
-
-func (t *Tracker) takeID() uint64 {
-	id := t.nextID
-	t.nextID++
-	return id
+	t.publish(e)
+	return t.waiting >= maxPending
 }
 
 // State returns the state of a machine, and whether anything is known about it.

@@ -127,6 +127,7 @@ func (d *Daemon) wire() (err error) {
 		Overlays: filepath.Join(d.Settings.State, "overlays"),
 	}
 	if d.depot, err = OpenDepot(d.Site, d.Settings, d.Self[0], d.chain.SawKit, d.Log); err != nil {
+		d.tracker.Close()
 		return errors.Join(err, d.sandbox.Close())
 	}
 	d.chain.Depot = d.depot
@@ -167,6 +168,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 func (d *Daemon) Ready() <-chan struct{} { return d.ready }
 
 func (d *Daemon) close() error {
+	d.tracker.Close()
 	return errors.Join(d.sandbox.Close(), d.store.Close())
 }
 

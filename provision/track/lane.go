@@ -1,0 +1,43 @@
+package track
+
+import (
+	"hash/maphash"
+	"sync"
+
+	"cloudlets/provision"
+	"cloudlets/provision/store"
+)
+
+// sharedLanes is how many writes may run at once if the store is shared.
+const sharedLanes = 16
+
+// lane is some of the machines. Writes of one lane come one after the other, so
+// that a machine's events keep their order.
+type lane struct {
+	writing sync.Mutex // held during each write
+	// The tracker's mu guards the fields below.
+	dirty     map[provision.MAC]struct{} // machines with events that wait
+	forgotten map[provision.MAC]struct{} // strangers to be deleted
+}
+
+func newLanes(l store.Limits) []lane {
+	n := 1
+	if l.Shared {
+		n = sharedLanes
+	}
+	lanes := make([]lane, n)
+	for i := range lanes {
+		lanes[i] = lane{dirty: make(map[provision.MAC]struct{}), forgotten: make(map[provision.MAC]struct{})}
+	}
+	return lanes
+}
+
+var laneSeed = maphash.MakeSeed()
+
+// lane returns the lane of a machine.
+func (t *Tracker) lane(mac provision.MAC) *lane {
+	if len(t.lanes) == 1 {
+		return &t.lanes[0]
+	}
+	return &t.lanes[maphash.String(laneSeed, string(mac))%uint64(len(t.lanes))]
+}

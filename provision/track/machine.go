@@ -1,0 +1,131 @@
+package track
+
+import (
+	"slices"
+
+	"cloudlets/provision"
+	"cloudlets/provision/store"
+)
+
+// machine is what the tracker has in memory about one machine.
+type machine struct {
+	// state is the state in the store, with the events that wait folded onto it.
+	state provision.State
+	// stored is the state in the store, if events wait.
+	stored   provision.State
+	waiting  []waiting         // this server's own events, oldest first
+	recent   []provision.Event // this server's latest few, to find repetitions
+	stranger bool
+}
+
+// waiting is an event that is folded, published, and not written yet.
+type waiting struct {
+	provision.Event
+	// first is the event that this one repeats, with its new count. Then this
+	// event is not stored, and first is stored again.
+	first *provision.Event
+	// also is a further change of the store that belongs to the event.
+	also func(store.Tx) error
+}
+
+// wait adds an event to those that wait to be written. The caller holds mu.
+func (t *Tracker) wait(m *machine, w waiting) {
+	if len(m.waiting) == 0 {
+		m.stored = m.state.WithoutProgress()
+		t.lane(w.MAC).dirty[w.MAC] = struct{}{}
+	}
+	m.waiting = append(m.waiting, w)
+	m.state = provision.Fold(m.state, w.Event)
+	t.waiting++
+	t.wake()
+}
+
+// settle takes over the state that the store has now, and drops the waiting
+// events that it contains. The caller holds mu.
+func (t *Tracker) settle(m *machine, stored provision.State, contains func(waiting) bool) {
+	before := len(m.waiting)
+	m.waiting = slices.DeleteFunc(m.waiting, contains)
+	t.waiting -= before - len(m.waiting)
+	was := m.state
+	m.stored, m.state = stored, stored
+	for _, w := range m.waiting {
+		m.state = provision.Fold(m.state, w.Event)
+	}
+	if m.state.Stage == was.Stage && m.state.Since.Equal(was.Since) {
+		m.state.Progress = was.Progress
+	}
+	if len(m.waiting) == 0 {
+		m.waiting, m.stored = nil, provision.State{}
+		delete(t.lane(stored.MAC).dirty, stored.MAC)
+	}
+}
+
+// repeats says whether an event is the same as one a moment ago. If so, it raises
+// that one's count. The caller holds mu.
+func (t *Tracker) repeats(m *machine, e provision.Event) bool {
+	if e.Stage != "" && e.Stage != m.state.Stage {
+		return false
+	}
+	for i := range m.recent {
+		first := &m.recent[i]
+		if age := e.Time.Sub(first.Time); !e.SameAs(*first) || age >= repeatTime || age < 0 {
+			continue
+		}
+		first.Count = max(first.Count, 1) + 1
+		again := *first
+		t.dropRepetition(m, first.ID)
+		e.ID = t.takeID()
+		t.wait(m, waiting{Event: e, first: &again})
+		return true
+	}
+	return false
+}
+
+// dropRepetition drops the waiting repetition of an event, since a later one that
+// has the same effect takes its place. So a flood of the same packet takes no
+// memory.
+func (t *Tracker) dropRepetition(m *machine, first uint64) {
+	before := len(m.waiting)
+	m.waiting = slices.DeleteFunc(m.waiting, func(w waiting) bool { return w.first != nil && w.first.ID == first })
+	t.waiting -= before - len(m.waiting)
+}
+
+// remember keeps an event to compare the next ones with.
+func (m *machine) remember(e provision.Event) {
+	if len(m.recent) >= maxRecent {
+		m.recent = append(m.recent[:0], m.recent[1:]...)
+	}
+	m.recent = append(m.recent, e)
+}
+
+// machine returns the entry of a machine, and makes it if there is none. The
+// caller holds mu.
+func (t *Tracker) machine(mac provision.MAC) *machine {
+	m, known := t.machines[mac]
+	if known {
+		return m
+	}
+	m = &machine{state: t.unseen(mac), stranger: !t.known(mac)}
+	if m.stranger {
+		if t.strangers >= maxStrangers {
+			t.forgetStrangers()
+		}
+		t.strangers++
+	}
+	t.machines[mac] = m
+	return m
+}
+
+// remove takes a machine out of memory. The caller holds mu.
+func (t *Tracker) remove(mac provision.MAC) {
+	m, known := t.machines[mac]
+	if !known {
+		return
+	}
+	if m.stranger {
+		t.strangers--
+	}
+	t.waiting -= len(m.waiting)
+	delete(t.lane(mac).dirty, mac)
+	delete(t.machines, mac)
+}
