@@ -65,7 +65,8 @@ type siteReader struct {
 
 func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
 	r := &siteReader{dir: dir, last: last, files: files, began: began}
-	next := &view{settings: r.settings(), images: r.images()}
+	next := newView()
+	next.settings, next.images = r.settings(), r.images()
 	r.readProfiles()
 	r.checkProfiles()
 	next.machines = newIndex(r.specs(r.machines()))

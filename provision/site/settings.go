@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -41,7 +42,33 @@ type Settings struct {
 	Domain string
 	// LeaseTime is how long an address is lent; 0 is the server's default.
 	LeaseTime time.Duration
+	// Store is where the server's state is kept.
+	Store StoreSettings
 }
+
+// StoreSettings say where the server's state is kept. The zero value means a file
+// in the state folder, for this server alone.
+type StoreSettings struct {
+	// Etcd are the URLs of the members of an etcd cluster that several servers
+	// share.
+	Etcd []string
+	// Prefix begins the keys in etcd; "" is the default.
+	Prefix string
+	// TLS names files with certificates in PEM form. Paths that are relative in
+	// the file are relative to the site, and are absolute here.
+	TLS StoreTLS
+	// User is the user of etcd, or ""; PasswordFile has that user's password.
+	User, PasswordFile string
+}
+
+// StoreTLS are files for the connections to etcd.
+type StoreTLS struct {
+	CA        string // whom to trust; "" means the system's certificates
+	Cert, Key string // of this server, if etcd asks for it
+}
+
+// Shared says whether several servers may share the store.
+func (s StoreSettings) Shared() bool { return len(s.Etcd) > 0 }
 
 // DHCPService is how the server takes part in giving out addresses. The zero
 // value says nothing about it.
@@ -102,6 +129,8 @@ func settingsFields(site string) map[string]field[Settings] {
 		"domain":      textField(func(s *Settings, v string) error { s.Domain = v; return checkHostname(v) }),
 		"leaseTime":   textField(setLeaseTime),
 
+		"store": storeField(site),
+
 		"tftpSinglePort": boolField(func(s *Settings, v bool) { s.TFTPSinglePort = v }),
 		"tftpBlockSize":  numberField("a number of bytes", setTFTPBlockSize),
 	}
@@ -112,6 +141,59 @@ func decodeSettings(site string, root *jsontext.Node) (Settings, jsontext.Proble
 	var s Settings
 	problems := decodeObject(&s, root, settingsFields(site))
 	return s, problems
+}
+
+// storeField reads where the server's state is kept.
+func storeField(site string) field[Settings] {
+	tls := map[string]field[StoreTLS]{
+		"ca":   folderField(site, func(t *StoreTLS) *string { return &t.CA }),
+		"cert": folderField(site, func(t *StoreTLS) *string { return &t.Cert }),
+		"key":  folderField(site, func(t *StoreTLS) *string { return &t.Key }),
+	}
+	table := map[string]field[StoreSettings]{
+		"etcd":         listField(addEndpoint),
+		"prefix":       textField(setPrefix),
+		"tls":          objectField(func(s *StoreSettings) *StoreTLS { return &s.TLS }, tls),
+		"user":         plainText(func(s *StoreSettings) *string { return &s.User }),
+		"passwordFile": folderField(site, func(s *StoreSettings) *string { return &s.PasswordFile }),
+	}
+	return func(dst *Settings, n *jsontext.Node) jsontext.Problems {
+		problems := decodeObject(&dst.Store, n, table)
+		if len(problems) == 0 {
+			problems = refused(n, dst.Store.check())
+		}
+		return problems
+	}
+}
+
+// check refuses settings that do not go together.
+func (s StoreSettings) check() error {
+	switch {
+	case !s.Shared():
+		return errors.New(`"etcd" is missing: want the URLs of its members, such as ["https://10.0.0.1:2379"]; without "store" the state is a file, for this server alone`)
+	case (s.TLS.Cert == "") != (s.TLS.Key == ""):
+		return errors.New(`"tls" has only one of "cert" and "key"; want both, or neither`)
+	case s.User != "" && s.PasswordFile == "":
+		return errors.New(`"user" has no password; name a file that has it, as "passwordFile"`)
+	}
+	return nil
+}
+
+func addEndpoint(s *StoreSettings, text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" {
+		return fmt.Errorf("%q is not the URL of a member of etcd; want one such as \"https://10.0.0.1:2379\"", text)
+	}
+	s.Etcd = append(s.Etcd, text)
+	return nil
+}
+
+func setPrefix(s *StoreSettings, text string) error {
+	s.Prefix = text
+	if !strings.HasPrefix(text, "/") || len(text) > 100 || hasControl(text) {
+		return fmt.Errorf("%q is not a prefix of keys in etcd; want one such as \"/cloudlets\"", text)
+	}
+	return nil
 }
 
 func setDHCP(s *Settings, text string) (err error) {
@@ -176,8 +258,9 @@ func setLeaseTime(s *Settings, text string) error {
 	return nil
 }
 
-func folderField(site string, to func(*Settings) *string) field[Settings] {
-	return textField(func(s *Settings, folder string) error {
+// folderField reads the path of a folder or file.
+func folderField[T any](site string, to func(*T) *string) field[T] {
+	return textField(func(s *T, folder string) error {
 		if folder != "" && !filepath.IsAbs(folder) {
 			folder = filepath.Join(site, folder)
 		}

@@ -51,10 +51,52 @@ func TestMistakesInSettings(t *testing.T) {
 		`{"leaseTime": "1s"}`:       "is not a lease time",
 		`{"leaseTime": 3600}`:       "want a text in quotes, have 3600",
 		`{"domain": "a b"}`:         "is not a hostname",
+
+		`{"store": {}}`:                                          `"etcd" is missing`,
+		`{"store": "etcd"}`:                                      "want an object",
+		`{"store": {"etcd": ["10.0.0.1:2379"]}}`:                 "is not the URL of a member of etcd",
+		`{"store": {"etcd": ["http://a"], "prefix": "x"}}`:       "is not a prefix",
+		`{"store": {"etcd": ["http://a"], "tls": {"ca": 1}}}`:    "want a text",
+		`{"store": {"etcd": ["http://a"], "tls": {"key": "k"}}}`: `want both, or neither`,
+		`{"store": {"etcd": ["http://a"], "user": "u"}}`:         "has no password",
+		`{"store": {"etdc": ["http://a"]}}`:                      `did you mean "etcd"?`,
 	} {
 		s := open(t, folder(t, map[string]string{"cloudlets.json": text}))
 		if got := problems(s); !strings.HasPrefix(got, "cloudlets.json:1:") || !strings.Contains(got, want) {
 			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestStoreSettings(t *testing.T) {
+	dir := folder(t, map[string]string{"cloudlets.json": `{"store": {
+	"etcd": ["https://10.0.0.1:2379", "https://10.0.0.2:2379"], "prefix": "/lab",
+	"tls": {"ca": "ca.pem", "cert": "/etc/cert.pem", "key": "/etc/key.pem"}, "user": "root", "passwordFile": "secret",
+}}`})
+	s := open(t, dir)
+	if p := problems(s); p != "" {
+		t.Fatal(p)
+	}
+	got := s.Settings().Store
+	want := fmt.Sprintf("{[https://10.0.0.1:2379 https://10.0.0.2:2379] /lab {%s/ca.pem /etc/cert.pem /etc/key.pem} root %[1]s/secret}", dir)
+	if text := fmt.Sprint(got); text != want || !got.Shared() {
+		t.Errorf("got  %s\nwant %s", text, want)
+	}
+}
+
+// TestDigest: two copies of a site have the same digest if their machines' files
+// say the same.
+func TestDigest(t *testing.T) {
+	digest := func(file, args string) string {
+		return open(t, folder(t, map[string]string{"machines/" + file + ".json": `{"image": "web", "config": {"args": {"port": ` + args + `}}}`})).Digest()
+	}
+	one := digest("52:54:00:00:00:01", "80")
+	if other := digest("52:54:00:00:00:01", "80 // as always\n"); other != one || !strings.HasPrefix(one, "sha256:") {
+		t.Errorf("the same site has the digests %s and %s", one, other)
+	}
+	for _, other := range []string{digest("52:54:00:00:00:01", "81"), digest("52:54:00:00:00:02", "80")} {
+		if other == one {
+			t.Error("two sites that differ have the same digest")
 		}
 	}
 }

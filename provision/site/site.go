@@ -5,6 +5,8 @@ package site
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -52,6 +54,8 @@ type view struct {
 	machines index
 	images   map[string]string // name to path
 	problems jsontext.Problems
+
+	digest func() string // of machines, made when it is first asked for
 }
 
 // equal says whether two views say the same.
@@ -74,7 +78,7 @@ func Open(dir string, log *slog.Logger) (*Site, error) {
 	if info, err := os.Stat(abs); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("open site %s: it is a file; name the folder that holds machines/ and images/", dir)
 	}
-	s := &Site{dir: abs, log: log, clock: time.Now, view: &view{}, waiting: make(map[chan struct{}]struct{})}
+	s := &Site{dir: abs, log: log, clock: time.Now, view: newView(), waiting: make(map[chan struct{}]struct{})}
 	s.Reload()
 	return s, nil
 }
@@ -131,6 +135,29 @@ func (s *Site) IsBootFile(name string) bool {
 
 // Settings are what cloudlets.json says of the server.
 func (s *Site) Settings() Settings { return s.current().settings }
+
+// Digest is the digest of what the site says of all its machines, "sha256:…". Two
+// servers with copies of one site can compare it.
+func (s *Site) Digest() string { return s.current().digest() }
+
+// newView is a view of nothing.
+func newView() *view {
+	v := &view{}
+	v.digest = sync.OnceValue(func() string { return digestOf(v.machines.specs) })
+	return v
+}
+
+func digestOf(specs []provision.Spec) string {
+	sum := sha256.New()
+	for _, spec := range specs {
+		text, err := json.Marshal(spec)
+		if err != nil {
+			text = fmt.Append(nil, spec.MAC, err) // what was read from JSON can be written as JSON
+		}
+		sum.Write(append(text, '\n'))
+	}
+	return fmt.Sprintf("sha256:%x", sum.Sum(nil))
+}
 
 // Problems are the mistakes in the site's files, ordered by file and line.
 func (s *Site) Problems() jsontext.Problems { return slices.Clone(s.current().problems) }
