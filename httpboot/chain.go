@@ -54,6 +54,9 @@ type Chain struct {
 	// at its end: "http://10.0.0.1". TFTP is the address of the TFTP server.
 	Base string
 	TFTP netip.Addr
+	// Others returns the URLs at which machines reach other servers that share the
+	// store and the site, in the form of Base. It may be nil.
+	Others func() []string
 	// Overlays is the folder for the overlays of running installs.
 	Overlays string
 	Log      *slog.Logger // may be nil; then nothing is logged
@@ -74,6 +77,19 @@ func (c *Chain) logger() *slog.Logger {
 	}
 	return c.Log
 }
+
+// servers are the URLs of all servers that can install a machine, this one first.
+func (c *Chain) servers() []string {
+	all := []string{c.Base}
+	if c.Others != nil {
+		all = append(all, c.Others()...)
+	}
+	return all[:min(len(all), maxServers)]
+}
+
+// maxServers bounds the servers on a kernel command line, which has not room for
+// many.
+const maxServers = 4
 
 // spec returns what the site says about a machine, or nil for a stranger.
 func (c *Chain) spec(mac provision.MAC) *provision.Spec {

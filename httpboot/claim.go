@@ -151,7 +151,9 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		return wire.Plan{}, err
 	}
 	state, _ := c.Tracker.State(session.MAC)
-	return newPlan(session, spec, kit, wanted, overlay, state.Armed), nil
+	plan := newPlan(session, spec, kit, wanted, overlay, state.Armed)
+	plan.Servers = c.servers()
+	return plan, nil
 }
 
 // refusalUnless is a refusal, unless the only reason is that time ran out.

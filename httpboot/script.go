@@ -107,7 +107,7 @@ func (c *Chain) installScript(ctx context.Context, spec *provision.Spec, kit *de
 	if err != nil {
 		return "", err
 	}
-	params := wire.Params{Server: c.Base, MAC: spec.MAC, Token: token}
+	params := wire.Params{Servers: c.servers(), MAC: spec.MAC, Token: token}
 	words := boot.JoinWords("initrd=ramdisk", asked, params.Cmdline())
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#!ipxe\necho cloudlets: installing %s on %s\n", plain(spec.Image), spec.MAC)

@@ -80,7 +80,10 @@ func run(ctx context.Context, console *console, params wire.Params) error {
 	if err != nil {
 		return fmt.Errorf("look at the hardware: %w", err)
 	}
-	server := newClient(params.Server, log)
+	server, err := newClientOf(params.Servers, log)
+	if err != nil {
+		return err
+	}
 	plan, err := server.claim(ctx, params, inventory)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -33,10 +34,12 @@ const (
 	maxWait   = 5 * time.Second
 )
 
-// client speaks to the server that booted the machine.
+// client speaks to the server that booted the machine, or to another one that
+// shares its store.
 type client struct {
 	base    string
 	http    *http.Client
+	servers *servers // below http; nil if there is only base
 	session string
 	log     *slog.Logger
 	// patience is how long a request is repeated until it is answered.
@@ -44,18 +47,31 @@ type client struct {
 }
 
 func newClient(base string, log *slog.Logger) *client {
-	return &client{base: strings.TrimSuffix(base, "/"), http: newHTTP(), log: log, patience: patience}
+	return &client{base: strings.TrimSuffix(base, "/"), http: http.DefaultClient, log: log, patience: patience}
 }
 
-// newHTTP returns a client that bounds the wait for the header of a response,
-// but not the whole request, since a large pack may take long.
-func newHTTP() *http.Client {
-	return &http.Client{Transport: &http.Transport{
+// newClientOf returns a client of several servers.
+func newClientOf(bases []string, log *slog.Logger) (*client, error) {
+	s := &servers{next: newTransport(), log: log}
+	if err := s.add(bases...); err != nil {
+		return nil, err
+	}
+	c := newClient(bases[0], log)
+	c.http, c.servers = &http.Client{Transport: s}, s
+	return c, nil
+}
+
+// newTransport returns a transport that bounds the wait for a connection and for
+// the header of a response, but not the whole request, since a large pack may take
+// long.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		ResponseHeaderTimeout: 30 * time.Second,
 		IdleConnTimeout:       30 * time.Second,
 		MaxIdleConnsPerHost:   4,
 		DisableCompression:    true,
-	}}
+	}
 }
 
 // refusal is an error that repeating the request would not change.
@@ -79,6 +95,11 @@ func (c *client) claim(ctx context.Context, p wire.Params, inventory provision.I
 		return wire.Plan{}, fmt.Errorf("claim the plan of %s from %s: it is that of %s: nothing is written", p.MAC, c.base, plan.MAC)
 	}
 	c.session = plan.Session
+	if c.servers != nil {
+		if err := c.servers.add(plan.Servers...); err != nil {
+			return wire.Plan{}, fmt.Errorf("read the plan of %s: %w", p.MAC, err)
+		}
+	}
 	return plan, nil
 }
 

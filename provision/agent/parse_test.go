@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -9,18 +10,19 @@ import (
 
 func TestParamsSurviveTheCommandLine(t *testing.T) {
 	for _, want := range []wire.Params{
-		{Server: "http://10.0.0.1:8080", Token: "abc", MAC: testMAC},
-		{Server: "https://boot.example", Token: "abc", MAC: testMAC, OnFailure: "reboot"},
+		{Servers: []string{"http://10.0.0.1:8080"}, Token: "abc", MAC: testMAC},
+		{Servers: []string{"http://10.0.0.1", "http://10.0.0.2:8080"}, Token: "abc", MAC: testMAC},
+		{Servers: []string{"https://boot.example"}, Token: "abc", MAC: testMAC, OnFailure: "reboot"},
 	} {
 		got, err := wire.ParseParams("BOOT_IMAGE=vmlinuz initrd=ramdisk quiet " + want.Cmdline() + " console=ttyS0\n")
-		if err != nil || got != want {
+		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, %v; want %+v", got, err, want)
 		}
 	}
 }
 
 func TestParamsOfTheServerComeLast(t *testing.T) {
-	own := wire.Params{Server: "http://10.0.0.1", Token: "abc", MAC: testMAC}
+	own := wire.Params{Servers: []string{"http://10.0.0.1"}, Token: "abc", MAC: testMAC}
 	got, err := wire.ParseParams("cloudlets.mac=52:54:00:00:00:99 cloudlets.onfailure=poweroff " + own.Cmdline())
 	if err != nil || got.MAC != testMAC || got.OnFailure != "poweroff" {
 		t.Errorf("got %+v, %v", got, err)
@@ -29,7 +31,7 @@ func TestParamsOfTheServerComeLast(t *testing.T) {
 
 func TestParamsThatAreWrongAreAllNamed(t *testing.T) {
 	_, err := wire.ParseParams("cloudlets.server=ftp://x cloudlets.mac=pq cloudlets.onfailure=explode")
-	wantError(t, err, `cloudlets.server="ftp://x"`, "cloudlets.token is missing", "cloudlets.mac", `cloudlets.onfailure="explode"`, "boot script")
+	wantError(t, err, `cloudlets.server: "ftp://x"`, "cloudlets.token is missing", "cloudlets.mac", `cloudlets.onfailure="explode"`, "boot script")
 }
 
 func FuzzParseParams(f *testing.F) {
@@ -40,7 +42,7 @@ func FuzzParseParams(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again, err := wire.ParseParams(p.Cmdline()); err != nil || again != p {
+		if again, err := wire.ParseParams(p.Cmdline()); err != nil || !reflect.DeepEqual(again, p) {
 			t.Errorf("%q: %+v became %+v, %v", line, p, again, err)
 		}
 	})

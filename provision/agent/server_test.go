@@ -46,7 +46,7 @@ func clientOf(f fakeServer) *client {
 	return c
 }
 
-var someParams = wire.Params{Server: "http://boot.test", Token: "token", MAC: testMAC}
+var someParams = wire.Params{Servers: []string{"http://boot.test"}, Token: "token", MAC: testMAC}
 
 func TestClaimIsRepeatedUntilItIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -12,8 +12,9 @@ import (
 
 // Params are the agent's words on the kernel command line.
 type Params struct {
-	// Server is the base URL of the server that booted the machine.
-	Server string
+	// Servers are the base URLs of the servers that can install the machine: first
+	// the one that booted it, then others that share its store.
+	Servers []string
 	// Token claims the plan, once.
 	Token string
 	// MAC is the interface that the machine booted from.
@@ -32,7 +33,7 @@ const (
 
 // Cmdline renders the words for a kernel command line.
 func (p Params) Cmdline() string {
-	words := []string{paramServer + "=" + p.Server, paramMAC + "=" + string(p.MAC), paramToken + "=" + p.Token}
+	words := []string{paramServer + "=" + strings.Join(p.Servers, ","), paramMAC + "=" + string(p.MAC), paramToken + "=" + p.Token}
 	if p.OnFailure != "" {
 		words = append(words, paramFailure+"="+p.OnFailure)
 	}
@@ -48,7 +49,7 @@ func ParseParams(cmdline string) (Params, error) {
 		name, value, _ := strings.Cut(word, "=")
 		switch name {
 		case paramServer:
-			p.Server = value
+			p.Servers = strings.Split(value, ",")
 		case paramToken:
 			p.Token = value
 		case paramMAC:
@@ -62,8 +63,13 @@ func ParseParams(cmdline string) (Params, error) {
 
 func (p *Params) check(mac string) error {
 	var errs []error
-	if u, err := url.Parse(p.Server); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		errs = append(errs, fmt.Errorf("%s=%q is no http URL", paramServer, p.Server))
+	if len(p.Servers) == 0 {
+		errs = append(errs, errors.New(paramServer+" is missing"))
+	}
+	for _, server := range p.Servers {
+		if u, err := url.Parse(server); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			errs = append(errs, fmt.Errorf("%s: %q is no http URL", paramServer, server))
+		}
 	}
 	if p.Token == "" {
 		errs = append(errs, errors.New(paramToken+" is missing"))

@@ -33,6 +33,9 @@ type Plan struct {
 	// BootLoaders are the files that make the disk bootable, by their name
 	// in images/disk ("boot.img", "core.img", "systemd-bootx64.efi").
 	BootLoaders map[string]Blob `json:"bootLoaders"`
+	// Servers are the base URLs of all servers that can go on with this plan, if
+	// the one that gave it does not answer any more.
+	Servers []string `json:"servers,omitempty"`
 	// ImageManifest is the image's manifest, for the record.
 	ImageManifest json.RawMessage `json:"manifest,omitempty"`
 }
@@ -40,7 +43,7 @@ type Plan struct {
 // Blob is something to fetch: where, how long, and the digest that it has.
 // A pack's digest is that of its table of contents, which covers the rest.
 type Blob struct {
-	Path   string `json:"path"` // on the server that gave the plan
+	Path   string `json:"path"` // on any server of the plan
 	Size   int64  `json:"size"`
 	Digest string `json:"digest"` // "sha256:…"
 }
