@@ -3,12 +3,8 @@ package httpboot
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -16,9 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"cloudlets/images"
-	"cloudlets/images/atomicfile"
 	"cloudlets/images/disk"
-	"cloudlets/images/pack"
 	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -64,7 +58,7 @@ func (c *Chain) claim(w http.ResponseWriter, r *http.Request) {
 // answerClaim tells the agent of a session its plan, or why there is none.
 func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session track.Session, request wire.ClaimRequest) {
 	c.sawHost(session.MAC, r)
-	plan, err := c.plan(r.Context(), session, request)
+	plan, note, err := c.plan(r.Context(), session, request)
 	if err != nil {
 		c.record(r.Context(), noPlan(session.MAC, err))
 		refuse(w, err)
@@ -79,7 +73,7 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 		Reason: c.foreign(session.MAC, r),
 	}
 	// An install that leaves no trace, or was cancelled while its plan was made, must not begin.
-	if err := c.Tracker.RecordWith(r.Context(), event, c.stillWanted(session.MAC), c.Tickets.Running(session.Secret)); err != nil {
+	if err := c.Tracker.RecordWith(r.Context(), event, c.stillWanted(session.MAC), c.Tickets.Noting(session.Secret, note)); err != nil {
 		refuse(w, err)
 		return
 	}
@@ -118,42 +112,49 @@ func describeDisks(disks []provision.DiskInfo) string {
 	return strings.Join(names, " or ")
 }
 
-// plan makes the plan of a machine for an agent with a valid session. It
-// refuses an install that cannot succeed.
-func (c *Chain) plan(ctx context.Context, session track.Session, request wire.ClaimRequest) (wire.Plan, error) {
+// plan makes the plan of a machine for an agent with a valid session, and a note
+// by which other servers can go on with it. It refuses an install that cannot
+// succeed.
+func (c *Chain) plan(ctx context.Context, session track.Session, request wire.ClaimRequest) (wire.Plan, []byte, error) {
 	if request.MAC != session.MAC {
-		return wire.Plan{}, &refusal{fmt.Errorf("the token is of %s, and %s claims it: restart the machine so that it gets its own", session.MAC, request.MAC)}
+		return wire.Plan{}, nil, &refusal{fmt.Errorf("the token is of %s, and %s claims it: restart the machine so that it gets its own", session.MAC, request.MAC)}
 	}
 	spec, decision := c.decide(session.MAC)
 	if decision.Action != provision.ActionInstall {
-		return wire.Plan{}, &refusal{fmt.Errorf("%s shall not be installed: %s", session.MAC, decision.Reason)}
+		return wire.Plan{}, nil, &refusal{fmt.Errorf("%s shall not be installed: %s", session.MAC, decision.Reason)}
 	}
 	wait, stop := context.WithTimeout(ctx, claimWait)
 	defer stop()
 	kit, err := c.Depot.Kit(wait, kitKey(spec))
 	if err != nil {
-		return wire.Plan{}, refusalUnless(wait, err)
+		return wire.Plan{}, nil, refusalUnless(wait, err)
 	}
 	if err := suits(spec, kit, request.Inventory); err != nil {
-		return wire.Plan{}, &refusal{err}
+		return wire.Plan{}, nil, &refusal{err}
 	}
 	tree, done, err := c.Depot.OpenPack(kit.Pack)
 	if err != nil {
-		return wire.Plan{}, err
+		return wire.Plan{}, nil, err
 	}
 	defer done()
 	wanted, err := c.planDisk(ctx, spec, kit, tree, request.Inventory)
 	if err != nil {
-		return wire.Plan{}, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
+		return wire.Plan{}, nil, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
 	}
-	overlay, err := c.makeOverlay(ctx, spec, kit, tree, request.Inventory)
+	recipe := overlayRecipe{Image: spec.Image, EntryPoint: spec.EntryPoint, Env: c.environment(spec, kit, request.Inventory)}
+	overlay, err := c.makeOverlay(ctx, spec, kit, tree, recipe.Env)
 	if err != nil {
-		return wire.Plan{}, err
+		return wire.Plan{}, nil, err
+	}
+	recipe.Digest = overlay.Digest
+	note, err := json.Marshal(recipe)
+	if err != nil {
+		return wire.Plan{}, nil, err
 	}
 	state, _ := c.Tracker.State(session.MAC)
 	plan := newPlan(session, spec, kit, wanted, overlay, state.Armed)
 	plan.Servers = c.servers()
-	return plan, nil
+	return plan, note, nil
 }
 
 // refusalUnless is a refusal, unless the only reason is that time ran out.
@@ -202,56 +203,6 @@ func hostname(spec *provision.Spec) string {
 		return spec.Hostname
 	}
 	return "machine-" + strings.ReplaceAll(string(spec.MAC), ":", "")
-}
-
-func (c *Chain) overlayFile(mac provision.MAC) string {
-	return filepath.Join(c.Overlays, strings.ReplaceAll(string(mac), ":", "-")+overlayEnding)
-}
-
-const (
-	overlayEnding = ".pack"
-	// overlayGrace is how old an overlay is at least when it is swept away: the
-	// claim that made it is recorded a moment later.
-	overlayGrace = time.Minute
-)
-
-// SweepOverlays removes the overlays of machines whose install has ended, since
-// they may hold secrets.
-func (c *Chain) SweepOverlays() error {
-	entries, err := os.ReadDir(c.Overlays)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	for _, entry := range entries {
-		mac, bad := provision.ParseMAC(strings.TrimSuffix(entry.Name(), overlayEnding))
-		if state, _ := c.Tracker.State(mac); bad == nil && state.Installing() {
-			continue
-		}
-		if info, bad := entry.Info(); bad != nil || time.Since(info.ModTime()) < overlayGrace {
-			continue
-		}
-		err = errors.Join(err, os.Remove(filepath.Join(c.Overlays, entry.Name())))
-	}
-	if err != nil {
-		return fmt.Errorf("remove overlays of installs that have ended: %w", err)
-	}
-	return nil
-}
-
-// makeOverlay renders the machine's own files and keeps them, as a small pack,
-// until the install has ended. A server that is restarted in between serves the
-// same bytes.
-func (c *Chain) makeOverlay(ctx context.Context, spec *provision.Spec, kit *depot.Kit, tree images.Tree, inventory provision.Inventory) (wire.Blob, error) {
-	image := &images.Image{Name: spec.Image, Manifest: kit.Manifest}
-	overlay, err := image.Overlay(ctx, tree, c.Render, spec.Config, c.environment(spec, kit, inventory))
-	if err != nil {
-		return wire.Blob{}, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
-	}
-	info, err := writePack(ctx, c.overlayFile(spec.MAC), layer{overlay, tree})
-	if err != nil {
-		return wire.Blob{}, fmt.Errorf("keep the overlay of %s: %w", spec.MAC, err)
-	}
-	return wire.Blob{Path: overlayPath, Size: info.Size, Digest: info.Digest}, nil
 }
 
 // environment is the configuration environment: what templates see as "env".
@@ -308,16 +259,4 @@ func (c *Chain) imageOf(ctx context.Context, spec *provision.Spec, kit *depot.Ki
 		return image, err
 	}
 	return image, nil
-}
-
-// writePack makes a pack that only this user can read: overlays may hold secrets.
-func writePack(ctx context.Context, name string, source images.Source) (info pack.Info, err error) {
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return info, err
-	}
-	err = atomicfile.Write(name, 0o600, func(f *os.File) (err error) {
-		info, err = pack.Write(ctx, f, source, pack.Options{})
-		return err
-	})
-	return info, err
 }

@@ -116,18 +116,6 @@ func (c *Chain) serve(w http.ResponseWriter, r *http.Request, name, digest strin
 	return true
 }
 
-// overlay serves an agent the overlay of its own machine only.
-func (c *Chain) overlay(w http.ResponseWriter, r *http.Request) {
-	mac, err := c.session(r)
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	c.serve(w, r, c.overlayFile(mac), "")
-}
-
 // session authenticates an agent.
 func (c *Chain) session(r *http.Request) (provision.MAC, error) {
 	return c.Tickets.Session(r.Context(), secretOf(r))

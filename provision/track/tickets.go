@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -82,6 +83,8 @@ type ticket struct {
 	Secret    string     `json:"secret,omitempty"` // digest
 	Ended     time.Time  `json:"ended,omitzero"`
 	EndReason string     `json:"endReason,omitempty"`
+	// Note is what a server needs to go on with the session that another began.
+	Note json.RawMessage `json:"note,omitempty"`
 }
 
 // runs says whether a ticket has a session that has not ended.
@@ -180,6 +183,40 @@ func (t *Tickets) Running(secret string) func(store.Tx) error {
 	}
 }
 
+// maxNote bounds what is kept with a session, in bytes.
+const maxNote = 16 << 10
+
+// Noting keeps a JSON text with a session until it ends, as part of another
+// transaction, which fails unless the session runs.
+func (t *Tickets) Noting(secret string, note []byte) func(store.Tx) error {
+	return func(tx store.Tx) error {
+		mac, book, err := t.running(tx, secret)
+		if err != nil {
+			return err
+		}
+		if len(note) > maxNote {
+			return fmt.Errorf("keep what the install of %s needs: it has %d bytes, and at most %d are possible", mac, len(note), maxNote)
+		}
+		i := slices.IndexFunc(book, func(k ticket) bool { return same(k.Secret, digest(secret)) })
+		book[i].Note = note
+		return writeBook(tx, mac, book)
+	}
+}
+
+// Note returns what [Tickets.Noting] kept with a running session, or nil.
+func (t *Tickets) Note(ctx context.Context, secret string) (note []byte, err error) {
+	err = t.store.View(ctx, func(tx store.Tx) error {
+		_, book, err := t.running(tx, secret)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(book, func(k ticket) bool { return same(k.Secret, digest(secret)) })
+		note = book[i].Note
+		return nil
+	})
+	return note, err
+}
+
 // running returns the machine and the tickets that a session's secret belongs
 // to, and an error unless the session runs.
 func (t *Tickets) running(tx store.Tx, secret string) (provision.MAC, []ticket, error) {
@@ -248,7 +285,7 @@ func (t *Tickets) EndingSession(secret, reason string) func(store.Tx) error {
 func endTickets(book []ticket, now time.Time, reason string, meant func(ticket) bool) {
 	for i := range book {
 		if book[i].Ended.IsZero() && meant(book[i]) {
-			book[i].Ended, book[i].EndReason = now, reason
+			book[i].Ended, book[i].EndReason, book[i].Note = now, reason, nil
 		}
 	}
 }

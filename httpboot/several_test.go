@@ -1,0 +1,98 @@
+package httpboot
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+
+	"cloudlets/images/disk"
+	"cloudlets/images/ejs"
+	"cloudlets/provision"
+	"cloudlets/provision/depot"
+	"cloudlets/provision/store"
+	"cloudlets/provision/track"
+)
+
+// second is another server with the same store and images, and a site and a state
+// folder of its own.
+func (b *bed) second(s store.Store) *bed {
+	b.t.Helper()
+	other := &bed{t: b.t, dir: b.t.TempDir(), log: &lockedBuffer{}}
+	other.site = &testSite{images: b.site.images, specs: map[provision.MAC]provision.Spec{node1: testSpec(node1)}}
+	log := slog.New(slog.NewTextHandler(other.log, nil))
+	tracker, err := track.NewTracker(s, track.Options{Log: log, Slot: 1})
+	must(b.t, err)
+	b.t.Cleanup(tracker.Close)
+	assets := filepath.Join(b.dir, "assets")
+	kits, err := depot.Open(depot.Options{
+		Dir: filepath.Join(other.dir, "depot"), Images: other.site, Assets: disk.Assets{Dir: assets},
+		Agent: filepath.Join(b.dir, "agent"), Log: log,
+	})
+	must(b.t, err)
+	other.Chain = &Chain{
+		Site: other.site, Tracker: tracker, Tickets: track.NewTickets(s, nil), Depot: kits, Render: &ejs.Renderer{},
+		Loaders: Loaders{Dir: assets, Site: other.site}, Overlays: filepath.Join(other.dir, "overlays"), Log: log,
+	}
+	other.http = httptest.NewServer(other.Handler())
+	other.Base = other.http.URL
+	other.run(kits)
+	return other
+}
+
+// TestAnotherServerGoesOn: one server gives the plan, and dies. Another one that
+// shares the store has all that the plan names, byte for byte, and takes the
+// reports.
+func TestAnotherServerGoesOn(t *testing.T) {
+	b := newBed(t, func(image string) {
+		write(t, filepath.Join(image, ".cloudlet/manifest"), []byte(`{"templates": ["/etc/server"], "arch": "x86_64"}`))
+		write(t, filepath.Join(image, "etc/server"), []byte("<%= env.server %> <%= env.hostname %>"))
+	})
+	shared := &store.Memory{}
+	b.start(shared)
+	other := b.second(shared)
+	b.Others = func() []string { return []string{other.Base} }
+	b.kit(node1)
+	if got := b.token(node1).Servers; len(got) != 2 || got[0] != b.Base || got[1] != other.Base {
+		t.Errorf("the kernel is told of %v", got)
+	}
+	plan := b.claim(node1)
+	if len(plan.Servers) != 2 || plan.Servers[1] != other.Base {
+		t.Errorf("the plan names %v", plan.Servers)
+	}
+	_, files := b.overlayOf(plan)
+	raw, _ := b.overlayOf(plan)
+	b.http.Close()
+
+	other.kit(node1)
+	for _, blob := range plan.BootLoaders {
+		other.get(blob.Path).want(t, http.StatusOK)
+	}
+	other.get(plan.Pack.Path).want(t, http.StatusOK)
+	again, filesAgain := other.overlayOf(plan)
+	if again != raw || filesAgain["/etc/server"] != b.Base+" "+plan.Hostname {
+		t.Errorf("the overlay of the other server differs: %v, was %v", filesAgain, files)
+	}
+	done := []provision.Event{{MAC: node1, Kind: provision.KindDone, Stage: provision.StageInstalled, Text: "done"}}
+	other.do(http.MethodPost, "/agent/events", plan.Session, done).want(t, http.StatusNoContent)
+	if state, _ := b.Tracker.State(node1); state.Installs != 1 {
+		t.Errorf("the first server knows %+v", state)
+	}
+}
+
+// TestCopiesOfTheSiteThatDiffer: a server does not serve files that are not those
+// of the plan.
+func TestCopiesOfTheSiteThatDiffer(t *testing.T) {
+	b := newBed(t, nil)
+	shared := &store.Memory{}
+	b.start(shared)
+	other := b.second(shared)
+	b.kit(node1)
+	plan := b.claim(node1)
+	other.forget(node1)
+	other.do(http.MethodGet, plan.Overlay.Path, plan.Session, nil).want(t, http.StatusServiceUnavailable, "this server's copy of the site has no good file")
+	other.change(node1, func(s *provision.Spec) { s.Config.Args = map[string]any{"port": 81} })
+	other.kit(node1)
+	other.do(http.MethodGet, plan.Overlay.Path, plan.Session, nil).want(t, http.StatusServiceUnavailable, "differs from that of the server that gave the plan")
+}
