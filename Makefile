@@ -50,8 +50,13 @@ setup-demo:
 	$(call install,$(DEMO_PACKAGES))
 
 .PHONY: setup-test
-setup-test:
+setup-test: bin/etcd
 	$(call install,$(TEST_PACKAGES))
+
+# The package etcd-server is unpacked and not installed, as it would start a server.
+bin/etcd:
+	$(SUDO) apt-get update -qq
+	mkdir -p bin && cd bin && apt-get download -qq etcd-server && dpkg -x etcd-server_*.deb etcd.part && rm etcd-server_*.deb && mv etcd.part etcd
 
 # The Debian root that tests read and machines install, made once.
 .PHONY: setup-image

@@ -20,7 +20,7 @@ const lockTimeout = 2 * time.Second
 // File is a [Store] in one file, for one process at a time.
 type File struct {
 	db        *bbolt.DB
-	followers followers
+	followers Followers
 }
 
 var _ Store = (*File)(nil)
@@ -111,13 +111,13 @@ func (s *File) Update(ctx context.Context, write func(Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s.followers.mu.Lock()
-	defer s.followers.mu.Unlock()
+	s.followers.Lock()
+	defer s.followers.Unlock()
 	var changes []Change
 	if err := s.db.Update(func(tx *bbolt.Tx) error { return write(boltTx{tx, &changes}) }); err != nil {
 		return err
 	}
-	s.followers.tell(changes)
+	s.followers.Tell(changes)
 	return nil
 }
 
@@ -126,9 +126,9 @@ func (s *File) Limits() Limits { return unlimited }
 
 // Follow implements [Store].
 func (s *File) Follow(ctx context.Context, f Follower, buckets ...string) (stop func(), err error) {
-	s.followers.mu.Lock()
-	defer s.followers.mu.Unlock()
-	return s.followers.add(ctx, s.View, f, buckets)
+	s.followers.Lock()
+	defer s.followers.Unlock()
+	return s.followers.Add(func(load func(Tx) error) error { return s.View(ctx, load) }, f, buckets)
 }
 
 // Announce implements [Store].
@@ -158,7 +158,7 @@ func (t boltTx) GetEach(bucket string, keys []string) ([][]byte, error) {
 }
 
 func (t boltTx) Put(bucket, key string, value []byte) error {
-	if err := checkKey(bucket, key); err != nil {
+	if err := CheckKey(bucket, key); err != nil {
 		return err
 	}
 	if t.changes == nil {

@@ -1,16 +1,15 @@
 package store
 
 import (
-	"context"
 	"slices"
 	"sync"
 )
 
-// followers are those who follow a store. The store tells them of each
-// transaction in turn.
-type followers struct {
-	mu  sync.Mutex // held while a follower is told, so that the order is kept
-	all []*following
+// Followers are those who follow a store. A form of a store has one, holds it while
+// it tells of a transaction, and so tells them in order.
+type Followers struct {
+	sync.Mutex // guards the list, and is held while followers are told
+	all        []*following
 }
 
 // following is one call of [Store.Follow].
@@ -19,22 +18,34 @@ type following struct {
 	buckets []string
 }
 
-// add loads a follower and adds it. The caller holds mu.
-func (f *followers) add(ctx context.Context, view func(context.Context, func(Tx) error) error, follower Follower, buckets []string) (stop func(), err error) {
-	if err := view(ctx, follower.Load); err != nil {
+// Add lets a follower load, by what view reads, and adds it. The caller holds the
+// lock. The function that it returns must be called without it.
+func (f *Followers) Add(view func(func(Tx) error) error, follower Follower, buckets []string) (stop func(), err error) {
+	if err := view(follower.Load); err != nil {
 		return nil, err
 	}
 	added := &following{follower, slices.Clone(buckets)}
 	f.all = append(f.all, added)
 	return func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
+		f.Lock()
+		defer f.Unlock()
 		f.all = slices.DeleteFunc(f.all, func(other *following) bool { return other == added })
 	}, nil
 }
 
-// tell tells the followers of the changes of one transaction. The caller holds mu.
-func (f *followers) tell(changes []Change) {
+// Reload lets all followers load again. The caller holds the lock.
+func (f *Followers) Reload(view func(func(Tx) error) error) error {
+	for _, one := range f.all {
+		if err := view(one.Load); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Tell tells the followers of the changes of one transaction. The caller holds the
+// lock.
+func (f *Followers) Tell(changes []Change) {
 	for _, one := range f.all {
 		var of []Change
 		for _, c := range changes {

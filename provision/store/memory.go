@@ -14,7 +14,7 @@ type Memory struct {
 	mu      sync.RWMutex
 	buckets map[string]map[string][]byte
 
-	followers followers
+	followers Followers
 }
 
 var _ Store = (*Memory)(nil)
@@ -34,13 +34,13 @@ func (s *Memory) Update(ctx context.Context, write func(Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s.followers.mu.Lock()
-	defer s.followers.mu.Unlock()
+	s.followers.Lock()
+	defer s.followers.Unlock()
 	changes, err := s.write(write)
 	if err != nil {
 		return err
 	}
-	s.followers.tell(changes)
+	s.followers.Tell(changes)
 	return nil
 }
 
@@ -60,9 +60,9 @@ func (s *Memory) Limits() Limits { return unlimited }
 
 // Follow implements [Store].
 func (s *Memory) Follow(ctx context.Context, f Follower, buckets ...string) (stop func(), err error) {
-	s.followers.mu.Lock()
-	defer s.followers.mu.Unlock()
-	return s.followers.add(ctx, s.View, f, buckets)
+	s.followers.Lock()
+	defer s.followers.Unlock()
+	return s.followers.Add(func(load func(Tx) error) error { return s.View(ctx, load) }, f, buckets)
 }
 
 // Announce implements [Store].
@@ -91,7 +91,7 @@ func (tx *memTx) GetEach(bucket string, keys []string) ([][]byte, error) {
 }
 
 func (tx *memTx) Put(bucket, key string, value []byte) error {
-	if err := checkKey(bucket, key); err != nil {
+	if err := CheckKey(bucket, key); err != nil {
 		return err
 	}
 	if err := tx.own(bucket); err != nil {

@@ -125,7 +125,8 @@ var ErrStopScan = errors.New("stop the scan")
 // ErrReadOnly is the error of a write in a [Store.View].
 var ErrReadOnly = errors.New("write in a transaction that only reads")
 
-func checkKey(bucket, key string) error {
+// CheckKey refuses a key that no store takes.
+func CheckKey(bucket, key string) error {
 	if bucket == "" || key == "" || len(key) > MaxKey {
 		return fmt.Errorf("write key %.40q of bucket %q: names must have 1 to %d bytes", key, bucket, MaxKey)
 	}

@@ -184,8 +184,8 @@ func refusesBadKeys(t *testing.T, s store.Store) {
 }
 
 func copiesValues(t *testing.T, s store.Store) {
-	value := []byte("abc")
 	update(t, s, func(tx store.Tx) error {
+		value := []byte("abc")
 		err := tx.Put("b", "k", value)
 		value[0] = 'X'
 		return err

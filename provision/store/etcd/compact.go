@@ -1,0 +1,60 @@
+package etcd
+
+import (
+	"context"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"cloudlets/provision/store"
+)
+
+// compactEvery is how often etcd's history is cut, to what is as old as that.
+// etcd keeps every value that a key ever had until somebody says that it may
+// forget, and takes no more writes when its space is used up.
+const compactEvery = 10 * time.Minute
+
+// The place of the mark by which the servers agree who cuts the history.
+const (
+	compactBucket = "compaction"
+	compactKey    = "mark"
+)
+
+// compactMark is the revision of etcd at a time.
+type compactMark struct {
+	Revision int64     `json:"revision"`
+	Time     time.Time `json:"time"`
+}
+
+// compact cuts the history from time to time, until ctx ends. It is no loss if it
+// fails: a later time cuts more.
+func (s *Store) compact(ctx context.Context) error {
+	for sleep(ctx, compactEvery/4) == nil {
+		revision, err := s.mark(ctx, time.Now())
+		if err != nil || revision == 0 {
+			continue
+		}
+		if _, err := s.client.Compact(ctx, revision); err != nil && err != rpctypes.ErrCompacted && ctx.Err() == nil {
+			s.log.Warn("etcd's history was not cut", "error", err)
+		}
+	}
+	return nil
+}
+
+// mark returns the revision of the last mark, if that is old enough and this
+// server is the one that replaces it. Otherwise it returns 0.
+func (s *Store) mark(ctx context.Context, now time.Time) (revision int64, err error) {
+	err = s.Update(ctx, func(tx store.Tx) error {
+		revision = 0
+		var last compactMark
+		if _, err := store.GetJSON(tx, compactBucket, compactKey, &last); err != nil {
+			return err
+		}
+		if age := now.Sub(last.Time); age >= 0 && age < compactEvery {
+			return nil
+		}
+		revision = last.Revision
+		return store.PutJSON(tx, compactBucket, compactKey, compactMark{tx.(*txn).revision, now})
+	})
+	return revision, err
+}

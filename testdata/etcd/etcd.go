@@ -1,0 +1,177 @@
+// Package etcd starts real members of an etcd cluster on loopback, for tests. It
+// is not an etcd client.
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"cloudlets/testdata/needs"
+)
+
+// Cluster is some members of etcd that run until the test ends.
+type Cluster struct {
+	t       testing.TB
+	program string
+	members []*member
+}
+
+// member is one process, and what it is started with.
+type member struct {
+	args   []string
+	client string // URL
+	cmd    *exec.Cmd
+	ended  chan struct{}
+	output *os.File
+}
+
+// patience is how long a cluster may take to be ready.
+const patience = 2 * time.Minute
+
+// Program is the file of the etcd server, which a target of the Makefile unpacks.
+func Program(t testing.TB) string {
+	t.Helper()
+	_, here, _, _ := runtime.Caller(0)
+	return needs.Made(t, filepath.Join(filepath.Dir(here), "../../bin/etcd/usr/bin/etcd"), "bin/etcd")
+}
+
+// Start starts a cluster of n members, and returns when it answers.
+func Start(t testing.TB, n int) *Cluster { return StartOn(t, nil, make([]string, n)...) }
+
+// StartOn starts a cluster whose members listen on the given addresses; "" means
+// loopback. The prefix is a command that each member is started with, such as one
+// that enters a network namespace.
+func StartOn(t testing.TB, prefix []string, addrs ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, program: Program(t)}
+	token := filepath.Base(t.TempDir())
+	var all, peers []string
+	for i, addr := range addrs {
+		if addr == "" {
+			addr = "127.0.0.1"
+		}
+		peers = append(peers, "http://"+freePort(t, addr))
+		all = append(all, fmt.Sprintf("m%d=%s", i, peers[i]))
+	}
+	for i, addr := range addrs {
+		if addr == "" {
+			addr = "127.0.0.1"
+		}
+		dir := t.TempDir()
+		m := &member{client: "http://" + freePort(t, addr)}
+		c.members = append(c.members, m)
+		m.args = append(slices.Clone(prefix), c.program,
+			"--name", fmt.Sprint("m", i), "--data-dir", filepath.Join(dir, "data"), "--log-level", "error",
+			"--listen-client-urls", m.client, "--advertise-client-urls", m.client,
+			"--listen-peer-urls", peers[i], "--initial-advertise-peer-urls", peers[i],
+			"--initial-cluster", strings.Join(all, ","), "--initial-cluster-token", token)
+		output, err := os.Create(filepath.Join(dir, "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.output = output
+		c.Restart(i)
+		t.Cleanup(func() {
+			c.Kill(i)
+			output.Close()
+		})
+	}
+	if len(prefix) == 0 {
+		c.WaitReady()
+	}
+	return c
+}
+
+// freePort is an address with a port that is free now. In another namespace any
+// port is.
+func freePort(t testing.TB, addr string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return net.JoinHostPort(addr, port)
+}
+
+// Endpoints are the URLs of the members for clients.
+func (c *Cluster) Endpoints() []string {
+	urls := make([]string, len(c.members))
+	for i, m := range c.members {
+		urls[i] = m.client
+	}
+	return urls
+}
+
+// Restart starts a member that does not run.
+func (c *Cluster) Restart(i int) {
+	c.t.Helper()
+	m := c.members[i]
+	m.cmd = exec.Command(m.args[0], m.args[1:]...)
+	m.cmd.Stdout, m.cmd.Stderr = m.output, m.output
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := m.cmd.Start(); err != nil {
+		c.t.Fatalf("start etcd: %v", err)
+	}
+	m.ended = make(chan struct{})
+	go func(cmd *exec.Cmd, ended chan struct{}) {
+		cmd.Wait()
+		close(ended)
+	}(m.cmd, m.ended)
+}
+
+// Kill kills a member, as a power cut would, and waits until it has ended.
+func (c *Cluster) Kill(i int) {
+	m := c.members[i]
+	m.cmd.Process.Kill()
+	<-m.ended
+}
+
+// Pause stops a member, and Resume lets it go on.
+func (c *Cluster) Pause(i int)  { c.members[i].cmd.Process.Signal(syscall.SIGSTOP) }
+func (c *Cluster) Resume(i int) { c.members[i].cmd.Process.Signal(syscall.SIGCONT) }
+
+// WaitReady waits until every member says that the cluster can be used.
+func (c *Cluster) WaitReady() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for i, m := range c.members {
+		for !healthy(ctx, m.client) {
+			select {
+			case <-ctx.Done():
+				log, _ := os.ReadFile(m.output.Name())
+				c.t.Fatalf("member %d of etcd is not ready:\n%s", i, log)
+			case <-m.ended:
+				log, _ := os.ReadFile(m.output.Name())
+				c.t.Fatalf("member %d of etcd has ended:\n%s", i, log)
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+}
+
+func healthy(ctx context.Context, url string) bool {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/health", nil)
+	if err != nil {
+		return false
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return false
+	}
+	answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
+}
