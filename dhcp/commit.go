@@ -1,51 +1,106 @@
 package dhcp
 
 import (
+	"context"
 	"errors"
-	"net/netip"
+	"log/slog"
+	"sync"
+	"time"
 )
 
-// maxBatch is how many leases may share one write.
-const maxBatch = 256
+const (
+	// maxBatch is how many leases may share one write.
+	maxBatch = 256
+	// commitTimeout bounds a write, and how long a packet waits for its own.
+	// Clients ask again after some seconds.
+	commitTimeout = 5 * time.Second
+	// failurePause is how long nothing new is offered after a write failed. The
+	// next offer after that finds out whether the store is back.
+	failurePause = 5 * time.Second
+)
 
-// change is what one packet does to the lease store.
+// errStoreSilent is the error of a change for which the store took too long.
+var errStoreSilent = errors.New("the lease store did not answer in time")
+
+// change is a change of the leases that waits to be made.
 type change struct {
-	put  *Lease
-	drop netip.Addr // an address whose lease is deleted, if valid
-	done chan error
+	LeaseChange
+	done chan outcome // has room for one
 }
 
-// committer writes changes to the store in the order in which they came. A
+type outcome struct {
+	made bool
+	err  error
+}
+
+// committer makes changes in the store, in the order in which they came. A
 // durable write takes milliseconds however small it is, so all changes that
 // arrive during one write share the next.
 type committer struct {
 	store   LeaseStore
+	now     func() time.Time
+	log     *slog.Logger
 	changes chan change
+
+	mu     sync.Mutex
+	failed time.Time // when a write failed; zero if the last one did not
 }
 
-func newCommitter(s LeaseStore) *committer {
-	return &committer{s, make(chan change, maxBatch)}
+func newCommitter(s *Server) *committer {
+	return &committer{store: s.Leases, now: s.Now, log: s.Log, changes: make(chan change, maxBatch)}
 }
 
-// commit returns when a change is durable, or has failed.
-func (c *committer) commit(put *Lease, drop netip.Addr) error {
-	ch := change{put, drop, make(chan error, 1)}
-	c.changes <- ch
-	return <-ch.done
+// commit returns when a change is durable, could not be made, or has failed. After
+// an error it may all the same have been made.
+func (c *committer) commit(ch LeaseChange) (made bool, err error) {
+	patience := time.NewTimer(commitTimeout)
+	defer patience.Stop()
+	waiting := change{ch, make(chan outcome, 1)}
+	select {
+	case c.changes <- waiting:
+	case <-patience.C:
+		return false, errStoreSilent
+	}
+	select {
+	case o := <-waiting.done:
+		return o.made, o.err
+	case <-patience.C:
+		return false, errStoreSilent
+	}
+}
+
+// mayOffer says whether something new may be offered: not right after a write
+// failed.
+func (c *committer) mayOffer() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed.IsZero() || c.now().Sub(c.failed) >= failurePause
+}
+
+// note notes how a write ended, and says when the store fails and is back.
+func (c *committer) note(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == nil && !c.failed.IsZero():
+		c.log.Info("leases can be stored again")
+		c.failed = time.Time{}
+	case err != nil:
+		if c.failed.IsZero() {
+			c.log.Error("leases cannot be stored: those that exist are confirmed while they last, and no new ones are given; see that the store's disk is there and not full, or that it can be reached", "error", err)
+		}
+		c.failed = c.now()
+	}
 }
 
 // end makes run return when it has written what waits. No commit may run
 // beside it or after it.
 func (c *committer) end() { close(c.changes) }
 
-// run writes changes until end is called.
+// run makes changes until end is called.
 func (c *committer) run() {
 	for first := range c.changes {
-		batch := c.gather(first)
-		err := c.write(batch)
-		for _, ch := range batch {
-			ch.done <- err
-		}
+		c.write(c.gather(first))
 	}
 }
 
@@ -66,21 +121,17 @@ func (c *committer) gather(first change) []change {
 	return batch
 }
 
-// write deletes before it puts: an address that one client left may be the
-// next one's in the same batch.
-func (c *committer) write(batch []change) error {
-	var puts []Lease
-	var errs []error
-	for _, ch := range batch {
-		if ch.drop.IsValid() {
-			errs = append(errs, c.store.DeleteLease(ch.drop))
-		}
-		if ch.put != nil {
-			puts = append(puts, *ch.put)
-		}
+// write makes the changes of a batch, and tells those who wait.
+func (c *committer) write(batch []change) {
+	changes := make([]LeaseChange, len(batch))
+	for i, ch := range batch {
+		changes[i] = ch.LeaseChange
 	}
-	if len(puts) > 0 {
-		errs = append(errs, c.store.PutLeases(puts))
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	defer cancel()
+	made, err := c.store.Commit(ctx, c.now(), changes)
+	c.note(err)
+	for i, ch := range batch {
+		ch.done <- outcome{err == nil && made[i], err}
 	}
-	return errors.Join(errs...)
 }

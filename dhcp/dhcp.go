@@ -12,6 +12,7 @@
 package dhcp
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"net/netip"
@@ -106,25 +107,48 @@ type Registry interface {
 
 // Lease is an address that is in use by a client until it expires.
 type Lease struct {
-	Addr     netip.Addr
+	Addr netip.Addr
+	// MAC is the client's. If it is nil, the address has no lease; if it is all
+	// zero, no client may have the address until the lease expires.
 	MAC      net.HardwareAddr
 	Hostname string
 	Expires  time.Time
 }
 
-// LeaseStore keeps leases over restarts, one for each address. Its methods
-// may be called by several goroutines at once.
+// LeaseStore keeps leases over restarts, one for each address. Several servers may
+// share one: then it decides which client has an address. Its methods may be called
+// by several goroutines at once.
 type LeaseStore interface {
-	// Leases returns all leases in any order, expired ones too: a client
-	// that comes back gets the address that it had.
-	Leases() ([]Lease, error)
-	// PutLeases stores leases; each replaces the lease of its address. When
-	// it returns nil, the leases outlive a power cut. Leases of several
-	// clients come in one call, so that they share the cost of one write.
-	PutLeases([]Lease) error
-	// DeleteLease deletes the lease of an address. It is no error if there is
-	// none.
-	DeleteLease(netip.Addr) error
+	// Follow calls told with all leases, and then with each change that any server
+	// makes, in order, until stop is called. all says that the leases are all
+	// that there are; this may happen again. They may be in any order, and have
+	// expired: a client that comes back gets the address that it had. told must
+	// not use the store.
+	Follow(ctx context.Context, told func(leases []Lease, all bool)) (stop func(), err error)
+	// Commit makes changes, each if its rule allows it, see [LeaseChange], and
+	// says which of them were made. When it returns nil, they outlive a power
+	// cut. Changes of several clients come in one call, so that they share the
+	// cost of one write. After an error, any of them may have been made or not.
+	Commit(ctx context.Context, now time.Time, changes []LeaseChange) (made []bool, err error)
+}
+
+// LeaseChange is what one packet of a client does to the leases. It is made only
+// if the address has no lease, one that has expired, or one of that client.
+type LeaseChange struct {
+	// Lease is the lease that its address has from now on.
+	Lease Lease
+	// Client is the client whose packet it was. It differs from the lease's own
+	// if the address is taken out of use.
+	Client net.HardwareAddr
+	// Left is the address that the client had before, if any: if that still has
+	// a lease of the client, it has none from now on.
+	Left netip.Addr
+}
+
+// Allowed says whether a change may be made to an address that has a lease, which
+// is nil if it has none.
+func (c LeaseChange) Allowed(has *Lease, now time.Time) bool {
+	return has == nil || !has.Expires.After(now) || bytes.Equal(has.MAC, c.Client)
 }
 
 // Exchange is one packet from a client and the reply to it.

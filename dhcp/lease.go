@@ -2,7 +2,9 @@ package dhcp
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
+	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
@@ -21,6 +23,9 @@ func (s *service) askTable(req Request, id Identity, t *table) Grant {
 	}
 	switch req.Packet.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
+		if !s.commits.mayOffer() && !t.hasStored(mac) {
+			return Grant{Reason: "leases cannot be stored now, so no new ones are offered"}
+		}
 		g := t.offer(mac, toAddr(req.Packet.RequestedIPAddress()))
 		if g.Verdict != Granted {
 			s.warnNoAddress(mac, g)
@@ -84,7 +89,8 @@ func (s *service) handleDecline(req Request, id Identity, t *table, mac station)
 	}
 	s.log.Warn("a client found its address in use by another station: look for one with a fixed address inside the pool",
 		"client", mac.String(), "address", addr.String(), "unused for", quarantine.String())
-	_ = s.store(nil, addr) // store logs the error; the client expects no answer
+	unused := Lease{Addr: addr, MAC: make(net.HardwareAddr, 6), Expires: s.server.Now().Add(quarantine)}
+	_, _ = s.commits.commit(LeaseChange{Lease: unused, Client: req.Client.MAC}) // it logs the error; the client expects no answer
 	return Grant{Reason: addr.String() + " is kept out of use for " + quarantine.String()}
 }
 
@@ -110,34 +116,45 @@ func (s *service) handleRelease(req Request, id Identity, t *table, mac station)
 	if !ok {
 		return Grant{Reason: "the client has no such lease"}
 	}
-	_ = s.store(&lease, netip.Addr{}) // store logs the error; the client expects no answer
+	_, _ = s.commits.commit(LeaseChange{Lease: lease, Client: req.Client.MAC}) // it logs the error; the client expects no answer
 	return Grant{Reason: addr.String() + " is free again"}
 }
 
 // bind makes a granted address the client's, and returns the ACK once the
 // lease would outlive a crash of the server. An ACK sent earlier could leave
-// two clients with one address.
-func (s *service) bind(req Request, t *table, g Grant, ack Reply) Reply {
+// two clients with one address. answer makes the reply to a Grant.
+//
+// While the store fails, a lease that is in it is confirmed for the rest of its
+// term.
+func (s *service) bind(req Request, t *table, g Grant, answer func(Grant) Reply) Reply {
 	mac, _ := stationOf(req.Client.MAC)
 	lease, left, ok := t.bind(mac, g)
 	if !ok {
-		return noReply("%s was given to another client meanwhile", g.Addr)
+		return answer(taken(g))
 	}
 	if lease.Hostname == "" {
 		lease.Hostname = req.Client.Hostname
 	}
-	if err := s.store(&lease, left); err != nil {
-		return noReply("the lease could not be stored: %s", err)
+	made, err := s.commits.commit(LeaseChange{Lease: lease, Client: lease.MAC, Left: left})
+	switch {
+	case err != nil:
+		rest := t.unbind(mac, g.Addr)
+		if rest < minRest {
+			return noReply("the lease could not be stored: %s", err)
+		}
+		g.Term, g.Reason = rest, fmt.Sprintf("lease confirmed for the rest of its term, since it cannot be stored: %s", err)
+		return answer(g)
+	case !made:
+		t.unbind(mac, g.Addr)
+		return answer(taken(g))
 	}
-	return ack
+	return answer(g)
 }
 
-// store puts a lease and deletes that of the address drop, if it is valid. It
-// returns when both are durable.
-func (s *service) store(put *Lease, drop netip.Addr) error {
-	err := s.commits.commit(put, drop)
-	if err != nil {
-		s.log.Error("the lease store failed: see that its disk is there and not full", "error", err)
-	}
-	return err
+// minRest is the shortest rest of a lease that is worth confirming.
+const minRest = 10 * time.Second
+
+// taken is the Grant of an address that went to another client meanwhile.
+func taken(g Grant) Grant {
+	return Grant{Verdict: Refused, Addr: g.Addr, Reason: g.Addr.String() + " was given to another client meanwhile"}
 }

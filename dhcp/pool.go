@@ -12,6 +12,8 @@ const ownShare = 4
 type pool struct {
 	Range
 	queue expiryQueue // of the addresses that have an entry
+	// foreign is of addresses that were found to be another server's share.
+	foreign expiryQueue
 	// nextUnused is where to look for an address that was never given out: all
 	// lower ones have an entry, or can never be given.
 	nextUnused netip.Addr
@@ -32,6 +34,13 @@ func newPools(r Range, share bool) []*pool {
 	return []*pool{
 		{Range: Range{r.First, border}, nextUnused: r.First},
 		{Range: Range{border.Next(), r.Last}, nextUnused: border.Next()},
+	}
+}
+
+// mingle forgets which addresses are another server's share.
+func (p *pool) mingle() {
+	for len(p.foreign) > 0 {
+		p.foreign[len(p.foreign)-1].move(&p.queue)
 	}
 }
 

@@ -22,6 +22,11 @@ type Server struct {
 	Booter Booter
 	// Leases keeps leases over restarts; nil keeps them in memory only.
 	Leases LeaseStore
+	// Members, if set, returns the ID of this server and those of all servers
+	// that are alive and share the lease store, sorted, this one too. It is
+	// called for each packet and must answer from memory. If it is not set, this
+	// server is alone.
+	Members func() (self string, live []string)
 	// Observe, if set, is called with every exchange, by several goroutines
 	// at once. Packets are answered by those same goroutines, so it must not
 	// wait for a disk or the network.
@@ -42,18 +47,19 @@ func (s *Server) Listen(ctx context.Context) (*Listener, error) {
 		return nil, errors.New("listen for DHCP: no interface given: name at least one")
 	}
 	c := s.withDefaults()
-	known, err := c.Leases.Leases()
-	if err != nil {
-		return nil, fmt.Errorf("listen for DHCP: read leases: %w", err)
-	}
-	l := &Listener{commits: newCommitter(c.Leases)}
+	l := &Listener{commits: newCommitter(c), unfollow: func() {}}
 	for _, i := range c.Interfaces {
-		service, err := c.listenOn(ctx, i, known, l.commits)
+		service, err := c.listenOn(ctx, i, l.commits)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("listen for DHCP on %s: %w", i.Name, err), l.Close())
 		}
 		l.services = append(l.services, service)
 	}
+	unfollow, err := c.Leases.Follow(ctx, l.learn)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listen for DHCP: read leases: %w", err), l.Close())
+	}
+	l.unfollow = unfollow
 	return l, nil
 }
 
@@ -61,6 +67,16 @@ func (s *Server) Listen(ctx context.Context) (*Listener, error) {
 type Listener struct {
 	services []*service
 	commits  *committer
+	unfollow func()
+}
+
+// learn takes over leases that are in the store.
+func (l *Listener) learn(leases []Lease, all bool) {
+	for _, s := range l.services {
+		for _, t := range s.tables {
+			t.learn(leases, all)
+		}
+	}
 }
 
 // Serve answers until ctx ends, finishes the packets that it is working on,
@@ -85,6 +101,7 @@ func (l *Listener) Serve(ctx context.Context) error {
 
 // Close closes the sockets. Serve does so itself.
 func (l *Listener) Close() error {
+	l.unfollow()
 	var errs []error
 	for _, s := range l.services {
 		errs = append(errs, s.close())
@@ -123,7 +140,7 @@ func (noBooter) Boot(context.Context, Client) Boot {
 
 // listenOn makes the service of one interface: its address, lease tables and
 // open sockets.
-func (s *Server) listenOn(ctx context.Context, i Interface, known []Lease, commits *committer) (*service, error) {
+func (s *Server) listenOn(ctx context.Context, i Interface, commits *committer) (*service, error) {
 	addrs, err := s.system.addresses(i.Name)
 	if err != nil {
 		return nil, err
@@ -131,9 +148,9 @@ func (s *Server) listenOn(ctx context.Context, i Interface, known []Lease, commi
 	if i, err = i.resolve(addrs); err != nil {
 		return nil, err
 	}
-	v := &service{server: s, iface: i, commits: commits, log: s.Log.With("interface", i.Name)}
+	v := &service{server: s, iface: i, commits: commits, members: members{s.Members}, log: s.Log.With("interface", i.Name)}
 	if i.Mode == Pool {
-		v.tables = s.newTables(i, known)
+		v.tables = s.newTables(i)
 	}
 	if err := v.open(ctx); err != nil {
 		return nil, errors.Join(err, v.close())
@@ -142,14 +159,12 @@ func (s *Server) listenOn(ctx context.Context, i Interface, known []Lease, commi
 }
 
 // newTables makes the lease table of each network of an interface.
-func (s *Server) newTables(i Interface, known []Lease) []*table {
+func (s *Server) newTables(i Interface) []*table {
 	var all []*table
 	for _, n := range append([]Network{i.Network}, i.Relayed...) {
 		avoid := append([]netip.Addr{i.Addr, i.TFTP, n.Router}, n.DNS...)
 		t := newTable(n, s.Booter, s.Now, avoid...)
-		for _, l := range known {
-			t.load(l)
-		}
+		t.members = members{s.Members}
 		all = append(all, t)
 	}
 	return all

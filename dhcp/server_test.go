@@ -43,7 +43,7 @@ func TestServerGivesLeases(t *testing.T) {
 	if offer.mac != "52:54:00:00:00:03" || offer.to.String() != "10.77.0.100:68" || offer.port != ServerPort {
 		t.Errorf("a client without an address is answered at %s, hardware address %q, from port %d", offer.to, offer.mac, offer.port)
 	}
-	if leases, _ := store.Leases(); len(leases) != 0 {
+	if leases := stored(store); len(leases) != 0 {
 		t.Errorf("an offer alone is stored: %v", leases)
 	}
 	p := parseSent(t, offer)
@@ -55,7 +55,7 @@ func TestServerGivesLeases(t *testing.T) {
 	if e.Reply != "ACK" {
 		t.Fatalf("exchange %+v", e)
 	}
-	leases, _ := store.Leases()
+	leases := stored(store)
 	if len(leases) != 1 || leases[0].MAC.String() != "52:54:00:00:00:03" || leases[0].Hostname != "box" {
 		t.Errorf("stored leases: %v", leases)
 	}
@@ -124,8 +124,8 @@ func TestServerAfterDeclineAndRelease(t *testing.T) {
 	if e := b.put(decline); e.Reply != "" || !strings.Contains(e.Reason, "out of use") {
 		t.Errorf("exchange %+v", e)
 	}
-	if leases, _ := store.Leases(); len(leases) != 0 {
-		t.Errorf("a declined lease is still stored: %v", leases)
+	if leases := stored(store); len(leases) != 1 || leases[0].MAC.String() != "00:00:00:00:00:00" || !leases[0].Expires.After(time.Now()) {
+		t.Errorf("a declined address is not kept from all clients: %v", leases)
 	}
 	if e := b.put(sampleNamed(t, "udhcpc-discover")); e.Addr.String() != "10.77.0.101" {
 		t.Errorf("after a decline the client is offered %s", e.Addr)
@@ -215,13 +215,33 @@ func TestServerOnTwoInterfaces(t *testing.T) {
 	}
 }
 
-// brokenStore stores nothing.
-type brokenStore struct{ MemoryLeases }
+// stored are the leases of a store.
+func stored(s LeaseStore) (leases []Lease) {
+	stop, err := s.Follow(context.Background(), func(l []Lease, _ bool) { leases = slices.Clone(l) })
+	if err != nil {
+		panic(err)
+	}
+	stop()
+	return leases
+}
 
-func (*brokenStore) PutLeases([]Lease) error { return errors.New("disk full") }
+// brokenStore stores nothing while it is broken.
+type brokenStore struct {
+	MemoryLeases
+	broken atomic.Bool
+}
+
+func (s *brokenStore) Commit(ctx context.Context, now time.Time, changes []LeaseChange) ([]bool, error) {
+	if s.broken.Load() {
+		return nil, errors.New("disk full")
+	}
+	return s.MemoryLeases.Commit(ctx, now, changes)
+}
 
 func TestNoACKWithoutStoredLease(t *testing.T) {
-	b := startBed(t, poolInterface(), func(s *Server) { s.Leases = &brokenStore{} })
+	store := &brokenStore{}
+	store.broken.Store(true)
+	b := startBed(t, poolInterface(), func(s *Server) { s.Leases = store })
 	b.put(sampleNamed(t, "udhcpc-discover"))
 	b.got()
 	e := b.put(sampleNamed(t, "udhcpc-request"))
@@ -236,18 +256,19 @@ type countingStore struct {
 	writes int
 }
 
-func (c *countingStore) PutLeases(l []Lease) error {
+func (c *countingStore) Commit(ctx context.Context, now time.Time, changes []LeaseChange) ([]bool, error) {
 	c.writes++
-	return c.MemoryLeases.PutLeases(l)
+	return c.MemoryLeases.Commit(ctx, now, changes)
 }
 
 // TestLeasesShareWrites: what waits goes into one write.
 func TestLeasesShareWrites(t *testing.T) {
 	store := &countingStore{}
-	c := newCommitter(store)
+	c := newCommitter((&Server{Leases: store}).withDefaults())
 	var waiting []change
 	for n := range byte(20) {
-		ch := change{put: &Lease{Addr: ip(n)}, done: make(chan error, 1)}
+		m := mac(n)
+		ch := change{LeaseChange{Lease: Lease{Addr: ip(n), MAC: m[:]}, Client: m[:]}, make(chan outcome, 1)}
 		waiting = append(waiting, ch)
 		c.changes <- ch
 	}
@@ -257,13 +278,13 @@ func TestLeasesShareWrites(t *testing.T) {
 		c.run()
 	}()
 	for _, ch := range waiting {
-		if err := <-ch.done; err != nil {
-			t.Errorf("commit: %v", err)
+		if o := <-ch.done; o.err != nil || !o.made {
+			t.Errorf("commit: %v", o)
 		}
 	}
 	c.end()
 	<-ended
-	leases, _ := store.Leases()
+	leases := stored(store)
 	if len(leases) != 20 || store.writes != 1 {
 		t.Errorf("%d leases stored in %d writes, want 20 in one", len(leases), store.writes)
 	}
@@ -316,7 +337,9 @@ func TestServerSaysWhyItCannotBegin(t *testing.T) {
 // unreadableStore cannot be read.
 type unreadableStore struct{ LeaseStore }
 
-func (unreadableStore) Leases() ([]Lease, error) { return nil, errors.New("truncated") }
+func (unreadableStore) Follow(context.Context, func([]Lease, bool)) (func(), error) {
+	return nil, errors.New("read leases: truncated")
+}
 
 func TestWarningsAreThrottled(t *testing.T) {
 	c := newClock()
@@ -429,10 +452,10 @@ type slowStore struct {
 	began, goOn chan struct{}
 }
 
-func (s *slowStore) PutLeases(l []Lease) error {
+func (s *slowStore) Commit(ctx context.Context, now time.Time, changes []LeaseChange) ([]bool, error) {
 	close(s.began)
 	<-s.goOn
-	return s.MemoryLeases.PutLeases(l)
+	return s.MemoryLeases.Commit(ctx, now, changes)
 }
 
 // TestServerFinishesItsPackets: a lease that is being stored when the server

@@ -36,6 +36,8 @@ type service struct {
 	iface   Interface
 	tables  []*table // the interface's own network first; empty in proxy mode
 	commits *committer
+	members members
+	waits   waits
 	log     *slog.Logger
 	sockets []*socket
 	raw     hardwareSender
@@ -193,6 +195,10 @@ func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
 		return
 	}
 	req := Request{Packet: p, Client: Classify(p), Port: sock.port, Source: a.from}
+	if other := s.leftTo(req); other != "" {
+		s.log.Debug("DHCP packet left to another server", "client", req.Client.MAC.String(), "server", other)
+		return
+	}
 	reply, id := s.answer(ctx, &req)
 	if reply.Packet != nil {
 		if err := s.send(sock, id, reply); err != nil {
@@ -215,9 +221,10 @@ func (s *service) answer(ctx context.Context, req *Request) (Reply, Identity) {
 	if needsBoot(*req, id, grant) {
 		boot = s.server.Booter.Boot(ctx, req.Client)
 	}
-	reply := Answer(*req, id, grant, boot)
+	answer := func(g Grant) Reply { return Answer(*req, id, g, boot) }
+	reply := answer(grant)
 	if reply.Packet != nil && reply.Packet.MessageType() == dhcpv4.MessageTypeAck && grant.Verdict == Granted {
-		reply = s.bind(*req, t, grant, reply)
+		reply = s.bind(*req, t, grant, answer)
 	}
 	return reply, id
 }

@@ -38,13 +38,15 @@ type table struct {
 	now      func() time.Time
 	reserver Reserver
 	registry Registry // nil if all clients are equal
+	members  members
 
 	mu     sync.Mutex
 	byAddr map[netip.Addr]*entry
 	byMAC  map[station]*entry
 	// pools are the range, in one part or in two: the second is for clients
 	// that the registry knows.
-	pools []*pool
+	pools   []*pool
+	sharing []string // the servers that share the pools, as of the last look
 }
 
 // station is a MAC as a map's key.
@@ -60,9 +62,11 @@ type entry struct {
 	owned bool // mac is the client's; false in quarantine, and for addresses that were given up
 	bound bool // leased and not only offered
 	until time.Time
-	due   time.Time // when a client that needs an address looks at this one
-	pool  *pool     // nil for an address outside the range
-	index int       // in the pool's queue
+	// stored is when the lease ends that mac has in the store, or the zero time.
+	stored time.Time
+	due    time.Time    // when a client that needs an address looks at this one
+	queue  *expiryQueue // of a pool; nil for an address outside the range
+	index  int          // in the queue
 }
 
 // newTable makes the table of a network. booter may be nil, a [Reserver], a
@@ -78,19 +82,104 @@ func newTable(n Network, booter any, now func() time.Time, avoid ...netip.Addr) 
 	return t
 }
 
-// load adds a lease that was stored by an earlier run, unless the client has a
-// later one or must not have the address any more.
-func (t *table) load(l Lease) {
+// learn takes over leases that are in the store, whoever stored them. all says
+// that there are no others.
+func (t *table) learn(leases []Lease, all bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if all {
+		for _, e := range t.byAddr {
+			e.stored = time.Time{}
+		}
+	}
+	for _, l := range leases {
+		t.load(l, all)
+	}
+}
+
+// load takes over one lease. If it is one of all, it does not count where the
+// client has a later one, or must not have the address any more. The caller holds
+// mu.
+func (t *table) load(l Lease, all bool) {
 	mac, ok := stationOf(l.MAC)
-	if !ok || !t.network.Subnet.Contains(l.Addr) || !t.usable(l.Addr, mac) {
+	e := t.byAddr[l.Addr]
+	switch {
+	case len(l.MAC) == 0:
+		if e != nil {
+			t.unstore(e)
+		}
+		return
+	case !ok || !t.network.Subnet.Contains(l.Addr):
+		return
+	case mac == station{}:
+		t.block(l.Addr, l.Expires)
+		return
+	case all && !t.usable(l.Addr, mac):
 		return
 	}
-	if old := t.byMAC[mac]; old != nil && old.until.After(l.Expires) {
+	old := t.byMAC[mac]
+	if all && old != nil && old.until.After(l.Expires) {
+		return
+	}
+	if old != nil && old.addr == l.Addr && old.bound && old.until.After(l.Expires) && !t.released(l) {
+		old.stored = l.Expires // this server has prolonged it meanwhile
 		return
 	}
 	t.assign(l.Addr, mac, true, l.Expires)
+	t.byAddr[l.Addr].stored = l.Expires
+}
+
+// released says whether a lease that is stored lasts no longer than one that its
+// client has given back.
+func (t *table) released(l Lease) bool { return !l.Expires.After(t.now().Add(releaseHold)) }
+
+// unstore takes over that the store has no lease of an address any more.
+func (t *table) unstore(e *entry) {
+	if e.owned && e.bound && !e.stored.IsZero() && t.byMAC[e.mac] == e {
+		t.drop(e)
+	}
+	e.stored = time.Time{}
+}
+
+// block keeps an address from all clients until a time.
+func (t *table) block(a netip.Addr, until time.Time) {
+	e := t.byAddr[a]
+	if e == nil {
+		e = &entry{addr: a}
+		t.add(e)
+	}
+	if e.owned {
+		delete(t.byMAC, e.mac)
+	}
+	e.owned, e.bound, e.stored = false, false, time.Time{}
+	t.setUntil(e, until)
+}
+
+// hasStored says whether a client has a lease in the store that has not ended.
+func (t *table) hasStored(mac station) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.byMAC[mac]
+	return e != nil && e.stored.After(t.now())
+}
+
+// unbind takes back what bind did, since it could not be stored. It returns how
+// long the client still has the address by the lease that is stored.
+func (t *table) unbind(mac station, addr netip.Addr) (rest time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.byMAC[mac]
+	if e == nil || e.addr != addr {
+		return 0
+	}
+	now := t.now()
+	if !e.stored.After(now) {
+		e.bound = false
+		t.setUntil(e, now)
+		return 0
+	}
+	t.setUntil(e, e.stored)
+	return e.stored.Sub(now).Truncate(time.Second)
 }
 
 // offer chooses an address for a client and holds it for offerTime. wanted is
@@ -165,12 +254,15 @@ func (t *table) findReservation(mac station) (r Reservation, note string) {
 // that has been unused for longest.
 func (t *table) pick(mac station) (netip.Addr, string) {
 	known := t.isKnown(mac)
-	for i, p := range t.pools {
-		if i > 0 && !known {
-			break
-		}
-		if addr, reason := t.pickFrom(p, mac); addr.IsValid() {
-			return addr, reason
+	t.share()
+	for _, pick := range []func(*pool, station) (netip.Addr, string){t.pickOwn, t.pickForeign} {
+		for i, p := range t.pools {
+			if i > 0 && !known {
+				break
+			}
+			if addr, reason := pick(p, mac); addr.IsValid() {
+				return addr, reason
+			}
 		}
 	}
 	reason := fmt.Sprintf("no address is free in the pool %q: make the range larger or the lease time shorter", t.network.Range)
@@ -180,23 +272,56 @@ func (t *table) pick(mac station) (netip.Addr, string) {
 	return netip.Addr{}, reason
 }
 
-func (t *table) pickFrom(p *pool, mac station) (netip.Addr, string) {
+// share takes note of which servers share the pool. If that has changed, each
+// address may be another one's.
+func (t *table) share() {
+	_, live := t.members.now()
+	if slices.Equal(live, t.sharing) {
+		return
+	}
+	t.sharing = live
+	for _, p := range t.pools {
+		p.mingle()
+	}
+}
+
+// pickOwn chooses an address of a part of the pool that no other server owns.
+func (t *table) pickOwn(p *pool, mac station) (netip.Addr, string) {
 	for ; p.Contains(p.nextUnused); p.nextUnused = p.nextUnused.Next() {
-		if t.byAddr[p.nextUnused] != nil || !t.assignable(p.nextUnused) {
-			continue
+		a := p.nextUnused
+		switch {
+		case t.byAddr[a] != nil || !t.assignable(a):
+		case !t.members.own(a):
+			t.insert(&entry{addr: a}, &p.foreign)
+		case t.usable(a, mac):
+			return a, "first free address of the pool"
+		default:
+			t.insert(&entry{addr: a}, &p.queue) // another client may have it, or this one later
 		}
-		if t.usable(p.nextUnused, mac) {
-			return p.nextUnused, "first free address of the pool"
-		}
-		t.add(&entry{addr: p.nextUnused}) // another client may have it, or this one later
 	}
 	for now := t.now(); p.queue.Len() > 0 && !p.queue[0].due.After(now); {
 		e := p.queue[0]
-		if t.usable(e.addr, mac) {
+		switch {
+		case !t.members.own(e.addr):
+			e.move(&p.foreign)
+		case t.usable(e.addr, mac):
 			return e.addr, "address longest unused"
+		default:
+			e.later(now)
 		}
-		e.due = now.Add(recheck)
-		heap.Fix(&p.queue, e.index)
+	}
+	return netip.Addr{}, ""
+}
+
+// pickForeign chooses an address of a part of the pool that another server owns:
+// no own one is free. Whoever stores its lease first has it.
+func (t *table) pickForeign(p *pool, mac station) (netip.Addr, string) {
+	for now := t.now(); p.foreign.Len() > 0 && !p.foreign[0].due.After(now); {
+		e := p.foreign[0]
+		if t.usable(e.addr, mac) {
+			return e.addr, "address of another server's share, since none of this one's is free"
+		}
+		e.later(now)
 	}
 	return netip.Addr{}, ""
 }
@@ -261,7 +386,7 @@ func (t *table) release(mac station, addr netip.Addr) (Lease, bool) {
 	}
 	now := t.now()
 	t.assign(addr, mac, false, now.Add(releaseHold))
-	return Lease{Addr: addr, MAC: net.HardwareAddr(mac[:]), Expires: now}, true
+	return Lease{Addr: addr, MAC: net.HardwareAddr(mac[:]), Expires: now.Add(releaseHold)}, true
 }
 
 // decline puts an address into quarantine. Only the client that was given the
@@ -355,6 +480,9 @@ func (t *table) assign(a netip.Addr, mac station, bound bool, until time.Time) {
 	} else if e.owned && e.mac != mac {
 		delete(t.byMAC, e.mac)
 	}
+	if e.mac != mac {
+		e.stored = time.Time{}
+	}
 	e.mac, e.owned, e.bound = mac, true, bound
 	t.byMAC[mac] = e
 	t.setUntil(e, until)
@@ -374,21 +502,41 @@ func (t *table) drop(e *entry) {
 
 // add makes an address known that had no entry.
 func (t *table) add(e *entry) {
-	t.byAddr[e.addr] = e
 	for _, p := range t.pools {
 		if p.Contains(e.addr) {
-			e.pool = p
-			heap.Push(&p.queue, e)
+			t.insert(e, &p.queue)
+			return
 		}
 	}
+	t.byAddr[e.addr] = e
+}
+
+// insert makes an address of a pool known.
+func (t *table) insert(e *entry, q *expiryQueue) {
+	t.byAddr[e.addr] = e
+	e.queue = q
+	heap.Push(q, e)
 }
 
 // setUntil changes when an address is free for other clients.
 func (t *table) setUntil(e *entry, until time.Time) {
 	e.until, e.due = until, until
-	if e.pool != nil {
-		heap.Fix(&e.pool.queue, e.index)
+	if e.queue != nil {
+		heap.Fix(e.queue, e.index)
 	}
+}
+
+// later puts off when an address is looked at.
+func (e *entry) later(now time.Time) {
+	e.due = now.Add(recheck)
+	heap.Fix(e.queue, e.index)
+}
+
+// move puts an address into another queue.
+func (e *entry) move(to *expiryQueue) {
+	heap.Remove(e.queue, e.index)
+	e.queue = to
+	heap.Push(to, e)
 }
 
 func stationOf(mac net.HardwareAddr) (station, bool) {

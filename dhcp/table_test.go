@@ -278,7 +278,7 @@ func TestRelease(t *testing.T) {
 		t.Error("a client released another's lease")
 	}
 	l, ok := tab.release(mac(1), ip(10))
-	if !ok || l.Expires.After(c.Now()) {
+	if !ok || !l.Expires.Equal(c.Now().Add(releaseHold)) {
 		t.Errorf("released lease: %v, %v", l, ok)
 	}
 	wantGrant(t, "another client, at once", tab.offer(mac(2), noAddr), NoAddress, noAddr)
@@ -339,7 +339,7 @@ func TestAnOlderLeaseInTheShare(t *testing.T) {
 		Subnet: netip.MustParsePrefix("10.0.0.0/24"), LeaseTime: time.Hour, Range: Range{ip(10), ip(17)},
 	}, registry{mac(99): true}, c.Now)
 	m := mac(1)
-	tab.load(Lease{Addr: ip(16), MAC: m[:], Expires: c.Now().Add(time.Hour)})
+	tab.learn([]Lease{{Addr: ip(16), MAC: m[:], Expires: c.Now().Add(time.Hour)}}, true)
 	if g := tab.offer(mac(99), ip(16)); g.Verdict != Granted || g.Addr == ip(16) {
 		t.Errorf("a known client is offered %v", g)
 	}
@@ -363,10 +363,12 @@ func TestLoadedLeases(t *testing.T) {
 	c := newClock()
 	tab := tableOf(c, nil, 10, 12)
 	m1, m2 := mac(1), mac(2)
-	tab.load(Lease{Addr: ip(10), MAC: m1[:], Expires: c.Now().Add(time.Minute)})
-	tab.load(Lease{Addr: ip(11), MAC: m2[:], Expires: c.Now().Add(-time.Hour)})
-	tab.load(Lease{Addr: netip.MustParseAddr("192.0.2.1"), MAC: m2[:], Expires: c.Now().Add(time.Hour)})
-	tab.load(Lease{Addr: ip(12), MAC: net.HardwareAddr{1}, Expires: c.Now().Add(time.Hour)})
+	tab.learn([]Lease{
+		{Addr: ip(10), MAC: m1[:], Expires: c.Now().Add(time.Minute)},
+		{Addr: ip(11), MAC: m2[:], Expires: c.Now().Add(-time.Hour)},
+		{Addr: netip.MustParseAddr("192.0.2.1"), MAC: m2[:], Expires: c.Now().Add(time.Hour)},
+		{Addr: ip(12), MAC: net.HardwareAddr{1}, Expires: c.Now().Add(time.Hour)},
+	}, true)
 	wantGrant(t, "address of a running lease", tab.request(mac(3), ip(10), false), Refused, noAddr)
 	take(t, tab, mac(3), ip(12))
 	take(t, tab, mac(2), ip(11))

@@ -3,10 +3,13 @@
 package leasetest
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,12 +24,18 @@ func Conformance(t *testing.T, open func(t *testing.T) dhcp.LeaseStore) {
 		run  func(*testing.T, dhcp.LeaseStore)
 	}{
 		{"a new store is empty", empty},
-		{"what is put is there, expired or not", putAndRead},
-		{"an address has one lease", putReplaces},
-		{"a deleted lease is gone", deletes},
-		{"no lease to delete is no error", deletesNothing},
-		{"nothing to put is no error", putsNothing},
+		{"what is stored is there, expired or not", putAndRead},
+		{"a client renews its lease", renews},
+		{"an address that a client has is no other's", refuses},
+		{"an address whose lease has ended is anyone's", takesOver},
+		{"of two claims in one write one wins", decides},
+		{"an address that a client left is free", leaves},
+		{"an address that is another's by now is not left", leavesNothing},
+		{"an address can be taken out of use", blocks},
+		{"followers see each change", follows},
+		{"nothing to store is no error", putsNothing},
 		{"many goroutines at once", concurrent},
+		{"of many claims of one address one wins", claimsAtOnce},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
@@ -46,30 +55,106 @@ func lease(last, mac byte, hostname string, expires time.Time) dhcp.Lease {
 func empty(t *testing.T, s dhcp.LeaseStore) { expect(t, s) }
 
 func putAndRead(t *testing.T, s dhcp.LeaseStore) {
-	a, b := lease(1, 1, "web1", day), lease(2, 2, "", day.AddDate(-50, 0, 0))
+	a, b := lease(1, 1, "web1", day.Add(time.Hour)), lease(2, 2, "", day.AddDate(-50, 0, 0))
 	put(t, s, a, b)
 	expect(t, s, a, b)
 }
 
-func putReplaces(t *testing.T, s dhcp.LeaseStore) {
-	put(t, s, lease(1, 1, "old", day))
-	renewed := lease(1, 2, "new", day.Add(time.Hour))
+func renews(t *testing.T, s dhcp.LeaseStore) {
+	put(t, s, lease(1, 1, "old", day.Add(time.Hour)))
+	renewed := lease(1, 1, "new", day.Add(2*time.Hour))
 	put(t, s, renewed)
 	expect(t, s, renewed)
 }
 
-func deletes(t *testing.T, s dhcp.LeaseStore) {
-	kept := lease(2, 2, "kept", day)
-	put(t, s, lease(1, 1, "gone", day), kept)
-	if err := s.DeleteLease(lease(1, 1, "", day).Addr); err != nil {
-		t.Fatal(err)
+func refuses(t *testing.T, s dhcp.LeaseStore) {
+	first := lease(1, 1, "", day.Add(time.Second))
+	put(t, s, first)
+	if commit(t, s, claim(lease(1, 2, "", day.Add(time.Hour))))[0] {
+		t.Error("another client got the address")
 	}
-	expect(t, s, kept)
+	expect(t, s, first)
 }
 
-func deletesNothing(t *testing.T, s dhcp.LeaseStore) {
-	if err := s.DeleteLease(netip.MustParseAddr("10.0.0.9")); err != nil {
-		t.Errorf("deleting an address without a lease: %v", err)
+func takesOver(t *testing.T, s dhcp.LeaseStore) {
+	put(t, s, lease(1, 1, "", day))
+	next := lease(1, 2, "", day.Add(time.Hour))
+	put(t, s, next)
+	expect(t, s, next)
+}
+
+func decides(t *testing.T, s dhcp.LeaseStore) {
+	first, second := lease(1, 1, "", day.Add(time.Hour)), lease(1, 2, "", day.Add(time.Hour))
+	if made := commit(t, s, claim(first), claim(second)); !made[0] || made[1] {
+		t.Errorf("made %v", made)
+	}
+	expect(t, s, first)
+}
+
+func leaves(t *testing.T, s dhcp.LeaseStore) {
+	first, other := lease(1, 1, "", day.Add(time.Hour)), lease(3, 3, "", day.Add(time.Hour))
+	put(t, s, first, other)
+	change := claim(lease(2, 1, "", day.Add(time.Hour)))
+	change.Left = first.Addr
+	if !commit(t, s, change)[0] {
+		t.Error("the client does not get its new address")
+	}
+	expect(t, s, change.Lease, other)
+}
+
+func leavesNothing(t *testing.T, s dhcp.LeaseStore) {
+	first, taken := lease(1, 9, "", day.Add(time.Hour)), lease(3, 3, "", day.Add(time.Hour))
+	put(t, s, first, taken)
+	change := claim(lease(2, 1, "", day.Add(time.Hour)))
+	change.Left = first.Addr
+	commit(t, s, change)
+	lost := claim(lease(3, 9, "", day.Add(time.Hour)))
+	lost.Left = first.Addr
+	if commit(t, s, lost)[0] {
+		t.Error("a client got the address of another")
+	}
+	expect(t, s, first, change.Lease, taken)
+}
+
+func blocks(t *testing.T, s dhcp.LeaseStore) {
+	put(t, s, lease(1, 1, "", day.Add(time.Hour)))
+	blocked := lease(1, 0, "", day.Add(time.Minute))
+	blocked.MAC = make(net.HardwareAddr, 6)
+	change := dhcp.LeaseChange{Lease: blocked, Client: lease(1, 2, "", day).MAC}
+	if commit(t, s, change)[0] {
+		t.Error("a client took another's address out of use")
+	}
+	change.Client = lease(1, 1, "", day).MAC
+	if !commit(t, s, change)[0] {
+		t.Error("a client could not take its address out of use")
+	}
+	if commit(t, s, claim(lease(1, 1, "", day.Add(time.Hour))))[0] {
+		t.Error("a client got an address that is out of use")
+	}
+	expect(t, s, blocked)
+}
+
+func follows(t *testing.T, s dhcp.LeaseStore) {
+	first := lease(1, 1, "", day.Add(time.Hour))
+	put(t, s, first)
+	var told []string
+	stop, err := s.Follow(t.Context(), func(leases []dhcp.Lease, all bool) {
+		told = append(told, fmt.Sprint(all))
+		for _, l := range leases {
+			told = append(told, fmt.Sprintf("%s %s", l.Addr, l.MAC))
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := claim(lease(2, 1, "", day.Add(time.Hour)))
+	moved.Left = first.Addr
+	commit(t, s, moved, claim(lease(2, 2, "", day.Add(time.Hour))))
+	stop()
+	put(t, s, lease(3, 3, "", day.Add(time.Hour)))
+	got := strings.Join(told, ", ")
+	if want := "true, 10.0.0.1 52:54:00:00:00:01, false, 10.0.0.1 , 10.0.0.2 52:54:00:00:00:01"; got != want {
+		t.Errorf("told  %s\nwant %s", got, want)
 	}
 }
 
@@ -82,14 +167,11 @@ func concurrent(t *testing.T, s dhcp.LeaseStore) {
 	var want []dhcp.Lease
 	var group sync.WaitGroup
 	for i := range byte(20) {
-		l := lease(i, i, "", day)
+		l := lease(i, i+1, "", day.Add(time.Hour))
 		want = append(want, l)
 		group.Go(func() {
-			if err := s.PutLeases([]dhcp.Lease{l}); err != nil {
-				t.Errorf("put lease of %s: %v", l.Addr, err)
-			}
-			if _, err := s.Leases(); err != nil {
-				t.Errorf("read leases: %v", err)
+			if made, err := s.Commit(t.Context(), day, []dhcp.LeaseChange{claim(l)}); err != nil || !made[0] {
+				t.Errorf("store lease of %s: %v, %v", l.Addr, made, err)
 			}
 		})
 	}
@@ -97,20 +179,61 @@ func concurrent(t *testing.T, s dhcp.LeaseStore) {
 	expect(t, s, want...)
 }
 
+func claimsAtOnce(t *testing.T, s dhcp.LeaseStore) {
+	var winners atomic.Int64
+	var group sync.WaitGroup
+	for i := range byte(10) {
+		group.Go(func() {
+			made, err := s.Commit(t.Context(), day, []dhcp.LeaseChange{claim(lease(1, i+1, "", day.Add(time.Hour)))})
+			if err != nil {
+				t.Error(err)
+			} else if made[0] {
+				winners.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	if n := winners.Load(); n != 1 {
+		t.Errorf("%d clients won one address", n)
+	}
+}
+
+// claim is the change by which a client gets a lease.
+func claim(l dhcp.Lease) dhcp.LeaseChange { return dhcp.LeaseChange{Lease: l, Client: l.MAC} }
+
+// commit makes changes on [day].
+func commit(t *testing.T, s dhcp.LeaseStore, changes ...dhcp.LeaseChange) (made []bool) {
+	t.Helper()
+	made, err := s.Commit(t.Context(), day, changes)
+	if err != nil || len(made) != len(changes) {
+		t.Fatalf("make %d changes: %v, %v", len(changes), made, err)
+	}
+	return made
+}
+
+// put stores leases, each of which must be possible.
 func put(t *testing.T, s dhcp.LeaseStore, leases ...dhcp.Lease) {
 	t.Helper()
-	if err := s.PutLeases(leases); err != nil {
-		t.Fatalf("put %d leases: %v", len(leases), err)
+	var changes []dhcp.LeaseChange
+	for _, l := range leases {
+		changes = append(changes, claim(l))
+	}
+	for i, made := range commit(t, s, changes...) {
+		if !made {
+			t.Fatalf("the lease %v was not stored", leases[i])
+		}
 	}
 }
 
 // expect compares the stored leases with want, which is in order of addresses.
 func expect(t *testing.T, s dhcp.LeaseStore, want ...dhcp.Lease) {
 	t.Helper()
-	got, err := s.Leases()
+	var got []dhcp.Lease
+	stop, err := s.Follow(t.Context(), func(leases []dhcp.Lease, _ bool) { got = slices.Clone(leases) })
 	if err != nil {
 		t.Fatalf("read leases: %v", err)
 	}
+	stop()
 	slices.SortFunc(got, func(a, b dhcp.Lease) int { return a.Addr.Compare(b.Addr) })
 	if !slices.EqualFunc(got, want, same) {
 		t.Errorf("leases are\n%v\nwant\n%v", got, want)

@@ -4,12 +4,14 @@
 package leases
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"cloudlets/dhcp"
@@ -27,26 +29,68 @@ type Leases struct {
 
 var _ dhcp.LeaseStore = Leases{}
 
-// Leases implements [dhcp.LeaseStore].
-func (l Leases) Leases() ([]dhcp.Lease, error) {
-	var list []dhcp.Lease
-	err := l.Store.View(context.Background(), func(tx store.Tx) error {
-		return tx.Scan(Bucket, "", "", func(key string, value []byte) error {
-			var lease dhcp.Lease
-			if err := json.Unmarshal(value, &lease); err != nil {
-				lease, err = l.damaged(key, err)
-				if err != nil {
-					return err
-				}
-			}
-			list = append(list, lease)
-			return nil
-		})
-	})
+// Follow implements [dhcp.LeaseStore].
+func (l Leases) Follow(ctx context.Context, told func([]dhcp.Lease, bool)) (stop func(), err error) {
+	stop, err = l.Store.Follow(ctx, follower{l, told}, Bucket)
 	if err != nil {
 		return nil, fmt.Errorf("read leases: %w", err)
 	}
-	return list, nil
+	return stop, nil
+}
+
+// follower tells of leases what a store tells of its bucket.
+type follower struct {
+	leases Leases
+	told   func([]dhcp.Lease, bool)
+}
+
+// Load implements [store.Follower].
+func (f follower) Load(tx store.Tx) error {
+	var list []dhcp.Lease
+	err := tx.Scan(Bucket, "", "", func(key string, value []byte) error {
+		lease, err := f.leases.read(key, value)
+		list = append(list, lease)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	f.told(list, true)
+	return nil
+}
+
+// Apply implements [store.Follower].
+func (f follower) Apply(changes []store.Change) {
+	var list []dhcp.Lease
+	for _, c := range changes {
+		lease, err := f.leases.read(c.Key, c.Value)
+		if err != nil {
+			f.leases.logger().Error("a lease cannot be read", "error", err)
+			continue
+		}
+		list = append(list, lease)
+	}
+	f.told(list, false)
+}
+
+// read reads the lease of an address. One that is deleted has no value, and then
+// no client.
+func (l Leases) read(key string, value []byte) (lease dhcp.Lease, err error) {
+	if value == nil {
+		lease.Addr, err = netip.ParseAddr(key)
+		return lease, err
+	}
+	if err := json.Unmarshal(value, &lease); err != nil {
+		return l.damaged(key, err)
+	}
+	return lease, nil
+}
+
+func (l Leases) logger() *slog.Logger {
+	if l.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return l.Log
 }
 
 // damagedTerm is how long an address is kept out of use whose lease cannot be
@@ -60,35 +104,86 @@ func (l Leases) damaged(key string, cause error) (dhcp.Lease, error) {
 	if err != nil {
 		return dhcp.Lease{}, fmt.Errorf("decode the lease of %.40q: %w", key, cause)
 	}
-	if l.Log != nil {
-		l.Log.Error("a lease is damaged; its address is kept out of use for a while", "address", addr, "time", damagedTerm, "error", cause)
-	}
+	l.logger().Error("a lease is damaged; its address is kept out of use for a while", "address", addr, "time", damagedTerm, "error", cause)
 	return dhcp.Lease{Addr: addr, MAC: make(net.HardwareAddr, 6), Expires: time.Now().Add(damagedTerm)}, nil
 }
 
-// PutLeases implements [dhcp.LeaseStore].
-func (l Leases) PutLeases(leases []dhcp.Lease) error {
-	err := l.Store.Update(context.Background(), func(tx store.Tx) error {
-		for _, lease := range leases {
-			text, err := json.Marshal(lease)
-			if err != nil {
-				return err
-			}
-			if err := tx.Put(Bucket, lease.Addr.String(), text); err != nil {
+// Commit implements [dhcp.LeaseStore].
+func (l Leases) Commit(ctx context.Context, now time.Time, changes []dhcp.LeaseChange) (made []bool, err error) {
+	limits := l.Store.Limits()
+	most := max(1, min(limits.Reads/2, limits.Writes/2, limits.Bytes/maxRecord)) // of changes in one transaction
+	for part := range slices.Chunk(changes, most) {
+		c := commit{l, now, part, make([]bool, len(part))}
+		if err := l.Store.Update(ctx, c.write); err != nil {
+			return nil, fmt.Errorf("store %d leases: %w", len(changes), err)
+		}
+		made = append(made, c.made...)
+	}
+	return made, nil
+}
+
+// maxRecord is more than a lease takes in the store, in bytes: a hostname has at
+// most 255, and each may be written as six.
+const maxRecord = 2048
+
+// commit is one transaction.
+type commit struct {
+	leases  Leases
+	now     time.Time
+	changes []dhcp.LeaseChange
+	made    []bool
+}
+
+func (c *commit) write(tx store.Tx) error {
+	has, err := c.read(tx)
+	if err != nil {
+		return err
+	}
+	for i, change := range c.changes {
+		addr := change.Lease.Addr
+		if c.made[i] = change.Allowed(has[addr], c.now); !c.made[i] {
+			continue
+		}
+		if left := has[change.Left]; left != nil && change.Left != addr && bytes.Equal(left.MAC, change.Client) {
+			has[change.Left] = nil
+			if err := tx.Delete(Bucket, change.Left.String()); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("store %d leases: %w", len(leases), err)
+		lease := change.Lease
+		has[addr] = &lease
+		if err := store.PutJSON(tx, Bucket, addr.String(), lease); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// DeleteLease implements [dhcp.LeaseStore].
-func (l Leases) DeleteLease(addr netip.Addr) error {
-	return l.Store.Update(context.Background(), func(tx store.Tx) error {
-		return tx.Delete(Bucket, addr.String())
-	})
+// read reads the leases of all addresses that the changes are about.
+func (c *commit) read(tx store.Tx) (map[netip.Addr]*dhcp.Lease, error) {
+	has := make(map[netip.Addr]*dhcp.Lease)
+	var keys []string
+	for _, change := range c.changes {
+		for _, addr := range []netip.Addr{change.Lease.Addr, change.Left} {
+			if _, twice := has[addr]; addr.IsValid() && !twice {
+				has[addr] = nil
+				keys = append(keys, addr.String())
+			}
+		}
+	}
+	values, err := tx.GetEach(Bucket, keys)
+	if err != nil {
+		return nil, err
+	}
+	for i, value := range values {
+		if value == nil {
+			continue
+		}
+		lease, err := c.leases.read(keys[i], value)
+		if err != nil {
+			return nil, err
+		}
+		has[lease.Addr] = &lease
+	}
+	return has, nil
 }

@@ -1,6 +1,7 @@
 package leases_test
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -12,11 +13,26 @@ import (
 	"cloudlets/dhcp/leasetest"
 	"cloudlets/provision/leases"
 	"cloudlets/provision/store"
+	"cloudlets/provision/store/etcd"
+	testcluster "cloudlets/testdata/etcd"
 )
 
 func TestLeases(t *testing.T) {
 	t.Run("file", func(t *testing.T) {
 		leasetest.Conformance(t, func(t *testing.T) dhcp.LeaseStore { return leases.Leases{Store: openStore(t)} })
+	})
+	t.Run("etcd", func(t *testing.T) {
+		endpoints := testcluster.Start(t, 1).Endpoints()
+		n := 0
+		leasetest.Conformance(t, func(t *testing.T) dhcp.LeaseStore {
+			n++
+			kept, err := etcd.Open(t.Context(), etcd.Options{Endpoints: endpoints, Prefix: fmt.Sprint("/leases/", n)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { kept.Close() })
+			return leases.Leases{Store: kept}
+		})
 	})
 	t.Run("memory", func(t *testing.T) {
 		leasetest.Conformance(t, func(*testing.T) dhcp.LeaseStore { return leases.Leases{Store: &store.Memory{}} })
@@ -29,8 +45,8 @@ func TestDamagedLease(t *testing.T) {
 	kept := &store.Memory{}
 	l := leases.Leases{Store: kept}
 	good := dhcp.Lease{Addr: netip.MustParseAddr("10.0.0.8"), MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Expires: time.Now()}
-	if err := l.PutLeases([]dhcp.Lease{good}); err != nil {
-		t.Fatal(err)
+	if made, err := l.Commit(t.Context(), time.Now(), []dhcp.LeaseChange{{Lease: good, Client: good.MAC}}); err != nil || !made[0] {
+		t.Fatal(made, err)
 	}
 	put := func(key string) {
 		t.Helper()
@@ -39,15 +55,22 @@ func TestDamagedLease(t *testing.T) {
 		}
 	}
 	put("10.0.0.9")
-	all, err := l.Leases()
-	if err != nil || len(all) != 2 || all[0].MAC.String() != good.MAC.String() {
+	var all []dhcp.Lease
+	follow := func() error {
+		stop, err := l.Follow(t.Context(), func(leases []dhcp.Lease, _ bool) { all = leases })
+		if err == nil {
+			stop()
+		}
+		return err
+	}
+	if err := follow(); err != nil || len(all) != 2 || all[0].MAC.String() != good.MAC.String() {
 		t.Fatalf("got %v, %v", all, err)
 	}
 	if bad := all[1]; bad.Addr.String() != "10.0.0.9" || bad.MAC.String() != "00:00:00:00:00:00" || !bad.Expires.After(time.Now().Add(time.Hour)) {
 		t.Errorf("the damaged lease is %v", bad)
 	}
 	put("nonsense")
-	if _, err := l.Leases(); err == nil || !strings.Contains(err.Error(), "nonsense") {
+	if err := follow(); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -70,7 +70,7 @@ func busyWith(tr *track.Tracker, tickets *track.Tickets, kept leases.Leases, i i
 			said("armed")
 		}
 		lease := dhcp.Lease{Addr: netip.AddrFrom4([4]byte{10, 0, byte(i), byte(n)}), MAC: mac.HardwareAddr(), Expires: time.Now().Add(time.Hour)}
-		if err := kept.PutLeases([]dhcp.Lease{lease}); err != nil {
+		if _, err := kept.Commit(ctx, time.Now(), []dhcp.LeaseChange{{Lease: lease, Client: lease.MAC}}); err != nil {
 			return err
 		}
 		said("lease " + lease.Addr.String())
@@ -185,10 +185,12 @@ func checkSurvived(t *testing.T, mac provision.MAC, before, after provision.Stat
 
 func checkLeases(t *testing.T, kept leases.Leases, said [busyMachines][]string) {
 	t.Helper()
-	all, err := kept.Leases()
+	var all []dhcp.Lease
+	stop, err := kept.Follow(t.Context(), func(leases []dhcp.Lease, _ bool) { all = leases })
 	if err != nil {
 		t.Fatal(err)
 	}
+	stop()
 	owner := map[string]string{}
 	for _, l := range all {
 		owner[l.Addr.String()] = l.MAC.String()

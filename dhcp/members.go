@@ -1,0 +1,133 @@
+package dhcp
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// members are the servers that share a network: its clients and the free addresses
+// of its pools are divided among those that are alive. A client's member answers it
+// at once, the others only if the client has waited in vain (RFC 3074). When a
+// member comes or goes, only its share moves (rendezvous hashing).
+type members struct {
+	list func() (self string, live []string) // nil if this server is alone
+}
+
+// now returns the ID of this server, and those of all that are alive.
+func (m members) now() (self string, live []string) {
+	if m.list == nil {
+		return "", nil
+	}
+	return m.list()
+}
+
+// own says whether an address is this server's to give out.
+func (m members) own(a netip.Addr) bool {
+	self, live := m.now()
+	return len(live) < 2 || ownerOf(uint64(number(a))|1<<32, live) == self
+}
+
+// ownerOf chooses the member that a key belongs to: the one with the largest hash
+// of both.
+func ownerOf(key uint64, live []string) (owner string) {
+	var largest uint64
+	for _, id := range live {
+		h := fnv.New64a()
+		h.Write([]byte(id))
+		if weight := scramble(h.Sum64() ^ scramble(key)); owner == "" || weight > largest {
+			owner, largest = id, weight
+		}
+	}
+	return owner
+}
+
+// scramble makes each bit of a number depend on all others.
+func scramble(n uint64) uint64 {
+	n ^= n >> 33
+	n *= 0xff51afd7ed558ccd
+	n ^= n >> 33
+	n *= 0xc4ceb9fe1a85ec53
+	return n ^ n>>33
+}
+
+const (
+	// longWait is how long a client has asked in vain when another member
+	// answers it. Firmware asks again after 4 seconds, and gives up after a
+	// minute.
+	longWait = 3 * time.Second
+	// longSecs is from which value on a client's own count of seconds is taken
+	// for that. Some firmware sends 4 from the start, and some always 0.
+	longSecs = 5
+	// waitSpan is how long a client's first packet is remembered at least, and
+	// maxWaits how many clients are in each such span.
+	waitSpan = 30 * time.Second
+	maxWaits = 4096
+)
+
+// leftTo returns the ID of the member to which a packet is left, or "" if this
+// server answers it. A packet that names a server, or comes from a client that has
+// an address, is answered by whom it reaches.
+//
+// RFC 3074 hashes the client identifier. Here a client is its MAC, since firmware,
+// loader and operating system of a machine send different identifiers.
+func (s *service) leftTo(req Request) string {
+	self, live := s.members.now()
+	mac, ok := stationOf(req.Client.MAC)
+	if len(live) < 2 || !ok || req.Port != ServerPort {
+		return ""
+	}
+	p := req.Packet
+	switch p.MessageType() {
+	case dhcpv4.MessageTypeDiscover:
+	case dhcpv4.MessageTypeRequest:
+		if toAddr(p.ServerIdentifier()).IsValid() || toAddr(p.ClientIPAddr).IsValid() {
+			s.waits.end(mac)
+			return ""
+		}
+	default:
+		return ""
+	}
+	var key [8]byte
+	copy(key[2:], mac[:])
+	owner := ownerOf(binary.BigEndian.Uint64(key[:]), live)
+	if owner == self || p.NumSeconds >= longSecs || s.waits.since(mac, s.server.Now()) >= longWait {
+		return ""
+	}
+	return owner
+}
+
+// waits remembers since when clients of other members ask.
+type waits struct {
+	mu       sync.Mutex
+	now, old map[station]time.Time
+	began    time.Time // of now
+}
+
+// since returns how long a client has asked, and notes that it does.
+func (w *waits) since(mac station, now time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.now == nil || now.Sub(w.began) >= waitSpan || len(w.now) >= maxWaits {
+		w.old, w.now, w.began = w.now, make(map[station]time.Time), now
+	}
+	for _, m := range []map[station]time.Time{w.now, w.old} {
+		if first, asked := m[mac]; asked {
+			return now.Sub(first)
+		}
+	}
+	w.now[mac] = now
+	return 0
+}
+
+// end notes that a client got an answer.
+func (w *waits) end(mac station) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.now, mac)
+	delete(w.old, mac)
+}

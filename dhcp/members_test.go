@@ -1,0 +1,338 @@
+package dhcp
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// cluster is some servers of one network that share a lease store. They have no
+// sockets: a test asks each of them.
+type cluster struct {
+	t     *testing.T
+	store LeaseStore
+	clock *clock
+
+	mu   sync.Mutex
+	live []string // sorted
+	all  map[string]*service
+}
+
+func newCluster(t *testing.T, store LeaseStore, first, last byte, ids ...string) *cluster {
+	c := &cluster{t: t, store: store, clock: newClock(), live: ids, all: map[string]*service{}}
+	for i, id := range ids {
+		f := newFakeSystem()
+		f.addrs = []netip.Prefix{netip.PrefixFrom(ip(byte(1+i)), 24)}
+		s := &Server{
+			Interfaces: []Interface{{Name: "eth9", Network: Network{Range: Range{ip(first), ip(last)}, LeaseTime: time.Hour}}},
+			Leases:     store, Now: c.clock.Now, Log: slog.New(slog.DiscardHandler), system: f,
+			Members: func() (string, []string) {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				return id, c.live
+			},
+		}
+		l, err := s.Listen(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			l.commits.run()
+		}()
+		t.Cleanup(func() {
+			l.commits.end()
+			<-ended
+			l.Close()
+		})
+		c.all[id] = l.services[0]
+	}
+	return c
+}
+
+func (c *cluster) setLive(ids ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.live = ids
+}
+
+// ask puts a packet to a server. The reply is nil if there is none.
+func (c *cluster) ask(id string, m station, kind dhcpv4.MessageType, more ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
+	p, err := dhcpv4.New(append([]dhcpv4.Modifier{dhcpv4.WithHwAddr(m[:]), dhcpv4.WithMessageType(kind), dhcpv4.WithBroadcast(true)}, more...)...)
+	if err != nil {
+		c.t.Error(err)
+		return nil
+	}
+	req := Request{Packet: p, Client: Classify(p), Port: ServerPort, Source: netip.MustParseAddrPort("0.0.0.0:68")}
+	s := c.all[id]
+	if s.leftTo(req) != "" {
+		return nil
+	}
+	reply, _ := s.answer(context.Background(), &req)
+	return reply.Packet
+}
+
+func (c *cluster) discover(id string, m station, more ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
+	return c.ask(id, m, dhcpv4.MessageTypeDiscover, more...)
+}
+
+// accept takes an offer, and returns whether it was confirmed.
+func (c *cluster) accept(id string, m station, offer *dhcpv4.DHCPv4) bool {
+	reply := c.ask(id, m, dhcpv4.MessageTypeRequest,
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(offer.ServerIdentifier())), dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)))
+	return reply != nil && reply.MessageType() == dhcpv4.MessageTypeAck
+}
+
+// TestOneMemberAnswers each client at once, and each about its part of them.
+func TestOneMemberAnswers(t *testing.T) {
+	c := newCluster(t, &MemoryLeases{}, 10, 250, "a", "b", "c")
+	answered := map[string]int{}
+	for n := range byte(150) {
+		var by []string
+		for id := range c.all {
+			if c.discover(id, mac(n)) != nil {
+				by = append(by, id)
+			}
+		}
+		if len(by) != 1 {
+			t.Fatalf("client %d is answered by %v", n, by)
+		}
+		answered[by[0]]++
+	}
+	for id, n := range answered {
+		if n < 25 || n > 75 {
+			t.Errorf("%s answers %d of 150 clients", id, n)
+		}
+	}
+}
+
+// TestADeadMemberIsCovered although it is still taken for alive: whether the client
+// counts the seconds or not.
+func TestADeadMemberIsCovered(t *testing.T) {
+	c := newCluster(t, &MemoryLeases{}, 10, 250, "a", "b")
+	var m station
+	for n := byte(1); ; n++ { // a client of b, which is dead
+		if m = mac(n); c.discover("a", m) == nil {
+			break
+		}
+	}
+	if c.discover("a", m, func(p *dhcpv4.DHCPv4) { p.NumSeconds = 8 }) == nil {
+		t.Error("a client that counts seconds is not answered")
+	}
+	if c.discover("a", m) != nil {
+		t.Error("a client that asks again at once is answered")
+	}
+	c.clock.forward(4 * time.Second)
+	offer := c.discover("a", m)
+	if offer == nil || !c.accept("a", m, offer) {
+		t.Fatal("a client that asks again gets no address")
+	}
+	c.clock.forward(4 * time.Second)
+	if c.discover("a", m) != nil {
+		t.Error("after it got an answer the client is answered at once")
+	}
+}
+
+// TestOnlyTheShareMoves when a member leaves or joins.
+func TestOnlyTheShareMoves(t *testing.T) {
+	before, after := []string{"a", "b", "c", "d"}, []string{"a", "b", "d"}
+	counts := map[string]int{}
+	for key := range uint64(4000) {
+		was, is := ownerOf(key, before), ownerOf(key, after)
+		counts[was]++
+		if was != "c" && was != is {
+			t.Fatalf("key %d went from %s to %s, and both are alive", key, was, is)
+		}
+	}
+	for id, n := range counts {
+		if n < 800 || n > 1200 {
+			t.Errorf("%s has %d of 4000", id, n)
+		}
+	}
+}
+
+// TestThePoolIsUsedToItsEnd by servers that share it.
+func TestThePoolIsUsedToItsEnd(t *testing.T) {
+	c := newCluster(t, &MemoryLeases{}, 10, 99, "a", "b", "c")
+	got := map[string]bool{}
+	for n := range byte(90) {
+		m := mac(n)
+		for id := range c.all {
+			if offer := c.discover(id, m); offer != nil && c.accept(id, m, offer) {
+				got[offer.YourIPAddr.String()] = true
+			}
+		}
+	}
+	if len(got) != 90 {
+		t.Errorf("%d of 90 addresses were given out", len(got))
+	}
+	// One server is left, and the leases end: all of them are its own now.
+	c.setLive("a")
+	c.clock.forward(2 * time.Hour)
+	clear(got)
+	for n := range byte(90) {
+		m := mac(100 + n)
+		if offer := c.discover("a", m); offer != nil && c.accept("a", m, offer) {
+			got[offer.YourIPAddr.String()] = true
+		}
+	}
+	if len(got) != 90 {
+		t.Errorf("the last server gave out %d of 90 addresses", len(got))
+	}
+}
+
+// TestTwoServersOfferOneAddress: the second client that takes it is told to start
+// again, and gets another one.
+func TestTwoServersOfferOneAddress(t *testing.T) {
+	c := newCluster(t, &MemoryLeases{}, 10, 11, "a", "b")
+	late := func(p *dhcpv4.DHCPv4) { p.NumSeconds = 60 }
+	want := dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress([]byte{10, 0, 0, 10}))
+	first, second := c.discover("a", mac(1), late, want), c.discover("b", mac(2), late, want)
+	if first == nil || second == nil || !first.YourIPAddr.Equal(second.YourIPAddr) {
+		t.Fatalf("offers %v, %v", first, second)
+	}
+	if !c.accept("a", mac(1), first) {
+		t.Fatal("the first client gets nothing")
+	}
+	reply := c.ask("b", mac(2), dhcpv4.MessageTypeRequest,
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(second.ServerIdentifier())), dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(second.YourIPAddr)))
+	if reply == nil || reply.MessageType() != dhcpv4.MessageTypeNak {
+		t.Errorf("the second client is told %v", reply)
+	}
+	if again := c.discover("b", mac(2), late); again == nil || !c.accept("b", mac(2), again) || again.YourIPAddr.Equal(second.YourIPAddr) {
+		t.Errorf("after that it is offered %v", again)
+	}
+}
+
+// lateStore tells its followers of nothing, as if what others write came late.
+type lateStore struct{ LeaseStore }
+
+func (s lateStore) Follow(ctx context.Context, told func([]Lease, bool)) (func(), error) {
+	return s.LeaseStore.Follow(ctx, func(leases []Lease, all bool) {
+		if all {
+			told(leases, all)
+		}
+	})
+}
+
+// TestNoAddressIsGivenTwice, whoever asks whom, also when servers hear of each
+// other's leases too late, and come and go.
+func TestNoAddressIsGivenTwice(t *testing.T) {
+	for name, store := range map[string]LeaseStore{"told": &MemoryLeases{}, "told too late": lateStore{&MemoryLeases{}}} {
+		t.Run(name, func(t *testing.T) {
+			ids := []string{"a", "b", "c"}
+			c := newCluster(t, store, 10, 59, ids...)
+			var mu sync.Mutex
+			holders := map[string]station{}
+			var clients sync.WaitGroup
+			for n := range byte(60) {
+				clients.Go(func() {
+					m := mac(n)
+					for range 20 {
+						if n == 0 {
+							c.setLive(slices.Sorted(slices.Values(ids[:1+rand.IntN(3)]))...)
+						}
+						id := ids[rand.IntN(3)]
+						offer := c.discover(id, m, func(p *dhcpv4.DHCPv4) { p.NumSeconds = uint16(rand.IntN(2) * 60) })
+						if offer == nil || !c.accept(id, m, offer) {
+							continue
+						}
+						addr := offer.YourIPAddr.String()
+						mu.Lock()
+						if other, taken := holders[addr]; taken && other != m {
+							t.Errorf("%s was given to %s and to %s", addr, other, m)
+						}
+						holders[addr] = m
+						mu.Unlock()
+						return // it keeps its address, as its lease has not ended
+					}
+				})
+			}
+			clients.Wait()
+			if len(holders) < 40 {
+				t.Errorf("only %d of 50 addresses were given out", len(holders))
+			}
+		})
+	}
+}
+
+// TestTheStoreIsAway: leases that are stored are confirmed while they last, and no
+// longer; nothing new is given; and both is said once.
+func TestTheStoreIsAway(t *testing.T) {
+	store := &brokenStore{}
+	c := newCluster(t, store, 10, 20, "a")
+	var log bytes.Buffer
+	c.all["a"].commits.log = slog.New(slog.NewTextHandler(&log, nil))
+	offer := c.discover("a", mac(1))
+	if offer == nil || !c.accept("a", mac(1), offer) {
+		t.Fatal("no lease")
+	}
+	renew := func() *dhcpv4.DHCPv4 {
+		return c.ask("a", mac(1), dhcpv4.MessageTypeRequest, func(p *dhcpv4.DHCPv4) { p.ClientIPAddr = offer.YourIPAddr })
+	}
+	store.broken.Store(true)
+	c.clock.forward(40 * time.Minute)
+	for range 3 {
+		reply := renew()
+		if reply == nil || reply.MessageType() != dhcpv4.MessageTypeAck || reply.IPAddressLeaseTime(0) != 20*time.Minute {
+			t.Fatalf("a renewal: %v", reply)
+		}
+	}
+	if c.discover("a", mac(2)) != nil {
+		t.Error("a new client is offered an address that it cannot get")
+	}
+	if c.discover("a", mac(1)) == nil {
+		t.Error("a client with a lease is offered nothing")
+	}
+	c.clock.forward(21 * time.Minute)
+	if reply := renew(); reply != nil {
+		t.Errorf("after its end a lease is confirmed: %v", reply)
+	}
+	store.broken.Store(false)
+	c.clock.forward(failurePause)
+	if again := c.discover("a", mac(2)); again == nil || !c.accept("a", mac(2), again) {
+		t.Error("after the store is back a new client gets nothing")
+	}
+	for _, what := range []string{"leases cannot be stored", "leases can be stored again"} {
+		if n := strings.Count(log.String(), what); n != 1 {
+			t.Errorf("the log says %d times %q:\n%s", n, what, &log)
+		}
+	}
+}
+
+// TestWaitsAreBounded: a flood of clients takes no more memory than that.
+func TestWaitsAreBounded(t *testing.T) {
+	var w waits
+	c := newClock()
+	for n := range 5 * maxWaits {
+		w.since(station{1, 2, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, c.Now())
+	}
+	if n := len(w.now) + len(w.old); n > 2*maxWaits {
+		t.Errorf("%d clients are remembered", n)
+	}
+}
+
+func BenchmarkOwner(b *testing.B) {
+	for _, n := range []int{1, 3, 16} {
+		ids := make([]string, n)
+		for i := range ids {
+			ids[i] = fmt.Sprintf("member-%032d", i)
+		}
+		b.Run(fmt.Sprint(n, " members"), func(b *testing.B) {
+			for i := range b.N {
+				ownerOf(uint64(i), ids)
+			}
+		})
+	}
+}
