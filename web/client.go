@@ -146,6 +146,11 @@ func (c *Client) Problems(ctx context.Context) (problems []jsontext.Problem, err
 	return problems, c.do(ctx, http.MethodGet, "problems", nil, &problems)
 }
 
+// Servers returns the servers that share the daemon's store.
+func (c *Client) Servers(ctx context.Context) (list Servers, err error) {
+	return list, c.do(ctx, http.MethodGet, "servers", nil, &list)
+}
+
 // Status returns the daemon's state.
 func (c *Client) Status(ctx context.Context) (st Status, err error) {
 	return st, c.do(ctx, http.MethodGet, "status", nil, &st)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cloudlets/provision/depot"
+	"cloudlets/provision/members"
 	"cloudlets/provision/site"
 	"cloudlets/provision/track"
 )
@@ -32,6 +33,11 @@ type Server struct {
 	Tickets *track.Tickets
 	// Backup writes a copy of the store; nil if this server gives none.
 	Backup func(context.Context, io.Writer) error
+	// Servers are those that share the store; nil if this one is alone.
+	Servers *members.Members
+	// StoreAway returns since when the store cannot be reached, and why. The time
+	// is zero while it can. It is nil if the store is a file.
+	StoreAway func() (time.Time, error)
 	// Version is the daemon's version.
 	Version string
 	// Started is when the daemon started; the zero time shows no uptime.
@@ -80,6 +86,7 @@ func (s *Server) api() map[string]methods {
 		"status":                    {"GET": s.answer(s.status)},
 		"problems":                  {"GET": s.answer(s.problems)},
 		"images":                    {"GET": s.answer(s.images)},
+		"servers":                   {"GET": s.answer(s.servers)},
 		"machines":                  {"GET": s.answer(s.machines)},
 		"machines/{machine}":        {"GET": s.answer(s.machine)},
 		"machines/{machine}/events": {"GET": s.answer(s.machineEvents)},

@@ -52,7 +52,14 @@ func machinesCommand(socket *string) *cobra.Command {
 				return showMachine(cmd, c, args[0], asJSON)
 			}
 			list, err := c.Machines(cmd.Context())
-			return show(cmd, asJSON, list, err, printMachines)
+			if err := show(cmd, asJSON, list, err, printMachines); err != nil || asJSON {
+				return err
+			}
+			servers, err := c.Servers(cmd.Context())
+			if err == nil {
+				printServerProblems(shown(cmd), servers)
+			}
+			return err
 		}),
 		ValidArgsFunction: completeMachines(socket),
 	}

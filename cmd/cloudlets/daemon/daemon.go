@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -23,8 +22,8 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/ejs"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/members"
 	"cloudlets/provision/site"
-	"cloudlets/provision/store"
 	"cloudlets/provision/track"
 	"cloudlets/web"
 )
@@ -53,45 +52,13 @@ type Daemon struct {
 	ready        chan struct{} // closed when all sockets are open
 	refused      throttle      // of warnings about connections
 
-	store   *store.File
+	store   keeper
+	members *members.Members
 	tracker *track.Tracker
 	tickets *track.Tickets
 	depot   *depot.Depot
 	sandbox *ejs.Sandbox
 	chain   *httpboot.Chain
-}
-
-// openStore checks the store and opens it.
-func (d *Daemon) openStore(ctx context.Context) error {
-	path := filepath.Join(d.Settings.State, store.FileName)
-	err := store.CheckApart(ctx, d.CheckStore, path)
-	if errors.Is(err, store.ErrInUse) { // opening waits a moment, and says who uses it
-		busy, openErr := store.OpenFile(path)
-		if openErr != nil {
-			return openErr
-		}
-		if err := busy.Close(); err != nil {
-			return err
-		}
-		err = store.CheckApart(ctx, d.CheckStore, path)
-	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		d.tellOfNewStore()
-	case err != nil:
-		return err
-	}
-	d.store, err = store.OpenFile(path)
-	return err
-}
-
-// tellOfNewStore warns of a store that is made anew beside packs of an older
-// one.
-func (d *Daemon) tellOfNewStore() {
-	if packs, _ := os.ReadDir(filepath.Join(d.Settings.State, "depot", "files")); len(packs) > 0 {
-		d.Log.Warn("the state folder has packed images and no "+store.FileName+": if that was lost, stop this server and put a backup in its place with `cloudlets restore`, since machines whose files say \"install\": \"once\" would be installed again",
-			"folder", d.Settings.State)
-	}
 }
 
 // Open makes and joins the parts. It opens no socket yet.
@@ -104,18 +71,22 @@ func Open(ctx context.Context, c Config) (*Daemon, error) {
 	if err := os.MkdirAll(d.Settings.State, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state folder: %w (name another one with --state)", err)
 	}
-	if err := d.openStore(ctx); err != nil {
+	if d.store, err = d.openStore(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.wire(); err != nil {
+	if err := d.wire(ctx); err != nil {
 		return nil, errors.Join(err, d.store.Close())
 	}
 	return d, nil
 }
 
 // wire makes the parts that stand on the store, and joins them.
-func (d *Daemon) wire() (err error) {
-	if d.tracker, err = track.NewTracker(d.store, track.Options{Log: d.Log, Known: d.Site.Has}); err != nil {
+func (d *Daemon) wire(ctx context.Context) (err error) {
+	if err := d.join(ctx); err != nil {
+		return err
+	}
+	if d.tracker, err = track.NewTracker(d.store, track.Options{Log: d.Log, Known: d.Site.Has, Slot: d.members.Self().Slot}); err != nil {
+		d.members.Close()
 		return err
 	}
 	d.tickets = track.NewTickets(d.store, nil)
@@ -124,10 +95,12 @@ func (d *Daemon) wire() (err error) {
 		Site: d.Site, Tracker: d.tracker, Tickets: d.tickets, Render: d.sandbox, Log: d.Log,
 		Loaders: httpboot.Loaders{Dir: d.Settings.Assets, Site: d.Site},
 		Base:    baseURL(d.addr.Addr(), d.Settings.HTTP), TFTP: serverAddr(d.addr.Addr(), d.Settings.TFTP),
+		Others:   d.others,
 		Overlays: filepath.Join(d.Settings.State, "overlays"),
 	}
 	if d.depot, err = OpenDepot(d.Site, d.Settings, d.Self[0], d.chain.SawKit, d.Log); err != nil {
 		d.tracker.Close()
+		d.members.Close()
 		return errors.Join(err, d.sandbox.Close())
 	}
 	d.chain.Depot = d.depot
@@ -158,7 +131,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	close(d.ready)
 	err = runGroups(ctx,
 		append(servers, task{"tell systemd", d.tellSystemdOfEnd}),
-		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"remove old overlays", d.sweepOverlays}},
+		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}},
 		[]task{{"write events", d.tracker.Run}},
 	)
 	return errors.Join(err, d.close())
@@ -169,6 +142,7 @@ func (d *Daemon) Ready() <-chan struct{} { return d.ready }
 
 func (d *Daemon) close() error {
 	d.tracker.Close()
+	d.members.Close()
 	return errors.Join(d.sandbox.Close(), d.store.Close())
 }
 
@@ -222,7 +196,7 @@ func (d *Daemon) tellSystemdOfEnd(ctx context.Context) error {
 func (d *Daemon) api(stopping <-chan struct{}) *web.Server {
 	return &web.Server{
 		Site: d.Site, Tracker: d.tracker, Tickets: d.tickets, Images: d.depot, Version: d.Version, Started: d.started,
-		Stopping: stopping, Log: d.Log,
+		Stopping: stopping, Log: d.Log, Servers: d.members, StoreAway: d.store.away,
 	}
 }
 

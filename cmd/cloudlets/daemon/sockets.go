@@ -58,6 +58,7 @@ func (d *Daemon) listenDHCP(ctx context.Context) (*server, error) {
 	config := &dhcp.Server{
 		Interfaces: []dhcp.Interface{d.dhcpInterface()}, Booter: d.chain,
 		Leases: leases.Leases{Store: d.store, Log: d.Log}, Observe: d.chain.SawExchange, Log: d.Log,
+		Members: d.members.IDs,
 	}
 	l, err := config.Listen(ctx)
 	if err != nil {
@@ -113,7 +114,7 @@ func (d *Daemon) listenAPI(context.Context) (*server, error) {
 	}
 	stopping := make(chan struct{})
 	api := d.api(stopping)
-	api.Backup = d.store.Backup
+	api.Backup = d.store.backup
 	s := newHTTPServer(api.Handler(), d.Log)
 	s.RegisterOnShutdown(func() { close(stopping) })
 	return newServer("serve the command line", l, s), nil

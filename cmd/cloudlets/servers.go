@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/web"
+)
+
+func serversCommand(socket *string) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "servers", Short: "List the servers that share the store", GroupID: "server", Args: exactArgs(0),
+		Long: `Servers lists the servers that share the store of this host's daemon, and
+are alive: see "store" in cloudlets.json. Each serves all machines, from its
+own copy of the site. If a copy differs from this host's, the list says so.`,
+		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, _ []string) error {
+			list, err := c.Servers(cmd.Context())
+			return show(cmd, asJSON, list, err, printServers)
+		}),
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func printServers(w io.Writer, list web.Servers) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SERVER\tADDRESS\tVERSION\tUP FOR\tSITE")
+	for _, s := range list.Servers {
+		name := s.Name
+		if s.Self {
+			name += " (this one)"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", name, s.URL, s.Version, sinceText(s.Started), siteText(s))
+	}
+	table.Flush()
+	printServerProblems(w, list)
+}
+
+// siteText is the beginning of a site's digest, as people compare it.
+func siteText(s web.ServerInfo) string {
+	_, digest, _ := strings.Cut(s.Site, ":")
+	text := digest[:min(len(digest), 12)]
+	if s.SiteDiffers {
+		text += " (differs)"
+	}
+	return text
+}
+
+// printServerProblems says what is wrong with the servers as a whole.
+func printServerProblems(w io.Writer, list web.Servers) {
+	if !list.StoreAway.IsZero() {
+		fmt.Fprintf(w, "\nthe store cannot be reached for %s, so nothing new is given or armed: %s\n", time.Since(list.StoreAway).Round(time.Second), list.StoreError)
+	}
+	if slices.ContainsFunc(list.Servers, func(s web.ServerInfo) bool { return s.SiteDiffers }) {
+		fmt.Fprint(w, "\ncopies of the site differ, and a machine gets what the server says that answers it: make them the same; `cloudlets servers` lists them\n")
+	}
+}
