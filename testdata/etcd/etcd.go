@@ -46,32 +46,37 @@ func Program(t testing.TB) string {
 	return needs.Made(t, filepath.Join(filepath.Dir(here), "../../bin/etcd/usr/bin/etcd"), "bin/etcd")
 }
 
-// Start starts a cluster of n members, and returns when it answers.
-func Start(t testing.TB, n int) *Cluster { return StartOn(t, nil, make([]string, n)...) }
+// Host is where a member runs.
+type Host struct {
+	Addr string // that it listens on
+	// Enter is a command that starts the member there, such as one that enters a
+	// network namespace; nil if it runs beside the test.
+	Enter []string
+}
 
-// StartOn starts a cluster whose members listen on the given addresses; "" means
-// loopback. The prefix is a command that each member is started with, such as one
-// that enters a network namespace.
-func StartOn(t testing.TB, prefix []string, addrs ...string) *Cluster {
+// Start starts a cluster of n members on loopback, and returns when it answers.
+func Start(t testing.TB, n int) *Cluster {
+	t.Helper()
+	c := StartOn(t, slices.Repeat([]Host{{Addr: "127.0.0.1"}}, n)...)
+	c.WaitReady()
+	return c
+}
+
+// StartOn starts a cluster with a member on each host. It does not wait for it.
+func StartOn(t testing.TB, hosts ...Host) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t, program: Program(t)}
 	token := filepath.Base(t.TempDir())
 	var all, peers []string
-	for i, addr := range addrs {
-		if addr == "" {
-			addr = "127.0.0.1"
-		}
-		peers = append(peers, "http://"+freePort(t, addr))
+	for i, host := range hosts {
+		peers = append(peers, "http://"+freePort(t, host.Addr))
 		all = append(all, fmt.Sprintf("m%d=%s", i, peers[i]))
 	}
-	for i, addr := range addrs {
-		if addr == "" {
-			addr = "127.0.0.1"
-		}
+	for i, host := range hosts {
 		dir := t.TempDir()
-		m := &member{client: "http://" + freePort(t, addr)}
+		m := &member{client: "http://" + freePort(t, host.Addr)}
 		c.members = append(c.members, m)
-		m.args = append(slices.Clone(prefix), c.program,
+		m.args = append(slices.Clone(host.Enter), c.program,
 			"--name", fmt.Sprint("m", i), "--data-dir", filepath.Join(dir, "data"), "--log-level", "error",
 			"--listen-client-urls", m.client, "--advertise-client-urls", m.client,
 			"--listen-peer-urls", peers[i], "--initial-advertise-peer-urls", peers[i],
@@ -86,9 +91,6 @@ func StartOn(t testing.TB, prefix []string, addrs ...string) *Cluster {
 			c.Kill(i)
 			output.Close()
 		})
-	}
-	if len(prefix) == 0 {
-		c.WaitReady()
 	}
 	return c
 }
