@@ -57,6 +57,10 @@ func (t *Tracker) Apply(changes []store.Change) {
 	defer t.mu.Unlock()
 	var events []provision.Event
 	for _, c := range changes {
+		if c.Bucket == store.Announced {
+			t.takeProgress(c)
+			continue
+		}
 		if c.Bucket == stateBucket || c.Value == nil {
 			continue // an event that is deleted is only too old
 		}

@@ -18,15 +18,17 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/leases"
 	"cloudlets/provision/store"
+	"cloudlets/provision/store/etcd"
 	"cloudlets/provision/track"
+	testcluster "cloudlets/testdata/etcd"
 )
 
 // busyEnv makes the test binary a server that is busy until it is killed.
 const busyEnv = "CLOUDLETS_TEST_BUSY"
 
 func TestMain(m *testing.M) {
-	if path := os.Getenv(busyEnv); path != "" {
-		fmt.Fprintln(os.Stderr, busy(path))
+	if where := os.Getenv(busyEnv); where != "" {
+		fmt.Fprintln(os.Stderr, busy(where))
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
@@ -40,8 +42,8 @@ func busyMachine(i int) provision.MAC {
 
 // busy installs machines over and over, and gives them leases. It prints a line
 // after each step, as a server would answer then.
-func busy(path string) error {
-	s, err := store.OpenFile(path)
+func busy(where string) error {
+	s, err := openAt(where)
 	if err != nil {
 		return err
 	}
@@ -95,17 +97,42 @@ func busyWith(tr *track.Tracker, tickets *track.Tickets, kept leases.Leases, i i
 	}
 }
 
+// closer is a store that is open.
+type closer interface {
+	store.Store
+	Close() error
+}
+
+// openAt opens the store in a file, or in the etcd at some URLs.
+func openAt(where string) (closer, error) {
+	if urls, is := strings.CutPrefix(where, "etcd:"); is {
+		return etcd.Open(context.Background(), etcd.Options{Endpoints: strings.Split(urls, ",")})
+	}
+	return store.OpenFile(where)
+}
+
 // TestServerIsKilled: whenever the server is killed, nothing is lost that it had
 // answered, and nothing is armed again.
-func TestServerIsKilled(t *testing.T) { killServers(t, 12) }
+func TestServerIsKilled(t *testing.T) { killServers(t, 12, filepath.Join(t.TempDir(), "store.db")) }
 
-func killServers(t *testing.T, times int) {
-	path := filepath.Join(t.TempDir(), "store.db")
+func TestServerOnEtcdIsKilled(t *testing.T) { killServersOnEtcd(t, 12) }
+
+func killServersOnEtcd(t *testing.T, times int) {
+	t.Helper()
+	killServers(t, times, "etcd:"+strings.Join(testcluster.Start(t, 1).Endpoints(), ","))
+}
+
+func killServers(t *testing.T, times int, where string) {
+	t.Helper()
 	before := map[provision.MAC]provision.State{}
 	for range times {
-		said := killOne(t, path)
-		s, err := store.OpenFile(path)
+		said := killOne(t, where)
+		s, err := openAt(where)
 		if err != nil {
+			t.Fatal(err)
+		}
+		// What the killed server had sent is decided before this.
+		if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Put("test", "last", nil) }); err != nil {
 			t.Fatal(err)
 		}
 		tr := tracker(t, s)
@@ -116,6 +143,7 @@ func killServers(t *testing.T, times int) {
 			before[mac] = after
 		}
 		checkLeases(t, leases.Leases{Store: s}, said)
+		tr.Close()
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -124,10 +152,10 @@ func killServers(t *testing.T, times int) {
 
 // killOne starts a busy server, kills it at a random instant, and returns what
 // it said of each machine until then.
-func killOne(t *testing.T, path string) [busyMachines][]string {
+func killOne(t *testing.T, where string) [busyMachines][]string {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), busyEnv+"="+path)
+	cmd.Env = append(os.Environ(), busyEnv+"="+where)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -250,3 +250,24 @@ func TestNothingIsRecordedTwice(t *testing.T) {
 		t.Errorf("%+v", state)
 	}
 }
+
+// TestMembersSeeProgress of installs that report to another server.
+func TestMembersSeeProgress(t *testing.T) {
+	all, _ := members(t, 2)
+	record(t, all[0], provision.Event{MAC: node, Kind: provision.KindClaim, Stage: provision.StageAgent})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- all[0].ShareProgress(ctx) }()
+	told := all[1].Subscribe(t.Context(), node)
+	record(t, all[0], provision.Event{MAC: node, Kind: provision.KindProgress, Progress: &provision.Progress{Done: 7, Total: 10}})
+	if e := <-told; e.Kind != provision.KindProgress || e.Progress.Done != 7 {
+		t.Errorf("the other's subscriber is told %v", e)
+	}
+	if s, _ := all[1].State(node); s.Progress == nil || s.Progress.Done != 7 {
+		t.Errorf("the other knows %+v", s)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

@@ -81,9 +81,10 @@ type Tracker struct {
 	// restored says that the store was once restored from a backup, so that a
 	// machine that is not in it may all the same have been installed.
 	restored    bool
-	waiting     int       // events of all machines that wait to be written
-	strangers   int       // of machines
-	forgetSaid  time.Time // when the log last said that strangers were forgotten
+	waiting     int                        // events of all machines that wait to be written
+	progressing map[provision.MAC]struct{} // machines whose progress this server was told
+	strangers   int                        // of machines
+	forgetSaid  time.Time                  // when the log last said that strangers were forgotten
 	lastID      uint64
 	lost        int       // events that Observe could not take
 	lostSaid    time.Time // when the log last said so
@@ -120,10 +121,11 @@ func NewTracker(s store.Store, o Options) (*Tracker, error) {
 		kick:        make(chan struct{}, 1),
 		lanes:       newLanes(s.Limits()),
 		machines:    make(map[provision.MAC]*machine),
+		progressing: make(map[provision.MAC]struct{}),
 		subscribers: make(map[*subscriber]struct{}),
 	}
 	var err error
-	if t.unfollow, err = s.Follow(context.Background(), t, stateBucket, eventBucket, decisionBucket); err != nil {
+	if t.unfollow, err = s.Follow(context.Background(), t, stateBucket, eventBucket, decisionBucket, store.Announced); err != nil {
 		return nil, fmt.Errorf("read the machines' states: %w", err)
 	}
 	return t, nil
@@ -236,6 +238,9 @@ func (t *Tracker) recordSoon(e provision.Event) (full bool) {
 	if e.Kind == provision.KindProgress {
 		e.ID = t.takeID()
 		m.state = provision.Fold(m.state, e)
+		if len(t.lanes) > 1 { // the store is shared
+			t.progressing[e.MAC] = struct{}{}
+		}
 		t.publish(e)
 		return false
 	}
