@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/failover"
 	"cloudlets/provision/wire"
 )
 
@@ -39,7 +40,7 @@ const (
 type client struct {
 	base    string
 	http    *http.Client
-	servers *servers // below http; nil if there is only base
+	servers *failover.Transport // below http; nil if there is only base
 	session string
 	log     *slog.Logger
 	// patience is how long a request is repeated until it is answered.
@@ -52,8 +53,8 @@ func newClient(base string, log *slog.Logger) *client {
 
 // newClientOf returns a client of several servers.
 func newClientOf(bases []string, log *slog.Logger) (*client, error) {
-	s := &servers{next: newTransport(), log: log}
-	if err := s.add(bases...); err != nil {
+	s, err := failover.New(newTransport(), log, bases...)
+	if err != nil {
 		return nil, err
 	}
 	c := newClient(bases[0], log)
@@ -96,7 +97,7 @@ func (c *client) claim(ctx context.Context, p wire.Params, inventory provision.I
 	}
 	c.session = plan.Session
 	if c.servers != nil {
-		if err := c.servers.add(plan.Servers...); err != nil {
+		if err := c.servers.Add(plan.Servers...); err != nil {
 			return wire.Plan{}, fmt.Errorf("read the plan of %s: %w", p.MAC, err)
 		}
 	}

@@ -1,4 +1,6 @@
-package agent
+// Package failover sends HTTP requests to one of several servers that have the same
+// files and share a store, and goes on with another one when that does not answer.
+package failover
 
 import (
 	"errors"
@@ -11,11 +13,11 @@ import (
 	"sync"
 )
 
-// servers sends each request to one of the servers that share a store and have
-// the same files. It stays with one as long as that answers, and then goes on with
-// the next, so that whoever sends a request again, or reads on where a connection
-// broke, need not know that there are several.
-type servers struct {
+// Transport sends each request to one of the servers. It stays with one as long as
+// that answers, and then goes on with the next, so that whoever sends a request
+// again, or reads on where a connection broke, need not know that there are several.
+// The host in a request's URL does not matter. Several goroutines may use it.
+type Transport struct {
 	next http.RoundTripper
 	log  *slog.Logger
 
@@ -24,77 +26,90 @@ type servers struct {
 	now   int // index of the server that is asked
 }
 
-var _ http.RoundTripper = (*servers)(nil)
+var _ http.RoundTripper = (*Transport)(nil)
 
-// add adds servers that are not known yet, by their base URLs.
-func (s *servers) add(bases ...string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// New returns a transport to some servers, by their base URLs: the first is asked
+// first. next sends the requests. A nil log is silent.
+func New(next http.RoundTripper, log *slog.Logger, bases ...string) (*Transport, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	t := &Transport{next: next, log: log}
+	if len(bases) == 0 {
+		return nil, errors.New("send requests to one of several servers: none is given")
+	}
+	return t, t.Add(bases...)
+}
+
+// Add adds servers that are not known yet, by their base URLs.
+func (t *Transport) Add(bases ...string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, base := range bases {
 		u, err := url.Parse(base)
 		if err != nil {
 			return fmt.Errorf("read the address of a server: %w", err)
 		}
 		same := func(other *url.URL) bool { return other.Scheme == u.Scheme && other.Host == u.Host }
-		if !slices.ContainsFunc(s.bases, same) {
-			s.bases = append(s.bases, u)
+		if !slices.ContainsFunc(t.bases, same) {
+			t.bases = append(t.bases, u)
 		}
 	}
 	return nil
 }
 
 // first returns the server that is asked now, and how many there are.
-func (s *servers) first() (at, count int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.now, len(s.bases)
+func (t *Transport) first() (at, count int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.now, len(t.bases)
 }
 
 // base returns the server with an index.
-func (s *servers) base(i int) *url.URL {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.bases[i%len(s.bases)]
+func (t *Transport) base(i int) *url.URL {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.bases[i%len(t.bases)]
 }
 
 // leave goes on with the server after one that did not answer, unless that has
 // been left already.
-func (s *servers) leave(i int, why error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if i %= len(s.bases); i != s.now || len(s.bases) == 1 {
+func (t *Transport) leave(i int, why error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i %= len(t.bases); i != t.now || len(t.bases) == 1 {
 		return
 	}
-	s.now = (i + 1) % len(s.bases)
-	s.log.Warn("going on with another server", "server", s.bases[s.now].Host, "instead of", s.bases[i].Host, "reason", why)
+	t.now = (i + 1) % len(t.bases)
+	t.log.Warn("going on with another server", "server", t.bases[t.now].Host, "instead of", t.bases[i].Host, "reason", why)
 }
 
 // RoundTrip implements [http.RoundTripper]. It tries each server once. The host in
 // the request's URL does not matter.
-func (s *servers) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil && r.GetBody == nil {
 		defer r.Body.Close()
 		return nil, errors.New("the body of a request must be one that can be sent again")
 	}
-	at, count := s.first()
+	at, count := t.first()
 	for i := at; ; i++ {
-		attempt, err := aimed(r, s.base(i), i > at)
+		attempt, err := aimed(r, t.base(i), i > at)
 		if err != nil {
 			return nil, err
 		}
-		response, err := s.next.RoundTrip(attempt)
+		response, err := t.next.RoundTrip(attempt)
 		last := i == at+count-1
 		switch {
 		case err != nil:
-			s.leave(i, err)
+			t.leave(i, err)
 			if last || r.Context().Err() != nil {
 				return nil, err
 			}
 		case !last && elsewhere(r, response):
-			s.leave(i, errors.New(response.Status))
+			t.leave(i, errors.New(response.Status))
 			response.Body.Close() // it is only an error's text
 		default:
-			response.Body = &watchedBody{ReadCloser: response.Body, servers: s, at: i}
+			response.Body = &watchedBody{ReadCloser: response.Body, transport: t, at: i}
 			return response, nil
 		}
 	}
@@ -130,14 +145,14 @@ func elsewhere(r *http.Request, response *http.Response) bool {
 // watchedBody leaves a server whose answer breaks off.
 type watchedBody struct {
 	io.ReadCloser
-	servers *servers
-	at      int
+	transport *Transport
+	at        int
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
-		b.servers.leave(b.at, err)
+		b.transport.leave(b.at, err)
 	}
 	return n, err
 }
