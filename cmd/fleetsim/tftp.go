@@ -74,8 +74,10 @@ func oneTFTP(ctx context.Context, a *air, from netip.Addr, l lease, probe bool, 
 			if len(p)-4 < blockSize {
 				return size, t.send()
 			}
+		case op == opData && binary.BigEndian.Uint16(p[2:]) == t.block:
+			// It comes again, as the answer was lost: answer it again.
 		default:
-			continue // an old block again: it was answered
+			continue
 		}
 		if err := t.send(); err != nil {
 			return size, err

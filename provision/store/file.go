@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -21,6 +22,11 @@ const lockTimeout = 2 * time.Second
 type File struct {
 	db        *bbolt.DB
 	followers Followers
+
+	// committing is held by the one who writes, for all who wait.
+	committing sync.Mutex
+	mu         sync.Mutex // guards waiting
+	waiting    []*update
 }
 
 var _ Store = (*File)(nil)
@@ -106,19 +112,29 @@ func (s *File) View(ctx context.Context, read func(Tx) error) error {
 	return s.db.View(func(tx *bbolt.Tx) error { return read(boltTx{tx, nil}) })
 }
 
-// Update implements [Store].
+// Update implements [Store]. A durable write takes milliseconds however small it
+// is, so all transactions that wait for one share the next.
 func (s *File) Update(ctx context.Context, write func(Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s.followers.Lock()
-	defer s.followers.Unlock()
-	var changes []Change
-	if err := s.db.Update(func(tx *bbolt.Tx) error { return write(boltTx{tx, &changes}) }); err != nil {
-		return err
+	u := &update{ctx: ctx, write: write}
+	s.mu.Lock()
+	s.waiting = append(s.waiting, u)
+	s.mu.Unlock()
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	if !u.done { // else another one has written it meanwhile
+		s.mu.Lock()
+		batch := s.waiting[:min(len(s.waiting), maxBatch)]
+		s.waiting = s.waiting[len(batch):]
+		s.mu.Unlock()
+		s.commit(batch)
 	}
-	s.followers.Tell(changes)
-	return nil
+	if u.panicked != nil {
+		panic(u.panicked)
+	}
+	return u.err
 }
 
 // Limits implements [Store].
@@ -126,6 +142,8 @@ func (s *File) Limits() Limits { return unlimited }
 
 // Follow implements [Store].
 func (s *File) Follow(ctx context.Context, f Follower, buckets ...string) (stop func(), err error) {
+	s.committing.Lock()
+	defer s.committing.Unlock()
 	s.followers.Lock()
 	defer s.followers.Unlock()
 	return s.followers.Add(func(load func(Tx) error) error { return s.View(ctx, load) }, f, buckets)

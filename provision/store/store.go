@@ -102,9 +102,7 @@ type Limits struct {
 	Reads  int // keys read, and scans
 	Writes int // keys written or deleted
 	Bytes  int // keys and values written
-	// Shared says that other servers may use the store, too. Then an Update waits
-	// for them more than for a disk, so several at once are quicker than one
-	// large one.
+	// Shared says that other servers may use the store, too.
 	Shared bool
 }
 

@@ -5,11 +5,11 @@ import (
 	"sync"
 
 	"cloudlets/provision"
-	"cloudlets/provision/store"
 )
 
-// sharedLanes is how many writes may run at once if the store is shared.
-const sharedLanes = 16
+// laneCount is how many writes may run at once. A store makes one write of several
+// that wait, or several servers of a cluster work on them.
+const laneCount = 16
 
 // lane is some of the machines. Writes of one lane come one after the other, so
 // that a machine's events keep their order.
@@ -20,12 +20,8 @@ type lane struct {
 	forgotten map[provision.MAC]struct{} // strangers to be deleted
 }
 
-func newLanes(l store.Limits) []lane {
-	n := 1
-	if l.Shared {
-		n = sharedLanes
-	}
-	lanes := make([]lane, n)
+func newLanes() []lane {
+	lanes := make([]lane, laneCount)
 	for i := range lanes {
 		lanes[i] = lane{dirty: make(map[provision.MAC]struct{}), forgotten: make(map[provision.MAC]struct{})}
 	}
@@ -36,8 +32,5 @@ var laneSeed = maphash.MakeSeed()
 
 // lane returns the lane of a machine.
 func (t *Tracker) lane(mac provision.MAC) *lane {
-	if len(t.lanes) == 1 {
-		return &t.lanes[0]
-	}
 	return &t.lanes[maphash.String(laneSeed, string(mac))%uint64(len(t.lanes))]
 }

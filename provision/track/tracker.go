@@ -71,8 +71,7 @@ type Tracker struct {
 	slot  int
 	kick  chan struct{} // there is something to write
 
-	// lanes divide the machines, so that a shared store is written several times
-	// at once.
+	// lanes divide the machines, so that several writes run at once.
 	lanes    []lane
 	unfollow func()
 
@@ -119,7 +118,7 @@ func NewTracker(s store.Store, o Options) (*Tracker, error) {
 	t := &Tracker{
 		store: s, clock: o.Clock, log: o.Log, known: o.Known, slot: o.Slot,
 		kick:        make(chan struct{}, 1),
-		lanes:       newLanes(s.Limits()),
+		lanes:       newLanes(),
 		machines:    make(map[provision.MAC]*machine),
 		progressing: make(map[provision.MAC]struct{}),
 		subscribers: make(map[*subscriber]struct{}),
@@ -238,7 +237,7 @@ func (t *Tracker) recordSoon(e provision.Event) (full bool) {
 	if e.Kind == provision.KindProgress {
 		e.ID = t.takeID()
 		m.state = provision.Fold(m.state, e)
-		if len(t.lanes) > 1 { // the store is shared
+		if t.store.Limits().Shared {
 			t.progressing[e.MAC] = struct{}{}
 		}
 		t.publish(e)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"cloudlets/provision"
 	"cloudlets/provision/store"
 )
@@ -138,12 +140,11 @@ func forgetMachine(tx store.Tx, mac provision.MAC) error {
 
 // flush writes everything that waits now.
 func (t *Tracker) flush(ctx context.Context) error {
+	var lanes errgroup.Group
 	for i := range t.lanes {
-		if err := t.flushLane(ctx, &t.lanes[i]); err != nil {
-			return err
-		}
+		lanes.Go(func() error { return t.flushLane(ctx, &t.lanes[i]) })
 	}
-	return nil
+	return lanes.Wait()
 }
 
 func (t *Tracker) flushLane(ctx context.Context, l *lane) error {

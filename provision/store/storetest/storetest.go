@@ -31,6 +31,8 @@ func Conformance(t *testing.T, open func(t *testing.T) store.Store) {
 		{"bad keys are refused", refusesBadKeys},
 		{"values are copies", copiesValues},
 		{"updates do not lose each other's changes", serialisesUpdates},
+		{"of updates at once each stands for itself", failsAlone},
+		{"an update that panics harms no other", panicsAlone},
 		{"keys are read at once", readsEach},
 		{"a follower sees each transaction, in order, before Update returns", follows},
 		{"a follower sees no change twice and misses none", followsFromTheStart},
@@ -407,4 +409,61 @@ func acceptsTheBounds(t *testing.T, s store.Store) {
 	if n != writes || err != nil {
 		t.Errorf("%d keys of %d, %v", n, writes, err)
 	}
+}
+
+func failsAlone(t *testing.T, s store.Store) {
+	const each = 30
+	failure := errors.New("it fails")
+	var wg sync.WaitGroup
+	for i := range each {
+		wg.Go(func() {
+			err := s.Update(context.Background(), func(tx store.Tx) error {
+				if err := tx.Put("b", fmt.Sprint("key ", i), fmt.Append(nil, i)); err != nil {
+					return err
+				}
+				if i%3 == 0 {
+					return failure
+				}
+				return nil
+			})
+			if want := i%3 == 0; errors.Is(err, failure) != want || err != nil && !want {
+				t.Errorf("update %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	for i := range each {
+		if v := get(t, s, fmt.Sprint("key ", i)); (v == nil) != (i%3 == 0) {
+			t.Errorf("key %d has %q", i, v)
+		}
+	}
+}
+
+func panicsAlone(t *testing.T, s store.Store) {
+	var wg sync.WaitGroup
+	for i := range 10 {
+		wg.Go(func() {
+			defer func() {
+				if v := recover(); (v != nil) != (i == 5) {
+					t.Errorf("update %d panicked with %v", i, v)
+				}
+			}()
+			err := s.Update(context.Background(), func(tx store.Tx) error {
+				if i == 5 {
+					panic("this one")
+				}
+				return tx.Put("b", fmt.Sprint(i), nil)
+			})
+			if err != nil {
+				t.Errorf("update %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	for i := range 10 {
+		if v := get(t, s, fmt.Sprint(i)); (v == nil) != (i == 5) {
+			t.Errorf("update %d wrote %v", i, v)
+		}
+	}
+	put(t, s, "k", "it works")
 }
