@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 
 	"cloudlets/dhcp"
 	"cloudlets/images"
@@ -62,6 +63,11 @@ type Chain struct {
 	Log      *slog.Logger // may be nil; then nothing is logged
 
 	hosts hosts
+	// turns bound the plans that are made at once.
+	turns struct {
+		once sync.Once
+		free chan struct{}
+	}
 }
 
 var (

@@ -21,10 +21,11 @@ const tocVersion = 1
 // compressed table, the length of the JSON, and its digest.
 func encodeTOC(t *TOC, fileDigests map[int32]digest) (packed []byte, raw int64, sum digest, err error) {
 	var buf bytes.Buffer
-	zw, err := zstd.NewWriter(&buf, zstd.WithEncoderConcurrency(1))
+	zw, giveBack, err := borrowEncoder(&buf, encoderKind{zstd.SpeedDefault, 1, true})
 	if err != nil {
-		return nil, 0, sum, fmt.Errorf("compress the table of contents: %w", err)
+		return nil, 0, sum, fmt.Errorf("the table of contents: %w", err)
 	}
+	defer giveBack()
 	hash := sha256.New()
 	count := &counter{w: io.MultiWriter(zw, hash)}
 	bw := bufio.NewWriterSize(count, 64<<10)

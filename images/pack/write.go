@@ -54,12 +54,11 @@ func (o Options) encoderLevel() zstd.EncoderLevel {
 // only with the number of files and chunks. A source that has no order
 // ([images.ErrNoOrder]) is packed as it comes.
 func Write(ctx context.Context, w io.Writer, src images.Source, opt Options) (Info, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(opt.encoderLevel()),
-		zstd.WithEncoderConcurrency(opt.workers()), zstd.WithEncoderCRC(true))
+	enc, giveBack, err := borrowEncoder(nil, encoderKind{opt.encoderLevel(), opt.workers(), true})
 	if err != nil {
 		return Info{}, fmt.Errorf("write pack: %w", err)
 	}
-	defer enc.Close()
+	defer giveBack()
 	switch tree, err := images.Order(ctx, src); {
 	case err == nil:
 		src = tree
