@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"go.etcd.io/bbolt"
 )
@@ -14,12 +15,36 @@ const maxBatch = 256
 
 // update is an Update of a [File] that waits to be written.
 type update struct {
-	ctx      context.Context
-	write    func(Tx) error
+	ctx   context.Context
+	write func(Tx) error
+	// turn is true if it is the turn of who waits to write for all who wait, and
+	// false if another one has done it.
+	turn     chan bool
 	changes  []Change
-	done     bool
 	err      error
 	panicked any
+}
+
+// writeBatch writes the transactions that wait, the first of which is the
+// caller's, and passes the turn on.
+func (s *File) writeBatch() {
+	s.mu.Lock()
+	batch := s.waiting[:min(len(s.waiting), maxBatch)]
+	s.waiting = s.waiting[len(batch):]
+	s.mu.Unlock()
+	s.committing.Lock()
+	s.commit(batch)
+	s.committing.Unlock()
+	for _, u := range batch[1:] {
+		u.turn <- false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writing = len(s.waiting) > 0; s.writing {
+		s.waiting[0].turn <- true
+	} else {
+		s.waiting = nil // so that the array does not grow for ever
+	}
 }
 
 // errAlone says that one of several transactions failed, so that none of them is
@@ -52,29 +77,19 @@ func (s *File) commit(batch []*update) {
 			s.finish(batch, err)
 			break
 		}
-		var rest []*update
-		for _, u := range batch {
-			if u != failed {
-				rest = append(rest, u)
-			}
+		if len(batch) == 1 && len(alone) == 0 {
+			return // it was alone
 		}
-		if batch = rest; len(rest) == 0 && len(alone) == 0 {
-			s.finish([]*update{failed}, nil) // it was alone
-			return
-		}
+		batch = slices.DeleteFunc(slices.Clone(batch), func(u *update) bool { return u == failed })
 		alone = append(alone, failed)
 	}
 	for _, u := range alone {
 		if u.panicked != nil {
-			u.done = true
 			continue
 		}
-		failed, err := s.write([]*update{u})
-		if failed != nil {
-			u.done = true
-			continue
+		if failed, err := s.write([]*update{u}); failed == nil {
+			s.finish([]*update{u}, err)
 		}
-		s.finish([]*update{u}, err)
 	}
 }
 
@@ -98,12 +113,7 @@ func (s *File) finish(batch []*update, err error) {
 	s.followers.Lock()
 	defer s.followers.Unlock()
 	for _, u := range batch {
-		u.done = true
-		switch {
-		case u.err != nil || u.panicked != nil:
-		case err != nil:
-			u.err = err
-		default:
+		if u.err = err; err == nil {
 			s.followers.Tell(u.changes)
 		}
 	}

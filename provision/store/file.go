@@ -23,9 +23,9 @@ type File struct {
 	db        *bbolt.DB
 	followers Followers
 
-	// committing is held by the one who writes, for all who wait.
-	committing sync.Mutex
-	mu         sync.Mutex // guards waiting
+	committing sync.Mutex // held during each write
+	mu         sync.Mutex // guards the fields below
+	writing    bool       // one of those who wait writes for all
 	waiting    []*update
 }
 
@@ -118,18 +118,17 @@ func (s *File) Update(ctx context.Context, write func(Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	u := &update{ctx: ctx, write: write}
+	u := &update{ctx: ctx, write: write, turn: make(chan bool, 1)}
 	s.mu.Lock()
 	s.waiting = append(s.waiting, u)
+	mine := !s.writing
+	s.writing = true
 	s.mu.Unlock()
-	s.committing.Lock()
-	defer s.committing.Unlock()
-	if !u.done { // else another one has written it meanwhile
-		s.mu.Lock()
-		batch := s.waiting[:min(len(s.waiting), maxBatch)]
-		s.waiting = s.waiting[len(batch):]
-		s.mu.Unlock()
-		s.commit(batch)
+	if !mine {
+		mine = <-u.turn
+	}
+	if mine {
+		s.writeBatch()
 	}
 	if u.panicked != nil {
 		panic(u.panicked)
