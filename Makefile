@@ -72,7 +72,7 @@ lint: build
 		[ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	@large=$$(git ls-files -z | xargs -0 stat -c '%s %n' 2>/dev/null | awk '$$1 > 1048576'); \
 		[ -z "$$large" ] || { echo "tracked files above 1 MiB (bytes, name), built ones among them?"; echo "$$large"; exit 1; }
-	$(GO) vet ./... ./testdata/needs && $(GO) vet -tags long ./testdata/bed
+	$(GO) vet ./... ./testdata/etcd ./testdata/needs && $(GO) vet -tags long ./testdata/bed ./provision/track
 	@! ldd bin/cloudlets 2>/dev/null || { echo "bin/cloudlets is not static"; exit 1; }
 
 .PHONY: test-go
@@ -85,8 +85,21 @@ test-boot: setup-test ## boot and install virtual machines with real firmware
 	$(GO) test -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
 
 .PHONY: test-long
-test-long: setup-test ## what test-boot does with a small image, with the whole Debian
+test-long: setup-test setup-image ## what test-boot does with a small image, with the whole Debian; 300 kills; storms
+	$(GO) test -timeout 20m -tags long -run '^TestLong' $(AS_ROOT) ./provision/track
 	$(GO) test -timeout 45m -parallel 2 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed
+	$(MAKE) storm MACHINES=2000 OVER=30s
+
+# How many machines are switched on, and over how long.
+MACHINES ?= 10000
+OVER     ?= 60s
+
+.PHONY: storm
+storm: setup-demo build bin/etcd ## simulate a fleet: one server, one that is killed, three that share a store; MACHINES=n OVER=60s
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/fleetsim ./cmd/fleetsim
+	$(SUDO) bin/fleetsim --machines $(MACHINES) --over $(OVER)
+	$(SUDO) bin/fleetsim --machines $(MACHINES) --over $(OVER) --kill 10
+	$(SUDO) bin/fleetsim --machines $(MACHINES) --over $(OVER) --servers 3 --etcd bin/etcd/usr/bin/etcd --kill 3 --kill-etcd
 
 .PHONY: setup-bench
 setup-bench: bin/atftpd bin/kea

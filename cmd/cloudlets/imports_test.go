@@ -23,6 +23,7 @@ import (
 var arrows = map[string][]string{
 	"cmd/cloudlets": {"web", "httpboot", "dhcp", "tftp", "provision", "images"},
 	"cmd/demo":      {"testdata", "web", "provision", "images"},
+	"cmd/fleetsim":  {"web", "provision", "images"},
 	"web":           {"provision", "images"},
 	"httpboot":      {"dhcp", "provision", "images"},
 	"provision":     {"images"},
@@ -48,6 +49,10 @@ var inside = map[string][]string{
 	"provision/leases":   {"dhcp", "provision/store"}, // the only one of its room that knows DHCP
 	"provision/track":    {"provision", "provision/store"},
 	"provision/wire":     {"provision", "images/target"},
+
+	"provision/store/etcd": {"provision/store"},
+	"provision/members":    {"provision/store"},
+	"provision/failover":   {},
 }
 
 // onlyOnMachines are the packages, our own and others', that only the program
@@ -126,7 +131,7 @@ func isOnlyOnMachines(importPath string) bool {
 
 func list(t *testing.T) (packages []listed) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=Dir,ImportPath,Name,Doc,GoFiles,Imports", "./...", "./testdata/bed", "./testdata/needs")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=Dir,ImportPath,Name,Doc,GoFiles,Imports", "./...", "./testdata/bed", "./testdata/etcd", "./testdata/needs")
 	cmd.Dir = "../.."
 	var problems bytes.Buffer
 	cmd.Stderr = &problems

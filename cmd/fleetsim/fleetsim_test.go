@@ -1,0 +1,113 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cloudlets/testdata/etcd"
+	"cloudlets/testdata/needs"
+)
+
+func TestParseMix(t *testing.T) {
+	m, err := parseMix("bios=1,uefi=2,http=0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[firmware]int{}
+	for n := range 300 {
+		counts[m.of(n)]++
+	}
+	if counts[bios] != 100 || counts[uefi] != 200 {
+		t.Errorf("of 300 machines %v", counts)
+	}
+	for _, bad := range []string{"", "bios", "bios=x", "bios=-1", "vax=1", "bios=0"} {
+		if _, err := parseMix(bad); err == nil {
+			t.Errorf("%q is a mix", bad)
+		}
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	var times []time.Duration
+	for n := range 100 {
+		times = append(times, time.Duration(n))
+	}
+	for p, want := range map[float64]time.Duration{0: 0, 50: 50, 99: 99, 100: 99} {
+		if got := percentile(times, p); got != want {
+			t.Errorf("percentile %v is %d, want %d", p, got, want)
+		}
+	}
+	if percentile(nil, 50) != 0 {
+		t.Error("a percentile of nothing")
+	}
+}
+
+func TestParseScript(t *testing.T) {
+	for text, want := range map[string]bootScript{
+		"#!ipxe\necho installing\n:kernel\nkernel http://a/k initrd=ramdisk quiet cloudlets.token=1 && goto have_kernel ||\ninitrd --name ramdisk http://a/r && goto have_ramdisk ||\nboot ||\n": {
+			kernel: "http://a/k", words: "initrd=ramdisk quiet cloudlets.token=1", ramdisk: "http://a/r", says: "installing"},
+		"#!ipxe\necho wait\nsleep 3\nchain --replace http://a/s || exit 1\n": {again: "http://a/s", says: "wait"},
+		"#!ipxe\necho local\nsanboot --no-describe --drive 0x80 || exit 1\n": {says: "local"},
+	} {
+		if got, err := parseScript(text); err != nil || got != want {
+			t.Errorf("%q is %+v, %v", text, got, err)
+		}
+	}
+	if _, err := parseScript("<html>"); err == nil {
+		t.Error("HTML is a script")
+	}
+}
+
+// build builds a command of this module.
+func build(t *testing.T, name string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", file, "./cmd/"+name)
+	cmd.Dir = "../.."
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return file
+}
+
+// TestFleets: machines of all firmwares are installed by one server that is killed,
+// and by three of which each is killed, although packets are lost. Then they boot
+// from their disks.
+func TestFleets(t *testing.T) {
+	needs.Root(t)
+	needs.Tool(t, "ip", "iproute2")
+	needs.File(t, "/usr/lib/ipxe/snponly.efi", "ipxe")
+	simulator, program, member := build(t, "fleetsim"), build(t, "cloudlets"), etcd.Program(t)
+	for name, more := range map[string][]string{
+		"one server":    {"--kill", "2", "--loss", "0.5"},
+		"three servers": {"--servers", "3", "--etcd", member, "--kill", "3", "--kill-etcd"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer stop()
+			cmd := exec.CommandContext(ctx, simulator, append([]string{"--machines", "60", "--over", "3s", "--again", "--json", "--cloudlets", program}, more...)...)
+			var words strings.Builder
+			cmd.Stderr = &words
+			out, err := cmd.Output()
+			var result struct {
+				Installed int
+				Failed    int
+				Counts    map[string]int
+			}
+			if err := json.Unmarshal(out, &result); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+			if err != nil || result.Installed != 60 || result.Failed != 0 || result.Counts["killed: a daemon"] == 0 {
+				t.Errorf("%v\n%s\n%s", err, &words, out)
+			}
+		})
+	}
+}
