@@ -25,12 +25,13 @@ var errStoreSilent = errors.New("the lease store did not answer in time")
 // change is a change of the leases that waits to be made.
 type change struct {
 	LeaseChange
-	done chan outcome // has room for one
+	done chan committed // has room for one
 }
 
-type outcome struct {
-	made bool
-	err  error
+// committed is how a change ended.
+type committed struct {
+	LeaseOutcome
+	err error
 }
 
 // committer makes changes in the store, in the order in which they came. A
@@ -42,8 +43,9 @@ type committer struct {
 	log     *slog.Logger
 	changes chan change
 
-	mu     sync.Mutex
-	failed time.Time // when a write failed; zero if the last one did not
+	mu      sync.Mutex
+	failed  time.Time // when a write failed; zero if the last one did not
+	writing time.Time // since when a write runs; zero if none does
 }
 
 func newCommitter(s *Server) *committer {
@@ -52,26 +54,45 @@ func newCommitter(s *Server) *committer {
 
 // commit returns when a change is durable, could not be made, or has failed. After
 // an error it may all the same have been made.
-func (c *committer) commit(ch LeaseChange) (made bool, err error) {
+func (c *committer) commit(ch LeaseChange) (LeaseOutcome, error) {
+	if c.isSilent() {
+		return c.giveUp()
+	}
 	patience := time.NewTimer(commitTimeout)
 	defer patience.Stop()
-	waiting := change{ch, make(chan outcome, 1)}
+	waiting := change{ch, make(chan committed, 1)}
 	select {
 	case c.changes <- waiting:
 	case <-patience.C:
-		return false, errStoreSilent
+		return c.giveUp()
 	}
 	select {
-	case o := <-waiting.done:
-		return o.made, o.err
+	case end := <-waiting.done:
+		return end.LeaseOutcome, end.err
 	case <-patience.C:
-		return false, errStoreSilent
+		return c.giveUp()
 	}
 }
 
-// mayOffer says whether something new may be offered: not right after a write
-// failed.
+func (c *committer) giveUp() (LeaseOutcome, error) {
+	c.note(errStoreSilent)
+	return LeaseOutcome{}, errStoreSilent
+}
+
+// isSilent says whether a write runs that has not ended in its time, as with a disk
+// that hangs. Then no packet waits for the store, so that the workers are free.
+func (c *committer) isSilent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.writing.IsZero() && c.now().Sub(c.writing) >= commitTimeout
+}
+
+// mayOffer says whether something new may be offered: not while the store is silent,
+// and not right after a write failed.
 func (c *committer) mayOffer() bool {
+	if c.isSilent() {
+		return false
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.failed.IsZero() || c.now().Sub(c.failed) >= failurePause
@@ -129,9 +150,22 @@ func (c *committer) write(batch []change) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
-	made, err := c.store.Commit(ctx, c.now(), changes)
+	now := c.now()
+	c.setWriting(now)
+	outcomes, err := c.store.Commit(ctx, now, changes)
+	c.setWriting(time.Time{})
 	c.note(err)
 	for i, ch := range batch {
-		ch.done <- outcome{err == nil && made[i], err}
+		end := committed{err: err}
+		if err == nil {
+			end.LeaseOutcome = outcomes[i]
+		}
+		ch.done <- end
 	}
+}
+
+func (c *committer) setWriting(since time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writing = since
 }

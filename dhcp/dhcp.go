@@ -116,7 +116,8 @@ type Lease struct {
 }
 
 // LeaseStore keeps leases over restarts, one for each address. Several servers may
-// share one: then it decides which client has an address. Its methods may be called
+// share one: then it decides which client has an address. Their clocks must agree,
+// since each decides by its own whether a lease has ended. The methods may be called
 // by several goroutines at once.
 type LeaseStore interface {
 	// Follow calls told with all leases, and then with each change that any server
@@ -126,10 +127,10 @@ type LeaseStore interface {
 	// not use the store.
 	Follow(ctx context.Context, told func(leases []Lease, all bool)) (stop func(), err error)
 	// Commit makes changes, each if its rule allows it, see [LeaseChange], and
-	// says which of them were made. When it returns nil, they outlive a power
+	// returns what became of each. When the error is nil, they outlive a power
 	// cut. Changes of several clients come in one call, so that they share the
 	// cost of one write. After an error, any of them may have been made or not.
-	Commit(ctx context.Context, now time.Time, changes []LeaseChange) (made []bool, err error)
+	Commit(ctx context.Context, now time.Time, changes []LeaseChange) ([]LeaseOutcome, error)
 }
 
 // LeaseChange is what one packet of a client does to the leases. It is made only
@@ -140,15 +141,30 @@ type LeaseChange struct {
 	// Client is the client whose packet it was. It differs from the lease's own
 	// if the address is taken out of use.
 	Client net.HardwareAddr
+	// Held says that the client gives the address back, or declines it: then the
+	// change is made only if the address has a lease of that client.
+	Held bool
 	// Left is the address that the client had before, if any: if that still has
 	// a lease of the client, it has none from now on.
 	Left netip.Addr
 }
 
-// Allowed says whether a change may be made to an address that has a lease, which
-// is nil if it has none.
-func (c LeaseChange) Allowed(has *Lease, now time.Time) bool {
-	return has == nil || !has.Expires.After(now) || bytes.Equal(has.MAC, c.Client)
+// Decide says what becomes of a change to an address that has a lease, which is nil
+// if it has none.
+func (c LeaseChange) Decide(has *Lease, now time.Time) LeaseOutcome {
+	if has == nil {
+		return LeaseOutcome{!c.Held, Lease{Addr: c.Lease.Addr}}
+	}
+	own := bytes.Equal(has.MAC, c.Client)
+	return LeaseOutcome{own || !c.Held && !has.Expires.After(now), *has}
+}
+
+// LeaseOutcome is what became of a [LeaseChange].
+type LeaseOutcome struct {
+	Made bool
+	// Before is the lease that the address had. If the change was not made, it
+	// still has it.
+	Before Lease
 }
 
 // Exchange is one packet from a client and the reply to it.

@@ -16,6 +16,8 @@ func (s *service) askTable(req Request, id Identity, t *table) Grant {
 	switch {
 	case s.iface.Mode == Proxy || req.Port == BootPort || asksBootServer(req) || !ok:
 		return Grant{}
+	case mac == station{}:
+		return Grant{Reason: "a hardware address of zeros is no client's"}
 	case t == nil:
 		g := unknownRelay(req)
 		s.warnNoAddress(mac, g)
@@ -90,7 +92,7 @@ func (s *service) handleDecline(req Request, id Identity, t *table, mac station)
 	s.log.Warn("a client found its address in use by another station: look for one with a fixed address inside the pool",
 		"client", mac.String(), "address", addr.String(), "unused for", quarantine.String())
 	unused := Lease{Addr: addr, MAC: make(net.HardwareAddr, 6), Expires: s.server.Now().Add(quarantine)}
-	_, _ = s.commits.commit(LeaseChange{Lease: unused, Client: req.Client.MAC}) // it logs the error; the client expects no answer
+	s.giveBack(t, LeaseChange{Lease: unused, Client: req.Client.MAC, Held: true})
 	return Grant{Reason: addr.String() + " is kept out of use for " + quarantine.String()}
 }
 
@@ -116,45 +118,51 @@ func (s *service) handleRelease(req Request, id Identity, t *table, mac station)
 	if !ok {
 		return Grant{Reason: "the client has no such lease"}
 	}
-	_, _ = s.commits.commit(LeaseChange{Lease: lease, Client: req.Client.MAC}) // it logs the error; the client expects no answer
+	s.giveBack(t, LeaseChange{Lease: lease, Client: req.Client.MAC, Held: true})
 	return Grant{Reason: addr.String() + " is free again"}
+}
+
+// giveBack stores what a client does to the address that it has no more. The client
+// expects no answer, and an error is in the log. If the store knows better whose
+// the address is, the table learns it.
+func (s *service) giveBack(t *table, ch LeaseChange) {
+	if o, err := s.commits.commit(ch); err == nil && !o.Made {
+		t.learn([]Lease{o.Before}, false)
+	}
 }
 
 // bind makes a granted address the client's, and returns the ACK once the
 // lease would outlive a crash of the server. An ACK sent earlier could leave
 // two clients with one address. answer makes the reply to a Grant.
 //
-// While the store fails, a lease that is in it is confirmed for the rest of its
-// term.
+// If another client was quicker, here or at a server that shares the store, the
+// client gets a NAK and starts again. While the store fails, a lease that is in it
+// is confirmed for the rest of its term.
 func (s *service) bind(req Request, t *table, g Grant, answer func(Grant) Reply) Reply {
 	mac, _ := stationOf(req.Client.MAC)
 	lease, left, ok := t.bind(mac, g)
 	if !ok {
-		return answer(taken(g))
+		return answer(t.lost(mac, g))
 	}
 	if lease.Hostname == "" {
 		lease.Hostname = req.Client.Hostname
 	}
-	made, err := s.commits.commit(LeaseChange{Lease: lease, Client: lease.MAC, Left: left})
+	o, err := s.commits.commit(LeaseChange{Lease: lease, Client: lease.MAC, Left: left})
 	switch {
 	case err != nil:
-		rest := t.unbind(mac, g.Addr)
+		rest := t.unbind(mac, g.Addr, left)
 		if rest < minRest {
 			return noReply("the lease could not be stored: %s", err)
 		}
 		g.Term, g.Reason = rest, fmt.Sprintf("lease confirmed for the rest of its term, since it cannot be stored: %s", err)
 		return answer(g)
-	case !made:
-		t.unbind(mac, g.Addr)
-		return answer(taken(g))
+	case !o.Made:
+		t.concede(mac, o.Before)
+		t.unbind(mac, g.Addr, left)
+		return answer(t.lost(mac, g))
 	}
 	return answer(g)
 }
 
 // minRest is the shortest rest of a lease that is worth confirming.
 const minRest = 10 * time.Second
-
-// taken is the Grant of an address that went to another client meanwhile.
-func taken(g Grant) Grant {
-	return Grant{Verdict: Refused, Addr: g.Addr, Reason: g.Addr.String() + " was given to another client meanwhile"}
-}

@@ -74,7 +74,7 @@ func (c *cluster) ask(id string, m station, kind dhcpv4.MessageType, more ...dhc
 		c.t.Error(err)
 		return nil
 	}
-	req := Request{Packet: p, Client: Classify(p), Port: ServerPort, Source: netip.MustParseAddrPort("0.0.0.0:68")}
+	req := Request{Packet: p, Client: Classify(p), Port: ServerPort, Source: netip.AddrPortFrom(source(p), ClientPort)}
 	s := c.all[id]
 	if s.leftTo(req) != "" {
 		return nil
@@ -83,14 +83,27 @@ func (c *cluster) ask(id string, m station, kind dhcpv4.MessageType, more ...dhc
 	return reply.Packet
 }
 
+// source is where a client sends a packet from.
+func source(p *dhcpv4.DHCPv4) netip.Addr {
+	if a := toAddr(p.ClientIPAddr); a.IsValid() {
+		return a
+	}
+	return netip.IPv4Unspecified()
+}
+
 func (c *cluster) discover(id string, m station, more ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 	return c.ask(id, m, dhcpv4.MessageTypeDiscover, more...)
 }
 
+// take takes an offer, and returns the answer.
+func (c *cluster) take(id string, m station, offer *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
+	return c.ask(id, m, dhcpv4.MessageTypeRequest,
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(offer.ServerIdentifier())), dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)))
+}
+
 // accept takes an offer, and returns whether it was confirmed.
 func (c *cluster) accept(id string, m station, offer *dhcpv4.DHCPv4) bool {
-	reply := c.ask(id, m, dhcpv4.MessageTypeRequest,
-		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(offer.ServerIdentifier())), dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)))
+	reply := c.take(id, m, offer)
 	return reply != nil && reply.MessageType() == dhcpv4.MessageTypeAck
 }
 
@@ -205,13 +218,137 @@ func TestTwoServersOfferOneAddress(t *testing.T) {
 	if !c.accept("a", mac(1), first) {
 		t.Fatal("the first client gets nothing")
 	}
-	reply := c.ask("b", mac(2), dhcpv4.MessageTypeRequest,
-		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(second.ServerIdentifier())), dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(second.YourIPAddr)))
+	reply := c.take("b", mac(2), second)
 	if reply == nil || reply.MessageType() != dhcpv4.MessageTypeNak {
 		t.Errorf("the second client is told %v", reply)
 	}
 	if again := c.discover("b", mac(2), late); again == nil || !c.accept("b", mac(2), again) || again.YourIPAddr.Equal(second.YourIPAddr) {
 		t.Errorf("after that it is offered %v", again)
+	}
+}
+
+// TestALostClaimIsLearned, though the store tells of no change: the client is told
+// who has the address, and is not offered it again.
+func TestALostClaimIsLearned(t *testing.T) {
+	c := newCluster(t, lateStore{&MemoryLeases{}}, 10, 11, "a", "b")
+	late := func(p *dhcpv4.DHCPv4) { p.NumSeconds = 60 }
+	want := dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress([]byte{10, 0, 0, 10}))
+	if first := c.discover("a", mac(1), late, want); first == nil || !c.accept("a", mac(1), first) {
+		t.Fatal("the first client gets nothing")
+	}
+	offer := c.discover("b", mac(2), late, want)
+	if offer == nil || !offer.YourIPAddr.Equal([]byte{10, 0, 0, 10}) {
+		t.Fatalf("the second client is offered %v", offer)
+	}
+	nak := c.take("b", mac(2), offer)
+	if nak == nil || nak.MessageType() != dhcpv4.MessageTypeNak || !strings.Contains(nak.Message(), mac(1).String()) {
+		t.Errorf("the second client is told %v", nak)
+	}
+	if again := c.discover("b", mac(2), late); again == nil || !c.accept("b", mac(2), again) {
+		t.Errorf("after that it is offered %v", again)
+	}
+}
+
+// TestOnlyTheHolderGivesBack: a server that has not heard of a lease yet takes
+// neither a release nor a decline of the client that had the address before.
+func TestOnlyTheHolderGivesBack(t *testing.T) {
+	for _, kind := range []dhcpv4.MessageType{dhcpv4.MessageTypeRelease, dhcpv4.MessageTypeDecline} {
+		store := &MemoryLeases{}
+		c := newCluster(t, lateStore{store}, 10, 10, "a", "b")
+		late := func(p *dhcpv4.DHCPv4) { p.NumSeconds = 60 }
+		if offer := c.discover("a", mac(1), late); offer == nil || !c.accept("a", mac(1), offer) {
+			t.Fatal("the first client gets nothing")
+		}
+		c.clock.forward(time.Hour)
+		if offer := c.discover("b", mac(2), late); offer == nil || !c.accept("b", mac(2), offer) {
+			t.Fatal("the second client gets nothing")
+		}
+		c.ask("a", mac(1), kind, func(p *dhcpv4.DHCPv4) { p.ClientIPAddr = []byte{10, 0, 0, 10} },
+			dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress([]byte{10, 0, 0, 10})))
+		if all := stored(store); len(all) != 1 || all[0].MAC.String() != mac(2).String() || !all[0].Expires.After(c.clock.Now().Add(quarantine)) {
+			t.Errorf("after a %s of the first client the leases are %v", kind, all)
+		}
+	}
+}
+
+// TestAQuarantineIsShared: what a client found in use at one server is offered by
+// none.
+func TestAQuarantineIsShared(t *testing.T) {
+	c := newCluster(t, &MemoryLeases{}, 10, 10, "a", "b")
+	late := func(p *dhcpv4.DHCPv4) { p.NumSeconds = 60 }
+	if offer := c.discover("a", mac(1), late); offer == nil || !c.accept("a", mac(1), offer) {
+		t.Fatal("the client gets nothing")
+	}
+	c.ask("a", mac(1), dhcpv4.MessageTypeDecline, dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress([]byte{10, 0, 0, 10})))
+	for id := range c.all {
+		for n := range byte(2) {
+			if offer := c.discover(id, mac(n), late); offer != nil {
+				t.Errorf("%s offers %s", id, offer.YourIPAddr)
+			}
+		}
+	}
+	c.clock.forward(quarantine)
+	if offer := c.discover("b", mac(2), late); offer == nil || !c.accept("b", mac(2), offer) {
+		t.Error("after its end nobody gets the address")
+	}
+}
+
+// TestALeaseIsKnownToAll: each server offers a client the address that it has,
+// whoever gave it.
+func TestALeaseIsKnownToAll(t *testing.T) {
+	c := newCluster(t, &MemoryLeases{}, 10, 250, "a", "b", "c")
+	late := func(p *dhcpv4.DHCPv4) { p.NumSeconds = 60 }
+	for n := range byte(30) {
+		first := c.discover("a", mac(n), late)
+		if first == nil || !c.accept("a", mac(n), first) {
+			t.Fatal("a client gets nothing")
+		}
+		for id := range c.all {
+			if again := c.discover(id, mac(n), late); again == nil || !again.YourIPAddr.Equal(first.YourIPAddr) {
+				t.Errorf("%s offers %v to the client with %s", id, again, first.YourIPAddr)
+			}
+		}
+	}
+}
+
+// TestEveryClientIsServed although one of three servers is dead, and is still listed:
+// whether clients count seconds, or ask again like firmware does, after 4, 8 and 16.
+func TestEveryClientIsServed(t *testing.T) {
+	for name, counts := range map[string]bool{"seconds are counted": true, "seconds are 0": false} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, &MemoryLeases{}, 10, 69, "a", "b", "c")
+			got := map[string]station{}
+			for n := range byte(60) {
+				served := false
+				secs := 0
+				for _, pause := range []int{4, 8, 16} {
+					for _, id := range []string{"a", "c"} {
+						offer := c.discover(id, mac(n), func(p *dhcpv4.DHCPv4) {
+							if counts {
+								p.NumSeconds = uint16(secs)
+							}
+						})
+						if offer == nil || served {
+							continue
+						}
+						if served = c.accept(id, mac(n), offer); served {
+							got[offer.YourIPAddr.String()] = mac(n)
+						}
+					}
+					if served {
+						break
+					}
+					c.clock.forward(time.Duration(pause) * time.Second)
+					secs += pause
+				}
+				if !served {
+					t.Errorf("client %d gets no address", n)
+				}
+			}
+			if len(got) != 60 {
+				t.Errorf("60 clients have %d addresses", len(got))
+			}
+		})
 	}
 }
 

@@ -39,7 +39,7 @@ func (m *MemoryLeases) Follow(_ context.Context, told func([]Lease, bool)) (stop
 }
 
 // Commit implements [LeaseStore].
-func (m *MemoryLeases) Commit(ctx context.Context, now time.Time, changes []LeaseChange) (made []bool, err error) {
+func (m *MemoryLeases) Commit(ctx context.Context, now time.Time, changes []LeaseChange) ([]LeaseOutcome, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -48,10 +48,10 @@ func (m *MemoryLeases) Commit(ctx context.Context, now time.Time, changes []Leas
 	if m.leases == nil {
 		m.leases = map[netip.Addr]Lease{}
 	}
-	made = make([]bool, len(changes))
+	outcomes := make([]LeaseOutcome, len(changes))
 	var told []Lease
 	for i, c := range changes {
-		if made[i] = c.Allowed(m.at(c.Lease.Addr), now); !made[i] {
+		if outcomes[i] = c.Decide(m.at(c.Lease.Addr), now); !outcomes[i].Made {
 			continue
 		}
 		if left := m.at(c.Left); left != nil && c.Left != c.Lease.Addr && bytes.Equal(left.MAC, c.Client) {
@@ -66,7 +66,7 @@ func (m *MemoryLeases) Commit(ctx context.Context, now time.Time, changes []Leas
 			f.told(told, false)
 		}
 	}
-	return made, nil
+	return outcomes, nil
 }
 
 // at is the lease of an address, or nil.

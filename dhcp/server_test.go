@@ -231,7 +231,7 @@ type brokenStore struct {
 	broken atomic.Bool
 }
 
-func (s *brokenStore) Commit(ctx context.Context, now time.Time, changes []LeaseChange) ([]bool, error) {
+func (s *brokenStore) Commit(ctx context.Context, now time.Time, changes []LeaseChange) ([]LeaseOutcome, error) {
 	if s.broken.Load() {
 		return nil, errors.New("disk full")
 	}
@@ -256,7 +256,7 @@ type countingStore struct {
 	writes int
 }
 
-func (c *countingStore) Commit(ctx context.Context, now time.Time, changes []LeaseChange) ([]bool, error) {
+func (c *countingStore) Commit(ctx context.Context, now time.Time, changes []LeaseChange) ([]LeaseOutcome, error) {
 	c.writes++
 	return c.MemoryLeases.Commit(ctx, now, changes)
 }
@@ -268,7 +268,7 @@ func TestLeasesShareWrites(t *testing.T) {
 	var waiting []change
 	for n := range byte(20) {
 		m := mac(n)
-		ch := change{LeaseChange{Lease: Lease{Addr: ip(n), MAC: m[:]}, Client: m[:]}, make(chan outcome, 1)}
+		ch := change{LeaseChange{Lease: Lease{Addr: ip(n), MAC: m[:]}, Client: m[:]}, make(chan committed, 1)}
 		waiting = append(waiting, ch)
 		c.changes <- ch
 	}
@@ -278,7 +278,7 @@ func TestLeasesShareWrites(t *testing.T) {
 		c.run()
 	}()
 	for _, ch := range waiting {
-		if o := <-ch.done; o.err != nil || !o.made {
+		if o := <-ch.done; o.err != nil || !o.Made {
 			t.Errorf("commit: %v", o)
 		}
 	}
@@ -287,6 +287,60 @@ func TestLeasesShareWrites(t *testing.T) {
 	leases := stored(store)
 	if len(leases) != 20 || store.writes != 1 {
 		t.Errorf("%d leases stored in %d writes, want 20 in one", len(leases), store.writes)
+	}
+}
+
+// TestASilentStore holds no packet for ever: while a write hangs, the others fail at
+// once, nothing new is offered, and the log says so once.
+func TestASilentStore(t *testing.T) {
+	store := &slowStore{began: make(chan struct{}), goOn: make(chan struct{})}
+	clock, log := newClock(), &syncBuffer{}
+	c := newCommitter((&Server{Leases: store, Now: clock.Now, Log: log.logger()}).withDefaults())
+	running := make(chan struct{})
+	go func() {
+		defer close(running)
+		c.run()
+	}()
+	m := mac(1)
+	first := change{LeaseChange{Lease: Lease{Addr: ip(1), MAC: m[:]}, Client: m[:]}, make(chan committed, 1)}
+	c.changes <- first
+	<-store.began
+	if !c.mayOffer() {
+		t.Error("nothing is offered while a write runs")
+	}
+	clock.forward(commitTimeout)
+	for range 3 {
+		if _, err := c.commit(first.LeaseChange); !errors.Is(err, errStoreSilent) {
+			t.Errorf("error %v", err)
+		}
+		clock.forward(failurePause)
+		if c.mayOffer() {
+			t.Error("something is offered while the store is silent")
+		}
+	}
+	close(store.goOn)
+	if end := <-first.done; end.err != nil || !end.Made {
+		t.Errorf("the write ended with %v", end)
+	}
+	if !c.mayOffer() {
+		t.Error("nothing is offered after the store is back")
+	}
+	c.end()
+	<-running
+	for _, what := range []string{"leases cannot be stored", "leases can be stored again"} {
+		if lines := log.lines(what); len(lines) != 1 {
+			t.Errorf("the log says %q: %q", what, lines)
+		}
+	}
+}
+
+// TestAHardwareAddressOfZeros is nobody's: in the store it stands for no client.
+func TestAHardwareAddressOfZeros(t *testing.T) {
+	b := startBed(t, poolInterface(), nil)
+	s := sampleNamed(t, "udhcpc-discover")
+	s.req.Packet.ClientHWAddr = make(net.HardwareAddr, 6)
+	if e := b.put(s); e.Reply != "" || !strings.Contains(e.Reason, "zeros") {
+		t.Errorf("exchange %+v", e)
 	}
 }
 
@@ -452,7 +506,7 @@ type slowStore struct {
 	began, goOn chan struct{}
 }
 
-func (s *slowStore) Commit(ctx context.Context, now time.Time, changes []LeaseChange) ([]bool, error) {
+func (s *slowStore) Commit(ctx context.Context, now time.Time, changes []LeaseChange) ([]LeaseOutcome, error) {
 	close(s.began)
 	<-s.goOn
 	return s.MemoryLeases.Commit(ctx, now, changes)

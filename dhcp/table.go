@@ -56,17 +56,40 @@ func (s station) String() string { return net.HardwareAddr(s[:]).String() }
 
 // entry is an address that is or was in use. It stays after it has expired, so
 // that its client gets the same address again if no other needed it.
+//
+// What this server has promised and what is in the store are kept apart: one
+// server's offer says nothing to the others, and what it takes back itself may stay
+// in the store. A client gets an address only if neither is another's.
 type entry struct {
 	addr  netip.Addr
 	mac   station
 	owned bool // mac is the client's; false in quarantine, and for addresses that were given up
 	bound bool // leased and not only offered
 	until time.Time
-	// stored is when the lease ends that mac has in the store, or the zero time.
-	stored time.Time
-	due    time.Time    // when a client that needs an address looks at this one
-	queue  *expiryQueue // of a pool; nil for an address outside the range
-	index  int          // in the queue
+	kept  keptLease
+	due   time.Time    // when a client that needs an address looks at this one
+	queue *expiryQueue // of a pool; nil for an address outside the range
+	index int          // in the queue
+}
+
+// keptLease is the lease that an address has in the store, as far as this server was
+// told. The zero value is none; that of the zero station is no client's.
+type keptLease struct {
+	mac   station
+	until time.Time
+}
+
+// rest is for how long a client still has an address by what is in the store.
+func (k keptLease) rest(mac station, now time.Time) time.Duration {
+	if k.mac != mac {
+		return 0
+	}
+	return max(0, k.until.Sub(now))
+}
+
+// isTaken says whether an address is another client's, or nobody's, at a time.
+func (e *entry) isTaken(mac station, now time.Time) bool {
+	return e.until.After(now) && !(e.owned && e.mac == mac) || e.kept.until.After(now) && e.kept.mac != mac
 }
 
 // newTable makes the table of a network. booter may be nil, a [Reserver], a
@@ -87,72 +110,95 @@ func newTable(n Network, booter any, now func() time.Time, avoid ...netip.Addr) 
 func (t *table) learn(leases []Lease, all bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	var before map[*entry]keptLease
 	if all {
-		for _, e := range t.byAddr {
-			e.stored = time.Time{}
-		}
+		before = t.forgetKept()
 	}
 	for _, l := range leases {
 		t.load(l, all)
 	}
+	for e, was := range before {
+		if e.kept.until.IsZero() {
+			t.vanish(e, was)
+		}
+	}
 }
 
-// load takes over one lease. If it is one of all, it does not count where the
-// client has a later one, or must not have the address any more. The caller holds
-// mu.
+// forgetKept forgets what is in the store, and returns it.
+func (t *table) forgetKept() map[*entry]keptLease {
+	before := map[*entry]keptLease{}
+	for _, e := range t.byAddr {
+		if !e.kept.until.IsZero() {
+			before[e], e.kept = e.kept, keptLease{}
+		}
+	}
+	return before
+}
+
+// load takes over the lease of one address. The caller holds mu.
 func (t *table) load(l Lease, all bool) {
 	mac, ok := stationOf(l.MAC)
 	e := t.byAddr[l.Addr]
 	switch {
 	case len(l.MAC) == 0:
 		if e != nil {
-			t.unstore(e)
+			was := e.kept
+			e.kept = keptLease{}
+			t.vanish(e, was)
 		}
 		return
 	case !ok || !t.network.Subnet.Contains(l.Addr):
 		return
+	case e == nil:
+		e = &entry{addr: l.Addr}
+		t.add(e)
+	}
+	e.kept = keptLease{mac, l.Expires}
+	t.setUntil(e, e.until)
+	switch old := t.byMAC[mac]; {
 	case mac == station{}:
-		t.block(l.Addr, l.Expires)
-		return
-	case all && !t.usable(l.Addr, mac):
-		return
+		t.drop(e)
+	case all && old != nil && old != e && old.until.After(l.Expires):
+		// The client has a later lease.
+	case all && e.owned && e.mac != mac && !l.Expires.After(t.now()):
+		// The lease has ended, and another client is offered the address.
+	case old == e && e.bound && e.until.After(l.Expires) && !t.released(l):
+		// This server has prolonged it meanwhile.
+	default:
+		t.assign(l.Addr, mac, true, l.Expires)
 	}
-	old := t.byMAC[mac]
-	if all && old != nil && old.until.After(l.Expires) {
-		return
-	}
-	if old != nil && old.addr == l.Addr && old.bound && old.until.After(l.Expires) && !t.released(l) {
-		old.stored = l.Expires // this server has prolonged it meanwhile
-		return
-	}
-	t.assign(l.Addr, mac, true, l.Expires)
-	t.byAddr[l.Addr].stored = l.Expires
 }
 
 // released says whether a lease that is stored lasts no longer than one that its
 // client has given back.
 func (t *table) released(l Lease) bool { return !l.Expires.After(t.now().Add(releaseHold)) }
 
-// unstore takes over that the store has no lease of an address any more.
-func (t *table) unstore(e *entry) {
-	if e.owned && e.bound && !e.stored.IsZero() && t.byMAC[e.mac] == e {
+// vanish takes over that an address has no lease in the store any more. was is the
+// one that it had.
+func (t *table) vanish(e *entry, was keptLease) {
+	if e.owned && e.bound && e.mac == was.mac {
 		t.drop(e)
+		return
 	}
-	e.stored = time.Time{}
+	t.setUntil(e, e.until)
 }
 
-// block keeps an address from all clients until a time.
-func (t *table) block(a netip.Addr, until time.Time) {
-	e := t.byAddr[a]
-	if e == nil {
-		e = &entry{addr: a}
-		t.add(e)
+// concede takes over the lease that stood in the way of a client's, unless the
+// store has told of the address meanwhile.
+func (t *table) concede(mac station, l Lease) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.free(l.Addr, mac) {
+		t.load(l, false)
 	}
-	if e.owned {
-		delete(t.byMAC, e.mac)
-	}
-	e.owned, e.bound, e.stored = false, false, time.Time{}
-	t.setUntil(e, until)
+}
+
+// lost is the Grant of an address that another client got meanwhile.
+func (t *table) lost(mac station, g Grant) Grant {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	reason := fmt.Sprintf("%s was given to another client meanwhile: it is %s", g.Addr, t.obstacle(g.Addr, mac))
+	return Grant{Verdict: Refused, Addr: g.Addr, Reason: reason}
 }
 
 // hasStored says whether a client has a lease in the store that has not ended.
@@ -160,26 +206,31 @@ func (t *table) hasStored(mac station) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.byMAC[mac]
-	return e != nil && e.stored.After(t.now())
+	return e != nil && e.kept.rest(mac, t.now()) > 0
 }
 
-// unbind takes back what bind did, since it could not be stored. It returns how
-// long the client still has the address by the lease that is stored.
-func (t *table) unbind(mac station, addr netip.Addr) (rest time.Duration) {
+// unbind takes back what bind did, since it could not be stored, and returns to the
+// client the address that it left. rest is how long the client still has addr by
+// the lease that is stored.
+func (t *table) unbind(mac station, addr, left netip.Addr) (rest time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.byMAC[mac]
-	if e == nil || e.addr != addr {
-		return 0
-	}
 	now := t.now()
-	if !e.stored.After(now) {
+	if e := t.byMAC[mac]; e != nil {
+		if e.addr != addr {
+			return 0
+		}
+		if rest := e.kept.rest(mac, now); rest > 0 {
+			t.setUntil(e, e.kept.until)
+			return rest.Truncate(time.Second)
+		}
 		e.bound = false
 		t.setUntil(e, now)
-		return 0
 	}
-	t.setUntil(e, e.stored)
-	return e.stored.Sub(now).Truncate(time.Second)
+	if old := t.byAddr[left]; old != nil && old.kept.rest(mac, now) > 0 {
+		t.assign(left, mac, true, old.kept.until)
+	}
+	return 0
 }
 
 // offer chooses an address for a client and holds it for offerTime. wanted is
@@ -241,11 +292,8 @@ func (t *table) findReservation(mac station) (r Reservation, note string) {
 	case !r.Addr.IsValid():
 	case !t.network.Subnet.Contains(r.Addr):
 		note = fmt.Sprintf("reserved address %s is not in %s", r.Addr, t.network.Subnet.Masked())
-	case e == nil || !e.until.After(t.now()) || e.owned && e.mac == mac:
-	case !e.owned:
-		note = fmt.Sprintf("reserved address %s was found in use by an unknown station", r.Addr)
-	default:
-		note = fmt.Sprintf("reserved address %s is still leased to %s", r.Addr, e.mac)
+	case e != nil && e.isTaken(mac, t.now()):
+		note = fmt.Sprintf("reserved address %s is %s", r.Addr, t.obstacle(r.Addr, mac))
 	}
 	return r, note
 }
@@ -348,12 +396,12 @@ func (t *table) request(mac station, addr netip.Addr, selecting bool) Grant {
 	case !reserved && !t.network.Range.Contains(addr):
 		return Grant{Reason: fmt.Sprintf("%s is not an address of the pool", addr)}
 	case !t.free(addr, mac):
-		return refused("%s is in use by another, or reserved", addr)
+		return refused("%s is %s", addr, t.obstacle(addr, mac))
 	case !reserved && !t.allowed(addr, mac):
 		return refused("%s is kept for machines of the site", addr)
 	}
-	// A free address of the range is granted even if there is no lease: only
-	// this server gives it out.
+	// A free address of the range is granted even if there is no lease: only this
+	// server and those that share the store give it out.
 	term := t.network.leaseTime()
 	return Grant{Granted, addr, r.Hostname, term, "lease confirmed"}
 }
@@ -422,10 +470,33 @@ func (t *table) withdraw(mac station) {
 
 // free says whether a client may have an address now.
 func (t *table) free(a netip.Addr, mac station) bool {
-	if e := t.byAddr[a]; e != nil && e.until.After(t.now()) && !(e.owned && e.mac == mac) {
+	if e := t.byAddr[a]; e != nil && e.isTaken(mac, t.now()) {
 		return false
 	}
 	return t.usable(a, mac)
+}
+
+// obstacle says why an address is not free for a client, as the end of a sentence.
+func (t *table) obstacle(a netip.Addr, mac station) string {
+	now := t.now()
+	e := t.byAddr[a]
+	switch {
+	case e == nil || !e.isTaken(mac, now):
+	case e.kept.until.After(now) && e.kept.mac != mac && e.kept.mac != station{}:
+		return "leased to " + e.kept.mac.String()
+	case !e.owned || e.mac == mac:
+		return "kept out of use, since another station may have it"
+	case e.bound:
+		return "leased to " + e.mac.String()
+	default:
+		return "offered to " + e.mac.String()
+	}
+	if t.reserver != nil {
+		if owner, reserved := t.reserver.Reserved(a); reserved {
+			return "reserved for " + owner.String()
+		}
+	}
+	return "an address that no client gets"
 }
 
 // usable says whether a client could have an address at all: one that is
@@ -480,24 +551,24 @@ func (t *table) assign(a netip.Addr, mac station, bound bool, until time.Time) {
 	} else if e.owned && e.mac != mac {
 		delete(t.byMAC, e.mac)
 	}
-	if e.mac != mac {
-		e.stored = time.Time{}
-	}
 	e.mac, e.owned, e.bound = mac, true, bound
 	t.byMAC[mac] = e
 	t.setUntil(e, until)
 }
 
 // drop takes an address away from its client. An address of the range stays in
-// the queue, as unused from now on.
+// the queue, as unused from now on. One that has a lease in the store stays known.
 func (t *table) drop(e *entry) {
-	delete(t.byMAC, e.mac)
-	if !t.network.Range.Contains(e.addr) {
+	if e.owned {
+		delete(t.byMAC, e.mac)
+	}
+	now := t.now()
+	if e.queue == nil && !e.kept.until.After(now) {
 		delete(t.byAddr, e.addr)
 		return
 	}
 	e.owned, e.bound = false, false
-	t.setUntil(e, t.now())
+	t.setUntil(e, now)
 }
 
 // add makes an address known that had no entry.
@@ -518,9 +589,13 @@ func (t *table) insert(e *entry, q *expiryQueue) {
 	heap.Push(q, e)
 }
 
-// setUntil changes when an address is free for other clients.
+// setUntil changes how long this server keeps an address from other clients. They
+// look at it when its lease in the store has ended, too.
 func (t *table) setUntil(e *entry, until time.Time) {
 	e.until, e.due = until, until
+	if e.kept.until.After(until) {
+		e.due = e.kept.until
+	}
 	if e.queue != nil {
 		heap.Fix(e.queue, e.index)
 	}

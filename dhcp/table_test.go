@@ -375,6 +375,87 @@ func TestLoadedLeases(t *testing.T) {
 	take(t, tab, mac(1), ip(10))
 }
 
+// leaseOf is a lease that a store tells of.
+func leaseOf(c *clock, last byte, m station, rest time.Duration) Lease {
+	return Lease{Addr: ip(last), MAC: m[:], Expires: c.Now().Add(rest)}
+}
+
+// TestAReservationOfALeasedAddress that was made while no server ran: its client is
+// offered another address until the lease ends, since the store would refuse it.
+func TestAReservationOfALeasedAddress(t *testing.T) {
+	c := newClock()
+	tab := tableOf(c, reservations{mac(2): ip(12)}, 10, 12)
+	tab.learn([]Lease{leaseOf(c, 12, mac(1), time.Hour)}, true)
+	g := tab.offer(mac(2), noAddr)
+	wantGrant(t, "meanwhile", g, Granted, ip(10))
+	if !strings.Contains(g.Reason, mac(1).String()) {
+		t.Errorf("the reason says not who has the address: %s", g.Reason)
+	}
+	c.forward(time.Hour)
+	take(t, tab, mac(2), ip(12))
+}
+
+// TestWhatIsStoredIsNotOffered, although its client has another address by now: two
+// servers gave it one each. When the store has it no more, it is free.
+func TestWhatIsStoredIsNotOffered(t *testing.T) {
+	c := newClock()
+	tab := tableOf(c, nil, 10, 11)
+	tab.learn([]Lease{leaseOf(c, 10, mac(1), time.Hour)}, false)
+	tab.learn([]Lease{leaseOf(c, 11, mac(1), time.Hour)}, false)
+	wantGrant(t, "while it is stored", tab.offer(mac(2), ip(10)), NoAddress, noAddr)
+	tab.learn([]Lease{{Addr: ip(10)}}, false)
+	take(t, tab, mac(2), ip(10))
+}
+
+// TestAFailedMoveIsUndone: a client keeps the address that it could not leave.
+func TestAFailedMoveIsUndone(t *testing.T) {
+	c := newClock()
+	r := reservations{}
+	tab := tableOf(c, r, 10, 11)
+	tab.learn([]Lease{leaseOf(c, 10, mac(1), time.Hour)}, false)
+	r[mac(1)] = ip(50)
+	_, left, ok := tab.bind(mac(1), tab.request(mac(1), ip(50), false))
+	if !ok || left != ip(10) {
+		t.Fatalf("left %s, %t", left, ok)
+	}
+	if rest := tab.unbind(mac(1), ip(50), left); rest != 0 {
+		t.Errorf("an address that is not stored is the client's for %s", rest)
+	}
+	clear(r)
+	if !tab.hasStored(mac(1)) {
+		t.Error("the client has no lease")
+	}
+	wantGrant(t, "offer", tab.offer(mac(1), noAddr), Granted, ip(10))
+	wantGrant(t, "another client", tab.offer(mac(2), ip(10)), Granted, ip(11))
+}
+
+// TestLeasesAreLoadedAgain: what changed unseen is taken over.
+func TestLeasesAreLoadedAgain(t *testing.T) {
+	c := newClock()
+	tab := tableOf(c, nil, 10, 13)
+	tab.learn([]Lease{leaseOf(c, 10, mac(1), time.Hour), leaseOf(c, 11, mac(2), time.Hour), leaseOf(c, 12, station{}, time.Hour)}, true)
+	binding := tab.request(mac(3), ip(13), false)
+	if _, _, ok := tab.bind(mac(3), binding); !ok {
+		t.Fatal("the third client gets nothing")
+	}
+	tab.learn([]Lease{leaseOf(c, 11, mac(4), time.Hour)}, true)
+	wantGrant(t, "address that was left", tab.offer(mac(5), ip(10)), Granted, ip(10))
+	wantGrant(t, "address that another client has now", tab.request(mac(2), ip(11), false), Refused, noAddr)
+	wantGrant(t, "address that is of use again", tab.offer(mac(6), ip(12)), Granted, ip(12))
+	wantGrant(t, "lease that is being stored", tab.request(mac(7), ip(13), false), Refused, noAddr)
+}
+
+// TestALateTellingIsNoNews: a lost claim says who had an address when it was lost,
+// and the store may have told of a later lease before.
+func TestALateTellingIsNoNews(t *testing.T) {
+	c := newClock()
+	tab := tableOf(c, nil, 10, 10)
+	tab.learn([]Lease{leaseOf(c, 10, mac(1), time.Hour)}, false)
+	tab.concede(mac(2), leaseOf(c, 10, mac(1), time.Minute))
+	c.forward(2 * time.Minute)
+	wantGrant(t, "offer", tab.offer(mac(2), noAddr), NoAddress, noAddr)
+}
+
 // TestAnOfferDoesNotShortenALease: a client whose lease is about to end gets
 // an offer, and takes that of another server. Its lease here still is its own.
 func TestAnOfferDoesNotShortenALease(t *testing.T) {

@@ -3,6 +3,7 @@
 package leasetest
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -32,6 +33,10 @@ func Conformance(t *testing.T, open func(t *testing.T) dhcp.LeaseStore) {
 		{"an address that a client left is free", leaves},
 		{"an address that is another's by now is not left", leavesNothing},
 		{"an address can be taken out of use", blocks},
+		{"only who has an address gives it back", givesBack},
+		{"a lost claim says who has the address", says},
+		{"more changes than one transaction takes", many},
+		{"a write that is cancelled changes nothing", cancelled},
 		{"followers see each change", follows},
 		{"nothing to store is no error", putsNothing},
 		{"many goroutines at once", concurrent},
@@ -134,6 +139,61 @@ func blocks(t *testing.T, s dhcp.LeaseStore) {
 	expect(t, s, blocked)
 }
 
+func givesBack(t *testing.T, s dhcp.LeaseStore) {
+	held, ended := lease(1, 1, "", day.Add(time.Hour)), lease(2, 2, "", day.Add(-time.Hour))
+	put(t, s, held, ended)
+	for _, other := range []dhcp.Lease{lease(1, 9, "", day), lease(2, 9, "", day.Add(time.Minute)), lease(3, 9, "", day.Add(time.Minute))} {
+		if commit(t, s, dhcp.LeaseChange{Lease: other, Client: other.MAC, Held: true})[0] {
+			t.Errorf("a client gave %s back, and does not have it", other.Addr)
+		}
+	}
+	expect(t, s, held, ended)
+	given := lease(1, 1, "", day.Add(time.Minute))
+	if !commit(t, s, dhcp.LeaseChange{Lease: given, Client: given.MAC, Held: true})[0] {
+		t.Error("a client could not give its address back")
+	}
+	expect(t, s, given, ended)
+}
+
+func says(t *testing.T, s dhcp.LeaseStore) {
+	first := lease(1, 1, "web1", day.Add(time.Hour))
+	put(t, s, first)
+	nobodys := lease(2, 2, "", day)
+	got := outcomes(t, s,
+		claim(lease(1, 2, "", day.Add(time.Hour))),
+		dhcp.LeaseChange{Lease: nobodys, Client: nobodys.MAC, Held: true})
+	for i, want := range []dhcp.Lease{first, {Addr: nobodys.Addr}} {
+		if o := got[i]; o.Made || !same(o.Before, want) {
+			t.Errorf("change %d: %v, want that %v is there", i, o, want)
+		}
+	}
+}
+
+// many makes more changes than a store of several servers takes in one transaction.
+func many(t *testing.T, s dhcp.LeaseStore) {
+	var want []dhcp.Lease
+	var changes []dhcp.LeaseChange
+	for n := range byte(200) {
+		want = append(want, lease(n, n, "", day.Add(time.Hour)))
+		changes = append(changes, claim(want[n]), claim(lease(n, n+1, "", day.Add(time.Hour))))
+	}
+	for i, made := range commit(t, s, changes...) {
+		if made != (i%2 == 0) {
+			t.Errorf("change %d of %s: made is %t", i, changes[i].Lease.Addr, made)
+		}
+	}
+	expect(t, s, want...)
+}
+
+func cancelled(t *testing.T, s dhcp.LeaseStore) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Commit(ctx, day, []dhcp.LeaseChange{claim(lease(1, 1, "", day))}); err == nil {
+		t.Error("there is no error")
+	}
+	expect(t, s)
+}
+
 func follows(t *testing.T, s dhcp.LeaseStore) {
 	first := lease(1, 1, "", day.Add(time.Hour))
 	put(t, s, first)
@@ -170,7 +230,7 @@ func concurrent(t *testing.T, s dhcp.LeaseStore) {
 		l := lease(i, i+1, "", day.Add(time.Hour))
 		want = append(want, l)
 		group.Go(func() {
-			if made, err := s.Commit(t.Context(), day, []dhcp.LeaseChange{claim(l)}); err != nil || !made[0] {
+			if made, err := s.Commit(t.Context(), day, []dhcp.LeaseChange{claim(l)}); err != nil || !made[0].Made {
 				t.Errorf("store lease of %s: %v, %v", l.Addr, made, err)
 			}
 		})
@@ -187,7 +247,7 @@ func claimsAtOnce(t *testing.T, s dhcp.LeaseStore) {
 			made, err := s.Commit(t.Context(), day, []dhcp.LeaseChange{claim(lease(1, i+1, "", day.Add(time.Hour)))})
 			if err != nil {
 				t.Error(err)
-			} else if made[0] {
+			} else if made[0].Made {
 				winners.Add(1)
 			}
 		})
@@ -201,14 +261,23 @@ func claimsAtOnce(t *testing.T, s dhcp.LeaseStore) {
 // claim is the change by which a client gets a lease.
 func claim(l dhcp.Lease) dhcp.LeaseChange { return dhcp.LeaseChange{Lease: l, Client: l.MAC} }
 
-// commit makes changes on [day].
+// commit makes changes on [day], and returns which were made.
 func commit(t *testing.T, s dhcp.LeaseStore, changes ...dhcp.LeaseChange) (made []bool) {
 	t.Helper()
-	made, err := s.Commit(t.Context(), day, changes)
-	if err != nil || len(made) != len(changes) {
-		t.Fatalf("make %d changes: %v, %v", len(changes), made, err)
+	for _, o := range outcomes(t, s, changes...) {
+		made = append(made, o.Made)
 	}
 	return made
+}
+
+// outcomes makes changes on [day].
+func outcomes(t *testing.T, s dhcp.LeaseStore, changes ...dhcp.LeaseChange) []dhcp.LeaseOutcome {
+	t.Helper()
+	all, err := s.Commit(t.Context(), day, changes)
+	if err != nil || len(all) != len(changes) {
+		t.Fatalf("make %d changes: %v, %v", len(changes), all, err)
+	}
+	return all
 }
 
 // put stores leases, each of which must be possible.

@@ -73,16 +73,19 @@ func (f follower) Apply(changes []store.Change) {
 	f.told(list, false)
 }
 
-// read reads the lease of an address. One that is deleted has no value, and then
-// no client.
+// read reads the lease of an address. One that is deleted has no value, and then no
+// client.
 func (l Leases) read(key string, value []byte) (lease dhcp.Lease, err error) {
 	if value == nil {
 		lease.Addr, err = netip.ParseAddr(key)
 		return lease, err
 	}
-	if err := json.Unmarshal(value, &lease); err != nil {
-		return l.damaged(key, err)
+	if err := json.Unmarshal(value, &lease); err == nil {
+		return lease, nil
+	} else if lease, err = damaged(key, time.Now(), err); err != nil {
+		return lease, err
 	}
+	l.logger().Error("a lease is damaged; its address is kept out of use for a while", "address", lease.Addr, "time", damagedTerm)
 	return lease, nil
 }
 
@@ -99,27 +102,27 @@ const damagedTerm = 24 * time.Hour
 
 // damaged is the lease of an address whose record cannot be read: that of no
 // client.
-func (l Leases) damaged(key string, cause error) (dhcp.Lease, error) {
+func damaged(key string, now time.Time, cause error) (dhcp.Lease, error) {
 	addr, err := netip.ParseAddr(key)
 	if err != nil {
 		return dhcp.Lease{}, fmt.Errorf("decode the lease of %.40q: %w", key, cause)
 	}
-	l.logger().Error("a lease is damaged; its address is kept out of use for a while", "address", addr, "time", damagedTerm, "error", cause)
-	return dhcp.Lease{Addr: addr, MAC: make(net.HardwareAddr, 6), Expires: time.Now().Add(damagedTerm)}, nil
+	return dhcp.Lease{Addr: addr, MAC: make(net.HardwareAddr, 6), Expires: now.Add(damagedTerm)}, nil
 }
 
 // Commit implements [dhcp.LeaseStore].
-func (l Leases) Commit(ctx context.Context, now time.Time, changes []dhcp.LeaseChange) (made []bool, err error) {
+func (l Leases) Commit(ctx context.Context, now time.Time, changes []dhcp.LeaseChange) (outcomes []dhcp.LeaseOutcome, err error) {
 	limits := l.Store.Limits()
-	most := max(1, min(limits.Reads/2, limits.Writes/2, limits.Bytes/maxRecord)) // of changes in one transaction
+	// A change reads two leases, and writes each once, or twice if it is damaged.
+	most := max(1, min(limits.Reads/2, limits.Writes/4, limits.Bytes/maxRecord/2))
 	for part := range slices.Chunk(changes, most) {
-		c := commit{l, now, part, make([]bool, len(part))}
+		c := commit{now: now, changes: part}
 		if err := l.Store.Update(ctx, c.write); err != nil {
 			return nil, fmt.Errorf("store %d leases: %w", len(changes), err)
 		}
-		made = append(made, c.made...)
+		outcomes = append(outcomes, c.outcomes...)
 	}
-	return made, nil
+	return outcomes, nil
 }
 
 // maxRecord is more than a lease takes in the store, in bytes: a hostname has at
@@ -128,20 +131,21 @@ const maxRecord = 2048
 
 // commit is one transaction.
 type commit struct {
-	leases  Leases
-	now     time.Time
-	changes []dhcp.LeaseChange
-	made    []bool
+	now      time.Time
+	changes  []dhcp.LeaseChange
+	outcomes []dhcp.LeaseOutcome
 }
 
+// write makes the changes, in their order. It may run several times.
 func (c *commit) write(tx store.Tx) error {
 	has, err := c.read(tx)
 	if err != nil {
 		return err
 	}
+	c.outcomes = make([]dhcp.LeaseOutcome, len(c.changes))
 	for i, change := range c.changes {
 		addr := change.Lease.Addr
-		if c.made[i] = change.Allowed(has[addr], c.now); !c.made[i] {
+		if c.outcomes[i] = change.Decide(has[addr], c.now); !c.outcomes[i].Made {
 			continue
 		}
 		if left := has[change.Left]; left != nil && change.Left != addr && bytes.Equal(left.MAC, change.Client) {
@@ -150,24 +154,25 @@ func (c *commit) write(tx store.Tx) error {
 				return err
 			}
 		}
-		lease := change.Lease
-		has[addr] = &lease
-		if err := store.PutJSON(tx, Bucket, addr.String(), lease); err != nil {
+		has[addr] = &change.Lease
+		if err := store.PutJSON(tx, Bucket, addr.String(), change.Lease); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// read reads the leases of all addresses that the changes are about.
+// read reads the leases of all addresses that the changes are about. It replaces
+// one that is damaged, so that the time for which it keeps its address has an end.
 func (c *commit) read(tx store.Tx) (map[netip.Addr]*dhcp.Lease, error) {
 	has := make(map[netip.Addr]*dhcp.Lease)
+	var addrs []netip.Addr
 	var keys []string
 	for _, change := range c.changes {
 		for _, addr := range []netip.Addr{change.Lease.Addr, change.Left} {
 			if _, twice := has[addr]; addr.IsValid() && !twice {
 				has[addr] = nil
-				keys = append(keys, addr.String())
+				addrs, keys = append(addrs, addr), append(keys, addr.String())
 			}
 		}
 	}
@@ -179,11 +184,16 @@ func (c *commit) read(tx store.Tx) (map[netip.Addr]*dhcp.Lease, error) {
 		if value == nil {
 			continue
 		}
-		lease, err := c.leases.read(keys[i], value)
-		if err != nil {
-			return nil, err
+		var lease dhcp.Lease
+		if err := json.Unmarshal(value, &lease); err != nil {
+			if lease, err = damaged(keys[i], c.now, err); err != nil {
+				return nil, err
+			}
+			if err := store.PutJSON(tx, Bucket, keys[i], lease); err != nil {
+				return nil, err
+			}
 		}
-		has[lease.Addr] = &lease
+		has[addrs[i]] = &lease
 	}
 	return has, nil
 }
