@@ -32,6 +32,8 @@ type Request struct {
 	Port uint16
 	// Source is where it came from.
 	Source netip.AddrPort
+	// Unicast says that it was sent to this server alone, and not to all.
+	Unicast bool
 }
 
 // Identity is what a server says about itself on one network.

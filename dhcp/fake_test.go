@@ -43,7 +43,7 @@ func newFakeSystem() *fakeSystem {
 
 func (f *fakeSystem) addresses(string) ([]netip.Prefix, error) { return f.addrs, nil }
 
-func (f *fakeSystem) listen(_ context.Context, _ string, port uint16) (net.PacketConn, error) {
+func (f *fakeSystem) listen(_ context.Context, _ string, port uint16) (udpSocket, error) {
 	return f.ports[port], f.fail
 }
 
@@ -62,7 +62,7 @@ var _ system = fakeSystems{}
 
 func (f fakeSystems) addresses(iface string) ([]netip.Prefix, error) { return f[iface].addrs, nil }
 
-func (f fakeSystems) listen(ctx context.Context, iface string, port uint16) (net.PacketConn, error) {
+func (f fakeSystems) listen(ctx context.Context, iface string, port uint16) (udpSocket, error) {
 	return f[iface].listen(ctx, iface, port)
 }
 
@@ -85,7 +85,7 @@ type fakeConn struct {
 	net.PacketConn
 	port   uint16
 	in     chan arrival
-	fail   chan error // what ReadFrom returns instead of a packet
+	fail   chan error // what receive returns instead of a packet
 	out    chan sent
 	closed chan struct{}
 	woken  chan struct{} // closed by SetReadDeadline
@@ -93,17 +93,17 @@ type fakeConn struct {
 	closeOnce, wakeOnce sync.Once
 }
 
-func (c *fakeConn) ReadFrom(b []byte) (int, net.Addr, error) {
+func (c *fakeConn) receive(b []byte) (n int, from netip.AddrPort, unicast bool, err error) {
 	select {
 	case a := <-c.in:
-		return copy(b, a.data), net.UDPAddrFromAddrPort(a.from), nil
-	case err := <-c.fail:
-		return 0, nil, err
+		return copy(b, a.data), a.from, a.unicast, nil
+	case err = <-c.fail:
 	case <-c.woken:
-		return 0, nil, os.ErrDeadlineExceeded
+		err = os.ErrDeadlineExceeded
 	case <-c.closed:
-		return 0, nil, net.ErrClosed
+		err = net.ErrClosed
 	}
+	return 0, from, false, err
 }
 
 func (c *fakeConn) WriteTo(b []byte, to net.Addr) (int, error) {
@@ -178,7 +178,7 @@ func (b *bed) end() {
 func (b *bed) put(s sample) Exchange {
 	b.t.Helper()
 	select {
-	case b.ports[s.req.Port].in <- arrival{s.req.Packet.ToBytes(), s.req.Source}:
+	case b.ports[s.req.Port].in <- arrival{s.req.Packet.ToBytes(), s.req.Source, s.req.Unicast}:
 	case <-time.After(patience):
 		b.t.Fatal("server does not read")
 	}

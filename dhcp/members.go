@@ -12,8 +12,14 @@ import (
 
 // members are the servers that share a network: its clients and the free addresses
 // of its pools are divided among those that are alive. A client's member answers it
-// at once, the others only if the client has waited in vain (RFC 3074). When a
-// member comes or goes, only its share moves (rendezvous hashing).
+// at once, the others only if the client has waited in vain (RFC 3074, where that is
+// the service delay).
+//
+// RFC 3074 hashes the client identifier, or else the hardware address, with
+// Pearson's hash, and gives each server some of its 256 values by configuration.
+// Here a client is its MAC, since firmware, loader and operating system of a machine
+// send different identifiers. Rendezvous hashing says whose it is, which takes no
+// configuration: when a member comes or goes, only its share moves.
 type members struct {
 	list func() (self string, live []string) // nil if this server is alone
 }
@@ -63,29 +69,25 @@ const (
 	// longSecs is from which value on a client's own count of seconds is taken
 	// for that. Some firmware sends 4 from the start, and some always 0.
 	longSecs = 5
-	// waitSpan is how long a client's first packet is remembered at least, and
-	// maxWaits how many clients are in each such span.
-	waitSpan = 30 * time.Second
-	maxWaits = 4096
+	// waitSpan is how long a client's first packet is remembered at least. A
+	// client that rebinds asks again after some minutes. maxWaits is how many
+	// clients are in each such span.
+	waitSpan = 5 * time.Minute
+	maxWaits = 1 << 14
 )
 
 // leftTo returns the ID of the member to which a packet is left, or "" if this
-// server answers it. A packet that names a server, or comes from a client that has
-// an address, is answered by whom it reaches.
-//
-// RFC 3074 hashes the client identifier. Here a client is its MAC, since firmware,
-// loader and operating system of a machine send different identifiers.
+// server answers it.
 func (s *service) leftTo(req Request) string {
 	self, live := s.members.now()
 	mac, ok := stationOf(req.Client.MAC)
 	if len(live) < 2 || !ok || req.Port != ServerPort {
 		return ""
 	}
-	p := req.Packet
-	switch p.MessageType() {
+	switch req.Packet.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
 	case dhcpv4.MessageTypeRequest:
-		if toAddr(p.ServerIdentifier()).IsValid() || toAddr(p.ClientIPAddr).IsValid() {
+		if isForOne(req) {
 			s.waits.end(mac)
 			return ""
 		}
@@ -95,10 +97,20 @@ func (s *service) leftTo(req Request) string {
 	var key [8]byte
 	copy(key[2:], mac[:])
 	owner := ownerOf(binary.BigEndian.Uint64(key[:]), live)
-	if owner == self || p.NumSeconds >= longSecs || s.waits.since(mac, s.server.Now()) >= longWait {
+	if owner == self || req.Packet.NumSeconds >= longSecs || s.waits.since(mac, s.server.Now()) >= longWait {
 		return ""
 	}
 	return owner
+}
+
+// isForOne says whether a REQUEST is for one server (RFC 2131, 4.3.2): the client
+// takes the offer of a server, which it names, or renews its lease, and sends that
+// to whom it got it from. A client that rebinds its lease, or comes back with it
+// after a restart, asks all; a relay sends that to each server alone.
+func isForOne(req Request) bool {
+	p := req.Packet
+	renews := req.Unicast && toAddr(p.ClientIPAddr).IsValid() && !toAddr(p.GatewayIPAddr).IsValid()
+	return renews || toAddr(p.ServerIdentifier()).IsValid()
 }
 
 // waits remembers since when clients of other members ask.

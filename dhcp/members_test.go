@@ -69,12 +69,17 @@ func (c *cluster) setLive(ids ...string) {
 
 // ask puts a packet to a server. The reply is nil if there is none.
 func (c *cluster) ask(id string, m station, kind dhcpv4.MessageType, more ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
+	return c.send(id, false, m, kind, more...)
+}
+
+// send is ask, for a packet that may be for that server alone.
+func (c *cluster) send(id string, unicast bool, m station, kind dhcpv4.MessageType, more ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 	p, err := dhcpv4.New(append([]dhcpv4.Modifier{dhcpv4.WithHwAddr(m[:]), dhcpv4.WithMessageType(kind), dhcpv4.WithBroadcast(true)}, more...)...)
 	if err != nil {
 		c.t.Error(err)
 		return nil
 	}
-	req := Request{Packet: p, Client: Classify(p), Port: ServerPort, Source: netip.AddrPortFrom(source(p), ClientPort)}
+	req := Request{Packet: p, Client: Classify(p), Port: ServerPort, Source: netip.AddrPortFrom(source(p), ClientPort), Unicast: unicast}
 	s := c.all[id]
 	if s.leftTo(req) != "" {
 		return nil
@@ -308,6 +313,51 @@ func TestALeaseIsKnownToAll(t *testing.T) {
 				t.Errorf("%s offers %v to the client with %s", id, again, first.YourIPAddr)
 			}
 		}
+	}
+}
+
+// TestWhoAnswersARequest for a lease that the client has: a renewal is answered by
+// whom it was sent to. When it asks all, its own member answers, and the others if
+// the client asks in vain.
+func TestWhoAnswersARequest(t *testing.T) {
+	has := func(p *dhcpv4.DHCPv4) { p.ClientIPAddr = []byte{10, 0, 0, 10} }
+	relayed := func(p *dhcpv4.DHCPv4) { has(p); p.GatewayIPAddr = []byte{10, 0, 0, 200} }
+	wants := dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress([]byte{10, 0, 0, 10}))
+	for _, test := range []struct {
+		name    string
+		unicast bool
+		what    dhcpv4.Modifier
+		again   time.Duration // when the client asks again
+		once    bool          // whether a is to answer at once
+	}{
+		{"RENEWING", true, has, 0, true},
+		{"REBINDING", false, has, 4 * time.Minute, false},
+		{"REBINDING behind a relay", true, relayed, 4 * time.Minute, false},
+		{"INIT-REBOOT", false, wants, 4 * time.Second, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newCluster(t, &MemoryLeases{}, 10, 250, "a", "b")
+			var m station
+			for n := byte(1); ; n++ { // a client of b
+				if m = mac(n); c.discover("a", m) == nil {
+					break
+				}
+			}
+			c.all["a"].waits.end(m)
+			ask := func(id string) *dhcpv4.DHCPv4 {
+				return c.send(id, test.unicast, m, dhcpv4.MessageTypeRequest, test.what)
+			}
+			if reply := ask("b"); reply == nil || reply.MessageType() != dhcpv4.MessageTypeAck {
+				t.Errorf("its own member answers %v", reply)
+			}
+			if reply := ask("a"); (reply != nil) != test.once {
+				t.Errorf("the other member answers %v", reply)
+			}
+			c.clock.forward(test.again)
+			if ask("a") == nil {
+				t.Error("the other member does not answer a client that asks again")
+			}
+		})
 	}
 }
 

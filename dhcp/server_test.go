@@ -202,7 +202,7 @@ func TestServerOnTwoInterfaces(t *testing.T) {
 		system       *fakeSystem
 		server, addr string
 	}{{lab, "10.77.0.1", "10.77.0.100"}, {office, "10.99.0.1", ""}} {
-		test.system.ports[ServerPort].in <- arrival{request.raw, request.req.Source}
+		test.system.ports[ServerPort].in <- arrival{data: request.raw, from: request.req.Source}
 		<-exchanges
 		p := parseSent(t, <-test.system.out)
 		if addr := toAddr(p.YourIPAddr); p.ServerIdentifier().String() != test.server || addr.IsValid() != (test.addr != "") || addr.IsValid() && addr.String() != test.addr {
@@ -443,7 +443,7 @@ func TestPanicCostsOnePacket(t *testing.T) {
 	})
 	bad := sampleNamed(t, "bios-pxe-discover")
 	for range 2 * workers { // more than there are workers to lose
-		b.ports[ServerPort].in <- arrival{bad.raw, bad.req.Source}
+		b.ports[ServerPort].in <- arrival{data: bad.raw, from: bad.req.Source}
 	}
 	if e := b.put(sampleNamed(t, "ovmf-pxe-discover")); e.Reply != "OFFER" {
 		t.Errorf("after panics: %+v", e)
@@ -520,7 +520,7 @@ func TestServerFinishesItsPackets(t *testing.T) {
 	b.put(sampleNamed(t, "udhcpc-discover"))
 	b.got()
 	request := sampleNamed(t, "udhcpc-request")
-	b.ports[ServerPort].in <- arrival{request.raw, request.req.Source}
+	b.ports[ServerPort].in <- arrival{data: request.raw, from: request.req.Source}
 	<-store.began
 	b.stop()
 	<-b.ports[ServerPort].woken
@@ -579,7 +579,7 @@ func TestKnownClientsComeFirst(t *testing.T) {
 	discover := func(from station) {
 		s := sampleNamed(t, "bios-pxe-discover")
 		s.req.Packet.ClientHWAddr = from[:]
-		b.ports[ServerPort].in <- arrival{s.req.Packet.ToBytes(), s.req.Source}
+		b.ports[ServerPort].in <- arrival{data: s.req.Packet.ToBytes(), from: s.req.Source}
 	}
 	for i := range 5 * workers {
 		discover(station{2, 0, 0, 0, byte(i >> 8), byte(i)})

@@ -49,7 +49,7 @@ type service struct {
 // socket is one UDP port of an interface, and the packets that were read from
 // it and wait for a worker.
 type socket struct {
-	net.PacketConn
+	udpSocket
 	port    uint16
 	known   chan arrival // from clients that the registry knows
 	waiting chan arrival // from all others
@@ -57,8 +57,9 @@ type socket struct {
 
 // arrival is a packet as it came from the network.
 type arrival struct {
-	data []byte
-	from netip.AddrPort
+	data    []byte
+	from    netip.AddrPort
+	unicast bool // sent to this server alone
 }
 
 // open opens the sockets. If it fails, close closes those that it has opened.
@@ -108,13 +109,13 @@ func (s *service) start(ctx context.Context, group *errgroup.Group) {
 func (s *service) read(ctx context.Context, sock *socket) error {
 	buf := make([]byte, maxPacket)
 	for failures := 0; ; {
-		n, from, err := sock.ReadFrom(buf)
+		n, from, unicast, err := sock.receive(buf)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
 			failures = 0
-			s.queue(sock, arrival{append([]byte(nil), buf[:n]...), addrPortOf(from)})
+			s.queue(sock, arrival{append([]byte(nil), buf[:n]...), from, unicast})
 		default:
 			if failures++; failures == maxReadErrors || errors.Is(err, net.ErrClosed) {
 				return fmt.Errorf("read from UDP port %d of %s (%d failures in a row): %w", sock.port, s.iface.Name, failures, err)
@@ -194,7 +195,7 @@ func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
 		s.log.Debug("packet ignored", "from", a.from.String(), "error", err)
 		return
 	}
-	req := Request{Packet: p, Client: Classify(p), Port: sock.port, Source: a.from}
+	req := Request{Packet: p, Client: Classify(p), Port: sock.port, Source: a.from, Unicast: a.unicast}
 	if other := s.leftTo(req); other != "" {
 		s.log.Debug("DHCP packet left to another server", "client", req.Client.MAC.String(), "server", other)
 		return
@@ -273,13 +274,4 @@ func (s *service) report(req Request, r Reply) {
 	if s.server.Observe != nil {
 		s.server.Observe(e)
 	}
-}
-
-// addrPortOf is where a UDP packet came from, or the zero value.
-func addrPortOf(a net.Addr) netip.AddrPort {
-	if u, ok := a.(*net.UDPAddr); ok {
-		ap := u.AddrPort()
-		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-	}
-	return netip.AddrPort{}
 }

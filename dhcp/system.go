@@ -1,7 +1,9 @@
 package dhcp
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -17,11 +19,18 @@ type system interface {
 	// addresses lists an interface's IPv4 addresses.
 	addresses(iface string) ([]netip.Prefix, error)
 	// listen opens a UDP socket that hears one interface only.
-	listen(ctx context.Context, iface string, port uint16) (net.PacketConn, error)
+	listen(ctx context.Context, iface string, port uint16) (udpSocket, error)
 	// hardware opens a socket that sends to hardware addresses.
 	hardware(iface string) (hardwareSender, error)
 	// pause waits for d, or for the end of ctx.
 	pause(ctx context.Context, d time.Duration)
+}
+
+// udpSocket is a UDP socket that knows how a packet came.
+type udpSocket interface {
+	net.PacketConn
+	// receive reads one packet. unicast says that it was sent to this host alone.
+	receive(b []byte) (n int, from netip.AddrPort, unicast bool, err error)
 }
 
 // hardwareSender sends UDP datagrams to stations that do not answer ARP yet.
@@ -69,12 +78,14 @@ func enlarge(fd int) {
 
 // listen does not share the port (no SO_REUSEADDR): a second server on the
 // same interface would silently take a part of the packets.
-func (linux) listen(ctx context.Context, iface string, port uint16) (net.PacketConn, error) {
+func (linux) listen(ctx context.Context, iface string, port uint16) (udpSocket, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var bindErr error
 		err := c.Control(func(fd uintptr) {
 			enlarge(int(fd))
-			bindErr = unix.BindToDevice(int(fd), iface)
+			bindErr = errors.Join(
+				unix.BindToDevice(int(fd), iface),
+				unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1))
 		})
 		if err != nil {
 			return err
@@ -85,7 +96,30 @@ func (linux) listen(ctx context.Context, iface string, port uint16) (net.PacketC
 	if err != nil {
 		return nil, fmt.Errorf("open UDP port %d (ss -lunp shows who has it; it takes root or CAP_NET_BIND_SERVICE and CAP_NET_RAW): %w", port, err)
 	}
-	return conn, nil
+	return linuxSocket{conn.(*net.UDPConn)}, nil
+}
+
+// linuxSocket is a socket with IP_PKTINFO.
+type linuxSocket struct{ *net.UDPConn }
+
+func (s linuxSocket) receive(b []byte) (n int, from netip.AddrPort, unicast bool, err error) {
+	var control [64]byte
+	n, m, _, from, err := s.ReadMsgUDPAddrPort(b, control[:])
+	if err != nil {
+		return n, from, false, err
+	}
+	return n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), isUnicast(control[:m]), nil
+}
+
+// isUnicast reads what IP_PKTINFO says of a packet (ip(7)): its destination is the
+// local address that took it, unless it was a broadcast.
+func isUnicast(control []byte) bool {
+	header, info, _, err := unix.ParseOneSocketControlMessage(control)
+	if err != nil || header.Level != unix.IPPROTO_IP || header.Type != unix.IP_PKTINFO || len(info) < unix.SizeofInet4Pktinfo {
+		return false
+	}
+	local, destination := info[4:8], info[8:12]
+	return bytes.Equal(local, destination)
 }
 
 func (linux) hardware(iface string) (hardwareSender, error) {
