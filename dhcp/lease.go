@@ -137,7 +137,9 @@ func (s *service) giveBack(t *table, ch LeaseChange) {
 //
 // If another client was quicker, here or at a server that shares the store, the
 // client gets a NAK and starts again. While the store fails, a lease that is in it
-// is confirmed for the rest of its term.
+// is confirmed for the rest of its term. That is right as long as no other server can
+// reach the store either: one that is cut off alone does not hear that its client
+// gave the lease back elsewhere.
 func (s *service) bind(req Request, t *table, g Grant, answer func(Grant) Reply) Reply {
 	mac, _ := stationOf(req.Client.MAC)
 	lease, left, ok := t.bind(mac, g)

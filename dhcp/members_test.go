@@ -21,6 +21,7 @@ import (
 type cluster struct {
 	t     *testing.T
 	store LeaseStore
+	pool  Range
 	clock *clock
 
 	mu   sync.Mutex
@@ -29,36 +30,41 @@ type cluster struct {
 }
 
 func newCluster(t *testing.T, store LeaseStore, first, last byte, ids ...string) *cluster {
-	c := &cluster{t: t, store: store, clock: newClock(), live: ids, all: map[string]*service{}}
+	c := &cluster{t: t, store: store, pool: Range{ip(first), ip(last)}, clock: newClock(), live: ids, all: map[string]*service{}}
 	for i, id := range ids {
-		f := newFakeSystem()
-		f.addrs = []netip.Prefix{netip.PrefixFrom(ip(byte(1+i)), 24)}
-		s := &Server{
-			Interfaces: []Interface{{Name: "eth9", Network: Network{Range: Range{ip(first), ip(last)}, LeaseTime: time.Hour}}},
-			Leases:     store, Now: c.clock.Now, Log: slog.New(slog.DiscardHandler), system: f,
-			Members: func() (string, []string) {
-				c.mu.Lock()
-				defer c.mu.Unlock()
-				return id, c.live
-			},
-		}
-		l, err := s.Listen(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			l.commits.run()
-		}()
-		t.Cleanup(func() {
-			l.commits.end()
-			<-ended
-			l.Close()
-		})
-		c.all[id] = l.services[0]
+		c.start(id, byte(1+i))
 	}
 	return c
+}
+
+// start starts a server with an address. If one with that ID ran, it is gone.
+func (c *cluster) start(id string, last byte) {
+	f := newFakeSystem()
+	f.addrs = []netip.Prefix{netip.PrefixFrom(ip(last), 24)}
+	s := &Server{
+		Interfaces: []Interface{{Name: "eth9", Network: Network{Range: c.pool, LeaseTime: time.Hour}}},
+		Leases:     c.store, Now: c.clock.Now, Log: slog.New(slog.DiscardHandler), system: f,
+		Members: func() (string, []string) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return id, c.live
+		},
+	}
+	l, err := s.Listen(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.commits.run()
+	}()
+	c.t.Cleanup(func() {
+		l.commits.end()
+		<-ended
+		l.Close()
+	})
+	c.all[id] = l.services[0]
 }
 
 func (c *cluster) setLive(ids ...string) {
@@ -99,6 +105,9 @@ func source(p *dhcpv4.DHCPv4) netip.Addr {
 func (c *cluster) discover(id string, m station, more ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 	return c.ask(id, m, dhcpv4.MessageTypeDiscover, more...)
 }
+
+// waitsLong is a packet's count of seconds that all servers answer.
+func waitsLong(p *dhcpv4.DHCPv4) { p.NumSeconds = 60 }
 
 // take takes an offer, and returns the answer.
 func (c *cluster) take(id string, m station, offer *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
@@ -214,9 +223,8 @@ func TestThePoolIsUsedToItsEnd(t *testing.T) {
 // again, and gets another one.
 func TestTwoServersOfferOneAddress(t *testing.T) {
 	c := newCluster(t, &MemoryLeases{}, 10, 11, "a", "b")
-	late := func(p *dhcpv4.DHCPv4) { p.NumSeconds = 60 }
 	want := dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress([]byte{10, 0, 0, 10}))
-	first, second := c.discover("a", mac(1), late, want), c.discover("b", mac(2), late, want)
+	first, second := c.discover("a", mac(1), waitsLong, want), c.discover("b", mac(2), waitsLong, want)
 	if first == nil || second == nil || !first.YourIPAddr.Equal(second.YourIPAddr) {
 		t.Fatalf("offers %v, %v", first, second)
 	}
@@ -227,7 +235,7 @@ func TestTwoServersOfferOneAddress(t *testing.T) {
 	if reply == nil || reply.MessageType() != dhcpv4.MessageTypeNak {
 		t.Errorf("the second client is told %v", reply)
 	}
-	if again := c.discover("b", mac(2), late); again == nil || !c.accept("b", mac(2), again) || again.YourIPAddr.Equal(second.YourIPAddr) {
+	if again := c.discover("b", mac(2), waitsLong); again == nil || !c.accept("b", mac(2), again) || again.YourIPAddr.Equal(second.YourIPAddr) {
 		t.Errorf("after that it is offered %v", again)
 	}
 }
@@ -236,12 +244,11 @@ func TestTwoServersOfferOneAddress(t *testing.T) {
 // who has the address, and is not offered it again.
 func TestALostClaimIsLearned(t *testing.T) {
 	c := newCluster(t, lateStore{&MemoryLeases{}}, 10, 11, "a", "b")
-	late := func(p *dhcpv4.DHCPv4) { p.NumSeconds = 60 }
 	want := dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress([]byte{10, 0, 0, 10}))
-	if first := c.discover("a", mac(1), late, want); first == nil || !c.accept("a", mac(1), first) {
+	if first := c.discover("a", mac(1), waitsLong, want); first == nil || !c.accept("a", mac(1), first) {
 		t.Fatal("the first client gets nothing")
 	}
-	offer := c.discover("b", mac(2), late, want)
+	offer := c.discover("b", mac(2), waitsLong, want)
 	if offer == nil || !offer.YourIPAddr.Equal([]byte{10, 0, 0, 10}) {
 		t.Fatalf("the second client is offered %v", offer)
 	}
@@ -249,7 +256,7 @@ func TestALostClaimIsLearned(t *testing.T) {
 	if nak == nil || nak.MessageType() != dhcpv4.MessageTypeNak || !strings.Contains(nak.Message(), mac(1).String()) {
 		t.Errorf("the second client is told %v", nak)
 	}
-	if again := c.discover("b", mac(2), late); again == nil || !c.accept("b", mac(2), again) {
+	if again := c.discover("b", mac(2), waitsLong); again == nil || !c.accept("b", mac(2), again) {
 		t.Errorf("after that it is offered %v", again)
 	}
 }
@@ -260,12 +267,11 @@ func TestOnlyTheHolderGivesBack(t *testing.T) {
 	for _, kind := range []dhcpv4.MessageType{dhcpv4.MessageTypeRelease, dhcpv4.MessageTypeDecline} {
 		store := &MemoryLeases{}
 		c := newCluster(t, lateStore{store}, 10, 10, "a", "b")
-		late := func(p *dhcpv4.DHCPv4) { p.NumSeconds = 60 }
-		if offer := c.discover("a", mac(1), late); offer == nil || !c.accept("a", mac(1), offer) {
+		if offer := c.discover("a", mac(1), waitsLong); offer == nil || !c.accept("a", mac(1), offer) {
 			t.Fatal("the first client gets nothing")
 		}
 		c.clock.forward(time.Hour)
-		if offer := c.discover("b", mac(2), late); offer == nil || !c.accept("b", mac(2), offer) {
+		if offer := c.discover("b", mac(2), waitsLong); offer == nil || !c.accept("b", mac(2), offer) {
 			t.Fatal("the second client gets nothing")
 		}
 		c.ask("a", mac(1), kind, func(p *dhcpv4.DHCPv4) { p.ClientIPAddr = []byte{10, 0, 0, 10} },
@@ -280,20 +286,19 @@ func TestOnlyTheHolderGivesBack(t *testing.T) {
 // none.
 func TestAQuarantineIsShared(t *testing.T) {
 	c := newCluster(t, &MemoryLeases{}, 10, 10, "a", "b")
-	late := func(p *dhcpv4.DHCPv4) { p.NumSeconds = 60 }
-	if offer := c.discover("a", mac(1), late); offer == nil || !c.accept("a", mac(1), offer) {
+	if offer := c.discover("a", mac(1), waitsLong); offer == nil || !c.accept("a", mac(1), offer) {
 		t.Fatal("the client gets nothing")
 	}
 	c.ask("a", mac(1), dhcpv4.MessageTypeDecline, dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress([]byte{10, 0, 0, 10})))
 	for id := range c.all {
 		for n := range byte(2) {
-			if offer := c.discover(id, mac(n), late); offer != nil {
+			if offer := c.discover(id, mac(n), waitsLong); offer != nil {
 				t.Errorf("%s offers %s", id, offer.YourIPAddr)
 			}
 		}
 	}
 	c.clock.forward(quarantine)
-	if offer := c.discover("b", mac(2), late); offer == nil || !c.accept("b", mac(2), offer) {
+	if offer := c.discover("b", mac(2), waitsLong); offer == nil || !c.accept("b", mac(2), offer) {
 		t.Error("after its end nobody gets the address")
 	}
 }
@@ -302,14 +307,13 @@ func TestAQuarantineIsShared(t *testing.T) {
 // whoever gave it.
 func TestALeaseIsKnownToAll(t *testing.T) {
 	c := newCluster(t, &MemoryLeases{}, 10, 250, "a", "b", "c")
-	late := func(p *dhcpv4.DHCPv4) { p.NumSeconds = 60 }
 	for n := range byte(30) {
-		first := c.discover("a", mac(n), late)
+		first := c.discover("a", mac(n), waitsLong)
 		if first == nil || !c.accept("a", mac(n), first) {
 			t.Fatal("a client gets nothing")
 		}
 		for id := range c.all {
-			if again := c.discover(id, mac(n), late); again == nil || !again.YourIPAddr.Equal(first.YourIPAddr) {
+			if again := c.discover(id, mac(n), waitsLong); again == nil || !again.YourIPAddr.Equal(first.YourIPAddr) {
 				t.Errorf("%s offers %v to the client with %s", id, again, first.YourIPAddr)
 			}
 		}
@@ -362,44 +366,41 @@ func TestWhoAnswersARequest(t *testing.T) {
 }
 
 // TestEveryClientIsServed although one of three servers is dead, and is still listed:
-// whether clients count seconds, or ask again like firmware does, after 4, 8 and 16.
+// clients count seconds or not, and ask again like firmware does.
 func TestEveryClientIsServed(t *testing.T) {
-	for name, counts := range map[string]bool{"seconds are counted": true, "seconds are 0": false} {
+	for name, count := range map[string]uint16{"seconds are counted": 1, "seconds are 0": 0} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, &MemoryLeases{}, 10, 69, "a", "b", "c")
-			got := map[string]station{}
+			got := map[string]bool{}
 			for n := range byte(60) {
-				served := false
-				secs := 0
-				for _, pause := range []int{4, 8, 16} {
-					for _, id := range []string{"a", "c"} {
-						offer := c.discover(id, mac(n), func(p *dhcpv4.DHCPv4) {
-							if counts {
-								p.NumSeconds = uint16(secs)
-							}
-						})
-						if offer == nil || served {
-							continue
-						}
-						if served = c.accept(id, mac(n), offer); served {
-							got[offer.YourIPAddr.String()] = mac(n)
-						}
-					}
-					if served {
-						break
-					}
-					c.clock.forward(time.Duration(pause) * time.Second)
-					secs += pause
-				}
-				if !served {
+				addr := c.boot(mac(n), count, "a", "c")
+				if addr == "" {
 					t.Errorf("client %d gets no address", n)
 				}
+				got[addr] = true
 			}
 			if len(got) != 60 {
 				t.Errorf("60 clients have %d addresses", len(got))
 			}
 		})
 	}
+}
+
+// boot has a client ask again until one of the servers gives it an address, which it
+// returns. count is by how much the client's seconds grow in each second.
+func (c *cluster) boot(m station, count uint16, ids ...string) string {
+	var secs uint16
+	for _, pause := range []uint16{4, 8, 16, 32} {
+		for _, id := range ids {
+			offer := c.discover(id, m, func(p *dhcpv4.DHCPv4) { p.NumSeconds = secs * count })
+			if offer != nil && c.accept(id, m, offer) {
+				return offer.YourIPAddr.String()
+			}
+		}
+		c.clock.forward(time.Duration(pause) * time.Second)
+		secs += pause
+	}
+	return ""
 }
 
 // lateStore tells its followers of nothing, as if what others write came late.
@@ -414,7 +415,7 @@ func (s lateStore) Follow(ctx context.Context, told func([]Lease, bool)) (func()
 }
 
 // TestNoAddressIsGivenTwice, whoever asks whom, also when servers hear of each
-// other's leases too late, and come and go.
+// other's leases too waitsLong, and come and go.
 func TestNoAddressIsGivenTwice(t *testing.T) {
 	for name, store := range map[string]LeaseStore{"told": &MemoryLeases{}, "told too late": lateStore{&MemoryLeases{}}} {
 		t.Run(name, func(t *testing.T) {
