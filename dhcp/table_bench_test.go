@@ -41,11 +41,12 @@ func (n manyReservations) Reserved(a netip.Addr) (net.HardwareAddr, bool) {
 }
 
 // BenchmarkTable measures a whole exchange (offer, request, lease) with so many
-// reservations inside the pool: of a client with a reservation, and of one
-// without. Neither may become slower with more of them.
+// reservations inside the pool: of a client with a reservation, of one without, and
+// of one without where three servers share the pool. None may become slower with more
+// of them.
 func BenchmarkTable(b *testing.B) {
 	for _, n := range []int{10, 1_000, 10_000, 100_000} {
-		for _, who := range []string{"reserved", "pool"} {
+		for _, who := range []string{"reserved", "pool", "shared"} {
 			b.Run(fmt.Sprintf("%s/machines=%d", who, n), func(b *testing.B) {
 				now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 				network := Network{
@@ -53,12 +54,16 @@ func BenchmarkTable(b *testing.B) {
 					Range: Range{manyAddr(0), manyAddr(n + 1000)},
 				}
 				table := newTable(network, manyReservations(n), func() time.Time { return now })
+				if who == "shared" {
+					live := []string{"a", "b", "c"}
+					table.members.list = func() (string, []string) { return "b", live }
+				}
 				for i := range n { // all were here before, and their leases have ended
 					table.assign(manyAddr(i), manyMAC(i), true, now.Add(-time.Minute))
 				}
 				for i := 0; b.Loop(); i++ {
 					m := manyMAC(i % n)
-					if who == "pool" {
+					if who != "reserved" {
 						m = station{4, 0, 0, 0, byte(i % 900 >> 8), byte(i % 900)}
 					}
 					g := table.offer(m, netip.Addr{})
