@@ -7,7 +7,11 @@
 // [Answer]. A [Server] is the configuration; its Listen opens the sockets, and
 // [Listener.Serve] answers.
 //
-// Standards: RFC 2131, 2132, 3004, 3046, 4361, 4578, 5970, 7440; PXE 2.1;
+// Several servers may serve one network, if they share a [LeaseStore] and know of each
+// other ([Server.Members]). The store decides which client has an address. One of the
+// servers answers a client at once, and the others do if it asks again.
+//
+// Standards: RFC 2131, 2132, 3004, 3046, 3074, 4361, 4578, 5970, 7440; PXE 2.1;
 // UEFI 2.10 chapter 24 (HTTP Boot).
 package dhcp
 

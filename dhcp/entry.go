@@ -50,13 +50,6 @@ func (e *entry) later(now time.Time) {
 	heap.Fix(e.queue, e.index)
 }
 
-// move puts an address into another queue.
-func (e *entry) move(to *expiryQueue) {
-	heap.Remove(e.queue, e.index)
-	e.queue = to
-	heap.Push(to, e)
-}
-
 // expiryQueue is a heap of entries for container/heap; the one that is due
 // first is at its top.
 type expiryQueue []*entry

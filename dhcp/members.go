@@ -3,7 +3,6 @@ package dhcp
 import (
 	"encoding/binary"
 	"hash/fnv"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -11,7 +10,7 @@ import (
 )
 
 // members are the servers that share a network: its clients and the free addresses
-// of its pools are divided among those that are alive. A client's member answers it
+// of its pools ([slots] of them) are divided among those that are alive. A client's member answers it
 // at once, the others only if the client has waited in vain (RFC 3074, where that is
 // the service delay).
 //
@@ -32,11 +31,8 @@ func (m members) now() (self string, live []string) {
 	return m.list()
 }
 
-// own says whether an address is this server's to give out.
-func (m members) own(a netip.Addr) bool {
-	self, live := m.now()
-	return len(live) < 2 || ownerOf(uint64(number(a))|1<<32, live) == self
-}
+// slotKey makes the key of a slot of addresses one that is no client's.
+const slotKey = 1 << 48
 
 // ownerOf chooses the member that a key belongs to: the one with the largest hash
 // of both.

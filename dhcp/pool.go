@@ -10,12 +10,15 @@ import (
 // ownShare is which part of a range is kept for known clients: a quarter.
 const ownShare = 4
 
+// slots is how many slots the addresses of a pool are divided into, by their hash.
+// Servers share out slots and not addresses, so that nothing is to be done for each
+// address when a server comes or goes.
+const slots = 128
+
 // pool is a part of a network's range, and what is known of its addresses.
 type pool struct {
 	Range
-	queue expiryQueue // of the addresses that have an entry
-	// foreign is of addresses that were found to be another server's share.
-	foreign expiryQueue
+	known [slots]expiryQueue // of the addresses that have an entry
 	// nextUnused is where to look for an address that was never given out: all
 	// lower ones have an entry, or can never be given.
 	nextUnused netip.Addr
@@ -39,25 +42,30 @@ func newPools(r Range, share bool) []*pool {
 	}
 }
 
-// mingle forgets which addresses are another server's share.
-func (p *pool) mingle() {
-	for len(p.foreign) > 0 {
-		p.foreign[len(p.foreign)-1].move(&p.queue)
-	}
-}
+// slotOf is the slot of an address.
+func slotOf(a netip.Addr) int { return int(scramble(uint64(number(a))) % slots) }
+
+// queue is the queue of an address.
+func (p *pool) queue(a netip.Addr) *expiryQueue { return &p.known[slotOf(a)] }
 
 // pick chooses an address of the pool: one that was never used, or else the one
-// that has been unused for longest.
+// that has been unused for longest. It takes one of another server's share only if
+// none of this one's is free; then whoever stores its lease first has it.
 func (t *table) pick(mac station) (netip.Addr, string) {
 	known := t.isKnown(mac)
 	t.share()
-	for _, pick := range []func(*pool, station) (netip.Addr, string){t.pickOwn, t.pickForeign} {
+	for _, foreign := range []bool{false, true} {
 		for i, p := range t.pools {
 			if i > 0 && !known {
 				break
 			}
-			if addr, reason := pick(p, mac); addr.IsValid() {
-				return addr, reason
+			if !foreign {
+				if a := t.pickUnused(p, mac); a.IsValid() {
+					return a, "first free address of the pool"
+				}
+			}
+			if a := t.pickKnown(p, mac, foreign); a.IsValid() {
+				return a, pickedFrom(foreign)
 			}
 		}
 	}
@@ -68,58 +76,65 @@ func (t *table) pick(mac station) (netip.Addr, string) {
 	return netip.Addr{}, reason
 }
 
-// share takes note of which servers share the pool. If that has changed, each
-// address may be another one's.
+func pickedFrom(foreign bool) string {
+	if foreign {
+		return "address of another server's share, since none of this one's is free"
+	}
+	return "address longest unused"
+}
+
+// share finds out which slots are another server's, if the servers have changed.
 func (t *table) share() {
-	_, live := t.members.now()
+	self, live := t.members.now()
 	if slices.Equal(live, t.sharing) {
 		return
 	}
 	t.sharing = live
-	for _, p := range t.pools {
-		p.mingle()
+	for slot := range t.foreign {
+		t.foreign[slot] = len(live) > 1 && ownerOf(slotKey|uint64(slot), live) != self
 	}
 }
 
-// pickOwn chooses an address of a part of the pool that no other server owns.
-func (t *table) pickOwn(p *pool, mac station) (netip.Addr, string) {
+// pickUnused chooses an address of this server's share that was never given out.
+// Those of the others get an entry, in which they are found if they are needed.
+func (t *table) pickUnused(p *pool, mac station) netip.Addr {
 	for ; p.Contains(p.nextUnused); p.nextUnused = p.nextUnused.Next() {
 		a := p.nextUnused
 		switch {
 		case t.byAddr[a] != nil || !t.assignable(a):
-		case !t.members.own(a):
-			t.insert(&entry{addr: a}, &p.foreign)
-		case t.usable(a, mac):
-			return a, "first free address of the pool"
+		case !t.foreign[slotOf(a)] && t.usable(a, mac):
+			return a
 		default:
-			t.insert(&entry{addr: a}, &p.queue) // another client may have it, or this one later
+			t.insert(&entry{addr: a}, p.queue(a)) // another client may have it, or this one later
 		}
 	}
-	for now := t.now(); p.queue.Len() > 0 && !p.queue[0].due.After(now); {
-		e := p.queue[0]
-		switch {
-		case !t.members.own(e.addr):
-			e.move(&p.foreign)
-		case t.usable(e.addr, mac):
-			return e.addr, "address longest unused"
-		default:
-			e.later(now)
-		}
-	}
-	return netip.Addr{}, ""
+	return netip.Addr{}
 }
 
-// pickForeign chooses an address of a part of the pool that another server owns:
-// no own one is free. Whoever stores its lease first has it.
-func (t *table) pickForeign(p *pool, mac station) (netip.Addr, string) {
-	for now := t.now(); p.foreign.Len() > 0 && !p.foreign[0].due.After(now); {
-		e := p.foreign[0]
-		if t.usable(e.addr, mac) {
-			return e.addr, "address of another server's share, since none of this one's is free"
+// pickKnown chooses an address that has an entry, of this server's share or of the
+// others'.
+func (t *table) pickKnown(p *pool, mac station, foreign bool) netip.Addr {
+	now := t.now()
+	for {
+		e := t.firstDue(p, foreign)
+		switch {
+		case e == nil || e.due.After(now):
+			return netip.Addr{}
+		case t.usable(e.addr, mac):
+			return e.addr
 		}
 		e.later(now)
 	}
-	return netip.Addr{}, ""
+}
+
+// firstDue is the address of a share that is due first, or nil.
+func (t *table) firstDue(p *pool, foreign bool) (first *entry) {
+	for slot, q := range p.known {
+		if t.foreign[slot] == foreign && len(q) > 0 && (first == nil || q[0].due.Before(first.due)) {
+			first = q[0]
+		}
+	}
+	return first
 }
 
 func number(a netip.Addr) uint32 {

@@ -23,9 +23,9 @@ type Server struct {
 	// Leases keeps leases over restarts; nil keeps them in memory only.
 	Leases LeaseStore
 	// Members, if set, returns the ID of this server and those of all servers
-	// that are alive and share the lease store, sorted, this one too. It is
-	// called for each packet and must answer from memory. If it is not set, this
-	// server is alone.
+	// that are alive and share the lease store, sorted, this one too. Clients and
+	// free addresses are divided among them. It is called for each packet and must
+	// answer from memory. If it is not set, this server is alone.
 	Members func() (self string, live []string)
 	// Observe, if set, is called with every exchange, by several goroutines
 	// at once. Packets are answered by those same goroutines, so it must not

@@ -45,8 +45,11 @@ type table struct {
 	byMAC  map[station]*entry
 	// pools are the range, in one part or in two: the second is for clients
 	// that the registry knows.
-	pools   []*pool
-	sharing []string // the servers that share the pools, as of the last look
+	pools []*pool
+	// sharing are the servers that share the pools, as of the last look, and
+	// foreign says which slots are not this one's.
+	sharing []string
+	foreign [slots]bool
 }
 
 // station is a MAC as a map's key.
@@ -254,7 +257,10 @@ func (t *table) obstacle(a netip.Addr, mac station) string {
 			return "reserved for " + owner.String()
 		}
 	}
-	return "an address that no client gets"
+	if !t.assignable(a) {
+		return "an address that no client gets"
+	}
+	return "free by now"
 }
 
 // usable says whether a client could have an address at all: one that is
@@ -333,7 +339,7 @@ func (t *table) drop(e *entry) {
 func (t *table) add(e *entry) {
 	for _, p := range t.pools {
 		if p.Contains(e.addr) {
-			t.insert(e, &p.queue)
+			t.insert(e, p.queue(e.addr))
 			return
 		}
 	}
