@@ -153,21 +153,30 @@ type LeaseChange struct {
 	Left netip.Addr
 }
 
-// Decide says what becomes of a change to an address that has a lease, which is nil
-// if it has none.
-func (c LeaseChange) Decide(has *Lease, now time.Time) LeaseOutcome {
-	if has == nil {
-		return LeaseOutcome{!c.Held, Lease{Addr: c.Lease.Addr}}
+// Allowed says whether a change may be made to an address that has a lease, which
+// is nil if it has none.
+func (c LeaseChange) Allowed(has *Lease, now time.Time) bool {
+	if has != nil && bytes.Equal(has.MAC, c.Client) {
+		return true
 	}
-	own := bytes.Equal(has.MAC, c.Client)
-	return LeaseOutcome{own || !c.Held && !has.Expires.After(now), *has}
+	return !c.Held && (has == nil || !has.Expires.After(now))
+}
+
+// Outcome is what becomes of a change to an address that has a lease, which is nil
+// if it has none.
+func (c LeaseChange) Outcome(has *Lease, now time.Time) LeaseOutcome {
+	o := LeaseOutcome{Made: c.Allowed(has, now), Before: Lease{Addr: c.Lease.Addr}}
+	if has != nil {
+		o.Before = *has
+	}
+	return o
 }
 
 // LeaseOutcome is what became of a [LeaseChange].
 type LeaseOutcome struct {
 	Made bool
-	// Before is the lease that the address had. If the change was not made, it
-	// still has it.
+	// Before is the lease that the address had, without a MAC if it had none. If
+	// the change was not made, it still has it.
 	Before Lease
 }
 

@@ -51,7 +51,7 @@ func (m *MemoryLeases) Commit(ctx context.Context, now time.Time, changes []Leas
 	outcomes := make([]LeaseOutcome, len(changes))
 	var told []Lease
 	for i, c := range changes {
-		if outcomes[i] = c.Decide(m.at(c.Lease.Addr), now); !outcomes[i].Made {
+		if outcomes[i] = c.Outcome(m.at(c.Lease.Addr), now); !outcomes[i].Made {
 			continue
 		}
 		if left := m.at(c.Left); left != nil && c.Left != c.Lease.Addr && bytes.Equal(left.MAC, c.Client) {

@@ -145,7 +145,7 @@ func (c *commit) write(tx store.Tx) error {
 	c.outcomes = make([]dhcp.LeaseOutcome, len(c.changes))
 	for i, change := range c.changes {
 		addr := change.Lease.Addr
-		if c.outcomes[i] = change.Decide(has[addr], c.now); !c.outcomes[i].Made {
+		if c.outcomes[i] = change.Outcome(has[addr], c.now); !c.outcomes[i].Made {
 			continue
 		}
 		if left := has[change.Left]; left != nil && change.Left != addr && bytes.Equal(left.MAC, change.Client) {
