@@ -21,8 +21,9 @@ const (
 	// Further ones are dropped; clients ask again.
 	maxWaiting = 1024
 	// workers is how many packets are handled at once, per socket. They
-	// spend most of their time waiting for the lease store.
-	workers = 64
+	// spend most of their time waiting for the lease store, of which one write
+	// can serve maxBatch of them. The others have to find a worker meanwhile.
+	workers = 2 * maxBatch
 	// maxReadErrors is how many reads in a row may fail, as they do while
 	// the kernel is short of memory, before the socket is taken for broken.
 	maxReadErrors = 16

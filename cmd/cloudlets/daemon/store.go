@@ -76,20 +76,29 @@ func (d *Daemon) tellOfNewStore() {
 	}
 }
 
-// openEtcd opens the store in etcd, and waits until that answers.
-func openEtcd(ctx context.Context, s site.StoreSettings, log *slog.Logger) (keeper, error) {
-	o := etcd.Options{Endpoints: s.Etcd, User: s.User, Prefix: s.Prefix, Log: log}
-	var err error
+// EtcdOptions are how to reach a store in etcd.
+func EtcdOptions(s site.StoreSettings) (o etcd.Options, err error) {
+	o = etcd.Options{Endpoints: s.Etcd, User: s.User, Prefix: s.Prefix}
 	if o.TLS, err = etcdTLS(s.TLS); err != nil {
-		return keeper{}, fmt.Errorf("open the store in etcd: %w", err)
+		return o, err
 	}
 	if s.PasswordFile != "" {
 		password, err := os.ReadFile(s.PasswordFile)
 		if err != nil {
-			return keeper{}, fmt.Errorf("open the store in etcd: read the password of %s: %w", s.User, err)
+			return o, fmt.Errorf("read the password of %s: %w", s.User, err)
 		}
 		o.Password = strings.TrimRight(string(password), "\r\n")
 	}
+	return o, nil
+}
+
+// openEtcd opens the store in etcd, and waits until that answers.
+func openEtcd(ctx context.Context, s site.StoreSettings, log *slog.Logger) (keeper, error) {
+	o, err := EtcdOptions(s)
+	if err != nil {
+		return keeper{}, fmt.Errorf("open the store in etcd: %w", err)
+	}
+	o.Log = log
 	kept, err := etcd.Open(ctx, o)
 	if err != nil {
 		return keeper{}, err

@@ -39,6 +39,9 @@ func Examine(ctx context.Context, s Server) ([]Finding, error) {
 		findings = append(findings, checkTFTP(ctx, s.Socket, s.Site, s.Settings)...)
 	}
 	findings = append(findings, checkOtherServers(ctx, s.Settings))
+	findings = append(findings, checkStore(ctx, s.Settings.Store)...)
+	findings = append(findings, checkNeighbours(s.Site)...)
+	findings = append(findings, checkSites(ctx, s.Socket)...)
 	findings = append(findings, checkLoaders(s.Site, s.Settings)...)
 	findings = append(findings, Files(s.Site)...)
 	return append(findings, checkImages(ctx, s)...), ctx.Err()
