@@ -573,7 +573,7 @@ func (g gatekeeper) Boot(_ context.Context, c Client) Boot {
 // more of them wait. The first worker that is free answers a machine of the site.
 func TestKnownClientsComeFirst(t *testing.T) {
 	g := gatekeeper{known: mac(7), gate: make(chan struct{})}
-	b := startBed(t, poolInterface(), func(s *Server) { s.Booter = g })
+	b := startBed(t, Interface{Mode: Proxy}, func(s *Server) { s.Booter = g })
 	open := sync.OnceFunc(func() { close(g.gate) })
 	t.Cleanup(open) // before the server is stopped, which waits for its workers
 	discover := func(from station) {
@@ -581,7 +581,7 @@ func TestKnownClientsComeFirst(t *testing.T) {
 		s.req.Packet.ClientHWAddr = from[:]
 		b.ports[ServerPort].in <- arrival{data: s.req.Packet.ToBytes(), from: s.req.Source}
 	}
-	for i := range 5 * workers {
+	for i := range workers + maxWaiting/2 {
 		discover(station{2, 0, 0, 0, byte(i >> 8), byte(i)})
 	}
 	discover(g.known)
