@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 )
@@ -170,11 +171,17 @@ func (c *limitedTCP) Write(b []byte) (written int, err error) {
 	}
 }
 
-// ReadFrom sends what it reads, each piece within a deadline of its own.
+// ReadFrom sends what it reads, each piece within a deadline of its own. A file is
+// sent by the kernel.
 func (c *limitedTCP) ReadFrom(r io.Reader) (sent int64, err error) {
 	rest := &io.LimitedReader{R: r, N: 1<<63 - 1}
 	if bounded, ok := r.(*io.LimitedReader); ok { // sendfile takes one limit, and not two
 		rest = bounded
+	}
+	if f, ok := rest.R.(*os.File); ok {
+		sent, err = c.sendWholeFile(f, rest.N)
+		rest.N -= sent
+		return sent, err
 	}
 	for rest.N > 0 {
 		if err := c.extend(); err != nil {

@@ -255,3 +255,54 @@ func TestAWholeFileArrives(t *testing.T) {
 		}
 	}
 }
+
+// TestFilesAreSent whole, and from any byte to any other, also over a connection
+// that is kept.
+func TestFilesAreSent(t *testing.T) {
+	content := make([]byte, 5<<20+123)
+	for i := range content {
+		content[i] = byte(i * 2654435761 >> 13)
+	}
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer f.Close()
+		http.ServeContent(w, r, "", time.Time{}, f)
+	})}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = s.Serve(limitConns(l, limits{total: 10, write: time.Minute}))
+	}()
+	t.Cleanup(func() {
+		s.Close()
+		<-ended
+	})
+	for _, part := range [][2]int{{0, len(content)}, {1, 2}, {100, len(content)}, {writePiece - 1, writePiece + 1}, {3 << 20, 4<<20 + 7}} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", part[0], part[1]-1))
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || !bytes.Equal(got, content[part[0]:part[1]]) {
+			t.Errorf("bytes %d to %d: %d came, %v", part[0], part[1], len(got), err)
+		}
+	}
+}
