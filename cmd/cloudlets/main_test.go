@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/pflag"
 
+	testcluster "cloudlets/testdata/etcd"
 	"cloudlets/testdata/needs"
 )
 
@@ -40,7 +41,7 @@ func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
 		Dir: dir, Deadline: time.Now().Add(10 * patience), RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "until": until, "freeport": freePort, "hold": hold, "kernel": writeKernel, "program": writeProgram, "network": network, "needs": need,
+			"exits": exits, "until": until, "freeport": freePort, "hold": hold, "kernel": writeKernel, "program": writeProgram, "network": network, "needs": need, "etcd": startEtcd,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("CLOUDLETS_SOCKET", filepath.Join(env.WorkDir, "sock"))
@@ -67,6 +68,14 @@ func need(ts *testscript.TestScript, _ bool, args []string) {
 	default:
 		ts.Fatalf("usage: needs root|PROGRAM DEBIAN-PACKAGE")
 	}
+}
+
+// etcd NAME starts a member of etcd, and puts its URL into a variable.
+func startEtcd(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: etcd NAME")
+	}
+	ts.Setenv(args[0], testcluster.Start(ts.Value(scriptTest{}).(testing.TB), 1).Endpoints()[0])
 }
 
 // exits CODE COMMAND… runs a command, which must end with that exit code.

@@ -93,13 +93,13 @@ func (d *Daemon) compareSites(ctx context.Context) error {
 	}
 }
 
-// differing are the names of the servers whose copy of the site differs from this
+// differing are the names and addresses of the servers whose copy of the site differs from this
 // one's.
 func (d *Daemon) differing() string {
 	var names []string
 	for _, m := range d.members.Live() {
 		if m.Site != d.Site.Digest() {
-			names = append(names, m.Name)
+			names = append(names, m.Name+" at "+m.URL)
 		}
 	}
 	return strings.Join(names, ", ")
