@@ -19,7 +19,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"sync"
 
 	"cloudlets/dhcp"
 	"cloudlets/images"
@@ -64,10 +63,7 @@ type Chain struct {
 
 	hosts hosts
 	// turns bound the plans that are made at once.
-	turns struct {
-		once sync.Once
-		free chan struct{}
-	}
+	turns turns
 }
 
 var (

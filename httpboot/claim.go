@@ -3,9 +3,9 @@ package httpboot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -61,7 +61,9 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 	c.sawHost(session.MAC, r)
 	plan, note, err := c.plan(r.Context(), session, request)
 	if err != nil {
-		c.record(r.Context(), noPlan(session.MAC, err))
+		if !errors.Is(err, errBusy) {
+			c.record(r.Context(), noPlan(session.MAC, err))
+		}
 		refuse(w, err)
 		return
 	}
@@ -113,21 +115,6 @@ func describeDisks(disks []provision.DiskInfo) string {
 	return strings.Join(names, " or ")
 }
 
-// maxPlans is how many plans are made at once, for each processor. Each takes some
-// megabytes while it is made, and a rack that is switched on claims hundreds.
-const maxPlans = 4
-
-// turn waits for the turn of a plan, which ends with done.
-func (c *Chain) turn(ctx context.Context) (done func(), err error) {
-	c.turns.once.Do(func() { c.turns.free = make(chan struct{}, maxPlans*runtime.GOMAXPROCS(0)) })
-	select {
-	case c.turns.free <- struct{}{}:
-		return func() { <-c.turns.free }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
 // plan makes the plan of a machine for an agent with a valid session, and a note
 // by which other servers can go on with it. It refuses an install that cannot
 // succeed.
@@ -148,7 +135,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	if err := suits(spec, kit, request.Inventory); err != nil {
 		return wire.Plan{}, nil, &refusal{err}
 	}
-	end, err := c.turn(ctx)
+	end, err := c.turns.take(ctx)
 	if err != nil {
 		return wire.Plan{}, nil, err
 	}

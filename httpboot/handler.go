@@ -136,6 +136,8 @@ func refuse(w http.ResponseWriter, err error) {
 		status = http.StatusForbidden
 	case isRefusal(err):
 		status = http.StatusConflict
+	case errors.Is(err, errBusy):
+		status = http.StatusServiceUnavailable
 	}
 	http.Error(w, err.Error(), status)
 }

@@ -13,8 +13,9 @@ import (
 	"cloudlets/provision/depot"
 )
 
+// record records an event, also if who caused it has hung up meanwhile.
 func (c *Chain) record(ctx context.Context, e provision.Event) {
-	if err := c.Tracker.Record(ctx, e); err != nil {
+	if err := c.Tracker.Record(context.WithoutCancel(ctx), e); err != nil {
 		c.logger().Error("an event was lost", "machine", e.MAC, "event", e.Text, "error", err)
 	}
 }

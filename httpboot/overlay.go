@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"cloudlets/images"
-	"cloudlets/images/atomicfile"
 	"cloudlets/images/pack"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -149,13 +148,22 @@ func (c *Chain) makeOverlay(ctx context.Context, spec *provision.Spec, kit *depo
 }
 
 // writePack makes a pack that only this user can read: overlays may hold secrets.
+// It is not synced: what a power cut leaves of it is recognised by its digest, and
+// made again.
 func writePack(ctx context.Context, name string, source images.Source) (info pack.Info, err error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return info, err
 	}
-	err = atomicfile.Write(name, 0o600, func(f *os.File) (err error) {
-		info, err = pack.Write(ctx, f, source, pack.Options{})
-		return err
-	})
+	f, err := os.CreateTemp(filepath.Dir(name), ".part-*")
+	if err != nil {
+		return info, err
+	}
+	info, err = pack.Write(ctx, f, source, pack.Options{})
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(f.Name()))
+	}
 	return info, err
 }
