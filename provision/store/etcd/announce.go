@@ -179,7 +179,7 @@ func (a *announcer) end() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	_, err := a.session.Client().Revoke(ctx, a.session.Lease())
-	if isAway(err) || errors.Is(err, context.Canceled) {
+	if isAway(err) || errors.Is(err, context.Canceled) || errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return nil
 	}
 	return err

@@ -279,6 +279,10 @@ func TestEtcdIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster.Kill(0)
+	err = s.Update(t.Context(), func(tx store.Tx) error { return tx.Put("b", "k", nil) })
+	if errors.Is(err, store.ErrUncertain) == errors.Is(err, store.ErrAway) { // it has read nothing, so it may find out when it commits
+		t.Errorf("an update is %v", err)
+	}
 	for err == nil || !errors.Is(err, store.ErrAway) {
 		_, err = add(t.Context(), s, "k")
 	}
