@@ -40,7 +40,8 @@ const DefaultPrefix = "/cloudlets"
 // These bound how long etcd may take.
 const (
 	// callTimeout bounds one request to etcd. The election of a new leader takes
-	// about a second.
+	// about a second. An Update may take twice as long to fail: after its commit
+	// it asks whether that took effect.
 	callTimeout = 3 * time.Second
 	// seenTimeout bounds how long an Update that is done waits until the watch
 	// tells of it.
