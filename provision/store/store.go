@@ -109,11 +109,14 @@ type Limits struct {
 // unlimited are the limits of a store that belongs to this process.
 var unlimited = Limits{Reads: math.MaxInt, Writes: math.MaxInt, Bytes: math.MaxInt}
 
-// ErrUncertain is the error of an [Store.Update] whose changes were made or not:
-// the connection to the store ended before it answered.
+// ErrUncertain is the error of a [Store.Update] whose changes were made or not: the
+// connection to the store ended before it answered, or the context did. It is the
+// error, too, if the changes were made, and the followers of this Store could not be
+// told of them in time. It is never an [ErrAway].
 var ErrUncertain = errors.New("whether the store was changed is not known")
 
 // ErrAway is the error of a transaction of a store that cannot be reached now.
+// Nothing has changed.
 var ErrAway = errors.New("the store cannot be reached")
 
 // ErrStopScan ends a [Tx.Scan] early if visit returns it. The scan then returns

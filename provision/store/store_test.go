@@ -23,6 +23,19 @@ func TestFile(t *testing.T) {
 	})
 }
 
+// TestFunctionsThatRunTwice: a transaction does the same when its function runs
+// twice, as it may.
+func TestFunctionsThatRunTwice(t *testing.T) {
+	t.Run("memory", func(t *testing.T) {
+		storetest.Conformance(t, func(*testing.T) store.Store { return storetest.Twice(&store.Memory{}) })
+	})
+	t.Run("file", func(t *testing.T) {
+		storetest.Conformance(t, func(t *testing.T) store.Store {
+			return storetest.Twice(openFile(t, filepath.Join(t.TempDir(), "store.db")))
+		})
+	})
+}
+
 func openFile(t *testing.T, path string) *store.File {
 	t.Helper()
 	s, err := store.OpenFile(path)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 
@@ -30,15 +31,16 @@ func (a *announcer) init() {
 	a.keys, a.begun = make(map[string][]byte), make(chan struct{})
 }
 
-// Announce implements [store.Store].
+// Announce implements [store.Store]. After an error the key may be announced later.
 func (s *Store) Announce(ctx context.Context, key string, value []byte) error {
 	revision, err := s.announce(ctx, key, value)
+	if err == nil {
+		err = s.seen(ctx, revision)
+	}
 	if err != nil {
 		return fmt.Errorf("announce %s: %w", key, err)
 	}
-	waiting, cancel := context.WithTimeout(ctx, seenTimeout)
-	defer cancel()
-	return s.delivered.wait(waiting, revision)
+	return nil
 }
 
 func (s *Store) announce(ctx context.Context, key string, value []byte) (revision int64, err error) {
@@ -52,13 +54,44 @@ func (s *Store) announce(ctx context.Context, key string, value []byte) (revisio
 	if err := s.ready(ctx); err != nil {
 		return 0, err
 	}
+	if a.alive() {
+		revision, err = s.putAnnounced(ctx, key, value)
+		if !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return revision, err
+		}
+		a.session.Orphan() // it ended in etcd, and the session does not know yet
+	}
+	return s.announceAll(ctx)
+}
+
+// alive says whether there is a session that has not ended. The caller holds mu.
+func (a *announcer) alive() bool {
 	if a.session == nil {
+		return false
+	}
+	select {
+	case <-a.session.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+// announceAll announces everything, in a new session if the last one has ended, and
+// returns the revision of the last write. The caller holds mu.
+func (s *Store) announceAll(ctx context.Context) (revision int64, err error) {
+	a := &s.announcer
+	if !a.alive() {
 		if err := s.newSession(ctx); err != nil {
 			return 0, err
 		}
-		close(a.begun)
 	}
-	return s.putAnnounced(ctx, key, value)
+	for key, value := range a.keys {
+		if revision, err = s.putAnnounced(ctx, key, value); err != nil {
+			return 0, err
+		}
+	}
+	return revision, nil
 }
 
 // newSession makes a lease for the announced keys, and keeps it alive. The caller
@@ -78,6 +111,9 @@ func (s *Store) newSession(ctx context.Context) error {
 	session, err := concurrency.NewSession(s.client, concurrency.WithTTL(announceTTL), concurrency.WithLease(lease))
 	if err != nil {
 		return err
+	}
+	if s.announcer.session == nil {
+		close(s.announcer.begun)
 	}
 	s.announcer.session = session
 	return nil
@@ -125,18 +161,10 @@ func (s *Store) announceAgain(ctx context.Context) error {
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
-	a := &s.announcer
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err := s.newSession(ctx); err != nil {
-		return err
-	}
-	for key, value := range a.keys {
-		if _, err := s.putAnnounced(ctx, key, value); err != nil {
-			return err
-		}
-	}
-	return nil
+	s.announcer.mu.Lock()
+	defer s.announcer.mu.Unlock()
+	_, err := s.announceAll(ctx)
+	return err
 }
 
 // end takes back what was announced. It takes some time at most: if etcd does not
@@ -151,7 +179,7 @@ func (a *announcer) end() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	_, err := a.session.Client().Revoke(ctx, a.session.Lease())
-	if isAway(err) || errors.Is(err, context.Canceled) {
+	if isAway(err) || errors.Is(err, context.Canceled) || errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return nil
 	}
 	return err

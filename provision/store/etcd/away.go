@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
@@ -70,6 +69,24 @@ func (s *Store) call(ctx context.Context, request func(context.Context) error) e
 		return fmt.Errorf("%w: %w", store.ErrAway, err)
 	}
 	return err
+}
+
+// repeat makes a request that may be made twice, and makes it again when its
+// connection breaks: another member, or another connection, may answer at once. It
+// takes no longer than one request may.
+func (s *Store) repeat(ctx context.Context, request func(context.Context) error) error {
+	return s.call(ctx, func(bounded context.Context) error {
+		for {
+			err := request(bounded)
+			if codeOf(err) != codes.Unavailable {
+				return err
+			}
+			s.outage.suspect()
+			if sleep(bounded, repeatPause) != nil || s.ready(bounded) != nil {
+				return err
+			}
+		}
+	})
 }
 
 // probe asks etcd when a request failed, and then until it answers.
@@ -160,18 +177,4 @@ func codeOf(err error) codes.Code {
 		return failure.GRPCStatus().Code()
 	}
 	return codes.OK
-}
-
-// changed says whether a transaction changed any key: deleting an absent one does
-// not, and makes no revision.
-func changed(responses []*etcdserverpb.ResponseOp) bool {
-	for _, r := range responses {
-		switch {
-		case r.GetResponsePut() != nil, r.GetResponseDeleteRange().GetDeleted() > 0:
-			return true
-		case changed(r.GetResponseTxn().GetResponses()):
-			return true
-		}
-	}
-	return false
 }

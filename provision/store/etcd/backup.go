@@ -64,7 +64,7 @@ func (s *Store) copyTo(ctx context.Context, to store.Store) error {
 	t := &txn{store: s, ctx: ctx}
 	err := t.pages(s.prefix, clientv3.GetPrefixRangeEnd(s.prefix), func(full string, value []byte) error {
 		bucket, key := s.split(full)
-		if bucket == store.Announced || bucket == compactBucket {
+		if bucket == store.Announced || bucket == compactBucket || bucket == receiptBucket {
 			return nil
 		}
 		if waiting = append(waiting, keyValue{bucket, key, value}); len(waiting) < pageSize {

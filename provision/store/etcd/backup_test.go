@@ -14,6 +14,7 @@ import (
 // TestBackup: a backup is a store file with all that was there, and with nothing of
 // the servers that were alive.
 func TestBackup(t *testing.T) {
+	t.Parallel()
 	s := open(t, testcluster.Start(t, 1).Endpoints()...)
 	const keys = 1300 // some pages
 	for part := range keys / 100 {

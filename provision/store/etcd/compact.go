@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -11,8 +12,15 @@ import (
 
 // compactEvery is how often etcd's history is cut, to what is as old as that.
 // etcd keeps every value that a key ever had until somebody says that it may
-// forget, and takes no more writes when its space is used up.
+// forget, and takes no more writes when its space is used up. That this is left to
+// etcd's own option --auto-compaction-retention would be one more thing to know and
+// to forget. Cutting is sound with several servers: one that was cut off for longer
+// reads everything again. It cuts the history of other programs in the same etcd,
+// too, which have to expect that of any etcd.
 const compactEvery = 10 * time.Minute
+
+// compactTimeout bounds one cut, for which nobody waits.
+const compactTimeout = time.Minute
 
 // The place of the mark by which the servers agree who cuts the history.
 const (
@@ -34,11 +42,25 @@ func (s *Store) compact(ctx context.Context) error {
 		if err != nil || revision == 0 {
 			continue
 		}
-		if _, err := s.client.Compact(ctx, revision); err != nil && err != rpctypes.ErrCompacted && ctx.Err() == nil {
+		if err := s.cut(ctx, revision); err != nil && ctx.Err() == nil {
 			s.log.Warn("etcd's history was not cut", "error", err)
 		}
 	}
 	return nil
+}
+
+// cut removes what is of no use after a revision.
+func (s *Store) cut(ctx context.Context, revision int64) error {
+	ctx, cancel := context.WithTimeout(ctx, compactTimeout)
+	defer cancel()
+	if err := s.sweepReceipts(ctx, revision); err != nil {
+		return err
+	}
+	_, err := s.client.Compact(ctx, revision)
+	if errors.Is(err, rpctypes.ErrCompacted) { // by somebody else
+		return nil
+	}
+	return err
 }
 
 // mark returns the revision of the last mark, if that is old enough and this

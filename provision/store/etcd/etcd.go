@@ -11,9 +11,10 @@
 // One watch on all keys tells what every server writes, in order. An Update returns
 // when this server's followers have been told of it.
 //
-// The files are: txn.go (transactions), watch.go (followers), away.go (what happens
-// while etcd does not answer), announce.go (keys that end with the process), and
-// compact.go (etcd's history).
+// The files are: txn.go (what a transaction reads and writes), commit.go (how it
+// takes effect), receipt.go (whether it did, when the answer is lost), watch.go
+// (followers), away.go (what happens while etcd does not answer), announce.go (keys
+// that end with the process), compact.go (etcd's history), and backup.go.
 package etcd
 
 import (
@@ -39,7 +40,8 @@ const DefaultPrefix = "/cloudlets"
 // These bound how long etcd may take.
 const (
 	// callTimeout bounds one request to etcd. The election of a new leader takes
-	// about a second.
+	// about a second. An Update may take twice as long to fail: after its commit
+	// it asks whether that took effect.
 	callTimeout = 3 * time.Second
 	// seenTimeout bounds how long an Update that is done waits until the watch
 	// tells of it.
@@ -47,8 +49,10 @@ const (
 	// keepAlive is how often an idle connection is tried. etcd allows no less
 	// than 5 seconds.
 	keepAlive = 6 * time.Second
-	// retryPause is the pause between tries to reach etcd.
-	retryPause = time.Second
+	// retryPause is the pause between tries to reach etcd, and repeatPause the
+	// one before a request is made again whose connection broke.
+	retryPause  = time.Second
+	repeatPause = 20 * time.Millisecond
 )
 
 // Options say where the store is.
@@ -78,6 +82,7 @@ type Store struct {
 	delivered delivered
 	outage    outage
 	announcer announcer
+	receipts  receipts
 }
 
 var _ store.Store = (*Store)(nil)
@@ -97,6 +102,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.delivered.init()
 	s.outage.init()
 	s.announcer.init()
+	s.receipts.init(s)
 	failed := func(err error) error {
 		stop()
 		return fmt.Errorf("open the store in etcd at %s: %w", strings.Join(o.Endpoints, ", "), err)

@@ -40,6 +40,7 @@ func openAt(t *testing.T, o etcd.Options) *etcd.Store {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	cluster := testcluster.Start(t, 1)
 	storetest.Conformance(t, func(t *testing.T) store.Store { return open(t, cluster.Endpoints()...) })
 }
@@ -47,6 +48,7 @@ func TestConformance(t *testing.T) {
 // TestConformanceWithConflicts: each transaction loses against another one at
 // least once.
 func TestConformanceWithConflicts(t *testing.T) {
+	t.Parallel()
 	cluster := testcluster.Start(t, 1)
 	storetest.Conformance(t, func(t *testing.T) store.Store {
 		prefix := fmt.Sprint("/test/", prefixes.Add(1))
@@ -90,6 +92,7 @@ func (c *contested) Limits() store.Limits {
 
 // TestTransactionsThatAreTooLarge are refused, and change nothing.
 func TestTransactionsThatAreTooLarge(t *testing.T) {
+	t.Parallel()
 	s := open(t, testcluster.Start(t, 1).Endpoints()...)
 	limits := s.Limits()
 	for what, write := range map[string]func(store.Tx) error{
@@ -126,6 +129,7 @@ func TestTransactionsThatAreTooLarge(t *testing.T) {
 
 // TestNewerFormat: a store of a newer program is refused.
 func TestNewerFormat(t *testing.T) {
+	t.Parallel()
 	cluster := testcluster.Start(t, 1)
 	const prefix = "/newer"
 	s := openAt(t, etcd.Options{Endpoints: cluster.Endpoints(), Prefix: prefix})
@@ -275,6 +279,10 @@ func TestEtcdIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster.Kill(0)
+	err = s.Update(t.Context(), func(tx store.Tx) error { return tx.Put("b", "k", nil) })
+	if errors.Is(err, store.ErrUncertain) == errors.Is(err, store.ErrAway) { // it has read nothing, so it may find out when it commits
+		t.Errorf("an update is %v", err)
+	}
 	for err == nil || !errors.Is(err, store.ErrAway) {
 		_, err = add(t.Context(), s, "k")
 	}

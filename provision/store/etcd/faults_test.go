@@ -15,17 +15,20 @@ import (
 
 	"cloudlets/provision/store"
 	"cloudlets/provision/store/etcd"
+	"cloudlets/provision/store/storetest"
 	testcluster "cloudlets/testdata/etcd"
 )
 
 // line is the network between a client and etcd, which a test can cut.
 type line struct {
-	l  net.Listener
-	to string
+	l     net.Listener
+	to    string
+	delay time.Duration // of each packet, in each direction
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
 	down  bool
+	lose  bool // the next answer, and its connection
 }
 
 func newLine(t *testing.T, endpoint string) *line {
@@ -72,7 +75,7 @@ func (p *line) serve(from net.Conn) {
 	var both sync.WaitGroup
 	for _, pair := range [][2]net.Conn{{from, to}, {to, from}} {
 		both.Go(func() {
-			io.Copy(pair[0], pair[1])
+			p.carry(pair[0], pair[1], pair[1] == to)
 			from.Close()
 			to.Close()
 		})
@@ -82,6 +85,37 @@ func (p *line) serve(from net.Conn) {
 	delete(p.conns, from)
 	delete(p.conns, to)
 	p.mu.Unlock()
+}
+
+// carry copies what a connection says to another one, until either ends.
+func (p *line) carry(to io.Writer, from io.Reader, answers bool) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil || answers && p.loses() {
+			return
+		}
+		time.Sleep(p.delay)
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// loses says once that an answer is lost, after loseAnswer.
+func (p *line) loses() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	lost := p.lose
+	p.lose = false
+	return lost
+}
+
+// loseAnswer loses what etcd says next, and the connection with it.
+func (p *line) loseAnswer() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lose = true
 }
 
 // cut breaks all connections. If it stays down, no new ones are possible.
@@ -157,6 +191,117 @@ func TestConnectionsAreCut(t *testing.T) {
 		f.waitFor("a", acknowledged[0])
 		f.waitFor("b", acknowledged[1])
 	}
+}
+
+// TestAnswersAreLost: while etcd can be reached, a transaction that has lost an
+// answer is made exactly once, and does not fail.
+func TestAnswersAreLost(t *testing.T) {
+	t.Parallel()
+	cluster := testcluster.Start(t, 1)
+	l := newLine(t, cluster.Endpoints()[0])
+	s := openAt(t, etcd.Options{Endpoints: []string{l.endpoint()}, Prefix: "/lost"})
+	for i := range 15 {
+		tries := 0
+		if i%3 == 0 {
+			l.loseAnswer() // that of the read
+		}
+		err := s.Update(t.Context(), func(tx store.Tx) error {
+			value, err := tx.Get("b", "n")
+			if err != nil {
+				return err
+			}
+			if len(value) != i {
+				t.Errorf("in transaction %d, %d were made", i, len(value))
+			}
+			if tries++; tries == 1 && i%3 == 1 {
+				l.loseAnswer() // that of the commit
+			} else if tries == 1 && i%3 == 2 {
+				l.cut(false) // before the commit
+			}
+			return tx.Put("b", "n", append(value, '.'))
+		})
+		if err != nil {
+			t.Fatalf("transaction %d: %v", i, err)
+		}
+	}
+}
+
+// TestEtcdHangs: a member that takes connections and does not answer is away, too.
+func TestEtcdHangs(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	cluster := testcluster.Start(t, 1)
+	s := open(t, cluster.Endpoints()...)
+	seen := newCounter(t)
+	if _, err := s.Follow(t.Context(), seen, "n"); err != nil {
+		t.Fatal(err)
+	}
+	last, err := add(t.Context(), s, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster.Pause(0)
+	for since, _ := s.Away(); since.IsZero(); since, _ = s.Away() {
+		if _, err := add(t.Context(), s, "k"); !errors.Is(err, store.ErrAway) {
+			t.Errorf("while etcd hangs: %v", err)
+		}
+	}
+	cluster.Resume(0)
+	next := 0
+	for err := store.ErrAway; errors.Is(err, store.ErrAway); {
+		if next, err = add(t.Context(), s, "k"); err != nil && !errors.Is(err, store.ErrAway) {
+			t.Fatal(err)
+		}
+	}
+	if next != last+1 {
+		t.Errorf("%d numbers were written, want %d", next, last+1)
+	}
+	seen.waitFor("k", next)
+}
+
+// TestConformanceOverASlowLine: it takes longer, and all else is the same.
+func TestConformanceOverASlowLine(t *testing.T) {
+	t.Parallel()
+	l := newLine(t, testcluster.Start(t, 1).Endpoints()[0])
+	l.delay = time.Millisecond
+	storetest.Conformance(t, func(t *testing.T) store.Store { return open(t, l.endpoint()) })
+}
+
+// TestAnotherProgramCompacts: etcd may have forgotten the revision that the
+// followers know, though nothing was written here since. One who begins to follow
+// then sees everything, and the others miss nothing.
+func TestAnotherProgramCompacts(t *testing.T) {
+	t.Parallel()
+	cluster := testcluster.Start(t, 1)
+	s := openAt(t, etcd.Options{Endpoints: cluster.Endpoints(), Prefix: "/quiet"})
+	next, err := add(t.Context(), s, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := newCounter(t), newCounter(t)
+	if _, err := s.Follow(t.Context(), first, "n"); err != nil {
+		t.Fatal(err)
+	}
+	client, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	now, err := client.Put(t.Context(), "/other", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Compact(t.Context(), now.Header.Revision); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Follow(t.Context(), second, "n"); err != nil {
+		t.Fatal(err)
+	}
+	second.waitFor("k", next)
+	if next, err = add(t.Context(), s, "k"); err != nil {
+		t.Fatal(err)
+	}
+	first.waitFor("k", next)
+	second.waitFor("k", next)
 }
 
 // TestHistoryIsGone: while a server was cut off, etcd forgot what it missed. Its

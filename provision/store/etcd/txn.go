@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -19,15 +16,11 @@ import (
 const (
 	// maxCompares is how many keys and ranges a transaction may read, and
 	// maxNested how many operations it may have in each of as many parts. Their
-	// sum is below the 128 that etcd allows.
+	// sum, with the receipt, is below the 128 that etcd allows.
 	maxCompares = 60
 	maxNested   = 64
 	// pageSize is how many keys a scan reads at once.
 	pageSize = 500
-	// firstPause is the longest pause before the second try of a transaction.
-	// It doubles with each further try, up to lastPause.
-	firstPause = 4 * time.Millisecond
-	lastPause  = 250 * time.Millisecond
 )
 
 // View implements [store.Store].
@@ -50,47 +43,6 @@ func (s *Store) view(ctx context.Context, revision int64, read func(store.Tx) er
 	return read(&txn{store: s, ctx: ctx, revision: revision})
 }
 
-// Update implements [store.Store].
-func (s *Store) Update(ctx context.Context, write func(store.Tx) error) error {
-	revision, err := s.update(ctx, write)
-	if err != nil || revision == 0 {
-		return err
-	}
-	waiting, cancel := context.WithTimeout(ctx, seenTimeout)
-	defer cancel()
-	if err := s.delivered.wait(waiting, revision); err != nil {
-		return fmt.Errorf("%w: etcd took the changes, and does not tell of them: %w", store.ErrUncertain, err)
-	}
-	return nil
-}
-
-// update runs a transaction until it is committed, and returns the revision that
-// it made, or 0 if it changed nothing.
-func (s *Store) update(ctx context.Context, write func(store.Tx) error) (revision int64, err error) {
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		if err := s.ready(ctx); err != nil {
-			return 0, err
-		}
-		t := &txn{store: s, ctx: ctx, reads: make(map[string]int64), writes: make(map[string][]byte)}
-		err := write(t)
-		if err == nil {
-			var done bool
-			if revision, done, err = t.commit(); done {
-				return revision, err
-			}
-		}
-		switch {
-		case errors.Is(err, rpctypes.ErrCompacted):
-		case err != nil:
-			return 0, err
-		}
-		// Another server was first. A random pause lets one of several win.
-		if err := sleep(ctx, rand.N(pause)); err != nil {
-			return 0, err
-		}
-	}
-}
-
 // txn is one try of a transaction.
 type txn struct {
 	store    *Store
@@ -101,15 +53,14 @@ type txn struct {
 	reads  map[string]int64
 	ranges []keyRange
 	writes map[string][]byte // nil means that the key is deleted
-	bytes  int
 }
 
 // keyRange is the keys from one on, and below another.
 type keyRange struct{ from, below string }
 
-// call bounds one request, and notes whether etcd answers.
-func (t *txn) call(f func(context.Context) error) error {
-	return t.store.call(t.ctx, f)
+// ask makes one request that changes nothing.
+func (t *txn) ask(f func(context.Context) error) error {
+	return t.store.repeat(t.ctx, f)
 }
 
 // options are the options of a read.
@@ -171,7 +122,7 @@ func (t *txn) getAll(bucket string, keys []string, ops []clientv3.Op, at []int, 
 		return nil
 	}
 	var answer *clientv3.TxnResponse
-	err := t.call(func(ctx context.Context) (err error) {
+	err := t.ask(func(ctx context.Context) (err error) {
 		answer, err = t.store.client.Txn(ctx).Then(ops...).Commit()
 		return err
 	})
@@ -209,9 +160,7 @@ func (t *txn) write(bucket, key string, value []byte) error {
 	if t.writes == nil {
 		return store.ErrReadOnly
 	}
-	full := t.store.key(bucket, key)
-	t.writes[full] = value
-	t.bytes += len(full) + len(value)
+	t.writes[t.store.key(bucket, key)] = value
 	return nil
 }
 
@@ -280,7 +229,7 @@ func (t *txn) visitOwn(key, base string, visit func(string, []byte) error) error
 func (t *txn) pages(begin, below string, visit func(key string, value []byte) error) error {
 	for {
 		var answer *clientv3.GetResponse
-		err := t.call(func(ctx context.Context) (err error) {
+		err := t.ask(func(ctx context.Context) (err error) {
 			answer, err = t.store.client.Get(ctx, begin, t.options(clientv3.WithRange(below), clientv3.WithLimit(pageSize))...)
 			return err
 		})
@@ -298,67 +247,6 @@ func (t *txn) pages(begin, below string, visit func(key string, value []byte) er
 			return nil
 		}
 	}
-}
-
-// commit writes what the transaction changes, unless anything that it read has
-// changed. It is not done if it lost against another one. The revision is 0 if
-// nothing was changed.
-func (t *txn) commit() (revision int64, done bool, err error) {
-	if len(t.writes) == 0 {
-		return 0, true, nil
-	}
-	limits := t.store.Limits()
-	if reads := len(t.reads) + len(t.ranges); reads > limits.Reads || len(t.writes) > limits.Writes || t.bytes > limits.Bytes {
-		return 0, true, fmt.Errorf("a transaction of %d reads and %d writes with %d bytes is too large for a shared store, which takes %d, %d and %d",
-			reads, len(t.writes), t.bytes, limits.Reads, limits.Writes, limits.Bytes)
-	}
-	var answer *clientv3.TxnResponse
-	err = t.call(func(ctx context.Context) (err error) {
-		answer, err = t.store.client.Txn(ctx).If(t.compares()...).Then(t.operations()...).Commit()
-		return err
-	})
-	switch {
-	case err != nil && maybeDone(err):
-		return 0, true, fmt.Errorf("%w: write %d keys to etcd: %w", store.ErrUncertain, len(t.writes), err)
-	case err != nil:
-		return 0, true, fmt.Errorf("write %d keys to etcd: %w", len(t.writes), err)
-	case !answer.Succeeded:
-		return 0, false, nil
-	case !changed(answer.Responses):
-		return 0, true, nil
-	}
-	return answer.Header.Revision, true, nil
-}
-
-func (t *txn) compares() []clientv3.Cmp {
-	var list []clientv3.Cmp
-	for key, revision := range t.reads {
-		list = append(list, clientv3.Compare(clientv3.ModRevision(key), "=", revision))
-	}
-	for _, r := range t.ranges {
-		list = append(list, clientv3.Compare(clientv3.ModRevision(r.from), "<", t.revision+1).WithRange(r.below))
-	}
-	return list
-}
-
-// operations are the writes. If they are many, they are nested in parts.
-func (t *txn) operations() []clientv3.Op {
-	var ops []clientv3.Op
-	for _, key := range slices.Sorted(maps.Keys(t.writes)) {
-		if value := t.writes[key]; value != nil {
-			ops = append(ops, clientv3.OpPut(key, string(value)))
-		} else {
-			ops = append(ops, clientv3.OpDelete(key))
-		}
-	}
-	if len(ops) <= maxNested {
-		return ops
-	}
-	var parts []clientv3.Op
-	for part := range slices.Chunk(ops, maxNested) {
-		parts = append(parts, clientv3.OpTxn(nil, part, nil))
-	}
-	return parts
 }
 
 // nonNil makes an absent value of an empty one.

@@ -2,10 +2,12 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"cloudlets/provision/store"
@@ -52,12 +54,33 @@ func (d *delivered) wait(ctx context.Context, revision int64) error {
 	}
 }
 
+// seen waits until the followers have been told of a revision that this server made.
+func (s *Store) seen(ctx context.Context, revision int64) error {
+	waiting, cancel := context.WithTimeout(ctx, seenTimeout)
+	defer cancel()
+	if err := s.delivered.wait(waiting, revision); err != nil {
+		return fmt.Errorf("%w: etcd took the changes, and does not tell of them: %w", store.ErrUncertain, err)
+	}
+	return nil
+}
+
 // Follow implements [store.Store].
 func (s *Store) Follow(ctx context.Context, f store.Follower, buckets ...string) (stop func(), err error) {
 	s.followers.Lock()
 	defer s.followers.Unlock()
-	revision, _ := s.delivered.now()
-	return s.followers.Add(func(load func(store.Tx) error) error { return s.view(ctx, revision, load) }, f, buckets)
+	add := func() (func(), error) {
+		revision, _ := s.delivered.now()
+		return s.followers.Add(func(load func(store.Tx) error) error { return s.view(ctx, revision, load) }, f, buckets)
+	}
+	if stop, err = add(); !errors.Is(err, rpctypes.ErrCompacted) {
+		return stop, err
+	}
+	// Nothing was written here for so long that etcd, in which others write,
+	// too, has forgotten this revision.
+	if err := s.reload(ctx); err != nil {
+		return nil, err
+	}
+	return add()
 }
 
 // watch tells the followers of everything that is written, until ctx ends.
@@ -84,6 +107,8 @@ func (s *Store) watchOnce(ctx context.Context) error {
 	for a := range answers {
 		if a.CompactRevision > 0 {
 			s.log.Warn("etcd's history does not go back far enough; reading everything again", "from", from, "kept", a.CompactRevision)
+			s.followers.Lock()
+			defer s.followers.Unlock()
 			return s.reload(ctx)
 		}
 		if err := a.Err(); err != nil {
@@ -97,7 +122,8 @@ func (s *Store) watchOnce(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// deliver tells the followers of each revision in turn.
+// deliver tells the followers of each revision in turn. They know those already
+// that came before the last reload.
 func (s *Store) deliver(events []*clientv3.Event) {
 	for len(events) > 0 {
 		revision := events[0].Kv.ModRevision
@@ -115,18 +141,18 @@ func (s *Store) deliver(events []*clientv3.Event) {
 		}
 		events = events[n:]
 		s.followers.Lock()
-		s.followers.Tell(changes)
-		s.delivered.advance(revision)
+		if now, _ := s.delivered.now(); revision > now {
+			s.followers.Tell(changes)
+			s.delivered.advance(revision)
+		}
 		s.followers.Unlock()
 	}
 }
 
-// reload lets the followers read everything anew.
+// reload lets the followers read everything anew. The caller holds their lock.
 func (s *Store) reload(ctx context.Context) error {
-	s.followers.Lock()
-	defer s.followers.Unlock()
 	var now int64
-	err := s.call(ctx, func(ctx context.Context) error {
+	err := s.repeat(ctx, func(ctx context.Context) error {
 		answer, err := s.client.Get(ctx, s.prefix, clientv3.WithCountOnly())
 		if err == nil {
 			now = answer.Header.Revision

@@ -17,7 +17,8 @@ import (
 	"cloudlets/provision/store"
 )
 
-// Conformance tests the stores that open returns. Each call of open must return
+// Conformance tests the stores that open returns, which may also put faults in, as
+// [Twice] does. Each call of open must return
 // a new, empty store, and close it at the end of t if it needs that.
 func Conformance(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, test := range []struct {
@@ -28,9 +29,13 @@ func Conformance(t *testing.T, open func(t *testing.T) store.Store) {
 		{"a failed update changes nothing", rollsBack},
 		{"a view cannot write", refusesWritesInAView},
 		{"scans are in order, from a key, by prefix", scans},
+		{"a scan of many keys has each once", scansMany},
+		{"a transaction sees what it wrote", seesItsOwnWrites},
 		{"bad keys are refused", refusesBadKeys},
 		{"values are copies", copiesValues},
 		{"updates do not lose each other's changes", serialisesUpdates},
+		{"updates that scan do not lose each other's changes", serialisesScans},
+		{"a view sees one state", viewsOneState},
 		{"of updates at once each stands for itself", failsAlone},
 		{"an update that panics harms no other", panicsAlone},
 		{"keys are read at once", readsEach},
