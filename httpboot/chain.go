@@ -62,8 +62,9 @@ type Chain struct {
 	Log      *slog.Logger // may be nil; then nothing is logged
 
 	hosts hosts
-	// turns bound the plans that are made at once.
-	turns turns
+	// claims bound the plans that are made at once, and the others the files that
+	// are sent at once.
+	claims, downloads, strangers turns
 }
 
 var (

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -135,7 +136,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	if err := suits(spec, kit, request.Inventory); err != nil {
 		return wire.Plan{}, nil, &refusal{err}
 	}
-	end, err := c.turns.take(ctx)
+	end, err := c.claims.take(ctx, maxPlans*runtime.GOMAXPROCS(0), maxClaims*runtime.GOMAXPROCS(0))
 	if err != nil {
 		return wire.Plan{}, nil, err
 	}

@@ -85,11 +85,37 @@ func contentType(name string) string {
 // belongs to one machine.
 func (c *Chain) file(w http.ResponseWriter, r *http.Request) {
 	digest := "sha256:" + r.PathValue("digest")
+	done, err := c.download(r, c.Depot.Path(digest))
+	if err != nil {
+		w.Header().Set("Retry-After", retryAfter)
+		refuse(w, err)
+		return
+	}
+	defer done()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	if c.serve(w, r, c.Depot.Path(digest), digest) && r.Header.Get("Range") == "" {
 		c.sawFetch(r, "", r.PathValue("name"))
 	}
+}
+
+// retryAfter is after how many seconds a download may be tried again that had no
+// turn.
+const retryAfter = "8"
+
+// smallFile is up to how many bytes a file is sent without waiting for a turn: an
+// agent that is at work does not wait for those that still load their RAM disks.
+const smallFile = 1 << 20
+
+// download waits for the turn of a download.
+func (c *Chain) download(r *http.Request, name string) (done func(), err error) {
+	if info, err := os.Stat(name); err != nil || info.Size() <= smallFile {
+		return func() {}, nil
+	}
+	if c.KnowsHost(remoteAddr(r)) {
+		return c.downloads.take(r.Context(), maxDownloads, maxQueued)
+	}
+	return c.strangers.take(r.Context(), strangerDownloads, strangersQueued)
 }
 
 // serve sends a file, or the range of it that the request asks for, with

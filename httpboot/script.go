@@ -77,8 +77,10 @@ func (c *Chain) writeScript(ctx context.Context, mac provision.MAC) (string, pro
 	return text, event
 }
 
-// retries is how often iPXE tries to fetch a file before it gives up.
-const retries = 5
+// retries is how often iPXE tries to fetch a file before it gives up, with
+// retryAfter seconds in between: ten minutes, as long as an agent. The server may
+// be restarted meanwhile, or have too much to do.
+const retries = 75
 
 // fetchStep fetches one file, with retries: a name, the command, how often.
 const fetchStep = `set tries:int32 0
@@ -86,7 +88,7 @@ const fetchStep = `set tries:int32 0
 %[2]s && goto have_%[1]s ||
 inc tries
 iseq ${tries} %[3]d && goto failed ||
-sleep 2
+sleep %[4]s
 goto %[1]s
 :have_%[1]s
 `
@@ -115,7 +117,7 @@ func (c *Chain) installScript(ctx context.Context, spec *provision.Spec, kit *de
 		{"kernel", "kernel " + c.Base + filePath(kit.Kernel.Digest, "vmlinuz") + " " + ipxeText(words)},
 		{"ramdisk", "initrd --name ramdisk " + c.Base + filePath(kit.RAMDisk.Digest, "ramdisk")},
 	} {
-		fmt.Fprintf(&b, fetchStep, step.name, step.command, retries)
+		fmt.Fprintf(&b, fetchStep, step.name, step.command, retries, retryAfter)
 	}
 	b.WriteString("boot ||\n:failed\necho cloudlets: this machine could not be booted; the reason is above\nsleep 10\nexit 1\n")
 	return b.String(), nil

@@ -3,7 +3,6 @@ package httpboot
 import (
 	"context"
 	"errors"
-	"runtime"
 	"sync"
 )
 
@@ -11,29 +10,36 @@ const (
 	// maxPlans is how many plans are made at once, for each processor. Each takes
 	// some megabytes while it is made.
 	maxPlans = 4
-	// maxWaiting is how many claims wait for their turn, for each processor. They
+	// maxClaims is how many claims wait for their turn, for each processor. They
 	// are those that get it before their agents ask again, which is after half a
 	// minute. When a whole hall is switched on, others are told to ask later.
-	maxWaiting = 128
+	maxClaims = 128
+
+	// maxDownloads is how many files are sent at once to machines of the site, and
+	// maxQueued how many downloads wait for that. Others are told to ask later,
+	// so that they do not take the connections that short requests need.
+	maxDownloads = 1024
+	maxQueued    = 2048
+	// Strangers have a share of their own, so that none of them holds up a machine.
+	strangerDownloads = 128
+	strangersQueued   = 128
 )
 
-// errBusy is the error of a claim that should be made again in a moment.
-var errBusy = errors.New("too many machines claim their plans at once; ask again in a moment")
+// errBusy is the error of a request that should be made again in a moment.
+var errBusy = errors.New("too many machines ask for that at once; ask again in a moment")
 
-// turns bound the plans that are made at once. The zero value is ready.
+// turns bound what is done at once, and what waits for it. The zero value is ready
+// for take, with the bounds that are given to it first.
 type turns struct {
 	once    sync.Once
-	free    chan struct{} // a plan is made for each element
-	waiting chan struct{} // a claim waits, or its plan is made, for each element
+	free    chan struct{} // something is done for each element
+	waiting chan struct{} // something waits, or is done, for each element
 }
 
-// take waits for a turn, which ends with done. If too many wait, it returns
-// errBusy.
-func (t *turns) take(ctx context.Context) (done func(), err error) {
-	t.once.Do(func() {
-		processors := runtime.GOMAXPROCS(0)
-		t.free, t.waiting = make(chan struct{}, maxPlans*processors), make(chan struct{}, maxWaiting*processors)
-	})
+// take waits for one of so many turns, which ends with done. If too many wait, it
+// returns errBusy.
+func (t *turns) take(ctx context.Context, most, queue int) (done func(), err error) {
+	t.once.Do(func() { t.free, t.waiting = make(chan struct{}, most), make(chan struct{}, most+queue) })
 	select {
 	case t.waiting <- struct{}{}:
 	default:

@@ -3,17 +3,17 @@ package httpboot
 import (
 	"context"
 	"errors"
-	"runtime"
 	"testing"
 )
 
-// TestTurns: so many plans are made at once, some more wait, and all others are told
+// TestTurns: so many have their turn at once, some more wait, and all others are told
 // to ask again.
 func TestTurns(t *testing.T) {
 	var turns turns
 	var running []func()
-	for range maxPlans * runtime.GOMAXPROCS(0) {
-		done, err := turns.take(t.Context())
+	const most, queue = 5, 70
+	for range most {
+		done, err := turns.take(t.Context(), most, queue)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -21,10 +21,9 @@ func TestTurns(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
-	waiting := (maxWaiting - maxPlans) * runtime.GOMAXPROCS(0)
-	for range waiting {
+	for range queue {
 		go func() {
-			_, err := turns.take(ctx)
+			_, err := turns.take(ctx, most, queue)
 			ended <- err
 		}()
 	}
@@ -32,18 +31,18 @@ func TestTurns(t *testing.T) {
 		var done func()
 		short, cancel := context.WithCancel(t.Context())
 		cancel()
-		if done, err = turns.take(short); err == nil {
+		if done, err = turns.take(short, most, queue); err == nil {
 			done()
 		}
 	}
 	stop()
-	for range waiting {
+	for range queue {
 		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("a claim whose agent has hung up: %v", err)
+			t.Errorf("one that has hung up: %v", err)
 		}
 	}
 	running[0]()
-	done, err := turns.take(t.Context())
+	done, err := turns.take(t.Context(), most, queue)
 	if err != nil {
 		t.Fatal(err)
 	}

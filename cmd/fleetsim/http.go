@@ -20,8 +20,9 @@ import (
 
 const (
 	dialTimeout = 10 * time.Second
-	// silence is how long a connection may be silent before it is given up.
-	silence = 20 * time.Second
+	// silence is how long a connection may be silent before it is given up. iPXE
+	// itself has no bound once it is connected.
+	silence = 2 * time.Minute
 	// maxScript is how many bytes of a script are read.
 	maxScript = 64 << 10
 )

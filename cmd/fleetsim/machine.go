@@ -194,8 +194,8 @@ func (m *machine) fetchScript(ctx context.Context, from netip.Addr, url string) 
 
 // What the boot script says of files that cannot be fetched.
 const (
-	fetchTries = 5
-	fetchPause = 2 * time.Second
+	fetchTries = 75
+	fetchPause = 8 * time.Second
 )
 
 // fetchByIPXE fetches a file as the script says: several times if need be.
