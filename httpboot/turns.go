@@ -19,7 +19,7 @@ const (
 	// maxQueued how many downloads wait for that. Others are told to ask later,
 	// so that they do not take the connections that short requests need.
 	maxDownloads = 1024
-	maxQueued    = 2048
+	maxQueued    = 768
 	// Strangers have a share of their own, so that none of them holds up a machine.
 	strangerDownloads = 128
 	strangersQueued   = 128
