@@ -40,7 +40,7 @@ func (c *Chain) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if ended {
-		c.afterEnd(w, mac, events, err)
+		c.afterEnd(w, r, mac, events, err)
 		return
 	}
 	if _, err := c.session(r); err != nil { // the report may have taken its time
@@ -79,8 +79,12 @@ func readReport(w http.ResponseWriter, r *http.Request) ([]provision.Event, erro
 // afterEnd answers a report of an agent whose session has ended. If the report
 // repeats the event that ended the session, the agent did not get the first
 // answer, and it may go on. If the install was cancelled meanwhile, it may not.
-func (c *Chain) afterEnd(w http.ResponseWriter, mac provision.MAC, events []provision.Event, err error) {
-	state, _ := c.Tracker.State(mac)
+func (c *Chain) afterEnd(w http.ResponseWriter, r *http.Request, mac provision.MAC, events []provision.Event, err error) {
+	state, unread := c.Tracker.Stored(r.Context(), mac) // the answer may have been lost by another server
+	if unread != nil {
+		refuse(w, unread)
+		return
+	}
 	again := slices.ContainsFunc(events, func(e provision.Event) bool {
 		return e.Kind == provision.KindDone && state.Stage == provision.StageInstalled ||
 			e.Kind == provision.KindFailed && state.Stage == provision.StageFailed

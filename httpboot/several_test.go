@@ -1,6 +1,7 @@
 package httpboot
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -79,6 +80,29 @@ func TestAnotherServerGoesOn(t *testing.T) {
 	if state, _ := b.Tracker.State(node1); state.Installs != 1 {
 		t.Errorf("the first server knows %+v", state)
 	}
+}
+
+// deafStore tells its followers nothing, as if what others write came late.
+type deafStore struct{ store.Store }
+
+func (s deafStore) Follow(ctx context.Context, f store.Follower, _ ...string) (func(), error) {
+	return s.Store.Follow(ctx, f)
+}
+
+// TestTheEndIsReportedAgainElsewhere: the server that recorded the end of an install
+// died before it answered. Another one, which has not heard of it yet, takes the
+// report for what it is.
+func TestTheEndIsReportedAgainElsewhere(t *testing.T) {
+	b := newBed(t, nil)
+	shared := &store.Memory{}
+	b.start(shared)
+	other := b.second(deafStore{shared})
+	b.kit(node1)
+	plan := b.claim(node1)
+	done := []provision.Event{{MAC: node1, Kind: provision.KindDone, Stage: provision.StageInstalled, Text: "done"}}
+	b.do(http.MethodPost, "/agent/events", plan.Session, done).want(t, http.StatusNoContent)
+	other.do(http.MethodPost, "/agent/events", plan.Session, done).want(t, http.StatusNoContent)
+	other.do(http.MethodPost, "/agent/events", plan.Session, []provision.Event{{MAC: node1, Kind: provision.KindLog, Text: "more"}}).want(t, http.StatusForbidden)
 }
 
 // TestCopiesOfTheSiteThatDiffer: a server does not serve files that are not those

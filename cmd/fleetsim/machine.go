@@ -43,12 +43,21 @@ type machine struct {
 const (
 	kernelStart = 2 * time.Second
 	jitter      = time.Second
+	// bootTries is how often a firmware goes through its boot order, and bootPause
+	// how long it takes for the entries after the network.
+	bootTries = 3
+	bootPause = 20 * time.Second
 )
 
 // install switches the machine on, and returns when it is installed.
 func (m *machine) install(ctx context.Context) error {
 	on := time.Now()
 	l, script, err := m.boot(ctx)
+	for try := 1; err != nil && try < bootTries && ctx.Err() == nil; try++ {
+		m.notes.count("firmware: began anew")
+		pause(ctx, bootPause)
+		l, script, err = m.boot(ctx)
+	}
 	if err != nil {
 		return err
 	}

@@ -264,6 +264,17 @@ func (t *Tracker) State(mac provision.MAC) (provision.State, bool) {
 	return m.state.Clone(), true
 }
 
+// Stored returns the state of a machine as the store has it at this moment. Memory
+// may be behind that for a moment, if another server wrote it.
+func (t *Tracker) Stored(ctx context.Context, mac provision.MAC) (state provision.State, err error) {
+	err = t.store.View(ctx, func(tx store.Tx) error {
+		value, err := tx.Get(stateBucket, string(mac))
+		state = t.readRecord(mac, value).State
+		return err
+	})
+	return state, err
+}
+
 // States returns the states of all known machines, sorted by MAC.
 func (t *Tracker) States() []provision.State {
 	t.mu.Lock()
