@@ -20,6 +20,7 @@ func serversCommand(socket *string) *cobra.Command {
 		Long: `Servers lists the servers that share the store of this host's daemon, and
 are alive: see "store" in cloudlets.json. Each serves all machines, from its
 own copy of the site. If a copy differs from this host's, the list says so.`,
+		Example: "  cloudlets servers\n  cloudlets servers --json",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, _ []string) error {
 			list, err := c.Servers(cmd.Context())
 			return show(cmd, asJSON, list, err, printServers)

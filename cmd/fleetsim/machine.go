@@ -52,12 +52,7 @@ const (
 // install switches the machine on, and returns when it is installed.
 func (m *machine) install(ctx context.Context) error {
 	on := time.Now()
-	l, script, err := m.boot(ctx)
-	for try := 1; err != nil && try < bootTries && ctx.Err() == nil; try++ {
-		m.notes.count("firmware: began anew")
-		pause(ctx, bootPause)
-		l, script, err = m.boot(ctx)
-	}
+	l, script, err := m.bootAnew(ctx)
 	if err != nil {
 		return err
 	}
@@ -92,7 +87,7 @@ func (m *machine) install(ctx context.Context) error {
 
 // again switches an installed machine on: it must be sent to its disk.
 func (m *machine) again(ctx context.Context) error {
-	_, script, err := m.boot(ctx)
+	_, script, err := m.bootAnew(ctx)
 	if errors.Is(err, errNoFile) {
 		return nil
 	}
@@ -108,6 +103,18 @@ func (m *machine) again(ctx context.Context) error {
 // errNoFile says that the server names no boot file, so that the firmware boots
 // from the disk.
 var errNoFile = errors.New("no boot file was named")
+
+// bootAnew is boot, and again when it fails, as firmware goes through its boot order
+// again.
+func (m *machine) bootAnew(ctx context.Context) (l lease, script string, err error) {
+	l, script, err = m.boot(ctx)
+	for try := 1; err != nil && !errors.Is(err, errNoFile) && try < bootTries && ctx.Err() == nil; try++ {
+		m.notes.count("firmware: began anew")
+		pause(ctx, bootPause)
+		l, script, err = m.boot(ctx)
+	}
+	return l, script, err
+}
 
 // boot takes the machine from its firmware to the script of an iPXE.
 func (m *machine) boot(ctx context.Context) (l lease, script string, err error) {

@@ -146,7 +146,7 @@ func kill(ctx context.Context, o *options, b *bed, r *result) error {
 	if o.Kill == 0 && !o.KillEtcd {
 		return nil
 	}
-	span := o.Over + 30*time.Second
+	span := o.Over + o.Over/2 + 2*time.Second
 	for i := range max(o.Kill, 1) {
 		pause(ctx, span/time.Duration(max(o.Kill, 1)+1)+rand.N(time.Second))
 		if ctx.Err() != nil {

@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -123,7 +122,7 @@ func (c *Cluster) Restart(i int) {
 	m := c.members[i]
 	m.cmd = exec.Command(m.args[0], m.args[1:]...)
 	m.cmd.Stdout, m.cmd.Stderr = m.output, m.output
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	dieTogether(m.cmd)
 	if err := m.cmd.Start(); err != nil {
 		c.t.Fatalf("start etcd: %v", err)
 	}
@@ -140,10 +139,6 @@ func (c *Cluster) Kill(i int) {
 	m.cmd.Process.Kill()
 	<-m.ended
 }
-
-// Pause stops a member, and Resume lets it go on.
-func (c *Cluster) Pause(i int)  { c.members[i].cmd.Process.Signal(syscall.SIGSTOP) }
-func (c *Cluster) Resume(i int) { c.members[i].cmd.Process.Signal(syscall.SIGCONT) }
 
 // WaitReady waits until every member says that the cluster can be used.
 func (c *Cluster) WaitReady() {
