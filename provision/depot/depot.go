@@ -239,9 +239,9 @@ func (d *Depot) finish(key Key, kit *Kit, fingerprint string, err error) {
 	} else {
 		s.fail(fingerprint, time.Now())
 	}
-	close(s.done)
-	status := s.Status
+	status, done := s.Status, s.done
 	d.mu.Unlock()
+	defer close(done) // when the log has it
 	if err != nil {
 		d.log.Error("an image cannot be booted", "image", key, "error", err)
 	}
