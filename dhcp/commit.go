@@ -80,7 +80,7 @@ func (c *committer) giveUp() (LeaseOutcome, error) {
 }
 
 // isSilent says whether a write runs that has not ended in its time, as with a disk
-// that hangs. Then no packet waits for the store, so that the workers are free.
+// that hangs. Then no packet waits for the store.
 func (c *committer) isSilent() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

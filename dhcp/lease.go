@@ -10,37 +10,38 @@ import (
 )
 
 // askTable asks a lease table about the address that a request is about. Packets
-// on the boot port and boot-server requests are about none.
-func (s *service) askTable(req Request, id Identity, t *table) Grant {
+// on the boot port and boot-server requests are about none. If the client gives its
+// address back, change is what has to be stored of that.
+func (s *service) askTable(req Request, id Identity, t *table) (g Grant, change *LeaseChange) {
 	mac, ok := stationOf(req.Client.MAC)
 	switch {
 	case s.iface.Mode == Proxy || req.Port == BootPort || asksBootServer(req) || !ok:
-		return Grant{}
+		return Grant{}, nil
 	case mac == station{}:
-		return Grant{Reason: "a hardware address of zeros is no client's"}
+		return Grant{Reason: "a hardware address of zeros is no client's"}, nil
 	case t == nil:
 		g := unknownRelay(req)
 		s.warnNoAddress(mac, g)
-		return g
+		return g, nil
 	}
 	switch req.Packet.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
 		if !s.commits.mayOffer() && !t.hasStored(mac) {
-			return Grant{Reason: "leases cannot be stored now, so no new ones are offered"}
+			return Grant{Reason: "leases cannot be stored now, so no new ones are offered"}, nil
 		}
 		g := t.offer(mac, toAddr(req.Packet.RequestedIPAddress()))
 		if g.Verdict != Granted {
 			s.warnNoAddress(mac, g)
 		}
-		return g
+		return g, nil
 	case dhcpv4.MessageTypeRequest:
-		return s.handleRequest(req, id, t, mac)
+		return s.handleRequest(req, id, t, mac), nil
 	case dhcpv4.MessageTypeDecline:
 		return s.handleDecline(req, id, t, mac)
 	case dhcpv4.MessageTypeRelease:
 		return s.handleRelease(req, id, t, mac)
 	}
-	return Grant{}
+	return Grant{}, nil
 }
 
 // unknownRelay is the Grant of clients behind a relay whose network is not
@@ -76,24 +77,24 @@ func (s *service) handleRequest(req Request, id Identity, t *table, mac station)
 
 // handleDecline handles a DECLINE: the client found another station at the
 // address that it was given.
-func (s *service) handleDecline(req Request, id Identity, t *table, mac station) Grant {
+func (s *service) handleDecline(req Request, id Identity, t *table, mac station) (Grant, *LeaseChange) {
 	addr := toAddr(req.Packet.RequestedIPAddress())
 	if chosen := toAddr(req.Packet.ServerIdentifier()); chosen.IsValid() && chosen != id.Addr {
-		return Grant{Reason: "it is for another server"}
+		return Grant{Reason: "it is for another server"}, nil
 	}
 	declined, reserved := t.decline(mac, addr)
 	if !declined {
-		return Grant{Reason: "the address is not the client's to decline"}
+		return Grant{Reason: "the address is not the client's to decline"}, nil
 	}
 	if reserved {
 		s.warnDeclined(mac, addr)
-		return Grant{Reason: addr.String() + " stays reserved for this client; another station answers at it, or somebody says so"}
+		return Grant{Reason: addr.String() + " stays reserved for this client; another station answers at it, or somebody says so"}, nil
 	}
 	s.log.Warn("a client found its address in use by another station: look for one with a fixed address inside the pool",
 		"client", mac.String(), "address", addr.String(), "unused for", quarantine.String())
 	unused := Lease{Addr: addr, MAC: make(net.HardwareAddr, 6), Expires: s.server.Now().Add(quarantine)}
-	s.giveBack(t, LeaseChange{Lease: unused, Client: req.Client.MAC, Held: true})
-	return Grant{Reason: addr.String() + " is kept out of use for " + quarantine.String()}
+	return Grant{Reason: addr.String() + " is kept out of use for " + quarantine.String()},
+		&LeaseChange{Lease: unused, Client: req.Client.MAC, Held: true}
 }
 
 // warnDeclined tells of a reserved address that its client found in use.
@@ -105,21 +106,20 @@ func (s *service) warnDeclined(mac station, addr netip.Addr) {
 }
 
 // handleRelease handles a RELEASE: the client gives its address back.
-func (s *service) handleRelease(req Request, id Identity, t *table, mac station) Grant {
+func (s *service) handleRelease(req Request, id Identity, t *table, mac station) (Grant, *LeaseChange) {
 	addr := toAddr(req.Packet.ClientIPAddr)
 	if chosen := toAddr(req.Packet.ServerIdentifier()); chosen.IsValid() && chosen != id.Addr {
-		return Grant{Reason: "it is for another server"}
+		return Grant{Reason: "it is for another server"}, nil
 	}
 	// A client sends it from the address itself (RFC 2131, 4.4.6).
 	if from := req.Source.Addr(); from != addr {
-		return Grant{Reason: fmt.Sprintf("it comes from %s, and only a client at %s could send it", from, addr)}
+		return Grant{Reason: fmt.Sprintf("it comes from %s, and only a client at %s could send it", from, addr)}, nil
 	}
 	lease, ok := t.release(mac, addr)
 	if !ok {
-		return Grant{Reason: "the client has no such lease"}
+		return Grant{Reason: "the client has no such lease"}, nil
 	}
-	s.giveBack(t, LeaseChange{Lease: lease, Client: req.Client.MAC, Held: true})
-	return Grant{Reason: addr.String() + " is free again"}
+	return Grant{Reason: addr.String() + " is free again"}, &LeaseChange{Lease: lease, Client: req.Client.MAC, Held: true}
 }
 
 // giveBack stores what a client does to the address that it has no more. The client

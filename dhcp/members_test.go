@@ -90,8 +90,11 @@ func (c *cluster) send(id string, unicast bool, m station, kind dhcpv4.MessageTy
 	if s.leftTo(req) != "" {
 		return nil
 	}
-	reply, _ := s.answer(context.Background(), &req)
-	return reply.Packet
+	d := s.decide(context.Background(), &req)
+	if d.store != nil {
+		return d.store().Packet
+	}
+	return d.reply.Packet
 }
 
 // source is where a client sends a packet from.

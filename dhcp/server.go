@@ -94,6 +94,9 @@ func (l *Listener) Serve(ctx context.Context) error {
 		s.start(ctx, answering)
 	}
 	err := answering.Wait()
+	for _, s := range l.services {
+		_ = s.storing.Wait() // it has no errors
+	}
 	l.commits.end() // no packet is being handled any more
 	<-committed
 	return errors.Join(err, l.Close())
@@ -149,6 +152,7 @@ func (s *Server) listenOn(ctx context.Context, i Interface, commits *committer) 
 		return nil, err
 	}
 	v := &service{server: s, iface: i, commits: commits, members: members{s.Members}, log: s.Log.With("interface", i.Name)}
+	v.storing.SetLimit(maxStoring)
 	if i.Mode == Pool {
 		v.tables = s.newTables(i)
 	}

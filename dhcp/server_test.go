@@ -250,6 +250,41 @@ func TestNoACKWithoutStoredLease(t *testing.T) {
 	}
 }
 
+// gatedStore writes when it is let.
+type gatedStore struct {
+	MemoryLeases
+	let chan struct{}
+}
+
+func (s *gatedStore) Commit(ctx context.Context, now time.Time, changes []LeaseChange) ([]LeaseOutcome, error) {
+	<-s.let
+	return s.MemoryLeases.Commit(ctx, now, changes)
+}
+
+// TestOffersDoNotWaitForTheStore: a rack's machines wait for their leases to be
+// written, and one more is offered its address at once.
+func TestOffersDoNotWaitForTheStore(t *testing.T) {
+	store := &gatedStore{let: make(chan struct{})}
+	b := startBed(t, poolInterface(), func(s *Server) { s.Leases = store })
+	let := sync.OnceFunc(func() { close(store.let) })
+	t.Cleanup(let) // before the server is stopped
+	b.put(sampleNamed(t, "udhcpc-discover"))
+	request := sampleNamed(t, "udhcpc-request")
+	const waiting = 3 * maxBatch
+	for range waiting {
+		b.ports[ServerPort].in <- arrival{data: request.req.Packet.ToBytes(), from: request.req.Source}
+	}
+	if e := b.put(sampleNamed(t, "bios-pxe-discover")); e.Reply != "OFFER" || e.Client.Kind != PXE {
+		t.Errorf("while the store writes: %+v", e)
+	}
+	let()
+	for range waiting {
+		if e := <-b.exchanges; e.Reply != "ACK" {
+			t.Fatalf("a lease that was written late: %+v", e)
+		}
+	}
+}
+
 // countingStore counts writes.
 type countingStore struct {
 	MemoryLeases

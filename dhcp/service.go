@@ -20,10 +20,12 @@ const (
 	// maxWaiting is how many packets may wait for a worker, per socket.
 	// Further ones are dropped; clients ask again.
 	maxWaiting = 1024
-	// workers is how many packets are handled at once, per socket. They
-	// spend most of their time waiting for the lease store, of which one write
-	// can serve maxBatch of them. The others have to find a worker meanwhile.
-	workers = 2 * maxBatch
+	// workers is how many packets are handled at once, per socket. Handling one
+	// waits for nothing: what has to be stored is waited for elsewhere.
+	workers = 16
+	// maxStoring is how many packets may wait for the lease store, per interface.
+	// Further ones are dropped, as above.
+	maxStoring = 1024
 	// maxReadErrors is how many reads in a row may fail, as they do while
 	// the kernel is short of memory, before the socket is taken for broken.
 	maxReadErrors = 16
@@ -39,6 +41,7 @@ type service struct {
 	commits *committer
 	members members
 	waits   waits
+	storing errgroup.Group // packets whose answers wait for the lease store
 	log     *slog.Logger
 	sockets []*socket
 	raw     hardwareSender
@@ -138,9 +141,13 @@ func (s *service) queue(sock *socket, a arrival) {
 	select {
 	case waiting <- a:
 	default:
-		if s.dropped.pass(s.server.Now()) {
-			s.log.Warn("too many DHCP packets at once, some are dropped; their clients will ask again", "port", sock.port)
-		}
+		s.warnDropped(sock)
+	}
+}
+
+func (s *service) warnDropped(sock *socket) {
+	if s.dropped.pass(s.server.Now()) {
+		s.log.Warn("too many DHCP packets at once, some are dropped; their clients will ask again", "port", sock.port)
 	}
 }
 
@@ -172,8 +179,8 @@ func (sock *socket) next(ctx context.Context) (a arrival, ok bool) {
 	return a, true
 }
 
-// work handles packets until ctx ends. It finishes the packet that it is
-// handling then, so that no lease is stored without its ACK being sent.
+// work handles packets until ctx ends. It finishes the packet that it is handling
+// then.
 func (s *service) work(ctx context.Context, sock *socket) {
 	for ctx.Err() == nil {
 		if a, ok := sock.next(ctx); ok {
@@ -182,15 +189,10 @@ func (s *service) work(ctx context.Context, sock *socket) {
 	}
 }
 
-// handle takes one packet from its bytes to its answer. If that panics, the
-// packet is lost and the server goes on.
+// handle takes one packet from its bytes to its answer, or to where its answer
+// waits for the lease store.
 func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
-	defer func() {
-		if v := recover(); v != nil && s.panicked.pass(s.server.Now()) {
-			s.log.Error("a DHCP packet was dropped because of a fault in this program; please report this line",
-				"from", a.from.String(), "panic", v, "packet", fmt.Sprintf("%x", a.data), "stack", string(debug.Stack()))
-		}
-	}()
+	defer s.survive(a)
 	p, err := Parse(a.data)
 	if err != nil {
 		s.log.Debug("packet ignored", "from", a.from.String(), "error", err)
@@ -201,7 +203,33 @@ func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
 		s.log.Debug("DHCP packet left to another server", "client", req.Client.MAC.String(), "server", other)
 		return
 	}
-	reply, id := s.answer(ctx, &req)
+	d := s.decide(ctx, &req)
+	if d.store == nil {
+		s.conclude(sock, req, d.id, d.reply)
+		return
+	}
+	// Packets that come after this one and promise nothing do not wait for its write.
+	stores := s.storing.TryGo(func() error {
+		defer s.survive(a)
+		s.conclude(sock, req, d.id, d.store())
+		return nil
+	})
+	if !stores {
+		s.warnDropped(sock)
+	}
+}
+
+// survive, when it is deferred, has a panic cost one packet, so that the server goes
+// on.
+func (s *service) survive(a arrival) {
+	if v := recover(); v != nil && s.panicked.pass(s.server.Now()) {
+		s.log.Error("a DHCP packet was dropped because of a fault in this program; please report this line",
+			"from", a.from.String(), "panic", v, "packet", fmt.Sprintf("%x", a.data), "stack", string(debug.Stack()))
+	}
+}
+
+// conclude sends a reply, and tells of it.
+func (s *service) conclude(sock *socket, req Request, id Identity, reply Reply) {
 	if reply.Packet != nil {
 		if err := s.send(sock, id, reply); err != nil {
 			s.log.Error("answer not sent", "client", req.Client.MAC.String(), "error", err)
@@ -211,11 +239,19 @@ func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
 	s.report(req, reply)
 }
 
-// answer decides the reply to a request, and makes durable what the reply
-// promises. It sets the client's address in req.
-func (s *service) answer(ctx context.Context, req *Request) (Reply, Identity) {
+// decision is what a packet is answered.
+type decision struct {
+	id    Identity
+	reply Reply
+	// store, if not nil, makes durable what the reply promises, and returns the
+	// reply that is right then. It waits for the lease store.
+	store func() Reply
+}
+
+// decide decides the reply to a request. It sets the client's address in req.
+func (s *service) decide(ctx context.Context, req *Request) decision {
 	id, t := s.findNetwork(*req)
-	grant := s.askTable(*req, id, t)
+	grant, change := s.askTable(*req, id, t)
 	if grant.Addr.IsValid() {
 		req.Client.Addr = grant.Addr
 	}
@@ -224,11 +260,14 @@ func (s *service) answer(ctx context.Context, req *Request) (Reply, Identity) {
 		boot = s.server.Booter.Boot(ctx, req.Client)
 	}
 	answer := func(g Grant) Reply { return Answer(*req, id, g, boot) }
-	reply := answer(grant)
-	if reply.Packet != nil && reply.Packet.MessageType() == dhcpv4.MessageTypeAck && grant.Verdict == Granted {
-		reply = s.bind(*req, t, grant, answer)
+	d := decision{id: id, reply: answer(grant)}
+	switch r := *req; {
+	case change != nil:
+		d.store = func() Reply { s.giveBack(t, *change); return d.reply }
+	case d.reply.Packet != nil && d.reply.Packet.MessageType() == dhcpv4.MessageTypeAck && grant.Verdict == Granted:
+		d.store = func() Reply { return s.bind(r, t, grant, answer) }
 	}
-	return reply, id
+	return d
 }
 
 // findNetwork finds the network that a client is on, and the table of its
