@@ -151,7 +151,8 @@ func (t *Tracker) Record(ctx context.Context, e provision.Event) error {
 	if !full {
 		return nil
 	}
-	return t.flush(ctx)
+	// Whoever records more than can be written waits for its share of the machines.
+	return t.flushLane(ctx, t.lane(e.MAC))
 }
 
 // RecordWith records a durable event together with other changes of the store:

@@ -32,6 +32,9 @@ const (
 	forgetWrites = strangerHistory + strangerSlack + maxBrief
 	maxBrief     = 20
 	recordBytes  = 4096 // of a record without its facts
+	// maxMachines is how many machines' events are in one write. Others' leases and
+	// claims go into the same write or wait for it, so none may take long.
+	maxMachines = 32
 )
 
 // nextWrite takes what waits of the machines, up to the store's limits, and
@@ -59,7 +62,7 @@ func (t *Tracker) nextWrite(l *lane, macs []provision.MAC) (w write, rest []prov
 			writes, size = writes-2, size-eventBytes(m.waiting[n].Event)
 			n++
 		}
-		if reads < 0 || n == 0 && len(w.macs) > 0 {
+		if reads < 0 || n == 0 && len(w.macs) > 0 || len(w.macs) == maxMachines {
 			return w, macs[i:]
 		}
 		n = max(n, 1)
@@ -147,13 +150,22 @@ func (t *Tracker) flush(ctx context.Context) error {
 	return lanes.Wait()
 }
 
+// flushLane writes what waits of a lane's machines. A decision about one of them
+// need not wait for all.
 func (t *Tracker) flushLane(ctx context.Context, l *lane) error {
-	l.writing.Lock()
-	defer l.writing.Unlock()
 	t.mu.Lock()
 	rest := slices.Sorted(maps.Keys(l.dirty))
 	t.mu.Unlock()
-	return t.flushMachines(ctx, l, rest)
+	for more := true; more; {
+		var err error
+		l.writing.Lock()
+		rest, more, err = t.flushSome(ctx, l, rest)
+		l.writing.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // flushMachine writes what waits of one machine.
@@ -166,25 +178,32 @@ func (t *Tracker) flushMachine(ctx context.Context, mac provision.MAC) error {
 
 // flushMachines writes what waits of some machines of a lane. The caller holds the
 // lane's lock.
-func (t *Tracker) flushMachines(ctx context.Context, l *lane, rest []provision.MAC) error {
-	for {
-		var w write
-		t.mu.Lock()
-		w, rest = t.nextWrite(l, rest)
-		t.mu.Unlock()
-		if w.empty() {
-			return nil
-		}
-		if err := t.store.Update(ctx, w.put); err != nil {
-			t.unwritten(l, w)
-			return fmt.Errorf("write %d events: %w", w.events(), err)
-		}
-		for _, mac := range w.over {
-			if err := t.trim(ctx, mac); err != nil {
-				return err
-			}
+func (t *Tracker) flushMachines(ctx context.Context, l *lane, rest []provision.MAC) (err error) {
+	for more := true; more && err == nil; {
+		rest, more, err = t.flushSome(ctx, l, rest)
+	}
+	return err
+}
+
+// flushSome is one write of flushMachines. It returns the machines of which there
+// may be more to write.
+func (t *Tracker) flushSome(ctx context.Context, l *lane, macs []provision.MAC) (rest []provision.MAC, more bool, err error) {
+	t.mu.Lock()
+	w, rest := t.nextWrite(l, macs)
+	t.mu.Unlock()
+	if w.empty() {
+		return nil, false, nil
+	}
+	if err := t.store.Update(ctx, w.put); err != nil {
+		t.unwritten(l, w)
+		return rest, false, fmt.Errorf("write %d events: %w", w.events(), err)
+	}
+	for _, mac := range w.over {
+		if err := t.trim(ctx, mac); err != nil {
+			return rest, false, err
 		}
 	}
+	return rest, true, nil
 }
 
 // unwritten keeps what could not be written for the next time, as long as there
