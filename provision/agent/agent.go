@@ -33,7 +33,7 @@ const (
 )
 
 // alwaysLoaded are modules that are needed, but that no device's alias names.
-var alwaysLoaded = []string{"af_packet", "sd_mod"}
+var alwaysLoaded = []string{"af_packet", "sd_mod", "edd"}
 
 // Main does the work of process 1. It never returns: it either hands the
 // machine over, or prints an error and waits for a person.
@@ -76,6 +76,9 @@ func run(ctx context.Context, console *console, params wire.Params) error {
 	inventory, err := readInventory(ctx, os.DirFS("/sys"), drivers.LoadNew)
 	if err != nil {
 		return fmt.Errorf("look at the hardware: %w", err)
+	}
+	for _, d := range inventory.Disks {
+		console.say("disk %s, hints for it: %s", d, d.Hints())
 	}
 	server, err := newClientOf(params.Servers, log)
 	if err != nil {
