@@ -1,8 +1,11 @@
 package provision_test
 
 import (
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -134,4 +137,30 @@ func plainlyMatches(h provision.DiskHints, d provision.DiskInfo) bool {
 	text := func(want, have string) bool { return want == "" || want == have }
 	return text(h.Serial, d.Serial) && text(h.Model, d.Model) && text(h.Transport, d.Transport) &&
 		d.Size >= h.MinSize && (h.MaxSize == 0 || d.Size <= h.MaxSize)
+}
+
+// TestHintsAreDocumentedAndSelect: the hints that are printed of a disk select it,
+// and the documentation says where to read each.
+func TestHintsAreDocumentedAndSelect(t *testing.T) {
+	nvme, sata, spin, stick := bench()
+	all := []provision.DiskInfo{nvme, sata, spin, stick}
+	docs, err := os.ReadFile("../docs/operation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range all {
+		var hints provision.DiskHints
+		if err := json.Unmarshal([]byte(d.Hints()), &hints); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := provision.SelectDisk(hints, all); err != nil || got.Name != d.Name {
+			t.Errorf("%s selects %s, %v", d.Hints(), got.Name, err)
+		}
+	}
+	for i := range reflect.TypeFor[provision.DiskHints]().NumField() {
+		name, _, _ := strings.Cut(reflect.TypeFor[provision.DiskHints]().Field(i).Tag.Get("json"), ",")
+		if !strings.Contains(string(docs), "`"+name+"`") {
+			t.Errorf("docs/operation.md does not describe the hint %s", name)
+		}
+	}
 }
