@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -89,4 +90,19 @@ func (d DiskInfo) String() string {
 		parts = append(parts, "read-only")
 	}
 	return strings.Join(parts, ", ")
+}
+
+// Hints returns, as JSON for "disk" in a machine's file, what can be said of a disk to
+// select it. A few of the hints are enough.
+func (d DiskInfo) Hints() string {
+	rotational := d.Rotational
+	hints := DiskHints{
+		Serial: strings.TrimSpace(d.Serial), WWN: d.WWN, Model: d.Model, Transport: d.Transport, ByPath: d.ByPath,
+		MinSize: d.Size, MaxSize: d.Size, Rotational: &rotational,
+	}
+	text, err := json.Marshal(hints)
+	if err != nil {
+		return "{}" // a structure of texts and numbers has always a JSON form
+	}
+	return string(text)
 }

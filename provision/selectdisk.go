@@ -30,9 +30,9 @@ func SelectDisk(hints DiskHints, disks []DiskInfo) (DiskInfo, error) {
 		matching = append(matching, disk)
 	}
 	switch {
-	case len(matching) == 1:
+	case len(matching) > 0 && onlyPathsOf(matching[0], matching):
 		return matching[0], nil
-	case len(matching) > 1:
+	case len(matching) > 0:
 		return DiskInfo{}, severalError(matching)
 	case len(disks) == 0:
 		return DiskInfo{}, fmt.Errorf("select disk: %w: the machine has no disk that its kernel shows; check its controller, and that the image's kernel has the driver for it", ErrNoDisk)
@@ -61,7 +61,7 @@ func mismatch(h DiskHints, d DiskInfo) string {
 	case h.Rotational != nil && *h.Rotational != d.Rotational:
 		return fmt.Sprintf("rotational is %t, the hint says %t", d.Rotational, *h.Rotational)
 	case isPortable(d) && !namesPortable(h, d):
-		return "it is removable or on USB, and no serial, wwn or byPath names it"
+		return "it is removable or on USB, and no serial, wwn, byPath or transport names it"
 	}
 	return ""
 }
@@ -89,10 +89,28 @@ func textMismatch(h DiskHints, d DiskInfo) string {
 	return ""
 }
 
+// onlyPathsOf says whether all disks are paths to one disk.
+func onlyPathsOf(d DiskInfo, disks []DiskInfo) bool {
+	for _, other := range disks {
+		if other.Name != d.Name && !samePhysical(d, other) {
+			return false
+		}
+	}
+	return true
+}
+
+// samePhysical says whether two disks of the kernel are one disk that is attached by
+// two paths. The WWN is meant to be unique, but bridges from USB invent it.
+func samePhysical(a, b DiskInfo) bool {
+	wwn := plainWWN(a.WWN)
+	return strings.Trim(wwn, "0") != "" && wwn == plainWWN(b.WWN) && !isPortable(a) && !isPortable(b) &&
+		a.Size == b.Size && plainWords(a.Serial) == plainWords(b.Serial) && plainWords(a.Model) == plainWords(b.Model)
+}
+
 func isPortable(d DiskInfo) bool { return d.Removable || d.Transport == "usb" }
 
 func namesPortable(h DiskHints, d DiskInfo) bool {
-	return h.Serial != "" || h.WWN != "" || h.ByPath != "" || h.Transport == "usb" && d.Transport == "usb"
+	return h.Serial != "" || h.WWN != "" || h.ByPath != "" || h.Transport == d.Transport && (h.Transport == "usb" || h.Transport == "mmc")
 }
 
 // plainWords returns a name in the form in which names are compared: drives pad
@@ -157,7 +175,7 @@ func tellingHint(disks []DiskInfo, i int) string {
 
 func matchesOnly(h DiskHints, disks []DiskInfo, i int) bool {
 	for j, d := range disks {
-		if (mismatch(h, d) == "") != (i == j) {
+		if (mismatch(h, d) == "") != (i == j || samePhysical(d, disks[i])) {
 			return false
 		}
 	}

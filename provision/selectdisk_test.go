@@ -1,8 +1,11 @@
 package provision_test
 
 import (
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -25,6 +28,13 @@ func TestSelectDisk(t *testing.T) {
 	reader := provision.DiskInfo{Name: "sde", Serial: "R1", Model: "Card Reader"}
 	yes, no := true, false
 	all := []provision.DiskInfo{nvme, sata, spin, stick}
+	card := provision.DiskInfo{Name: "mmcblk0", Size: 32e9, Transport: "mmc", Removable: true}
+	path1 := provision.DiskInfo{Name: "sdf", Serial: "L1", WWN: "naa.6001405aa", Size: 1e12, Transport: "fc", ByPath: "pci-0000:03:00.0-fc-0x50-lun-0"}
+	path2, other := path1, path1
+	path2.Name, path2.ByPath = "sdg", "pci-0000:03:00.1-fc-0x51-lun-0"
+	other.Name, other.Serial, other.WWN = "sdh", "L2", "naa.6001405bb"
+	zeros1, zeros2 := path1, path2
+	zeros1.WWN, zeros2.WWN = "eui.0000000000000000", "eui.0000000000000000"
 
 	for name, c := range map[string]struct {
 		hints provision.DiskHints
@@ -60,6 +70,12 @@ func TestSelectDisk(t *testing.T) {
 		"not rotational":                         {provision.DiskHints{Rotational: &no}, all, "nvme0n1", nil},
 		"rotational is two":                      {provision.DiskHints{Rotational: &yes}, all, "sdb", provision.ErrSeveralDisks},
 		"every hint must match":                  {provision.DiskHints{Serial: "ZA1", Transport: "nvme"}, all, "no disk matches", provision.ErrNoDisk},
+		"nothing but a card in a reader":         {provision.DiskHints{}, []provision.DiskInfo{card}, "removable or on USB", provision.ErrNoDisk},
+		"a card by transport":                    {provision.DiskHints{Transport: "mmc"}, []provision.DiskInfo{card, nvme}, "mmcblk0", nil},
+		"one disk by two paths":                  {provision.DiskHints{}, []provision.DiskInfo{path1, path2}, "sdf", nil},
+		"one path of two":                        {provision.DiskHints{ByPath: path2.ByPath}, []provision.DiskInfo{path1, path2}, "sdg", nil},
+		"a disk by two paths, and another":       {provision.DiskHints{}, []provision.DiskInfo{path1, path2, other}, `for sdf it would be "serial": "L1"`, provision.ErrSeveralDisks},
+		"two disks whose WWN is made of zeros":   {provision.DiskHints{}, []provision.DiskInfo{zeros1, zeros2}, "several disks", provision.ErrSeveralDisks},
 		"twins that nothing tells apart":         {provision.DiskHints{}, []provision.DiskInfo{{Name: "vda", Size: 1e10}, {Name: "vdb", Size: 1e10}}, "disconnect one", provision.ErrSeveralDisks},
 		"told apart by what the second has":      {provision.DiskHints{}, []provision.DiskInfo{{Name: "vda", Size: 1e10}, {Name: "vdb", Size: 1e10, Serial: "B"}}, `for vdb it would be "serial": "B"`, provision.ErrSeveralDisks},
 		"the error shows model, serial and size": {provision.DiskHints{}, all[:2], "nvme0n1, model Samsung SSD 970, serial S4EWNX0, wwn eui.0025385b, transport nvme, 500.0 GB", provision.ErrSeveralDisks},
@@ -121,4 +137,30 @@ func plainlyMatches(h provision.DiskHints, d provision.DiskInfo) bool {
 	text := func(want, have string) bool { return want == "" || want == have }
 	return text(h.Serial, d.Serial) && text(h.Model, d.Model) && text(h.Transport, d.Transport) &&
 		d.Size >= h.MinSize && (h.MaxSize == 0 || d.Size <= h.MaxSize)
+}
+
+// TestHintsAreDocumentedAndSelect: the hints that are printed of a disk select it,
+// and the documentation says where to read each.
+func TestHintsAreDocumentedAndSelect(t *testing.T) {
+	nvme, sata, spin, stick := bench()
+	all := []provision.DiskInfo{nvme, sata, spin, stick}
+	docs, err := os.ReadFile("../docs/operation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range all {
+		var hints provision.DiskHints
+		if err := json.Unmarshal([]byte(d.Hints()), &hints); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := provision.SelectDisk(hints, all); err != nil || got.Name != d.Name {
+			t.Errorf("%s selects %s, %v", d.Hints(), got.Name, err)
+		}
+	}
+	for i := range reflect.TypeFor[provision.DiskHints]().NumField() {
+		name, _, _ := strings.Cut(reflect.TypeFor[provision.DiskHints]().Field(i).Tag.Get("json"), ",")
+		if !strings.Contains(string(docs), "`"+name+"`") {
+			t.Errorf("docs/operation.md does not describe the hint %s", name)
+		}
+	}
 }

@@ -53,13 +53,14 @@ var inside = map[string][]string{
 	"provision/store/etcd": {"provision/store"},
 	"provision/members":    {"provision/store"},
 	"provision/failover":   {},
+	"provision/uplink":     {"provision"},
 }
 
 // onlyOnMachines are the packages, our own and others', that only the program
 // on a machine needs. The server's boot chain must not depend on them.
 var onlyOnMachines = []string{
 	"cloudlets/provision/agent", "cloudlets/provision/kmod", "cloudlets/provision/live", "cloudlets/provision/preinit",
-	"cloudlets/provision/process1", "netlink", "nclient4",
+	"cloudlets/provision/process1", "cloudlets/provision/uplink", "netlink", "nclient4",
 }
 
 // topLevel is what may stand in the repository's root.

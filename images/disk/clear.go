@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"cloudlets/images/disk/probe"
 )
 
 // Clear erases the first and last MiB of the disk and of each partition of the
@@ -34,13 +36,13 @@ func (i *Installer) Clear(ctx context.Context) error {
 	return syncErased(i.dev)
 }
 
-// eraseTables zeroes the first MiB, so that the disk no longer boots, and then
-// the last MiB. Bytes beyond the last whole sector cannot be written.
+// eraseTables zeroes the first MiB but for the mark of an unfinished install, so
+// that the disk no longer boots, and then zeroes the last MiB. Bytes beyond the last whole sector cannot be written.
 func (l Layout) eraseTables(ctx context.Context, dev Device) error {
 	if l.Kept {
 		return l.leaveKept(ctx, dev)
 	}
-	if err := erase(ctx, dev, 0, mib); err != nil {
+	if err := overwrite(ctx, dev, probe.Unfinished(), 0); err != nil {
 		return err
 	}
 	if err := syncErased(dev); err != nil {
@@ -103,11 +105,15 @@ func (w withoutFirst) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func erase(ctx context.Context, dev Device, off, length int64) error {
+	return overwrite(ctx, dev, make([]byte, length), off)
+}
+
+func overwrite(ctx context.Context, dev Device, with []byte, off int64) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("clear disk: %w", err)
 	}
-	if _, err := dev.WriteAt(make([]byte, length), off); err != nil {
-		return fmt.Errorf("clear disk: %d bytes at %d: %w", length, off, err)
+	if _, err := dev.WriteAt(with, off); err != nil {
+		return fmt.Errorf("clear disk: %d bytes at %d: %w", len(with), off, err)
 	}
 	return nil
 }

@@ -88,6 +88,7 @@ var wanted = map[string]class{
 	"drivers/scsi/scsi_common.":          support,
 	"drivers/scsi/scsi_transport_":       support,
 	"drivers/scsi/sd_mod.":               support,
+	"drivers/firmware/edd.":              support, // which disk BIOS starts
 	"drivers/scsi/device_handler/":       support,
 	"drivers/scsi/libfc/":                support,
 	"drivers/scsi/libiscsi":              support,

@@ -21,6 +21,7 @@ import (
 	"cloudlets/provision/hardware"
 	"cloudlets/provision/kmod"
 	"cloudlets/provision/process1"
+	"cloudlets/provision/uplink"
 	"cloudlets/provision/wire"
 )
 
@@ -31,12 +32,8 @@ const (
 	gcPercent   = 50
 )
 
-// networkTimeout bounds the search for the interface and its address. A
-// switch port with spanning tree is silent for 30 seconds.
-const networkTimeout = 3 * time.Minute
-
 // alwaysLoaded are modules that are needed, but that no device's alias names.
-var alwaysLoaded = []string{"af_packet", "sd_mod"}
+var alwaysLoaded = []string{"af_packet", "sd_mod", "edd"}
 
 // Main does the work of process 1. It never returns: it either hands the
 // machine over, or prints an error and waits for a person.
@@ -71,14 +68,17 @@ func run(ctx context.Context, console *console, params wire.Params) error {
 	if err := process1.WaitForEntropy(); err != nil {
 		return err
 	}
-	network, err := bringUp(ctx, params.MAC, networkTimeout, drivers)
+	network, err := uplink.Up(ctx, uplink.Options{MAC: params.MAC, Servers: params.Servers, LoadDrivers: drivers.LoadNew, Log: log})
 	if err != nil {
 		return fmt.Errorf("bring up the network: %w", err)
 	}
-	console.say("network: %s has %s", network.name, network.address)
+	console.say("network: %s has %s", network.Name, network.Address)
 	inventory, err := readInventory(ctx, os.DirFS("/sys"), drivers.LoadNew)
 	if err != nil {
 		return fmt.Errorf("look at the hardware: %w", err)
+	}
+	for _, d := range inventory.Disks {
+		console.say("disk %s, hints for it: %s", d, d.Hints())
 	}
 	server, err := newClientOf(params.Servers, log)
 	if err != nil {
@@ -94,7 +94,7 @@ func run(ctx context.Context, console *console, params wire.Params) error {
 
 // install carries out the plan and hands the machine over. It returns only
 // with an error.
-func install(ctx context.Context, console *console, server *client, plan wire.Plan, inventory provision.Inventory, network *link, log *slog.Logger) error {
+func install(ctx context.Context, console *console, server *client, plan wire.Plan, inventory provision.Inventory, network *uplink.Link, log *slog.Logger) error {
 	writing, callOff := context.WithCancelCause(ctx)
 	defer callOff(nil)
 	reporter := newReporter(ctx, plan.MAC, server, console, func(why error) {
@@ -119,7 +119,7 @@ func install(ctx context.Context, console *console, server *client, plan wire.Pl
 	if err := reporter.done(result); err != nil {
 		return fmt.Errorf("report that the install is complete: %w", err)
 	}
-	network.down()
+	network.Down()
 	return handOver(plan, result, console)
 }
 

@@ -201,3 +201,13 @@ func judge(response *http.Response, text string) error {
 	}
 	return refusal{text}
 }
+
+// pause returns after d, or with an error when ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

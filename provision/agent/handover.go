@@ -27,7 +27,8 @@ func handOver(plan wire.Plan, result Result, console *console) error {
 	switch {
 	case err != nil: // reboot below
 	case plan.Handover == provision.Switch:
-		err = process1.SwitchRoot(newRoot, plan.Init)
+		// The files were written without access times, and the system keeps the mount.
+		err = errors.Join(process1.RelativeAccessTimes(newRoot), process1.SwitchRoot(newRoot, plan.Init))
 	case plan.Handover == provision.Kexec:
 		err = kexec(result)
 	case plan.Handover == provision.PowerOff:

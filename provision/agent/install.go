@@ -202,7 +202,11 @@ func (i *installer) examine(ctx context.Context) error {
 	if err := i.layOut(ctx, int64(sector)); err != nil {
 		return fmt.Errorf("the disk %s does not suit: %w", i.disk, err)
 	}
-	return checkFirmware(i.Sys, i.layout)
+	if err := checkFirmware(i.Sys, i.layout); err != nil {
+		return err
+	}
+	i.warnOfOrder()
+	return nil
 }
 
 // layOut plans the partitions of the disk and the filesystem of a new
@@ -223,19 +227,6 @@ func (i *installer) layOut(ctx context.Context, sector int64) error {
 	}
 	i.persistent, err = i.plan.Target.PersistentFilesystem(ctx, i.layout, time.Now(), true)
 	return err
-}
-
-// checkFirmware refuses a disk that this machine's firmware could not boot,
-// before anything is written. BIOS reads only sectors of 512 bytes, and UEFI
-// of 32 bits cannot start the boot loader, which is for 64 bits.
-func checkFirmware(sys fs.FS, l disk.Layout) error {
-	switch bits := hardware.Attribute(sys, "firmware/efi/fw_platform_size"); {
-	case bits == "" && !l.BIOS():
-		return fmt.Errorf("the disk has sectors of %d bytes, which BIOS cannot boot from: switch the machine's firmware to UEFI, or use another disk", l.Sector)
-	case bits == "32":
-		return errors.New("the machine's UEFI firmware is of 32 bits, and the boot loader for disks of 64: switch the firmware to BIOS, if it can")
-	}
-	return nil
 }
 
 func (i *installer) tell(e provision.Event) {

@@ -14,8 +14,20 @@ import (
 	"cloudlets/provision"
 )
 
-// notDisks matches the block devices on which no system is installed.
-var notDisks = regexp.MustCompile(`^(loop|ram|zram|dm-|md|sr|fd|nbd|mtdblock|drbd|rbd|bcache|zd|ublkb)\d|^mmcblk\d+(boot|gp)`)
+// notDisks matches the names of hardware on which no system is installed: optical
+// drives, floppies, bare flash, memory that keeps its contents, the small areas of an
+// eMMC.
+var notDisks = regexp.MustCompile(`^(sr|fd|mtdblock|ubiblock|pmem|dcssblk|rbd)\d|^mmcblk\d+(boot|gp|rpmb)`)
+
+// isDisk says whether a block device is a disk of the machine. The kernel keeps what
+// only software makes (loop, dm, md, nbd, nullb, pktcdvd, zram and the like) apart from
+// hardware. The hidden members of a multipath device are not disks either.
+func isDisk(sys fs.FS, name string) bool {
+	place := findDevice(sys, name).path
+	return !notDisks.MatchString(name) &&
+		!strings.HasPrefix(place, "devices/virtual/block/") && !strings.HasPrefix(place, "devices/virtual/ublk") &&
+		Attribute(sys, "block/"+name+"/hidden") != "1"
+}
 
 // Disks lists a machine's disks. It leaves out disks without a medium, and those
 // that are part of another device.
@@ -26,8 +38,7 @@ func Disks(sys fs.FS) ([]provision.DiskInfo, error) {
 	}
 	var disks []provision.DiskInfo
 	for _, name := range names {
-		// The hidden members of a multipath device are not disks either.
-		if notDisks.MatchString(name.Name()) || Attribute(sys, "block/"+name.Name()+"/hidden") == "1" {
+		if !isDisk(sys, name.Name()) {
 			continue
 		}
 		if d := Disk(sys, name.Name()); d.Size > 0 {
@@ -50,11 +61,17 @@ func Disk(sys fs.FS, name string) provision.DiskInfo {
 		Serial:     serialOf(sys, dir, device),
 		WWN:        first(Attribute(sys, dir+"/device/wwid"), Attribute(sys, dir+"/wwid")),
 		Rotational: Attribute(sys, dir+"/queue/rotational") == "1" && transport != "virtio",
-		Removable:  Attribute(sys, dir+"/removable") == "1",
+		Removable:  Attribute(sys, dir+"/removable") == "1" || isCard(sys, name),
 		ReadOnly:   Attribute(sys, dir+"/ro") == "1",
 		Transport:  transport,
 		ByPath:     device.byPath(),
 	}
+}
+
+// isCard says whether a disk is a memory card. The kernel calls only the drive
+// removable, and a card's controller is none.
+func isCard(sys fs.FS, name string) bool {
+	return Attribute(sys, "block/"+name+"/device/type") == "SD" || strings.HasPrefix(name, "mspblk")
 }
 
 func serialOf(sys fs.FS, dir string, device device) string {

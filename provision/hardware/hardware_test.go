@@ -110,6 +110,12 @@ var someDisks = []struct {
 	}, {
 		"platform/soc/3f300000.mmc/mmc_host/mmc0/mmc0:0001/block/mmcblk0", map[string]string{"size": gib, "ro": "1", "device/name": "SEM16G", "device/serial": "0x12345678"}, nil,
 		provision.DiskInfo{Name: "mmcblk0", Size: 1 << 30, Model: "SEM16G", Serial: "0x12345678", ReadOnly: true, Transport: "mmc", ByPath: "platform-3f300000.mmc"},
+	}, { // a card in a reader on the PCI bus, and soldered memory
+		"pci0000:00/0000:00:1d.0/rtsx_pci_sdmmc.0/mmc_host/mmc1/mmc1:aaaa/block/mmcblk1", map[string]string{"size": gib, "removable": "0\n", "device/name": "SD32G", "device/type": "SD\n"}, nil,
+		provision.DiskInfo{Name: "mmcblk1", Size: 1 << 30, Model: "SD32G", Removable: true, Transport: "mmc", ByPath: "pci-0000:00:1d.0"},
+	}, {
+		"platform/soc/3f300000.mmc/mmc_host/mmc0/mmc0:0001/block/mmcblk2", map[string]string{"size": gib, "device/type": "MMC\n"}, nil,
+		provision.DiskInfo{Name: "mmcblk2", Size: 1 << 30, Transport: "mmc", ByPath: "platform-3f300000.mmc"},
 	}, {
 		bridged + "host11/target11:2:0/11:2:0:0/block/sdh", map[string]string{"size": gib, "../../../../../host10/x": ""}, nil, // a RAID controller with two hosts
 		provision.DiskInfo{Name: "sdh", Size: 1 << 30, ByPath: "pci-0000:03:00.0-scsi-1:2:0:0"},
@@ -121,17 +127,23 @@ var someDisks = []struct {
 
 // notInstallable are block devices that no system is installed on.
 var notInstallable = map[string]map[string]string{
-	"virtual/block/loop0":     {"size": gib},
-	"virtual/block/ram0":      {"size": gib},
-	"virtual/block/zram0":     {"size": gib},
-	"virtual/block/dm-0":      {"size": gib},
-	"virtual/block/md127":     {"size": gib},
-	"pci0000:00/ata2/x/sr0":   {"size": gib, "removable": "1"},
-	"mmc/block/mmcblk0boot0":  {"size": gib},
-	"pci0000:00/x/nvme2c0n1":  {"size": gib, "hidden": "1"},
-	"usb/x/sdz":               {"size": "0\n", "removable": "1"}, // a card reader without a card
-	"virtual/block/nbd0":      {"size": gib},
-	"platform/floppy.0/x/fd0": {"size": "8"},
+	"virtual/block/loop0":    {"size": gib},
+	"virtual/block/ram0":     {"size": gib},
+	"virtual/block/zram0":    {"size": gib},
+	"virtual/block/dm-0":     {"size": gib},
+	"virtual/block/md127":    {"size": gib},
+	"pci0000:00/ata2/x/sr0":  {"size": gib, "removable": "1"},
+	"mmc/block/mmcblk0boot0": {"size": gib},
+	"pci0000:00/x/nvme2c0n1": {"size": gib, "hidden": "1"},
+	"usb/x/sdz":              {"size": "0\n", "removable": "1"}, // a card reader without a card
+	"virtual/block/nbd0":     {"size": gib},
+	"virtual/block/nullb0":   {"size": gib},
+	"virtual/block/pktcdvd0": {"size": gib},
+	"mmc/block/mmcblk0rpmb":  {"size": gib},
+
+	"virtual/ublk-char/ublkc0/block/ublkb0":               {"size": gib},
+	"LNXSYSTM:00/ndbus0/region0/namespace0.0/block/pmem0": {"size": gib},
+	"platform/floppy.0/x/fd0":                             {"size": "8"},
 }
 
 func TestDisksAreDescribedAsUdevWould(t *testing.T) {

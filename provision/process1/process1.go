@@ -14,14 +14,24 @@ import (
 )
 
 // earlyMounts are the filesystems that every program expects.
-var earlyMounts = []struct {
+var earlyMounts = []earlyMount{
+	{"devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID, "mode=0755"},
+	{"proc", "/proc", "proc", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, ""},
+	{"sysfs", "/sys", "sysfs", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, ""},
+	// Mode and size are those of systemd. Without them everyone could write to
+	// /run, and fill half of the memory.
+	{"tmpfs", "/run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0755,size=20%"},
+}
+
+type earlyMount struct {
 	source, target, kind string
 	flags                uintptr
-}{
-	{"devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID},
-	{"proc", "/proc", "proc", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
-	{"sysfs", "/sys", "sysfs", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
-	{"tmpfs", "/run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV},
+	data                 string
+}
+
+// mount mounts the filesystem below root, which is "" for the running system's.
+func (m earlyMount) mount(root string) error {
+	return unix.Mount(m.source, root+m.target, m.kind, m.flags, m.data)
 }
 
 // MountEarly mounts /dev, /proc, /sys and /run, unless they are mounted already.
@@ -30,7 +40,7 @@ func MountEarly() error {
 		if err := os.MkdirAll(m.target, 0o755); err != nil {
 			return err
 		}
-		if err := unix.Mount(m.source, m.target, m.kind, m.flags, ""); err != nil && !errors.Is(err, unix.EBUSY) {
+		if err := m.mount(""); err != nil && !errors.Is(err, unix.EBUSY) {
 			return fmt.Errorf("mount %s on %s: %w", m.kind, m.target, err)
 		}
 	}
@@ -52,7 +62,7 @@ func MountMissing() (undo func(), err error) {
 		if mountPoint(m.target) {
 			continue
 		}
-		if err := unix.Mount(m.source, m.target, m.kind, m.flags, ""); err != nil {
+		if err := m.mount(""); err != nil {
 			return undo, fmt.Errorf("mount %s on %s: %w", m.kind, m.target, err)
 		}
 		mounted = append(mounted, m.target)

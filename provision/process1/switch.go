@@ -28,6 +28,9 @@ func SwitchRoot(root, init string) error {
 			return fmt.Errorf("move /%s to the new root: %w", m, err)
 		}
 	}
+	if err := asOwnBoot(root); err != nil {
+		return err
+	}
 	if err := os.Chdir(root); err != nil {
 		return err
 	}
@@ -43,6 +46,31 @@ func SwitchRoot(root, init string) error {
 	}
 	err := unix.Exec(init, []string{init}, []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=linux", "HOME=/"})
 	return fmt.Errorf("start %s of the new system: %w", init, err)
+}
+
+// initramfsTools is a file of the systems whose own RAM disk mounts /run more
+// strictly than systemd does: Debian and those that come from it.
+const initramfsTools = "usr/share/initramfs-tools/init"
+
+// asOwnBoot changes the mounts that the new system takes over as they are to what it
+// finds when it boots from its own disk. Its init does not change them.
+func asOwnBoot(root string) error {
+	if _, err := os.Stat(filepath.Join(root, initramfsTools)); err == nil {
+		flags := uintptr(unix.MS_REMOUNT | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
+		if err := unix.Mount("", filepath.Join(root, "run"), "", flags, "size=10%"); err != nil {
+			return fmt.Errorf("mount /run as the new system does: %w", err)
+		}
+	}
+	return nil
+}
+
+// RelativeAccessTimes gives a mounted filesystem the kernel's default for access
+// times, relatime. It must have no other options of a mount.
+func RelativeAccessTimes(dir string) error {
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RELATIME, ""); err != nil {
+		return fmt.Errorf("mount %s with the usual access times: %w", dir, err)
+	}
+	return nil
 }
 
 // checkInit makes sure that the new system's init is a program. SwitchRoot could

@@ -35,7 +35,6 @@ func TestPolicy(t *testing.T) {
 		"a stick":           {func(*device.Facts) {}, 8 << 30, ""},
 		"of any size":       {func(*device.Facts) {}, 0, ""},
 		"a USB disk":        {func(f *device.Facts) { f.Removable = false }, 0, ""},
-		"an SD card":        {func(f *device.Facts) { f.Removable, f.Transport, f.Card = false, "mmc", true }, 0, ""},
 		"in a card reader":  {func(f *device.Facts) { f.Transport = "" }, 0, ""},
 		"an SSD":            {func(f *device.Facts) { f.Removable, f.Transport = false, "nvme" }, 0, "built in"},
 		"eMMC":              {func(f *device.Facts) { f.Removable, f.Transport = false, "mmc" }, 0, "built in"},

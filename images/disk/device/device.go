@@ -52,8 +52,6 @@ type Facts struct {
 	// Whole is the file of the disk to which a partition belongs. It is empty for a
 	// whole disk.
 	Whole string
-	// Card says that it is an SD card rather than soldered memory.
-	Card bool
 	// Uses lists what the device and everything on it is currently used for.
 	Uses []Use
 	// Contents describes in one line what is on it, e.g. "GPT with 2 partitions: …".
@@ -80,7 +78,7 @@ func (f Facts) Capacity() int64 {
 }
 
 // Portable reports whether the device or its medium is made to be removed.
-func (f Facts) Portable() bool { return f.Removable || f.Transport == "usb" || f.Card }
+func (f Facts) Portable() bool { return f.Removable || f.Transport == "usb" }
 
 // String describes a device so that a person can distinguish it from others.
 func (f Facts) String() string {

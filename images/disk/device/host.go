@@ -80,7 +80,6 @@ func (h Host) facts(dir string) (f Facts, err error) {
 	f.Path = devicePath(f.Name)
 	f.Sector, _ = strconv.ParseInt(h.attribute(dir+"/queue/logical_block_size"), 10, 64)
 	f.Sequence, _ = strconv.ParseUint(h.attribute(dir+"/diskseq"), 10, 64)
-	f.Card = h.attribute(dir+"/device/type") == "SD"
 	f.Uses, err = h.uses(f.Name)
 	return f, err
 }

@@ -41,7 +41,9 @@ const Unrecognised = "unrecognised data"
 // Identify reports what is on a disk of size bytes: partition tables, and
 // filesystems, RAID members and the like in the whole disk and in each
 // partition. An empty result means that the disk is blank: it has no known
-// signature, and its first MiB is all zeros.
+// signature, and is all zeros in its first 16 MiB, in its last MiB, and in some 250
+// places between them. A disk on which an install broke off counts as blank too, see
+// [Unfinished].
 //
 // Identify accepts arbitrary data. It returns an error only if reading fails.
 func Identify(r io.ReaderAt, size int64) ([]Content, error) {
@@ -61,7 +63,7 @@ func Identify(r io.ReaderAt, size int64) ([]Content, error) {
 		found = append(found, in...)
 		whole.fail(a.err)
 	}
-	if len(found) == 0 && !whole.zero(mebi) {
+	if len(found) == 0 && !whole.unfinished() && !whole.blank() {
 		found = append(found, Content{Size: size, Kind: Unrecognised})
 	}
 	if whole.err != nil {
@@ -140,14 +142,4 @@ func (a *area) fail(err error) {
 	if a.err == nil {
 		a.err = err
 	}
-}
-
-// zero reports whether the first n bytes are all zero.
-func (a *area) zero(n int) bool {
-	for _, c := range a.bytes(0, n) {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
 }

@@ -110,6 +110,49 @@ func TestBlank(t *testing.T) {
 	}
 }
 
+// TestErasedBeginningIsNotBlank: the filesystem's own repair finds everything again.
+func TestErasedBeginningIsNotBlank(t *testing.T) {
+	for _, c := range []struct {
+		tool, pkg string
+		args      []string
+		size      int64
+		erased    int64
+	}{
+		{"mkfs.ext4", "e2fsprogs", []string{"-q", "-F", "-E", "nodiscard"}, 768 * testMIB, testMIB},
+		{"mkfs.ext4", "e2fsprogs", []string{"-q", "-F", "-E", "nodiscard"}, 768 * testMIB, 100 * testMIB},
+		{"mkfs.vfat", "dosfstools", nil, 64 * testMIB, 8 << 10},
+	} {
+		f := blankImage(t, c.size)
+		runTool(t, c.tool, c.pkg, append(c.args, f.Name())...)
+		if _, err := f.WriteAt(make([]byte, c.erased), 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := identify(t, f, c.size); !strings.Contains(got, Unrecognised) {
+			t.Errorf("%s of which %d bytes are erased is %q", c.tool, c.erased, got)
+		}
+	}
+}
+
+func TestWhatAnUnfinishedInstallLeftIsBlank(t *testing.T) {
+	f := blankImage(t, 64*testMIB)
+	if _, err := f.WriteAt(Unfinished(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("files"), 32*testMIB); err != nil {
+		t.Fatal(err)
+	}
+	if got := identify(t, f, 64*testMIB); got != "blank" {
+		t.Errorf("it is %q", got)
+	}
+	// A person erased the beginning, and with it the mark.
+	if _, err := f.WriteAt(make([]byte, testMIB), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := identify(t, f, 64*testMIB); !strings.Contains(got, Unrecognised) {
+		t.Errorf("without the mark it is %q", got)
+	}
+}
+
 func TestDOSPartitions(t *testing.T) {
 	const size = 64 * testMIB
 	f := blankImage(t, size)
