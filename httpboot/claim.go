@@ -203,7 +203,7 @@ func newPlan(session track.Session, spec *provision.Spec, kit *depot.Kit, wanted
 }
 
 func blob(f depot.File, name string) wire.Blob {
-	return wire.Blob{Path: filePath(f.Digest, name), Size: f.Size, Digest: f.Digest}
+	return wire.Blob{Path: depot.FilePath(f.Digest, name), Size: f.Size, Digest: f.Digest}
 }
 
 // hostname is the machine's name, or one made of its address.

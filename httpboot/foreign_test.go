@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cloudlets/provision/depot"
 	"cloudlets/testdata/needs"
 )
 
@@ -26,7 +27,7 @@ func TestCurl(t *testing.T) {
 	space := newNamespace(t)
 	base := "http://" + space.serve(t, b.Handler())
 	out := filepath.Join(t.TempDir(), "out")
-	at := base + filePath(kit.Kernel.Digest, "vmlinuz")
+	at := base + depot.FilePath(kit.Kernel.Digest, "vmlinuz")
 
 	space.run(t, "curl", "-sSf", "--max-redirs", "0", "-o", out, at)
 	wantFile(t, out, kernel(0x20c, 1))

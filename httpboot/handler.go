@@ -10,22 +10,17 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/depot"
 	"cloudlets/provision/track"
 	"cloudlets/provision/wire"
 )
 
-// The paths of the handler. A file under filesPath never changes.
+// The paths of the handler. Those of the depot's files, which never change, are
+// [depot.FilePath] and [depot.OfferPath].
 const (
 	loaderPath  = "/loader/"
-	filesPath   = "/files/"
 	overlayPath = "/agent/overlay"
 )
-
-// filePath is the path of a file of the depot. The digest identifies it; the name
-// after it is for people.
-func filePath(digest, name string) string {
-	return filesPath + strings.TrimPrefix(digest, "sha256:") + "/" + name
-}
 
 // Handler serves the boot chain to machines. It never redirects, since firmware
 // does not follow redirects.
@@ -33,7 +28,8 @@ func (c *Chain) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /boot/{mac}/script", c.script)
 	mux.HandleFunc("GET "+loaderPath+"{name}", c.loader)
-	mux.HandleFunc("GET "+filesPath+"{digest}/{name}", c.file)
+	mux.HandleFunc("GET "+depot.FilePath("{digest}", "{name}"), c.file)
+	mux.HandleFunc("GET "+depot.OfferPath+"{content}", c.offer)
 	mux.HandleFunc("POST "+wire.ClaimPath, c.claim)
 	mux.HandleFunc("POST "+wire.EventsPath, c.events)
 	mux.HandleFunc("GET "+overlayPath, c.overlay)

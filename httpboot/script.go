@@ -114,8 +114,8 @@ func (c *Chain) installScript(ctx context.Context, spec *provision.Spec, kit *de
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#!ipxe\necho cloudlets: installing %s on %s\n", plain(spec.Image), spec.MAC)
 	for _, step := range []struct{ name, command string }{
-		{"kernel", "kernel " + c.Base + filePath(kit.Kernel.Digest, "vmlinuz") + " " + ipxeText(words)},
-		{"ramdisk", "initrd --name ramdisk " + c.Base + filePath(kit.RAMDisk.Digest, "ramdisk")},
+		{"kernel", "kernel " + c.Base + depot.FilePath(kit.Kernel.Digest, "vmlinuz") + " " + ipxeText(words)},
+		{"ramdisk", "initrd --name ramdisk " + c.Base + depot.FilePath(kit.RAMDisk.Digest, "ramdisk")},
 	} {
 		fmt.Fprintf(&b, fetchStep, step.name, step.command, retries, retryAfter)
 	}

@@ -60,7 +60,7 @@ func TestOnlyLoadersAreServed(t *testing.T) {
 func TestFiles(t *testing.T) {
 	b := newBed(t, nil)
 	kit := b.kit(node1)
-	path := filePath(kit.Kernel.Digest, "vmlinuz")
+	path := depot.FilePath(kit.Kernel.Digest, "vmlinuz")
 	whole := b.get(path).want(t, http.StatusOK)
 	if whole.body != kernel(0x20c, 1) || whole.ContentLength != kit.Kernel.Size {
 		t.Errorf("the kernel has %d bytes, its length is said to be %d, want %d", len(whole.body), whole.ContentLength, kit.Kernel.Size)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"cloudlets/images/atomicfile"
 	"cloudlets/provision"
+	"cloudlets/provision/site"
 	"cloudlets/provision/store"
 	"cloudlets/provision/track"
 	"cloudlets/web"
@@ -74,45 +76,88 @@ it is. The site's files and images are not part of the backup.`,
 	return cmd
 }
 
+// restoreFlags say where a backup is put.
+type restoreFlags struct {
+	site, state string
+	force       bool
+}
+
 func restoreCommand() *cobra.Command {
-	var state string
+	var f restoreFlags
 	cmd := &cobra.Command{
 		Use: "restore FILE", Short: "Put a backup in the place of the server's state", GroupID: "server", Args: exactArgs(1),
 		Long: `Restore puts a backup in the place of the server's state. The server must not
-be running. The state that was there is kept under another name, beside it.
+be running. The state that was there is kept under another name, in the state
+folder.
+
+If the site's cloudlets.json has a "store", the backup goes into etcd. None of
+the servers that share it may be running, and what is there already is replaced
+only with --force. A restore that was broken off leaves a store that no server
+opens: run it again. A backup fits both, whichever it was made from.
 
 Nobody knows what happened to the machines since the backup was made. So
 nothing is armed after a restore, and "install": "once" installs no machine,
 until a person arms it: cloudlets install NAME.`,
-		Example: "  systemctl stop cloudlets && cloudlets restore /var/backups/cloudlets-2026-11-01.db && systemctl start cloudlets",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return restore(cmd, args[0], filepath.Join(state, store.FileName))
-		},
+		Example: `  systemctl stop cloudlets && cloudlets restore /var/backups/cloudlets-2026-11-01.db && systemctl start cloudlets
+  cloudlets restore /var/backups/cloudlets-2026-11-01.db --site /srv/site --force`,
+		RunE: func(cmd *cobra.Command, args []string) error { return f.restore(cmd, args[0]) },
 	}
-	cmd.Flags().StringVar(&state, "state", defaultState, "the `folder` of the server's state")
+	flags := cmd.Flags()
+	flags.StringVar(&f.site, "site", ".", "the `folder` whose cloudlets.json says where the state is")
+	flags.StringVar(&f.state, "state", "", "the `folder` of the server's state (default \""+defaultState+"\")")
+	flags.BoolVarP(&f.force, "force", "f", false, "replace what is in etcd")
+	_ = cmd.MarkFlagDirname("site")
 	_ = cmd.MarkFlagDirname("state")
 	return cmd
 }
 
-func restore(cmd *cobra.Command, backup, path string) error {
+func (f restoreFlags) restore(cmd *cobra.Command, backup string) error {
+	settings, err := f.settings()
+	if err != nil {
+		return err
+	}
 	if err := checkStore(cmd.Context(), backup); err != nil {
 		return err
 	}
 	var disarmed []provision.MAC
-	kept, err := store.Restore(cmd.Context(), backup, path, func(s store.Store) (err error) {
+	disarm := func(s store.Store) (err error) {
 		disarmed, err = track.Restored(cmd.Context(), s, time.Now())
 		return err
-	})
+	}
+	var into, kept string
+	if settings.Store.Shared() {
+		into = "the store in etcd"
+		kept, err = f.toEtcd(cmd.Context(), settings, backup, disarm)
+	} else {
+		into = filepath.Join(settings.State, store.FileName)
+		kept, err = store.Restore(cmd.Context(), backup, into, disarm)
+	}
+	words := cmd.OutOrStdout()
+	if kept != "" {
+		defer fmt.Fprintf(words, "what was there is kept as %s\n", kept)
+	}
 	if err != nil {
 		return err
 	}
-	words := cmd.OutOrStdout()
-	fmt.Fprintf(words, "restored %s from %s\n", path, backup)
-	if kept != "" {
-		fmt.Fprintf(words, "what was there is kept as %s\n", kept)
-	}
+	fmt.Fprintf(words, "restored %s from %s\n", into, backup)
 	for _, mac := range disarmed {
 		fmt.Fprintf(words, "%s was armed when the backup was made, and is not armed now\n", mac)
 	}
 	return nil
+}
+
+// settings are the site's, with flags in place of what they set.
+func (f restoreFlags) settings() (site.Settings, error) {
+	opened, err := site.Open(f.site, nil)
+	if err != nil {
+		return site.Settings{}, err
+	}
+	for _, problem := range opened.Problems() {
+		if problem.File == site.SettingsFile {
+			return site.Settings{}, fmt.Errorf("read where the state is: %w; nothing was restored", problem)
+		}
+	}
+	settings := opened.Settings()
+	settings.State = cmp.Or(f.state, settings.State, defaultState)
+	return settings, nil
 }

@@ -16,6 +16,7 @@ import (
 	"cloudlets/cmd/cloudlets/doctor"
 	"cloudlets/images/disk/vdisk"
 	"cloudlets/provision/site"
+	"cloudlets/provision/store"
 )
 
 // This file refuses what only Linux can do, in one sentence that says what to do
@@ -31,6 +32,11 @@ func processOne() bool { return false }
 
 func (f serveFlags) serve(context.Context, string, *slog.Logger) error {
 	return onLinux("serving machines", "run it there")
+}
+
+// toEtcd refuses to restore into etcd, which only servers use.
+func (f restoreFlags) toEtcd(context.Context, site.Settings, string, func(store.Store) error) (string, error) {
+	return "", onLinux("restoring into etcd", "run it where serve runs")
 }
 
 // examine checks the site's files. All other checks need Linux.

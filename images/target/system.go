@@ -71,7 +71,7 @@ func (s System) Identify(ctx context.Context) (Identity, error) {
 		if e.ModTime.After(id.Time) {
 			id.Time = e.ModTime
 		}
-		return hashEntry(sum, e)
+		return HashEntry(sum, e)
 	})
 	if err != nil {
 		return Identity{}, fmt.Errorf("look at image %s: %w", s.Name, err)
@@ -86,8 +86,9 @@ func (s System) Identify(ctx context.Context) (Identity, error) {
 	return id, nil
 }
 
-// hashEntry writes all attributes of an entry.
-func hashEntry(w hash.Hash, e images.Entry) error {
+// HashEntry writes all attributes of an entry to a hash. The content of a file is
+// not among them.
+func HashEntry(w hash.Hash, e images.Entry) error {
 	hashText(w, e.Path)
 	hashText(w, e.Link)
 	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {

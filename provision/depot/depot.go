@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -94,11 +95,16 @@ type Depot struct {
 	notify func(Key, Status)
 	free   func(dir string) (int64, error) // bytes in a folder
 
+	peers    func() []string // nil if the server stands alone
+	client   *http.Client
+	patience patience
+
 	wake chan struct{}
 	mu   sync.Mutex
 	kits map[Key]*slot
 	// proven has the digests of packs that were checked as a whole.
 	proven map[string]bool
+	offers map[string]File // packs by the digests of their contents
 	turn   []Key
 
 	looking chan struct{} // wakes a looker
@@ -147,7 +153,10 @@ type Options struct {
 	// Notify, if not nil, is called each time a kit was made or could not be
 	// made.
 	Notify func(Key, Status)
-	Log    *slog.Logger
+	// Peers, if not nil, returns the base URLs of the other servers that may have
+	// made a pack already, without a slash at their end.
+	Peers func() []string
+	Log   *slog.Logger
 }
 
 // Open opens the depot in a folder.
@@ -166,6 +175,7 @@ func Open(opt Options) (*Depot, error) {
 	}
 	return &Depot{
 		dir: opt.Dir, finder: opt.Images, assets: opt.Assets, agent: agent, log: opt.Log, notify: opt.Notify, free: freeSpace,
+		peers: opt.Peers, client: &http.Client{Transport: &http.Transport{}}, patience: patience{askTime, stallTime, graceTime, fetchTime}, offers: map[string]File{},
 		wake: make(chan struct{}, 1), kits: map[Key]*slot{}, proven: map[string]bool{},
 		looking: make(chan struct{}, 1), looks: map[string]*look{},
 	}, nil
@@ -186,6 +196,7 @@ func (d *Depot) Run(ctx context.Context) error {
 	for range lookers {
 		tasks.Go(func() error { return d.lookAtAll(ctx) })
 	}
+	defer d.client.CloseIdleConnections()
 	return tasks.Wait()
 }
 

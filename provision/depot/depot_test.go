@@ -126,6 +126,12 @@ func (s site) open(t *testing.T, j *journal) *Depot {
 func (s site) run(t *testing.T, j *journal) (d *Depot, stop func()) {
 	t.Helper()
 	d = s.open(t, j)
+	return d, s.start(t, d)
+}
+
+// start lets a depot work until stop, or the test's end.
+func (s site) start(t *testing.T, d *Depot) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
@@ -136,7 +142,7 @@ func (s site) run(t *testing.T, j *journal) (d *Depot, stop func()) {
 		}
 	})
 	t.Cleanup(stop)
-	return d, stop
+	return stop
 }
 
 var tiny = Key{Image: "tiny"}

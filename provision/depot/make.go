@@ -44,6 +44,9 @@ type packed struct {
 	File
 	Entries int   `json:"entries"`
 	Bytes   int64 `json:"bytes"`
+	// Content is the digest of what is packed; "" if no other server was there
+	// to ask for it.
+	Content string `json:"content,omitempty"`
 }
 
 // assembled is the record of a RAM disk.
@@ -104,23 +107,49 @@ func (d *Depot) makeOnce(ctx context.Context, key Key) (*Kit, string, error) {
 }
 
 // makePack packs an image without its volatile files, unless there is a pack
-// already. If that pack cannot be read, because the disk damaged it or its
+// already, here or on another server. If that pack cannot be read, because the disk damaged it or its
 // format is old, makePack packs the image again.
 func (d *Depot) makePack(ctx context.Context, image *images.Image, fingerprint string) (packed, error) {
 	key := packForm + image.Path + " " + fingerprint
 	file := func(p packed) File { return p.File }
-	p, err := memo(d, key, d.has, file, func() (packed, error) { return d.writePack(ctx, image, fingerprint) })
+	build := func() (packed, error) { return d.newPack(ctx, image, fingerprint) }
+	p, err := memo(d, key, d.has, file, build)
 	if err != nil {
 		return p, err
 	}
 	if err = d.sound(ctx, p.File); err == nil || ctx.Err() != nil {
+		d.offer(p)
 		return p, err
 	}
 	d.log.Warn("a pack cannot be read any more; packing its image again", "image", image.Name)
 	if err := os.Remove(d.record(key)); err != nil {
 		return p, err
 	}
-	return memo(d, key, d.has, file, func() (packed, error) { return d.writePack(ctx, image, fingerprint) })
+	if p, err = memo(d, key, d.has, file, build); err == nil {
+		d.offer(p)
+	}
+	return p, err
+}
+
+// newPack fetches the pack of an image from another server, or else packs the
+// image.
+func (d *Depot) newPack(ctx context.Context, image *images.Image, fingerprint string) (packed, error) {
+	if d.peers == nil {
+		return d.writePack(ctx, image, fingerprint)
+	}
+	want, err := packable(ctx, image)
+	if err != nil {
+		return packed{}, err
+	}
+	if p, fetched := d.fromPeers(ctx, image.Name, want); fetched {
+		if now, err := image.Fingerprint(ctx); err != nil || now != fingerprint {
+			return packed{}, errors.Join(errChanged, err)
+		}
+		return p, nil
+	}
+	p, err := d.writePack(ctx, image, fingerprint)
+	p.Content = want.digest
+	return p, err
 }
 
 // sound reads a whole pack and checks each digest, since disks can damage files

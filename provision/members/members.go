@@ -138,6 +138,24 @@ func chooseSlot(owners map[int]string, alive map[string]bool, id string, slots i
 	return 0, fmt.Errorf("%w: %d are alive, and no more are possible; stop one of them", ErrFull, slots)
 }
 
+// NoneAlive returns an error that names the servers that are alive in a store.
+func NoneAlive(tx store.Tx) error {
+	var names []string
+	err := tx.Scan(store.Announced, keyPrefix, "", func(key string, value []byte) error {
+		name := strings.TrimPrefix(key, keyPrefix)
+		var m Member
+		if json.Unmarshal(value, &m) == nil && m.Name != "" {
+			name = m.Name + " at " + m.URL
+		}
+		names = append(names, name)
+		return nil
+	})
+	if err == nil && len(names) > 0 {
+		err = fmt.Errorf("servers use the store: %s: stop them first; one that was killed counts as alive for some seconds", strings.Join(names, ", "))
+	}
+	return err
+}
+
 // Close ends following. The announcement ends with the store.
 func (m *Members) Close() { m.stop() }
 

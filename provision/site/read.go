@@ -80,7 +80,7 @@ func (r *siteReader) report(problems ...jsontext.Problem) {
 }
 
 func (r *siteReader) settings() Settings {
-	root, problems, found, _ := r.readFile(settingsFile)
+	root, problems, found, _ := r.readFile(SettingsFile)
 	if !found {
 		return Settings{}
 	}

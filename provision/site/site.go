@@ -25,7 +25,7 @@ import (
 
 // The places in a site.
 const (
-	settingsFile = "cloudlets.json"
+	SettingsFile = "cloudlets.json"
 	profilesDir  = "profiles"
 	imagesDir    = "images"
 )

@@ -98,7 +98,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		Others:   d.others,
 		Overlays: filepath.Join(d.Settings.State, "overlays"),
 	}
-	if d.depot, err = OpenDepot(d.Site, d.Settings, d.Self[0], d.chain.SawKit, d.Log); err != nil {
+	if d.depot, err = OpenDepot(d.Site, d.Settings, d.Self[0], d.peers(), d.chain.SawKit, d.Log); err != nil {
 		d.tracker.Close()
 		d.members.Close()
 		return errors.Join(err, d.sandbox.Close())
@@ -107,11 +107,20 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 	return nil
 }
 
+// peers returns the function that lists the servers which may have a pack, or nil
+// if the store is not shared.
+func (d *Daemon) peers() func() []string {
+	if d.Settings.Store.Shared() {
+		return d.others
+	}
+	return nil
+}
+
 // OpenDepot opens the depot of a site. agent is the file of this program, which
-// is the agent of its RAM disks.
-func OpenDepot(site *site.Site, s site.Settings, agent string, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
+// is the agent of its RAM disks. peers lists other servers, and may be nil.
+func OpenDepot(site *site.Site, s site.Settings, agent string, peers func() []string, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
 	return depot.Open(depot.Options{
-		Dir: filepath.Join(s.State, "depot"), Images: site, Assets: disk.Assets{Dir: s.Assets}, Agent: agent, Notify: notify, Log: log,
+		Dir: filepath.Join(s.State, "depot"), Images: site, Assets: disk.Assets{Dir: s.Assets}, Agent: agent, Peers: peers, Notify: notify, Log: log,
 	})
 }
 

@@ -119,7 +119,7 @@ func checkLoaders(site *site.Site, s site.Settings) []Finding {
 // checkImages makes the kit of each image, which finds everything that is
 // missing.
 func checkImages(ctx context.Context, s Server) []Finding {
-	d, err := daemon.OpenDepot(s.Site, s.Settings, s.Agent, nil, nil)
+	d, err := daemon.OpenDepot(s.Site, s.Settings, s.Agent, nil, nil, nil)
 	if err != nil {
 		return []Finding{Found("the state folder "+s.Settings.State, err)}
 	}

@@ -122,7 +122,11 @@ func (s *Store) newSession(ctx context.Context) error {
 // putAnnounced writes an announced key. The caller holds mu.
 func (s *Store) putAnnounced(ctx context.Context, key string, value []byte) (revision int64, err error) {
 	err = s.call(ctx, func(ctx context.Context) error {
-		answer, err := s.client.Put(ctx, s.key(store.Announced, key), string(value), clientv3.WithLease(s.announcer.session.Lease()))
+		put := clientv3.OpPut(s.key(store.Announced, key), string(value), clientv3.WithLease(s.announcer.session.Lease()))
+		answer, err := s.client.Txn(ctx).If(s.whole()).Then(put).Commit()
+		if err == nil && !answer.Succeeded {
+			err = ErrHalfRestored
+		}
 		if err == nil {
 			revision = answer.Header.Revision
 		}

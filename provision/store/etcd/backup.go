@@ -16,13 +16,14 @@ import (
 // Backup writes a copy of the store as it is at one instant. The copy is a store
 // file, as [store.File.Backup] writes it. The store can be used meanwhile.
 func (s *Store) Backup(ctx context.Context, w io.Writer) error {
-	if err := s.backup(ctx, w); err != nil {
+	if err := (&txn{store: s, ctx: ctx}).backup(w); err != nil {
 		return fmt.Errorf("back up the store in etcd: %w", err)
 	}
 	return nil
 }
 
-func (s *Store) backup(ctx context.Context, w io.Writer) (err error) {
+// backup writes a copy of what a transaction sees.
+func (t *txn) backup(w io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "cloudlets-backup-")
 	if err != nil {
 		return err
@@ -33,10 +34,10 @@ func (s *Store) backup(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if err := s.copyTo(ctx, file); err != nil {
+	if err := t.copyTo(file); err != nil {
 		return err
 	}
-	return file.Backup(ctx, w)
+	return file.Backup(t.ctx, w)
 }
 
 // keyValue is a key of a bucket, with its value.
@@ -45,12 +46,11 @@ type keyValue struct {
 	value       []byte
 }
 
-// copyTo copies all keys to another store, except for those that belong to this
-// one alone.
-func (s *Store) copyTo(ctx context.Context, to store.Store) error {
+// copyTo copies to another store.
+func (t *txn) copyTo(to store.Store) error {
 	var waiting []keyValue
 	flush := func() error {
-		err := to.Update(ctx, func(tx store.Tx) error {
+		err := to.Update(t.ctx, func(tx store.Tx) error {
 			for _, kv := range waiting {
 				if err := tx.Put(kv.bucket, kv.key, kv.value); err != nil {
 					return err
@@ -61,12 +61,7 @@ func (s *Store) copyTo(ctx context.Context, to store.Store) error {
 		waiting = waiting[:0]
 		return err
 	}
-	t := &txn{store: s, ctx: ctx}
-	err := t.pages(s.prefix, clientv3.GetPrefixRangeEnd(s.prefix), func(full string, value []byte) error {
-		bucket, key := s.split(full)
-		if bucket == store.Announced || bucket == compactBucket || bucket == receiptBucket {
-			return nil
-		}
+	err := t.eachShared(func(bucket, key string, value []byte) error {
 		if waiting = append(waiting, keyValue{bucket, key, value}); len(waiting) < pageSize {
 			return nil
 		}
@@ -76,4 +71,17 @@ func (s *Store) copyTo(ctx context.Context, to store.Store) error {
 		return err
 	}
 	return flush()
+}
+
+// eachShared visits all keys, except for those that belong to this form of a store
+// alone.
+func (t *txn) eachShared(visit func(bucket, key string, value []byte) error) error {
+	return t.pages(t.store.prefix, clientv3.GetPrefixRangeEnd(t.store.prefix), func(full string, value []byte) error {
+		switch bucket, key := t.store.split(full); bucket {
+		case store.Announced, compactBucket, receiptBucket, restoreBucket:
+			return nil
+		default:
+			return visit(bucket, key, value)
+		}
+	})
 }

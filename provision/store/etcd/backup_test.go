@@ -37,19 +37,8 @@ func TestBackup(t *testing.T) {
 	if err := s.Backup(t.Context(), &text); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "copy.db")
-	if err := os.WriteFile(path, text.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Check(path); err != nil {
-		t.Fatal(err)
-	}
-	file, err := store.OpenFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	err = file.View(t.Context(), func(tx store.Tx) error {
+	file := openCopy(t, text.Bytes())
+	err := file.View(t.Context(), func(tx store.Tx) error {
 		for i := range keys {
 			value, err := tx.Get(fmt.Sprint("b", i%100%3), fmt.Sprintf("key/%d", i))
 			if err != nil || !bytes.Equal(value, []byte{byte(i / 100), byte(i % 100)}) {
@@ -64,4 +53,22 @@ func TestBackup(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// openCopy opens a backup, which must be a whole store file.
+func openCopy(t *testing.T, text []byte) *store.File {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "copy.db")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Check(path); err != nil {
+		t.Fatal(err)
+	}
+	file, err := store.OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	return file
 }

@@ -71,8 +71,8 @@ func (t *txn) commit() (revision int64, done bool, err error) {
 	var answer *clientv3.TxnResponse
 	var cause error // as etcd's client says it, which is not an ErrAway
 	err = s.call(t.ctx, func(ctx context.Context) error {
-		answer, cause = s.client.Txn(ctx).If(append(t.compares(), r.unused())...).
-			Then(append(t.operations(), r.use())...).Else(r.get()).Commit()
+		answer, cause = s.client.Txn(ctx).If(append(t.compares(), r.unused(), s.whole())...).
+			Then(append(t.operations(), r.use())...).Else(r.get(), clientv3.OpGet(s.restoreMark())).Commit()
 		return cause
 	})
 	switch {
@@ -84,6 +84,9 @@ func (t *txn) commit() (revision int64, done bool, err error) {
 	case err == nil:
 		r.revision, _ = found(answer)
 		s.receipts.giveBack(r)
+		if len(answer.Responses[1].GetResponseRange().Kvs) > 0 {
+			return 0, true, fmt.Errorf("write %d keys to etcd: %w", len(t.writes), ErrHalfRestored)
+		}
 		return 0, false, nil
 	case !maybeDone(cause):
 		s.receipts.giveBack(r)

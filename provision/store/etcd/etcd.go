@@ -14,10 +14,11 @@
 // The files are: txn.go (what a transaction reads and writes), commit.go (how it
 // takes effect), receipt.go (whether it did, when the answer is lost), watch.go
 // (followers), away.go (what happens while etcd does not answer), announce.go (keys
-// that end with the process), compact.go (etcd's history), and backup.go.
+// that end with the process), compact.go (etcd's history), backup.go, and restore.go.
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -91,28 +92,10 @@ var _ store.Store = (*Store)(nil)
 // [Store.Close], a few goroutines follow what is written, and keep alive what is
 // announced.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Prefix == "" {
-		o.Prefix = DefaultPrefix
-	}
-	life, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Store{prefix: strings.TrimSuffix(o.Prefix, "/") + "/", log: o.Log, stop: stop, tasks: &errgroup.Group{}}
-	s.delivered.init()
-	s.outage.init()
-	s.announcer.init()
-	s.receipts.init(s)
+	s, err := connect(ctx, o)
 	failed := func(err error) error {
-		stop()
 		return fmt.Errorf("open the store in etcd at %s: %w", strings.Join(o.Endpoints, ", "), err)
 	}
-	var err error
-	s.client, err = clientv3.New(clientv3.Config{
-		Context: context.WithoutCancel(ctx), Endpoints: o.Endpoints, TLS: o.TLS, Username: o.User, Password: o.Password,
-		DialTimeout: callTimeout, DialKeepAliveTime: keepAlive, DialKeepAliveTimeout: callTimeout, PermitWithoutStream: true,
-		Logger: zap.NewNop(), // what matters comes as errors
-	})
 	if err != nil {
 		return nil, failed(err)
 	}
@@ -121,10 +104,34 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, failed(errors.Join(err, s.client.Close()))
 	}
 	s.delivered.advance(revision)
+	life, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
 	for _, task := range []func(context.Context) error{s.watch, s.probe, s.keepAnnounced, s.compact} {
 		s.tasks.Go(func() error { return task(life) })
 	}
 	return s, nil
+}
+
+// connect makes a store that no goroutine follows yet.
+func connect(ctx context.Context, o Options) (*Store, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Prefix == "" {
+		o.Prefix = DefaultPrefix
+	}
+	s := &Store{prefix: strings.TrimSuffix(o.Prefix, "/") + "/", log: o.Log, stop: func() {}, tasks: &errgroup.Group{}}
+	s.delivered.init()
+	s.outage.init()
+	s.announcer.init()
+	s.receipts.init(s)
+	var err error
+	s.client, err = clientv3.New(clientv3.Config{
+		Context: context.WithoutCancel(ctx), Endpoints: o.Endpoints, TLS: o.TLS, Username: o.User, Password: o.Password,
+		DialTimeout: callTimeout, DialKeepAliveTime: keepAlive, DialKeepAliveTimeout: callTimeout, PermitWithoutStream: true,
+		Logger: zap.NewNop(), // what matters comes as errors
+	})
+	return s, err
 }
 
 // begin waits for etcd, checks the version of the store, and returns the revision
@@ -146,7 +153,13 @@ func (s *Store) begin(ctx context.Context) (revision int64, err error) {
 }
 
 func (s *Store) upgrade(ctx context.Context) (revision int64, err error) {
-	if _, err := s.update(ctx, store.Upgrade); err != nil {
+	_, err = s.update(ctx, func(tx store.Tx) error {
+		if mark, err := tx.Get(restoreBucket, restoreKey); err != nil || mark != nil {
+			return cmp.Or(err, ErrHalfRestored)
+		}
+		return store.Upgrade(tx)
+	})
+	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
