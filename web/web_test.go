@@ -19,6 +19,7 @@ import (
 	"cloudlets/provision/store"
 	"cloudlets/provision/track"
 	"cloudlets/web"
+	"cloudlets/web/roster"
 )
 
 const (
@@ -76,7 +77,7 @@ func newBedOn(t *testing.T, store store.Store) *bed {
 		images: &fakeImages{statuses: map[depot.Key]depot.Status{{Image: "debian"}: {Busy: true}}}, dir: dir,
 	}
 	b.Server = &web.Server{
-		Site: site, Tracker: tracker, Images: b.images, Tickets: track.NewTickets(store, clock),
+		Site: site, Tracker: tracker, Roster: roster.New(site, tracker), Images: b.images, Tickets: track.NewTickets(store, clock),
 		Version: "1.2.3", Started: noon.Add(-time.Minute), Clock: clock,
 	}
 	return b
