@@ -81,18 +81,21 @@ func TestThePagesStreamIsOfOnePage(t *testing.T) {
 	}
 }
 
+// joined is a server that shares a store, with the digest of its copy of the site.
+func joined(t *testing.T, shared store.Store, id, digest string) *members.Members {
+	t.Helper()
+	m, err := members.Join(t.Context(), shared, members.Member{ID: id, Name: id, URL: "http://" + id, Site: digest}, 4, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	return m
+}
+
 func TestThePagesStreamShowsTheServers(t *testing.T) {
 	b := newBed(t)
 	shared := &store.Memory{}
-	join := func(id, digest string) *members.Members {
-		m, err := members.Join(t.Context(), shared, members.Member{ID: id, Name: id, URL: "http://" + id, Site: digest}, 4, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(m.Close)
-		return m
-	}
-	b.Servers = join("one", "sha256:1")
+	b.Servers = joined(t, shared, "one", "sha256:1")
 	var away atomic.Bool
 	b.StoreAway = func() (time.Time, error) {
 		if away.Load() {
@@ -104,7 +107,7 @@ func TestThePagesStreamShowsTheServers(t *testing.T) {
 	if all := parse[web.Everything](t, r.next("everything")); len(all.Servers.Servers) != 1 || len(all.Servers.Warnings) != 0 {
 		t.Errorf("at first: %+v", all.Servers)
 	}
-	join("two", "sha256:2")
+	joined(t, shared, "two", "sha256:2")
 	servers := parse[web.Servers](t, r.next("servers"))
 	if len(servers.Servers) != 2 || !servers.Servers[1].SiteDiffers || len(servers.Warnings) != 1 || !strings.Contains(servers.Warnings[0], "copies of the site differ") {
 		t.Errorf("with another one: %+v", servers)
