@@ -51,16 +51,10 @@ func (s *Server) machinePage(page roster.Page) MachinePage {
 
 func (s *Server) rows(macs []provision.MAC) []Machine {
 	rows := make([]Machine, len(macs))
-	for i, mac := range macs {
-		rows[i] = s.row(mac)
+	for i, state := range s.Roster.States(macs) {
+		rows[i] = newMachine(s.spec(state.MAC), state)
 	}
 	return rows
-}
-
-// row returns one row of the table.
-func (s *Server) row(mac provision.MAC) Machine {
-	state, _ := s.Tracker.State(mac)
-	return newMachine(s.spec(mac), state)
 }
 
 func (s *Server) spec(mac provision.MAC) *provision.Spec {

@@ -12,11 +12,11 @@ import (
 )
 
 func macOf(i int) provision.MAC {
-	return provision.MAC(fmt.Sprintf("52:54:00:01:%02x:%02x", i/256, i%256))
+	return provision.MAC(fmt.Sprintf("52:54:00:%02x:%02x:%02x", 1+i>>16, i>>8&0xff, i&0xff))
 }
 
 // fill lets many machines appear that no file describes.
-func (b *bed) fill(t *testing.T, n int, stage provision.Stage) {
+func (b *bed) fill(t testing.TB, n int, stage provision.Stage) {
 	t.Helper()
 	for i := range n {
 		b.record(t, entered(macOf(i), stage, 0))

@@ -55,9 +55,9 @@ type bed struct {
 	dir    string
 }
 
-func newBed(t *testing.T) *bed { return newBedOn(t, &store.Memory{}) }
+func newBed(t testing.TB) *bed { return newBedOn(t, &store.Memory{}) }
 
-func newBedOn(t *testing.T, store store.Store) *bed {
+func newBedOn(t testing.TB, store store.Store) *bed {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, dir, "images/debian/etc/hostname", "x")
@@ -83,7 +83,7 @@ func newBedOn(t *testing.T, store store.Store) *bed {
 	return b
 }
 
-func write(t *testing.T, dir, name, text string) {
+func write(t testing.TB, dir, name, text string) {
 	t.Helper()
 	full := filepath.Join(dir, name)
 	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
@@ -94,7 +94,7 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-func (b *bed) record(t *testing.T, events ...provision.Event) {
+func (b *bed) record(t testing.TB, events ...provision.Event) {
 	t.Helper()
 	for _, e := range events {
 		if err := b.Tracker.Record(context.WithoutCancel(t.Context()), e); err != nil {

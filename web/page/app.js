@@ -43,6 +43,7 @@ function showPage(page) {
     if (at.nextElementSibling !== row.node) at.after(row.node);
     at = row.node;
   }
+  rows.get(open)?.open();
   showCounts(page.counts);
   pager.show(page.machines.length, page.next, search.value.trim() ? undefined : filters[list][1](page.counts));
   if (pager.passOver(page)) return;
@@ -59,16 +60,16 @@ function rowOf(mac) {
   return row;
 }
 
-// showEverything also opens the trace, and gets the events that the stream missed.
+// showEverything also gets the events of the open trace that the stream missed.
 function showEverything(all) {
+  const trace = rows.get(open)?.trace;
   showLink("live", "live");
   showProblems(all.problems, all.problemCount);
   showImages(all.images);
   showServers(all.servers);
   showPage(all);
-  const row = rows.get(open);
-  if (row?.trace) row.trace.load();
-  else row?.open();
+  trace?.load();
+  findFromAddress(all);
 }
 
 function showCounts(counts) {
@@ -136,13 +137,23 @@ function addFilters() {
   byID("tools").addEventListener("submit", (submit) => submit.preventDefault());
 }
 
-// begin shows the machine that the page's address names, wherever it is in the table.
-function begin() {
+// openFromAddress opens the trace that the page's address names.
+function openFromAddress() {
   const mac = location.hash.slice(1).toLowerCase();
-  if (/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) open = search.value = mac;
-  connect();
+  if (/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) open = mac;
+}
+
+// findFromAddress searches for that machine, once, if it is not on the first page.
+let found = false;
+function findFromAddress(page) {
+  const elsewhere = !found && open && !rows.has(open) && page.next;
+  found = true;
+  if (!elsewhere) return;
+  search.value = open;
+  pager.first();
 }
 
 addFilters();
 setInterval(() => rows.forEach((row) => row.tick(Date.now())), 1000);
-begin();
+openFromAddress();
+connect();

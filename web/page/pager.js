@@ -16,7 +16,7 @@ export class Pager {
   get after() { return this.pages.at(-1).after; }
 
   first() {
-    this.pages.length = 1;
+    this.pages = [{ after: "", from: 1 }];
     this.turned();
   }
 

@@ -57,10 +57,17 @@ type Roster struct {
 	site    *site.Site
 	tracker *track.Tracker
 
-	mu      sync.Mutex
-	entries map[provision.MAC]*entry
-	lists   map[List]*list
-	views   map[provision.MAC]map[*View]struct{} // those that show a machine
+	mu       sync.Mutex
+	machines map[provision.MAC]machine
+	lists    map[List]*list
+	views    map[provision.MAC]map[*View]struct{} // those that show a machine
+}
+
+// machine is what the roster has of one machine. The state is here, too, so that a
+// request never waits for the tracker, which is busy when many machines report.
+type machine struct {
+	entry *entry
+	state provision.State
 }
 
 // list is some of the machines, in order.
@@ -75,9 +82,9 @@ type list struct {
 func New(s *site.Site, t *track.Tracker) *Roster {
 	r := &Roster{
 		site: s, tracker: t,
-		entries: make(map[provision.MAC]*entry),
-		lists:   make(map[List]*list),
-		views:   make(map[provision.MAC]map[*View]struct{}),
+		machines: make(map[provision.MAC]machine),
+		lists:    make(map[List]*list),
+		views:    make(map[provision.MAC]map[*View]struct{}),
 	}
 	before := func(a, b *entry) bool { return a.place.key < b.place.key }
 	for _, name := range append(Lists(), All) {
@@ -106,7 +113,7 @@ func (r *Roster) known() []provision.MAC {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var macs []provision.MAC
-	for mac := range r.entries {
+	for mac := range r.machines {
 		if !r.site.Has(mac) {
 			macs = append(macs, mac)
 		}
@@ -125,20 +132,35 @@ func (r *Roster) update(state provision.State, known bool) {
 	for v := range r.views[state.MAC] {
 		v.stale[state.MAC] = struct{}{}
 	}
-	e := r.entries[state.MAC]
+	old := r.machines[state.MAC].entry
 	if !known && spec == nil {
-		if e != nil {
-			r.move(e, nil)
-			delete(r.entries, state.MAC)
-		}
+		r.move(old, nil)
+		delete(r.machines, state.MAC)
 		return
 	}
 	next := newEntry(spec, state)
-	if e != nil && e.place == next.place && e.names == next.names {
-		return
+	if old != nil && old.place == next.place && old.names == next.names {
+		next = old
+	} else {
+		r.move(old, next)
 	}
-	r.move(e, next)
-	r.entries[state.MAC] = next
+	r.machines[state.MAC] = machine{next, state}
+}
+
+// States returns the states of some machines, in the same order. Their maps and
+// lists are shared: do not write to them.
+func (r *Roster) States(macs []provision.MAC) []provision.State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	states := make([]provision.State, len(macs))
+	for i, mac := range macs {
+		m, known := r.machines[mac]
+		if !known { // it went away after the page was made
+			m.state = provision.State{MAC: mac, Stage: provision.StageNew}
+		}
+		states[i] = m.state
+	}
+	return states
 }
 
 // move takes an entry out of its lists, and puts another one in its place. Either
