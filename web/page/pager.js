@@ -8,8 +8,8 @@ export class Pager {
     this.turned = turned; // called when another page is to be shown
     this.pages = [{ after: "", from: 1 }]; // the first page to this one
     this.next = "";
-    byID("previous").addEventListener("click", () => this.back());
-    byID("next").addEventListener("click", () => this.forth());
+    byID("previous").addEventListener("click", () => this.turn(() => this.back()));
+    byID("next").addEventListener("click", () => this.turn(() => this.forth()));
   }
 
   // after is the place in the table after which this page begins.
@@ -21,14 +21,20 @@ export class Pager {
   }
 
   back() {
-    if (this.pages.length === 1) return;
-    this.pages.pop();
-    this.turned();
+    if (this.pages.length > 1) this.pages.pop();
   }
 
   forth() {
-    if (!this.next) return;
-    this.pages.push({ after: this.next, from: this.pages.at(-1).from + this.shown });
+    if (this.next) this.pages.push({ after: this.next, from: this.pages.at(-1).from + this.shown });
+  }
+
+  // turn goes to another page if there is one, and shows it from its beginning.
+  turn(go) {
+    const before = this.pages.length;
+    go();
+    if (this.pages.length === before) return;
+    this.next = ""; // until that page comes, a second press does nothing
+    byID("tools").scrollIntoView();
     this.turned();
   }
 
