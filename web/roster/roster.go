@@ -99,7 +99,7 @@ func New(s *site.Site, t *track.Tracker) *Roster {
 // renew looks at all machines again, after the site was read. It takes the lock for
 // one machine at a time, so that nobody waits for all of them.
 func (r *Roster) renew() {
-	for _, mac := range r.known() {
+	for _, mac := range r.undescribed() {
 		r.tracker.Tell(mac)
 	}
 	for _, spec := range r.site.Specs() {
@@ -107,9 +107,9 @@ func (r *Roster) renew() {
 	}
 }
 
-// known are the machines that the site does not describe now. Those that it
-// described before are among them.
-func (r *Roster) known() []provision.MAC {
+// undescribed are the machines in the roster that the site does not describe now.
+// Those that it described before are among them.
+func (r *Roster) undescribed() []provision.MAC {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var macs []provision.MAC
