@@ -82,7 +82,7 @@ func TestListsAgreeWithALookAtAllMachines(t *testing.T) {
 	t.Cleanup(tr.Close)
 	r := roster.New(s, tr)
 	random := rand.New(rand.NewPCG(1, 2))
-	for step := range 600 {
+	for step := range 250 {
 		i := random.IntN(25)
 		file := filepath.Join(folder, string(macOf(i))+".json")
 		switch random.IntN(8) {
