@@ -76,7 +76,7 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 }
 
 func noSuchThing(r *http.Request) (any, error) {
-	return nil, refuse(http.StatusNotFound, "this API has no path %s; /api/v1/machines is the table of all machines", r.URL.Path)
+	return nil, refuse(http.StatusNotFound, "this API has no path %s; /api/v1/machines is the table of machines", r.URL.Path)
 }
 
 // methods are the handlers of one path, by method; "*" takes any.

@@ -24,9 +24,15 @@ func TestTableOfMachines(t *testing.T) {
 		entered(mac2, provision.StageStream, time.Second),
 		provision.Event{MAC: mac2, Kind: provision.KindProgress, Progress: &provision.Progress{Done: 30, Total: 120, Rate: 9}},
 	)
-	table := get[[]web.Machine](t, b.Handler(), "/api/v1/machines")
-	if len(table) != 3 {
-		t.Fatalf("%d machines, want 3", len(table))
+	page := get[web.MachinePage](t, b.Handler(), "/api/v1/machines")
+	table := page.Machines
+	if len(table) != 3 || page.Next != "" {
+		t.Fatalf("%d machines, want 3, and then %q", len(table), page.Next)
+	}
+	wantCounts := web.Counts{All: 3, Installing: 1, Strangers: 1, Stages: map[provision.Stage]int{
+		provision.StageNew: 1, provision.StageStream: 1, provision.StageStranger: 1}}
+	if diff := cmp.Diff(wantCounts, page.Counts); diff != "" {
+		t.Error(diff)
 	}
 	never, busy, stranger := table[0], table[1], table[2]
 	if never.MAC != mac1 || never.Hostname != "web-1.example.org" || never.Image != "debian" || never.Address != "10.0.0.21" ||
@@ -192,7 +198,7 @@ func TestStatus(t *testing.T) {
 	b.record(t, entered(mac1, provision.StageStream, 0), logged(mac9, "hello"))
 	want := web.Status{
 		Version: "1.2.3", Site: b.dir, Started: noon.Add(-time.Minute), Uptime: 60, Images: 1,
-		Machines: web.Counts{All: 3, Installing: 1, Waiting: 1, Strangers: 1},
+		Machines: web.Counts{All: 3, Installing: 1, Waiting: 1, Strangers: 1, Stages: map[provision.Stage]int{provision.StageNew: 2, provision.StageStream: 1}},
 	}
 	if diff := cmp.Diff(want, get[web.Status](t, b.Handler(), "/api/v1/status")); diff != "" {
 		t.Error(diff)

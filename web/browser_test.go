@@ -2,10 +2,12 @@ package web_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,7 +15,9 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/site"
+	"cloudlets/provision/store"
 	"cloudlets/testdata/needs"
+	"cloudlets/web/roster"
 )
 
 // chromiumVariable names a Chromium other than the one in PATH.
@@ -30,6 +34,8 @@ func TestPageInABrowser(t *testing.T) {
 		"problems and images":         showsProblemsAndImages,
 		"no machines":                 saysWhatToDoWhereNothingIs,
 		"five hundred machines":       copesWithManyMachines,
+		"a search in thousands":       searchesBeyondWhatOneRequestLooksAt,
+		"servers":                     showsTheServers,
 		"after a broken connection":   connectsAgain,
 		"what strangers call a thing": keepsTheTextOfStrangersText,
 	} {
@@ -211,7 +217,7 @@ func saysWhatToDoWhereNothingIs(t *testing.T, browser context.Context) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Site = site
+	b.Site, b.Roster = site, roster.New(site, b.Tracker)
 	p := openPage(t, browser, b, "")
 	p.waitText("#empty", b.dir+"/machines/52:54:00:12:34:56.json")
 	b.record(t, provision.Event{MAC: mac9, Kind: provision.KindDHCP, Stage: provision.StageStranger, Text: "asked"})
@@ -219,23 +225,81 @@ func saysWhatToDoWhereNothingIs(t *testing.T, browser context.Context) {
 	p.wait("document.querySelector('#empty').hidden")
 }
 
+// The page shows some of many machines, and finds each by filters, search and pages.
 func copesWithManyMachines(t *testing.T, browser context.Context) {
 	b := newBed(t)
-	mac := func(i int) provision.MAC { return provision.MAC(fmt.Sprintf("52:54:00:01:%02x:%02x", i/256, i%256)) }
-	for i := range 500 {
-		b.record(t, entered(mac(i), provision.StageStream, 0))
-	}
+	b.fill(t, 500, provision.StageStream)
 	p := openPage(t, browser, b, "")
-	p.wait("document.querySelectorAll('tbody').length === 502")
-	for i := range 500 {
-		b.record(t, provision.Event{MAC: mac(i), Kind: provision.KindProgress, Progress: &provision.Progress{Done: 1, Total: 2}})
-	}
-	p.wait("Array.from(document.querySelectorAll('progress')).filter((bar) => bar.value === 50).length === 500")
+	p.wait("document.querySelectorAll('tbody').length === 100")
+	p.waitText("#range", "Machines 1 to 100 of 502")
+	p.waitText("#filters button[value='']", "All 502")
 	p.waitText("#filters button[value=installing]", "Installing 500")
-	p.do(chromedp.SendKeys(chromedp.CSS("#search"), strings.ToUpper(string(mac(0x101)))))
-	p.wait("document.querySelectorAll('tbody:not([hidden])').length === 1")
+
+	p.press("#filters button[value=installing]")
+	p.waitText("#range", "Machines 1 to 100 of 500")
+	for i := range 500 {
+		b.record(t, provision.Event{MAC: macOf(i), Kind: provision.KindProgress, Progress: &provision.Progress{Done: 1, Total: 2}})
+	}
+	p.wait("Array.from(document.querySelectorAll('progress')).filter((bar) => bar.value === 50).length === 100")
+	b.record(t, entered(macOf(0), provision.StageInstalled, 0))
+	p.waitText("#filters button[value=installing]", "Installing 499")
+	p.wait(fmt.Sprintf("!document.querySelector(%q) && document.querySelectorAll('tbody').length === 100", rowOf(macOf(0))))
+
+	p.press("#next")
+	p.waitText("#range", "Machines 101 to 200 of 499")
+	p.waitText(rowOf(macOf(101))+".name", string(macOf(101)))
+	p.wait("document.activeElement.id === 'next' && document.querySelector('#previous').getAttribute('aria-disabled') === 'false'")
+	p.press("#previous")
+	p.waitText("#range", "Machines 1 to 100 of 499")
+	p.wait("document.querySelector('#previous').getAttribute('aria-disabled') === 'true'")
+
+	p.do(chromedp.SendKeys(chromedp.CSS("#search"), strings.ToUpper(string(macOf(0x101)))))
+	p.wait("document.querySelectorAll('tbody').length === 1 && document.querySelector('#pages').hidden")
+	p.waitText(rowOf(macOf(0x101))+".stage", "writing files")
 	p.do(chromedp.SendKeys(chromedp.CSS("#search"), "x"))
 	p.waitText("#none", "No machine matches")
+}
+
+// press presses a button by the keyboard.
+func (p *tab) press(selector string) {
+	p.t.Helper()
+	p.do(chromedp.Focus(chromedp.CSS(selector)), chromedp.KeyEvent("\r"))
+}
+
+// A search looks at some thousand machines at a time. The page goes on until it has
+// found one.
+func searchesBeyondWhatOneRequestLooksAt(t *testing.T, browser context.Context) {
+	b := newBed(t)
+	b.fill(t, 2*roster.MaxExamined, provision.StageStream)
+	last := macOf(2*roster.MaxExamined - 1)
+	p := openPage(t, browser, b, "#"+string(last))
+	p.waitText(rowOf(last)+".events", "begin stream")
+	p.waitText("#filters button[value='']", "All 8,194")
+}
+
+// The page says which servers are alive, and what is wrong with them.
+func showsTheServers(t *testing.T, browser context.Context) {
+	b := newBed(t)
+	shared := &store.Memory{}
+	b.Servers = joined(t, shared, "one", "sha256:0123456789abcdef")
+	var away atomic.Bool
+	b.StoreAway = func() (time.Time, error) {
+		if away.Load() {
+			return noon.Add(-3 * time.Second), errors.New("no leader")
+		}
+		return time.Time{}, nil
+	}
+	p := openPage(t, browser, b, "")
+	p.waitText("#link", "live")
+	p.wait("document.querySelector('#servers').hidden")
+	joined(t, shared, "two", "sha256:fedcba9876543210")
+	p.waitText("#alive-count", "2 servers are alive")
+	p.waitText("#warnings", "Copies of the site differ")
+	p.press("#alive-count")
+	p.waitText(".server:first-child", "one (this one) http://one site 0123456789ab")
+	p.waitText(".server[data-differs]", "two http://two site fedcba987654 differs")
+	away.Store(true)
+	p.waitText("#warnings", "The store cannot be reached for 3s, so nothing new is given or armed: no leader.")
 }
 
 // The page finds the server again after the connection broke, and shows what

@@ -8,16 +8,19 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
 
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
+	"cloudlets/web/roster"
 )
 
 // ErrNoDaemon is the error of a [Client] if no daemon listens on the socket. The
@@ -36,9 +39,11 @@ type RefusedError struct {
 func (e *RefusedError) Error() string { return e.Message }
 
 const (
-	// maxAnswer bounds an answer, in bytes. The largest is the table of the
-	// 8192 machines that the daemon remembers at most, a third of this.
+	// maxAnswer bounds an answer, in bytes. The largest are all events of a
+	// machine, and a page of [roster.MaxLimit] machines.
 	maxAnswer = 64 << 20
+	// maxMachines bounds the table of all machines.
+	maxMachines = 1_000_000
 	// answerTimeout is how long the daemon may take to begin an answer.
 	answerTimeout = 30 * time.Second
 )
@@ -90,9 +95,45 @@ func isMissing(socketPath string) bool {
 // Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Machines returns the table of all machines, sorted by MAC.
-func (c *Client) Machines(ctx context.Context) (table []Machine, err error) {
-	return table, c.do(ctx, http.MethodGet, "machines", nil, &table)
+// Machines returns the table of all machines, sorted by MAC. It asks for one page
+// after the other.
+func (c *Client) Machines(ctx context.Context) ([]Machine, error) {
+	rows := make(map[provision.MAC]Machine) // a machine that gets another name meanwhile may come twice
+	for q := (roster.Query{Limit: roster.MaxLimit}); ; {
+		page, err := c.Page(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range page.Machines {
+			rows[m.MAC] = m
+		}
+		if page.Next == "" {
+			break
+		}
+		if page.Next == q.After || len(rows) > maxMachines {
+			return nil, fmt.Errorf("read the daemon's table of machines: it does not end; does the daemon have another version?")
+		}
+		q.After = page.Next
+	}
+	table := make([]Machine, 0, len(rows))
+	for _, mac := range slices.Sorted(maps.Keys(rows)) {
+		table = append(table, rows[mac])
+	}
+	return table, nil
+}
+
+// Page returns one page of the table of machines.
+func (c *Client) Page(ctx context.Context, q roster.Query) (page MachinePage, err error) {
+	values := url.Values{}
+	for name, value := range map[string]string{"stage": string(q.List), "after": q.After, "search": q.Search} {
+		if value != "" {
+			values.Set(name, value)
+		}
+	}
+	if q.Limit != 0 {
+		values.Set("limit", strconv.Itoa(q.Limit))
+	}
+	return page, c.do(ctx, http.MethodGet, "machines?"+values.Encode(), nil, &page)
 }
 
 // Machine returns one machine in detail.

@@ -77,7 +77,7 @@ func TestClientReadsWhatTheServerTells(t *testing.T) {
 		}
 	}
 	table, err := c.Machines(ctx)
-	check("machines", get[[]web.Machine](t, h, "/api/v1/machines"), table, err)
+	check("machines", get[web.MachinePage](t, h, "/api/v1/machines").Machines, table, err)
 	detail, err := c.Machine(ctx, "web-1")
 	check("machine", get[web.Detail](t, h, "/api/v1/machines/web-1"), detail, err)
 	first := b.firstEvent(t, mac1)

@@ -2,44 +2,68 @@ package web
 
 import (
 	"context"
-	"encoding/json"
-	"maps"
 	"net/http"
-	"slices"
-	"sync"
+	"reflect"
 	"time"
 
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
+	"cloudlets/web/roster"
 )
 
 const (
 	// liveDelay is how long changes to the page's rows are collected before
 	// they are sent together.
 	liveDelay = 250 * time.Millisecond
-	// imagesDelay is how often the page's images are compared with those
-	// that were sent.
-	imagesDelay = time.Second
+	// restDelay is how often the page's images and servers are compared with
+	// those that were sent.
+	restDelay = time.Second
+	// maxProblems is how many mistakes in the site's files the page shows.
+	maxProblems = 100
 )
 
 // Everything is all that the page shows.
 type Everything struct {
-	Machines []Machine          `json:"machines"`
-	Images   []Image            `json:"images"`
-	Problems []jsontext.Problem `json:"problems"`
+	MachinePage
+	Images []Image `json:"images"`
+	// Problems are the first of the mistakes in the site's files, and
+	// ProblemCount says how many there are.
+	Problems     []jsontext.Problem `json:"problems"`
+	ProblemCount int                `json:"problemCount"`
+	Servers      Servers            `json:"servers"`
 }
 
-// live streams what the page shows. It sends "everything" first, and again
-// whenever the site's files change. Between those it sends "machines" with the
-// rows that changed, "images" if they changed, and each new "event". All use one
-// connection, since browsers allow only a few to one server.
+// live streams what the page shows to one viewer: the machines that the query
+// selects, as for the table of machines, and the trace of the machine that the
+// query's "trace" names. All use one connection, since browsers allow only a few to
+// one server.
+//
+// It sends "everything" first, and again whenever the site's files change. Between
+// those it sends "page" if the page has other machines, "machines" with those rows
+// of the page that changed, "counts", "images" and "servers" if they changed, and
+// each new "event" of the trace. It looks only at the machines on the page, so a
+// viewer costs the same however many others there are.
 func (s *Server) live(r *http.Request, out *stream) error {
+	q, err := pageQuery(r)
+	if err != nil {
+		return err
+	}
+	view, err := s.Roster.View(q)
+	if err != nil {
+		return refuse(http.StatusBadRequest, "%s", err)
+	}
+	defer view.Close()
+	v := viewer{server: s, out: out, view: view}
+	if name := r.URL.Query().Get("trace"); name != "" {
+		if v.trace, err = s.find(name); err != nil {
+			return err
+		}
+	}
 	if err := out.begin(); err != nil {
 		return err
 	}
 	changes := s.Site.Changes(r.Context())
 	for r.Context().Err() == nil {
-		v := viewer{server: s, out: out, stale: make(map[provision.MAC]struct{})}
 		if err := v.round(r.Context(), changes); err != nil {
 			return err
 		}
@@ -51,8 +75,13 @@ func (s *Server) live(r *http.Request, out *stream) error {
 type viewer struct {
 	server *Server
 	out    *stream
-	stale  map[provision.MAC]struct{} // rows that have changed
-	images []byte                     // as they were sent last
+	view   *roster.View
+	trace  provision.MAC // the machine whose events are sent, or ""
+
+	// What was sent last.
+	counts  Counts
+	images  []Image
+	servers Servers
 }
 
 // round sends everything and then what changes. It returns when the tracker
@@ -60,17 +89,19 @@ type viewer struct {
 func (v *viewer) round(ctx context.Context, changes <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	events := v.server.Tracker.Subscribe(ctx, "")
+	events := v.events(ctx)
 	if err := v.everything(); err != nil {
 		return err
 	}
-	rows, images, beat := time.NewTicker(liveDelay), time.NewTicker(imagesDelay), time.NewTicker(v.server.heartbeat())
+	rows, rest, beat := time.NewTicker(liveDelay), time.NewTicker(restDelay), time.NewTicker(v.server.heartbeat())
 	defer rows.Stop()
-	defer images.Stop()
+	defer rest.Stop()
 	defer beat.Stop()
 	for {
 		var err error
 		select {
+		case <-ctx.Done():
+			return nil
 		case e, open := <-events:
 			if !open {
 				return nil
@@ -82,9 +113,9 @@ func (v *viewer) round(ctx context.Context, changes <-chan struct{}) error {
 			}
 			err = v.everything()
 		case <-rows.C:
-			err = v.rows()
-		case <-images.C:
-			err = v.changedImages()
+			err = v.machines()
+		case <-rest.C:
+			err = v.rest()
 		case <-beat.C:
 			err = v.out.beat()
 		}
@@ -94,83 +125,61 @@ func (v *viewer) round(ctx context.Context, changes <-chan struct{}) error {
 	}
 }
 
+// events are those of the open trace. Without one the channel is nil.
+func (v *viewer) events(ctx context.Context) <-chan provision.Event {
+	if v.trace == "" {
+		return nil
+	}
+	return v.server.Tracker.Subscribe(ctx, v.trace)
+}
+
 func (v *viewer) everything() error {
-	clear(v.stale)
-	text, images, err := v.server.shown.take(time.Now(), v.server.everythingText)
-	if err != nil {
-		return err
+	problems := v.server.problemList()
+	all := Everything{
+		MachinePage: v.server.machinePage(v.view.Page()), Images: v.server.imageTable(), Servers: v.server.serverList(),
+		Problems: problems[:min(len(problems), maxProblems)], ProblemCount: len(problems),
 	}
-	v.images = images
-	return v.out.write(text)
+	v.counts, v.images, v.servers = all.Counts, all.Images, all.Servers
+	return v.out.send("everything", 0, all)
 }
 
-// everythingText is the event with all that the page shows, and the part of it
-// that is about images.
-func (s *Server) everythingText() (text, images []byte, err error) {
-	table := s.imageTable()
-	text, err = eventText("everything", 0, Everything{s.table(), table, s.problemList()})
-	return text, imagesText(table), err
-}
-
-// snapshot is all that the page shows, made once for all viewers who ask for it at
-// the same time: when a file of the site changes, all of them do.
-type snapshot struct {
-	mu           sync.Mutex
-	began        time.Time
-	text, images []byte
-}
-
-// take returns a snapshot whose making did not begin before a time.
-func (s *snapshot) take(since time.Time, make func() (text, images []byte, err error)) (text, images []byte, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.began.Before(since) {
-		began := time.Now()
-		if s.text, s.images, err = make(); err != nil {
-			return nil, nil, err
-		}
-		s.began = began
-	}
-	return s.text, s.images, nil
-}
-
-// event marks the row of the event's machine as changed, and sends the event if
-// traces show it.
+// event sends an event of the open trace, which does not show progress.
 func (v *viewer) event(e provision.Event) error {
-	v.stale[e.MAC] = struct{}{}
 	if e.Kind == provision.KindProgress {
 		return nil
 	}
 	return v.out.send("event", 0, e)
 }
 
-func (v *viewer) rows() error {
-	if len(v.stale) == 0 {
-		return nil
+// machines sends what changed on the page, and the counts.
+func (v *viewer) machines() error {
+	macs, moved := v.view.Changes()
+	if moved {
+		page := v.server.machinePage(v.view.Page())
+		v.counts = page.Counts
+		return v.out.send("page", 0, page)
 	}
-	rows := make([]Machine, 0, len(v.stale))
-	for _, mac := range slices.Sorted(maps.Keys(v.stale)) {
-		rows = append(rows, v.server.row(mac))
+	if len(macs) > 0 {
+		if err := v.out.send("machines", 0, v.server.rows(macs)); err != nil {
+			return err
+		}
 	}
-	clear(v.stale)
-	return v.out.send("machines", 0, rows)
+	return sendChanged(v.out, "counts", &v.counts, v.server.counts())
 }
 
-func (v *viewer) changedImages() error {
-	images := v.server.imageTable()
-	text := imagesText(images)
-	if string(text) == string(v.images) {
-		return nil
+// rest sends the images and the servers if they changed.
+func (v *viewer) rest() error {
+	if err := sendChanged(v.out, "images", &v.images, v.server.imageTable()); err != nil {
+		return err
 	}
-	v.images = text
-	return v.out.send("images", 0, images)
+	return sendChanged(v.out, "servers", &v.servers, v.server.serverList())
 }
 
-// imagesText returns a text that differs if the images differ.
-func imagesText(images []Image) []byte {
-	text, err := json.Marshal(images)
-	if err != nil {
-		return nil // send will fail in the same way, and return the error
+// sendChanged sends a value if it differs from the one that was sent last.
+func sendChanged[T any](out *stream, name string, last *T, value T) error {
+	if reflect.DeepEqual(*last, value) {
+		return nil
 	}
-	return text
+	*last = value
+	return out.send(name, 0, value)
 }

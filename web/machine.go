@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/web/roster"
 )
 
 // Machine is one row of the table of machines.
@@ -65,30 +66,15 @@ func Steps() []provision.Stage {
 // newMachine returns the row of a machine. The spec is nil if no file of the site
 // describes it.
 func newMachine(spec *provision.Spec, state provision.State) Machine {
-	decision := provision.Decide(spec, state)
-	m := Machine{
+	decision, names := provision.Decide(spec, state), roster.NamesOf(spec, state)
+	return Machine{
 		MAC: state.MAC, Described: spec != nil,
-		Hostname: state.Facts["hostname"], Image: state.Facts["image"], Address: state.Facts["address"],
+		Hostname: names.Hostname, Image: names.Image, Address: names.Address,
 		Stage: state.Stage, Step: step(state), Since: state.Since, Seen: state.Seen,
 		Installing: state.Installing(), Progress: newProgress(state.Progress),
 		Armed: state.Armed, ArmedBy: state.ArmedBy, ArmedAt: state.ArmedAt,
 		Next:    Next{decision.Action, decision.Reason},
 		Failure: state.Failure, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts,
-	}
-	if spec != nil {
-		m.describe(spec)
-	}
-	return m
-}
-
-// describe fills in what the machine's file says.
-func (m *Machine) describe(spec *provision.Spec) {
-	m.Image = spec.Image
-	if spec.Hostname != "" {
-		m.Hostname = spec.Hostname
-	}
-	if m.Address == "" && spec.Address.IsValid() {
-		m.Address = spec.Address.String()
 	}
 }
 

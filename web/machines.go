@@ -1,40 +1,60 @@
 package web
 
 import (
-	"cmp"
-	"maps"
+	"math"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
 	"cloudlets/provision"
+	"cloudlets/web/roster"
 )
 
-// machines answers with the table of all machines, sorted by MAC.
-func (s *Server) machines(*http.Request) (any, error) { return s.table(), nil }
-
-// table returns a row for each machine that a file describes or that was seen.
-func (s *Server) table() []Machine {
-	rows := make(map[provision.MAC]Machine)
-	for _, state := range s.Tracker.States() {
-		rows[state.MAC] = newMachine(s.spec(state.MAC), state)
-	}
-	for _, spec := range s.Site.Specs() {
-		if _, seen := rows[spec.MAC]; !seen {
-			rows[spec.MAC] = newMachine(&spec, provision.State{MAC: spec.MAC, Stage: provision.StageNew})
-		}
-	}
-	table := make([]Machine, 0, len(rows))
-	table = slices.AppendSeq(table, maps.Values(rows))
-	slices.SortFunc(table, func(a, b Machine) int { return cmp.Compare(a.MAC, b.MAC) })
-	return table
+// MachinePage is one page of the table of machines. The order is by hostname in the
+// machines' files, with numbers by their value, and then by MAC.
+type MachinePage struct {
+	Machines []Machine `json:"machines"`
+	// Next is the query's "after" for the next page, or "" if this is the last. A
+	// search looks at a bounded number of machines for each page, so a page with
+	// few machines, or none, need not be the last.
+	Next string `json:"next,omitempty"`
+	// Counts are of all machines, whatever the page shows.
+	Counts Counts `json:"counts"`
 }
 
-// row returns one row of the table.
-func (s *Server) row(mac provision.MAC) Machine {
-	state, _ := s.Tracker.State(mac)
-	return newMachine(s.spec(mac), state)
+// machines answers with one page of the table.
+func (s *Server) machines(r *http.Request) (any, error) {
+	q, err := pageQuery(r)
+	if err != nil {
+		return nil, err
+	}
+	page, err := s.Roster.Page(q)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "%s", err)
+	}
+	return s.machinePage(page), nil
+}
+
+// pageQuery reads which page a request asks for.
+func pageQuery(r *http.Request) (roster.Query, error) {
+	limit, err := number(r, "limit")
+	values := r.URL.Query()
+	return roster.Query{
+		List: roster.List(values.Get("stage")), After: values.Get("after"),
+		Search: values.Get("search"), Limit: int(min(limit, math.MaxInt32)),
+	}, err
+}
+
+func (s *Server) machinePage(page roster.Page) MachinePage {
+	return MachinePage{Machines: s.rows(page.MACs), Next: page.Next, Counts: s.counts()}
+}
+
+func (s *Server) rows(macs []provision.MAC) []Machine {
+	rows := make([]Machine, len(macs))
+	for i, state := range s.Roster.States(macs) {
+		rows[i] = newMachine(s.spec(state.MAC), state)
+	}
+	return rows
 }
 
 func (s *Server) spec(mac provision.MAC) *provision.Spec {

@@ -1,7 +1,9 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -27,6 +29,9 @@ type Servers struct {
 	// StoreError why.
 	StoreAway  time.Time `json:"storeAway,omitzero"`
 	StoreError string    `json:"storeError,omitempty"`
+	// Warnings say in a sentence each what is wrong with the servers as a whole,
+	// and what to do.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // servers answers with the servers that are alive.
@@ -40,15 +45,26 @@ func (s *Server) serverList() Servers {
 			list.StoreError = cause.Error()
 		}
 	}
-	if s.Servers == nil {
-		return list
+	if s.Servers != nil {
+		self := s.Servers.Self()
+		for _, m := range s.Servers.Live() {
+			list.Servers = append(list.Servers, ServerInfo{
+				ID: m.ID, Name: m.Name, URL: m.URL, Version: m.Version, Started: m.Started,
+				Self: m.ID == self.ID, Site: m.Site, SiteDiffers: m.Site != self.Site,
+			})
+		}
 	}
-	self := s.Servers.Self()
-	for _, m := range s.Servers.Live() {
-		list.Servers = append(list.Servers, ServerInfo{
-			ID: m.ID, Name: m.Name, URL: m.URL, Version: m.Version, Started: m.Started,
-			Self: m.ID == self.ID, Site: m.Site, SiteDiffers: m.Site != self.Site,
-		})
-	}
+	list.Warnings = list.warnings(s.now())
 	return list
+}
+
+func (list Servers) warnings(now time.Time) (texts []string) {
+	if !list.StoreAway.IsZero() {
+		texts = append(texts, fmt.Sprintf("the store cannot be reached for %s, so nothing new is given or armed: %s",
+			now.Sub(list.StoreAway).Round(time.Second), list.StoreError))
+	}
+	if slices.ContainsFunc(list.Servers, func(s ServerInfo) bool { return s.SiteDiffers }) {
+		texts = append(texts, "copies of the site differ, and a machine gets what the server says that answers it: make them the same; `cloudlets servers` lists them")
+	}
+	return texts
 }

@@ -6,6 +6,7 @@ import (
 
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
+	"cloudlets/web/roster"
 )
 
 // Status is the state of the daemon.
@@ -29,12 +30,14 @@ type Counts struct {
 	// Waiting counts the machines whose next boot installs.
 	Waiting   int `json:"waiting"`
 	Strangers int `json:"strangers"`
+	// Stages has each stage in which a machine is. Its numbers add up to All.
+	Stages map[provision.Stage]int `json:"stages"`
 }
 
 func (s *Server) status(*http.Request) (any, error) {
 	st := Status{
 		Version: s.Version, Site: s.Site.Dir(), Started: s.Started,
-		Machines: count(s.table()), Images: len(s.Site.Images()), Problems: len(s.Site.Problems()),
+		Machines: s.counts(), Images: len(s.Site.Images()), Problems: len(s.Site.Problems()),
 	}
 	if !s.Started.IsZero() {
 		st.Uptime = seconds(s.now().Sub(s.Started))
@@ -42,23 +45,19 @@ func (s *Server) status(*http.Request) (any, error) {
 	return st, nil
 }
 
-func count(table []Machine) Counts {
-	c := Counts{All: len(table)}
-	for _, m := range table {
-		c.Installing += one(m.Installing)
-		c.Installed += one(m.Stage == provision.StageInstalled)
-		c.Failed += one(m.Stage == provision.StageFailed)
-		c.Waiting += one(m.Next.Action == provision.ActionInstall && !m.Installing)
-		c.Strangers += one(!m.Described)
+func (s *Server) counts() Counts {
+	lists := s.Roster.Counts()
+	c := Counts{
+		All: lists[roster.All], Installing: lists[roster.Installing], Waiting: lists[roster.Waiting], Strangers: lists[roster.Strangers],
+		Stages: make(map[provision.Stage]int),
 	}
+	for _, stage := range roster.Stages() {
+		if n := lists[roster.List(stage)]; n > 0 {
+			c.Stages[stage] = n
+		}
+	}
+	c.Installed, c.Failed = c.Stages[provision.StageInstalled], c.Stages[provision.StageFailed]
 	return c
-}
-
-func one(is bool) int {
-	if is {
-		return 1
-	}
-	return 0
 }
 
 // problems answers with the mistakes in the site's files.

@@ -14,9 +14,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
-	"cloudlets/provision/depot"
 	"cloudlets/provision/store"
-	"cloudlets/web"
 )
 
 // reader reads one stream as it comes.
@@ -316,68 +314,6 @@ func TestStreamsAreBounded(t *testing.T) {
 	}
 	if answer := open(512); answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
 		t.Errorf("one too many: %s", answer.Status)
-	}
-}
-
-func TestThePagesStream(t *testing.T) {
-	b := newBed(t)
-	r := openStream(t, b.Handler(), "/api/v1/live", "")
-	all := parse[web.Everything](t, r.next("everything"))
-	if len(all.Machines) != 2 || len(all.Images) != 1 || all.Images[0].Status != web.ImagePacking || all.Problems == nil {
-		t.Errorf("at first: %+v", all)
-	}
-
-	b.record(t, entered(mac1, provision.StageStream, 0),
-		provision.Event{MAC: mac1, Kind: provision.KindProgress, Progress: &provision.Progress{Done: 1, Total: 2}})
-	if e := parse[provision.Event](t, r.next("event")); e.Stage != provision.StageStream {
-		t.Errorf("the event is %+v", e)
-	}
-	rows := parse[[]web.Machine](t, r.next("machines"))
-	if len(rows) != 1 || rows[0].MAC != mac1 || rows[0].Progress == nil || rows[0].Progress.Percent != 50 {
-		t.Errorf("the rows that changed are %+v", rows)
-	}
-
-	b.images.set(depot.Key{Image: "debian"}, depot.Status{Kit: &depot.Kit{Pack: depot.File{Size: 116}}})
-	if images := parse[[]web.Image](t, r.next("images")); len(images) != 1 || images[0].Status != web.ImageReady {
-		t.Errorf("the images are %+v", images)
-	}
-
-	write(t, b.dir, "machines/52:54:00:00:00:01.json", `{"image": 7}`)
-	b.Site.Reload()
-	all = parse[web.Everything](t, r.next("everything"))
-	if len(all.Problems) != 1 || len(all.Machines) != 2 || all.Machines[0].Image != "debian" {
-		t.Errorf("after a mistake in a file: %+v", all)
-	}
-}
-
-// A page that lagged behind is shown everything again.
-func TestASlowPageIsShownEverythingAgain(t *testing.T) {
-	b := newBed(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	shown := 0
-	w := &stuckWriter{
-		header: http.Header{}, stuck: make(chan struct{}), gone: make(chan struct{}), done: cancel,
-		enough: func(text string) bool {
-			if strings.HasPrefix(text, "event: everything") {
-				shown++
-			}
-			return shown == 2
-		},
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		b.Handler().ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/api/v1/live", nil))
-	}()
-	<-w.stuck
-	for i := range 400 {
-		b.record(t, logged(mac9, fmt.Sprint("event ", i)))
-	}
-	close(w.gone)
-	<-ended
-	if text := w.text.String(); shown != 2 || !strings.Contains(text[strings.LastIndex(text, "event: everything"):], string(mac9)) {
-		t.Errorf("everything was shown %d times", shown)
 	}
 }
 

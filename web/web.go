@@ -15,6 +15,7 @@ import (
 	"cloudlets/provision/members"
 	"cloudlets/provision/site"
 	"cloudlets/provision/track"
+	"cloudlets/web/roster"
 )
 
 // Images says whether an image can be booted. [depot.Depot] implements it.
@@ -24,11 +25,12 @@ type Images interface {
 
 var _ Images = (*depot.Depot)(nil)
 
-// Server serves the API and the page of one daemon. Site, Tracker, Images and
-// Tickets must be set. It must not be copied after first use.
+// Server serves the API and the page of one daemon. Site, Tracker, Roster,
+// Images and Tickets must be set. It must not be copied after first use.
 type Server struct {
 	Site    *site.Site
 	Tracker *track.Tracker
+	Roster  *roster.Roster // of Site and Tracker
 	Images  Images
 	Tickets *track.Tickets
 	// Backup writes a copy of the store; nil if this server gives none.
@@ -60,7 +62,6 @@ type Server struct {
 	Heartbeat time.Duration
 
 	viewers viewers // of streams that are open
-	shown   snapshot
 }
 
 // DefaultHeartbeat is shorter than the time after which proxies close an idle

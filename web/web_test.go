@@ -19,6 +19,7 @@ import (
 	"cloudlets/provision/store"
 	"cloudlets/provision/track"
 	"cloudlets/web"
+	"cloudlets/web/roster"
 )
 
 const (
@@ -54,9 +55,9 @@ type bed struct {
 	dir    string
 }
 
-func newBed(t *testing.T) *bed { return newBedOn(t, &store.Memory{}) }
+func newBed(t testing.TB) *bed { return newBedOn(t, &store.Memory{}) }
 
-func newBedOn(t *testing.T, store store.Store) *bed {
+func newBedOn(t testing.TB, store store.Store) *bed {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, dir, "images/debian/etc/hostname", "x")
@@ -76,13 +77,13 @@ func newBedOn(t *testing.T, store store.Store) *bed {
 		images: &fakeImages{statuses: map[depot.Key]depot.Status{{Image: "debian"}: {Busy: true}}}, dir: dir,
 	}
 	b.Server = &web.Server{
-		Site: site, Tracker: tracker, Images: b.images, Tickets: track.NewTickets(store, clock),
+		Site: site, Tracker: tracker, Roster: roster.New(site, tracker), Images: b.images, Tickets: track.NewTickets(store, clock),
 		Version: "1.2.3", Started: noon.Add(-time.Minute), Clock: clock,
 	}
 	return b
 }
 
-func write(t *testing.T, dir, name, text string) {
+func write(t testing.TB, dir, name, text string) {
 	t.Helper()
 	full := filepath.Join(dir, name)
 	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
@@ -93,7 +94,7 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-func (b *bed) record(t *testing.T, events ...provision.Event) {
+func (b *bed) record(t testing.TB, events ...provision.Event) {
 	t.Helper()
 	for _, e := range events {
 		if err := b.Tracker.Record(context.WithoutCancel(t.Context()), e); err != nil {

@@ -17,6 +17,7 @@ import (
 	"cloudlets/images/bytesize"
 	"cloudlets/provision"
 	"cloudlets/web"
+	"cloudlets/web/roster"
 )
 
 // machineCommands are the verbs that ask the daemon about machines and images.
@@ -286,16 +287,16 @@ func printImages(w io.Writer, list []web.Image) {
 
 // completeMachines completes machines that the running daemon knows.
 func completeMachines(socket *string) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		list, err := web.NewClient(*socket).Machines(cmd.Context())
+		page, err := web.NewClient(*socket).Page(cmd.Context(), roster.Query{Search: begun})
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		var names []cobra.Completion
-		for _, m := range list {
+		for _, m := range page.Machines {
 			names = append(names, cobra.CompletionWithDesc(string(m.MAC), m.Hostname))
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp

@@ -3,10 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -56,10 +54,7 @@ func siteText(s web.ServerInfo) string {
 
 // printServerProblems says what is wrong with the servers as a whole.
 func printServerProblems(w io.Writer, list web.Servers) {
-	if !list.StoreAway.IsZero() {
-		fmt.Fprintf(w, "\nthe store cannot be reached for %s, so nothing new is given or armed: %s\n", time.Since(list.StoreAway).Round(time.Second), list.StoreError)
-	}
-	if slices.ContainsFunc(list.Servers, func(s web.ServerInfo) bool { return s.SiteDiffers }) {
-		fmt.Fprint(w, "\ncopies of the site differ, and a machine gets what the server says that answers it: make them the same; `cloudlets servers` lists them\n")
+	for _, warning := range list.Warnings {
+		fmt.Fprintf(w, "\n%s\n", warning)
 	}
 }

@@ -46,6 +46,7 @@ type Site struct {
 	mu      sync.Mutex // guards what follows
 	view    *view
 	waiting map[chan struct{}]struct{}
+	indexes []func()
 }
 
 // view is all that was read of a site at one time. It is never changed.
@@ -188,11 +189,27 @@ func (s *Site) Changes(ctx context.Context) <-chan struct{} {
 	return c
 }
 
-// publish makes next the current view and tells those who wait.
-func (s *Site) publish(next *view) {
+// Index has renew called after each reading that changed something, before any
+// reader of [Site.Changes] is told, for as long as the site is used. It is for
+// those who keep what follows from the site, and renew it once for each reading.
+func (s *Site) Index(renew func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.indexes = append(s.indexes, renew)
+}
+
+// publish makes next the current view and tells those who wait. The caller holds
+// reading.
+func (s *Site) publish(next *view) {
+	s.mu.Lock()
 	s.view = next
+	indexes := slices.Clone(s.indexes)
+	s.mu.Unlock()
+	for _, renew := range indexes {
+		renew()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for c := range s.waiting {
 		select {
 		case c <- struct{}{}:

@@ -36,6 +36,7 @@ func (t *Tracker) wait(m *machine, w waiting) {
 	}
 	m.waiting = append(m.waiting, w)
 	m.state = provision.Fold(m.state, w.Event)
+	t.changed(m)
 	t.waiting++
 	t.wake()
 }
@@ -58,6 +59,7 @@ func (t *Tracker) settle(m *machine, stored provision.State, contains func(waiti
 		m.waiting, m.stored = nil, provision.State{}
 		delete(t.lane(stored.MAC).dirty, stored.MAC)
 	}
+	t.changed(m)
 }
 
 // repeats says whether an event is the same as one a moment ago. If so, it raises
@@ -128,4 +130,5 @@ func (t *Tracker) remove(mac provision.MAC) {
 	t.waiting -= len(m.waiting)
 	delete(t.lane(mac).dirty, mac)
 	delete(t.machines, mac)
+	t.tell(t.unseen(mac), false)
 }

@@ -89,6 +89,7 @@ type Tracker struct {
 	lostSaid    time.Time // when the log last said so
 	subscribers map[*subscriber]struct{}
 	latest      latest
+	watchers    []Watcher
 }
 
 // Options are the surroundings of a tracker.
@@ -238,6 +239,7 @@ func (t *Tracker) recordSoon(e provision.Event) (full bool) {
 	if e.Kind == provision.KindProgress {
 		e.ID = t.takeID()
 		m.state = provision.Fold(m.state, e)
+		t.changed(m)
 		if t.store.Limits().Shared {
 			t.progressing[e.MAC] = struct{}{}
 		}

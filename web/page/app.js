@@ -1,101 +1,96 @@
-// The page. One stream from the server keeps the table of machines up to date.
+// The page. It shows one page of the table of machines, and one stream from the
+// server keeps that up to date.
 
 import { byID, element, setText } from "./dom.js";
+import { count } from "./format.js";
+import { Pager } from "./pager.js";
 import { Row } from "./row.js";
+import { showServers } from "./servers.js";
 import { showImages, showProblems } from "./site.js";
 
-const rows = new Map(); // MAC to Row
+const rows = new Map(); // MAC to Row, of the machines on this page
 const table = byID("machines");
 const search = byID("search");
-let shown = "all";
-let open = "";
+const pager = new Pager(connect);
+const typingPause = 200; // milliseconds
+let list = ""; // the stage or group that is shown; "" is all machines
+let open = ""; // the machine whose trace is open
+let stream;
 
+// Each filter is a list of the server's, with its label and its number in the counts.
 const filters = {
-  all: ["All", () => true],
-  installing: ["Installing", (m) => m.installing],
-  failed: ["Failed", (m) => m.stage === "failed"],
-  waiting: ["Install at next boot", (m) => m.next.action === "install" && !m.installing],
-  installed: ["Installed", (m) => m.stage === "installed"],
-  strangers: ["Not in the site", (m) => !m.described],
+  "": ["All", (counts) => counts.all],
+  installing: ["Installing", (counts) => counts.installing],
+  failed: ["Failed", (counts) => counts.failed],
+  waiting: ["Install at next boot", (counts) => counts.waiting],
+  installed: ["Installed", (counts) => counts.installed],
+  strangers: ["Not in the site", (counts) => counts.strangers],
 };
 
-function showAll(machines) {
-  const there = new Set(machines.map((m) => m.mac));
+// showPage shows the machines of a page in the order in which they come.
+function showPage(page) {
+  const there = new Set(page.machines.map((m) => m.mac));
   for (const [mac, row] of rows) {
     if (there.has(mac)) continue;
+    row.close();
     row.node.remove();
     rows.delete(mac);
-    if (mac === open) open = "";
   }
-  showMachines(machines);
-  rows.get(open)?.trace?.load(); // get the events that the stream missed while it was broken
-}
-
-function showMachines(machines) {
-  let added = false;
-  for (const machine of machines) {
-    let row = rows.get(machine.mac);
-    if (!row) {
-      row = new Row(machine.mac, openTrace);
-      rows.set(machine.mac, row);
-      added = true;
-    }
-    const name = row.machine?.hostname;
-    row.show(machine);
-    added ||= name !== machine.hostname;
-  }
-  if (added) arrange();
-  refresh();
-  openFromAddress();
-}
-
-// arrange sorts by name; machines without one come last.
-function arrange() {
-  const order = new Intl.Collator(undefined, { numeric: true });
-  const key = (row) => row.machine.hostname || "\uffff" + row.mac;
-  const sorted = [...rows.values()].sort((a, b) => order.compare(key(a), key(b)));
   let at = table.tHead;
-  for (const row of sorted) {
+  for (const machine of page.machines) {
+    const row = rowOf(machine.mac);
+    row.show(machine);
     if (at.nextElementSibling !== row.node) at.after(row.node);
     at = row.node;
   }
+  rows.get(open)?.open();
+  showCounts(page.counts);
+  pager.show(page.machines.length, page.next, search.value.trim() ? undefined : filters[list][1](page.counts));
+  if (pager.passOver(page)) return;
+  table.hidden = rows.size === 0;
+  byID("none").hidden = page.counts.all === 0 || rows.size > 0;
 }
 
-// refresh shows the rows that the filters select, and counts the rows of each filter.
-function refresh() {
-  const text = search.value.trim().toLowerCase();
-  let visible = 0;
-  for (const row of rows.values()) {
-    row.node.hidden = !filters[shown][1](row.machine) || !row.matches(text);
-    if (!row.node.hidden) visible++;
+function rowOf(mac) {
+  let row = rows.get(mac);
+  if (!row) {
+    row = new Row(mac, openTrace);
+    rows.set(mac, row);
   }
-  byID("empty").hidden = rows.size > 0;
-  byID("tools").hidden = rows.size === 0;
-  table.hidden = visible === 0;
-  byID("none").hidden = rows.size === 0 || visible > 0;
-  const machines = [...rows.values()].map((row) => row.machine);
+  return row;
+}
+
+// showEverything also gets the events of the open trace that the stream missed.
+function showEverything(all) {
+  const trace = rows.get(open)?.trace;
+  showLink("live", "live");
+  showProblems(all.problems, all.problemCount);
+  showImages(all.images);
+  showServers(all.servers);
+  showPage(all);
+  trace?.load();
+  findFromAddress(all);
+}
+
+function showCounts(counts) {
+  byID("empty").hidden = counts.all > 0;
+  byID("tools").hidden = counts.all === 0;
   for (const button of byID("filters").children) {
-    const n = machines.filter(filters[button.value][1]).length;
-    setText(button.lastElementChild, String(n));
-    button.hidden = n === 0 && button.value !== "all" && button.value !== shown;
-    button.setAttribute("aria-pressed", String(button.value === shown));
+    const n = filters[button.value][1](counts);
+    setText(button.lastElementChild, count(n));
+    button.hidden = n === 0 && button.value !== "" && button.value !== list;
+    button.setAttribute("aria-pressed", String(button.value === list));
   }
 }
 
+// openTrace opens one machine's trace and closes the other; "" closes all. The
+// stream then tells the events of that machine.
 function openTrace(mac) {
   rows.get(open)?.close();
   open = mac;
-  rows.get(mac)?.open();
   history.replaceState(null, "", mac ? "#" + mac : location.pathname);
-}
-
-// openFromAddress opens the trace that the page's address names, once.
-let addressRead = false;
-function openFromAddress() {
-  if (addressRead) return;
-  addressRead = true;
-  const mac = location.hash.slice(1).toLowerCase();
-  if (rows.has(mac)) openTrace(mac);
+  rows.get(mac)?.open();
+  connect();
 }
 
 function showLink(state, text) {
@@ -103,23 +98,25 @@ function showLink(state, text) {
   setText(byID("link"), text);
 }
 
-// connect opens the stream. A browser reconnects by itself after a broken
-// connection, but not after an error from the server.
+// connect opens the stream of what is shown now, in place of the one before. A
+// browser reconnects by itself after a broken connection, but not after an error
+// from the server.
 function connect() {
-  const stream = new EventSource("/api/v1/live");
-  const on = (name, show) => stream.addEventListener(name, (message) => show(JSON.parse(message.data)));
-  on("everything", (all) => {
-    showLink("live", "live");
-    showProblems(all.problems);
-    showImages(all.images);
-    showAll(all.machines);
-  });
-  on("machines", showMachines);
+  stream?.close();
+  const query = { stage: list, search: search.value.trim(), after: pager.after, trace: open };
+  const own = new EventSource("/api/v1/live?" + new URLSearchParams(Object.entries(query).filter(([, value]) => value)));
+  stream = own;
+  const on = (name, show) => own.addEventListener(name, (message) => show(JSON.parse(message.data)));
+  on("everything", showEverything);
+  on("page", showPage);
+  on("machines", (machines) => machines.forEach((m) => rows.get(m.mac)?.show(m)));
+  on("counts", showCounts);
   on("images", showImages);
+  on("servers", showServers);
   on("event", (event) => rows.get(event.mac)?.trace?.addLive(event));
-  stream.addEventListener("error", () => {
+  own.addEventListener("error", () => {
     showLink("lost", "connection lost, trying again");
-    if (stream.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
+    if (own.readyState === EventSource.CLOSED) setTimeout(() => stream === own && connect(), 3000);
   });
 }
 
@@ -127,13 +124,36 @@ function addFilters() {
   byID("filters").append(...Object.entries(filters).map(([value, [label]]) =>
     element("button", { type: "button", value, "aria-pressed": "false" }, label + " ", element("b", {}, "0"))));
   byID("filters").addEventListener("click", (click) => {
-    shown = click.target.closest("button")?.value ?? shown;
-    refresh();
+    const button = click.target.closest("button");
+    if (!button) return;
+    list = button.value;
+    pager.first();
   });
-  search.addEventListener("input", refresh);
+  let typed;
+  search.addEventListener("input", () => {
+    clearTimeout(typed);
+    typed = setTimeout(() => pager.first(), typingPause);
+  });
   byID("tools").addEventListener("submit", (submit) => submit.preventDefault());
 }
 
+// openFromAddress opens the trace that the page's address names.
+function openFromAddress() {
+  const mac = location.hash.slice(1).toLowerCase();
+  if (/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) open = mac;
+}
+
+// findFromAddress searches for that machine, once, if it is not on the first page.
+let found = false;
+function findFromAddress(page) {
+  const elsewhere = !found && open && !rows.has(open) && page.next;
+  found = true;
+  if (!elsewhere) return;
+  search.value = open;
+  pager.first();
+}
+
 addFilters();
-setInterval(() => rows.forEach((row) => row.node.hidden || row.tick(Date.now())), 1000);
+setInterval(() => rows.forEach((row) => row.tick(Date.now())), 1000);
+openFromAddress();
 connect();

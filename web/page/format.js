@@ -28,6 +28,10 @@ export function age(time, now) {
   return duration(seconds < 10 ? Math.max(0, Math.floor(seconds)) : seconds);
 }
 
+const whole = new Intl.NumberFormat("en");
+
+export const count = (n) => whole.format(n);
+
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
 

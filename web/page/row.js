@@ -87,6 +87,7 @@ export class Row {
   }
 
   open() {
+    if (this.trace) return;
     this.trace = new Trace(this.mac);
     this.trace.showFacts(this.machine.facts ?? {});
     this.panel.replaceChildren(this.trace.node);
@@ -96,18 +97,12 @@ export class Row {
   }
 
   close() {
+    if (!this.trace) return;
     this.trace.stop();
     this.trace = undefined;
     this.panel.replaceChildren();
     this.panelRow.hidden = true;
     this.node.classList.remove("open");
     this.name.setAttribute("aria-expanded", "false");
-  }
-
-  // matches says whether the machine's names, image, stage or facts contain a text.
-  matches(text) {
-    const m = this.machine;
-    return [m.mac, m.hostname, m.address, m.image, m.stage, ...Object.values(m.facts ?? {})]
-      .some((value) => value && value.toLowerCase().includes(text));
   }
 }

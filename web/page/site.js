@@ -1,18 +1,21 @@
 // The mistakes in the site's files, and the state of its images.
 
 import { byID, element } from "./dom.js";
-import { size } from "./format.js";
+import { count, size } from "./format.js";
 
-export function showProblems(problems) {
+// showProblems shows the first mistakes, and says how many there are in all.
+export function showProblems(problems, all) {
   const section = byID("problems");
   section.hidden = problems.length === 0;
   if (section.hidden) return section.replaceChildren();
-  const count = problems.length === 1 ? "A mistake" : `${problems.length} mistakes`;
   section.replaceChildren(
-    element("h2", {}, `${count} in the site's files`),
+    element("h2", {}, `${all === 1 ? "A mistake" : `${count(all)} mistakes`} in the site's files`),
     element("p", { class: "sub" }, "Until they are corrected, the last good version of each file is used."),
     element("ul", {}, ...problems.map((p) => element("li", {},
       element("code", {}, p.line ? `${p.file}:${p.line}:${p.column}` : p.file), " ", p.path ? `${p.path}: ${p.reason}` : p.reason))));
+  if (all > problems.length) {
+    section.append(element("p", { class: "sub" }, `These are the first ${problems.length}. `, element("code", {}, "cloudlets doctor"), " lists all of them."));
+  }
 }
 
 export function showImages(images) {

@@ -26,6 +26,7 @@ import (
 	"cloudlets/provision/site"
 	"cloudlets/provision/track"
 	"cloudlets/web"
+	"cloudlets/web/roster"
 )
 
 // Config says what a daemon serves, and how it is reached.
@@ -55,6 +56,7 @@ type Daemon struct {
 	store   keeper
 	members *members.Members
 	tracker *track.Tracker
+	roster  *roster.Roster
 	tickets *track.Tickets
 	depot   *depot.Depot
 	sandbox *ejs.Sandbox
@@ -89,6 +91,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		d.members.Close()
 		return err
 	}
+	d.roster = roster.New(d.Site, d.tracker)
 	d.tickets = track.NewTickets(d.store, nil)
 	d.sandbox = ejs.NewSandbox(d.Self, ejs.Options{Logger: d.Log})
 	d.chain = &httpboot.Chain{
@@ -204,7 +207,7 @@ func (d *Daemon) tellSystemdOfEnd(ctx context.Context) error {
 // api is the API. Only the command line's socket gives a backup, too.
 func (d *Daemon) api(stopping <-chan struct{}) *web.Server {
 	return &web.Server{
-		Site: d.Site, Tracker: d.tracker, Tickets: d.tickets, Images: d.depot, Version: d.Version, Started: d.started,
+		Site: d.Site, Tracker: d.tracker, Roster: d.roster, Tickets: d.tickets, Images: d.depot, Version: d.Version, Started: d.started,
 		Stopping: stopping, Log: d.Log, Servers: d.members, StoreAway: d.store.away,
 	}
 }

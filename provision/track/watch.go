@@ -1,0 +1,41 @@
+package track
+
+import "cloudlets/provision"
+
+// Watcher is told the state of a machine whenever it changes. known is false if the
+// tracker has forgotten the machine. A Watcher is called while the tracker is
+// locked: it must be quick, and must not call the tracker. The maps and lists in
+// the state are shared, so it must not write to them.
+type Watcher func(state provision.State, known bool)
+
+// Watch tells a watcher of all machines that are known, and then of every change,
+// for as long as the tracker is used.
+func (t *Tracker) Watch(w Watcher) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.watchers = append(t.watchers, w)
+	for _, m := range t.machines {
+		w(m.state, true)
+	}
+}
+
+// Tell tells all watchers the present state of a machine once more. Whoever changes
+// something else that they look at calls it.
+func (t *Tracker) Tell(mac provision.MAC) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if m, known := t.machines[mac]; known {
+		t.changed(m)
+		return
+	}
+	t.tell(t.unseen(mac), false)
+}
+
+// changed tells the watchers of a machine's new state. The caller holds mu.
+func (t *Tracker) changed(m *machine) { t.tell(m.state, true) }
+
+func (t *Tracker) tell(state provision.State, known bool) {
+	for _, w := range t.watchers {
+		w(state, known)
+	}
+}

@@ -1,0 +1,117 @@
+package roster
+
+import (
+	"slices"
+	"strings"
+
+	"cloudlets/provision"
+)
+
+// entry is a machine in the roster. It is never changed, but replaced.
+type entry struct {
+	mac   provision.MAC
+	place place
+	names Names
+	text  string // what a search looks into, in lower case
+}
+
+// place says in which lists a machine is, and where.
+type place struct {
+	key                           string // orders the lists, and is unique
+	stage                         provision.Stage
+	installing, waiting, stranger bool
+}
+
+// Names are what people call a machine, besides its MAC.
+type Names struct {
+	Hostname string
+	Image    string
+	// Address is the IP address that the machine has, or the one that is
+	// reserved for it.
+	Address string
+	Serial  string
+}
+
+// NamesOf returns the names of a machine: what its file says, or else what was seen
+// of it. The spec is nil if no file of the site describes it.
+func NamesOf(spec *provision.Spec, state provision.State) Names {
+	n := Names{
+		Hostname: state.Facts["hostname"], Image: state.Facts["image"],
+		Address: state.Facts["address"], Serial: state.Facts["serial"],
+	}
+	if spec == nil {
+		return n
+	}
+	n.Image = spec.Image
+	if spec.Hostname != "" {
+		n.Hostname = spec.Hostname
+	}
+	if n.Address == "" && spec.Address.IsValid() {
+		n.Address = spec.Address.String()
+	}
+	return n
+}
+
+// text joins the names by a character that is not searched for.
+func (n Names) text(mac provision.MAC) string {
+	return strings.ToLower(strings.Join([]string{string(mac), n.Hostname, n.Image, n.Address, n.Serial}, "\n"))
+}
+
+func newEntry(spec *provision.Spec, state provision.State) *entry {
+	hostname := ""
+	if spec != nil {
+		hostname = spec.Hostname
+	}
+	installing := state.Installing()
+	return &entry{
+		mac: state.MAC, names: NamesOf(spec, state),
+		place: place{
+			key: sortKey(hostname, state.MAC), stage: state.Stage, installing: installing, stranger: spec == nil,
+			waiting: !installing && provision.Decide(spec, state).Action == provision.ActionInstall,
+		},
+	}
+}
+
+// lists are the lists that a machine is in.
+func (p place) lists() []List {
+	lists := []List{All}
+	if slices.Contains(Stages(), p.stage) {
+		lists = append(lists, List(p.stage))
+	}
+	if p.installing {
+		lists = append(lists, Installing)
+	}
+	if p.waiting {
+		lists = append(lists, Waiting)
+	}
+	if p.stranger {
+		lists = append(lists, Strangers)
+	}
+	return lists
+}
+
+// sortKey orders machines by the hostname in their file, with numbers by their
+// value, and then by MAC. Those without one come last. Names that machines give
+// themselves do not count: a machine keeps its place as long as its file does.
+func sortKey(hostname string, mac provision.MAC) string {
+	if hostname == "" {
+		return "\xff" + string(mac)
+	}
+	var key strings.Builder
+	for rest := strings.ToLower(hostname); rest != ""; {
+		other := strings.TrimLeft(rest, "0123456789")
+		if digits := rest[:len(rest)-len(other)]; digits != "" {
+			value := strings.TrimLeft(digits, "0")
+			key.WriteByte('0')
+			key.WriteByte(byte(min(len(value), 0xff))) // a longer number is a larger one
+			key.WriteString(value)
+		}
+		end := strings.IndexAny(other, "0123456789")
+		if end < 0 {
+			end = len(other)
+		}
+		key.WriteString(other[:end])
+		rest = other[end:]
+	}
+	return key.String() + "\x00" + string(mac)
+}

@@ -1,0 +1,203 @@
+// Package roster keeps all machines in the order in which people see them, and
+// counts them. It has the machines that the site describes and those that were
+// seen, in one list of all and one for each stage and group, so that a page of any
+// list costs the same with ten machines and with ten thousand.
+//
+// Start reading at [Roster.Page]. The lists are kept up to date as events and new
+// readings of the site come, and never made for a request.
+package roster
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/google/btree"
+
+	"cloudlets/provision"
+	"cloudlets/provision/site"
+	"cloudlets/provision/track"
+)
+
+// List names a list of machines: [All], a stage, or a group.
+type List string
+
+// The lists that are no stage.
+const (
+	All        List = ""
+	Installing List = "installing" // an agent installs it now
+	Waiting    List = "waiting"    // its next boot installs
+	Strangers  List = "strangers"  // no file of the site describes it
+)
+
+// Stages returns all stages, each of which is the name of a list.
+func Stages() []provision.Stage {
+	return []provision.Stage{
+		provision.StageNew, provision.StageStranger, provision.StageFirmware, provision.StageLoader, provision.StageKernel,
+		provision.StageAgent, provision.StagePartition, provision.StageStream, provision.StageConfigure, provision.StageVerify,
+		provision.StageBootable, provision.StageHandover, provision.StageInstalled, provision.StageLocal, provision.StageFailed,
+	}
+}
+
+// Lists returns the names of all lists but [All].
+func Lists() []List {
+	lists := []List{Installing, Waiting, Strangers}
+	for _, stage := range Stages() {
+		lists = append(lists, List(stage))
+	}
+	return lists
+}
+
+// degree is of the trees: how many machines are in one of their nodes, at least.
+const degree = 32
+
+// Roster is all machines. Several goroutines may use it at the same time.
+//
+// The tracker's lock is taken before the roster's.
+type Roster struct {
+	site    *site.Site
+	tracker *track.Tracker
+
+	mu       sync.Mutex
+	machines map[provision.MAC]machine
+	lists    map[List]*list
+	views    map[provision.MAC]map[*View]struct{} // those that show a machine
+}
+
+// machine is what the roster has of one machine. The state is here, too, so that a
+// request never waits for the tracker, which is busy when many machines report.
+type machine struct {
+	entry *entry
+	state provision.State
+}
+
+// list is some of the machines, in order.
+type list struct {
+	tree *btree.BTreeG[*entry]
+	// version changes whenever a page of the list may have other machines.
+	version uint64
+}
+
+// New makes the roster of a site and a tracker, and follows both for as long as
+// they are used.
+func New(s *site.Site, t *track.Tracker) *Roster {
+	r := &Roster{
+		site: s, tracker: t,
+		machines: make(map[provision.MAC]machine),
+		lists:    make(map[List]*list),
+		views:    make(map[provision.MAC]map[*View]struct{}),
+	}
+	before := func(a, b *entry) bool { return a.place.key < b.place.key }
+	for _, name := range append(Lists(), All) {
+		r.lists[name] = &list{tree: btree.NewG(degree, before)}
+	}
+	t.Watch(r.update)
+	s.Index(r.renew)
+	r.renew()
+	return r
+}
+
+// renew looks at all machines again, after the site was read. It takes the lock for
+// one machine at a time, so that nobody waits for all of them.
+func (r *Roster) renew() {
+	for _, mac := range r.undescribed() {
+		r.tracker.Tell(mac)
+	}
+	for _, spec := range r.site.Specs() {
+		r.tracker.Tell(spec.MAC)
+	}
+}
+
+// undescribed are the machines in the roster that the site does not describe now.
+// Those that it described before are among them.
+func (r *Roster) undescribed() []provision.MAC {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var macs []provision.MAC
+	for mac := range r.machines {
+		if !r.site.Has(mac) {
+			macs = append(macs, mac)
+		}
+	}
+	return macs
+}
+
+// update puts a machine where its state and its file place it.
+func (r *Roster) update(state provision.State, known bool) {
+	var spec *provision.Spec
+	if found, described := r.site.Spec(state.MAC); described {
+		spec = &found
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for v := range r.views[state.MAC] {
+		v.stale[state.MAC] = struct{}{}
+	}
+	old := r.machines[state.MAC].entry
+	if !known && spec == nil {
+		r.move(old, nil)
+		delete(r.machines, state.MAC)
+		return
+	}
+	next := newEntry(spec, state)
+	if old != nil && old.place == next.place && old.names == next.names {
+		next = old
+	} else {
+		r.move(old, next)
+	}
+	r.machines[state.MAC] = machine{next, state}
+}
+
+// States returns the states of some machines, in the same order. Their maps and
+// lists are shared: do not write to them.
+func (r *Roster) States(macs []provision.MAC) []provision.State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	states := make([]provision.State, len(macs))
+	for i, mac := range macs {
+		m, known := r.machines[mac]
+		if !known { // it went away after the page was made
+			m.state = provision.State{MAC: mac, Stage: provision.StageNew}
+		}
+		states[i] = m.state
+	}
+	return states
+}
+
+// move takes an entry out of its lists, and puts another one in its place. Either
+// may be nil.
+func (r *Roster) move(old, next *entry) {
+	var from, to []List
+	if old != nil {
+		from = old.place.lists()
+	}
+	if next != nil {
+		to = next.place.lists()
+		next.text = next.names.text(next.mac)
+	}
+	moved := old == nil || next == nil || old.place.key != next.place.key || old.names != next.names
+	for _, name := range from {
+		if l := r.lists[name]; moved || !slices.Contains(to, name) {
+			l.tree.Delete(old)
+			l.version++
+		}
+	}
+	for _, name := range to {
+		l := r.lists[name]
+		if _, there := l.tree.ReplaceOrInsert(next); !there {
+			l.version++
+		}
+	}
+}
+
+// Counts returns how many machines are in each list that is not empty.
+func (r *Roster) Counts() map[List]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counts := make(map[List]int)
+	for name, l := range r.lists {
+		if n := l.tree.Len(); n > 0 {
+			counts[name] = n
+		}
+	}
+	return counts
+}
