@@ -85,15 +85,18 @@ CONCURRENT := ^[[:space:]]*(defer )?go (func|[a-zA-Z])|"sync(/atomic)?"|/errgrou
 RACED = $(sort $(patsubst %/,./%,$(filter-out cmd/cloudlets/ testdata/bed/,$(dir $(shell git grep --untracked -lE '$(CONCURRENT)' -- '*.go')))))
 PLAIN = $(filter-out $(RACED),$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/needs)))
 SERVING = ^TestScript$$/^($(subst $() ,|,$(basename $(notdir $(shell grep -lE 'cloudlets serve .*&$$' cmd/cloudlets/testdata/script/*)))))$$
+# Some tests start themselves as another process, many times. The detector would
+# keep each for a second when it ends.
+RACE := GORACE=atexit_sleep_ms=0 $(GO) test -race
 # What has tests that take long, beside the machines.
 LONG := ./cmd/cloudlets ./provision/track
 
-# lint has vetted what is tested.
+# lint has vetted what is tested. Three packages at once, as some wait for disks.
 .PHONY: test-go
 test-go: setup-test setup-image ## the tests that boot no machine
 	$(GO) test -vet=off -timeout 20m -skip '$(SERVING)' $(AS_ROOT) $(PLAIN)
-	$(GO) test -vet=off -timeout 20m -race $(AS_ROOT) $(RACED)
-	$(GO) test -vet=off -timeout 20m -race -run '$(SERVING)' $(AS_ROOT) ./cmd/cloudlets
+	$(RACE) -vet=off -p 3 -timeout 20m $(AS_ROOT) $(RACED)
+	$(RACE) -vet=off -timeout 20m -run '$(SERVING)' $(AS_ROOT) ./cmd/cloudlets
 
 .PHONY: test-boot
 test-boot: setup-test ## boot and install virtual machines with real firmware
@@ -101,7 +104,7 @@ test-boot: setup-test ## boot and install virtual machines with real firmware
 
 .PHONY: test-long
 test-long: setup-test setup-image ## all under the race detector; whole programs for other hosts; more machines, with Debian; 300 kills; storms
-	$(GO) test -race -timeout 60m $(AS_ROOT) ./... ./testdata/needs
+	$(RACE) -timeout 60m $(AS_ROOT) ./... ./testdata/needs
 	$(GO) test -timeout 30m -tags long -run '^TestLong' -v $(AS_ROOT) $(LONG)
 	$(GO) test -timeout 60m -parallel 3 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed
 	$(MAKE) storm MACHINES=2000 OVER=30s
