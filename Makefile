@@ -100,13 +100,13 @@ test-go: setup-test setup-image ## the tests that boot no machine
 
 .PHONY: test-boot
 test-boot: setup-test ## boot and install virtual machines with real firmware
-	$(GO) test -vet=off -timeout 45m -parallel 3 -v $(AS_ROOT) ./testdata/bed
+	$(GO) test -vet=off -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
 
 .PHONY: test-long
 test-long: setup-test setup-image ## all under the race detector; whole programs for other hosts; more machines, with Debian; 300 kills; storms
 	$(RACE) -timeout 60m $(AS_ROOT) ./... ./testdata/needs
 	$(GO) test -timeout 30m -tags long -run '^TestLong' -v $(AS_ROOT) $(LONG)
-	$(GO) test -timeout 60m -parallel 3 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed
+	$(GO) test -timeout 60m -parallel 2 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed
 	$(MAKE) storm MACHINES=2000 OVER=30s
 
 # How many machines are switched on, and over how long.
