@@ -64,7 +64,9 @@ setup-image: setup-demo build bin/demo
 	@$(SUDO) bin/demo -image-only >/dev/null
 
 .PHONY: test
-test: setup-test lint test-go test-boot ## run every test, the fast ones first
+test: setup-test ## run the tests, the fast ones first; what takes long is in test-long
+	@$(MAKE) --no-print-directory -j2 lint setup-image
+	@$(MAKE) --no-print-directory test-go test-boot
 
 .PHONY: lint
 lint: build
@@ -72,22 +74,39 @@ lint: build
 		[ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	@large=$$(git ls-files -z | xargs -0 stat -c '%s %n' 2>/dev/null | awk '$$1 > 1048576'); \
 		[ -z "$$large" ] || { echo "tracked files above 1 MiB (bytes, name), built ones among them?"; echo "$$large"; exit 1; }
-	$(GO) vet ./... ./testdata/etcd ./testdata/needs && $(GO) vet -tags long ./testdata/bed ./provision/track
+	$(GO) vet ./... ./testdata/etcd ./testdata/needs && $(GO) vet -tags long $(LONG) ./testdata/bed
 	@! ldd bin/cloudlets 2>/dev/null || { echo "bin/cloudlets is not static"; exit 1; }
 
+# The race detector makes tests up to ten times slower, and finds something only
+# where goroutines share memory. So it is for the packages whose source or tests
+# start a goroutine, listen, or have locks, and for the scripts of the command
+# line that start a server. test-long has it for all.
+CONCURRENT := ^[[:space:]]*(defer )?go (func|[a-zA-Z])|"sync(/atomic)?"|/errgroup"|\.AfterFunc\(|httptest\.|net\.Listen
+RACED = $(sort $(patsubst %/,./%,$(filter-out cmd/cloudlets/ testdata/bed/,$(dir $(shell git grep --untracked -lE '$(CONCURRENT)' -- '*.go')))))
+PLAIN = $(filter-out $(RACED),$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/needs)))
+SERVING = ^TestScript$$/^($(subst $() ,|,$(basename $(notdir $(shell grep -lE 'cloudlets serve .*&$$' cmd/cloudlets/testdata/script/*)))))$$
+# Some tests start themselves as another process, many times. The detector would
+# keep each for a second when it ends.
+RACE := GORACE=atexit_sleep_ms=0 $(GO) test -race
+# What has tests that take long, beside the machines.
+LONG := ./cmd/cloudlets ./provision/track
+
+# lint has vetted what is tested. Three packages at once, as some wait for disks.
 .PHONY: test-go
 test-go: setup-test setup-image ## the tests that boot no machine
-	$(GO) test -race -timeout 20m $(AS_ROOT) ./... ./testdata/needs
-	$(GO) test -timeout 10m -run '^TestOneIdentityOfDebian$$' $(AS_ROOT) ./cmd/cloudlets
+	$(GO) test -vet=off -timeout 20m -skip '$(SERVING)' $(AS_ROOT) $(PLAIN)
+	$(RACE) -vet=off -p 3 -timeout 20m $(AS_ROOT) $(RACED)
+	$(RACE) -vet=off -timeout 20m -run '$(SERVING)' $(AS_ROOT) ./cmd/cloudlets
 
 .PHONY: test-boot
 test-boot: setup-test ## boot and install virtual machines with real firmware
-	$(GO) test -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
+	$(GO) test -vet=off -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
 
 .PHONY: test-long
-test-long: setup-test setup-image ## what test-boot does with a small image, with the whole Debian; 300 kills; storms
-	$(GO) test -timeout 20m -tags long -run '^TestLong' $(AS_ROOT) ./provision/track
-	$(GO) test -timeout 45m -parallel 2 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed
+test-long: setup-test setup-image ## all under the race detector; whole programs for other hosts; more machines, with Debian; 300 kills; storms
+	$(RACE) -timeout 60m $(AS_ROOT) ./... ./testdata/needs
+	$(GO) test -timeout 30m -tags long -run '^TestLong' -v $(AS_ROOT) $(LONG)
+	$(GO) test -timeout 60m -parallel 2 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed
 	$(MAKE) storm MACHINES=2000 OVER=30s
 
 # How many machines are switched on, and over how long.

@@ -3,13 +3,19 @@
 package bed_test
 
 import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"cloudlets/testdata/bed"
 )
 
 // The tests in this file do with the whole Debian what others do with the small
-// cloudlet, and boot Debian where another test boots it with other firmware.
+// cloudlet, and boot what takes the same road as something that others boot:
+// other formats, other firmware, other media.
 
 func TestLongUEFIHTTP(t *testing.T) {
 	t.Parallel()
@@ -21,9 +27,104 @@ func TestLongServerKilled(t *testing.T) {
 	installAcrossKill(t, debian)
 }
 
+// TestLongDisk makes disks of Debian without any server, and boots them to
+// their login prompt.
 func TestLongDisk(t *testing.T) {
 	t.Parallel()
-	bootDebianDisk(t, bed.BIOS, "raw")
+	t.Run("BIOS", func(t *testing.T) {
+		t.Parallel()
+		bootDebianDisk(t, bed.BIOS, "raw")
+	})
+	t.Run("UEFI", func(t *testing.T) {
+		t.Parallel()
+		bootDebianDisk(t, bed.UEFI, "qcow2")
+	})
 }
 
-func TestLongSecureBoot(t *testing.T) { bootSigned(t, debian) }
+// bootDebianDisk makes a disk in a format that QEMU and we call the same.
+func bootDebianDisk(t *testing.T, firmware bed.Firmware, format string) {
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(stop)
+	const mac = "52:54:00:00:01:01"
+	file := filepath.Join(t.TempDir(), "disk."+format)
+	made, err := exec.CommandContext(ctx, binary, "disk", debian, "--out", file, "--free", "200MB",
+		"--config", `{"args": {"role": "a disk of its own"}}`, "--env", "hostname=stick", "--env", "mac="+mac).CombinedOutput()
+	if err != nil {
+		t.Fatalf("make a disk: %v: %s", err, made)
+	}
+	m := bootAlone(ctx, t, bed.Spec{MAC: mac, Firmware: firmware, LocalOnly: true, Disks: []bed.Disk{{File: file, Format: format}}})
+	expect(ctx, t, m, `stick: a disk of its own \(Linux`)
+	expect(ctx, t, m, `stick login: `)
+}
+
+func TestLongSecureBoot(t *testing.T) {
+	t.Parallel()
+	bootSigned(t, debian)
+}
+
+// TestLongFormats boots the formats of disk that TestFormats does not.
+func TestLongFormats(t *testing.T) {
+	t.Parallel()
+	bootFormats(t, []formatCase{
+		{"raw", nil, bed.Disk{Bus: bed.AHCI}, bed.BIOS, ""},
+		{"qcow2", nil, bed.Disk{Format: "qcow2", Bus: bed.USB}, bed.BIOS, ""},
+		{"qcow2", []string{"--compress", "zstd"}, bed.Disk{Format: "qcow2"}, bed.BIOS, ""},
+		{"vhdx", nil, bed.Disk{Format: "vhdx", Bus: bed.SCSI}, bed.BIOS, ""},
+		{"ova", nil, bed.Disk{Format: "vmdk", Bus: bed.SCSI, Snapshot: true}, bed.BIOS, "*.vmdk"},
+		{"gce", nil, bed.Disk{Bus: bed.SCSI}, bed.BIOS, "disk.raw"},
+		{"ec2", nil, bed.Disk{Bus: bed.NVMe}, bed.UEFI, ""},
+	})
+}
+
+// TestLongKernel starts a kernel directly, which finds its root on a raw disk
+// as TestXenFiles's does, with the command line of the format kernel.
+func TestLongKernel(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithTimeout(t.Context(), smallPatience)
+	t.Cleanup(stop)
+	dir := t.TempDir()
+	makeSmall(ctx, t, small, filepath.Join(dir, "disk.raw"))
+	makeSmall(ctx, t, small, filepath.Join(dir, "boot"), "--format", "kernel")
+	cmdline, err := os.ReadFile(filepath.Join(dir, "boot", "cmdline"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := bootAlone(ctx, t, bed.Spec{
+		MAC: "52:54:00:00:02:03", Firmware: bed.BIOS, LocalOnly: true, Disks: []bed.Disk{{File: filepath.Join(dir, "disk.raw")}},
+		Kernel: &bed.Kernel{
+			Image: filepath.Join(dir, "boot", "vmlinuz"), Initrd: filepath.Join(dir, "boot", "initrd"), Cmdline: strings.TrimSpace(string(cmdline)) + " root=/dev/vda3 rw",
+		},
+	})
+	expectSmall(ctx, t, m)
+	powerOff(ctx, t, m)
+}
+
+// TestLongISO boots live images on the machines that TestISO does not.
+func TestLongISO(t *testing.T) {
+	t.Parallel()
+	ownKey := func(ctx context.Context, t *testing.T) string {
+		return liveImage(small, "--secure-boot-key", plainKey(ctx, t), "--secure-boot-cert", ownerCert)(ctx, t)
+	}
+	bootISOs(t, []isoCase{
+		{"CD/UEFI", liveImage(small), 0, bed.Spec{MAC: "52:54:00:00:06:02", Firmware: bed.UEFI}, bed.Disk{CD: true, Bus: bed.SCSI}},
+		{"CD/OwnKey", ownKey, 0, bed.Spec{MAC: "52:54:00:00:06:07", Firmware: bed.UEFI, SecureBoot: true, Vars: ownerVars}, bed.Disk{CD: true, Bus: bed.SCSI}},
+		{"CD/ARM64", onARM64, 0, bed.Spec{MAC: "52:54:00:00:06:06", Arch: bed.ARM64, Firmware: bed.UEFI}, bed.Disk{CD: true, Bus: bed.SCSI}},
+	})
+}
+
+// onARM64 is a live image for arm64. Its RAM disk takes the program as it is
+// built for that, since this computer's own would not run there.
+func onARM64(ctx context.Context, t *testing.T) string {
+	t.Helper()
+	root, err := smallCloudlet(ctx, bed.StandardKernel, bed.ARM64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := bed.BuildFor(ctx, bed.ARM64, filepath.Join("..", ".."), filepath.Join(dir, "cloudlets-arm64"), os.Stderr); err != nil {
+		t.Fatal(err)
+	}
+	image := filepath.Join(dir, "arm64.iso")
+	makeSmall(ctx, t, root, image, "--assets", dir)
+	return image
+}

@@ -25,7 +25,10 @@ const lockedDown = `Kernel is locked down from EFI Secure Boot`
 // TestSecureBoot boots disks on machines whose firmware insists on signatures,
 // once with Microsoft's keys and once with the owner's: the disk as it was
 // made to its login prompt, and not at all with one bit of its kernel changed.
-func TestSecureBoot(t *testing.T) { bootSigned(t, small) }
+func TestSecureBoot(t *testing.T) {
+	t.Parallel()
+	bootSigned(t, small)
+}
 
 func bootSigned(t *testing.T, image string) {
 	for _, c := range []struct {
