@@ -316,13 +316,15 @@ func (t *Tracker) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+		case <-t.kick:
+			pause(ctx, writeDelay)
+		}
+		if ctx.Err() != nil {
 			t.sayLost(true)
 			return t.flush(context.WithoutCancel(ctx))
-		case <-t.kick:
 		}
-		pause(ctx, writeDelay)
 		t.sayLost(false)
-		if err := t.flush(context.WithoutCancel(ctx)); err != nil && ctx.Err() == nil {
+		if err := t.flush(context.WithoutCancel(ctx)); err != nil {
 			t.log.Error("events cannot be written; trying again", "error", err)
 			pause(ctx, retryDelay)
 			t.wake()
