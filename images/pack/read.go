@@ -24,9 +24,18 @@ type Pack struct {
 
 	mu     sync.Mutex
 	dec    *zstd.Decoder
-	last   int // the index of the frame in raw, so that its files are decoded only once
-	raw    []byte
+	recent [keptFrames]decoded
 	packed []byte
+}
+
+// keptFrames is how many frames stay decoded, so that the files of one are decoded
+// only once, and a few small files of an image are read again and again at no cost.
+const keptFrames = 4
+
+// decoded is a frame that is decoded.
+type decoded struct {
+	frame int // its index, from 1; 0 means none
+	raw   []byte
 }
 
 var (
@@ -45,7 +54,7 @@ func Open(r io.ReaderAt, size int64) (*Pack, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open pack: %w", err)
 	}
-	p := &Pack{toc: toc, r: r, dec: dec, last: -1, children: make(map[string][]int32)}
+	p := &Pack{toc: toc, r: r, dec: dec, children: make(map[string][]int32)}
 	for i := range toc.entries {
 		if e := &toc.entries[i]; e.Path != "/" {
 			dir := path.Dir(e.Path)
@@ -179,27 +188,33 @@ func (p *Pack) chunkData(i int) ([]byte, error) {
 	c := p.toc.chunks[i]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at != p.last {
-		if err := p.load(at); err != nil {
-			return nil, err
-		}
+	raw, err := p.load(at)
+	if err != nil {
+		return nil, err
 	}
-	return p.raw[c.inner : c.inner+c.size], nil
+	return raw[c.inner : c.inner+c.size], nil
 }
 
-// load decodes a frame. It does not reuse the memory of the previous frame,
-// which readers may still hold.
-func (p *Pack) load(at int) error {
-	f := p.toc.frames[at]
-	packed, err := fetchRange(context.Background(), Local{p.r}, p.packed, f.off, f.end-f.off)
-	if err != nil {
-		return err
+// load returns the content of a frame, which readers may hold for as long as they
+// like. The frame that was read last is the first of the recent ones.
+func (p *Pack) load(at int) ([]byte, error) {
+	found := slices.IndexFunc(p.recent[:], func(d decoded) bool { return d.frame == at+1 })
+	if found < 0 {
+		f := p.toc.frames[at]
+		packed, err := fetchRange(context.Background(), Local{p.r}, p.packed, f.off, f.end-f.off)
+		if err != nil {
+			return nil, err
+		}
+		p.packed = packed
+		raw, err := p.toc.unpack(p.dec, f, packed, nil)
+		if err != nil {
+			return nil, err
+		}
+		found = len(p.recent) - 1
+		p.recent[found] = decoded{at + 1, raw}
 	}
-	p.packed = packed
-	raw, err := p.toc.unpack(p.dec, f, packed, nil)
-	if err != nil {
-		return err
-	}
-	p.raw, p.last = raw, at
-	return nil
+	newest := p.recent[found]
+	copy(p.recent[1:found+1], p.recent[:found])
+	p.recent[0] = newest
+	return newest.raw, nil
 }

@@ -99,6 +99,8 @@ type Depot struct {
 	client   *http.Client
 	patience patience
 
+	shelf shelf
+
 	wake chan struct{}
 	mu   sync.Mutex
 	kits map[Key]*slot
@@ -191,6 +193,8 @@ const (
 // Run makes the kits that are wanted, one after the other, and looks at the
 // images that machines ask for, until ctx ends.
 func (d *Depot) Run(ctx context.Context) error {
+	d.shelf.keep(true)
+	defer d.shelf.keep(false)
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return d.makeAll(ctx) })
 	for range lookers {
@@ -381,17 +385,8 @@ func (d *Depot) open(ctx context.Context, name string) (*images.Image, error) {
 	return source.Open(ctx, file, source.Options{})
 }
 
-// OpenPack opens a pack of the depot as a tree. The caller must call the
-// returned function to close it.
+// OpenPack opens a pack of the depot as a tree, which several may read. The caller
+// must call the returned function to close it.
 func (d *Depot) OpenPack(f File) (*pack.Pack, func(), error) {
-	file, err := os.Open(d.Path(f.Digest))
-	if err != nil {
-		return nil, nil, fmt.Errorf("open pack: %w", err)
-	}
-	p, err := pack.Open(file, f.Size)
-	if err != nil {
-		file.Close()
-		return nil, nil, fmt.Errorf("open pack %s: %w", f.Digest, err)
-	}
-	return p, func() { file.Close() }, nil
+	return d.shelf.take(f, d.Path(f.Digest))
 }

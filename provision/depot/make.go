@@ -107,8 +107,8 @@ func (d *Depot) makeOnce(ctx context.Context, key Key) (*Kit, string, error) {
 }
 
 // makePack packs an image without its volatile files, unless there is a pack
-// already, here or on another server. If that pack cannot be read, because the disk damaged it or its
-// format is old, makePack packs the image again.
+// already, here or on another server. If that pack cannot be read, because the disk
+// damaged it or its format is old, makePack packs the image again.
 func (d *Depot) makePack(ctx context.Context, image *images.Image, fingerprint string) (packed, error) {
 	key := packForm + image.Path + " " + fingerprint
 	file := func(p packed) File { return p.File }
@@ -162,11 +162,11 @@ func (d *Depot) sound(ctx context.Context, f File) error {
 	if known {
 		return nil
 	}
-	tree, done, err := d.OpenPack(f)
+	tree, file, err := openFile(f, d.Path(f.Digest)) // for itself, since it may be replaced
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer file.Close()
 	err = tree.Walk(ctx, func(_ images.Entry, content io.Reader) error {
 		if content == nil {
 			return nil
