@@ -1,13 +1,14 @@
 package main
 
 import (
+	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 )
 
-// How much the heap may grow between two collections, in verbs that keep data
-// about every file of an image: by mostGrowth, but by at most collectRoom, and
+// How much the heap may grow between two collections, in a server and in verbs that
+// keep data about every file of an image: by mostGrowth, but by at most collectRoom, and
 // in any case by leastGrowth. More frequent collections cost little, since most
 // of the heap is packed lists without pointers.
 const (
@@ -21,6 +22,15 @@ const (
 func saveMemory() {
 	debug.SetGCPercent(mostGrowth)
 	afterCollections(func() { debug.SetGCPercent(growthOf(liveHeap())) })
+}
+
+// boundMemory has the heap of a server grow by at most half between two
+// collections, which saves much memory while a hall is switched on, and costs a little
+// time. Whoever sets GOGC decides otherwise.
+func boundMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(mostGrowth)
+	}
 }
 
 // growthOf returns by how many percent a heap with so many live bytes may grow.

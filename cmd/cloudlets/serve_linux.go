@@ -18,6 +18,7 @@ func (f serveFlags) serve(ctx context.Context, socket string, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
+	boundMemory()
 	d, err := daemon.Open(ctx, daemon.Config{
 		Site: opened, Settings: settings, Socket: socket, Web: f.web, Version: version,
 		Self: []string{self, renderVerb}, CheckStore: []string{self, checkStoreVerb}, Log: log,
