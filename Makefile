@@ -18,7 +18,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) 7zip acl bash btrfs-progs busybox bzip2 chromi
 	util-linux xfsprogs xorriso xz-utils zstd
 
 # What is only measured against; the kernel is for virt-make-fs's own virtual machine.
-BENCH_PACKAGES := $(TEST_PACKAGES) libguestfs-tools libwrap0 linux-image-cloud-amd64
+BENCH_PACKAGES := $(TEST_PACKAGES) libguestfs-tools libpcre2-8-0 libwrap0 linux-image-cloud-amd64 wrk
 
 # $(call install,PACKAGES) installs those that are not there.
 define install
@@ -121,7 +121,7 @@ storm: setup-demo build bin/etcd ## simulate a fleet: one server, one that is ki
 	$(SUDO) bin/fleetsim --machines $(MACHINES) --over $(OVER) --servers 3 --etcd bin/etcd/usr/bin/etcd --kill 3 --kill-etcd
 
 .PHONY: setup-bench
-setup-bench: bin/atftpd bin/kea
+setup-bench: bin/atftpd bin/kea bin/nginx
 	$(call install,$(BENCH_PACKAGES))
 
 # The package atftpd is unpacked and not installed, as it would start a server.
@@ -134,6 +134,11 @@ bin/kea:
 	$(SUDO) apt-get update -qq
 	mkdir -p bin && cd bin && apt-get download -qq kea-dhcp4-server && dpkg -x kea-dhcp4-server_*.deb kea && rm kea-dhcp4-server_*.deb
 
+# The package nginx, likewise.
+bin/nginx:
+	$(SUDO) apt-get update -qq
+	mkdir -p bin && cd bin && apt-get download -qq nginx && dpkg -x nginx_*.deb nginx && rm nginx_*.deb
+
 .PHONY: bench
 bench: setup-bench build bin/demo ## measure against the plain tools, in the same run
 	image=$$($(SUDO) bin/demo -image-only) && \
@@ -142,7 +147,7 @@ bench: setup-bench build bin/demo ## measure against the plain tools, in the sam
 	$(GO) test -timeout 10m -run '^$$' -bench Kickstart $(AS_ROOT) ./images/ejs
 	CLOUDLETS_BENCH_ATFTPD=$(CURDIR)/bin/atftpd/usr/sbin/atftpd $(GO) test -timeout 10m -run '^$$' -bench . -benchtime 10x $(AS_ROOT) ./tftp
 	$(GO) test -timeout 10m -run '^$$' -bench 'Table|Reload' $(AS_ROOT) ./dhcp ./provision/site
-	CLOUDLETS_BENCH_KEA=$(CURDIR)/bin/kea/usr/sbin/kea-dhcp4 $(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(AS_ROOT) ./testdata/bed
+	CLOUDLETS_BENCH_KEA=$(CURDIR)/bin/kea/usr/sbin/kea-dhcp4 CLOUDLETS_BENCH_NGINX=$(CURDIR)/bin/nginx/usr/sbin/nginx $(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(AS_ROOT) ./testdata/bed
 
 .PHONY: clean
 clean: ## remove what was built; the cached Debian root stays in .cache

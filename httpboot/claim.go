@@ -133,7 +133,8 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	if err != nil {
 		return wire.Plan{}, nil, refusalUnless(wait, err)
 	}
-	if err := suits(spec, kit, request.Inventory); err != nil {
+	state, _ := c.Tracker.State(session.MAC)
+	if err := errors.Join(state.Pin.CheckPack(spec, kit.Pack.Digest), suits(spec, kit, request.Inventory)); err != nil {
 		return wire.Plan{}, nil, &refusal{err}
 	}
 	end, err := c.claims.take(ctx, maxPlans*runtime.GOMAXPROCS(0), maxClaims*runtime.GOMAXPROCS(0))
@@ -160,7 +161,6 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	if err != nil {
 		return wire.Plan{}, nil, err
 	}
-	state, _ := c.Tracker.State(session.MAC)
 	plan := newPlan(session, spec, kit, wanted, overlay, state.Armed)
 	plan.Servers = c.servers()
 	return plan, note, nil

@@ -147,7 +147,7 @@ func TestOverlaysGo(t *testing.T) {
 		t.Error("the overlay outlives the install")
 	}
 	spec, _ := b.site.Spec(node1)
-	must(t, b.Tracker.Arm(t.Context(), node1, &spec, "anna"))
+	must(t, b.Tracker.Arm(t.Context(), node1, &spec, "", "anna"))
 	request := b.request(node1)
 	request.Nonce = "again"
 	b.claimAs(request)

@@ -158,7 +158,7 @@ func writePack(ctx context.Context, name string, source images.Source) (info pac
 	if err != nil {
 		return info, err
 	}
-	info, err = pack.Write(ctx, f, source, pack.Options{})
+	info, err = pack.Write(ctx, f, source, pack.Options{Workers: 1}) // it is small
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), name)
 	}

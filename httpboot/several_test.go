@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"cloudlets/images/disk"
@@ -14,6 +15,7 @@ import (
 	"cloudlets/provision/depot"
 	"cloudlets/provision/store"
 	"cloudlets/provision/track"
+	"cloudlets/provision/wire"
 )
 
 // second is another server with the same store and images, and a site and a state
@@ -119,4 +121,26 @@ func TestCopiesOfTheSiteThatDiffer(t *testing.T) {
 	other.change(node1, func(s *provision.Spec) { s.Config.Args = map[string]any{"port": 81} })
 	other.kit(node1)
 	other.do(http.MethodGet, plan.Overlay.Path, plan.Session, nil).want(t, http.StatusServiceUnavailable, "differs from that of the server that gave the plan")
+}
+
+// TestPackOfAnotherCopy: a machine that was armed with an image is not installed
+// with other content under that name, and its trace says why.
+func TestPackOfAnotherCopy(t *testing.T) {
+	b := newBed(t, nil)
+	kit := b.kit(node1)
+	spec, _ := b.site.Spec(node1)
+	arm := func(pack string) {
+		t.Helper()
+		must(t, b.Tracker.Record(t.Context(), provision.Event{MAC: node1, Kind: provision.KindArmed, By: "anna", Pin: &provision.Pin{Order: spec.Order(), Pack: pack}}))
+	}
+	arm("sha256:another")
+	request := b.request(node1)
+	b.do(http.MethodPost, wire.ClaimPath, "", request).want(t, http.StatusConflict)
+	if state, _ := b.Tracker.State(node1); state.Stage != provision.StageFailed || !strings.Contains(state.Failure, spec.Image) {
+		t.Errorf("the machine is %s", state)
+	}
+	arm(kit.Pack.Digest)
+	request = b.request(node1)
+	request.Nonce = "again"
+	b.claimAs(request)
 }

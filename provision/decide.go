@@ -13,7 +13,8 @@ import (
 // also installs until its first install has succeeded. Success disarms it; after
 // a failure the next boot tries again. If a person cancels the install, the
 // machine does not install until a person arms it again. The same holds for all
-// machines after the server's state was restored from a backup.
+// machines after the server's state was restored from a backup, and of a server that
+// knows other orders for the machine than the one where its install was armed.
 func Decide(spec *Spec, state State) Decision {
 	switch {
 	case spec == nil:
@@ -21,6 +22,9 @@ func Decide(spec *Spec, state State) Decision {
 	case spec.Image == "":
 		return Decision{ActionLocal, fmt.Sprintf("%s names no image, so the machine boots from its own disk", spec.MAC.File())}
 	case state.Armed:
+		if err := state.Pin.CheckOrder(spec); err != nil {
+			return Decision{ActionLocal, armedReason(spec, state) + "; but " + err.Error()}
+		}
 		return Decision{ActionInstall, armedReason(spec, state)}
 	case spec.InstallOnce && state.Installs == 0 && !state.Cancelled && !state.Restored:
 		return Decision{ActionInstall, onceReason(spec, state)}

@@ -143,6 +143,8 @@ type Event struct {
 	// By is the person or program that armed or disarmed, with KindArmed and
 	// KindDisarmed. If it is "", the server itself disarmed the machine.
 	By string `json:"by,omitempty"`
+	// Pin comes with KindArmed where several servers share the store.
+	Pin *Pin `json:"pin,omitempty"`
 	// Count is how often the same thing happened within a short time, if that
 	// is more than once. Time is then that of the first time.
 	Count int `json:"count,omitempty"`
@@ -173,6 +175,8 @@ type State struct {
 	Armed   bool      `json:"armed"`
 	ArmedBy string    `json:"armedBy,omitempty"`
 	ArmedAt time.Time `json:"armedAt,omitzero"`
+	// Pin is what was armed, where several servers share the store.
+	Pin *Pin `json:"pin,omitempty"`
 	// Cancelled says that a person disarmed the machine, and nobody armed it
 	// since. Then not even "install": "once" lets it install.
 	Cancelled bool `json:"cancelled,omitempty"`

@@ -42,7 +42,8 @@ func stageOf(e Event) Stage {
 func foldKind(s State, e Event) State {
 	switch e.Kind {
 	case KindArmed:
-		s.Armed, s.ArmedBy, s.ArmedAt, s.Cancelled, s.Restored = true, e.By, e.Time, false, false
+		s.Armed, s.ArmedBy, s.ArmedAt, s.Pin = true, e.By, e.Time, e.Pin
+		s.Cancelled, s.Restored = false, false
 	case KindDisarmed:
 		s = disarmed(s)
 		s.Cancelled = s.Cancelled || e.By != ""
@@ -64,7 +65,7 @@ func foldKind(s State, e Event) State {
 }
 
 func disarmed(s State) State {
-	s.Armed, s.ArmedBy, s.ArmedAt = false, "", State{}.ArmedAt
+	s.Armed, s.ArmedBy, s.ArmedAt, s.Pin = false, "", State{}.ArmedAt, nil
 	return s
 }
 

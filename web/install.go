@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"cloudlets/provision"
+	"cloudlets/provision/depot"
 	"cloudlets/provision/track"
 )
 
@@ -27,10 +28,22 @@ func (s *Server) install(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Tracker.Arm(r.Context(), mac, s.spec(mac), order.By); err != nil {
+	spec := s.spec(mac)
+	if err := s.Tracker.Arm(r.Context(), mac, spec, s.packOf(spec), order.By); err != nil {
 		return nil, err
 	}
 	return s.detail(mac), nil
+}
+
+// packOf is the digest of the pack of a machine's image, or "" if it is not made yet.
+func (s *Server) packOf(spec *provision.Spec) string {
+	if spec == nil {
+		return ""
+	}
+	if kit := s.Images.Status(depot.Key{Image: spec.Image, EntryPoint: spec.EntryPoint}).Kit; kit != nil {
+		return kit.Pack.Digest
+	}
+	return ""
 }
 
 // cancel cancels an install, even if it is running.

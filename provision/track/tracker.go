@@ -293,12 +293,16 @@ func (t *Tracker) States() []provision.State {
 // Arm lets the machine's next boot install its image. The spec is what the site
 // says about the machine, or nil if it says nothing. If the machine could not be
 // installed, the error is a [provision.ErrNotInstallable]. By is the person or
-// program that asks.
-func (t *Tracker) Arm(ctx context.Context, mac provision.MAC, spec *provision.Spec, by string) error {
+// program that asks, and pack the digest of the image's pack as far as it is known.
+func (t *Tracker) Arm(ctx context.Context, mac provision.MAC, spec *provision.Spec, pack, by string) error {
 	if err := provision.CheckInstallable(mac, spec); err != nil {
 		return err
 	}
-	return t.Record(ctx, provision.Event{MAC: mac, Kind: provision.KindArmed, By: by, Text: "install of " + spec.Image + " armed"})
+	e := provision.Event{MAC: mac, Kind: provision.KindArmed, By: by, Text: "install of " + spec.Image + " armed"}
+	if t.store.Limits().Shared {
+		e.Pin = &provision.Pin{Order: spec.Order(), Pack: pack}
+	}
+	return t.Record(ctx, e)
 }
 
 // Disarm undoes [Tracker.Arm]. If by names a person, the machine stays disarmed
