@@ -35,6 +35,10 @@ type claimRequest struct {
 
 // claim gives an agent its plan.
 func (c *Chain) claim(w http.ResponseWriter, r *http.Request) {
+	if c.claims.full(claimBounds()) {
+		refuse(w, errBusy)
+		return
+	}
 	var request claimRequest
 	if err := readJSON(w, r, &request); err != nil {
 		http.Error(w, "read claim: "+printable(err.Error()), http.StatusBadRequest)
@@ -137,7 +141,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	if err := errors.Join(state.Pin.CheckPack(spec, kit.Pack.Digest), suits(spec, kit, request.Inventory)); err != nil {
 		return wire.Plan{}, nil, &refusal{err}
 	}
-	end, err := c.claims.take(ctx, maxPlans*runtime.GOMAXPROCS(0), maxClaims*runtime.GOMAXPROCS(0))
+	end, err := c.takeClaim(ctx)
 	if err != nil {
 		return wire.Plan{}, nil, err
 	}
@@ -164,6 +168,18 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	plan := newPlan(session, spec, kit, wanted, overlay, state.Armed)
 	plan.Servers = c.servers()
 	return plan, note, nil
+}
+
+// claimBounds are how many plans are made at once, and how many claims wait.
+func claimBounds() (most, queue int) {
+	n := runtime.GOMAXPROCS(0)
+	return maxPlans * n, maxClaims * n
+}
+
+// takeClaim waits for the turn of a claim.
+func (c *Chain) takeClaim(ctx context.Context) (done func(), err error) {
+	most, queue := claimBounds()
+	return c.claims.take(ctx, most, queue)
 }
 
 // refusalUnless is a refusal, unless the only reason is that time ran out.

@@ -13,7 +13,7 @@ const (
 	// maxClaims is how many claims wait for their turn, for each processor. They
 	// are those that get it before their agents ask again, which is after half a
 	// minute. When a whole hall is switched on, others are told to ask later.
-	maxClaims = 512
+	maxClaims = 1024
 
 	// maxDownloads is how many files are sent at once to machines of the site: enough
 	// for any link, and each takes a buffer of 32 KiB. maxQueued is how many downloads
@@ -30,7 +30,7 @@ const (
 var errBusy = errors.New("too many machines ask for that at once; ask again in a moment")
 
 // turns bound what is done at once, and what waits for it. The zero value is ready
-// for take, with the bounds that are given to it first.
+// for use, with the bounds that are given to it first.
 type turns struct {
 	once    sync.Once
 	free    chan struct{} // something is done for each element
@@ -40,7 +40,7 @@ type turns struct {
 // take waits for one of so many turns, which ends with done. If too many wait, it
 // returns errBusy.
 func (t *turns) take(ctx context.Context, most, queue int) (done func(), err error) {
-	t.once.Do(func() { t.free, t.waiting = make(chan struct{}, most), make(chan struct{}, most+queue) })
+	t.bound(most, queue)
 	select {
 	case t.waiting <- struct{}{}:
 	default:
@@ -53,4 +53,15 @@ func (t *turns) take(ctx context.Context, most, queue int) (done func(), err err
 		<-t.waiting
 		return nil, ctx.Err()
 	}
+}
+
+// full says whether too many wait already. That costs nothing, so whoever has more to
+// do before it takes its turn asks first.
+func (t *turns) full(most, queue int) bool {
+	t.bound(most, queue)
+	return len(t.waiting) == cap(t.waiting)
+}
+
+func (t *turns) bound(most, queue int) {
+	t.once.Do(func() { t.free, t.waiting = make(chan struct{}, most), make(chan struct{}, most+queue) })
 }

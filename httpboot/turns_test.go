@@ -35,11 +35,17 @@ func TestTurns(t *testing.T) {
 			done()
 		}
 	}
+	if !turns.full(most, queue) {
+		t.Error("there seems to be room")
+	}
 	stop()
 	for range queue {
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("one that has hung up: %v", err)
 		}
+	}
+	if turns.full(most, queue) {
+		t.Error("there seems to be no room although nobody waits")
 	}
 	running[0]()
 	done, err := turns.take(t.Context(), most, queue)
