@@ -26,7 +26,11 @@ func (f serveFlags) serve(ctx context.Context, socket string, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	return d.Serve(ctx)
+	if err = d.Serve(ctx); err != nil && ctx.Err() != nil {
+		// It was asked to end, and did not end well: what it knew last may not be stored.
+		return codedError{err, exitInterrupted}
+	}
+	return err
 }
 
 // examine makes the doctor's checks.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -91,6 +92,8 @@ func openError(path string, err error) error {
 		return fmt.Errorf("open store %s: %s has it open; stop that process, or give this one a state folder of its own: %w", path, lockHolder(path), err)
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		return fmt.Errorf("open store %s: the file is damaged or is not a store; move it away to begin with an empty one: %w", path, err)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("open store %s: %w: the kernel makes a filesystem read-only when its disk fails, and dmesg says so; mend it and mount it for writing, or name another state folder", path, err)
 	default:
 		return fmt.Errorf("open store %s: %w", path, err)
 	}
