@@ -83,7 +83,6 @@ func (c *Chain) file(w http.ResponseWriter, r *http.Request) {
 	digest := "sha256:" + r.PathValue("digest")
 	done, err := c.download(r, c.Depot.Path(digest))
 	if err != nil {
-		w.Header().Set("Retry-After", retryAfter)
 		refuse(w, err)
 		return
 	}
@@ -95,8 +94,7 @@ func (c *Chain) file(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// retryAfter is after how many seconds a download may be tried again that had no
-// turn.
+// retryAfter is after how many seconds what had no turn may be tried again.
 const retryAfter = "8"
 
 // smallFile is up to how many bytes a file is sent without waiting for a turn: an
@@ -160,6 +158,10 @@ func refuse(w http.ResponseWriter, err error) {
 		status = http.StatusConflict
 	case errors.Is(err, errBusy):
 		status = http.StatusServiceUnavailable
+		// Who waits to ask again shall not keep a connection meanwhile, of which there
+		// are not enough for all.
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Retry-After", retryAfter)
 	}
 	http.Error(w, err.Error(), status)
 }

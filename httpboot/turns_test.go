@@ -1,9 +1,14 @@
 package httpboot
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"net/http"
 	"testing"
+
+	"cloudlets/provision/wire"
 )
 
 // TestTurns: so many have their turn at once, some more wait, and all others are told
@@ -55,4 +60,28 @@ func TestTurns(t *testing.T) {
 	for _, end := range append(running[1:], done) {
 		end()
 	}
+}
+
+// TestBusyServerKeepsNoConnections: an agent that has to come again keeps none of the
+// connections that others need, and its token is as good as before.
+func TestBusyServerKeepsNoConnections(t *testing.T) {
+	b := newBed(t, nil)
+	b.kit(node1)
+	request := b.request(node1)
+	b.claims.bound(claimBounds())
+	for range cap(b.claims.waiting) {
+		b.claims.waiting <- struct{}{}
+	}
+	body, err := json.Marshal(request)
+	must(t, err)
+	answer, err := http.Post(b.http.URL+wire.ClaimPath, "application/json", bytes.NewReader(body))
+	must(t, err)
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusServiceUnavailable || !answer.Close || answer.Header.Get("Retry-After") == "" {
+		t.Errorf("the answer is %s, with %v; close: %t", answer.Status, answer.Header, answer.Close)
+	}
+	for range cap(b.claims.waiting) {
+		<-b.claims.waiting
+	}
+	b.claimAs(request)
 }

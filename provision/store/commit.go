@@ -11,7 +11,7 @@ import (
 )
 
 // maxBatch is how many transactions may share one write.
-const maxBatch = 256
+const maxBatch = 1024
 
 // update is an Update of a [File] that waits to be written.
 type update struct {

@@ -7,9 +7,14 @@ import (
 	"cloudlets/provision"
 )
 
-// laneCount is how many writes may run at once. A store makes one write of several
-// that wait, or several servers of a cluster work on them.
-const laneCount = 16
+const (
+	// laneCount is how many writes of decisions may run at once, each of which takes
+	// as long as a disk or a cluster needs. A store makes one write of several that
+	// wait, or several servers of a cluster work on them.
+	laneCount = 256
+	// flushers is how many lanes are written at once of what need not be durable.
+	flushers = 16
+)
 
 // lane is some of the machines. Writes of one lane come one after the other, so
 // that a machine's events keep their order.

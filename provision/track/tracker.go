@@ -152,8 +152,8 @@ func (t *Tracker) Record(ctx context.Context, e provision.Event) error {
 	if !full {
 		return nil
 	}
-	// Whoever records more than can be written waits for its share of the machines.
-	return t.flushLane(ctx, t.lane(e.MAC))
+	// More is recorded than can be written, so each has to wait for its own.
+	return t.flushMachine(ctx, e.MAC)
 }
 
 // RecordWith records a durable event together with other changes of the store:

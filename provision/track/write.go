@@ -144,6 +144,7 @@ func forgetMachine(tx store.Tx, mac provision.MAC) error {
 // flush writes everything that waits now.
 func (t *Tracker) flush(ctx context.Context) error {
 	var lanes errgroup.Group
+	lanes.SetLimit(flushers)
 	for i := range t.lanes {
 		lanes.Go(func() error { return t.flushLane(ctx, &t.lanes[i]) })
 	}

@@ -15,7 +15,7 @@ import (
 const (
 	// maxConnections is how many there may be at a time; further ones wait. Those
 	// from addresses at which no machine of the site is may take half of it.
-	maxConnections = 4096
+	maxConnections = 8192
 	// maxPerSource is how many may come from one address (of IPv6, from one
 	// network of 64 bits). A machine needs a handful; many machines may share an
 	// address behind a router or an HTTP proxy.
