@@ -155,20 +155,22 @@ func serveKea(b *testing.B, w *wire, dir string) *exec.Cmd {
 	b.Setenv("KEA_PIDFILE_DIR", dir)
 	b.Setenv("KEA_LOCKFILE_DIR", dir)
 	cmd := w.start(b, log, kea, "-c", filepath.Join(dir, "kea.json"))
-	answers(b, w)
+	answers(b, w, log)
 	return cmd
 }
 
 // answers waits until a server answers one client.
-func answers(b *testing.B, w *wire) {
+func answers(b *testing.B, w *wire, log string) {
 	b.Helper()
+	var out []byte
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-		out, _ := exec.Command("ip", "netns", "exec", w.client, "perfdhcp", "-4", "-l", "eth0", "-n", "1", "-r", "1", "10.77.0.1").CombinedOutput()
+		out, _ = exec.Command("ip", "netns", "exec", w.client, "perfdhcp", "-4", "-l", "eth0", "-n", "1", "-r", "1", "10.77.0.1").CombinedOutput()
 		if strings.Contains(string(out), "received packets: 1") {
 			return
 		}
 	}
-	b.Fatal("the server answers nobody")
+	said, _ := os.ReadFile(log)
+	b.Fatalf("the server answers nobody: it says\n%s\nand perfdhcp\n%s", said, out)
 }
 
 var (
