@@ -32,6 +32,9 @@ type Settings struct {
 	// TFTPBlockSize bounds TFTP's blocks in bytes, for networks with tunnels;
 	// 0 leaves it to the MTU of the path.
 	TFTPBlockSize int
+	// RouterAdvertisementOff leaves the router solicitations of iPXEs without an
+	// answer, for networks with guards against rogue advertisements.
+	RouterAdvertisementOff bool
 	// Assets is a folder with boot binaries; State is the folder of what the
 	// server keeps. Paths that are relative in the file are relative to the
 	// site, and are absolute here.
@@ -133,6 +136,8 @@ func settingsFields(site string) map[string]field[Settings] {
 
 		"tftpSinglePort": boolField(func(s *Settings, v bool) { s.TFTPSinglePort = v }),
 		"tftpBlockSize":  numberField("a number of bytes", setTFTPBlockSize),
+
+		"routerAdvertisement": textField(setRouterAdvertisement),
 	}
 }
 
@@ -221,6 +226,14 @@ func setTFTPBlockSize(s *Settings, number json.Number) error {
 		return fmt.Errorf("%s is not a block size; want 8 to 65464 bytes, such as 1400", number)
 	}
 	s.TFTPBlockSize = n
+	return nil
+}
+
+func setRouterAdvertisement(s *Settings, text string) error {
+	s.RouterAdvertisementOff = text == "off"
+	if text != "off" && text != "on" {
+		return fmt.Errorf("%q says nothing about router advertisements; want \"on\", which is the default, or \"off\"", text)
+	}
 	return nil
 }
 

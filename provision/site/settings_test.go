@@ -17,6 +17,7 @@ func TestSettings(t *testing.T) {
 	"tftpSinglePort": true, "tftpBlockSize": 1400,
 	"assets": "/srv/assets", "state": "../state", "dns": ["10.0.0.1", "9.9.9.9"],
 	"router": "10.0.0.1", "domain": "lab.example.org", "leaseTime": "12h",
+	"routerAdvertisement": "off",
 }`})
 	s := open(t, dir)
 	if p := problems(s); p != "" {
@@ -25,6 +26,9 @@ func TestSettings(t *testing.T) {
 	got := s.Settings()
 	if !got.TFTPSinglePort || got.TFTPBlockSize != 1400 {
 		t.Errorf("got %+v, want one port for TFTP, and blocks of 1400 bytes", got)
+	}
+	if !got.RouterAdvertisementOff {
+		t.Errorf("got %+v, want no router advertisements", got)
 	}
 	if got.LeaseTime != 12*time.Hour || got.Assets != "/srv/assets" || got.State != filepath.Join(filepath.Dir(dir), "state") {
 		t.Errorf("got %+v", got)
@@ -37,20 +41,22 @@ func TestSettings(t *testing.T) {
 
 func TestMistakesInSettings(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"interfaces": "eth1"}`:    `unknown key "interfaces"; did you mean "interface"?`,
-		`{"dhcp": "yes"}`:           `want "proxy", "off", or the addresses`,
-		`{"http": "80"}`:            "host and port",
-		`{"tftp": "on"}`:            "host and port",
-		`{"tftpSinglePort": "yes"}`: "want true or false",
-		`{"tftpBlockSize": 7}`:      "7 is not a block size; want 8 to 65464",
-		`{"tftpBlockSize": 1.5}`:    "1.5 is not a block size",
-		`{"tftpBlockSize": "1400"}`: "want a number of bytes",
-		`{"dns": "10.0.0.1"}`:       "want a list",
-		`{"dns": ["resolver"]}`:     "is not an IPv4 address",
-		`{"router": "10.0.0.0/24"}`: "is not an IPv4 address",
-		`{"leaseTime": "1s"}`:       "is not a lease time",
-		`{"leaseTime": 3600}`:       "want a text in quotes, have 3600",
-		`{"domain": "a b"}`:         "is not a hostname",
+		`{"interfaces": "eth1"}`:         `unknown key "interfaces"; did you mean "interface"?`,
+		`{"dhcp": "yes"}`:                `want "proxy", "off", or the addresses`,
+		`{"http": "80"}`:                 "host and port",
+		`{"tftp": "on"}`:                 "host and port",
+		`{"tftpSinglePort": "yes"}`:      "want true or false",
+		`{"tftpBlockSize": 7}`:           "7 is not a block size; want 8 to 65464",
+		`{"tftpBlockSize": 1.5}`:         "1.5 is not a block size",
+		`{"tftpBlockSize": "1400"}`:      "want a number of bytes",
+		`{"routerAdvertisement": false}`: "want a text in quotes",
+		`{"routerAdvertisement": "no"}`:  `want "on", which is the default, or "off"`,
+		`{"dns": "10.0.0.1"}`:            "want a list",
+		`{"dns": ["resolver"]}`:          "is not an IPv4 address",
+		`{"router": "10.0.0.0/24"}`:      "is not an IPv4 address",
+		`{"leaseTime": "1s"}`:            "is not a lease time",
+		`{"leaseTime": 3600}`:            "want a text in quotes, have 3600",
+		`{"domain": "a b"}`:              "is not a hostname",
 
 		`{"store": {}}`:                                          `"etcd" is missing`,
 		`{"store": "etcd"}`:                                      "want an object",

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"cloudlets/dhcp/advertise"
 	"cloudlets/httpboot"
 	"cloudlets/images/disk"
 	"cloudlets/images/ejs"
@@ -61,6 +62,8 @@ type Daemon struct {
 	depot   *depot.Depot
 	sandbox *ejs.Sandbox
 	chain   *httpboot.Chain
+	// advertiser spares an iPXE its wait for a router. It is nil if that is off.
+	advertiser *advertise.Server
 }
 
 // Open makes and joins the parts. It opens no socket yet.

@@ -35,7 +35,7 @@ func newServer(name string, l net.Listener, s *http.Server) *server {
 func (d *Daemon) listen(ctx context.Context) ([]task, error) {
 	var tasks []task
 	var opened []io.Closer
-	for _, open := range []func(context.Context) (*server, error){d.listenDHCP, d.listenTFTP, d.listenHTTP, d.listenAPI, d.listenPage} {
+	for _, open := range []func(context.Context) (*server, error){d.listenSolicitations, d.listenDHCP, d.listenTFTP, d.listenHTTP, d.listenAPI, d.listenPage} {
 		s, err := open(ctx)
 		if err != nil {
 			errs := []error{err}
@@ -57,7 +57,7 @@ func (d *Daemon) listenDHCP(ctx context.Context) (*server, error) {
 	}
 	config := &dhcp.Server{
 		Interfaces: []dhcp.Interface{d.dhcpInterface()}, Booter: d.chain,
-		Leases: leases.Leases{Store: d.store, Log: d.Log}, Observe: d.chain.SawExchange, Log: d.Log,
+		Leases: leases.Leases{Store: d.store, Log: d.Log}, Observe: d.sawExchange, Log: d.Log,
 		Members: d.members.IDs,
 	}
 	l, err := config.Listen(ctx)
