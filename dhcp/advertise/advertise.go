@@ -25,8 +25,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"cloudlets/dhcp"
 )
 
@@ -123,12 +121,15 @@ func (s *Server) serveOnce(ctx context.Context) error {
 		return err
 	}
 	s.told = ""
-	group, ctx := errgroup.WithContext(ctx)
-	stop := context.AfterFunc(ctx, func() { _ = sock.conn.Close() })
-	defer stop()
-	group.Go(func() error { return s.read(ctx, sock) })
-	group.Go(func() error { return s.write(ctx, sock) })
-	return errors.Join(group.Wait(), sock.conn.Close())
+	ctx, stop := context.WithCancelCause(ctx)
+	closing := context.AfterFunc(ctx, func() { _ = sock.conn.Close() })
+	defer closing()
+	var reader sync.WaitGroup
+	reader.Go(func() { stop(s.read(sock)) })
+	stop(s.write(ctx, sock))
+	reader.Wait()
+	_ = sock.conn.Close()
+	return context.Cause(ctx)
 }
 
 // explain logs why nothing is answered, unless the log has it already. Without a

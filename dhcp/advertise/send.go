@@ -19,6 +19,9 @@ const (
 	// MAX_RTR_SOLICITATIONS and RTR_SOLICITATION_INTERVAL.
 	maxQuestions     = 3
 	betweenQuestions = 4 * time.Second
+	// looksAgain is how often a server makes sure that its interface is still
+	// the one that it opened.
+	looksAgain = 10 * time.Second
 )
 
 // write sends the answers that are queued until ctx ends or the socket fails. At
@@ -26,6 +29,8 @@ const (
 func (s *Server) write(ctx context.Context, sock *socket) error {
 	ask := time.NewTicker(betweenQuestions)
 	defer ask.Stop()
+	look := time.NewTicker(looksAgain)
+	defer look.Stop()
 	var sent perSecond
 	asked := 1
 	err := sock.ask()
@@ -38,13 +43,15 @@ func (s *Server) write(ctx context.Context, sock *socket) error {
 				ask.Stop()
 			}
 			err = sock.ask()
+		case <-look.C:
+			err = sock.same()
 		case to := <-s.answers:
 			if sent.pass(time.Now()) {
 				s.advertise(sock, to)
 			}
 		}
 	}
-	return fmt.Errorf("ask for routers on %s: %w", s.iface, err)
+	return fmt.Errorf("send router advertisements on %s: %w", s.iface, err)
 }
 
 // ask asks all routers for an advertisement.

@@ -1,25 +1,18 @@
 package advertise
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/mdlayher/ndp"
 	"golang.org/x/net/ipv6"
 )
 
-const (
-	// maxMessage is more than the length of any message that is read, in bytes.
-	maxMessage = 9216
-	// looksAgain is how often a server makes sure that its interface is still
-	// the one that it opened.
-	looksAgain = 10 * time.Second
-)
+// maxMessage is more than the length of any message that is read, in bytes.
+const maxMessage = 9216
 
 // errNoAddress is why nothing can be sent where IPv6 is switched off.
 var errNoAddress = errors.New("the interface has no link-local IPv6 address (sysctl net.ipv6.conf.INTERFACE.disable_ipv6 says whether IPv6 is off)")
@@ -96,24 +89,16 @@ func (s *socket) same() error {
 	return nil
 }
 
-// read reads what others send until the socket fails.
-func (s *Server) read(ctx context.Context, sock *socket) error {
+// read reads what others send until the socket fails or is closed.
+func (s *Server) read(sock *socket) error {
 	buf := make([]byte, maxMessage)
 	for {
-		if err := sock.conn.SetReadDeadline(time.Now().Add(looksAgain)); err != nil {
-			return err
-		}
 		n, control, from, err := sock.conn.ReadRaw(buf)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			err = sock.same()
-		case err == nil && control != nil && from != sock.addr:
-			s.received(buf[:n], control.HopLimit, from.WithZone(""))
-		}
 		if err != nil {
 			return fmt.Errorf("read router solicitations on %s: %w", s.iface, err)
+		}
+		if control != nil && from != sock.addr {
+			s.received(buf[:n], control.HopLimit, from.WithZone(""))
 		}
 	}
 }
@@ -139,9 +124,11 @@ func (s *Server) received(message []byte, hopLimit int, from netip.Addr) {
 	case *ndp.RouterAdvertisement:
 		s.network.advertised(from, m, time.Now())
 	case *ndp.RouterSolicitation:
-		if ownMAC(m, from) && s.network.solicited(from, time.Now()) {
+		known := ownMAC(m, from) && s.network.solicited(from, time.Now())
+		if known {
 			s.answer(from)
 		}
+		s.log.Debug("router solicitation", "from", from, "answered", known)
 	}
 }
 
