@@ -84,7 +84,7 @@ func fatal(err error) int {
 
 // rig is a network with a daemon, and the machines that a test switches on.
 type rig struct {
-	*testing.T
+	testing.TB
 	ctx     context.Context
 	dir     string
 	network *bed.Network
@@ -99,7 +99,7 @@ var (
 
 // newRig starts a daemon whose site has some images: tarballs, by the name
 // that machines' files use.
-func newRig(t *testing.T, images map[string]string, args []string) *rig {
+func newRig(t testing.TB, images map[string]string, args []string) *rig {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(stop)
@@ -122,7 +122,7 @@ func newRig(t *testing.T, images map[string]string, args []string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{T: t, ctx: ctx, dir: dir, network: network, daemon: daemon}
+	r := &rig{TB: t, ctx: ctx, dir: dir, network: network, daemon: daemon}
 	t.Cleanup(func() {
 		if err := r.daemon.Stop(); err != nil {
 			t.Error(err)
@@ -174,10 +174,10 @@ func (r *rig) on(spec bed.Spec) *bed.Machine {
 // expect waits for a machine to print something.
 func (r *rig) expect(m *bed.Machine, want string) {
 	r.Helper()
-	expect(r.ctx, r.T, m, want)
+	expect(r.ctx, r.TB, m, want)
 }
 
-func expect(ctx context.Context, t *testing.T, m *bed.Machine, want string) {
+func expect(ctx context.Context, t testing.TB, m *bed.Machine, want string) {
 	t.Helper()
 	start := time.Now()
 	if _, err := m.Console.Expect(ctx, regexp.MustCompile(want), broken...); err != nil {
@@ -279,6 +279,7 @@ func TestBIOS(t *testing.T) {
 	}
 	r.installed(mac, 1)
 	r.sshAnswers("10.77.0.11")
+	r.routerAnswered(mac)
 	m.Stop()
 
 	m = r.on(spec)
@@ -310,6 +311,7 @@ func TestUEFIProxy(t *testing.T) {
 	if !strings.Contains(m.Console.Text(), "handing over by reboot") {
 		t.Error("the machine did not go through a reboot")
 	}
+	r.routerAnswered(mac)
 	if state := r.machine(mac); state.Installs != 1 || state.Armed {
 		t.Errorf("after the reboot there are %d installs, armed %v", state.Installs, state.Armed)
 	}

@@ -36,7 +36,7 @@ func newFleet(t *testing.T, image string) *fleet {
 			t.Error(err)
 		}
 	})
-	f := &fleet{rig: &rig{T: t, ctx: ctx, dir: t.TempDir(), network: network}}
+	f := &fleet{rig: &rig{TB: t, ctx: ctx, dir: t.TempDir(), network: network}}
 	var hosts []etcd.Host
 	var legs []*bed.Network
 	for i := range 3 {
