@@ -7,7 +7,8 @@
 // unicast to the one machine that asked.
 //
 // A solicitation is answered only if
-//   - the DHCP server answered that machine as an iPXE within the last minute or so,
+//   - the DHCP server answered that machine as an iPXE within the last minute, and
+//     has heard of no operating system on it since,
 //   - it comes from the link-local address that follows from the machine's MAC
 //     (RFC 4291, appendix A), as those of every iPXE do,
 //   - no router was heard on the network whose lifetime still runs.
@@ -51,16 +52,16 @@ func New(iface string, log *slog.Logger) *Server {
 // SawExchange tells the server of a DHCP exchange. It never blocks, and may be
 // called by several goroutines at once, also while Serve does not run.
 func (s *Server) SawExchange(x dhcp.Exchange) {
-	if !bootsIPXE(x) {
-		return
-	}
 	addr, ok := linkLocal(x.Client.MAC)
 	if !ok {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.network.admit(addr, time.Now()) {
+	switch {
+	case x.Client.Kind == dhcp.Plain:
+		s.network.dismiss(addr)
+	case bootsIPXE(x) && s.network.admit(addr, time.Now()):
 		s.answer(addr)
 	}
 }

@@ -44,6 +44,13 @@ func (n *network) admit(addr netip.Addr, now time.Time) bool {
 	return n.waiting.spend(addr, now) && n.solicited(addr, now)
 }
 
+// dismiss says that an operating system runs on the machine at addr. Those are not
+// answered.
+func (n *network) dismiss(addr netip.Addr) {
+	n.admitted.remove(addr)
+	n.waiting.remove(addr)
+}
+
 // solicited says whether to answer a solicitation from addr. If its machine is
 // not known yet, the solicitation waits.
 func (n *network) solicited(addr netip.Addr, now time.Time) bool {

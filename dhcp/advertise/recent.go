@@ -38,6 +38,12 @@ func (r *recent) spend(addr netip.Addr, now time.Time) bool {
 	return false
 }
 
+// remove forgets an address.
+func (r *recent) remove(addr netip.Addr) {
+	delete(r.young, addr)
+	delete(r.old, addr)
+}
+
 // turn begins a new life if the last one is over.
 func (r *recent) turn(now time.Time) {
 	age := now.Sub(r.since)
