@@ -50,6 +50,8 @@ var inside = map[string][]string{
 	"provision/track":    {"provision", "provision/store"},
 	"provision/wire":     {"provision", "images/target"},
 
+	"dhcp/advertise": {"dhcp"},
+
 	"provision/store/etcd": {"provision/store"},
 	"provision/members":    {"provision/store"},
 	"provision/failover":   {},

@@ -121,7 +121,6 @@ func (s *Server) serveOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.told = ""
 	ctx, stop := context.WithCancelCause(ctx)
 	closing := context.AfterFunc(ctx, func() { _ = sock.conn.Close() })
 	defer closing()

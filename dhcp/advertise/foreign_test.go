@@ -361,6 +361,33 @@ func TestRealRouter(t *testing.T) {
 	}
 }
 
+// TestForbiddenToSend: if the host forbids what the server sends, a warning says so
+// once, however often it is tried.
+func TestForbiddenToSend(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	w.host(macA) // the bridge gets its address when something is connected to it
+	w.on(w.net, "ip", "-6", "rule", "add", "pref", "2", "lookup", "local") // instead of the first, which knows all groups
+	w.on(w.net, "ip", "-6", "rule", "add", "pref", "1", "to", "ff02::2/128", "prohibit")
+	w.on(w.net, "ip", "-6", "rule", "del", "pref", "0")
+	err := inside(w.net.Name, func() error {
+		for tries := 0; tries < 3; {
+			s := w.server
+			s.explain(s.serveOnce(w.ctx))
+			if strings.Contains(w.log.String(), "permission denied") {
+				tries++
+			}
+			if w.ctx.Err() != nil {
+				return w.ctx.Err()
+			}
+		}
+		return nil
+	})
+	if text := w.log.String(); err != nil || strings.Count(text, "level=WARN") != 1 {
+		t.Errorf("error %v; the log says:\n%s", err, text)
+	}
+}
+
 // TestWithoutAddress: without IPv6 the log says once why nobody is answered. When
 // the interface gets an address, machines are answered.
 func TestWithoutAddress(t *testing.T) {

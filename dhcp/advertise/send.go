@@ -34,6 +34,9 @@ func (s *Server) write(ctx context.Context, sock *socket) error {
 	var sent perSecond
 	asked := 1
 	err := sock.ask()
+	if err == nil {
+		s.told = "" // so that what fails from now on is logged again
+	}
 	for err == nil {
 		select {
 		case <-ctx.Done():

@@ -64,6 +64,13 @@ func idleMemory(b *testing.B, image string) float64 {
 		b.Fatal(err)
 	}
 	defer daemon.Stop()
+	imageReady(ctx, b, daemon)
+	return residentMemory(b, daemon.PID())
+}
+
+// imageReady waits until a daemon has packed its image.
+func imageReady(ctx context.Context, b *testing.B, daemon *bed.Daemon) {
+	b.Helper()
 	for !strings.Contains(daemon.Log(), "an image is ready") {
 		select {
 		case <-ctx.Done():
@@ -71,7 +78,6 @@ func idleMemory(b *testing.B, image string) float64 {
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-	return residentMemory(b, daemon.PID())
 }
 
 func residentMemory(b *testing.B, pid int) float64 {

@@ -279,7 +279,6 @@ func TestBIOS(t *testing.T) {
 	}
 	r.installed(mac, 1)
 	r.sshAnswers("10.77.0.11")
-	r.routerAnswered(mac)
 	m.Stop()
 
 	m = r.on(spec)
@@ -287,6 +286,7 @@ func TestBIOS(t *testing.T) {
 	if state := r.machine(mac); state.Stage != provision.StageLocal {
 		t.Errorf("an installed machine that asks the network again is in stage %s, not %s", state.Stage, provision.StageLocal)
 	}
+	r.routerAnswered(mac)
 	m.Stop()
 
 	file["image"], file["wipe"] = "small", true
