@@ -54,6 +54,15 @@ func (s *testSite) Spec(mac provision.MAC) (provision.Spec, bool) {
 	return spec, ok
 }
 
+func (s *testSite) Machine(card provision.MAC) provision.MAC {
+	for _, spec := range s.Specs() {
+		if slices.Contains(spec.Cards, card) {
+			return spec.MAC
+		}
+	}
+	return card
+}
+
 func (s *testSite) ByAddress(addr netip.Addr) (provision.MAC, bool) {
 	for _, spec := range s.Specs() {
 		if spec.Address == addr {

@@ -134,6 +134,11 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 		}
 	}
 	row("machine", string(m.MAC))
+	if m.Spec != nil {
+		for _, card := range m.Spec.MACs {
+			row("further card", string(card))
+		}
+	}
 	row("name", m.Hostname)
 	row("address", m.Address)
 	row("image", m.Image)

@@ -19,9 +19,9 @@ type machineFile struct {
 	file   string
 	spec   provision.Spec
 	broken bool
-	// address and hostname are where the files say these, as problems without a
-	// reason.
-	address, hostname jsontext.Problem
+	// address, hostname and cards are where the files say these, as problems
+	// without a reason.
+	address, hostname, cards jsontext.Problem
 }
 
 // settledAfter is how long ago a file must have changed before its state on the
@@ -143,6 +143,7 @@ func (r *siteReader) decodeMachine(mac provision.MAC, doc *document) (machineFil
 	}
 	m.address = merged.Locate("address").Problem("")
 	m.hostname = merged.Locate("hostname").Problem("")
+	m.cards = merged.Locate("macs").Problem("")
 	return m, merged, nil
 }
 
