@@ -114,6 +114,13 @@ type Registry interface {
 	Known(mac net.HardwareAddr) bool
 }
 
+// Recogniser is an optional interface of a [Booter] that is told who asks, before it
+// is asked for the client's reservation or boot file. It is called for each packet, and
+// must not wait.
+type Recogniser interface {
+	Recognise(Client)
+}
+
 // Lease is an address that is in use by a client until it expires.
 type Lease struct {
 	Addr netip.Addr

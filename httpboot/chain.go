@@ -30,11 +30,7 @@ import (
 // Site knows the machines' files. Its answers come from memory, and their cost
 // does not depend on how many machines there are, since every packet asks.
 type Site interface {
-	// Spec is what a machine's file says. It takes the machine's primary MAC.
-	Spec(provision.MAC) (provision.Spec, bool)
-	// Machine is the machine that has a network card: the card itself, if no
-	// file lists it.
-	Machine(card provision.MAC) provision.MAC
+	track.Files
 	// ByAddress is the machine for which an address is reserved.
 	ByAddress(netip.Addr) (provision.MAC, bool)
 	// ByImage are the machines whose files name an image.
@@ -72,9 +68,10 @@ type Chain struct {
 }
 
 var (
-	_ dhcp.Booter   = (*Chain)(nil)
-	_ dhcp.Reserver = (*Chain)(nil)
-	_ dhcp.Registry = (*Chain)(nil)
+	_ dhcp.Booter     = (*Chain)(nil)
+	_ dhcp.Reserver   = (*Chain)(nil)
+	_ dhcp.Registry   = (*Chain)(nil)
+	_ dhcp.Recogniser = (*Chain)(nil)
 )
 
 // logger returns the log, or one that discards everything.
@@ -100,7 +97,7 @@ const maxServers = 4
 
 // machine is the machine that has a network card. What asks this server has the
 // card's address; files, states, tokens and overlays have the machine's.
-func (c *Chain) machine(card provision.MAC) provision.MAC { return c.Site.Machine(card) }
+func (c *Chain) machine(card provision.MAC) provision.MAC { return c.Tracker.Machine(c.Site, card) }
 
 // spec returns what the site says about the machine that has a card, or nil for a
 // stranger.

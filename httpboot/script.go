@@ -30,6 +30,7 @@ func (c *Chain) script(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return // HEAD has no effect; in particular it does not invalidate the current token
 	}
+	c.meet(mac, "")
 	text, event := c.writeScript(r.Context(), mac)
 	event.MAC = mac
 	if warning := c.foreign(mac, r); warning != "" {

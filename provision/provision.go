@@ -29,6 +29,9 @@ type Spec struct {
 	// Cards are the addresses of its further network cards, sorted. A packet or a
 	// request of any of them is the machine's.
 	Cards []MAC
+	// UUID is the machine's, or "" if its file has none. A card that boots with it
+	// and is in no file is the machine's.
+	UUID UUID
 	// Image names a cloudlet in the site's images folder. If it is "", the
 	// machine boots from its own disk.
 	Image string
@@ -160,7 +163,8 @@ type Event struct {
 	Progress *Progress `json:"progress,omitempty"`
 	// Facts are what the event says about the machine: "address",
 	// "firmware", "arch", "uuid", "product", "serial", "disk", "image",
-	// "pack", "hostname", "memory", "cpus".
+	// "pack", "hostname", "memory", "cpus", "macs" (those of all its network
+	// cards), "cardOf" (the machine to which this stranger's card seems to belong).
 	Facts map[string]string `json:"facts,omitempty"`
 }
 
@@ -199,8 +203,17 @@ type State struct {
 	Failure  string            `json:"failure,omitempty"`
 	Progress *Progress         `json:"progress,omitempty"`
 	Facts    map[string]string `json:"facts,omitempty"`
+	// Cards are the network cards by which the machine booted and showed a UUID: the
+	// primary one, too.
+	Cards map[MAC]CardSeen `json:"cards,omitempty"`
 	// Stages are the stages of the latest boot, with the time when each began.
 	Stages []StageTime `json:"stages,omitempty"`
+}
+
+// CardSeen is what a network card showed when it last booted.
+type CardSeen struct {
+	UUID UUID      `json:"uuid"`
+	Time time.Time `json:"time"`
 }
 
 // StageTime is when a stage began.

@@ -134,7 +134,7 @@ func (s *Server) known(mac provision.MAC) error {
 func (s *Server) find(name string) (provision.MAC, error) {
 	mac, macErr := provision.ParseMAC(name)
 	if macErr == nil {
-		return s.Site.Machine(mac), nil
+		return s.Tracker.Machine(s.Site, mac), nil
 	}
 	return only(name, s.Site.ByName(name))
 }

@@ -109,3 +109,26 @@ func TestACardWithItsOwnFile(t *testing.T) {
 		t.Errorf("after its own file is gone, the card is of %s: %s", got, problems(s))
 	}
 }
+
+func TestUUIDOfAMachine(t *testing.T) {
+	const text, swapped = "4c4c4544-0042-3510-8052-b4c04f564433", "44454C4C-4200-1035-8052-B4C04F564433"
+	file1, file2 := "machines/"+mac1+".json", "machines/"+mac2+".json"
+	dir := folder(t, map[string]string{file1: fmt.Sprintf(`{"uuid": %q}`, text)})
+	s := open(t, dir)
+	if got, ok := s.ByUUID(provision.UUIDOf(swapped)); !ok || got != mac1 {
+		t.Errorf("the UUID is that of %q", got)
+	}
+	if got, ok := s.ByUUID(""); ok {
+		t.Errorf("no UUID is that of %q", got)
+	}
+	write(t, dir, file2, fmt.Sprintf(`{"uuid": %q}`, swapped))
+	s.Reload()
+	if got, want := problems(s), file2+":1:10: UUID"; !strings.Contains(got, want) || !strings.Contains(got, "is that of "+mac1+" already, see "+file1) {
+		t.Errorf("got\n%swant %s", got, want)
+	}
+	write(t, dir, file2, `{"uuid": "03000200-0400-0500-0006-000700080009"}`)
+	s.Reload()
+	if got, want := problems(s), file2+":1:10: read the UUID 03000200-0400-0500-0006-000700080009: many boards have this one"; !strings.Contains(got, want) {
+		t.Errorf("got\n%swant %s", got, want)
+	}
+}

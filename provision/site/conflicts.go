@@ -11,7 +11,7 @@ import (
 )
 
 // specs decides which Spec of each machine stands. Where its file is broken, or
-// claims another machine's address, hostname or network card, it is the last good
+// claims another machine's address, hostname, UUID or network card, it is the last good
 // one. Of two machines that want the same, the one that had it keeps it. But a file's
 // own name always counts: no other file has that card.
 func (r *siteReader) specs(found map[provision.MAC]machineFile) []provision.Spec {
@@ -55,7 +55,7 @@ func (r *siteReader) oldestFirst(found map[provision.MAC]machineFile) []provisio
 	return append(settled, changed...)
 }
 
-// claims are the addresses, hostnames and network cards that machines have taken.
+// claims are the addresses, hostnames, UUIDs and network cards that machines have taken.
 type claims map[claim]provision.MAC
 
 // claim is something that only one machine can have.
@@ -72,11 +72,14 @@ func hostnameClaim(s provision.Spec) claim {
 	return claim{"hostname", strings.ToLower(s.Hostname)}
 }
 
+func uuidClaim(s provision.Spec) claim { return claim{"UUID", string(s.UUID)} }
+
 func cardClaim(mac provision.MAC) claim { return claim{"network card", string(mac)} }
 
 func (c claims) add(s provision.Spec) {
 	c[addressClaim(s)] = s.MAC
 	c[hostnameClaim(s)] = s.MAC
+	c[uuidClaim(s)] = s.MAC
 	for _, card := range s.Cards {
 		c[cardClaim(card)] = s.MAC
 	}
@@ -104,6 +107,7 @@ func (c claims) conflicts(want machineFile, found map[provision.MAC]machineFile)
 	}
 	check(addressClaim(want.spec), want.address)
 	check(hostnameClaim(want.spec), want.hostname)
+	check(uuidClaim(want.spec), want.uuid)
 	for _, card := range want.spec.Cards {
 		check(cardClaim(card), want.cards)
 	}
@@ -125,6 +129,9 @@ func (c claims) without(s provision.Spec) provision.Spec {
 	}
 	if _, taken := c.owner(hostnameClaim(s), s.MAC); taken {
 		s.Hostname = ""
+	}
+	if _, taken := c.owner(uuidClaim(s), s.MAC); taken {
+		s.UUID = ""
 	}
 	s.Cards = slices.DeleteFunc(slices.Clone(s.Cards), func(card provision.MAC) bool {
 		_, taken := c.owner(cardClaim(card), s.MAC)

@@ -20,6 +20,7 @@ func machineFields() map[string]field[provision.Spec] {
 		"description": ignored[provision.Spec](),
 		"extends":     anything[provision.Spec], // merged in before
 		"macs":        listField(addCard),
+		"uuid":        textField(setUUID),
 		"image":       textField(setImage),
 		"entrypoint":  plainText(func(s *provision.Spec) *string { return &s.EntryPoint }),
 		"hostname":    textField(setHostname),
@@ -96,6 +97,15 @@ func addCard(s *provision.Spec, text string) error {
 	}
 	s.Cards = append(s.Cards, mac)
 	return nil
+}
+
+func setUUID(s *provision.Spec, text string) (err error) {
+	if text == "" {
+		s.UUID = ""
+		return nil
+	}
+	s.UUID, err = provision.ParseUUID(text)
+	return err
 }
 
 func setImage(s *provision.Spec, name string) error {

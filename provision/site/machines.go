@@ -19,9 +19,9 @@ type machineFile struct {
 	file   string
 	spec   provision.Spec
 	broken bool
-	// address, hostname and cards are where the files say these, as problems
+	// address, hostname, cards and uuid are where the files say these, as problems
 	// without a reason.
-	address, hostname, cards jsontext.Problem
+	address, hostname, cards, uuid jsontext.Problem
 }
 
 // settledAfter is how long ago a file must have changed before its state on the
@@ -144,6 +144,7 @@ func (r *siteReader) decodeMachine(mac provision.MAC, doc *document) (machineFil
 	m.address = merged.Locate("address").Problem("")
 	m.hostname = merged.Locate("hostname").Problem("")
 	m.cards = merged.Locate("macs").Problem("")
+	m.uuid = merged.Locate("uuid").Problem("")
 	return m, merged, nil
 }
 

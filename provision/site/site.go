@@ -114,6 +114,12 @@ func (s *Site) Machine(card provision.MAC) provision.MAC {
 	return card
 }
 
+// ByUUID is the machine whose file has a UUID.
+func (s *Site) ByUUID(uuid provision.UUID) (provision.MAC, bool) {
+	mac, ok := s.current().machines.byUUID[uuid]
+	return mac, ok
+}
+
 // Specs are all machines of the site, ordered by MAC. The list is shared: do
 // not write to it.
 func (s *Site) Specs() []provision.Spec { return s.current().machines.specs }
