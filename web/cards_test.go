@@ -17,6 +17,12 @@ func TestAMachineByAnyOfItsCards(t *testing.T) {
 	if n := len(get[web.MachinePage](t, b.Handler(), "/api/v1/machines").Machines); n != 3 {
 		t.Fatalf("%d machines before the card is listed", n)
 	}
+	b.record(t, provision.Event{MAC: mac9, Kind: provision.KindLog, Facts: map[string]string{"cardOf": string(mac1)}})
+	d := get[web.Detail](t, b.Handler(), "/api/v1/machines/"+string(mac9))
+	if want := fmt.Sprintf(`add "macs": [%q] to machines/%s.json`, mac9, mac1); !strings.Contains(d.Next.Reason, want) {
+		t.Errorf("a stranger that seems to be a card: %s", d.Next.Reason)
+	}
+
 	write(t, b.dir, "machines/52:54:00:00:00:01.json", fmt.Sprintf(`{"image": "debian", "hostname": "web-1", "macs": [%q]}`, mac9))
 	b.Site.Reload()
 	if n := len(get[web.MachinePage](t, b.Handler(), "/api/v1/machines").Machines); n != 2 {
@@ -28,7 +34,7 @@ func TestAMachineByAnyOfItsCards(t *testing.T) {
 	}
 
 	b.record(t, provision.Event{MAC: mac1, Card: mac9, Kind: provision.KindDHCP, Stage: provision.StageFirmware, Text: "DISCOVER"})
-	d := get[web.Detail](t, b.Handler(), "/api/v1/machines/"+string(mac9))
+	d = get[web.Detail](t, b.Handler(), "/api/v1/machines/"+string(mac9))
 	if d.MAC != mac1 || d.Stage != provision.StageFirmware || len(d.Spec.MACs) != 1 || d.Spec.MACs[0] != mac9 {
 		t.Errorf("the card's machine is %+v, %+v", d.Machine, d.Spec)
 	}

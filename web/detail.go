@@ -24,6 +24,7 @@ type Detail struct {
 type Spec struct {
 	// MACs are those of the machine's further network cards.
 	MACs       []provision.MAC      `json:"macs,omitempty"`
+	UUID       provision.UUID       `json:"uuid,omitempty"`
 	Image      string               `json:"image,omitempty"`
 	EntryPoint string               `json:"entrypoint,omitempty"`
 	Hostname   string               `json:"hostname,omitempty"`
@@ -59,7 +60,7 @@ func newSpec(spec *provision.Spec) *Spec {
 		return nil
 	}
 	s := &Spec{
-		MACs: spec.Cards, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
+		MACs: spec.Cards, UUID: spec.UUID, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
 		Wipe: spec.Wipe, Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
 		Args: slices.Sorted(maps.Keys(spec.Config.Args)),
 	}

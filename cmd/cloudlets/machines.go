@@ -80,6 +80,9 @@ func printMachines(w io.Writer, list []web.Machine) {
 	}
 	table.Flush()
 	for _, m := range list {
+		if !m.Described && m.Facts["cardOf"] != "" {
+			fmt.Fprintf(w, "\n%s is a stranger: %s\n", m.MAC, m.Next.Reason)
+		}
 		if m.Failure != "" {
 			fmt.Fprintf(w, "\n%s failed: %s\n", m.MAC, m.Failure)
 		}
