@@ -43,6 +43,10 @@ func TestAnyCardBootsTheMachine(t *testing.T) {
 		t.Errorf("the plan is of %s by the card %s, %s", plan.MAC, plan.Card, plan.Hostname)
 	}
 	b.do(http.MethodGet, plan.Overlay.Path, plan.Session, nil).want(t, http.StatusOK)
+	b.report(plan.Session, provision.Event{Kind: provision.KindLog, Card: stranger, Facts: map[string]string{"uuid": "4c4c4544-0042-3510-8052-b4c04f564433"}}).want(t, http.StatusNoContent)
+	if got := b.Tracker.Shown(stranger); got != "" {
+		t.Errorf("an agent told what another card shows: %s", got)
+	}
 	b.report(plan.Session, provision.Event{Kind: provision.KindDone}).want(t, http.StatusNoContent)
 	if state := b.state(node1); state.Installs != 1 || state.Stage != provision.StageInstalled {
 		t.Errorf("the machine is %s", state)
