@@ -95,10 +95,15 @@ type Reservation struct {
 // Reserver is an optional interface of a [Booter] that keeps addresses for
 // clients. It is called several times for each packet and must answer from
 // memory.
+//
+// One address may be kept for several clients, which are the network cards of one
+// machine. The card that asks first gets it. While that card has an offer or a lease
+// of it, the others get addresses of the pool, and keep those as long as they renew
+// them.
 type Reserver interface {
 	Reserve(mac net.HardwareAddr) (Reservation, bool)
-	// Reserved says which client an address is kept for, so that the pool
-	// does not give it to another.
+	// Reserved says which client an address is kept for in the first place, so
+	// that the pool does not give it to others.
 	Reserved(addr netip.Addr) (net.HardwareAddr, bool)
 }
 
@@ -107,6 +112,13 @@ type Reserver interface {
 // each pool is theirs. It is called for each packet and must answer from memory.
 type Registry interface {
 	Known(mac net.HardwareAddr) bool
+}
+
+// Recogniser is an optional interface of a [Booter] that is told who asks, before it
+// is asked for the client's reservation or boot file. It is called for each packet, and
+// must not wait.
+type Recogniser interface {
+	Recognise(Client)
 }
 
 // Lease is an address that is in use by a client until it expires.

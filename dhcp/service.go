@@ -250,6 +250,9 @@ type decision struct {
 
 // decide decides the reply to a request. It sets the client's address in req.
 func (s *service) decide(ctx context.Context, req *Request) decision {
+	if r, ok := s.server.Booter.(Recogniser); ok {
+		r.Recognise(req.Client)
+	}
 	id, t := s.findNetwork(*req)
 	grant, change := s.askTable(*req, id, t)
 	if grant.Addr.IsValid() {

@@ -54,6 +54,24 @@ func (s *testSite) Spec(mac provision.MAC) (provision.Spec, bool) {
 	return spec, ok
 }
 
+func (s *testSite) Machine(card provision.MAC) provision.MAC {
+	for _, spec := range s.Specs() {
+		if slices.Contains(spec.Cards, card) {
+			return spec.MAC
+		}
+	}
+	return card
+}
+
+func (s *testSite) ByUUID(uuid provision.UUID) (provision.MAC, bool) {
+	for _, spec := range s.Specs() {
+		if uuid != "" && spec.UUID == uuid {
+			return spec.MAC, true
+		}
+	}
+	return "", false
+}
+
 func (s *testSite) ByAddress(addr netip.Addr) (provision.MAC, bool) {
 	for _, spec := range s.Specs() {
 		if spec.Address == addr {
@@ -149,7 +167,8 @@ func testSpec(mac provision.MAC) provision.Spec {
 func (b *bed) start(store store.Store) {
 	b.t.Helper()
 	log := slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	tracker, err := track.NewTracker(store, track.Options{Log: log})
+	known := func(mac provision.MAC) bool { _, ok := b.site.Spec(mac); return ok }
+	tracker, err := track.NewTracker(store, track.Options{Log: log, Known: known})
 	must(b.t, err)
 	assets := filepath.Join(b.dir, "assets")
 	kits, err := depot.Open(depot.Options{

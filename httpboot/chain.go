@@ -30,7 +30,7 @@ import (
 // Site knows the machines' files. Its answers come from memory, and their cost
 // does not depend on how many machines there are, since every packet asks.
 type Site interface {
-	Spec(provision.MAC) (provision.Spec, bool)
+	track.Files
 	// ByAddress is the machine for which an address is reserved.
 	ByAddress(netip.Addr) (provision.MAC, bool)
 	// ByImage are the machines whose files name an image.
@@ -68,9 +68,10 @@ type Chain struct {
 }
 
 var (
-	_ dhcp.Booter   = (*Chain)(nil)
-	_ dhcp.Reserver = (*Chain)(nil)
-	_ dhcp.Registry = (*Chain)(nil)
+	_ dhcp.Booter     = (*Chain)(nil)
+	_ dhcp.Reserver   = (*Chain)(nil)
+	_ dhcp.Registry   = (*Chain)(nil)
+	_ dhcp.Recogniser = (*Chain)(nil)
 )
 
 // logger returns the log, or one that discards everything.
@@ -94,19 +95,29 @@ func (c *Chain) servers() []string {
 // many.
 const maxServers = 4
 
-// spec returns what the site says about a machine, or nil for a stranger.
-func (c *Chain) spec(mac provision.MAC) *provision.Spec {
-	if spec, ok := c.Site.Spec(mac); ok {
+// machine is the machine that has a network card. What asks this server has the
+// card's address; files, states, tokens and overlays have the machine's.
+func (c *Chain) machine(card provision.MAC) provision.MAC { return c.Tracker.Machine(c.Site, card) }
+
+// spec returns what the site says about the machine that has a card, or nil for a
+// stranger.
+func (c *Chain) spec(card provision.MAC) *provision.Spec {
+	if spec, ok := c.Site.Spec(c.machine(card)); ok {
 		return &spec
 	}
 	return nil
 }
 
-// decide returns what a machine shall do now, and its spec.
-func (c *Chain) decide(mac provision.MAC) (*provision.Spec, provision.Decision) {
-	spec := c.spec(mac)
-	state, _ := c.Tracker.State(mac)
-	return spec, provision.Decide(spec, state)
+// state is what is known about the machine that has a card.
+func (c *Chain) state(card provision.MAC) provision.State {
+	state, _ := c.Tracker.State(c.machine(card))
+	return state
+}
+
+// decide returns what the machine that has a card shall do now, and its spec.
+func (c *Chain) decide(card provision.MAC) (*provision.Spec, provision.Decision) {
+	spec := c.spec(card)
+	return spec, provision.Decide(spec, c.state(card))
 }
 
 func kitKey(spec *provision.Spec) depot.Key {
@@ -155,18 +166,18 @@ func (c *Chain) Known(hw net.HardwareAddr) bool {
 	if err != nil {
 		return false
 	}
-	_, ok := c.Site.Spec(mac)
-	return ok
+	return c.spec(mac) != nil
 }
 
-// Reserve implements [dhcp.Reserver].
+// Reserve implements [dhcp.Reserver]. A machine's address is kept for each of its
+// cards.
 func (c *Chain) Reserve(hw net.HardwareAddr) (dhcp.Reservation, bool) {
 	mac, err := provision.MACFrom(hw)
 	if err != nil {
 		return dhcp.Reservation{}, false
 	}
-	spec, ok := c.Site.Spec(mac)
-	if !ok || !spec.Address.IsValid() {
+	spec := c.spec(mac)
+	if spec == nil || !spec.Address.IsValid() {
 		return dhcp.Reservation{}, false
 	}
 	return dhcp.Reservation{Addr: spec.Address, Hostname: spec.Hostname}, true

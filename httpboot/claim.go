@@ -63,7 +63,11 @@ func (c *Chain) claim(w http.ResponseWriter, r *http.Request) {
 
 // answerClaim tells the agent of a session its plan, or why there is none.
 func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session track.Session, request wire.ClaimRequest) {
-	c.sawHost(session.MAC, r)
+	card := session.MAC
+	if c.machine(request.MAC) == session.MAC {
+		card = request.MAC
+	}
+	c.sawHost(card, r)
 	plan, note, err := c.plan(r.Context(), session, request)
 	if err != nil {
 		if !errors.Is(err, errBusy) {
@@ -75,13 +79,13 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 	facts := request.Inventory.Facts()
 	facts["image"], facts["pack"], facts["hostname"] = plan.Image, plan.Pack.Digest, plan.Hostname
 	event := provision.Event{
-		MAC: session.MAC, Kind: provision.KindClaim, Stage: provision.StageAgent, Facts: facts,
+		MAC: card, Kind: provision.KindClaim, Stage: provision.StageAgent, Facts: facts,
 		Text: fmt.Sprintf("the agent is up at %s and claimed its plan: %s on %s, then %s",
 			remoteAddr(r), plan.Image, describeDisks(request.Inventory.Disks), plan.Handover),
-		Reason: c.foreign(session.MAC, r),
+		Reason: c.foreign(card, r),
 	}
 	// An install that leaves no trace, or was cancelled while its plan was made, must not begin.
-	if err := c.Tracker.RecordWith(r.Context(), event, c.stillWanted(session.MAC), c.Tickets.Noting(session.Secret, note)); err != nil {
+	if err := c.Tracker.RecordWith(r.Context(), c.of(event), c.stillWanted(session.MAC), c.Tickets.Noting(session.Secret, note)); err != nil {
 		refuse(w, err)
 		return
 	}
@@ -124,7 +128,7 @@ func describeDisks(disks []provision.DiskInfo) string {
 // by which other servers can go on with it. It refuses an install that cannot
 // succeed.
 func (c *Chain) plan(ctx context.Context, session track.Session, request wire.ClaimRequest) (wire.Plan, []byte, error) {
-	if request.MAC != session.MAC {
+	if c.machine(request.MAC) != session.MAC {
 		return wire.Plan{}, nil, &refusal{fmt.Errorf("the token is of %s, and %s claims it: restart the machine so that it gets its own", session.MAC, request.MAC)}
 	}
 	spec, decision := c.decide(session.MAC)
@@ -166,7 +170,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		return wire.Plan{}, nil, err
 	}
 	plan := newPlan(session, spec, kit, wanted, overlay, state.Armed)
-	plan.Servers = c.servers()
+	plan.Card, plan.Servers = request.MAC, c.servers()
 	return plan, note, nil
 }
 

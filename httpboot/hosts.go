@@ -12,7 +12,8 @@ import (
 // it, one makes room for another; only the traces depend on them.
 const maxStrangerHosts = 4096
 
-// hosts remembers which machine is at an address. What DHCP said counts more
+// hosts remembers which machine is at an address, by the network card that it has
+// there. What DHCP said counts more
 // than where a request came from: a host that asks for another's boot script
 // does not take over its trace.
 type hosts struct {
@@ -22,7 +23,7 @@ type hosts struct {
 	at        map[netip.Addr]provision.MAC
 }
 
-// places are the addresses of one machine. One that is not known is invalid.
+// places are the addresses of one card. One that is not known is invalid.
 type places struct {
 	given netip.Addr // by DHCP
 	seen  netip.Addr // where its latest request came from

@@ -13,8 +13,18 @@ import (
 	"cloudlets/provision/depot"
 )
 
-// record records an event, also if who caused it has hung up meanwhile.
+// of makes an event of a network card one of the machine that has the card.
+func (c *Chain) of(e provision.Event) provision.Event {
+	if machine := c.machine(e.MAC); machine != e.MAC {
+		e.MAC, e.Card = machine, e.MAC
+	}
+	return e
+}
+
+// record records an event of a card or a machine, also if who caused it has hung up
+// meanwhile.
 func (c *Chain) record(ctx context.Context, e provision.Event) {
+	e = c.of(e)
 	if err := c.Tracker.Record(context.WithoutCancel(ctx), e); err != nil {
 		c.logger().Error("an event was lost", "machine", e.MAC, "event", e.Text, "error", err)
 	}
@@ -36,7 +46,9 @@ func (c *Chain) SawExchange(x dhcp.Exchange) {
 	event.Text = describeExchange(x)
 	if x.Addr.IsValid() {
 		c.hosts.gave(mac, x.Addr, spec != nil)
-		event.Facts["address"] = x.Addr.String()
+		if c.isMain(mac, x.Addr, spec) {
+			event.Facts["address"] = x.Addr.String()
+		}
 	}
 	if x.Client.Kind != dhcp.Plain {
 		event.Stage = c.stageOf(mac, x.Client.Kind, decision.Action)
@@ -45,9 +57,19 @@ func (c *Chain) SawExchange(x dhcp.Exchange) {
 			event.Facts["uuid"] = x.Client.UUID
 		}
 	}
-	if err := c.Tracker.Observe(event); err != nil {
+	if err := c.Tracker.Observe(c.of(event)); err != nil {
 		c.logger().Error("an event was lost", "machine", mac, "event", event.Text, "error", err)
 	}
+}
+
+// isMain says whether an address is the one at which people look for the machine
+// that has a card. It is not, if the machine has its reserved address by another of
+// its cards.
+func (c *Chain) isMain(card provision.MAC, addr netip.Addr, spec *provision.Spec) bool {
+	if spec == nil || card == spec.MAC || !spec.Address.IsValid() || addr == spec.Address {
+		return true
+	}
+	return c.state(card).Facts["address"] != spec.Address.String()
 }
 
 // stageOf returns the stage that a machine is in, as a boot client's packet shows.
@@ -58,7 +80,7 @@ func (c *Chain) stageOf(mac provision.MAC, kind dhcp.Kind, action provision.Acti
 	case provision.ActionLocal:
 		return provision.StageLocal
 	}
-	state, _ := c.Tracker.State(mac)
+	state := c.state(mac)
 	if kind == dhcp.IPXE && (state.Stage == provision.StageFirmware || state.Stage == provision.StageLoader) {
 		return provision.StageLoader
 	}
@@ -149,8 +171,7 @@ func (c *Chain) foreign(mac provision.MAC, r *http.Request) string {
 // firmwareStarted is when a machine's firmware was last seen to start, or the
 // zero time.
 func (c *Chain) firmwareStarted(mac provision.MAC) time.Time {
-	state, _ := c.Tracker.State(mac)
-	return state.FirmwareStarted()
+	return c.state(mac).FirmwareStarted()
 }
 
 // KnowsHost says whether a machine of the site is at an address, as far as it was

@@ -107,7 +107,7 @@ func ends(e provision.Event) bool {
 // ends it, in one transaction. So an install that was cancelled meanwhile does
 // not end well.
 func (c *Chain) take(r *http.Request, mac provision.MAC, e provision.Event) error {
-	e.MAC, e.Time, e.By, e.ID = mac, time.Time{}, "", 0
+	e.MAC, e.Card, e.Time, e.By, e.ID = mac, "", time.Time{}, "", 0
 	if !ends(e) {
 		return c.Tracker.Record(r.Context(), e)
 	}

@@ -30,6 +30,7 @@ func (c *Chain) script(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return // HEAD has no effect; in particular it does not invalidate the current token
 	}
+	c.meet(mac, "")
 	text, event := c.writeScript(r.Context(), mac)
 	event.MAC = mac
 	if warning := c.foreign(mac, r); warning != "" {
@@ -43,9 +44,10 @@ func (c *Chain) script(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(text))
 }
 
-// writeScript decides and tells, for the machine and for its trace.
-func (c *Chain) writeScript(ctx context.Context, mac provision.MAC) (string, provision.Event) {
-	spec, decision := c.decide(mac)
+// writeScript decides what the machine that has a card does, and tells it, for the
+// machine and for its trace.
+func (c *Chain) writeScript(ctx context.Context, card provision.MAC) (string, provision.Event) {
+	spec, decision := c.decide(card)
 	event := provision.Event{Kind: provision.KindDecision, Reason: decision.Reason}
 	switch decision.Action {
 	case provision.ActionLocal:
@@ -60,13 +62,13 @@ func (c *Chain) writeScript(ctx context.Context, mac provision.MAC) (string, pro
 	kit, err := c.Depot.Kit(wait, kitKey(spec))
 	if err != nil && wait.Err() != nil {
 		event.Text, event.Reason = "told to ask again in a moment", err.Error()
-		return c.waitScript(mac), event
+		return c.waitScript(card), event
 	}
 	if err != nil {
 		event.Text, event.Reason = "not installed: its image cannot be booted", err.Error()
 		return localScript(err.Error()), event
 	}
-	text, err := c.installScript(ctx, spec, kit)
+	text, err := c.installScript(ctx, card, spec, kit)
 	if err != nil {
 		event.Text, event.Reason = "not installed", err.Error()
 		return localScript(err.Error()), event
@@ -93,9 +95,10 @@ goto %[1]s
 :have_%[1]s
 `
 
-// installScript boots the image's own kernel into the RAM disk. The name after
+// installScript boots the image's own kernel into the RAM disk. The agent finds the
+// network by the card that booted, and its token is the machine's. The name after
 // initrd= is how the kernel's EFI stub finds the RAM disk.
-func (c *Chain) installScript(ctx context.Context, spec *provision.Spec, kit *depot.Kit) (string, error) {
+func (c *Chain) installScript(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit) (string, error) {
 	image, err := c.imageOf(ctx, spec, kit, provision.Inventory{})
 	if err != nil {
 		return "", fmt.Errorf("machine %s: %w", spec.MAC, err)
@@ -109,7 +112,7 @@ func (c *Chain) installScript(ctx context.Context, spec *provision.Spec, kit *de
 	if err != nil {
 		return "", err
 	}
-	params := wire.Params{Servers: c.servers(), MAC: spec.MAC, Token: token}
+	params := wire.Params{Servers: c.servers(), MAC: card, Token: token}
 	words := boot.JoinWords("initrd=ramdisk", asked, params.Cmdline())
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#!ipxe\necho cloudlets: installing %s on %s\n", plain(spec.Image), spec.MAC)

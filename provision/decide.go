@@ -37,6 +37,10 @@ func strangerReason(state State) string {
 	if state.MAC == "" {
 		return "no file in machines/ describes this machine"
 	}
+	if machine := MAC(state.Facts["cardOf"]); machine != "" {
+		return fmt.Sprintf("it seems to be a network card of %s, which showed the same UUID or has this card: if that is so, add \"macs\": [%q] to %s; until then its disk is left alone, since a UUID can be forged or be that of many boards",
+			machine, state.MAC, machine.File())
+	}
 	return fmt.Sprintf("the site has no good file %s for this machine, so its disk is left alone", state.MAC.File())
 }
 

@@ -36,6 +36,9 @@ func (e Event) String() string {
 	if e.Progress != nil {
 		fmt.Fprintf(&b, " %s", e.Progress)
 	}
+	if e.Card != "" {
+		fmt.Fprintf(&b, " (by its card %s)", e.Card)
+	}
 	if e.By != "" {
 		fmt.Fprintf(&b, " by %s", e.By)
 	}
@@ -99,6 +102,7 @@ func (e Event) Bounded() Event {
 	e.Text = Cut(e.Text, maxEventText)
 	e.Reason = Cut(e.Reason, maxEventText)
 	e.By = Cut(e.By, maxFactText)
+	e.Card = MAC(Cut(string(e.Card), maxFactText))
 	e.Facts = boundedFacts(e.Facts, maxEventFacts, maxFactText)
 	if e.Progress != nil {
 		p := *e.Progress
@@ -163,6 +167,6 @@ func Cut(text string, limit int) string {
 // SameAs says whether e is the same as an earlier event, except for ID, time,
 // count and progress.
 func (e Event) SameAs(earlier Event) bool {
-	return e.Kind == earlier.Kind && e.Stage == earlier.Stage && e.Text == earlier.Text &&
+	return e.Kind == earlier.Kind && e.Card == earlier.Card && e.Stage == earlier.Stage && e.Text == earlier.Text &&
 		e.Reason == earlier.Reason && e.By == earlier.By && maps.Equal(e.Facts, earlier.Facts)
 }

@@ -3,6 +3,7 @@ package provision
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"cloudlets/images/bytesize"
@@ -15,6 +16,7 @@ type Inventory struct {
 	Vendor  string `json:"vendor,omitempty"`
 	Product string `json:"product,omitempty"`
 	Serial  string `json:"serial,omitempty"`
+	UUID    string `json:"uuid,omitempty"` // of SMBIOS, as Linux shows it
 	CPUs    int    `json:"cpus,omitempty"`
 	// Memory is the machine's RAM in bytes.
 	Memory     int64           `json:"memory,omitempty"`
@@ -63,6 +65,10 @@ func (inv Inventory) Facts() map[string]string {
 	put("arch", inv.Arch)
 	put("product", strings.TrimSpace(inv.Vendor+" "+inv.Product))
 	put("serial", inv.Serial)
+	if UUIDOf(inv.UUID) != "" {
+		put("uuid", inv.UUID)
+	}
+	put("macs", inv.macs())
 	if inv.CPUs > 0 {
 		put("cpus", fmt.Sprint(inv.CPUs))
 	}
@@ -70,6 +76,19 @@ func (inv Inventory) Facts() map[string]string {
 		put("memory", bytesize.Decimal(inv.Memory))
 	}
 	return facts
+}
+
+// macs lists the network cards, as far as a fact has room.
+func (inv Inventory) macs() string {
+	var macs []string
+	for _, card := range inv.Interfaces {
+		if mac, err := ParseMAC(card.MAC); err == nil && !slices.Contains(macs, string(mac)) {
+			macs = append(macs, string(mac))
+		}
+	}
+	slices.Sort(macs)
+	const width = len("52:54:00:12:34:56 ")
+	return strings.Join(macs[:min(len(macs), maxFactText/width)], " ")
 }
 
 // String describes a disk by what distinguishes it from others for a person.

@@ -16,14 +16,22 @@ import (
 	"cloudlets/images/manifest"
 )
 
-// MAC identifies a machine: the hardware address of the interface that it
-// boots from, six bytes in lower case with colons, "52:54:00:12:34:56".
+// MAC is the hardware address of a network card, six bytes in lower case with
+// colons, "52:54:00:12:34:56". It identifies a machine: the one whose file has this
+// name. A machine may have more cards, see [Spec.Cards].
 type MAC string
 
 // Spec is what a person wants of one machine: its file in machines/, with
 // the profiles that it extends folded in, checked and typed.
 type Spec struct {
+	// MAC is the machine's primary address, which is the name of its file.
 	MAC MAC
+	// Cards are the addresses of its further network cards, sorted. A packet or a
+	// request of any of them is the machine's.
+	Cards []MAC
+	// UUID is the machine's, or "" if its file has none. A card that boots with it
+	// and is in no file is the machine's.
+	UUID UUID
 	// Image names a cloudlet in the site's images folder. If it is "", the
 	// machine boots from its own disk.
 	Image string
@@ -135,6 +143,9 @@ type Event struct {
 	Time time.Time `json:"time"`
 	MAC  MAC       `json:"mac"`
 	Kind Kind      `json:"kind"`
+	// Card is the network card that the event came by, if that is not the
+	// machine's primary one.
+	Card MAC `json:"card,omitempty"`
 	// Stage is the stage that the event begins, if it begins one.
 	Stage Stage `json:"stage,omitempty"`
 	// Text says what happened, Reason why.
@@ -152,7 +163,8 @@ type Event struct {
 	Progress *Progress `json:"progress,omitempty"`
 	// Facts are what the event says about the machine: "address",
 	// "firmware", "arch", "uuid", "product", "serial", "disk", "image",
-	// "pack", "hostname", "memory", "cpus".
+	// "pack", "hostname", "memory", "cpus", "macs" (those of all its network
+	// cards), "cardOf" (the machine to which this stranger's card seems to belong).
 	Facts map[string]string `json:"facts,omitempty"`
 }
 
@@ -191,8 +203,17 @@ type State struct {
 	Failure  string            `json:"failure,omitempty"`
 	Progress *Progress         `json:"progress,omitempty"`
 	Facts    map[string]string `json:"facts,omitempty"`
+	// Cards are the network cards by which the machine booted and showed a UUID: the
+	// primary one, too.
+	Cards map[MAC]CardSeen `json:"cards,omitempty"`
 	// Stages are the stages of the latest boot, with the time when each began.
 	Stages []StageTime `json:"stages,omitempty"`
+}
+
+// CardSeen is what a network card showed when it last booted.
+type CardSeen struct {
+	UUID UUID      `json:"uuid"`
+	Time time.Time `json:"time"`
 }
 
 // StageTime is when a stage began.

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,6 +19,9 @@ func Fold(s State, e Event) State {
 	}
 	if len(e.Facts) > 0 {
 		s.Facts = mergeFacts(s.Facts, e.Facts)
+	}
+	if uuid := UUIDOf(e.Facts["uuid"]); uuid != "" {
+		s.Cards = withCard(s.Cards, cmp.Or(e.Card, e.MAC), CardSeen{uuid, e.Time})
 	}
 	if e.Kind == KindProgress {
 		return foldProgress(s, e)
@@ -77,6 +81,26 @@ func foldProgress(s State, e Event) State {
 	p := *e.Progress
 	s.Progress = &p
 	return s
+}
+
+// maxCards bounds the network cards that a state has, since anyone on the network can
+// make up their addresses.
+const maxCards = 64
+
+// withCard adds a card. Of too many, those go that did not boot for the longest time.
+func withCard(have map[MAC]CardSeen, card MAC, seen CardSeen) map[MAC]CardSeen {
+	cards := maps.Clone(have)
+	if cards == nil {
+		cards = make(map[MAC]CardSeen, 1)
+	}
+	cards[card] = seen
+	if len(cards) > maxCards {
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(cards)), func(a, b MAC) int {
+			return cmp.Or(cards[a].Time.Compare(cards[b].Time), cmp.Compare(a, b))
+		})
+		delete(cards, oldest)
+	}
+	return cards
 }
 
 func mergeFacts(have, more map[string]string) map[string]string {
@@ -155,6 +179,7 @@ func (s State) String() string {
 // Clone returns a copy that shares nothing with s.
 func (s State) Clone() State {
 	s.Facts = maps.Clone(s.Facts)
+	s.Cards = maps.Clone(s.Cards)
 	s.Stages = slices.Clone(s.Stages)
 	if s.Progress != nil {
 		p := *s.Progress

@@ -22,6 +22,9 @@ type Detail struct {
 // Spec is what a machine's file and the profiles that it extends say. The values
 // of the image's arguments are left out, since they may be passwords.
 type Spec struct {
+	// MACs are those of the machine's further network cards.
+	MACs       []provision.MAC      `json:"macs,omitempty"`
+	UUID       provision.UUID       `json:"uuid,omitempty"`
 	Image      string               `json:"image,omitempty"`
 	EntryPoint string               `json:"entrypoint,omitempty"`
 	Hostname   string               `json:"hostname,omitempty"`
@@ -57,7 +60,7 @@ func newSpec(spec *provision.Spec) *Spec {
 		return nil
 	}
 	s := &Spec{
-		Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
+		MACs: spec.Cards, UUID: spec.UUID, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
 		Wipe: spec.Wipe, Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
 		Args: slices.Sorted(maps.Keys(spec.Config.Args)),
 	}

@@ -128,12 +128,13 @@ func (s *Server) known(mac provision.MAC) error {
 	return refuse(http.StatusNotFound, "machine %s is unknown: no file in machines/ describes it, and it was never seen; `cloudlets machines` lists the machines that are known", mac)
 }
 
-// find returns the machine that a name stands for. The name is a MAC, a hostname
-// of the site, or the first part of one. It must stand for exactly one machine.
+// find returns the machine that a name stands for. The name is the MAC of any of its
+// network cards, a hostname of the site, or the first part of one. It must stand for
+// exactly one machine.
 func (s *Server) find(name string) (provision.MAC, error) {
 	mac, macErr := provision.ParseMAC(name)
 	if macErr == nil {
-		return mac, nil
+		return s.Tracker.Machine(s.Site, mac), nil
 	}
 	return only(name, s.Site.ByName(name))
 }

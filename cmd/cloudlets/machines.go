@@ -80,6 +80,9 @@ func printMachines(w io.Writer, list []web.Machine) {
 	}
 	table.Flush()
 	for _, m := range list {
+		if !m.Described && m.Facts["cardOf"] != "" {
+			fmt.Fprintf(w, "\n%s is a stranger: %s\n", m.MAC, m.Next.Reason)
+		}
 		if m.Failure != "" {
 			fmt.Fprintf(w, "\n%s failed: %s\n", m.MAC, m.Failure)
 		}
@@ -134,6 +137,11 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 		}
 	}
 	row("machine", string(m.MAC))
+	if m.Spec != nil {
+		for _, card := range m.Spec.MACs {
+			row("further card", string(card))
+		}
+	}
 	row("name", m.Hostname)
 	row("address", m.Address)
 	row("image", m.Image)

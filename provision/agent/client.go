@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -92,8 +93,8 @@ func (c *client) claim(ctx context.Context, p wire.Params, inventory provision.I
 	if err := json.Unmarshal(answer, &plan); err != nil {
 		return wire.Plan{}, fmt.Errorf("read the plan of %s: %w", p.MAC, err)
 	}
-	if plan.MAC != p.MAC {
-		return wire.Plan{}, fmt.Errorf("claim the plan of %s from %s: it is that of %s: nothing is written", p.MAC, c.base, plan.MAC)
+	if card := cmp.Or(plan.Card, plan.MAC); card != p.MAC {
+		return wire.Plan{}, fmt.Errorf("claim the plan of %s from %s: it is that of %s: nothing is written", p.MAC, c.base, card)
 	}
 	c.session = plan.Session
 	if c.servers != nil {

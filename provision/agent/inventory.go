@@ -44,6 +44,7 @@ func readInventory(ctx context.Context, sys fs.FS, again func(context.Context) (
 		Vendor:  hardware.Attribute(sys, "class/dmi/id/sys_vendor"),
 		Product: hardware.Attribute(sys, "class/dmi/id/product_name"),
 		Serial:  hardware.Attribute(sys, "class/dmi/id/product_serial"),
+		UUID:    hardware.Attribute(sys, "class/dmi/id/product_uuid"),
 	}
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) == nil {

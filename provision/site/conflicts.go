@@ -11,16 +11,20 @@ import (
 )
 
 // specs decides which Spec of each machine stands. Where its file is broken, or
-// claims another machine's address or hostname, it is the last good one. Of two
-// machines that want the same, the one that had it keeps it.
+// claims another machine's address, hostname, UUID or network card, it is the last good
+// one. Of two machines that want the same, the one that had it keeps it. But a file's
+// own name always counts: no other file has that card.
 func (r *siteReader) specs(found map[provision.MAC]machineFile) []provision.Spec {
 	specs := make([]provision.Spec, 0, len(found))
-	taken := claims{}
+	taken := make(claims, len(found))
+	for mac := range found {
+		taken[cardClaim(mac)] = mac
+	}
 	for _, mac := range r.oldestFirst(found) {
 		c := found[mac]
 		spec, problems := c.spec, jsontext.Problems(nil)
 		if !c.broken {
-			problems = taken.conflicts(c)
+			problems = taken.conflicts(c, found)
 			r.report(problems...)
 		}
 		if c.broken || len(problems) > 0 {
@@ -51,54 +55,88 @@ func (r *siteReader) oldestFirst(found map[provision.MAC]machineFile) []provisio
 	return append(settled, changed...)
 }
 
-// claims are the addresses and hostnames that machines have taken.
-type claims map[string]provision.MAC
+// claims are the addresses, hostnames, UUIDs and network cards that machines have taken.
+type claims map[claim]provision.MAC
 
-func addressClaim(s provision.Spec) string {
+// claim is something that only one machine can have.
+type claim struct{ what, value string }
+
+func addressClaim(s provision.Spec) claim {
 	if !s.Address.IsValid() {
-		return ""
+		return claim{}
 	}
-	return "address " + s.Address.String()
+	return claim{"address", s.Address.String()}
 }
 
-func hostnameClaim(s provision.Spec) string {
-	if s.Hostname == "" {
-		return ""
-	}
-	return "hostname " + strings.ToLower(s.Hostname)
+func hostnameClaim(s provision.Spec) claim {
+	return claim{"hostname", strings.ToLower(s.Hostname)}
 }
+
+func uuidClaim(s provision.Spec) claim { return claim{"UUID", string(s.UUID)} }
+
+func cardClaim(mac provision.MAC) claim { return claim{"network card", string(mac)} }
 
 func (c claims) add(s provision.Spec) {
-	for _, claim := range []string{addressClaim(s), hostnameClaim(s)} {
-		if claim != "" {
-			c[claim] = s.MAC
-		}
+	c[addressClaim(s)] = s.MAC
+	c[hostnameClaim(s)] = s.MAC
+	c[uuidClaim(s)] = s.MAC
+	for _, card := range s.Cards {
+		c[cardClaim(card)] = s.MAC
 	}
 }
 
-func (c claims) conflicts(want machineFile) (problems jsontext.Problems) {
-	for claim, at := range map[string]jsontext.Problem{addressClaim(want.spec): want.address, hostnameClaim(want.spec): want.hostname} {
-		owner, taken := c[claim]
+// owner is the other machine that has taken something, if one has.
+func (c claims) owner(of claim, mac provision.MAC) (provision.MAC, bool) {
+	owner, taken := c[of]
+	return owner, taken && of.value != "" && owner != mac
+}
+
+// conflicts tells what a machine's file wants that another machine has taken. found
+// has both files.
+func (c claims) conflicts(want machineFile, found map[provision.MAC]machineFile) (problems jsontext.Problems) {
+	check := func(of claim, at jsontext.Problem) {
+		owner, taken := c.owner(of, want.spec.MAC)
 		if !taken {
-			continue
+			return
 		}
-		problem := jsontext.About(want.file, "%s is that of %s already; give each machine its own", claim, owner)
+		problem := jsontext.About(want.file, "%s %s is that of %s already, see %s; give each machine its own", of.what, of.value, owner, describedBy(owner, found))
 		if at.File == want.file { // both machines may extend the profile that says it
 			problem.Line, problem.Column = at.Line, at.Column
 		}
 		problems = append(problems, problem)
 	}
+	check(addressClaim(want.spec), want.address)
+	check(hostnameClaim(want.spec), want.hostname)
+	check(uuidClaim(want.spec), want.uuid)
+	for _, card := range want.spec.Cards {
+		check(cardClaim(card), want.cards)
+	}
 	return problems
+}
+
+// describedBy is the file that describes a machine.
+func describedBy(mac provision.MAC, found map[provision.MAC]machineFile) string {
+	if file := found[mac].file; file != "" {
+		return file
+	}
+	return mac.File()
 }
 
 // without takes from a Spec what another machine has by now.
 func (c claims) without(s provision.Spec) provision.Spec {
-	if _, taken := c[addressClaim(s)]; taken {
+	if _, taken := c.owner(addressClaim(s), s.MAC); taken {
 		s.Address = provision.Spec{}.Address
 	}
-	if _, taken := c[hostnameClaim(s)]; taken {
+	if _, taken := c.owner(hostnameClaim(s), s.MAC); taken {
 		s.Hostname = ""
 	}
+	if _, taken := c.owner(uuidClaim(s), s.MAC); taken {
+		s.UUID = ""
+	}
+	s.Cards = slices.DeleteFunc(slices.Clone(s.Cards), func(card provision.MAC) bool {
+		_, taken := c.owner(cardClaim(card), s.MAC)
+		return taken
+	})
 	return s
 }
 

@@ -23,6 +23,8 @@ type ImageUse struct {
 type index struct {
 	specs     []provision.Spec // by MAC
 	at        map[provision.MAC]int
+	byCard    map[provision.MAC]provision.MAC // further cards of machines
+	byUUID    map[provision.UUID]provision.MAC
 	byAddress map[netip.Addr]provision.MAC
 	byName    map[string][]provision.MAC // whole hostnames, and their first labels, in lower case
 	byImage   map[string][]provision.MAC
@@ -33,7 +35,7 @@ type index struct {
 func newIndex(specs []provision.Spec) index {
 	slices.SortFunc(specs, func(a, b provision.Spec) int { return cmp.Compare(a.MAC, b.MAC) })
 	x := index{
-		specs: specs, at: make(map[provision.MAC]int, len(specs)),
+		specs: specs, at: make(map[provision.MAC]int, len(specs)), byCard: make(map[provision.MAC]provision.MAC), byUUID: make(map[provision.UUID]provision.MAC),
 		byAddress: make(map[netip.Addr]provision.MAC), byName: make(map[string][]provision.MAC),
 		byImage: make(map[string][]provision.MAC), uses: make(map[ImageUse]int), bootFiles: make(map[string]struct{}),
 	}
@@ -45,6 +47,12 @@ func newIndex(specs []provision.Spec) index {
 
 func (x *index) add(i int, s *provision.Spec) {
 	x.at[s.MAC] = i
+	for _, card := range s.Cards {
+		x.byCard[card] = s.MAC
+	}
+	if s.UUID != "" {
+		x.byUUID[s.UUID] = s.MAC
+	}
 	if s.Address.IsValid() {
 		x.byAddress[s.Address] = s.MAC
 	}

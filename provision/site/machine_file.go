@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"slices"
 	"strings"
 
 	"cloudlets/images/bytesize"
@@ -18,6 +19,8 @@ func machineFields() map[string]field[provision.Spec] {
 	return map[string]field[provision.Spec]{
 		"description": ignored[provision.Spec](),
 		"extends":     anything[provision.Spec], // merged in before
+		"macs":        listField(addCard),
+		"uuid":        textField(setUUID),
 		"image":       textField(setImage),
 		"entrypoint":  plainText(func(s *provision.Spec) *string { return &s.EntryPoint }),
 		"hostname":    textField(setHostname),
@@ -69,11 +72,40 @@ func quirkFields() map[string]field[provision.Quirks] {
 func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsontext.Problems) {
 	spec := provision.Spec{MAC: mac, Filesystem: "ext4", Handover: provision.Switch}
 	problems := decodeObject(&spec, merged, machineFields())
+	slices.Sort(spec.Cards) // their order says nothing
 	if low, high := spec.Disk.MinSize, spec.Disk.MaxSize; high != 0 && low > high {
 		at := merged.Locate("disk", "minSize")
 		problems = append(problems, at.Problem("minSize %s is more than maxSize %s: no disk can match", bytesize.Exact(low), bytesize.Exact(high)))
 	}
 	return spec, problems
+}
+
+// maxCards bounds the further network cards of one machine.
+const maxCards = 64
+
+// addCard adds a network card to a machine. A person may list all that the machine
+// has, so the one that names the file is no mistake.
+func addCard(s *provision.Spec, text string) error {
+	mac, err := provision.ParseMAC(text)
+	switch {
+	case err != nil:
+		return err
+	case mac == s.MAC || slices.Contains(s.Cards, mac):
+		return nil
+	case len(s.Cards) == maxCards:
+		return fmt.Errorf("a machine can have at most %d further network cards", maxCards)
+	}
+	s.Cards = append(s.Cards, mac)
+	return nil
+}
+
+func setUUID(s *provision.Spec, text string) (err error) {
+	if text == "" {
+		s.UUID = ""
+		return nil
+	}
+	s.UUID, err = provision.ParseUUID(text)
+	return err
 }
 
 func setImage(s *provision.Spec, name string) error {

@@ -19,9 +19,9 @@ type machineFile struct {
 	file   string
 	spec   provision.Spec
 	broken bool
-	// address and hostname are where the files say these, as problems without a
-	// reason.
-	address, hostname jsontext.Problem
+	// address, hostname, cards and uuid are where the files say these, as problems
+	// without a reason.
+	address, hostname, cards, uuid jsontext.Problem
 }
 
 // settledAfter is how long ago a file must have changed before its state on the
@@ -143,6 +143,8 @@ func (r *siteReader) decodeMachine(mac provision.MAC, doc *document) (machineFil
 	}
 	m.address = merged.Locate("address").Problem("")
 	m.hostname = merged.Locate("hostname").Problem("")
+	m.cards = merged.Locate("macs").Problem("")
+	m.uuid = merged.Locate("uuid").Problem("")
 	return m, merged, nil
 }
 

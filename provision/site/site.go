@@ -93,8 +93,8 @@ func (s *Site) current() *view {
 	return s.view
 }
 
-// Spec is what the site says of a machine, and whether it says anything. Maps
-// and pointers in it are shared: do not write to them.
+// Spec is what the site says of a machine, by its primary MAC, and whether it says
+// anything. Maps, lists and pointers in it are shared: do not write to them.
 func (s *Site) Spec(mac provision.MAC) (provision.Spec, bool) {
 	return s.current().machines.spec(mac)
 }
@@ -103,6 +103,21 @@ func (s *Site) Spec(mac provision.MAC) (provision.Spec, bool) {
 func (s *Site) Has(mac provision.MAC) bool {
 	_, ok := s.current().machines.at[mac]
 	return ok
+}
+
+// Machine is the machine that has a network card, by its primary MAC. A card that
+// no file lists is a machine of its own.
+func (s *Site) Machine(card provision.MAC) provision.MAC {
+	if mac, listed := s.current().machines.byCard[card]; listed {
+		return mac
+	}
+	return card
+}
+
+// ByUUID is the machine whose file has a UUID.
+func (s *Site) ByUUID(uuid provision.UUID) (provision.MAC, bool) {
+	mac, ok := s.current().machines.byUUID[uuid]
+	return mac, ok
 }
 
 // Specs are all machines of the site, ordered by MAC. The list is shared: do

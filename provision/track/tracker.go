@@ -71,6 +71,7 @@ type Tracker struct {
 	slot  int
 	kick  chan struct{} // there is something to write
 
+	cards *cards
 	// lanes divide the machines, so that several writes run at once.
 	lanes    []lane
 	unfollow func()
@@ -120,6 +121,7 @@ func NewTracker(s store.Store, o Options) (*Tracker, error) {
 		store: s, clock: o.Clock, log: o.Log, known: o.Known, slot: o.Slot,
 		kick:        make(chan struct{}, 1),
 		lanes:       newLanes(),
+		cards:       newCards(),
 		machines:    make(map[provision.MAC]*machine),
 		progressing: make(map[provision.MAC]struct{}),
 		subscribers: make(map[*subscriber]struct{}),

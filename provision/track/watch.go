@@ -4,7 +4,8 @@ import "cloudlets/provision"
 
 // Watcher is told the state of a machine whenever it changes. known is false if the
 // tracker has forgotten the machine. A Watcher is called while the tracker is
-// locked: it must be quick, and must not call the tracker. The maps and lists in
+// locked: it must be quick, and must not call the tracker, except for
+// [Tracker.Machine]. The maps and lists in
 // the state are shared, so it must not write to them.
 type Watcher func(state provision.State, known bool)
 
@@ -31,10 +32,12 @@ func (t *Tracker) Tell(mac provision.MAC) {
 	t.tell(t.unseen(mac), false)
 }
 
-// changed tells the watchers of a machine's new state. The caller holds mu.
+// changed tells the watchers, and the index of cards, of a machine's new state. The
+// caller holds mu.
 func (t *Tracker) changed(m *machine) { t.tell(m.state, true) }
 
 func (t *Tracker) tell(state provision.State, known bool) {
+	t.cards.update(state, known && t.known(state.MAC))
 	for _, w := range t.watchers {
 		w(state, known)
 	}

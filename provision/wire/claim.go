@@ -12,7 +12,8 @@ const (
 type ClaimRequest struct {
 	Token string `json:"token"`
 	// Nonce lets a claim be sent again whose answer was lost.
-	Nonce     string              `json:"nonce"`
+	Nonce string `json:"nonce"`
+	// MAC is the network card that the machine booted by.
 	MAC       provision.MAC       `json:"mac"`
 	Inventory provision.Inventory `json:"inventory"`
 }

@@ -12,7 +12,9 @@ import (
 // Plan is what the agent is told when it claims its token: everything that it
 // will do, before anything is written.
 type Plan struct {
-	MAC provision.MAC `json:"mac"`
+	// MAC is the machine, and Card its network card that claimed the plan.
+	MAC  provision.MAC `json:"mac"`
+	Card provision.MAC `json:"card,omitempty"`
 	// Session authenticates the agent's further requests.
 	Session  string              `json:"session"`
 	Image    string              `json:"image"`

@@ -50,6 +50,13 @@ func (s Spec) arguments(dir, tap string) ([]string, error) {
 	}
 	args := append(s.board(), "-m", strconv.Itoa(memory), "-nodefaults", "-display", "none", "-serial", "stdio",
 		"-netdev", "tap,id=n0,ifname="+tap+",script=no,downscript=no", "-device", s.nic(), "-device", "virtio-rng-pci")
+	for i, mac := range s.Unplugged {
+		id := "unplugged" + strconv.Itoa(i)
+		args = append(args, "-netdev", "hubport,id="+id+",hubid="+strconv.Itoa(i), "-device", "virtio-net-pci,romfile=,netdev="+id+",mac="+mac)
+	}
+	if s.UUID != "" {
+		args = append(args, "-uuid", s.UUID)
+	}
 	if s.ExitOnReboot {
 		args = append(args, "-no-reboot")
 	}

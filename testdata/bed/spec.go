@@ -24,7 +24,12 @@ const (
 
 // Spec says what a virtual machine is made of.
 type Spec struct {
+	// MAC is that of the network card by which the machine boots.
 	MAC string
+	// Unplugged are the MACs of further network cards, which have no cable.
+	Unplugged []string
+	// UUID is the SMBIOS UUID; "" is one of zeros.
+	UUID string
 	// Arch is AMD64 where it is empty.
 	Arch     Arch
 	Firmware Firmware

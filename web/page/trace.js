@@ -72,7 +72,7 @@ export class Trace {
   }
 
   showFacts(facts) {
-    const parts = Object.entries(facts).sort(([a], [b]) => (a < b ? -1 : 1));
+    const parts = Object.entries(facts).filter(([, value]) => value).sort(([a], [b]) => (a < b ? -1 : 1));
     this.facts.hidden = parts.length === 0;
     this.facts.replaceChildren(...parts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
   }
@@ -81,6 +81,7 @@ export class Trace {
 function eventItem(event) {
   const what = element("span", { class: "what" }, element("span", { class: "text" }, event.text));
   if (event.count > 1) what.append(" ", element("span", { class: "sub" }, `× ${event.count}`));
+  if (event.card) what.append(" ", element("span", { class: "sub" }, `by its card ${event.card}`));
   if (event.by) what.append(" ", element("span", { class: "sub" }, `by ${event.by}`));
   if (event.reason) what.append(element("span", { class: "why" }, event.reason));
   return element("li", { "data-id": event.id, "data-kind": event.kind, "data-count": event.count ?? 0 },

@@ -30,6 +30,8 @@ type Names struct {
 	// reserved for it.
 	Address string
 	Serial  string
+	// Cards are the MACs of its further network cards, joined by spaces.
+	Cards string
 }
 
 // NamesOf returns the names of a machine: what its file says, or else what was seen
@@ -43,6 +45,9 @@ func NamesOf(spec *provision.Spec, state provision.State) Names {
 		return n
 	}
 	n.Image = spec.Image
+	for _, card := range spec.Cards {
+		n.Cards = strings.TrimLeft(n.Cards+" "+string(card), " ")
+	}
 	if spec.Hostname != "" {
 		n.Hostname = spec.Hostname
 	}
@@ -54,7 +59,7 @@ func NamesOf(spec *provision.Spec, state provision.State) Names {
 
 // text joins the names by a character that is not searched for.
 func (n Names) text(mac provision.MAC) string {
-	return strings.ToLower(strings.Join([]string{string(mac), n.Hostname, n.Image, n.Address, n.Serial}, "\n"))
+	return strings.ToLower(strings.Join([]string{string(mac), n.Hostname, n.Image, n.Address, n.Serial, n.Cards}, "\n"))
 }
 
 func newEntry(spec *provision.Spec, state provision.State) *entry {

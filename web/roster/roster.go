@@ -121,8 +121,10 @@ func (r *Roster) undescribed() []provision.MAC {
 	return macs
 }
 
-// update puts a machine where its state and its file place it.
+// update puts a machine where its state and its file place it. What was seen as a
+// machine of its own, before a file listed it as a card of another one, is no machine.
 func (r *Roster) update(state provision.State, known bool) {
+	known = known && r.tracker.Machine(r.site, state.MAC) == state.MAC
 	var spec *provision.Spec
 	if found, described := r.site.Spec(state.MAC); described {
 		spec = &found

@@ -1,0 +1,80 @@
+package httpboot
+
+import (
+	"fmt"
+
+	"cloudlets/dhcp"
+	"cloudlets/provision"
+	"cloudlets/provision/track"
+)
+
+// Recognise implements [dhcp.Recogniser]: it notes whose network card a boot client
+// has, before anything is decided about it.
+func (c *Chain) Recognise(client dhcp.Client) {
+	if mac, err := provision.MACFrom(client.MAC); err == nil && client.Kind != dhcp.Plain {
+		c.meet(mac, client.UUID)
+	}
+}
+
+// meet notes which UUID a card shows that no file names. text may be "".
+//
+// If a machine's file has the UUID, the card is that machine's from then on, until it
+// shows another one. A UUID that only a machine's state has is told to people, and
+// changes nothing: it can be forged, and bad boards share theirs.
+func (c *Chain) meet(card provision.MAC, text string) {
+	if _, described := track.Described(c.Site, card); described {
+		return
+	}
+	uuid, before := provision.UUIDOf(text), c.Tracker.Shown(card)
+	machine, named := c.Site.ByUUID(uuid)
+	switch {
+	case uuid != "" && uuid != before && named:
+		c.note(provision.Event{
+			MAC: machine, Card: card, Text: "this machine has another network card, " + string(card),
+			Reason: fmt.Sprintf("%s has the UUID that the card shows", machine.File()), Facts: map[string]string{"uuid": text},
+		})
+	case uuid != "" && before != "" && uuid != before:
+		c.note(provision.Event{
+			MAC: card, Text: "the network card " + string(card) + " is in another machine now",
+			Reason: "it shows another UUID than before", Facts: map[string]string{"uuid": text},
+		})
+	}
+	if c.machine(card) == card {
+		c.noteResemblance(card, uuid)
+	}
+}
+
+// noteResemblance notes to which machine a stranger's card seems to belong.
+func (c *Chain) noteResemblance(card provision.MAC, uuid provision.UUID) {
+	state, _ := c.Tracker.State(card)
+	if uuid == "" {
+		uuid = provision.UUIDOf(state.Facts["uuid"])
+	}
+	machine, _ := c.Tracker.Resembles(c.Site, card, uuid)
+	if provision.MAC(state.Facts["cardOf"]) == machine {
+		return
+	}
+	event := provision.Event{MAC: card, Text: "this seems to be a network card of no other machine any more", Facts: map[string]string{"cardOf": string(machine)}}
+	if machine != "" {
+		event.Text = "this seems to be a network card of " + c.nameOf(machine)
+		event.Reason = provision.Decide(nil, provision.State{MAC: card, Facts: event.Facts}).Reason
+	}
+	c.note(event)
+}
+
+// nameOf is a machine's hostname with its MAC, for people.
+func (c *Chain) nameOf(machine provision.MAC) string {
+	if spec, ok := c.Site.Spec(machine); ok && spec.Hostname != "" {
+		return spec.Hostname + " (" + string(machine) + ")"
+	}
+	return string(machine)
+}
+
+// note records something worth a line in the trace of exactly the machine that the
+// event names. It never waits for the store.
+func (c *Chain) note(e provision.Event) {
+	e.Kind = provision.KindLog
+	if err := c.Tracker.Observe(e); err != nil {
+		c.logger().Error("an event was lost", "machine", e.MAC, "event", e.Text, "error", err)
+	}
+}
