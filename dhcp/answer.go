@@ -155,6 +155,9 @@ func answerInform(req Request, id Identity, boot Boot) Reply {
 	if id.Mode == Proxy {
 		return noReply("an INFORM is for the network's own DHCP server")
 	}
+	if !informant(req).IsValid() && !toAddr(req.Packet.GatewayIPAddr).IsValid() {
+		return noReply("an INFORM that says no address, and comes from none")
+	}
 	p := newReply(req, id, dhcpv4.MessageTypeAck)
 	addNetwork(p, id.Network)
 	return finish(req, p, "", "the client has an address and asked for the rest")

@@ -41,13 +41,14 @@ type service struct {
 	commits *committer
 	members members
 	waits   waits
+	askers  askers
 	storing errgroup.Group // packets whose answers wait for the lease store
 	log     *slog.Logger
 	sockets []*socket
 	raw     hardwareSender
 	// Each sort of warning is logged once a minute, since a flood of
 	// packets can cause them.
-	dropped, noAddress, unread, panicked, declined throttle
+	dropped, noAddress, unread, panicked, declined, hardware throttle
 }
 
 // socket is one UDP port of an interface, and the packets that were read from
@@ -195,7 +196,7 @@ func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
 	defer s.survive(a)
 	p, err := Parse(a.data)
 	if err != nil {
-		s.log.Debug("packet ignored", "from", a.from.String(), "error", err)
+		s.ignore(a, err)
 		return
 	}
 	req := Request{Packet: p, Client: Classify(p), Port: sock.port, Source: a.from, Unicast: a.unicast}
@@ -203,6 +204,7 @@ func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
 		s.log.Debug("DHCP packet left to another server", "client", req.Client.MAC.String(), "server", other)
 		return
 	}
+	s.askers.complete(&req, s.server.Now())
 	d := s.decide(ctx, &req)
 	if d.store == nil {
 		s.conclude(sock, req, d.id, d.reply)
@@ -217,6 +219,15 @@ func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
 	if !stores {
 		s.warnDropped(sock)
 	}
+}
+
+// ignore tells of a packet that is not answered, since it cannot be read.
+func (s *service) ignore(a arrival, err error) {
+	if errors.Is(err, errHardware) && s.hardware.pass(s.server.Now()) {
+		s.log.Warn("a client of another kind of network is not served; have it boot from an Ethernet interface", "from", a.from.String(), "error", err)
+		return
+	}
+	s.log.Debug("packet ignored", "from", a.from.String(), "error", err)
 }
 
 // survive, when it is deferred, has a panic cost one packet, so that the server goes
