@@ -66,6 +66,9 @@ type Grant struct {
 	Term time.Duration
 	// Reason says why the verdict is what it is.
 	Reason string
+	// misplaced says why the client does not get the address that is reserved for
+	// it, if there is one.
+	misplaced string
 }
 
 // Reply is what a server does about a request. A nil Packet is silence.

@@ -20,6 +20,7 @@ type fakeSystem struct {
 
 	mu     sync.Mutex
 	paused []time.Duration
+	later  []netip.Addr // of other interfaces, or added meanwhile
 }
 
 var _ system = (*fakeSystem)(nil)
@@ -43,6 +44,22 @@ func newFakeSystem() *fakeSystem {
 
 func (f *fakeSystem) addresses(string) ([]netip.Prefix, error) { return f.addrs, nil }
 
+func (f *fakeSystem) hostAddresses() (addrs []netip.Addr, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.addrs {
+		addrs = append(addrs, p.Addr())
+	}
+	return append(addrs, f.later...), nil
+}
+
+// addAddress gives the host an address while the server runs.
+func (f *fakeSystem) addAddress(a string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.later = append(f.later, netip.MustParseAddr(a))
+}
+
 func (f *fakeSystem) listen(_ context.Context, _ string, port uint16) (udpSocket, error) {
 	return f.ports[port], f.fail
 }
@@ -61,6 +78,17 @@ type fakeSystems map[string]*fakeSystem
 var _ system = fakeSystems{}
 
 func (f fakeSystems) addresses(iface string) ([]netip.Prefix, error) { return f[iface].addrs, nil }
+
+func (f fakeSystems) hostAddresses() (all []netip.Addr, err error) {
+	for _, one := range f {
+		addrs, err := one.hostAddresses()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, addrs...)
+	}
+	return all, nil
+}
 
 func (f fakeSystems) listen(ctx context.Context, iface string, port uint16) (udpSocket, error) {
 	return f[iface].listen(ctx, iface, port)

@@ -33,6 +33,7 @@ func (s *service) askTable(req Request, id Identity, t *table) (g Grant, change 
 		if g.Verdict != Granted {
 			s.warnNoAddress(mac, g)
 		}
+		s.warnMisplaced(mac, g)
 		return g, nil
 	case dhcpv4.MessageTypeRequest:
 		return s.handleRequest(req, id, t, mac), nil
@@ -54,6 +55,14 @@ func unknownRelay(req Request) Grant {
 func (s *service) warnNoAddress(mac station, g Grant) {
 	if s.noAddress.pass(s.server.Now()) {
 		s.log.Warn("no address for a client", "client", mac.String(), "reason", g.Reason)
+	}
+}
+
+// warnMisplaced tells of a client that cannot get the address reserved for it.
+func (s *service) warnMisplaced(mac station, g Grant) {
+	if g.misplaced != "" && s.misplaced.pass(s.server.Now()) {
+		s.log.Warn("a client gets another address than the one reserved for it: mend its reservation, or end what stands in its way",
+			"client", mac.String(), "address", g.Addr, "reason", g.misplaced)
 	}
 }
 

@@ -36,7 +36,8 @@ type Server struct {
 	// Now is the clock that leases expire by; nil means time.Now.
 	Now func() time.Time
 
-	system system // nil means linux{}
+	system system         // nil means linux{}
+	host   *hostAddresses // set by withDefaults
 }
 
 // Listen opens all sockets and reads the stored leases. The server answers
@@ -131,6 +132,7 @@ func (s *Server) withDefaults() *Server {
 	if c.system == nil {
 		c.system = linux{}
 	}
+	c.host = &hostAddresses{list: c.system.hostAddresses, now: c.Now}
 	return &c
 }
 
@@ -168,7 +170,7 @@ func (s *Server) newTables(i Interface) []*table {
 	for _, n := range append([]Network{i.Network}, i.Relayed...) {
 		avoid := append([]netip.Addr{i.Addr, i.TFTP, n.Router}, n.DNS...)
 		t := newTable(n, s.Booter, s.Now, avoid...)
-		t.members = members{s.Members}
+		t.members, t.host = members{s.Members}, s.host
 		all = append(all, t)
 	}
 	return all

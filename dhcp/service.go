@@ -48,7 +48,7 @@ type service struct {
 	raw     hardwareSender
 	// Each sort of warning is logged once a minute, since a flood of
 	// packets can cause them.
-	dropped, noAddress, unread, panicked, declined, hardware throttle
+	dropped, noAddress, unread, panicked, declined, hardware, misplaced throttle
 }
 
 // socket is one UDP port of an interface, and the packets that were read from

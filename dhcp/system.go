@@ -18,6 +18,8 @@ import (
 type system interface {
 	// addresses lists an interface's IPv4 addresses.
 	addresses(iface string) ([]netip.Prefix, error)
+	// hostAddresses lists the IPv4 addresses of all interfaces.
+	hostAddresses() ([]netip.Addr, error)
 	// listen opens a UDP socket that hears one interface only.
 	listen(ctx context.Context, iface string, port uint16) (udpSocket, error)
 	// hardware opens a socket that sends to hardware addresses.
@@ -53,14 +55,28 @@ func (linux) addresses(iface string) ([]netip.Prefix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list addresses of %s: %w", iface, err)
 	}
-	var v4 []netip.Prefix
+	return onlyIPv4(all), nil
+}
+
+func (linux) hostAddresses() ([]netip.Addr, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list addresses of this host: %w", err)
+	}
+	var addrs []netip.Addr
+	for _, p := range onlyIPv4(all) {
+		addrs = append(addrs, p.Addr())
+	}
+	return addrs, nil
+}
+
+func onlyIPv4(all []net.Addr) (v4 []netip.Prefix) {
 	for _, a := range all {
-		p, err := netip.ParsePrefix(a.String())
-		if err == nil && p.Addr().Is4() {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
 			v4 = append(v4, p)
 		}
 	}
-	return v4, nil
+	return v4
 }
 
 // receiveBuffer is how many bytes of packets the kernel keeps for a socket while
