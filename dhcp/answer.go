@@ -69,6 +69,9 @@ type Grant struct {
 	// misplaced says why the client does not get the address that is reserved for
 	// it, if there is one.
 	misplaced string
+	// unproven says that the client never had the address, so that another station
+	// may have it.
+	unproven bool
 }
 
 // Reply is what a server does about a request. A nil Packet is silence.

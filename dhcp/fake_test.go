@@ -18,6 +18,8 @@ type fakeSystem struct {
 	out   chan sent
 	fail  error // what listen returns
 
+	stations fakeNeighbours
+
 	mu     sync.Mutex
 	paused []time.Duration
 	later  []netip.Addr // of other interfaces, or added meanwhile
@@ -72,6 +74,26 @@ func (f *fakeSystem) pause(_ context.Context, d time.Duration) {
 
 func (f *fakeSystem) hardware(string) (hardwareSender, error) { return fakeHardware{f.out}, nil }
 
+func (f *fakeSystem) neighbours(string) (neighbours, error) { return &f.stations, nil }
+
+// fakeNeighbours are the stations of a network that have an address.
+type fakeNeighbours struct {
+	mu    sync.Mutex
+	has   map[netip.Addr]station
+	asked []netip.Addr
+}
+
+func (n *fakeNeighbours) run(ctx context.Context) error { return nil }
+func (n *fakeNeighbours) Close() error                  { return nil }
+
+func (n *fakeNeighbours) who(_ context.Context, a netip.Addr) (holder station, found bool, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asked = append(n.asked, a)
+	holder, found = n.has[a]
+	return holder, found, nil
+}
+
 // fakeSystems is a host with several interfaces, each on a network of its own.
 type fakeSystems map[string]*fakeSystem
 
@@ -93,6 +115,8 @@ func (f fakeSystems) hostAddresses() (all []netip.Addr, err error) {
 func (f fakeSystems) listen(ctx context.Context, iface string, port uint16) (udpSocket, error) {
 	return f[iface].listen(ctx, iface, port)
 }
+
+func (f fakeSystems) neighbours(iface string) (neighbours, error) { return f[iface].neighbours(iface) }
 
 func (f fakeSystems) hardware(iface string) (hardwareSender, error) { return f[iface].hardware(iface) }
 

@@ -96,7 +96,8 @@ func (l *Listener) Serve(ctx context.Context) error {
 	}
 	err := answering.Wait()
 	for _, s := range l.services {
-		_ = s.storing.Wait() // it has no errors
+		_ = s.checking.Wait() // neither has errors
+		_ = s.storing.Wait()
 	}
 	l.commits.end() // no packet is being handled any more
 	<-committed
@@ -155,6 +156,7 @@ func (s *Server) listenOn(ctx context.Context, i Interface, commits *committer) 
 	}
 	v := &service{server: s, iface: i, commits: commits, members: members{s.Members}, log: s.Log.With("interface", i.Name)}
 	v.storing.SetLimit(maxStoring)
+	v.checking.SetLimit(maxChecking)
 	if i.Mode == Pool {
 		v.tables = s.newTables(i)
 	}

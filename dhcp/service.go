@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -43,9 +42,13 @@ type service struct {
 	waits   waits
 	askers  askers
 	storing errgroup.Group // packets whose answers wait for the lease store
-	log     *slog.Logger
-	sockets []*socket
-	raw     hardwareSender
+	// checking are offers that wait for a look at their address, by lookout. That
+	// is nil for a proxy, and if no network of the interface is its own.
+	checking errgroup.Group
+	lookout  *lookout
+	log      *slog.Logger
+	sockets  []*socket
+	raw      hardwareSender
 	// Each sort of warning is logged once a minute, since a flood of
 	// packets can cause them.
 	dropped, noAddress, unread, panicked, declined, hardware, misplaced throttle
@@ -72,6 +75,13 @@ func (s *service) open(ctx context.Context) (err error) {
 	if s.raw, err = s.server.system.hardware(s.iface.Name); err != nil {
 		return err
 	}
+	if len(s.tables) > 0 && s.isOnLink(s.tables[0]) {
+		n, err := s.server.system.neighbours(s.iface.Name)
+		if err != nil {
+			return err
+		}
+		s.lookout = newLookout(n, s.tables[0], s.server.Now, s.log)
+	}
 	for _, port := range []uint16{ServerPort, BootPort} {
 		conn, err := s.server.system.listen(ctx, s.iface.Name, port)
 		if err != nil {
@@ -91,6 +101,9 @@ func (s *service) close() error {
 	if s.raw != nil {
 		errs = append(errs, s.raw.Close())
 	}
+	if s.lookout != nil {
+		errs = append(errs, s.lookout.neighbours.Close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -98,6 +111,10 @@ func (s *service) close() error {
 func (s *service) start(ctx context.Context, group *errgroup.Group) {
 	s.log.Info("serving DHCP", "mode", s.iface.Mode.String(), "address", s.iface.Addr.String(),
 		"subnet", s.iface.Network.Subnet.Masked().String(), "pool", s.iface.Network.Range.String())
+	if s.lookout != nil {
+		group.Go(func() error { return s.lookout.neighbours.run(ctx) })
+		group.Go(func() error { return s.lookout.run(ctx) })
+	}
 	for _, sock := range s.sockets {
 		group.Go(func() error { return s.read(ctx, sock) })
 		for range workers {
@@ -190,70 +207,14 @@ func (s *service) work(ctx context.Context, sock *socket) {
 	}
 }
 
-// handle takes one packet from its bytes to its answer, or to where its answer
-// waits for the lease store.
-func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
-	defer s.survive(a)
-	p, err := Parse(a.data)
-	if err != nil {
-		s.ignore(a, err)
-		return
-	}
-	req := Request{Packet: p, Client: Classify(p), Port: sock.port, Source: a.from, Unicast: a.unicast}
-	if other := s.leftTo(req); other != "" {
-		s.log.Debug("DHCP packet left to another server", "client", req.Client.MAC.String(), "server", other)
-		return
-	}
-	s.askers.complete(&req, s.server.Now())
-	d := s.decide(ctx, &req)
-	if d.store == nil {
-		s.conclude(sock, req, d.id, d.reply)
-		return
-	}
-	// Packets that come after this one and promise nothing do not wait for its write.
-	stores := s.storing.TryGo(func() error {
-		defer s.survive(a)
-		s.conclude(sock, req, d.id, d.store())
-		return nil
-	})
-	if !stores {
-		s.warnDropped(sock)
-	}
-}
-
-// ignore tells of a packet that is not answered, since it cannot be read.
-func (s *service) ignore(a arrival, err error) {
-	if errors.Is(err, errHardware) && s.hardware.pass(s.server.Now()) {
-		s.log.Warn("a client of another kind of network is not served; have it boot from an Ethernet interface", "from", a.from.String(), "error", err)
-		return
-	}
-	s.log.Debug("packet ignored", "from", a.from.String(), "error", err)
-}
-
-// survive, when it is deferred, has a panic cost one packet, so that the server goes
-// on.
-func (s *service) survive(a arrival) {
-	if v := recover(); v != nil && s.panicked.pass(s.server.Now()) {
-		s.log.Error("a DHCP packet was dropped because of a fault in this program; please report this line",
-			"from", a.from.String(), "panic", v, "packet", fmt.Sprintf("%x", a.data), "stack", string(debug.Stack()))
-	}
-}
-
-// conclude sends a reply, and tells of it.
-func (s *service) conclude(sock *socket, req Request, id Identity, reply Reply) {
-	if reply.Packet != nil {
-		if err := s.send(sock, id, reply); err != nil {
-			s.log.Error("answer not sent", "client", req.Client.MAC.String(), "error", err)
-			reply = noReply("the answer could not be sent: %s", err)
-		}
-	}
-	s.report(req, reply)
-}
-
 // decision is what a packet is answered.
 type decision struct {
 	id    Identity
 	reply Reply
+	// check, if not nil, looks for another station at the address that the reply
+	// offers, and returns the reply that is right then. It takes up to some 100s of
+	// milliseconds.
+	check func() Reply
 	// store, if not nil, makes durable what the reply promises, and returns the
 	// reply that is right then. It waits for the lease store.
 	store func() Reply
@@ -273,6 +234,8 @@ func (s *service) decide(ctx context.Context, req *Request) decision {
 	answer := func(g Grant) Reply { return Answer(*req, id, g, boot) }
 	d := decision{id: id, reply: answer(grant)}
 	switch r := *req; {
+	case grant.unproven && s.isOnLink(t) && s.lookout.needsLook(grant):
+		d.check = func() Reply { return s.check(ctx, req, t, grant, answer) }
 	case change != nil:
 		d.store = func() Reply { s.giveBack(t, *change); return d.reply }
 	case d.reply.Packet != nil && d.reply.Packet.MessageType() == dhcpv4.MessageTypeAck && grant.Verdict == Granted:

@@ -24,6 +24,8 @@ type system interface {
 	listen(ctx context.Context, iface string, port uint16) (udpSocket, error)
 	// hardware opens a socket that sends to hardware addresses.
 	hardware(iface string) (hardwareSender, error)
+	// neighbours opens a socket that asks the stations of a network for addresses.
+	neighbours(iface string) (neighbours, error)
 	// pause waits for d, or for the end of ctx.
 	pause(ctx context.Context, d time.Duration)
 }
@@ -140,6 +142,10 @@ func isUnicast(control []byte) bool {
 
 func (linux) hardware(iface string) (hardwareSender, error) {
 	return openFrames(iface, false)
+}
+
+func (l linux) neighbours(iface string) (neighbours, error) {
+	return openARP(iface, l.pause)
 }
 
 func (linux) pause(ctx context.Context, d time.Duration) {

@@ -79,8 +79,12 @@ func (t *table) offer(mac station, wanted netip.Addr) Grant {
 	if !addr.IsValid() {
 		return Grant{Reason: reason, misplaced: note}
 	}
+	unproven := addr != r.Addr && !t.proven(addr, mac)
 	t.hold(addr, mac, t.now().Add(offerTime))
-	return Grant{Verdict: Granted, Addr: addr, Hostname: r.Hostname, Term: t.network.leaseTime(), Reason: reason, misplaced: note}
+	return Grant{
+		Verdict: Granted, Addr: addr, Hostname: r.Hostname, Term: t.network.leaseTime(), Reason: reason,
+		misplaced: note, unproven: unproven,
+	}
 }
 
 // hold keeps an address for a client at least until a time. A lease that has
@@ -247,6 +251,8 @@ func (t *table) obstacle(a netip.Addr, mac station) string {
 	case e == nil || !e.isTaken(mac, now):
 	case e.kept.until.After(now) && e.kept.mac != mac && e.kept.mac != station{}:
 		return "leased to " + e.kept.mac.String()
+	case e.answers && e.owned && e.mac != mac:
+		return "in use by " + e.mac.String() + ", which has no lease"
 	case !e.owned || e.mac == mac:
 		return "kept out of use, since another station may have it"
 	case e.bound:
@@ -278,7 +284,7 @@ func (t *table) assign(a netip.Addr, mac station, bound bool, until time.Time) {
 	} else if e.owned && e.mac != mac {
 		delete(t.byMAC, e.mac)
 	}
-	e.mac, e.owned, e.bound = mac, true, bound
+	e.mac, e.owned, e.bound, e.answers = mac, true, bound, false
 	t.byMAC[mac] = e
 	t.setUntil(e, until)
 }
