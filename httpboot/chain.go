@@ -166,7 +166,7 @@ func (c *Chain) Reserve(hw net.HardwareAddr) (dhcp.Reservation, bool) {
 		return dhcp.Reservation{}, false
 	}
 	spec, ok := c.Site.Spec(mac)
-	if !ok || !spec.Address.IsValid() {
+	if !ok || !spec.Address.IsValid() && spec.Hostname == "" {
 		return dhcp.Reservation{}, false
 	}
 	return dhcp.Reservation{Addr: spec.Address, Hostname: spec.Hostname}, true

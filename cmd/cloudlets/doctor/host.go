@@ -44,6 +44,7 @@ func Examine(ctx context.Context, s Server) ([]Finding, error) {
 	findings = append(findings, checkSites(ctx, s.Socket)...)
 	findings = append(findings, checkLoaders(s.Site, s.Settings)...)
 	findings = append(findings, Files(s.Site)...)
+	findings = append(findings, checkAddresses(s)...)
 	return append(findings, checkImages(ctx, s)...), ctx.Err()
 }
 
@@ -104,6 +105,19 @@ func checkOtherServers(ctx context.Context, s site.Settings) Finding {
 	default:
 		return Finding{What: "no other DHCP server answers on " + s.Interface}
 	}
+}
+
+// checkAddresses looks at the addresses that are reserved for machines.
+func checkAddresses(s Server) []Finding {
+	own, err := daemon.InterfaceAddr(s.Settings)
+	if err != nil {
+		return nil // checkInterface reports it
+	}
+	var list []Finding
+	for _, p := range daemon.Misplaced(s.Site, s.Settings, own) {
+		list = append(list, Finding{"the addresses of machines", p.Error()})
+	}
+	return list
 }
 
 func checkLoaders(site *site.Site, s site.Settings) []Finding {
