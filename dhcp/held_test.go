@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -99,5 +100,29 @@ func TestAMisplacedReservationIsLogged(t *testing.T) {
 	}
 	if lines := log.lines("reserved address 10.77.0.1 is an address of this server"); len(lines) != 1 {
 		t.Errorf("the log says it %d times: %q", len(lines), lines)
+	}
+}
+
+// named is a Reserver that knows names and no addresses.
+type named string
+
+func (n named) Reserve(net.HardwareAddr) (Reservation, bool) {
+	return Reservation{Hostname: string(n)}, true
+}
+func (n named) Reserved(netip.Addr) (mac net.HardwareAddr, ok bool) { return nil, false }
+
+// TestANameWithoutAnAddress is sent with an address of the pool (option 12).
+func TestANameWithoutAnAddress(t *testing.T) {
+	b := startBed(t, poolInterface(), func(s *Server) {
+		s.Booter = struct {
+			Booter
+			Reserver
+		}{booterFunc(testBoot), named("web1")}
+	})
+	if e := b.put(sampleNamed(t, "udhcpc-discover")); e.Addr.String() != "10.77.0.100" {
+		t.Errorf("exchange %+v", e)
+	}
+	if name := parseSent(t, b.got()).HostName(); name != "web1" {
+		t.Errorf("the client is named %q", name)
 	}
 }
