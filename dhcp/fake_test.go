@@ -19,6 +19,7 @@ type fakeSystem struct {
 	fail  error // what listen returns
 
 	stations fakeNeighbours
+	rivals   []Found
 
 	mu     sync.Mutex
 	paused []time.Duration
@@ -66,11 +67,25 @@ func (f *fakeSystem) listen(_ context.Context, _ string, port uint16) (udpSocket
 	return f.ports[port], f.fail
 }
 
-func (f *fakeSystem) pause(_ context.Context, d time.Duration) {
+// pause lasts as long as the test for what is done from time to time, and is over at
+// once for all else.
+func (f *fakeSystem) pause(ctx context.Context, d time.Duration) {
+	if d >= rivalTime {
+		<-ctx.Done()
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.paused = append(f.paused, d)
 }
+
+func (f *fakeSystem) prober(string) (prober, error) { return fakeProber(f.rivals), nil }
+
+// fakeProber is a prober that finds the same servers each time.
+type fakeProber []Found
+
+func (p fakeProber) Close() error                                   { return nil }
+func (p fakeProber) probe(context.Context, string) ([]Found, error) { return p, nil }
 
 func (f *fakeSystem) hardware(string) (hardwareSender, error) { return fakeHardware{f.out}, nil }
 
@@ -120,7 +135,14 @@ func (f fakeSystems) neighbours(iface string) (neighbours, error) { return f[ifa
 
 func (f fakeSystems) hardware(iface string) (hardwareSender, error) { return f[iface].hardware(iface) }
 
-func (fakeSystems) pause(context.Context, time.Duration) {}
+func (f fakeSystems) prober(iface string) (prober, error) { return f[iface].prober(iface) }
+
+func (f fakeSystems) pause(ctx context.Context, d time.Duration) {
+	for _, one := range f {
+		one.pause(ctx, d)
+		return
+	}
+}
 
 // fakeHardware is the raw side of a fakeSystem.
 type fakeHardware struct{ out chan sent }

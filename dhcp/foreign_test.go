@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"net/netip"
@@ -98,6 +99,12 @@ func inside(ns string, f func() error) error {
 // exchanges as they happen.
 func serve(t *testing.T, ns string, i Interface) <-chan Exchange {
 	t.Helper()
+	return serveLogged(t, ns, i, t.Output())
+}
+
+// serveLogged is serve with a log of warnings.
+func serveLogged(t *testing.T, ns string, i Interface, log io.Writer) <-chan Exchange {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	exchanges := make(chan Exchange, 1<<16)
@@ -105,7 +112,7 @@ func serve(t *testing.T, ns string, i Interface) <-chan Exchange {
 	s := &Server{
 		Interfaces: []Interface{i}, Booter: booterFunc(testBoot),
 		Observe: func(e Exchange) { exchanges <- e },
-		Log:     slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Log:     slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	ready := make(chan struct{})
 	// All of it is inside, so that the thread lasts as long as the test: its

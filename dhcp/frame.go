@@ -24,8 +24,8 @@ type frames struct {
 	index int
 }
 
-// openFrames opens a packet socket. Without receive it gets no packets, so that
-// none pile up in it.
+// openFrames opens a packet socket. With receive it gets what is sent to DHCP
+// clients; without it gets no packets, so that none pile up in it.
 func openFrames(iface string, receive bool) (*frames, error) {
 	ifc, err := net.InterfaceByName(iface)
 	if err != nil {
@@ -39,11 +39,47 @@ func openFrames(iface string, receive bool) (*frames, error) {
 	if !receive {
 		return f, nil
 	}
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, clientFilter()); err != nil {
+		return nil, errors.Join(fmt.Errorf("filter the packet socket of %s: %w", iface, err), f.Close())
+	}
 	ip := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_IP), Ifindex: ifc.Index}
 	if err := unix.Bind(fd, ip); err != nil {
 		return nil, errors.Join(fmt.Errorf("bind packet socket to %s: %w", iface, err), f.Close())
 	}
 	return f, nil
+}
+
+// clientFilter lets through UDP datagrams for ClientPort alone. Its program begins at
+// the IPv4 header.
+func clientFilter() *unix.SockFprog {
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 9},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 5, K: unix.IPPROTO_UDP},
+		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: 6},
+		{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, Jt: 3, K: 0x1fff}, // a later fragment
+		{Code: unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH, K: 0},              // the header's length
+		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_IND, K: 2},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: ClientPort},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 1 << 16},
+	}
+	return &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+}
+
+// drain drops the packets that came before.
+func (f *frames) drain() {
+	conn, err := f.file.SyscallConn()
+	if err != nil {
+		return // the socket is closed, which the next read says
+	}
+	buf := make([]byte, 1)
+	_ = conn.Control(func(fd uintptr) {
+		for range maxWaiting {
+			if _, err := unix.Read(int(fd), buf); err != nil {
+				return
+			}
+		}
+	})
 }
 
 // Close closes the socket.

@@ -23,6 +23,9 @@ func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
 		s.log.Debug("DHCP packet left to another server", "client", req.Client.MAC.String(), "server", other)
 		return
 	}
+	if s.members.isFellow(req.Client) {
+		return
+	}
 	s.askers.complete(&req, s.server.Now())
 	d := s.decide(ctx, &req)
 	switch {

@@ -94,7 +94,7 @@ func TestAnInformThatNamesNoAddress(t *testing.T) {
 func TestInfiniBand(t *testing.T) {
 	lines := make(lineLog, 1)
 	b := startBed(t, poolInterface(), func(s *Server) {
-		s.Log = slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		s.Log = lines.logger()
 	})
 	raw := bytes.Clone(sampleNamed(t, "udhcpc-discover").raw)
 	raw[1], raw[2] = 32, 0 // RFC 4390, 2.1
@@ -113,6 +113,11 @@ func TestInfiniBand(t *testing.T) {
 
 // lineLog is a log whose lines can be waited for.
 type lineLog chan string
+
+// logger logs warnings alone.
+func (l lineLog) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
 
 func (l lineLog) Write(b []byte) (int, error) { l <- string(b); return len(b), nil }
 

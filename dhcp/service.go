@@ -46,6 +46,7 @@ type service struct {
 	// is nil for a proxy, and if no network of the interface is its own.
 	checking errgroup.Group
 	lookout  *lookout
+	prober   prober // nil for a proxy
 	log      *slog.Logger
 	sockets  []*socket
 	raw      hardwareSender
@@ -75,6 +76,13 @@ func (s *service) open(ctx context.Context) (err error) {
 	if s.raw, err = s.server.system.hardware(s.iface.Name); err != nil {
 		return err
 	}
+	if s.iface.Mode == Pool {
+		if p, err := s.server.system.prober(s.iface.Name); err != nil { // as on loopback
+			s.log.Info("other DHCP servers are not looked for", "error", err)
+		} else {
+			s.prober = p
+		}
+	}
 	if len(s.tables) > 0 && s.isOnLink(s.tables[0]) {
 		n, err := s.server.system.neighbours(s.iface.Name)
 		if err != nil {
@@ -101,6 +109,9 @@ func (s *service) close() error {
 	if s.raw != nil {
 		errs = append(errs, s.raw.Close())
 	}
+	if s.prober != nil {
+		errs = append(errs, s.prober.Close())
+	}
 	if s.lookout != nil {
 		errs = append(errs, s.lookout.neighbours.Close())
 	}
@@ -111,6 +122,9 @@ func (s *service) close() error {
 func (s *service) start(ctx context.Context, group *errgroup.Group) {
 	s.log.Info("serving DHCP", "mode", s.iface.Mode.String(), "address", s.iface.Addr.String(),
 		"subnet", s.iface.Network.Subnet.Masked().String(), "pool", s.iface.Network.Range.String())
+	if s.prober != nil {
+		group.Go(func() error { return s.watchRivals(ctx) })
+	}
 	if s.lookout != nil {
 		group.Go(func() error { return s.lookout.neighbours.run(ctx) })
 		group.Go(func() error { return s.lookout.run(ctx) })

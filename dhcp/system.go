@@ -26,6 +26,8 @@ type system interface {
 	hardware(iface string) (hardwareSender, error)
 	// neighbours opens a socket that asks the stations of a network for addresses.
 	neighbours(iface string) (neighbours, error)
+	// prober opens a socket that finds the other DHCP servers of a network.
+	prober(iface string) (prober, error)
 	// pause waits for d, or for the end of ctx.
 	pause(ctx context.Context, d time.Duration)
 }
@@ -147,6 +149,8 @@ func (linux) hardware(iface string) (hardwareSender, error) {
 func (l linux) neighbours(iface string) (neighbours, error) {
 	return openARP(iface, l.pause)
 }
+
+func (linux) prober(iface string) (prober, error) { return openProber(iface) }
 
 func (linux) pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
