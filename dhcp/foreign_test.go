@@ -35,7 +35,8 @@ func newWire(t *testing.T) wire {
 	t.Helper()
 	needs.Root(t)
 	need(t, "ip", "iproute2")
-	id := fmt.Sprintf("dhcp%d%s", os.Getpid(), strings.ToLower(t.Name()[len("Test"):min(len(t.Name()), 12)]))
+	name := strings.ToLower(strings.ReplaceAll(t.Name(), "/", ""))
+	id := fmt.Sprintf("dhcp%d%s", os.Getpid(), name[len("test"):min(len(name), 12)])
 	w := wire{id + "s", id + "c"}
 	for _, ns := range []string{w.server, w.client} {
 		run(t, "ip", "netns", "add", ns)
