@@ -169,7 +169,7 @@ func ask(t *testing.T, server string, packets []corpusPacket) (answers []string)
 		startForeign(t, w.server, "Server starting service", dhcpd, "-4", "-d", "-f", "-cf", config, "-lf", leases, "-pf", filepath.Join(dir, "pid"), "eth0")
 	}
 	err := inside(w.client, func() error {
-		f, err := openFrames("eth0", true)
+		f, err := openFrames("eth0", ClientPort)
 		if err != nil {
 			return err
 		}

@@ -67,6 +67,10 @@ func (f *fakeSystem) listen(_ context.Context, _ string, port uint16) (udpSocket
 	return f.ports[port], f.fail
 }
 
+func (f *fakeSystem) beside(_ string, from netip.AddrPort) (udpSocket, error) {
+	return f.ports[from.Port()], nil
+}
+
 // pause lasts as long as the test for what is done from time to time, and is over at
 // once for all else.
 func (f *fakeSystem) pause(ctx context.Context, d time.Duration) {
@@ -134,6 +138,10 @@ func (f fakeSystems) listen(ctx context.Context, iface string, port uint16) (udp
 func (f fakeSystems) neighbours(iface string) (neighbours, error) { return f[iface].neighbours(iface) }
 
 func (f fakeSystems) hardware(iface string) (hardwareSender, error) { return f[iface].hardware(iface) }
+
+func (f fakeSystems) beside(iface string, from netip.AddrPort) (udpSocket, error) {
+	return f[iface].beside(iface, from)
+}
 
 func (f fakeSystems) prober(iface string) (prober, error) { return f[iface].prober(iface) }
 

@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,7 +71,7 @@ func openProber(iface string) (*frameProber, error) {
 	if len(ifc.HardwareAddr) != 6 {
 		return nil, fmt.Errorf("probe for DHCP servers: %s is no Ethernet interface: name another one", iface)
 	}
-	sock, err := openFrames(iface, true)
+	sock, err := openFrames(iface, ClientPort)
 	if err != nil {
 		return nil, fmt.Errorf("probe for DHCP servers: %w", err)
 	}
@@ -132,8 +133,13 @@ func (f *frames) converse(ctx context.Context, ask *dhcpv4.DHCPv4) ([]Found, err
 	return slices.CompactFunc(slices.SortedFunc(slices.Values(all), Found.compare), Found.sameServer), nil
 }
 
-func (f Found) compare(g Found) int     { return f.Server.Compare(g.Server) }
-func (f Found) sameServer(g Found) bool { return f.Server == g.Server }
+func (f Found) compare(g Found) int {
+	return cmp.Or(f.Server.Compare(g.Server), g.Offered.Compare(f.Offered))
+}
+
+// sameServer says whether two answers are of one server. A DHCP server and a proxy may
+// be on one host.
+func (f Found) sameServer(g Found) bool { return f.Server == g.Server && f.Proxy() == g.Proxy() }
 
 func (f *frames) broadcast(p *dhcpv4.DHCPv4) error {
 	nowhere := netip.AddrPortFrom(netip.IPv4Unspecified(), ClientPort)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -91,13 +92,24 @@ func (s *service) open(ctx context.Context) (err error) {
 		s.lookout = newLookout(n, s.tables[0], s.server.Now, s.log)
 	}
 	for _, port := range []uint16{ServerPort, BootPort} {
-		conn, err := s.server.system.listen(ctx, s.iface.Name, port)
+		conn, err := s.listen(ctx, port)
 		if err != nil {
 			return err
 		}
 		s.sockets = append(s.sockets, &socket{conn, port, make(chan arrival, maxWaiting), make(chan arrival, maxWaiting)})
 	}
 	return nil
+}
+
+// listen opens the socket of a port. A proxy may run on the host of the DHCP server
+// beside which it is one, and needs no port 67 of its own.
+func (s *service) listen(ctx context.Context, port uint16) (udpSocket, error) {
+	conn, err := s.server.system.listen(ctx, s.iface.Name, port)
+	if s.iface.Mode != Proxy || port != ServerPort || !errors.Is(err, syscall.EADDRINUSE) {
+		return conn, err
+	}
+	s.log.Info("another program of this host has port 67; the proxy answers beside it, and sees what comes there")
+	return s.server.system.beside(s.iface.Name, netip.AddrPortFrom(s.iface.Addr, port))
 }
 
 // close closes all sockets.

@@ -22,6 +22,9 @@ type system interface {
 	hostAddresses() ([]netip.Addr, error)
 	// listen opens a UDP socket that hears one interface only.
 	listen(ctx context.Context, iface string, port uint16) (udpSocket, error)
+	// beside opens a socket for a port that another program has, to send from it and
+	// to see what comes to it.
+	beside(iface string, from netip.AddrPort) (udpSocket, error)
 	// hardware opens a socket that sends to hardware addresses.
 	hardware(iface string) (hardwareSender, error)
 	// neighbours opens a socket that asks the stations of a network for addresses.
@@ -119,6 +122,10 @@ func (linux) listen(ctx context.Context, iface string, port uint16) (udpSocket, 
 	return linuxSocket{conn.(*net.UDPConn)}, nil
 }
 
+func (linux) beside(iface string, from netip.AddrPort) (udpSocket, error) {
+	return openPortless(iface, from)
+}
+
 // linuxSocket is a socket with IP_PKTINFO.
 type linuxSocket struct{ *net.UDPConn }
 
@@ -143,7 +150,7 @@ func isUnicast(control []byte) bool {
 }
 
 func (linux) hardware(iface string) (hardwareSender, error) {
-	return openFrames(iface, false)
+	return openFrames(iface, 0)
 }
 
 func (l linux) neighbours(iface string) (neighbours, error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -66,7 +67,12 @@ func checkPorts(ctx context.Context, s site.Settings) []Finding {
 	own, _ := daemon.InterfaceAddr(s) // checkInterface reports the error
 	if !s.DHCP.Off {
 		for _, port := range []struct{ number, what string }{{"67", "DHCP"}, {"4011", "PXE"}} {
-			list = append(list, Found("UDP port "+port.number+" is free on "+s.Interface+", for "+port.what, tryListen(ctx, "udp4", ":"+port.number, s.Interface)))
+			err := tryListen(ctx, "udp4", ":"+port.number, s.Interface)
+			if s.DHCP.Proxy && port.number == "67" && errors.Is(err, syscall.EADDRINUSE) {
+				list = append(list, Finding{What: "UDP port 67 is another program's on " + s.Interface + ", beside which the proxy answers"})
+				continue
+			}
+			list = append(list, Found("UDP port "+port.number+" is free on "+s.Interface+", for "+port.what, err))
 		}
 	}
 	at := daemon.OnInterface(own.Addr(), s.HTTP)
