@@ -50,13 +50,18 @@ setup-demo:
 	$(call install,$(DEMO_PACKAGES))
 
 .PHONY: setup-test
-setup-test: bin/etcd
+setup-test: bin/etcd bin/isc-dhcp
 	$(call install,$(TEST_PACKAGES))
 
 # The package etcd-server is unpacked and not installed, as it would start a server.
 bin/etcd:
 	$(SUDO) apt-get update -qq
 	mkdir -p bin && cd bin && apt-get download -qq etcd-server && dpkg -x etcd-server_*.deb etcd.part && rm etcd-server_*.deb && mv etcd.part etcd
+
+# ISC's DHCP server is unpacked for the same reason.
+bin/isc-dhcp:
+	$(SUDO) apt-get update -qq
+	mkdir -p bin && cd bin && apt-get download -qq isc-dhcp-server && dpkg -x isc-dhcp-server_*.deb isc-dhcp.part && rm isc-dhcp-server_*.deb && mv isc-dhcp.part isc-dhcp
 
 # The Debian root that tests read and machines install, made once.
 .PHONY: setup-image

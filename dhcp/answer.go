@@ -66,6 +66,12 @@ type Grant struct {
 	Term time.Duration
 	// Reason says why the verdict is what it is.
 	Reason string
+	// misplaced says why the client does not get the address that is reserved for
+	// it, if there is one.
+	misplaced string
+	// unproven says that the client never had the address, so that another station
+	// may have it.
+	unproven bool
 }
 
 // Reply is what a server does about a request. A nil Packet is silence.
@@ -154,6 +160,9 @@ func answerInform(req Request, id Identity, boot Boot) Reply {
 	}
 	if id.Mode == Proxy {
 		return noReply("an INFORM is for the network's own DHCP server")
+	}
+	if !informant(req).IsValid() && !toAddr(req.Packet.GatewayIPAddr).IsValid() {
+		return noReply("an INFORM that says no address, and comes from none")
 	}
 	p := newReply(req, id, dhcpv4.MessageTypeAck)
 	addNetwork(p, id.Network)

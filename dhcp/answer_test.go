@@ -38,7 +38,7 @@ func testGrant(mode Mode) Grant {
 	if mode == Proxy {
 		return Grant{}
 	}
-	return Grant{Granted, netip.MustParseAddr("10.77.0.100"), "web1", time.Hour, "granted"}
+	return Grant{Verdict: Granted, Addr: netip.MustParseAddr("10.77.0.100"), Hostname: "web1", Term: time.Hour, Reason: "granted"}
 }
 
 // testBoot gives each kind of client what the boot chain would.

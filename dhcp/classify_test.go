@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"net"
 	"testing"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -109,5 +110,16 @@ func TestForeignTextIsMadePrintable(t *testing.T) {
 	p.Options[12] = []byte("a\x1b[2Jb\n\xff\x00")
 	if got := Classify(p).Hostname; got != "a?[2Jb??" {
 		t.Errorf("hostname %q still has control characters", got)
+	}
+}
+
+// TestRaspberryPiPrefixes are those of all models that boot from the network.
+func TestRaspberryPiPrefixes(t *testing.T) {
+	for _, prefix := range []string{"b8:27:eb", "dc:a6:32", "e4:5f:01", "28:cd:c1", "d8:3a:dd", "2c:cf:67", "88:a2:9e"} {
+		p := sampleNamed(t, "raspberrypi-discover").req.Packet
+		p.ClientHWAddr, _ = net.ParseMAC(prefix + ":00:00:01")
+		if f := Classify(p).Firmware; f != RaspberryPi {
+			t.Errorf("%s is taken for %v", prefix, f)
+		}
 	}
 }

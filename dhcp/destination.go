@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/iana"
 )
 
 // Route says how a reply is sent.
@@ -32,6 +33,9 @@ var everyone = netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), 
 // for port 4011.
 func destination(req Request, p *dhcpv4.DHCPv4) Destination {
 	relay, client := toAddr(req.Packet.GatewayIPAddr), toAddr(req.Packet.ClientIPAddr)
+	if req.Packet.MessageType() == dhcpv4.MessageTypeInform {
+		client = informant(req)
+	}
 	switch {
 	case relay.IsValid():
 		return Destination{Addr: netip.AddrPortFrom(relay, ServerPort)}
@@ -43,10 +47,23 @@ func destination(req Request, p *dhcpv4.DHCPv4) Destination {
 		return Destination{Addr: netip.AddrPortFrom(client, ClientPort)}
 	}
 	yours := toAddr(p.YourIPAddr)
-	if p.IsBroadcast() || !yours.IsValid() {
+	if p.IsBroadcast() || !yours.IsValid() || p.HWType == iana.HWTypeInfiniband {
 		return Destination{Route: Broadcast, Addr: everyone}
 	}
 	return Destination{Hardware, netip.AddrPortFrom(yours, ClientPort), p.ClientHWAddr}
+}
+
+// informant is the address of a client that sent an INFORM. A client should name it
+// (RFC 2131, 4.4.3). Those that do not are believed to have the one that the packet
+// came from.
+func informant(req Request) netip.Addr {
+	if client := toAddr(req.Packet.ClientIPAddr); client.IsValid() {
+		return client
+	}
+	if from := req.Source.Addr(); isStation(from) && !toAddr(req.Packet.GatewayIPAddr).IsValid() {
+		return from
+	}
+	return netip.Addr{}
 }
 
 // isStation says whether a single host can have the address.

@@ -86,9 +86,11 @@ type Booter interface {
 	Boot(ctx context.Context, c Client) Boot
 }
 
-// Reservation is an address that is kept for one client.
+// Reservation is what is kept for one client.
 type Reservation struct {
-	Addr     netip.Addr
+	// Addr is its address; invalid means one of the pool.
+	Addr netip.Addr
+	// Hostname is the name that it is given (option 12), if any.
 	Hostname string
 }
 

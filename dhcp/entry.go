@@ -17,11 +17,13 @@ type entry struct {
 	mac   station
 	owned bool // mac is the client's; false in quarantine, and for addresses that were given up
 	bound bool // leased and not only offered
-	until time.Time
-	kept  keptLease
-	due   time.Time    // when a client that needs an address looks at this one
-	queue *expiryQueue // of a pool; nil for an address outside the range
-	index int          // in the queue
+	// answers says that a station was found there that has no lease.
+	answers bool
+	until   time.Time
+	kept    keptLease
+	due     time.Time    // when a client that needs an address looks at this one
+	queue   *expiryQueue // of a pool; nil for an address outside the range
+	index   int          // in the queue
 }
 
 // keptLease is the lease that an address has in the store, as far as this server was

@@ -18,8 +18,12 @@ type fakeSystem struct {
 	out   chan sent
 	fail  error // what listen returns
 
+	stations fakeNeighbours
+	rivals   []Found
+
 	mu     sync.Mutex
 	paused []time.Duration
+	later  []netip.Addr // of other interfaces, or added meanwhile
 }
 
 var _ system = (*fakeSystem)(nil)
@@ -43,17 +47,71 @@ func newFakeSystem() *fakeSystem {
 
 func (f *fakeSystem) addresses(string) ([]netip.Prefix, error) { return f.addrs, nil }
 
+func (f *fakeSystem) hostAddresses() (addrs []netip.Addr, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.addrs {
+		addrs = append(addrs, p.Addr())
+	}
+	return append(addrs, f.later...), nil
+}
+
+// addAddress gives the host an address while the server runs.
+func (f *fakeSystem) addAddress(a string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.later = append(f.later, netip.MustParseAddr(a))
+}
+
 func (f *fakeSystem) listen(_ context.Context, _ string, port uint16) (udpSocket, error) {
 	return f.ports[port], f.fail
 }
 
-func (f *fakeSystem) pause(_ context.Context, d time.Duration) {
+func (f *fakeSystem) beside(_ string, from netip.AddrPort) (udpSocket, error) {
+	return f.ports[from.Port()], nil
+}
+
+// pause lasts as long as the test for what is done from time to time, and is over at
+// once for all else.
+func (f *fakeSystem) pause(ctx context.Context, d time.Duration) {
+	if d >= rivalTime {
+		<-ctx.Done()
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.paused = append(f.paused, d)
 }
 
+func (f *fakeSystem) prober(string) (prober, error) { return fakeProber(f.rivals), nil }
+
+// fakeProber is a prober that finds the same servers each time.
+type fakeProber []Found
+
+func (p fakeProber) Close() error                                   { return nil }
+func (p fakeProber) probe(context.Context, string) ([]Found, error) { return p, nil }
+
 func (f *fakeSystem) hardware(string) (hardwareSender, error) { return fakeHardware{f.out}, nil }
+
+func (f *fakeSystem) neighbours(string) (neighbours, error) { return &f.stations, nil }
+
+// fakeNeighbours are the stations of a network that have an address.
+type fakeNeighbours struct {
+	mu    sync.Mutex
+	has   map[netip.Addr]station
+	asked []netip.Addr
+}
+
+func (n *fakeNeighbours) run(ctx context.Context) error { return nil }
+func (n *fakeNeighbours) Close() error                  { return nil }
+
+func (n *fakeNeighbours) who(_ context.Context, a netip.Addr) (holder station, found bool, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asked = append(n.asked, a)
+	holder, found = n.has[a]
+	return holder, found, nil
+}
 
 // fakeSystems is a host with several interfaces, each on a network of its own.
 type fakeSystems map[string]*fakeSystem
@@ -62,13 +120,37 @@ var _ system = fakeSystems{}
 
 func (f fakeSystems) addresses(iface string) ([]netip.Prefix, error) { return f[iface].addrs, nil }
 
+func (f fakeSystems) hostAddresses() (all []netip.Addr, err error) {
+	for _, one := range f {
+		addrs, err := one.hostAddresses()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, addrs...)
+	}
+	return all, nil
+}
+
 func (f fakeSystems) listen(ctx context.Context, iface string, port uint16) (udpSocket, error) {
 	return f[iface].listen(ctx, iface, port)
 }
 
+func (f fakeSystems) neighbours(iface string) (neighbours, error) { return f[iface].neighbours(iface) }
+
 func (f fakeSystems) hardware(iface string) (hardwareSender, error) { return f[iface].hardware(iface) }
 
-func (fakeSystems) pause(context.Context, time.Duration) {}
+func (f fakeSystems) beside(iface string, from netip.AddrPort) (udpSocket, error) {
+	return f[iface].beside(iface, from)
+}
+
+func (f fakeSystems) prober(iface string) (prober, error) { return f[iface].prober(iface) }
+
+func (f fakeSystems) pause(ctx context.Context, d time.Duration) {
+	for _, one := range f {
+		one.pause(ctx, d)
+		return
+	}
+}
 
 // fakeHardware is the raw side of a fakeSystem.
 type fakeHardware struct{ out chan sent }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"net/netip"
@@ -34,7 +35,8 @@ func newWire(t *testing.T) wire {
 	t.Helper()
 	needs.Root(t)
 	need(t, "ip", "iproute2")
-	id := fmt.Sprintf("dhcp%d%s", os.Getpid(), strings.ToLower(t.Name()[len("Test"):min(len(t.Name()), 12)]))
+	name := strings.ToLower(strings.ReplaceAll(t.Name(), "/", ""))
+	id := fmt.Sprintf("dhcp%d%s", os.Getpid(), name[len("test"):min(len(name), 12)])
 	w := wire{id + "s", id + "c"}
 	for _, ns := range []string{w.server, w.client} {
 		run(t, "ip", "netns", "add", ns)
@@ -98,6 +100,12 @@ func inside(ns string, f func() error) error {
 // exchanges as they happen.
 func serve(t *testing.T, ns string, i Interface) <-chan Exchange {
 	t.Helper()
+	return serveLogged(t, ns, i, t.Output())
+}
+
+// serveLogged is serve with a log of warnings.
+func serveLogged(t *testing.T, ns string, i Interface, log io.Writer) <-chan Exchange {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	exchanges := make(chan Exchange, 1<<16)
@@ -105,7 +113,7 @@ func serve(t *testing.T, ns string, i Interface) <-chan Exchange {
 	s := &Server{
 		Interfaces: []Interface{i}, Booter: booterFunc(testBoot),
 		Observe: func(e Exchange) { exchanges <- e },
-		Log:     slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Log:     slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	ready := make(chan struct{})
 	// All of it is inside, so that the thread lasts as long as the test: its

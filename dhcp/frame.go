@@ -24,9 +24,9 @@ type frames struct {
 	index int
 }
 
-// openFrames opens a packet socket. Without receive it gets no packets, so that
-// none pile up in it.
-func openFrames(iface string, receive bool) (*frames, error) {
+// openFrames opens a packet socket, which gets what is sent to a UDP port. With port 0
+// it gets no packets, so that none pile up in it.
+func openFrames(iface string, port uint16) (*frames, error) {
 	ifc, err := net.InterfaceByName(iface)
 	if err != nil {
 		return nil, fmt.Errorf("find network interface %q (ip link lists them): %w", iface, err)
@@ -36,14 +36,50 @@ func openFrames(iface string, receive bool) (*frames, error) {
 		return nil, fmt.Errorf("open packet socket on %s (it takes root or CAP_NET_RAW): %w", iface, err)
 	}
 	f := &frames{os.NewFile(uintptr(fd), "packet socket of "+iface), ifc.Index}
-	if !receive {
+	if port == 0 {
 		return f, nil
+	}
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, portFilter(port)); err != nil {
+		return nil, errors.Join(fmt.Errorf("filter the packet socket of %s: %w", iface, err), f.Close())
 	}
 	ip := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_IP), Ifindex: ifc.Index}
 	if err := unix.Bind(fd, ip); err != nil {
 		return nil, errors.Join(fmt.Errorf("bind packet socket to %s: %w", iface, err), f.Close())
 	}
 	return f, nil
+}
+
+// portFilter lets through UDP datagrams for a port alone. Its program begins at
+// the IPv4 header.
+func portFilter(port uint16) *unix.SockFprog {
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 9},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 5, K: unix.IPPROTO_UDP},
+		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: 6},
+		{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, Jt: 3, K: 0x1fff}, // a later fragment
+		{Code: unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH, K: 0},              // the header's length
+		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_IND, K: 2},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: uint32(port)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 1 << 16},
+	}
+	return &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+}
+
+// drain drops the packets that came before.
+func (f *frames) drain() {
+	conn, err := f.file.SyscallConn()
+	if err != nil {
+		return // the socket is closed, which the next read says
+	}
+	buf := make([]byte, 1)
+	_ = conn.Control(func(fd uintptr) {
+		for range maxWaiting {
+			if _, err := unix.Read(int(fd), buf); err != nil {
+				return
+			}
+		}
+	})
 }
 
 // Close closes the socket.

@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -33,6 +34,7 @@ func (s *service) askTable(req Request, id Identity, t *table) (g Grant, change 
 		if g.Verdict != Granted {
 			s.warnNoAddress(mac, g)
 		}
+		s.warnMisplaced(mac, g)
 		return g, nil
 	case dhcpv4.MessageTypeRequest:
 		return s.handleRequest(req, id, t, mac), nil
@@ -55,6 +57,31 @@ func (s *service) warnNoAddress(mac station, g Grant) {
 	if s.noAddress.pass(s.server.Now()) {
 		s.log.Warn("no address for a client", "client", mac.String(), "reason", g.Reason)
 	}
+}
+
+// warnMisplaced tells of a client that cannot get the address reserved for it.
+func (s *service) warnMisplaced(mac station, g Grant) {
+	if g.misplaced != "" && s.misplaced.pass(s.server.Now()) {
+		s.log.Warn("a client gets another address than the one reserved for it: mend its reservation, or end what stands in its way",
+			"client", mac.String(), "address", g.Addr, "reason", g.misplaced)
+	}
+}
+
+// isOnLink says whether the clients of a table are on the interface's own network,
+// where they can be asked for by ARP, and not behind a relay.
+func (s *service) isOnLink(t *table) bool {
+	return t == s.tables[0] && t.network.Subnet.Contains(s.iface.Addr)
+}
+
+// check looks for another station at the address that a client is offered, and
+// returns the offer that is right then. It sets the client's address in req.
+func (s *service) check(ctx context.Context, req *Request, t *table, g Grant, answer func(Grant) Reply) Reply {
+	mac, _ := stationOf(req.Client.MAC)
+	g = s.lookout.settle(ctx, mac, g, func() Grant { return t.offer(mac, toAddr(req.Packet.RequestedIPAddress())) })
+	if req.Client.Addr = g.Addr; g.Verdict != Granted {
+		s.warnNoAddress(mac, g)
+	}
+	return answer(g)
 }
 
 // handleRequest handles a REQUEST in each of a client's states (RFC 2131,

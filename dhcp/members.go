@@ -3,7 +3,6 @@ package dhcp
 import (
 	"encoding/binary"
 	"hash/fnv"
-	"sync"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -65,11 +64,6 @@ const (
 	// longSecs is from which value on a client's own count of seconds is taken
 	// for that. Some firmware sends 4 from the start, and some always 0.
 	longSecs = 5
-	// waitSpan is how long a client's first packet is remembered at least. A
-	// client that rebinds asks again after some minutes. maxWaits is how many
-	// clients are in each such span.
-	waitSpan = 5 * time.Minute
-	maxWaits = 1 << 14
 )
 
 // leftTo returns the ID of the member to which a packet is left, or "" if this
@@ -84,7 +78,7 @@ func (s *service) leftTo(req Request) string {
 	case dhcpv4.MessageTypeDiscover:
 	case dhcpv4.MessageTypeRequest:
 		if isForOne(req) {
-			s.waits.end(mac)
+			s.waits.forget(mac)
 			return ""
 		}
 	default:
@@ -110,32 +104,9 @@ func isForOne(req Request) bool {
 }
 
 // waits remembers since when clients of other members ask.
-type waits struct {
-	mu       sync.Mutex
-	now, old map[station]time.Time
-	began    time.Time // of now
-}
+type waits struct{ recent[time.Time] }
 
 // since returns how long a client has asked, and notes that it does.
 func (w *waits) since(mac station, now time.Time) time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.now == nil || now.Sub(w.began) >= waitSpan || len(w.now) >= maxWaits {
-		w.old, w.now, w.began = w.now, make(map[station]time.Time), now
-	}
-	for _, m := range []map[station]time.Time{w.now, w.old} {
-		if first, asked := m[mac]; asked {
-			return now.Sub(first)
-		}
-	}
-	w.now[mac] = now
-	return 0
-}
-
-// end notes that a client got an answer.
-func (w *waits) end(mac station) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.now, mac)
-	delete(w.old, mac)
+	return now.Sub(w.putFirst(mac, now, now))
 }

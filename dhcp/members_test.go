@@ -350,7 +350,7 @@ func TestWhoAnswersARequest(t *testing.T) {
 					break
 				}
 			}
-			c.all["a"].waits.end(m)
+			c.all["a"].waits.forget(m)
 			ask := func(id string) *dhcpv4.DHCPv4 {
 				return c.send(id, test.unicast, m, dhcpv4.MessageTypeRequest, test.what)
 			}
@@ -506,10 +506,10 @@ func TestTheStoreIsAway(t *testing.T) {
 func TestWaitsAreBounded(t *testing.T) {
 	var w waits
 	c := newClock()
-	for n := range 5 * maxWaits {
+	for n := range 5 * maxRecent {
 		w.since(station{1, 2, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, c.Now())
 	}
-	if n := len(w.now) + len(w.old); n > 2*maxWaits {
+	if n := len(w.now) + len(w.old); n > 2*maxRecent {
 		t.Errorf("%d clients are remembered", n)
 	}
 }

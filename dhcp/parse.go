@@ -14,12 +14,18 @@ const (
 	fileEnd    = 236
 )
 
+// errHardware is the error of a client whose hardware address is not one of 6
+// bytes: InfiniBand's has 20, and its clients send 8 bytes of it or none (RFC 4390).
+var errHardware = errors.New("only hardware addresses of 6 bytes are served, as Ethernet and Wi-Fi have them")
+
 // Parse reads a client's packet. Options that the client keeps in the
 // header's sname and file fields (option overload, RFC 2131, 4.1) are added to
-// the packet's options. Parse returns an error unless the packet is a request
-// of an Ethernet client.
+// the packet's options. The End option may be missing, as in packets of some
+// firmware. Parse returns an error unless the packet is a request of a client
+// with a hardware address of 6 bytes.
 func Parse(b []byte) (*dhcpv4.DHCPv4, error) {
-	p, err := dhcpv4.FromBytes(b)
+	end := byte(dhcpv4.OptionEnd.Code())
+	p, err := dhcpv4.FromBytes(append(b[:len(b):len(b)], end))
 	if err != nil {
 		return nil, fmt.Errorf("parse DHCP packet of %d bytes: %w", len(b), err)
 	}
@@ -27,7 +33,7 @@ func Parse(b []byte) (*dhcpv4.DHCPv4, error) {
 		return nil, errors.New("parse DHCP packet: it is not a request")
 	}
 	if len(p.ClientHWAddr) != 6 {
-		return nil, fmt.Errorf("parse DHCP packet: hardware address of %d bytes, only Ethernet's 6 are served", len(p.ClientHWAddr))
+		return nil, fmt.Errorf("parse DHCP packet: hardware type %d with an address of %d bytes: %w", p.HWType, len(p.ClientHWAddr), errHardware)
 	}
 	return p, readOverload(p, b)
 }

@@ -20,7 +20,7 @@ type pool struct {
 	Range
 	known [slots]expiryQueue // of the addresses that have an entry
 	// nextUnused is where to look for an address that was never given out: all
-	// lower ones have an entry, or can never be given.
+	// lower ones have an entry.
 	nextUnused netip.Addr
 }
 
@@ -101,11 +101,11 @@ func (t *table) pickUnused(p *pool, mac station) netip.Addr {
 	for ; p.Contains(p.nextUnused); p.nextUnused = p.nextUnused.Next() {
 		a := p.nextUnused
 		switch {
-		case t.byAddr[a] != nil || !t.assignable(a):
+		case t.byAddr[a] != nil:
 		case !t.foreign[slotOf(a)] && t.usable(a, mac):
 			return a
 		default:
-			t.insert(&entry{addr: a}, p.queue(a)) // another client may have it, or this one later
+			t.insert(&entry{addr: a}, p.queue(a)) // another client may have it, or this one when nothing holds it any more
 		}
 	}
 	return netip.Addr{}

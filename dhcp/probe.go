@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,11 +41,29 @@ func (f Found) Proxy() bool { return !f.Offered.IsValid() }
 // lease. It needs root or CAP_NET_RAW, but no free port and no address on the
 // interface. Servers on the same host do not receive it.
 func Probe(ctx context.Context, iface string) ([]Found, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, probeTime)
-		defer cancel()
+	p, err := openProber(iface)
+	if err != nil {
+		return nil, err
 	}
+	defer p.Close()
+	return p.probe(ctx, "")
+}
+
+// prober finds the DHCP servers of a network.
+type prober interface {
+	// probe is [Probe] by the server with an ID, whose fellows do not answer it.
+	probe(ctx context.Context, self string) ([]Found, error)
+	Close() error
+}
+
+// frameProber is a prober on one interface.
+type frameProber struct {
+	*frames
+	iface string
+	mac   net.HardwareAddr
+}
+
+func openProber(iface string) (*frameProber, error) {
 	ifc, err := net.InterfaceByName(iface)
 	if err != nil {
 		return nil, fmt.Errorf("probe for DHCP servers: find network interface %q (ip link lists them): %w", iface, err)
@@ -52,27 +71,44 @@ func Probe(ctx context.Context, iface string) ([]Found, error) {
 	if len(ifc.HardwareAddr) != 6 {
 		return nil, fmt.Errorf("probe for DHCP servers: %s is no Ethernet interface: name another one", iface)
 	}
-	sock, err := openFrames(iface, true)
+	sock, err := openFrames(iface, ClientPort)
 	if err != nil {
 		return nil, fmt.Errorf("probe for DHCP servers: %w", err)
 	}
-	defer sock.Close()
-	stop := context.AfterFunc(ctx, func() { _ = sock.file.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	ask, err := probePacket(ifc.HardwareAddr)
-	if err != nil {
-		return nil, fmt.Errorf("probe for DHCP servers on %s: %w", iface, err)
+	return &frameProber{sock, iface, ifc.HardwareAddr}, nil
+}
+
+func (p *frameProber) probe(ctx context.Context, self string) ([]Found, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, probeTime)
+		defer cancel()
 	}
-	found, err := sock.converse(ctx, ask)
+	stop := context.AfterFunc(ctx, func() { _ = p.file.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	ask, err := probePacket(p.mac, self)
+	var found []Found
+	if err == nil {
+		p.drain()
+		found, err = p.converse(ctx, ask)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("probe for DHCP servers on %s: %w", iface, err)
+		return nil, fmt.Errorf("probe for DHCP servers on %s: %w", p.iface, err)
 	}
 	return found, nil
 }
 
+// proberClass begins the user class (option 77) of a probe that a server with an ID
+// sends. The ID follows.
+const proberClass = "cloudlets server "
+
 // probePacket is a DISCOVER that both DHCP servers and proxies answer.
-func probePacket(mac net.HardwareAddr) (*dhcpv4.DHCPv4, error) {
-	return dhcpv4.NewDiscovery(mac,
+func probePacket(mac net.HardwareAddr, self string) (*dhcpv4.DHCPv4, error) {
+	more := func(*dhcpv4.DHCPv4) {}
+	if self != "" {
+		more = dhcpv4.WithUserClass(proberClass+self, false)
+	}
+	return dhcpv4.NewDiscovery(mac, more,
 		dhcpv4.WithBroadcast(true),
 		dhcpv4.WithOption(dhcpv4.OptClassIdentifier("PXEClient:Arch:00007:UNDI:003001")),
 		dhcpv4.WithOption(dhcpv4.OptClientArch(iana.EFI_X86_64)),
@@ -97,8 +133,13 @@ func (f *frames) converse(ctx context.Context, ask *dhcpv4.DHCPv4) ([]Found, err
 	return slices.CompactFunc(slices.SortedFunc(slices.Values(all), Found.compare), Found.sameServer), nil
 }
 
-func (f Found) compare(g Found) int     { return f.Server.Compare(g.Server) }
-func (f Found) sameServer(g Found) bool { return f.Server == g.Server }
+func (f Found) compare(g Found) int {
+	return cmp.Or(f.Server.Compare(g.Server), g.Offered.Compare(f.Offered))
+}
+
+// sameServer says whether two answers are of one server. A DHCP server and a proxy may
+// be on one host.
+func (f Found) sameServer(g Found) bool { return f.Server == g.Server && f.Proxy() == g.Proxy() }
 
 func (f *frames) broadcast(p *dhcpv4.DHCPv4) error {
 	nowhere := netip.AddrPortFrom(netip.IPv4Unspecified(), ClientPort)

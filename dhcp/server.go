@@ -36,7 +36,8 @@ type Server struct {
 	// Now is the clock that leases expire by; nil means time.Now.
 	Now func() time.Time
 
-	system system // nil means linux{}
+	system system         // nil means linux{}
+	host   *hostAddresses // set by withDefaults
 }
 
 // Listen opens all sockets and reads the stored leases. The server answers
@@ -95,7 +96,8 @@ func (l *Listener) Serve(ctx context.Context) error {
 	}
 	err := answering.Wait()
 	for _, s := range l.services {
-		_ = s.storing.Wait() // it has no errors
+		_ = s.checking.Wait() // neither has errors
+		_ = s.storing.Wait()
 	}
 	l.commits.end() // no packet is being handled any more
 	<-committed
@@ -131,6 +133,7 @@ func (s *Server) withDefaults() *Server {
 	if c.system == nil {
 		c.system = linux{}
 	}
+	c.host = &hostAddresses{list: c.system.hostAddresses, now: c.Now}
 	return &c
 }
 
@@ -153,6 +156,7 @@ func (s *Server) listenOn(ctx context.Context, i Interface, commits *committer) 
 	}
 	v := &service{server: s, iface: i, commits: commits, members: members{s.Members}, log: s.Log.With("interface", i.Name)}
 	v.storing.SetLimit(maxStoring)
+	v.checking.SetLimit(maxChecking)
 	if i.Mode == Pool {
 		v.tables = s.newTables(i)
 	}
@@ -168,7 +172,7 @@ func (s *Server) newTables(i Interface) []*table {
 	for _, n := range append([]Network{i.Network}, i.Relayed...) {
 		avoid := append([]netip.Addr{i.Addr, i.TFTP, n.Router}, n.DNS...)
 		t := newTable(n, s.Booter, s.Now, avoid...)
-		t.members = members{s.Members}
+		t.members, t.host = members{s.Members}, s.host
 		all = append(all, t)
 	}
 	return all

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -41,13 +41,19 @@ type service struct {
 	commits *committer
 	members members
 	waits   waits
+	askers  askers
 	storing errgroup.Group // packets whose answers wait for the lease store
-	log     *slog.Logger
-	sockets []*socket
-	raw     hardwareSender
+	// checking are offers that wait for a look at their address, by lookout. That
+	// is nil for a proxy, and if no network of the interface is its own.
+	checking errgroup.Group
+	lookout  *lookout
+	prober   prober // nil for a proxy
+	log      *slog.Logger
+	sockets  []*socket
+	raw      hardwareSender
 	// Each sort of warning is logged once a minute, since a flood of
 	// packets can cause them.
-	dropped, noAddress, unread, panicked, declined throttle
+	dropped, noAddress, unread, panicked, declined, hardware, misplaced throttle
 }
 
 // socket is one UDP port of an interface, and the packets that were read from
@@ -71,14 +77,39 @@ func (s *service) open(ctx context.Context) (err error) {
 	if s.raw, err = s.server.system.hardware(s.iface.Name); err != nil {
 		return err
 	}
+	if s.iface.Mode == Pool {
+		if p, err := s.server.system.prober(s.iface.Name); err != nil { // as on loopback
+			s.log.Info("other DHCP servers are not looked for", "error", err)
+		} else {
+			s.prober = p
+		}
+	}
+	if len(s.tables) > 0 && s.isOnLink(s.tables[0]) {
+		n, err := s.server.system.neighbours(s.iface.Name)
+		if err != nil {
+			return err
+		}
+		s.lookout = newLookout(n, s.tables[0], s.server.Now, s.log)
+	}
 	for _, port := range []uint16{ServerPort, BootPort} {
-		conn, err := s.server.system.listen(ctx, s.iface.Name, port)
+		conn, err := s.listen(ctx, port)
 		if err != nil {
 			return err
 		}
 		s.sockets = append(s.sockets, &socket{conn, port, make(chan arrival, maxWaiting), make(chan arrival, maxWaiting)})
 	}
 	return nil
+}
+
+// listen opens the socket of a port. A proxy may run on the host of the DHCP server
+// beside which it is one, and needs no port 67 of its own.
+func (s *service) listen(ctx context.Context, port uint16) (udpSocket, error) {
+	conn, err := s.server.system.listen(ctx, s.iface.Name, port)
+	if s.iface.Mode != Proxy || port != ServerPort || !errors.Is(err, syscall.EADDRINUSE) {
+		return conn, err
+	}
+	s.log.Info("another program of this host has port 67; the proxy answers beside it, and sees what comes there")
+	return s.server.system.beside(s.iface.Name, netip.AddrPortFrom(s.iface.Addr, port))
 }
 
 // close closes all sockets.
@@ -90,6 +121,12 @@ func (s *service) close() error {
 	if s.raw != nil {
 		errs = append(errs, s.raw.Close())
 	}
+	if s.prober != nil {
+		errs = append(errs, s.prober.Close())
+	}
+	if s.lookout != nil {
+		errs = append(errs, s.lookout.neighbours.Close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -97,6 +134,13 @@ func (s *service) close() error {
 func (s *service) start(ctx context.Context, group *errgroup.Group) {
 	s.log.Info("serving DHCP", "mode", s.iface.Mode.String(), "address", s.iface.Addr.String(),
 		"subnet", s.iface.Network.Subnet.Masked().String(), "pool", s.iface.Network.Range.String())
+	if s.prober != nil {
+		group.Go(func() error { return s.watchRivals(ctx) })
+	}
+	if s.lookout != nil {
+		group.Go(func() error { return s.lookout.neighbours.run(ctx) })
+		group.Go(func() error { return s.lookout.run(ctx) })
+	}
 	for _, sock := range s.sockets {
 		group.Go(func() error { return s.read(ctx, sock) })
 		for range workers {
@@ -189,60 +233,14 @@ func (s *service) work(ctx context.Context, sock *socket) {
 	}
 }
 
-// handle takes one packet from its bytes to its answer, or to where its answer
-// waits for the lease store.
-func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
-	defer s.survive(a)
-	p, err := Parse(a.data)
-	if err != nil {
-		s.log.Debug("packet ignored", "from", a.from.String(), "error", err)
-		return
-	}
-	req := Request{Packet: p, Client: Classify(p), Port: sock.port, Source: a.from, Unicast: a.unicast}
-	if other := s.leftTo(req); other != "" {
-		s.log.Debug("DHCP packet left to another server", "client", req.Client.MAC.String(), "server", other)
-		return
-	}
-	d := s.decide(ctx, &req)
-	if d.store == nil {
-		s.conclude(sock, req, d.id, d.reply)
-		return
-	}
-	// Packets that come after this one and promise nothing do not wait for its write.
-	stores := s.storing.TryGo(func() error {
-		defer s.survive(a)
-		s.conclude(sock, req, d.id, d.store())
-		return nil
-	})
-	if !stores {
-		s.warnDropped(sock)
-	}
-}
-
-// survive, when it is deferred, has a panic cost one packet, so that the server goes
-// on.
-func (s *service) survive(a arrival) {
-	if v := recover(); v != nil && s.panicked.pass(s.server.Now()) {
-		s.log.Error("a DHCP packet was dropped because of a fault in this program; please report this line",
-			"from", a.from.String(), "panic", v, "packet", fmt.Sprintf("%x", a.data), "stack", string(debug.Stack()))
-	}
-}
-
-// conclude sends a reply, and tells of it.
-func (s *service) conclude(sock *socket, req Request, id Identity, reply Reply) {
-	if reply.Packet != nil {
-		if err := s.send(sock, id, reply); err != nil {
-			s.log.Error("answer not sent", "client", req.Client.MAC.String(), "error", err)
-			reply = noReply("the answer could not be sent: %s", err)
-		}
-	}
-	s.report(req, reply)
-}
-
 // decision is what a packet is answered.
 type decision struct {
 	id    Identity
 	reply Reply
+	// check, if not nil, looks for another station at the address that the reply
+	// offers, and returns the reply that is right then. It takes up to some 100s of
+	// milliseconds.
+	check func() Reply
 	// store, if not nil, makes durable what the reply promises, and returns the
 	// reply that is right then. It waits for the lease store.
 	store func() Reply
@@ -265,6 +263,8 @@ func (s *service) decide(ctx context.Context, req *Request) decision {
 	answer := func(g Grant) Reply { return Answer(*req, id, g, boot) }
 	d := decision{id: id, reply: answer(grant)}
 	switch r := *req; {
+	case grant.unproven && s.isOnLink(t) && s.lookout.needsLook(grant):
+		d.check = func() Reply { return s.check(ctx, req, t, grant, answer) }
 	case change != nil:
 		d.store = func() Reply { s.giveBack(t, *change); return d.reply }
 	case d.reply.Packet != nil && d.reply.Packet.MessageType() == dhcpv4.MessageTypeAck && grant.Verdict == Granted:

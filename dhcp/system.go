@@ -18,10 +18,19 @@ import (
 type system interface {
 	// addresses lists an interface's IPv4 addresses.
 	addresses(iface string) ([]netip.Prefix, error)
+	// hostAddresses lists the IPv4 addresses of all interfaces.
+	hostAddresses() ([]netip.Addr, error)
 	// listen opens a UDP socket that hears one interface only.
 	listen(ctx context.Context, iface string, port uint16) (udpSocket, error)
+	// beside opens a socket for a port that another program has, to send from it and
+	// to see what comes to it.
+	beside(iface string, from netip.AddrPort) (udpSocket, error)
 	// hardware opens a socket that sends to hardware addresses.
 	hardware(iface string) (hardwareSender, error)
+	// neighbours opens a socket that asks the stations of a network for addresses.
+	neighbours(iface string) (neighbours, error)
+	// prober opens a socket that finds the other DHCP servers of a network.
+	prober(iface string) (prober, error)
 	// pause waits for d, or for the end of ctx.
 	pause(ctx context.Context, d time.Duration)
 }
@@ -53,14 +62,28 @@ func (linux) addresses(iface string) ([]netip.Prefix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list addresses of %s: %w", iface, err)
 	}
-	var v4 []netip.Prefix
+	return onlyIPv4(all), nil
+}
+
+func (linux) hostAddresses() ([]netip.Addr, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list addresses of this host: %w", err)
+	}
+	var addrs []netip.Addr
+	for _, p := range onlyIPv4(all) {
+		addrs = append(addrs, p.Addr())
+	}
+	return addrs, nil
+}
+
+func onlyIPv4(all []net.Addr) (v4 []netip.Prefix) {
 	for _, a := range all {
-		p, err := netip.ParsePrefix(a.String())
-		if err == nil && p.Addr().Is4() {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
 			v4 = append(v4, p)
 		}
 	}
-	return v4, nil
+	return v4
 }
 
 // receiveBuffer is how many bytes of packets the kernel keeps for a socket while
@@ -99,6 +122,10 @@ func (linux) listen(ctx context.Context, iface string, port uint16) (udpSocket, 
 	return linuxSocket{conn.(*net.UDPConn)}, nil
 }
 
+func (linux) beside(iface string, from netip.AddrPort) (udpSocket, error) {
+	return openPortless(iface, from)
+}
+
 // linuxSocket is a socket with IP_PKTINFO.
 type linuxSocket struct{ *net.UDPConn }
 
@@ -123,8 +150,14 @@ func isUnicast(control []byte) bool {
 }
 
 func (linux) hardware(iface string) (hardwareSender, error) {
-	return openFrames(iface, false)
+	return openFrames(iface, 0)
 }
+
+func (l linux) neighbours(iface string) (neighbours, error) {
+	return openARP(iface, l.pause)
+}
+
+func (linux) prober(iface string) (prober, error) { return openProber(iface) }
 
 func (linux) pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)

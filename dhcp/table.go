@@ -1,12 +1,10 @@
 package dhcp
 
 import (
-	"bytes"
 	"container/heap"
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
@@ -24,7 +22,7 @@ const (
 	// recheck is how long an unused address that is reserved for one client is
 	// not looked at when another client needs one. The reservation may be gone
 	// after that.
-	recheck = time.Minute
+	recheck = 5 * time.Second
 )
 
 // table says which client has which address of one network, and until when.
@@ -34,7 +32,8 @@ const (
 // should all get the same address.
 type table struct {
 	network  Network
-	avoid    []netip.Addr // addresses of servers and routers, which no client gets
+	avoid    []netip.Addr   // addresses of servers and routers, which no client gets
+	host     *hostAddresses // no client gets these either; nil if there are none
 	now      func() time.Time
 	reserver Reserver
 	registry Registry // nil if all clients are equal
@@ -75,12 +74,17 @@ func newTable(n Network, booter any, now func() time.Time, avoid ...netip.Addr) 
 func (t *table) offer(mac station, wanted netip.Addr) Grant {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	addr, hostname, reason := t.choose(mac, wanted)
+	r, note := t.findReservation(mac)
+	addr, reason := t.choose(mac, wanted, r.Addr, note)
 	if !addr.IsValid() {
-		return Grant{Reason: reason}
+		return Grant{Reason: reason, misplaced: note}
 	}
+	unproven := addr != r.Addr && !t.proven(addr, mac)
 	t.hold(addr, mac, t.now().Add(offerTime))
-	return Grant{Granted, addr, hostname, t.network.leaseTime(), reason}
+	return Grant{
+		Verdict: Granted, Addr: addr, Hostname: r.Hostname, Term: t.network.leaseTime(), Reason: reason,
+		misplaced: note, unproven: unproven,
+	}
 }
 
 // hold keeps an address for a client at least until a time. A lease that has
@@ -97,12 +101,12 @@ func (t *table) hold(addr netip.Addr, mac station, until time.Time) {
 	}
 }
 
-// choose finds the best address for a client. reason says why it is the best,
-// or why there is none.
-func (t *table) choose(mac station, wanted netip.Addr) (addr netip.Addr, hostname, reason string) {
-	r, note := t.findReservation(mac)
-	if r.Addr.IsValid() && note == "" {
-		return r.Addr, r.Hostname, "address reserved for this client"
+// choose finds the best address for a client. reserved is the address that is kept
+// for it, or invalid; note says why that one cannot be given now. reason says why an
+// address is the best, or why there is none.
+func (t *table) choose(mac station, wanted, reserved netip.Addr, note string) (addr netip.Addr, reason string) {
+	if reserved.IsValid() && note == "" {
+		return reserved, "address reserved for this client"
 	}
 	switch e := t.byMAC[mac]; {
 	case e != nil && t.network.Range.Contains(e.addr) && t.usable(e.addr, mac) && t.allowed(e.addr, mac):
@@ -115,7 +119,7 @@ func (t *table) choose(mac station, wanted netip.Addr) (addr netip.Addr, hostnam
 	if note != "" {
 		reason += " (" + note + ")"
 	}
-	return addr, r.Hostname, reason
+	return addr, reason
 }
 
 // findReservation returns the client's reservation. note is empty if its address
@@ -129,6 +133,8 @@ func (t *table) findReservation(mac station) (r Reservation, note string) {
 	case !r.Addr.IsValid():
 	case !t.network.Subnet.Contains(r.Addr):
 		note = fmt.Sprintf("reserved address %s is not in %s", r.Addr, t.network.Subnet.Masked())
+	case !t.assignable(r.Addr):
+		note = fmt.Sprintf("reserved address %s is %s", r.Addr, t.purpose(r.Addr))
 	case e != nil && e.isTaken(mac, t.now()):
 		note = fmt.Sprintf("reserved address %s is %s", r.Addr, t.obstacle(r.Addr, mac))
 	}
@@ -164,7 +170,7 @@ func (t *table) request(mac station, addr netip.Addr, selecting bool) Grant {
 	// A free address of the range is granted even if there is no lease: only this
 	// server and those that share the store give it out.
 	term := t.network.leaseTime()
-	return Grant{Granted, addr, r.Hostname, term, "lease confirmed"}
+	return Grant{Verdict: Granted, Addr: addr, Hostname: r.Hostname, Term: term, Reason: "lease confirmed"}
 }
 
 // bind makes a granted address the client's. It returns what has to be stored:
@@ -245,6 +251,8 @@ func (t *table) obstacle(a netip.Addr, mac station) string {
 	case e == nil || !e.isTaken(mac, now):
 	case e.kept.until.After(now) && e.kept.mac != mac && e.kept.mac != station{}:
 		return "leased to " + e.kept.mac.String()
+	case e.answers && e.owned && e.mac != mac:
+		return "in use by " + e.mac.String() + ", which has no lease"
 	case !e.owned || e.mac == mac:
 		return "kept out of use, since another station may have it"
 	case e.bound:
@@ -257,12 +265,13 @@ func (t *table) obstacle(a netip.Addr, mac station) string {
 			return "reserved for " + owner.String()
 		}
 	}
-	if !t.assignable(a) {
-		return "an address that no client gets"
+	if purpose := t.purpose(a); purpose != "" {
+		return purpose
 	}
 	return "free by now"
 }
 
+<<<<<<< HEAD
 // usable says whether a client could have an address at all: one that is
 // assignable, and not reserved for other clients.
 func (t *table) usable(a netip.Addr, mac station) bool {
@@ -316,6 +325,8 @@ func (t *table) assignable(a netip.Addr) bool {
 	return !slices.Contains(t.avoid, a)
 }
 
+=======
+>>>>>>> d6002b7fa7ae9e76ef633fcd94d997526a5cc190
 // assign gives an address to a client. The address's previous client and the
 // client's previous address lose each other.
 func (t *table) assign(a netip.Addr, mac station, bound bool, until time.Time) {
@@ -329,7 +340,7 @@ func (t *table) assign(a netip.Addr, mac station, bound bool, until time.Time) {
 	} else if e.owned && e.mac != mac {
 		delete(t.byMAC, e.mac)
 	}
-	e.mac, e.owned, e.bound = mac, true, bound
+	e.mac, e.owned, e.bound, e.answers = mac, true, bound, false
 	t.byMAC[mac] = e
 	t.setUntil(e, until)
 }

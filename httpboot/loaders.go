@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"cloudlets/dhcp"
 	"cloudlets/provision"
@@ -65,16 +66,33 @@ func (l Loaders) Open(name string) (fs.File, error) {
 // [fs.ErrNotExist] and names the Debian package that has the file.
 func (l Loaders) path(name string) (string, error) {
 	known, ok := lookUp(name)
-	if !ok && !l.isQuirk(name) {
+	if ok {
+		name = known.name
+	} else if !l.isQuirk(name) {
 		return "", fs.ErrNotExist
 	}
 	for _, dir := range []string{l.Dir, known.debian} {
-		file := filepath.Join(dir, name)
+		file := filepath.Join(dir, inAnyCase(dir, name))
 		if info, err := os.Stat(file); dir != "" && err == nil && info.Mode().IsRegular() {
 			return file, nil
 		}
 	}
 	return "", known.missing(name, l.Dir)
+}
+
+// inAnyCase is the name of a directory's file that is called name, in capitals or not:
+// some firmware asks for all names in capitals.
+func inAnyCase(dir, name string) string {
+	if _, err := os.Stat(filepath.Join(dir, name)); dir == "" || err == nil {
+		return name
+	}
+	entries, _ := os.ReadDir(dir) // an error is found again when the file is opened
+	for _, e := range entries {
+		if strings.EqualFold(e.Name(), name) {
+			return e.Name()
+		}
+	}
+	return name
 }
 
 // isQuirk says whether the file of a machine names a boot loader.
@@ -98,12 +116,12 @@ func (k loader) missing(name, dir string) error {
 
 func lookUp(name string) (loader, bool) {
 	for _, l := range loaders {
-		if l.name == name {
+		if strings.EqualFold(l.name, name) {
 			return l, true
 		}
 	}
 	for _, l := range alternatives {
-		if l.name == name {
+		if strings.EqualFold(l.name, name) {
 			return l, true
 		}
 	}

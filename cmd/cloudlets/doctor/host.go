@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,6 +45,7 @@ func Examine(ctx context.Context, s Server) ([]Finding, error) {
 	findings = append(findings, checkSites(ctx, s.Socket)...)
 	findings = append(findings, checkLoaders(s.Site, s.Settings)...)
 	findings = append(findings, Files(s.Site)...)
+	findings = append(findings, checkAddresses(s)...)
 	return append(findings, checkImages(ctx, s)...), ctx.Err()
 }
 
@@ -65,7 +67,12 @@ func checkPorts(ctx context.Context, s site.Settings) []Finding {
 	own, _ := daemon.InterfaceAddr(s) // checkInterface reports the error
 	if !s.DHCP.Off {
 		for _, port := range []struct{ number, what string }{{"67", "DHCP"}, {"4011", "PXE"}} {
-			list = append(list, Found("UDP port "+port.number+" is free on "+s.Interface+", for "+port.what, tryListen(ctx, "udp4", ":"+port.number, s.Interface)))
+			err := tryListen(ctx, "udp4", ":"+port.number, s.Interface)
+			if s.DHCP.Proxy && port.number == "67" && errors.Is(err, syscall.EADDRINUSE) {
+				list = append(list, Finding{What: "UDP port 67 is another program's on " + s.Interface + ", beside which the proxy answers"})
+				continue
+			}
+			list = append(list, Found("UDP port "+port.number+" is free on "+s.Interface+", for "+port.what, err))
 		}
 	}
 	at := daemon.OnInterface(own.Addr(), s.HTTP)
@@ -104,6 +111,19 @@ func checkOtherServers(ctx context.Context, s site.Settings) Finding {
 	default:
 		return Finding{What: "no other DHCP server answers on " + s.Interface}
 	}
+}
+
+// checkAddresses looks at the addresses that are reserved for machines.
+func checkAddresses(s Server) []Finding {
+	own, err := daemon.InterfaceAddr(s.Settings)
+	if err != nil {
+		return nil // checkInterface reports it
+	}
+	var list []Finding
+	for _, p := range daemon.Misplaced(s.Site, s.Settings, own) {
+		list = append(list, Finding{"the addresses of machines", p.Error()})
+	}
+	return list
 }
 
 func checkLoaders(site *site.Site, s site.Settings) []Finding {

@@ -1,0 +1,190 @@
+package dhcp
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// arpProbes is how many times an address is asked for, in case that a packet is
+	// lost, and arpWait how long each time waits for an answer. RFC 5227, section
+	// 2.1.1, has a host wait seconds; its own probe still follows, so a short one will do.
+	arpProbes = 2
+	arpWait   = 125 * time.Millisecond
+	// arpSize is the length in bytes of an ARP packet for IPv4 on Ethernet (RFC 826).
+	arpSize = 28
+)
+
+// neighbours finds out which station of a network has an address.
+type neighbours interface {
+	// run receives answers until ctx ends.
+	run(ctx context.Context) error
+	// who returns the station that has an address, if one says so within arpProbes
+	// times arpWait. It may be called by several goroutines at once, while run runs.
+	who(ctx context.Context, a netip.Addr) (holder station, found bool, err error)
+	Close() error
+}
+
+// arp is a packet socket for ARP on one interface. The kernel's own table of
+// neighbours is not used: it holds few, and is not asked for hundreds at once.
+type arp struct {
+	file  *os.File
+	own   net.HardwareAddr
+	index int
+	pause func(context.Context, time.Duration)
+
+	mu    sync.Mutex
+	asked map[netip.Addr][]*arpQuestion
+}
+
+// arpQuestion is one call of who that waits.
+type arpQuestion struct {
+	holder   station
+	found    bool
+	answered context.CancelFunc
+}
+
+func openARP(iface string, pause func(context.Context, time.Duration)) (*arp, error) {
+	ifc, err := net.InterfaceByName(iface)
+	if err != nil {
+		return nil, fmt.Errorf("find network interface %q (ip link lists them): %w", iface, err)
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open packet socket for ARP on %s (it takes root or CAP_NET_RAW): %w", iface, err)
+	}
+	a := &arp{
+		file: os.NewFile(uintptr(fd), "ARP socket of "+iface), own: ifc.HardwareAddr, index: ifc.Index,
+		pause: pause, asked: map[netip.Addr][]*arpQuestion{},
+	}
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ARP), Ifindex: ifc.Index}); err != nil {
+		return nil, errors.Join(fmt.Errorf("bind packet socket for ARP to %s: %w", iface, err), a.Close())
+	}
+	return a, nil
+}
+
+// Close closes the socket.
+func (a *arp) Close() error { return a.file.Close() }
+
+func (a *arp) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = a.file.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	buf := make([]byte, maxPacket)
+	for failures := 0; ctx.Err() == nil; {
+		n, err := a.file.Read(buf)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			failures = 0
+			a.hear(buf[:n])
+		default: // as when the interface is down for a moment
+			if failures++; failures == maxReadErrors || errors.Is(err, os.ErrClosed) {
+				return fmt.Errorf("read ARP packets (%d failures in a row): %w", failures, err)
+			}
+			a.pause(ctx, readPause)
+		}
+	}
+	return nil
+}
+
+// hear takes note of who sent an ARP packet: whoever sends one from an address has it,
+// whether it is an answer or not (RFC 5227, 2.1.1).
+func (a *arp) hear(packet []byte) {
+	holder, addr, ok := arpSender(packet)
+	if !ok || bytes.Equal(holder[:], a.own) {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, q := range a.asked[addr] {
+		q.holder, q.found = holder, true
+		q.answered()
+	}
+}
+
+func (a *arp) who(ctx context.Context, addr netip.Addr) (station, bool, error) {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	q := &arpQuestion{answered: cancel}
+	a.mu.Lock()
+	a.asked[addr] = append(a.asked[addr], q)
+	a.mu.Unlock()
+	var err error
+	for n := 0; n < arpProbes && err == nil && waiting.Err() == nil; n++ {
+		if err = a.ask(addr); err == nil {
+			a.pause(waiting, arpWait)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.forget(addr, q)
+	return q.holder, q.found, err
+}
+
+// forget takes a question out of those that wait. The caller holds mu.
+func (a *arp) forget(addr netip.Addr, q *arpQuestion) {
+	var rest []*arpQuestion
+	for _, other := range a.asked[addr] {
+		if other != q {
+			rest = append(rest, other)
+		}
+	}
+	if a.asked[addr] = rest; rest == nil {
+		delete(a.asked, addr)
+	}
+}
+
+// ask sends an ARP probe to all stations.
+func (a *arp) ask(addr netip.Addr) error {
+	if len(a.own) != 6 {
+		return fmt.Errorf("ask who has %s: the interface is no Ethernet interface", addr)
+	}
+	conn, err := a.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	to := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ARP), Ifindex: a.index, Halen: 6}
+	copy(to.Addr[:], []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	packet := arpProbe(a.own, addr)
+	var sendErr error
+	err = conn.Write(func(fd uintptr) bool {
+		sendErr = unix.Sendto(int(fd), packet, 0, to)
+		return !errors.Is(sendErr, unix.EAGAIN)
+	})
+	if err := errors.Join(err, sendErr); err != nil {
+		return fmt.Errorf("ask who has %s: %w", addr, err)
+	}
+	return nil
+}
+
+// arpProbe is an ARP request from no address, so that no station's table of
+// neighbours changes by it (RFC 5227, 1.1).
+func arpProbe(own net.HardwareAddr, addr netip.Addr) []byte {
+	b := make([]byte, 0, arpSize)
+	b = binary.BigEndian.AppendUint16(b, unix.ARPHRD_ETHER)
+	b = binary.BigEndian.AppendUint16(b, unix.ETH_P_IP)
+	b = append(b, 6, 4)
+	b = binary.BigEndian.AppendUint16(b, 1) // request
+	b = append(b, own...)
+	b = append(b, make([]byte, 4+6)...)
+	return append(b, addr.AsSlice()...)
+}
+
+// arpSender is the station that sent an ARP packet, and the address that it has.
+func arpSender(b []byte) (mac station, addr netip.Addr, ok bool) {
+	if len(b) < arpSize || !bytes.Equal(b[:6], []byte{0, unix.ARPHRD_ETHER, 8, 0, 6, 4}) {
+		return mac, addr, false
+	}
+	return station(b[8:14]), netip.AddrFrom4([4]byte(b[14:18])), true
+}

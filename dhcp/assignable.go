@@ -1,0 +1,59 @@
+package dhcp
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"slices"
+)
+
+// usable says whether a client could have an address at all: one that is
+// assignable, and not reserved for another client.
+func (t *table) usable(a netip.Addr, mac station) bool {
+	if !t.assignable(a) {
+		return false
+	}
+	if t.reserver != nil {
+		if owner, reserved := t.reserver.Reserved(a); reserved {
+			return bytes.Equal(owner, mac[:])
+		}
+	}
+	return true
+}
+
+// allowed says whether a client may have an address as far as the share of known
+// clients goes. Who holds a lease keeps it until it ends, known or not.
+func (t *table) allowed(a netip.Addr, mac station) bool {
+	if len(t.pools) < 2 || !t.pools[1].Contains(a) || t.isKnown(mac) {
+		return true
+	}
+	e := t.byAddr[a]
+	return e != nil && e.owned && e.mac == mac && e.until.After(t.now())
+}
+
+// isKnown says whether a client is one of the network's own machines.
+func (t *table) isKnown(mac station) bool {
+	return t.registry == nil || t.registry.Known(net.HardwareAddr(mac[:]))
+}
+
+// assignable says whether any client could have an address.
+func (t *table) assignable(a netip.Addr) bool { return t.purpose(a) == "" }
+
+// purpose says what an address is for that no client gets. It is empty for an address
+// that a client could have.
+func (t *table) purpose(a netip.Addr) string {
+	s := t.network.Subnet
+	switch {
+	case s.Bits() < 31 && a == s.Masked().Addr():
+		return "the address of the network itself"
+	case s.Bits() < 31 && a == lastAddr(s):
+		return "the broadcast address"
+	case a == t.network.Router:
+		return "the router's address"
+	case slices.Contains(t.network.DNS, a):
+		return "a name server's address"
+	case slices.Contains(t.avoid, a) || t.host.has(a):
+		return "an address of this server"
+	}
+	return ""
+}

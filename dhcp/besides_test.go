@@ -1,0 +1,31 @@
+package dhcp
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestProxyOnTheHostOfDnsmasq: both run on one interface of one host. A boot client
+// hears both, and a plain one gets its address from dnsmasq.
+func TestProxyOnTheHostOfDnsmasq(t *testing.T) {
+	need(t, "udhcpc", "udhcpc")
+	w := newWire(t)
+	startDnsmasq(t, w.server)
+	seen := serve(t, w.server, Interface{Mode: Proxy})
+	found := probe(t, w.client)
+	if len(found) != 2 || found[0].Proxy() || !found[1].Proxy() {
+		t.Errorf("a boot client hears %+v, want a DHCP server and a proxy", found)
+	}
+	for e := range next(t, seen) {
+		if e.Request == "DISCOVER" {
+			if e.Reply != "OFFER" {
+				t.Errorf("the proxy answers %+v", e)
+			}
+			break
+		}
+	}
+	out := in(t, w.client, "udhcpc", "-i", "eth0", "-f", "-q", "-n", "-s", "/bin/true")
+	if !strings.Contains(out, "obtained from 10.99.0.1,") {
+		t.Errorf("udhcpc says:\n%s", out)
+	}
+}

@@ -1,0 +1,79 @@
+package dhcp
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestAnotherServerIsNamed: when serving starts, the log names a real DHCP server that
+// is on the network already.
+func TestAnotherServerIsNamed(t *testing.T) {
+	w := newWire(t)
+	run(t, "ip", "-n", w.client, "addr", "add", "10.99.0.7/24", "dev", "eth0")
+	startDnsmasq(t, w.client)
+	lines := make(lineLog, 1<<10)
+	serveLogged(t, w.server, foreignPool(199), lines)
+	for {
+		select {
+		case line := <-lines:
+			if strings.Contains(line, "another DHCP server") {
+				if !strings.Contains(line, "server=10.99.0.7") || !strings.Contains(line, "--dhcp proxy") {
+					t.Errorf("the log says %s", line)
+				}
+				return
+			}
+		case <-time.After(patience):
+			t.Fatal("the log does not name the other server")
+		}
+	}
+}
+
+// TestRivals are told of by what they do, and this server itself is none.
+func TestRivals(t *testing.T) {
+	lines := make(lineLog, 2)
+	startBed(t, poolInterface(), func(s *Server) {
+
+		s.Log = lines.logger()
+		s.system.(*fakeSystem).rivals = []Found{
+			{Server: netip.MustParseAddr("10.77.0.1"), Offered: netip.MustParseAddr("10.77.0.100")}, // itself
+			{Server: netip.MustParseAddr("10.77.0.2"), Offered: netip.MustParseAddr("10.77.0.9")},
+			{Server: netip.MustParseAddr("10.77.0.3"), File: "pxelinux.0"},
+		}
+	})
+	for _, want := range []string{"server=10.77.0.2", "server=10.77.0.3 file=pxelinux.0"} {
+		select {
+		case line := <-lines:
+			if !strings.Contains(line, want) {
+				t.Errorf("the log says %s, want %s", line, want)
+			}
+		case <-time.After(patience):
+			t.Fatalf("the log never says %s", want)
+		}
+	}
+}
+
+// TestFellowsAreNoRivals: a server does not answer the probe of one that it shares the
+// leases with, and answers that of another.
+func TestFellowsAreNoRivals(t *testing.T) {
+	b := startBed(t, poolInterface(), func(s *Server) {
+		s.Members = func() (string, []string) { return "a", []string{"a", "b"} }
+	})
+	probe := func(self string, secs uint16) sample {
+		p, err := probePacket(net.HardwareAddr{2, 0, 0, 0, 0, 1}, self)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.NumSeconds = secs
+		return sample{name: "probe of " + self, req: Request{Packet: p, Client: Classify(p), Port: ServerPort}}
+	}
+	b.ports[ServerPort].in <- arrival{data: probe("b", longSecs).req.Packet.ToBytes()}
+	if e := b.put(probe("c", longSecs)); e.Reply != "OFFER" || !strings.HasSuffix(e.Client.UserClass, "c") {
+		t.Errorf("exchange %+v", e)
+	}
+	if n := len(b.exchanges); n != 0 {
+		t.Errorf("%d more exchanges", n)
+	}
+}
