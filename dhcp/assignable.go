@@ -8,17 +8,31 @@ import (
 )
 
 // usable says whether a client could have an address at all: one that is
-// assignable, and not reserved for another client.
+// assignable, and not reserved for other clients.
 func (t *table) usable(a netip.Addr, mac station) bool {
 	if !t.assignable(a) {
 		return false
 	}
 	if t.reserver != nil {
-		if owner, reserved := t.reserver.Reserved(a); reserved {
-			return bytes.Equal(owner, mac[:])
+		if _, reserved := t.reserver.Reserved(a); reserved {
+			r, _ := t.reserver.Reserve(net.HardwareAddr(mac[:]))
+			return r.Addr == a
 		}
 	}
 	return true
+}
+
+// keeps says whether a client keeps an address that it holds although another one
+// is reserved for it, and could be given to it now. That is so if the reservation is
+// another client's in the first place: both are cards of one machine, and this one
+// got its address while the other card had the reserved one.
+func (t *table) keeps(mac station, held, reserved netip.Addr) bool {
+	e := t.byMAC[mac]
+	if e == nil || e.addr != held || !e.until.After(t.now()) {
+		return false
+	}
+	owner, _ := t.reserver.Reserved(reserved)
+	return !bytes.Equal(owner, mac[:])
 }
 
 // allowed says whether a client may have an address as far as the share of known

@@ -271,62 +271,6 @@ func (t *table) obstacle(a netip.Addr, mac station) string {
 	return "free by now"
 }
 
-<<<<<<< HEAD
-// usable says whether a client could have an address at all: one that is
-// assignable, and not reserved for other clients.
-func (t *table) usable(a netip.Addr, mac station) bool {
-	if !t.assignable(a) {
-		return false
-	}
-	if t.reserver != nil {
-		if _, reserved := t.reserver.Reserved(a); reserved {
-			r, _ := t.reserver.Reserve(net.HardwareAddr(mac[:]))
-			return r.Addr == a
-		}
-	}
-	return true
-}
-
-// keeps says whether a client keeps an address that it holds although another one
-// is reserved for it, and could be given to it now. That is so if the reservation is
-// another client's in the first place: both are cards of one machine, and this one
-// got its address while the other card had the reserved one.
-func (t *table) keeps(mac station, held, reserved netip.Addr) bool {
-	e := t.byMAC[mac]
-	if e == nil || e.addr != held || !e.until.After(t.now()) {
-		return false
-	}
-	owner, _ := t.reserver.Reserved(reserved)
-	return !bytes.Equal(owner, mac[:])
-}
-
-// allowed says whether a client may have an address as far as the share of known
-// clients goes. Who holds a lease keeps it until it ends, known or not.
-func (t *table) allowed(a netip.Addr, mac station) bool {
-	if len(t.pools) < 2 || !t.pools[1].Contains(a) || t.isKnown(mac) {
-		return true
-	}
-	e := t.byAddr[a]
-	return e != nil && e.owned && e.mac == mac && e.until.After(t.now())
-}
-
-// isKnown says whether a client is one of the network's own machines.
-func (t *table) isKnown(mac station) bool {
-	return t.registry == nil || t.registry.Known(net.HardwareAddr(mac[:]))
-}
-
-// assignable says whether any client could have an address. The network's and
-// the broadcast address, and those of servers and routers, are not assignable.
-func (t *table) assignable(a netip.Addr) bool {
-	s := t.network.Subnet
-	if s.Bits() < 31 && (a == s.Masked().Addr() || a == lastAddr(s)) {
-		return false
-	}
-	return !slices.Contains(t.avoid, a)
-}
-
-=======
->>>>>>> d6002b7fa7ae9e76ef633fcd94d997526a5cc190
 // assign gives an address to a client. The address's previous client and the
 // client's previous address lose each other.
 func (t *table) assign(a netip.Addr, mac station, bound bool, until time.Time) {

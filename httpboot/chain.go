@@ -176,13 +176,8 @@ func (c *Chain) Reserve(hw net.HardwareAddr) (dhcp.Reservation, bool) {
 	if err != nil {
 		return dhcp.Reservation{}, false
 	}
-<<<<<<< HEAD
 	spec := c.spec(mac)
-	if spec == nil || !spec.Address.IsValid() {
-=======
-	spec, ok := c.Site.Spec(mac)
-	if !ok || !spec.Address.IsValid() && spec.Hostname == "" {
->>>>>>> d6002b7fa7ae9e76ef633fcd94d997526a5cc190
+	if spec == nil || !spec.Address.IsValid() && spec.Hostname == "" {
 		return dhcp.Reservation{}, false
 	}
 	return dhcp.Reservation{Addr: spec.Address, Hostname: spec.Hostname}, true

@@ -42,8 +42,12 @@ func TestLoadersAreFoundInAnyCase(t *testing.T) {
 // TestAHostnameNeedsNoAddress: a machine whose file has a name and no address is told
 // the name.
 func TestAHostnameNeedsNoAddress(t *testing.T) {
-	c := &Chain{Site: oneMachine{spec: provision.Spec{MAC: "52:54:00:00:00:01", Hostname: "web1"}}}
-	hw := provision.MAC("52:54:00:00:00:01").HardwareAddr()
+	const mac = provision.MAC("52:54:00:00:00:09")
+	c := newBed(t, nil)
+	c.site.mu.Lock()
+	c.site.specs[mac] = provision.Spec{MAC: mac, Hostname: "web1"}
+	c.site.mu.Unlock()
+	hw := mac.HardwareAddr()
 	if r, ok := c.Reserve(hw); !ok || r != (dhcp.Reservation{Hostname: "web1"}) {
 		t.Errorf("reservation %+v, %t", r, ok)
 	}
