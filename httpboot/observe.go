@@ -160,8 +160,8 @@ func printable(text string) string { return provision.Cut(text, maxShown) }
 
 // foreign warns of a request for a machine that does not come from the address
 // that DHCP gave to it. It returns "" if all is well, or if DHCP gave none.
-func (c *Chain) foreign(mac provision.MAC, r *http.Request) string {
-	given, asked := c.hosts.given(mac), remoteAddr(r)
+func (c *Chain) foreign(mac provision.MAC, asked netip.Addr) string {
+	given := c.hosts.given(mac)
 	if !given.IsValid() || given == asked {
 		return ""
 	}
@@ -182,8 +182,8 @@ func (c *Chain) KnowsHost(addr netip.Addr) bool {
 }
 
 // sawHost remembers that a machine asks from an address.
-func (c *Chain) sawHost(mac provision.MAC, r *http.Request) {
-	if addr := remoteAddr(r); addr.IsValid() {
+func (c *Chain) sawHost(mac provision.MAC, addr netip.Addr) {
+	if addr.IsValid() {
 		c.hosts.saw(mac, addr, c.spec(mac) != nil)
 	}
 }
