@@ -2,7 +2,9 @@ package httpboot
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/netip"
 	"time"
@@ -120,7 +122,7 @@ func describeClient(c dhcp.Client) string {
 // It records nothing if no machine is known at the address.
 func (c *Chain) SawTransfer(remote netip.Addr, name string, size int64, err error) {
 	mac, ok := c.hosts.machine(remote.Unmap())
-	if !ok {
+	if !ok || errors.Is(err, fs.ErrNotExist) && mayBeMissing(name) {
 		return
 	}
 	name = printable(name)
@@ -128,7 +130,7 @@ func (c *Chain) SawTransfer(remote netip.Addr, name string, size int64, err erro
 	if err != nil {
 		event.Text, event.Reason = "could not fetch "+name+" by TFTP", printable(err.Error())
 	} else {
-		event.Stage = provision.StageLoader
+		event.Stage = stageOfFile(name)
 	}
 	c.record(context.Background(), event)
 }
