@@ -20,10 +20,10 @@ const OwnUserClass = "cloudlets"
 func Classify(p *dhcpv4.DHCPv4) Client {
 	classes := userClasses(p)
 	features := p.GetOneOption(optIPXE)
-	http, _ := suboptionOf(features, ipxeFeatureHTTP)
 	c := Client{
 		MAC:         bytes.Clone(p.ClientHWAddr),
-		HTTP:        len(http) > 0 && http[0] != 0,
+		HTTP:        hasFeature(features, ipxeFeatureHTTP),
+		BzImage:     hasFeature(features, ipxeFeatureBzImage),
 		UUID:        uuidText(p.GetOneOption(optUUID)),
 		Hostname:    printable(p.GetOneOption(dhcpv4.OptionHostName)),
 		VendorClass: printable(p.GetOneOption(dhcpv4.OptionClassIdentifier)),
@@ -35,6 +35,12 @@ func Classify(p *dhcpv4.DHCPv4) Client {
 		c.Firmware = firmwareOf(p)
 	}
 	return c
+}
+
+// hasFeature says whether an iPXE has a feature, by its option 175.
+func hasFeature(features []byte, code byte) bool {
+	value, _ := suboptionOf(features, code)
+	return len(value) > 0 && value[0] != 0
 }
 
 // kindOf finds out which program sent a packet. A boot client has both an

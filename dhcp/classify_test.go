@@ -60,6 +60,15 @@ func TestClassifyHostnameAndVendor(t *testing.T) {
 	}
 }
 
+// TestClassifyFeatures: what iPXE says of itself in option 175, as it was captured.
+func TestClassifyFeatures(t *testing.T) {
+	for name, bzImage := range map[string]bool{"ipxe-rom-discover": true, "ipxe-undionly-discover": true, "ipxe-snponly-discover": false} {
+		if c := sampleNamed(t, name).req.Client; !c.HTTP || c.BzImage != bzImage {
+			t.Errorf("%s: HTTP %t, bzImage %t; want HTTP, and bzImage %t", name, c.HTTP, c.BzImage, bzImage)
+		}
+	}
+}
+
 func TestClassifyByOptions(t *testing.T) {
 	const pxe = "PXEClient:Arch:00000"
 	for _, test := range []struct {

@@ -57,6 +57,9 @@ type Client struct {
 	Firmware Firmware
 	// HTTP says that an iPXE client can fetch http URLs (option 175.19).
 	HTTP bool
+	// BzImage says that an iPXE client can start a Linux kernel by the boot protocol
+	// of BIOS (option 175.24). On UEFI it needs no such ability.
+	BzImage bool
 	// UUID is option 97's machine identifier in its usual text form, or "".
 	UUID        string
 	Hostname    string

@@ -27,8 +27,9 @@ const (
 
 // Options inside option 175.
 const (
-	ipxeFeatureHTTP = 19
-	ipxeNoProxyDHCP = 176
+	ipxeFeatureHTTP    = 19
+	ipxeFeatureBzImage = 24
+	ipxeNoProxyDHCP    = 176
 )
 
 // skipDiscovery is bit 3 of PXE_DISCOVERY_CONTROL: the client takes the file

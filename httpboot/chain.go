@@ -6,8 +6,10 @@
 // These are the steps of a boot, each with the file that has its code:
 //
 //	DHCP           which file, and why                     chain.go, loaders.go
-//	TFTP or HTTP   the boot loader, iPXE                   loaders.go
-//	HTTP           /boot/MAC/script, kernel and RAM disk   script.go, handler.go
+//	TFTP or HTTP   the boot loader: iPXE, or shim and GRUB loaders.go, bootfiles.go
+//	               what it boots, in its dialect           program.go
+//	HTTP           iPXE: script, kernel and RAM disk       script.go, handler.go
+//	TFTP           GRUB: the same                          grub.go, bootfiles.go
 //	HTTP           the agent claims its plan               claim.go
 //	HTTP           pack, overlay, boot loaders for disks   handler.go
 //	HTTP           the agent's reports                     report.go
@@ -54,6 +56,8 @@ type Chain struct {
 	// at its end: "http://10.0.0.1". TFTP is the address of the TFTP server.
 	Base string
 	TFTP netip.Addr
+	// Proxy says that another server gives the machines their addresses.
+	Proxy bool
 	// Others returns the URLs at which machines reach other servers that share the
 	// store and the site, in the form of Base. It may be nil.
 	Others func() []string
@@ -141,7 +145,7 @@ func (c *Chain) Boot(_ context.Context, client dhcp.Client) dhcp.Boot {
 	if status := c.Depot.Status(kitKey(spec)); status.Err != nil && !status.Busy {
 		return dhcp.Boot{Reason: fmt.Sprintf("%s; but its image cannot be booted: %v", decision.Reason, status.Err)}
 	}
-	file, err := c.nextStep(mac, client, spec.Quirks)
+	file, err := c.nextStep(mac, client, spec)
 	if err != nil {
 		return dhcp.Boot{Reason: fmt.Sprintf("%s; but %v", decision.Reason, err)}
 	}
@@ -149,15 +153,15 @@ func (c *Chain) Boot(_ context.Context, client dhcp.Client) dhcp.Boot {
 }
 
 // letGo sends a UEFI machine of the site to its own disk: it starts iPXE, whose
-// script exits at once. Without a boot file, UEFI firmware would ask again for a
+// script exits at once, or GRUB, which starts the disk's boot loader. Without a boot file, UEFI firmware would ask again for a
 // minute by PXE, and for another minute by HTTP, before it tries the disk. BIOS
-// firmware gives up at once. If there is no iPXE, the machine has to wait.
+// firmware gives up at once. If there is no such loader, the machine has to wait.
 func (c *Chain) letGo(mac provision.MAC, client dhcp.Client, spec *provision.Spec, decision provision.Decision) dhcp.Boot {
-	file, err := c.nextStep(mac, client, spec.Quirks)
+	file, err := c.nextStep(mac, client, spec)
 	if err != nil {
 		return dhcp.Boot{Reason: decision.Reason}
 	}
-	return dhcp.Boot{File: file, OneStep: spec.Quirks.OneStep, Reason: decision.Reason + "; it gets there by iPXE, which is faster than waiting for its firmware to give up"}
+	return dhcp.Boot{File: file, OneStep: spec.Quirks.OneStep, Reason: decision.Reason + "; it gets there by a boot loader, which is faster than waiting for its firmware to give up"}
 }
 
 // Known implements [dhcp.Registry]: the site's machines are known.

@@ -67,7 +67,7 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 	if c.machine(request.MAC) == session.MAC {
 		card = request.MAC
 	}
-	c.sawHost(card, r)
+	c.sawHost(card, remoteAddr(r))
 	plan, note, err := c.plan(r.Context(), session, request)
 	if err != nil {
 		if !errors.Is(err, errBusy) {
@@ -82,7 +82,7 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 		MAC: card, Kind: provision.KindClaim, Stage: provision.StageAgent, Facts: facts,
 		Text: fmt.Sprintf("the agent is up at %s and claimed its plan: %s on %s, then %s",
 			remoteAddr(r), plan.Image, describeDisks(request.Inventory.Disks), plan.Handover),
-		Reason: c.foreign(card, r),
+		Reason: c.foreign(card, remoteAddr(r)),
 	}
 	// An install that leaves no trace, or was cancelled while its plan was made, must not begin.
 	if err := c.Tracker.RecordWith(r.Context(), c.of(event), c.stillWanted(session.MAC), c.Tickets.Noting(session.Secret, note)); err != nil {
@@ -202,6 +202,9 @@ func suits(spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) 
 	if !slices.Contains(kit.Filesystems, spec.Filesystem) {
 		return fmt.Errorf("machines/%s.json asks for the filesystem %q, and with the image %s there is only %s: for ext4 the image's kernel must support it; for others the image must also contain their mkfs, such as mkfs.xfs or mkfs.btrfs", spec.MAC, spec.Filesystem, spec.Image, strings.Join(kit.Filesystems, ", "))
 	}
+	if err := suitsSecureBoot(spec, kit); err != nil {
+		return err
+	}
 	_, err := provision.SelectDisk(spec.Disk, inventory.Disks)
 	return err
 }
@@ -216,8 +219,8 @@ func newPlan(session track.Session, spec *provision.Spec, kit *depot.Kit, wanted
 	if wanted.Preinit() {
 		plan.Init = target.PreinitPath
 	}
-	for name, file := range kit.Loaders {
-		plan.BootLoaders[name] = blob(file, name)
+	for _, name := range wanted.SecureBoot().LoaderNames(wanted.Arch) {
+		plan.BootLoaders[name] = blob(kit.Loaders[name], name)
 	}
 	return plan
 }
@@ -269,7 +272,10 @@ func (c *Chain) planDisk(ctx context.Context, spec *provision.Spec, kit *depot.K
 
 // diskOptions are what a machine's file says of its disk.
 func diskOptions(spec *provision.Spec) target.Options {
-	return target.Options{Filesystem: spec.Filesystem, Reserve: true, Cmdline: spec.Cmdline, Timeout: menuTimeout}
+	return target.Options{
+		Filesystem: spec.Filesystem, Reserve: true, Cmdline: spec.Cmdline, Timeout: menuTimeout,
+		SecureBoot: disk.SecureBoot{Shim: spec.SecureBoot},
+	}
 }
 
 // imageOf is the image as it is for one machine: the command line of an entry

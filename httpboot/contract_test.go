@@ -187,8 +187,8 @@ func (n netboot) packet(t *testing.T, message dhcpv4.MessageType) *dhcpv4.DHCPv4
 	case dhcp.IPXE:
 		options = append(options, dhcpv4.WithGeneric(dhcpv4.OptionUserClassInformation, []byte("iPXE")))
 	}
-	if n.http { // option 175, iPXE's features: 19 is HTTP
-		options = append(options, dhcpv4.WithGeneric(dhcpv4.GenericOptionCode(175), []byte{19, 1, 1}))
+	if n.http { // option 175, iPXE's features: 19 is HTTP, 24 is bzImage
+		options = append(options, dhcpv4.WithGeneric(dhcpv4.GenericOptionCode(175), []byte{19, 1, 1, 24, 1, 1}))
 	}
 	p, err := dhcpv4.New(options...)
 	must(t, err)
@@ -243,7 +243,7 @@ func startTFTP(t *testing.T, c *Chain) *tftpClient {
 	t.Helper()
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	must(t, err)
-	server := &tftp.Server{FS: c.Loaders, Conn: conn, Observe: func(x tftp.Transfer) { c.SawTransfer(x.Remote.Addr(), x.Name, x.Bytes, x.Err) }}
+	server := &tftp.Server{FS: c.BootFiles(), Conn: conn, Observe: func(x tftp.Transfer) { c.SawTransfer(x.Remote.Addr(), x.Name, x.Bytes, x.Err) }}
 	ctx, stop := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	group.Go(func() { _ = server.Serve(ctx) })

@@ -66,7 +66,7 @@ func FuzzPlain(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		script := localScript(text)
+		script := ipxe{}.leave(text)
 		if n := strings.Count(script, "\n"); n != 4 {
 			t.Errorf("%q makes a script of %d lines:\n%s", text, n, script)
 		}

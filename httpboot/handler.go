@@ -1,9 +1,11 @@
 package httpboot
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net/http"
+	"net/netip"
 	"os"
 	"path"
 	"strings"
@@ -81,7 +83,7 @@ func contentType(name string) string {
 // belongs to one machine.
 func (c *Chain) file(w http.ResponseWriter, r *http.Request) {
 	digest := "sha256:" + r.PathValue("digest")
-	done, err := c.download(r, c.Depot.Path(digest))
+	done, err := c.download(r.Context(), remoteAddr(r), c.Depot.Path(digest))
 	if err != nil {
 		refuse(w, err)
 		return
@@ -101,15 +103,15 @@ const retryAfter = "8"
 // agent that is at work does not wait for those that still load their RAM disks.
 const smallFile = 1 << 20
 
-// download waits for the turn of a download.
-func (c *Chain) download(r *http.Request, name string) (done func(), err error) {
+// download waits for the turn of a download, by HTTP or TFTP.
+func (c *Chain) download(ctx context.Context, from netip.Addr, name string) (done func(), err error) {
 	if info, err := os.Stat(name); err != nil || info.Size() <= smallFile {
 		return func() {}, nil
 	}
-	if c.KnowsHost(remoteAddr(r)) {
-		return c.downloads.take(r.Context(), maxDownloads, maxQueued)
+	if c.KnowsHost(from) {
+		return c.downloads.take(ctx, maxDownloads, maxQueued)
 	}
-	return c.strangers.take(r.Context(), strangerDownloads, strangersQueued)
+	return c.strangers.take(ctx, strangerDownloads, strangersQueued)
 }
 
 // serve sends a file, or the range of it that the request asks for, with

@@ -1,8 +1,11 @@
 package httpboot
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -19,27 +22,59 @@ type loader struct {
 	debian  string // the folder of Debian's package; "" if no package has it
 	pkg     string
 	purpose string
+	file    string // its name there and in the folder of loaders; "" if it is the same
 }
 
-// debianIPXE is the folder of Debian's package ipxe.
-const debianIPXE = "/usr/lib/ipxe/"
+// The folders of Debian's packages.
+const (
+	debianIPXE      = "/usr/lib/ipxe/"
+	debianShim      = "/usr/lib/shim/"
+	debianGRUBAMD64 = "/usr/lib/grub/x86_64-efi-signed/"
+	debianGRUBARM64 = "/usr/lib/grub/arm64-efi-signed/"
+)
 
 // loaders are the files that DHCP names, by the firmware that starts them. For
 // UEFI it is the build that uses the firmware's driver of the network card, since
 // iPXE's own drivers hang on some boards.
 var loaders = map[dhcp.Firmware]loader{
-	dhcp.BIOS:     {"undionly.kpxe", debianIPXE, "ipxe", "BIOS machines"},
-	dhcp.EFIX64:   {"snponly.efi", debianIPXE, "ipxe", "UEFI machines"},
-	dhcp.EFIIA32:  {"snponly-ia32.efi", "", "", "UEFI machines of 32 bits"},
-	dhcp.EFIARM64: {"snponly-arm64.efi", "", "", "UEFI machines of arm64"},
-	dhcp.EFIARM32: {"snponly-arm32.efi", "", "", "UEFI machines of 32-bit ARM"},
+	dhcp.BIOS:     {"undionly.kpxe", debianIPXE, "ipxe", "BIOS machines", ""},
+	dhcp.EFIX64:   {"snponly.efi", debianIPXE, "ipxe", "UEFI machines", ""},
+	dhcp.EFIIA32:  {"snponly-ia32.efi", "", "", "UEFI machines of 32 bits", ""},
+	dhcp.EFIARM64: {"snponly-arm64.efi", "", "", "UEFI machines of arm64", ""},
+	dhcp.EFIARM32: {"snponly-arm32.efi", "", "", "UEFI machines of 32-bit ARM", ""},
 }
+
+// signed are the files that DHCP names instead to UEFI PXE of machines with Secure
+// Boot. Shim then asks for the loader of afterShim, by a name that it was built with.
+var signed = map[dhcp.Firmware]loader{
+	dhcp.EFIX64:   {"shimx64.efi", debianShim, "shim-signed", "UEFI machines with Secure Boot", "shimx64.efi.signed"},
+	dhcp.EFIARM64: {"shimaa64.efi", debianShim, "shim-signed", "UEFI machines of arm64 with Secure Boot", "shimaa64.efi.signed"},
+}
+
+// afterShim are the files that shim asks for: GRUB, and shim's tool with which a
+// person enrolls keys.
+var afterShim = []loader{
+	{"grubx64.efi", debianGRUBAMD64, "grub-efi-amd64-signed", "UEFI machines with Secure Boot", "grubnetx64.efi.signed"},
+	{"grubaa64.efi", debianGRUBARM64, "grub-efi-arm64-signed", "UEFI machines of arm64 with Secure Boot", "grubnetaa64.efi.signed"},
+	{"mmx64.efi", debianShim, "shim-helpers-amd64-signed", "UEFI machines whose owner enrolls keys", "mmx64.efi.signed"},
+	{"mmaa64.efi", debianShim, "shim-helpers-arm64-signed", "UEFI machines of arm64 whose owner enrolls keys", "mmaa64.efi.signed"},
+}
+
+// knownLoaders returns all loaders that have a name of their own.
+func knownLoaders() []loader {
+	all := slices.Concat(alternatives, afterShim)
+	all = slices.AppendSeq(all, maps.Values(loaders))
+	return slices.AppendSeq(all, maps.Values(signed))
+}
+
+// fileName returns the name of the loader's file in a folder.
+func (k loader) fileName() string { return cmp.Or(k.file, k.name) }
 
 // alternatives are further files that a machine's quirks may name.
 var alternatives = []loader{
-	{"ipxe.efi", debianIPXE, "ipxe", "UEFI machines, with iPXE's own drivers"},
-	{"ipxe.pxe", debianIPXE, "ipxe", "BIOS machines, with iPXE's own drivers"},
-	{"undionly.kkpxe", debianIPXE, "ipxe", "BIOS machines that lose their network"},
+	{"ipxe.efi", debianIPXE, "ipxe", "UEFI machines, with iPXE's own drivers", ""},
+	{"ipxe.pxe", debianIPXE, "ipxe", "BIOS machines, with iPXE's own drivers", ""},
+	{"undionly.kkpxe", debianIPXE, "ipxe", "BIOS machines that lose their network", ""},
 }
 
 // Loaders finds boot loaders: in Dir if that is set and has them, or else where
@@ -66,18 +101,17 @@ func (l Loaders) Open(name string) (fs.File, error) {
 // [fs.ErrNotExist] and names the Debian package that has the file.
 func (l Loaders) path(name string) (string, error) {
 	known, ok := lookUp(name)
-	if ok {
-		name = known.name
-	} else if !l.isQuirk(name) {
+	if !ok && !l.isQuirk(name) {
 		return "", fs.ErrNotExist
 	}
+	base := cmp.Or(known.fileName(), name)
 	for _, dir := range []string{l.Dir, known.debian} {
-		file := filepath.Join(dir, inAnyCase(dir, name))
+		file := filepath.Join(dir, inAnyCase(dir, base))
 		if info, err := os.Stat(file); dir != "" && err == nil && info.Mode().IsRegular() {
 			return file, nil
 		}
 	}
-	return "", known.missing(name, l.Dir)
+	return "", known.missing(base, l.Dir)
 }
 
 // inAnyCase is the name of a directory's file that is called name, in capitals or not:
@@ -115,22 +149,17 @@ func (k loader) missing(name, dir string) error {
 }
 
 func lookUp(name string) (loader, bool) {
-	for _, l := range loaders {
-		if strings.EqualFold(l.name, name) {
-			return l, true
-		}
+	all := knownLoaders()
+	i := slices.IndexFunc(all, func(l loader) bool { return strings.EqualFold(l.name, name) })
+	if i < 0 {
+		return loader{}, false
 	}
-	for _, l := range alternatives {
-		if strings.EqualFold(l.name, name) {
-			return l, true
-		}
-	}
-	return loader{}, false
+	return all[i], true
 }
 
 // Check returns an error for each boot loader that is missing: those for BIOS and
 // for UEFI on amd64, which Debian has packages of, and those that the machines'
-// files name.
+// files ask for.
 func (l Loaders) Check(machines []provision.Spec) []error {
 	var missing []error
 	for _, firmware := range []dhcp.Firmware{dhcp.BIOS, dhcp.EFIX64} {
@@ -138,6 +167,9 @@ func (l Loaders) Check(machines []provision.Spec) []error {
 		if _, err := l.path(known.name); err != nil {
 			missing = append(missing, fmt.Errorf("%s cannot boot: %w", known.purpose, err))
 		}
+	}
+	if slices.ContainsFunc(machines, func(m provision.Spec) bool { return m.SecureBoot }) {
+		missing = append(missing, l.checkSigned()...)
 	}
 	for _, m := range machines {
 		if m.Quirks.BootFile == "" {
@@ -150,14 +182,21 @@ func (l Loaders) Check(machines []provision.Spec) []error {
 	return missing
 }
 
+// checkSigned returns an error for each of amd64's signed boot loaders that is missing.
+func (l Loaders) checkSigned() (missing []error) {
+	for _, known := range []loader{signed[dhcp.EFIX64], afterShim[0]} {
+		if _, err := l.path(known.name); err != nil {
+			missing = append(missing, fmt.Errorf("%s cannot boot: %w", known.purpose, err))
+		}
+	}
+	return missing
+}
+
 // Present returns, sorted, the names of the boot files that can be served now:
 // the known ones and those that the machines' own files name.
 func (l Loaders) Present(machines []provision.Spec) []string {
 	var names []string
-	for _, known := range loaders {
-		names = append(names, known.name)
-	}
-	for _, known := range alternatives {
+	for _, known := range knownLoaders() {
 		names = append(names, known.name)
 	}
 	for _, m := range machines {
@@ -170,18 +209,15 @@ func (l Loaders) Present(machines []provision.Spec) []string {
 	return slices.Compact(names)
 }
 
-// nextStep returns the file that a client boots next. An iPXE that speaks HTTP
-// gets its script, and any other client gets an iPXE.
-func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, quirks provision.Quirks) (string, error) {
-	if client.Kind == dhcp.OwnIPXE || client.Kind == dhcp.IPXE && client.HTTP {
+// nextStep returns the file that a client boots next. An iPXE that can fetch and
+// start a kernel gets its script, and any other client gets a boot loader.
+func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, spec *provision.Spec) (string, error) {
+	if client.Kind == dhcp.OwnIPXE || client.Kind == dhcp.IPXE && takesScript(client) {
 		return c.scriptURL(mac), nil
 	}
-	known, ok := loaders[client.Firmware]
-	name := known.name
-	if quirks.BootFile != "" {
-		name = quirks.BootFile
-	} else if !ok {
-		return "", fmt.Errorf("no boot loader is known for its firmware (%s)", client.Firmware)
+	name, err := c.loaderFor(client, spec)
+	if err != nil {
+		return "", err
 	}
 	if _, err := c.Loaders.path(name); err != nil {
 		return "", err
@@ -189,11 +225,48 @@ func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, quirks provision
 	switch client.Kind {
 	case dhcp.HTTPBoot:
 		return c.Base + loaderPath + name, nil
-	case dhcp.IPXE: // an option ROM without HTTP: because of option 43 it needs a URL
+	case dhcp.IPXE: // an option ROM that gets no script: because of option 43 it needs a URL
 		return "tftp://" + c.TFTP.String() + "/" + name, nil
 	default:
 		return name, nil
 	}
+}
+
+// takesScript says whether an iPXE can do what a script says. On BIOS it must know
+// the kernel's format, which some option ROMs do not. On UEFI, the firmware starts
+// the kernel.
+func takesScript(client dhcp.Client) bool {
+	return client.HTTP && (client.BzImage || client.Firmware != dhcp.BIOS)
+}
+
+// loaderFor returns the name of the boot loader for a client without a script.
+func (c *Chain) loaderFor(client dhcp.Client, spec *provision.Spec) (string, error) {
+	if spec.Quirks.BootFile != "" {
+		return spec.Quirks.BootFile, nil
+	}
+	known, ok := loaders[client.Firmware]
+	if spec.SecureBoot && client.Firmware.UEFI() {
+		if err := c.checkGRUB(client); err != nil {
+			return "", err
+		}
+		known, ok = signed[client.Firmware]
+	}
+	if !ok {
+		return "", fmt.Errorf("no boot loader is known for its firmware (%s)", client.Firmware)
+	}
+	return known.name, nil
+}
+
+// checkGRUB returns why GRUB would not find its configuration, and would stand at its
+// prompt for ever.
+func (c *Chain) checkGRUB(client dhcp.Client) error {
+	switch {
+	case client.Kind == dhcp.HTTPBoot:
+		return errors.New("with \"secureBoot\" it cannot boot by UEFI HTTP Boot, since GRUB does not find its configuration then: choose \"UEFI PXEv4\" in the firmware's boot menu, and put it before HTTP")
+	case c.Proxy:
+		return errors.New("with \"secureBoot\" it cannot boot beside another DHCP server, since GRUB would ask that one for its configuration: let this server give the addresses; or, if that one names this server as next-server, set \"quirks\": {\"bootFile\": \"shimx64.efi\"}")
+	}
+	return nil
 }
 
 func (c *Chain) scriptURL(mac provision.MAC) string {

@@ -2,7 +2,9 @@ package httpboot
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/netip"
 	"time"
@@ -120,7 +122,7 @@ func describeClient(c dhcp.Client) string {
 // It records nothing if no machine is known at the address.
 func (c *Chain) SawTransfer(remote netip.Addr, name string, size int64, err error) {
 	mac, ok := c.hosts.machine(remote.Unmap())
-	if !ok {
+	if !ok || errors.Is(err, fs.ErrNotExist) && mayBeMissing(name) {
 		return
 	}
 	name = printable(name)
@@ -128,7 +130,7 @@ func (c *Chain) SawTransfer(remote netip.Addr, name string, size int64, err erro
 	if err != nil {
 		event.Text, event.Reason = "could not fetch "+name+" by TFTP", printable(err.Error())
 	} else {
-		event.Stage = provision.StageLoader
+		event.Stage = stageOfFile(name)
 	}
 	c.record(context.Background(), event)
 }
@@ -160,8 +162,8 @@ func printable(text string) string { return provision.Cut(text, maxShown) }
 
 // foreign warns of a request for a machine that does not come from the address
 // that DHCP gave to it. It returns "" if all is well, or if DHCP gave none.
-func (c *Chain) foreign(mac provision.MAC, r *http.Request) string {
-	given, asked := c.hosts.given(mac), remoteAddr(r)
+func (c *Chain) foreign(mac provision.MAC, asked netip.Addr) string {
+	given := c.hosts.given(mac)
 	if !given.IsValid() || given == asked {
 		return ""
 	}
@@ -182,8 +184,8 @@ func (c *Chain) KnowsHost(addr netip.Addr) bool {
 }
 
 // sawHost remembers that a machine asks from an address.
-func (c *Chain) sawHost(mac provision.MAC, r *http.Request) {
-	if addr := remoteAddr(r); addr.IsValid() {
+func (c *Chain) sawHost(mac provision.MAC, addr netip.Addr) {
+	if addr.IsValid() {
 		c.hosts.saw(mac, addr, c.spec(mac) != nil)
 	}
 }

@@ -62,7 +62,7 @@ func TestDone(t *testing.T) {
 	b.report(plan.Session, provision.Event{Kind: provision.KindStage, Stage: provision.StageStream}).want(t, http.StatusForbidden, "its install has ended")
 	b.report(plan.Session, provision.Event{Kind: provision.KindFailed}).want(t, http.StatusForbidden)
 	b.do(http.MethodGet, overlayPath, plan.Session, nil).want(t, http.StatusForbidden, "its install has ended")
-	golden(t, "installed", b.script(node1), state.InstalledAt.Format("2006-01-02 15:04:05"), "WHEN")
+	golden(t, "installed.ipxe", b.script(node1), state.InstalledAt.Format("2006-01-02 15:04:05"), "WHEN")
 	boot := b.Boot(t.Context(), dhcp.Client{MAC: node1.HardwareAddr(), Kind: dhcp.PXE, Firmware: dhcp.BIOS})
 	if boot.File != "" || !strings.Contains(boot.Reason, "it was installed at") {
 		t.Errorf("DHCP answers an installed BIOS machine with %+v", boot)

@@ -2,7 +2,6 @@ package httpboot
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"cloudlets/images/boot"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
-	"cloudlets/provision/wire"
 )
 
 // scriptWait is how long a request for a script waits for an image that is
@@ -30,53 +28,8 @@ func (c *Chain) script(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return // HEAD has no effect; in particular it does not invalidate the current token
 	}
-	c.meet(mac, "")
-	text, event := c.writeScript(r.Context(), mac)
-	event.MAC = mac
-	if warning := c.foreign(mac, r); warning != "" {
-		// A person or another host looks. The machine is where it was.
-		event.Reason, event.Stage, event.Facts = event.Reason+"; "+warning, "", nil
-	} else {
-		event.Reason += "; asked from " + remoteAddr(r).String()
-		c.sawHost(mac, r)
-	}
-	c.record(r.Context(), event)
+	text := c.tell(r.Context(), mac, remoteAddr(r), ipxe{c})
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(text))
-}
-
-// writeScript decides what the machine that has a card does, and tells it, for the
-// machine and for its trace.
-func (c *Chain) writeScript(ctx context.Context, card provision.MAC) (string, provision.Event) {
-	spec, decision := c.decide(card)
-	event := provision.Event{Kind: provision.KindDecision, Reason: decision.Reason}
-	switch decision.Action {
-	case provision.ActionLocal:
-		event.Stage, event.Text = provision.StageLocal, "sent to its own disk"
-		return localScript(decision.Reason), event
-	case provision.ActionDiscover:
-		event.Stage, event.Text = provision.StageStranger, "let go to its next boot device"
-		return localScript(decision.Reason), event
-	}
-	wait, stop := context.WithTimeout(ctx, scriptWait)
-	defer stop()
-	kit, err := c.Depot.Kit(wait, kitKey(spec))
-	if err != nil && wait.Err() != nil {
-		event.Text, event.Reason = "told to ask again in a moment", err.Error()
-		return c.waitScript(card), event
-	}
-	if err != nil {
-		event.Text, event.Reason = "not installed: its image cannot be booted", err.Error()
-		return localScript(err.Error()), event
-	}
-	text, err := c.installScript(ctx, card, spec, kit)
-	if err != nil {
-		event.Text, event.Reason = "not installed", err.Error()
-		return localScript(err.Error()), event
-	}
-	event.Stage = provision.StageKernel
-	event.Text = fmt.Sprintf("boots kernel %s of %s to install it", kit.Kernels[0].Version, spec.Image)
-	event.Facts = map[string]string{"image": spec.Image, "hostname": hostname(spec)}
-	return text, event
 }
 
 // retries is how often iPXE tries to fetch a file before it gives up, with
@@ -95,30 +48,25 @@ goto %[1]s
 :have_%[1]s
 `
 
-// installScript boots the image's own kernel into the RAM disk. The agent finds the
-// network by the card that booted, and its token is the machine's. The name after
-// initrd= is how the kernel's EFI stub finds the RAM disk.
-func (c *Chain) installScript(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit) (string, error) {
-	image, err := c.imageOf(ctx, spec, kit, provision.Inventory{})
-	if err != nil {
-		return "", fmt.Errorf("machine %s: %w", spec.MAC, err)
-	}
-	// The words are those of the disk, since this kernel may switch to it.
-	asked := image.Menu(diskOptions(spec))[0].Cmdline
-	if err := checkWords(asked); err != nil {
-		return "", fmt.Errorf("the kernel command line of %s: %w", spec.MAC, err)
-	}
-	token, err := c.Tickets.Issue(ctx, spec.MAC)
-	if err != nil {
+// ipxe is the dialect of iPXE: scripts, and files by HTTP.
+type ipxe struct{ *Chain }
+
+var _ dialect = ipxe{}
+
+func (ipxe) patience() time.Duration { return scriptWait }
+
+// boot starts a program. The name after initrd= is how the kernel's EFI stub finds
+// the RAM disk.
+func (i ipxe) boot(p Program) (string, error) {
+	if err := checkWords(p.Cmdline); err != nil {
 		return "", err
 	}
-	params := wire.Params{Servers: c.servers(), MAC: card, Token: token}
-	words := boot.JoinWords("initrd=ramdisk", asked, params.Cmdline())
+	words := boot.JoinWords("initrd=ramdisk", p.Cmdline)
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "#!ipxe\necho cloudlets: installing %s on %s\n", plain(spec.Image), spec.MAC)
+	fmt.Fprintf(&b, "#!ipxe\necho cloudlets: installing %s on %s\n", plain(p.Image), p.MAC)
 	for _, step := range []struct{ name, command string }{
-		{"kernel", "kernel " + c.Base + depot.FilePath(kit.Kernel.Digest, "vmlinuz") + " " + ipxeText(words)},
-		{"ramdisk", "initrd --name ramdisk " + c.Base + depot.FilePath(kit.RAMDisk.Digest, "ramdisk")},
+		{"kernel", "kernel " + i.Base + depot.FilePath(p.Kernel.Digest, "vmlinuz") + " " + ipxeText(words)},
+		{"ramdisk", "initrd --name ramdisk " + i.Base + depot.FilePath(p.RAMDisk.Digest, "ramdisk")},
 	} {
 		fmt.Fprintf(&b, fetchStep, step.name, step.command, retries, retryAfter)
 	}
@@ -126,18 +74,18 @@ func (c *Chain) installScript(ctx context.Context, card provision.MAC, spec *pro
 	return b.String(), nil
 }
 
-// localScript leaves the network: on BIOS to the first disk, on UEFI to the
-// next entry of the boot order, where "exit 1" says that this one failed.
-func localScript(reason string) string {
+// leave leaves the network: on BIOS to the first disk, on UEFI to the next entry
+// of the boot order, where "exit 1" says that this one failed.
+func (ipxe) leave(reason string) string {
 	return "#!ipxe\necho cloudlets: " + plain(reason) + "\n" +
 		"iseq ${platform} efi && exit 1 ||\nsanboot --no-describe --drive 0x80 || exit 1\n"
 }
 
-func (c *Chain) waitScript(mac provision.MAC) string {
-	return "#!ipxe\necho cloudlets: the image is being packed\nsleep 3\nchain --replace " + c.scriptURL(mac) + " || exit 1\n"
+func (i ipxe) again(mac provision.MAC, reason string) string {
+	return "#!ipxe\necho cloudlets: " + plain(reason) + "\nsleep 3\nchain --replace " + i.scriptURL(mac) + " || exit 1\n"
 }
 
-// plain is text that iPXE's shell prints as it is.
+// plain is text that a boot loader's shell prints as it is.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < 0x20 || r > 0x7e || strings.ContainsRune("$&|#;\"'`\\", r) {

@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden scripts anew")
 func golden(t *testing.T, name, script string, replace ...string) {
 	t.Helper()
 	script = strings.NewReplacer(replace...).Replace(script)
-	file := filepath.Join("testdata", "scripts", name+".ipxe")
+	file := filepath.Join("testdata", "scripts", name)
 	if *update {
 		write(t, file, []byte(script))
 	}
@@ -47,7 +47,7 @@ func TestInstallScript(t *testing.T) {
 	script := b.script(node1)
 	_, rest, _ := strings.Cut(script, "cloudlets.token=")
 	token := rest[:32]
-	golden(t, "install", script, b.Base, "http://10.77.0.1", token, "TOKEN",
+	golden(t, "install.ipxe", script, b.Base, "http://10.77.0.1", token, "TOKEN",
 		strings.TrimPrefix(kit.Kernel.Digest, "sha256:"), "KERNEL", strings.TrimPrefix(kit.RAMDisk.Digest, "sha256:"), "RAMDISK")
 	for _, line := range strings.Split(script, "\n") {
 		if at, ok := strings.CutPrefix(line, "initrd --name ramdisk "+b.Base); ok {
@@ -66,13 +66,13 @@ func TestInstallScript(t *testing.T) {
 func TestLocalScript(t *testing.T) {
 	b := newBed(t, nil)
 	b.change(node1, func(s *provision.Spec) { s.InstallOnce = false })
-	golden(t, "local", b.script(node1))
+	golden(t, "local.ipxe", b.script(node1))
 	b.wantTrace(node1, "sent to its own disk")
 }
 
 func TestStrangerScript(t *testing.T) {
 	b := newBed(t, nil)
-	golden(t, "stranger", b.script(stranger))
+	golden(t, "stranger.ipxe", b.script(stranger))
 	b.wantTrace(stranger, "let go to its next boot device", "its disk is left alone")
 	if got := b.state(stranger).Stage; got != provision.StageStranger {
 		t.Errorf("the stage is %s", got)
@@ -85,8 +85,8 @@ func TestWaitScript(t *testing.T) {
 	b := newBed(t, nil)
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	script, event := b.writeScript(ctx, node1)
-	golden(t, "wait", script, b.Base, "http://10.77.0.1")
+	script, event := b.next(ctx, node1, ipxe{b.Chain})
+	golden(t, "wait.ipxe", script, b.Base, "http://10.77.0.1")
 	if event.Text != "told to ask again in a moment" || event.Stage != "" {
 		t.Errorf("the event is %+v", event)
 	}
@@ -100,7 +100,7 @@ func TestWaitScript(t *testing.T) {
 // at the machine and the one at the trace are told why.
 func TestNoKernelScript(t *testing.T) {
 	b := newBed(t, func(image string) { must(t, os.RemoveAll(filepath.Join(image, "boot"))) })
-	golden(t, "no-kernel", b.script(node1))
+	golden(t, "no-kernel.ipxe", b.script(node1))
 	b.wantTrace(node1, "not installed: its image cannot be booted", "no kernel at /boot/vmlinuz-*")
 	boot := b.Boot(t.Context(), bootClient(node1))
 	if boot.File != "" || !strings.Contains(boot.Reason, "its image cannot be booted") {

@@ -54,7 +54,10 @@ type Spec struct {
 	Handover   Handover
 	// Cmdline is appended to the kernel command line.
 	Cmdline string
-	Quirks  Quirks
+	// SecureBoot says that the machine's UEFI firmware starts only signed programs.
+	// From PXE it then gets Debian's shim and GRUB, and its disk gets them too.
+	SecureBoot bool
+	Quirks     Quirks
 }
 
 // Quirks are deviations that a machine's firmware needs.

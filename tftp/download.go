@@ -52,7 +52,7 @@ func (s *service) serve(d *download) error {
 }
 
 func (s *service) sendFile(d *download, conn clientConn) error {
-	f, size, err := s.open(d.name)
+	f, size, err := s.open(d)
 	if err != nil {
 		return err
 	}
@@ -65,8 +65,8 @@ func (s *service) sendFile(d *download, conn clientConn) error {
 
 // open opens a regular file. Its errors are refusals, which tell the client
 // less than they tell the log.
-func (s *service) open(name string) (fs.File, int64, error) {
-	f, err := s.FS.Open(name)
+func (s *service) open(d *download) (fs.File, int64, error) {
+	f, err := s.openFor(d)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, refuse(codeNotFound, "file not found", "%w", err)
 	}
@@ -83,6 +83,13 @@ func (s *service) open(name string) (fs.File, int64, error) {
 		return nil, 0, refuse(codeNotFound, "file not found", "not a regular file but %v: %w", info.Mode(), fs.ErrNotExist)
 	}
 	return f, info.Size(), nil
+}
+
+func (s *service) openFor(d *download) (fs.File, error) {
+	if asked, ok := s.FS.(Asked); ok {
+		return asked.OpenFor(s.ctx, d.remote.Addr().Unmap(), d.name)
+	}
+	return s.FS.Open(d.name)
 }
 
 func unreadable(err error) *refusal {

@@ -25,6 +25,7 @@
 package tftp
 
 import (
+	"context"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -36,7 +37,8 @@ import (
 // every other field is a good default.
 type Server struct {
 	// FS holds exactly the files that clients may have. Names are looked up
-	// without leading slashes, and with backslashes turned into slashes.
+	// without leading slashes, and with backslashes turned into slashes. It
+	// may implement [Asked].
 	FS fs.FS
 	// Conn is where requests arrive: a UDP socket, usually of port 69. If
 	// it is bound to an address, files are sent from that address too;
@@ -63,6 +65,15 @@ type Server struct {
 
 	// limits are the defaults, except in tests.
 	limits limits
+}
+
+// Asked is an optional interface of a Server's FS, for files that depend on who asks
+// or that a client has to wait for. OpenFor is called instead of Open. The client
+// repeats its request while it waits, so OpenFor should not take longer than some
+// seconds. ctx ends when the server stops.
+type Asked interface {
+	fs.FS
+	OpenFor(ctx context.Context, client netip.Addr, name string) (fs.File, error)
 }
 
 // limits bound what clients can make a server do. Zero means the default.

@@ -35,6 +35,7 @@ type Spec struct {
 	Filesystem string               `json:"filesystem"`
 	Handover   provision.Handover   `json:"handover"`
 	Cmdline    string               `json:"cmdline,omitempty"`
+	SecureBoot bool                 `json:"secureBoot,omitempty"`
 	Quirks     *provision.Quirks    `json:"quirks,omitempty"`
 	// Args are the names of the arguments that are given, sorted.
 	Args []string `json:"args,omitempty"`
@@ -62,7 +63,7 @@ func newSpec(spec *provision.Spec) *Spec {
 	s := &Spec{
 		MACs: spec.Cards, UUID: spec.UUID, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
 		Wipe: spec.Wipe, Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
-		Args: slices.Sorted(maps.Keys(spec.Config.Args)),
+		SecureBoot: spec.SecureBoot, Args: slices.Sorted(maps.Keys(spec.Config.Args)),
 	}
 	if spec.Address.IsValid() {
 		s.Address = spec.Address.String()

@@ -51,7 +51,7 @@ var (
 
 	ipxeOptions = []dhcpv4.Option{text(77, "iPXE"), option(57, 5, 0xc0),
 		// Its features: HTTP, iSCSI, DNS, bzImage and others.
-		option(175, 0xb1, 5, 1, 0x1a, 0xf4, 0x10, 0, 0xeb, 3, 1, 0, 0, 0x17, 1, 1, 0x22, 1, 1, 0x13, 1, 1, 0x11, 1, 1, 0x27, 1, 1, 0x19, 1, 1, 0x29, 1, 1)}
+		option(175, 0xb1, 5, 1, 0x1a, 0xf4, 0x10, 0, 0xeb, 3, 1, 0, 0, 0x17, 1, 1, 0x22, 1, 1, 0x13, 1, 1, 0x11, 1, 1, 0x27, 1, 1, 0x19, 1, 1, 0x29, 1, 1, 0x18, 1, 1)}
 )
 
 func option(code uint8, value ...byte) dhcpv4.Option {

@@ -29,16 +29,26 @@ func (e Entry) grubConf() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "menuentry %s --id %s {\n", grubQuote(e.Title), grubQuote(e.ID))
 	fmt.Fprintf(&b, "  echo %s\n", grubQuote("Loading "+e.Title+" ..."))
-	fmt.Fprintf(&b, "  linux /%s", e.kernelPath())
-	for _, word := range cmdlineWords(e.Cmdline) {
-		b.WriteString(" " + grubQuote(word))
-	}
-	b.WriteString("\n")
+	fmt.Fprintf(&b, "  linux /%s %s\n", e.kernelPath(), grubWords(e.Cmdline))
 	if e.Initrd.Open != nil {
 		fmt.Fprintf(&b, "  initrd /%s\n", e.initrdPath())
 	}
 	b.WriteString("}\n")
 	return b.String()
+}
+
+// GRUBWords returns a kernel command line in the form that GRUB's command linux
+// takes and passes on as it is. The error says what GRUB would change.
+func GRUBWords(cmdline string) (string, error) {
+	return grubWords(cmdline), checkCmdline(cmdline)
+}
+
+func grubWords(cmdline string) string {
+	words := cmdlineWords(cmdline)
+	for i, word := range words {
+		words[i] = grubQuote(word)
+	}
+	return strings.Join(words, " ")
 }
 
 // grubQuote quotes a text as one word of a GRUB script.

@@ -98,14 +98,21 @@ func (e Entry) check() error {
 		return errors.New("the title is empty")
 	case e.Kernel.Open == nil:
 		return errors.New("there is no kernel")
-	case strings.ContainsFunc(e.Cmdline, control):
+	}
+	return checkCmdline(e.Cmdline)
+}
+
+// checkCmdline refuses a kernel command line that would not reach the kernel as it is.
+func checkCmdline(cmdline string) error {
+	switch {
+	case strings.ContainsFunc(cmdline, control):
 		return errors.New("the kernel command line contains control characters")
-	case strings.ContainsAny(e.Cmdline, `\'`):
+	case strings.ContainsAny(cmdline, `\'`):
 		return errors.New(`the kernel command line contains \ or ', which GRUB would change: use double quotes`)
-	case strings.Count(e.Cmdline, `"`)%2 != 0:
+	case strings.Count(cmdline, `"`)%2 != 0:
 		return errors.New("the kernel command line has an odd number of double quotes")
-	case len(e.Cmdline) > maxCmdline:
-		return fmt.Errorf("the kernel command line has %d characters, but kernels read at most %d", len(e.Cmdline), maxCmdline)
+	case len(cmdline) > maxCmdline:
+		return fmt.Errorf("the kernel command line has %d characters, but kernels read at most %d", len(cmdline), maxCmdline)
 	}
 	return nil
 }

@@ -70,8 +70,10 @@ type Kit struct {
 	target.Image
 	// Filesystems are the names of those that the RAM disk can make.
 	Filesystems []string
-	// Loaders are the boot loaders for the disk, by name.
+	// Loaders are the boot loaders for the disk, by name. The signed ones for
+	// Secure Boot are among them, unless Signed says why they are missing.
 	Loaders map[string]File
+	Signed  error
 }
 
 // Status is how far the making of a kit has come.

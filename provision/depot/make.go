@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"cloudlets/images"
@@ -298,11 +299,22 @@ func (d *Depot) loadLoaders(ctx context.Context, kit *Kit, tree images.Tree, ker
 	}
 	assets := d.assets
 	assets.Tree = tree
-	loaders, err := assets.Load(ctx, arch)
+	kit.Loaders = map[string]File{}
+	if err := d.keepLoaders(ctx, kit, assets, disk.LoaderNames(arch)); err != nil {
+		return err
+	}
+	// Most sites need no signed loaders, so they may be missing.
+	kit.Signed = d.keepLoaders(ctx, kit, assets, disk.SecureBoot{Shim: true}.LoaderNames(arch))
+	return ctx.Err()
+}
+
+// keepLoaders adds the named boot loaders to a kit.
+func (d *Depot) keepLoaders(ctx context.Context, kit *Kit, assets disk.Assets, names []string) error {
+	names = slices.DeleteFunc(names, func(name string) bool { _, kept := kit.Loaders[name]; return kept })
+	loaders, err := assets.LoadNamed(ctx, names...)
 	if err != nil {
 		return err
 	}
-	kit.Loaders = map[string]File{}
 	for name, data := range loaders {
 		f, err := d.put(func(w io.Writer) (string, error) {
 			_, err := w.Write(data)

@@ -31,6 +31,7 @@ func machineFields() map[string]field[provision.Spec] {
 		"filesystem":  textField(setFilesystem),
 		"handover":    textField(setHandover),
 		"cmdline":     plainText(func(s *provision.Spec) *string { return &s.Cmdline }),
+		"secureBoot":  boolField(func(s *provision.Spec, v bool) { s.SecureBoot = v }),
 		"quirks":      objectField(func(s *provision.Spec) *provision.Quirks { return &s.Quirks }, quirkFields()),
 		"config":      setConfig,
 	}
@@ -76,6 +77,9 @@ func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsont
 	if low, high := spec.Disk.MinSize, spec.Disk.MaxSize; high != 0 && low > high {
 		at := merged.Locate("disk", "minSize")
 		problems = append(problems, at.Problem("minSize %s is more than maxSize %s: no disk can match", bytesize.Exact(low), bytesize.Exact(high)))
+	}
+	if spec.SecureBoot && spec.Handover == provision.Kexec {
+		problems = append(problems, merged.Locate("handover").Problem(`a kernel that Secure Boot started may be locked down, and then kexec is refused: with "secureBoot" the handover is "switch" or "reboot"`))
 	}
 	return spec, problems
 }

@@ -180,6 +180,7 @@ func TestMistakesInMachineFiles(t *testing.T) {
 		"bad hostname":            {`{"hostname": "my_host"}`, `"my_host" is not a hostname`},
 		"bad install":             {`{"install": "always"}`, `want "once" or "never", have "always"`},
 		"bad filesystem":          {`{"filesystem": "ext5"}`, `want "ext4", "xfs" or "btrfs", have "ext5"; did you mean "ext4"?`},
+		"kexec of Secure Boot":    {`{"secureBoot": true, "handover": "kexec"}`, `the handover is "switch" or "reboot"`},
 		"bad handover":            {`{"handover": "rebot"}`, `did you mean "reboot"?`},
 		"bad transport":           {`{"disk": {"transport": "scsi"}}`, `want "nvme", "sata"`},
 		"empty hint":              {`{"disk": {"serial": ""}}`, `an empty hint selects nothing`},

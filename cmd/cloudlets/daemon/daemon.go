@@ -101,6 +101,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		Site: d.Site, Tracker: d.tracker, Tickets: d.tickets, Render: d.sandbox, Log: d.Log,
 		Loaders: httpboot.Loaders{Dir: d.Settings.Assets, Site: d.Site},
 		Base:    baseURL(d.addr.Addr(), d.Settings.HTTP), TFTP: serverAddr(d.addr.Addr(), d.Settings.TFTP),
+		Proxy:    d.Settings.DHCP.Proxy,
 		Others:   d.others,
 		Overlays: filepath.Join(d.Settings.State, "overlays"),
 	}

@@ -75,7 +75,7 @@ func (d *Daemon) listenTFTP(context.Context) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve TFTP: %w (`cloudlets doctor` shows which process has the port)", err)
 	}
-	s := &tftp.Server{FS: d.chain.Loaders, Conn: conn, Observe: d.sawTransfer, Log: d.Log,
+	s := &tftp.Server{FS: d.chain.BootFiles(), Conn: conn, Observe: d.sawTransfer, Log: d.Log,
 		SinglePort: d.Settings.TFTPSinglePort, MaxBlockSize: d.Settings.TFTPBlockSize}
 	return &server{task{"serve TFTP", s.Serve}, conn}, nil
 }

@@ -1,0 +1,142 @@
+package httpboot
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"cloudlets/provision"
+	"cloudlets/provision/depot"
+)
+
+// bootFiles is what TFTP serves: boot loaders, and what GRUB asks for.
+type bootFiles struct{ *Chain }
+
+// BootFiles returns the files for a TFTP server. What GRUB gets depends on who asks,
+// so they implement [cloudlets/tftp.Asked].
+func (c *Chain) BootFiles() fs.FS { return bootFiles{c} }
+
+// Open implements [fs.FS], for somebody who is at no address.
+func (b bootFiles) Open(name string) (fs.File, error) {
+	return b.OpenFor(context.Background(), netip.Addr{}, name)
+}
+
+// OpenFor implements [cloudlets/tftp.Asked].
+func (b bootFiles) OpenFor(ctx context.Context, from netip.Addr, name string) (fs.File, error) {
+	if slices.Contains(grubStarts, name) {
+		return textFile(name, grub{b.TFTP}.start()), nil
+	}
+	if rest, ok := strings.CutPrefix(name, grubMachines); ok {
+		return b.machineFile(ctx, from, name, rest)
+	}
+	if digest, ok := depotFile(name); ok {
+		return b.depotFile(ctx, from, digest)
+	}
+	return b.Loaders.Open(name)
+}
+
+// machineFile returns a configuration that GRUB asks for with its MAC.
+func (b bootFiles) machineFile(ctx context.Context, from netip.Addr, name, rest string) (fs.File, error) {
+	dir, base := path.Split(rest)
+	mac, err := provision.ParseMAC(strings.TrimSuffix(dir, "/"))
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	switch base {
+	case grubConfig:
+		return textFile(name, b.tell(ctx, mac, from, grub{b.TFTP})), nil
+	case grubFailed:
+		return textFile(name, b.grubFailed(ctx, mac, from)), nil
+	}
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// grubFailed records that GRUB could not load what it was told to, and lets the
+// machine go.
+func (c *Chain) grubFailed(ctx context.Context, mac provision.MAC, from netip.Addr) string {
+	event := provision.Event{MAC: mac, Kind: provision.KindLog, Text: "GRUB could not load the kernel and its RAM disk",
+		Reason: "the machine's screen says why; if it fetched the kernel, then Secure Boot refuses that: the image needs a kernel that Debian signed, as it came from its package"}
+	if warning := c.foreign(mac, from); warning != "" {
+		event.Reason += "; " + warning
+	}
+	if c.spec(mac) != nil {
+		c.record(ctx, event)
+	}
+	return grub{c.TFTP}.leave("GRUB could not load the kernel and its RAM disk; the reason is above")
+}
+
+// mayBeMissing says whether shim or GRUB asks for a file that is there only on other
+// servers. Its absence says nothing about the machine.
+func mayBeMissing(name string) bool {
+	switch name {
+	case "revocations_sku.efi", "revocations_sbat.efi", "shim_certificate_0.efi":
+		return true
+	}
+	return strings.HasPrefix(name, grubRoot) && path.Ext(name) == ".lst"
+}
+
+// stageOfFile returns the stage that a download by TFTP begins. When GRUB reads the
+// machine's configuration and what that names, the decision has begun one already.
+func stageOfFile(name string) provision.Stage {
+	if _, ok := depotFile(name); ok || strings.HasPrefix(name, grubMachines) {
+		return ""
+	}
+	return provision.StageLoader
+}
+
+// depotFile returns the digest in the name of a file of the depot.
+func depotFile(name string) (digest string, ok bool) {
+	dir, base := path.Split(name)
+	digest = strings.TrimSuffix(dir, "/")
+	digest = digest[strings.LastIndexByte(digest, '/')+1:]
+	return "sha256:" + digest, digest != "" && "/"+name == depot.FilePath("sha256:"+digest, base)
+}
+
+// depotFile opens a file of the depot when it has its turn, which ends when the
+// file is closed.
+func (b bootFiles) depotFile(ctx context.Context, from netip.Addr, digest string) (fs.File, error) {
+	name := b.Depot.Path(digest)
+	done, err := b.download(ctx, from, name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		done()
+		return nil, err
+	}
+	return &turnFile{f, done}, nil
+}
+
+// turnFile is a file whose turn ends with it.
+type turnFile struct {
+	*os.File
+	done func()
+}
+
+func (f *turnFile) Close() error {
+	defer f.done()
+	return f.File.Close()
+}
+
+// text is a file in memory.
+type text struct {
+	*bytes.Reader
+	name string
+}
+
+func textFile(name, content string) fs.File { return text{bytes.NewReader([]byte(content)), name} }
+
+func (t text) Stat() (fs.FileInfo, error) { return t, nil }
+func (t text) Close() error               { return nil }
+func (t text) Name() string               { return path.Base(t.name) }
+func (t text) Mode() fs.FileMode          { return 0o444 }
+func (t text) ModTime() time.Time         { return time.Time{} }
+func (t text) IsDir() bool                { return false }
+func (t text) Sys() any                   { return nil }

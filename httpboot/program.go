@@ -1,0 +1,127 @@
+package httpboot
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"cloudlets/images/boot"
+	"cloudlets/provision"
+	"cloudlets/provision/depot"
+	"cloudlets/provision/wire"
+)
+
+// Program is what a machine boots, said in no boot loader's language.
+type Program struct {
+	// MAC is that of the card that booted. The agent finds the network by it.
+	MAC provision.MAC
+	// Image is the name of the image that is installed, for the console.
+	Image string
+	// Kernel and RAMDisk are files of the depot.
+	Kernel, RAMDisk depot.File
+	// Cmdline is the kernel's command line. It contains the token with which the
+	// agent claims its plan.
+	Cmdline string
+}
+
+// dialect is the language of one boot loader. Its texts may contain anything as a
+// reason: each dialect makes sure that none of it becomes a command.
+type dialect interface {
+	// boot loads and starts a program. The error says which word of the command
+	// line the loader would not pass on as it is.
+	boot(p Program) (string, error)
+	// again asks the server once more, in a few seconds.
+	again(mac provision.MAC, reason string) string
+	// leave goes on to the machine's next boot device.
+	leave(reason string) string
+	// patience is how long the loader waits for its answer.
+	patience() time.Duration
+}
+
+// tell returns what a boot loader shall do for a machine, in its dialect, and
+// records it for the machine's trace. from is where the loader asks from.
+func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d dialect) string {
+	c.meet(mac, "")
+	text, event := c.next(ctx, mac, d)
+	event.MAC = mac
+	if warning := c.foreign(mac, from); warning != "" {
+		// A person or another host looks. The machine is where it was.
+		event.Reason, event.Stage, event.Facts = event.Reason+"; "+warning, "", nil
+	} else {
+		event.Reason += "; asked from " + from.String()
+		c.sawHost(mac, from)
+	}
+	c.record(ctx, event)
+	return text
+}
+
+// next decides what a machine's boot loader does next. It returns that in the
+// loader's dialect, and as an event.
+func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string, provision.Event) {
+	spec, decision := c.decide(mac)
+	event := provision.Event{Kind: provision.KindDecision, Reason: decision.Reason}
+	switch decision.Action {
+	case provision.ActionLocal:
+		event.Stage, event.Text = provision.StageLocal, "sent to its own disk"
+		return d.leave(decision.Reason), event
+	case provision.ActionDiscover:
+		event.Stage, event.Text = provision.StageStranger, "let go to its next boot device"
+		return d.leave(decision.Reason), event
+	}
+	wait, stop := context.WithTimeout(ctx, d.patience())
+	defer stop()
+	kit, err := c.Depot.Kit(wait, kitKey(spec))
+	if err != nil && wait.Err() != nil {
+		event.Text, event.Reason = "told to ask again in a moment", err.Error()
+		return d.again(mac, "the image is being packed"), event
+	}
+	if err != nil {
+		event.Text, event.Reason = "not installed: its image cannot be booted", err.Error()
+		return d.leave(err.Error()), event
+	}
+	text, err := c.install(ctx, mac, spec, kit, d)
+	if err != nil {
+		event.Text, event.Reason = "not installed", err.Error()
+		return d.leave(err.Error()), event
+	}
+	event.Stage = provision.StageKernel
+	event.Text = fmt.Sprintf("boots kernel %s of %s to install it", kit.Kernels[0].Version, spec.Image)
+	event.Facts = map[string]string{"image": spec.Image, "hostname": hostname(spec)}
+	return text, event
+}
+
+// install boots the image's own kernel with the agent's RAM disk, in the dialect of
+// a machine's loader. It first says the program without a token, so that a program
+// that cannot be said costs the machine no token.
+func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, d dialect) (string, error) {
+	image, err := c.imageOf(ctx, spec, kit, provision.Inventory{})
+	if err != nil {
+		return "", fmt.Errorf("machine %s: %w", spec.MAC, err)
+	}
+	if err := suitsSecureBoot(spec, kit); err != nil {
+		return "", err
+	}
+	// The words are those of the disk, since this kernel may switch to it.
+	asked := image.Menu(diskOptions(spec))[0].Cmdline
+	p := Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: asked}
+	if _, err := d.boot(p); err != nil {
+		return "", fmt.Errorf("the kernel command line of %s: %w", spec.MAC, err)
+	}
+	token, err := c.Tickets.Issue(ctx, spec.MAC)
+	if err != nil {
+		return "", err
+	}
+	params := wire.Params{Servers: c.servers(), MAC: card, Token: token}
+	p.Cmdline = boot.JoinWords(asked, params.Cmdline())
+	return d.boot(p)
+}
+
+// suitsSecureBoot says why a kit cannot be installed for firmware that starts only
+// signed programs, if the machine's file asks for that.
+func suitsSecureBoot(spec *provision.Spec, kit *depot.Kit) error {
+	if !spec.SecureBoot || kit.Signed == nil {
+		return nil
+	}
+	return fmt.Errorf("machine %s has \"secureBoot\": true, and its disk could not be made bootable: %w", spec.MAC, kit.Signed)
+}

@@ -1,0 +1,73 @@
+package bed_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"cloudlets/provision"
+	"cloudlets/testdata/bed"
+)
+
+// signedFile is the file of a machine whose firmware insists on signatures.
+func signedFile(hostname string) object {
+	return object{
+		"image": "small", "hostname": hostname, "install": "once", "secureBoot": true,
+		"config": object{"args": object{"role": "a signed machine"}},
+	}
+}
+
+// TestSecureBootServer installs a machine whose firmware insists on signatures: by
+// shim and GRUB over TFTP, with the kernel that Debian signed. It is sent to its own
+// disk afterwards, which starts by signatures too.
+func TestSecureBootServer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, map[string]string{"small": small}, asServer)
+	const mac = "52:54:00:00:06:01"
+	r.describe(mac, signedFile("node61"))
+	spec := bed.Spec{MAC: mac, Firmware: bed.UEFI, SecureBoot: true, Disks: []bed.Disk{r.newDisk("node61")}}
+	m := r.on(spec)
+	r.expect(m, lockedDown)
+	r.expect(m, `node61: a signed machine \(Linux`)
+	r.expect(m, `node61 login: `)
+	r.installed(mac, 1)
+	m.Stop()
+
+	m = r.on(spec)
+	r.expect(m, lockedDown)
+	r.expect(m, `node61 login: `)
+	if state := r.machine(mac); state.Stage != provision.StageLocal || state.Installs != 1 {
+		t.Errorf("an installed machine that asks the network again is in stage %s with %d installs", state.Stage, state.Installs)
+	}
+}
+
+// TestSecureBootChangedKernel: one bit of the kernel is not as Debian signed it. It
+// never runs, and the machine's screen and its trace say so.
+func TestSecureBootChangedKernel(t *testing.T) {
+	t.Parallel()
+	image := filepath.Join(t.TempDir(), "small.tar")
+	content, err := os.ReadFile(small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(image, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	changeKernels(t, image, 1)
+	r := newRig(t, map[string]string{"small": image}, asServer)
+	const mac = "52:54:00:00:06:03"
+	r.describe(mac, signedFile("node63"))
+	m := r.on(bed.Spec{MAC: mac, Firmware: bed.UEFI, SecureBoot: true, Disks: []bed.Disk{r.newDisk("node63")}})
+	r.expect(m, `bad shim signature`)
+	r.expect(m, `no disk of this machine has a boot loader`)
+	trace := r.run("trace", mac)
+	for _, want := range []string{"fetched shimx64.efi", "fetched grubx64.efi", "/vmlinuz by TFTP", "GRUB could not load the kernel"} {
+		if !strings.Contains(trace, want) {
+			t.Errorf("want %q in the trace:\n%s", want, trace)
+		}
+	}
+	if strings.Contains(m.Console.Text(), "Linux version") {
+		t.Error("the changed kernel ran")
+	}
+}
