@@ -9,20 +9,17 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// askTable asks a lease table about the address that a request is about. Packets
+// askTable asks the lease table of a network about the address that a request is about. Packets
 // on the boot port and boot-server requests are about none. If the client gives its
 // address back, change is what has to be stored of that.
-func (s *service) askTable(req Request, id Identity, t *table) (g Grant, change *LeaseChange) {
+func (s *service) askTable(req Request, id Identity, l *lan) (g Grant, change *LeaseChange) {
 	mac, ok := stationOf(req.Client.MAC)
+	t := l.table
 	switch {
-	case s.iface.Mode == Proxy || req.Port == BootPort || asksBootServer(req) || !ok:
+	case t == nil || req.Port == BootPort || asksBootServer(req) || !ok:
 		return Grant{}, nil
 	case mac == station{}:
 		return Grant{Reason: "a hardware address of zeros is no client's"}, nil
-	case t == nil:
-		g := unknownRelay(req)
-		s.warnNoAddress(mac, g)
-		return g, nil
 	}
 	switch req.Packet.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
@@ -31,8 +28,10 @@ func (s *service) askTable(req Request, id Identity, t *table) (g Grant, change 
 		}
 		g := t.offer(mac, toAddr(req.Packet.RequestedIPAddress()))
 		if g.Verdict != Granted {
-			s.warnNoAddress(mac, g)
+			s.noteUnanswered(req, &l.waiting, g.Reason)
+			return g, nil
 		}
+		l.waiting.end(req.Client.MAC)
 		return g, nil
 	case dhcpv4.MessageTypeRequest:
 		return s.handleRequest(req, id, t, mac), nil
@@ -42,19 +41,6 @@ func (s *service) askTable(req Request, id Identity, t *table) (g Grant, change 
 		return s.handleRelease(req, id, t, mac)
 	}
 	return Grant{}, nil
-}
-
-// unknownRelay is the Grant of clients behind a relay whose network is not
-// configured.
-func unknownRelay(req Request) Grant {
-	relay := toAddr(req.Packet.GatewayIPAddr)
-	return Grant{Reason: fmt.Sprintf("relayed by %s, for whose network there is no pool: configure that network", relay)}
-}
-
-func (s *service) warnNoAddress(mac station, g Grant) {
-	if s.noAddress.pass(s.server.Now()) {
-		s.log.Warn("no address for a client", "client", mac.String(), "reason", g.Reason)
-	}
 }
 
 // handleRequest handles a REQUEST in each of a client's states (RFC 2131,

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -35,16 +36,17 @@ const (
 
 // service answers DHCP on one interface.
 type service struct {
-	server  *Server
-	iface   Interface
-	tables  []*table // the interface's own network first; empty in proxy mode
-	commits *committer
-	members members
-	waits   waits
-	storing errgroup.Group // packets whose answers wait for the lease store
-	log     *slog.Logger
-	sockets []*socket
-	raw     hardwareSender
+	server   *Server
+	listener *Listener
+	iface    Interface // with its address
+	lan      *lan      // the interface's own network
+	commits  *committer
+	members  members
+	waits    waits
+	storing  errgroup.Group // packets whose answers wait for the lease store
+	log      *slog.Logger
+	sockets  []*socket
+	raw      hardwareSender
 	// Each sort of warning is logged once a minute, since a flood of
 	// packets can cause them.
 	dropped, noAddress, unread, panicked, declined throttle
@@ -95,8 +97,8 @@ func (s *service) close() error {
 
 // start adds the service's goroutines to a group. They end when ctx ends.
 func (s *service) start(ctx context.Context, group *errgroup.Group) {
-	s.log.Info("serving DHCP", "mode", s.iface.Mode.String(), "address", s.iface.Addr.String(),
-		"subnet", s.iface.Network.Subnet.Masked().String(), "pool", s.iface.Network.Range.String())
+	s.log.Info("serving DHCP", "mode", s.lan.Mode.String(), "address", s.iface.Addr.String(),
+		"subnet", s.lan.Subnet.Masked().String(), "pool", s.lan.Pool.String())
 	for _, sock := range s.sockets {
 		group.Go(func() error { return s.read(ctx, sock) })
 		for range workers {
@@ -248,10 +250,21 @@ type decision struct {
 	store func() Reply
 }
 
-// decide decides the reply to a request. It sets the client's address in req.
+// decide decides the reply to a request. It sets the client's address and the
+// server's own in req.
 func (s *service) decide(ctx context.Context, req *Request) decision {
-	id, t := s.findNetwork(*req)
-	grant, change := s.askTable(*req, id, t)
+	seen := s.listener.view.Load()
+	lan, unknown := seen.choose(*req, s.lan)
+	switch {
+	case lan == nil:
+		s.noteUnanswered(*req, &s.listener.elsewhere, unknown)
+		return decision{reply: noReply("%s", unknown)}
+	case lan.Mode == Off:
+		return decision{reply: noReply("DHCP is off on the network %s", lan.Subnet)}
+	}
+	id := s.identity(*req, seen, lan)
+	req.Client.Server = id.Addr
+	grant, change := s.askTable(*req, id, lan)
 	if grant.Addr.IsValid() {
 		req.Client.Addr = grant.Addr
 	}
@@ -261,7 +274,7 @@ func (s *service) decide(ctx context.Context, req *Request) decision {
 	}
 	answer := func(g Grant) Reply { return Answer(*req, id, g, boot) }
 	d := decision{id: id, reply: answer(grant)}
-	switch r := *req; {
+	switch r, t := *req, lan.table; {
 	case change != nil:
 		d.store = func() Reply { s.giveBack(t, *change); return d.reply }
 	case d.reply.Packet != nil && d.reply.Packet.MessageType() == dhcpv4.MessageTypeAck && grant.Verdict == Granted:
@@ -270,18 +283,26 @@ func (s *service) decide(ctx context.Context, req *Request) decision {
 	return d
 }
 
-// findNetwork finds the network that a client is on, and the table of its
-// leases. The table is nil for a proxy, and for an unknown relay's network.
-func (s *service) findNetwork(req Request) (Identity, *table) {
-	id := Identity{s.iface.Mode, s.iface.Addr, s.iface.TFTP, s.iface.Network}
-	relay := toAddr(req.Packet.GatewayIPAddr)
-	for _, t := range s.tables {
-		if !relay.IsValid() || t.network.Subnet.Contains(relay) {
-			id.Network = t.network
-			return id, t
-		}
+// identity is what the server says about itself to a client. Packets of one client
+// may come by several interfaces, and it then keeps to the address that it chose.
+func (s *service) identity(req Request, seen *view, l *lan) Identity {
+	id := Identity{s.iface.Addr, s.iface.TFTP, l.Network}
+	if chosen := toAddr(req.Packet.ServerIdentifier()); slices.Contains(seen.own, chosen) {
+		id.Addr = chosen
 	}
-	return id, nil
+	return id
+}
+
+// noteUnanswered notes that a client got no address, if it asked for one.
+func (s *service) noteUnanswered(req Request, w *waiting, reason string) {
+	mac, ok := stationOf(req.Client.MAC)
+	if !ok || req.Packet.MessageType() != dhcpv4.MessageTypeDiscover || req.Port != ServerPort {
+		return
+	}
+	w.add(req, reason, s.server.Now())
+	if s.noAddress.pass(s.server.Now()) {
+		s.log.Warn("no address for a client", "client", mac.String(), "reason", reason)
+	}
 }
 
 // send sends a reply from the socket that the request came to: iPXE takes no

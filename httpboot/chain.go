@@ -160,7 +160,7 @@ func (c *Chain) Known(hw net.HardwareAddr) bool {
 }
 
 // Reserve implements [dhcp.Reserver].
-func (c *Chain) Reserve(hw net.HardwareAddr) (dhcp.Reservation, bool) {
+func (c *Chain) Reserve(hw net.HardwareAddr, _ netip.Prefix) (dhcp.Reservation, bool) {
 	mac, err := provision.MACFrom(hw)
 	if err != nil {
 		return dhcp.Reservation{}, false
