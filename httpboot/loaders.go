@@ -156,7 +156,7 @@ func (l Loaders) Present(machines []provision.Spec) []string {
 // gets its script, and any other client gets an iPXE.
 func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, quirks provision.Quirks) (string, error) {
 	if client.Kind == dhcp.OwnIPXE || client.Kind == dhcp.IPXE && client.HTTP {
-		return c.scriptURL(mac), nil
+		return scriptURL(c.Base(client.Server), mac), nil
 	}
 	known, ok := loaders[client.Firmware]
 	name := known.name
@@ -170,14 +170,14 @@ func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, quirks provision
 	}
 	switch client.Kind {
 	case dhcp.HTTPBoot:
-		return c.Base + loaderPath + name, nil
+		return c.Base(client.Server) + loaderPath + name, nil
 	case dhcp.IPXE: // an option ROM without HTTP: because of option 43 it needs a URL
-		return "tftp://" + c.TFTP.String() + "/" + name, nil
+		return "tftp://" + c.TFTP(client.Server).String() + "/" + name, nil
 	default:
 		return name, nil
 	}
 }
 
-func (c *Chain) scriptURL(mac provision.MAC) string {
-	return c.Base + "/boot/" + string(mac) + "/script"
+func scriptURL(base string, mac provision.MAC) string {
+	return base + "/boot/" + string(mac) + "/script"
 }

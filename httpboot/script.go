@@ -60,7 +60,7 @@ func (c *Chain) writeScript(ctx context.Context, mac provision.MAC) (string, pro
 	kit, err := c.Depot.Kit(wait, kitKey(spec))
 	if err != nil && wait.Err() != nil {
 		event.Text, event.Reason = "told to ask again in a moment", err.Error()
-		return c.waitScript(mac), event
+		return waitScript(c.base(ctx), mac), event
 	}
 	if err != nil {
 		event.Text, event.Reason = "not installed: its image cannot be booted", err.Error()
@@ -109,13 +109,13 @@ func (c *Chain) installScript(ctx context.Context, spec *provision.Spec, kit *de
 	if err != nil {
 		return "", err
 	}
-	params := wire.Params{Servers: c.servers(), MAC: spec.MAC, Token: token}
+	params := wire.Params{Servers: c.servers(ctx), MAC: spec.MAC, Token: token}
 	words := boot.JoinWords("initrd=ramdisk", asked, params.Cmdline())
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#!ipxe\necho cloudlets: installing %s on %s\n", plain(spec.Image), spec.MAC)
 	for _, step := range []struct{ name, command string }{
-		{"kernel", "kernel " + c.Base + depot.FilePath(kit.Kernel.Digest, "vmlinuz") + " " + ipxeText(words)},
-		{"ramdisk", "initrd --name ramdisk " + c.Base + depot.FilePath(kit.RAMDisk.Digest, "ramdisk")},
+		{"kernel", "kernel " + c.base(ctx) + depot.FilePath(kit.Kernel.Digest, "vmlinuz") + " " + ipxeText(words)},
+		{"ramdisk", "initrd --name ramdisk " + c.base(ctx) + depot.FilePath(kit.RAMDisk.Digest, "ramdisk")},
 	} {
 		fmt.Fprintf(&b, fetchStep, step.name, step.command, retries, retryAfter)
 	}
@@ -130,8 +130,8 @@ func localScript(reason string) string {
 		"iseq ${platform} efi && exit 1 ||\nsanboot --no-describe --drive 0x80 || exit 1\n"
 }
 
-func (c *Chain) waitScript(mac provision.MAC) string {
-	return "#!ipxe\necho cloudlets: the image is being packed\nsleep 3\nchain --replace " + c.scriptURL(mac) + " || exit 1\n"
+func waitScript(base string, mac provision.MAC) string {
+	return "#!ipxe\necho cloudlets: the image is being packed\nsleep 3\nchain --replace " + scriptURL(base, mac) + " || exit 1\n"
 }
 
 // plain is text that iPXE's shell prints as it is.
