@@ -218,7 +218,7 @@ func (d *Daemon) api(stopping <-chan struct{}) *web.Server {
 // next.
 func (d *Daemon) explain() {
 	for _, p := range d.places.now() {
-		d.Log.Info("serving", "network", p.Title(), "interface", p.Interface, "address", p.own.Addr(), "dhcp", p.DHCP, "site", d.Site.Dir())
+		d.Log.Info("serving", "interface", p.Interface, "address", p.own.Addr(), "network", p.Title(), "dhcp", p.DHCP, "site", d.Site.Dir())
 	}
 	specs := d.Site.Specs()
 	names := d.Site.Images()
