@@ -20,6 +20,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 
 	"cloudlets/dhcp"
 	"cloudlets/images"
@@ -176,7 +177,7 @@ func (c *Chain) Known(hw net.HardwareAddr) bool {
 }
 
 // Reserve implements [dhcp.Reserver].
-func (c *Chain) Reserve(hw net.HardwareAddr, _ netip.Prefix) (dhcp.Reservation, bool) {
+func (c *Chain) Reserve(hw net.HardwareAddr, subnet netip.Prefix) (dhcp.Reservation, bool) {
 	mac, err := provision.MACFrom(hw)
 	if err != nil {
 		return dhcp.Reservation{}, false
@@ -185,7 +186,11 @@ func (c *Chain) Reserve(hw net.HardwareAddr, _ netip.Prefix) (dhcp.Reservation, 
 	if !ok || !spec.Address.IsValid() {
 		return dhcp.Reservation{}, false
 	}
-	return dhcp.Reservation{Addr: spec.Address, Hostname: spec.Hostname}, true
+	r := dhcp.Reservation{Addr: spec.Address, Hostname: spec.Hostname}
+	if i := slices.IndexFunc(spec.MoreAddresses, subnet.Contains); i >= 0 && !subnet.Contains(r.Addr) {
+		r.Addr = spec.MoreAddresses[i]
+	}
+	return r, true
 }
 
 // Reserved implements [dhcp.Reserver].

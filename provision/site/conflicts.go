@@ -54,11 +54,15 @@ func (r *siteReader) oldestFirst(found map[provision.MAC]machineFile) []provisio
 // claims are the addresses and hostnames that machines have taken.
 type claims map[string]provision.MAC
 
-func addressClaim(s provision.Spec) string {
-	if !s.Address.IsValid() {
-		return ""
+// addressClaims are the claims of a machine's addresses.
+func addressClaims(s provision.Spec) (all []string) {
+	if s.Address.IsValid() {
+		all = append(all, "address "+s.Address.String())
 	}
-	return "address " + s.Address.String()
+	for _, a := range s.MoreAddresses {
+		all = append(all, "address "+a.String())
+	}
+	return all
 }
 
 func hostnameClaim(s provision.Spec) string {
@@ -69,7 +73,7 @@ func hostnameClaim(s provision.Spec) string {
 }
 
 func (c claims) add(s provision.Spec) {
-	for _, claim := range []string{addressClaim(s), hostnameClaim(s)} {
+	for _, claim := range append(addressClaims(s), hostnameClaim(s)) {
 		if claim != "" {
 			c[claim] = s.MAC
 		}
@@ -77,7 +81,11 @@ func (c claims) add(s provision.Spec) {
 }
 
 func (c claims) conflicts(want machineFile) (problems jsontext.Problems) {
-	for claim, at := range map[string]jsontext.Problem{addressClaim(want.spec): want.address, hostnameClaim(want.spec): want.hostname} {
+	wanted := map[string]jsontext.Problem{hostnameClaim(want.spec): want.hostname}
+	for _, claim := range addressClaims(want.spec) {
+		wanted[claim] = want.address
+	}
+	for claim, at := range wanted {
 		owner, taken := c[claim]
 		if !taken {
 			continue
@@ -93,13 +101,30 @@ func (c claims) conflicts(want machineFile) (problems jsontext.Problems) {
 
 // without takes from a Spec what another machine has by now.
 func (c claims) without(s provision.Spec) provision.Spec {
-	if _, taken := c[addressClaim(s)]; taken {
-		s.Address = provision.Spec{}.Address
+	for _, claim := range addressClaims(s) {
+		if _, taken := c[claim]; taken {
+			s.Address, s.MoreAddresses = provision.Spec{}.Address, nil
+		}
 	}
 	if _, taken := c[hostnameClaim(s)]; taken {
 		s.Hostname = ""
 	}
 	return s
+}
+
+// checkAddresses reports reserved addresses that are in no network's subnet. The
+// files stand: the machine gets an address of the pool. Without "networks" the
+// subnet is not known here.
+func (r *siteReader) checkAddresses(v *view) {
+	networks := v.settings.Networks
+	if len(networks) == 0 {
+		return
+	}
+	for a, mac := range v.machines.byAddress {
+		if !slices.ContainsFunc(networks, func(n Network) bool { return n.Subnet.Contains(a) }) {
+			r.report(jsontext.About(mac.File(), "address %s is in the subnet of no network in %s: change it, or add its network there", a, SettingsFile))
+		}
+	}
 }
 
 // checkImages reports machines whose image is not there. Their files stand:
