@@ -56,10 +56,11 @@ type Networks struct {
 }
 
 // networks answers with the networks.
-func (s *Server) networks(*http.Request) (any, error) {
-	list := Networks{Networks: []NetworkInfo{}}
-	if s.Networks != nil {
-		list = s.Networks()
+func (s *Server) networks(*http.Request) (any, error) { return s.networkList(), nil }
+
+func (s *Server) networkList() Networks {
+	if s.Networks == nil {
+		return Networks{Networks: []NetworkInfo{}}
 	}
-	return list, nil
+	return s.Networks()
 }
