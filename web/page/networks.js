@@ -9,14 +9,14 @@ export function showNetworks({ networks = [], elsewhere = [] }) {
   const waiting = [...networks.flatMap((n) => (n.waiting ?? []).map((m) => [n.name, m])), ...elsewhere.map((m) => ["not served", m])];
   byID("networks").hidden = networks.length < 2 && waiting.length === 0;
   setText(byID("networks-count"), waiting.length === 0 ? `${networks.length} networks` : `${networks.length} networks, ${waiting.length} machines without an address`);
-  byID("networks-rows").replaceChildren(...networks.map(networkRow));
+  byID("networks-list").replaceChildren(...networks.map(networkItem));
   byID("networks-waiting").replaceChildren(...waiting.map(waitingItem));
 }
 
-function networkRow(n) {
+function networkItem(n) {
   const reached = !n.interface ? "through relays" : n.address ? `${n.interface} ${n.address}` : `${n.interface} (not there)`;
-  const use = n.dhcp === "pool" ? `${n.poolUsed} of ${n.poolSize}` : "–";
-  return element("tr", {}, ...[n.name, n.subnet ?? "", reached, n.dhcp, use].map((text) => element("td", {}, text)));
+  const use = n.dhcp === "pool" ? `${n.poolUsed} of ${n.poolSize} addresses in use` : `DHCP ${n.dhcp}`;
+  return element("li", {}, element("b", {}, n.name), " ", element("span", { class: "sub" }, [n.subnet, reached, use].filter(Boolean).join(" · ")));
 }
 
 function waitingItem([network, m]) {
