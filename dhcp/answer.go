@@ -22,6 +22,7 @@ type Mode uint8
 const (
 	Pool  Mode = iota // the network's DHCP server: addresses and boot files
 	Proxy             // beside the network's DHCP server: boot files only
+	Off               // its clients get no answer; on an interface, relays still do
 )
 
 // Request is one packet, with the port and the address that it came from.
@@ -38,13 +39,12 @@ type Request struct {
 
 // Identity is what a server says about itself on one network.
 type Identity struct {
-	Mode Mode
 	// Addr is the server's own address: its identifier (option 54).
 	Addr netip.Addr
 	// TFTP is the TFTP server; invalid means Addr.
 	TFTP netip.Addr
-	// Network is what the network's clients are told.
-	Network Network
+	// Network is the client's network, with what its clients are told.
+	Network
 }
 
 // Verdict is the lease table's answer to a client.
@@ -165,7 +165,7 @@ func answerInform(req Request, id Identity, boot Boot) Reply {
 		return noReply("an INFORM that says no address, and comes from none")
 	}
 	p := newReply(req, id, dhcpv4.MessageTypeAck)
-	addNetwork(p, id.Network)
+	addNetwork(p, req, id.Network)
 	return finish(req, p, "", "the client has an address and asked for the rest")
 }
 
@@ -194,7 +194,7 @@ func answerBoot(req Request, id Identity, boot Boot, t dhcpv4.MessageType, s ste
 // and the ACK name the file, since some firmware reads only one of them.
 func answerLease(req Request, id Identity, grant Grant, boot Boot, t dhcpv4.MessageType) Reply {
 	p := newReply(req, id, t)
-	addLease(p, id.Network, grant)
+	addLease(p, req, id.Network, grant)
 	if req.Client.Kind == Plain {
 		return finish(req, p, "", grant.Reason)
 	}

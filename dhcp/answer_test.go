@@ -21,10 +21,10 @@ var update = flag.Bool("update", false, "write the golden replies anew")
 // testIdentity is the server of the golden replies.
 func testIdentity(mode Mode) Identity {
 	return Identity{
-		Mode: mode,
 		Addr: netip.MustParseAddr("10.77.0.1"),
 		TFTP: netip.MustParseAddr("10.77.0.3"),
 		Network: Network{
+			Mode:   mode,
 			Subnet: netip.MustParsePrefix("10.77.0.0/24"),
 			Router: netip.MustParseAddr("10.77.0.254"),
 			DNS:    []netip.Addr{netip.MustParseAddr("10.77.0.53"), netip.MustParseAddr("9.9.9.9")},
@@ -351,7 +351,7 @@ func BenchmarkAnswer(b *testing.B) {
 }
 
 func BenchmarkOffer(b *testing.B) {
-	n := Network{Subnet: netip.MustParsePrefix("10.0.0.0/16"), Range: Range{netip.MustParseAddr("10.0.0.10"), netip.MustParseAddr("10.0.255.0")}}
+	n := Network{Subnet: netip.MustParsePrefix("10.0.0.0/16"), Pool: Ranges{Range{netip.MustParseAddr("10.0.0.10"), netip.MustParseAddr("10.0.255.0")}}}
 	now := time.Unix(0, 0)
 	tab := newTable(n, nil, func() time.Time { return now })
 	for i := 0; b.Loop(); i++ {

@@ -15,7 +15,7 @@ func (t *table) usable(a netip.Addr, mac station) bool {
 	}
 	if t.reserver != nil {
 		if _, reserved := t.reserver.Reserved(a); reserved {
-			r, _ := t.reserver.Reserve(net.HardwareAddr(mac[:]))
+			r, _ := t.reserver.Reserve(net.HardwareAddr(mac[:]), t.network.Subnet)
 			return r.Addr == a
 		}
 	}
@@ -38,7 +38,7 @@ func (t *table) keeps(mac station, held, reserved netip.Addr) bool {
 // allowed says whether a client may have an address as far as the share of known
 // clients goes. Who holds a lease keeps it until it ends, known or not.
 func (t *table) allowed(a netip.Addr, mac station) bool {
-	if len(t.pools) < 2 || !t.pools[1].Contains(a) || t.isKnown(mac) {
+	if !slices.ContainsFunc(t.pools, func(p *pool) bool { return p.own && p.Contains(a) }) || t.isKnown(mac) {
 		return true
 	}
 	e := t.byAddr[a]

@@ -11,7 +11,7 @@ func TestProxyOnTheHostOfDnsmasq(t *testing.T) {
 	need(t, "udhcpc", "udhcpc")
 	w := newWire(t)
 	startDnsmasq(t, w.server)
-	seen := serve(t, w.server, Interface{Mode: Proxy})
+	seen := serve(t, w.server, Interface{Network: Network{Mode: Proxy}})
 	found := probe(t, w.client)
 	if len(found) != 2 || found[0].Proxy() || !found[1].Proxy() {
 		t.Errorf("a boot client hears %+v, want a DHCP server and a proxy", found)

@@ -150,7 +150,7 @@ func ask(t *testing.T, server string, packets []corpusPacket) (answers []string)
 	var exchanges <-chan Exchange
 	switch server {
 	case "cloudlets":
-		exchanges = serve(t, w.server, Interface{Network: Network{Range: pool}})
+		exchanges = serve(t, w.server, Interface{Network: Network{Pool: Ranges{pool}}})
 	case "dnsmasq":
 		startForeign(t, w.server, "sockets bound exclusively to interface", "dnsmasq", "--no-daemon", "--port=0", "--conf-file=/dev/null",
 			"--user=root", "--interface=eth0", "--bind-interfaces", "--no-ping", "--log-dhcp", "--dhcp-authoritative",

@@ -7,11 +7,15 @@
 // [Answer]. A [Server] is the configuration; its Listen opens the sockets, and
 // [Listener.Serve] answers.
 //
+// A server may serve several networks: those of its interfaces, and those whose
+// packets relay agents bring ([Server.Relayed]). An interface may come, go and be
+// made anew while the server runs.
+//
 // Several servers may serve one network, if they share a [LeaseStore] and know of each
 // other ([Server.Members]). The store decides which client has an address. One of the
 // servers answers a client at once, and the others do if it asks again.
 //
-// Standards: RFC 2131, 2132, 3004, 3046, 3074, 4361, 4578, 5970, 7440; PXE 2.1;
+// Standards: RFC 2131, 2132, 3004, 3011, 3046, 3074, 3527, 4361, 4578, 5970, 7440; PXE 2.1;
 // UEFI 2.10 chapter 24 (HTTP Boot).
 package dhcp
 
@@ -65,6 +69,9 @@ type Client struct {
 	Hostname    string
 	VendorClass string
 	UserClass   string
+	// Server is this server's own address on the interface that the packet came
+	// to. The client can reach it.
+	Server netip.Addr
 	// Addr is the address that the client has, asks for or is offered;
 	// invalid if none is known.
 	Addr netip.Addr
@@ -106,7 +113,9 @@ type Reservation struct {
 // of it, the others get addresses of the pool, and keep those as long as they renew
 // them.
 type Reserver interface {
-	Reserve(mac net.HardwareAddr) (Reservation, bool)
+	// Reserve returns the client's reservation on the network with a subnet. If
+	// it has reservations on other networks only, it returns one of those.
+	Reserve(mac net.HardwareAddr, subnet netip.Prefix) (Reservation, bool)
 	// Reserved says which client an address is kept for in the first place, so
 	// that the pool does not give it to others.
 	Reserved(addr netip.Addr) (net.HardwareAddr, bool)

@@ -45,7 +45,19 @@ func newFakeSystem() *fakeSystem {
 	return f
 }
 
-func (f *fakeSystem) addresses(string) ([]netip.Prefix, error) { return f.addrs, nil }
+func (f *fakeSystem) look(string) (linkState, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return linkState{index: 9, addrs: f.addrs}, nil
+}
+
+func (f *fakeSystem) setAddrs(addrs ...netip.Prefix) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.addrs = addrs
+}
+
+func (*fakeSystem) changes(ctx context.Context) bool { <-ctx.Done(); return false }
 
 func (f *fakeSystem) hostAddresses() (addrs []netip.Addr, err error) {
 	f.mu.Lock()
@@ -118,7 +130,9 @@ type fakeSystems map[string]*fakeSystem
 
 var _ system = fakeSystems{}
 
-func (f fakeSystems) addresses(iface string) ([]netip.Prefix, error) { return f[iface].addrs, nil }
+func (f fakeSystems) look(iface string) (linkState, error) { return f[iface].look(iface) }
+
+func (fakeSystems) changes(ctx context.Context) bool { <-ctx.Done(); return false }
 
 func (f fakeSystems) hostAddresses() (all []netip.Addr, err error) {
 	for _, one := range f {
@@ -209,6 +223,7 @@ type bed struct {
 	*fakeSystem
 	t         *testing.T
 	exchanges chan Exchange
+	listener  *Listener
 	stop      context.CancelFunc
 	done      chan error
 }
@@ -234,6 +249,7 @@ func startBed(t *testing.T, i Interface, change func(*Server)) *bed {
 	if err != nil {
 		t.Fatalf("server cannot begin: %v", err)
 	}
+	b.listener = l
 	go func() { b.done <- l.Serve(ctx) }()
 	t.Cleanup(b.end)
 	return b

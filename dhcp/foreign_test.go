@@ -43,11 +43,17 @@ func newWire(t *testing.T) wire {
 		t.Cleanup(func() { run(t, "ip", "netns", "del", ns) })
 		run(t, "ip", "-n", ns, "link", "set", "lo", "up")
 	}
+	w.connect(t)
+	return w
+}
+
+// connect makes the cable, whose ends are up.
+func (w wire) connect(t *testing.T) {
+	t.Helper()
 	run(t, "ip", "-n", w.server, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", w.client)
 	run(t, "ip", "-n", w.server, "addr", "add", "10.99.0.1/24", "dev", "eth0")
 	run(t, "ip", "-n", w.server, "link", "set", "eth0", "up")
 	run(t, "ip", "-n", w.client, "link", "set", "eth0", "up")
-	return w
 }
 
 // need fails the test if a foreign program is not installed.
@@ -106,41 +112,108 @@ func serve(t *testing.T, ns string, i Interface) <-chan Exchange {
 // serveLogged is serve with a log of warnings.
 func serveLogged(t *testing.T, ns string, i Interface, log io.Writer) <-chan Exchange {
 	t.Helper()
+	i.Name = "eth0"
+	return serveAll(t, ns, &Server{Interfaces: []Interface{i}}, log)
+}
+
+// serveAll is serve, with all the interfaces and networks of s, and a log of warnings.
+func serveAll(t *testing.T, ns string, s *Server, log io.Writer) <-chan Exchange {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	exchanges := make(chan Exchange, 1<<16)
-	i.Name = "eth0"
-	s := &Server{
-		Interfaces: []Interface{i}, Booter: booterFunc(testBoot),
-		Observe: func(e Exchange) { exchanges <- e },
-		Log:     slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	s.Booter, s.system = booterFunc(testBoot), enter(t, ns)
+	s.Observe = func(e Exchange) { exchanges <- e }
+	s.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	l, err := s.Listen(ctx)
+	if err != nil {
+		stop()
+		t.Fatalf("server: %v", err)
 	}
-	ready := make(chan struct{})
-	// All of it is inside, so that the thread lasts as long as the test: its
-	// end would be that of the programs that were started from it (Pdeathsig).
-	go func() {
-		done <- inside(ns, func() error {
-			l, err := s.Listen(ctx)
-			if err != nil {
-				return err
-			}
-			close(ready)
-			return l.Serve(ctx)
-		})
-	}()
+	go func() { done <- l.Serve(ctx) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("server ended with %v", err)
 		}
 	})
-	select {
-	case <-ready:
-	case err := <-done:
-		done <- nil
-		t.Fatalf("server: %v", err)
-	}
 	return exchanges
+}
+
+// namespace is the system of a network namespace, whichever thread asks. A thread
+// that is in there calls what is sent to calls.
+type namespace struct {
+	linux
+	calls chan func()
+}
+
+var _ system = namespace{}
+
+// enter makes the system of a namespace, for as long as the test runs. Its thread
+// lasts as long: its end would be that of the programs that were started from it
+// (Pdeathsig).
+func enter(t *testing.T, ns string) namespace {
+	t.Helper()
+	n := namespace{calls: make(chan func())}
+	entered, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- inside(ns, func() error {
+			close(entered)
+			for f := range n.calls {
+				f()
+			}
+			return nil
+		})
+	}()
+	select {
+	case <-entered:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { close(n.calls); <-ended })
+	return n
+}
+
+// do calls f in the namespace.
+func (n namespace) do(f func()) {
+	done := make(chan struct{})
+	n.calls <- func() { defer close(done); f() }
+	<-done
+}
+
+func (n namespace) look(iface string) (state linkState, err error) {
+	n.do(func() { state, err = n.linux.look(iface) })
+	return state, err
+}
+
+func (n namespace) listen(ctx context.Context, iface string, port uint16) (sock udpSocket, err error) {
+	n.do(func() { sock, err = n.linux.listen(ctx, iface, port) })
+	return sock, err
+}
+
+func (n namespace) hardware(iface string) (sender hardwareSender, err error) {
+	n.do(func() { sender, err = n.linux.hardware(iface) })
+	return sender, err
+}
+
+func (n namespace) hostAddresses() (addrs []netip.Addr, err error) {
+	n.do(func() { addrs, err = n.linux.hostAddresses() })
+	return addrs, err
+}
+
+func (n namespace) beside(iface string, from netip.AddrPort) (sock udpSocket, err error) {
+	n.do(func() { sock, err = n.linux.beside(iface, from) })
+	return sock, err
+}
+
+func (n namespace) neighbours(iface string) (found neighbours, err error) {
+	n.do(func() { found, err = n.linux.neighbours(iface) })
+	return found, err
+}
+
+func (n namespace) prober(iface string) (p prober, err error) {
+	n.do(func() { p, err = n.linux.prober(iface) })
+	return p, err
 }
 
 // next waits for exchange after exchange.
@@ -171,7 +244,7 @@ func soFar(exchanges <-chan Exchange) []Exchange {
 
 func foreignPool(last byte) Interface {
 	r := Range{netip.MustParseAddr("10.99.0.100"), netip.AddrFrom4([4]byte{10, 99, 0, last})}
-	return Interface{Network: Network{Range: r, Router: netip.MustParseAddr("10.99.0.1")}}
+	return Interface{Network: Network{Pool: Ranges{r}, Router: netip.MustParseAddr("10.99.0.1")}}
 }
 
 func TestUdhcpc(t *testing.T) {
@@ -261,16 +334,22 @@ func TestPerfdhcp(t *testing.T) {
 // startDnsmasq runs dnsmasq as the network's DHCP server.
 func startDnsmasq(t *testing.T, ns string) {
 	t.Helper()
-	need(t, "dnsmasq", "dnsmasq-base")
 	log := filepath.Join(t.TempDir(), "log")
+	runDnsmasq(t, ns, log, "--interface=eth0", "--bind-interfaces", "--no-ping", "--log-dhcp",
+		"--dhcp-range=10.99.0.10,10.99.0.20", "--dhcp-leasefile="+filepath.Join(t.TempDir(), "leases"))
+	waitForText(t, log, "sockets bound exclusively to interface")
+}
+
+// runDnsmasq runs dnsmasq in a namespace until the test ends, with its log in a file.
+func runDnsmasq(t *testing.T, ns, log string, flags ...string) {
+	t.Helper()
+	need(t, "dnsmasq", "dnsmasq-base")
 	file, err := os.Create(log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	c := exec.Command("ip", "netns", "exec", ns, "dnsmasq", "--no-daemon", "--port=0", "--conf-file=/dev/null",
-		"--user=root", "--interface=eth0", "--bind-interfaces", "--no-ping", "--log-dhcp",
-		"--dhcp-range=10.99.0.10,10.99.0.20", "--dhcp-leasefile="+filepath.Join(t.TempDir(), "leases"))
+	c := exec.Command("ip", append([]string{"netns", "exec", ns, "dnsmasq", "--no-daemon", "--port=0", "--conf-file=/dev/null", "--user=root"}, flags...)...)
 	c.Stderr = file
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.Start(); err != nil {
@@ -280,7 +359,6 @@ func startDnsmasq(t *testing.T, ns string) {
 		_ = c.Process.Kill()
 		_ = c.Wait()
 	})
-	waitForText(t, log, "sockets bound exclusively to interface")
 }
 
 // waitForText waits until a log says something.
@@ -321,7 +399,7 @@ func addProxy(t *testing.T, w wire) <-chan Exchange {
 	run(t, "ip", "-n", w.client, "link", "set", "eth0", "up")
 	run(t, "ip", "-n", ns, "addr", "add", "10.99.0.3/24", "dev", "eth0")
 	run(t, "ip", "-n", ns, "link", "set", "eth0", "up")
-	return serve(t, ns, Interface{Mode: Proxy})
+	return serve(t, ns, Interface{Network: Network{Mode: Proxy}})
 }
 
 // TestProxyBesideDnsmasq: a plain client hears only the network's own server;
@@ -406,7 +484,7 @@ func TestProbeEndsWithItsContext(t *testing.T) {
 func TestPortsAreNotShared(t *testing.T) {
 	w := newWire(t)
 	serve(t, w.server, foreignPool(199))
-	second := &Server{Interfaces: []Interface{{Name: "eth0", Mode: Proxy}}}
+	second := &Server{Interfaces: []Interface{{Name: "eth0", Network: Network{Mode: Proxy}}}}
 	err := inside(w.server, func() error {
 		_, err := second.Listen(t.Context())
 		return err

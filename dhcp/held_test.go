@@ -71,7 +71,7 @@ func TestReservationsThatNoClientCanHave(t *testing.T) {
 			r[mac(1)] = a
 		}
 		c := newClock()
-		n := Network{Subnet: netip.MustParsePrefix("10.0.0.0/24"), Range: Range{ip(10), ip(12)}, Router: ip(2), DNS: []netip.Addr{ip(53)}, LeaseTime: time.Hour}
+		n := Network{Subnet: netip.MustParsePrefix("10.0.0.0/24"), Pool: Ranges{{ip(10), ip(12)}}, Router: ip(2), DNS: []netip.Addr{ip(53)}, LeaseTime: time.Hour}
 		tab := newTable(n, r, c.Now, ip(1), ip(2), ip(53))
 		tab.host = &hostAddresses{now: c.Now, list: func() ([]netip.Addr, error) { return []netip.Addr{ip(3)}, nil }}
 		g := tab.offer(mac(1), noAddr)
@@ -106,7 +106,7 @@ func TestAMisplacedReservationIsLogged(t *testing.T) {
 // named is a Reserver that knows names and no addresses.
 type named string
 
-func (n named) Reserve(net.HardwareAddr) (Reservation, bool) {
+func (n named) Reserve(net.HardwareAddr, netip.Prefix) (Reservation, bool) {
 	return Reservation{Hostname: string(n)}, true
 }
 func (n named) Reserved(netip.Addr) (mac net.HardwareAddr, ok bool) { return nil, false }

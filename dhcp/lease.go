@@ -10,20 +10,17 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// askTable asks a lease table about the address that a request is about. Packets
+// askTable asks the lease table of a network about the address that a request is about. Packets
 // on the boot port and boot-server requests are about none. If the client gives its
 // address back, change is what has to be stored of that.
-func (s *service) askTable(req Request, id Identity, t *table) (g Grant, change *LeaseChange) {
+func (s *service) askTable(req Request, id Identity, l *lan) (g Grant, change *LeaseChange) {
 	mac, ok := stationOf(req.Client.MAC)
+	t := l.table
 	switch {
-	case s.iface.Mode == Proxy || req.Port == BootPort || asksBootServer(req) || !ok:
+	case t == nil || req.Port == BootPort || asksBootServer(req) || !ok:
 		return Grant{}, nil
 	case mac == station{}:
 		return Grant{Reason: "a hardware address of zeros is no client's"}, nil
-	case t == nil:
-		g := unknownRelay(req)
-		s.warnNoAddress(mac, g)
-		return g, nil
 	}
 	switch req.Packet.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
@@ -32,8 +29,10 @@ func (s *service) askTable(req Request, id Identity, t *table) (g Grant, change 
 		}
 		g := t.offer(mac, toAddr(req.Packet.RequestedIPAddress()))
 		if g.Verdict != Granted {
-			s.warnNoAddress(mac, g)
+			s.noteUnanswered(req, &l.waiting, g.Reason)
+			return g, nil
 		}
+		l.waiting.end(req.Client.MAC)
 		s.warnMisplaced(mac, g)
 		return g, nil
 	case dhcpv4.MessageTypeRequest:
@@ -46,19 +45,6 @@ func (s *service) askTable(req Request, id Identity, t *table) (g Grant, change 
 	return Grant{}, nil
 }
 
-// unknownRelay is the Grant of clients behind a relay whose network is not
-// configured.
-func unknownRelay(req Request) Grant {
-	relay := toAddr(req.Packet.GatewayIPAddr)
-	return Grant{Reason: fmt.Sprintf("relayed by %s, for whose network there is no pool: configure that network", relay)}
-}
-
-func (s *service) warnNoAddress(mac station, g Grant) {
-	if s.noAddress.pass(s.server.Now()) {
-		s.log.Warn("no address for a client", "client", mac.String(), "reason", g.Reason)
-	}
-}
-
 // warnMisplaced tells of a client that cannot get the address reserved for it.
 func (s *service) warnMisplaced(mac station, g Grant) {
 	if g.misplaced != "" && s.misplaced.pass(s.server.Now()) {
@@ -67,19 +53,13 @@ func (s *service) warnMisplaced(mac station, g Grant) {
 	}
 }
 
-// isOnLink says whether the clients of a table are on the interface's own network,
-// where they can be asked for by ARP, and not behind a relay.
-func (s *service) isOnLink(t *table) bool {
-	return t == s.tables[0] && t.network.Subnet.Contains(s.iface.Addr)
-}
-
 // check looks for another station at the address that a client is offered, and
 // returns the offer that is right then. It sets the client's address in req.
-func (s *service) check(ctx context.Context, req *Request, t *table, g Grant, answer func(Grant) Reply) Reply {
+func (s *service) check(ctx context.Context, req *Request, l *lan, g Grant, answer func(Grant) Reply) Reply {
 	mac, _ := stationOf(req.Client.MAC)
-	g = s.lookout.settle(ctx, mac, g, func() Grant { return t.offer(mac, toAddr(req.Packet.RequestedIPAddress())) })
+	g = s.lookout.settle(ctx, mac, g, func() Grant { return l.table.offer(mac, toAddr(req.Packet.RequestedIPAddress())) })
 	if req.Client.Addr = g.Addr; g.Verdict != Granted {
-		s.warnNoAddress(mac, g)
+		s.noteUnanswered(*req, &l.waiting, g.Reason)
 	}
 	return answer(g)
 }

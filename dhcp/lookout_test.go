@@ -115,7 +115,7 @@ func TestNoLookWhereNoneIsNeeded(t *testing.T) {
 // and goes back.
 func TestMoreAreLookedAtWhenManyCome(t *testing.T) {
 	c := newClock()
-	n := Network{Subnet: netip.MustParsePrefix("10.0.0.0/16"), Range: Range{ip(10), netip.MustParseAddr("10.0.255.0")}}
+	n := Network{Subnet: netip.MustParsePrefix("10.0.0.0/16"), Pool: Ranges{{ip(10), netip.MustParseAddr("10.0.255.0")}}}
 	stations := &fakeNeighbours{}
 	tab := newTable(n, nil, c.Now)
 	l := newLookout(stations, tab, c.Now, (&syncBuffer{}).logger())

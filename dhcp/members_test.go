@@ -42,7 +42,7 @@ func (c *cluster) start(id string, last byte) {
 	f := newFakeSystem()
 	f.addrs = []netip.Prefix{netip.PrefixFrom(ip(last), 24)}
 	s := &Server{
-		Interfaces: []Interface{{Name: "eth9", Network: Network{Range: c.pool, LeaseTime: time.Hour}}},
+		Interfaces: []Interface{{Name: "eth9", Network: Network{Pool: Ranges{c.pool}, LeaseTime: time.Hour}}},
 		Leases:     c.store, Now: c.clock.Now, Log: slog.New(slog.DiscardHandler), system: f,
 		Members: func() (string, []string) {
 			c.mu.Lock()
@@ -64,7 +64,7 @@ func (c *cluster) start(id string, last byte) {
 		<-ended
 		l.Close()
 	})
-	c.all[id] = l.services[0]
+	c.all[id] = l.links[0].service
 }
 
 func (c *cluster) setLive(ids ...string) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,17 +14,30 @@ const DefaultLeaseTime = time.Hour
 
 // Network is one subnet, with the configuration that its clients get.
 type Network struct {
+	// Name is what people call it. It may be empty.
+	Name string
+	Mode Mode
 	// Subnet gives the netmask: "10.0.0.0/24".
 	Subnet netip.Prefix
-	// Range is the pool. If it is empty, only clients with a reservation get
-	// an address.
-	Range Range
+	// Pool has the addresses to give out. If it is empty, only clients with a
+	// reservation get an address.
+	Pool Ranges
 	// Router is the default gateway; invalid for a network without one.
-	Router netip.Addr
-	DNS    []netip.Addr
-	Domain string
+	Router   netip.Addr
+	DNS, NTP []netip.Addr
+	Domain   string
 	// LeaseTime is how long a lease lasts; 0 means DefaultLeaseTime.
 	LeaseTime time.Duration
+	// Options are further options. A client gets those that it asks for in option
+	// 55, or all if it has no such list. None may be one of which [IsOwnOption]
+	// is true.
+	Options []Option
+}
+
+// Option is a DHCP option as it is in a packet.
+type Option struct {
+	Code  uint8
+	Value []byte // not empty
 }
 
 func (n Network) leaseTime() time.Duration {
@@ -33,13 +47,26 @@ func (n Network) leaseTime() time.Duration {
 	return n.LeaseTime
 }
 
-// validate checks that the pool is within the subnet.
+// validate checks that the pool is within the subnet, and that no option is one of
+// the server's own.
 func (n Network) validate() error {
-	if n.Range == (Range{}) {
-		return nil
+	if !n.Subnet.Addr().Is4() {
+		return fmt.Errorf("the subnet %q is no IPv4 subnet: write it as 10.0.0.0/24", n.Subnet)
 	}
-	if !n.Subnet.Contains(n.Range.First) || !n.Subnet.Contains(n.Range.Last) {
-		return fmt.Errorf("the pool %s is not within the subnet %s: choose a range of that subnet", n.Range, n.Subnet.Masked())
+	for i, r := range n.Pool {
+		if !n.Subnet.Contains(r.First) || !n.Subnet.Contains(r.Last) {
+			return fmt.Errorf("the pool %s is not within the subnet %s: choose a range of that subnet", r, n.Subnet.Masked())
+		}
+		for _, other := range n.Pool[:i] {
+			if r.Contains(other.First) || other.Contains(r.First) {
+				return fmt.Errorf("the ranges %s and %s of a pool overlap: make one of them", other, r)
+			}
+		}
+	}
+	for _, o := range n.Options {
+		if IsOwnOption(o.Code) {
+			return fmt.Errorf("option %d is one that the server itself decides about: leave it out", o.Code)
+		}
 	}
 	return nil
 }
@@ -70,10 +97,38 @@ func (r Range) Contains(a netip.Addr) bool {
 	return r.First.IsValid() && !a.Less(r.First) && !r.Last.Less(a)
 }
 
+// size is how many addresses a range has that is not empty.
+func (r Range) size() uint32 { return number(r.Last) - number(r.First) + 1 }
+
 // String writes the range in the form that ParseRange reads.
 func (r Range) String() string {
 	if !r.First.IsValid() {
 		return ""
 	}
 	return r.First.String() + "-" + r.Last.String()
+}
+
+// Ranges are ranges of addresses, none of them empty.
+type Ranges []Range
+
+// Contains says whether an address is in one of the ranges.
+func (r Ranges) Contains(a netip.Addr) bool {
+	return slices.ContainsFunc(r, func(one Range) bool { return one.Contains(a) })
+}
+
+// Size is how many addresses there are.
+func (r Ranges) Size() (n int) {
+	for _, one := range r {
+		n += int(one.size())
+	}
+	return n
+}
+
+// String lists the ranges, with commas between them.
+func (r Ranges) String() string {
+	texts := make([]string, len(r))
+	for i, one := range r {
+		texts[i] = one.String()
+	}
+	return strings.Join(texts, ", ")
 }

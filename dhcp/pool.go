@@ -15,31 +15,33 @@ const ownShare = 4
 // address when a server comes or goes.
 const slots = 128
 
-// pool is a part of a network's range, and what is known of its addresses.
+// pool is a range of a network's pool, or a part of one, and what is known of its
+// addresses.
 type pool struct {
 	Range
+	own   bool               // for clients that the registry knows
 	known [slots]expiryQueue // of the addresses that have an entry
 	// nextUnused is where to look for an address that was never given out: all
 	// lower ones have an entry.
 	nextUnused netip.Addr
 }
 
-// newPools divides a range into a part for all clients and, if known clients get
-// a share of their own and the range is not very small, a part for these.
-func newPools(r Range, share bool) []*pool {
-	if !r.First.IsValid() {
-		return nil
+// newPools divides ranges into parts for all clients and, if known clients get a
+// share of their own, parts for these. Each range that is not very small has such
+// a share. The parts for all come first.
+func newPools(ranges Ranges, share bool) []*pool {
+	var all, own []*pool
+	for _, r := range ranges {
+		kept := r.size() / ownShare
+		if !share || kept == 0 {
+			all = append(all, &pool{Range: r, nextUnused: r.First})
+			continue
+		}
+		border := address(number(r.Last) - kept)
+		all = append(all, &pool{Range: Range{r.First, border}, nextUnused: r.First})
+		own = append(own, &pool{Range: Range{border.Next(), r.Last}, own: true, nextUnused: border.Next()})
 	}
-	first, last := number(r.First), number(r.Last)
-	own := (last - first + 1) / ownShare
-	if !share || own == 0 {
-		return []*pool{{Range: r, nextUnused: r.First}}
-	}
-	border := address(last - own)
-	return []*pool{
-		{Range: Range{r.First, border}, nextUnused: r.First},
-		{Range: Range{border.Next(), r.Last}, nextUnused: border.Next()},
-	}
+	return append(all, own...)
 }
 
 // slotOf is the slot of an address.
@@ -55,8 +57,8 @@ func (t *table) pick(mac station) (netip.Addr, string) {
 	known := t.isKnown(mac)
 	t.share()
 	for _, foreign := range []bool{false, true} {
-		for i, p := range t.pools {
-			if i > 0 && !known {
+		for _, p := range t.pools {
+			if p.own && !known {
 				break
 			}
 			if !foreign {
@@ -69,9 +71,11 @@ func (t *table) pick(mac station) (netip.Addr, string) {
 			}
 		}
 	}
-	reason := fmt.Sprintf("no address is free in the pool %q: make the range larger or the lease time shorter", t.network.Range)
-	if len(t.pools) > 1 && !known {
-		reason += fmt.Sprintf("; %s are kept for machines of the site", t.pools[1].Range)
+	reason := fmt.Sprintf("no address is free in the pool %q: make the range larger or the lease time shorter", t.network.Pool)
+	for _, p := range t.pools {
+		if p.own && !known {
+			reason += fmt.Sprintf("; %s are kept for machines of the site", p.Range)
+		}
 	}
 	return netip.Addr{}, reason
 }

@@ -2,9 +2,11 @@ package dhcp
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -39,6 +41,7 @@ func newReply(req Request, id Identity, t dhcpv4.MessageType) *dhcpv4.DHCPv4 {
 	for _, code := range []dhcpv4.OptionCode{
 		optUUID,
 		dhcpv4.OptionRelayAgentInformation, // RFC 3046, 2.2
+		dhcpv4.OptionSubnetSelection,       // RFC 3011, 2
 		dhcpv4.OptionClientIdentifier,      // RFC 6842, 3
 	} {
 		setOption(p, code, bytes.Clone(q.GetOneOption(code)))
@@ -47,17 +50,17 @@ func newReply(req Request, id Identity, t dhcpv4.MessageType) *dhcpv4.DHCPv4 {
 }
 
 // addLease adds the client's address and the times of its lease.
-func addLease(p *dhcpv4.DHCPv4, n Network, g Grant) {
+func addLease(p *dhcpv4.DHCPv4, req Request, n Network, g Grant) {
 	p.YourIPAddr = net.IP(g.Addr.AsSlice())
 	p.UpdateOption(dhcpv4.OptIPAddressLeaseTime(g.Term))
 	p.UpdateOption(dhcpv4.OptRenewTimeValue((g.Term / 2).Truncate(time.Second)))
 	p.UpdateOption(dhcpv4.OptRebindingTimeValue((g.Term / 8 * 7).Truncate(time.Second)))
 	setOption(p, dhcpv4.OptionHostName, []byte(g.Hostname))
-	addNetwork(p, n)
+	addNetwork(p, req, n)
 }
 
 // addNetwork adds the network's configuration.
-func addNetwork(p *dhcpv4.DHCPv4, n Network) {
+func addNetwork(p *dhcpv4.DHCPv4, req Request, n Network) {
 	if n.Subnet.IsValid() {
 		p.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(n.Subnet.Bits(), 32)))
 		p.UpdateOption(dhcpv4.OptBroadcastAddress(lastAddr(n.Subnet).AsSlice()))
@@ -65,12 +68,23 @@ func addNetwork(p *dhcpv4.DHCPv4, n Network) {
 	if n.Router.IsValid() {
 		p.UpdateOption(dhcpv4.OptRouter(n.Router.AsSlice()))
 	}
-	var dns []byte
-	for _, a := range n.DNS {
-		dns = append(dns, a.AsSlice()...)
-	}
-	setOption(p, dhcpv4.OptionDomainNameServer, dns)
+	setOption(p, dhcpv4.OptionDomainNameServer, packed(n.DNS))
+	setOption(p, dhcpv4.OptionNTPServers, packed(n.NTP))
 	setOption(p, dhcpv4.OptionDomainName, []byte(n.Domain))
+	asked := req.Packet.GetOneOption(dhcpv4.OptionParameterRequestList)
+	for _, o := range n.Options {
+		if len(asked) == 0 || bytes.IndexByte(asked, o.Code) >= 0 {
+			setOption(p, dhcpv4.GenericOptionCode(o.Code), o.Value)
+		}
+	}
+}
+
+// packed are addresses as options have them.
+func packed(addrs []netip.Addr) (b []byte) {
+	for _, a := range addrs {
+		b = append(b, a.AsSlice()...)
+	}
+	return b
 }
 
 // lastAddr is an IPv4 subnet's broadcast address.
@@ -94,10 +108,9 @@ func sizeLimit(q *dhcpv4.DHCPv4) int {
 // fit deletes options until the reply fits, those that a client can best do
 // without first. It deletes the file name only if the header has it too.
 func fit(p *dhcpv4.DHCPv4, limit int) {
-	droppable := []dhcpv4.OptionCode{
+	droppable := append(furtherOptions(p),
 		dhcpv4.OptionBroadcastAddress, dhcpv4.OptionDomainName,
-		dhcpv4.OptionHostName, dhcpv4.OptionMessage,
-	}
+		dhcpv4.OptionHostName, dhcpv4.OptionMessage)
 	if p.BootFileName != "" {
 		droppable = append(droppable, dhcpv4.OptionBootfileName)
 	}
@@ -110,4 +123,29 @@ func fit(p *dhcpv4.DHCPv4, limit int) {
 		}
 		p.Options.Del(code)
 	}
+}
+
+// furtherOptions are the options of a reply that come from [Network.Options] only,
+// in order.
+func furtherOptions(p *dhcpv4.DHCPv4) (codes []dhcpv4.OptionCode) {
+	for code := range p.Options {
+		if !IsOwnOption(code) {
+			codes = append(codes, dhcpv4.GenericOptionCode(code))
+		}
+	}
+	slices.SortFunc(codes, func(a, b dhcpv4.OptionCode) int { return cmp.Compare(a.Code(), b.Code()) })
+	return codes
+}
+
+// IsOwnOption says whether the server itself decides about an option, so that
+// [Network.Options] must not contain it.
+func IsOwnOption(code uint8) bool {
+	switch dhcpv4.GenericOptionCode(code) {
+	case 0, 255, // padding and the end
+		1, 3, 6, 12, 15, 28, 42, // a network's own settings, and the machine's name
+		43, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 66, 67, 77, // the protocol, and booting
+		82, 93, 94, 97, 118, 175: // relays, PXE and iPXE
+		return true
+	}
+	return false
 }

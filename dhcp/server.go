@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,6 +18,10 @@ import (
 type Server struct {
 	// Interfaces are the network interfaces to serve, at least one.
 	Interfaces []Interface
+	// Relayed are networks behind relay agents (RFC 2131, 4.1), each with its
+	// Subnet. Their packets may come in on any of the interfaces. No subnet may
+	// overlap with another one.
+	Relayed []Network
 	// Booter says what clients boot; if it is nil, no client boots. If it is
 	// also a Reserver, its reservations are kept; if it is a Registry, the
 	// clients that it knows come first.
@@ -42,63 +48,123 @@ type Server struct {
 
 // Listen opens all sockets and reads the stored leases. The server answers
 // nothing yet: packets that arrive before [Listener.Serve] is called wait in
-// the sockets. If Listen fails, it leaves no socket open.
+// the sockets. An interface that is absent, or has no address, is waited for, if
+// another one is there. If Listen fails, it leaves no socket open.
 func (s *Server) Listen(ctx context.Context) (*Listener, error) {
 	if len(s.Interfaces) == 0 {
 		return nil, errors.New("listen for DHCP: no interface given: name at least one")
 	}
 	c := s.withDefaults()
-	l := &Listener{commits: newCommitter(c), unfollow: func() {}}
-	for _, i := range c.Interfaces {
-		service, err := c.listenOn(ctx, i, l.commits)
+	l := &Listener{
+		server: c, commits: newCommitter(c),
+		at: map[*link]*lan{}, up: map[*link]netip.Prefix{}, addrs: map[*link][]netip.Prefix{},
+	}
+	l.view.Store(&view{})
+	for _, n := range c.Relayed {
+		lan, err := c.newLAN(ctx, n)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("listen for DHCP on %s: %w", i.Name, err), l.Close())
+			return nil, errors.Join(fmt.Errorf("listen for DHCP of the network %s behind relays: %w", n.Subnet, err), l.Close())
 		}
-		l.services = append(l.services, service)
+		l.relayed = append(l.relayed, lan)
 	}
-	unfollow, err := c.Leases.Follow(ctx, l.learn)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listen for DHCP: read leases: %w", err), l.Close())
+	if err := l.openLinks(ctx); err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
-	l.unfollow = unfollow
 	return l, nil
 }
 
 // Listener is a server whose sockets are open. Call Serve once, or Close.
 type Listener struct {
-	services []*service
-	commits  *committer
-	unfollow func()
+	server  *Server // with defaults
+	commits *committer
+	links   []*link
+	relayed []*lan // the networks behind relays
+	// elsewhere are clients whose networks are not served.
+	elsewhere waiting
+
+	mu    sync.Mutex
+	at    map[*link]*lan           // the networks of interfaces, as far as they are known
+	up    map[*link]netip.Prefix   // from which address an interface is served; invalid while it is not
+	addrs map[*link][]netip.Prefix // all of an interface's addresses
+	view  atomic.Pointer[view]
 }
 
-// learn takes over leases that are in the store.
-func (l *Listener) learn(leases []Lease, all bool) {
-	for _, s := range l.services {
-		for _, t := range s.tables {
-			t.learn(leases, all)
+// openLinks opens the sockets of all interfaces that are there.
+func (l *Listener) openLinks(ctx context.Context) error {
+	var absent []error
+	for _, i := range l.server.Interfaces {
+		k := &link{listener: l, config: i, log: l.server.Log.With("interface", i.Name)}
+		l.links = append(l.links, k)
+		err := k.open(ctx)
+		if err == nil {
+			continue
 		}
+		err = fmt.Errorf("listen for DHCP on %s: %w", i.Name, err)
+		if !isNotThere(err) {
+			return err
+		}
+		absent = append(absent, err)
 	}
+	if len(absent) == len(l.links) {
+		return errors.Join(absent...)
+	}
+	return nil
+}
+
+// attach notes what an interface is now, and returns its network.
+func (l *Listener) attach(ctx context.Context, k *link, i Interface) (*lan, error) {
+	l.mu.Lock()
+	n := l.at[k]
+	l.mu.Unlock()
+	if n == nil || n.Subnet != i.Network.Subnet {
+		made, err := l.server.newLAN(ctx, i.Network)
+		if err != nil {
+			return nil, err
+		}
+		if n != nil {
+			n.unfollow()
+		}
+		n = made
+	}
+	l.mu.Lock()
+	l.at[k], l.up[k] = n, k.own
+	l.mu.Unlock()
+	l.sawAddresses(k)
+	return n, nil
+}
+
+// sawAddresses notes which addresses an interface has now.
+func (l *Listener) sawAddresses(k *link) {
+	l.mu.Lock()
+	l.addrs[k] = k.seen.addrs
+	l.mu.Unlock()
+	l.arrange()
+}
+
+// detach notes that an interface is not served now. Its network stays: a relay may
+// still bring its packets by another one.
+func (l *Listener) detach(k *link) {
+	l.mu.Lock()
+	l.up[k] = netip.Prefix{}
+	l.mu.Unlock()
+	l.arrange()
 }
 
 // Serve answers until ctx ends, finishes the packets that it is working on,
-// and returns nil. A socket that cannot be read ends it with an error. In
-// both cases all goroutines have ended and all sockets are closed when Serve
-// returns.
+// and returns nil. Sockets are opened anew when their interface was away or has
+// changed; one that cannot be read otherwise ends Serve with an error. In both cases
+// all goroutines have ended and all sockets are closed when Serve returns.
 func (l *Listener) Serve(ctx context.Context) error {
 	committed := make(chan struct{})
 	go func() {
 		defer close(committed)
 		l.commits.run()
 	}()
-	answering, ctx := errgroup.WithContext(ctx)
-	for _, s := range l.services {
-		s.start(ctx, answering)
+	serving, ctx := errgroup.WithContext(ctx)
+	for _, k := range l.links {
+		serving.Go(func() error { return k.run(ctx) })
 	}
-	err := answering.Wait()
-	for _, s := range l.services {
-		_ = s.checking.Wait() // neither has errors
-		_ = s.storing.Wait()
-	}
+	err := serving.Wait()
 	l.commits.end() // no packet is being handled any more
 	<-committed
 	return errors.Join(err, l.Close())
@@ -106,10 +172,17 @@ func (l *Listener) Serve(ctx context.Context) error {
 
 // Close closes the sockets. Serve does so itself.
 func (l *Listener) Close() error {
-	l.unfollow()
 	var errs []error
-	for _, s := range l.services {
-		errs = append(errs, s.close())
+	for _, k := range l.links {
+		if k.service != nil {
+			errs = append(errs, k.service.close())
+			k.service = nil
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, n := range l.lans() {
+		n.unfollow()
 	}
 	return errors.Join(errs...)
 }
@@ -144,44 +217,13 @@ func (noBooter) Boot(context.Context, Client) Boot {
 	return Boot{Reason: "this server has no boot files"}
 }
 
-// listenOn makes the service of one interface: its address, lease tables and
-// open sockets.
-func (s *Server) listenOn(ctx context.Context, i Interface, commits *committer) (*service, error) {
-	addrs, err := s.system.addresses(i.Name)
-	if err != nil {
-		return nil, err
-	}
-	if i, err = i.resolve(addrs); err != nil {
-		return nil, err
-	}
-	v := &service{server: s, iface: i, commits: commits, members: members{s.Members}, log: s.Log.With("interface", i.Name)}
-	v.storing.SetLimit(maxStoring)
-	v.checking.SetLimit(maxChecking)
-	if i.Mode == Pool {
-		v.tables = s.newTables(i)
-	}
-	if err := v.open(ctx); err != nil {
-		return nil, errors.Join(err, v.close())
-	}
-	return v, nil
-}
-
-// newTables makes the lease table of each network of an interface.
-func (s *Server) newTables(i Interface) []*table {
-	var all []*table
-	for _, n := range append([]Network{i.Network}, i.Relayed...) {
-		avoid := append([]netip.Addr{i.Addr, i.TFTP, n.Router}, n.DNS...)
-		t := newTable(n, s.Booter, s.Now, avoid...)
-		t.members, t.host = members{s.Members}, s.host
-		all = append(all, t)
-	}
-	return all
-}
-
 // String names the mode as the logs do.
 func (m Mode) String() string {
-	if m == Proxy {
+	switch m {
+	case Proxy:
 		return "proxy"
+	case Off:
+		return "off"
 	}
 	return "pool"
 }

@@ -19,7 +19,7 @@ import (
 )
 
 func poolInterface() Interface {
-	return Interface{Network: Network{Range: Range{netip.MustParseAddr("10.77.0.100"), netip.MustParseAddr("10.77.0.199")}}}
+	return Interface{Network: Network{Pool: Ranges{Range{netip.MustParseAddr("10.77.0.100"), netip.MustParseAddr("10.77.0.199")}}}}
 }
 
 func parseSent(t *testing.T, s sent) *dhcpv4.DHCPv4 {
@@ -79,7 +79,7 @@ func TestServerKeepsLeasesOverRestart(t *testing.T) {
 }
 
 func TestServerAsProxy(t *testing.T) {
-	b := startBed(t, Interface{Mode: Proxy}, nil)
+	b := startBed(t, Interface{Network: Network{Mode: Proxy}}, nil)
 	if e := b.put(sampleNamed(t, "udhcpc-discover")); e.Reply != "" {
 		t.Errorf("a proxy answers a plain client: %+v", e)
 	}
@@ -99,7 +99,7 @@ func TestServerAsProxy(t *testing.T) {
 
 func TestServerAsksBooterOnlyWhereItMatters(t *testing.T) {
 	var asked atomic.Int32
-	b := startBed(t, Interface{Mode: Proxy}, func(s *Server) {
+	b := startBed(t, Interface{Network: Network{Mode: Proxy}}, func(s *Server) {
 		s.Booter = booterFunc(func(c Client) Boot { asked.Add(1); return testBoot(c) })
 	})
 	b.put(sampleNamed(t, "udhcpc-discover"))
@@ -158,12 +158,11 @@ func TestServerHearsThatAnotherWasChosen(t *testing.T) {
 }
 
 func TestServerAnswersRelays(t *testing.T) {
-	i := poolInterface()
-	i.Relayed = []Network{{
+	relayed := []Network{{
 		Subnet: netip.MustParsePrefix("10.88.0.0/16"), Router: netip.MustParseAddr("10.88.0.1"),
-		Range: Range{netip.MustParseAddr("10.88.0.50"), netip.MustParseAddr("10.88.0.60")},
+		Pool: Ranges{Range{netip.MustParseAddr("10.88.0.50"), netip.MustParseAddr("10.88.0.60")}},
 	}}
-	b := startBed(t, i, nil)
+	b := startBed(t, poolInterface(), func(s *Server) { s.Relayed = relayed })
 	if e := b.put(sampleNamed(t, "relayed-discover")); e.Addr.String() != "10.88.0.50" {
 		t.Fatalf("exchange %+v", e)
 	}
@@ -188,7 +187,7 @@ func TestServerOnTwoInterfaces(t *testing.T) {
 	pool.Name = "eth1"
 	exchanges := make(chan Exchange, 2)
 	l, err := (&Server{
-		Interfaces: []Interface{pool, {Name: "eth2", Mode: Proxy}}, Booter: booterFunc(testBoot),
+		Interfaces: []Interface{pool, {Name: "eth2", Network: Network{Mode: Proxy}}}, Booter: booterFunc(testBoot),
 		Observe: func(e Exchange) { exchanges <- e }, system: fakeSystems{"eth1": lab, "eth2": office},
 	}).Listen(t.Context())
 	if err != nil {
@@ -398,13 +397,13 @@ func TestServerSaysWhyItCannotBegin(t *testing.T) {
 		{"no interface", func(s *Server, _ *fakeSystem) { s.Interfaces = nil }, "no interface given"},
 		{"no address", func(_ *Server, f *fakeSystem) { f.addrs = nil }, "ip addr add"},
 		{"pool elsewhere", func(s *Server, _ *fakeSystem) {
-			s.Interfaces[0].Network.Range = Range{ip(1), ip(2)}
+			s.Interfaces[0].Network.Pool = Ranges{{ip(1), ip(2)}}
 		}, "no IPv4 address that fits"},
 		{"pool too long", func(s *Server, _ *fakeSystem) {
-			s.Interfaces[0].Network.Range.Last = netip.MustParseAddr("10.78.0.1")
+			s.Interfaces[0].Network.Pool[0].Last = netip.MustParseAddr("10.78.0.1")
 		}, "not within the subnet"},
 		{"IPv6 subnet", func(s *Server, _ *fakeSystem) {
-			s.Interfaces[0].Relayed = []Network{{Subnet: netip.MustParsePrefix("fe80::/64")}}
+			s.Relayed = []Network{{Subnet: netip.MustParsePrefix("fe80::/64")}}
 		}, "no IPv4 subnet"},
 		{"port taken", func(_ *Server, f *fakeSystem) { f.fail = errors.New("port is taken") }, "port is taken"},
 		{"unreadable leases", func(s *Server, _ *fakeSystem) { s.Leases = unreadableStore{} }, "read leases"},
@@ -467,7 +466,7 @@ func (b *syncBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler
 // packet, and other clients are answered as before.
 func TestPanicCostsOnePacket(t *testing.T) {
 	log := &syncBuffer{}
-	b := startBed(t, Interface{Mode: Proxy}, func(s *Server) {
+	b := startBed(t, Interface{Network: Network{Mode: Proxy}}, func(s *Server) {
 		s.Log = log.logger()
 		s.Booter = booterFunc(func(c Client) Boot {
 			if c.Firmware == BIOS {
@@ -575,7 +574,7 @@ func TestListenClosesWhatItOpened(t *testing.T) {
 	f.addrs = append(f.addrs, netip.MustParsePrefix("10.0.0.1/24"))
 	i := poolInterface()
 	i.Name = "eth9"
-	broken := Interface{Name: "eth8", Addr: netip.MustParseAddr("10.9.9.9")}
+	broken := Interface{Name: "eth8", Network: Network{Pool: Ranges{{netip.MustParseAddr("10.77.0.9"), netip.MustParseAddr("10.78.0.1")}}}}
 	s := &Server{Interfaces: []Interface{i, broken}, system: f}
 	if _, err := s.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "listen for DHCP on eth8: ") {
 		t.Errorf("error %v", err)
@@ -608,7 +607,7 @@ func (g gatekeeper) Boot(_ context.Context, c Client) Boot {
 // more of them wait. The first worker that is free answers a machine of the site.
 func TestKnownClientsComeFirst(t *testing.T) {
 	g := gatekeeper{known: mac(7), gate: make(chan struct{})}
-	b := startBed(t, Interface{Mode: Proxy}, func(s *Server) { s.Booter = g })
+	b := startBed(t, Interface{Network: Network{Mode: Proxy}}, func(s *Server) { s.Booter = g })
 	open := sync.OnceFunc(func() { close(g.gate) })
 	t.Cleanup(open) // before the server is stopped, which waits for its workers
 	discover := func(from station) {

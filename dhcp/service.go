@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -35,14 +36,15 @@ const (
 
 // service answers DHCP on one interface.
 type service struct {
-	server  *Server
-	iface   Interface
-	tables  []*table // the interface's own network first; empty in proxy mode
-	commits *committer
-	members members
-	waits   waits
-	askers  askers
-	storing errgroup.Group // packets whose answers wait for the lease store
+	server   *Server
+	listener *Listener
+	iface    Interface // with its address
+	lan      *lan      // the interface's own network
+	commits  *committer
+	members  members
+	waits    waits
+	askers   askers
+	storing  errgroup.Group // packets whose answers wait for the lease store
 	// checking are offers that wait for a look at their address, by lookout. That
 	// is nil for a proxy, and if no network of the interface is its own.
 	checking errgroup.Group
@@ -77,19 +79,19 @@ func (s *service) open(ctx context.Context) (err error) {
 	if s.raw, err = s.server.system.hardware(s.iface.Name); err != nil {
 		return err
 	}
-	if s.iface.Mode == Pool {
+	if s.lan.Mode == Pool {
 		if p, err := s.server.system.prober(s.iface.Name); err != nil { // as on loopback
 			s.log.Info("other DHCP servers are not looked for", "error", err)
 		} else {
 			s.prober = p
 		}
 	}
-	if len(s.tables) > 0 && s.isOnLink(s.tables[0]) {
+	if s.lan.table != nil && s.lan.Subnet.Contains(s.iface.Addr) {
 		n, err := s.server.system.neighbours(s.iface.Name)
 		if err != nil {
 			return err
 		}
-		s.lookout = newLookout(n, s.tables[0], s.server.Now, s.log)
+		s.lookout = newLookout(n, s.lan.table, s.server.Now, s.log)
 	}
 	for _, port := range []uint16{ServerPort, BootPort} {
 		conn, err := s.listen(ctx, port)
@@ -105,7 +107,7 @@ func (s *service) open(ctx context.Context) (err error) {
 // beside which it is one, and needs no port 67 of its own.
 func (s *service) listen(ctx context.Context, port uint16) (udpSocket, error) {
 	conn, err := s.server.system.listen(ctx, s.iface.Name, port)
-	if s.iface.Mode != Proxy || port != ServerPort || !errors.Is(err, syscall.EADDRINUSE) {
+	if s.lan.Mode != Proxy || port != ServerPort || !errors.Is(err, syscall.EADDRINUSE) {
 		return conn, err
 	}
 	s.log.Info("another program of this host has port 67; the proxy answers beside it, and sees what comes there")
@@ -132,8 +134,8 @@ func (s *service) close() error {
 
 // start adds the service's goroutines to a group. They end when ctx ends.
 func (s *service) start(ctx context.Context, group *errgroup.Group) {
-	s.log.Info("serving DHCP", "mode", s.iface.Mode.String(), "address", s.iface.Addr.String(),
-		"subnet", s.iface.Network.Subnet.Masked().String(), "pool", s.iface.Network.Range.String())
+	s.log.Info("serving DHCP", "mode", s.lan.Mode.String(), "address", s.iface.Addr.String(),
+		"subnet", s.lan.Subnet.Masked().String(), "pool", s.lan.Pool.String())
 	if s.prober != nil {
 		group.Go(func() error { return s.watchRivals(ctx) })
 	}
@@ -246,13 +248,24 @@ type decision struct {
 	store func() Reply
 }
 
-// decide decides the reply to a request. It sets the client's address in req.
+// decide decides the reply to a request. It sets the client's address and the
+// server's own in req.
 func (s *service) decide(ctx context.Context, req *Request) decision {
 	if r, ok := s.server.Booter.(Recogniser); ok {
 		r.Recognise(req.Client)
 	}
-	id, t := s.findNetwork(*req)
-	grant, change := s.askTable(*req, id, t)
+	seen := s.listener.view.Load()
+	lan, unknown := seen.choose(*req, s.lan)
+	switch {
+	case lan == nil:
+		s.noteUnanswered(*req, &s.listener.elsewhere, unknown)
+		return decision{reply: noReply("%s", unknown)}
+	case lan.Mode == Off:
+		return decision{reply: noReply("DHCP is off on the network %s", lan.Subnet)}
+	}
+	id := s.identity(*req, seen, lan)
+	req.Client.Server = id.Addr
+	grant, change := s.askTable(*req, id, lan)
 	if grant.Addr.IsValid() {
 		req.Client.Addr = grant.Addr
 	}
@@ -262,9 +275,9 @@ func (s *service) decide(ctx context.Context, req *Request) decision {
 	}
 	answer := func(g Grant) Reply { return Answer(*req, id, g, boot) }
 	d := decision{id: id, reply: answer(grant)}
-	switch r := *req; {
-	case grant.unproven && s.isOnLink(t) && s.lookout.needsLook(grant):
-		d.check = func() Reply { return s.check(ctx, req, t, grant, answer) }
+	switch r, t := *req, lan.table; {
+	case grant.unproven && lan == s.lan && s.lookout.needsLook(grant):
+		d.check = func() Reply { return s.check(ctx, req, lan, grant, answer) }
 	case change != nil:
 		d.store = func() Reply { s.giveBack(t, *change); return d.reply }
 	case d.reply.Packet != nil && d.reply.Packet.MessageType() == dhcpv4.MessageTypeAck && grant.Verdict == Granted:
@@ -273,18 +286,26 @@ func (s *service) decide(ctx context.Context, req *Request) decision {
 	return d
 }
 
-// findNetwork finds the network that a client is on, and the table of its
-// leases. The table is nil for a proxy, and for an unknown relay's network.
-func (s *service) findNetwork(req Request) (Identity, *table) {
-	id := Identity{s.iface.Mode, s.iface.Addr, s.iface.TFTP, s.iface.Network}
-	relay := toAddr(req.Packet.GatewayIPAddr)
-	for _, t := range s.tables {
-		if !relay.IsValid() || t.network.Subnet.Contains(relay) {
-			id.Network = t.network
-			return id, t
-		}
+// identity is what the server says about itself to a client. Packets of one client
+// may come by several interfaces, and it then keeps to the address that it chose.
+func (s *service) identity(req Request, seen *view, l *lan) Identity {
+	id := Identity{s.iface.Addr, s.iface.TFTP, l.Network}
+	if chosen := toAddr(req.Packet.ServerIdentifier()); slices.Contains(seen.own, chosen) {
+		id.Addr = chosen
 	}
-	return id, nil
+	return id
+}
+
+// noteUnanswered notes that a client got no address, if it asked for one.
+func (s *service) noteUnanswered(req Request, w *waiting, reason string) {
+	mac, ok := stationOf(req.Client.MAC)
+	if !ok || req.Packet.MessageType() != dhcpv4.MessageTypeDiscover || req.Port != ServerPort {
+		return
+	}
+	w.add(req, reason, s.server.Now())
+	if s.noAddress.pass(s.server.Now()) {
+		s.log.Warn("no address for a client", "client", mac.String(), "reason", reason)
+	}
 }
 
 // send sends a reply from the socket that the request came to: iPXE takes no

@@ -16,8 +16,11 @@ import (
 // system is what the server needs of the operating system. Tests replace it
 // with one that has no network.
 type system interface {
-	// addresses lists an interface's IPv4 addresses.
-	addresses(iface string) ([]netip.Prefix, error)
+	// look returns an interface's index and IPv4 addresses.
+	look(iface string) (linkState, error)
+	// changes waits until interfaces may have changed. It returns false when ctx
+	// ends.
+	changes(ctx context.Context) bool
 	// hostAddresses lists the IPv4 addresses of all interfaces.
 	hostAddresses() ([]netip.Addr, error)
 	// listen opens a UDP socket that hears one interface only.
@@ -53,16 +56,24 @@ type linux struct{}
 
 var _ system = linux{}
 
-func (linux) addresses(iface string) ([]netip.Prefix, error) {
+func (linux) look(iface string) (linkState, error) {
 	ifc, err := net.InterfaceByName(iface)
 	if err != nil {
-		return nil, fmt.Errorf("find network interface %q (ip link lists them): %w", iface, err)
+		return linkState{}, fmt.Errorf("find network interface %q (ip link lists them): %w", iface, err)
 	}
 	all, err := ifc.Addrs()
 	if err != nil {
-		return nil, fmt.Errorf("list addresses of %s: %w", iface, err)
+		return linkState{}, fmt.Errorf("list addresses of %s: %w", iface, err)
 	}
-	return onlyIPv4(all), nil
+	return linkState{ifc.Index, onlyIPv4(all)}, nil
+}
+
+// lookAgain is how long the server may not notice that an interface has changed.
+const lookAgain = time.Second
+
+func (l linux) changes(ctx context.Context) bool {
+	l.pause(ctx, lookAgain)
+	return ctx.Err() == nil
 }
 
 func (linux) hostAddresses() ([]netip.Addr, error) {

@@ -42,8 +42,8 @@ type table struct {
 	mu     sync.Mutex
 	byAddr map[netip.Addr]*entry
 	byMAC  map[station]*entry
-	// pools are the range, in one part or in two: the second is for clients
-	// that the registry knows.
+	// pools are the parts of the pool. The last ones are for clients that the
+	// registry knows.
 	pools []*pool
 	// sharing are the servers that share the pools, as of the last look, and
 	// foreign says which slots are not this one's.
@@ -65,7 +65,7 @@ func newTable(n Network, booter any, now func() time.Time, avoid ...netip.Addr) 
 	}
 	t.reserver, _ = booter.(Reserver)
 	t.registry, _ = booter.(Registry)
-	t.pools = newPools(n.Range, t.registry != nil)
+	t.pools = newPools(n.Pool, t.registry != nil)
 	return t
 }
 
@@ -109,9 +109,9 @@ func (t *table) choose(mac station, wanted, reserved netip.Addr, note string) (a
 		return reserved, "address reserved for this client"
 	}
 	switch e := t.byMAC[mac]; {
-	case e != nil && t.network.Range.Contains(e.addr) && t.usable(e.addr, mac) && t.allowed(e.addr, mac):
+	case e != nil && t.network.Pool.Contains(e.addr) && t.usable(e.addr, mac) && t.allowed(e.addr, mac):
 		addr, reason = e.addr, "address that the client had before"
-	case t.network.Range.Contains(wanted) && t.free(wanted, mac) && t.allowed(wanted, mac):
+	case t.network.Pool.Contains(wanted) && t.free(wanted, mac) && t.allowed(wanted, mac):
 		addr, reason = wanted, "address that the client asked for"
 	default:
 		addr, reason = t.pick(mac)
@@ -128,7 +128,7 @@ func (t *table) findReservation(mac station) (r Reservation, note string) {
 	if t.reserver == nil {
 		return r, ""
 	}
-	r, _ = t.reserver.Reserve(net.HardwareAddr(mac[:]))
+	r, _ = t.reserver.Reserve(net.HardwareAddr(mac[:]), t.network.Subnet)
 	switch e := t.byAddr[r.Addr]; {
 	case !r.Addr.IsValid():
 	case !t.network.Subnet.Contains(r.Addr):
@@ -158,9 +158,9 @@ func (t *table) request(mac station, addr netip.Addr, selecting bool) Grant {
 	switch {
 	case reserved && r.Addr != addr && !t.keeps(mac, addr, r.Addr):
 		return refused("%s is reserved for this client, not %s", r.Addr, addr)
-	case !reserved && !t.network.Range.Contains(addr) && selecting:
+	case !reserved && !t.network.Pool.Contains(addr) && selecting:
 		return refused("%s is not an address of the pool", addr)
-	case !reserved && !t.network.Range.Contains(addr):
+	case !reserved && !t.network.Pool.Contains(addr):
 		return Grant{Reason: fmt.Sprintf("%s is not an address of the pool", addr)}
 	case !t.free(addr, mac):
 		return refused("%s is %s", addr, t.obstacle(addr, mac))

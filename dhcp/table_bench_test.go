@@ -23,7 +23,7 @@ func manyAddr(i int) netip.Addr {
 	return address(10<<24 + 1 + uint32(i))
 }
 
-func (n manyReservations) Reserve(mac net.HardwareAddr) (Reservation, bool) {
+func (n manyReservations) Reserve(mac net.HardwareAddr, _ netip.Prefix) (Reservation, bool) {
 	i := int(binary.BigEndian.Uint32(mac[2:]))
 	if mac[0] != 2 || i >= int(n) {
 		return Reservation{}, false
@@ -51,7 +51,7 @@ func BenchmarkTable(b *testing.B) {
 				now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 				network := Network{
 					Subnet: netip.MustParsePrefix("10.0.0.0/8"), LeaseTime: time.Hour,
-					Range: Range{manyAddr(0), manyAddr(n + 1000)},
+					Pool: Ranges{Range{manyAddr(0), manyAddr(n + 1000)}},
 				}
 				table := newTable(network, manyReservations(n), func() time.Time { return now })
 				if who == "shared" {

@@ -32,7 +32,7 @@ func (c *clock) forward(d time.Duration) {
 // reservations is a Reserver for tests: MAC to address.
 type reservations map[station]netip.Addr
 
-func (r reservations) Reserve(mac net.HardwareAddr) (Reservation, bool) {
+func (r reservations) Reserve(mac net.HardwareAddr, _ netip.Prefix) (Reservation, bool) {
 	a, ok := r[station(mac)]
 	return Reservation{Addr: a, Hostname: "kept"}, ok
 }
@@ -56,7 +56,7 @@ var noAddr netip.Addr
 func tableOf(c *clock, r Reserver, first, last byte, avoid ...netip.Addr) *table {
 	n := Network{Subnet: netip.MustParsePrefix("10.0.0.0/24"), LeaseTime: time.Hour}
 	if first != 0 {
-		n.Range = Range{ip(first), ip(last)}
+		n.Pool = Ranges{{ip(first), ip(last)}}
 	}
 	return newTable(n, r, c.Now, avoid...)
 }
@@ -225,7 +225,7 @@ func TestReservationOutsideTheSubnet(t *testing.T) {
 
 func TestAddressesNeverGiven(t *testing.T) {
 	tab := tableOf(newClock(), nil, 0, 0, ip(1), ip(3))
-	tab.network.Range, tab.pools = Range{ip(0), ip(4)}, newPools(Range{ip(0), ip(4)}, false)
+	tab.network.Pool, tab.pools = Ranges{{ip(0), ip(4)}}, newPools(Ranges{{ip(0), ip(4)}}, false)
 	take(t, tab, mac(1), ip(2)) // .0 is the network, .1 and .3 are the server's
 	take(t, tab, mac(2), ip(4))
 	wantGrant(t, "the server's own", tab.request(mac(3), ip(1), false), Refused, noAddr)
@@ -307,7 +307,7 @@ func (r registry) Known(mac net.HardwareAddr) bool { return r[station(mac)] }
 func TestStrangersLeaveAddresses(t *testing.T) {
 	c := newClock()
 	tab := newTable(Network{
-		Subnet: netip.MustParsePrefix("10.0.0.0/24"), LeaseTime: time.Hour, Range: Range{ip(10), ip(29)},
+		Subnet: netip.MustParsePrefix("10.0.0.0/24"), LeaseTime: time.Hour, Pool: Ranges{Range{ip(10), ip(29)}},
 	}, registry{mac(1): true, mac(2): true}, c.Now)
 	given := 0
 	for i := range byte(50) {
@@ -336,7 +336,7 @@ func TestStrangersLeaveAddresses(t *testing.T) {
 func TestAnOlderLeaseInTheShare(t *testing.T) {
 	c := newClock()
 	tab := newTable(Network{
-		Subnet: netip.MustParsePrefix("10.0.0.0/24"), LeaseTime: time.Hour, Range: Range{ip(10), ip(17)},
+		Subnet: netip.MustParsePrefix("10.0.0.0/24"), LeaseTime: time.Hour, Pool: Ranges{Range{ip(10), ip(17)}},
 	}, registry{mac(99): true}, c.Now)
 	m := mac(1)
 	tab.learn([]Lease{{Addr: ip(16), MAC: m[:], Expires: c.Now().Add(time.Hour)}}, true)

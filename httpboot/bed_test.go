@@ -136,6 +136,8 @@ type bed struct {
 	http *httptest.Server
 	log  *lockedBuffer
 	dir  string
+	Base string     // the URL of http
+	TFTP netip.Addr // that of loopback
 }
 
 // newBed has node1, which installs the image "web", and a good image of that
@@ -178,11 +180,12 @@ func (b *bed) start(store store.Store) {
 	must(b.t, err)
 	b.Chain = &Chain{
 		Site: b.site, Tracker: tracker, Tickets: track.NewTickets(store, nil), Depot: kits, Render: &ejs.Renderer{},
-		Loaders: Loaders{Dir: assets, Site: b.site}, TFTP: netip.MustParseAddr("127.0.0.1"),
+		Loaders: Loaders{Dir: assets, Site: b.site}, TFTP: func(netip.Addr) netip.Addr { return b.TFTP },
 		Overlays: filepath.Join(b.dir, "overlays"), Log: log,
 	}
 	b.http = httptest.NewServer(b.Handler())
-	b.Base = b.http.URL
+	b.Base, b.TFTP = b.http.URL, netip.MustParseAddr("127.0.0.1")
+	b.Chain.Base = func(netip.Addr) string { return b.Base }
 	b.run(kits)
 }
 

@@ -16,11 +16,14 @@ import (
 )
 
 // bootFiles is what TFTP serves: boot loaders, and what GRUB asks for.
-type bootFiles struct{ *Chain }
+type bootFiles struct {
+	*Chain
+	own netip.Addr
+}
 
-// BootFiles returns the files for a TFTP server. What GRUB gets depends on who asks,
-// so they implement [cloudlets/tftp.Asked].
-func (c *Chain) BootFiles() fs.FS { return bootFiles{c} }
+// BootFiles returns the files for a TFTP server that machines reach at an address.
+// What GRUB gets depends on who asks, so they implement [cloudlets/tftp.Asked].
+func (c *Chain) BootFiles(own netip.Addr) fs.FS { return bootFiles{c, own} }
 
 // Open implements [fs.FS], for somebody who is at no address.
 func (b bootFiles) Open(name string) (fs.File, error) {
@@ -29,8 +32,9 @@ func (b bootFiles) Open(name string) (fs.File, error) {
 
 // OpenFor implements [cloudlets/tftp.Asked].
 func (b bootFiles) OpenFor(ctx context.Context, from netip.Addr, name string) (fs.File, error) {
+	ctx = reachedAt(ctx, b.own)
 	if slices.Contains(grubStarts, name) {
-		return textFile(name, grub{b.TFTP}.start()), nil
+		return textFile(name, grub{b.TFTP(b.own)}.start()), nil
 	}
 	if rest, ok := strings.CutPrefix(name, grubMachines); ok {
 		return b.machineFile(ctx, from, name, rest)
@@ -50,7 +54,7 @@ func (b bootFiles) machineFile(ctx context.Context, from netip.Addr, name, rest 
 	}
 	switch base {
 	case grubConfig:
-		return textFile(name, b.tell(ctx, mac, from, grub{b.TFTP})), nil
+		return textFile(name, b.tell(ctx, mac, from, grub{b.TFTP(b.own)})), nil
 	case grubFailed:
 		return textFile(name, b.grubFailed(ctx, mac, from)), nil
 	}
@@ -68,7 +72,7 @@ func (c *Chain) grubFailed(ctx context.Context, mac provision.MAC, from netip.Ad
 	if c.spec(mac) != nil {
 		c.record(ctx, event)
 	}
-	return grub{c.TFTP}.leave("GRUB could not load the kernel and its RAM disk; the reason is above")
+	return grub{c.TFTP(localAddr(ctx))}.leave("GRUB could not load the kernel and its RAM disk; the reason is above")
 }
 
 // mayBeMissing says whether shim or GRUB asks for a file that is there only on other

@@ -75,11 +75,11 @@ func TestReservationOfAllCards(t *testing.T) {
 	address := netip.MustParseAddr("127.0.0.1")
 	b.change(node1, func(s *provision.Spec) { s.Cards, s.Address = []provision.MAC{card2}, address })
 	for _, card := range []provision.MAC{node1, card2} {
-		if r, ok := b.Reserve(card.HardwareAddr()); !ok || r.Addr != address || r.Hostname != "web1" {
+		if r, ok := b.Reserve(card.HardwareAddr(), netip.Prefix{}); !ok || r.Addr != address || r.Hostname != "web1" {
 			t.Errorf("for %s there is kept %v, %t", card, r, ok)
 		}
 	}
-	if r, ok := b.Reserve(stranger.HardwareAddr()); ok {
+	if r, ok := b.Reserve(stranger.HardwareAddr(), netip.Prefix{}); ok {
 		t.Errorf("for a stranger there is kept %v", r)
 	}
 	b.startsAt(card2, "127.0.0.7")

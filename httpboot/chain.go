@@ -20,7 +20,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
+	"slices"
 
 	"cloudlets/dhcp"
 	"cloudlets/images"
@@ -52,15 +54,17 @@ type Chain struct {
 	Depot   *depot.Depot
 	Render  images.Renderer
 	Loaders Loaders
-	// Base is the URL at which machines reach [Chain.Handler], without a slash
-	// at its end: "http://10.0.0.1". TFTP is the address of the TFTP server.
-	Base string
-	TFTP netip.Addr
-	// Proxy says that another server gives the machines their addresses.
-	Proxy bool
-	// Others returns the URLs at which machines reach other servers that share the
-	// store and the site, in the form of Base. It may be nil.
-	Others func() []string
+	// Base returns the URL at which a machine reaches [Chain.Handler] that reaches
+	// this server at an address, without a slash at its end: "http://10.0.0.1".
+	// TFTP returns the address of the TFTP server. The address is invalid if it is
+	// not known.
+	Base func(own netip.Addr) string
+	TFTP func(own netip.Addr) netip.Addr
+	// Proxy says whether another server gives such a machine its address.
+	Proxy func(own netip.Addr) bool
+	// Others returns the URLs at which such a machine reaches other servers that
+	// share the store and the site, in the form of Base. It may be nil.
+	Others func(own netip.Addr) []string
 	// Overlays is the folder for the overlays of running installs.
 	Overlays string
 	Log      *slog.Logger // may be nil; then nothing is logged
@@ -86,11 +90,29 @@ func (c *Chain) logger() *slog.Logger {
 	return c.Log
 }
 
-// servers are the URLs of all servers that can install a machine, this one first.
-func (c *Chain) servers() []string {
-	all := []string{c.Base}
+// localAddr is the address of this server that an HTTP request came to, by the
+// context of the request; invalid if that is not known.
+func localAddr(ctx context.Context) netip.Addr {
+	if at, ok := ctx.Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		return at.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// reachedAt is a context for a machine that reached this server at an address.
+func reachedAt(ctx context.Context, own netip.Addr) context.Context {
+	return context.WithValue(ctx, http.LocalAddrContextKey, &net.TCPAddr{IP: own.AsSlice()})
+}
+
+// base is the URL of this server for who sent an HTTP request.
+func (c *Chain) base(ctx context.Context) string { return c.Base(localAddr(ctx)) }
+
+// servers are the URLs of all servers that can install who sent an HTTP request,
+// this one first.
+func (c *Chain) servers(ctx context.Context) []string {
+	all := []string{c.base(ctx)}
 	if c.Others != nil {
-		all = append(all, c.Others()...)
+		all = append(all, c.Others(localAddr(ctx))...)
 	}
 	return all[:min(len(all), maxServers)]
 }
@@ -175,7 +197,7 @@ func (c *Chain) Known(hw net.HardwareAddr) bool {
 
 // Reserve implements [dhcp.Reserver]. A machine's address is kept for each of its
 // cards.
-func (c *Chain) Reserve(hw net.HardwareAddr) (dhcp.Reservation, bool) {
+func (c *Chain) Reserve(hw net.HardwareAddr, subnet netip.Prefix) (dhcp.Reservation, bool) {
 	mac, err := provision.MACFrom(hw)
 	if err != nil {
 		return dhcp.Reservation{}, false
@@ -184,7 +206,11 @@ func (c *Chain) Reserve(hw net.HardwareAddr) (dhcp.Reservation, bool) {
 	if spec == nil || !spec.Address.IsValid() && spec.Hostname == "" {
 		return dhcp.Reservation{}, false
 	}
-	return dhcp.Reservation{Addr: spec.Address, Hostname: spec.Hostname}, true
+	r := dhcp.Reservation{Addr: spec.Address, Hostname: spec.Hostname}
+	if i := slices.IndexFunc(spec.MoreAddresses, subnet.Contains); i >= 0 && !subnet.Contains(r.Addr) {
+		r.Addr = spec.MoreAddresses[i]
+	}
+	return r, true
 }
 
 // Reserved implements [dhcp.Reserver].

@@ -159,7 +159,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	if err != nil {
 		return wire.Plan{}, nil, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
 	}
-	recipe := overlayRecipe{Image: spec.Image, EntryPoint: spec.EntryPoint, Env: c.environment(spec, kit, request.Inventory)}
+	recipe := overlayRecipe{Image: spec.Image, EntryPoint: spec.EntryPoint, Env: c.environment(ctx, spec, kit, request.Inventory)}
 	overlay, err := c.makeOverlay(ctx, spec, kit, tree, recipe.Env)
 	if err != nil {
 		return wire.Plan{}, nil, err
@@ -170,7 +170,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		return wire.Plan{}, nil, err
 	}
 	plan := newPlan(session, spec, kit, wanted, overlay, state.Armed)
-	plan.Card, plan.Servers = request.MAC, c.servers()
+	plan.Card, plan.Servers = request.MAC, c.servers(ctx)
 	return plan, note, nil
 }
 
@@ -238,9 +238,9 @@ func hostname(spec *provision.Spec) string {
 }
 
 // environment is the configuration environment: what templates see as "env".
-func (c *Chain) environment(spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) map[string]any {
+func (c *Chain) environment(ctx context.Context, spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) map[string]any {
 	env := map[string]any{
-		"mac": string(spec.MAC), "hostname": hostname(spec), "target": "disk", "server": c.Base, "entrypoint": kit.Kernels[0].Entry,
+		"mac": string(spec.MAC), "hostname": hostname(spec), "target": "disk", "server": c.base(ctx), "entrypoint": kit.Kernels[0].Entry,
 	}
 	if chosen, err := provision.SelectDisk(spec.Disk, inventory.Disks); err == nil {
 		env["disk"] = chosen.Name
@@ -283,7 +283,7 @@ func diskOptions(spec *provision.Spec) target.Options {
 func (c *Chain) imageOf(ctx context.Context, spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) (target.Image, error) {
 	render := func(ctx context.Context, template string) (string, error) {
 		image := &images.Image{Name: spec.Image, Manifest: kit.Manifest}
-		return image.Cmdline(ctx, c.Render, template, spec.Config, c.environment(spec, kit, inventory))
+		return image.Cmdline(ctx, c.Render, template, spec.Config, c.environment(ctx, spec, kit, inventory))
 	}
 	image := kit.Image
 	if kit.Manifest.Name == "" {

@@ -158,7 +158,7 @@ func (b *bed) conversation(t *testing.T, n netboot, mode dhcp.Mode, files *tftpC
 func (b *bed) answer(p *dhcpv4.DHCPv4, port uint16, mode dhcp.Mode) dhcp.Reply {
 	client := dhcp.Classify(p)
 	own := netip.MustParseAddr("127.0.0.1")
-	identity := dhcp.Identity{Mode: mode, Addr: own, TFTP: b.TFTP, Network: dhcp.Network{Subnet: netip.MustParsePrefix("127.0.0.0/8")}}
+	identity := dhcp.Identity{Addr: own, TFTP: b.TFTP, Network: dhcp.Network{Mode: mode, Subnet: netip.MustParsePrefix("127.0.0.0/8")}}
 	grant := dhcp.Grant{}
 	if mode == dhcp.Pool {
 		grant = dhcp.Grant{Verdict: dhcp.Granted, Addr: netip.MustParseAddr("127.0.0.9"), Term: time.Hour, Reason: "granted"}
@@ -243,7 +243,7 @@ func startTFTP(t *testing.T, c *Chain) *tftpClient {
 	t.Helper()
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	must(t, err)
-	server := &tftp.Server{FS: c.BootFiles(), Conn: conn, Observe: func(x tftp.Transfer) { c.SawTransfer(x.Remote.Addr(), x.Name, x.Bytes, x.Err) }}
+	server := &tftp.Server{FS: c.BootFiles(netip.Addr{}), Conn: conn, Observe: func(x tftp.Transfer) { c.SawTransfer(x.Remote.Addr(), x.Name, x.Bytes, x.Err) }}
 	ctx, stop := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	group.Go(func() { _ = server.Serve(ctx) })

@@ -35,7 +35,7 @@ func newSecureBed(t *testing.T) *bed {
 // grubFile is what GRUB reads under a name, by TFTP from an address.
 func (b *bed) grubFile(from netip.Addr, name string) string {
 	b.t.Helper()
-	f, err := bootFiles{b.Chain}.OpenFor(b.t.Context(), from, name)
+	f, err := bootFiles{b.Chain, netip.Addr{}}.OpenFor(b.t.Context(), from, name)
 	must(b.t, err)
 	defer f.Close()
 	info, err := f.Stat()
@@ -215,7 +215,7 @@ func TestBootFilesOfOthers(t *testing.T) {
 		"grub", "grub/machine", "grub/machine/x/grub.cfg", "grub/machine/" + string(node1) + "/other.cfg", "grub/machine/" + string(node1),
 		"files/" + digest, "files/none/vmlinuz", "files/" + digest[:63] + "/vmlinuz", "files/x/" + digest + "/vmlinuz", "memo/x", "secret.txt",
 	} {
-		if f, err := b.BootFiles().Open(name); !errors.Is(err, fs.ErrNotExist) {
+		if f, err := b.BootFiles(netip.Addr{}).Open(name); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v, %v", name, f, err)
 		}
 	}
@@ -228,7 +228,7 @@ func TestTFTPDownloadsAreBounded(t *testing.T) {
 	digest := strings.Repeat("ab", 32)
 	must(t, os.WriteFile(b.Depot.Path("sha256:"+digest), make([]byte, smallFile+1), 0o600))
 	name := "files/" + digest + "/ramdisk"
-	files := bootFiles{b.Chain}
+	files := bootFiles{b.Chain, netip.Addr{}}
 	var open []fs.File
 	for range strangerDownloads {
 		f, err := files.OpenFor(t.Context(), loopback, name)
@@ -263,14 +263,14 @@ func TestSecureBootByDHCP(t *testing.T) {
 		{dhcp.PXE, dhcp.EFIARM64, "shimaa64.efi", ""},
 		{dhcp.PXE, dhcp.BIOS, "undionly.kpxe", ""},
 		{dhcp.HTTPBoot, dhcp.EFIX64, "", `choose "UEFI PXEv4"`},
-		{dhcp.OwnIPXE, dhcp.EFIX64, b.scriptURL(node1), ""},
+		{dhcp.OwnIPXE, dhcp.EFIX64, scriptURL(b.Base, node1), ""},
 	} {
 		boot := b.Boot(t.Context(), dhcp.Client{MAC: node1.HardwareAddr(), Kind: c.kind, Firmware: c.firmware, HTTP: true})
 		if boot.File != c.file || !strings.Contains(boot.Reason, c.reason) {
 			t.Errorf("%s %s boots %+v, want %s", c.firmware, c.kind, boot, c.file)
 		}
 	}
-	b.Proxy = true
+	b.Proxy = func(netip.Addr) bool { return true }
 	pxe := dhcp.Client{MAC: node1.HardwareAddr(), Kind: dhcp.PXE, Firmware: dhcp.EFIX64}
 	if boot := b.Boot(t.Context(), pxe); boot.File != "" || !strings.Contains(boot.Reason, "beside another DHCP server") {
 		t.Errorf("as proxy it boots %+v", boot)
@@ -302,11 +302,11 @@ func TestROMWithoutBzImage(t *testing.T) {
 		t.Errorf("with a quirk and without bzImage it boots %+v", boot)
 	}
 	rom.BzImage = true
-	if boot := b.Boot(t.Context(), rom); boot.File != b.scriptURL(node1) {
+	if boot := b.Boot(t.Context(), rom); boot.File != scriptURL(b.Base, node1) {
 		t.Errorf("with bzImage it boots %+v", boot)
 	}
 	rom.Firmware, rom.BzImage = dhcp.EFIX64, false
-	if boot := b.Boot(t.Context(), rom); boot.File != b.scriptURL(node1) {
+	if boot := b.Boot(t.Context(), rom); boot.File != scriptURL(b.Base, node1) {
 		t.Errorf("on UEFI it boots %+v", boot)
 	}
 }

@@ -213,7 +213,7 @@ func (l Loaders) Present(machines []provision.Spec) []string {
 // start a kernel gets its script, and any other client gets a boot loader.
 func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, spec *provision.Spec) (string, error) {
 	if client.Kind == dhcp.OwnIPXE || client.Kind == dhcp.IPXE && takesScript(client) {
-		return c.scriptURL(mac), nil
+		return scriptURL(c.Base(client.Server), mac), nil
 	}
 	name, err := c.loaderFor(client, spec)
 	if err != nil {
@@ -224,9 +224,9 @@ func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, spec *provision.
 	}
 	switch client.Kind {
 	case dhcp.HTTPBoot:
-		return c.Base + loaderPath + name, nil
+		return c.Base(client.Server) + loaderPath + name, nil
 	case dhcp.IPXE: // an option ROM that gets no script: because of option 43 it needs a URL
-		return "tftp://" + c.TFTP.String() + "/" + name, nil
+		return "tftp://" + c.TFTP(client.Server).String() + "/" + name, nil
 	default:
 		return name, nil
 	}
@@ -263,12 +263,12 @@ func (c *Chain) checkGRUB(client dhcp.Client) error {
 	switch {
 	case client.Kind == dhcp.HTTPBoot:
 		return errors.New("with \"secureBoot\" it cannot boot by UEFI HTTP Boot, since GRUB does not find its configuration then: choose \"UEFI PXEv4\" in the firmware's boot menu, and put it before HTTP")
-	case c.Proxy:
+	case c.Proxy != nil && c.Proxy(client.Server):
 		return errors.New("with \"secureBoot\" it cannot boot beside another DHCP server, since GRUB would ask that one for its configuration: let this server give the addresses; or, if that one names this server as next-server, set \"quirks\": {\"bootFile\": \"shimx64.efi\"}")
 	}
 	return nil
 }
 
-func (c *Chain) scriptURL(mac provision.MAC) string {
-	return c.Base + "/boot/" + string(mac) + "/script"
+func scriptURL(base string, mac provision.MAC) string {
+	return base + "/boot/" + string(mac) + "/script"
 }

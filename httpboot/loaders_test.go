@@ -2,6 +2,7 @@ package httpboot
 
 import (
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,11 +49,11 @@ func TestAHostnameNeedsNoAddress(t *testing.T) {
 	c.site.specs[mac] = provision.Spec{MAC: mac, Hostname: "web1"}
 	c.site.mu.Unlock()
 	hw := mac.HardwareAddr()
-	if r, ok := c.Reserve(hw); !ok || r != (dhcp.Reservation{Hostname: "web1"}) {
+	if r, ok := c.Reserve(hw, netip.Prefix{}); !ok || r != (dhcp.Reservation{Hostname: "web1"}) {
 		t.Errorf("reservation %+v, %t", r, ok)
 	}
 	hw[5]++
-	if r, ok := c.Reserve(hw); ok {
+	if r, ok := c.Reserve(hw, netip.Prefix{}); ok {
 		t.Errorf("a stranger has the reservation %+v", r)
 	}
 }

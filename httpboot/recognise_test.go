@@ -39,7 +39,7 @@ func TestTheUUIDInAFile(t *testing.T) {
 	b.kit(node1)
 	client := dhcp.Client{MAC: card2.HardwareAddr(), Kind: dhcp.PXE, Firmware: dhcp.BIOS, UUID: uuid1Swapped}
 	b.Recognise(client)
-	if r, ok := b.Reserve(card2.HardwareAddr()); !ok || r.Addr.String() != "127.0.0.1" {
+	if r, ok := b.Reserve(card2.HardwareAddr(), netip.Prefix{}); !ok || r.Addr.String() != "127.0.0.1" {
 		t.Errorf("at its first packet there is kept %v, %t", r, ok)
 	}
 	if boot := b.boots(card2, uuid1Swapped, "127.0.0.1"); !strings.HasSuffix(boot.File, "/boot/"+string(card2)+"/script") {

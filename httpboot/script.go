@@ -28,7 +28,7 @@ func (c *Chain) script(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return // HEAD has no effect; in particular it does not invalidate the current token
 	}
-	text := c.tell(r.Context(), mac, remoteAddr(r), ipxe{c})
+	text := c.tell(r.Context(), mac, remoteAddr(r), ipxe{c.base(r.Context())})
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(text))
 }
 
@@ -49,7 +49,7 @@ goto %[1]s
 `
 
 // ipxe is the dialect of iPXE: scripts, and files by HTTP.
-type ipxe struct{ *Chain }
+type ipxe struct{ base string } // the URL of the server
 
 var _ dialect = ipxe{}
 
@@ -65,8 +65,8 @@ func (i ipxe) boot(p Program) (string, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#!ipxe\necho cloudlets: installing %s on %s\n", plain(p.Image), p.MAC)
 	for _, step := range []struct{ name, command string }{
-		{"kernel", "kernel " + i.Base + depot.FilePath(p.Kernel.Digest, "vmlinuz") + " " + ipxeText(words)},
-		{"ramdisk", "initrd --name ramdisk " + i.Base + depot.FilePath(p.RAMDisk.Digest, "ramdisk")},
+		{"kernel", "kernel " + i.base + depot.FilePath(p.Kernel.Digest, "vmlinuz") + " " + ipxeText(words)},
+		{"ramdisk", "initrd --name ramdisk " + i.base + depot.FilePath(p.RAMDisk.Digest, "ramdisk")},
 	} {
 		fmt.Fprintf(&b, fetchStep, step.name, step.command, retries, retryAfter)
 	}
@@ -82,7 +82,7 @@ func (ipxe) leave(reason string) string {
 }
 
 func (i ipxe) again(mac provision.MAC, reason string) string {
-	return "#!ipxe\necho cloudlets: " + plain(reason) + "\nsleep 3\nchain --replace " + i.scriptURL(mac) + " || exit 1\n"
+	return "#!ipxe\necho cloudlets: " + plain(reason) + "\nsleep 3\nchain --replace " + scriptURL(i.base, mac) + " || exit 1\n"
 }
 
 // plain is text that a boot loader's shell prints as it is.

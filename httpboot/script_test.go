@@ -85,7 +85,7 @@ func TestWaitScript(t *testing.T) {
 	b := newBed(t, nil)
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	script, event := b.next(ctx, node1, ipxe{b.Chain})
+	script, event := b.next(ctx, node1, ipxe{b.Base})
 	golden(t, "wait.ipxe", script, b.Base, "http://10.77.0.1")
 	if event.Text != "told to ask again in a moment" || event.Stage != "" {
 		t.Errorf("the event is %+v", event)

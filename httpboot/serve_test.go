@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -128,17 +129,24 @@ func TestNoRedirects(t *testing.T) {
 func TestReservations(t *testing.T) {
 	b := newBed(t, nil)
 	b.change(node1, func(s *provision.Spec) { s.Address = b.TFTP })
-	r, ok := b.Reserve(node1.HardwareAddr())
+	r, ok := b.Reserve(node1.HardwareAddr(), netip.Prefix{})
 	if !ok || r.Addr != b.TFTP || r.Hostname != "web1" {
 		t.Errorf("node1 has the reservation %+v, %t", r, ok)
+	}
+	far := netip.MustParseAddr("10.88.0.5")
+	b.change(node1, func(s *provision.Spec) { s.MoreAddresses = []netip.Addr{far} })
+	for subnet, want := range map[string]netip.Addr{"10.88.0.0/16": far, "127.0.0.0/8": b.TFTP, "10.99.0.0/24": b.TFTP} {
+		if r, _ := b.Reserve(node1.HardwareAddr(), netip.MustParsePrefix(subnet)); r.Addr != want {
+			t.Errorf("on %s %s is reserved", subnet, r.Addr)
+		}
 	}
 	if mac, ok := b.Reserved(b.TFTP); !ok || mac.String() != string(node1) {
 		t.Errorf("the address is kept for %s, %t", mac, ok)
 	}
-	if _, ok := b.Reserve(stranger.HardwareAddr()); ok {
+	if _, ok := b.Reserve(stranger.HardwareAddr(), netip.Prefix{}); ok {
 		t.Error("a stranger has a reservation")
 	}
-	if _, ok := b.Reserve([]byte{1, 2}); ok {
+	if _, ok := b.Reserve([]byte{1, 2}, netip.Prefix{}); ok {
 		t.Error("two bytes have a reservation")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -40,6 +41,7 @@ func (b *bed) second(s store.Store) *bed {
 	}
 	other.http = httptest.NewServer(other.Handler())
 	other.Base = other.http.URL
+	other.Chain.Base = func(netip.Addr) string { return other.Base }
 	other.run(kits)
 	return other
 }
@@ -55,7 +57,7 @@ func TestAnotherServerGoesOn(t *testing.T) {
 	shared := &store.Memory{}
 	b.start(shared)
 	other := b.second(shared)
-	b.Others = func() []string { return []string{other.Base} }
+	b.Others = func(netip.Addr) []string { return []string{other.Base} }
 	b.kit(node1)
 	if got := b.token(node1).Servers; len(got) != 2 || got[0] != b.Base || got[1] != other.Base {
 		t.Errorf("the kernel is told of %v", got)

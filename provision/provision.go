@@ -42,6 +42,8 @@ type Spec struct {
 	// Address is the address that DHCP reserves for the machine. It is
 	// invalid if the file has none.
 	Address netip.Addr
+	// MoreAddresses are those that DHCP reserves for it on other networks.
+	MoreAddresses []netip.Addr
 	// Config is the configuration of the machine's copy of the image.
 	Config manifest.Config
 	// InstallOnce arms the machine's first install, without the verb install.

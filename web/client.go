@@ -192,6 +192,11 @@ func (c *Client) Servers(ctx context.Context) (list Servers, err error) {
 	return list, c.do(ctx, http.MethodGet, "servers", nil, &list)
 }
 
+// Networks returns the networks that the daemon serves.
+func (c *Client) Networks(ctx context.Context) (list Networks, err error) {
+	return list, c.do(ctx, http.MethodGet, "networks", nil, &list)
+}
+
 // Status returns the daemon's state.
 func (c *Client) Status(ctx context.Context) (st Status, err error) {
 	return st, c.do(ctx, http.MethodGet, "status", nil, &st)

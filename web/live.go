@@ -31,6 +31,7 @@ type Everything struct {
 	Problems     []jsontext.Problem `json:"problems"`
 	ProblemCount int                `json:"problemCount"`
 	Servers      Servers            `json:"servers"`
+	Networks     Networks           `json:"networks"`
 }
 
 // live streams what the page shows to one viewer: the machines that the query
@@ -40,7 +41,7 @@ type Everything struct {
 //
 // It sends "everything" first, and again whenever the site's files change. Between
 // those it sends "page" if the page has other machines, "machines" with those rows
-// of the page that changed, "counts", "images" and "servers" if they changed, and
+// of the page that changed, "counts", "images", "servers" and "networks" if they changed, and
 // each new "event" of the trace. It looks only at the machines on the page, so a
 // viewer costs the same however many others there are.
 func (s *Server) live(r *http.Request, out *stream) error {
@@ -79,9 +80,10 @@ type viewer struct {
 	trace  provision.MAC // the machine whose events are sent, or ""
 
 	// What was sent last.
-	counts  Counts
-	images  []Image
-	servers Servers
+	counts   Counts
+	images   []Image
+	servers  Servers
+	networks Networks
 }
 
 // round sends everything and then what changes. It returns when the tracker
@@ -136,10 +138,10 @@ func (v *viewer) events(ctx context.Context) <-chan provision.Event {
 func (v *viewer) everything() error {
 	problems := v.server.problemList()
 	all := Everything{
-		MachinePage: v.server.machinePage(v.view.Page()), Images: v.server.imageTable(), Servers: v.server.serverList(),
+		MachinePage: v.server.machinePage(v.view.Page()), Images: v.server.imageTable(), Servers: v.server.serverList(), Networks: v.server.networkList(),
 		Problems: problems[:min(len(problems), maxProblems)], ProblemCount: len(problems),
 	}
-	v.counts, v.images, v.servers = all.Counts, all.Images, all.Servers
+	v.counts, v.images, v.servers, v.networks = all.Counts, all.Images, all.Servers, all.Networks
 	return v.out.send("everything", 0, all)
 }
 
@@ -167,9 +169,12 @@ func (v *viewer) machines() error {
 	return sendChanged(v.out, "counts", &v.counts, v.server.counts())
 }
 
-// rest sends the images and the servers if they changed.
+// rest sends the images, the servers and the networks if they changed.
 func (v *viewer) rest() error {
 	if err := sendChanged(v.out, "images", &v.images, v.server.imageTable()); err != nil {
+		return err
+	}
+	if err := sendChanged(v.out, "networks", &v.networks, v.server.networkList()); err != nil {
 		return err
 	}
 	return sendChanged(v.out, "servers", &v.servers, v.server.serverList())

@@ -37,6 +37,8 @@ type Server struct {
 	Backup func(context.Context, io.Writer) error
 	// Servers are those that share the store; nil if this one is alone.
 	Servers *members.Members
+	// Networks returns how each network is served now; nil if that is not known.
+	Networks func() Networks
 	// StoreAway returns since when the store cannot be reached, and why. The time
 	// is zero while it can. It is nil if the store is a file.
 	StoreAway func() (time.Time, error)
@@ -88,6 +90,7 @@ func (s *Server) api() map[string]methods {
 		"problems":                  {"GET": s.answer(s.problems)},
 		"images":                    {"GET": s.answer(s.images)},
 		"servers":                   {"GET": s.answer(s.servers)},
+		"networks":                  {"GET": s.answer(s.networks)},
 		"machines":                  {"GET": s.answer(s.machines)},
 		"machines/{machine}":        {"GET": s.answer(s.machine)},
 		"machines/{machine}/events": {"GET": s.answer(s.machineEvents)},

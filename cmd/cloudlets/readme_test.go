@@ -20,8 +20,14 @@ func TestREADMEMachineFile(t *testing.T) {
 	if !found {
 		t.Fatal("the README has no example of a machine file")
 	}
+	_, rest, _ = strings.Cut(string(readme), "```json\n")
+	networks, _, found := strings.Cut(rest, "```")
+	if !found || !strings.Contains(networks, `"networks"`) {
+		t.Fatal("the README has no example of networks")
+	}
 	dir := t.TempDir()
 	for name, text := range map[string]string{
+		"cloudlets.json":                  networks,
 		"machines/52-54-00-12-34-56.json": example, "profiles/web.json": "{}", "images/debian-12/.cloudlet/manifest": "{}",
 	} {
 		file := filepath.Join(dir, name)
@@ -38,6 +44,9 @@ func TestREADMEMachineFile(t *testing.T) {
 	}
 	for _, p := range site.Problems() {
 		t.Errorf("the README's example: %v", p)
+	}
+	if got := len(site.Settings().Networks); got != 3 {
+		t.Errorf("the README's networks are %d", got)
 	}
 	spec, ok := site.Spec("52:54:00:12:34:56")
 	if !ok || spec.Hostname != "node1" || !spec.InstallOnce || spec.Disk.Serial == "" {

@@ -63,6 +63,9 @@ func (f serveFlags) open(log *slog.Logger) (*site.Site, site.Settings, string, e
 // defaults in place of what is empty.
 func (f serveFlags) settings(opened *site.Site) (site.Settings, error) {
 	s := opened.Settings()
+	if len(s.Networks) > 0 && (f.iface != "" || f.dhcp != "") {
+		return s, codedError{errors.New("--interface and --dhcp are for one network, and the site's cloudlets.json has \"networks\": change them there"), exitUsage}
+	}
 	if f.dhcp != "" {
 		service, err := site.ParseDHCPService(f.dhcp)
 		if err != nil {
@@ -70,7 +73,7 @@ func (f serveFlags) settings(opened *site.Site) (site.Settings, error) {
 		}
 		s.DHCP = service
 	}
-	if s.DHCP == (site.DHCPService{}) {
+	if s.DHCP.IsZero() {
 		s.DHCP.Proxy = true
 	}
 	for _, o := range []struct {
@@ -88,8 +91,8 @@ func (f serveFlags) settings(opened *site.Site) (site.Settings, error) {
 			*o.value = o.fallback
 		}
 	}
-	if s.Interface == "" {
-		return s, codedError{errors.New("no interface to serve: say which with --interface, or with \"interface\" in the site's cloudlets.json"), exitUsage}
+	if s.Interface == "" && len(s.Networks) == 0 {
+		return s, codedError{errors.New("no interface to serve: say which with --interface, or with \"interface\" or \"networks\" in the site's cloudlets.json"), exitUsage}
 	}
 	return s, nil
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,7 +39,9 @@ type Member struct {
 	Name string `json:"name"`
 	// URL is where machines reach the server over HTTP, without a slash at its
 	// end.
-	URL     string    `json:"url"`
+	URL string `json:"url"`
+	// URLs are all of them, if it has one on each of several networks.
+	URLs    []string  `json:"urls,omitempty"`
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
 	// Site is the digest of what the machines' files say, as this server has them.
@@ -274,7 +277,7 @@ func (m *Members) list() {
 		sorted = append(sorted, other)
 	}
 	slices.SortFunc(sorted, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
-	if slices.Equal(sorted, m.sorted) {
+	if reflect.DeepEqual(sorted, m.sorted) {
 		return
 	}
 	m.sorted = sorted

@@ -61,11 +61,15 @@ type claims map[claim]provision.MAC
 // claim is something that only one machine can have.
 type claim struct{ what, value string }
 
-func addressClaim(s provision.Spec) claim {
-	if !s.Address.IsValid() {
-		return claim{}
+// addressClaims are the claims of a machine's addresses.
+func addressClaims(s provision.Spec) (all []claim) {
+	if s.Address.IsValid() {
+		all = append(all, claim{"address", s.Address.String()})
 	}
-	return claim{"address", s.Address.String()}
+	for _, a := range s.MoreAddresses {
+		all = append(all, claim{"address", a.String()})
+	}
+	return all
 }
 
 func hostnameClaim(s provision.Spec) claim {
@@ -77,7 +81,9 @@ func uuidClaim(s provision.Spec) claim { return claim{"UUID", string(s.UUID)} }
 func cardClaim(mac provision.MAC) claim { return claim{"network card", string(mac)} }
 
 func (c claims) add(s provision.Spec) {
-	c[addressClaim(s)] = s.MAC
+	for _, of := range addressClaims(s) {
+		c[of] = s.MAC
+	}
 	c[hostnameClaim(s)] = s.MAC
 	c[uuidClaim(s)] = s.MAC
 	for _, card := range s.Cards {
@@ -105,7 +111,9 @@ func (c claims) conflicts(want machineFile, found map[provision.MAC]machineFile)
 		}
 		problems = append(problems, problem)
 	}
-	check(addressClaim(want.spec), want.address)
+	for _, of := range addressClaims(want.spec) {
+		check(of, want.address)
+	}
 	check(hostnameClaim(want.spec), want.hostname)
 	check(uuidClaim(want.spec), want.uuid)
 	for _, card := range want.spec.Cards {
@@ -124,8 +132,10 @@ func describedBy(mac provision.MAC, found map[provision.MAC]machineFile) string 
 
 // without takes from a Spec what another machine has by now.
 func (c claims) without(s provision.Spec) provision.Spec {
-	if _, taken := c.owner(addressClaim(s), s.MAC); taken {
-		s.Address = provision.Spec{}.Address
+	for _, of := range addressClaims(s) {
+		if _, taken := c.owner(of, s.MAC); taken {
+			s.Address, s.MoreAddresses = provision.Spec{}.Address, nil
+		}
 	}
 	if _, taken := c.owner(hostnameClaim(s), s.MAC); taken {
 		s.Hostname = ""
@@ -138,6 +148,21 @@ func (c claims) without(s provision.Spec) provision.Spec {
 		return taken
 	})
 	return s
+}
+
+// checkAddresses reports reserved addresses that are in no network's subnet. The
+// files stand: the machine gets an address of the pool. Without "networks" the
+// subnet is not known here.
+func (r *siteReader) checkAddresses(v *view) {
+	networks := v.settings.Networks
+	if len(networks) == 0 {
+		return
+	}
+	for a, mac := range v.machines.byAddress {
+		if !slices.ContainsFunc(networks, func(n Network) bool { return n.Subnet.Contains(a) }) {
+			r.report(jsontext.About(mac.File(), "address %s is in the subnet of no network in %s: change it, or add its network there", a, SettingsFile))
+		}
+	}
 }
 
 // checkImages reports machines whose image is not there. Their files stand:

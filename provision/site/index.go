@@ -56,6 +56,9 @@ func (x *index) add(i int, s *provision.Spec) {
 	if s.Address.IsValid() {
 		x.byAddress[s.Address] = s.MAC
 	}
+	for _, a := range s.MoreAddresses {
+		x.byAddress[a] = s.MAC
+	}
 	if s.Image != "" {
 		x.byImage[s.Image] = append(x.byImage[s.Image], s.MAC)
 		x.uses[ImageUse{s.Image, s.EntryPoint}]++

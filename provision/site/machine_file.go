@@ -24,7 +24,7 @@ func machineFields() map[string]field[provision.Spec] {
 		"image":       textField(setImage),
 		"entrypoint":  plainText(func(s *provision.Spec) *string { return &s.EntryPoint }),
 		"hostname":    textField(setHostname),
-		"address":     textField(setAddress),
+		"address":     setAddresses,
 		"install":     textField(setInstall),
 		"disk":        objectField(func(s *provision.Spec) *provision.DiskHints { return &s.Disk }, diskFields()),
 		"wipe":        boolField(func(s *provision.Spec, v bool) { s.Wipe = v }),
@@ -157,14 +157,31 @@ func isHostLabel(label string) bool {
 	}) < 0
 }
 
-func setAddress(s *provision.Spec, text string) error {
-	if text == "" {
-		s.Address = netip.Addr{}
+// setAddresses reads an address, or a list with one for each network.
+func setAddresses(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
+	s.Address, s.MoreAddresses = netip.Addr{}, nil
+	if n.IsArray() {
+		return listField(addAddress)(s, n)
+	}
+	if text, ok := n.Text(); ok && text == "" {
 		return nil
 	}
+	return textField(addAddress)(s, n)
+}
+
+func addAddress(s *provision.Spec, text string) error {
 	addr, err := parseIPv4(text)
-	s.Address = addr
-	return err
+	switch {
+	case err != nil:
+		return err
+	case addr == s.Address || slices.Contains(s.MoreAddresses, addr):
+		return fmt.Errorf("%s is in the list already", addr)
+	case !s.Address.IsValid():
+		s.Address = addr
+	default:
+		s.MoreAddresses = append(s.MoreAddresses, addr)
+	}
+	return nil
 }
 
 // parseIPv4 reads an address that a host can have.

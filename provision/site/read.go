@@ -71,6 +71,7 @@ func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
 	r.checkProfiles()
 	next.machines = newIndex(r.specs(r.machines()))
 	r.checkImages(next)
+	r.checkAddresses(next)
 	next.problems = r.problems.Tidy()
 	return next
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -18,10 +17,11 @@ import (
 // Settings are what cloudlets.json says of the server itself. All of it is
 // optional: where a value is zero, the server chooses.
 type Settings struct {
-	// Interface is the network interface to serve, "eth1".
-	Interface string
-	// DHCP is how addresses are given out.
-	DHCP DHCPService
+	// Network is the one network of the short form. If there are Networks, it has
+	// what holds for all of them, which they contain already.
+	Network
+	// Networks are the networks to serve, see [Settings.Served].
+	Networks []Network
 	// HTTP is where the boot side listens, "10.0.0.1:80" or ":8080".
 	HTTP string
 	// TFTP is where TFTP listens, ":69"; "off" for nowhere.
@@ -39,12 +39,6 @@ type Settings struct {
 	// server keeps. Paths that are relative in the file are relative to the
 	// site, and are absolute here.
 	Assets, State string
-	// DNS servers, Router and Domain are told to the machines.
-	DNS    []netip.Addr
-	Router netip.Addr
-	Domain string
-	// LeaseTime is how long an address is lent; 0 is the server's default.
-	LeaseTime time.Duration
 	// Store is where the server's state is kept.
 	Store StoreSettings
 }
@@ -79,10 +73,13 @@ type DHCPService struct {
 	// Off means no DHCP at all, Proxy to add boot information beside the
 	// network's own DHCP server.
 	Off, Proxy bool
-	// First and Last bound the addresses to give out, inclusive, where the
-	// server is the network's DHCP server.
-	First, Last netip.Addr
+	// Pool has the addresses to give out, where the server is the network's DHCP
+	// server.
+	Pool []AddrRange
 }
+
+// IsZero says whether it says nothing.
+func (d DHCPService) IsZero() bool { return !d.Off && !d.Proxy && d.Pool == nil }
 
 // ParseDHCPService reads "proxy", "off", or a range "10.0.0.100-10.0.0.200".
 func ParseDHCPService(text string) (DHCPService, error) {
@@ -92,16 +89,24 @@ func ParseDHCPService(text string) (DHCPService, error) {
 	case "proxy":
 		return DHCPService{Proxy: true}, nil
 	}
+	r, err := parseRange(text)
+	if err != nil {
+		return DHCPService{}, fmt.Errorf("read DHCP service %q: want \"proxy\", \"off\", or the addresses to give out: %w", text, err)
+	}
+	return DHCPService{Pool: []AddrRange{r}}, nil
+}
+
+func parseRange(text string) (AddrRange, error) {
 	low, high, _ := strings.Cut(text, "-")
 	first, err := parseIPv4(strings.TrimSpace(low))
 	last, err2 := parseIPv4(strings.TrimSpace(high))
 	if errors.Join(err, err2) != nil {
-		return DHCPService{}, fmt.Errorf("read DHCP service %q: want \"proxy\", \"off\", or the addresses to give out, such as \"10.0.0.100-10.0.0.200\"", text)
+		return AddrRange{}, fmt.Errorf("%q is no range of addresses; want one such as \"10.0.0.100-10.0.0.200\"", text)
 	}
 	if last.Less(first) {
-		return DHCPService{}, fmt.Errorf("read DHCP service %q: the range ends before it begins; swap the two addresses", text)
+		return AddrRange{}, fmt.Errorf("the range %s ends before it begins; swap the two addresses", text)
 	}
-	return DHCPService{First: first, Last: last}, nil
+	return AddrRange{first, last}, nil
 }
 
 // String is the form that [ParseDHCPService] reads, or "" for the zero value.
@@ -111,26 +116,25 @@ func (d DHCPService) String() string {
 		return "off"
 	case d.Proxy:
 		return "proxy"
-	case d.First.IsValid():
-		return d.First.String() + "-" + d.Last.String()
-	default:
-		return ""
 	}
+	texts := make([]string, len(d.Pool))
+	for i, r := range d.Pool {
+		texts[i] = r.String()
+	}
+	return strings.Join(texts, ", ")
 }
 
 func settingsFields(site string) map[string]field[Settings] {
-	return map[string]field[Settings]{
+	table := map[string]field[Settings]{
 		"description": ignored[Settings](),
+		"networks":    networksField,
 		"interface":   plainText(func(s *Settings) *string { return &s.Interface }),
 		"dhcp":        textField(setDHCP),
 		"http":        textField(func(s *Settings, v string) error { s.HTTP = v; return checkListen(v) }),
 		"tftp":        textField(setTFTP),
 		"assets":      folderField(site, func(s *Settings) *string { return &s.Assets }),
 		"state":       folderField(site, func(s *Settings) *string { return &s.State }),
-		"dns":         listField(addDNS),
 		"router":      textField(setRouter),
-		"domain":      textField(func(s *Settings, v string) error { s.Domain = v; return checkHostname(v) }),
-		"leaseTime":   textField(setLeaseTime),
 
 		"store": storeField(site),
 
@@ -139,12 +143,20 @@ func settingsFields(site string) map[string]field[Settings] {
 
 		"routerAdvertisement": textField(setRouterAdvertisement),
 	}
+	_, shared := networkFields()
+	for key, read := range shared {
+		table[key] = func(s *Settings, n *jsontext.Node) jsontext.Problems { return read(&s.Network, n) }
+	}
+	return table
 }
 
 // decodeSettings makes Settings of cloudlets.json.
 func decodeSettings(site string, root *jsontext.Node) (Settings, jsontext.Problems) {
 	var s Settings
 	problems := decodeObject(&s, root, settingsFields(site))
+	if len(problems) == 0 {
+		problems = s.completeNetworks(root)
+	}
 	return s, problems
 }
 
@@ -244,12 +256,6 @@ func checkListen(addr string) error {
 	return nil
 }
 
-func addDNS(s *Settings, text string) error {
-	addr, err := parseIPv4(text)
-	s.DNS = append(s.DNS, addr)
-	return err
-}
-
 func setRouter(s *Settings, text string) (err error) {
 	s.Router, err = parseIPv4(text)
 	return err
@@ -262,12 +268,12 @@ const (
 	maxLease = 365 * 24 * time.Hour
 )
 
-func setLeaseTime(s *Settings, text string) error {
+func setLeaseTime(n *Network, text string) error {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < minLease || d > maxLease {
 		return fmt.Errorf("%q is not a lease time; want one between 1m and 8760h, such as \"12h\"", text)
 	}
-	s.LeaseTime = d
+	n.LeaseTime = d
 	return nil
 }
 

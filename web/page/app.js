@@ -5,6 +5,7 @@ import { byID, element, setText } from "./dom.js";
 import { count } from "./format.js";
 import { Pager } from "./pager.js";
 import { Row } from "./row.js";
+import { showNetworks } from "./networks.js";
 import { showServers } from "./servers.js";
 import { showImages, showProblems } from "./site.js";
 
@@ -67,6 +68,7 @@ function showEverything(all) {
   showProblems(all.problems, all.problemCount);
   showImages(all.images);
   showServers(all.servers);
+  showNetworks(all.networks);
   showPage(all);
   trace?.load();
   findFromAddress(all);
@@ -113,6 +115,7 @@ function connect() {
   on("counts", showCounts);
   on("images", showImages);
   on("servers", showServers);
+  on("networks", showNetworks);
   on("event", (event) => rows.get(event.mac)?.trace?.addLive(event));
   own.addEventListener("error", () => {
     showLink("lost", "connection lost, trying again");

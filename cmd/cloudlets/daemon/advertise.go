@@ -6,25 +6,42 @@ import (
 	"context"
 	"io"
 
+	"golang.org/x/sync/errgroup"
+
 	"cloudlets/dhcp"
 	"cloudlets/dhcp/advertise"
 )
 
-// listenSolicitations makes the server that spares an iPXE its wait for a router.
-// It opens its socket when it runs, and may run without one: machines then boot as
-// they do without it, only later.
+// listenSolicitations makes the servers that spare an iPXE its wait for a router, one
+// for each interface. They open their sockets when they run, and may run without:
+// machines then boot as they do without them, only later.
 func (d *Daemon) listenSolicitations(context.Context) (*server, error) {
-	if d.Settings.DHCP.Off || d.Settings.RouterAdvertisementOff {
+	if d.Settings.RouterAdvertisementOff {
 		return nil, nil
 	}
-	d.advertiser = advertise.New(d.Settings.Interface, d.Log)
-	return &server{task{"answer router solicitations", d.advertiser.Serve}, io.NopCloser(nil)}, nil
+	for _, n := range d.Settings.Served() {
+		if n.Interface != "" && !n.DHCP.Off {
+			d.advertisers = append(d.advertisers, advertise.New(n.Interface, d.Log))
+		}
+	}
+	if d.advertisers == nil {
+		return nil, nil
+	}
+	return &server{task{"answer router solicitations", d.advertise}, io.NopCloser(nil)}, nil
 }
 
-// sawExchange tells the boot chain and the advertiser of a DHCP exchange.
+func (d *Daemon) advertise(ctx context.Context) error {
+	all, ctx := errgroup.WithContext(ctx)
+	for _, a := range d.advertisers {
+		all.Go(func() error { return a.Serve(ctx) })
+	}
+	return all.Wait()
+}
+
+// sawExchange tells the boot chain and the advertisers of a DHCP exchange.
 func (d *Daemon) sawExchange(x dhcp.Exchange) {
 	d.chain.SawExchange(x)
-	if d.advertiser != nil {
-		d.advertiser.SawExchange(x)
+	for _, a := range d.advertisers {
+		a.SawExchange(x)
 	}
 }

@@ -12,18 +12,21 @@ import (
 // TestRouterAdvertisementOff: the setting leaves router solicitations without an
 // answer, and so does a server that sees no DHCP.
 func TestRouterAdvertisementOff(t *testing.T) {
+	settings := func(off bool, service site.DHCPService) site.Settings {
+		return site.Settings{RouterAdvertisementOff: off, Network: site.Network{Interface: "eth1", DHCP: service}}
+	}
 	for name, c := range map[string]struct {
 		settings site.Settings
 		want     bool
 	}{
-		"as the network's server": {site.Settings{}, true},
-		"as a proxy":              {site.Settings{DHCP: site.DHCPService{Proxy: true}}, true},
-		"switched off":            {site.Settings{RouterAdvertisementOff: true}, false},
-		"without DHCP":            {site.Settings{DHCP: site.DHCPService{Off: true}}, false},
+		"as the network's server": {settings(false, site.DHCPService{}), true},
+		"as a proxy":              {settings(false, site.DHCPService{Proxy: true}), true},
+		"switched off":            {settings(true, site.DHCPService{}), false},
+		"without DHCP":            {settings(false, site.DHCPService{Off: true}), false},
 	} {
 		d := &Daemon{Config: Config{Settings: c.settings, Log: slog.New(slog.DiscardHandler)}}
 		s, err := d.listenSolicitations(t.Context())
-		if err != nil || (s != nil) != c.want || (d.advertiser != nil) != c.want {
+		if err != nil || (s != nil) != c.want || (d.advertisers != nil) != c.want {
 			t.Errorf("%s: a task %t (error %v), want %t", name, s != nil, err, c.want)
 		}
 	}

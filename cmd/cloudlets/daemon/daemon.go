@@ -16,8 +16,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
+	"cloudlets/dhcp"
 	"cloudlets/dhcp/advertise"
 	"cloudlets/httpboot"
 	"cloudlets/images/disk"
@@ -48,11 +50,12 @@ type Config struct {
 // Daemon is the server: its parts, and how they are joined.
 type Daemon struct {
 	Config
-	addr         netip.Prefix // the server's own, on its interface
-	notifySocket string       // where systemd waits for messages, or ""
+	places       places // where the networks are served now
+	notifySocket string // where systemd waits for messages, or ""
 	started      time.Time
 	ready        chan struct{} // closed when all sockets are open
 	refused      throttle      // of warnings about connections
+	dhcp         atomic.Pointer[dhcp.Listener]
 
 	store   keeper
 	members *members.Members
@@ -63,14 +66,14 @@ type Daemon struct {
 	sandbox *ejs.Sandbox
 	chain   *httpboot.Chain
 	// advertiser spares an iPXE its wait for a router. It is nil if that is off.
-	advertiser *advertise.Server
+	advertisers []*advertise.Server
 }
 
 // Open makes and joins the parts. It opens no socket yet.
 func Open(ctx context.Context, c Config) (*Daemon, error) {
 	d := &Daemon{Config: c, notifySocket: os.Getenv("NOTIFY_SOCKET"), started: time.Now(), ready: make(chan struct{})}
 	var err error
-	if d.addr, err = InterfaceAddr(d.Settings); err != nil {
+	if err = d.findPlaces(); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(d.Settings.State, 0o700); err != nil {
@@ -100,9 +103,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 	d.chain = &httpboot.Chain{
 		Site: d.Site, Tracker: d.tracker, Tickets: d.tickets, Render: d.sandbox, Log: d.Log,
 		Loaders: httpboot.Loaders{Dir: d.Settings.Assets, Site: d.Site},
-		Base:    baseURL(d.addr.Addr(), d.Settings.HTTP), TFTP: serverAddr(d.addr.Addr(), d.Settings.TFTP),
-		Proxy:    d.Settings.DHCP.Proxy,
-		Others:   d.others,
+		Base:    d.baseURL, TFTP: d.tftpAddr, Proxy: d.isProxy, Others: d.others,
 		Overlays: filepath.Join(d.Settings.State, "overlays"),
 	}
 	if d.depot, err = OpenDepot(d.Site, d.Settings, d.Self[0], d.peers(), d.chain.SawKit, d.Log); err != nil {
@@ -118,7 +119,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 // if the store is not shared.
 func (d *Daemon) peers() func() []string {
 	if d.Settings.Store.Shared() {
-		return d.others
+		return func() []string { return d.others(netip.Addr{}) }
 	}
 	return nil
 }
@@ -147,7 +148,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	close(d.ready)
 	err = runGroups(ctx,
 		append(servers, task{"tell systemd", d.tellSystemdOfEnd}),
-		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}, {"look at the machines' addresses", d.warnMisplaced}, {"share progress", d.tracker.ShareProgress}},
+		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"follow the interfaces", d.followInterfaces}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}, {"look at the machines' addresses", d.warnMisplaced}, {"share progress", d.tracker.ShareProgress}},
 		[]task{{"write events", d.tracker.Run}},
 	)
 	return errors.Join(err, d.close())
@@ -212,14 +213,16 @@ func (d *Daemon) tellSystemdOfEnd(ctx context.Context) error {
 func (d *Daemon) api(stopping <-chan struct{}) *web.Server {
 	return &web.Server{
 		Site: d.Site, Tracker: d.tracker, Roster: d.roster, Tickets: d.tickets, Images: d.depot, Version: d.Version, Started: d.started,
-		Stopping: stopping, Log: d.Log, Servers: d.members, StoreAway: d.store.away,
+		Stopping: stopping, Log: d.Log, Servers: d.members, Networks: d.networks, StoreAway: d.store.away,
 	}
 }
 
 // explain logs what the server does from now on, and what the user could do
 // next.
 func (d *Daemon) explain() {
-	d.Log.Info("serving", "interface", d.Settings.Interface, "address", d.addr.Addr(), "dhcp", d.Settings.DHCP, "site", d.Site.Dir())
+	for _, p := range d.places.now() {
+		d.Log.Info("serving", "interface", p.Interface, "address", p.own.Addr(), "network", p.Title(), "dhcp", p.DHCP, "site", d.Site.Dir())
+	}
 	specs := d.Site.Specs()
 	names := d.Site.Images()
 	switch {
@@ -228,7 +231,7 @@ func (d *Daemon) explain() {
 	case len(specs) == 0:
 		d.Log.Info("the site has no machines yet: switch one on and its address appears in `cloudlets machines`; then write {\"image\": \"" + names[0] + "\"} to " + filepath.Join(d.Site.Dir(), "machines", "<MAC>.json"))
 	}
-	if d.Settings.DHCP.Off {
+	if d.dhcpIsOff() {
 		d.Log.Info("DHCP is off: machines find this server only if your DHCP server names it")
 	}
 }

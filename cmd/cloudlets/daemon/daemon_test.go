@@ -74,8 +74,8 @@ func startDaemon(t *testing.T, dir string) *testDaemon {
 	d, err := Open(t.Context(), Config{
 		Site: opened, Socket: filepath.Join(notify, "api"), Self: []string{self}, CheckStore: []string{"true"}, Log: log,
 		Settings: site.Settings{
-			Assets: filepath.Join(dir, "assets"), State: filepath.Join(dir, "state"), Interface: "lo",
-			DHCP: site.DHCPService{Off: true}, TFTP: "127.0.0.1:0", HTTP: freeAddr(t),
+			Assets: filepath.Join(dir, "assets"), State: filepath.Join(dir, "state"),
+			Network: site.Network{Interface: "lo", DHCP: site.DHCPService{Off: true}}, TFTP: "127.0.0.1:0", HTTP: freeAddr(t),
 		},
 	})
 	if err != nil {

@@ -17,37 +17,38 @@ import (
 	"cloudlets/provision/site"
 )
 
-// InterfaceAddr is the server's address on the interface that it serves: the
-// one whose network has the DHCP range, or else the first.
-func InterfaceAddr(s site.Settings) (netip.Prefix, error) {
-	iface, err := net.InterfaceByName(s.Interface)
+// InterfaceAddr is the server's address on the interface of a network: the first
+// one that is in its subnet, or whose subnet has the DHCP range.
+func InterfaceAddr(n site.Network) (netip.Prefix, error) {
+	iface, err := net.InterfaceByName(n.Interface)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("serve on interface %s: %w; there are %s", s.Interface, err, interfaceNames())
+		return netip.Prefix{}, fmt.Errorf("serve on interface %s: %w; there are %s", n.Interface, err, interfaceNames())
 	}
 	addrs, err := iface.Addrs()
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("read the addresses of %s: %w", s.Interface, err)
+		return netip.Prefix{}, fmt.Errorf("read the addresses of %s: %w", n.Interface, err)
 	}
 	var first netip.Prefix
 	for _, a := range addrs {
 		prefix, err := netip.ParsePrefix(a.String())
-		if err != nil || !prefix.Addr().Is4() {
+		switch {
+		case err != nil || !prefix.Addr().Is4():
 			continue
-		}
-		if s.DHCP.First.IsValid() && prefix.Contains(s.DHCP.First) {
+		case n.Subnet.IsValid() && n.Subnet.Contains(prefix.Addr()):
 			return prefix, nil
-		}
-		if !first.IsValid() {
+		case !n.Subnet.IsValid() && (len(n.DHCP.Pool) == 0 || prefix.Contains(n.DHCP.Pool[0].First)):
+			return prefix, nil
+		case !first.IsValid():
 			first = prefix
 		}
 	}
 	switch {
 	case !first.IsValid():
-		return first, fmt.Errorf("serve on interface %s: it has no IPv4 address; give it one: ip addr add 10.0.0.1/24 dev %[1]s", s.Interface)
-	case s.DHCP.First.IsValid():
-		return first, fmt.Errorf("serve on interface %s: the DHCP range %s is not in its network %s", s.Interface, s.DHCP, first.Masked())
+		return first, fmt.Errorf("serve on interface %s: it has no IPv4 address; give it one: ip addr add 10.0.0.1/24 dev %[1]s", n.Interface)
+	case n.Subnet.IsValid():
+		return netip.Prefix{}, fmt.Errorf("serve on interface %s: it has %s and no address in %s, the subnet of the network %s; give it one: ip addr add ADDRESS/%d dev %[1]s", n.Interface, first, n.Subnet, n.Title(), n.Subnet.Bits())
 	}
-	return first, nil
+	return netip.Prefix{}, fmt.Errorf("serve on interface %s: the DHCP range %s is not in its network %s", n.Interface, n.DHCP, first.Masked())
 }
 
 func interfaceNames() string {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,24 +48,50 @@ func (d *Daemon) join(ctx context.Context) error {
 	}
 	name, err := os.Hostname()
 	if err != nil {
-		name = d.addr.Addr().String()
+		name = d.places.first().String()
 	}
 	d.members, err = members.Join(ctx, d.store, members.Member{
-		ID: id, Name: name, URL: baseURL(d.addr.Addr(), d.Settings.HTTP), Version: d.Version, Started: d.started, Site: d.Site.Digest(),
+		ID: id, Name: name, URL: d.baseURL(netip.Addr{}), URLs: d.urls(), Version: d.Version, Started: d.started, Site: d.Site.Digest(),
 	}, track.Slots, d.Log)
 	return err
 }
 
-// others are the URLs of the servers that share the store, in an order that
-// differs from server to server, so that they share what one leaves to them.
-func (d *Daemon) others() []string {
+// others are the URLs of the servers that share the store, for a machine that
+// reaches this one at an address. Their order differs from server to server, so that
+// they share what one leaves to them.
+func (d *Daemon) others(own netip.Addr) []string {
+	subnet := d.places.subnetOf(own)
 	self, live := d.members.Self(), d.members.Live()
 	at := slices.IndexFunc(live, func(m members.Member) bool { return m.ID == self.ID })
 	var urls []string
 	for _, m := range slices.Concat(live[at+1:], live[:at]) {
-		urls = append(urls, m.URL)
+		urls = append(urls, nearest(m, subnet))
 	}
 	return urls
+}
+
+// nearest is the URL of a server in a subnet, or else its first one.
+func nearest(m members.Member, subnet netip.Prefix) string {
+	for _, text := range m.URLs {
+		u, err := url.Parse(text)
+		if err != nil {
+			continue
+		}
+		if addr, err := netip.ParseAddr(u.Hostname()); err == nil && subnet.Contains(addr) {
+			return text
+		}
+	}
+	return m.URL
+}
+
+// urls are where machines of the networks reach this server.
+func (d *Daemon) urls() (all []string) {
+	for _, own := range d.places.addrs() {
+		if u := d.baseURL(own); !slices.Contains(all, u) {
+			all = append(all, u)
+		}
+	}
+	return all
 }
 
 // compareSites tells the other servers what this one's copy of the site is, and

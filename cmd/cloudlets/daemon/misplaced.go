@@ -1,3 +1,5 @@
+//go:build linux
+
 package daemon
 
 import (
@@ -10,25 +12,38 @@ import (
 )
 
 // Misplaced lists the machines whose address is not one that the server can give
-// them: see [site.Site.Misplaced]. own is the server's address and its subnet. A server
-// that gives no addresses has no such machines.
-func Misplaced(s *site.Site, settings site.Settings, own netip.Prefix) jsontext.Problems {
-	if settings.DHCP.Off || settings.DHCP.Proxy || !own.IsValid() {
+// them: see [site.Site.Misplaced]. A server that gives no addresses, or does not know
+// all its networks yet, has no such machines.
+func Misplaced(s *site.Site, settings site.Settings) jsontext.Problems {
+	host, _ := net.InterfaceAddrs() // without them, the server's own addresses still count
+	var served []site.Served
+	for _, n := range settings.Served() {
+		if n.DHCP.Off || n.DHCP.Proxy {
+			continue
+		}
+		taken := map[netip.Addr]string{n.Router: "the router's"}
+		for _, a := range n.DNS {
+			taken[a] = "a name server's"
+		}
+		for _, a := range host {
+			if p, err := netip.ParsePrefix(a.String()); err == nil {
+				taken[p.Addr()] = "this server's own"
+			}
+		}
+		subnet := n.Subnet
+		if n.Interface != "" {
+			own, err := InterfaceAddr(n)
+			if err != nil {
+				return nil
+			}
+			subnet, taken[own.Addr()] = own, "this server's own"
+		}
+		served = append(served, site.Served{Subnet: subnet, Taken: taken})
+	}
+	if served == nil {
 		return nil
 	}
-	taken := map[netip.Addr]string{}
-	for _, a := range settings.DNS {
-		taken[a] = "a name server's"
-	}
-	taken[settings.Router] = "the router's"
-	addrs, _ := net.InterfaceAddrs() // without them, the server's own address still counts
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			taken[p.Addr()] = "this server's own"
-		}
-	}
-	taken[own.Addr()] = "this server's own"
-	return s.Misplaced([]site.Served{{Subnet: own, Taken: taken}})
+	return s.Misplaced(served)
 }
 
 // warnMisplaced logs which machines' addresses cannot be given, when the server starts
@@ -37,7 +52,7 @@ func (d *Daemon) warnMisplaced(ctx context.Context) error {
 	changes := d.Site.Changes(ctx)
 	for told := map[jsontext.Problem]bool{}; ; {
 		found := map[jsontext.Problem]bool{}
-		for _, p := range Misplaced(d.Site, d.Settings, d.addr) {
+		for _, p := range Misplaced(d.Site, d.Settings) {
 			if found[p] = true; !told[p] {
 				d.Log.Warn("a machine's address cannot be given", "problem", p.Error())
 			}

@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"cloudlets/dhcp"
 	"cloudlets/provision/leases"
 	"cloudlets/tftp"
@@ -52,11 +54,12 @@ func (d *Daemon) listen(ctx context.Context) ([]task, error) {
 }
 
 func (d *Daemon) listenDHCP(ctx context.Context) (*server, error) {
-	if d.Settings.DHCP.Off {
+	interfaces, relayed := d.dhcpNetworks()
+	if len(interfaces) == 0 {
 		return nil, nil
 	}
 	config := &dhcp.Server{
-		Interfaces: []dhcp.Interface{d.dhcpInterface()}, Booter: d.chain,
+		Interfaces: interfaces, Relayed: relayed, Booter: d.chain,
 		Leases: leases.Leases{Store: d.store, Log: d.Log}, Observe: d.sawExchange, Log: d.Log,
 		Members: d.members.IDs,
 	}
@@ -64,18 +67,24 @@ func (d *Daemon) listenDHCP(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.dhcp.Store(l)
 	return &server{task{"serve DHCP", l.Serve}, l}, nil
 }
 
-func (d *Daemon) listenTFTP(context.Context) (*server, error) {
+func (d *Daemon) listenTFTP(ctx context.Context) (*server, error) {
 	if d.Settings.TFTP == "off" {
 		return nil, nil
 	}
-	conn, err := net.ListenPacket("udp4", OnInterface(d.addr.Addr(), d.Settings.TFTP))
+	return d.onEachAddress(ctx, "serve TFTP", d.Settings.TFTP, d.openTFTP)
+}
+
+// openTFTP opens TFTP's socket at an address.
+func (d *Daemon) openTFTP(_ context.Context, at string) (*server, error) {
+	conn, err := net.ListenPacket("udp4", at)
 	if err != nil {
 		return nil, fmt.Errorf("serve TFTP: %w (`cloudlets doctor` shows which process has the port)", err)
 	}
-	s := &tftp.Server{FS: d.chain.BootFiles(), Conn: conn, Observe: d.sawTransfer, Log: d.Log,
+	s := &tftp.Server{FS: d.chain.BootFiles(ownAddr(at)), Conn: conn, Observe: d.sawTransfer, Log: d.Log,
 		SinglePort: d.Settings.TFTPSinglePort, MaxBlockSize: d.Settings.TFTPBlockSize}
 	return &server{task{"serve TFTP", s.Serve}, conn}, nil
 }
@@ -88,13 +97,29 @@ func (d *Daemon) sawTransfer(t tftp.Transfer) {
 	}
 }
 
+// listenHTTP serves HTTP boot on all addresses with one server, whose bounds hold for
+// all of them.
 func (d *Daemon) listenHTTP(ctx context.Context) (*server, error) {
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp4", OnInterface(d.addr.Addr(), d.Settings.HTTP))
+	joined := newJoined()
+	listeners, err := d.onEachAddress(ctx, "listen for HTTP boot", d.Settings.HTTP, func(ctx context.Context, at string) (*server, error) {
+		var config net.ListenConfig
+		l, err := config.Listen(ctx, "tcp4", at)
+		if err != nil {
+			return nil, fmt.Errorf("serve HTTP boot: %w (`cloudlets doctor` shows which process has the port)", err)
+		}
+		return &server{task{"listen for HTTP boot", func(ctx context.Context) error { return joined.accept(ctx, l) }}, l}, nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("serve HTTP boot: %w (`cloudlets doctor` shows which process has the port)", err)
+		return nil, err
 	}
-	return newServer("serve HTTP boot", d.limited(l), newHTTPServer(d.chain.Handler(), d.Log)), nil
+	serve := newServer("serve HTTP boot", d.limited(joined), newHTTPServer(d.chain.Handler(), d.Log)).run
+	run := func(ctx context.Context) error {
+		both, ctx := errgroup.WithContext(ctx)
+		both.Go(func() error { return serve(ctx) })
+		both.Go(func() error { return listeners.run(ctx) })
+		return both.Wait()
+	}
+	return &server{task{"serve HTTP boot", run}, listeners}, nil
 }
 
 // limited bounds the connections of a listener that anyone can reach.
@@ -134,17 +159,4 @@ func (d *Daemon) listenPage(ctx context.Context) (*server, error) {
 	s := newHTTPServer(d.api(stopping).ReadOnly(), d.Log)
 	s.RegisterOnShutdown(func() { close(stopping) })
 	return newServer("serve the page", d.limited(l), s), nil
-}
-
-// dhcpInterface describes the served interface to the DHCP server.
-func (d *Daemon) dhcpInterface() dhcp.Interface {
-	i := dhcp.Interface{Name: d.Settings.Interface, Mode: dhcp.Proxy, Addr: d.addr.Addr(), TFTP: d.chain.TFTP}
-	if !d.Settings.DHCP.Proxy {
-		i.Mode = dhcp.Pool
-		i.Network = dhcp.Network{
-			Subnet: d.addr.Masked(), Range: dhcp.Range{First: d.Settings.DHCP.First, Last: d.Settings.DHCP.Last},
-			Router: d.Settings.Router, DNS: d.Settings.DNS, Domain: d.Settings.Domain, LeaseTime: d.Settings.LeaseTime,
-		}
-	}
-	return i
 }

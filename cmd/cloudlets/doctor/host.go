@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 
@@ -34,12 +35,14 @@ type Server struct {
 // Examine makes all checks. A check that fails does not keep the others from
 // being made.
 func Examine(ctx context.Context, s Server) ([]Finding, error) {
-	findings := checkInterface(s.Settings)
+	var findings []Finding
+	for _, n := range s.Settings.Served() {
+		findings = append(findings, checkNetwork(ctx, n)...)
+	}
 	findings = append(findings, checkPorts(ctx, s.Settings)...)
 	if s.Settings.TFTP != "off" {
 		findings = append(findings, checkTFTP(ctx, s.Socket, s.Site, s.Settings)...)
 	}
-	findings = append(findings, checkOtherServers(ctx, s.Settings))
 	findings = append(findings, checkStore(ctx, s.Settings.Store)...)
 	findings = append(findings, checkNeighbours(s.Site)...)
 	findings = append(findings, checkSites(ctx, s.Socket)...)
@@ -49,38 +52,61 @@ func Examine(ctx context.Context, s Server) ([]Finding, error) {
 	return append(findings, checkImages(ctx, s)...), ctx.Err()
 }
 
-func checkInterface(s site.Settings) []Finding {
-	addr, err := daemon.InterfaceAddr(s)
+// checkNetwork checks the interface of a network, and what else answers there.
+func checkNetwork(ctx context.Context, n site.Network) []Finding {
+	if n.Interface == "" {
+		return []Finding{{What: fmt.Sprintf("network %s, %s: reached by relays, which send to this server", n.Title(), n.Subnet)}}
+	}
+	addr, err := daemon.InterfaceAddr(n)
 	if err != nil {
-		return []Finding{Found("interface "+s.Interface, err)}
+		return []Finding{Found("interface "+n.Interface, err)}
 	}
-	iface, err := net.InterfaceByName(s.Interface)
+	iface, err := net.InterfaceByName(n.Interface)
 	if err == nil && iface.Flags&net.FlagUp == 0 {
-		err = fmt.Errorf("it is down; switch it on: ip link set %s up", s.Interface)
+		err = fmt.Errorf("it is down; switch it on: ip link set %s up", n.Interface)
 	}
-	return []Finding{Found(fmt.Sprintf("interface %s has %s", s.Interface, addr), err)}
+	return []Finding{Found(fmt.Sprintf("interface %s has %s", n.Interface, addr), err), checkOtherServers(ctx, n)}
 }
 
 // checkPorts tries to open the ports that serve will open, except that of TFTP.
 func checkPorts(ctx context.Context, s site.Settings) []Finding {
 	var list []Finding
-	own, _ := daemon.InterfaceAddr(s) // checkInterface reports the error
-	if !s.DHCP.Off {
+	for _, n := range s.Served() {
+		if n.DHCP.Off || n.Interface == "" {
+			continue
+		}
 		for _, port := range []struct{ number, what string }{{"67", "DHCP"}, {"4011", "PXE"}} {
-			err := tryListen(ctx, "udp4", ":"+port.number, s.Interface)
-			if s.DHCP.Proxy && port.number == "67" && errors.Is(err, syscall.EADDRINUSE) {
-				list = append(list, Finding{What: "UDP port 67 is another program's on " + s.Interface + ", beside which the proxy answers"})
+			err := tryListen(ctx, "udp4", ":"+port.number, n.Interface)
+			if n.DHCP.Proxy && port.number == "67" && errors.Is(err, syscall.EADDRINUSE) {
+				list = append(list, Finding{What: "UDP port 67 is another program's on " + n.Interface + ", beside which the proxy answers"})
 				continue
 			}
-			list = append(list, Found("UDP port "+port.number+" is free on "+s.Interface+", for "+port.what, err))
+			list = append(list, Found("UDP port "+port.number+" is free on "+n.Interface+", for "+port.what, err))
 		}
 	}
-	at := daemon.OnInterface(own.Addr(), s.HTTP)
-	return append(list, Found("TCP "+at+" is free, for HTTP boot", tryListen(ctx, "tcp4", at, "")))
+	for _, at := range addresses(s, s.HTTP) {
+		list = append(list, Found("TCP "+at+" is free, for HTTP boot", tryListen(ctx, "tcp4", at, "")))
+	}
+	return list
+}
+
+// addresses are where the server listens by a setting such as ":80". Interfaces that
+// have no address are reported by checkNetwork.
+func addresses(s site.Settings, listen string) (all []string) {
+	for _, n := range s.Served() {
+		own, err := daemon.InterfaceAddr(n)
+		if err != nil {
+			continue
+		}
+		if at := daemon.OnInterface(own.Addr(), listen); !slices.Contains(all, at) {
+			all = append(all, at)
+		}
+	}
+	return all
 }
 
 // checkOtherServers asks for an address, as a machine would.
-func checkOtherServers(ctx context.Context, s site.Settings) Finding {
+func checkOtherServers(ctx context.Context, s site.Network) Finding {
 	if s.DHCP.Off {
 		return Finding{What: "DHCP is off: another DHCP server has to name this server"}
 	}
@@ -115,12 +141,8 @@ func checkOtherServers(ctx context.Context, s site.Settings) Finding {
 
 // checkAddresses looks at the addresses that are reserved for machines.
 func checkAddresses(s Server) []Finding {
-	own, err := daemon.InterfaceAddr(s.Settings)
-	if err != nil {
-		return nil // checkInterface reports it
-	}
 	var list []Finding
-	for _, p := range daemon.Misplaced(s.Site, s.Settings, own) {
+	for _, p := range daemon.Misplaced(s.Site, s.Settings) {
 		list = append(list, Finding{"the addresses of machines", p.Error()})
 	}
 	return list

@@ -11,7 +11,6 @@ import (
 
 	"github.com/pin/tftp/v3"
 
-	"cloudlets/cmd/cloudlets/daemon"
 	"cloudlets/httpboot"
 	"cloudlets/images/bytesize"
 	"cloudlets/provision/site"
@@ -27,9 +26,14 @@ const (
 
 // checkTFTP tries the port of TFTP. If a daemon runs it is taken, and then
 // every boot file is fetched from there.
-func checkTFTP(ctx context.Context, socket string, site *site.Site, s site.Settings) []Finding {
-	own, _ := daemon.InterfaceAddr(s) // a missing address is reported by checkInterface
-	at := daemon.OnInterface(own.Addr(), s.TFTP)
+func checkTFTP(ctx context.Context, socket string, site *site.Site, s site.Settings) (list []Finding) {
+	for _, at := range addresses(s, s.TFTP) {
+		list = append(list, checkTFTPAt(ctx, at, socket, site, s)...)
+	}
+	return list
+}
+
+func checkTFTPAt(ctx context.Context, at, socket string, site *site.Site, s site.Settings) []Finding {
 	err := tryListen(ctx, "udp4", at, "")
 	if err == nil || !daemonRuns(ctx, socket) {
 		return []Finding{Found("UDP "+at+" is free, for TFTP", err)}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/web"
+)
+
+func networksCommand(socket *string) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "networks", Short: "List the networks that the server serves", GroupID: "server", Args: exactArgs(0),
+		Long: `Networks lists the networks of this host's daemon: see "networks" in
+cloudlets.json. It shows how each is reached, how many addresses its pool has
+and how many are in use, and which machines asked for an address in the last
+ten minutes and got none, with the reason.`,
+		Example: "  cloudlets networks\n  cloudlets networks --json",
+		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, _ []string) error {
+			list, err := c.Networks(cmd.Context())
+			return show(cmd, asJSON, list, err, printNetworks)
+		}),
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func printNetworks(w io.Writer, list web.Networks) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "NETWORK\tSUBNET\tREACHED\tDHCP\tIN USE\tWAITING")
+	for _, n := range list.Networks {
+		use := "-"
+		if n.DHCP == "pool" {
+			use = fmt.Sprintf("%d of %d", n.PoolUsed, n.PoolSize)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\n", n.Name, dash(n.Subnet), n.Reached(), n.DHCP, use, len(n.Waiting))
+	}
+	table.Flush()
+	for _, n := range list.Networks {
+		printWaiting(w, "wait for an address of "+n.Name, n.Waiting)
+	}
+	printWaiting(w, "wait behind relays of networks that are not served", list.Elsewhere)
+}
+
+// printWaiting lists machines without an address.
+func printWaiting(w io.Writer, title string, all []web.WaitingInfo) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nThese %s:\n", title)
+	for _, m := range all {
+		fmt.Fprintf(w, "  %s asked %d times, last %s ago: %s\n", m.MAC, m.Requests, sinceText(m.Last), m.Reason)
+	}
+}

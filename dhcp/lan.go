@@ -1,0 +1,124 @@
+package dhcp
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// lan is a network as a listener serves it. There is one for each network, however
+// many interfaces its packets come in on.
+type lan struct {
+	Network
+	table    *table // nil unless the mode is Pool
+	unfollow func()
+	waiting  waiting
+}
+
+// newLAN makes the lease table of a network whose subnet is known, and fills it
+// from the lease store.
+func (s *Server) newLAN(ctx context.Context, n Network) (*lan, error) {
+	if err := n.validate(); err != nil {
+		return nil, err
+	}
+	l := &lan{Network: n, unfollow: func() {}}
+	if n.Mode != Pool {
+		return l, nil
+	}
+	l.table = newTable(n, s.Booter, s.Now)
+	l.table.members, l.table.host = members{s.Members}, s.host
+	var err error
+	if l.unfollow, err = s.Leases.Follow(ctx, l.table.learn); err != nil {
+		return nil, fmt.Errorf("read leases: %w", err)
+	}
+	return l, nil
+}
+
+// avoid keeps addresses from clients: those of this host, and of the network's
+// router and DNS servers.
+func (l *lan) avoid(host []netip.Addr) {
+	if l.table == nil {
+		return
+	}
+	l.table.mu.Lock()
+	defer l.table.mu.Unlock()
+	l.table.avoid = slices.Concat([]netip.Addr{l.Router}, l.DNS, host)
+}
+
+// used is how many addresses of the pool cannot be given to another client now.
+func (t *table) used() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	for a, e := range t.byAddr {
+		if t.network.Pool.Contains(a) && (e.until.After(now) || e.kept.until.After(now)) {
+			n++
+		}
+	}
+	return n
+}
+
+// view is what a listener knows of its networks at one time. It is never changed.
+type view struct {
+	lans []*lan
+	own  []netip.Addr // the addresses that this server serves from
+}
+
+// sublinkSelection is the sub-option of option 82 in which a relay names a client's
+// subnet, if giaddr cannot (RFC 3527).
+const sublinkSelection = 5
+
+// choose finds the network that a client is on. local is that of the interface on
+// which its packet came in. If the network is not served, it returns nil and says
+// why.
+//
+// A relay agent says it in sub-option 5 of option 82 (RFC 3527), a client or who
+// asks on its behalf in option 118 (RFC 3011), and else giaddr does (RFC 2131,
+// 4.3.1). A client that sends to this server alone, as it does to renew a lease, may
+// be behind a router: its own address says it.
+func (v *view) choose(req Request, local *lan) (*lan, string) {
+	p := req.Packet
+	relay, has := toAddr(p.GatewayIPAddr), toAddr(p.ClientIPAddr)
+	link, _ := suboptionOf(p.GetOneOption(dhcpv4.OptionRelayAgentInformation), sublinkSelection)
+	subnet := p.GetOneOption(dhcpv4.OptionSubnetSelection)
+	var named netip.Addr
+	var reason string
+	switch {
+	case relay.IsValid() && len(link) == 4:
+		named = toAddr(link)
+		reason = fmt.Sprintf("relayed by %s, which says that the client is in the network of %s (option 82.5)", relay, named)
+	case len(subnet) == 4:
+		named = toAddr(subnet)
+		reason = fmt.Sprintf("it asks for an address of the network %s (option 118)", named)
+	case relay.IsValid():
+		named = relay
+		reason = fmt.Sprintf("relayed by %s", relay)
+	case req.Unicast && has.IsValid():
+		if l := v.at(has); l != nil {
+			return l, ""
+		}
+		return local, ""
+	default:
+		return local, ""
+	}
+	if l := v.at(named); l != nil {
+		return l, ""
+	}
+	if local.Mode == Proxy {
+		return local, "" // a proxy gives no addresses, so it needs to know no network
+	}
+	return nil, reason + ", and no such network is configured: add it to \"networks\" in cloudlets.json, with its subnet and pool"
+}
+
+// at is the network that has an address, or nil.
+func (v *view) at(a netip.Addr) *lan {
+	for _, l := range v.lans {
+		if l.Subnet.Contains(a) {
+			return l
+		}
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package dhcp
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Waiting is a client that asked for an address and got none.
+type Waiting struct {
+	Client Client
+	// Relay is the relay agent that its last packet came by; invalid if none.
+	Relay netip.Addr
+	// Since and Last are when it asked first and last.
+	Since, Last time.Time
+	Requests    int
+	// Reason says why the last request was not answered.
+	Reason string
+}
+
+const (
+	// maxWaitingClients bounds the clients that are remembered for each network.
+	maxWaitingClients = 64
+	// waitingSpan is how long a client counts as waiting after its last request.
+	waitingSpan = 10 * time.Minute
+)
+
+// waiting are the clients of a network that have no address. The zero value is
+// empty.
+type waiting struct {
+	mu      sync.Mutex
+	clients map[station]Waiting
+}
+
+// add notes a request that got no answer.
+func (w *waiting) add(req Request, reason string, now time.Time) {
+	mac, ok := stationOf(req.Client.MAC)
+	if !ok {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.clients == nil {
+		w.clients = map[station]Waiting{}
+	}
+	c, known := w.clients[mac]
+	if !known {
+		w.makeRoom(now)
+		c.Since = now
+	}
+	c.Client, c.Relay, c.Last, c.Reason = req.Client, toAddr(req.Packet.GatewayIPAddr), now, reason
+	c.Client.MAC = net.HardwareAddr(slices.Clone(mac[:]))
+	c.Requests++
+	w.clients[mac] = c
+}
+
+// makeRoom forgets clients that gave up and, if there are still too many, the one
+// that asked least recently.
+func (w *waiting) makeRoom(now time.Time) {
+	if len(w.clients) < maxWaitingClients {
+		return
+	}
+	var oldest station
+	for mac, c := range w.clients {
+		if now.Sub(c.Last) > waitingSpan {
+			delete(w.clients, mac)
+		} else if first, ok := w.clients[oldest]; !ok || c.Last.Before(first.Last) {
+			oldest = mac
+		}
+	}
+	if len(w.clients) >= maxWaitingClients {
+		delete(w.clients, oldest)
+	}
+}
+
+// end notes that a client got an answer.
+func (w *waiting) end(hw net.HardwareAddr) {
+	mac, ok := stationOf(hw)
+	if !ok {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.clients, mac)
+}
+
+// list returns the clients that still wait, those that asked last first.
+func (w *waiting) list(now time.Time) (all []Waiting) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.clients {
+		if now.Sub(c.Last) <= waitingSpan {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b Waiting) int {
+		return cmp.Or(b.Last.Compare(a.Last), slices.Compare(a.Client.MAC, b.Client.MAC))
+	})
+	return all
+}
