@@ -366,7 +366,7 @@ func TestRealRouter(t *testing.T) {
 func TestForbiddenToSend(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
-	w.host(macA) // the bridge gets its address when something is connected to it
+	w.host(macA)                                                           // the bridge gets its address when something is connected to it
 	w.on(w.net, "ip", "-6", "rule", "add", "pref", "2", "lookup", "local") // instead of the first, which knows all groups
 	w.on(w.net, "ip", "-6", "rule", "add", "pref", "1", "to", "ff02::2/128", "prohibit")
 	w.on(w.net, "ip", "-6", "rule", "del", "pref", "0")

@@ -286,7 +286,6 @@ func TestBIOS(t *testing.T) {
 	if state := r.machine(mac); state.Stage != provision.StageLocal {
 		t.Errorf("an installed machine that asks the network again is in stage %s, not %s", state.Stage, provision.StageLocal)
 	}
-	r.routerAnswered(mac)
 	m.Stop()
 
 	file["image"], file["wipe"] = "small", true
@@ -297,6 +296,7 @@ func TestBIOS(t *testing.T) {
 	r.expect(m, `node1: a mail server \(Linux`)
 	r.expect(m, `node1 login: `)
 	r.installed(mac, 2)
+	r.routerAnswered(mac, provision.StageKernel)
 }
 
 // TestUEFIProxy installs Debian on a UEFI machine by reboot, beside dnsmasq.
@@ -311,7 +311,7 @@ func TestUEFIProxy(t *testing.T) {
 	if !strings.Contains(m.Console.Text(), "handing over by reboot") {
 		t.Error("the machine did not go through a reboot")
 	}
-	r.routerAnswered(mac)
+	r.routerAnswered(mac, provision.StageLocal)
 	if state := r.machine(mac); state.Installs != 1 || state.Armed {
 		t.Errorf("after the reboot there are %d installs, armed %v", state.Installs, state.Armed)
 	}

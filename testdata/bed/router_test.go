@@ -47,19 +47,19 @@ func scriptWaits(events []provision.Event, stage provision.Stage) []time.Duratio
 	return waits
 }
 
-// routerAnswered checks that no boot of a machine to its disk waited for an IPv6
-// router. A boot into an install may also wait for its image, so it does not count.
-func (r *rig) routerAnswered(mac string) {
+// routerAnswered checks that the machine's last boot with a script that began a
+// stage did not wait for an IPv6 router. A first boot into an install may also wait
+// for its image to be packed.
+func (r *rig) routerAnswered(mac string, stage provision.Stage) {
 	r.Helper()
-	waits := scriptWaits(r.events(mac), provision.StageLocal)
+	waits := scriptWaits(r.events(mac), stage)
 	if len(waits) == 0 {
-		r.Errorf("the trace shows no iPXE that was sent to its disk:\n%s", r.run("trace", mac))
+		r.Fatalf("the trace shows no script of stage %s:\n%s", stage, r.run("trace", mac))
 	}
-	for _, wait := range waits {
-		r.Logf("the iPXE of %s asked for its script %s after its DHCP", mac, wait.Round(time.Millisecond))
-		if wait > routerWait {
-			r.Errorf("an iPXE asked for its script %s after its DHCP, so it waited for a router", wait)
-		}
+	wait := waits[len(waits)-1]
+	r.Logf("the iPXE of %s asked for its script %s after its DHCP", mac, wait.Round(time.Millisecond))
+	if wait > routerWait {
+		r.Errorf("the iPXE asked for its script %s after its DHCP, so it waited for a router", wait)
 	}
 }
 
