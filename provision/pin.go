@@ -24,8 +24,8 @@ func (s *Spec) Order() string {
 	text, err := json.Marshal(struct {
 		Image, EntryPoint, Filesystem string
 		Disk                          DiskHints
-		Wipe                          bool
-	}{s.Image, s.EntryPoint, s.Filesystem, s.Disk, s.Wipe})
+		Wipe, SecureBoot              bool
+	}{s.Image, s.EntryPoint, s.Filesystem, s.Disk, s.Wipe, s.SecureBoot})
 	if err != nil {
 		panic(err) // these types can be marshalled
 	}
