@@ -61,6 +61,12 @@ func enter(ctx context.Context, args []string) (err error) {
 			return err
 		}
 	}
+	// A server looks by ARP whether an address is free, so the kernel must not answer
+	// for those that no machine has yet.
+	const ignore = "echo 1 > /proc/sys/net/ipv4/conf/" + bridge + "/arp_ignore"
+	if err := ip(ctx, "netns", "exec", name, "sh", "-c", ignore); err != nil {
+		return err
+	}
 	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", name, self, "--inside"}, args...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Minute
