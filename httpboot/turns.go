@@ -15,10 +15,10 @@ const (
 	// minute. When a whole hall is switched on, others are told to ask later.
 	maxClaims = 768
 
-	// maxDownloads is how many files are sent at once to machines of the site: enough
-	// for any link, and each takes a buffer of 32 KiB. maxQueued is how many downloads
-	// wait for that. Others are told to ask later, so that they do not take the
-	// connections that short requests need.
+	// maxDownloads is how many files are sent at once to machines of the site. Each
+	// takes a buffer of 32 KiB. maxQueued is how many downloads wait for that. Others
+	// are told to ask later, so that they do not take the connections that short
+	// requests need.
 	maxDownloads = 256
 	maxQueued    = 1024
 	// Strangers have a share of their own, so that none of them holds up a machine.
