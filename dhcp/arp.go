@@ -6,9 +6,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,17 +23,19 @@ const (
 	// 2.1.1, has a host wait seconds; its own probe still follows, so a short one will do.
 	arpProbes = 2
 	arpWait   = 125 * time.Millisecond
-	// arpSize is the length in bytes of an ARP packet for IPv4 on Ethernet (RFC 826).
-	arpSize = 28
+	// arpSize is the length in bytes of an ARP packet for IPv4 on Ethernet (RFC 826),
+	// and arpTarget where in it the address stands that is asked for.
+	arpSize, arpTarget = 28, 24
 )
 
-// neighbours finds out which station of a network has an address.
+// neighbours finds out which stations of a network have addresses.
 type neighbours interface {
 	// run receives answers until ctx ends.
 	run(ctx context.Context) error
-	// who returns the station that has an address, if one says so within arpProbes
-	// times arpWait. It may be called by several goroutines at once, while run runs.
-	who(ctx context.Context, a netip.Addr) (holder station, found bool, err error)
+	// holders returns the stations that have some of these addresses, as far as they
+	// say so within arpProbes times arpWait. It may be called by several goroutines
+	// at once, while run runs.
+	holders(ctx context.Context, addrs ...netip.Addr) (map[netip.Addr]station, error)
 	Close() error
 }
 
@@ -47,10 +51,10 @@ type arp struct {
 	asked map[netip.Addr][]*arpQuestion
 }
 
-// arpQuestion is one call of who that waits.
+// arpQuestion is one call of holders that waits.
 type arpQuestion struct {
-	holder   station
-	found    bool
+	holders  map[netip.Addr]station
+	silent   int // addresses that no station has answered for
 	answered context.CancelFunc
 }
 
@@ -108,77 +112,104 @@ func (a *arp) hear(packet []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, q := range a.asked[addr] {
-		q.holder, q.found = holder, true
-		q.answered()
+		if _, before := q.holders[addr]; !before {
+			q.silent--
+		}
+		if q.holders[addr] = holder; q.silent == 0 {
+			q.answered()
+		}
 	}
 }
 
-func (a *arp) who(ctx context.Context, addr netip.Addr) (station, bool, error) {
+func (a *arp) holders(ctx context.Context, addrs ...netip.Addr) (map[netip.Addr]station, error) {
+	if len(a.own) != 6 {
+		return nil, errors.New("ask who has an address: the interface is no Ethernet interface")
+	}
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
-	q := &arpQuestion{answered: cancel}
-	a.mu.Lock()
-	a.asked[addr] = append(a.asked[addr], q)
-	a.mu.Unlock()
-	var err error
-	for n := 0; n < arpProbes && err == nil && waiting.Err() == nil; n++ {
-		if err = a.ask(addr); err == nil {
-			a.pause(waiting, arpWait)
+	q := &arpQuestion{holders: map[netip.Addr]station{}, silent: len(addrs), answered: cancel}
+	a.note(addrs, q)
+	defer a.forget(addrs, q)
+	for n := 0; n < arpProbes && waiting.Err() == nil; n++ {
+		if err := a.ask(a.unanswered(addrs, q)); err != nil {
+			return nil, err
 		}
+		a.pause(waiting, arpWait)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.forget(addr, q)
-	return q.holder, q.found, err
+	return maps.Clone(q.holders), nil // answers may still come
 }
 
-// forget takes a question out of those that wait. The caller holds mu.
-func (a *arp) forget(addr netip.Addr, q *arpQuestion) {
-	var rest []*arpQuestion
-	for _, other := range a.asked[addr] {
-		if other != q {
-			rest = append(rest, other)
+func (a *arp) note(addrs []netip.Addr, q *arpQuestion) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, addr := range addrs {
+		a.asked[addr] = append(a.asked[addr], q)
+	}
+}
+
+func (a *arp) forget(addrs []netip.Addr, q *arpQuestion) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, addr := range addrs {
+		rest := slices.DeleteFunc(a.asked[addr], func(other *arpQuestion) bool { return other == q })
+		if a.asked[addr] = rest; len(rest) == 0 {
+			delete(a.asked, addr)
 		}
 	}
-	if a.asked[addr] = rest; rest == nil {
-		delete(a.asked, addr)
-	}
 }
 
-// ask sends an ARP probe to all stations.
-func (a *arp) ask(addr netip.Addr) error {
-	if len(a.own) != 6 {
-		return fmt.Errorf("ask who has %s: the interface is no Ethernet interface", addr)
+// unanswered lists the addresses that no station has answered for.
+func (a *arp) unanswered(addrs []netip.Addr, q *arpQuestion) (list []netip.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, addr := range addrs {
+		if _, found := q.holders[addr]; !found {
+			list = append(list, addr)
+		}
 	}
+	return list
+}
+
+// ask sends an ARP probe for each address to all stations.
+func (a *arp) ask(addrs []netip.Addr) error {
 	conn, err := a.file.SyscallConn()
 	if err != nil {
 		return err
 	}
 	to := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ARP), Ifindex: a.index, Halen: 6}
 	copy(to.Addr[:], []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
-	packet := arpProbe(a.own, addr)
+	packet := arpProbe(a.own)
+	var sent int
 	var sendErr error
 	err = conn.Write(func(fd uintptr) bool {
-		sendErr = unix.Sendto(int(fd), packet, 0, to)
-		return !errors.Is(sendErr, unix.EAGAIN)
+		for ; sent < len(addrs); sent++ {
+			target := addrs[sent].As4()
+			copy(packet[arpTarget:], target[:])
+			if sendErr = unix.Sendto(int(fd), packet, 0, to); sendErr != nil {
+				return !errors.Is(sendErr, unix.EAGAIN)
+			}
+		}
+		return true
 	})
 	if err := errors.Join(err, sendErr); err != nil {
-		return fmt.Errorf("ask who has %s: %w", addr, err)
+		return fmt.Errorf("ask who has %s: %w", addrs[min(sent, len(addrs)-1)], err)
 	}
 	return nil
 }
 
 // arpProbe is an ARP request from no address, so that no station's table of
-// neighbours changes by it (RFC 5227, 1.1).
-func arpProbe(own net.HardwareAddr, addr netip.Addr) []byte {
+// neighbours changes by it (RFC 5227, 1.1). The address that it asks for is still to
+// be put in, at arpTarget.
+func arpProbe(own net.HardwareAddr) []byte {
 	b := make([]byte, 0, arpSize)
 	b = binary.BigEndian.AppendUint16(b, unix.ARPHRD_ETHER)
 	b = binary.BigEndian.AppendUint16(b, unix.ETH_P_IP)
 	b = append(b, 6, 4)
 	b = binary.BigEndian.AppendUint16(b, 1) // request
 	b = append(b, own...)
-	b = append(b, make([]byte, 4+6)...)
-	return append(b, addr.AsSlice()...)
+	return b[:arpSize]
 }
 
 // arpSender is the station that sent an ARP packet, and the address that it has.

@@ -117,12 +117,17 @@ type fakeNeighbours struct {
 func (n *fakeNeighbours) run(ctx context.Context) error { return nil }
 func (n *fakeNeighbours) Close() error                  { return nil }
 
-func (n *fakeNeighbours) who(_ context.Context, a netip.Addr) (holder station, found bool, err error) {
+func (n *fakeNeighbours) holders(_ context.Context, addrs ...netip.Addr) (map[netip.Addr]station, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.asked = append(n.asked, a)
-	holder, found = n.has[a]
-	return holder, found, nil
+	n.asked = append(n.asked, addrs...)
+	holders := map[netip.Addr]station{}
+	for _, a := range addrs {
+		if holder, found := n.has[a]; found {
+			holders[a] = holder
+		}
+	}
+	return holders, nil
 }
 
 // fakeSystems is a host with several interfaces, each on a network of its own.

@@ -3,21 +3,21 @@ package dhcp
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 const (
 	// freeFor is how long an address that no station answered for is taken to be free.
 	freeFor = 5 * time.Minute
-	// minAhead and maxAhead bound how many addresses are looked at ahead of need. It
-	// grows when clients come faster than that.
-	minAhead, maxAhead = 64, 1024
-	// maxLooks is how many addresses are looked at ahead of need at once.
-	maxLooks = 256
+	// aheadFor is for how long addresses are looked at ahead of need. A look takes a
+	// quarter of a second.
+	aheadFor = 2 * time.Second
+	// minAhead and maxAhead bound how many these are.
+	minAhead, maxAhead = 64, 4096
 	// maxFree is how many addresses are remembered as free.
 	maxFree = 8 * maxAhead
 	// maxChecking is how many offers may wait for a look at their address, per
@@ -42,9 +42,9 @@ type lookout struct {
 
 	mu     sync.Mutex
 	free   map[netip.Addr]time.Time // when nobody answered for an address
+	looked time.Time                // when run last looked ahead
 	ahead  int
-	used   int  // offers since run last looked ahead
-	missed bool // one of these had to wait
+	used   int // offers since then
 }
 
 func newLookout(n neighbours, t *table, now func() time.Time, log *slog.Logger) *lookout {
@@ -64,27 +64,20 @@ func (l *lookout) run(ctx context.Context) error {
 }
 
 func (l *lookout) lookAhead(ctx context.Context) {
-	var looks errgroup.Group
-	looks.SetLimit(maxLooks)
-	for _, a := range l.table.upcoming(l.howMany()) {
-		if ctx.Err() == nil && !l.isFree(a) {
-			looks.Go(func() error { l.look(ctx, a, station{}); return nil })
-		}
-	}
-	_ = looks.Wait() // it has no errors
+	l.look(ctx, station{}, slices.DeleteFunc(l.table.upcoming(l.howMany()), l.isFree)...)
 }
 
-// howMany is how many addresses to look at ahead now: twice as many as last time if an
-// offer had to wait since then.
+// howMany is how many addresses to look at ahead now: as many as will be offered in
+// aheadFor, if clients come as fast as since last time. It falls slowly, as they come
+// in bursts.
 func (l *lookout) howMany() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.missed {
-		l.ahead = min(2*l.ahead, maxAhead)
-	} else {
-		l.ahead = minAhead
-	}
-	l.used, l.missed = 0, false
+	now := l.now()
+	passed := max(now.Sub(l.looked), arpProbes*arpWait)
+	soon := int(aheadFor * time.Duration(l.used) / passed)
+	l.ahead = min(max(soon, l.ahead/2, minAhead), maxAhead)
+	l.used, l.looked = 0, now
 	return l.ahead
 }
 
@@ -98,8 +91,7 @@ func (l *lookout) needsLook(g Grant) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.used++
-	l.missed = l.missed || !free
-	if l.missed || l.used >= l.ahead/2 {
+	if !free || l.used >= l.ahead/2 {
 		select {
 		case l.wake <- struct{}{}:
 		default:
@@ -117,9 +109,12 @@ func (l *lookout) isFree(a netip.Addr) bool {
 
 // settle looks at the address of an offer, and finds another one while a station other
 // than the client has it. offer makes a new offer.
-func (l *lookout) settle(ctx context.Context, mac station, g Grant, offer func() Grant) Grant {
+func (l *lookout) settle(ctx context.Context, client station, g Grant, offer func() Grant) Grant {
 	for range maxMoves {
-		if !g.unproven || l.isFree(g.Addr) || !l.look(ctx, g.Addr, mac) {
+		if !g.unproven || l.isFree(g.Addr) {
+			return g
+		}
+		if taken := l.look(ctx, client, g.Addr); len(taken) == 0 {
 			return g
 		}
 		g = offer()
@@ -127,31 +122,42 @@ func (l *lookout) settle(ctx context.Context, mac station, g Grant, offer func()
 	return Grant{Reason: "other stations answer at the addresses of the pool that were tried: look for those with fixed addresses, or for one that answers for all"}
 }
 
-// look says whether a station other than the client has an address. If one has, no
-// other client gets the address for the time of a quarantine.
-func (l *lookout) look(ctx context.Context, a netip.Addr, client station) (taken bool) {
-	holder, found, err := l.neighbours.who(ctx, a)
-	switch {
-	case err != nil:
-		l.log.Debug("cannot look for a station at an address", "address", a, "error", err)
-		return false
-	case found && holder != client:
+// look finds out which addresses stations have, other than the client that may be
+// offered them. No other clients get these for the time of a quarantine. The other
+// addresses are free.
+func (l *lookout) look(ctx context.Context, client station, addrs ...netip.Addr) (taken map[netip.Addr]station) {
+	if len(addrs) == 0 {
+		return nil
+	}
+	taken, err := l.neighbours.holders(ctx, addrs...)
+	if err != nil {
+		l.log.Debug("cannot look for stations at addresses", "addresses", len(addrs), "error", err)
+		return nil
+	}
+	maps.DeleteFunc(taken, func(_ netip.Addr, holder station) bool { return holder == client })
+	for a, holder := range taken {
 		if l.table.occupy(a, holder) && l.told.pass(l.now()) {
 			l.log.Warn("a station has an address of the pool without a lease; the address is kept out of use: leave it out of the pool, or reserve it for that station",
 				"address", a, "station", holder.String(), "unused for", quarantine.String())
 		}
-		return true
-	case ctx.Err() == nil:
-		l.noteFree(a)
 	}
-	return false
+	if ctx.Err() == nil {
+		l.noteFree(addrs, taken)
+	}
+	return taken
 }
 
-func (l *lookout) noteFree(a netip.Addr) {
+// noteFree remembers the addresses that no station has.
+func (l *lookout) noteFree(addrs []netip.Addr, taken map[netip.Addr]station) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.free) >= maxFree {
+	if len(l.free)+len(addrs) > maxFree {
 		clear(l.free)
 	}
-	l.free[a] = l.now()
+	now := l.now()
+	for _, a := range addrs {
+		if _, held := taken[a]; !held {
+			l.free[a] = now
+		}
+	}
 }

@@ -111,30 +111,32 @@ func TestNoLookWhereNoneIsNeeded(t *testing.T) {
 	}
 }
 
-// TestMoreAreLookedAtWhenManyCome: the number doubles while offers wait, within bounds,
-// and goes back.
+// TestMoreAreLookedAtWhenManyCome: as many as come in two seconds, within bounds. When
+// fewer come, the number falls by half at each look.
 func TestMoreAreLookedAtWhenManyCome(t *testing.T) {
 	c := newClock()
 	n := Network{Subnet: netip.MustParsePrefix("10.0.0.0/16"), Pool: Ranges{{ip(10), netip.MustParseAddr("10.0.255.0")}}}
 	stations := &fakeNeighbours{}
 	tab := newTable(n, nil, c.Now)
 	l := newLookout(stations, tab, c.Now, (&syncBuffer{}).logger())
-	for i := range 8 {
-		c.forward(freeFor)
-		stations.asked = nil
-		l.lookAhead(t.Context())
-		if want := min(minAhead<<i, maxAhead); len(stations.asked) != want {
-			t.Errorf("after %d offers that waited, %d addresses are looked at, want %d", i, len(stations.asked), want)
+	client := 0
+	for _, round := range []struct {
+		offers int
+		passed time.Duration
+		want   int
+	}{
+		{0, 0, minAhead}, {1, time.Hour, minAhead}, {1, time.Millisecond, minAhead}, {100, time.Second, 200}, {500, time.Second, 1000},
+		{2000, 250 * time.Millisecond, maxAhead}, {100, time.Second, maxAhead / 2}, {100, time.Second, maxAhead / 4}, {1, time.Hour, maxAhead / 8},
+	} {
+		for range round.offers {
+			client++
+			l.needsLook(tab.offer(station{2, 0, 0, 0, byte(client >> 8), byte(client)}, noAddr))
 		}
-		c.forward(freeFor)
-		l.needsLook(tab.offer(station{2, 0, 0, 0, 1, byte(i)}, noAddr))
-	}
-	l.lookAhead(t.Context())
-	stations.asked = nil
-	c.forward(freeFor)
-	l.lookAhead(t.Context())
-	if len(stations.asked) != minAhead {
-		t.Errorf("when no offer waits, %d addresses are looked at", len(stations.asked))
+		c.forward(round.passed)
+		stations.asked, l.free = nil, map[netip.Addr]time.Time{}
+		if l.lookAhead(t.Context()); len(stations.asked) != round.want {
+			t.Errorf("after %d offers in %s, %d addresses are looked at, want %d", round.offers, round.passed, len(stations.asked), round.want)
+		}
 	}
 }
 
@@ -194,17 +196,15 @@ func TestARP(t *testing.T) {
 		ctx, stop := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() { ended <- a.run(ctx) }()
-		holder, found, err := a.who(ctx, netip.MustParseAddr("10.99.0.100"))
-		if err != nil || !found || holder == (station{}) {
-			t.Errorf("the host is not found: %v, %v", holder, err)
-		}
-		for _, nobody := range []string{"10.99.0.1", "10.99.0.7"} { // the first is this host
-			if holder, found, err := a.who(ctx, netip.MustParseAddr(nobody)); err != nil || found {
-				t.Errorf("%s answers at %s: %v", holder, nobody, err)
+		host, own, nobody := netip.MustParseAddr("10.99.0.100"), netip.MustParseAddr("10.99.0.1"), netip.MustParseAddr("10.99.0.7")
+		for _, all := range [][]netip.Addr{{host}, {own, host, nobody}} {
+			holders, err := a.holders(ctx, all...)
+			if err != nil || len(holders) != 1 || holders[host] == (station{}) {
+				t.Errorf("of %v, these are found: %v, %v", all, holders, err)
 			}
 		}
 		stop()
-		if _, found, _ := a.who(ctx, netip.MustParseAddr("10.99.0.100")); found {
+		if holders, _ := a.holders(ctx, host); len(holders) != 0 {
 			t.Error("an answer after the end")
 		}
 		if len(a.asked) != 0 {

@@ -7,35 +7,45 @@ import (
 	"runtime/metrics"
 )
 
-// How much the heap may grow between two collections, in a server and in verbs that
-// keep data about every file of an image: by mostGrowth, but by at most collectRoom, and
-// in any case by leastGrowth. More frequent collections cost little, since most
-// of the heap is packed lists without pointers.
-const (
-	collectRoom = 16 << 20 // bytes
-	mostGrowth  = 50       // percent
-	leastGrowth = 20       // percent
+// growth says by how much the heap may grow between two collections: by room bytes, but
+// by not less than least and not more than most percent.
+type growth struct {
+	room        uint64
+	least, most int
+}
+
+var (
+	// listGrowth is that of verbs that keep data about every file of an image. Frequent
+	// collections cost them little, since most of their heap is packed lists
+	// without pointers.
+	listGrowth = growth{room: 16 << 20, least: 20, most: 50}
+	// serverGrowth is that of a server. While a hall is switched on its heap is large,
+	// and grows by half. When it is small, it may become a few times as large: if it
+	// were collected as soon as it has grown by half, an answer to a DHCP packet
+	// would cost a third more.
+	serverGrowth = growth{room: 64 << 20, least: 50, most: 800}
 )
 
 // saveMemory saves much memory at the cost of a little time, until the program
 // ends.
-func saveMemory() {
-	debug.SetGCPercent(mostGrowth)
-	afterCollections(func() { debug.SetGCPercent(growthOf(liveHeap())) })
-}
+func saveMemory() { listGrowth.govern() }
 
-// boundMemory has the heap of a server grow by at most half between two
-// collections, which saves much memory while a hall is switched on, and costs a little
-// time. Whoever sets GOGC decides otherwise.
+// boundMemory bounds the memory of a server. Whoever sets GOGC decides otherwise.
 func boundMemory() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(mostGrowth)
+		serverGrowth.govern()
 	}
 }
 
-// growthOf returns by how many percent a heap with so many live bytes may grow.
-func growthOf(live uint64) int {
-	return int(min(max(collectRoom*100/max(live, 1), leastGrowth), mostGrowth))
+// govern sets the growth after each collection.
+func (g growth) govern() {
+	debug.SetGCPercent(g.percent(liveHeap()))
+	afterCollections(func() { debug.SetGCPercent(g.percent(liveHeap())) })
+}
+
+// percent returns by how many percent a heap with so many live bytes may grow.
+func (g growth) percent(live uint64) int {
+	return min(max(int(g.room*100/max(live, 1<<20)), g.least), g.most)
 }
 
 // liveHeap returns how many bytes were live at the latest collection.
