@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // handle takes one packet from its bytes to its answer, or to where its answer
@@ -29,22 +27,21 @@ func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
 	s.askers.complete(&req, s.server.Now())
 	d := s.decide(ctx, &req)
 	switch {
-	case d.check != nil && s.goOn(&s.checking, a, func() { s.conclude(sock, req, d.id, d.check()) }):
+	case d.check != nil && s.goOn(s.checking, a, func() { s.conclude(sock, req, d.id, d.check()) }):
 	case d.store == nil:
 		s.conclude(sock, req, d.id, d.reply)
 	// Packets that come after this one and promise nothing do not wait for its write.
-	case !s.goOn(&s.storing, a, func() { s.conclude(sock, req, d.id, d.store()) }):
+	case !s.goOn(s.storing, a, func() { s.conclude(sock, req, d.id, d.store()) }):
 		s.warnDropped(sock)
 	}
 }
 
 // goOn has a packet's rest handled while its worker takes the next one. It returns
 // false if too many are handled so already.
-func (s *service) goOn(group *errgroup.Group, a arrival, rest func()) bool {
-	return group.TryGo(func() error {
+func (s *service) goOn(c *crew, a arrival, rest func()) bool {
+	return c.try(func() {
 		defer s.survive(a)
 		rest()
-		return nil
 	})
 }
 

@@ -46,9 +46,8 @@ func (k *link) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v := &service{server: s, listener: k.listener, iface: i, lan: lan, commits: k.listener.commits, members: members{s.Members}, log: k.log}
-	v.storing.SetLimit(maxStoring)
-	v.checking.SetLimit(maxChecking)
+	v := &service{server: s, listener: k.listener, iface: i, lan: lan, commits: k.listener.commits, members: members{s.Members},
+		storing: newCrew(maxStoring), checking: newCrew(maxChecking), log: k.log}
 	if err := v.open(ctx); err != nil {
 		k.listener.detach(k)
 		return errors.Join(err, v.close())
@@ -93,8 +92,8 @@ func (k *link) serve(ctx context.Context) error {
 		return nil
 	})
 	err := answering.Wait()
-	_ = k.service.checking.Wait() // neither has errors
-	_ = k.service.storing.Wait()
+	k.service.checking.end()
+	k.service.storing.end()
 	err = errors.Join(err, k.service.close())
 	k.service = nil
 	if change == "" && err != nil {

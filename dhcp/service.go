@@ -44,10 +44,10 @@ type service struct {
 	members  members
 	waits    waits
 	askers   askers
-	storing  errgroup.Group // packets whose answers wait for the lease store
+	storing  *crew // packets whose answers wait for the lease store
 	// checking are offers that wait for a look at their address, by lookout. That
 	// is nil for a proxy, and if no network of the interface is its own.
-	checking errgroup.Group
+	checking *crew
 	lookout  *lookout
 	prober   prober // nil for a proxy
 	log      *slog.Logger
