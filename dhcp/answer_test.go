@@ -359,3 +359,16 @@ func BenchmarkOffer(b *testing.B) {
 		tab.offer(station{2, 0, byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}, netip.Addr{})
 	}
 }
+
+// TestSizeOf: it is what the library writes.
+func TestSizeOf(t *testing.T) {
+	for _, n := range []int{0, 1, 59, 60, 254, 255, 256, 510, 511, 600} {
+		p, err := dhcpv4.New(dhcpv4.WithGeneric(dhcpv4.OptionDomainName, make([]byte, n)), dhcpv4.WithGeneric(dhcpv4.OptionHostName, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := sizeOf(p), len(p.ToBytes()); got != want {
+			t.Errorf("with an option of %d bytes, the size is %d, want %d", n, got, want)
+		}
+	}
+}

@@ -140,14 +140,15 @@ func (s *service) giveBack(t *table, ch LeaseChange) {
 
 // bind makes a granted address the client's, and returns the ACK once the
 // lease would outlive a crash of the server. An ACK sent earlier could leave
-// two clients with one address. answer makes the reply to a Grant.
+// two clients with one address. granted is that ACK, and answer makes the reply to
+// another Grant.
 //
 // If another client was quicker, here or at a server that shares the store, the
 // client gets a NAK and starts again. While the store fails, a lease that is in it
 // is confirmed for the rest of its term. That is right as long as no other server can
 // reach the store either: one that is cut off alone does not hear that its client
 // gave the lease back elsewhere.
-func (s *service) bind(req Request, t *table, g Grant, answer func(Grant) Reply) Reply {
+func (s *service) bind(req Request, t *table, g Grant, granted Reply, answer func(Grant) Reply) Reply {
 	mac, _ := stationOf(req.Client.MAC)
 	lease, left, ok := t.bind(mac, g)
 	if !ok {
@@ -170,7 +171,7 @@ func (s *service) bind(req Request, t *table, g Grant, answer func(Grant) Reply)
 		t.unbind(mac, g.Addr, left)
 		return answer(t.lost(mac, g))
 	}
-	return answer(g)
+	return granted
 }
 
 // minRest is the shortest rest of a lease that is worth confirming.

@@ -118,11 +118,23 @@ func fit(p *dhcpv4.DHCPv4, limit int) {
 	// every client must accept.
 	droppable = append(droppable, dhcpv4.OptionClientIdentifier, dhcpv4.OptionDomainNameServer)
 	for _, code := range droppable {
-		if len(p.ToBytes()) <= limit {
+		if sizeOf(p) <= limit {
 			return
 		}
 		p.Options.Del(code)
 	}
+}
+
+// sizeOf is how many bytes a packet takes: a header, the magic cookie, the options (each
+// in pieces of 255 bytes, RFC 3396), and the end. The library pads shorter ones to 300.
+func sizeOf(p *dhcpv4.DHCPv4) int {
+	const header, cookie, least = 236, 4, 300
+	size := header + cookie + 1
+	for _, value := range p.Options {
+		pieces := max(1, (len(value)+254)/255)
+		size += 2*pieces + len(value)
+	}
+	return max(size, least)
 }
 
 // furtherOptions are the options of a reply that come from [Network.Options] only,

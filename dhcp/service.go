@@ -281,7 +281,7 @@ func (s *service) decide(ctx context.Context, req *Request) decision {
 	case change != nil:
 		d.store = func() Reply { s.giveBack(t, *change); return d.reply }
 	case d.reply.Packet != nil && d.reply.Packet.MessageType() == dhcpv4.MessageTypeAck && grant.Verdict == Granted:
-		d.store = func() Reply { return s.bind(r, t, grant, answer) }
+		d.store = func() Reply { return s.bind(r, t, grant, d.reply, answer) }
 	}
 	return d
 }
