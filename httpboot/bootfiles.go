@@ -3,6 +3,7 @@ package httpboot
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -105,15 +106,17 @@ func depotFile(name string) (digest string, ok bool) {
 // depotFile opens a file of the depot when it has its turn, which ends when the
 // file is closed.
 func (b bootFiles) depotFile(ctx context.Context, from netip.Addr, digest string) (fs.File, error) {
-	name := b.Depot.Path(digest)
-	done, err := b.download(ctx, from, name)
+	f, err := os.Open(b.Depot.Path(digest))
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(name)
+	info, err := f.Stat()
+	var done func()
+	if err == nil {
+		done, err = b.download(ctx, from, info.Size())
+	}
 	if err != nil {
-		done()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return &turnFile{f, done}, nil
 }

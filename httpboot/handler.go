@@ -67,7 +67,7 @@ func (c *Chain) loader(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", contentType(name))
-	if c.serve(w, r, file, "") {
+	if c.serve(w, r, file) {
 		c.sawFetch(r, provision.StageLoader, "boot loader "+name)
 	}
 }
@@ -83,15 +83,24 @@ func contentType(name string) string {
 // belongs to one machine.
 func (c *Chain) file(w http.ResponseWriter, r *http.Request) {
 	digest := "sha256:" + r.PathValue("digest")
-	done, err := c.download(r.Context(), remoteAddr(r), c.Depot.Path(digest))
+	content, err := c.Depot.Open(digest)
+	if err != nil {
+		c.refuseFile(w, digest, err)
+		return
+	}
+	defer content.Close()
+	done, err := c.download(r.Context(), remoteAddr(r), content.Size)
 	if err != nil {
 		refuse(w, err)
 		return
 	}
 	defer done()
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	if c.serve(w, r, c.Depot.Path(digest), digest) && r.Header.Get("Range") == "" {
+	header := w.Header()
+	header.Set("Content-Type", "application/octet-stream")
+	header.Set("Cache-Control", "public, max-age=31536000, immutable")
+	header.Set("ETag", `"`+digest+`"`)
+	http.ServeContent(w, r, "", time.Time{}, content.ReadSeeker)
+	if r.Header.Get("Range") == "" {
 		c.sawFetch(r, "", r.PathValue("name"))
 	}
 }
@@ -103,9 +112,9 @@ const retryAfter = "8"
 // agent that is at work does not wait for those that still load their RAM disks.
 const smallFile = 1 << 20
 
-// download waits for the turn of a download, by HTTP or TFTP.
-func (c *Chain) download(ctx context.Context, from netip.Addr, name string) (done func(), err error) {
-	if info, err := os.Stat(name); err != nil || info.Size() <= smallFile {
+// download waits for the turn of a download of so many bytes, by HTTP or TFTP.
+func (c *Chain) download(ctx context.Context, from netip.Addr, size int64) (done func(), err error) {
+	if size <= smallFile {
 		return func() {}, nil
 	}
 	if c.KnowsHost(from) {
@@ -116,26 +125,25 @@ func (c *Chain) download(ctx context.Context, from netip.Addr, name string) (don
 
 // serve sends a file, or the range of it that the request asks for, with
 // sendfile(2) if possible. It returns whether the file could be opened.
-func (c *Chain) serve(w http.ResponseWriter, r *http.Request, name, digest string) bool {
+func (c *Chain) serve(w http.ResponseWriter, r *http.Request, name string) bool {
 	f, err := os.Open(name)
 	if err != nil {
-		w.Header().Del("Cache-Control") // an error must not be cached
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		http.Error(w, "there is no such file here; if a boot script names it, restart the machine for a new script", http.StatusNotFound)
-		return false
-	}
-	if err != nil {
-		c.logger().Error("a boot file cannot be read", "file", name, "error", err)
-		http.Error(w, "the file cannot be read; the server's log says why", http.StatusInternalServerError)
+		c.refuseFile(w, name, err)
 		return false
 	}
 	defer f.Close()
-	if digest != "" {
-		w.Header().Set("ETag", `"`+digest+`"`)
-	}
 	http.ServeContent(w, r, "", time.Time{}, f)
 	return true
+}
+
+// refuseFile answers a request for a file that cannot be opened.
+func (c *Chain) refuseFile(w http.ResponseWriter, name string, err error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		http.Error(w, "there is no such file here; if a boot script names it, restart the machine for a new script", http.StatusNotFound)
+		return
+	}
+	c.logger().Error("a boot file cannot be read", "file", name, "error", err)
+	http.Error(w, "the file cannot be read; the server's log says why", http.StatusInternalServerError)
 }
 
 // session authenticates an agent.

@@ -43,7 +43,7 @@ func (c *Chain) overlay(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	c.serve(w, r, c.overlayFile(mac), "")
+	c.serve(w, r, c.overlayFile(mac))
 }
 
 // haveOverlay makes an overlay again that another server made for the session.

@@ -102,6 +102,7 @@ type Depot struct {
 	patience patience
 
 	shelf shelf
+	small smallFiles
 
 	wake chan struct{}
 	mu   sync.Mutex

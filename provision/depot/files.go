@@ -10,7 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
+	"strings"
 	"time"
 
 	"cloudlets/images/atomicfile"
@@ -21,16 +21,22 @@ import (
 // more, since a machine may still be reading it.
 const keepUnused = 24 * time.Hour
 
-var digestForm = regexp.MustCompile(`^sha256:([0-9a-f]{64})$`)
-
 // Path returns the path of the file with a digest, whether the file exists or
 // not. If the text is not a digest, no file has the path that Path returns.
 func (d *Depot) Path(digest string) string {
-	m := digestForm.FindStringSubmatch(digest)
-	if m == nil {
+	if !isDigest(digest) {
 		return filepath.Join(d.dir, "files", "none")
 	}
-	return filepath.Join(d.dir, "files", m[1])
+	return filepath.Join(d.dir, "files", strings.TrimPrefix(digest, algorithm))
+}
+
+// algorithm begins each digest.
+const algorithm = "sha256:"
+
+// isDigest says whether a text is a digest. It is asked for each download.
+func isDigest(text string) bool {
+	sum, ok := strings.CutPrefix(text, algorithm)
+	return ok && len(sum) == 2*sha256.Size && strings.Trim(sum, "0123456789abcdef") == ""
 }
 
 // has says whether a file is there and has its full length.

@@ -113,7 +113,7 @@ func (d *Depot) ask(ctx context.Context, peer string, want content) (ref pack.Re
 	if err := json.NewDecoder(io.LimitReader(answer.Body, maxOffer)).Decode(&ref); err != nil {
 		return ref, fmt.Errorf("ask for a pack: %w", err)
 	}
-	if !digestForm.MatchString(ref.Digest) || ref.Size <= 0 || ref.Size > want.maxPack() {
+	if !isDigest(ref.Digest) || ref.Size <= 0 || ref.Size > want.maxPack() {
 		return ref, fmt.Errorf("ask for a pack: one with digest %.80q and %d bytes cannot have the content of this server's copy, whose pack has at most %d bytes", ref.Digest, ref.Size, want.maxPack())
 	}
 	return ref, nil
