@@ -32,28 +32,28 @@ func (f *fakeWire) note(what string) {
 	}
 }
 
-func (f *fakeWire) request(ctx context.Context) (lease, error) {
+func (f *fakeWire) request(ctx context.Context) (lease4, error) {
 	f.note("discover")
 	return f.give(), ctx.Err()
 }
 
-func (f *fakeWire) extend(_ context.Context, _ lease, rebind bool) (lease, error) {
+func (f *fakeWire) extend(_ context.Context, _ lease4, rebind bool) (lease4, error) {
 	f.note(map[bool]string{false: "renew", true: "rebind"}[rebind])
 	return f.give(), f.answer(rebind)
 }
 
-func (f *fakeWire) give() lease {
+func (f *fakeWire) give() lease4 {
 	ack, err := dhcpv4.New(dhcpv4.WithYourIP(net.IPv4(10, 0, 0, 9)), dhcpv4.WithLeaseTime(uint32(f.lease.Seconds())))
 	if err != nil {
 		panic(err)
 	}
-	return lease{ack, time.Now()}
+	return lease4{ack, time.Now()}
 }
 
 // fakeHost notes whether the address is used.
 type fakeHost struct{ did []string }
 
-func (h *fakeHost) configure(*dhcpv4.DHCPv4) (string, error) {
+func (h *fakeHost) configure(context.Context, lease4) (string, error) {
 	h.did = append(h.did, "configure")
 	return "10.0.0.9/24", nil
 }
@@ -101,7 +101,7 @@ func TestLeaseIsExtendedInTimeOrGivenUp(t *testing.T) {
 				wire := &fakeWire{begin: time.Now(), answer: c.answer, lease: c.lease, stop: stop, most: len(c.asked)}
 				host := &fakeHost{}
 				var said bytes.Buffer
-				k := keeper{name: "eth0", client: wire, host: host, log: slog.New(slog.NewTextHandler(&said, nil))}
+				k := keeper[lease4]{name: "eth0", client: wire, host: host, log: slog.New(slog.NewTextHandler(&said, nil))}
 				k.keep(ctx, wire.give())
 				if !slices.Equal(wire.asked, c.asked) {
 					t.Errorf("asked %q\nwant  %q", wire.asked, c.asked)

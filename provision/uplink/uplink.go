@@ -1,14 +1,18 @@
-// Package uplink brings up the interface that a machine booted from, and keeps
-// its IPv4 address. It finds the interface by its MAC, waits for its carrier,
-// gets a lease by DHCP, and renews the lease until the machine is handed over.
-// Start reading at [Up].
+// Package uplink brings up the interface that a machine booted from, and keeps its
+// addresses. It finds the interface by its MAC and waits for its carrier. Then it
+// configures each version of IP by which the servers can be reached: IPv4 by DHCP;
+// IPv6 by what routers advertise, which the kernel does, and by DHCPv6 where they
+// say so. It renews the leases until the machine is handed over. Start reading at
+// [Up].
 package uplink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -30,25 +34,30 @@ type Options struct {
 	// LoadDrivers loads the drivers of devices that appeared, and returns their
 	// number.
 	LoadDrivers func(context.Context) (int, error)
-	Log         *slog.Logger
+	// UUID is the machine's SMBIOS UUID, as Linux shows it. DHCPv6 servers know the
+	// machine by it, as they knew its firmware. It may be empty.
+	UUID string
+	Log  *slog.Logger
 }
 
-// Link is an interface with an address. A goroutine renews the lease of the
-// address until Down is called.
+// Link is an interface with an address by which a server can be reached.
+// Goroutines keep its addresses until Down is called.
 type Link struct {
 	Name string
-	// Address is the first address, with its prefix length.
+	// Address is the first address, IPv4 or IPv6, with its prefix length.
 	Address string
 
 	link netlink.Link
 	mtu  int // before Up changed it
-	stop context.CancelFunc
+	stop context.CancelCauseFunc
+	// done is closed when nothing changes the interface any more.
 	done chan struct{}
 }
 
-// Up finds the interface, waits for its carrier, and configures it by DHCP. It
-// fails if that takes longer than [Timeout]. The address is kept until ctx ends
-// or Down is called.
+// Up finds the interface, waits for its carrier, and configures it. It returns as
+// soon as one of the servers can be reached, and fails if that takes longer than
+// [Timeout]. It goes on to configure the other version of IP, if there are servers
+// for both. Addresses are kept until ctx ends or Down is called.
 func Up(ctx context.Context, o Options) (*Link, error) {
 	limited, stop := context.WithTimeout(ctx, Timeout)
 	defer stop()
@@ -62,8 +71,32 @@ func Up(ctx context.Context, o Options) (*Link, error) {
 	return start(ctx, limited, found, o)
 }
 
+// family is one version of IP on the interface.
+type family interface {
+	// run configures the interface, calls up once a server can be reached, and then
+	// keeps the addresses. It returns an error when that failed, or when ctx ends:
+	// then the error says what it still waited for.
+	run(ctx context.Context, up func(address string)) error
+}
+
+// families returns the versions of IP by which the servers can be reached.
+func families(link netlink.Link, o Options) []family {
+	s := readServers(o.Servers)
+	var all []family
+	if len(s.four) > 0 || s.named {
+		all = append(all, newFamily4(link, s, o.Log))
+	}
+	if len(s.six) > 0 || s.named {
+		all = append(all, newFamily6(link, s, o))
+	}
+	return all
+}
+
+// errTime is why the families are stopped when the time for them is over.
+var errTime = errors.New("the time for it is over")
+
 // start configures the interface within the time of limited, and keeps its
-// address until ctx ends.
+// addresses until ctx ends.
 func start(ctx, limited context.Context, found netlink.Link, o Options) (*Link, error) {
 	name := found.Attrs().Name
 	if err := netlink.LinkSetUp(found); err != nil {
@@ -72,46 +105,82 @@ func start(ctx, limited context.Context, found netlink.Link, o Options) (*Link, 
 	if err := waitForCarrier(limited, name); err != nil {
 		return nil, err
 	}
-	o.Log.Info("asking for an address", "interface", name)
-	client := wire{name: name, mac: found.Attrs().HardwareAddr}
-	first, err := client.request(limited)
-	if err != nil {
-		return nil, err
+	l := &Link{Name: name, link: found, mtu: found.Attrs().MTU, done: make(chan struct{})}
+	ctx, l.stop = context.WithCancelCause(ctx)
+	up, ended := l.run(ctx, families(found, o))
+	expired := limited.Done()
+	for failed := []error(nil); ; {
+		select {
+		case l.Address = <-up:
+			go l.follow(ctx, failed, ended, o.Log)
+			return l, nil
+		case err, more := <-ended:
+			if !more {
+				l.stop(nil)
+				return nil, errors.Join(failed...)
+			}
+			failed = append(failed, err)
+		case <-expired:
+			l.stop(errTime)
+			up, expired = nil, nil // each family says now what it waited for
+		}
 	}
-	host := host{link: found, servers: o.Servers, log: o.Log}
-	address, err := host.configure(first.ack)
-	if err != nil {
-		return nil, fmt.Errorf("configure %s: %w", name, err)
-	}
-	l := &Link{Name: name, Address: address, link: found, mtu: found.Attrs().MTU, done: make(chan struct{})}
-	ctx, l.stop = context.WithCancel(ctx)
-	keeper := keeper{name: name, client: client, host: host, log: o.Log}
-	go func() {
-		defer close(l.done)
-		keeper.keep(ctx, first)
-	}()
-	return l, nil
 }
 
-// Down stops renewing the lease, removes the interface's IPv4 addresses and
-// switches the interface off, as the new system expects to find it. The lease is
-// not released, since the new system asks for the same address at once.
+// follow logs the errors of the families that did not come up, and closes done when
+// all families have ended.
+func (l *Link) follow(ctx context.Context, failed []error, ended <-chan error, log *slog.Logger) {
+	defer close(l.done)
+	warn := func(err error) {
+		log.Warn("the machine does without the other version of IP", "interface", l.Name, "error", err)
+	}
+	for _, err := range failed {
+		warn(err)
+	}
+	for err := range ended {
+		if ctx.Err() == nil {
+			warn(err)
+		}
+	}
+}
+
+// run starts the families. The first address comes by up; each family's error comes
+// by ended, which is closed when all have ended.
+func (l *Link) run(ctx context.Context, all []family) (up <-chan string, ended <-chan error) {
+	first, errs := make(chan string, len(all)), make(chan error)
+	var running sync.WaitGroup
+	for _, f := range all {
+		running.Go(func() {
+			errs <- f.run(ctx, func(address string) { first <- address })
+		})
+	}
+	go func() {
+		running.Wait()
+		close(errs)
+	}()
+	return first, errs
+}
+
+// Down stops renewing the leases, removes the interface's addresses and switches
+// the interface off, as the new system expects to find it. The leases are not
+// released, since the new system asks for the same addresses at once.
 func (l *Link) Down() {
-	l.stop()
+	l.stop(nil)
 	<-l.done
-	removeAddresses(l.link)
+	removeAddresses(l.link, netlink.FAMILY_V4)
+	removeAddresses(l.link, netlink.FAMILY_V6)
 	_ = netlink.LinkSetDown(l.link)
 	_ = netlink.LinkSetMTU(l.link, l.mtu)
 }
 
-// removeAddresses removes the IPv4 addresses of an interface, and with them the
-// routes by it.
-func removeAddresses(l netlink.Link) {
-	addresses, _ := netlink.AddrList(l, netlink.FAMILY_V4)
+// removeAddresses removes the addresses of an interface, and with them the routes
+// by it.
+func removeAddresses(l netlink.Link, family int) {
+	addresses, _ := netlink.AddrList(l, family)
 	for _, address := range addresses {
 		_ = netlink.AddrDel(l, &address)
 	}
-	routes, _ := netlink.RouteList(l, netlink.FAMILY_V4)
+	routes, _ := netlink.RouteList(l, family)
 	for _, route := range routes {
 		_ = netlink.RouteDel(&route)
 	}

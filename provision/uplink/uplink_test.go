@@ -24,9 +24,13 @@ import (
 // namespaces that each test makes and takes away again. The code under test runs
 // in a process of its own in one of them.
 
-// child, in the environment, is the URL of the server that a process of
-// the test looks for.
-const child = "CLOUDLETS_UPLINK_SERVER"
+// These are in the environment of a process of the test: the URLs of the servers
+// that it looks for, with commas; the time that it has for that; the machine's UUID.
+const (
+	child      = "CLOUDLETS_UPLINK_SERVER"
+	childLimit = "CLOUDLETS_UPLINK_LIMIT"
+	childUUID  = "CLOUDLETS_UPLINK_UUID"
+)
 
 // patience bounds every wait of a test.
 const patience = time.Minute
@@ -44,14 +48,18 @@ func TestMain(m *testing.M) {
 
 // runChild brings eth0 up, says so, and takes it down when its input ends.
 func runChild(server string) error {
-	ctx, stop := context.WithTimeout(context.Background(), patience)
+	limit := patience
+	if seconds, err := time.ParseDuration(os.Getenv(childLimit)); err == nil {
+		limit = seconds
+	}
+	ctx, stop := context.WithTimeout(context.Background(), limit)
 	defer stop()
 	link, err := netlink.LinkByName("eth0")
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	up, err := start(context.Background(), ctx, link, Options{Servers: []string{server}, Log: log})
+	up, err := start(context.Background(), ctx, link, Options{Servers: strings.Split(server, ","), UUID: os.Getenv(childUUID), Log: log})
 	if err != nil {
 		return err
 	}
@@ -168,13 +176,13 @@ func (c cable) dnsmasq(t *testing.T, options ...string) *process {
 }
 
 // up starts the code under test in the client's namespace.
-func (c cable) up(t *testing.T, server string) *process {
+func (c cable) up(t *testing.T, server string, environment ...string) *process {
 	t.Helper()
 	program, err := filepath.Abs(os.Args[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	return begin(t, c.client, []string{child + "=" + server}, program)
+	return begin(t, c.client, append(environment, child+"="+server), program)
 }
 
 func (c cable) routes(t *testing.T) string {
@@ -283,7 +291,7 @@ func TestARefusedLeaseIsReplaced(t *testing.T) {
 	}
 	server.waitFor(t, "DHCPNAK")
 	p.waitFor(t, "the address is lost")
-	p.waitFor(t, "there is an address again")
+	p.waitFor(t, "there is an address\"")
 	if got := run(t, "ip", "-n", c.client, "addr", "show", "eth0"); strings.Contains(got, address+"/") || !strings.Contains(got, "inet 10.99.0.1") {
 		t.Errorf("%s was refused, and the interface has\n%s", address, got)
 	}

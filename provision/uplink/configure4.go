@@ -1,12 +1,12 @@
 package uplink
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"slices"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -72,18 +72,18 @@ func (s settings) route(to *net.IPNet, gateway net.IP) route {
 	return route{to: &net.IPNet{IP: to.IP.Mask(to.Mask), Mask: to.Mask}, gateway: gateway, onLink: gateway != nil && !s.address.Contains(gateway)}
 }
 
-// host is the kernel's side of an interface.
-type host struct {
+// host4 is the kernel's side of an interface, as far as IPv4 goes.
+type host4 struct {
 	link    netlink.Link
-	servers []string
+	servers servers
 	log     *slog.Logger
 }
 
 // configure gives the interface the address, the routes and the MTU of a lease.
 // It returns the address with its prefix length. A route that cannot be added is
 // an error only if no server can be reached.
-func (h host) configure(ack *dhcpv4.DHCPv4) (string, error) {
-	s, err := read(ack)
+func (h host4) configure(_ context.Context, l lease4) (string, error) {
+	s, err := read(l.ack)
 	if err != nil {
 		return "", err
 	}
@@ -98,7 +98,7 @@ func (h host) configure(ack *dhcpv4.DHCPv4) (string, error) {
 		}
 	}
 	if err := errors.Join(failed...); err != nil {
-		if !h.reachesServer() {
+		if !routed(h.servers.four) {
 			return "", fmt.Errorf("%w (and no server is on the link: correct the router that the DHCP server gives)", err)
 		}
 		h.log.Warn("a route of the lease cannot be used; the server is reached without it", "error", err)
@@ -108,7 +108,7 @@ func (h host) configure(ack *dhcpv4.DHCPv4) (string, error) {
 
 // setMTU sets the interface's MTU. Many interfaces can do without it, so that a
 // failure is only a warning.
-func (h host) setMTU(mtu int) {
+func (h host4) setMTU(mtu int) {
 	if mtu == 0 || mtu == h.link.Attrs().MTU {
 		return
 	}
@@ -117,7 +117,7 @@ func (h host) setMTU(mtu int) {
 	}
 }
 
-func (h host) add(r route) error {
+func (h host4) add(r route) error {
 	add := &netlink.Route{LinkIndex: h.link.Attrs().Index, Dst: r.to, Gw: r.gateway}
 	if r.gateway == nil {
 		add.Scope = netlink.SCOPE_LINK
@@ -128,22 +128,32 @@ func (h host) add(r route) error {
 	return netlink.RouteReplace(add)
 }
 
-// reachesServer says whether there is a route to a server. A server that is known
-// by name counts as out of reach.
-func (h host) reachesServer() bool {
-	return slices.ContainsFunc(h.servers, func(base string) bool {
-		u, err := url.Parse(base)
-		if err != nil {
-			return false
-		}
-		ip := plainIP(net.ParseIP(u.Hostname()))
-		if ip == nil {
-			return false
-		}
-		found, err := netlink.RouteGet(ip)
-		return err == nil && len(found) > 0
-	})
+// forget takes the address and its routes from the interface.
+func (h host4) forget() { removeAddresses(h.link, netlink.FAMILY_V4) }
+
+// family4 is IPv4 on an interface.
+type family4 struct{ keeper keeper[lease4] }
+
+func newFamily4(link netlink.Link, s servers, log *slog.Logger) family4 {
+	name := link.Attrs().Name
+	return family4{keeper[lease4]{
+		name: name, client: wire4{name: name, mac: link.Attrs().HardwareAddr},
+		host: host4{link: link, servers: s, log: log}, log: log,
+	}}
 }
 
-// forget takes the address and its routes from the interface.
-func (h host) forget() { removeAddresses(h.link) }
+// run implements family.
+func (f family4) run(ctx context.Context, up func(address string)) error {
+	f.keeper.log.Info("asking for an address", "interface", f.keeper.name)
+	first, err := f.keeper.client.request(ctx)
+	if err != nil {
+		return err
+	}
+	address, err := f.keeper.host.configure(ctx, first)
+	if err != nil {
+		return fmt.Errorf("configure %s: %w", f.keeper.name, err)
+	}
+	up(address)
+	f.keeper.keep(ctx, first)
+	return ctx.Err()
+}
