@@ -50,7 +50,7 @@ setup-demo:
 	$(call install,$(DEMO_PACKAGES))
 
 .PHONY: setup-test
-setup-test: bin/etcd bin/isc-dhcp
+setup-test: bin/etcd bin/isc-dhcp bin/kea6
 	$(call install,$(TEST_PACKAGES))
 
 # The package etcd-server is unpacked and not installed, as it would start a server.
@@ -138,6 +138,11 @@ bin/atftpd:
 bin/kea:
 	$(SUDO) apt-get update -qq
 	mkdir -p bin && cd bin && apt-get download -qq kea-dhcp4-server && dpkg -x kea-dhcp4-server_*.deb kea && rm kea-dhcp4-server_*.deb
+
+# The package kea-dhcp6-server, likewise.
+bin/kea6:
+	$(SUDO) apt-get update -qq
+	mkdir -p bin && cd bin && apt-get download -qq kea-dhcp6-server && dpkg -x kea-dhcp6-server_*.deb kea6.part && rm kea-dhcp6-server_*.deb && mv kea6.part kea6
 
 # The package nginx, likewise.
 bin/nginx:

@@ -35,6 +35,7 @@ var wanted = map[string]class{
 	"drivers/net/phy/":                   support,
 	"drivers/net/pcs/":                   support,
 	"net/packet/":                        support,
+	"net/ipv6/ipv6.":                     support,
 	"drivers/net/arcnet/":                "",
 	"drivers/net/bonding/":               "",
 	"drivers/net/can/":                   "",

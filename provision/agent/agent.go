@@ -33,7 +33,7 @@ const (
 )
 
 // alwaysLoaded are modules that are needed, but that no device's alias names.
-var alwaysLoaded = []string{"af_packet", "sd_mod", "edd"}
+var alwaysLoaded = []string{"af_packet", "ipv6", "sd_mod", "edd"}
 
 // Main does the work of process 1. It never returns: it either hands the
 // machine over, or prints an error and waits for a person.
@@ -68,7 +68,10 @@ func run(ctx context.Context, console *console, params wire.Params) error {
 	if err := process1.WaitForEntropy(); err != nil {
 		return err
 	}
-	network, err := uplink.Up(ctx, uplink.Options{MAC: params.MAC, Servers: params.Servers, LoadDrivers: drivers.LoadNew, Log: log})
+	network, err := uplink.Up(ctx, uplink.Options{
+		MAC: params.MAC, UUID: hardware.Attribute(os.DirFS("/sys"), "class/dmi/id/product_uuid"), Servers: params.Servers,
+		Resolver: "/etc/resolv.conf", LoadDrivers: drivers.LoadNew, Log: log,
+	})
 	if err != nil {
 		return fmt.Errorf("bring up the network: %w", err)
 	}

@@ -22,6 +22,7 @@ import (
 type lease6 struct {
 	server  dhcpv6.DUID
 	address dhcpv6.OptIAAddress
+	dns     []net.IP
 	t1, t2  time.Duration // as the server said; 0 leaves them to the client
 	// since is when the request was sent. The times of the lease count from there.
 	since time.Time
@@ -120,7 +121,7 @@ func (w wire6) lease(answer *dhcpv6.Message, since time.Time) (lease6, error) {
 		}
 		for _, a := range association.Options.Addresses() {
 			if a.ValidLifetime > 0 && a.PreferredLifetime <= a.ValidLifetime && plainIP6(a.IPv6Addr) {
-				return lease6{answer.Options.ServerID(), *a, association.T1, association.T2, since}, nil
+				return lease6{answer.Options.ServerID(), *a, answer.Options.DNS(), association.T1, association.T2, since}, nil
 			}
 		}
 		if s := association.Options.Status(); s != nil {

@@ -21,6 +21,7 @@ const routerTime = 35 * time.Second
 type host6 struct {
 	link   netlink.Link
 	client wire6
+	names  *nameservers
 	// held is the address that is configured.
 	held *net.IPNet
 }
@@ -37,6 +38,9 @@ func (h *host6) configure(ctx context.Context, l lease6) (string, error) {
 	if errors.Is(err, errDuplicate) {
 		h.forget()
 		err = errors.Join(err, h.client.decline(ctx, l))
+	}
+	if err == nil {
+		h.names.set(fromLease6, hosts(l.dns, h.client.name))
 	}
 	return h.held.String(), err
 }
@@ -57,12 +61,12 @@ type family6 struct {
 	log     *slog.Logger
 }
 
-func newFamily6(link netlink.Link, s servers, o Options) family6 {
+func newFamily6(link netlink.Link, s servers, names *nameservers, o Options) family6 {
 	name := link.Attrs().Name
 	client := newWire6(name, link.Attrs().HardwareAddr, o.UUID)
 	return family6{
-		link: link, servers: s, routers: newRouters(name, o.Log), log: o.Log,
-		keeper: keeper[lease6]{name: name, client: client, host: &host6{link: link, client: client}, log: o.Log},
+		link: link, servers: s, routers: newRouters(name, names, o.Log), log: o.Log,
+		keeper: keeper[lease6]{name: name, client: client, host: &host6{link: link, client: client, names: names}, log: o.Log},
 	}
 }
 

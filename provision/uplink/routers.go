@@ -19,8 +19,9 @@ const maxAdvertisement = 9216
 // routers knows what the routers on an interface advertise. The kernel takes
 // addresses and routes from their advertisements by itself; the rest is read here.
 type routers struct {
-	name string
-	log  *slog.Logger
+	name  string
+	names *nameservers
+	log   *slog.Logger
 	// managed is closed when a router first says that DHCPv6 gives addresses.
 	managed chan struct{}
 
@@ -36,8 +37,8 @@ type advertised struct {
 	router     bool       // the sender is a default router
 }
 
-func newRouters(name string, log *slog.Logger) *routers {
-	return &routers{name: name, log: log, managed: make(chan struct{})}
+func newRouters(name string, names *nameservers, log *slog.Logger) *routers {
+	return &routers{name: name, names: names, log: log, managed: make(chan struct{})}
 }
 
 // heard returns what the last advertisement says.
@@ -112,8 +113,11 @@ func (r *routers) take(message []byte, from netip.Addr) {
 	}
 	now := advertised{from: from, managed: ra.ManagedConfiguration, router: ra.RouterLifetime > 0}
 	for _, o := range ra.Options {
-		if prefix, ok := o.(*ndp.PrefixInformation); ok && prefix.AutonomousAddressConfiguration && prefix.ValidLifetime > 0 {
-			now.autonomous = true
+		switch o := o.(type) {
+		case *ndp.PrefixInformation:
+			now.autonomous = now.autonomous || o.AutonomousAddressConfiguration && o.ValidLifetime > 0
+		case *ndp.RecursiveDNSServer:
+			r.serversOf(o)
 		}
 	}
 	r.mu.Lock()
@@ -123,4 +127,16 @@ func (r *routers) take(message []byte, from netip.Addr) {
 	}
 	now.managed = now.managed || r.last.managed
 	r.last = now
+}
+
+// serversOf takes the name servers of an advertisement (RFC 8106, 5.1).
+func (r *routers) serversOf(o *ndp.RecursiveDNSServer) {
+	var servers []net.IP
+	for _, a := range o.Servers[:min(len(o.Servers), maxNameservers)] {
+		servers = append(servers, a.AsSlice())
+	}
+	if o.Lifetime == 0 {
+		servers = nil
+	}
+	r.names.set(fromRouter, hosts(servers, r.name))
 }

@@ -37,7 +37,10 @@ type Options struct {
 	// UUID is the machine's SMBIOS UUID, as Linux shows it. DHCPv6 servers know the
 	// machine by it, as they knew its firmware. It may be empty.
 	UUID string
-	Log  *slog.Logger
+	// Resolver is the file that gets the name servers of the network, in the form of
+	// resolv.conf(5). It is "" for none.
+	Resolver string
+	Log      *slog.Logger
 }
 
 // Link is an interface with an address by which a server can be reached.
@@ -82,12 +85,13 @@ type family interface {
 // families returns the versions of IP by which the servers can be reached.
 func families(link netlink.Link, o Options) []family {
 	s := readServers(o.Servers)
+	names := &nameservers{file: o.Resolver, log: o.Log}
 	var all []family
 	if len(s.four) > 0 || s.named {
-		all = append(all, newFamily4(link, s, o.Log))
+		all = append(all, newFamily4(link, s, names, o.Log))
 	}
 	if len(s.six) > 0 || s.named {
-		all = append(all, newFamily6(link, s, o))
+		all = append(all, newFamily6(link, s, names, o))
 	}
 	return all
 }

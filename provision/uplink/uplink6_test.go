@@ -77,8 +77,9 @@ func (c cable) kea(t *testing.T, pool string) *process {
 		"lease-database":    map[string]any{"type": "memfile", "persist": false},
 		"server-id":         map[string]any{"type": "LL", "persist": false, "identifier": "020000000001"},
 		"renew-timer":       1, "rebind-timer": 5, "preferred-lifetime": 20, "valid-lifetime": 30,
-		"subnet6": []any{map[string]any{"subnet": "fd77::/64", "interface": "eth0", "pools": []any{map[string]any{"pool": pool}}}},
-		"loggers": []any{map[string]any{"name": "kea-dhcp6", "severity": "DEBUG", "debuglevel": 50, "output_options": []any{map[string]any{"output": "stdout", "flush": true}}}},
+		"subnet6":     []any{map[string]any{"subnet": "fd77::/64", "interface": "eth0", "pools": []any{map[string]any{"pool": pool}}}},
+		"option-data": []any{map[string]any{"name": "dns-servers", "data": "fd77::53"}},
+		"loggers":     []any{map[string]any{"name": "kea-dhcp6", "severity": "DEBUG", "debuglevel": 50, "output_options": []any{map[string]any{"output": "stdout", "flush": true}}}},
 	}})
 	dir := t.TempDir()
 	file := filepath.Join(dir, "kea.json")
@@ -88,6 +89,8 @@ func (c cable) kea(t *testing.T, pool string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Kea opens no socket on an interface without a carrier.
+	run(t, "ip", "-n", c.client, "link", "set", "eth0", "up")
 	p := begin(t, c.server, []string{"KEA_PIDFILE_DIR=" + dir, "KEA_LOCKFILE_DIR=" + dir}, program, "-c", file)
 	p.waitFor(t, "DHCP6_STARTED")
 	return p
@@ -158,9 +161,15 @@ func TestAnAddressThatAnotherMachineHasIsDeclined(t *testing.T) {
 func TestKeaRenewsTheLease(t *testing.T) {
 	c := newCable6(t)
 	server := c.kea(t, "fd77::100-fd77::1ff")
-	c.radvd(t, "AdvManagedFlag on; prefix fd77::/64 { AdvAutonomous off; };")
-	p := c.up(t, onLink)
+	c.radvd(t, "AdvManagedFlag on; prefix fd77::/64 { AdvAutonomous off; }; RDNSS fe80::1 { };")
+	resolver := filepath.Join(t.TempDir(), "etc", "resolv.conf")
+	p := c.up(t, onLink, childResolver+"="+resolver)
 	p.waitFor(t, "up fd77::1")
+	names, err := os.ReadFile(resolver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains(t, string(names), "nameserver fd77::53\nnameserver fe80::1%eth0\n") // of DHCPv6, then of the router
 	for range 3 {
 		server.waitFor(t, "DHCP6_LEASE_RENEW")
 	}

@@ -25,11 +25,13 @@ import (
 // in a process of its own in one of them.
 
 // These are in the environment of a process of the test: the URLs of the servers
-// that it looks for, with commas; the time that it has for that; the machine's UUID.
+// that it looks for, with commas; the time that it has for that; the machine's
+// UUID; the file for name servers.
 const (
-	child      = "CLOUDLETS_UPLINK_SERVER"
-	childLimit = "CLOUDLETS_UPLINK_LIMIT"
-	childUUID  = "CLOUDLETS_UPLINK_UUID"
+	child         = "CLOUDLETS_UPLINK_SERVER"
+	childLimit    = "CLOUDLETS_UPLINK_LIMIT"
+	childUUID     = "CLOUDLETS_UPLINK_UUID"
+	childResolver = "CLOUDLETS_UPLINK_RESOLVER"
 )
 
 // patience bounds every wait of a test.
@@ -59,7 +61,7 @@ func runChild(server string) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	up, err := start(context.Background(), ctx, link, Options{Servers: strings.Split(server, ","), UUID: os.Getenv(childUUID), Log: log})
+	up, err := start(context.Background(), ctx, link, Options{Servers: strings.Split(server, ","), UUID: os.Getenv(childUUID), Resolver: os.Getenv(childResolver), Log: log})
 	if err != nil {
 		return err
 	}
