@@ -69,7 +69,7 @@ func (w wire4) request(ctx context.Context) (lease4, error) {
 		}
 		// Some failures return at once, so wait before asking again.
 		if wait(ctx, time.Second) != nil {
-			return lease4{}, fmt.Errorf("no DHCP server gave %s an address: %w", w.name, err)
+			return lease4{}, fmt.Errorf("no DHCP server gave %s an address: %w (%w)", w.name, context.Cause(ctx), err)
 		}
 	}
 }

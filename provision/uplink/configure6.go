@@ -31,6 +31,7 @@ type host6 struct {
 // not by a lease, so that the prefix has 128 bits (RFC 5942, 4).
 func (h *host6) configure(ctx context.Context, l lease6) (string, error) {
 	h.held = &net.IPNet{IP: l.ip(), Mask: net.CIDRMask(128, 128)}
+	h.names.set(fromLease6, hosts(l.dns, h.client.name)) // before the address can be used
 	if err := netlink.AddrReplace(h.link, &netlink.Addr{IPNet: h.held}); err != nil {
 		return "", fmt.Errorf("add %s: %w", h.held, err)
 	}
@@ -38,9 +39,6 @@ func (h *host6) configure(ctx context.Context, l lease6) (string, error) {
 	if errors.Is(err, errDuplicate) {
 		h.forget()
 		err = errors.Join(err, h.client.decline(ctx, l))
-	}
-	if err == nil {
-		h.names.set(fromLease6, hosts(l.dns, h.client.name))
 	}
 	return h.held.String(), err
 }

@@ -41,8 +41,9 @@ type keeper[L lease] struct {
 	log *slog.Logger
 }
 
-// keep extends the lease until ctx ends. If the lease is lost, keep stops using
-// the address at once, as RFC 2131, 4.4.5 and RFC 8415, 18.2.5 demand, and asks for another.
+// keep extends the lease until ctx ends. If the lease is lost, keep stops using the
+// address at once, as RFC 2131, 4.4.5 and RFC 8415, 18.2.5 demand, and asks for
+// another.
 func (k keeper[L]) keep(ctx context.Context, held L) {
 	for ctx.Err() == nil {
 		next, err := k.extend(ctx, held)

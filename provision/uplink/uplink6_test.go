@@ -228,14 +228,22 @@ func TestServersOfBothVersions(t *testing.T) {
 	})
 }
 
+// TestNothingAnswers: a person reads what was missing for each version of IP.
+func TestNothingAnswers(t *testing.T) {
+	c := newCable6(t)
+	p := c.up(t, onLink+",http://10.99.0.1:8080", childLimit+"=1s")
+	p.waitFor(t, "no DHCP server gave eth0 an address: the time for it is over")
+	p.waitFor(t, "no router advertisement on eth0 within ")
+}
+
 // waitForAddress waits until the client has an address that begins so.
-func (c cable) waitForAddress(t *testing.T, begin4 string) {
+func (c cable) waitForAddress(t *testing.T, beginning string) {
 	t.Helper()
 	p := begin(t, c.client, nil, "ip", "-4", "monitor", "address")
-	if strings.Contains(run(t, "ip", "-n", c.client, "-4", "addr", "show", "eth0"), "inet "+begin4) {
+	if strings.Contains(run(t, "ip", "-n", c.client, "-4", "addr", "show", "eth0"), "inet "+beginning) {
 		return
 	}
-	p.waitFor(t, "inet "+begin4)
+	p.waitFor(t, "inet "+beginning)
 }
 
 func TestAKernelWithoutIPv6(t *testing.T) {
