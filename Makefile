@@ -50,7 +50,7 @@ setup-demo:
 	$(call install,$(DEMO_PACKAGES))
 
 .PHONY: setup-test
-setup-test: bin/etcd bin/isc-dhcp bin/kea6
+setup-test: bin/etcd bin/isc-dhcp bin/kea6 bin/chrony
 	$(call install,$(TEST_PACKAGES))
 
 # The package etcd-server is unpacked and not installed, as it would start a server.
@@ -143,6 +143,11 @@ bin/kea:
 bin/kea6:
 	$(SUDO) apt-get update -qq
 	mkdir -p bin && cd bin && apt-get download -qq kea-dhcp6-server && dpkg -x kea-dhcp6-server_*.deb kea6.part && rm kea-dhcp6-server_*.deb && mv kea6.part kea6
+
+# The package chrony, likewise.
+bin/chrony:
+	$(SUDO) apt-get update -qq
+	mkdir -p bin && cd bin && apt-get download -qq chrony && dpkg -x chrony_*.deb chrony.part && rm chrony_*.deb && mv chrony.part chrony
 
 # The package nginx, likewise.
 bin/nginx:

@@ -56,13 +56,14 @@ var inside = map[string][]string{
 	"provision/members":    {"provision/store"},
 	"provision/failover":   {},
 	"provision/uplink":     {"provision"},
+	"provision/clock":      {},
 }
 
 // onlyOnMachines are the packages, our own and others', that only the program
 // on a machine needs. The server's boot chain must not depend on them.
 var onlyOnMachines = []string{
 	"cloudlets/provision/agent", "cloudlets/provision/kmod", "cloudlets/provision/live", "cloudlets/provision/preinit",
-	"cloudlets/provision/process1", "cloudlets/provision/uplink", "netlink", "nclient4", "nclient6",
+	"cloudlets/provision/clock", "cloudlets/provision/process1", "cloudlets/provision/uplink", "netlink", "nclient4", "nclient6",
 }
 
 // topLevel is what may stand in the repository's root.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/clock"
 	"cloudlets/provision/hardware"
 	"cloudlets/provision/kmod"
 	"cloudlets/provision/process1"
@@ -76,6 +77,10 @@ func run(ctx context.Context, console *console, params wire.Params) error {
 		return fmt.Errorf("bring up the network: %w", err)
 	}
 	console.say("network: %s has %s", network.Name, network.Address)
+	wall := clock.Clock{Now: time.Now, Step: clock.Step, Log: log}
+	if err := wall.Correct(ctx, network.TimeServers(), params.Servers); err != nil {
+		log.Warn("the clock stays as it is", "error", err)
+	}
 	inventory, err := readInventory(ctx, os.DirFS("/sys"), drivers.LoadNew)
 	if err != nil {
 		return fmt.Errorf("look at the hardware: %w", err)

@@ -51,7 +51,7 @@ type wire4 struct {
 // stand before routers (RFC 3442).
 var wanted = dhcpv4.WithOption(dhcpv4.OptParameterRequestList(
 	dhcpv4.OptionSubnetMask, dhcpv4.OptionClasslessStaticRoute, dhcpv4.OptionRouter, dhcpv4.OptionInterfaceMTU,
-	dhcpv4.OptionDomainName, dhcpv4.OptionDomainNameServer, dhcpv4.OptionRenewTimeValue, dhcpv4.OptionRebindingTimeValue,
+	dhcpv4.OptionDomainName, dhcpv4.OptionNTPServers, dhcpv4.OptionDomainNameServer, dhcpv4.OptionRenewTimeValue, dhcpv4.OptionRebindingTimeValue,
 ))
 
 // request asks for an address until a DHCP server gives one or ctx ends.

@@ -23,6 +23,7 @@ type lease6 struct {
 	server  dhcpv6.DUID
 	address dhcpv6.OptIAAddress
 	dns     []net.IP
+	ntp     []net.IP
 	t1, t2  time.Duration // as the server said; 0 leaves them to the client
 	// since is when the request was sent. The times of the lease count from there.
 	since time.Time
@@ -91,7 +92,7 @@ func (w wire6) message(kind dhcpv6.MessageType, server dhcpv6.DUID, address net.
 	}
 	m.AddOption(association)
 	m.AddOption(dhcpv6.OptElapsedTime(0))
-	m.AddOption(dhcpv6.OptRequestedOption(dhcpv6.OptionDNSRecursiveNameServer))
+	m.AddOption(dhcpv6.OptRequestedOption(dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionNTPServer))
 	return m, nil
 }
 
@@ -121,7 +122,7 @@ func (w wire6) lease(answer *dhcpv6.Message, since time.Time) (lease6, error) {
 		}
 		for _, a := range association.Options.Addresses() {
 			if a.ValidLifetime > 0 && a.PreferredLifetime <= a.ValidLifetime && plainIP6(a.IPv6Addr) {
-				return lease6{answer.Options.ServerID(), *a, answer.Options.DNS(), association.T1, association.T2, since}, nil
+				return lease6{answer.Options.ServerID(), *a, answer.Options.DNS(), answer.Options.NTPServers(), association.T1, association.T2, since}, nil
 			}
 		}
 		if s := association.Options.Status(); s != nil {

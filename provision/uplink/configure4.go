@@ -76,7 +76,7 @@ func (s settings) route(to *net.IPNet, gateway net.IP) route {
 type host4 struct {
 	link    netlink.Link
 	servers servers
-	names   *nameservers
+	learned *learned
 	log     *slog.Logger
 }
 
@@ -104,7 +104,8 @@ func (h host4) configure(_ context.Context, l lease4) (string, error) {
 		}
 		h.log.Warn("a route of the lease cannot be used; the server is reached without it", "error", err)
 	}
-	h.names.set(fromLease4, hosts(l.ack.DNS(), ""))
+	h.learned.names(fromLease4, hosts(l.ack.DNS(), ""))
+	h.learned.times(fromLease4, hosts(l.ack.NTPServers(), ""))
 	return s.address.String(), nil
 }
 
@@ -136,11 +137,11 @@ func (h host4) forget() { removeAddresses(h.link, netlink.FAMILY_V4) }
 // family4 is IPv4 on an interface.
 type family4 struct{ keeper keeper[lease4] }
 
-func newFamily4(link netlink.Link, s servers, names *nameservers, log *slog.Logger) family4 {
+func newFamily4(link netlink.Link, s servers, named *learned, log *slog.Logger) family4 {
 	name := link.Attrs().Name
 	return family4{keeper[lease4]{
 		name: name, client: wire4{name: name, mac: link.Attrs().HardwareAddr},
-		host: host4{link: link, servers: s, names: names, log: log}, log: log,
+		host: host4{link: link, servers: s, learned: named, log: log}, log: log,
 	}}
 }
 

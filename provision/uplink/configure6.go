@@ -19,9 +19,9 @@ const routerTime = 35 * time.Second
 
 // host6 is the kernel's side of an interface, as far as leased IPv6 addresses go.
 type host6 struct {
-	link   netlink.Link
-	client wire6
-	names  *nameservers
+	link    netlink.Link
+	client  wire6
+	learned *learned
 	// held is the address that is configured.
 	held *net.IPNet
 }
@@ -31,7 +31,8 @@ type host6 struct {
 // not by a lease, so that the prefix has 128 bits (RFC 5942, 4).
 func (h *host6) configure(ctx context.Context, l lease6) (string, error) {
 	h.held = &net.IPNet{IP: l.ip(), Mask: net.CIDRMask(128, 128)}
-	h.names.set(fromLease6, hosts(l.dns, h.client.name)) // before the address can be used
+	h.learned.names(fromLease6, hosts(l.dns, h.client.name)) // before the address can be used
+	h.learned.times(fromLease6, hosts(l.ntp, h.client.name))
 	if err := netlink.AddrReplace(h.link, &netlink.Addr{IPNet: h.held}); err != nil {
 		return "", fmt.Errorf("add %s: %w", h.held, err)
 	}
@@ -59,12 +60,12 @@ type family6 struct {
 	log     *slog.Logger
 }
 
-func newFamily6(link netlink.Link, s servers, names *nameservers, o Options) family6 {
+func newFamily6(link netlink.Link, s servers, named *learned, o Options) family6 {
 	name := link.Attrs().Name
 	client := newWire6(name, link.Attrs().HardwareAddr, o.UUID)
 	return family6{
-		link: link, servers: s, routers: newRouters(name, names, o.Log), log: o.Log,
-		keeper: keeper[lease6]{name: name, client: client, host: &host6{link: link, client: client, names: names}, log: o.Log},
+		link: link, servers: s, routers: newRouters(name, named, o.Log), log: o.Log,
+		keeper: keeper[lease6]{name: name, client: client, host: &host6{link: link, client: client, learned: named}, log: o.Log},
 	}
 }
 

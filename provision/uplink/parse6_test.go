@@ -35,7 +35,7 @@ func FuzzRouterAdvertisement(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, message []byte) {
 		file := t.TempDir() + "/resolv.conf"
-		r := newRouters("eth0", &nameservers{file: file, log: quiet}, quiet)
+		r := newRouters("eth0", &learned{resolver: file, log: quiet}, quiet)
 		r.take(message, netip.MustParseAddr("fe80::1%eth0"))
 		r.take(message, netip.MustParseAddr("fe80::1%eth0"))
 		text, _ := os.ReadFile(file)

@@ -19,9 +19,9 @@ const maxAdvertisement = 9216
 // routers knows what the routers on an interface advertise. The kernel takes
 // addresses and routes from their advertisements by itself; the rest is read here.
 type routers struct {
-	name  string
-	names *nameservers
-	log   *slog.Logger
+	name    string
+	learned *learned
+	log     *slog.Logger
 	// managed is closed when a router first says that DHCPv6 gives addresses.
 	managed chan struct{}
 
@@ -37,8 +37,8 @@ type advertised struct {
 	router     bool       // the sender is a default router
 }
 
-func newRouters(name string, names *nameservers, log *slog.Logger) *routers {
-	return &routers{name: name, names: names, log: log, managed: make(chan struct{})}
+func newRouters(name string, named *learned, log *slog.Logger) *routers {
+	return &routers{name: name, learned: named, log: log, managed: make(chan struct{})}
 }
 
 // heard returns what the last advertisement says.
@@ -138,5 +138,5 @@ func (r *routers) serversOf(o *ndp.RecursiveDNSServer) {
 	if o.Lifetime == 0 {
 		servers = nil
 	}
-	r.names.set(fromRouter, hosts(servers, r.name))
+	r.learned.names(fromRouter, hosts(servers, r.name))
 }

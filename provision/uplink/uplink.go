@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -50,9 +51,10 @@ type Link struct {
 	// Address is the first address, IPv4 or IPv6, with its prefix length.
 	Address string
 
-	link netlink.Link
-	mtu  int // before Up changed it
-	stop context.CancelCauseFunc
+	learned *learned
+	link    netlink.Link
+	mtu     int // before Up changed it
+	stop    context.CancelCauseFunc
 	// done is closed when nothing changes the interface any more.
 	done chan struct{}
 }
@@ -83,15 +85,14 @@ type family interface {
 }
 
 // families returns the versions of IP by which the servers can be reached.
-func families(link netlink.Link, o Options) []family {
+func families(link netlink.Link, named *learned, o Options) []family {
 	s := readServers(o.Servers)
-	names := &nameservers{file: o.Resolver, log: o.Log}
 	var all []family
 	if len(s.four) > 0 || s.named {
-		all = append(all, newFamily4(link, s, names, o.Log))
+		all = append(all, newFamily4(link, s, named, o.Log))
 	}
 	if len(s.six) > 0 || s.named {
-		all = append(all, newFamily6(link, s, names, o))
+		all = append(all, newFamily6(link, s, named, o))
 	}
 	return all
 }
@@ -109,9 +110,9 @@ func start(ctx, limited context.Context, found netlink.Link, o Options) (*Link, 
 	if err := waitForCarrier(limited, name); err != nil {
 		return nil, err
 	}
-	l := &Link{Name: name, link: found, mtu: found.Attrs().MTU, done: make(chan struct{})}
+	l := &Link{Name: name, learned: &learned{resolver: o.Resolver, log: o.Log}, link: found, mtu: found.Attrs().MTU, done: make(chan struct{})}
 	ctx, l.stop = context.WithCancelCause(ctx)
-	up, ended := l.run(ctx, families(found, o))
+	up, ended := l.run(ctx, families(found, l.learned, o))
 	expired := limited.Done()
 	for failed := []error(nil); ; {
 		select {
@@ -164,6 +165,10 @@ func (l *Link) run(ctx context.Context, all []family) (up <-chan string, ended <
 	}()
 	return first, errs
 }
+
+// TimeServers returns the NTP servers that the network has named until now (RFC
+// 2132, 8.3; RFC 5908).
+func (l *Link) TimeServers() []netip.Addr { return l.learned.allTimes() }
 
 // Down stops renewing the leases, removes the interface's addresses and switches
 // the interface off, as the new system expects to find it. The leases are not

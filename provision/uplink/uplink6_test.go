@@ -135,9 +135,9 @@ func TestAddressAndRoutesOfARouter(t *testing.T) {
 
 func TestAddressOfADHCPv6Server(t *testing.T) {
 	c := newCable6(t)
-	server := c.dnsmasq6(t, "--dhcp-range=fd77::100,fd77::1ff,64,2m", "--dhcp-host=id:"+duid+",[fd77::42]")
+	server := c.dnsmasq6(t, "--dhcp-range=fd77::100,fd77::1ff,64,2m", "--dhcp-host=id:"+duid+",[fd77::42]", "--dhcp-option=option6:ntp-server,[fd77::123]")
 	p := c.up(t, onLink, childUUID+"="+uuid)
-	p.waitFor(t, "up fd77::42/128")
+	p.waitFor(t, "up fd77::42/128 time servers [fd77::123]")
 	server.waitFor(t, "DHCPREPLY(eth0) fd77::42")
 	contains(t, c.show(t, "route", "show"), "default via fe80::1 dev eth0", "fd77::/64 dev eth0")
 	_ = p.input.Close()

@@ -65,7 +65,7 @@ func runChild(server string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("up", up.Address)
+	fmt.Println("up", up.Address, "time servers", up.TimeServers())
 	_, err = io.Copy(io.Discard, os.Stdin)
 	up.Down()
 	fmt.Println("down")
@@ -246,11 +246,11 @@ func TestABadRouterIsAnErrorWhereTheServerIsBehindIt(t *testing.T) {
 	c.up(t, "http://192.0.2.1:8080").waitFor(t, "no server is on the link: correct the router")
 }
 
-func TestMTUOfALease(t *testing.T) {
+func TestMTUAndTimeServersOfALease(t *testing.T) {
 	c := newCable(t)
-	c.dnsmasq(t, "--dhcp-option=26,1400")
+	c.dnsmasq(t, "--dhcp-option=26,1400", "--dhcp-option=option:ntp-server,10.99.0.123")
 	p := c.up(t, "http://10.99.0.1")
-	p.waitFor(t, "up 10.99.0.1")
+	contains(t, p.waitFor(t, "up 10.99.0.1"), "time servers [10.99.0.123]")
 	if got := run(t, "ip", "-n", c.client, "link", "show", "eth0"); !strings.Contains(got, "mtu 1400 ") {
 		t.Errorf("the interface is %s", got)
 	}
