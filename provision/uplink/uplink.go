@@ -84,11 +84,12 @@ type family interface {
 	run(ctx context.Context, up func(address string)) error
 }
 
-// families returns the versions of IP by which the servers can be reached.
+// families returns the versions of IP by which the servers can be reached: IPv4 if
+// there are none.
 func families(link netlink.Link, named *learned, o Options) []family {
 	s := readServers(o.Servers)
 	var all []family
-	if len(s.four) > 0 || s.named {
+	if len(s.four) > 0 || s.named || len(s.six) == 0 {
 		all = append(all, newFamily4(link, s, named, o.Log))
 	}
 	if len(s.six) > 0 || s.named {

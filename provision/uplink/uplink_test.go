@@ -229,6 +229,12 @@ func TestRoutesOfALease(t *testing.T) {
 	}
 }
 
+func TestNoServers(t *testing.T) {
+	c := newCable(t)
+	c.dnsmasq(t)
+	c.up(t, "/").waitFor(t, "up 10.99.0.1")
+}
+
 // A router that no route can lead by, since it is the machine itself.
 const badRouter = "--dhcp-option=3,127.0.0.1"
 
