@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"cloudlets/dhcp/ifwatch"
 )
 
 // networkOf is a network whose pool are the addresses .100 to .109.
@@ -211,10 +213,11 @@ func TestAbsentInterfaceIsWaitedFor(t *testing.T) {
 	there, late := newFakeSystem(), newFakeSystem()
 	late.addrs = nil
 	exchanges := make(chan Exchange, 8)
-	systems := &lateSystems{fakeSystems{"eth1": there, "eth2": late}, make(chan struct{})}
+	var changes ifwatch.Signal
 	listen(t, &Server{
 		Interfaces: []Interface{{Name: "eth1", Network: networkOf("10.77.0.0/24")}, {Name: "eth2", Network: networkOf("10.78.0.0/24")}},
-		Booter:     booterFunc(testBoot), Observe: func(e Exchange) { exchanges <- e }, system: systems,
+		Booter:     booterFunc(testBoot), Observe: func(e Exchange) { exchanges <- e }, Watch: changes.Subscribe,
+		system: fakeSystems{"eth1": there, "eth2": late},
 	})
 	request := sampleNamed(t, "bios-pxe-discover")
 	ask := func(f *fakeSystem, want string) {
@@ -226,27 +229,8 @@ func TestAbsentInterfaceIsWaitedFor(t *testing.T) {
 	}
 	ask(there, "10.77.0.100")
 	late.setAddrs(netip.MustParsePrefix("10.78.0.1/24"))
-	select {
-	case systems.change <- struct{}{}:
-	case <-time.After(patience):
-		t.Fatal("nobody waits for the interface")
-	}
+	changes.Send()
 	ask(late, "10.78.0.100")
-}
-
-// lateSystems are systems of which a test says when to look at eth2 again.
-type lateSystems struct {
-	fakeSystems
-	change chan struct{}
-}
-
-func (s *lateSystems) changes(ctx context.Context) bool {
-	select {
-	case <-s.change:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // TestTwoNetworksAndARelay: real clients on an interface, on a bridge, and behind
