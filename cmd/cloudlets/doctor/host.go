@@ -46,6 +46,7 @@ func Examine(ctx context.Context, s Server) ([]Finding, error) {
 	findings = append(findings, checkStore(ctx, s.Settings.Store)...)
 	findings = append(findings, checkNeighbours(s.Site)...)
 	findings = append(findings, checkSites(ctx, s.Socket)...)
+	findings = append(findings, checkServed(ctx, s.Socket)...)
 	findings = append(findings, checkLoaders(s.Site, s.Settings)...)
 	findings = append(findings, Files(s.Site)...)
 	findings = append(findings, checkAddresses(s)...)
