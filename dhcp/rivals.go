@@ -11,6 +11,9 @@ import (
 const (
 	// rivalTime is how often a server looks for others that give out addresses.
 	rivalTime = 10 * time.Minute
+	// rivalPatience is how long it listens for their answers then. dnsmasq first looks for
+	// 3 s whether a station has the address that it is about to offer.
+	rivalPatience = 6 * time.Second
 	// rivalSpan is how long one that is seen no more is remembered.
 	rivalSpan = 24 * time.Hour
 	// maxRivals bounds those that are remembered for each network. All of them
@@ -84,7 +87,7 @@ func (s *service) watchRivals(ctx context.Context) error {
 }
 
 func (s *service) lookForRivals(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	ctx, cancel := context.WithTimeout(ctx, rivalPatience)
 	defer cancel()
 	self, _ := s.members.now()
 	found, err := s.prober.probe(ctx, self)

@@ -21,8 +21,8 @@ import (
 	"cloudlets/provision/site"
 )
 
-// probeTime is how long doctor waits for answers of other DHCP servers.
-const probeTime = 4 * time.Second
+// probeTime is how long doctor waits for answers of other DHCP servers. dnsmasq takes 3 s.
+const probeTime = 6 * time.Second
 
 // Server is the server that shall run, or that runs already.
 type Server struct {
