@@ -50,7 +50,7 @@ setup-demo:
 	$(call install,$(DEMO_PACKAGES))
 
 .PHONY: setup-test
-setup-test: bin/etcd bin/isc-dhcp bin/kea6 bin/chrony
+setup-test: bin/etcd bin/isc-dhcp bin/kea6 bin/chrony bin/isc-dhcp-relay
 	$(call install,$(TEST_PACKAGES))
 
 # The package etcd-server is unpacked and not installed, as it would start a server.
@@ -62,6 +62,11 @@ bin/etcd:
 bin/isc-dhcp:
 	$(SUDO) apt-get update -qq
 	mkdir -p bin && cd bin && apt-get download -qq isc-dhcp-server && dpkg -x isc-dhcp-server_*.deb isc-dhcp.part && rm isc-dhcp-server_*.deb && mv isc-dhcp.part isc-dhcp
+
+# Its relay agent, likewise.
+bin/isc-dhcp-relay:
+	$(SUDO) apt-get update -qq
+	mkdir -p bin && cd bin && apt-get download -qq isc-dhcp-relay && dpkg -x isc-dhcp-relay_*.deb isc-dhcp-relay.part && rm isc-dhcp-relay_*.deb && mv isc-dhcp-relay.part isc-dhcp-relay
 
 # The Debian root that tests read and machines install, made once.
 .PHONY: setup-image

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"cloudlets/dhcp/ifwatch"
 )
 
 // fakeSystem is a system without a network: one interface, whose packets the
@@ -57,7 +59,13 @@ func (f *fakeSystem) setAddrs(addrs ...netip.Prefix) {
 	f.addrs = addrs
 }
 
-func (*fakeSystem) changes(ctx context.Context) bool { <-ctx.Done(); return false }
+func (*fakeSystem) watch() watcher { return &fakeWatcher{} }
+
+// fakeWatcher is the watcher of a system whose interfaces never change.
+type fakeWatcher struct{ ifwatch.Signal }
+
+func (*fakeWatcher) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (*fakeWatcher) Close()                        {}
 
 func (f *fakeSystem) hostAddresses() (addrs []netip.Addr, err error) {
 	f.mu.Lock()
@@ -137,7 +145,7 @@ var _ system = fakeSystems{}
 
 func (f fakeSystems) look(iface string) (linkState, error) { return f[iface].look(iface) }
 
-func (fakeSystems) changes(ctx context.Context) bool { <-ctx.Done(); return false }
+func (fakeSystems) watch() watcher { return &fakeWatcher{} }
 
 func (f fakeSystems) hostAddresses() (all []netip.Addr, err error) {
 	for _, one := range f {

@@ -186,6 +186,11 @@ func (n namespace) look(iface string) (state linkState, err error) {
 	return state, err
 }
 
+func (n namespace) watch() (w watcher) {
+	n.do(func() { w = n.linux.watch() })
+	return w
+}
+
 func (n namespace) listen(ctx context.Context, iface string, port uint16) (sock udpSocket, err error) {
 	n.do(func() { sock, err = n.linux.listen(ctx, iface, port) })
 	return sock, err

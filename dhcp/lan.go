@@ -16,6 +16,7 @@ type lan struct {
 	table    *table // nil unless the mode is Pool
 	unfollow func()
 	waiting  waiting
+	rivals   rivals
 }
 
 // newLAN makes the lease table of a network whose subnet is known, and fills it

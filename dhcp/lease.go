@@ -25,7 +25,9 @@ func (s *service) askTable(req Request, id Identity, l *lan) (g Grant, change *L
 	switch req.Packet.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
 		if !s.commits.mayOffer() && !t.hasStored(mac) {
-			return Grant{Reason: "leases cannot be stored now, so no new ones are offered"}, nil
+			g := Grant{Reason: "leases cannot be stored now, so no new ones are offered"}
+			s.noteUnanswered(req, &l.waiting, g.Reason)
+			return g, nil
 		}
 		g := t.offer(mac, toAddr(req.Packet.RequestedIPAddress()))
 		if g.Verdict != Granted {
@@ -148,7 +150,8 @@ func (s *service) giveBack(t *table, ch LeaseChange) {
 // is confirmed for the rest of its term. That is right as long as no other server can
 // reach the store either: one that is cut off alone does not hear that its client
 // gave the lease back elsewhere.
-func (s *service) bind(req Request, t *table, g Grant, granted Reply, answer func(Grant) Reply) Reply {
+func (s *service) bind(req Request, l *lan, g Grant, granted Reply, answer func(Grant) Reply) Reply {
+	t := l.table
 	mac, _ := stationOf(req.Client.MAC)
 	lease, left, ok := t.bind(mac, g)
 	if !ok {
@@ -162,6 +165,7 @@ func (s *service) bind(req Request, t *table, g Grant, granted Reply, answer fun
 	case err != nil:
 		rest := t.unbind(mac, g.Addr, left)
 		if rest < minRest {
+			s.noteUnanswered(req, &l.waiting, "the lease could not be stored")
 			return noReply("the lease could not be stored: %s", err)
 		}
 		g.Term, g.Reason = rest, fmt.Sprintf("lease confirmed for the rest of its term, since it cannot be stored: %s", err)
@@ -171,6 +175,7 @@ func (s *service) bind(req Request, t *table, g Grant, granted Reply, answer fun
 		t.unbind(mac, g.Addr, left)
 		return answer(t.lost(mac, g))
 	}
+	l.waiting.end(req.Client.MAC)
 	return granted
 }
 

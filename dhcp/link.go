@@ -58,9 +58,11 @@ func (k *link) open(ctx context.Context) error {
 
 // run serves the interface until ctx ends, and waits for it while it is not there.
 func (k *link) run(ctx context.Context) error {
+	changed, stop := k.listener.server.Watch()
+	defer stop()
 	for ctx.Err() == nil {
 		if k.service != nil {
-			if err := k.serve(ctx); err != nil {
+			if err := k.serve(ctx, changed); err != nil {
 				return err
 			}
 			continue
@@ -69,23 +71,33 @@ func (k *link) run(ctx context.Context) error {
 		if ctx.Err() == nil {
 			k.say(err)
 		}
-		if err != nil && !k.listener.server.system.changes(ctx) {
-			return nil
+		if err != nil {
+			await(ctx, changed)
 		}
 	}
 	return nil
 }
 
+// await waits until a channel has a value. It returns false when ctx ends.
+func await(ctx context.Context, told <-chan struct{}) bool {
+	select {
+	case <-told:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // serve answers on the interface until ctx ends or the interface changes. An error
 // means that a socket cannot be read although nothing has changed.
-func (k *link) serve(ctx context.Context) error {
+func (k *link) serve(ctx context.Context, changed <-chan struct{}) error {
 	var change string
 	stopped, stop := context.WithCancel(ctx)
 	defer stop()
 	answering, running := errgroup.WithContext(stopped)
 	k.service.start(running, answering)
 	answering.Go(func() error {
-		for change == "" && k.listener.server.system.changes(running) {
+		for change == "" && await(running, changed) {
 			change = k.look()
 		}
 		stop()

@@ -2,14 +2,18 @@ package dhcp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"cloudlets/dhcp/ifwatch"
 )
 
 // networkOf is a network whose pool are the addresses .100 to .109.
@@ -185,8 +189,87 @@ func TestWhoWaits(t *testing.T) {
 	}
 	stranger := sampleNamed(t, "relayed-discover")
 	b.put(stranger)
-	if waits := l.Elsewhere(); len(waits) != 1 || !waits[0].Relay.IsValid() {
+	if waits, _ := l.Elsewhere(); len(waits) != 1 || !waits[0].Relay.IsValid() {
 		t.Errorf("of other networks there wait %+v", waits)
+	}
+}
+
+// TestWhyNobodyCouldAnswer: how often and why requests got no address stays known when
+// their clients have one, or have gone.
+func TestWhyNobodyCouldAnswer(t *testing.T) {
+	i := poolInterface()
+	i.Network.Pool[0].Last = i.Network.Pool[0].First
+	now := time.Unix(1e9, 0)
+	b := startBed(t, i, func(s *Server) { s.Now = func() time.Time { return now } })
+	b.put(sampleNamed(t, "udhcpc-discover"))
+	late, stranger := sampleNamed(t, "bios-pxe-discover"), sampleNamed(t, "relayed-discover")
+	b.put(late)
+	b.put(late)
+	b.put(stranger)
+	b.end()
+	now = now.Add(time.Hour)
+	n := b.listener.Networks()[0]
+	if len(n.Waiting) != 0 || len(n.Unanswered) != 1 {
+		t.Fatalf("after an hour %+v wait, and these had no answer: %+v", n.Waiting, n.Unanswered)
+	}
+	if u := n.Unanswered[0]; u.Requests != 2 || !strings.Contains(u.Reason, "no address is free") || u.Client.String() != late.req.Client.MAC.String() || !u.Last.Equal(time.Unix(1e9, 0)) {
+		t.Errorf("requests without an answer: %+v", u)
+	}
+	_, elsewhere := b.listener.Elsewhere()
+	if len(elsewhere) != 1 || elsewhere[0].Requests != 1 || !elsewhere[0].Relay.IsValid() {
+		t.Errorf("of other networks: %+v", elsewhere)
+	}
+}
+
+// TestStoreThatFailsIsAReason: a client that gets no address since its lease cannot be
+// stored is listed, until it gets one.
+func TestStoreThatFailsIsAReason(t *testing.T) {
+	leases := &brokenLeases{}
+	b := startBed(t, poolInterface(), func(s *Server) { s.Leases = leases })
+	s := sampleNamed(t, "udhcpc-discover")
+	offered := b.put(s).Addr
+	s.req.Packet.UpdateOption(dhcpv4.OptMessageType(dhcpv4.MessageTypeRequest))
+	s.req.Packet.UpdateOption(dhcpv4.OptRequestedIPAddress(offered.AsSlice()))
+	leases.broken.Store(true)
+	b.put(s)
+	if n := b.listener.Networks()[0]; len(n.Waiting) != 1 || len(n.Unanswered) != 1 || !strings.Contains(n.Unanswered[0].Reason, "could not be stored") {
+		t.Errorf("while the store fails: %+v", n)
+	}
+	leases.broken.Store(false)
+	if e := b.put(s); e.Reply != "ACK" {
+		t.Fatalf("exchange %+v", e)
+	}
+	if n := b.listener.Networks()[0]; len(n.Waiting) != 0 || len(n.Unanswered) != 1 {
+		t.Errorf("when it is back: %+v", n)
+	}
+}
+
+// brokenLeases is a lease store that can be made to fail.
+type brokenLeases struct {
+	MemoryLeases
+	broken atomic.Bool
+}
+
+func (l *brokenLeases) Commit(ctx context.Context, now time.Time, changes []LeaseChange) ([]LeaseOutcome, error) {
+	if l.broken.Load() {
+		return nil, errors.New("the disk is full")
+	}
+	return l.MemoryLeases.Commit(ctx, now, changes)
+}
+
+// TestReasonsAreBounded: further ones replace that whose last request is the oldest.
+func TestReasonsAreBounded(t *testing.T) {
+	var w waiting
+	req := Request{Packet: &dhcpv4.DHCPv4{}, Client: Client{MAC: []byte{2, 0, 0, 0, 0, 1}}}
+	now := time.Unix(1e9, 0)
+	for i := range 3 * maxReasons {
+		now = now.Add(time.Second)
+		w.add(req, fmt.Sprintf("relayed by network %d", i), now)
+		w.add(req, "full", now)
+	}
+	all := w.unanswered()
+	if len(all) != maxReasons || all[0].Reason != "full" || all[0].Requests != 3*maxReasons || all[1].Reason != fmt.Sprintf("relayed by network %d", 3*maxReasons-1) {
+		t.Errorf("%d reasons: %+v", len(all), all)
 	}
 }
 
@@ -211,10 +294,11 @@ func TestAbsentInterfaceIsWaitedFor(t *testing.T) {
 	there, late := newFakeSystem(), newFakeSystem()
 	late.addrs = nil
 	exchanges := make(chan Exchange, 8)
-	systems := &lateSystems{fakeSystems{"eth1": there, "eth2": late}, make(chan struct{})}
+	var changes ifwatch.Signal
 	listen(t, &Server{
 		Interfaces: []Interface{{Name: "eth1", Network: networkOf("10.77.0.0/24")}, {Name: "eth2", Network: networkOf("10.78.0.0/24")}},
-		Booter:     booterFunc(testBoot), Observe: func(e Exchange) { exchanges <- e }, system: systems,
+		Booter:     booterFunc(testBoot), Observe: func(e Exchange) { exchanges <- e }, Watch: changes.Subscribe,
+		system: fakeSystems{"eth1": there, "eth2": late},
 	})
 	request := sampleNamed(t, "bios-pxe-discover")
 	ask := func(f *fakeSystem, want string) {
@@ -226,27 +310,8 @@ func TestAbsentInterfaceIsWaitedFor(t *testing.T) {
 	}
 	ask(there, "10.77.0.100")
 	late.setAddrs(netip.MustParsePrefix("10.78.0.1/24"))
-	select {
-	case systems.change <- struct{}{}:
-	case <-time.After(patience):
-		t.Fatal("nobody waits for the interface")
-	}
+	changes.Send()
 	ask(late, "10.78.0.100")
-}
-
-// lateSystems are systems of which a test says when to look at eth2 again.
-type lateSystems struct {
-	fakeSystems
-	change chan struct{}
-}
-
-func (s *lateSystems) changes(ctx context.Context) bool {
-	select {
-	case <-s.change:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // TestTwoNetworksAndARelay: real clients on an interface, on a bridge, and behind

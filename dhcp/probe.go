@@ -179,7 +179,7 @@ func answerTo(ask *dhcpv4.DHCPv4, packet []byte) (Found, bool) {
 	if err != nil || p.OpCode != dhcpv4.OpcodeBootReply || p.TransactionID != ask.TransactionID {
 		return Found{}, false
 	}
-	found := Found{Server: toAddr(p.ServerIdentifier()), Offered: toAddr(p.YourIPAddr), File: p.BootFileName}
+	found := Found{Server: toAddr(p.ServerIdentifier()), Offered: toAddr(p.YourIPAddr), File: printable([]byte(p.BootFileName))}
 	if !found.Server.IsValid() {
 		found.Server = netip.AddrFrom4([4]byte(packet[12:16]))
 	}

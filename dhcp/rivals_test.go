@@ -34,8 +34,7 @@ func TestAnotherServerIsNamed(t *testing.T) {
 // TestRivals are told of by what they do, and this server itself is none.
 func TestRivals(t *testing.T) {
 	lines := make(lineLog, 2)
-	startBed(t, poolInterface(), func(s *Server) {
-
+	b := startBed(t, poolInterface(), func(s *Server) {
 		s.Log = lines.logger()
 		s.system.(*fakeSystem).rivals = []Found{
 			{Server: netip.MustParseAddr("10.77.0.1"), Offered: netip.MustParseAddr("10.77.0.100")}, // itself
@@ -52,6 +51,38 @@ func TestRivals(t *testing.T) {
 		case <-time.After(patience):
 			t.Fatalf("the log never says %s", want)
 		}
+	}
+	var seen []string
+	for _, r := range b.listener.Networks()[0].Rivals {
+		seen = append(seen, r.Server.String()+" "+r.Interface+" "+r.File)
+		if r.Since.IsZero() || !r.Last.Equal(r.Since) || !r.Answers {
+			t.Errorf("it was seen from %s to %s", r.Since, r.Last)
+		}
+	}
+	if got := strings.Join(seen, ","); got != "10.77.0.3 eth9 pxelinux.0,10.77.0.2 eth9 " {
+		t.Errorf("the network's status has %s", got)
+	}
+}
+
+// TestRivalsAreRemembered for a day, with the time when each was seen first, and not
+// without bound.
+func TestRivalsAreRemembered(t *testing.T) {
+	var r rivals
+	start := time.Unix(1e9, 0)
+	other := func(n byte) Found { return Found{Server: netip.AddrFrom4([4]byte{10, 0, 0, n})} }
+	r.note([]Found{other(1), other(2)}, "eth1", start)
+	r.note([]Found{other(1)}, "eth1", start.Add(time.Hour))
+	if all := r.list(start.Add(2 * time.Hour)); len(all) != 2 || all[0].Server != other(1).Server || !all[0].Since.Equal(start) || !all[0].Last.Equal(start.Add(time.Hour)) || !all[0].Answers || all[1].Answers {
+		t.Errorf("after an hour: %+v", all)
+	}
+	if all := r.list(start.Add(rivalSpan + time.Minute)); len(all) != 1 || all[0].Server != other(1).Server {
+		t.Errorf("after a day: %+v", all)
+	}
+	for n := range byte(3 * maxRivals) {
+		r.note([]Found{other(n)}, "eth1", start)
+	}
+	if all := r.list(start); len(all) != maxRivals || all[0].Server != other(3*maxRivals-1).Server {
+		t.Errorf("%d are remembered, the last of them %s", len(all), all[0].Server)
 	}
 }
 

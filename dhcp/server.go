@@ -37,6 +37,9 @@ type Server struct {
 	// at once. Packets are answered by those same goroutines, so it must not
 	// wait for a disk or the network.
 	Observe func(Exchange)
+	// Watch, if set, subscribes to changes of the host's interfaces, as
+	// [ifwatch.Signal.Subscribe] does. If it is not set, the server watches them itself.
+	Watch func() (told <-chan struct{}, stop func())
 	// Log is for the person who runs the server; nil is silent.
 	Log *slog.Logger
 	// Now is the clock that leases expire by; nil means time.Now.
@@ -60,6 +63,10 @@ func (s *Server) Listen(ctx context.Context) (*Listener, error) {
 		at: map[*link]*lan{}, up: map[*link]netip.Prefix{}, addrs: map[*link][]netip.Prefix{},
 	}
 	l.view.Store(&view{})
+	if c.Watch == nil {
+		l.watcher = c.system.watch()
+		c.Watch = l.watcher.Subscribe
+	}
 	for _, n := range c.Relayed {
 		lan, err := c.newLAN(ctx, n)
 		if err != nil {
@@ -78,7 +85,8 @@ type Listener struct {
 	server  *Server // with defaults
 	commits *committer
 	links   []*link
-	relayed []*lan // the networks behind relays
+	relayed []*lan  // the networks behind relays
+	watcher watcher // the server's own; nil if it was given another one
 	// elsewhere are clients whose networks are not served.
 	elsewhere waiting
 
@@ -161,6 +169,9 @@ func (l *Listener) Serve(ctx context.Context) error {
 		l.commits.run()
 	}()
 	serving, ctx := errgroup.WithContext(ctx)
+	if l.watcher != nil {
+		serving.Go(func() error { return l.watcher.Run(ctx) })
+	}
 	for _, k := range l.links {
 		serving.Go(func() error { return k.run(ctx) })
 	}
@@ -173,6 +184,9 @@ func (l *Listener) Serve(ctx context.Context) error {
 // Close closes the sockets. Serve does so itself.
 func (l *Listener) Close() error {
 	var errs []error
+	if l.watcher != nil {
+		l.watcher.Close()
+	}
 	for _, k := range l.links {
 		if k.service != nil {
 			errs = append(errs, k.service.close())

@@ -281,7 +281,7 @@ func (s *service) decide(ctx context.Context, req *Request) decision {
 	case change != nil:
 		d.store = func() Reply { s.giveBack(t, *change); return d.reply }
 	case d.reply.Packet != nil && d.reply.Packet.MessageType() == dhcpv4.MessageTypeAck && grant.Verdict == Granted:
-		d.store = func() Reply { return s.bind(r, t, grant, d.reply, answer) }
+		d.store = func() Reply { return s.bind(r, lan, grant, d.reply, answer) }
 	}
 	return d
 }
@@ -299,7 +299,8 @@ func (s *service) identity(req Request, seen *view, l *lan) Identity {
 // noteUnanswered notes that a client got no address, if it asked for one.
 func (s *service) noteUnanswered(req Request, w *waiting, reason string) {
 	mac, ok := stationOf(req.Client.MAC)
-	if !ok || req.Packet.MessageType() != dhcpv4.MessageTypeDiscover || req.Port != ServerPort {
+	t := req.Packet.MessageType()
+	if !ok || t != dhcpv4.MessageTypeDiscover && t != dhcpv4.MessageTypeRequest || req.Port != ServerPort {
 		return
 	}
 	w.add(req, reason, s.server.Now())

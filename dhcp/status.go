@@ -14,8 +14,14 @@ type NetworkStatus struct {
 	// not served.
 	Addr netip.Addr
 	// Used is how many addresses of the pool are leased, offered or kept out of use.
-	Used    int
-	Waiting []Waiting
+	Used int
+	// Waiting are the clients that have no address now, and Unanswered says why
+	// requests got none since the server started.
+	Waiting    []Waiting
+	Unanswered []Unanswered
+	// Rivals are other servers that answer on the network. A server looks for them
+	// where it gives out addresses, and not behind relays.
+	Rivals []Rival
 }
 
 // Networks says how each network is served now, those of interfaces first.
@@ -40,11 +46,14 @@ func (l *Listener) Networks() (all []NetworkStatus) {
 }
 
 // Elsewhere are the clients that asked by relays for addresses of networks which
-// are not served.
-func (l *Listener) Elsewhere() []Waiting { return l.elsewhere.list(l.server.Now()) }
+// are not served, and why requests were not answered.
+func (l *Listener) Elsewhere() ([]Waiting, []Unanswered) {
+	return l.elsewhere.list(l.server.Now()), l.elsewhere.unanswered()
+}
 
 func (l *Listener) status(n *lan) NetworkStatus {
-	s := NetworkStatus{Network: n.Network, Waiting: n.waiting.list(l.server.Now())}
+	now := l.server.Now()
+	s := NetworkStatus{Network: n.Network, Waiting: n.waiting.list(now), Unanswered: n.waiting.unanswered(), Rivals: n.rivals.list(now)}
 	if n.table != nil {
 		s.Used = n.table.used()
 	}

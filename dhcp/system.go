@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cloudlets/dhcp/ifwatch"
 )
 
 // system is what the server needs of the operating system. Tests replace it
@@ -18,9 +20,8 @@ import (
 type system interface {
 	// look returns an interface's index and IPv4 addresses.
 	look(iface string) (linkState, error)
-	// changes waits until interfaces may have changed. It returns false when ctx
-	// ends.
-	changes(ctx context.Context) bool
+	// watch begins to watch the interfaces.
+	watch() watcher
 	// hostAddresses lists the IPv4 addresses of all interfaces.
 	hostAddresses() ([]netip.Addr, error)
 	// listen opens a UDP socket that hears one interface only.
@@ -36,6 +37,13 @@ type system interface {
 	prober(iface string) (prober, error)
 	// pause waits for d, or for the end of ctx.
 	pause(ctx context.Context, d time.Duration)
+}
+
+// watcher tells when interfaces may have changed, see [ifwatch.Watcher].
+type watcher interface {
+	Subscribe() (told <-chan struct{}, stop func())
+	Run(ctx context.Context) error
+	Close()
 }
 
 // udpSocket is a UDP socket that knows how a packet came.
@@ -68,13 +76,7 @@ func (linux) look(iface string) (linkState, error) {
 	return linkState{ifc.Index, onlyIPv4(all)}, nil
 }
 
-// lookAgain is how long the server may not notice that an interface has changed.
-const lookAgain = time.Second
-
-func (l linux) changes(ctx context.Context) bool {
-	l.pause(ctx, lookAgain)
-	return ctx.Err() == nil
-}
+func (linux) watch() watcher { return ifwatch.Open() }
 
 func (linux) hostAddresses() ([]netip.Addr, error) {
 	all, err := net.InterfaceAddrs()

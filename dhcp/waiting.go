@@ -2,6 +2,7 @@ package dhcp
 
 import (
 	"cmp"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -21,9 +22,24 @@ type Waiting struct {
 	Reason string
 }
 
+// Unanswered is how often requests got no address for one reason.
+type Unanswered struct {
+	Reason   string
+	Requests int
+	// Client sent the last of them, at the time Last, by the relay agent Relay,
+	// which is invalid if there was none.
+	Client net.HardwareAddr
+	Relay  netip.Addr
+	Last   time.Time
+}
+
+// What is remembered of the clients of one network takes at most 256 kB: a client has
+// four texts from options of 255 bytes at most, and a reason is some 200 bytes.
 const (
 	// maxWaitingClients bounds the clients that are remembered for each network.
 	maxWaitingClients = 64
+	// maxReasons bounds the reasons that are remembered for each network.
+	maxReasons = 16
 	// waitingSpan is how long a client counts as waiting after its last request.
 	waitingSpan = 10 * time.Minute
 )
@@ -33,6 +49,7 @@ const (
 type waiting struct {
 	mu      sync.Mutex
 	clients map[station]Waiting
+	reasons map[string]Unanswered
 }
 
 // add notes a request that got no answer.
@@ -44,7 +61,7 @@ func (w *waiting) add(req Request, reason string, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.clients == nil {
-		w.clients = map[station]Waiting{}
+		w.clients, w.reasons = map[station]Waiting{}, map[string]Unanswered{}
 	}
 	c, known := w.clients[mac]
 	if !known {
@@ -55,6 +72,28 @@ func (w *waiting) add(req Request, reason string, now time.Time) {
 	c.Client.MAC = net.HardwareAddr(slices.Clone(mac[:]))
 	c.Requests++
 	w.clients[mac] = c
+	w.count(Unanswered{Reason: reason, Client: c.Client.MAC, Relay: c.Relay, Last: now})
+}
+
+// count counts a request for its reason. If there are too many reasons, it forgets the
+// one whose last request is the oldest.
+func (w *waiting) count(u Unanswered) {
+	was, known := w.reasons[u.Reason]
+	if !known && len(w.reasons) >= maxReasons {
+		oldest := slices.MinFunc(slices.Collect(maps.Values(w.reasons)), func(a, b Unanswered) int { return a.Last.Compare(b.Last) })
+		delete(w.reasons, oldest.Reason)
+	}
+	u.Requests = was.Requests + 1
+	w.reasons[u.Reason] = u
+}
+
+// unanswered lists the reasons, that of the last request first.
+func (w *waiting) unanswered() []Unanswered {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.SortedFunc(maps.Values(w.reasons), func(a, b Unanswered) int {
+		return cmp.Or(b.Last.Compare(a.Last), cmp.Compare(a.Reason, b.Reason))
+	})
 }
 
 // makeRoom forgets clients that gave up and, if there are still too many, the one

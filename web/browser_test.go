@@ -36,6 +36,7 @@ func TestPageInABrowser(t *testing.T) {
 		"five hundred machines":       copesWithManyMachines,
 		"a search in thousands":       searchesBeyondWhatOneRequestLooksAt,
 		"servers":                     showsTheServers,
+		"networks":                    showsTheNetworks,
 		"after a broken connection":   connectsAgain,
 		"what strangers call a thing": keepsTheTextOfStrangersText,
 	} {

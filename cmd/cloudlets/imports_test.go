@@ -51,6 +51,7 @@ var inside = map[string][]string{
 	"provision/wire":     {"provision", "images/target"},
 
 	"dhcp/advertise": {"dhcp"},
+	"dhcp/ifwatch":   {},
 
 	"provision/store/etcd": {"provision/store"},
 	"provision/members":    {"provision/store"},

@@ -173,8 +173,9 @@ func writeKernel(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(name, b, 0o644))
 }
 
-// network NAME makes a network namespace with the interface eth0, which is up
-// and has no address, and sets NAME to it. It goes when the script ends.
+// network NAME [OTHER] makes a network namespace with the interface eth0, which is up
+// and has no address, and sets NAME to it. The other end of its cable, eth1, is there
+// too, or in a namespace OTHER of its own. Both go when the script ends.
 func network(ts *testscript.TestScript, _ bool, args []string) {
 	space := fmt.Sprintf("cloudlets-%d-%s", os.Getpid(), filepath.Base(ts.Getenv("WORK")))
 	ip := func(args ...string) {
@@ -185,13 +186,17 @@ func network(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Check(err)
 		}
 	}
-	ip("netns", "add", space)
-	ts.Defer(func() { ip("netns", "delete", space) })
-	ip("-n", space, "link", "add", "eth0", "type", "veth", "peer", "name", "eth1")
-	for _, dev := range []string{"lo", "eth0", "eth1"} {
-		ip("-n", space, "link", "set", dev, "up")
+	spaces := []string{space, space + "-other"}[:len(args)]
+	for i, name := range spaces {
+		ip("netns", "add", name)
+		ts.Defer(func() { ip("netns", "delete", name) })
+		ts.Setenv(args[i], name)
+		ip("-n", name, "link", "set", "lo", "up")
 	}
-	ts.Setenv(args[0], space)
+	other := spaces[len(spaces)-1]
+	ip("-n", space, "link", "add", "eth0", "type", "veth", "peer", "name", "eth1", "netns", other)
+	ip("-n", space, "link", "set", "eth0", "up")
+	ip("-n", other, "link", "set", "eth1", "up")
 }
 
 // TestHelp: every verb that is shown says in a line what it does, gives an

@@ -17,7 +17,10 @@ func networksCommand(socket *string) *cobra.Command {
 		Long: `Networks lists the networks of this host's daemon: see "networks" in
 cloudlets.json. It shows how each is reached, how many addresses its pool has
 and how many are in use, and which machines asked for an address in the last
-ten minutes and got none, with the reason.`,
+ten minutes and got none, with the reason. Below, it lists why requests got no
+address since the server started, with counts, and which other DHCP servers
+were seen in the last 24 hours. The server looks for those when it starts and
+every ten minutes, on the interfaces where it gives out addresses.`,
 		Example: "  cloudlets networks\n  cloudlets networks --json",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, _ []string) error {
 			list, err := c.Networks(cmd.Context())
@@ -41,8 +44,33 @@ func printNetworks(w io.Writer, list web.Networks) {
 	table.Flush()
 	for _, n := range list.Networks {
 		printWaiting(w, "wait for an address of "+n.Name, n.Waiting)
+		printUnanswered(w, "on "+n.Name, n.Unanswered)
+		printOtherServers(w, n)
 	}
 	printWaiting(w, "wait behind relays of networks that are not served", list.Elsewhere)
+	printUnanswered(w, "of networks that are not served", list.UnansweredElsewhere)
+}
+
+// printUnanswered lists why requests got no address.
+func printUnanswered(w io.Writer, where string, all []web.UnansweredInfo) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nRequests %s that got no address:\n", where)
+	for _, u := range all {
+		fmt.Fprintf(w, "  %d times, last %s ago by %s: %s\n", u.Requests, sinceText(u.Last), u.MAC, u.Reason)
+	}
+}
+
+// printOtherServers lists the other DHCP servers of a network.
+func printOtherServers(w io.Writer, n web.NetworkInfo) {
+	if len(n.OtherServers) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nOther DHCP servers on %s:\n", n.Name)
+	for _, o := range n.OtherServers {
+		fmt.Fprintf(w, "  %s %s; seen on %s, first %s ago, last %s ago\n", o.Server, o.Does(), o.Interface, sinceText(o.Since), sinceText(o.Last))
+	}
 }
 
 // printWaiting lists machines without an address.

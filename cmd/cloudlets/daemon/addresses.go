@@ -7,27 +7,9 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 )
-
-// lookAgain is how long the daemon may not notice that an interface has changed.
-const lookAgain = time.Second
-
-// each calls f now and then, until ctx ends.
-func each(ctx context.Context, every time.Duration, f func()) error {
-	again := time.NewTicker(every)
-	defer again.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-again.C:
-			f()
-		}
-	}
-}
 
 // opener opens a socket at an address and returns the server on it.
 type opener func(ctx context.Context, at string) (*server, error)
@@ -101,7 +83,7 @@ func (o *onAddresses) run(ctx context.Context) error {
 				stop()
 			}
 		}()
-		return each(ctx, lookAgain, func() {
+		o.d.places.changed.Each(ctx, func() {
 			wanted := o.wanted()
 			for at, stop := range stops {
 				if !wanted[at] {
@@ -122,6 +104,7 @@ func (o *onAddresses) run(ctx context.Context) error {
 				}
 			}
 		})
+		return nil
 	})
 	return running.Wait()
 }

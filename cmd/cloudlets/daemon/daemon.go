@@ -21,6 +21,7 @@ import (
 
 	"cloudlets/dhcp"
 	"cloudlets/dhcp/advertise"
+	"cloudlets/dhcp/ifwatch"
 	"cloudlets/httpboot"
 	"cloudlets/images/disk"
 	"cloudlets/images/ejs"
@@ -58,6 +59,7 @@ type Daemon struct {
 	dhcp         atomic.Pointer[dhcp.Listener]
 
 	store   keeper
+	watcher *ifwatch.Watcher // since Serve
 	members *members.Members
 	tracker *track.Tracker
 	roster  *roster.Roster
@@ -139,8 +141,10 @@ func OpenDepot(site *site.Site, s site.Settings, agent string, peers func() []st
 // the background work, and last the tracker, since it writes the events of all
 // others. The store can be closed only after that.
 func (d *Daemon) Serve(ctx context.Context) error {
+	d.watcher = ifwatch.Open()
 	servers, err := d.listen(ctx)
 	if err != nil {
+		d.watcher.Close()
 		return errors.Join(err, d.close())
 	}
 	d.explain()
@@ -148,7 +152,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	close(d.ready)
 	err = runGroups(ctx,
 		append(servers, task{"tell systemd", d.tellSystemdOfEnd}),
-		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"follow the interfaces", d.followInterfaces}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}, {"look at the machines' addresses", d.warnMisplaced}, {"share progress", d.tracker.ShareProgress}},
+		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"watch the interfaces", d.watcher.Run}, {"follow the interfaces", d.followInterfaces}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}, {"look at the machines' addresses", d.warnMisplaced}, {"share progress", d.tracker.ShareProgress}},
 		[]task{{"write events", d.tracker.Run}},
 	)
 	return errors.Join(err, d.close())

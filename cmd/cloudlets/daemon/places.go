@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"cloudlets/dhcp"
+	"cloudlets/dhcp/ifwatch"
 	"cloudlets/provision/site"
 )
 
@@ -21,6 +22,8 @@ type place struct {
 
 // places are the networks as they are served now.
 type places struct {
+	changed ifwatch.Signal // sent whenever the daemon has looked at the interfaces
+
 	mu  sync.Mutex
 	all []place
 }
@@ -33,8 +36,9 @@ func (p *places) now() []place {
 
 func (p *places) set(all []place) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.all = all
+	p.mu.Unlock()
+	p.changed.Send()
 }
 
 // addrs are the server's own addresses on the networks.
@@ -178,7 +182,7 @@ func dhcpNetwork(n site.Network) dhcp.Network {
 // followInterfaces notes where the networks are served, while interfaces come and
 // go, until ctx ends.
 func (d *Daemon) followInterfaces(ctx context.Context) error {
-	return each(ctx, lookAgain, func() {
+	d.watcher.Each(ctx, func() {
 		all, _ := lookAround(d.Settings.Served())
 		for i, was := range d.places.now() {
 			if was.own != all[i].own {
@@ -187,4 +191,5 @@ func (d *Daemon) followInterfaces(ctx context.Context) error {
 		}
 		d.places.set(all)
 	})
+	return nil
 }

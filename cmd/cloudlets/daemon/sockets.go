@@ -61,7 +61,7 @@ func (d *Daemon) listenDHCP(ctx context.Context) (*server, error) {
 	config := &dhcp.Server{
 		Interfaces: interfaces, Relayed: relayed, Booter: d.chain,
 		Leases: leases.Leases{Store: d.store, Log: d.Log}, Observe: d.sawExchange, Log: d.Log,
-		Members: d.members.IDs,
+		Members: d.members.IDs, Watch: d.watcher.Subscribe,
 	}
 	l, err := config.Listen(ctx)
 	if err != nil {

@@ -3,6 +3,8 @@
 package daemon
 
 import (
+	"net/netip"
+
 	"cloudlets/dhcp"
 	"cloudlets/web"
 )
@@ -15,7 +17,8 @@ func (d *Daemon) networks() web.Networks {
 		for _, s := range l.Networks() {
 			served[s.Name] = s
 		}
-		list.Elsewhere = waitingInfo(l.Elsewhere())
+		waiting, unanswered := l.Elsewhere()
+		list.Elsewhere, list.UnansweredElsewhere = waitingInfo(waiting), unansweredInfo(unanswered)
 	}
 	for _, p := range d.places.now() {
 		n := web.NetworkInfo{Name: p.Title(), Interface: p.Interface, DHCP: dhcpNetwork(p.Network).Mode.String()}
@@ -26,7 +29,8 @@ func (d *Daemon) networks() web.Networks {
 			n.Subnet = p.Subnet.String()
 		}
 		if s, ok := served[n.Name]; ok {
-			n.Pool, n.PoolSize, n.PoolUsed, n.Waiting = s.Pool.String(), s.Pool.Size(), s.Used, waitingInfo(s.Waiting)
+			n.Pool, n.PoolSize, n.PoolUsed = s.Pool.String(), s.Pool.Size(), s.Used
+			n.Waiting, n.Unanswered, n.OtherServers = waitingInfo(s.Waiting), unansweredInfo(s.Unanswered), otherServers(s.Rivals)
 		}
 		list.Networks = append(list.Networks, n)
 	}
@@ -36,10 +40,34 @@ func (d *Daemon) networks() web.Networks {
 func waitingInfo(all []dhcp.Waiting) []web.WaitingInfo {
 	list := make([]web.WaitingInfo, len(all))
 	for i, w := range all {
-		list[i] = web.WaitingInfo{MAC: w.Client.MAC.String(), Since: w.Since, Last: w.Last, Requests: w.Requests, Reason: w.Reason}
-		if w.Relay.IsValid() {
-			list[i].Relay = w.Relay.String()
+		list[i] = web.WaitingInfo{MAC: w.Client.MAC.String(), Since: w.Since, Last: w.Last, Requests: w.Requests, Reason: w.Reason, Relay: addrText(w.Relay)}
+	}
+	return list
+}
+
+func unansweredInfo(all []dhcp.Unanswered) []web.UnansweredInfo {
+	list := make([]web.UnansweredInfo, len(all))
+	for i, u := range all {
+		list[i] = web.UnansweredInfo{Reason: u.Reason, Requests: u.Requests, MAC: u.Client.String(), Relay: addrText(u.Relay), Last: u.Last}
+	}
+	return list
+}
+
+func otherServers(all []dhcp.Rival) []web.OtherServerInfo {
+	list := make([]web.OtherServerInfo, len(all))
+	for i, r := range all {
+		list[i] = web.OtherServerInfo{
+			Server: r.Server.String(), Offered: addrText(r.Offered), File: r.File,
+			Interface: r.Interface, Since: r.Since, Last: r.Last, Answers: r.Answers,
 		}
 	}
 	return list
+}
+
+// addrText is an address, or "" for one that is invalid.
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }

@@ -21,8 +21,8 @@ import (
 	"cloudlets/provision/site"
 )
 
-// probeTime is how long doctor waits for answers of other DHCP servers.
-const probeTime = 4 * time.Second
+// probeTime is how long doctor waits for answers of other DHCP servers. dnsmasq takes 3 s.
+const probeTime = 6 * time.Second
 
 // Server is the server that shall run, or that runs already.
 type Server struct {
@@ -46,6 +46,7 @@ func Examine(ctx context.Context, s Server) ([]Finding, error) {
 	findings = append(findings, checkStore(ctx, s.Settings.Store)...)
 	findings = append(findings, checkNeighbours(s.Site)...)
 	findings = append(findings, checkSites(ctx, s.Socket)...)
+	findings = append(findings, checkServed(ctx, s.Socket)...)
 	findings = append(findings, checkLoaders(s.Site, s.Settings)...)
 	findings = append(findings, Files(s.Site)...)
 	findings = append(findings, checkAddresses(s)...)
