@@ -215,6 +215,9 @@ func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, spec *provision.
 	if client.Kind == dhcp.OwnIPXE || client.Kind == dhcp.IPXE && takesScript(client) {
 		return scriptURL(c.Base(client.Server), mac), nil
 	}
+	if client.Firmware == dhcp.UBoot && spec.Quirks.BootFile == "" {
+		return ubootScript, nil
+	}
 	name, err := c.loaderFor(client, spec)
 	if err != nil {
 		return "", err
