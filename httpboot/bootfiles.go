@@ -100,7 +100,7 @@ func mayBeMissing(name string) bool {
 	case "revocations_sku.efi", "revocations_sbat.efi", "shim_certificate_0.efi":
 		return true
 	}
-	return strings.HasPrefix(name, ubootMachines) || strings.HasPrefix(name, grubRoot) && path.Ext(name) == ".lst"
+	return strings.HasPrefix(name+"/", ubootTrees) || strings.HasPrefix(name, ubootMachines) || strings.HasPrefix(name, grubRoot) && path.Ext(name) == ".lst"
 }
 
 // stageOfFile returns the stage that a download by TFTP begins. When GRUB or U-Boot

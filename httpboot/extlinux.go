@@ -26,6 +26,9 @@ const (
 	// ubootMachines is the folder of the machines' configurations. The name of each is
 	// "01-" and the MAC with dashes.
 	ubootMachines = "pxelinux.cfg/"
+	// ubootTrees is the folder in which U-Boot looks for a device tree, when it has the
+	// boot loader of a UEFI machine.
+	ubootTrees = "dtb/"
 )
 
 // ubootPause is how many seconds U-Boot waits before it asks again, and ubootAsks how

@@ -161,6 +161,8 @@ func TestUBootAsksInVain(t *testing.T) {
 		}
 		b.SawTransfer(loopback, "pxelinux.cfg/"+name, 0, fs.ErrNotExist)
 	}
+	b.SawTransfer(loopback, "dtb", 0, fs.ErrNotExist)
+	b.SawTransfer(loopback, "dtb/vendor/board.dtb", 0, fs.ErrNotExist)
 	if after := b.trace(node1); after != before {
 		t.Errorf("the trace has grown:\n%s", after)
 	}
