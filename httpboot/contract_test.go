@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +35,7 @@ var firmwares = []struct {
 	{dhcp.EFIX64, []uint16{7, 9}, []uint16{16}, true},
 	{dhcp.EFIARM32, []uint16{10}, []uint16{18}, true},
 	{dhcp.EFIARM64, []uint16{11}, []uint16{19}, true},
-	{dhcp.RaspberryPi, []uint16{0}, nil, false},
+	{dhcp.RaspberryPi, []uint16{0}, nil, true},
 	{dhcp.UBoot, []uint16{21, 22}, nil, true},
 }
 
@@ -59,7 +60,7 @@ type netboot struct {
 // that a reply names can be had, whatever the client, and every client that
 // shall boot is named one.
 func TestContract(t *testing.T) {
-	b := newBed(t, nil)
+	b := newBed(t, withPiFirmware(t))
 	b.kit(node1)
 	files := startTFTP(t, b.Chain)
 	for _, fw := range firmwares {
@@ -74,7 +75,8 @@ func TestContract(t *testing.T) {
 							named := b.conversation(t, client, mode, files)
 							script := client.kind == dhcp.OwnIPXE || client.kind == dhcp.IPXE && client.http
 							silent := fw.is == dhcp.UBoot && mode == dhcp.Proxy // it would take our offer for one of an address
-							if expect := !silent && (fw.served || quirk.BootFile != "" || script); expect != (named > 0) {
+							served := fw.served && (fw.is != dhcp.RaspberryPi || client.kind == dhcp.PXE) // a Pi has no iPXE
+							if expect := !silent && (served || quirk.BootFile != "" || script); expect != (named > 0) {
 								t.Errorf("%d replies name a file; want one: %t", named, expect)
 							}
 						})
@@ -229,6 +231,9 @@ func (b *bed) fetchNamed(t *testing.T, n netboot, reply dhcp.Reply, files *tftpC
 		t.Fatalf("a reply names %s, and TFTP does not serve it: %v", name, err)
 	}
 	want := "this is " + strings.TrimPrefix(name, "/")
+	if n.mac[0] == 0xb8 && path.Base(name) == piFirmware {
+		want = "this is " + piFirmware // in the Pi's own folder
+	}
 	if name == ubootScript {
 		want = "\x27\x05\x19\x56" // the magic number of U-Boot's images
 	}
