@@ -74,7 +74,7 @@ func TestContract(t *testing.T) {
 							b.change(mac, func(s *provision.Spec) { s.Quirks = quirk })
 							named := b.conversation(t, client, mode, files)
 							script := client.kind == dhcp.OwnIPXE || client.kind == dhcp.IPXE && client.http
-							silent := fw.is == dhcp.UBoot && mode == dhcp.Proxy // it would take our offer for one of an address
+							silent := fw.is == dhcp.UBoot && mode == dhcp.Proxy                           // it would take our offer for one of an address
 							served := fw.served && (fw.is != dhcp.RaspberryPi || client.kind == dhcp.PXE) // a Pi has no iPXE
 							if expect := !silent && (served || quirk.BootFile != "" || script); expect != (named > 0) {
 								t.Errorf("%d replies name a file; want one: %t", named, expect)
