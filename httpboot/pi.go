@@ -111,7 +111,7 @@ func (b bootFiles) piFile(ctx context.Context, from netip.Addr, folder, file str
 	case piRAMDisk:
 		return b.depotFile(ctx, from, kit.RAMDisk.Digest)
 	}
-	return b.imageFile(kit, folder+"/"+file, piPlaces(file, kit.Kernels[0].Version))
+	return b.imageFile(ctx, from, kit, folder+"/"+file, piPlaces(file, kit.Kernels[0].Version))
 }
 
 // piKit returns what a Pi boots, or why it boots nothing.
@@ -135,9 +135,10 @@ func piPlaces(file, kernel string) []string {
 	}
 }
 
-// imageFile opens the first of some files of an image.
-func (b bootFiles) imageFile(kit *depot.Kit, name string, places []string) (fs.File, error) {
-	tree, done, err := b.Depot.OpenPack(kit.Pack)
+// imageFile opens the first of some files of an image that is there, when it has its
+// turn, which ends when the file is closed.
+func (b bootFiles) imageFile(ctx context.Context, from netip.Addr, kit *depot.Kit, name string, places []string) (fs.File, error) {
+	tree, closePack, err := b.Depot.OpenPack(kit.Pack)
 	if err != nil {
 		return nil, err
 	}
@@ -148,12 +149,17 @@ func (b bootFiles) imageFile(kit *depot.Kit, name string, places []string) (fs.F
 		}
 		content, err := tree.Open(place)
 		if err != nil {
-			done()
+			closePack()
 			return nil, err
 		}
-		return &packedFile{content, entry, done}, nil
+		done, err := b.download(ctx, from, entry.Size)
+		if err != nil {
+			defer closePack()
+			return nil, errors.Join(err, content.Close())
+		}
+		return &packedFile{content, entry, func() { done(); closePack() }}, nil
 	}
-	done()
+	closePack()
 	return nil, absent(name, fmt.Errorf("the image %s has none of %s: install Debian's raspi-firmware in it", kit.Key, strings.Join(places, ", ")))
 }
 
