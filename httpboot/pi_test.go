@@ -1,6 +1,7 @@
 package httpboot
 
 import (
+	"errors"
 	"io/fs"
 	"net/netip"
 	"path/filepath"
@@ -83,10 +84,17 @@ func TestPiBoots(t *testing.T) {
 	if trace := b.trace(node1); strings.Contains(trace, "could not fetch") {
 		t.Errorf("what a Pi asks for in vain is in the trace:\n%s", trace)
 	}
-	if stage := b.state(node1).Stage; stage != provision.StageKernel {
-		t.Errorf("the stage is %s", stage)
-	}
 	b.claimAs(b.request(node1))
+}
+
+// piSees is how the server sees a Pi ask for a file in vain.
+func (b *bed) piSees(name string) {
+	b.t.Helper()
+	_, err := bootFiles{b.Chain, netip.Addr{}}.OpenFor(b.t.Context(), loopback, name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		b.t.Errorf("%s: %v, want that it does not exist", name, err)
+	}
+	b.SawTransfer(loopback, name, 0, err)
 }
 
 // TestPiLocal: a Pi that shall not install, or that nobody knows, finds no file at all,
@@ -109,6 +117,7 @@ func TestPiLocal(t *testing.T) {
 	b.change(node1, func(s *provision.Spec) { s.InstallOnce = false })
 	allAbsent("9ffefdef")
 	allAbsent("52-54-00-00-00-01")
+	b.piSees("9ffefdef/start4.elf")
 	b.wantTrace(node1, "could not fetch 9ffefdef/start4.elf", "no install is armed")
 }
 
@@ -117,9 +126,7 @@ func TestPiWithoutFirmware(t *testing.T) {
 	b := newBed(t, nil)
 	b.kit(node1)
 	b.startsAt(node1, "127.0.0.1")
-	if text, err := fetchTFTP(startTFTP(t, b.Chain).at, "9ffefdef/start4.elf"); err == nil {
-		t.Errorf("an image without it has start4.elf: %.40q", text)
-	}
+	b.piSees("9ffefdef/start4.elf")
 	b.wantTrace(node1, "could not fetch 9ffefdef/start4.elf", "install Debian's raspi-firmware")
 }
 
@@ -136,9 +143,14 @@ func TestPiNames(t *testing.T) {
 			t.Errorf("%s is a file: %v", name, f)
 		}
 	}
-	b.SawTransfer(loopback, "9ffefdef/vl805.sig", 0, fs.ErrNotExist)
+	b.piSees("9ffefdef/vl805.sig")
 	if trace := b.trace(node1); strings.Contains(trace, "vl805") {
 		t.Errorf("the trace has what may be absent:\n%s", trace)
+	}
+	for name, want := range map[string]provision.Stage{"9ffefdef/start4.elf": provision.StageLoader, "9ffefdef/cmdline.txt": "", "9ffefdef/vmlinuz": ""} {
+		if got := stageOfFile(name); got != want {
+			t.Errorf("%s begins the stage %q, want %q", name, got, want)
+		}
 	}
 }
 
