@@ -13,8 +13,9 @@ import (
 // Vendor classes (option 60) by which boot clients and servers recognise each
 // other.
 const (
-	classPXE  = "PXEClient"
-	classHTTP = "HTTPClient"
+	classPXE   = "PXEClient"
+	classHTTP  = "HTTPClient"
+	classUBoot = "U-Boot" // and the architecture: "U-Boot.armv8"
 )
 
 // maxFile is the longest boot file name, in bytes, that fits one option 67 with
@@ -52,6 +53,10 @@ type bootOptions struct {
 func chooseBootOptions(req Request, id Identity, boot Boot, s step) (bootOptions, error) {
 	if err := checkBootable(req.Client, boot); err != nil {
 		return bootOptions{}, err
+	}
+	if req.Client.Firmware == UBoot && s != withLease {
+		// It would ask for the address 0.0.0.0 that a proxy offers.
+		return bootOptions{}, errors.New("U-Boot takes each offer for one of an address, so a proxy must not answer it: let the network's DHCP server name this server as next-server (siaddr)")
 	}
 	tftp := id.TFTP
 	if !tftp.IsValid() {
@@ -105,6 +110,8 @@ func (o *bootOptions) setForPXE(fw Firmware, id Identity, boot Boot, s step) {
 			suboption{pxeMenuPrompt, []byte("\x00PXE")})
 		o.option66 = o.tftpName
 		o.reason = "Raspberry Pi, boot menu"
+	case fw == UBoot:
+		o.class, o.reason = "", "U-Boot, file in the header"
 	case fw == BIOS:
 		o.vendor, o.reason = skipDiscoveryOption(), "BIOS PXE, file in one step"
 	case s == bootServer:

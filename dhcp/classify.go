@@ -32,7 +32,7 @@ func Classify(p *dhcpv4.DHCPv4) Client {
 	}
 	c.Kind = kindOf(p, c.VendorClass, classes)
 	if c.Kind != Plain {
-		c.Firmware = firmwareOf(p)
+		c.Firmware = firmwareOf(p, c.VendorClass)
 	}
 	return c
 }
@@ -48,7 +48,7 @@ func hasFeature(features []byte, code byte) bool {
 // not required, since not every ROM sends it.
 func kindOf(p *dhcpv4.DHCPv4, vendorClass string, userClasses []string) Kind {
 	http := strings.HasPrefix(vendorClass, classHTTP)
-	pxe := strings.HasPrefix(vendorClass, classPXE)
+	pxe := strings.HasPrefix(vendorClass, classPXE) || strings.HasPrefix(vendorClass, classUBoot)
 	hasArch := p.Options.Has(dhcpv4.OptionClientSystemArchitectureType)
 	switch {
 	case !hasArch || !http && !pxe:
@@ -65,8 +65,12 @@ func kindOf(p *dhcpv4.DHCPv4, vendorClass string, userClasses []string) Kind {
 }
 
 // firmwareOf takes the first architecture in option 93 that is known. The ROM
-// of a Raspberry Pi claims to be a BIOS, so its MAC decides.
-func firmwareOf(p *dhcpv4.DHCPv4) Firmware {
+// of a Raspberry Pi claims to be a BIOS, so its MAC decides. So does U-Boot on a
+// PC, so its vendor class decides.
+func firmwareOf(p *dhcpv4.DHCPv4, vendorClass string) Firmware {
+	if strings.HasPrefix(vendorClass, classUBoot) {
+		return UBoot
+	}
 	archs := p.GetOneOption(dhcpv4.OptionClientSystemArchitectureType)
 	for ; len(archs) >= 2; archs = archs[2:] {
 		switch f := firmwareOfArch(iana.Arch(binary.BigEndian.Uint16(archs))); {
@@ -93,6 +97,8 @@ func firmwareOfArch(arch iana.Arch) Firmware {
 		return EFIARM32
 	case iana.EFI_ARM64, iana.EFI_ARM64_HTTP:
 		return EFIARM64
+	case iana.UBOOT_ARM32, iana.UBOOT_ARM64, iana.UBOOT_ARM32_HTTP, iana.UBOOT_ARM64_HTTP:
+		return UBoot
 	default:
 		return NoFirmware
 	}
@@ -161,6 +167,8 @@ func (f Firmware) String() string {
 		return "UEFI arm64"
 	case RaspberryPi:
 		return "Raspberry Pi"
+	case UBoot:
+		return "U-Boot"
 	default:
 		return "unknown firmware"
 	}

@@ -32,6 +32,8 @@ func TestClassifyRealClients(t *testing.T) {
 		{"ovmf-pxe-4011", PXE, EFIX64, false, uuid, "", "10.77.0.54"},
 		{"own-ipxe-discover", OwnIPXE, BIOS, true, uuid, "cloudlets", ""},
 		{"raspberrypi-discover", PXE, RaspberryPi, false, "34495052-5052-3449-5250-493452504934", "", ""},
+		{"uboot-discover", PXE, UBoot, false, "", "", ""},
+		{"uboot-request", PXE, UBoot, false, "", "", "10.77.0.100"},
 	} {
 		t.Run(want.packet, func(t *testing.T) {
 			c := sampleNamed(t, want.packet).req.Client
@@ -92,6 +94,9 @@ func TestClassifyByOptions(t *testing.T) {
 		{"EBC means x64", pxe, map[uint8]string{93: "\x00\x07"}, PXE, EFIX64},
 		{"x64 as 9", pxe, map[uint8]string{93: "\x00\x09"}, PXE, EFIX64},
 		{"arm32", pxe, map[uint8]string{93: "\x00\x0a"}, PXE, EFIARM32},
+		{"U-Boot on a PC", "U-Boot", map[uint8]string{93: "\x00\x00"}, PXE, UBoot},
+		{"U-Boot as a PXE client", pxe, map[uint8]string{93: "\x00\x15"}, PXE, UBoot},
+		{"UEFI of U-Boot", "PXEClient:Arch:00011:UNDI:003000", map[uint8]string{93: "\x00\x0b"}, PXE, EFIARM64},
 		{"HTTP arm64", "HTTPClient:Arch:00019", map[uint8]string{93: "\x00\x13"}, HTTPBoot, EFIARM64},
 	} {
 		t.Run(test.name, func(t *testing.T) {

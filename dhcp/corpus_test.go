@@ -154,12 +154,12 @@ func ask(t *testing.T, server string, packets []corpusPacket) (answers []string)
 	case "dnsmasq":
 		startForeign(t, w.server, "sockets bound exclusively to interface", "dnsmasq", "--no-daemon", "--port=0", "--conf-file=/dev/null",
 			"--user=root", "--interface=eth0", "--bind-interfaces", "--no-ping", "--log-dhcp", "--dhcp-authoritative",
-			"--dhcp-vendorclass=set:boot,PXEClient", "--dhcp-vendorclass=set:boot,HTTPClient", "--dhcp-boot=tag:boot,undionly.kpxe", "--dhcp-range=10.77.0.100,10.77.0.199", "--dhcp-leasefile="+filepath.Join(t.TempDir(), "leases"))
+			"--dhcp-vendorclass=set:boot,PXEClient", "--dhcp-vendorclass=set:boot,HTTPClient", "--dhcp-vendorclass=set:boot,U-Boot", "--dhcp-boot=tag:boot,undionly.kpxe", "--dhcp-range=10.77.0.100,10.77.0.199", "--dhcp-leasefile="+filepath.Join(t.TempDir(), "leases"))
 	case "ISC":
 		dir := t.TempDir()
 		config, leases := filepath.Join(dir, "conf"), filepath.Join(dir, "leases")
 		text := "authoritative; ping-check false;\nsubnet 10.77.0.0 netmask 255.255.255.0 { range 10.77.0.100 10.77.0.199; }\n" +
-			"if option vendor-class-identifier ~= \"^(PXE|HTTP)Client\" { filename \"undionly.kpxe\"; }\n"
+			"if option vendor-class-identifier ~= \"^((PXE|HTTP)Client|U-Boot)\" { filename \"undionly.kpxe\"; }\n"
 		if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -36,7 +36,7 @@ const (
 	OwnIPXE              // an iPXE with user class "cloudlets"
 	HTTPBoot             // UEFI HTTP Boot, vendor class HTTPClient
 	IPXE                 // a stock iPXE: a NIC's option ROM, or one that we chainloaded
-	PXE                  // a PXE ROM: BIOS, or UEFI's own stack
+	PXE                  // a PXE ROM: BIOS, or UEFI's own stack; or U-Boot
 )
 
 // Firmware is the platform that a client boots on. It comes from option 93 (RFC
@@ -52,6 +52,7 @@ const (
 	EFIARM32                    // 10, 18
 	EFIARM64                    // 11, 19
 	RaspberryPi                 // claims type 0, known by its MAC prefix
+	UBoot                       // 21 to 24; others are known by their vendor class
 )
 
 // Client is what one packet says about the machine that sent it.

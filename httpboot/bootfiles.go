@@ -16,14 +16,15 @@ import (
 	"cloudlets/provision/depot"
 )
 
-// bootFiles is what TFTP serves: boot loaders, and what GRUB asks for.
+// bootFiles is what TFTP serves: boot loaders, and what GRUB, U-Boot and the
+// firmware of a Raspberry Pi ask for.
 type bootFiles struct {
 	*Chain
 	own netip.Addr
 }
 
 // BootFiles returns the files for a TFTP server that machines reach at an address.
-// What GRUB gets depends on who asks, so they implement [cloudlets/tftp.Asked].
+// What those three get depends on who asks, so they implement [cloudlets/tftp.Asked].
 func (c *Chain) BootFiles(own netip.Addr) fs.FS { return bootFiles{c, own} }
 
 // Open implements [fs.FS], for somebody who is at no address.
@@ -40,8 +41,17 @@ func (b bootFiles) OpenFor(ctx context.Context, from netip.Addr, name string) (f
 	if rest, ok := strings.CutPrefix(name, grubMachines); ok {
 		return b.machineFile(ctx, from, name, rest)
 	}
+	if name == ubootScript {
+		return textFile(name, scriptImage(extlinux{}.start())), nil
+	}
+	if rest, ok := strings.CutPrefix(name, ubootMachines); ok {
+		return b.extlinuxFile(ctx, from, name, rest)
+	}
 	if digest, ok := depotFile(name); ok {
 		return b.depotFile(ctx, from, digest)
+	}
+	if folder, file, ok := splitPiName(name); ok {
+		return b.piFile(ctx, from, folder, file)
 	}
 	return b.Loaders.Open(name)
 }
@@ -62,6 +72,17 @@ func (b bootFiles) machineFile(ctx context.Context, from netip.Addr, name, rest 
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
+// extlinuxFile returns a configuration that U-Boot asks for with its MAC. It asks for
+// others too, by its UUID and address.
+func (b bootFiles) extlinuxFile(ctx context.Context, from netip.Addr, name, rest string) (fs.File, error) {
+	card, ethernet := strings.CutPrefix(rest, "01-")
+	mac, err := provision.ParseMAC(card)
+	if err != nil || !ethernet {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return textFile(name, b.tell(ctx, mac, from, extlinux{})), nil
+}
+
 // grubFailed records that GRUB could not load what it was told to, and lets the
 // machine go.
 func (c *Chain) grubFailed(ctx context.Context, mac provision.MAC, from netip.Addr) string {
@@ -76,20 +97,22 @@ func (c *Chain) grubFailed(ctx context.Context, mac provision.MAC, from netip.Ad
 	return grub{c.TFTP(localAddr(ctx))}.leave("GRUB could not load the kernel and its RAM disk; the reason is above")
 }
 
-// mayBeMissing says whether shim or GRUB asks for a file that is there only on other
-// servers. Its absence says nothing about the machine.
+// mayBeMissing says whether shim, GRUB, U-Boot or a Raspberry Pi asks for a file that
+// is there only on other servers. Its absence says nothing about the machine.
 func mayBeMissing(name string) bool {
 	switch name {
 	case "revocations_sku.efi", "revocations_sbat.efi", "shim_certificate_0.efi":
 		return true
 	}
-	return strings.HasPrefix(name, grubRoot) && path.Ext(name) == ".lst"
+	uboot := strings.HasPrefix(name, ubootMachines) || strings.HasPrefix(name+"/", ubootTrees)
+	return uboot || mayPiMiss(name) || strings.HasPrefix(name, grubRoot) && path.Ext(name) == ".lst"
 }
 
-// stageOfFile returns the stage that a download by TFTP begins. When GRUB reads the
-// machine's configuration and what that names, the decision has begun one already.
+// stageOfFile returns the stage that a download by TFTP begins. When GRUB, U-Boot or a
+// Raspberry Pi reads the machine's configuration and what that names, the decision has
+// begun one already.
 func stageOfFile(name string) provision.Stage {
-	if _, ok := depotFile(name); ok || strings.HasPrefix(name, grubMachines) {
+	if _, ok := depotFile(name); ok || mayPiMiss(name) || strings.HasPrefix(name, grubMachines) || strings.HasPrefix(name, ubootMachines) {
 		return ""
 	}
 	return provision.StageLoader

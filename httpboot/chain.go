@@ -10,6 +10,8 @@
 //	               what it boots, in its dialect           program.go
 //	HTTP           iPXE: script, kernel and RAM disk       script.go, handler.go
 //	TFTP           GRUB: the same                          grub.go, bootfiles.go
+//	TFTP           U-Boot: the same                        extlinux.go, bootfiles.go
+//	TFTP           Raspberry Pi: the same, and firmware    pi.go, bootfiles.go
 //	HTTP           the agent claims its plan               claim.go
 //	HTTP           pack, overlay, boot loaders for disks   handler.go
 //	HTTP           the agent's reports                     report.go

@@ -1,7 +1,6 @@
 package httpboot
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -11,8 +10,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	pin "github.com/pin/tftp/v3"
 
 	"cloudlets/dhcp"
 	"cloudlets/provision"
@@ -32,8 +29,8 @@ func newSecureBed(t *testing.T) *bed {
 	return b
 }
 
-// grubFile is what GRUB reads under a name, by TFTP from an address.
-func (b *bed) grubFile(from netip.Addr, name string) string {
+// tftpFile is the text that a boot loader reads under a name, by TFTP from an address.
+func (b *bed) tftpFile(from netip.Addr, name string) string {
 	b.t.Helper()
 	f, err := bootFiles{b.Chain, netip.Addr{}}.OpenFor(b.t.Context(), from, name)
 	must(b.t, err)
@@ -50,7 +47,7 @@ func (b *bed) grubFile(from netip.Addr, name string) string {
 
 func (b *bed) grubConfig(mac provision.MAC) string {
 	b.t.Helper()
-	return b.grubFile(loopback, "grub/machine/"+string(mac)+"/grub.cfg")
+	return b.tftpFile(loopback, "grub/machine/"+string(mac)+"/grub.cfg")
 }
 
 // TestGRUBStart: GRUB finds its first configuration by either name that it asks for,
@@ -70,14 +67,9 @@ func TestGRUBInstall(t *testing.T) {
 	kit := b.kit(node1)
 	at := startTFTP(t, b.Chain).at
 	fetch := func(name string) string {
-		client, err := pin.NewClient(at)
+		text, err := fetchTFTP(at, name)
 		must(t, err)
-		from, err := client.Receive(name, "octet")
-		must(t, err)
-		var text bytes.Buffer
-		_, err = from.WriteTo(&text)
-		must(t, err)
-		return text.String()
+		return text
 	}
 	config := fetch("grub/machine/" + string(node1) + "/grub.cfg")
 	token := config[strings.Index(config, "cloudlets.token=")+len("cloudlets.token="):][:32]
@@ -145,10 +137,10 @@ func TestGRUBWait(t *testing.T) {
 // the server learns of it.
 func TestGRUBFailed(t *testing.T) {
 	b := newSecureBed(t)
-	golden(t, "failed.grub", b.grubFile(loopback, "grub/machine/"+string(node1)+"/failed.cfg"))
+	golden(t, "failed.grub", b.tftpFile(loopback, "grub/machine/"+string(node1)+"/failed.cfg"))
 	b.wantTrace(node1, "GRUB could not load the kernel", "a kernel that Debian signed")
 	before := b.trace(stranger)
-	b.grubFile(loopback, "grub/machine/"+string(stranger)+"/failed.cfg")
+	b.tftpFile(loopback, "grub/machine/"+string(stranger)+"/failed.cfg")
 	if after := b.trace(stranger); after != before {
 		t.Errorf("anybody can write into the trace of a stranger:\n%s", after)
 	}
@@ -178,7 +170,7 @@ func TestGRUBLookedAt(t *testing.T) {
 	b.startsAt(node1, "127.0.0.1")
 	b.grubConfig(node1)
 	before := b.state(node1)
-	b.grubFile(netip.MustParseAddr("127.0.0.9"), "grub/machine/"+string(node1)+"/grub.cfg")
+	b.tftpFile(netip.MustParseAddr("127.0.0.9"), "grub/machine/"+string(node1)+"/grub.cfg")
 	if after := b.state(node1); after.Stage != before.Stage {
 		t.Errorf("looking changed the stage from %s to %s", before.Stage, after.Stage)
 	}

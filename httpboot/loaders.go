@@ -215,6 +215,13 @@ func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, spec *provision.
 	if client.Kind == dhcp.OwnIPXE || client.Kind == dhcp.IPXE && takesScript(client) {
 		return scriptURL(c.Base(client.Server), mac), nil
 	}
+	switch {
+	case spec.Quirks.BootFile != "":
+	case client.Firmware == dhcp.UBoot:
+		return ubootScript, nil
+	case client.Firmware == dhcp.RaspberryPi && client.Kind == dhcp.PXE:
+		return piName(mac, piFirmware), nil
+	}
 	name, err := c.loaderFor(client, spec)
 	if err != nil {
 		return "", err

@@ -19,6 +19,9 @@ var (
 	aavmf      = efi{"/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd", "qemu-efi-aarch64"}
 )
 
+// uboot is U-Boot for QEMU's arm64 board, of Debian's package u-boot-qemu.
+const uboot = "/usr/lib/u-boot/qemu_arm64/u-boot.bin"
+
 // program is the QEMU that has the machine's processor, and its Debian
 // package.
 func (s Spec) program() (name, debian string) {
@@ -32,6 +35,9 @@ func (s Spec) program() (name, debian string) {
 func (s Spec) check() error {
 	if s.Arch == ARM64 && s.Firmware == BIOS {
 		return errors.New("an arm64 machine has no BIOS")
+	}
+	if s.Firmware == UBoot && s.Arch != ARM64 {
+		return errors.New("the test bed has U-Boot on arm64 only")
 	}
 	if s.SecureBoot && (s.Firmware == BIOS || s.Arch == ARM64) {
 		return errors.New("the test bed has Secure Boot with UEFI on amd64 only")
@@ -64,8 +70,11 @@ func (s Spec) arguments(dir, tap string) ([]string, error) {
 		args = append(args, d.arguments(n, s.Firmware)...)
 	}
 	args = append(args, s.kernel()...)
-	if s.Firmware == BIOS {
+	switch s.Firmware {
+	case BIOS:
 		return args, nil
+	case UBoot:
+		return append(args, "-bios", uboot), nil
 	}
 	return s.uefi(args, dir)
 }
@@ -89,6 +98,9 @@ func (s Spec) nic() string {
 	nic := "virtio-net-pci,netdev=n0,mac=" + s.MAC
 	if s.Firmware != BIOS || s.LocalOnly {
 		nic += ",romfile="
+	}
+	if s.Firmware == UBoot {
+		nic += ",disable-legacy=on" // else U-Boot reads a wrong MAC
 	}
 	if !s.LocalOnly {
 		nic += ",bootindex=1"

@@ -9,7 +9,7 @@ type Arch string
 // emulated.
 const (
 	AMD64 Arch = "amd64" // a PC; the default
-	ARM64 Arch = "arm64" // QEMU's "virt" board with a Cortex-A57; UEFI only
+	ARM64 Arch = "arm64" // QEMU's "virt" board with a Cortex-A57; UEFI or U-Boot
 )
 
 // Firmware is what a virtual machine starts with.
@@ -20,6 +20,7 @@ const (
 	BIOS     Firmware = "BIOS"      // SeaBIOS, with the NIC's own iPXE ROM
 	UEFI     Firmware = "UEFI"      // EDK2 (OVMF, AAVMF), by its PXE stack
 	UEFIHTTP Firmware = "UEFI-HTTP" // EDK2, by HTTP Boot only
+	UBoot    Firmware = "U-Boot"    // U-Boot, on arm64 only; it tries disks before the network
 )
 
 // Spec says what a virtual machine is made of.

@@ -1,0 +1,188 @@
+package httpboot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"path"
+	"strings"
+	"time"
+
+	"cloudlets/images"
+	"cloudlets/provision"
+	"cloudlets/provision/depot"
+)
+
+// pi is the dialect of a Raspberry Pi's firmware, which has no scripts: what it is
+// told is its command line, or nothing. It fetches all its files by TFTP from a folder
+// that is named for the board. A file that is absent sends it to its next boot mode.
+type pi struct{}
+
+var _ dialect = pi{}
+
+// piPatience is less than the half minute that a Pi gives each file.
+const piPatience = 20 * time.Second
+
+// Files of a Pi's folder that this server makes. All others are the image's.
+const (
+	piFirmware = "start4.elf" // the one that it asks for first
+	piConfig   = "config.txt"
+	piCmdline  = "cmdline.txt"
+	piKernel   = "vmlinuz"
+	piRAMDisk  = "ramdisk"
+)
+
+// piConfigText is config.txt. The device tree is the one that the firmware asks for by
+// the board's name, as Linux itself calls it.
+const piConfigText = `arm_64bit=1
+enable_uart=1
+upstream_kernel=1
+kernel=` + piKernel + `
+initramfs ` + piRAMDisk + ` followkernel
+cmdline=` + piCmdline + `
+`
+
+func (pi) patience() time.Duration { return piPatience }
+
+func (pi) boot(p Program) (string, error) {
+	return strings.Join(strings.Fields(p.Cmdline), " ") + "\n", nil
+}
+
+func (pi) again(provision.MAC, string) string { return "" }
+
+func (pi) leave(string) string { return "" }
+
+// piName is the name of a Pi's file in the folder that is named for its MAC.
+func piName(mac provision.MAC, file string) string {
+	return strings.ReplaceAll(string(mac), ":", "-") + "/" + file
+}
+
+// splitPiName returns the folder and the file in a name that a Pi asks for. The folder
+// is the board's serial number in eight digits, or its MAC with dashes (TFTP_PREFIX in
+// the settings of its EEPROM).
+func splitPiName(name string) (folder, file string, ok bool) {
+	folder, file, _ = strings.Cut(name, "/")
+	if !fs.ValidPath(name) || file == "" {
+		return folder, file, false
+	}
+	if len(folder) == 8 {
+		return folder, file, strings.Trim(folder, "0123456789abcdef") == ""
+	}
+	_, err := provision.ParseMAC(folder)
+	return folder, file, err == nil && strings.Contains(folder, "-")
+}
+
+// mayPiMiss says whether a Pi looks for a file only in case it is there. Without its
+// firmware it does not boot, so a person shall hear of that.
+func mayPiMiss(name string) bool {
+	_, file, ok := splitPiName(name)
+	return ok && file != piFirmware
+}
+
+// piFile opens a file that a Pi asks for. A serial number tells no MAC, so then the Pi
+// is the machine that DHCP gave the address to.
+func (b bootFiles) piFile(ctx context.Context, from netip.Addr, folder, file string) (fs.File, error) {
+	mac, err := provision.ParseMAC(folder)
+	if err != nil {
+		known := false
+		if mac, known = b.hosts.machine(from); !known {
+			return nil, absent(folder+"/"+file, errors.New("this server did not give that machine its address, so it knows machines by their MAC only: set TFTP_PREFIX=2 in the settings of its EEPROM"))
+		}
+	}
+	if file == piCmdline {
+		text := b.tell(ctx, mac, from, pi{})
+		if text == "" {
+			return nil, absent(folder+"/"+file, errors.New("the machine has nothing to boot"))
+		}
+		return textFile(file, text), nil
+	}
+	kit, err := b.piKit(ctx, mac)
+	if err != nil {
+		return nil, absent(folder+"/"+file, err)
+	}
+	switch file {
+	case piConfig:
+		return textFile(file, piConfigText), nil
+	case piKernel:
+		return b.depotFile(ctx, from, kit.Kernel.Digest)
+	case piRAMDisk:
+		return b.depotFile(ctx, from, kit.RAMDisk.Digest)
+	}
+	return b.imageFile(ctx, from, kit, folder+"/"+file, piPlaces(file, kit.Kernels[0].Version))
+}
+
+// piKit returns what a Pi boots, or why it boots nothing.
+func (b bootFiles) piKit(ctx context.Context, mac provision.MAC) (*depot.Kit, error) {
+	spec, decision := b.decide(mac)
+	if decision.Action != provision.ActionInstall {
+		return nil, errors.New(decision.Reason)
+	}
+	wait, stop := context.WithTimeout(ctx, piPatience)
+	defer stop()
+	return b.Depot.Kit(wait, kitKey(spec))
+}
+
+// piPlaces are the paths in an image at which a file for a Pi may be: where Debian's
+// raspi-firmware has its files, where Debian's kernel has its device trees, and where
+// both are put together.
+func piPlaces(file, kernel string) []string {
+	trees := "/usr/lib/linux-image-" + kernel
+	return []string{
+		path.Join("/usr/lib/raspi-firmware", file), path.Join(trees, "broadcom", file), path.Join(trees, file), path.Join("/boot/firmware", file),
+	}
+}
+
+// imageFile opens the first of some files of an image that is there, when it has its
+// turn, which ends when the file is closed.
+func (b bootFiles) imageFile(ctx context.Context, from netip.Addr, kit *depot.Kit, name string, places []string) (fs.File, error) {
+	tree, closePack, err := b.Depot.OpenPack(kit.Pack)
+	if err != nil {
+		return nil, err
+	}
+	for _, place := range places {
+		entry, err := tree.Entry(place)
+		if err != nil || entry.Type != images.Regular {
+			continue
+		}
+		content, err := tree.Open(place)
+		if err != nil {
+			closePack()
+			return nil, err
+		}
+		done, err := b.download(ctx, from, entry.Size)
+		if err != nil {
+			defer closePack()
+			return nil, errors.Join(err, content.Close())
+		}
+		return &packedFile{content, entry, func() { done(); closePack() }}, nil
+	}
+	closePack()
+	return nil, absent(name, fmt.Errorf("the image %s has none of %s: install Debian's raspi-firmware in it", kit.Key, strings.Join(places, ", ")))
+}
+
+func absent(name string, reason error) error {
+	return &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("%w: %w", reason, fs.ErrNotExist)}
+}
+
+// packedFile is a file of an image, out of its pack.
+type packedFile struct {
+	io.ReadCloser
+	entry images.Entry
+	done  func()
+}
+
+func (f *packedFile) Close() error {
+	defer f.done()
+	return f.ReadCloser.Close()
+}
+
+func (f *packedFile) Stat() (fs.FileInfo, error) { return f, nil }
+func (f *packedFile) Name() string               { return path.Base(f.entry.Path) }
+func (f *packedFile) Size() int64                { return f.entry.Size }
+func (f *packedFile) Mode() fs.FileMode          { return 0o444 }
+func (f *packedFile) ModTime() time.Time         { return f.entry.ModTime }
+func (f *packedFile) IsDir() bool                { return false }
+func (f *packedFile) Sys() any                   { return nil }
