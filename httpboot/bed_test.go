@@ -392,7 +392,7 @@ func writeAssets(t testing.TB, dir string) {
 	t.Helper()
 	for _, name := range []string{
 		disk.BootImage, disk.CoreImage, disk.SystemdAMD64, disk.ShimAMD64, disk.GRUBAMD64, disk.MokAMD64,
-		"grubnetx64.efi.signed", disk.ShimARM64, "grubnetaa64.efi.signed", disk.MokARM64,
+		"grubnetx64.efi.signed", disk.ShimARM64, "grubnetaa64.efi.signed", disk.MokARM64, "grubnetaa64.efi", "ipxe-arm64.efi",
 		"undionly.kpxe", "undionly.kkpxe", "snponly.efi", "ipxe.efi", "ipxe.pxe",
 		"snponly-ia32.efi", "snponly-arm64.efi", "snponly-arm32.efi", "special.efi", "bootcode.bin", "secret.txt",
 	} {

@@ -95,6 +95,8 @@ var alternatives = []loader{
 // the names that DHCP may hand out.
 type Loaders struct {
 	Dir string
+	// Root is the folder in which Debian's packages are installed; "" is "/".
+	Root string
 	// Site adds the boot loaders that its machines' files name. It may be nil.
 	Site Site
 }
@@ -118,7 +120,11 @@ func (l Loaders) path(name string) (string, error) {
 		return "", fs.ErrNotExist
 	}
 	base := cmp.Or(known.fileName(), name)
-	for _, dir := range []string{l.Dir, known.debian} {
+	folders := []string{l.Dir}
+	if known.debian != "" {
+		folders = append(folders, filepath.Join(cmp.Or(l.Root, "/"), known.debian))
+	}
+	for _, dir := range folders {
 		file := filepath.Join(dir, inAnyCase(dir, base))
 		if info, err := os.Stat(file); dir != "" && err == nil && info.Mode().IsRegular() {
 			return file, nil
