@@ -8,12 +8,15 @@ import (
 	"testing"
 
 	"cloudlets/dhcp"
+	"cloudlets/provision"
 )
 
 // TestARM64GetsTheBestLoaderThereIs: an iPXE, by PXE and by HTTP Boot; without one
 // GRUB, by PXE alone; and without that the reason says what to install.
 func TestARM64GetsTheBestLoaderThereIs(t *testing.T) {
 	b := newBed(t, nil)
+	b.addARM64()
+	b.change(node1, func(s *provision.Spec) { s.Image = arm64Image })
 	b.Loaders.Root = t.TempDir() // what this host has installed does not count
 	files := startTFTP(t, b.Chain)
 	boot := func(kind dhcp.Kind) dhcp.Boot {
@@ -57,6 +60,35 @@ func TestARM64GetsTheBestLoaderThereIs(t *testing.T) {
 	for _, want := range []string{"arm64 cannot boot", "snponly-arm64.efi", "ipxe of Debian 13", "grub-efi-arm64-bin:arm64"} {
 		if got := boot(dhcp.PXE); got.File != "" || !strings.Contains(got.Reason, want) || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("without a loader it boots %+v, and the check says %v; want %q", got, err, want)
+		}
+	}
+}
+
+// TestAnImageForOtherMachinesIsNotStarted: a machine whose processor the image's
+// kernel is not for is named nothing, with that reason. It would fetch the kernel,
+// fail, and begin again.
+func TestAnImageForOtherMachinesIsNotStarted(t *testing.T) {
+	b := newBed(t, nil)
+	b.addARM64()
+	boot := func(image string, kind dhcp.Kind, firmware dhcp.Firmware) dhcp.Boot {
+		b.change(node1, func(s *provision.Spec) { s.Image = image })
+		b.kit(node1)
+		return b.Boot(t.Context(), dhcp.Client{MAC: node1.HardwareAddr(), Kind: kind, Firmware: firmware, HTTP: true, BzImage: true})
+	}
+	for _, kind := range kinds {
+		for firmware, words := range map[dhcp.Firmware]string{
+			dhcp.BIOS: "it is for arm64, and the machine is amd64", dhcp.EFIX64: "it is for arm64, and the machine is amd64", dhcp.EFIARM64: "it is for amd64, and the machine is arm64",
+		} {
+			wrong := arm64Image
+			if firmware == dhcp.EFIARM64 {
+				wrong = "web"
+			}
+			if got := boot(wrong, kind, firmware); got.File != "" || !strings.Contains(got.Reason, words) {
+				t.Errorf("%s %s with the image %s boots %+v; want %q", firmware, kind, wrong, got, words)
+			}
+			if got := boot(imageFor(firmware), kind, firmware); got.File == "" {
+				t.Errorf("%s %s with the right image boots %+v", firmware, kind, got)
+			}
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/imagetest"
 	"cloudlets/images/ejs"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -156,6 +157,20 @@ func newBed(t testing.TB, change func(image string)) *bed {
 	write(t, filepath.Join(dir, "agent"), []byte("the agent"))
 	b.start(&store.Memory{})
 	return b
+}
+
+// arm64Image is the image that addARM64 makes.
+const arm64Image = "web-arm64"
+
+// addARM64 makes an image for arm64 machines, and the agent for them.
+func (b *bed) addARM64() {
+	b.t.Helper()
+	writeImage(b.t, filepath.Join(b.site.images, arm64Image))
+	image := make([]byte, 4096)
+	copy(image[0x38:], "ARM\x64")
+	write(b.t, filepath.Join(b.site.images, arm64Image, "boot/vmlinuz-"+kernelVersion), image)
+	write(b.t, filepath.Join(b.dir, "assets", disk.SystemdARM64), []byte("this is "+disk.SystemdARM64))
+	write(b.t, filepath.Join(b.dir, "assets", "cloudlets-arm64"), imagetest.GoProgram("arm64", ""))
 }
 
 func testSpec(mac provision.MAC) provision.Spec {

@@ -37,6 +37,14 @@ var firmwares = []struct {
 	{dhcp.RaspberryPi, []uint16{0}, nil, false},
 }
 
+// imageFor is the image of the machines that have a firmware.
+func imageFor(is dhcp.Firmware) string {
+	if is == dhcp.EFIARM64 {
+		return arm64Image
+	}
+	return "web"
+}
+
 var kinds = []dhcp.Kind{dhcp.OwnIPXE, dhcp.HTTPBoot, dhcp.IPXE, dhcp.PXE}
 
 var quirks = map[string]provision.Quirks{
@@ -59,6 +67,9 @@ type netboot struct {
 // shall boot is named one.
 func TestContract(t *testing.T) {
 	b := newBed(t, nil)
+	b.addARM64()
+	b.kit(node1)
+	b.change(node1, func(s *provision.Spec) { s.Image = arm64Image })
 	b.kit(node1)
 	files := startTFTP(t, b.Chain)
 	for _, fw := range firmwares {
@@ -69,7 +80,7 @@ func TestContract(t *testing.T) {
 						t.Run(fmt.Sprintf("%s/%s/arch%d/http=%t/%s/%s", fw.is, kind, client.arch, client.http, name, mode), func(t *testing.T) {
 							mac, err := provision.MACFrom(client.mac)
 							must(t, err)
-							b.change(mac, func(s *provision.Spec) { s.Quirks = quirk })
+							b.change(mac, func(s *provision.Spec) { s.Quirks, s.Image = quirk, imageFor(fw.is) })
 							named := b.conversation(t, client, mode, files)
 							script := client.kind == dhcp.OwnIPXE || client.kind == dhcp.IPXE && client.http
 							if expect := fw.served || quirk.BootFile != "" || script; expect != (named > 0) {
