@@ -6,6 +6,9 @@ SUDO  := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Tests that make namespaces and loop devices run as root; Go itself does not.
 AS_ROOT := $(if $(SUDO),-exec "$(SUDO) -E env PATH=$(PATH)")
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# One static binary. It has the revision of its source in it, by which a server knows
+# an agent for another architecture that is not of its own version.
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(if $(shell git rev-parse HEAD 2>/dev/null),auto,false) -ldflags '-s -w -X main.version=$(VERSION)'
 
 # What serving machines takes, and the demo.
 BOOT_PACKAGES := ipxe grub-pc-bin systemd-boot-efi
@@ -35,14 +38,13 @@ help: ## show what there is to make
 
 .PHONY: build
 build: ## build bin/cloudlets, one static binary; GOOS=windows and the like for other hosts
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/cloudlets$(shell $(GO) env GOEXE) ./cmd/cloudlets
+	$(BUILD) -o bin/cloudlets$(shell $(GO) env GOEXE) ./cmd/cloudlets
 
 # Machines of another architecture are installed by this program as it is built for
 # them. It is found beside bin/cloudlets, and in the folder that --assets names.
 .PHONY: build-all
 build-all: build ## build bin/cloudlets, and bin/cloudlets-linux-amd64 and -arm64 for machines of those architectures
-	for arch in amd64 arm64; do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch \
-		$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/cloudlets-linux-$$arch ./cmd/cloudlets || exit; done
+	for arch in amd64 arm64; do GOOS=linux GOARCH=$$arch $(BUILD) -o bin/cloudlets-linux-$$arch ./cmd/cloudlets || exit; done
 
 .PHONY: demo
 demo: setup-demo build bin/demo ## install two blank virtual machines over a private network (KEEP=1 leaves them running)
