@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"cloudlets/images/disk"
-	"cloudlets/images/imagetest"
 	"cloudlets/images/ejs"
+	"cloudlets/images/imagetest"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/store"
