@@ -6,6 +6,9 @@ SUDO  := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Tests that make namespaces and loop devices run as root; Go itself does not.
 AS_ROOT := $(if $(SUDO),-exec "$(SUDO) -E env PATH=$(PATH)")
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# One static binary. It has the revision of its source in it, by which a server knows
+# an agent for another architecture that is not of its own version.
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(if $(shell git rev-parse HEAD 2>/dev/null),auto,false) -ldflags '-s -w -X main.version=$(VERSION)'
 
 # What serving machines takes, and the demo.
 BOOT_PACKAGES := ipxe grub-pc-bin systemd-boot-efi
@@ -35,7 +38,13 @@ help: ## show what there is to make
 
 .PHONY: build
 build: ## build bin/cloudlets, one static binary; GOOS=windows and the like for other hosts
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/cloudlets$(shell $(GO) env GOEXE) ./cmd/cloudlets
+	$(BUILD) -o bin/cloudlets$(shell $(GO) env GOEXE) ./cmd/cloudlets
+
+# Machines of another architecture are installed by this program as it is built for
+# them. It is found beside bin/cloudlets, and in the folder that --assets names.
+.PHONY: build-all
+build-all: build ## build bin/cloudlets, and bin/cloudlets-linux-amd64 and -arm64 for machines of those architectures
+	for arch in amd64 arm64; do GOOS=linux GOARCH=$$arch $(BUILD) -o bin/cloudlets-linux-$$arch ./cmd/cloudlets || exit; done
 
 .PHONY: demo
 demo: setup-demo build bin/demo ## install two blank virtual machines over a private network (KEEP=1 leaves them running)
@@ -67,6 +76,17 @@ bin/isc-dhcp:
 bin/isc-dhcp-relay:
 	$(SUDO) apt-get update -qq
 	mkdir -p bin && cd bin && apt-get download -qq isc-dhcp-relay && dpkg -x isc-dhcp-relay_*.deb isc-dhcp-relay.part && rm isc-dhcp-relay_*.deb && mv isc-dhcp-relay.part isc-dhcp-relay
+# Boot loaders for arm64 machines, out of packages that are not for this computer: apt
+# gets folders of its own for each architecture and release. Only Debian 13 has iPXE for arm64.
+bin/arm64:
+	rm -rf bin/arm64.part && mkdir -p bin/arm64.part
+	for from in "bookworm arm64 grub-efi-arm64-bin" "trixie amd64 ipxe"; do set -- $$from && apt=$(CURDIR)/bin/arm64.part/apt-$$1 && \
+		mkdir -p $$apt/lists/partial $$apt/cache/archives/partial && touch $$apt/status && \
+		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $$1 main" >$$apt/sources.list && \
+		printf '%s;\n' "Dir::State \"$$apt\"" "Dir::State::status \"$$apt/status\"" "Dir::Cache \"$$apt/cache\"" "Dir::Etc::sourcelist \"$$apt/sources.list\"" \
+			'Dir::Etc::sourceparts "/dev/null"' "APT::Architecture \"$$2\"" "APT::Architectures \"$$2\"" 'APT::Sandbox::User "root"' >$$apt/apt.conf && \
+		(cd $$apt && export APT_CONFIG=$$apt/apt.conf && apt-get update -qq && apt-get download -qq $$3) && dpkg -x $$apt/$$3_*.deb bin/arm64.part && rm -r $$apt || exit; done
+	mv bin/arm64.part bin/arm64
 
 # The Debian root that tests read and machines install, made once.
 .PHONY: setup-image
@@ -113,7 +133,7 @@ test-boot: setup-test ## boot and install virtual machines with real firmware
 	$(GO) test -vet=off -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
 
 .PHONY: test-long
-test-long: setup-test setup-image ## all under the race detector; whole programs for other hosts; more machines, with Debian; 300 kills; storms
+test-long: setup-test setup-image bin/arm64 ## all under the race detector; whole programs for other hosts; more machines, with Debian; 300 kills; storms
 	$(RACE) -timeout 60m $(AS_ROOT) ./... ./testdata/needs
 	$(GO) test -timeout 30m -tags long -run '^TestLong' -v $(AS_ROOT) $(LONG)
 	$(GO) test -timeout 60m -parallel 2 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed

@@ -20,6 +20,7 @@ import (
 
 	"cloudlets/images/disk"
 	"cloudlets/images/ejs"
+	"cloudlets/images/imagetest"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/store"
@@ -156,6 +157,20 @@ func newBed(t testing.TB, change func(image string)) *bed {
 	write(t, filepath.Join(dir, "agent"), []byte("the agent"))
 	b.start(&store.Memory{})
 	return b
+}
+
+// arm64Image is the image that addARM64 makes.
+const arm64Image = "web-arm64"
+
+// addARM64 makes an image for arm64 machines, and the agent for them.
+func (b *bed) addARM64() {
+	b.t.Helper()
+	writeImage(b.t, filepath.Join(b.site.images, arm64Image))
+	image := make([]byte, 4096)
+	copy(image[0x38:], "ARM\x64")
+	write(b.t, filepath.Join(b.site.images, arm64Image, "boot/vmlinuz-"+kernelVersion), image)
+	write(b.t, filepath.Join(b.dir, "assets", disk.SystemdARM64), []byte("this is "+disk.SystemdARM64))
+	write(b.t, filepath.Join(b.dir, "assets", "cloudlets-arm64"), imagetest.GoProgram("arm64", ""))
 }
 
 func testSpec(mac provision.MAC) provision.Spec {
@@ -392,7 +407,7 @@ func writeAssets(t testing.TB, dir string) {
 	t.Helper()
 	for _, name := range []string{
 		disk.BootImage, disk.CoreImage, disk.SystemdAMD64, disk.ShimAMD64, disk.GRUBAMD64, disk.MokAMD64,
-		"grubnetx64.efi.signed", disk.ShimARM64, "grubnetaa64.efi.signed", disk.MokARM64,
+		"grubnetx64.efi.signed", disk.ShimARM64, "grubnetaa64.efi.signed", disk.MokARM64, "grubnetaa64.efi", "ipxe-arm64.efi",
 		"undionly.kpxe", "undionly.kkpxe", "snponly.efi", "ipxe.efi", "ipxe.pxe",
 		"snponly-ia32.efi", "snponly-arm64.efi", "snponly-arm32.efi", "special.efi", "bootcode.bin", "secret.txt",
 	} {

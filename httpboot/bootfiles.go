@@ -86,12 +86,15 @@ func (b bootFiles) extlinuxFile(ctx context.Context, from netip.Addr, name, rest
 // grubFailed records that GRUB could not load what it was told to, and lets the
 // machine go.
 func (c *Chain) grubFailed(ctx context.Context, mac provision.MAC, from netip.Addr) string {
-	event := provision.Event{MAC: mac, Kind: provision.KindLog, Text: "GRUB could not load the kernel and its RAM disk",
-		Reason: "the machine's screen says why; if it fetched the kernel, then Secure Boot refuses that: the image needs a kernel that Debian signed, as it came from its package"}
+	event := provision.Event{MAC: mac, Kind: provision.KindLog, Text: "GRUB could not load the kernel and its RAM disk", Reason: "the machine's screen says why"}
+	spec := c.spec(mac)
+	if spec != nil && spec.SecureBoot {
+		event.Reason += "; if it fetched the kernel, then Secure Boot refuses that: the image needs a kernel that Debian signed, as it came from its package"
+	}
 	if warning := c.foreign(mac, from); warning != "" {
 		event.Reason += "; " + warning
 	}
-	if c.spec(mac) != nil {
+	if spec != nil {
 		c.record(ctx, event)
 	}
 	return grub{c.TFTP(localAddr(ctx))}.leave("GRUB could not load the kernel and its RAM disk; the reason is above")

@@ -166,14 +166,32 @@ func (c *Chain) Boot(_ context.Context, client dhcp.Client) dhcp.Boot {
 	case decision.Action != provision.ActionInstall:
 		return dhcp.Boot{Reason: decision.Reason}
 	}
-	if status := c.Depot.Status(kitKey(spec)); status.Err != nil && !status.Busy {
+	status := c.Depot.Status(kitKey(spec))
+	if status.Err != nil && !status.Busy {
 		return dhcp.Boot{Reason: fmt.Sprintf("%s; but its image cannot be booted: %v", decision.Reason, status.Err)}
+	}
+	if status.Kit != nil {
+		if err := status.Kit.Kernels[0].Check(processor(client.Firmware)); err != nil {
+			return dhcp.Boot{Reason: fmt.Sprintf("%s; but its image cannot be booted: %v", decision.Reason, err)}
+		}
 	}
 	file, err := c.nextStep(mac, client, spec)
 	if err != nil {
 		return dhcp.Boot{Reason: fmt.Sprintf("%s; but %v", decision.Reason, err)}
 	}
 	return dhcp.Boot{File: file, OneStep: spec.Quirks.OneStep, Reason: decision.Reason}
+}
+
+// processor returns the architecture of machines that have a firmware; "" if the
+// firmware does not tell, as that of 32 bits, which 64-bit machines have too.
+func processor(f dhcp.Firmware) string {
+	switch f {
+	case dhcp.BIOS, dhcp.EFIX64:
+		return "amd64"
+	case dhcp.EFIARM64:
+		return "arm64"
+	}
+	return ""
 }
 
 // letGo sends a UEFI machine of the site to its own disk: it starts iPXE, whose

@@ -39,6 +39,14 @@ var firmwares = []struct {
 	{dhcp.UBoot, []uint16{21, 22}, nil, true},
 }
 
+// imageFor is the image of the machines that have a firmware.
+func imageFor(is dhcp.Firmware) string {
+	if is == dhcp.EFIARM64 {
+		return arm64Image
+	}
+	return "web"
+}
+
 var kinds = []dhcp.Kind{dhcp.OwnIPXE, dhcp.HTTPBoot, dhcp.IPXE, dhcp.PXE}
 
 var quirks = map[string]provision.Quirks{
@@ -61,6 +69,9 @@ type netboot struct {
 // shall boot is named one.
 func TestContract(t *testing.T) {
 	b := newBed(t, withPiFirmware(t))
+	b.addARM64()
+	b.kit(node1)
+	b.change(node1, func(s *provision.Spec) { s.Image = arm64Image })
 	b.kit(node1)
 	files := startTFTP(t, b.Chain)
 	for _, fw := range firmwares {
@@ -71,7 +82,7 @@ func TestContract(t *testing.T) {
 						t.Run(fmt.Sprintf("%s/%s/arch%d/http=%t/%s/%s", fw.is, kind, client.arch, client.http, name, mode), func(t *testing.T) {
 							mac, err := provision.MACFrom(client.mac)
 							must(t, err)
-							b.change(mac, func(s *provision.Spec) { s.Quirks = quirk })
+							b.change(mac, func(s *provision.Spec) { s.Quirks, s.Image = quirk, imageFor(fw.is) })
 							named := b.conversation(t, client, mode, files)
 							script := client.kind == dhcp.OwnIPXE || client.kind == dhcp.IPXE && client.http
 							silent := fw.is == dhcp.UBoot && mode == dhcp.Proxy                           // it would take our offer for one of an address

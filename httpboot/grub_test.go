@@ -244,6 +244,7 @@ func TestTFTPDownloadsAreBounded(t *testing.T) {
 // and the script for an iPXE, which no Secure Boot kept from starting.
 func TestSecureBootByDHCP(t *testing.T) {
 	b := newSecureBed(t)
+	b.addARM64()
 	files := startTFTP(t, b.Chain)
 	for _, c := range []struct {
 		kind     dhcp.Kind
@@ -257,6 +258,7 @@ func TestSecureBootByDHCP(t *testing.T) {
 		{dhcp.HTTPBoot, dhcp.EFIX64, "", `choose "UEFI PXEv4"`},
 		{dhcp.OwnIPXE, dhcp.EFIX64, scriptURL(b.Base, node1), ""},
 	} {
+		b.change(node1, func(s *provision.Spec) { s.Image = imageFor(c.firmware) })
 		boot := b.Boot(t.Context(), dhcp.Client{MAC: node1.HardwareAddr(), Kind: c.kind, Firmware: c.firmware, HTTP: true})
 		if boot.File != c.file || !strings.Contains(boot.Reason, c.reason) {
 			t.Errorf("%s %s boots %+v, want %s", c.firmware, c.kind, boot, c.file)

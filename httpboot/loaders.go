@@ -29,20 +29,31 @@ type loader struct {
 const (
 	debianIPXE      = "/usr/lib/ipxe/"
 	debianShim      = "/usr/lib/shim/"
+	debianGRUBPlain = "/usr/lib/grub/arm64-efi/monolithic/"
 	debianGRUBAMD64 = "/usr/lib/grub/x86_64-efi-signed/"
 	debianGRUBARM64 = "/usr/lib/grub/arm64-efi-signed/"
 )
 
-// loaders are the files that DHCP names, by the firmware that starts them. For
-// UEFI it is the build that uses the firmware's driver of the network card, since
-// iPXE's own drivers hang on some boards.
-var loaders = map[dhcp.Firmware]loader{
-	dhcp.BIOS:     {"undionly.kpxe", debianIPXE, "ipxe", "BIOS machines", ""},
-	dhcp.EFIX64:   {"snponly.efi", debianIPXE, "ipxe", "UEFI machines", ""},
-	dhcp.EFIIA32:  {"snponly-ia32.efi", "", "", "UEFI machines of 32 bits", ""},
-	dhcp.EFIARM64: {"snponly-arm64.efi", "", "", "UEFI machines of arm64", ""},
-	dhcp.EFIARM32: {"snponly-arm32.efi", "", "", "UEFI machines of 32-bit ARM", ""},
+// loaders are the files that DHCP names, by the firmware that starts them: the first
+// that is there. For UEFI it is the build that uses the firmware's driver of the
+// network card, since iPXE's own drivers hang on some boards. Debian has an iPXE for
+// arm64 only from version 13 on, so those machines can do with GRUB.
+var loaders = map[dhcp.Firmware][]loader{
+	dhcp.BIOS:    {{"undionly.kpxe", debianIPXE, "ipxe", "BIOS machines", ""}},
+	dhcp.EFIX64:  {{"snponly.efi", debianIPXE, "ipxe", "UEFI machines", ""}},
+	dhcp.EFIIA32: {{"snponly-ia32.efi", "", "", "UEFI machines of 32 bits", ""}},
+	dhcp.EFIARM64: {
+		{"snponly-arm64.efi", "", "", "UEFI machines of arm64", ""},
+		{"ipxe-arm64.efi", debianIPXE, "ipxe of Debian 13", "UEFI machines of arm64", ""},
+		{"grubnetaa64.efi", debianGRUBPlain, "grub-efi-arm64-bin:arm64", "UEFI machines of arm64 without an iPXE", ""},
+		{"grubaa64.efi", debianGRUBARM64, "grub-efi-arm64-signed:arm64", "UEFI machines of arm64 without an iPXE", "grubnetaa64.efi.signed"},
+	},
+	dhcp.EFIARM32: {{"snponly-arm32.efi", "", "", "UEFI machines of 32-bit ARM", ""}},
 }
+
+// isGRUB says whether a loader speaks GRUB's dialect, and needs its first
+// configuration by TFTP.
+func (k loader) isGRUB() bool { return strings.HasPrefix(k.name, "grub") }
 
 // signed are the files that DHCP names instead to UEFI PXE of machines with Secure
 // Boot. Shim then asks for the loader of afterShim, by a name that it was built with.
@@ -63,7 +74,9 @@ var afterShim = []loader{
 // knownLoaders returns all loaders that have a name of their own.
 func knownLoaders() []loader {
 	all := slices.Concat(alternatives, afterShim)
-	all = slices.AppendSeq(all, maps.Values(loaders))
+	for _, firmware := range loaders {
+		all = append(all, firmware...)
+	}
 	return slices.AppendSeq(all, maps.Values(signed))
 }
 
@@ -82,6 +95,8 @@ var alternatives = []loader{
 // the names that DHCP may hand out.
 type Loaders struct {
 	Dir string
+	// Root is the folder in which Debian's packages are installed; "" is "/".
+	Root string
 	// Site adds the boot loaders that its machines' files name. It may be nil.
 	Site Site
 }
@@ -105,7 +120,11 @@ func (l Loaders) path(name string) (string, error) {
 		return "", fs.ErrNotExist
 	}
 	base := cmp.Or(known.fileName(), name)
-	for _, dir := range []string{l.Dir, known.debian} {
+	folders := []string{l.Dir}
+	if known.debian != "" {
+		folders = append(folders, filepath.Join(cmp.Or(l.Root, "/"), known.debian))
+	}
+	for _, dir := range folders {
 		file := filepath.Join(dir, inAnyCase(dir, base))
 		if info, err := os.Stat(file); dir != "" && err == nil && info.Mode().IsRegular() {
 			return file, nil
@@ -163,9 +182,8 @@ func lookUp(name string) (loader, bool) {
 func (l Loaders) Check(machines []provision.Spec) []error {
 	var missing []error
 	for _, firmware := range []dhcp.Firmware{dhcp.BIOS, dhcp.EFIX64} {
-		known := loaders[firmware]
-		if _, err := l.path(known.name); err != nil {
-			missing = append(missing, fmt.Errorf("%s cannot boot: %w", known.purpose, err))
+		if _, err := l.first(firmware); err != nil {
+			missing = append(missing, err)
 		}
 	}
 	if slices.ContainsFunc(machines, func(m provision.Spec) bool { return m.SecureBoot }) {
@@ -180,6 +198,39 @@ func (l Loaders) Check(machines []provision.Spec) []error {
 		}
 	}
 	return missing
+}
+
+// CheckARM64 returns which boot loader UEFI machines of arm64 get, or an error if
+// there is none.
+func (l Loaders) CheckARM64() (name string, err error) {
+	known, err := l.first(dhcp.EFIARM64)
+	return known.name, err
+}
+
+// first returns the loader for a firmware: the first of its list that is there. The
+// error tells how to get each of them.
+func (l Loaders) first(firmware dhcp.Firmware) (loader, error) {
+	var missing []error
+	for _, known := range loaders[firmware] {
+		_, err := l.path(known.name)
+		if err == nil {
+			return known, nil
+		}
+		missing = append(missing, err)
+	}
+	if len(missing) == 0 {
+		return loader{}, fmt.Errorf("no boot loader is known for its firmware (%s)", firmware)
+	}
+	return loader{}, fmt.Errorf("%s cannot boot: %w", loaders[firmware][0].purpose, joined(missing))
+}
+
+// joined is one error for several, in one line.
+func joined(all []error) error {
+	err := all[0]
+	for _, next := range all[1:] {
+		err = fmt.Errorf("%w; or %w", err, next)
+	}
+	return err
 }
 
 // checkSigned returns an error for each of amd64's signed boot loaders that is missing.
@@ -251,27 +302,28 @@ func (c *Chain) loaderFor(client dhcp.Client, spec *provision.Spec) (string, err
 	if spec.Quirks.BootFile != "" {
 		return spec.Quirks.BootFile, nil
 	}
-	known, ok := loaders[client.Firmware]
 	if spec.SecureBoot && client.Firmware.UEFI() {
-		if err := c.checkGRUB(client); err != nil {
-			return "", err
+		known, ok := signed[client.Firmware]
+		if !ok {
+			return "", fmt.Errorf("no boot loader is known for its firmware (%s)", client.Firmware)
 		}
-		known, ok = signed[client.Firmware]
+		return known.name, c.checkGRUB(client, "with \"secureBoot\"", known.name)
 	}
-	if !ok {
-		return "", fmt.Errorf("no boot loader is known for its firmware (%s)", client.Firmware)
+	known, err := c.Loaders.first(client.Firmware)
+	if err == nil && known.isGRUB() {
+		err = c.checkGRUB(client, "as the server has no iPXE for "+client.Firmware.String()+" and would start GRUB,", known.name)
 	}
-	return known.name, nil
+	return known.name, err
 }
 
 // checkGRUB returns why GRUB would not find its configuration, and would stand at its
-// prompt for ever.
-func (c *Chain) checkGRUB(client dhcp.Client) error {
+// prompt for ever. Reason says why the client gets GRUB, by the boot file of that name.
+func (c *Chain) checkGRUB(client dhcp.Client, reason, file string) error {
 	switch {
 	case client.Kind == dhcp.HTTPBoot:
-		return errors.New("with \"secureBoot\" it cannot boot by UEFI HTTP Boot, since GRUB does not find its configuration then: choose \"UEFI PXEv4\" in the firmware's boot menu, and put it before HTTP")
+		return errors.New(reason + " it cannot boot by UEFI HTTP Boot, since GRUB does not find its configuration then: choose \"UEFI PXEv4\" in the firmware's boot menu, and put it before HTTP")
 	case c.Proxy != nil && c.Proxy(client.Server):
-		return errors.New("with \"secureBoot\" it cannot boot beside another DHCP server, since GRUB would ask that one for its configuration: let this server give the addresses; or, if that one names this server as next-server, set \"quirks\": {\"bootFile\": \"shimx64.efi\"}")
+		return errors.New(reason + " it cannot boot beside another DHCP server, since GRUB would ask that one for its configuration: let this server give the addresses; or, if that one names this server as next-server, set \"quirks\": {\"bootFile\": \"" + file + "\"}")
 	}
 	return nil
 }

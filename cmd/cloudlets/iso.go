@@ -5,17 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
 	"cloudlets/cmd/cloudlets/stdio"
-	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/vdisk"
+	"cloudlets/images/ramdisk"
 	"cloudlets/images/target"
 )
 
@@ -57,38 +54,21 @@ func (f *diskFlags) writeISO(cmd *cobra.Command, i *target.ISO) error {
 }
 
 // program opens the cloudlets binary that machines of an architecture will run:
-// the one in the assets folder, or else this program itself.
+// the one in the assets folder, or else this program itself or one beside it.
 func (f *diskFlags) program(arch string) (io.ReadCloser, int64, error) {
-	if f.assets != "" {
-		name := filepath.Join(f.assets, "cloudlets-"+arch)
-		if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
-			return openProgram(name, arch)
-		}
-	}
-	if runtime.GOOS != "linux" || arch != runtime.GOARCH {
-		return nil, 0, fmt.Errorf("the system needs cloudlets for linux/%s, and this one is for %s/%s: build it with GOOS=linux GOARCH=%[1]s, name it cloudlets-%[1]s, and give its folder as --assets",
-			arch, runtime.GOOS, runtime.GOARCH)
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, 0, fmt.Errorf("find this program's own file: %w", err)
 	}
-	return openProgram(self, arch)
-}
-
-func openProgram(name, arch string) (io.ReadCloser, int64, error) {
+	name, err := ramdisk.Programs{Dir: f.assets, Self: self}.Find(arch)
+	if err != nil {
+		return nil, 0, err
+	}
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, 0, err
 	}
-	head := make([]byte, 64)
 	info, err := file.Stat()
-	if err == nil {
-		_, err = file.ReadAt(head, 0)
-	}
-	if err == nil && boot.ProgramArch(head) != arch {
-		err = fmt.Errorf("%s is not a Linux program for %s: build cloudlets with GOOS=linux GOARCH=%s", name, arch, arch)
-	}
 	if err != nil {
 		return nil, 0, errors.Join(err, file.Close())
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -148,26 +149,43 @@ func listen(ts *testscript.TestScript, args []string) (port string, closeIt func
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), l.Close
 }
 
-// program FILE writes a file that is a program for amd64, as far as its first
-// bytes tell. This test's own is large, and slow to compress.
-func writeProgram(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) != 1 {
-		ts.Fatalf("usage: program FILE")
+// archOf is the architecture that a command names after its file: amd64, unless it
+// says arm64.
+func archOf(ts *testscript.TestScript, args []string) string {
+	switch {
+	case len(args) == 1:
+		return "amd64"
+	case len(args) == 2 && args[1] == "arm64":
+		return args[1]
 	}
+	ts.Fatalf("usage: program|kernel FILE [arm64]")
+	return ""
+}
+
+// program FILE [arm64] writes a file that is a program for an architecture, as far as
+// its first bytes tell. This test's own is large, and slow to compress.
+func writeProgram(ts *testscript.TestScript, _ bool, args []string) {
 	b := make([]byte, 4096)
 	copy(b, "\x7fELF\x02\x01\x01")
-	b[18] = 62 // EM_X86_64
+	b[18] = byte(elf.EM_X86_64)
+	if archOf(ts, args) == "arm64" {
+		b[18] = byte(elf.EM_AARCH64)
+	}
 	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o755))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o755))
 }
 
-// kernel FILE writes a file that is a kernel for amd64, as far as its first
-// bytes tell (Documentation/arch/x86/boot.rst).
+// kernel FILE [arm64] writes a file that is a kernel for an architecture, as far as
+// its first bytes tell (Documentation/arch/x86/boot.rst, arm64/booting.rst).
 func writeKernel(ts *testscript.TestScript, _ bool, args []string) {
 	b := make([]byte, 8192)
-	copy(b[0x202:], "HdrS")
-	binary.LittleEndian.PutUint16(b[0x206:], 0x20c)
-	binary.LittleEndian.PutUint16(b[0x236:], 1)
+	if archOf(ts, args) == "arm64" {
+		copy(b[0x38:], "ARM\x64")
+	} else {
+		copy(b[0x202:], "HdrS")
+		binary.LittleEndian.PutUint16(b[0x206:], 0x20c)
+		binary.LittleEndian.PutUint16(b[0x236:], 1)
+	}
 	name := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(filepath.Dir(name), 0o755))
 	ts.Check(os.WriteFile(name, b, 0o644))

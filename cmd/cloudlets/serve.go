@@ -69,7 +69,7 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.dhcp, "dhcp", "", "`what` DHCP does: give out a range of addresses (FIRST-LAST), \"proxy\", or \"off\" (default \"proxy\")")
 	flags.StringVar(&f.http, "http", "", "the `address` to serve HTTP boot on (default \""+defaultHTTP+"\")")
 	flags.StringVar(&f.tftp, "tftp", "", "the `address` to serve TFTP on, or \"off\" (default \""+defaultTFTP+"\")")
-	flags.StringVar(&f.assets, "assets", "", "a `folder` with boot loaders, searched before the folders of Debian's packages")
+	flags.StringVar(&f.assets, "assets", "", "a `folder` with boot loaders, searched before the folders of Debian's packages, and with cloudlets-arm64 for arm64 machines")
 	flags.StringVar(&f.state, "state", "", "the `folder` for leases, events and packed images (default \""+defaultState+"\")")
 	_ = cmd.MarkFlagDirname("site")
 	_ = cmd.MarkFlagDirname("assets")

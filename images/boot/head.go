@@ -28,7 +28,7 @@ func readHead(t images.Tree, file string) ([]byte, error) {
 // that is compressed by gzip, as those for arm64 often are, is unpacked.
 func headOf(r io.Reader) ([]byte, error) {
 	head, err := io.ReadAll(io.LimitReader(r, kernelHead))
-	if err != nil || !bytes.HasPrefix(head, []byte{0x1f, 0x8b}) {
+	if err != nil || !isGzip(head) {
 		return head, err
 	}
 	unpacked, err := gzip.NewReader(io.MultiReader(bytes.NewReader(head), r))

@@ -3,6 +3,7 @@ package target
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 
@@ -86,21 +87,40 @@ func runnable(s System, entry string) ([]boot.Kernel, error) {
 	return all, nil
 }
 
-// sizeOf returns the total length of kernels and their RAM disks in bytes.
+// sizeOf returns the total length in bytes of kernels, as they are started, and
+// their RAM disks.
 func sizeOf(t images.Tree, kernels []boot.Kernel) (total int64, err error) {
+	open := func(file string) (disk.Payload, error) { return payload(t, file) }
 	for _, k := range kernels {
-		for _, file := range []string{k.Path, k.Initrd} {
-			if file == "" {
-				continue
-			}
-			p, err := payload(t, file)
-			if err != nil {
-				return 0, err
-			}
-			total += p.Size
+		kernel, err := kernelPayload(k.Path, open)
+		if err != nil {
+			return 0, err
 		}
+		total += kernel.Size
+		if k.Initrd == "" {
+			continue
+		}
+		initrd, err := open(k.Initrd)
+		if err != nil {
+			return 0, err
+		}
+		total += initrd.Size
 	}
 	return total, nil
+}
+
+// kernelPayload returns a kernel of an image in the form that boot loaders start.
+func kernelPayload(file string, open func(string) (disk.Payload, error)) (disk.Payload, error) {
+	kernel, err := open(file)
+	if err != nil {
+		return kernel, err
+	}
+	kernel.Size, err = boot.StartableSize(kernel.Open, kernel.Size)
+	if err != nil {
+		return kernel, fmt.Errorf("read kernel %s: %w", file, err)
+	}
+	kernel.Open = boot.Startable(kernel.Open)
+	return kernel, nil
 }
 
 // payload returns a file of a tree, which is not opened before it is needed.

@@ -222,7 +222,7 @@ func diskMenu(list []Entry, timeout time.Duration, open func(string) (disk.Paylo
 	menu.Timeout = timeout
 	for _, e := range list {
 		entry := disk.Entry{ID: e.ID, Title: e.Title, Version: e.Version, Cmdline: cmdline(e)}
-		if entry.Kernel, err = open(e.Kernel); err != nil {
+		if entry.Kernel, err = kernelPayload(e.Kernel, open); err != nil {
 			return menu, err
 		}
 		if e.Initrd != "" {

@@ -92,7 +92,7 @@ type Depot struct {
 	dir    string
 	finder Finder
 	assets disk.Assets
-	agent  agent
+	agent  agent // for machines like this host
 	log    *slog.Logger
 	notify func(Key, Status)
 	free   func(dir string) (int64, error) // bytes in a folder
@@ -153,7 +153,8 @@ type Options struct {
 	Dir    string
 	Images Finder
 	Assets disk.Assets
-	// Agent is the program that becomes /init of the RAM disks.
+	// Agent is this program, which becomes /init of the RAM disks for machines like
+	// this host. [ramdisk.Programs] finds those for others, in the folder of Assets too.
 	Agent string
 	// Notify, if not nil, is called each time a kit was made or could not be
 	// made.

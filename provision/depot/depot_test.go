@@ -2,6 +2,7 @@ package depot
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +19,7 @@ import (
 	"time"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/imagetest"
 )
 
 const version = "6.1.0-test"
@@ -306,6 +310,94 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	}
 }
 
+// otherArch is an architecture that is not this host's, with a kernel for it.
+func otherArch() (arch string, kernel []byte) {
+	if runtime.GOARCH == "arm64" {
+		return "amd64", kernelImage()
+	}
+	kernel = make([]byte, 4096)
+	copy(kernel[56:], "ARM\x64")
+	return "arm64", kernel
+}
+
+// TestTheAgentIsOfTheImagesArchitecture: an image for other machines than this host
+// gets the agent that is built for those, and none boots without it.
+func TestTheAgentIsOfTheImagesArchitecture(t *testing.T) {
+	s := newSite(t)
+	arch, kernel := otherArch()
+	s.put(t, "images/tiny/boot/vmlinuz-"+version, kernel)
+	for _, name := range disk.LoaderNames(disk.ARM64) {
+		s.put(t, "assets/"+name, []byte("loader "+name))
+	}
+	d, _ := s.run(t, newJournal())
+	_, err := d.Kit(t.Context(), tiny)
+	wantError(t, err, "tiny", version, "linux/"+arch, "make build-all", "--assets")
+
+	program := imagetest.GoProgram(arch, "")
+	s.put(t, "assets/cloudlets-"+arch, program)
+	d.mayTryAgain(tiny)
+	first := mustKit(t, d, tiny)
+	if init := initOf(t, d, first); !bytes.Equal(init, program) {
+		t.Errorf("/init is %.40q", init)
+	}
+	// After an upgrade, the RAM disk has the new one.
+	program = append(program, "upgraded"...)
+	s.put(t, "assets/cloudlets-"+arch, program)
+	d, _ = s.run(t, newJournal())
+	second := mustKit(t, d, tiny)
+	if init := initOf(t, d, second); !bytes.Equal(init, program) || second.Pack != first.Pack {
+		t.Errorf("/init is %.40q, the pack %v, and before it was %v", init, second.Pack, first.Pack)
+	}
+}
+
+// initOf reads the first program of a kit's RAM disk.
+func initOf(t *testing.T, d *Depot, kit *Kit) []byte {
+	t.Helper()
+	f, err := os.Open(d.Path(kit.RAMDisk.Digest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	plain, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// In a newc header of 110 bytes, the twelfth number is the length of the name, and
+	// the seventh that of the content. Each is filled up to 4 bytes.
+	at := bytes.Index(all, []byte("init\x00")) - 110
+	size, err := strconv.ParseUint(string(all[at+6+6*8:at+6+7*8]), 16, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := all[at+(110+len("init\x00")+3)/4*4:]
+	return content[:size]
+}
+
+// TestAPackedKernelIsServedUnpacked: firmware and most boot loaders start no kernel
+// that is packed by gzip, as those of some distributions for arm64 are.
+func TestAPackedKernelIsServedUnpacked(t *testing.T) {
+	s := newSite(t)
+	kernel := append(kernelImage(), bytes.Repeat([]byte("code "), 1<<16)...)
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write(kernel); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.put(t, "images/tiny/boot/vmlinuz-"+version, packed.Bytes())
+	d, _ := s.run(t, newJournal())
+	kit := mustKit(t, d, tiny)
+	if got, err := os.ReadFile(d.Path(kit.Kernel.Digest)); err != nil || !bytes.Equal(got, kernel) || kit.Kernel.Size != int64(len(kernel)) {
+		t.Errorf("the kernel of %d bytes has %d, and begins %.20q: %v", kit.Kernel.Size, len(got), got, err)
+	}
+}
+
 // armImage makes the image one for arm64, on a host that has no boot loaders.
 func armImage(t *testing.T) (site, *Depot) {
 	t.Helper()
@@ -313,6 +405,7 @@ func armImage(t *testing.T) (site, *Depot) {
 	kernel := make([]byte, 4096)
 	copy(kernel[56:], "ARM\x64")
 	s.put(t, "images/tiny/boot/vmlinuz-"+version, kernel)
+	s.put(t, "assets/cloudlets-arm64", imagetest.GoProgram("arm64", ""))
 	d, _ := s.run(t, newJournal())
 	d.assets.Host = fstest.MapFS{}
 	return s, d

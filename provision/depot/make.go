@@ -19,27 +19,6 @@ import (
 	"cloudlets/images/target"
 )
 
-// agent is the program that becomes /init.
-type agent struct {
-	file   string
-	digest string
-	size   int64
-}
-
-func openAgent(file string) (agent, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return agent{}, fmt.Errorf("read the agent's program: %w", err)
-	}
-	defer f.Close()
-	hash := sha256.New()
-	size, err := io.Copy(hash, f)
-	if err != nil {
-		return agent{}, fmt.Errorf("read the agent's program: %w", err)
-	}
-	return agent{file: file, digest: hex.EncodeToString(hash.Sum(nil)), size: size}, nil
-}
-
 // packed is the record of a pack.
 type packed struct {
 	File
@@ -61,7 +40,7 @@ type assembled struct {
 // then the key differs, and the file is made again.
 const (
 	packForm    = "pack 2 "
-	kernelForm  = "kernel 1 "
+	kernelForm  = "kernel 2 "
 	ramdiskForm = "ramdisk 2 "
 )
 
@@ -239,11 +218,12 @@ func examine(ctx context.Context, kit *Kit, tree *pack.Pack) (target.Image, erro
 	return image, err
 }
 
+// makeKernel keeps the kernel in the form that boot loaders start.
 func (d *Depot) makeKernel(kit *Kit, tree images.Tree, kernel boot.Kernel) (File, error) {
 	key := kernelForm + kit.Pack.Digest + " " + kernel.Path
 	return memo(d, key, d.intact, func(f File) File { return f }, func() (File, error) {
 		return d.put(func(w io.Writer) (string, error) {
-			r, err := tree.Open(kernel.Path)
+			r, err := boot.Startable(func() (io.ReadCloser, error) { return tree.Open(kernel.Path) })()
 			if err != nil {
 				return "", err
 			}
@@ -255,10 +235,14 @@ func (d *Depot) makeKernel(kit *Kit, tree images.Tree, kernel boot.Kernel) (File
 }
 
 func (d *Depot) makeRAMDisk(ctx context.Context, kit *Kit, tree images.Tree, kernel boot.Kernel) error {
-	key := ramdiskForm + kit.Pack.Digest + " " + kernel.Version + " " + d.agent.digest
+	agent, err := d.agentFor(kernel)
+	if err != nil {
+		return err
+	}
+	key := ramdiskForm + kit.Pack.Digest + " " + kernel.Version + " " + agent.digest
 	made, err := memo(d, key, d.intact, func(a assembled) File { return a.File }, func() (assembled, error) {
 		d.log.Info("assembling a RAM disk", "image", kit.Key, "kernel", kernel.Version)
-		return d.writeRAMDisk(ctx, tree, kernel)
+		return d.writeRAMDisk(ctx, tree, kernel, agent)
 	})
 	if err != nil {
 		return err
@@ -270,8 +254,8 @@ func (d *Depot) makeRAMDisk(ctx context.Context, kit *Kit, tree images.Tree, ker
 	return nil
 }
 
-func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel boot.Kernel) (assembled, error) {
-	init, err := os.Open(d.agent.file)
+func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel boot.Kernel, agent agent) (assembled, error) {
+	init, err := os.Open(agent.file)
 	if err != nil {
 		return assembled{}, fmt.Errorf("read the agent's program: %w", err)
 	}
@@ -280,10 +264,10 @@ func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel boot.
 	f, err := d.put(func(w io.Writer) (_ string, err error) {
 		hash := sha256.New()
 		report, err = ramdisk.Build(ctx, w, tree, ramdisk.Options{
-			Version: kernel.Version, Init: io.TeeReader(init, hash), InitSize: d.agent.size,
+			Version: kernel.Version, Init: io.TeeReader(init, hash), InitSize: agent.size,
 		})
-		if err == nil && hex.EncodeToString(hash.Sum(nil)) != d.agent.digest {
-			err = fmt.Errorf("the agent's program %s was replaced: restart the server", d.agent.file)
+		if err == nil && hex.EncodeToString(hash.Sum(nil)) != agent.digest {
+			err = fmt.Errorf("the agent's program %s was replaced: restart the server", agent.file)
 		}
 		return "", err
 	})

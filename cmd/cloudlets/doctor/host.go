@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 	"cloudlets/httpboot"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
+	"cloudlets/images/ramdisk"
+	"cloudlets/provision/depot"
 	"cloudlets/provision/site"
 )
 
@@ -171,6 +174,7 @@ func checkImages(ctx context.Context, s Server) []Finding {
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return d.Run(ctx) })
 	var list []Finding
+	arm64 := false
 	for _, key := range daemon.KitKeys(s.Site) {
 		kit, err := d.Kit(ctx, key)
 		what := "image " + key.String()
@@ -178,8 +182,28 @@ func checkImages(ctx context.Context, s Server) []Finding {
 			what += fmt.Sprintf(": kernel %s, %d files, %s", kit.Kernels[0].Version, kit.Entries, bytesize.Decimal(kit.Bytes))
 		}
 		list = append(list, Found(what, err))
+		arm64 = arm64 || isARM64(kit, err)
 	}
 	stop()
 	_ = tasks.Wait() // Run ends with its context, and with no error
+	if arm64 {
+		list = append(list, checkARM64(s)...)
+	}
 	return list
+}
+
+// isARM64 says whether an image is for arm64 machines, by its kit or by the error
+// that says why it has none.
+func isARM64(kit *depot.Kit, err error) bool {
+	var lacks *ramdisk.NoProgram
+	return errors.As(err, &lacks) && lacks.Arch == string(disk.ARM64) || err == nil && kit.Kernels[0].Arch == string(disk.ARM64)
+}
+
+// checkARM64 checks what arm64 machines take besides an image: a boot loader, and
+// cloudlets as it is built for them.
+func checkARM64(s Server) []Finding {
+	loader, err := httpboot.Loaders{Dir: s.Settings.Assets, Site: s.Site}.CheckARM64()
+	list := []Finding{Found("a boot loader for UEFI machines of arm64: "+cmp.Or(loader, "none"), err)}
+	agent, err := ramdisk.Programs{Dir: s.Settings.Assets, Self: s.Agent}.Find(string(disk.ARM64))
+	return append(list, Found("cloudlets for arm64 machines: "+cmp.Or(agent, "none"), err))
 }

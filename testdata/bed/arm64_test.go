@@ -1,0 +1,125 @@
+//go:build long
+
+package bed_test
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"cloudlets/provision"
+	"cloudlets/testdata/bed"
+)
+
+// Where `make bin/arm64` unpacks Debian's boot loaders for arm64.
+const (
+	ipxeARM64 = "../../bin/arm64/usr/lib/ipxe/ipxe-arm64.efi"
+	grubARM64 = "../../bin/arm64/usr/lib/grub/arm64-efi/monolithic/grubnetaa64.efi"
+)
+
+// TestLongARM64 installs machines of arm64 from this computer: by each loader that
+// there may be and each way of UEFI, with the agent that is built for them. One of them
+// has a kernel that is packed with gzip, and starts it from the network and its disk.
+func TestLongARM64(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, mac, loader string
+		firmware          bed.Firmware
+		handover          string
+		packed            bool
+		told              []string // by the trace
+	}{
+		{"PXE", "52:54:00:00:0a:01", ipxeARM64, bed.UEFI, "switch", false, []string{"fetched ipxe-arm64.efi"}},
+		{"GRUB", "52:54:00:00:0a:02", grubARM64, bed.UEFI, "reboot", true, []string{"fetched grubnetaa64.efi", "/vmlinuz by TFTP"}},
+		{"HTTP", "52:54:00:00:0a:03", ipxeARM64, bed.UEFIHTTP, "kexec", false, []string{"UEFI HTTP Boot", "boot loader ipxe-arm64.efi"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newARM64Rig(t, c.loader, c.packed)
+			r.describe(c.mac, object{"image": "small", "hostname": "arm1", "install": "once", "handover": c.handover,
+				"config": object{"args": object{"role": "an arm64 machine"}}})
+			spec := bed.Spec{MAC: c.mac, Arch: bed.ARM64, Firmware: c.firmware, Disks: []bed.Disk{r.newDisk("arm1")}}
+			m := r.on(spec)
+			r.expect(m, `arm1: an arm64 machine \(Linux`)
+			r.expect(m, `arm1 login: `)
+			logIn(r.ctx, t, m)
+			if err := m.Console.Type("uname -m\n"); err != nil {
+				t.Fatal(err)
+			}
+			r.expect(m, `\naarch64`)
+			trace := r.run("trace", c.mac)
+			for _, want := range c.told {
+				if !strings.Contains(trace, want) {
+					t.Errorf("want %q in the trace:\n%s", want, trace)
+				}
+			}
+			if state := r.machine(c.mac); state.Installs != 1 || state.Armed || state.Failure != "" {
+				t.Errorf("the machine is in stage %s with %d installs, armed %v, failure %q", state.Stage, state.Installs, state.Armed, state.Failure)
+			}
+			if c.handover != "switch" {
+				return
+			}
+			m.Stop()
+			m = r.on(spec) // from the network to its own disk
+			r.expect(m, `arm1 login: `)
+			if state := r.machine(c.mac); state.Stage != provision.StageLocal || state.Installs != 1 {
+				t.Errorf("an installed machine that asks the network again is in stage %s with %d installs", state.Stage, state.Installs)
+			}
+		})
+	}
+}
+
+// newARM64Rig starts a daemon of this computer's architecture whose assets are one
+// boot loader and the agent for arm64. If packed is set, the image's kernel is packed
+// with gzip.
+func newARM64Rig(t *testing.T, loader string, packed bool) *rig {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(stop)
+	image, err := smallCloudlet(ctx, bed.CloudKernel, bed.ARM64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if packed {
+		image = packKernel(ctx, t, image)
+	}
+	assets := t.TempDir()
+	if err := bed.BuildFor(ctx, bed.ARM64, filepath.Join("..", ".."), filepath.Join(assets, "cloudlets-arm64"), os.Stderr); err != nil {
+		t.Fatal(err)
+	}
+	if err := copyFile(loader, filepath.Join(assets, filepath.Base(loader))); err != nil {
+		t.Fatalf("%v (make bin/arm64 unpacks it)", err)
+	}
+	return newRig(t, map[string]string{"small": image}, append([]string{"--assets", assets}, asServer...))
+}
+
+// packKernel makes a copy of an image whose kernel is packed with gzip.
+func packKernel(ctx context.Context, t *testing.T, image string) string {
+	t.Helper()
+	made := filepath.Join(t.TempDir(), "small.tar")
+	const script = `cp "$1" "$2" && cd "$(dirname "$2")" && kernel=$(tar -tf "$1" | grep '^./boot/vmlinuz-') &&
+		tar -xf "$1" "$kernel" && gzip -n "$kernel" && mv "$kernel.gz" "$kernel" && tar --delete -f "$2" "$kernel" && tar -rf "$2" "$kernel"`
+	if out, err := exec.CommandContext(ctx, "sh", "-ec", script, "sh", image, made).CombinedOutput(); err != nil {
+		t.Fatalf("pack the kernel of %s: %v: %s", image, err, out)
+	}
+	return made
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	_, err = io.Copy(out, in)
+	return err
+}
