@@ -170,7 +170,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		return wire.Plan{}, nil, err
 	}
 	plan := newPlan(session, spec, kit, wanted, overlay, state.Armed)
-	plan.Card, plan.Servers = request.MAC, c.servers(ctx)
+	plan.Card, plan.Servers = request.MAC, c.servers(ctx, spec)
 	return plan, note, nil
 }
 
