@@ -41,6 +41,14 @@ func (c *Chain) scriptBase(r *http.Request) string {
 	return c.base(r.Context())
 }
 
+// protocol is how a request came, for a machine's trace.
+func protocol(r *http.Request) string {
+	if r.TLS != nil {
+		return "HTTPS"
+	}
+	return "HTTP"
+}
+
 // servers are the URLs of all servers that can install a machine, for its agent,
 // the one first that an HTTP request came to.
 func (c *Chain) servers(ctx context.Context, spec *provision.Spec) []string {
