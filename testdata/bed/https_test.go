@@ -33,7 +33,7 @@ func TestLongHTTPS(t *testing.T) {
 	r.expect(m, `node11 login: `)
 	r.installed(mac, 1)
 	trace := r.run("trace", mac)
-	for _, want := range []string{"https://10.77.0.1/loader/snponly.efi", "fetched boot loader snponly.efi by HTTPS", "claimed its plan by HTTPS", "fetched pack by HTTPS"} {
+	for _, want := range []string{"https://10.77.0.1/loader/snponly.efi", "fetched boot loader snponly.efi by HTTPS", "claimed its plan by HTTPS", "fetched core.img by HTTPS"} {
 		if !strings.Contains(trace, want) {
 			t.Errorf("want %q in the trace:\n%s", want, trace)
 		}
