@@ -67,6 +67,8 @@ type Chain struct {
 	// Others returns the URLs at which such a machine reaches other servers that
 	// share the store and the site, in the form of Base. It may be nil.
 	Others func(own netip.Addr) []string
+	// HTTPS is nil if this server has none.
+	HTTPS *HTTPS
 	// Overlays is the folder for the overlays of running installs.
 	Overlays string
 	Log      *slog.Logger // may be nil; then nothing is logged
@@ -108,20 +110,6 @@ func reachedAt(ctx context.Context, own netip.Addr) context.Context {
 
 // base is the URL of this server for who sent an HTTP request.
 func (c *Chain) base(ctx context.Context) string { return c.Base(localAddr(ctx)) }
-
-// servers are the URLs of all servers that can install who sent an HTTP request,
-// this one first.
-func (c *Chain) servers(ctx context.Context) []string {
-	all := []string{c.base(ctx)}
-	if c.Others != nil {
-		all = append(all, c.Others(localAddr(ctx))...)
-	}
-	return all[:min(len(all), maxServers)]
-}
-
-// maxServers bounds the servers on a kernel command line, which has not room for
-// many.
-const maxServers = 4
 
 // machine is the machine that has a network card. What asks this server has the
 // card's address; files, states, tokens and overlays have the machine's.

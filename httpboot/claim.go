@@ -80,8 +80,8 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 	facts["image"], facts["pack"], facts["hostname"] = plan.Image, plan.Pack.Digest, plan.Hostname
 	event := provision.Event{
 		MAC: card, Kind: provision.KindClaim, Stage: provision.StageAgent, Facts: facts,
-		Text: fmt.Sprintf("the agent is up at %s and claimed its plan: %s on %s, then %s",
-			remoteAddr(r), plan.Image, describeDisks(request.Inventory.Disks), plan.Handover),
+		Text: fmt.Sprintf("the agent is up at %s and claimed its plan by %s: %s on %s, then %s",
+			remoteAddr(r), protocol(r), plan.Image, describeDisks(request.Inventory.Disks), plan.Handover),
 		Reason: c.foreign(card, remoteAddr(r)),
 	}
 	// An install that leaves no trace, or was cancelled while its plan was made, must not begin.
@@ -170,7 +170,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		return wire.Plan{}, nil, err
 	}
 	plan := newPlan(session, spec, kit, wanted, overlay, state.Armed)
-	plan.Card, plan.Servers = request.MAC, c.servers(ctx)
+	plan.Card, plan.Servers = request.MAC, c.servers(ctx, spec)
 	return plan, note, nil
 }
 

@@ -69,7 +69,7 @@ func TestClaim(t *testing.T) {
 	if state := b.state(node1); state.Stage != provision.StageAgent || state.Facts["hostname"] != "web1" || state.Facts["cpus"] != "2" {
 		t.Errorf("the state is %+v", state)
 	}
-	b.wantTrace(node1, "the agent is up at 127.0.0.1 and claimed its plan: web on vda, transport virtio, 8.")
+	b.wantTrace(node1, "the agent is up at 127.0.0.1 and claimed its plan by HTTP: web on vda, transport virtio, 8.")
 }
 
 func TestClaimAgain(t *testing.T) {

@@ -282,7 +282,7 @@ func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, spec *provision.
 	}
 	switch client.Kind {
 	case dhcp.HTTPBoot:
-		return c.Base(client.Server) + loaderPath + name, nil
+		return c.firmwareBase(client.Server, spec) + loaderPath + name, nil
 	case dhcp.IPXE: // an option ROM that gets no script: because of option 43 it needs a URL
 		return "tftp://" + c.TFTP(client.Server).String() + "/" + name, nil
 	default:

@@ -135,13 +135,13 @@ func (c *Chain) SawTransfer(remote netip.Addr, name string, size int64, err erro
 	c.record(context.Background(), event)
 }
 
-// sawFetch records that a machine fetched a file by HTTP.
+// sawFetch records that a machine fetched a file by HTTP or HTTPS.
 func (c *Chain) sawFetch(r *http.Request, stage provision.Stage, what string) {
 	if r.Method != http.MethodGet {
 		return
 	}
 	if mac, ok := c.hosts.machine(remoteAddr(r)); ok {
-		c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindHTTP, Stage: stage, Text: "fetched " + printable(what) + " by HTTP"})
+		c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindHTTP, Stage: stage, Text: "fetched " + printable(what) + " by " + protocol(r)})
 	}
 }
 

@@ -112,7 +112,7 @@ func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision
 	if err != nil {
 		return "", err
 	}
-	params := wire.Params{Servers: c.servers(ctx), MAC: card, Token: token}
+	params := wire.Params{Servers: c.servers(ctx, spec), MAC: card, Token: token}
 	p.Cmdline = boot.JoinWords(asked, params.Cmdline())
 	return d.boot(p)
 }

@@ -28,7 +28,7 @@ func (c *Chain) script(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return // HEAD has no effect; in particular it does not invalidate the current token
 	}
-	text := c.tell(r.Context(), mac, remoteAddr(r), ipxe{c.base(r.Context())})
+	text := c.tell(r.Context(), mac, remoteAddr(r), ipxe{c.scriptBase(r)})
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(text))
 }
 

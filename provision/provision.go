@@ -59,7 +59,12 @@ type Spec struct {
 	// SecureBoot says that the machine's UEFI firmware starts only signed programs.
 	// From PXE it then gets Debian's shim and GRUB, and its disk gets them too.
 	SecureBoot bool
-	Quirks     Quirks
+	// HTTPS says whether the machine boots by HTTPS, where the server has it. With
+	// true its firmware gets https URLs and must trust the server's authority; with
+	// false firmware and agent use plain HTTP. If it is nil, the agent uses HTTPS,
+	// and the firmware does as cloudlets.json says.
+	HTTPS  *bool
+	Quirks Quirks
 }
 
 // Quirks are deviations that a machine's firmware needs.

@@ -197,6 +197,17 @@ func (c *Client) Networks(ctx context.Context) (list Networks, err error) {
 	return list, c.do(ctx, http.MethodGet, "networks", nil, &list)
 }
 
+// Authority returns the certificate that machines have to trust for HTTPS.
+func (c *Client) Authority(ctx context.Context) (a Authority, err error) {
+	return a, c.do(ctx, http.MethodGet, "authority", nil, &a)
+}
+
+// NextAuthority returns the one that they will have to trust next, and makes it if
+// there is none yet.
+func (c *Client) NextAuthority(ctx context.Context) (a Authority, err error) {
+	return a, c.do(ctx, http.MethodPost, "authority/next", nil, &a)
+}
+
 // Status returns the daemon's state.
 func (c *Client) Status(ctx context.Context) (st Status, err error) {
 	return st, c.do(ctx, http.MethodGet, "status", nil, &st)

@@ -42,6 +42,9 @@ type Server struct {
 	// StoreAway returns since when the store cannot be reached, and why. The time
 	// is zero while it can. It is nil if the store is a file.
 	StoreAway func() (time.Time, error)
+	// Authority returns the certificate that machines have to trust for HTTPS, or the
+	// next one, which it makes if there is none. It is nil if the server has no HTTPS.
+	Authority func(ctx context.Context, next bool) (Authority, error)
 	// Version is the daemon's version.
 	Version string
 	// Started is when the daemon started; the zero time shows no uptime.
@@ -90,6 +93,8 @@ func (s *Server) api() map[string]methods {
 		"problems":                  {"GET": s.answer(s.problems)},
 		"images":                    {"GET": s.answer(s.images)},
 		"servers":                   {"GET": s.answer(s.servers)},
+		"authority":                 {"GET": s.answer(s.authority)},
+		"authority/next":            {"POST": s.answer(s.nextAuthority)},
 		"networks":                  {"GET": s.answer(s.networks)},
 		"machines":                  {"GET": s.answer(s.machines)},
 		"machines/{machine}":        {"GET": s.answer(s.machine)},

@@ -56,6 +56,7 @@ var inside = map[string][]string{
 	"provision/store/etcd": {"provision/store"},
 	"provision/members":    {"provision/store"},
 	"provision/failover":   {},
+	"provision/authority":  {"provision/store"},
 	"provision/uplink":     {"provision"},
 	"provision/clock":      {},
 }

@@ -34,6 +34,8 @@ type Options struct {
 	// Needs names modules that the kernel must have, as a file or built in. If one
 	// is missing, Build returns an error.
 	Needs []string
+	// Files are further files by their absolute paths. Anyone may read them.
+	Files map[string][]byte
 }
 
 // Report describes the content of a RAM disk.
@@ -116,7 +118,8 @@ func (b *builder) build(opt Options) error {
 	return b.out.Close()
 }
 
-// base adds what every RAM disk has: mount points, a console, /init.
+// base adds what every RAM disk has: mount points, a console, /init, and further
+// files if there are any.
 func (b *builder) base(opt Options) error {
 	for _, dir := range []string{"dev", "proc", "sys", "run", "tmp", "newroot"} {
 		if err := b.mkdir(dir); err != nil {
@@ -127,7 +130,14 @@ func (b *builder) base(opt Options) error {
 	if err := b.out.Put(console, nil); err != nil {
 		return err
 	}
-	return b.out.Put(images.Entry{Path: "/init", Type: images.Regular, Mode: 0o755, Size: opt.InitSize, ModTime: epoch}, opt.Init)
+	if err := b.out.Put(images.Entry{Path: "/init", Type: images.Regular, Mode: 0o755, Size: opt.InitSize, ModTime: epoch}, opt.Init); err != nil {
+		return err
+	}
+	files := map[string]needed{}
+	for name, content := range opt.Files {
+		files[name] = needed{content: content, mode: 0o644}
+	}
+	return b.putAll(files)
 }
 
 func (b *builder) putAll(files map[string]needed) error {

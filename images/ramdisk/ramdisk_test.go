@@ -158,7 +158,7 @@ func (f fakeImage) build(t *testing.T) ([]byte, Report, error) {
 	}
 	var out bytes.Buffer
 	init := "the agent itself"
-	report, err := Build(t.Context(), &out, tree, Options{Version: version, Init: strings.NewReader(init), InitSize: int64(len(init))})
+	report, err := Build(t.Context(), &out, tree, Options{Version: version, Init: strings.NewReader(init), InitSize: int64(len(init)), Files: map[string][]byte{"/etc/own/trust.pem": []byte("whom to trust")}})
 	return out.Bytes(), report, err
 }
 
@@ -184,8 +184,11 @@ func TestRAMDiskHoldsWhatTheAgentNeeds(t *testing.T) {
 	if got, err := os.ReadFile(root + "/init"); err != nil || string(got) != "the agent itself" {
 		t.Errorf("/init is %q (%v)", got, err)
 	}
+	if got, err := os.ReadFile(root + "/etc/own/trust.pem"); err != nil || string(got) != "whom to trust" {
+		t.Errorf("a further file is %q (%v)", got, err)
+	}
 	for name, mode := range map[string]fs.FileMode{
-		"init": 0o755, "dev/console": 0o600 | fs.ModeDevice | fs.ModeCharDevice, "newroot": 0o755 | fs.ModeDir, "proc": 0o755 | fs.ModeDir,
+		"etc/own": 0o755 | fs.ModeDir, "etc/own/trust.pem": 0o644, "init": 0o755, "dev/console": 0o600 | fs.ModeDevice | fs.ModeCharDevice, "newroot": 0o755 | fs.ModeDir, "proc": 0o755 | fs.ModeDir,
 		"sbin/mkfs.xfs": 0o755, "usr/sbin/mkfs.xfs": 0o755,
 	} {
 		if info, err := os.Lstat(filepath.Join(root, name)); err != nil || info.Mode() != mode {

@@ -88,7 +88,11 @@ func run(ctx context.Context, console *console, params wire.Params) error {
 	for _, d := range inventory.Disks {
 		console.say("disk %s, hints for it: %s", d, d.Hints())
 	}
-	server, err := newClientOf(params.Servers, log)
+	trust, err := readTrust(wire.TrustFile, params.Servers)
+	if err != nil {
+		return err
+	}
+	server, err := newClientOf(params.Servers, trust, log)
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func newBed(t testing.TB) *bed {
 			Init: "/sbin/init", BootLoaders: map[string]wire.Blob{}, Target: tinyPlan(t, target.Options{}),
 		},
 		Inventory: provision.Inventory{Arch: "amd64"},
-		Server:    b.server.base(), HTTP: &http.Client{Transport: newTransport()},
+		Server:    b.server.base(), HTTP: &http.Client{Transport: newTransport(nil)},
 		Target: filepath.Join(b.dir, "target"),
 		Log:    slog.New(slog.NewTextHandler(&lockedWriter{w: &b.said}, nil)),
 		Report: b.report,

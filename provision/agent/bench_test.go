@@ -96,7 +96,7 @@ func installAsChild(b *testing.B) {
 	if err := json.NewDecoder(os.Stdin).Decode(&given); err != nil {
 		b.Fatal(err)
 	}
-	job := Job{Plan: given.Plan, Inventory: given.Inventory, Server: given.Server, Target: given.Target, HTTP: &http.Client{Transport: newTransport()}}
+	job := Job{Plan: given.Plan, Inventory: given.Inventory, Server: given.Server, Target: given.Target, HTTP: &http.Client{Transport: newTransport(nil)}}
 	debug.SetMemoryLimit(memoryLimit)
 	debug.SetGCPercent(gcPercent)
 	if _, err := Install(b.Context(), job); err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -52,9 +53,10 @@ func newClient(base string, log *slog.Logger) *client {
 	return &client{base: strings.TrimSuffix(base, "/"), http: http.DefaultClient, log: log, patience: patience}
 }
 
-// newClientOf returns a client of several servers.
-func newClientOf(bases []string, log *slog.Logger) (*client, error) {
-	s, err := failover.New(newTransport(), log, bases...)
+// newClientOf returns a client of several servers. With trust, it accepts https
+// servers that this authority vouches for.
+func newClientOf(bases []string, trust *x509.Certificate, log *slog.Logger) (*client, error) {
+	s, err := failover.New(newTransport(trust), log, bases...)
 	if err != nil {
 		return nil, err
 	}
@@ -66,14 +68,16 @@ func newClientOf(bases []string, log *slog.Logger) (*client, error) {
 // newTransport returns a transport that bounds the wait for a connection and for
 // the header of a response, but not the whole request, since a large pack may take
 // long.
-func newTransport() *http.Transport {
-	return &http.Transport{
+func newTransport(trust *x509.Certificate) http.RoundTripper {
+	return &proving{trust: trust, next: &http.Transport{
+		TLSClientConfig:       trusting(trust),
+		TLSHandshakeTimeout:   30 * time.Second,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		ResponseHeaderTimeout: 30 * time.Second,
 		IdleConnTimeout:       30 * time.Second,
 		MaxIdleConnsPerHost:   4,
 		DisableCompression:    true,
-	}
+	}}
 }
 
 // refusal is an error that repeating the request would not change.

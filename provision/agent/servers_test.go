@@ -28,7 +28,7 @@ func fleet(t *testing.T, handlers ...http.HandlerFunc) (*client, []*httptest.Ser
 		t.Cleanup(s.Close)
 		bases, all = append(bases, s.URL), append(all, s)
 	}
-	c, err := newClientOf(bases, slog.New(slog.NewTextHandler(&log, nil)))
+	c, err := newClientOf(bases, nil, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

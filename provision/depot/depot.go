@@ -93,6 +93,7 @@ type Depot struct {
 	finder Finder
 	assets disk.Assets
 	agent  agent // for machines like this host
+	trust  []byte
 	log    *slog.Logger
 	notify func(Key, Status)
 	free   func(dir string) (int64, error) // bytes in a folder
@@ -156,6 +157,9 @@ type Options struct {
 	// Agent is this program, which becomes /init of the RAM disks for machines like
 	// this host. [ramdisk.Programs] finds those for others, in the folder of Assets too.
 	Agent string
+	// Trust is the certificate, in PEM form, of the authority that agents trust. All
+	// RAM disks have it. It is nil if no server has HTTPS.
+	Trust []byte
 	// Notify, if not nil, is called each time a kit was made or could not be
 	// made.
 	Notify func(Key, Status)
@@ -180,7 +184,7 @@ func Open(opt Options) (*Depot, error) {
 		return nil, fmt.Errorf("open the depot: %w", err)
 	}
 	return &Depot{
-		dir: opt.Dir, finder: opt.Images, assets: opt.Assets, agent: agent, log: opt.Log, notify: opt.Notify, free: freeSpace,
+		dir: opt.Dir, finder: opt.Images, assets: opt.Assets, agent: agent, trust: opt.Trust, log: opt.Log, notify: opt.Notify, free: freeSpace,
 		peers: opt.Peers, client: &http.Client{Transport: &http.Transport{}}, patience: patience{askTime, stallTime, graceTime, fetchTime}, offers: map[string]File{},
 		wake: make(chan struct{}, 1), kits: map[Key]*slot{}, proven: map[string]bool{},
 		looking: make(chan struct{}, 1), looks: map[string]*look{},

@@ -17,6 +17,7 @@ import (
 	"cloudlets/images/pack"
 	"cloudlets/images/ramdisk"
 	"cloudlets/images/target"
+	"cloudlets/provision/wire"
 )
 
 // packed is the record of a pack.
@@ -240,6 +241,9 @@ func (d *Depot) makeRAMDisk(ctx context.Context, kit *Kit, tree images.Tree, ker
 		return err
 	}
 	key := ramdiskForm + kit.Pack.Digest + " " + kernel.Version + " " + agent.digest
+	if d.trust != nil {
+		key += fmt.Sprintf(" %x", sha256.Sum256(d.trust))
+	}
 	made, err := memo(d, key, d.intact, func(a assembled) File { return a.File }, func() (assembled, error) {
 		d.log.Info("assembling a RAM disk", "image", kit.Key, "kernel", kernel.Version)
 		return d.writeRAMDisk(ctx, tree, kernel, agent)
@@ -260,11 +264,15 @@ func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel boot.
 		return assembled{}, fmt.Errorf("read the agent's program: %w", err)
 	}
 	defer init.Close()
+	var files map[string][]byte
+	if d.trust != nil {
+		files = map[string][]byte{wire.TrustFile: d.trust}
+	}
 	var report ramdisk.Report
 	f, err := d.put(func(w io.Writer) (_ string, err error) {
 		hash := sha256.New()
 		report, err = ramdisk.Build(ctx, w, tree, ramdisk.Options{
-			Version: kernel.Version, Init: io.TeeReader(init, hash), InitSize: agent.size,
+			Version: kernel.Version, Init: io.TeeReader(init, hash), InitSize: agent.size, Files: files,
 		})
 		if err == nil && hex.EncodeToString(hash.Sum(nil)) != agent.digest {
 			err = fmt.Errorf("the agent's program %s was replaced: restart the server", agent.file)

@@ -41,7 +41,9 @@ type Member struct {
 	// end.
 	URL string `json:"url"`
 	// URLs are all of them, if it has one on each of several networks.
-	URLs    []string  `json:"urls,omitempty"`
+	URLs []string `json:"urls,omitempty"`
+	// Secure are where machines reach it over HTTPS; none if it has no HTTPS.
+	Secure  []string  `json:"secure,omitempty"`
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
 	// Site is the digest of what the machines' files say, as this server has them.

@@ -32,6 +32,7 @@ func machineFields() map[string]field[provision.Spec] {
 		"handover":    textField(setHandover),
 		"cmdline":     plainText(func(s *provision.Spec) *string { return &s.Cmdline }),
 		"secureBoot":  boolField(func(s *provision.Spec, v bool) { s.SecureBoot = v }),
+		"https":       boolField(func(s *provision.Spec, v bool) { s.HTTPS = &v }),
 		"quirks":      objectField(func(s *provision.Spec) *provision.Quirks { return &s.Quirks }, quirkFields()),
 		"config":      setConfig,
 	}

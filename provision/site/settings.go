@@ -41,6 +41,8 @@ type Settings struct {
 	Assets, State string
 	// Store is where the server's state is kept.
 	Store StoreSettings
+	// HTTPS is whether and how machines are served by HTTPS, beside HTTP.
+	HTTPS HTTPSSettings
 }
 
 // StoreSettings say where the server's state is kept. The zero value means a file
@@ -137,6 +139,7 @@ func settingsFields(site string) map[string]field[Settings] {
 		"router":      textField(setRouter),
 
 		"store": storeField(site),
+		"https": httpsField(site),
 
 		"tftpSinglePort": boolField(func(s *Settings, v bool) { s.TFTPSinglePort = v }),
 		"tftpBlockSize":  numberField("a number of bytes", setTFTPBlockSize),

@@ -58,6 +58,14 @@ func TestMistakesInSettings(t *testing.T) {
 		`{"leaseTime": 3600}`:            "want a text in quotes, have 3600",
 		`{"domain": "a b"}`:              "is not a hostname",
 
+		`{"https": 1}`:                         "want true, false or an object",
+		`{"https": {"port": 0}}`:               "0 is not a TCP port",
+		`{"https": {"firmware": "yes"}}`:       "want true or false",
+		`{"https": {"generation": 0}}`:         "0 is not a generation",
+		`{"https": {"cert": "c", "key": "k"}}`: "takes three files",
+		`{"https": {"cert": "c", "key": "k", "ca": "c", "generation": 2}}`: "leave one of them out",
+		`{"https": {"fimware": true}}`:                                     `did you mean "firmware"?`,
+
 		`{"store": {}}`:                                          `"etcd" is missing`,
 		`{"store": "etcd"}`:                                      "want an object",
 		`{"store": {"etcd": ["10.0.0.1:2379"]}}`:                 "is not the URL of a member of etcd",
@@ -87,6 +95,28 @@ func TestStoreSettings(t *testing.T) {
 	want := fmt.Sprintf("{[https://10.0.0.1:2379 https://10.0.0.2:2379] /lab {%s/ca.pem /etc/cert.pem /etc/key.pem} root %[1]s/secret}", dir)
 	if text := fmt.Sprint(got); text != want || !got.Shared() {
 		t.Errorf("got  %s\nwant %s", text, want)
+	}
+}
+
+// TestHTTPSSettings: HTTPS is off unless the file says otherwise, and then firmware
+// gets none of it unless the file says so, too.
+func TestHTTPSSettings(t *testing.T) {
+	dir := ""
+	for text, want := range map[string]site.HTTPSSettings{
+		`{}`:               {},
+		`{"https": false}`: {},
+		`{"https": true}`:  {Port: 443, Generation: 1},
+		`{"https": {"firmware": true, "port": 8443, "generation": 2}}`:    {Port: 8443, Generation: 2, Firmware: true},
+		`{"https": {"cert": "/c.pem", "key": "/k.pem", "ca": "/ca.pem"}}`: {Port: 443, Generation: 1, Cert: "/c.pem", Key: "/k.pem", CA: "/ca.pem"},
+	} {
+		dir = folder(t, map[string]string{"cloudlets.json": text, "machines/52:54:00:00:00:01.json": `{"https": false}`})
+		s := open(t, dir)
+		if got := s.Settings().HTTPS; got != want || got.On() != (want.Port != 0) || problems(s) != "" {
+			t.Errorf("%s: got %+v, want %+v; %s", text, got, want, problems(s))
+		}
+		if spec, _ := s.Spec("52:54:00:00:00:01"); spec.HTTPS == nil || *spec.HTTPS {
+			t.Errorf("the machine's file says %v", spec.HTTPS)
+		}
 	}
 }
 

@@ -23,6 +23,14 @@ type Params struct {
 	OnFailure string
 }
 
+// TrustFile is the file of a RAM disk with the certificate, in PEM form, of the
+// authority that the agent trusts. There is one where a server has HTTPS.
+//
+// It is in the RAM disk and not on the command line, which has not room for a
+// certificate: a digest there would have to be compared with a chain that the server
+// sends. A signature of the RAM disk covers it, too.
+const TrustFile = "/etc/cloudlets/authority.pem"
+
 // The names of the agent's words.
 const (
 	paramServer  = "cloudlets.server"

@@ -142,6 +142,9 @@ func (s Spec) uefi(args []string, dir string) ([]string, error) {
 	if s.Firmware == UEFIHTTP || s.LocalOnly {
 		args = append(args, "-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n")
 	}
+	if s.Authorities != "" {
+		args = append(args, "-fw_cfg", "name=etc/edk2/https/cacerts,file="+s.Authorities)
+	}
 	return args, nil
 }
 

@@ -40,6 +40,9 @@ type Spec struct {
 	// Vars is a file with UEFI variables to start from, where the firmware's
 	// own are not meant: with other keys for Secure Boot, say. It is copied.
 	Vars string
+	// Authorities is a file with what UEFI firmware trusts for HTTPS Boot: an EFI
+	// signature list. "" is nothing.
+	Authorities string
 	// Kernel has QEMU start a kernel itself, without a boot loader.
 	Kernel *Kernel
 	// Disks are in the order in which the firmware tries them.

@@ -25,6 +25,7 @@ import (
 	"cloudlets/httpboot"
 	"cloudlets/images/disk"
 	"cloudlets/images/ejs"
+	"cloudlets/provision/authority"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/members"
 	"cloudlets/provision/site"
@@ -58,6 +59,7 @@ type Daemon struct {
 	refused      throttle      // of warnings about connections
 	dhcp         atomic.Pointer[dhcp.Listener]
 
+	https   *https // nil if it is off
 	store   keeper
 	watcher *ifwatch.Watcher // since Serve
 	members *members.Members
@@ -92,6 +94,9 @@ func Open(ctx context.Context, c Config) (*Daemon, error) {
 
 // wire makes the parts that stand on the store, and joins them.
 func (d *Daemon) wire(ctx context.Context) (err error) {
+	if d.https, err = d.openHTTPS(ctx); err != nil {
+		return err
+	}
 	if err := d.join(ctx); err != nil {
 		return err
 	}
@@ -106,9 +111,10 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		Site: d.Site, Tracker: d.tracker, Tickets: d.tickets, Render: d.sandbox, Log: d.Log,
 		Loaders: httpboot.Loaders{Dir: d.Settings.Assets, Site: d.Site},
 		Base:    d.baseURL, TFTP: d.tftpAddr, Proxy: d.isProxy, Others: d.others,
+		HTTPS:    d.forMachines(),
 		Overlays: filepath.Join(d.Settings.State, "overlays"),
 	}
-	if d.depot, err = OpenDepot(d.Site, d.Settings, d.Self[0], d.peers(), d.chain.SawKit, d.Log); err != nil {
+	if d.depot, err = OpenDepot(d.Site, d.Settings, d.Self[0], d.https.pem(), d.peers(), d.chain.SawKit, d.Log); err != nil {
 		d.tracker.Close()
 		d.members.Close()
 		return errors.Join(err, d.sandbox.Close())
@@ -127,10 +133,11 @@ func (d *Daemon) peers() func() []string {
 }
 
 // OpenDepot opens the depot of a site. agent is the file of this program, which
-// is the agent of its RAM disks. peers lists other servers, and may be nil.
-func OpenDepot(site *site.Site, s site.Settings, agent string, peers func() []string, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
+// is the agent of its RAM disks, which trust the authority of trust, see
+// [depot.Options.Trust]. peers lists other servers, and may be nil.
+func OpenDepot(site *site.Site, s site.Settings, agent string, trust []byte, peers func() []string, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
 	return depot.Open(depot.Options{
-		Dir: filepath.Join(s.State, "depot"), Images: site, Assets: disk.Assets{Dir: s.Assets}, Agent: agent, Peers: peers, Notify: notify, Log: log,
+		Dir: filepath.Join(s.State, "depot"), Images: site, Assets: disk.Assets{Dir: s.Assets}, Agent: agent, Trust: trust, Peers: peers, Notify: notify, Log: log,
 	})
 }
 
@@ -217,7 +224,8 @@ func (d *Daemon) tellSystemdOfEnd(ctx context.Context) error {
 func (d *Daemon) api(stopping <-chan struct{}) *web.Server {
 	return &web.Server{
 		Site: d.Site, Tracker: d.tracker, Roster: d.roster, Tickets: d.tickets, Images: d.depot, Version: d.Version, Started: d.started,
-		Stopping: stopping, Log: d.Log, Servers: d.members, Networks: d.networks, StoreAway: d.store.away,
+		Authority: d.https.api(d.store),
+		Stopping:  stopping, Log: d.Log, Servers: d.members, Networks: d.networks, StoreAway: d.store.away,
 	}
 }
 
@@ -226,6 +234,9 @@ func (d *Daemon) api(stopping <-chan struct{}) *web.Server {
 func (d *Daemon) explain() {
 	for _, p := range d.places.now() {
 		d.Log.Info("serving", "interface", p.Interface, "address", p.own.Addr(), "network", p.Title(), "dhcp", p.DHCP, "site", d.Site.Dir())
+	}
+	if d.https != nil {
+		d.Log.Info("serving HTTPS too; `cloudlets ca` prints what firmware has to trust", "listening", d.https.listen, "authority", authority.Fingerprint(d.https.trust))
 	}
 	specs := d.Site.Specs()
 	names := d.Site.Images()

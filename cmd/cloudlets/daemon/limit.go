@@ -40,6 +40,8 @@ type limits struct {
 	// refused, if not nil, is called with the address of each connection that
 	// was refused.
 	refused func(netip.Addr)
+	// answer is what such a connection gets before it is closed.
+	answer string
 }
 
 // limitConns bounds the connections of a TCP listener. They stay TCP
@@ -136,7 +138,7 @@ func (l *limitListener) leave(source netip.Prefix, stranger bool) {
 // fresh connection, so this does not wait.
 func (l *limitListener) turnAway(conn net.Conn, source netip.Prefix) {
 	_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = io.WriteString(conn, busy)
+	_, _ = io.WriteString(conn, l.answer)
 	_ = conn.Close()
 	if l.refused != nil {
 		l.refused(source.Addr())

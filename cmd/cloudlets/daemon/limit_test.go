@@ -132,7 +132,7 @@ func asks(t *testing.T, conn net.Conn) int {
 // answer that says so, and another one is served.
 func TestOneSourceCannotTakeAll(t *testing.T) {
 	refused := make(chan netip.Addr, 100)
-	at := serveLimited(t, limits{total: 100, perSource: 3, refused: func(a netip.Addr) { refused <- a }}, http.HandlerFunc(hello))
+	at := serveLimited(t, limits{total: 100, perSource: 3, answer: busy, refused: func(a netip.Addr) { refused <- a }}, http.HandlerFunc(hello))
 	var idle []net.Conn
 	for range 3 {
 		conn := dialFrom(t, "127.0.0.66", at)
@@ -170,7 +170,7 @@ func onceMore(t *testing.T, at net.Addr) net.Conn {
 // are served.
 func TestStrangersLeaveHalf(t *testing.T) {
 	ours := netip.MustParseAddr("127.0.0.7")
-	at := serveLimited(t, limits{total: 8, perSource: 2, known: func(a netip.Addr) bool { return a == ours }}, http.HandlerFunc(hello))
+	at := serveLimited(t, limits{total: 8, perSource: 2, answer: busy, known: func(a netip.Addr) bool { return a == ours }}, http.HandlerFunc(hello))
 	served := 0
 	for i := range 8 { // two from each address
 		if asks(t, dialFrom(t, fmt.Sprintf("127.0.1.%d", i/2), at)) == http.StatusOK {

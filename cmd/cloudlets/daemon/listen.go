@@ -60,17 +60,20 @@ func interfaceNames() string {
 	return strings.Join(names, ", ")
 }
 
-// baseURL is the URL of HTTP boot. Port 80 is left out, since some firmware
-// cannot parse a URL with a port.
-func baseURL(addr netip.Addr, listen string) string {
+// defaultPorts are those that a URL leaves out, since some firmware cannot parse one
+// with a port.
+var defaultPorts = map[string]string{"http": "80", "https": "443"}
+
+// baseURL is the URL of HTTP boot by a scheme, "http" or "https".
+func baseURL(scheme string, addr netip.Addr, listen string) string {
 	host, port, _ := net.SplitHostPort(listen)
 	if host == "" || host == "0.0.0.0" {
 		host = addr.String()
 	}
-	if port == "80" {
-		return "http://" + host
+	if port == defaultPorts[scheme] {
+		return scheme + "://" + host
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
 // OnInterface adds the server's own address to a listening address without a

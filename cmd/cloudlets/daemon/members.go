@@ -51,28 +51,40 @@ func (d *Daemon) join(ctx context.Context) error {
 		name = d.places.first().String()
 	}
 	d.members, err = members.Join(ctx, d.store, members.Member{
-		ID: id, Name: name, URL: d.baseURL(netip.Addr{}), URLs: d.urls(), Version: d.Version, Started: d.started, Site: d.Site.Digest(),
+		ID: id, Name: name, URL: d.baseURL(netip.Addr{}), URLs: d.urls(d.baseURL), Secure: d.secureURLs(), Version: d.Version, Started: d.started, Site: d.Site.Digest(),
 	}, track.Slots, d.Log)
 	return err
 }
 
 // others are the URLs of the servers that share the store, for a machine that
-// reaches this one at an address. Their order differs from server to server, so that
-// they share what one leaves to them.
+// reaches this one at an address.
 func (d *Daemon) others(own netip.Addr) []string {
+	return d.elsewhere(own, func(m members.Member) []string { return append([]string{m.URL}, m.URLs...) })
+}
+
+// secureOthers are those URLs for HTTPS.
+func (d *Daemon) secureOthers(own netip.Addr) []string {
+	return d.elsewhere(own, func(m members.Member) []string { return m.Secure })
+}
+
+// elsewhere are the URLs of the other servers, one of each that has any. Their order
+// differs from server to server, so that they share what one leaves to them.
+func (d *Daemon) elsewhere(own netip.Addr, urls func(members.Member) []string) []string {
 	subnet := d.places.subnetOf(own)
 	self, live := d.members.Self(), d.members.Live()
 	at := slices.IndexFunc(live, func(m members.Member) bool { return m.ID == self.ID })
-	var urls []string
+	var all []string
 	for _, m := range slices.Concat(live[at+1:], live[:at]) {
-		urls = append(urls, nearest(m, subnet))
+		if of := urls(m); len(of) > 0 {
+			all = append(all, nearest(of, subnet))
+		}
 	}
-	return urls
+	return all
 }
 
 // nearest is the URL of a server in a subnet, or else its first one.
-func nearest(m members.Member, subnet netip.Prefix) string {
-	for _, text := range m.URLs {
+func nearest(urls []string, subnet netip.Prefix) string {
+	for _, text := range urls {
 		u, err := url.Parse(text)
 		if err != nil {
 			continue
@@ -81,13 +93,13 @@ func nearest(m members.Member, subnet netip.Prefix) string {
 			return text
 		}
 	}
-	return m.URL
+	return urls[0]
 }
 
 // urls are where machines of the networks reach this server.
-func (d *Daemon) urls() (all []string) {
+func (d *Daemon) urls(base func(netip.Addr) string) (all []string) {
 	for _, own := range d.places.addrs() {
-		if u := d.baseURL(own); !slices.Contains(all, u) {
+		if u := base(own); !slices.Contains(all, u) {
 			all = append(all, u)
 		}
 	}

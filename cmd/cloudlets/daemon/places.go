@@ -106,7 +106,7 @@ func (d *Daemon) baseURL(own netip.Addr) string {
 	if !own.IsValid() {
 		own = d.places.first()
 	}
-	return baseURL(own, d.Settings.HTTP)
+	return baseURL("http", own, d.Settings.HTTP)
 }
 
 // tftpAddr is the address of TFTP for such a machine.

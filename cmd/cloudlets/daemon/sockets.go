@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -37,7 +38,7 @@ func newServer(name string, l net.Listener, s *http.Server) *server {
 func (d *Daemon) listen(ctx context.Context) ([]task, error) {
 	var tasks []task
 	var opened []io.Closer
-	for _, open := range []func(context.Context) (*server, error){d.listenSolicitations, d.listenDHCP, d.listenTFTP, d.listenHTTP, d.listenAPI, d.listenPage} {
+	for _, open := range []func(context.Context) (*server, error){d.listenSolicitations, d.listenDHCP, d.listenTFTP, d.listenHTTP, d.listenHTTPS, d.listenAPI, d.listenPage} {
 		s, err := open(ctx)
 		if err != nil {
 			errs := []error{err}
@@ -97,34 +98,50 @@ func (d *Daemon) sawTransfer(t tftp.Transfer) {
 	}
 }
 
-// listenHTTP serves HTTP boot on all addresses with one server, whose bounds hold for
-// all of them.
+// listenHTTP serves HTTP boot on all addresses.
 func (d *Daemon) listenHTTP(ctx context.Context) (*server, error) {
+	return d.listenBoot(ctx, "HTTP boot", d.Settings.HTTP, func(l net.Listener) net.Listener { return d.limited(l, busy) })
+}
+
+// listenHTTPS serves the same by HTTPS, with bounds of its own.
+func (d *Daemon) listenHTTPS(ctx context.Context) (*server, error) {
+	if d.https == nil {
+		return nil, nil
+	}
+	return d.listenBoot(ctx, "HTTPS boot", d.https.listen, func(l net.Listener) net.Listener {
+		return tls.NewListener(d.limited(l, ""), d.https.config)
+	})
+}
+
+// listenBoot serves the boot chain on all addresses with one server, whose bounds
+// hold for all of them. what names it. bound bounds the connections.
+func (d *Daemon) listenBoot(ctx context.Context, what, listen string, bound func(net.Listener) net.Listener) (*server, error) {
 	joined := newJoined()
-	listeners, err := d.onEachAddress(ctx, "listen for HTTP boot", d.Settings.HTTP, func(ctx context.Context, at string) (*server, error) {
+	listeners, err := d.onEachAddress(ctx, "listen for "+what, listen, func(ctx context.Context, at string) (*server, error) {
 		var config net.ListenConfig
 		l, err := config.Listen(ctx, "tcp4", at)
 		if err != nil {
-			return nil, fmt.Errorf("serve HTTP boot: %w (`cloudlets doctor` shows which process has the port)", err)
+			return nil, fmt.Errorf("serve %s: %w (`cloudlets doctor` shows which process has the port)", what, err)
 		}
-		return &server{task{"listen for HTTP boot", func(ctx context.Context) error { return joined.accept(ctx, l) }}, l}, nil
+		return &server{task{"listen for " + what, func(ctx context.Context) error { return joined.accept(ctx, l) }}, l}, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	serve := newServer("serve HTTP boot", d.limited(joined), newHTTPServer(d.chain.Handler(), d.Log)).run
+	serve := newServer("serve "+what, bound(joined), newHTTPServer(d.chain.Handler(), d.Log)).run
 	run := func(ctx context.Context) error {
 		both, ctx := errgroup.WithContext(ctx)
 		both.Go(func() error { return serve(ctx) })
 		both.Go(func() error { return listeners.run(ctx) })
 		return both.Wait()
 	}
-	return &server{task{"serve HTTP boot", run}, listeners}, nil
+	return &server{task{"serve " + what, run}, listeners}, nil
 }
 
-// limited bounds the connections of a listener that anyone can reach.
-func (d *Daemon) limited(l net.Listener) net.Listener {
-	return limitConns(l, limits{total: maxConnections, perSource: maxPerSource, write: writeTimeout, known: d.chain.KnowsHost, refused: func(source netip.Addr) {
+// limited bounds the connections of a listener that anyone can reach. One that is too
+// many gets an answer.
+func (d *Daemon) limited(l net.Listener, answer string) net.Listener {
+	return limitConns(l, limits{answer: answer, total: maxConnections, perSource: maxPerSource, write: writeTimeout, known: d.chain.KnowsHost, refused: func(source netip.Addr) {
 		if d.refused.pass(time.Now()) {
 			d.Log.Warn("too many connections are open, so some are refused; this one came from", "address", source, "listening", l.Addr())
 		}
@@ -158,5 +175,5 @@ func (d *Daemon) listenPage(ctx context.Context) (*server, error) {
 	stopping := make(chan struct{})
 	s := newHTTPServer(d.api(stopping).ReadOnly(), d.Log)
 	s.RegisterOnShutdown(func() { close(stopping) })
-	return newServer("serve the page", d.limited(l), s), nil
+	return newServer("serve the page", d.limited(l, busy), s), nil
 }

@@ -91,6 +91,11 @@ func checkPorts(ctx context.Context, s site.Settings) []Finding {
 	for _, at := range addresses(s, s.HTTP) {
 		list = append(list, Found("TCP "+at+" is free, for HTTP boot", tryListen(ctx, "tcp4", at, "")))
 	}
+	if s.HTTPS.On() {
+		for _, at := range addresses(s, daemon.HTTPSListen(s)) {
+			list = append(list, Found("TCP "+at+" is free, for HTTPS boot", tryListen(ctx, "tcp4", at, "")))
+		}
+	}
 	return list
 }
 
@@ -165,7 +170,7 @@ func checkLoaders(site *site.Site, s site.Settings) []Finding {
 // checkImages makes the kit of each image, which finds everything that is
 // missing.
 func checkImages(ctx context.Context, s Server) []Finding {
-	d, err := daemon.OpenDepot(s.Site, s.Settings, s.Agent, nil, nil, nil)
+	d, err := daemon.OpenDepot(s.Site, s.Settings, s.Agent, nil, nil, nil, nil)
 	if err != nil {
 		return []Finding{Found("the state folder "+s.Settings.State, err)}
 	}
