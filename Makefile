@@ -15,7 +15,7 @@ BOOT_PACKAGES := ipxe grub-pc-bin systemd-boot-efi
 DEMO_PACKAGES := $(BOOT_PACKAGES) qemu-system-x86 ipxe-qemu seabios ovmf mmdebstrap iproute2
 # What the tests take besides: foreign clients, foreign tools to check with.
 TEST_PACKAGES := $(DEMO_PACKAGES) 7zip acl bash btrfs-progs busybox bzip2 chromium cpio curl dmsetup dnsmasq-base dosfstools \
-	e2fsprogs efitools erofs-utils findutils gcc gdisk git grub-common grub-efi-amd64-signed gzip isc-dhcp-client kea-admin \
+	e2fsprogs efibootmgr efitools erofs-utils findutils gcc gdisk git grub-common grub-efi-amd64-signed gzip isc-dhcp-client kea-admin \
 	kmod libarchive-tools libc6-dev libcap2-bin libxml2-utils mercurial mtools ndisc6 openssl procps python3-jsonschema \
 	qemu-efi-aarch64 qemu-system-arm qemu-utils radvd sbsigntool shim-signed skopeo tar time u-boot-qemu u-boot-tools udhcpc uidmap umoci \
 	util-linux xfsprogs xorriso xz-utils zstd
@@ -59,7 +59,7 @@ setup-demo:
 	$(call install,$(DEMO_PACKAGES))
 
 .PHONY: setup-test
-setup-test: bin/etcd bin/isc-dhcp bin/kea6 bin/chrony bin/isc-dhcp-relay
+setup-test: bin/etcd bin/isc-dhcp bin/kea6 bin/chrony bin/isc-dhcp-relay bin/netconfig
 	$(call install,$(TEST_PACKAGES))
 
 # The package etcd-server is unpacked and not installed, as it would start a server.
@@ -87,6 +87,12 @@ bin/arm64:
 			'Dir::Etc::sourceparts "/dev/null"' "APT::Architecture \"$$2\"" "APT::Architectures \"$$2\"" 'APT::Sandbox::User "root"' >$$apt/apt.conf && \
 		(cd $$apt && export APT_CONFIG=$$apt/apt.conf && apt-get update -qq && apt-get download -qq $$3) && dpkg -x $$apt/$$3_*.deb bin/arm64.part && rm -r $$apt || exit; done
 	mv bin/arm64.part bin/arm64
+
+# The programs that configure a network, likewise: they would configure this computer's.
+bin/netconfig:
+	$(SUDO) apt-get update -qq
+	mkdir -p bin/netconfig.part && cd bin/netconfig.part && apt-get download -qq ifupdown libnm0 network-manager && \
+		for deb in *.deb; do dpkg -x $$deb . && rm $$deb; done && cd .. && mv netconfig.part netconfig
 
 # The Debian root that tests read and machines install, made once.
 .PHONY: setup-image

@@ -63,8 +63,13 @@ type Spec struct {
 	// true its firmware gets https URLs and must trust the server's authority; with
 	// false firmware and agent use plain HTTP. If it is nil, the agent uses HTTPS,
 	// and the firmware does as cloudlets.json says.
-	HTTPS  *bool
-	Quirks Quirks
+	HTTPS *bool
+	// Network is the network of the installed system; nil leaves it to the image.
+	Network *Network
+	// BootEntry makes the install put an entry for the disk into the boot order of
+	// UEFI firmware.
+	BootEntry bool
+	Quirks    Quirks
 }
 
 // Quirks are deviations that a machine's firmware needs.

@@ -35,6 +35,8 @@ func machineFields() map[string]field[provision.Spec] {
 		"https":       boolField(func(s *provision.Spec, v bool) { s.HTTPS = &v }),
 		"quirks":      objectField(func(s *provision.Spec) *provision.Quirks { return &s.Quirks }, quirkFields()),
 		"config":      setConfig,
+		"network":     setMachineNetwork,
+		"bootEntry":   boolField(func(s *provision.Spec, v bool) { s.BootEntry = v }),
 	}
 }
 
