@@ -75,7 +75,7 @@ func TestMissingLoadersOfSecureBoot(t *testing.T) {
 			t.Errorf("%v does not name %s", err, pkg)
 		}
 	}
-	if names := (SecureBoot{Key: new(uki.Key)}).LoaderNames(ARM64); !slices.Equal(names, []string{SystemdARM64, StubARM64}) {
+	if names := (SecureBoot{Signer: new(uki.Key)}).LoaderNames(ARM64); !slices.Equal(names, []string{SystemdARM64, StubARM64}) {
 		t.Errorf("for the owner's key on arm64: %v", names)
 	}
 }

@@ -69,10 +69,7 @@ func run(ctx context.Context, console *console, params wire.Params) error {
 	if err := process1.WaitForEntropy(); err != nil {
 		return err
 	}
-	network, err := uplink.Up(ctx, uplink.Options{
-		MAC: params.MAC, UUID: hardware.Attribute(os.DirFS("/sys"), "class/dmi/id/product_uuid"), Servers: params.Servers,
-		Resolver: "/etc/resolv.conf", LoadDrivers: drivers.LoadNew, Log: log,
-	})
+	network, params, err := connect(ctx, console, params, drivers.LoadNew, log)
 	if err != nil {
 		return fmt.Errorf("bring up the network: %w", err)
 	}

@@ -41,6 +41,10 @@ type Settings struct {
 	Assets, State string
 	// Store is where the server's state is kept.
 	Store StoreSettings
+	// SecureBootKey and SecureBootCert are files with the private key and the
+	// certificate of the machines' owner, in PEM form; "" means that there are none.
+	// Paths that are relative in the file are relative to the site.
+	SecureBootKey, SecureBootCert string
 }
 
 // StoreSettings say where the server's state is kept. The zero value means a file
@@ -138,6 +142,9 @@ func settingsFields(site string) map[string]field[Settings] {
 
 		"store": storeField(site),
 
+		"secureBootKey":  folderField(site, func(s *Settings) *string { return &s.SecureBootKey }),
+		"secureBootCert": folderField(site, func(s *Settings) *string { return &s.SecureBootCert }),
+
 		"tftpSinglePort": boolField(func(s *Settings, v bool) { s.TFTPSinglePort = v }),
 		"tftpBlockSize":  numberField("a number of bytes", setTFTPBlockSize),
 
@@ -154,6 +161,9 @@ func settingsFields(site string) map[string]field[Settings] {
 func decodeSettings(site string, root *jsontext.Node) (Settings, jsontext.Problems) {
 	var s Settings
 	problems := decodeObject(&s, root, settingsFields(site))
+	if (s.SecureBootKey == "") != (s.SecureBootCert == "") {
+		problems = append(problems, root.Problem(`it has only one of "secureBootKey" and "secureBootCert"; want both, or neither`))
+	}
 	if len(problems) == 0 {
 		problems = s.completeNetworks(root)
 	}

@@ -24,6 +24,7 @@ import (
 	"cloudlets/dhcp/ifwatch"
 	"cloudlets/httpboot"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/uki"
 	"cloudlets/images/ejs"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/members"
@@ -130,8 +131,23 @@ func (d *Daemon) peers() func() []string {
 // is the agent of its RAM disks. peers lists other servers, and may be nil.
 func OpenDepot(site *site.Site, s site.Settings, agent string, peers func() []string, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
 	return depot.Open(depot.Options{
-		Dir: filepath.Join(s.State, "depot"), Images: site, Assets: disk.Assets{Dir: s.Assets}, Agent: agent, Peers: peers, Notify: notify, Log: log,
+		Dir: filepath.Join(s.State, "depot"), Images: site, Assets: disk.Assets{Dir: s.Assets}, Agent: agent, Peers: peers, Notify: notify, Owner: ownerOf(s), Log: log,
 	})
+}
+
+// ownerOf returns the function that reads the key of the machines' owner, or nil if
+// the settings name none. The files are read anew each time, so that a certificate
+// may be replaced.
+func ownerOf(s site.Settings) func() (*uki.Key, error) {
+	if s.SecureBootKey == "" {
+		return nil
+	}
+	return func() (*uki.Key, error) {
+		if err := uki.CheckPrivate(s.SecureBootKey); err != nil {
+			return nil, err
+		}
+		return uki.ReadKey(s.SecureBootKey, s.SecureBootCert, time.Now())
+	}
 }
 
 // Serve opens all sockets, says that it serves, and runs every task until ctx
