@@ -43,12 +43,12 @@ func (c *Chain) unified(client dhcp.Client, spec *provision.Spec) (string, error
 	base := c.Base(client.Server)
 	status := c.Depot.Status(unifiedKey(spec, base))
 	switch {
+	case status.Kit != nil && status.Err == nil:
+		return base + depot.FilePath(status.Kit.Unified.Digest, unifiedName), nil
 	case status.Busy:
 		return "", errors.New("its signed program is still being made; if the firmware does not ask again by itself, restart the machine in a moment")
-	case status.Err != nil:
-		return "", status.Err
 	}
-	return base + depot.FilePath(status.Kit.Unified.Digest, unifiedName), nil
+	return "", status.Err
 }
 
 // letGoUnified sends a machine that starts only what its owner signed to its own
