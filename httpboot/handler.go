@@ -30,6 +30,7 @@ func (c *Chain) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /boot/{mac}/script", c.script)
 	mux.HandleFunc("GET "+wire.ParamsPath("{mac}"), c.params)
+	mux.HandleFunc("GET "+noFilePath("{mac}"), c.noFile)
 	mux.HandleFunc("GET "+loaderPath+"{name}", c.loader)
 	mux.HandleFunc("GET "+depot.FilePath("{digest}", "{name}"), c.file)
 	mux.HandleFunc("GET "+depot.OfferPath+"{content}", c.offer)

@@ -56,8 +56,19 @@ func (c *Chain) unified(client dhcp.Client, spec *provision.Spec) (string, error
 // boot device at once. Without a URL it would ask for another minute.
 func (c *Chain) letGoUnified(mac provision.MAC, client dhcp.Client, decision provision.Decision) dhcp.Boot {
 	return dhcp.Boot{
-		File:   c.Base(client.Server) + "/boot/" + string(mac) + "/own-disk.efi",
+		File:   c.Base(client.Server) + noFilePath(string(mac)),
 		Reason: decision.Reason + "; it gets the URL of a file that does not exist, which is faster than waiting for its firmware to give up",
+	}
+}
+
+// noFilePath is the path of a file that does not exist.
+func noFilePath(mac string) string { return "/boot/" + mac + "/own-disk.efi" }
+
+// noFile answers firmware that shall go on to its next boot device.
+func (c *Chain) noFile(w http.ResponseWriter, r *http.Request) {
+	http.Error(w, "this file does not exist, so that the machine boots from its own disk", http.StatusNotFound)
+	if mac, err := provision.ParseMAC(r.PathValue("mac")); err == nil && c.spec(mac) != nil {
+		c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindHTTP, Text: "its firmware was told 404, so that it goes on to its own disk"})
 	}
 }
 

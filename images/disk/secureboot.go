@@ -169,7 +169,7 @@ func (s SecureBoot) unified(ctx context.Context, a Arch, m Menu, loaders Loaders
 // same disk.
 func Signatures(ctx context.Context, key *uki.Key, a Arch, m Menu, loaders Loaders) (uki.Signatures, error) {
 	made := uki.Signatures{}
-	_, err := SecureBoot{Signer: key.Recording(made)}.unified(ctx, a, m, loaders)
+	_, err := SecureBoot{Signer: key.Recording(made)}.bootFiles(ctx, a, m, loaders)
 	return made, err
 }
 

@@ -39,8 +39,7 @@ func connect(ctx context.Context, console *console, params wire.Params, load fun
 		return link, params, err
 	}
 	link, told, err := introduce(ctx, params.Ask, load, log)
-	var no leave
-	if errors.As(err, &no) {
+	if _, no := errors.AsType[leave](err); no {
 		console.say("%s; back to the firmware", err)
 		_ = pause(ctx, leavePause)
 		err = errors.Join(err, process1.Reboot())
@@ -74,6 +73,7 @@ func introduce(ctx context.Context, base string, load func(context.Context) (int
 			return nil, wire.Params{}, err
 		}
 		var failed []error
+		refused := 0
 		for _, card := range cards {
 			link, told, err := introduceCard(ctx, base, card, load, log)
 			if err == nil {
@@ -81,14 +81,13 @@ func introduce(ctx context.Context, base string, load func(context.Context) (int
 			}
 			log.Warn("this network card does not lead to an install", "card", card, "error", err)
 			failed = append(failed, fmt.Errorf("%s: %w", card, err))
+			if _, no := errors.AsType[leave](err); no {
+				refused++
+			}
 		}
-		err = errors.Join(failed...)
-		var no leave
-		if errors.As(err, &no) {
-			return nil, wire.Params{}, no
-		}
-		if stopped := pause(limited, time.Second); stopped != nil {
-			return nil, wire.Params{}, fmt.Errorf("no network card leads to the server %s: %w", base, err)
+		// A card whose switch port is slow may be the one, though others have an answer.
+		if refused == len(cards) || pause(limited, time.Second) != nil {
+			return nil, wire.Params{}, fmt.Errorf("no network card leads to an install by %s: %w", base, errors.Join(failed...))
 		}
 	}
 }

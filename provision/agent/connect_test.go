@@ -39,8 +39,7 @@ func TestAskForParameters(t *testing.T) {
 		case err == nil || !strings.Contains(err.Error(), test.fails) || strings.Contains(err.Error(), "\x1b"):
 			t.Errorf("%s: error %q, want %q in it", name, err, test.fails)
 		}
-		var no leave
-		if is := errors.As(err, &no); is != strings.Contains(test.answer, `"leave"`) {
+		if _, is := errors.AsType[leave](err); is != strings.Contains(test.answer, `"leave"`) {
 			t.Errorf("%s: back to the firmware: %t", name, is)
 		}
 		servers[0].Close()

@@ -84,7 +84,7 @@ func (d *Depot) content(f File) uki.File {
 }
 
 // ownWord is a word of a template that has a machine's own value in it.
-var ownWord = regexp.MustCompile(`\S*<%=.*?%>\S*`)
+var ownWord = regexp.MustCompile(`\S*<%=.*?%>(?:[^\s<]*<%=.*?%>)*\S*`)
 
 // commonWords are the words of a template for a command line that are the same for
 // all machines. A template with code may say anything, so nothing of it is.

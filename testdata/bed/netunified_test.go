@@ -58,12 +58,11 @@ func TestSecureBootOwnKeyServer(t *testing.T) {
 	r.expect(m, lockedDown)
 	r.expect(m, `node65: a signed machine \(Linux`)
 	r.expect(m, `node65 login: `)
-	r.installed(mac, 1)
-	if state := r.machine(mac); state.Stage != provision.StageLocal {
-		t.Errorf("an installed machine that asked the network again is in stage %s", state.Stage)
+	if state := r.machine(mac); state.Stage != provision.StageLocal || state.Installs != 1 || state.Armed || state.Failure != "" {
+		t.Errorf("an installed machine that asked the network again is in stage %s with %d installs, armed %t, failure %q", state.Stage, state.Installs, state.Armed, state.Failure)
 	}
 	trace := r.run("trace", mac)
-	for _, want := range []string{"fetched cloudlet.efi by HTTP", "own-disk.efi"} {
+	for _, want := range []string{"fetched cloudlet.efi by HTTP", "was told 404"} {
 		if !strings.Contains(trace, want) {
 			t.Errorf("want %q in the trace:\n%s", want, trace)
 		}

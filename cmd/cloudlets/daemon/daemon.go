@@ -251,6 +251,11 @@ func (d *Daemon) explain() {
 	case len(specs) == 0:
 		d.Log.Info("the site has no machines yet: switch one on and its address appears in `cloudlets machines`; then write {\"image\": \"" + names[0] + "\"} to " + filepath.Join(d.Site.Dir(), "machines", "<MAC>.json"))
 	}
+	if d.Settings.SecureBootKey != "" {
+		if _, err := d.depot.Owner(); err != nil {
+			d.Log.Warn("machines with \"secureBoot\": \"owner\" cannot be installed", "error", err)
+		}
+	}
 	if d.dhcpIsOff() {
 		d.Log.Info("DHCP is off: machines find this server only if your DHCP server names it")
 	}
