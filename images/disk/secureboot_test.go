@@ -3,13 +3,8 @@ package disk
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
 	"maps"
-	"math/big"
 	"os"
 	"slices"
 	"strings"
@@ -18,6 +13,7 @@ import (
 
 	"cloudlets/images/disk/fat"
 	"cloudlets/images/disk/uki"
+	"cloudlets/images/imagetest"
 )
 
 // TestShimIsWhereFirmwareLooks names each file of the chain where the one
@@ -124,18 +120,8 @@ func TestSignaturesAreEnough(t *testing.T) {
 // newOwner makes a key of a machines' owner.
 func newOwner(t *testing.T) *uki.Key {
 	t.Helper()
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour)}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := uki.NewKey(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)}),
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), now)
+	private, certificate := imagetest.SigningPair(t, time.Now().Add(time.Hour))
+	key, err := uki.NewKey(private, certificate, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

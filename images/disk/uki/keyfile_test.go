@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cloudlets/images/imagetest"
 )
 
 // TestKeyFiles: a private key that others can read is refused, and so is one that
@@ -13,7 +15,7 @@ import (
 func TestKeyFiles(t *testing.T) {
 	dir := t.TempDir()
 	key, cert := filepath.Join(dir, "db.key"), filepath.Join(dir, "db.pem")
-	keyPEM, certPEM := newPair(t, time.Now().Add(time.Hour))
+	keyPEM, certPEM := imagetest.SigningPair(t, time.Now().Add(time.Hour))
 	write(t, key, keyPEM)
 	write(t, cert, certPEM)
 	if k, err := ReadKey(key, cert, time.Now()); err != nil || k.Name() != "the owner" || len(k.Fingerprint()) != 64 {
