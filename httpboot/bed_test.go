@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/uki"
 	"cloudlets/images/ejs"
 	"cloudlets/images/imagetest"
 	"cloudlets/provision"
@@ -139,6 +140,8 @@ type bed struct {
 	dir  string
 	Base string     // the URL of http
 	TFTP netip.Addr // that of loopback
+	// ownerKey is the key of the machines' owner, or nil.
+	ownerKey func() (*uki.Key, error)
 }
 
 // newBed has node1, which installs the image "web", and a good image of that
@@ -190,7 +193,7 @@ func (b *bed) start(store store.Store) {
 	assets := filepath.Join(b.dir, "assets")
 	kits, err := depot.Open(depot.Options{
 		Dir: filepath.Join(b.dir, "depot"), Images: b.site, Assets: disk.Assets{Dir: assets},
-		Agent: filepath.Join(b.dir, "agent"), Log: log,
+		Agent: filepath.Join(b.dir, "agent"), Owner: b.ownerKey, Log: log,
 	})
 	must(b.t, err)
 	b.Chain = &Chain{

@@ -88,7 +88,7 @@ func (b bootFiles) extlinuxFile(ctx context.Context, from netip.Addr, name, rest
 func (c *Chain) grubFailed(ctx context.Context, mac provision.MAC, from netip.Addr) string {
 	event := provision.Event{MAC: mac, Kind: provision.KindLog, Text: "GRUB could not load the kernel and its RAM disk", Reason: "the machine's screen says why"}
 	spec := c.spec(mac)
-	if spec != nil && spec.SecureBoot {
+	if spec != nil && spec.SecureBoot == provision.ByShim {
 		event.Reason += "; if it fetched the kernel, then Secure Boot refuses that: the image needs a kernel that Debian signed, as it came from its package"
 	}
 	if warning := c.foreign(mac, from); warning != "" {

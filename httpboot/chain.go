@@ -12,6 +12,7 @@
 //	TFTP           GRUB: the same                          grub.go, bootfiles.go
 //	TFTP           U-Boot: the same                        extlinux.go, bootfiles.go
 //	TFTP           Raspberry Pi: the same, and firmware    pi.go, bootfiles.go
+//	HTTP           one signed program has it all           unified.go
 //	HTTP           the agent claims its plan               claim.go
 //	HTTP           pack, overlay, boot loaders for disks   handler.go
 //	HTTP           the agent's reports                     report.go
@@ -187,6 +188,9 @@ func processor(f dhcp.Firmware) string {
 // minute by PXE, and for another minute by HTTP, before it tries the disk. BIOS
 // firmware gives up at once. If there is no such loader, the machine has to wait.
 func (c *Chain) letGo(mac provision.MAC, client dhcp.Client, spec *provision.Spec, decision provision.Decision) dhcp.Boot {
+	if bootsUnified(client, spec) {
+		return c.letGoUnified(mac, client, spec, decision)
+	}
 	file, err := c.nextStep(mac, client, spec)
 	if err != nil {
 		return dhcp.Boot{Reason: decision.Reason}

@@ -142,7 +142,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		return wire.Plan{}, nil, refusalUnless(wait, err)
 	}
 	state, _ := c.Tracker.State(session.MAC)
-	if err := errors.Join(state.Pin.CheckPack(spec, kit.Pack.Digest), suits(spec, kit, request.Inventory)); err != nil {
+	if err := errors.Join(state.Pin.CheckPack(spec, kit.Pack.Digest), c.suits(spec, kit, request.Inventory)); err != nil {
 		return wire.Plan{}, nil, &refusal{err}
 	}
 	end, err := c.takeClaim(ctx)
@@ -196,14 +196,14 @@ func refusalUnless(ctx context.Context, err error) error {
 }
 
 // suits says why a kit is not for a machine.
-func suits(spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) error {
+func (c *Chain) suits(spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) error {
 	if err := kit.Kernels[0].Check(inventory.Arch); err != nil {
 		return err
 	}
 	if !slices.Contains(kit.Filesystems, spec.Filesystem) {
 		return fmt.Errorf("machines/%s.json asks for the filesystem %q, and with the image %s there is only %s: for ext4 the image's kernel must support it; for others the image must also contain their mkfs, such as mkfs.xfs or mkfs.btrfs", spec.MAC, spec.Filesystem, spec.Image, strings.Join(kit.Filesystems, ", "))
 	}
-	if err := suitsSecureBoot(spec, kit); err != nil {
+	if err := c.suitsSecureBoot(spec, kit); err != nil {
 		return err
 	}
 	_, err := provision.SelectDisk(spec.Disk, inventory.Disks)
@@ -267,6 +267,9 @@ func (c *Chain) planDisk(ctx context.Context, spec *provision.Spec, kit *depot.K
 	}
 	options := diskOptions(spec)
 	options.ID, options.Arch = uuid.New(), disk.Arch(inventory.Arch)
+	if spec.SecureBoot == provision.ByOwner {
+		return c.planSigned(ctx, image, options, kit, tree)
+	}
 	plan, err := target.NewPlan(image, options)
 	if err != nil {
 		return plan, err
@@ -278,7 +281,7 @@ func (c *Chain) planDisk(ctx context.Context, spec *provision.Spec, kit *depot.K
 func diskOptions(spec *provision.Spec) target.Options {
 	return target.Options{
 		Filesystem: spec.Filesystem, Reserve: true, Cmdline: spec.Cmdline, Timeout: menuTimeout,
-		SecureBoot: disk.SecureBoot{Shim: spec.SecureBoot},
+		SecureBoot: disk.SecureBoot{Shim: spec.SecureBoot == provision.ByShim},
 	}
 }
 

@@ -25,7 +25,7 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 // newSecureBed is a bed whose node1 has Secure Boot.
 func newSecureBed(t *testing.T) *bed {
 	b := newBed(t, nil)
-	b.change(node1, func(s *provision.Spec) { s.SecureBoot = true })
+	b.change(node1, func(s *provision.Spec) { s.SecureBoot = provision.ByShim })
 	return b
 }
 
@@ -105,7 +105,7 @@ func TestNoSignedLoaders(t *testing.T) {
 	b := newSecureBed(t)
 	kit := b.kit(node1)
 	kit.Signed = errors.New("install shim-signed")
-	text, err := b.install(t.Context(), node1, &provision.Spec{MAC: node1, Image: "web", SecureBoot: true}, kit, grub{b.TFTP})
+	text, err := b.install(t.Context(), node1, &provision.Spec{MAC: node1, Image: "web", SecureBoot: provision.ByShim}, kit, grub{b.TFTP})
 	if err == nil || !strings.Contains(err.Error(), "install shim-signed") {
 		t.Errorf("error %v, and the configuration\n%s", err, text)
 	}

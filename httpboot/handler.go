@@ -29,6 +29,8 @@ const (
 func (c *Chain) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /boot/{mac}/script", c.script)
+	mux.HandleFunc("GET "+wire.ParamsPath("{mac}"), c.params)
+	mux.HandleFunc("GET "+noFilePath("{mac}"), c.noFile)
 	mux.HandleFunc("GET "+loaderPath+"{name}", c.loader)
 	mux.HandleFunc("GET "+depot.FilePath("{digest}", "{name}"), c.file)
 	mux.HandleFunc("GET "+depot.OfferPath+"{content}", c.offer)
@@ -96,7 +98,7 @@ func (c *Chain) file(w http.ResponseWriter, r *http.Request) {
 	}
 	defer done()
 	header := w.Header()
-	header.Set("Content-Type", "application/octet-stream")
+	header.Set("Content-Type", contentType(r.PathValue("name")))
 	header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	header.Set("ETag", `"`+digest+`"`)
 	http.ServeContent(w, r, "", time.Time{}, content.ReadSeeker)

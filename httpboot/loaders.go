@@ -186,7 +186,7 @@ func (l Loaders) Check(machines []provision.Spec) []error {
 			missing = append(missing, err)
 		}
 	}
-	if slices.ContainsFunc(machines, func(m provision.Spec) bool { return m.SecureBoot }) {
+	if slices.ContainsFunc(machines, func(m provision.Spec) bool { return m.SecureBoot == provision.ByShim }) {
 		missing = append(missing, l.checkSigned()...)
 	}
 	for _, m := range machines {
@@ -263,6 +263,9 @@ func (l Loaders) Present(machines []provision.Spec) []string {
 // nextStep returns the file that a client boots next. An iPXE that can fetch and
 // start a kernel gets its script, and any other client gets a boot loader.
 func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, spec *provision.Spec) (string, error) {
+	if bootsUnified(client, spec) {
+		return c.unified(client, spec)
+	}
 	if client.Kind == dhcp.OwnIPXE || client.Kind == dhcp.IPXE && takesScript(client) {
 		return scriptURL(c.Base(client.Server), mac), nil
 	}
@@ -302,7 +305,10 @@ func (c *Chain) loaderFor(client dhcp.Client, spec *provision.Spec) (string, err
 	if spec.Quirks.BootFile != "" {
 		return spec.Quirks.BootFile, nil
 	}
-	if spec.SecureBoot && client.Firmware.UEFI() {
+	if spec.SecureBoot == provision.ByOwner && client.Firmware.UEFI() {
+		return "", errors.New("with \"secureBoot\": \"owner\" it boots by UEFI HTTP Boot only: choose \"UEFI HTTPv4\" in the firmware's boot menu, and put it before PXE")
+	}
+	if spec.SecureBoot == provision.ByShim && client.Firmware.UEFI() {
 		known, ok := signed[client.Firmware]
 		if !ok {
 			return "", fmt.Errorf("no boot loader is known for its firmware (%s)", client.Firmware)

@@ -99,7 +99,7 @@ func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision
 	if err != nil {
 		return "", fmt.Errorf("machine %s: %w", spec.MAC, err)
 	}
-	if err := suitsSecureBoot(spec, kit); err != nil {
+	if err := c.suitsSecureBoot(spec, kit); err != nil {
 		return "", err
 	}
 	// The words are those of the disk, since this kernel may switch to it.
@@ -119,9 +119,18 @@ func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision
 
 // suitsSecureBoot says why a kit cannot be installed for firmware that starts only
 // signed programs, if the machine's file asks for that.
-func suitsSecureBoot(spec *provision.Spec, kit *depot.Kit) error {
-	if !spec.SecureBoot || kit.Signed == nil {
-		return nil
+func (c *Chain) suitsSecureBoot(spec *provision.Spec, kit *depot.Kit) error {
+	var err error
+	switch spec.SecureBoot {
+	case provision.ByShim:
+		err = kit.Signed
+	case provision.ByOwner:
+		if err = kit.NoStub; err == nil {
+			_, err = c.Depot.Owner()
+		}
 	}
-	return fmt.Errorf("machine %s has \"secureBoot\": true, and its disk could not be made bootable: %w", spec.MAC, kit.Signed)
+	if err != nil {
+		return fmt.Errorf("machine %s has \"secureBoot\": %q, and its disk could not be made bootable: %w", spec.MAC, spec.SecureBoot, err)
+	}
+	return nil
 }

@@ -18,17 +18,22 @@ const scriptWait = 20 * time.Second
 
 // script answers an iPXE: what to do now, as a script.
 func (c *Chain) script(w http.ResponseWriter, r *http.Request) {
+	c.answer(w, r, "text/plain; charset=utf-8", ipxe{c.scriptBase(r)})
+}
+
+// answer tells what to do now to somebody who asks by HTTP, in a dialect.
+func (c *Chain) answer(w http.ResponseWriter, r *http.Request, contentType string, d dialect) {
 	mac, err := provision.ParseMAC(r.PathValue("mac"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method == http.MethodHead {
 		return // HEAD has no effect; in particular it does not invalidate the current token
 	}
-	text := c.tell(r.Context(), mac, remoteAddr(r), ipxe{c.scriptBase(r)})
+	text := c.tell(r.Context(), mac, remoteAddr(r), d)
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(text))
 }
 

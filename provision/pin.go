@@ -25,7 +25,8 @@ func (s *Spec) Order() string {
 		Image, EntryPoint, Filesystem string
 		Disk                          DiskHints
 		Wipe, SecureBoot              bool
-	}{s.Image, s.EntryPoint, s.Filesystem, s.Disk, s.Wipe, s.SecureBoot})
+		Owner                         bool `json:",omitempty"`
+	}{s.Image, s.EntryPoint, s.Filesystem, s.Disk, s.Wipe, s.SecureBoot != "", s.SecureBoot == ByOwner})
 	if err != nil {
 		panic(err) // these types can be marshalled
 	}

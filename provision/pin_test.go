@@ -28,7 +28,7 @@ func TestOrderOfAnotherCopy(t *testing.T) {
 		"kernel":     func(s *provision.Spec) { s.EntryPoint = "other" },
 		"disk":       func(s *provision.Spec) { s.Disk.Serial = "B" },
 		"wipe":       func(s *provision.Spec) { s.Wipe = true },
-		"loader":     func(s *provision.Spec) { s.SecureBoot = true },
+		"loader":     func(s *provision.Spec) { s.SecureBoot = provision.ByShim },
 		"filesystem": func(s *provision.Spec) { s.Filesystem = "xfs" },
 	} {
 		other := spec

@@ -56,9 +56,9 @@ type Spec struct {
 	Handover   Handover
 	// Cmdline is appended to the kernel command line.
 	Cmdline string
-	// SecureBoot says that the machine's UEFI firmware starts only signed programs.
-	// From PXE it then gets Debian's shim and GRUB, and its disk gets them too.
-	SecureBoot bool
+	// SecureBoot says who signed the programs that the machine's UEFI firmware
+	// starts. "" means that it starts any.
+	SecureBoot SecureBoot
 	// HTTPS says whether the machine boots by HTTPS, where the server has it. With
 	// true its firmware gets https URLs and must trust the server's authority; with
 	// false firmware and agent use plain HTTP. If it is nil, the agent uses HTTPS,
@@ -71,6 +71,20 @@ type Spec struct {
 	BootEntry bool
 	Quirks    Quirks
 }
+
+// SecureBoot is who vouches for what a machine's firmware starts.
+type SecureBoot string
+
+// The two who can vouch.
+const (
+	// ByShim means that Microsoft vouches for Debian's shim, and shim for Debian's
+	// GRUB and kernel. The machine gets them by PXE, and its disk gets them too.
+	ByShim SecureBoot = "shim"
+	// ByOwner means that the machines' owner vouches with a key of their own. The
+	// machine gets kernel, RAM disk and command line as one signed program by UEFI
+	// HTTP Boot, and its disk is signed with the same key.
+	ByOwner SecureBoot = "owner"
+)
 
 // Quirks are deviations that a machine's firmware needs.
 type Quirks struct {

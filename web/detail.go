@@ -35,7 +35,7 @@ type Spec struct {
 	Filesystem string               `json:"filesystem"`
 	Handover   provision.Handover   `json:"handover"`
 	Cmdline    string               `json:"cmdline,omitempty"`
-	SecureBoot bool                 `json:"secureBoot,omitempty"`
+	SecureBoot provision.SecureBoot `json:"secureBoot,omitempty"`
 	Quirks     *provision.Quirks    `json:"quirks,omitempty"`
 	// Args are the names of the arguments that are given, sorted.
 	Args []string `json:"args,omitempty"`

@@ -2,8 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,16 +34,8 @@ func (f *secureBootFlags) load() (disk.SecureBoot, error) {
 	if f.key == "" {
 		return disk.SecureBoot{Shim: f.shim}, nil
 	}
-	key, err := os.ReadFile(f.key)
-	if err != nil {
-		return disk.SecureBoot{}, fmt.Errorf("read the key for Secure Boot: %w", err)
-	}
-	cert, err := os.ReadFile(f.cert)
-	if err != nil {
-		return disk.SecureBoot{}, fmt.Errorf("read the certificate for Secure Boot: %w", err)
-	}
-	owner, err := uki.NewKey(key, cert, time.Now())
-	return disk.SecureBoot{Key: owner}, err
+	owner, err := uki.ReadKey(f.key, f.cert, time.Now())
+	return disk.SecureBoot{Signer: owner}, err
 }
 
 // errNotSigned refuses Secure Boot for a format without a boot loader.

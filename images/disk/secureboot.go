@@ -15,10 +15,10 @@ type SecureBoot struct {
 	// Shim installs Debian's shim, which Microsoft signed. Shim starts Debian's
 	// signed GRUB, and GRUB starts the kernel, which Debian must have signed too.
 	Shim bool
-	// Key is the machine owner's key, whose certificate is enrolled in the
-	// firmware. It signs the boot loader, and each kernel with its RAM disk and
-	// command line as a unified kernel image. If Key is set, Shim is ignored.
-	Key *uki.Key
+	// Signer signs with the machine owner's key, whose certificate is enrolled in
+	// the firmware. It signs the boot loader, and each kernel with its RAM disk and
+	// command line as a unified kernel image. If Signer is set, Shim is ignored.
+	Signer uki.Signer
 }
 
 // grubMenu is where Debian's signed GRUB looks for its menu.
@@ -38,6 +38,10 @@ func efiNamesOf(a Arch) efiNames {
 // entry names another one, "EFI/BOOT/BOOTX64.EFI". Each disk has it.
 func FallbackLoader(a Arch) string { return "EFI/BOOT/" + efiNamesOf(a).fallback }
 
+// StubName returns the name of systemd's stub for an architecture, with which a
+// unified kernel image begins.
+func StubName(a Arch) string { return efiNamesOf(a).stub }
+
 // LoaderNames returns the names of the boot loaders' files that a disk for an
 // architecture needs. GRUB for BIOS is among them unless it is ARM64.
 func (s SecureBoot) LoaderNames(a Arch) (names []string) {
@@ -46,7 +50,7 @@ func (s SecureBoot) LoaderNames(a Arch) (names []string) {
 	}
 	efi := efiNamesOf(a)
 	switch {
-	case s.Key != nil:
+	case s.Signer != nil:
 		return append(names, efi.systemd, efi.stub)
 	case s.Shim:
 		return append(names, efi.shim, efi.grub, efi.mok)
@@ -60,7 +64,7 @@ func (s SecureBoot) Check(m Menu) error {
 	if err := m.check(); err != nil {
 		return err
 	}
-	if s.Key != nil || !s.Shim {
+	if s.Signer != nil || !s.Shim {
 		return nil
 	}
 	for _, e := range m.Entries {
@@ -82,7 +86,7 @@ func (s SecureBoot) bootFiles(ctx context.Context, a Arch, m Menu, loaders Loade
 		return nil, err
 	}
 	switch {
-	case s.Key != nil:
+	case s.Signer != nil:
 		return s.unified(ctx, a, m, loaders)
 	case s.Shim:
 		return shimFiles(a, m, loaders)
@@ -120,7 +124,7 @@ const (
 // filesOnCD returns the additional files of an EFI system partition that lies in
 // a file on a CD.
 func (s SecureBoot) filesOnCD(m Menu) []fat.File {
-	if s.Key != nil || !s.Shim {
+	if s.Signer != nil || !s.Shim {
 		return nil
 	}
 	return []fat.File{
@@ -145,7 +149,7 @@ func (s SecureBoot) unified(ctx context.Context, a Arch, m Menu, loaders Loaders
 	if err != nil {
 		return nil, err
 	}
-	signed, err := s.Key.Sign(ctx, uki.Bytes(loader))
+	signed, err := s.Signer.Sign(ctx, uki.Bytes(loader))
 	if err != nil {
 		return nil, fmt.Errorf("install %s: %w", efi.systemd, err)
 	}
@@ -164,6 +168,15 @@ func (s SecureBoot) unified(ctx context.Context, a Arch, m Menu, loaders Loaders
 	return append(files, m.forBIOS(a, false)...), nil
 }
 
+// Signatures returns the owner's signatures of all programs that a disk with a boot
+// menu has for UEFI. With them as Signer, somebody without the key can install the
+// same disk.
+func Signatures(ctx context.Context, key *uki.Key, a Arch, m Menu, loaders Loaders) (uki.Signatures, error) {
+	made := uki.Signatures{}
+	_, err := SecureBoot{Signer: key.Recording(made)}.bootFiles(ctx, a, m, loaders)
+	return made, err
+}
+
 func (s SecureBoot) unify(ctx context.Context, stub []byte, e Entry) (uki.File, error) {
 	image, err := uki.New(stub, uki.Kernel{
 		Linux: uki.File(e.Kernel), Initrd: uki.File(e.Initrd), Cmdline: e.Cmdline, Title: e.Title, Version: e.Version,
@@ -171,7 +184,7 @@ func (s SecureBoot) unify(ctx context.Context, stub []byte, e Entry) (uki.File, 
 	if err != nil {
 		return uki.File{}, err
 	}
-	return s.Key.Sign(ctx, image)
+	return s.Signer.Sign(ctx, image)
 }
 
 func named(path string, f uki.File) fat.File { return fat.File{Path: path, Size: f.Size, Open: f.Open} }
@@ -198,7 +211,7 @@ func (m Menu) unifiedConf() string {
 // that new versions fit beside the old ones during an update.
 func (s SecureBoot) Room(kernels int64) int64 {
 	switch {
-	case s.Key != nil:
+	case s.Signer != nil:
 		return 4*kernels + 8*mib // each kernel is there for BIOS and in a unified kernel image
 	case s.Shim:
 		return 2*kernels + 16*mib

@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"cloudlets/images/disk/fat"
 	"cloudlets/images/disk/uki"
+	"cloudlets/images/imagetest"
 )
 
 // TestShimIsWhereFirmwareLooks names each file of the chain where the one
@@ -75,9 +78,54 @@ func TestMissingLoadersOfSecureBoot(t *testing.T) {
 			t.Errorf("%v does not name %s", err, pkg)
 		}
 	}
-	if names := (SecureBoot{Key: new(uki.Key)}).LoaderNames(ARM64); !slices.Equal(names, []string{SystemdARM64, StubARM64}) {
+	if names := (SecureBoot{Signer: new(uki.Key)}).LoaderNames(ARM64); !slices.Equal(names, []string{SystemdARM64, StubARM64}) {
 		t.Errorf("for the owner's key on arm64: %v", names)
 	}
+}
+
+// TestSignaturesAreEnough: with the signatures and without the key, a disk gets the
+// same programs. If a word of a kernel's command line is another one, none of the
+// signatures is for it.
+func TestSignaturesAreEnough(t *testing.T) {
+	loaders, err := Assets{}.LoadNamed(t.Context(), SecureBoot{Signer: uki.Signatures{}}.LoaderNames(AMD64)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := testContents().Menu
+	for i := range m.Entries {
+		m.Entries[i].Kernel = Payload(uki.Bytes(loaders[SystemdAMD64]))
+	}
+	key := newOwner(t)
+	signatures, err := Signatures(t.Context(), key, AMD64, m, loaders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := SecureBoot{Signer: key}.bootFiles(t.Context(), AMD64, m, loaders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := SecureBoot{Signer: signatures}.bootFiles(t.Context(), AMD64, m, loaders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !maps.Equal(contents(t, got), contents(t, want)) {
+		t.Error("the programs differ from those that the key signs")
+	}
+	m.Entries[0].Cmdline += " init=/bin/sh"
+	if _, err := (SecureBoot{Signer: signatures}).bootFiles(t.Context(), AMD64, m, loaders); err == nil || !strings.Contains(err.Error(), "signed with other content") {
+		t.Errorf("with another command line: %v", err)
+	}
+}
+
+// newOwner makes a key of a machines' owner.
+func newOwner(t *testing.T) *uki.Key {
+	t.Helper()
+	private, certificate := imagetest.SigningPair(t, time.Now().Add(time.Hour))
+	key, err := uki.NewKey(private, certificate, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 func contents(t *testing.T, files []fat.File) map[string]string {

@@ -9,9 +9,11 @@ import (
 
 	"github.com/google/uuid"
 
+	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/ext4"
+	"cloudlets/images/disk/uki"
 )
 
 // Plan holds everything about a disk that is decided before its size is known.
@@ -39,6 +41,9 @@ type Plan struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 	// Shim makes the disk boot with Debian's signed shim and GRUB.
 	Shim bool `json:"shim,omitempty"`
+	// Signatures make the disk boot with the machine owner's key: they are for the
+	// boot loader and for each entry as a unified kernel image. See [Plan.Sign].
+	Signatures uki.Signatures `json:"signatures,omitempty"`
 	// Grow makes the system grow into a larger disk whenever it starts.
 	Grow bool `json:"grow,omitempty"`
 	// Persistent is the size in bytes of a new partition for data that survives
@@ -72,7 +77,7 @@ type Entry struct {
 func NewPlan(im Image, o Options) (Plan, error) {
 	p := Plan{
 		ID: o.ID, Arch: o.Arch, Filesystem: o.Filesystem, RootSize: im.RootSize, ESPSize: o.SecureBoot.Room(im.BootSize), Reserve: o.Reserve,
-		Timeout: o.Timeout, Shim: o.SecureBoot.Shim && o.SecureBoot.Key == nil, Grow: o.Grow, Persistent: o.Persistent, Keep: o.keep(),
+		Timeout: o.Timeout, Shim: o.SecureBoot.Shim && o.SecureBoot.Signer == nil, Grow: o.Grow, Persistent: o.Persistent, Keep: o.keep(),
 	}
 	if p.Arch == "" {
 		p.Arch = disk.Arch(im.Kernels[0].Arch)
@@ -142,9 +147,34 @@ func (o Options) console(words string) string {
 	return "console=" + o.Console
 }
 
-// SecureBoot is how firmware that insists on signatures boots the disk, without
-// a key of the machines' owner.
-func (p Plan) SecureBoot() disk.SecureBoot { return disk.SecureBoot{Shim: p.Shim} }
+// SecureBoot is how firmware that insists on signatures boots the disk. It needs no
+// key: what a key has signed is among the plan's signatures.
+func (p Plan) SecureBoot() disk.SecureBoot {
+	if p.Signatures != nil {
+		return disk.SecureBoot{Signer: p.Signatures}
+	}
+	return disk.SecureBoot{Shim: p.Shim}
+}
+
+// Sign signs the disk with the owner's key: it makes the programs of the disk from a
+// tree and boot loaders, and keeps the signatures alone. The plan must not keep a
+// partition. Whoever carries the plan out makes the same programs.
+func (p *Plan) Sign(ctx context.Context, t images.Tree, loaders disk.Loaders, key *uki.Key) error {
+	// The root partition's identifier, which the kernel's words may name, is the same
+	// on a disk of any size.
+	l, err := p.Layout(disk.SizeFor(p.RootSize, 512, p.layoutOptions(nil)), 512, nil)
+	if err != nil {
+		return fmt.Errorf("sign the boot menu: %w", err)
+	}
+	menu, err := p.Menu(l, func(file string) (disk.Payload, error) { return payload(t, file) })
+	if err != nil {
+		return fmt.Errorf("sign the boot menu: %w", err)
+	}
+	if p.Signatures, err = disk.Signatures(ctx, key, p.Arch, menu, loaders); err != nil {
+		return fmt.Errorf("sign the boot menu: %w", err)
+	}
+	return nil
+}
 
 // diskSeed begins the text from which the GUIDs of the partitions are derived.
 const diskSeed = "cloudlets target "

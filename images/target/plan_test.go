@@ -14,6 +14,8 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/uki"
+	"cloudlets/images/imagetest"
 )
 
 // someImage has two kernels of one version, of which one is for rescue, and
@@ -125,5 +127,53 @@ func TestPreinitFiles(t *testing.T) {
 	}
 	if files := (Plan{}).PreinitFiles(7, time.Unix(0, 0)); files != nil {
 		t.Errorf("%+v", files)
+	}
+}
+
+// TestSignedForAnyDisk: a plan is signed before the disk's size is known, and the
+// signatures are for what the disk gets, with its root partition's own identifier.
+func TestSignedForAnyDisk(t *testing.T) {
+	loaders, err := disk.Assets{}.LoadNamed(t.Context(), disk.SecureBoot{Signer: uki.Signatures{}}.LoaderNames(disk.AMD64)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, k := range someImage().Kernels {
+		lines = append(lines, k.Path+" = "+string(loaders[disk.SystemdAMD64])) // any UEFI program will do
+		if k.Initrd != "" {
+			lines = append(lines, k.Initrd+" = the RAM disk")
+		}
+	}
+	tree := imagetest.NewTree(lines...)
+	private, certificate := imagetest.SigningPair(t, time.Now().Add(time.Hour))
+	key, err := uki.NewKey(private, certificate, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := NewPlan(someImage(), Options{ID: uuid.New(), Reserve: true, SecureBoot: disk.SecureBoot{Signer: key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := plan.Sign(t.Context(), tree, loaders, key); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int64{4 << 30, 4 << 40} {
+		l, err := plan.Layout(size, 4096, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		menu, err := plan.Menu(l, func(file string) (disk.Payload, error) { return payload(tree, file) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range menu.Entries {
+			image, err := uki.New(loaders[disk.StubAMD64], uki.Kernel{Linux: uki.File(e.Kernel), Initrd: uki.File(e.Initrd), Cmdline: e.Cmdline, Title: e.Title, Version: e.Version})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := plan.SecureBoot().Signer.Sign(t.Context(), image); err != nil {
+				t.Errorf("a disk of %d bytes, %s: %v", size, e.ID, err)
+			}
+		}
 	}
 }

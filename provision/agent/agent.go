@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"cloudlets/provision"
-	"cloudlets/provision/clock"
 	"cloudlets/provision/hardware"
 	"cloudlets/provision/kmod"
 	"cloudlets/provision/process1"
@@ -69,18 +68,11 @@ func run(ctx context.Context, console *console, params wire.Params) error {
 	if err := process1.WaitForEntropy(); err != nil {
 		return err
 	}
-	network, err := uplink.Up(ctx, uplink.Options{
-		MAC: params.MAC, UUID: hardware.Attribute(os.DirFS("/sys"), "class/dmi/id/product_uuid"), Servers: params.Servers,
-		Resolver: "/etc/resolv.conf", LoadDrivers: drivers.LoadNew, Log: log,
-	})
+	network, params, err := connect(ctx, console, params, drivers.LoadNew, log)
 	if err != nil {
 		return fmt.Errorf("bring up the network: %w", err)
 	}
 	console.say("network: %s has %s", network.Name, network.Address)
-	wall := clock.Clock{Now: time.Now, Step: clock.Step, Log: log}
-	if err := wall.Correct(ctx, network.TimeServers(), params.Servers); err != nil {
-		log.Warn("the clock stays as it is", "error", err)
-	}
 	inventory, err := readInventory(ctx, os.DirFS("/sys"), drivers.LoadNew)
 	if err != nil {
 		return fmt.Errorf("look at the hardware: %w", err)

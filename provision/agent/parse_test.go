@@ -2,6 +2,7 @@ package agent
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +31,12 @@ func TestParamsOfTheServerComeLast(t *testing.T) {
 }
 
 func TestParamsThatAreWrongAreAllNamed(t *testing.T) {
+	for line, want := range map[string]string{"quiet cloudlets.ask=http://10.0.0.1:8080": "", "cloudlets.ask=10.0.0.1": "is no http URL"} {
+		p, err := wire.ParseParams(line)
+		if want == "" && (err != nil || p.Ask != "http://10.0.0.1:8080") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q is read as %+v, %v", line, p, err)
+		}
+	}
 	_, err := wire.ParseParams("cloudlets.server=ftp://x cloudlets.mac=pq cloudlets.onfailure=explode")
 	wantError(t, err, `cloudlets.server: "ftp://x"`, "cloudlets.token is missing", "cloudlets.mac", `cloudlets.onfailure="explode"`, "boot script")
 }

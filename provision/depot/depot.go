@@ -21,6 +21,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/uki"
 	"cloudlets/images/manifest"
 	"cloudlets/images/pack"
 	"cloudlets/images/source"
@@ -45,13 +46,20 @@ type Key struct {
 	Image string
 	// EntryPoint is "" for the default.
 	EntryPoint string
+	// Server is a base URL of this server. It asks for [Kit.Unified], whose agent
+	// asks there for its parameters. "" asks for no such program.
+	Server string
 }
 
 func (k Key) String() string {
-	if k.EntryPoint == "" {
-		return k.Image
+	text := k.Image
+	if k.EntryPoint != "" {
+		text += " (" + k.EntryPoint + ")"
 	}
-	return k.Image + " (" + k.EntryPoint + ")"
+	if k.Server != "" {
+		text += ", signed for " + k.Server
+	}
+	return text
 }
 
 // Kit has everything that is needed to boot and install one image.
@@ -74,6 +82,12 @@ type Kit struct {
 	// Secure Boot are among them, unless Signed says why they are missing.
 	Loaders map[string]File
 	Signed  error
+	// NoStub says why the loaders lack those from which a disk is made that the
+	// machines' owner signs.
+	NoStub error
+	// Unified is the kernel with the RAM disk and a command line as one UEFI program
+	// that the machines' owner has signed, if the key has a Server.
+	Unified File
 }
 
 // Status is how far the making of a kit has come.
@@ -96,6 +110,7 @@ type Depot struct {
 	trust  []byte
 	log    *slog.Logger
 	notify func(Key, Status)
+	owner  func() (*uki.Key, error)
 	free   func(dir string) (int64, error) // bytes in a folder
 
 	peers    func() []string // nil if the server stands alone
@@ -166,6 +181,8 @@ type Options struct {
 	// Peers, if not nil, returns the base URLs of the other servers that may have
 	// made a pack already, without a slash at their end.
 	Peers func() []string
+	// Owner, if not nil, returns the key of the machines' owner as it is now.
+	Owner func() (*uki.Key, error)
 	Log   *slog.Logger
 }
 
@@ -184,7 +201,7 @@ func Open(opt Options) (*Depot, error) {
 		return nil, fmt.Errorf("open the depot: %w", err)
 	}
 	return &Depot{
-		dir: opt.Dir, finder: opt.Images, assets: opt.Assets, agent: agent, trust: opt.Trust, log: opt.Log, notify: opt.Notify, free: freeSpace,
+		dir: opt.Dir, finder: opt.Images, assets: opt.Assets, agent: agent, trust: opt.Trust, log: opt.Log, notify: opt.Notify, owner: opt.Owner, free: freeSpace,
 		peers: opt.Peers, client: &http.Client{Transport: &http.Transport{}}, patience: patience{askTime, stallTime, graceTime, fetchTime}, offers: map[string]File{},
 		wake: make(chan struct{}, 1), kits: map[Key]*slot{}, proven: map[string]bool{},
 		looking: make(chan struct{}, 1), looks: map[string]*look{},

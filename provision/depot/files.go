@@ -209,6 +209,9 @@ func (k *Kit) files() []File {
 		return nil
 	}
 	list := []File{k.Pack, k.Kernel, k.RAMDisk}
+	if k.Key.Server != "" {
+		list = append(list, k.Unified)
+	}
 	for _, f := range k.Loaders {
 		list = append(list, f)
 	}

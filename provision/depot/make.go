@@ -14,6 +14,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/uki"
 	"cloudlets/images/pack"
 	"cloudlets/images/ramdisk"
 	"cloudlets/images/target"
@@ -202,7 +203,10 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 	if err := d.makeRAMDisk(ctx, kit, tree, kernel); err != nil {
 		return err
 	}
-	return d.loadLoaders(ctx, kit, tree, kernel)
+	if err := d.loadLoaders(ctx, kit, tree, kernel); err != nil || kit.Key.Server == "" {
+		return err
+	}
+	return d.makeUnified(ctx, kit, kernel)
 }
 
 // examine returns what the plan of a disk depends on, or an error that says why
@@ -295,7 +299,8 @@ func (d *Depot) loadLoaders(ctx context.Context, kit *Kit, tree images.Tree, ker
 	if err := d.keepLoaders(ctx, kit, assets, disk.LoaderNames(arch)); err != nil {
 		return err
 	}
-	// Most sites need no signed loaders, so they may be missing.
+	// Most sites need neither of these, so they may be missing.
+	kit.NoStub = d.keepLoaders(ctx, kit, assets, disk.SecureBoot{Signer: uki.Signatures{}}.LoaderNames(arch))
 	kit.Signed = d.keepLoaders(ctx, kit, assets, disk.SecureBoot{Shim: true}.LoaderNames(arch))
 	return ctx.Err()
 }

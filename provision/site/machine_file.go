@@ -31,7 +31,7 @@ func machineFields() map[string]field[provision.Spec] {
 		"filesystem":  textField(setFilesystem),
 		"handover":    textField(setHandover),
 		"cmdline":     plainText(func(s *provision.Spec) *string { return &s.Cmdline }),
-		"secureBoot":  boolField(func(s *provision.Spec, v bool) { s.SecureBoot = v }),
+		"secureBoot":  setSecureBoot,
 		"https":       boolField(func(s *provision.Spec, v bool) { s.HTTPS = &v }),
 		"quirks":      objectField(func(s *provision.Spec) *provision.Quirks { return &s.Quirks }, quirkFields()),
 		"config":      setConfig,
@@ -74,17 +74,48 @@ func quirkFields() map[string]field[provision.Quirks] {
 
 // decodeSpec makes a Spec of the merged files of one machine.
 func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsontext.Problems) {
-	spec := provision.Spec{MAC: mac, Filesystem: "ext4", Handover: provision.Switch}
+	spec := provision.Spec{MAC: mac, Filesystem: "ext4"}
 	problems := decodeObject(&spec, merged, machineFields())
+	if spec.Handover == "" {
+		spec.Handover = defaultHandover(spec.SecureBoot)
+	}
 	slices.Sort(spec.Cards) // their order says nothing
 	if low, high := spec.Disk.MinSize, spec.Disk.MaxSize; high != 0 && low > high {
 		at := merged.Locate("disk", "minSize")
 		problems = append(problems, at.Problem("minSize %s is more than maxSize %s: no disk can match", bytesize.Exact(low), bytesize.Exact(high)))
 	}
-	if spec.SecureBoot && spec.Handover == provision.Kexec {
+	if spec.SecureBoot != "" && spec.Handover == provision.Kexec {
 		problems = append(problems, merged.Locate("handover").Problem(`a kernel that Secure Boot started may be locked down, and then kexec is refused: with "secureBoot" the handover is "switch" or "reboot"`))
 	}
 	return spec, problems
+}
+
+// defaultHandover returns what the agent does if the file does not say it. A program
+// that the owner signed is the same for all machines. It cannot have the machine's
+// own words for the kernel, so only the disk can start with them.
+func defaultHandover(s provision.SecureBoot) provision.Handover {
+	if s == provision.ByOwner {
+		return provision.Reboot
+	}
+	return provision.Switch
+}
+
+// setSecureBoot reads who signed what the firmware starts: false, true, which means
+// shim, or a name.
+func setSecureBoot(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
+	if text, ok := n.Text(); ok {
+		s.SecureBoot = provision.SecureBoot(text)
+		return refused(n, oneOf(text, string(provision.ByShim), string(provision.ByOwner)))
+	}
+	yes, ok := n.Bool()
+	if !ok {
+		return wants(n, `true, false, "shim" or "owner"`)
+	}
+	s.SecureBoot = ""
+	if yes {
+		s.SecureBoot = provision.ByShim
+	}
+	return nil
 }
 
 // maxCards bounds the further network cards of one machine.

@@ -43,6 +43,10 @@ type Settings struct {
 	Store StoreSettings
 	// HTTPS is whether and how machines are served by HTTPS, beside HTTP.
 	HTTPS HTTPSSettings
+	// SecureBootKey and SecureBootCert are files with the private key and the
+	// certificate of the machines' owner, in PEM form; "" means that there are none.
+	// Paths that are relative in the file are relative to the site.
+	SecureBootKey, SecureBootCert string
 }
 
 // StoreSettings say where the server's state is kept. The zero value means a file
@@ -141,6 +145,9 @@ func settingsFields(site string) map[string]field[Settings] {
 		"store": storeField(site),
 		"https": httpsField(site),
 
+		"secureBootKey":  folderField(site, func(s *Settings) *string { return &s.SecureBootKey }),
+		"secureBootCert": folderField(site, func(s *Settings) *string { return &s.SecureBootCert }),
+
 		"tftpSinglePort": boolField(func(s *Settings, v bool) { s.TFTPSinglePort = v }),
 		"tftpBlockSize":  numberField("a number of bytes", setTFTPBlockSize),
 
@@ -157,6 +164,9 @@ func settingsFields(site string) map[string]field[Settings] {
 func decodeSettings(site string, root *jsontext.Node) (Settings, jsontext.Problems) {
 	var s Settings
 	problems := decodeObject(&s, root, settingsFields(site))
+	if (s.SecureBootKey == "") != (s.SecureBootCert == "") {
+		problems = append(problems, root.Problem(`it has only one of "secureBootKey" and "secureBootCert"; want both, or neither`))
+	}
 	if len(problems) == 0 {
 		problems = s.completeNetworks(root)
 	}

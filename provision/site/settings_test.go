@@ -17,7 +17,7 @@ func TestSettings(t *testing.T) {
 	"tftpSinglePort": true, "tftpBlockSize": 1400,
 	"assets": "/srv/assets", "state": "../state", "dns": ["10.0.0.1", "9.9.9.9"],
 	"router": "10.0.0.1", "domain": "lab.example.org", "leaseTime": "12h",
-	"routerAdvertisement": "off",
+	"routerAdvertisement": "off", "secureBootKey": "/etc/cloudlets/db.key", "secureBootCert": "../db.pem",
 }`})
 	s := open(t, dir)
 	if p := problems(s); p != "" {
@@ -29,6 +29,9 @@ func TestSettings(t *testing.T) {
 	}
 	if !got.RouterAdvertisementOff {
 		t.Errorf("got %+v, want no router advertisements", got)
+	}
+	if got.SecureBootKey != "/etc/cloudlets/db.key" || got.SecureBootCert != filepath.Join(filepath.Dir(dir), "db.pem") {
+		t.Errorf("got %+v, want the owner's key and certificate", got)
 	}
 	if got.LeaseTime != 12*time.Hour || got.Assets != "/srv/assets" || got.State != filepath.Join(filepath.Dir(dir), "state") {
 		t.Errorf("got %+v", got)
@@ -45,6 +48,7 @@ func TestMistakesInSettings(t *testing.T) {
 		`{"dhcp": "yes"}`:                `want "proxy", "off", or the addresses`,
 		`{"http": "80"}`:                 "host and port",
 		`{"tftp": "on"}`:                 "host and port",
+		`{"secureBootKey": "db.key"}`:    `only one of "secureBootKey" and "secureBootCert"`,
 		`{"tftpSinglePort": "yes"}`:      "want true or false",
 		`{"tftpBlockSize": 7}`:           "7 is not a block size; want 8 to 65464",
 		`{"tftpBlockSize": 1.5}`:         "1.5 is not a block size",

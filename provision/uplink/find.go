@@ -3,11 +3,14 @@ package uplink
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"cloudlets/provision"
 )
 
 // waitForLink waits for the interface to appear, which takes seconds for USB
@@ -29,6 +32,38 @@ func waitForLink(ctx context.Context, o Options) (netlink.Link, error) {
 		}
 		if err := wait(ctx, 500*time.Millisecond); err != nil {
 			return nil, fmt.Errorf("no interface has the address %s that this machine booted from; there are %s (is its driver in the image's kernel?)", o.MAC, describeLinks(links))
+		}
+	}
+}
+
+// Cards waits until a network card has a carrier, and returns the addresses of all
+// that have one then, in the kernel's order. It switches on every card, since one
+// that is off has no carrier. Meanwhile it loads the drivers of devices that appear.
+func Cards(ctx context.Context, loadDrivers func(context.Context) (int, error)) ([]provision.MAC, error) {
+	for {
+		links, err := netlink.LinkList()
+		if err != nil {
+			return nil, fmt.Errorf("list interfaces: %w", err)
+		}
+		var ready []provision.MAC
+		for _, l := range links {
+			card, err := provision.MACFrom(l.Attrs().HardwareAddr)
+			if err != nil || l.Type() != "device" || l.Attrs().Flags&net.FlagLoopback != 0 {
+				continue
+			}
+			_ = netlink.LinkSetUp(l) // one that stays off has no carrier
+			if l.Attrs().RawFlags&unix.IFF_LOWER_UP != 0 {
+				ready = append(ready, card)
+			}
+		}
+		if len(ready) > 0 {
+			return ready, nil
+		}
+		if _, err := loadDrivers(ctx); err != nil && ctx.Err() == nil {
+			return nil, err
+		}
+		if err := wait(ctx, 500*time.Millisecond); err != nil {
+			return nil, fmt.Errorf("no network card has a carrier; there are %s (is a cable in, and is the driver in the image's kernel?)", describeLinks(links))
 		}
 	}
 }

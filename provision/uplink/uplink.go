@@ -7,6 +7,7 @@
 package uplink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,9 @@ type Options struct {
 	// Servers are the base URLs that the machine must reach. A route that cannot
 	// be added is an error, unless one of them can be reached without it.
 	Servers []string
+	// Patience bounds the search for the interface and its first address; 0 is
+	// [Timeout].
+	Patience time.Duration
 	// LoadDrivers loads the drivers of devices that appeared, and returns their
 	// number.
 	LoadDrivers func(context.Context) (int, error)
@@ -61,10 +65,10 @@ type Link struct {
 
 // Up finds the interface, waits for its carrier, and configures it. It returns as
 // soon as one of the servers can be reached, and fails if that takes longer than
-// [Timeout]. It goes on to configure the other version of IP, if there are servers
+// Options.Patience. It goes on to configure the other version of IP, if there are servers
 // for both. Addresses are kept until ctx ends or Down is called.
 func Up(ctx context.Context, o Options) (*Link, error) {
-	limited, stop := context.WithTimeout(ctx, Timeout)
+	limited, stop := context.WithTimeout(ctx, cmp.Or(o.Patience, Timeout))
 	defer stop()
 	if lo, err := netlink.LinkByName("lo"); err == nil {
 		_ = netlink.LinkSetUp(lo)

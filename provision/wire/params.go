@@ -21,6 +21,9 @@ type Params struct {
 	MAC provision.MAC
 	// OnFailure is "wait" (the default), "reboot" or "poweroff".
 	OnFailure string
+	// Ask is the base URL of the server that tells all other parameters. It is ""
+	// unless the command line is the same for all machines.
+	Ask string
 }
 
 // TrustFile is the file of a RAM disk with the certificate, in PEM form, of the
@@ -37,10 +40,14 @@ const (
 	paramToken   = "cloudlets.token"
 	paramMAC     = "cloudlets.mac"
 	paramFailure = "cloudlets.onfailure"
+	paramAsk     = "cloudlets.ask"
 )
 
 // Cmdline renders the words for a kernel command line.
 func (p Params) Cmdline() string {
+	if p.Ask != "" {
+		return paramAsk + "=" + p.Ask
+	}
 	words := []string{paramServer + "=" + strings.Join(p.Servers, ","), paramMAC + "=" + string(p.MAC), paramToken + "=" + p.Token}
 	if p.OnFailure != "" {
 		words = append(words, paramFailure+"="+p.OnFailure)
@@ -64,19 +71,25 @@ func ParseParams(cmdline string) (Params, error) {
 			mac = value
 		case paramFailure:
 			p.OnFailure = value
+		case paramAsk:
+			p.Ask = value
 		}
 	}
 	return p, p.check(mac)
 }
 
 func (p *Params) check(mac string) error {
+	if p.Ask != "" {
+		*p = Params{Ask: p.Ask}
+		return checkServer(paramAsk, p.Ask)
+	}
 	var errs []error
 	if len(p.Servers) == 0 {
 		errs = append(errs, errors.New(paramServer+" is missing"))
 	}
 	for _, server := range p.Servers {
-		if u, err := url.Parse(server); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			errs = append(errs, fmt.Errorf("%s: %q is no http URL", paramServer, server))
+		if err := checkServer(paramServer, server); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if p.Token == "" {
@@ -91,6 +104,14 @@ func (p *Params) check(mac string) error {
 	}
 	if len(errs) > 0 {
 		return fmt.Errorf("kernel command line: %w (it has to come from the boot script of a cloudlets server)", errors.Join(errs...))
+	}
+	return nil
+}
+
+// checkServer refuses a word whose value is not the base URL of a server.
+func checkServer(word, base string) error {
+	if u, err := url.Parse(base); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("%s: %q is no http URL", word, base)
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func bootSigned(t *testing.T, image string) {
 }
 
 // plainKey is the owner's key without its passphrase.
-func plainKey(ctx context.Context, t *testing.T) string {
+func plainKey(ctx context.Context, t testing.TB) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "owner.key")
 	out, err := exec.CommandContext(ctx, "openssl", "rsa", "-in", ownerKey, "-passin", "pass:snakeoil", "-out", file).CombinedOutput()

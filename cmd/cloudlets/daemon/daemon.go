@@ -24,6 +24,7 @@ import (
 	"cloudlets/dhcp/ifwatch"
 	"cloudlets/httpboot"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/uki"
 	"cloudlets/images/ejs"
 	"cloudlets/provision/authority"
 	"cloudlets/provision/depot"
@@ -137,8 +138,23 @@ func (d *Daemon) peers() func() []string {
 // [depot.Options.Trust]. peers lists other servers, and may be nil.
 func OpenDepot(site *site.Site, s site.Settings, agent string, trust []byte, peers func() []string, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
 	return depot.Open(depot.Options{
-		Dir: filepath.Join(s.State, "depot"), Images: site, Assets: disk.Assets{Dir: s.Assets}, Agent: agent, Trust: trust, Peers: peers, Notify: notify, Log: log,
+		Dir: filepath.Join(s.State, "depot"), Images: site, Assets: disk.Assets{Dir: s.Assets}, Agent: agent, Trust: trust, Peers: peers, Notify: notify, Owner: ownerOf(s), Log: log,
 	})
+}
+
+// ownerOf returns the function that reads the key of the machines' owner, or nil if
+// the settings name none. The files are read anew each time, so that a certificate
+// may be replaced.
+func ownerOf(s site.Settings) func() (*uki.Key, error) {
+	if s.SecureBootKey == "" {
+		return nil
+	}
+	return func() (*uki.Key, error) {
+		if err := uki.CheckPrivate(s.SecureBootKey); err != nil {
+			return nil, err
+		}
+		return uki.ReadKey(s.SecureBootKey, s.SecureBootCert, time.Now())
+	}
 }
 
 // Serve opens all sockets, says that it serves, and runs every task until ctx
@@ -245,6 +261,11 @@ func (d *Daemon) explain() {
 		d.Log.Info("the site has no images yet: put a folder or a tarball with /.cloudlet/manifest in it into " + filepath.Join(d.Site.Dir(), "images"))
 	case len(specs) == 0:
 		d.Log.Info("the site has no machines yet: switch one on and its address appears in `cloudlets machines`; then write {\"image\": \"" + names[0] + "\"} to " + filepath.Join(d.Site.Dir(), "machines", "<MAC>.json"))
+	}
+	if d.Settings.SecureBootKey != "" {
+		if _, err := d.depot.Owner(); err != nil {
+			d.Log.Warn("machines with \"secureBoot\": \"owner\" cannot be installed", "error", err)
+		}
 	}
 	if d.dhcpIsOff() {
 		d.Log.Info("DHCP is off: machines find this server only if your DHCP server names it")

@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"github.com/sassoftware/relic/v8/lib/pkcs7"
+
+	"cloudlets/images/imagetest"
 )
 
 // TestSignedAttributes checks that the signature holds exactly the attributes
 // that Authenticode requires, in DER's order. A signing time in particular
 // would make every signature different.
 func TestSignedAttributes(t *testing.T) {
-	keyPEM, certPEM := newPair(t, time.Now().Add(time.Hour))
+	keyPEM, certPEM := imagetest.SigningPair(t, time.Now().Add(time.Hour))
 	key, err := NewKey(keyPEM, certPEM, time.Now())
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 
 	"cloudlets/images/bounded"
@@ -25,40 +24,41 @@ const (
 // the digest; the caller reads it again through the result. Signing the same
 // program with the same key again gives the same bytes.
 func (k *Key) Sign(ctx context.Context, f File) (File, error) {
-	signed, err := k.sign(ctx, f)
-	if err != nil {
-		return File{}, fmt.Errorf("sign UEFI program: %w", err)
-	}
-	return signed, nil
+	return k.Recording(Signatures{}).Sign(ctx, f)
 }
 
-func (k *Key) sign(ctx context.Context, f File) (File, error) {
+// unsigned is a program that is ready to be signed.
+type unsigned struct {
+	program
+	body   File // all that the signature covers
+	digest []byte
+}
+
+// prepare computes the digest of a program that has no signature yet.
+func prepare(ctx context.Context, f File) (unsigned, error) {
 	head, err := readHead(f)
 	if err != nil {
-		return File{}, err
+		return unsigned{}, err
 	}
 	p, err := parse(head)
 	if err != nil {
-		return File{}, err
+		return unsigned{}, err
 	}
 	if p.signed() {
-		return File{}, errors.New("it is already signed: give the program without its signature")
+		return unsigned{}, errors.New("it is already signed: give the program without its signature")
 	}
 	p = p.clone()
 	p.put32(checkSum, 0) // firmware ignores it
-	body := padded(joined([]File{Bytes(p.head), rest(f, int64(len(head)))}), certificateAlign)
-	sum, err := p.digest(ctx, body)
-	if err != nil {
-		return File{}, err
-	}
-	signature, err := k.signature(sum)
-	if err != nil {
-		return File{}, err
-	}
-	entry := certificateEntry(signature)
-	p.put32(certificateDir, uint32(body.Size))
-	p.put32(certificateDir+4, uint32(len(entry)))
-	return joined([]File{body, Bytes(entry)}), nil
+	u := unsigned{program: p, body: padded(joined([]File{Bytes(p.head), rest(f, int64(len(head)))}), certificateAlign)}
+	u.digest, err = p.hash(ctx, u.body)
+	return u, err
+}
+
+// with returns the program with a certificate table.
+func (u unsigned) with(entry []byte) File {
+	u.put32(certificateDir, uint32(u.body.Size))
+	u.put32(certificateDir+4, uint32(len(entry)))
+	return joined([]File{u.body, Bytes(entry)})
 }
 
 // certificateEntry returns a certificate table with one signature.
@@ -85,10 +85,10 @@ func rest(f File, from int64) File {
 	}}
 }
 
-// digest returns the SHA-256 digest that a signature signs. It covers the whole
+// hash returns the SHA-256 digest that a signature signs. It covers the whole
 // body except the header's checksum and the entry that locates the certificate
 // table.
-func (p program) digest(ctx context.Context, body File) ([]byte, error) {
+func (p program) hash(ctx context.Context, body File) ([]byte, error) {
 	r, err := body.Open()
 	if err != nil {
 		return nil, err

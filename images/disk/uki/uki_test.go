@@ -5,13 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"debug/pe"
 	"encoding/pem"
 	"io"
-	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"cloudlets/images/imagetest"
 	"cloudlets/testdata/needs"
 )
 
@@ -70,7 +68,7 @@ func TestSectionsComeBack(t *testing.T) {
 // after one bit has changed.
 func TestForeignToolAccepts(t *testing.T) {
 	dir := t.TempDir()
-	keyPEM, certPEM := newPair(t, time.Now().Add(time.Hour))
+	keyPEM, certPEM := imagetest.SigningPair(t, time.Now().Add(time.Hour))
 	cert := filepath.Join(dir, "cert.pem")
 	write(t, cert, certPEM)
 	key, err := NewKey(keyPEM, certPEM, time.Now())
@@ -114,9 +112,9 @@ func TestForeignToolAccepts(t *testing.T) {
 }
 
 func TestInvalidKeys(t *testing.T) {
-	key, cert := newPair(t, time.Now().Add(time.Hour))
-	_, other := newPair(t, time.Now().Add(time.Hour))
-	oldKey, old := newPair(t, time.Now().Add(-time.Minute))
+	key, cert := imagetest.SigningPair(t, time.Now().Add(time.Hour))
+	_, other := imagetest.SigningPair(t, time.Now().Add(time.Hour))
+	oldKey, old := imagetest.SigningPair(t, time.Now().Add(-time.Minute))
 	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +196,7 @@ func FuzzProgram(f *testing.F) {
 	}
 	f.Add(loader[:4096])
 	f.Add(stub)
-	keyPEM, certPEM := newPair(f, time.Now().Add(time.Hour))
+	keyPEM, certPEM := imagetest.SigningPair(f, time.Now().Add(time.Hour))
 	key, err := NewKey(keyPEM, certPEM, time.Now())
 	if err != nil {
 		f.Fatal(err)
@@ -215,26 +213,6 @@ func FuzzProgram(f *testing.F) {
 			}
 		}
 	})
-}
-
-func newPair(t testing.TB, until time.Time) (keyPEM, certPEM []byte) {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "the owner"}, NotBefore: until.Add(-48 * time.Hour), NotAfter: until,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
 }
 
 func verify(t *testing.T, cert, file string) ([]byte, error) {

@@ -1,0 +1,145 @@
+package httpboot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"cloudlets/dhcp"
+	"cloudlets/images"
+	"cloudlets/images/disk"
+	"cloudlets/images/target"
+	"cloudlets/provision"
+	"cloudlets/provision/depot"
+	"cloudlets/provision/wire"
+)
+
+// unifiedName is the name of a signed program in its URL. Firmware may look at the
+// ending.
+const unifiedName = "cloudlet.efi"
+
+// bootsUnified says whether a client boots the program that the machines' owner
+// signed. A boot file that the machine's file names goes before it.
+func bootsUnified(client dhcp.Client, spec *provision.Spec) bool {
+	return spec.SecureBoot == provision.ByOwner && client.Kind == dhcp.HTTPBoot && client.Firmware.UEFI() && spec.Quirks.BootFile == ""
+}
+
+// unifiedKey names the kit of a machine's program. The URL of the server is in the
+// program, and is the one that the firmware fetches it from.
+func unifiedKey(spec *provision.Spec, base string) depot.Key {
+	key := kitKey(spec)
+	key.Server = base
+	return key
+}
+
+// unified returns the URL of the signed program for a machine. It is not named
+// before it is made, since firmware waits only seconds for a file, and asks DHCP for
+// about a minute.
+func (c *Chain) unified(client dhcp.Client, spec *provision.Spec) (string, error) {
+	base := c.firmwareBase(client.Server, spec)
+	status := c.Depot.Status(unifiedKey(spec, base))
+	switch {
+	case status.Kit != nil && status.Err == nil:
+		return base + depot.FilePath(status.Kit.Unified.Digest, unifiedName), nil
+	case status.Busy:
+		return "", errors.New("its signed program is still being made; if the firmware does not ask again by itself, restart the machine in a moment")
+	}
+	return "", status.Err
+}
+
+// letGoUnified sends a machine that starts only what its owner signed to its own
+// disk. The URL names no file: firmware that gets the status 404 goes on to the next
+// boot device at once. Without a URL it would ask for another minute.
+func (c *Chain) letGoUnified(mac provision.MAC, client dhcp.Client, spec *provision.Spec, decision provision.Decision) dhcp.Boot {
+	return dhcp.Boot{
+		File:   c.firmwareBase(client.Server, spec) + noFilePath(string(mac)),
+		Reason: decision.Reason + "; it gets the URL of a file that does not exist, which is faster than waiting for its firmware to give up",
+	}
+}
+
+// noFilePath is the path of a file that does not exist.
+func noFilePath(mac string) string { return "/boot/" + mac + "/own-disk.efi" }
+
+// noFile answers firmware that shall go on to its next boot device.
+func (c *Chain) noFile(w http.ResponseWriter, r *http.Request) {
+	http.Error(w, "this file does not exist, so that the machine boots from its own disk", http.StatusNotFound)
+	if mac, err := provision.ParseMAC(r.PathValue("mac")); err == nil && c.spec(mac) != nil {
+		c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindHTTP, Text: "its firmware was told 404, so that it goes on to its own disk"})
+	}
+}
+
+// params tells an agent its parameters, if its own command line is the same for all
+// machines.
+func (c *Chain) params(w http.ResponseWriter, r *http.Request) {
+	if mac, err := provision.ParseMAC(r.PathValue("mac")); err == nil && r.Method == http.MethodGet {
+		c.renewUnified(r.Context(), mac, c.scriptBase(r))
+	}
+	c.answer(w, r, "application/json", unifiedAgent{})
+}
+
+// renewUnified has the signed program of a machine made anew, if its image has
+// changed. base is the URL that is in it. DHCP cannot look, since it must answer at
+// once. This machine goes on with what it has booted, so the outcome does not matter to
+// it.
+func (c *Chain) renewUnified(ctx context.Context, mac provision.MAC, base string) {
+	spec, decision := c.decide(mac)
+	if decision.Action != provision.ActionInstall || spec.SecureBoot != provision.ByOwner {
+		return
+	}
+	wait, stop := context.WithTimeout(ctx, scriptWait)
+	defer stop()
+	if _, err := c.Depot.Kit(wait, unifiedKey(spec, base)); err != nil {
+		c.logger().Warn("a signed program is not as new as its image", "machine", mac, "error", err)
+	}
+}
+
+// unifiedAgent is the dialect of an agent in a signed program: a [wire.Answer]. The
+// agent runs already, so of a [Program] it is told the parameters alone.
+type unifiedAgent struct{}
+
+var _ dialect = unifiedAgent{}
+
+func (unifiedAgent) patience() time.Duration { return scriptWait }
+
+func (unifiedAgent) boot(p Program) (string, error) {
+	return answerText(wire.Answer{Cmdline: p.Cmdline}), nil
+}
+
+func (unifiedAgent) again(_ provision.MAC, reason string) string {
+	return answerText(wire.Answer{Again: reason})
+}
+
+func (unifiedAgent) leave(reason string) string { return answerText(wire.Answer{Leave: reason}) }
+
+func answerText(a wire.Answer) string {
+	text, err := json.Marshal(a)
+	if err != nil {
+		panic(err) // texts can be marshalled
+	}
+	return string(text)
+}
+
+// planSigned plans a disk that the machines' owner signs. The agent gets signatures
+// and not the key.
+func (c *Chain) planSigned(ctx context.Context, image target.Image, options target.Options, kit *depot.Kit, tree images.Tree) (target.Plan, error) {
+	owner, err := c.Depot.Owner()
+	if err != nil {
+		return target.Plan{}, err
+	}
+	options.SecureBoot = disk.SecureBoot{Signer: owner}
+	plan, err := target.NewPlan(image, options)
+	if err != nil {
+		return plan, err
+	}
+	loaders := disk.Loaders{}
+	for _, name := range options.SecureBoot.LoaderNames(plan.Arch) {
+		if loaders[name], err = os.ReadFile(c.Depot.Path(kit.Loaders[name].Digest)); err != nil {
+			return plan, fmt.Errorf("read the boot loader %s: %w", name, err)
+		}
+	}
+	return plan, plan.Sign(ctx, tree, loaders, owner)
+}

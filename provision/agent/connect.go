@@ -1,0 +1,168 @@
+package agent
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"cloudlets/provision"
+	"cloudlets/provision/clock"
+	"cloudlets/provision/hardware"
+	"cloudlets/provision/process1"
+	"cloudlets/provision/uplink"
+	"cloudlets/provision/wire"
+)
+
+const (
+	// cardPatience is how long one card tries to get an address, if others may be
+	// the one that the machine booted from.
+	cardPatience = 20 * time.Second
+	// askPatience is how long a server may take to tell the parameters, in which it
+	// may pack the image.
+	askPatience = time.Minute
+	// askAgain is the pause before a server is asked again that says so.
+	askAgain = 3 * time.Second
+	// leavePause is how long a person can read why the machine is not installed.
+	leavePause = 10 * time.Second
+)
+
+// connect brings up the interface that the machine booted from. If the command line
+// is the same for all machines, it finds the interface and the other parameters by
+// asking the server.
+func connect(ctx context.Context, console *console, params wire.Params, load func(context.Context) (int, error), log *slog.Logger) (*uplink.Link, wire.Params, error) {
+	if params.Ask == "" {
+		link, err := uplink.Up(ctx, uplinkOptions(params.MAC, params.Servers, load, log))
+		if err == nil {
+			correctClock(ctx, link, params.Servers, log)
+		}
+		return link, params, err
+	}
+	link, told, err := introduce(ctx, params.Ask, load, log)
+	if _, no := errors.AsType[leave](err); no {
+		console.say("%s; back to the firmware", err)
+		_ = pause(ctx, leavePause)
+		err = errors.Join(err, process1.Reboot())
+	}
+	return link, told, err
+}
+
+// uplinkOptions say how to bring up a card that shall reach some servers.
+func uplinkOptions(card provision.MAC, servers []string, load func(context.Context) (int, error), log *slog.Logger) uplink.Options {
+	return uplink.Options{
+		MAC: card, UUID: hardware.Attribute(os.DirFS("/sys"), "class/dmi/id/product_uuid"), Servers: servers,
+		Resolver: "/etc/resolv.conf", LoadDrivers: load, Log: log,
+	}
+}
+
+// correctClock sets the clock by the network's time servers, or else by the boot servers.
+func correctClock(ctx context.Context, link *uplink.Link, servers []string, log *slog.Logger) {
+	wall := clock.Clock{Now: time.Now, Step: clock.Step, Log: log}
+	if err := wall.Correct(ctx, link.TimeServers(), servers); err != nil {
+		log.Warn("the clock stays as it is", "error", err)
+	}
+}
+
+// leave says why the server does not want the machine installed.
+type leave struct{ reason string }
+
+func (l leave) Error() string { return "the server does not install this machine: " + l.reason }
+
+// introduce tries the network cards that have a carrier, one after the other, until
+// the server at base knows one and tells its parameters. Nothing tells a kernel from
+// which card its firmware fetched it. The server's address is in the signed command
+// line, so no DHCP server can name another one.
+func introduce(ctx context.Context, base string, load func(context.Context) (int, error), log *slog.Logger) (*uplink.Link, wire.Params, error) {
+	trust, err := readTrust(wire.TrustFile, []string{base})
+	if err != nil {
+		return nil, wire.Params{}, err
+	}
+	limited, stop := context.WithTimeout(ctx, uplink.Timeout)
+	defer stop()
+	for {
+		cards, err := uplink.Cards(limited, load)
+		if err != nil {
+			return nil, wire.Params{}, err
+		}
+		var failed []error
+		refused := 0
+		for _, card := range cards {
+			link, told, err := introduceCard(ctx, base, trust, card, load, log)
+			if err == nil {
+				return link, told, nil
+			}
+			log.Warn("this network card does not lead to an install", "card", card, "error", err)
+			failed = append(failed, fmt.Errorf("%s: %w", card, err))
+			if _, no := errors.AsType[leave](err); no {
+				refused++
+			}
+		}
+		// A card whose switch port is slow may be the one, though others have an answer.
+		if refused == len(cards) || pause(limited, time.Second) != nil {
+			return nil, wire.Params{}, fmt.Errorf("no network card leads to an install by %s: %w", base, errors.Join(failed...))
+		}
+	}
+}
+
+// introduceCard brings up one card and asks the server about it. The card is
+// switched off again if it is not the one.
+func introduceCard(ctx context.Context, base string, trust *x509.Certificate, card provision.MAC, load func(context.Context) (int, error), log *slog.Logger) (*uplink.Link, wire.Params, error) {
+	options := uplinkOptions(card, []string{base}, load, log)
+	options.Patience = cardPatience
+	link, err := uplink.Up(ctx, options)
+	if err != nil {
+		return nil, wire.Params{}, err
+	}
+	correctClock(ctx, link, []string{base}, log) // before it looks at a certificate
+	server := newClient(base, log)
+	server.http, server.patience = &http.Client{Transport: newTransport(trust)}, askPatience
+	told, err := server.ask(ctx, card)
+	if err != nil {
+		link.Down()
+		return nil, wire.Params{}, err
+	}
+	return link, told, nil
+}
+
+// ask returns the parameters of the machine that has a card. It asks again while the
+// server says so. The error is a leave if the machine is not to be installed.
+func (c *client) ask(ctx context.Context, card provision.MAC) (wire.Params, error) {
+	for {
+		text, err := c.retry(ctx, func() ([]byte, error) { return c.do(ctx, http.MethodGet, wire.ParamsPath(card), nil) })
+		if err != nil {
+			return wire.Params{}, fmt.Errorf("ask %s what to do: %w", c.base, err)
+		}
+		var answer wire.Answer
+		if err := json.Unmarshal(text, &answer); err != nil {
+			return wire.Params{}, fmt.Errorf("ask %s what to do: read its answer: %w", c.base, err)
+		}
+		switch {
+		case answer.Leave != "":
+			return wire.Params{}, leave{provision.Cut(answer.Leave, maxReason)}
+		case answer.Again == "":
+			return askedParams(answer.Cmdline)
+		}
+		c.log.Info("the server says to ask again", "reason", provision.Cut(answer.Again, maxReason))
+		if err := pause(ctx, askAgain); err != nil {
+			return wire.Params{}, err
+		}
+	}
+}
+
+// maxReason is how many bytes of a server's reason are shown.
+const maxReason = 512
+
+// askedParams reads parameters from an answer, which must not send the agent on to
+// ask elsewhere.
+func askedParams(cmdline string) (wire.Params, error) {
+	p, err := wire.ParseParams(cmdline)
+	if err == nil && p.Ask != "" {
+		err = fmt.Errorf("the server sends it on to %s, and only the signed command line may name a server to ask", p.Ask)
+	}
+	return p, err
+}

@@ -1,0 +1,19 @@
+package wire
+
+import "cloudlets/provision"
+
+// ParamsPath is where an agent asks for its parameters, if its command line is the
+// same for all machines. A pattern for the MAC is "{mac}".
+func ParamsPath(mac provision.MAC) string { return "/boot/" + string(mac) + "/params" }
+
+// Answer is what a server tells an agent that asks for its parameters. One of the
+// first three fields is set.
+type Answer struct {
+	// Cmdline has the parameters, see [ParseParams].
+	Cmdline string `json:"cmdline,omitempty"`
+	// Again says why the agent shall ask once more in a few seconds.
+	Again string `json:"again,omitempty"`
+	// Leave says why the machine is not to be installed. It shall go on to its next
+	// boot device.
+	Leave string `json:"leave,omitempty"`
+}
