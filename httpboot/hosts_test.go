@@ -30,7 +30,7 @@ func TestHosts(t *testing.T) {
 	wantAt(t, &h, "10.0.0.3", node2)
 	h.gave(node1, at("10.0.0.4"), true)
 	wantAt(t, &h, "10.0.0.3", node2)
-	if got := h.given(node1); got != at("10.0.0.4") {
+	if got := h.given(node1, false); got != at("10.0.0.4") {
 		t.Errorf("DHCP gave %s", got)
 	}
 }

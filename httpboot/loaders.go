@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
@@ -233,10 +234,19 @@ func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, spec *provision.
 	case dhcp.HTTPBoot:
 		return c.Base(client.Server) + loaderPath + name, nil
 	case dhcp.IPXE: // an option ROM that gets no script: because of option 43 it needs a URL
-		return "tftp://" + c.TFTP(client.Server).String() + "/" + name, nil
+		return "tftp://" + urlHost(c.TFTP(client.Server)) + "/" + name, nil
 	default:
 		return name, nil
 	}
+}
+
+// urlHost is an address as it stands in a URL: that of IPv6 in brackets (RFC 3986,
+// 3.2.2).
+func urlHost(a netip.Addr) string {
+	if a.Is6() {
+		return "[" + a.String() + "]"
+	}
+	return a.String()
 }
 
 // takesScript says whether an iPXE can do what a script says. On BIOS it must know
@@ -268,6 +278,8 @@ func (c *Chain) loaderFor(client dhcp.Client, spec *provision.Spec) (string, err
 // prompt for ever.
 func (c *Chain) checkGRUB(client dhcp.Client) error {
 	switch {
+	case client.Server.Is6():
+		return errors.New("with \"secureBoot\" it cannot boot by IPv6, for which GRUB's configuration is not made: choose IPv4 in the firmware's boot menu, on a network that has both")
 	case client.Kind == dhcp.HTTPBoot:
 		return errors.New("with \"secureBoot\" it cannot boot by UEFI HTTP Boot, since GRUB does not find its configuration then: choose \"UEFI PXEv4\" in the firmware's boot menu, and put it before HTTP")
 	case c.Proxy != nil && c.Proxy(client.Server):

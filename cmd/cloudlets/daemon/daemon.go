@@ -22,6 +22,7 @@ import (
 	"cloudlets/dhcp"
 	"cloudlets/dhcp/advertise"
 	"cloudlets/dhcp/ifwatch"
+	v6 "cloudlets/dhcp/v6"
 	"cloudlets/httpboot"
 	"cloudlets/images/disk"
 	"cloudlets/images/ejs"
@@ -57,6 +58,7 @@ type Daemon struct {
 	ready        chan struct{} // closed when all sockets are open
 	refused      throttle      // of warnings about connections
 	dhcp         atomic.Pointer[dhcp.Listener]
+	dhcpv6       atomic.Pointer[v6.Listener]
 
 	store   keeper
 	watcher *ifwatch.Watcher // since Serve
