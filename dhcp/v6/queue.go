@@ -16,7 +16,7 @@ const (
 	maxWaiting = 1024
 	// maxPerSource is how many of one client's packets may wait or be handled at once, and
 	// maxPerRelay how many of one relay agent's, which speaks for many.
-	maxPerSource = 4
+	maxPerSource = 32
 	maxPerRelay  = 512
 	// warnPause is the shortest time between two warnings of one sort.
 	warnPause = time.Minute
