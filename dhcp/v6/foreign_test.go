@@ -263,3 +263,45 @@ func TestPerfdhcp(t *testing.T) {
 		owner[x.Addr] = x.Client.MAC.String()
 	}
 }
+
+// TestRelayed has dnsmasq, as a relay agent, bring the packets of a client that is on
+// another link. It gets an address of that link.
+func TestRelayed(t *testing.T) {
+	t.Parallel()
+	needs.Tool(t, "dhclient", "isc-dhcp-client")
+	dnsmasq := needs.Tool(t, "dnsmasq", "dnsmasq-base")
+	w := newWire(t)
+	relay := w.host(other.String())
+	for _, args := range []string{
+		"addr add fd77::9/64 dev eth0 nodad", "link add " + bed.Bridge + " type bridge stp_state 0 forward_delay 0",
+		"addr add fd88::9/64 dev " + bed.Bridge + " nodad", "link set " + bed.Bridge + " up",
+	} {
+		w.on(relay, append([]string{"ip"}, strings.Fields(args)...)...)
+	}
+	w.on(w.net, "ip", "route", "add", "fd88::/64", "via", "fd77::9")
+	client, done, err := relay.Leg(w.ctx, card.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(done)
+	w.settled(client)
+	agent := relay.Command(context.WithoutCancel(w.ctx), dnsmasq, "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--dhcp-relay=fd88::9,fd77::1", "--pid-file=", "--user=root")
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = agent.Process.Kill()
+		_ = agent.Wait()
+	})
+	dir := t.TempDir()
+	leases, pid := filepath.Join(dir, "leases"), filepath.Join(dir, "pid")
+	if err := os.WriteFile(leases, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { endByPID(pid) })
+	w.on(client, "dhclient", "-6", "-v", "-1", "-sf", "/bin/true", "-cf", "/dev/null", "-lf", leases, "-pf", pid, "eth0")
+	x := w.until("REQUEST")
+	if !netip.MustParsePrefix("fd88::/64").Contains(x.Addr) || x.Client.MAC.String() != card.String() {
+		t.Errorf("behind the relay, %s got %s: %s", x.Client.MAC, x.Addr, x.Reason)
+	}
+}
