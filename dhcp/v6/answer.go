@@ -129,6 +129,11 @@ func withAddress(req Request, c dhcp.Client, id Identity, t dhcpv6.MessageType, 
 		return Reply{Message: p, Reason: g.Reason}
 	}
 	r := withBoot(p, c, id, boot, g.Reason)
+	if r.URL != "" && t == dhcpv6.MessageTypeAdvertise {
+		// Firmware then takes this offer at once, and does not wait for others (RFC
+		// 8415, 18.2.1).
+		p.AddOption(dhcpv6.OptPreference(255))
+	}
 	addNetwork(p, req, id.Network)
 	return r
 }

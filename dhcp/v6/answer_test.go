@@ -120,6 +120,9 @@ func TestBootFile(t *testing.T) {
 			if class != test.class {
 				t.Errorf("vendor class %q, want %q", class, test.class)
 			}
+			if atOnce := m.Options.Preference() == 255; atOnce != (test.url != "") {
+				t.Errorf("the client takes the offer at once: %t", atOnce)
+			}
 			if a := given(m); a != leased.Addr {
 				t.Errorf("address %s", a)
 			}
