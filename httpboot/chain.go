@@ -222,6 +222,9 @@ func (c *Chain) Reserve(hw net.HardwareAddr, subnet netip.Prefix) (dhcp.Reservat
 	if i := slices.IndexFunc(spec.MoreAddresses, subnet.Contains); i >= 0 && !subnet.Contains(r.Addr) {
 		r.Addr = spec.MoreAddresses[i]
 	}
+	if r.Addr.Is6() != subnet.Addr().Is6() {
+		r.Addr = netip.Addr{} // it is for the machine's other protocol
+	}
 	return r, true
 }
 

@@ -23,8 +23,19 @@ type hosts struct {
 	at        map[netip.Addr]provision.MAC
 }
 
-// places are the addresses of one card. One that is not known is invalid.
-type places struct {
+// places are the addresses of one card: of IPv4, and of IPv6.
+type places [2]place
+
+// in is the place in one of the protocols.
+func (p *places) in(ipv6 bool) *place {
+	if ipv6 {
+		return &p[1]
+	}
+	return &p[0]
+}
+
+// place has the addresses in one protocol. One that is not known is invalid.
+type place struct {
 	given netip.Addr // by DHCP
 	seen  netip.Addr // where its latest request came from
 }
@@ -34,8 +45,9 @@ func (h *hosts) gave(mac provision.MAC, addr netip.Addr, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.of(mac)
-	h.leave(mac, p.given)
-	p.given = addr
+	at := p.in(addr.Is6())
+	h.leave(mac, at.given)
+	at.given = addr
 	h.put(mac, p, known)
 	h.at[addr] = mac
 }
@@ -45,14 +57,17 @@ func (h *hosts) gave(mac provision.MAC, addr netip.Addr, known bool) {
 func (h *hosts) saw(mac provision.MAC, addr netip.Addr, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if other, taken := h.at[addr]; taken && other != mac && h.of(other).given == addr {
-		return
+	if other, taken := h.at[addr]; taken && other != mac {
+		if p := h.of(other); p.in(addr.Is6()).given == addr {
+			return
+		}
 	}
 	p := h.of(mac)
-	if p.seen != p.given {
-		h.leave(mac, p.seen)
+	at := p.in(addr.Is6())
+	if at.seen != at.given {
+		h.leave(mac, at.seen)
 	}
-	p.seen = addr
+	at.seen = addr
 	h.put(mac, p, known)
 	h.at[addr] = mac
 }
@@ -65,11 +80,12 @@ func (h *hosts) machine(addr netip.Addr) (provision.MAC, bool) {
 	return mac, ok
 }
 
-// given is the address that DHCP gave to a machine, or invalid.
-func (h *hosts) given(mac provision.MAC) netip.Addr {
+// given is the address of IPv4 or IPv6 that DHCP gave to a machine, or invalid.
+func (h *hosts) given(mac provision.MAC, ipv6 bool) netip.Addr {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.of(mac).given
+	p := h.of(mac)
+	return p.in(ipv6).given
 }
 
 func (h *hosts) of(mac provision.MAC) places {
@@ -101,8 +117,10 @@ func (h *hosts) put(mac provision.MAC, p places, known bool) {
 // forgetOne forgets any stranger.
 func (h *hosts) forgetOne() {
 	for mac, p := range h.strangers {
-		h.leave(mac, p.given)
-		h.leave(mac, p.seen)
+		for _, at := range p {
+			h.leave(mac, at.given)
+			h.leave(mac, at.seen)
+		}
 		delete(h.strangers, mac)
 		return
 	}

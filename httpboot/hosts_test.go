@@ -30,9 +30,26 @@ func TestHosts(t *testing.T) {
 	wantAt(t, &h, "10.0.0.3", node2)
 	h.gave(node1, at("10.0.0.4"), true)
 	wantAt(t, &h, "10.0.0.3", node2)
-	if got := h.given(node1); got != at("10.0.0.4") {
+	if got := h.given(node1, false); got != at("10.0.0.4") {
 		t.Errorf("DHCP gave %s", got)
 	}
+}
+
+// TestHostOfBothProtocols is at both addresses that DHCP gave to it, and neither makes
+// a request from the other one look like another host's.
+func TestHostOfBothProtocols(t *testing.T) {
+	var h hosts
+	at := netip.MustParseAddr
+	h.gave(node1, at("10.0.0.1"), true)
+	h.gave(node1, at("fd77::1"), true)
+	wantAt(t, &h, "10.0.0.1", node1)
+	wantAt(t, &h, "fd77::1", node1)
+	if v4, v6 := h.given(node1, false), h.given(node1, true); v4 != at("10.0.0.1") || v6 != at("fd77::1") {
+		t.Errorf("DHCP gave %s and %s", v4, v6)
+	}
+	h.gave(node1, at("fd77::2"), true)
+	wantAt(t, &h, "fd77::1", "")
+	wantAt(t, &h, "10.0.0.1", node1)
 }
 
 // TestManyHosts: what is remembered of strangers is bounded, and drives out no

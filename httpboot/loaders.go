@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
@@ -287,10 +288,19 @@ func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, spec *provision.
 	case dhcp.HTTPBoot:
 		return c.firmwareBase(client.Server, spec) + loaderPath + name, nil
 	case dhcp.IPXE: // an option ROM that gets no script: because of option 43 it needs a URL
-		return "tftp://" + c.TFTP(client.Server).String() + "/" + name, nil
+		return "tftp://" + urlHost(c.TFTP(client.Server)) + "/" + name, nil
 	default:
 		return name, nil
 	}
+}
+
+// urlHost is an address as it stands in a URL: that of IPv6 in brackets (RFC 3986,
+// 3.2.2).
+func urlHost(a netip.Addr) string {
+	if a.Is6() {
+		return "[" + a.String() + "]"
+	}
+	return a.String()
 }
 
 // takesScript says whether an iPXE can do what a script says. On BIOS it must know
@@ -326,6 +336,8 @@ func (c *Chain) loaderFor(client dhcp.Client, spec *provision.Spec) (string, err
 // prompt for ever. Reason says why the client gets GRUB, by the boot file of that name.
 func (c *Chain) checkGRUB(client dhcp.Client, reason, file string) error {
 	switch {
+	case client.Server.Is6():
+		return errors.New("with \"secureBoot\" it cannot boot by IPv6, for which GRUB's configuration is not made: choose IPv4 in the firmware's boot menu, on a network that has both")
 	case client.Kind == dhcp.HTTPBoot:
 		return errors.New(reason + " it cannot boot by UEFI HTTP Boot, since GRUB does not find its configuration then: choose \"UEFI PXEv4\" in the firmware's boot menu, and put it before HTTP")
 	case c.Proxy != nil && c.Proxy(client.Server):

@@ -67,7 +67,14 @@ func (c *Chain) SawExchange(x dhcp.Exchange) {
 // isMain says whether an address is the one at which people look for the machine
 // that has a card. It is not, if the machine has its reserved address by another of
 // its cards.
+//
+// A machine that has addresses of both protocols is looked for at that of IPv4.
 func (c *Chain) isMain(card provision.MAC, addr netip.Addr, spec *provision.Spec) bool {
+	if addr.Is6() {
+		if at, err := netip.ParseAddr(c.state(card).Facts["address"]); err == nil && at.Is4() {
+			return false
+		}
+	}
 	if spec == nil || card == spec.MAC || !spec.Address.IsValid() || addr == spec.Address {
 		return true
 	}
@@ -163,7 +170,7 @@ func printable(text string) string { return provision.Cut(text, maxShown) }
 // foreign warns of a request for a machine that does not come from the address
 // that DHCP gave to it. It returns "" if all is well, or if DHCP gave none.
 func (c *Chain) foreign(mac provision.MAC, asked netip.Addr) string {
-	given := c.hosts.given(mac)
+	given := c.hosts.given(mac, asked.Is6())
 	if !given.IsValid() || given == asked {
 		return ""
 	}

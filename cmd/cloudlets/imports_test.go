@@ -52,6 +52,7 @@ var inside = map[string][]string{
 
 	"dhcp/advertise": {"dhcp"},
 	"dhcp/ifwatch":   {},
+	"dhcp/v6":        {"dhcp"},
 
 	"provision/netconfig": {"images", "provision"},
 	"provision/bootorder": {},

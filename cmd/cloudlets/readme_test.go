@@ -45,7 +45,7 @@ func TestREADMEMachineFile(t *testing.T) {
 	for _, p := range site.Problems() {
 		t.Errorf("the README's example: %v", p)
 	}
-	if got := len(site.Settings().Networks); got != 3 {
+	if got := len(site.Settings().Networks); got != 4 {
 		t.Errorf("the README's networks are %d", got)
 	}
 	spec, ok := site.Spec("52:54:00:12:34:56")

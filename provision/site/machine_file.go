@@ -204,7 +204,7 @@ func setAddresses(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
 }
 
 func addAddress(s *provision.Spec, text string) error {
-	addr, err := parseIPv4(text)
+	addr, err := parseAddr(text)
 	switch {
 	case err != nil:
 		return err
@@ -216,6 +216,18 @@ func addAddress(s *provision.Spec, text string) error {
 		s.MoreAddresses = append(s.MoreAddresses, addr)
 	}
 	return nil
+}
+
+// parseAddr reads an address of IPv4 or IPv6 that a host on a network can have.
+func parseAddr(text string) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(text)
+	switch {
+	case err != nil || !addr.Is6():
+		return parseIPv4(text)
+	case addr.Is4In6() || addr.Zone() != "" || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLoopback() || addr.IsLinkLocalUnicast():
+		return netip.Addr{}, fmt.Errorf("%s is not an address that DHCPv6 gives to a host; want one such as fd77::21", addr)
+	}
+	return addr, nil
 }
 
 // parseIPv4 reads an address that a host can have.

@@ -44,11 +44,11 @@ func misplaced(a netip.Addr, served []Served) string {
 	switch what, taken := n.Taken[a]; {
 	case taken:
 		return what
-	case n.Subnet.Bits() >= 31:
+	case n.Subnet.Bits() >= 31 && a.Is4() || n.Subnet.Bits() >= 127:
 		return ""
 	case a == n.Subnet.Masked().Addr():
 		return "the address of the network itself"
-	case !n.Subnet.Contains(a.Next()):
+	case a.Is4() && !n.Subnet.Contains(a.Next()):
 		return "the broadcast address"
 	}
 	return ""

@@ -42,6 +42,35 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
+// TestNetworksOfIPv6 stand beside those of IPv4, on the same interface too. Each gets
+// the common servers of its own protocol.
+func TestNetworksOfIPv6(t *testing.T) {
+	s := open(t, folder(t, map[string]string{
+		"cloudlets.json": `{
+	"dns": ["10.0.0.53", "fd77::53"], "ntp": ["10.0.0.123"], "options": {"interface-mtu": 1400},
+	"networks": [
+		{"name": "lab", "interface": "eth1", "subnet": "10.0.0.0/24", "pool": []},
+		{"name": "lab6", "interface": "eth1", "subnet": "fd77::/64", "pool": "fd77::1000-fd77::1fff"},
+		{"name": "far6", "subnet": "fd88::/64", "pool": []},
+	]}`,
+		"machines/52:54:00:00:00:01.json": `{"address": ["10.0.0.5", "fd77::5"]}`,
+	}))
+	if p := problems(s); p != "" {
+		t.Fatal(p)
+	}
+	var got []string
+	for _, n := range s.Settings().Served() {
+		got = append(got, fmt.Sprint(n.Title(), " ", n.IsIPv6(), " ", n.DHCP, " ", n.DNS, " ", n.NTP, " ", len(n.Options)))
+	}
+	want := []string{"lab false  [10.0.0.53] [10.0.0.123] 1", "lab6 true fd77::1000-fd77::1fff [fd77::53] [] 0", "far6 true  [fd77::53] [] 0"}
+	if text := strings.Join(got, "\n"); text != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", text, strings.Join(want, "\n"))
+	}
+	if mac, ok := s.ByAddress(netip.MustParseAddr("fd77::5")); !ok || mac != mac1 {
+		t.Errorf("fd77::5 is that of %s", mac)
+	}
+}
+
 // TestShortFormIsOneNetwork, whose subnet the interface says.
 func TestShortFormIsOneNetwork(t *testing.T) {
 	s := open(t, folder(t, map[string]string{"cloudlets.json": `{"interface": "eth1", "dhcp": "10.0.0.5-10.0.0.9", "router": "10.0.0.1", "leaseTime": "2h"}`}))
@@ -64,6 +93,13 @@ func TestMistakesInNetworks(t *testing.T) {
 		`{"networks": [{"subnet": "10.0.0.0/24", "pool": "10.0.0.9-10.0.0.2"}]}`:                                       "swap the two",
 		`{"networks": [{"subnet": "10.0.0.0/24", "pool": ["10.0.0.1-10.0.0.9", "10.0.0.9-10.0.0.10"]}]}`:               "overlap",
 		`{"networks": [{"subnet": "10.0.0.0/24", "pool": [], "router": "10.0.1.1"}]}`:                                  "could not reach it",
+		`{"networks": [{"subnet": "fd77::/64", "pool": "fd77::1-10.0.0.2"}]}`:                                          "is no range of addresses",
+		`{"networks": [{"subnet": "fd77::/48", "pool": "fd77::1-fd77:0:0:9::1"}]}`:                                     "several subnets of 64 bits",
+		`{"networks": [{"subnet": "fd77::/64", "pool": [], "router": "10.0.0.1"}]}`:                                    "router advertisements",
+		`{"networks": [{"subnet": "fd77::/64", "pool": [], "dns": ["10.0.0.1"]}]}`:                                     "of the other protocol",
+		`{"networks": [{"subnet": "fd77::/64", "pool": [], "options": {"200": "x"}}]}`:                                 "options of DHCPv4",
+		`{"networks": [{"subnet": "fd77::/64", "pool": [], "ntp": ["fe80::1"]}]}`:                                      "want one such as fd77::21",
+		`{"interface": "eth1", "dhcp": "fd77::1-fd77::9"}`:                                                             "wants an entry in",
 		`{"networks": [` + lab + `, {"name": "lab", "subnet": "10.1.0.0/24", "pool": []}]}`:                            `two networks are called "lab"`,
 		`{"networks": [` + lab + `, {"interface": "eth1", "subnet": "10.1.0.0/24", "pool": []}]}`:                      "both on the interface eth1",
 		`{"networks": [` + lab + `, {"subnet": "10.0.0.0/16", "pool": []}]}`:                                           "overlap",

@@ -96,6 +96,9 @@ func ParseDHCPService(text string) (DHCPService, error) {
 		return DHCPService{Proxy: true}, nil
 	}
 	r, err := parseRange(text)
+	if err == nil && r.First.Is6() {
+		err = errors.New("a network of IPv6 wants an entry in \"networks\" of cloudlets.json, with its subnet")
+	}
 	if err != nil {
 		return DHCPService{}, fmt.Errorf("read DHCP service %q: want \"proxy\", \"off\", or the addresses to give out: %w", text, err)
 	}
@@ -104,8 +107,11 @@ func ParseDHCPService(text string) (DHCPService, error) {
 
 func parseRange(text string) (AddrRange, error) {
 	low, high, _ := strings.Cut(text, "-")
-	first, err := parseIPv4(strings.TrimSpace(low))
-	last, err2 := parseIPv4(strings.TrimSpace(high))
+	first, err := parseAddr(strings.TrimSpace(low))
+	last, err2 := parseAddr(strings.TrimSpace(high))
+	if first.Is6() != last.Is6() {
+		err2 = errors.New("it mixes IPv4 and IPv6")
+	}
 	if errors.Join(err, err2) != nil {
 		return AddrRange{}, fmt.Errorf("%q is no range of addresses; want one such as \"10.0.0.100-10.0.0.200\"", text)
 	}

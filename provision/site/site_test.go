@@ -173,7 +173,7 @@ func TestMistakesInMachineFiles(t *testing.T) {
 		"number for text":         {`{"image": 5}`, ":1:11: want a text in quotes, have 5"},
 		"text for bool":           {`{"wipe": "yes"}`, `:1:10: want true or false, have "yes"`},
 		"bad address":             {`{"address": "10.0.0.1/24"}`, "without a prefix length"},
-		"IPv6":                    {`{"address": "fe80::1"}`, "is not an IPv4 address"},
+		"link-local":              {`{"address": "fe80::1"}`, "fe80::1 is not an address that DHCPv6 gives to a host"},
 		"multicast":               {`{"address": "224.0.0.1"}`, "no host on a network"},
 		"no revision":             {`{"image": "debian@"}`, `"debian@" names no revision; want one after the @, such as debian@v1.2`},
 		"a flag as a revision":    {`{"image": "debian@--all"}`, "names no revision"},

@@ -137,9 +137,11 @@ func (s Spec) uefi(args []string, dir string) ([]string, error) {
 	}
 	args = append(args,
 		"-drive", "if=pflash,format=raw,readonly=on,file="+firmware.code,
-		"-drive", "if=pflash,format=raw,file="+vars,
-		"-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n")
-	if s.Firmware == UEFIHTTP || s.LocalOnly {
+		"-drive", "if=pflash,format=raw,file="+vars)
+	if s.Firmware != UEFIv6 {
+		args = append(args, "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n")
+	}
+	if s.Firmware == UEFIHTTP || s.Firmware == UEFIv6 || s.LocalOnly {
 		args = append(args, "-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n")
 	}
 	if s.Authorities != "" {

@@ -69,7 +69,7 @@ func idleMemory(b *testing.B, image string) float64 {
 }
 
 // imageReady waits until a daemon has packed its image.
-func imageReady(ctx context.Context, b *testing.B, daemon *bed.Daemon) {
+func imageReady(ctx context.Context, b testing.TB, daemon *bed.Daemon) {
 	b.Helper()
 	for !strings.Contains(daemon.Log(), "an image is ready") {
 		select {

@@ -48,9 +48,10 @@ func (d *Daemon) Start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	args := append([]string{
-		"serve", "--interface", Bridge, "--site", d.Site, "--state", filepath.Join(d.Dir, "state"), "--socket", d.Socket(),
-	}, d.args...)
+	args := append([]string{"serve", "--site", d.Site, "--state", filepath.Join(d.Dir, "state"), "--socket", d.Socket()}, d.args...)
+	if !d.hasNetworks() {
+		args = append(args, "--interface", Bridge)
+	}
 	// Not the context of a single call: the daemon lives until Stop.
 	d.cmd = d.network.Command(context.WithoutCancel(ctx), d.Program, args...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
@@ -63,6 +64,12 @@ func (d *Daemon) Start(ctx context.Context) error {
 		close(d.done)
 	}()
 	return d.waitUntilUp(ctx)
+}
+
+// hasNetworks says whether the site's settings have networks. They name the interfaces.
+func (d *Daemon) hasNetworks() bool {
+	text, _ := os.ReadFile(filepath.Join(d.Site, "cloudlets.json"))
+	return bytes.Contains(text, []byte(`"networks"`))
 }
 
 func (d *Daemon) waitUntilUp(ctx context.Context) error {

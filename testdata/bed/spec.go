@@ -21,6 +21,7 @@ const (
 	UEFI     Firmware = "UEFI"      // EDK2 (OVMF, AAVMF), by its PXE stack
 	UEFIHTTP Firmware = "UEFI-HTTP" // EDK2, by HTTP Boot only
 	UBoot    Firmware = "U-Boot"    // U-Boot, on arm64 only; it tries disks before the network
+	UEFIv6   Firmware = "UEFI-IPv6" // EDK2, by its PXE stack over IPv6
 )
 
 // Spec says what a virtual machine is made of.

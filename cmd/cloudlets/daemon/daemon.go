@@ -22,6 +22,7 @@ import (
 	"cloudlets/dhcp"
 	"cloudlets/dhcp/advertise"
 	"cloudlets/dhcp/ifwatch"
+	v6 "cloudlets/dhcp/v6"
 	"cloudlets/httpboot"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/uki"
@@ -59,6 +60,7 @@ type Daemon struct {
 	ready        chan struct{} // closed when all sockets are open
 	refused      throttle      // of warnings about connections
 	dhcp         atomic.Pointer[dhcp.Listener]
+	dhcpv6       atomic.Pointer[v6.Listener]
 
 	https   *https // nil if it is off
 	store   keeper

@@ -80,8 +80,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 			<-l.room
 			return nil, err
 		}
-		source := sourceOf(conn.RemoteAddr())
-		stranger := l.known != nil && !l.known(source.Addr())
+		source, stranger := l.sourceOf(conn.RemoteAddr())
 		if !l.enter(source, stranger) {
 			l.turnAway(conn, source)
 			continue
@@ -94,19 +93,22 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	}
 }
 
-// sourceOf is what counts as one source of connections.
-func sourceOf(a net.Addr) netip.Prefix {
+// sourceOf is what counts as one source of connections, and whether that is a
+// stranger. A host of IPv6 may have all addresses of its network, so all strangers of a
+// network are one source. A machine of the site is one by itself.
+func (l *limitListener) sourceOf(a net.Addr) (source netip.Prefix, stranger bool) {
 	at, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return netip.Prefix{} // a Unix socket: all of them are one source
+	if err != nil { // a Unix socket: all of them are one source
+		return netip.Prefix{}, l.known != nil && !l.known(netip.Addr{})
 	}
-	bits := 64
-	addr := at.Addr().Unmap()
-	if addr.Is4() {
-		bits = 32
+	addr := at.Addr().Unmap().WithZone("")
+	stranger = l.known != nil && !l.known(addr)
+	bits := addr.BitLen()
+	if addr.Is6() && (stranger || l.known == nil) {
+		bits = 64
 	}
-	source, _ := addr.WithZone("").Prefix(bits) // the number of bits is right
-	return source
+	source, _ = addr.Prefix(bits) // the number of bits is right
+	return source, stranger
 }
 
 func (l *limitListener) enter(source netip.Prefix, stranger bool) bool {

@@ -306,3 +306,18 @@ func TestFilesAreSent(t *testing.T) {
 		}
 	}
 }
+
+// TestSourcesOfIPv6: machines of the site are told apart within their network, and
+// strangers are not, since one of them may have many addresses.
+func TestSourcesOfIPv6(t *testing.T) {
+	at := func(text string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(text)) }
+	l := &limitListener{limits: limits{known: func(a netip.Addr) bool { return a == netip.MustParseAddr("fd77::21") }}}
+	for text, want := range map[string]string{
+		"[fd77::21]:99": "fd77::21/128 false", "[fd77::22]:99": "fd77::/64 true", "[fd77::23]:99": "fd77::/64 true", "10.0.0.1:99": "10.0.0.1/32 true",
+	} {
+		source, stranger := l.sourceOf(at(text))
+		if got := fmt.Sprint(source, " ", stranger); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}

@@ -32,7 +32,7 @@ func InterfaceAddr(n site.Network) (netip.Prefix, error) {
 	for _, a := range addrs {
 		prefix, err := netip.ParsePrefix(a.String())
 		switch {
-		case err != nil || !prefix.Addr().Is4():
+		case err != nil || prefix.Addr().Is6() != n.IsIPv6() || prefix.Addr().IsLinkLocalUnicast() && n.IsIPv6():
 			continue
 		case n.Subnet.IsValid() && n.Subnet.Contains(prefix.Addr()):
 			return prefix, nil
@@ -43,6 +43,8 @@ func InterfaceAddr(n site.Network) (netip.Prefix, error) {
 		}
 	}
 	switch {
+	case !first.IsValid() && n.IsIPv6():
+		return first, fmt.Errorf("serve on interface %s: it has no IPv6 address in %s, the subnet of the network %s; give it one: ip addr add ADDRESS/%d dev %[1]s", n.Interface, n.Subnet, n.Title(), n.Subnet.Bits())
 	case !first.IsValid():
 		return first, fmt.Errorf("serve on interface %s: it has no IPv4 address; give it one: ip addr add 10.0.0.1/24 dev %[1]s", n.Interface)
 	case n.Subnet.IsValid():
@@ -67,23 +69,33 @@ var defaultPorts = map[string]string{"http": "80", "https": "443"}
 // baseURL is the URL of HTTP boot by a scheme, "http" or "https".
 func baseURL(scheme string, addr netip.Addr, listen string) string {
 	host, port, _ := net.SplitHostPort(listen)
-	if host == "" || host == "0.0.0.0" {
+	if host == "" || host == "0.0.0.0" || host == "::" {
 		host = addr.String()
 	}
+	url := scheme + "://" + net.JoinHostPort(host, port)
 	if port == defaultPorts[scheme] {
-		return scheme + "://" + host
+		url = strings.TrimSuffix(url, ":"+port)
 	}
-	return scheme + "://" + net.JoinHostPort(host, port)
+	return url
 }
 
 // OnInterface adds the server's own address to a listening address without a
-// host, so that nothing listens on other networks.
+// host, so that nothing listens on other networks. The wildcard of IPv4 says nothing
+// about IPv6.
 func OnInterface(own netip.Addr, listen string) string {
 	host, port, err := net.SplitHostPort(listen)
-	if err != nil || host != "" || !own.IsValid() {
+	if err != nil || host != "" && !(host == "0.0.0.0" && own.Is6()) || !own.IsValid() {
 		return listen
 	}
 	return net.JoinHostPort(own.String(), port)
+}
+
+// FamilyOf is the network to listen on at an address: "udp4" or "udp6" for "udp".
+func FamilyOf(network, at string) string {
+	if ap, err := netip.ParseAddrPort(at); err == nil && ap.Addr().Is6() {
+		return network + "6"
+	}
+	return network + "4"
 }
 
 // serverAddr is the address at which machines reach a server that listens on

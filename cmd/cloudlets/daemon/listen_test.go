@@ -97,3 +97,23 @@ func TestServerAddr(t *testing.T) {
 		}
 	}
 }
+
+// TestAddressesOfIPv6 are in brackets where they stand in a URL or with a port.
+func TestAddressesOfIPv6(t *testing.T) {
+	v6 := netip.MustParseAddr("fd77::1")
+	for _, test := range []struct{ listen, at, family, url string }{
+		{":80", "[fd77::1]:80", "tcp6", "http://[fd77::1]"},
+		{":8080", "[fd77::1]:8080", "tcp6", "http://[fd77::1]:8080"},
+		{"0.0.0.0:80", "[fd77::1]:80", "tcp6", "http://[fd77::1]"},
+		{"[::]:80", "[::]:80", "tcp6", "http://[fd77::1]"},
+		{"10.0.0.1:80", "10.0.0.1:80", "tcp4", "http://10.0.0.1"},
+	} {
+		at := OnInterface(v6, test.listen)
+		if got := FamilyOf("tcp", at); at != test.at || got != test.family {
+			t.Errorf("%s: listens at %s by %s, want %s by %s", test.listen, at, got, test.at, test.family)
+		}
+		if got := baseURL(v6, test.listen); got != test.url {
+			t.Errorf("%s: the URL is %s, want %s", test.listen, got, test.url)
+		}
+	}
+}

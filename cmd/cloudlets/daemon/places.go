@@ -144,7 +144,7 @@ func (d *Daemon) dhcpIsOff() bool {
 // dhcpNetworks describes the networks to the DHCP server. An interface on whose own
 // network DHCP is off is served if relays may send packets to it.
 func (d *Daemon) dhcpNetworks() (interfaces []dhcp.Interface, relayed []dhcp.Network) {
-	all := d.Settings.Served()
+	all := slices.DeleteFunc(slices.Clone(d.Settings.Served()), site.Network.IsIPv6)
 	behindRelays := slices.ContainsFunc(all, func(n site.Network) bool { return n.Interface == "" })
 	for _, n := range all {
 		switch {
@@ -159,14 +159,19 @@ func (d *Daemon) dhcpNetworks() (interfaces []dhcp.Interface, relayed []dhcp.Net
 	return interfaces, relayed
 }
 
-func dhcpNetwork(n site.Network) dhcp.Network {
-	own := dhcp.Network{Name: n.Title(), Subnet: n.Subnet}
+func dhcpMode(n site.Network) dhcp.Mode {
 	switch {
 	case n.DHCP.Off:
-		own.Mode = dhcp.Off
-		return own
+		return dhcp.Off
 	case n.DHCP.Proxy:
-		own.Mode = dhcp.Proxy
+		return dhcp.Proxy
+	}
+	return dhcp.Pool
+}
+
+func dhcpNetwork(n site.Network) dhcp.Network {
+	own := dhcp.Network{Name: n.Title(), Subnet: n.Subnet, Mode: dhcpMode(n)}
+	if own.Mode != dhcp.Pool {
 		return own
 	}
 	own.Router, own.DNS, own.NTP, own.Domain, own.LeaseTime = n.Router, n.DNS, n.NTP, n.Domain, n.LeaseTime

@@ -38,7 +38,7 @@ func newServer(name string, l net.Listener, s *http.Server) *server {
 func (d *Daemon) listen(ctx context.Context) ([]task, error) {
 	var tasks []task
 	var opened []io.Closer
-	for _, open := range []func(context.Context) (*server, error){d.listenSolicitations, d.listenDHCP, d.listenTFTP, d.listenHTTP, d.listenHTTPS, d.listenAPI, d.listenPage} {
+	for _, open := range []func(context.Context) (*server, error){d.listenSolicitations, d.listenDHCP, d.listenDHCPv6, d.listenTFTP, d.listenHTTP, d.listenHTTPS, d.listenAPI, d.listenPage} {
 		s, err := open(ctx)
 		if err != nil {
 			errs := []error{err}
@@ -81,7 +81,7 @@ func (d *Daemon) listenTFTP(ctx context.Context) (*server, error) {
 
 // openTFTP opens TFTP's socket at an address.
 func (d *Daemon) openTFTP(_ context.Context, at string) (*server, error) {
-	conn, err := net.ListenPacket("udp4", at)
+	conn, err := net.ListenPacket(FamilyOf("udp", at), at)
 	if err != nil {
 		return nil, fmt.Errorf("serve TFTP: %w (`cloudlets doctor` shows which process has the port)", err)
 	}
@@ -119,7 +119,7 @@ func (d *Daemon) listenBoot(ctx context.Context, what, listen string, bound func
 	joined := newJoined()
 	listeners, err := d.onEachAddress(ctx, "listen for "+what, listen, func(ctx context.Context, at string) (*server, error) {
 		var config net.ListenConfig
-		l, err := config.Listen(ctx, "tcp4", at)
+		l, err := config.Listen(ctx, FamilyOf("tcp", at), at)
 		if err != nil {
 			return nil, fmt.Errorf("serve %s: %w (`cloudlets doctor` shows which process has the port)", what, err)
 		}

@@ -3,9 +3,11 @@
 package daemon
 
 import (
+	"math"
 	"net/netip"
 
 	"cloudlets/dhcp"
+	v6 "cloudlets/dhcp/v6"
 	"cloudlets/web"
 )
 
@@ -20,8 +22,9 @@ func (d *Daemon) networks() web.Networks {
 		waiting, unanswered := l.Elsewhere()
 		list.Elsewhere, list.UnansweredElsewhere = waitingInfo(waiting), unansweredInfo(unanswered)
 	}
+	served6 := d.servedIPv6()
 	for _, p := range d.places.now() {
-		n := web.NetworkInfo{Name: p.Title(), Interface: p.Interface, DHCP: dhcpNetwork(p.Network).Mode.String()}
+		n := web.NetworkInfo{Name: p.Title(), Interface: p.Interface, DHCP: dhcpMode(p.Network).String()}
 		if p.own.IsValid() {
 			n.Address, n.Subnet = p.own.Addr().String(), p.own.Masked().String()
 		}
@@ -32,9 +35,23 @@ func (d *Daemon) networks() web.Networks {
 			n.Pool, n.PoolSize, n.PoolUsed = s.Pool.String(), s.Pool.Size(), s.Used
 			n.Waiting, n.Unanswered, n.OtherServers = waitingInfo(s.Waiting), unansweredInfo(s.Unanswered), otherServers(s.Rivals)
 		}
+		if s, ok := served6[n.Name]; ok {
+			n.Pool, n.PoolSize, n.PoolUsed = s.Pool.String(), int(min(s.Size, math.MaxInt)), s.Used
+		}
 		list.Networks = append(list.Networks, n)
 	}
 	return list
+}
+
+// servedIPv6 are the networks of IPv6 as they are served now, by name.
+func (d *Daemon) servedIPv6() map[string]v6.NetworkStatus {
+	served := map[string]v6.NetworkStatus{}
+	if l := d.dhcpv6.Load(); l != nil {
+		for _, s := range l.Networks() {
+			served[s.Name] = s
+		}
+	}
+	return served
 }
 
 func waitingInfo(all []dhcp.Waiting) []web.WaitingInfo {

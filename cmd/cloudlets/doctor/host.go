@@ -69,7 +69,11 @@ func checkNetwork(ctx context.Context, n site.Network) []Finding {
 	if err == nil && iface.Flags&net.FlagUp == 0 {
 		err = fmt.Errorf("it is down; switch it on: ip link set %s up", n.Interface)
 	}
-	return []Finding{Found(fmt.Sprintf("interface %s has %s", n.Interface, addr), err), checkOtherServers(ctx, n)}
+	found := []Finding{Found(fmt.Sprintf("interface %s has %s", n.Interface, addr), err)}
+	if n.IsIPv6() {
+		return append(found, Finding{What: fmt.Sprintf("network %s is one of IPv6: its machines ask by DHCPv6 if a router advertises that (with the flag M, as radvd's AdvManagedFlag)", n.Title())})
+	}
+	return append(found, checkOtherServers(ctx, n))
 }
 
 // checkPorts tries to open the ports that serve will open, except that of TFTP.
@@ -77,6 +81,10 @@ func checkPorts(ctx context.Context, s site.Settings) []Finding {
 	var list []Finding
 	for _, n := range s.Served() {
 		if n.DHCP.Off || n.Interface == "" {
+			continue
+		}
+		if n.IsIPv6() {
+			list = append(list, Found("UDP port 547 is free on "+n.Interface+", for DHCPv6", tryListen(ctx, "udp6", ":547", n.Interface)))
 			continue
 		}
 		for _, port := range []struct{ number, what string }{{"67", "DHCP"}, {"4011", "PXE"}} {
@@ -89,7 +97,7 @@ func checkPorts(ctx context.Context, s site.Settings) []Finding {
 		}
 	}
 	for _, at := range addresses(s, s.HTTP) {
-		list = append(list, Found("TCP "+at+" is free, for HTTP boot", tryListen(ctx, "tcp4", at, "")))
+		list = append(list, Found("TCP "+at+" is free, for HTTP boot", tryListen(ctx, daemon.FamilyOf("tcp", at), at, "")))
 	}
 	if s.HTTPS.On() {
 		for _, at := range addresses(s, daemon.HTTPSListen(s)) {

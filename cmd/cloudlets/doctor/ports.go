@@ -56,7 +56,7 @@ func portOwner(network, address string) string {
 	if err != nil {
 		return ""
 	}
-	inodes := socketsOn(strings.TrimSuffix(network, "4"), port)
+	inodes := socketsOn(strings.TrimRight(network, "46"), port)
 	if pid, name := holderOf(inodes); pid != "" {
 		return fmt.Sprintf(" (%s, pid %s, has it: stop it, or use another port)", name, pid)
 	}

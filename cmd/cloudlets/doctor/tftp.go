@@ -11,6 +11,7 @@ import (
 
 	"github.com/pin/tftp/v3"
 
+	"cloudlets/cmd/cloudlets/daemon"
 	"cloudlets/httpboot"
 	"cloudlets/images/bytesize"
 	"cloudlets/provision/site"
@@ -34,7 +35,7 @@ func checkTFTP(ctx context.Context, socket string, site *site.Site, s site.Setti
 }
 
 func checkTFTPAt(ctx context.Context, at, socket string, site *site.Site, s site.Settings) []Finding {
-	err := tryListen(ctx, "udp4", at, "")
+	err := tryListen(ctx, daemon.FamilyOf("udp", at), at, "")
 	if err == nil || !daemonRuns(ctx, socket) {
 		return []Finding{Found("UDP "+at+" is free, for TFTP", err)}
 	}

@@ -1,0 +1,182 @@
+package v6
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv6"
+	"github.com/insomniacslk/dhcp/iana"
+
+	"cloudlets/dhcp"
+)
+
+// desk is a server without sockets.
+type desk struct {
+	*testing.T
+	link *link
+}
+
+// newDesk makes a server of the network lab that keeps its leases in a store.
+func newDesk(t *testing.T, store dhcp.LeaseStore) desk {
+	t.Helper()
+	s := (&Server{Leases: store}).withDefaults()
+	n, err := s.newLAN(t.Context(), lab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Listener{server: s, lans: []*lan{n}, commits: &committer{store: store, now: s.Now, log: slog.New(slog.DiscardHandler), changes: make(chan change, maxBatch)}}
+	k := newLink(l, Interface{Name: "eth1", Network: lab}, n)
+	k.state = state{&net.Interface{HardwareAddr: other}, own}
+	l.links = []*link{k}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.commits.run()
+	}()
+	t.Cleanup(func() {
+		close(l.commits.changes)
+		<-done
+		_ = l.Close() // no socket is open
+	})
+	return desk{t, k}
+}
+
+// ask puts a client's message to the server. address is what it names, if valid.
+func (d desk) ask(mac net.HardwareAddr, kind dhcpv6.MessageType, address netip.Addr) (*dhcpv6.Message, Reply) {
+	d.Helper()
+	var options []dhcpv6.Option
+	if address.IsValid() {
+		ia := &dhcpv6.OptIANA{IaId: [4]byte{1}}
+		ia.Options.Add(&dhcpv6.OptIAAddress{IPv6Addr: address.AsSlice()})
+		options = append(options, ia)
+	}
+	if kind != dhcpv6.MessageTypeSolicit && kind != dhcpv6.MessageTypeRebind {
+		options = append(options, dhcpv6.OptServerID(d.link.now().duid()))
+	}
+	req, err := Parse(asks(kind, options...).ToBytes(), linkLocal(mac))
+	if err != nil {
+		d.Fatal(err)
+	}
+	r := d.link.decide(context.Background(), &packet{Request: req, client: Classify(req)})
+	return r.Message, r
+}
+
+// stored are the leases of a store, by their addresses.
+func stored(t *testing.T, store dhcp.LeaseStore) map[netip.Addr]dhcp.Lease {
+	t.Helper()
+	all := map[netip.Addr]dhcp.Lease{}
+	stop, err := store.Follow(t.Context(), func(list []dhcp.Lease, _ bool) {
+		for _, l := range list {
+			all[l.Addr] = l
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	return all
+}
+
+// TestLeaseIsStored when the client hears of it, is prolonged, outlives the server, and
+// ends when the client says so.
+func TestLeaseIsStored(t *testing.T) {
+	store := &dhcp.MemoryLeases{}
+	d := newDesk(t, store)
+	m, _ := d.ask(card, dhcpv6.MessageTypeSolicit, netip.Addr{})
+	a := given(m)
+	if len(stored(t, store)) != 0 || !a.IsValid() {
+		t.Fatalf("offered %s, stored %v", a, stored(t, store))
+	}
+	for _, kind := range []dhcpv6.MessageType{dhcpv6.MessageTypeRequest, dhcpv6.MessageTypeRenew, dhcpv6.MessageTypeRebind} {
+		m, r := d.ask(card, kind, a)
+		if m == nil || given(m) != a || stored(t, store)[a].MAC.String() != card.String() {
+			t.Fatalf("%s: %s; stored %v", kind, r.Reason, stored(t, store))
+		}
+	}
+	again := newDesk(t, store)
+	if m, _ := again.ask(other, dhcpv6.MessageTypeSolicit, a); given(m) == a {
+		t.Error("after a restart, another client is offered the address")
+	}
+	if m, _ := again.ask(card, dhcpv6.MessageTypeSolicit, netip.Addr{}); given(m) != a {
+		t.Errorf("after a restart, the client is offered %s and not %s", given(m), a)
+	}
+	if _, r := again.ask(other, dhcpv6.MessageTypeRelease, a); !strings.Contains(r.Reason, "is not the client's") {
+		t.Errorf("another client gave the address back: %s", r.Reason)
+	}
+	again.ask(card, dhcpv6.MessageTypeRelease, a)
+	if stored(t, store)[a].Expires.After(time.Now()) {
+		t.Error("the lease goes on after its client gave it back")
+	}
+}
+
+// broken is a store that takes no leases.
+type broken struct{ dhcp.MemoryLeases }
+
+func (*broken) Commit(context.Context, time.Time, []dhcp.LeaseChange) ([]dhcp.LeaseOutcome, error) {
+	return nil, errors.New("the disk is full")
+}
+
+// TestNothingIsPromisedUnstored: a client whose lease cannot be stored hears nothing,
+// so it keeps what it has and asks again.
+func TestNothingIsPromisedUnstored(t *testing.T) {
+	d := newDesk(t, &broken{})
+	m, _ := d.ask(card, dhcpv6.MessageTypeSolicit, netip.Addr{})
+	if m, r := d.ask(card, dhcpv6.MessageTypeRequest, given(m)); m != nil || r.Reason != "the disk is full" {
+		t.Errorf("a Request was answered: %s", r.Reason)
+	}
+	if m, r := d.ask(other, dhcpv6.MessageTypeSolicit, netip.Addr{}); m != nil {
+		t.Errorf("an address is offered that cannot be given: %s", r.Reason)
+	}
+}
+
+// TestTwoServers that share a store never give one address to two clients, although
+// the second has not heard yet of the first one's lease.
+func TestTwoServers(t *testing.T) {
+	store := &dhcp.MemoryLeases{}
+	first, second := newDesk(t, store), newDesk(t, store)
+	second.link.lan.unfollow()
+	a := netip.MustParseAddr("fd77::1005")
+	if m, r := first.ask(card, dhcpv6.MessageTypeRequest, a); given(m) != a {
+		t.Fatal(r.Reason)
+	}
+	m, r := second.ask(other, dhcpv6.MessageTypeRequest, a)
+	if status := m.Options.OneIANA().Options.Status(); given(m).IsValid() || status.StatusCode != iana.StatusNoAddrsAvail {
+		t.Errorf("the second server gives %s: %s", given(m), r.Reason)
+	}
+	if m, r := second.ask(other, dhcpv6.MessageTypeSolicit, a); given(m) == a {
+		t.Errorf("the second server still offers it: %s", r.Reason)
+	}
+}
+
+// TestSources: a client on the link asks from a link-local address. Whoever sends much
+// does not drive out the others.
+func TestSources(t *testing.T) {
+	d := newDesk(t, &dhcp.MemoryLeases{})
+	for source, want := range map[string]bool{
+		"[fe80::1]:546": true, "[fd77::5]:546": false, "[2001:db8::1]:546": false, "[fe80::1]:0": false,
+	} {
+		req := Request{Source: netip.MustParseAddrPort(source), Port: ServerPort}
+		if err := d.link.checkSource(req); (err == nil) != want {
+			t.Errorf("from %s: %v", source, err)
+		}
+	}
+	for source, want := range map[string]bool{"[fd77::5]:4011": true, "[2001:db8::1]:4011": false} {
+		if err := d.link.checkSource(Request{Source: netip.MustParseAddrPort(source), Port: BootPort}); (err == nil) != want {
+			t.Errorf("on the boot port, from %s: %v", source, err)
+		}
+	}
+	q := newQueue(d.link.log, time.Now)
+	for range 2 * maxWaiting {
+		q.put(packet{Request: Request{Source: linkLocal(card)}}, false)
+	}
+	q.put(packet{Request: Request{Source: linkLocal(other)}}, false)
+	if len(q.others) != maxPerSource+1 {
+		t.Errorf("%d packets wait, want %d of the flood and one of another client", len(q.others), maxPerSource)
+	}
+}

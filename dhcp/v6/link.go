@@ -1,0 +1,227 @@
+package v6
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv6"
+	"github.com/insomniacslk/dhcp/iana"
+	"golang.org/x/sync/errgroup"
+
+	"cloudlets/dhcp"
+)
+
+const (
+	// workers is how many packets of an interface are handled at once. One that gets an
+	// address waits for the lease store.
+	workers = 64
+	// lookAgain is how long a change of an interface may go unnoticed.
+	lookAgain = time.Second
+	// maxReadErrors is how many reads in a row may fail before the socket is taken for
+	// broken.
+	maxReadErrors = 16
+)
+
+// link is an interface that is served, as it comes and goes.
+type link struct {
+	listener *Listener
+	iface    Interface
+	lan      *lan
+	log      *slog.Logger
+	queue    *queue
+	said     string // why it is not served, as the log has it; "" if it is
+
+	conns []*net.UDPConn // by the order of ports(); none while the interface is not there
+
+	mu    sync.Mutex
+	state state // zero while the interface is not there
+}
+
+func newLink(l *Listener, i Interface, n *lan) *link {
+	log := l.server.Log.With("interface", i.Name)
+	return &link{listener: l, iface: i, lan: n, log: log, queue: newQueue(log, l.server.Now)}
+}
+
+// ports are the UDP ports to serve. Only a proxy is asked on the boot port.
+func (k *link) ports() []uint16 {
+	if k.lan.Mode == dhcp.Proxy {
+		return []uint16{ServerPort, BootPort}
+	}
+	return []uint16{ServerPort}
+}
+
+// now is what the interface is now.
+func (k *link) now() state {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state
+}
+
+// address is the server's own address there; invalid while it is not served.
+func (k *link) address() netip.Addr { return k.now().own }
+
+// duid is the server's identifier on the interface: a DUID-LL, which stays the same
+// over restarts with nothing to keep (RFC 8415, 11.4).
+func (s state) duid() dhcpv6.DUID {
+	return &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: s.iface.HardwareAddr}
+}
+
+func (k *link) setState(s state) {
+	k.mu.Lock()
+	k.state = s
+	k.mu.Unlock()
+	k.listener.avoid()
+}
+
+// open opens the sockets of the interface as it is now.
+func (k *link) open(ctx context.Context) error {
+	s, err := look(k.iface.Name, k.lan.Subnet)
+	if err != nil {
+		return err
+	}
+	if len(s.iface.HardwareAddr) == 0 {
+		return fmt.Errorf("the interface %s has no link-layer address, from which the server's DUID is made: serve an Ethernet interface", k.iface.Name)
+	}
+	for _, port := range k.ports() {
+		conn, err := listen(ctx, s.iface, port)
+		if err != nil {
+			return errors.Join(err, k.close())
+		}
+		k.conns = append(k.conns, conn)
+	}
+	k.setState(s)
+	return nil
+}
+
+func (k *link) close() error {
+	var errs []error
+	for _, conn := range k.conns {
+		errs = append(errs, conn.Close())
+	}
+	k.conns = nil
+	return errors.Join(errs...)
+}
+
+// run serves the interface until ctx ends, and waits for it while it is not there.
+func (k *link) run(ctx context.Context) error {
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
+	for ctx.Err() == nil {
+		if k.conns != nil {
+			if err := k.serve(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		err := k.open(ctx)
+		k.say(err)
+		if err == nil {
+			continue
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// say logs, once for each cause, that the interface is not served.
+func (k *link) say(err error) {
+	switch {
+	case err == nil:
+		k.said = ""
+	case err.Error() != k.said:
+		k.said = err.Error()
+		k.log.Warn("no DHCPv6 on this interface yet; it is served as soon as that is possible", "reason", k.said)
+	}
+}
+
+// serve answers on the interface until ctx ends or the interface changes. An error
+// means that a socket cannot be read although nothing has changed.
+func (k *link) serve(ctx context.Context) error {
+	k.log.Info("serving DHCPv6", "mode", k.lan.Mode.String(), "address", k.address().String(), "subnet", k.lan.Subnet.String())
+	stopped, stop := context.WithCancel(ctx)
+	defer stop()
+	answering, running := errgroup.WithContext(stopped)
+	for i, port := range k.ports() {
+		answering.Go(func() error { return k.read(running, k.conns[i], port) })
+	}
+	for range workers {
+		answering.Go(func() error { k.work(running); return nil })
+	}
+	answering.Go(func() error {
+		<-running.Done()
+		for _, conn := range k.conns {
+			_ = conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reader; it is closed below
+		}
+		return nil
+	})
+	answering.Go(func() error {
+		k.watch(running)
+		stop()
+		return nil
+	})
+	err := errors.Join(answering.Wait(), k.close())
+	changed := k.hasChanged()
+	k.setState(state{})
+	if err == nil || changed && ctx.Err() == nil {
+		return nil
+	}
+	return err
+}
+
+// watch returns when the interface has changed, or ctx ends.
+func (k *link) watch(ctx context.Context) {
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+			if k.hasChanged() {
+				k.log.Warn("the interface or its address has changed; DHCPv6 is served there again as soon as it is possible")
+				return
+			}
+		}
+	}
+}
+
+func (k *link) hasChanged() bool {
+	was := k.now()
+	is, err := look(k.iface.Name, k.lan.Subnet)
+	return err != nil || is.iface.Index != was.iface.Index || is.own != was.own
+}
+
+// read takes packets off a socket as fast as they come.
+func (k *link) read(ctx context.Context, conn *net.UDPConn, port uint16) error {
+	buf := make([]byte, maxPacket+1)
+	for failures := 0; ctx.Err() == nil; {
+		n, from, err := conn.ReadFromUDPAddrPort(buf)
+		switch {
+		case ctx.Err() != nil:
+		case err == nil:
+			failures = 0
+			k.received(buf[:n], arrivedAt{conn, from, port})
+		default:
+			if failures++; failures == maxReadErrors || errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("read from UDP port %d of %s: %w", port, k.iface.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// arrivedAt is the socket that a packet came to, and where it came from.
+type arrivedAt struct {
+	conn *net.UDPConn
+	from netip.AddrPort
+	port uint16
+}

@@ -1,0 +1,192 @@
+package v6
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cloudlets/dhcp"
+)
+
+// Listener is a server whose sockets are open. Call Serve once, or Close.
+type Listener struct {
+	server  *Server // with defaults
+	commits *committer
+	links   []*link
+	lans    []*lan // those of the links, and then those behind relays
+}
+
+// lan is a network as a listener serves it.
+type lan struct {
+	Network
+	table    *table // nil unless the mode is Pool
+	unfollow func()
+}
+
+// Listen opens all sockets and reads the stored leases. Packets that arrive before
+// [Listener.Serve] is called wait in the sockets. An interface that is absent, or has
+// no address of its network, is waited for, if another one is there. If Listen fails,
+// it leaves no socket open.
+func (s *Server) Listen(ctx context.Context) (*Listener, error) {
+	if len(s.Interfaces) == 0 {
+		return nil, errors.New("listen for DHCPv6: no interface given: name at least one")
+	}
+	c := s.withDefaults()
+	l := &Listener{server: c, commits: &committer{store: c.Leases, now: c.Now, log: c.Log, changes: make(chan change, maxBatch)}}
+	for _, i := range c.Interfaces {
+		n, err := c.newLAN(ctx, i.Network)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("listen for DHCPv6 on %s: %w", i.Name, err), l.Close())
+		}
+		l.lans = append(l.lans, n)
+		l.links = append(l.links, newLink(l, i, n))
+	}
+	for _, relayed := range c.Relayed {
+		n, err := c.newLAN(ctx, relayed)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("listen for DHCPv6 of the network %s behind relays: %w", relayed.Subnet, err), l.Close())
+		}
+		l.lans = append(l.lans, n)
+	}
+	if err := l.openLinks(ctx); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// openLinks opens the sockets of all interfaces that are there.
+func (l *Listener) openLinks(ctx context.Context) error {
+	var absent []error
+	for _, k := range l.links {
+		err := k.open(ctx)
+		if err == nil {
+			continue
+		}
+		if err = fmt.Errorf("listen for DHCPv6 on %s: %w", k.iface.Name, err); !isNotThere(err) {
+			return err
+		}
+		absent = append(absent, err)
+	}
+	if len(absent) == len(l.links) {
+		return errors.Join(absent...)
+	}
+	return nil
+}
+
+// newLAN makes the lease table of a network, and fills it from the lease store.
+func (s *Server) newLAN(ctx context.Context, n Network) (*lan, error) {
+	if err := n.validate(); err != nil {
+		return nil, err
+	}
+	l := &lan{Network: n, unfollow: func() {}}
+	if n.Mode != dhcp.Pool {
+		return l, nil
+	}
+	l.table = newTable(n, s.Booter, s.Now)
+	var err error
+	if l.unfollow, err = s.Leases.Follow(ctx, l.table.learn); err != nil {
+		return nil, fmt.Errorf("read leases: %w", err)
+	}
+	return l, nil
+}
+
+// Serve answers until ctx ends, finishes the packets that it is working on, and
+// returns nil. Sockets are opened anew when their interface was away or has changed;
+// one that cannot be read otherwise ends Serve with an error. When Serve returns, all
+// goroutines have ended and all sockets are closed.
+func (l *Listener) Serve(ctx context.Context) error {
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		l.commits.run()
+	}()
+	serving, ctx := errgroup.WithContext(ctx)
+	for _, k := range l.links {
+		serving.Go(func() error { return k.run(ctx) })
+	}
+	err := serving.Wait()
+	close(l.commits.changes) // no packet is being handled any more
+	<-written
+	return errors.Join(err, l.Close())
+}
+
+// Close closes the sockets. Serve does so itself.
+func (l *Listener) Close() error {
+	var errs []error
+	for _, k := range l.links {
+		errs = append(errs, k.close())
+	}
+	for _, n := range l.lans {
+		n.unfollow()
+	}
+	return errors.Join(errs...)
+}
+
+// Networks says how each network is served now, those of interfaces first.
+func (l *Listener) Networks() (all []NetworkStatus) {
+	for i, n := range l.lans {
+		s := NetworkStatus{Network: n.Network, Size: pool(n.Pool).size()}
+		if n.table != nil {
+			s.Used = n.table.used()
+		}
+		if i < len(l.links) {
+			s.Interface, s.Addr = l.links[i].iface.Name, l.links[i].address()
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// at is the network that has an address, or nil.
+func (l *Listener) at(a netip.Addr) *lan {
+	for _, n := range l.lans {
+		if n.Subnet.Contains(a) {
+			return n
+		}
+	}
+	return nil
+}
+
+// avoid keeps the server's own addresses from clients.
+func (l *Listener) avoid() {
+	var own []netip.Addr
+	for _, k := range l.links {
+		own = append(own, k.address(), k.iface.TFTP)
+	}
+	for _, n := range l.lans {
+		if n.table != nil {
+			n.table.setAvoid(own)
+		}
+	}
+}
+
+// withDefaults is a copy of the server with defaults for every nil field except
+// Observe.
+func (s *Server) withDefaults() *Server {
+	c := *s
+	if c.Booter == nil {
+		c.Booter = noBooter{}
+	}
+	if c.Leases == nil {
+		c.Leases = &dhcp.MemoryLeases{}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &c
+}
+
+// noBooter is the Booter of a server that has none.
+type noBooter struct{}
+
+func (noBooter) Boot(context.Context, dhcp.Client) dhcp.Boot {
+	return dhcp.Boot{Reason: "this server has no boot files"}
+}

@@ -1,0 +1,354 @@
+package v6
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"cloudlets/dhcp"
+)
+
+const (
+	// offerTime is how long an address is held for the client that it was offered to.
+	offerTime = time.Minute
+	// quarantine is how long an address is kept out of use after a client found another
+	// station at it.
+	quarantine = 10 * time.Minute
+	// maxEntries bounds the addresses of a network that are in use or offered.
+	maxEntries = 1 << 16
+	// sweepPause is the shortest time between two looks for addresses whose time has
+	// ended.
+	sweepPause = time.Second
+)
+
+// station is a link-layer address as a map's key. The zero one is no client's.
+type station [6]byte
+
+func (s station) String() string { return net.HardwareAddr(s[:]).String() }
+
+// entry is an address that is in use, offered, or kept out of use until a time.
+type entry struct {
+	mac   station
+	until time.Time
+	bound bool // leased and not only offered
+}
+
+// table says which client has which address of one network, and until when.
+type table struct {
+	network  Network
+	pool     pool
+	now      func() time.Time
+	reserver dhcp.Reserver // may be nil
+	registry dhcp.Registry // nil if all clients are equal
+
+	mu              sync.Mutex
+	avoid           map[netip.Addr]bool // addresses of servers
+	byAddr          map[netip.Addr]entry
+	leased, offered map[station]netip.Addr
+	swept           time.Time
+}
+
+// newTable makes the table of a network. booter may be nil, a [dhcp.Reserver], a
+// [dhcp.Registry], or both.
+func newTable(n Network, booter any, now func() time.Time) *table {
+	t := &table{
+		network: n, pool: pool(n.Pool), now: now, byAddr: map[netip.Addr]entry{},
+		leased: map[station]netip.Addr{}, offered: map[station]netip.Addr{},
+	}
+	t.reserver, _ = booter.(dhcp.Reserver)
+	t.registry, _ = booter.(dhcp.Registry)
+	t.setAvoid(nil)
+	return t
+}
+
+// setAvoid keeps the server's own addresses from clients, and those of name servers.
+func (t *table) setAvoid(own []netip.Addr) {
+	avoid := map[netip.Addr]bool{t.network.Subnet.Masked().Addr(): true} // of any router (RFC 4291, 2.6.1)
+	for _, list := range [][]netip.Addr{own, t.network.DNS} {
+		for _, a := range list {
+			avoid[a] = true
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.avoid = avoid
+}
+
+// offer chooses an address for a client and holds it for offerTime. wanted is the
+// address that the client asked for, or invalid.
+func (t *table) offer(mac station, wanted netip.Addr) Grant {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	addr, reason := t.choose(mac, wanted)
+	if !addr.IsValid() {
+		return Grant{Reason: reason}
+	}
+	if !t.hold(addr, mac) {
+		return Grant{Reason: fmt.Sprintf("more than %d addresses are in use or offered: wait until some of them are free again", maxEntries)}
+	}
+	return Grant{Addr: addr, Term: t.network.leaseTime(), Reason: reason}
+}
+
+// hold keeps an address for a client for a while. It returns false if no room is left.
+func (t *table) hold(a netip.Addr, mac station) bool {
+	now := t.now()
+	e, known := t.byAddr[a]
+	if !known && len(t.byAddr) >= maxEntries && !t.sweep(now) {
+		return false
+	}
+	if e.mac != mac || !e.bound || e.until.Before(now.Add(offerTime)) {
+		t.byAddr[a] = entry{mac: mac, until: now.Add(offerTime), bound: e.bound && e.mac == mac}
+	}
+	if old, had := t.offered[mac]; had && old != a && !t.byAddr[old].bound {
+		delete(t.byAddr, old)
+	}
+	t.offered[mac] = a
+	return true
+}
+
+// sweep forgets addresses whose time has ended, and says whether there is room now.
+func (t *table) sweep(now time.Time) bool {
+	if now.Sub(t.swept).Abs() < sweepPause {
+		return false
+	}
+	t.swept = now
+	for a, e := range t.byAddr {
+		if !e.until.After(now) {
+			t.forget(a, e)
+		}
+	}
+	return len(t.byAddr) < maxEntries
+}
+
+func (t *table) forget(a netip.Addr, e entry) {
+	delete(t.byAddr, a)
+	if t.leased[e.mac] == a {
+		delete(t.leased, e.mac)
+	}
+	if t.offered[e.mac] == a {
+		delete(t.offered, e.mac)
+	}
+}
+
+// choose finds the best address for a client. reason says why it is the best, or why
+// there is none.
+func (t *table) choose(mac station, wanted netip.Addr) (addr netip.Addr, reason string) {
+	reserved, note := t.reservation(mac)
+	if reserved.IsValid() && note == "" {
+		return reserved, "address reserved for this client"
+	}
+	leased := t.leased[mac]
+	switch {
+	case t.grantable(leased, mac):
+		addr, reason = leased, "address that the client had before"
+	case t.grantable(wanted, mac):
+		addr, reason = wanted, "address that the client asked for"
+	default:
+		addr, reason = t.pick(mac)
+	}
+	if note != "" {
+		reason += " (" + note + ")"
+	}
+	return addr, reason
+}
+
+// pick chooses an address of the pool.
+func (t *table) pick(mac station) (netip.Addr, string) {
+	limit := t.pool.open()
+	if t.isKnown(mac) {
+		limit = t.pool.size()
+	}
+	for i := range min(limit, 2*maxEntries) {
+		a := t.pool.at((place(mac, limit) + i) % limit)
+		if t.grantable(a, mac) {
+			return a, "free address of the pool"
+		}
+	}
+	return netip.Addr{}, fmt.Sprintf("no address is free in the pool %v: make it larger or the lease time shorter", t.network.Pool)
+}
+
+// reservation returns the address that is kept for a client on this network. note is
+// empty if it can be given now, and says why not otherwise.
+func (t *table) reservation(mac station) (a netip.Addr, note string) {
+	if t.reserver == nil {
+		return a, ""
+	}
+	r, _ := t.reserver.Reserve(net.HardwareAddr(mac[:]), t.network.Subnet)
+	switch {
+	case !r.Addr.Is6() || !t.network.Subnet.Contains(r.Addr):
+		return netip.Addr{}, ""
+	case t.avoid[r.Addr]:
+		note = fmt.Sprintf("reserved address %s is a server's", r.Addr)
+	case t.isTaken(r.Addr, mac):
+		note = fmt.Sprintf("reserved address %s is %s", r.Addr, t.obstacle(r.Addr))
+	}
+	return r.Addr, note
+}
+
+// grantable says whether a client may have an address of the pool now.
+func (t *table) grantable(a netip.Addr, mac station) bool {
+	if !a.IsValid() || !t.pool.contains(a) || t.avoid[a] || t.isTaken(a, mac) {
+		return false
+	}
+	if t.reserver != nil {
+		if _, reserved := t.reserver.Reserved(a); reserved {
+			r, _ := t.reserver.Reserve(net.HardwareAddr(mac[:]), t.network.Subnet)
+			return r.Addr == a
+		}
+	}
+	e := t.byAddr[a]
+	return t.pool.index(a) < t.pool.open() || t.isKnown(mac) || e.mac == mac && e.bound && e.until.After(t.now())
+}
+
+func (t *table) isKnown(mac station) bool {
+	return t.registry == nil || t.registry.Known(net.HardwareAddr(mac[:]))
+}
+
+// isTaken says whether an address is another client's now, or kept out of use.
+func (t *table) isTaken(a netip.Addr, mac station) bool {
+	e := t.byAddr[a]
+	return e.until.After(t.now()) && (e.mac != mac || mac == station{})
+}
+
+// obstacle says why an address is not free, as the end of a sentence.
+func (t *table) obstacle(a netip.Addr) string {
+	switch e := t.byAddr[a]; {
+	case e.mac == station{}:
+		return "kept out of use, since another station may have it"
+	case e.bound:
+		return "leased to " + e.mac.String()
+	default:
+		return "offered to " + e.mac.String()
+	}
+}
+
+// request decides whether a client may have an address that it names, and holds it
+// until it is stored. change is what has to be stored.
+func (t *table) request(mac station, addr netip.Addr) (g Grant, change dhcp.LeaseChange) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	reserved, note := t.reservation(mac)
+	hasReserved := reserved.IsValid() && note == ""
+	switch {
+	case !t.network.Subnet.Contains(addr):
+		return Grant{Refused: addr, Off: true, Reason: fmt.Sprintf("%s is not an address of %s", addr, t.network.Subnet.Masked())}, change
+	case hasReserved && addr != reserved && t.isReservedFirst(mac, reserved):
+		return Grant{Refused: addr, Reason: fmt.Sprintf("%s is reserved for this client, not %s", reserved, addr)}, change
+	case !(hasReserved && addr == reserved) && !t.grantable(addr, mac):
+		reason := fmt.Sprintf("%s is not an address that this client may have", addr)
+		if t.isTaken(addr, mac) {
+			reason = fmt.Sprintf("%s is %s", addr, t.obstacle(addr))
+		}
+		return Grant{Refused: addr, Reason: reason}, change
+	case !t.hold(addr, mac):
+		return Grant{Refused: addr, Reason: "too many addresses are in use or offered"}, change
+	}
+	g = Grant{Addr: addr, Term: t.network.leaseTime(), Reason: "lease confirmed"}
+	change = dhcp.LeaseChange{
+		Lease:  dhcp.Lease{Addr: addr, MAC: net.HardwareAddr(mac[:]), Expires: t.now().Add(g.Term)},
+		Client: net.HardwareAddr(mac[:]),
+	}
+	if old := t.leased[mac]; old != addr {
+		change.Left = old
+	}
+	return g, change
+}
+
+// withdraw frees the address that was offered to a client that then chose another
+// server.
+func (t *table) withdraw(mac station) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.offered[mac]
+	if e, held := t.byAddr[a]; held && e.mac == mac && !e.bound {
+		t.forget(a, e)
+	}
+}
+
+// isReservedFirst says whether an address is kept for exactly this card of a machine,
+// and not for another one that may have it.
+func (t *table) isReservedFirst(mac station, reserved netip.Addr) bool {
+	owner, _ := t.reserver.Reserved(reserved)
+	return len(owner) == len(mac) && station(owner) == mac
+}
+
+// giveBack decides on a Release or, if declined is set, a Decline of an address. ok is
+// false if the client does not have the address.
+func (t *table) giveBack(mac station, addr netip.Addr, declined bool) (change dhcp.LeaseChange, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.byAddr[addr]
+	if e.mac != mac || !e.bound || mac == (station{}) {
+		return change, false
+	}
+	now := t.now()
+	change = dhcp.LeaseChange{
+		Lease:  dhcp.Lease{Addr: addr, MAC: net.HardwareAddr(mac[:]), Expires: now},
+		Client: net.HardwareAddr(mac[:]), Held: true,
+	}
+	// Nobody but its client can have a reserved address, so one forged packet must not
+	// take it away.
+	if reserved, _ := t.reservation(mac); declined && reserved != addr {
+		change.Lease.MAC, change.Lease.Expires = make(net.HardwareAddr, len(mac)), now.Add(quarantine)
+	}
+	return change, true
+}
+
+// learn takes over leases that are in the store, whoever stored them. all says that
+// there are no others.
+func (t *table) learn(leases []dhcp.Lease, all bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if all {
+		for a, e := range t.byAddr {
+			if e.bound {
+				t.forget(a, e)
+			}
+		}
+	}
+	for _, l := range leases {
+		t.load(l)
+	}
+}
+
+// load takes over the lease of one address.
+func (t *table) load(l dhcp.Lease) {
+	e, known := t.byAddr[l.Addr]
+	switch {
+	case !t.network.Subnet.Contains(l.Addr):
+		return
+	case len(l.MAC) != len(e.mac):
+		if known && e.bound {
+			t.forget(l.Addr, e)
+		}
+		return
+	case !known && len(t.byAddr) >= maxEntries && !t.sweep(t.now()):
+		return // the store still refuses the address to others
+	}
+	if known {
+		t.forget(l.Addr, e)
+	}
+	mac := station(l.MAC)
+	t.byAddr[l.Addr] = entry{mac: mac, until: l.Expires, bound: true}
+	if mac == (station{}) {
+		return
+	}
+	if other := t.byAddr[t.leased[mac]]; other.mac != mac || !other.until.After(l.Expires) {
+		t.leased[mac] = l.Addr
+	}
+}
+
+// used is how many addresses of the pool cannot be given to another client now.
+func (t *table) used() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	for a, e := range t.byAddr {
+		if e.until.After(now) && t.pool.contains(a) {
+			n++
+		}
+	}
+	return n
+}

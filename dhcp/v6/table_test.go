@@ -1,0 +1,166 @@
+package v6
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"cloudlets/dhcp"
+)
+
+// friends is a Booter that knows one machine, and keeps an address for it.
+type friends struct {
+	noBooter
+	mac  net.HardwareAddr
+	addr netip.Addr
+}
+
+func (f friends) Known(mac net.HardwareAddr) bool { return string(mac) == string(f.mac) }
+
+func (f friends) Reserve(mac net.HardwareAddr, _ netip.Prefix) (dhcp.Reservation, bool) {
+	if !f.Known(mac) {
+		return dhcp.Reservation{}, false
+	}
+	return dhcp.Reservation{Addr: f.addr}, true
+}
+
+func (f friends) Reserved(a netip.Addr) (net.HardwareAddr, bool) { return f.mac, a == f.addr }
+
+func small(pool string) Network {
+	n := lab
+	n.Pool = ranges(pool)
+	return n
+}
+
+// clock is a time that a test moves.
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time { return c.at }
+
+func numbered(i int) station { return station{2, 0, 0, 0, byte(i >> 8), byte(i)} }
+
+// TestPoolIsGivenOut to its last address, each to one client, and each client gets its
+// own again.
+func TestPoolIsGivenOut(t *testing.T) {
+	c := &clock{time.Now()}
+	table := newTable(small("fd77::1000-fd77::10ff"), nil, c.now)
+	owner := map[netip.Addr]station{}
+	for i := range 256 {
+		g := table.offer(numbered(i), netip.Addr{})
+		if other, twice := owner[g.Addr]; twice || !g.Addr.IsValid() {
+			t.Fatalf("client %d is offered %s, which %s has: %s", i, g.Addr, other, g.Reason)
+		}
+		owner[g.Addr] = numbered(i)
+		_, change := table.request(numbered(i), g.Addr)
+		table.learn([]dhcp.Lease{change.Lease}, false)
+	}
+	if g := table.offer(numbered(999), netip.Addr{}); g.Addr.IsValid() || table.used() != 256 {
+		t.Errorf("of a full pool with %d used, a client is offered %s", table.used(), g.Addr)
+	}
+	for a, mac := range owner {
+		if g := table.offer(mac, netip.Addr{}); g.Addr != a {
+			t.Errorf("%s had %s and is offered %s", mac, a, g.Addr)
+		}
+	}
+	c.at = c.at.Add(2 * time.Hour)
+	if g := table.offer(numbered(999), netip.Addr{}); !g.Addr.IsValid() {
+		t.Errorf("all leases have ended, and a client is offered nothing: %s", g.Reason)
+	}
+}
+
+// TestReservedAddress is its machine's alone, and so is a part of the pool.
+func TestReservedAddress(t *testing.T) {
+	known := station(card)
+	f := friends{mac: card, addr: netip.MustParseAddr("fd77::21")}
+	table := newTable(small("fd77::1000-fd77::1003"), f, time.Now)
+	if g := table.offer(known, netip.Addr{}); g.Addr != f.addr {
+		t.Errorf("the machine is offered %s: %s", g.Addr, g.Reason)
+	}
+	given := 0
+	for i := range 4 {
+		if table.offer(numbered(i), f.addr).Addr.IsValid() {
+			given++
+		}
+	}
+	if given != 3 {
+		t.Errorf("strangers were offered %d of 4 addresses, want 3: the last one is for machines of the site", given)
+	}
+	if g, _ := table.request(numbered(1), f.addr); g.Addr.IsValid() {
+		t.Error("a stranger got the reserved address")
+	}
+	if g, _ := table.request(known, netip.MustParseAddr("fd99::1")); !g.Off {
+		t.Errorf("an address of another link: %+v", g)
+	}
+}
+
+// TestDeclined: an address at which a client found another station is given to nobody
+// for a while. Only its client can decline it.
+func TestDeclined(t *testing.T) {
+	c := &clock{time.Now()}
+	table := newTable(small("fd77::1000-fd77::1000"), nil, c.now)
+	mac, a := station(card), netip.MustParseAddr("fd77::1000")
+	g := table.offer(mac, netip.Addr{})
+	_, change := table.request(mac, g.Addr)
+	table.learn([]dhcp.Lease{change.Lease}, false)
+	if _, ok := table.giveBack(station(other), a, true); ok {
+		t.Error("a client declined another's address")
+	}
+	change, ok := table.giveBack(mac, a, true)
+	if !ok || !change.Held {
+		t.Fatalf("the client cannot decline its address: %+v", change)
+	}
+	table.learn([]dhcp.Lease{change.Lease}, false)
+	for _, m := range []station{mac, station(other)} {
+		if g := table.offer(m, a); g.Addr.IsValid() {
+			t.Errorf("%s is offered the declined address", m)
+		}
+	}
+	c.at = c.at.Add(quarantine + time.Second)
+	if g := table.offer(station(other), netip.Addr{}); g.Addr != a {
+		t.Errorf("after the quarantine, a client is offered %s: %s", g.Addr, g.Reason)
+	}
+}
+
+// TestLargePool: the largest pool works, and what is remembered of it is bounded.
+func TestLargePool(t *testing.T) {
+	n := small("fd77::-fd77::ffff:ffff:ffff:ffff")
+	if got := pool(n.Pool).size(); got != math.MaxUint64 {
+		t.Errorf("size %d", got)
+	}
+	c := &clock{time.Now()}
+	table := newTable(n, nil, c.now)
+	for i := range maxEntries + 1 {
+		mac := station{2, 1, 0, byte(i >> 16), byte(i >> 8), byte(i)}
+		if g := table.offer(mac, netip.Addr{}); g.Addr.IsValid() != (i < maxEntries) {
+			t.Fatalf("client %d is offered %s: %s", i, g.Addr, g.Reason)
+		}
+	}
+	c.at = c.at.Add(2 * offerTime)
+	if g := table.offer(station(card), netip.Addr{}); !g.Addr.IsValid() {
+		t.Errorf("the offers have ended, and a client is offered nothing: %s", g.Reason)
+	}
+}
+
+func TestPlaces(t *testing.T) {
+	p := pool(ranges("fd77::10-fd77::1f", "fd77::100-fd77::10f"))
+	if p.size() != 32 {
+		t.Fatalf("size %d", p.size())
+	}
+	for i := range p.size() {
+		if a := p.at(i); !p.contains(a) || p.index(a) != i {
+			t.Errorf("at %d is %s, which is at %d", i, a, p.index(a))
+		}
+	}
+	for text, want := range map[string]bool{"fd77::1-fd77::2": true, "fd78::1-fd78::2": false, "fd77::2-fd77::1": false} {
+		if err := small(text).validate(); (err == nil) != want {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	wide := Network{Subnet: netip.MustParsePrefix("fd77::/48"), Pool: ranges("fd77::1-fd77:0:0:1::1")}
+	if err := wide.validate(); err == nil {
+		t.Error(fmt.Sprint("a pool over several /64 is allowed: ", wide.Pool))
+	}
+}

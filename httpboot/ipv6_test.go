@@ -1,0 +1,63 @@
+package httpboot
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"cloudlets/dhcp"
+	"cloudlets/provision"
+)
+
+// TestBootByIPv6: URLs have the server's IPv6 address in brackets, and Secure Boot, for
+// which GRUB's configuration names no such address, is refused with its reason.
+func TestBootByIPv6(t *testing.T) {
+	b := newBed(t, nil)
+	b.kit(node1)
+	own := netip.MustParseAddr("fd77::1")
+	b.Chain.Base = func(netip.Addr) string { return "http://[fd77::1]" }
+	b.Chain.TFTP = func(own netip.Addr) netip.Addr { return own }
+	for want, c := range map[string]dhcp.Client{
+		"http://[fd77::1]/boot/" + string(node1) + "/script": {Kind: dhcp.IPXE, HTTP: true, BzImage: true, Firmware: dhcp.EFIX64},
+		"http://[fd77::1]" + loaderPath + "snponly.efi":      {Kind: dhcp.HTTPBoot, Firmware: dhcp.EFIX64},
+		"tftp://[fd77::1]/snponly.efi":                       {Kind: dhcp.IPXE, Firmware: dhcp.EFIX64},
+		"snponly.efi":                                        {Kind: dhcp.PXE, Firmware: dhcp.EFIX64},
+	} {
+		c.MAC, c.Server = node1.HardwareAddr(), own
+		if got := b.Boot(t.Context(), c); got.File != want {
+			t.Errorf("%s boots %q (%s), want %q", c.Kind, got.File, got.Reason, want)
+		}
+	}
+	b.change(node1, func(s *provision.Spec) { s.SecureBoot = true })
+	got := b.Boot(t.Context(), dhcp.Client{MAC: node1.HardwareAddr(), Server: own, Kind: dhcp.PXE, Firmware: dhcp.EFIX64})
+	if got.File != "" || !strings.Contains(got.Reason, "cannot boot by IPv6") {
+		t.Errorf("with Secure Boot it boots %q (%s)", got.File, got.Reason)
+	}
+}
+
+// TestReservationOfEachProtocol: DHCP of one protocol hears nothing of the address that
+// is reserved for the other.
+func TestReservationOfEachProtocol(t *testing.T) {
+	b := newBed(t, nil)
+	v4, v6 := netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("fd77::5")
+	for _, test := range []struct {
+		first, more netip.Addr
+		subnet      string
+		want        netip.Addr
+	}{
+		{v4, v6, "10.0.0.0/24", v4},
+		{v4, v6, "fd77::/64", v6},
+		{v4, netip.Addr{}, "fd77::/64", netip.Addr{}},
+		{v6, netip.Addr{}, "10.0.0.0/24", netip.Addr{}},
+	} {
+		b.change(node1, func(s *provision.Spec) {
+			s.Address, s.MoreAddresses = test.first, nil
+			if test.more.IsValid() {
+				s.MoreAddresses = []netip.Addr{test.more}
+			}
+		})
+		if r, _ := b.Reserve(node1.HardwareAddr(), netip.MustParsePrefix(test.subnet)); r.Addr != test.want {
+			t.Errorf("of %s and %s, %s is reserved on %s, want %s", test.first, test.more, r.Addr, test.subnet, test.want)
+		}
+	}
+}
