@@ -59,7 +59,12 @@ type Spec struct {
 	// SecureBoot says that the machine's UEFI firmware starts only signed programs.
 	// From PXE it then gets Debian's shim and GRUB, and its disk gets them too.
 	SecureBoot bool
-	Quirks     Quirks
+	// Network is the network of the installed system; nil leaves it to the image.
+	Network *Network
+	// BootEntry makes the install put an entry for the disk into the boot order of
+	// UEFI firmware.
+	BootEntry bool
+	Quirks    Quirks
 }
 
 // Quirks are deviations that a machine's firmware needs.

@@ -34,6 +34,8 @@ func machineFields() map[string]field[provision.Spec] {
 		"secureBoot":  boolField(func(s *provision.Spec, v bool) { s.SecureBoot = v }),
 		"quirks":      objectField(func(s *provision.Spec) *provision.Quirks { return &s.Quirks }, quirkFields()),
 		"config":      setConfig,
+		"network":     setMachineNetwork,
+		"bootEntry":   boolField(func(s *provision.Spec, v bool) { s.BootEntry = v }),
 	}
 }
 
