@@ -50,7 +50,7 @@ setup-demo:
 	$(call install,$(DEMO_PACKAGES))
 
 .PHONY: setup-test
-setup-test: bin/etcd bin/isc-dhcp bin/kea6 bin/chrony
+setup-test: bin/etcd bin/isc-dhcp bin/kea6 bin/chrony bin/netconfig
 	$(call install,$(TEST_PACKAGES))
 
 # The package etcd-server is unpacked and not installed, as it would start a server.
@@ -62,6 +62,12 @@ bin/etcd:
 bin/isc-dhcp:
 	$(SUDO) apt-get update -qq
 	mkdir -p bin && cd bin && apt-get download -qq isc-dhcp-server && dpkg -x isc-dhcp-server_*.deb isc-dhcp.part && rm isc-dhcp-server_*.deb && mv isc-dhcp.part isc-dhcp
+
+# The programs that configure a network, likewise: they would configure this computer's.
+bin/netconfig:
+	$(SUDO) apt-get update -qq
+	mkdir -p bin/netconfig.part && cd bin/netconfig.part && apt-get download -qq ifupdown libnm0 network-manager && \
+		for deb in *.deb; do dpkg -x $$deb . && rm $$deb; done && cd .. && mv netconfig.part netconfig
 
 # The Debian root that tests read and machines install, made once.
 .PHONY: setup-image

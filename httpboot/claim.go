@@ -164,6 +164,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	if err != nil {
 		return wire.Plan{}, nil, err
 	}
+	c.warnOfNetwork(ctx, spec, tree)
 	recipe.Digest = overlay.Digest
 	note, err := json.Marshal(recipe)
 	if err != nil {
@@ -212,7 +213,7 @@ func suits(spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) 
 func newPlan(session track.Session, spec *provision.Spec, kit *depot.Kit, wanted target.Plan, overlay wire.Blob, armed bool) wire.Plan {
 	plan := wire.Plan{
 		MAC: session.MAC, Session: session.Secret, Image: spec.Image, Hostname: hostname(spec),
-		Disk: spec.Disk, Wipe: spec.Wipe, Again: armed, Handover: spec.Handover, Target: wanted,
+		Disk: spec.Disk, Wipe: spec.Wipe, Again: armed, Handover: spec.Handover, BootEntry: spec.BootEntry, Target: wanted,
 		Init: kit.Init, Pack: blob(kit.Pack, "pack"), Overlay: overlay,
 		BootLoaders: map[string]wire.Blob{}, ImageManifest: kit.Manifest.JSON(),
 	}
@@ -244,6 +245,9 @@ func (c *Chain) environment(ctx context.Context, spec *provision.Spec, kit *depo
 	}
 	if chosen, err := provision.SelectDisk(spec.Disk, inventory.Disks); err == nil {
 		env["disk"] = chosen.Name
+	}
+	if spec.Network != nil {
+		env["network"] = plainNetwork(spec.Network)
 	}
 	if spec.Address.IsValid() {
 		env["address"] = spec.Address.String()

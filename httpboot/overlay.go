@@ -140,6 +140,9 @@ func (c *Chain) makeOverlay(ctx context.Context, spec *provision.Spec, kit *depo
 	if err != nil {
 		return wire.Blob{}, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
 	}
+	if overlay, err = withNetwork(overlay, spec, tree); err != nil {
+		return wire.Blob{}, fmt.Errorf("machine %s: %w", spec.MAC, err)
+	}
 	info, err := writePack(ctx, c.overlayFile(spec.MAC), layer{overlay, tree})
 	if err != nil {
 		return wire.Blob{}, fmt.Errorf("keep the overlay of %s: %w", spec.MAC, err)

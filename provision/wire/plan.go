@@ -26,6 +26,8 @@ type Plan struct {
 	// must not, since a server that lost its state takes every machine for new.
 	Again    bool               `json:"again"`
 	Handover provision.Handover `json:"handover"`
+	// BootEntry asks for an entry in the boot order of UEFI firmware.
+	BootEntry bool `json:"bootEntry,omitempty"`
 	// Target is the disk as it shall be.
 	Target target.Plan `json:"target"`
 	// Init is the program that switch_root starts.
