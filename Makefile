@@ -12,7 +12,7 @@ BOOT_PACKAGES := ipxe grub-pc-bin systemd-boot-efi
 DEMO_PACKAGES := $(BOOT_PACKAGES) qemu-system-x86 ipxe-qemu seabios ovmf mmdebstrap iproute2
 # What the tests take besides: foreign clients, foreign tools to check with.
 TEST_PACKAGES := $(DEMO_PACKAGES) 7zip acl bash btrfs-progs busybox bzip2 chromium cpio curl dmsetup dnsmasq-base dosfstools \
-	e2fsprogs erofs-utils findutils gcc gdisk git grub-common grub-efi-amd64-signed gzip isc-dhcp-client kea-admin \
+	e2fsprogs efibootmgr erofs-utils findutils gcc gdisk git grub-common grub-efi-amd64-signed gzip isc-dhcp-client kea-admin \
 	kmod libarchive-tools libc6-dev libcap2-bin libxml2-utils mercurial mtools ndisc6 openssl procps python3-jsonschema \
 	qemu-efi-aarch64 qemu-system-arm qemu-utils radvd sbsigntool shim-signed skopeo tar time udhcpc uidmap umoci \
 	util-linux xfsprogs xorriso xz-utils zstd

@@ -34,6 +34,10 @@ func efiNamesOf(a Arch) efiNames {
 	return efiNames{"BOOTX64.EFI", SystemdAMD64, StubAMD64, ShimAMD64, GRUBAMD64, MokAMD64}
 }
 
+// FallbackLoader is the path on the ESP of the loader that UEFI firmware starts if no
+// entry names another one, "EFI/BOOT/BOOTX64.EFI". Each disk has it.
+func FallbackLoader(a Arch) string { return "EFI/BOOT/" + efiNamesOf(a).fallback }
+
 // LoaderNames returns the names of the boot loaders' files that a disk for an
 // architecture needs. GRUB for BIOS is among them unless it is ARM64.
 func (s SecureBoot) LoaderNames(a Arch) (names []string) {

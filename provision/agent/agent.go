@@ -97,6 +97,9 @@ func run(ctx context.Context, console *console, params wire.Params) error {
 		return err
 	}
 	drivers.LoadNamed(plan.Target.Filesystem)
+	if plan.BootEntry {
+		drivers.LoadNamed("efivarfs")
+	}
 	return install(ctx, console, server, plan, inventory, network, log)
 }
 
@@ -111,7 +114,7 @@ func install(ctx context.Context, console *console, server *client, plan wire.Pl
 	defer reporter.close()
 	result, err := Install(writing, Job{
 		Plan: plan, Inventory: inventory, Server: server.base, HTTP: server.http,
-		Report: reporter.report, Permit: reporter.permit, Target: newRoot, Log: log,
+		Report: reporter.report, Permit: reporter.permit, Target: newRoot, Log: log, Variables: mountVariables,
 		Disks: func() ([]provision.DiskInfo, error) { return hardware.Disks(os.DirFS("/sys")) },
 	})
 	if cause := context.Cause(writing); err != nil && cause != nil {

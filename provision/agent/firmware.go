@@ -8,8 +8,12 @@ import (
 	"os"
 	"slices"
 
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+
 	"cloudlets/images/disk"
 	"cloudlets/provision"
+	"cloudlets/provision/bootorder"
 	"cloudlets/provision/hardware"
 )
 
@@ -17,13 +21,73 @@ import (
 // before anything is written. BIOS reads only sectors of 512 bytes, and UEFI
 // of 32 bits cannot start the boot loader, which is for 64 bits.
 func checkFirmware(sys fs.FS, l disk.Layout) error {
-	switch bits := hardware.Attribute(sys, "firmware/efi/fw_platform_size"); {
+	switch bits := uefiBits(sys); {
 	case bits == "" && !l.BIOS():
 		return fmt.Errorf("the disk has sectors of %d bytes, which BIOS cannot boot from: switch the machine's firmware to UEFI, or use another disk", l.Sector)
 	case bits == "32":
 		return errors.New("the machine's UEFI firmware is of 32 bits, and the boot loader for disks of 64: switch the firmware to BIOS, if it can")
 	}
 	return nil
+}
+
+// uefiBits is "32" or "64" for a machine that started by UEFI, and "" for BIOS.
+func uefiBits(sys fs.FS) string { return hardware.Attribute(sys, "firmware/efi/fw_platform_size") }
+
+// addBootEntry puts the disk into the boot order of UEFI firmware, if the plan asks for
+// it. The disk is bootable by then, and firmware finds it without an entry as well. So a
+// failure is only a warning.
+func (i *installer) addBootEntry() {
+	if !i.plan.BootEntry {
+		return
+	}
+	if uefiBits(i.Sys) == "" {
+		i.tell(provision.Event{Kind: provision.KindLog, Text: "no boot entry is made", Reason: "the machine started by BIOS, which has none"})
+		return
+	}
+	name, err := i.makeBootEntry()
+	if err != nil {
+		i.tell(provision.Event{Kind: provision.KindLog, Text: "warning: the firmware has no boot entry for this disk; it may find the disk all the same", Reason: err.Error()})
+		return
+	}
+	i.tell(provision.Event{Kind: provision.KindLog, Text: fmt.Sprintf("the firmware's boot entry %s starts %s from %s", name, i.plan.Image, i.disk.Name)})
+}
+
+func (i *installer) makeBootEntry() (name string, err error) {
+	if i.Variables == nil {
+		return "", errors.New("the firmware's variables cannot be reached from here")
+	}
+	esp := i.layout.ESP
+	guid, err := uuid.Parse(esp.GUID)
+	if err != nil {
+		return "", fmt.Errorf("make a boot entry: %w", err)
+	}
+	variables, done, err := i.Variables()
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	return bootorder.Put(variables, bootorder.Entry{
+		Title: i.plan.Image, Loader: disk.FallbackLoader(i.layout.Arch),
+		Partition: bootorder.Partition{
+			Number: uint32(esp.Number), Offset: uint64(esp.Offset / i.layout.Sector), Size: uint64(esp.Size / i.layout.Sector), GUID: guid,
+		},
+	})
+}
+
+// efivars is where Linux shows the variables of UEFI firmware.
+const efivars = "/sys/firmware/efi/efivars"
+
+// mountVariables mounts efivarfs, whose module must be loaded.
+func mountVariables() (bootorder.Variables, func() error, error) {
+	if err := unix.Mount("efivarfs", efivars, "efivarfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return nil, nil, fmt.Errorf("mount efivarfs on %s: %w (the image's kernel needs CONFIG_EFIVAR_FS)", efivars, err)
+	}
+	return bootorder.Dir(efivars), func() error {
+		if err := unix.Unmount(efivars, 0); err != nil {
+			return fmt.Errorf("unmount %s: %w", efivars, err)
+		}
+		return nil
+	}, nil
 }
 
 // warnOfOrder warns a person, before anything is written, if BIOS starts another

@@ -1,13 +1,19 @@
 package agent
 
 import (
+	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"cloudlets/provision"
+	"cloudlets/provision/bootorder"
 )
 
 // TestBIOSThatStartsAnotherDiskIsToldOfBeforeTheWrite: the machine's BIOS told the
@@ -40,5 +46,80 @@ func TestBIOSThatStartsAnotherDiskIsToldOfBeforeTheWrite(t *testing.T) {
 				t.Errorf("warned: %t, want %t; events %+v", warned, c.warned, b.events)
 			}
 		})
+	}
+}
+
+// TestBootEntry: a plan that asks for it gets an entry for the ESP that was written, and
+// a firmware that refuses it costs a warning and not the install.
+func TestBootEntry(t *testing.T) {
+	for name, c := range map[string]struct {
+		wanted, uefi bool
+		broken       error
+		variable     string // that was made
+		says, reason string
+	}{
+		"made":             {wanted: true, uefi: true, variable: "Boot0000", says: "the firmware's boot entry Boot0000 starts tiny from "},
+		"not wanted":       {uefi: true},
+		"BIOS":             {wanted: true, says: "no boot entry is made", reason: "started by BIOS"},
+		"without efivarfs": {wanted: true, uefi: true, broken: errors.New("mount efivarfs: no such device"), says: "warning: the firmware has no boot entry", reason: "no such device"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			d := newLoopDisk(t, b.dir, diskSize)
+			b.use(t, d)
+			sys := fakeSys(t.TempDir())
+			sys.disk(t, "virtual/block/"+d.info.Name, map[string]string{"size": strconv.FormatInt(d.info.Size/512, 10)})
+			if c.uefi {
+				write(t, string(sys), "firmware/efi/fw_platform_size", []byte("64\n"), 0o444)
+			}
+			b.job.Sys = os.DirFS(string(sys))
+			b.job.Plan.BootEntry = c.wanted
+			variables, open := bootorder.Dir(t.TempDir()), 0
+			b.job.Variables = func() (bootorder.Variables, func() error, error) {
+				open++
+				return variables, func() error { open--; return nil }, c.broken
+			}
+			b.install(t)
+			data, err := variables.Read("Boot0000")
+			if made := err == nil; made != (c.variable != "") {
+				t.Errorf("an entry was made: %t", made)
+			}
+			if c.variable != "" && open != 0 {
+				t.Error("the variables are still in use")
+			}
+			if c.variable != "" {
+				wantEntryOfESP(t, data, d)
+			}
+			if c.says == "" {
+				return
+			}
+			if !slices.ContainsFunc(b.events, func(e provision.Event) bool {
+				return strings.HasPrefix(e.Text, c.says) && strings.Contains(e.Reason, c.reason)
+			}) {
+				t.Errorf("nothing says %q because of %q: %+v", c.says, c.reason, b.events)
+			}
+		})
+	}
+}
+
+// wantEntryOfESP compares an entry with the disk's partition table, as sgdisk reads it.
+func wantEntryOfESP(t *testing.T, data []byte, d *loopDisk) {
+	t.Helper()
+	o := must[bootorder.Option](t)(bootorder.ParseOption(data))
+	drive := o.Path[0].Data
+	table := tool(t, "gdisk", "sgdisk", "--info", strconv.Itoa(int(drive[0])), d.device)
+	guid := uuid.UUID{drive[23], drive[22], drive[21], drive[20], drive[25], drive[24], drive[27], drive[26]}
+	copy(guid[8:], drive[28:36])
+	for _, want := range []string{
+		"(EFI system partition)", "Partition unique GUID: " + strings.ToUpper(guid.String()),
+		"First sector: " + strconv.FormatUint(binary.LittleEndian.Uint64(drive[4:]), 10) + " ",
+		"Partition size: " + strconv.FormatUint(binary.LittleEndian.Uint64(drive[12:]), 10) + " sectors",
+	} {
+		if !strings.Contains(table, want) {
+			t.Errorf("sgdisk does not say %q, but:\n%s", want, table)
+		}
+	}
+	if o.Description != "cloudlets: tiny" || o.Attributes != bootorder.Active {
+		t.Errorf("the entry is %q with attributes %x", o.Description, o.Attributes)
 	}
 }

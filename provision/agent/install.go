@@ -19,6 +19,7 @@ import (
 	"cloudlets/images/pack"
 	"cloudlets/images/target"
 	"cloudlets/provision"
+	"cloudlets/provision/bootorder"
 	"cloudlets/provision/hardware"
 	"cloudlets/provision/wire"
 )
@@ -43,6 +44,10 @@ type Job struct {
 	Program string
 	// Sys is the machine's /sys; nil means "/sys".
 	Sys fs.FS
+	// Variables returns those of the machine's UEFI firmware, and a function that ends
+	// their use. It is called if the plan asks for a boot entry, after the disk is
+	// bootable. If it is nil, there are none.
+	Variables func() (v bootorder.Variables, done func() error, err error)
 	// Permit is called before the first write, and before the last, which
 	// makes the disk bootable. If it returns an error, the install ends there.
 	// If it is nil, everything is permitted.
@@ -98,6 +103,7 @@ func Install(ctx context.Context, job Job) (Result, error) {
 			return Result{}, errors.Join(fmt.Errorf("%s: %w", step.text, err), i.abandon())
 		}
 	}
+	i.addBootEntry()
 	return Result{Disk: i.disk, Kernel: i.kernel, Stats: i.stats}, nil
 }
 
