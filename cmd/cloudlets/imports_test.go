@@ -52,6 +52,9 @@ var inside = map[string][]string{
 
 	"dhcp/advertise": {"dhcp"},
 
+	"provision/netconfig": {"images", "provision"},
+	"provision/bootorder": {},
+
 	"provision/store/etcd": {"provision/store"},
 	"provision/members":    {"provision/store"},
 	"provision/failover":   {},
@@ -62,7 +65,7 @@ var inside = map[string][]string{
 // onlyOnMachines are the packages, our own and others', that only the program
 // on a machine needs. The server's boot chain must not depend on them.
 var onlyOnMachines = []string{
-	"cloudlets/provision/agent", "cloudlets/provision/kmod", "cloudlets/provision/live", "cloudlets/provision/preinit",
+	"cloudlets/provision/agent", "cloudlets/provision/bootorder", "cloudlets/provision/kmod", "cloudlets/provision/live", "cloudlets/provision/preinit",
 	"cloudlets/provision/clock", "cloudlets/provision/process1", "cloudlets/provision/uplink", "netlink", "nclient4", "nclient6",
 }
 

@@ -317,22 +317,33 @@ func TestUEFIProxy(t *testing.T) {
 	}
 }
 
-// TestUEFIHTTP installs a machine that boots by UEFI HTTP Boot alone.
+// TestUEFIHTTP installs a machine that boots by UEFI HTTP Boot alone. The small image
+// has no program that could configure its network, which the trace tells.
 func TestUEFIHTTP(t *testing.T) {
 	t.Parallel()
-	installByHTTPBoot(t, small)
+	r, mac := installByHTTPBoot(t, small)
+	if trace := r.run("trace", mac); !strings.Contains(trace, `warning: the installed system does not get the "network" of its file`) {
+		t.Errorf("the trace does not warn of the network:\n%s", trace)
+	}
 }
 
-func installByHTTPBoot(t *testing.T, image string) {
-	r := newRig(t, map[string]string{"image": image}, asServer)
-	const mac = "52:54:00:00:00:03"
-	r.describe(mac, object{"image": "image", "hostname": "node3", "install": "once"})
+// installByHTTPBoot installs a machine with a static address, 10.77.0.77, and a boot
+// entry.
+func installByHTTPBoot(t *testing.T, image string) (r *rig, mac string) {
+	r = newRig(t, map[string]string{"image": image}, asServer)
+	mac = "52:54:00:00:00:03"
+	r.describe(mac, object{
+		"image": "image", "hostname": "node3", "install": "once", "bootEntry": true,
+		"network": object{"interfaces": []object{{"mac": mac, "addresses": []string{"10.77.0.77/24"}}}},
+	})
 	m := r.on(bed.Spec{MAC: mac, Firmware: bed.UEFIHTTP, Disks: []bed.Disk{r.newDisk("node3")}})
 	r.expect(m, `node3 login: `)
 	r.installed(mac, 1)
 	if trace := r.run("trace", mac); !strings.Contains(trace, "UEFI HTTP Boot") {
 		t.Errorf("the trace does not tell of UEFI HTTP Boot:\n%s", trace)
 	}
+	r.wantBootEntry(m, "image")
+	return r, mac
 }
 
 // TestServerKilled kills the server in the middle of an install, as a power

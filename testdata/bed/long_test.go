@@ -17,9 +17,12 @@ import (
 // cloudlet, and boot what takes the same road as something that others boot:
 // other formats, other firmware, other media.
 
+// TestLongUEFIHTTP ends when the installed Debian answers at its static address, which
+// its systemd-networkd gave to the card that has the MAC.
 func TestLongUEFIHTTP(t *testing.T) {
 	t.Parallel()
-	installByHTTPBoot(t, debian)
+	r, _ := installByHTTPBoot(t, debian)
+	r.sshAnswers("10.77.0.77")
 }
 
 func TestLongServerKilled(t *testing.T) {
