@@ -80,7 +80,7 @@ const efivars = "/sys/firmware/efi/efivars"
 // mountVariables mounts efivarfs, whose module must be loaded.
 func mountVariables() (bootorder.Variables, func() error, error) {
 	if err := unix.Mount("efivarfs", efivars, "efivarfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return nil, nil, fmt.Errorf("mount efivarfs on %s: %w (the image's kernel needs CONFIG_EFIVAR_FS)", efivars, err)
+		return nil, nil, fmt.Errorf("mount efivarfs on %s: %w (the image's kernel needs efivarfs, built in or as a module in the image)", efivars, err)
 	}
 	return bootorder.Dir(efivars), func() error {
 		if err := unix.Unmount(efivars, 0); err != nil {
