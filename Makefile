@@ -59,23 +59,9 @@ setup-demo:
 	$(call install,$(DEMO_PACKAGES))
 
 .PHONY: setup-test
-setup-test: bin/etcd bin/isc-dhcp bin/kea6 bin/chrony bin/isc-dhcp-relay bin/netconfig
+setup-test: bin/chrony bin/etcd bin/isc-dhcp bin/kea bin/netconfig
 	$(call install,$(TEST_PACKAGES))
 
-# The package etcd-server is unpacked and not installed, as it would start a server.
-bin/etcd:
-	$(SUDO) apt-get update -qq
-	mkdir -p bin && cd bin && apt-get download -qq etcd-server && dpkg -x etcd-server_*.deb etcd.part && rm etcd-server_*.deb && mv etcd.part etcd
-
-# ISC's DHCP server is unpacked for the same reason.
-bin/isc-dhcp:
-	$(SUDO) apt-get update -qq
-	mkdir -p bin && cd bin && apt-get download -qq isc-dhcp-server && dpkg -x isc-dhcp-server_*.deb isc-dhcp.part && rm isc-dhcp-server_*.deb && mv isc-dhcp.part isc-dhcp
-
-# Its relay agent, likewise.
-bin/isc-dhcp-relay:
-	$(SUDO) apt-get update -qq
-	mkdir -p bin && cd bin && apt-get download -qq isc-dhcp-relay && dpkg -x isc-dhcp-relay_*.deb isc-dhcp-relay.part && rm isc-dhcp-relay_*.deb && mv isc-dhcp-relay.part isc-dhcp-relay
 # Boot loaders for arm64 machines, out of packages that are not for this computer: apt
 # gets folders of its own for each architecture and release. Only Debian 13 has iPXE for arm64.
 bin/arm64:
@@ -88,11 +74,21 @@ bin/arm64:
 		(cd $$apt && export APT_CONFIG=$$apt/apt.conf && apt-get update -qq && apt-get download -qq $$3) && dpkg -x $$apt/$$3_*.deb bin/arm64.part && rm -r $$apt || exit; done
 	mv bin/arm64.part bin/arm64
 
-# The programs that configure a network, likewise: they would configure this computer's.
-bin/netconfig:
+# Packages that are unpacked into a folder each and not installed, as they would start
+# servers on this computer, or configure its network.
+unpacked_atftpd := atftpd
+unpacked_chrony := chrony
+unpacked_etcd := etcd-server
+unpacked_isc-dhcp := isc-dhcp-server isc-dhcp-relay
+unpacked_kea := kea-dhcp4-server kea-dhcp6-server
+unpacked_netconfig := ifupdown libnm0 network-manager
+unpacked_nginx := nginx
+UNPACKED := $(patsubst unpacked_%,bin/%,$(filter unpacked_%,$(.VARIABLES)))
+
+$(UNPACKED): bin/%:
 	$(SUDO) apt-get update -qq
-	mkdir -p bin/netconfig.part && cd bin/netconfig.part && apt-get download -qq ifupdown libnm0 network-manager && \
-		for deb in *.deb; do dpkg -x $$deb . && rm $$deb; done && cd .. && mv netconfig.part netconfig
+	rm -rf $@.part && mkdir -p $@.part && cd $@.part && apt-get download -qq $(unpacked_$*) && for deb in *.deb; do dpkg -x $$deb . && rm $$deb || exit; done
+	mv $@.part $@
 
 # The Debian root that tests read and machines install, made once.
 .PHONY: setup-image
@@ -159,31 +155,6 @@ storm: setup-demo build bin/etcd ## simulate a fleet: one server, one that is ki
 .PHONY: setup-bench
 setup-bench: bin/atftpd bin/kea bin/nginx
 	$(call install,$(BENCH_PACKAGES))
-
-# The package atftpd is unpacked and not installed, as it would start a server.
-bin/atftpd:
-	$(SUDO) apt-get update -qq
-	mkdir -p bin && cd bin && apt-get download -qq atftpd && dpkg -x atftpd_*.deb atftpd && rm atftpd_*.deb
-
-# The package kea-dhcp4-server, likewise. Its libraries come with kea-admin.
-bin/kea:
-	$(SUDO) apt-get update -qq
-	mkdir -p bin && cd bin && apt-get download -qq kea-dhcp4-server && dpkg -x kea-dhcp4-server_*.deb kea && rm kea-dhcp4-server_*.deb
-
-# The package kea-dhcp6-server, likewise.
-bin/kea6:
-	$(SUDO) apt-get update -qq
-	mkdir -p bin && cd bin && apt-get download -qq kea-dhcp6-server && dpkg -x kea-dhcp6-server_*.deb kea6.part && rm kea-dhcp6-server_*.deb && mv kea6.part kea6
-
-# The package chrony, likewise.
-bin/chrony:
-	$(SUDO) apt-get update -qq
-	mkdir -p bin && cd bin && apt-get download -qq chrony && dpkg -x chrony_*.deb chrony.part && rm chrony_*.deb && mv chrony.part chrony
-
-# The package nginx, likewise.
-bin/nginx:
-	$(SUDO) apt-get update -qq
-	mkdir -p bin && cd bin && apt-get download -qq nginx && dpkg -x nginx_*.deb nginx && rm nginx_*.deb
 
 .PHONY: bench
 bench: setup-bench build bin/demo ## measure against the plain tools, in the same run

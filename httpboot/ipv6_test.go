@@ -28,7 +28,7 @@ func TestBootByIPv6(t *testing.T) {
 			t.Errorf("%s boots %q (%s), want %q", c.Kind, got.File, got.Reason, want)
 		}
 	}
-	b.change(node1, func(s *provision.Spec) { s.SecureBoot = true })
+	b.change(node1, func(s *provision.Spec) { s.SecureBoot = provision.ByShim })
 	got := b.Boot(t.Context(), dhcp.Client{MAC: node1.HardwareAddr(), Server: own, Kind: dhcp.PXE, Firmware: dhcp.EFIX64})
 	if got.File != "" || !strings.Contains(got.Reason, "cannot boot by IPv6") {
 		t.Errorf("with Secure Boot it boots %q (%s)", got.File, got.Reason)

@@ -62,13 +62,13 @@ func (c cable) radvd(t *testing.T, lines string) {
 	begin(t, c.server, nil, program, "-n", "-m", "stderr", "-d", "1", "-C", file, "-p", filepath.Join(dir, "pid"))
 }
 
-// keaProgram is unpacked by `make bin/kea6`.
-const keaProgram = "../../bin/kea6/usr/sbin/kea-dhcp6"
+// keaProgram is unpacked by `make bin/kea`.
+const keaProgram = "../../bin/kea/usr/sbin/kea-dhcp6"
 
 // kea gives addresses of a pool, to be renewed after a second.
 func (c cable) kea(t *testing.T, pool string) *process {
 	t.Helper()
-	program, err := filepath.Abs(needs.Made(t, keaProgram, "bin/kea6"))
+	program, err := filepath.Abs(needs.Made(t, keaProgram, "bin/kea"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // dhcrelay is ISC's relay agent, which make unpacks.
-const dhcrelay = "../../bin/isc-dhcp-relay/usr/sbin/dhcrelay"
+const dhcrelay = "../../bin/isc-dhcp/usr/sbin/dhcrelay"
 
 // campus is a server with an interface on each of two networks, and a third network
 // behind a router with a relay agent.

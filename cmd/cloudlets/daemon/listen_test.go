@@ -112,7 +112,7 @@ func TestAddressesOfIPv6(t *testing.T) {
 		if got := FamilyOf("tcp", at); at != test.at || got != test.family {
 			t.Errorf("%s: listens at %s by %s, want %s by %s", test.listen, at, got, test.at, test.family)
 		}
-		if got := baseURL(v6, test.listen); got != test.url {
+		if got := baseURL("http", v6, test.listen); got != test.url {
 			t.Errorf("%s: the URL is %s, want %s", test.listen, got, test.url)
 		}
 	}
