@@ -24,7 +24,7 @@ func TestProxyOnTheHostOfDnsmasq(t *testing.T) {
 			break
 		}
 	}
-	out := in(t, w.client, "udhcpc", "-i", "eth0", "-f", "-q", "-n", "-s", "/bin/true")
+	out := in(t, w.client, "udhcpc", "-i", "eth0", "-f", "-q", "-n", "-t", "20", "-s", "/bin/true")
 	if !strings.Contains(out, "obtained from 10.99.0.1,") {
 		t.Errorf("udhcpc says:\n%s", out)
 	}

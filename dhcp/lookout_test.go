@@ -174,7 +174,7 @@ func TestAHostWithAFixedAddress(t *testing.T) {
 	run(t, "ip", "-n", host, "link", "set", "fixed", "up")
 	serve(t, w.server, foreignPool(199))
 	for _, want := range []string{"10.99.0.101", "10.99.0.103"} {
-		out := in(t, w.client, "udhcpc", "-i", "eth0", "-f", "-q", "-n", "-s", "/bin/true")
+		out := in(t, w.client, "udhcpc", "-i", "eth0", "-f", "-q", "-n", "-t", "20", "-s", "/bin/true")
 		if !strings.Contains(out, "lease of "+want+" obtained from 10.99.0.1,") {
 			t.Errorf("want a lease of %s; udhcpc says:\n%s", want, out)
 		}

@@ -218,7 +218,7 @@ func TestTwoNetworksAndARelay(t *testing.T) {
 		{w.client, "eth0.20", "lease of 10.98.0.100 obtained from 10.98.0.1,"},
 		{far, "eth0", "lease of 10.88.0.100 obtained from 10.97.0.1,"},
 	} {
-		out := in(t, client.ns, "udhcpc", "-i", client.iface, "-f", "-q", "-n", "-s", "/bin/true")
+		out := in(t, client.ns, "udhcpc", "-i", client.iface, "-f", "-q", "-n", "-t", "20", "-s", "/bin/true")
 		if !strings.Contains(out, client.want) {
 			t.Errorf("udhcpc on %s says:\n%s", client.iface, out)
 		}
