@@ -41,8 +41,10 @@ func TestNoAddressOfThisHostIsGiven(t *testing.T) {
 // TestServerLooksAtAllAddressesOfItsHost, and not only at the one that it serves from.
 func TestServerLooksAtAllAddressesOfItsHost(t *testing.T) {
 	clock := newClock()
-	b := startBed(t, poolInterface(), func(s *Server) { s.Now = clock.Now })
-	b.addAddress("10.77.0.100")
+	b := startBed(t, poolInterface(), func(s *Server) {
+		s.Now = clock.Now
+		s.system.(*fakeSystem).addAddress("10.77.0.100") // before it is first looked for
+	})
 	if e := b.put(sampleNamed(t, "udhcpc-discover")); e.Addr.String() != "10.77.0.101" {
 		t.Errorf("the first client is offered %s", e.Addr)
 	}

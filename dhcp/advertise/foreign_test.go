@@ -142,9 +142,12 @@ func (w *wire) host(mac net.HardwareAddr) *bed.Network {
 // on runs a program on a host, and returns what it printed.
 func (w *wire) on(host *bed.Network, args ...string) string {
 	w.Helper()
-	out, err := host.Command(w.ctx, args[0], args[1:]...).CombinedOutput()
+	cmd := host.Command(w.ctx, args[0], args[1:]...)
+	var errors strings.Builder // not part of the output: ip warns there of what other tests remove
+	cmd.Stderr = &errors
+	out, err := cmd.Output()
 	if err != nil {
-		w.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+		w.Fatalf("%s: %v\n%s%s", strings.Join(args, " "), err, out, errors.String())
 	}
 	return string(out)
 }
