@@ -2,6 +2,7 @@ package web
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -23,20 +24,25 @@ type Detail struct {
 // of the image's arguments are left out, since they may be passwords.
 type Spec struct {
 	// MACs are those of the machine's further network cards.
-	MACs       []provision.MAC      `json:"macs,omitempty"`
-	UUID       provision.UUID       `json:"uuid,omitempty"`
-	Image      string               `json:"image,omitempty"`
-	EntryPoint string               `json:"entrypoint,omitempty"`
-	Hostname   string               `json:"hostname,omitempty"`
-	Address    string               `json:"address,omitempty"`
-	Install    string               `json:"install,omitempty"` // "once"
-	Disk       *provision.DiskHints `json:"disk,omitempty"`
-	Wipe       bool                 `json:"wipe"`
-	Filesystem string               `json:"filesystem"`
-	Handover   provision.Handover   `json:"handover"`
-	Cmdline    string               `json:"cmdline,omitempty"`
-	SecureBoot provision.SecureBoot `json:"secureBoot,omitempty"`
-	Quirks     *provision.Quirks    `json:"quirks,omitempty"`
+	MACs       []provision.MAC `json:"macs,omitempty"`
+	UUID       provision.UUID  `json:"uuid,omitempty"`
+	Image      string          `json:"image,omitempty"`
+	EntryPoint string          `json:"entrypoint,omitempty"`
+	Hostname   string          `json:"hostname,omitempty"`
+	Address    string          `json:"address,omitempty"`
+	// MoreAddresses are those that DHCP reserves for it on other networks.
+	MoreAddresses []netip.Addr         `json:"moreAddresses,omitempty"`
+	Install       string               `json:"install,omitempty"` // "once"
+	Disk          *provision.DiskHints `json:"disk,omitempty"`
+	Wipe          bool                 `json:"wipe"`
+	Filesystem    string               `json:"filesystem"`
+	Handover      provision.Handover   `json:"handover"`
+	Cmdline       string               `json:"cmdline,omitempty"`
+	SecureBoot    provision.SecureBoot `json:"secureBoot,omitempty"`
+	HTTPS         *bool                `json:"https,omitempty"`
+	Network       *provision.Network   `json:"network,omitempty"`
+	BootEntry     bool                 `json:"bootEntry,omitempty"`
+	Quirks        *provision.Quirks    `json:"quirks,omitempty"`
 	// Args are the names of the arguments that are given, sorted.
 	Args []string `json:"args,omitempty"`
 }
@@ -63,7 +69,8 @@ func newSpec(spec *provision.Spec) *Spec {
 	s := &Spec{
 		MACs: spec.Cards, UUID: spec.UUID, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
 		Wipe: spec.Wipe, Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
-		SecureBoot: spec.SecureBoot, Args: slices.Sorted(maps.Keys(spec.Config.Args)),
+		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry,
+		Args: slices.Sorted(maps.Keys(spec.Config.Args)),
 	}
 	if spec.Address.IsValid() {
 		s.Address = spec.Address.String()
