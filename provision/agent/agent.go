@@ -57,7 +57,7 @@ func Main(version string) {
 // run installs the new system and hands the machine over to it. It returns
 // only with an error.
 func run(ctx context.Context, console *console, params wire.Params) error {
-	log := slog.New(slog.NewTextHandler(console, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+	log := process1.NewLog(console)
 	drivers, err := kmod.New("/lib/modules", log)
 	if err == nil {
 		err = drivers.LoadAll(ctx, alwaysLoaded...)
@@ -151,13 +151,6 @@ func rest(console *console, params wire.Params, err error) {
 	for {
 		time.Sleep(time.Hour) // process 1 must not end: the kernel would panic
 	}
-}
-
-func withoutTime(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && a.Key == slog.TimeKey {
-		return slog.Attr{}
-	}
-	return a
 }
 
 // readParams reads the words that the server put on the kernel command line.

@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -81,7 +80,7 @@ func run(ctx context.Context, console io.Writer, cmdline string) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(console, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+	log := process1.NewLog(console)
 	drivers, err := kmod.New("/lib/modules", log)
 	if err == nil {
 		err = drivers.LoadAll(ctx, alwaysLoaded...)
@@ -104,13 +103,4 @@ func run(ctx context.Context, console io.Writer, cmdline string) error {
 		return err
 	}
 	return process1.SwitchRoot(newRoot, params.Init)
-}
-
-// withoutTime leaves out the time, since the clock may not be set yet in a RAM
-// disk.
-func withoutTime(_ []string, a slog.Attr) slog.Attr {
-	if a.Key == slog.TimeKey {
-		return slog.Attr{}
-	}
-	return a
 }

@@ -2,6 +2,7 @@ package process1
 
 import (
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -36,4 +37,15 @@ func (c consoles) Write(p []byte) (int, error) {
 		_, _ = w.Write(p)
 	}
 	return len(p), nil
+}
+
+// NewLog returns a log for a console. It leaves out the time, since the clock of a
+// machine that has just been switched on may be wrong.
+func NewLog(console io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(console, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
 }
