@@ -144,6 +144,24 @@ func (r *rig) describe(mac string, file object) {
 	}
 }
 
+// configure gives the daemon its settings, cloudlets.json, which it reads when it starts.
+func (r *rig) configure(settings object) {
+	r.Helper()
+	text, err := json.Marshal(settings)
+	if err != nil {
+		r.Fatal(err)
+	}
+	if err := r.daemon.Stop(); err != nil {
+		r.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(r.daemon.Site, "cloudlets.json"), text, 0o600); err != nil {
+		r.Fatal(err)
+	}
+	if err := r.daemon.Start(r.ctx); err != nil {
+		r.Fatal(err)
+	}
+}
+
 // newDisk makes a blank disk.
 func (r *rig) newDisk(name string) bed.Disk {
 	r.Helper()

@@ -2,7 +2,6 @@ package bed_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,22 +11,10 @@ import (
 	"cloudlets/testdata/bed"
 )
 
-// signWithOwnKey gives the daemon the owner's key.
-func (r *rig) signWithOwnKey() {
+// withOwnKey are a daemon's settings that give it the owner's key.
+func (r *rig) withOwnKey() object {
 	r.Helper()
-	settings, err := json.Marshal(object{"secureBootKey": plainKey(r.ctx, r.TB), "secureBootCert": ownerCert})
-	if err != nil {
-		r.Fatal(err)
-	}
-	if err := r.daemon.Stop(); err != nil {
-		r.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(r.daemon.Site, "cloudlets.json"), settings, 0o600); err != nil {
-		r.Fatal(err)
-	}
-	if err := r.daemon.Start(r.ctx); err != nil {
-		r.Fatal(err)
-	}
+	return object{"secureBootKey": plainKey(r.ctx, r.TB), "secureBootCert": ownerCert}
 }
 
 // ownedFile is the file of a machine whose firmware starts what its owner signed.
@@ -44,7 +31,7 @@ func ownedFile(hostname string) object {
 func TestSecureBootOwnKeyServer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, map[string]string{"small": small}, asServer)
-	r.signWithOwnKey()
+	r.configure(r.withOwnKey())
 	const mac = "52:54:00:00:06:05"
 	r.describe(mac, ownedFile("node65"))
 	m := r.on(bed.Spec{
