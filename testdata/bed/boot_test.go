@@ -236,6 +236,16 @@ func (r *rig) installed(mac string, times int) {
 	}
 }
 
+// wentToDisk checks what the daemon knows of a machine that was installed once and has
+// asked the network again since.
+func (r *rig) wentToDisk(mac string) {
+	r.Helper()
+	m := r.machine(mac)
+	if m.Stage != provision.StageLocal || m.Installs != 1 || m.Armed || m.Failure != "" {
+		r.Errorf("an installed machine that asked the network again is in stage %s with %d installs, armed %t, failure %q", m.Stage, m.Installs, m.Armed, m.Failure)
+	}
+}
+
 // sshAnswers waits until the installed system answers at an address.
 func (r *rig) sshAnswers(address string) {
 	r.Helper()
@@ -301,9 +311,7 @@ func TestBIOS(t *testing.T) {
 
 	m = r.on(spec)
 	r.expect(m, `node1 login: `)
-	if state := r.machine(mac); state.Stage != provision.StageLocal {
-		t.Errorf("an installed machine that asks the network again is in stage %s, not %s", state.Stage, provision.StageLocal)
-	}
+	r.wentToDisk(mac)
 	m.Stop()
 
 	file["image"], file["wipe"] = "small", true
@@ -330,9 +338,7 @@ func TestUEFIProxy(t *testing.T) {
 		t.Error("the machine did not go through a reboot")
 	}
 	r.routerAnswered(mac, provision.StageLocal)
-	if state := r.machine(mac); state.Installs != 1 || state.Armed {
-		t.Errorf("after the reboot there are %d installs, armed %v", state.Installs, state.Armed)
-	}
+	r.wentToDisk(mac)
 }
 
 // TestUEFIHTTP installs a machine that boots by UEFI HTTP Boot alone. The small image
