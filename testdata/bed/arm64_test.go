@@ -4,7 +4,6 @@ package bed_test
 
 import (
 	"context"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,19 +105,4 @@ func packKernel(ctx context.Context, t *testing.T, image string) string {
 		t.Fatalf("pack the kernel of %s: %v: %s", image, err, out)
 	}
 	return made
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	_, err = io.Copy(out, in)
-	return err
 }

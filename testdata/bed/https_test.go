@@ -3,21 +3,12 @@
 package bed_test
 
 import (
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"cloudlets/testdata/bed"
 )
-
-// authorities is a file with the site's authority, as firmware takes it.
-func (r *rig) authorities() string {
-	r.Helper()
-	file := filepath.Join(r.dir, "ca.esl")
-	r.run("ca", "--format", "esl", "--out", file)
-	return file
-}
 
 // TestLongHTTPS installs a machine whose firmware trusts the site's authority, by
 // UEFI HTTPS Boot. Its agent claims the plan and fetches the pack by HTTPS.
