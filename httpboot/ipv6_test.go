@@ -2,6 +2,8 @@ package httpboot
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -30,8 +32,18 @@ func TestBootByIPv6(t *testing.T) {
 	}
 	b.change(node1, func(s *provision.Spec) { s.SecureBoot = provision.ByShim })
 	got := b.Boot(t.Context(), dhcp.Client{MAC: node1.HardwareAddr(), Server: own, Kind: dhcp.PXE, Firmware: dhcp.EFIX64})
-	if got.File != "" || !strings.Contains(got.Reason, "cannot boot by IPv6") {
+	if got.File != "" || !strings.Contains(got.Reason, `with "secureBoot" it cannot boot by IPv6`) {
 		t.Errorf("with Secure Boot it boots %q (%s)", got.File, got.Reason)
+	}
+	b.addARM64()
+	b.change(node1, func(s *provision.Spec) { s.SecureBoot, s.Image = "", arm64Image })
+	b.Loaders.Root = t.TempDir() // what this host has installed does not count
+	for _, ipxe := range []string{"snponly-arm64.efi", "ipxe-arm64.efi"} {
+		must(t, os.Remove(filepath.Join(b.dir, "assets", ipxe)))
+	}
+	got = b.Boot(t.Context(), dhcp.Client{MAC: node1.HardwareAddr(), Server: own, Kind: dhcp.PXE, Firmware: dhcp.EFIARM64})
+	if got.File != "" || !strings.Contains(got.Reason, "no iPXE for") || strings.Contains(got.Reason, "secureBoot") {
+		t.Errorf("by GRUB, without Secure Boot, it boots %q (%s)", got.File, got.Reason)
 	}
 }
 

@@ -337,7 +337,7 @@ func (c *Chain) loaderFor(client dhcp.Client, spec *provision.Spec) (string, err
 func (c *Chain) checkGRUB(client dhcp.Client, reason, file string) error {
 	switch {
 	case client.Server.Is6():
-		return errors.New("with \"secureBoot\" it cannot boot by IPv6, for which GRUB's configuration is not made: choose IPv4 in the firmware's boot menu, on a network that has both")
+		return errors.New(reason + " it cannot boot by IPv6, for which GRUB's configuration is not made: choose IPv4 in the firmware's boot menu, on a network that has both")
 	case client.Kind == dhcp.HTTPBoot:
 		return errors.New(reason + " it cannot boot by UEFI HTTP Boot, since GRUB does not find its configuration then: choose \"UEFI PXEv4\" in the firmware's boot menu, and put it before HTTP")
 	case c.Proxy != nil && c.Proxy(client.Server):

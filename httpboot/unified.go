@@ -68,7 +68,7 @@ func noFilePath(mac string) string { return "/boot/" + mac + "/own-disk.efi" }
 func (c *Chain) noFile(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "this file does not exist, so that the machine boots from its own disk", http.StatusNotFound)
 	if mac, err := provision.ParseMAC(r.PathValue("mac")); err == nil && c.spec(mac) != nil {
-		c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindHTTP, Text: "its firmware was told 404, so that it goes on to its own disk"})
+		c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindHTTP, Text: "its firmware was told 404 by " + protocol(r) + ", so that it goes on to its own disk"})
 	}
 }
 

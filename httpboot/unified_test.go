@@ -151,7 +151,7 @@ func TestUnifiedLocal(t *testing.T) {
 		t.Fatalf("DHCP answers %+v", boot)
 	}
 	b.get(path).want(t, http.StatusNotFound)
-	b.wantTrace(node1, "was told 404")
+	b.wantTrace(node1, "was told 404 by HTTP,")
 	for _, mac := range []provision.MAC{node1, stranger} {
 		if a := b.answerTo(mac); a.Leave == "" || a.Cmdline != "" || a.Again != "" {
 			t.Errorf("the agent of %s is told %+v", mac, a)

@@ -96,12 +96,18 @@ func serveDepot(b *testing.B, w *wire, dir string) webServer {
 	return webServer{serveReserved(b, w, dir, 0), urls[0], urls[1]}
 }
 
-// serveNginx serves them with nginx, as its documentation advises for static files.
-func serveNginx(b *testing.B, w *wire, dir string) webServer {
+func nginxProgram(b *testing.B) string {
+	b.Helper()
 	nginx := os.Getenv(nginxEnv)
 	if nginx == "" {
 		b.Fatalf("set %s to the program nginx, of the Debian package nginx", nginxEnv)
 	}
+	return nginx
+}
+
+// serveNginx serves them with nginx, as its documentation advises for static files.
+func serveNginx(b *testing.B, w *wire, dir string) webServer {
+	nginx := nginxProgram(b)
 	randomFile(b, filepath.Join(dir, "blob"), blobSize)
 	randomFile(b, filepath.Join(dir, "small"), smallSize)
 	config := fmt.Sprintf(`daemon off; user root; worker_processes auto; pid %[1]s/pid; error_log stderr;

@@ -3,8 +3,7 @@
 package bed_test
 
 import (
-	"os"
-	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -16,20 +15,10 @@ import (
 func TestLongHTTPS(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, map[string]string{"small": small}, asServer)
-	if err := os.WriteFile(filepath.Join(r.daemon.Site, "cloudlets.json"), []byte(`{"https": true}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.daemon.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.daemon.Start(r.ctx); err != nil {
-		t.Fatal(err)
-	}
-	authorities := filepath.Join(r.dir, "ca.esl")
-	r.run("ca", "--format", "esl", "--out", authorities)
+	r.configure(object{"https": true})
 	const mac = "52:54:00:00:0b:01"
 	r.describe(mac, object{"image": "small", "hostname": "node11", "install": "once", "https": true, "config": object{"args": object{"role": "a web server"}}})
-	m := r.on(bed.Spec{MAC: mac, Firmware: bed.UEFIHTTP, Authorities: authorities, Disks: []bed.Disk{r.newDisk("node11")}})
+	m := r.on(bed.Spec{MAC: mac, Firmware: bed.UEFIHTTP, Authorities: r.authorities(), Disks: []bed.Disk{r.newDisk("node11")}})
 	r.expect(m, `node11 login: `)
 	r.installed(mac, 1)
 	trace := r.run("trace", mac)
@@ -37,5 +26,43 @@ func TestLongHTTPS(t *testing.T) {
 		if !strings.Contains(trace, want) {
 			t.Errorf("want %q in the trace:\n%s", want, trace)
 		}
+	}
+}
+
+// plainHTTP is what the trace of a machine says that used HTTP without TLS.
+var plainHTTP = regexp.MustCompile(`by HTTP\b|http://`)
+
+// TestLongHTTPSOwnKey installs a machine whose firmware starts only what its owner
+// signed, and fetches it by HTTPS. Agent, plan and image go by HTTPS too, and so does
+// the word by which the firmware goes on to the disk.
+func TestLongHTTPSOwnKey(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, map[string]string{"small": small}, asServer)
+	settings := r.withOwnKey()
+	settings["https"] = true
+	r.configure(settings)
+	const mac = "52:54:00:00:0b:02"
+	file := ownedFile("node12")
+	file["https"] = true
+	r.describe(mac, file)
+	m := r.on(bed.Spec{
+		MAC: mac, Firmware: bed.UEFIHTTP, SecureBoot: true, Vars: ownerVars, Authorities: r.authorities(), Disks: []bed.Disk{r.newDisk("node12")},
+	})
+	r.expect(m, `Command line: .*cloudlets\.ask=https://`)
+	r.expect(m, `Command line: .*word\.of=node12`)
+	r.expect(m, `node12: a signed machine \(Linux`)
+	r.expect(m, `node12 login: `)
+	if strings.Count(m.Console.Text(), "Kernel is locked down from EFI Secure Boot") != 2 {
+		t.Error("a kernel was not started by Secure Boot")
+	}
+	r.wentToDisk(mac)
+	trace := r.run("trace", mac)
+	for _, want := range []string{"boot file https://10.77.0.1/", "fetched cloudlet.efi by HTTPS", "claimed its plan by HTTPS", "fetched core.img by HTTPS", "was told 404 by HTTPS"} {
+		if !strings.Contains(trace, want) {
+			t.Errorf("want %q in the trace:\n%s", want, trace)
+		}
+	}
+	if plain := plainHTTP.FindAllString(trace, -1); plain != nil {
+		t.Errorf("the trace says %q:\n%s", plain, trace)
 	}
 }

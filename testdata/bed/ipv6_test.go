@@ -51,19 +51,13 @@ func (r *rig) router6() {
 	})
 }
 
-// TestUEFIOverIPv6 boots a machine where there is no IPv4: its firmware gets an address
-// by DHCPv6, iPXE by TFTP, and from iPXE's script the kernel and the RAM disk, which
-// starts the agent.
+// TestUEFIOverIPv6 installs a machine where there is no IPv4: its firmware gets an address
+// by DHCPv6, iPXE by TFTP, and from iPXE's script the kernel and the RAM disk. The agent
+// has the same address as the firmware, so the server knows it as the same machine. When
+// the machine asks again, it is sent to its disk.
 func TestUEFIOverIPv6(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, map[string]string{"small": small}, nil)
-	if err := r.daemon.Stop(); err != nil { // the settings are read when it starts
-		t.Fatal(err)
-	}
-	settings := `{"networks": [{"name": "lab6", "interface": "br0", "subnet": "fd77::/64", "pool": "fd77::1000-fd77::1fff"}]}`
-	if err := os.WriteFile(filepath.Join(r.daemon.Site, "cloudlets.json"), []byte(settings), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	for _, args := range [][]string{{"ip", "addr", "flush", "dev", bed.Bridge, "scope", "global"}, {"ip", "addr", "add", "fd77::1/64", "dev", bed.Bridge, "nodad"}} {
 		if out, err := r.network.Command(r.ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
@@ -71,23 +65,24 @@ func TestUEFIOverIPv6(t *testing.T) {
 	}
 	r.router6()
 	const mac = "52:54:00:00:06:01"
-	r.describe(mac, object{"image": "small", "hostname": "node", "install": "once", "address": "fd77::21"})
-	if err := r.daemon.Start(r.ctx); err != nil {
-		t.Fatal(err)
-	}
+	r.describe(mac, object{"image": "small", "hostname": "node", "install": "once", "handover": "reboot", "address": "fd77::21"})
+	r.configure(object{"networks": []object{{"name": "lab6", "interface": "br0", "subnet": "fd77::/64", "pool": "fd77::1000-fd77::1fff"}}})
 	imageReady(r.ctx, t, r.daemon)
 	m := r.on(bed.Spec{MAC: mac, Firmware: bed.UEFIv6, Disks: []bed.Disk{r.newDisk("node")}})
-	r.expect(m, `Run /init as init process`)
+	r.expect(m, `network: .* has fd77::21`)
+	r.expect(m, `node login: `)
+	r.wentToDisk(mac)
 	r.wentByIPv6(mac)
 }
 
-// wentByIPv6 checks what the daemon saw of a boot up to its kernel.
+// wentByIPv6 checks what the daemon saw of an install.
 func (r *rig) wentByIPv6(mac string) {
 	r.Helper()
 	trace := r.run("trace", mac)
 	for _, want := range []string{
 		"SOLICIT from UEFI x64 PXE: ADVERTISE fd77::21, boot file tftp://[fd77::1]/snponly.efi", "fetched snponly.efi by TFTP",
 		"stock iPXE: REPLY fd77::21, boot file http://[fd77::1]/boot/" + mac + "/script", "fetched vmlinuz by HTTP", "fetched ramdisk by HTTP",
+		"the agent is up at fd77::21",
 	} {
 		if !strings.Contains(trace, want) {
 			r.Errorf("the trace does not say %q:\n%s", want, trace)

@@ -14,7 +14,7 @@ import (
 func TestLongSecureBootOwnKeyChanged(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, map[string]string{"small": small}, asServer)
-	r.signWithOwnKey()
+	r.configure(r.withOwnKey())
 	const mac = "52:54:00:00:06:06"
 	r.describe(mac, ownedFile("node66"))
 	spec := bed.Spec{MAC: mac, Firmware: bed.UEFIHTTP, SecureBoot: true, Vars: ownerVars, Disks: []bed.Disk{r.newDisk("node66")}}

@@ -2,9 +2,6 @@ package bed_test
 
 import (
 	"encoding/json"
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -95,17 +92,8 @@ func bootOnce(b *testing.B, firmware bed.Firmware, setting string) bootTimes {
 	b.Helper()
 	const mac = "52:54:00:00:04:01"
 	r := newRig(b, map[string]string{"small": small}, asServer)
-	if err := r.daemon.Stop(); err != nil { // the settings are read when it starts
-		b.Fatal(err)
-	}
-	text := fmt.Sprintf("{%q: %q}\n", "routerAdvertisement", setting)
-	if err := os.WriteFile(filepath.Join(r.daemon.Site, "cloudlets.json"), []byte(text), 0o600); err != nil {
-		b.Fatal(err)
-	}
 	r.describe(mac, object{"image": "small", "hostname": "node", "install": "once"})
-	if err := r.daemon.Start(r.ctx); err != nil {
-		b.Fatal(err)
-	}
+	r.configure(object{"routerAdvertisement": setting})
 	imageReady(r.ctx, b, r.daemon)
 	start := time.Now()
 	m := r.on(bed.Spec{MAC: mac, Firmware: firmware, Disks: []bed.Disk{r.newDisk("node")}})
