@@ -172,8 +172,16 @@ func (d *Depot) prove(digest string) {
 func (d *Depot) writePack(ctx context.Context, image *images.Image, fingerprint string) (packed, error) {
 	d.log.Info("packing an image", "image", image.Name)
 	var info pack.Info
+	tree, err := image.Tree(ctx)
+	if err != nil {
+		return packed{}, err
+	}
+	files, volatile, err := target.CopyOf(image.Manifest, tree)
+	if err != nil {
+		return packed{}, err
+	}
 	f, err := d.put(func(w io.Writer) (digest string, err error) {
-		info, err = pack.Write(ctx, w, image.Source, pack.Options{Skip: image.Manifest.IsVolatile})
+		info, err = pack.Write(ctx, w, files, pack.Options{Skip: volatile})
 		if now, ferr := image.Fingerprint(ctx); ferr != nil || now != fingerprint {
 			err = errors.Join(errChanged, err, ferr)
 		}
