@@ -14,6 +14,10 @@ import (
 // FstabPath is the file that lists filesystems to mount: see fstab(5).
 const FstabPath = "/etc/fstab"
 
+// RootLabel is the volume name of a cloudlet's root filesystem. By this name
+// installers recognise a disk with a cloudlet.
+const RootLabel = "cloudlet"
+
 // maxFstab bounds the part of it that is read, in bytes.
 const maxFstab = 64 << 10
 

@@ -30,8 +30,8 @@ var ErrNoProgram = errors.New("it has none")
 // The usual places of programs that take control. The first that is there is
 // taken.
 var (
-	usualInits  = []string{DefaultInit, "/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/etc/init", "/bin/init", "/init"}
-	usualShells = []string{"/bin/bash", "/bin/sh"}
+	usualInits  = []string{DefaultInit, "/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/etc/init", "/bin/init", "/init", nixProfile + "/init"}
+	usualShells = []string{"/bin/bash", "/bin/sh", nixProfile + "/sw/bin/bash"}
 )
 
 // EntryPoints lists an image's entry points, sorted by type and name: those of

@@ -186,7 +186,7 @@ func liveRAMDisk(ctx context.Context, s System, k boot.Kernel, o LiveOptions) (d
 	defer program.Close()
 	var made bytes.Buffer
 	if _, err := ramdisk.Build(ctx, &made, s.Tree, ramdisk.Options{
-		Version: k.Version, Init: program, InitSize: size, Purpose: ramdisk.Live, Needs: liveNeeds,
+		Version: k.Version, Modules: k.Modules, Init: program, InitSize: size, Purpose: ramdisk.Live, Needs: liveNeeds,
 	}); err != nil {
 		return disk.Payload{}, err
 	}

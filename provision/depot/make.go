@@ -284,7 +284,7 @@ func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel boot.
 	f, err := d.put(func(w io.Writer) (_ string, err error) {
 		hash := sha256.New()
 		report, err = ramdisk.Build(ctx, w, tree, ramdisk.Options{
-			Version: kernel.Version, Init: io.TeeReader(init, hash), InitSize: agent.size, Files: files,
+			Version: kernel.Version, Modules: kernel.Modules, Init: io.TeeReader(init, hash), InitSize: agent.size, Files: files,
 		})
 		if err == nil && hex.EncodeToString(hash.Sum(nil)) != agent.digest {
 			err = fmt.Errorf("the agent's program %s was replaced: restart the server", agent.file)
