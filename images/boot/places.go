@@ -9,7 +9,10 @@ import (
 )
 
 // nixProfile is the system that a NixOS starts: links into its store.
-const nixProfile = "/nix/var/nix/profiles/system"
+const (
+	nixProfile = "/nix/var/nix/profiles/system"
+	nixStore   = "/nix/store/"
+)
 
 // The places of kernels and RAM disks in an image without kernel entry points,
 // by the distributions that put them there.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -95,6 +96,13 @@ func seen(m *manifest.Manifest, t images.Tree, kind manifest.EntryType) []manife
 // none itself.
 func Init(m *manifest.Manifest, t images.Tree, name string) (manifest.EntryPoint, error) {
 	return programEntry(m, t, manifest.InitEntry, name, usualInits)
+}
+
+// IsSystemd reports whether a first program is systemd, or the script by which
+// NixOS prepares its store before it starts systemd.
+func IsSystemd(t images.Tree, program string) bool {
+	file, err := images.Resolve(t, program)
+	return err == nil && (path.Base(file) == "systemd" || strings.HasPrefix(file, nixStore) && path.Base(file) == "init")
 }
 
 // Chroot is a chroot entry point: see [Init].

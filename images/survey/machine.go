@@ -144,7 +144,7 @@ func (e *explorer) init() error {
 	if err != nil {
 		return err
 	}
-	system, err := e.system(path.Base(real))
+	system, err := e.system(file, path.Base(real))
 	if err != nil {
 		return err
 	}
@@ -153,14 +153,12 @@ func (e *explorer) init() error {
 	return nil
 }
 
-// system identifies an init system by the program, or else by its
-// configuration.
-func (e *explorer) system(program string) (System, error) {
+// system identifies an init system by the file and the name of the program that
+// it leads to, or else by its configuration.
+func (e *explorer) system(file, program string) (System, error) {
 	switch {
-	case program == "systemd":
+	case boot.IsSystemd(e.tree, file):
 		return Systemd, nil
-	case e.found.Distribution.Family == NixOS:
-		return Systemd, nil // its init is a script that prepares the store, and then starts systemd
 	case strings.HasPrefix(program, "openrc"):
 		return OpenRC, nil
 	case strings.HasPrefix(program, "runit"):

@@ -3,7 +3,6 @@ package target
 import (
 	"errors"
 	"io/fs"
-	"path"
 
 	"cloudlets/images"
 	"cloudlets/images/boot"
@@ -27,21 +26,13 @@ func CopyOf(m *manifest.Manifest, t images.Ordered) (files images.Ordered, volat
 	case err != nil:
 		return nil, nil, err
 	}
-	if systemd, err := startsSystemd(m, t); err != nil || !systemd {
-		return t, m.IsVolatile, err
+	// An image whose first program is missing starts nothing. What needs the program
+	// says so.
+	init, err := boot.Init(m, t, "")
+	if err != nil || !boot.IsSystemd(t, init.Path) {
+		return t, m.IsVolatile, nil
 	}
 	e.Type, e.Link = images.Regular, ""
 	files, _ = layers.Overlay(t, images.Overlay{{Entry: e}}).(images.Ordered)
 	return files, func(p string) bool { return p != machineIDPath && m.IsVolatile(p) }, nil
-}
-
-// startsSystemd reports whether the image's first program is systemd. An image
-// whose first program is missing starts nothing; what needs the program says so.
-func startsSystemd(m *manifest.Manifest, t images.Tree) (bool, error) {
-	init, err := boot.Init(m, t, "")
-	if err != nil {
-		return false, nil
-	}
-	file, err := images.Resolve(t, init.Path)
-	return path.Base(file) == "systemd", err
 }
