@@ -106,7 +106,7 @@ lint: build
 		[ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	@large=$$(git ls-files -z | xargs -0 stat -c '%s %n' 2>/dev/null | awk '$$1 > 1048576'); \
 		[ -z "$$large" ] || { echo "tracked files above 1 MiB (bytes, name), built ones among them?"; echo "$$large"; exit 1; }
-	$(GO) vet ./... ./testdata/etcd ./testdata/needs && $(GO) vet -tags long $(LONG) ./testdata/bed
+	$(GO) vet ./... ./testdata/distros ./testdata/etcd ./testdata/needs && $(GO) vet -tags long $(LONG) ./testdata/bed
 	@! ldd bin/cloudlets 2>/dev/null || { echo "bin/cloudlets is not static"; exit 1; }
 
 # The race detector makes tests up to ten times slower, and finds something only
@@ -115,7 +115,7 @@ lint: build
 # line that start a server. test-long has it for all.
 CONCURRENT := ^[[:space:]]*(defer )?go (func|[a-zA-Z])|"sync(/atomic)?"|/errgroup"|\.AfterFunc\(|httptest\.|net\.Listen
 RACED = $(sort $(patsubst %/,./%,$(filter-out cmd/cloudlets/ testdata/bed/,$(dir $(shell git grep --untracked -lE '$(CONCURRENT)' -- '*.go')))))
-PLAIN = $(filter-out $(RACED),$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/needs)))
+PLAIN = $(filter-out $(RACED),$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/distros ./testdata/needs)))
 SERVING = ^TestScript$$/^($(subst $() ,|,$(basename $(notdir $(shell grep -lE 'cloudlets serve .*&$$' cmd/cloudlets/testdata/script/*)))))$$
 # Some tests start themselves as another process, many times. The detector would
 # keep each for a second when it ends.
@@ -136,7 +136,7 @@ test-boot: setup-test ## boot and install virtual machines with real firmware
 
 .PHONY: test-long
 test-long: setup-test setup-image bin/arm64 ## all under the race detector; whole programs for other hosts; more machines, with Debian; 300 kills; storms
-	$(RACE) -timeout 60m $(AS_ROOT) ./... ./testdata/needs
+	$(RACE) -timeout 60m $(AS_ROOT) ./... ./testdata/distros ./testdata/needs
 	$(GO) test -timeout 30m -tags long -run '^TestLong' -v $(AS_ROOT) $(LONG)
 	$(GO) test -timeout 60m -parallel 2 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed
 	$(MAKE) storm MACHINES=2000 OVER=30s

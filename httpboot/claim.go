@@ -265,6 +265,9 @@ func (c *Chain) planDisk(ctx context.Context, spec *provision.Spec, kit *depot.K
 	if err != nil {
 		return target.Plan{}, err
 	}
+	for _, notice := range image.Notices {
+		c.record(ctx, provision.Event{MAC: spec.MAC, Kind: provision.KindLog, Text: "warning: the installed system may not start", Reason: notice})
+	}
 	options := diskOptions(spec)
 	options.ID, options.Arch = uuid.New(), disk.Arch(inventory.Arch)
 	if spec.SecureBoot == provision.ByOwner {
@@ -297,8 +300,10 @@ func (c *Chain) imageOf(ctx context.Context, spec *provision.Spec, kit *depot.Ki
 		image.Title = spec.Image
 	}
 	var err error
-	if image.Kernels, err = (target.System{Cmdline: render}).Rendered(ctx, kit.Kernels); err != nil {
+	var taken []string
+	if image.Kernels, taken, err = (target.System{Cmdline: render}).Rendered(ctx, kit.Kernels); err != nil {
 		return image, err
 	}
+	image.Notices = append(slices.Clone(image.Notices), taken...)
 	return image, nil
 }

@@ -287,3 +287,11 @@ func TestNoSecrets(t *testing.T) {
 		}
 	}
 }
+
+// TestWarningsOfAnInstall: the trace says what could keep the installed system
+// from starting, and the install goes on.
+func TestWarningsOfAnInstall(t *testing.T) {
+	b := newBed(t, imageWith(t))
+	b.claim(node1)
+	b.wantTrace(node1, "warning: the installed system may not start", "has no initrd, and no driver for disks is built in")
+}

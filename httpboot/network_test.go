@@ -70,7 +70,7 @@ func TestNetworkOfAnInstall(t *testing.T) {
 			}
 			if test.warning != "" {
 				b.wantTrace(node1, `warning: the installed system does not get the "network" of its file`, test.warning)
-			} else if strings.Contains(b.trace(node1), "warning") {
+			} else if strings.Contains(b.trace(node1), `does not get the "network"`) {
 				t.Errorf("there is a warning:\n%s", b.trace(node1))
 			}
 		})

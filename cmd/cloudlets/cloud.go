@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/cmd/cloudlets/stdio"
+	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/guest"
 	"cloudlets/images/disk/vdisk"
@@ -37,7 +38,7 @@ func checkCloud(s target.System, d *target.Disk, format string) error {
 	if where == "" {
 		return nil
 	}
-	return target.CheckDrivers(s.Tree, d.Kernels[0], where, drivers...)
+	return boot.CheckDrivers(s.Tree, d.Kernels[0], where, drivers...)
 }
 
 // importFile is the name of the file that describes the import to EC2.

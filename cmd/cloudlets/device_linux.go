@@ -222,6 +222,7 @@ func (f *diskFlags) makeOnDevice(cmd *cobra.Command, s target.System, format vdi
 	if err != nil {
 		return err
 	}
+	f.warn(cmd, d.Notices)
 	loaders, err := f.loaders(cmd.Context(), s, d, o)
 	if err != nil {
 		return err

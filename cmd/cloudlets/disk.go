@@ -226,6 +226,7 @@ func (f *diskFlags) make(cmd *cobra.Command, s target.System, format vdisk.Forma
 	if err := checkCloud(s, d, format.Name); err != nil {
 		return err
 	}
+	f.warn(cmd, d.Notices)
 	loaders, err := f.loaders(cmd.Context(), s, d, o)
 	if err != nil {
 		return err

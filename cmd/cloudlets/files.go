@@ -56,6 +56,7 @@ func (f *diskFlags) makeKernel(cmd *cobra.Command, s target.System) error {
 	if err != nil {
 		return err
 	}
+	f.warn(cmd, boot.Notices)
 	if !f.dryRun {
 		err = f.folder(func(dir string) error {
 			for _, name := range boot.Files() {

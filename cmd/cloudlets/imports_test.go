@@ -141,7 +141,7 @@ func isOnlyOnMachines(importPath string) bool {
 
 func list(t *testing.T) (packages []listed) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=Dir,ImportPath,Name,Doc,GoFiles,Imports", "./...", "./testdata/bed", "./testdata/etcd", "./testdata/needs")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=Dir,ImportPath,Name,Doc,GoFiles,Imports", "./...", "./testdata/bed", "./testdata/distros", "./testdata/etcd", "./testdata/needs")
 	cmd.Dir = "../.."
 	var problems bytes.Buffer
 	cmd.Stderr = &problems

@@ -41,6 +41,13 @@ func (f *diskFlags) tellOf(cmd *cobra.Command, s target.System, format string, s
 	return f.say(cmd, m, fmt.Sprintf("%s of %s with %d files of %s, Linux %s", article(kind), bytesize.Decimal(m.Size), m.Entries, nameOf(s), strings.Join(m.Kernels, ", ")))
 }
 
+// warn tells a person what could keep the result from starting.
+func (f *diskFlags) warn(cmd *cobra.Command, notices []string) {
+	for _, notice := range notices {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", notice)
+	}
+}
+
 // say prints a summary, as text or as JSON.
 func (f *diskFlags) say(cmd *cobra.Command, m summary, text string) error {
 	out := cmd.OutOrStdout()

@@ -27,7 +27,11 @@ func (f *configFlags) onSystem(cmd *cobra.Command, im *images.Image, what string
 	if err != nil {
 		return err
 	}
-	system := target.System{Name: im.Name, Manifest: im.Manifest, Source: tree, Tree: tree}
+	files, volatile, err := target.CopyOf(im.Manifest, tree)
+	if err != nil {
+		return err
+	}
+	system := target.System{Name: im.Name, Manifest: im.Manifest, Source: files, Tree: tree}
 	return f.withSandbox(func(render images.Renderer) error {
 		system.Cmdline = func(ctx context.Context, template string) (string, error) {
 			return im.Cmdline(ctx, render, template, c, env)
@@ -35,8 +39,7 @@ func (f *configFlags) onSystem(cmd *cobra.Command, im *images.Image, what string
 		if err := f.configureSystem(cmd.Context(), im, &system, render, c, env); err != nil {
 			return err
 		}
-		keep := im.Manifest.Selector([]manifest.Class{manifest.Templates, manifest.Persistent, manifest.Other})
-		system.Source = layers.Select(system.Source, withManifest(keep))
+		system.Source = layers.Select(system.Source, withManifest(func(path string) bool { return !volatile(path) }))
 		return do(system)
 	})
 }

@@ -58,7 +58,7 @@ func kernelRelease(head []byte) string {
 	}
 	text, _, found := bytes.Cut(head[at+0x200:], []byte{0})
 	release, _, _ := strings.Cut(string(text), " ")
-	if !found || len(release) > maxRelease || !isDigit(release) || strings.ContainsFunc(release, notInRelease) {
+	if !found || !isRelease(release) {
 		return ""
 	}
 	return release

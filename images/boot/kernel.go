@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 
@@ -19,12 +18,6 @@ import (
 
 // ErrNoKernel is returned for an image without a kernel.
 var ErrNoKernel = errors.New("no kernel")
-
-// The places of kernels and RAM disks in an image without kernel entry points.
-var (
-	usualKernels = []string{"/boot/vmlinuz-*", "/boot/vmlinux-*", "/vmlinuz", "/boot/vmlinuz", "/lib/modules/*/vmlinuz"}
-	usualInitrds = []string{"/boot/initrd.img-*", "/boot/initramfs-*", "/boot/initrd-*", "/initrd.img", "/boot/initrd.img"}
-)
 
 // Kernel is one kernel of an image, ready to be handed to a boot loader.
 type Kernel struct {
@@ -40,7 +33,8 @@ type Kernel struct {
 	Path, Initrd string
 	// Modules is the directory of the kernel's modules; "" if it has none.
 	Modules string
-	// Cmdline is the entry point's, and may be a template.
+	// Cmdline is the entry point's, and may be a template. For a kernel that was
+	// found in a usual place it has the options of its boot loader entry.
 	Cmdline string
 	// Arch is the architecture that the kernel is for, found in the file;
 	// "" if the file does not tell.
@@ -59,27 +53,32 @@ func NewestKernel(m *manifest.Manifest, t images.Tree, entry string) (Kernel, er
 	return all[0], nil
 }
 
-// Kernels lists the kernels of a kernel entry point, newest first, and rescue
-// kernels last. There is at least one, or an error. The name "" stands for the
-// default entry point. If the manifest has no kernel entry points, the usual
-// places are searched. If there is no kernel, the error is [ErrNoKernel] and
-// lists the places.
+// Kernels lists the kernels of a kernel entry point: those with an initrd
+// first, then newer ones first, and rescue kernels last. There is at least one,
+// or an error. The name "" stands for the default entry point. If the manifest
+// has no kernel entry points, the usual places of distributions are searched,
+// and command lines come from the image's boot loader entries. If there is no
+// kernel, the error is [ErrNoKernel] and lists the places.
 func Kernels(m *manifest.Manifest, t images.Tree, entry string) ([]Kernel, error) {
-	e, places, initrds, err := kernelPlaces(m, entry)
+	if !m.Has(manifest.KernelEntry) && (entry == "" || entry == SeenKernel) {
+		return seenKernels(m, t)
+	}
+	e, err := m.EntryPoint(manifest.KernelEntry, entry)
 	if err != nil {
 		return nil, err
 	}
-	files, err := filesAt(t, places)
+	files, err := filesAt(t, []string{e.Kernel})
 	if err != nil {
 		return nil, fmt.Errorf("find a kernel by the %s: %w", m.Label(), err)
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("find a kernel by the %s: %w at %s; install one in the image, or name it in the manifest's \"entrypoints\"",
-			m.Label(), ErrNoKernel, strings.Join(places, ", "))
+		return nil, noKernel(m, []string{e.Kernel})
 	}
-	ramdisks, err := filesAt(t, initrds)
-	if err != nil {
-		return nil, fmt.Errorf("find an initrd by the %s: %w", m.Label(), err)
+	var ramdisks []string
+	if e.Initrd != "" {
+		if ramdisks, err = filesAt(t, []string{e.Initrd}); err != nil {
+			return nil, fmt.Errorf("find an initrd by the %s: %w", m.Label(), err)
+		}
 	}
 	kernels, err := pair(m, t, e, files, ramdisks)
 	if err == nil && len(kernels) == 0 {
@@ -88,16 +87,30 @@ func Kernels(m *manifest.Manifest, t images.Tree, entry string) ([]Kernel, error
 	return kernels, err
 }
 
-// kernelPlaces says where the kernels and initrds of an entry point are.
-func kernelPlaces(m *manifest.Manifest, name string) (e manifest.EntryPoint, kernels, initrds []string, err error) {
-	if !m.Has(manifest.KernelEntry) && (name == "" || name == SeenKernel) {
-		return manifest.EntryPoint{}, usualKernels, usualInitrds, nil
+func noKernel(m *manifest.Manifest, places []string) error {
+	return fmt.Errorf("find a kernel by the %s: %w at %s; install one in the image, or name it in the manifest's \"entrypoints\"",
+		m.Label(), ErrNoKernel, strings.Join(places, ", "))
+}
+
+// seenKernels lists the kernels in the usual places, with the command lines of
+// the boot loader entries.
+func seenKernels(m *manifest.Manifest, t images.Tree) ([]Kernel, error) {
+	files, err := kernelsAtUsualPlaces(t)
+	if err != nil {
+		return nil, fmt.Errorf("find a kernel by the %s: %w", m.Label(), err)
 	}
-	e, err = m.EntryPoint(manifest.KernelEntry, name)
-	if e.Initrd != "" {
-		initrds = []string{e.Initrd}
+	if len(files) == 0 {
+		return nil, noKernel(m, slices.Concat(usualKernels, looseKernels))
 	}
-	return e, []string{e.Kernel}, initrds, err
+	ramdisks, err := filesAt(t, usualInitrds)
+	if err != nil {
+		return nil, fmt.Errorf("find an initrd by the %s: %w", m.Label(), err)
+	}
+	kernels, err := pair(m, t, manifest.EntryPoint{}, files, ramdisks)
+	if err != nil {
+		return nil, err
+	}
+	return withLoaderOptions(t, kernels)
 }
 
 // pair makes a kernel of each file, with the initrd of its version, and
@@ -110,12 +123,12 @@ func pair(m *manifest.Manifest, t images.Tree, e manifest.EntryPoint, files, ram
 	}
 	var all []Kernel
 	for _, file := range files {
-		head, err := readHead(t, file)
+		head, version, err := modules.identify(t, file)
 		if err != nil {
 			return nil, fmt.Errorf("read kernel %s by the %s: %w", file, m.Label(), err)
 		}
 		k := Kernel{
-			Entry: e.Name, Path: file, Version: modules.versionOf(head, namedVersion(file)), Cmdline: e.Cmdline,
+			Entry: e.Name, Path: file, Version: version, Cmdline: e.Cmdline,
 			Arch: kernelArch(head), Requires: cmp.Or(e.Requires.Arch, m.Arch),
 		}
 		k.Modules = modules.dirOf(k.Version)
@@ -131,9 +144,11 @@ func pair(m *manifest.Manifest, t images.Tree, e manifest.EntryPoint, files, ram
 	return withoutCopies(all), nil
 }
 
-// compareKernels sorts newer kernels first. Of two with one version, the one
-// whose file is named for it comes first. Rescue kernels are last: they have
-// the version of another kernel inside, and start only by choice.
+// compareKernels sorts kernels with an initrd before those without, since most
+// kernels find no disk without one, and newer kernels before older. Of two with
+// one version, the one whose file is named for it comes first. Rescue kernels
+// are last: they have the version of another kernel inside, and start only by
+// choice.
 func compareKernels(a, b Kernel) int {
 	return cmp.Or(
 		cmp.Compare(a.rank(), b.rank()),
@@ -142,96 +157,32 @@ func compareKernels(a, b Kernel) int {
 	)
 }
 
-// rescuePrefix begins the version in the name of a rescue kernel, by
-// kernel-install(8).
-const rescuePrefix = "0-rescue"
-
+// rank is 0 for kernels with an initrd, 1 for those without, and 2 for rescue
+// kernels.
 func (k Kernel) rank() int {
-	if strings.HasPrefix(k.Named(), rescuePrefix) {
+	switch {
+	case k.isRescue():
+		return 2
+	case k.Initrd == "":
 		return 1
 	}
 	return 0
 }
 
+func (k Kernel) isRescue() bool { return strings.HasPrefix(k.Named(), rescuePrefix) }
+
 // withoutCopies leaves out kernels beside their modules that are somewhere
-// else, too: Fedora has each kernel twice.
+// else, too: Fedora and Arch have each kernel twice. The one with an initrd
+// stays.
 func withoutCopies(kernels []Kernel) []Kernel {
 	return slices.DeleteFunc(slices.Clone(kernels), func(k Kernel) bool {
-		return isBesideModules(k.Path) && slices.ContainsFunc(kernels, func(other Kernel) bool {
-			return !isBesideModules(other.Path) && other.Version == k.Version && other.rank() == 0
+		return slices.ContainsFunc(kernels, func(other Kernel) bool {
+			if other.Version != k.Version || k.isRescue() || other.isRescue() || isBesideModules(k.Path) == isBesideModules(other.Path) {
+				return false
+			}
+			return k.rank() > other.rank() || isBesideModules(k.Path) && k.rank() == other.rank()
 		})
 	})
-}
-
-func isPattern(p string) bool { return strings.ContainsAny(p, `*?[\`) }
-
-// Named is the version in the name of the kernel's file: what is after the
-// first "-", or the name of its directory in /lib/modules. It may be short
-// ("lts"), and is "" if the name has none.
-func (k Kernel) Named() string { return namedVersion(k.Path) }
-
-func namedVersion(file string) string {
-	if _, version, ok := strings.Cut(path.Base(file), "-"); ok {
-		return version
-	}
-	if isBesideModules(file) {
-		return path.Base(path.Dir(file))
-	}
-	return ""
-}
-
-func isBesideModules(file string) bool { return path.Base(path.Dir(path.Dir(file))) == "modules" }
-
-// initrdOf picks the initrd whose name ends as the kernel's does, or else with
-// the kernel's version. One kernel and one initrd belong together, whatever
-// their names.
-func initrdOf(k Kernel, ramdisks []string, only bool) string {
-	for _, version := range []string{k.Named(), k.Version} {
-		for _, file := range ramdisks {
-			base := path.Base(file)
-			for _, suffix := range []string{".gz", ".xz", ".zst", ".img", ".cpio"} {
-				base = strings.TrimSuffix(base, suffix)
-			}
-			if version != "" && strings.HasSuffix(base, "-"+version) {
-				return file
-			}
-		}
-	}
-	if only && len(ramdisks) == 1 {
-		return ramdisks[0]
-	}
-	return ""
-}
-
-// filesAt lists the regular files that the patterns lead to, each once. It
-// leaves out dangling links, and the copies that packaging tools make.
-func filesAt(t images.Tree, patterns []string) ([]string, error) {
-	var files []string
-	for _, pattern := range patterns {
-		names, err := images.Glob(t, pattern)
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range names {
-			file, err := RegularFile(t, name)
-			if err != nil {
-				return nil, err
-			}
-			if file != "" && !slices.Contains(files, file) && (name == pattern || !isCopy(file)) {
-				files = append(files, file)
-			}
-		}
-	}
-	return files, nil
-}
-
-func isCopy(file string) bool {
-	for _, suffix := range []string{".old", ".bak", "~", ".dpkg-tmp", ".dpkg-new", ".dpkg-bak"} {
-		if strings.HasSuffix(file, suffix) {
-			return true
-		}
-	}
-	return false
 }
 
 // RegularFile is the regular file that a path leads to, links followed, or ""

@@ -137,7 +137,7 @@ func TestKernelsByTheirOwnVersion(t *testing.T) {
 			[]string{"6.12.1-0-virt /boot/vmlinuz-virt /boot/initramfs-virt /lib/modules/6.12.1-0-virt", "6.6.9-0-lts /boot/vmlinuz-lts /boot/initramfs-lts /lib/modules/6.6.9-0-lts"}},
 		"Alpine without a version inside": {imagetest.NewTree("/boot/vmlinuz-lts = "+arm64Image(), "/boot/vmlinuz-virt = "+arm64Image(), "/boot/initramfs-lts = x",
 			"/lib/modules/6.6.9-0-lts/", "/lib/modules/6.6.9-0-virt/"),
-			[]string{"6.6.9-0-virt /boot/vmlinuz-virt  /lib/modules/6.6.9-0-virt", "6.6.9-0-lts /boot/vmlinuz-lts /boot/initramfs-lts /lib/modules/6.6.9-0-lts"}},
+			[]string{"6.6.9-0-lts /boot/vmlinuz-lts /boot/initramfs-lts /lib/modules/6.6.9-0-lts", "6.6.9-0-virt /boot/vmlinuz-virt  /lib/modules/6.6.9-0-virt"}},
 		"a package of Arch's": {imagetest.NewTree("/boot/vmlinuz-linux = "+plain, "/boot/initramfs-linux.img = x", "/lib/modules/6.7.1-arch1-1/pkgbase = linux\n", "/lib/modules/6.7.1-hardened/"),
 			[]string{"6.7.1-arch1-1 /boot/vmlinuz-linux /boot/initramfs-linux.img /lib/modules/6.7.1-arch1-1"}},
 		"a name without a version":                  {imagetest.NewTree("/vmlinuz = "+plain, "/lib/modules/6.1/"), []string{"6.1 /vmlinuz  /lib/modules/6.1"}},

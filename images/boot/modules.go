@@ -11,9 +11,15 @@ import (
 // modulesDir has a directory of modules for each version of a kernel.
 const modulesDir = "/lib/modules"
 
+// modulesDirs are the places of such directories. The first that has a version
+// counts.
+var modulesDirs = []string{modulesDir, "/usr/lib/modules", nixProfile + "/kernel-modules/lib/modules"}
+
 // modules are the versions that an image has modules for.
 type modules struct {
 	versions []string
+	// dirs are the directories of modules, by version.
+	dirs map[string]string
 	// packages are the names that the packages of kernels go by, if the
 	// modules tell them: "linux-lts", by version.
 	packages map[string]string
@@ -24,16 +30,21 @@ const maxPackageName = 4096
 
 // findModules lists the modules of an image.
 func findModules(t images.Tree) (modules, error) {
-	m := modules{packages: map[string]string{}}
-	dirs, err := images.Glob(t, modulesDir+"/*")
-	if err != nil {
-		return m, err
-	}
-	for _, dir := range dirs {
-		version := path.Base(dir)
-		m.versions = append(m.versions, version)
-		if m.packages[version], err = packageOf(t, dir); err != nil {
+	m := modules{packages: map[string]string{}, dirs: map[string]string{}}
+	for _, place := range modulesDirs {
+		dirs, err := images.Glob(t, place+"/*")
+		if err != nil {
 			return m, err
+		}
+		for _, dir := range dirs {
+			version := path.Base(dir)
+			if m.dirs[version] != "" {
+				continue
+			}
+			m.versions, m.dirs[version] = append(m.versions, version), dir
+			if m.packages[version], err = packageOf(t, dir); err != nil {
+				return m, err
+			}
 		}
 	}
 	return m, nil
@@ -50,20 +61,30 @@ func packageOf(t images.Tree, dir string) (string, error) {
 	return strings.TrimSpace(string(name)), err
 }
 
-// versionOf is the version of a kernel: the one that it has inside, or else
-// the one that its name and the modules tell, or else what its name says. It
-// is "" if nothing tells it.
-func (m modules) versionOf(head []byte, named string) string {
+// identify returns the head of a kernel, and its version: the one that it has
+// inside, or else the one that its name and the modules tell, or else what its
+// name says. The version is "" if nothing tells it.
+func (m modules) identify(t images.Tree, file string) (head []byte, version string, err error) {
+	if head, err = readHead(t, file); err != nil {
+		return nil, "", err
+	}
+	named := namedVersion(file)
 	if release := kernelRelease(head); release != "" {
-		return release
+		return head, release, nil
+	}
+	if named != "" && m.dirs[named] != "" {
+		return head, named, nil // saves reading the whole kernel
+	}
+	if version, err = bannerRelease(t, file); err != nil || version != "" {
+		return head, version, err
 	}
 	if version := m.called(named); version != "" {
-		return version
+		return head, version, nil
 	}
 	if !isDigit(named) && len(m.versions) == 1 {
-		return m.versions[0]
+		return head, m.versions[0], nil
 	}
-	return named
+	return head, named, nil
 }
 
 // called finds the version that a kernel's name stands for. Distributions
@@ -86,9 +107,4 @@ func (m modules) called(name string) string {
 }
 
 // dirOf is the directory with the modules of a version, or "" if there is none.
-func (m modules) dirOf(version string) string {
-	if version == "" || !slices.Contains(m.versions, version) {
-		return ""
-	}
-	return path.Join(modulesDir, version)
-}
+func (m modules) dirOf(version string) string { return m.dirs[version] }

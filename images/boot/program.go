@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -30,8 +31,8 @@ var ErrNoProgram = errors.New("it has none")
 // The usual places of programs that take control. The first that is there is
 // taken.
 var (
-	usualInits  = []string{DefaultInit, "/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/etc/init", "/bin/init", "/init"}
-	usualShells = []string{"/bin/bash", "/bin/sh"}
+	usualInits  = []string{DefaultInit, "/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/etc/init", "/bin/init", "/init", nixProfile + "/init"}
+	usualShells = []string{"/bin/bash", "/bin/sh", nixProfile + "/sw/bin/bash"}
 )
 
 // EntryPoints lists an image's entry points, sorted by type and name: those of
@@ -95,6 +96,13 @@ func seen(m *manifest.Manifest, t images.Tree, kind manifest.EntryType) []manife
 // none itself.
 func Init(m *manifest.Manifest, t images.Tree, name string) (manifest.EntryPoint, error) {
 	return programEntry(m, t, manifest.InitEntry, name, usualInits)
+}
+
+// IsSystemd reports whether a first program is systemd, or the script by which
+// NixOS prepares its store before it starts systemd.
+func IsSystemd(t images.Tree, program string) bool {
+	file, err := images.Resolve(t, program)
+	return err == nil && (path.Base(file) == "systemd" || strings.HasPrefix(file, nixStore) && path.Base(file) == "init")
 }
 
 // Chroot is a chroot entry point: see [Init].

@@ -3,6 +3,7 @@ package ramdisk
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -164,9 +165,10 @@ type moduleSet struct {
 // largest has 1.5 MB.
 const maxIndex = 64 << 20
 
-// readModules reads the module indexes of one kernel version.
-func readModules(tree images.Tree, version string, purpose Purpose) (*moduleSet, error) {
-	dir, err := images.Resolve(tree, path.Join("/lib/modules", version))
+// readModules reads the module indexes of one kernel version, which are in dir; ""
+// is the usual place.
+func readModules(tree images.Tree, version, dir string, purpose Purpose) (*moduleSet, error) {
+	dir, err := images.Resolve(tree, cmp.Or(dir, path.Join("/lib/modules", version)))
 	if err != nil {
 		return nil, fmt.Errorf("find the modules of kernel %s: %w (the image needs /lib/modules/%[1]s: install its kernel's package)", version, err)
 	}

@@ -26,6 +26,9 @@ import (
 type Options struct {
 	// Version is the kernel's version, which names its folder in /lib/modules.
 	Version string
+	// Modules is the folder of the kernel's modules in the image; "" is
+	// /lib/modules/VERSION.
+	Modules string
 	// Init reads the program that runs as process 1, InitSize bytes.
 	Init     io.Reader
 	InitSize int64
@@ -70,7 +73,7 @@ func (r Report) Lacks() []string {
 // Build writes the RAM disk for one kernel of an image to w. Equal images,
 // kernels and agents give equal bytes.
 func Build(ctx context.Context, w io.Writer, tree images.Tree, opt Options) (Report, error) {
-	modules, err := readModules(tree, opt.Version, opt.Purpose)
+	modules, err := readModules(tree, opt.Version, opt.Modules, opt.Purpose)
 	if err == nil {
 		err = modules.check(opt)
 	}

@@ -15,6 +15,10 @@ const (
 	Alpine  Family = "alpine"
 	RedHat  Family = "redhat" // Fedora, RHEL and its rebuilds
 	Arch    Family = "arch"
+	SUSE    Family = "suse" // openSUSE and SLE
+	Void    Family = "void"
+	Gentoo  Family = "gentoo"
+	NixOS   Family = "nixos"
 	Busybox Family = "busybox" // a busybox without a distribution
 	Unknown Family = "unknown"
 )
@@ -33,12 +37,13 @@ var releaseFiles = []string{"/etc/os-release", "/usr/lib/os-release"}
 // olderFiles identify distributions without an os-release.
 var olderFiles = []struct{ file, id string }{
 	{"/etc/debian_version", "debian"}, {"/etc/alpine-release", "alpine"}, {"/etc/fedora-release", "fedora"},
-	{"/etc/redhat-release", "rhel"}, {"/etc/arch-release", "arch"},
+	{"/etc/redhat-release", "rhel"}, {"/etc/arch-release", "arch"}, {"/etc/SuSE-release", "suse"}, {"/etc/gentoo-release", "gentoo"},
 }
 
 // families maps the distributions that others name in ID_LIKE.
 var families = map[string]Family{
 	"debian": Debian, "ubuntu": Debian, "alpine": Alpine, "fedora": RedHat, "rhel": RedHat, "centos": RedHat, "arch": Arch,
+	"suse": SUSE, "opensuse": SUSE, "sles": SUSE, "void": Void, "gentoo": Gentoo, "nixos": NixOS,
 }
 
 func (e *explorer) distribution() error {

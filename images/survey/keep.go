@@ -1,11 +1,11 @@
 package survey
 
 import (
-	"path"
-	"slices"
+	"regexp"
 	"strings"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 )
 
 // dataOf are the directories in which services keep their data.
@@ -20,7 +20,7 @@ var dataOf = []string{
 // packageLists are the directories in which package managers record what is
 // installed.
 var packageLists = []struct{ dir, manager string }{
-	{"/var/lib/dpkg", "dpkg"}, {"/var/lib/rpm", "rpm"}, {"/var/lib/pacman", "pacman"},
+	{"/var/lib/dpkg", "dpkg"}, {"/var/lib/rpm", "rpm"}, {"/usr/lib/sysimage/rpm", "rpm"}, {"/var/lib/pacman", "pacman"}, {"/var/lib/portage", "portage"},
 }
 
 // persistent chooses what a machine keeps when it gets a new version of the
@@ -48,12 +48,12 @@ func (e *explorer) keep(p, why string, args ...any) {
 // Otherwise it keeps only the directories that are known to hold data.
 func (e *explorer) keepState() error {
 	for _, list := range packageLists {
-		ok, err := e.isDir(list.dir)
+		ok, err := e.exists(list.dir)
 		if err != nil {
 			return err
 		}
 		if ok {
-			e.addReason("/var/lib", "is not persistent as a whole: it contains the list of installed packages of %s, which must match the image; "+
+			e.addReason("/var/lib", "is not persistent as a whole: it contains what belongs to the packages of %s, which must match the image; "+
 				"add the directories in which your services keep data", list.manager)
 			return e.keepData()
 		}
@@ -76,21 +76,14 @@ func (e *explorer) keepData() error {
 	return nil
 }
 
-// keepIdentity keeps the files by which others recognise the machine. The
-// image's own copies of these files are volatile, so each machine makes its
-// own.
+// keepIdentity keeps the file by which others recognise the machine. Only a
+// file that a copy has can be kept, so /etc/machine-id is kept for systemd alone:
+// its copies have an empty one to begin with.
 func (e *explorer) keepIdentity() error {
 	if ok, err := e.exists("/etc/machine-id"); err != nil {
 		return err
-	} else if ok {
+	} else if ok && e.found.Init.System == Systemd {
 		e.keep("/etc/machine-id", "an updated machine must stay the same machine for its journal and for DHCP")
-	}
-	keys, err := images.Glob(e.tree, "/etc/ssh/ssh_host_*_key*")
-	if err != nil {
-		return err
-	}
-	for _, key := range keys {
-		e.keep(key, "an updated machine must keep the key by which others know it")
 	}
 	return nil
 }
@@ -117,19 +110,60 @@ func (e *explorer) templates() error {
 
 // notices reports problems that no manifest can solve.
 func (e *explorer) notices() error {
-	fstab, err := e.text("/etc/fstab")
+	fstab, err := e.text(boot.FstabPath)
 	if err != nil {
 		return err
 	}
-	var devices []string
-	for line := range strings.Lines(fstab) {
-		fields := strings.Fields(line)
-		if len(fields) >= 2 && (strings.HasPrefix(fields[0], "/dev/") || strings.HasPrefix(fields[0], "UUID=") || strings.HasPrefix(fields[0], "PARTUUID=")) {
-			devices = append(devices, path.Clean(fields[1]))
-		}
+	if doubt := boot.FstabDoubt(fstab, boot.RootLabel); doubt != "" {
+		e.addReason(boot.FstabPath, "%s", doubt)
 	}
-	if slices.Sort(devices); len(devices) > 0 {
-		e.addReason("/etc/fstab", "names the disks of one machine for %s: a copy on another disk would wait for them in vain; remove these lines", strings.Join(devices, ", "))
+	if err := e.resolvers(); err != nil {
+		return err
+	}
+	return e.cards()
+}
+
+// resolvers reports name servers that the image has from the network where it was
+// made. A link is made anew by what it leads to.
+func (e *explorer) resolvers() error {
+	const file = "/etc/resolv.conf"
+	entry, err := e.tree.Entry(file)
+	if err != nil || entry.Type != images.Regular {
+		return nil
+	}
+	text, err := e.text(file)
+	if strings.Contains("\n"+text, "\nnameserver") {
+		e.addReason(file, "names the name servers of one network: empty it, or make it a template")
+	}
+	return err
+}
+
+// cardFiles are those in which systems configure network cards.
+var cardFiles = []string{
+	"/etc/systemd/network/*", "/etc/sysconfig/network-scripts/ifcfg-*", "/etc/sysconfig/network/ifcfg-*", "/etc/NetworkManager/system-connections/*",
+	"/etc/netplan/*", "/etc/network/interfaces", "/etc/network/interfaces.d/*",
+}
+
+// oneCard matches what only one machine's network card has: an address, or a name
+// by its slot.
+var oneCard = regexp.MustCompile(`(?i)\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b|interface-name=en[ops]`)
+
+// cards reports files that are for the network cards of one machine.
+func (e *explorer) cards() error {
+	for _, pattern := range cardFiles {
+		files, err := images.Glob(e.tree, pattern)
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			text, err := e.text(file)
+			if err != nil {
+				return err
+			}
+			if oneCard.MatchString(text) {
+				e.addReason(file, "names a network card of one machine: another one would have no network; remove it, or match all cards")
+			}
+		}
 	}
 	return nil
 }

@@ -16,8 +16,11 @@ import (
 // programs are the files that tell the architecture: every image has at least
 // one of them, and all are for the same processor.
 var programs = []string{
-	"/sbin/init", "/bin/sh", "/bin/busybox", "/bin/ls", "/usr/bin/env", "/bin/bash", "/usr/lib/systemd/systemd", "/usr/bin/busybox",
+	"/sbin/init", "/bin/sh", "/bin/busybox", "/bin/ls", "/usr/bin/env", "/bin/bash", "/usr/lib/systemd/systemd", "/usr/bin/busybox", nixShell,
 }
+
+// nixShell is where NixOS has a shell, besides the /bin/sh that its init makes.
+const nixShell = "/nix/var/nix/profiles/system/sw/bin/bash"
 
 // elfHead is how many bytes of a program are needed to find its architecture.
 const elfHead = 64
@@ -70,7 +73,11 @@ func (e *explorer) kernels() error {
 		e.found.Kernels = append(e.found.Kernels, k)
 		e.kernelReason(k)
 	}
-	return nil
+	noInitrd, err := boot.CheckInitrd(e.tree, all[0])
+	if noInitrd != "" {
+		e.addReason(all[0].Path, "%s", noInitrd)
+	}
+	return err
 }
 
 func (e *explorer) kernelReason(k boot.Kernel) {
@@ -82,6 +89,9 @@ func (e *explorer) kernelReason(k boot.Kernel) {
 		drivers = "no modules of its own: it can boot only with drivers built in"
 	}
 	e.addReason("entrypoints kernel", "%s is a kernel for %s with %s and %s", k.Path, orUnknown(k.Arch), initrd, drivers)
+	if k.Cmdline != "" {
+		e.addReason("entrypoints kernel", "its command line has %q, from the image's boot loader entry without what names one machine's disk", k.Cmdline)
+	}
 	if k.Arch != "" && e.found.Arch != "" && k.Arch != e.found.Arch && (k.Arch != "amd64" || e.found.Arch != "i386") {
 		e.addReason(k.Path, "is for %s, but the image's programs are for %s: this kernel cannot run them", k.Arch, e.found.Arch)
 	}
@@ -117,19 +127,24 @@ type Init struct {
 }
 
 func (e *explorer) init() error {
-	file, err := e.firstProgram("/sbin/init", "/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/init", "/bin/init")
+	bare, err := manifest.Parse("a survey", []byte("{}"))
 	if err != nil {
 		return err
 	}
-	if file == "" {
+	first, err := boot.Init(bare, e.tree, "")
+	if errors.Is(err, boot.ErrNoProgram) {
 		e.addReason("entrypoints init", "none: the image has no /sbin/init")
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	file := first.Path
 	real, err := e.resolve(file)
 	if err != nil {
 		return err
 	}
-	system, err := e.system(path.Base(real))
+	system, err := e.system(file, path.Base(real))
 	if err != nil {
 		return err
 	}
@@ -138,11 +153,11 @@ func (e *explorer) init() error {
 	return nil
 }
 
-// system identifies an init system by the program, or else by its
-// configuration.
-func (e *explorer) system(program string) (System, error) {
+// system identifies an init system by the file and the name of the program that
+// it leads to, or else by its configuration.
+func (e *explorer) system(file, program string) (System, error) {
 	switch {
-	case program == "systemd":
+	case boot.IsSystemd(e.tree, file):
 		return Systemd, nil
 	case strings.HasPrefix(program, "openrc"):
 		return OpenRC, nil
@@ -170,7 +185,7 @@ func (e *explorer) system(program string) (System, error) {
 }
 
 func (e *explorer) shell() error {
-	file, err := e.firstProgram("/bin/bash", "/bin/sh", "/bin/ash", "/bin/busybox")
+	file, err := e.firstProgram("/bin/bash", "/bin/sh", "/bin/ash", "/bin/busybox", nixShell)
 	if err != nil {
 		return err
 	}

@@ -93,13 +93,26 @@ func (f Findings) kernelEntry() *entry {
 		arch = f.Arch
 	}
 	e := &entry{
-		Type: manifest.KernelEntry, Kernel: anyVersion(newest.Path, newest), Initrd: anyVersion(newest.Initrd, newest),
+		Type: manifest.KernelEntry, Kernel: lasting(newest.Path, newest), Initrd: lasting(newest.Initrd, newest),
 		Cmdline: f.cmdline(arch), Default: true,
 	}
 	if arch != "" {
 		e.Requires = &requires{Arch: arch}
 	}
 	return e
+}
+
+// lasting is a path, or a pattern, that leads to a kernel or an initrd and will
+// lead to the one that replaces it. NixOS has each below a name of its own, and
+// links to those of the system that it starts.
+func lasting(file string, k boot.Kernel) string {
+	if strings.HasPrefix(file, "/nix/store/") {
+		if file == k.Path {
+			return "/nix/var/nix/profiles/system/kernel"
+		}
+		return "/nix/var/nix/profiles/system/initrd"
+	}
+	return anyVersion(file, k)
 }
 
 // anyVersion replaces the version in the path of a kernel, or of its initrd, by
@@ -123,17 +136,22 @@ var serial = map[string]string{
 	"amd64": "ttyS0", "i386": "ttyS0", "arm64": "ttyAMA0", "arm": "ttyAMA0", "riscv64": "ttyS0", "ppc64le": "hvc0", "ppc64": "hvc0", "s390x": "ttysclp0",
 }
 
-// cmdline shows the boot messages on the screen and on the serial console. The
+// cmdline has the options of the kernel's boot loader entry. Unless these name a
+// console, it shows the boot messages on the screen and on the serial console. The
 // last console is the one for logins in single-user mode.
 func (f Findings) cmdline(arch string) string {
-	words := []string{"console=tty0"}
-	if port, ok := serial[arch]; ok {
-		words = append(words, "console="+port)
+	own := f.Kernels[0].Cmdline
+	words := []string{own}
+	if !strings.Contains(own, "console=") {
+		words = append(words, "console=tty0")
+		if port, ok := serial[arch]; ok {
+			words = append(words, "console="+port)
+		}
 	}
 	if f.Distribution.Family == Alpine {
 		words = append(words, "modules=sd-mod,usb-storage,ext4") // its initramfs does not load these by itself
 	}
-	return strings.Join(words, " ")
+	return boot.JoinWords(words...)
 }
 
 func (f Findings) initEntry() *entry {

@@ -41,6 +41,9 @@ var rules = []rule{
 	{"/var/cache/apk/.+", "/var/cache/apk", "packages and lists that apk downloads again"},
 	{"/var/cache/pacman/pkg/.+", "/var/cache/pacman/pkg", "packages that pacman downloads again"},
 	{"/var/lib/pacman/sync/.+", "/var/lib/pacman/sync", "lists that \"pacman -Sy\" downloads again"},
+	{"/var/cache/zypp/.+", "/var/cache/zypp", "packages and lists that zypper downloads again"},
+	{"/var/cache/xbps/.+", "/var/cache/xbps", "packages that xbps downloads again"},
+	{"/var/cache/(distfiles|binpkgs)/.+", "/var/cache/distfiles", "sources that emerge downloads again"},
 	{"/var/cache/man/.+", "/var/cache/man", "recreated from the manual pages"},
 	{"/var/cache/fontconfig/.+", "/var/cache/fontconfig", "recreated from the fonts"},
 	{"/var/cache/ldconfig/.+", "/var/cache/ldconfig", "recreated from the libraries"},
@@ -51,6 +54,10 @@ var rules = []rule{
 	{"/var/lib/NetworkManager/(secret_key|seen-bssids|timestamps|.+\\.lease)$", "/var/lib/NetworkManager", "secrets and leases of one machine"},
 	{"/var/lib/cloud/.+", "/var/lib/cloud", "what cloud-init remembers about one machine: a copy must start afresh"},
 	{"/var/lib/urandom/random-seed$", "/var/lib/urandom", "a secret: two machines must never share it"},
+	{"/var/lib/seedrng/.+", "/var/lib/seedrng", "secrets: two machines must never share them"},
+	{"/var/lib/misc/random-seed$", "/var/lib/misc/random-seed", "a secret: two machines must never share it"},
+	{"/var/lib/random-seed$", "/var/lib/random-seed", "a secret: two machines must never share it"},
+	{"/etc/dropbear/dropbear_.+_host_key$", "/etc/dropbear", "secrets: anyone with the image could impersonate every copy of it; \"dropbear -R\" makes new ones"},
 	{"/etc/udev/rules\\.d/\\d+-persistent-(net|cd)\\.rules$", "/etc/udev/rules.d", "names for the hardware of one machine"},
 	{"/var/crash/.+", "/var/crash", "reports of programs that crashed"},
 	{"/(root|home/[^/]+)/\\.[a-z]+_history$", "/root", "commands that a person typed"},
@@ -174,7 +181,7 @@ func (e *explorer) hostKeys() error {
 	if maker == "" {
 		after = "nothing in the image makes new ones, and sshd does not start without keys: add a service that runs \"ssh-keygen -A\" before sshd"
 	}
-	e.leaveOut("/etc/ssh/ssh_host_.+", "secrets: anyone with the image could impersonate every copy of it; %s", after)
+	e.leaveOut("/etc/ssh/ssh_host_.+", "secrets: anyone with the image could impersonate every copy of it; %s; to keep a machine's keys when it gets a new version, make all of /etc/ssh persistent", after)
 	return nil
 }
 
@@ -203,9 +210,7 @@ func (e *explorer) keyMaker() (string, error) {
 }
 
 // machineID makes the machine id volatile, because two machines must not share
-// one. machine-id(5) recommends an empty file in an image. Without the file,
-// systemd treats every start of a copy as the very first, with all that it does
-// then.
+// one. A copy that starts systemd gets an empty file, as machine-id(5) recommends.
 func (e *explorer) machineID() error {
 	for _, file := range []string{"/etc/machine-id", "/var/lib/dbus/machine-id"} {
 		text, err := e.text(file)
@@ -217,11 +222,12 @@ func (e *explorer) machineID() error {
 		switch {
 		case err != nil || entry.Type != images.Regular:
 			continue // absent, or a link to the other
-		case machineDir.MatchString(id):
-			e.leaveOut(regexp.QuoteMeta(file)+"$", "the id of one machine; copies make their own. For systemd an empty file is better than no file: "+
-				"run \": > %s\" in the image and remove this pattern", strings.TrimPrefix(file, "/"))
 		case id == "":
 			e.addReason(file, "is empty, which is right: each copy makes its own id at its first start")
+		case machineDir.MatchString(id) && file == "/etc/machine-id" && e.found.Init.System == Systemd:
+			e.leaveOut(regexp.QuoteMeta(file)+"$", "the id of one machine; disks and installs have an empty file, so that systemd makes a new id")
+		case machineDir.MatchString(id):
+			e.leaveOut(regexp.QuoteMeta(file)+"$", "the id of one machine; copies make their own")
 		}
 	}
 	return nil

@@ -73,6 +73,9 @@ type Disk struct {
 	Plan    Plan
 	Layout  disk.Layout
 	Kernels []boot.Kernel
+	// Notices are sentences about what could keep the disk's system from
+	// starting.
+	Notices []string
 
 	secure disk.SecureBoot
 	tree   images.Tree
@@ -109,9 +112,11 @@ func newDisk(ctx context.Context, s System, o Options) (*Disk, error) {
 		d.Time = o.Time
 	}
 	o.ID = d.ID
-	if im.Kernels, err = s.Rendered(ctx, im.Kernels); err != nil {
+	var taken []string
+	if im.Kernels, taken, err = s.Rendered(ctx, im.Kernels); err != nil {
 		return nil, err
 	}
+	d.Notices = append(im.Notices, taken...)
 	if d.Plan, err = NewPlan(im, o); err != nil {
 		return nil, err
 	}

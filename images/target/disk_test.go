@@ -53,14 +53,23 @@ func kernel() []byte {
 // time.
 func system(t *testing.T) target.System {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "web")
-	for name, content := range map[string]string{
+	return systemOf(t, map[string]string{
 		"etc/hostname": "web1\n", "srv/data": strings.Repeat("data", 10000), "boot/vmlinuz-6.1.0-9-amd64": string(kernel()),
 		"boot/initrd.img-6.1.0-9-amd64": "RAM disk", "boot/vmlinuz-6.1.0-10-amd64": string(kernel()), "boot/initrd.img-6.1.0-10-amd64": "RAM disk two",
 		".cloudlet/manifest": `{"entrypoints": {"linux": {"type": "kernel", "kernel": "/boot/vmlinuz-*", "initrd": "/boot/initrd.img-*", "cmdline": "console=ttyS0"}}}`,
-	} {
-		file := filepath.Join(dir, name)
-		check(t, os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(content), 0o644))
+	})
+}
+
+// systemOf is an image of some files. Those in sbin are programs.
+func systemOf(t *testing.T, files map[string]string) target.System {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "web")
+	for name, content := range files {
+		file, mode := filepath.Join(dir, name), os.FileMode(0o644)
+		if filepath.Base(filepath.Dir(file)) == "sbin" {
+			mode = 0o755
+		}
+		check(t, os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(content), mode))
 	}
 	check(t, filepath.WalkDir(dir, func(p string, _ os.DirEntry, err error) error {
 		return errors.Join(err, os.Chtimes(p, time.Time{}, time.Unix(1.7e9, 0)))

@@ -33,6 +33,8 @@ type Image struct {
 	// about PersistentUse bytes.
 	Places        []Place
 	PersistentUse int64
+	// Notices are sentences about what could keep a copy from starting.
+	Notices []string
 
 	noInit, noPlaces error // why there is no Init, and why there are no Places
 }
@@ -47,6 +49,9 @@ func Look(ctx context.Context, s System, entry string, outlive bool) (Image, err
 		return im, err
 	}
 	if im.BootSize, err = sizeOf(s.Tree, im.Kernels); err != nil {
+		return im, err
+	}
+	if im.Notices, err = s.notices(im.Kernels); err != nil {
 		return im, err
 	}
 	first, err := boot.Init(s.Manifest, s.Tree, "")

@@ -45,6 +45,8 @@ type LiveOptions struct {
 type ISO struct {
 	Identity
 	Kernels []boot.Kernel
+	// Notices are sentences about what could keep the live system from starting.
+	Notices []string
 
 	image *iso.Image
 	root  *erofs.Layout
@@ -147,10 +149,14 @@ func (i *ISO) menu(ctx context.Context, s System, o LiveOptions) (disk.Menu, err
 	if first.Path != boot.DefaultInit {
 		initWord = boot.InitWord + first.Path
 	}
-	rendered, err := s.Rendered(ctx, i.Kernels)
+	rendered, taken, err := s.Rendered(ctx, i.Kernels)
 	if err != nil {
 		return disk.Menu{}, err
 	}
+	if i.Notices, err = s.checkLive(); err != nil {
+		return disk.Menu{}, err
+	}
+	i.Notices = append(i.Notices, taken...)
 	list := entries(s.Title()+" (live)", rendered, func(k boot.Kernel) string {
 		return boot.JoinWords(LiveWord+i.ID.String(), initWord, k.Cmdline, o.Cmdline)
 	})
@@ -180,7 +186,7 @@ func liveRAMDisk(ctx context.Context, s System, k boot.Kernel, o LiveOptions) (d
 	defer program.Close()
 	var made bytes.Buffer
 	if _, err := ramdisk.Build(ctx, &made, s.Tree, ramdisk.Options{
-		Version: k.Version, Init: program, InitSize: size, Purpose: ramdisk.Live, Needs: liveNeeds,
+		Version: k.Version, Modules: k.Modules, Init: program, InitSize: size, Purpose: ramdisk.Live, Needs: liveNeeds,
 	}); err != nil {
 		return disk.Payload{}, err
 	}

@@ -16,6 +16,8 @@ type Boot struct {
 	// words for the root filesystem must be added, because they depend on the
 	// machine's disk.
 	Cmdline string
+	// Notices are sentences about what could keep the system from starting.
+	Notices []string
 
 	tree images.Tree
 }
@@ -27,11 +29,11 @@ func DirectBoot(ctx context.Context, s System, entry, more string) (Boot, error)
 	if err != nil {
 		return Boot{}, fmt.Errorf("take the kernel out of image %s: %w", s.Name, err)
 	}
-	newest, err := s.Rendered(ctx, found[:1])
+	newest, taken, err := s.Rendered(ctx, found[:1])
 	if err != nil {
 		return Boot{}, err
 	}
-	return Boot{Kernel: newest[0], Cmdline: boot.JoinWords(newest[0].Cmdline, more), tree: s.Tree}, nil
+	return Boot{Kernel: newest[0], Cmdline: boot.JoinWords(newest[0].Cmdline, more), Notices: taken, tree: s.Tree}, nil
 }
 
 // Files returns the names of the files that starting the system takes:

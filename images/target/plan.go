@@ -203,9 +203,8 @@ func (p Plan) Layout(size, sector int64, kept *disk.Partition) (disk.Layout, err
 	return disk.NewLayout(size, sector, options)
 }
 
-// RootLabel is the volume name of a cloudlet's root filesystem. By this name
-// installers recognise a disk with a cloudlet.
-const RootLabel = "cloudlet"
+// RootLabel is the volume name of a cloudlet's root filesystem.
+const RootLabel = boot.RootLabel
 
 // RootUUID is the identifier of the root filesystem.
 func (p Plan) RootUUID() uuid.UUID { return derived(p.ID, "root filesystem") }

@@ -108,18 +108,20 @@ func hashText(w hash.Hash, s string) {
 	io.WriteString(w, s)
 }
 
-// Rendered returns copies of kernels with rendered command lines.
-func (s System) Rendered(ctx context.Context, kernels []boot.Kernel) ([]boot.Kernel, error) {
-	if s.Cmdline == nil {
-		return kernels, nil
-	}
+// Rendered returns copies of kernels with rendered command lines, without words
+// that name another disk ([boot.WithoutDisk]). Notices say what was taken out.
+func (s System) Rendered(ctx context.Context, kernels []boot.Kernel) (rendered []boot.Kernel, notices []string, err error) {
 	kernels = slices.Clone(kernels)
 	for i := range kernels {
+		if s.Cmdline == nil {
+			continue
+		}
 		line, err := s.Cmdline(ctx, kernels[i].Cmdline)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		kernels[i].Cmdline = line
 	}
-	return kernels, nil
+	notices = ownDisk(kernels)
+	return kernels, notices, nil
 }

@@ -47,7 +47,11 @@ func packable(ctx context.Context, image *images.Image) (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	return contentOf(ctx, layers.Select(tree, func(path string) bool { return !image.Manifest.IsVolatile(path) }))
+	files, volatile, err := target.CopyOf(image.Manifest, tree)
+	if err != nil {
+		return content{}, err
+	}
+	return contentOf(ctx, layers.Select(files, func(path string) bool { return !volatile(path) }))
 }
 
 // maxPack is the length in bytes that a pack of this content may have at most. A

@@ -172,8 +172,16 @@ func (d *Depot) prove(digest string) {
 func (d *Depot) writePack(ctx context.Context, image *images.Image, fingerprint string) (packed, error) {
 	d.log.Info("packing an image", "image", image.Name)
 	var info pack.Info
+	tree, err := image.Tree(ctx)
+	if err != nil {
+		return packed{}, err
+	}
+	files, volatile, err := target.CopyOf(image.Manifest, tree)
+	if err != nil {
+		return packed{}, err
+	}
 	f, err := d.put(func(w io.Writer) (digest string, err error) {
-		info, err = pack.Write(ctx, w, image.Source, pack.Options{Skip: image.Manifest.IsVolatile})
+		info, err = pack.Write(ctx, w, files, pack.Options{Skip: volatile})
 		if now, ferr := image.Fingerprint(ctx); ferr != nil || now != fingerprint {
 			err = errors.Join(errChanged, err, ferr)
 		}
@@ -276,7 +284,7 @@ func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel boot.
 	f, err := d.put(func(w io.Writer) (_ string, err error) {
 		hash := sha256.New()
 		report, err = ramdisk.Build(ctx, w, tree, ramdisk.Options{
-			Version: kernel.Version, Init: io.TeeReader(init, hash), InitSize: agent.size, Files: files,
+			Version: kernel.Version, Modules: kernel.Modules, Init: io.TeeReader(init, hash), InitSize: agent.size, Files: files,
 		})
 		if err == nil && hex.EncodeToString(hash.Sum(nil)) != agent.digest {
 			err = fmt.Errorf("the agent's program %s was replaced: restart the server", agent.file)

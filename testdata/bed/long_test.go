@@ -131,3 +131,17 @@ func onARM64(ctx context.Context, t *testing.T) string {
 	makeSmall(ctx, t, root, image, "--assets", dir)
 	return image
 }
+
+// TestLongLayouts boots disks of two distributions' layouts: Alpine's, whose
+// kernel has a short name and whose init is busybox, and Arch's, whose kernel is
+// named for its package and is also beside its modules. Nobody says anything
+// about them.
+func TestLongLayouts(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"alpine", "arch"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bootLayout(t, name)
+		})
+	}
+}
