@@ -255,6 +255,9 @@ type process struct {
 	done   chan struct{}
 	used   time.Duration // processor time of earlier runs
 	memory int64         // the largest that was seen, in bytes
+	// anonymous is the part of it that is no file's, at most. The rest is cache, which
+	// the kernel takes back when it needs it.
+	anonymous int64
 }
 
 // start starts the program, again if it has ended.
@@ -318,9 +321,16 @@ func (p *process) look() {
 		return
 	}
 	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmHWM:" {
-			kib, _ := strconv.ParseInt(fields[1], 10, 64)
+		fields := strings.Fields(line)
+		if len(fields) != 3 {
+			continue
+		}
+		kib, _ := strconv.ParseInt(fields[1], 10, 64)
+		switch fields[0] {
+		case "VmHWM:":
 			p.memory = max(p.memory, kib<<10)
+		case "RssAnon:":
+			p.anonymous = max(p.anonymous, kib<<10)
 		}
 	}
 }

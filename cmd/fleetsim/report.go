@@ -49,12 +49,14 @@ type serverUse struct {
 	Address string        `json:"address"`
 	CPU     time.Duration `json:"cpu"`
 	Memory  int64         `json:"memory"`
+	// Anonymous is the part of it that is no file's, as far as it was seen.
+	Anonymous int64 `json:"anonymous"`
 }
 
 // addServers adds what the daemons used, once they have ended.
 func (r *result) addServers(b *bed) {
 	for _, s := range b.servers {
-		r.servers = append(r.servers, serverUse{s.addr.String(), s.used, s.memory})
+		r.servers = append(r.servers, serverUse{s.addr.String(), s.used, s.memory, s.anonymous})
 	}
 	var own unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &own) == nil {
@@ -130,8 +132,8 @@ func (r *result) print(w io.Writer, o *options) error {
 		fmt.Fprintf(w, "failed, %d:%s\n  such as %s\n", r.causes[kind].count, kind, r.causes[kind].example)
 	}
 	for _, s := range r.servers {
-		fmt.Fprintf(w, "daemon at %s: %.1f s of a processor (%.2f ms a machine, %.0f%% of one), at most %s of memory\n",
-			s.Address, s.CPU.Seconds(), float64(s.CPU.Milliseconds())/float64(o.Machines), 100*s.CPU.Seconds()/took.Seconds(), bytesize.Decimal(s.Memory))
+		fmt.Fprintf(w, "daemon at %s: %.1f s of a processor (%.2f ms a machine, %.0f%% of one), at most %s of memory, %s of it without mapped files\n",
+			s.Address, s.CPU.Seconds(), float64(s.CPU.Milliseconds())/float64(o.Machines), 100*s.CPU.Seconds()/took.Seconds(), bytesize.Decimal(s.Memory), bytesize.Decimal(s.Anonymous))
 	}
 	fmt.Fprintf(w, "simulator: %.1f s of a processor (%.0f%% of one)\n", r.ownCPU.Seconds(), 100*r.ownCPU.Seconds()/took.Seconds())
 	return nil
