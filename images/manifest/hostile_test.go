@@ -14,7 +14,7 @@ import (
 // tells seconds from for ever.
 func within(t *testing.T, what string, do func()) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // far more than it takes on any computer
 	defer cancel()
 	done := make(chan struct{})
 	go func() { defer close(done); do() }()
