@@ -90,6 +90,14 @@ type Booter interface {
 	Boot(ctx context.Context, c Client) Boot
 }
 
+// NoBooter is a [Booter] with which no client boots.
+type NoBooter struct{}
+
+// Boot implements [Booter].
+func (NoBooter) Boot(context.Context, Client) Boot {
+	return Boot{Reason: "this server has no boot files"}
+}
+
 // Reservation is what is kept for one client.
 type Reservation struct {
 	// Addr is its address; invalid means one of the pool.

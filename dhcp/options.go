@@ -98,10 +98,14 @@ func uuidText(b []byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", u[0:4], u[4:6], u[6:8], u[8:10], u[10:])
 }
 
+// maxText is how many bytes of a client's text are kept.
+const maxText = 255
+
 // Printable makes text from the network safe for logs and pages: it removes
-// trailing NULs and replaces all but printable ASCII with question marks.
+// trailing NULs, replaces all but printable ASCII with question marks, and keeps the first
+// 255 bytes.
 func Printable(b []byte) string {
-	s := strings.TrimRight(string(b), "\x00")
+	s := strings.TrimRight(string(b[:min(len(b), maxText)]), "\x00")
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return '?'

@@ -43,6 +43,7 @@ type Committer struct {
 	store   dhcp.LeaseStore
 	now     func() time.Time
 	log     *slog.Logger
+	effect  string // of a failure, for the log
 	changes chan change
 
 	mu      sync.Mutex
@@ -51,8 +52,9 @@ type Committer struct {
 }
 
 // NewCommitter makes a committer. Its Run must run while anyone calls Commit.
-func NewCommitter(store dhcp.LeaseStore, now func() time.Time, log *slog.Logger) *Committer {
-	return &Committer{store: store, now: now, log: log, changes: make(chan change, maxBatch)}
+// effect says for the log what it means that leases cannot be stored.
+func NewCommitter(store dhcp.LeaseStore, now func() time.Time, log *slog.Logger, effect string) *Committer {
+	return &Committer{store: store, now: now, log: log, effect: effect, changes: make(chan change, maxBatch)}
 }
 
 // Commit returns when a change is durable, could not be made, or has failed. After
@@ -111,7 +113,7 @@ func (c *Committer) note(err error) {
 		c.failed = time.Time{}
 	case err != nil:
 		if c.failed.IsZero() {
-			c.log.Error("leases cannot be stored: those that exist are confirmed while they last, and no new ones are given; see that the store's disk is there and not full, or that it can be reached", "error", err)
+			c.log.Error("leases cannot be stored: "+c.effect+"; see that the store's disk is there and not full, or that it can be reached", "error", err)
 		}
 		c.failed = c.now()
 	}

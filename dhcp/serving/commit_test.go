@@ -14,7 +14,7 @@ import (
 // TestLeasesShareWrites: what waits goes into one write.
 func TestLeasesShareWrites(t *testing.T) {
 	store := &countingStore{}
-	c := NewCommitter(store, time.Now, slog.New(slog.DiscardHandler))
+	c := NewCommitter(store, time.Now, slog.New(slog.DiscardHandler), "none are given")
 	var waiting []change
 	for n := range byte(20) {
 		m := dhcptest.MAC(n)
@@ -45,7 +45,7 @@ func TestLeasesShareWrites(t *testing.T) {
 func TestASilentStore(t *testing.T) {
 	store := &dhcptest.SlowStore{Began: make(chan struct{}), GoOn: make(chan struct{})}
 	clock, log := dhcptest.NewClock(), &dhcptest.Log{}
-	c := NewCommitter(store, clock.Now, log.Logger())
+	c := NewCommitter(store, clock.Now, log.Logger(), "none are given")
 	running := make(chan struct{})
 	go func() {
 		defer close(running)

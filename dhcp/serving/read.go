@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 )
@@ -34,7 +35,7 @@ func Read(ctx context.Context, pause func(context.Context, time.Duration), next 
 		case err == nil:
 			failures = 0
 		default:
-			if failures++; failures == MaxReadErrors || errors.Is(err, os.ErrClosed) {
+			if failures++; failures == MaxReadErrors || errors.Is(err, os.ErrClosed) || errors.Is(err, net.ErrClosed) {
 				return fmt.Errorf("%d failures in a row: %w", failures, err)
 			}
 			pause(ctx, ReadPause)
@@ -50,5 +51,15 @@ func Pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
+	}
+}
+
+// Await waits until a channel has a value. It returns false when ctx ends.
+func Await(ctx context.Context, told <-chan struct{}) bool {
+	select {
+	case <-told:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

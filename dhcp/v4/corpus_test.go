@@ -26,10 +26,10 @@ import (
 )
 
 // dhcpd is ISC's server, as make setup-test unpacks it.
-const dhcpd = "../bin/isc-dhcp/usr/sbin/dhcpd"
+const dhcpd = "../../bin/isc-dhcp/usr/sbin/dhcpd"
 
 // differences is the page whose table says where the servers differ, and why.
-const differences = "../docs/dhcp.md"
+const differences = "../../docs/dhcp.md"
 
 // corpusPacket is a packet that is put to all servers.
 type corpusPacket struct {

@@ -13,6 +13,7 @@ import (
 	"cloudlets/dhcp/dhcptest"
 	"cloudlets/dhcp/ether"
 	"cloudlets/dhcp/ifwatch"
+	"cloudlets/dhcp/serving"
 )
 
 // fakeSystem is a system without a network: one interface, whose packets the
@@ -42,7 +43,7 @@ type sent struct {
 }
 
 func newFakeSystem() *fakeSystem {
-	out := make(chan sent, 4*maxWaiting)
+	out := make(chan sent, 4*serving.MaxWaiting)
 	f := &fakeSystem{addrs: []netip.Prefix{netip.MustParsePrefix("10.77.0.1/24")}, out: out, ports: map[uint16]*fakeConn{}}
 	for _, port := range []uint16{dhcp.ServerPort, dhcp.BootPort} {
 		f.ports[port] = &fakeConn{port: port, in: make(chan arrival), out: out, fail: make(chan error), closed: make(chan struct{}), woken: make(chan struct{})}
@@ -247,7 +248,7 @@ type bed struct {
 // startBed starts a server on one interface and stops it when the test ends.
 func startBed(t *testing.T, i Interface, change func(*Server)) *bed {
 	t.Helper()
-	b := &bed{fakeSystem: newFakeSystem(), t: t, exchanges: make(chan dhcp.Exchange, 4*maxWaiting), done: make(chan error, 1)}
+	b := &bed{fakeSystem: newFakeSystem(), t: t, exchanges: make(chan dhcp.Exchange, 4*serving.MaxWaiting), done: make(chan error, 1)}
 	ctx, stop := context.WithCancel(t.Context())
 	b.stop = stop
 	i.Name = "eth9"

@@ -74,20 +74,10 @@ func (k *link) run(ctx context.Context) error {
 			k.say(err)
 		}
 		if err != nil {
-			await(ctx, changed)
+			serving.Await(ctx, changed)
 		}
 	}
 	return nil
-}
-
-// await waits until a channel has a value. It returns false when ctx ends.
-func await(ctx context.Context, told <-chan struct{}) bool {
-	select {
-	case <-told:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // serve answers on the interface until ctx ends or the interface changes. An error
@@ -99,7 +89,7 @@ func (k *link) serve(ctx context.Context, changed <-chan struct{}) error {
 	answering, running := errgroup.WithContext(stopped)
 	k.service.start(running, answering)
 	answering.Go(func() error {
-		for change == "" && await(running, changed) {
+		for change == "" && serving.Await(running, changed) {
 			change = k.look()
 		}
 		stop()

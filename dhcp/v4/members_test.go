@@ -477,7 +477,7 @@ func TestTheStoreIsAway(t *testing.T) {
 	if again := c.discover("a", dhcptest.MAC(2)); again == nil || !c.accept("a", dhcptest.MAC(2), again) {
 		t.Error("after the store is back a new client gets nothing")
 	}
-	for _, what := range []string{"leases cannot be stored", "leases can be stored again"} {
+	for _, what := range []string{`msg="leases cannot be stored`, `msg="leases can be stored again`} {
 		if lines := c.log.Lines(what); len(lines) != 1 {
 			t.Errorf("the log says %q: %q", what, lines)
 		}

@@ -76,7 +76,7 @@ func (s *Server) Listen(ctx context.Context) (*Listener, error) {
 	}
 	c := s.withDefaults()
 	l := &Listener{
-		server: c, commits: serving.NewCommitter(c.Leases, c.Now, c.Log),
+		server: c, commits: serving.NewCommitter(c.Leases, c.Now, c.Log, "those that exist are confirmed while they last, and no new ones are given"),
 		at: map[*link]*lan{}, up: map[*link]netip.Prefix{}, addrs: map[*link][]netip.Prefix{},
 	}
 	l.view.Store(&view{})
@@ -223,7 +223,7 @@ func (l *Listener) Close() error {
 func (s *Server) withDefaults() *Server {
 	c := *s
 	if c.Booter == nil {
-		c.Booter = noBooter{}
+		c.Booter = dhcp.NoBooter{}
 	}
 	if c.Leases == nil {
 		c.Leases = &dhcp.MemoryLeases{}
@@ -239,11 +239,4 @@ func (s *Server) withDefaults() *Server {
 	}
 	c.host = &hostAddresses{list: c.system.hostAddresses, now: c.Now}
 	return &c
-}
-
-// noBooter is the Booter of a server that has none.
-type noBooter struct{}
-
-func (noBooter) Boot(context.Context, dhcp.Client) dhcp.Boot {
-	return dhcp.Boot{Reason: "this server has no boot files"}
 }

@@ -477,7 +477,7 @@ func TestKnownClientsComeFirst(t *testing.T) {
 		s.Req.Packet.ClientHWAddr = from[:]
 		b.ports[dhcp.ServerPort].in <- arrival{data: s.Req.Packet.ToBytes(), from: s.Req.Source}
 	}
-	for i := range workers + maxWaiting/2 {
+	for i := range workers + serving.MaxWaiting/2 {
 		discover(dhcp.Station{2, 0, 0, 0, byte(i >> 8), byte(i)})
 	}
 	discover(g.known)

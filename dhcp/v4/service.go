@@ -20,9 +20,6 @@ import (
 )
 
 const (
-	// maxWaiting is how many packets may wait for a worker, per socket.
-	// Further ones are dropped; clients ask again.
-	maxWaiting = 1024
 	// workers is how many packets are handled at once, per socket. Handling one
 	// waits for nothing: what has to be stored is waited for elsewhere.
 	workers = 16
@@ -59,9 +56,8 @@ type service struct {
 // it and wait for a worker.
 type socket struct {
 	udpSocket
-	port    uint16
-	known   chan arrival // from clients that the registry knows
-	waiting chan arrival // from all others
+	port  uint16
+	queue *serving.Queue[arrival]
 }
 
 // arrival is a packet as it came from the network.
@@ -95,7 +91,7 @@ func (s *service) open(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		s.sockets = append(s.sockets, &socket{conn, port, make(chan arrival, maxWaiting), make(chan arrival, maxWaiting)})
+		s.sockets = append(s.sockets, &socket{conn, port, serving.NewQueue[arrival]()})
 	}
 	return nil
 }
@@ -172,13 +168,7 @@ func (s *service) read(ctx context.Context, sock *socket) error {
 
 // queue hands a packet to the workers, or drops it if too many wait.
 func (s *service) queue(sock *socket, a arrival) {
-	waiting := sock.waiting
-	if s.isKnown(a.data) {
-		waiting = sock.known
-	}
-	select {
-	case waiting <- a:
-	default:
+	if !sock.queue.Put(a, s.isKnown(a.data)) {
 		s.warnDropped(sock)
 	}
 }
@@ -201,27 +191,11 @@ func (s *service) isKnown(packet []byte) bool {
 	return registry.Known(net.HardwareAddr(packet[chaddr : chaddr+6]))
 }
 
-// next waits for a packet. Those of known clients come first.
-func (sock *socket) next(ctx context.Context) (a arrival, ok bool) {
-	select {
-	case a = <-sock.known:
-		return a, true
-	default:
-	}
-	select {
-	case a = <-sock.known:
-	case a = <-sock.waiting:
-	case <-ctx.Done():
-		return a, false
-	}
-	return a, true
-}
-
 // work handles packets until ctx ends. It finishes the packet that it is handling
 // then.
 func (s *service) work(ctx context.Context, sock *socket) {
 	for ctx.Err() == nil {
-		if a, ok := sock.next(ctx); ok {
+		if a, ok := sock.queue.Next(ctx); ok {
 			s.handle(context.WithoutCancel(ctx), sock, a)
 		}
 	}

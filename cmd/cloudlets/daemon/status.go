@@ -20,8 +20,10 @@ func (d *Daemon) networks() web.Networks {
 		for _, s := range l.Networks() {
 			served[s.Name] = s
 		}
-		waiting, unanswered := l.Elsewhere()
-		list.Elsewhere, list.UnansweredElsewhere = waitingInfo(waiting), unansweredInfo(unanswered)
+		addElsewhere(&list, l)
+	}
+	if l := d.dhcpv6.Load(); l != nil {
+		addElsewhere(&list, l)
 	}
 	served6 := d.servedIPv6()
 	for _, p := range d.places.now() {
@@ -38,6 +40,7 @@ func (d *Daemon) networks() web.Networks {
 		}
 		if s, ok := served6[n.Name]; ok {
 			n.Pool, n.PoolSize, n.PoolUsed = s.Pool.String(), int(min(s.Size, math.MaxInt)), s.Used
+			n.Waiting, n.Unanswered = waitingInfo(s.Waiting), unansweredInfo(s.Unanswered)
 		}
 		list.Networks = append(list.Networks, n)
 	}
@@ -53,6 +56,15 @@ func (d *Daemon) servedIPv6() map[string]v6.NetworkStatus {
 		}
 	}
 	return served
+}
+
+// addElsewhere adds what a server knows of clients whose networks are not served.
+func addElsewhere(list *web.Networks, l interface {
+	Elsewhere() ([]serving.Waiting, []serving.Unanswered)
+}) {
+	waiting, unanswered := l.Elsewhere()
+	list.Elsewhere = append(list.Elsewhere, waitingInfo(waiting)...)
+	list.UnansweredElsewhere = append(list.UnansweredElsewhere, unansweredInfo(unanswered)...)
 }
 
 func waitingInfo(all []serving.Waiting) []web.WaitingInfo {
