@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// recent counts for addresses what each of them may still do. It forgets an
+// allowance counts for addresses what each of them may still do. It forgets an
 // address between one and two lives after it was added, and holds at most twice
 // maxMachines: beyond that, more are not added until the next life begins.
-type recent struct {
+type allowance struct {
 	life       time.Duration
 	young, old map[netip.Addr]int
 	since      time.Time // when young began
 }
 
 // add gives count to an address, whatever it had before.
-func (r *recent) add(addr netip.Addr, count int, now time.Time) {
+func (r *allowance) add(addr netip.Addr, count int, now time.Time) {
 	r.turn(now)
 	delete(r.old, addr)
 	if _, known := r.young[addr]; known || len(r.young) < maxMachines {
@@ -24,7 +24,7 @@ func (r *recent) add(addr netip.Addr, count int, now time.Time) {
 }
 
 // spend takes 1 from an address, and says whether there was any.
-func (r *recent) spend(addr netip.Addr, now time.Time) bool {
+func (r *allowance) spend(addr netip.Addr, now time.Time) bool {
 	r.turn(now)
 	for _, counts := range []map[netip.Addr]int{r.young, r.old} {
 		if left := counts[addr]; left > 1 {
@@ -39,13 +39,13 @@ func (r *recent) spend(addr netip.Addr, now time.Time) bool {
 }
 
 // remove forgets an address.
-func (r *recent) remove(addr netip.Addr) {
+func (r *allowance) remove(addr netip.Addr) {
 	delete(r.young, addr)
 	delete(r.old, addr)
 }
 
 // turn begins a new life if the last one is over.
-func (r *recent) turn(now time.Time) {
+func (r *allowance) turn(now time.Time) {
 	age := now.Sub(r.since)
 	if r.young != nil && age < r.life {
 		return
