@@ -163,7 +163,7 @@ bench: setup-bench build bin/demo ## measure against the plain tools, in the sam
 		./images/vcs ./images/rootfs ./images/disk/ext4 ./images/disk/vdisk ./images/pack ./provision/agent ./cmd/cloudlets && \
 	$(GO) test -timeout 10m -run '^$$' -bench Kickstart $(AS_ROOT) ./images/ejs
 	CLOUDLETS_BENCH_ATFTPD=$(CURDIR)/bin/atftpd/usr/sbin/atftpd $(GO) test -timeout 10m -run '^$$' -bench . -benchtime 10x $(AS_ROOT) ./tftp
-	$(GO) test -timeout 10m -run '^$$' -bench 'Table|Reload' $(AS_ROOT) ./dhcp ./provision/site
+	$(GO) test -timeout 10m -run '^$$' -bench 'Table|Reload' $(AS_ROOT) ./dhcp/table ./provision/site
 	CLOUDLETS_BENCH_KEA=$(CURDIR)/bin/kea/usr/sbin/kea-dhcp4 CLOUDLETS_BENCH_NGINX=$(CURDIR)/bin/nginx/usr/sbin/nginx $(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(AS_ROOT) ./testdata/bed
 
 .PHONY: clean

@@ -25,6 +25,17 @@ const (
 	Off               // its clients get no answer; on an interface, relays still do
 )
 
+// String names the mode as the logs do.
+func (m Mode) String() string {
+	switch m {
+	case Proxy:
+		return "proxy"
+	case Off:
+		return "off"
+	}
+	return "pool"
+}
+
 // Request is one packet, with the port and the address that it came from.
 type Request struct {
 	Packet *dhcpv4.DHCPv4
@@ -66,12 +77,12 @@ type Grant struct {
 	Term time.Duration
 	// Reason says why the verdict is what it is.
 	Reason string
-	// misplaced says why the client does not get the address that is reserved for
+	// Misplaced says why the client does not get the address that is reserved for
 	// it, if there is one.
-	misplaced string
-	// unproven says that the client never had the address, so that another station
+	Misplaced string
+	// Unproven says that the client never had the address, so that another station
 	// may have it.
-	unproven bool
+	Unproven bool
 }
 
 // Reply is what a server does about a request. A nil Packet is silence.
@@ -84,8 +95,8 @@ type Reply struct {
 	Reason string
 }
 
-// noReply is the Reply of a server that stays silent.
-func noReply(format string, args ...any) Reply {
+// NoReply is the Reply of a server that stays silent.
+func NoReply(format string, args ...any) Reply {
 	return Reply{Reason: fmt.Sprintf(format, args...)}
 }
 
@@ -101,15 +112,15 @@ func Answer(req Request, id Identity, grant Grant, boot Boot) Reply {
 	case dhcpv4.MessageTypeInform:
 		return answerInform(req, id, boot)
 	case dhcpv4.MessageTypeDecline, dhcpv4.MessageTypeRelease:
-		return noReply("%s is never answered%s", t, because(grant.Reason))
+		return NoReply("%s is never answered%s", t, because(grant.Reason))
 	default:
-		return noReply("not a message that a server answers (type %d)", t)
+		return NoReply("not a message that a server answers (type %d)", t)
 	}
 }
 
-// needsBoot says whether the reply to a request depends on what its client
+// NeedsBoot says whether the reply to a request depends on what its client
 // shall boot.
-func needsBoot(req Request, id Identity, grant Grant) bool {
+func (req Request) NeedsBoot(id Identity, grant Grant) bool {
 	if req.Client.Kind == Plain {
 		return false
 	}
@@ -117,7 +128,7 @@ func needsBoot(req Request, id Identity, grant Grant) bool {
 	case dhcpv4.MessageTypeDiscover:
 		return req.Port != BootPort && (id.Mode == Proxy || grant.Verdict == Granted)
 	case dhcpv4.MessageTypeRequest:
-		return req.Port == BootPort || grant.Verdict == Granted || asksBootServer(req)
+		return req.Port == BootPort || grant.Verdict == Granted || req.AsksBootServer()
 	case dhcpv4.MessageTypeInform:
 		return true
 	}
@@ -127,11 +138,11 @@ func needsBoot(req Request, id Identity, grant Grant) bool {
 func answerDiscover(req Request, id Identity, grant Grant, boot Boot) Reply {
 	switch {
 	case req.Port == BootPort:
-		return noReply("a DISCOVER does not belong on port %d", BootPort)
+		return NoReply("a DISCOVER does not belong on port %d", BootPort)
 	case id.Mode == Proxy:
 		return answerBoot(req, id, boot, dhcpv4.MessageTypeOffer, proxyOffer)
 	case grant.Verdict != Granted:
-		return noReply("no address: %s", grant.Reason)
+		return NoReply("no address: %s", grant.Reason)
 	default:
 		return answerLease(req, id, grant, boot, dhcpv4.MessageTypeOffer)
 	}
@@ -139,14 +150,14 @@ func answerDiscover(req Request, id Identity, grant Grant, boot Boot) Reply {
 
 func answerRequest(req Request, id Identity, grant Grant, boot Boot) Reply {
 	switch {
-	case req.Port == BootPort || asksBootServer(req):
+	case req.Port == BootPort || req.AsksBootServer():
 		return answerBoot(req, id, boot, dhcpv4.MessageTypeAck, bootServer)
 	case id.Mode == Proxy:
-		return noReply("a REQUEST is for the network's own DHCP server")
+		return NoReply("a REQUEST is for the network's own DHCP server")
 	case grant.Verdict == Refused:
 		return refuse(req, id, grant)
 	case grant.Verdict != Granted:
-		return noReply("no address: %s", grant.Reason)
+		return NoReply("no address: %s", grant.Reason)
 	default:
 		return answerLease(req, id, grant, boot, dhcpv4.MessageTypeAck)
 	}
@@ -159,10 +170,10 @@ func answerInform(req Request, id Identity, boot Boot) Reply {
 		return answerBoot(req, id, boot, dhcpv4.MessageTypeAck, bootServer)
 	}
 	if id.Mode == Proxy {
-		return noReply("an INFORM is for the network's own DHCP server")
+		return NoReply("an INFORM is for the network's own DHCP server")
 	}
-	if !informant(req).IsValid() && !toAddr(req.Packet.GatewayIPAddr).IsValid() {
-		return noReply("an INFORM that says no address, and comes from none")
+	if !informant(req).IsValid() && !ToAddr(req.Packet.GatewayIPAddr).IsValid() {
+		return NoReply("an INFORM that says no address, and comes from none")
 	}
 	p := newReply(req, id, dhcpv4.MessageTypeAck)
 	addNetwork(p, req, id.Network)
@@ -172,11 +183,11 @@ func answerInform(req Request, id Identity, boot Boot) Reply {
 // answerBoot names a boot file but gives no address.
 func answerBoot(req Request, id Identity, boot Boot, t dhcpv4.MessageType, s step) Reply {
 	if req.Client.Kind == Plain {
-		return noReply("not a boot client")
+		return NoReply("not a boot client")
 	}
 	options, err := chooseBootOptions(req, id, boot, s)
 	if err != nil {
-		return noReply("%s", err)
+		return NoReply("%s", err)
 	}
 	p := newReply(req, id, t)
 	if s == proxyOffer {
@@ -224,16 +235,16 @@ func finish(req Request, p *dhcpv4.DHCPv4, file, reason string) Reply {
 	return Reply{Packet: p, To: destination(req, p), File: file, Reason: reason}
 }
 
-// asksBootServer says whether a REQUEST is PXE's boot-server step, in which the
+// AsksBootServer says whether a REQUEST is PXE's boot-server step, in which the
 // client already has an address, and not a request for an address.
-func asksBootServer(req Request) bool {
+func (req Request) AsksBootServer() bool {
 	_, ok := bootItem(req)
-	return ok && req.Client.Kind != Plain && toAddr(req.Packet.ClientIPAddr).IsValid()
+	return ok && req.Client.Kind != Plain && ToAddr(req.Packet.ClientIPAddr).IsValid()
 }
 
 // bootItem is the boot server type that a PXE client asks for (option 43.71).
 func bootItem(req Request) ([]byte, bool) {
-	item, ok := suboptionOf(req.Packet.GetOneOption(optVendor), pxeBootItem)
+	item, ok := SuboptionOf(req.Packet.GetOneOption(optVendor), pxeBootItem)
 	return item, ok && len(item) == 4
 }
 

@@ -13,8 +13,8 @@ import (
 // Vendor classes (option 60) by which boot clients and servers recognise each
 // other.
 const (
-	classPXE   = "PXEClient"
-	classHTTP  = "HTTPClient"
+	ClassPXE   = "PXEClient"
+	ClassHTTP  = "HTTPClient"
 	classUBoot = "U-Boot" // and the architecture: "U-Boot.armv8"
 )
 
@@ -62,13 +62,13 @@ func chooseBootOptions(req Request, id Identity, boot Boot, s step) (bootOptions
 	if !tftp.IsValid() {
 		tftp = id.Addr
 	}
-	o := bootOptions{class: classPXE, next: tftp, tftpName: tftp.String(), file: boot.File}
+	o := bootOptions{class: ClassPXE, next: tftp, tftpName: tftp.String(), file: boot.File}
 	switch c := req.Client; c.Kind {
 	case OwnIPXE:
 		o.reason = "script for our iPXE"
 	case HTTPBoot:
 		// EDK2 drops an offer that does not echo its own class.
-		o.class, o.reason = classHTTP, c.Firmware.String()+" HTTP Boot, URL"
+		o.class, o.reason = ClassHTTP, c.Firmware.String()+" HTTP Boot, URL"
 	case IPXE:
 		// If option 43 is there, this iPXE cannot resolve a relative name.
 		o.vendor, o.file = skipDiscoveryOption(), tftpURL(boot.File, tftp)
@@ -119,7 +119,7 @@ func (o *bootOptions) setForPXE(fw Firmware, id Identity, boot Boot, s step) {
 	case s == proxyOffer && !boot.OneStep:
 		// An offer without option 43 and without a file sends UEFI to port
 		// 4011 (a "BINL" offer). Newer firmware drops other proxy offers.
-		*o = bootOptions{class: classPXE, next: id.Addr, reason: fmt.Sprintf("%s PXE, sent to port %d", fw, BootPort)}
+		*o = bootOptions{class: ClassPXE, next: id.Addr, reason: fmt.Sprintf("%s PXE, sent to port %d", fw, BootPort)}
 	default:
 		o.vendor, o.reason = skipDiscoveryOption(), fw.String()+" PXE, file in one step"
 	}

@@ -25,8 +25,8 @@ func Classify(p *dhcpv4.DHCPv4) Client {
 		HTTP:        hasFeature(features, ipxeFeatureHTTP),
 		BzImage:     hasFeature(features, ipxeFeatureBzImage),
 		UUID:        uuidText(p.GetOneOption(optUUID)),
-		Hostname:    printable(p.GetOneOption(dhcpv4.OptionHostName)),
-		VendorClass: printable(p.GetOneOption(dhcpv4.OptionClassIdentifier)),
+		Hostname:    Printable(p.GetOneOption(dhcpv4.OptionHostName)),
+		VendorClass: Printable(p.GetOneOption(dhcpv4.OptionClassIdentifier)),
 		UserClass:   strings.Join(classes, ","),
 		Addr:        addressOf(p),
 	}
@@ -39,7 +39,7 @@ func Classify(p *dhcpv4.DHCPv4) Client {
 
 // hasFeature says whether an iPXE has a feature, by its option 175.
 func hasFeature(features []byte, code byte) bool {
-	value, _ := suboptionOf(features, code)
+	value, _ := SuboptionOf(features, code)
 	return len(value) > 0 && value[0] != 0
 }
 
@@ -47,8 +47,8 @@ func hasFeature(features []byte, code byte) bool {
 // architecture (option 93) and the vendor class of a boot client. Option 94 is
 // not required, since not every ROM sends it.
 func kindOf(p *dhcpv4.DHCPv4, vendorClass string, userClasses []string) Kind {
-	http := strings.HasPrefix(vendorClass, classHTTP)
-	pxe := strings.HasPrefix(vendorClass, classPXE) || strings.HasPrefix(vendorClass, classUBoot)
+	http := strings.HasPrefix(vendorClass, ClassHTTP)
+	pxe := strings.HasPrefix(vendorClass, ClassPXE) || strings.HasPrefix(vendorClass, classUBoot)
 	hasArch := p.Options.Has(dhcpv4.OptionClientSystemArchitectureType)
 	switch {
 	case !hasArch || !http && !pxe:
@@ -121,14 +121,14 @@ func isRaspberryPi(mac net.HardwareAddr) bool {
 
 // addressOf is the address that a client has, or else the one that it asks for.
 func addressOf(p *dhcpv4.DHCPv4) netip.Addr {
-	if a := toAddr(p.ClientIPAddr); a.IsValid() {
+	if a := ToAddr(p.ClientIPAddr); a.IsValid() {
 		return a
 	}
-	return toAddr(p.RequestedIPAddress())
+	return ToAddr(p.RequestedIPAddress())
 }
 
-// toAddr converts an address. 0.0.0.0 becomes the invalid netip.Addr.
-func toAddr(ip net.IP) netip.Addr {
+// ToAddr converts an address. 0.0.0.0 becomes the invalid netip.Addr.
+func ToAddr(ip net.IP) netip.Addr {
 	a, ok := netip.AddrFromSlice(ip.To4())
 	if !ok || a.IsUnspecified() {
 		return netip.Addr{}

@@ -32,7 +32,7 @@ var everyone = netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), 
 // destination chooses where the reply p goes, by RFC 2131, 4.1, and by PXE 2.1
 // for port 4011.
 func destination(req Request, p *dhcpv4.DHCPv4) Destination {
-	relay, client := toAddr(req.Packet.GatewayIPAddr), toAddr(req.Packet.ClientIPAddr)
+	relay, client := ToAddr(req.Packet.GatewayIPAddr), ToAddr(req.Packet.ClientIPAddr)
 	if req.Packet.MessageType() == dhcpv4.MessageTypeInform {
 		client = informant(req)
 	}
@@ -46,7 +46,7 @@ func destination(req Request, p *dhcpv4.DHCPv4) Destination {
 	case isStation(client):
 		return Destination{Addr: netip.AddrPortFrom(client, ClientPort)}
 	}
-	yours := toAddr(p.YourIPAddr)
+	yours := ToAddr(p.YourIPAddr)
 	if p.IsBroadcast() || !yours.IsValid() || p.HWType == iana.HWTypeInfiniband {
 		return Destination{Route: Broadcast, Addr: everyone}
 	}
@@ -57,10 +57,10 @@ func destination(req Request, p *dhcpv4.DHCPv4) Destination {
 // (RFC 2131, 4.4.3). Those that do not are believed to have the one that the packet
 // came from.
 func informant(req Request) netip.Addr {
-	if client := toAddr(req.Packet.ClientIPAddr); client.IsValid() {
+	if client := ToAddr(req.Packet.ClientIPAddr); client.IsValid() {
 		return client
 	}
-	if from := req.Source.Addr(); isStation(from) && !toAddr(req.Packet.GatewayIPAddr).IsValid() {
+	if from := req.Source.Addr(); isStation(from) && !ToAddr(req.Packet.GatewayIPAddr).IsValid() {
 		return from
 	}
 	return netip.Addr{}

@@ -1,19 +1,12 @@
-// Package dhcp serves DHCPv4 to machines that boot from the network: as the
-// network's own DHCP server, or as a proxy beside the one that is there.
+// Package dhcp has the nouns of DHCP for machines that boot from the network, and the rules
+// of DHCPv4 for one packet.
 //
-// The package knows nothing of images and machines. It asks its [Booter] what a
-// client shall boot, and reports each packet and the reason for its reply as an
-// [Exchange]. The rules of what real firmware accepts are one pure function,
-// [Answer]. A [Server] is the configuration; its Listen opens the sockets, and
-// [Listener.Serve] answers.
+// A server asks its [Booter] what a client shall boot, keeps its leases in a [LeaseStore],
+// and reports each packet and the reason for its reply as an [Exchange]. It knows nothing
+// of images and machines. [Parse] and [Classify] read a packet, and [Answer] has the rules
+// of what real firmware accepts: all are pure functions.
 //
-// A server may serve several networks: those of its interfaces, and those whose
-// packets relay agents bring ([Server.Relayed]). An interface may come, go and be
-// made anew while the server runs.
-//
-// Several servers may serve one network, if they share a [LeaseStore] and know of each
-// other ([Server.Members]). The store decides which client has an address. One of the
-// servers answers a client at once, and the others do if it asks again.
+// The servers are packages v4 and v6.
 //
 // Standards: RFC 2131, 2132, 3004, 3011, 3046, 3074, 3527, 4361, 4578, 5970, 7440; PXE 2.1;
 // UEFI 2.10 chapter 24 (HTTP Boot).
@@ -95,6 +88,14 @@ type Boot struct {
 // may be called by several goroutines at once.
 type Booter interface {
 	Boot(ctx context.Context, c Client) Boot
+}
+
+// NoBooter is a [Booter] with which no client boots.
+type NoBooter struct{}
+
+// Boot implements [Booter].
+func (NoBooter) Boot(context.Context, Client) Boot {
+	return Boot{Reason: "this server has no boot files"}
 }
 
 // Reservation is what is kept for one client.

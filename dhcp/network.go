@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -40,16 +41,17 @@ type Option struct {
 	Value []byte // not empty
 }
 
-func (n Network) leaseTime() time.Duration {
+// Term is how long a lease of the network lasts.
+func (n Network) Term() time.Duration {
 	if n.LeaseTime <= 0 {
 		return DefaultLeaseTime
 	}
 	return n.LeaseTime
 }
 
-// validate checks that the pool is within the subnet, and that no option is one of
+// Validate checks that the pool is within the subnet, and that no option is one of
 // the server's own.
-func (n Network) validate() error {
+func (n Network) Validate() error {
 	if !n.Subnet.Addr().Is4() {
 		return fmt.Errorf("the subnet %q is no IPv4 subnet: write it as 10.0.0.0/24", n.Subnet)
 	}
@@ -100,6 +102,17 @@ func (r Range) Contains(a netip.Addr) bool {
 // size is how many addresses a range has that is not empty.
 func (r Range) size() uint32 { return number(r.Last) - number(r.First) + 1 }
 
+// Part parts the last n-th of a range from the rest. If the range has less than n
+// addresses, the last part is empty.
+func (r Range) Part(n uint32) (rest, last Range) {
+	size := r.size() / n
+	if size == 0 {
+		return r, last
+	}
+	border := address(number(r.Last) - size)
+	return Range{r.First, border}, Range{border.Next(), r.Last}
+}
+
 // String writes the range in the form that ParseRange reads.
 func (r Range) String() string {
 	if !r.First.IsValid() {
@@ -131,4 +144,15 @@ func (r Ranges) String() string {
 		texts[i] = one.String()
 	}
 	return strings.Join(texts, ", ")
+}
+
+func number(a netip.Addr) uint32 {
+	b := a.As4()
+	return binary.BigEndian.Uint32(b[:])
+}
+
+func address(n uint32) netip.Addr {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], n)
+	return netip.AddrFrom4(b)
 }

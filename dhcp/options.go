@@ -53,9 +53,9 @@ func encapsulate(subs ...suboption) []byte {
 	return append(b, byte(dhcpv4.OptionEnd.Code()))
 }
 
-// suboptionOf finds one suboption in an encapsulating option. A malformed
+// SuboptionOf finds one suboption in an encapsulating option. A malformed
 // suboption ends the search; those before it still count.
-func suboptionOf(b []byte, code byte) ([]byte, bool) {
+func SuboptionOf(b []byte, code byte) ([]byte, bool) {
 	for len(b) >= 2 && b[0] != dhcpv4.OptionEnd.Code() {
 		if b[0] == dhcpv4.OptionPad.Code() {
 			b = b[1:]
@@ -78,7 +78,7 @@ func suboptionOf(b []byte, code byte) ([]byte, bool) {
 func userClasses(p *dhcpv4.DHCPv4) []string {
 	classes := p.UserClass()
 	for i, class := range classes {
-		classes[i] = printable([]byte(class))
+		classes[i] = Printable([]byte(class))
 	}
 	return classes
 }
@@ -98,10 +98,14 @@ func uuidText(b []byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", u[0:4], u[4:6], u[6:8], u[8:10], u[10:])
 }
 
-// printable makes text from the network safe for logs and pages: it removes
-// trailing NULs and replaces all but printable ASCII with question marks.
-func printable(b []byte) string {
-	s := strings.TrimRight(string(b), "\x00")
+// maxText is how many bytes of a client's text are kept.
+const maxText = 255
+
+// Printable makes text from the network safe for logs and pages: it removes
+// trailing NULs, replaces all but printable ASCII with question marks, and keeps the first
+// 255 bytes.
+func Printable(b []byte) string {
+	s := strings.TrimRight(string(b[:min(len(b), maxText)]), "\x00")
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return '?'

@@ -1,79 +1,18 @@
-package dhcp
+package dhcp_test
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/hex"
 	"fmt"
-	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"cloudlets/dhcp"
 )
 
-// sample is a request of testdata/packets: its bytes and how it came.
-type sample struct {
-	name string
-	req  Request
-	raw  []byte
-}
-
-// samples reads all requests of testdata/packets.
-func samples(t testing.TB) []sample {
-	t.Helper()
-	files, err := filepath.Glob("testdata/packets/*.hex")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no packets in testdata/packets: %v", err)
-	}
-	var all []sample
-	for _, f := range files {
-		all = append(all, readSample(t, f))
-	}
-	return all
-}
-
-func sampleNamed(t testing.TB, name string) sample {
-	t.Helper()
-	return readSample(t, "testdata/packets/"+name+".hex")
-}
-
-// readSample reads a file of hexadecimal bytes with comments, in which lines
-// that begin with "source" and "port" say how the packet came.
-func readSample(t testing.TB, file string) sample {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := sample{name: strings.TrimSuffix(filepath.Base(file), ".hex")}
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		line := lines.Text()
-		if source, ok := strings.CutPrefix(line, "source "); ok {
-			s.req.Source = netip.MustParseAddrPort(source)
-		} else if port, ok := strings.CutPrefix(line, "port "); ok {
-			fmt.Sscan(port, &s.req.Port)
-		} else if !strings.HasPrefix(line, "#") {
-			b, err := hex.DecodeString(strings.ReplaceAll(line, " ", ""))
-			if err != nil {
-				t.Fatalf("%s: %v", file, err)
-			}
-			s.raw = append(s.raw, b...)
-		}
-	}
-	if s.req.Packet, err = Parse(s.raw); err != nil {
-		t.Fatalf("%s: %v", file, err)
-	}
-	s.req.Client = Classify(s.req.Packet)
-	return s
-}
-
 // render writes a reply as text that a person can check against the standard.
-func render(r Reply) string {
+func render(r dhcp.Reply) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "reason  %s\n", r.Reason)
 	if r.Packet == nil {
@@ -96,11 +35,11 @@ func render(r Reply) string {
 	return b.String()
 }
 
-func renderDestination(d Destination) string {
+func renderDestination(d dhcp.Destination) string {
 	switch d.Route {
-	case Broadcast:
+	case dhcp.Broadcast:
 		return "broadcast " + d.Addr.String()
-	case Hardware:
+	case dhcp.Hardware:
 		return d.Addr.String() + " at " + d.MAC.String()
 	default:
 		return d.Addr.String()
@@ -125,7 +64,7 @@ func renderValue(code int, v []byte) string {
 }
 
 func dotted(ip []byte) string {
-	if a := toAddr(ip); a.IsValid() {
+	if a := dhcp.ToAddr(ip); a.IsValid() {
 		return a.String()
 	}
 	return "-"

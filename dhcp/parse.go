@@ -14,9 +14,9 @@ const (
 	fileEnd    = 236
 )
 
-// errHardware is the error of a client whose hardware address is not one of 6
+// ErrHardware is the error of a client whose hardware address is not one of 6
 // bytes: InfiniBand's has 20, and its clients send 8 bytes of it or none (RFC 4390).
-var errHardware = errors.New("only hardware addresses of 6 bytes are served, as Ethernet and Wi-Fi have them")
+var ErrHardware = errors.New("only hardware addresses of 6 bytes are served, as Ethernet and Wi-Fi have them")
 
 // Parse reads a client's packet. Options that the client keeps in the
 // header's sname and file fields (option overload, RFC 2131, 4.1) are added to
@@ -33,7 +33,7 @@ func Parse(b []byte) (*dhcpv4.DHCPv4, error) {
 		return nil, errors.New("parse DHCP packet: it is not a request")
 	}
 	if len(p.ClientHWAddr) != 6 {
-		return nil, fmt.Errorf("parse DHCP packet: hardware type %d with an address of %d bytes: %w", p.HWType, len(p.ClientHWAddr), errHardware)
+		return nil, fmt.Errorf("parse DHCP packet: hardware type %d with an address of %d bytes: %w", p.HWType, len(p.ClientHWAddr), ErrHardware)
 	}
 	return p, readOverload(p, b)
 }

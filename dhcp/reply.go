@@ -63,7 +63,7 @@ func addLease(p *dhcpv4.DHCPv4, req Request, n Network, g Grant) {
 func addNetwork(p *dhcpv4.DHCPv4, req Request, n Network) {
 	if n.Subnet.IsValid() {
 		p.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(n.Subnet.Bits(), 32)))
-		p.UpdateOption(dhcpv4.OptBroadcastAddress(lastAddr(n.Subnet).AsSlice()))
+		p.UpdateOption(dhcpv4.OptBroadcastAddress(LastAddr(n.Subnet).AsSlice()))
 	}
 	if n.Router.IsValid() {
 		p.UpdateOption(dhcpv4.OptRouter(n.Router.AsSlice()))
@@ -87,8 +87,8 @@ func packed(addrs []netip.Addr) (b []byte) {
 	return b
 }
 
-// lastAddr is an IPv4 subnet's broadcast address.
-func lastAddr(s netip.Prefix) netip.Addr {
+// LastAddr is an IPv4 subnet's broadcast address.
+func LastAddr(s netip.Prefix) netip.Addr {
 	a := s.Masked().Addr().As4()
 	host := ^uint32(0) >> s.Bits()
 	binary.BigEndian.PutUint32(a[:], binary.BigEndian.Uint32(a[:])|host)

@@ -32,7 +32,7 @@ func (c *Chain) record(ctx context.Context, e provision.Event) {
 	}
 }
 
-// SawExchange records a DHCP exchange. It is the Observe of a [dhcp.Server], and
+// SawExchange records a DHCP exchange. It is the Observe of a [v4.Server], and
 // never waits for the store. It records an operating system's exchanges only if
 // the machine is in the site.
 func (c *Chain) SawExchange(x dhcp.Exchange) {

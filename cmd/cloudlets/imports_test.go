@@ -50,9 +50,14 @@ var inside = map[string][]string{
 	"provision/track":    {"provision", "provision/store"},
 	"provision/wire":     {"provision", "images/target"},
 
+	"dhcp":           {},
 	"dhcp/advertise": {"dhcp"},
 	"dhcp/ifwatch":   {},
-	"dhcp/v6":        {"dhcp"},
+	"dhcp/serving":   {"dhcp"},
+	"dhcp/table":     {"dhcp"},
+	"dhcp/ether":     {"dhcp", "dhcp/serving"},
+	"dhcp/v4":        {"dhcp", "dhcp/ether", "dhcp/ifwatch", "dhcp/serving", "dhcp/table"},
+	"dhcp/v6":        {"dhcp", "dhcp/ifwatch", "dhcp/serving"},
 
 	"provision/netconfig": {"images", "provision"},
 	"provision/bootorder": {},
@@ -231,7 +236,7 @@ func hasInit(file *ast.File) bool {
 // TestHouseRulesBite: the checks find what they are for.
 func TestHouseRulesBite(t *testing.T) {
 	for word, p := range map[string]listed{
-		"dhcp may import []":         {ImportPath: "cloudlets/dhcp", Doc: "x", Imports: []string{"net", "cloudlets/provision"}},
+		"dhcp may import []":         {ImportPath: "cloudlets/dhcp/dhcptest", Doc: "x", Imports: []string{"net", "cloudlets/provision"}},
 		"tftp may import []":         {ImportPath: "cloudlets/tftp", Doc: "x", Imports: []string{"cloudlets/dhcp"}},
 		"imports cloudlets/tftp":     {ImportPath: "cloudlets/httpboot", Doc: "x", Imports: []string{"cloudlets/tftp"}},
 		"imports cloudlets/web":      {ImportPath: "cloudlets/provision/agent", Doc: "x", Imports: []string{"cloudlets/web"}},

@@ -5,14 +5,12 @@ package advertise
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,8 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"cloudlets/dhcp/dhcptest"
 	"cloudlets/testdata/bed"
 	"cloudlets/testdata/needs"
 )
@@ -99,33 +96,13 @@ func (w *wire) logged(want string) {
 func (w *wire) serve() {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- inside(w.net.Name, func() error { return w.server.Serve(ctx) }) }()
+	go func() { done <- dhcptest.Inside(w.net.Name, func() error { return w.server.Serve(ctx) }) }()
 	w.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
 			w.Errorf("the server ended with %v", err)
 		}
 	})
-}
-
-// inside calls f on a thread of its own that lives in a namespace.
-func inside(ns string, f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		done <- func() error {
-			file, err := os.Open(filepath.Join("/run/netns", ns))
-			if err != nil {
-				return err
-			}
-			defer file.Close()
-			if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("enter namespace %s (it takes root): %w", ns, err)
-			}
-			return f()
-		}()
-	}()
-	return <-done
 }
 
 // host adds a host with a MAC to the network.
@@ -373,7 +350,7 @@ func TestForbiddenToSend(t *testing.T) {
 	w.on(w.net, "ip", "-6", "rule", "add", "pref", "2", "lookup", "local") // instead of the first, which knows all groups
 	w.on(w.net, "ip", "-6", "rule", "add", "pref", "1", "to", "ff02::2/128", "prohibit")
 	w.on(w.net, "ip", "-6", "rule", "del", "pref", "0")
-	err := inside(w.net.Name, func() error {
+	err := dhcptest.Inside(w.net.Name, func() error {
 		for tries := 0; tries < 3; {
 			s := w.server
 			s.explain(s.serveOnce(w.ctx))

@@ -28,13 +28,13 @@ const (
 // network is what is known of a network: which machines may be answered, which
 // ask, and which routers are there. Every method takes the time that it is.
 type network struct {
-	admitted recent // by DHCP, with the answers that are left
-	waiting  recent // they asked before their DHCP was seen
+	admitted allowance // by DHCP, with the answers that are left
+	waiting  allowance // they asked before their DHCP was seen
 	routers  map[netip.Addr]time.Time
 }
 
 func newNetwork() network {
-	return network{admitted: recent{life: admittedFor}, waiting: recent{life: waitsFor}, routers: map[netip.Addr]time.Time{}}
+	return network{admitted: allowance{life: admittedFor}, waiting: allowance{life: waitsFor}, routers: map[netip.Addr]time.Time{}}
 }
 
 // admit says that the machine at addr is an iPXE whose DHCP was answered. It

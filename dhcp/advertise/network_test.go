@@ -130,7 +130,7 @@ func TestBounds(t *testing.T) {
 		n.solicited(flooding(i), now)
 		n.admit(flooding(i+1<<20), now)
 	}
-	for name, r := range map[string]recent{"admitted": n.admitted, "waiting": n.waiting} {
+	for name, r := range map[string]allowance{"admitted": n.admitted, "waiting": n.waiting} {
 		if held := len(r.young) + len(r.old); held == 0 || held > 2*maxMachines {
 			t.Errorf("%s: %d machines are remembered, want at most %d", name, held, 2*maxMachines)
 		}

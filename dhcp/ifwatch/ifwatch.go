@@ -74,7 +74,7 @@ func (s *Signal) Each(ctx context.Context, f func()) {
 	}
 }
 
-// Watcher sends a signal when an interface or one of its IPv4 addresses came, went or
+// Watcher sends a signal when an interface or one of its IP addresses came, went or
 // changed, and every 5 s besides. If the kernel cannot be listened to, it sends one
 // every second instead.
 type Watcher struct {
@@ -100,7 +100,7 @@ func openMonitor() (*os.File, error) {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), "netlink socket")
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR}); err != nil {
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR}); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil

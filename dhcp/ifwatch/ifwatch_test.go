@@ -75,6 +75,8 @@ func TestKernelTellsOfChanges(t *testing.T) {
 	for _, change := range [][]string{
 		{"address", "add", "10.9.9.1/24", "dev", "br9"},
 		{"address", "del", "10.9.9.1/24", "dev", "br9"},
+		{"address", "add", "fd99::1/64", "dev", "br9", "nodad"},
+		{"address", "del", "fd99::1/64", "dev", "br9"},
 		{"link", "set", "br9", "name", "br8"},
 		{"link", "del", "br8"},
 	} {

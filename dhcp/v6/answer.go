@@ -208,7 +208,7 @@ func address(a netip.Addr, term time.Duration) *dhcpv6.OptIAAddress {
 }
 
 func status(code iana.StatusCode, text string) *dhcpv6.OptStatusCode {
-	return &dhcpv6.OptStatusCode{StatusCode: code, StatusMessage: printable(text)}
+	return &dhcpv6.OptStatusCode{StatusCode: code, StatusMessage: dhcp.Printable([]byte(text))}
 }
 
 // confirm answers a client that asks whether it is still on the link of its addresses

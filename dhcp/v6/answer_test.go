@@ -327,7 +327,7 @@ func FuzzAnswer(f *testing.F) {
 		table := newTable(lab, nil, time.Now)
 		c := Classify(req)
 		g := Grant{Reason: "none"}
-		if mac, ok := stationOf(c); ok {
+		if mac, ok := dhcp.StationOf(c.MAC); ok {
 			g = table.offer(mac, c.Addr)
 			table.request(mac, c.Addr)
 			table.giveBack(mac, c.Addr, proxy)

@@ -25,9 +25,6 @@ const (
 	enterprise = 343
 )
 
-// maxText is how many bytes of a client's text are kept.
-const maxText = 255
-
 // Classify reads from a packet what it says about the machine that sent it. UUID is
 // that of a DUID-UUID (RFC 6355), which firmware makes from the machine's own.
 func Classify(r Request) dhcp.Client {
@@ -36,11 +33,11 @@ func Classify(r Request) dhcp.Client {
 	c := dhcp.Client{
 		MAC:         linkLayer(r),
 		VendorClass: vendorClass(m),
-		UserClass:   printable(strings.Join(users, ",")),
+		UserClass:   dhcp.Printable([]byte(strings.Join(users, ","))),
 		Addr:        asked(m),
 	}
 	if f := m.Options.FQDN(); f != nil && f.DomainName != nil {
-		c.Hostname = printable(strings.Join(f.DomainName.Labels, "."))
+		c.Hostname = dhcp.Printable([]byte(strings.Join(f.DomainName.Labels, ".")))
 	}
 	if id, ok := m.Options.ClientID().(*dhcpv6.DUIDUUID); ok {
 		u := id.UUID
@@ -100,7 +97,7 @@ func vendorClass(m *dhcpv6.Message) string {
 	first := ""
 	for _, option := range m.Options.VendorClasses() {
 		for _, data := range option.Data {
-			text := printable(string(data))
+			text := dhcp.Printable(data)
 			if strings.HasPrefix(text, classHTTP) || strings.HasPrefix(text, classPXE) {
 				return text
 			}
@@ -114,20 +111,9 @@ func vendorClass(m *dhcpv6.Message) string {
 
 func userClasses(m *dhcpv6.Message) (all []string) {
 	for _, class := range m.Options.UserClasses() {
-		all = append(all, printable(string(class)))
+		all = append(all, dhcp.Printable(class))
 	}
 	return all
-}
-
-// printable is a client's text without what a terminal would take for orders.
-func printable(text string) string {
-	text = text[:min(len(text), maxText)]
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return -1
-		}
-		return r
-	}, text)
 }
 
 // asked is the first address that a packet names, or invalid.

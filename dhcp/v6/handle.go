@@ -2,6 +2,7 @@ package v6
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"runtime/debug"
@@ -9,7 +10,11 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv6"
 
 	"cloudlets/dhcp"
+	"cloudlets/dhcp/serving"
 )
+
+// errUnstored says why nothing is offered after a write of leases failed.
+var errUnstored = errors.New("the lease store does not take leases now")
 
 // received reads a packet and has it wait for a worker.
 func (k *link) received(data []byte, at arrivedAt) {
@@ -46,7 +51,7 @@ func (k *link) checkSource(req Request) error {
 
 // survive, when it is deferred, has a panic cost one packet, so that the server goes on.
 func (k *link) survive(data []byte, at arrivedAt) {
-	if v := recover(); v != nil {
+	if v := recover(); v != nil && k.panicked.Pass(k.listener.server.Now()) {
 		k.log.Error("a DHCPv6 packet was dropped because of a fault in this program; please report this line",
 			"from", at.from.String(), "panic", v, "packet", fmt.Sprintf("%x", data), "stack", string(debug.Stack()))
 	}
@@ -55,7 +60,7 @@ func (k *link) survive(data []byte, at arrivedAt) {
 // work handles packets until ctx ends. It finishes the packet that it is handling then.
 func (k *link) work(ctx context.Context) {
 	for ctx.Err() == nil {
-		if p, ok := k.queue.next(ctx); ok {
+		if p, ok := k.queue.Next(ctx); ok {
 			k.handle(context.WithoutCancel(ctx), p)
 			k.queue.end(p)
 		}
@@ -84,6 +89,7 @@ func (k *link) decide(ctx context.Context, p *packet) Reply {
 	is := k.now()
 	n, unknown := k.choose(p.Request)
 	if n == nil {
+		k.noteUnanswered(*p, &k.listener.elsewhere, unknown)
 		return silence("%s", unknown)
 	}
 	if is.iface == nil {
@@ -95,7 +101,7 @@ func (k *link) decide(ctx context.Context, p *packet) Reply {
 	}
 	p.client.Server = is.own
 	if chosen := p.Message.Options.ServerID(); chosen != nil && !chosen.Equal(id.DUID) {
-		if mac, ok := stationOf(p.client); ok && n.table != nil {
+		if mac, ok := dhcp.StationOf(p.client.MAC); ok && n.table != nil {
 			n.table.withdraw(mac)
 		}
 		return Answer(p.Request, p.client, id, Grant{}, dhcp.Boot{})
@@ -103,14 +109,36 @@ func (k *link) decide(ctx context.Context, p *packet) Reply {
 	var g Grant
 	if n.table != nil {
 		var err error
-		if g, err = k.lease(ctx, p, n.table); err != nil {
+		if g, err = k.lease(p, n.table); err != nil {
+			k.noteUnanswered(*p, &n.waiting, "the lease could not be stored")
 			return silence("%s", err) // the client keeps what it has, and asks again
 		}
 	}
-	if g.Addr.IsValid() {
+	switch {
+	case g.Addr.IsValid():
 		p.client.Addr = g.Addr
+		n.waiting.End(p.client.MAC)
+	case n.table != nil:
+		k.noteUnanswered(*p, &n.waiting, g.Reason)
 	}
 	return Answer(p.Request, p.client, id, g, k.boot(ctx, *p, n, g))
+}
+
+// noteUnanswered notes that a client got no address, if it asked for one.
+func (k *link) noteUnanswered(p packet, w *serving.WaitingList, reason string) {
+	switch p.Message.MessageType {
+	case dhcpv6.MessageTypeSolicit, dhcpv6.MessageTypeRequest:
+	default:
+		return // it has an address
+	}
+	if _, ok := dhcp.StationOf(p.client.MAC); !ok || len(p.Message.Options.IANA()) == 0 {
+		return
+	}
+	now := k.listener.server.Now()
+	w.Add(p.client, p.relay(), reason, now)
+	if k.noAddress.Pass(now) {
+		k.log.Warn("no IPv6 address for a client", "client", p.client.MAC.String(), "reason", reason)
+	}
 }
 
 // boot asks what a client boots, if the reply could say so.
@@ -137,8 +165,8 @@ func (k *link) choose(req Request) (*lan, string) {
 
 // lease asks the lease table about the address that a packet is about, and stores what
 // follows. An error means that it could not be stored.
-func (k *link) lease(ctx context.Context, p *packet, t *table) (Grant, error) {
-	mac, ok := stationOf(p.client)
+func (k *link) lease(p *packet, t *table) (Grant, error) {
+	mac, ok := dhcp.StationOf(p.client.MAC)
 	if !ok {
 		return Grant{Reason: "the client cannot be told from others: it has no identifier"}, nil
 	}
@@ -147,7 +175,7 @@ func (k *link) lease(ctx context.Context, p *packet, t *table) (Grant, error) {
 	case !asks:
 		return Grant{Reason: "it asks for no address"}, nil
 	case m == dhcpv6.MessageTypeSolicit:
-		if k.listener.commits.isFailing() {
+		if !k.listener.commits.MayOffer() {
 			return Grant{}, errUnstored
 		}
 		return t.offer(mac, p.client.Addr), nil
@@ -156,25 +184,25 @@ func (k *link) lease(ctx context.Context, p *packet, t *table) (Grant, error) {
 		if !g.Addr.IsValid() {
 			return g, nil
 		}
-		return k.bind(ctx, t, mac, g.Addr)
+		return k.bind(t, mac, g.Addr)
 	case m == dhcpv6.MessageTypeRequest, m == dhcpv6.MessageTypeRenew, m == dhcpv6.MessageTypeRebind:
 		if !p.client.Addr.IsValid() {
 			return Grant{Reason: "it names no address"}, nil
 		}
-		return k.bind(ctx, t, mac, p.client.Addr)
+		return k.bind(t, mac, p.client.Addr)
 	case m == dhcpv6.MessageTypeRelease, m == dhcpv6.MessageTypeDecline:
-		return k.giveBack(ctx, t, mac, p.client.Addr, m == dhcpv6.MessageTypeDecline)
+		return k.giveBack(t, mac, p.client.Addr, m == dhcpv6.MessageTypeDecline)
 	}
 	return Grant{}, nil
 }
 
 // bind gives a client an address that it names, if it may have it.
-func (k *link) bind(ctx context.Context, t *table, mac station, addr netip.Addr) (Grant, error) {
+func (k *link) bind(t *table, mac dhcp.Station, addr netip.Addr) (Grant, error) {
 	g, change := t.request(mac, addr)
 	if !g.Addr.IsValid() {
 		return g, nil
 	}
-	outcome, err := k.listener.commits.commit(ctx, change)
+	outcome, err := k.listener.commits.Commit(change)
 	switch {
 	case err != nil:
 		return Grant{}, err
@@ -187,12 +215,12 @@ func (k *link) bind(ctx context.Context, t *table, mac station, addr netip.Addr)
 }
 
 // giveBack handles a Release or a Decline.
-func (k *link) giveBack(ctx context.Context, t *table, mac station, addr netip.Addr, declined bool) (Grant, error) {
+func (k *link) giveBack(t *table, mac dhcp.Station, addr netip.Addr, declined bool) (Grant, error) {
 	change, ok := t.giveBack(mac, addr, declined)
 	if !ok {
 		return Grant{Reason: fmt.Sprintf("%s is not the client's", addr)}, nil
 	}
-	outcome, err := k.listener.commits.commit(ctx, change)
+	outcome, err := k.listener.commits.Commit(change)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -230,11 +258,4 @@ func (k *link) report(p packet, r Reply) {
 	if s := k.listener.server; s.Observe != nil {
 		s.Observe(e)
 	}
-}
-
-func stationOf(c dhcp.Client) (station, bool) {
-	if len(c.MAC) != len(station{}) {
-		return station{}, false
-	}
-	return station(c.MAC), true
 }

@@ -3,7 +3,6 @@ package v6
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/insomniacslk/dhcp/iana"
 
 	"cloudlets/dhcp"
+	"cloudlets/dhcp/serving"
 )
 
 // desk is a server without sockets.
@@ -30,17 +30,17 @@ func newDesk(t *testing.T, store dhcp.LeaseStore) desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &Listener{server: s, lans: []*lan{n}, commits: &committer{store: store, now: s.Now, log: slog.New(slog.DiscardHandler), changes: make(chan change, maxBatch)}}
+	l := &Listener{server: s, lans: []*lan{n}, commits: serving.NewCommitter(store, s.Now, s.Log, "none are given")}
 	k := newLink(l, Interface{Name: "eth1", Network: lab}, n)
 	k.state = state{&net.Interface{HardwareAddr: other}, own}
 	l.links = []*link{k}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		l.commits.run()
+		l.commits.Run()
 	}()
 	t.Cleanup(func() {
-		close(l.commits.changes)
+		l.commits.End()
 		<-done
 		_ = l.Close() // no socket is open
 	})
@@ -172,11 +172,16 @@ func TestSources(t *testing.T) {
 		}
 	}
 	q := newQueue(d.link.log, time.Now)
-	for range 2 * maxWaiting {
+	for range 2 * serving.MaxWaiting {
 		q.put(packet{Request: Request{Source: linkLocal(card)}}, false)
 	}
 	q.put(packet{Request: Request{Source: linkLocal(other)}}, false)
-	if len(q.others) != maxPerSource+1 {
-		t.Errorf("%d packets wait, want %d of the flood and one of another client", len(q.others), maxPerSource)
+	for range maxPerSource {
+		if p, _ := q.Next(t.Context()); p.Source != linkLocal(card) {
+			t.Fatalf("a packet of %s waits among those of the flood", p.Source)
+		}
+	}
+	if p, _ := q.Next(t.Context()); p.Source != linkLocal(other) {
+		t.Errorf("after %d packets of the flood, there waits another of %s", maxPerSource, p.Source)
 	}
 }

@@ -15,17 +15,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cloudlets/dhcp"
+	"cloudlets/dhcp/serving"
 )
 
 const (
 	// workers is how many packets of an interface are handled at once. One that gets an
 	// address waits for the lease store.
 	workers = 64
-	// lookAgain is how long a change of an interface may go unnoticed.
-	lookAgain = time.Second
-	// maxReadErrors is how many reads in a row may fail before the socket is taken for
-	// broken.
-	maxReadErrors = 16
 )
 
 // link is an interface that is served, as it comes and goes.
@@ -35,7 +31,10 @@ type link struct {
 	lan      *lan
 	log      *slog.Logger
 	queue    *queue
-	said     string // why it is not served, as the log has it; "" if it is
+	// Each sort of warning is logged once a minute, since a flood of packets can cause
+	// them.
+	panicked, noAddress serving.Throttle
+	said                string // why it is not served, as the log has it; "" if it is
 
 	conns []*net.UDPConn // by the order of ports(); none while the interface is not there
 
@@ -110,23 +109,21 @@ func (k *link) close() error {
 
 // run serves the interface until ctx ends, and waits for it while it is not there.
 func (k *link) run(ctx context.Context) error {
-	again := time.NewTicker(lookAgain)
-	defer again.Stop()
+	changed, stop := k.listener.server.Watch()
+	defer stop()
 	for ctx.Err() == nil {
 		if k.conns != nil {
-			if err := k.serve(ctx); err != nil {
+			if err := k.serve(ctx, changed); err != nil {
 				return err
 			}
 			continue
 		}
 		err := k.open(ctx)
-		k.say(err)
-		if err == nil {
-			continue
+		if ctx.Err() == nil {
+			k.say(err)
 		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
+		if err != nil {
+			serving.Await(ctx, changed)
 		}
 	}
 	return nil
@@ -145,7 +142,7 @@ func (k *link) say(err error) {
 
 // serve answers on the interface until ctx ends or the interface changes. An error
 // means that a socket cannot be read although nothing has changed.
-func (k *link) serve(ctx context.Context) error {
+func (k *link) serve(ctx context.Context, told <-chan struct{}) error {
 	k.log.Info("serving DHCPv6", "mode", k.lan.Mode.String(), "address", k.address().String(), "subnet", k.lan.Subnet.String())
 	stopped, stop := context.WithCancel(ctx)
 	defer stop()
@@ -164,7 +161,7 @@ func (k *link) serve(ctx context.Context) error {
 		return nil
 	})
 	answering.Go(func() error {
-		k.watch(running)
+		k.watch(running, told)
 		stop()
 		return nil
 	})
@@ -178,18 +175,11 @@ func (k *link) serve(ctx context.Context) error {
 }
 
 // watch returns when the interface has changed, or ctx ends.
-func (k *link) watch(ctx context.Context) {
-	again := time.NewTicker(lookAgain)
-	defer again.Stop()
-	for {
-		select {
-		case <-ctx.Done():
+func (k *link) watch(ctx context.Context, told <-chan struct{}) {
+	for serving.Await(ctx, told) {
+		if k.hasChanged() {
+			k.log.Warn("the interface or its address has changed; DHCPv6 is served there again as soon as it is possible")
 			return
-		case <-again.C:
-			if k.hasChanged() {
-				k.log.Warn("the interface or its address has changed; DHCPv6 is served there again as soon as it is possible")
-				return
-			}
 		}
 	}
 }
@@ -202,19 +192,16 @@ func (k *link) hasChanged() bool {
 
 // read takes packets off a socket as fast as they come.
 func (k *link) read(ctx context.Context, conn *net.UDPConn, port uint16) error {
-	buf := make([]byte, maxPacket+1)
-	for failures := 0; ctx.Err() == nil; {
+	buf := make([]byte, serving.MaxPacket+1)
+	err := serving.Read(ctx, serving.Pause, func() error {
 		n, from, err := conn.ReadFromUDPAddrPort(buf)
-		switch {
-		case ctx.Err() != nil:
-		case err == nil:
-			failures = 0
+		if err == nil {
 			k.received(buf[:n], arrivedAt{conn, from, port})
-		default:
-			if failures++; failures == maxReadErrors || errors.Is(err, net.ErrClosed) {
-				return fmt.Errorf("read from UDP port %d of %s: %w", port, k.iface.Name, err)
-			}
 		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read from UDP port %d of %s: %w", port, k.iface.Name, err)
 	}
 	return nil
 }

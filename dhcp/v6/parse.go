@@ -6,12 +6,11 @@ import (
 	"net/netip"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
+
+	"cloudlets/dhcp/serving"
 )
 
 const (
-	// maxPacket is the longest packet that is read, in bytes. It is more than an
-	// Ethernet frame holds.
-	maxPacket = 2048
 	// maxHops is how many relay agents a packet may come by (RFC 8415, 7.6).
 	maxHops = 8
 	// maxOptions is how many options a message may have.
@@ -35,8 +34,8 @@ type Request struct {
 // Parse reads a packet. It refuses what no client and no relay agent sends to a server.
 func Parse(data []byte, source netip.AddrPort) (Request, error) {
 	req := Request{Source: source, Port: ServerPort}
-	if len(data) > maxPacket {
-		return req, fmt.Errorf("it has more than %d bytes", maxPacket)
+	if len(data) > serving.MaxPacket {
+		return req, fmt.Errorf("it has more than %d bytes", serving.MaxPacket)
 	}
 	p, err := dhcpv6.FromBytes(data)
 	if err != nil {
@@ -98,6 +97,14 @@ func (r Request) link() netip.Addr {
 		}
 	}
 	return netip.Addr{}
+}
+
+// relay is the relay agent next to this server; invalid if there is none.
+func (r Request) relay() netip.Addr {
+	if len(r.Relays) == 0 {
+		return netip.Addr{}
+	}
+	return r.Source.Addr().WithZone("")
 }
 
 // peer is the client's own address, from which it sent.

@@ -64,7 +64,7 @@ func (p pool) at(i uint64) netip.Addr {
 // zero. It follows from the client alone. So the client gets the same address again
 // without anything to remember, and servers that share a pool seldom offer one address
 // to two clients.
-func place(mac station, limit uint64) uint64 {
+func place(mac dhcp.Station, limit uint64) uint64 {
 	h := fnv.New64a()
 	h.Write(mac[:])
 	x := h.Sum64() // its upper bits differ little between addresses of one maker

@@ -11,14 +11,19 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cloudlets/dhcp"
+	"cloudlets/dhcp/ifwatch"
+	"cloudlets/dhcp/serving"
 )
 
 // Listener is a server whose sockets are open. Call Serve once, or Close.
 type Listener struct {
 	server  *Server // with defaults
-	commits *committer
+	commits *serving.Committer
 	links   []*link
-	lans    []*lan // those of the links, and then those behind relays
+	lans    []*lan           // those of the links, and then those behind relays
+	watcher *ifwatch.Watcher // the server's own; nil if it was given another one
+	// elsewhere are clients whose networks are not served.
+	elsewhere serving.WaitingList
 }
 
 // lan is a network as a listener serves it.
@@ -26,6 +31,7 @@ type lan struct {
 	Network
 	table    *table // nil unless the mode is Pool
 	unfollow func()
+	waiting  serving.WaitingList
 }
 
 // Listen opens all sockets and reads the stored leases. Packets that arrive before
@@ -37,7 +43,11 @@ func (s *Server) Listen(ctx context.Context) (*Listener, error) {
 		return nil, errors.New("listen for DHCPv6: no interface given: name at least one")
 	}
 	c := s.withDefaults()
-	l := &Listener{server: c, commits: &committer{store: c.Leases, now: c.Now, log: c.Log, changes: make(chan change, maxBatch)}}
+	l := &Listener{server: c, commits: serving.NewCommitter(c.Leases, c.Now, c.Log.With("protocol", "DHCPv6"), "none are given")}
+	if c.Watch == nil {
+		l.watcher = ifwatch.Open()
+		c.Watch = l.watcher.Subscribe
+	}
 	for _, i := range c.Interfaces {
 		n, err := c.newLAN(ctx, i.Network)
 		if err != nil {
@@ -103,20 +113,26 @@ func (l *Listener) Serve(ctx context.Context) error {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		l.commits.run()
+		l.commits.Run()
 	}()
-	serving, ctx := errgroup.WithContext(ctx)
-	for _, k := range l.links {
-		serving.Go(func() error { return k.run(ctx) })
+	group, ctx := errgroup.WithContext(ctx)
+	if l.watcher != nil {
+		group.Go(func() error { return l.watcher.Run(ctx) })
 	}
-	err := serving.Wait()
-	close(l.commits.changes) // no packet is being handled any more
+	for _, k := range l.links {
+		group.Go(func() error { return k.run(ctx) })
+	}
+	err := group.Wait()
+	l.commits.End() // no packet is being handled any more
 	<-written
 	return errors.Join(err, l.Close())
 }
 
 // Close closes the sockets. Serve does so itself.
 func (l *Listener) Close() error {
+	if l.watcher != nil {
+		l.watcher.Close()
+	}
 	var errs []error
 	for _, k := range l.links {
 		errs = append(errs, k.close())
@@ -129,8 +145,9 @@ func (l *Listener) Close() error {
 
 // Networks says how each network is served now, those of interfaces first.
 func (l *Listener) Networks() (all []NetworkStatus) {
+	now := l.server.Now()
 	for i, n := range l.lans {
-		s := NetworkStatus{Network: n.Network, Size: pool(n.Pool).size()}
+		s := NetworkStatus{Network: n.Network, Size: pool(n.Pool).size(), Waiting: n.waiting.List(now), Unanswered: n.waiting.Unanswered()}
 		if n.table != nil {
 			s.Used = n.table.used()
 		}
@@ -140,6 +157,12 @@ func (l *Listener) Networks() (all []NetworkStatus) {
 		all = append(all, s)
 	}
 	return all
+}
+
+// Elsewhere are the clients that asked by relay agents for addresses of networks which are
+// not served, and why requests were not answered.
+func (l *Listener) Elsewhere() ([]serving.Waiting, []serving.Unanswered) {
+	return l.elsewhere.List(l.server.Now()), l.elsewhere.Unanswered()
 }
 
 // at is the network that has an address, or nil.
@@ -170,7 +193,7 @@ func (l *Listener) avoid() {
 func (s *Server) withDefaults() *Server {
 	c := *s
 	if c.Booter == nil {
-		c.Booter = noBooter{}
+		c.Booter = dhcp.NoBooter{}
 	}
 	if c.Leases == nil {
 		c.Leases = &dhcp.MemoryLeases{}
@@ -182,11 +205,4 @@ func (s *Server) withDefaults() *Server {
 		c.Now = time.Now
 	}
 	return &c
-}
-
-// noBooter is the Booter of a server that has none.
-type noBooter struct{}
-
-func (noBooter) Boot(context.Context, dhcp.Client) dhcp.Boot {
-	return dhcp.Boot{Reason: "this server has no boot files"}
 }

@@ -23,14 +23,9 @@ const (
 	sweepPause = time.Second
 )
 
-// station is a link-layer address as a map's key. The zero one is no client's.
-type station [6]byte
-
-func (s station) String() string { return net.HardwareAddr(s[:]).String() }
-
 // entry is an address that is in use, offered, or kept out of use until a time.
 type entry struct {
-	mac   station
+	mac   dhcp.Station
 	until time.Time
 	bound bool // leased and not only offered
 }
@@ -46,7 +41,7 @@ type table struct {
 	mu              sync.Mutex
 	avoid           map[netip.Addr]bool // addresses of servers
 	byAddr          map[netip.Addr]entry
-	leased, offered map[station]netip.Addr
+	leased, offered map[dhcp.Station]netip.Addr
 	swept           time.Time
 }
 
@@ -55,7 +50,7 @@ type table struct {
 func newTable(n Network, booter any, now func() time.Time) *table {
 	t := &table{
 		network: n, pool: pool(n.Pool), now: now, byAddr: map[netip.Addr]entry{},
-		leased: map[station]netip.Addr{}, offered: map[station]netip.Addr{},
+		leased: map[dhcp.Station]netip.Addr{}, offered: map[dhcp.Station]netip.Addr{},
 	}
 	t.reserver, _ = booter.(dhcp.Reserver)
 	t.registry, _ = booter.(dhcp.Registry)
@@ -78,7 +73,7 @@ func (t *table) setAvoid(own []netip.Addr) {
 
 // offer chooses an address for a client and holds it for offerTime. wanted is the
 // address that the client asked for, or invalid.
-func (t *table) offer(mac station, wanted netip.Addr) Grant {
+func (t *table) offer(mac dhcp.Station, wanted netip.Addr) Grant {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	addr, reason := t.choose(mac, wanted)
@@ -92,7 +87,7 @@ func (t *table) offer(mac station, wanted netip.Addr) Grant {
 }
 
 // hold keeps an address for a client for a while. It returns false if no room is left.
-func (t *table) hold(a netip.Addr, mac station) bool {
+func (t *table) hold(a netip.Addr, mac dhcp.Station) bool {
 	now := t.now()
 	e, known := t.byAddr[a]
 	if !known && len(t.byAddr) >= maxEntries && !t.sweep(now) {
@@ -134,7 +129,7 @@ func (t *table) forget(a netip.Addr, e entry) {
 
 // choose finds the best address for a client. reason says why it is the best, or why
 // there is none.
-func (t *table) choose(mac station, wanted netip.Addr) (addr netip.Addr, reason string) {
+func (t *table) choose(mac dhcp.Station, wanted netip.Addr) (addr netip.Addr, reason string) {
 	reserved, note := t.reservation(mac)
 	if reserved.IsValid() && note == "" {
 		return reserved, "address reserved for this client"
@@ -155,7 +150,7 @@ func (t *table) choose(mac station, wanted netip.Addr) (addr netip.Addr, reason 
 }
 
 // pick chooses an address of the pool.
-func (t *table) pick(mac station) (netip.Addr, string) {
+func (t *table) pick(mac dhcp.Station) (netip.Addr, string) {
 	limit := t.pool.open()
 	if t.isKnown(mac) {
 		limit = t.pool.size()
@@ -171,7 +166,7 @@ func (t *table) pick(mac station) (netip.Addr, string) {
 
 // reservation returns the address that is kept for a client on this network. note is
 // empty if it can be given now, and says why not otherwise.
-func (t *table) reservation(mac station) (a netip.Addr, note string) {
+func (t *table) reservation(mac dhcp.Station) (a netip.Addr, note string) {
 	if t.reserver == nil {
 		return a, ""
 	}
@@ -188,7 +183,7 @@ func (t *table) reservation(mac station) (a netip.Addr, note string) {
 }
 
 // grantable says whether a client may have an address of the pool now.
-func (t *table) grantable(a netip.Addr, mac station) bool {
+func (t *table) grantable(a netip.Addr, mac dhcp.Station) bool {
 	if !a.IsValid() || !t.pool.contains(a) || t.avoid[a] || t.isTaken(a, mac) {
 		return false
 	}
@@ -202,20 +197,20 @@ func (t *table) grantable(a netip.Addr, mac station) bool {
 	return t.pool.index(a) < t.pool.open() || t.isKnown(mac) || e.mac == mac && e.bound && e.until.After(t.now())
 }
 
-func (t *table) isKnown(mac station) bool {
+func (t *table) isKnown(mac dhcp.Station) bool {
 	return t.registry == nil || t.registry.Known(net.HardwareAddr(mac[:]))
 }
 
 // isTaken says whether an address is another client's now, or kept out of use.
-func (t *table) isTaken(a netip.Addr, mac station) bool {
+func (t *table) isTaken(a netip.Addr, mac dhcp.Station) bool {
 	e := t.byAddr[a]
-	return e.until.After(t.now()) && (e.mac != mac || mac == station{})
+	return e.until.After(t.now()) && (e.mac != mac || mac == dhcp.Station{})
 }
 
 // obstacle says why an address is not free, as the end of a sentence.
 func (t *table) obstacle(a netip.Addr) string {
 	switch e := t.byAddr[a]; {
-	case e.mac == station{}:
+	case e.mac == dhcp.Station{}:
 		return "kept out of use, since another station may have it"
 	case e.bound:
 		return "leased to " + e.mac.String()
@@ -226,7 +221,7 @@ func (t *table) obstacle(a netip.Addr) string {
 
 // request decides whether a client may have an address that it names, and holds it
 // until it is stored. change is what has to be stored.
-func (t *table) request(mac station, addr netip.Addr) (g Grant, change dhcp.LeaseChange) {
+func (t *table) request(mac dhcp.Station, addr netip.Addr) (g Grant, change dhcp.LeaseChange) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	reserved, note := t.reservation(mac)
@@ -258,7 +253,7 @@ func (t *table) request(mac station, addr netip.Addr) (g Grant, change dhcp.Leas
 
 // withdraw frees the address that was offered to a client that then chose another
 // server.
-func (t *table) withdraw(mac station) {
+func (t *table) withdraw(mac dhcp.Station) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := t.offered[mac]
@@ -269,18 +264,18 @@ func (t *table) withdraw(mac station) {
 
 // isReservedFirst says whether an address is kept for exactly this card of a machine,
 // and not for another one that may have it.
-func (t *table) isReservedFirst(mac station, reserved netip.Addr) bool {
+func (t *table) isReservedFirst(mac dhcp.Station, reserved netip.Addr) bool {
 	owner, _ := t.reserver.Reserved(reserved)
-	return len(owner) == len(mac) && station(owner) == mac
+	return len(owner) == len(mac) && dhcp.Station(owner) == mac
 }
 
 // giveBack decides on a Release or, if declined is set, a Decline of an address. ok is
 // false if the client does not have the address.
-func (t *table) giveBack(mac station, addr netip.Addr, declined bool) (change dhcp.LeaseChange, ok bool) {
+func (t *table) giveBack(mac dhcp.Station, addr netip.Addr, declined bool) (change dhcp.LeaseChange, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.byAddr[addr]
-	if e.mac != mac || !e.bound || mac == (station{}) {
+	if e.mac != mac || !e.bound || mac == (dhcp.Station{}) {
 		return change, false
 	}
 	now := t.now()
@@ -330,9 +325,9 @@ func (t *table) load(l dhcp.Lease) {
 	if known {
 		t.forget(l.Addr, e)
 	}
-	mac := station(l.MAC)
+	mac := dhcp.Station(l.MAC)
 	t.byAddr[l.Addr] = entry{mac: mac, until: l.Expires, bound: true}
-	if mac == (station{}) {
+	if mac == (dhcp.Station{}) {
 		return
 	}
 	if other := t.byAddr[t.leased[mac]]; other.mac != mac || !other.until.After(l.Expires) {

@@ -13,7 +13,7 @@ import (
 
 // friends is a Booter that knows one machine, and keeps an address for it.
 type friends struct {
-	noBooter
+	dhcp.NoBooter
 	mac  net.HardwareAddr
 	addr netip.Addr
 }
@@ -40,14 +40,14 @@ type clock struct{ at time.Time }
 
 func (c *clock) now() time.Time { return c.at }
 
-func numbered(i int) station { return station{2, 0, 0, 0, byte(i >> 8), byte(i)} }
+func numbered(i int) dhcp.Station { return dhcp.Station{2, 0, 0, 0, byte(i >> 8), byte(i)} }
 
 // TestPoolIsGivenOut to its last address, each to one client, and each client gets its
 // own again.
 func TestPoolIsGivenOut(t *testing.T) {
 	c := &clock{time.Now()}
 	table := newTable(small("fd77::1000-fd77::10ff"), nil, c.now)
-	owner := map[netip.Addr]station{}
+	owner := map[netip.Addr]dhcp.Station{}
 	for i := range 256 {
 		g := table.offer(numbered(i), netip.Addr{})
 		if other, twice := owner[g.Addr]; twice || !g.Addr.IsValid() {
@@ -73,7 +73,7 @@ func TestPoolIsGivenOut(t *testing.T) {
 
 // TestReservedAddress is its machine's alone, and so is a part of the pool.
 func TestReservedAddress(t *testing.T) {
-	known := station(card)
+	known := dhcp.Station(card)
 	f := friends{mac: card, addr: netip.MustParseAddr("fd77::21")}
 	table := newTable(small("fd77::1000-fd77::1003"), f, time.Now)
 	if g := table.offer(known, netip.Addr{}); g.Addr != f.addr {
@@ -101,11 +101,11 @@ func TestReservedAddress(t *testing.T) {
 func TestDeclined(t *testing.T) {
 	c := &clock{time.Now()}
 	table := newTable(small("fd77::1000-fd77::1000"), nil, c.now)
-	mac, a := station(card), netip.MustParseAddr("fd77::1000")
+	mac, a := dhcp.Station(card), netip.MustParseAddr("fd77::1000")
 	g := table.offer(mac, netip.Addr{})
 	_, change := table.request(mac, g.Addr)
 	table.learn([]dhcp.Lease{change.Lease}, false)
-	if _, ok := table.giveBack(station(other), a, true); ok {
+	if _, ok := table.giveBack(dhcp.Station(other), a, true); ok {
 		t.Error("a client declined another's address")
 	}
 	change, ok := table.giveBack(mac, a, true)
@@ -113,13 +113,13 @@ func TestDeclined(t *testing.T) {
 		t.Fatalf("the client cannot decline its address: %+v", change)
 	}
 	table.learn([]dhcp.Lease{change.Lease}, false)
-	for _, m := range []station{mac, station(other)} {
+	for _, m := range []dhcp.Station{mac, dhcp.Station(other)} {
 		if g := table.offer(m, a); g.Addr.IsValid() {
 			t.Errorf("%s is offered the declined address", m)
 		}
 	}
 	c.at = c.at.Add(quarantine + time.Second)
-	if g := table.offer(station(other), netip.Addr{}); g.Addr != a {
+	if g := table.offer(dhcp.Station(other), netip.Addr{}); g.Addr != a {
 		t.Errorf("after the quarantine, a client is offered %s: %s", g.Addr, g.Reason)
 	}
 }
@@ -133,13 +133,13 @@ func TestLargePool(t *testing.T) {
 	c := &clock{time.Now()}
 	table := newTable(n, nil, c.now)
 	for i := range maxEntries + 1 {
-		mac := station{2, 1, 0, byte(i >> 16), byte(i >> 8), byte(i)}
+		mac := dhcp.Station{2, 1, 0, byte(i >> 16), byte(i >> 8), byte(i)}
 		if g := table.offer(mac, netip.Addr{}); g.Addr.IsValid() != (i < maxEntries) {
 			t.Fatalf("client %d is offered %s: %s", i, g.Addr, g.Reason)
 		}
 	}
 	c.at = c.at.Add(2 * offerTime)
-	if g := table.offer(station(card), netip.Addr{}); !g.Addr.IsValid() {
+	if g := table.offer(dhcp.Station(card), netip.Addr{}); !g.Addr.IsValid() {
 		t.Errorf("the offers have ended, and a client is offered nothing: %s", g.Reason)
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"cloudlets/dhcp"
+	"cloudlets/dhcp/serving"
 )
 
 const (
@@ -98,6 +99,9 @@ type Server struct {
 	// Observe, if set, is called with every exchange, by several goroutines at once. It
 	// must not wait for a disk or the network.
 	Observe func(dhcp.Exchange)
+	// Watch, if set, subscribes to changes of the host's interfaces, as
+	// [ifwatch.Signal.Subscribe] does. If it is not set, the server watches them itself.
+	Watch func() (told <-chan struct{}, stop func())
 	// Log is for the person who runs the server; nil is silent.
 	Log *slog.Logger
 	// Now is the clock that leases expire by; nil means time.Now.
@@ -116,4 +120,8 @@ type NetworkStatus struct {
 	// offered or kept out of use.
 	Size uint64
 	Used int
+	// Waiting are the clients that have no address now, and Unanswered says why
+	// requests got none since the server started.
+	Waiting    []serving.Waiting
+	Unanswered []serving.Unanswered
 }

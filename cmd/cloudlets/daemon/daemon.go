@@ -19,9 +19,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"cloudlets/dhcp"
 	"cloudlets/dhcp/advertise"
 	"cloudlets/dhcp/ifwatch"
+	v4 "cloudlets/dhcp/v4"
 	v6 "cloudlets/dhcp/v6"
 	"cloudlets/httpboot"
 	"cloudlets/images/disk"
@@ -59,7 +59,7 @@ type Daemon struct {
 	started      time.Time
 	ready        chan struct{} // closed when all sockets are open
 	refused      throttle      // of warnings about connections
-	dhcp         atomic.Pointer[dhcp.Listener]
+	dhcp         atomic.Pointer[v4.Listener]
 	dhcpv6       atomic.Pointer[v6.Listener]
 
 	https   *https // nil if it is off

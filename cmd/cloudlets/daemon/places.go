@@ -11,6 +11,7 @@ import (
 
 	"cloudlets/dhcp"
 	"cloudlets/dhcp/ifwatch"
+	v4 "cloudlets/dhcp/v4"
 	"cloudlets/provision/site"
 )
 
@@ -143,7 +144,7 @@ func (d *Daemon) dhcpIsOff() bool {
 
 // dhcpNetworks describes the networks to the DHCP server. An interface on whose own
 // network DHCP is off is served if relays may send packets to it.
-func (d *Daemon) dhcpNetworks() (interfaces []dhcp.Interface, relayed []dhcp.Network) {
+func (d *Daemon) dhcpNetworks() (interfaces []v4.Interface, relayed []dhcp.Network) {
 	all := slices.DeleteFunc(slices.Clone(d.Settings.Served()), site.Network.IsIPv6)
 	behindRelays := slices.ContainsFunc(all, func(n site.Network) bool { return n.Interface == "" })
 	for _, n := range all {
@@ -151,7 +152,7 @@ func (d *Daemon) dhcpNetworks() (interfaces []dhcp.Interface, relayed []dhcp.Net
 		case n.Interface == "":
 			relayed = append(relayed, dhcpNetwork(n))
 		case !n.DHCP.Off || behindRelays:
-			interfaces = append(interfaces, dhcp.Interface{
+			interfaces = append(interfaces, v4.Interface{
 				Name: n.Interface, TFTP: serverAddr(netip.Addr{}, d.Settings.TFTP), Network: dhcpNetwork(n),
 			})
 		}

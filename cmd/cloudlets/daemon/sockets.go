@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"cloudlets/dhcp"
+	v4 "cloudlets/dhcp/v4"
 	"cloudlets/provision/leases"
 	"cloudlets/tftp"
 )
@@ -59,7 +59,7 @@ func (d *Daemon) listenDHCP(ctx context.Context) (*server, error) {
 	if len(interfaces) == 0 {
 		return nil, nil
 	}
-	config := &dhcp.Server{
+	config := &v4.Server{
 		Interfaces: interfaces, Relayed: relayed, Booter: d.chain,
 		Leases: leases.Leases{Store: d.store, Log: d.Log}, Observe: d.sawExchange, Log: d.Log,
 		Members: d.members.IDs, Watch: d.watcher.Subscribe,

@@ -6,7 +6,8 @@ import (
 	"math"
 	"net/netip"
 
-	"cloudlets/dhcp"
+	"cloudlets/dhcp/serving"
+	v4 "cloudlets/dhcp/v4"
 	v6 "cloudlets/dhcp/v6"
 	"cloudlets/web"
 )
@@ -14,13 +15,15 @@ import (
 // networks says how each network is served now.
 func (d *Daemon) networks() web.Networks {
 	list := web.Networks{Networks: []web.NetworkInfo{}}
-	served := map[string]dhcp.NetworkStatus{}
+	served := map[string]v4.NetworkStatus{}
 	if l := d.dhcp.Load(); l != nil {
 		for _, s := range l.Networks() {
 			served[s.Name] = s
 		}
-		waiting, unanswered := l.Elsewhere()
-		list.Elsewhere, list.UnansweredElsewhere = waitingInfo(waiting), unansweredInfo(unanswered)
+		addElsewhere(&list, l)
+	}
+	if l := d.dhcpv6.Load(); l != nil {
+		addElsewhere(&list, l)
 	}
 	served6 := d.servedIPv6()
 	for _, p := range d.places.now() {
@@ -37,6 +40,7 @@ func (d *Daemon) networks() web.Networks {
 		}
 		if s, ok := served6[n.Name]; ok {
 			n.Pool, n.PoolSize, n.PoolUsed = s.Pool.String(), int(min(s.Size, math.MaxInt)), s.Used
+			n.Waiting, n.Unanswered = waitingInfo(s.Waiting), unansweredInfo(s.Unanswered)
 		}
 		list.Networks = append(list.Networks, n)
 	}
@@ -54,7 +58,16 @@ func (d *Daemon) servedIPv6() map[string]v6.NetworkStatus {
 	return served
 }
 
-func waitingInfo(all []dhcp.Waiting) []web.WaitingInfo {
+// addElsewhere adds what a server knows of clients whose networks are not served.
+func addElsewhere(list *web.Networks, l interface {
+	Elsewhere() ([]serving.Waiting, []serving.Unanswered)
+}) {
+	waiting, unanswered := l.Elsewhere()
+	list.Elsewhere = append(list.Elsewhere, waitingInfo(waiting)...)
+	list.UnansweredElsewhere = append(list.UnansweredElsewhere, unansweredInfo(unanswered)...)
+}
+
+func waitingInfo(all []serving.Waiting) []web.WaitingInfo {
 	list := make([]web.WaitingInfo, len(all))
 	for i, w := range all {
 		list[i] = web.WaitingInfo{MAC: w.Client.MAC.String(), Since: w.Since, Last: w.Last, Requests: w.Requests, Reason: w.Reason, Relay: addrText(w.Relay)}
@@ -62,7 +75,7 @@ func waitingInfo(all []dhcp.Waiting) []web.WaitingInfo {
 	return list
 }
 
-func unansweredInfo(all []dhcp.Unanswered) []web.UnansweredInfo {
+func unansweredInfo(all []serving.Unanswered) []web.UnansweredInfo {
 	list := make([]web.UnansweredInfo, len(all))
 	for i, u := range all {
 		list[i] = web.UnansweredInfo{Reason: u.Reason, Requests: u.Requests, MAC: u.Client.String(), Relay: addrText(u.Relay), Last: u.Last}
@@ -70,7 +83,7 @@ func unansweredInfo(all []dhcp.Unanswered) []web.UnansweredInfo {
 	return list
 }
 
-func otherServers(all []dhcp.Rival) []web.OtherServerInfo {
+func otherServers(all []v4.Rival) []web.OtherServerInfo {
 	list := make([]web.OtherServerInfo, len(all))
 	for i, r := range all {
 		list[i] = web.OtherServerInfo{

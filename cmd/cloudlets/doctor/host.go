@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cloudlets/cmd/cloudlets/daemon"
-	"cloudlets/dhcp"
+	"cloudlets/dhcp/ether"
 	"cloudlets/httpboot"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
@@ -129,7 +129,7 @@ func checkOtherServers(ctx context.Context, s site.Network) Finding {
 	}
 	ctx, stop := context.WithTimeout(ctx, probeTime)
 	defer stop()
-	servers, err := dhcp.Probe(ctx, s.Interface)
+	servers, err := ether.Probe(ctx, s.Interface)
 	leasing, proxies := 0, 0
 	names := ""
 	for _, other := range servers {
