@@ -56,7 +56,7 @@ func build(t testing.TB, src images.Source) string {
 	}
 	defer l.Close()
 	img := write(t, l)
-	if said := tool(t, "erofs-utils", "fsck.erofs", "-d3", img); !strings.Contains(said, "No errors found") {
+	if said := tool(t, "erofs-utils", "fsck.erofs", "-d3", "--extract", img); !strings.Contains(said, "No errors found") {
 		t.Fatalf("fsck.erofs: %s", said)
 	}
 	return img

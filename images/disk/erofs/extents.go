@@ -22,7 +22,7 @@ func (x extents) at(i int) (length int64, raw bool) {
 
 // press compresses a segment of a file. It appends to dst the number of extents
 // (4 bytes), the extents, and their blocks. It is a press.Encoder.
-func (z *lz4) press(dst, src []byte) ([]byte, error) {
+func (z *compressor) press(dst, src []byte) ([]byte, error) {
 	z.begin(src)
 	var list extents
 	at := len(dst)

@@ -17,39 +17,39 @@ const (
 
 // How hard the compressor searches.
 const (
-	hashBits = 13
-	// depth is the largest number of earlier positions that are compared.
-	depth = 8
+	longBits, shortBits = 13, 13
 	// goodMatch is the length in bytes of a match that is taken without looking
 	// for a longer one.
-	goodMatch = 32
+	goodMatch = 16
 	// missBits says how soon the search skips bytes in data without matches.
-	missBits = 6
+	missBits, maxMisses = 5, 1 << 10
 )
 
-// lz4 compresses data into LZ4 blocks that each fill a filesystem's block. The
+// compressor compresses data into LZ4 blocks that each fill a filesystem's block. The
 // usual libraries take a length of the input, and EROFS needs one of the output.
-// The result depends on the data alone, although a lz4 can be used again.
-type lz4 struct {
+// The result depends on the data alone, although a compressor can be used again.
+type compressor struct {
 	src []byte
 	// base is the position of src[0] in the whole input so far. Lower positions
 	// are invalid.
-	base uint32
-	next int // the first byte of src whose position is not in the tables
+	base   uint32
+	misses int // in a row
 
-	heads [1 << hashBits]uint32 // the latest position for a hash
-	chain [1 << 16]uint16       // the distance to the one before it; 0: none
+	// The latest position for a hash of 8 bytes, and of minMatch bytes.
+	long  [1 << longBits]uint32
+	short [1 << shortBits]uint32
 	out   [blockSize]byte
 }
 
 // begin makes src the data to compress. It has at most segmentSize bytes.
-func (z *lz4) begin(src []byte) {
+func (z *compressor) begin(src []byte) {
 	z.base += uint32(len(z.src))
 	if z.base == 0 || z.base >= 1<<31 {
-		clear(z.heads[:])
-		z.base = 1 // 0 in heads is no position
+		clear(z.long[:])
+		clear(z.short[:])
+		z.base = 1 // 0 in a table is no position
 	}
-	z.src, z.next = src, 0
+	z.src, z.misses = src, 0
 }
 
 // match is a repetition of earlier bytes.
@@ -58,16 +58,17 @@ type match struct{ at, length, distance int }
 // block compresses from start as much as fits into a block. It returns the end of
 // that part of the data, and the compressed bytes, which are valid until the next
 // call.
-func (z *lz4) block(start int) (end int, packed []byte) {
-	n, literals, misses := 0, start, 0
+func (z *compressor) block(start int) (end int, packed []byte) {
+	n, literals := 0, start
 	for i := start; i <= len(z.src)-lastMatch && i-literals < blockSize-n; {
-		m := z.find(i, start, minMatch-1)
+		m := z.find(i, start)
 		if m.length == 0 {
-			i += 1 + misses>>missBits
-			misses++
+			i += 1 + z.misses>>missBits
+			z.misses = min(z.misses+1, maxMisses)
 			continue
 		}
-		m, misses = z.better(m, start), 0
+		z.misses = 0
+		m = z.better(m, start, literals)
 		size := 0
 		if size, m.length = fit(blockSize-n, m.at-literals, m.length); size == 0 {
 			break
@@ -75,7 +76,7 @@ func (z *lz4) block(start int) (end int, packed []byte) {
 		putSequence(z.out[n:], z.src[literals:m.at], m)
 		n += size
 		i = m.at + m.length
-		z.insert(min(i, len(z.src)-lastMatch))
+		z.insert(m.at+2, min(i, len(z.src)-lastMatch))
 		literals = i
 	}
 	last := min(len(z.src)-literals, literalsIn(blockSize-n))
@@ -83,64 +84,61 @@ func (z *lz4) block(start int) (end int, packed []byte) {
 	return literals + last, z.out[:n]
 }
 
-// better looks for a longer match at the bytes that follow a match's first.
-func (z *lz4) better(m match, start int) match {
-	for m.length < goodMatch && m.at+1 <= len(z.src)-lastMatch {
-		other := z.find(m.at+1, start, m.length)
-		if other.length == 0 {
+// better looks for a longer match at the bytes that follow a match's first. It
+// extends the best match towards the literals' beginning.
+func (z *compressor) better(m match, start, literals int) match {
+	for m.length < goodMatch && m.at < len(z.src)-lastMatch {
+		next := z.find(m.at+1, start)
+		if next.length <= m.length {
 			break
 		}
-		m = other
+		m = next
+	}
+	for m.at > literals && m.at-m.distance > start && z.src[m.at-1] == z.src[m.at-m.distance-1] {
+		m.at, m.length = m.at-1, m.length+1
 	}
 	return m
 }
 
-// find returns the longest match at i that is longer than least bytes and begins
-// at start or later, and notes the position. The match's length is 0 if there is
-// none.
-func (z *lz4) find(i, start, least int) match {
-	z.insert(i + 1)
-	m := match{at: i}
+// find returns a match at i that begins at start or later, and notes the
+// position. The match's length is 0 if there is none. Positions behind i are in
+// the tables if an earlier block searched that far.
+func (z *compressor) find(i, start int) match {
 	src, limit := z.src, len(z.src)-lastLiterals
-	first := z.base + uint32(start)
-	now := z.base + uint32(i)
-	c := z.heads[hash(src[i:])]
-	for range depth {
-		// Positions behind i are there if an earlier block searched that far.
-		if c < now {
-			at := int(c - z.base)
-			if c < first || i-at > maxDistance || i+least >= limit {
-				break
-			}
-			if src[at+least] == src[i+least] && binary.LittleEndian.Uint32(src[at:]) == binary.LittleEndian.Uint32(src[i:]) {
-				if n := common(src, at, i, limit); n > least {
-					least, m.length, m.distance = n, n, i-at
-				}
+	v := binary.LittleEndian.Uint64(src[i:])
+	first, now := z.base+uint32(start), z.base+uint32(i)
+	long, short := &z.long[v*longPrime>>(64-longBits)], &z.short[uint32(v)*shortPrime>>(32-shortBits)]
+	c, d := *long, *short
+	*long, *short = now, now
+	m := match{at: i}
+	if c >= first && c < now {
+		if at := int(c - z.base); i-at <= maxDistance && binary.LittleEndian.Uint32(src[at:]) == uint32(v) {
+			m.length, m.distance = common(src, at, i, limit), i-at
+		}
+	}
+	if d >= first && d < now && d != c && m.length < goodMatch {
+		if at := int(d - z.base); i-at <= maxDistance && binary.LittleEndian.Uint32(src[at:]) == uint32(v) {
+			if n := common(src, at, i, limit); n > m.length {
+				m.length, m.distance = n, i-at
 			}
 		}
-		back := z.chain[c&maxDistance]
-		if back == 0 {
-			break
-		}
-		c -= uint32(back)
 	}
 	return m
 }
 
-// insert notes all positions before end.
-func (z *lz4) insert(end int) {
-	for ; z.next < end; z.next++ {
-		h, at := hash(z.src[z.next:]), z.base+uint32(z.next)
-		back := at - z.heads[h]
-		if back > maxDistance {
-			back = 0
-		}
-		z.chain[at&maxDistance] = uint16(back)
-		z.heads[h] = at
+const (
+	longPrime  = 0x9e3779b185ebca87
+	shortPrime = 2654435761
+)
+
+// insert notes every other position.
+func (z *compressor) insert(from, end int) {
+	for i := from; i < end; i += 2 {
+		v, now := binary.LittleEndian.Uint64(z.src[i:]), z.base+uint32(i)
+		z.long[v*longPrime>>(64-longBits)] = now
+		z.short[uint32(v)*shortPrime>>(32-shortBits)] = now
 	}
 }
-
-func hash(b []byte) uint32 { return binary.LittleEndian.Uint32(b) * 2654435761 >> (32 - hashBits) }
 
 // common returns how many bytes at i are the same as at a lower position. It
 // counts no byte at limit or behind it.

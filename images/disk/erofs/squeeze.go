@@ -53,7 +53,7 @@ type squeezer struct {
 
 // newSqueezer makes a squeezer. The caller owns its spool.
 func newSqueezer(place func(uint32, shape, uint32)) (*squeezer, error) {
-	p, err := press.New(min(runtime.GOMAXPROCS(0), maxWorkers), func() (press.Encoder, error) { return new(lz4).press, nil })
+	p, err := press.New(min(runtime.GOMAXPROCS(0), maxWorkers), func() (press.Encoder, error) { return new(compressor).press, nil })
 	if err != nil {
 		return nil, err
 	}
