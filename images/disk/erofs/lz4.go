@@ -60,12 +60,10 @@ type match struct{ at, length, distance int }
 // call.
 func (z *compressor) block(start int) (end int, packed []byte) {
 	n, literals := 0, start
-	for i := start; i <= len(z.src)-lastMatch && i-literals < blockSize-n; {
-		m := z.find(i, start)
+	for {
+		m := z.find(literals, min(literals+blockSize-n, len(z.src)-lastMatch+1), start)
 		if m.length == 0 {
-			i += 1 + z.misses>>missBits
-			z.misses = min(z.misses+1, maxMisses)
-			continue
+			break
 		}
 		z.misses = 0
 		m = z.better(m, start, literals)
@@ -75,9 +73,8 @@ func (z *compressor) block(start int) (end int, packed []byte) {
 		}
 		putSequence(z.out[n:], z.src[literals:m.at], m)
 		n += size
-		i = m.at + m.length
-		z.insert(m.at+2, min(i, len(z.src)-lastMatch))
-		literals = i
+		literals = m.at + m.length
+		z.insert(m.at+2, min(literals, len(z.src)-lastMatch))
 	}
 	last := min(len(z.src)-literals, literalsIn(blockSize-n))
 	n += putLiterals(z.out[n:], z.src[literals:literals+last], 0)
@@ -88,7 +85,7 @@ func (z *compressor) block(start int) (end int, packed []byte) {
 // extends the best match towards the literals' beginning.
 func (z *compressor) better(m match, start, literals int) match {
 	for m.length < goodMatch && m.at < len(z.src)-lastMatch {
-		next := z.find(m.at+1, start)
+		next := z.find(m.at+1, m.at+2, start)
 		if next.length <= m.length {
 			break
 		}
@@ -100,30 +97,30 @@ func (z *compressor) better(m match, start, literals int) match {
 	return m
 }
 
-// find returns a match at i that begins at start or later, and notes the
-// position. The match's length is 0 if there is none. Positions behind i are in
-// the tables if an earlier block searched that far.
-func (z *compressor) find(i, start int) match {
-	src, limit := z.src, len(z.src)-lastLiterals
-	v := binary.LittleEndian.Uint64(src[i:])
-	first, now := z.base+uint32(start), z.base+uint32(i)
-	long, short := &z.long[v*longPrime>>(64-longBits)], &z.short[uint32(v)*shortPrime>>(32-shortBits)]
-	c, d := *long, *short
-	*long, *short = now, now
-	m := match{at: i}
-	if c >= first && c < now {
-		if at := int(c - z.base); i-at <= maxDistance && binary.LittleEndian.Uint32(src[at:]) == uint32(v) {
-			m.length, m.distance = common(src, at, i, limit), i-at
+// find returns the first match that begins at i or later and before end, and whose
+// repeated bytes begin at start or later. It notes the positions. The match's length
+// is 0 if there is none. Positions behind i are in the tables if an earlier block
+// searched that far.
+func (z *compressor) find(i, end, start int) match {
+	src, base, misses := z.src, z.base, z.misses
+	first, limit := base+uint32(start), len(src)-lastLiterals
+	for i < end {
+		v, now := binary.LittleEndian.Uint64(src[i:]), base+uint32(i)
+		l, s := v*longPrime>>(64-longBits), uint32(v)*shortPrime>>(32-shortBits)
+		long, short := z.long[l], z.short[s]
+		z.long[l], z.short[s] = now, now
+		// A difference of unsigned numbers excludes what is before first and behind i.
+		if at := int(long - base); long-first < now-first && binary.LittleEndian.Uint64(src[at:]) == v && i-at <= maxDistance {
+			return match{i, common(src, at, i, limit), i - at}
 		}
-	}
-	if d >= first && d < now && d != c && m.length < goodMatch {
-		if at := int(d - z.base); i-at <= maxDistance && binary.LittleEndian.Uint32(src[at:]) == uint32(v) {
-			if n := common(src, at, i, limit); n > m.length {
-				m.length, m.distance = n, i-at
-			}
+		if at := int(short - base); short-first < now-first && binary.LittleEndian.Uint32(src[at:]) == uint32(v) && i-at <= maxDistance {
+			return match{i, common(src, at, i, limit), i - at}
 		}
+		i += 1 + misses>>missBits
+		misses = min(misses+1, maxMisses)
 	}
-	return m
+	z.misses = misses
+	return match{}
 }
 
 const (
