@@ -30,6 +30,7 @@ func (f *diskFlags) makeISO(cmd *cobra.Command, s target.System) error {
 	if err != nil {
 		return err
 	}
+	defer i.Close()
 	f.warn(cmd, i.Notices)
 	if !f.dryRun {
 		if err := f.writeISO(cmd, i); err != nil {

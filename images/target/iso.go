@@ -3,6 +3,7 @@ package target
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -70,8 +71,8 @@ var LiveRoot = strings.ToLower(isoRoot)
 // liveNeeds are the kernel modules that every live system needs.
 var liveNeeds = []string{"erofs", "isofs", "loop", "overlay"}
 
-// NewISO plans a live image. It returns an error if anything that the image
-// needs is missing.
+// NewISO plans a live image, which must be closed. It returns an error if anything
+// that the image needs is missing.
 func NewISO(ctx context.Context, s System, o LiveOptions) (*ISO, error) {
 	i, err := newISO(ctx, s, o)
 	if err != nil {
@@ -120,7 +121,10 @@ func newISO(ctx context.Context, s System, o LiveOptions) (*ISO, error) {
 	i.image, err = iso.New([]iso.File{
 		{Name: isoESP, Size: esp.Size(), Write: esp.Write}, {Name: isoRoot, Size: i.root.Size(), Write: i.root.Write},
 	}, options)
-	return i, err
+	if err != nil {
+		return nil, errors.Join(err, i.root.Close())
+	}
+	return i, nil
 }
 
 // loaders finds the boot loaders. GRUB for BIOS is made specially for this
@@ -209,6 +213,9 @@ func volumeLabel(title string) string {
 	}, title)
 	return label[:min(len(label), 32)]
 }
+
+// Close removes what was kept of the plan. The image cannot be written any more.
+func (i *ISO) Close() error { return i.root.Close() }
 
 // Size is the image's size in bytes.
 func (i *ISO) Size() int64 { return i.image.Size() }

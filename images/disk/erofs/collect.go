@@ -22,6 +22,7 @@ type inode struct {
 	sum       uint64 // of its entry; 0 for a root without an entry in the image
 	at        int64  // offset of its inode in bytes
 	links     uint32
+	pressed   uint32 // number of its compressed blocks; 0 if it is not compressed
 	directory bool
 }
 
@@ -45,6 +46,7 @@ type collector struct {
 	byPath  map[string]*directory
 	pending []hardLink
 	buf     []byte
+	squeeze *squeezer // nil if nothing is compressed
 }
 
 // hardLink is a name whose inode can only be found once all names are known.
@@ -164,24 +166,68 @@ func check(e images.Entry) error {
 	return nil
 }
 
-// file assigns an offset to the inode of a file that is not a directory. It
-// first finds the holes of a large file.
+// file finds out how a file that is not a directory is stored, and assigns an
+// offset to its inode. It reads the content if that has to be compressed, or
+// searched for holes.
 func (c *collector) file(e images.Entry, number uint32, xattrs []byte, content io.Reader) error {
-	if e.Type == images.Regular && e.Size >= leastSparse && content != nil {
-		if c.buf == nil {
-			c.buf = make([]byte, sparse.HoleSize)
-		}
-		data, err := sparse.FindData(c.ctx, content, e.Size, c.buf)
-		if err != nil {
-			return err
-		}
-		if len(data) != 1 || data[0].Length != e.Size {
-			c.data[number] = data
-		}
+	if c.squeeze == nil {
+		err := c.findHoles(e, number, content)
+		c.place(number, c.shape(e, number, len(xattrs)), 0)
+		return err
 	}
-	s := c.shape(e, number, len(xattrs))
-	c.node(number).at = c.group.take(s)
+	if err := c.squeeze.begin(file{number: number, size: e.Size}); err != nil {
+		return err
+	}
+	if squeezable(e, content) {
+		content = io.TeeReader(content, c.squeeze)
+	}
+	err := c.findHoles(e, number, content)
+	if err == nil && squeezable(e, content) && e.Size < leastSparse {
+		err = c.readAll(content, e.Size)
+	}
+	c.squeeze.end(c.shape(e, number, len(xattrs)))
+	return err
+}
+
+// place assigns an offset to an inode with a shape, and a number of compressed
+// blocks.
+func (c *collector) place(number uint32, s shape, pressed uint32) {
+	if pressed > 0 {
+		delete(c.data, number)
+	}
+	n := c.node(number)
+	n.at, n.pressed = c.group.take(s), pressed
+}
+
+// findHoles finds the holes of a large file.
+func (c *collector) findHoles(e images.Entry, number uint32, content io.Reader) error {
+	if e.Type != images.Regular || e.Size < leastSparse || content == nil {
+		return nil
+	}
+	data, err := sparse.FindData(c.ctx, content, e.Size, c.buffer())
+	if err == nil && (len(data) != 1 || data[0].Length != e.Size) {
+		c.data[number] = data
+	}
+	return err
+}
+
+// readAll reads a content of size bytes.
+func (c *collector) readAll(content io.Reader, size int64) error {
+	for size > 0 {
+		part := c.buffer()[:min(size, sparse.HoleSize)]
+		if _, err := io.ReadFull(content, part); err != nil {
+			return changedIfShort(err)
+		}
+		size -= int64(len(part))
+	}
 	return nil
+}
+
+func (c *collector) buffer() []byte {
+	if c.buf == nil {
+		c.buf = make([]byte, sparse.HoleSize)
+	}
+	return c.buf
 }
 
 // resolve finds the inodes of hard links. It does so in the order of the walk,

@@ -11,9 +11,10 @@ const inodeSize = 64
 
 // How an inode's content is stored (the format's data layouts).
 const (
-	plainLayout  = 0 // in blocks
-	inlineLayout = 2 // in blocks, except for its end, which follows the inode
-	chunkLayout  = 4 // in chunks, each of which may be a hole
+	plainLayout   = 0 // in blocks
+	pressedLayout = 1 // in compressed blocks, whose index follows the inode
+	inlineLayout  = 2 // in blocks, except for its end, which follows the inode
+	chunkLayout   = 4 // in chunks, each of which may be a hole
 )
 
 // noBlock is the block number of a hole.
@@ -24,7 +25,7 @@ type shape struct {
 	layout uint8
 	head   int // length of the inode and its attributes in bytes
 	// after is the length in bytes of what follows them: the end of the
-	// content, or the block numbers of its chunks.
+	// content, the block numbers of its chunks, or the index of its compressed blocks.
 	after  int
 	blocks int64
 	// chunkBits means that a chunk has 1<<chunkBits blocks.
@@ -58,6 +59,9 @@ func shapeOf(size int64, xattrs int) shape {
 
 // shape returns the shape of an inode that is not a directory's.
 func (t *tree) shape(e images.Entry, number uint32, xattrs int) shape {
+	if n := t.node(number); n.pressed > 0 {
+		return pressedShape(e.Size, xattrs, n.pressed)
+	}
 	s := shapeOf(contentSize(e), xattrs)
 	s.large = e.Type == images.Regular && e.Size >= largeFile
 	data, ok := t.data[number]
@@ -90,8 +94,8 @@ func contentSize(e images.Entry) int64 {
 }
 
 // encode returns an inode followed by its attributes. What is, depending on the
-// inode, the first block of its content, a device number, or the chunkBits of
-// its shape.
+// inode, the first block of its content, the number of its compressed blocks, a
+// device number, or the chunkBits of its shape.
 func encode(e images.Entry, n *inode, number uint32, s shape, size int64, what uint32, xattrs []byte) []byte {
 	le := binary.LittleEndian
 	b := make([]byte, inodeSize, inodeSize+len(xattrs))

@@ -19,9 +19,9 @@ const (
 	// hasChecksum says that the superblock has a checksum, and hasMtime that the
 	// times of inodes are those of changes to the content.
 	hasChecksum, hasMtime = 1, 2
-	// hasChunks keeps kernels that do not support files in chunks from mounting
-	// the filesystem.
-	hasChunks = 4
+	// hasPadding and hasChunks keep kernels from mounting the filesystem that do not
+	// support zeros before compressed data, and files in chunks.
+	hasPadding, hasChunks = 1, 4
 )
 
 // emitter writes a layout once.
@@ -35,6 +35,7 @@ type emitter struct {
 	number  uint32 // of the last inode so far
 	links   int    // number of hard links so far
 	entries int64
+	spooled int64 // offset of the next compressed file in the temporary file
 	buf     []byte
 }
 
@@ -46,6 +47,7 @@ type member struct {
 	at      int64
 	xattrs  []byte
 	content []byte // nil if it is streamed
+	spooled int64  // offset of its compressed blocks in the temporary file
 }
 
 func (e *emitter) write(p []byte) error {
@@ -69,13 +71,22 @@ func (e *emitter) superblock() error {
 	le.PutUint32(b[36:], uint32(e.size/blockSize))
 	copy(b[48:], e.opts.UUID[:])
 	copy(b[64:], e.opts.Label)
-	if len(e.data) > 0 {
-		le.PutUint32(b[80:], hasChunks)
-	}
+	le.PutUint32(b[80:], e.needs())
 	// The usual CRC-32C is inverted at the end, but the kernel's is not, so this
 	// inverts it again.
 	le.PutUint32(b[4:], ^crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
 	return e.write(block)
+}
+
+// needs returns what a kernel must support.
+func (l *Layout) needs() (flags uint32) {
+	if len(l.data) > 0 {
+		flags = hasChunks
+	}
+	if l.spool != nil {
+		flags |= hasPadding
+	}
+	return flags
 }
 
 // directories writes all inodes of directories, each with the end of its content
@@ -151,7 +162,11 @@ func (e *emitter) visit(entry images.Entry, content io.Reader) error {
 	}
 	m.shape = e.shape(entry, number, len(m.xattrs))
 	m.at = e.group.place(m.shape)
-	if !m.shape.large {
+	switch {
+	case m.shape.layout == pressedLayout:
+		m.spooled = e.spooled
+		e.spooled += m.shape.blocks * (blockSize + 4)
+	case !m.shape.large:
 		if m.content, err = e.hold(entry, content); err != nil {
 			return err
 		}
@@ -248,6 +263,12 @@ func (e *emitter) inode(m *member, data int64) error {
 	switch {
 	case m.entry.Type == images.CharDevice || m.entry.Type == images.BlockDevice:
 		what = deviceNumber(m.entry.Major, m.entry.Minor)
+	case m.shape.layout == pressedLayout:
+		var err error
+		what = uint32(m.shape.blocks)
+		if after, err = e.pressedIndex(m, data); err != nil {
+			return err
+		}
 	case m.shape.layout == chunkLayout:
 		what, after = uint32(m.shape.chunkBits), e.chunks(m, data)
 	case m.shape.after > 0:
@@ -274,6 +295,9 @@ func (e *emitter) chunks(m *member, data int64) []byte {
 
 // contents writes the part of a member's content that is stored in blocks.
 func (e *emitter) contents(m *member, large io.Reader) error {
+	if m.shape.layout == pressedLayout {
+		return e.pressedContents(m)
+	}
 	if !m.shape.large {
 		whole := m.content[:len(m.content)-m.shape.after]
 		if len(whole) == 0 {

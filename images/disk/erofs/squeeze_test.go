@@ -1,0 +1,208 @@
+//go:build linux
+
+package erofs_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"cloudlets/images"
+	"cloudlets/images/dirtree"
+	"cloudlets/images/disk/disktest"
+	"cloudlets/images/disk/erofs"
+	"cloudlets/images/disk/sparse"
+	"cloudlets/images/imagetest"
+	"cloudlets/images/tarball"
+	"cloudlets/testdata/needs"
+)
+
+// mixed makes a content in which some runs repeat what came before, others are
+// zeros, noise, or noise of few different bytes.
+func mixed(r *rand.Rand, size int) []byte {
+	b := make([]byte, 0, size)
+	for len(b) < size {
+		n := min(1+r.IntN(1<<r.IntN(18)), size-len(b))
+		switch kind := r.IntN(5); {
+		case kind == 0:
+			b = append(b, make([]byte, n)...)
+		case kind == 1 && len(b) > 0:
+			from := r.IntN(len(b))
+			for i := range n { // it may overlap itself
+				b = append(b, b[from+i])
+			}
+		default:
+			different := 1 + r.IntN(1<<(2*kind))
+			for range n {
+				b = append(b, byte(r.IntN(different)))
+			}
+		}
+	}
+	return b
+}
+
+// sizes are near where the way that a content is stored changes: the blocks, the
+// segments that are compressed, and a batch of them.
+var sizes = []int{4095, 4096, 4097, 8191, 8192, 8193, 255 << 10, 1<<20 - 1, 1 << 20, 1<<20 + 1, 1<<20 + 4096, 4<<20 - 1, 4 << 20, 4<<20 + 1, 9<<20 + 77}
+
+func mixtures(seed uint64) (m imagetest.Memory) {
+	r := rand.New(rand.NewPCG(seed, 3))
+	m.Dir("/")
+	for i, size := range sizes {
+		m.File(fmt.Sprintf("/at-%d", size), mixed(r, size))
+		m.File(fmt.Sprintf("/zeros-%d", size), make([]byte, size))
+		m.File(fmt.Sprintf("/some-%d", i), mixed(r, r.IntN(200<<10)))
+		m.File(fmt.Sprintf("/few-%d", i), mixed(r, r.IntN(4096))).Xattrs = map[string]string{"user.x": strings.Repeat("x", i)}
+	}
+	return m
+}
+
+func TestCompressedContents(t *testing.T) {
+	needs.Root(t)
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			src := mixtures(seed)
+			img := build(t, src)
+			disktest.SameOnKernel(t, img, "erofs", src)
+			dir := filepath.Join(t.TempDir(), "out")
+			tool(t, "erofs-utils", "fsck.erofs", "--extract="+dir, img)
+			extracted, err := dirtree.Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wanted := map[string]imagetest.Item{}
+			for _, item := range src {
+				wanted[item.Path] = item
+			}
+			if err := extracted.Walk(t.Context(), func(e images.Entry, content io.Reader) error {
+				if content == nil {
+					return nil
+				}
+				have, err1 := io.ReadAll(content)
+				want, err2 := io.ReadAll(wanted[e.Path].Open())
+				if !bytes.Equal(have, want) {
+					t.Errorf("%s has other bytes", e.Path)
+				}
+				return errors.Join(err1, err2)
+			}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// sizeOf plans a filesystem and returns its length in bytes.
+func sizeOf(t *testing.T, src images.Source, how erofs.Compression) int64 {
+	t.Helper()
+	o := options()
+	o.Compression = how
+	l, err := erofs.Plan(t.Context(), src, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Size()
+}
+
+// TestDebianRootIsSmall: the filesystem of a server's root has at most 0.55 of its
+// files' bytes.
+func TestDebianRootIsSmall(t *testing.T) {
+	t.Parallel()
+	src := tarball.New(needs.Made(t, "../../../.cache/debian-12-*.tar", "setup-image"))
+	files := int64(0)
+	if err := src.Walk(t.Context(), func(e images.Entry, _ io.Reader) error { files += e.Size; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	part := float64(sizeOf(t, src, erofs.LZ4)) / float64(files)
+	t.Logf("%.4f of the files' %d bytes", part, files)
+	if part > 0.55 {
+		t.Errorf("the filesystem has %.4f of the files' bytes, want at most 0.55", part)
+	}
+}
+
+// TestNoiseIsNotCompressed: what does not become smaller is stored as it is.
+func TestNoiseIsNotCompressed(t *testing.T) {
+	var src imagetest.Memory
+	src.Dir("/")
+	noise := make([]byte, 3<<20+1)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(noise)
+	src.File("/noise", noise)
+	src.File("/little", noise[:5000])
+	if squeezed, plain := sizeOf(t, src, erofs.LZ4), sizeOf(t, src, erofs.None); squeezed != plain {
+		t.Errorf("%d bytes with LZ4, and %d without", squeezed, plain)
+	}
+}
+
+func TestTheSameOnAnyNumberOfProcessors(t *testing.T) {
+	made := func(processors int) []byte {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
+		l, err := erofs.Plan(t.Context(), mixtures(7), options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		var b bytes.Buffer
+		if err := l.Write(t.Context(), sparse.To(&b)); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	if one := made(1); !bytes.Equal(one, made(2)) || !bytes.Equal(one, made(7)) {
+		t.Error("the filesystem depends on the number of processors")
+	}
+}
+
+// TestCannotCompress: a person learns which file failed, or which folder to change.
+func TestCannotCompress(t *testing.T) {
+	var src imagetest.Memory
+	src.Dir("/")
+	src.Reader("/short", 10_000, func() io.Reader { return strings.NewReader("short") })
+	if _, err := erofs.Plan(t.Context(), src, options()); !errors.Is(err, erofs.ErrChanged) || !strings.Contains(err.Error(), "/short: it is shorter") {
+		t.Errorf("error %v", err)
+	}
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
+	_, err := erofs.Plan(t.Context(), mixtures(1), options())
+	if err == nil || !strings.Contains(err.Error(), "TMPDIR chooses the folder") || errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// lots is a source of files that take no memory themselves.
+type lots struct{ files, size int }
+
+func (l lots) Walk(_ context.Context, visit images.VisitFunc) error {
+	err := visit(images.Entry{Path: "/", Type: images.Directory, Mode: 0o755}, nil)
+	for i := range l.files {
+		if err == nil {
+			e := images.Entry{Path: fmt.Sprintf("/%d", i), Type: images.Regular, Size: int64(l.size)}
+			err = visit(e, io.LimitReader(rand.NewChaCha8([32]byte{byte(i)}), e.Size))
+		}
+	}
+	return err
+}
+
+// TestMemoryOfCompression: buffers do not grow with the files.
+func TestMemoryOfCompression(t *testing.T) {
+	allocated := func(l lots) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		sizeOf(t, l, erofs.LZ4)
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	const most = 64 << 20
+	for _, l := range []lots{{200, 1 << 20}, {2, 100 << 20}, {5000, 40 << 10}} {
+		if n := allocated(l); n > most {
+			t.Errorf("%d files of %d bytes: %d bytes of buffers, want at most %d", l.files, l.size, n, most)
+		}
+	}
+}
