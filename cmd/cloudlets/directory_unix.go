@@ -45,6 +45,7 @@ func unpack(cmd *cobra.Command, im *images.Image, dir string) error {
 	words := cmd.ErrOrStderr()
 	fmt.Fprintf(words, "unpacked %s into %s: %d files, %s\n", im.Name, dir, report.Entries, bytesize.Decimal(report.Bytes))
 	tellCommand(words, im.Source)
+	tellKernel(cmd, dir)
 	if len(report.Lost) == 0 {
 		return nil
 	}

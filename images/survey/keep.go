@@ -77,12 +77,18 @@ func (e *explorer) keepData() error {
 }
 
 // keepIdentity keeps the file by which others recognise the machine. Only a
-// file that a copy has can be kept, so /etc/machine-id is kept for systemd alone:
-// its copies have an empty one to begin with.
+// file that a copy has can be kept: copies that start systemd have an empty
+// /etc/machine-id to begin with, and others have none where the image has an id.
 func (e *explorer) keepIdentity() error {
-	if ok, err := e.exists("/etc/machine-id"); err != nil {
+	ok, err := e.exists("/etc/machine-id")
+	if err != nil || !ok {
 		return err
-	} else if ok && e.found.Init.System == Systemd {
+	}
+	text, err := e.text("/etc/machine-id")
+	if err != nil {
+		return err
+	}
+	if e.found.Init.System == Systemd || !machineDir.MatchString(strings.TrimSpace(text)) {
 		e.keep("/etc/machine-id", "an updated machine must stay the same machine for its journal and for DHCP")
 	}
 	return nil

@@ -1,3 +1,5 @@
+//go:build long
+
 package bed_test
 
 import (
@@ -9,13 +11,6 @@ import (
 	"cloudlets/testdata/bed"
 	"cloudlets/testdata/distros"
 )
-
-// TestLayout boots a disk of the layout that differs most: NixOS has kernel,
-// initrd, modules and init in its store, and reaches them by links.
-func TestLayout(t *testing.T) {
-	t.Parallel()
-	bootLayout(t, "nixos")
-}
 
 // bootLayout makes a cloudlet of a distribution's layout, and a disk of it, with
 // no flag, and boots it until its init says that it is up.

@@ -132,13 +132,13 @@ func onARM64(ctx context.Context, t *testing.T) string {
 	return image
 }
 
-// TestLongLayouts boots disks of two distributions' layouts: Alpine's, whose
-// kernel has a short name and whose init is busybox, and Arch's, whose kernel is
-// named for its package and is also beside its modules. Nobody says anything
-// about them.
+// TestLongLayouts boots disks of three distributions' layouts: Alpine's, whose
+// kernel has a short name and whose init is busybox; Arch's, whose kernel is
+// named for its package and is also beside its modules; and NixOS's, which has
+// kernel, initrd, modules and init in its store. Nobody says anything about them.
 func TestLongLayouts(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"alpine", "arch"} {
+	for _, name := range []string{"alpine", "arch", "nixos"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bootLayout(t, name)
