@@ -152,8 +152,13 @@ func (f *diskFlags) checkOutput(format vdisk.Format) error {
 		return codedError{errors.New("say where the disk goes: --out FILE, or --out - for standard output"), exitUsage}
 	case f.out.out == "-" && !format.Streams:
 		return codedError{fmt.Errorf("the format %s cannot be streamed: write it to a file", format.Name), exitUsage}
-	case f.out.out == "" || f.out.out == "-" || f.dryRun:
+	case f.out.out == "" || f.out.out == "-":
 		return nil
+	case f.dryRun:
+		if _, err := os.Lstat(f.out.out); err == nil {
+			return nil
+		}
+		return checkDeviceName(f.out.out)
 	case isFolder(format):
 		return mayMake(f.out.out)
 	case format.Name == "ec2":
