@@ -17,6 +17,7 @@ import (
 	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
+	"cloudlets/images/dirtree"
 	"cloudlets/images/metadata"
 	"cloudlets/images/oci"
 	"cloudlets/images/rootfs"
@@ -46,6 +47,9 @@ func unpack(cmd *cobra.Command, im *images.Image, dir string) error {
 	fmt.Fprintf(words, "unpacked %s into %s: %d files, %s\n", im.Name, dir, report.Entries, bytesize.Decimal(report.Bytes))
 	tellCommand(words, im.Source)
 	tellKernel(cmd, dir)
+	if err := tellPointers(cmd.Context(), words, dir); err != nil {
+		return err
+	}
 	if len(report.Lost) == 0 {
 		return nil
 	}
@@ -58,6 +62,19 @@ func unpack(cmd *cobra.Command, im *images.Image, dir string) error {
 	}
 	fmt.Fprintf(words, "%d files could not be given their owners, modes, attributes or types; %s records these, and cloudlets reads the directory accordingly\n", len(report.Lost), metadata.Path)
 	return nil
+}
+
+// tellPointers warns of files whose content is not in the directory.
+func tellPointers(ctx context.Context, w io.Writer, dir string) error {
+	tree, err := dirtree.Open(dir)
+	if err != nil {
+		return err
+	}
+	names, err := pointersIn(ctx, tree, everyPath)
+	if err == nil && names != "" {
+		fmt.Fprintf(w, "warning: Git LFS pointers are in the place of %s; %s\n", names, pointerAdvice)
+	}
+	return err
 }
 
 // tellCommand prints the command of a container image. A directory does not

@@ -39,6 +39,7 @@ type diskFlags struct {
 	outlive  outliveFlags
 	secure   secureBootFlags
 	device   deviceFlags
+	pointers bool // Git LFS pointers are taken as files
 }
 
 func diskCommand() *cobra.Command {
@@ -106,6 +107,7 @@ func (f *diskFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.assets, "assets", "", "a `folder` with boot loaders, if they are not where Debian installs them, and with cloudlets-arm64 for arm64 machines")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be made, and make nothing")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print what was made as JSON, to standard error if the disk goes to standard output")
+	cmd.Flags().BoolVar(&f.pointers, "lfs-pointers", false, "make the disk even if Git LFS pointers are in the place of files")
 	f.outlive.add(cmd)
 	f.secure.add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("size", "free")
@@ -133,7 +135,7 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 			return errNotSigned(format.Name)
 		}
 		return f.image.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
-			return f.config.onSystem(cmd, im, format.Name, func(s target.System) error { return f.makeFiles(cmd, s, format) })
+			return f.onSystem(cmd, im, format.Name, func(s target.System) error { return f.makeFiles(cmd, s, format) })
 		})(cmd, args)
 	}
 	options, err := f.options(format)
@@ -141,8 +143,20 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	return f.image.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
-		return f.config.onSystem(cmd, im, "disk", func(s target.System) error { return f.make(cmd, s, format, options) })
+		return f.onSystem(cmd, im, "disk", func(s target.System) error { return f.make(cmd, s, format, options) })
 	})(cmd, args)
+}
+
+// onSystem is [configFlags.onSystem] for a system whose files are complete.
+func (f *diskFlags) onSystem(cmd *cobra.Command, im *images.Image, what string, do func(target.System) error) error {
+	return f.config.onSystem(cmd, im, what, func(s target.System) error {
+		if !f.pointers {
+			if err := refusePointers(cmd.Context(), s); err != nil {
+				return err
+			}
+		}
+		return do(s)
+	})
 }
 
 // checkOutput makes every check of the output that needs no image.
@@ -152,8 +166,13 @@ func (f *diskFlags) checkOutput(format vdisk.Format) error {
 		return codedError{errors.New("say where the disk goes: --out FILE, or --out - for standard output"), exitUsage}
 	case f.out.out == "-" && !format.Streams:
 		return codedError{fmt.Errorf("the format %s cannot be streamed: write it to a file", format.Name), exitUsage}
-	case f.out.out == "" || f.out.out == "-" || f.dryRun:
+	case f.out.out == "" || f.out.out == "-":
 		return nil
+	case f.dryRun:
+		if _, err := os.Lstat(f.out.out); err == nil {
+			return nil
+		}
+		return checkDeviceName(f.out.out)
 	case isFolder(format):
 		return mayMake(f.out.out)
 	case format.Name == "ec2":

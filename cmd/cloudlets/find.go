@@ -84,7 +84,7 @@ func findCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "find IMAGE [--only CLASS,…]", Short: "List an image's files, sorted",
-		Long:    "List the paths of an image's files, sorted by their bytes.",
+		Long:    "List the paths of an image's files, sorted by their bytes, without the root itself.",
 		Example: "  cloudlets find debian-12.tar --only templates\n  cloudlets find /srv/web --only persistent,volatile --print0 | xargs -0 ls -d",
 	}
 	f.add(cmd)
@@ -111,7 +111,7 @@ func find(cmd *cobra.Command, im *images.Image, selected func(string) bool, asJS
 	}
 	paths := []string{}
 	err := images.Paths(cmd.Context(), im.Source, func(p string) error {
-		if !selected(p) {
+		if p == "/" || !selected(p) {
 			return nil
 		}
 		if asJSON {

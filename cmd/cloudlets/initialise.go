@@ -91,6 +91,13 @@ func (f *initFlags) survey(cmd *cobra.Command, dir string) (survey.Findings, err
 	if err != nil {
 		return survey.Findings{}, err
 	}
+	names, err := pointersIn(cmd.Context(), tree, everyPath)
+	if err != nil {
+		return survey.Findings{}, err
+	}
+	if names != "" {
+		findings.Reasons = append(findings.Reasons, survey.Reason{What: "Git LFS pointers", Why: "are in the place of " + names + "; " + pointerAdvice})
+	}
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
 		return survey.Findings{}, err

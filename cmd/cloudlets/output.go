@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images/atomicfile"
@@ -70,7 +71,7 @@ func (f *outFlags) mayWrite() error {
 	info, err := os.Lstat(f.out)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return checkDeviceName(f.out)
 	case err != nil:
 		return fmt.Errorf("write %s: %w", f.out, err)
 	case !info.Mode().IsRegular():
@@ -86,9 +87,26 @@ func mayMake(folder string) error {
 	_, err := os.Lstat(folder)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return checkDeviceName(folder)
 	case err != nil:
 		return fmt.Errorf("write %s: %w", folder, err)
 	}
 	return fmt.Errorf("write %s: it is there already, and a folder replaces nothing: remove it, or choose another name", folder)
+}
+
+// checkDeviceName refuses to make a file where the kernel has its devices: the
+// person means a device that is not there, and a file would fill the memory.
+func checkDeviceName(name string) error {
+	dir, err := filepath.Abs(filepath.Dir(name))
+	if err != nil {
+		return nil //nolint:nilerr // writing the file says why
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	const memory = "/dev/shm" // the one place there for files
+	if dir != "/dev" && !strings.HasPrefix(dir, "/dev/") || dir == memory || strings.HasPrefix(dir, memory+"/") {
+		return nil
+	}
+	return fmt.Errorf("write %s: there is no device %s: \"cloudlets disk --list\" lists those that a disk can be written to", name, filepath.Join(dir, filepath.Base(name)))
 }

@@ -48,7 +48,7 @@ type compiler struct {
 
 // compile compiles a template. Its errors are of type [*Error].
 func compile(name string, template []byte) (*program, error) {
-	c := &compiler{prog: &program{name: name, lines: []int{1}, textLines: map[int]bool{}}, rest: template, line: 1}
+	c := &compiler{prog: &program{name: name, lines: []int{1}, textLines: map[int]bool{}}, rest: bytes.TrimPrefix(template, []byte("\xef\xbb\xbf")), line: 1}
 	if len(template) > maxTemplate {
 		return nil, c.fail(0, "is %d bytes long, which is more than the %d allowed", len(template), maxTemplate)
 	}
@@ -155,7 +155,11 @@ func (c *compiler) text() {
 		case i > 0 && c.rest[i-1] == '<' && bytes.HasPrefix(c.rest[i:], []byte("%%")):
 			out, c.rest = append(append(out, c.rest[:i]...), '%'), c.rest[i+2:]
 		case i > 0 && c.rest[i-1] == '<':
-			c.print(line, append(out, c.rest[:i-1]...))
+			out = append(out, c.rest[:i-1]...)
+			if bytes.HasPrefix(c.rest[i:], []byte("%_")) {
+				out = bytes.TrimRight(out, " \t")
+			}
+			c.print(line, out)
 			c.rest = c.rest[i-1:]
 			return
 		default:
@@ -184,7 +188,12 @@ func (c *compiler) tag() error {
 	}
 	c.rest = next
 	c.line += bytes.Count(body, []byte("\n"))
-	if eats := bytes.HasSuffix(body, []byte("-")); eats {
+	body = bytes.TrimPrefix(body, []byte("_"))
+	switch {
+	case bytes.HasSuffix(body, []byte("_")):
+		c.rest = bytes.TrimLeft(c.rest, " \t")
+		fallthrough
+	case bytes.HasSuffix(body, []byte("-")):
 		body = body[:len(body)-1]
 		c.eatNewline()
 	}
@@ -236,6 +245,9 @@ var member = regexp.MustCompile(`^([A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[\d+\]
 
 // expression generates code that prints the value of a JavaScript expression.
 func (c *compiler) expression(line int, js string) error {
+	if code := strings.TrimRight(js, " \t\r\n"); strings.HasSuffix(code, ";") {
+		js = code[:len(code)-1]
+	}
 	name := strings.TrimSpace(js)
 	if name == "" {
 		return c.fail(line, "<%%= prints nothing: an expression is missing")

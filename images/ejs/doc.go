@@ -5,6 +5,7 @@
 //	<%= expression %>  prints a value, unescaped: these are configuration files
 //	<%# comment %>     is left out
 //	-%>                ends a tag and drops the newline after it
+//	<%_ and _%>        drop the blanks beside a tag, _%> also the newline after it
 //	<%% and %%>        stand for <% and %>
 //
 // The same template and data always give the same bytes. A template sees only

@@ -92,7 +92,7 @@ type run struct {
 
 // setup prepares a runtime for templates. It removes the clock and the
 // randomness, and defines the data as constant global variables.
-const setup = `(function (text) {
+const setup = `(function (text, large) {
 	"use strict";
 	var global = globalThis;
 	var forbid = function (name) {
@@ -111,6 +111,12 @@ const setup = `(function (text) {
 		return value;
 	};
 	var data = JSON.parse(text);
+	large = JSON.parse(large);
+	for (var i = 0; i < large.length; i++) {
+		var path = large[i].path, at = data;
+		for (var j = 0; j < path.length - 1; j++) at = at[path[j]];
+		at[path[j]] = BigInt(large[i].digits);
+	}
 	for (var names = Object.keys(data), i = 0; i < names.length; i++) {
 		Object.defineProperty(global, names[i], { value: freeze(data[names[i]]), enumerable: true });
 	}
@@ -146,7 +152,18 @@ func newRun(prog *program, data json.RawMessage, limits Limits) (*run, error) {
 		return nil, fmt.Errorf("prepare template %s: %w", prog.name, err)
 	}
 	prepare, _ := goja.AssertFunction(value)
-	tools, err := prepare(goja.Undefined(), r.vm.ToValue(string(data)))
+	integers, err := largeIntegers(data)
+	if err != nil {
+		return nil, fmt.Errorf("template %s: read its data: %w", prog.name, err)
+	}
+	exact, err := json.Marshal(integers)
+	if err != nil {
+		return nil, fmt.Errorf("template %s: read its data: %w", prog.name, err)
+	}
+	if integers == nil {
+		exact = []byte("[]")
+	}
+	tools, err := prepare(goja.Undefined(), r.vm.ToValue(string(data)), r.vm.ToValue(string(exact)))
 	if err != nil {
 		return nil, fmt.Errorf("template %s: pass the data to it: %w", prog.name, err)
 	}

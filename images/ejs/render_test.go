@@ -57,6 +57,10 @@ func TestRender(t *testing.T) {
 		{"carriage returns stay", "a\r\nb\r\n", "a\r\nb\r\n"},
 		{"template of its own functions", "<% function row(x) { %>row <%= x %>\n<% } row(1); row(2) %>", "row 1\nrow 2\n"},
 		{"undefined may be asked for", "<% if (args.nothing) { %>yes<% } else { %>no<% } %>", "no"},
+		{"semicolon", "<%= args.port; %>|<%= args.port ;\n%>", "8080|8080"},
+		{"blanks dropped", "a\n \t<%_ if (true) { _%> \t\n  b\n  <%_ } _%>\nc <%_= 1 _%> d", "a\n  b\nc1d"},
+		{"byte order mark", "\xef\xbb\xbfa<%= 1 %>\xef\xbb\xbf", "a1\xef\xbb\xbf"},
+		{"underscore", "<% var _x_ = 1 %><%= _x_ %>", "1"},
 		{"look-behind", "<%= 'a1b2'.replace(/(?<=a)1/, 'X') %>", "aXb2"},
 		{"data is frozen", "<% args.hostname = 'x'; args.tags.x = 1; args = 5 %><%= args.hostname %>", "web1"},
 		{"JSON", "<%= JSON.stringify(ip.interfaces[0]) %>", `{"name":"eth0","address":"10.0.0.5"}`},
@@ -67,6 +71,23 @@ func TestRender(t *testing.T) {
 				t.Errorf("render %q = %q, %v; want %q", tt.template, got, err, tt.want)
 			}
 		})
+	}
+}
+
+// TestLargeIntegers: integers that JavaScript's numbers cannot hold are printed
+// as they are given, and nothing computes with them by mistake.
+func TestLargeIntegers(t *testing.T) {
+	data := json.RawMessage(`{"a": {"id": 12345678901234567891, "l": [1, -9007199254740993], "f": 1e3, "x": 1e22, "z": 1000000000000000000000, "__proto__": 9007199254740993}, "n": 9007199254740992, "e": 9.007199254740993e15}`)
+	for template, want := range map[string]string{
+		"<%= a.id %> <%= a.l %>":                            "12345678901234567891 1,-9007199254740993",
+		"<%= a.f + 1 %> <%= n + 1 %>":                       "1001 9007199254740992",
+		"<%= a.x %> <%= a.z %> <%= e %> <%= a.__proto__ %>": "1e+22 1000000000000000000000 9007199254740993 9007199254740993",
+		"<%= a.id + 1 %>":                                   "error",
+	} {
+		out, err := new(Renderer).Render(t.Context(), "/etc/test", []byte(template), data)
+		if err == nil && string(out) != want || err != nil && want != "error" {
+			t.Errorf("%s gives %q, %v; want %q", template, out, err, want)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -230,7 +231,26 @@ func (b *builder) node(v hujson.Value) *Node {
 func (b *builder) name(v hujson.Value) string {
 	b.extra(v.StartOffset-len(v.BeforeExtra), v.BeforeExtra)
 	b.extra(v.EndOffset, v.AfterExtra)
-	return unquote(v.Value.(hujson.Literal))
+	literal := v.Value.(hujson.Literal)
+	b.checkCharacters(v.StartOffset, literal)
+	return unquote(literal)
+}
+
+// halves matches the escapes of a character outside of the 16-bit range, which
+// is written as two halves (RFC 8259, section 7), and halves by themselves.
+var halves = regexp.MustCompile(`\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}`)
+
+// checkCharacters refuses half of a character, which no text in UTF-8 can hold.
+func (b *builder) checkCharacters(offset int, literal hujson.Literal) {
+	if bytes.IndexByte(literal, '\\') < 0 {
+		return
+	}
+	for _, at := range halves.FindAllIndex(literal, -1) {
+		if found := literal[at[0]:at[1]]; len(found) == len(`\ud800`) {
+			b.refuse(offset, "has %s, which is half of a character: write both halves, or the character itself", found)
+			return
+		}
+	}
 }
 
 // unquote is the text of a string. Most have no escape, and are cheap.
@@ -259,6 +279,7 @@ func (b *builder) trailingComma(last hujson.Value) {
 func (b *builder) literal(offset int, literal hujson.Literal) any {
 	switch literal.Kind() {
 	case '"':
+		b.checkCharacters(offset, literal)
 		return unquote(literal)
 	case 't', 'f':
 		return literal.Bool()

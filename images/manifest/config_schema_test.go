@@ -29,7 +29,7 @@ func TestConfigSchema(t *testing.T) {
 			"notText": {"disallow": "string", "optional": true},
 			"pair": {"type": "array", "items": [{"type": "string"}, {"type": "integer"}], "additionalItems": false, "optional": true},
 			"password": {"type": "string", "optional": true, "dependencies": {}},
-			"database": {"host": {"type": "string", "default": "localhost"}, "port": {"type": "integer", "default": 5432}}
+			"database": {"type": "object", "properties": {"host": {"type": "string", "default": "localhost"}, "port": {"type": "integer", "default": 5432}}}
 		}, "dependencies": {"address": "step", "step": ["any"]}}}`,
 			[]string{
 				`{"args": {"hostname": "a", "database": {}}}`, `{"args": {"hostname": "a", "database": {}, "pair": ["x", 1]}}`, `{"args": {"hostname": "a", "database": {}, "pair": ["x"]}}`,
@@ -42,9 +42,9 @@ func TestConfigSchema(t *testing.T) {
 				`{"args": {"hostname": "a", "database": {}, "pair": ["x", 1, 2]}}`, `{"args": {"hostname": "a", "database": {}, "pair": [1]}}`, `{"args": {"hostname": "a", "database": {}, "any": 1, "step": 5, "address": "300.0.0.1"}}`,
 			}},
 		{"references", `{"args": {"type": "object", "definitions": {"name": {"type": "string"}, "tree": {"type": "object", "properties": {"left": {"$ref": "#/definitions/tree", "optional": true}, "name": {"$ref": "#/definitions/name"}}}},
-			"properties": {"tree": {"$ref": "#/definitions/tree"}, "other": {"$ref": "#/definitions/name", "type": "integer", "optional": true}}}}`,
+			"properties": {"tree": {"$ref": "#/definitions/tree"}, "other": {"$ref": "#/definitions/name", "maxLength": 3, "optional": true}}}}`,
 			[]string{`{"args": {"tree": {"name": "a"}}}`, `{"args": {"tree": {"name": "a", "left": {"name": "b", "left": {"name": "c"}}}, "other": "x"}}`},
-			[]string{`{}`, `{"args": {"tree": {}}}`, `{"args": {"tree": {"name": "a", "left": {"left": {"name": "c"}}}}}`, `{"args": {"tree": {"name": "a"}, "other": 5}}`}},
+			[]string{`{}`, `{"args": {"tree": {}}}`, `{"args": {"tree": {"name": "a", "left": {"left": {"name": "c"}}}}}`, `{"args": {"tree": {"name": "a"}, "other": 5}}`, `{"args": {"tree": {"name": "a"}, "other": "four"}}`}},
 		{"draft-04", `{"args": {"$schema": "http://json-schema.org/draft-04/schema#", "type": "object", "required": ["a", "b"], "properties": {"a": {"type": "number", "minimum": 1, "exclusiveMinimum": true}, "b": {"default": 1}, "c": {}}}}`,
 			[]string{`{"args": {"a": 2}}`, `{"args": {"a": 2, "c": 1}}`}, []string{`{"args": {"a": 1}}`, `{}`}},
 		{"draft-07", `{"args": {"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"a": {"$ref": "#/definitions/x"}, "l": {"items": [{"const": 1}], "additionalItems": {"const": 2}}}, "definitions": {"x": {"$id": "#named", "type": "string"}}, "additionalProperties": {"$ref": "#named"},

@@ -58,7 +58,7 @@ func TestComplete(t *testing.T) {
 }
 
 func TestCompleteLeavesItsInputAlone(t *testing.T) {
-	m := parseManifest(t, `{"args": {"list": {"type": "array", "default": [1]}, "o": {"x": {"default": 1}}}}`)
+	m := parseManifest(t, `{"args": {"list": {"type": "array", "default": [1]}, "o": {"properties": {"x": {"default": 1}}}}}`)
 	in := parseConfig(t, `{"args": {"o": {}}}`)
 	a, err := m.Complete(in)
 	if err != nil {

@@ -21,20 +21,56 @@ const (
 )
 
 // Pattern is a regular expression in the syntax of JavaScript.
-type Pattern struct{ re *regexp2.Regexp }
+type Pattern struct {
+	re   *regexp2.Regexp
+	text string
+}
 
-// Compile compiles an expression. One match takes a second at most.
+// Compile compiles an expression. One match takes a second at most. The
+// expression is read as with JavaScript's flag u if it has an escape that only
+// this flag gives a meaning: \p{…}, \P{…} or \u{…}.
 func Compile(text string) (Pattern, error) {
-	re, err := regexp2.Compile(text, regexp2.ECMAScript)
+	options := regexp2.RegexOptions(regexp2.ECMAScript)
+	plain, unicode := unicodeEscapes(text)
+	if unicode {
+		options |= regexp2.Unicode
+	}
+	re, err := regexp2.Compile(plain, options)
 	if err != nil {
 		return Pattern{}, err
 	}
 	re.MatchTimeout = matchTimeout
-	return Pattern{re}, nil
+	return Pattern{re, text}, nil
+}
+
+// unicodeEscapes reports whether an expression has escapes for which it needs
+// the flag u. It removes from \p{Script=Greek} and \p{gc=L} the names of these
+// two properties, since the engine knows their values by themselves.
+func unicodeEscapes(text string) (plain string, unicode bool) {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		b.WriteByte(text[i])
+		if text[i] != '\\' || i+1 == len(text) {
+			continue
+		}
+		i++
+		b.WriteByte(text[i])
+		if c := text[i]; i+1 == len(text) || text[i+1] != '{' || c != 'p' && c != 'P' && c != 'u' {
+			continue
+		}
+		unicode = true
+		for _, property := range []string{"Script=", "sc=", "General_Category=", "gc="} {
+			if strings.HasPrefix(text[i+2:], property) {
+				b.WriteByte('{')
+				i += 1 + len(property)
+			}
+		}
+	}
+	return b.String(), unicode
 }
 
 // String is the expression's text.
-func (p Pattern) String() string { return p.re.String() }
+func (p Pattern) String() string { return p.text }
 
 // Match says whether the expression matches somewhere in s. The error says
 // that the match ran out of time.

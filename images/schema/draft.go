@@ -17,7 +17,8 @@ import (
 type draft int
 
 const (
-	draft3    draft = 3 // also earlier drafts, and a schema without "$schema"
+	unnamed   draft = 0 // a schema without "$schema": draft-03, where no later draft says more
+	draft3    draft = 3 // also earlier drafts
 	draft4    draft = 4
 	draft6    draft = 6
 	draft7    draft = 7
@@ -29,7 +30,7 @@ const (
 func draftOf(doc map[string]any) (draft, error) {
 	uri, named := doc["$schema"].(string)
 	if !named {
-		return draft3, nil
+		return unnamed, nil
 	}
 	for part, d := range map[string]draft{
 		"/draft-00/": draft3, "/draft-01/": draft3, "/draft-02/": draft3, "/draft-03/": draft3, "/draft-04/": draft4,
@@ -107,7 +108,7 @@ func replaceAny(value any, replace func(map[string]any) map[string]any) any {
 // has such a list already, the list stays as it is.
 func modernRequired(doc map[string]any) {
 	delete(doc, "optional")
-	if list, ok := doc["required"].([]any); ok && len(list) > 0 {
+	if _, ok := doc["required"].([]any); ok {
 		return
 	}
 	delete(doc, "required") // in draft-03 it is a boolean, which requiredOf reads for the object around it
@@ -203,9 +204,10 @@ func modernFormat(doc map[string]any) {
 }
 
 // modernReference removes the keywords beside a "$ref" that drafts up to
-// draft-07 ignore, and renames identifiers.
+// draft-07 ignore, and renames identifiers. In a schema that names no draft the
+// keywords count, since nobody writes a limit that is meant to be ignored.
 func modernReference(doc map[string]any, d draft) {
-	if _, ok := doc["$ref"].(string); ok {
+	if _, ok := doc["$ref"].(string); ok && d != unnamed {
 		maps.DeleteFunc(doc, func(keyword string, _ any) bool {
 			return !slices.Contains([]string{"$ref", "title", "description", "default", "examples", "definitions", "$defs"}, keyword)
 		})

@@ -39,6 +39,11 @@ func New(args map[string]any) (*Schema, error) {
 		return nil, err
 	}
 	doc := expand(args)
+	if d == unnamed {
+		if err := checkNested(doc); err != nil {
+			return nil, err
+		}
+	}
 	s := &Schema{doc: doc, modern: d.modern(doc), budget: new(budget)}
 	if n := countSchemas(s.modern); n > maxSchemas {
 		return nil, fmt.Errorf("it consists of %d schemas, which is more than the %d allowed", n, maxSchemas)

@@ -1,27 +1,20 @@
 package schema
 
-import "maps"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // expand replaces the shorthand, a map of property names to schemas, by an
-// object schema, at the top and in each property.
+// object schema. Only the whole "args" can be a shorthand: within them, a
+// keyword such as "items" cannot be told from the name of a property.
 func expand(doc map[string]any) map[string]any {
-	if isShorthand(doc) {
-		doc = map[string]any{"type": "object", "properties": doc}
-	}
-	properties, ok := doc["properties"].(map[string]any)
-	if !ok {
+	if !isShorthand(doc) {
 		return doc
 	}
-	expanded := make(map[string]any, len(properties))
-	for name, property := range properties {
-		if object, ok := property.(map[string]any); ok {
-			property = expand(object)
-		}
-		expanded[name] = property
-	}
-	doc = maps.Clone(doc)
-	doc["properties"] = expanded
-	return doc
+	return map[string]any{"type": "object", "properties": doc}
 }
 
 // isShorthand reports whether an object maps property names to schemas. All
@@ -42,4 +35,44 @@ func isShorthand(doc map[string]any) bool {
 	}
 	_, isSchema := properties["type"].(string)
 	return isSchema
+}
+
+// keywords are the keywords of JSON schema, in all drafts.
+var keywords = strings.Fields(`additionalItems additionalProperties allOf anyOf const contains contentEncoding contentMediaType contentSchema
+	default definitions dependencies dependentRequired dependentSchemas deprecated description disallow divisibleBy else enum examples
+	exclusiveMaximum exclusiveMinimum extends format id if items maxContains maxItems maxLength maxProperties maximum minContains minItems
+	minLength minProperties minimum multipleOf not oneOf optional pattern patternProperties prefixItems properties propertyNames readOnly
+	required then title type unevaluatedItems unevaluatedProperties uniqueItems writeOnly
+	$anchor $comment $defs $dynamicAnchor $dynamicRef $id $recursiveAnchor $recursiveRef $ref $schema $vocabulary`)
+
+// checkNested returns an error if a property has a shorthand in the place of a
+// schema. As a schema it would have no known keyword, and allow everything.
+func checkNested(doc map[string]any) error {
+	properties, _ := doc["properties"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		property, ok := properties[name].(map[string]any)
+		if !ok {
+			continue
+		}
+		if isNested(property) {
+			return fmt.Errorf("%q has the names of properties where a schema is needed: write \"%s\": {\"type\": \"object\", \"properties\": {…}}, since only the args as a whole can be a plain map of names to schemas", name, name)
+		}
+		if err := checkNested(property); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isNested reports whether an object has no keyword, and all its values are
+// schemas.
+func isNested(doc map[string]any) bool {
+	for name, value := range doc {
+		inner, ok := value.(map[string]any)
+		if !ok || slices.Contains(keywords, name) || strings.HasPrefix(name, "x-") ||
+			!slices.ContainsFunc(keywords, func(k string) bool { _, has := inner[k]; return has }) {
+			return false
+		}
+	}
+	return len(doc) > 0
 }

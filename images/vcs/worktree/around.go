@@ -31,7 +31,7 @@ func (s *session) around(ctx context.Context) (code int, err error) {
 		if err != nil {
 			return err
 		}
-		return s.after(context.WithoutCancel(ctx), conflict)
+		return s.after(context.WithoutCancel(ctx), code, conflict)
 	})
 	return code, err
 }
@@ -48,10 +48,17 @@ func (s *session) recover(ctx context.Context) (conflict bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	took, err := s.readTaken()
+	if err != nil {
+		return false, err
+	}
 	if pending || s.state.fresh || len(names) > 0 {
 		if err := s.showNames(ctx); err != nil {
 			return false, err
 		}
+	}
+	if took != nil {
+		return false, s.settleTaken(ctx, took, false)
 	}
 	file, err := s.metadata()
 	if errors.Is(err, metadata.ErrConflict) {
@@ -65,6 +72,11 @@ func (s *session) recover(ctx context.Context) (conflict bool, err error) {
 
 // apply changes the image's files so that they match the metadata.
 func (s *session) apply(ctx context.Context, before, file metadata.File) error {
+	return s.applyTo(ctx, before, file, nil)
+}
+
+// applyTo is apply for the files in the repository and some more.
+func (s *session) applyTo(ctx context.Context, before, file metadata.File, more map[string]bool) error {
 	tracked, err := s.tracked(ctx)
 	if err != nil {
 		return err
@@ -73,6 +85,8 @@ func (s *session) apply(ctx context.Context, before, file metadata.File) error {
 	if err != nil {
 		s.notice("%v; so all files count as not volatile", err)
 	}
+	kept := scope.Kept
+	scope.Kept = func(p string) bool { return kept(p) || more[p] }
 	if err := metadata.Apply(ctx, metadata.Target{Dir: s.Dir, Scope: scope, Before: before}, file); err != nil {
 		return err
 	}
@@ -93,11 +107,16 @@ func (s *session) shown(ctx context.Context, conflict bool) (code int, err error
 	if err := s.write(v, conflict); err != nil {
 		return 0, err
 	}
+	if s.plan.effect == changes && !conflict {
+		if s.taken, err = s.prepareTaking(ctx, v); err != nil {
+			return 0, err
+		}
+	}
 	err = s.whileHidden(ctx, hidden, func() error {
 		if err := s.remember(ctx, v); err != nil {
 			return err
 		}
-		code, err = s.execute(ctx, s.Args)
+		code, err = s.execute(ctx, s.arguments())
 		return err
 	})
 	return code, err
@@ -110,7 +129,7 @@ func (s *session) write(v *view, conflict bool) error {
 	if conflict || s.plan.effect == moves || s.plan.effect == changes && !v.scope.Kept(metadata.Path) {
 		return nil
 	}
-	_, err := metadata.Write(s.Dir, v.snapshot.File(v.scope))
+	_, err := metadata.Write(s.Dir, v.file)
 	return err
 }
 
@@ -124,6 +143,11 @@ func (s *session) remember(ctx context.Context, v *view) error {
 	if s.plan.effect != changes {
 		return nil
 	}
+	if s.taken != nil {
+		if err := s.setTaken(s.taken); err != nil {
+			return err
+		}
+	}
 	return s.state.setPending(s.tool.committed(ctx))
 }
 
@@ -136,7 +160,7 @@ func (s *session) stage(ctx context.Context, scope metadata.Scope) error {
 }
 
 // after makes metadata and files consistent after the command.
-func (s *session) after(ctx context.Context, conflict bool) error {
+func (s *session) after(ctx context.Context, code int, conflict bool) error {
 	switch s.plan.effect {
 	case moves:
 		if conflict || slices.Contains(s.Args, "--dry-run") || slices.Contains(s.Args, "-n") {
@@ -144,6 +168,9 @@ func (s *session) after(ctx context.Context, conflict bool) error {
 		}
 		return s.again(ctx)
 	case changes:
+		if s.taken != nil {
+			return s.settleTaken(ctx, s.taken, code == 0)
+		}
 		return s.settle(ctx)
 	}
 	return nil
@@ -155,7 +182,7 @@ func (s *session) again(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := metadata.Write(s.Dir, v.snapshot.File(v.scope)); err != nil {
+	if _, err := metadata.Write(s.Dir, v.file); err != nil {
 		return err
 	}
 	// Writing git's index may look at any file, so keep the files hidden.

@@ -68,6 +68,9 @@ type view struct {
 	tracked  []string
 	scope    metadata.Scope
 	snapshot *metadata.Snapshot
+	// file is the metadata of the tree. A file that was removed from the tree,
+	// but not from the repository, keeps what the repository has for it.
+	file metadata.File
 }
 
 // look examines the tree.
@@ -87,6 +90,27 @@ func (s *session) look(ctx context.Context) (*view, error) {
 	if err != nil && !errors.Is(err, metadata.ErrConflict) {
 		return nil, err
 	}
-	v.snapshot, err = metadata.Scan(ctx, s.Dir, recorded)
-	return v, err
+	if v.snapshot, err = metadata.Scan(ctx, s.Dir, recorded); err != nil {
+		return nil, err
+	}
+	whole := v.snapshot
+	gone, err := s.staying(ctx, v.gone())
+	if err != nil {
+		return nil, err
+	}
+	if len(gone) > 0 {
+		whole = whole.With(gone, s.tool.committed(ctx))
+	}
+	v.file = whole.File(v.scope)
+	return v, nil
+}
+
+// gone returns the files of the repository that the tree lacks.
+func (v *view) gone() (gone []string) {
+	for _, name := range v.tracked {
+		if p, err := vcs.UnescapePath(name); err == nil && !images.IsBookkeeping(p) && !v.snapshot.Has(p) {
+			gone = append(gone, p)
+		}
+	}
+	return gone
 }

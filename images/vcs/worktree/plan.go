@@ -3,6 +3,7 @@
 package worktree
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -29,22 +30,26 @@ type plan struct {
 	// commits means that the command makes a revision. The revision must
 	// include the metadata.
 	commits bool
+	// global are the tool's own options, and args the arguments that follow the
+	// name. An alias is replaced by what it stands for.
+	global, args []string
 }
 
-// planOf finds the command in a tool's arguments. alias resolves an unknown
-// name to the command for which it stands.
-func planOf(kind vcs.Kind, args []string, alias func(name string) string) plan {
+// planOf finds the command in a tool's arguments. alias returns the words
+// for which an unknown name stands.
+func planOf(kind vcs.Kind, args []string, alias func(name string) []string) plan {
 	p := plan{at: commandAt(kind, args)}
 	if p.at == len(args) {
 		return p
 	}
-	p.name = args[p.at]
+	p.name, p.global, p.args = args[p.at], args[:p.at], args[p.at+1:]
 	known := commandsOf(kind)
 	e, ok := known[p.name]
 	if !ok && alias != nil {
-		if name := alias(p.name); name != "" {
-			p.name = name
-			e, ok = known[name]
+		words := alias(p.name)
+		if at := commandAt(kind, words); at < len(words) {
+			p.name, p.global, p.args = words[at], slices.Concat(p.global, words[:at]), slices.Concat(words[at+1:], p.args)
+			e, ok = known[p.name]
 		}
 	}
 	if p.effect = e; !ok {
@@ -112,4 +117,66 @@ func commandsOf(kind vcs.Kind) map[string]effect {
 		}
 	}
 	return known
+}
+
+// committing says which files a commit takes from the tree, besides what was
+// added to the repository before.
+type committing struct {
+	all   bool // all files
+	paths []string
+	// only means that nothing else is committed, so that the metadata file has
+	// to be named as well.
+	only bool
+}
+
+// committingOf reads the arguments of a commit.
+func committingOf(kind vcs.Kind, args []string) committing {
+	if kind == vcs.Hg {
+		options, _, _ := grammar{letters: "mlduIX"}.parse(args)
+		return committing{all: has(options, "A", "addremove")}
+	}
+	options, words, _ := commitGrammar.parse(args)
+	return committing{
+		all: has(options, "a", "all"), paths: words,
+		only: len(words) > 0 && !has(options, "i", "include"),
+	}
+}
+
+// staying returns the files that stay in the repository, of those that the tree
+// lacks: a commit may be about to remove the others.
+func (s *session) staying(ctx context.Context, gone []string) ([]string, error) {
+	if len(gone) == 0 || !s.plan.commits || s.plan.effect != looks {
+		return gone, nil
+	}
+	c := committingOf(s.Kind, s.plan.args)
+	switch {
+	case c.all:
+		return nil, nil
+	case len(c.paths) == 0:
+		return gone, nil
+	}
+	names, err := s.tool.selected(ctx, s.plan.global, "", c.paths)
+	if err != nil {
+		return gone, nil //nolint:nilerr // the tool says what is wrong with the paths
+	}
+	removed := map[string]bool{}
+	for _, name := range names {
+		if p, err := vcs.UnescapePath(name); err == nil {
+			removed[p] = true
+		}
+	}
+	return slices.DeleteFunc(gone, func(p string) bool { return removed[p] }), nil
+}
+
+// arguments returns the arguments with which the tool runs. A commit of some
+// files only gets the metadata file as one of them.
+func (s *session) arguments() []string {
+	if s.Kind != vcs.Git || s.plan.name != "commit" || !exists(s.Dir, metadataName) || !committingOf(s.Kind, s.plan.args).only {
+		return s.Args
+	}
+	name := ":(top)" + metadataName
+	if slices.Contains(s.plan.global, "--literal-pathspecs") {
+		name = metadataName
+	}
+	return slices.Insert(slices.Clone(s.Args), s.plan.at+1, name)
 }

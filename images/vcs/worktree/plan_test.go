@@ -36,7 +36,7 @@ func TestPlan(t *testing.T) {
 		{vcs.Hg, "update", changes, false},
 		{vcs.Hg, "mv a b", moves, false},
 	} {
-		alias := func(name string) string { return map[string]string{"ci": "commit"}[name] }
+		alias := func(name string) []string { return strings.Fields(map[string]string{"ci": "commit"}[name]) }
 		p := planOf(tt.kind, strings.Fields(tt.args), alias)
 		if p.effect != tt.effect || p.commits != tt.commits {
 			t.Errorf("%s %s: effect %d, commits %v; want %d, %v", tt.kind, tt.args, p.effect, p.commits, tt.effect, tt.commits)

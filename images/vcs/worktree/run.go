@@ -70,6 +70,7 @@ type session struct {
 	state   *state // nil if the command does not involve the files
 	listed  bool   // files is up to date
 	files   []string
+	taken   *taken // what the command takes from a revision, or nil
 }
 
 func newSession(opt Options) (*session, error) {
@@ -104,7 +105,7 @@ func (s *session) notice(format string, args ...any) {
 }
 
 func (s *session) run(ctx context.Context) (int, error) {
-	s.plan = planOf(s.Kind, s.Args, func(name string) string { return s.tool.alias(ctx, name) })
+	s.plan = planOf(s.Kind, s.Args, func(name string) []string { return s.tool.alias(ctx, s.Args[:commandAt(s.Kind, s.Args)], name) })
 	if s.plan.effect == clones {
 		return s.clone(ctx)
 	}

@@ -5,6 +5,8 @@ package worktree
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 
 	"cloudlets/images/metadata"
@@ -36,12 +38,39 @@ type tool interface {
 	pattern(p string, all bool) string
 	// resolved returns the command that marks a conflict as resolved.
 	resolved() string
-	// alias returns the command for which a name stands, or "".
-	alias(ctx context.Context, name string) string
+	// alias returns the words for which a name stands, or nothing. global are
+	// the user's options that precede it.
+	alias(ctx context.Context, global []string, name string) []string
+	// revision returns a name of a revision that does not change. "" stands for
+	// itself: what the tree is compared with.
+	revision(ctx context.Context, name string) (string, error)
+	// recorded returns the metadata of a revision. They are empty if the
+	// revision has no metadata file.
+	recorded(ctx context.Context, revision string) (metadata.File, error)
+	// selected returns the files of a revision that arguments select. Without
+	// arguments these are all files. global are the user's options that precede
+	// the name of the command.
+	selected(ctx context.Context, global []string, revision string, args []string) ([]string, error)
+	// differing returns the files whose content differs from a revision.
+	differing(ctx context.Context, revision string) ([]string, error)
+	// stageText puts a metadata file that is not in the tree into git's index.
+	stageText(ctx context.Context, text string) error
 }
 
 // metadataName is the tools' name of the metadata file.
 const metadataName = ".cloudlet/metadata"
+
+// errUnreadable means that a revision has a metadata file that cannot be read.
+var errUnreadable = errors.New("the metadata file of the revision is damaged")
+
+// parseRecorded parses the metadata file of a revision.
+func parseRecorded(text []byte) (metadata.File, error) {
+	f, err := metadata.ParseBranch(bytes.NewReader(text))
+	if err != nil {
+		return f, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return f, nil
+}
 
 // parseCommitted parses the tool's version of the metadata file. If that fails,
 // the result is empty, since it only says what may be removed.

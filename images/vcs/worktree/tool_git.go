@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"cloudlets/images/metadata"
@@ -73,8 +74,26 @@ func (g *gitTool) stage(ctx context.Context, _ bool) error {
 	if err != nil {
 		return err
 	}
+	return g.stageObject(ctx, object)
+}
+
+func (g *gitTool) stageText(ctx context.Context, text string) error {
+	cmd, err := vcs.Quiet(ctx, vcs.Git, g.dir, "hash-object", "-w", "--stdin")
+	if err != nil {
+		return err
+	}
+	cmd.Stdin = strings.NewReader(text)
+	object, err := vcs.Output(cmd)
+	if err != nil {
+		return err
+	}
+	return g.stageObject(ctx, object)
+}
+
+// stageObject puts an object into the index as the metadata file.
+func (g *gitTool) stageObject(ctx context.Context, object []byte) error {
 	info := "100644," + strings.TrimSpace(string(object)) + "," + metadataName
-	_, err = vcs.Ask(ctx, vcs.Git, g.dir, "update-index", "--add", "--cacheinfo", info)
+	_, err := vcs.Ask(ctx, vcs.Git, g.dir, "update-index", "--add", "--cacheinfo", info)
 	return err
 }
 
@@ -141,14 +160,95 @@ func (g *gitTool) committed(ctx context.Context) metadata.File {
 
 func (g *gitTool) resolved() string { return "add" }
 
-func (g *gitTool) alias(ctx context.Context, name string) string {
-	out, err := vcs.Ask(ctx, vcs.Git, g.dir, "config", "--get", "alias."+name)
+func (g *gitTool) alias(ctx context.Context, global []string, name string) []string {
+	out, err := vcs.Ask(ctx, vcs.Git, g.dir, append(slices.Clone(global), "config", "--get", "alias."+name)...)
 	words := strings.Fields(string(out))
 	if err != nil || len(words) == 0 || strings.HasPrefix(words[0], "!") {
-		return ""
+		return nil
 	}
-	if at := commandAt(vcs.Git, words); at < len(words) {
-		return words[at]
+	return words
+}
+
+// revision returns the hash of a tree.
+func (g *gitTool) revision(ctx context.Context, name string) (string, error) {
+	if name == "" {
+		return "", nil
 	}
-	return ""
+	if name == "-" {
+		name = "@{-1}"
+	}
+	if a, b, both := strings.Cut(name, "..."); both { // the common ancestor, as checkout and restore take it
+		out, err := vcs.Ask(ctx, vcs.Git, g.dir, "merge-base", orHead(a), orHead(b))
+		if err != nil {
+			return "", err
+		}
+		name = strings.TrimSpace(string(out))
+	}
+	out, err := vcs.Ask(ctx, vcs.Git, g.dir, "rev-parse", "--verify", "--quiet", "--end-of-options", name+"^{tree}")
+	return strings.TrimSpace(string(out)), err
+}
+
+func orHead(name string) string {
+	if name == "" {
+		return "HEAD"
+	}
+	return name
+}
+
+func (g *gitTool) recorded(ctx context.Context, tree string) (metadata.File, error) {
+	list := []string{"ls-files", "-z", "--", metadataName}
+	if tree != "" {
+		list = []string{"ls-tree", "-z", "--name-only", "--full-tree", tree, metadataName}
+	}
+	if out, err := vcs.Ask(ctx, vcs.Git, g.dir, list...); err != nil || len(out) == 0 {
+		return metadata.File{}, err
+	}
+	out, err := vcs.Ask(ctx, vcs.Git, g.dir, "cat-file", "blob", tree+":"+metadataName)
+	if err != nil {
+		return metadata.File{}, err
+	}
+	return parseRecorded(out)
+}
+
+// maxPaths is how many paths one call of git gets, since the length of a
+// command line is limited.
+const maxPaths = 500
+
+func (g *gitTool) selected(ctx context.Context, global []string, tree string, args []string) ([]string, error) {
+	if len(args) == 0 {
+		args = []string{":/"}
+	}
+	list := append(slices.Clone(global), "ls-files", "-z", "--full-name")
+	if tree != "" {
+		list = append(list, "--with-tree="+tree)
+	}
+	var names []string
+	for part := range slices.Chunk(args, maxPaths) {
+		out, err := vcs.Ask(ctx, vcs.Git, g.dir, append(append(slices.Clone(list), "--"), part...)...)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, paths(out)...)
+	}
+	if tree == "" {
+		return names, nil
+	}
+	out, err := vcs.Ask(ctx, vcs.Git, g.dir, "ls-tree", "-r", "-z", "--name-only", "--full-tree", tree)
+	if err != nil {
+		return nil, err
+	}
+	inTree := map[string]bool{}
+	for _, name := range paths(out) {
+		inTree[name] = true
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return !inTree[name] }), nil
+}
+
+func (g *gitTool) differing(ctx context.Context, tree string) ([]string, error) {
+	args := []string{"diff", "--name-only", "-z", "--no-ext-diff", "--no-renames"}
+	if tree != "" {
+		args = append(args, tree)
+	}
+	out, err := vcs.Ask(ctx, vcs.Git, g.dir, args...)
+	return paths(out), err
 }

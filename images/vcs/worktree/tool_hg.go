@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"cloudlets/images/metadata"
@@ -96,4 +97,53 @@ func (h *hgTool) committed(ctx context.Context) metadata.File {
 
 func (h *hgTool) resolved() string { return "resolve --mark" }
 
-func (h *hgTool) alias(context.Context, string) string { return "" }
+func (h *hgTool) alias(context.Context, []string, string) []string { return nil }
+
+func (h *hgTool) revision(ctx context.Context, name string) (string, error) {
+	if name == "" {
+		name = "."
+	}
+	out, err := vcs.Ask(ctx, vcs.Hg, h.dir, "log", "--rev", name, "--limit", "1", "--template", "{node}")
+	return string(out), err
+}
+
+func (h *hgTool) recorded(ctx context.Context, revision string) (metadata.File, error) {
+	if revision == "" {
+		revision = "."
+	}
+	names, err := h.files(ctx, nil, revision, []string{"path:" + metadataName})
+	if err != nil || len(names) == 0 {
+		return metadata.File{}, err
+	}
+	out, err := vcs.Ask(ctx, vcs.Hg, h.dir, "cat", "--rev", revision, "--cwd", h.dir, metadataName)
+	if err != nil {
+		return metadata.File{}, err
+	}
+	return parseRecorded(out)
+}
+
+func (h *hgTool) selected(ctx context.Context, global []string, revision string, args []string) ([]string, error) {
+	return h.files(ctx, global, revision, args)
+}
+
+// files lists files of a revision.
+func (h *hgTool) files(ctx context.Context, global []string, revision string, args []string) ([]string, error) {
+	list := slices.Concat(global, []string{"files", "--print0", "--rev", revision, "--config", "ui.relative-paths=no"}, args)
+	cmd, err := vcs.Quiet(ctx, vcs.Hg, h.dir, list...)
+	if err != nil {
+		return nil, err
+	}
+	cmd.Dir = h.dir // the paths are relative to it, or to the user's --cwd in it
+	out, err := vcs.Output(cmd)
+	if said, ok := errors.AsType[*vcs.ToolError](err); ok && said.Err.ExitCode() == 1 {
+		return nil, nil // there are no files
+	}
+	return paths(out), err
+}
+
+func (h *hgTool) differing(ctx context.Context, revision string) ([]string, error) {
+	out, err := vcs.Ask(ctx, vcs.Hg, h.dir, "status", "--rev", revision, "--print0", "--no-status", "--cwd", h.dir)
+	return paths(out), err
+}
+
+func (h *hgTool) stageText(context.Context, string) error { return nil }
