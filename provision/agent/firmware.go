@@ -19,10 +19,11 @@ import (
 
 // checkFirmware refuses a disk that this machine's firmware could not boot,
 // before anything is written. BIOS reads only sectors of 512 bytes, and UEFI
-// of 32 bits cannot start the boot loader, which is for 64 bits.
+// of 32 bits cannot start the boot loader, which is for 64 bits. A machine of arm64 that
+// Linux knows no UEFI of has U-Boot, say, which starts the disk's boot loader too.
 func checkFirmware(sys fs.FS, l disk.Layout) error {
 	switch bits := uefiBits(sys); {
-	case bits == "" && !l.BIOS():
+	case bits == "" && l.Arch == disk.AMD64 && !l.BIOS():
 		return fmt.Errorf("the disk has sectors of %d bytes, which BIOS cannot boot from: switch the machine's firmware to UEFI, or use another disk", l.Sector)
 	case bits == "32":
 		return errors.New("the machine's UEFI firmware is of 32 bits, and the boot loader for disks of 64: switch the firmware to BIOS, if it can")
@@ -41,7 +42,7 @@ func (i *installer) addBootEntry() {
 		return
 	}
 	if uefiBits(i.Sys) == "" {
-		i.tell(provision.Event{Kind: provision.KindLog, Text: "no boot entry is made", Reason: "the machine started by BIOS, which has none"})
+		i.tell(provision.Event{Kind: provision.KindLog, Text: "no boot entry is made", Reason: "the machine did not start by UEFI, which alone has boot entries"})
 		return
 	}
 	name, err := i.makeBootEntry()

@@ -9,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/uuid"
 
+	"cloudlets/images/disk"
 	"cloudlets/provision"
 	"cloudlets/provision/bootorder"
 )
@@ -49,6 +51,34 @@ func TestBIOSThatStartsAnotherDiskIsToldOfBeforeTheWrite(t *testing.T) {
 	}
 }
 
+// TestFirmwareThatCannotStartTheDisk is refused before the disk is written. No machine of
+// arm64 has a BIOS: one that did not start by UEFI has U-Boot, which starts the disk.
+func TestFirmwareThatCannotStartTheDisk(t *testing.T) {
+	for _, c := range []struct {
+		bits    string // of UEFI; "" is none
+		arch    disk.Arch
+		sector  int64
+		refused string
+	}{
+		{"", disk.AMD64, 512, ""},
+		{"", disk.AMD64, 4096, "sectors of 4096 bytes, which BIOS cannot boot from"},
+		{"64", disk.AMD64, 4096, ""},
+		{"32", disk.AMD64, 512, "of 32 bits"},
+		{"", disk.ARM64, 512, ""},
+		{"", disk.ARM64, 4096, ""},
+		{"64", disk.ARM64, 512, ""},
+	} {
+		sys := fstest.MapFS{}
+		if c.bits != "" {
+			sys["firmware/efi/fw_platform_size"] = &fstest.MapFile{Data: []byte(c.bits + "\n")}
+		}
+		err := checkFirmware(sys, disk.Layout{Arch: c.arch, Sector: c.sector})
+		if refused := err != nil; refused != (c.refused != "") || refused && !strings.Contains(err.Error(), c.refused) {
+			t.Errorf("UEFI %q, %s, sectors of %d bytes: %v; want %q", c.bits, c.arch, c.sector, err, c.refused)
+		}
+	}
+}
+
 // TestBootEntry: a plan that asks for it gets an entry for the ESP that was written, and
 // a firmware that refuses it costs a warning and not the install.
 func TestBootEntry(t *testing.T) {
@@ -60,7 +90,7 @@ func TestBootEntry(t *testing.T) {
 	}{
 		"made":             {wanted: true, uefi: true, variable: "Boot0000", says: "the firmware's boot entry Boot0000 starts tiny from "},
 		"not wanted":       {uefi: true},
-		"BIOS":             {wanted: true, says: "no boot entry is made", reason: "started by BIOS"},
+		"BIOS":             {wanted: true, says: "no boot entry is made", reason: "did not start by UEFI"},
 		"without efivarfs": {wanted: true, uefi: true, broken: errors.New("mount efivarfs: no such device"), says: "warning: the firmware has no boot entry", reason: "no such device"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -52,7 +52,8 @@ func (c Clock) Correct(ctx context.Context, timeServers []netip.Addr, bases []st
 	}
 	for _, base := range bases[:min(len(bases), maxServers)] {
 		if !strings.HasPrefix(base, "http://") {
-			continue // the certificate cannot be checked by a clock that may be wrong
+			failed = append(failed, fmt.Errorf("%s has a certificate, which a clock that may be wrong cannot check", base))
+			continue
 		}
 		offset, err := c.look(ctx, base)
 		if err == nil {
@@ -60,7 +61,8 @@ func (c Clock) Correct(ctx context.Context, timeServers []netip.Addr, bases []st
 		}
 		failed = append(failed, err)
 	}
-	return fmt.Errorf("no server says what time it is; name one by DHCP, as option 42 or DHCPv6 option 56: %w", errors.Join(failed...))
+	none := errors.New("no server says what time it is; name one by DHCP, as option 42 or DHCPv6 option 56")
+	return errors.Join(append([]error{none}, failed...)...)
 }
 
 // ask returns how far the clock is behind an NTP server's.

@@ -116,11 +116,22 @@ func TestARightClockStays(t *testing.T) {
 	}
 }
 
+// TestNoTime: the error says for each server why it did not help.
 func TestNoTime(t *testing.T) {
 	w := wrong{}
-	err := w.clock().Correct(t.Context(), nil, []string{"http://127.0.0.1:1"})
-	if err == nil || !strings.Contains(err.Error(), "ask http://127.0.0.1:1 for the time") || !strings.Contains(err.Error(), "option 42") {
-		t.Errorf("the error is %v", err)
+	for base, want := range map[string]string{
+		"http://127.0.0.1:1":  "ask http://127.0.0.1:1 for the time",
+		"https://127.0.0.1:1": "https://127.0.0.1:1 has a certificate",
+		"":                    "name one by DHCP",
+	} {
+		var bases []string
+		if base != "" {
+			bases = []string{base}
+		}
+		err := w.clock().Correct(t.Context(), nil, bases)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "option 42") || strings.Contains(err.Error(), "%!") {
+			t.Errorf("with the server %q the error is %v; want %q", base, err, want)
+		}
 	}
 	w.fail = errors.New("not permitted")
 	if err := w.clock().step(time.Hour, "x"); fmt.Sprint(err) == "" || !strings.Contains(err.Error(), "set the clock to") {

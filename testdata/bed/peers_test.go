@@ -56,7 +56,7 @@ printf '#!/bin/sh\n[ "$1" = bound ] && ip addr add $ip/$mask dev $interface\n' >
 (cd root && find . | cpio --quiet -o -H newc -R 0:0) | gzip -9n >ramdisk && rm -r root`
 
 // makeCertificate makes an authority that is the server's certificate too.
-const makeCertificate = `openssl req -quiet -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=peer -addext subjectAltName=IP:10.77.0.1
+const makeCertificate = `openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=peer -addext subjectAltName=IP:10.77.0.1
 cert-to-efi-sig-list cert.pem ca.esl`
 
 // newPeers starts dnsmasq and nginx on a network of their own.
