@@ -15,8 +15,10 @@ const outputSize = 256 << 10
 
 // Write writes all of src as a POSIX tar stream with its end mark: owners
 // as numbers, times to the nanosecond, extended attributes as GNU tar writes
-// them. Holes of sparse files are written as zeros. Names are bytes, and come
-// out of any tar as they went in. The same source gives the same stream.
+// them. Names are bytes, and come out of any tar as they went in. Where a source
+// knows the holes of a file ([images.Sparse]) and they are 1 MiB or more, they
+// are left out as "tar --sparse" does it in GNU's format. The same source gives
+// the same stream.
 func Write(ctx context.Context, w io.Writer, src images.Source) error {
 	t := newWriter(w)
 	err := src.Walk(ctx, func(e images.Entry, content io.Reader) error {
@@ -53,6 +55,13 @@ func newWriter(w io.Writer) *writer {
 
 // add writes one file.
 func (t *writer) add(e images.Entry, content io.Reader) error {
+	data, err := holesOf(e, content)
+	if err != nil {
+		return err
+	}
+	if data != nil {
+		return t.addSparse(e, content, data)
+	}
 	blocks, err := t.header.encode(e)
 	if err != nil {
 		return err
@@ -63,14 +72,19 @@ func (t *writer) add(e images.Entry, content io.Reader) error {
 	if e.Type != images.Regular || e.Size == 0 {
 		return nil
 	}
-	n, err := t.w.ReadFrom(io.LimitReader(content, e.Size))
-	if err == nil && n < e.Size {
-		err = fmt.Errorf("it has %d bytes of %d: %w", n, e.Size, io.ErrUnexpectedEOF)
-	}
-	if err != nil {
+	if err := t.copy(content, e.Size); err != nil {
 		return err
 	}
 	_, err = t.w.Write(t.zeros[:padding(e.Size)])
+	return err
+}
+
+// copy writes so many bytes of a content.
+func (t *writer) copy(content io.Reader, size int64) error {
+	n, err := t.w.ReadFrom(io.LimitReader(content, size))
+	if err == nil && n < size {
+		err = fmt.Errorf("it has %d bytes of %d: %w", n, size, io.ErrUnexpectedEOF)
+	}
 	return err
 }
 
