@@ -143,7 +143,7 @@ func TestTarOfSolaris(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"1000004\x00user::rw-,user:lp:rwx:71,group::r--,mask:r--,other:---\x00": "",
-		"3000001\x00owner@:rw:allow\x00":                                          "access control list of Solaris",
+		"3000001\x00owner@:rw:allow\x00":                                        "access control list of Solaris",
 	} {
 		acl := append(rawHeader("x", solarisACL, int64(len(text))), append([]byte(text), make([]byte, padding(int64(len(text))))...)...)
 		s := inMemory(t, append(acl, archive(t, entry('0', "x", ""))...))
