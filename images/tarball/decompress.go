@@ -36,6 +36,10 @@ func isSkippable(magic []byte) bool {
 	return len(magic) >= 4 && magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:4], []byte{0x2a, 0x4d, 0x18})
 }
 
+// Decompress reads what r holds, whether it is plain or compressed with gzip,
+// zstd, xz or bzip2: the first bytes tell. The caller closes what it gets.
+func Decompress(r io.Reader) (io.ReadCloser, error) { return decompress(r) }
+
 // decompress reads what r holds, whatever it is compressed with: the first
 // bytes tell. What is compressed twice is refused, and so is what is known to
 // be something other than a tarball. The caller closes what it gets.

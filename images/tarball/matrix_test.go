@@ -27,7 +27,7 @@ import (
 // What a tree may have that not every writer or format can express.
 const (
 	devices    = "devices and FIFOs"
-	owners     = "owners above 262,143"
+	owners     = "large owners"
 	fractions  = "fractions of a second"
 	oldTimes   = "times before 1970"
 	attributes = "extended attributes"

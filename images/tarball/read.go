@@ -120,7 +120,7 @@ func endOfTar(in *input, empty bool) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("after its end: %w", err)
-	case empty && len(rest.first) > 0:
+	case empty && (len(rest.first) > 0 || n == maxTrailer):
 		return errors.New("it begins with zeros, as a tarball of nothing does, and other data follow: it is not a tarball, perhaps a filesystem or a disk; mount it and give the folder")
 	case n == maxTrailer:
 		return fmt.Errorf("more than %s follow the tarball's end", bytesize.Exact(maxTrailer))
