@@ -60,6 +60,7 @@ func (f *imageFlags) add(cmd *cobra.Command) {
 // open opens an image. The caller closes it.
 func (f *imageFlags) open(cmd *cobra.Command, ref string) (*images.Image, error) {
 	opt := source.Options{Bare: f.bare, MaxSize: int64(f.maxSize), Platform: f.platform, Stdin: stdio.Interruptible(cmd.Context(), cmd.InOrStdin())}
+	opt.Note = func(sentence string) { fmt.Fprintf(cmd.ErrOrStderr(), "cloudlets: %s: %s\n", ref, sentence) }
 	if f.manifest != "" {
 		text, err := readFile(f.manifest)
 		if err != nil {

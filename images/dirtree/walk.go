@@ -130,14 +130,22 @@ func (c *dirContent) read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
-	if c.file < 0 {
-		f, err := openAt(c.item.dir.descriptor, baseName(c.item.path), fileFlags)
-		if err != nil {
-			return 0, err
-		}
-		c.file = f
+	if err := c.open(); err != nil {
+		return 0, err
 	}
 	return c.file.Read(p)
+}
+
+// open opens the file, if it is not open.
+func (c *dirContent) open() error {
+	if c.file >= 0 {
+		return nil
+	}
+	f, err := openAt(c.item.dir.descriptor, baseName(c.item.path), fileFlags)
+	if err == nil {
+		c.file = f
+	}
+	return err
 }
 
 // close ends the reading.

@@ -64,6 +64,28 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// TestOpenTells says what is left out of a tarball, once.
+func TestOpenTells(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	mac := &tar.Header{Typeflag: tar.TypeReg, Name: "x", PAXRecords: map[string]string{"SCHILY.xattr.com.apple.provenance": "x"}}
+	imagetest.Must(t, w.WriteHeader(mac), w.Close())
+	for _, opt := range []source.Options{{}, {Stdin: bytes.NewReader(b.Bytes())}} {
+		ref := source.Stdin
+		if opt.Stdin == nil {
+			ref = imagetest.WriteTemp(t, b.Bytes())
+		}
+		var told []string
+		opt.Bare, opt.Note = true, func(sentence string) { told = append(told, sentence) }
+		im, err := source.Open(t.Context(), ref, opt)
+		imagetest.Must(t, err)
+		imagetest.Listing(t, im.Source)
+		if imagetest.Must(t, im.Close()); len(told) != 1 || !strings.Contains(told[0], "com.apple.provenance") {
+			t.Errorf("%s: it says %q", ref, told)
+		}
+	}
+}
+
 func TestFingerprintFollowsTheContent(t *testing.T) {
 	root := imagetest.OneOfEach(t)
 	at := func(name string) string { return filepath.Join(root, name) }

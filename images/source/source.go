@@ -42,6 +42,9 @@ type Options struct {
 	Platform string
 	// Stdin is what "-" reads. If it is nil, "-" is an error.
 	Stdin io.Reader
+	// Note, if not nil, is called with each sentence about what the image's form
+	// holds and an image cannot, such as an extended attribute of another system.
+	Note func(sentence string)
 }
 
 // Open opens the image that ref names, and reads its manifest. ref is
@@ -132,7 +135,7 @@ func standardInput(opt Options) (images.Source, error) {
 		return nil, errors.New("open image -: there is no standard input to read from")
 	}
 	tarball := tarball.NewStream("standard input", opt.Stdin)
-	tarball.MaxSize = opt.MaxSize
+	tarball.MaxSize, tarball.Note = opt.MaxSize, opt.Note
 	return tarball, nil
 }
 
@@ -141,7 +144,7 @@ func file(ctx context.Context, path string, opt Options) (images.Source, error) 
 		return oci.Open(ctx, path, ociOptions(opt, ""))
 	}
 	tarball := tarball.New(path)
-	tarball.MaxSize = opt.MaxSize
+	tarball.MaxSize, tarball.Note = opt.MaxSize, opt.Note
 	return tarball, nil
 }
 

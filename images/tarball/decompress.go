@@ -3,22 +3,17 @@ package tarball
 import (
 	"bufio"
 	"bytes"
-	"compress/bzip2"
 	"errors"
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
+	"github.com/xi2/xz"
 )
 
-// maxWindow bounds the memory that a zstd stream may ask for to be unpacked,
-// in bytes: that of "zstd --long=27".
+// maxWindow bounds the memory that a zstd or xz stream may ask for to be
+// unpacked, in bytes: that of "zstd --long=27", and twice that of "xz -9".
 const maxWindow = 128 << 20
-
-// magicLen is how many bytes tell a compression.
-const magicLen = 6
 
 // compressionOf names what data that begins so is compressed with, or is "".
 func compressionOf(magic []byte) string {
@@ -41,15 +36,19 @@ func isSkippable(magic []byte) bool {
 	return len(magic) >= 4 && magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:4], []byte{0x2a, 0x4d, 0x18})
 }
 
+// Decompress reads what r holds, whether it is plain or compressed with gzip,
+// zstd, xz or bzip2: the first bytes tell. The caller closes what it gets.
+func Decompress(r io.Reader) (io.ReadCloser, error) { return decompress(r) }
+
 // decompress reads what r holds, whatever it is compressed with: the first
-// bytes tell. What is compressed twice is refused. The caller closes what it
-// gets.
+// bytes tell. What is compressed twice is refused, and so is what is known to
+// be something other than a tarball. The caller closes what it gets.
 func decompress(r io.Reader) (io.ReadCloser, error) {
-	packed, magic, err := peek(r)
+	packed := bufio.NewReaderSize(r, headSize)
+	outer, err := recognise(packed.Peek)
 	if err != nil {
 		return nil, err
 	}
-	outer := compressionOf(magic)
 	if outer == "" {
 		return io.NopCloser(packed), nil
 	}
@@ -57,8 +56,9 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", outer, err)
 	}
-	plain, magic, err := peek(unpack)
-	if inner := compressionOf(magic); err == nil && inner != "" {
+	plain := bufio.NewReaderSize(unpack, headSize)
+	inner, err := recognise(plain.Peek)
+	if err == nil && inner != "" {
 		err = fmt.Errorf("it is compressed twice, with %s within %s: unpack it once by hand", inner, outer)
 	}
 	if err != nil {
@@ -73,73 +73,54 @@ type decompressed struct {
 	io.Closer
 }
 
-// peek looks at the first bytes of what r reads.
-func peek(r io.Reader) (*bufio.Reader, []byte, error) {
-	buffered := bufio.NewReaderSize(r, 1<<16)
-	magic, err := buffered.Peek(magicLen)
-	if len(magic) > 0 {
-		return buffered, magic, nil // the end may come early, but not yet
-	}
-	if errors.Is(err, io.EOF) {
-		err = fmt.Errorf("it is empty: %w", io.ErrUnexpectedEOF)
-	}
-	return nil, nil, err
-}
-
-// decompressor unpacks what r reads.
-func decompressor(compression string, r io.Reader) (io.ReadCloser, error) {
+// decompressor unpacks what r reads. Zeros may follow the compressed data:
+// media and some tools pad files to whole blocks.
+func decompressor(compression string, r *bufio.Reader) (io.ReadCloser, error) {
 	switch compression {
 	case "gzip":
-		return gzip.NewReader(r)
+		z, err := newGzipMembers(r)
+		return io.NopCloser(z), err
 	case "zstd":
-		d, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(2))
-		if err != nil {
-			return nil, err
-		}
-		return d.IOReadCloser(), nil
+		return newZstd(r)
 	case "xz":
-		x, err := newXZ(r)
-		return io.NopCloser(x), err
+		x, err := xz.NewReader(r, maxWindow)
+		if err != nil {
+			return nil, explainXZ(err)
+		}
+		return io.NopCloser(&explained{x, explainXZ}), nil
 	}
-	return io.NopCloser(bzip2.NewReader(r)), nil
+	return io.NopCloser(newBzip2(r)), nil
 }
 
-// xzReader unpacks xz and checks that the stream has its footer: the library
-// takes the end of the file after a whole block for the end of the stream.
-type xzReader struct {
-	xz   *xz.Reader
-	tail *tailReader
+// explained says of some errors what a person can do.
+type explained struct {
+	r       io.Reader
+	explain func(error) error
 }
 
-func newXZ(r io.Reader) (*xzReader, error) {
-	tail := &tailReader{r: r}
-	x, err := xz.NewReader(tail)
-	return &xzReader{xz: x, tail: tail}, err
-}
-
-func (x *xzReader) Read(p []byte) (int, error) {
-	n, err := x.xz.Read(p)
-	if errors.Is(err, io.EOF) && x.tail.last != [2]byte{'Y', 'Z'} {
-		return n, fmt.Errorf("the xz stream has no footer: %w", io.ErrUnexpectedEOF)
+func (x *explained) Read(p []byte) (int, error) {
+	n, err := x.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = x.explain(err)
 	}
 	return n, err
 }
 
-// tailReader remembers the last two bytes that were read, less the zeros
-// that may pad them.
-type tailReader struct {
-	r    io.Reader
-	last [2]byte
+func explainXZ(err error) error {
+	switch {
+	case errors.Is(err, xz.ErrMemlimit):
+		return fmt.Errorf("its dictionary is larger than 128 MiB: unpack it with \"xz -d\" first: %w", err)
+	case errors.Is(err, xz.ErrOptions):
+		return fmt.Errorf("it has an xz filter that is not supported: unpack it with \"xz -d\" first: %w", err)
+	case errors.Is(err, xz.ErrBuf):
+		return fmt.Errorf("%w: %w", err, io.ErrUnexpectedEOF)
+	}
+	return err
 }
 
-func (t *tailReader) Read(p []byte) (int, error) {
-	n, err := t.r.Read(p)
-	switch rest := bytes.TrimRight(p[:n], "\x00"); len(rest) {
-	case 0:
-	case 1:
-		t.last = [2]byte{t.last[1], rest[0]}
-	default:
-		t.last = [2]byte(rest[len(rest)-2:])
+func explainZstd(err error) error {
+	if errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		return fmt.Errorf("its window is larger than the 128 MiB of --long=27: unpack it with \"zstd -d --long=31\" first: %w", err)
 	}
-	return n, err
+	return err
 }

@@ -18,24 +18,34 @@ func impliedDirectory(p string) images.Entry {
 
 // Entry is the file that a tarball's header stands for, with an absolute path.
 // A header that no filesystem could hold, or whose name leads out of the image,
-// is an error that begins with what is wrong: "has an empty name".
-func Entry(h *tar.Header) (images.Entry, error) {
+// is an error that begins with what is wrong: "has an empty name". Extended
+// attributes that Linux cannot store are left out.
+func Entry(h *tar.Header) (images.Entry, error) { return entryOf(h, &remarks{}) }
+
+// entryOf is Entry, and notes what it leaves out or changes.
+func entryOf(h *tar.Header, r *remarks) (images.Entry, error) {
 	e, err := placeOf(h)
 	if err != nil {
-		return images.Entry{}, err
-	}
-	if e.Xattrs, err = xattrsOf(h); err != nil {
 		return images.Entry{}, err
 	}
 	if err := setOwner(h, &e); err != nil {
 		return images.Entry{}, err
 	}
 	e.Mode, e.ModTime = uint32(h.Mode&0o7777), h.ModTime.UTC()
+	dropped, err := setXattrs(h, &e)
+	if err != nil {
+		return images.Entry{}, err
+	}
+	if err := setACLs(h, &e); err != nil {
+		return images.Entry{}, err
+	}
 	if e.Type == images.Symlink {
 		e.Mode = 0o777 // as Linux has it, whatever the system that made the tarball has
 	}
-	if seconds := h.ModTime.Unix(); seconds < minTime || seconds > maxTime {
-		return images.Entry{}, fmt.Errorf("is of a time %d seconds from 1970, which no file can have", seconds)
+	r.drop(dropped)
+	if seconds := e.ModTime.Unix(); seconds < minTime || seconds > maxTime {
+		e.ModTime = time.Unix(min(max(seconds, minTime), maxTime), 0).UTC()
+		r.clamp(e.Path)
 	}
 	return e, checkEntry(e)
 }
@@ -53,7 +63,7 @@ func placeOf(h *tar.Header) (images.Entry, error) {
 		if e.Type, e.Size = images.Regular, h.Size; strings.HasSuffix(h.Name, "/") {
 			e.Type, e.Size = images.Directory, 0
 		}
-	case tar.TypeDir:
+	case tar.TypeDir, dumpDirectory:
 		e.Type = images.Directory
 	case tar.TypeSymlink:
 		e.Type, e.Link = images.Symlink, h.Linkname
@@ -67,9 +77,36 @@ func placeOf(h *tar.Header) (images.Entry, error) {
 	case tar.TypeFifo:
 		e.Type = images.FIFO
 	default:
-		return images.Entry{}, fmt.Errorf("is of the unknown type %q", h.Typeflag)
+		return images.Entry{}, unknownType(h.Typeflag)
 	}
 	return e, err
+}
+
+// Types of entry that the standard does not have.
+const (
+	// dumpDirectory is GNU tar's directory in an incremental backup. Its content
+	// is a list of the names in it.
+	dumpDirectory = 'D'
+	// volumeLabel is GNU tar's type of entry for a name of the whole archive.
+	volumeLabel = 'V'
+	// continued is GNU tar's rest of a file that began in another volume.
+	continued = 'M'
+	// solarisACL is Solaris's access control list of the next entry.
+	solarisACL = 'A'
+	// solarisXattr is Solaris's extended attribute, a file of its own.
+	solarisXattr = 'E'
+)
+
+func unknownType(kind byte) error {
+	switch kind {
+	case continued:
+		return errors.New("continues in this volume of several: extract all of them with \"tar --multi-volume\" and make one tarball of it")
+	case solarisACL:
+		return errors.New("is an access control list of Solaris: make the tarball without -p, or with another tar")
+	case solarisXattr:
+		return errors.New("is an extended attribute of Solaris: make the tarball without -@")
+	}
+	return fmt.Errorf("is of the unknown type %q: make the tarball with GNU tar or bsdtar", kind)
 }
 
 // Bounds of what Linux's filesystems hold.
@@ -80,6 +117,7 @@ const (
 	maxFile  = 16 << 40 // bytes of a file on ext4
 	// Times are from the year 1 to 9999, in seconds since 1970.
 	minTime, maxTime = -62135596800, 253402300799
+	maxPath          = 4095 // bytes
 	maxXattrName     = 255
 	maxXattr         = 64 << 10 // bytes of a value
 )
@@ -131,35 +169,4 @@ func imagePath(name string) (string, error) {
 		return "", fmt.Errorf("has \"..\" in the name %q: it could leave the image", name)
 	}
 	return images.CleanPath(name), nil
-}
-
-// xattrRecord begins the PAX records that hold extended attributes.
-const xattrRecord = "SCHILY.xattr."
-
-// xattrsOf reads the extended attributes that PAX records carry.
-func xattrsOf(h *tar.Header) (map[string]string, error) {
-	var xattrs map[string]string
-	for key, value := range h.PAXRecords {
-		name, ok := strings.CutPrefix(key, xattrRecord)
-		if !ok || name == "" {
-			continue
-		}
-		if name = xattrName(name); len(name) > maxXattrName || len(value) > maxXattr || strings.ContainsRune(name, 0) {
-			return nil, fmt.Errorf("has the extended attribute %.40q, of which name or value is longer than any filesystem's", name)
-		}
-		if xattrs == nil {
-			xattrs = map[string]string{}
-		}
-		xattrs[name] = value
-	}
-	return xattrs, nil
-}
-
-// xattrName is the attribute's name in a record's key, where GNU tar writes
-// "=" and "%" as %3D and %25.
-func xattrName(key string) string {
-	if !strings.Contains(key, "%") {
-		return key
-	}
-	return strings.NewReplacer("%25", "%", "%3D", "=").Replace(key)
 }

@@ -72,22 +72,35 @@ var typeFlags = [...]byte{images.Regular: '0', images.HardLink: '1', images.Syml
 
 // encode makes the header of an entry, after an extended one where the
 // entry's attributes do not fit into the first. It is valid until the next.
-func (h *headerEncoder) encode(e images.Entry) ([]byte, error) {
+func (h *headerEncoder) encode(e images.Entry) ([]byte, error) { return h.encodeAs(e, nil) }
+
+// encodeAs is encode for a file of which only the given parts follow, unless
+// they are nil.
+func (h *headerEncoder) encodeAs(e images.Entry, data []images.Extent) ([]byte, error) {
 	if int(e.Type) >= len(typeFlags) || typeFlags[e.Type] == 0 {
 		return nil, fmt.Errorf("it has the unknown type %d", e.Type)
 	}
 	var block [blockSize]byte
 	h.blocks, h.records = h.blocks[:0], h.records[:0]
 	h.names(block[:], e)
-	h.numbers(block[:], e)
+	stored := e
+	if data != nil {
+		stored.Size = sizeOf(data)
+	}
+	h.numbers(block[:], stored)
 	if err := h.xattrs(e.Xattrs); err != nil {
 		return nil, err
 	}
-	finishBlock(block[:], typeFlags[e.Type])
+	var rest []byte
+	if data != nil {
+		rest = finishSparse(block[:], e.Size, data)
+	} else {
+		finishBlock(block[:], typeFlags[e.Type])
+	}
 	if len(h.records) > 0 {
 		h.special('x', h.records)
 	}
-	h.blocks = append(h.blocks, block[:]...)
+	h.blocks = append(append(h.blocks, block[:]...), rest...)
 	return h.blocks, nil
 }
 
@@ -206,10 +219,11 @@ func (h *headerEncoder) special(kind byte, content []byte) {
 func finishBlock(block []byte, kind byte) {
 	typeField.of(block)[0] = kind
 	magicField.putText(block, "ustar\x0000")
+	putChecksum(block)
+}
+
+func putChecksum(block []byte) {
+	sum, _ := checksums(block)
 	checksumField.putText(block, "        ")
-	sum := 0
-	for _, b := range block {
-		sum += int(b)
-	}
-	field{checksumField.at, checksumField.size - 1}.put(block, int64(sum)) // a blank stays
+	field{checksumField.at, checksumField.size - 1}.put(block, sum) // a blank stays
 }

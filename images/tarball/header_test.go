@@ -28,13 +28,13 @@ func TestPAXTime(t *testing.T) {
 func FuzzHeader(f *testing.F) {
 	f.Add("hosts", "to", uint8(1), uint32(0o644), uint32(1000), int64(1e9), int64(0), "user.a", "b")
 	f.Add(strings.Repeat("\xff", 200), strings.Repeat("ö", 100), uint8(3), uint32(0o7777), uint32(1<<31), int64(-5), int64(7), "user.%3D=", "\x00")
-	f.Add("a", "b", uint8(5), uint32(1), uint32(1), int64(1<<34), int64(999_999_999), "x", strings.Repeat("9", 995))
+	f.Add("a", "b", uint8(5), uint32(1), uint32(1), int64(1<<34), int64(999_999_999), "trusted.x", strings.Repeat("9", 995))
 	f.Fuzz(func(t *testing.T, p, link string, kind uint8, mode, id uint32, seconds, nanos int64, xattr, value string) {
 		e := images.Entry{
 			Path: images.CleanPath(p), Type: images.Type(kind%7 + 1), Mode: mode & 0o7777, UID: min(id, maxID), GID: min(^id, maxID),
 			ModTime: time.Unix(seconds%(1<<40), (nanos%1e9+1e9)%1e9).UTC(),
 		}
-		if xattr != "" && !strings.ContainsRune(xattr, 0) {
+		if !strings.ContainsRune(xattr, 0) && storable(xattr, e.Type) {
 			e.Xattrs = map[string]string{xattr: value}
 		}
 		tree := imagetest.Files{{Entry: images.Entry{Path: "/", Type: images.Directory, Mode: 0o755, ModTime: time.Unix(0, 0).UTC()}}}

@@ -26,7 +26,9 @@ type indexer struct {
 	memory, maxMemory int64
 	size, maxSize     int64
 	manifestAt        int64
-	unsettled         bool // some file is gone
+	unsettled         bool   // some file is gone
+	nextACL           string // of the next entry, see solarisACL
+	remarks           remarks
 
 	// latest is the path of the directory that the latest entry is in, and
 	// latestFile is its number.
@@ -60,7 +62,7 @@ func (x *indexer) add(e images.Entry, at int64) error {
 	if e.Path == "/" {
 		return x.replace(0, f, e)
 	}
-	dir, err := x.directory(path.Dir(e.Path), at)
+	dir, err := x.directory(path.Dir(e.Path), len(name), at)
 	if err != nil {
 		return err
 	}
@@ -86,7 +88,11 @@ func (x *indexer) charge(memory, size int64) error {
 // link makes e a name of the file that is at e.Link at this point of the
 // archive. Owner, mode and time are the file's, whatever the link's header says.
 func (x *indexer) link(e *images.Entry) (of uint32, err error) {
-	of, ok := x.lookup(e.Link)
+	way := &way{index: &x.index, path: path.Dir(e.Link)}
+	ok := way.follow() == nil && way.todo == ""
+	if of = way.dir; ok && e.Link != "/" {
+		of, ok = x.find(way.dir, path.Base(e.Link))
+	}
 	if !ok {
 		return 0, fmt.Errorf("is a hard link to %s, which the tarball does not hold before it", e.Link)
 	}
@@ -137,21 +143,27 @@ func (x *indexer) replace(i uint32, f member, e images.Entry) error {
 		return fmt.Errorf("takes the place of the directory %s, in which there are files", e.Path)
 	}
 	old.gone, x.unsettled = true, true
+	x.latest = "" // it may have been reached through what is gone
 	f.name = old.name
 	*x.names.slot(&x.index, old.dir, path.Base(e.Path)) = x.put(f, old.dir)
 	return nil
 }
 
-// directory finds the directory at a path, or makes it.
-func (x *indexer) directory(p string, at int64) (uint32, error) {
+// directory finds the directory at a path, or makes it. Symbolic links in the
+// path are followed within the image. It is for a name of so many bytes.
+func (x *indexer) directory(p string, name int, at int64) (uint32, error) {
 	if p == x.latest {
 		return x.latestFile, nil
 	}
-	dir, rest := x.descend(p)
-	if x.kind(x.file(dir)) != images.Directory {
-		return 0, fmt.Errorf("is in %s, which is not a directory", x.path(dir))
+	way := &way{index: &x.index, path: p}
+	if err := way.follow(); err != nil {
+		return 0, err
 	}
-	for name := ""; rest != ""; {
+	if real := len(x.path(way.dir)) + len(way.todo) + name; way.links > 0 && real > maxPath {
+		return 0, fmt.Errorf("has a path of more than %d bytes behind its symbolic links", maxPath)
+	}
+	dir := way.dir
+	for name, rest := "", way.todo; rest != ""; {
 		name, rest, _ = strings.Cut(rest, "/")
 		if err := x.charge(fileCost+int64(len(name)), 0); err != nil {
 			return 0, err

@@ -1,7 +1,9 @@
 package tarball
 
 import (
+	"archive/tar"
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +36,8 @@ type input struct {
 	off   int64 // of the next byte
 	start int64 // of the first whole block that was read since mark
 	zeros int   // how many blocks of zeros were read last
+	// afterZero is the block that followed a lone block of zeros since mark.
+	afterZero []byte
 }
 
 // streamInput reads a tarball from a stream, compressed or not.
@@ -54,14 +58,17 @@ func fileInput(ctx context.Context, f *os.File, max int64) (*input, error) {
 	if err != nil {
 		return nil, err
 	}
-	head := make([]byte, magicLen)
-	n, err := f.ReadAt(head, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
+	compression, err := recognise(func(n int) ([]byte, error) {
+		head := make([]byte, n)
+		n, err := f.ReadAt(head, 0)
+		return head[:n], err
+	})
+	if err != nil {
 		return nil, err
 	}
 	var in *input
 	switch {
-	case n == 0 || compressionOf(head[:n]) != "":
+	case compression != "":
 		in, err = streamInput(ctx, f, max)
 	case size > max:
 		err = bounded.TooLarge(max)
@@ -89,7 +96,7 @@ func (in *input) copyTo(w io.Writer) {
 }
 
 // mark is called before a header is read: the next block read is its first.
-func (in *input) mark() { in.start, in.zeros = -1, 0 }
+func (in *input) mark() { in.start, in.zeros, in.afterZero = -1, 0, nil }
 
 // Read implements [io.Reader]. The tar reader asks for exactly one block when
 // it expects a header, so the first such read after mark is a header's.
@@ -104,7 +111,8 @@ func (in *input) Read(p []byte) (int, error) {
 }
 
 func (in *input) block(p []byte) (int, error) {
-	if in.start < 0 {
+	first := in.start < 0
+	if first {
 		in.start = in.off
 	}
 	n, err := io.ReadFull(in.buf, p)
@@ -114,9 +122,25 @@ func (in *input) block(p []byte) (int, error) {
 	case [blockSize]byte(p) == [blockSize]byte{}:
 		in.zeros++
 	default:
+		if in.zeros == 1 {
+			in.afterZero = bytes.Clone(p)
+		}
 		in.zeros = 0
+		if first {
+			asStandard(p)
+		}
 	}
 	return n, err
+}
+
+// solarisExtended is Solaris's type of an extended header. It is what the
+// standard has as 'x', which is what it becomes.
+const solarisExtended = 'X'
+
+func asStandard(header []byte) {
+	if typeField.of(header)[0] == solarisExtended && isHeader(header) {
+		finishBlock(header, tar.TypeXHeader)
+	}
 }
 
 // Seek skips forwards; going back is an error.

@@ -49,6 +49,9 @@ type Tarball struct {
 	// is unpacked to when it must be read at random; "" is [os.TempDir]. The
 	// file has no name and is gone when it is closed.
 	TempDir string
+	// Note, if not nil, is called when the tarball was first read, with each
+	// sentence about what is left out of it or changed.
+	Note func(sentence string)
 
 	name string // in errors
 	path string // of its file; "" is a stream
@@ -178,12 +181,18 @@ func (s *Tarball) read(ctx context.Context, in *input, random bool) error {
 		}
 		in.copyTo(spool)
 	}
-	index, err := readIndex(ctx, in, newIndexer(s.maxSize()))
+	indexer := newIndexer(s.maxSize())
+	index, err := readIndex(ctx, in, indexer)
 	if err == nil && spool != nil {
 		err = spool.end()
 	}
 	if err != nil {
 		return errors.Join(err, spool.close())
+	}
+	if s.index == nil && s.Note != nil {
+		for _, sentence := range indexer.remarks.sentences() {
+			s.Note(sentence)
+		}
 	}
 	if s.index, s.state = index, in.state; spool != nil {
 		s.plain, s.size = spool.file, spool.n
