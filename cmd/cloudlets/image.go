@@ -23,9 +23,10 @@ import (
 // imageHelp ends the help of every verb that takes an IMAGE.
 const imageHelp = `
 
-IMAGE is a directory, a tarball (.tar, .gz, .zst, .xz, .bz2), "-" for a tar on
-standard input, REPOSITORY@REVISION of a git or Mercurial repository, or an OCI
-image (a layout folder, an archive, what "docker save" writes).`
+IMAGE is a directory, a tarball (.tar, .gz, .zst, .xz, .bz2), "-" for a tarball
+or a container image on standard input, REPOSITORY@REVISION of a git or
+Mercurial repository, or a container image (an OCI layout or archive, what
+"docker save" writes); FILE:TAG selects one of several.`
 
 // imageCommands are the verbs that work on images, without a daemon.
 func imageCommands() []*cobra.Command {

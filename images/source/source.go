@@ -47,10 +47,11 @@ type Options struct {
 // Open opens the image that ref names, and reads its manifest. ref is
 //
 //   - a directory, which may be the working copy of a repository;
-//   - a tarball, plain or compressed, or "-" for one on standard input;
+//   - a tarball, plain or compressed;
 //   - REPOSITORY@REVISION for a git or Mercurial repository, which may be bare;
 //   - an OCI layout or archive, or a docker archive; use FILE:TAG if it holds
-//     several images.
+//     several images;
+//   - "-" for a tarball or an archive of a container image on standard input.
 //
 // If a file has exactly the name ref, Open takes that file, even if ref
 // contains an "@" or a ":". The caller must close the image.
@@ -86,7 +87,7 @@ func closeSource(src images.Source) error {
 // find returns the source that ref names.
 func find(ctx context.Context, ref string, opt Options) (images.Source, error) {
 	if ref == Stdin {
-		return standardInput(opt)
+		return standardInput(ctx, opt)
 	}
 	info, err := os.Stat(ref)
 	switch {
@@ -102,7 +103,7 @@ func find(ctx context.Context, ref string, opt Options) (images.Source, error) {
 	if repo, revision, ok := part(ref, "@"); ok {
 		return vcs.Open(ctx, repo, revision)
 	}
-	if path, tag, ok := part(ref, ":"); ok {
+	if path, tag, ok := tagged(ref); ok {
 		return oci.Open(ctx, path, ociOptions(opt, tag))
 	}
 	return nil, fmt.Errorf("open image %s: there is no such directory or file", ref)
@@ -118,6 +119,19 @@ func part(ref, separator string) (path, rest string, ok bool) {
 	return ref[:i], ref[i+1:], err == nil
 }
 
+// tagged splits "FILE:TAG" or "FILE:NAME:TAG". It is ok only if FILE exists.
+func tagged(ref string) (path, tag string, ok bool) {
+	for i, c := range ref {
+		if c != ':' || i == 0 || i+1 == len(ref) {
+			continue
+		}
+		if _, err := os.Stat(ref[:i]); err == nil {
+			return ref[:i], ref[i+1:], true
+		}
+	}
+	return "", "", false
+}
+
 // invalidName is the error of Windows for a name that no file can have, e.g. a
 // name with a tag after a colon.
 const invalidName = syscall.Errno(123)
@@ -127,14 +141,29 @@ func isAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || runtime.GOOS == "windows" && errors.Is(err, invalidName)
 }
 
-func standardInput(opt Options) (images.Source, error) {
+// standardInput opens the tarball, or the archive of a container image,
+// on standard input.
+func standardInput(ctx context.Context, opt Options) (images.Source, error) {
 	if opt.Stdin == nil {
 		return nil, errors.New("open image -: there is no standard input to read from")
 	}
-	tarball := tarball.NewStream("standard input", opt.Stdin)
+	container, rest, err := oci.OpenStream(ctx, "standard input", opt.Stdin, ociOptions(opt, ""))
+	if err != nil || container != nil {
+		return container, err
+	}
+	tarball := tarball.NewStream("standard input", rest)
 	tarball.MaxSize = opt.MaxSize
-	return tarball, nil
+	return stream{tarball, rest}, nil
 }
+
+// stream is a tarball that comes from a stream, which it closes.
+type stream struct {
+	*tarball.Tarball
+	rest io.Closer
+}
+
+// Close closes the tarball and its stream.
+func (s stream) Close() error { return errors.Join(s.Tarball.Close(), s.rest.Close()) }
 
 func file(ctx context.Context, path string, opt Options) (images.Source, error) {
 	if _, is := oci.Detect(path); is {

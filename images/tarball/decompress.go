@@ -73,6 +73,9 @@ type decompressed struct {
 	io.Closer
 }
 
+// ErrEmpty is the error for data that has no bytes, or no bytes when unpacked.
+var ErrEmpty = fmt.Errorf("it is empty: %w", io.ErrUnexpectedEOF)
+
 // peek looks at the first bytes of what r reads.
 func peek(r io.Reader) (*bufio.Reader, []byte, error) {
 	buffered := bufio.NewReaderSize(r, 1<<16)
@@ -81,7 +84,7 @@ func peek(r io.Reader) (*bufio.Reader, []byte, error) {
 		return buffered, magic, nil // the end may come early, but not yet
 	}
 	if errors.Is(err, io.EOF) {
-		err = fmt.Errorf("it is empty: %w", io.ErrUnexpectedEOF)
+		err = ErrEmpty
 	}
 	return nil, nil, err
 }
