@@ -32,7 +32,7 @@ Mercurial repository, or a container image (an OCI layout or archive, what
 func imageCommands() []*cobra.Command {
 	cmds := []*cobra.Command{
 		specsCommand(), manifestCommand(), schemaCommand(), findCommand(), tarCommand(), configCommand(),
-		validateCommand(), validateArgsCommand(), renderTemplatesCommand(), importCommand(), initCommand(),
+		validateCommand(), validateArgsCommand(), renderTemplatesCommand(), importCommand(), pushCommand(), initCommand(),
 		diskCommand(), rawCommand(), chrootCommand(), gitCommand(), hgCommand(),
 	}
 	for _, cmd := range cmds {
@@ -46,7 +46,8 @@ type imageFlags struct {
 	manifest string
 	maxSize  sizeFlag
 	platform string
-	bare     bool // the verb also accepts an image without a manifest
+	bare     bool           // the verb also accepts an image without a manifest
+	registry *registryFlags // of a verb that also accepts an image in a registry
 }
 
 func (f *imageFlags) add(cmd *cobra.Command) {
@@ -61,6 +62,11 @@ func (f *imageFlags) add(cmd *cobra.Command) {
 // open opens an image. The caller closes it.
 func (f *imageFlags) open(cmd *cobra.Command, ref string) (*images.Image, error) {
 	opt := source.Options{Bare: f.bare, MaxSize: int64(f.maxSize), Platform: f.platform, Stdin: stdio.Interruptible(cmd.Context(), cmd.InOrStdin())}
+	if f.registry != nil {
+		reg, end := f.registry.options(cmd, "fetching "+ref)
+		defer end()
+		opt.Registry = &reg
+	}
 	if f.manifest != "" {
 		text, err := readFile(f.manifest)
 		if err != nil {

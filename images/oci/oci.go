@@ -134,6 +134,11 @@ func OpenBundle(ctx context.Context, name string, b Bundle, opt Options) (*Image
 // Config returns the configuration of the image.
 func (im *Image) Config() Config { return im.found.config }
 
+// Digest returns the digest of the image's manifest, e.g. "sha256:…". For an
+// archive of "docker save", which has no manifest, it is that of the
+// configuration.
+func (im *Image) Digest() string { return "sha256:" + im.found.digest }
+
 // Fingerprint identifies the image's content. It is the digest of its manifest,
 // as 64 hexadecimal digits.
 func (im *Image) Fingerprint(context.Context) (string, error) { return im.found.digest, nil }

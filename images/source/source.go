@@ -19,6 +19,7 @@ import (
 	"cloudlets/images/layers"
 	"cloudlets/images/metadata"
 	"cloudlets/images/oci"
+	"cloudlets/images/registry"
 	"cloudlets/images/tarball"
 	"cloudlets/images/vcs"
 )
@@ -40,6 +41,9 @@ type Options struct {
 	// Platform selects one of the platforms of an OCI image, e.g.
 	// "linux/arm64". "" means Linux on the architecture of this machine.
 	Platform string
+	// Registry says how to speak to a registry of container images. If it is
+	// nil, no image is fetched, and a name that would need it is an error.
+	Registry *registry.Options
 	// Stdin is what "-" reads. If it is nil, "-" is an error.
 	Stdin io.Reader
 }
@@ -51,6 +55,8 @@ type Options struct {
 //   - REPOSITORY@REVISION for a git or Mercurial repository, which may be bare;
 //   - an OCI layout or archive, or a docker archive; use FILE:TAG if it holds
 //     several images;
+//   - HOST/NAME:TAG or "docker://NAME:TAG", an image in a registry, if the
+//     options allow that;
 //   - "-" for a tarball or an archive of a container image on standard input.
 //
 // If a file has exactly the name ref, Open takes that file, even if ref
@@ -106,7 +112,26 @@ func find(ctx context.Context, ref string, opt Options) (images.Source, error) {
 	if path, tag, ok := tagged(ref); ok {
 		return oci.Open(ctx, path, ociOptions(opt, tag))
 	}
+	if registry.IsName(ref) {
+		return fetch(ctx, ref, opt)
+	}
 	return nil, fmt.Errorf("open image %s: there is no such directory or file", ref)
+}
+
+// fetch opens an image of a registry. Its name may as well be a path that is
+// misspelt, so errors say both.
+func fetch(ctx context.Context, ref string, opt Options) (images.Source, error) {
+	if opt.Registry == nil {
+		return nil, fmt.Errorf("open image %s: there is no such directory or file; if it is in a registry, run \"cloudlets import %[1]s DIR\" first", ref)
+	}
+	im, err := registry.Open(ctx, ref, ociOptions(opt, ""), *opt.Registry)
+	if err != nil && !strings.HasPrefix(ref, registry.Scheme) {
+		err = fmt.Errorf("there is no such directory or file, and in the registry: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return im, nil
 }
 
 // part splits "PATH@REVISION". It is ok only if PATH exists.
