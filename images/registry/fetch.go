@@ -32,7 +32,7 @@ const (
 	// defaultStall is how long a download may bring nothing.
 	defaultStall = time.Minute
 	// pause is how long to wait before the second try; it doubles each time.
-	pause = 500 * time.Millisecond
+	pause = 250 * time.Millisecond
 )
 
 // fetchLayers gets all layers of the image from the cache or the registry.
@@ -135,7 +135,7 @@ func (l *download) finish(ctx context.Context) error {
 		if ctx.Err() != nil || tries >= maxTries || !mayHelp(err) {
 			return cmp.Or(ctx.Err(), err)
 		}
-		if err := wait(ctx, pause<<tries); err != nil {
+		if err := wait(ctx, pause<<(tries-1)); err != nil {
 			return err
 		}
 	}
