@@ -68,7 +68,7 @@ func mustPush(t *testing.T, im *images.Image, to string) Pushed {
 // fetched opens an image, with a cache.
 func fetched(t *testing.T, name string, opt Options) (*oci.Image, error) {
 	t.Helper()
-	im, err := Open(t.Context(), name, oci.Options{Platform: "linux/arm64"}, opt)
+	im, err := Open(t.Context(), name, oci.Options{}, opt)
 	if err == nil {
 		t.Cleanup(func() { imagetest.Must(t, im.Close()) })
 	}
