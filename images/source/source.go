@@ -95,6 +95,9 @@ func find(ctx context.Context, ref string, opt Options) (images.Source, error) {
 	if ref == Stdin {
 		return standardInput(ctx, opt)
 	}
+	if strings.HasPrefix(ref, registry.Scheme) {
+		return fetch(ctx, ref, opt)
+	}
 	info, err := os.Stat(ref)
 	switch {
 	case err == nil && info.IsDir():
@@ -109,7 +112,8 @@ func find(ctx context.Context, ref string, opt Options) (images.Source, error) {
 	if repo, revision, ok := part(ref, "@"); ok {
 		return vcs.Open(ctx, repo, revision)
 	}
-	if path, tag, ok := tagged(ref); ok {
+	// A folder "localhost" is not what "localhost:5000/web" means.
+	if path, tag, ok := tagged(ref); ok && (isContainer(path) || !registry.IsName(ref)) {
 		return oci.Open(ctx, path, ociOptions(opt, tag))
 	}
 	if registry.IsName(ref) {
@@ -142,6 +146,11 @@ func part(ref, separator string) (path, rest string, ok bool) {
 	}
 	_, err := os.Stat(ref[:i])
 	return ref[:i], ref[i+1:], err == nil
+}
+
+func isContainer(path string) bool {
+	_, is := oci.Detect(path)
+	return is
 }
 
 // tagged splits "FILE:TAG" or "FILE:NAME:TAG". It is ok only if FILE exists.
