@@ -28,15 +28,15 @@ import (
 // The verbs that change an image's directory.
 
 // importE returns the function of the verb import.
-func importE(f *imageFlags) func(*cobra.Command, []string) error {
+func importE(f *imageFlags, asJSON *bool) func(*cobra.Command, []string) error {
 	return f.onImage(func(cmd *cobra.Command, im *images.Image, args []string) error {
-		return unpack(cmd, im, args[0])
+		return unpack(cmd, im, args[0], *asJSON)
 	})
 }
 
 // unpack writes an image into a directory, and records the metadata that it
 // could not set.
-func unpack(cmd *cobra.Command, im *images.Image, dir string) error {
+func unpack(cmd *cobra.Command, im *images.Image, dir string, asJSON bool) error {
 	show := stdio.NewCounter(cmd.ErrOrStderr(), "unpacking "+im.Name)
 	report, err := rootfs.Write(cmd.Context(), dir, im.Source, rootfs.Options{Progress: show.Set})
 	show.End()
@@ -50,9 +50,36 @@ func unpack(cmd *cobra.Command, im *images.Image, dir string) error {
 	if err := tellPointers(cmd.Context(), words, dir); err != nil {
 		return err
 	}
-	if len(report.Lost) == 0 {
-		return nil
+	if len(report.Lost) > 0 {
+		err = recordLost(cmd, im, dir, len(report.Lost))
 	}
+	if err != nil || !asJSON {
+		return err
+	}
+	return printJSON(cmd.OutOrStdout(), imported{Image: im.Path, Directory: dir, Files: report.Entries, Bytes: report.Bytes, Digest: digestOf(im.Source), Recorded: len(report.Lost)})
+}
+
+// imported is what the verb import prints about its result.
+type imported struct {
+	Image     string `json:"image"`
+	Directory string `json:"directory"`
+	Files     int    `json:"files"`
+	Bytes     int64  `json:"bytes"`
+	Digest    string `json:"digest,omitempty"`   // of a container image
+	Recorded  int    `json:"recorded,omitempty"` // files whose metadata only the metadata file has
+}
+
+// digestOf returns the digest of a container image, by which a registry has
+// it. Other images have none.
+func digestOf(src images.Source) string {
+	if container, ok := src.(*oci.Image); ok {
+		return container.Digest()
+	}
+	return ""
+}
+
+// recordLost records the metadata that could not be set.
+func recordLost(cmd *cobra.Command, im *images.Image, dir string, lost int) error {
 	recorded, err := metadata.Collect(cmd.Context(), im.Source)
 	if err != nil {
 		return err
@@ -60,7 +87,7 @@ func unpack(cmd *cobra.Command, im *images.Image, dir string) error {
 	if _, err := metadata.Write(dir, recorded); err != nil {
 		return err
 	}
-	fmt.Fprintf(words, "%d files could not be given their owners, modes, attributes or types; %s records these, and cloudlets reads the directory accordingly\n", len(report.Lost), metadata.Path)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%d files could not be given their owners, modes, attributes or types; %s records these, and cloudlets reads the directory accordingly\n", lost, metadata.Path)
 	return nil
 }
 

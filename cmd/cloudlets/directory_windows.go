@@ -14,7 +14,7 @@ import (
 // silently make a different image of it.
 var errDirectory = errors.New("a directory on Windows cannot hold an image: Windows has no Unix owners and modes, and other rules for links and names; keep the image as a tarball, which every other verb takes, or do this on Linux, macOS or FreeBSD")
 
-func importE(*imageFlags) func(*cobra.Command, []string) error {
+func importE(*imageFlags, *bool) func(*cobra.Command, []string) error {
 	return func(*cobra.Command, []string) error { return errDirectory }
 }
 

@@ -23,15 +23,16 @@ import (
 // imageHelp ends the help of every verb that takes an IMAGE.
 const imageHelp = `
 
-IMAGE is a directory, a tarball (.tar, .gz, .zst, .xz, .bz2), "-" for a tar on
-standard input, REPOSITORY@REVISION of a git or Mercurial repository, or an OCI
-image (a layout folder, an archive, what "docker save" writes).`
+IMAGE is a directory, a tarball (.tar, .gz, .zst, .xz, .bz2), "-" for a tarball
+or a container image on standard input, REPOSITORY@REVISION of a git or
+Mercurial repository, or a container image (an OCI layout or archive, what
+"docker save" writes); FILE:TAG selects one of several.`
 
 // imageCommands are the verbs that work on images, without a daemon.
 func imageCommands() []*cobra.Command {
 	cmds := []*cobra.Command{
 		specsCommand(), manifestCommand(), schemaCommand(), findCommand(), tarCommand(), configCommand(),
-		validateCommand(), validateArgsCommand(), renderTemplatesCommand(), importCommand(), initCommand(),
+		validateCommand(), validateArgsCommand(), renderTemplatesCommand(), importCommand(), pushCommand(), initCommand(),
 		diskCommand(), rawCommand(), chrootCommand(), gitCommand(), hgCommand(),
 	}
 	for _, cmd := range cmds {
@@ -45,7 +46,8 @@ type imageFlags struct {
 	manifest string
 	maxSize  sizeFlag
 	platform string
-	bare     bool // the verb also accepts an image without a manifest
+	bare     bool           // the verb also accepts an image without a manifest
+	registry *registryFlags // of a verb that also accepts an image in a registry
 }
 
 func (f *imageFlags) add(cmd *cobra.Command) {
@@ -61,6 +63,11 @@ func (f *imageFlags) add(cmd *cobra.Command) {
 func (f *imageFlags) open(cmd *cobra.Command, ref string) (*images.Image, error) {
 	opt := source.Options{Bare: f.bare, MaxSize: int64(f.maxSize), Platform: f.platform, Stdin: stdio.Interruptible(cmd.Context(), cmd.InOrStdin())}
 	opt.Note = func(sentence string) { fmt.Fprintf(cmd.ErrOrStderr(), "cloudlets: %s: %s\n", ref, sentence) }
+	if f.registry != nil {
+		reg, end := f.registry.options(cmd, "fetching "+ref)
+		defer end()
+		opt.Registry = &reg
+	}
 	if f.manifest != "" {
 		text, err := readFile(f.manifest)
 		if err != nil {

@@ -21,6 +21,7 @@ import (
 
 	testcluster "cloudlets/testdata/etcd"
 	"cloudlets/testdata/needs"
+	testregistry "cloudlets/testdata/registry"
 )
 
 // patience ends a script that hangs; nothing waits for it otherwise.
@@ -42,7 +43,7 @@ func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
 		Dir: dir, Deadline: time.Now().Add(10 * patience), RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "until": until, "freeport": freePort, "hold": hold, "kernel": writeKernel, "program": writeProgram, "network": network, "needs": need, "etcd": startEtcd,
+			"exits": exits, "until": until, "freeport": freePort, "hold": hold, "kernel": writeKernel, "program": writeProgram, "network": network, "needs": need, "etcd": startEtcd, "registry": startRegistry,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("CLOUDLETS_SOCKET", filepath.Join(env.WorkDir, "sock"))
@@ -77,6 +78,14 @@ func startEtcd(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("usage: etcd NAME")
 	}
 	ts.Setenv(args[0], testcluster.Start(ts.Value(scriptTest{}).(testing.TB), 1).Endpoints()[0])
+}
+
+// registry NAME starts a container registry, and sets a variable to its address.
+func startRegistry(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: registry NAME")
+	}
+	ts.Setenv(args[0], testregistry.Start(ts.Value(scriptTest{}).(testing.TB), false))
 }
 
 // exits CODE COMMAND… runs a command, which must end with that exit code.

@@ -36,9 +36,11 @@ const (
 	maxLinks = 8
 )
 
+// Close closes the archive.
 func (a *archive) Close() error { return a.file.Close() }
 
-func (a *archive) open(name string) (io.ReadCloser, int64, error) {
+// Open opens a member of the archive.
+func (a *archive) Open(_ context.Context, name string) (io.ReadCloser, int64, error) {
 	for range maxLinks {
 		m, ok := a.files[name]
 		if !ok {
@@ -59,6 +61,11 @@ func openArchive(ctx context.Context, name string, opt Options) (*archive, error
 	if err != nil {
 		return nil, err
 	}
+	return readArchive(ctx, file, opt)
+}
+
+// readArchive lists the files of an archive, which it closes if it fails.
+func readArchive(ctx context.Context, file *os.File, opt Options) (*archive, error) {
 	plain, err := unpacked(ctx, file, opt)
 	if err != nil {
 		return nil, errors.Join(err, file.Close())

@@ -17,82 +17,78 @@ const (
 	layoutName = "oci-layout"
 	indexName  = "index.json"
 	dockerName = "manifest.json"
+	// versionName is in the "dir:" folders of skopeo and podman.
+	versionName = "version"
+	blobsName   = "blobs/"
 )
 
 // maxDocument is the maximum size of a manifest, index or configuration in
 // bytes.
 const maxDocument = 8 << 20
 
-// bundle is the set of files that holds images, either in a folder or in an
-// archive.
-type bundle interface {
+// Bundle is the set of files that holds images: a folder, an archive, or what
+// comes from a registry. The files have the names that they have in an OCI
+// layout.
+type Bundle interface {
 	io.Closer
-	// open opens a file by its name and returns its length. If the file does
+	// Open opens a file by its name and returns its length. If the file does
 	// not exist, the error is [fs.ErrNotExist].
-	open(name string) (io.ReadCloser, int64, error)
-}
-
-// folder is a bundle in a folder. Links cannot lead out of it.
-type folder struct{ root *os.Root }
-
-func (f folder) Close() error { return f.root.Close() }
-
-func (f folder) open(name string) (io.ReadCloser, int64, error) {
-	info, err := f.root.Stat(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	if !info.Mode().IsRegular() { // opening a FIFO would block
-		return nil, 0, fmt.Errorf("%s is not a regular file", name)
-	}
-	file, err := f.root.Open(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	return file, info.Size(), nil
+	Open(ctx context.Context, name string) (io.ReadCloser, int64, error)
 }
 
 // openBundle opens the folder or archive at a path.
-func openBundle(ctx context.Context, path string, opt Options) (bundle, error) {
+func openBundle(ctx context.Context, path string, opt Options) (Bundle, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	var b bundle
+	var b Bundle
 	if info.IsDir() {
 		root, err := os.OpenRoot(path)
 		if err != nil {
 			return nil, err
 		}
-		b = folder{root}
+		if b, err = openFolder(ctx, folder{root, path}); err != nil {
+			return nil, errors.Join(err, root.Close())
+		}
 	} else if b, err = openArchive(ctx, path, opt); err != nil {
 		return nil, err
 	}
-	if kindOf(b) == "" {
+	if kindOf(ctx, b) == "" {
 		err := fmt.Errorf("it is not a container image: it has neither %s and %s nor %s", layoutName, indexName, dockerName)
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }
 
+func openFolder(ctx context.Context, f folder) (Bundle, error) {
+	if has(ctx, f, versionName) && has(ctx, f, dockerName) && !has(ctx, f, indexName) {
+		return openCopied(ctx, f)
+	}
+	return f, nil
+}
+
 // kindOf returns the kind of a bundle, or "" if it holds no images. Newer
 // versions of "docker save" write bundles that are of two kinds; these count as
 // OCI layouts.
-func kindOf(b bundle) Kind {
+func kindOf(ctx context.Context, b Bundle) Kind {
+	if _, is := b.(copied); is {
+		return Directory
+	}
 	_, isFolder := b.(folder)
 	switch {
-	case has(b, layoutName) && has(b, indexName) && isFolder:
+	case has(ctx, b, layoutName) && has(ctx, b, indexName) && isFolder:
 		return Layout
-	case has(b, layoutName) && has(b, indexName):
+	case has(ctx, b, layoutName) && has(ctx, b, indexName):
 		return Archive
-	case has(b, dockerName) && !isFolder:
+	case has(ctx, b, dockerName) && !isFolder:
 		return DockerArchive
 	}
 	return ""
 }
 
-func has(b bundle, name string) bool {
-	f, _, err := b.open(name)
+func has(ctx context.Context, b Bundle, name string) bool {
+	f, _, err := b.Open(ctx, name)
 	if err != nil {
 		return false
 	}
@@ -101,8 +97,8 @@ func has(b bundle, name string) bool {
 }
 
 // readFile returns the content of a small file of a bundle.
-func readFile(b bundle, name string) ([]byte, error) {
-	f, size, err := b.open(name)
+func readFile(ctx context.Context, b Bundle, name string) ([]byte, error) {
+	f, size, err := b.Open(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("it is incomplete, because %s is missing; make it again: %w", name, err)
 	}
@@ -121,8 +117,8 @@ func readFile(b bundle, name string) ([]byte, error) {
 }
 
 // readJSON parses a file of a bundle into v.
-func readJSON(b bundle, name string, v any) error {
-	text, err := readFile(b, name)
+func readJSON(ctx context.Context, b Bundle, name string, v any) error {
+	text, err := readFile(ctx, b, name)
 	if err != nil {
 		return err
 	}
@@ -134,12 +130,12 @@ func readJSON(b bundle, name string, v any) error {
 
 // readBlob parses a document that is named by its digest, and checks the
 // digest.
-func readBlob(b bundle, digest v1.Hash, v any) error {
+func readBlob(ctx context.Context, b Bundle, digest v1.Hash, v any) error {
 	name, err := blobName(digest)
 	if err != nil {
 		return err
 	}
-	text, err := readFile(b, name)
+	text, err := readFile(ctx, b, name)
 	if err != nil {
 		return err
 	}
@@ -157,5 +153,5 @@ func blobName(digest v1.Hash) (string, error) {
 	if digest.Algorithm != "sha256" {
 		return "", fmt.Errorf("its digests use %q, but only sha256 is supported", digest.Algorithm)
 	}
-	return "blobs/" + digest.Algorithm + "/" + digest.Hex, nil
+	return blobsName + digest.Algorithm + "/" + digest.Hex, nil
 }

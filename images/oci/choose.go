@@ -60,7 +60,7 @@ func choose(all []candidate, opt Options) (candidate, error) {
 	case 1:
 		return suited[0], nil
 	}
-	return candidate{}, fmt.Errorf("it has several images; name one as FILE:TAG, or choose a platform: %s", listOf(suited))
+	return candidate{}, fmt.Errorf("it has several images; name one as FILE:TAG (a stream must become a file first), or choose a platform: %s", listOf(suited))
 }
 
 // wanted returns the platform to look for.

@@ -30,6 +30,8 @@ func Detect(path string) (Kind, bool) {
 		return "", false
 	case info.IsDir() && isFile(filepath.Join(path, layoutName)) && isFile(filepath.Join(path, indexName)):
 		return Layout, true
+	case info.IsDir() && isCopied(path):
+		return Directory, true
 	case !info.Mode().IsRegular():
 		return "", false
 	}
@@ -40,6 +42,23 @@ func Detect(path string) (Kind, bool) {
 	defer f.Close()
 	kind := detectFile(f)
 	return kind, kind != ""
+}
+
+// isCopied reports whether a folder says that it is a "dir:" folder.
+func isCopied(path string) bool {
+	const says = "Directory Transport Version: "
+	version := filepath.Join(path, versionName)
+	if !isFile(version) || !isFile(filepath.Join(path, dockerName)) {
+		return false
+	}
+	f, err := os.Open(version)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	text := make([]byte, len(says))
+	_, err = io.ReadFull(f, text)
+	return err == nil && string(text) == says
 }
 
 func isFile(name string) bool {

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -21,9 +22,9 @@ type dockerImage struct {
 // fromDocker finds the image in an archive of docker. Its layers have no
 // digests of their own, but the configuration has the digests of the unpacked
 // layers.
-func fromDocker(b bundle, opt Options) (description, error) {
+func fromDocker(ctx context.Context, b Bundle, opt Options) (description, error) {
 	var list []dockerImage
-	if err := readJSON(b, dockerName, &list); err != nil {
+	if err := readJSON(ctx, b, dockerName, &list); err != nil {
 		return description{}, err
 	}
 	if len(list) > maxManifests {
@@ -32,7 +33,7 @@ func fromDocker(b bundle, opt Options) (description, error) {
 	var all []candidate
 	configs := make([]v1.ConfigFile, len(list))
 	for i, image := range list {
-		digest, err := readDockerConfig(b, memberName(image.Config), &configs[i])
+		digest, err := readDockerConfig(ctx, b, memberName(image.Config), &configs[i])
 		if err != nil {
 			return description{}, err
 		}
@@ -53,8 +54,8 @@ func fromDocker(b bundle, opt Options) (description, error) {
 
 // readDockerConfig reads a configuration and checks it against its name, which
 // is its digest.
-func readDockerConfig(b bundle, name string, c *v1.ConfigFile) (v1.Hash, error) {
-	text, err := readFile(b, name)
+func readDockerConfig(ctx context.Context, b Bundle, name string, c *v1.ConfigFile) (v1.Hash, error) {
+	text, err := readFile(ctx, b, name)
 	if err != nil {
 		return v1.Hash{}, err
 	}

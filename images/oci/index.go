@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,25 +27,29 @@ const (
 )
 
 // fromIndex finds the image in an OCI layout.
-func fromIndex(b bundle, opt Options) (description, error) {
+func fromIndex(ctx context.Context, b Bundle, opt Options) (description, error) {
 	var index v1.IndexManifest
-	if err := readJSON(b, indexName, &index); err != nil {
+	if err := readJSON(ctx, b, indexName, &index); err != nil {
 		return description{}, err
 	}
 	var all []candidate
-	if err := expand(b, index.Manifests, nil, 1, &all); err != nil {
+	if err := expand(ctx, b, index.Manifests, nil, 1, &all); err != nil {
 		return description{}, err
+	}
+	if len(all) == 0 && has(ctx, b, dockerName) {
+		// Docker 25 writes such an index when it saves an image by its digest.
+		return fromDocker(ctx, b, opt)
 	}
 	chosen, err := choose(all, opt)
 	if err != nil {
 		return description{}, err
 	}
-	return describe(b, chosen.digest, opt)
+	return describe(ctx, b, chosen.digest, opt)
 }
 
 // expand adds the images of an index to all. It also adds those of nested
 // indexes, which inherit the names of the outer index.
-func expand(b bundle, list []v1.Descriptor, names []string, depth int, all *[]candidate) error {
+func expand(ctx context.Context, b Bundle, list []v1.Descriptor, names []string, depth int, all *[]candidate) error {
 	if depth > maxDepth {
 		return fmt.Errorf("its indexes are nested more than %d deep", maxDepth)
 	}
@@ -61,10 +66,10 @@ func expand(b bundle, list []v1.Descriptor, names []string, depth int, all *[]ca
 			continue
 		}
 		var inner v1.IndexManifest
-		if err := readBlob(b, d.Digest, &inner); err != nil {
+		if err := readBlob(ctx, b, d.Digest, &inner); err != nil {
 			return err
 		}
-		if err := expand(b, inner.Manifests, called, depth+1, all); err != nil {
+		if err := expand(ctx, b, inner.Manifests, called, depth+1, all); err != nil {
 			return err
 		}
 	}
@@ -82,16 +87,16 @@ func namesOf(d v1.Descriptor) []string {
 }
 
 // describe reads the manifest and the configuration of an image.
-func describe(b bundle, digest v1.Hash, opt Options) (description, error) {
+func describe(ctx context.Context, b Bundle, digest v1.Hash, opt Options) (description, error) {
 	var m v1.Manifest
-	if err := readBlob(b, digest, &m); err != nil {
+	if err := readBlob(ctx, b, digest, &m); err != nil {
 		return description{}, err
 	}
 	if !m.Config.MediaType.IsConfig() {
 		return description{}, fmt.Errorf("it is not a container image but an artifact of type %q", m.Config.MediaType)
 	}
 	var c v1.ConfigFile
-	if err := readBlob(b, m.Config.Digest, &c); err != nil {
+	if err := readBlob(ctx, b, m.Config.Digest, &c); err != nil {
 		return description{}, err
 	}
 	if err := checkPlatform(c, opt.Platform); err != nil {

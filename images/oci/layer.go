@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -38,8 +39,8 @@ type eachFunc func(at int, h *tar.Header, content io.Reader) error
 
 // each reads a whole layer and then checks its digest. The layer may unpack to
 // at most max bytes. n is the number of unpacked bytes.
-func (l layer) each(ctx context.Context, b bundle, max int64, f eachFunc) (n int64, err error) {
-	file, size, err := b.open(l.name)
+func (l layer) each(ctx context.Context, b Bundle, max int64, f eachFunc) (n int64, err error) {
+	file, size, err := b.Open(ctx, l.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, fmt.Errorf("the image is incomplete, because %s is missing; fetch it again: %w", l.name, err)
 	}
@@ -52,6 +53,9 @@ func (l layer) each(ctx context.Context, b bundle, max int64, f eachFunc) (n int
 	}
 	packed := newHashingReader(bounded.ByContext(ctx, file))
 	unpack, err := tarball.Decompress(packed)
+	if errors.Is(err, tarball.ErrEmpty) { // some tools write no bytes for a layer that changes nothing
+		return 0, l.finish(packed, newHashingReader(strings.NewReader("")))
+	}
 	if err != nil {
 		return 0, err
 	}

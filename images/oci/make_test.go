@@ -173,7 +173,7 @@ func writeDocker(t testing.TB, img v1.Image, tag string) string {
 }
 
 // packages are the Debian packages of the commands that tests run.
-var packages = map[string]string{"tar": "tar", "zstd": "zstd", "skopeo": "skopeo", "umoci": "umoci"}
+var packages = map[string]string{"buildah": "buildah", "podman": "podman", "tar": "tar", "zstd": "zstd", "skopeo": "skopeo", "umoci": "umoci"}
 
 func run(t testing.TB, tool string, args ...string) {
 	t.Helper()

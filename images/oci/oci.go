@@ -1,5 +1,6 @@
 // Package oci reads container images as [images.Source]. It supports OCI
-// layouts in a folder or in a tar archive, and the archives of "docker save".
+// layouts in a folder or in a tar archive, the archives of "docker save", and the
+// "dir:" folders of skopeo and podman.
 // An archive may be compressed.
 //
 // An image's layers are put on top of each other without unpacking them. A
@@ -30,6 +31,7 @@ const (
 	Layout        Kind = "oci-layout"     // a folder with oci-layout, index.json and blobs/
 	Archive       Kind = "oci-archive"    // the same as a tar archive
 	DockerArchive Kind = "docker-archive" // what "docker save" writes
+	Directory     Kind = "dir"            // a folder as "skopeo copy … dir:" writes it
 )
 
 // Options hold what the path does not say. If there is only one image, the zero
@@ -65,7 +67,7 @@ type Config struct {
 // same time.
 type Image struct {
 	name   string // in errors
-	bundle bundle
+	bundle Bundle
 	found  description
 	opt    Options
 
@@ -101,19 +103,41 @@ func open(ctx context.Context, path string, opt Options) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	return fromBundle(ctx, filepath.Base(path), b, opt)
+}
+
+// fromBundle finds the image in a bundle, which it closes if it fails.
+func fromBundle(ctx context.Context, name string, b Bundle, opt Options) (*Image, error) {
 	find := fromIndex
-	if kindOf(b) == DockerArchive {
+	if kindOf(ctx, b) == DockerArchive {
 		find = fromDocker
 	}
-	found, err := find(b, opt)
+	found, err := find(ctx, b, opt)
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
-	return &Image{name: filepath.Base(path), bundle: b, found: found, opt: opt}, nil
+	return &Image{name: name, bundle: b, found: found, opt: opt}, nil
+}
+
+// OpenBundle opens an image whose files a bundle provides, as [Open] does. name
+// is for errors. The image owns the bundle. If OpenBundle fails, it closes the
+// bundle.
+func OpenBundle(ctx context.Context, name string, b Bundle, opt Options) (*Image, error) {
+	opt.MaxSize = cmp.Or(max(opt.MaxSize, 0), tarball.DefaultMaxSize)
+	im, err := fromBundle(ctx, name, b, opt)
+	if err != nil {
+		return nil, fmt.Errorf("open container image %s: %w", name, err)
+	}
+	return im, nil
 }
 
 // Config returns the configuration of the image.
 func (im *Image) Config() Config { return im.found.config }
+
+// Digest returns the digest of the image's manifest, e.g. "sha256:…". For an
+// archive of "docker save", which has no manifest, it is that of the
+// configuration.
+func (im *Image) Digest() string { return "sha256:" + im.found.digest }
 
 // Fingerprint identifies the image's content. It is the digest of its manifest,
 // as 64 hexadecimal digits.

@@ -19,6 +19,7 @@ import (
 	"cloudlets/images/layers"
 	"cloudlets/images/metadata"
 	"cloudlets/images/oci"
+	"cloudlets/images/registry"
 	"cloudlets/images/tarball"
 	"cloudlets/images/vcs"
 )
@@ -40,6 +41,9 @@ type Options struct {
 	// Platform selects one of the platforms of an OCI image, e.g.
 	// "linux/arm64". "" means Linux on the architecture of this machine.
 	Platform string
+	// Registry says how to speak to a registry of container images. If it is
+	// nil, no image is fetched, and a name that would need it is an error.
+	Registry *registry.Options
 	// Stdin is what "-" reads. If it is nil, "-" is an error.
 	Stdin io.Reader
 	// Note, if not nil, is called with each sentence about what the image's form
@@ -50,10 +54,13 @@ type Options struct {
 // Open opens the image that ref names, and reads its manifest. ref is
 //
 //   - a directory, which may be the working copy of a repository;
-//   - a tarball, plain or compressed, or "-" for one on standard input;
+//   - a tarball, plain or compressed;
 //   - REPOSITORY@REVISION for a git or Mercurial repository, which may be bare;
 //   - an OCI layout or archive, or a docker archive; use FILE:TAG if it holds
-//     several images.
+//     several images;
+//   - HOST/NAME:TAG or "docker://NAME:TAG", an image in a registry, if the
+//     options allow that;
+//   - "-" for a tarball or an archive of a container image on standard input.
 //
 // If a file has exactly the name ref, Open takes that file, even if ref
 // contains an "@" or a ":". The caller must close the image.
@@ -89,7 +96,10 @@ func closeSource(src images.Source) error {
 // find returns the source that ref names.
 func find(ctx context.Context, ref string, opt Options) (images.Source, error) {
 	if ref == Stdin {
-		return standardInput(opt)
+		return standardInput(ctx, opt)
+	}
+	if strings.HasPrefix(ref, registry.Scheme) {
+		return fetch(ctx, ref, opt)
 	}
 	info, err := os.Stat(ref)
 	switch {
@@ -105,10 +115,30 @@ func find(ctx context.Context, ref string, opt Options) (images.Source, error) {
 	if repo, revision, ok := part(ref, "@"); ok {
 		return vcs.Open(ctx, repo, revision)
 	}
-	if path, tag, ok := part(ref, ":"); ok {
+	// A folder "localhost" is not what "localhost:5000/web" means.
+	if path, tag, ok := tagged(ref); ok && (isContainer(path) || !registry.IsName(ref)) {
 		return oci.Open(ctx, path, ociOptions(opt, tag))
 	}
+	if registry.IsName(ref) {
+		return fetch(ctx, ref, opt)
+	}
 	return nil, fmt.Errorf("open image %s: there is no such directory or file", ref)
+}
+
+// fetch opens an image of a registry. Its name may as well be a path that is
+// misspelt, so errors say both.
+func fetch(ctx context.Context, ref string, opt Options) (images.Source, error) {
+	if opt.Registry == nil {
+		return nil, fmt.Errorf("open image %s: there is no such directory or file; if it is in a registry, run \"cloudlets import %[1]s DIR\" first", ref)
+	}
+	im, err := registry.Open(ctx, ref, ociOptions(opt, ""), *opt.Registry)
+	if err != nil && !strings.HasPrefix(ref, registry.Scheme) {
+		err = fmt.Errorf("there is no such directory or file, and in the registry: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return im, nil
 }
 
 // part splits "PATH@REVISION". It is ok only if PATH exists.
@@ -121,6 +151,24 @@ func part(ref, separator string) (path, rest string, ok bool) {
 	return ref[:i], ref[i+1:], err == nil
 }
 
+func isContainer(path string) bool {
+	_, is := oci.Detect(path)
+	return is
+}
+
+// tagged splits "FILE:TAG" or "FILE:NAME:TAG". It is ok only if FILE exists.
+func tagged(ref string) (path, tag string, ok bool) {
+	for i, c := range ref {
+		if c != ':' || i == 0 || i+1 == len(ref) {
+			continue
+		}
+		if _, err := os.Stat(ref[:i]); err == nil {
+			return ref[:i], ref[i+1:], true
+		}
+	}
+	return "", "", false
+}
+
 // invalidName is the error of Windows for a name that no file can have, e.g. a
 // name with a tag after a colon.
 const invalidName = syscall.Errno(123)
@@ -130,14 +178,29 @@ func isAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || runtime.GOOS == "windows" && errors.Is(err, invalidName)
 }
 
-func standardInput(opt Options) (images.Source, error) {
+// standardInput opens the tarball, or the archive of a container image,
+// on standard input.
+func standardInput(ctx context.Context, opt Options) (images.Source, error) {
 	if opt.Stdin == nil {
 		return nil, errors.New("open image -: there is no standard input to read from")
 	}
-	tarball := tarball.NewStream("standard input", opt.Stdin)
+	container, rest, err := oci.OpenStream(ctx, "standard input", opt.Stdin, ociOptions(opt, ""))
+	if err != nil || container != nil {
+		return container, err
+	}
+	tarball := tarball.NewStream("standard input", rest)
 	tarball.MaxSize, tarball.Note = opt.MaxSize, opt.Note
-	return tarball, nil
+	return stream{tarball, rest}, nil
 }
+
+// stream is a tarball that comes from a stream, which it closes.
+type stream struct {
+	*tarball.Tarball
+	rest io.Closer
+}
+
+// Close closes the tarball and its stream.
+func (s stream) Close() error { return errors.Join(s.Tarball.Close(), s.rest.Close()) }
 
 func file(ctx context.Context, path string, opt Options) (images.Source, error) {
 	if _, is := oci.Detect(path); is {

@@ -13,6 +13,9 @@ import (
 // is. The mark of Btrfs is the last.
 const headSize = 68 << 10
 
+// ErrEmpty is the error for data that has no bytes, or no bytes when unpacked.
+var ErrEmpty = fmt.Errorf("it is empty: %w", io.ErrUnexpectedEOF)
+
 // recognise looks at the first bytes of a file, and names what it is compressed
 // with, if anything. What is known to be something other than a tarball is an
 // error that says so, and what to do. peek is [bufio.Reader.Peek].
@@ -20,7 +23,7 @@ func recognise(peek func(int) ([]byte, error)) (compression string, err error) {
 	head, err := peek(blockSize)
 	switch {
 	case len(head) == 0 && (err == nil || errors.Is(err, io.EOF)):
-		return "", fmt.Errorf("it is empty: %w", io.ErrUnexpectedEOF)
+		return "", ErrEmpty
 	case len(head) == 0:
 		return "", err
 	case isHeader(head):
