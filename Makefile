@@ -14,9 +14,9 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(if $(shell git rev-pa
 BOOT_PACKAGES := ipxe grub-pc-bin systemd-boot-efi
 DEMO_PACKAGES := $(BOOT_PACKAGES) qemu-system-x86 ipxe-qemu seabios ovmf mmdebstrap iproute2
 # What the tests take besides: foreign clients, foreign tools to check with.
-TEST_PACKAGES := $(DEMO_PACKAGES) 7zip acl bash btrfs-progs buildah busybox bzip2 chromium cpio curl dmsetup dnsmasq-base dosfstools \
+TEST_PACKAGES := $(DEMO_PACKAGES) 7zip acl bash btrfs-progs buildah busybox bzip2 chromium conmon cpio crun curl dmsetup dnsmasq-base dosfstools \
 	e2fsprogs efibootmgr efitools erofs-utils findutils gcc gdisk git grub-common grub-efi-amd64-signed gzip isc-dhcp-client kea-admin \
-	kmod libarchive-tools libc6-dev libcap2-bin libxml2-utils mercurial mtools ndisc6 openssl podman procps python3-jsonschema \
+	kmod libarchive-tools libc6-dev libcap2-bin libxml2-utils mercurial mtools ndisc6 openssl procps python3-jsonschema \
 	qemu-efi-aarch64 qemu-system-arm qemu-utils radvd sbsigntool shim-signed skopeo squashfs-tools tar time u-boot-qemu u-boot-tools udhcpc uidmap umoci \
 	util-linux xfsprogs xorriso xz-utils zstd
 
@@ -59,7 +59,7 @@ setup-demo:
 	$(call install,$(DEMO_PACKAGES))
 
 .PHONY: setup-test
-setup-test: bin/chrony bin/docker-registry bin/etcd bin/isc-dhcp bin/kea bin/netconfig
+setup-test: bin/chrony bin/docker-registry bin/etcd bin/isc-dhcp bin/kea bin/netconfig bin/podman
 	$(call install,$(TEST_PACKAGES))
 
 # Boot loaders for arm64 machines, out of packages that are not for this computer: apt
@@ -84,6 +84,7 @@ unpacked_isc-dhcp := isc-dhcp-server isc-dhcp-relay
 unpacked_kea := kea-dhcp4-server kea-dhcp6-server
 unpacked_netconfig := ifupdown libnm0 network-manager
 unpacked_nginx := nginx
+unpacked_podman := podman
 UNPACKED := $(patsubst unpacked_%,bin/%,$(filter unpacked_%,$(.VARIABLES)))
 
 $(UNPACKED): bin/%:
