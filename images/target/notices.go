@@ -20,16 +20,24 @@ func (s System) notices(kernels []boot.Kernel) (list []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc([]string{noInitrd, fstab}, func(text string) bool { return text == "" }), nil
+	list, err = s.checkVolatile()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(append(list, noInitrd, fstab), func(text string) bool { return text == "" }), nil
 }
 
 // checkLive is notices for a live image, which has an initrd of its own.
 func (s System) checkLive() ([]string, error) {
-	fstab, err := s.checkFstab()
-	if fstab == "" {
+	list, err := s.checkVolatile()
+	if err != nil {
 		return nil, err
 	}
-	return []string{fstab}, err
+	fstab, err := s.checkFstab()
+	if fstab != "" {
+		list = append(list, fstab)
+	}
+	return list, err
 }
 
 // checkFstab checks the copy's own /etc/fstab. A template that is not rendered
