@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -65,13 +66,13 @@ it, and overwrites it only after you type the device's name.
 	}
 	f.add(cmd)
 	cmd.Flags().StringVar(&f.format, "format", "", "the `format`; by default the one that the file's name ends in, or else raw")
-	cmd.Flags().StringVar(&f.compress, "compress", "", "compress a qcow2: zlib or zstd")
+	cmd.Flags().StringVar(&f.compress, "compress", "", "compress a qcow2 with zlib or zstd; compress the files of an iso with lz4 (the default) or none")
 	cmd.Flags().StringVar(&f.bucket, "bucket", "", "with --format ec2, the S3 `bucket` that you will upload the disk to")
 	f.out.add(cmd)
 	f.out.out, cmd.Flags().Lookup("out").DefValue = "", "" // a disk is too large for standard output to be the default
 	f.device.add(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formatNames(), cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("compress", cobra.FixedCompletions(compressions, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("compress", cobra.FixedCompletions(slices.Concat(compressions["qcow2"], compressions["iso"]), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

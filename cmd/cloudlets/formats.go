@@ -11,6 +11,7 @@ import (
 
 	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images/disk/vdisk"
+	"cloudlets/images/target"
 )
 
 // The formats of the verb disk: which there are, how one is chosen, and which
@@ -42,8 +43,11 @@ func isFolder(format vdisk.Format) bool { return format.Name == "kernel" || form
 // .gz, .zst or .xz.
 func compresses(format vdisk.Format) bool { return format.Name == "tar" || format.Name == "cpio" }
 
-// compressions are the values of --compress.
-var compressions = []string{string(vdisk.Zlib), string(vdisk.Zstd)}
+// compressions are the values of --compress, by format.
+var compressions = map[string][]string{
+	"qcow2": {string(vdisk.Zlib), string(vdisk.Zstd)},
+	"iso":   {string(target.LZ4), string(target.Uncompressed)},
+}
 
 func formatNames() (names []string) {
 	for _, f := range allFormats() {
@@ -129,10 +133,10 @@ func (f *diskFlags) checkFlags(cmd *cobra.Command, format vdisk.Format) error {
 		}
 	}
 	switch {
-	case f.compress != "" && format.Name != "qcow2":
-		return codedError{fmt.Errorf("--compress is for the format qcow2, and this is %s", format.Name), exitUsage}
-	case f.compress != "" && !slices.Contains(compressions, f.compress):
-		return codedError{fmt.Errorf("--compress %s: unknown compression; use %s", f.compress, strings.Join(compressions, " or ")), exitUsage}
+	case f.compress != "" && compressions[format.Name] == nil:
+		return codedError{fmt.Errorf("--compress is for the formats iso and qcow2, and this is %s", format.Name), exitUsage}
+	case f.compress != "" && !slices.Contains(compressions[format.Name], f.compress):
+		return codedError{fmt.Errorf("--compress %s: the format %s has no such compression; use %s", f.compress, format.Name, strings.Join(compressions[format.Name], " or ")), exitUsage}
 	case f.outlive.given() && isFiles(format) && format.Name != "xen":
 		return codedError{fmt.Errorf("--grow, --persistent-partition and --keep-persistent are for disks: the format %s has no partition to grow or to keep", format.Name), exitUsage}
 	case f.outlive.keep && !isDevice(f.out.out):

@@ -18,7 +18,7 @@ import (
 
 // makeISO makes a live system.
 func (f *diskFlags) makeISO(cmd *cobra.Command, s target.System) error {
-	o := target.LiveOptions{EntryPoint: f.entry, Cmdline: f.cmdline, Assets: disk.Assets{Dir: f.assets}, Program: f.program}
+	o := target.LiveOptions{EntryPoint: f.entry, Cmdline: f.cmdline, Assets: disk.Assets{Dir: f.assets}, Program: f.program, Compression: target.Compression(f.compress)}
 	var err error
 	if o.ID, o.Time, err = f.identity(); err != nil {
 		return err

@@ -31,6 +31,9 @@ type LiveOptions struct {
 	Time time.Time
 	// SecureBoot is how firmware that insists on signatures boots the image.
 	SecureBoot disk.SecureBoot
+	// Compression is how the files are kept. "" is LZ4, unless a kernel of the image
+	// cannot read it.
+	Compression Compression
 	// Timeout is how long the boot menu waits for a person.
 	Timeout time.Duration
 	// Assets find boot loaders, also those in the system's own tree.
@@ -115,7 +118,11 @@ func newISO(ctx context.Context, s System, o LiveOptions) (*ISO, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i.root, err = erofs.Plan(ctx, s.Source, erofs.Options{UUID: derived(i.ID, "root filesystem"), Label: "root", Time: i.Time}); err != nil {
+	compression, err := i.compression(s, o.Compression)
+	if err != nil {
+		return nil, err
+	}
+	if i.root, err = erofs.Plan(ctx, s.Source, erofs.Options{UUID: derived(i.ID, "root filesystem"), Label: "root", Time: i.Time, Compression: compression}); err != nil {
 		return nil, err
 	}
 	i.image, err = iso.New([]iso.File{
@@ -125,6 +132,36 @@ func newISO(ctx context.Context, s System, o LiveOptions) (*ISO, error) {
 		return nil, errors.Join(err, i.root.Close())
 	}
 	return i, nil
+}
+
+// Compression is how the files of a live image are kept.
+type Compression string
+
+// The compressions of a live image.
+const (
+	LZ4          Compression = "lz4"
+	Uncompressed Compression = "none"
+)
+
+// compression is how the root filesystem is compressed. Every kernel of the image must
+// be able to read it.
+func (i *ISO) compression(s System, asked Compression) (erofs.Compression, error) {
+	if asked == Uncompressed {
+		return erofs.None, nil
+	}
+	for _, k := range i.Kernels {
+		lacks, err := k.Lacks(s.Tree, "EROFS_FS_ZIP")
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("read the configuration of kernel %s: %w", k.Version, err)
+		case lacks && asked == LZ4:
+			return 0, fmt.Errorf("the image's kernel %s cannot read files that are compressed with LZ4 (it was built without CONFIG_EROFS_FS_ZIP): choose the compression none", k.Version)
+		case lacks:
+			i.Notices = append(i.Notices, fmt.Sprintf("the files are not compressed, since the image's kernel %s was built without CONFIG_EROFS_FS_ZIP", k.Version))
+			return erofs.None, nil
+		}
+	}
+	return erofs.LZ4, nil
 }
 
 // loaders finds the boot loaders. GRUB for BIOS is made specially for this
