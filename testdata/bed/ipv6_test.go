@@ -54,7 +54,8 @@ func (r *rig) router6() {
 // TestUEFIOverIPv6 installs a machine where there is no IPv4: its firmware gets an address
 // by DHCPv6, iPXE by TFTP, and from iPXE's script the kernel and the RAM disk. The agent
 // has the same address as the firmware, so the server knows it as the same machine. When
-// the machine asks again, it is sent to its disk.
+// the machine asks again, it is sent to its disk: by PXE, and then by HTTP Boot, which its
+// firmware tries next.
 func TestUEFIOverIPv6(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, map[string]string{"small": small}, nil)
@@ -82,7 +83,7 @@ func (r *rig) wentByIPv6(mac string) {
 	for _, want := range []string{
 		"SOLICIT from UEFI x64 PXE: ADVERTISE fd77::21, boot file tftp://[fd77::1]/snponly.efi", "fetched snponly.efi by TFTP",
 		"stock iPXE: REPLY fd77::21, boot file http://[fd77::1]/boot/" + mac + "/script", "fetched vmlinuz by HTTP", "fetched ramdisk by HTTP",
-		"the agent is up at fd77::21",
+		"the agent is up at fd77::21", "boot file http://[fd77::1]/loader/snponly.efi", "fetched boot loader snponly.efi by HTTP",
 	} {
 		if !strings.Contains(trace, want) {
 			r.Errorf("the trace does not say %q:\n%s", want, trace)
