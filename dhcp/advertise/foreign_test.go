@@ -179,6 +179,7 @@ func TestRdisc6(t *testing.T) {
 	if w.received(machine) == 0 || w.received(stranger) != 0 {
 		t.Errorf("%d advertisements came to the machine, and %d to another host, want all of them at the machine", w.received(machine), w.received(stranger))
 	}
+	w.settled(stranger)
 	refused, err := stranger.Command(w.ctx, "rdisc6", "-n", "-r", "3", "-w", "500", "eth0").CombinedOutput()
 	if err == nil || !strings.Contains(string(refused), "No response.") {
 		t.Errorf("a machine that did not boot by this server got an answer (%v):\n%s", err, refused)

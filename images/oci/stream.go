@@ -24,7 +24,8 @@ func OpenStream(ctx context.Context, name string, r io.Reader, opt Options) (im 
 	opt.MaxSize = cmp.Or(max(opt.MaxSize, 0), tarball.DefaultMaxSize)
 	temp, err := tempfile.Create(opt.TempDir, "cloudlets-*.tar")
 	if err != nil {
-		return nil, nil, fmt.Errorf("read image %s: %w", name, err)
+		// Not an error of the image: that the folder is not there is no missing file of it.
+		return nil, nil, fmt.Errorf("read image %s: unpack it to a temporary file: %v; TMPDIR chooses the folder", name, err)
 	}
 	copied := &copyReader{r: bounded.ByContext(ctx, r), to: temp}
 	isImage, err := detectStream(ctx, copied, opt)
@@ -71,8 +72,8 @@ type copyReader struct {
 func (c *copyReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	if _, failed := c.to.Write(p[:n]); failed != nil {
-		c.err = cmp.Or(c.err, failed)
-		return n, failed
+		c.err = cmp.Or(c.err, fmt.Errorf("unpack it to a temporary file: %w; TMPDIR chooses the folder", failed))
+		return n, c.err
 	}
 	return n, err
 }
