@@ -116,7 +116,7 @@ lint: build
 # start a goroutine, listen, or have locks, and for the scripts of the command
 # line that start a server. test-long has it for all.
 CONCURRENT := ^[[:space:]]*(defer )?go (func|[a-zA-Z])|"sync(/atomic)?"|/errgroup"|\.AfterFunc\(|httptest\.|net\.Listen
-RACED = $(sort $(patsubst %/,./%,$(filter-out cmd/cloudlets/ testdata/bed/,$(dir $(shell git grep --untracked -lE '$(CONCURRENT)' -- '*.go')))))
+RACED = $(sort $(patsubst %/,./%,$(filter-out cmd/cloudlets/ testdata/bed/,$(dir $(shell git grep --untracked -lE '$(CONCURRENT)' -- '*.go' ':!*bench_test.go')))))
 PLAIN = $(filter-out $(RACED),$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/distros ./testdata/needs)))
 SERVING = ^TestScript$$/^($(subst $() ,|,$(basename $(notdir $(shell grep -lE 'cloudlets serve .*&$$' cmd/cloudlets/testdata/script/*)))))$$
 # Some tests start themselves as another process, many times. The detector would
