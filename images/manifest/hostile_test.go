@@ -95,7 +95,7 @@ func TestTextsThatAreNoManifests(t *testing.T) {
 		"{\"x\": \"a\nb\"}":       "is not JSON",
 		"// comment\n{}":          "is not JSON",
 		"{}\x00":                  "is not JSON",
-		`{"x": "\ud800"}`:         "",
+		`{"x": "\ud800"}`:         "/x: has \\ud800, which is half of a character",
 		`{"x": {"y": 1, "y": 2}}`: "/x/y: is written twice",
 		`{"x": 1, "\u0078": 2}`:   "/x: is written twice",
 	} {
