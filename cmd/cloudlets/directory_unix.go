@@ -115,6 +115,24 @@ func tellCommand(w io.Writer, src images.Source) {
 	}
 }
 
+// setMetadata gives files of an image's directory their owners, modes, times and
+// attributes, as far as this process may. A directory must come after what is in it.
+func setMetadata(dir string, entries []images.Entry) error {
+	root, err := rootfs.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	dirs := root.Dirs()
+	defer dirs.Close()
+	for _, e := range entries {
+		if _, err := dirs.TrySetMetadata(&e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // recoverDirectory completes a configuration that was interrupted.
 func recoverDirectory(ctx context.Context, dir string) error { return rootfs.Recover(ctx, dir) }
 

@@ -23,3 +23,6 @@ func recoverDirectory(context.Context, string) error { return errDirectory }
 func configureDirectory(context.Context, string, images.Overlay) error { return errDirectory }
 
 func runTool(*cobra.Command, vcs.Kind, []string) error { return errDirectory }
+
+// setMetadata does nothing: Windows has no Unix owners and modes.
+func setMetadata(string, []images.Entry) error { return nil }

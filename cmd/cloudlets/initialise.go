@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -23,6 +24,7 @@ import (
 type initFlags struct {
 	name                string
 	templates           []string
+	usual               bool
 	dryRun, force, json bool
 }
 
@@ -33,13 +35,22 @@ func initCommand() *cobra.Command {
 		Long: `Examine the root filesystem in a directory (its programs, kernels, init and
 distribution), and write a manifest that suits it to ` + images.ManifestPath + `:
 entry points, persistent and volatile paths. The reasons for each choice are
-printed to standard error. The manifest is a start: change it as you like.`,
-		Example: "  cloudlets init web\n  cloudlets init web --template /etc/hostname --template /etc/motd\n  cloudlets init web --name web --dry-run > manifest.json",
+printed to standard error. The manifest is a start: change it as you like.
+
+With --templates, also make templates of the files that differ from copy to
+copy, as the image's distribution has them: the name of the machine (env.hostname)
+in /etc/hostname, /etc/hosts and OpenRC's /etc/conf.d/hostname, and the SSH keys
+(args.sshKeys, a list) in the authorized_keys of root, or of the user that the
+distribution's cloud images have. Other lines stay. Files that are missing are
+made, if something in the image reads them. A copy without a name and keys has
+the files as they were.`,
+		Example: "  cloudlets init web\n  cloudlets init web --templates && cloudlets disk web --env hostname=web1 --out web1.qcow2\n  cloudlets init web --template /etc/hostname --template /etc/motd\n  cloudlets init web --name web --dry-run > manifest.json",
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
 	cmd.Flags().StringVar(&f.name, "name", "", "the image's `name`; by default the directory's")
 	cmd.Flags().StringArrayVar(&f.templates, "template", nil, "make the file at this `path` in the image a template")
-	cmd.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "print the manifest instead of writing it")
+	cmd.Flags().BoolVar(&f.usual, "templates", false, "make the usual templates: hostname, hosts, SSH keys")
+	cmd.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "print the manifest, and write nothing")
 	cmd.Flags().BoolVarP(&f.force, "force", "f", false, "replace an existing manifest")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the manifest and the reasons as JSON")
 	return cmd
@@ -63,11 +74,16 @@ func (f *initFlags) run(cmd *cobra.Command, dir string) error {
 		return fmt.Errorf("make a cloudlet of %s: %w", dir, err)
 	}
 	if !f.dryRun {
+		if f.usual {
+			if err := writeTemplates(root, dir, findings.Templates); err != nil {
+				return fmt.Errorf("write the templates of %s: %w", dir, err)
+			}
+		}
 		if err := writeManifest(root, text); err != nil {
 			return fmt.Errorf("write the manifest of %s: %w", dir, err)
 		}
 	}
-	return f.tell(cmd, dir, text, findings.Reasons)
+	return f.tell(cmd, dir, text, findings)
 }
 
 // mayWrite refuses to replace a manifest without --force.
@@ -87,9 +103,14 @@ func (f *initFlags) survey(cmd *cobra.Command, dir string) (survey.Findings, err
 	if err != nil {
 		return survey.Findings{}, err
 	}
-	findings, err := survey.Survey(cmd.Context(), tree)
+	findings, err := survey.Survey(cmd.Context(), tree, survey.Options{Templates: f.usual, Owners: os.Geteuid() == 0})
 	if err != nil {
 		return survey.Findings{}, err
+	}
+	if f.usual {
+		if err := tellNetwork(tree, &findings); err != nil {
+			return survey.Findings{}, err
+		}
 	}
 	names, err := pointersIn(cmd.Context(), tree, everyPath)
 	if err != nil {
@@ -106,7 +127,9 @@ func (f *initFlags) survey(cmd *cobra.Command, dir string) (survey.Findings, err
 		if _, err := images.Resolve(tree, name); err != nil {
 			return survey.Findings{}, fmt.Errorf("template %s: %w; give its path in the image", name, err)
 		}
-		findings.Render = append(findings.Render, path.Clean("/"+name))
+		if name = path.Clean("/" + name); !slices.Contains(findings.Render, name) {
+			findings.Render = append(findings.Render, name)
+		}
 	}
 	switch base := filepath.Base(absolute); {
 	case f.name != "":
@@ -117,17 +140,21 @@ func (f *initFlags) survey(cmd *cobra.Command, dir string) (survey.Findings, err
 	return findings, nil
 }
 
+// initialised is what init prints with --json.
+type initialised struct {
+	Manifest  json.RawMessage   `json:"manifest"`
+	Reasons   []survey.Reason   `json:"reasons"`
+	Templates map[string]string `json:"templates,omitempty"` // the text of each that init makes
+}
+
 // tell prints the reasons to standard error, and in a dry run the manifest to
 // standard output.
-func (f *initFlags) tell(cmd *cobra.Command, dir string, text []byte, reasons []survey.Reason) error {
+func (f *initFlags) tell(cmd *cobra.Command, dir string, text []byte, found survey.Findings) error {
 	if f.json {
-		return printJSON(cmd.OutOrStdout(), struct {
-			Manifest json.RawMessage `json:"manifest"`
-			Reasons  []survey.Reason `json:"reasons"`
-		}{text, reasons})
+		return printJSON(cmd.OutOrStdout(), initialised{text, found.Reasons, f.texts(found.Templates)})
 	}
 	words := tabwriter.NewWriter(cmd.ErrOrStderr(), 0, 0, 2, ' ', 0)
-	for _, r := range reasons {
+	for _, r := range found.Reasons {
 		fmt.Fprintf(words, "%s\t%s\n", r.What, r.Why)
 	}
 	if err := words.Flush(); err != nil {

@@ -17,7 +17,7 @@ func tellKernel(cmd *cobra.Command, dir string) {
 	if err != nil {
 		return
 	}
-	findings, err := survey.Survey(cmd.Context(), tree)
+	findings, err := survey.Survey(cmd.Context(), tree, survey.Options{})
 	if err != nil {
 		return
 	}

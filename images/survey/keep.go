@@ -94,26 +94,6 @@ func (e *explorer) keepIdentity() error {
 	return nil
 }
 
-// templates suggests files that usually differ from copy to copy.
-func (e *explorer) templates() error {
-	for _, suggestion := range []Reason{
-		{"/etc/hostname", "with <%= env.hostname %> in it, each copy gets its own name"},
-		{"/etc/hosts", "it contains the name of the machine"},
-		{"/etc/network/interfaces", "it contains the addresses of the machine"},
-		{"/etc/conf.d/hostname", "with <%= env.hostname %> in it, each copy gets its own name"},
-	} {
-		entry, ok, err := e.entry(suggestion.What)
-		if err != nil {
-			return err
-		}
-		if ok && entry.Type == images.Regular && entry.Path == suggestion.What {
-			e.found.Templates = append(e.found.Templates, suggestion.What)
-			e.addReason("templates "+suggestion.What, "suggested, not written: %s", suggestion.Why)
-		}
-	}
-	return nil
-}
-
 // notices reports problems that no manifest can solve.
 func (e *explorer) notices() error {
 	fstab, err := e.text(boot.FstabPath)

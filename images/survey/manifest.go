@@ -17,10 +17,24 @@ type manifestFile struct {
 	Name        string   `json:"name,omitempty"`
 	Description string   `json:"description,omitempty"`
 	Arch        string   `json:"arch,omitempty"`
+	Args        *args    `json:"args,omitempty"`
 	Templates   []string `json:"templates,omitempty"`
 	EntryPoints *entries `json:"entrypoints,omitempty"`
 	Persistent  []string `json:"persistent,omitempty"`
 	Volatile    []string `json:"volatile,omitempty"`
+}
+
+// args are the arguments of the usual templates.
+type args struct {
+	SSHKeys sshKeysArg `json:"sshKeys"`
+}
+
+// sshKeysArg is the schema of a list that may be left out.
+type sshKeysArg struct {
+	Type        string            `json:"type"`
+	Items       map[string]string `json:"items"`
+	Default     []string          `json:"default"`
+	Description string            `json:"description"`
 }
 
 type entries struct {
@@ -51,6 +65,9 @@ func (f Findings) Manifest() ([]byte, error) {
 		Name: f.Name, Description: f.description(), Arch: f.Arch, Templates: f.Render,
 		Persistent: f.Persistent, Volatile: f.Volatile,
 		EntryPoints: &entries{Kernel: f.kernelEntry(), Init: f.initEntry(), Shell: f.shellEntry()},
+	}
+	if f.takesKeys {
+		m.Args = &args{sshKeysArg{"array", map[string]string{"type": "string"}, []string{}, "public SSH keys that may log in, one line of authorized_keys each"}}
 	}
 	if *m.EntryPoints == (entries{}) {
 		m.EntryPoints = nil

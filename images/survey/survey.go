@@ -28,16 +28,28 @@ type Findings struct {
 	Init    Init
 	// Shell is the shell with which to enter the image, or "" if there is none.
 	Shell string
-	// Persistent, Volatile and Templates are suitable paths and patterns.
-	// Templates are only suggestions, since a person must first turn these
-	// files into templates.
-	Persistent, Volatile, Templates []string
-	// Render are the paths that the manifest lists as templates. The caller
-	// sets it to the files that really are templates.
+	// Persistent and Volatile are suitable paths and patterns.
+	Persistent, Volatile []string
+	// Templates are the usual templates. The caller writes them, or leaves it.
+	Templates []Template
+	// Render are the paths that the manifest lists as templates: those of
+	// Templates if [Options] asks for them. The caller may add files that are
+	// templates already.
 	Render []string
 	// Reasons explain the choices, in the order of the manifest, and name what
 	// a person should look at.
 	Reasons []Reason
+
+	takesKeys bool // a template prints args.sshKeys
+}
+
+// Options are the wishes of a caller.
+type Options struct {
+	// Templates says that the caller writes the usual templates, so that the
+	// manifest lists them. Otherwise they are only suggested.
+	Templates bool
+	// Owners says that the caller can make files that belong to any user.
+	Owners bool
 }
 
 // Reason explains one choice or one observation.
@@ -52,13 +64,14 @@ type Reason struct {
 // explorer is the state of one survey.
 type explorer struct {
 	tree  images.Tree
+	opt   Options
 	found Findings
 }
 
 // Survey examines a tree. A missing file is not an error, but an unreadable one
 // is.
-func Survey(ctx context.Context, t images.Tree) (Findings, error) {
-	e := &explorer{tree: t}
+func Survey(ctx context.Context, t images.Tree, o Options) (Findings, error) {
+	e := &explorer{tree: t, opt: o}
 	for _, look := range []func() error{
 		e.distribution, e.arch, e.kernels, e.init, e.shell, e.persistent, e.volatile, e.templates, e.notices,
 	} {

@@ -88,7 +88,7 @@ func linux() string {
 // manifest can be parsed and matches the tree.
 func survey(t *testing.T, tree images.Tree) (Findings, *manifest.Manifest) {
 	t.Helper()
-	f, err := Survey(t.Context(), tree)
+	f, err := Survey(t.Context(), tree, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +120,14 @@ func (f Findings) why(what string) string {
 		}
 	}
 	return strings.Join(all, "\n")
+}
+
+// templatePaths are the paths of the usual templates.
+func (f Findings) templatePaths() (all []string) {
+	for _, t := range f.Templates {
+		all = append(all, t.Path)
+	}
+	return all
 }
 
 var ubuntu = made{
@@ -253,8 +261,8 @@ func TestWhatIsKept(t *testing.T) {
 	if !slices.Equal(f.Persistent, want) {
 		t.Errorf("persistent %q, want %q", f.Persistent, want)
 	}
-	if want := []string{"/etc/hostname", "/etc/hosts"}; !slices.Equal(f.Templates, want) || m.Templates != nil {
-		t.Errorf("templates suggested %q, written %q; want %q and none", f.Templates, m.Templates, want)
+	if want := []string{"/etc/hostname", "/etc/hosts"}; !slices.Equal(f.templatePaths(), want) || m.Templates != nil {
+		t.Errorf("templates suggested %q, written %q; want %q and none", f.templatePaths(), m.Templates, want)
 	}
 	for what, word := range map[string]string{
 		"/etc/fstab": "for /, none", "/var/lib": "dpkg", "volatile /etc/ssh/ssh_host_.+": "ssh-keygen -A", "volatile /etc/machine-id$": "have an empty file",
@@ -268,7 +276,7 @@ func TestWhatIsKept(t *testing.T) {
 // TestEveryChoiceHasAReason checks what "init" promises to its user.
 func TestEveryChoiceHasAReason(t *testing.T) {
 	f, _ := survey(t, ubuntu.tree(t))
-	for kind, list := range map[string][]string{"persistent ": f.Persistent, "volatile ": f.Volatile, "templates ": f.Templates} {
+	for kind, list := range map[string][]string{"persistent ": f.Persistent, "volatile ": f.Volatile, "templates ": f.templatePaths()} {
 		for _, value := range list {
 			if f.why(kind+value) == "" {
 				t.Errorf("%s%s: no reason", kind, value)
@@ -331,7 +339,7 @@ func TestHostileTrees(t *testing.T) {
 func TestContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Survey(ctx, made{}.tree(t)); !errors.Is(err, context.Canceled) {
+	if _, err := Survey(ctx, made{}.tree(t), Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }

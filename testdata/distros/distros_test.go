@@ -52,19 +52,7 @@ func TestLayouts(t *testing.T) {
 			}
 			version := versionIn(t, parts)
 			got := strings.ReplaceAll(lookAt(t, dir)+diskOf(t, dir), version, "VERSION")
-			golden := filepath.Join("golden", l.Name+".txt")
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("got\n%s\nwant\n%s", got, want)
-			}
+			compare(t, filepath.Join("golden", l.Name+".txt"), got)
 		})
 	}
 }
@@ -86,7 +74,7 @@ func lookAt(t *testing.T, dir string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := survey.Survey(t.Context(), tree)
+	f, err := survey.Survey(t.Context(), tree, survey.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,15 +39,17 @@ func debian() Layout {
 		"/vmlinuz -> boot/vmlinuz-{K}", "/initrd.img -> boot/initrd.img-{K}", "/vmlinuz.old -> boot/vmlinuz-gone", "/usr/lib/modules/{K} @ modules",
 		"/var/lib/dpkg/status = x", "/var/lib/dbus/machine-id -> /etc/machine-id", "/etc/ssh/ssh_host_rsa_key = x", "/etc/network/interfaces = auto lo\n",
 		"/etc/fstab = UUID=0a / ext4 errors=remount-ro 0 1\n", "/etc/udev/rules.d/70-persistent-net.rules = x",
+		"/usr/sbin/sshd ! exit 0\n", "/etc/hosts = 127.0.0.1\tlocalhost\n127.0.1.1\told.example.org old\n\n# for IPv6\n::1\tlocalhost ip6-localhost\n",
 	})
 }
 
-// ubuntu has its links in /boot, and netplan.
+// ubuntu has its links in /boot, netplan, and the user of its images for clouds.
 func ubuntu() Layout {
 	return layout("ubuntu", "ID=ubuntu\nID_LIKE=debian\nVERSION_ID=24.04\nPRETTY_NAME=\"Ubuntu 24.04 LTS\"\n", merged, systemd, []string{
 		"/usr/sbin/init -> ../lib/systemd/systemd", "/boot/vmlinuz-{K} @ kernel", "/boot/initrd.img-{K} @ initrd", "/boot/vmlinuz -> vmlinuz-{K}", "/boot/initrd.img -> initrd.img-{K}",
 		"/boot/initrd.img.old -> initrd.img-gone", "/usr/lib/modules/{K} @ modules", "/var/lib/dpkg/status = x", "/var/lib/cloud/instance -> instances/i", "/etc/resolv.conf -> ../run/systemd/resolve/stub-resolv.conf",
 		"/etc/fstab = LABEL=cloudimg-rootfs / ext4 discard 0 1\nLABEL=UEFI /boot/efi vfat umask=0077 0 1\n", "/etc/netplan/50-cloud-init.yaml = macaddress: 52:54:00:12:34:56\n",
+		"/usr/sbin/sshd ! exit 0\n", "/etc/passwd = root:x:0:0:root:/root:/bin/sh\nubuntu:x:1000:1000::/home/ubuntu:/bin/sh\n", "/home/ubuntu/.ssh/authorized_keys = ssh-ed25519 AAAA old",
 	})
 }
 
@@ -61,6 +63,7 @@ func fedora() Layout {
 		"/boot/loader/entries/0123456789abcdef-0-rescue.conf = title Rescue\nversion 0-rescue-0123456789abcdef\nlinux /vmlinuz-0-rescue-0123456789abcdef\noptions root=UUID=0a ro\n",
 		"/usr/lib/sysimage/rpm/rpmdb.sqlite = x", "/var/lib/rpm -> ../../usr/lib/sysimage/rpm", "/var/lib/selinux/", "/etc/selinux/config = SELINUX=enforcing\n",
 		"/etc/fstab = UUID=0a / btrfs subvol=root 0 0\nUUID=0b /boot ext4 defaults 1 2\n",
+		"/usr/sbin/sshd ! exit 0\n", "/etc/hosts = 127.0.0.1   localhost localhost.localdomain\n::1         localhost localhost.localdomain\n",
 	})
 }
 
@@ -94,6 +97,7 @@ func alpine() Layout {
 		"/sbin/openrc ! exit 0\n", "/lib/modules/{K} @ modules", "/boot/vmlinuz-lts @ kernel", "/boot/initramfs-lts @ initrd", "/boot/config-lts = x", "/boot/System.map-lts = x", "/boot/boot -> .",
 		"/lib/apk/db/installed = x", "/var/cache/apk/x.apk = x", "/var/lib/misc/random-seed = x", "/var/lib/seedrng/seed.credit = x", "/etc/conf.d/hostname = hostname=old\n", "/etc/machine-id = 0123456789abcdef0123456789abcdef\n",
 		"/etc/hostname = old\n", "/etc/resolv.conf = nameserver 10.0.2.3\n", "/etc/fstab = UUID=0a / ext4 rw,relatime 0 1\n/dev/cdrom /media/cdrom iso9660 noauto,ro 0 0\n",
+		"/usr/sbin/dropbear ! exit 0\n", "/etc/hosts = 127.0.0.1\told.my.domain old localhost.localdomain localhost\n",
 	})
 }
 
@@ -131,7 +135,7 @@ func nixos() Layout {
 func bootc() Layout {
 	return layout("bootc", "ID=\"centos\"\nID_LIKE=\"rhel fedora\"\nVERSION_ID=9\nPRETTY_NAME=\"CentOS Stream 9\"\n", merged, systemd, []string{
 		"/usr/sbin/init -> ../lib/systemd/systemd", "/usr/lib/modules/{K} @ modules", "/usr/lib/modules/{K}/vmlinuz @ kernel", "/usr/lib/modules/{K}/initramfs.img @ initrd", "/boot/",
-		"/usr/lib/sysimage/rpm/rpmdb.sqlite = x", "/usr/lib/ostree/prepare-root.conf = x", "/sysroot/", "/ostree -> sysroot/ostree", "/home -> var/home", "/var/home/",
+		"/usr/lib/sysimage/rpm/rpmdb.sqlite = x", "/usr/lib/ostree/prepare-root.conf = x", "/sysroot/", "/ostree -> sysroot/ostree", "/home -> var/home", "/var/home/", "/root -> var/roothome", "/var/roothome/", "/usr/sbin/sshd ! exit 0\n",
 	})
 }
 
