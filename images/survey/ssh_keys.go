@@ -33,7 +33,7 @@ func (e *explorer) sshKeys() error {
 	}
 	return e.draft(draft{
 		path: who.home + "/.ssh/authorized_keys", why: who.name + " may log in with the keys of args.sshKeys", edit: keysFile,
-		mode: 0o600, dirMode: 0o700, uid: who.uid, gid: who.gid,
+		mode: 0o600, dirMode: 0o700, uid: who.uid, gid: who.gid, label: "ssh_home_t",
 	})
 }
 

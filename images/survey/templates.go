@@ -30,6 +30,7 @@ type draft struct {
 	mode      uint32                  // of a new file
 	dirMode   uint32                  // of new directories
 	uid, gid  uint32                  // of new files and directories
+	label     string                  // their type for SELinux
 }
 
 // templates makes the usual templates.
@@ -62,7 +63,7 @@ func (e *explorer) declared() (string, error) {
 // name of the machine. OpenRC's /etc/conf.d/hostname counts if there is no
 // /etc/hostname, and in old versions also if there is.
 func (e *explorer) hostname() error {
-	own := draft{path: "/etc/hostname", why: "each copy has its own name, from env.hostname", edit: hostnameFile, mode: 0o644, dirMode: 0o755}
+	own := draft{path: "/etc/hostname", why: "each copy has its own name, from env.hostname", edit: hostnameFile, mode: 0o644, dirMode: 0o755, label: "hostname_etc_t"}
 	openRC := own
 	openRC.path, openRC.edit = "/etc/conf.d/hostname", confHostname
 	drafts := []draft{own}
@@ -92,7 +93,7 @@ func (e *explorer) hostname() error {
 }
 
 func (e *explorer) hosts() error {
-	d := draft{path: "/etc/hosts", why: "127.0.1.1 is each copy's own name, from env.hostname", edit: hostsFile, mode: 0o644, dirMode: 0o755}
+	d := draft{path: "/etc/hosts", why: "127.0.1.1 is each copy's own name, from env.hostname", edit: hostsFile, mode: 0o644, dirMode: 0o755, label: "net_conf_t"}
 	if e.handmade() {
 		return e.draftExisting(d)
 	}
@@ -125,39 +126,67 @@ func (e *explorer) draft(d draft) error {
 		return err // only files that exist are suggested
 	}
 	real, missing, err := e.place(d.path)
-	if err != nil {
-		return err
-	}
-	t := Template{Path: d.path, File: images.File{Entry: images.Entry{
-		Path: real, Type: images.Regular, Mode: d.mode, UID: d.uid, GID: d.gid, ModTime: time.Unix(0, 0).UTC(),
-	}}}
-	old := ""
 	switch {
+	case err != nil:
+		return err
 	case real == "":
 		e.addReason("templates "+d.path, "left out: it leads nowhere in the image")
 		return nil
 	case len(missing) == 0:
-		if t.File.Entry, err = e.tree.Entry(real); err == nil && t.File.Entry.Type == images.HardLink {
-			t.File.Entry, err = e.tree.Entry(t.File.Entry.Link)
-			t.File.Entry.Path = real
-		}
-		if err != nil {
-			return err
-		}
-		if t.File.Entry.Type != images.Regular || t.File.Entry.Size > maxText {
-			e.addReason("templates "+d.path, "left out: it is no text file of at most %d KiB", maxText>>10)
-			return nil
-		}
-		if old, err = e.text(real); err != nil {
-			return err
-		}
-	default:
-		for _, dir := range missing[:len(missing)-1] {
-			t.Dirs = append(t.Dirs, images.Entry{Path: dir, Type: images.Directory, Mode: d.dirMode, UID: d.uid, GID: d.gid, ModTime: time.Unix(0, 0).UTC()})
-		}
+		return e.draftFile(d, real)
 	}
-	e.add(t, d, old)
+	label, err := e.label(path.Dir(missing[0]), d.label)
+	if err != nil {
+		return err
+	}
+	t := Template{Path: d.path}
+	for _, p := range missing {
+		t.Dirs = append(t.Dirs, images.Entry{
+			Path: p, Type: images.Directory, Mode: d.dirMode, UID: d.uid, GID: d.gid, ModTime: time.Unix(0, 0).UTC(), Xattrs: label,
+		})
+	}
+	last := len(t.Dirs) - 1
+	t.File.Entry, t.Dirs = t.Dirs[last], t.Dirs[:last]
+	t.File.Type, t.File.Mode = images.Regular, d.mode
+	e.add(t, d, "")
 	return nil
+}
+
+// draftFile makes a template of the file at real.
+func (e *explorer) draftFile(d draft, real string) error {
+	entry, _, err := e.entry(real)
+	if err != nil {
+		return err
+	}
+	if entry.Type != images.Regular || entry.Size > maxText {
+		e.addReason("templates "+d.path, "left out: it is no text file of at most %d KiB", maxText>>10)
+		return nil
+	}
+	old, err := e.text(real)
+	if err != nil {
+		return err
+	}
+	entry.Path = real // of the other names of a file, none becomes a template
+	e.add(Template{Path: d.path, File: images.File{Entry: entry}}, d, old)
+	return nil
+}
+
+const selinux = "security.selinux"
+
+// label is the attribute by which SELinux knows new files of a type in a
+// directory, "user:role:type:level" with a final zero byte. If the directory has
+// none, the image does without SELinux, or labels its files when it starts.
+func (e *explorer) label(dir, kind string) (map[string]string, error) {
+	entry, err := e.tree.Entry(dir)
+	if err != nil {
+		return nil, err
+	}
+	parts := strings.SplitN(entry.Xattrs[selinux], ":", 4)
+	if len(parts) != 4 {
+		return nil, nil
+	}
+	parts[2] = kind
+	return map[string]string{selinux: strings.Join(parts, ":")}, nil
 }
 
 // add adds a template. A file that has a template's tags is left as it is.

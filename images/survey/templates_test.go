@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cloudlets/images"
 )
 
 const (
@@ -81,5 +83,31 @@ func TestKeysBelongToTheirUser(t *testing.T) {
 	}
 	if e := keys.File.Entry; e.Mode != 0o600 || e.UID != 1000 || e.GID != 1001 {
 		t.Errorf("file %+v", e)
+	}
+}
+
+// labelled is a tree whose root's home has a label of SELinux.
+type labelled struct{ images.Tree }
+
+func (l labelled) Entry(p string) (images.Entry, error) {
+	e, err := l.Tree.Entry(p)
+	if p == "/root" {
+		e.Xattrs = map[string]string{selinux: "system_u:object_r:admin_home_t:s0\x00"}
+	}
+	return e, err
+}
+
+// TestKeysHaveALabel checks that an sshd that SELinux confines can read new keys.
+func TestKeysHaveALabel(t *testing.T) {
+	tree := made{"usr/sbin/sshd": "#!", "root/": "", "etc/os-release": "ID=fedora\n"}.tree(t)
+	f, err := Survey(t.Context(), labelled{tree}, Options{Templates: true, Owners: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := f.Templates[len(f.Templates)-1]
+	for _, e := range append(keys.Dirs, keys.File.Entry) {
+		if got, want := e.Xattrs[selinux], "system_u:object_r:ssh_home_t:s0\x00"; got != want {
+			t.Errorf("%s has the label %q, want %q", e.Path, got, want)
+		}
 	}
 }
