@@ -74,15 +74,15 @@ func (l *List) Describe(e images.Entry, of uint32, at int64) (f File, cost int64
 // Add gives a file a name in a directory, and returns its number. A file that
 // has the name is gone, and all that is in it can no longer be found.
 func (l *List) Add(f File, dir uint32, name string) uint32 {
+	l.names.reserve(l)
 	slot := l.names.slot(l, dir, name)
 	if *slot == 0 {
 		f.name = l.texts.Add(name)
-		i := l.put(f, dir)
-		l.names.add(l, i)
-		return i
+		l.names.used++
+	} else {
+		old := l.File(*slot)
+		old.Gone, f.name = true, old.name
 	}
-	old := l.File(*slot)
-	old.Gone, f.name = true, old.name
 	*slot = l.put(f, dir)
 	return *slot
 }

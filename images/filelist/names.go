@@ -34,12 +34,12 @@ func (t *nameTable) start(dir uint32, sum uint64) uint64 {
 
 func (t *nameTable) after(at uint64) uint64 { return (at + 1) & uint64(len(t.slots)-1) }
 
-// add adds a file whose name is new in its directory.
-func (t *nameTable) add(x *List, i uint32) {
-	if t.used++; t.used > len(t.slots)/4*3 {
+// reserve makes room for one more file, so that a slot stays where it is until
+// it is used.
+func (t *nameTable) reserve(x *List) {
+	if t.used == len(t.slots)/4*3 {
 		t.grow(x)
 	}
-	t.put(x, i)
 }
 
 // put uses the first free slot.
