@@ -43,6 +43,7 @@ var inside = map[string][]string{
 	"images/manifest":    {"images/jsontext", "images/pattern", "images/schema"},
 	"images":             {"images/jsontext", "images/manifest"},
 	"images/fingerprint": {"images"},
+	"images/filelist":    {"images", "images/paged"},
 	"images/layers":      {"images"},
 	"images/boot":        {"images", "images/manifest"},
 	"provision/store":    {"images/atomicfile"},

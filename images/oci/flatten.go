@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"time"
 
 	"cloudlets/images"
 	"cloudlets/images/bounded"
+	"cloudlets/images/filelist"
 )
 
 // Special names in a layer (OCI Image Format, "Image Layer Filesystem
@@ -28,63 +28,47 @@ const (
 	// maxMemory is the maximum memory for the list of an image's files, in
 	// bytes.
 	maxMemory = 1 << 30
-	// fileCost is roughly the memory for a file in that list, without its
-	// texts.
-	fileCost = 400
-	// maxHeaders is an upper bound for the size of the headers of so many files
-	// in a tarball, in bytes.
-	maxHeaders = 8 << 30
+	// maxHeaders is room for the headers of so many files in a tarball, in bytes,
+	// where few names and targets are longer than 100 bytes.
+	maxHeaders = 32 << 30
 	// maxSymlinks is the maximum number of symbolic links in one path.
 	maxSymlinks = 40
 	// maxPath is the maximum length of a path that can be opened, in bytes.
 	maxPath = 4095
 )
 
-// file is the file to which a name refers. Hard links are several names of one
-// file. The file stays when a higher layer replaces or removes one of its
-// names.
-type file struct {
-	images.Entry
-	layer, at int // the position of its content
-}
-
-// node is a name in the image's tree.
-type node struct {
-	file     *file
-	layer    int // the last layer with this name
-	children map[string]*node
-}
-
-func (n *node) isDir() bool { return n.file.Type == images.Directory }
-
 // flattener puts layers on top of each other, from the lowest to the highest.
+// Hard links are several names of one file. The file stays when a higher layer
+// replaces or removes one of its names.
 type flattener struct {
-	root            *node
+	*filelist.List  // a file's At is its position
 	memory, maxSize int64
 	size            int64 // of all files
 }
 
 func newFlattener(maxSize int64) *flattener {
-	return &flattener{root: impliedDirectory(0), maxSize: maxSize}
+	return &flattener{List: filelist.New(), maxSize: maxSize}
 }
 
-// impliedDirectory returns a directory that no layer contains but that a path
-// needs.
-func impliedDirectory(layer int) *node {
-	e := images.Entry{Type: images.Directory, Mode: 0o755, ModTime: time.Unix(0, 0).UTC()}
-	return &node{file: &file{Entry: e}, layer: layer, children: map[string]*node{}}
-}
+// layerShift separates the two parts of a position: the last layer with the
+// name, and the index of its entry in that layer. A layer of [Options.MaxSize]
+// has fewer entries.
+const layerShift = 40
+
+func position(layer, at int) int64 { return int64(layer)<<layerShift | int64(at) }
+
+// layerOf returns the last layer that has a file's name.
+func layerOf(f *filelist.File) int { return int(f.At >> layerShift) }
 
 // add adds one entry of a layer on top.
 func (f *flattener) add(e images.Entry, layer, at int) error {
-	if err := f.charge(e); err != nil {
+	dir, base := path.Split(e.Path)
+	if err := f.charge(filelist.Cost+int64(len(base)+len(e.Link)), e.Size); err != nil {
 		return err
 	}
-	dir, base := path.Split(e.Path)
 	switch {
 	case e.Path == "/":
-		f.root.file, f.root.layer = &file{Entry: e, layer: layer, at: at}, layer
-		return nil
+		return f.renew(0, e, position(layer, at))
 	case base == opaqueName:
 		return f.hideAll(dir, layer)
 	case strings.Contains(e.Path, "/"+aufsPrefix):
@@ -92,26 +76,22 @@ func (f *flattener) add(e images.Entry, layer, at int) error {
 	case strings.HasPrefix(base, whiteoutPrefix):
 		return f.hide(dir, base[len(whiteoutPrefix):], layer)
 	}
-	parent, length, err := f.find(dir, layer, true)
+	parent, err := f.find(dir, layer, true)
 	if err != nil {
 		return err
 	}
-	if length+1+len(base) > maxPath {
+	if parent.length+1+len(base) > maxPath {
 		return errLong
 	}
-	return f.put(parent, base, e, layer, at)
+	return f.put(parent.dir, base, e, position(layer, at))
 }
 
 // charge counts the memory and the size of an entry.
-func (f *flattener) charge(e images.Entry) error {
-	f.memory += fileCost + int64(len(e.Path)+len(e.Link))
-	for name, value := range e.Xattrs {
-		f.memory += fileCost/2 + int64(len(name)+len(value))
-	}
-	if f.memory > maxMemory {
+func (f *flattener) charge(memory, size int64) error {
+	if f.memory += memory; f.memory > maxMemory {
 		return fmt.Errorf("exceeds a limit: the list of the image's files takes more than %d bytes of memory", maxMemory)
 	}
-	if f.size += e.Size; f.size > f.maxSize {
+	if f.size += size; f.size > f.maxSize {
 		return bounded.TooLarge(f.maxSize)
 	}
 	return nil
@@ -119,41 +99,58 @@ func (f *flattener) charge(e images.Entry) error {
 
 // put gives an entry a name in a directory. If a directory replaces a
 // directory, the contents stay; otherwise the old file is dropped.
-func (f *flattener) put(parent *node, base string, e images.Entry, layer, at int) error {
+func (f *flattener) put(parent uint32, base string, e images.Entry, at int64) error {
+	if e.Type == images.Directory {
+		if old, ok := f.Find(parent, base); ok && f.isDir(old) {
+			return f.renew(old, e, at)
+		}
+	}
+	var target uint32
 	if e.Type == images.HardLink {
-		target, err := f.target(e.Link)
-		if err != nil {
+		var err error
+		if target, err = f.target(e.Link); err != nil {
 			return err
 		}
-		parent.children[base] = &node{file: target, layer: layer}
-		return nil
 	}
-	n := &node{file: &file{Entry: e, layer: layer, at: at}, layer: layer}
-	if n.isDir() {
-		n.children = map[string]*node{}
-		if old := parent.children[base]; old != nil && old.isDir() {
-			n.children = old.children
-		}
-	}
-	parent.children[base] = n
-	return nil
+	_, err := f.append(parent, base, e, target, at)
+	return err
 }
+
+// append adds a file to a directory. A hard link is a name of the file target.
+func (f *flattener) append(parent uint32, base string, e images.Entry, target uint32, at int64) (uint32, error) {
+	file, cost := f.Describe(e, target, at)
+	if err := f.charge(cost, 0); err != nil {
+		return 0, err
+	}
+	return f.Add(file, parent, base), nil
+}
+
+// renew gives a directory the attributes of an entry of the same name.
+func (f *flattener) renew(dir uint32, e images.Entry, at int64) error {
+	as, cost := f.Describe(e, 0, at)
+	f.Renew(dir, as)
+	f.File(dir).At = at
+	return f.charge(cost, 0)
+}
+
+func (f *flattener) isDir(i uint32) bool { return f.Kind(f.File(i)) == images.Directory }
 
 // target returns the file that a hard link names, according to the layers so
 // far.
-func (f *flattener) target(link string) (*file, error) {
+func (f *flattener) target(link string) (uint32, error) {
 	dir, base := path.Split(link)
-	parent, _, err := f.find(dir, 0, false)
+	parent, err := f.find(dir, 0, false)
 	if err != nil && !errors.Is(err, errAbsent) {
-		return nil, err
+		return 0, err
 	}
-	if err != nil || parent.children[base] == nil {
-		return nil, fmt.Errorf("is a hard link to %s, which does not exist in this or a lower layer", link)
+	i, ok := f.Find(parent.dir, base)
+	if err != nil || !ok {
+		return 0, fmt.Errorf("is a hard link to %s, which does not exist in this or a lower layer", link)
 	}
-	if n := parent.children[base]; !n.isDir() {
-		return n.file, nil
+	if f.isDir(i) {
+		return 0, fmt.Errorf("is a hard link to the directory %s", link)
 	}
-	return nil, fmt.Errorf("is a hard link to the directory %s", link)
+	return f.Original(i), nil
 }
 
 // hide removes what lower layers have under a name.
@@ -161,27 +158,27 @@ func (f *flattener) hide(dir, base string, layer int) error {
 	if base == "" || base == "." || base == ".." {
 		return fmt.Errorf("removes %q, which is not a valid name", base)
 	}
-	parent, _, err := f.find(dir, layer, false)
+	parent, err := f.find(dir, layer, false)
 	if errors.Is(err, errAbsent) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if n := parent.children[base]; n != nil && !n.prune(layer) {
-		delete(parent.children, base)
+	if i, ok := f.Find(parent.dir, base); ok && !f.prune(i, layer) {
+		f.File(i).Gone = true
 	}
 	return nil
 }
 
 // hideAll removes what lower layers have in a directory.
 func (f *flattener) hideAll(dir string, layer int) error {
-	n, _, err := f.find(dir, layer, false)
+	at, err := f.find(dir, layer, false)
 	if errors.Is(err, errAbsent) {
 		return nil
 	}
 	if err == nil {
-		n.pruneChildren(layer)
+		f.pruneChildren(at.dir, layer)
 	}
 	return err
 }
@@ -189,93 +186,15 @@ func (f *flattener) hideAll(dir string, layer int) error {
 // prune removes everything from layers lower than the given one, and reports
 // whether anything is left. So it does not matter whether the layer's own files
 // come before or after the mark.
-func (n *node) prune(layer int) bool {
-	n.pruneChildren(layer)
-	return n.layer == layer || len(n.children) > 0
-}
-
-func (n *node) pruneChildren(layer int) {
-	for name, child := range n.children {
-		if !child.prune(layer) {
-			delete(n.children, name)
-		}
+func (f *flattener) prune(i uint32, layer int) bool {
+	file, inside := f.File(i), false
+	if f.isDir(i) {
+		f.pruneChildren(i, layer)
+		inside = file.Value != 0
 	}
+	return layerOf(file) == layer || inside
 }
 
-var (
-	errAbsent = errors.New("it does not exist in this or a lower layer")
-	errLong   = fmt.Errorf("has a path of more than %d bytes, which cannot be opened", maxPath)
-)
-
-// find returns the directory at p and the length of its path. It follows
-// symbolic links within the image. If create is set, it makes missing
-// directories.
-func (f *flattener) find(p string, layer int, create bool) (n *node, length int, err error) {
-	at := place{nodes: []*node{f.root}}
-	todo, links := strings.Split(p, "/"), 0
-	for len(todo) > 0 {
-		part := todo[0]
-		todo = todo[1:]
-		if at.step(part) {
-			continue
-		}
-		child := at.dir().children[part]
-		switch {
-		case child == nil && !create:
-			return nil, 0, errAbsent
-		case child == nil && at.length+1+len(part) > maxPath:
-			return nil, 0, errLong
-		case child == nil:
-			if err := f.charge(images.Entry{Path: part}); err != nil {
-				return nil, 0, err
-			}
-			child = impliedDirectory(layer)
-			at.dir().children[part] = child
-			at.enter(child, part)
-		case child.isDir():
-			at.enter(child, part)
-		case child.file.Type != images.Symlink:
-			return nil, 0, fmt.Errorf("is in %s, which is not a directory", part)
-		case links == maxSymlinks:
-			return nil, 0, fmt.Errorf("leads through more than %d symbolic links", maxSymlinks)
-		default:
-			links++
-			todo = append(at.follow(child.file.Link), todo...)
-		}
-	}
-	return at.dir(), at.length, nil
-}
-
-// place is a directory and the directories above it.
-type place struct {
-	nodes   []*node
-	lengths []int // of the names of all but the root
-	length  int   // of the whole path
-}
-
-func (a *place) dir() *node { return a.nodes[len(a.nodes)-1] }
-
-// step handles the parts of a path that need no lookup, and reports whether
-// part is one of them.
-func (a *place) step(part string) bool {
-	if part == ".." && len(a.lengths) > 0 {
-		last := len(a.lengths) - 1
-		a.length -= 1 + a.lengths[last]
-		a.nodes, a.lengths = a.nodes[:last+1], a.lengths[:last]
-	}
-	return part == "" || part == "." || part == ".."
-}
-
-func (a *place) enter(n *node, name string) {
-	a.nodes, a.lengths = append(a.nodes, n), append(a.lengths, len(name))
-	a.length += 1 + len(name)
-}
-
-// follow returns the parts of a symbolic link's target. If the target is
-// absolute, it continues at the image's root.
-func (a *place) follow(link string) []string {
-	if strings.HasPrefix(link, "/") {
-		*a = place{nodes: a.nodes[:1]}
-	}
-	return strings.Split(link, "/")
+func (f *flattener) pruneChildren(dir uint32, layer int) {
+	f.Remove(dir, func(i uint32) bool { return !f.prune(i, layer) })
 }

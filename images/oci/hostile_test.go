@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"cloudlets/images"
+	"cloudlets/images/filelist"
 	"cloudlets/images/tarball"
 )
 
@@ -220,15 +221,10 @@ func FuzzFlatten(f *testing.F) {
 			kinds[e.Path] = e.Type
 		}
 		list := flat.list(2)
-		for _, e := range list.bare {
-			see(e)
-		}
-		for _, files := range list.contents {
-			for _, c := range files {
-				see(c.Entry)
-				for _, l := range c.links {
-					see(l)
-				}
+		entries := filelist.NewMaker(list.files)
+		for _, files := range append([][]uint32{list.bare}, list.contents...) {
+			for _, i := range files {
+				see(entries.CanonicalEntry(i, list.order))
 			}
 		}
 	})

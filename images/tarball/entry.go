@@ -11,11 +11,6 @@ import (
 	"cloudlets/images"
 )
 
-// impliedDirectory is a directory that a tarball does not name.
-func impliedDirectory(p string) images.Entry {
-	return images.Entry{Path: p, Type: images.Directory, Mode: 0o755, ModTime: time.Unix(0, 0).UTC()}
-}
-
 // Entry is the file that a tarball's header stands for, with an absolute path.
 // A header that no filesystem could hold, or whose name leads out of the image,
 // is an error that begins with what is wrong: "has an empty name". Extended

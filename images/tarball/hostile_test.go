@@ -23,6 +23,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
+	"cloudlets/images/filelist"
 	"cloudlets/images/imagetest"
 	"cloudlets/testdata/needs"
 )
@@ -263,8 +264,8 @@ func TestTarListsAreBounded(t *testing.T) {
 		for i := 0; err == nil && i < 100_000; i++ {
 			err = x.add(next(i), int64(i))
 		}
-		if err == nil || !strings.Contains(err.Error(), "more than 1 MiB of memory") || x.files.Len() > 1<<20/fileCost {
-			t.Errorf("%s: %d files, %v", name, x.files.Len(), err)
+		if err == nil || !strings.Contains(err.Error(), "more than 1 MiB of memory") || x.Len() > 1<<20/filelist.Cost {
+			t.Errorf("%s: %d files, %v", name, x.Len(), err)
 		}
 	}
 }

@@ -11,14 +11,12 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
+	"cloudlets/images/filelist"
 )
 
 // maxIndex bounds the memory of an index in bytes. It is enough for ten million
 // files; a small compressed tarball can list far more.
 const maxIndex = 1 << 30
-
-// fileCost is about how many bytes of memory a file takes besides its texts.
-const fileCost = 72
 
 // indexer makes an index of an archive's entries, in their order.
 type indexer struct {
@@ -37,15 +35,13 @@ type indexer struct {
 }
 
 func newIndexer(maxSize int64) *indexer {
-	x := &indexer{maxMemory: maxIndex, maxSize: maxSize, index: index{names: newNameTable()}}
-	x.files.Add(x.describe(impliedDirectory("/"), 0, 0))
-	return x
+	return &indexer{maxMemory: maxIndex, maxSize: maxSize, index: index{List: filelist.New()}}
 }
 
 // add adds the entry whose header begins at offset at.
 func (x *indexer) add(e images.Entry, at int64) error {
 	name := path.Base(e.Path)
-	if err := x.charge(fileCost+int64(len(name)+len(e.Link)), e.Size); err != nil {
+	if err := x.charge(filelist.Cost+int64(len(name)+len(e.Link)), e.Size); err != nil {
 		return err
 	}
 	var of uint32
@@ -55,8 +51,8 @@ func (x *indexer) add(e images.Entry, at int64) error {
 			return err
 		}
 	}
-	f := x.describe(e, of, at)
-	if err := x.charge(0, 0); err != nil { // what is described may have cost more
+	f, err := x.describe(e, of, at)
+	if err != nil {
 		return err
 	}
 	if e.Path == "/" {
@@ -66,10 +62,10 @@ func (x *indexer) add(e images.Entry, at int64) error {
 	if err != nil {
 		return err
 	}
-	if i, ok := x.find(dir, name); ok {
+	if i, ok := x.Find(dir, name); ok {
 		return x.replace(i, f, e)
 	}
-	x.append(f, dir, name)
+	x.Add(f, dir, name)
 	x.latest, x.latestFile = path.Dir(e.Path), dir
 	return nil
 }
@@ -91,61 +87,48 @@ func (x *indexer) link(e *images.Entry) (of uint32, err error) {
 	way := &way{index: &x.index, path: path.Dir(e.Link)}
 	ok := way.follow() == nil && way.todo == ""
 	if of = way.dir; ok && e.Link != "/" {
-		of, ok = x.find(way.dir, path.Base(e.Link))
+		of, ok = x.Find(way.dir, path.Base(e.Link))
 	}
 	if !ok {
 		return 0, fmt.Errorf("is a hard link to %s, which the tarball does not hold before it", e.Link)
 	}
-	f := x.file(of)
-	switch x.kind(f) {
+	f := x.File(of)
+	switch x.Kind(f) {
 	case images.Directory:
 		return 0, fmt.Errorf("is a hard link to the directory %s", e.Link)
 	case images.HardLink:
-		of = uint32(f.value)
+		of = uint32(f.Value)
 	}
 	p := e.Path
-	*e = linkTo(x.entry(of), p)
+	*e = filelist.LinkTo(x.Entry(of), p)
 	return of, nil
 }
 
-// describe packs an entry without its path. For a hard link, of is the file
-// that it is a name of.
-func (x *indexer) describe(e images.Entry, of uint32, at int64) member {
-	f := member{at: at, seconds: e.ModTime.Unix(), nanos: uint32(e.ModTime.Nanosecond())}
-	switch e.Type {
-	case images.Regular:
-		f.value = e.Size
-	case images.Symlink:
-		f.value = int64(x.texts.Add(e.Link))
-	case images.HardLink:
-		f.value = int64(of)
-	}
-	var cost int64
-	f.traits, cost = x.traits.add(&e)
-	x.memory += cost
-	return f
+// describe packs an entry and charges what that costs besides its texts.
+func (x *indexer) describe(e images.Entry, of uint32, at int64) (filelist.File, error) {
+	f, cost := x.Describe(e, of, at)
+	return f, x.charge(cost, 0)
 }
 
 // replace puts a file in the place of file i. A directory that comes again
 // stays, and takes over the new mode, owner and time.
-func (x *indexer) replace(i uint32, f member, e images.Entry) error {
-	old := x.file(i)
-	kind := x.kind(old)
+func (x *indexer) replace(i uint32, f filelist.File, e images.Entry) error {
+	old := x.File(i)
+	kind := x.Kind(old)
 	switch {
-	case e.Type == images.HardLink && (f.value == int64(i) || kind == images.HardLink && f.value == old.value):
+	case e.Type == images.HardLink && (f.Value == int64(i) || kind == images.HardLink && f.Value == old.Value):
 		return nil // a link to itself changes nothing
 	case e.Type == images.Directory && kind == images.Directory:
-		old.traits, old.seconds, old.nanos = f.traits, f.seconds, f.nanos
+		x.Renew(i, f)
 		return nil
 	case e.Path == "/":
 		return errors.New("makes the root something other than a directory")
-	case kind == images.Directory && old.value != 0:
+	case kind == images.Directory && old.Value != 0:
 		return fmt.Errorf("takes the place of the directory %s, in which there are files", e.Path)
 	}
-	old.gone, x.unsettled = true, true
+	x.unsettled = true
 	x.latest = "" // it may have been reached through what is gone
-	f.name = old.name
-	*x.names.slot(&x.index, old.dir, path.Base(e.Path)) = x.put(f, old.dir)
+	x.Add(f, old.Dir, path.Base(e.Path))
 	return nil
 }
 
@@ -159,37 +142,22 @@ func (x *indexer) directory(p string, name int, at int64) (uint32, error) {
 	if err := way.follow(); err != nil {
 		return 0, err
 	}
-	if real := len(x.path(way.dir)) + len(way.todo) + name; way.links > 0 && real > maxPath {
+	if real := len(x.Path(way.dir)) + len(way.todo) + name; way.links > 0 && real > maxPath {
 		return 0, fmt.Errorf("has a path of more than %d bytes behind its symbolic links", maxPath)
 	}
 	dir := way.dir
 	for name, rest := "", way.todo; rest != ""; {
 		name, rest, _ = strings.Cut(rest, "/")
-		if err := x.charge(fileCost+int64(len(name)), 0); err != nil {
+		if err := x.charge(filelist.Cost+int64(len(name)), 0); err != nil {
 			return 0, err
 		}
-		dir = x.append(x.describe(impliedDirectory(name), 0, at), dir, name)
+		f, err := x.describe(filelist.ImpliedDirectory(name), 0, at)
+		if err != nil {
+			return 0, err
+		}
+		dir = x.Add(f, dir, name)
 	}
 	return dir, nil
-}
-
-// append adds a file whose name is new in its directory, and returns its
-// number.
-func (x *indexer) append(f member, dir uint32, name string) uint32 {
-	f.name = x.texts.Add(name)
-	i := x.put(f, dir)
-	x.names.add(&x.index, i)
-	return i
-}
-
-// put adds a file to a directory.
-func (x *indexer) put(f member, dir uint32) uint32 {
-	i := uint32(x.files.Len())
-	in := x.file(dir)
-	f.dir, f.next = dir, uint32(in.value)
-	in.value = int64(i)
-	x.files.Add(f)
-	return i
 }
 
 // finish is the index, once there are no more entries.
@@ -199,12 +167,12 @@ func (x *indexer) finish() *index {
 		x.inherit()
 		x.reorder()
 	}
-	if i, ok := x.lookup(images.ManifestPath); !ok || x.kind(x.file(i)) != images.Regular || x.file(i).at != x.manifestAt {
+	if i, ok := x.Lookup(images.ManifestPath); !ok || x.Kind(x.File(i)) != images.Regular || x.File(i).At != x.manifestAt {
 		x.manifest = nil
 	}
-	x.traits.numbers = nil
+	x.Seal()
 	index := x.index
-	index.canonical = sync.OnceValue(index.sort)
+	index.canonical = sync.OnceValue(index.Sort)
 	return &index
 }
 
@@ -212,17 +180,17 @@ func (x *indexer) finish() *index {
 func (x *indexer) leaveOutBookkeeping() {
 	found := false
 	for _, p := range images.BookkeepingPaths() {
-		if i, ok := x.lookup(p); ok {
-			x.file(i).gone, found = true, true
+		if i, ok := x.Lookup(p); ok {
+			x.File(i).Gone, found = true, true
 		}
 	}
 	if !found {
 		return
 	}
 	x.unsettled = true
-	for i := 1; i < x.files.Len(); i++ { // a directory is before what is in it
-		if f := x.files.At(i); x.file(f.dir).gone {
-			f.gone = true
+	for i := 1; i < x.Len(); i++ { // a directory is before what is in it
+		if f := x.File(uint32(i)); x.File(f.Dir).Gone {
+			f.Gone = true
 		}
 	}
 }
@@ -230,18 +198,17 @@ func (x *indexer) leaveOutBookkeeping() {
 // inherit makes the first hard link to each file that is gone that file.
 func (x *indexer) inherit() {
 	heirs := map[int64]int64{}
-	for i := range x.files.Len() {
-		f := x.files.At(i)
-		if f.gone || x.kind(f) != images.HardLink || !x.file(uint32(f.value)).gone {
+	for i := range x.Len() {
+		f := x.File(uint32(i))
+		if f.Gone || x.Kind(f) != images.HardLink || !x.File(uint32(f.Value)).Gone {
 			continue
 		}
-		if heir, ok := heirs[f.value]; ok {
-			f.value = heir
+		if heir, ok := heirs[f.Value]; ok {
+			f.Value = heir
 			continue
 		}
-		heirs[f.value] = int64(i)
-		dead := x.file(uint32(f.value))
-		f.at, f.value, f.traits, f.seconds, f.nanos = dead.at, dead.value, dead.traits, dead.seconds, dead.nanos
+		heirs[f.Value] = int64(i)
+		x.Inherit(uint32(i))
 	}
 }
 
@@ -249,21 +216,21 @@ func (x *indexer) inherit() {
 // the archive, with each directory before what is in it.
 func (x *indexer) reorder() {
 	var sorted []uint32
-	for i := range x.files.Len() {
-		if !x.files.At(i).gone {
+	for i := range x.Len() {
+		if !x.File(uint32(i)).Gone {
 			sorted = append(sorted, uint32(i))
 		}
 	}
-	slices.SortStableFunc(sorted, func(a, b uint32) int { return cmp.Compare(x.file(a).at, x.file(b).at) })
+	slices.SortStableFunc(sorted, func(a, b uint32) int { return cmp.Compare(x.File(a).At, x.File(b).At) })
 	x.order = make([]uint32, 0, len(sorted))
-	placed := make([]bool, x.files.Len())
+	placed := make([]bool, x.Len())
 	var place func(i uint32)
 	place = func(i uint32) {
 		if placed[i] {
 			return
 		}
 		if i != 0 {
-			place(x.file(i).dir)
+			place(x.File(i).Dir)
 		}
 		placed[i] = true
 		x.order = append(x.order, i)

@@ -15,6 +15,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/bounded"
+	"cloudlets/images/filelist"
 	"cloudlets/images/fingerprint"
 )
 
@@ -96,15 +97,15 @@ func (s *Tarball) Walk(ctx context.Context, visit images.VisitFunc) error {
 		return err
 	}
 	defer in.Close()
-	cursor, entries := newCursor(in), entryMaker{index: index}
+	cursor, entries := newCursor(in), filelist.NewMaker(index.List)
 	for i := range index.walk() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		e := entries.entry(i)
+		e := entries.Entry(i)
 		var content io.Reader
 		if e.Type == images.Regular {
-			if _, err := cursor.content(index.file(i).at, e.Size); err != nil {
+			if _, err := cursor.content(index.File(i).At, e.Size); err != nil {
 				return fmt.Errorf("read %s of image %s: %w", e.Path, s.name, err)
 			}
 			content = cursor.archive
@@ -260,7 +261,7 @@ func (s *Tarball) Manifest(ctx context.Context) ([]byte, error) {
 	if index.manifest != nil {
 		return index.manifest, nil
 	}
-	if _, ok := index.lookup(images.Dir); !ok {
+	if _, ok := index.Lookup(images.Dir); !ok {
 		return nil, fs.ErrNotExist
 	}
 	tree, err := s.Tree(ctx)

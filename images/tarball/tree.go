@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"cloudlets/images"
+	"cloudlets/images/filelist"
 )
 
 // tree is random access to an archive that is in a file as it is.
@@ -27,16 +28,16 @@ var _ images.Ordered = (*tree)(nil)
 // are in the archive, and only if the visit reads them.
 func (t *tree) Walk(ctx context.Context, visit images.VisitFunc) error {
 	order := t.index.canonical()
-	entries := entryMaker{index: t.index}
+	entries := filelist.NewMaker(t.index.List)
 	in := plainInput(t.file, 0, t.size, nearSize)
-	for _, i := range order.list {
+	for _, i := range order.Files {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		e := entries.canonicalEntry(i, order)
+		e := entries.CanonicalEntry(i, order)
 		var content io.Reader
 		if e.Type == images.Regular {
-			content = &foundContent{tree: t, in: in, path: e.Path, file: t.index.file(t.index.original(i))}
+			content = &foundContent{tree: t, in: in, path: e.Path, file: t.index.File(t.index.Original(i))}
 		}
 		if err := visit(e, content); err != nil {
 			return err
@@ -51,7 +52,7 @@ type foundContent struct {
 	tree *tree
 	in   *input
 	path string
-	file *member
+	file *filelist.File
 	r    io.Reader
 }
 
@@ -65,18 +66,18 @@ func (c *foundContent) Read(p []byte) (int, error) {
 }
 
 func (c *foundContent) find() error {
-	if err := c.in.goTo(c.file.at); err != nil {
+	if err := c.in.goTo(c.file.At); err != nil {
 		return err
 	}
 	found := newCursor(c.in)
-	_, err := found.content(c.file.at, c.file.value)
+	_, err := found.content(c.file.At, c.file.Value)
 	c.r = found.archive
 	return err
 }
 
 // find looks a path up.
 func (t *tree) find(what, p string) (uint32, error) {
-	i, ok := t.index.lookup(images.CleanPath(p))
+	i, ok := t.index.Lookup(images.CleanPath(p))
 	if !ok {
 		return 0, t.fail(what, p, fs.ErrNotExist)
 	}
@@ -98,8 +99,8 @@ func (t *tree) Entry(p string) (images.Entry, error) {
 }
 
 func (t *tree) entry(i uint32) images.Entry {
-	e := t.index.pathless(t.index.original(i))
-	e.Path = t.index.path(i)
+	e := t.index.Pathless(t.index.Original(i))
+	e.Path = t.index.Path(i)
 	return e
 }
 
@@ -109,11 +110,11 @@ func (t *tree) ReadDir(p string) ([]images.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.index.kind(t.index.file(dir)) != images.Directory {
+	if t.index.Kind(t.index.File(dir)) != images.Directory {
 		return nil, t.fail("list", p, errors.New("it is not a directory"))
 	}
 	var list []images.Entry
-	for i := range t.index.children(dir) {
+	for i := range t.index.Children(dir) {
 		list = append(list, t.entry(i))
 	}
 	slices.SortFunc(list, func(a, b images.Entry) int { return strings.Compare(a.Path, b.Path) })
@@ -126,19 +127,19 @@ func (t *tree) Open(p string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := t.index.file(t.index.original(i))
-	if t.index.kind(f) != images.Regular {
+	f := t.index.File(t.index.Original(i))
+	if t.index.Kind(f) != images.Regular {
 		return nil, t.fail("open", p, errors.New("it is not a regular file"))
 	}
-	cursor := newCursor(plainInput(t.file, f.at, t.size, glanceSize))
-	h, err := cursor.content(0, f.value)
+	cursor := newCursor(plainInput(t.file, f.At, t.size, glanceSize))
+	h, err := cursor.content(0, f.Value)
 	if err != nil {
 		return nil, t.fail("open", p, err)
 	}
 	if isSparse(h) {
 		return io.NopCloser(cursor.archive), nil
 	}
-	return storedContent{io.NewSectionReader(t.file, f.at+cursor.in.off, f.value)}, nil
+	return storedContent{io.NewSectionReader(t.file, f.At+cursor.in.off, f.Value)}, nil
 }
 
 // storedContent is the content of a file that is in the archive as it is.

@@ -38,10 +38,10 @@ func (w *way) follow() error {
 		case "", ".":
 			continue
 		case "..":
-			w.dir = w.index.file(w.dir).dir
+			w.dir = w.index.File(w.dir).Dir
 			continue
 		}
-		i, ok := w.index.find(w.dir, name)
+		i, ok := w.index.Find(w.dir, name)
 		if !ok && len(before) <= w.own {
 			w.todo = before
 			return nil
@@ -58,14 +58,14 @@ func (w *way) follow() error {
 
 // enter goes on into a file; own says whether its name is of the path itself.
 func (w *way) enter(i uint32, own bool) error {
-	f := w.index.file(w.index.original(i))
-	switch w.index.kind(f) {
+	f := w.index.File(w.index.Original(i))
+	switch w.index.Kind(f) {
 	case images.Directory:
 		w.dir = i
 		return nil
 	case images.Symlink:
 	default:
-		return fmt.Errorf("is in %s, which is not a directory", w.index.path(i))
+		return fmt.Errorf("is in %s, which is not a directory", w.index.Path(i))
 	}
 	if w.links++; w.links > maxLinks {
 		return fmt.Errorf("is in %s: %w", w.path, images.ErrTooManyLinks)
@@ -73,7 +73,7 @@ func (w *way) enter(i uint32, own bool) error {
 	if own {
 		w.own = len(w.todo)
 	}
-	target := string(w.index.texts.At(uint32(f.value)))
+	target := w.index.Target(f)
 	if strings.HasPrefix(target, "/") {
 		w.dir = 0
 	}

@@ -1,4 +1,4 @@
-package tarball
+package filelist
 
 import (
 	"encoding/binary"
@@ -8,7 +8,7 @@ import (
 	"cloudlets/images"
 )
 
-// traits are the properties that many files of a tarball share.
+// traits are the properties that many files of an image share.
 type traits struct {
 	Type         images.Type
 	mode         uint32
@@ -35,7 +35,7 @@ const (
 // traitList keeps equal traits once, and numbers them.
 type traitList struct {
 	list    []sharedTraits
-	numbers map[traits]uint32 // only while the index is made
+	numbers map[traits]uint32 // only while files are added
 }
 
 // at returns the traits with a number.

@@ -1,9 +1,9 @@
-package tarball
+package filelist
 
 import "hash/maphash"
 
 // nameTable finds files by directory and name. It is a hash table of their
-// numbers with open addressing; the index has what the numbers stand for.
+// numbers with open addressing; the list has what the numbers stand for.
 type nameTable struct {
 	seed  maphash.Seed
 	slots []uint32 // 0 is free; the length is a power of 2
@@ -18,9 +18,9 @@ func newNameTable() nameTable {
 }
 
 // slot is the place of a file's number, or a free place if there is no such file.
-func (t *nameTable) slot(x *index, dir uint32, name string) *uint32 {
+func (t *nameTable) slot(x *List, dir uint32, name string) *uint32 {
 	for at := t.start(dir, maphash.String(t.seed, name)); ; at = t.after(at) {
-		if i := t.slots[at]; i == 0 || x.file(i).dir == dir && string(x.texts.At(x.file(i).name)) == name {
+		if i := t.slots[at]; i == 0 || x.File(i).Dir == dir && string(x.texts.At(x.File(i).name)) == name {
 			return &t.slots[at]
 		}
 	}
@@ -34,18 +34,18 @@ func (t *nameTable) start(dir uint32, sum uint64) uint64 {
 
 func (t *nameTable) after(at uint64) uint64 { return (at + 1) & uint64(len(t.slots)-1) }
 
-// add adds a file whose name is new in its directory.
-func (t *nameTable) add(x *index, i uint32) {
-	if t.used++; t.used > len(t.slots)/4*3 {
+// reserve makes room for one more file, so that a slot stays where it is until
+// it is used.
+func (t *nameTable) reserve(x *List) {
+	if t.used == len(t.slots)/4*3 {
 		t.grow(x)
 	}
-	t.put(x, i)
 }
 
 // put uses the first free slot.
-func (t *nameTable) put(x *index, i uint32) {
-	f := x.file(i)
-	at := t.start(f.dir, maphash.Bytes(t.seed, x.texts.At(f.name)))
+func (t *nameTable) put(x *List, i uint32) {
+	f := x.File(i)
+	at := t.start(f.Dir, maphash.Bytes(t.seed, x.texts.At(f.name)))
 	for t.slots[at] != 0 {
 		at = t.after(at)
 	}
@@ -53,7 +53,7 @@ func (t *nameTable) put(x *index, i uint32) {
 }
 
 // grow makes the table twice as long.
-func (t *nameTable) grow(x *index) {
+func (t *nameTable) grow(x *List) {
 	old := t.slots
 	t.slots = make([]uint32, 2*len(old))
 	for _, i := range old {
