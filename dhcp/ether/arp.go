@@ -78,7 +78,7 @@ func (a *ARP) Close() error { return a.file.Close() }
 
 // Run receives answers until ctx ends.
 func (a *ARP) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { _ = a.file.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = a.file.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	buf := make([]byte, serving.MaxPacket)
 	err := serving.Read(ctx, a.pause, func() error {

@@ -54,6 +54,9 @@ type Server struct {
 	// at once. Packets are answered by those same goroutines, so it must not
 	// wait for a disk or the network.
 	Observe func(dhcp.Exchange)
+	// MayWait says that all interfaces may be absent when Listen is called. They are
+	// served when they come.
+	MayWait bool
 	// Watch, if set, subscribes to changes of the host's interfaces, as
 	// [ifwatch.Signal.Subscribe] does. If it is not set, the server watches them itself.
 	Watch func() (told <-chan struct{}, stop func())
@@ -130,7 +133,7 @@ func (l *Listener) openLinks(ctx context.Context) error {
 		}
 		absent = append(absent, err)
 	}
-	if len(absent) == len(l.links) {
+	if len(absent) == len(l.links) && !l.server.MayWait {
 		return errors.Join(absent...)
 	}
 	return nil

@@ -82,7 +82,7 @@ func (l *Listener) openLinks(ctx context.Context) error {
 		}
 		absent = append(absent, err)
 	}
-	if len(absent) == len(l.links) {
+	if len(absent) == len(l.links) && !l.server.MayWait {
 		return errors.Join(absent...)
 	}
 	return nil

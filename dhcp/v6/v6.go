@@ -99,6 +99,9 @@ type Server struct {
 	// Observe, if set, is called with every exchange, by several goroutines at once. It
 	// must not wait for a disk or the network.
 	Observe func(dhcp.Exchange)
+	// MayWait says that all interfaces may be absent when Listen is called. They are
+	// served when they come.
+	MayWait bool
 	// Watch, if set, subscribes to changes of the host's interfaces, as
 	// [ifwatch.Signal.Subscribe] does. If it is not set, the server watches them itself.
 	Watch func() (told <-chan struct{}, stop func())

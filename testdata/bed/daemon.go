@@ -48,10 +48,11 @@ func (d *Daemon) Start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	args := append([]string{"serve", "--site", d.Site, "--state", filepath.Join(d.Dir, "state"), "--socket", d.Socket()}, d.args...)
+	args := []string{"serve", "--site", d.Site, "--state", filepath.Join(d.Dir, "state"), "--socket", d.Socket()}
 	if !d.hasNetworks() {
 		args = append(args, "--interface", Bridge)
 	}
+	args = append(args, d.args...) // another interface comes last, and counts
 	// Not the context of a single call: the daemon lives until Stop.
 	d.cmd = d.network.Command(context.WithoutCancel(ctx), d.Program, args...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // opener opens a socket at an address and returns the server on it.
@@ -29,10 +30,16 @@ func (d *Daemon) onEachAddress(ctx context.Context, name, listen string, open op
 	o := &onAddresses{d, listen, open, map[string]*server{}}
 	for at := range o.wanted() {
 		s, err := open(ctx, at)
-		if err != nil {
+		switch {
+		// An address of IPv6 cannot be used while the kernel looks for another
+		// host that has it. Without a carrier that does not end.
+		case errors.Is(err, unix.EADDRNOTAVAIL) && at != listen:
+			d.Log.Warn("an address of an interface is not served yet", "address", at, "error", err)
+		case err != nil:
 			return nil, errors.Join(err, o.Close())
+		default:
+			o.at[at] = s
 		}
-		o.at[at] = s
 	}
 	return &server{task{name, o.run}, o}, nil
 }

@@ -17,7 +17,7 @@ import (
 func (d *Daemon) listenDHCPv6(ctx context.Context) (*server, error) {
 	config := &v6.Server{
 		Booter: d.chain, Leases: leases.Leases{Store: d.store, Log: d.Log}, Observe: d.chain.SawExchange, Log: d.Log,
-		Watch: d.watcher.Subscribe,
+		Watch: d.watcher.Subscribe, MayWait: true, // findPlaces has seen that there is one of either protocol
 	}
 	all := slices.DeleteFunc(slices.Clone(d.Settings.Served()), func(n site.Network) bool { return !n.IsIPv6() })
 	behindRelays := slices.ContainsFunc(all, func(n site.Network) bool { return n.Interface == "" })

@@ -62,7 +62,7 @@ func (d *Daemon) listenDHCP(ctx context.Context) (*server, error) {
 	config := &v4.Server{
 		Interfaces: interfaces, Relayed: relayed, Booter: d.chain,
 		Leases: leases.Leases{Store: d.store, Log: d.Log}, Observe: d.sawExchange, Log: d.Log,
-		Members: d.members.IDs, Watch: d.watcher.Subscribe,
+		Members: d.members.IDs, Watch: d.watcher.Subscribe, MayWait: true, // findPlaces has seen that there is one of either protocol
 	}
 	l, err := config.Listen(ctx)
 	if err != nil {
