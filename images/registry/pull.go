@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -140,7 +141,13 @@ func (b *bundle) Open(ctx context.Context, name string) (io.ReadCloser, int64, e
 	return io.NopCloser(bytes.NewReader(text)), int64(len(text)), nil
 }
 
+// documentTime is how long a registry may take for a manifest or a configuration. These
+// are small.
+const documentTime = 2 * time.Minute
+
 func (b *bundle) fetchDocument(ctx context.Context, d v1.Descriptor) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, documentTime, fmt.Errorf("the registry did not send all of it within %s", documentTime))
+	defer cancel()
 	if d.MediaType.IsIndex() || d.MediaType.IsImage() {
 		got, err := remote.Get(b.repo.Digest(d.Digest.String()), remote.WithTransport(b.way), remote.WithContext(ctx))
 		if err != nil {
