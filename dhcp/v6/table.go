@@ -93,10 +93,13 @@ func (t *table) hold(a netip.Addr, mac dhcp.Station) bool {
 	if !known && len(t.byAddr) >= maxEntries && !t.sweep(now) {
 		return false
 	}
+	if known && e.mac != mac {
+		t.forget(a, e) // its time has ended, and with it all that is known of its client
+	}
 	if e.mac != mac || !e.bound || e.until.Before(now.Add(offerTime)) {
 		t.byAddr[a] = entry{mac: mac, until: now.Add(offerTime), bound: e.bound && e.mac == mac}
 	}
-	if old, had := t.offered[mac]; had && old != a && !t.byAddr[old].bound {
+	if old, had := t.offered[mac]; had && old != a && t.byAddr[old].mac == mac && !t.byAddr[old].bound {
 		delete(t.byAddr, old)
 	}
 	t.offered[mac] = a

@@ -124,6 +124,46 @@ func TestDeclined(t *testing.T) {
 	}
 }
 
+// TestAddressGoesOn: when one client's address goes on to others, nothing is remembered
+// of the clients that had it.
+func TestAddressGoesOn(t *testing.T) {
+	c := &clock{time.Now()}
+	table := newTable(small("fd77::1000-fd77::1000"), nil, c.now)
+	for i := range 10 {
+		g := table.offer(numbered(i), netip.Addr{})
+		if !g.Addr.IsValid() {
+			t.Fatalf("client %d is offered nothing: %s", i, g.Reason)
+		}
+		if i%2 == 0 {
+			_, change := table.request(numbered(i), g.Addr)
+			table.learn([]dhcp.Lease{change.Lease}, false)
+		}
+		c.at = c.at.Add(2 * time.Hour)
+	}
+	if len(table.offered) > 1 || len(table.leased) > 1 {
+		t.Errorf("of one address, %d offers and %d leases are remembered", len(table.offered), len(table.leased))
+	}
+}
+
+// TestOffersAreKeptApart: a client that comes back late does not end the offer that
+// another one got meanwhile of its old address.
+func TestOffersAreKeptApart(t *testing.T) {
+	c := &clock{time.Now()}
+	table := newTable(small("fd77::1000-fd77::10ff"), nil, c.now)
+	a := netip.MustParseAddr("fd77::1001")
+	for i := range 2 {
+		if g := table.offer(numbered(i), a); g.Addr != a {
+			t.Fatalf("client %d is offered %s: %s", i, g.Addr, g.Reason)
+		}
+		c.at = c.at.Add(offerTime + time.Second)
+	}
+	c.at = c.at.Add(-offerTime)
+	table.offer(numbered(0), netip.Addr{})
+	if g := table.offer(numbered(2), a); g.Addr == a {
+		t.Error("a third client is offered what the second one is offered")
+	}
+}
+
 // TestLargePool: the largest pool works, and what is remembered of it is bounded.
 func TestLargePool(t *testing.T) {
 	n := small("fd77::-fd77::ffff:ffff:ffff:ffff")
