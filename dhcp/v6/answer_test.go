@@ -315,6 +315,9 @@ func FuzzAnswer(f *testing.F) {
 	relay := &dhcpv6.RelayMessage{MessageType: dhcpv6.MessageTypeRelayForward, LinkAddr: net.ParseIP("fd77::9"), PeerAddr: net.ParseIP("fe80::1")}
 	relay.AddOption(dhcpv6.OptRelayMessage(asks(dhcpv6.MessageTypeRenew, dhcpv6.OptServerID(server.DUID))))
 	f.Add(relay.ToBytes(), false, "x")
+	for _, m := range costly() {
+		f.Add(m.ToBytes(), false, "")
+	}
 	f.Fuzz(func(t *testing.T, raw []byte, proxy bool, file string) {
 		req, err := Parse(raw, linkLocal(card))
 		if err != nil {

@@ -19,11 +19,7 @@ var errUnstored = errors.New("the lease store does not take leases now")
 // received reads a packet and has it wait for a worker.
 func (k *link) received(data []byte, at arrivedAt) {
 	defer k.survive(data, at)
-	req, err := Parse(data, at.from)
-	req.Port = at.port
-	if err == nil {
-		err = k.checkSource(req)
-	}
+	req, err := k.parse(data, at)
 	if err != nil {
 		k.log.Debug("DHCPv6 packet ignored", "from", at.from.String(), "error", err)
 		return
@@ -33,17 +29,27 @@ func (k *link) received(data []byte, at arrivedAt) {
 	k.queue.put(p, ok && registry.Known(p.client.MAC))
 }
 
+// parse reads a packet, if it comes from where clients and relay agents are.
+func (k *link) parse(data []byte, at arrivedAt) (Request, error) {
+	if err := k.checkSource(at, isRelay(data)); err != nil {
+		return Request{}, err
+	}
+	req, err := Parse(data, at.from)
+	req.Port = at.port
+	return req, err
+}
+
 // checkSource refuses packets of clients that are not on the link. They send from a
 // link-local address (RFC 8415, 15), and only UEFI's PXE asks on the boot port from the
 // address that it got. A relay agent may be anywhere.
-func (k *link) checkSource(req Request) error {
-	from := req.Source.Addr()
+func (k *link) checkSource(at arrivedAt, relayed bool) error {
+	from := at.from.Addr()
 	switch {
-	case req.Source.Port() == 0:
-		return fmt.Errorf("it comes from port 0")
-	case len(req.Relays) > 0 && req.Port == ServerPort, from.IsLinkLocalUnicast():
+	case at.from.Port() == 0:
+		return errors.New("it comes from port 0")
+	case relayed && at.port == ServerPort, from.IsLinkLocalUnicast():
 		return nil
-	case req.Port == BootPort && k.lan.Subnet.Contains(from):
+	case at.port == BootPort && k.lan.Subnet.Contains(from):
 		return nil
 	}
 	return fmt.Errorf("%s is no address from which a client on the link asks", from)

@@ -161,13 +161,17 @@ func TestSources(t *testing.T) {
 	for source, want := range map[string]bool{
 		"[fe80::1]:546": true, "[fd77::5]:546": false, "[2001:db8::1]:546": false, "[fe80::1]:0": false,
 	} {
-		req := Request{Source: netip.MustParseAddrPort(source), Port: ServerPort}
-		if err := d.link.checkSource(req); (err == nil) != want {
+		at := arrivedAt{from: netip.MustParseAddrPort(source), port: ServerPort}
+		if _, err := d.link.parse(asks(dhcpv6.MessageTypeSolicit).ToBytes(), at); (err == nil) != want {
 			t.Errorf("from %s: %v", source, err)
+		}
+		if _, err := d.link.parse([]byte("no DHCPv6"), at); !want && !(strings.Contains(err.Error(), "no address") || strings.Contains(err.Error(), "port 0")) {
+			t.Errorf("from %s, a packet was read before its source was looked at: %v", source, err)
 		}
 	}
 	for source, want := range map[string]bool{"[fd77::5]:4011": true, "[2001:db8::1]:4011": false} {
-		if err := d.link.checkSource(Request{Source: netip.MustParseAddrPort(source), Port: BootPort}); (err == nil) != want {
+		at := arrivedAt{from: netip.MustParseAddrPort(source), port: BootPort}
+		if _, err := d.link.parse(asks(dhcpv6.MessageTypeSolicit).ToBytes(), at); (err == nil) != want {
 			t.Errorf("on the boot port, from %s: %v", source, err)
 		}
 	}

@@ -37,6 +37,9 @@ func Parse(data []byte, source netip.AddrPort) (Request, error) {
 	if len(data) > serving.MaxPacket {
 		return req, fmt.Errorf("it has more than %d bytes", serving.MaxPacket)
 	}
+	if err := checkNames(data, 0); err != nil {
+		return req, err
+	}
 	p, err := dhcpv6.FromBytes(data)
 	if err != nil {
 		return req, err
