@@ -3,6 +3,7 @@ package v6
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"iter"
 	"math"
 	"net/netip"
 
@@ -34,9 +35,14 @@ func (p pool) size() (n uint64) {
 	return n
 }
 
-// open is how many addresses any client may have, the first ones of the sequence. The
+// usable is how many addresses are given out, the first ones of the sequence. It is
+// bounded so that they are used again, and the lease store does not grow with each client
+// that ever came.
+func (p pool) usable() uint64 { return min(p.size(), maxEntries) }
+
+// open is how many addresses any client may have, the first ones of the usable ones. The
 // others are for clients that the registry knows.
-func (p pool) open() uint64 { return p.size() - p.size()/ownShare }
+func (p pool) open() uint64 { return p.usable() - p.usable()/ownShare }
 
 // index is the place of an address in the sequence. The pool must contain it.
 func (p pool) index(a netip.Addr) (i uint64) {
@@ -60,16 +66,40 @@ func (p pool) at(i uint64) netip.Addr {
 	return netip.Addr{}
 }
 
-// place is where a client's address is looked for first, below a limit that is not
-// zero. It follows from the client alone. So the client gets the same address again
+// places are all the places below a limit, in the order in which an address is looked for
+// there. It follows from the client alone. So the client gets the same address again
 // without anything to remember, and servers that share a pool seldom offer one address
-// to two clients.
-func place(mac dhcp.Station, limit uint64) uint64 {
+// to two clients. Each client goes through them in steps of its own, which finds a free
+// one soon even if few are left.
+func places(mac dhcp.Station, limit uint64) iter.Seq[uint64] {
 	h := fnv.New64a()
 	h.Write(mac[:])
 	x := h.Sum64() // its upper bits differ little between addresses of one maker
 	x = (x ^ x>>33) * 0xff51afd7ed558ccd
-	return (x ^ x>>33) % limit
+	x ^= x >> 33
+	return func(yield func(uint64) bool) {
+		if limit == 0 {
+			return
+		}
+		step := 1 + x>>32%limit
+		for gcd(step, limit) != 1 {
+			step++ // only steps that share no divisor with the limit come to all places
+		}
+		place := x % limit
+		for range limit {
+			if !yield(place) {
+				return
+			}
+			place = (place + step) % limit
+		}
+	}
+}
+
+func gcd(a, b uint64) uint64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }
 
 // length is how many addresses a range has, at most the largest number.

@@ -147,7 +147,7 @@ func (l *Listener) Close() error {
 func (l *Listener) Networks() (all []NetworkStatus) {
 	now := l.server.Now()
 	for i, n := range l.lans {
-		s := NetworkStatus{Network: n.Network, Size: pool(n.Pool).size(), Waiting: n.waiting.List(now), Unanswered: n.waiting.Unanswered()}
+		s := NetworkStatus{Network: n.Network, Size: pool(n.Pool).usable(), Waiting: n.waiting.List(now), Unanswered: n.waiting.Unanswered()}
 		if n.table != nil {
 			s.Used = n.table.used()
 		}

@@ -16,10 +16,11 @@ const (
 	// quarantine is how long an address is kept out of use after a client found another
 	// station at it.
 	quarantine = 10 * time.Minute
-	// maxEntries bounds the addresses of a network that are in use or offered.
+	// maxEntries bounds the addresses of a network that are in use or offered. Of the
+	// addresses of a larger pool, no more are given out.
 	maxEntries = 1 << 16
 	// sweepPause is the shortest time between two looks for addresses whose time has
-	// ended.
+	// ended, or for a free address after none was found for a stranger.
 	sweepPause = time.Second
 )
 
@@ -43,6 +44,7 @@ type table struct {
 	byAddr          map[netip.Addr]entry
 	leased, offered map[dhcp.Station]netip.Addr
 	swept           time.Time
+	full            time.Time // when no free address was found for a stranger
 }
 
 // newTable makes the table of a network. booter may be nil, a [dhcp.Reserver], a
@@ -81,7 +83,7 @@ func (t *table) offer(mac dhcp.Station, wanted netip.Addr) Grant {
 		return Grant{Reason: reason}
 	}
 	if !t.hold(addr, mac) {
-		return Grant{Reason: fmt.Sprintf("more than %d addresses are in use or offered: wait until some of them are free again", maxEntries)}
+		return Grant{Reason: fmt.Sprintf("%d addresses or more are in use or offered: wait until some of them are free again", t.room(mac))}
 	}
 	return Grant{Addr: addr, Term: t.network.leaseTime(), Reason: reason}
 }
@@ -90,7 +92,7 @@ func (t *table) offer(mac dhcp.Station, wanted netip.Addr) Grant {
 func (t *table) hold(a netip.Addr, mac dhcp.Station) bool {
 	now := t.now()
 	e, known := t.byAddr[a]
-	if !known && len(t.byAddr) >= maxEntries && !t.sweep(now) {
+	if room := t.room(mac); !known && len(t.byAddr) >= room && !t.sweep(now, room) {
 		return false
 	}
 	if known && e.mac != mac {
@@ -106,8 +108,17 @@ func (t *table) hold(a netip.Addr, mac dhcp.Station) bool {
 	return true
 }
 
-// sweep forgets addresses whose time has ended, and says whether there is room now.
-func (t *table) sweep(now time.Time) bool {
+// room is at how many addresses in use a client gets no further one. The last ones are for
+// clients that the registry knows.
+func (t *table) room(mac dhcp.Station) int {
+	if t.isKnown(mac) {
+		return maxEntries
+	}
+	return maxEntries - maxEntries/ownShare
+}
+
+// sweep forgets addresses whose time has ended, and says whether fewer than room are left.
+func (t *table) sweep(now time.Time, room int) bool {
 	if now.Sub(t.swept).Abs() < sweepPause {
 		return false
 	}
@@ -117,7 +128,7 @@ func (t *table) sweep(now time.Time) bool {
 			t.forget(a, e)
 		}
 	}
-	return len(t.byAddr) < maxEntries
+	return len(t.byAddr) < room
 }
 
 func (t *table) forget(a netip.Addr, e entry) {
@@ -127,98 +138,6 @@ func (t *table) forget(a netip.Addr, e entry) {
 	}
 	if t.offered[e.mac] == a {
 		delete(t.offered, e.mac)
-	}
-}
-
-// choose finds the best address for a client. reason says why it is the best, or why
-// there is none.
-func (t *table) choose(mac dhcp.Station, wanted netip.Addr) (addr netip.Addr, reason string) {
-	reserved, note := t.reservation(mac)
-	if reserved.IsValid() && note == "" {
-		return reserved, "address reserved for this client"
-	}
-	leased := t.leased[mac]
-	switch {
-	case t.grantable(leased, mac):
-		addr, reason = leased, "address that the client had before"
-	case t.grantable(wanted, mac):
-		addr, reason = wanted, "address that the client asked for"
-	default:
-		addr, reason = t.pick(mac)
-	}
-	if note != "" {
-		reason += " (" + note + ")"
-	}
-	return addr, reason
-}
-
-// pick chooses an address of the pool.
-func (t *table) pick(mac dhcp.Station) (netip.Addr, string) {
-	limit := t.pool.open()
-	if t.isKnown(mac) {
-		limit = t.pool.size()
-	}
-	for i := range min(limit, 2*maxEntries) {
-		a := t.pool.at((place(mac, limit) + i) % limit)
-		if t.grantable(a, mac) {
-			return a, "free address of the pool"
-		}
-	}
-	return netip.Addr{}, fmt.Sprintf("no address is free in the pool %v: make it larger or the lease time shorter", t.network.Pool)
-}
-
-// reservation returns the address that is kept for a client on this network. note is
-// empty if it can be given now, and says why not otherwise.
-func (t *table) reservation(mac dhcp.Station) (a netip.Addr, note string) {
-	if t.reserver == nil {
-		return a, ""
-	}
-	r, _ := t.reserver.Reserve(net.HardwareAddr(mac[:]), t.network.Subnet)
-	switch {
-	case !r.Addr.Is6() || !t.network.Subnet.Contains(r.Addr):
-		return netip.Addr{}, ""
-	case t.avoid[r.Addr]:
-		note = fmt.Sprintf("reserved address %s is a server's", r.Addr)
-	case t.isTaken(r.Addr, mac):
-		note = fmt.Sprintf("reserved address %s is %s", r.Addr, t.obstacle(r.Addr))
-	}
-	return r.Addr, note
-}
-
-// grantable says whether a client may have an address of the pool now.
-func (t *table) grantable(a netip.Addr, mac dhcp.Station) bool {
-	if !a.IsValid() || !t.pool.contains(a) || t.avoid[a] || t.isTaken(a, mac) {
-		return false
-	}
-	if t.reserver != nil {
-		if _, reserved := t.reserver.Reserved(a); reserved {
-			r, _ := t.reserver.Reserve(net.HardwareAddr(mac[:]), t.network.Subnet)
-			return r.Addr == a
-		}
-	}
-	e := t.byAddr[a]
-	return t.pool.index(a) < t.pool.open() || t.isKnown(mac) || e.mac == mac && e.bound && e.until.After(t.now())
-}
-
-func (t *table) isKnown(mac dhcp.Station) bool {
-	return t.registry == nil || t.registry.Known(net.HardwareAddr(mac[:]))
-}
-
-// isTaken says whether an address is another client's now, or kept out of use.
-func (t *table) isTaken(a netip.Addr, mac dhcp.Station) bool {
-	e := t.byAddr[a]
-	return e.until.After(t.now()) && (e.mac != mac || mac == dhcp.Station{})
-}
-
-// obstacle says why an address is not free, as the end of a sentence.
-func (t *table) obstacle(a netip.Addr) string {
-	switch e := t.byAddr[a]; {
-	case e.mac == dhcp.Station{}:
-		return "kept out of use, since another station may have it"
-	case e.bound:
-		return "leased to " + e.mac.String()
-	default:
-		return "offered to " + e.mac.String()
 	}
 }
 
@@ -263,13 +182,6 @@ func (t *table) withdraw(mac dhcp.Station) {
 	if e, held := t.byAddr[a]; held && e.mac == mac && !e.bound {
 		t.forget(a, e)
 	}
-}
-
-// isReservedFirst says whether an address is kept for exactly this card of a machine,
-// and not for another one that may have it.
-func (t *table) isReservedFirst(mac dhcp.Station, reserved netip.Addr) bool {
-	owner, _ := t.reserver.Reserved(reserved)
-	return len(owner) == len(mac) && dhcp.Station(owner) == mac
 }
 
 // giveBack decides on a Release or, if declined is set, a Decline of an address. ok is
@@ -322,7 +234,7 @@ func (t *table) load(l dhcp.Lease) {
 			t.forget(l.Addr, e)
 		}
 		return
-	case !known && len(t.byAddr) >= maxEntries && !t.sweep(t.now()):
+	case !known && len(t.byAddr) >= maxEntries && !t.sweep(t.now(), maxEntries):
 		return // the store still refuses the address to others
 	}
 	if known {

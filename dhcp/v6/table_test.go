@@ -172,15 +172,90 @@ func TestLargePool(t *testing.T) {
 	}
 	c := &clock{time.Now()}
 	table := newTable(n, nil, c.now)
+	refused := 0
 	for i := range maxEntries + 1 {
-		mac := dhcp.Station{2, 1, 0, byte(i >> 16), byte(i >> 8), byte(i)}
-		if g := table.offer(mac, netip.Addr{}); g.Addr.IsValid() != (i < maxEntries) {
-			t.Fatalf("client %d is offered %s: %s", i, g.Addr, g.Reason)
+		if g := table.offer(many(i), netip.Addr{}); !g.Addr.IsValid() {
+			refused++
 		}
+	}
+	// Of the first addresses, one is that of any router, and one is the name server's.
+	if refused != 3 {
+		t.Errorf("%d clients of %d are refused, want 3", refused, maxEntries+1)
 	}
 	c.at = c.at.Add(2 * offerTime)
 	if g := table.offer(dhcp.Station(card), netip.Addr{}); !g.Addr.IsValid() {
 		t.Errorf("the offers have ended, and a client is offered nothing: %s", g.Reason)
+	}
+}
+
+func many(i int) dhcp.Station { return dhcp.Station{2, 1, 0, byte(i >> 16), byte(i >> 8), byte(i)} }
+
+// TestStrangersInALargePool use its addresses again when their leases have ended, so the
+// lease store stays bounded. They leave room for a machine of the site.
+func TestStrangersInALargePool(t *testing.T) {
+	c := &clock{time.Now()}
+	table := newTable(small("fd77::1:0-fd77::ffff:ffff:ffff:ffff"), friends{mac: card}, c.now)
+	stored := map[netip.Addr]bool{}
+	for i := range 70_000 {
+		g := table.offer(many(i), netip.AddrFrom16([16]byte{0xfd, 0x77, 8: 9, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)}))
+		if g.Addr.IsValid() {
+			_, change := table.request(many(i), g.Addr)
+			stored[g.Addr] = true
+			table.learn([]dhcp.Lease{change.Lease}, false)
+		}
+		if i%20_000 == 0 {
+			c.at = c.at.Add(2 * dhcp.DefaultLeaseTime)
+		}
+	}
+	if len(stored) > maxEntries {
+		t.Errorf("strangers used %d addresses", len(stored))
+	}
+	for i := range maxEntries {
+		table.offer(many(i), netip.Addr{})
+	}
+	if g := table.offer(dhcp.Station(card), netip.Addr{}); !g.Addr.IsValid() {
+		t.Errorf("strangers have all that they may have, and a machine of the site gets nothing: %s", g.Reason)
+	}
+}
+
+// TestLeaseBeyondTheUsedPart of a large pool goes on as long as its client renews it.
+func TestLeaseBeyondTheUsedPart(t *testing.T) {
+	c := &clock{time.Now()}
+	table := newTable(small("fd77::1:0-fd77::ffff:ffff:ffff:ffff"), friends{mac: card}, c.now)
+	a := netip.MustParseAddr("fd77::77:0:0:1")
+	table.learn([]dhcp.Lease{{Addr: a, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Expires: c.at.Add(time.Hour)}}, true)
+	if g, _ := table.request(numbered(1), a); g.Addr != a {
+		t.Errorf("the client cannot renew its lease: %s", g.Reason)
+	}
+	c.at = c.at.Add(2 * time.Hour)
+	for _, mac := range []dhcp.Station{numbered(1), dhcp.Station(card)} {
+		if g := table.offer(mac, a); g.Addr == a || !g.Addr.IsValid() {
+			t.Errorf("after the lease has ended, %s is offered %s", mac, g.Addr)
+		}
+	}
+}
+
+// TestFullPool: a look through a full pool is long. So strangers cause one in a second,
+// and whoever has an offer keeps it without one.
+func TestFullPool(t *testing.T) {
+	c := &clock{time.Now()}
+	table := newTable(small("fd77::1000-fd77::1003"), friends{mac: card}, c.now)
+	offers := map[dhcp.Station]netip.Addr{}
+	for i := range 4 {
+		offers[numbered(i)] = table.offer(numbered(i), netip.Addr{}).Addr
+	}
+	for mac, a := range offers {
+		if g := table.offer(mac, netip.Addr{}); g.Addr != a {
+			t.Errorf("%s was offered %s, and when it asks again %s: %s", mac, a, g.Addr, g.Reason)
+		}
+	}
+	table.withdraw(numbered(0))
+	if g := table.offer(numbered(9), netip.Addr{}); g.Addr.IsValid() {
+		t.Errorf("there was a look through the pool at once: %s is offered", g.Addr)
+	}
+	c.at = c.at.Add(sweepPause)
+	if g := table.offer(numbered(9), netip.Addr{}); g.Addr != offers[numbered(0)] {
+		t.Errorf("of the address that is free again, a client gets %s: %s", g.Addr, g.Reason)
 	}
 }
 

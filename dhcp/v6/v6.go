@@ -41,8 +41,8 @@ type Network struct {
 	Mode dhcp.Mode
 	// Subnet is its addresses: "fd77::/64".
 	Subnet netip.Prefix
-	// Pool has the addresses to give out. If it is empty, only clients with a
-	// reservation get an address.
+	// Pool has the addresses to give out, of a larger one the first 65,536. If it is
+	// empty, only clients with a reservation get an address.
 	Pool     dhcp.Ranges
 	DNS, NTP []netip.Addr
 	Domain   string
@@ -119,8 +119,8 @@ type NetworkStatus struct {
 	// Addr is the server's own address on the interface; invalid while that is not
 	// served.
 	Addr netip.Addr
-	// Size is how many addresses the pool has, and Used how many of them are leased,
-	// offered or kept out of use.
+	// Size is how many addresses of the pool are given out, at most 65,536, and Used how
+	// many of the pool are leased, offered or kept out of use.
 	Size uint64
 	Used int
 	// Waiting are the clients that have no address now, and Unanswered says why
