@@ -240,16 +240,9 @@ func (k *link) giveBack(t *table, mac dhcp.Station, addr netip.Addr, declined bo
 	return Grant{Reason: fmt.Sprintf("%s is kept out of use for %s, unless it is reserved for the client", addr, quarantine)}, nil
 }
 
-// send sends a reply where its request came from, by the same relay agents.
+// send sends a reply to a packet.
 func send(p packet, m *dhcpv6.Message) error {
-	var reply dhcpv6.DHCPv6 = m
-	if len(p.Relays) > 0 {
-		var err error
-		if reply, err = dhcpv6.NewRelayReplFromRelayForw(p.Relays[0], m); err != nil {
-			return err
-		}
-	}
-	_, err := p.at.conn.WriteToUDPAddrPort(reply.ToBytes(), p.Source)
+	_, err := p.at.conn.WriteToUDPAddrPort(p.wrap(m).ToBytes(), p.replyTo())
 	return err
 }
 

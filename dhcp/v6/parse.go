@@ -25,7 +25,7 @@ type Request struct {
 	// Relays are the messages of the relay agents that it came by, that of the one
 	// next to this server first.
 	Relays []*dhcpv6.RelayMessage
-	// Source is where it came from, and where the reply goes.
+	// Source is where it came from.
 	Source netip.AddrPort
 	// Port is the server's own port that it came to.
 	Port uint16
@@ -89,32 +89,4 @@ func (r Request) check() error {
 		return fmt.Errorf("a %s is no message of a client", m.MessageType)
 	}
 	return nil
-}
-
-// link is an address of the link that the client is on, as its relay agents say (RFC
-// 8415, 13.1); invalid if they do not, or if there are none.
-func (r Request) link() netip.Addr {
-	for i := len(r.Relays) - 1; i >= 0; i-- {
-		if a, ok := netip.AddrFromSlice(r.Relays[i].LinkAddr); ok && !a.IsUnspecified() && !a.IsLinkLocalUnicast() {
-			return a
-		}
-	}
-	return netip.Addr{}
-}
-
-// relay is the relay agent next to this server; invalid if there is none.
-func (r Request) relay() netip.Addr {
-	if len(r.Relays) == 0 {
-		return netip.Addr{}
-	}
-	return r.Source.Addr().WithZone("")
-}
-
-// peer is the client's own address, from which it sent.
-func (r Request) peer() netip.Addr {
-	if len(r.Relays) == 0 {
-		return r.Source.Addr().WithZone("")
-	}
-	a, _ := netip.AddrFromSlice(r.Relays[len(r.Relays)-1].PeerAddr)
-	return a
 }

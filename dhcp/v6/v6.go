@@ -13,7 +13,7 @@
 // that it shall ask by DHCPv6, and has no route and no prefix.
 //
 // Standards: RFC 8415 (DHCPv6), 5970 (network boot), 6939 (client link-layer address),
-// 3646 (DNS), 5908 (NTP), 4291 (modified EUI-64).
+// 8357 (ports of relay agents), 3646 (DNS), 5908 (NTP), 4291 (modified EUI-64).
 package v6
 
 import (
