@@ -1,6 +1,7 @@
 package v6
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ func (k *link) received(data []byte, at arrivedAt) {
 		k.log.Debug("DHCPv6 packet ignored", "from", at.from.String(), "error", err)
 		return
 	}
-	p := packet{req, Classify(req), at}
+	p := packet{req, Classify(req), at, bytes.Clone(data)}
 	registry, ok := k.listener.server.Booter.(dhcp.Registry)
 	k.queue.put(p, ok && registry.Known(p.client.MAC))
 }
@@ -75,7 +76,7 @@ func (k *link) work(ctx context.Context) {
 
 // handle answers one packet.
 func (k *link) handle(ctx context.Context, p packet) {
-	defer k.survive(p.Message.ToBytes(), p.at)
+	defer k.survive(p.raw, p.at)
 	reply := k.decide(ctx, &p)
 	if reply.Message != nil {
 		if err := send(p, reply.Message); err != nil {

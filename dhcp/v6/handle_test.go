@@ -3,6 +3,8 @@ package v6
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -112,6 +114,33 @@ func TestLeaseIsStored(t *testing.T) {
 	again.ask(card, dhcpv6.MessageTypeRelease, a)
 	if stored(t, store)[a].Expires.After(time.Now()) {
 		t.Error("the lease goes on after its client gave it back")
+	}
+}
+
+// TestFaultCostsOnePacket: a fault in the handling of a packet, or in the writing of what
+// it has in it, ends neither its worker nor the program.
+func TestFaultCostsOnePacket(t *testing.T) {
+	d := newDesk(t, &dhcp.MemoryLeases{})
+	var words strings.Builder
+	d.link.log = slog.New(slog.NewTextHandler(&words, nil))
+	raw := asks(dhcpv6.MessageTypeSolicit).ToBytes()
+	for name, m := range map[string]*dhcpv6.Message{
+		"no message":               nil,
+		"a name that is not there": asks(dhcpv6.MessageTypeInformationRequest, &dhcpv6.OptFQDN{}),
+	} {
+		d.link.panicked = serving.Throttle{}
+		words.Reset()
+		func() {
+			defer func() {
+				if v := recover(); v != nil {
+					t.Errorf("%s ends the worker: %v", name, v)
+				}
+			}()
+			d.link.handle(t.Context(), packet{Request: Request{Message: m, Source: linkLocal(card), Port: ServerPort}, raw: raw})
+		}()
+		if m == nil && !strings.Contains(words.String(), fmt.Sprintf("packet=%x", raw)) {
+			t.Errorf("of %s, the log has no packet to report:\n%s", name, words.String())
+		}
 	}
 }
 

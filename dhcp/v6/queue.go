@@ -20,6 +20,7 @@ type packet struct {
 	Request
 	client dhcp.Client
 	at     arrivedAt
+	raw    []byte // as it came, for the log
 }
 
 // queue has the packets that wait, and bounds how many of one source do.
