@@ -26,6 +26,9 @@ var _ dialect = pi{}
 // piPatience is less than the half minute that a Pi gives each file.
 const piPatience = 20 * time.Second
 
+// piProcessor is the architecture of each Pi that boots by this configuration.
+const piProcessor = "arm64"
+
 // Files of a Pi's folder that this server makes. All others are the image's.
 const (
 	piFirmware = "start4.elf" // the one that it asks for first
@@ -92,18 +95,19 @@ func (b bootFiles) piFile(ctx context.Context, from netip.Addr, folder, file str
 			return nil, absent(folder+"/"+file, errors.New("this server did not give that machine its address, so it knows machines by their MAC only: set TFTP_PREFIX=2 in the settings of its EEPROM"))
 		}
 	}
-	if file == piCmdline {
-		text := b.tell(ctx, mac, from, pi{})
-		if text == "" {
-			return nil, absent(folder+"/"+file, errors.New("the machine has nothing to boot"))
-		}
-		return textFile(file, text), nil
-	}
-	kit, err := b.piKit(ctx, mac)
+	wait, stop := context.WithTimeout(ctx, piPatience)
+	defer stop()
+	kit, err := b.piKit(wait, mac)
 	if err != nil {
 		return nil, absent(folder+"/"+file, err)
 	}
 	switch file {
+	case piCmdline:
+		text := b.tell(wait, mac, from, pi{})
+		if text == "" {
+			return nil, absent(folder+"/"+file, errors.New("the machine has nothing to boot"))
+		}
+		return textFile(file, text), nil
 	case piConfig:
 		return textFile(file, piConfigText), nil
 	case piKernel:
@@ -120,9 +124,11 @@ func (b bootFiles) piKit(ctx context.Context, mac provision.MAC) (*depot.Kit, er
 	if decision.Action != provision.ActionInstall {
 		return nil, errors.New(decision.Reason)
 	}
-	wait, stop := context.WithTimeout(ctx, piPatience)
-	defer stop()
-	return b.Depot.Kit(wait, kitKey(spec))
+	kit, err := b.Depot.Kit(ctx, kitKey(spec))
+	if err != nil {
+		return nil, err
+	}
+	return kit, kit.Kernels[0].Check(piProcessor)
 }
 
 // piPlaces are the paths in an image at which a file for a Pi may be: where Debian's
