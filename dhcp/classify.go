@@ -34,6 +34,9 @@ func Classify(p *dhcpv4.DHCPv4) Client {
 	if c.Kind != Plain {
 		c.Firmware = firmwareOf(p, c.VendorClass)
 	}
+	if c.Firmware == UBoot {
+		c.Arch = ubootArch(p, c.VendorClass)
+	}
 	return c
 }
 
@@ -81,6 +84,27 @@ func firmwareOf(p *dhcpv4.DHCPv4, vendorClass string) Firmware {
 		}
 	}
 	return NoFirmware
+}
+
+// ubootArch is the architecture of a U-Boot. U-Boot sends it in option 93, in its
+// vendor class ("U-Boot.armv8"), or in both. A board may leave out one of them.
+func ubootArch(p *dhcpv4.DHCPv4, vendorClass string) string {
+	archs := p.GetOneOption(dhcpv4.OptionClientSystemArchitectureType)
+	for ; len(archs) >= 2; archs = archs[2:] {
+		switch iana.Arch(binary.BigEndian.Uint16(archs)) {
+		case iana.UBOOT_ARM64, iana.UBOOT_ARM64_HTTP:
+			return "arm64"
+		case iana.UBOOT_ARM32, iana.UBOOT_ARM32_HTTP:
+			return "arm"
+		}
+	}
+	switch {
+	case strings.HasPrefix(vendorClass, classUBoot+".armv8"):
+		return "arm64"
+	case strings.HasPrefix(vendorClass, classUBoot+".arm"):
+		return "arm"
+	}
+	return ""
 }
 
 // firmwareOfArch translates a type of the IANA registry of processor

@@ -114,6 +114,27 @@ func TestClassifyByOptions(t *testing.T) {
 	}
 }
 
+// TestArchitectureOfUBoot: U-Boot tells its architecture by option 93 or by its vendor
+// class.
+func TestArchitectureOfUBoot(t *testing.T) {
+	for _, test := range []struct{ vendorClass, arch, want string }{
+		{"U-Boot.armv8", "\x00\x16", "arm64"},
+		{"PXEClient:Arch:00022", "\x00\x16", "arm64"},
+		{"HTTPClient:Arch:00024", "\x00\x18", "arm64"},
+		{"U-Boot.armv8", "\x00\x00", "arm64"},
+		{"U-Boot.armv7", "\x00\x15", "arm"},
+		{"HTTPClient:Arch:00023", "\x00\x17", "arm"},
+		{"U-Boot.arm", "\x00\x00", "arm"},
+		{"U-Boot", "\x00\x00", ""},
+		{"PXEClient:Arch:00011", "\x00\x0b", ""},
+	} {
+		p := &dhcpv4.DHCPv4{ClientHWAddr: []byte{0x52, 0x54, 0, 0, 0, 1}, Options: dhcpv4.Options{60: []byte(test.vendorClass), 93: []byte(test.arch)}}
+		if c := dhcp.Classify(p); c.Arch != test.want {
+			t.Errorf("%s with option 93 = %x is for %q, want %q", test.vendorClass, test.arch, c.Arch, test.want)
+		}
+	}
+}
+
 func TestRaspberryPiWithUEFIIsUEFI(t *testing.T) {
 	p := dhcptest.SampleNamed(t, "raspberrypi-discover").Req.Packet
 	p.Options[93] = []byte{0, 11}

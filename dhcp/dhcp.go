@@ -53,6 +53,9 @@ type Client struct {
 	MAC      net.HardwareAddr
 	Kind     Kind
 	Firmware Firmware
+	// Arch is the architecture of a U-Boot: "arm64", "arm", or "" if its packet does
+	// not tell. That of any other firmware is in Firmware.
+	Arch string
 	// HTTP says that an iPXE client can fetch http URLs (option 175.19).
 	HTTP bool
 	// BzImage says that an iPXE client can start a Linux kernel by the boot protocol

@@ -75,6 +75,24 @@ func TestAnImageForOtherMachinesIsNotStarted(t *testing.T) {
 		b.kit(node1)
 		return b.Boot(t.Context(), dhcp.Client{MAC: node1.HardwareAddr(), Kind: kind, Firmware: firmware, HTTP: true, BzImage: true})
 	}
+	for _, c := range []struct {
+		firmware                 dhcp.Firmware
+		arch, image, want, words string
+	}{
+		{dhcp.RaspberryPi, "", "web", "", "it is for amd64, and the machine is arm64"},
+		{dhcp.RaspberryPi, "", arm64Image, "52-54-00-00-00-01/start4.elf", ""},
+		{dhcp.UBoot, "arm64", "web", "", "it is for amd64, and the machine is arm64"},
+		{dhcp.UBoot, "arm", arm64Image, "", "it is for arm64, and the machine is arm:"},
+		{dhcp.UBoot, "arm64", arm64Image, "boot.scr.uimg", ""},
+		{dhcp.UBoot, "", "web", "boot.scr.uimg", ""}, // its packet does not tell
+	} {
+		b.change(node1, func(s *provision.Spec) { s.Image = c.image })
+		b.kit(node1)
+		got := b.Boot(t.Context(), dhcp.Client{MAC: node1.HardwareAddr(), Kind: dhcp.PXE, Firmware: c.firmware, Arch: c.arch})
+		if got.File != c.want || !strings.Contains(got.Reason, c.words) {
+			t.Errorf("%s %s with the image %s boots %+v; want %q, %q", c.firmware, c.arch, c.image, got, c.want, c.words)
+		}
+	}
 	for _, kind := range kinds {
 		for firmware, words := range map[dhcp.Firmware]string{
 			dhcp.BIOS: "it is for arm64, and the machine is amd64", dhcp.EFIX64: "it is for arm64, and the machine is amd64", dhcp.EFIARM64: "it is for amd64, and the machine is arm64",

@@ -186,25 +186,35 @@ func testSpec(mac provision.MAC) provision.Spec {
 // start builds a server on a store: again, as after a restart, if need be.
 func (b *bed) start(store store.Store) {
 	b.t.Helper()
-	log := slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := b.newLog()
 	known := func(mac provision.MAC) bool { _, ok := b.site.Spec(mac); return ok }
 	tracker, err := track.NewTracker(store, track.Options{Log: log, Known: known})
 	must(b.t, err)
-	assets := filepath.Join(b.dir, "assets")
-	kits, err := depot.Open(depot.Options{
-		Dir: filepath.Join(b.dir, "depot"), Images: b.site, Assets: disk.Assets{Dir: assets},
-		Agent: filepath.Join(b.dir, "agent"), Owner: b.ownerKey, Log: log,
-	})
-	must(b.t, err)
+	kits := b.openDepot()
 	b.Chain = &Chain{
 		Site: b.site, Tracker: tracker, Tickets: track.NewTickets(store, nil), Depot: kits, Render: &ejs.Renderer{},
-		Loaders: Loaders{Dir: assets, Site: b.site}, TFTP: func(netip.Addr) netip.Addr { return b.TFTP },
+		Loaders: Loaders{Dir: filepath.Join(b.dir, "assets"), Site: b.site}, TFTP: func(netip.Addr) netip.Addr { return b.TFTP },
 		Overlays: filepath.Join(b.dir, "overlays"), Log: log,
 	}
 	b.http = httptest.NewServer(b.Handler())
 	b.Base, b.TFTP = b.http.URL, netip.MustParseAddr("127.0.0.1")
 	b.Chain.Base = func(netip.Addr) string { return b.Base }
 	b.run(kits)
+}
+
+func (b *bed) newLog() *slog.Logger {
+	return slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// openDepot opens the depot. It makes no kits before it runs.
+func (b *bed) openDepot() *depot.Depot {
+	b.t.Helper()
+	kits, err := depot.Open(depot.Options{
+		Dir: filepath.Join(b.dir, "depot"), Images: b.site, Assets: disk.Assets{Dir: filepath.Join(b.dir, "assets")},
+		Agent: filepath.Join(b.dir, "agent"), Owner: b.ownerKey, Log: b.newLog(),
+	})
+	must(b.t, err)
+	return kits
 }
 
 // run makes kits until the test ends.

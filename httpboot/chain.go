@@ -160,7 +160,7 @@ func (c *Chain) Boot(_ context.Context, client dhcp.Client) dhcp.Boot {
 		return dhcp.Boot{Reason: fmt.Sprintf("%s; but its image cannot be booted: %v", decision.Reason, status.Err)}
 	}
 	if status.Kit != nil {
-		if err := status.Kit.Kernels[0].Check(processor(client.Firmware)); err != nil {
+		if err := status.Kit.Kernels[0].Check(processor(client)); err != nil {
 			return dhcp.Boot{Reason: fmt.Sprintf("%s; but its image cannot be booted: %v", decision.Reason, err)}
 		}
 	}
@@ -171,14 +171,18 @@ func (c *Chain) Boot(_ context.Context, client dhcp.Client) dhcp.Boot {
 	return dhcp.Boot{File: file, OneStep: spec.Quirks.OneStep, Reason: decision.Reason}
 }
 
-// processor returns the architecture of machines that have a firmware; "" if the
-// firmware does not tell, as that of 32 bits, which 64-bit machines have too.
-func processor(f dhcp.Firmware) string {
-	switch f {
+// processor returns the architecture of a client's machine; "" if its firmware does not
+// tell, as that of 32 bits, which 64-bit machines have too.
+func processor(client dhcp.Client) string {
+	switch client.Firmware {
+	case dhcp.UBoot:
+		return client.Arch
 	case dhcp.BIOS, dhcp.EFIX64:
 		return "amd64"
 	case dhcp.EFIARM64:
 		return "arm64"
+	case dhcp.RaspberryPi:
+		return piProcessor
 	}
 	return ""
 }

@@ -36,12 +36,13 @@ var firmwares = []struct {
 	{dhcp.EFIARM32, []uint16{10}, []uint16{18}, true},
 	{dhcp.EFIARM64, []uint16{11}, []uint16{19}, true},
 	{dhcp.RaspberryPi, []uint16{0}, nil, true},
-	{dhcp.UBoot, []uint16{21, 22}, nil, true},
+	{dhcp.UBoot, []uint16{22}, nil, true},
 }
 
 // imageFor is the image of the machines that have a firmware.
 func imageFor(is dhcp.Firmware) string {
-	if is == dhcp.EFIARM64 {
+	switch is {
+	case dhcp.EFIARM64, dhcp.RaspberryPi, dhcp.UBoot:
 		return arm64Image
 	}
 	return "web"
@@ -68,8 +69,9 @@ type netboot struct {
 // that a reply names can be had, whatever the client, and every client that
 // shall boot is named one.
 func TestContract(t *testing.T) {
-	b := newBed(t, withPiFirmware(t))
+	b := newBed(t, nil)
 	b.addARM64()
+	b.addPiFirmware()
 	b.kit(node1)
 	b.change(node1, func(s *provision.Spec) { s.Image = arm64Image })
 	b.kit(node1)

@@ -47,6 +47,29 @@ func TestBootByIPv6(t *testing.T) {
 	}
 }
 
+// TestTwoAddressesOfIPv6: a machine has an address of its own by SLAAC beside that of
+// DHCPv6, and asks from either. Only a host that has another machine's address is
+// foreign.
+func TestTwoAddressesOfIPv6(t *testing.T) {
+	b := newBed(t, nil)
+	b.kit(node1)
+	b.startsAt(node1, "fd77::5")
+	b.change(node2, func(*provision.Spec) {})
+	b.startsAt(node2, "fd77::6")
+	slaac := netip.MustParseAddr("fd77::5054:ff:fe00:1")
+	b.tftpFile(slaac, ubootName(node1))
+	if stage := b.state(node1).Stage; stage != provision.StageKernel || strings.Contains(b.trace(node1), "warning") {
+		t.Errorf("it is in the stage %s:\n%s", stage, b.trace(node1))
+	}
+	for _, addr := range []netip.Addr{slaac, netip.MustParseAddr("fd77::5")} {
+		if at, _ := b.hosts.machine(addr); at != node1 {
+			t.Errorf("at %s is %q", addr, at)
+		}
+	}
+	b.tftpFile(netip.MustParseAddr("fd77::6"), ubootName(node1))
+	b.wantTrace(node1, "asks from fd77::6", "DHCP gave fd77::5 to this machine")
+}
+
 // TestReservationOfEachProtocol: DHCP of one protocol hears nothing of the address that
 // is reserved for the other.
 func TestReservationOfEachProtocol(t *testing.T) {

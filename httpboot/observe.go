@@ -169,9 +169,15 @@ func printable(text string) string { return provision.Cut(text, maxShown) }
 
 // foreign warns of a request for a machine that does not come from the address
 // that DHCP gave to it. It returns "" if all is well, or if DHCP gave none.
+//
+// With IPv6 a card makes addresses of its own beside that of DHCP (RFC 4862) and asks
+// from any of them. So only an address at which another card is known is foreign.
 func (c *Chain) foreign(mac provision.MAC, asked netip.Addr) string {
 	given := c.hosts.given(mac, asked.Is6())
 	if !given.IsValid() || given == asked {
+		return ""
+	}
+	if at, known := c.hosts.machine(asked); asked.Is6() && (!known || at == mac) {
 		return ""
 	}
 	return fmt.Sprintf("warning: it asks from %s, and DHCP gave %s to this machine; if that is another host, find out which", asked, given)

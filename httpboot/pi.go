@@ -19,12 +19,15 @@ import (
 // pi is the dialect of a Raspberry Pi's firmware, which has no scripts: what it is
 // told is its command line, or nothing. It fetches all its files by TFTP from a folder
 // that is named for the board. A file that is absent sends it to its next boot mode.
-type pi struct{}
+type pi struct{ until time.Time } // when its request must be answered
 
 var _ dialect = pi{}
 
 // piPatience is less than the half minute that a Pi gives each file.
 const piPatience = 20 * time.Second
+
+// piProcessor is the architecture of each Pi that boots by this configuration.
+const piProcessor = "arm64"
 
 // Files of a Pi's folder that this server makes. All others are the image's.
 const (
@@ -45,7 +48,7 @@ initramfs ` + piRAMDisk + ` followkernel
 cmdline=` + piCmdline + `
 `
 
-func (pi) patience() time.Duration { return piPatience }
+func (p pi) patience() time.Duration { return time.Until(p.until) }
 
 func (pi) boot(p Program) (string, error) {
 	return strings.Join(strings.Fields(p.Cmdline), " ") + "\n", nil
@@ -92,18 +95,18 @@ func (b bootFiles) piFile(ctx context.Context, from netip.Addr, folder, file str
 			return nil, absent(folder+"/"+file, errors.New("this server did not give that machine its address, so it knows machines by their MAC only: set TFTP_PREFIX=2 in the settings of its EEPROM"))
 		}
 	}
-	if file == piCmdline {
-		text := b.tell(ctx, mac, from, pi{})
-		if text == "" {
-			return nil, absent(folder+"/"+file, errors.New("the machine has nothing to boot"))
-		}
-		return textFile(file, text), nil
-	}
-	kit, err := b.piKit(ctx, mac)
+	until := time.Now().Add(piPatience)
+	kit, err := b.piKit(ctx, mac, until)
 	if err != nil {
 		return nil, absent(folder+"/"+file, err)
 	}
 	switch file {
+	case piCmdline:
+		text := b.tell(ctx, mac, from, pi{until})
+		if text == "" {
+			return nil, absent(folder+"/"+file, errors.New("the machine has nothing to boot"))
+		}
+		return textFile(file, text), nil
 	case piConfig:
 		return textFile(file, piConfigText), nil
 	case piKernel:
@@ -115,14 +118,18 @@ func (b bootFiles) piFile(ctx context.Context, from netip.Addr, folder, file str
 }
 
 // piKit returns what a Pi boots, or why it boots nothing.
-func (b bootFiles) piKit(ctx context.Context, mac provision.MAC) (*depot.Kit, error) {
+func (b bootFiles) piKit(ctx context.Context, mac provision.MAC, until time.Time) (*depot.Kit, error) {
 	spec, decision := b.decide(mac)
 	if decision.Action != provision.ActionInstall {
 		return nil, errors.New(decision.Reason)
 	}
-	wait, stop := context.WithTimeout(ctx, piPatience)
+	wait, stop := context.WithDeadline(ctx, until)
 	defer stop()
-	return b.Depot.Kit(wait, kitKey(spec))
+	kit, err := b.Depot.Kit(wait, kitKey(spec))
+	if err != nil {
+		return nil, err
+	}
+	return kit, kit.Kernels[0].Check(piProcessor)
 }
 
 // piPlaces are the paths in an image at which a file for a Pi may be: where Debian's

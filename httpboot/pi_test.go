@@ -12,18 +12,27 @@ import (
 	"cloudlets/provision"
 )
 
-// withPiFirmware adds to the tests' image what Debian's raspi-firmware and its kernel
-// for arm64 have.
-func withPiFirmware(t testing.TB) func(image string) {
-	return func(image string) {
-		for _, name := range []string{
-			"usr/lib/raspi-firmware/start4.elf", "usr/lib/raspi-firmware/fixup4.dat",
-			"usr/lib/linux-image-" + kernelVersion + "/broadcom/bcm2711-rpi-4-b.dtb",
-			"usr/lib/linux-image-" + kernelVersion + "/overlays/vc4-kms-v3d.dtbo",
-		} {
-			write(t, filepath.Join(image, name), []byte("this is "+filepath.Base(name)))
-		}
+// addPiFirmware adds to the image for arm64 what Debian's raspi-firmware and its kernel
+// have.
+func (b *bed) addPiFirmware() {
+	b.t.Helper()
+	for _, name := range []string{
+		"usr/lib/raspi-firmware/start4.elf", "usr/lib/raspi-firmware/fixup4.dat",
+		"usr/lib/linux-image-" + kernelVersion + "/broadcom/bcm2711-rpi-4-b.dtb",
+		"usr/lib/linux-image-" + kernelVersion + "/overlays/vc4-kms-v3d.dtbo",
+	} {
+		write(b.t, filepath.Join(b.site.images, arm64Image, name), []byte("this is "+filepath.Base(name)))
 	}
+}
+
+// newPiBed is a bed whose node1 is a Raspberry Pi with an image for it.
+func newPiBed(t testing.TB) *bed {
+	t.Helper()
+	b := newBed(t, nil)
+	b.addARM64()
+	b.addPiFirmware()
+	b.change(node1, func(s *provision.Spec) { s.Image = arm64Image })
+	return b
 }
 
 // piAsks are the files that a Pi 4 was seen to ask for, in that order: first its
@@ -57,7 +66,7 @@ var piAsks = []struct {
 // TestPiBoots fetches what a Raspberry Pi does, in each way in which it names its
 // folder.
 func TestPiBoots(t *testing.T) {
-	b := newBed(t, withPiFirmware(t))
+	b := newPiBed(t)
 	kit := b.kit(node1)
 	b.startsAt(node1, "127.0.0.1")
 	at := startTFTP(t, b.Chain).at
@@ -80,11 +89,13 @@ func TestPiBoots(t *testing.T) {
 			}
 		}
 	}
-	b.wantTrace(node1, "boots kernel "+kernelVersion+" of web to install it")
+	b.wantTrace(node1, "boots kernel "+kernelVersion+" of web-arm64 to install it")
 	if trace := b.trace(node1); strings.Contains(trace, "could not fetch") {
 		t.Errorf("what a Pi asks for in vain is in the trace:\n%s", trace)
 	}
-	b.claimAs(b.request(node1))
+	request := b.request(node1)
+	request.Inventory.Arch = "arm64"
+	b.claimAs(request)
 }
 
 // piSees is how the server sees a Pi ask for a file in vain.
@@ -100,7 +111,7 @@ func (b *bed) piSees(name string) {
 // TestPiLocal: a Pi that shall not install, or that nobody knows, finds no file at all,
 // with which its firmware goes to the next boot mode.
 func TestPiLocal(t *testing.T) {
-	b := newBed(t, withPiFirmware(t))
+	b := newPiBed(t)
 	b.kit(node1)
 	at := startTFTP(t, b.Chain).at
 	allAbsent := func(folder string) {
@@ -124,15 +135,32 @@ func TestPiLocal(t *testing.T) {
 // TestPiWithoutFirmware: the trace tells what the image needs.
 func TestPiWithoutFirmware(t *testing.T) {
 	b := newBed(t, nil)
+	b.addARM64()
+	b.change(node1, func(s *provision.Spec) { s.Image = arm64Image })
 	b.kit(node1)
 	b.startsAt(node1, "127.0.0.1")
 	b.piSees("9ffefdef/start4.elf")
 	b.wantTrace(node1, "could not fetch 9ffefdef/start4.elf", "install Debian's raspi-firmware")
 }
 
+// TestPiWithAnotherImage: a Pi with an image for other machines finds no file, so that
+// its firmware does not start a kernel that cannot run. The trace says why.
+func TestPiWithAnotherImage(t *testing.T) {
+	b := newBed(t, nil)
+	b.kit(node1)
+	b.startsAt(node1, "127.0.0.1")
+	for _, file := range []string{"start4.elf", "config.txt", "cmdline.txt", "ramdisk", "vmlinuz"} {
+		b.piSees("9ffefdef/" + file)
+	}
+	b.wantTrace(node1, "could not fetch 9ffefdef/start4.elf", "it is for amd64, and the machine is arm64")
+	if trace := b.trace(node1); strings.Contains(trace, "boots kernel") {
+		t.Errorf("it is given a command line:\n%s", trace)
+	}
+}
+
 // TestPiNames: only the names of a Pi's folders are taken for such.
 func TestPiNames(t *testing.T) {
-	b := newBed(t, withPiFirmware(t))
+	b := newPiBed(t)
 	b.kit(node1)
 	b.startsAt(node1, "127.0.0.1")
 	for _, name := range []string{

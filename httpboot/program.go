@@ -35,7 +35,7 @@ type dialect interface {
 	again(mac provision.MAC, reason string) string
 	// leave goes on to the machine's next boot device.
 	leave(reason string) string
-	// patience is how long the loader waits for its answer.
+	// patience is how long the loader still waits for its answer.
 	patience() time.Duration
 }
 

@@ -73,24 +73,26 @@ func (c *Chain) noFile(w http.ResponseWriter, r *http.Request) {
 }
 
 // params tells an agent its parameters, if its own command line is the same for all
-// machines.
+// machines. One deadline is for all that it waits for, since the agent does not wait
+// longer for an answer.
 func (c *Chain) params(w http.ResponseWriter, r *http.Request) {
+	until := time.Now().Add(scriptWait)
 	if mac, err := provision.ParseMAC(r.PathValue("mac")); err == nil && r.Method == http.MethodGet {
-		c.renewUnified(r.Context(), mac, c.scriptBase(r))
+		c.renewUnified(r.Context(), mac, c.scriptBase(r), until)
 	}
-	c.answer(w, r, "application/json", unifiedAgent{})
+	c.answer(w, r, "application/json", unifiedAgent{until})
 }
 
 // renewUnified has the signed program of a machine made anew, if its image has
-// changed. base is the URL that is in it. DHCP cannot look, since it must answer at
+// changed, and waits for that until a time. base is the URL that is in it. DHCP cannot look, since it must answer at
 // once. This machine goes on with what it has booted, so the outcome does not matter to
 // it.
-func (c *Chain) renewUnified(ctx context.Context, mac provision.MAC, base string) {
+func (c *Chain) renewUnified(ctx context.Context, mac provision.MAC, base string, until time.Time) {
 	spec, decision := c.decide(mac)
 	if decision.Action != provision.ActionInstall || spec.SecureBoot != provision.ByOwner {
 		return
 	}
-	wait, stop := context.WithTimeout(ctx, scriptWait)
+	wait, stop := context.WithDeadline(ctx, until)
 	defer stop()
 	if _, err := c.Depot.Kit(wait, unifiedKey(spec, base)); err != nil {
 		c.logger().Warn("a signed program is not as new as its image", "machine", mac, "error", err)
@@ -99,11 +101,11 @@ func (c *Chain) renewUnified(ctx context.Context, mac provision.MAC, base string
 
 // unifiedAgent is the dialect of an agent in a signed program: a [wire.Answer]. The
 // agent runs already, so of a [Program] it is told the parameters alone.
-type unifiedAgent struct{}
+type unifiedAgent struct{ until time.Time } // when its request must be answered
 
 var _ dialect = unifiedAgent{}
 
-func (unifiedAgent) patience() time.Duration { return scriptWait }
+func (a unifiedAgent) patience() time.Duration { return time.Until(a.until) }
 
 func (unifiedAgent) boot(p Program) (string, error) {
 	return answerText(wire.Answer{Cmdline: p.Cmdline}), nil

@@ -4,11 +4,13 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cloudlets/dhcp"
@@ -157,6 +159,22 @@ func TestUnifiedLocal(t *testing.T) {
 			t.Errorf("the agent of %s is told %+v", mac, a)
 		}
 	}
+}
+
+// TestUnifiedWait: an agent whose image is being packed is told to ask again before it
+// would give the request up, though the server waits for two things.
+func TestUnifiedWait(t *testing.T) {
+	b, _ := newOwnerBed(t, true)
+	synctest.Test(t, func(t *testing.T) {
+		b.Chain.Depot = b.openDepot() // packs nothing, as it does not run
+		ask := httptest.NewRequestWithContext(t.Context(), http.MethodGet, wire.ParamsPath(node1), nil)
+		ask.SetPathValue("mac", string(node1))
+		start, answer := time.Now(), httptest.NewRecorder()
+		b.params(answer, ask)
+		if took := time.Since(start); took != scriptWait || !strings.Contains(answer.Body.String(), `"again"`) {
+			t.Errorf("after %s it is told %s, want to ask again after %s", took, answer.Body, scriptWait)
+		}
+	})
 }
 
 // TestUnifiedByPXE: a machine that comes by PXE is named nothing that its firmware

@@ -48,30 +48,35 @@ func Main(version string) {
 	defer stop()
 	console.say("cloudlets %s: the agent is up", version)
 	params, err := readParams("/proc/cmdline")
-	if err != nil {
-		rest(console, params, err)
+	if err == nil {
+		params, err = run(ctx, console, params)
 	}
-	rest(console, params, run(ctx, console, params))
+	rest(console, params, err)
 }
 
 // run installs the new system and hands the machine over to it. It returns
-// only with an error.
-func run(ctx context.Context, console *console, params wire.Params) error {
+// only with an error, and with all parameters that the agent was told until then.
+func run(ctx context.Context, console *console, params wire.Params) (wire.Params, error) {
 	log := process1.NewLog(console)
 	drivers, err := kmod.New("/lib/modules", log)
 	if err == nil {
 		err = drivers.LoadAll(ctx, alwaysLoaded...)
 	}
 	if err != nil {
-		return fmt.Errorf("load drivers: %w", err)
+		return params, fmt.Errorf("load drivers: %w", err)
 	}
 	if err := process1.WaitForEntropy(); err != nil {
-		return err
+		return params, err
 	}
-	network, params, err := connect(ctx, console, params, drivers.LoadNew, log)
+	network, told, err := connect(ctx, console, params, drivers.LoadNew, log)
 	if err != nil {
-		return fmt.Errorf("bring up the network: %w", err)
+		return params, fmt.Errorf("bring up the network: %w", err)
 	}
+	return told, runPlan(ctx, console, told, drivers, network, log)
+}
+
+// runPlan claims the machine's plan and carries it out. It returns only with an error.
+func runPlan(ctx context.Context, console *console, params wire.Params, drivers *kmod.Loader, network *uplink.Link, log *slog.Logger) error {
 	console.say("network: %s has %s", network.Name, network.Address)
 	inventory, err := readInventory(ctx, os.DirFS("/sys"), drivers.LoadNew)
 	if err != nil {

@@ -23,9 +23,10 @@ const (
 	// cardPatience is how long one card tries to get an address, if others may be
 	// the one that the machine booted from.
 	cardPatience = 20 * time.Second
-	// askPatience is how long a server may take to tell the parameters, in which it
-	// may pack the image.
-	askPatience = time.Minute
+	// contactPatience is how long a server may give no answer at all by one card, if
+	// others may be the one that leads to it. Once it has answered, it has as long as
+	// with any other request.
+	contactPatience = time.Minute
 	// askAgain is the pause before a server is asked again that says so.
 	askAgain = 3 * time.Second
 	// leavePause is how long a person can read why the machine is not installed.
@@ -73,40 +74,30 @@ type leave struct{ reason string }
 
 func (l leave) Error() string { return "the server does not install this machine: " + l.reason }
 
-// introduce tries the network cards that have a carrier, one after the other, until
-// the server at base knows one and tells its parameters. Nothing tells a kernel from
-// which card its firmware fetched it. The server's address is in the signed command
-// line, so no DHCP server can name another one.
+// introduce finds the network card that the machine shall be installed by, and the
+// parameters of the install. Nothing tells a kernel from which card its firmware fetched
+// it, so it asks the server at base about each. The server's address is in the signed
+// command line, so no DHCP server can name another one.
 func introduce(ctx context.Context, base string, load func(context.Context) (int, error), log *slog.Logger) (*uplink.Link, wire.Params, error) {
 	trust, err := readTrust(wire.TrustFile, []string{base})
 	if err != nil {
 		return nil, wire.Params{}, err
 	}
-	limited, stop := context.WithTimeout(ctx, uplink.Timeout)
-	defer stop()
-	for {
-		cards, err := uplink.Cards(limited, load)
-		if err != nil {
-			return nil, wire.Params{}, err
-		}
-		var failed []error
-		refused := 0
-		for _, card := range cards {
-			link, told, err := introduceCard(ctx, base, trust, card, load, log)
-			if err == nil {
-				return link, told, nil
-			}
-			log.Warn("this network card does not lead to an install", "card", card, "error", err)
-			failed = append(failed, fmt.Errorf("%s: %w", card, err))
-			if _, no := errors.AsType[leave](err); no {
-				refused++
-			}
-		}
-		// A card whose switch port is slow may be the one, though others have an answer.
-		if refused == len(cards) || pause(limited, time.Second) != nil {
-			return nil, wire.Params{}, fmt.Errorf("no network card leads to an install by %s: %w", base, errors.Join(failed...))
-		}
+	link, told, err := search{
+		cards: func(ctx context.Context) (ready, dark []provision.MAC, err error) {
+			limited, stop := context.WithTimeout(ctx, uplink.Timeout)
+			defer stop()
+			return uplink.Cards(limited, load)
+		},
+		try: func(ctx context.Context, card provision.MAC) (*uplink.Link, wire.Params, error) {
+			return introduceCard(ctx, base, trust, card, load, log)
+		},
+		log: log,
+	}.run(ctx)
+	if err != nil {
+		return nil, wire.Params{}, fmt.Errorf("no network card leads to an install by %s: %w", base, err)
 	}
+	return link, told, nil
 }
 
 // introduceCard brings up one card and asks the server about it. The card is
@@ -120,7 +111,7 @@ func introduceCard(ctx context.Context, base string, trust *x509.Certificate, ca
 	}
 	correctClock(ctx, link, []string{base}, log) // before it looks at a certificate
 	server := newClient(base, log)
-	server.http, server.patience = &http.Client{Transport: newTransport(trust)}, askPatience
+	server.http, server.patience = &http.Client{Transport: newTransport(trust)}, contactPatience
 	told, err := server.ask(ctx, card)
 	if err != nil {
 		link.Down()
@@ -137,6 +128,7 @@ func (c *client) ask(ctx context.Context, card provision.MAC) (wire.Params, erro
 		if err != nil {
 			return wire.Params{}, fmt.Errorf("ask %s what to do: %w", c.base, err)
 		}
+		c.patience = patience
 		var answer wire.Answer
 		if err := json.Unmarshal(text, &answer); err != nil {
 			return wire.Params{}, fmt.Errorf("ask %s what to do: read its answer: %w", c.base, err)

@@ -14,6 +14,7 @@ func TestParamsSurviveTheCommandLine(t *testing.T) {
 		{Servers: []string{"http://10.0.0.1:8080"}, Token: "abc", MAC: testMAC},
 		{Servers: []string{"http://10.0.0.1", "http://10.0.0.2:8080"}, Token: "abc", MAC: testMAC},
 		{Servers: []string{"https://boot.example"}, Token: "abc", MAC: testMAC, OnFailure: "reboot"},
+		{Ask: "http://10.0.0.1", OnFailure: "poweroff"},
 	} {
 		got, err := wire.ParseParams("BOOT_IMAGE=vmlinuz initrd=ramdisk quiet " + want.Cmdline() + " console=ttyS0\n")
 		if err != nil || !reflect.DeepEqual(got, want) {
@@ -31,7 +32,7 @@ func TestParamsOfTheServerComeLast(t *testing.T) {
 }
 
 func TestParamsThatAreWrongAreAllNamed(t *testing.T) {
-	for line, want := range map[string]string{"quiet cloudlets.ask=http://10.0.0.1:8080": "", "cloudlets.ask=10.0.0.1": "is no http URL"} {
+	for line, want := range map[string]string{"quiet cloudlets.ask=http://10.0.0.1:8080": "", "cloudlets.ask=10.0.0.1": "is no http URL", "cloudlets.ask=http://10.0.0.1 cloudlets.onfailure=explode": `cloudlets.onfailure="explode"`} {
 		p, err := wire.ParseParams(line)
 		if want == "" && (err != nil || p.Ask != "http://10.0.0.1:8080") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q is read as %+v, %v", line, p, err)

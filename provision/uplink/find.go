@@ -36,16 +36,20 @@ func waitForLink(ctx context.Context, o Options) (netlink.Link, error) {
 	}
 }
 
-// Cards waits until a network card has a carrier, and returns the addresses of all
-// that have one then, in the kernel's order. It switches on every card, since one
-// that is off has no carrier. Meanwhile it loads the drivers of devices that appear.
-func Cards(ctx context.Context, loadDrivers func(context.Context) (int, error)) ([]provision.MAC, error) {
+// Cards waits until a network card has a carrier. It returns the addresses of all cards
+// that have one then, and of those that have none, both in the kernel's order. It
+// switches on every card, since one that is off has no carrier. Before each look it
+// loads the drivers of devices that have appeared.
+func Cards(ctx context.Context, loadDrivers func(context.Context) (int, error)) (ready, dark []provision.MAC, err error) {
 	for {
+		if _, err := loadDrivers(ctx); err != nil && ctx.Err() == nil {
+			return nil, nil, err
+		}
 		links, err := netlink.LinkList()
 		if err != nil {
-			return nil, fmt.Errorf("list interfaces: %w", err)
+			return nil, nil, fmt.Errorf("list interfaces: %w", err)
 		}
-		var ready []provision.MAC
+		ready, dark = nil, nil
 		for _, l := range links {
 			card, err := provision.MACFrom(l.Attrs().HardwareAddr)
 			if err != nil || l.Type() != "device" || l.Attrs().Flags&net.FlagLoopback != 0 {
@@ -54,16 +58,15 @@ func Cards(ctx context.Context, loadDrivers func(context.Context) (int, error)) 
 			_ = netlink.LinkSetUp(l) // one that stays off has no carrier
 			if l.Attrs().RawFlags&unix.IFF_LOWER_UP != 0 {
 				ready = append(ready, card)
+			} else {
+				dark = append(dark, card)
 			}
 		}
 		if len(ready) > 0 {
-			return ready, nil
-		}
-		if _, err := loadDrivers(ctx); err != nil && ctx.Err() == nil {
-			return nil, err
+			return ready, dark, nil
 		}
 		if err := wait(ctx, 500*time.Millisecond); err != nil {
-			return nil, fmt.Errorf("no network card has a carrier; there are %s (is a cable in, and is the driver in the image's kernel?)", describeLinks(links))
+			return nil, nil, fmt.Errorf("no network card has a carrier; there are %s (is a cable in, and is the driver in the image's kernel?)", describeLinks(links))
 		}
 	}
 }

@@ -21,8 +21,8 @@ type Params struct {
 	MAC provision.MAC
 	// OnFailure is "wait" (the default), "reboot" or "poweroff".
 	OnFailure string
-	// Ask is the base URL of the server that tells all other parameters. It is ""
-	// unless the command line is the same for all machines.
+	// Ask is the base URL of the server that tells all other parameters, except what to
+	// do if that fails. It is "" unless the command line is the same for all machines.
 	Ask string
 }
 
@@ -45,10 +45,10 @@ const (
 
 // Cmdline renders the words for a kernel command line.
 func (p Params) Cmdline() string {
-	if p.Ask != "" {
-		return paramAsk + "=" + p.Ask
+	words := []string{paramAsk + "=" + p.Ask}
+	if p.Ask == "" {
+		words = []string{paramServer + "=" + strings.Join(p.Servers, ","), paramMAC + "=" + string(p.MAC), paramToken + "=" + p.Token}
 	}
-	words := []string{paramServer + "=" + strings.Join(p.Servers, ","), paramMAC + "=" + string(p.MAC), paramToken + "=" + p.Token}
 	if p.OnFailure != "" {
 		words = append(words, paramFailure+"="+p.OnFailure)
 	}
@@ -80,8 +80,8 @@ func ParseParams(cmdline string) (Params, error) {
 
 func (p *Params) check(mac string) error {
 	if p.Ask != "" {
-		*p = Params{Ask: p.Ask}
-		return checkServer(paramAsk, p.Ask)
+		*p = Params{Ask: p.Ask, OnFailure: p.OnFailure}
+		return errors.Join(checkServer(paramAsk, p.Ask), p.checkOnFailure())
 	}
 	var errs []error
 	if len(p.Servers) == 0 {
@@ -95,8 +95,8 @@ func (p *Params) check(mac string) error {
 	if p.Token == "" {
 		errs = append(errs, errors.New(paramToken+" is missing"))
 	}
-	if !slices.Contains([]string{"", "wait", "reboot", "poweroff"}, p.OnFailure) {
-		errs = append(errs, fmt.Errorf("%s=%q is none of wait, reboot and poweroff", paramFailure, p.OnFailure))
+	if err := p.checkOnFailure(); err != nil {
+		errs = append(errs, err)
 	}
 	var err error
 	if p.MAC, err = provision.ParseMAC(mac); err != nil {
@@ -104,6 +104,13 @@ func (p *Params) check(mac string) error {
 	}
 	if len(errs) > 0 {
 		return fmt.Errorf("kernel command line: %w (it has to come from the boot script of a cloudlets server)", errors.Join(errs...))
+	}
+	return nil
+}
+
+func (p *Params) checkOnFailure() error {
+	if !slices.Contains([]string{"", "wait", "reboot", "poweroff"}, p.OnFailure) {
+		return fmt.Errorf("%s=%q is none of wait, reboot and poweroff", paramFailure, p.OnFailure)
 	}
 	return nil
 }
