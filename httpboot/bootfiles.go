@@ -115,7 +115,7 @@ func mayBeMissing(name string) bool {
 // Raspberry Pi reads the machine's configuration and what that names, the decision has
 // begun one already.
 func stageOfFile(name string) provision.Stage {
-	if _, ok := depotFile(name); ok || mayPiMiss(name) || strings.HasPrefix(name, grubMachines) || strings.HasPrefix(name, ubootMachines) {
+	if _, ok := depotFile(name); ok || afterPiFirmware(name) || strings.HasPrefix(name, grubMachines) || strings.HasPrefix(name, ubootMachines) {
 		return ""
 	}
 	return provision.StageLoader

@@ -74,7 +74,8 @@ type Chain struct {
 	Overlays string
 	Log      *slog.Logger // may be nil; then nothing is logged
 
-	hosts hosts
+	hosts  hosts
+	untold untold
 	// claims bound the plans that are made at once, and the others the files that
 	// are sent at once.
 	claims, downloads, strangers turns

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"cloudlets/images"
@@ -78,11 +79,47 @@ func splitPiName(name string) (folder, file string, ok bool) {
 	return folder, file, err == nil && strings.Contains(folder, "-")
 }
 
-// mayPiMiss says whether a Pi looks for a file only in case it is there. Without its
-// firmware it does not boot, so a person shall hear of that.
+// mayPiMiss says whether a Pi looks for a file only in case it is there. Without the
+// others it does not boot, so a person shall hear of that.
 func mayPiMiss(name string) bool {
 	_, file, ok := splitPiName(name)
+	switch file {
+	case piFirmware, piCmdline, piKernel, piRAMDisk:
+		return false
+	}
+	return ok
+}
+
+// afterPiFirmware says whether a file is for a Pi that runs its firmware already.
+func afterPiFirmware(name string) bool {
+	_, file, ok := splitPiName(name)
 	return ok && file != piFirmware
+}
+
+// untold are the cards of the site's Pis that asked in vain for their command line in
+// this boot. Their firmware has the other files and would start the kernel without one.
+type untold struct {
+	mu    sync.Mutex
+	cards map[provision.MAC]bool
+}
+
+func (u *untold) note(card provision.MAC, untold bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !untold {
+		delete(u.cards, card)
+		return
+	}
+	if u.cards == nil {
+		u.cards = make(map[provision.MAC]bool)
+	}
+	u.cards[card] = true
+}
+
+func (u *untold) has(card provision.MAC) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.cards[card]
 }
 
 // piFile opens a file that a Pi asks for. A serial number tells no MAC, so then the Pi
@@ -95,10 +132,25 @@ func (b bootFiles) piFile(ctx context.Context, from netip.Addr, folder, file str
 			return nil, absent(folder+"/"+file, errors.New("this server did not give that machine its address, so it knows machines by their MAC only: set TFTP_PREFIX=2 in the settings of its EEPROM"))
 		}
 	}
+	f, err := b.piFileOf(ctx, from, mac, folder, file)
+	switch {
+	case file == piFirmware:
+		b.untold.note(mac, false) // another boot begins
+	case file == piCmdline && b.spec(mac) != nil:
+		b.untold.note(mac, err != nil)
+	}
+	return f, err
+}
+
+// piFileOf opens a file for a Pi, or says why the machine does not get it.
+func (b bootFiles) piFileOf(ctx context.Context, from netip.Addr, mac provision.MAC, folder, file string) (fs.File, error) {
 	until := time.Now().Add(piPatience)
 	kit, err := b.piKit(ctx, mac, until)
 	if err != nil {
 		return nil, absent(folder+"/"+file, err)
+	}
+	if (file == piKernel || file == piRAMDisk) && b.untold.has(mac) {
+		return nil, absent(folder+"/"+file, errors.New("the machine was told no command line in this boot, and its kernel must not start without one: restart the machine"))
 	}
 	switch file {
 	case piCmdline:

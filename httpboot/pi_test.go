@@ -158,6 +158,32 @@ func TestPiWithAnotherImage(t *testing.T) {
 	}
 }
 
+// TestPiWithoutCommandLine: the install is called off while a Pi loads its files, and
+// then armed again. The Pi has found no command line meanwhile, so it gets no kernel
+// that it would start without one. Its next boot is whole.
+func TestPiWithoutCommandLine(t *testing.T) {
+	b := newPiBed(t)
+	b.kit(node1)
+	b.startsAt(node1, "127.0.0.1")
+	got := func(file string) {
+		t.Helper()
+		f, err := bootFiles{b.Chain, netip.Addr{}}.OpenFor(t.Context(), loopback, "9ffefdef/"+file)
+		must(t, err)
+		must(t, f.Close())
+	}
+	got("start4.elf")
+	got("ramdisk")
+	b.change(node1, func(s *provision.Spec) { s.InstallOnce = false })
+	b.piSees("9ffefdef/cmdline.txt")
+	b.change(node1, func(s *provision.Spec) { s.InstallOnce = true })
+	b.piSees("9ffefdef/vmlinuz")
+	b.piSees("9ffefdef/ramdisk")
+	b.wantTrace(node1, "could not fetch 9ffefdef/cmdline.txt", "no install is armed", "could not fetch 9ffefdef/vmlinuz", "told no command line in this boot")
+	for _, file := range []string{"start4.elf", "ramdisk", "cmdline.txt", "vmlinuz"} {
+		got(file)
+	}
+}
+
 // TestPiNames: only the names of a Pi's folders are taken for such.
 func TestPiNames(t *testing.T) {
 	b := newPiBed(t)
