@@ -218,6 +218,25 @@ func TestStrangersInALargePool(t *testing.T) {
 	}
 }
 
+// TestRoomForTheSite: where leases of any part of the subnet fill most of the table, only a
+// machine of the site gets another address.
+func TestRoomForTheSite(t *testing.T) {
+	table := newTable(small("fd77::1:0-fd77::ffff:ffff:ffff:ffff"), friends{mac: card}, time.Now)
+	var leases []dhcp.Lease
+	for i := range maxEntries - maxEntries/ownShare {
+		a := netip.AddrFrom16([16]byte{0xfd, 0x77, 8: 9, 14: byte(i >> 8), 15: byte(i)})
+		mac := many(i)
+		leases = append(leases, dhcp.Lease{Addr: a, MAC: mac[:], Expires: time.Now().Add(time.Hour)})
+	}
+	table.learn(leases, true)
+	if g := table.offer(numbered(1), netip.Addr{}); g.Addr.IsValid() {
+		t.Errorf("a stranger is offered %s", g.Addr)
+	}
+	if g := table.offer(dhcp.Station(card), netip.Addr{}); !g.Addr.IsValid() {
+		t.Errorf("a machine of the site is offered nothing: %s", g.Reason)
+	}
+}
+
 // TestLeaseBeyondTheUsedPart of a large pool goes on as long as its client renews it.
 func TestLeaseBeyondTheUsedPart(t *testing.T) {
 	c := &clock{time.Now()}
