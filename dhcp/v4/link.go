@@ -31,9 +31,9 @@ type linkState struct {
 	addrs []netip.Prefix
 }
 
-// open opens the sockets of the interface as it is now. The error is a [notThere]
+// Open opens the sockets of the interface as it is now. The error is a [notThere]
 // if that may come to be possible without a person.
-func (k *link) open(ctx context.Context) error {
+func (k *link) Open(ctx context.Context) error {
 	s := k.listener.server
 	state, err := s.system.look(k.config.Name)
 	if err != nil {
@@ -60,29 +60,15 @@ func (k *link) open(ctx context.Context) error {
 
 // run serves the interface until ctx ends, and waits for it while it is not there.
 func (k *link) run(ctx context.Context) error {
-	changed, stop := k.listener.server.Watch()
-	defer stop()
-	for ctx.Err() == nil {
-		if k.service != nil {
-			if err := k.serve(ctx, changed); err != nil {
-				return err
-			}
-			continue
-		}
-		err := k.open(ctx)
-		if ctx.Err() == nil {
-			k.say(err)
-		}
-		if err != nil {
-			serving.Await(ctx, changed)
-		}
-	}
-	return nil
+	return serving.KeepUp(ctx, k, k.listener.server.Watch)
 }
 
-// serve answers on the interface until ctx ends or the interface changes. An error
+// IsOpen implements [serving.Link].
+func (k *link) IsOpen() bool { return k.service != nil }
+
+// Serve answers on the interface until ctx ends or the interface changes. An error
 // means that a socket cannot be read although nothing has changed.
-func (k *link) serve(ctx context.Context, changed <-chan struct{}) error {
+func (k *link) Serve(ctx context.Context, changed <-chan struct{}) error {
 	var change string
 	stopped, stop := context.WithCancel(ctx)
 	defer stop()
@@ -130,8 +116,8 @@ func (k *link) look() string {
 	return ""
 }
 
-// say logs, once for each cause, that the interface is not served.
-func (k *link) say(err error) {
+// Say logs, once for each cause, that the interface is not served.
+func (k *link) Say(err error) {
 	switch {
 	case err == nil && k.said != "":
 		k.said = ""

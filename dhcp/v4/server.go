@@ -24,8 +24,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"cloudlets/dhcp"
 	"cloudlets/dhcp/serving"
 )
@@ -123,7 +121,7 @@ func (l *Listener) openLinks(ctx context.Context) error {
 	for _, i := range l.server.Interfaces {
 		k := &link{listener: l, config: i, log: l.server.Log.With("interface", i.Name)}
 		l.links = append(l.links, k)
-		err := k.open(ctx)
+		err := k.Open(ctx)
 		if err == nil {
 			continue
 		}
@@ -183,22 +181,14 @@ func (l *Listener) detach(k *link) {
 // changed; one that cannot be read otherwise ends Serve with an error. In both cases
 // all goroutines have ended and all sockets are closed when Serve returns.
 func (l *Listener) Serve(ctx context.Context) error {
-	committed := make(chan struct{})
-	go func() {
-		defer close(committed)
-		l.commits.Run()
-	}()
-	serving, ctx := errgroup.WithContext(ctx)
+	var tasks []func(context.Context) error
 	if l.watcher != nil {
-		serving.Go(func() error { return l.watcher.Run(ctx) })
+		tasks = append(tasks, l.watcher.Run)
 	}
 	for _, k := range l.links {
-		serving.Go(func() error { return k.run(ctx) })
+		tasks = append(tasks, k.run)
 	}
-	err := serving.Wait()
-	l.commits.End() // no packet is being handled any more
-	<-committed
-	return errors.Join(err, l.Close())
+	return errors.Join(serving.Serve(ctx, l.commits, tasks...), l.Close())
 }
 
 // Close closes the sockets. Serve does so itself.

@@ -78,8 +78,8 @@ func (k *link) setState(s state) {
 	k.listener.avoid()
 }
 
-// open opens the sockets of the interface as it is now.
-func (k *link) open(ctx context.Context) error {
+// Open opens the sockets of the interface as it is now.
+func (k *link) Open(ctx context.Context) error {
 	s, err := look(k.iface.Name, k.lan.Subnet)
 	if err != nil {
 		return err
@@ -109,28 +109,14 @@ func (k *link) close() error {
 
 // run serves the interface until ctx ends, and waits for it while it is not there.
 func (k *link) run(ctx context.Context) error {
-	changed, stop := k.listener.server.Watch()
-	defer stop()
-	for ctx.Err() == nil {
-		if k.conns != nil {
-			if err := k.serve(ctx, changed); err != nil {
-				return err
-			}
-			continue
-		}
-		err := k.open(ctx)
-		if ctx.Err() == nil {
-			k.say(err)
-		}
-		if err != nil {
-			serving.Await(ctx, changed)
-		}
-	}
-	return nil
+	return serving.KeepUp(ctx, k, k.listener.server.Watch)
 }
 
-// say logs, once for each cause, that the interface is not served.
-func (k *link) say(err error) {
+// IsOpen implements [serving.Link].
+func (k *link) IsOpen() bool { return k.conns != nil }
+
+// Say logs, once for each cause, that the interface is not served.
+func (k *link) Say(err error) {
 	switch {
 	case err == nil:
 		k.said = ""
@@ -140,9 +126,9 @@ func (k *link) say(err error) {
 	}
 }
 
-// serve answers on the interface until ctx ends or the interface changes. An error
+// Serve answers on the interface until ctx ends or the interface changes. An error
 // means that a socket cannot be read although nothing has changed.
-func (k *link) serve(ctx context.Context, told <-chan struct{}) error {
+func (k *link) Serve(ctx context.Context, told <-chan struct{}) error {
 	k.log.Info("serving DHCPv6", "mode", k.lan.Mode.String(), "address", k.address().String(), "subnet", k.lan.Subnet.String())
 	stopped, stop := context.WithCancel(ctx)
 	defer stop()

@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"cloudlets/dhcp"
 	"cloudlets/dhcp/ifwatch"
 	"cloudlets/dhcp/serving"
@@ -73,7 +71,7 @@ func (s *Server) Listen(ctx context.Context) (*Listener, error) {
 func (l *Listener) openLinks(ctx context.Context) error {
 	var absent []error
 	for _, k := range l.links {
-		err := k.open(ctx)
+		err := k.Open(ctx)
 		if err == nil {
 			continue
 		}
@@ -110,22 +108,14 @@ func (s *Server) newLAN(ctx context.Context, n Network) (*lan, error) {
 // one that cannot be read otherwise ends Serve with an error. When Serve returns, all
 // goroutines have ended and all sockets are closed.
 func (l *Listener) Serve(ctx context.Context) error {
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		l.commits.Run()
-	}()
-	group, ctx := errgroup.WithContext(ctx)
+	var tasks []func(context.Context) error
 	if l.watcher != nil {
-		group.Go(func() error { return l.watcher.Run(ctx) })
+		tasks = append(tasks, l.watcher.Run)
 	}
 	for _, k := range l.links {
-		group.Go(func() error { return k.run(ctx) })
+		tasks = append(tasks, k.run)
 	}
-	err := group.Wait()
-	l.commits.End() // no packet is being handled any more
-	<-written
-	return errors.Join(err, l.Close())
+	return errors.Join(serving.Serve(ctx, l.commits, tasks...), l.Close())
 }
 
 // Close closes the sockets. Serve does so itself.
