@@ -68,7 +68,7 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 		card = request.MAC
 	}
 	c.sawHost(card, remoteAddr(r))
-	plan, note, err := c.plan(r.Context(), session, request)
+	made, err := c.plan(r.Context(), session, request)
 	if err != nil {
 		if !errors.Is(err, errBusy) {
 			c.record(r.Context(), noPlan(session.MAC, err))
@@ -76,16 +76,16 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 		refuse(w, err)
 		return
 	}
-	facts := request.Inventory.Facts()
+	plan, facts := made.plan, request.Inventory.Facts()
 	facts["image"], facts["pack"], facts["hostname"] = plan.Image, plan.Pack.Digest, plan.Hostname
 	event := provision.Event{
-		MAC: card, Kind: provision.KindClaim, Stage: provision.StageAgent, Facts: facts,
+		MAC: card, Kind: provision.KindClaim, Stage: provision.StageAgent, Facts: facts, System: &made.system,
 		Text: fmt.Sprintf("the agent is up at %s and claimed its plan by %s: %s on %s, then %s",
 			remoteAddr(r), protocol(r), plan.Image, describeDisks(request.Inventory.Disks), plan.Handover),
 		Reason: c.foreign(card, remoteAddr(r)),
 	}
 	// An install that leaves no trace, or was cancelled while its plan was made, must not begin.
-	if err := c.Tracker.RecordWith(r.Context(), c.of(event), c.stillWanted(session.MAC), c.Tickets.Noting(session.Secret, note)); err != nil {
+	if err := c.Tracker.RecordWith(r.Context(), c.of(event), c.stillWanted(session.MAC), c.Tickets.Noting(session.Secret, made.note)); err != nil {
 		refuse(w, err)
 		return
 	}
@@ -124,55 +124,65 @@ func describeDisks(disks []provision.DiskInfo) string {
 	return strings.Join(names, " or ")
 }
 
-// plan makes the plan of a machine for an agent with a valid session, and a note
-// by which other servers can go on with it. It refuses an install that cannot
-// succeed.
-func (c *Chain) plan(ctx context.Context, session track.Session, request wire.ClaimRequest) (wire.Plan, []byte, error) {
+// promise is what comes of a claim.
+type promise struct {
+	plan wire.Plan
+	// system is what the machine has when the plan is carried out.
+	system provision.System
+	// note is that by which other servers can go on with the plan.
+	note []byte
+}
+
+// plan makes the plan of a machine for an agent with a valid session. It refuses an
+// install that cannot succeed.
+func (c *Chain) plan(ctx context.Context, session track.Session, request wire.ClaimRequest) (promise, error) {
 	if c.machine(request.MAC) != session.MAC {
-		return wire.Plan{}, nil, &refusal{fmt.Errorf("the token is of %s, and %s claims it: restart the machine so that it gets its own", session.MAC, request.MAC)}
+		return promise{}, &refusal{fmt.Errorf("the token is of %s, and %s claims it: restart the machine so that it gets its own", session.MAC, request.MAC)}
 	}
 	spec, decision := c.decide(session.MAC)
 	if decision.Action != provision.ActionInstall {
-		return wire.Plan{}, nil, &refusal{fmt.Errorf("%s shall not be installed: %s", session.MAC, decision.Reason)}
+		return promise{}, &refusal{fmt.Errorf("%s shall not be installed: %s", session.MAC, decision.Reason)}
 	}
 	wait, stop := context.WithTimeout(ctx, claimWait)
 	defer stop()
 	kit, err := c.Depot.Kit(wait, kitKey(spec))
 	if err != nil {
-		return wire.Plan{}, nil, refusalUnless(wait, err)
+		return promise{}, refusalUnless(wait, err)
 	}
 	state, _ := c.Tracker.State(session.MAC)
 	if err := errors.Join(state.Pin.CheckPack(spec, kit.Pack.Digest), c.suits(spec, kit, request.Inventory)); err != nil {
-		return wire.Plan{}, nil, &refusal{err}
+		return promise{}, &refusal{err}
 	}
 	end, err := c.takeClaim(ctx)
 	if err != nil {
-		return wire.Plan{}, nil, err
+		return promise{}, err
 	}
 	defer end()
 	tree, done, err := c.Depot.OpenPack(kit.Pack)
 	if err != nil {
-		return wire.Plan{}, nil, err
+		return promise{}, err
 	}
 	defer done()
 	wanted, err := c.planDisk(ctx, spec, kit, tree, request.Inventory)
 	if err != nil {
-		return wire.Plan{}, nil, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
+		return promise{}, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
 	}
 	recipe := overlayRecipe{Image: spec.Image, EntryPoint: spec.EntryPoint, Env: c.environment(ctx, spec, kit, request.Inventory)}
 	overlay, err := c.makeOverlay(ctx, spec, kit, tree, recipe.Env)
 	if err != nil {
-		return wire.Plan{}, nil, err
+		return promise{}, err
 	}
 	c.warnOfNetwork(ctx, spec, tree)
 	recipe.Digest = overlay.Digest
 	note, err := json.Marshal(recipe)
 	if err != nil {
-		return wire.Plan{}, nil, err
+		return promise{}, err
 	}
-	plan := newPlan(session, spec, kit, wanted, overlay, state.Armed)
+	plan := newPlan(session, spec, kit, wanted, overlay, state.Wipe)
 	plan.Card, plan.Servers = request.MAC, c.servers(ctx, spec)
-	return plan, note, nil
+	system := spec.System(kit.Pack.Digest, c.Tracker.Key())
+	system.ID = uuid.NewString()
+	return promise{plan, system, note}, nil
 }
 
 // claimBounds are how many plans are made at once, and how many claims wait.
@@ -210,10 +220,10 @@ func (c *Chain) suits(spec *provision.Spec, kit *depot.Kit, inventory provision.
 	return err
 }
 
-func newPlan(session track.Session, spec *provision.Spec, kit *depot.Kit, wanted target.Plan, overlay wire.Blob, armed bool) wire.Plan {
+func newPlan(session track.Session, spec *provision.Spec, kit *depot.Kit, wanted target.Plan, overlay wire.Blob, wipe bool) wire.Plan {
 	plan := wire.Plan{
 		MAC: session.MAC, Session: session.Secret, Image: spec.Image, Hostname: hostname(spec),
-		Disk: spec.Disk, Wipe: spec.Wipe, Again: armed, Handover: spec.Handover, BootEntry: spec.BootEntry, Target: wanted,
+		Disk: spec.Disk, Wipe: wipe, Handover: spec.Handover, BootEntry: spec.BootEntry, Target: wanted,
 		Init: kit.Init, Pack: blob(kit.Pack, "pack"), Overlay: overlay,
 		BootLoaders: map[string]wire.Blob{}, ImageManifest: kit.Manifest.JSON(),
 	}

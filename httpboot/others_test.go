@@ -14,6 +14,7 @@ import (
 
 	"cloudlets/dhcp"
 	"cloudlets/provision"
+	"cloudlets/provision/track"
 	"cloudlets/provision/wire"
 )
 
@@ -147,7 +148,7 @@ func TestOverlaysGo(t *testing.T) {
 		t.Error("the overlay outlives the install")
 	}
 	spec, _ := b.site.Spec(node1)
-	must(t, b.Tracker.Arm(t.Context(), node1, &spec, "", "anna"))
+	must(t, b.Tracker.Arm(t.Context(), node1, &spec, track.Order{By: "anna", Wipe: true}))
 	request := b.request(node1)
 	request.Nonce = "again"
 	b.claimAs(request)

@@ -9,6 +9,7 @@ import (
 
 	"cloudlets/dhcp"
 	"cloudlets/provision"
+	"cloudlets/provision/track"
 	"cloudlets/provision/wire"
 )
 
@@ -47,7 +48,7 @@ func TestReports(t *testing.T) {
 func TestDone(t *testing.T) {
 	b := newBed(t, nil)
 	spec, _ := b.site.Spec(node1)
-	must(t, b.Tracker.Arm(t.Context(), node1, &spec, "", "anna"))
+	must(t, b.Tracker.Arm(t.Context(), node1, &spec, track.Order{By: "anna"}))
 	plan := b.claim(node1)
 	done := provision.Event{Kind: provision.KindDone, Stage: provision.StageInstalled, Text: "the disk vda is complete", Facts: map[string]string{"disk": "vda"}}
 	b.report(plan.Session, done).want(t, http.StatusNoContent)

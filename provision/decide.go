@@ -82,6 +82,20 @@ func localReason(spec *Spec, state State) string {
 	}
 }
 
+// ErrDiskNotEmpty says that an install cannot be armed, since it would find a system on
+// the machine's disk and refuse to overwrite it.
+var ErrDiskNotEmpty = errors.New("the machine's disk is not empty")
+
+// CheckDisk returns an [ErrDiskNotEmpty] if an install that does not wipe would find a
+// system that this site put on the machine's disk.
+func CheckDisk(state State) error {
+	if state.Has == nil {
+		return nil
+	}
+	return fmt.Errorf("arm install of %s: %w: it has %s, which was installed at %s; `cloudlets install %s --wipe` arms an install that overwrites it, with all data on that disk",
+		state.MAC, ErrDiskNotEmpty, state.Has.Image, state.Has.Time.Format("2006-01-02 15:04:05"), state.MAC)
+}
+
 // ErrNotInstallable says that an install cannot be armed, since the machine has
 // no file or its file names no image. The error that wraps it says what to write
 // into which file.

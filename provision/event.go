@@ -96,6 +96,15 @@ func (e Event) Durable() bool {
 	return false
 }
 
+// isSignOfLife says whether the machine did something, and not a person or the server.
+func (e Event) isSignOfLife() bool {
+	switch e.Kind {
+	case KindDHCP, KindTFTP, KindHTTP, KindClaim, KindStage, KindProgress, KindFailed, KindDone, KindRunning:
+		return true
+	}
+	return false
+}
+
 // Bounded returns a copy of an event, cut to a bounded size. It shares nothing
 // with e.
 func (e Event) Bounded() Event {

@@ -7,9 +7,9 @@ import (
 	"fmt"
 )
 
-// Pin is what a person armed, as the server saw it that was asked. Several servers
-// that share a store read copies of the site, and a copy may be older: none of them
-// may write what nobody meant.
+// Pin is what a person armed, as the server saw it that was asked. Files may be edited
+// after that, and of several servers that share a store one may have an older copy:
+// nothing is written that nobody meant.
 type Pin struct {
 	// Order is the [Spec.Order] of the machine's file.
 	Order string `json:"order"`
@@ -24,9 +24,8 @@ func (s *Spec) Order() string {
 	text, err := json.Marshal(struct {
 		Image, EntryPoint, Filesystem string
 		Disk                          DiskHints
-		Wipe, SecureBoot              bool
-		Owner                         bool `json:",omitempty"`
-	}{s.Image, s.EntryPoint, s.Filesystem, s.Disk, s.Wipe, s.SecureBoot != "", s.SecureBoot == ByOwner})
+		SecureBoot                    SecureBoot
+	}{s.Image, s.EntryPoint, s.Filesystem, s.Disk, s.SecureBoot})
 	if err != nil {
 		panic(err) // these types can be marshalled
 	}
@@ -40,7 +39,7 @@ func (p *Pin) CheckOrder(spec *Spec) error {
 	if p == nil || p.Order == spec.Order() {
 		return nil
 	}
-	return fmt.Errorf("%s named another image, disk or filesystem where the install was armed than it does on this server: make the servers' copies of the site the same, or arm the install again", spec.MAC.File())
+	return fmt.Errorf("%s named another image, disk or filesystem when the install was armed than it does now on this server: `cloudlets install %s` arms what it names now; if several servers share a store, make their copies of the site the same", spec.MAC.File(), spec.MAC)
 }
 
 // CheckPack returns why a machine must not be installed with a pack that is not the
@@ -49,5 +48,5 @@ func (p *Pin) CheckPack(spec *Spec, digest string) error {
 	if p == nil || p.Pack == "" || p.Pack == digest {
 		return nil
 	}
-	return fmt.Errorf("the image %s has other content on this server (%.19s) than where the install was armed (%.19s): make the servers' copies of the image the same, or arm the install again", spec.Image, digest, p.Pack)
+	return fmt.Errorf("the image %s has other content now on this server (%.19s) than when the install was armed (%.19s): `cloudlets install %s` arms the content that it has now; if several servers share a store, make their copies of the image the same", spec.Image, digest, p.Pack, spec.MAC)
 }

@@ -27,7 +27,6 @@ func TestOrderOfAnotherCopy(t *testing.T) {
 		"image":      func(s *provision.Spec) { s.Image = "db" },
 		"kernel":     func(s *provision.Spec) { s.EntryPoint = "other" },
 		"disk":       func(s *provision.Spec) { s.Disk.Serial = "B" },
-		"wipe":       func(s *provision.Spec) { s.Wipe = true },
 		"loader":     func(s *provision.Spec) { s.SecureBoot = provision.ByShim },
 		"filesystem": func(s *provision.Spec) { s.Filesystem = "xfs" },
 	} {

@@ -49,8 +49,6 @@ type Spec struct {
 	// InstallOnce arms the machine's first install, without the verb install.
 	InstallOnce bool
 	Disk        DiskHints
-	// Wipe allows the install to overwrite a disk that is not empty.
-	Wipe bool
 	// Filesystem is that of the root: "ext4" (the default), "xfs" or "btrfs".
 	Filesystem string
 	Handover   Handover
@@ -141,6 +139,7 @@ const (
 	StageBootable  Stage = "bootable"  // it did the last write, which makes the disk bootable
 	StageHandover  Stage = "handover"  // it starts the new system
 	StageInstalled Stage = "installed" // done, and disarmed
+	StageRunning   Stage = "running"   // its new system says that it runs
 	StageLocal     Stage = "local"     // sent to its own disk
 	StageFailed    Stage = "failed"    // see State.Failure
 )
@@ -162,6 +161,8 @@ const (
 	KindLog      Kind = "log"      // something worth a line in the trace
 	KindFailed   Kind = "failed"   // the install failed
 	KindDone     Kind = "done"     // the disk is complete and bootable
+	KindRunning  Kind = "running"  // the system on the disk runs
+	KindQuiet    Kind = "quiet"    // the machine was not heard for longer than its stage takes
 )
 
 // Event is one thing that happened to a machine.
@@ -183,8 +184,15 @@ type Event struct {
 	// By is the person or program that armed or disarmed, with KindArmed and
 	// KindDisarmed. If it is "", the server itself disarmed the machine.
 	By string `json:"by,omitempty"`
-	// Pin comes with KindArmed where several servers share the store.
+	// Pin comes with KindArmed.
 	Pin *Pin `json:"pin,omitempty"`
+	// Wipe comes with KindArmed, and says that the install may overwrite a disk that
+	// is not empty.
+	Wipe bool `json:"wipe,omitempty"`
+	// System comes with a KindClaim that begins an install: what it writes.
+	System *System `json:"system,omitempty"`
+	// Boot comes with KindRunning: the time since the system's kernel started.
+	Boot time.Duration `json:"boot,omitempty"`
 	// Count is how often the same thing happened within a short time, if that
 	// is more than once. Time is then that of the first time.
 	Count int `json:"count,omitempty"`
@@ -216,8 +224,10 @@ type State struct {
 	Armed   bool      `json:"armed"`
 	ArmedBy string    `json:"armedBy,omitempty"`
 	ArmedAt time.Time `json:"armedAt,omitzero"`
-	// Pin is what was armed, where several servers share the store.
-	Pin *Pin `json:"pin,omitempty"`
+	// Pin is what was armed, and Wipe says that it may overwrite a disk that is not
+	// empty.
+	Pin  *Pin `json:"pin,omitempty"`
+	Wipe bool `json:"wipe,omitempty"`
 	// Cancelled says that a person disarmed the machine, and nobody armed it
 	// since. Then not even "install": "once" lets it install.
 	Cancelled bool `json:"cancelled,omitempty"`
@@ -228,6 +238,16 @@ type State struct {
 	// Installs counts the installs that succeeded.
 	Installs    int       `json:"installs"`
 	InstalledAt time.Time `json:"installedAt,omitzero"`
+	// Has is the system on the machine's disk, as far as this site's installs put it
+	// there. It is nil if there is none, and while an install overwrites it.
+	Has *System `json:"has,omitempty"`
+	// Writing is what the install writes that began last and has not ended well.
+	Writing *System `json:"writing,omitempty"`
+	// Running is what the machine's system told when it came up; nil once the machine
+	// starts anew.
+	Running *Running `json:"running,omitempty"`
+	// Quiet is set when the machine was not heard for too long; nil once it is heard.
+	Quiet *Quiet `json:"quiet,omitempty"`
 	// Failure is why the last install failed; "" once a new one begins.
 	Failure  string            `json:"failure,omitempty"`
 	Progress *Progress         `json:"progress,omitempty"`
@@ -237,6 +257,13 @@ type State struct {
 	Cards map[MAC]CardSeen `json:"cards,omitempty"`
 	// Stages are the stages of the latest boot, with the time when each began.
 	Stages []StageTime `json:"stages,omitempty"`
+}
+
+// Running is what a system tells when it has come up.
+type Running struct {
+	// Time is when it said so, and Boot the time since its kernel started.
+	Time time.Time     `json:"time"`
+	Boot time.Duration `json:"boot,omitempty"`
 }
 
 // CardSeen is what a network card showed when it last booted.

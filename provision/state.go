@@ -14,6 +14,13 @@ const maxStages = 64
 // Fold returns the state after one more event. It is pure: it does not change s.
 func Fold(s State, e Event) State {
 	s.MAC = e.MAC
+	if e.Kind == KindQuiet {
+		s.Quiet = &Quiet{Since: s.Seen, Cause: e.Reason}
+		return s
+	}
+	if e.isSignOfLife() {
+		s.Quiet = nil
+	}
 	if e.Time.After(s.Seen) {
 		s.Seen = e.Time
 	}
@@ -38,6 +45,8 @@ func stageOf(e Event) Stage {
 		return StageFailed
 	case e.Stage == "" && e.Kind == KindDone:
 		return StageInstalled
+	case e.Kind == KindRunning:
+		return StageRunning
 	}
 	return e.Stage
 }
@@ -46,21 +55,28 @@ func stageOf(e Event) Stage {
 func foldKind(s State, e Event) State {
 	switch e.Kind {
 	case KindArmed:
-		s.Armed, s.ArmedBy, s.ArmedAt, s.Pin = true, e.By, e.Time, e.Pin
+		s.Armed, s.ArmedBy, s.ArmedAt, s.Pin, s.Wipe = true, e.By, e.Time, e.Pin, e.Wipe
 		s.Cancelled, s.Restored = false, false
 	case KindDisarmed:
 		s = disarmed(s)
 		s.Cancelled = s.Cancelled || e.By != ""
 	case KindClaim:
 		if e.Stage != "" { // the claim was not refused, so a new install begins
-			s.Failure = ""
+			s.Failure, s.Writing = "", e.System
 		}
+	case KindStage:
+		if e.Stage == StagePartition { // from here on, what was on the disk is lost
+			s.Has = nil
+		}
+	case KindRunning:
+		s.Running = &Running{Time: e.Time, Boot: e.Boot}
 	case KindFailed:
 		s.Failure = e.Text
 	case KindDone:
 		if s.Stage != StageInstalled || s.InstalledAt.Before(s.Since) { // an agent may report the same end twice
 			s.Installs++
 			s.InstalledAt = e.Time
+			s.Has, s.Writing = written(s.Writing, e), nil
 		}
 		s.Failure = ""
 		s = disarmed(s)
@@ -68,8 +84,18 @@ func foldKind(s State, e Event) State {
 	return s
 }
 
+// written is the system that an install has written.
+func written(writing *System, done Event) *System {
+	if writing == nil {
+		return nil
+	}
+	has := *writing
+	has.Time = done.Time
+	return &has
+}
+
 func disarmed(s State) State {
-	s.Armed, s.ArmedBy, s.ArmedAt, s.Pin = false, "", State{}.ArmedAt, nil
+	s.Armed, s.ArmedBy, s.ArmedAt, s.Pin, s.Wipe = false, "", State{}.ArmedAt, nil, false
 	return s
 }
 
@@ -126,6 +152,9 @@ func enterStage(s State, stage Stage, e Event) State {
 	if stage == StageFirmware || stage == StageStranger && s.Stage != StageFirmware {
 		stages = nil
 	}
+	if stage != StageRunning && stage != StageInstalled {
+		s.Running = nil
+	}
 	if len(stages) >= maxStages {
 		stages = stages[len(stages)-maxStages+1:]
 	}
@@ -181,11 +210,17 @@ func (s State) Clone() State {
 	s.Facts = maps.Clone(s.Facts)
 	s.Cards = maps.Clone(s.Cards)
 	s.Stages = slices.Clone(s.Stages)
-	if s.Progress != nil {
-		p := *s.Progress
-		s.Progress = &p
-	}
+	s.Has, s.Writing, s.Running, s.Quiet = copied(s.Has), copied(s.Writing), copied(s.Running), copied(s.Quiet)
+	s.Progress = copied(s.Progress)
 	return s
+}
+
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
 }
 
 // WithoutProgress returns s without its progress, which is not stored.

@@ -218,7 +218,7 @@ func saysWhatToDoWhereNothingIs(t *testing.T, browser context.Context) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Site, b.Roster = site, roster.New(site, b.Tracker)
+	b.Site, b.Roster = site, roster.New(site, b.Tracker, nil)
 	p := openPage(t, browser, b, "")
 	p.waitText("#empty", b.dir+"/machines/52:54:00:12:34:56.json")
 	b.record(t, provision.Event{MAC: mac9, Kind: provision.KindDHCP, Stage: provision.StageStranger, Text: "asked"})

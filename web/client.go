@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -95,31 +93,32 @@ func isMissing(socketPath string) bool {
 // Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Machines returns the table of all machines, sorted by MAC. It asks for one page
-// after the other.
-func (c *Client) Machines(ctx context.Context) ([]Machine, error) {
-	rows := make(map[provision.MAC]Machine) // a machine that gets another name meanwhile may come twice
-	for q := (roster.Query{Limit: roster.MaxLimit}); ; {
+// Machines returns all machines of a list that have a text in one of their names,
+// see [roster.Query], in the roster's order. It asks for one page after the other.
+func (c *Client) Machines(ctx context.Context, list roster.List, search string) ([]Machine, error) {
+	places := make(map[provision.MAC]int) // a machine that gets another name meanwhile may come twice
+	table := []Machine{}
+	for q := (roster.Query{List: list, Search: search, Limit: roster.MaxLimit}); ; {
 		page, err := c.Page(ctx, q)
 		if err != nil {
 			return nil, err
 		}
 		for _, m := range page.Machines {
-			rows[m.MAC] = m
+			if at, twice := places[m.MAC]; twice {
+				table[at] = m
+				continue
+			}
+			places[m.MAC] = len(table)
+			table = append(table, m)
 		}
 		if page.Next == "" {
-			break
+			return table, nil
 		}
-		if page.Next == q.After || len(rows) > maxMachines {
+		if page.Next == q.After || len(table) > maxMachines {
 			return nil, fmt.Errorf("read the daemon's table of machines: it does not end; does the daemon have another version?")
 		}
 		q.After = page.Next
 	}
-	table := make([]Machine, 0, len(rows))
-	for _, mac := range slices.Sorted(maps.Keys(rows)) {
-		table = append(table, rows[mac])
-	}
-	return table, nil
 }
 
 // Page returns one page of the table of machines.
@@ -148,16 +147,15 @@ func (c *Client) Events(ctx context.Context, machine string, after uint64, limit
 	return events, c.do(ctx, http.MethodGet, machinePath(machine, "events")+"?"+query.Encode(), nil, &events)
 }
 
-// Install arms an install at the machine's next boot. By is the person or
-// program that asks for it.
-func (c *Client) Install(ctx context.Context, machine, by string) (d Detail, err error) {
-	return d, c.do(ctx, http.MethodPost, machinePath(machine, "install"), Order{by}, &d)
+// Install arms an install at the machine's next boot.
+func (c *Client) Install(ctx context.Context, machine string, o Order) (d Detail, err error) {
+	return d, c.do(ctx, http.MethodPost, machinePath(machine, "install"), o, &d)
 }
 
 // Cancel cancels an install, even if it is running. By is the person or program
 // that asks for it.
 func (c *Client) Cancel(ctx context.Context, machine, by string) (d Detail, err error) {
-	return d, c.do(ctx, http.MethodDelete, machinePath(machine, "install"), Order{by}, &d)
+	return d, c.do(ctx, http.MethodDelete, machinePath(machine, "install"), Order{By: by}, &d)
 }
 
 // Images returns the images of the site, and whether each can be booted.

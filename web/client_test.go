@@ -17,6 +17,7 @@ import (
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
 	"cloudlets/web"
+	"cloudlets/web/roster"
 )
 
 // daemon serves a handler on a unix socket.
@@ -76,7 +77,7 @@ func TestClientReadsWhatTheServerTells(t *testing.T) {
 			t.Errorf("%s: %v\n%s", what, err, diff)
 		}
 	}
-	table, err := c.Machines(ctx)
+	table, err := c.Machines(ctx, roster.All, "")
 	check("machines", get[web.MachinePage](t, h, "/api/v1/machines").Machines, table, err)
 	detail, err := c.Machine(ctx, "web-1")
 	check("machine", get[web.Detail](t, h, "/api/v1/machines/web-1"), detail, err)
@@ -97,7 +98,7 @@ func TestClientReadsWhatTheServerTells(t *testing.T) {
 func TestClientArmsAndCancels(t *testing.T) {
 	b := newBed(t)
 	c := newClient(t, b)
-	if d, err := c.Install(t.Context(), "web-1", "ann"); err != nil || !d.Armed || d.ArmedBy != "ann" {
+	if d, err := c.Install(t.Context(), "web-1", web.Order{By: "ann"}); err != nil || !d.Armed || d.ArmedBy != "ann" {
 		t.Errorf("%+v, %v", d, err)
 	}
 	if d, err := c.Cancel(t.Context(), "web-1", "bob"); err != nil || d.Armed {
@@ -130,7 +131,7 @@ func TestClientWithoutADaemon(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "sock")
 	c := web.NewClient(socket)
 	want := "no cloudlets daemon answers at " + socket + "; start it with `cloudlets serve` or name its socket with --socket"
-	_, err := c.Machines(t.Context())
+	_, err := c.Machines(t.Context(), roster.All, "")
 	if !errors.Is(err, web.ErrNoDaemon) || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("no socket: %v", err)
 	}
@@ -148,7 +149,7 @@ func TestClientWithoutADaemon(t *testing.T) {
 	if _, err := os.Stat(socket); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Machines(t.Context()); !errors.Is(err, web.ErrNoDaemon) {
+	if _, err := c.Machines(t.Context(), roster.All, ""); !errors.Is(err, web.ErrNoDaemon) {
 		t.Errorf("a dead socket: %v", err)
 	}
 }

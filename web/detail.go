@@ -34,7 +34,6 @@ type Spec struct {
 	MoreAddresses []netip.Addr         `json:"moreAddresses,omitempty"`
 	Install       string               `json:"install,omitempty"` // "once"
 	Disk          *provision.DiskHints `json:"disk,omitempty"`
-	Wipe          bool                 `json:"wipe"`
 	Filesystem    string               `json:"filesystem"`
 	Handover      provision.Handover   `json:"handover"`
 	Cmdline       string               `json:"cmdline,omitempty"`
@@ -58,8 +57,8 @@ type StageSpan struct {
 	Running bool `json:"running,omitempty"`
 }
 
-func newDetail(spec *provision.Spec, state provision.State, now time.Time) Detail {
-	return Detail{Machine: newMachine(spec, state), Spec: newSpec(spec), Stages: newSpans(state.Stages, now)}
+func (s *Server) newDetail(spec *provision.Spec, state provision.State) Detail {
+	return Detail{Machine: s.row(spec, state), Spec: newSpec(spec), Stages: newSpans(state.Stages, s.now())}
 }
 
 func newSpec(spec *provision.Spec) *Spec {
@@ -68,7 +67,7 @@ func newSpec(spec *provision.Spec) *Spec {
 	}
 	s := &Spec{
 		MACs: spec.Cards, UUID: spec.UUID, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
-		Wipe: spec.Wipe, Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
+		Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
 		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry,
 		Args: slices.Sorted(maps.Keys(spec.Config.Args)),
 	}
@@ -109,7 +108,7 @@ func seconds(d time.Duration) float64 {
 // isEnd says whether a machine stays in a stage until somebody does something.
 func isEnd(stage provision.Stage) bool {
 	switch stage {
-	case provision.StageInstalled, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageNew:
+	case provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageNew:
 		return true
 	}
 	return false

@@ -7,7 +7,6 @@ import (
 	"net/http"
 
 	"cloudlets/provision"
-	"cloudlets/provision/depot"
 	"cloudlets/provision/track"
 )
 
@@ -17,6 +16,8 @@ type Order struct {
 	// By is the person or program that asks. If there is no body, it is "the
 	// API".
 	By string `json:"by"`
+	// Wipe allows the install that is armed to overwrite a disk that is not empty.
+	Wipe bool `json:"wipe,omitempty"`
 }
 
 // maxOrder bounds the body of a request, in bytes.
@@ -29,21 +30,10 @@ func (s *Server) install(r *http.Request) (any, error) {
 		return nil, err
 	}
 	spec := s.spec(mac)
-	if err := s.Tracker.Arm(r.Context(), mac, spec, s.packOf(spec), order.By); err != nil {
+	if err := s.Tracker.Arm(r.Context(), mac, spec, track.Order{By: order.By, Wipe: order.Wipe, Pack: s.Roster.Pack(spec)}); err != nil {
 		return nil, err
 	}
 	return s.detail(mac), nil
-}
-
-// packOf is the digest of the pack of a machine's image, or "" if it is not made yet.
-func (s *Server) packOf(spec *provision.Spec) string {
-	if spec == nil {
-		return ""
-	}
-	if kit := s.Images.Status(depot.Key{Image: spec.Image, EntryPoint: spec.EntryPoint}).Kit; kit != nil {
-		return kit.Pack.Digest
-	}
-	return ""
 }
 
 // cancel cancels an install, even if it is running.

@@ -14,7 +14,15 @@ type Machine struct {
 	// Described says whether a file of the site describes the machine.
 	Described bool   `json:"described"`
 	Hostname  string `json:"hostname,omitempty"`
-	Image     string `json:"image,omitempty"`
+	// Image is what the machine shall have, and Has what it has.
+	Image string  `json:"image,omitempty"`
+	Has   *System `json:"has,omitempty"`
+	// Outdated says in which ways the two differ.
+	Outdated []string `json:"outdated,omitempty"`
+	// Running is what its system told when it came up.
+	Running *provision.Running `json:"running,omitempty"`
+	// Quiet is set when the machine was not heard for too long.
+	Quiet *provision.Quiet `json:"quiet,omitempty"`
 	// Address is the IP address that the machine has, or the one that is
 	// reserved for it.
 	Address string          `json:"address,omitempty"`
@@ -40,6 +48,22 @@ type Machine struct {
 	Facts       map[string]string `json:"facts,omitempty"`
 }
 
+// System is the system that an install put on a machine's disk.
+type System struct {
+	Image      string `json:"image"`
+	EntryPoint string `json:"entrypoint,omitempty"`
+	// Pack is the digest of the image's content, "sha256:…".
+	Pack string    `json:"pack,omitempty"`
+	Time time.Time `json:"time,omitzero"`
+}
+
+func newSystem(s *provision.System) *System {
+	if s == nil {
+		return nil
+	}
+	return &System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: s.Pack, Time: s.Time}
+}
+
 // Next is what a machine's next boot does, and why.
 type Next struct {
 	Action provision.Action `json:"action"`
@@ -59,30 +83,36 @@ func Steps() []provision.Stage {
 	return []provision.Stage{
 		provision.StageFirmware, provision.StageLoader, provision.StageKernel, provision.StageAgent,
 		provision.StagePartition, provision.StageStream, provision.StageConfigure, provision.StageVerify,
-		provision.StageBootable, provision.StageHandover, provision.StageInstalled,
+		provision.StageBootable, provision.StageHandover, provision.StageInstalled, provision.StageRunning,
 	}
 }
 
-// newMachine returns the row of a machine. The spec is nil if no file of the site
-// describes it.
-func newMachine(spec *provision.Spec, state provision.State) Machine {
+// row returns the row of a machine. The spec is nil if no file of the site describes
+// it.
+func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 	decision, names := provision.Decide(spec, state), roster.NamesOf(spec, state)
 	return Machine{
 		MAC: state.MAC, Described: spec != nil,
 		Hostname: names.Hostname, Image: names.Image, Address: names.Address,
+		Has: newSystem(state.Has), Outdated: s.Roster.Outdated(spec, state), Running: state.Running, Quiet: state.Quiet,
 		Stage: state.Stage, Step: step(state), Since: state.Since, Seen: state.Seen,
-		Installing: state.Installing(), Progress: newProgress(state.Progress),
+		Installing: state.Installing(), Progress: newProgress(state),
 		Armed: state.Armed, ArmedBy: state.ArmedBy, ArmedAt: state.ArmedAt,
 		Next:    Next{decision.Action, decision.Reason},
 		Failure: state.Failure, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts,
 	}
 }
 
-func newProgress(p *provision.Progress) *Progress {
-	if p == nil {
+// newProgress has no rate, and so no time left, for a machine that is quiet.
+func newProgress(state provision.State) *Progress {
+	if state.Progress == nil {
 		return nil
 	}
-	return &Progress{Progress: *p, Percent: p.Percent(), Left: int64(p.Left() / time.Second)}
+	p := *state.Progress
+	if state.Quiet != nil {
+		p.Rate = 0
+	}
+	return &Progress{Progress: p, Percent: p.Percent(), Left: int64(p.Left() / time.Second)}
 }
 
 // step returns the place of a machine's stage in [Steps], counted from 1, or 0.

@@ -52,7 +52,7 @@ func (s *Server) machinePage(page roster.Page) MachinePage {
 func (s *Server) rows(macs []provision.MAC) []Machine {
 	rows := make([]Machine, len(macs))
 	for i, state := range s.Roster.States(macs) {
-		rows[i] = newMachine(s.spec(state.MAC), state)
+		rows[i] = s.row(s.spec(state.MAC), state)
 	}
 	return rows
 }
@@ -79,7 +79,7 @@ func (s *Server) machine(r *http.Request) (any, error) {
 
 func (s *Server) detail(mac provision.MAC) Detail {
 	state, _ := s.Tracker.State(mac)
-	return newDetail(s.spec(mac), state, s.now())
+	return s.newDetail(s.spec(mac), state)
 }
 
 // machineEvents answers with the latest events of a machine.

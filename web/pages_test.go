@@ -9,6 +9,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/web"
+	"cloudlets/web/roster"
 )
 
 func macOf(i int) provision.MAC {
@@ -93,7 +94,7 @@ func TestPagesThatAreRefused(t *testing.T) {
 func TestClientWalksAllPages(t *testing.T) {
 	b := newBed(t)
 	b.fill(t, 2100, provision.StageStream)
-	table, err := newClient(t, b).Machines(t.Context())
+	table, err := newClient(t, b).Machines(t.Context(), roster.All, "")
 	if err != nil || len(table) != 2102 {
 		t.Fatalf("%d machines, %v", len(table), err)
 	}

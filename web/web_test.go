@@ -77,7 +77,7 @@ func newBedOn(t testing.TB, store store.Store) *bed {
 		images: &fakeImages{statuses: map[depot.Key]depot.Status{{Image: "debian"}: {Busy: true}}}, dir: dir,
 	}
 	b.Server = &web.Server{
-		Site: site, Tracker: tracker, Roster: roster.New(site, tracker), Images: b.images, Tickets: track.NewTickets(store, clock),
+		Site: site, Tracker: tracker, Roster: roster.New(site, tracker, nil), Images: b.images, Tickets: track.NewTickets(store, clock),
 		Version: "1.2.3", Started: noon.Add(-time.Minute), Clock: clock,
 	}
 	return b

@@ -16,6 +16,7 @@ import (
 	"cloudlets/images/bytesize"
 	"cloudlets/provision"
 	"cloudlets/web"
+	"cloudlets/web/roster"
 )
 
 func size(n int64) string { return bytesize.Decimal(n) }
@@ -61,7 +62,7 @@ func (w *watch) newBar(h *host) *bar {
 // run shows until ctx ends.
 func (w *watch) run(ctx context.Context, client *web.Client) {
 	for ctx.Err() == nil {
-		if list, err := client.Machines(ctx); err == nil {
+		if list, err := client.Machines(ctx, roster.All, ""); err == nil {
 			for _, m := range list {
 				w.show(m)
 			}

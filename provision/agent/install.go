@@ -113,11 +113,9 @@ type installer struct {
 	plan   wire.Plan
 	server *client
 	disk   provision.DiskInfo
-	// cloudlet says that a cloudlet was installed on the disk before.
-	cloudlet bool
-	device   *os.File
-	layout   disk.Layout
-	writer   *disk.Installer
+	device *os.File
+	layout disk.Layout
+	writer *disk.Installer
 	// persistent is the filesystem of a new persistent partition; nil if the
 	// disk gets none.
 	persistent *ext4.Layout
@@ -161,14 +159,10 @@ func newInstaller(ctx context.Context, job Job) (*installer, error) {
 // contents to be lost.
 func (i *installer) mayOverwrite() error {
 	switch {
-	case i.disk.Contents == "":
-		return nil
-	case i.cloudlet && i.plan.Wipe && !i.plan.Again:
-		return fmt.Errorf("the disk %s holds a cloudlet already, and \"install\": \"once\" never goes over one: if it may be lost, arm the install with `cloudlets install %s`; if not, take the machine off the list of those to install with `cloudlets install %[2]s --cancel`", i.disk, i.plan.MAC)
-	case i.plan.Wipe:
+	case i.disk.Contents == "" || i.plan.Wipe:
 		return nil
 	}
-	return fmt.Errorf("the disk %s is not empty: %s; say \"wipe\": true in machines/%s.json if all of that may be lost", i.disk, i.disk.Contents, i.plan.MAC)
+	return fmt.Errorf("the disk %s is not empty: %s; if all of that may be lost, arm the install with `cloudlets install %s --wipe`; if not, call it off with `cloudlets install %[3]s --cancel`", i.disk, i.disk.Contents, i.plan.MAC)
 }
 
 // openDisk opens the selected disk, examines it, and lays it out. It examines
@@ -197,7 +191,7 @@ func (i *installer) examine(ctx context.Context) error {
 	if err := checkSame(i.Sys, i.disk); err != nil {
 		return err
 	}
-	i.disk.Contents, i.cloudlet = contentsOf(i.device, i.disk.Size)
+	i.disk.Contents = contentsOf(i.device, i.disk.Size)
 	if err := i.mayOverwrite(); err != nil {
 		return err
 	}

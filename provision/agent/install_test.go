@@ -126,7 +126,7 @@ func TestInstallOverAnotherSystem(t *testing.T) {
 	b.job.Inventory.Disks[0].Contents = contentsOfDisk(d.info)
 	before := hashFile(t, d.file)
 
-	b.wantFailure(t, d.info.Name, "not empty", "precious", `"wipe": true in machines/`+string(testMAC)+".json", "nothing was written")
+	b.wantFailure(t, d.info.Name, "not empty", "precious", "cloudlets install "+string(testMAC)+" --wipe", "nothing was written")
 	b.job.Inventory.Disks[0].Contents = "" // as if it had been put in since
 	b.wantFailure(t, "not empty", "precious")
 	if hashFile(t, d.file) != before {

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images/disk/probe"
-	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/hardware"
 )
@@ -97,18 +96,16 @@ func interfaces(sys fs.FS) []provision.InterfaceInfo {
 }
 
 // contentsOf describes what is on a disk now. The text is "" if the disk is
-// blank, but not if it cannot be read. cloudlet says whether a cloudlet was
-// installed on the disk.
-func contentsOf(r io.ReaderAt, size int64) (text string, cloudlet bool) {
+// blank, but not if it cannot be read.
+func contentsOf(r io.ReaderAt, size int64) string {
 	found, err := probe.Identify(r, size)
-	if err != nil {
-		return "unreadable: " + err.Error(), false
+	switch {
+	case err != nil:
+		return "unreadable: " + err.Error()
+	case len(found) == 0:
+		return ""
 	}
-	if len(found) == 0 {
-		return "", false
-	}
-	cloudlet = slices.ContainsFunc(found, func(c probe.Content) bool { return c.Label == target.RootLabel })
-	return probe.Describe(found), cloudlet
+	return probe.Describe(found)
 }
 
 func contentsOfDisk(d provision.DiskInfo) string {
@@ -117,6 +114,5 @@ func contentsOfDisk(d provision.DiskInfo) string {
 		return "unreadable: " + err.Error()
 	}
 	defer f.Close()
-	text, _ := contentsOf(f, d.Size)
-	return text
+	return contentsOf(f, d.Size)
 }

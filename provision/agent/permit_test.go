@@ -8,21 +8,20 @@ import (
 	"cloudlets/provision"
 )
 
-// TestOnceNeverGoesOverACloudlet: a server that lost its state takes every
-// machine for new, and "once" with "wipe" would then erase them all.
-func TestOnceNeverGoesOverACloudlet(t *testing.T) {
+// TestNothingGoesOverACloudletByItself: a server that lost its state takes every
+// machine for new, and "install": "once" must not erase them all.
+func TestNothingGoesOverACloudletByItself(t *testing.T) {
 	b, d := newFaultBed(t)
 	b.install(t)
 	if err := unmount(b.job.Target); err != nil {
 		t.Fatal(err)
 	}
-	b.job.Plan.Wipe = true
 	before := hashFile(t, d.file)
-	b.wantFailure(t, "holds a cloudlet already", "cloudlets install "+string(testMAC), "nothing was written")
+	b.wantFailure(t, "not empty", "cloudlets install "+string(testMAC)+" --wipe", "nothing was written")
 	if hashFile(t, d.file) != before {
 		t.Error("the installed cloudlet was written to")
 	}
-	b.job.Plan.Again = true
+	b.job.Plan.Wipe = true
 	b.install(t)
 }
 

@@ -101,7 +101,7 @@ func TestInstallKeepsWhatIsPersistent(t *testing.T) {
 	before := d.persistent(t)
 
 	b.job.Plan.Target = tinyPlan(t, target.Options{KeepFound: true})
-	b.job.Plan.Wipe, b.job.Plan.Again = true, true
+	b.job.Plan.Wipe = true
 	asked := 0
 	b.job.Permit = func(context.Context) error {
 		if asked++; asked == 2 { // all but the last write is done

@@ -27,7 +27,7 @@ func machineFields() map[string]field[provision.Spec] {
 		"address":     setAddresses,
 		"install":     textField(setInstall),
 		"disk":        objectField(func(s *provision.Spec) *provision.DiskHints { return &s.Disk }, diskFields()),
-		"wipe":        boolField(func(s *provision.Spec, v bool) { s.Wipe = v }),
+		"wipe":        movedField[provision.Spec](`what is on a disk is lost once, and because a person said so: arm the install with "cloudlets install NAME --wipe"`),
 		"filesystem":  textField(setFilesystem),
 		"handover":    textField(setHandover),
 		"cmdline":     plainText(func(s *provision.Spec) *string { return &s.Cmdline }),

@@ -90,7 +90,7 @@ func TestAMachineFileWithEverything(t *testing.T) {
 		"byPath": "pci-0000:01:00.0-nvme-1", "minSize": "16GiB", "maxSize": 2000000000000,
 		"rotational": false, /* never the spinning ones */
 	},
-	"wipe": true,
+	"bootEntry": true,
 	"filesystem": "xfs",
 	"handover": "kexec",
 	"cmdline": "console=ttyS0",
@@ -103,7 +103,7 @@ func TestAMachineFileWithEverything(t *testing.T) {
 	no := false
 	want := provision.Spec{
 		MAC: mac1, Image: "debian", EntryPoint: "kernel-serial", Hostname: "build-1.example.org",
-		InstallOnce: true, Wipe: true, Filesystem: "xfs", Handover: provision.Kexec, Cmdline: "console=ttyS0",
+		InstallOnce: true, BootEntry: true, Filesystem: "xfs", Handover: provision.Kexec, Cmdline: "console=ttyS0",
 		Disk: provision.DiskHints{Serial: "S4EW", WWN: "0x5000c500", Model: "970 PRO", Transport: "nvme",
 			ByPath: "pci-0000:01:00.0-nvme-1", MinSize: 16 << 30, MaxSize: 2e12, Rotational: &no},
 		Quirks: provision.Quirks{BootFile: "ipxe.efi", OneStep: true},
@@ -129,18 +129,18 @@ func TestAMachineFileWithEverything(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	s := open(t, folder(t, map[string]string{"machines/" + mac1 + ".json": "{}"}))
 	got := spec(t, s, mac1)
-	if got.Filesystem != "ext4" || got.Handover != provision.Switch || got.InstallOnce || got.Wipe || got.Image != "" || got.Address.IsValid() {
+	if got.Filesystem != "ext4" || got.Handover != provision.Switch || got.InstallOnce || got.BootEntry || got.Image != "" || got.Address.IsValid() {
 		t.Errorf("got %+v", got)
 	}
 }
 
 func TestExtends(t *testing.T) {
 	s := open(t, folder(t, map[string]string{
-		"images/debian/x":     "",
-		"profiles/base.json":  `{"image": "debian", "filesystem": "xfs", "cmdline": "quiet", "disk": {"transport": "nvme", "minSize": "1GB"}, "config": {"args": {"a": 1, "list": [1, 2]}}}`,
-		"profiles/rack.json":  `{"extends": "base", "filesystem": "btrfs", "config": {"args": {"b": 2, "list": [3]}}}`,
-		"profiles/wipes.json": `{"wipe": true, "filesystem": "ext4"}`,
-		"machines/" + mac1 + ".json": `{"extends": ["rack", "wipes"], "hostname": "one",
+		"images/debian/x":      "",
+		"profiles/base.json":   `{"image": "debian", "filesystem": "xfs", "cmdline": "quiet", "disk": {"transport": "nvme", "minSize": "1GB"}, "config": {"args": {"a": 1, "list": [1, 2]}}}`,
+		"profiles/rack.json":   `{"extends": "base", "filesystem": "btrfs", "config": {"args": {"b": 2, "list": [3]}}}`,
+		"profiles/enters.json": `{"bootEntry": true, "filesystem": "ext4"}`,
+		"machines/" + mac1 + ".json": `{"extends": ["rack", "enters"], "hostname": "one",
 			"disk": {"minSize": "2GB"}, "cmdline": null, "config": {"args": {"a": null, "c": {"d": 4}}}}`,
 	}))
 	if p := problems(s); p != "" {
@@ -151,7 +151,7 @@ func TestExtends(t *testing.T) {
 	if want := `{"args":{"b":2,"c":{"d":4},"list":[3]}}`; string(config) != want {
 		t.Errorf("config %s, want %s", config, want)
 	}
-	if got.Image != "debian" || got.Filesystem != "ext4" || !got.Wipe || got.Cmdline != "" ||
+	if got.Image != "debian" || got.Filesystem != "ext4" || !got.BootEntry || got.Cmdline != "" ||
 		got.Disk.Transport != "nvme" || got.Disk.MinSize != 2e9 {
 		t.Errorf("got %+v", got)
 	}
@@ -169,9 +169,9 @@ func TestMistakesInMachineFiles(t *testing.T) {
 		"nothing in the file":     {"", ":1:1: is not JSON: "},
 		"two values":              {"{} {}", ":1:4: is not JSON: "},
 		"not an object":           {`["image"]`, ":1:1: want an object {…}, have an array"},
-		"written twice":           {"{\"wipe\": true,\n\"wipe\": false}", ":2:1: /wipe: is written twice, first in line 1"},
+		"written twice":           {"{\"bootEntry\": true,\n\"bootEntry\": false}", ":2:1: /bootEntry: is written twice, first in line 1"},
 		"number for text":         {`{"image": 5}`, ":1:11: want a text in quotes, have 5"},
-		"text for bool":           {`{"wipe": "yes"}`, `:1:10: want true or false, have "yes"`},
+		"text for bool":           {`{"bootEntry": "yes"}`, `:1:15: want true or false, have "yes"`},
 		"bad address":             {`{"address": "10.0.0.1/24"}`, "without a prefix length"},
 		"link-local":              {`{"address": "fe80::1"}`, "fe80::1 is not an address that DHCPv6 gives to a host"},
 		"multicast":               {`{"address": "224.0.0.1"}`, "no host on a network"},
@@ -215,7 +215,7 @@ func TestMistakesInMachineFiles(t *testing.T) {
 }
 
 func TestAllMistakesAreToldAtOnce(t *testing.T) {
-	s := open(t, folder(t, map[string]string{"machines/" + mac1 + ".json": `{"imgae": "x", "wipe": 1, "disk": {"minSize": "x"}}`}))
+	s := open(t, folder(t, map[string]string{"machines/" + mac1 + ".json": `{"imgae": "x", "bootEntry": 1, "disk": {"minSize": "x"}}`}))
 	if n := len(s.Problems()); n != 3 {
 		t.Errorf("%d problems:\n%s", n, problems(s))
 	}
@@ -231,7 +231,7 @@ func TestMistakesInProfiles(t *testing.T) {
 		"itself":                         {map[string]string{"a": `{"extends": "a"}`}, "profiles/a.json:1:13: extends itself: a → a"},
 		"a chain to nowhere":             {map[string]string{"a": `{"extends": "b"}`, "b": `{"extends": "nowhere"}`}, "profiles/b.json:1:13: extends a → b → nowhere, but there is no profiles/nowhere.json"},
 		"its configuration":              {map[string]string{"a": "{\"config\":\n {\"ip\": {\"interfaces\": 5}}}"}, "profiles/a.json:2:24: /config/ip/interfaces: is a number where an array is needed"},
-		"an unknown key":                 {map[string]string{"a": "{\n\"wype\": true}"}, `profiles/a.json:2:1: unknown key "wype"; did you mean "wipe"?`},
+		"an unknown key":                 {map[string]string{"a": "{\n\"htps\": true}"}, `profiles/a.json:2:1: unknown key "htps"; did you mean "https"?`},
 		"broken syntax, and who it hits": {map[string]string{"a": "{"}, `machines/` + mac1 + `.json:1:13: extends "a", which has a mistake: profiles/a.json:1:2: is not JSON`},
 		"also when nobody extends it":    {map[string]string{"a": "{}", "unused": `{"x": 1}`}, `profiles/unused.json:1:2: unknown key "x"`},
 	} {
@@ -249,11 +249,11 @@ func TestMistakesInProfiles(t *testing.T) {
 }
 
 func TestProfilesByManyWaysAreReadOnce(t *testing.T) {
-	files := map[string]string{"profiles/p40.json": `{"wipe": true}`, "machines/" + mac1 + ".json": `{"extends": "p0"}`}
+	files := map[string]string{"profiles/p40.json": `{"bootEntry": true}`, "machines/" + mac1 + ".json": `{"extends": "p0"}`}
 	for i := range 40 { // 2⁴⁰ ways
 		files[fmt.Sprintf("profiles/p%d.json", i)] = fmt.Sprintf(`{"extends": ["p%d", "p%d"]}`, i+1, i+1)
 	}
-	if got := spec(t, open(t, folder(t, files)), mac1); !got.Wipe {
+	if got := spec(t, open(t, folder(t, files)), mac1); !got.BootEntry {
 		t.Errorf("got %+v", got)
 	}
 }

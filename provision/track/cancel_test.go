@@ -177,7 +177,7 @@ func TestCancelForNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantCancelled(t, tracker(t, s), track.NewTickets(s, nil), session)
-	if err := tr.Arm(t.Context(), node, &provision.Spec{MAC: node, Image: "debian"}, "", "ann"); err != nil {
+	if err := tr.Arm(t.Context(), node, &provision.Spec{MAC: node, Image: "debian"}, track.Order{By: "ann"}); err != nil {
 		t.Fatal(err)
 	}
 	claim(t, k, issue(t, k, node), "again")

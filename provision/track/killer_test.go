@@ -66,7 +66,7 @@ func busyWith(tr *track.Tracker, tickets *track.Tickets, kept leases.Leases, i i
 	for n := 0; ; n++ {
 		state, _ := tr.State(mac)
 		if !state.Armed {
-			if err := tr.Arm(ctx, mac, &provision.Spec{MAC: mac, Image: "web"}, "", "ann"); err != nil {
+			if err := tr.Arm(ctx, mac, &provision.Spec{MAC: mac, Image: "web"}, track.Order{By: "ann"}); err != nil {
 				return err
 			}
 			said("armed")

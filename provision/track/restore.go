@@ -36,7 +36,7 @@ func Restored(ctx context.Context, s store.Store, now time.Time) (disarmed []pro
 			if r.State.Armed {
 				disarmed = append(disarmed, provision.MAC(key))
 			}
-			r.State.Armed, r.State.ArmedBy, r.State.ArmedAt, r.State.Pin, r.State.Restored = false, "", time.Time{}, nil, true
+			r.State.Armed, r.State.ArmedBy, r.State.ArmedAt, r.State.Pin, r.State.Wipe, r.State.Restored = false, "", time.Time{}, nil, false, true
 			if err := store.PutJSON(tx, stateBucket, key, r); err != nil {
 				return err
 			}

@@ -34,7 +34,7 @@ func TestNothingIsArmedAfterARestore(t *testing.T) {
 			t.Errorf("%s: %+v", mac, d)
 		}
 	}
-	if err := tr.Arm(t.Context(), unseen, spec(unseen), "", "ann"); err != nil {
+	if err := tr.Arm(t.Context(), unseen, spec(unseen), track.Order{By: "ann"}); err != nil {
 		t.Fatal(err)
 	}
 	state, _ := tr.State(unseen)

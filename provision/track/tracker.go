@@ -69,6 +69,7 @@ type Tracker struct {
 	log   *slog.Logger
 	known func(provision.MAC) bool
 	slot  int
+	key   []byte        // see Key
 	kick  chan struct{} // there is something to write
 
 	cards *cards
@@ -103,6 +104,8 @@ type Options struct {
 	// Slot tells this server's events from those of others that share the store,
 	// 0 to [Slots]-1. No two that run may have the same.
 	Slot int
+	// Key is the site's own secret, see [SiteKey].
+	Key []byte
 }
 
 // NewTracker reads the states of all machines from the store, and follows it from
@@ -118,7 +121,7 @@ func NewTracker(s store.Store, o Options) (*Tracker, error) {
 		o.Known = func(provision.MAC) bool { return true }
 	}
 	t := &Tracker{
-		store: s, clock: o.Clock, log: o.Log, known: o.Known, slot: o.Slot,
+		store: s, clock: o.Clock, log: o.Log, known: o.Known, slot: o.Slot, key: o.Key,
 		kick:        make(chan struct{}, 1),
 		lanes:       newLanes(),
 		cards:       newCards(),
@@ -294,17 +297,34 @@ func (t *Tracker) States() []provision.State {
 
 // Arm lets the machine's next boot install its image. The spec is what the site
 // says about the machine, or nil if it says nothing. If the machine could not be
-// installed, the error is a [provision.ErrNotInstallable]. By is the person or
-// program that asks, and pack the digest of the image's pack as far as it is known.
-func (t *Tracker) Arm(ctx context.Context, mac provision.MAC, spec *provision.Spec, pack, by string) error {
+// installed, the error is a [provision.ErrNotInstallable], and if it has a system that
+// the order does not allow to overwrite, a [provision.ErrDiskNotEmpty].
+func (t *Tracker) Arm(ctx context.Context, mac provision.MAC, spec *provision.Spec, o Order) error {
 	if err := provision.CheckInstallable(mac, spec); err != nil {
 		return err
 	}
-	e := provision.Event{MAC: mac, Kind: provision.KindArmed, By: by, Text: "install of " + spec.Image + " armed"}
-	if t.store.Limits().Shared {
-		e.Pin = &provision.Pin{Order: spec.Order(), Pack: pack}
+	e := provision.Event{
+		MAC: mac, Kind: provision.KindArmed, By: o.By, Text: "install of " + spec.Image + " armed",
+		Pin: &provision.Pin{Order: spec.Order(), Pack: o.Pack}, Wipe: o.Wipe,
 	}
-	return t.Record(ctx, e)
+	if o.Wipe {
+		e.Text += ", whatever is on the disk"
+	}
+	return t.RecordWith(ctx, e, func(state provision.State) error {
+		if o.Wipe {
+			return nil
+		}
+		return provision.CheckDisk(state)
+	}, nil)
+}
+
+// Order is what a person says who arms an install.
+type Order struct {
+	By string // the person or program that asks
+	// Wipe allows this one install to overwrite a disk that is not empty.
+	Wipe bool
+	// Pack is the digest of the image's pack, as far as it is known.
+	Pack string
 }
 
 // Disarm undoes [Tracker.Arm]. If by names a person, the machine stays disarmed

@@ -177,7 +177,7 @@ func TestAnArmingThatCannotBeWrittenHasNotHappened(t *testing.T) {
 	record(t, tr, logged(1))
 	spec := &provision.Spec{MAC: node, Image: "debian"}
 	store.broken.Store(true)
-	if err := tr.Arm(t.Context(), node, spec, "", "ann"); !errors.Is(err, errBroken) {
+	if err := tr.Arm(t.Context(), node, spec, track.Order{By: "ann"}); !errors.Is(err, errBroken) {
 		t.Errorf("got %v", err)
 	}
 	if s, _ := tr.State(node); s.Armed {
@@ -187,7 +187,7 @@ func TestAnArmingThatCannotBeWrittenHasNotHappened(t *testing.T) {
 	if got := events(t, tr, node); len(got) != 1 || got[0].Text != "event 1" {
 		t.Errorf("after the disk was mended: %v", got)
 	}
-	if err := tr.Arm(t.Context(), node, spec, "", "ann"); err != nil {
+	if err := tr.Arm(t.Context(), node, spec, track.Order{By: "ann"}); err != nil {
 		t.Error(err)
 	}
 	if s, _ := tracker(t, store).State(node); !s.Armed || s.ArmedBy != "ann" || !s.ArmedAt.Equal(midday) {
@@ -201,7 +201,7 @@ func TestArmRefusesWhatCannotBeInstalled(t *testing.T) {
 		`write {"image": "NAME"} into machines/52:54:00:00:00:01.json`: nil,
 		`add "image": "NAME" to machines/52:54:00:00:00:01.json`:       {MAC: node},
 	} {
-		err := tr.Arm(t.Context(), node, spec, "", "ann")
+		err := tr.Arm(t.Context(), node, spec, track.Order{By: "ann"})
 		if !errors.Is(err, provision.ErrNotInstallable) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
@@ -227,7 +227,7 @@ func TestDisarmHasTheLastWord(t *testing.T) {
 	if decide() != provision.ActionLocal {
 		t.Error("cancelled, and armed nevertheless")
 	}
-	if err := tr.Arm(t.Context(), node, spec, "", "ann"); err != nil {
+	if err := tr.Arm(t.Context(), node, spec, track.Order{By: "ann"}); err != nil {
 		t.Fatal(err)
 	}
 	if decide() != provision.ActionInstall {
@@ -295,7 +295,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	store := &store.Memory{}
 	tr := tracker(t, store)
 	spec := &provision.Spec{MAC: node, Image: "debian"}
-	if err := tr.Arm(t.Context(), node, spec, "", "ann"); err != nil {
+	if err := tr.Arm(t.Context(), node, spec, track.Order{By: "ann"}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 5000 {

@@ -20,11 +20,9 @@ type Plan struct {
 	Image    string              `json:"image"`
 	Hostname string              `json:"hostname"`
 	Disk     provision.DiskHints `json:"disk"`
-	Wipe     bool                `json:"wipe"`
-	// Again allows Wipe to go over a cloudlet that was installed before: only
-	// where a person armed this very install. A machine file's "once" alone
-	// must not, since a server that lost its state takes every machine for new.
-	Again    bool               `json:"again"`
+	// Wipe allows the install to overwrite a disk that is not empty: a person said so
+	// who armed this very install.
+	Wipe     bool               `json:"wipe"`
 	Handover provision.Handover `json:"handover"`
 	// BootEntry asks for an entry in the boot order of UEFI firmware.
 	BootEntry bool `json:"bootEntry,omitempty"`

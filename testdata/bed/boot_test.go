@@ -93,10 +93,10 @@ func TestBIOS(t *testing.T) {
 	r.wentToDisk(mac)
 	m.Stop()
 
-	file["image"], file["wipe"] = "small", true
+	file["image"] = "small"
 	file["config"] = object{"args": object{"role": "a mail server"}}
 	r.describe(mac, file)
-	r.run("install", "node1")
+	r.run("install", "node1", "--wipe")
 	m = r.on(spec)
 	r.expect(m, `node1: a mail server \(Linux`)
 	r.expect(m, `node1 login: `)

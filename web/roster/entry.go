@@ -20,6 +20,7 @@ type place struct {
 	key                           string // orders the lists, and is unique
 	stage                         provision.Stage
 	installing, waiting, stranger bool
+	outdated, quiet               bool
 }
 
 // Names are what people call a machine, besides its MAC.
@@ -62,7 +63,7 @@ func (n Names) text(mac provision.MAC) string {
 	return strings.ToLower(strings.Join([]string{string(mac), n.Hostname, n.Image, n.Address, n.Serial, n.Cards}, "\n"))
 }
 
-func newEntry(spec *provision.Spec, state provision.State) *entry {
+func newEntry(spec *provision.Spec, state provision.State, outdated bool) *entry {
 	hostname := ""
 	if spec != nil {
 		hostname = spec.Hostname
@@ -72,6 +73,7 @@ func newEntry(spec *provision.Spec, state provision.State) *entry {
 		mac: state.MAC, names: NamesOf(spec, state),
 		place: place{
 			key: sortKey(hostname, state.MAC), stage: state.Stage, installing: installing, stranger: spec == nil,
+			outdated: outdated, quiet: state.Quiet != nil,
 			waiting: !installing && provision.Decide(spec, state).Action == provision.ActionInstall,
 		},
 	}
@@ -91,6 +93,12 @@ func (p place) lists() []List {
 	}
 	if p.stranger {
 		lists = append(lists, Strangers)
+	}
+	if p.outdated {
+		lists = append(lists, Outdated)
+	}
+	if p.quiet {
+		lists = append(lists, Quiet)
 	}
 	return lists
 }

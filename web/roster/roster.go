@@ -27,6 +27,8 @@ const (
 	Installing List = "installing" // an agent installs it now
 	Waiting    List = "waiting"    // its next boot installs
 	Strangers  List = "strangers"  // no file of the site describes it
+	Outdated   List = "outdated"   // it has another system than it shall have
+	Quiet      List = "quiet"      // it was not heard for longer than its stage takes
 )
 
 // Stages returns all stages, each of which is the name of a list.
@@ -34,13 +36,13 @@ func Stages() []provision.Stage {
 	return []provision.Stage{
 		provision.StageNew, provision.StageStranger, provision.StageFirmware, provision.StageLoader, provision.StageKernel,
 		provision.StageAgent, provision.StagePartition, provision.StageStream, provision.StageConfigure, provision.StageVerify,
-		provision.StageBootable, provision.StageHandover, provision.StageInstalled, provision.StageLocal, provision.StageFailed,
+		provision.StageBootable, provision.StageHandover, provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed,
 	}
 }
 
 // Lists returns the names of all lists but [All].
 func Lists() []List {
-	lists := []List{Installing, Waiting, Strangers}
+	lists := []List{Installing, Waiting, Strangers, Outdated, Quiet}
 	for _, stage := range Stages() {
 		lists = append(lists, List(stage))
 	}
@@ -56,6 +58,7 @@ const degree = 32
 type Roster struct {
 	site    *site.Site
 	tracker *track.Tracker
+	pack    func(*provision.Spec) string
 
 	mu       sync.Mutex
 	machines map[provision.MAC]machine
@@ -78,10 +81,14 @@ type list struct {
 }
 
 // New makes the roster of a site and a tracker, and follows both for as long as
-// they are used.
-func New(s *site.Site, t *track.Tracker) *Roster {
+// they are used. pack returns the digest of the pack of a machine's image, or "" as
+// long as it is not known; it is asked for machines with an image, and must be quick. If it is nil, none is known.
+func New(s *site.Site, t *track.Tracker, pack func(*provision.Spec) string) *Roster {
+	if pack == nil {
+		pack = func(*provision.Spec) string { return "" }
+	}
 	r := &Roster{
-		site: s, tracker: t,
+		site: s, tracker: t, pack: pack,
 		machines: make(map[provision.MAC]machine),
 		lists:    make(map[List]*list),
 		views:    make(map[provision.MAC]map[*View]struct{}),
@@ -107,6 +114,30 @@ func (r *Roster) renew() {
 	}
 }
 
+// ImageChanged looks again at the machines of an image, since its pack has changed.
+func (r *Roster) ImageChanged(image string) {
+	for _, mac := range r.site.ByImage(image) {
+		r.tracker.Tell(mac)
+	}
+}
+
+// Outdated says in which ways a machine has another system than it shall have.
+func (r *Roster) Outdated(spec *provision.Spec, state provision.State) []string {
+	if spec == nil || state.Has == nil {
+		return nil
+	}
+	return provision.Outdated(state.Has, spec.System(r.Pack(spec), r.tracker.Key()))
+}
+
+// Pack is the digest of the pack of a machine's image, or "" if it has no image, or its
+// pack is not known yet.
+func (r *Roster) Pack(spec *provision.Spec) string {
+	if spec == nil || spec.Image == "" {
+		return ""
+	}
+	return r.pack(spec)
+}
+
 // undescribed are the machines in the roster that the site does not describe now.
 // Those that it described before are among them.
 func (r *Roster) undescribed() []provision.MAC {
@@ -129,6 +160,7 @@ func (r *Roster) update(state provision.State, known bool) {
 	if found, described := r.site.Spec(state.MAC); described {
 		spec = &found
 	}
+	outdated := r.Outdated(spec, state) != nil
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for v := range r.views[state.MAC] {
@@ -140,7 +172,7 @@ func (r *Roster) update(state provision.State, known bool) {
 		delete(r.machines, state.MAC)
 		return
 	}
-	next := newEntry(spec, state)
+	next := newEntry(spec, state, outdated)
 	if old != nil && old.place == next.place && old.names == next.names {
 		next = old
 	} else {

@@ -33,7 +33,7 @@ func fleet(tb testing.TB, n int) (*roster.Roster, *track.Tracker) {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(t.Close)
-	r := roster.New(s, t)
+	r := roster.New(s, t, nil)
 	for i := range n {
 		event(tb, t, i, provision.KindStage, provision.StageStream)
 	}

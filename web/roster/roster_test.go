@@ -80,7 +80,7 @@ func TestListsAgreeWithALookAtAllMachines(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(tr.Close)
-	r := roster.New(s, tr)
+	r := roster.New(s, tr, nil)
 	random := rand.New(rand.NewPCG(1, 2))
 	for step := range 250 {
 		i := random.IntN(25)
@@ -132,7 +132,7 @@ func TestForgottenStrangersAreGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(tr.Close)
-	r := roster.New(s, tr)
+	r := roster.New(s, tr, nil)
 	for i := range 5000 {
 		event(t, tr, i, provision.KindDHCP, provision.StageStranger)
 	}

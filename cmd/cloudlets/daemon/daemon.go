@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/uki"
 	"cloudlets/images/ejs"
+	"cloudlets/provision"
 	"cloudlets/provision/authority"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/members"
@@ -103,11 +105,14 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 	if err := d.join(ctx); err != nil {
 		return err
 	}
-	if d.tracker, err = track.NewTracker(d.store, track.Options{Log: d.Log, Known: d.Site.Has, Slot: d.members.Self().Slot}); err != nil {
+	key, err := track.SiteKey(ctx, d.store)
+	if err == nil {
+		d.tracker, err = track.NewTracker(d.store, track.Options{Log: d.Log, Known: d.Site.Has, Slot: d.members.Self().Slot, Key: key})
+	}
+	if err != nil {
 		d.members.Close()
 		return err
 	}
-	d.roster = roster.New(d.Site, d.tracker)
 	d.tickets = track.NewTickets(d.store, nil)
 	d.sandbox = ejs.NewSandbox(d.Self, ejs.Options{Logger: d.Log})
 	d.chain = &httpboot.Chain{
@@ -117,13 +122,29 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		HTTPS:    d.forMachines(),
 		Overlays: filepath.Join(d.Settings.State, "overlays"),
 	}
-	if d.depot, err = OpenDepot(d.Site, d.Settings, d.Self[0], d.https.pem(), d.peers(), d.chain.SawKit, d.Log); err != nil {
+	if d.depot, err = OpenDepot(d.Site, d.Settings, d.Self[0], d.https.pem(), d.peers(), d.sawKit, d.Log); err != nil {
 		d.tracker.Close()
 		d.members.Close()
 		return errors.Join(err, d.sandbox.Close())
 	}
 	d.chain.Depot = d.depot
+	d.roster = roster.New(d.Site, d.tracker, d.packOf)
 	return nil
+}
+
+// packOf is the digest of the pack of a machine's image, or "" as long as it is not
+// made.
+func (d *Daemon) packOf(spec *provision.Spec) string {
+	if kit := d.depot.Status(depot.Key{Image: spec.Image, EntryPoint: spec.EntryPoint}).Kit; kit != nil {
+		return kit.Pack.Digest
+	}
+	return ""
+}
+
+// sawKit passes on that an image is ready, or cannot be booted.
+func (d *Daemon) sawKit(key depot.Key, status depot.Status) {
+	d.chain.SawKit(key, status)
+	d.roster.ImageChanged(key.Image)
 }
 
 // peers returns the function that lists the servers which may have a pack, or nil
@@ -177,7 +198,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	close(d.ready)
 	err = runGroups(ctx,
 		append(servers, task{"tell systemd", d.tellSystemdOfEnd}),
-		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"watch the interfaces", d.watcher.Run}, {"follow the interfaces", d.followInterfaces}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}, {"look at the machines' addresses", d.warnMisplaced}, {"share progress", d.tracker.ShareProgress}},
+		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"watch the interfaces", d.watcher.Run}, {"follow the interfaces", d.followInterfaces}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}, {"look at the machines' addresses", d.warnMisplaced}, {"share progress", d.tracker.ShareProgress}, {"notice quiet machines", d.noticeQuiet}},
 		[]task{{"write events", d.tracker.Run}},
 	)
 	return errors.Join(err, d.close())
@@ -223,6 +244,15 @@ func (d *Daemon) sweepOverlays(ctx context.Context) error {
 		case <-again.C:
 		}
 	}
+}
+
+// noticeQuiet records that machines are quiet. Of several servers the one with the
+// lowest slot does it.
+func (d *Daemon) noticeQuiet(ctx context.Context) error {
+	self := d.members.Self().Slot
+	return d.tracker.NoticeQuiet(ctx, func() bool {
+		return !slices.ContainsFunc(d.members.Live(), func(m members.Member) bool { return m.Slot < self })
+	})
 }
 
 // tellSystemd sends a message to systemd. If it fails, the server goes on.

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/user"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/cmd/cloudlets/stdio"
+	"cloudlets/web"
+	"cloudlets/web/roster"
+)
+
+// machineCommands are the verbs that ask the daemon about machines and images.
+func machineCommands(socket *string) []*cobra.Command {
+	cmds := []*cobra.Command{machinesCommand(socket), traceCommand(socket), installCommand(socket), imagesCommand(socket)}
+	for _, cmd := range cmds {
+		cmd.GroupID = "machines"
+	}
+	return cmds
+}
+
+// asking runs a verb with a client of the daemon. If no daemon answers, the exit
+// code is exitNoDaemon.
+func asking(socket *string, verb func(cmd *cobra.Command, c *web.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c := web.NewClient(*socket)
+		defer c.Close()
+		err := verb(cmd, c, args)
+		if errors.Is(err, web.ErrNoDaemon) {
+			return codedError{err, exitNoDaemon}
+		}
+		return err
+	}
+}
+
+// completeMachines completes machines that the running daemon knows: at most so many
+// arguments, or any number if most is negative.
+func completeMachines(socket *string, most int) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if most >= 0 && len(args) >= most {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		page, err := web.NewClient(*socket).Page(cmd.Context(), roster.Query{Search: begun})
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []cobra.Completion
+		for _, m := range page.Machines {
+			if slices.Contains(args, string(m.MAC)) {
+				continue
+			}
+			names = append(names, cobra.CompletionWithDesc(string(m.MAC), m.Hostname))
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// show prints an answer of the daemon as JSON, or for people with print. It
+// returns err if the daemon answered with an error.
+func show[T any](cmd *cobra.Command, asJSON bool, answer T, err error, print func(io.Writer, T)) error {
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), answer)
+	}
+	print(shown(cmd), answer)
+	return nil
+}
+
+// shown is where text goes that has parts from machines, images and files: it
+// cannot take over a person's terminal.
+func shown(cmd *cobra.Command) io.Writer { return &stdio.CleanWriter{W: cmd.OutOrStdout()} }
+
+func printJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false) // no browser reads the output
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+// caller is the user who runs the command line, for the trace.
+func caller() string {
+	if name := os.Getenv("SUDO_USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "the command line"
+}

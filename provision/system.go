@@ -1,0 +1,83 @@
+package provision
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"cloudlets/images/manifest"
+)
+
+// System is a system on a machine's disk: what an install writes, and what the
+// machine has once that succeeded.
+type System struct {
+	// ID tells this install from all others of the machine.
+	ID string `json:"id,omitempty"`
+	// Image and EntryPoint are as the machine's file named them then.
+	Image      string `json:"image"`
+	EntryPoint string `json:"entrypoint,omitempty"`
+	// Pack is the digest of the image's pack, "sha256:…". It is "" if it is not known.
+	Pack string `json:"pack,omitempty"`
+	// Config is the [Spec.ConfigMark] of the machine's file.
+	Config string `json:"config,omitempty"`
+	// Disk is the disk that has the system, in words.
+	Disk string `json:"disk,omitempty"`
+	// Time is when the disk was complete.
+	Time time.Time `json:"time,omitzero"`
+	// Tells says that the system tells the server when it runs.
+	Tells bool `json:"tells,omitempty"`
+}
+
+// System is what an install of the machine would write now. pack is the digest of
+// the image's pack, or "" if that is not known yet. See [Spec.ConfigMark] for the key.
+func (s *Spec) System(pack string, key []byte) System {
+	return System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: pack, Config: s.ConfigMark(key)}
+}
+
+// ConfigMark tells whether two files say the same of a machine's copy of the image:
+// of what templates, command lines and network files are made of, and of the
+// filesystem. It is an HMAC (RFC 2104) and not a digest, since anyone who has a digest
+// can try which password was in the configuration. The key is the site's own secret.
+func (s *Spec) ConfigMark(key []byte) string {
+	text, err := json.Marshal(struct {
+		Config     manifest.Config
+		Hostname   string
+		Address    netip.Addr
+		Network    *Network
+		Cmdline    string
+		Filesystem string
+		SecureBoot SecureBoot
+	}{s.Config, s.Hostname, s.Address, s.Network, s.Cmdline, s.Filesystem, s.SecureBoot})
+	if err != nil {
+		panic(err) // these types can be marshalled
+	}
+	mark := hmac.New(sha256.New, key)
+	mark.Write(text)
+	return hex.EncodeToString(mark.Sum(nil))
+}
+
+// Outdated says in which ways the system that a machine has is not the one that it
+// shall have, each in a few words. It is nil if there is no difference, or if the
+// machine has no system or shall have none.
+func Outdated(has *System, shall System) []string {
+	if has == nil || shall.Image == "" {
+		return nil
+	}
+	var why []string
+	switch {
+	case has.Image != shall.Image:
+		why = append(why, fmt.Sprintf("it has %s, and its file names %s", has.Image, shall.Image))
+	case has.EntryPoint != shall.EntryPoint:
+		why = append(why, "its file names another entry point")
+	case has.Pack != "" && shall.Pack != "" && has.Pack != shall.Pack:
+		why = append(why, fmt.Sprintf("the image %s has changed", shall.Image))
+	}
+	if has.Config != "" && has.Config != shall.Config {
+		why = append(why, "its configuration has changed")
+	}
+	return why
+}
