@@ -64,9 +64,30 @@ func TestLongARM64(t *testing.T) {
 			m.Stop()
 			m = r.on(spec) // from the network to its own disk
 			r.expect(m, `arm1 login: `)
-			r.wentToDisk(c.mac)
+			r.wentToDisk(c.mac, 1)
 		})
 	}
+}
+
+// TestLongARM64Disk boots a raw disk on an arm64 machine, by systemd-boot. The boot
+// loader comes out of the image.
+func TestLongARM64Disk(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithTimeout(t.Context(), smallPatience)
+	t.Cleanup(stop)
+	image, err := smallCloudlet(ctx, bed.StandardKernel, bed.ARM64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "disk.raw")
+	makeSmall(ctx, t, image, file)
+	m := bootAlone(ctx, t, bed.Spec{MAC: "52:54:00:00:02:04", Arch: bed.ARM64, Firmware: bed.UEFI, LocalOnly: true, Disks: []bed.Disk{{File: file}}})
+	expectSmall(ctx, t, m)
+	logIn(ctx, t, m)
+	if err := m.Console.Type("uname -m\n"); err != nil {
+		t.Fatal(err)
+	}
+	expect(ctx, t, m, `\naarch64`)
 }
 
 // newARM64Rig starts a daemon of this computer's architecture whose assets are the

@@ -64,79 +64,88 @@ func fatal(err error) int {
 	return 1
 }
 
-// TestBIOS installs Debian on a BIOS machine by switch, boots it again from
-// the network, and installs another image over it.
+// TestBIOS installs the small cloudlet on a BIOS machine by switch, and then Debian
+// over it by reboot: the machine is sent to its disk, and boots Debian from there.
 func TestBIOS(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, map[string]string{"debian-12": debian, "small": small}, asServer)
 	const mac = "52:54:00:00:00:01"
 	file := object{
-		"image": "debian-12", "hostname": "node1", "address": "10.77.0.11", "install": "once", "handover": "switch",
+		"image": "small", "hostname": "node1", "address": "10.77.0.11", "install": "once", "handover": "switch",
 		"disk":   object{"serial": "NODE1"},
-		"config": object{"args": object{"role": "a web server"}},
+		"config": object{"args": object{"role": "a mail server"}},
 	}
 	r.describe(mac, file)
 	spec := bed.Spec{MAC: mac, Firmware: bed.BIOS, Disks: []bed.Disk{r.newDisk("node1")}}
 
 	m := r.on(spec)
-	r.expect(m, `node1: a web server \(Linux`)
+	r.expect(m, `node1: a mail server \(Linux`)
 	r.expect(m, `node1 login: `)
-	if strings.Count(m.Console.Text(), "SeaBIOS (version") != 1 {
+	if strings.Count(m.Console.Text(), seaBIOS) != 1 {
 		t.Error("a switch went through the firmware a second time")
 	}
 	r.installed(mac, 1)
-	r.sshAnswers("10.77.0.11")
 	m.Stop()
 
-	m = r.on(spec)
-	r.expect(m, `node1 login: `)
-	r.wentToDisk(mac)
-	m.Stop()
-
-	file["image"] = "small"
-	file["config"] = object{"args": object{"role": "a mail server"}}
+	file["image"], file["handover"] = "debian-12", "reboot"
+	file["config"] = object{"args": object{"role": "a web server"}}
 	r.describe(mac, file)
+	if shown := r.run("machines", "node1"); !strings.Contains(shown, "it has small, and its file names debian-12; its configuration has changed") {
+		t.Errorf("the machine has another system than its file names, and is shown as\n%s", shown)
+	}
 	r.run("install", "node1", "--wipe")
 	m = r.on(spec)
-	r.expect(m, `node1: a mail server \(Linux`)
+	r.expect(m, `node1: a web server \(Linux`)
 	r.expect(m, `node1 login: `)
-	r.installed(mac, 2)
+	if strings.Count(m.Console.Text(), seaBIOS) != 2 {
+		t.Error("a reboot did not go through the firmware a second time")
+	}
+	r.wentToDisk(mac, 2)
+	r.sshAnswers("10.77.0.11")
 	r.routerAnswered(mac, provision.StageKernel)
 }
 
-// TestUEFIProxy installs Debian on a UEFI machine by reboot, beside dnsmasq.
+// seaBIOS is what a BIOS machine says when it starts.
+const seaBIOS = "SeaBIOS (version"
+
+// TestUEFIProxy installs a UEFI machine by reboot, beside dnsmasq. The small image has
+// no program that could configure its network, which the trace tells.
 func TestUEFIProxy(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, map[string]string{"debian-12": debian}, asProxy)
+	r, mac := installBesideDNSMasq(t, small)
+	if trace := r.run("trace", mac); !strings.Contains(trace, `warning: the installed system does not get the "network" of its file`) {
+		t.Errorf("the trace does not warn of the network:\n%s", trace)
+	}
+}
+
+// installBesideDNSMasq installs a machine that is sent to its disk afterwards.
+func installBesideDNSMasq(t *testing.T, image string) (r *rig, mac string) {
+	r = newRig(t, map[string]string{"image": image}, asProxy)
 	r.dnsmasq()
-	const mac = "52:54:00:00:00:02"
-	r.describe(mac, object{"image": "debian-12", "hostname": "node2", "install": "once", "handover": "reboot"})
+	mac = "52:54:00:00:00:02"
+	r.describe(mac, object{
+		"image": "image", "hostname": "node2", "install": "once", "handover": "reboot",
+		"network": object{"interfaces": []object{{"mac": mac, "dhcp": true}}},
+	})
 	m := r.on(bed.Spec{MAC: mac, Firmware: bed.UEFI, Disks: []bed.Disk{r.newDisk("node2")}})
 	r.expect(m, `node2 login: `)
 	if !strings.Contains(m.Console.Text(), "handing over by reboot") {
 		t.Error("the machine did not go through a reboot")
 	}
 	r.routerAnswered(mac, provision.StageLocal)
-	r.wentToDisk(mac)
+	r.wentToDisk(mac, 1)
+	return r, mac
 }
 
-// TestUEFIHTTP installs a machine that boots by UEFI HTTP Boot alone. The small image
-// has no program that could configure its network, which the trace tells.
+// TestUEFIHTTP installs Debian on a machine that boots by UEFI HTTP Boot alone. It ends
+// when Debian answers at its static address, which its systemd-networkd gave to the card
+// that has the MAC. The firmware keeps a boot entry.
 func TestUEFIHTTP(t *testing.T) {
 	t.Parallel()
-	r, mac := installByHTTPBoot(t, small)
-	if trace := r.run("trace", mac); !strings.Contains(trace, `warning: the installed system does not get the "network" of its file`) {
-		t.Errorf("the trace does not warn of the network:\n%s", trace)
-	}
-}
-
-// installByHTTPBoot installs a machine with a static address, 10.77.0.77, and a boot
-// entry.
-func installByHTTPBoot(t *testing.T, image string) (r *rig, mac string) {
-	r = newRig(t, map[string]string{"image": image}, asServer)
-	mac = "52:54:00:00:00:03"
+	r := newRig(t, map[string]string{"debian-12": debian}, asServer)
+	const mac = "52:54:00:00:00:03"
 	r.describe(mac, object{
-		"image": "image", "hostname": "node3", "install": "once", "bootEntry": true,
+		"image": "debian-12", "hostname": "node3", "install": "once", "bootEntry": true,
 		"network": object{"interfaces": []object{{"mac": mac, "addresses": []string{"10.77.0.77/24"}}}},
 	})
 	m := r.on(bed.Spec{MAC: mac, Firmware: bed.UEFIHTTP, Disks: []bed.Disk{r.newDisk("node3")}})
@@ -145,8 +154,8 @@ func installByHTTPBoot(t *testing.T, image string) (r *rig, mac string) {
 	if trace := r.run("trace", mac); !strings.Contains(trace, "UEFI HTTP Boot") {
 		t.Errorf("the trace does not tell of UEFI HTTP Boot:\n%s", trace)
 	}
-	r.wantBootEntry(m, "image")
-	return r, mac
+	r.wantBootEntry(m, "debian-12")
+	r.sshAnswers("10.77.0.77")
 }
 
 // TestServerKilled kills the server in the middle of an install, as a power

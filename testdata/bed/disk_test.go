@@ -25,6 +25,7 @@ func bootAlone(ctx context.Context, t *testing.T, spec bed.Spec) *bed.Machine {
 	}
 	t.Cleanup(func() {
 		m.Stop()
+		logCost(t, m)
 		if t.Failed() {
 			t.Logf("console:\n%s", m.Console.Tail())
 		}

@@ -55,7 +55,7 @@ func TestLongHTTPSOwnKey(t *testing.T) {
 	if strings.Count(m.Console.Text(), "Kernel is locked down from EFI Secure Boot") != 2 {
 		t.Error("a kernel was not started by Secure Boot")
 	}
-	r.wentToDisk(mac)
+	r.wentToDisk(mac, 1)
 	trace := r.run("trace", mac)
 	for _, want := range []string{"boot file https://10.77.0.1/", "fetched cloudlet.efi by HTTPS", "claimed its plan by HTTPS", "fetched core.img by HTTPS", "was told 404 by HTTPS"} {
 		if !strings.Contains(trace, want) {

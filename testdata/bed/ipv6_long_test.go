@@ -11,6 +11,6 @@ func TestLongUEFIOverIPv6(t *testing.T) {
 	r := newRig(t, map[string]string{"small": small}, nil)
 	m := r.installByIPv6("reboot")
 	r.expect(m, `node login: `)
-	r.wentToDisk(ipv6MAC)
+	r.wentToDisk(ipv6MAC, 1)
 	r.wentByIPv6("boot file http://[fd77::1]/loader/snponly.efi", "fetched boot loader snponly.efi by HTTP")
 }

@@ -27,10 +27,10 @@ func TestISO(t *testing.T) {
 	t.Parallel()
 	bootISOs(t, []isoCase{
 		{"CD/BIOS", liveImage(small), 0, bed.Spec{MAC: "52:54:00:00:06:01", Firmware: bed.BIOS}, bed.Disk{CD: true}},
-		{"CD/SecureBoot", liveImage(smallHardware, "--secure-boot"), 0, bed.Spec{MAC: "52:54:00:00:06:05", Firmware: bed.UEFI, SecureBoot: true}, bed.Disk{CD: true}},
-		{"Stick/BIOS", liveImage(smallHardware), 0, bed.Spec{MAC: "52:54:00:00:06:03", Firmware: bed.BIOS}, bed.Disk{ReadOnly: true, Bus: bed.USB}},
+		{"CD/UEFI", liveImage(small), 0, bed.Spec{MAC: "52:54:00:00:06:02", Firmware: bed.UEFI}, bed.Disk{CD: true, Bus: bed.SCSI}},
+		{"Stick/BIOS", liveImage(small), 0, bed.Spec{MAC: "52:54:00:00:06:03", Firmware: bed.BIOS}, bed.Disk{ReadOnly: true, Bus: bed.SCSI}},
 		// A longer stick that may be written to.
-		{"Stick/UEFI", liveImage(smallHardware), 1 << 30, bed.Spec{MAC: "52:54:00:00:06:04", Firmware: bed.UEFI}, bed.Disk{Bus: bed.USB}},
+		{"Stick/SecureBoot", liveImage(smallHardware, "--secure-boot"), 1 << 30, bed.Spec{MAC: "52:54:00:00:06:04", Firmware: bed.UEFI, SecureBoot: true}, bed.Disk{Bus: bed.USB}},
 	})
 }
 

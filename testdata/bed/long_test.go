@@ -17,17 +17,23 @@ import (
 // cloudlet, and boot what takes the same road as something that others boot:
 // other formats, other firmware, other media.
 
-// TestLongUEFIHTTP ends when the installed Debian answers at its static address, which
-// its systemd-networkd gave to the card that has the MAC.
-func TestLongUEFIHTTP(t *testing.T) {
+// TestLongUEFIProxy boots Debian from the disk of a UEFI machine, where it was installed.
+func TestLongUEFIProxy(t *testing.T) {
 	t.Parallel()
-	r, _ := installByHTTPBoot(t, debian)
-	r.sshAnswers("10.77.0.77")
+	installBesideDNSMasq(t, debian)
 }
 
 func TestLongServerKilled(t *testing.T) {
 	t.Parallel()
 	installAcrossKill(t, debian)
+}
+
+// TestLongCardByUUID: the file says nothing of the second card, and the machine's UUID
+// makes it known.
+func TestLongCardByUUID(t *testing.T) {
+	t.Parallel()
+	const uuid = "4c4c4544-0042-3510-8052-b4c04f564433"
+	installBySecondCard(t, object{"uuid": uuid}, uuid)
 }
 
 // TestLongDisk makes disks of Debian without any server, and boots them to
@@ -60,9 +66,15 @@ func bootDebianDisk(t *testing.T, firmware bed.Firmware, format string) {
 	expect(ctx, t, m, `stick login: `)
 }
 
+// TestLongPersistent keeps the partition of a USB stick.
+func TestLongPersistent(t *testing.T) {
+	t.Parallel()
+	keepPersistent(t, smallHardware, bed.USB)
+}
+
 func TestLongSecureBoot(t *testing.T) {
 	t.Parallel()
-	bootSigned(t, debian)
+	bootSigned(t, debian, byShim, byOwnKey)
 }
 
 // TestLongFormats boots the formats of disk that TestFormats does not.
@@ -70,6 +82,11 @@ func TestLongFormats(t *testing.T) {
 	t.Parallel()
 	bootFormats(t, []formatCase{
 		{"raw", nil, bed.Disk{Bus: bed.AHCI}, bed.BIOS, ""},
+		{"raw", nil, bed.Disk{Bus: bed.USB}, bed.UEFI, ""},
+		{"vmdk-sparse", nil, bed.Disk{Format: "vmdk", Bus: bed.AHCI}, bed.UEFI, ""},
+		{"vdi", nil, bed.Disk{Format: "vdi"}, bed.BIOS, ""},
+		{"vhd", nil, bed.Disk{Format: "vpc", Bus: bed.AHCI}, bed.BIOS, ""},
+		{"vhd-fixed", nil, bed.Disk{Format: "vpc", Bus: bed.SCSI}, bed.UEFI, ""},
 		{"qcow2", nil, bed.Disk{Format: "qcow2", Bus: bed.USB}, bed.BIOS, ""},
 		{"qcow2", []string{"--compress", "zstd"}, bed.Disk{Format: "qcow2"}, bed.BIOS, ""},
 		{"vhdx", nil, bed.Disk{Format: "vhdx", Bus: bed.SCSI}, bed.BIOS, ""},
@@ -109,7 +126,9 @@ func TestLongISO(t *testing.T) {
 		return liveImage(small, "--secure-boot-key", plainKey(ctx, t), "--secure-boot-cert", ownerCert)(ctx, t)
 	}
 	bootISOs(t, []isoCase{
-		{"CD/UEFI", liveImage(small), 0, bed.Spec{MAC: "52:54:00:00:06:02", Firmware: bed.UEFI}, bed.Disk{CD: true, Bus: bed.SCSI}},
+		{"CD/SecureBoot", liveImage(smallHardware, "--secure-boot"), 0, bed.Spec{MAC: "52:54:00:00:06:05", Firmware: bed.UEFI, SecureBoot: true}, bed.Disk{CD: true}},
+		{"Stick/USB/BIOS", liveImage(smallHardware), 0, bed.Spec{MAC: "52:54:00:00:06:03", Firmware: bed.BIOS}, bed.Disk{ReadOnly: true, Bus: bed.USB}},
+		{"Stick/USB/UEFI", liveImage(smallHardware), 1 << 30, bed.Spec{MAC: "52:54:00:00:06:04", Firmware: bed.UEFI}, bed.Disk{Bus: bed.USB}},
 		{"CD/OwnKey", ownKey, 0, bed.Spec{MAC: "52:54:00:00:06:07", Firmware: bed.UEFI, SecureBoot: true, Vars: ownerVars}, bed.Disk{CD: true, Bus: bed.SCSI}},
 		{"CD/ARM64", onARM64, 0, bed.Spec{MAC: "52:54:00:00:06:06", Arch: bed.ARM64, Firmware: bed.UEFI}, bed.Disk{CD: true, Bus: bed.SCSI}},
 	})

@@ -72,6 +72,11 @@ func (m *Machine) Stop() {
 	}
 }
 
+// ProcessorTime is what a machine that is off took of this computer's processors.
+func (m *Machine) ProcessorTime() time.Duration {
+	return m.cmd.ProcessState.UserTime() + m.cmd.ProcessState.SystemTime()
+}
+
 // Network names the namespace that the machine is in.
 func (m *Machine) Network() string { return m.network.Name }
 

@@ -44,7 +44,7 @@ func TestSecureBootOwnKeyServer(t *testing.T) {
 	r.expect(m, lockedDown)
 	r.expect(m, `node65: a signed machine \(Linux`)
 	r.expect(m, `node65 login: `)
-	r.wentToDisk(mac)
+	r.wentToDisk(mac, 1)
 	trace := r.run("trace", mac)
 	for _, want := range []string{"fetched cloudlet.efi by HTTP", "was told 404"} {
 		if !strings.Contains(trace, want) {

@@ -21,7 +21,7 @@ import (
 )
 
 // TestGrow boots a disk that was made larger since: its system takes all of it
-// when it starts, and foreign tools find it sound afterwards.
+// when it starts, foreign tools find it sound afterwards, and so does the other firmware.
 func TestGrow(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithTimeout(t.Context(), smallPatience)
@@ -42,6 +42,7 @@ func TestGrow(t *testing.T) {
 	ask(ctx, t, m, "dd if=/dev/zero of=/large bs=1M count=300 2>&1 | tail -n 1; rm /large", `300\+0 records out`)
 	powerOff(ctx, t, m)
 	wantSoundDisk(t, file, size, target.RootLabel)
+	spec.Firmware = bed.BIOS
 	m = bootAlone(ctx, t, spec)
 	expectSmall(ctx, t, m)
 	if strings.Contains(m.Console.Text(), "cloudlets: the filesystem") {
@@ -55,15 +56,19 @@ func TestGrow(t *testing.T) {
 // was changed is there, and nothing else that was.
 func TestPersistent(t *testing.T) {
 	t.Parallel()
+	keepPersistent(t, small, bed.Virtio)
+}
+
+func keepPersistent(t *testing.T, image string, bus bed.Bus) {
 	ctx, stop := context.WithTimeout(t.Context(), smallPatience)
 	t.Cleanup(stop)
 	file := filepath.Join(t.TempDir(), "disk.raw")
 	const size = 600 << 20
-	makeSmall(ctx, t, smallHardware, file, "--persistent-partition", "96MiB", "--grow")
+	makeSmall(ctx, t, image, file, "--persistent-partition", "96MiB", "--grow")
 	if err := os.Truncate(file, size); err != nil {
 		t.Fatal(err)
 	}
-	spec := bed.Spec{MAC: "52:54:00:00:07:02", Firmware: bed.BIOS, LocalOnly: true, Disks: []bed.Disk{{File: file, Bus: bed.USB}}}
+	spec := bed.Spec{MAC: "52:54:00:00:07:02", Firmware: bed.BIOS, LocalOnly: true, Disks: []bed.Disk{{File: file, Bus: bus}}}
 	m := bootAlone(ctx, t, spec)
 	expect(ctx, t, m, `cloudlets: partition 4 \(persistent\) grows to `)
 	expect(ctx, t, m, `cloudlets: copying what the image has at /root to the persistent partition`)
@@ -74,7 +79,7 @@ func TestPersistent(t *testing.T) {
 	powerOff(ctx, t, m)
 	wantSoundDisk(t, file, size, "persistent")
 
-	writeKeeping(ctx, t, file)
+	writeKeeping(ctx, t, image, file)
 	wantSoundDisk(t, file, size, "persistent")
 	m = bootAlone(ctx, t, spec)
 	expect(ctx, t, m, `stick: an update \(Linux`)
@@ -89,10 +94,10 @@ func TestPersistent(t *testing.T) {
 
 // writeKeeping writes another version of the small cloudlet to the disk in a
 // file, as to a device with a persistent partition that is kept.
-func writeKeeping(ctx context.Context, t *testing.T, file string) {
+func writeKeeping(ctx context.Context, t *testing.T, image, file string) {
 	t.Helper()
 	configured := filepath.Join(t.TempDir(), "update.tar")
-	command(ctx, t, binary, "tar", smallHardware, "--out", configured, "--config", `{"args": {"role": "an update"}}`, "--env", "hostname=stick")
+	command(ctx, t, binary, "tar", image, "--out", configured, "--config", `{"args": {"role": "an update"}}`, "--env", "hostname=stick")
 	im, err := source.Open(ctx, configured, source.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -137,6 +137,7 @@ func (r *rig) on(spec bed.Spec) *bed.Machine {
 	}
 	r.Cleanup(func() {
 		m.Stop()
+		logCost(r, m)
 		if r.Failed() {
 			trace, _ := r.daemon.Run(context.Background(), "trace", spec.MAC)
 			r.Logf("console of %s:\n%s\ntrace:\n%s", spec.MAC, m.Console.Tail(), trace)
@@ -158,6 +159,13 @@ func expect(ctx context.Context, t testing.TB, m *bed.Machine, want string) {
 		t.Fatal(err)
 	}
 	t.Logf("%s %s printed %q after %s", m.Spec.Firmware, m.Spec.MAC, want, time.Since(start).Round(time.Second))
+}
+
+// logCost logs what a machine that is off has cost. Time that passed says little on a
+// computer that has other things to do.
+func logCost(t testing.TB, m *bed.Machine) {
+	t.Helper()
+	t.Logf("%s %s took %s of processor time", m.Spec.Firmware, m.Spec.MAC, m.ProcessorTime().Round(time.Second))
 }
 
 // machine asks the daemon about a machine.
@@ -192,12 +200,12 @@ func (r *rig) installed(mac string, times int) {
 	}
 }
 
-// wentToDisk checks what the daemon knows of a machine that was installed once and has
-// asked the network again since.
-func (r *rig) wentToDisk(mac string) {
+// wentToDisk checks what the daemon knows of a machine that has asked the network again
+// since it was installed.
+func (r *rig) wentToDisk(mac string, installs int) {
 	r.Helper()
 	m := r.machine(mac)
-	if m.Stage != provision.StageLocal || m.Installs != 1 || m.Armed || m.Failure != "" {
+	if m.Stage != provision.StageLocal || m.Installs != installs || m.Armed || m.Failure != "" {
 		r.Errorf("an installed machine that asked the network again is in stage %s with %d installs, armed %t, failure %q", m.Stage, m.Installs, m.Armed, m.Failure)
 	}
 }
