@@ -67,7 +67,9 @@ func run(ctx context.Context, console *console, params wire.Params) (wire.Params
 	if err != nil {
 		return params, fmt.Errorf("load drivers: %w", err)
 	}
-	disks := watchDisks(ctx, os.DirFS("/sys"), drivers.LoadNew)
+	watching, stop := context.WithCancel(ctx)
+	defer stop() // if there is no network, nobody waits for the disks
+	disks := watchDisks(watching, os.DirFS("/sys"), drivers.LoadNew)
 	if err := <-random; err != nil {
 		return params, err
 	}
