@@ -172,7 +172,7 @@ func readModules(tree images.Tree, version, dir string, purpose Purpose) (*modul
 	if err != nil {
 		return nil, fmt.Errorf("find the modules of kernel %s: %w (the image needs /lib/modules/%[1]s: install its kernel's package)", version, err)
 	}
-	s := &moduleSet{dir: dir, deps: map[string][]string{}, byName: map[string]string{}, builtin: map[string]class{}, soft: map[string][]string{}, alias: map[string][]string{}, wanted: purpose.wanted()}
+	s := &moduleSet{dir: dir, deps: map[string][]string{}, byName: map[string]string{}, builtin: map[string]class{}, soft: map[string][]string{}, alias: map[string][]string{}, wanted: purpose.wanted(tree)}
 	if err := s.read(tree, "modules.dep", s.addDep); err != nil {
 		return nil, fmt.Errorf("read the modules of kernel %s: %w (run depmod in the image)", version, err)
 	}

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"path"
 	"strings"
+
+	"cloudlets/images"
 )
 
 // Purpose is the reason for which a machine boots a RAM disk.
@@ -31,12 +33,18 @@ var liveWanted = map[string]class{
 	"fs/xfs/":              "",
 }
 
-// wanted returns the table of modules for a purpose.
-func (p Purpose) wanted() map[string]class {
-	if p == Install {
-		return wanted
-	}
+// wanted returns the table of modules for a purpose. The agent makes a filesystem with
+// the image's own mkfs, so without that it does not need the filesystem's module either.
+func (p Purpose) wanted(tree images.Tree) map[string]class {
 	table := maps.Clone(wanted)
+	if p == Install {
+		for _, maker := range makers {
+			if firstPresent(tree, maker.programs) == "" {
+				table["fs/"+maker.filesystem+"/"] = ""
+			}
+		}
+		return table
+	}
 	maps.DeleteFunc(table, func(prefix string, _ class) bool {
 		return strings.HasPrefix(prefix, "drivers/net/") || strings.HasPrefix(prefix, "net/")
 	})

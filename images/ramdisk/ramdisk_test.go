@@ -100,10 +100,11 @@ kernel/sound/snd.ko.xz:
 	return f
 }
 
-// withMkfs adds this machine's mkfs.xfs to the image, behind a link as in some
-// distributions.
+// withMkfs adds this machine's mkfs.btrfs to the image, and its mkfs.xfs behind a link
+// as in some distributions.
 func (f fakeImage) withMkfs(t *testing.T) fakeImage {
 	t.Helper()
+	f.addProgram(t, findTool(t, "btrfs-progs", "mkfs.btrfs"), "/bin/mkfs.btrfs")
 	f.addProgram(t, findTool(t, "xfsprogs", "mkfs.xfs"), "/usr/lib/xfsprogs/mkfs")
 	if err := errors.Join(os.MkdirAll(string(f)+"/usr/sbin", 0o755), os.Symlink("../lib/xfsprogs/mkfs", filepath.Join(string(f), "usr/sbin/mkfs.xfs"))); err != nil {
 		t.Fatal(err)
@@ -177,7 +178,7 @@ func TestRAMDiskHoldsWhatTheAgentNeeds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.Network != 2 || report.Storage != 2 || report.Modules != 7 || report.Compression != "zstd" || !slices.Equal(report.Filesystems, []string{"ext4", "xfs"}) || report.Lacks() != nil {
+	if report.Network != 2 || report.Storage != 2 || report.Modules != 7 || report.Compression != "zstd" || !slices.Equal(report.Filesystems, []string{"ext4", "xfs", "btrfs"}) || report.Lacks() != nil {
 		t.Errorf("the report is %+v, and it lacks %q", report, report.Lacks())
 	}
 	root := unpacked(t, pipe(t, packed, "", "zstd", "zstd", "-dc"))
@@ -197,6 +198,26 @@ func TestRAMDiskHoldsWhatTheAgentNeeds(t *testing.T) {
 	}
 	wantModules(t, root+"/lib/modules/"+version)
 	wantMkfs(t, root)
+}
+
+// TestModulesOfFilesystemsThatCannotBeMadeAreLeftOut: without mkfs.btrfs, the agent has no
+// use for the module and what only that depends on.
+func TestModulesOfFilesystemsThatCannotBeMadeAreLeftOut(t *testing.T) {
+	packed, report, err := newImage(t).build(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Modules != 5 || !slices.Equal(report.Filesystems, []string{"ext4"}) {
+		t.Errorf("the report is %+v", report)
+	}
+	if root := unpacked(t, pipe(t, packed, "", "zstd", "zstd", "-dc")); !isAbsent(root+"/lib/modules/"+version+"/kernel/fs") || !isAbsent(root+"/lib/modules/"+version+"/kernel/crypto") {
+		t.Error("btrfs or what it depends on is in the RAM disk")
+	}
+}
+
+func isAbsent(name string) bool {
+	_, err := os.Lstat(name)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 func wantModules(t *testing.T, dir string) {

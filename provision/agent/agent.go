@@ -58,6 +58,8 @@ func Main(version string) {
 // only with an error, and with all parameters that the agent was told until then.
 func run(ctx context.Context, console *console, params wire.Params) (wire.Params, error) {
 	log := process1.NewLog(console)
+	random := make(chan error, 1)
+	go func() { random <- process1.WaitForEntropy() }() // while drivers are loaded
 	drivers, err := kmod.New("/lib/modules", log)
 	if err == nil {
 		err = drivers.LoadAll(ctx, alwaysLoaded...)
@@ -65,20 +67,24 @@ func run(ctx context.Context, console *console, params wire.Params) (wire.Params
 	if err != nil {
 		return params, fmt.Errorf("load drivers: %w", err)
 	}
-	if err := process1.WaitForEntropy(); err != nil {
+	watching, stop := context.WithCancel(ctx)
+	defer stop() // if there is no network, nobody waits for the disks
+	disks := watchDisks(watching, os.DirFS("/sys"), drivers.LoadNew)
+	if err := <-random; err != nil {
 		return params, err
 	}
 	network, told, err := connect(ctx, console, params, drivers.LoadNew, log)
 	if err != nil {
 		return params, fmt.Errorf("bring up the network: %w", err)
 	}
-	return told, runPlan(ctx, console, told, drivers, network, log)
+	return told, runPlan(ctx, console, told, drivers, disks, network, log)
 }
 
-// runPlan claims the machine's plan and carries it out. It returns only with an error.
-func runPlan(ctx context.Context, console *console, params wire.Params, drivers *kmod.Loader, network *uplink.Link, log *slog.Logger) error {
+// runPlan claims the machine's plan and carries it out. disks waits for the machine's
+// disks. It returns only with an error.
+func runPlan(ctx context.Context, console *console, params wire.Params, drivers *kmod.Loader, disks func() ([]provision.DiskInfo, error), network *uplink.Link, log *slog.Logger) error {
 	console.say("network: %s has %s", network.Name, network.Address)
-	inventory, err := readInventory(ctx, os.DirFS("/sys"), drivers.LoadNew)
+	inventory, err := readInventory(os.DirFS("/sys"), disks)
 	if err != nil {
 		return fmt.Errorf("look at the hardware: %w", err)
 	}

@@ -27,19 +27,18 @@ const (
 	settleStep  = 100 * time.Millisecond
 )
 
-// readInventory describes the machine from its /sys. It first waits until no new
-// disk has appeared for the time settle, since controllers find disks one after the
-// other. New devices may need drivers: again loads them and returns their number.
-func readInventory(ctx context.Context, sys fs.FS, again func(context.Context) (int, error)) (provision.Inventory, error) {
-	disks, err := settledDisks(ctx, sys, again)
+// readInventory describes the machine from its /sys. disks returns the disks that
+// [settledDisks] found.
+func readInventory(sys fs.FS, disks func() ([]provision.DiskInfo, error)) (provision.Inventory, error) {
+	found, err := disks()
 	if err != nil {
 		return provision.Inventory{}, err
 	}
-	for i := range disks {
-		disks[i].Contents = contentsOfDisk(disks[i])
+	for i := range found {
+		found[i].Contents = contentsOfDisk(found[i])
 	}
 	inventory := provision.Inventory{
-		Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Disks: disks, Interfaces: interfaces(sys),
+		Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Disks: found, Interfaces: interfaces(sys),
 		Vendor:  hardware.Attribute(sys, "class/dmi/id/sys_vendor"),
 		Product: hardware.Attribute(sys, "class/dmi/id/product_name"),
 		Serial:  hardware.Attribute(sys, "class/dmi/id/product_serial"),
@@ -52,10 +51,30 @@ func readInventory(ctx context.Context, sys fs.FS, again func(context.Context) (
 	return inventory, nil
 }
 
-func settledDisks(ctx context.Context, sys fs.FS, again func(context.Context) (int, error)) ([]provision.DiskInfo, error) {
+// watchDisks starts to watch the machine's disks, so that they settle while the network
+// comes up. wait returns them once they have settled.
+func watchDisks(ctx context.Context, sys fs.FS, again func(context.Context) (int, error)) (wait func() ([]provision.DiskInfo, error)) {
+	wanted, settled := make(chan struct{}), make(chan struct{})
+	var disks []provision.DiskInfo
+	var err error
+	go func() {
+		defer close(settled)
+		disks, err = settledDisks(ctx, sys, again, wanted)
+	}()
+	return func() ([]provision.DiskInfo, error) {
+		close(wanted)
+		<-settled
+		return disks, err
+	}
+}
+
+// settledDisks lists the disks. It returns when they are wanted and no new disk has
+// appeared for the time settle, since controllers find disks one after the other. New
+// devices may need drivers: again loads them and returns their number.
+func settledDisks(ctx context.Context, sys fs.FS, again func(context.Context) (int, error), wanted <-chan struct{}) ([]provision.DiskInfo, error) {
 	var last []provision.DiskInfo
-	begin := time.Now()
-	for since := begin; ; {
+	var begin time.Time // when they were wanted
+	for since := time.Now(); ; {
 		now, err := hardware.Disks(sys)
 		if err != nil {
 			return nil, err
@@ -63,7 +82,7 @@ func settledDisks(ctx context.Context, sys fs.FS, again func(context.Context) (i
 		if !slices.Equal(last, now) {
 			last, since = now, time.Now()
 		}
-		if time.Since(since) >= settle {
+		if !begin.IsZero() && time.Since(since) >= settle {
 			loaded, err := again(ctx)
 			if err != nil {
 				return nil, err
@@ -73,8 +92,12 @@ func settledDisks(ctx context.Context, sys fs.FS, again func(context.Context) (i
 			}
 			since = time.Now()
 		}
-		if err := pause(ctx, settleStep); err != nil {
-			return nil, err
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-wanted:
+			begin, wanted = time.Now(), nil
+		case <-time.After(settleStep):
 		}
 	}
 }

@@ -60,7 +60,7 @@ func TestInventoryHasTheMachine(t *testing.T) {
 	sys.link(t, "class/net/eth0/device/driver", "bus/pci/drivers/i40e")
 	sys.link(t, "class/net/eth1/device/driver", "bus/pci/drivers/tg3")
 	sys.disk(t, "pci0/virtio1/block/no-such-device", map[string]string{"size": gib})
-	got, err := readInventory(t.Context(), os.DirFS(string(sys)), nothingNew)
+	got, err := readInventory(os.DirFS(string(sys)), watchDisks(t.Context(), os.DirFS(string(sys)), nothingNew))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +81,44 @@ func TestInventoryHasTheMachine(t *testing.T) {
 
 func nothingNew(context.Context) (int, error) { return 0, nil }
 
+// wantedNow is closed: the disks are wanted.
+func wantedNow() <-chan struct{} {
+	wanted := make(chan struct{})
+	close(wanted)
+	return wanted
+}
+
+// TestDisksSettleWhileTheNetworkComesUp: if a disk has been there for long when the network
+// is up, the agent does not wait for others. It does wait if one appears at the last moment.
+func TestDisksSettleWhileTheNetworkComesUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		late  bool
+		most  time.Duration
+		least time.Duration
+		disks int
+	}{
+		"settled": {false, 0, 0, 1},
+		"late":    {true, settle + 2*settleStep, settle, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sys := fakeSys(t.TempDir())
+			sys.disk(t, pci+"virtio1/block/vda", map[string]string{"size": gib})
+			synctest.Test(t, func(t *testing.T) {
+				wait := watchDisks(t.Context(), os.DirFS(string(sys)), nothingNew)
+				time.Sleep(10 * settle) // the network comes up
+				if c.late {
+					sys.disk(t, pci+"virtio2/block/vdb", map[string]string{"size": gib})
+				}
+				start := time.Now()
+				disks, err := wait()
+				if took := time.Since(start); err != nil || len(disks) != c.disks || took < c.least || took > c.most {
+					t.Errorf("got %+v, %v after %s", disks, err, took)
+				}
+			})
+		})
+	}
+}
+
 func TestInventoryWaitsForDisksToSettle(t *testing.T) {
 	sys := fakeSys(t.TempDir())
 	sys.disk(t, pci+"virtio1/block/vda", map[string]string{"size": gib})
@@ -92,7 +130,7 @@ func TestInventoryWaitsForDisksToSettle(t *testing.T) {
 			}
 			sys.disk(t, pci+"virtio2/block/vdb", map[string]string{"size": gib}) // what the new driver finds
 			return 1, nil
-		})
+		}, wantedNow())
 		if err != nil || len(disks) != 2 {
 			t.Errorf("got %+v, %v", disks, err)
 		}
@@ -106,13 +144,13 @@ func TestInventoryOfAMachineWithoutDisks(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		disks, err := settledDisks(t.Context(), os.DirFS(sys), nothingNew)
+		disks, err := settledDisks(t.Context(), os.DirFS(sys), nothingNew, wantedNow())
 		if err != nil || len(disks) != 0 || time.Since(start) > 2*settleLimit {
 			t.Errorf("got %+v, %v after %s", disks, err, time.Since(start))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := settledDisks(ctx, os.DirFS(sys), nothingNew); err == nil {
+		if _, err := settledDisks(ctx, os.DirFS(sys), nothingNew, wantedNow()); err == nil {
 			t.Error("cancelled, and no error")
 		}
 	})
