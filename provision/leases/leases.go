@@ -112,6 +112,7 @@ func damaged(key string, now time.Time, cause error) (dhcp.Lease, error) {
 
 // Commit implements [dhcp.LeaseStore].
 func (l Leases) Commit(ctx context.Context, now time.Time, changes []dhcp.LeaseChange) (outcomes []dhcp.LeaseOutcome, err error) {
+	ctx = store.Urgent(ctx)
 	limits := l.Store.Limits()
 	// A change reads two leases, and writes each once, or twice if it is damaged.
 	most := max(1, min(limits.Reads/2, limits.Writes/4, limits.Bytes/maxRecord/2))
