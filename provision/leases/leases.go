@@ -6,7 +6,6 @@ package leases
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -80,7 +79,7 @@ func (l Leases) read(key string, value []byte) (lease dhcp.Lease, err error) {
 		lease.Addr, err = netip.ParseAddr(key)
 		return lease, err
 	}
-	if err := json.Unmarshal(value, &lease); err == nil {
+	if err := decode(value, &lease); err == nil {
 		return lease, nil
 	} else if lease, err = damaged(key, time.Now(), err); err != nil {
 		return lease, err
@@ -112,6 +111,7 @@ func damaged(key string, now time.Time, cause error) (dhcp.Lease, error) {
 
 // Commit implements [dhcp.LeaseStore].
 func (l Leases) Commit(ctx context.Context, now time.Time, changes []dhcp.LeaseChange) (outcomes []dhcp.LeaseOutcome, err error) {
+	ctx = store.Urgent(ctx)
 	limits := l.Store.Limits()
 	// A change reads two leases, and writes each once, or twice if it is damaged.
 	most := max(1, min(limits.Reads/2, limits.Writes/4, limits.Bytes/maxRecord/2))
@@ -155,7 +155,7 @@ func (c *commit) write(tx store.Tx) error {
 			}
 		}
 		has[addr] = &change.Lease
-		if err := store.PutJSON(tx, Bucket, addr.String(), change.Lease); err != nil {
+		if err := put(tx, addr.String(), change.Lease); err != nil {
 			return err
 		}
 	}
@@ -185,15 +185,24 @@ func (c *commit) read(tx store.Tx) (map[netip.Addr]*dhcp.Lease, error) {
 			continue
 		}
 		var lease dhcp.Lease
-		if err := json.Unmarshal(value, &lease); err != nil {
+		if err := decode(value, &lease); err != nil {
 			if lease, err = damaged(keys[i], c.now, err); err != nil {
 				return nil, err
 			}
-			if err := store.PutJSON(tx, Bucket, keys[i], lease); err != nil {
+			if err := put(tx, keys[i], lease); err != nil {
 				return nil, err
 			}
 		}
 		has[addrs[i]] = &lease
 	}
 	return has, nil
+}
+
+// put stores a lease.
+func put(tx store.Tx, key string, l dhcp.Lease) error {
+	text, err := encode(l)
+	if err != nil {
+		return fmt.Errorf("write the lease of %s: %w", key, err)
+	}
+	return tx.Put(Bucket, key, text)
 }

@@ -27,7 +27,7 @@ type File struct {
 	committing sync.Mutex // held during each write
 	mu         sync.Mutex // guards the fields below
 	writing    bool       // one of those who wait writes for all
-	waiting    []*update
+	waiting    queue
 }
 
 var _ Store = (*File)(nil)
@@ -116,14 +116,15 @@ func (s *File) View(ctx context.Context, read func(Tx) error) error {
 }
 
 // Update implements [Store]. A durable write takes milliseconds however small it
-// is, so all transactions that wait for one share the next.
+// is, so transactions that wait for one share the next, as far as it has room. Those
+// with [Urgent] come first.
 func (s *File) Update(ctx context.Context, write func(Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	u := &update{ctx: ctx, write: write, turn: make(chan bool, 1)}
+	u := &update{ctx: ctx, write: write, urgent: isUrgent(ctx), turn: make(chan bool, 1)}
 	s.mu.Lock()
-	s.waiting = append(s.waiting, u)
+	s.waiting.add(u)
 	mine := !s.writing
 	s.writing = true
 	s.mu.Unlock()
@@ -131,7 +132,7 @@ func (s *File) Update(ctx context.Context, write func(Tx) error) error {
 		mine = <-u.turn
 	}
 	if mine {
-		s.writeBatch()
+		s.writeBatch(u)
 	}
 	if u.panicked != nil {
 		panic(u.panicked)

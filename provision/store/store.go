@@ -40,6 +40,9 @@ type Store interface {
 	// returns an error, which may be the function's own, nothing has changed,
 	// unless the error is an [ErrUncertain].
 	//
+	// Updates that run at once take effect in any order. Those of which a machine on
+	// the network waits for the end should say so with [Urgent].
+	//
 	// An Update has bounds, see [Limits].
 	Update(ctx context.Context, write func(Tx) error) error
 	// Limits returns the bounds of an Update.
@@ -87,6 +90,17 @@ type Tx interface {
 	// must not write. It can end the scan early with [ErrStopScan].
 	Scan(bucket, prefix, from string, visit func(key string, value []byte) error) error
 }
+
+// urgentKey is the context's key of [Urgent].
+type urgentKey struct{}
+
+// Urgent marks what is done with a context as what a machine on the network waits for,
+// which gives up after some seconds: an address, for example. A store in which Updates
+// wait for each other makes such an Update before those that wait without a mark, but
+// never lets these wait for all of them. Other stores may take no notice.
+func Urgent(ctx context.Context) context.Context { return context.WithValue(ctx, urgentKey{}, true) }
+
+func isUrgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
 
 // FileName is the name of the server's store in its state folder.
 const FileName = "cloudlets.db"
