@@ -37,6 +37,8 @@ func (c *Chain) Handler() http.Handler {
 	mux.HandleFunc("POST "+wire.ClaimPath, c.claim)
 	mux.HandleFunc("POST "+wire.EventsPath, c.events)
 	mux.HandleFunc("GET "+overlayPath, c.overlay)
+	mux.HandleFunc("GET "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)
+	mux.HandleFunc("POST "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)
 	mux.HandleFunc("GET /", nothingHere)
 	return clean(mux)
 }

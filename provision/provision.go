@@ -67,7 +67,9 @@ type Spec struct {
 	// BootEntry makes the install put an entry for the disk into the boot order of
 	// UEFI firmware.
 	BootEntry bool
-	Quirks    Quirks
+	// Silent keeps the installed system from saying that it runs.
+	Silent bool
+	Quirks Quirks
 }
 
 // SecureBoot is who vouches for what a machine's firmware starts.

@@ -102,6 +102,7 @@ func TestBIOS(t *testing.T) {
 	}
 	r.wentToDisk(mac, 2)
 	r.sshAnswers("10.77.0.11")
+	r.saysThatItRuns(mac)
 	r.routerAnswered(mac, provision.StageKernel)
 }
 
