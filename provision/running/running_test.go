@@ -89,12 +89,13 @@ func shell(t *testing.T, flag, script string) (string, error) {
 // told once, with the uptime. A server that does not answer does not keep the others
 // from it.
 func TestEachClient(t *testing.T) {
-	for _, test := range []struct{ client, tool, pkg string }{
-		{"curl", "curl", "curl"}, {"wget", "busybox", "busybox"}, {"python3", "python3", "python3"}, {"perl", "perl", "perl"}, {"bash", "bash", "bash"},
+	for _, test := range []struct{ client, program, pkg string }{
+		{"curl", "/usr/bin/curl", "curl"}, {"wget", "/bin/busybox", "busybox"}, {"python3", "/usr/bin/python3", "python3-minimal"},
+		{"perl", "/usr/bin/perl", "perl-base"}, {"bash", "/bin/bash", "bash"},
 	} {
 		t.Run(test.client, func(t *testing.T) {
 			t.Parallel()
-			program := needs.Tool(t, test.tool, test.pkg)
+			needs.File(t, test.program, test.pkg)
 			var calls atomic.Int32
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path != "/running/m/t" || r.FormValue("uptime") == "" {
@@ -109,7 +110,7 @@ func TestEachClient(t *testing.T) {
 			defer server.Close()
 			silent := httptest.NewServer(nil)
 			silent.Close()
-			runWith(t, test.client, program, silent.URL+"/running/m/t\n"+server.URL+"/running/m/t\n")
+			runWith(t, test.client, test.program, silent.URL+"/running/m/t\n"+server.URL+"/running/m/t\n")
 			if n := calls.Load(); n != 2 {
 				t.Errorf("called %d times", n)
 			}
@@ -121,7 +122,7 @@ func TestEachClient(t *testing.T) {
 func runWith(t *testing.T, client, program, urls string) {
 	t.Helper()
 	dir := t.TempDir()
-	for name, at := range map[string]string{client: program, "sleep": needs.Tool(t, "sleep", "coreutils")} {
+	for name, at := range map[string]string{client: program, "sleep": needs.Tool(t, "sleep", "coreutils"), "timeout": needs.Tool(t, "timeout", "coreutils")} {
 		if err := os.Symlink(at, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
