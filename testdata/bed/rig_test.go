@@ -214,15 +214,21 @@ func (r *rig) wentToDisk(mac string, installs int) {
 // program that starts services.
 func (r *rig) saysThatItRuns(mac string) {
 	r.Helper()
-	for r.machine(mac).Running == nil {
-		select {
-		case <-r.ctx.Done():
-			r.Fatalf("the installed system has not said that it runs:\n%s", r.run("trace", mac))
-		case <-time.After(time.Second):
-		}
-	}
+	r.shows(mac, func(m web.Detail) bool { return m.Running != nil })
 	if m := r.machine(mac); m.Stage != provision.StageRunning || m.Quiet != nil || len(m.Outdated) > 0 {
 		r.Errorf("it runs, and is in stage %s, quiet %v, outdated %q", m.Stage, m.Quiet, m.Outdated)
+	}
+}
+
+// shows waits until the daemon shows a machine as it shall be.
+func (r *rig) shows(mac string, as func(web.Detail) bool) {
+	r.Helper()
+	for !as(r.machine(mac)) {
+		select {
+		case <-r.ctx.Done():
+			r.Fatalf("the daemon does not show %s as it shall be:\n%s\n%s", mac, r.run("machines", mac), r.run("trace", mac))
+		case <-time.After(time.Second):
+		}
 	}
 }
 
