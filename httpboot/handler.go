@@ -189,3 +189,12 @@ func isRefusal(err error) bool {
 	_, is := errors.AsType[*refusal](err)
 	return is
 }
+
+// remoteAddr is where a request came from.
+func remoteAddr(r *http.Request) netip.Addr {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Addr().Unmap()
+}
