@@ -5,10 +5,9 @@ GO    ?= go
 SUDO  := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Tests that make namespaces and loop devices run as root; Go itself does not.
 AS_ROOT := $(if $(SUDO),-exec "$(SUDO) -E env PATH=$(PATH)")
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# One static binary. It has the revision of its source in it, by which a server knows
-# an agent for another architecture that is not of its own version.
-BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(if $(shell git rev-parse HEAD 2>/dev/null),auto,false) -ldflags '-s -w -X main.version=$(VERSION)'
+# One static binary, which carries the smaller one that machines run. The builder itself
+# runs on this computer, whatever it builds for. VERSION=x names another version than git does.
+BUILD   := env -u GOOS -u GOARCH GO=$(GO) $(GO) run ./cmd/build $(if $(VERSION),-version '$(VERSION)')
 
 # What serving machines takes, and the demo.
 BOOT_PACKAGES := ipxe grub-pc-bin systemd-boot-efi
@@ -38,13 +37,14 @@ help: ## show what there is to make
 
 .PHONY: build
 build: ## build bin/cloudlets, one static binary; GOOS=windows and the like for other hosts
-	$(BUILD) -o bin/cloudlets$(shell $(GO) env GOEXE) ./cmd/cloudlets
+	$(BUILD) -os $(shell $(GO) env GOOS) -arch $(shell $(GO) env GOARCH) -o bin/cloudlets$(shell $(GO) env GOEXE)
 
-# Machines of another architecture are installed by this program as it is built for
-# them. It is found beside bin/cloudlets, and in the folder that --assets names.
+# A server installs machines of the architectures whose program it carries, with no
+# further file.
 .PHONY: build-all
-build-all: build ## build bin/cloudlets, and bin/cloudlets-linux-amd64 and -arm64 for machines of those architectures
-	for arch in amd64 arm64; do GOOS=linux GOARCH=$$arch $(BUILD) -o bin/cloudlets-linux-$$arch ./cmd/cloudlets || exit; done
+build-all: ## build bin/cloudlets, and bin/cloudlets-linux-amd64 and -arm64 for servers of those architectures; each installs machines of both
+	$(BUILD) -os $(shell $(GO) env GOOS) -arch $(shell $(GO) env GOARCH) -agents amd64,arm64 -o bin/cloudlets$(shell $(GO) env GOEXE)
+	for arch in amd64 arm64; do $(BUILD) -os linux -arch $$arch -agents amd64,arm64 -o bin/cloudlets-linux-$$arch || exit; done
 
 .PHONY: demo
 demo: setup-demo build bin/demo ## install two blank virtual machines over a private network (KEEP=1 leaves them running)

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"cloudlets/images/disk"
-	"cloudlets/images/disk/uki"
+	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/ejs"
 	"cloudlets/images/imagetest"
 	"cloudlets/provision"
@@ -141,7 +141,7 @@ type bed struct {
 	Base string     // the URL of http
 	TFTP netip.Addr // that of loopback
 	// ownerKey is the key of the machines' owner, or nil.
-	ownerKey func() (*uki.Key, error)
+	ownerKey func() (*signing.Key, error)
 }
 
 // newBed has node1, which installs the image "web", and a good image of that

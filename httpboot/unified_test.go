@@ -16,6 +16,7 @@ import (
 	"cloudlets/dhcp"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/uki"
+	"cloudlets/images/disk/uki/signing"
 	"cloudlets/provision"
 	"cloudlets/provision/store"
 	"cloudlets/provision/wire"
@@ -40,7 +41,7 @@ func newOwnerBed(t *testing.T, withKey bool) (b *bed, certificate string) {
 	if err != nil {
 		t.Fatalf("make a key: %v: %s", err, out)
 	}
-	b.ownerKey = func() (*uki.Key, error) { return uki.ReadKey(key, certificate, time.Now()) }
+	b.ownerKey = func() (*signing.Key, error) { return signing.ReadKey(key, certificate, time.Now()) }
 	b.start(&store.Memory{})
 	return b, certificate
 }

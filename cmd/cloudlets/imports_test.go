@@ -21,6 +21,8 @@ import (
 // arrows are the imports that are allowed between the rooms of the house: down,
 // and never up or across. Within a room Go itself forbids circles.
 var arrows = map[string][]string{
+	"cmd/agent":     {"provision", "images"},
+	"cmd/build":     {},
 	"cmd/cloudlets": {"web", "httpboot", "dhcp", "tftp", "provision", "images"},
 	"cmd/demo":      {"testdata", "web", "provision", "images"},
 	"cmd/fleetsim":  {"web", "provision", "images"},
@@ -74,7 +76,7 @@ var inside = map[string][]string{
 // onlyOnMachines are the packages, our own and others', that only the program
 // on a machine needs. The server's boot chain must not depend on them.
 var onlyOnMachines = []string{
-	"cloudlets/provision/agent", "cloudlets/provision/bootorder", "cloudlets/provision/clock", "cloudlets/provision/kmod", "cloudlets/provision/live",
+	"cloudlets/provision/agent", "cloudlets/provision/bootorder", "cloudlets/provision/clock", "cloudlets/provision/kmod", "cloudlets/provision/live", "cloudlets/provision/machine",
 	"cloudlets/provision/preinit", "cloudlets/provision/process1", "cloudlets/provision/uplink", "netlink", "nclient4", "nclient6",
 }
 
@@ -133,6 +135,41 @@ func TestServerWithoutInstaller(t *testing.T) {
 	for p, want := range map[string]bool{"cloudlets/provision/agent": true, "github.com/mdlayher/netlink": true, "github.com/vishvananda/netlink/nl": true, "cloudlets/provision": false} {
 		if isOnlyOnMachines(p) != want {
 			t.Errorf("%s is only on machines: %t", p, !want)
+		}
+	}
+}
+
+// notOnMachines are what the program for machines does without: the server, its command
+// line, templates, and registries. Its size is paid for with each boot.
+var notOnMachines = []string{
+	"cloudlets/cmd/cloudlets", "cloudlets/dhcp", "cloudlets/httpboot", "cloudlets/images/ejs", "cloudlets/images/registry", "cloudlets/provision/site", "cloudlets/provision/store",
+	"cloudlets/tftp", "cloudlets/web", "github.com/dop251/goja", "github.com/google/go-containerregistry", "github.com/spf13/cobra", "go.etcd.io", "google.golang.org/grpc",
+}
+
+// TestMachinesWithoutServer: the program for machines links nothing that only the
+// server or its command line needs.
+func TestMachinesWithoutServer(t *testing.T) {
+	dependencies := func(program string) (found []string) {
+		cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", program)
+		cmd.Dir, cmd.Env = "../..", append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		for p := range strings.FieldsSeq(string(out)) {
+			if slices.ContainsFunc(notOnMachines, func(name string) bool { return p == name || strings.HasPrefix(p, name+"/") }) {
+				found = append(found, p)
+			}
+		}
+		return found
+	}
+	if found := dependencies("./cmd/agent"); found != nil {
+		t.Errorf("the program for machines depends on %q", found)
+	}
+	server := dependencies("./cmd/cloudlets")
+	for _, name := range notOnMachines {
+		if !slices.ContainsFunc(server, func(p string) bool { return p == name || strings.HasPrefix(p, name+"/") }) {
+			t.Errorf("%s is nowhere in the server either: what does this keep out?", name)
 		}
 	}
 }

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"cloudlets/cmd/cloudlets/agents"
 	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/vdisk"
@@ -71,24 +71,18 @@ func (f *diskFlags) writeISO(cmd *cobra.Command, i *target.ISO) error {
 	})
 }
 
-// program opens the cloudlets binary that machines of an architecture will run:
-// the one in the assets folder, or else this program itself or one beside it.
+// program opens the program that machines of an architecture will run: the one in the
+// assets folder, or one that this program carries, or this program itself or one
+// beside it.
 func (f *diskFlags) program(arch string) (io.ReadCloser, int64, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, 0, fmt.Errorf("find this program's own file: %w", err)
 	}
-	name, err := ramdisk.Programs{Dir: f.assets, Self: self}.Find(arch)
+	found, err := ramdisk.Programs{Dir: f.assets, Self: self, Embedded: ramdisk.Carried(agents.Files())}.Find(arch)
 	if err != nil {
 		return nil, 0, err
 	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return nil, 0, errors.Join(err, file.Close())
-	}
-	return file, info.Size(), nil
+	r, err := found.Open()
+	return r, found.Size, err
 }

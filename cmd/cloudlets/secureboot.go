@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images/disk"
-	"cloudlets/images/disk/uki"
+	"cloudlets/images/disk/uki/signing"
 )
 
 // secureBootFlags are the flags for disks that start with Secure Boot.
@@ -34,7 +34,7 @@ func (f *secureBootFlags) load() (disk.SecureBoot, error) {
 	if f.key == "" {
 		return disk.SecureBoot{Shim: f.shim}, nil
 	}
-	owner, err := uki.ReadKey(f.key, f.cert, time.Now())
+	owner, err := signing.ReadKey(f.key, f.cert, time.Now())
 	return disk.SecureBoot{Signer: owner}, err
 }
 

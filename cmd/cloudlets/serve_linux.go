@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"os"
 
+	"cloudlets/cmd/cloudlets/agents"
 	"cloudlets/cmd/cloudlets/daemon"
 	"cloudlets/cmd/cloudlets/doctor"
+	"cloudlets/images/ramdisk"
 	"cloudlets/provision/site"
 )
 
@@ -21,7 +23,7 @@ func (f serveFlags) serve(ctx context.Context, socket string, log *slog.Logger) 
 	boundMemory()
 	d, err := daemon.Open(ctx, daemon.Config{
 		Site: opened, Settings: settings, Socket: socket, Web: f.web, Version: version,
-		Self: []string{self, renderVerb}, CheckStore: []string{self, checkStoreVerb}, Log: log,
+		Self: []string{self, renderVerb}, Embedded: ramdisk.Carried(agents.Files()), CheckStore: []string{self, checkStoreVerb}, Log: log,
 	})
 	if err != nil {
 		return err
@@ -39,7 +41,7 @@ func examine(ctx context.Context, f serveFlags, socket string) ([]doctor.Finding
 	if err != nil {
 		return nil, err
 	}
-	return doctor.Examine(ctx, doctor.Server{Site: opened, Settings: settings, Socket: socket, Agent: self})
+	return doctor.Examine(ctx, doctor.Server{Site: opened, Settings: settings, Socket: socket, Programs: ramdisk.Programs{Self: self, Embedded: ramdisk.Carried(agents.Files())}})
 }
 
 // open opens the site, completes its settings, and finds this program's file.

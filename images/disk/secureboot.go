@@ -171,7 +171,7 @@ func (s SecureBoot) unified(ctx context.Context, a Arch, m Menu, loaders Loaders
 // Signatures returns the owner's signatures of all programs that a disk with a boot
 // menu has for UEFI. With them as Signer, somebody without the key can install the
 // same disk.
-func Signatures(ctx context.Context, key *uki.Key, a Arch, m Menu, loaders Loaders) (uki.Signatures, error) {
+func Signatures(ctx context.Context, key uki.Owner, a Arch, m Menu, loaders Loaders) (uki.Signatures, error) {
 	made := uki.Signatures{}
 	_, err := SecureBoot{Signer: key.Recording(made)}.bootFiles(ctx, a, m, loaders)
 	return made, err

@@ -13,6 +13,7 @@ import (
 
 	"cloudlets/images/disk/fat"
 	"cloudlets/images/disk/uki"
+	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/imagetest"
 )
 
@@ -78,7 +79,7 @@ func TestMissingLoadersOfSecureBoot(t *testing.T) {
 			t.Errorf("%v does not name %s", err, pkg)
 		}
 	}
-	if names := (SecureBoot{Signer: new(uki.Key)}).LoaderNames(ARM64); !slices.Equal(names, []string{SystemdARM64, StubARM64}) {
+	if names := (SecureBoot{Signer: new(signing.Key)}).LoaderNames(ARM64); !slices.Equal(names, []string{SystemdARM64, StubARM64}) {
 		t.Errorf("for the owner's key on arm64: %v", names)
 	}
 }
@@ -118,10 +119,10 @@ func TestSignaturesAreEnough(t *testing.T) {
 }
 
 // newOwner makes a key of a machines' owner.
-func newOwner(t *testing.T) *uki.Key {
+func newOwner(t *testing.T) *signing.Key {
 	t.Helper()
 	private, certificate := imagetest.SigningPair(t, time.Now().Add(time.Hour))
-	key, err := uki.NewKey(private, certificate, time.Now())
+	key, err := signing.NewKey(private, certificate, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

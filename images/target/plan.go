@@ -159,7 +159,7 @@ func (p Plan) SecureBoot() disk.SecureBoot {
 // Sign signs the disk with the owner's key: it makes the programs of the disk from a
 // tree and boot loaders, and keeps the signatures alone. The plan must not keep a
 // partition. Whoever carries the plan out makes the same programs.
-func (p *Plan) Sign(ctx context.Context, t images.Tree, loaders disk.Loaders, key *uki.Key) error {
+func (p *Plan) Sign(ctx context.Context, t images.Tree, loaders disk.Loaders, key uki.Owner) error {
 	// The root partition's identifier, which the kernel's words may name, is the same
 	// on a disk of any size.
 	l, err := p.Layout(disk.SizeFor(p.RootSize, 512, p.layoutOptions(nil)), 512, nil)

@@ -15,6 +15,7 @@ import (
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/uki"
+	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/imagetest"
 )
 
@@ -146,7 +147,7 @@ func TestSignedForAnyDisk(t *testing.T) {
 	}
 	tree := imagetest.NewTree(lines...)
 	private, certificate := imagetest.SigningPair(t, time.Now().Add(time.Hour))
-	key, err := uki.NewKey(private, certificate, time.Now())
+	key, err := signing.NewKey(private, certificate, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,35 +16,45 @@ import (
 
 // agent is a program that becomes /init.
 type agent struct {
-	file   string
+	ramdisk.Program
 	digest string
-	size   int64
 }
 
-func openAgent(file string) (agent, error) {
-	f, err := os.Open(file)
+// openSelf returns the program that runs, as it is when the server starts, if it goes to
+// machines itself. If it carries a program for machines like this host, that one goes.
+func openSelf(opt Options) (agent, error) {
+	if opt.Embedded.Has(runtime.GOARCH) {
+		return agent{}, nil
+	}
+	info, err := os.Stat(opt.Agent)
 	if err != nil {
 		return agent{}, fmt.Errorf("read the agent's program: %w", err)
 	}
-	defer f.Close()
+	return openAgent(ramdisk.Program{Name: opt.Agent, Size: info.Size(), Open: func() (io.ReadCloser, error) { return os.Open(opt.Agent) }})
+}
+
+func openAgent(program ramdisk.Program) (agent, error) {
+	r, err := program.Open()
+	if err != nil {
+		return agent{}, fmt.Errorf("read the agent's program: %w", err)
+	}
 	hash := sha256.New()
-	size, err := io.Copy(hash, f)
-	if err != nil {
+	program.Size, err = io.Copy(hash, r)
+	if err = errors.Join(err, r.Close()); err != nil {
 		return agent{}, fmt.Errorf("read the agent's program: %w", err)
 	}
-	return agent{file: file, digest: hex.EncodeToString(hash.Sum(nil)), size: size}, nil
+	return agent{program, hex.EncodeToString(hash.Sum(nil))}, nil
 }
 
 // agentFor returns the agent for the machines that a kernel runs on. If the kernel
 // does not tell its architecture, they are like this host.
 func (d *Depot) agentFor(kernel boot.Kernel) (agent, error) {
-	programs := ramdisk.Programs{Dir: d.assets.Dir, Self: d.agent.file}
-	file, err := programs.Find(cmp.Or(kernel.Arch, kernel.Requires, runtime.GOARCH))
+	found, err := d.programs.Find(cmp.Or(kernel.Arch, kernel.Requires, runtime.GOARCH))
 	if err != nil {
 		return agent{}, fmt.Errorf("kernel %s: find the agent for it: %w", kernel.Version, err)
 	}
-	if file == d.agent.file {
-		return d.agent, nil
+	if found.Name == d.self.Name {
+		return d.self, nil
 	}
-	return openAgent(file)
+	return openAgent(found)
 }

@@ -21,9 +21,10 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/disk"
-	"cloudlets/images/disk/uki"
+	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/manifest"
 	"cloudlets/images/pack"
+	"cloudlets/images/ramdisk"
 	"cloudlets/images/source"
 	"cloudlets/images/target"
 )
@@ -103,15 +104,16 @@ type Status struct {
 // Depot makes and keeps files for machines. Its methods may be called by
 // several goroutines at once.
 type Depot struct {
-	dir    string
-	finder Finder
-	assets disk.Assets
-	agent  agent // for machines like this host
-	trust  []byte
-	log    *slog.Logger
-	notify func(Key, Status)
-	owner  func() (*uki.Key, error)
-	free   func(dir string) (int64, error) // bytes in a folder
+	dir      string
+	finder   Finder
+	assets   disk.Assets
+	programs ramdisk.Programs
+	self     agent // the program that runs, if machines like this host get it
+	trust    []byte
+	log      *slog.Logger
+	notify   func(Key, Status)
+	owner    func() (*signing.Key, error)
+	free     func(dir string) (int64, error) // bytes in a folder
 
 	peers    func() []string // nil if the server stands alone
 	client   *http.Client
@@ -169,9 +171,11 @@ type Options struct {
 	Dir    string
 	Images Finder
 	Assets disk.Assets
-	// Agent is this program, which becomes /init of the RAM disks for machines like
-	// this host. [ramdisk.Programs] finds those for others, in the folder of Assets too.
-	Agent string
+	// Agent is this program's file, and Embedded are the programs for machines that it
+	// carries. [ramdisk.Programs] says which becomes /init of a RAM disk; it looks in
+	// the folder of Assets too.
+	Agent    string
+	Embedded ramdisk.Embedded
 	// Trust is the certificate, in PEM form, of the authority that agents trust. All
 	// RAM disks have it. It is nil if no server has HTTPS.
 	Trust []byte
@@ -182,7 +186,7 @@ type Options struct {
 	// made a pack already, without a slash at their end.
 	Peers func() []string
 	// Owner, if not nil, returns the key of the machines' owner as it is now.
-	Owner func() (*uki.Key, error)
+	Owner func() (*signing.Key, error)
 	Log   *slog.Logger
 }
 
@@ -196,12 +200,12 @@ func Open(opt Options) (*Depot, error) {
 			return nil, fmt.Errorf("open the depot: %w", err)
 		}
 	}
-	agent, err := openAgent(opt.Agent)
+	self, err := openSelf(opt)
 	if err != nil {
 		return nil, fmt.Errorf("open the depot: %w", err)
 	}
 	return &Depot{
-		dir: opt.Dir, finder: opt.Images, assets: opt.Assets, agent: agent, trust: opt.Trust, log: opt.Log, notify: opt.Notify, owner: opt.Owner, free: freeSpace,
+		dir: opt.Dir, finder: opt.Images, assets: opt.Assets, self: self, programs: ramdisk.Programs{Dir: opt.Assets.Dir, Embedded: opt.Embedded, Self: opt.Agent}, trust: opt.Trust, log: opt.Log, notify: opt.Notify, owner: opt.Owner, free: freeSpace,
 		peers: opt.Peers, client: &http.Client{Transport: &http.Transport{}}, patience: patience{askTime, stallTime, graceTime, fetchTime}, offers: map[string]File{},
 		wake: make(chan struct{}, 1), kits: map[Key]*slot{}, proven: map[string]bool{},
 		looking: make(chan struct{}, 1), looks: map[string]*look{},

@@ -271,7 +271,7 @@ func (d *Depot) makeRAMDisk(ctx context.Context, kit *Kit, tree images.Tree, ker
 }
 
 func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel boot.Kernel, agent agent) (assembled, error) {
-	init, err := os.Open(agent.file)
+	init, err := agent.Open()
 	if err != nil {
 		return assembled{}, fmt.Errorf("read the agent's program: %w", err)
 	}
@@ -284,10 +284,10 @@ func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel boot.
 	f, err := d.put(func(w io.Writer) (_ string, err error) {
 		hash := sha256.New()
 		report, err = ramdisk.Build(ctx, w, tree, ramdisk.Options{
-			Version: kernel.Version, Modules: kernel.Modules, Init: io.TeeReader(init, hash), InitSize: agent.size, Files: files,
+			Version: kernel.Version, Modules: kernel.Modules, Init: io.TeeReader(init, hash), InitSize: agent.Size, Files: files,
 		})
 		if err == nil && hex.EncodeToString(hash.Sum(nil)) != agent.digest {
-			err = fmt.Errorf("the agent's program %s was replaced: restart the server", agent.file)
+			err = fmt.Errorf("the agent's program %s was replaced: restart the server", agent.Name)
 		}
 		return "", err
 	})

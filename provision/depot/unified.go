@@ -12,6 +12,7 @@ import (
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/uki"
+	"cloudlets/images/disk/uki/signing"
 	"cloudlets/provision/wire"
 )
 
@@ -22,7 +23,7 @@ const unifiedForm = "unified 1 "
 var errNoOwner = errors.New(`this server has no key of the machines' owner: name its files in cloudlets.json as "secureBootKey" and "secureBootCert", and restart the server`)
 
 // Owner returns the key of the machines' owner, or why there is none.
-func (d *Depot) Owner() (*uki.Key, error) {
+func (d *Depot) Owner() (*signing.Key, error) {
 	if d.owner == nil {
 		return nil, errNoOwner
 	}
@@ -55,7 +56,7 @@ func (d *Depot) makeUnified(ctx context.Context, kit *Kit, kernel boot.Kernel) e
 	return nil
 }
 
-func (d *Depot) writeUnified(ctx context.Context, owner *uki.Key, stub File, k uki.Kernel) (File, error) {
+func (d *Depot) writeUnified(ctx context.Context, owner *signing.Key, stub File, k uki.Kernel) (File, error) {
 	start, err := os.ReadFile(d.Path(stub.Digest))
 	if err != nil {
 		return File{}, err

@@ -105,7 +105,7 @@ func newARM64Rig(t *testing.T, packed bool, loaders ...string) *rig {
 		image = packKernel(ctx, t, image)
 	}
 	assets := t.TempDir()
-	if err := bed.BuildFor(ctx, bed.ARM64, filepath.Join("..", ".."), filepath.Join(assets, "cloudlets-arm64"), os.Stderr); err != nil {
+	if err := bed.BuildAgent(ctx, bed.ARM64, filepath.Join("..", ".."), filepath.Join(assets, "cloudlets-arm64"), os.Stderr); err != nil {
 		t.Fatal(err)
 	}
 	for _, loader := range loaders {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -155,17 +154,21 @@ func NewSite(dir, image, name string) error {
 	return os.Symlink(image, filepath.Join(dir, "images", name+filepath.Ext(image)))
 }
 
-// Build builds the cloudlets binary of the module around dir, as releases are
-// built: one static file.
+// Build builds the cloudlets binary of the module around dir, as `make build` does: one
+// static file that carries the program for machines.
 func Build(ctx context.Context, dir, out string, words io.Writer) error {
-	return BuildFor(ctx, Arch(runtime.GOARCH), dir, out, words)
+	return build(ctx, dir, words, "-o", out)
 }
 
-// BuildFor is Build for the processor of another machine.
-func BuildFor(ctx context.Context, arch Arch, dir, out string, words io.Writer) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, "./cmd/cloudlets")
+// BuildAgent builds the program for machines of an architecture, as a file for the
+// server's folder of assets.
+func BuildAgent(ctx context.Context, arch Arch, dir, out string, words io.Writer) error {
+	return build(ctx, dir, words, "-agent", "-arch", string(arch), "-o", out)
+}
+
+func build(ctx context.Context, dir string, words io.Writer, args ...string) error {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"run", "./cmd/build"}, args...)...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+string(arch))
 	cmd.Stdout, cmd.Stderr = words, words
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build cloudlets: %w", err)

@@ -143,7 +143,7 @@ func onARM64(ctx context.Context, t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := bed.BuildFor(ctx, bed.ARM64, filepath.Join("..", ".."), filepath.Join(dir, "cloudlets-arm64"), os.Stderr); err != nil {
+	if err := bed.BuildAgent(ctx, bed.ARM64, filepath.Join("..", ".."), filepath.Join(dir, "cloudlets-arm64"), os.Stderr); err != nil {
 		t.Fatal(err)
 	}
 	image := filepath.Join(dir, "arm64.iso")

@@ -26,8 +26,9 @@ import (
 	v6 "cloudlets/dhcp/v6"
 	"cloudlets/httpboot"
 	"cloudlets/images/disk"
-	"cloudlets/images/disk/uki"
+	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/ejs"
+	"cloudlets/images/ramdisk"
 	"cloudlets/provision"
 	"cloudlets/provision/authority"
 	"cloudlets/provision/depot"
@@ -46,8 +47,11 @@ type Config struct {
 	Web      string        // address of the page; "" means that there is none
 	Version  string        // of this program, as the API shows it
 	// Self is the command that renders a template: this program's file, and
-	// the verb. The agent in the RAM disks is the same file.
+	// the verb.
 	Self []string
+	// Embedded are the programs for machines that this program carries. Without one,
+	// this program's file is the agent in the RAM disks.
+	Embedded ramdisk.Embedded
 	// CheckStore is the command that checks a store, see [store.CheckApart].
 	CheckStore []string
 	Log        *slog.Logger
@@ -122,7 +126,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		HTTPS:    d.forMachines(),
 		Overlays: filepath.Join(d.Settings.State, "overlays"),
 	}
-	if d.depot, err = OpenDepot(d.Site, d.Settings, d.Self[0], d.https.pem(), d.peers(), d.sawKit, d.Log); err != nil {
+	if d.depot, err = OpenDepot(d.Site, d.Settings, ramdisk.Programs{Self: d.Self[0], Embedded: d.Embedded}, d.https.pem(), d.peers(), d.sawKit, d.Log); err != nil {
 		d.tracker.Close()
 		d.members.Close()
 		return errors.Join(err, d.sandbox.Close())
@@ -159,24 +163,24 @@ func (d *Daemon) peers() func() []string {
 // OpenDepot opens the depot of a site. agent is the file of this program, which
 // is the agent of its RAM disks, which trust the authority of trust, see
 // [depot.Options.Trust]. peers lists other servers, and may be nil.
-func OpenDepot(site *site.Site, s site.Settings, agent string, trust []byte, peers func() []string, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
+func OpenDepot(site *site.Site, s site.Settings, programs ramdisk.Programs, trust []byte, peers func() []string, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
 	return depot.Open(depot.Options{
-		Dir: filepath.Join(s.State, "depot"), Images: site, Assets: disk.Assets{Dir: s.Assets}, Agent: agent, Trust: trust, Peers: peers, Notify: notify, Owner: ownerOf(s), Log: log,
+		Dir: filepath.Join(s.State, "depot"), Images: site, Assets: disk.Assets{Dir: s.Assets}, Agent: programs.Self, Embedded: programs.Embedded, Trust: trust, Peers: peers, Notify: notify, Owner: ownerOf(s), Log: log,
 	})
 }
 
 // ownerOf returns the function that reads the key of the machines' owner, or nil if
 // the settings name none. The files are read anew each time, so that a certificate
 // may be replaced.
-func ownerOf(s site.Settings) func() (*uki.Key, error) {
+func ownerOf(s site.Settings) func() (*signing.Key, error) {
 	if s.SecureBootKey == "" {
 		return nil
 	}
-	return func() (*uki.Key, error) {
-		if err := uki.CheckPrivate(s.SecureBootKey); err != nil {
+	return func() (*signing.Key, error) {
+		if err := signing.CheckPrivate(s.SecureBootKey); err != nil {
 			return nil, err
 		}
-		return uki.ReadKey(s.SecureBootKey, s.SecureBootCert, time.Now())
+		return signing.ReadKey(s.SecureBootKey, s.SecureBootCert, time.Now())
 	}
 }
 

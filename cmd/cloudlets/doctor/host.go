@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -32,7 +33,8 @@ type Server struct {
 	Site     *site.Site
 	Settings site.Settings // complete: nothing in them is left to defaults
 	Socket   string        // path of the Unix socket on which a running server answers
-	Agent    string        // this program's file
+	// Programs say what machines run. The folder is that of Settings.
+	Programs ramdisk.Programs
 }
 
 // Examine makes all checks. A check that fails does not keep the others from
@@ -179,7 +181,7 @@ func checkLoaders(site *site.Site, s site.Settings) []Finding {
 // checkImages makes the kit of each image, which finds everything that is
 // missing.
 func checkImages(ctx context.Context, s Server) []Finding {
-	d, err := daemon.OpenDepot(s.Site, s.Settings, s.Agent, nil, nil, nil, nil)
+	d, err := daemon.OpenDepot(s.Site, s.Settings, s.Programs, nil, nil, nil, nil)
 	if err != nil {
 		return []Finding{Found("the state folder "+s.Settings.State, err)}
 	}
@@ -203,6 +205,9 @@ func checkImages(ctx context.Context, s Server) []Finding {
 	if arm64 {
 		list = append(list, checkARM64(s)...)
 	}
+	if !arm64 || runtime.GOARCH != string(disk.ARM64) {
+		list = append(list, checkAgent(s, runtime.GOARCH))
+	}
 	return list
 }
 
@@ -218,6 +223,22 @@ func isARM64(kit *depot.Kit, err error) bool {
 func checkARM64(s Server) []Finding {
 	loader, err := httpboot.Loaders{Dir: s.Settings.Assets, Site: s.Site}.CheckARM64()
 	list := []Finding{Found("a boot loader for UEFI machines of arm64: "+cmp.Or(loader, "none"), err)}
-	agent, err := ramdisk.Programs{Dir: s.Settings.Assets, Self: s.Agent}.Find(string(disk.ARM64))
-	return append(list, Found("cloudlets for arm64 machines: "+cmp.Or(agent, "none"), err))
+	return append(list, checkAgent(s, string(disk.ARM64)))
+}
+
+// checkAgent says which program machines of an architecture run.
+func checkAgent(s Server, arch string) Finding {
+	programs := s.Programs
+	programs.Dir = s.Settings.Assets
+	found, err := programs.Find(arch)
+	what := "cloudlets for " + arch + " machines: "
+	switch {
+	case err != nil:
+		return Found(what+"none", err)
+	case found.Name == programs.Self:
+		what += "this whole program, " + bytesize.Decimal(found.Size) + "; one of `make build` carries a smaller one"
+	default:
+		what += found.Name + ", " + bytesize.Decimal(found.Size)
+	}
+	return Finding{What: what}
 }

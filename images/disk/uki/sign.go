@@ -20,13 +20,6 @@ const (
 	typePKCS7        = 0x0002
 )
 
-// Sign returns the UEFI program f with a signature. It reads f once to compute
-// the digest; the caller reads it again through the result. Signing the same
-// program with the same key again gives the same bytes.
-func (k *Key) Sign(ctx context.Context, f File) (File, error) {
-	return k.Recording(Signatures{}).Sign(ctx, f)
-}
-
 // unsigned is a program that is ready to be signed.
 type unsigned struct {
 	program

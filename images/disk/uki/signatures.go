@@ -8,8 +8,18 @@ import (
 
 // Signer signs UEFI programs.
 type Signer interface {
-	// Sign returns a program with a signature, see [Key.Sign].
+	// Sign returns a program with a signature. It reads f once to compute the digest;
+	// the caller reads it again through the result.
 	Sign(ctx context.Context, f File) (File, error)
+}
+
+// Owner has the private key of the machines' owner, which only the package signing
+// knows.
+type Owner interface {
+	Signer
+	// Recording returns a signer that signs with the key, and puts each signature that
+	// it makes into kept.
+	Recording(kept Signatures) Signer
 }
 
 // Signatures are certificate tables (Microsoft's "PE Format"), each by the SHA-256
@@ -19,13 +29,12 @@ type Signer interface {
 type Signatures map[string][]byte
 
 var (
-	_ Signer = (*Key)(nil)
 	_ Signer = Signatures(nil)
-	_ Signer = recorder{}
+	_ Signer = Recorder{}
 )
 
 // Sign adds the signature of a program to it. It reads f once to compute the
-// digest, like [Key.Sign], and the result has the same bytes.
+// digest, and the result has the bytes that the key's owner got.
 func (s Signatures) Sign(ctx context.Context, f File) (File, error) {
 	u, err := prepare(ctx, f)
 	if err != nil {
@@ -39,27 +48,24 @@ func (s Signatures) Sign(ctx context.Context, f File) (File, error) {
 	return u.with(entry), nil
 }
 
-// recorder signs with a key, and keeps the signatures.
-type recorder struct {
-	key  *Key
-	kept Signatures
+// Recorder signs, and keeps the signatures.
+type Recorder struct {
+	// Message returns the PKCS #7 message that signs the program with a SHA-256 digest.
+	Message func(digest []byte) ([]byte, error)
+	Kept    Signatures
 }
 
-// Recording returns a signer that signs with the key, and puts each signature that
-// it makes into kept.
-func (k *Key) Recording(kept Signatures) Signer { return recorder{k, kept} }
-
 // Sign implements [Signer].
-func (r recorder) Sign(ctx context.Context, f File) (File, error) {
+func (r Recorder) Sign(ctx context.Context, f File) (File, error) {
 	u, err := prepare(ctx, f)
 	if err != nil {
 		return File{}, fmt.Errorf("sign UEFI program: %w", err)
 	}
-	message, err := r.key.signature(u.digest)
+	message, err := r.Message(u.digest)
 	if err != nil {
 		return File{}, fmt.Errorf("sign UEFI program: %w", err)
 	}
 	entry := certificateEntry(message)
-	r.kept[hex.EncodeToString(u.digest)] = entry
+	r.Kept[hex.EncodeToString(u.digest)] = entry
 	return u.with(entry), nil
 }

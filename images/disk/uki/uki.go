@@ -1,27 +1,22 @@
 // Package uki makes unified kernel images: a kernel, its RAM disk and its
 // command line in one UEFI program, behind systemd's stub, so that one
-// signature covers all three. It signs UEFI programs with their owner's key.
+// signature covers all three. It adds signatures to UEFI programs.
 //
 // The formats are those of the UAPI group's Unified Kernel Image
 // specification, of Microsoft's "PE Format" and "Windows Authenticode Portable
 // Executable Signature Format". Kernels and RAM disks are streamed, not held in
 // memory, and the same inputs give the same bytes.
 //
-// The signature itself, a PKCS #7 message, is made by
-// github.com/sassoftware/relic/v8/lib/pkcs7, which lets its caller choose the
-// content and the signed attributes. The alternatives do not: the signing
-// functions of github.com/smallstep/pkcs7 and github.com/foxboron/go-uefi
-// always add the time of day, so the same inputs would give different bytes,
-// and github.com/digitorus/pkcs7 wraps the content in an OCTET STRING, where
-// Authenticode has a SEQUENCE. Three parts around it are ours:
+// The signature itself, a PKCS #7 message, is made in the package signing, which alone
+// has private keys and the library for that: machines put programs together from
+// [Signatures], and do without both. Parts of signing that no library does well are
+// here:
 //
 //   - Adding sections to a program. No Go library was found that writes them.
 //   - A program's digest and its certificate table. Package authenticode of
 //     go-uefi reads the whole program into memory several times, which is too
 //     much for a program that contains a RAM disk. Package authenticode of
 //     relic streams, but it links OpenPGP, PKCS #12 and desktop key rings.
-//   - Authenticode's SpcIndirectDataContent, a structure of five fields that
-//     only those two packages declare.
 package uki
 
 import (

@@ -1,6 +1,20 @@
-package uki
+// Package signing signs UEFI programs with their owner's key, as Microsoft's "Windows
+// Authenticode Portable Executable Signature Format" has it. The same inputs give the
+// same bytes.
+//
+// The signature, a PKCS #7 message, is made by
+// github.com/sassoftware/relic/v8/lib/pkcs7, which lets its caller choose the
+// content and the signed attributes. The alternatives do not: the signing
+// functions of github.com/smallstep/pkcs7 and github.com/foxboron/go-uefi
+// always add the time of day, so the same inputs would give different bytes,
+// and github.com/digitorus/pkcs7 wraps the content in an OCTET STRING, where
+// Authenticode has a SEQUENCE. Authenticode's SpcIndirectDataContent, a structure of
+// five fields, is ours, as only package authenticode of go-uefi and of relic declare it;
+// package uki says why neither is used.
+package signing
 
 import (
+	"context"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
@@ -8,6 +22,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"cloudlets/images/disk/uki"
 )
 
 // minKey is the size in bits of the smallest key that firmware accepts.
@@ -36,6 +52,20 @@ func NewKey(keyPEM, certificatePEM []byte, now time.Time) (*Key, error) {
 		return nil, fmt.Errorf("the certificate for Secure Boot, issued to %q, does not belong to the private key: use the two files that were made together", certificate.Subject.CommonName)
 	}
 	return &Key{private, certificate}, nil
+}
+
+var _ uki.Owner = (*Key)(nil)
+
+// Sign returns the UEFI program f with a signature. It reads f once to compute
+// the digest; the caller reads it again through the result. Signing the same
+// program with the same key again gives the same bytes.
+func (k *Key) Sign(ctx context.Context, f uki.File) (uki.File, error) {
+	return k.Recording(uki.Signatures{}).Sign(ctx, f)
+}
+
+// Recording implements [uki.Owner].
+func (k *Key) Recording(kept uki.Signatures) uki.Signer {
+	return uki.Recorder{Message: k.signature, Kept: kept}
 }
 
 // Name returns the common name in the certificate.

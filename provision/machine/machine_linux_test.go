@@ -1,6 +1,4 @@
-//go:build linux
-
-package main
+package machine
 
 import "testing"
 
@@ -17,7 +15,7 @@ func TestStartedByKernel(t *testing.T) {
 		{1, []string{"init"}, "init"},
 		{1, []string{"/.cloudlet/preinit", "single"}, "preinit"},
 		{1, []string{"/usr/bin/cloudlets", "serve"}, "cloudlets"},
-		{1, []string{"cloudlets", chrootVerb}, "cloudlets"},
+		{1, []string{"cloudlets", "chroot-child"}, "cloudlets"},
 		{1, []string{"/usr/bin/cloudlets-init"}, "cloudlets-init"},
 		{1, nil, ""},
 		{4711, []string{"/init"}, ""},

@@ -1,4 +1,4 @@
-package uki
+package signing
 
 import (
 	"crypto"
