@@ -18,8 +18,11 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"cloudlets/images/disk"
 	"cloudlets/images/imagetest"
+	"cloudlets/images/ramdisk"
 )
 
 const version = "6.1.0-test"
@@ -347,6 +350,29 @@ func TestTheAgentIsOfTheImagesArchitecture(t *testing.T) {
 	second := mustKit(t, d, tiny)
 	if init := initOf(t, d, second); !bytes.Equal(init, program) || second.Pack != first.Pack {
 		t.Errorf("/init is %.40q, the pack %v, and before it was %v", init, second.Pack, first.Pack)
+	}
+}
+
+// TestTheAgentIsTheOneCarried: /init is the program for machines that this one carries,
+// and this one's file is not even looked for.
+func TestTheAgentIsTheOneCarried(t *testing.T) {
+	s := newSite(t)
+	program := append(imagetest.GoProgram(runtime.GOARCH, ""), "the small one"...)
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	d, err := Open(Options{
+		Dir: s.at("depot"), Images: s, Assets: disk.Assets{Dir: s.at("assets")}, Agent: s.at("absent"), Log: slog.New(newJournal()),
+		Embedded: ramdisk.Embedded{Files: fstest.MapFS{"agent-" + runtime.GOARCH + ".zst": {Data: w.EncodeAll(program, nil)}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start(t, d)
+	if init := initOf(t, d, mustKit(t, d, tiny)); !bytes.Equal(init, program) {
+		t.Errorf("/init is %.40q", init)
 	}
 }
 
