@@ -34,7 +34,7 @@ func startHTTP(t *testing.T, grace time.Duration, h http.HandlerFunc) *testServe
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	s := &testServer{url: "http://" + l.Addr().String(), stop: stop, ended: make(chan error, 1)}
-	go func() { s.ended <- serveHTTP(ctx, l, newHTTPServer(h, slog.New(slog.DiscardHandler)), grace) }()
+	go func() { s.ended <- serveHTTP(ctx, l, newHTTPServer(h, slog.New(slog.DiscardHandler)), grace, true) }()
 	return s
 }
 
@@ -116,7 +116,7 @@ func TestABrokenListenerEndsTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := newHTTPServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
-	if err := serveHTTP(t.Context(), l, server, patience); err == nil {
+	if err := serveHTTP(t.Context(), l, server, patience, false); err == nil {
 		t.Error("serving on a closed listener ended well")
 	}
 }
