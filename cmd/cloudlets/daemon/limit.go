@@ -205,8 +205,9 @@ func (c *limitedTCP) ReadFrom(r io.Reader) (sent int64, err error) {
 	return sent, nil
 }
 
-// extend gives the client time for the next piece. A deadline that is almost as late
-// as it would be now stays, since setting one costs more than writing a short answer.
+// extend gives the client time for the next piece, and a little more. Until that little
+// is over, the same deadline does for further pieces: setting one for each would cost
+// much of a short answer.
 func (c *limitedTCP) extend() error {
 	if c.write == 0 {
 		return nil

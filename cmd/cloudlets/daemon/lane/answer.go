@@ -19,6 +19,9 @@ const (
 	maxUnsaid = 2048
 	// bufferSize is how much of an answer is sent at once, if it is not a file.
 	bufferSize = 68 << 10
+	// smallFile is up to how many bytes of a file are copied to the buffer, and sent
+	// together with the head. That is one packet less, and one call of the kernel.
+	smallFile = 16 << 10
 )
 
 // answer writes what a handler answers, as net/http does.
@@ -113,7 +116,7 @@ func (a *answer) Write(p []byte) (int, error) {
 // WriteString implements [io.StringWriter].
 func (a *answer) WriteString(s string) (int, error) { return a.Write([]byte(s)) }
 
-// ReadFrom implements [io.ReaderFrom]. The kernel sends a file.
+// ReadFrom implements [io.ReaderFrom]. The kernel sends a file, unless it is small.
 func (a *answer) ReadFrom(from io.Reader) (n int64, err error) {
 	if a.status == 0 {
 		a.WriteHeader(http.StatusOK)
@@ -125,7 +128,7 @@ func (a *answer) ReadFrom(from io.Reader) (n int64, err error) {
 	if bounded, ok := from.(*io.LimitedReader); ok && bounded.N <= part.N {
 		part = bounded
 	}
-	if _, isFile := part.R.(*os.File); isFile {
+	if _, isFile := part.R.(*os.File); isFile && part.N > smallFile {
 		if a.flush(); a.err == nil {
 			n, a.err = a.conn.ReadFrom(part)
 		}

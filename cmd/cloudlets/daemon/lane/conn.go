@@ -23,8 +23,8 @@ const (
 const (
 	// maxHead is how many bytes the head of a plain request has at most.
 	maxHead = 2 << 10
-	// slack is how much later than it should a deadline may pass, so that it need not be
-	// set anew for each request.
+	// slack is how much longer than its limit a connection may be idle. A deadline that is
+	// set this much later holds for all requests of a second.
 	slack = time.Second
 )
 
@@ -41,6 +41,7 @@ type conn struct {
 	remote string
 	state  atomic.Int32
 	until  time.Time // the read deadline
+	first  time.Time // when the head of the first request must have come; zero if that may take for ever
 	answer answer    // of the request that is under way
 
 	// read is what readOnce returns to receive.
@@ -56,6 +57,9 @@ func newConn(l *Listener, plain Conn) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: plain, lane: l, raw: raw, remote: plain.RemoteAddr().String()}
+	if l.first > 0 {
+		c.first = time.Now().Add(l.first)
+	}
 	c.ctx = context.WithValue(l.ctx, http.LocalAddrContextKey, plain.LocalAddr())
 	c.once = c.readOnce
 	return c, nil
@@ -63,43 +67,52 @@ func newConn(l *Listener, plain Conn) (*conn, error) {
 
 // serve answers plain requests. At the end the connection is closed, or the server
 // has it.
+//
+// A connection that ends with an answer is closed at once, as net/http does after a
+// request without a body: there is nothing left that the client would still be sending.
 func (c *conn) serve() {
-	for wait := c.lane.first; ; wait = c.lane.idle {
-		n, err := c.receive(wait)
+	err := c.SetReadDeadline(c.first)
+	for c.until = c.first; err == nil; err = c.extend() {
+		n, err := c.receive()
 		if err != nil || n == 0 || !c.state.CompareAndSwap(idle, active) {
-			c.release()
-			c.Close()
-			return
+			break
 		}
 		r, plain := parse(c.head[:n])
 		if !plain {
 			c.giveAway(c.head[:n])
 			return
 		}
+		c.first = time.Time{}
 		rest, keep := c.handle(r)
 		c.release()
-		switch {
-		case !keep:
-			c.hangUp()
-			return
-		case len(rest) > 0:
+		if keep && len(rest) > 0 {
 			c.giveAway(rest)
 			return
-		case !c.state.CompareAndSwap(active, idle) || c.lane.stopping.Load():
-			c.Close()
-			return
+		}
+		if !keep || !c.state.CompareAndSwap(active, idle) || c.lane.stopping.Load() {
+			break
 		}
 	}
+	c.release()
+	c.Close()
+}
+
+// extend gives the client time for the next request.
+func (c *conn) extend() error {
+	now := time.Now()
+	until := now.Add(c.lane.idle + slack)
+	switch {
+	case c.lane.idle <= 0 && c.until.IsZero(), c.lane.idle > 0 && c.until.After(now.Add(c.lane.idle)) && c.until.Before(until):
+		return nil
+	case c.lane.idle <= 0:
+		until = time.Time{} // for ever
+	}
+	c.until = until
+	return c.SetReadDeadline(until)
 }
 
 // receive reads what there is of the next request. It waits without a buffer.
-func (c *conn) receive(wait time.Duration) (int, error) {
-	if now := time.Now(); wait > 0 && c.until.Before(now.Add(wait)) {
-		c.until = now.Add(wait + slack)
-		if err := c.SetReadDeadline(c.until); err != nil {
-			return 0, err
-		}
-	}
+func (c *conn) receive() (int, error) {
 	if err := c.raw.Read(c.once); err != nil {
 		return 0, err
 	}
@@ -131,7 +144,9 @@ func (c *conn) release() {
 	}
 }
 
-// giveAway gives the connection to the server, with bytes that were read of it.
+// giveAway gives the connection to the server, with bytes that were read of it. If
+// they begin the first request, the server gets only what is left of the time for its
+// head.
 func (c *conn) giveAway(read []byte) {
 	c.state.Store(gone)
 	kept := append([]byte(nil), read...)
@@ -140,13 +155,8 @@ func (c *conn) giveAway(read []byte) {
 		c.Close()
 		return
 	}
-	c.lane.handOver(&readAhead{c.Conn, kept}, nil)
+	c.lane.handOver(&readAhead{Conn: c.Conn, read: kept, first: c.first}, nil)
 }
-
-// hangUp ends a connection after an answer. A client that is still sending would
-// lose what it has not read of the answer, if the connection were closed at once. Such
-// one is left to the server, which knows how to wait.
-func (c *conn) hangUp() { c.Close() }
 
 // closeIdle closes a connection that has no request under way.
 func (c *conn) closeIdle() {
@@ -176,7 +186,19 @@ func (c *conn) handle(r *http.Request) (rest []byte, keep bool) {
 // readAhead is a connection of which something was read.
 type readAhead struct {
 	Conn
-	read []byte
+	read  []byte
+	first time.Time // when the head of the first request must have come; zero if there is no such bound
+}
+
+// SetReadDeadline implements [net.Conn]. The server's first deadline is the one for the
+// head of a request. It begins when the server gets the connection, and a client that
+// was silent before would have that time twice.
+func (c *readAhead) SetReadDeadline(t time.Time) error {
+	if !c.first.IsZero() && (t.IsZero() || c.first.Before(t)) {
+		t = c.first
+	}
+	c.first = time.Time{}
+	return c.Conn.SetReadDeadline(t)
 }
 
 // Read implements [io.Reader].

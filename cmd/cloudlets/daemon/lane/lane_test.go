@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -29,14 +30,15 @@ type bed struct {
 	lane       *Listener
 	with, bare string // their addresses
 	taken      atomic.Int64
-	large      string // a file
-	waits      chan struct{}
-	ended      chan error // of the context of a request for /wait
+	large      string        // a file
+	waits      chan struct{} // a handler waits
+	goOn       chan struct{} // and ends /look
+	ended      chan error    // of the context of a request for /wait
 }
 
 func newBed(t testing.TB, limit time.Duration) *bed {
 	t.Helper()
-	b := &bed{large: filepath.Join(t.TempDir(), "large"), waits: make(chan struct{}, 1), ended: make(chan error, 1)}
+	b := &bed{large: filepath.Join(t.TempDir(), "large"), waits: make(chan struct{}, 1), goOn: make(chan struct{}, 1), ended: make(chan error, 1)}
 	if err := os.WriteFile(b.large, bytes.Repeat([]byte("0123456789abcdef"), 1<<16), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +135,7 @@ func (b *bed) handler(t testing.TB) http.Handler {
 	mux.HandleFunc("GET /look", func(w http.ResponseWriter, r *http.Request) {
 		_ = r.Context().Done()
 		b.waits <- struct{}{}
-		<-b.waits
+		<-b.goOn
 		io.WriteString(w, "looked")
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -322,6 +324,49 @@ func TestHeadsInParts(t *testing.T) {
 	}
 }
 
+// TestOneBoundOfTheFirstHead: the time of a client that sends half a head counts from
+// the beginning of its connection, and not again from when the server gets it.
+func TestOneBoundOfTheFirstHead(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	under := &deadlines{Conn: ours}
+	first, later := time.Now().Add(time.Minute), time.Now().Add(time.Hour)
+	c := &readAhead{Conn: under, first: first}
+	for _, until := range []time.Time{later, later, {}} { // of the head, of the body, of the wait for the next request
+		if err := c.SetReadDeadline(until); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []time.Time{first, later, {}}; !reflect.DeepEqual(under.set, want) {
+		t.Errorf("the deadlines are %v, want %v", under.set, want)
+	}
+
+	l := &Listener{conns: make(chan accepted, 1), first: time.Minute}
+	given := &conn{Conn: under, lane: l, first: first}
+	given.giveAway([]byte("GET"))
+	if err := (<-l.conns).conn.SetReadDeadline(later); err != nil {
+		t.Fatal(err)
+	}
+	if got := under.set[len(under.set)-1]; !got.Equal(first) {
+		t.Errorf("the server may read the head until %v, want %v", got, first)
+	}
+}
+
+// deadlines notes the read deadlines of a connection.
+type deadlines struct {
+	net.Conn
+	set []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.set = append(d.set, t)
+	return d.Conn.SetReadDeadline(t)
+}
+
+func (*deadlines) ReadFrom(io.Reader) (int64, error)     { return 0, errors.ErrUnsupported }
+func (*deadlines) SyscallConn() (syscall.RawConn, error) { return nil, errors.ErrUnsupported }
+
 // TestSilentConnections end.
 func TestSilentConnections(t *testing.T) {
 	b := newBed(t, time.Millisecond)
@@ -365,7 +410,7 @@ func TestRequestWhileOneWaits(t *testing.T) {
 		if path == "/look" {
 			<-b.waits
 		} else {
-			b.waits <- struct{}{}
+			b.goOn <- struct{}{}
 		}
 	}
 	for _, want := range []string{"looked", "a small file"} {
@@ -389,7 +434,7 @@ func TestWatchEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-b.waits
-		b.waits <- struct{}{}
+		b.goOn <- struct{}{}
 		answer, err := http.ReadResponse(in, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -458,7 +503,7 @@ func TestShutdown(t *testing.T) {
 		t.Error("the lane did not wait for a request")
 	default:
 	}
-	b.waits <- struct{}{}
+	b.goOn <- struct{}{}
 	if said, err := io.ReadAll(busy); err != nil || !strings.Contains(string(said), "Connection: close\r\n") || !strings.HasSuffix(string(said), "looked") {
 		t.Errorf("the last answer: %q, %v", said, err)
 	}
