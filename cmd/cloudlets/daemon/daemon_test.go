@@ -3,7 +3,9 @@
 package daemon
 
 import (
+	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -179,6 +181,76 @@ func TestTheLastEventsAreStored(t *testing.T) {
 	if !slices.ContainsFunc(events, func(e provision.Event) bool { return e.Text == "fetched boot loader undionly.kpxe by HTTP" }) {
 		t.Errorf("the last event is not in the store: %v", events)
 	}
+}
+
+// TestBothLanesServeTheBootChain: a machine gets a kernel, which is recorded, and hangs up
+// in the middle of another one, whichever code reads its requests.
+func TestBothLanesServeTheBootChain(t *testing.T) {
+	dir := t.TempDir()
+	content := make([]byte, loaderSize) // it does not fit the buffers of a connection
+	digest := fmt.Sprintf("%x", sha256.Sum256(content))
+	files := filepath.Join(dir, "state", "depot", "files")
+	if err := errors.Join(os.MkdirAll(files, 0o755), os.WriteFile(filepath.Join(files, digest), content, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	b := startDaemon(t, dir)
+	at, err := net.ResolveTCPAddr("tcp", b.Settings.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	machines := map[provision.MAC]struct{ address, header string }{
+		"52:54:00:00:00:0a": {"127.0.0.10", ""},
+		"52:54:00:00:00:0b": {"127.0.0.11", "X-Unknown: the lane leaves this to the server\r\n"},
+	}
+	for mac, m := range machines {
+		conn := dialFrom(t, m.address, at)
+		in := bufio.NewReader(conn)
+		fetch := func(path string) *http.Response {
+			t.Helper()
+			if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n", path, m.header); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := http.ReadResponse(in, nil)
+			if err != nil || answer.StatusCode != http.StatusOK {
+				t.Fatalf("%s of %s: %v, %v", path, mac, answer, err)
+			}
+			return answer
+		}
+		script := "/boot/" + string(mac) + "/script" // from here on, the server knows which machine is at this address
+		kernel := "/files/" + digest + "/kernel"
+		for _, path := range []string{script, kernel, script} {
+			sum := sha256.New()
+			if _, err := io.Copy(sum, fetch(path).Body); err != nil {
+				t.Fatal(err)
+			}
+			if got := fmt.Sprintf("%x", sum.Sum(nil)); path == kernel && got != digest {
+				t.Errorf("the kernel of %s has the digest %s, want %s", mac, got, digest)
+			}
+		}
+		if got := b.fetched(mac); got != 1 {
+			t.Errorf("%s: %d events that it fetched a kernel, want 1", mac, got)
+		}
+		if _, err := io.ReadFull(fetch(kernel).Body, make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+	b.end() // all handlers have returned
+}
+
+// fetched is how many events say that a machine fetched a kernel.
+func (b *testDaemon) fetched(mac provision.MAC) (n int) {
+	b.t.Helper()
+	events, err := b.tracker.Events(b.t.Context(), mac, 0, 0)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.Text == "fetched kernel by HTTP" {
+			n++
+		}
+	}
+	return n
 }
 
 // TestStreamsEndWithTheDaemon: a stream of events ends as it should, and does

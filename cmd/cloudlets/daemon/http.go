@@ -12,6 +12,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"cloudlets/cmd/cloudlets/daemon/lane"
 )
 
 // Limits of the HTTP servers.
@@ -106,12 +108,20 @@ func logPanics(h http.Handler, log *slog.Logger) http.Handler {
 // serveHTTP serves until ctx ends. It then gives running requests the time grace
 // to finish, and breaks them off after that. When serveHTTP returns, all
 // handlers have returned and l is closed.
-func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, grace time.Duration) error {
+//
+// Requests of TCP connections go through a [lane] if quick says so. Its handlers get
+// no [http.ResponseController].
+func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, grace time.Duration, quick bool) error {
 	requests, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
 	server.BaseContext = func(net.Listener) context.Context { return requests }
 	var handlers handlerGate
 	server.Handler = handlers.guard(server.Handler)
+	end, abortPlain := func(context.Context) {}, func() {}
+	if quick {
+		plain := lane.Listen(requests, l, server)
+		l, end, abortPlain = plain, plain.Shutdown, plain.Abort
+	}
 
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
@@ -121,12 +131,16 @@ func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, grace t
 	case <-ctx.Done():
 		limit, stop := context.WithTimeout(requests, grace)
 		defer stop()
+		ended := make(chan struct{})
+		go func() { end(limit); close(ended) }()
 		_ = server.Shutdown(limit) // Close ends what Shutdown could not
 		<-served
+		<-ended
 	}
 	// The connections end first. Otherwise, a handler that ends with its context could
 	// still send an answer, which would look finished.
 	err = errors.Join(err, server.Close())
+	abortPlain()
 	abort()
 	handlers.shut()
 	return err

@@ -26,7 +26,7 @@ type testServer struct {
 	ended chan error
 }
 
-func startHTTP(t *testing.T, grace time.Duration, h http.HandlerFunc) *testServer {
+func startHTTP(t *testing.T, grace time.Duration, quick bool, h http.HandlerFunc) *testServer {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -34,8 +34,14 @@ func startHTTP(t *testing.T, grace time.Duration, h http.HandlerFunc) *testServe
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	s := &testServer{url: "http://" + l.Addr().String(), stop: stop, ended: make(chan error, 1)}
-	go func() { s.ended <- serveHTTP(ctx, l, newHTTPServer(h, slog.New(slog.DiscardHandler)), grace) }()
+	go func() { s.ended <- serveHTTP(ctx, l, newHTTPServer(h, slog.New(slog.DiscardHandler)), grace, quick) }()
 	return s
+}
+
+// byBoth runs a test with a lane before the server, and without.
+func byBoth(t *testing.T, test func(t *testing.T, quick bool)) {
+	t.Run("lane", func(t *testing.T) { test(t, true) })
+	t.Run("server", func(t *testing.T) { test(t, false) })
 }
 
 // get fetches the server's only page.
@@ -55,9 +61,11 @@ func (s *testServer) get(t *testing.T) (string, error) {
 
 // TestRequestsFinishAtTheEnd: a request that is under way when the server is
 // stopped is not cancelled and gets its answer.
-func TestRequestsFinishAtTheEnd(t *testing.T) {
+func TestRequestsFinishAtTheEnd(t *testing.T) { byBoth(t, requestsFinishAtTheEnd) }
+
+func requestsFinishAtTheEnd(t *testing.T, quick bool) {
 	began, stopped := make(chan struct{}), make(chan struct{})
-	s := startHTTP(t, patience, func(w http.ResponseWriter, r *http.Request) {
+	s := startHTTP(t, patience, quick, func(w http.ResponseWriter, r *http.Request) {
 		close(began)
 		<-stopped
 		if err := r.Context().Err(); err != nil {
@@ -80,10 +88,12 @@ func TestRequestsFinishAtTheEnd(t *testing.T) {
 
 // TestSlowRequestsAreBrokenOff, and their handlers have returned when the
 // server has ended: nothing uses the store after it is closed.
-func TestSlowRequestsAreBrokenOff(t *testing.T) {
+func TestSlowRequestsAreBrokenOff(t *testing.T) { byBoth(t, slowRequestsAreBrokenOff) }
+
+func slowRequestsAreBrokenOff(t *testing.T, quick bool) {
 	began := make(chan struct{})
 	var returned atomic.Bool
-	s := startHTTP(t, time.Millisecond, func(_ http.ResponseWriter, r *http.Request) {
+	s := startHTTP(t, time.Millisecond, quick, func(_ http.ResponseWriter, r *http.Request) {
 		close(began)
 		<-r.Context().Done()
 		returned.Store(true)
@@ -116,7 +126,7 @@ func TestABrokenListenerEndsTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := newHTTPServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
-	if err := serveHTTP(t.Context(), l, server, patience); err == nil {
+	if err := serveHTTP(t.Context(), l, server, patience, false); err == nil {
 		t.Error("serving on a closed listener ended well")
 	}
 }

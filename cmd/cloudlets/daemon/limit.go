@@ -3,11 +3,13 @@
 package daemon
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -87,7 +89,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		}
 		leave := sync.OnceFunc(func() { l.leave(source, stranger); <-l.room })
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			return &limitedTCP{tcp, l.write, leave}, nil
+			return &limitedTCP{TCPConn: tcp, write: l.write, leave: leave}, nil
 		}
 		return &limitedConn{conn, leave}, nil
 	}
@@ -159,6 +161,7 @@ type limitedTCP struct {
 	*net.TCPConn
 	write time.Duration // 0 means for ever
 	leave func()
+	until atomic.Int64 // the deadline that extend set, as time since the program began; 0 if there is none
 }
 
 // Write writes, each piece within a deadline of its own.
@@ -202,11 +205,38 @@ func (c *limitedTCP) ReadFrom(r io.Reader) (sent int64, err error) {
 	return sent, nil
 }
 
+// extend gives the client time for the next piece, and a little more. Until that little
+// is over, the same deadline does for further pieces: setting one for each would cost
+// much of a short answer.
 func (c *limitedTCP) extend() error {
 	if c.write == 0 {
 		return nil
 	}
-	return c.SetWriteDeadline(time.Now().Add(c.write))
+	slack := min(c.write/8, time.Second)
+	now := time.Now()
+	if c.until.Load() > int64(now.Sub(began)+c.write) {
+		return nil
+	}
+	until := now.Add(c.write + slack)
+	if err := c.TCPConn.SetWriteDeadline(until); err != nil {
+		return err
+	}
+	c.until.Store(int64(until.Sub(began)))
+	return nil
+}
+
+// began is what deadlines are counted from.
+var began = time.Now()
+
+// SetWriteDeadline sets a deadline that holds until the next write.
+func (c *limitedTCP) SetWriteDeadline(t time.Time) error {
+	c.until.Store(0)
+	return c.TCPConn.SetWriteDeadline(t)
+}
+
+// SetDeadline sets both deadlines.
+func (c *limitedTCP) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 func (c *limitedTCP) Close() error {

@@ -5,6 +5,7 @@ package daemon
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -97,7 +98,7 @@ func dialFrom(t *testing.T, from string, to net.Addr) net.Conn {
 }
 
 // serveLimited serves HTTP with bounds until the test ends.
-func serveLimited(t *testing.T, bounds limits, h http.Handler) net.Addr {
+func serveLimited(t *testing.T, bounds limits, quick bool, h http.Handler) net.Addr {
 	t.Helper()
 	inner, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -105,9 +106,10 @@ func serveLimited(t *testing.T, bounds limits, h http.Handler) net.Addr {
 	}
 	server := newHTTPServer(h, slog.New(slog.DiscardHandler))
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(limitConns(inner, bounds)) }()
+	ctx, stop := context.WithCancel(context.Background())
+	go func() { ended <- serveHTTP(ctx, limitConns(inner, bounds), server, 0, quick) }()
 	t.Cleanup(func() {
-		server.Close()
+		stop()
 		<-ended
 	})
 	return inner.Addr()
@@ -132,7 +134,7 @@ func asks(t *testing.T, conn net.Conn) int {
 // answer that says so, and another one is served.
 func TestOneSourceCannotTakeAll(t *testing.T) {
 	refused := make(chan netip.Addr, 100)
-	at := serveLimited(t, limits{total: 100, perSource: 3, answer: busy, refused: func(a netip.Addr) { refused <- a }}, http.HandlerFunc(hello))
+	at := serveLimited(t, limits{total: 100, perSource: 3, answer: busy, refused: func(a netip.Addr) { refused <- a }}, true, http.HandlerFunc(hello))
 	var idle []net.Conn
 	for range 3 {
 		conn := dialFrom(t, "127.0.0.66", at)
@@ -170,7 +172,7 @@ func onceMore(t *testing.T, at net.Addr) net.Conn {
 // are served.
 func TestStrangersLeaveHalf(t *testing.T) {
 	ours := netip.MustParseAddr("127.0.0.7")
-	at := serveLimited(t, limits{total: 8, perSource: 2, answer: busy, known: func(a netip.Addr) bool { return a == ours }}, http.HandlerFunc(hello))
+	at := serveLimited(t, limits{total: 8, perSource: 2, answer: busy, known: func(a netip.Addr) bool { return a == ours }}, true, http.HandlerFunc(hello))
 	served := 0
 	for i := range 8 { // two from each address
 		if asks(t, dialFrom(t, fmt.Sprintf("127.0.1.%d", i/2), at)) == http.StatusOK {
@@ -187,7 +189,9 @@ func TestStrangersLeaveHalf(t *testing.T) {
 
 // TestAReaderThatNeverReads loses its connection, also in the middle of a file
 // that is sent by sendfile(2).
-func TestAReaderThatNeverReads(t *testing.T) {
+func TestAReaderThatNeverReads(t *testing.T) { byBoth(t, aReaderThatNeverReads) }
+
+func aReaderThatNeverReads(t *testing.T, quick bool) {
 	name := filepath.Join(t.TempDir(), "pack")
 	if err := errors.Join(os.WriteFile(name, nil, 0o644), os.Truncate(name, 1<<30)); err != nil {
 		t.Fatal(err)
@@ -200,7 +204,7 @@ func TestAReaderThatNeverReads(t *testing.T) {
 			ended <- struct{}{}
 		},
 	} {
-		at := serveLimited(t, limits{total: 8, write: 20 * time.Millisecond}, h)
+		at := serveLimited(t, limits{total: 8, write: 20 * time.Millisecond}, quick, h)
 		conn := dialFrom(t, "127.0.0.1", at)
 		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			t.Fatal(err)
@@ -218,7 +222,9 @@ type endless struct{}
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 // TestAWholeFileArrives although it is sent in pieces.
-func TestAWholeFileArrives(t *testing.T) {
+func TestAWholeFileArrives(t *testing.T) { byBoth(t, aWholeFileArrives) }
+
+func aWholeFileArrives(t *testing.T, quick bool) {
 	const size = 2*writePiece + 12345
 	content := make([]byte, size)
 	for i := range content {
@@ -228,7 +234,7 @@ func TestAWholeFileArrives(t *testing.T) {
 	if err := os.WriteFile(name, content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	at := serveLimited(t, limits{total: 8, write: patience}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, name) }))
+	at := serveLimited(t, limits{total: 8, write: patience}, quick, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, name) }))
 	for _, asked := range []string{"", "bytes=0-", "bytes=7-300006", "bytes=-300001"} {
 		r, err := http.NewRequest(http.MethodGet, "http://"+at.String()+"/", nil)
 		if err != nil {

@@ -29,7 +29,7 @@ type server struct {
 
 // newServer serves HTTP on a listener.
 func newServer(name string, l net.Listener, s *http.Server) *server {
-	return &server{task{name, func(ctx context.Context) error { return serveHTTP(ctx, l, s, shutdownLimit) }}, l}
+	return &server{task{name, func(ctx context.Context) error { return serveHTTP(ctx, l, s, shutdownLimit, false) }}, l}
 }
 
 // listen opens the sockets of all servers, and returns the tasks that serve
@@ -128,7 +128,9 @@ func (d *Daemon) listenBoot(ctx context.Context, what, listen string, bound func
 	if err != nil {
 		return nil, err
 	}
-	serve := newServer("serve "+what, bound(joined), newHTTPServer(d.chain.Handler(), d.Log)).run
+	serve := func(ctx context.Context) error {
+		return serveHTTP(ctx, bound(joined), newHTTPServer(d.chain.Handler(), d.Log), shutdownLimit, true)
+	}
 	run := func(ctx context.Context) error {
 		both, ctx := errgroup.WithContext(ctx)
 		both.Go(func() error { return serve(ctx) })
