@@ -191,21 +191,30 @@ answered, and the reason for each answer.`,
 }
 
 func installCommand(socket *string) *cobra.Command {
-	var cancel, dryRun, asJSON bool
+	var cancel, dryRun, switchOn, asJSON bool
 	cmd := &cobra.Command{
 		Use: "install MAC|HOSTNAME", Short: "Arm a machine's install: its next network boot writes its disk", Args: exactArgs(1),
 		Long: `Install arms one install: the machine's next boot from the network writes its
 image to its disk, and then the machine is disarmed. The installer refuses a
-disk that is not empty, unless the machine's file says "wipe": true.`,
+disk that is not empty, unless the machine's file says "wipe": true.
+
+With --power the machine starts at once, from the network, by what its file names as
+"power" (see cloudlets power). One that is on is switched off and on again, whatever
+runs there.`,
 		Example: "  cloudlets install node1\n  cloudlets install 52:54:00:12:34:56 --cancel",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
 			m, err := armOrCancel(cmd, c, args[0], cancel, dryRun)
-			return show(cmd, asJSON, m, err, func(w io.Writer, m web.Detail) { printOrder(w, m, cancel, dryRun) })
+			if err == nil && switchOn && !dryRun {
+				err = bootInstaller(cmd.Context(), c, m)
+			}
+			return show(cmd, asJSON, m, err, func(w io.Writer, m web.Detail) { printOrder(w, m, cancel, dryRun, switchOn) })
 		}),
 		ValidArgsFunction: completeMachines(socket),
 	}
 	cmd.Flags().BoolVar(&cancel, "cancel", false, "disarm the machine")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be installed, and arm nothing")
+	cmd.Flags().BoolVar(&switchOn, "power", false, "have the machine boot from the network now: it is switched on, or off and on again")
+	cmd.MarkFlagsMutuallyExclusive("cancel", "power")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -221,7 +230,7 @@ func armOrCancel(cmd *cobra.Command, c *web.Client, name string, cancel, dryRun 
 	}
 }
 
-func printOrder(w io.Writer, m web.Detail, cancel, dryRun bool) {
+func printOrder(w io.Writer, m web.Detail, cancel, dryRun, switchedOn bool) {
 	switch {
 	case dryRun && m.Spec == nil:
 		fmt.Fprintf(w, "%s would not be installed: no file of the site describes it\n", m.MAC)
@@ -234,6 +243,10 @@ func printOrder(w io.Writer, m web.Detail, cancel, dryRun bool) {
 		}
 	default:
 		fmt.Fprintf(w, "%s is armed: its next network boot installs %s on %s\n", m.MAC, m.Spec.Image, describeHints(m.Spec))
+		if switchedOn {
+			fmt.Fprintf(w, "it boots from the network now; watch it with: cloudlets trace %s --follow\n", m.MAC)
+			return
+		}
 		fmt.Fprintf(w, "switch it on, and watch it with: cloudlets trace %s --follow\n", m.MAC)
 	}
 }
