@@ -88,7 +88,7 @@ func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsont
 	if spec.SecureBoot != "" && spec.Handover == provision.Kexec {
 		problems = append(problems, merged.Locate("handover").Problem(`a kernel that Secure Boot started may be locked down, and then kexec is refused: with "secureBoot" the handover is "switch" or "reboot"`))
 	}
-	if mac != "" { // a profile may have a part of it
+	if mac != "" && len(problems) == 0 { // a profile may have a part of it
 		if err := checkPower(spec.Power); err != nil {
 			problems = append(problems, merged.Locate("power").Problem("%s", err))
 		}

@@ -262,6 +262,7 @@ func TestStop(t *testing.T) {
 func TestFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, d, _ := newRack(time.Second)
+		r.slow = time.Second // none ends while they are ordered
 		spec := r.machine(1, false)
 		for range maxOpen {
 			if _, err := d.Order(spec, Order{Action: power.Cycle}); err != nil {

@@ -76,7 +76,20 @@ mc_enable 0x20
 			t.Logf("the simulator said: %s", said.String())
 		}
 	})
-	return port, dir
+	c := New(Config{Host: "127.0.0.1", Port: port, User: "admin", Password: power.NewSecret(password)})
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for end := time.After(20 * time.Second); ; {
+		_, err := c.State(t.Context())
+		if err == nil {
+			return port, dir
+		}
+		select {
+		case <-end:
+			t.Fatalf("the simulator does not answer: %v", err)
+		case <-again.C:
+		}
+	}
 }
 
 func freeUDP(t *testing.T) int {
