@@ -125,6 +125,9 @@ func (c *Controller) with(ctx context.Context, what string, do func(*schema.Comp
 	if err == nil || errors.Is(err, power.ErrUnsupported) {
 		return err
 	}
+	if ctx.Err() != nil { // the library does not wrap it
+		err = fmt.Errorf("it did not answer in time: %w", ctx.Err())
+	}
 	return c.Password.Redact(fmt.Errorf("Redfish service %s: %s: %w", c.URL, what, brief(err)), context.DeadlineExceeded, context.Canceled)
 }
 
@@ -156,7 +159,10 @@ func (c *Controller) system(api *gofish.APIClient) (*schema.ComputerSystem, erro
 		}
 		names[i] = s.ID
 	}
+	slices.Sort(names)
 	switch {
+	case len(all) == 0:
+		return nil, errors.New("it has no systems, or shows none to this user")
 	case c.System != "":
 		return nil, fmt.Errorf("it has no system %q, only %q: write one of these as \"system\"", c.System, names)
 	case len(all) == 1:
@@ -198,9 +204,9 @@ type boundedBody struct {
 func brief(err error) error {
 	text := err.Error()
 	switch {
-	case strings.HasPrefix(text, "401"):
+	case hasStatus(text, "401"):
 		return errors.New("it refuses the user or the password")
-	case strings.HasPrefix(text, "403"):
+	case hasStatus(text, "403"):
 		return errors.New("the user may not do that there")
 	case len(text) > maxProblem:
 		return shortened{strings.ToValidUTF8(text[:maxProblem], "") + "…", err}
@@ -209,6 +215,12 @@ func brief(err error) error {
 		return wrapped.Err // the URL is said already
 	}
 	return err
+}
+
+// hasStatus says whether the library's text is about an answer with an HTTP status:
+// to one request, or to one of those for the members of a collection.
+func hasStatus(text, status string) bool {
+	return strings.HasPrefix(text, status+": ") || strings.Contains(text, `"error":"`+status+`: `)
 }
 
 // shortened is an error with less text.
