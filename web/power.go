@@ -73,6 +73,9 @@ func (s *Server) orderPower(r *http.Request) (any, error) {
 	if err := json.NewDecoder(io.LimitReader(r.Body, maxOrder)).Decode(&order); err != nil {
 		return nil, refuse(http.StatusBadRequest, "read request: %v; want {\"action\": \"on\", \"by\": \"NAME\"}", err)
 	}
+	if order.By == "" {
+		return nil, refuse(http.StatusBadRequest, "read request: \"by\" is empty; want {\"action\": \"on\", \"by\": \"NAME\"}")
+	}
 	if err := order.Check(); err != nil {
 		return nil, refuse(http.StatusBadRequest, "%v", err)
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 	"unicode"
 
+	"golang.org/x/sys/unix"
+
 	"cloudlets/provision/power"
 )
 
@@ -74,10 +76,12 @@ func (c *Controller) run(ctx context.Context, action string) (string, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = drainTime
-	err := cmd.Run()
-	if cmd.Process != nil {
-		// The group has the program's number for as long as one of it lives.
+	err := cmd.Start()
+	if err == nil {
+		// The group is killed before Wait frees its number, which may be another's then.
+		awaitEnd(cmd.Process.Pid)
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		err = cmd.Wait()
 	}
 	if errors.Is(err, exec.ErrWaitDelay) {
 		err = nil // the program ended well, and left something behind
@@ -89,6 +93,15 @@ func (c *Controller) run(ctx context.Context, action string) (string, error) {
 		return "", fmt.Errorf("run %s for the power action %q: %w%s", c.Command[0], action, err, problems.said())
 	}
 	return out.String(), nil
+}
+
+// awaitEnd returns when a child has ended, and leaves it to be waited for.
+func awaitEnd(pid int) {
+	for {
+		if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != unix.EINTR {
+			return
+		}
+	}
 }
 
 // bounded keeps the beginning of what is written.
