@@ -28,6 +28,7 @@ import (
 	"slices"
 
 	"cloudlets/dhcp"
+	"cloudlets/httpboot/hosts"
 	"cloudlets/images"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -74,7 +75,7 @@ type Chain struct {
 	Overlays string
 	Log      *slog.Logger // may be nil; then nothing is logged
 
-	hosts  hosts
+	hosts  hosts.Hosts
 	untold untold
 	// claims bound the plans that are made at once, and the others the files that
 	// are sent at once.

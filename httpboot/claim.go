@@ -167,12 +167,19 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	if err != nil {
 		return promise{}, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
 	}
+	system := spec.System(kit.Pack.Digest, c.Tracker.Key())
+	system.ID = uuid.NewString()
 	recipe := overlayRecipe{Image: spec.Image, EntryPoint: spec.EntryPoint, Env: c.environment(ctx, spec, kit, request.Inventory)}
-	overlay, err := c.makeOverlay(ctx, spec, kit, tree, recipe.Env)
-	if err != nil {
+	if !spec.Silent {
+		recipe.Running = c.runningURLs(ctx, spec, &system)
+		recipe.Env["running"] = recipe.Running[0]
+	}
+	var overlay wire.Blob
+	if overlay, system.Tells, err = c.makeOverlay(ctx, spec, kit, tree, recipe); err != nil {
 		return promise{}, err
 	}
 	c.warnOfNetwork(ctx, spec, tree)
+	c.warnOfRunning(ctx, spec, tree)
 	recipe.Digest = overlay.Digest
 	note, err := json.Marshal(recipe)
 	if err != nil {
@@ -180,8 +187,6 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	}
 	plan := newPlan(session, spec, kit, wanted, overlay, state.Wipe)
 	plan.Card, plan.Servers = request.MAC, c.servers(ctx, spec)
-	system := spec.System(kit.Pack.Digest, c.Tracker.Key())
-	system.ID = uuid.NewString()
 	return promise{plan, system, note}, nil
 }
 

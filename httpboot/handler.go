@@ -37,6 +37,8 @@ func (c *Chain) Handler() http.Handler {
 	mux.HandleFunc("POST "+wire.ClaimPath, c.claim)
 	mux.HandleFunc("POST "+wire.EventsPath, c.events)
 	mux.HandleFunc("GET "+overlayPath, c.overlay)
+	mux.HandleFunc("GET "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)
+	mux.HandleFunc("POST "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)
 	mux.HandleFunc("GET /", nothingHere)
 	return clean(mux)
 }
@@ -186,4 +188,13 @@ func (r *refusal) Unwrap() error { return r.error }
 func isRefusal(err error) bool {
 	_, is := errors.AsType[*refusal](err)
 	return is
+}
+
+// remoteAddr is where a request came from.
+func remoteAddr(r *http.Request) netip.Addr {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Addr().Unmap()
 }

@@ -62,7 +62,7 @@ func TestTwoAddressesOfIPv6(t *testing.T) {
 		t.Errorf("it is in the stage %s:\n%s", stage, b.trace(node1))
 	}
 	for _, addr := range []netip.Addr{slaac, netip.MustParseAddr("fd77::5")} {
-		if at, _ := b.hosts.machine(addr); at != node1 {
+		if at, _ := b.hosts.Machine(addr); at != node1 {
 			t.Errorf("at %s is %q", addr, at)
 		}
 	}

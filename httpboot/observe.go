@@ -40,20 +40,20 @@ func (c *Chain) SawExchange(x dhcp.Exchange) {
 	if err != nil {
 		return
 	}
-	spec, decision := c.decide(mac)
+	spec := c.spec(mac)
 	if x.Client.Kind == dhcp.Plain && spec == nil {
 		return
 	}
 	event := provision.Event{MAC: mac, Kind: provision.KindDHCP, Reason: x.Reason, Facts: map[string]string{}}
 	event.Text = describeExchange(x)
 	if x.Addr.IsValid() {
-		c.hosts.gave(mac, x.Addr, spec != nil)
+		c.hosts.Gave(mac, x.Addr, spec != nil)
 		if c.isMain(mac, x.Addr, spec) {
 			event.Facts["address"] = x.Addr.String()
 		}
 	}
 	if x.Client.Kind != dhcp.Plain {
-		event.Stage = c.stageOf(mac, x.Client.Kind, decision.Action)
+		event.Stage = c.stageOf(mac, x.Client.Kind, provision.Decide(spec, c.state(mac)).Action)
 		event.Facts["firmware"] = x.Client.Firmware.String()
 		if x.Client.UUID != "" {
 			event.Facts["uuid"] = x.Client.UUID
@@ -128,7 +128,7 @@ func describeClient(c dhcp.Client) string {
 // SawTransfer records the end of a TFTP transfer of size bytes, or why it failed.
 // It records nothing if no machine is known at the address.
 func (c *Chain) SawTransfer(remote netip.Addr, name string, size int64, err error) {
-	mac, ok := c.hosts.machine(remote.Unmap())
+	mac, ok := c.hosts.Machine(remote.Unmap())
 	if !ok || errors.Is(err, fs.ErrNotExist) && mayBeMissing(name) {
 		return
 	}
@@ -147,7 +147,7 @@ func (c *Chain) sawFetch(r *http.Request, stage provision.Stage, what string) {
 	if r.Method != http.MethodGet {
 		return
 	}
-	if mac, ok := c.hosts.machine(remoteAddr(r)); ok {
+	if mac, ok := c.hosts.Machine(remoteAddr(r)); ok {
 		c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindHTTP, Stage: stage, Text: "fetched " + printable(what) + " by " + protocol(r)})
 	}
 }
@@ -173,11 +173,11 @@ func printable(text string) string { return provision.Cut(text, maxShown) }
 // With IPv6 a card makes addresses of its own beside that of DHCP (RFC 4862) and asks
 // from any of them. So only an address at which another card is known is foreign.
 func (c *Chain) foreign(mac provision.MAC, asked netip.Addr) string {
-	given := c.hosts.given(mac, asked.Is6())
+	given := c.hosts.Given(mac, asked.Is6())
 	if !given.IsValid() || given == asked {
 		return ""
 	}
-	if at, known := c.hosts.machine(asked); asked.Is6() && (!known || at == mac) {
+	if at, known := c.hosts.Machine(asked); asked.Is6() && (!known || at == mac) {
 		return ""
 	}
 	return fmt.Sprintf("warning: it asks from %s, and DHCP gave %s to this machine; if that is another host, find out which", asked, given)
@@ -192,14 +192,14 @@ func (c *Chain) firmwareStarted(mac provision.MAC) time.Time {
 // KnowsHost says whether a machine of the site is at an address, as far as it was
 // seen.
 func (c *Chain) KnowsHost(addr netip.Addr) bool {
-	mac, ok := c.hosts.machine(addr)
+	mac, ok := c.hosts.Machine(addr)
 	return ok && c.spec(mac) != nil
 }
 
 // sawHost remembers that a machine asks from an address.
 func (c *Chain) sawHost(mac provision.MAC, addr netip.Addr) {
 	if addr.IsValid() {
-		c.hosts.saw(mac, addr, c.spec(mac) != nil)
+		c.hosts.Saw(mac, addr, c.spec(mac) != nil)
 	}
 }
 

@@ -26,7 +26,9 @@ type overlayRecipe struct {
 	Image      string         `json:"image"`
 	EntryPoint string         `json:"entryPoint,omitempty"`
 	Env        map[string]any `json:"env"`
-	Digest     string         `json:"digest"`
+	// Running are the URLs where the system says that it runs.
+	Running []string `json:"running,omitempty"`
+	Digest  string   `json:"digest"`
 }
 
 // overlay serves an agent the overlay of its own machine only.
@@ -72,7 +74,7 @@ func (c *Chain) haveOverlay(r *http.Request, mac provision.MAC) error {
 		return fmt.Errorf("make the overlay of %s again: %w", mac, err)
 	}
 	defer done()
-	made, err := c.makeOverlay(r.Context(), spec, kit, tree, recipe.Env)
+	made, _, err := c.makeOverlay(r.Context(), spec, kit, tree, recipe)
 	if err != nil {
 		return err
 	}
@@ -133,21 +135,24 @@ func (c *Chain) SweepOverlays() error {
 
 // makeOverlay renders the machine's own files and keeps them, as a small pack,
 // until the install has ended. A server that is restarted in between serves the
-// same bytes.
-func (c *Chain) makeOverlay(ctx context.Context, spec *provision.Spec, kit *depot.Kit, tree images.Tree, env map[string]any) (wire.Blob, error) {
+// same bytes. tells says whether the system that has these files will say that it runs.
+func (c *Chain) makeOverlay(ctx context.Context, spec *provision.Spec, kit *depot.Kit, tree images.Tree, recipe overlayRecipe) (made wire.Blob, tells bool, err error) {
 	image := &images.Image{Name: spec.Image, Manifest: kit.Manifest}
-	overlay, err := image.Overlay(ctx, tree, c.Render, spec.Config, env)
+	overlay, err := image.Overlay(ctx, tree, c.Render, spec.Config, recipe.Env)
 	if err != nil {
-		return wire.Blob{}, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
+		return made, false, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
 	}
 	if overlay, err = withNetwork(overlay, spec, tree); err != nil {
-		return wire.Blob{}, fmt.Errorf("machine %s: %w", spec.MAC, err)
+		return made, false, fmt.Errorf("machine %s: %w", spec.MAC, err)
+	}
+	if overlay, tells, err = withRunning(overlay, recipe.Running, tree); err != nil {
+		return made, false, fmt.Errorf("machine %s: %w", spec.MAC, err)
 	}
 	info, err := writePack(ctx, c.overlayFile(spec.MAC), layer{overlay, tree})
 	if err != nil {
-		return wire.Blob{}, fmt.Errorf("keep the overlay of %s: %w", spec.MAC, err)
+		return made, false, fmt.Errorf("keep the overlay of %s: %w", spec.MAC, err)
 	}
-	return wire.Blob{Path: overlayPath, Size: info.Size, Digest: info.Digest}, nil
+	return wire.Blob{Path: overlayPath, Size: info.Size, Digest: info.Digest}, tells, nil
 }
 
 // writePack makes a pack that only this user can read: overlays may hold secrets.

@@ -128,7 +128,7 @@ func (b bootFiles) piFile(ctx context.Context, from netip.Addr, folder, file str
 	mac, err := provision.ParseMAC(folder)
 	if err != nil {
 		known := false
-		if mac, known = b.hosts.machine(from); !known {
+		if mac, known = b.hosts.Machine(from); !known {
 			return nil, absent(folder+"/"+file, errors.New("this server did not give that machine its address, so it knows machines by their MAC only: set TFTP_PREFIX=2 in the settings of its EEPROM"))
 		}
 	}

@@ -67,7 +67,9 @@ type Spec struct {
 	// BootEntry makes the install put an entry for the disk into the boot order of
 	// UEFI firmware.
 	BootEntry bool
-	Quirks    Quirks
+	// Silent keeps the installed system from saying that it runs.
+	Silent bool
+	Quirks Quirks
 	// Power is how the machine is switched on and off from afar; nil if the file does
 	// not say it.
 	Power *Power

@@ -76,7 +76,7 @@ func foldKind(s State, e Event) State {
 		if s.Stage != StageInstalled || s.InstalledAt.Before(s.Since) { // an agent may report the same end twice
 			s.Installs++
 			s.InstalledAt = e.Time
-			s.Has, s.Writing = written(s.Writing, e), nil
+			s.Has, s.Writing = s.written(e), nil
 		}
 		s.Failure = ""
 		s = disarmed(s)
@@ -84,13 +84,13 @@ func foldKind(s State, e Event) State {
 	return s
 }
 
-// written is the system that an install has written.
-func written(writing *System, done Event) *System {
-	if writing == nil {
+// written is the system that the install has written which ends now.
+func (s State) written(done Event) *System {
+	if s.Writing == nil {
 		return nil
 	}
-	has := *writing
-	has.Time = done.Time
+	has := *s.Writing
+	has.Time, has.Disk = done.Time, s.Facts["disk"]
 	return &has
 }
 

@@ -32,6 +32,14 @@ type System struct {
 	Tells bool `json:"tells,omitempty"`
 }
 
+// RunningToken is the secret by which the system on a machine's disk says that it runs.
+// It is good for nothing else, and only as long as the machine has that system.
+func (s *System) RunningToken(mac MAC, key []byte) string {
+	mark := hmac.New(sha256.New, key)
+	fmt.Fprintf(mark, "running %s %s", mac, s.ID)
+	return hex.EncodeToString(mark.Sum(nil)[:16])
+}
+
 // System is what an install of the machine would write now. pack is the digest of
 // the image's pack, or "" if that is not known yet. See [Spec.ConfigMark] for the key.
 func (s *Spec) System(pack string, key []byte) System {

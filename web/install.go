@@ -23,8 +23,10 @@ type Order struct {
 // maxOrder bounds the body of a request, in bytes.
 const maxOrder = 4096
 
-// install arms an install at the machine's next boot.
+// install arms an install at the machine's next boot. It reads the site first, so that
+// a person who has just changed a file arms what it says now.
 func (s *Server) install(r *http.Request) (any, error) {
+	s.Site.Reload()
 	mac, order, err := s.order(r)
 	if err != nil {
 		return nil, err

@@ -118,3 +118,44 @@ func TestCancelWithoutRoom(t *testing.T) {
 		t.Errorf("the answer is %+v", d)
 	}
 }
+
+// TestArmWhatTheFileSaysNow: a person who changes a file and arms the install at once
+// gets what the file says then, and not what was read of it before.
+func TestArmWhatTheFileSaysNow(t *testing.T) {
+	b := newBed(t)
+	write(t, b.dir, "images/other/etc/hostname", "x")
+	write(t, b.dir, "machines/52:54:00:00:00:01.json", `{"image": "other", "hostname": "web-1.example.org"}`)
+	var d web.Detail
+	decode(t, ask(t, b.Handler(), "POST", installPath(mac1), `{"by": "ann"}`), http.StatusOK, &d)
+	if d.Image != "other" || d.Next.Action != provision.ActionInstall {
+		t.Errorf("the answer is %+v", d.Machine)
+	}
+	b.Site.Reload()
+	decode(t, ask(t, b.Handler(), "GET", "/api/v1/machines/"+string(mac1), ""), http.StatusOK, &d)
+	if d.Next.Action != provision.ActionInstall {
+		t.Errorf("once the file is read, the next boot is %+v", d.Next)
+	}
+}
+
+// TestWipeIsAPersonsWord: a machine that has a system is armed only with wipe, and that
+// counts for one install.
+func TestWipeIsAPersonsWord(t *testing.T) {
+	b := newBed(t)
+	b.record(t,
+		provision.Event{MAC: mac1, Kind: provision.KindArmed, By: "ann", Text: "armed"},
+		provision.Event{MAC: mac1, Kind: provision.KindClaim, Stage: provision.StageAgent, Text: "claimed", System: &provision.System{Image: "debian"}},
+		provision.Event{MAC: mac1, Kind: provision.KindDone, Text: "done"})
+	wantRefusal(t, ask(t, b.Handler(), "POST", installPath(mac1), `{"by": "ann"}`), http.StatusConflict, "cloudlets install "+string(mac1)+" --wipe")
+	var d web.Detail
+	decode(t, ask(t, b.Handler(), "POST", installPath(mac1), `{"by": "ann", "wipe": true}`), http.StatusOK, &d)
+	if !d.Armed || d.Has == nil || d.Has.Image != "debian" {
+		t.Errorf("the answer is %+v", d.Machine)
+	}
+	if state, _ := b.Tracker.State(mac1); !state.Wipe {
+		t.Error("the install that was armed may not wipe")
+	}
+	b.record(t, provision.Event{MAC: mac1, Kind: provision.KindDone, Text: "done"})
+	if state, _ := b.Tracker.State(mac1); state.Wipe {
+		t.Error("the next install may wipe, too")
+	}
+}

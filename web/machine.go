@@ -54,6 +54,7 @@ type System struct {
 	EntryPoint string `json:"entrypoint,omitempty"`
 	// Pack is the digest of the image's content, "sha256:…".
 	Pack string    `json:"pack,omitempty"`
+	Disk string    `json:"disk,omitempty"`
 	Time time.Time `json:"time,omitzero"`
 }
 
@@ -61,7 +62,7 @@ func newSystem(s *provision.System) *System {
 	if s == nil {
 		return nil
 	}
-	return &System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: s.Pack, Time: s.Time}
+	return &System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: s.Pack, Disk: s.Disk, Time: s.Time}
 }
 
 // Next is what a machine's next boot does, and why.

@@ -30,6 +30,10 @@ type Counts struct {
 	// Waiting counts the machines whose next boot installs.
 	Waiting   int `json:"waiting"`
 	Strangers int `json:"strangers"`
+	// Outdated counts those with another system than they shall have, Quiet those that
+	// were not heard for too long.
+	Outdated int `json:"outdated"`
+	Quiet    int `json:"quiet"`
 	// Stages has each stage in which a machine is. Its numbers add up to All.
 	Stages map[provision.Stage]int `json:"stages"`
 }
@@ -48,7 +52,7 @@ func (s *Server) status(*http.Request) (any, error) {
 func (s *Server) counts() Counts {
 	lists := s.Roster.Counts()
 	c := Counts{
-		All: lists[roster.All], Installing: lists[roster.Installing], Waiting: lists[roster.Waiting], Strangers: lists[roster.Strangers],
+		All: lists[roster.All], Installing: lists[roster.Installing], Waiting: lists[roster.Waiting], Strangers: lists[roster.Strangers], Outdated: lists[roster.Outdated], Quiet: lists[roster.Quiet],
 		Stages: make(map[provision.Stage]int),
 	}
 	for _, stage := range roster.Stages() {

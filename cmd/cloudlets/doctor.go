@@ -22,9 +22,9 @@ that are not packed yet.
 
 If a cloudlets server is running with these flags, doctor fetches every boot file
 from it by TFTP, as firmware would, and reports each file's size and how long it
-took. The server's other ports are reported as taken. Doctor then also says what
-that server has seen on each network: how full the pool is, other DHCP servers,
-and requests that got no address, with the reason (see "cloudlets networks").`,
+took. Doctor then also says what that server has seen on each network: how full
+the pool is, other DHCP servers, and requests that got no address, with the
+reason (see "cloudlets networks").`,
 		Example: "  cloudlets doctor --interface eth1 --site /srv/site --dhcp proxy",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			findings, err := examine(cmd.Context(), f, *socket)

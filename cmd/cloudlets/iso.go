@@ -26,7 +26,7 @@ func (f *diskFlags) makeISO(cmd *cobra.Command, s target.System) error {
 	if o.SecureBoot, err = f.secure.load(); err != nil {
 		return codedError{err, exitUsage}
 	}
-	i, err := target.NewISO(cmd.Context(), s, o)
+	i, err := f.planISO(cmd, s, o)
 	if err != nil {
 		return err
 	}
@@ -38,6 +38,22 @@ func (f *diskFlags) makeISO(cmd *cobra.Command, s target.System) error {
 		}
 	}
 	return f.tellOf(cmd, s, "iso", i.Size(), i.Identity, i.Kernels)
+}
+
+// planISO plans a live image, and shows how many bytes of files are compressed.
+func (f *diskFlags) planISO(cmd *cobra.Command, s target.System, o target.LiveOptions) (*target.ISO, error) {
+	var show *stdio.Counter
+	o.Progress = func(bytes int64) {
+		if show == nil {
+			show = stdio.NewCounter(cmd.ErrOrStderr(), "compressing the files of "+f.out.out)
+		}
+		show.Set(0, bytes)
+	}
+	i, err := target.NewISO(cmd.Context(), s, o)
+	if show != nil {
+		show.End()
+	}
+	return i, err
 }
 
 func (f *diskFlags) writeISO(cmd *cobra.Command, i *target.ISO) error {

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images/ejs"
+	"cloudlets/images/jsontext"
 )
 
 // The exit codes of every verb.
@@ -37,7 +40,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	err := helpOfNoVerb(root, args)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	if ended, ok := errors.AsType[commandEnded](err); ok {
 		return int(ended)
 	}
@@ -82,7 +88,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupte
 		PersistentPreRunE:          func(cmd *cobra.Command, _ []string) error { return checkFlags(cmd) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return codedError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()), exitUsage}
+		return codedError{fmt.Errorf("%w%s; see `%s --help`", err, nearestFlag(cmd, err), cmd.CommandPath()), exitUsage}
 	})
 	socket := root.PersistentFlags().String("socket", envOr(socketVariable, defaultSocket), "the daemon's socket (or $"+socketVariable+")")
 	root.AddGroup(&cobra.Group{ID: "server", Title: "The server:"}, &cobra.Group{ID: "machines", Title: "Machines:"}, &cobra.Group{ID: "images", Title: "Images:"})
@@ -100,6 +106,36 @@ func checkFlags(cmd *cobra.Command) error {
 		return codedError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()), exitUsage}
 	}
 	return nil
+}
+
+// helpOfNoVerb refuses to help with a verb that there is not. cobra would show the help
+// of the program, with exit code 0.
+func helpOfNoVerb(root *cobra.Command, args []string) error {
+	if !slices.Contains(args, "--help") && !slices.Contains(args, "-h") {
+		return nil
+	}
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd(args...)
+	cmd, rest, err := root.Find(args)
+	if err != nil || cmd != root || len(rest) == 0 || strings.HasPrefix(rest[0], "-") {
+		return nil
+	}
+	return usage(noSuchVerb)(root, rest[:1])
+}
+
+// nearestFlag suggests a flag in place of one that there is not.
+func nearestFlag(cmd *cobra.Command, err error) string {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return ""
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	})
+	return jsontext.DidYouMean(unknown.GetSpecifiedName(), names)
 }
 
 // noSuchVerb refuses an unknown verb and suggests similar ones.

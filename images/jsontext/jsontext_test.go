@@ -155,7 +155,7 @@ func TestProblemsAreBounded(t *testing.T) {
 
 func TestDidYouMean(t *testing.T) {
 	known := []string{"image", "install", "wipe"}
-	for written, want := range map[string]string{"imgae": `"image"`, "WIPE": `"wipe"`, "colour": "", "": "", strings.Repeat("image", 1000): ""} {
+	for written, want := range map[string]string{"imgae": `"image"`, "live": "", "instal": `"install"`, "inztal": `"install"`, "WIPE": `"wipe"`, "colour": "", "": "", strings.Repeat("image", 1000): ""} {
 		if got := DidYouMean(written, known); want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%.10q: %q, want %s", written, got, want)
 		}

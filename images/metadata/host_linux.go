@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,14 +24,22 @@ func placeOf(dir *os.File, name string) string {
 // xattrsAt returns the extended attributes of the file called name in a
 // directory, or nil if it has none.
 func xattrsAt(dir *os.File, name string) (map[string]string, error) {
-	at := placeOf(dir, name)
-	list, err := grow(func(buf []byte) (int, error) { return unix.Llistxattr(at, buf) })
-	if errors.Is(err, unix.ENOTSUP) || err == nil && len(list) == 0 {
+	// Nearly all files have none, so ask for the size first.
+	size, err := listXattrs(dir, name, nil)
+	if errors.Is(err, unix.ENOTSUP) || err == nil && size == 0 {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list extended attributes: %w", err)
 	}
+	list, err := grow(func(buf []byte) (int, error) { return listXattrs(dir, name, buf) })
+	if err != nil {
+		return nil, fmt.Errorf("list extended attributes: %w", err)
+	}
+	if len(list) == 0 {
+		return nil, nil // they were removed in between
+	}
+	at := placeOf(dir, name)
 	xattrs := map[string]string{}
 	for key := range strings.SplitSeq(strings.TrimSuffix(string(list), "\x00"), "\x00") {
 		value, err := grow(func(buf []byte) (int, error) { return unix.Lgetxattr(at, key, buf) })
@@ -43,6 +52,31 @@ func xattrsAt(dir *os.File, name string) (map[string]string, error) {
 		xattrs[key] = string(value)
 	}
 	return xattrs, nil
+}
+
+// listXattrs lists the names of the extended attributes of the file called name
+// in a directory. Without a buffer it returns the size of the list. Kernels
+// before 6.13 lack listxattrat(2), and a container may forbid it. The way
+// around it through /proc takes several times as long.
+func listXattrs(dir *os.File, name string, buf []byte) (int, error) {
+	n, err := listxattrat(int(dir.Fd()), name, buf)
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
+		return unix.Llistxattr(placeOf(dir, name), buf)
+	}
+	return n, err
+}
+
+func listxattrat(dir int, name string, buf []byte) (int, error) {
+	at, err := unix.BytePtrFromString(name)
+	if err != nil {
+		return 0, err
+	}
+	n, _, errno := unix.Syscall6(unix.SYS_LISTXATTRAT, uintptr(dir), uintptr(unsafe.Pointer(at)), unix.AT_SYMLINK_NOFOLLOW,
+		uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }
 
 // grow calls read with ever larger buffers until the result fits.

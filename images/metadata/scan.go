@@ -5,9 +5,6 @@ package metadata
 import (
 	"context"
 	"fmt"
-	"os"
-
-	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
 )
@@ -24,16 +21,14 @@ func Scan(ctx context.Context, dir string, recorded File) (*Snapshot, error) {
 		s.maker.limited = true
 	}
 	s.recorded = recorded
-	w := walker{file: s.file, enter: s.enter}
-	if err := w.walk(ctx, dir); err != nil {
+	tree, err := list(ctx, dir)
+	if err != nil {
 		return nil, fmt.Errorf("collect the metadata of %s: %w", dir, err)
 	}
+	s.directory(tree)
 	s.absent()
 	return s.snapshot(), nil
 }
-
-// inode identifies a file with several names.
-type inode struct{ dev, ino uint64 }
 
 type scan struct {
 	collector
@@ -44,40 +39,48 @@ type scan struct {
 	paths    map[string]bool // paths at which a limited user has a file that is not a directory
 }
 
-func (s *scan) enter(dir *os.File, p string, st *unix.Stat_t) error {
+// directory adds a directory and what is in it.
+func (s *scan) directory(l *listing) {
 	if s.maker.limited {
-		s.dirs[p] = true
+		s.dirs[l.dir.Path] = true
 	}
-	return s.entry(dir, ".", p, st)
-}
-
-func (s *scan) file(dir *os.File, name, p string, st *unix.Stat_t) error {
-	if s.maker.limited {
-		s.paths[p] = true
-	}
-	if st.Nlink > 1 {
-		id := inode{uint64(st.Dev), st.Ino}
-		if first, ok := s.inodes[id]; ok {
-			s.add(&images.Entry{Path: p, Type: images.HardLink, Link: first})
-			return nil
+	s.entry(&l.dir, true)
+	for i := range l.files {
+		if f := &l.files[i]; f.inside != nil {
+			s.directory(f.inside)
+		} else {
+			s.file(f)
 		}
-		s.inodes[id] = p
 	}
-	return s.entry(dir, name, p, st)
 }
 
-func (s *scan) entry(dir *os.File, name, p string, st *unix.Stat_t) error {
-	e := entryOf(p, st)
-	var err error
-	if e.Xattrs, err = xattrsAt(dir, name); err != nil {
-		return fmt.Errorf("look at %s: %w", p, err)
-	}
+func (s *scan) file(f *listed) {
 	if s.maker.limited {
-		rec, ok := s.recorded.Lookup(p)
-		s.maker.correct(&e, rec, ok)
+		s.paths[f.Path] = true
 	}
-	s.add(&e)
-	return nil
+	several := f.inode != inode{}
+	if several {
+		if first, ok := s.inodes[f.inode]; ok {
+			s.add(&images.Entry{Path: f.Path, Type: images.HardLink, Link: first})
+			return
+		}
+		s.inodes[f.inode] = f.Path
+	}
+	s.entry(&f.Entry, !several)
+}
+
+// entry adds one file. single means that nothing in the tree is a hard link to
+// it; only a record may be then.
+func (s *scan) entry(e *images.Entry, single bool) {
+	if s.maker.limited {
+		rec, ok := s.recorded.Lookup(e.Path)
+		s.maker.correct(e, rec, ok)
+	}
+	if single && !s.maker.limited {
+		s.addSingle(e)
+		return
+	}
+	s.add(e)
 }
 
 // absent adds the recorded devices that the user could not make, if their

@@ -78,13 +78,20 @@ func (c *collector) add(e *images.Entry) {
 	if c.index == nil {
 		c.index = map[string]int{}
 	}
-	rec, needed := recordOf(e)
-	f := found{rec: rec, needed: needed, typ: e.Type}
 	if first, ok := c.index[e.Link]; e.Type == images.HardLink && ok {
-		f = c.link(first, e.Path)
+		c.index[e.Path] = len(c.files)
+		c.files = append(c.files, c.link(first, e.Path))
+		return
 	}
 	c.index[e.Path] = len(c.files)
-	c.files = append(c.files, f)
+	c.addSingle(e)
+}
+
+// addSingle is add for an entry that is neither a hard link nor the target of
+// one.
+func (c *collector) addSingle(e *images.Entry) {
+	rec, needed := recordOf(e)
+	c.files = append(c.files, found{rec: rec, needed: needed, typ: e.Type})
 }
 
 // link returns another name of the file with an index.
@@ -114,67 +121,89 @@ func (s *Snapshot) Paths(visit func(path string, t images.Type)) {
 
 // File returns the metadata of the files in scope.
 func (s *Snapshot) File(scope Scope) File {
-	v := selection{scope: scope, folders: map[string]holds{}, first: map[int]string{}}
+	v := selection{scope: scope, in: make([]part, len(s.files)), first: map[int]string{}}
+	v.sum(s.files)
 	for i := range s.files {
-		v.count(&s.files[i])
-	}
-	for i := len(s.files) - 1; i >= 0; i-- {
-		v.pass(&s.files[i])
-	}
-	for i := range s.files {
-		v.record(&s.files[i])
+		v.record(&s.files[i], v.in[i])
 	}
 	return newFile(v.records)
 }
 
-// holds says what there is below a directory.
-type holds struct {
-	kept  bool // a kept file: the repository makes the directory by itself
-	other bool // a file that is neither kept nor volatile: not decided yet
+// part says what a scope has of one file of a snapshot.
+type part struct {
+	volatile bool
+	// kept means of a directory that it contains a kept file, so that the
+	// repository makes it by itself.
+	kept bool
+	// other means that a directory contains a file that is neither kept nor
+	// volatile: not decided yet.
+	other bool
 }
 
 // selection selects the records of a snapshot by a scope.
 type selection struct {
 	scope   Scope
-	folders map[string]holds
+	in      []part         // for each file of the snapshot
 	first   map[int]string // the first name in scope of each group
 	records []Record
 }
 
-// count notes which directories contain files.
-func (v *selection) count(f *found) {
-	if f.typ != images.Regular && f.typ != images.Symlink {
-		return
+// sum finds the part of the scope that each file is. A directory precedes what
+// is in it, so the directories above a file are those on a stack.
+func (v *selection) sum(files []found) {
+	var above []int
+	leave := func() {
+		last := len(above) - 1
+		if dir := v.in[above[last]]; last > 0 {
+			up := &v.in[above[last-1]]
+			up.kept, up.other = up.kept || dir.kept, up.other || dir.other
+		}
+		above = above[:last]
 	}
-	h := v.folders[parent(f.rec.Path)]
-	if v.scope.keeps(f.rec.Path) {
-		h.kept = true
-	} else if !v.scope.volatile(f.rec.Path) {
-		h.other = true
+	for i := range files {
+		f := &files[i]
+		for len(above) > 0 && !isBelow(f.rec.Path, files[above[len(above)-1]].rec.Path) {
+			leave()
+		}
+		v.in[i] = v.look(f)
+		switch {
+		case f.typ == images.Directory:
+			above = append(above, i)
+		case isNode(f.typ) || len(above) == 0:
+		default:
+			dir := &v.in[above[len(above)-1]]
+			dir.kept, dir.other = dir.kept || v.in[i].kept, dir.other || v.in[i].other
+		}
 	}
-	v.folders[parent(f.rec.Path)] = h
+	for len(above) > 0 {
+		leave()
+	}
 }
 
-// pass adds what a directory holds to its parent. It must be called for deeper
-// directories first.
-func (v *selection) pass(f *found) {
-	if f.typ != images.Directory || f.rec.Path == "/" {
-		return
-	}
-	h, up := v.folders[f.rec.Path], v.folders[parent(f.rec.Path)]
-	v.folders[parent(f.rec.Path)] = holds{kept: h.kept || up.kept, other: h.other || up.other}
+// look asks the scope about one file by itself.
+func (v *selection) look(f *found) (in part) {
+	whole := f.typ == images.Directory || isNode(f.typ)
+	in.kept = !whole && v.scope.keeps(f.rec.Path)
+	in.volatile = !in.kept && v.scope.volatile(f.rec.Path)
+	in.other = !whole && !in.kept && !in.volatile
+	return in
+}
+
+// isBelow reports whether a path is in a directory or further below it.
+func isBelow(p, dir string) bool {
+	return dir == "/" || len(p) > len(dir) && p[len(dir)] == '/' && p[:len(dir)] == dir
 }
 
 // record adds the record of one file, if it needs one.
-func (v *selection) record(f *found) {
+func (v *selection) record(f *found, in part) {
 	r := f.rec
 	switch {
 	case f.typ == images.Directory:
-		v.folder(f)
+		v.folder(f, in)
 		return
-	case isNode(f.typ) && v.scope.volatile(r.Path):
+	case isNode(f.typ) && in.volatile:
 		return
-	case !isNode(f.typ) && !v.scope.keeps(r.Path):
+	case !isNode(f.typ) && !in.kept:
 		return
 	}
 	if first, ok := v.first[f.group]; f.group != 0 && ok {
@@ -189,14 +218,14 @@ func (v *selection) record(f *found) {
 
 // folder adds the record of a directory. If the repository does not make the
 // directory by itself, the record has the type Directory.
-func (v *selection) folder(f *found) {
-	r, h := f.rec, v.folders[f.rec.Path]
+func (v *selection) folder(f *found, in part) {
+	r := f.rec
 	switch {
-	case r.Path == "/" || r.Path == images.Dir || h.kept: // the metadata file itself keeps its folder
+	case r.Path == "/" || r.Path == images.Dir || in.kept: // the metadata file itself keeps its folder
 		if f.needed {
 			v.records = append(v.records, r)
 		}
-	case !h.other && !v.scope.volatile(r.Path):
+	case !in.other && !in.volatile:
 		r.Type = images.Directory
 		v.records = append(v.records, r)
 	}

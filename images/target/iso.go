@@ -34,6 +34,9 @@ type LiveOptions struct {
 	// Compression is how the files are kept. "" is LZ4, unless a kernel of the image
 	// cannot read it.
 	Compression Compression
+	// Progress, if it is not nil, is told how many bytes of files [NewISO] has
+	// compressed so far.
+	Progress func(bytes int64)
 	// Timeout is how long the boot menu waits for a person.
 	Timeout time.Duration
 	// Assets find boot loaders, also those in the system's own tree.
@@ -122,7 +125,9 @@ func newISO(ctx context.Context, s System, o LiveOptions) (*ISO, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i.root, err = erofs.Plan(ctx, s.Source, erofs.Options{UUID: derived(i.ID, "root filesystem"), Label: "root", Time: i.Time, Compression: compression}); err != nil {
+	if i.root, err = erofs.Plan(ctx, s.Source, erofs.Options{
+		UUID: derived(i.ID, "root filesystem"), Label: "root", Time: i.Time, Compression: compression, Progress: o.Progress,
+	}); err != nil {
 		return nil, err
 	}
 	i.image, err = iso.New([]iso.File{

@@ -175,8 +175,8 @@ type Options struct {
 	// Trust is the certificate, in PEM form, of the authority that agents trust. All
 	// RAM disks have it. It is nil if no server has HTTPS.
 	Trust []byte
-	// Notify, if not nil, is called each time a kit was made or could not be
-	// made.
+	// Notify, if not nil, is called each time a kit was made that is not the same as
+	// before, or could not be made.
 	Notify func(Key, Status)
 	// Peers, if not nil, returns the base URLs of the other servers that may have
 	// made a pack already, without a slash at their end.
@@ -270,6 +270,7 @@ func (d *Depot) next() (Key, bool) {
 func (d *Depot) finish(key Key, kit *Kit, fingerprint string, err error) {
 	d.mu.Lock()
 	s := d.kits[key]
+	news := err != nil || s.Err != nil || !s.Kit.same(kit)
 	s.Busy, s.Err = false, err
 	if err == nil {
 		for _, f := range s.Kit.files() {
@@ -285,7 +286,7 @@ func (d *Depot) finish(key Key, kit *Kit, fingerprint string, err error) {
 	if err != nil {
 		d.log.Error("an image cannot be booted", "image", key, "error", err)
 	}
-	if d.notify != nil {
+	if news && d.notify != nil {
 		d.notify(key, status)
 	}
 }

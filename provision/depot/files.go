@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -201,6 +202,12 @@ func removeIf(dir string, unwanted func(fs.FileInfo) bool) {
 			_ = os.Remove(filepath.Join(dir, entry.Name()))
 		}
 	}
+}
+
+// same says whether a kit has the same files as another one.
+func (k *Kit) same(other *Kit) bool {
+	return k != nil && k.Pack == other.Pack && k.Kernel == other.Kernel && k.RAMDisk == other.RAMDisk && k.Unified == other.Unified &&
+		maps.Equal(k.Loaders, other.Loaders)
 }
 
 // files returns all files of a kit. It returns none if the kit is nil.

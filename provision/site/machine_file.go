@@ -36,6 +36,7 @@ func machineFields() map[string]field[provision.Spec] {
 		"quirks":      objectField(func(s *provision.Spec) *provision.Quirks { return &s.Quirks }, quirkFields()),
 		"config":      setConfig,
 		"network":     setMachineNetwork,
+		"running":     boolField(func(s *provision.Spec, v bool) { s.Silent = !v }),
 		"bootEntry":   boolField(func(s *provision.Spec, v bool) { s.BootEntry = v }),
 		"power":       setPower,
 	}

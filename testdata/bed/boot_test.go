@@ -11,6 +11,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/testdata/bed"
+	"cloudlets/web"
 )
 
 // What TestMain makes, once for all tests. The small image has drivers for what
@@ -90,6 +91,7 @@ func TestBIOS(t *testing.T) {
 	file["image"], file["handover"] = "debian-12", "reboot"
 	file["config"] = object{"args": object{"role": "a web server"}}
 	r.describe(mac, file)
+	r.shows(mac, func(m web.Detail) bool { return len(m.Outdated) > 0 })
 	if shown := r.run("machines", "node1"); !strings.Contains(shown, "it has small, and its file names debian-12; its configuration has changed") {
 		t.Errorf("the machine has another system than its file names, and is shown as\n%s", shown)
 	}
@@ -102,6 +104,7 @@ func TestBIOS(t *testing.T) {
 	}
 	r.wentToDisk(mac, 2)
 	r.sshAnswers("10.77.0.11")
+	r.saysThatItRuns(mac)
 	r.routerAnswered(mac, provision.StageKernel)
 }
 

@@ -195,7 +195,7 @@ func (r *rig) run(args ...string) string {
 func (r *rig) installed(mac string, times int) {
 	r.Helper()
 	m := r.machine(mac)
-	if m.Stage != provision.StageInstalled || m.Installs != times || m.Armed || m.Next.Action != provision.ActionLocal || m.Failure != "" {
+	if m.Stage != provision.StageInstalled && m.Stage != provision.StageRunning || m.Installs != times || m.Armed || m.Next.Action != provision.ActionLocal || m.Failure != "" {
 		r.Errorf("after install %d the machine is in stage %s with %d installs, armed %v, next %s, failure %q", times, m.Stage, m.Installs, m.Armed, m.Next.Action, m.Failure)
 	}
 }
@@ -205,8 +205,30 @@ func (r *rig) installed(mac string, times int) {
 func (r *rig) wentToDisk(mac string, installs int) {
 	r.Helper()
 	m := r.machine(mac)
-	if m.Stage != provision.StageLocal || m.Installs != installs || m.Armed || m.Failure != "" {
+	if m.Stage != provision.StageLocal && m.Stage != provision.StageRunning || m.Installs != installs || m.Armed || m.Failure != "" {
 		r.Errorf("an installed machine that asked the network again is in stage %s with %d installs, armed %t, failure %q", m.Stage, m.Installs, m.Armed, m.Failure)
+	}
+}
+
+// saysThatItRuns waits until the installed system has said that it runs, with its own
+// program that starts services.
+func (r *rig) saysThatItRuns(mac string) {
+	r.Helper()
+	r.shows(mac, func(m web.Detail) bool { return m.Running != nil })
+	if m := r.machine(mac); m.Stage != provision.StageRunning || m.Quiet != nil || len(m.Outdated) > 0 {
+		r.Errorf("it runs, and is in stage %s, quiet %v, outdated %q", m.Stage, m.Quiet, m.Outdated)
+	}
+}
+
+// shows waits until the daemon shows a machine as it shall be.
+func (r *rig) shows(mac string, as func(web.Detail) bool) {
+	r.Helper()
+	for !as(r.machine(mac)) {
+		select {
+		case <-r.ctx.Done():
+			r.Fatalf("the daemon does not show %s as it shall be:\n%s\n%s", mac, r.run("machines", mac), r.run("trace", mac))
+		case <-time.After(time.Second):
+		}
 	}
 }
 

@@ -24,7 +24,10 @@ const filters = {
   installing: ["Installing", (counts) => counts.installing],
   failed: ["Failed", (counts) => counts.failed],
   waiting: ["Install at next boot", (counts) => counts.waiting],
+  quiet: ["Quiet", (counts) => counts.quiet],
+  outdated: ["Outdated", (counts) => counts.outdated],
   installed: ["Installed", (counts) => counts.installed],
+  running: ["Running", (counts) => counts.stages.running ?? 0],
   strangers: ["Not in the site", (counts) => counts.strangers],
 };
 

@@ -60,8 +60,9 @@ export class Row {
     this.action.dataset.action = machine.next.action;
     setText(this.reason, machine.next.reason);
     this.reason.title = machine.next.reason;
-    this.failureRow.hidden = !machine.failure;
-    setText(this.failure, machine.failure ?? "");
+    const wrong = [machine.failure, machine.quiet && `Quiet: ${machine.quiet.cause}.`, machine.outdated && `Outdated: ${machine.outdated.join("; ")}.`].filter(Boolean).join(" ");
+    this.failureRow.hidden = wrong === "";
+    setText(this.failure, wrong);
     this.tick(Date.now());
     this.trace?.showFacts(machine.facts ?? {});
   }

@@ -6,7 +6,7 @@ const names = {
   new: "never seen", stranger: "not in the site", firmware: "firmware", loader: "boot loader",
   kernel: "kernel and RAM disk", agent: "agent started", partition: "partitioning", stream: "writing files",
   configure: "configuring", verify: "verifying", bootable: "made bootable", handover: "handing over",
-  installed: "installed", local: "booted its own disk", failed: "failed",
+  installed: "installed", running: "running", local: "booted its own disk", failed: "failed",
 };
 
 const steps = document.body.dataset.steps.split(" ");
@@ -20,7 +20,7 @@ export function stepLine() {
 // showSteps lights the dots up to the machine's stage.
 export function showSteps(line, machine) {
   line.hidden = machine.step === 0;
-  const finished = machine.stage === "installed";
+  const finished = machine.stage === "installed" || machine.stage === "running";
   Array.from(line.children).forEach((dot, i) => {
     const here = i + 1 === machine.step && !finished;
     dot.className = i + 1 > machine.step ? "" : !here ? "past" : machine.stage === "failed" ? "broken" : "here";
@@ -28,8 +28,8 @@ export function showSteps(line, machine) {
 }
 
 export function stageText(machine) {
-  if (machine.stage !== "failed" || machine.step === 0) return stageName(machine.stage);
-  return `failed at ${stageName(steps[machine.step - 1])}`;
+  const stage = machine.stage === "failed" && machine.step > 0 ? `failed at ${stageName(steps[machine.step - 1])}` : stageName(machine.stage);
+  return stage + (machine.quiet ? ", quiet" : "") + (machine.outdated ? ", outdated" : "");
 }
 
 // stageSpans shows how long each finished stage of the latest boot took. The row

@@ -5,6 +5,7 @@ package doctor
 
 import (
 	"fmt"
+	"os"
 
 	"cloudlets/provision/site"
 )
@@ -28,6 +29,9 @@ func Found(what string, err error) Finding {
 func Files(site *site.Site) []Finding {
 	what := fmt.Sprintf("the site %s: %d machines, %d images", site.Dir(), len(site.Specs()), len(site.Images()))
 	problems := site.Problems()
+	if info, err := os.Stat(site.Dir()); err != nil || !info.IsDir() {
+		return []Finding{{what, "there is no such folder; make it, with images/ and machines/ in it, or name the right one with --site"}}
+	}
 	if len(problems) == 0 {
 		return []Finding{{What: what}}
 	}

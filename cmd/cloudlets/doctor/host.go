@@ -42,7 +42,7 @@ func Examine(ctx context.Context, s Server) ([]Finding, error) {
 	for _, n := range s.Settings.Served() {
 		findings = append(findings, checkNetwork(ctx, n)...)
 	}
-	findings = append(findings, checkPorts(ctx, s.Settings)...)
+	findings = append(findings, checkPorts(ctx, s)...)
 	if s.Settings.TFTP != "off" {
 		findings = append(findings, checkTFTP(ctx, s.Socket, s.Site, s.Settings)...)
 	}
@@ -78,14 +78,15 @@ func checkNetwork(ctx context.Context, n site.Network) []Finding {
 }
 
 // checkPorts tries to open the ports that serve will open, except that of TFTP.
-func checkPorts(ctx context.Context, s site.Settings) []Finding {
+func checkPorts(ctx context.Context, server Server) []Finding {
+	s, running := server.Settings, runningServer(ctx, server.Socket)
 	var list []Finding
 	for _, n := range s.Served() {
 		if n.DHCP.Off || n.Interface == "" {
 			continue
 		}
 		if n.IsIPv6() {
-			list = append(list, Found("UDP port 547 is free on "+n.Interface+", for DHCPv6", tryListen(ctx, "udp6", ":547", n.Interface)))
+			list = append(list, foundPort("UDP port 547 on "+n.Interface, "DHCPv6", running, tryListen(ctx, "udp6", ":547", n.Interface)))
 			continue
 		}
 		for _, port := range []struct{ number, what string }{{"67", "DHCP"}, {"4011", "PXE"}} {
@@ -94,15 +95,15 @@ func checkPorts(ctx context.Context, s site.Settings) []Finding {
 				list = append(list, Finding{What: "UDP port 67 is another program's on " + n.Interface + ", beside which the proxy answers"})
 				continue
 			}
-			list = append(list, Found("UDP port "+port.number+" is free on "+n.Interface+", for "+port.what, err))
+			list = append(list, foundPort("UDP port "+port.number+" on "+n.Interface, port.what, running, err))
 		}
 	}
 	for _, at := range addresses(s, s.HTTP) {
-		list = append(list, Found("TCP "+at+" is free, for HTTP boot", tryListen(ctx, daemon.FamilyOf("tcp", at), at, "")))
+		list = append(list, foundPort("TCP "+at, "HTTP boot", running, tryListen(ctx, daemon.FamilyOf("tcp", at), at, "")))
 	}
 	if s.HTTPS.On() {
 		for _, at := range addresses(s, daemon.HTTPSListen(s)) {
-			list = append(list, Found("TCP "+at+" is free, for HTTPS boot", tryListen(ctx, "tcp4", at, "")))
+			list = append(list, foundPort("TCP "+at, "HTTPS boot", running, tryListen(ctx, "tcp4", at, "")))
 		}
 	}
 	return list

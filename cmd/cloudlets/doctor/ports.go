@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,9 +31,59 @@ func tryListen(ctx context.Context, network, address, iface string) error {
 		l, err = config.Listen(ctx, network, address)
 	}
 	if err != nil {
-		return fmt.Errorf("%w%s", err, portOwner(network, address))
+		return &portTaken{err, ownerOf(network, address)}
 	}
 	return l.Close()
+}
+
+// portTaken says why a port cannot be opened, and which process has it.
+type portTaken struct {
+	err   error
+	owner owner
+}
+
+func (p *portTaken) Unwrap() error { return p.err }
+
+func (p *portTaken) Error() string {
+	if p.owner.pid == 0 {
+		return p.err.Error()
+	}
+	return fmt.Sprintf("%v (%s, pid %d, has it: stop it, or use another port)", p.err, p.owner.name, p.owner.pid)
+}
+
+// owner is a process. Its pid is 0 if it is not known.
+type owner struct {
+	pid  int
+	name string
+}
+
+// runningServer is the process of the server that answers at a socket, or 0.
+func runningServer(ctx context.Context, socket string) (pid int) {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return 0
+	}
+	defer conn.Close()
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if peer, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(peer.Pid)
+		}
+	})
+	return pid
+}
+
+// foundPort is the finding of a try to open a port. The running server's own ports are
+// as they shall be.
+func foundPort(what, use string, server int, err error) Finding {
+	var taken *portTaken
+	if server != 0 && errors.As(err, &taken) && taken.owner.pid == server {
+		return Finding{What: fmt.Sprintf("%s is the running server's, pid %d, for %s", what, server, use)}
+	}
+	return Found(what+" is free, for "+use, err)
 }
 
 // bindTo binds a socket to an interface, unless that is "".
@@ -45,22 +96,17 @@ func bindTo(c syscall.RawConn, iface string) error {
 	return errors.Join(err, bound)
 }
 
-// portOwner says which process has a port, as " (dnsmasq, pid 123, has it)". It
-// is empty if that is not known.
-func portOwner(network, address string) string {
+// ownerOf finds the process that has a port.
+func ownerOf(network, address string) owner {
 	_, text, err := net.SplitHostPort(address)
 	if err != nil {
-		return ""
+		return owner{}
 	}
 	port, err := strconv.Atoi(text)
 	if err != nil {
-		return ""
+		return owner{}
 	}
-	inodes := socketsOn(strings.TrimRight(network, "46"), port)
-	if pid, name := holderOf(inodes); pid != "" {
-		return fmt.Sprintf(" (%s, pid %s, has it: stop it, or use another port)", name, pid)
-	}
-	return ""
+	return holderOf(socketsOn(strings.TrimRight(network, "46"), port))
 }
 
 // listening is the state, in /proc/net/tcp, of a TCP socket that waits for
@@ -89,16 +135,17 @@ func socketsOn(network string, port int) map[string]bool {
 }
 
 // holderOf finds a process that has one of the sockets open.
-func holderOf(inodes map[string]bool) (pid, name string) {
+func holderOf(inodes map[string]bool) owner {
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	for _, link := range links {
 		target, err := os.Readlink(link)
 		if err != nil || !inodes[target] {
 			continue
 		}
-		pid = strings.Split(link, "/")[2]
-		comm, _ := os.ReadFile("/proc/" + pid + "/comm")
-		return pid, strings.TrimSpace(string(comm))
+		text := strings.Split(link, "/")[2]
+		pid, _ := strconv.Atoi(text) // the pattern has digits alone
+		comm, _ := os.ReadFile("/proc/" + text + "/comm")
+		return owner{pid, strings.TrimSpace(string(comm))}
 	}
-	return "", ""
+	return owner{}
 }

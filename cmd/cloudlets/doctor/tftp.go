@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"time"
 
 	"github.com/pin/tftp/v3"
@@ -36,8 +35,8 @@ func checkTFTP(ctx context.Context, socket string, site *site.Site, s site.Setti
 
 func checkTFTPAt(ctx context.Context, at, socket string, site *site.Site, s site.Settings) []Finding {
 	err := tryListen(ctx, daemon.FamilyOf("udp", at), at, "")
-	if err == nil || !daemonRuns(ctx, socket) {
-		return []Finding{Found("UDP "+at+" is free, for TFTP", err)}
+	if err == nil || runningServer(ctx, socket) == 0 {
+		return []Finding{foundPort("UDP "+at, "TFTP", 0, err)}
 	}
 	loaders := httpboot.Loaders{Dir: s.Assets, Site: site}
 	var list []Finding
@@ -48,15 +47,6 @@ func checkTFTPAt(ctx context.Context, at, socket string, site *site.Site, s site
 		list = append(list, fetchBootFile(at, name))
 	}
 	return list
-}
-
-func daemonRuns(ctx context.Context, socket string) bool {
-	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", socket)
-	if err != nil {
-		return false
-	}
-	conn.Close()
-	return true
 }
 
 // fetchBootFile downloads a file from the TFTP server at an address, and finds

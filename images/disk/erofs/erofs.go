@@ -44,6 +44,9 @@ type Options struct {
 	Time time.Time
 	// Compression is how contents are stored.
 	Compression Compression
+	// Progress, if it is not nil, is told by [Plan] how many bytes of files it has
+	// compressed so far.
+	Progress func(bytes int64)
 }
 
 // Compression is how contents are stored.
@@ -100,12 +103,15 @@ func plan(ctx context.Context, src images.Source, opts Options) (*Layout, error)
 		return c.plan(src, opts)
 	}
 	var err error
-	if c.squeeze, err = newSqueezer(c.place); err != nil {
+	if c.squeeze, err = newSqueezer(ctx, c.place, opts.Progress); err != nil {
 		return nil, err
 	}
 	l, err := c.plan(src, opts)
+	if stopped := c.squeeze.stop(); err == nil {
+		err = stopped
+	}
 	if err != nil {
-		return nil, c.squeeze.close(err)
+		return nil, errors.Join(err, c.squeeze.spool.Close())
 	}
 	l.spool = c.squeeze.spool
 	return l, nil

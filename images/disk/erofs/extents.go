@@ -21,9 +21,9 @@ func (x extents) at(i int) (length int64, raw bool) {
 }
 
 // press compresses a segment of a file. It appends to dst the number of extents
-// (4 bytes), the extents, and their blocks. It is a press.Encoder.
-func (z *compressor) press(dst, src []byte) ([]byte, error) {
-	z.begin(src)
+// (4 bytes), the extents, and their blocks.
+func (z *compressor) press(dst, src []byte) []byte {
+	z.begin()
 	var list extents
 	at := len(dst)
 	// A block has more than blockSize bytes of data, or else is the last one or raw.
@@ -32,7 +32,8 @@ func (z *compressor) press(dst, src []byte) ([]byte, error) {
 	for start := 0; start < len(src); {
 		end, packed := start, []byte(nil)
 		if len(src)-start > blockSize {
-			end, packed = z.block(start)
+			end, packed = z.block(src[start:])
+			end += start
 		}
 		length := uint32(end - start)
 		if length <= blockSize {
@@ -50,15 +51,17 @@ func (z *compressor) press(dst, src []byte) ([]byte, error) {
 	// Blocks follow the extents without a gap.
 	binary.LittleEndian.PutUint32(dst[at:], uint32(list.count()))
 	copy(dst[at+4:], list)
-	return append(dst[:at+4+len(list)], dst[at+4+4*most:]...), nil
+	return append(dst[:at+4+len(list)], dst[at+4+4*most:]...)
 }
 
 var zeros [blockSize]byte
 
-// pressed splits what press returned for a segment.
-func pressed(b []byte) (list extents, blocks []byte) {
+// pressed splits off what press appended for a segment.
+func pressed(b []byte) (list extents, blocks, rest []byte) {
 	n := 4 + 4*int(binary.LittleEndian.Uint32(b))
-	return b[4:n], b[n:]
+	list = b[4:n]
+	end := n + list.count()*blockSize
+	return list, b[n:end], b[end:]
 }
 
 // The index of a compressed file has an entry for each blockSize bytes of data

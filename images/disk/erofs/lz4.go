@@ -29,9 +29,8 @@ const (
 // usual libraries take a length of the input, and EROFS needs one of the output.
 // The result depends on the data alone, although a compressor can be used again.
 type compressor struct {
-	src []byte
-	// base is the position of src[0] in the whole input so far. Lower positions
-	// are invalid.
+	// base is added to positions in the tables. It grows from block to block, so
+	// that what earlier blocks left in the tables is lower, and need not be cleared.
 	base   uint32
 	misses int // in a row
 
@@ -41,85 +40,84 @@ type compressor struct {
 	out   [blockSize]byte
 }
 
-// begin makes src the data to compress. It has at most segmentSize bytes.
-func (z *compressor) begin(src []byte) {
-	z.base += uint32(len(z.src))
+// begin forgets what other data looked like.
+func (z *compressor) begin() { z.misses = 0 }
+
+// match is a repetition of earlier bytes.
+type match struct{ at, length, distance int }
+
+// block compresses as much of the beginning of src as fits into a block. It returns
+// the length of that part, and the compressed bytes, which are valid until the next
+// call. Src has at most segmentSize bytes.
+func (z *compressor) block(src []byte) (length int, packed []byte) {
 	if z.base == 0 || z.base >= 1<<31 {
 		clear(z.long[:])
 		clear(z.short[:])
 		z.base = 1 // 0 in a table is no position
 	}
-	z.src, z.misses = src, 0
-}
-
-// match is a repetition of earlier bytes.
-type match struct{ at, length, distance int }
-
-// block compresses from start as much as fits into a block. It returns the end of
-// that part of the data, and the compressed bytes, which are valid until the next
-// call.
-func (z *compressor) block(start int) (end int, packed []byte) {
-	n, literals := 0, start
+	n, literals, last := 0, 0, len(src)-lastMatch
 	for {
-		m := z.find(literals, min(literals+blockSize-n, len(z.src)-lastMatch+1), start)
+		m := z.find(src, literals, min(literals+blockSize-n, last+1))
 		if m.length == 0 {
 			break
 		}
 		z.misses = 0
-		m = z.better(m, start, literals)
+		m = z.better(src, m, literals)
 		size := 0
 		if size, m.length = fit(blockSize-n, m.at-literals, m.length); size == 0 {
 			break
 		}
-		putSequence(z.out[n:], z.src[literals:m.at], m)
+		putSequence(z.out[n:], src[literals:m.at], m)
 		n += size
 		literals = m.at + m.length
-		z.insert(m.at+2, min(literals, len(z.src)-lastMatch))
+		z.insert(src, m.at+2, min(literals, last))
 	}
-	last := min(len(z.src)-literals, literalsIn(blockSize-n))
-	n += putLiterals(z.out[n:], z.src[literals:literals+last], 0)
-	return literals + last, z.out[:n]
+	// A search ends less than blockSize bytes behind the literals, and better looks at a
+	// few bytes more.
+	z.base += uint32(literals) + 2*blockSize
+	end := literals + min(len(src)-literals, literalsIn(blockSize-n))
+	n += putLiterals(z.out[n:], src[literals:end], 0)
+	return end, z.out[:n]
 }
 
 // better looks for a longer match at the bytes that follow a match's first. It
 // extends the best match towards the literals' beginning.
-func (z *compressor) better(m match, start, literals int) match {
-	for m.length < goodMatch && m.at < len(z.src)-lastMatch {
-		next := z.find(m.at+1, m.at+2, start)
+func (z *compressor) better(src []byte, m match, literals int) match {
+	for m.length < goodMatch && m.at < len(src)-lastMatch {
+		next := z.find(src, m.at+1, m.at+2)
 		if next.length <= m.length {
 			break
 		}
 		m = next
 	}
-	for m.at > literals && m.at-m.distance > start && z.src[m.at-1] == z.src[m.at-m.distance-1] {
+	for m.at > literals && m.at > m.distance && src[m.at-1] == src[m.at-m.distance-1] {
 		m.at, m.length = m.at-1, m.length+1
 	}
 	return m
 }
 
-// find returns the first match that begins at i or later and before end, and whose
-// repeated bytes begin at start or later. It notes the positions. The match's length
-// is 0 if there is none. Positions behind i are in the tables if an earlier block
-// searched that far.
-func (z *compressor) find(i, end, start int) match {
-	src, base, misses := z.src, z.base, z.misses
-	first, limit := base+uint32(start), len(src)-lastLiterals
-	for i < end {
+// find returns the first match that begins at i or later and before end. It notes the
+// positions. The match's length is 0 if there is none.
+func (z *compressor) find(src []byte, i, end int) match {
+	base, misses, at := z.base, z.misses, 0
+	for ; i < end; i += 1 + misses>>missBits {
 		v, now := binary.LittleEndian.Uint64(src[i:]), base+uint32(i)
 		l, s := v*longPrime>>(64-longBits), uint32(v)*shortPrime>>(32-shortBits)
 		long, short := z.long[l], z.short[s]
 		z.long[l], z.short[s] = now, now
-		// A difference of unsigned numbers excludes what is before first and behind i.
-		if at := int(long - base); long-first < now-first && binary.LittleEndian.Uint64(src[at:]) == v && i-at <= maxDistance {
-			return match{i, common(src, at, i, limit), i - at}
+		if long >= base {
+			if at = int(long - base); binary.LittleEndian.Uint64(src[at:]) == v && i-at <= maxDistance {
+				return match{i, common(src, at, i, len(src)-lastLiterals), i - at}
+			}
 		}
-		if at := int(short - base); short-first < now-first && binary.LittleEndian.Uint32(src[at:]) == uint32(v) && i-at <= maxDistance {
-			return match{i, common(src, at, i, limit), i - at}
+		if short >= base {
+			if at = int(short - base); binary.LittleEndian.Uint32(src[at:]) == uint32(v) && i-at <= maxDistance {
+				return match{i, common(src, at, i, len(src)-lastLiterals), i - at}
+			}
 		}
-		i += 1 + misses>>missBits
-		misses = min(misses+1, maxMisses)
+		misses++
 	}
-	z.misses = misses
+	z.misses = min(misses, maxMisses)
 	return match{}
 }
 
@@ -129,9 +127,9 @@ const (
 )
 
 // insert notes every other position.
-func (z *compressor) insert(from, end int) {
+func (z *compressor) insert(src []byte, from, end int) {
 	for i := from; i < end; i += 2 {
-		v, now := binary.LittleEndian.Uint64(z.src[i:]), z.base+uint32(i)
+		v, now := binary.LittleEndian.Uint64(src[i:]), z.base+uint32(i)
 		z.long[v*longPrime>>(64-longBits)] = now
 		z.short[uint32(v)*shortPrime>>(32-shortBits)] = now
 	}

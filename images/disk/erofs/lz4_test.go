@@ -2,7 +2,6 @@ package erofs
 
 import (
 	"bytes"
-	"errors"
 	"math/rand/v2"
 	"testing"
 
@@ -12,9 +11,9 @@ import (
 // unpack reads what press returned for a segment, with another LZ4.
 func unpack(t *testing.T, segment []byte) (content []byte) {
 	t.Helper()
-	list, blocks := pressed(segment)
-	if len(blocks) != list.count()*blockSize {
-		t.Fatalf("%d bytes of blocks for %d extents", len(blocks), list.count())
+	list, blocks, rest := pressed(segment)
+	if len(rest) > 0 {
+		t.Fatalf("%d bytes after %d extents", len(rest), list.count())
 	}
 	for i := range list.count() {
 		length, raw := list.at(i)
@@ -54,12 +53,8 @@ func FuzzLZ4(f *testing.F) {
 			content = content[:min(len(content), n)]
 		}
 		used, fresh := new(compressor), new(compressor)
-		_, err1 := used.press(nil, piece[:min(len(piece), segmentSize)])
-		again, err2 := used.press(nil, content)
-		got, err3 := fresh.press(nil, content)
-		if err := errors.Join(err1, err2, err3); err != nil {
-			t.Fatal(err)
-		}
+		used.press(nil, piece[:min(len(piece), segmentSize)])
+		again, got := used.press(nil, content), fresh.press(nil, content)
 		if !bytes.Equal(unpack(t, got), content) {
 			t.Fatalf("%d bytes are not as they were", len(content))
 		}

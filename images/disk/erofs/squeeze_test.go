@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -173,6 +174,36 @@ func TestCannotCompress(t *testing.T) {
 	_, err := erofs.Plan(t.Context(), mixtures(1), options())
 	if err == nil || !strings.Contains(err.Error(), "TMPDIR chooses the folder") || errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestProgress: whoever waits learns how many bytes are compressed, and may call it off.
+func TestProgress(t *testing.T) {
+	const files, size = 40, 1 << 20
+	o := options()
+	var told []int64
+	o.Progress = func(bytes int64) { told = append(told, bytes) }
+	l, err := erofs.Plan(t.Context(), lots{files, size}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.IsSorted(told) || len(told) < files || told[len(told)-1] != files*size {
+		t.Errorf("told %d, want to learn in ascending order of %d bytes", told, files*size)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough, calls := errors.New("enough"), 0
+	o.Progress = func(int64) {
+		calls++
+		cancel(enough)
+	}
+	if _, err := erofs.Plan(ctx, lots{files, size}, o); !errors.Is(err, context.Canceled) && !errors.Is(err, enough) {
+		t.Errorf("error %v", err)
+	}
+	if calls != 1 {
+		t.Errorf("told %d times after it was called off, want none", calls-1)
 	}
 }
 

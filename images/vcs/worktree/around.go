@@ -77,11 +77,11 @@ func (s *session) apply(ctx context.Context, before, file metadata.File) error {
 
 // applyTo is apply for the files in the repository and some more.
 func (s *session) applyTo(ctx context.Context, before, file metadata.File, more map[string]bool) error {
-	tracked, err := s.tracked(ctx)
+	held, err := s.contents(ctx)
 	if err != nil {
 		return err
 	}
-	scope, err := s.scope(tracked)
+	scope, err := s.scope(held)
 	if err != nil {
 		s.notice("%v; so all files count as not volatile", err)
 	}

@@ -44,7 +44,7 @@ func (s *session) execute(ctx context.Context, args []string, env ...string) (in
 	stop := s.forward(cmd.Process)
 	err := cmd.Wait()
 	stop()
-	s.listed = false
+	s.held = nil
 	return exitCode(cmd.ProcessState, err)
 }
 

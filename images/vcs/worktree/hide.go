@@ -5,6 +5,7 @@ package worktree
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,22 +15,19 @@ import (
 
 // showNames gives all files their own names.
 func (s *session) showNames(ctx context.Context) error {
-	tracked, err := s.tracked(ctx)
+	held, err := s.contents(ctx)
 	if err != nil {
 		return err
 	}
 	r := renamer{dir: s.Dir, state: s.state}
-	return r.show(escapedPaths(tracked))
+	return r.show(held.escapedPaths())
 }
 
 // escapedPaths returns the image's paths of those files and directories that
 // have other names in the repository.
-func escapedPaths(tracked []string) []string {
+func (c *contents) escapedPaths() []string {
 	found := map[string]bool{}
-	for _, name := range tracked {
-		if !strings.Contains(name, vcs.EscapePrefix) {
-			continue
-		}
+	for name := range c.escaped {
 		p := ""
 		for part := range strings.SplitSeq(name, "/") {
 			plain, escaped := vcs.Unescape(part)
@@ -42,11 +40,7 @@ func escapedPaths(tracked []string) []string {
 			}
 		}
 	}
-	own := make([]string, 0, len(found))
-	for p := range found {
-		own = append(own, p)
-	}
-	return own
+	return slices.Collect(maps.Keys(found))
 }
 
 // whileHidden calls do while files have names that the tool can keep.
@@ -66,15 +60,13 @@ func (s *session) whileHidden(ctx context.Context, hidden []string, do func() er
 // place. It always does if the tool would read instructions from it, because
 // reading from a FIFO would block forever.
 func (s *session) hidden(v *view) []string {
-	byOwnName := make(map[string]bool, len(v.tracked))
-	for _, name := range v.tracked {
-		byOwnName["/"+name] = true
-	}
 	var own []string
 	v.snapshot.Paths(func(p string, t images.Type) {
-		name, known := p[strings.LastIndexByte(p, '/')+1:], byOwnName[p]
+		last := strings.LastIndexByte(p, '/')
+		name := p[last+1:]
 		orders := strings.HasPrefix(name, ".git") || strings.HasPrefix(name, ".hg")
-		if isNode(t) && (known || orders || s.plan.effect == changes) || !known && vcs.MustEscape(s.Kind, name, t, strings.Count(p, "/") == 1) {
+		if isNode(t) && (orders || s.plan.effect == changes || v.contents.hasName(p)) ||
+			vcs.MustEscape(s.Kind, name, t, last == 0) && !v.contents.hasName(p) {
 			own = append(own, p)
 		}
 	})

@@ -17,22 +17,31 @@ import (
 // tools compare every file with every line. toolPath returns the name of a path
 // in the tool's view.
 func ignored(snapshot *metadata.Snapshot, scope metadata.Scope, t tool, toolPath func(string) string) string {
-	g := ignorer{mixed: map[string]bool{}, filled: map[string]bool{}, covered: map[string]bool{}}
-	snapshot.Paths(func(p string, typ images.Type) {
-		out := scope.Volatile != nil && scope.Volatile(p) && !scope.Kept(p)
-		g.files = append(g.files, candidate{path: p, folder: typ == images.Directory, out: out})
-	})
-	g.sum()
 	var lines strings.Builder
-	for _, f := range g.files {
-		if line, all := g.decide(f); line {
-			lines.WriteString(t.pattern(toolPath(f.path), all) + "\n")
-		}
-	}
+	volatileLines(snapshot, scope, func(p string, all bool) { lines.WriteString(t.pattern(toolPath(p), all) + "\n") })
 	for _, p := range []string{"/.git", "/.hg", metadata.Beside} {
 		lines.WriteString(t.pattern(p, false) + "\n")
 	}
 	return lines.String()
+}
+
+// volatileLines calls write for each line that an ignore file needs for what is
+// volatile and not kept. all means the contents of a directory.
+func volatileLines(snapshot *metadata.Snapshot, scope metadata.Scope, write func(p string, all bool)) {
+	if scope.Volatile == nil {
+		return
+	}
+	g := ignorer{mixed: map[string]bool{}, filled: map[string]bool{}, covered: map[string]bool{}}
+	snapshot.Paths(func(p string, typ images.Type) {
+		out := scope.Volatile(p) && !scope.Kept(p)
+		g.files = append(g.files, candidate{path: p, folder: typ == images.Directory, out: out})
+	})
+	g.sum()
+	for _, f := range g.files {
+		if line, all := g.decide(f); line {
+			write(f.path, all)
+		}
+	}
 }
 
 // candidate is a file that may have to be ignored.

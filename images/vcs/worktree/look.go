@@ -8,6 +8,10 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
@@ -26,16 +30,85 @@ func (s *session) metadata() (metadata.File, error) {
 	return f, err
 }
 
-// scope returns which files belong to the image, according to the repository
-// and the manifest. If there is no readable manifest, no file is volatile.
-func (s *session) scope(tracked []string) (metadata.Scope, error) {
-	kept := make(map[string]bool, len(tracked))
+// contents are the files that a repository holds.
+type contents struct {
+	// names are the files that have their own name there, and escaped those
+	// that have a name with [vcs.EscapePrefix]. Both are the tool's names.
+	names, escaped map[string]bool
+	// hidden are the image's paths of the files of escaped.
+	hidden map[string]bool
+	// files is how many of these paths may be in a snapshot: bookkeeping is not.
+	files int
+}
+
+// contentsOf sorts the tool's list of files.
+func contentsOf(tracked []string) *contents {
+	c := &contents{names: make(map[string]bool, len(tracked)), escaped: map[string]bool{}, hidden: map[string]bool{}}
 	for _, name := range tracked {
+		if !strings.Contains(name, vcs.EscapePrefix) {
+			c.names[name] = true
+			continue
+		}
+		c.escaped[name] = true
 		if p, err := vcs.UnescapePath(name); err == nil {
-			kept[p] = true
+			c.hidden[p] = true
 		}
 	}
-	scope := metadata.Scope{Kept: func(p string) bool { return kept[p] }}
+	c.files = len(c.names) + len(c.hidden)
+	for name := range c.names {
+		if name[:1] == "." && images.IsBookkeeping("/"+name) {
+			c.files--
+		}
+	}
+	for p := range c.hidden {
+		if images.IsBookkeeping(p) {
+			c.files--
+		}
+	}
+	return c
+}
+
+// keeps reports whether the repository has the file at a path of the image.
+func (c *contents) keeps(p string) bool { return c.names[p[1:]] || c.hidden[p] }
+
+// hasName reports whether the repository has a file whose name there is its
+// path in the image.
+func (c *contents) hasName(p string) bool { return c.names[p[1:]] || c.escaped[p[1:]] }
+
+// lacking returns the paths of the files of the repository that the tree lacks.
+func (c *contents) lacking(snapshot *metadata.Snapshot) (gone []string) {
+	// Usually there are none. Counting those that are there is faster than
+	// looking for each.
+	missing := c.files
+	snapshot.Paths(func(p string, _ images.Type) {
+		if c.names[p[1:]] {
+			missing--
+		}
+		if c.hidden[p] {
+			missing--
+		}
+	})
+	if missing == 0 {
+		return nil
+	}
+	for name := range c.names {
+		if p, err := vcs.UnescapePath(name); err == nil && !images.IsBookkeeping(p) && !snapshot.Has(p) {
+			gone = append(gone, p)
+		}
+	}
+	for p := range c.hidden {
+		if !images.IsBookkeeping(p) && !snapshot.Has(p) {
+			gone = append(gone, p)
+		}
+	}
+	slices.Sort(gone)
+	return slices.Compact(gone)
+}
+
+// scope returns which files belong to the image, according to the repository
+// and the manifest. If there is no readable manifest, no file is volatile.
+func (s *session) scope(c *contents) (metadata.Scope, error) {
+	scope := metadata.Scope{Kept: c.keeps}
 	m, err := readManifest(s.Dir)
 	if m != nil {
 		scope.Volatile = m.IsVolatile
@@ -65,7 +138,7 @@ func readManifest(dir string) (*manifest.Manifest, error) {
 
 // view is the state of the tree before the tool runs.
 type view struct {
-	tracked  []string
+	contents *contents
 	scope    metadata.Scope
 	snapshot *metadata.Snapshot
 	// file is the metadata of the tree. A file that was removed from the tree,
@@ -75,26 +148,33 @@ type view struct {
 
 // look examines the tree.
 func (s *session) look(ctx context.Context) (*view, error) {
-	tracked, err := s.tracked(ctx)
-	if err != nil {
+	// The tool lists its files while this process looks at the tree.
+	var (
+		both errgroup.Group
+		v    view
+	)
+	both.Go(func() (err error) {
+		v.contents, err = s.contents(ctx)
+		return err
+	})
+	recorded, err := s.metadata()
+	if errors.Is(err, metadata.ErrConflict) {
+		err = nil
+	}
+	if err == nil {
+		v.snapshot, err = metadata.Scan(ctx, s.Dir, recorded)
+	}
+	if err := errors.Join(both.Wait(), err); err != nil {
 		return nil, err
 	}
-	v := &view{tracked: tracked}
-	if v.scope, err = s.scope(tracked); err != nil {
+	if v.scope, err = s.scope(v.contents); err != nil {
 		if s.plan.commits || s.plan.effect == moves {
 			return nil, fmt.Errorf("cannot tell which files are volatile, because the manifest is not readable: %w", err)
 		}
 		s.notice("%v; so all files count as not volatile", err)
 	}
-	recorded, err := s.metadata()
-	if err != nil && !errors.Is(err, metadata.ErrConflict) {
-		return nil, err
-	}
-	if v.snapshot, err = metadata.Scan(ctx, s.Dir, recorded); err != nil {
-		return nil, err
-	}
 	whole := v.snapshot
-	gone, err := s.staying(ctx, v.gone())
+	gone, err := s.staying(ctx, v.contents.lacking(v.snapshot))
 	if err != nil {
 		return nil, err
 	}
@@ -102,15 +182,5 @@ func (s *session) look(ctx context.Context) (*view, error) {
 		whole = whole.With(gone, s.tool.committed(ctx))
 	}
 	v.file = whole.File(v.scope)
-	return v, nil
-}
-
-// gone returns the files of the repository that the tree lacks.
-func (v *view) gone() (gone []string) {
-	for _, name := range v.tracked {
-		if p, err := vcs.UnescapePath(name); err == nil && !images.IsBookkeeping(p) && !v.snapshot.Has(p) {
-			gone = append(gone, p)
-		}
-	}
-	return gone
+	return &v, nil
 }

@@ -67,10 +67,9 @@ type session struct {
 	program string
 	tool    tool
 	plan    plan
-	state   *state // nil if the command does not involve the files
-	listed  bool   // files is up to date
-	files   []string
-	taken   *taken // what the command takes from a revision, or nil
+	state   *state    // nil if the command does not involve the files
+	held    *contents // nil if the list is not up to date
+	taken   *taken    // what the command takes from a revision, or nil
 }
 
 func newSession(opt Options) (*session, error) {
@@ -125,18 +124,18 @@ func (s *session) run(ctx context.Context) (int, error) {
 	return s.around(ctx)
 }
 
-// tracked returns the files in the repository. The list is cached until a
+// contents returns what the repository holds. The list is cached until a
 // command has run.
-func (s *session) tracked(ctx context.Context) ([]string, error) {
-	if s.listed {
-		return s.files, nil
+func (s *session) contents(ctx context.Context) (*contents, error) {
+	if s.held != nil {
+		return s.held, nil
 	}
-	files, err := s.tool.tracked(ctx)
+	tracked, err := s.tool.tracked(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list the files in the repository: %w", err)
 	}
-	s.files, s.listed = files, true
-	return files, nil
+	s.held = contentsOf(tracked)
+	return s.held, nil
 }
 
 // create runs init.

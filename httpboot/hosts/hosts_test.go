@@ -1,4 +1,4 @@
-package httpboot
+package hosts
 
 import (
 	"fmt"
@@ -8,29 +8,34 @@ import (
 	"cloudlets/provision"
 )
 
-func wantAt(t *testing.T, h *hosts, addr string, want provision.MAC) {
+const (
+	node1 = provision.MAC("52:54:00:00:00:01")
+	node2 = provision.MAC("52:54:00:00:00:02")
+)
+
+func wantAt(t *testing.T, h *Hosts, addr string, want provision.MAC) {
 	t.Helper()
-	if mac, _ := h.machine(netip.MustParseAddr(addr)); mac != want {
+	if mac, _ := h.Machine(netip.MustParseAddr(addr)); mac != want {
 		t.Errorf("at %s is %q, want %q", addr, mac, want)
 	}
 }
 
 func TestHosts(t *testing.T) {
-	var h hosts
+	var h Hosts
 	at := netip.MustParseAddr
-	h.gave(node1, at("10.0.0.1"), true)
-	h.saw(node2, at("10.0.0.1"), true)
+	h.Gave(node1, at("10.0.0.1"), true)
+	h.Saw(node2, at("10.0.0.1"), true)
 	wantAt(t, &h, "10.0.0.1", node1) // DHCP counts more than a request
-	h.saw(node2, at("10.0.0.2"), true)
+	h.Saw(node2, at("10.0.0.2"), true)
 	wantAt(t, &h, "10.0.0.2", node2)
-	h.gave(node1, at("10.0.0.3"), true)
+	h.Gave(node1, at("10.0.0.3"), true)
 	wantAt(t, &h, "10.0.0.1", "")
 	wantAt(t, &h, "10.0.0.3", node1)
-	h.gave(node2, at("10.0.0.3"), true) // the lease went to another
+	h.Gave(node2, at("10.0.0.3"), true) // the lease went to another
 	wantAt(t, &h, "10.0.0.3", node2)
-	h.gave(node1, at("10.0.0.4"), true)
+	h.Gave(node1, at("10.0.0.4"), true)
 	wantAt(t, &h, "10.0.0.3", node2)
-	if got := h.given(node1, false); got != at("10.0.0.4") {
+	if got := h.Given(node1, false); got != at("10.0.0.4") {
 		t.Errorf("DHCP gave %s", got)
 	}
 }
@@ -38,16 +43,16 @@ func TestHosts(t *testing.T) {
 // TestHostOfBothProtocols is at both addresses that DHCP gave to it, and neither makes
 // a request from the other one look like another host's.
 func TestHostOfBothProtocols(t *testing.T) {
-	var h hosts
+	var h Hosts
 	at := netip.MustParseAddr
-	h.gave(node1, at("10.0.0.1"), true)
-	h.gave(node1, at("fd77::1"), true)
+	h.Gave(node1, at("10.0.0.1"), true)
+	h.Gave(node1, at("fd77::1"), true)
 	wantAt(t, &h, "10.0.0.1", node1)
 	wantAt(t, &h, "fd77::1", node1)
-	if v4, v6 := h.given(node1, false), h.given(node1, true); v4 != at("10.0.0.1") || v6 != at("fd77::1") {
+	if v4, v6 := h.Given(node1, false), h.Given(node1, true); v4 != at("10.0.0.1") || v6 != at("fd77::1") {
 		t.Errorf("DHCP gave %s and %s", v4, v6)
 	}
-	h.gave(node1, at("fd77::2"), true)
+	h.Gave(node1, at("fd77::2"), true)
 	wantAt(t, &h, "fd77::1", "")
 	wantAt(t, &h, "10.0.0.1", node1)
 }
@@ -55,14 +60,14 @@ func TestHostOfBothProtocols(t *testing.T) {
 // TestManyHosts: what is remembered of strangers is bounded, and drives out no
 // machine of the site.
 func TestManyHosts(t *testing.T) {
-	var h hosts
+	var h Hosts
 	addr := netip.MustParseAddr("10.0.0.1")
-	h.gave(node1, addr, true)
+	h.Gave(node1, addr, true)
 	var last provision.MAC
 	for i := range 3 * maxStrangerHosts {
 		addr = addr.Next()
 		last = provision.MAC(fmt.Sprintf("02:00:00:00:%02x:%02x", i>>8, i&255))
-		h.gave(last, addr, false)
+		h.Gave(last, addr, false)
 	}
 	if len(h.strangers) > maxStrangerHosts || len(h.at) > maxStrangerHosts+1 {
 		t.Errorf("%d strangers and %d addresses are remembered", len(h.strangers), len(h.at))

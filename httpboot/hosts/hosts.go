@@ -1,7 +1,9 @@
-package httpboot
+// Package hosts remembers which machine is at an address, since much that a machine asks
+// has only its address. It is a bounded guess, by what DHCP gave and by where requests
+// came from: traces and quotas depend on it, and nothing that decides about a disk.
+package hosts
 
 import (
-	"net/http"
 	"net/netip"
 	"sync"
 
@@ -12,11 +14,11 @@ import (
 // it, one makes room for another; only the traces depend on them.
 const maxStrangerHosts = 4096
 
-// hosts remembers which machine is at an address, by the network card that it has
-// there. What DHCP said counts more
-// than where a request came from: a host that asks for another's boot script
-// does not take over its trace.
-type hosts struct {
+// Hosts remembers which machine is at an address, by the network card that it has there.
+// What DHCP said counts more than where a request came from: a host that asks for
+// another's boot script does not take over its trace. The zero value is ready for use,
+// by several goroutines at once.
+type Hosts struct {
 	mu        sync.Mutex
 	machines  map[provision.MAC]places
 	strangers map[provision.MAC]places
@@ -40,8 +42,9 @@ type place struct {
 	seen  netip.Addr // where its latest request came from
 }
 
-// gave notes the address that DHCP gave to a machine.
-func (h *hosts) gave(mac provision.MAC, addr netip.Addr, known bool) {
+// Gave notes the address that DHCP gave to a machine. known says that the machine is in the
+// site; of others only so many are remembered.
+func (h *Hosts) Gave(mac provision.MAC, addr netip.Addr, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.of(mac)
@@ -52,9 +55,9 @@ func (h *hosts) gave(mac provision.MAC, addr netip.Addr, known bool) {
 	h.at[addr] = mac
 }
 
-// saw notes where a machine's request came from, unless DHCP gave that address
+// Saw notes where a machine's request came from, unless DHCP gave that address
 // to another machine.
-func (h *hosts) saw(mac provision.MAC, addr netip.Addr, known bool) {
+func (h *Hosts) Saw(mac provision.MAC, addr netip.Addr, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if other, taken := h.at[addr]; taken && other != mac {
@@ -72,23 +75,23 @@ func (h *hosts) saw(mac provision.MAC, addr netip.Addr, known bool) {
 	h.at[addr] = mac
 }
 
-// machine is the machine at an address.
-func (h *hosts) machine(addr netip.Addr) (provision.MAC, bool) {
+// Machine is the machine at an address.
+func (h *Hosts) Machine(addr netip.Addr) (provision.MAC, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	mac, ok := h.at[addr]
 	return mac, ok
 }
 
-// given is the address of IPv4 or IPv6 that DHCP gave to a machine, or invalid.
-func (h *hosts) given(mac provision.MAC, ipv6 bool) netip.Addr {
+// Given is the address of IPv4 or IPv6 that DHCP gave to a machine, or invalid.
+func (h *Hosts) Given(mac provision.MAC, ipv6 bool) netip.Addr {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.of(mac)
 	return p.in(ipv6).given
 }
 
-func (h *hosts) of(mac provision.MAC) places {
+func (h *Hosts) of(mac provision.MAC) places {
 	if p, ok := h.machines[mac]; ok {
 		return p
 	}
@@ -96,7 +99,7 @@ func (h *hosts) of(mac provision.MAC) places {
 }
 
 // put keeps a machine's places. known says that the machine is in the site.
-func (h *hosts) put(mac provision.MAC, p places, known bool) {
+func (h *Hosts) put(mac provision.MAC, p places, known bool) {
 	if h.at == nil {
 		h.at = make(map[netip.Addr]provision.MAC)
 		h.machines = make(map[provision.MAC]places)
@@ -115,7 +118,7 @@ func (h *hosts) put(mac provision.MAC, p places, known bool) {
 }
 
 // forgetOne forgets any stranger.
-func (h *hosts) forgetOne() {
+func (h *Hosts) forgetOne() {
 	for mac, p := range h.strangers {
 		for _, at := range p {
 			h.leave(mac, at.given)
@@ -127,17 +130,8 @@ func (h *hosts) forgetOne() {
 }
 
 // leave notes that a machine is at an address no more.
-func (h *hosts) leave(mac provision.MAC, addr netip.Addr) {
+func (h *Hosts) leave(mac provision.MAC, addr netip.Addr) {
 	if h.at[addr] == mac {
 		delete(h.at, addr)
 	}
-}
-
-// remoteAddr is where a request came from.
-func remoteAddr(r *http.Request) netip.Addr {
-	addr, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr.Addr().Unmap()
 }

@@ -1,0 +1,187 @@
+// Package running makes the files by which an installed system tells the server that
+// it has come up. [Files] finds out which program starts services in an image, and
+// makes a service for it that calls a URL once, and again until a server has answered.
+//
+// An image that has no such program, or nothing that speaks HTTP, gets no files. Its own
+// templates may call the URL, which they see as env.running.
+package running
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"cloudlets/images"
+)
+
+// The files that all services share.
+const (
+	scriptPath = "/etc/cloudlets/say-running"
+	urlsPath   = "/etc/cloudlets/running"
+)
+
+// script calls the URLs. It needs a POSIX shell, and one of the clients.
+//
+//go:embed say-running.sh
+var script []byte
+
+// clients are the programs by which the script can call, each with where it may be.
+var clients = []string{"curl", "wget", "python3", "perl", "bash"}
+
+// ErrNoService and ErrNoClient say why an image gets no files.
+var (
+	ErrNoService = errors.New("the image has none of systemd, OpenRC, sysvinit and runit, so nothing starts the call that says that the system runs: a template may have something else call <%= env.running %>")
+	ErrNoClient  = fmt.Errorf("the image has none of %s, so nothing can make the call that says that the system runs: add one of them", strings.Join(clients, ", "))
+)
+
+// service is how one program that starts services is told of ours.
+type service struct {
+	name string
+	// signs are paths of which an image has one if it uses the program.
+	signs []string
+	files func() []images.File
+}
+
+var services = []service{
+	{"systemd", []string{"/usr/lib/systemd/systemd", "/lib/systemd/systemd"}, systemd},
+	{"OpenRC", []string{"/sbin/openrc-run", "/usr/sbin/openrc-run"}, openRC},
+	{"runit", []string{"/etc/runit/runsvdir/default"}, runit},
+	{"sysvinit", []string{"/etc/rc2.d"}, sysvinit},
+}
+
+// Files returns the files for an image that make its system call each of the URLs, in
+// order, until one answers. The error is an [ErrNoService] or an [ErrNoClient] if the
+// image cannot do it.
+func Files(tree images.Tree, urls []string) ([]images.File, error) {
+	found, err := find(tree)
+	if err != nil {
+		return nil, err
+	}
+	can, err := hasClient(tree)
+	if err != nil {
+		return nil, err
+	}
+	if !can {
+		return nil, ErrNoClient
+	}
+	return append([]images.File{
+		file(scriptPath, 0o755, string(script)),
+		file(urlsPath, 0o600, strings.Join(urls, "\n")+"\n"), // they have a secret in them
+	}, found.files()...), nil
+}
+
+// find returns the service for an image. A systemd comes first, as its packages often
+// leave /etc/rc2.d behind.
+func find(tree images.Tree) (service, error) {
+	for _, s := range services {
+		for _, sign := range s.signs {
+			has, err := has(tree, sign)
+			if err != nil {
+				return service{}, err
+			}
+			if has {
+				return s, nil
+			}
+		}
+	}
+	return service{}, ErrNoService
+}
+
+func hasClient(tree images.Tree) (bool, error) {
+	for _, client := range clients {
+		for _, dir := range []string{"/usr/bin/", "/bin/", "/usr/local/bin/"} {
+			if has, err := has(tree, dir+client); has || err != nil {
+				return has, err
+			}
+		}
+	}
+	return false, nil
+}
+
+func has(tree images.Tree, path string) (bool, error) {
+	_, err := images.Resolve(tree, path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, images.ErrTooManyLinks) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for what could say that the system runs: %w", err)
+	}
+	return true, nil
+}
+
+func systemd() []images.File {
+	const unit = "/etc/systemd/system/cloudlets-running.service"
+	return []images.File{
+		file(unit, 0o644, `[Unit]
+Description=Tell the cloudlets server that this system runs
+Documentation=file://`+scriptPath+`
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+ExecStart=/bin/sh `+scriptPath+`
+
+[Install]
+WantedBy=multi-user.target
+`),
+		link("/etc/systemd/system/multi-user.target.wants/cloudlets-running.service", unit),
+	}
+}
+
+func openRC() []images.File {
+	return []images.File{
+		file("/etc/init.d/cloudlets-running", 0o755, `#!/sbin/openrc-run
+description="Tell the cloudlets server that this system runs"
+command=/bin/sh
+command_args=`+scriptPath+`
+command_background=yes
+pidfile=/run/cloudlets-running.pid
+
+depend() {
+	need net
+}
+`),
+		link("/etc/runlevels/default/cloudlets-running", "/etc/init.d/cloudlets-running"),
+	}
+}
+
+// runit starts a service again that ends, so ours stays.
+func runit() []images.File {
+	return []images.File{
+		file("/etc/sv/cloudlets-running/run", 0o755, `#!/bin/sh
+/bin/sh `+scriptPath+`
+exec sleep 2147483647
+`),
+		link("/etc/runit/runsvdir/default/cloudlets-running", "/etc/sv/cloudlets-running"),
+	}
+}
+
+func sysvinit() []images.File {
+	files := []images.File{file("/etc/init.d/cloudlets-running", 0o755, `#!/bin/sh
+### BEGIN INIT INFO
+# Provides:          cloudlets-running
+# Required-Start:    $network $remote_fs
+# Required-Stop:
+# Default-Start:     2 3 4 5
+# Default-Stop:
+# Short-Description: Tell the cloudlets server that this system runs
+### END INIT INFO
+case "$1" in
+start) /bin/sh `+scriptPath+` >/dev/null 2>&1 & ;;
+esac
+`)}
+	for _, level := range []string{"2", "3", "4", "5"} {
+		files = append(files, link("/etc/rc"+level+".d/S99cloudlets-running", "../init.d/cloudlets-running"))
+	}
+	return files
+}
+
+func file(path string, mode uint32, content string) images.File {
+	return images.File{Entry: images.Entry{Path: path, Type: images.Regular, Mode: mode, Size: int64(len(content))}, Content: []byte(content)}
+}
+
+func link(path, to string) images.File {
+	return images.File{Entry: images.Entry{Path: path, Type: images.Symlink, Mode: 0o777, Link: to}}
+}

@@ -1,0 +1,150 @@
+package running_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"cloudlets/images"
+	"cloudlets/images/dirtree"
+	"cloudlets/images/imagetest"
+	"cloudlets/provision/running"
+	"cloudlets/testdata/needs"
+)
+
+// tree is an image with empty files.
+func tree(t *testing.T, paths ...string) images.Tree {
+	t.Helper()
+	dir := t.TempDir()
+	for _, path := range paths {
+		imagetest.Must(t, os.MkdirAll(filepath.Join(dir, filepath.Dir(path)), 0o755), os.WriteFile(filepath.Join(dir, path), nil, 0o755))
+	}
+	opened, err := dirtree.Open(dir)
+	imagetest.Must(t, err)
+	return opened
+}
+
+func TestFiles(t *testing.T) {
+	for name, test := range map[string]struct {
+		image []string
+		want  string // a file that starts the service
+	}{
+		"systemd":             {[]string{"/usr/lib/systemd/systemd", "/etc/rc2.d/README", "/bin/bash"}, "/etc/systemd/system/multi-user.target.wants/cloudlets-running.service"},
+		"an older systemd":    {[]string{"/lib/systemd/systemd", "/usr/bin/curl"}, "/etc/systemd/system/cloudlets-running.service"},
+		"OpenRC":              {[]string{"/sbin/openrc-run", "/usr/bin/wget"}, "/etc/runlevels/default/cloudlets-running"},
+		"sysvinit":            {[]string{"/etc/rc2.d/S01ssh", "/usr/bin/perl"}, "/etc/rc2.d/S99cloudlets-running"},
+		"runit":               {[]string{"/etc/runit/runsvdir/default/sshd/run", "/usr/bin/python3"}, "/etc/runit/runsvdir/default/cloudlets-running"},
+		"one that cannot":     {[]string{"/sbin/init", "/bin/bash"}, ""},
+		"one without clients": {[]string{"/usr/lib/systemd/systemd"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files, err := running.Files(tree(t, test.image...), []string{"http://10.0.0.1/running/x/y"})
+			if test.want == "" {
+				if !errors.Is(err, running.ErrNoService) && !errors.Is(err, running.ErrNoClient) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for _, f := range files {
+				found = found || f.Path == test.want
+				if f.Path == "/etc/cloudlets/running" && (f.Mode != 0o600 || string(f.Content) != "http://10.0.0.1/running/x/y\n") {
+					t.Errorf("the URLs are %o %q", f.Mode, f.Content)
+				}
+				if f.Type == images.Regular && strings.HasPrefix(string(f.Content), "#!/bin/sh") {
+					if out, err := shell(t, "-n", string(f.Content)); err != nil {
+						t.Errorf("%s: %v\n%s", f.Path, err, out)
+					}
+				}
+			}
+			if !found {
+				t.Errorf("no %s in %v", test.want, files)
+			}
+		})
+	}
+}
+
+// shell runs a script by a POSIX shell, as a file.
+func shell(t *testing.T, flag, script string) (string, error) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(name, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("/bin/sh", flag, name).CombinedOutput()
+	return string(out), err
+}
+
+// TestEachClient: whichever client the system has, the first server that answers is
+// told once, with the uptime. A server that does not answer does not keep the others
+// from it.
+func TestEachClient(t *testing.T) {
+	for _, test := range []struct{ client, program, pkg string }{
+		{"curl", "/usr/bin/curl", "curl"}, {"wget", "/bin/busybox", "busybox"}, {"python3", "/usr/bin/python3", "python3-minimal"},
+		{"perl", "/usr/bin/perl", "perl-base"}, {"bash", "/bin/bash", "bash"},
+	} {
+		t.Run(test.client, func(t *testing.T) {
+			t.Parallel()
+			needs.File(t, test.program, test.pkg)
+			var calls atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/running/m/t" || r.FormValue("uptime") == "" {
+					t.Errorf("called %s", r.URL)
+				}
+				if calls.Add(1) == 1 {
+					http.Error(w, "not now", http.StatusServiceUnavailable)
+					return
+				}
+				w.WriteHeader(http.StatusNoContent)
+			}))
+			defer server.Close()
+			silent := httptest.NewServer(nil)
+			silent.Close()
+			runWith(t, test.client, test.program, silent.URL+"/running/m/t\n"+server.URL+"/running/m/t\n")
+			if n := calls.Load(); n != 2 {
+				t.Errorf("called %d times", n)
+			}
+		})
+	}
+}
+
+// runWith runs the script where this client is the only one.
+func runWith(t *testing.T, client, program, urls string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, at := range map[string]string{client: program, "sleep": needs.Tool(t, "sleep", "coreutils"), "timeout": needs.Tool(t, "timeout", "coreutils")} {
+		if err := os.Symlink(at, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := running.Files(tree(t, "/usr/lib/systemd/systemd", "/bin/bash"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := filepath.Join(dir, "urls")
+	if err := os.WriteFile(list, []byte(urls), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := string(files[0].Content)
+	text = strings.Replace(text, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PATH="+dir, 1)
+	text = strings.Replace(text, "urls=/etc/cloudlets/running", "urls="+list, 1)
+	script := filepath.Join(dir, "script")
+	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	if out, err := exec.CommandContext(ctx, "/bin/sh", script).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,55 @@
+#!/bin/sh
+# Tells the cloudlets server that this system has come up, once. A server that does not
+# answer is asked again, for as long as it takes.
+
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+urls=/etc/cloudlets/running
+
+# A call ends by itself. Options of the clients are not used for that: wget -T of some
+# busyboxes crashes.
+limit=
+if command -v timeout >/dev/null; then limit="timeout 30"; fi
+
+# call URL: succeeds if a server answered with success, or refuses for good.
+call() {
+	if command -v curl >/dev/null; then
+		code=$($limit curl -s -o /dev/null -w '%{http_code}' "$1")
+		case $code in 2??|403|404|410) return 0 ;; *) return 1 ;; esac
+	elif command -v wget >/dev/null; then
+		$limit wget -q -O /dev/null "$1"
+	elif command -v python3 >/dev/null; then
+		$limit python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1]).read()' "$1"
+	elif command -v perl >/dev/null; then
+		URL=$1 $limit perl -MIO::Socket::INET -e '
+			$ENV{URL} =~ m{^http://([^/]+)(/.*)$} or exit 1;
+			my ($host, $path) = ($1, $2);
+			my $s = IO::Socket::INET->new(PeerAddr => $host, PeerPort => "http(80)") or exit 1;
+			print $s "GET $path HTTP/1.0\r\nHost: $host\r\n\r\n";
+			my $line = <$s>;
+			exit($line =~ / (2..|403|404|410) / ? 0 : 1)'
+	else
+		URL=$1 $limit bash -c '
+			rest=${URL#http://}; host=${rest%%/*}; path=/${rest#*/}; port=80
+			case $host in
+			\[*\]:*) port=${host##*:}; name=${host%:*} ;;
+			\[*\]) name=$host ;;
+			*:*) port=${host##*:}; name=${host%:*} ;;
+			*) name=$host ;;
+			esac
+			name=${name#[}; name=${name%]}
+			exec 3<>"/dev/tcp/$name/$port" || exit 1
+			printf "GET %s HTTP/1.0\r\nHost: %s\r\n\r\n" "$path" "$host" >&3
+			read -r version code rest <&3
+			case $code in 2??|403|404|410) exit 0 ;; *) exit 1 ;; esac'
+	fi
+}
+
+pause=2
+while :; do
+	read -r uptime idle </proc/uptime
+	while read -r url; do
+		call "$url?uptime=$uptime" 2>/dev/null && exit 0
+	done <"$urls"
+	sleep "$pause"
+	[ "$pause" -ge 60 ] || pause=$((pause * 2))
+done
