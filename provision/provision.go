@@ -70,6 +70,9 @@ type Spec struct {
 	// Silent keeps the installed system from saying that it runs.
 	Silent bool
 	Quirks Quirks
+	// Power is how the machine is switched on and off from afar; nil if the file does
+	// not say it.
+	Power *Power
 }
 
 // SecureBoot is who vouches for what a machine's firmware starts.
@@ -165,6 +168,7 @@ const (
 	KindDone     Kind = "done"     // the disk is complete and bootable
 	KindRunning  Kind = "running"  // the system on the disk runs
 	KindQuiet    Kind = "quiet"    // the machine was not heard for longer than its stage takes
+	KindPower    Kind = "power"    // a person had the machine switched on or off
 )
 
 // Event is one thing that happened to a machine.
@@ -183,8 +187,8 @@ type Event struct {
 	// Text says what happened, Reason why.
 	Text   string `json:"text"`
 	Reason string `json:"reason,omitempty"`
-	// By is the person or program that armed or disarmed, with KindArmed and
-	// KindDisarmed. If it is "", the server itself disarmed the machine.
+	// By is the person or program that armed, disarmed or switched, with KindArmed,
+	// KindDisarmed and KindPower. If it is "", the server itself disarmed the machine.
 	By string `json:"by,omitempty"`
 	// Pin comes with KindArmed.
 	Pin *Pin `json:"pin,omitempty"`

@@ -44,6 +44,7 @@ type Spec struct {
 	// Silent says that the installed system is not to say that it runs.
 	Silent bool              `json:"silent,omitempty"`
 	Quirks *provision.Quirks `json:"quirks,omitempty"`
+	Power  *provision.Power  `json:"power,omitempty"`
 	// Args are the names of the arguments that are given, sorted.
 	Args []string `json:"args,omitempty"`
 }
@@ -71,7 +72,8 @@ func newSpec(spec *provision.Spec) *Spec {
 		MACs: spec.Cards, UUID: spec.UUID, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
 		Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
 		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry, Silent: spec.Silent,
-		Args: slices.Sorted(maps.Keys(spec.Config.Args)),
+		Power: spec.Power.Shown(),
+		Args:  slices.Sorted(maps.Keys(spec.Config.Args)),
 	}
 	if spec.Address.IsValid() {
 		s.Address = spec.Address.String()

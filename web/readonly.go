@@ -25,6 +25,8 @@ func (s *Server) ReadOnly() http.Handler {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			writeJSON(w, http.StatusForbidden, Failure{fmt.Sprintf(
 				"%s is refused, since this address is read-only; use `cloudlets install` on the server itself", r.Method)})
+		case strings.HasSuffix(strings.TrimSuffix(r.URL.Path, "/"), "/power"):
+			writeJSON(w, http.StatusForbidden, Failure{"this address does not tell whether machines have power, since each question is a login at a management controller; use `cloudlets power` on the server itself"})
 		default:
 			whole.ServeHTTP(w, r)
 		}

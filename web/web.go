@@ -33,6 +33,8 @@ type Server struct {
 	Roster  *roster.Roster // of Site and Tracker
 	Images  Images
 	Tickets *track.Tickets
+	// Power switches machines; nil if this server switches none.
+	Power Power
 	// Backup writes a copy of the store; nil if this server gives none.
 	Backup func(context.Context, io.Writer) error
 	// Servers are those that share the store; nil if this one is alone.
@@ -104,6 +106,8 @@ func (s *Server) api() map[string]methods {
 			"POST":   s.answer(s.install),
 			"DELETE": s.answer(s.cancel),
 		},
+		"machines/{machine}/power": {"GET": s.answer(s.powerState), "POST": s.answer(s.orderPower)},
+
 		"backup": {"GET": s.backup},
 		"events": {"GET": s.stream(s.followAll)},
 		"live":   {"GET": s.stream(s.live)},

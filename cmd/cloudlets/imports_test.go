@@ -62,6 +62,13 @@ var inside = map[string][]string{
 	"dhcp/v4":        {"dhcp", "dhcp/ether", "dhcp/ifwatch", "dhcp/serving", "dhcp/table"},
 	"dhcp/v6":        {"dhcp", "dhcp/ifwatch", "dhcp/serving"},
 
+	"provision/power":         {},
+	"provision/power/redfish": {"provision/power"},
+	"provision/power/ipmi":    {"provision/power"},
+	"provision/power/wake":    {"provision/power"},
+	"provision/power/command": {"provision/power"},
+	"provision/power/desk":    {"provision", "provision/power"},
+
 	"provision/netconfig": {"images", "provision"},
 	"provision/bootorder": {},
 

@@ -95,6 +95,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupte
 	root.AddCommand(serveCommand(socket), serversCommand(socket), networksCommand(socket), doctorCommand(socket), caCommand(socket), backupCommand(socket), restoreCommand(), checkStoreCommand(), renderCommand(), chrootChildCommand(), mergeMetadataCommand())
 	root.AddCommand(imageCommands()...)
 	root.AddCommand(machineCommands(socket)...)
+	root.AddCommand(powerCommand(socket))
 	return root
 }
 

@@ -38,6 +38,7 @@ func machineFields() map[string]field[provision.Spec] {
 		"network":     setMachineNetwork,
 		"running":     boolField(func(s *provision.Spec, v bool) { s.Silent = !v }),
 		"bootEntry":   boolField(func(s *provision.Spec, v bool) { s.BootEntry = v }),
+		"power":       setPower,
 	}
 }
 
@@ -87,6 +88,11 @@ func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsont
 	}
 	if spec.SecureBoot != "" && spec.Handover == provision.Kexec {
 		problems = append(problems, merged.Locate("handover").Problem(`a kernel that Secure Boot started may be locked down, and then kexec is refused: with "secureBoot" the handover is "switch" or "reboot"`))
+	}
+	if mac != "" && len(problems) == 0 { // a profile may have a part of it
+		if err := checkPower(spec.Power); err != nil {
+			problems = append(problems, merged.Locate("power").Problem("%s", err))
+		}
 	}
 	return spec, problems
 }

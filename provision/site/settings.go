@@ -47,6 +47,8 @@ type Settings struct {
 	// certificate of the machines' owner, in PEM form; "" means that there are none.
 	// Paths that are relative in the file are relative to the site.
 	SecureBootKey, SecureBootCert string
+	// Power says how machines are switched on.
+	Power PowerSettings
 }
 
 // StoreSettings say where the server's state is kept. The zero value means a file
@@ -150,6 +152,7 @@ func settingsFields(site string) map[string]field[Settings] {
 
 		"store": storeField(site),
 		"https": httpsField(site),
+		"power": powerSettingsField(),
 
 		"secureBootKey":  folderField(site, func(s *Settings) *string { return &s.SecureBootKey }),
 		"secureBootCert": folderField(site, func(s *Settings) *string { return &s.SecureBootCert }),

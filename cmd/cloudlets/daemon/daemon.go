@@ -33,6 +33,7 @@ import (
 	"cloudlets/provision/authority"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/members"
+	"cloudlets/provision/power/desk"
 	"cloudlets/provision/site"
 	"cloudlets/provision/track"
 	"cloudlets/web"
@@ -75,6 +76,7 @@ type Daemon struct {
 	tracker *track.Tracker
 	roster  *roster.Roster
 	tickets *track.Tickets
+	power   *desk.Desk
 	depot   *depot.Depot
 	sandbox *ejs.Sandbox
 	chain   *httpboot.Chain
@@ -118,6 +120,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		return err
 	}
 	d.tickets = track.NewTickets(d.store, nil)
+	d.power = d.newDesk()
 	d.sandbox = ejs.NewSandbox(d.Self, ejs.Options{Logger: d.Log})
 	d.chain = &httpboot.Chain{
 		Site: d.Site, Tracker: d.tracker, Tickets: d.tickets, Render: d.sandbox, Log: d.Log,
@@ -202,7 +205,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	close(d.ready)
 	err = runGroups(ctx,
 		append(servers, task{"tell systemd", d.tellSystemdOfEnd}),
-		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"watch the interfaces", d.watcher.Run}, {"follow the interfaces", d.followInterfaces}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}, {"look at the machines' addresses", d.warnMisplaced}, {"share progress", d.tracker.ShareProgress}, {"notice quiet machines", d.noticeQuiet}},
+		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"watch the interfaces", d.watcher.Run}, {"follow the interfaces", d.followInterfaces}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}, {"look at the machines' addresses", d.warnMisplaced}, {"share progress", d.tracker.ShareProgress}, {"notice quiet machines", d.noticeQuiet}, {"switch machines", d.power.Run}},
 		[]task{{"write events", d.tracker.Run}},
 	)
 	return errors.Join(err, d.close())
@@ -275,7 +278,7 @@ func (d *Daemon) tellSystemdOfEnd(ctx context.Context) error {
 // api is the API. Only the command line's socket gives a backup, too.
 func (d *Daemon) api(stopping <-chan struct{}) *web.Server {
 	return &web.Server{
-		Site: d.Site, Tracker: d.tracker, Roster: d.roster, Tickets: d.tickets, Images: d.depot, Version: d.Version, Started: d.started,
+		Site: d.Site, Tracker: d.tracker, Roster: d.roster, Tickets: d.tickets, Power: d.power, Images: d.depot, Version: d.Version, Started: d.started,
 		Authority: d.https.api(d.store),
 		Stopping:  stopping, Log: d.Log, Servers: d.members, Networks: d.networks, StoreAway: d.store.away,
 	}

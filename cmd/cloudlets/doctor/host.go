@@ -55,6 +55,7 @@ func Examine(ctx context.Context, s Server) ([]Finding, error) {
 	findings = append(findings, checkLoaders(s.Site, s.Settings)...)
 	findings = append(findings, Files(s.Site)...)
 	findings = append(findings, checkAddresses(s)...)
+	findings = append(findings, checkPower(ctx, s.Site)...)
 	return append(findings, checkImages(ctx, s)...), ctx.Err()
 }
 

@@ -1,0 +1,76 @@
+package site_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"cloudlets/provision"
+	"cloudlets/provision/site"
+)
+
+const bladeMAC = "52:54:00:00:00:14"
+
+// TestPowerOfMachine: how a machine is switched is read, part of it from a profile.
+func TestPowerOfMachine(t *testing.T) {
+	s := powerSite(t, `{"extends": "rack", "power": {"redfish": "https://10.9.0.14"}}`)
+	if got := (site.PowerSettings{}).Spacing(); got != site.DefaultStagger {
+		t.Errorf("without a setting machines are switched on every %v", got)
+	}
+	spec, ok := s.Spec(bladeMAC)
+	if !ok || len(s.Problems()) > 0 {
+		t.Fatalf("%v", s.Problems())
+	}
+	if p := spec.Power; p.Redfish != "https://10.9.0.14" || p.User != "admin" || p.PasswordFile != "secrets/bmc" || p.Kind() != "redfish" {
+		t.Errorf("%+v", p)
+	}
+	if got := s.Settings().Power.Spacing(); got != 2*time.Second {
+		t.Errorf("machines are switched on every %v", got)
+	}
+}
+
+// TestPowerThatIsWrong: what cannot be meant is refused, and a password that somebody
+// wrote into a URL or a name is not repeated.
+func TestPowerThatIsWrong(t *testing.T) {
+	for power, want := range map[string]string{
+		`{"redfish": "https://admin:hunter2@10.9.0.14"}`:                              "no place for a user and a password",
+		`{"redfish": "ftp://admin:hunter2@10.9.0.14"}`:                                "not the URL",
+		`{"redfish": "https://10.9.0.14/redfish/v1/Systems/1"}`:                       "has a path",
+		`{"redfish": "http://10.9.0.14"}`:                                             "plain HTTP",
+		`{"ipmi": "10.9.0.14:0"}`:                                                     "not a UDP port",
+		`{"ipmi": "10.9.0.14", "redfish": "https://10.9.0.14"}`:                       "more than one",
+		`{"ipmi": "10.9.0.14", "passwordEnv": "hunter2!"}`:                            "not the name of a variable",
+		`{"ipmi": "10.9.0.14", "passwordEnv": "BMC"}`:                                 "both",
+		`{"ipmi": "10.9.0.14", "passwordFile": "../shadow"}`:                          "out of the site",
+		`{"redfish": "https://10.9.0.14", "certificate": "sha256:12"}`:                "not a SHA-256 fingerprint",
+		`{"wakeOnLAN": true}`:                                                         "for \"redfish\" and \"ipmi\"",
+		`{"command": ["pdu"], "user": "", "passwordFile": ""}`:                        "absolute path",
+		`{"command": ["/bin/pdu"], "user": "", "passwordFile": "", "insecure": true}`: "are for \"redfish\"",
+		`{"ipmi": "10.9.0.14", "user": ""}`:                                           "\"user\" is missing",
+		`{"ipmi": "10.9.0.14", "passwordFile": ""}`:                                   "no password",
+		`{"ipmi": "10.9.0.14", "pasword": "hunter2"}`:                                 "unknown key",
+	} {
+		s := powerSite(t, `{"extends": "rack", "power": `+power+`}`)
+		problems := s.Problems()
+		if len(problems) != 1 || !strings.Contains(problems[0].Error(), want) || strings.Contains(problems[0].Error(), "hunter2") {
+			t.Errorf("%s: %v, want one problem with %q", power, problems, want)
+		}
+	}
+}
+
+// TestPowerShown: a command's arguments are not shown, since one may be a password.
+func TestPowerShown(t *testing.T) {
+	p := &provision.Power{Command: []string{"/bin/pdu", "hunter2"}}
+	if shown := p.Shown(); strings.Contains(strings.Join(shown.Command, " "), "hunter2") || shown.Command[0] != "/bin/pdu" || p.Command[1] != "hunter2" {
+		t.Errorf("%+v", shown)
+	}
+}
+
+func powerSite(t *testing.T, machine string) *site.Site {
+	t.Helper()
+	return open(t, folder(t, map[string]string{
+		"cloudlets.json":                 `{"power": {"stagger": "2s"}}`,
+		"profiles/rack.json":             `{"power": {"user": "admin", "passwordFile": "secrets/bmc"}}`,
+		"machines/" + bladeMAC + ".json": machine,
+	}))
+}
