@@ -85,7 +85,7 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 		Reason: c.foreign(card, remoteAddr(r)),
 	}
 	// An install that leaves no trace, or was cancelled while its plan was made, must not begin.
-	if err := c.Tracker.RecordWith(r.Context(), c.of(event), c.stillWanted(session.MAC), c.Tickets.Noting(session.Secret, made.note)); err != nil {
+	if err := c.Tracker.RecordWith(r.Context(), c.of(event), c.stillWanted(session.MAC, made.armed), c.Tickets.Noting(session.Secret, made.note)); err != nil {
 		refuse(w, err)
 		return
 	}
@@ -93,9 +93,13 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 }
 
 // stillWanted says, by the state in the store, whether the machine shall still be
-// installed: it may have been cancelled while its plan was made.
-func (c *Chain) stillWanted(mac provision.MAC) func(provision.State) error {
+// installed: it may have been cancelled while its plan was made. If it was armed again,
+// the agent asks once more, since the plan may allow what the new order does not.
+func (c *Chain) stillWanted(mac provision.MAC, armed time.Time) func(provision.State) error {
 	return func(state provision.State) error {
+		if !state.ArmedAt.Equal(armed) {
+			return errBusy
+		}
 		if decision := provision.Decide(c.spec(mac), state); decision.Action != provision.ActionInstall {
 			return &refusal{fmt.Errorf("%s shall not be installed any more: %s", mac, decision.Reason)}
 		}
@@ -131,6 +135,8 @@ type promise struct {
 	system provision.System
 	// note is that by which other servers can go on with the plan.
 	note []byte
+	// armed is when the install was armed that the plan is made for.
+	armed time.Time
 }
 
 // plan makes the plan of a machine for an agent with a valid session. It refuses an
@@ -168,7 +174,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		return promise{}, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
 	}
 	system := spec.System(kit.Pack.Digest, c.Tracker.Key())
-	system.ID = uuid.NewString()
+	system.ID = provision.SystemID(session.Secret, c.Tracker.Key())
 	recipe := overlayRecipe{Image: spec.Image, EntryPoint: spec.EntryPoint, Env: c.environment(ctx, spec, kit, request.Inventory)}
 	if !spec.Silent {
 		recipe.Running = c.runningURLs(ctx, spec, &system)
@@ -178,6 +184,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	if overlay, system.Tells, err = c.makeOverlay(ctx, spec, kit, tree, recipe); err != nil {
 		return promise{}, err
 	}
+	system.Tells = system.Tells && spec.Handover != provision.PowerOff
 	c.warnOfNetwork(ctx, spec, tree)
 	c.warnOfRunning(ctx, spec, tree)
 	recipe.Digest = overlay.Digest
@@ -187,7 +194,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	}
 	plan := newPlan(session, spec, kit, wanted, overlay, state.Wipe)
 	plan.Card, plan.Servers = request.MAC, c.servers(ctx, spec)
-	return promise{plan, system, note}, nil
+	return promise{plan, system, note, state.ArmedAt}, nil
 }
 
 // claimBounds are how many plans are made at once, and how many claims wait.

@@ -28,8 +28,15 @@ func (c *Chain) saysRunning(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	state := c.state(mac)
-	if state.Has == nil || subtle.ConstantTimeCompare([]byte(r.PathValue("token")), []byte(state.Has.RunningToken(state.MAC, c.Tracker.Key()))) != 1 {
-		http.Error(w, "this is not the URL of the system that was installed last on "+string(mac), http.StatusForbidden)
+	if !c.isOf(state, r.PathValue("token")) {
+		// Another server may have recorded the install a moment ago.
+		if state, err = c.Tracker.Stored(r.Context(), c.machine(mac)); err != nil {
+			refuse(w, err)
+			return
+		}
+	}
+	if !c.isOf(state, r.PathValue("token")) {
+		http.Error(w, "this is not the URL of the system that was installed last on "+string(mac), http.StatusGone)
 		return
 	}
 	event := provision.Event{MAC: state.MAC, Kind: provision.KindRunning, Text: "the system runs"}
@@ -42,6 +49,13 @@ func (c *Chain) saysRunning(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// isOf says whether a token is that of the system which a machine has. While another one
+// is installed, none is.
+func (c *Chain) isOf(state provision.State, token string) bool {
+	return state.Has != nil && !state.Installing() &&
+		subtle.ConstantTimeCompare([]byte(token), []byte(state.Has.RunningToken(state.MAC, c.Tracker.Key()))) == 1
 }
 
 // runningURLs are where a system says that it runs, one for each server. They are of

@@ -38,14 +38,14 @@ func (b *bed) runningURL(mac provision.MAC) (url string, plan wire.Plan) {
 func TestSystemSaysThatItRuns(t *testing.T) {
 	b := newBed(t, systemdImage)
 	url, plan := b.runningURL(node1)
-	b.get(url).want(t, http.StatusForbidden) // it is not installed yet
+	b.get(url).want(t, http.StatusGone) // it is not installed yet
 	b.report(plan.Session, provision.Event{Kind: provision.KindDone, Text: "done"})
 	state := b.state(node1)
 	if state.Has == nil || !state.Has.Tells || state.Has.Image != "web" || state.Has.Pack != plan.Pack.Digest {
 		t.Fatalf("the machine has %+v", state.Has)
 	}
 	for _, wrong := range []string{"/running/" + string(node2) + url[len("/running/")+17:], url + "0", url[:len(url)-1] + "x", "/running/x/y"} {
-		if a := b.get(wrong); a.StatusCode != http.StatusForbidden && a.StatusCode != http.StatusNotFound {
+		if a := b.get(wrong); a.StatusCode != http.StatusGone && a.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: status %d", wrong, a.StatusCode)
 		}
 	}
@@ -65,7 +65,7 @@ func TestSystemSaysThatItRuns(t *testing.T) {
 	if again == url {
 		t.Error("two installs have one URL")
 	}
-	b.get(url).want(t, http.StatusForbidden)
+	b.get(url).want(t, http.StatusGone)
 	b.get(again).want(t, http.StatusNoContent)
 }
 

@@ -1,8 +1,10 @@
 package provision
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
 )
 
 // Decide says what a machine that boots from the network shall do. It is the only
@@ -52,6 +54,9 @@ func armedReason(spec *Spec, state State) string {
 	if !state.ArmedAt.IsZero() {
 		who += state.ArmedAt.Format(" at 2006-01-02 15:04:05")
 	}
+	if state.Wipe {
+		who += ", whatever is on the disk"
+	}
 	return fmt.Sprintf("an install of %s was armed%s%s", spec.Image, who, afterFailure(state))
 }
 
@@ -86,14 +91,15 @@ func localReason(spec *Spec, state State) string {
 // the machine's disk and refuse to overwrite it.
 var ErrDiskNotEmpty = errors.New("the machine's disk is not empty")
 
-// CheckDisk returns an [ErrDiskNotEmpty] if an install that does not wipe would find a
-// system that this site put on the machine's disk.
-func CheckDisk(state State) error {
-	if state.Has == nil {
+// CheckDisk returns an [ErrDiskNotEmpty] if an install that does not wipe would find the
+// system that this site put on the disk which the machine's file names. If the file
+// names another disk now, the installer on the machine looks what is on that.
+func CheckDisk(spec *Spec, state State) error {
+	if state.Has == nil || !reflect.DeepEqual(state.Has.Hints, spec.Disk) {
 		return nil
 	}
-	return fmt.Errorf("arm install of %s: %w: it has %s, which was installed at %s; `cloudlets install %s --wipe` arms an install that overwrites it, with all data on that disk",
-		state.MAC, ErrDiskNotEmpty, state.Has.Image, state.Has.Time.Format("2006-01-02 15:04:05"), state.MAC)
+	return fmt.Errorf("arm install of %s: %w: %s has %s, which was installed at %s; `cloudlets install %s --wipe` arms an install that overwrites the disk, whatever is on it",
+		state.MAC, ErrDiskNotEmpty, cmp.Or(state.Has.Disk, "the disk"), state.Has.Image, state.Has.Time.Format("2006-01-02 15:04:05"), state.MAC)
 }
 
 // ErrNotInstallable says that an install cannot be armed, since the machine has

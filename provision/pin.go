@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // Pin is what a person armed, as the server saw it that was asked. Files may be edited
@@ -19,7 +20,7 @@ type Pin struct {
 }
 
 // Order is a digest of all that a machine's file says of which disk is written, and
-// with what.
+// with what. It begins with a version of what it is made of.
 func (s *Spec) Order() string {
 	text, err := json.Marshal(struct {
 		Image, EntryPoint, Filesystem string
@@ -30,14 +31,19 @@ func (s *Spec) Order() string {
 		panic(err) // these types can be marshalled
 	}
 	sum := sha256.Sum256(text)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return orderVersion + hex.EncodeToString(sum[:])
 }
+
+const orderVersion = "2:"
 
 // CheckOrder returns why a machine must not be installed by a spec that is not the
 // one for which it was armed.
 func (p *Pin) CheckOrder(spec *Spec) error {
 	if p == nil || p.Order == spec.Order() {
 		return nil
+	}
+	if !strings.HasPrefix(p.Order, orderVersion) {
+		return fmt.Errorf("it was armed with another version of cloudlets, which noted in another way what the file says: `cloudlets install %s` arms it again", spec.MAC)
 	}
 	return fmt.Errorf("%s named another image, disk or filesystem when the install was armed than it does now on this server: `cloudlets install %s` arms what it names now; if several servers share a store, make their copies of the site the same", spec.MAC.File(), spec.MAC)
 }

@@ -223,8 +223,9 @@ type Progress struct {
 type State struct {
 	MAC   MAC       `json:"mac"`
 	Stage Stage     `json:"stage"`
-	Since time.Time `json:"since"` // when the stage began
-	Seen  time.Time `json:"seen"`  // the last event
+	Since time.Time `json:"since"`          // when the stage began
+	Seen  time.Time `json:"seen"`           // the last event
+	Heard time.Time `json:"heard,omitzero"` // the last sign of life of the machine itself
 	// Armed says whether the next boot installs. ArmedBy and ArmedAt say who
 	// armed the machine, and when.
 	Armed   bool      `json:"armed"`

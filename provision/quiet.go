@@ -53,25 +53,30 @@ var patienceOf = func() map[Stage]Patience {
 // if it never does, or is quiet already.
 func (s State) QuietFrom() (at time.Time, ok bool) {
 	p, has := patienceOf[s.Stage]
-	switch {
-	case !has || s.Quiet != nil:
+	if !has || s.Quiet != nil || s.Stage == StageInstalled && (s.Has == nil || !s.Has.Tells) {
 		return time.Time{}, false
-	case s.Stage == StageInstalled:
-		// DHCP of a system that half runs is no sign that it came up.
-		return s.Since.Add(p.Limit), s.Has != nil && s.Has.Tells
 	}
-	return s.Seen.Add(p.Limit), true
+	return s.HeardAt().Add(p.Limit), true
+}
+
+// HeardAt is the time from which a machine's silence counts: its latest sign of life.
+// After an install it is the end of that, since DHCP of a system that half runs is no
+// sign that it came up.
+func (s State) HeardAt() time.Time {
+	switch {
+	case s.Stage == StageInstalled:
+		return s.Since
+	case s.Heard.IsZero(): // the record is of an older program
+		return s.Seen
+	}
+	return s.Heard
 }
 
 // QuietEvent is the event by which a machine becomes quiet at a time.
 func (s State) QuietEvent(now time.Time) Event {
-	heard := s.Seen
-	if s.Stage == StageInstalled {
-		heard = s.Since
-	}
 	return Event{
 		MAC: s.MAC, Kind: KindQuiet, Time: now,
-		Text:   fmt.Sprintf("nothing heard of it for %s in the stage %q", now.Sub(heard).Round(time.Second), s.Stage),
+		Text:   fmt.Sprintf("nothing heard of it for %s in the stage %q", now.Sub(s.HeardAt()).Round(time.Second), s.Stage),
 		Reason: patienceOf[s.Stage].Cause,
 	}
 }

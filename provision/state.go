@@ -15,11 +15,17 @@ const maxStages = 64
 func Fold(s State, e Event) State {
 	s.MAC = e.MAC
 	if e.Kind == KindQuiet {
-		s.Quiet = &Quiet{Since: s.Seen, Cause: e.Reason}
+		// It may have been heard by another server meanwhile.
+		if from, can := s.QuietFrom(); can && !e.Time.Before(from) {
+			s.Quiet = &Quiet{Since: s.HeardAt(), Cause: e.Reason}
+		}
 		return s
 	}
 	if e.isSignOfLife() {
 		s.Quiet = nil
+		if e.Time.After(s.Heard) {
+			s.Heard = e.Time
+		}
 	}
 	if e.Time.After(s.Seen) {
 		s.Seen = e.Time

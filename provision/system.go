@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"cloudlets/images/manifest"
@@ -28,8 +29,19 @@ type System struct {
 	Disk string `json:"disk,omitempty"`
 	// Time is when the disk was complete.
 	Time time.Time `json:"time,omitzero"`
-	// Tells says that the system tells the server when it runs.
+	// Hints are those of the machine's file by which the disk was chosen.
+	Hints DiskHints `json:"hints,omitzero"`
+	// Tells says that the system tells the server when it runs, and that somebody is to
+	// wait for that.
 	Tells bool `json:"tells,omitempty"`
+}
+
+// SystemID names the install of one session, so that all plans of the session are the
+// same. The secret of a session cannot be told from it.
+func SystemID(session string, key []byte) string {
+	mark := hmac.New(sha256.New, key)
+	fmt.Fprintf(mark, "system %s", session)
+	return hex.EncodeToString(mark.Sum(nil)[:16])
 }
 
 // RunningToken is the secret by which the system on a machine's disk says that it runs.
@@ -43,7 +55,7 @@ func (s *System) RunningToken(mac MAC, key []byte) string {
 // System is what an install of the machine would write now. pack is the digest of
 // the image's pack, or "" if that is not known yet. See [Spec.ConfigMark] for the key.
 func (s *Spec) System(pack string, key []byte) System {
-	return System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: pack, Config: s.ConfigMark(key)}
+	return System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: pack, Config: s.ConfigMark(key), Hints: s.Disk}
 }
 
 // ConfigMark tells whether two files say the same of a machine's copy of the image:
@@ -65,8 +77,12 @@ func (s *Spec) ConfigMark(key []byte) string {
 	}
 	mark := hmac.New(sha256.New, key)
 	mark.Write(text)
-	return hex.EncodeToString(mark.Sum(nil))
+	return markVersion + hex.EncodeToString(mark.Sum(nil))
 }
+
+// markVersion begins each mark. Count it up when a field is added to what is marked, or
+// to a type in it: marks of two versions say nothing about each other.
+const markVersion = "1:"
 
 // Outdated says in which ways the system that a machine has is not the one that it
 // shall have, each in a few words. It is nil if there is no difference, or if the
@@ -84,7 +100,7 @@ func Outdated(has *System, shall System) []string {
 	case has.Pack != "" && shall.Pack != "" && has.Pack != shall.Pack:
 		why = append(why, fmt.Sprintf("the image %s has changed", shall.Image))
 	}
-	if has.Config != "" && has.Config != shall.Config {
+	if strings.HasPrefix(has.Config, markVersion) && has.Config != shall.Config {
 		why = append(why, "its configuration has changed")
 	}
 	return why

@@ -86,12 +86,16 @@ func TestConfigMarkTellsNothing(t *testing.T) {
 
 func TestCheckDisk(t *testing.T) {
 	s := installed(t, provision.System{Image: "web@v1"})
-	err := provision.CheckDisk(s)
+	spec := &provision.Spec{MAC: mac, Image: "web@v2"}
+	err := provision.CheckDisk(spec, s)
 	if err == nil || !strings.Contains(err.Error(), "cloudlets install "+string(mac)+" --wipe") {
 		t.Errorf("over a system of ours: %v", err)
 	}
-	if err := provision.CheckDisk(fold(install()...)); err != nil {
+	if err := provision.CheckDisk(spec, fold(install()...)); err != nil {
 		t.Errorf("over a disk that an install left half written: %v", err)
+	}
+	if err := provision.CheckDisk(&provision.Spec{MAC: mac, Image: "web@v2", Disk: provision.DiskHints{Serial: "NEW"}}, s); err != nil {
+		t.Errorf("on another disk: %v", err)
 	}
 }
 
@@ -99,7 +103,7 @@ func TestCheckDisk(t *testing.T) {
 // not before, and is quiet no more once it is heard.
 func TestQuiet(t *testing.T) {
 	for _, p := range provision.Patiences() {
-		s := provision.State{MAC: mac, Stage: p.Stage, Since: noon, Seen: noon, Has: &provision.System{Tells: true}}
+		s := provision.State{MAC: mac, Stage: p.Stage, Since: noon, Seen: noon, Heard: noon, Has: &provision.System{Tells: true}}
 		at, can := s.QuietFrom()
 		if !can || !at.Equal(noon.Add(p.Limit)) {
 			t.Errorf("%s: quiet from %s (%t), want %s", p.Stage, at, can, noon.Add(p.Limit))

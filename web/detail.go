@@ -16,6 +16,8 @@ type Detail struct {
 	Spec *Spec `json:"spec,omitempty"`
 	// Stages are the stages of its latest boot, in order.
 	Stages []StageSpan `json:"stages"`
+	// NeedsWipe says why an install is refused that may not wipe the disk.
+	NeedsWipe string `json:"needsWipe,omitempty"`
 	// Warning is what a person has to know about what was just done.
 	Warning string `json:"warning,omitempty"`
 }
@@ -61,7 +63,13 @@ type StageSpan struct {
 }
 
 func (s *Server) newDetail(spec *provision.Spec, state provision.State) Detail {
-	return Detail{Machine: s.row(spec, state), Spec: newSpec(spec), Stages: newSpans(state.Stages, s.now())}
+	d := Detail{Machine: s.row(spec, state), Spec: newSpec(spec), Stages: newSpans(state.Stages, s.now())}
+	if spec != nil {
+		if err := provision.CheckDisk(spec, state); err != nil {
+			d.NeedsWipe = err.Error()
+		}
+	}
+	return d
 }
 
 func newSpec(spec *provision.Spec) *Spec {

@@ -1,12 +1,15 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/depot"
 	"cloudlets/provision/track"
 )
 
@@ -23,19 +26,41 @@ type Order struct {
 // maxOrder bounds the body of a request, in bytes.
 const maxOrder = 4096
 
+// lookTime bounds how long an order waits for a look at the machine's image.
+const lookTime = 2 * time.Second
+
 // install arms an install at the machine's next boot. It reads the site first, so that
-// a person who has just changed a file arms what it says now.
+// a person who has just changed a file arms what it says now, or is told of the mistake
+// in it.
 func (s *Server) install(r *http.Request) (any, error) {
-	s.Site.Reload()
+	s.Site.Refresh()
 	mac, order, err := s.order(r)
 	if err != nil {
 		return nil, err
 	}
+	if why, stale := s.Site.Stale(mac); stale {
+		return nil, refuse(http.StatusConflict, "arm install of %s: its file cannot be used as it is now, and what it said before is not what you mean: %s", mac, why.Error())
+	}
 	spec := s.spec(mac)
-	if err := s.Tracker.Arm(r.Context(), mac, spec, track.Order{By: order.By, Wipe: order.Wipe, Pack: s.Roster.Pack(spec)}); err != nil {
+	if err := s.Tracker.Arm(r.Context(), mac, spec, track.Order{By: order.By, Wipe: order.Wipe, Pack: s.packNow(r.Context(), spec)}); err != nil {
 		return nil, err
 	}
 	return s.detail(mac), nil
+}
+
+// packNow is the digest of the pack of a machine's image as the image is now, or "" if
+// that is not known within a moment.
+func (s *Server) packNow(ctx context.Context, spec *provision.Spec) string {
+	if spec == nil || spec.Image == "" {
+		return ""
+	}
+	ctx, stop := context.WithTimeout(ctx, lookTime)
+	defer stop()
+	kit, err := s.Images.Kit(ctx, depot.Key{Image: spec.Image, EntryPoint: spec.EntryPoint})
+	if err != nil {
+		return ""
+	}
+	return kit.Pack.Digest
 }
 
 // cancel cancels an install, even if it is running.

@@ -143,7 +143,7 @@ func TestWipeIsAPersonsWord(t *testing.T) {
 	b := newBed(t)
 	b.record(t,
 		provision.Event{MAC: mac1, Kind: provision.KindArmed, By: "ann", Text: "armed"},
-		provision.Event{MAC: mac1, Kind: provision.KindClaim, Stage: provision.StageAgent, Text: "claimed", System: &provision.System{Image: "debian"}},
+		provision.Event{MAC: mac1, Kind: provision.KindClaim, Stage: provision.StageAgent, Text: "claimed", System: &provision.System{Image: "debian", Hints: provision.DiskHints{Serial: "S4EW"}}},
 		provision.Event{MAC: mac1, Kind: provision.KindDone, Text: "done"})
 	wantRefusal(t, ask(t, b.Handler(), "POST", installPath(mac1), `{"by": "ann"}`), http.StatusConflict, "cloudlets install "+string(mac1)+" --wipe")
 	var d web.Detail
@@ -157,5 +157,21 @@ func TestWipeIsAPersonsWord(t *testing.T) {
 	b.record(t, provision.Event{MAC: mac1, Kind: provision.KindDone, Text: "done"})
 	if state, _ := b.Tracker.State(mac1); state.Wipe {
 		t.Error("the next install may wipe, too")
+	}
+}
+
+// TestAMistakeInTheFileArmsNothing: what the file said before is not what a person means
+// who has just changed it.
+func TestAMistakeInTheFileArmsNothing(t *testing.T) {
+	b := newBed(t)
+	write(t, b.dir, "machines/52:54:00:00:00:01.json", `{"image": "other" "hostname": "web-1.example.org"}`)
+	wantRefusal(t, ask(t, b.Handler(), "POST", installPath(mac1), `{"by": "ann", "wipe": true}`), http.StatusConflict, "its file cannot be used as it is now")
+	if state, _ := b.Tracker.State(mac1); state.Armed {
+		t.Error("the install is armed")
+	}
+	write(t, b.dir, "machines/52:54:00:00:00:01.json", `{"image": "debian", "hostname": "web-1.example.org"}`)
+	ask(t, b.Handler(), "POST", installPath(mac1), `{"by": "ann"}`)
+	if state, _ := b.Tracker.State(mac1); !state.Armed {
+		t.Error("the file is mended, and the install is not armed")
 	}
 }

@@ -95,7 +95,7 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 	return Machine{
 		MAC: state.MAC, Described: spec != nil,
 		Hostname: names.Hostname, Image: names.Image, Address: names.Address,
-		Has: newSystem(state.Has), Outdated: s.Roster.Outdated(spec, state), Running: state.Running, Quiet: state.Quiet,
+		Has: newSystem(state.Has), Outdated: s.Roster.Outdated(state.MAC), Running: state.Running, Quiet: state.Quiet,
 		Stage: state.Stage, Step: step(state), Since: state.Since, Seen: state.Seen,
 		Installing: state.Installing(), Progress: newProgress(state),
 		Armed: state.Armed, ArmedBy: state.ArmedBy, ArmedAt: state.ArmedAt,

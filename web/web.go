@@ -21,6 +21,8 @@ import (
 // Images says whether an image can be booted. [depot.Depot] implements it.
 type Images interface {
 	Status(depot.Key) depot.Status
+	// Kit is the kit of an image as it is now.
+	Kit(context.Context, depot.Key) (*depot.Kit, error)
 }
 
 var _ Images = (*depot.Depot)(nil)

@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -40,6 +41,13 @@ func (f *fakeImages) Status(key depot.Key) depot.Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.statuses[key]
+}
+
+func (f *fakeImages) Kit(_ context.Context, key depot.Key) (*depot.Kit, error) {
+	if kit := f.Status(key).Kit; kit != nil {
+		return kit, nil
+	}
+	return nil, errors.New("it is still being packed")
 }
 
 func (f *fakeImages) set(key depot.Key, status depot.Status) {

@@ -67,8 +67,8 @@ func printOrder(w io.Writer, m web.Detail, cancel, dryRun, wipe, switchedOn bool
 		fmt.Fprintf(w, "the install of %s would be stopped in the stage %q; its disk would not be bootable then\n", m.MAC, m.Stage)
 	case dryRun && cancel:
 		fmt.Fprintf(w, "there is no install of %s to cancel: %s\n", m.MAC, m.Next.Reason)
-	case dryRun && m.Has != nil && !wipe:
-		fmt.Fprintf(w, "an install of %s would be refused: it has %s, which was installed at %s; --wipe overwrites it\n", m.MAC, m.Has.Image, clock(m.Has.Time))
+	case dryRun && m.NeedsWipe != "" && !wipe:
+		fmt.Fprintln(w, m.NeedsWipe)
 	case dryRun && m.Spec == nil:
 		fmt.Fprintf(w, "%s would not be installed: no file of the site describes it\n", m.MAC)
 	case dryRun:

@@ -101,7 +101,8 @@ func listMachines(cmd *cobra.Command, c *web.Client, w io.Writer, names []string
 	if err != nil {
 		return err
 	}
-	list := slices.DeleteFunc(all, func(m web.Machine) bool { return !f.has(m) || names != nil && !named(m, names) })
+	set := newNameSet(names)
+	list := slices.DeleteFunc(all, func(m web.Machine) bool { return !f.has(m) || names != nil && !set.has(m) })
 	if asJSON {
 		return printJSON(cmd.OutOrStdout(), list)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -87,14 +86,27 @@ func expandRange(text string) ([]string, error) {
 	return numbers, nil
 }
 
-// named says whether a machine is one of those that a person named: by a MAC, by its
-// hostname, or by the first part of that.
-func named(m web.Machine, names []string) bool {
-	short, _, _ := strings.Cut(m.Hostname, ".")
-	return slices.ContainsFunc(names, func(name string) bool {
+// nameSet is a set of machines that a person named: by a MAC, by the hostname, or by the
+// first part of that.
+type nameSet struct {
+	macs  map[provision.MAC]bool
+	names map[string]bool
+}
+
+func newNameSet(names []string) nameSet {
+	set := nameSet{make(map[provision.MAC]bool), make(map[string]bool)}
+	for _, name := range names {
 		if mac, err := provision.ParseMAC(name); err == nil {
-			return mac == m.MAC
+			set.macs[mac] = true
+		} else {
+			set.names[strings.ToLower(name)] = true
 		}
-		return m.Hostname != "" && (strings.EqualFold(name, m.Hostname) || strings.EqualFold(name, short))
-	})
+	}
+	return set
+}
+
+func (s nameSet) has(m web.Machine) bool {
+	hostname := strings.ToLower(m.Hostname)
+	short, _, _ := strings.Cut(hostname, ".")
+	return s.macs[m.MAC] || s.names[hostname] || s.names[short]
 }

@@ -117,8 +117,7 @@ func systemd() []images.File {
 		file(unit, 0o644, `[Unit]
 Description=Tell the cloudlets server that this system runs
 Documentation=file://`+scriptPath+`
-Wants=network-online.target
-After=network-online.target
+After=network.target
 
 [Service]
 ExecStart=/bin/sh `+scriptPath+`

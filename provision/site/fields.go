@@ -148,13 +148,6 @@ func ignored[T any]() field[T] {
 	return textField(func(*T, string) error { return nil })
 }
 
-// movedField refuses a key that files had once, with what to do instead.
-func movedField[T any](instead string) field[T] {
-	return func(_ *T, n *jsontext.Node) jsontext.Problems {
-		return jsontext.Problems{n.Problem("this is no key of the file any more: %s", instead)}
-	}
-}
-
 func checkPlain(text string) error {
 	if hasControl(text) {
 		return errors.New("control characters and line breaks are not allowed here")

@@ -27,7 +27,7 @@ func machineFields() map[string]field[provision.Spec] {
 		"address":     setAddresses,
 		"install":     textField(setInstall),
 		"disk":        objectField(func(s *provision.Spec) *provision.DiskHints { return &s.Disk }, diskFields()),
-		"wipe":        movedField[provision.Spec](`what is on a disk is lost once, and because a person said so: arm the install with "cloudlets install NAME --wipe"`),
+		"wipe":        anything[provision.Spec], // see noticeWipe
 		"filesystem":  textField(setFilesystem),
 		"handover":    textField(setHandover),
 		"cmdline":     plainText(func(s *provision.Spec) *string { return &s.Cmdline }),
@@ -95,6 +95,20 @@ func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsont
 		}
 	}
 	return spec, problems
+}
+
+// noticeWipe tells those who have "wipe" in a file that it does nothing any more. The
+// file counts all the same: without it the machine would lose its address, too, and what
+// it does without "wipe" is the safe thing.
+func noticeWipe(merged *jsontext.Node) jsontext.Problems {
+	member, has := merged.Member("wipe")
+	if !has {
+		return nil
+	}
+	if yes, is := member.Value.Bool(); is && !yes {
+		return nil
+	}
+	return jsontext.Problems{member.Place().Problem(`"wipe" does nothing any more, since what is on a disk is lost once, and because a person said so: remove the key, and arm such an install with "cloudlets install NAME --wipe"`)}
 }
 
 // defaultHandover returns what the agent does if the file does not say it. A program

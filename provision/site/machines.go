@@ -19,6 +19,8 @@ type machineFile struct {
 	file   string
 	spec   provision.Spec
 	broken bool
+	// problem is the first mistake of a broken file.
+	problem jsontext.Problem
 	// address, hostname, cards and uuid are where the files say these, as problems
 	// without a reason.
 	address, hostname, cards, uuid jsontext.Problem
@@ -139,13 +141,14 @@ func (r *siteReader) decodeMachine(mac provision.MAC, doc *document) (machineFil
 		m.spec, problems = decodeSpec(mac, merged)
 	}
 	if m.broken = len(problems) > 0; m.broken {
+		m.problem = problems[0]
 		return m, nil, problems
 	}
 	m.address = merged.Locate("address").Problem("")
 	m.hostname = merged.Locate("hostname").Problem("")
 	m.cards = merged.Locate("macs").Problem("")
 	m.uuid = merged.Locate("uuid").Problem("")
-	return m, merged, nil
+	return m, merged, noticeWipe(merged)
 }
 
 // state is what the disk says of a file, or "" if that does not tell whether its

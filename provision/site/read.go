@@ -13,6 +13,7 @@ import (
 
 	"cloudlets/images/bytesize"
 	"cloudlets/images/jsontext"
+	"cloudlets/provision"
 )
 
 // maxFileSize bounds a machine file, a profile and cloudlets.json, in bytes.
@@ -31,6 +32,21 @@ func (s *Site) Reload() bool {
 	s.logProblems(last.problems, next.problems)
 	s.publish(next)
 	return true
+}
+
+// Refresh reads the site for somebody who has just changed it: what was on the disk when
+// Refresh was called counts when it returns. Those who ask during a reading share the
+// next one.
+func (s *Site) Refresh() {
+	mine := s.asked.Add(1)
+	s.refreshing.Lock()
+	defer s.refreshing.Unlock()
+	if s.answered >= mine {
+		return
+	}
+	all := s.asked.Load()
+	s.Reload()
+	s.answered = all
 }
 
 // logProblems logs each problem once, when it appears.
@@ -61,10 +77,11 @@ type siteReader struct {
 	// not tell whether their content will have changed.
 	profileState string
 	problems     jsontext.Problems
+	stale        map[provision.MAC]jsontext.Problem // see [Site.Stale]
 }
 
 func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
-	r := &siteReader{dir: dir, last: last, files: files, began: began}
+	r := &siteReader{dir: dir, last: last, files: files, began: began, stale: make(map[provision.MAC]jsontext.Problem)}
 	next := newView()
 	next.settings, next.images = r.settings(), r.images()
 	r.readProfiles()
@@ -72,7 +89,7 @@ func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
 	next.machines = newIndex(r.specs(r.machines()))
 	r.checkImages(next)
 	r.checkAddresses(next)
-	next.problems = r.problems.Tidy()
+	next.problems, next.stale = r.problems.Tidy(), r.stale
 	return next
 }
 

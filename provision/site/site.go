@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cloudlets/images/jsontext"
@@ -47,6 +48,11 @@ type Site struct {
 	view    *view
 	waiting map[chan struct{}]struct{}
 	indexes []func()
+
+	// These share the readings of Refresh.
+	asked      atomic.Uint64
+	refreshing sync.Mutex
+	answered   uint64 // the number of the latest request that a reading has answered; guarded by refreshing
 }
 
 // view is all that was read of a site at one time. It is never changed.
@@ -55,6 +61,7 @@ type view struct {
 	machines index
 	images   map[string]string // name to path
 	problems jsontext.Problems
+	stale    map[provision.MAC]jsontext.Problem
 
 	digest func() string // of machines, made when it is first asked for
 }
@@ -173,6 +180,13 @@ func digestOf(specs []provision.Spec) string {
 		sum.Write(append(text, '\n'))
 	}
 	return fmt.Sprintf("sha256:%x", sum.Sum(nil))
+}
+
+// Stale says why what the site says of a machine is not what its file says now: the file
+// has a mistake, or wants what another machine has. What was good before stands.
+func (s *Site) Stale(mac provision.MAC) (why jsontext.Problem, is bool) {
+	why, is = s.current().stale[mac]
+	return why, is
 }
 
 // Problems are the mistakes in the site's files, ordered by file and line.

@@ -15,7 +15,9 @@ import (
 //	1  as it was before stores had a version
 //	2  durable events have a bucket of their own; those that are in the other stay there
 //	3  the IDs of events are times, see package track
-const Format = 3
+//	4  a machine's record has what it has, and whether its install may wipe: an older
+//	   program would write it back without these
+const Format = 4
 
 // The place of the version. It is in a bucket of its own, so that no package
 // that uses the store comes across it.

@@ -37,25 +37,27 @@ func (t *Tracker) NoticeQuiet(ctx context.Context, first func() bool) error {
 			case !first():
 				q.push(mac, now.Add(lookAgain))
 			default:
-				t.noteQuiet(state, now)
+				t.noteQuiet(ctx, state, now)
+				q.push(mac, now.Add(lookAgain)) // in case that it could not be recorded
 			}
 		}
 		timer.Reset(q.wait(now))
 	}
 }
 
-func (t *Tracker) noteQuiet(state provision.State, now time.Time) {
+func (t *Tracker) noteQuiet(ctx context.Context, state provision.State, now time.Time) {
 	e := state.QuietEvent(now)
 	if t.known(state.MAC) {
 		t.log.Warn("a machine is quiet", "machine", state.MAC, "stage", state.Stage, "cause", e.Reason)
 	}
-	if err := t.Observe(e); err != nil {
+	// All machines of a hall may become quiet at once, and Observe would drop events.
+	if err := t.Record(ctx, e); err != nil {
 		t.log.Error("an event was lost", "machine", state.MAC, "event", e.Text, "error", err)
 	}
 }
 
 // lookAgain is how soon a server looks again at a machine that another server shall
-// notice.
+// notice, or that it has just noticed.
 const lookAgain = 10 * time.Second
 
 // quietQueue has the machines that may become quiet, the next one first. A machine is
@@ -101,10 +103,11 @@ func (q *quietQueue) push(mac provision.MAC, at time.Time) {
 
 // quietFrom is when a machine becomes quiet for this server.
 func (q *quietQueue) quietFrom(state provision.State) (at time.Time, can bool) {
-	if state.Seen.Before(q.started) && state.Stage != provision.StageInstalled {
-		state.Seen = q.started
+	at, can = state.QuietFrom()
+	if whole := q.started.Add(at.Sub(state.HeardAt())); can && whole.After(at) {
+		at = whole
 	}
-	return state.QuietFrom()
+	return at, can
 }
 
 // due takes the machines out whose time has come.

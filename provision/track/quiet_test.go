@@ -2,6 +2,7 @@ package track_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,6 +65,84 @@ func TestNoticeQuiet(t *testing.T) {
 		stage(off, provision.StageStream)
 		if quiet(off) {
 			t.Error("it was heard, and is quiet")
+		}
+	})
+}
+
+// TestAWholeHallIsQuiet: when thousands of machines lose their power at once, each of
+// them is recorded, although that is more than may wait to be written.
+func TestAWholeHallIsQuiet(t *testing.T) {
+	const hall = 6000
+	synctest.Test(t, func(t *testing.T) {
+		tr, err := track.NewTracker(&store.Memory{}, track.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tr.Close()
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- tr.NoticeQuiet(ctx, func() bool { return true }) }()
+		mac := func(i int) provision.MAC { return provision.MAC(fmt.Sprintf("52:54:00:00:%02x:%02x", i>>8, i&0xff)) }
+		for i := range hall {
+			if err := tr.Record(t.Context(), provision.Event{MAC: mac(i), Kind: provision.KindStage, Stage: provision.StageStream, Text: "begins"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		quiet := 0
+		for i := range hall {
+			if state, _ := tr.State(mac(i)); state.Quiet != nil {
+				quiet++
+			}
+		}
+		if quiet != hall {
+			t.Errorf("%d of %d machines are quiet", quiet, hall)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestAStartedServerWaits: machines that were installed while the server was down get
+// their whole time to say that they run.
+func TestAStartedServerWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &store.Memory{}
+		tr, err := track.NewTracker(s, track.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tr.Close()
+		const mac = provision.MAC("52:54:00:00:00:01")
+		for _, e := range []provision.Event{
+			{Kind: provision.KindClaim, Stage: provision.StageAgent, System: &provision.System{Image: "web", Tells: true}},
+			{Kind: provision.KindDone},
+		} {
+			e.MAC, e.Text = mac, "happens"
+			if err := tr.Record(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Hour) // the server is down
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- tr.NoticeQuiet(ctx, func() bool { return true }) }()
+		time.Sleep(14 * time.Minute)
+		synctest.Wait()
+		if state, _ := tr.State(mac); state.Quiet != nil {
+			t.Error("quiet as soon as the server started")
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if state, _ := tr.State(mac); state.Quiet == nil {
+			t.Error("never quiet")
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
 	})
 }

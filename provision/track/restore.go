@@ -36,6 +36,8 @@ func Restored(ctx context.Context, s store.Store, now time.Time) (disarmed []pro
 			if r.State.Armed {
 				disarmed = append(disarmed, provision.MAC(key))
 			}
+			// What happened since the backup is not known: the disk may have another system.
+			r.State.Has, r.State.Writing, r.State.Running, r.State.Quiet = nil, nil, nil, nil
 			r.State.Armed, r.State.ArmedBy, r.State.ArmedAt, r.State.Pin, r.State.Wipe, r.State.Restored = false, "", time.Time{}, nil, false, true
 			if err := store.PutJSON(tx, stateBucket, key, r); err != nil {
 				return err

@@ -314,7 +314,7 @@ func (t *Tracker) Arm(ctx context.Context, mac provision.MAC, spec *provision.Sp
 		if o.Wipe {
 			return nil
 		}
-		return provision.CheckDisk(state)
+		return provision.CheckDisk(spec, state)
 	}, nil)
 }
 

@@ -71,6 +71,8 @@ type Roster struct {
 type machine struct {
 	entry *entry
 	state provision.State
+	// outdated says in which ways it has another system than it shall have.
+	outdated []string
 }
 
 // list is some of the machines, in order.
@@ -122,7 +124,13 @@ func (r *Roster) ImageChanged(image string) {
 }
 
 // Outdated says in which ways a machine has another system than it shall have.
-func (r *Roster) Outdated(spec *provision.Spec, state provision.State) []string {
+func (r *Roster) Outdated(mac provision.MAC) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.machines[mac].outdated
+}
+
+func (r *Roster) compare(spec *provision.Spec, state provision.State) []string {
 	if spec == nil || state.Has == nil {
 		return nil
 	}
@@ -160,7 +168,7 @@ func (r *Roster) update(state provision.State, known bool) {
 	if found, described := r.site.Spec(state.MAC); described {
 		spec = &found
 	}
-	outdated := r.Outdated(spec, state) != nil
+	outdated := r.compare(spec, state)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for v := range r.views[state.MAC] {
@@ -172,13 +180,13 @@ func (r *Roster) update(state provision.State, known bool) {
 		delete(r.machines, state.MAC)
 		return
 	}
-	next := newEntry(spec, state, outdated)
+	next := newEntry(spec, state, outdated != nil)
 	if old != nil && old.place == next.place && old.names == next.names {
 		next = old
 	} else {
 		r.move(old, next)
 	}
-	r.machines[state.MAC] = machine{next, state}
+	r.machines[state.MAC] = machine{next, state, outdated}
 }
 
 // States returns the states of some machines, in the same order. Their maps and
