@@ -31,6 +31,9 @@ func (s *Server) install(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.refuseBroken(mac); err != nil {
+		return nil, err
+	}
 	spec := s.spec(mac)
 	if err := s.Tracker.Arm(r.Context(), mac, spec, track.Order{By: order.By, Wipe: order.Wipe, Pack: s.Roster.Pack(spec)}); err != nil {
 		return nil, err

@@ -33,6 +33,8 @@ type Server struct {
 	Roster  *roster.Roster // of Site and Tracker
 	Images  Images
 	Tickets *track.Tickets
+	// Reviews says what would go wrong with machines; nil if nobody looks.
+	Reviews Reviews
 	// Backup writes a copy of the store; nil if this server gives none.
 	Backup func(context.Context, io.Writer) error
 	// Servers are those that share the store; nil if this one is alone.

@@ -21,7 +21,7 @@ func (f serveFlags) serve(ctx context.Context, socket string, log *slog.Logger) 
 	boundMemory()
 	d, err := daemon.Open(ctx, daemon.Config{
 		Site: opened, Settings: settings, Socket: socket, Web: f.web, Version: version,
-		Self: []string{self, renderVerb}, CheckStore: []string{self, checkStoreVerb}, Log: log,
+		Self: []string{self, renderVerb}, SelfLow: []string{self, renderVerb, "--low"}, CheckStore: []string{self, checkStoreVerb}, Log: log,
 	})
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"cloudlets/images/bytesize"
 	"cloudlets/images/jsontext"
+	"cloudlets/provision"
 )
 
 // maxFileSize bounds a machine file, a profile and cloudlets.json, in bytes.
@@ -61,10 +62,11 @@ type siteReader struct {
 	// not tell whether their content will have changed.
 	profileState string
 	problems     jsontext.Problems
+	wrong        map[provision.MAC]jsontext.Problems
 }
 
 func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
-	r := &siteReader{dir: dir, last: last, files: files, began: began}
+	r := &siteReader{dir: dir, last: last, files: files, began: began, wrong: make(map[provision.MAC]jsontext.Problems)}
 	next := newView()
 	next.settings, next.images = r.settings(), r.images()
 	r.readProfiles()
@@ -72,12 +74,20 @@ func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
 	next.machines = newIndex(r.specs(r.machines()))
 	r.checkImages(next)
 	r.checkAddresses(next)
-	next.problems = r.problems.Tidy()
+	next.problems, next.wrong = r.problems.Tidy(), r.wrong
 	return next
 }
 
 func (r *siteReader) report(problems ...jsontext.Problem) {
 	r.problems = append(r.problems, problems...)
+}
+
+// reportOf reports problems that are about a machine.
+func (r *siteReader) reportOf(mac provision.MAC, problems ...jsontext.Problem) {
+	r.report(problems...)
+	if len(problems) > 0 {
+		r.wrong[mac] = append(r.wrong[mac], problems...)
+	}
 }
 
 func (r *siteReader) settings() Settings {

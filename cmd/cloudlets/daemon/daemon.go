@@ -32,6 +32,7 @@ import (
 	"cloudlets/provision/authority"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/members"
+	"cloudlets/provision/review"
 	"cloudlets/provision/site"
 	"cloudlets/provision/track"
 	"cloudlets/web"
@@ -48,6 +49,8 @@ type Config struct {
 	// Self is the command that renders a template: this program's file, and
 	// the verb. The agent in the RAM disks is the same file.
 	Self []string
+	// SelfLow is the same, at a low priority.
+	SelfLow []string
 	// CheckStore is the command that checks a store, see [store.CheckApart].
 	CheckStore []string
 	Log        *slog.Logger
@@ -74,6 +77,7 @@ type Daemon struct {
 	depot   *depot.Depot
 	sandbox *ejs.Sandbox
 	chain   *httpboot.Chain
+	reviews *review.Reviewer
 	// advertiser spares an iPXE its wait for a router. It is nil if that is off.
 	advertisers []*advertise.Server
 }
@@ -122,6 +126,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		HTTPS:    d.forMachines(),
 		Overlays: filepath.Join(d.Settings.State, "overlays"),
 	}
+	d.reviews = d.newReviewer()
 	if d.depot, err = OpenDepot(d.Site, d.Settings, d.Self[0], d.https.pem(), d.peers(), d.sawKit, d.Log); err != nil {
 		d.tracker.Close()
 		d.members.Close()
@@ -129,6 +134,8 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 	}
 	d.chain.Depot = d.depot
 	d.roster = roster.New(d.Site, d.tracker, d.packOf)
+	d.reviews.Images = d.depot
+	d.tracker.Watch(d.reviews.SawState)
 	return nil
 }
 
@@ -145,6 +152,7 @@ func (d *Daemon) packOf(spec *provision.Spec) string {
 func (d *Daemon) sawKit(key depot.Key, status depot.Status) {
 	d.chain.SawKit(key, status)
 	d.roster.ImageChanged(key.Image)
+	d.reviews.SawKit(key)
 }
 
 // peers returns the function that lists the servers which may have a pack, or nil
@@ -198,7 +206,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	close(d.ready)
 	err = runGroups(ctx,
 		append(servers, task{"tell systemd", d.tellSystemdOfEnd}),
-		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"watch the interfaces", d.watcher.Run}, {"follow the interfaces", d.followInterfaces}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}, {"look at the machines' addresses", d.warnMisplaced}, {"share progress", d.tracker.ShareProgress}, {"notice quiet machines", d.noticeQuiet}},
+		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"watch the interfaces", d.watcher.Run}, {"follow the interfaces", d.followInterfaces}, {"check the machines", d.reviews.Run}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}, {"look at the machines' addresses", d.warnMisplaced}, {"share progress", d.tracker.ShareProgress}, {"notice quiet machines", d.noticeQuiet}},
 		[]task{{"write events", d.tracker.Run}},
 	)
 	return errors.Join(err, d.close())
@@ -271,7 +279,7 @@ func (d *Daemon) tellSystemdOfEnd(ctx context.Context) error {
 // api is the API. Only the command line's socket gives a backup, too.
 func (d *Daemon) api(stopping <-chan struct{}) *web.Server {
 	return &web.Server{
-		Site: d.Site, Tracker: d.tracker, Roster: d.roster, Tickets: d.tickets, Images: d.depot, Version: d.Version, Started: d.started,
+		Site: d.Site, Tracker: d.tracker, Roster: d.roster, Tickets: d.tickets, Images: d.depot, Reviews: d.reviews, Version: d.Version, Started: d.started,
 		Authority: d.https.api(d.store),
 		Stopping:  stopping, Log: d.Log, Servers: d.members, Networks: d.networks, StoreAway: d.store.away,
 	}
