@@ -84,7 +84,7 @@ func (c *checked) print(w io.Writer) {
 	for _, f := range c.Problems {
 		fmt.Fprintln(w, f)
 	}
-	fmt.Fprintf(w, "checked %d machines and %d images\n", c.Machines, c.Images)
+	fmt.Fprintf(w, "machines checked: %d, images: %d\n", c.Machines, c.Images)
 }
 
 func (c *checked) verdict() error {
@@ -143,6 +143,9 @@ func checkSite(cmd *cobra.Command, dir string, names []string) (*checked, error)
 	for _, found := range c.found {
 		all.Problems = append(all.Problems, found...)
 	}
+	slices.SortStableFunc(all.Problems, func(a, b review.Finding) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 	return all, nil
 }
 
@@ -196,8 +199,12 @@ func (c *siteCheck) image(ctx context.Context, use site.ImageUse, specs []provis
 	if err == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
-	name := path.Join("images", filepath.Base(place))
-	c.found[at[0]] = append(c.found[at[0]], review.Finding{Problem: jsontext.About(name, "%d machines cannot boot it, %s among them: %v", len(at), specs[at[0]].MAC.File(), err)})
+	first := specs[at[0]].MAC
+	problem := jsontext.About(path.Join("images", filepath.Base(place)), "machines that use it: %d, first %s; none can boot it: %v", len(at), first.File(), err)
+	if use.EntryPoint != "" {
+		problem = c.site.Locate(first)("entrypoint").Problem("machines that say so: %d; the image %s cannot be booted by the entry point %q: %v", len(at), use.Image, use.EntryPoint, err)
+	}
+	c.found[at[0]] = append(c.found[at[0]], review.Finding{Problem: problem})
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"cloudlets/cmd/cloudlets/daemon"
 	"cloudlets/cmd/cloudlets/doctor"
+	"cloudlets/images/ejs"
 	"cloudlets/provision/site"
 )
 
@@ -39,7 +40,9 @@ func examine(ctx context.Context, f serveFlags, socket string) ([]doctor.Finding
 	if err != nil {
 		return nil, err
 	}
-	return doctor.Examine(ctx, doctor.Server{Site: opened, Settings: settings, Socket: socket, Agent: self})
+	sandbox := ejs.NewSandbox([]string{self, renderVerb}, ejs.Options{Workers: 1})
+	findings, err := doctor.Examine(ctx, doctor.Server{Site: opened, Settings: settings, Socket: socket, Agent: self, Render: sandbox})
+	return findings, errors.Join(err, sandbox.Close())
 }
 
 // open opens the site, completes its settings, and finds this program's file.
