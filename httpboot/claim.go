@@ -256,7 +256,7 @@ func (c *Chain) renderer(spec *provision.Spec, kit *depot.Kit, env map[string]an
 // was seen last. That of IPv4 counts more.
 func (c *Chain) leased(card provision.MAC) netip.Addr {
 	for _, ipv6 := range []bool{false, true} {
-		if given := c.hosts.given(card, ipv6); given.IsValid() {
+		if given := c.hosts.Given(card, ipv6); given.IsValid() {
 			return given
 		}
 	}

@@ -153,6 +153,7 @@ func (b *bed) made() int {
 	return b.checks
 }
 
+// want wants findings with these words, in this order.
 func (b *bed) want(mac provision.MAC, want ...string) {
 	b.t.Helper()
 	found := b.Of(mac)

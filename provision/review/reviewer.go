@@ -135,7 +135,7 @@ func (r *Reviewer) renewOne(spec *provision.Spec) {
 	if e == nil {
 		e = &entry{}
 		r.machines[spec.MAC] = e
-	} else if reflect.DeepEqual(e.spec, *spec) {
+	} else if reflect.DeepEqual(&e.spec, spec) { // by pointers, so that no copy is made
 		return
 	}
 	e.spec, e.done = *spec, false
@@ -363,7 +363,7 @@ func (r *Reviewer) known(mac provision.MAC) (found []Finding, checked bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e, now := r.machines[mac], subjectOf(status.Kit)
-	if e == nil || !e.done || e.subject.pack != now.pack || e.subject.ramdisk != now.ramdisk || !reflect.DeepEqual(e.spec, spec) {
+	if e == nil || !e.done || e.subject.pack != now.pack || e.subject.ramdisk != now.ramdisk || !reflect.DeepEqual(&e.spec, &spec) {
 		return found, false
 	}
 	return append(found, e.found...), true
