@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +18,7 @@ import (
 	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/rendering"
 	"cloudlets/provision/track"
 	"cloudlets/provision/wire"
 )
@@ -156,7 +157,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		return promise{}, refusalUnless(wait, err)
 	}
 	state, _ := c.Tracker.State(session.MAC)
-	if err := errors.Join(state.Pin.CheckPack(spec, kit.Pack.Digest), c.suits(spec, kit, request.Inventory)); err != nil {
+	if err := errors.Join(state.Pin.CheckPack(spec, kit.Pack.Digest), c.Depot.Suits(spec, kit, request.Inventory.Arch)); err != nil {
 		return promise{}, &refusal{err}
 	}
 	end, err := c.takeClaim(ctx)
@@ -169,30 +170,40 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		return promise{}, err
 	}
 	defer done()
-	wanted, err := c.planDisk(ctx, spec, kit, tree, request.Inventory)
+	chosen, err := provision.SelectDisk(spec.Disk, request.Inventory.Disks)
+	if err != nil {
+		return promise{}, &refusal{err}
+	}
+	render := c.rendering(ctx, request.MAC, spec, kit, chosen.Name)
+	wanted, err := c.planDisk(ctx, render, kit, tree, request.Inventory)
 	if err != nil {
 		return promise{}, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
 	}
 	system := spec.System(kit.Pack.Digest, c.Tracker.Key())
 	system.ID = provision.SystemID(session.Secret, c.Tracker.Key())
-	recipe := overlayRecipe{Image: spec.Image, EntryPoint: spec.EntryPoint, Env: c.environment(ctx, spec, kit, request.Inventory)}
+	recipe := overlayRecipe{Image: spec.Image, EntryPoint: spec.EntryPoint, Env: render.Env}
 	if !spec.Silent {
 		recipe.Running = c.runningURLs(ctx, spec, &system)
 		recipe.Env["running"] = recipe.Running[0]
 	}
-	var overlay wire.Blob
-	if overlay, system.Tells, err = c.makeOverlay(ctx, spec, kit, tree, recipe); err != nil {
+	made, err := c.makeOverlay(ctx, render, tree, recipe.Running)
+	if err != nil {
 		return promise{}, err
 	}
 	system.Tells = system.Tells && spec.Handover != provision.PowerOff
-	c.warnOfNetwork(ctx, spec, tree)
+	if made.warning != nil {
+		c.record(ctx, provision.Event{
+			MAC: spec.MAC, Kind: provision.KindLog,
+			Text: `warning: the installed system does not get the "network" of its file`, Reason: made.warning.Error(),
+		})
+	}
 	c.warnOfRunning(ctx, spec, tree)
-	recipe.Digest = overlay.Digest
+	system.Tells, recipe.Digest = made.tells, made.Digest
 	note, err := json.Marshal(recipe)
 	if err != nil {
 		return promise{}, err
 	}
-	plan := newPlan(session, spec, kit, wanted, overlay, state.Wipe)
+	plan := newPlan(session, spec, kit, wanted, made.Blob, state.Wipe)
 	plan.Card, plan.Servers = request.MAC, c.servers(ctx, spec)
 	return promise{plan, system, note, state.ArmedAt}, nil
 }
@@ -217,24 +228,9 @@ func refusalUnless(ctx context.Context, err error) error {
 	return &refusal{err}
 }
 
-// suits says why a kit is not for a machine.
-func (c *Chain) suits(spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) error {
-	if err := kit.Kernels[0].Check(inventory.Arch); err != nil {
-		return err
-	}
-	if !slices.Contains(kit.Filesystems, spec.Filesystem) {
-		return fmt.Errorf("machines/%s.json asks for the filesystem %q, and with the image %s there is only %s: for ext4 the image's kernel must support it; for others the image must also contain their mkfs, such as mkfs.xfs or mkfs.btrfs", spec.MAC, spec.Filesystem, spec.Image, strings.Join(kit.Filesystems, ", "))
-	}
-	if err := c.suitsSecureBoot(spec, kit); err != nil {
-		return err
-	}
-	_, err := provision.SelectDisk(spec.Disk, inventory.Disks)
-	return err
-}
-
 func newPlan(session track.Session, spec *provision.Spec, kit *depot.Kit, wanted target.Plan, overlay wire.Blob, wipe bool) wire.Plan {
 	plan := wire.Plan{
-		MAC: session.MAC, Session: session.Secret, Image: spec.Image, Hostname: hostname(spec),
+		MAC: session.MAC, Session: session.Secret, Image: spec.Image, Hostname: rendering.Hostname(spec),
 		Disk: spec.Disk, Wipe: wipe, Handover: spec.Handover, BootEntry: spec.BootEntry, Target: wanted,
 		Init: kit.Init, Pack: blob(kit.Pack, "pack"), Overlay: overlay,
 		BootLoaders: map[string]wire.Blob{}, ImageManifest: kit.Manifest.JSON(),
@@ -252,29 +248,27 @@ func blob(f depot.File, name string) wire.Blob {
 	return wire.Blob{Path: depot.FilePath(f.Digest, name), Size: f.Size, Digest: f.Digest}
 }
 
-// hostname is the machine's name, or one made of its address.
-func hostname(spec *provision.Spec) string {
-	if spec.Hostname != "" {
-		return spec.Hostname
-	}
-	return "machine-" + strings.ReplaceAll(string(spec.MAC), ":", "")
+// rendering renders a kit for the machine that has a card. The disk is "" while none
+// is chosen.
+func (c *Chain) rendering(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, chosen string) rendering.Renderer {
+	facts := rendering.Facts{Server: c.base(ctx), Disk: chosen, Address: c.leased(card)}
+	return c.renderer(spec, kit, rendering.Environment(spec, kit.Kernels[0].Entry, facts))
 }
 
-// environment is the configuration environment: what templates see as "env".
-func (c *Chain) environment(ctx context.Context, spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) map[string]any {
-	env := map[string]any{
-		"mac": string(spec.MAC), "hostname": hostname(spec), "target": "disk", "server": c.base(ctx), "entrypoint": kit.Kernels[0].Entry,
+func (c *Chain) renderer(spec *provision.Spec, kit *depot.Kit, env map[string]any) rendering.Renderer {
+	return rendering.Renderer{Spec: spec, Manifest: kit.Manifest, Render: c.Render, Env: env}
+}
+
+// leased is the address that DHCP gave to a card, or else the one at which its machine
+// was seen last. That of IPv4 counts more.
+func (c *Chain) leased(card provision.MAC) netip.Addr {
+	for _, ipv6 := range []bool{false, true} {
+		if given := c.hosts.Given(card, ipv6); given.IsValid() {
+			return given
+		}
 	}
-	if chosen, err := provision.SelectDisk(spec.Disk, inventory.Disks); err == nil {
-		env["disk"] = chosen.Name
-	}
-	if spec.Network != nil {
-		env["network"] = plainNetwork(spec.Network)
-	}
-	if spec.Address.IsValid() {
-		env["address"] = spec.Address.String()
-	}
-	return env
+	addr, _ := netip.ParseAddr(c.state(card).Facts["address"]) // one that was never seen has none
+	return addr
 }
 
 // menuTimeout is how long an installed disk's boot menu waits for a key.
@@ -282,8 +276,9 @@ const menuTimeout = time.Second
 
 // planDisk plans the disk of a machine. What would fail only when the disk is
 // made bootable is refused here.
-func (c *Chain) planDisk(ctx context.Context, spec *provision.Spec, kit *depot.Kit, tree images.Tree, inventory provision.Inventory) (target.Plan, error) {
-	image, err := c.imageOf(ctx, spec, kit, inventory)
+func (c *Chain) planDisk(ctx context.Context, render rendering.Renderer, kit *depot.Kit, tree images.Tree, inventory provision.Inventory) (target.Plan, error) {
+	spec := render.Spec
+	image, err := render.Image(ctx, kit.Image)
 	if err != nil {
 		return target.Plan{}, err
 	}
@@ -308,24 +303,4 @@ func diskOptions(spec *provision.Spec) target.Options {
 		Filesystem: spec.Filesystem, Reserve: true, Cmdline: spec.Cmdline, Timeout: menuTimeout,
 		SecureBoot: disk.SecureBoot{Shim: spec.SecureBoot == provision.ByShim},
 	}
-}
-
-// imageOf is the image as it is for one machine: the command line of an entry
-// point is a template. An image without a name is called as the site has it.
-func (c *Chain) imageOf(ctx context.Context, spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) (target.Image, error) {
-	render := func(ctx context.Context, template string) (string, error) {
-		image := &images.Image{Name: spec.Image, Manifest: kit.Manifest}
-		return image.Cmdline(ctx, c.Render, template, spec.Config, c.environment(ctx, spec, kit, inventory))
-	}
-	image := kit.Image
-	if kit.Manifest.Name == "" {
-		image.Title = spec.Image
-	}
-	var err error
-	var taken []string
-	if image.Kernels, taken, err = (target.System{Cmdline: render}).Rendered(ctx, kit.Kernels); err != nil {
-		return image, err
-	}
-	image.Notices = append(slices.Clone(image.Notices), taken...)
-	return image, nil
 }

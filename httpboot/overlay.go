@@ -16,6 +16,7 @@ import (
 	"cloudlets/images/pack"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/rendering"
 	"cloudlets/provision/wire"
 )
 
@@ -74,7 +75,7 @@ func (c *Chain) haveOverlay(r *http.Request, mac provision.MAC) error {
 		return fmt.Errorf("make the overlay of %s again: %w", mac, err)
 	}
 	defer done()
-	made, _, err := c.makeOverlay(r.Context(), spec, kit, tree, recipe)
+	made, err := c.makeOverlay(r.Context(), c.renderer(spec, kit, recipe.Env), tree, recipe.Running)
 	if err != nil {
 		return err
 	}
@@ -133,26 +134,31 @@ func (c *Chain) SweepOverlays() error {
 	return nil
 }
 
+// madeOverlay is an overlay that is kept for a machine.
+type madeOverlay struct {
+	wire.Blob
+	tells   bool  // the system that has these files will say that it runs
+	warning error // why its network will not be as the machine's file says, or nil
+}
+
 // makeOverlay renders the machine's own files and keeps them, as a small pack,
 // until the install has ended. A server that is restarted in between serves the
-// same bytes. tells says whether the system that has these files will say that it runs.
-func (c *Chain) makeOverlay(ctx context.Context, spec *provision.Spec, kit *depot.Kit, tree images.Tree, recipe overlayRecipe) (made wire.Blob, tells bool, err error) {
-	image := &images.Image{Name: spec.Image, Manifest: kit.Manifest}
-	overlay, err := image.Overlay(ctx, tree, c.Render, spec.Config, recipe.Env)
+// same bytes. running are the URLs by which the system says that it runs.
+func (c *Chain) makeOverlay(ctx context.Context, r rendering.Renderer, tree images.Tree, running []string) (made madeOverlay, err error) {
+	overlay, warning, err := r.Overlay(ctx, tree)
 	if err != nil {
-		return made, false, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
+		return made, refusalUnless(ctx, fmt.Errorf("machine %s: %w", r.Spec.MAC, err))
 	}
-	if overlay, err = withNetwork(overlay, spec, tree); err != nil {
-		return made, false, fmt.Errorf("machine %s: %w", spec.MAC, err)
+	made.warning = warning
+	if overlay, made.tells, err = withRunning(overlay, running, tree); err != nil {
+		return made, fmt.Errorf("machine %s: %w", r.Spec.MAC, err)
 	}
-	if overlay, tells, err = withRunning(overlay, recipe.Running, tree); err != nil {
-		return made, false, fmt.Errorf("machine %s: %w", spec.MAC, err)
-	}
-	info, err := writePack(ctx, c.overlayFile(spec.MAC), layer{overlay, tree})
+	info, err := writePack(ctx, c.overlayFile(r.Spec.MAC), layer{overlay, tree})
 	if err != nil {
-		return made, false, fmt.Errorf("keep the overlay of %s: %w", spec.MAC, err)
+		return made, fmt.Errorf("keep the overlay of %s: %w", r.Spec.MAC, err)
 	}
-	return wire.Blob{Path: overlayPath, Size: info.Size, Digest: info.Digest}, tells, nil
+	made.Blob = wire.Blob{Path: overlayPath, Size: info.Size, Digest: info.Digest}
+	return made, nil
 }
 
 // writePack makes a pack that only this user can read: overlays may hold secrets.

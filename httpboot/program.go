@@ -9,6 +9,7 @@ import (
 	"cloudlets/images/boot"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/rendering"
 	"cloudlets/provision/wire"
 )
 
@@ -48,6 +49,9 @@ func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d 
 	if warning := c.foreign(mac, from); warning != "" {
 		// A person or another host looks. The machine is where it was.
 		event.Reason, event.Stage, event.Facts = event.Reason+"; "+warning, "", nil
+		if event.Kind == provision.KindFailed {
+			event.Kind = provision.KindDecision
+		}
 	} else {
 		event.Reason += "; asked from " + from.String()
 		c.sawHost(mac, from)
@@ -77,36 +81,45 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 		return d.again(mac, "the image is being packed"), event
 	}
 	if err != nil {
-		event.Text, event.Reason = "not installed: its image cannot be booted", err.Error()
-		return d.leave(err.Error()), event
+		return d.leave(err.Error()), notBooted(event, "not installed: its image cannot be booted", err)
 	}
 	text, err := c.install(ctx, mac, spec, kit, d)
+	if err != nil && isRefusal(err) {
+		return d.leave(err.Error()), notBooted(event, "not installed", err)
+	}
 	if err != nil {
 		event.Text, event.Reason = "not installed", err.Error()
 		return d.leave(err.Error()), event
 	}
 	event.Stage = provision.StageKernel
 	event.Text = fmt.Sprintf("boots kernel %s of %s to install it", kit.Kernels[0].Version, spec.Image)
-	event.Facts = map[string]string{"image": spec.Image, "hostname": hostname(spec)}
+	event.Facts = map[string]string{"image": spec.Image, "hostname": rendering.Hostname(spec)}
 	return text, event
+}
+
+// notBooted is an event of a machine that shall be installed, and cannot even boot its
+// agent. The install has failed until a person mends the cause.
+func notBooted(event provision.Event, text string, err error) provision.Event {
+	event.Kind, event.Text = provision.KindFailed, text+": "+err.Error()
+	return event
 }
 
 // install boots the image's own kernel with the agent's RAM disk, in the dialect of
 // a machine's loader. It first says the program without a token, so that a program
 // that cannot be said costs the machine no token.
 func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, d dialect) (string, error) {
-	image, err := c.imageOf(ctx, spec, kit, provision.Inventory{})
+	image, err := c.rendering(ctx, card, spec, kit, "").Image(ctx, kit.Image)
 	if err != nil {
-		return "", fmt.Errorf("machine %s: %w", spec.MAC, err)
+		return "", refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
 	}
-	if err := c.suitsSecureBoot(spec, kit); err != nil {
-		return "", err
+	if err := c.Depot.SuitsSecureBoot(spec, kit); err != nil {
+		return "", &refusal{err}
 	}
 	// The words are those of the disk, since this kernel may switch to it.
 	asked := image.Menu(diskOptions(spec))[0].Cmdline
 	p := Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: asked}
 	if _, err := d.boot(p); err != nil {
-		return "", fmt.Errorf("the kernel command line of %s: %w", spec.MAC, err)
+		return "", &refusal{fmt.Errorf("the kernel command line of %s: %w", spec.MAC, err)}
 	}
 	token, err := c.Tickets.Issue(ctx, spec.MAC)
 	if err != nil {
@@ -115,22 +128,4 @@ func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision
 	params := wire.Params{Servers: c.servers(ctx, spec), MAC: card, Token: token}
 	p.Cmdline = boot.JoinWords(asked, params.Cmdline())
 	return d.boot(p)
-}
-
-// suitsSecureBoot says why a kit cannot be installed for firmware that starts only
-// signed programs, if the machine's file asks for that.
-func (c *Chain) suitsSecureBoot(spec *provision.Spec, kit *depot.Kit) error {
-	var err error
-	switch spec.SecureBoot {
-	case provision.ByShim:
-		err = kit.Signed
-	case provision.ByOwner:
-		if err = kit.NoStub; err == nil {
-			_, err = c.Depot.Owner()
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("machine %s has \"secureBoot\": %q, and its disk could not be made bootable: %w", spec.MAC, spec.SecureBoot, err)
-	}
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cloudlets/dhcp"
 	"cloudlets/provision"
 )
 
@@ -163,4 +165,25 @@ func TestTemplateOfCommandLine(t *testing.T) {
 		t.Errorf("a machine whose configuration is wrong is installed:\n%s", script)
 	}
 	b.wantTrace(node1, "/args/motd")
+}
+
+// TestCommandLineThatFails: a machine whose command line cannot be rendered has failed,
+// and one whose file has no address gets the one that DHCP leased.
+func TestCommandLineThatFails(t *testing.T) {
+	b := newBed(t, func(dir string) {
+		writeText(dir, ".cloudlet/manifest", `{"entrypoints": {"disk": {"type": "kernel", "kernel": "/boot/vmlinuz-`+kernelVersion+`", "cmdline": "ip=<%= env.address.trim() %>"}}}`)
+	})
+	b.change(node1, func(s *provision.Spec) { s.Address = netip.Addr{} })
+	b.kit(node1)
+	if text := b.get("/boot/" + string(node1) + "/script").body; strings.Contains(text, "token=") {
+		t.Errorf("it boots without an address: %s", text)
+	}
+	if state := b.state(node1); state.Stage != provision.StageFailed || !strings.Contains(state.Failure, "kernel command line") {
+		t.Errorf("the state is %s: %q", state.Stage, state.Failure)
+	}
+	client := dhcp.Client{MAC: node1.HardwareAddr(), Kind: dhcp.IPXE}
+	b.SawExchange(dhcp.Exchange{Client: client, Request: "REQUEST", Reply: "ACK", Addr: netip.MustParseAddr("127.0.0.1")})
+	if text := b.get("/boot/" + string(node1) + "/script").body; !strings.Contains(text, "ip=127.0.0.1") {
+		t.Errorf("with an address it gets %s", text)
+	}
 }

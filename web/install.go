@@ -41,6 +41,9 @@ func (s *Server) install(r *http.Request) (any, error) {
 	if why, stale := s.Site.Stale(mac); stale {
 		return nil, refuse(http.StatusConflict, "arm install of %s: its file cannot be used as it is now, and what it said before is not what you mean: %s", mac, why.Error())
 	}
+	if err := s.refuseBroken(mac); err != nil {
+		return nil, err
+	}
 	spec := s.spec(mac)
 	if err := s.Tracker.Arm(r.Context(), mac, spec, track.Order{By: order.By, Wipe: order.Wipe, Pack: s.packNow(r.Context(), spec)}); err != nil {
 		return nil, err

@@ -42,7 +42,11 @@ type Machine struct {
 	// Next is what the machine's next boot does.
 	Next Next `json:"next"`
 	// Failure is why the last install failed.
-	Failure     string            `json:"failure,omitempty"`
+	Failure string `json:"failure,omitempty"`
+	// Problems are what is known to be wrong with its file, its image, or both
+	// together, each with its place. With an error among them it is not armed;
+	// after its place, a "warning: " keeps nothing from being installed.
+	Problems    []string          `json:"problems,omitempty"`
 	Installs    int               `json:"installs"`
 	InstalledAt time.Time         `json:"installedAt,omitzero"`
 	Facts       map[string]string `json:"facts,omitempty"`
@@ -99,8 +103,9 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 		Stage: state.Stage, Step: step(state), Since: state.Since, Seen: state.Seen,
 		Installing: state.Installing(), Progress: newProgress(state),
 		Armed: state.Armed, ArmedBy: state.ArmedBy, ArmedAt: state.ArmedAt,
-		Next:    Next{decision.Action, decision.Reason},
-		Failure: state.Failure, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts,
+		Next:     Next{decision.Action, decision.Reason},
+		Problems: s.problemsOf(state.MAC),
+		Failure:  state.Failure, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts,
 	}
 }
 

@@ -125,6 +125,9 @@ func (s *Server) known(mac provision.MAC) error {
 	if _, seen := s.Tracker.State(mac); seen || s.spec(mac) != nil {
 		return nil
 	}
+	if err := s.refuseUnread(mac); err != nil {
+		return err
+	}
 	return refuse(http.StatusNotFound, "machine %s is unknown: no file in machines/ describes it, and it was never seen; `cloudlets machines` lists the machines that are known", mac)
 }
 

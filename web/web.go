@@ -37,6 +37,8 @@ type Server struct {
 	Tickets *track.Tickets
 	// Power switches machines; nil if this server switches none.
 	Power Power
+	// Reviews says what would go wrong with machines; nil if nobody looks.
+	Reviews Reviews
 	// Backup writes a copy of the store; nil if this server gives none.
 	Backup func(context.Context, io.Writer) error
 	// Servers are those that share the store; nil if this one is alone.

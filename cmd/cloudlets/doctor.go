@@ -18,7 +18,8 @@ func doctorCommand(socket *string) *cobra.Command {
 		Long: `Doctor checks everything that serve needs, and takes the same flags. It checks
 the interface and its address, the ports, other DHCP servers, the boot loaders,
 the site's files, and for each image its kernel and drivers. It packs images
-that are not packed yet.
+that are not packed yet, and renders each machine's templates and command lines
+(see "cloudlets check").
 
 If a cloudlets server is running with these flags, doctor fetches every boot file
 from it by TFTP, as firmware would, and reports each file's size and how long it

@@ -143,6 +143,7 @@ func printMachines(w io.Writer, list []web.Machine, some bool) {
 		if len(m.Outdated) > 0 {
 			fmt.Fprintf(w, "\n%s is outdated: %s\n", name, strings.Join(m.Outdated, "; "))
 		}
+		printMachineProblems(w, m)
 	}
 }
 
@@ -241,6 +242,9 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 		row("running since", fmt.Sprintf("%s, %.0f s after its kernel started", clock(m.Running.Time), m.Running.Boot.Seconds()))
 	}
 	row("outdated", strings.Join(m.Outdated, "; "))
+	for _, problem := range m.Problems {
+		row("problem", problem)
+	}
 	row("next boot", fmt.Sprintf("%s: %s", m.Next.Action, m.Next.Reason))
 	for _, fact := range []string{"firmware", "product", "serial", "uuid", "cpus", "memory", "disk"} {
 		row(fact, m.Facts[fact])

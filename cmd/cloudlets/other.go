@@ -30,6 +30,9 @@ func onLinux(what, instead string) error {
 // processOne returns false: only Linux starts this program as process 1.
 func processOne() bool { return false }
 
+// lowPriority does nothing: only servers check machines in the background.
+func lowPriority() {}
+
 func (f serveFlags) serve(context.Context, string, *slog.Logger) error {
 	return onLinux("serving machines", "run it there")
 }

@@ -92,7 +92,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupte
 	})
 	socket := root.PersistentFlags().String("socket", envOr(socketVariable, defaultSocket), "the daemon's socket (or $"+socketVariable+")")
 	root.AddGroup(&cobra.Group{ID: "server", Title: "The server:"}, &cobra.Group{ID: "machines", Title: "Machines:"}, &cobra.Group{ID: "images", Title: "Images:"})
-	root.AddCommand(serveCommand(socket), serversCommand(socket), networksCommand(socket), doctorCommand(socket), caCommand(socket), backupCommand(socket), restoreCommand(), checkStoreCommand(), renderCommand(), chrootChildCommand(), mergeMetadataCommand())
+	root.AddCommand(serveCommand(socket), serversCommand(socket), networksCommand(socket), doctorCommand(socket), checkCommand(), caCommand(socket), backupCommand(socket), restoreCommand(), checkStoreCommand(), renderCommand(), chrootChildCommand(), mergeMetadataCommand())
 	root.AddCommand(imageCommands()...)
 	root.AddCommand(machineCommands(socket)...)
 	root.AddCommand(powerCommand(socket))
@@ -174,10 +174,16 @@ func envOr(name, fallback string) string {
 const renderVerb = "render-child"
 
 func renderCommand() *cobra.Command {
-	return &cobra.Command{
+	var low bool
+	cmd := &cobra.Command{
 		Use: renderVerb, Hidden: true, Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if low {
+				lowPriority()
+			}
 			return ejs.ServeChild(cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
+	cmd.Flags().BoolVar(&low, "low", false, "leave the processors to others")
+	return cmd
 }

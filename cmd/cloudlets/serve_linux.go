@@ -10,6 +10,7 @@ import (
 	"cloudlets/cmd/cloudlets/agents"
 	"cloudlets/cmd/cloudlets/daemon"
 	"cloudlets/cmd/cloudlets/doctor"
+	"cloudlets/images/ejs"
 	"cloudlets/images/ramdisk"
 	"cloudlets/provision/site"
 )
@@ -23,7 +24,7 @@ func (f serveFlags) serve(ctx context.Context, socket string, log *slog.Logger) 
 	boundMemory()
 	d, err := daemon.Open(ctx, daemon.Config{
 		Site: opened, Settings: settings, Socket: socket, Web: f.web, Version: version,
-		Self: []string{self, renderVerb}, Embedded: ramdisk.Carried(agents.Files()), CheckStore: []string{self, checkStoreVerb}, Log: log,
+		Self: []string{self, renderVerb}, SelfLow: []string{self, renderVerb, "--low"}, Embedded: ramdisk.Carried(agents.Files()), CheckStore: []string{self, checkStoreVerb}, Log: log,
 	})
 	if err != nil {
 		return err
@@ -41,7 +42,9 @@ func examine(ctx context.Context, f serveFlags, socket string) ([]doctor.Finding
 	if err != nil {
 		return nil, err
 	}
-	return doctor.Examine(ctx, doctor.Server{Site: opened, Settings: settings, Socket: socket, Programs: ramdisk.Programs{Self: self, Embedded: ramdisk.Carried(agents.Files())}})
+	sandbox := ejs.NewSandbox([]string{self, renderVerb}, ejs.Options{Workers: 1})
+	findings, err := doctor.Examine(ctx, doctor.Server{Site: opened, Settings: settings, Socket: socket, Programs: ramdisk.Programs{Self: self, Embedded: ramdisk.Carried(agents.Files())}, Render: sandbox})
+	return findings, errors.Join(err, sandbox.Close())
 }
 
 // open opens the site, completes its settings, and finds this program's file.

@@ -41,3 +41,13 @@ func clone(value any) any {
 	}
 	return value
 }
+
+// Filled returns a copy of args with the defaults filled in, see [Schema.Fill].
+func (s *Schema) Filled(args map[string]any) map[string]any {
+	filled, _ := clone(args).(map[string]any)
+	if filled == nil {
+		filled = map[string]any{}
+	}
+	s.Fill(filled)
+	return filled
+}

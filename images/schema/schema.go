@@ -195,24 +195,25 @@ func (c *check) tell(e *jsonschema.ValidationError) {
 
 func (c *check) tellCause(e *jsonschema.ValidationError) {
 	at := c.locate(e.InstanceLocation...)
-	missing, ok := e.ErrorKind.(*kind.Required)
-	if !ok {
+	switch k := e.ErrorKind.(type) {
+	case *kind.Required:
+		for _, name := range k.Missing {
+			c.problems.Add(at.Below(name), "is missing%s", c.schema.describe(append(slices.Clone(e.InstanceLocation), name)))
+		}
+	case *kind.AdditionalProperties:
+		known := described(c.schema.at(e.InstanceLocation))
+		for _, name := range k.Properties {
+			c.problems.Add(c.locate(append(slices.Clone(e.InstanceLocation), name)...), "is not allowed by the manifest%s", jsontext.DidYouMean(name, known))
+		}
+	default:
 		c.problems.Add(at, "%s", reason(e))
-		return
-	}
-	for _, name := range missing.Missing {
-		c.problems.Add(at.Below(name), "is missing%s", c.schema.describe(append(slices.Clone(e.InstanceLocation), name)))
 	}
 }
 
 // describe says for the person who has to give an argument that the manifest
 // requires it, with the argument's type and description.
 func (s *Schema) describe(location []string) string {
-	doc := s.doc
-	for _, name := range location {
-		properties, _ := doc["properties"].(map[string]any)
-		doc, _ = properties[name].(map[string]any)
-	}
+	doc := s.at(location)
 	var about []string
 	if t, ok := doc["type"].(string); ok {
 		about = append(about, "type "+t)

@@ -25,7 +25,7 @@ func (r *siteReader) specs(found map[provision.MAC]machineFile) []provision.Spec
 		spec, problems := c.spec, jsontext.Problems(nil)
 		if !c.broken {
 			problems = taken.conflicts(c, found)
-			r.report(problems...)
+			r.reportOf(mac, problems...)
 		}
 		if c.broken || len(problems) > 0 {
 			r.stale[mac] = append(problems, c.problem)[0]
@@ -161,7 +161,7 @@ func (r *siteReader) checkAddresses(v *view) {
 	}
 	for a, mac := range v.machines.byAddress {
 		if !slices.ContainsFunc(networks, func(n Network) bool { return n.Subnet.Contains(a) }) {
-			r.report(jsontext.About(mac.File(), "address %s is in the subnet of no network in %s: change it, or add its network there", a, SettingsFile))
+			r.reportOf(mac, jsontext.About(mac.File(), "address %s is in the subnet of no network in %s: change it, or add its network there", a, SettingsFile))
 		}
 	}
 }
@@ -176,7 +176,7 @@ func (r *siteReader) checkImages(v *view) {
 		}
 		hint := jsontext.DidYouMean(image, names)
 		for _, mac := range machines {
-			r.report(jsontext.About(mac.File(), "image %q is not in %s/: put a directory or tarball of that name there%s", image, imagesDir, hint))
+			r.reportOf(mac, jsontext.About(mac.File(), "image %q is not in %s/: put a directory or tarball of that name there%s", image, imagesDir, hint))
 		}
 	}
 }

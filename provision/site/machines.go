@@ -72,7 +72,7 @@ func (r *siteReader) machines() map[provision.MAC]machineFile {
 		macs = append(macs, mac)
 	}
 	for i, c := range r.readMachines(macs, fileOf) {
-		r.report(c.problems...)
+		r.reportOf(macs[i], c.problems...)
 		if !c.absent {
 			found[macs[i]] = c.machine
 		}

@@ -78,10 +78,14 @@ type siteReader struct {
 	profileState string
 	problems     jsontext.Problems
 	stale        map[provision.MAC]jsontext.Problem // see [Site.Stale]
+	wrong        map[provision.MAC]jsontext.Problems
 }
 
 func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
-	r := &siteReader{dir: dir, last: last, files: files, began: began, stale: make(map[provision.MAC]jsontext.Problem)}
+	r := &siteReader{
+		dir: dir, last: last, files: files, began: began,
+		stale: make(map[provision.MAC]jsontext.Problem), wrong: make(map[provision.MAC]jsontext.Problems),
+	}
 	next := newView()
 	next.settings, next.images = r.settings(), r.images()
 	r.readProfiles()
@@ -89,12 +93,20 @@ func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
 	next.machines = newIndex(r.specs(r.machines()))
 	r.checkImages(next)
 	r.checkAddresses(next)
-	next.problems, next.stale = r.problems.Tidy(), r.stale
+	next.problems, next.stale, next.wrong = r.problems.Tidy(), r.stale, r.wrong
 	return next
 }
 
 func (r *siteReader) report(problems ...jsontext.Problem) {
 	r.problems = append(r.problems, problems...)
+}
+
+// reportOf reports problems that are about a machine.
+func (r *siteReader) reportOf(mac provision.MAC, problems ...jsontext.Problem) {
+	r.report(problems...)
+	if len(problems) > 0 {
+		r.wrong[mac] = append(r.wrong[mac], problems...)
+	}
 }
 
 func (r *siteReader) settings() Settings {

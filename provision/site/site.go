@@ -62,6 +62,9 @@ type view struct {
 	images   map[string]string // name to path
 	problems jsontext.Problems
 	stale    map[provision.MAC]jsontext.Problem
+	// wrong has those of problems that are about a machine. One in a profile is about
+	// each machine that extends it.
+	wrong map[provision.MAC]jsontext.Problems
 
 	digest func() string // of machines, made when it is first asked for
 }
@@ -69,7 +72,7 @@ type view struct {
 // equal says whether two views say the same.
 func (v *view) equal(other *view) bool {
 	return reflect.DeepEqual(v.settings, other.settings) && maps.Equal(v.images, other.images) &&
-		slices.Equal(v.problems, other.problems) && reflect.DeepEqual(v.machines.specs, other.machines.specs)
+		slices.Equal(v.problems, other.problems) && maps.EqualFunc(v.wrong, other.wrong, slices.Equal[jsontext.Problems]) && reflect.DeepEqual(v.machines.specs, other.machines.specs)
 }
 
 // Open reads the site in dir. A nil log is silent. Mistakes in the site's files
@@ -191,6 +194,11 @@ func (s *Site) Stale(mac provision.MAC) (why jsontext.Problem, is bool) {
 
 // Problems are the mistakes in the site's files, ordered by file and line.
 func (s *Site) Problems() jsontext.Problems { return slices.Clone(s.current().problems) }
+
+// ProblemsOf are the mistakes in what the site's files say of one machine.
+func (s *Site) ProblemsOf(mac provision.MAC) jsontext.Problems {
+	return s.current().wrong[mac].Tidy()
+}
 
 // Images are the names of what is in images/, sorted: directories, and
 // tarballs without their ending.

@@ -34,6 +34,7 @@ import (
 	"cloudlets/provision/depot"
 	"cloudlets/provision/members"
 	"cloudlets/provision/power/desk"
+	"cloudlets/provision/review"
 	"cloudlets/provision/site"
 	"cloudlets/provision/track"
 	"cloudlets/web"
@@ -53,6 +54,8 @@ type Config struct {
 	// Embedded are the programs for machines that this program carries. Without one,
 	// this program's file is the agent in the RAM disks.
 	Embedded ramdisk.Embedded
+	// SelfLow is the same, at a low priority.
+	SelfLow []string
 	// CheckStore is the command that checks a store, see [store.CheckApart].
 	CheckStore []string
 	Log        *slog.Logger
@@ -80,6 +83,7 @@ type Daemon struct {
 	depot   *depot.Depot
 	sandbox *ejs.Sandbox
 	chain   *httpboot.Chain
+	reviews *review.Reviewer
 	// advertiser spares an iPXE its wait for a router. It is nil if that is off.
 	advertisers []*advertise.Server
 }
@@ -129,6 +133,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		HTTPS:    d.forMachines(),
 		Overlays: filepath.Join(d.Settings.State, "overlays"),
 	}
+	d.reviews = d.newReviewer()
 	if d.depot, err = OpenDepot(d.Site, d.Settings, ramdisk.Programs{Self: d.Self[0], Embedded: d.Embedded}, d.https.pem(), d.peers(), d.sawKit, d.Log); err != nil {
 		d.tracker.Close()
 		d.members.Close()
@@ -136,6 +141,8 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 	}
 	d.chain.Depot = d.depot
 	d.roster = roster.New(d.Site, d.tracker, d.packOf)
+	d.reviews.Images = d.depot
+	d.tracker.Watch(d.reviews.SawState)
 	return nil
 }
 
@@ -152,6 +159,7 @@ func (d *Daemon) packOf(spec *provision.Spec) string {
 func (d *Daemon) sawKit(key depot.Key, status depot.Status) {
 	d.chain.SawKit(key, status)
 	d.roster.ImageChanged(key.Image)
+	d.reviews.SawKit(key)
 }
 
 // peers returns the function that lists the servers which may have a pack, or nil
@@ -205,7 +213,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	close(d.ready)
 	err = runGroups(ctx,
 		append(servers, task{"tell systemd", d.tellSystemdOfEnd}),
-		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"watch the interfaces", d.watcher.Run}, {"follow the interfaces", d.followInterfaces}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}, {"look at the machines' addresses", d.warnMisplaced}, {"share progress", d.tracker.ShareProgress}, {"notice quiet machines", d.noticeQuiet}, {"switch machines", d.power.Run}},
+		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"watch the interfaces", d.watcher.Run}, {"follow the interfaces", d.followInterfaces}, {"check the machines", d.reviews.Run}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}, {"look at the machines' addresses", d.warnMisplaced}, {"share progress", d.tracker.ShareProgress}, {"notice quiet machines", d.noticeQuiet}, {"switch machines", d.power.Run}},
 		[]task{{"write events", d.tracker.Run}},
 	)
 	return errors.Join(err, d.close())
@@ -278,7 +286,7 @@ func (d *Daemon) tellSystemdOfEnd(ctx context.Context) error {
 // api is the API. Only the command line's socket gives a backup, too.
 func (d *Daemon) api(stopping <-chan struct{}) *web.Server {
 	return &web.Server{
-		Site: d.Site, Tracker: d.tracker, Roster: d.roster, Tickets: d.tickets, Power: d.power, Images: d.depot, Version: d.Version, Started: d.started,
+		Site: d.Site, Tracker: d.tracker, Roster: d.roster, Tickets: d.tickets, Power: d.power, Images: d.depot, Reviews: d.reviews, Version: d.Version, Started: d.started,
 		Authority: d.https.api(d.store),
 		Stopping:  stopping, Log: d.Log, Servers: d.members, Networks: d.networks, StoreAway: d.store.away,
 	}

@@ -18,10 +18,14 @@ import (
 	"cloudlets/cmd/cloudlets/daemon"
 	"cloudlets/dhcp/ether"
 	"cloudlets/httpboot"
+	"cloudlets/images"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
 	"cloudlets/images/ramdisk"
+	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/rendering"
+	"cloudlets/provision/review"
 	"cloudlets/provision/site"
 )
 
@@ -35,6 +39,7 @@ type Server struct {
 	Socket   string        // path of the Unix socket on which a running server answers
 	// Programs say what machines run. The folder is that of Settings.
 	Programs ramdisk.Programs
+	Render   images.Renderer
 }
 
 // Examine makes all checks. A check that fails does not keep the others from
@@ -191,7 +196,7 @@ func checkImages(ctx context.Context, s Server) []Finding {
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return d.Run(ctx) })
 	var list []Finding
-	arm64 := false
+	arm64, kits := false, map[depot.Key]*depot.Kit{}
 	for _, key := range daemon.KitKeys(s.Site) {
 		kit, err := d.Kit(ctx, key)
 		what := "image " + key.String()
@@ -200,7 +205,11 @@ func checkImages(ctx context.Context, s Server) []Finding {
 		}
 		list = append(list, Found(what, err))
 		arm64 = arm64 || isARM64(kit, err)
+		if err == nil {
+			kits[key] = kit
+		}
 	}
+	list = append(list, checkMachines(ctx, s, d, kits)...)
 	stop()
 	_ = tasks.Wait() // Run ends with its context, and with no error
 	if arm64 {
@@ -210,6 +219,43 @@ func checkImages(ctx context.Context, s Server) []Finding {
 		list = append(list, checkAgent(s, runtime.GOARCH))
 	}
 	return list
+}
+
+// checkMachines renders each machine against its image, if that can be booted. What is
+// only a warning does not fail.
+func checkMachines(ctx context.Context, s Server, d *depot.Depot, kits map[depot.Key]*depot.Kit) []Finding {
+	var list []Finding
+	rendered := 0
+	for _, spec := range s.Site.Specs() {
+		kit := kits[depot.Key{Image: spec.Image, EntryPoint: spec.EntryPoint}]
+		if kit == nil {
+			continue
+		}
+		found, err := checkMachine(ctx, s, d, spec, kit)
+		if err != nil {
+			return append(list, Found("machine "+spec.MAC.String(), err))
+		}
+		rendered++
+		for _, f := range found {
+			if f.Warning {
+				list = append(list, Finding{What: f.Error()})
+			} else {
+				list = append(list, Finding{"machine " + spec.MAC.String(), f.Error()})
+			}
+		}
+	}
+	return append(list, Finding{What: fmt.Sprintf("%d machines were rendered against their images", rendered)})
+}
+
+func checkMachine(ctx context.Context, s Server, d *depot.Depot, spec provision.Spec, kit *depot.Kit) ([]review.Finding, error) {
+	tree, done, err := d.OpenPack(kit.Pack)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	image := review.Image{Manifest: kit.Manifest, System: kit.Image, Tree: tree, Suits: func(spec *provision.Spec) error { return d.Suits(spec, kit, "") }}
+	facts := rendering.Facts{Server: "http://192.0.2.254"} // an example: which it is depends on the machine's network
+	return review.Check(ctx, s.Render, image, review.Machine{Spec: spec, Locate: s.Site.Locate(spec.MAC), Facts: facts})
 }
 
 // isARM64 says whether an image is for arm64 machines, by its kit or by the error

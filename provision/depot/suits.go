@@ -1,0 +1,39 @@
+package depot
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"cloudlets/provision"
+)
+
+// Suits says why a kit is not for a machine, by the machine's file and the
+// architecture of its processor. "" is an architecture that is not known.
+func (d *Depot) Suits(spec *provision.Spec, kit *Kit, arch string) error {
+	if err := kit.Kernels[0].Check(arch); err != nil {
+		return err
+	}
+	if !slices.Contains(kit.Filesystems, spec.Filesystem) {
+		return fmt.Errorf("machines/%s.json asks for the filesystem %q, and with the image %s there is only %s: for ext4 the image's kernel must support it; for others the image must also contain their mkfs, such as mkfs.xfs or mkfs.btrfs", spec.MAC, spec.Filesystem, spec.Image, strings.Join(kit.Filesystems, ", "))
+	}
+	return d.SuitsSecureBoot(spec, kit)
+}
+
+// SuitsSecureBoot says why a kit cannot be installed for firmware that starts only
+// signed programs, if the machine's file asks for that.
+func (d *Depot) SuitsSecureBoot(spec *provision.Spec, kit *Kit) error {
+	var err error
+	switch spec.SecureBoot {
+	case provision.ByShim:
+		err = kit.Signed
+	case provision.ByOwner:
+		if err = kit.NoStub; err == nil {
+			_, err = d.Owner()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("machine %s has \"secureBoot\": %q, and its disk could not be made bootable: %w", spec.MAC, spec.SecureBoot, err)
+	}
+	return nil
+}
