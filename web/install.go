@@ -38,9 +38,6 @@ func (s *Server) install(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if why, stale := s.Site.Stale(mac); stale {
-		return nil, refuse(http.StatusConflict, "arm install of %s: its file cannot be used as it is now, and what it said before is not what you mean: %s", mac, why.Error())
-	}
 	if err := s.refuseBroken(mac); err != nil {
 		return nil, err
 	}

@@ -165,7 +165,7 @@ func TestWipeIsAPersonsWord(t *testing.T) {
 func TestAMistakeInTheFileArmsNothing(t *testing.T) {
 	b := newBed(t)
 	write(t, b.dir, "machines/52:54:00:00:00:01.json", `{"image": "other" "hostname": "web-1.example.org"}`)
-	wantRefusal(t, ask(t, b.Handler(), "POST", installPath(mac1), `{"by": "ann", "wipe": true}`), http.StatusConflict, "its file cannot be used as it is now")
+	wantRefusal(t, ask(t, b.Handler(), "POST", installPath(mac1), `{"by": "ann", "wipe": true}`), http.StatusConflict, "mend this first")
 	if state, _ := b.Tracker.State(mac1); state.Armed {
 		t.Error("the install is armed")
 	}

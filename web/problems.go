@@ -32,6 +32,10 @@ func (s *Server) problemsOf(mac provision.MAC) (problems []string) {
 // cause helps.
 func (s *Server) refuseBroken(mac provision.MAC) error {
 	if s.Reviews == nil {
+		// What the file said before is not what a person means who has changed it.
+		if err := s.Site.ProblemsOf(mac).Err(); err != nil {
+			return refuse(http.StatusConflict, "arm install of %s: it could not work; mend this first:\n%s", mac, err)
+		}
 		return nil
 	}
 	if err := s.Reviews.Refusal(mac); err != nil {

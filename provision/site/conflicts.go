@@ -28,7 +28,6 @@ func (r *siteReader) specs(found map[provision.MAC]machineFile) []provision.Spec
 			r.reportOf(mac, problems...)
 		}
 		if c.broken || len(problems) > 0 {
-			r.stale[mac] = append(problems, c.problem)[0]
 			last, had := r.last.machines.spec(mac)
 			if !had {
 				continue

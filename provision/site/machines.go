@@ -19,8 +19,6 @@ type machineFile struct {
 	file   string
 	spec   provision.Spec
 	broken bool
-	// problem is the first mistake of a broken file.
-	problem jsontext.Problem
 	// address, hostname, cards and uuid are where the files say these, as problems
 	// without a reason.
 	address, hostname, cards, uuid jsontext.Problem
@@ -141,7 +139,6 @@ func (r *siteReader) decodeMachine(mac provision.MAC, doc *document) (machineFil
 		m.spec, problems = decodeSpec(mac, merged)
 	}
 	if m.broken = len(problems) > 0; m.broken {
-		m.problem = problems[0]
 		return m, nil, problems
 	}
 	m.address = merged.Locate("address").Problem("")

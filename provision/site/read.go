@@ -77,14 +77,13 @@ type siteReader struct {
 	// not tell whether their content will have changed.
 	profileState string
 	problems     jsontext.Problems
-	stale        map[provision.MAC]jsontext.Problem // see [Site.Stale]
 	wrong        map[provision.MAC]jsontext.Problems
 }
 
 func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
 	r := &siteReader{
 		dir: dir, last: last, files: files, began: began,
-		stale: make(map[provision.MAC]jsontext.Problem), wrong: make(map[provision.MAC]jsontext.Problems),
+		wrong: make(map[provision.MAC]jsontext.Problems),
 	}
 	next := newView()
 	next.settings, next.images = r.settings(), r.images()
@@ -93,7 +92,7 @@ func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
 	next.machines = newIndex(r.specs(r.machines()))
 	r.checkImages(next)
 	r.checkAddresses(next)
-	next.problems, next.stale, next.wrong = r.problems.Tidy(), r.stale, r.wrong
+	next.problems, next.wrong = r.problems.Tidy(), r.wrong
 	return next
 }
 

@@ -61,7 +61,6 @@ type view struct {
 	machines index
 	images   map[string]string // name to path
 	problems jsontext.Problems
-	stale    map[provision.MAC]jsontext.Problem
 	// wrong has those of problems that are about a machine. One in a profile is about
 	// each machine that extends it.
 	wrong map[provision.MAC]jsontext.Problems
@@ -183,13 +182,6 @@ func digestOf(specs []provision.Spec) string {
 		sum.Write(append(text, '\n'))
 	}
 	return fmt.Sprintf("sha256:%x", sum.Sum(nil))
-}
-
-// Stale says why what the site says of a machine is not what its file says now: the file
-// has a mistake, or wants what another machine has. What was good before stands.
-func (s *Site) Stale(mac provision.MAC) (why jsontext.Problem, is bool) {
-	why, is = s.current().stale[mac]
-	return why, is
 }
 
 // Problems are the mistakes in the site's files, ordered by file and line.
