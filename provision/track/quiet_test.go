@@ -3,6 +3,7 @@ package track_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,10 +23,10 @@ func TestNoticeQuiet(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer tr.Close()
-		first := false
+		var first atomic.Bool
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- tr.NoticeQuiet(ctx, func() bool { return first }) }()
+		go func() { done <- tr.NoticeQuiet(ctx, first.Load) }()
 		defer func() {
 			stop()
 			if err := <-done; err != nil {
@@ -56,7 +57,7 @@ func TestNoticeQuiet(t *testing.T) {
 		if quiet(off) {
 			t.Error("another server is to notice it")
 		}
-		first = true // that server is gone
+		first.Store(true) // that server is gone
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if !quiet(off) || quiet(on) {
