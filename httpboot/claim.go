@@ -258,6 +258,7 @@ func (c *Chain) environment(ctx context.Context, spec *provision.Spec, kit *depo
 	env := map[string]any{
 		"mac": string(spec.MAC), "hostname": hostname(spec), "target": "disk", "server": c.base(ctx), "entrypoint": kit.Kernels[0].Entry,
 	}
+	env["facts"] = c.factsFor(ctx, spec.MAC, inventory)
 	if chosen, err := provision.SelectDisk(spec.Disk, inventory.Disks); err == nil {
 		env["disk"] = chosen.Name
 	}

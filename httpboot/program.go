@@ -23,6 +23,16 @@ type Program struct {
 	// Cmdline is the kernel's command line. It contains the token with which the
 	// agent claims its plan.
 	Cmdline string
+	// Inspects says that the agent only looks at the machine.
+	Inspects bool
+}
+
+// Title says what the program does, for the console.
+func (p Program) Title() string {
+	if p.Inspects {
+		return fmt.Sprintf("inspecting %s, nothing is written", p.MAC)
+	}
+	return fmt.Sprintf("installing %s on %s", p.Image, p.MAC)
 }
 
 // dialect is the language of one boot loader. Its texts may contain anything as a
@@ -68,6 +78,8 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 	case provision.ActionDiscover:
 		event.Stage, event.Text = provision.StageStranger, "let go to its next boot device"
 		return d.leave(decision.Reason), event
+	case provision.ActionInspect:
+		spec = c.inspected(mac)
 	}
 	wait, stop := context.WithTimeout(ctx, d.patience())
 	defer stop()
@@ -79,6 +91,9 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 	if err != nil {
 		event.Text, event.Reason = "not installed: its image cannot be booted", err.Error()
 		return d.leave(err.Error()), event
+	}
+	if decision.Action == provision.ActionInspect {
+		return c.inspect(ctx, mac, spec, kit, d, event)
 	}
 	text, err := c.install(ctx, mac, spec, kit, d)
 	if err != nil {

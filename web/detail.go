@@ -16,6 +16,10 @@ type Detail struct {
 	Spec *Spec `json:"spec,omitempty"`
 	// Stages are the stages of its latest boot, in order.
 	Stages []StageSpan `json:"stages"`
+	// Inspection is what was found in it while it was a stranger, and Outcome what the
+	// site's rules said of that.
+	Inspection *provision.Inspection `json:"inspection,omitempty"`
+	Outcome    string                `json:"outcome,omitempty"`
 	// Warning is what a person has to know about what was just done.
 	Warning string `json:"warning,omitempty"`
 }
@@ -112,7 +116,7 @@ func seconds(d time.Duration) float64 {
 // isEnd says whether a machine stays in a stage until somebody does something.
 func isEnd(stage provision.Stage) bool {
 	switch stage {
-	case provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageNew:
+	case provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageInspect, provision.StageNew:
 		return true
 	}
 	return false

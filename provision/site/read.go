@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,10 +62,15 @@ type siteReader struct {
 	// not tell whether their content will have changed.
 	profileState string
 	problems     jsontext.Problems
+	// drafts are texts of machines' files that count as if they were there, by path.
+	drafts map[string][]byte
 }
 
 func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
-	r := &siteReader{dir: dir, last: last, files: files, began: began}
+	return (&siteReader{dir: dir, last: last, files: files, began: began}).read()
+}
+
+func (r *siteReader) read() *view {
 	next := newView()
 	next.settings, next.images = r.settings(), r.images()
 	r.readProfiles()
@@ -72,6 +78,7 @@ func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
 	next.machines = newIndex(r.specs(r.machines()))
 	r.checkImages(next)
 	r.checkAddresses(next)
+	r.checkStrangers(next)
 	next.problems = r.problems.Tidy()
 	return next
 }
@@ -102,7 +109,7 @@ func (r *siteReader) settings() Settings {
 func (r *siteReader) list(folder string) (names []string, ok bool) {
 	entries, err := os.ReadDir(filepath.Join(r.dir, folder))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, true
+		return r.withDrafts(folder, nil), true
 	}
 	if err != nil {
 		r.report(jsontext.About(folder, "cannot be listed: %s", bareCause(err)))
@@ -114,7 +121,21 @@ func (r *siteReader) list(folder string) (names []string, ok bool) {
 			names = append(names, name)
 		}
 	}
-	return names, true
+	return r.withDrafts(folder, names), true
+}
+
+// withDrafts adds the names of a folder's drafts.
+func (r *siteReader) withDrafts(folder string, names []string) []string {
+	if len(r.drafts) == 0 {
+		return names
+	}
+	for file := range r.drafts {
+		if name := strings.TrimSuffix(path.Base(file), ".json"); path.Dir(file) == folder {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // readProfiles reads all profiles, whether a machine extends them or not.
@@ -142,7 +163,11 @@ func (r *siteReader) readProfiles() {
 // false if it could not be read, which may be different next time although the
 // file is the same.
 func (r *siteReader) readFile(file string) (root *jsontext.Node, problems jsontext.Problems, found, read bool) {
-	text, err := readRegular(filepath.Join(r.dir, filepath.FromSlash(file)))
+	text, isDraft := r.drafts[file]
+	var err error
+	if !isDraft {
+		text, err = readRegular(filepath.Join(r.dir, filepath.FromSlash(file)))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, false, true
 	}
