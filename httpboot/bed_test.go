@@ -65,6 +65,15 @@ func (s *testSite) Machine(card provision.MAC) provision.MAC {
 	return card
 }
 
+func (s *testSite) ByName(name string) (found []provision.MAC) {
+	for _, spec := range s.Specs() {
+		if spec.Hostname == name {
+			found = append(found, spec.MAC)
+		}
+	}
+	return found
+}
+
 func (s *testSite) ByUUID(uuid provision.UUID) (provision.MAC, bool) {
 	for _, spec := range s.Specs() {
 		if uuid != "" && spec.UUID == uuid {

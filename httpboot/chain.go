@@ -13,6 +13,7 @@
 //	TFTP           U-Boot: the same                        extlinux.go, bootfiles.go
 //	TFTP           Raspberry Pi: the same, and firmware    pi.go, bootfiles.go
 //	HTTP           one signed program has it all           unified.go
+//	HTTP           the agent inspects a stranger           inspect.go
 //	HTTP           the agent claims its plan               claim.go
 //	HTTP           pack, overlay, boot loaders for disks   handler.go
 //	HTTP           the agent's reports                     report.go
@@ -26,6 +27,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"cloudlets/dhcp"
 	"cloudlets/httpboot/hosts"
@@ -39,6 +41,8 @@ import (
 // does not depend on how many machines there are, since every packet asks.
 type Site interface {
 	track.Files
+	// ByName are the machines with a hostname.
+	ByName(name string) []provision.MAC
 	// ByAddress is the machine for which an address is reserved.
 	ByAddress(netip.Addr) (provision.MAC, bool)
 	// ByImage are the machines whose files name an image.
@@ -69,6 +73,11 @@ type Chain struct {
 	// Others returns the URLs at which such a machine reaches other servers that
 	// share the store and the site, in the form of Base. It may be nil.
 	Others func(own netip.Addr) []string
+	// Strangers says what to do with machines that no file describes. It is asked each
+	// time, since cloudlets.json may change; nil lets them go. Approve writes the file of
+	// one that a rule approved, and may be nil if there are no rules.
+	Strangers func() provision.Strangers
+	Approve   func(provision.Approval) error
 	// HTTPS is nil if this server has none.
 	HTTPS *HTTPS
 	// Overlays is the folder for the overlays of running installs.
@@ -79,7 +88,10 @@ type Chain struct {
 	untold untold
 	// claims bound the plans that are made at once, and the others the files that
 	// are sent at once.
-	claims, downloads, strangers turns
+	claims, downloads, strangers, inspections turns
+	// approving is held while a rule approves a machine, so that names stay unique.
+	approving sync.Mutex
+	kept      pace // of inspections
 }
 
 var (
@@ -136,7 +148,7 @@ func (c *Chain) state(card provision.MAC) provision.State {
 // decide returns what the machine that has a card shall do now, and its spec.
 func (c *Chain) decide(card provision.MAC) (*provision.Spec, provision.Decision) {
 	spec := c.spec(card)
-	return spec, provision.Decide(spec, c.state(card))
+	return spec, c.strangersOf().Decide(spec, c.state(card))
 }
 
 func kitKey(spec *provision.Spec) depot.Key {
@@ -154,6 +166,8 @@ func (c *Chain) Boot(_ context.Context, client dhcp.Client) dhcp.Boot {
 	switch {
 	case decision.Action == provision.ActionLocal && client.Firmware.UEFI():
 		return c.letGo(mac, client, spec, decision)
+	case decision.Action == provision.ActionInspect:
+		spec = c.inspected(mac)
 	case decision.Action != provision.ActionInstall:
 		return dhcp.Boot{Reason: decision.Reason}
 	}

@@ -174,7 +174,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	if err != nil {
 		return promise{}, &refusal{err}
 	}
-	render := c.rendering(ctx, request.MAC, spec, kit, chosen.Name)
+	render := c.rendering(ctx, request.MAC, spec, kit, chosen.Name, request.Inventory)
 	wanted, err := c.planDisk(ctx, render, kit, tree, request.Inventory)
 	if err != nil {
 		return promise{}, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
@@ -249,9 +249,9 @@ func blob(f depot.File, name string) wire.Blob {
 }
 
 // rendering renders a kit for the machine that has a card. The disk is "" while none
-// is chosen.
-func (c *Chain) rendering(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, chosen string) rendering.Renderer {
-	facts := rendering.Facts{Server: c.base(ctx), Disk: chosen, Address: c.leased(card)}
+// is chosen, and the inventory empty while none was told.
+func (c *Chain) rendering(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, chosen string, inventory provision.Inventory) rendering.Renderer {
+	facts := rendering.Facts{Server: c.base(ctx), Disk: chosen, Address: c.leased(card), Hardware: c.factsFor(ctx, spec.MAC, inventory)}
 	return c.renderer(spec, kit, rendering.Environment(spec, kit.Kernels[0].Entry, facts))
 }
 

@@ -78,7 +78,7 @@ func (extlinux) boot(p Program) (string, error) {
 	if strings.ContainsAny(p.Cmdline, `'\$`) {
 		return "", fmt.Errorf(`U-Boot would change %q, since it has ', \ or $ in it; take them out of "cmdline" in the machine's file or the image's manifest`, p.Cmdline)
 	}
-	return extlinuxLabel(fmt.Sprintf("installing %s on %s", p.Image, p.MAC),
+	return extlinuxLabel(p.Title(),
 		"kernel "+tftpName(p.Kernel, "vmlinuz"),
 		"initrd "+tftpName(p.RAMDisk, "ramdisk"),
 		"append "+strings.Join(strings.Fields(p.Cmdline), " ")), nil

@@ -64,7 +64,7 @@ func (g grub) boot(p Program) (string, error) {
 		return "", err
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "echo 'cloudlets: installing %s on %s'\n", plain(p.Image), p.MAC)
+	fmt.Fprintf(&b, "echo 'cloudlets: %s'\n", plain(p.Title()))
 	for _, step := range []struct{ what, command string }{
 		{"kernel", "linux " + g.file(tftpName(p.Kernel, "vmlinuz")) + " " + words},
 		{"ramdisk", "initrd " + g.file(tftpName(p.RAMDisk, "ramdisk"))},

@@ -36,6 +36,7 @@ func (c *Chain) Handler() http.Handler {
 	mux.HandleFunc("GET "+depot.OfferPath+"{content}", c.offer)
 	mux.HandleFunc("POST "+wire.ClaimPath, c.claim)
 	mux.HandleFunc("POST "+wire.EventsPath, c.events)
+	mux.HandleFunc("POST "+wire.InspectPath, c.inspection)
 	mux.HandleFunc("GET "+overlayPath, c.overlay)
 	mux.HandleFunc("GET "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)
 	mux.HandleFunc("POST "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)

@@ -53,7 +53,7 @@ func (c *Chain) SawExchange(x dhcp.Exchange) {
 		}
 	}
 	if x.Client.Kind != dhcp.Plain {
-		event.Stage = c.stageOf(mac, x.Client.Kind, provision.Decide(spec, c.state(mac)).Action)
+		event.Stage = c.stageOf(mac, x.Client.Kind, c.strangersOf().Decide(spec, c.state(mac)).Action)
 		event.Facts["firmware"] = x.Client.Firmware.String()
 		if x.Client.UUID != "" {
 			event.Facts["uuid"] = x.Client.UUID

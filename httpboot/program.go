@@ -24,6 +24,16 @@ type Program struct {
 	// Cmdline is the kernel's command line. It contains the token with which the
 	// agent claims its plan.
 	Cmdline string
+	// Inspects says that the agent only looks at the machine.
+	Inspects bool
+}
+
+// Title says what the program does, for the console.
+func (p Program) Title() string {
+	if p.Inspects {
+		return fmt.Sprintf("inspecting %s, nothing is written", p.MAC)
+	}
+	return fmt.Sprintf("installing %s on %s", p.Image, p.MAC)
 }
 
 // dialect is the language of one boot loader. Its texts may contain anything as a
@@ -72,6 +82,8 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 	case provision.ActionDiscover:
 		event.Stage, event.Text = provision.StageStranger, "let go to its next boot device"
 		return d.leave(decision.Reason), event
+	case provision.ActionInspect:
+		spec = c.inspected(mac)
 	}
 	wait, stop := context.WithTimeout(ctx, d.patience())
 	defer stop()
@@ -82,6 +94,9 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 	}
 	if err != nil {
 		return d.leave(err.Error()), notBooted(event, "not installed: its image cannot be booted", err)
+	}
+	if decision.Action == provision.ActionInspect {
+		return c.inspect(ctx, mac, spec, kit, d, event)
 	}
 	text, err := c.install(ctx, mac, spec, kit, d)
 	if err != nil && isRefusal(err) {
@@ -108,7 +123,7 @@ func notBooted(event provision.Event, text string, err error) provision.Event {
 // a machine's loader. It first says the program without a token, so that a program
 // that cannot be said costs the machine no token.
 func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, d dialect) (string, error) {
-	image, err := c.rendering(ctx, card, spec, kit, "").Image(ctx, kit.Image)
+	image, err := c.rendering(ctx, card, spec, kit, "", provision.Inventory{}).Image(ctx, kit.Image)
 	if err != nil {
 		return "", refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
 	}

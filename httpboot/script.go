@@ -68,7 +68,7 @@ func (i ipxe) boot(p Program) (string, error) {
 	}
 	words := boot.JoinWords("initrd=ramdisk", p.Cmdline)
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "#!ipxe\necho cloudlets: installing %s on %s\n", plain(p.Image), p.MAC)
+	fmt.Fprintf(&b, "#!ipxe\necho cloudlets: %s\n", plain(p.Title()))
 	for _, step := range []struct{ name, command string }{
 		{"kernel", "kernel " + i.base + depot.FilePath(p.Kernel.Digest, "vmlinuz") + " " + ipxeText(words)},
 		{"ramdisk", "initrd --name ramdisk " + i.base + depot.FilePath(p.RAMDisk.Digest, "ramdisk")},

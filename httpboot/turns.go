@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 const (
@@ -64,4 +65,23 @@ func (t *turns) full(most, queue int) bool {
 
 func (t *turns) bound(most, queue int) {
 	t.once.Do(func() { t.free, t.waiting = make(chan struct{}, most), make(chan struct{}, most+queue) })
+}
+
+// pace lets so many things happen in a second, and no more. The zero value is ready for
+// use.
+type pace struct {
+	mu     sync.Mutex
+	second int64
+	taken  int
+}
+
+// take says whether one more may happen now.
+func (p *pace) take(now time.Time, most int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if second := now.Unix(); second != p.second {
+		p.second, p.taken = second, 0
+	}
+	p.taken++
+	return p.taken <= most
 }

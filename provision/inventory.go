@@ -52,6 +52,10 @@ type InterfaceInfo struct {
 	// Speed is in Mbit/s; 0 if unknown.
 	Speed int  `json:"speed,omitempty"`
 	Up    bool `json:"up,omitempty"`
+	// Switch and Port are what the switch at the other end of the cable says of itself
+	// by LLDP.
+	Switch string `json:"switch,omitempty"`
+	Port   string `json:"port,omitempty"`
 }
 
 // Facts returns the inventory as an event's facts.

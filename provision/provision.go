@@ -135,6 +135,7 @@ const (
 	StageStranger  Stage = "stranger"  // was seen, but has no file
 	StageFirmware  Stage = "firmware"  // its firmware asked for an address
 	StageLoader    Stage = "loader"    // it fetches a boot loader
+	StageInspect   Stage = "inspect"   // the agent has looked at a stranger, and waits for approval
 	StageKernel    Stage = "kernel"    // it fetches kernel and RAM disk
 	StageAgent     Stage = "agent"     // the agent claimed its plan
 	StagePartition Stage = "partition" // the agent makes partitions and filesystems on the chosen disk
@@ -292,6 +293,7 @@ type Action string
 const (
 	ActionInstall  Action = "install"  // boot the agent and write the disk
 	ActionLocal    Action = "local"    // boot from its own disk
+	ActionInspect  Action = "inspect"  // a stranger: boot the agent, which looks at the hardware and writes nothing
 	ActionDiscover Action = "discover" // a stranger: record it, and let it go to its next boot device
 )
 

@@ -18,6 +18,10 @@ type Detail struct {
 	Stages []StageSpan `json:"stages"`
 	// NeedsWipe says why an install is refused that may not wipe the disk.
 	NeedsWipe string `json:"needsWipe,omitempty"`
+	// Inspection is what was found in it while it was a stranger, and Outcome what the
+	// site's rules said of that.
+	Inspection *provision.Inspection `json:"inspection,omitempty"`
+	Outcome    string                `json:"outcome,omitempty"`
 	// Warning is what a person has to know about what was just done.
 	Warning string `json:"warning,omitempty"`
 }
@@ -120,7 +124,7 @@ func seconds(d time.Duration) float64 {
 // isEnd says whether a machine stays in a stage until somebody does something.
 func isEnd(stage provision.Stage) bool {
 	switch stage {
-	case provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageNew:
+	case provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageInspect, provision.StageNew:
 		return true
 	}
 	return false

@@ -95,7 +95,7 @@ func Steps() []provision.Stage {
 // row returns the row of a machine. The spec is nil if no file of the site describes
 // it.
 func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
-	decision, names := provision.Decide(spec, state), roster.NamesOf(spec, state)
+	decision, names := s.Site.Settings().Strangers.Decide(spec, state), roster.NamesOf(spec, state)
 	return Machine{
 		MAC: state.MAC, Described: spec != nil,
 		Hostname: names.Hostname, Image: names.Image, Address: names.Address,

@@ -74,7 +74,12 @@ func (s *Server) machine(r *http.Request) (any, error) {
 	if err := s.known(mac); err != nil {
 		return nil, err
 	}
-	return s.detail(mac), nil
+	detail := s.detail(mac)
+	found, inspected, err := s.Tracker.Inspection(r.Context(), mac)
+	if inspected {
+		detail.Inspection, detail.Outcome = &found.Inspection, found.Outcome
+	}
+	return detail, err
 }
 
 func (s *Server) detail(mac provision.MAC) Detail {

@@ -103,7 +103,8 @@ func (s *Server) api() map[string]methods {
 		"authority/next":            {"POST": s.answer(s.nextAuthority)},
 		"networks":                  {"GET": s.answer(s.networks)},
 		"machines":                  {"GET": s.answer(s.machines)},
-		"machines/{machine}":        {"GET": s.answer(s.machine)},
+		"machines/{machine}":        {"GET": s.answer(s.machine), "DELETE": s.answer(s.forget)},
+		"approvals":                 {"POST": s.answer(s.approve)},
 		"machines/{machine}/events": {"GET": s.answer(s.machineEvents)},
 		"machines/{machine}/follow": {"GET": s.stream(s.followMachine)},
 		"machines/{machine}/install": {

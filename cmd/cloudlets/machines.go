@@ -249,6 +249,7 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 	for _, fact := range []string{"firmware", "product", "serial", "uuid", "cpus", "memory", "disk"} {
 		row(fact, m.Facts[fact])
 	}
+	inspectionRows(row, m)
 	for _, s := range m.Stages {
 		row("  "+string(s.Stage), fmt.Sprintf("%s  %.1f s", s.Start.Local().Format("15:04:05"), s.Seconds))
 	}

@@ -77,6 +77,13 @@ func run(ctx context.Context, console *console, params wire.Params) (wire.Params
 	if err != nil {
 		return params, fmt.Errorf("bring up the network: %w", err)
 	}
+	if told.Inspect {
+		drivers.LoadNamed("efivarfs")
+		drivers.LoadNamed("dmi-sysfs") // for the address of the BMC
+		mountVariablesToLook()
+		console.say("network: %s has %s; this machine is inspected, and no disk is written", network.Name, network.Address)
+		return told, inspectMachine(ctx, console, told, disks, log)
+	}
 	return told, runPlan(ctx, console, told, drivers, disks, network, log)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"runtime"
 	"slices"
@@ -132,7 +131,7 @@ func contentsOf(r io.ReaderAt, size int64) string {
 }
 
 func contentsOfDisk(d provision.DiskInfo) string {
-	f, err := os.Open(hardware.DevicePath(d.Name))
+	f, err := openToRead(hardware.DevicePath(d.Name))
 	if err != nil {
 		return "unreadable: " + err.Error()
 	}

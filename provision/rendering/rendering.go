@@ -35,6 +35,8 @@ type Facts struct {
 	// Address is the one that DHCP gave to the machine. The address in its file
 	// counts more. It is invalid if neither is known.
 	Address netip.Addr
+	// Hardware is what was found in the machine, by the names of attributes.
+	Hardware map[string]any
 }
 
 // Environment is the configuration environment: what templates see as "env". Entry
@@ -42,6 +44,10 @@ type Facts struct {
 func Environment(spec *provision.Spec, entry string, f Facts) map[string]any {
 	env := map[string]any{
 		"mac": string(spec.MAC), "hostname": Hostname(spec), "target": "disk", "server": f.Server, "entrypoint": entry,
+	}
+	env["facts"] = map[string]any{}
+	if f.Hardware != nil {
+		env["facts"] = f.Hardware
 	}
 	if f.Disk != "" {
 		env["disk"] = f.Disk

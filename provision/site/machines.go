@@ -151,6 +151,9 @@ func (r *siteReader) decodeMachine(mac provision.MAC, doc *document) (machineFil
 // state is what the disk says of a file, or "" if that does not tell whether its
 // content will have changed.
 func (r *siteReader) state(file string) string {
+	if _, isDraft := r.drafts[file]; isDraft {
+		return ""
+	}
 	state, changed, err := fingerprint.Stat(filepath.Join(r.dir, filepath.FromSlash(file)))
 	if err != nil || r.began.Sub(changed) < settledAfter {
 		return ""

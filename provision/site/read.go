@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,13 +79,15 @@ type siteReader struct {
 	profileState string
 	problems     jsontext.Problems
 	wrong        map[provision.MAC]jsontext.Problems
+	// drafts are texts of machines' files that count as if they were there, by path.
+	drafts map[string][]byte
 }
 
 func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
-	r := &siteReader{
-		dir: dir, last: last, files: files, began: began,
-		wrong: make(map[provision.MAC]jsontext.Problems),
-	}
+	return (&siteReader{dir: dir, last: last, files: files, began: began}).read()
+}
+
+func (r *siteReader) read() *view {
 	next := newView()
 	next.settings, next.images = r.settings(), r.images()
 	r.readProfiles()
@@ -92,6 +95,7 @@ func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
 	next.machines = newIndex(r.specs(r.machines()))
 	r.checkImages(next)
 	r.checkAddresses(next)
+	r.checkStrangers(next)
 	next.problems, next.wrong = r.problems.Tidy(), r.wrong
 	return next
 }
@@ -104,6 +108,9 @@ func (r *siteReader) report(problems ...jsontext.Problem) {
 func (r *siteReader) reportOf(mac provision.MAC, problems ...jsontext.Problem) {
 	r.report(problems...)
 	if len(problems) > 0 {
+		if r.wrong == nil {
+			r.wrong = make(map[provision.MAC]jsontext.Problems)
+		}
 		r.wrong[mac] = append(r.wrong[mac], problems...)
 	}
 }
@@ -130,7 +137,7 @@ func (r *siteReader) settings() Settings {
 func (r *siteReader) list(folder string) (names []string, ok bool) {
 	entries, err := os.ReadDir(filepath.Join(r.dir, folder))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, true
+		return r.withDrafts(folder, nil), true
 	}
 	if err != nil {
 		r.report(jsontext.About(folder, "cannot be listed: %s", bareCause(err)))
@@ -142,7 +149,21 @@ func (r *siteReader) list(folder string) (names []string, ok bool) {
 			names = append(names, name)
 		}
 	}
-	return names, true
+	return r.withDrafts(folder, names), true
+}
+
+// withDrafts adds the names of a folder's drafts.
+func (r *siteReader) withDrafts(folder string, names []string) []string {
+	if len(r.drafts) == 0 {
+		return names
+	}
+	for file := range r.drafts {
+		if name := strings.TrimSuffix(path.Base(file), ".json"); path.Dir(file) == folder {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // readProfiles reads all profiles, whether a machine extends them or not.
@@ -170,7 +191,11 @@ func (r *siteReader) readProfiles() {
 // false if it could not be read, which may be different next time although the
 // file is the same.
 func (r *siteReader) readFile(file string) (root *jsontext.Node, problems jsontext.Problems, found, read bool) {
-	text, err := readRegular(filepath.Join(r.dir, filepath.FromSlash(file)))
+	text, isDraft := r.drafts[file]
+	var err error
+	if !isDraft {
+		text, err = readRegular(filepath.Join(r.dir, filepath.FromSlash(file)))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, false, true
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cloudlets/images/jsontext"
+	"cloudlets/provision"
 )
 
 // Settings are what cloudlets.json says of the server itself. All of it is
@@ -41,6 +42,8 @@ type Settings struct {
 	Assets, State string
 	// Store is where the server's state is kept.
 	Store StoreSettings
+	// Strangers is what happens to machines that no file describes.
+	Strangers provision.Strangers
 	// HTTPS is whether and how machines are served by HTTPS, beside HTTP.
 	HTTPS HTTPSSettings
 	// SecureBootKey and SecureBootCert are files with the private key and the
@@ -153,6 +156,8 @@ func settingsFields(site string) map[string]field[Settings] {
 		"store": storeField(site),
 		"https": httpsField(site),
 		"power": powerSettingsField(),
+
+		"strangers": strangersField,
 
 		"secureBootKey":  folderField(site, func(s *Settings) *string { return &s.SecureBootKey }),
 		"secureBootCert": folderField(site, func(s *Settings) *string { return &s.SecureBootCert }),

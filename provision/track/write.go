@@ -29,9 +29,10 @@ type write struct {
 // counted exactly.
 const (
 	// forgetWrites is how many keys a stranger may have.
-	forgetWrites = strangerHistory + strangerSlack + maxBrief
+	forgetWrites = strangerHistory + strangerSlack + maxBrief + 1
 	maxBrief     = 20
-	recordBytes  = 4096 // of a record without its facts
+	recordBytes  = 4096     // of a record without its facts
+	alsoBytes    = 16 << 10 // of what belongs to an event
 	// maxMachines is how many machines' events are in one write. Others' leases and
 	// claims go into the same write or wait for it, so none may take long.
 	maxMachines = 32
@@ -60,6 +61,9 @@ func (t *Tracker) nextWrite(l *lane, macs []provision.MAC) (w write, rest []prov
 		n := 0
 		for n < len(m.waiting) && writes > 1 && size > 0 {
 			writes, size = writes-2, size-eventBytes(m.waiting[n].Event)
+			if m.waiting[n].also != nil {
+				size -= alsoBytes
+			}
 			n++
 		}
 		if reads < 0 || n == 0 && len(w.macs) > 0 || len(w.macs) == maxMachines {
@@ -137,6 +141,9 @@ func forgetMachine(tx store.Tx, mac provision.MAC) error {
 		if _, err := deleteOldest(tx, bucket, mac, -1); err != nil {
 			return err
 		}
+	}
+	if err := tx.Delete(inspectionBucket, string(mac)); err != nil {
+		return err
 	}
 	return tx.Delete(stateBucket, string(mac))
 }

@@ -24,6 +24,8 @@ type Params struct {
 	// Ask is the base URL of the server that tells all other parameters, except what to
 	// do if that fails. It is "" unless the command line is the same for all machines.
 	Ask string
+	// Inspect says that the agent shall only look at the machine, and say what it found.
+	Inspect bool
 }
 
 // TrustFile is the file of a RAM disk with the certificate, in PEM form, of the
@@ -41,6 +43,7 @@ const (
 	paramMAC     = "cloudlets.mac"
 	paramFailure = "cloudlets.onfailure"
 	paramAsk     = "cloudlets.ask"
+	paramInspect = "cloudlets.inspect"
 )
 
 // Cmdline renders the words for a kernel command line.
@@ -48,6 +51,9 @@ func (p Params) Cmdline() string {
 	words := []string{paramAsk + "=" + p.Ask}
 	if p.Ask == "" {
 		words = []string{paramServer + "=" + strings.Join(p.Servers, ","), paramMAC + "=" + string(p.MAC), paramToken + "=" + p.Token}
+	}
+	if p.Inspect {
+		words = append(words, paramInspect+"=1")
 	}
 	if p.OnFailure != "" {
 		words = append(words, paramFailure+"="+p.OnFailure)
@@ -71,6 +77,8 @@ func ParseParams(cmdline string) (Params, error) {
 			mac = value
 		case paramFailure:
 			p.OnFailure = value
+		case paramInspect:
+			p.Inspect = value == "1"
 		case paramAsk:
 			p.Ask = value
 		}

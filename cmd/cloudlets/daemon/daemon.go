@@ -130,8 +130,13 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		Site: d.Site, Tracker: d.tracker, Tickets: d.tickets, Render: d.sandbox, Log: d.Log,
 		Loaders: httpboot.Loaders{Dir: d.Settings.Assets, Site: d.Site},
 		Base:    d.baseURL, TFTP: d.tftpAddr, Proxy: d.isProxy, Others: d.others,
-		HTTPS:    d.forMachines(),
-		Overlays: filepath.Join(d.Settings.State, "overlays"),
+		HTTPS:     d.forMachines(),
+		Overlays:  filepath.Join(d.Settings.State, "overlays"),
+		Strangers: func() provision.Strangers { return d.Site.Settings().Strangers },
+		Approve: func(a provision.Approval) error {
+			_, err := d.Site.Approve([]provision.Approval{a}, false)
+			return err
+		},
 	}
 	d.reviews = d.newReviewer()
 	if d.depot, err = OpenDepot(d.Site, d.Settings, ramdisk.Programs{Self: d.Self[0], Embedded: d.Embedded}, d.https.pem(), d.peers(), d.sawKit, d.Log); err != nil {

@@ -19,6 +19,9 @@ func KitKeys(site *site.Site) []depot.Key {
 	for use := range site.ImageUses() {
 		keys = append(keys, depot.Key{Image: use.Image, EntryPoint: use.EntryPoint})
 	}
+	if image := site.Settings().Strangers.Image; image != "" {
+		keys = append(keys, depot.Key{Image: image})
+	}
 	slices.SortFunc(keys, func(a, b depot.Key) int {
 		return cmp.Or(cmp.Compare(a.Image, b.Image), cmp.Compare(a.EntryPoint, b.EntryPoint))
 	})

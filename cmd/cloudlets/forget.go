@@ -1,0 +1,27 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/web"
+)
+
+func forgetCommand(socket *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "forget MAC", Short: "Remove what is known of a machine that no file describes", Args: exactArgs(1),
+		Long: `Forget removes events, state and inspection of a machine that no file of the
+site describes. If it is switched on again, it is seen as a new stranger. What
+was installed on it is forgotten, too.`,
+		Example: "  cloudlets forget 52:54:00:12:34:56",
+		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+			if err := c.Forget(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(shown(cmd), "%s is forgotten\n", args[0])
+			return err
+		}),
+		ValidArgsFunction: completeMachines(socket, 1),
+	}
+}

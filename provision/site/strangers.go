@@ -1,0 +1,112 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"cloudlets/images/jsontext"
+	"cloudlets/provision"
+)
+
+// maxRules bounds the rules for strangers.
+const maxRules = 1000
+
+// strangersField reads what happens to machines that no file describes.
+func strangersField(dst *Settings, n *jsontext.Node) jsontext.Problems {
+	problems := decodeObject(&dst.Strangers, n, map[string]field[provision.Strangers]{
+		"description": ignored[provision.Strangers](),
+		"image": textField(func(s *provision.Strangers, name string) error {
+			var spec provision.Spec
+			err := setImage(&spec, name)
+			s.Image = spec.Image
+			return err
+		}),
+		"rules": rulesField,
+	})
+	if len(problems) == 0 && dst.Strangers.Image == "" && len(dst.Strangers.Rules) > 0 {
+		problems = jsontext.Problems{n.Problem(`it has rules and no "image": strangers are inspected by the kernel and drivers of an image, so name one`)}
+	}
+	return problems
+}
+
+func rulesField(dst *provision.Strangers, n *jsontext.Node) (problems jsontext.Problems) {
+	if !n.IsArray() {
+		return wants(n, "a list […] of rules")
+	}
+	if len(n.Elements()) > maxRules {
+		return jsontext.Problems{n.Problem("there may be at most %d rules", maxRules)}
+	}
+	for _, element := range n.Elements() {
+		var rule provision.Rule
+		wrong := decodeObject(&rule, element, map[string]field[provision.Rule]{
+			"description": ignored[provision.Rule](),
+			"when":        whenField,
+			"profile":     plainText(func(r *provision.Rule) *string { return &r.Profile }),
+			"image":       plainText(func(r *provision.Rule) *string { return &r.Image }),
+			"name": textField(func(r *provision.Rule, pattern string) error {
+				r.Hostname = pattern
+				return provision.CheckNamePattern(pattern)
+			}),
+		})
+		if len(wrong) == 0 {
+			wrong = refused(element, checkRule(rule))
+		}
+		problems = append(problems, wrong...)
+		dst.Rules = append(dst.Rules, rule)
+	}
+	return problems
+}
+
+// checkRule refuses a rule that would approve anybody, or without saying as what.
+func checkRule(r provision.Rule) error {
+	switch {
+	case len(r.When) == 0:
+		return errors.New(`"when" is missing: a rule without it would approve every stranger; {"mac": "*"} says that this is meant`)
+	case r.Profile == "" && r.Image == "":
+		return errors.New(`it has neither "profile" nor "image", so that the machine would get nothing`)
+	}
+	return nil
+}
+
+// whenField reads patterns by the names of what is found in a machine.
+func whenField(dst *provision.Rule, n *jsontext.Node) (problems jsontext.Problems) {
+	if !n.IsObject() {
+		return wants(n, "an object {…} with patterns")
+	}
+	known := slices.Sorted(maps.Keys(provision.Inspection{}.Attributes()))
+	dst.When = make(map[string]string)
+	for _, m := range n.Members() {
+		text, ok := m.Value.Text()
+		switch {
+		case !slices.Contains(known, m.Name):
+			problems = append(problems, m.Place().Problem("%q is nothing that is found in a machine%s; there are %s", m.Name, jsontext.DidYouMean(m.Name, known), wordList(known)))
+		case !ok:
+			problems = append(problems, wants(m.Value, "a text in quotes, in which * stands for any text")...)
+		default:
+			dst.When[m.Name] = text
+		}
+	}
+	return problems
+}
+
+// checkStrangers reports what the rules for strangers name and is not there.
+func (r *siteReader) checkStrangers(v *view) {
+	s := v.settings.Strangers
+	check := func(what, image string) {
+		if _, there := v.imagePath(image); image != "" && !there {
+			hint := jsontext.DidYouMean(image, slices.Collect(maps.Keys(v.images)))
+			r.report(jsontext.About(SettingsFile, "%s names the image %q, which is not in %s/%s", what, image, imagesDir, hint))
+		}
+	}
+	check(`"strangers"`, s.Image)
+	for i, rule := range s.Rules {
+		what := fmt.Sprintf(`rule %d of "strangers"`, i+1)
+		check(what, rule.Image)
+		if _, there := r.profiles[rule.Profile]; rule.Profile != "" && !there {
+			hint := jsontext.DidYouMean(rule.Profile, slices.Collect(maps.Keys(r.profiles)))
+			r.report(jsontext.About(SettingsFile, "%s names the profile %q, and there is no profiles/%s.json%s", what, rule.Profile, rule.Profile, hint))
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package provision
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Strangers is what a site does with machines that no file describes. The zero value
+// lets them go.
+type Strangers struct {
+	// Image is whose kernel and drivers they boot to be inspected; "" means that they
+	// are let go.
+	Image string
+	Rules []Rule
+}
+
+// Rule approves strangers by what was found in them.
+type Rule struct {
+	// When has patterns by the names of [Inspection.Attributes]. All of them must
+	// match; "*" stands for any text.
+	When map[string]string
+	// Profile, Image and Hostname go into the machine's file. Hostname is a pattern
+	// with the names of attributes in braces, and "{n}" for the first number that is
+	// free.
+	Profile, Image, Hostname string
+}
+
+// Decide is [Decide] for a site that may inspect strangers.
+func (s Strangers) Decide(spec *Spec, state State) Decision {
+	if spec != nil || s.Image == "" {
+		return Decide(spec, state)
+	}
+	return Decision{ActionInspect, strangerReason(state) + "; it is inspected by the image " + s.Image + ", and waits for `cloudlets approve`"}
+}
+
+// Verdict is what the rules say of a stranger.
+type Verdict struct {
+	Rule *Rule // the first that matches, or nil
+	// Why says which rule matches, and why those before it do not.
+	Why string
+}
+
+// Judge finds the first rule that matches a stranger. While the agent still listens for
+// switches, a rule that asks for them is not passed over.
+func (s Strangers) Judge(i Inspection) Verdict {
+	var why []string
+	have := i.Attributes()
+	for n := range s.Rules {
+		rule := &s.Rules[n]
+		text, matches, unknown := rule.matches(have, i.Listening)
+		why = append(why, fmt.Sprintf("rule %d %s", n+1, text))
+		if matches {
+			return Verdict{rule, strings.Join(why, "; ")}
+		}
+		if unknown {
+			break
+		}
+	}
+	return Verdict{nil, strings.Join(why, "; ")}
+}
+
+// matches says in words whether a rule matches.
+func (r *Rule) matches(have map[string]string, listening bool) (text string, matches, unknown bool) {
+	for _, name := range slices.Sorted(maps.Keys(r.When)) {
+		if !matchPattern(r.When[name], have[name]) {
+			if listening && heard(name) && have[name] == "" {
+				return fmt.Sprintf("asks for the %s, and no switch has said what it is yet", name), false, true
+			}
+			return fmt.Sprintf("wants %s %q, and it is %q", name, r.When[name], have[name]), false, false
+		}
+	}
+	if listening && (strings.Contains(r.Hostname, "{port}") && have["port"] == "" || strings.Contains(r.Hostname, "{switch}") && have["switch"] == "") {
+		return "makes a name of the switch, and no switch has said what it is yet", false, true
+	}
+	return "matches", true, false
+}
+
+// heard says whether an attribute is what switches say.
+func heard(name string) bool { return name == "switch" || name == "port" }
+
+// matchPattern says whether a text matches a pattern, in capitals or not.
+func matchPattern(pattern, text string) bool {
+	parts := strings.Split(strings.ToLower(pattern), "*")
+	text = strings.ToLower(text)
+	rest, begins := strings.CutPrefix(text, parts[0])
+	if len(parts) == 1 {
+		return begins && rest == ""
+	}
+	if !begins {
+		return false
+	}
+	last := len(parts) - 1
+	for _, part := range parts[1:last] {
+		_, after, found := strings.Cut(rest, part)
+		if !found {
+			return false
+		}
+		rest = after
+	}
+	return strings.HasSuffix(rest, parts[last])
+}
+
+// placeholder is an attribute's name, or n, in a pattern for names.
+var placeholder = regexp.MustCompile(`\{([^{}]*)\}`)
+
+// CheckNamePattern refuses a pattern for names that asks for what there is not.
+func CheckNamePattern(pattern string) error {
+	known := slices.Collect(maps.Keys(Inspection{}.Attributes()))
+	for _, found := range placeholder.FindAllStringSubmatch(pattern, -1) {
+		if found[1] != "n" && !slices.Contains(known, found[1]) {
+			slices.Sort(known)
+			return fmt.Errorf("{%s} is nothing that is found in a machine; there are {n} and {%s}", found[1], strings.Join(known, "}, {"))
+		}
+	}
+	if strings.ContainsAny(placeholder.ReplaceAllString(pattern, ""), "{}") {
+		return fmt.Errorf("%q has a brace without the other one; want a name such as \"r3-{port}\"", pattern)
+	}
+	return nil
+}
+
+// maxNumber bounds the numbers that are tried for "{n}".
+const maxNumber = 100_000
+
+// Name makes the hostname of a stranger. taken says whether another machine has a name.
+// The site judges whether it is a hostname.
+func (r *Rule) Name(i Inspection, taken func(string) bool) (string, error) {
+	have := i.Attributes()
+	var missing string
+	fill := func(n int) string {
+		return placeholder.ReplaceAllStringFunc(r.Hostname, func(p string) string {
+			name := strings.Trim(p, "{}")
+			if name == "n" {
+				return strconv.Itoa(n)
+			}
+			value := hostnamePart(have[name])
+			if value == "" {
+				missing = cmp.Or(missing, name)
+			}
+			return value
+		})
+	}
+	name := fill(1)
+	if missing != "" {
+		return "", fmt.Errorf("its name cannot be made of %q: it has no %s", r.Hostname, missing)
+	}
+	numbered := strings.Contains(r.Hostname, "{n}")
+	for n := 2; numbered && taken(name) && n <= maxNumber; n++ {
+		name = fill(n)
+	}
+	if taken(name) {
+		return "", fmt.Errorf("its name would be %s, and another machine has that; a name made with {n} or {serial} is unique", name)
+	}
+	return name, nil
+}
+
+// hostnamePart makes what a machine says of itself part of a hostname: "Ethernet1/7"
+// becomes "ethernet1-7".
+func hostnamePart(text string) string {
+	return strings.Trim(strings.Map(func(c rune) rune {
+		switch {
+		case c >= 'a' && c <= 'z' || c >= '0' && c <= '9':
+			return c
+		case c >= 'A' && c <= 'Z':
+			return c - 'A' + 'a'
+		}
+		return '-'
+	}, text), "-")
+}

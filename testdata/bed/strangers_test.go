@@ -1,0 +1,63 @@
+package bed_test
+
+import (
+	"crypto/sha256"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"cloudlets/provision"
+	"cloudlets/testdata/bed"
+)
+
+// TestStrangerIsInspected switches on a machine that no file describes. It is inspected, and its disk
+// stays as it is; it waits, is approved, and installs without being touched.
+func TestStrangerIsInspected(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, map[string]string{"small": small}, asServer)
+	r.configure(object{"strangers": object{"image": "small"}})
+	const mac = "52:54:00:00:00:41"
+	disk := r.newDisk("node41")
+	before := digestOf(t, disk.File)
+
+	m := r.on(bed.Spec{MAC: mac, Firmware: bed.BIOS, Disks: []bed.Disk{disk}})
+	r.expect(m, "inspected: it waits for `cloudlets approve`")
+	if digestOf(t, disk.File) != before {
+		t.Error("the inspection has changed the disk")
+	}
+	found := r.machine(mac)
+	if found.Stage != provision.StageInspect || found.Next.Action != provision.ActionInspect || found.Inspection == nil {
+		t.Fatalf("the stranger is in stage %s, next %s, inspection %+v", found.Stage, found.Next.Action, found.Inspection)
+	}
+	if i := found.Inspection; len(i.Disks) != 1 || i.Disks[0].Serial != "NODE41" || i.Firmware.Kind != "bios" || len(i.PCI) == 0 || i.Memory == 0 {
+		t.Errorf("the inspection found %+v", i)
+	}
+	if shown := r.run("machines", mac); !strings.Contains(shown, "serial NODE41") || !strings.Contains(shown, ": empty") {
+		t.Errorf("the stranger is shown as\n%s", shown)
+	}
+	if plan := r.run("approve", mac, "--image", "small", "--name", "node41", "--install", "--dry-run"); !strings.Contains(plan, `"hostname": "node41"`) {
+		t.Errorf("the approval would write\n%s", plan)
+	}
+	r.run("approve", mac, "--image", "small", "--name", "node41", "--install")
+	if _, err := os.Stat(filepath.Join(r.daemon.Site, provision.MAC(mac).File())); err != nil {
+		t.Error(err)
+	}
+	r.expect(m, `node41 login: `)
+	r.installed(mac, 1)
+}
+
+func digestOf(t *testing.T, name string) (sum [sha256.Size]byte) {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		t.Fatal(err)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
