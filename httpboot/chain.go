@@ -80,6 +80,8 @@ type Chain struct {
 	// claims bound the plans that are made at once, and the others the files that
 	// are sent at once.
 	claims, downloads, strangers turns
+	// consoles and failures bound what agents say before they have a session.
+	consoles, failures ration
 }
 
 var (

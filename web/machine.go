@@ -42,7 +42,9 @@ type Machine struct {
 	// Next is what the machine's next boot does.
 	Next Next `json:"next"`
 	// Failure is why the last install failed.
-	Failure     string            `json:"failure,omitempty"`
+	Failure string `json:"failure,omitempty"`
+	// Again says that after this failure the agent tries again by itself.
+	Again       bool              `json:"again,omitempty"`
 	Installs    int               `json:"installs"`
 	InstalledAt time.Time         `json:"installedAt,omitzero"`
 	Facts       map[string]string `json:"facts,omitempty"`
@@ -53,16 +55,18 @@ type System struct {
 	Image      string `json:"image"`
 	EntryPoint string `json:"entrypoint,omitempty"`
 	// Pack is the digest of the image's content, "sha256:…".
-	Pack string    `json:"pack,omitempty"`
-	Disk string    `json:"disk,omitempty"`
-	Time time.Time `json:"time,omitzero"`
+	Pack string `json:"pack,omitempty"`
+	Disk string `json:"disk,omitempty"`
+	// Tells says that the system says by itself when it runs.
+	Tells bool      `json:"tells,omitempty"`
+	Time  time.Time `json:"time,omitzero"`
 }
 
 func newSystem(s *provision.System) *System {
 	if s == nil {
 		return nil
 	}
-	return &System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: s.Pack, Disk: s.Disk, Time: s.Time}
+	return &System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: s.Pack, Disk: s.Disk, Tells: s.Tells, Time: s.Time}
 }
 
 // Next is what a machine's next boot does, and why.
@@ -100,7 +104,7 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 		Installing: state.Installing(), Progress: newProgress(state),
 		Armed: state.Armed, ArmedBy: state.ArmedBy, ArmedAt: state.ArmedAt,
 		Next:    Next{decision.Action, decision.Reason},
-		Failure: state.Failure, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts,
+		Failure: state.Failure, Again: state.Again, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts,
 	}
 }
 
