@@ -92,6 +92,8 @@ type Chain struct {
 	// approving is held while a rule approves a machine, so that names stay unique.
 	approving sync.Mutex
 	kept      pace // of inspections
+	// consoles and failures bound what agents say before they have a session.
+	consoles, failures ration
 }
 
 var (

@@ -231,7 +231,7 @@ func refusalUnless(ctx context.Context, err error) error {
 func newPlan(session track.Session, spec *provision.Spec, kit *depot.Kit, wanted target.Plan, overlay wire.Blob, wipe bool) wire.Plan {
 	plan := wire.Plan{
 		MAC: session.MAC, Session: session.Secret, Image: spec.Image, Hostname: rendering.Hostname(spec),
-		Disk: spec.Disk, Wipe: wipe, Handover: spec.Handover, BootEntry: spec.BootEntry, Target: wanted,
+		Disk: spec.Disk, Wipe: wipe, Retry: spec.Retry, Handover: spec.Handover, BootEntry: spec.BootEntry, Target: wanted,
 		Init: kit.Init, Pack: blob(kit.Pack, "pack"), Overlay: overlay,
 		BootLoaders: map[string]wire.Blob{}, ImageManifest: kit.Manifest.JSON(),
 	}

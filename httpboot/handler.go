@@ -35,6 +35,7 @@ func (c *Chain) Handler() http.Handler {
 	mux.HandleFunc("GET "+depot.FilePath("{digest}", "{name}"), c.file)
 	mux.HandleFunc("GET "+depot.OfferPath+"{content}", c.offer)
 	mux.HandleFunc("POST "+wire.ClaimPath, c.claim)
+	mux.HandleFunc("POST "+wire.ConsolePath, c.console)
 	mux.HandleFunc("POST "+wire.EventsPath, c.events)
 	mux.HandleFunc("POST "+wire.InspectPath, c.inspection)
 	mux.HandleFunc("GET "+overlayPath, c.overlay)

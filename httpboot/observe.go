@@ -59,9 +59,32 @@ func (c *Chain) SawExchange(x dhcp.Exchange) {
 			event.Facts["uuid"] = x.Client.UUID
 		}
 	}
-	if err := c.Tracker.Observe(c.of(event)); err != nil {
-		c.logger().Error("an event was lost", "machine", mac, "event", event.Text, "error", err)
+	if event.Stage == provision.StageFirmware {
+		c.sawBreakOff(mac)
 	}
+	c.observe(c.of(event))
+}
+
+func (c *Chain) observe(e provision.Event) {
+	if err := c.Tracker.Observe(e); err != nil {
+		c.logger().Error("an event was lost", "machine", e.MAC, "event", e.Text, "error", err)
+	}
+}
+
+// sawBreakOff tells, when a machine's firmware starts, of an install that this broke off.
+func (c *Chain) sawBreakOff(card provision.MAC) {
+	state := c.state(card)
+	if !state.Installing() {
+		return
+	}
+	at := fmt.Sprintf("in the stage %q", state.Stage)
+	if state.Progress != nil {
+		at += " at " + bytesize.Decimal(state.Progress.Done)
+	}
+	c.observe(c.of(provision.Event{
+		MAC: card, Kind: provision.KindLog, Text: "the machine started again " + at + ": that install was broken off",
+		Reason: "it was switched off or reset, or its kernel stopped; the disk is not bootable until an install ends",
+	}))
 }
 
 // isMain says whether an address is the one at which people look for the machine

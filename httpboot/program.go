@@ -2,6 +2,7 @@ package httpboot
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"time"
@@ -24,6 +25,8 @@ type Program struct {
 	// Cmdline is the kernel's command line. It contains the token with which the
 	// agent claims its plan.
 	Cmdline string
+	// Order changes with what a person ordered, see [wire.Answer].
+	Order string
 	// Inspects says that the agent only looks at the machine.
 	Inspects bool
 }
@@ -56,6 +59,12 @@ func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d 
 	c.meet(mac, "")
 	text, event := c.next(ctx, mac, d)
 	event.MAC = mac
+	if agent, is := d.(unifiedAgent); is && agent.asked {
+		if event.Stage == provision.StageKernel {
+			return text // its claim is recorded
+		}
+		event.Stage, event.Text = "", "the agent asks again: "+event.Text
+	}
 	if warning := c.foreign(mac, from); warning != "" {
 		// A person or another host looks. The machine is where it was.
 		event.Reason, event.Stage, event.Facts = event.Reason+"; "+warning, "", nil
@@ -92,19 +101,23 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 		event.Text, event.Reason = "told to ask again in a moment", err.Error()
 		return d.again(mac, "the image is being packed"), event
 	}
+	if err != nil && decision.Action == provision.ActionInspect {
+		event.Text, event.Reason = "not inspected: the image for strangers cannot be booted", err.Error()
+		return d.leave(err.Error()), event
+	}
 	if err != nil {
-		return d.leave(err.Error()), notBooted(event, "not installed: its image cannot be booted", err)
+		return unable(d, err), notBooted(event, "not installed: its image cannot be booted", err)
 	}
 	if decision.Action == provision.ActionInspect {
 		return c.inspect(ctx, mac, spec, kit, d, event)
 	}
 	text, err := c.install(ctx, mac, spec, kit, d)
 	if err != nil && isRefusal(err) {
-		return d.leave(err.Error()), notBooted(event, "not installed", err)
+		return unable(d, err), notBooted(event, "not installed", err)
 	}
 	if err != nil {
 		event.Text, event.Reason = "not installed", err.Error()
-		return d.leave(err.Error()), event
+		return unable(d, err), event
 	}
 	event.Stage = provision.StageKernel
 	event.Text = fmt.Sprintf("boots kernel %s of %s to install it", kit.Kernels[0].Version, spec.Image)
@@ -117,6 +130,22 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 func notBooted(event provision.Event, text string, err error) provision.Event {
 	event.Kind, event.Text = provision.KindFailed, text+": "+err.Error()
 	return event
+}
+
+// unable leaves because of an error that a person can mend. A boot loader goes on to the
+// machine's next boot device, and an agent may wait.
+func unable(d dialect, err error) string {
+	if agent, is := d.(unifiedAgent); is {
+		return agent.unable(err.Error())
+	}
+	return d.leave(err.Error())
+}
+
+// order is a digest of what a person ordered for a machine: all that its file says, its
+// image, and when its install was armed.
+func (c *Chain) order(spec *provision.Spec, kit *depot.Kit) string {
+	text := fmt.Sprintf("%s %d %+v %d", spec.Order(), spec.Retry, spec.System(kit.Pack.Digest, c.Tracker.Key()), c.state(spec.MAC).ArmedAt.UnixNano())
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
 }
 
 // install boots the image's own kernel with the agent's RAM disk, in the dialect of
@@ -140,6 +169,7 @@ func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision
 	if err != nil {
 		return "", err
 	}
+	p.Order = c.order(spec, kit)
 	params := wire.Params{Servers: c.servers(ctx, spec), MAC: card, Token: token}
 	p.Cmdline = boot.JoinWords(asked, params.Cmdline())
 	return d.boot(p)

@@ -80,7 +80,7 @@ func (c *Chain) params(w http.ResponseWriter, r *http.Request) {
 	if mac, err := provision.ParseMAC(r.PathValue("mac")); err == nil && r.Method == http.MethodGet {
 		c.renewUnified(r.Context(), mac, c.scriptBase(r), until)
 	}
-	c.answer(w, r, "application/json", unifiedAgent{until})
+	c.answer(w, r, "application/json", unifiedAgent{until, r.URL.Query().Has(wire.AgainQuery)})
 }
 
 // renewUnified has the signed program of a machine made anew, if its image has
@@ -99,16 +99,20 @@ func (c *Chain) renewUnified(ctx context.Context, mac provision.MAC, base string
 	}
 }
 
-// unifiedAgent is the dialect of an agent in a signed program: a [wire.Answer]. The
-// agent runs already, so of a [Program] it is told the parameters alone.
-type unifiedAgent struct{ until time.Time } // when its request must be answered
+// unifiedAgent is the dialect of an agent in a signed program, and of any agent that asks
+// again: a [wire.Answer]. The agent runs already, so of a [Program] it is told the
+// parameters alone.
+type unifiedAgent struct {
+	until time.Time // when its request must be answered
+	asked bool      // it has failed, and asks again
+}
 
 var _ dialect = unifiedAgent{}
 
 func (a unifiedAgent) patience() time.Duration { return time.Until(a.until) }
 
 func (unifiedAgent) boot(p Program) (string, error) {
-	return answerText(wire.Answer{Cmdline: p.Cmdline}), nil
+	return answerText(wire.Answer{Cmdline: p.Cmdline, Order: p.Order}), nil
 }
 
 func (unifiedAgent) again(_ provision.MAC, reason string) string {
@@ -116,6 +120,10 @@ func (unifiedAgent) again(_ provision.MAC, reason string) string {
 }
 
 func (unifiedAgent) leave(reason string) string { return answerText(wire.Answer{Leave: reason}) }
+
+func (unifiedAgent) unable(reason string) string {
+	return answerText(wire.Answer{Leave: reason, Mendable: true})
+}
 
 func answerText(a wire.Answer) string {
 	text, err := json.Marshal(a)

@@ -67,6 +67,8 @@ type Spec struct {
 	// BootEntry makes the install put an entry for the disk into the boot order of
 	// UEFI firmware.
 	BootEntry bool
+	// Retry is how often the agent tries again by itself after an attempt that failed.
+	Retry int
 	// Silent keeps the installed system from saying that it runs.
 	Silent bool
 	Quirks Quirks
@@ -87,6 +89,13 @@ const (
 	// machine gets kernel, RAM disk and command line as one signed program by UEFI
 	// HTTP Boot, and its disk is signed with the same key.
 	ByOwner SecureBoot = "owner"
+)
+
+// DefaultRetry and MaxRetry are what a [Spec] has for Retry if the file says nothing, and
+// at most.
+const (
+	DefaultRetry = 3
+	MaxRetry     = 100
 )
 
 // Quirks are deviations that a machine's firmware needs.
@@ -198,6 +207,8 @@ type Event struct {
 	Wipe bool `json:"wipe,omitempty"`
 	// System comes with a KindClaim that begins an install: what it writes.
 	System *System `json:"system,omitempty"`
+	// Again comes with KindFailed, and says that the agent tries again by itself.
+	Again bool `json:"again,omitempty"`
 	// Boot comes with KindRunning: the time since the system's kernel started.
 	Boot time.Duration `json:"boot,omitempty"`
 	// Count is how often the same thing happened within a short time, if that
@@ -257,7 +268,9 @@ type State struct {
 	// Quiet is set when the machine was not heard for too long; nil once it is heard.
 	Quiet *Quiet `json:"quiet,omitempty"`
 	// Failure is why the last install failed; "" once a new one begins.
-	Failure  string            `json:"failure,omitempty"`
+	Failure string `json:"failure,omitempty"`
+	// Again says that after this failure the agent tries again by itself.
+	Again    bool              `json:"again,omitempty"`
 	Progress *Progress         `json:"progress,omitempty"`
 	Facts    map[string]string `json:"facts,omitempty"`
 	// Cards are the network cards by which the machine booted and showed a UUID: the

@@ -68,7 +68,7 @@ func foldKind(s State, e Event) State {
 		s.Cancelled = s.Cancelled || e.By != ""
 	case KindClaim:
 		if e.Stage != "" { // the claim was not refused, so a new install begins
-			s.Failure, s.Writing = "", e.System
+			s.Failure, s.Again, s.Writing = "", false, e.System
 		}
 	case KindStage:
 		if e.Stage == StagePartition { // from here on, what was on the disk is lost
@@ -77,14 +77,14 @@ func foldKind(s State, e Event) State {
 	case KindRunning:
 		s.Running = &Running{Time: e.Time, Boot: e.Boot}
 	case KindFailed:
-		s.Failure = e.Text
+		s.Failure, s.Again = e.Text, e.Again
 	case KindDone:
 		if s.Stage != StageInstalled || s.InstalledAt.Before(s.Since) { // an agent may report the same end twice
 			s.Installs++
 			s.InstalledAt = e.Time
 			s.Has, s.Writing = s.written(e), nil
 		}
-		s.Failure = ""
+		s.Failure, s.Again = "", false
 		s = disarmed(s)
 	}
 	return s

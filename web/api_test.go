@@ -89,7 +89,7 @@ func TestOneMachineInDetail(t *testing.T) {
 	}
 	wantSpec := &web.Spec{
 		Image: "debian", Hostname: "web-1.example.org", Address: "10.0.0.21", Disk: &provision.DiskHints{Serial: "S4EW"},
-		Filesystem: "ext4", Handover: provision.Switch, Args: []string{"password"},
+		Filesystem: "ext4", Retry: provision.DefaultRetry, Handover: provision.Switch, Args: []string{"password"},
 	}
 	if diff := cmp.Diff(wantSpec, d.Spec); diff != "" {
 		t.Error(diff)

@@ -47,6 +47,7 @@ type Spec struct {
 	HTTPS         *bool                `json:"https,omitempty"`
 	Network       *provision.Network   `json:"network,omitempty"`
 	BootEntry     bool                 `json:"bootEntry,omitempty"`
+	Retry         int                  `json:"retry"`
 	// Silent says that the installed system is not to say that it runs.
 	Silent bool              `json:"silent,omitempty"`
 	Quirks *provision.Quirks `json:"quirks,omitempty"`
@@ -83,7 +84,7 @@ func newSpec(spec *provision.Spec) *Spec {
 	s := &Spec{
 		MACs: spec.Cards, UUID: spec.UUID, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
 		Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
-		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry, Silent: spec.Silent,
+		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry, Retry: spec.Retry, Silent: spec.Silent,
 		Power: spec.Power.Shown(),
 		Args:  slices.Sorted(maps.Keys(spec.Config.Args)),
 	}

@@ -46,7 +46,9 @@ type Machine struct {
 	// Problems are what is known to be wrong with its file, its image, or both
 	// together, each with its place. With an error among them it is not armed;
 	// after its place, a "warning: " keeps nothing from being installed.
-	Problems    []string          `json:"problems,omitempty"`
+	Problems []string `json:"problems,omitempty"`
+	// Again says that after this failure the agent tries again by itself.
+	Again       bool              `json:"again,omitempty"`
 	Installs    int               `json:"installs"`
 	InstalledAt time.Time         `json:"installedAt,omitzero"`
 	Facts       map[string]string `json:"facts,omitempty"`
@@ -57,16 +59,18 @@ type System struct {
 	Image      string `json:"image"`
 	EntryPoint string `json:"entrypoint,omitempty"`
 	// Pack is the digest of the image's content, "sha256:…".
-	Pack string    `json:"pack,omitempty"`
-	Disk string    `json:"disk,omitempty"`
-	Time time.Time `json:"time,omitzero"`
+	Pack string `json:"pack,omitempty"`
+	Disk string `json:"disk,omitempty"`
+	// Tells says that the system says by itself when it runs.
+	Tells bool      `json:"tells,omitempty"`
+	Time  time.Time `json:"time,omitzero"`
 }
 
 func newSystem(s *provision.System) *System {
 	if s == nil {
 		return nil
 	}
-	return &System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: s.Pack, Disk: s.Disk, Time: s.Time}
+	return &System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: s.Pack, Disk: s.Disk, Tells: s.Tells, Time: s.Time}
 }
 
 // Next is what a machine's next boot does, and why.
@@ -105,7 +109,7 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 		Armed: state.Armed, ArmedBy: state.ArmedBy, ArmedAt: state.ArmedAt,
 		Next:     Next{decision.Action, decision.Reason},
 		Problems: s.problemsOf(state.MAC),
-		Failure:  state.Failure, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts,
+		Failure:  state.Failure, Again: state.Again, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts,
 	}
 }
 

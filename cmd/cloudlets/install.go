@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,50 +16,110 @@ import (
 )
 
 func installCommand(socket *string) *cobra.Command {
-	var cancel, dryRun, wipe, switchOn, asJSON bool
+	var o orderFlags
 	cmd := &cobra.Command{
-		Use: "install MAC|HOSTNAME", Short: "Arm a machine's install: its next network boot writes its disk", Args: exactArgs(1),
+		Use: "install MAC|HOSTNAME...", Short: "Arm a machine's install: its next network boot writes its disk", Args: usage(cobra.MinimumNArgs(1)),
 		Long: `Install arms one install: the machine's next boot from the network writes its
 image to its disk, and then the machine is disarmed. A disk that is not empty is
-refused, unless --wipe says that all of it may be lost, this once.
+refused, unless --wipe says that all of it may be lost, this once. Names may be
+ranges, such as node[1-20].
 
 With --power the machine starts at once, from the network, by what its file names as
 "power" (see cloudlets power). One that is on is switched off and on again, whatever
-runs there.`,
-		Example: "  cloudlets install node1\n  cloudlets install node1 --power\n  cloudlets install node1 --wipe\n  cloudlets install 52:54:00:12:34:56 --cancel",
+runs there.
+
+With --wait it waits until every machine's new system says that it runs, or is
+installed, if its image cannot say so. Attempts that the machine repeats by
+itself are waited for. The exit code is 0 if all went well, and 1 if a machine
+failed, became quiet or was called off, or at the end of --timeout.`,
+		Example: "  cloudlets install node1\n  cloudlets install node1 --power\n  cloudlets install node1 --wipe\n  cloudlets install 'node[1-20]' --wait --timeout 1h\n  cloudlets install 52:54:00:12:34:56 --cancel",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
-			if switchOn {
-				if err := wantPower(cmd.Context(), c, args[0]); err != nil {
-					return err
-				}
+			names, err := expandNames(args)
+			if err != nil {
+				return codedError{err, exitUsage}
 			}
-			m, err := armOrCancel(cmd, c, args[0], cancel, dryRun, wipe)
-			if err == nil && switchOn && !dryRun {
-				err = bootInstaller(cmd.Context(), c, m)
-			}
-			return show(cmd, asJSON, m, err, func(w io.Writer, m web.Detail) { printOrder(w, m, cancel, dryRun, wipe, switchOn) })
+			return o.run(cmd, c, names)
 		}),
-		ValidArgsFunction: completeMachines(socket, 1),
+		ValidArgsFunction: completeMachines(socket, -1),
 	}
-	cmd.Flags().BoolVar(&cancel, "cancel", false, "disarm the machine, and stop an install that is running")
-	cmd.Flags().BoolVar(&wipe, "wipe", false, "let this install overwrite a disk that is not empty: all that is on it is lost")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be done, and do nothing")
-	cmd.Flags().BoolVar(&switchOn, "power", false, "have the machine boot from the network now: it is switched on, or off and on again")
-	cmd.MarkFlagsMutuallyExclusive("cancel", "wipe")
-	cmd.MarkFlagsMutuallyExclusive("cancel", "power")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	o.flags(cmd)
 	return cmd
 }
 
-func armOrCancel(cmd *cobra.Command, c *web.Client, name string, cancel, dryRun, wipe bool) (web.Detail, error) {
-	switch {
-	case dryRun:
-		return c.Machine(cmd.Context(), name)
-	case cancel:
-		return c.Cancel(cmd.Context(), name, caller())
-	default:
-		return c.Install(cmd.Context(), name, web.Order{By: caller(), Wipe: wipe})
+// orderFlags are what a person orders of machines.
+type orderFlags struct {
+	cancel, dryRun, wipe, power, wait, asJSON bool
+	timeout                                   time.Duration
+}
+
+func (o *orderFlags) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.cancel, "cancel", false, "disarm the machine, and stop an install that is running")
+	cmd.Flags().BoolVar(&o.wipe, "wipe", false, "let this install overwrite a disk that is not empty: all that is on it is lost")
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	cmd.Flags().BoolVar(&o.power, "power", false, "have the machine boot from the network now: it is switched on, or off and on again")
+	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until the installs have ended")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "with --wait: wait no longer than this, such as 45m; 0 is no bound")
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON: an object for one machine, a list for several")
+	cmd.MarkFlagsMutuallyExclusive("cancel", "wipe")
+	cmd.MarkFlagsMutuallyExclusive("cancel", "power")
+	cmd.MarkFlagsMutuallyExclusive("cancel", "wait")
+	cmd.MarkFlagsMutuallyExclusive("dry-run", "wait")
+	cmd.MarkFlagsMutuallyExclusive("json", "wait")
+}
+
+// run gives the order to each machine. One that refuses it does not keep it from the
+// others.
+func (o *orderFlags) run(cmd *cobra.Command, c *web.Client, names []string) error {
+	var failures []error
+	var list []web.Detail
+	var machines []*waited
+	for _, name := range names {
+		m, err := o.give(cmd, c, name)
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		list = append(list, m)
+		machines = append(machines, &waited{name: name, since: m.ArmedAt})
+		if !o.asJSON {
+			printOrder(shown(cmd), m, o.cancel, o.dryRun, o.wipe, o.power)
+		}
 	}
+	switch {
+	case o.asJSON && len(names) == 1 && len(list) == 1:
+		return printJSON(cmd.OutOrStdout(), list[0])
+	case o.asJSON && len(names) > 1:
+		failures = append(failures, printJSON(cmd.OutOrStdout(), list))
+	case o.wait && len(machines) > 0:
+		ctx := cmd.Context()
+		if o.timeout > 0 {
+			var stop context.CancelFunc
+			ctx, stop = context.WithTimeout(ctx, o.timeout)
+			defer stop()
+		}
+		failures = append(failures, waitFor(ctx, shown(cmd), c.Machine, machines))
+	}
+	return errors.Join(failures...)
+}
+
+// give gives the order to one machine.
+func (o *orderFlags) give(cmd *cobra.Command, c *web.Client, name string) (web.Detail, error) {
+	if o.power {
+		if err := wantPower(cmd.Context(), c, name); err != nil {
+			return web.Detail{}, err
+		}
+	}
+	switch {
+	case o.dryRun:
+		return c.Machine(cmd.Context(), name)
+	case o.cancel:
+		return c.Cancel(cmd.Context(), name, caller())
+	}
+	m, err := c.Install(cmd.Context(), name, web.Order{By: caller(), Wipe: o.wipe})
+	if err == nil && o.power {
+		err = bootInstaller(cmd.Context(), c, m)
+	}
+	return m, err
 }
 
 func printOrder(w io.Writer, m web.Detail, cancel, dryRun, wipe, switchedOn bool) {

@@ -32,6 +32,10 @@ type HTTP struct {
 	Digest string
 	Retry  Retry
 	Logger *slog.Logger // nil is silent
+	// Resumed is called when bytes come again after a connection broke off: at which
+	// byte, how long ago the last one had come, and why. It may be nil, and may be
+	// called by several goroutines.
+	Resumed func(off int64, after time.Duration, cause error)
 
 	mu   sync.Mutex
 	etag string // of the first answer; all others must agree
@@ -107,6 +111,7 @@ type httpReader struct {
 	cancel   context.CancelFunc
 	moved    time.Time // when the last byte came
 	tries    int       // since then
+	broke    error     // why the first of them was necessary
 }
 
 // Read implements io.Reader.
@@ -131,9 +136,17 @@ func (r *httpReader) Read(p []byte) (int, error) {
 			}
 		}
 		if n > 0 {
-			r.moved, r.tries = time.Now(), 0
+			r.resume(r.off - int64(n))
+			r.moved, r.tries, r.broke = time.Now(), 0, nil
 			return n, nil
 		}
+	}
+}
+
+// resume tells that bytes come again from off on, if none could be had meanwhile.
+func (r *httpReader) resume(off int64) {
+	if r.broke != nil && r.h.Resumed != nil {
+		r.h.Resumed(off, time.Since(r.moved), r.broke)
 	}
 }
 
@@ -173,6 +186,9 @@ func (r *httpReader) wait(cause error) error {
 	}
 	d := r.retry.pause(r.tries)
 	r.tries++
+	if r.broke == nil {
+		r.broke = cause
+	}
 	if r.h.Logger != nil {
 		r.h.Logger.Warn("connection lost, trying again", "url", r.h.URL, "offset", r.off, "try", r.tries, "wait", d, "err", cause)
 	}

@@ -9,6 +9,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,74 +85,110 @@ func run(ctx context.Context, console *console, params wire.Params) (wire.Params
 		console.say("network: %s has %s; this machine is inspected, and no disk is written", network.Name, network.Address)
 		return told, inspectMachine(ctx, console, told, disks, log)
 	}
-	return told, runPlan(ctx, console, told, drivers, disks, network, log)
+	console.say("network: %s has %s", network.Name, network.Address)
+	trust, err := readTrust(wire.TrustFile, told.Servers)
+	if err != nil {
+		return told, err
+	}
+	server, err := newClientOf(told.Servers, trust, log)
+	if err != nil {
+		return told, err
+	}
+	m := &machine{console: console, drivers: drivers, network: network, server: server, log: log, disks: disks}
+	m.attempts = attempts{console: console, server: server, attempt: m.attempt}
+	return told, m.attempts.run(ctx, told)
 }
 
-// runPlan claims the machine's plan and carries it out. disks waits for the machine's
-// disks. It returns only with an error.
-func runPlan(ctx context.Context, console *console, params wire.Params, drivers *kmod.Loader, disks func() ([]provision.DiskInfo, error), network *uplink.Link, log *slog.Logger) error {
-	console.say("network: %s has %s", network.Name, network.Address)
-	inventory, err := readInventory(os.DirFS("/sys"), disks)
+// machine is the machine that the agent runs on, once it has a network.
+type machine struct {
+	console *console
+	drivers *kmod.Loader
+	network *uplink.Link
+	server  *client
+	log     *slog.Logger
+	// disks waits for the machine's disks, once; it is nil after that.
+	disks    func() ([]provision.DiskInfo, error)
+	own      Own
+	attempts attempts
+}
+
+// attempt claims the machine's plan and carries it out. It returns only with an error,
+// see [attempts].
+func (m *machine) attempt(ctx context.Context, params wire.Params) error {
+	m.console.setMute(false)
+	m.server.sendConsole(ctx, params, m.console, nil)
+	inventory, err := m.inventory(ctx)
 	if err != nil {
-		return fmt.Errorf("look at the hardware: %w", err)
-	}
-	for _, d := range inventory.Disks {
-		console.say("disk %s, hints for it: %s", d, d.Hints())
-	}
-	trust, err := readTrust(wire.TrustFile, params.Servers)
-	if err != nil {
+		err = fmt.Errorf("look at the hardware: %w", err)
+		m.server.sendConsole(ctx, params, m.console, err)
 		return err
 	}
-	server, err := newClientOf(params.Servers, trust, log)
+	m.server.sendConsole(ctx, params, m.console, nil)
+	plan, err := m.server.claim(ctx, params, inventory)
 	if err != nil {
+		if _, no := errors.AsType[refusal](err); !no { // the server knows what it refused
+			m.server.sendConsole(ctx, params, m.console, err)
+		}
 		return err
 	}
-	plan, err := server.claim(ctx, params, inventory)
-	if err != nil {
-		return err
-	}
-	drivers.LoadNamed(plan.Target.Filesystem)
+	m.console.setMute(true)
+	defer m.console.setMute(false)
+	m.drivers.LoadNamed(plan.Target.Filesystem)
 	if plan.BootEntry {
-		drivers.LoadNamed("efivarfs")
+		m.drivers.LoadNamed("efivarfs")
 	}
-	return install(ctx, console, server, plan, inventory, network, log)
+	return m.install(ctx, plan, inventory)
+}
+
+// inventory looks at the hardware. Disks may have come since it did so last.
+func (m *machine) inventory(ctx context.Context) (provision.Inventory, error) {
+	sys, disks := os.DirFS("/sys"), m.disks
+	if m.disks = nil; disks == nil {
+		disks = watchDisks(ctx, sys, m.drivers.LoadNew)
+	}
+	inventory, err := readInventory(sys, disks)
+	for _, d := range inventory.Disks {
+		m.console.say("disk %s, hints for it: %s", d, d.Hints())
+	}
+	return inventory, err
 }
 
 // install carries out the plan and hands the machine over. It returns only
 // with an error.
-func install(ctx context.Context, console *console, server *client, plan wire.Plan, inventory provision.Inventory, network *uplink.Link, log *slog.Logger) error {
+func (m *machine) install(ctx context.Context, plan wire.Plan, inventory provision.Inventory) error {
 	writing, callOff := context.WithCancelCause(ctx)
 	defer callOff(nil)
-	reporter := newReporter(ctx, plan.MAC, server, console, func(why error) {
+	reporter := newReporter(ctx, plan.MAC, m.server, m.console, func(why error) {
 		callOff(fmt.Errorf("called off by the server: %w", why))
 	})
 	defer reporter.close()
 	result, err := Install(writing, Job{
-		Plan: plan, Inventory: inventory, Server: server.base, HTTP: server.http,
-		Report: reporter.report, Permit: reporter.permit, Target: newRoot, Log: log, Variables: mountVariables,
+		Plan: plan, Inventory: inventory, Server: m.server.base, HTTP: m.server.http, Own: &m.own,
+		Report: reporter.report, Permit: reporter.permit, Target: newRoot, Log: m.log, Variables: mountVariables,
 		Disks: func() ([]provision.DiskInfo, error) { return hardware.Disks(os.DirFS("/sys")) },
 	})
 	if cause := context.Cause(writing); err != nil && cause != nil {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	if err != nil {
-		reporter.fail(err)
-		return err
+		failure, again, text := m.attempts.planFailed(err, plan.Retry)
+		reporter.fail(err, again, text)
+		return failure
 	}
 	// Until the server knows that the disk is done, the machine is armed: a
 	// restart would install again. So the report comes before the hand-over.
 	reporter.report(provision.Event{Kind: provision.KindStage, Stage: provision.StageHandover, Text: "handing over by " + string(plan.Handover)})
 	if err := reporter.done(result); err != nil {
-		return fmt.Errorf("report that the install is complete: %w", err)
+		return lastError{fmt.Errorf("report that the install is complete: %w", err)}
 	}
-	network.Down()
-	return handOver(plan, result, console)
+	m.network.Down()
+	return lastError{cmp.Or(handOver(plan, result, m.console), errors.New("the hand-over came back"))}
 }
 
 // rest prints the error of a failed install or hand-over. Then it reboots or
 // powers off, if the kernel command line says so, or else waits for a person.
-// It never returns and never tries again. A failed install has left the disk
-// unbootable.
+// It never returns and never tries again: [attempts] did so, if it was possible. A failed
+// install has left the disk unbootable.
 func rest(console *console, params wire.Params, err error) {
 	if err == nil {
 		err = errors.New("the hand-over came back")

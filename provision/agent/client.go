@@ -109,6 +109,24 @@ func (c *client) claim(ctx context.Context, p wire.Params, inventory provision.I
 	return plan, nil
 }
 
+// sendPatience is how long the agent tries to tell the server what its console shows. It
+// goes on without: a person at the machine sees it anyway.
+const sendPatience = 15 * time.Second
+
+// sendConsole tells the server what the console has shown, and why the agent cannot
+// claim its plan, if it cannot. It does so before the token is claimed.
+func (c *client) sendConsole(ctx context.Context, p wire.Params, console *console, failure error) {
+	said := wire.Console{Token: p.Token, MAC: p.MAC, Lines: console.take()}
+	if failure != nil {
+		said.Failure = failure.Error()
+	}
+	ctx, stop := context.WithTimeout(ctx, sendPatience)
+	defer stop()
+	if _, err := c.post(ctx, wire.ConsolePath, said); err != nil {
+		c.log.Warn("the server was not told what this console shows", "error", err)
+	}
+}
+
 // post sends a value as JSON and returns the answer. It repeats the request
 // while the server does not answer, or reports a fault of its own.
 func (c *client) post(ctx context.Context, path string, value any) ([]byte, error) {

@@ -70,7 +70,11 @@ func correctClock(ctx context.Context, link *uplink.Link, servers []string, log 
 }
 
 // leave says why the server does not want the machine installed.
-type leave struct{ reason string }
+type leave struct {
+	reason string
+	// mendable says that a person can mend it while the agent waits.
+	mendable bool
+}
 
 func (l leave) Error() string { return "the server does not install this machine: " + l.reason }
 
@@ -123,25 +127,41 @@ func introduceCard(ctx context.Context, base string, trust *x509.Certificate, ca
 // ask returns the parameters of the machine that has a card. It asks again while the
 // server says so. The error is a leave if the machine is not to be installed.
 func (c *client) ask(ctx context.Context, card provision.MAC) (wire.Params, error) {
+	params, _, err := c.askAt(ctx, wire.ParamsPath(card))
+	return params, err
+}
+
+// askAgain returns parameters with a new token, and the machine's order, see
+// [wire.Answer].
+func (c *client) askAgain(ctx context.Context, card provision.MAC) (wire.Params, string, error) {
+	params, order, err := c.askAt(ctx, wire.ParamsPath(card)+"?"+wire.AgainQuery)
+	if err == nil && params.MAC != card {
+		err = fmt.Errorf("ask %s what to do with %s: it answers for %s", c.base, card, params.MAC)
+	}
+	return params, order, err
+}
+
+func (c *client) askAt(ctx context.Context, path string) (wire.Params, string, error) {
 	for {
-		text, err := c.retry(ctx, func() ([]byte, error) { return c.do(ctx, http.MethodGet, wire.ParamsPath(card), nil) })
+		text, err := c.retry(ctx, func() ([]byte, error) { return c.do(ctx, http.MethodGet, path, nil) })
 		if err != nil {
-			return wire.Params{}, fmt.Errorf("ask %s what to do: %w", c.base, err)
+			return wire.Params{}, "", fmt.Errorf("ask %s what to do: %w", c.base, err)
 		}
 		c.patience = patience
 		var answer wire.Answer
 		if err := json.Unmarshal(text, &answer); err != nil {
-			return wire.Params{}, fmt.Errorf("ask %s what to do: read its answer: %w", c.base, err)
+			return wire.Params{}, "", fmt.Errorf("ask %s what to do: read its answer: %w", c.base, err)
 		}
 		switch {
 		case answer.Leave != "":
-			return wire.Params{}, leave{provision.Cut(answer.Leave, maxReason)}
+			return wire.Params{}, "", leave{provision.Cut(answer.Leave, maxReason), answer.Mendable}
 		case answer.Again == "":
-			return askedParams(answer.Cmdline)
+			params, err := askedParams(answer.Cmdline)
+			return params, answer.Order, err
 		}
 		c.log.Info("the server says to ask again", "reason", provision.Cut(answer.Again, maxReason))
 		if err := pause(ctx, askAgain); err != nil {
-			return wire.Params{}, err
+			return wire.Params{}, "", err
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/wire"
 )
 
 // console writes what a person in front of the machine sees.
@@ -16,6 +17,11 @@ type console struct {
 	mu       sync.Mutex
 	out      io.Writer
 	progress time.Time
+	// kept are the latest lines that the server was not told yet. While the agent has
+	// a session, its events go to the server instead, and mute is set.
+	kept    []string
+	partial string // of the line that is being written
+	mute    bool
 }
 
 // openConsole returns the kernel's console. The kernel makes it the standard
@@ -25,7 +31,45 @@ func openConsole() *console { return &console{out: os.Stdout} }
 func (c *console) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.mute {
+		c.keep(string(b))
+	}
 	return c.out.Write(b)
+}
+
+// keep keeps the lines of a text. The caller holds mu.
+func (c *console) keep(text string) {
+	text = c.partial + text
+	for {
+		line, rest, ended := strings.Cut(text, "\n")
+		if !ended {
+			c.partial = text[:min(len(text), wire.MaxConsoleLine)]
+			return
+		}
+		if text = rest; strings.TrimSpace(line) == "" {
+			continue
+		}
+		if len(c.kept) == wire.MaxConsoleLines {
+			c.kept = c.kept[1:]
+		}
+		c.kept = append(c.kept, line[:min(len(line), wire.MaxConsoleLine)])
+	}
+}
+
+// take returns the lines that the server was not told, and forgets them.
+func (c *console) take() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	lines := c.kept
+	c.kept = nil
+	return lines
+}
+
+// setMute says whether the server is told by other means what the console shows.
+func (c *console) setMute(mute bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mute = mute
 }
 
 func (c *console) say(format string, args ...any) {

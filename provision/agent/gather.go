@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
+	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
+	"cloudlets/provision"
 	"cloudlets/provision/wire"
 )
 
@@ -40,11 +43,22 @@ func (i *installer) gather(ctx context.Context) error {
 	return nil
 }
 
+// shortBreak is up to how long a download may break off without a word in the trace.
+const shortBreak = 2 * time.Second
+
+// resumed tells that a download goes on that had broken off.
+func (i *installer) resumed(off int64, after time.Duration, cause error) {
+	if after > shortBreak {
+		i.tell(provision.Event{Kind: provision.KindLog, Reason: cause.Error(),
+			Text: fmt.Sprintf("the download broke off at %s, and went on after %s", bytesize.Decimal(off), after.Round(time.Second))})
+	}
+}
+
 func (i *installer) open(ctx context.Context, blob wire.Blob) (download, error) {
 	source := &pack.HTTP{
 		URL: i.server.base + blob.Path, Client: i.HTTP, Digest: blob.Digest, Logger: i.Log,
 		Header: http.Header{"Authorization": {"Bearer " + i.plan.Session}},
-		Retry:  pack.Retry{Patience: patience},
+		Retry:  pack.Retry{Patience: patience}, Resumed: i.resumed,
 	}
 	toc, err := pack.Fetch(ctx, source, pack.Ref{Digest: blob.Digest, Size: blob.Size})
 	return download{source: source, toc: toc}, err

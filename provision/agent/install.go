@@ -48,10 +48,13 @@ type Job struct {
 	// their use. It is called if the plan asks for a boot entry, after the disk is
 	// bootable. If it is nil, there are none.
 	Variables func() (v bootorder.Variables, done func() error, err error)
-	// Permit is called before the first write, and before the last, which
-	// makes the disk bootable. If it returns an error, the install ends there.
+	// Permit is called before the first write, and before the last, which makes the
+	// disk bootable, with what is to be done: "begin to write". If it returns an error, the install ends there.
 	// If it is nil, everything is permitted.
-	Permit func(context.Context) error
+	Permit func(ctx context.Context, step string) error
+	// Own are the disks that earlier attempts of this agent began to write; nil means
+	// none. Install adds its own.
+	Own *Own
 	// Disks lists the disks again before the first write. If it is nil,
 	// Install relies on the inventory.
 	Disks func() ([]provision.DiskInfo, error)
@@ -68,6 +71,16 @@ type Result struct {
 	// command line.
 	Kernel target.Entry
 	Stats  pack.Stats
+	// Stages are the stages with the time that each took.
+	Stages []StageTook
+	// Digests are those of the packs whose files were read back from the disk.
+	Digests []string
+}
+
+// StageTook is how long a stage of an install took.
+type StageTook struct {
+	Stage provision.Stage
+	Took  time.Duration
 }
 
 // Install carries out a plan. It selects the disk, checks that everything it
@@ -84,9 +97,13 @@ func Install(ctx context.Context, job Job) (Result, error) {
 	if err := i.gather(ctx); err != nil {
 		return Result{}, fmt.Errorf("fetch what it takes: %w (nothing was written)", err)
 	}
-	if err := errors.Join(i.stillTheOne(), i.permitted(ctx)); err != nil {
+	if err := errors.Join(i.stillTheOne(), i.permitted(ctx, "begin to write to "+i.disk.Name)); err != nil {
 		return Result{}, fmt.Errorf("%w (nothing was written)", err)
 	}
+	if !i.plan.Target.Keep {
+		i.Own.add(i.Sys, i.disk)
+	}
+	var stages []StageTook
 	for _, step := range []struct {
 		stage provision.Stage
 		text  string
@@ -99,12 +116,14 @@ func Install(ctx context.Context, job Job) (Result, error) {
 		{provision.StageBootable, "putting boot loaders on " + i.disk.Name + " and making it bootable", i.commit},
 	} {
 		i.tell(provision.Event{Kind: provision.KindStage, Stage: step.stage, Text: step.text})
+		begun := time.Now()
 		if err := step.run(ctx); err != nil {
 			return Result{}, errors.Join(fmt.Errorf("%s: %w", step.text, err), i.abandon())
 		}
+		stages = append(stages, StageTook{step.stage, time.Since(begun)})
 	}
 	i.addBootEntry()
-	return Result{Disk: i.disk, Kernel: i.kernel, Stats: i.stats}, nil
+	return Result{Disk: i.disk, Kernel: i.kernel, Stats: i.stats, Stages: stages, Digests: []string{i.plan.Pack.Digest, i.plan.Overlay.Digest}}, nil
 }
 
 // installer is the state of one install.
@@ -156,10 +175,10 @@ func newInstaller(ctx context.Context, job Job) (*installer, error) {
 }
 
 // mayOverwrite refuses a disk that is not empty, unless the plan allows its
-// contents to be lost.
+// contents to be lost, or they are what an earlier attempt of this agent wrote.
 func (i *installer) mayOverwrite() error {
 	switch {
-	case i.disk.Contents == "" || i.plan.Wipe:
+	case i.disk.Contents == "" || i.plan.Wipe || i.Own.has(i.Sys, i.disk):
 		return nil
 	}
 	return fmt.Errorf("the disk %s is not empty: %s; if all of that may be lost, arm the install with `cloudlets install %s --wipe`; if not, call it off with `cloudlets install %[3]s --cancel`", i.disk, i.disk.Contents, i.plan.MAC)
@@ -340,17 +359,17 @@ func (i *installer) commit(ctx context.Context) error {
 	if err := syncFilesystem(i.Target); err != nil {
 		return err
 	}
-	if err := i.permitted(ctx); err != nil {
+	if err := i.permitted(ctx, "make "+i.disk.Name+" bootable"); err != nil {
 		return err
 	}
 	return i.writer.Commit(ctx)
 }
 
-func (i *installer) permitted(ctx context.Context) error {
+func (i *installer) permitted(ctx context.Context, step string) error {
 	if i.Permit == nil {
 		return nil
 	}
-	return i.Permit(ctx)
+	return i.Permit(ctx, step)
 }
 
 // stillTheOne lists the disks again and refuses if the plan does not select

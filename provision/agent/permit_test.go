@@ -32,7 +32,7 @@ func TestInstallAsksBeforeFirstAndLastWrite(t *testing.T) {
 	t.Run("before the first", func(t *testing.T) {
 		b, d := newFaultBed(t)
 		before := hashFile(t, d.file)
-		b.job.Permit = func(context.Context) error { return takenBack }
+		b.job.Permit = func(context.Context, string) error { return takenBack }
 		b.wantFailure(t, "ann took it back", "nothing was written")
 		if hashFile(t, d.file) != before {
 			t.Error("the disk was written to")
@@ -41,7 +41,7 @@ func TestInstallAsksBeforeFirstAndLastWrite(t *testing.T) {
 	t.Run("before the last", func(t *testing.T) {
 		b, d := newFaultBed(t)
 		asked := 0
-		b.job.Permit = func(context.Context) error {
+		b.job.Permit = func(context.Context, string) error {
 			if asked++; asked == 1 {
 				return nil
 			}

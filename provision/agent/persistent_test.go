@@ -103,7 +103,7 @@ func TestInstallKeepsWhatIsPersistent(t *testing.T) {
 	b.job.Plan.Target = tinyPlan(t, target.Options{KeepFound: true})
 	b.job.Plan.Wipe = true
 	asked := 0
-	b.job.Permit = func(context.Context) error {
+	b.job.Permit = func(context.Context, string) error {
 		if asked++; asked == 2 { // all but the last write is done
 			return errors.New("called off")
 		}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
+	"cloudlets/images/bytesize"
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
 )
@@ -114,18 +116,19 @@ func (r *reporter) close() {
 	<-r.idle
 }
 
-// fail reports that the install failed. It waits until the server has the
+// fail reports that an attempt failed, which one it was, and whether the agent makes
+// another one by itself. It waits until the server has the
 // report, or the client gives up.
-func (r *reporter) fail(cause error) {
-	r.report(provision.Event{Kind: provision.KindFailed, Stage: provision.StageFailed, Text: cause.Error()})
+func (r *reporter) fail(cause error, again bool, attempt string) {
+	r.report(provision.Event{Kind: provision.KindFailed, Stage: provision.StageFailed, Text: cause.Error(), Reason: attempt, Again: again})
 	r.close()
 }
 
 // permit asks the server whether to take a step that cannot be undone, since a
 // person may have cancelled the install meanwhile. It returns an error if the
 // server refuses or does not answer.
-func (r *reporter) permit(ctx context.Context) error {
-	event := provision.Event{MAC: r.mac, Time: time.Now().UTC(), Kind: provision.KindLog, Text: "asks whether to go on"}
+func (r *reporter) permit(ctx context.Context, step string) error {
+	event := provision.Event{MAC: r.mac, Time: time.Now().UTC(), Kind: provision.KindLog, Text: "asks whether to " + step}
 	if _, err := r.server.post(ctx, wire.EventsPath, []provision.Event{event}); err != nil {
 		return fmt.Errorf("ask the server whether to go on: %w", err)
 	}
@@ -140,7 +143,7 @@ func (r *reporter) done(result Result) error {
 	event := provision.Event{
 		MAC: r.mac, Time: time.Now().UTC(), Kind: provision.KindDone, Stage: provision.StageInstalled,
 		Text:  "the disk " + result.Disk.Name + " is complete, verified and bootable",
-		Facts: map[string]string{"disk": result.Disk.String()},
+		Facts: map[string]string{"disk": result.Disk.String()}, Reason: result.account(),
 	}
 	r.console.event(event)
 	for {
@@ -151,4 +154,20 @@ func (r *reporter) done(result Result) error {
 		}
 		r.console.say("the disk is complete; waiting for the server to record that, since it would install again otherwise. If it does not come back: `cloudlets install %s --cancel` there, then switch this machine off and on", r.mac)
 	}
+}
+
+// account says what was written, how long each stage took, and what was read back. It is
+// "" for an install of no stages.
+func (r Result) account() string {
+	if len(r.Stages) == 0 {
+		return ""
+	}
+	var all time.Duration
+	var stages []string
+	for _, s := range r.Stages {
+		all += s.Took
+		stages = append(stages, fmt.Sprintf("%s %.1f s", s.Stage, s.Took.Seconds()))
+	}
+	return fmt.Sprintf("%d files with %s in %.1f s (%s); read back: %s",
+		r.Stats.Entries, bytesize.Decimal(r.Stats.Bytes), all.Seconds(), strings.Join(stages, ", "), strings.Join(r.Digests, " and "))
 }

@@ -76,7 +76,7 @@ func searchAmong(t *testing.T, cards map[provision.MAC]simulatedCard) found {
 
 // The answers to a card.
 func installs(int) error { return nil }
-func refuses(int) error  { return leave{"nobody knows it"} }
+func refuses(int) error  { return leave{reason: "nobody knows it"} }
 func isDown(int) error   { return errors.New("no answer") }
 
 // TestSlowCard: a card that the server does not know has its carrier first. The search

@@ -240,7 +240,7 @@ func TestReporterMayBeUsedAfterItsEnd(t *testing.T) {
 	var got posted
 	c := clientOf(func(_ *http.Request, body []byte) (int, string) { got.take(t, body); return 204, "" })
 	r := newReporter(t.Context(), testMAC, c, &console{out: io.Discard}, notCalledOff(t))
-	r.fail(errors.New("the disk burns"))
+	r.fail(errors.New("the disk burns"), false, "attempt 1 of 1")
 	r.close()
 	r.report(logged("late"))
 	if texts := got.texts(); texts != "the disk burns" {
@@ -284,7 +284,7 @@ func TestARefusedReportCallsTheInstallOff(t *testing.T) {
 	if err := <-why; err.Error() != "ann took the install back" {
 		t.Errorf("the install was called off because of %q", err)
 	}
-	if err := r.permit(t.Context()); err == nil || !strings.Contains(err.Error(), "ann took the install back") {
+	if err := r.permit(t.Context(), "begin to write"); err == nil || !strings.Contains(err.Error(), "ann took the install back") {
 		t.Errorf("permit gave %v", err)
 	}
 }

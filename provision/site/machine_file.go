@@ -1,11 +1,13 @@
 package site
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cloudlets/images/bytesize"
@@ -39,6 +41,7 @@ func machineFields() map[string]field[provision.Spec] {
 		"running":     boolField(func(s *provision.Spec, v bool) { s.Silent = !v }),
 		"bootEntry":   boolField(func(s *provision.Spec, v bool) { s.BootEntry = v }),
 		"power":       setPower,
+		"retry":       numberField("a number of attempts", setRetry),
 	}
 }
 
@@ -76,7 +79,7 @@ func quirkFields() map[string]field[provision.Quirks] {
 
 // decodeSpec makes a Spec of the merged files of one machine.
 func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsontext.Problems) {
-	spec := provision.Spec{MAC: mac, Filesystem: "ext4"}
+	spec := provision.Spec{MAC: mac, Filesystem: "ext4", Retry: provision.DefaultRetry}
 	problems := decodeObject(&spec, merged, machineFields())
 	if spec.Handover == "" {
 		spec.Handover = defaultHandover(spec.SecureBoot)
@@ -266,6 +269,15 @@ func parseIPv4(text string) (netip.Addr, error) {
 func setInstall(s *provision.Spec, when string) error {
 	s.InstallOnce = when == "once"
 	return oneOf(when, "once", "never", "")
+}
+
+func setRetry(s *provision.Spec, number json.Number) error {
+	n, err := strconv.Atoi(number.String())
+	if err != nil || n < 0 || n > provision.MaxRetry {
+		return fmt.Errorf("want how often an install that failed is tried again, 0 to %d", provision.MaxRetry)
+	}
+	s.Retry = n
+	return nil
 }
 
 func setFilesystem(s *provision.Spec, name string) error {

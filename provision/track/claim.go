@@ -2,6 +2,7 @@ package track
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -69,6 +70,26 @@ func (t *Tickets) Claim(ctx context.Context, token string, by Claimant) (Session
 		return err
 	})
 	return session, err
+}
+
+// Issued returns the machine that a token was issued to, as long as nobody has claimed
+// it. Otherwise the error is an [ErrRefused]. may says whether by could claim it now: not
+// if an agent at another address installs the machine. It needs no nonce.
+func (t *Tickets) Issued(ctx context.Context, token string, by Claimant) (mac provision.MAC, may bool, err error) {
+	err = t.store.View(ctx, func(tx store.Tx) error {
+		owner, book, i, err := find(tx, token, func(k ticket) string { return k.Token })
+		switch {
+		case err != nil:
+			return err
+		case i < 0:
+			return fmt.Errorf("look up a token: %w: it was not issued here; restart the machine so that it gets a new one", ErrRefused)
+		case !book[i].Used.IsZero():
+			return fmt.Errorf("look up a token of %s: %w: it was claimed at %s, and its session reports from then on", owner, ErrRefused, book[i].Used.Format(timeFormat))
+		}
+		mac, may = owner, t.mayReplace(owner, book, by) == nil
+		return errors.Join(book[i].claimable(owner, t.clock()), t.haltedError(owner, book[i]))
+	})
+	return mac, may, err
 }
 
 // claimable returns an error if a token cannot be claimed, although nobody has

@@ -279,3 +279,30 @@ func TestASilentSessionIsReplaced(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestIssuedTokens: an unclaimed token says whose it is, and whether its holder could end
+// an install that runs.
+func TestIssuedTokens(t *testing.T) {
+	k, c := tickets(t)
+	here, there := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	token := issue(t, k, node)
+	if mac, may, err := k.Issued(t.Context(), token, track.Claimant{Addr: there}); mac != node || !may || err != nil {
+		t.Errorf("got %s, %t, %v", mac, may, err)
+	}
+	if _, err := k.Claim(t.Context(), token, track.Claimant{Nonce: "n", Addr: here}); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := k.Issued(t.Context(), token, track.Claimant{Addr: here})
+	refused(t, err, "was claimed")
+	next := issue(t, k, node)
+	for addr, want := range map[netip.Addr]bool{here: true, there: false} {
+		if _, may, err := k.Issued(t.Context(), next, track.Claimant{Addr: addr}); may != want || err != nil {
+			t.Errorf("from %s: %t, %v", addr, may, err)
+		}
+	}
+	c.Advance(track.TicketLife)
+	_, _, err = k.Issued(t.Context(), next, track.Claimant{Addr: here})
+	refused(t, err, "was valid until")
+	_, _, err = k.Issued(t.Context(), "", track.Claimant{})
+	refused(t, err, "not issued here")
+}

@@ -22,7 +22,9 @@ type Plan struct {
 	Disk     provision.DiskHints `json:"disk"`
 	// Wipe allows the install to overwrite a disk that is not empty: a person said so
 	// who armed this very install.
-	Wipe     bool               `json:"wipe"`
+	Wipe bool `json:"wipe"`
+	// Retry is how often the agent tries again by itself after a failure.
+	Retry    int                `json:"retry,omitempty"`
 	Handover provision.Handover `json:"handover"`
 	// BootEntry asks for an entry in the boot order of UEFI firmware.
 	BootEntry bool `json:"bootEntry,omitempty"`

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"cloudlets/provision"
+	"cloudlets/web"
+)
+
+// waitEvery is how often the daemon is asked about the machines that are waited for, and
+// waitErrors is how often in a row it may give no answer: it may be restarted.
+const (
+	waitEvery  = time.Second
+	waitErrors = 120
+)
+
+// waited is a machine whose install is waited for.
+type waited struct {
+	name  string
+	since time.Time // by the server's clock; what is older is of an earlier install
+	shown string
+}
+
+// waitFor waits until the installs of machines have ended, and tells what it sees of
+// them, a line for each step. The error is that of all that did not end well.
+func waitFor(ctx context.Context, w io.Writer, machine func(ctx context.Context, name string) (web.Detail, error), machines []*waited) error {
+	var failures []error
+	again := time.NewTicker(waitEvery)
+	defer again.Stop()
+	for unanswered := 0; ; {
+		var left []*waited
+		for _, one := range machines {
+			m, err := machine(ctx, one.name)
+			if err != nil {
+				if unanswered++; ctx.Err() == nil && (!errors.Is(err, web.ErrNoDaemon) || unanswered > waitErrors) {
+					return err
+				}
+				left = append(left, one)
+				continue
+			}
+			unanswered = 0
+			done, failure := one.look(w, m)
+			if failure != nil {
+				failures = append(failures, failure)
+			} else if !done {
+				left = append(left, one)
+			}
+		}
+		if machines = left; len(machines) == 0 {
+			return errors.Join(failures...)
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			for _, one := range machines {
+				failures = append(failures, fmt.Errorf("%s: waited for its install until the end of --timeout or an interrupt; the install itself goes on; it is at: %s", one.name, cmp.Or(one.shown, "unknown")))
+			}
+			return errors.Join(failures...)
+		}
+	}
+}
+
+// look tells what is new of a machine, and whether its install has ended.
+func (o *waited) look(w io.Writer, m web.Detail) (done bool, failure error) {
+	done, failure = o.outcome(m)
+	text := string(m.Stage)
+	switch {
+	case m.Stage == provision.StageFailed && m.Since.After(o.since):
+		text += ": " + m.Failure
+		if m.Again {
+			text += "; it tries again by itself"
+		}
+	case m.Armed && m.Since.Before(o.since):
+		text = "armed; its next boot from the network installs"
+	}
+	if text != o.shown && failure == nil {
+		fmt.Fprintf(w, "%s: %s\n", o.name, text)
+	}
+	o.shown = text
+	return done, failure
+}
+
+// outcome says whether an install has ended well, or why it has not.
+func (o *waited) outcome(m web.Detail) (done bool, failure error) {
+	installed := m.InstalledAt.After(o.since)
+	switch {
+	case m.Quiet != nil && m.Quiet.Since.After(o.since):
+		return false, fmt.Errorf("%s: quiet since %s in the stage %q: %s", o.name, clock(m.Quiet.Since), m.Stage, m.Quiet.Cause)
+	case m.Stage == provision.StageFailed && m.Since.After(o.since) && !m.Again:
+		return false, fmt.Errorf("%s: %s", o.name, m.Failure)
+	case installed:
+		says := m.Has != nil && m.Has.Tells && (m.Spec == nil || m.Spec.Handover != provision.PowerOff)
+		return !says || m.Running != nil && m.Running.Time.After(m.InstalledAt), nil
+	case !m.Armed && !m.Installing && m.Next.Action != provision.ActionInstall:
+		return false, fmt.Errorf("%s: its install was called off: %s", o.name, m.Next.Reason)
+	}
+	return false, nil
+}
