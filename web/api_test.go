@@ -214,7 +214,7 @@ func TestWhatIsNotInTheAPI(t *testing.T) {
 	for path, allowed := range map[string]string{
 		"/api/v1/machines":                             "GET",
 		"/api/v1/events":                               "GET",
-		"/api/v1/machines/" + string(mac1):             "GET",
+		"/api/v1/machines/" + string(mac1):             "DELETE, GET",
 		"/api/v1/machines/" + string(mac1) + "/follow": "GET",
 		"/":               "GET",
 		"/page/style.css": "GET",
