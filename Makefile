@@ -97,12 +97,10 @@ $(UNPACKED): bin/%:
 setup-image: setup-demo build bin/demo
 	@$(SUDO) bin/demo -image-only >/dev/null
 
-# Machines and other tests run side by side: what waits for a disk, or for the clock of
-# a firmware, leaves the processors to the rest.
 .PHONY: test
-test: setup-test ## run the tests; what takes long is in test-long
+test: setup-test ## run the tests, the fast ones first; what takes long is in test-long
 	@$(MAKE) --no-print-directory -j2 lint setup-image
-	@$(MAKE) --no-print-directory -j2 test-go test-boot
+	@$(MAKE) --no-print-directory test-go test-boot
 
 .PHONY: lint
 lint: build
@@ -136,7 +134,7 @@ test-go: setup-test setup-image ## the tests that boot no machine
 
 .PHONY: test-boot
 test-boot: setup-test ## boot and install virtual machines with real firmware
-	$(GO) test -vet=off -timeout 45m -parallel 3 -v $(AS_ROOT) ./testdata/bed
+	$(GO) test -vet=off -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
 
 .PHONY: test-long
 test-long: setup-test setup-image bin/arm64 ## all under the race detector; whole programs for other hosts; more machines, with Debian; 300 kills; storms
