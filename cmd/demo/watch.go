@@ -100,7 +100,7 @@ func percent(m web.Machine) int {
 	switch {
 	case m.Progress != nil:
 		return m.Progress.Percent
-	case m.Stage == provision.StageInstalled, m.Stage == provision.StageLocal:
+	case m.Stage == provision.StageInstalled, m.Stage == provision.StageRunning, m.Stage == provision.StageLocal:
 		return 100
 	}
 	return 0
