@@ -116,8 +116,8 @@ lint: build
 # start a goroutine, listen, or have locks, and for the scripts of the command
 # line that start a server. test-long has it for all.
 CONCURRENT := ^[[:space:]]*(defer )?go (func|[a-zA-Z])|"sync(/atomic)?"|/errgroup"|\.AfterFunc\(|httptest\.|net\.Listen
-RACED = $(sort $(patsubst %/,./%,$(filter-out cmd/cloudlets/ testdata/bed/,$(dir $(shell git grep --untracked -lE '$(CONCURRENT)' -- '*.go' ':!*bench_test.go')))))
-PLAIN = $(filter-out $(RACED),$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/distros ./testdata/needs)))
+RACED = $(sort $(patsubst %/,./%,$(filter-out cmd/cloudlets/ cmd/fleetsim/ testdata/bed/,$(dir $(shell git grep --untracked -lE '$(CONCURRENT)' -- '*.go' ':!*bench_test.go')))))
+PLAIN = $(filter-out $(RACED) ./cmd/fleetsim,$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/distros ./testdata/needs)))
 SERVING = ^TestScript$$/^($(subst $() ,|,$(basename $(notdir $(shell grep -lE 'cloudlets serve .*&$$' cmd/cloudlets/testdata/script/*)))))$$
 # Some tests start themselves as another process, many times. The detector would
 # keep each for a second when it ends.
@@ -125,12 +125,14 @@ RACE := GORACE=atexit_sleep_ms=0 $(GO) test -race
 # What has tests that take long, beside the machines.
 LONG := ./cmd/cloudlets ./provision/track
 
-# lint has vetted what is tested. Three packages at once, as some wait for disks.
+# lint has vetted what is tested. Three packages at once, as some wait for disks. The
+# simulated machines have the time-outs of real firmware, so nothing runs beside them.
 .PHONY: test-go
 test-go: setup-test setup-image ## the tests that boot no machine
 	$(GO) test -vet=off -timeout 20m -skip '$(SERVING)' $(AS_ROOT) $(PLAIN)
 	$(RACE) -vet=off -p 3 -timeout 20m $(AS_ROOT) $(RACED)
 	$(RACE) -vet=off -timeout 20m -run '$(SERVING)' $(AS_ROOT) ./cmd/cloudlets
+	$(RACE) -vet=off -timeout 20m $(AS_ROOT) ./cmd/fleetsim
 
 .PHONY: test-boot
 test-boot: setup-test ## boot and install virtual machines with real firmware
