@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -64,11 +63,10 @@ func (l lister) directory(ctx context.Context, dir *os.File, p string, to *listi
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", p, err)
 	}
-	names, err := dir.Readdirnames(-1)
+	names, err := sortedNames(dir, p)
 	if err != nil {
-		return fmt.Errorf("list %s: %w", p, err)
+		return err
 	}
-	slices.Sort(names)
 	to.files = make([]listed, 0, len(names))
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {

@@ -47,11 +47,10 @@ func (w *walker) directory(ctx context.Context, dir *os.File, p string) error {
 			return err
 		}
 	}
-	names, err := dir.Readdirnames(-1)
+	names, err := sortedNames(dir, p)
 	if err != nil {
-		return fmt.Errorf("list %s: %w", p, err)
+		return err
 	}
-	slices.Sort(names)
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -85,6 +84,16 @@ func (w *walker) child(ctx context.Context, dir *os.File, name, p string) error 
 		return w.directory(ctx, inner, p)
 	}
 	return w.file(dir, name, p, &st)
+}
+
+// sortedNames are the names in an open directory, whose path p is for errors.
+func sortedNames(dir *os.File, p string) ([]string, error) {
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", p, err)
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // openAt opens the file called name in a directory for reading. A symbolic link
