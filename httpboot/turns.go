@@ -63,8 +63,19 @@ func (t *turns) full(most, queue int) bool {
 	return len(t.waiting) == cap(t.waiting)
 }
 
+// crowded says whether anything waits for its turn.
+func (t *turns) crowded(most, queue int) bool {
+	t.bound(most, queue)
+	return len(t.waiting) > cap(t.free)
+}
+
 func (t *turns) bound(most, queue int) {
 	t.once.Do(func() { t.free, t.waiting = make(chan struct{}, most), make(chan struct{}, most+queue) })
+}
+
+// Busy says whether machines wait for their turn. What has time gives way to them then.
+func (c *Chain) Busy() bool {
+	return c.claims.crowded(claimBounds()) || c.downloads.crowded(maxDownloads, maxQueued)
 }
 
 // pace lets so many things happen in a second, and no more. The zero value is ready for

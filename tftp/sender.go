@@ -20,7 +20,7 @@ var (
 )
 
 // readAhead is how much of a file is read at once, in bytes.
-const readAhead = 64 << 10
+const readAhead = 16 << 10
 
 // sender sends one file, a window of blocks at a time (RFC 7440). Lock-step,
 // which is RFC 1350, is a window of one block.

@@ -51,7 +51,7 @@ func get(ctx context.Context, from netip.Addr, rawURL string, keep int, rate int
 	if err := conn.SetDeadline(time.Now().Add(silence)); err != nil {
 		return nil, 0, err
 	}
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: iPXE/1.21.1\r\nConnection: close\r\n\r\n", u.RequestURI(), u.Host); err != nil {
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nConnection: keep-alive\r\nUser-Agent: iPXE/1.21.1\r\nHost: %s\r\n\r\n", u.RequestURI(), u.Host); err != nil {
 		return nil, 0, err
 	}
 	r := bufio.NewReaderSize(conn, 4096)

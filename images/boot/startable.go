@@ -2,6 +2,7 @@ package boot
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -44,12 +45,13 @@ func openKernel(open Open) (r io.ReadCloser, packed bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	buffered := bufio.NewReaderSize(file, 64<<10)
-	head, _ := buffered.Peek(2) // a shorter file is no kernel, and an error returns when it is read
-	if !isGzip(head) {
-		return kernelFile{buffered, file}, false, nil
+	head := make([]byte, 2)
+	n, _ := io.ReadFull(file, head) // a shorter file is no kernel, and an error returns when it is read
+	whole := io.MultiReader(bytes.NewReader(head[:n]), file)
+	if !isGzip(head[:n]) {
+		return kernelFile{whole, file}, false, nil
 	}
-	unpacked, err := gzip.NewReader(buffered)
+	unpacked, err := gzip.NewReader(bufio.NewReaderSize(whole, 64<<10))
 	if err != nil {
 		return nil, true, errors.Join(fmt.Errorf("unpack a kernel: %w", err), file.Close())
 	}

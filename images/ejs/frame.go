@@ -1,7 +1,6 @@
 package ejs
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -66,6 +65,10 @@ type response struct {
 const (
 	maxHead    = 1 << 16  // bounds a frame's head, in bytes
 	maxRequest = 64 << 20 // bounds a request's body, in bytes
+
+	// maxTogether is the largest part, in bytes, that is written together with the
+	// others. To copy a larger one costs more than a write.
+	maxTogether = 64 << 10
 )
 
 // writeFrame writes a head and a body. The body may consist of several parts.
@@ -83,11 +86,21 @@ func writeFrame(w io.Writer, head any, body ...[]byte) error {
 	}
 	lengths := binary.BigEndian.AppendUint32(nil, uint32(len(text)))
 	lengths = binary.BigEndian.AppendUint32(lengths, uint32(size))
-	buffered := bufio.NewWriterSize(w, 1<<16)
-	for _, part := range append([][]byte{lengths, text}, body...) {
-		buffered.Write(part) // errors stay until Flush
+	frame := append(lengths, text...)
+	for _, part := range body {
+		if len(part) <= maxTogether {
+			frame = append(frame, part...)
+			continue
+		}
+		for _, piece := range [][]byte{frame, part} {
+			if _, err := w.Write(piece); err != nil {
+				return err
+			}
+		}
+		frame = nil
 	}
-	return buffered.Flush()
+	_, err = w.Write(frame)
+	return err
 }
 
 // readFrame reads a head and a body of at most limit bytes. At the end of the

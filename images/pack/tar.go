@@ -27,9 +27,8 @@ type tarWriter struct {
 func newTar(p *press) *tarWriter {
 	return &tarWriter{
 		press: p, tw: tar.NewWriter(p),
-		scratch: make([]byte, 256<<10),
-		index:   make(map[string]int),
-		links:   make(map[string]string),
+		index: make(map[string]int),
+		links: make(map[string]string),
 	}
 }
 
@@ -150,6 +149,19 @@ func xattrRecords(xattrs map[string]string) map[string]string {
 	return m
 }
 
+// maxPart is how many bytes of a file are read at once.
+const maxPart = 256 << 10
+
+// part is room for the next bytes of so many. The pack of a machine's few files has no
+// use for much room.
+func (t *tarWriter) part(left int64) []byte {
+	n := int(min(left, maxPart))
+	if len(t.scratch) < n {
+		t.scratch = make([]byte, n)
+	}
+	return t.scratch[:n]
+}
+
 // writeContent writes e's content in chunks. Each chunk is completely in one
 // frame.
 func (t *tarWriter) writeContent(e images.Entry, index int32, content io.Reader) error {
@@ -159,7 +171,7 @@ func (t *tarWriter) writeContent(e images.Entry, index int32, content io.Reader)
 			return err
 		}
 		for left := n; left > 0; {
-			part := t.scratch[:min(left, int64(len(t.scratch)))]
+			part := t.part(left)
 			got, err := io.ReadFull(content, part)
 			if err != nil {
 				return fmt.Errorf("read %s: %d of %d bytes: %w", e.Path, off+n-left+int64(got), e.Size, err)

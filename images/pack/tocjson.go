@@ -28,7 +28,7 @@ func encodeTOC(t *TOC, fileDigests map[int32]digest) (packed []byte, raw int64, 
 	defer giveBack()
 	hash := sha256.New()
 	count := &counter{w: io.MultiWriter(zw, hash)}
-	bw := bufio.NewWriterSize(count, 64<<10)
+	bw := bufio.NewWriterSize(count, min(64<<10, 1<<10+256*len(t.entries)))
 	err = errors.Join(writeRows(bw, t, fileDigests), bw.Flush(), zw.Close())
 	if err != nil {
 		return nil, 0, sum, fmt.Errorf("write the table of contents: %w", err)

@@ -82,7 +82,7 @@ func Check(ctx context.Context, render images.Renderer, image Image, m Machine) 
 		return c.found, ctx.Err() // templates would fail for the same reasons
 	}
 	if image.Suits != nil {
-		c.tell(c.machine.Locate(), image.Suits(&m.Spec))
+		c.tell(image.Suits(&m.Spec))
 	}
 	c.cmdlines(ctx)
 	c.overlay(ctx)
@@ -105,9 +105,11 @@ type check struct {
 	found   []Finding
 }
 
-func (c *check) tell(at jsontext.Place, err error) {
+// tell tells of an error, if there is one, at what the machine's file says under names.
+// To find that place, the file is read.
+func (c *check) tell(err error, names ...string) {
 	if err != nil {
-		c.found = append(c.found, Finding{Problem: at.Problem("%v", err)})
+		c.found = append(c.found, Finding{Problem: c.machine.Locate(names...).Problem("%v", err)})
 	}
 }
 
@@ -160,7 +162,7 @@ func (c *check) cmdlines(ctx context.Context) {
 	if err == nil {
 		err = plan.CheckMenu(c.image.Tree)
 	}
-	c.tell(c.machine.Locate("image"), err)
+	c.tell(err, "image")
 }
 
 // overlay renders the templates and the network.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"cloudlets/images"
 	"cloudlets/images/boot"
@@ -322,4 +324,20 @@ func BenchmarkChangeOfOneFile(b *testing.B) {
 			b.ReportMetric(float64(bed.made()-before)/float64(b.N), "checks/op")
 		})
 	}
+}
+
+// TestGivesWay: while machines wait for the server, each check is followed by a pause,
+// and yet all are made.
+func TestGivesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		r := &Reviewer{Busy: func() bool { asked++; return asked <= 2 }}
+		began := time.Now()
+		for range 3 {
+			r.giveWay(t.Context())
+		}
+		if waited := time.Since(began); waited != 2*busyPause {
+			t.Errorf("waited %s, want it twice for %s", waited, busyPause)
+		}
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -55,6 +56,9 @@ type Reviewer struct {
 	Renderer func() (images.Renderer, func() error)
 	// Server returns the URL of this server as machines may see it.
 	Server func() string
+	// Busy, if not nil, says whether machines wait for this server. Then it checks a few
+	// in a second only.
+	Busy func() bool
 	// Changed, if not nil, is called when something else was found about a machine.
 	Changed func(provision.MAC)
 	Log     *slog.Logger // may be nil; then nothing is logged
@@ -233,8 +237,23 @@ func (r *Reviewer) workOff(ctx context.Context, mac provision.MAC) error {
 	render, end := r.Renderer()
 	for ok := true; ok && ctx.Err() == nil; mac, ok = r.next() {
 		r.look(ctx, render, mac)
+		r.giveWay(ctx)
 	}
 	return end()
+}
+
+// busyPause follows each check while machines wait for the server. A hall that is switched
+// on needs all processors for that, and nobody changes its files meanwhile.
+const busyPause = 250 * time.Millisecond
+
+func (r *Reviewer) giveWay(ctx context.Context) {
+	if r.Busy == nil || !r.Busy() {
+		return
+	}
+	select {
+	case <-time.After(busyPause):
+	case <-ctx.Done():
+	}
 }
 
 // look checks one machine, unless it was checked as it is.

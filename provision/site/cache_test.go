@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,6 +129,7 @@ func BenchmarkReload(b *testing.B) {
 	"config": {"args": {"role": "web", "weight": %d, "version": %d}},
 }`, i/40, i, i>>16, i>>8&255, i&255, i, version))
 		}
+		put("machines/02-00-00-ff-ff-ff.json", `{"hostname": "dashes"}`)
 		put("images/web/.cloudlet/manifest", "{}")
 		put("profiles/web.json", `{"image": "web", "disk": {"minSize": "8GB"}, "handover": "switch"}`)
 		for i := range n {
@@ -144,6 +146,14 @@ func BenchmarkReload(b *testing.B) {
 			time.Sleep(time.Until(settled))
 		}
 		s.Reload()
+		b.Run(fmt.Sprintf("place/machines=%d", n), func(b *testing.B) {
+			for b.Loop() {
+				place := s.Locate("02:00:00:ff:ff:ff")("hostname").Problem("here").Error()
+				if !strings.Contains(place, "02-00-00-ff-ff-ff.json:1:") {
+					b.Fatalf("found %s", place)
+				}
+			}
+		})
 		b.Run(fmt.Sprintf("one/machines=%d", n), func(b *testing.B) {
 			for i := 1; b.Loop(); i++ {
 				machine(n/2, i)

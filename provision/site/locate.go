@@ -1,7 +1,6 @@
 package site
 
 import (
-	"path"
 	"sync"
 
 	"cloudlets/images/jsontext"
@@ -22,8 +21,8 @@ func (s *Site) merged(mac provision.MAC) *jsontext.Node {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	r := &siteReader{dir: s.dir, last: s.current(), began: s.clock()}
-	if cached, ok := s.fileOf(mac); ok {
-		file = cached
+	if read, ok := s.files.names[mac]; ok { // it may be written in another way
+		file = read
 	}
 	root, problems, found, _ := r.readFile(file)
 	if found && len(problems) == 0 {
@@ -37,18 +36,4 @@ func (s *Site) merged(mac provision.MAC) *jsontext.Node {
 	}
 	empty, _ := jsontext.FromGo(file, map[string]any{}) // an empty object has always a JSON form
 	return empty
-}
-
-// fileOf is the file of a machine, whose name may be written in another way than
-// [provision.MAC.File] writes it. The caller holds reading.
-func (s *Site) fileOf(mac provision.MAC) (string, bool) {
-	if _, ok := s.files.machines[mac.File()]; ok {
-		return "", false
-	}
-	for name := range s.files.machines {
-		if parsed, err := provision.ParseMAC(path.Base(name[:len(name)-len(".json")])); err == nil && parsed == mac {
-			return name, true
-		}
-	}
-	return "", false
 }

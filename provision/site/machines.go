@@ -35,6 +35,7 @@ const settledAfter = 2 * time.Second
 type fileCache struct {
 	profiles string // the state of all profiles
 	machines map[string]cachedFile
+	names    map[provision.MAC]string // of the files
 }
 
 // cachedFile is what was made of one machine's file.
@@ -108,7 +109,7 @@ func (r *siteReader) readMachines(macs []provision.MAC, fileOf map[provision.MAC
 		})
 	}
 	_ = group.Wait() // problems are in the results
-	r.files.profiles, r.files.machines = r.profileState, make(map[string]cachedFile, len(macs))
+	r.files.profiles, r.files.machines, r.files.names = r.profileState, make(map[string]cachedFile, len(macs)), fileOf
 	for i, mac := range macs {
 		r.files.machines[fileOf[mac]] = results[i]
 	}

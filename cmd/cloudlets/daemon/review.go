@@ -15,7 +15,7 @@ import (
 // rendered in a process of their own, one at a time, so that no claim waits for it.
 func (d *Daemon) newReviewer() *review.Reviewer {
 	return &review.Reviewer{
-		Site: d.Site, Log: d.Log, Changed: d.tracker.Tell,
+		Site: d.Site, Log: d.Log, Changed: d.tracker.Tell, Busy: d.chain.Busy,
 		State: func(mac provision.MAC) provision.State {
 			state, _ := d.tracker.State(mac)
 			return state
