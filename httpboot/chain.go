@@ -78,6 +78,8 @@ type Chain struct {
 	// one that a rule approved, and may be nil if there are no rules.
 	Strangers func() provision.Strangers
 	Approve   func(provision.Approval) error
+	// SiteFile reads a file of the site that a machine's file names; nil if none does.
+	SiteFile func(name string) ([]byte, error)
 	// HTTPS is nil if this server has none.
 	HTTPS *HTTPS
 	// Overlays is the folder for the overlays of running installs.

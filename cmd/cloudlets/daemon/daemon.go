@@ -131,6 +131,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		Loaders: httpboot.Loaders{Dir: d.Settings.Assets, Site: d.Site},
 		Base:    d.baseURL, TFTP: d.tftpAddr, Proxy: d.isProxy, Others: d.others,
 		HTTPS:     d.forMachines(),
+		SiteFile:  d.Site.ReadFile,
 		Overlays:  filepath.Join(d.Settings.State, "overlays"),
 		Strangers: func() provision.Strangers { return d.Site.Settings().Strangers },
 		Approve: func(a provision.Approval) error {

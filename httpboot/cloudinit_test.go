@@ -1,0 +1,76 @@
+package httpboot
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"cloudlets/provision"
+	"cloudlets/provision/wire"
+)
+
+// cloudImage has a cloud-init.
+func cloudImage(dir string) {
+	if err := os.MkdirAll(filepath.Join(dir, "etc/cloud"), 0o755); err != nil {
+		panic(err)
+	}
+	writeText(dir, "etc/cloud/cloud.cfg", "")
+}
+
+// TestCloudInitSeed: the overlay has the seed of this machine and this install, as long as
+// the image has a cloud-init.
+func TestCloudInitSeed(t *testing.T) {
+	b := newBed(t, cloudImage)
+	b.SiteFile = func(name string) ([]byte, error) { return []byte("#cloud-config\n# " + name + "\n"), nil }
+	b.change(node1, func(s *provision.Spec) {
+		s.CloudInit = &provision.CloudInit{UserDataFile: "web.yaml", VendorData: "vendor"}
+	})
+	plan := b.claim(node1)
+	_, files := b.overlayOf(plan)
+	const seed = "/var/lib/cloud/seed/nocloud/"
+	var meta map[string]any
+	must(t, json.Unmarshal([]byte(files[seed+"meta-data"]), &meta))
+	id := b.state(node1).Writing.InstanceID(node1)
+	if meta["instance-id"] != id || len(id) != 19 || meta["local-hostname"] != "web1" || files[seed+"user-data"] != "#cloud-config\n# web.yaml\n" || files[seed+"vendor-data"] != "vendor" {
+		t.Errorf("the overlay has %q; want the instance %s", files, id)
+	}
+	if config := files["/etc/cloud/cloud.cfg.d/99-cloudlets.cfg"]; !strings.Contains(config, "[NoCloud, None]") || strings.Contains(config, "network") {
+		t.Errorf("the configuration is %q", config)
+	}
+	b.report(plan.Session, provision.Event{Kind: provision.KindDone, Text: "done"})
+	must(t, b.Tracker.Record(t.Context(), provision.Event{MAC: node1, Kind: provision.KindArmed, By: "ann", Text: "armed", Wipe: true}))
+	if _, again := b.overlayOf(b.claim(node1)); again[seed+"meta-data"] == files[seed+"meta-data"] {
+		t.Error("two installs have one instance")
+	}
+
+	// What the image has in /etc/cloud may stay.
+	b = newBed(t, cloudImage)
+	b.change(node1, func(s *provision.Spec) { s.CloudInit = &provision.CloudInit{Datasource: provision.DatasourceImage} })
+	if _, files := b.overlayOf(b.claim(node1)); files["/etc/cloud/cloud.cfg.d/99-cloudlets.cfg"] != "" {
+		t.Errorf("the overlay has %q", files)
+	}
+}
+
+// TestCloudInitIsMissing: the trace says that nobody reads the file's "cloudInit".
+func TestCloudInitIsMissing(t *testing.T) {
+	b := newBed(t, nil)
+	b.change(node1, func(s *provision.Spec) { s.CloudInit = &provision.CloudInit{UserData: "x"} })
+	if _, files := b.overlayOf(b.claim(node1)); files["/var/lib/cloud/seed/nocloud/meta-data"] != "" {
+		t.Errorf("the overlay has %q", files)
+	}
+	b.wantTrace(node1, `the installed system does not read the "cloudInit" of its file`)
+}
+
+// TestCloudInitFileIsMissing: without what its file names, a machine is not installed.
+func TestCloudInitFileIsMissing(t *testing.T) {
+	b := newBed(t, cloudImage)
+	b.SiteFile = func(string) ([]byte, error) { return nil, errors.New("no such file") }
+	b.change(node1, func(s *provision.Spec) { s.CloudInit = &provision.CloudInit{UserDataFile: "web.yaml"} })
+	if a := b.do(http.MethodPost, wire.ClaimPath, "", b.request(node1)); a.StatusCode != http.StatusConflict || !strings.Contains(a.body, "no such file") {
+		t.Errorf("the claim was answered %d %q", a.StatusCode, a.body)
+	}
+}
