@@ -186,7 +186,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		recipe.Running = c.runningURLs(ctx, spec, &system)
 		recipe.Env["running"] = recipe.Running[0]
 	}
-	recipe.CloudInit = c.cloudInitSource(spec, &system)
+	recipe.CloudInit = c.cloudInitSource(ctx, spec, &system)
 	made, err := c.makeOverlay(ctx, render, tree, recipe)
 	if err != nil {
 		return promise{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"slices"
 
@@ -47,11 +48,67 @@ type cloudInitRecipe struct {
 
 // cloudInitSource says where the system that an install writes finds what its cloud-init
 // is told; nil if that is not said here.
-func (c *Chain) cloudInitSource(spec *provision.Spec, system *provision.System) *cloudInitRecipe {
+func (c *Chain) cloudInitSource(ctx context.Context, spec *provision.Spec, system *provision.System) *cloudInitRecipe {
 	if spec.CloudInit == nil || spec.CloudInit.From() == provision.DatasourceImage {
 		return nil
 	}
-	return &cloudInitRecipe{system.ID, cloudinit.Source{Datasource: spec.CloudInit.From()}}
+	from := cloudinit.Source{Datasource: spec.CloudInit.From()}
+	if from.Datasource == provision.DatasourceHTTP {
+		from.URL = c.base(ctx) + cloudInitPath(string(spec.MAC), system.CloudInitToken(spec.MAC, c.Tracker.Key()), "")
+	}
+	return &cloudInitRecipe{system.ID, from}
+}
+
+// cloudInitPath is where the system on a machine's disk gets a document of NoCloud.
+func cloudInitPath(mac, token, document string) string {
+	return "/cloud-init/" + mac + "/" + token + "/" + document
+}
+
+// noCloud serves a document of NoCloud to the system that has its machine's token. The
+// token is the system's own, so documents are never another machine's, whatever address
+// a request comes from.
+func (c *Chain) noCloud(w http.ResponseWriter, r *http.Request) {
+	mac, err := provision.ParseMAC(r.PathValue("mac"))
+	if err != nil {
+		http.Error(w, printable(err.Error()), http.StatusNotFound)
+		return
+	}
+	state, err := c.stateOf(r, mac, (*provision.System).CloudInitToken)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	spec := c.spec(mac)
+	switch {
+	case state == nil:
+		http.Error(w, "this is not the URL of the system that was installed last on "+string(mac), http.StatusGone)
+		return
+	case spec == nil || spec.CloudInit == nil:
+		http.Error(w, `the file of the machine `+string(mac)+` has no "cloudInit" any more`, http.StatusNotFound)
+		return
+	}
+	i, err := c.instance(spec, state.Has, netip.Addr{})
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	name := r.PathValue("document")
+	text, is := i.NoCloud()[name]
+	if !is {
+		http.Error(w, "there is no such document", http.StatusNotFound)
+		return
+	}
+	serveSecret(w, text)
+	if name == cloudinit.MetaData && r.Method == http.MethodGet {
+		c.record(r.Context(), provision.Event{MAC: spec.MAC, Kind: provision.KindHTTP, Text: "cloud-init asked what it is told, by " + protocol(r)})
+	}
+}
+
+// serveSecret answers with a text that nobody on the way may keep.
+func serveSecret(w http.ResponseWriter, text []byte) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(text) // fails only for a client that is gone
 }
 
 // withCloudInit adds the files that give the installed system's cloud-init its datasource,

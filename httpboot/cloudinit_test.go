@@ -11,6 +11,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
+	foreign "cloudlets/testdata/cloudinit"
 )
 
 // cloudImage has a cloud-init.
@@ -73,4 +74,45 @@ func TestCloudInitFileIsMissing(t *testing.T) {
 	if a := b.do(http.MethodPost, wire.ClaimPath, "", b.request(node1)); a.StatusCode != http.StatusConflict || !strings.Contains(a.body, "no such file") {
 		t.Errorf("the claim was answered %d %q", a.StatusCode, a.body)
 	}
+}
+
+// TestCloudInitByHTTP: Debian's cloud-init asks at the URL that the overlay has. The URL is
+// the machine's own, and good for as long as it has that system.
+func TestCloudInitByHTTP(t *testing.T) {
+	b := newBed(t, cloudImage)
+	b.change(node1, func(s *provision.Spec) {
+		s.CloudInit = &provision.CloudInit{UserData: "#cloud-config\n{}\n", VendorData: "vendor", SSHKeys: []string{"ssh-ed25519 AAAA ann"}, Datasource: provision.DatasourceHTTP}
+	})
+	plan := b.claim(node1)
+	_, files := b.overlayOf(plan)
+	const config = "/etc/cloud/cloud.cfg.d/99-cloudlets.cfg"
+	_, after, _ := strings.Cut(files[config], `seedfrom: "`+b.Base)
+	url, _, found := strings.Cut(after, `"`)
+	if !found || files["/var/lib/cloud/seed/nocloud/user-data"] != "" {
+		t.Fatalf("the overlay has %q", files)
+	}
+	b.get(url+"user-data").want(t, http.StatusGone) // it is not installed yet
+	b.report(plan.Session, provision.Event{Kind: provision.KindDone, Text: "done"})
+	root := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(root, filepath.Dir(config)), 0o755))
+	writeText(root, config, files[config])
+	told, err := foreign.Read(t.Context(), t, root, foreign.Network, "")
+	must(t, err)
+	if told.Datasource != "DataSourceNoCloudNet" || told.Instance != b.state(node1).Has.InstanceID(node1) || told.Hostname != "web1" || told.User != "#cloud-config\n{}\n" || told.Vendor != "vendor" || len(told.Keys) != 1 {
+		t.Errorf("cloud-init was told %+v", told)
+	}
+	b.wantTrace(node1, "cloud-init asked what it is told, by HTTP")
+	b.get(url+"shadow").want(t, http.StatusNotFound)
+
+	// Neither a token of another purpose, nor another machine's, gives anything away.
+	b.change(node2, func(s *provision.Spec) { *s = testSpec(node2); s.CloudInit = &provision.CloudInit{UserData: "hunter2"} })
+	running := b.state(node1).Has.RunningToken(node1, b.Tracker.Key())
+	for _, wrong := range []string{cloudInitPath(string(node1), running, "user-data"), strings.Replace(url, string(node1), string(node2), 1) + "user-data", url[:len(url)-2] + "x/user-data"} {
+		if a := b.get(wrong); a.StatusCode != http.StatusGone {
+			t.Errorf("%s: %d %q", wrong, a.StatusCode, a.body)
+		}
+	}
+	must(t, b.Tracker.Record(t.Context(), provision.Event{MAC: node1, Kind: provision.KindArmed, By: "ann", Text: "armed", Wipe: true}))
+	b.claim(node1)
+	b.get(url+"user-data").want(t, http.StatusGone)
 }

@@ -41,6 +41,7 @@ func (c *Chain) Handler() http.Handler {
 	mux.HandleFunc("GET "+overlayPath, c.overlay)
 	mux.HandleFunc("GET "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)
 	mux.HandleFunc("POST "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)
+	mux.HandleFunc("GET "+cloudInitPath("{mac}", "{token}", "{document}"), c.noCloud)
 	mux.HandleFunc("GET /", nothingHere)
 	return clean(mux)
 }
