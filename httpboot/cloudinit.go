@@ -53,7 +53,15 @@ func (c *Chain) cloudInitSource(ctx context.Context, spec *provision.Spec, syste
 		return nil
 	}
 	from := cloudinit.Source{Datasource: spec.CloudInit.From()}
-	if from.Datasource == provision.DatasourceHTTP {
+	switch from.Datasource {
+	case provision.DatasourceEC2:
+		own := localAddr(ctx)
+		from.URLs = []string{c.Base(own)}
+		if c.Others != nil {
+			from.URLs = append(from.URLs, c.Others(own)...)
+		}
+		from.URLs = from.URLs[:min(len(from.URLs), maxServers)]
+	case provision.DatasourceHTTP:
 		from.URL = c.base(ctx) + cloudInitPath(string(spec.MAC), system.CloudInitToken(spec.MAC, c.Tracker.Key()), "")
 	}
 	return &cloudInitRecipe{system.ID, from}

@@ -1,13 +1,16 @@
 package httpboot
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
@@ -115,4 +118,97 @@ func TestCloudInitByHTTP(t *testing.T) {
 	must(t, b.Tracker.Record(t.Context(), provision.Event{MAC: node1, Kind: provision.KindArmed, By: "ann", Text: "armed", Wipe: true}))
 	b.claim(node1)
 	b.get(url+"user-data").want(t, http.StatusGone)
+}
+
+// TestEC2: Debian's cloud-init asks by the paths of EC2, with a token of version 2 where it
+// believes that it is at Amazon.
+func TestEC2(t *testing.T) {
+	b := newBed(t, cloudImage)
+	b.change(node1, func(s *provision.Spec) {
+		s.CloudInit = &provision.CloudInit{UserData: "#cloud-config\n{}\n", SSHKeys: []string{"ssh-ed25519 AAAA ann"}, Datasource: provision.DatasourceEC2}
+	})
+	b.Holder = func(_ context.Context, addr netip.Addr) (provision.MAC, error) {
+		if addr == netip.MustParseAddr("127.0.0.1") {
+			return node1, nil
+		}
+		return "", nil
+	}
+	plan := b.claim(node1)
+	_, files := b.overlayOf(plan)
+	b.report(plan.Session, provision.Event{Kind: provision.KindDone, Text: "done"})
+	root := t.TempDir()
+	const config = "/etc/cloud/cloud.cfg.d/99-cloudlets.cfg"
+	must(t, os.MkdirAll(filepath.Join(root, filepath.Dir(config)), 0o755))
+	writeText(root, config, files[config])
+	for _, platform := range []string{"unknown", "aws"} {
+		told, err := foreign.Read(t.Context(), t, root, foreign.Network, platform)
+		must(t, err)
+		if told.Datasource != "DataSourceEc2" || told.Instance != b.state(node1).Has.InstanceID(node1) || told.Hostname != "web1" || told.User != "#cloud-config\n{}\n" || len(told.Keys) != 1 || told.Keys[0] != "ssh-ed25519 AAAA ann" || told.Token != (platform == "aws") {
+			t.Errorf("%s: cloud-init was told %+v", platform, told)
+		}
+	}
+	b.wantTrace(node1, "its system asked what it is told, by the paths of EC2")
+}
+
+// TestEC2IsForTheMachine: an address without a lease, or that of another machine, gets
+// nothing of this one, whatever a request says of itself.
+func TestEC2IsForTheMachine(t *testing.T) {
+	b := newBed(t, nil)
+	const secret = "/latest/user-data"
+	b.change(node1, func(s *provision.Spec) { s.CloudInit = &provision.CloudInit{UserData: "of node1"} })
+	b.change(node2, func(s *provision.Spec) {
+		s.CloudInit, s.Address = &provision.CloudInit{UserData: "of node2"}, netip.MustParseAddr("127.0.0.2")
+	})
+	holders := map[string]provision.MAC{"127.0.0.1": node1, "127.0.0.9": stranger}
+	b.Holder = func(_ context.Context, addr netip.Addr) (provision.MAC, error) { return holders[addr.String()], nil }
+	for from, want := range map[string]string{"127.0.0.1": "of node1", "127.0.0.2": "of node2"} {
+		if a := b.doFrom(from, http.MethodGet, secret, nil); a.StatusCode != http.StatusOK || a.body != want || a.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s gets %d %q", from, a.StatusCode, a.body)
+		}
+	}
+	for _, from := range []string{"127.0.0.3", "127.0.0.9"} {
+		b.doFrom(from, http.MethodGet, secret, nil).want(t, http.StatusNotFound)
+	}
+	if log := b.log.String(); !strings.Contains(log, "127.0.0.3") || !strings.Contains(log, "had no answer") {
+		t.Errorf("the log says %s", log)
+	}
+	// What was seen at an address is only a guess, and a lease counts more than a file.
+	b.startsAt(node1, "127.0.0.3")
+	b.doFrom("127.0.0.3", http.MethodGet, secret, nil).want(t, http.StatusNotFound)
+	holders["127.0.0.2"] = stranger
+	b.doFrom("127.0.0.2", http.MethodGet, secret, nil).want(t, http.StatusNotFound)
+	for _, header := range []string{"X-Forwarded-For", "Forwarded", "Via"} {
+		b.get(secret, header, "127.0.0.2").want(t, http.StatusForbidden)
+	}
+	b.Holder = func(context.Context, netip.Addr) (provision.MAC, error) { return "", errors.New("the store is away") }
+	b.doFrom("127.0.0.2", http.MethodGet, secret, nil).want(t, http.StatusServiceUnavailable)
+}
+
+// TestEC2Token: a token is good for one machine, at one address, until its end.
+func TestEC2Token(t *testing.T) {
+	b := newBed(t, nil)
+	here, other := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
+	b.change(node1, func(s *provision.Spec) { s.CloudInit, s.Address = &provision.CloudInit{}, here })
+	for ttl, want := range map[string]int{"": 400, "0": 400, "21601": 400, "x": 400, "60": 200} {
+		b.do(http.MethodPut, "/latest/api/token", "", nil, tokenTTLHeader, ttl).want(t, want)
+	}
+	token := b.do(http.MethodPut, "/latest/api/token", "", nil, tokenTTLHeader, "60").body
+	b.get("/latest/meta-data/hostname", tokenHeader, token).want(t, http.StatusOK, "web1")
+	for _, wrong := range []string{"", "x", token + "A", "B" + token[1:], token[:8]} {
+		b.get("/latest/meta-data/hostname", tokenHeader, wrong).want(t, http.StatusUnauthorized)
+	}
+	now := time.Unix(1e9, 0)
+	given := b.metadataToken(node1, here, now.Unix())
+	for _, c := range []struct {
+		mac  provision.MAC
+		at   netip.Addr
+		now  time.Time
+		good bool
+	}{{node1, here, now.Add(-time.Second), true}, {node1, here, now, false}, {node1, other, now.Add(-time.Second), false}, {node2, here, now.Add(-time.Second), false}} {
+		if got := b.isToken(given, c.mac, c.at, c.now); got != c.good {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+	b.do(http.MethodPost, "/latest/user-data", "", nil).want(t, http.StatusMethodNotAllowed)
+	b.get("/latest/user-data").want(t, http.StatusNotFound) // it has none, as at Amazon
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -97,5 +98,29 @@ func compare(t *testing.T, golden string, texts map[string][]byte) {
 	want, err := os.ReadFile(file)
 	if err != nil || string(want) != b.String() {
 		t.Errorf("%s: %v, have:\n%s", golden, err, b.String())
+	}
+}
+
+// TestEC2: the tree is that of the metadata service, with its lists.
+func TestEC2(t *testing.T) {
+	i := node()
+	i.Address = netip.MustParseAddr("10.0.0.21")
+	tree := i.EC2()
+	texts := map[string][]byte{}
+	for _, path := range []string{"", "meta-data", "meta-data/public-keys", "meta-data/public-keys/0", "meta-data/network/interfaces/macs", "dynamic/instance-identity"} {
+		text, found := tree.Get(path)
+		if !found {
+			t.Errorf("there is no %q", path)
+		}
+		texts["/"+path+"/"] = []byte(text + "\n")
+	}
+	for path, text := range tree {
+		texts["/"+path] = []byte(text + "\n")
+	}
+	compare(t, "tree.txt", texts)
+	for _, path := range []string{"meta-dat", "meta-data/instance-id/x", "meta-data/", "user-data/x"} {
+		if text, found := tree.Get(path); found {
+			t.Errorf("%q has %q", path, text)
+		}
 	}
 }

@@ -117,7 +117,7 @@ func addSSHKey(c *provision.CloudInit, line string) error {
 
 func setDatasource(c *provision.CloudInit, name string) error {
 	c.Datasource = provision.Datasource(name)
-	return oneOf(name, string(provision.DatasourceSeed), string(provision.DatasourceHTTP), string(provision.DatasourceImage), "")
+	return oneOf(name, string(provision.DatasourceSeed), string(provision.DatasourceHTTP), string(provision.DatasourceEC2), string(provision.DatasourceImage), "")
 }
 
 // checkSiteFile refuses a path that is not one in the site.
