@@ -59,7 +59,7 @@ setup-demo:
 	$(call install,$(DEMO_PACKAGES))
 
 .PHONY: setup-test
-setup-test: bin/chrony bin/docker-registry bin/etcd bin/isc-dhcp bin/kea bin/netconfig bin/podman
+setup-test: bin/chrony bin/cloud-init bin/docker-registry bin/etcd bin/isc-dhcp bin/kea bin/netconfig bin/podman
 	$(call install,$(TEST_PACKAGES))
 
 # Boot loaders for arm64 machines, out of packages that are not for this computer: apt
@@ -75,9 +75,11 @@ bin/arm64:
 	mv bin/arm64.part bin/arm64
 
 # Packages that are unpacked into a folder each and not installed, as they would start
-# servers on this computer, or configure its network.
+# servers on this computer, or configure it or its network.
 unpacked_atftpd := atftpd
 unpacked_chrony := chrony
+unpacked_cloud-init := cloud-init $(addprefix python3-,attr blinker certifi chardet configobj idna jinja2 json-pointer jsonpatch jsonschema jwt markupsafe \
+	netifaces oauthlib pkg-resources pyrsistent requests serial six urllib3 yaml)
 unpacked_docker-registry := docker-registry
 unpacked_etcd := etcd-server
 unpacked_isc-dhcp := isc-dhcp-server isc-dhcp-relay

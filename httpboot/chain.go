@@ -16,6 +16,7 @@
 //	HTTP           the agent inspects a stranger           inspect.go
 //	HTTP           the agent claims its plan               claim.go
 //	HTTP           pack, overlay, boot loaders for disks   handler.go
+//	HTTP           what an installed cloud-init is told    cloudinit.go, ec2.go
 //	HTTP           the agent's reports                     report.go
 package httpboot
 
@@ -78,6 +79,11 @@ type Chain struct {
 	// one that a rule approved, and may be nil if there are no rules.
 	Strangers func() provision.Strangers
 	Approve   func(provision.Approval) error
+	// Holder returns the network card that has an address by its lease, or "" if none
+	// has. It may be nil if this server keeps no leases.
+	Holder func(context.Context, netip.Addr) (provision.MAC, error)
+	// SiteFile reads a file of the site that a machine's file names; nil if none does.
+	SiteFile func(name string) ([]byte, error)
 	// HTTPS is nil if this server has none.
 	HTTPS *HTTPS
 	// Overlays is the folder for the overlays of running installs.

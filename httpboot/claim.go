@@ -186,7 +186,8 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		recipe.Running = c.runningURLs(ctx, spec, &system)
 		recipe.Env["running"] = recipe.Running[0]
 	}
-	made, err := c.makeOverlay(ctx, render, tree, recipe.Running)
+	recipe.CloudInit = c.cloudInitSource(ctx, spec, &system)
+	made, err := c.makeOverlay(ctx, render, tree, recipe)
 	if err != nil {
 		return promise{}, err
 	}
@@ -198,6 +199,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		})
 	}
 	c.warnOfRunning(ctx, spec, tree)
+	c.warnOfCloudInit(ctx, spec, tree)
 	system.Tells, recipe.Digest = made.tells, made.Digest
 	note, err := json.Marshal(recipe)
 	if err != nil {

@@ -41,8 +41,9 @@ func (c *Chain) Handler() http.Handler {
 	mux.HandleFunc("GET "+overlayPath, c.overlay)
 	mux.HandleFunc("GET "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)
 	mux.HandleFunc("POST "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)
+	mux.HandleFunc("GET "+cloudInitPath("{mac}", "{token}", "{document}"), c.noCloud)
 	mux.HandleFunc("GET /", nothingHere)
-	return clean(mux)
+	return clean(c.withEC2(mux))
 }
 
 // nothingHere answers requests for any other path. Boot loaders make some, such

@@ -29,7 +29,9 @@ type overlayRecipe struct {
 	Env        map[string]any `json:"env"`
 	// Running are the URLs where the system says that it runs.
 	Running []string `json:"running,omitempty"`
-	Digest  string   `json:"digest"`
+	// CloudInit says where its cloud-init asks; nil if it is not told.
+	CloudInit *cloudInitRecipe `json:"cloudInit,omitempty"`
+	Digest    string           `json:"digest"`
 }
 
 // overlay serves an agent the overlay of its own machine only.
@@ -75,7 +77,7 @@ func (c *Chain) haveOverlay(r *http.Request, mac provision.MAC) error {
 		return fmt.Errorf("make the overlay of %s again: %w", mac, err)
 	}
 	defer done()
-	made, err := c.makeOverlay(r.Context(), c.renderer(spec, kit, recipe.Env), tree, recipe.Running)
+	made, err := c.makeOverlay(r.Context(), c.renderer(spec, kit, recipe.Env), tree, recipe)
 	if err != nil {
 		return err
 	}
@@ -143,15 +145,18 @@ type madeOverlay struct {
 
 // makeOverlay renders the machine's own files and keeps them, as a small pack,
 // until the install has ended. A server that is restarted in between serves the
-// same bytes. running are the URLs by which the system says that it runs.
-func (c *Chain) makeOverlay(ctx context.Context, r rendering.Renderer, tree images.Tree, running []string) (made madeOverlay, err error) {
+// same bytes.
+func (c *Chain) makeOverlay(ctx context.Context, r rendering.Renderer, tree images.Tree, recipe overlayRecipe) (made madeOverlay, err error) {
 	overlay, warning, err := r.Overlay(ctx, tree)
 	if err != nil {
 		return made, refusalUnless(ctx, fmt.Errorf("machine %s: %w", r.Spec.MAC, err))
 	}
 	made.warning = warning
-	if overlay, made.tells, err = withRunning(overlay, running, tree); err != nil {
+	if overlay, made.tells, err = withRunning(overlay, recipe.Running, tree); err != nil {
 		return made, fmt.Errorf("machine %s: %w", r.Spec.MAC, err)
+	}
+	if overlay, err = c.withCloudInit(overlay, r.Spec, recipe.CloudInit, r.Spec.Network != nil && warning == nil, tree); err != nil {
+		return made, refusalUnless(ctx, fmt.Errorf("machine %s: %w", r.Spec.MAC, err))
 	}
 	info, err := writePack(ctx, c.overlayFile(r.Spec.MAC), layer{overlay, tree})
 	if err != nil {

@@ -27,15 +27,12 @@ func (c *Chain) saysRunning(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, printable(err.Error()), http.StatusNotFound)
 		return
 	}
-	state := c.state(mac)
-	if !c.isOf(state, r.PathValue("token")) {
-		// Another server may have recorded the install a moment ago.
-		if state, err = c.Tracker.Stored(r.Context(), c.machine(mac)); err != nil {
-			refuse(w, err)
-			return
-		}
+	state, err := c.stateOf(r, mac, (*provision.System).RunningToken)
+	if err != nil {
+		refuse(w, err)
+		return
 	}
-	if !c.isOf(state, r.PathValue("token")) {
+	if state == nil {
 		http.Error(w, "this is not the URL of the system that was installed last on "+string(mac), http.StatusGone)
 		return
 	}
@@ -51,11 +48,24 @@ func (c *Chain) saysRunning(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// isOf says whether a token is that of the system which a machine has. While another one
-// is installed, none is.
-func (c *Chain) isOf(state provision.State, token string) bool {
-	return state.Has != nil && !state.Installing() &&
-		subtle.ConstantTimeCompare([]byte(token), []byte(state.Has.RunningToken(state.MAC, c.Tracker.Key()))) == 1
+// stateOf returns the state of a machine, if a request's path has the token of the system
+// which the machine has, and nil otherwise. While another system is installed, no token is
+// good. tokenOf makes the token of one purpose.
+func (c *Chain) stateOf(r *http.Request, mac provision.MAC, tokenOf func(*provision.System, provision.MAC, []byte) string) (*provision.State, error) {
+	isOf := func(state provision.State) bool {
+		return state.Has != nil && !state.Installing() &&
+			subtle.ConstantTimeCompare([]byte(r.PathValue("token")), []byte(tokenOf(state.Has, state.MAC, c.Tracker.Key()))) == 1
+	}
+	state := c.state(mac)
+	if isOf(state) {
+		return &state, nil
+	}
+	// Another server may have recorded the install a moment ago.
+	state, err := c.Tracker.Stored(r.Context(), c.machine(mac))
+	if err != nil || !isOf(state) {
+		return nil, err
+	}
+	return &state, nil
 }
 
 // runningURLs are where a system says that it runs, one for each server. They are of

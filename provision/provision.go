@@ -75,6 +75,8 @@ type Spec struct {
 	// Power is how the machine is switched on and off from afar; nil if the file does
 	// not say it.
 	Power *Power
+	// CloudInit is what the machine's cloud-init is told; nil if the file does not say it.
+	CloudInit *CloudInit
 }
 
 // SecureBoot is who vouches for what a machine's firmware starts.

@@ -46,11 +46,30 @@ func SystemID(session string, key []byte) string {
 
 // RunningToken is the secret by which the system on a machine's disk says that it runs.
 // It is good for nothing else, and only as long as the machine has that system.
-func (s *System) RunningToken(mac MAC, key []byte) string {
+func (s *System) RunningToken(mac MAC, key []byte) string { return s.token("running", mac, key) }
+
+// CloudInitToken is the secret by which cloud-init on a machine's disk asks for what it is
+// told. It is good as long as RunningToken.
+func (s *System) CloudInitToken(mac MAC, key []byte) string { return s.token("cloud-init", mac, key) }
+
+// token is a secret for one purpose.
+func (s *System) token(purpose string, mac MAC, key []byte) string {
 	mark := hmac.New(sha256.New, key)
-	fmt.Fprintf(mark, "running %s %s", mac, s.ID)
+	fmt.Fprintf(mark, "%s %s %s", purpose, mac, s.ID)
 	return hex.EncodeToString(mark.Sum(nil)[:16])
 }
+
+// InstanceID names a machine's system to cloud-init, which does its work once for each
+// name: "i-" and 17 digits, as Amazon's. Without a known install the name comes from the
+// machine's address.
+func (s *System) InstanceID(mac MAC) string {
+	if s == nil || len(s.ID) < instanceDigits {
+		return "i-" + strings.ReplaceAll(string(mac), ":", "")
+	}
+	return "i-" + s.ID[:instanceDigits]
+}
+
+const instanceDigits = 17
 
 // System is what an install of the machine would write now. pack is the digest of
 // the image's pack, or "" if that is not known yet. See [Spec.ConfigMark] for the key.
@@ -71,7 +90,8 @@ func (s *Spec) ConfigMark(key []byte) string {
 		Cmdline    string
 		Filesystem string
 		SecureBoot SecureBoot
-	}{s.Config, s.Hostname, s.Address, s.Network, s.Cmdline, s.Filesystem, s.SecureBoot})
+		CloudInit  *CloudInit `json:",omitempty"` // so that the marks of machines without it stay
+	}{s.Config, s.Hostname, s.Address, s.Network, s.Cmdline, s.Filesystem, s.SecureBoot, s.CloudInit})
 	if err != nil {
 		panic(err) // these types can be marshalled
 	}

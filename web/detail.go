@@ -52,6 +52,8 @@ type Spec struct {
 	Silent bool              `json:"silent,omitempty"`
 	Quirks *provision.Quirks `json:"quirks,omitempty"`
 	Power  *provision.Power  `json:"power,omitempty"`
+	// CloudInit has "…" for the texts that are given.
+	CloudInit *provision.CloudInit `json:"cloudInit,omitempty"`
 	// Args are the names of the arguments that are given, sorted.
 	Args []string `json:"args,omitempty"`
 }
@@ -85,8 +87,8 @@ func newSpec(spec *provision.Spec) *Spec {
 		MACs: spec.Cards, UUID: spec.UUID, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
 		Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
 		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry, Retry: spec.Retry, Silent: spec.Silent,
-		Power: spec.Power.Shown(),
-		Args:  slices.Sorted(maps.Keys(spec.Config.Args)),
+		Power: spec.Power.Shown(), CloudInit: spec.CloudInit.Shown(),
+		Args: slices.Sorted(maps.Keys(spec.Config.Args)),
 	}
 	if spec.Address.IsValid() {
 		s.Address = spec.Address.String()

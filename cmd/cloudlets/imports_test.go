@@ -70,6 +70,7 @@ var inside = map[string][]string{
 	"provision/power/desk":    {"provision", "provision/power"},
 
 	"provision/netconfig": {"images", "provision"},
+	"provision/cloudinit": {"images", "provision"},
 	"provision/bootorder": {},
 
 	"provision/store/etcd": {"provision/store"},

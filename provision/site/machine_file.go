@@ -41,6 +41,7 @@ func machineFields() map[string]field[provision.Spec] {
 		"running":     boolField(func(s *provision.Spec, v bool) { s.Silent = !v }),
 		"bootEntry":   boolField(func(s *provision.Spec, v bool) { s.BootEntry = v }),
 		"power":       setPower,
+		"cloudInit":   setCloudInit,
 		"retry":       numberField("a number of attempts", setRetry),
 	}
 }
@@ -95,6 +96,11 @@ func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsont
 	if mac != "" && len(problems) == 0 { // a profile may have a part of it
 		if err := checkPower(spec.Power); err != nil {
 			problems = append(problems, merged.Locate("power").Problem("%s", err))
+		}
+	}
+	if mac != "" && len(problems) == 0 {
+		if err := checkCloudInit(spec.CloudInit); err != nil {
+			problems = append(problems, merged.Locate("cloudInit").Problem("%s", err))
 		}
 	}
 	return spec, problems

@@ -32,6 +32,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/authority"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/leases"
 	"cloudlets/provision/members"
 	"cloudlets/provision/power/desk"
 	"cloudlets/provision/review"
@@ -131,6 +132,8 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		Loaders: httpboot.Loaders{Dir: d.Settings.Assets, Site: d.Site},
 		Base:    d.baseURL, TFTP: d.tftpAddr, Proxy: d.isProxy, Others: d.others,
 		HTTPS:     d.forMachines(),
+		Holder:    d.holder,
+		SiteFile:  d.Site.ReadFile,
 		Overlays:  filepath.Join(d.Settings.State, "overlays"),
 		Strangers: func() provision.Strangers { return d.Site.Settings().Strangers },
 		Approve: func(a provision.Approval) error {
@@ -149,6 +152,15 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 	d.reviews.Images = d.depot
 	d.tracker.Watch(d.reviews.SawState)
 	return nil
+}
+
+// holder is the network card that has an address by its lease, or "".
+func (d *Daemon) holder(ctx context.Context, addr netip.Addr) (provision.MAC, error) {
+	card, err := leases.Leases{Store: d.store, Log: d.Log}.Holder(ctx, addr, time.Now())
+	if err != nil || card == nil {
+		return "", err
+	}
+	return provision.MACFrom(card)
 }
 
 // packOf is the digest of the pack of a machine's image, or "" as long as it is not

@@ -1,0 +1,159 @@
+package httpboot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+
+	"cloudlets/images"
+	"cloudlets/provision"
+	"cloudlets/provision/cloudinit"
+	"cloudlets/provision/netconfig"
+	"cloudlets/provision/rendering"
+)
+
+// instance is what the cloud-init of a machine is told. system is the one that it has, or
+// that an install writes; nil if it is not known.
+func (c *Chain) instance(spec *provision.Spec, system *provision.System, at netip.Addr) (cloudinit.Instance, error) {
+	told := spec.CloudInit
+	i := cloudinit.Instance{
+		ID: system.InstanceID(spec.MAC), Hostname: rendering.Hostname(spec), MAC: spec.MAC, Address: at,
+		SSHKeys: told.SSHKeys, UserData: []byte(told.UserData), VendorData: []byte(told.VendorData), HasNetwork: spec.Network != nil,
+	}
+	for file, to := range map[string]*[]byte{told.UserDataFile: &i.UserData, told.VendorDataFile: &i.VendorData} {
+		if file == "" {
+			continue
+		}
+		if c.SiteFile == nil {
+			return i, fmt.Errorf("read %s for the cloud-init of %s: this server reads no files of the site", file, spec.MAC)
+		}
+		text, err := c.SiteFile(file)
+		if err != nil {
+			return i, fmt.Errorf("make what the cloud-init of %s is told: %w", spec.MAC, err)
+		}
+		*to = text
+	}
+	return i, nil
+}
+
+// cloudInitRecipe is what a machine's files for cloud-init were made of, besides its
+// file.
+type cloudInitRecipe struct {
+	ID string `json:"id"` // of the install
+	cloudinit.Source
+}
+
+// cloudInitSource says where the system that an install writes finds what its cloud-init
+// is told; nil if that is not said here.
+func (c *Chain) cloudInitSource(ctx context.Context, spec *provision.Spec, system *provision.System) *cloudInitRecipe {
+	if spec.CloudInit == nil || spec.CloudInit.From() == provision.DatasourceImage {
+		return nil
+	}
+	from := cloudinit.Source{Datasource: spec.CloudInit.From()}
+	switch from.Datasource {
+	case provision.DatasourceEC2:
+		own := localAddr(ctx)
+		from.URLs = []string{c.Base(own)}
+		if c.Others != nil {
+			from.URLs = append(from.URLs, c.Others(own)...)
+		}
+		from.URLs = from.URLs[:min(len(from.URLs), maxServers)]
+	case provision.DatasourceHTTP:
+		from.URL = c.base(ctx) + cloudInitPath(string(spec.MAC), system.CloudInitToken(spec.MAC, c.Tracker.Key()), "")
+	}
+	return &cloudInitRecipe{system.ID, from}
+}
+
+// cloudInitPath is where the system on a machine's disk gets a document of NoCloud.
+func cloudInitPath(mac, token, document string) string {
+	return "/cloud-init/" + mac + "/" + token + "/" + document
+}
+
+// noCloud serves a document of NoCloud to the system that has its machine's token. The
+// token is the system's own, so documents are never another machine's, whatever address
+// a request comes from.
+func (c *Chain) noCloud(w http.ResponseWriter, r *http.Request) {
+	mac, err := provision.ParseMAC(r.PathValue("mac"))
+	if err != nil {
+		http.Error(w, printable(err.Error()), http.StatusNotFound)
+		return
+	}
+	state, err := c.stateOf(r, mac, (*provision.System).CloudInitToken)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	spec := c.spec(mac)
+	switch {
+	case state == nil:
+		http.Error(w, "this is not the URL of the system that was installed last on "+string(mac), http.StatusGone)
+		return
+	case spec == nil || spec.CloudInit == nil:
+		http.Error(w, `the file of the machine `+string(mac)+` has no "cloudInit" any more`, http.StatusNotFound)
+		return
+	}
+	i, err := c.instance(spec, state.Has, netip.Addr{})
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	name := r.PathValue("document")
+	text, is := i.NoCloud()[name]
+	if !is {
+		http.Error(w, "there is no such document", http.StatusNotFound)
+		return
+	}
+	serveSecret(w, text)
+	if name == cloudinit.MetaData && r.Method == http.MethodGet {
+		c.record(r.Context(), provision.Event{MAC: spec.MAC, Kind: provision.KindHTTP, Text: "cloud-init asked what it is told, by " + protocol(r)})
+	}
+}
+
+// serveSecret answers with a text that nobody on the way may keep.
+func serveSecret(w http.ResponseWriter, text []byte) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(text) // fails only for a client that is gone
+}
+
+// withCloudInit adds the files that give the installed system's cloud-init its datasource,
+// except those that the image's own templates write. network says that the overlay
+// configures the network. An image without cloud-init gets none: warnOfCloudInit tells.
+func (c *Chain) withCloudInit(overlay images.Overlay, spec *provision.Spec, from *cloudInitRecipe, network bool, tree images.Tree) (images.Overlay, error) {
+	if from == nil || spec.CloudInit == nil {
+		return overlay, nil
+	}
+	i, err := c.instance(spec, &provision.System{ID: from.ID}, netip.Addr{})
+	if err != nil {
+		return nil, err
+	}
+	i.HasNetwork = network
+	files, err := cloudinit.Files(tree, i, from.Source)
+	if errors.Is(err, cloudinit.ErrMissing) {
+		return overlay, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	taken := func(path string) bool {
+		return slices.ContainsFunc(overlay, func(f images.File) bool { return f.Path == path })
+	}
+	files, err = netconfig.Place(tree, files, taken)
+	return append(overlay, files...), err
+}
+
+// warnOfCloudInit tells in the machine's trace why nobody will read what its file says.
+func (c *Chain) warnOfCloudInit(ctx context.Context, spec *provision.Spec, tree images.Tree) {
+	if spec.CloudInit == nil {
+		return
+	}
+	if _, err := cloudinit.Files(tree, cloudinit.Instance{}, cloudinit.Source{}); err != nil {
+		c.record(ctx, provision.Event{
+			MAC: spec.MAC, Kind: provision.KindLog,
+			Text: `warning: the installed system does not read the "cloudInit" of its file`, Reason: err.Error(),
+		})
+	}
+}

@@ -1,0 +1,141 @@
+package httpboot
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"cloudlets/provision"
+	"cloudlets/provision/cloudinit"
+)
+
+// The headers of Amazon's metadata service, version 2.
+const (
+	tokenHeader    = "X-Aws-Ec2-Metadata-Token"
+	tokenTTLHeader = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
+	maxTokenTTL    = 21600 // seconds, which is Amazon's bound
+)
+
+// ec2Path matches the paths of the metadata service: a version and what it has. All
+// versions have the same here.
+var ec2Path = regexp.MustCompile(`^/(?:latest|1\.0|20\d\d-\d\d-\d\d)(?:/(.*))?$`)
+
+// withEC2 serves the paths of Amazon's metadata service, and all others by next.
+func (c *Chain) withEC2(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if found := ec2Path.FindStringSubmatch(r.URL.Path); found != nil {
+			c.ec2(w, r, found[1])
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ec2 answers a machine that is known by its address.
+func (c *Chain) ec2(w http.ResponseWriter, r *http.Request, path string) {
+	spec, ok := c.asker(w, r)
+	if !ok {
+		return
+	}
+	switch {
+	case path == "api/token" && r.Method == http.MethodPut:
+		c.giveToken(w, r, spec)
+		return
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		http.Error(w, "the metadata service is only read", http.StatusMethodNotAllowed)
+		return
+	case len(r.Header.Values(tokenHeader)) > 0 && !c.isToken(r.Header.Get(tokenHeader), spec.MAC, remoteAddr(r), time.Now()):
+		http.Error(w, "the token is not valid any more, or another machine's: get a new one", http.StatusUnauthorized)
+		return
+	}
+	state := c.state(spec.MAC)
+	system := state.Has
+	if system == nil {
+		system = state.Writing
+	}
+	i, err := c.instance(spec, system, remoteAddr(r))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	text, found := i.EC2().Get(path)
+	if !found {
+		http.Error(w, "there is no such metadata", http.StatusNotFound)
+		return
+	}
+	serveSecret(w, []byte(text))
+	if path == cloudinit.UserData && r.Method == http.MethodGet {
+		c.record(r.Context(), provision.Event{MAC: spec.MAC, Kind: provision.KindHTTP, Text: "its system asked what it is told, by the paths of EC2"})
+	}
+}
+
+// asker returns the machine that a request comes from, by its address: that of a lease, or
+// else the one that a file reserves. It never guesses, since the answer may have secrets.
+// If there is none, asker answers.
+func (c *Chain) asker(w http.ResponseWriter, r *http.Request) (*provision.Spec, bool) {
+	for _, name := range []string{"X-Forwarded-For", "Forwarded", "Via"} {
+		if len(r.Header.Values(name)) > 0 {
+			// A proxy on a machine would give away what that machine is told.
+			http.Error(w, "a machine asks for its metadata itself, and not by way of a proxy", http.StatusForbidden)
+			return nil, false
+		}
+	}
+	addr := remoteAddr(r)
+	var card provision.MAC
+	if c.Holder != nil {
+		holder, err := c.Holder(r.Context(), addr)
+		if err != nil {
+			c.logger().Warn("the metadata of a machine cannot be served now", "address", addr, "error", err)
+			http.Error(w, "who has this address cannot be found out now: ask again", http.StatusServiceUnavailable)
+			return nil, false
+		}
+		card = holder
+	}
+	if card == "" {
+		card, _ = c.Site.ByAddress(addr)
+	}
+	if card != "" {
+		if spec := c.spec(card); spec != nil && spec.CloudInit != nil {
+			return spec, true
+		}
+	}
+	c.logger().Info(`no machine with "cloudInit" has this address by a lease of this server's DHCP or by its file, so its question for metadata had no answer`, "address", addr, "card", card, "path", printable(r.URL.Path))
+	http.Error(w, "there is no metadata for this address; the server's log says why", http.StatusNotFound)
+	return nil, false
+}
+
+// giveToken gives a machine a token of version 2. It is good for this machine at this
+// address, on every server of the site, and none keeps it.
+func (c *Chain) giveToken(w http.ResponseWriter, r *http.Request, spec *provision.Spec) {
+	seconds, err := strconv.Atoi(r.Header.Get(tokenTTLHeader))
+	if err != nil || seconds < 1 || seconds > maxTokenTTL {
+		http.Error(w, fmt.Sprintf("%s: want 1 to %d", tokenTTLHeader, maxTokenTTL), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set(tokenTTLHeader, strconv.Itoa(seconds))
+	serveSecret(w, []byte(c.metadataToken(spec.MAC, remoteAddr(r), time.Now().Add(time.Duration(seconds)*time.Second).Unix())))
+}
+
+// metadataToken is a token that is good until a time.
+func (c *Chain) metadataToken(mac provision.MAC, at netip.Addr, until int64) string {
+	mark := hmac.New(sha256.New, c.Tracker.Key())
+	fmt.Fprintf(mark, "metadata %s %s %d", mac, at, until)
+	return base64.URLEncoding.EncodeToString(mark.Sum(binary.BigEndian.AppendUint64(nil, uint64(until))))
+}
+
+func (c *Chain) isToken(token string, mac provision.MAC, at netip.Addr, now time.Time) bool {
+	raw, err := base64.URLEncoding.DecodeString(strings.TrimSpace(token))
+	if err != nil || len(raw) < 8 {
+		return false
+	}
+	until := int64(binary.BigEndian.Uint64(raw))
+	return now.Unix() < until && hmac.Equal([]byte(token), []byte(c.metadataToken(mac, at, until)))
+}

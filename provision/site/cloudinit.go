@@ -1,0 +1,158 @@
+package site
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"cloudlets/images/bytesize"
+	"cloudlets/images/jsontext"
+	"cloudlets/provision"
+)
+
+// setCloudInit reads what cloud-init is told. A profile may have a part of it, so
+// [checkCloudInit] looks at the whole.
+func setCloudInit(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
+	s.CloudInit = &provision.CloudInit{}
+	return decodeObject(s.CloudInit, n, map[string]field[provision.CloudInit]{
+		"userData":       cloudConfig(func(c *provision.CloudInit) *string { return &c.UserData }),
+		"vendorData":     cloudConfig(func(c *provision.CloudInit) *string { return &c.VendorData }),
+		"userDataFile":   textField(func(c *provision.CloudInit, v string) error { c.UserDataFile = v; return checkSiteFile(v) }),
+		"vendorDataFile": textField(func(c *provision.CloudInit, v string) error { c.VendorDataFile = v; return checkSiteFile(v) }),
+		"sshKeys":        listField(addSSHKey),
+		"datasource":     textField(setDatasource),
+	})
+}
+
+// checkCloudInit refuses keys that do not go together.
+func checkCloudInit(c *provision.CloudInit) error {
+	switch {
+	case c == nil:
+	case c.UserData != "" && c.UserDataFile != "":
+		return errors.New(`it has both "userData" and "userDataFile": leave one; "" takes away what a profile has`)
+	case c.VendorData != "" && c.VendorDataFile != "":
+		return errors.New(`it has both "vendorData" and "vendorDataFile": leave one; "" takes away what a profile has`)
+	}
+	return nil
+}
+
+// cloudConfig reads a text for cloud-init, or an object that becomes "#cloud-config".
+func cloudConfig(to func(*provision.CloudInit) *string) field[provision.CloudInit] {
+	return func(c *provision.CloudInit, n *jsontext.Node) jsontext.Problems {
+		if text, ok := n.Text(); ok {
+			*to(c) = text
+			return nil
+		}
+		if !n.IsObject() {
+			return wants(n, `a text that cloud-init reads, such as "#!/bin/sh\n…", or an object, which becomes #cloud-config`)
+		}
+		text, err := yamlOf(n.Plain())
+		*to(c) = "#cloud-config\n" + text
+		return refused(n, err)
+	}
+}
+
+// yamlOf writes a value as JSON that YAML 1.1 reads as the same value. YAML is almost a
+// superset of JSON, except for some control characters, and for numbers such as 1e3,
+// which it takes for texts.
+func yamlOf(plain any) (string, error) {
+	text, err := json.MarshalIndent(withoutExponents(plain), "", "  ")
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, r := range string(text) {
+		if 0x7f <= r && r < 0xa0 || r == 0xfeff || r == 0xfffe || r == 0xffff {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String() + "\n", nil
+}
+
+func withoutExponents(plain any) any {
+	switch v := plain.(type) {
+	case map[string]any:
+		for name := range v {
+			v[name] = withoutExponents(v[name])
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutExponents(v[i])
+		}
+	case json.Number:
+		if f, err := v.Float64(); err == nil && strings.ContainsAny(v.String(), "eE") {
+			return json.Number(strconv.FormatFloat(f, 'f', -1, 64))
+		}
+	}
+	return plain
+}
+
+// maxSSHKeys bounds the keys of a machine.
+const maxSSHKeys = 64
+
+func addSSHKey(c *provision.CloudInit, line string) error {
+	if len(c.SSHKeys) == maxSSHKeys {
+		return fmt.Errorf("a machine can have at most %d keys", maxSSHKeys)
+	}
+	c.SSHKeys = append(c.SSHKeys, line)
+	if strings.Contains(line, "PRIVATE KEY") {
+		return errors.New("that is a private key; want the public one, as the file that ends in .pub has it")
+	}
+	words := strings.Fields(line)
+	for i := 1; i < len(words); i++ { // options may come first
+		if key, err := base64.StdEncoding.DecodeString(words[i]); err == nil && strings.Contains(string(key), words[i-1]) {
+			return checkPlain(line)
+		}
+	}
+	return errors.New(`that is not a public key; want a line of authorized_keys, such as "ssh-ed25519 AAAA… ann@desk"`)
+}
+
+func setDatasource(c *provision.CloudInit, name string) error {
+	c.Datasource = provision.Datasource(name)
+	return oneOf(name, string(provision.DatasourceSeed), string(provision.DatasourceHTTP), string(provision.DatasourceEC2), string(provision.DatasourceImage), "")
+}
+
+// checkSiteFile refuses a path that is not one in the site.
+func checkSiteFile(file string) error {
+	if path.IsAbs(file) {
+		return fmt.Errorf("%q is not in the site: want a path there, such as \"cloud-init/web.yaml\"", file)
+	}
+	return checkInSite(file)
+}
+
+// MaxText bounds a file of the site that is given to machines, in bytes.
+const MaxText = 1 << 20
+
+// ReadFile reads a file of the site that a machine's file names. No link leads out of the
+// site.
+func (s *Site) ReadFile(name string) ([]byte, error) {
+	root, err := os.OpenRoot(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the site: %w", err)
+	}
+	defer root.Close()
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("read a file of the site: %w", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("read %s in the site: it is not a file", name), err)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, MaxText+1))
+	if err == nil && len(text) > MaxText {
+		err = fmt.Errorf("it is larger than %s", bytesize.Exact(MaxText))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s in the site: %w", name, err)
+	}
+	return text, nil
+}
