@@ -145,7 +145,8 @@ type Lease struct {
 	Addr netip.Addr
 	// MAC is the client's. If it is nil, the address has no lease; if it is all
 	// zero, no client may have the address until the lease expires.
-	MAC      net.HardwareAddr
+	MAC net.HardwareAddr
+	// Hostname is what the client calls itself, or else the name that it is given.
 	Hostname string
 	Expires  time.Time
 }

@@ -191,12 +191,12 @@ func (k *link) lease(p *packet, t *table) (Grant, error) {
 		if !g.Addr.IsValid() {
 			return g, nil
 		}
-		return k.bind(t, mac, g.Addr)
+		return k.bind(p, t, mac, g.Addr)
 	case m == dhcpv6.MessageTypeRequest, m == dhcpv6.MessageTypeRenew, m == dhcpv6.MessageTypeRebind:
 		if !p.client.Addr.IsValid() {
 			return Grant{Reason: "it names no address"}, nil
 		}
-		return k.bind(t, mac, p.client.Addr)
+		return k.bind(p, t, mac, p.client.Addr)
 	case m == dhcpv6.MessageTypeRelease, m == dhcpv6.MessageTypeDecline:
 		return k.giveBack(t, mac, p.client.Addr, m == dhcpv6.MessageTypeDecline)
 	}
@@ -204,11 +204,12 @@ func (k *link) lease(p *packet, t *table) (Grant, error) {
 }
 
 // bind gives a client an address that it names, if it may have it.
-func (k *link) bind(t *table, mac dhcp.Station, addr netip.Addr) (Grant, error) {
+func (k *link) bind(p *packet, t *table, mac dhcp.Station, addr netip.Addr) (Grant, error) {
 	g, change := t.request(mac, addr)
 	if !g.Addr.IsValid() {
 		return g, nil
 	}
+	change.Lease.Hostname = p.client.Hostname
 	outcome, err := k.listener.commits.Commit(change)
 	switch {
 	case err != nil:
