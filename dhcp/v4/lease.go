@@ -178,6 +178,7 @@ func (s *service) bind(req dhcp.Request, l *lan, g dhcp.Grant, granted dhcp.Repl
 		return answer(t.Lost(mac, g))
 	}
 	l.waiting.End(req.Client.MAC)
+	granted.NewLease = o.IsNew(lease.MAC, s.server.Now())
 	return granted
 }
 

@@ -128,7 +128,9 @@ func (k *link) decide(ctx context.Context, p *packet) Reply {
 	case n.table != nil:
 		k.noteUnanswered(*p, &n.waiting, g.Reason)
 	}
-	return Answer(p.Request, p.client, id, g, k.boot(ctx, *p, n, g))
+	reply := Answer(p.Request, p.client, id, g, k.boot(ctx, *p, n, g))
+	reply.NewLease = g.NewLease
+	return reply
 }
 
 // noteUnanswered notes that a client got no address, if it asked for one.
@@ -216,6 +218,7 @@ func (k *link) bind(p *packet, t *table, mac dhcp.Station, addr netip.Addr) (Gra
 		return Grant{}, err
 	case outcome.Made:
 		t.learn([]dhcp.Lease{change.Lease}, false)
+		g.NewLease = outcome.IsNew(change.Lease.MAC, k.listener.server.Now())
 		return g, nil
 	}
 	t.learn([]dhcp.Lease{outcome.Before}, false)
@@ -250,7 +253,7 @@ func send(p packet, m *dhcpv6.Message) error {
 
 // report tells the log and the observer what became of a packet.
 func (k *link) report(p packet, r Reply) {
-	e := dhcp.Exchange{Client: p.client, Request: p.Message.MessageType.String(), File: r.URL, Reason: r.Reason}
+	e := dhcp.Exchange{Client: p.client, Request: p.Message.MessageType.String(), File: r.URL, Reason: r.Reason, NewLease: r.NewLease}
 	if r.Message != nil {
 		e.Reply, e.Addr = r.Message.MessageType.String(), given(r.Message)
 	}
