@@ -93,6 +93,8 @@ type Reply struct {
 	File string
 	// Reason says why the reply is what it is.
 	Reason string
+	// NewLease says that the client had no lease of its address before.
+	NewLease bool
 }
 
 // NoReply is the Reply of a server that stays silent.

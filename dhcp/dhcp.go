@@ -145,7 +145,8 @@ type Lease struct {
 	Addr netip.Addr
 	// MAC is the client's. If it is nil, the address has no lease; if it is all
 	// zero, no client may have the address until the lease expires.
-	MAC      net.HardwareAddr
+	MAC net.HardwareAddr
+	// Hostname is what the client calls itself, or else the name that it is given.
 	Hostname string
 	Expires  time.Time
 }
@@ -203,6 +204,12 @@ func (c LeaseChange) Outcome(has *Lease, now time.Time) LeaseOutcome {
 	return o
 }
 
+// IsNew says whether a change that was made gave an address to a client that did not have
+// it before.
+func (o LeaseOutcome) IsNew(client net.HardwareAddr, now time.Time) bool {
+	return !bytes.Equal(o.Before.MAC, client) || !o.Before.Expires.After(now)
+}
+
 // LeaseOutcome is what became of a [LeaseChange].
 type LeaseOutcome struct {
 	Made bool
@@ -217,8 +224,10 @@ type Exchange struct {
 	// Request and Reply are DHCP message types ("DISCOVER", "OFFER"). Reply
 	// is empty if the server stayed silent.
 	Request, Reply string
-	// Addr is the address that was offered or confirmed, if any.
-	Addr netip.Addr
+	// Addr is the address that was offered or confirmed, if any. NewLease says that the
+	// client had no lease of it before.
+	Addr     netip.Addr
+	NewLease bool
 	// File is the boot file that the reply names, if any.
 	File string
 	// Reason says why the reply is what it is.

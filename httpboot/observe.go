@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"cloudlets/dhcp"
@@ -34,7 +35,7 @@ func (c *Chain) record(ctx context.Context, e provision.Event) {
 
 // SawExchange records a DHCP exchange. It is the Observe of a [v4.Server], and
 // never waits for the store. It records an operating system's exchanges only if
-// the machine is in the site.
+// the machine is in the site, and if they tell something new of it.
 func (c *Chain) SawExchange(x dhcp.Exchange) {
 	mac, err := provision.MACFrom(x.Client.MAC)
 	if err != nil {
@@ -52,7 +53,15 @@ func (c *Chain) SawExchange(x dhcp.Exchange) {
 			event.Facts["address"] = x.Addr.String()
 		}
 	}
-	if x.Client.Kind != dhcp.Plain {
+	if x.Client.Kind == dhcp.Plain {
+		state := c.state(mac)
+		if !isNews(x, state, event.Facts["address"]) {
+			return
+		}
+		if event.Plain = !runsOurs(state); event.Plain {
+			event.Reason = strings.TrimPrefix(event.Reason+"; an operating system asked, and not the firmware", "; ")
+		}
+	} else {
 		event.Stage = c.stageOf(mac, x.Client.Kind, c.strangersOf().Decide(spec, c.state(mac)).Action)
 		event.Facts["firmware"] = x.Client.Firmware.String()
 		if x.Client.UUID != "" {
@@ -63,6 +72,31 @@ func (c *Chain) SawExchange(x dhcp.Exchange) {
 		c.sawBreakOff(mac)
 	}
 	c.observe(c.of(event))
+}
+
+// isNews says whether an operating system's exchange tells something of its machine that
+// is not known yet. address is that of the exchange, if people look for the machine there.
+//
+// A system renews its lease for as long as it runs, and each event costs a write. So a
+// lease is told once, when it is new or for another address, and again when the machine
+// has come to another stage since.
+func isNews(x dhcp.Exchange, s provision.State, address string) bool {
+	switch {
+	case x.Reply == "" || runsOurs(s): // why there is no answer; or how an install goes on
+		return true
+	case x.Reply == "OFFER" || x.Reply == "ADVERTISE": // the client takes it by its next packet
+		return false
+	case s.Asked.IsZero() || s.Asked.Before(s.Since) || x.NewLease || !x.Addr.IsValid() && x.Request == "REQUEST":
+		return true
+	}
+	mac, err := provision.MACFrom(x.Client.MAC)
+	// The cards of a machine have an address each, and renew them in turn.
+	return err == nil && mac == s.MAC && address != "" && address != s.Facts["address"]
+}
+
+// runsOurs says whether the system that a machine runs is the agent, as far as it was seen.
+func runsOurs(s provision.State) bool {
+	return s.Installing() || s.Stage == provision.StageKernel || s.Stage == provision.StageInspect
 }
 
 func (c *Chain) observe(e provision.Event) {

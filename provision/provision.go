@@ -142,7 +142,7 @@ type Stage string
 
 // The stages of a machine, in the order of an install.
 const (
-	StageNew       Stage = "new"       // has a file, but was never seen
+	StageNew       Stage = "new"       // has a file, and was never seen to boot from the network
 	StageStranger  Stage = "stranger"  // was seen, but has no file
 	StageFirmware  Stage = "firmware"  // its firmware asked for an address
 	StageLoader    Stage = "loader"    // it fetches a boot loader
@@ -213,6 +213,9 @@ type Event struct {
 	Again bool `json:"again,omitempty"`
 	// Boot comes with KindRunning: the time since the system's kernel started.
 	Boot time.Duration `json:"boot,omitempty"`
+	// Plain comes with KindDHCP, and says that an operating system on the machine's disk
+	// asked, and not its firmware or the agent.
+	Plain bool `json:"plain,omitempty"`
 	// Count is how often the same thing happened within a short time, if that
 	// is more than once. Time is then that of the first time.
 	Count int `json:"count,omitempty"`
@@ -240,6 +243,9 @@ type State struct {
 	Since time.Time `json:"since"`          // when the stage began
 	Seen  time.Time `json:"seen"`           // the last event
 	Heard time.Time `json:"heard,omitzero"` // the last sign of life of the machine itself
+	// Asked is when an operating system on the machine last got another lease by DHCP, or
+	// asked for the first time in its stage.
+	Asked time.Time `json:"asked,omitzero"`
 	// Armed says whether the next boot installs. ArmedBy and ArmedAt say who
 	// armed the machine, and when.
 	Armed   bool      `json:"armed"`

@@ -21,7 +21,10 @@ func Fold(s State, e Event) State {
 		}
 		return s
 	}
-	if e.isSignOfLife() {
+	if e.Plain && e.Time.After(s.Asked) {
+		s.Asked = e.Time
+	}
+	if e.isSignOfLife() && !s.expectsMore(e) {
 		s.Quiet = nil
 		if e.Time.After(s.Heard) {
 			s.Heard = e.Time
@@ -42,6 +45,10 @@ func Fold(s State, e Event) State {
 	s = foldKind(s, e)
 	return enterStage(s, stageOf(e), e)
 }
+
+// expectsMore says whether an event is too little to end a machine's silence: a system that
+// was installed and asks by DHCP may be one that comes up only half.
+func (s State) expectsMore(e Event) bool { return e.Plain && s.Stage == StageInstalled }
 
 // stageOf returns the stage that an event begins: the one that it names, or the
 // one that follows from its kind.

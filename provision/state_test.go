@@ -153,3 +153,21 @@ func TestRenderings(t *testing.T) {
 		t.Errorf("%d%%", n)
 	}
 }
+
+// TestPlainDHCPIsHeard: a system that asks by DHCP ends a machine's silence, except after
+// an install, where it is expected to say that it runs.
+func TestPlainDHCPIsHeard(t *testing.T) {
+	start := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	late := start.Add(time.Hour)
+	for stage, heard := range map[provision.Stage]bool{provision.StageFirmware: true, provision.StageKernel: true, provision.StageInstalled: false} {
+		s := provision.State{Stage: stage, Since: start, Heard: start, Has: &provision.System{Tells: true}}
+		s = provision.Fold(s, s.QuietEvent(late))
+		if s.Quiet == nil {
+			t.Fatalf("%s: not quiet after an hour", stage)
+		}
+		s = provision.Fold(s, provision.Event{Kind: provision.KindDHCP, Plain: true, Time: late})
+		if (s.Quiet == nil) != heard || !s.Asked.Equal(late) || s.Running != nil || s.Stage != stage {
+			t.Errorf("%s: after plain DHCP it is %+v", stage, s)
+		}
+	}
+}

@@ -33,6 +33,9 @@ type Machine struct {
 	// Since is when the stage began, Seen the time of the last event.
 	Since time.Time `json:"since,omitzero"`
 	Seen  time.Time `json:"seen,omitzero"`
+	// Asked is when an operating system on its disk last got another lease by DHCP, or
+	// asked for the first time in its stage.
+	Asked time.Time `json:"asked,omitzero"`
 	// Installing says whether an agent is installing the machine now.
 	Installing bool      `json:"installing"`
 	Progress   *Progress `json:"progress,omitempty"`
@@ -104,7 +107,7 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 		MAC: state.MAC, Described: spec != nil,
 		Hostname: names.Hostname, Image: names.Image, Address: names.Address,
 		Has: newSystem(state.Has), Outdated: s.Roster.Outdated(state.MAC), Running: state.Running, Quiet: state.Quiet,
-		Stage: state.Stage, Step: step(state), Since: state.Since, Seen: state.Seen,
+		Stage: state.Stage, Step: step(state), Since: state.Since, Seen: state.Seen, Asked: state.Asked,
 		Installing: state.Installing(), Progress: newProgress(state),
 		Armed: state.Armed, ArmedBy: state.ArmedBy, ArmedAt: state.ArmedAt,
 		Next:     Next{decision.Action, decision.Reason},

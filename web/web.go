@@ -45,6 +45,8 @@ type Server struct {
 	Servers *members.Members
 	// Networks returns how each network is served now; nil if that is not known.
 	Networks func() Networks
+	// Leases are those of the DHCP servers; nil if there are none.
+	Leases Leases
 	// StoreAway returns since when the store cannot be reached, and why. The time
 	// is zero while it can. It is nil if the store is a file.
 	StoreAway func() (time.Time, error)
@@ -102,6 +104,7 @@ func (s *Server) api() map[string]methods {
 		"authority":                 {"GET": s.answer(s.authority)},
 		"authority/next":            {"POST": s.answer(s.nextAuthority)},
 		"networks":                  {"GET": s.answer(s.networks)},
+		"leases":                    {"GET": s.answer(s.leases)},
 		"machines":                  {"GET": s.answer(s.machines)},
 		"machines/{machine}":        {"GET": s.answer(s.machine), "DELETE": s.answer(s.forget)},
 		"approvals":                 {"POST": s.answer(s.approve)},

@@ -154,6 +154,9 @@ func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MS
 // 5s left", "running, outdated".
 func stageText(m web.Machine) string {
 	text := string(m.Stage)
+	if m.Stage == provision.StageNew && !m.Asked.IsZero() {
+		text += ", asks by DHCP"
+	}
 	if p := m.Progress; p != nil {
 		text += fmt.Sprintf(" %d%%", p.Percent)
 		if p.Rate > 0 {
@@ -240,6 +243,9 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 	}
 	if m.Running != nil {
 		row("running since", fmt.Sprintf("%s, %.0f s after its kernel started", clock(m.Running.Time), m.Running.Boot.Seconds()))
+	}
+	if !m.Asked.IsZero() {
+		row("system", "asked by DHCP at "+clock(m.Asked)+"; that was an operating system, and not the firmware")
 	}
 	row("outdated", strings.Join(m.Outdated, "; "))
 	for _, problem := range m.Problems {

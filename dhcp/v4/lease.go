@@ -1,6 +1,7 @@
 package v4
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -160,9 +161,7 @@ func (s *service) bind(req dhcp.Request, l *lan, g dhcp.Grant, granted dhcp.Repl
 	if !ok {
 		return answer(t.Lost(mac, g))
 	}
-	if lease.Hostname == "" {
-		lease.Hostname = req.Client.Hostname
-	}
+	lease.Hostname = cmp.Or(req.Client.Hostname, lease.Hostname)
 	o, err := s.commits.Commit(dhcp.LeaseChange{Lease: lease, Client: lease.MAC, Left: left})
 	switch {
 	case err != nil:
@@ -179,6 +178,7 @@ func (s *service) bind(req dhcp.Request, l *lan, g dhcp.Grant, granted dhcp.Repl
 		return answer(t.Lost(mac, g))
 	}
 	l.waiting.End(req.Client.MAC)
+	granted.NewLease = o.IsNew(lease.MAC, s.server.Now())
 	return granted
 }
 

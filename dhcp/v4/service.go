@@ -295,6 +295,8 @@ func (s *service) report(req dhcp.Request, r dhcp.Reply) {
 		Request: req.Packet.MessageType().String(),
 		File:    r.File,
 		Reason:  r.Reason,
+
+		NewLease: r.NewLease,
 	}
 	if r.Packet != nil {
 		e.Reply, e.Addr = r.Packet.MessageType().String(), dhcp.ToAddr(r.Packet.YourIPAddr)

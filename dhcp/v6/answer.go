@@ -34,6 +34,8 @@ type Grant struct {
 	// this is an address of another link.
 	Refused netip.Addr
 	Off     bool
+	// NewLease says that the client had no lease of Addr before.
+	NewLease bool
 	// Reason says why, for the machine's trace.
 	Reason string
 }
@@ -43,6 +45,8 @@ type Reply struct {
 	Message *dhcpv6.Message // nil if the server stays silent
 	URL     string          // of the boot file that it names, if any
 	Reason  string
+	// NewLease says that the client had no lease of its address before.
+	NewLease bool
 }
 
 func silence(format string, args ...any) Reply { return Reply{Reason: fmt.Sprintf(format, args...)} }

@@ -128,7 +128,9 @@ func (k *link) decide(ctx context.Context, p *packet) Reply {
 	case n.table != nil:
 		k.noteUnanswered(*p, &n.waiting, g.Reason)
 	}
-	return Answer(p.Request, p.client, id, g, k.boot(ctx, *p, n, g))
+	reply := Answer(p.Request, p.client, id, g, k.boot(ctx, *p, n, g))
+	reply.NewLease = g.NewLease
+	return reply
 }
 
 // noteUnanswered notes that a client got no address, if it asked for one.
@@ -191,12 +193,12 @@ func (k *link) lease(p *packet, t *table) (Grant, error) {
 		if !g.Addr.IsValid() {
 			return g, nil
 		}
-		return k.bind(t, mac, g.Addr)
+		return k.bind(p, t, mac, g.Addr)
 	case m == dhcpv6.MessageTypeRequest, m == dhcpv6.MessageTypeRenew, m == dhcpv6.MessageTypeRebind:
 		if !p.client.Addr.IsValid() {
 			return Grant{Reason: "it names no address"}, nil
 		}
-		return k.bind(t, mac, p.client.Addr)
+		return k.bind(p, t, mac, p.client.Addr)
 	case m == dhcpv6.MessageTypeRelease, m == dhcpv6.MessageTypeDecline:
 		return k.giveBack(t, mac, p.client.Addr, m == dhcpv6.MessageTypeDecline)
 	}
@@ -204,17 +206,19 @@ func (k *link) lease(p *packet, t *table) (Grant, error) {
 }
 
 // bind gives a client an address that it names, if it may have it.
-func (k *link) bind(t *table, mac dhcp.Station, addr netip.Addr) (Grant, error) {
+func (k *link) bind(p *packet, t *table, mac dhcp.Station, addr netip.Addr) (Grant, error) {
 	g, change := t.request(mac, addr)
 	if !g.Addr.IsValid() {
 		return g, nil
 	}
+	change.Lease.Hostname = p.client.Hostname
 	outcome, err := k.listener.commits.Commit(change)
 	switch {
 	case err != nil:
 		return Grant{}, err
 	case outcome.Made:
 		t.learn([]dhcp.Lease{change.Lease}, false)
+		g.NewLease = outcome.IsNew(change.Lease.MAC, k.listener.server.Now())
 		return g, nil
 	}
 	t.learn([]dhcp.Lease{outcome.Before}, false)
@@ -249,7 +253,7 @@ func send(p packet, m *dhcpv6.Message) error {
 
 // report tells the log and the observer what became of a packet.
 func (k *link) report(p packet, r Reply) {
-	e := dhcp.Exchange{Client: p.client, Request: p.Message.MessageType.String(), File: r.URL, Reason: r.Reason}
+	e := dhcp.Exchange{Client: p.client, Request: p.Message.MessageType.String(), File: r.URL, Reason: r.Reason, NewLease: r.NewLease}
 	if r.Message != nil {
 		e.Reply, e.Addr = r.Message.MessageType.String(), given(r.Message)
 	}

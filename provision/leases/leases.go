@@ -24,12 +24,34 @@ const Bucket = "leases"
 type Leases struct {
 	Store store.Store
 	Log   *slog.Logger // may be nil; then nothing is logged
+	// Server is the name of this server, which is kept with each lease that it makes.
+	Server string
+}
+
+// Record is what the store has of a lease.
+type Record struct {
+	dhcp.Lease
+	// Since is when the client got the address that it has had without a break; zero if
+	// a program stored the lease that did not keep it.
+	Since time.Time `json:",omitzero"`
+	// Server is the server that made the lease, or renewed it last.
+	Server string `json:",omitempty"`
 }
 
 var _ dhcp.LeaseStore = Leases{}
 
 // Follow implements [dhcp.LeaseStore].
 func (l Leases) Follow(ctx context.Context, told func([]dhcp.Lease, bool)) (stop func(), err error) {
+	return l.follow(ctx, func(records []Record, all bool) {
+		list := make([]dhcp.Lease, len(records))
+		for i, r := range records {
+			list[i] = r.Lease
+		}
+		told(list, all)
+	})
+}
+
+func (l Leases) follow(ctx context.Context, told func([]Record, bool)) (stop func(), err error) {
 	stop, err = l.Store.Follow(ctx, follower{l, told}, Bucket)
 	if err != nil {
 		return nil, fmt.Errorf("read leases: %w", err)
@@ -40,12 +62,12 @@ func (l Leases) Follow(ctx context.Context, told func([]dhcp.Lease, bool)) (stop
 // follower tells of leases what a store tells of its bucket.
 type follower struct {
 	leases Leases
-	told   func([]dhcp.Lease, bool)
+	told   func([]Record, bool)
 }
 
 // Load implements [store.Follower].
 func (f follower) Load(tx store.Tx) error {
-	var list []dhcp.Lease
+	var list []Record
 	err := tx.Scan(Bucket, "", "", func(key string, value []byte) error {
 		lease, err := f.leases.read(key, value)
 		list = append(list, lease)
@@ -60,7 +82,7 @@ func (f follower) Load(tx store.Tx) error {
 
 // Apply implements [store.Follower].
 func (f follower) Apply(changes []store.Change) {
-	var list []dhcp.Lease
+	var list []Record
 	for _, c := range changes {
 		lease, err := f.leases.read(c.Key, c.Value)
 		if err != nil {
@@ -74,7 +96,7 @@ func (f follower) Apply(changes []store.Change) {
 
 // read reads the lease of an address. One that is deleted has no value, and then no
 // client.
-func (l Leases) read(key string, value []byte) (lease dhcp.Lease, err error) {
+func (l Leases) read(key string, value []byte) (lease Record, err error) {
 	if value == nil {
 		lease.Addr, err = netip.ParseAddr(key)
 		return lease, err
@@ -101,12 +123,12 @@ const damagedTerm = 24 * time.Hour
 
 // damaged is the lease of an address whose record cannot be read: that of no
 // client.
-func damaged(key string, now time.Time, cause error) (dhcp.Lease, error) {
+func damaged(key string, now time.Time, cause error) (Record, error) {
 	addr, err := netip.ParseAddr(key)
 	if err != nil {
-		return dhcp.Lease{}, fmt.Errorf("decode the lease of %.40q: %w", key, cause)
+		return Record{}, fmt.Errorf("decode the lease of %.40q: %w", key, cause)
 	}
-	return dhcp.Lease{Addr: addr, MAC: make(net.HardwareAddr, 6), Expires: now.Add(damagedTerm)}, nil
+	return Record{Lease: dhcp.Lease{Addr: addr, MAC: make(net.HardwareAddr, 6), Expires: now.Add(damagedTerm)}}, nil
 }
 
 // Commit implements [dhcp.LeaseStore].
@@ -116,7 +138,7 @@ func (l Leases) Commit(ctx context.Context, now time.Time, changes []dhcp.LeaseC
 	// A change reads two leases, and writes each once, or twice if it is damaged.
 	most := max(1, min(limits.Reads/2, limits.Writes/4, limits.Bytes/maxRecord/2))
 	for part := range slices.Chunk(changes, most) {
-		c := commit{now: now, changes: part}
+		c := commit{server: l.Server, now: now, changes: part}
 		if err := l.Store.Update(ctx, c.write); err != nil {
 			return nil, fmt.Errorf("store %d leases: %w", len(changes), err)
 		}
@@ -126,11 +148,12 @@ func (l Leases) Commit(ctx context.Context, now time.Time, changes []dhcp.LeaseC
 }
 
 // maxRecord is more than a lease takes in the store, in bytes: a hostname has at
-// most 255, and each may be written as six.
-const maxRecord = 2048
+// most 255, a server's name 64 (the bound of Linux), and each may be written as six.
+const maxRecord = 2560
 
 // commit is one transaction.
 type commit struct {
+	server   string
 	now      time.Time
 	changes  []dhcp.LeaseChange
 	outcomes []dhcp.LeaseOutcome
@@ -145,7 +168,7 @@ func (c *commit) write(tx store.Tx) error {
 	c.outcomes = make([]dhcp.LeaseOutcome, len(c.changes))
 	for i, change := range c.changes {
 		addr := change.Lease.Addr
-		if c.outcomes[i] = change.Outcome(has[addr], c.now); !c.outcomes[i].Made {
+		if c.outcomes[i] = change.Outcome(leaseOf(has[addr]), c.now); !c.outcomes[i].Made {
 			continue
 		}
 		if left := has[change.Left]; left != nil && change.Left != addr && bytes.Equal(left.MAC, change.Client) {
@@ -154,18 +177,34 @@ func (c *commit) write(tx store.Tx) error {
 				return err
 			}
 		}
-		has[addr] = &change.Lease
-		if err := put(tx, addr.String(), change.Lease); err != nil {
+		next := Record{Lease: change.Lease, Since: c.since(has[addr], change.Lease), Server: c.server}
+		has[addr] = &next
+		if err := put(tx, addr.String(), next); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// since is when the client of a new lease got its address.
+func (c *commit) since(has *Record, next dhcp.Lease) time.Time {
+	if has != nil && bytes.Equal(has.MAC, next.MAC) && has.Expires.After(c.now) {
+		return has.Since
+	}
+	return c.now.UTC().Truncate(time.Second)
+}
+
+func leaseOf(r *Record) *dhcp.Lease {
+	if r == nil {
+		return nil
+	}
+	return &r.Lease
+}
+
 // read reads the leases of all addresses that the changes are about. It replaces
 // one that is damaged, so that the time for which it keeps its address has an end.
-func (c *commit) read(tx store.Tx) (map[netip.Addr]*dhcp.Lease, error) {
-	has := make(map[netip.Addr]*dhcp.Lease)
+func (c *commit) read(tx store.Tx) (map[netip.Addr]*Record, error) {
+	has := make(map[netip.Addr]*Record)
 	var addrs []netip.Addr
 	var keys []string
 	for _, change := range c.changes {
@@ -184,7 +223,7 @@ func (c *commit) read(tx store.Tx) (map[netip.Addr]*dhcp.Lease, error) {
 		if value == nil {
 			continue
 		}
-		var lease dhcp.Lease
+		var lease Record
 		if err := decode(value, &lease); err != nil {
 			if lease, err = damaged(keys[i], c.now, err); err != nil {
 				return nil, err
@@ -199,7 +238,7 @@ func (c *commit) read(tx store.Tx) (map[netip.Addr]*dhcp.Lease, error) {
 }
 
 // put stores a lease.
-func put(tx store.Tx, key string, l dhcp.Lease) error {
+func put(tx store.Tx, key string, l Record) error {
 	text, err := encode(l)
 	if err != nil {
 		return fmt.Errorf("write the lease of %s: %w", key, err)

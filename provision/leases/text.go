@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"strings"
 	"time"
-
-	"cloudlets/dhcp"
 )
 
 // A lease is JSON, which package json writes and reads. That costs as much as the rest
@@ -17,11 +15,13 @@ const (
 	beforeMAC      = `","MAC":"`
 	beforeHostname = `","Hostname":"`
 	beforeExpires  = `","Expires":"`
+	beforeSince    = `","Since":"`
+	beforeServer   = `","Server":"`
 	end            = `"}`
 )
 
 // encode is the JSON of a lease.
-func encode(l dhcp.Lease) ([]byte, error) {
+func encode(l Record) ([]byte, error) {
 	if !isUsual(l) {
 		return json.Marshal(l)
 	}
@@ -30,15 +30,24 @@ func encode(l dhcp.Lease) ([]byte, error) {
 	b = base64.StdEncoding.AppendEncode(append(b, beforeMAC...), l.MAC)
 	b = append(append(b, beforeHostname...), l.Hostname...)
 	b = l.Expires.AppendFormat(append(b, beforeExpires...), time.RFC3339Nano)
+	if !l.Since.IsZero() {
+		b = l.Since.AppendFormat(append(b, beforeSince...), time.RFC3339Nano)
+	}
+	if l.Server != "" {
+		b = append(append(b, beforeServer...), l.Server...)
+	}
 	return append(b, end...), nil
 }
 
 // isUsual says whether a lease has nothing that JSON escapes, leaves out or refuses.
-func isUsual(l dhcp.Lease) bool {
-	_, offset := l.Expires.Zone()
-	year := l.Expires.Year()
+func isUsual(l Record) bool {
 	return l.Addr.IsValid() && l.Addr.Zone() == "" && len(l.MAC) > 0 && isPlain(l.Hostname) &&
-		offset == 0 && 0 <= year && year <= 9999
+		isPlain(l.Server) && isUsualTime(l.Expires) && isUsualTime(l.Since)
+}
+
+func isUsualTime(t time.Time) bool {
+	_, offset := t.Zone()
+	return offset == 0 && 0 <= t.Year() && t.Year() <= 9999
 }
 
 // isPlain says whether text is the same in JSON.
@@ -52,7 +61,7 @@ func isPlain(text string) bool {
 }
 
 // decode reads the JSON of a lease.
-func decode(value []byte, l *dhcp.Lease) error {
+func decode(value []byte, l *Record) error {
 	if read, ok := decodeUsual(string(value)); ok {
 		*l = read
 		return nil
@@ -61,13 +70,15 @@ func decode(value []byte, l *dhcp.Lease) error {
 }
 
 // decodeUsual reads what encode writes. ok is false if it is anything else.
-func decodeUsual(text string) (l dhcp.Lease, ok bool) {
+func decodeUsual(text string) (l Record, ok bool) {
 	text, begins := strings.CutPrefix(text, beforeAddr)
 	addr, text, hasMAC := strings.Cut(text, beforeMAC)
 	mac, text, hasHostname := strings.Cut(text, beforeHostname)
 	hostname, text, hasExpires := strings.Cut(text, beforeExpires)
-	expires, ends := strings.CutSuffix(text, end)
-	if !begins || !hasMAC || !hasHostname || !hasExpires || !ends || !isPlain(mac) || !isPlain(hostname) || !isPlain(expires) {
+	text, ends := strings.CutSuffix(text, end)
+	text, server, _ := strings.Cut(text, beforeServer)
+	expires, since, hasSince := strings.Cut(text, beforeSince)
+	if !begins || !hasMAC || !hasHostname || !hasExpires || !ends || !isPlain(mac) || !isPlain(hostname) || !isPlain(expires) || !isPlain(since) || !isPlain(server) {
 		return l, false
 	}
 	var err error
@@ -80,6 +91,12 @@ func decodeUsual(text string) (l dhcp.Lease, ok bool) {
 	if l.Expires, err = time.Parse(time.RFC3339Nano, expires); err != nil {
 		return l, false
 	}
-	l.Hostname = strings.Clone(hostname) // and not all of the text with it
+	if hasSince {
+		if l.Since, err = time.Parse(time.RFC3339Nano, since); err != nil {
+			return l, false
+		}
+	}
+	// Clone, so as not to keep all of the text.
+	l.Hostname, l.Server = strings.Clone(hostname), strings.Clone(server)
 	return l, true
 }

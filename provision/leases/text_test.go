@@ -12,9 +12,12 @@ import (
 	"cloudlets/dhcp"
 )
 
-var sample = dhcp.Lease{
-	Addr: netip.MustParseAddr("10.77.64.3"), MAC: net.HardwareAddr{0x52, 0x54, 0, 0xff, 0xfe, 1}, Hostname: "node-7.lab",
-	Expires: time.Date(2030, 1, 2, 3, 4, 5, 678900000, time.UTC),
+var sample = Record{
+	Lease: dhcp.Lease{
+		Addr: netip.MustParseAddr("10.77.64.3"), MAC: net.HardwareAddr{0x52, 0x54, 0, 0xff, 0xfe, 1}, Hostname: "node-7.lab",
+		Expires: time.Date(2030, 1, 2, 3, 4, 5, 678900000, time.UTC),
+	},
+	Since: time.Date(2030, 1, 1, 3, 4, 5, 0, time.UTC), Server: "pxe1",
 }
 
 // FuzzText: leases are read and written as package json reads and writes them.
@@ -27,12 +30,16 @@ func FuzzText(f *testing.F) {
 		`{"Addr":"","MAC":null,"Hostname":"é","Expires":"0001-01-01T00:00:00Z"}`,
 		`{"Addr":"10.0.0.8","MAC":"UlQAAAAB","Hostname":"","Expires":"2030-01-02T03:04:05Z","Addr":"10.0.0.9"}`,
 		`{"Addr":"10.0.0.8","MAC":"UlQAAAAB","Hostname":"","Expires":"2030-01-02T03:04:05Z","MAC":"","Hostname":"x"}`,
+		`{"Addr":"10.0.0.8","MAC":"UlQAAAAB","Hostname":"a","Expires":"2030-01-02T03:04:05Z","Since":"2030-01-01T03:04:05Z","Server":"pxe1"}`,
+		`{"Addr":"10.0.0.8","MAC":"UlQAAAAB","Hostname":"a","Expires":"2030-01-02T03:04:05Z","Server":"pxe<1"}`,
+		`{"Addr":"10.0.0.8","MAC":"UlQAAAAB","Hostname":"a","Expires":"2030-01-02T03:04:05Z","Server":"pxe1","Since":"2030-01-01T03:04:05Z"}`,
+		`{"Addr":"10.0.0.8","MAC":"UlQAAAAB","Hostname":"a","Expires":"2030-01-02T03:04:05Z","Since":""}`,
 		`{"Expires":"2030-01-02T03:04:05Z","Addr":"10.0.0.8"}`, `{`, ``,
 	} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var want, got dhcp.Lease
+		var want, got Record
 		errWant, errGot := json.Unmarshal(text, &want), decode(text, &got)
 		if (errWant == nil) != (errGot == nil) || errWant == nil && !reflect.DeepEqual(got, want) {
 			t.Fatalf("%s is read as %+v, %v; want %+v, %v", text, got, errGot, want, errWant)
@@ -71,14 +78,14 @@ func BenchmarkText(b *testing.B) {
 	b.Run("quick", func(b *testing.B) {
 		for b.Loop() {
 			text, _ := encode(sample)
-			var l dhcp.Lease
+			var l Record
 			_ = decode(text, &l)
 		}
 	})
 	b.Run("json", func(b *testing.B) {
 		for b.Loop() {
 			text, _ := json.Marshal(sample)
-			var l dhcp.Lease
+			var l Record
 			_ = json.Unmarshal(text, &l)
 		}
 	})

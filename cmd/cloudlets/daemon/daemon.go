@@ -77,6 +77,7 @@ type Daemon struct {
 	store   keeper
 	watcher *ifwatch.Watcher // since Serve
 	members *members.Members
+	leases  *leases.Book
 	tracker *track.Tracker
 	roster  *roster.Roster
 	tickets *track.Tickets
@@ -124,6 +125,11 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		d.members.Close()
 		return err
 	}
+	if d.leases, err = d.leaseStore().Open(ctx); err != nil {
+		d.tracker.Close()
+		d.members.Close()
+		return err
+	}
 	d.tickets = track.NewTickets(d.store, nil)
 	d.power = d.newDesk()
 	d.sandbox = ejs.NewSandbox(d.Self, ejs.Options{Logger: d.Log})
@@ -143,6 +149,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 	}
 	d.reviews = d.newReviewer()
 	if d.depot, err = OpenDepot(d.Site, d.Settings, ramdisk.Programs{Self: d.Self[0], Embedded: d.Embedded}, d.https.pem(), d.peers(), d.sawKit, d.Log); err != nil {
+		d.leases.Close()
 		d.tracker.Close()
 		d.members.Close()
 		return errors.Join(err, d.sandbox.Close())
@@ -154,9 +161,14 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 	return nil
 }
 
+// leaseStore is where the DHCP servers keep their leases.
+func (d *Daemon) leaseStore() leases.Leases {
+	return leases.Leases{Store: d.store, Log: d.Log, Server: d.members.Self().Name}
+}
+
 // holder is the network card that has an address by its lease, or "".
 func (d *Daemon) holder(ctx context.Context, addr netip.Addr) (provision.MAC, error) {
-	card, err := leases.Leases{Store: d.store, Log: d.Log}.Holder(ctx, addr, time.Now())
+	card, err := d.leaseStore().Holder(ctx, addr, time.Now())
 	if err != nil || card == nil {
 		return "", err
 	}
@@ -240,6 +252,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 func (d *Daemon) Ready() <-chan struct{} { return d.ready }
 
 func (d *Daemon) close() error {
+	d.leases.Close()
 	d.tracker.Close()
 	d.members.Close()
 	return errors.Join(d.sandbox.Close(), d.store.Close())
@@ -305,7 +318,7 @@ func (d *Daemon) api(stopping <-chan struct{}) *web.Server {
 	return &web.Server{
 		Site: d.Site, Tracker: d.tracker, Roster: d.roster, Tickets: d.tickets, Power: d.power, Images: d.depot, Reviews: d.reviews, Version: d.Version, Started: d.started,
 		Authority: d.https.api(d.store),
-		Stopping:  stopping, Log: d.Log, Servers: d.members, Networks: d.networks, StoreAway: d.store.away,
+		Stopping:  stopping, Log: d.Log, Servers: d.members, Networks: d.networks, Leases: d.leases, StoreAway: d.store.away,
 	}
 }
 

@@ -9,14 +9,13 @@ import (
 
 	"cloudlets/dhcp"
 	v6 "cloudlets/dhcp/v6"
-	"cloudlets/provision/leases"
 	"cloudlets/provision/site"
 )
 
 // listenDHCPv6 opens the sockets of DHCPv6, if there are networks of IPv6.
 func (d *Daemon) listenDHCPv6(ctx context.Context) (*server, error) {
 	config := &v6.Server{
-		Booter: d.chain, Leases: leases.Leases{Store: d.store, Log: d.Log}, Observe: d.chain.SawExchange, Log: d.Log,
+		Booter: d.chain, Leases: d.leaseStore(), Observe: d.chain.SawExchange, Log: d.Log,
 		Watch: d.watcher.Subscribe, MayWait: true, // findPlaces has seen that there is one of either protocol
 	}
 	all := slices.DeleteFunc(slices.Clone(d.Settings.Served()), func(n site.Network) bool { return !n.IsIPv6() })

@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	v4 "cloudlets/dhcp/v4"
-	"cloudlets/provision/leases"
 	"cloudlets/tftp"
 )
 
@@ -61,7 +60,7 @@ func (d *Daemon) listenDHCP(ctx context.Context) (*server, error) {
 	}
 	config := &v4.Server{
 		Interfaces: interfaces, Relayed: relayed, Booter: d.chain,
-		Leases: leases.Leases{Store: d.store, Log: d.Log}, Observe: d.sawExchange, Log: d.Log,
+		Leases: d.leaseStore(), Observe: d.sawExchange, Log: d.Log,
 		Members: d.members.IDs, Watch: d.watcher.Subscribe, MayWait: true, // findPlaces has seen that there is one of either protocol
 	}
 	l, err := config.Listen(ctx)
