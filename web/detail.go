@@ -52,6 +52,8 @@ type Spec struct {
 	Silent bool              `json:"silent,omitempty"`
 	Quirks *provision.Quirks `json:"quirks,omitempty"`
 	Power  *provision.Power  `json:"power,omitempty"`
+	// Boot is what the machine boots while no install is to be done.
+	Boot *provision.Boot `json:"boot,omitempty"`
 	// Args are the names of the arguments that are given, sorted.
 	Args []string `json:"args,omitempty"`
 }
@@ -91,6 +93,9 @@ func newSpec(spec *provision.Spec) *Spec {
 	if spec.Address.IsValid() {
 		s.Address = spec.Address.String()
 	}
+	if spec.Boot != nil {
+		s.Boot = &spec.Boot.Boot
+	}
 	if spec.InstallOnce {
 		s.Install = "once"
 	}
@@ -125,7 +130,7 @@ func seconds(d time.Duration) float64 {
 // isEnd says whether a machine stays in a stage until somebody does something.
 func isEnd(stage provision.Stage) bool {
 	switch stage {
-	case provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageInspect, provision.StageNew:
+	case provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageInspect, provision.StageNew, provision.StageBooted:
 		return true
 	}
 	return false
