@@ -136,10 +136,14 @@ func (c *Chain) bootOf(ctx context.Context, mac provision.MAC, token string) (*p
 	}
 	state := c.state(mac)
 	if !c.isBooted(state, token) {
-		// Another server may have told the machine what to boot a moment ago.
-		var err error
-		if state, err = c.Tracker.Stored(ctx, spec.MAC); err != nil {
+		// Another server may have told the machine what to boot a moment ago. Otherwise
+		// the store may be behind this server, and still have the boot before.
+		stored, err := c.Tracker.Stored(ctx, spec.MAC)
+		if err != nil {
 			return nil, provision.Booted{}, err
+		}
+		if stored.Seen.After(state.Seen) {
+			state = stored
 		}
 	}
 	if !c.isBooted(state, token) {
