@@ -15,7 +15,7 @@ DEMO_PACKAGES := $(BOOT_PACKAGES) qemu-system-x86 ipxe-qemu seabios ovmf mmdebst
 # What the tests take besides: foreign clients, foreign tools to check with.
 TEST_PACKAGES := $(DEMO_PACKAGES) 7zip acl bash btrfs-progs buildah busybox bzip2 chromium conmon cpio crun curl dmsetup dnsmasq-base dosfstools \
 	e2fsprogs efibootmgr efitools erofs-utils findutils gcc gdisk git grub-common grub-efi-amd64-signed gzip ipmitool isc-dhcp-client kea-admin \
-	kmod libarchive-tools libc6-dev libcap2-bin libxml2-utils mercurial mtools ndisc6 openipmi openssl procps python3-jsonschema python3-sushy \
+	kmod libarchive-tools libc6-dev libcap2-bin libxml2-utils memtest86+ mercurial mtools ndisc6 openipmi openssl procps python3-jsonschema python3-sushy \
 	qemu-efi-aarch64 qemu-system-arm qemu-utils radvd redfishtool sbsigntool shim-signed skopeo squashfs-tools tar time u-boot-qemu u-boot-tools udhcpc uidmap umoci \
 	util-linux xfsprogs xorriso xz-utils zstd
 

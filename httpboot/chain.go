@@ -171,15 +171,22 @@ func (c *Chain) Boot(_ context.Context, client dhcp.Client) dhcp.Boot {
 		return dhcp.Boot{Reason: err.Error()}
 	}
 	spec, decision := c.decide(mac)
+	key := depot.Key{}
 	switch {
-	case decision.Action == provision.ActionLocal && client.Firmware.UEFI():
+	case decision.Action == provision.ActionLocal && (client.Firmware.UEFI() || !decision.Order.IsZero()):
+		// An order is used up by the answer to a boot loader, so BIOS machines get one too.
 		return c.letGo(mac, client, spec, decision)
 	case decision.Action == provision.ActionInspect:
 		spec = c.inspected(mac)
+	case decision.Action == provision.ActionKernel:
+		key = asIsKey(decision.Boot)
 	case decision.Action != provision.ActionInstall:
 		return dhcp.Boot{Reason: decision.Reason}
 	}
-	status := c.Depot.Status(kitKey(spec))
+	if key == (depot.Key{}) {
+		key = kitKey(spec)
+	}
+	status := c.Depot.Status(key)
 	if status.Err != nil && !status.Busy {
 		return dhcp.Boot{Reason: fmt.Sprintf("%s; but its image cannot be booted: %v", decision.Reason, status.Err)}
 	}

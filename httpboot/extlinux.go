@@ -78,10 +78,11 @@ func (extlinux) boot(p Program) (string, error) {
 	if strings.ContainsAny(p.Cmdline, `'\$`) {
 		return "", fmt.Errorf(`U-Boot would change %q, since it has ', \ or $ in it; take them out of "cmdline" in the machine's file or the image's manifest`, p.Cmdline)
 	}
-	return extlinuxLabel(p.Title(),
-		"kernel "+tftpName(p.Kernel, "vmlinuz"),
-		"initrd "+tftpName(p.RAMDisk, "ramdisk"),
-		"append "+strings.Join(strings.Fields(p.Cmdline), " ")), nil
+	lines := []string{"kernel " + tftpName(p.Kernel, "vmlinuz")}
+	if p.RAMDisk.Digest != "" {
+		lines = append(lines, "initrd "+tftpName(p.RAMDisk, "ramdisk"))
+	}
+	return extlinuxLabel(p.Title(), append(lines, "append "+strings.Join(strings.Fields(p.Cmdline), " "))...), nil
 }
 
 // again returns to the script, which asks again. Without the script, U-Boot goes on to

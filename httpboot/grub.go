@@ -65,10 +65,14 @@ func (g grub) boot(p Program) (string, error) {
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "echo 'cloudlets: %s'\n", plain(p.Title()))
-	for _, step := range []struct{ what, command string }{
+	steps := []struct{ what, command string }{
 		{"kernel", "linux " + g.file(tftpName(p.Kernel, "vmlinuz")) + " " + words},
 		{"ramdisk", "initrd " + g.file(tftpName(p.RAMDisk, "ramdisk"))},
-	} {
+	}
+	if p.RAMDisk.Digest == "" {
+		steps = steps[:1]
+	}
+	for _, step := range steps {
 		fmt.Fprintf(&b, grubStep, step.what, countTo(grubTries), step.command, retryAfter, g.file(grubMachines+string(p.MAC)+"/"+grubFailed))
 	}
 	b.WriteString("boot\n")

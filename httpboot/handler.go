@@ -31,6 +31,8 @@ func (c *Chain) Handler() http.Handler {
 	mux.HandleFunc("GET /boot/{mac}/script", c.script)
 	mux.HandleFunc("GET "+wire.ParamsPath("{mac}"), c.params)
 	mux.HandleFunc("GET "+noFilePath("{mac}"), c.noFile)
+	mux.HandleFunc("GET "+asIsFiles("{mac}", "{token}")+"/{path...}", c.asIsFile)
+	mux.HandleFunc("GET "+asIsFiles("{mac}", "{token}"), c.asIsFile) // the mux would redirect to the other
 	mux.HandleFunc("GET "+loaderPath+"{name}", c.loader)
 	mux.HandleFunc("GET "+depot.FilePath("{digest}", "{name}"), c.file)
 	mux.HandleFunc("GET "+depot.OfferPath+"{content}", c.offer)

@@ -272,6 +272,9 @@ func (c *Chain) SawKit(key depot.Key, status depot.Status) {
 		c.logger().Info("an image is ready", "image", key, "files", kit.Entries, "content", bytesize.Decimal(kit.Bytes),
 			"pack", bytesize.Decimal(kit.Pack.Size), "kernel", kit.Kernels[0].Version)
 	}
+	if key.AsIs {
+		return // whoever waits for it asks again
+	}
 	for _, mac := range c.Site.ByImage(key.Image) {
 		if _, decision := c.decide(mac); decision.Action == provision.ActionInstall {
 			event.MAC = mac

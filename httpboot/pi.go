@@ -49,9 +49,15 @@ initramfs ` + piRAMDisk + ` followkernel
 cmdline=` + piCmdline + `
 `
 
+// errPiAsIs says why a Pi boots no other image's kernel.
+var errPiAsIs = errors.New("a Raspberry Pi starts its kernel by firmware files and a device tree, which it takes from the image that is installed on it: it boots no kernel as it is")
+
 func (p pi) patience() time.Duration { return time.Until(p.until) }
 
 func (pi) boot(p Program) (string, error) {
+	if p.AsIs {
+		return "", errPiAsIs
+	}
 	return strings.Join(strings.Fields(p.Cmdline), " ") + "\n", nil
 }
 
@@ -147,6 +153,10 @@ func (b bootFiles) piFileOf(ctx context.Context, from netip.Addr, mac provision.
 	until := time.Now().Add(piPatience)
 	kit, err := b.piKit(ctx, mac, until)
 	if err != nil {
+		if file == piFirmware {
+			_, decision := b.decide(mac)
+			b.sentAway(ctx, mac, from, decision)
+		}
 		return nil, absent(folder+"/"+file, err)
 	}
 	if (file == piKernel || file == piRAMDisk) && b.untold.has(mac) {
@@ -172,6 +182,9 @@ func (b bootFiles) piFileOf(ctx context.Context, from netip.Addr, mac provision.
 // piKit returns what a Pi boots, or why it boots nothing.
 func (b bootFiles) piKit(ctx context.Context, mac provision.MAC, until time.Time) (*depot.Kit, error) {
 	spec, decision := b.decide(mac)
+	if decision.Action == provision.ActionKernel {
+		return nil, fmt.Errorf("%s; but %w", decision.Reason, errPiAsIs)
+	}
 	if decision.Action != provision.ActionInstall {
 		return nil, errors.New(decision.Reason)
 	}

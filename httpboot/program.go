@@ -20,7 +20,8 @@ type Program struct {
 	MAC provision.MAC
 	// Image is the name of the image that is installed, for the console.
 	Image string
-	// Kernel and RAMDisk are files of the depot.
+	// Kernel and RAMDisk are files of the depot. What is booted as it is may have no
+	// RAMDisk.
 	Kernel, RAMDisk depot.File
 	// Cmdline is the kernel's command line. It contains the token with which the
 	// agent claims its plan.
@@ -29,10 +30,15 @@ type Program struct {
 	Order string
 	// Inspects says that the agent only looks at the machine.
 	Inspects bool
+	// AsIs says that kernel and RAM disk are the image's own, without the agent.
+	AsIs bool
 }
 
 // Title says what the program does, for the console.
 func (p Program) Title() string {
+	if p.AsIs {
+		return fmt.Sprintf("booting %s on %s", p.Image, p.MAC)
+	}
 	if p.Inspects {
 		return fmt.Sprintf("inspecting %s, nothing is written", p.MAC)
 	}
@@ -63,7 +69,7 @@ func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d 
 		if event.Stage == provision.StageKernel {
 			return text // its claim is recorded
 		}
-		event.Stage, event.Text = "", "the agent asks again: "+event.Text
+		event.Stage, event.Text, event.Booted = "", "the agent asks again: "+event.Text, nil
 	}
 	if warning := c.foreign(mac, from); warning != "" {
 		// A person or another host looks. The machine is where it was.
@@ -71,9 +77,17 @@ func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d 
 		if event.Kind == provision.KindFailed {
 			event.Kind = provision.KindDecision
 		}
+		event.Booted = nil
 	} else {
 		event.Reason += "; asked from " + from.String()
 		c.sawHost(mac, from)
+	}
+	if event.Booted != nil {
+		if err := c.takeBoot(ctx, event); err != nil {
+			c.logger().Warn("a machine was not told to boot", "machine", mac, "error", err)
+			return d.again(mac, "the server cannot note what this machine boots")
+		}
+		return text
 	}
 	c.record(ctx, event)
 	return text
@@ -84,19 +98,29 @@ func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d 
 func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string, provision.Event) {
 	spec, decision := c.decide(mac)
 	event := provision.Event{Kind: provision.KindDecision, Reason: decision.Reason}
+	key := depot.Key{}
 	switch decision.Action {
 	case provision.ActionLocal:
 		event.Stage, event.Text = provision.StageLocal, "sent to its own disk"
+		if !decision.Order.IsZero() {
+			event.Booted = &provision.Booted{Boot: *decision.Boot, Order: decision.Order}
+		}
 		return d.leave(decision.Reason), event
 	case provision.ActionDiscover:
 		event.Stage, event.Text = provision.StageStranger, "let go to its next boot device"
 		return d.leave(decision.Reason), event
 	case provision.ActionInspect:
 		spec = c.inspected(mac)
+		key = kitKey(spec)
+	case provision.ActionKernel:
+		spec = spec.Booting(*decision.Boot)
+		key = asIsKey(decision.Boot)
+	default:
+		key = kitKey(spec)
 	}
 	wait, stop := context.WithTimeout(ctx, d.patience())
 	defer stop()
-	kit, err := c.Depot.Kit(wait, kitKey(spec))
+	kit, err := c.Depot.Kit(wait, key)
 	if err != nil && wait.Err() != nil {
 		event.Text, event.Reason = "told to ask again in a moment", err.Error()
 		return d.again(mac, "the image is being packed"), event
@@ -105,11 +129,18 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 		event.Text, event.Reason = "not inspected: the image for strangers cannot be booted", err.Error()
 		return d.leave(err.Error()), event
 	}
+	if err != nil && decision.Action == provision.ActionKernel {
+		event.Text, event.Reason = "not booted: "+decision.Boot.String(), err.Error()
+		return d.leave(err.Error()), event
+	}
 	if err != nil {
 		return unable(d, err), notBooted(event, "not installed: its image cannot be booted", err)
 	}
 	if decision.Action == provision.ActionInspect {
 		return c.inspect(ctx, mac, spec, kit, d, event)
+	}
+	if decision.Action == provision.ActionKernel {
+		return c.bootAsIs(ctx, mac, spec, decision, kit, d, event)
 	}
 	text, err := c.install(ctx, mac, spec, kit, d)
 	if err != nil && isRefusal(err) {

@@ -66,13 +66,20 @@ func (i ipxe) boot(p Program) (string, error) {
 	if err := checkWords(p.Cmdline); err != nil {
 		return "", err
 	}
-	words := boot.JoinWords("initrd=ramdisk", p.Cmdline)
+	words := p.Cmdline
+	if p.RAMDisk.Digest != "" {
+		words = boot.JoinWords("initrd=ramdisk", words)
+	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#!ipxe\necho cloudlets: %s\n", plain(p.Title()))
-	for _, step := range []struct{ name, command string }{
+	steps := []struct{ name, command string }{
 		{"kernel", "kernel " + i.base + depot.FilePath(p.Kernel.Digest, "vmlinuz") + " " + ipxeText(words)},
 		{"ramdisk", "initrd --name ramdisk " + i.base + depot.FilePath(p.RAMDisk.Digest, "ramdisk")},
-	} {
+	}
+	if p.RAMDisk.Digest == "" {
+		steps = steps[:1]
+	}
+	for _, step := range steps {
 		fmt.Fprintf(&b, fetchStep, step.name, step.command, retries, retryAfter)
 	}
 	b.WriteString("boot ||\n:failed\necho cloudlets: this machine could not be booted; the reason is above\nsleep 10\nexit 1\n")

@@ -67,9 +67,17 @@ func noFilePath(mac string) string { return "/boot/" + mac + "/own-disk.efi" }
 // noFile answers firmware that shall go on to its next boot device.
 func (c *Chain) noFile(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "this file does not exist, so that the machine boots from its own disk", http.StatusNotFound)
-	if mac, err := provision.ParseMAC(r.PathValue("mac")); err == nil && c.spec(mac) != nil {
-		c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindHTTP, Text: "its firmware was told 404 by " + protocol(r) + ", so that it goes on to its own disk"})
+	mac, err := provision.ParseMAC(r.PathValue("mac"))
+	if err != nil {
+		return
 	}
+	spec, decision := c.decide(mac)
+	if spec == nil {
+		return
+	}
+	event := provision.Event{MAC: mac, Kind: provision.KindHTTP, Text: "its firmware was told 404 by " + protocol(r) + ", so that it goes on to its own disk"}
+	c.record(r.Context(), event)
+	c.sentAway(r.Context(), mac, remoteAddr(r), decision)
 }
 
 // params tells an agent its parameters, if its own command line is the same for all
@@ -112,6 +120,9 @@ var _ dialect = unifiedAgent{}
 func (a unifiedAgent) patience() time.Duration { return time.Until(a.until) }
 
 func (unifiedAgent) boot(p Program) (string, error) {
+	if p.AsIs {
+		return "", errAgentAsIs
+	}
 	return answerText(wire.Answer{Cmdline: p.Cmdline, Order: p.Order}), nil
 }
 

@@ -17,21 +17,30 @@ import (
 // machine does not install until a person arms it again. The same holds for all
 // machines after the server's state was restored from a backup, and of a server that
 // knows other orders for the machine than the one where its install was armed.
+//
+// Otherwise it boots what a person ordered for once, or what its file names, or from its
+// own disk. An order goes before the first install of a file that says "install": "once",
+// which waits for the boot after: it writes nothing, and a person gave it last. There is
+// none while an install is armed, see [State.CheckNotArmed].
 func Decide(spec *Spec, state State) Decision {
 	switch {
 	case spec == nil:
-		return Decision{ActionDiscover, strangerReason(state)}
-	case spec.Image == "":
-		return Decision{ActionLocal, fmt.Sprintf("%s names no image, so the machine boots from its own disk", spec.MAC.File())}
-	case state.Armed:
+		return Decision{Action: ActionDiscover, Reason: strangerReason(state)}
+	case state.Armed && spec.Image != "":
 		if err := state.Pin.CheckOrder(spec); err != nil {
-			return Decision{ActionLocal, armedReason(spec, state) + "; but " + err.Error()}
+			return Decision{Action: ActionLocal, Reason: armedReason(spec, state) + "; but " + err.Error()}
 		}
-		return Decision{ActionInstall, armedReason(spec, state)}
-	case spec.InstallOnce && state.Installs == 0 && !state.Cancelled && !state.Restored:
-		return Decision{ActionInstall, onceReason(spec, state)}
+		return Decision{Action: ActionInstall, Reason: armedReason(spec, state)}
+	case state.Once != nil:
+		return state.Once.decide()
+	case spec.Image != "" && spec.InstallOnce && state.Installs == 0 && !state.Cancelled && !state.Restored:
+		return Decision{Action: ActionInstall, Reason: onceReason(spec, state)}
+	case spec.Boot != nil:
+		return spec.Boot.decide(spec.MAC)
+	case spec.Image == "":
+		return Decision{Action: ActionLocal, Reason: fmt.Sprintf("%s names no image, so the machine boots from its own disk", spec.MAC.File())}
 	default:
-		return Decision{ActionLocal, localReason(spec, state)}
+		return Decision{Action: ActionLocal, Reason: localReason(spec, state)}
 	}
 }
 

@@ -83,13 +83,16 @@ func (p Progress) Left() time.Duration {
 	return time.Duration(min(seconds+0.5, 1e9)) * time.Second
 }
 
-// Durable says whether an event decides what may happen to a disk. Such an event
+// Durable says whether an event decides what may happen to a disk, or what a machine
+// boots. Such an event
 // must be on the server's disk before it takes effect. A refused claim (one
 // without a stage) is not durable: it decides nothing, and anyone can make one.
 func (e Event) Durable() bool {
 	switch e.Kind {
-	case KindArmed, KindDisarmed, KindFailed, KindDone:
+	case KindArmed, KindDisarmed, KindOrdered, KindFailed, KindDone:
 		return true
+	case KindDecision: // the files of the boot are secret, and an order is used up once
+		return e.Booted != nil
 	case KindClaim:
 		return e.Stage != ""
 	}

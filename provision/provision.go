@@ -33,7 +33,7 @@ type Spec struct {
 	// and is in no file is the machine's.
 	UUID UUID
 	// Image names a cloudlet in the site's images folder. If it is "", the
-	// machine boots from its own disk.
+	// machine boots from its own disk, or what Boot says.
 	Image string
 	// EntryPoint names the image's kernel entry point; "" means its default.
 	EntryPoint string
@@ -72,6 +72,9 @@ type Spec struct {
 	// Silent keeps the installed system from saying that it runs.
 	Silent bool
 	Quirks Quirks
+	// Boot is what the machine boots while no install is to be done; nil means its own
+	// disk.
+	Boot *FileBoot
 	// Power is how the machine is switched on and off from afar; nil if the file does
 	// not say it.
 	Power *Power
@@ -148,6 +151,7 @@ const (
 	StageLoader    Stage = "loader"    // it fetches a boot loader
 	StageInspect   Stage = "inspect"   // the agent has looked at a stranger, and waits for approval
 	StageKernel    Stage = "kernel"    // it fetches kernel and RAM disk
+	StageBooted    Stage = "booted"    // it boots the kernel of an image as it is, which tells the server nothing
 	StageAgent     Stage = "agent"     // the agent claimed its plan
 	StagePartition Stage = "partition" // the agent makes partitions and filesystems on the chosen disk
 	StageStream    Stage = "stream"    // it writes the image's files
@@ -172,6 +176,7 @@ const (
 	KindDecision Kind = "decision" // what the machine shall do, and why
 	KindArmed    Kind = "armed"    // a person armed an install
 	KindDisarmed Kind = "disarmed" // the install was disarmed
+	KindOrdered  Kind = "ordered"  // a person ordered what the machine boots once, or took that back
 	KindClaim    Kind = "claim"    // the agent claimed its plan, or was refused
 	KindStage    Kind = "stage"    // the agent entered a stage
 	KindProgress Kind = "progress" // how much of the stage's work is done; only the latest is kept
@@ -199,11 +204,17 @@ type Event struct {
 	// Text says what happened, Reason why.
 	Text   string `json:"text"`
 	Reason string `json:"reason,omitempty"`
-	// By is the person or program that armed, disarmed or switched, with KindArmed,
-	// KindDisarmed and KindPower. If it is "", the server itself disarmed the machine.
+	// By is the person or program that armed, disarmed, ordered or switched, with
+	// KindArmed, KindDisarmed, KindOrdered and KindPower. If it is "", the server itself disarmed the machine.
 	By string `json:"by,omitempty"`
 	// Pin comes with KindArmed.
 	Pin *Pin `json:"pin,omitempty"`
+	// Order comes with KindOrdered: what the machine boots once. It is nil if an order is
+	// taken back.
+	Order *Boot `json:"order,omitempty"`
+	// Booted comes with KindDecision, if the machine was told to boot by an order or by
+	// what its file says.
+	Booted *Booted `json:"booted,omitempty"`
 	// Wipe comes with KindArmed, and says that the install may overwrite a disk that
 	// is not empty.
 	Wipe bool `json:"wipe,omitempty"`
@@ -255,6 +266,11 @@ type State struct {
 	// empty.
 	Pin  *Pin `json:"pin,omitempty"`
 	Wipe bool `json:"wipe,omitempty"`
+	// Once is what a person ordered that the machine boots next, and only then. While an
+	// install is armed, there is none.
+	Once *BootOrder `json:"once,omitempty"`
+	// Booted is what the machine was told to boot, if that was no install.
+	Booted *Booted `json:"booted,omitempty"`
 	// Cancelled says that a person disarmed the machine, and nobody armed it
 	// since. Then not even "install": "once" lets it install.
 	Cancelled bool `json:"cancelled,omitempty"`
@@ -314,6 +330,7 @@ type Action string
 const (
 	ActionInstall  Action = "install"  // boot the agent and write the disk
 	ActionLocal    Action = "local"    // boot from its own disk
+	ActionKernel   Action = "kernel"   // boot the kernel of an image as it is
 	ActionInspect  Action = "inspect"  // a stranger: boot the agent, which looks at the hardware and writes nothing
 	ActionDiscover Action = "discover" // a stranger: record it, and let it go to its next boot device
 )
@@ -322,4 +339,8 @@ const (
 type Decision struct {
 	Action Action
 	Reason string
+	// Boot is what an order or the machine's file says that it boots; otherwise nil.
+	Boot *Boot
+	// Order is the time of that order, which the boot uses up; zero if it is none.
+	Order time.Time
 }

@@ -73,6 +73,15 @@ func foldKind(s State, e Event) State {
 	case KindDisarmed:
 		s = disarmed(s)
 		s.Cancelled = s.Cancelled || e.By != ""
+	case KindOrdered:
+		s.Once = nil
+		if e.Order != nil {
+			s.Once = &BootOrder{Boot: *e.Order, By: e.By, At: e.Time}
+		}
+	case KindDecision:
+		if e.Stage != "" { // not for somebody who only looked
+			s = s.booted(e.Booted)
+		}
 	case KindClaim:
 		if e.Stage != "" { // the claim was not refused, so a new install begins
 			s.Failure, s.Again, s.Writing = "", false, e.System
@@ -215,6 +224,9 @@ func (s State) String() string {
 			text += " by " + s.ArmedBy
 		}
 	}
+	if s.Once != nil {
+		text += ", next boot " + s.Once.Boot.String()
+	}
 	return text
 }
 
@@ -224,6 +236,7 @@ func (s State) Clone() State {
 	s.Cards = maps.Clone(s.Cards)
 	s.Stages = slices.Clone(s.Stages)
 	s.Has, s.Writing, s.Running, s.Quiet = copied(s.Has), copied(s.Writing), copied(s.Running), copied(s.Quiet)
+	s.Once, s.Booted = copied(s.Once), copied(s.Booted)
 	s.Progress = copied(s.Progress)
 	return s
 }

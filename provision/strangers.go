@@ -35,7 +35,7 @@ func (s Strangers) Decide(spec *Spec, state State) Decision {
 	if spec != nil || s.Image == "" {
 		return Decide(spec, state)
 	}
-	return Decision{ActionInspect, strangerReason(state) + "; it is inspected by the image " + s.Image + ", and waits for `cloudlets approve`"}
+	return Decision{Action: ActionInspect, Reason: strangerReason(state) + "; it is inspected by the image " + s.Image + ", and waits for `cloudlets approve`"}
 }
 
 // Verdict is what the rules say of a stranger.

@@ -152,6 +152,16 @@ func (c *Client) Install(ctx context.Context, machine string, o Order) (d Detail
 	return d, c.do(ctx, http.MethodPost, machinePath(machine, "install"), o, &d)
 }
 
+// Boot orders what a machine boots next, and only then.
+func (c *Client) Boot(ctx context.Context, machine string, o BootOrder) (d Detail, err error) {
+	return d, c.do(ctx, http.MethodPost, machinePath(machine, "boot"), o, &d)
+}
+
+// CancelBoot takes back such an order. By is the person or program that asks.
+func (c *Client) CancelBoot(ctx context.Context, machine, by string) (d Detail, err error) {
+	return d, c.do(ctx, http.MethodDelete, machinePath(machine, "boot"), BootOrder{By: by}, &d)
+}
+
 // Cancel cancels an install, even if it is running. By is the person or program
 // that asks for it.
 func (c *Client) Cancel(ctx context.Context, machine, by string) (d Detail, err error) {

@@ -54,6 +54,8 @@ type Spec struct {
 	Power  *provision.Power  `json:"power,omitempty"`
 	// CloudInit has "…" for the texts that are given.
 	CloudInit *provision.CloudInit `json:"cloudInit,omitempty"`
+	// Boot is what the machine boots while no install is to be done.
+	Boot *provision.Boot `json:"boot,omitempty"`
 	// Args are the names of the arguments that are given, sorted.
 	Args []string `json:"args,omitempty"`
 }
@@ -93,6 +95,9 @@ func newSpec(spec *provision.Spec) *Spec {
 	if spec.Address.IsValid() {
 		s.Address = spec.Address.String()
 	}
+	if spec.Boot != nil {
+		s.Boot = &spec.Boot.Boot
+	}
 	if spec.InstallOnce {
 		s.Install = "once"
 	}
@@ -127,7 +132,7 @@ func seconds(d time.Duration) float64 {
 // isEnd says whether a machine stays in a stage until somebody does something.
 func isEnd(stage provision.Stage) bool {
 	switch stage {
-	case provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageInspect, provision.StageNew:
+	case provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageInspect, provision.StageNew, provision.StageBooted:
 		return true
 	}
 	return false

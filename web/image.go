@@ -23,8 +23,10 @@ const (
 type Image struct {
 	Name string `json:"name"`
 	// EntryPoint is "" for the image's default.
-	EntryPoint string      `json:"entrypoint,omitempty"`
-	Status     ImageStatus `json:"status"`
+	EntryPoint string `json:"entrypoint,omitempty"`
+	// AsIs says that machines boot its kernel as it is, and nothing is installed.
+	AsIs   bool        `json:"asIs,omitempty"`
+	Status ImageStatus `json:"status"`
 	// Error is why the last attempt to pack it failed. If the sizes are there,
 	// an earlier pack is still in use.
 	Error string `json:"error,omitempty"`
@@ -47,12 +49,16 @@ func (s *Server) images(*http.Request) (any, error) { return s.imageTable(), nil
 // entry point that machines name.
 func (s *Server) imageTable() []Image {
 	keys := make(map[depot.Key]int)
-	for _, name := range s.Site.Images() {
-		keys[depot.Key{Image: name}] = 0
-	}
+	asIs := make(map[string]bool) // they may have nothing that could be installed
 	for use, machines := range s.Site.ImageUses() {
 		if _, there := s.Site.ImagePath(use.Image); there {
-			keys[depot.Key{Image: use.Image, EntryPoint: use.EntryPoint}] = machines
+			keys[depot.Key{Image: use.Image, EntryPoint: use.EntryPoint, AsIs: use.AsIs}] = machines
+			asIs[use.Image] = asIs[use.Image] || use.AsIs
+		}
+	}
+	for _, name := range s.Site.Images() {
+		if key := (depot.Key{Image: name}); !asIs[name] && keys[key] == 0 {
+			keys[key] = 0
 		}
 	}
 	table := make([]Image, 0, len(keys))
@@ -67,7 +73,7 @@ func compareKeys(a, b depot.Key) int {
 }
 
 func newImage(key depot.Key, status depot.Status, machines int) Image {
-	img := Image{Name: key.Image, EntryPoint: key.EntryPoint, Status: ImagePacking, Machines: machines}
+	img := Image{Name: key.Image, EntryPoint: key.EntryPoint, AsIs: key.AsIs, Status: ImagePacking, Machines: machines}
 	if kit := status.Kit; kit != nil {
 		img.Status = ImageReady
 		img.Bytes, img.Entries = kit.Bytes, kit.Entries

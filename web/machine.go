@@ -42,6 +42,11 @@ type Machine struct {
 	Armed      bool      `json:"armed"`
 	ArmedBy    string    `json:"armedBy,omitempty"`
 	ArmedAt    time.Time `json:"armedAt,omitzero"`
+	// Once is what a person ordered that the machine boots next, and only then.
+	Once *provision.BootOrder `json:"once,omitempty"`
+	// Booted is what its latest script had it boot, if that was no install: the image
+	// and its kernel, or its own disk.
+	Booted *provision.Boot `json:"booted,omitempty"`
 	// Next is what the machine's next boot does.
 	Next Next `json:"next"`
 	// Failure is why the last install failed.
@@ -103,7 +108,7 @@ func Steps() []provision.Stage {
 // it.
 func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 	decision, names := s.Site.Settings().Strangers.Decide(spec, state), roster.NamesOf(spec, state)
-	return Machine{
+	row := Machine{
 		MAC: state.MAC, Described: spec != nil,
 		Hostname: names.Hostname, Image: names.Image, Address: names.Address,
 		Has: newSystem(state.Has), Outdated: s.Roster.Outdated(state.MAC), Running: state.Running, Quiet: state.Quiet,
@@ -112,8 +117,12 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 		Armed: state.Armed, ArmedBy: state.ArmedBy, ArmedAt: state.ArmedAt,
 		Next:     Next{decision.Action, decision.Reason},
 		Problems: s.problemsOf(state.MAC),
-		Failure:  state.Failure, Again: state.Again, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts,
+		Failure:  state.Failure, Again: state.Again, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts, Once: state.Once,
 	}
+	if state.Booted != nil { // without its ID, which is secret
+		row.Booted = &state.Booted.Boot
+	}
+	return row
 }
 
 // newProgress has no rate, and so no time left, for a machine that is quiet.

@@ -114,6 +114,7 @@ func (s *Server) api() map[string]methods {
 			"POST":   s.answer(s.install),
 			"DELETE": s.answer(s.cancel),
 		},
+		"machines/{machine}/boot":  {"POST": s.answer(s.orderBoot), "DELETE": s.answer(s.cancelBoot)},
 		"machines/{machine}/power": {"GET": s.answer(s.powerState), "POST": s.answer(s.orderPower)},
 
 		"backup": {"GET": s.backup},

@@ -251,6 +251,9 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 	for _, problem := range m.Problems {
 		row("problem", problem)
 	}
+	if m.Booted != nil {
+		row("booted last", m.Booted.String())
+	}
 	row("next boot", fmt.Sprintf("%s: %s", m.Next.Action, m.Next.Reason))
 	for _, fact := range []string{"firmware", "product", "serial", "uuid", "cpus", "memory", "disk"} {
 		row(fact, m.Facts[fact])

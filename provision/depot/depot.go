@@ -50,12 +50,18 @@ type Key struct {
 	// Server is a base URL of this server. It asks for [Kit.Unified], whose agent
 	// asks there for its parameters. "" asks for no such program.
 	Server string
+	// AsIs asks for a kit that boots the image's own kernel and initrd as they are.
+	// Nothing can be installed with it.
+	AsIs bool
 }
 
 func (k Key) String() string {
 	text := k.Image
 	if k.EntryPoint != "" {
 		text += " (" + k.EntryPoint + ")"
+	}
+	if k.AsIs {
+		text += ", as it is"
 	}
 	if k.Server != "" {
 		text += ", signed for " + k.Server
@@ -73,6 +79,8 @@ type Kit struct {
 	Entries int
 	Bytes   int64
 	Kernel  File
+	// RAMDisk has the agent. With [Key.AsIs] it is the image's own, or the zero value
+	// if its entry point has none.
 	RAMDisk File
 	// Image is what the plan of a disk depends on. The file Kernel is the
 	// first of its kernels. Their command lines are not rendered.

@@ -201,6 +201,9 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 		return err
 	}
 	defer done()
+	if kit.Key.AsIs {
+		return d.completeAsIs(kit, tree)
+	}
 	if kit.Image, err = examine(ctx, kit, tree); err != nil {
 		return err
 	}

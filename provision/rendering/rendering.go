@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 	"cloudlets/images/manifest"
 	"cloudlets/images/target"
 	"cloudlets/provision"
@@ -35,6 +36,9 @@ type Facts struct {
 	// Address is the one that DHCP gave to the machine. The address in its file
 	// counts more. It is invalid if neither is known.
 	Address netip.Addr
+	// Files is the URL of the templates, rendered, if the image's kernel is booted as it
+	// is; otherwise "".
+	Files string
 	// Hardware is what was found in the machine, by the names of attributes.
 	Hardware map[string]any
 }
@@ -48,6 +52,9 @@ func Environment(spec *provision.Spec, entry string, f Facts) map[string]any {
 	env["facts"] = map[string]any{}
 	if f.Hardware != nil {
 		env["facts"] = f.Hardware
+	}
+	if f.Files != "" {
+		env["target"], env["files"] = "kernel", f.Files
 	}
 	if f.Disk != "" {
 		env["disk"] = f.Disk
@@ -106,6 +113,19 @@ func (r Renderer) Image(ctx context.Context, image target.Image) (target.Image, 
 	image.Kernels = kernels
 	image.Notices = append(slices.Clone(image.Notices), taken...)
 	return image, nil
+}
+
+// Cmdline is the command line of a kernel that is booted as it is, with the words that
+// the machine's file adds.
+func (r Renderer) Cmdline(ctx context.Context, kernel boot.Kernel) (string, error) {
+	line, err := r.image().Cmdline(ctx, r.Render, kernel.Cmdline, r.Spec.Config, r.Env)
+	return boot.JoinWords(line, r.Spec.Cmdline), err
+}
+
+// Templates renders the image's templates and nothing else: files that a kernel that is
+// booted as it is fetches.
+func (r Renderer) Templates(ctx context.Context, tree images.Tree, names ...string) ([]images.File, error) {
+	return r.image().Render(ctx, tree, r.Render, names, r.Spec.Config, r.Env)
 }
 
 // Overlay renders the machine's own files: the image's templates, and with those what

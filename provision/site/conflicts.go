@@ -178,4 +178,14 @@ func (r *siteReader) checkImages(v *view) {
 			r.reportOf(mac, jsontext.About(mac.File(), "image %q is not in %s/: put a directory or tarball of that name there%s", image, imagesDir, hint))
 		}
 	}
+	for i := range v.machines.specs {
+		s := &v.machines.specs[i]
+		if s.Boot == nil || s.Boot.Image == "" {
+			continue
+		}
+		if _, there := v.imagePath(s.Boot.Image); !there {
+			hint := jsontext.DidYouMean(s.Boot.Image, names)
+			r.reportOf(s.MAC, jsontext.About(s.MAC.File(), "\"boot\" names the kernel of %q, which is not in %s/: put a directory or tarball of that name there%s", s.Boot.Image, imagesDir, hint))
+		}
+	}
 }

@@ -15,6 +15,8 @@ type ImageUse struct {
 	Image string
 	// EntryPoint is "" for the image's default.
 	EntryPoint string
+	// AsIs says that its kernel is booted as it is, and nothing installed.
+	AsIs bool
 }
 
 // index finds machines by what is asked about them for each packet and each
@@ -61,7 +63,10 @@ func (x *index) add(i int, s *provision.Spec) {
 	}
 	if s.Image != "" {
 		x.byImage[s.Image] = append(x.byImage[s.Image], s.MAC)
-		x.uses[ImageUse{s.Image, s.EntryPoint}]++
+		x.uses[ImageUse{Image: s.Image, EntryPoint: s.EntryPoint}]++
+	}
+	if s.Boot != nil && s.Boot.Image != "" {
+		x.uses[ImageUse{s.Boot.Image, s.Boot.EntryPoint, true}]++
 	}
 	if s.Quirks.BootFile != "" {
 		x.bootFiles[strings.ToLower(s.Quirks.BootFile)] = struct{}{}

@@ -42,6 +42,7 @@ func machineFields() map[string]field[provision.Spec] {
 		"bootEntry":   boolField(func(s *provision.Spec, v bool) { s.BootEntry = v }),
 		"power":       setPower,
 		"cloudInit":   setCloudInit,
+		"boot":        setBoot,
 		"retry":       numberField("a number of attempts", setRetry),
 	}
 }
@@ -89,6 +90,11 @@ func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsont
 	if low, high := spec.Disk.MinSize, spec.Disk.MaxSize; high != 0 && low > high {
 		at := merged.Locate("disk", "minSize")
 		problems = append(problems, at.Problem("minSize %s is more than maxSize %s: no disk can match", bytesize.Exact(low), bytesize.Exact(high)))
+	}
+	if mac != "" && spec.Boot != nil && len(problems) == 0 { // a profile may have a part of it
+		if err := provision.CheckBoot(mac, &spec, spec.Boot.Boot); err != nil {
+			problems = append(problems, merged.Locate("boot").Problem("%s", err))
+		}
 	}
 	if spec.SecureBoot != "" && spec.Handover == provision.Kexec {
 		problems = append(problems, merged.Locate("handover").Problem(`a kernel that Secure Boot started may be locked down, and then kexec is refused: with "secureBoot" the handover is "switch" or "reboot"`))

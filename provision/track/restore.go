@@ -14,7 +14,7 @@ import (
 const restoredKey = "restored"
 
 // Restored makes a store safe that was restored from a backup: nothing that was
-// armed when the backup was made is armed now, and no machine is installed for
+// armed or ordered when the backup was made is so now, and no machine is installed for
 // the first time until a person arms it. It returns the machines that it
 // disarmed.
 func Restored(ctx context.Context, s store.Store, now time.Time) (disarmed []provision.MAC, err error) {
@@ -38,6 +38,7 @@ func Restored(ctx context.Context, s store.Store, now time.Time) (disarmed []pro
 			}
 			// What happened since the backup is not known: the disk may have another system.
 			r.State.Has, r.State.Writing, r.State.Running, r.State.Quiet = nil, nil, nil, nil
+			r.State.Once, r.State.Booted = nil, nil // it may have been used up
 			r.State.Armed, r.State.ArmedBy, r.State.ArmedAt, r.State.Pin, r.State.Wipe, r.State.Restored = false, "", time.Time{}, nil, false, true
 			if err := store.PutJSON(tx, stateBucket, key, r); err != nil {
 				return err

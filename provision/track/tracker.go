@@ -312,8 +312,8 @@ func (t *Tracker) Arm(ctx context.Context, mac provision.MAC, spec *provision.Sp
 		e.Text += ", whatever is on the disk"
 	}
 	return t.RecordWith(ctx, e, func(state provision.State) error {
-		if o.Wipe {
-			return nil
+		if err := state.CheckNotOrdered(); err != nil || o.Wipe {
+			return err
 		}
 		return provision.CheckDisk(spec, state)
 	}, nil)

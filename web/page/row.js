@@ -5,7 +5,7 @@ import { age, duration, size } from "./format.js";
 import { showSteps, stageText, stepLine } from "./stages.js";
 import { Trace } from "./trace.js";
 
-const actions = { install: "install", local: "own disk", discover: "let go", inspect: "inspection" };
+const actions = { install: "install", local: "own disk", discover: "let go", inspect: "inspection", kernel: "kernel as it is" };
 
 export class Row {
   constructor(mac, opened) {

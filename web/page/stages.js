@@ -4,7 +4,7 @@ import { element } from "./dom.js";
 
 const names = {
   new: "never seen", stranger: "not in the site", inspect: "inspected, waits for approval", firmware: "firmware", loader: "boot loader",
-  kernel: "kernel and RAM disk", agent: "agent started", partition: "partitioning", stream: "writing files",
+  kernel: "kernel and RAM disk", booted: "booted a kernel as it is", agent: "agent started", partition: "partitioning", stream: "writing files",
   configure: "configuring", verify: "verifying", bootable: "made bootable", handover: "handing over",
   installed: "installed", running: "running", local: "booted its own disk", failed: "failed",
 };
@@ -29,8 +29,7 @@ export function showSteps(line, machine) {
 
 export function stageText(machine) {
   const stage = machine.stage === "failed" && machine.step > 0 ? `failed at ${stageName(steps[machine.step - 1])}` : stageName(machine.stage);
-  const asks = machine.stage === "new" && machine.asked;
-  return (asks ? "its system asks by DHCP" : stage) + (machine.quiet ? ", quiet" : "") + (machine.outdated ? ", outdated" : "");
+  return stage + (machine.quiet ? ", quiet" : "") + (machine.outdated ? ", outdated" : "");
 }
 
 // stageSpans shows how long each finished stage of the latest boot took. The row

@@ -4,7 +4,9 @@ package daemon
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 
 	"cloudlets/provision/depot"
 	"cloudlets/provision/site"
@@ -13,17 +15,21 @@ import (
 // KitKeys are the images of the site, with the entry points that machines name.
 func KitKeys(site *site.Site) []depot.Key {
 	var keys []depot.Key
-	for _, name := range site.Images() {
-		keys = append(keys, depot.Key{Image: name})
-	}
+	asIs := make(map[string]bool) // they may have nothing that could be installed
 	for use := range site.ImageUses() {
-		keys = append(keys, depot.Key{Image: use.Image, EntryPoint: use.EntryPoint})
+		asIs[use.Image] = asIs[use.Image] || use.AsIs
+		keys = append(keys, depot.Key{Image: use.Image, EntryPoint: use.EntryPoint, AsIs: use.AsIs})
+	}
+	for _, name := range site.Images() {
+		if !asIs[name] {
+			keys = append(keys, depot.Key{Image: name})
+		}
 	}
 	if image := site.Settings().Strangers.Image; image != "" {
 		keys = append(keys, depot.Key{Image: image})
 	}
 	slices.SortFunc(keys, func(a, b depot.Key) int {
-		return cmp.Or(cmp.Compare(a.Image, b.Image), cmp.Compare(a.EntryPoint, b.EntryPoint))
+		return cmp.Or(cmp.Compare(a.Image, b.Image), cmp.Compare(a.EntryPoint, b.EntryPoint), strings.Compare(fmt.Sprint(a.AsIs), fmt.Sprint(b.AsIs)))
 	})
 	return slices.Compact(keys)
 }

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"cloudlets/provision"
+	"cloudlets/web"
+)
+
+func bootCommand(socket *string) *cobra.Command {
+	var o bootFlags
+	cmd := &cobra.Command{
+		Use: "boot MAC|HOSTNAME... --once kernel IMAGE|local", Short: "Order what machines boot next from the network, once", Args: usage(cobra.MinimumNArgs(1)),
+		Long: `Boot orders what a machine's next boot from the network is, and only that one. The
+server never writes a disk for it.
+
+  --once kernel IMAGE   the kernel and the initrd of a cloudlet as they are: a memory
+                        test, another system's installer, another iPXE
+  --once local          the machine's own disk
+
+What a machine boots each time is said by "boot" in its file. While an install is armed,
+nothing else can be ordered, and the other way round. The first install of a file that
+says "install": "once" waits until the order was carried out.
+
+A program of another maker, such as a system's installer, may write the disk by itself:
+ask its documentation.`,
+		Example: "  cloudlets boot node1 --once kernel memtest\n  cloudlets boot 'node[1-20]' --once local\n  cloudlets boot node1 --once kernel memtest --entrypoint uefi\n  cloudlets boot node1 --cancel",
+		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+			order, names, err := o.parse(args)
+			if err == nil {
+				names, err = expandNames(names)
+			}
+			if err != nil {
+				return codedError{err, exitUsage}
+			}
+			return o.run(cmd, c, order, names)
+		}),
+		ValidArgsFunction: completeMachines(socket, -1),
+	}
+	cmd.Flags().StringVar(&o.once, "once", "", "what the next boot is: kernel, with the name of an image after it, or local")
+	cmd.Flags().StringVar(&o.entryPoint, "entrypoint", "", "with kernel: the image's kernel entry point; its default if this is not given")
+	cmd.Flags().BoolVar(&o.cancel, "cancel", false, "take the order back")
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON: an object for one machine, a list for several")
+	cmd.MarkFlagsOneRequired("once", "cancel")
+	cmd.MarkFlagsMutuallyExclusive("once", "cancel")
+	return cmd
+}
+
+type bootFlags struct {
+	once, entryPoint       string
+	cancel, dryRun, asJSON bool
+}
+
+// parse reads the order, and the names of the machines: the last argument is the image of
+// a kernel.
+func (o *bootFlags) parse(args []string) (b provision.Boot, names []string, err error) {
+	b = provision.Boot{Kind: provision.BootKind(o.once), EntryPoint: o.entryPoint}
+	kinds := provision.BootKinds()
+	switch {
+	case o.cancel:
+		return b, args, nil
+	case !slices.Contains(kinds, b.Kind):
+		return b, nil, fmt.Errorf("--once %s is not known: want kernel or local", o.once)
+	case b.Kind != provision.BootKernel && o.entryPoint != "":
+		return b, nil, errors.New("--entrypoint goes with --once kernel IMAGE: it names an entry point of that image")
+	case b.Kind != provision.BootKernel:
+		return b, args, nil
+	case len(args) < 2:
+		return b, nil, errors.New("want machines and an image, such as: cloudlets boot node1 --once kernel memtest")
+	}
+	last := len(args) - 1
+	b.Image = args[last]
+	return b, args[:last], nil
+}
+
+// run gives the order to each machine. One that refuses it does not keep it from the
+// others.
+func (o *bootFlags) run(cmd *cobra.Command, c *web.Client, order provision.Boot, names []string) error {
+	var failures []error
+	list := []web.Detail{}
+	for _, name := range names {
+		m, err := o.give(cmd, c, order, name)
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		list = append(list, m)
+		if !o.asJSON {
+			o.print(shown(cmd), m, order)
+		}
+	}
+	switch {
+	case o.asJSON && len(names) == 1 && len(list) == 1:
+		return printJSON(cmd.OutOrStdout(), list[0])
+	case o.asJSON && len(names) > 1:
+		failures = append(failures, printJSON(cmd.OutOrStdout(), list))
+	}
+	return errors.Join(failures...)
+}
+
+func (o *bootFlags) give(cmd *cobra.Command, c *web.Client, order provision.Boot, name string) (web.Detail, error) {
+	switch {
+	case o.dryRun:
+		return c.Machine(cmd.Context(), name)
+	case o.cancel:
+		return c.CancelBoot(cmd.Context(), name, caller())
+	}
+	return c.Boot(cmd.Context(), name, web.BootOrder{By: caller(), Boot: order})
+}
+
+func (o *bootFlags) print(w io.Writer, m web.Detail, order provision.Boot) {
+	switch {
+	case o.dryRun && o.cancel && m.Once == nil:
+		fmt.Fprintf(w, "no boot of %s is ordered\n", m.MAC)
+	case o.dryRun && o.cancel:
+		fmt.Fprintf(w, "the order to boot %s would be taken back from %s\n", m.Once.Boot, m.MAC)
+	case o.dryRun && m.Spec == nil:
+		fmt.Fprintf(w, "%s would not be ordered: no file of the site describes it\n", m.MAC)
+	case o.dryRun && m.Armed:
+		fmt.Fprintf(w, "%s would not be ordered: an install is armed, which would go first\n", m.MAC)
+	case o.dryRun:
+		fmt.Fprintf(w, "the next network boot of %s would be: %s\n", m.MAC, order)
+	case o.cancel:
+		fmt.Fprintf(w, "the order for %s is taken back; its next boot is: %s: %s\n", m.MAC, m.Next.Action, m.Next.Reason)
+	default:
+		fmt.Fprintf(w, "the next network boot of %s is: %s, once\n", m.MAC, order)
+		if m.Spec != nil && m.Spec.Power.Kind() != "" {
+			fmt.Fprintf(w, "start it with: cloudlets power cycle --boot network %s\n", m.MAC)
+			return
+		}
+		fmt.Fprintf(w, "switch it on, and watch it with: cloudlets trace %s --follow\n", m.MAC)
+	}
+}

@@ -1,0 +1,183 @@
+package provision
+
+import (
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloudlets/images/manifest"
+)
+
+// BootKind is what a machine boots besides an install.
+type BootKind string
+
+// The kinds. None of them lets the server write a disk.
+const (
+	BootKernel BootKind = "kernel" // an image's kernel and initrd, as they are
+	BootLocal  BootKind = "local"  // the machine's own disk
+)
+
+// BootKinds are all of them.
+func BootKinds() []BootKind { return []BootKind{BootKernel, BootLocal} }
+
+// Boot is what a machine shall boot.
+type Boot struct {
+	Kind BootKind `json:"kind"`
+	// Image is a cloudlet in the site's images folder; "" with [BootLocal].
+	Image string `json:"image,omitempty"`
+	// EntryPoint names its kernel entry point; "" means its default.
+	EntryPoint string `json:"entrypoint,omitempty"`
+}
+
+// String returns "kernel memtest", "kernel memtest (uefi)" or "local".
+func (b Boot) String() string {
+	text := string(b.Kind)
+	if b.Image != "" {
+		text += " " + b.Image
+	}
+	if b.EntryPoint != "" {
+		text += " (" + b.EntryPoint + ")"
+	}
+	return text
+}
+
+// FileBoot is what a machine's file says that it boots, each time.
+type FileBoot struct {
+	Boot
+	// Config is the configuration for the templates of that image.
+	Config manifest.Config
+}
+
+// BootOrder is what a person ordered that a machine boots, once.
+type BootOrder struct {
+	Boot
+	By string    `json:"by,omitempty"`
+	At time.Time `json:"at"`
+}
+
+// Booted is what a machine was told to boot by its latest script.
+type Booted struct {
+	Boot
+	// ID is different for each boot. See [Booted.FilesToken].
+	ID string `json:"id,omitempty"`
+	// Order is the time of the order that this boot uses up. It is zero if the
+	// machine's file says what it boots.
+	Order time.Time `json:"order,omitzero"`
+}
+
+// FilesToken is the secret by which a machine fetches the templates of the image that
+// it boots, rendered for it. It is good until the machine is told to boot again.
+func (b Booted) FilesToken(mac MAC, key []byte) string {
+	mark := hmac.New(sha256.New, key)
+	fmt.Fprintf(mark, "files %s %s", mac, b.ID)
+	return hex.EncodeToString(mark.Sum(nil)[:16])
+}
+
+// Booting is the spec by which the image that a machine boots is rendered for it: its
+// own, with that image. The configuration is the one that the machine's file has for
+// the image.
+func (s *Spec) Booting(b Boot) *Spec {
+	booting := *s
+	booting.Image, booting.EntryPoint, booting.Config = b.Image, b.EntryPoint, manifest.Config{}
+	switch {
+	case s.Boot != nil && s.Boot.Image == b.Image:
+		booting.Config = s.Boot.Config
+	case s.Image == b.Image:
+		booting.Config = s.Config
+	}
+	return &booting
+}
+
+// ErrNotBootable says that a machine cannot be ordered to boot something. The error
+// that wraps it says why, and what to do.
+var ErrNotBootable = errors.New("the machine cannot boot that")
+
+// CheckBoot returns an [ErrNotBootable] if a machine could not boot something.
+func CheckBoot(mac MAC, spec *Spec, b Boot) error {
+	refuse := func(format string, args ...any) error {
+		return fmt.Errorf("order %s of %s: %w: %s", b, mac, ErrNotBootable, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case spec == nil:
+		return refuse("no good file of the site describes it; `cloudlets approve %s` writes one", mac)
+	case b.Kind == BootLocal && (b.Image != "" || b.EntryPoint != ""):
+		return refuse("its own disk is no image: leave out %s", cmp.Or(b.Image, b.EntryPoint))
+	case b.Kind == BootLocal:
+		return nil
+	case b.Kind != BootKernel:
+		return refuse("%q is not known; want one of %q", b.Kind, BootKinds())
+	case b.Image == "":
+		return refuse("no image is named; want a cloudlet of images/ that has the kernel")
+	case spec.SecureBoot == ByOwner:
+		return refuse("%s says \"secureBoot\": \"owner\", so its firmware starts only what the owner signed, and this server signs only what it made itself", mac.File())
+	}
+	return nil
+}
+
+// CheckNotArmed refuses an order to boot something while an install is armed: the next
+// boot would be the install, and nobody could tell what the one after it finds.
+func (s State) CheckNotArmed(b Boot) error {
+	if !s.Armed {
+		return nil
+	}
+	return fmt.Errorf("order %s of %s: %w: an install is armed, which would go first; `cloudlets install %s --cancel` disarms it", b, s.MAC, ErrNotBootable, s.MAC)
+}
+
+// CheckNotOrdered refuses to arm an install while the machine is ordered to boot
+// something else.
+func (s State) CheckNotOrdered() error {
+	if s.Once == nil {
+		return nil
+	}
+	return fmt.Errorf("arm install of %s: %w: its next boot is ordered to be %s; `cloudlets boot %s --cancel` takes that back", s.MAC, ErrNotInstallable, s.Once.Boot, s.MAC)
+}
+
+// ErrBootTaken says that an order was carried out or taken back meanwhile.
+var ErrBootTaken = errors.New("the order is used up already")
+
+// CheckOrdered returns an [ErrBootTaken] if a boot would use up an order that is not
+// there.
+func (s State) CheckOrdered(b Booted) error {
+	if b.Order.IsZero() || s.Once != nil && s.Once.At.Equal(b.Order) {
+		return nil
+	}
+	return ErrBootTaken
+}
+
+// booted is the state after a machine was told what to boot: nil is an install, or its
+// own disk because there is nothing else to do.
+func (s State) booted(b *Booted) State {
+	s.Booted = b
+	if b != nil && s.CheckOrdered(*b) == nil && !b.Order.IsZero() {
+		s.Once = nil
+	}
+	return s
+}
+
+// decide decides about a boot that a person ordered once.
+func (o *BootOrder) decide() Decision {
+	who := ""
+	if o.By != "" {
+		who = " by " + o.By
+	}
+	return Decision{
+		Action: o.action(), Boot: &o.Boot, Order: o.At,
+		Reason: fmt.Sprintf("boot %s, once, ordered%s%s", o.Boot, who, o.At.Format(" at 2006-01-02 15:04:05")),
+	}
+}
+
+// decide decides about a boot that the machine's file names.
+func (f *FileBoot) decide(mac MAC) Decision {
+	return Decision{Action: f.action(), Boot: &f.Boot, Reason: fmt.Sprintf("boot %s, since %s says so", f.Boot, mac.File())}
+}
+
+func (b Boot) action() Action {
+	if b.Kind == BootKernel {
+		return ActionKernel
+	}
+	return ActionLocal
+}

@@ -1,0 +1,91 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"cloudlets/provision"
+	"cloudlets/provision/depot"
+)
+
+// BootOrder is the body of a request to order what a machine boots next, once, or to
+// take that back.
+type BootOrder struct {
+	By string `json:"by"`
+	provision.Boot
+}
+
+// orderBoot orders what a machine boots next. Like install, it reads the site first.
+func (s *Server) orderBoot(r *http.Request) (any, error) {
+	s.Site.Refresh()
+	mac, order, err := s.bootOrder(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkKernel(r.Context(), order.Boot); err != nil {
+		return nil, err
+	}
+	if err := s.Tracker.OrderBoot(r.Context(), mac, s.spec(mac), order.Boot, order.By); err != nil {
+		return nil, err
+	}
+	return s.detail(mac), nil
+}
+
+// checkKernel refuses an image that the site does not have, or whose kernel cannot be
+// booted. It begins to make what the machine fetches, and does not wait for it long.
+func (s *Server) checkKernel(ctx context.Context, b provision.Boot) error {
+	if b.Kind != provision.BootKernel || b.Image == "" {
+		return nil
+	}
+	if _, there := s.Site.ImagePath(b.Image); !there {
+		return refuse(http.StatusConflict, "order %s: the site has no image of that name: put a folder, a repository or a tarball %s into images/", b, b.Image)
+	}
+	ctx, stop := context.WithTimeout(ctx, lookTime)
+	defer stop()
+	if _, err := s.Images.Kit(ctx, depot.Key{Image: b.Image, EntryPoint: b.EntryPoint, AsIs: true}); err != nil && ctx.Err() == nil {
+		return refuse(http.StatusConflict, "order %s: %v", b, err)
+	}
+	return nil
+}
+
+// cancelBoot takes back what a machine was ordered to boot.
+func (s *Server) cancelBoot(r *http.Request) (any, error) {
+	mac, order, err := s.bootOrder(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Tracker.CancelBoot(r.Context(), mac, order.By); err != nil {
+		if errors.Is(err, provision.ErrBootTaken) {
+			return nil, refuse(http.StatusConflict, "no boot of %s is ordered: it was carried out or taken back already", mac)
+		}
+		return nil, err
+	}
+	return s.detail(mac), nil
+}
+
+func (s *Server) bootOrder(r *http.Request) (provision.MAC, BootOrder, error) {
+	order := BootOrder{By: "the API"}
+	mac, err := s.find(r.PathValue("machine"))
+	if err != nil {
+		return "", order, err
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxOrder+1))
+	switch {
+	case err != nil:
+		return "", order, refuse(http.StatusBadRequest, "read request: %v", err)
+	case len(body) > maxOrder:
+		return "", order, refuse(http.StatusRequestEntityTooLarge, "the request's body has more than %d bytes", maxOrder)
+	case len(body) == 0:
+		return mac, order, nil
+	}
+	if err = json.Unmarshal(body, &order); err == nil && order.By == "" {
+		err = errors.New(`"by" is empty`)
+	}
+	if err != nil {
+		return "", order, refuse(http.StatusBadRequest, "read request: %v; want {\"kind\": \"kernel\", \"image\": \"NAME\"}, or {\"kind\": \"local\"}", err)
+	}
+	return mac, order, nil
+}
