@@ -69,6 +69,9 @@ type Spec struct {
 	BootEntry bool
 	// Retry is how often the agent tries again by itself after an attempt that failed.
 	Retry int
+	// Confirm makes each install wait before its first write, until a person has
+	// confirmed what it will do.
+	Confirm bool
 	// Silent keeps the installed system from saying that it runs.
 	Silent bool
 	Quirks Quirks
@@ -147,6 +150,7 @@ const (
 	StageInspect   Stage = "inspect"   // the agent has looked at a stranger, and waits for approval
 	StageKernel    Stage = "kernel"    // it fetches kernel and RAM disk
 	StageAgent     Stage = "agent"     // the agent claimed its plan
+	StageConfirm   Stage = "confirm"   // it has told what it will do, and waits for a person to confirm that
 	StagePartition Stage = "partition" // the agent makes partitions and filesystems on the chosen disk
 	StageStream    Stage = "stream"    // it writes the image's files
 	StageConfigure Stage = "configure" // it writes the overlay and the boot loaders
@@ -171,6 +175,8 @@ const (
 	KindArmed    Kind = "armed"    // a person armed an install
 	KindDisarmed Kind = "disarmed" // the install was disarmed
 	KindClaim    Kind = "claim"    // the agent claimed its plan, or was refused
+	KindPlan     Kind = "plan"     // the agent told what it will do to the disk
+	KindConfirm  Kind = "confirm"  // a person confirmed that
 	KindStage    Kind = "stage"    // the agent entered a stage
 	KindProgress Kind = "progress" // how much of the stage's work is done; only the latest is kept
 	KindLog      Kind = "log"      // something worth a line in the trace
@@ -197,14 +203,21 @@ type Event struct {
 	// Text says what happened, Reason why.
 	Text   string `json:"text"`
 	Reason string `json:"reason,omitempty"`
-	// By is the person or program that armed, disarmed or switched, with KindArmed,
-	// KindDisarmed and KindPower. If it is "", the server itself disarmed the machine.
+	// By is the person or program that armed, disarmed, confirmed or switched, with
+	// KindArmed, KindDisarmed, KindConfirm and KindPower. If it is "", the server itself disarmed the machine.
 	By string `json:"by,omitempty"`
 	// Pin comes with KindArmed.
 	Pin *Pin `json:"pin,omitempty"`
 	// Wipe comes with KindArmed, and says that the install may overwrite a disk that
 	// is not empty.
 	Wipe bool `json:"wipe,omitempty"`
+	// Confirm comes with KindArmed and KindClaim, and says that the install waits for a
+	// person before it writes.
+	Confirm bool `json:"confirm,omitempty"`
+	// Proposal comes with KindPlan, and Digest, which is a [Proposal.Digest], with
+	// KindConfirm.
+	Proposal *Proposal `json:"proposal,omitempty"`
+	Digest   string    `json:"digest,omitempty"`
 	// System comes with a KindClaim that begins an install: what it writes.
 	System *System `json:"system,omitempty"`
 	// Again comes with KindFailed, and says that the agent tries again by itself.
@@ -247,6 +260,14 @@ type State struct {
 	// empty.
 	Pin  *Pin `json:"pin,omitempty"`
 	Wipe bool `json:"wipe,omitempty"`
+	// Confirm says that this install waits for a person before it writes. Confirmed is
+	// the digest of the plan that a person confirmed, and ConfirmedBy who it was.
+	Confirm     bool   `json:"confirm,omitempty"`
+	Confirmed   string `json:"confirmed,omitempty"`
+	ConfirmedBy string `json:"confirmedBy,omitempty"`
+	// Proposal is what the agent of the present or last attempt said it would do; nil
+	// once the install has ended well.
+	Proposal *Proposal `json:"proposal,omitempty"`
 	// Cancelled says that a person disarmed the machine, and nobody armed it
 	// since. Then not even "install": "once" lets it install.
 	Cancelled bool `json:"cancelled,omitempty"`

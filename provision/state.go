@@ -62,14 +62,20 @@ func foldKind(s State, e Event) State {
 	switch e.Kind {
 	case KindArmed:
 		s.Armed, s.ArmedBy, s.ArmedAt, s.Pin, s.Wipe = true, e.By, e.Time, e.Pin, e.Wipe
+		s.Confirm, s.Confirmed, s.ConfirmedBy = e.Confirm, "", ""
 		s.Cancelled, s.Restored = false, false
 	case KindDisarmed:
 		s = disarmed(s)
 		s.Cancelled = s.Cancelled || e.By != ""
 	case KindClaim:
 		if e.Stage != "" { // the claim was not refused, so a new install begins
-			s.Failure, s.Again, s.Writing = "", false, e.System
+			s.Failure, s.Again, s.Writing, s.Proposal = "", false, e.System, nil
+			s.Confirm = s.Confirm || e.Confirm
 		}
+	case KindPlan:
+		s.Proposal = e.Proposal.clone()
+	case KindConfirm:
+		s.Confirmed, s.ConfirmedBy = e.Digest, e.By
 	case KindStage:
 		if e.Stage == StagePartition { // from here on, what was on the disk is lost
 			s.Has = nil
@@ -82,7 +88,7 @@ func foldKind(s State, e Event) State {
 		if s.Stage != StageInstalled || s.InstalledAt.Before(s.Since) { // an agent may report the same end twice
 			s.Installs++
 			s.InstalledAt = e.Time
-			s.Has, s.Writing = s.written(e), nil
+			s.Has, s.Writing, s.Proposal = s.written(e), nil, nil
 		}
 		s.Failure, s.Again = "", false
 		s = disarmed(s)
@@ -102,6 +108,7 @@ func (s State) written(done Event) *System {
 
 func disarmed(s State) State {
 	s.Armed, s.ArmedBy, s.ArmedAt, s.Pin, s.Wipe = false, "", State{}.ArmedAt, nil, false
+	s.Confirm, s.Confirmed, s.ConfirmedBy = false, "", ""
 	return s
 }
 
@@ -183,7 +190,7 @@ func (s State) FirmwareStarted() time.Time {
 // Installing says whether an agent is installing the machine now.
 func (s State) Installing() bool {
 	switch s.Stage {
-	case StageAgent, StagePartition, StageStream, StageConfigure, StageVerify, StageBootable, StageHandover:
+	case StageAgent, StageConfirm, StagePartition, StageStream, StageConfigure, StageVerify, StageBootable, StageHandover:
 		return true
 	}
 	return false
@@ -217,7 +224,7 @@ func (s State) Clone() State {
 	s.Cards = maps.Clone(s.Cards)
 	s.Stages = slices.Clone(s.Stages)
 	s.Has, s.Writing, s.Running, s.Quiet = copied(s.Has), copied(s.Writing), copied(s.Running), copied(s.Quiet)
-	s.Progress = copied(s.Progress)
+	s.Progress, s.Proposal = copied(s.Progress), s.Proposal.clone()
 	return s
 }
 

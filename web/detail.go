@@ -48,6 +48,8 @@ type Spec struct {
 	Network       *provision.Network   `json:"network,omitempty"`
 	BootEntry     bool                 `json:"bootEntry,omitempty"`
 	Retry         int                  `json:"retry"`
+	// Confirm says that each install waits for a person before it writes.
+	Confirm bool `json:"confirm,omitempty"`
 	// Silent says that the installed system is not to say that it runs.
 	Silent bool              `json:"silent,omitempty"`
 	Quirks *provision.Quirks `json:"quirks,omitempty"`
@@ -69,6 +71,7 @@ type StageSpan struct {
 
 func (s *Server) newDetail(spec *provision.Spec, state provision.State) Detail {
 	d := Detail{Machine: s.row(spec, state), Spec: newSpec(spec), Stages: newSpans(state.Stages, s.now())}
+	d.Plan = newPlan(state)
 	if spec != nil {
 		if err := provision.CheckDisk(spec, state); err != nil {
 			d.NeedsWipe = err.Error()
@@ -84,7 +87,7 @@ func newSpec(spec *provision.Spec) *Spec {
 	s := &Spec{
 		MACs: spec.Cards, UUID: spec.UUID, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
 		Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
-		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry, Retry: spec.Retry, Silent: spec.Silent,
+		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry, Retry: spec.Retry, Confirm: spec.Confirm, Silent: spec.Silent,
 		Power: spec.Power.Shown(),
 		Args:  slices.Sorted(maps.Keys(spec.Config.Args)),
 	}

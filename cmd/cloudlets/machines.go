@@ -140,6 +140,9 @@ func printMachines(w io.Writer, list []web.Machine, some bool) {
 		if m.Quiet != nil {
 			fmt.Fprintf(w, "\n%s is quiet since %s: %s\n", name, clock(m.Quiet.Since), m.Quiet.Cause)
 		}
+		if m.Plan != nil && m.Plan.Waits {
+			fmt.Fprintf(w, "\n%s waits for `cloudlets confirm %[1]s`: it will %s\n", name, m.Plan.Text)
+		}
 		if len(m.Outdated) > 0 {
 			fmt.Fprintf(w, "\n%s is outdated: %s\n", name, strings.Join(m.Outdated, "; "))
 		}
@@ -244,6 +247,10 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 	row("outdated", strings.Join(m.Outdated, "; "))
 	for _, problem := range m.Problems {
 		row("problem", problem)
+	}
+	if m.Plan != nil {
+		row("plan", planStatus(m))
+		planRows(func(name, value string) { row("  "+name, value) }, m.Plan)
 	}
 	row("next boot", fmt.Sprintf("%s: %s", m.Next.Action, m.Next.Reason))
 	for _, fact := range []string{"firmware", "product", "serial", "uuid", "cpus", "memory", "disk"} {

@@ -164,7 +164,9 @@ func (m *machine) install(ctx context.Context, plan wire.Plan, inventory provisi
 	defer reporter.close()
 	result, err := Install(writing, Job{
 		Plan: plan, Inventory: inventory, Server: m.server.base, HTTP: m.server.http, Own: &m.own,
-		Report: reporter.report, Permit: reporter.permit, Target: newRoot, Log: m.log, Variables: mountVariables,
+		Report: reporter.report, Permit: reporter.permit,
+		Propose: func(ctx context.Context, p provision.Proposal) error { return reporter.propose(ctx, p, plan.Confirm) },
+		Target:  newRoot, Log: m.log, Variables: mountVariables,
 		Disks: func() ([]provision.DiskInfo, error) { return hardware.Disks(os.DirFS("/sys")) },
 	})
 	if cause := context.Cause(writing); err != nil && cause != nil {

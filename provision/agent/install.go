@@ -48,10 +48,12 @@ type Job struct {
 	// their use. It is called if the plan asks for a boot entry, after the disk is
 	// bootable. If it is nil, there are none.
 	Variables func() (v bootorder.Variables, done func() error, err error)
-	// Permit is called before the first write, and before the last, which makes the
-	// disk bootable, with what is to be done: "begin to write". If it returns an error, the install ends there.
-	// If it is nil, everything is permitted.
-	Permit func(ctx context.Context, step string) error
+	// Propose is called before the first write with what is to be done, and returns when
+	// that may begin. Permit is called before the last write, which makes the disk
+	// bootable, with what is to be done. If one of them returns an error, the install ends
+	// there. One that is nil permits everything.
+	Propose func(context.Context, provision.Proposal) error
+	Permit  func(ctx context.Context, step string) error
 	// Own are the disks that earlier attempts of this agent began to write; nil means
 	// none. Install adds its own.
 	Own *Own
@@ -97,7 +99,7 @@ func Install(ctx context.Context, job Job) (Result, error) {
 	if err := i.gather(ctx); err != nil {
 		return Result{}, fmt.Errorf("fetch what it takes: %w (nothing was written)", err)
 	}
-	if err := errors.Join(i.stillTheOne(), i.permitted(ctx, "begin to write to "+i.disk.Name)); err != nil {
+	if err := errors.Join(i.stillTheOne(), i.propose(ctx)); err != nil {
 		return Result{}, fmt.Errorf("%w (nothing was written)", err)
 	}
 	if !i.plan.Target.Keep {
