@@ -123,6 +123,10 @@ func (e Event) Bounded() Event {
 		p := e.Proposal.Bounded()
 		e.Proposal = &p
 	}
+	if e.Report != nil {
+		r := e.Report.Bounded()
+		e.Report = &r
+	}
 	e.Digest = Cut(e.Digest, maxFactText)
 	return e
 }

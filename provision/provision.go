@@ -220,6 +220,8 @@ type Event struct {
 	Digest   string    `json:"digest,omitempty"`
 	// System comes with a KindClaim that begins an install: what it writes.
 	System *System `json:"system,omitempty"`
+	// Report comes with KindDone.
+	Report *Report `json:"report,omitempty"`
 	// Again comes with KindFailed, and says that the agent tries again by itself.
 	Again bool `json:"again,omitempty"`
 	// Boot comes with KindRunning: the time since the system's kernel started.
@@ -281,6 +283,8 @@ type State struct {
 	// Has is the system on the machine's disk, as far as this site's installs put it
 	// there. It is nil if there is none, and while an install overwrites it.
 	Has *System `json:"has,omitempty"`
+	// Report is what the agent said of the last install that ended well.
+	Report *Report `json:"report,omitempty"`
 	// Writing is what the install writes that began last and has not ended well.
 	Writing *System `json:"writing,omitempty"`
 	// Running is what the machine's system told when it came up; nil once the machine

@@ -88,7 +88,7 @@ func foldKind(s State, e Event) State {
 		if s.Stage != StageInstalled || s.InstalledAt.Before(s.Since) { // an agent may report the same end twice
 			s.Installs++
 			s.InstalledAt = e.Time
-			s.Has, s.Writing, s.Proposal = s.written(e), nil, nil
+			s.Has, s.Writing, s.Proposal, s.Report = s.written(e), nil, nil, e.Report.clone()
 		}
 		s.Failure, s.Again = "", false
 		s = disarmed(s)
@@ -224,7 +224,7 @@ func (s State) Clone() State {
 	s.Cards = maps.Clone(s.Cards)
 	s.Stages = slices.Clone(s.Stages)
 	s.Has, s.Writing, s.Running, s.Quiet = copied(s.Has), copied(s.Writing), copied(s.Running), copied(s.Quiet)
-	s.Progress, s.Proposal = copied(s.Progress), s.Proposal.clone()
+	s.Progress, s.Proposal, s.Report = copied(s.Progress), s.Proposal.clone(), s.Report.clone()
 	return s
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"cloudlets/provision"
 	"cloudlets/web"
 )
@@ -66,5 +68,20 @@ func TestThePageKnowsWhetherItMayConfirm(t *testing.T) {
 		if text := ask(t, h, "GET", "/", "").Body.String(); strings.Contains(text, "data-readonly") != (name != "") {
 			t.Errorf("want %q in:\n%.600s", name, text)
 		}
+	}
+}
+
+// TestTheReportOfAnInstall stays until the next one that ends well.
+func TestTheReportOfAnInstall(t *testing.T) {
+	b := newBed(t)
+	p := provision.Proposal{Image: "debian"}
+	report := provision.Report{Fetched: 5, Written: 9, Files: 2, Stages: []provision.StageSeconds{{Stage: provision.StageStream, Seconds: 1.5}}, Digests: []string{"sha256:1"}}
+	b.record(t, provision.Event{MAC: mac1, Kind: provision.KindClaim, Stage: provision.StageAgent, Text: "claimed", System: &provision.System{Image: "debian"}},
+		provision.Event{MAC: mac1, Kind: provision.KindPlan, Text: "will write", Proposal: &p},
+		provision.Event{MAC: mac1, Kind: provision.KindDone, Text: "complete", Report: &report},
+		provision.Event{MAC: mac1, Kind: provision.KindFailed, Text: "another attempt"})
+	d := get[web.Detail](t, b.Handler(), "/api/v1/machines/"+string(mac1))
+	if diff := cmp.Diff(&report, d.Report); diff != "" || d.Plan != nil {
+		t.Errorf("the plan is %+v, and the report differs: %s", d.Plan, diff)
 	}
 }

@@ -16,6 +16,8 @@ type Detail struct {
 	Spec *Spec `json:"spec,omitempty"`
 	// Stages are the stages of its latest boot, in order.
 	Stages []StageSpan `json:"stages"`
+	// Report is what its agent said of the last install that ended well.
+	Report *provision.Report `json:"report,omitempty"`
 	// NeedsWipe says why an install is refused that may not wipe the disk.
 	NeedsWipe string `json:"needsWipe,omitempty"`
 	// Inspection is what was found in it while it was a stranger, and Outcome what the
@@ -71,7 +73,7 @@ type StageSpan struct {
 
 func (s *Server) newDetail(spec *provision.Spec, state provision.State) Detail {
 	d := Detail{Machine: s.row(spec, state), Spec: newSpec(spec), Stages: newSpans(state.Stages, s.now())}
-	d.Plan = newPlan(state)
+	d.Plan, d.Report = newPlan(state), state.Report
 	if spec != nil {
 		if err := provision.CheckDisk(spec, state); err != nil {
 			d.NeedsWipe = err.Error()

@@ -245,6 +245,11 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 		row("running since", fmt.Sprintf("%s, %.0f s after its kernel started", clock(m.Running.Time), m.Running.Boot.Seconds()))
 	}
 	row("outdated", strings.Join(m.Outdated, "; "))
+	if r := m.Report; r != nil {
+		row("last install", fmt.Sprintf("fetched %s, wrote %d files with %s", bytesize.Decimal(r.Fetched), r.Files, bytesize.Decimal(r.Written)))
+		row("  took", r.Times())
+		row("  read back", strings.Join(r.Digests, " and "))
+	}
 	for _, problem := range m.Problems {
 		row("problem", problem)
 	}

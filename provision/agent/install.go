@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,8 @@ import (
 type Job struct {
 	Plan      wire.Plan
 	Inventory provision.Inventory
+	// Claimed is how long it took to claim the plan, for the report.
+	Claimed time.Duration
 	// Server is the base URL of the plan's paths. HTTP is the client for it;
 	// nil means http.DefaultClient.
 	Server string
@@ -73,16 +76,8 @@ type Result struct {
 	// command line.
 	Kernel target.Entry
 	Stats  pack.Stats
-	// Stages are the stages with the time that each took.
-	Stages []StageTook
-	// Digests are those of the packs whose files were read back from the disk.
-	Digests []string
-}
-
-// StageTook is how long a stage of an install took.
-type StageTook struct {
-	Stage provision.Stage
-	Took  time.Duration
+	// Report says what was done, and how long it took.
+	Report provision.Report
 }
 
 // Install carries out a plan. It selects the disk, checks that everything it
@@ -91,6 +86,7 @@ type StageTook struct {
 // says what was attempted on which device. If an earlier step fails, the error
 // says that nothing was written.
 func Install(ctx context.Context, job Job) (Result, error) {
+	took := stopwatch{begun: time.Now().Add(-job.Claimed)}
 	i, err := newInstaller(ctx, job)
 	if err != nil {
 		return Result{}, fmt.Errorf("%w (nothing was written)", err)
@@ -99,13 +95,18 @@ func Install(ctx context.Context, job Job) (Result, error) {
 	if err := i.gather(ctx); err != nil {
 		return Result{}, fmt.Errorf("fetch what it takes: %w (nothing was written)", err)
 	}
-	if err := errors.Join(i.stillTheOne(), i.propose(ctx)); err != nil {
+	err = i.stillTheOne()
+	took.lap(provision.StageAgent)
+	if err == nil {
+		err = i.propose(ctx)
+	}
+	if err != nil {
 		return Result{}, fmt.Errorf("%w (nothing was written)", err)
 	}
+	took.lap(provision.StageConfirm)
 	if !i.plan.Target.Keep {
 		i.Own.add(i.Sys, i.disk)
 	}
-	var stages []StageTook
 	for _, step := range []struct {
 		stage provision.Stage
 		text  string
@@ -118,14 +119,29 @@ func Install(ctx context.Context, job Job) (Result, error) {
 		{provision.StageBootable, "putting boot loaders on " + i.disk.Name + " and making it bootable", i.commit},
 	} {
 		i.tell(provision.Event{Kind: provision.KindStage, Stage: step.stage, Text: step.text})
-		begun := time.Now()
 		if err := step.run(ctx); err != nil {
 			return Result{}, errors.Join(fmt.Errorf("%s: %w", step.text, err), i.abandon())
 		}
-		stages = append(stages, StageTook{step.stage, time.Since(begun)})
+		took.lap(step.stage)
 	}
 	i.addBootEntry()
-	return Result{Disk: i.disk, Kernel: i.kernel, Stats: i.stats, Stages: stages, Digests: []string{i.plan.Pack.Digest, i.plan.Overlay.Digest}}, nil
+	return Result{Disk: i.disk, Kernel: i.kernel, Stats: i.stats, Report: provision.Report{
+		Fetched: i.fetched.Load(), Written: i.stats.Bytes, Files: i.stats.Entries,
+		Stages: took.stages, Digests: []string{i.plan.Pack.Digest, i.plan.Overlay.Digest},
+	}}, nil
+}
+
+// stopwatch notes how long each stage takes.
+type stopwatch struct {
+	begun  time.Time
+	stages []provision.StageSeconds
+}
+
+// lap ends a stage and begins the next one.
+func (s *stopwatch) lap(stage provision.Stage) {
+	now := time.Now()
+	s.stages = append(s.stages, provision.StageSeconds{Stage: stage, Seconds: now.Sub(s.begun).Seconds()})
+	s.begun = now
 }
 
 // installer is the state of one install.
@@ -146,6 +162,7 @@ type installer struct {
 	image, overlay download
 	loaders        disk.Loaders
 	stats          pack.Stats
+	fetched        atomic.Int64 // bytes
 	mounted        bool
 }
 
@@ -162,7 +179,8 @@ func newInstaller(ctx context.Context, job Job) (*installer, error) {
 		job.Sys = os.DirFS("/sys")
 	}
 	i := &installer{Job: job, plan: job.Plan, server: newClient(job.Server, job.Log)}
-	i.server.session, i.server.http = job.Plan.Session, job.HTTP
+	i.HTTP = counted(job.HTTP, &i.fetched)
+	i.server.session, i.server.http = job.Plan.Session, i.HTTP
 	if len(i.plan.Target.Entries) == 0 {
 		return nil, errors.New("the plan has no kernel to boot the disk with: the server should not have given it out")
 	}
