@@ -80,7 +80,7 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 	plan, facts := made.plan, request.Inventory.Facts()
 	facts["image"], facts["pack"], facts["hostname"] = plan.Image, plan.Pack.Digest, plan.Hostname
 	event := provision.Event{
-		MAC: card, Kind: provision.KindClaim, Stage: provision.StageAgent, Facts: facts, System: &made.system,
+		MAC: card, Kind: provision.KindClaim, Stage: provision.StageAgent, Facts: facts, System: &made.system, Confirm: plan.Confirm,
 		Text: fmt.Sprintf("the agent is up at %s and claimed its plan by %s: %s on %s, then %s",
 			remoteAddr(r), protocol(r), plan.Image, describeDisks(request.Inventory.Disks), plan.Handover),
 		Reason: c.foreign(card, remoteAddr(r)),
@@ -206,6 +206,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		return promise{}, err
 	}
 	plan := newPlan(session, spec, kit, wanted, made.Blob, state.Wipe)
+	plan.Confirm = spec.Confirm || state.Confirm
 	plan.Card, plan.Servers = request.MAC, c.servers(ctx, spec)
 	return promise{plan, system, note, state.ArmedAt}, nil
 }

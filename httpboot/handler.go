@@ -39,6 +39,7 @@ func (c *Chain) Handler() http.Handler {
 	mux.HandleFunc("POST "+wire.ClaimPath, c.claim)
 	mux.HandleFunc("POST "+wire.ConsolePath, c.console)
 	mux.HandleFunc("POST "+wire.EventsPath, c.events)
+	mux.HandleFunc("POST "+wire.ProposalPath, c.proposal)
 	mux.HandleFunc("POST "+wire.InspectPath, c.inspection)
 	mux.HandleFunc("GET "+overlayPath, c.overlay)
 	mux.HandleFunc("GET "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)

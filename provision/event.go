@@ -86,14 +86,16 @@ func (p Progress) Left() time.Duration {
 // Durable says whether an event decides what may happen to a disk, or what a machine
 // boots. Such an event
 // must be on the server's disk before it takes effect. A refused claim (one
-// without a stage) is not durable: it decides nothing, and anyone can make one.
+// without a stage) is not durable: it decides nothing, and anyone can make one. Neither is a plan that waits for nobody.
 func (e Event) Durable() bool {
 	switch e.Kind {
 	case KindArmed, KindDisarmed, KindOrdered, KindFailed, KindDone:
 		return true
 	case KindDecision: // the files of the boot are secret, and an order is used up once
 		return e.Booted != nil
-	case KindClaim:
+	case KindConfirm:
+		return true
+	case KindClaim, KindPlan:
 		return e.Stage != ""
 	}
 	return false
@@ -102,7 +104,7 @@ func (e Event) Durable() bool {
 // isSignOfLife says whether the machine did something, and not a person or the server.
 func (e Event) isSignOfLife() bool {
 	switch e.Kind {
-	case KindDHCP, KindTFTP, KindHTTP, KindClaim, KindStage, KindProgress, KindFailed, KindDone, KindRunning:
+	case KindDHCP, KindTFTP, KindHTTP, KindClaim, KindPlan, KindStage, KindProgress, KindFailed, KindDone, KindRunning:
 		return true
 	}
 	return false
@@ -120,6 +122,15 @@ func (e Event) Bounded() Event {
 		p := *e.Progress
 		e.Progress = &p
 	}
+	if e.Proposal != nil {
+		p := e.Proposal.Bounded()
+		e.Proposal = &p
+	}
+	if e.Report != nil {
+		r := e.Report.Bounded()
+		e.Report = &r
+	}
+	e.Digest = Cut(e.Digest, maxFactText)
 	return e
 }
 

@@ -69,6 +69,9 @@ type Spec struct {
 	BootEntry bool
 	// Retry is how often the agent tries again by itself after an attempt that failed.
 	Retry int
+	// Confirm makes each install wait before its first write, until a person has
+	// confirmed what it will do.
+	Confirm bool
 	// Silent keeps the installed system from saying that it runs.
 	Silent bool
 	Quirks Quirks
@@ -153,6 +156,7 @@ const (
 	StageKernel    Stage = "kernel"    // it fetches kernel and RAM disk
 	StageBooted    Stage = "booted"    // it boots the kernel of an image as it is, which tells the server nothing
 	StageAgent     Stage = "agent"     // the agent claimed its plan
+	StageConfirm   Stage = "confirm"   // it has told what it will do, and waits for a person to confirm that
 	StagePartition Stage = "partition" // the agent makes partitions and filesystems on the chosen disk
 	StageStream    Stage = "stream"    // it writes the image's files
 	StageConfigure Stage = "configure" // it writes the overlay and the boot loaders
@@ -178,6 +182,8 @@ const (
 	KindDisarmed Kind = "disarmed" // the install was disarmed
 	KindOrdered  Kind = "ordered"  // a person ordered what the machine boots once, or took that back
 	KindClaim    Kind = "claim"    // the agent claimed its plan, or was refused
+	KindPlan     Kind = "plan"     // the agent told what it will do to the disk
+	KindConfirm  Kind = "confirm"  // a person confirmed that
 	KindStage    Kind = "stage"    // the agent entered a stage
 	KindProgress Kind = "progress" // how much of the stage's work is done; only the latest is kept
 	KindLog      Kind = "log"      // something worth a line in the trace
@@ -204,8 +210,8 @@ type Event struct {
 	// Text says what happened, Reason why.
 	Text   string `json:"text"`
 	Reason string `json:"reason,omitempty"`
-	// By is the person or program that armed, disarmed, ordered or switched, with
-	// KindArmed, KindDisarmed, KindOrdered and KindPower. If it is "", the server itself disarmed the machine.
+	// By is the person or program that armed, disarmed, ordered, confirmed or switched, with
+	// KindArmed, KindDisarmed, KindOrdered, KindConfirm and KindPower. If it is "", the server itself disarmed the machine.
 	By string `json:"by,omitempty"`
 	// Pin comes with KindArmed.
 	Pin *Pin `json:"pin,omitempty"`
@@ -218,8 +224,17 @@ type Event struct {
 	// Wipe comes with KindArmed, and says that the install may overwrite a disk that
 	// is not empty.
 	Wipe bool `json:"wipe,omitempty"`
+	// Confirm comes with KindArmed and KindClaim, and says that the install waits for a
+	// person before it writes.
+	Confirm bool `json:"confirm,omitempty"`
+	// Proposal comes with KindPlan, and Digest, which is a [Proposal.Digest], with
+	// KindConfirm.
+	Proposal *Proposal `json:"proposal,omitempty"`
+	Digest   string    `json:"digest,omitempty"`
 	// System comes with a KindClaim that begins an install: what it writes.
 	System *System `json:"system,omitempty"`
+	// Report comes with KindDone.
+	Report *Report `json:"report,omitempty"`
 	// Again comes with KindFailed, and says that the agent tries again by itself.
 	Again bool `json:"again,omitempty"`
 	// Boot comes with KindRunning: the time since the system's kernel started.
@@ -271,6 +286,14 @@ type State struct {
 	Once *BootOrder `json:"once,omitempty"`
 	// Booted is what the machine was told to boot, if that was no install.
 	Booted *Booted `json:"booted,omitempty"`
+	// Confirm says that this install waits for a person before it writes. Confirmed is
+	// the digest of the plan that a person confirmed, and ConfirmedBy who it was.
+	Confirm     bool   `json:"confirm,omitempty"`
+	Confirmed   string `json:"confirmed,omitempty"`
+	ConfirmedBy string `json:"confirmedBy,omitempty"`
+	// Proposal is what the agent of the present or last attempt said it would do; nil
+	// once the install has ended well.
+	Proposal *Proposal `json:"proposal,omitempty"`
 	// Cancelled says that a person disarmed the machine, and nobody armed it
 	// since. Then not even "install": "once" lets it install.
 	Cancelled bool `json:"cancelled,omitempty"`
@@ -284,6 +307,8 @@ type State struct {
 	// Has is the system on the machine's disk, as far as this site's installs put it
 	// there. It is nil if there is none, and while an install overwrites it.
 	Has *System `json:"has,omitempty"`
+	// Report is what the agent said of the last install that ended well.
+	Report *Report `json:"report,omitempty"`
 	// Writing is what the install writes that began last and has not ended well.
 	Writing *System `json:"writing,omitempty"`
 	// Running is what the machine's system told when it came up; nil once the machine

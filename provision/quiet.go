@@ -31,6 +31,7 @@ func Patiences() []Patience {
 		{StageLoader, 3 * time.Minute, "it fetched a boot loader and asked for nothing more: the loader does not know its network card, or the card lost its link; " + console},
 		{StageKernel, 5 * time.Minute, "it fetched kernel and RAM disk and did not call: the image lacks the driver of its network card, or its kernel stopped; " + console},
 		{StageAgent, 5 * time.Minute, "its installer claimed a plan and went silent: the machine was switched off, or its network broke off; " + console},
+		{StageConfirm, 5 * time.Minute, "its installer waited for a person to confirm its plan and went silent: the machine was switched off, or its network broke off; " + console},
 		{StagePartition, 10 * time.Minute, "its installer went silent while it made filesystems: the disk does not answer, or the machine was switched off; " + console},
 		{StageStream, 5 * time.Minute, "its installer went silent while it wrote files: the machine was switched off, its network broke off, or its disk does not answer; " + console},
 		{StageConfigure, 10 * time.Minute, "its installer went silent while it wrote configuration and boot loaders: the machine was switched off, or its disk does not answer; " + console},

@@ -69,6 +69,7 @@ func foldKind(s State, e Event) State {
 	switch e.Kind {
 	case KindArmed:
 		s.Armed, s.ArmedBy, s.ArmedAt, s.Pin, s.Wipe = true, e.By, e.Time, e.Pin, e.Wipe
+		s.Confirm, s.Confirmed, s.ConfirmedBy = e.Confirm, "", ""
 		s.Cancelled, s.Restored = false, false
 	case KindDisarmed:
 		s = disarmed(s)
@@ -84,8 +85,13 @@ func foldKind(s State, e Event) State {
 		}
 	case KindClaim:
 		if e.Stage != "" { // the claim was not refused, so a new install begins
-			s.Failure, s.Again, s.Writing = "", false, e.System
+			s.Failure, s.Again, s.Writing, s.Proposal = "", false, e.System, nil
+			s.Confirm = s.Confirm || e.Confirm
 		}
+	case KindPlan:
+		s.Proposal = e.Proposal.clone()
+	case KindConfirm:
+		s.Confirmed, s.ConfirmedBy = e.Digest, e.By
 	case KindStage:
 		if e.Stage == StagePartition { // from here on, what was on the disk is lost
 			s.Has = nil
@@ -98,7 +104,7 @@ func foldKind(s State, e Event) State {
 		if s.Stage != StageInstalled || s.InstalledAt.Before(s.Since) { // an agent may report the same end twice
 			s.Installs++
 			s.InstalledAt = e.Time
-			s.Has, s.Writing = s.written(e), nil
+			s.Has, s.Writing, s.Proposal, s.Report = s.written(e), nil, nil, e.Report.clone()
 		}
 		s.Failure, s.Again = "", false
 		s = disarmed(s)
@@ -118,6 +124,7 @@ func (s State) written(done Event) *System {
 
 func disarmed(s State) State {
 	s.Armed, s.ArmedBy, s.ArmedAt, s.Pin, s.Wipe = false, "", State{}.ArmedAt, nil, false
+	s.Confirm, s.Confirmed, s.ConfirmedBy = false, "", ""
 	return s
 }
 
@@ -199,7 +206,7 @@ func (s State) FirmwareStarted() time.Time {
 // Installing says whether an agent is installing the machine now.
 func (s State) Installing() bool {
 	switch s.Stage {
-	case StageAgent, StagePartition, StageStream, StageConfigure, StageVerify, StageBootable, StageHandover:
+	case StageAgent, StageConfirm, StagePartition, StageStream, StageConfigure, StageVerify, StageBootable, StageHandover:
 		return true
 	}
 	return false
@@ -237,7 +244,7 @@ func (s State) Clone() State {
 	s.Stages = slices.Clone(s.Stages)
 	s.Has, s.Writing, s.Running, s.Quiet = copied(s.Has), copied(s.Writing), copied(s.Running), copied(s.Quiet)
 	s.Once, s.Booted = copied(s.Once), copied(s.Booted)
-	s.Progress = copied(s.Progress)
+	s.Progress, s.Proposal, s.Report = copied(s.Progress), s.Proposal.clone(), s.Report.clone()
 	return s
 }
 

@@ -16,6 +16,8 @@ type Detail struct {
 	Spec *Spec `json:"spec,omitempty"`
 	// Stages are the stages of its latest boot, in order.
 	Stages []StageSpan `json:"stages"`
+	// Report is what its agent said of the last install that ended well.
+	Report *provision.Report `json:"report,omitempty"`
 	// NeedsWipe says why an install is refused that may not wipe the disk.
 	NeedsWipe string `json:"needsWipe,omitempty"`
 	// Inspection is what was found in it while it was a stranger, and Outcome what the
@@ -48,6 +50,8 @@ type Spec struct {
 	Network       *provision.Network   `json:"network,omitempty"`
 	BootEntry     bool                 `json:"bootEntry,omitempty"`
 	Retry         int                  `json:"retry"`
+	// Confirm says that each install waits for a person before it writes.
+	Confirm bool `json:"confirm,omitempty"`
 	// Silent says that the installed system is not to say that it runs.
 	Silent bool              `json:"silent,omitempty"`
 	Quirks *provision.Quirks `json:"quirks,omitempty"`
@@ -73,6 +77,7 @@ type StageSpan struct {
 
 func (s *Server) newDetail(spec *provision.Spec, state provision.State) Detail {
 	d := Detail{Machine: s.row(spec, state), Spec: newSpec(spec), Stages: newSpans(state.Stages, s.now())}
+	d.Plan, d.Report = newPlan(state), state.Report
 	if spec != nil {
 		if err := provision.CheckDisk(spec, state); err != nil {
 			d.NeedsWipe = err.Error()
@@ -88,7 +93,7 @@ func newSpec(spec *provision.Spec) *Spec {
 	s := &Spec{
 		MACs: spec.Cards, UUID: spec.UUID, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
 		Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
-		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry, Retry: spec.Retry, Silent: spec.Silent,
+		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry, Retry: spec.Retry, Confirm: spec.Confirm, Silent: spec.Silent,
 		Power: spec.Power.Shown(), CloudInit: spec.CloudInit.Shown(),
 		Args: slices.Sorted(maps.Keys(spec.Config.Args)),
 	}

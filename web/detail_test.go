@@ -26,8 +26,9 @@ func TestDetailShowsEverySetting(t *testing.T) {
 		}
 	}
 	yes := true
+	set.Confirm = true
 	set.HTTPS, set.BootEntry, set.Network, set.SecureBoot = &yes, true, &provision.Network{}, provision.ByOwner
-	if got := newSpec(&set); got.HTTPS != set.HTTPS || !got.BootEntry || got.Network != set.Network || got.SecureBoot != provision.ByOwner {
+	if got := newSpec(&set); got.HTTPS != set.HTTPS || !got.BootEntry || !got.Confirm || got.Network != set.Network || got.SecureBoot != provision.ByOwner {
 		t.Errorf("a setting is lost: %+v", got)
 	}
 }

@@ -49,6 +49,8 @@ type Machine struct {
 	Booted *provision.Boot `json:"booted,omitempty"`
 	// Next is what the machine's next boot does.
 	Next Next `json:"next"`
+	// Plan is what its agent will do once a person has confirmed it.
+	Plan *Plan `json:"plan,omitempty"`
 	// Failure is why the last install failed.
 	Failure string `json:"failure,omitempty"`
 	// Problems are what is known to be wrong with its file, its image, or both
@@ -116,6 +118,7 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 		Installing: state.Installing(), Progress: newProgress(state),
 		Armed: state.Armed, ArmedBy: state.ArmedBy, ArmedAt: state.ArmedAt,
 		Next:     Next{decision.Action, decision.Reason},
+		Plan:     waitingPlan(state),
 		Problems: s.problemsOf(state.MAC),
 		Failure:  state.Failure, Again: state.Again, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts, Once: state.Once,
 	}
@@ -143,6 +146,9 @@ func step(state provision.State) int {
 	stage := state.Stage
 	if n := len(state.Stages); stage == provision.StageFailed && n >= 2 {
 		stage = state.Stages[n-2].Stage
+	}
+	if stage == provision.StageConfirm { // most installs do not wait
+		stage = provision.StageAgent
 	}
 	return slices.Index(Steps(), stage) + 1
 }

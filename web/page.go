@@ -34,7 +34,7 @@ func noSuchPage(r *http.Request) (any, error) {
 }
 
 func (s *Server) index(w http.ResponseWriter, r *http.Request) {
-	text, err := s.indexText()
+	text, err := s.indexText(isReadOnly(r.Context()))
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -42,13 +42,13 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 	servePage(w, r, "index.html", text)
 }
 
-func (s *Server) indexText() ([]byte, error) {
+func (s *Server) indexText(readOnly bool) ([]byte, error) {
 	index, err := template.ParseFS(pageFiles, "page/index.html")
 	if err != nil {
 		return nil, fmt.Errorf("read the page: %w", err)
 	}
 	var text bytes.Buffer
-	err = index.Execute(&text, map[string]any{"Version": s.Version, "Site": s.Site.Dir(), "Steps": Steps()})
+	err = index.Execute(&text, map[string]any{"Version": s.Version, "Site": s.Site.Dir(), "Steps": Steps(), "ReadOnly": readOnly})
 	if err != nil {
 		return nil, fmt.Errorf("write the page: %w", err)
 	}

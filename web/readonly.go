@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -28,10 +29,16 @@ func (s *Server) ReadOnly() http.Handler {
 		case strings.HasSuffix(strings.TrimSuffix(r.URL.Path, "/"), "/power"):
 			writeJSON(w, http.StatusForbidden, Failure{"this address does not tell whether machines have power, since each question is a login at a management controller; use `cloudlets power` on the server itself"})
 		default:
-			whole.ServeHTTP(w, r)
+			whole.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), readOnly{}, true)))
 		}
 	})
 }
+
+// readOnly is the key by which a request's context says that it came by
+// [Server.ReadOnly].
+type readOnly struct{}
+
+func isReadOnly(ctx context.Context) bool { return ctx.Value(readOnly{}) != nil }
 
 // knowsHost says whether a request's Host is an IP address or one of the
 // server's own names.

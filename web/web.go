@@ -91,7 +91,17 @@ func (s *Server) Handler() http.Handler {
 	for path, m := range s.api() {
 		mux.Handle("/api/v1/"+path, m)
 	}
-	return mux
+	return s.sameOrigin(mux)
+}
+
+// sameOrigin refuses what another site's page has a browser send that would change
+// something: a person may reach the socket by a port of their own computer.
+func (s *Server) sameOrigin(next http.Handler) http.Handler {
+	var protection http.CrossOriginProtection
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, http.StatusForbidden, Failure{"this request comes from the page of another site, and is refused"})
+	}))
+	return protection.Handler(next)
 }
 
 // api returns the handlers of all paths below /api/v1/.
@@ -114,8 +124,9 @@ func (s *Server) api() map[string]methods {
 			"POST":   s.answer(s.install),
 			"DELETE": s.answer(s.cancel),
 		},
-		"machines/{machine}/boot":  {"POST": s.answer(s.orderBoot), "DELETE": s.answer(s.cancelBoot)},
-		"machines/{machine}/power": {"GET": s.answer(s.powerState), "POST": s.answer(s.orderPower)},
+		"machines/{machine}/boot":    {"POST": s.answer(s.orderBoot), "DELETE": s.answer(s.cancelBoot)},
+		"machines/{machine}/confirm": {"POST": s.answer(s.confirm)},
+		"machines/{machine}/power":   {"GET": s.answer(s.powerState), "POST": s.answer(s.orderPower)},
 
 		"backup": {"GET": s.backup},
 		"events": {"GET": s.stream(s.followAll)},

@@ -24,6 +24,9 @@ image to its disk, and then the machine is disarmed. A disk that is not empty is
 refused, unless --wipe says that all of it may be lost, this once. Names may be
 ranges, such as node[1-20].
 
+With --confirm, or with "confirm": true in the machine's file, the installer on the
+machine tells what it will do and waits for cloudlets confirm before it writes.
+
 With --power the machine starts at once, from the network, by what its file names as
 "power" (see cloudlets power). One that is on is switched off and on again, whatever
 runs there.
@@ -32,7 +35,7 @@ With --wait it waits until every machine's new system says that it runs, or is
 installed, if its image cannot say so. Attempts that the machine repeats by
 itself are waited for. The exit code is 0 if all went well, and 1 if a machine
 failed, became quiet or was called off, or at the end of --timeout.`,
-		Example: "  cloudlets install node1\n  cloudlets install node1 --power\n  cloudlets install node1 --wipe\n  cloudlets install 'node[1-20]' --wait --timeout 1h\n  cloudlets install 52:54:00:12:34:56 --cancel",
+		Example: "  cloudlets install node1\n  cloudlets install node1 --power\n  cloudlets install node1 --wipe\n  cloudlets install node1 --confirm\n  cloudlets install 'node[1-20]' --wait --timeout 1h\n  cloudlets install 52:54:00:12:34:56 --cancel",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
 			names, err := expandNames(args)
 			if err != nil {
@@ -48,19 +51,21 @@ failed, became quiet or was called off, or at the end of --timeout.`,
 
 // orderFlags are what a person orders of machines.
 type orderFlags struct {
-	cancel, dryRun, wipe, power, wait, asJSON bool
-	timeout                                   time.Duration
+	cancel, dryRun, wipe, confirm, power, wait, asJSON bool
+	timeout                                            time.Duration
 }
 
 func (o *orderFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.cancel, "cancel", false, "disarm the machine, and stop an install that is running")
 	cmd.Flags().BoolVar(&o.wipe, "wipe", false, "let this install overwrite a disk that is not empty: all that is on it is lost")
+	cmd.Flags().BoolVar(&o.confirm, "confirm", false, "have this install wait before it writes, until you have seen its plan and said so with cloudlets confirm")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	cmd.Flags().BoolVar(&o.power, "power", false, "have the machine boot from the network now: it is switched on, or off and on again")
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until the installs have ended")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "with --wait: wait no longer than this, such as 45m; 0 is no bound")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON: an object for one machine, a list for several")
 	cmd.MarkFlagsMutuallyExclusive("cancel", "wipe")
+	cmd.MarkFlagsMutuallyExclusive("cancel", "confirm")
 	cmd.MarkFlagsMutuallyExclusive("cancel", "power")
 	cmd.MarkFlagsMutuallyExclusive("cancel", "wait")
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "wait")
@@ -115,7 +120,7 @@ func (o *orderFlags) give(cmd *cobra.Command, c *web.Client, name string) (web.D
 	case o.cancel:
 		return c.Cancel(cmd.Context(), name, caller())
 	}
-	m, err := c.Install(cmd.Context(), name, web.Order{By: caller(), Wipe: o.wipe})
+	m, err := c.Install(cmd.Context(), name, web.Order{By: caller(), Wipe: o.wipe, Confirm: o.confirm})
 	if err == nil && o.power {
 		err = bootInstaller(cmd.Context(), c, m)
 	}

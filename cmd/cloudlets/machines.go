@@ -140,6 +140,9 @@ func printMachines(w io.Writer, list []web.Machine, some bool) {
 		if m.Quiet != nil {
 			fmt.Fprintf(w, "\n%s is quiet since %s: %s\n", name, clock(m.Quiet.Since), m.Quiet.Cause)
 		}
+		if m.Plan != nil && m.Plan.Waits {
+			fmt.Fprintf(w, "\n%s waits for `cloudlets confirm %[1]s`: it will %s\n", name, m.Plan.Text)
+		}
 		if len(m.Outdated) > 0 {
 			fmt.Fprintf(w, "\n%s is outdated: %s\n", name, strings.Join(m.Outdated, "; "))
 		}
@@ -248,11 +251,20 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 		row("system", "asked by DHCP at "+clock(m.Asked)+"; that was an operating system, and not the firmware")
 	}
 	row("outdated", strings.Join(m.Outdated, "; "))
+	if r := m.Report; r != nil {
+		row("last install", fmt.Sprintf("fetched %s, wrote %d files with %s", bytesize.Decimal(r.Fetched), r.Files, bytesize.Decimal(r.Written)))
+		row("  took", r.Times())
+		row("  read back", strings.Join(r.Digests, " and "))
+	}
 	for _, problem := range m.Problems {
 		row("problem", problem)
 	}
 	if m.Booted != nil {
 		row("booted last", m.Booted.String())
+	}
+	if m.Plan != nil {
+		row("plan", planStatus(m))
+		planRows(func(name, value string) { row("  "+name, value) }, m.Plan)
 	}
 	row("next boot", fmt.Sprintf("%s: %s", m.Next.Action, m.Next.Reason))
 	for _, fact := range []string{"firmware", "product", "serial", "uuid", "cpus", "memory", "disk"} {

@@ -75,6 +75,8 @@ func (o *waited) look(w io.Writer, m web.Detail) (done bool, failure error) {
 		if m.Again {
 			text += "; it tries again by itself"
 		}
+	case m.Plan != nil && m.Plan.Waits:
+		text += fmt.Sprintf(": waits for `cloudlets confirm %s`; it will %s", o.name, m.Plan.Text)
 	case m.Armed && m.Since.Before(o.since):
 		text = "armed; its next boot from the network installs"
 	}

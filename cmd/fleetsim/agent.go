@@ -99,9 +99,8 @@ func (a *agent) carryOut(ctx context.Context, plan wire.Plan) error {
 		return provision.Event{Kind: provision.KindStage, Stage: s, Text: "simulated"}
 	}
 	for _, step := range []func() error{
-		func() error {
-			return a.report(ctx, provision.Event{Kind: provision.KindLog, Text: "will write sda"}, asks)
-		},
+		func() error { return a.report(ctx, provision.Event{Kind: provision.KindLog, Text: "will write sda"}) },
+		func() error { return a.propose(ctx, plan) },
 		func() error { return a.report(ctx, stage(provision.StagePartition)) },
 		func() error { return a.report(ctx, stage(provision.StageStream)) },
 		func() error { return a.stream(ctx, image, plan.Pack.Size) },
@@ -120,6 +119,16 @@ func (a *agent) carryOut(ctx context.Context, plan wire.Plan) error {
 	}
 	a.notes.took("install", time.Since(began))
 	return nil
+}
+
+// propose tells the plan as an agent does, before the first write.
+func (a *agent) propose(ctx context.Context, plan wire.Plan) error {
+	_, err := a.post(ctx, wire.ProposalPath, wire.ProposalRequest{Proposal: provision.Proposal{
+		Disk:  provision.DiskInfo{Name: "sda", Serial: fmt.Sprint("D", a.number), Size: 500 << 30, Transport: "sata"},
+		Image: plan.Image, Pack: plan.Pack.Digest, Fetch: plan.Pack.Size + plan.Overlay.Size,
+		Layout: []provision.ProposedPartition{{Number: 1, Name: "bios"}, {Number: 2, Name: "esp", Filesystem: "vfat"}, {Number: 3, Name: "root", Filesystem: "ext4"}},
+	}})
+	return err
 }
 
 // open reads a pack's table of contents.

@@ -124,7 +124,9 @@ func (m *machine) attempt(ctx context.Context, params wire.Params) error {
 		return err
 	}
 	m.server.sendConsole(ctx, params, m.console, nil)
+	begun := time.Now()
 	plan, err := m.server.claim(ctx, params, inventory)
+	claimed := time.Since(begun)
 	if err != nil {
 		if _, no := errors.AsType[refusal](err); !no { // the server knows what it refused
 			m.server.sendConsole(ctx, params, m.console, err)
@@ -137,7 +139,7 @@ func (m *machine) attempt(ctx context.Context, params wire.Params) error {
 	if plan.BootEntry {
 		m.drivers.LoadNamed("efivarfs")
 	}
-	return m.install(ctx, plan, inventory)
+	return m.install(ctx, plan, inventory, claimed)
 }
 
 // inventory looks at the hardware. Disks may have come since it did so last.
@@ -155,7 +157,7 @@ func (m *machine) inventory(ctx context.Context) (provision.Inventory, error) {
 
 // install carries out the plan and hands the machine over. It returns only
 // with an error.
-func (m *machine) install(ctx context.Context, plan wire.Plan, inventory provision.Inventory) error {
+func (m *machine) install(ctx context.Context, plan wire.Plan, inventory provision.Inventory, claimed time.Duration) error {
 	writing, callOff := context.WithCancelCause(ctx)
 	defer callOff(nil)
 	reporter := newReporter(ctx, plan.MAC, m.server, m.console, func(why error) {
@@ -163,8 +165,10 @@ func (m *machine) install(ctx context.Context, plan wire.Plan, inventory provisi
 	})
 	defer reporter.close()
 	result, err := Install(writing, Job{
-		Plan: plan, Inventory: inventory, Server: m.server.base, HTTP: m.server.http, Own: &m.own,
-		Report: reporter.report, Permit: reporter.permit, Target: newRoot, Log: m.log, Variables: mountVariables,
+		Plan: plan, Inventory: inventory, Claimed: claimed, Server: m.server.base, HTTP: m.server.http, Own: &m.own,
+		Report: reporter.report, Permit: reporter.permit,
+		Propose: func(ctx context.Context, p provision.Proposal) error { return reporter.propose(ctx, p, plan.Confirm) },
+		Target:  newRoot, Log: m.log, Variables: mountVariables,
 		Disks: func() ([]provision.DiskInfo, error) { return hardware.Disks(os.DirFS("/sys")) },
 	})
 	if cause := context.Cause(writing); err != nil && cause != nil {

@@ -146,10 +146,7 @@ func TestAnAgentOverwritesItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	result := b.install(t)
-	if account := result.account(); !strings.Contains(account, "stream ") || !strings.Contains(account, "bootable ") || !strings.Contains(account, "read back: "+b.job.Plan.Pack.Digest+" and ") {
-		t.Errorf("the report says %q", account)
-	}
+	b.install(t)
 	again()
 	b.install(t)
 	again()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,8 @@ import (
 type Job struct {
 	Plan      wire.Plan
 	Inventory provision.Inventory
+	// Claimed is how long it took to claim the plan, for the report.
+	Claimed time.Duration
 	// Server is the base URL of the plan's paths. HTTP is the client for it;
 	// nil means http.DefaultClient.
 	Server string
@@ -48,10 +51,12 @@ type Job struct {
 	// their use. It is called if the plan asks for a boot entry, after the disk is
 	// bootable. If it is nil, there are none.
 	Variables func() (v bootorder.Variables, done func() error, err error)
-	// Permit is called before the first write, and before the last, which makes the
-	// disk bootable, with what is to be done: "begin to write". If it returns an error, the install ends there.
-	// If it is nil, everything is permitted.
-	Permit func(ctx context.Context, step string) error
+	// Propose is called before the first write with what is to be done, and returns when
+	// that may begin. Permit is called before the last write, which makes the disk
+	// bootable, with what is to be done. If one of them returns an error, the install ends
+	// there. One that is nil permits everything.
+	Propose func(context.Context, provision.Proposal) error
+	Permit  func(ctx context.Context, step string) error
 	// Own are the disks that earlier attempts of this agent began to write; nil means
 	// none. Install adds its own.
 	Own *Own
@@ -71,16 +76,8 @@ type Result struct {
 	// command line.
 	Kernel target.Entry
 	Stats  pack.Stats
-	// Stages are the stages with the time that each took.
-	Stages []StageTook
-	// Digests are those of the packs whose files were read back from the disk.
-	Digests []string
-}
-
-// StageTook is how long a stage of an install took.
-type StageTook struct {
-	Stage provision.Stage
-	Took  time.Duration
+	// Report says what was done, and how long it took.
+	Report provision.Report
 }
 
 // Install carries out a plan. It selects the disk, checks that everything it
@@ -89,6 +86,7 @@ type StageTook struct {
 // says what was attempted on which device. If an earlier step fails, the error
 // says that nothing was written.
 func Install(ctx context.Context, job Job) (Result, error) {
+	took := stopwatch{begun: time.Now().Add(-job.Claimed)}
 	i, err := newInstaller(ctx, job)
 	if err != nil {
 		return Result{}, fmt.Errorf("%w (nothing was written)", err)
@@ -97,13 +95,18 @@ func Install(ctx context.Context, job Job) (Result, error) {
 	if err := i.gather(ctx); err != nil {
 		return Result{}, fmt.Errorf("fetch what it takes: %w (nothing was written)", err)
 	}
-	if err := errors.Join(i.stillTheOne(), i.permitted(ctx, "begin to write to "+i.disk.Name)); err != nil {
+	err = i.stillTheOne()
+	took.lap(provision.StageAgent)
+	if err == nil {
+		err = i.propose(ctx)
+	}
+	if err != nil {
 		return Result{}, fmt.Errorf("%w (nothing was written)", err)
 	}
+	took.lap(provision.StageConfirm)
 	if !i.plan.Target.Keep {
 		i.Own.add(i.Sys, i.disk)
 	}
-	var stages []StageTook
 	for _, step := range []struct {
 		stage provision.Stage
 		text  string
@@ -116,14 +119,29 @@ func Install(ctx context.Context, job Job) (Result, error) {
 		{provision.StageBootable, "putting boot loaders on " + i.disk.Name + " and making it bootable", i.commit},
 	} {
 		i.tell(provision.Event{Kind: provision.KindStage, Stage: step.stage, Text: step.text})
-		begun := time.Now()
 		if err := step.run(ctx); err != nil {
 			return Result{}, errors.Join(fmt.Errorf("%s: %w", step.text, err), i.abandon())
 		}
-		stages = append(stages, StageTook{step.stage, time.Since(begun)})
+		took.lap(step.stage)
 	}
 	i.addBootEntry()
-	return Result{Disk: i.disk, Kernel: i.kernel, Stats: i.stats, Stages: stages, Digests: []string{i.plan.Pack.Digest, i.plan.Overlay.Digest}}, nil
+	return Result{Disk: i.disk, Kernel: i.kernel, Stats: i.stats, Report: provision.Report{
+		Fetched: i.fetched.Load(), Written: i.stats.Bytes, Files: i.stats.Entries,
+		Stages: took.stages, Digests: []string{i.plan.Pack.Digest, i.plan.Overlay.Digest},
+	}}, nil
+}
+
+// stopwatch notes how long each stage takes.
+type stopwatch struct {
+	begun  time.Time
+	stages []provision.StageSeconds
+}
+
+// lap ends a stage and begins the next one.
+func (s *stopwatch) lap(stage provision.Stage) {
+	now := time.Now()
+	s.stages = append(s.stages, provision.StageSeconds{Stage: stage, Seconds: now.Sub(s.begun).Seconds()})
+	s.begun = now
 }
 
 // installer is the state of one install.
@@ -144,6 +162,7 @@ type installer struct {
 	image, overlay download
 	loaders        disk.Loaders
 	stats          pack.Stats
+	fetched        atomic.Int64 // bytes
 	mounted        bool
 }
 
@@ -160,7 +179,8 @@ func newInstaller(ctx context.Context, job Job) (*installer, error) {
 		job.Sys = os.DirFS("/sys")
 	}
 	i := &installer{Job: job, plan: job.Plan, server: newClient(job.Server, job.Log)}
-	i.server.session, i.server.http = job.Plan.Session, job.HTTP
+	i.HTTP = counted(job.HTTP, &i.fetched)
+	i.server.session, i.server.http = job.Plan.Session, i.HTTP
 	if len(i.plan.Target.Entries) == 0 {
 		return nil, errors.New("the plan has no kernel to boot the disk with: the server should not have given it out")
 	}

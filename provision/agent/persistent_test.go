@@ -11,6 +11,7 @@ import (
 
 	"cloudlets/images/disk"
 	"cloudlets/images/target"
+	"cloudlets/provision"
 )
 
 // newPersistentBed is a bed whose plan has more than an image: a partition for
@@ -102,13 +103,13 @@ func TestInstallKeepsWhatIsPersistent(t *testing.T) {
 
 	b.job.Plan.Target = tinyPlan(t, target.Options{KeepFound: true})
 	b.job.Plan.Wipe = true
-	asked := 0
-	b.job.Permit = func(context.Context, string) error {
-		if asked++; asked == 2 { // all but the last write is done
-			return errors.New("called off")
+	b.job.Propose = func(_ context.Context, p provision.Proposal) error {
+		if last := p.Layout[len(p.Layout)-1]; !last.Kept || last.Filesystem != "" || !strings.Contains(p.Lost, "which is kept") {
+			t.Errorf("the plan does not say what is kept: %s", p)
 		}
 		return nil
 	}
+	b.job.Permit = func(context.Context, string) error { return errors.New("called off") } // all but the last write is done
 	b.wantFailure(t, "called off")
 	if now := d.persistent(t); now != before {
 		t.Errorf("after an install that failed, the partition is %+v, and was %+v", now, before)

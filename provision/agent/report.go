@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
-	"cloudlets/images/bytesize"
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
 )
@@ -143,7 +141,7 @@ func (r *reporter) done(result Result) error {
 	event := provision.Event{
 		MAC: r.mac, Time: time.Now().UTC(), Kind: provision.KindDone, Stage: provision.StageInstalled,
 		Text:  "the disk " + result.Disk.Name + " is complete, verified and bootable",
-		Facts: map[string]string{"disk": result.Disk.String()}, Reason: result.account(),
+		Facts: map[string]string{"disk": result.Disk.String()}, Reason: result.Report.String(), Report: &result.Report,
 	}
 	r.console.event(event)
 	for {
@@ -154,20 +152,4 @@ func (r *reporter) done(result Result) error {
 		}
 		r.console.say("the disk is complete; waiting for the server to record that, since it would install again otherwise. If it does not come back: `cloudlets install %s --cancel` there, then switch this machine off and on", r.mac)
 	}
-}
-
-// account says what was written, how long each stage took, and what was read back. It is
-// "" for an install of no stages.
-func (r Result) account() string {
-	if len(r.Stages) == 0 {
-		return ""
-	}
-	var all time.Duration
-	var stages []string
-	for _, s := range r.Stages {
-		all += s.Took
-		stages = append(stages, fmt.Sprintf("%s %.1f s", s.Stage, s.Took.Seconds()))
-	}
-	return fmt.Sprintf("%d files with %s in %.1f s (%s); read back: %s",
-		r.Stats.Entries, bytesize.Decimal(r.Stats.Bytes), all.Seconds(), strings.Join(stages, ", "), strings.Join(r.Digests, " and "))
 }

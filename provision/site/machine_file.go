@@ -40,6 +40,7 @@ func machineFields() map[string]field[provision.Spec] {
 		"network":     setMachineNetwork,
 		"running":     boolField(func(s *provision.Spec, v bool) { s.Silent = !v }),
 		"bootEntry":   boolField(func(s *provision.Spec, v bool) { s.BootEntry = v }),
+		"confirm":     boolField(func(s *provision.Spec, v bool) { s.Confirm = v }),
 		"power":       setPower,
 		"cloudInit":   setCloudInit,
 		"boot":        setBoot,

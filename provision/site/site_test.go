@@ -91,6 +91,7 @@ func TestAMachineFileWithEverything(t *testing.T) {
 		"rotational": false, /* never the spinning ones */
 	},
 	"bootEntry": true,
+	"confirm": true,
 	"filesystem": "xfs",
 	"handover": "kexec",
 	"cmdline": "console=ttyS0",
@@ -103,7 +104,7 @@ func TestAMachineFileWithEverything(t *testing.T) {
 	no := false
 	want := provision.Spec{
 		MAC: mac1, Image: "debian", EntryPoint: "kernel-serial", Hostname: "build-1.example.org",
-		InstallOnce: true, BootEntry: true, Retry: provision.DefaultRetry, Filesystem: "xfs", Handover: provision.Kexec, Cmdline: "console=ttyS0",
+		InstallOnce: true, BootEntry: true, Confirm: true, Retry: provision.DefaultRetry, Filesystem: "xfs", Handover: provision.Kexec, Cmdline: "console=ttyS0",
 		Disk: provision.DiskHints{Serial: "S4EW", WWN: "0x5000c500", Model: "970 PRO", Transport: "nvme",
 			ByPath: "pci-0000:01:00.0-nvme-1", MinSize: 16 << 30, MaxSize: 2e12, Rotational: &no},
 		Quirks: provision.Quirks{BootFile: "ipxe.efi", OneStep: true},

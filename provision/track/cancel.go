@@ -32,7 +32,11 @@ func (t *Tracker) Cancel(ctx context.Context, mac provision.MAC, by, reason stri
 	}
 	choose := func(s provision.State) ([]provision.Event, error) {
 		if s.Installing() {
-			return []provision.Event{disarmed, failed}, nil
+			end := failed
+			if s.Stage == provision.StageConfirm {
+				end.Reason = "the agent waited for its plan to be confirmed, so nothing was written"
+			}
+			return []provision.Event{disarmed, end}, nil
 		}
 		return []provision.Event{disarmed}, nil
 	}

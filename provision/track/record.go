@@ -52,6 +52,8 @@ func (r *record) fold(tx store.Tx, w waiting) error {
 	switch {
 	case w.first != nil:
 		e = *w.first
+	case e.Kind == provision.KindProgress: // a sign of life alone, see stillWaits
+		return nil
 	case e.Durable():
 		r.Decisions++
 	default:

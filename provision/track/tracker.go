@@ -306,7 +306,7 @@ func (t *Tracker) Arm(ctx context.Context, mac provision.MAC, spec *provision.Sp
 	}
 	e := provision.Event{
 		MAC: mac, Kind: provision.KindArmed, By: o.By, Text: "install of " + spec.Image + " armed",
-		Pin: &provision.Pin{Order: spec.Order(), Pack: o.Pack}, Wipe: o.Wipe,
+		Pin: &provision.Pin{Order: spec.Order(), Pack: o.Pack}, Wipe: o.Wipe, Confirm: o.Confirm || spec.Confirm,
 	}
 	if o.Wipe {
 		e.Text += ", whatever is on the disk"
@@ -324,6 +324,9 @@ type Order struct {
 	By string // the person or program that asks
 	// Wipe allows this one install to overwrite a disk that is not empty.
 	Wipe bool
+	// Confirm makes this one install wait before it writes, until a person has confirmed
+	// what it will do. The machine's file may say so for all.
+	Confirm bool
 	// Pack is the digest of the image's pack, as far as it is known.
 	Pack string
 }

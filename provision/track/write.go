@@ -31,8 +31,10 @@ const (
 	// forgetWrites is how many keys a stranger may have.
 	forgetWrites = strangerHistory + strangerSlack + maxBrief + 1
 	maxBrief     = 20
-	recordBytes  = 4096     // of a record without its facts
-	alsoBytes    = 16 << 10 // of what belongs to an event
+	recordBytes  = 8192 // of a record without its facts
+	// proposalBytes is about what the largest proposal has as JSON.
+	proposalBytes = 12 << 10
+	alsoBytes     = 16 << 10 // of what belongs to an event
 	// maxMachines is how many machines' events are in one write. Others' leases and
 	// claims go into the same write or wait for it, so none may take long.
 	maxMachines = 32
@@ -100,7 +102,11 @@ func factBytes(facts map[string]string) (n int) {
 }
 
 func eventBytes(e provision.Event) int {
-	return 300 + len(e.Text) + len(e.Reason) + len(e.By) + factBytes(e.Facts)
+	n := 300 + len(e.Text) + len(e.Reason) + len(e.By) + factBytes(e.Facts)
+	if e.Proposal != nil {
+		n += proposalBytes
+	}
+	return n
 }
 
 // put is the transaction.

@@ -23,6 +23,9 @@ type Plan struct {
 	// Wipe allows the install to overwrite a disk that is not empty: a person said so
 	// who armed this very install.
 	Wipe bool `json:"wipe"`
+	// Confirm says that the install waits before its first write, until a person has
+	// confirmed what it will do.
+	Confirm bool `json:"confirm,omitempty"`
 	// Retry is how often the agent tries again by itself after a failure.
 	Retry    int                `json:"retry,omitempty"`
 	Handover provision.Handover `json:"handover"`

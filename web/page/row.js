@@ -30,6 +30,11 @@ export class Row {
     this.reason = element("span", { class: "sub reason" });
     this.failure = element("td", { colspan: "5" });
     this.failureRow = element("tr", { class: "failure", hidden: "" }, this.failure);
+    this.plan = element("span", { class: "text" });
+    this.confirm = element("button", { type: "button", hidden: "readonly" in document.body.dataset }, "Confirm, and let it write");
+    this.confirm.addEventListener("click", () => this.confirmPlan());
+    this.answer = element("span", { class: "sub", role: "status" });
+    this.planRow = element("tr", { class: "plan", hidden: "" }, element("td", { colspan: "5" }, this.plan, this.confirm, this.answer));
     this.panel = element("td", { colspan: "5" });
     this.panelRow = element("tr", { class: "panel", id, hidden: "" }, this.panel);
     const row = element("tr", { class: "machine" },
@@ -38,7 +43,7 @@ export class Row {
       element("td", { "data-label": "Progress" }, this.bar, this.numbers),
       element("td", { "data-label": "Next boot" }, this.action, this.reason));
     row.addEventListener("click", (click) => this.clicked(click));
-    this.node = element("tbody", { "data-mac": this.mac }, row, this.failureRow, this.panelRow);
+    this.node = element("tbody", { "data-mac": this.mac }, row, this.failureRow, this.planRow, this.panelRow);
   }
 
   // clicked opens or closes the trace, unless the click ended a text selection.
@@ -63,8 +68,31 @@ export class Row {
     const wrong = [machine.failure, machine.quiet && `Quiet: ${machine.quiet.cause}.`, machine.outdated && `Outdated: ${machine.outdated.join("; ")}.`].filter(Boolean).join(" ");
     this.failureRow.hidden = wrong === "";
     setText(this.failure, wrong);
+    this.showPlan(machine.plan);
     this.tick(Date.now());
     this.trace?.showFacts(machine.facts ?? {});
+  }
+
+  // showPlan shows what the machine's installer will do once a person has confirmed it.
+  showPlan(plan) {
+    this.planRow.hidden = !plan?.waits;
+    if (!plan?.waits) return setText(this.answer, "");
+    const name = this.machine.hostname || this.mac;
+    setText(this.plan, `It will ${plan.text}.` + (this.confirm.hidden ? ` It waits for \`cloudlets confirm ${name}\`.` : ""));
+  }
+
+  // confirmPlan confirms what is shown, and no other plan that may have come meanwhile.
+  async confirmPlan() {
+    this.confirm.disabled = true;
+    try {
+      const body = JSON.stringify({ by: "the page", digest: this.machine.plan?.digest ?? "" });
+      const answer = await fetch(`/api/v1/machines/${this.mac}/confirm`, { method: "POST", body });
+      setText(this.answer, answer.ok ? "" : (await answer.json()).error);
+    } catch (error) {
+      setText(this.answer, `The server did not answer: ${error.message}`);
+    } finally {
+      this.confirm.disabled = false;
+    }
   }
 
   showProgress(progress) {

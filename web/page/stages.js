@@ -4,7 +4,7 @@ import { element } from "./dom.js";
 
 const names = {
   new: "never seen", stranger: "not in the site", inspect: "inspected, waits for approval", firmware: "firmware", loader: "boot loader",
-  kernel: "kernel and RAM disk", booted: "booted a kernel as it is", agent: "agent started", partition: "partitioning", stream: "writing files",
+  kernel: "kernel and RAM disk", booted: "booted a kernel as it is", agent: "agent started", confirm: "waits for a person", partition: "partitioning", stream: "writing files",
   configure: "configuring", verify: "verifying", bootable: "made bootable", handover: "handing over",
   installed: "installed", running: "running", local: "booted its own disk", failed: "failed",
 };

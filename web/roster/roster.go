@@ -35,7 +35,7 @@ const (
 func Stages() []provision.Stage {
 	return []provision.Stage{
 		provision.StageNew, provision.StageStranger, provision.StageInspect, provision.StageFirmware, provision.StageLoader, provision.StageKernel, provision.StageBooted,
-		provision.StageAgent, provision.StagePartition, provision.StageStream, provision.StageConfigure, provision.StageVerify,
+		provision.StageAgent, provision.StageConfirm, provision.StagePartition, provision.StageStream, provision.StageConfigure, provision.StageVerify,
 		provision.StageBootable, provision.StageHandover, provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed,
 	}
 }

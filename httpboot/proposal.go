@@ -1,0 +1,32 @@
+package httpboot
+
+import (
+	"net/http"
+
+	"cloudlets/provision/wire"
+)
+
+// proposal records what an agent is about to do to its machine's disk. The answer says
+// whether it may, or has to wait until a person has confirmed it.
+func (c *Chain) proposal(w http.ResponseWriter, r *http.Request) {
+	mac, err := c.session(r)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	var said wire.ProposalRequest
+	if err := readJSON(w, r, &said); err != nil {
+		http.Error(w, "read proposal: "+printable(err.Error()), http.StatusBadRequest)
+		return
+	}
+	may, err := c.Tracker.Propose(r.Context(), mac, c.spec(mac), said.Proposal, said.Confirm, c.Tickets, secretOf(r))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	if may {
+		writeJSON(w, wire.ProposalAnswer{})
+		return
+	}
+	writeJSON(w, wire.ProposalAnswer{Wait: "nothing is written until a person confirms this with `cloudlets confirm " + string(mac) + "`"})
+}

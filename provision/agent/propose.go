@@ -1,0 +1,108 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloudlets/images/disk"
+	"cloudlets/provision"
+	"cloudlets/provision/wire"
+)
+
+// propose tells what will be done to the disk, and waits until it may begin. A person may
+// take hours, so the disk is looked at once more after that.
+func (i *installer) propose(ctx context.Context) error {
+	if i.Propose == nil {
+		return nil
+	}
+	if err := i.Propose(ctx, i.proposal()); err != nil {
+		return err
+	}
+	if now := contentsOf(i.device, i.disk.Size); now != i.disk.Contents {
+		return fmt.Errorf("on the disk %s there was %q when its plan was told, and now there is %q: who else writes to it?", i.disk, i.disk.Contents, now)
+	}
+	return i.stillTheOne()
+}
+
+// proposal is what will be done to the disk.
+func (i *installer) proposal() provision.Proposal {
+	p := provision.Proposal{
+		Disk: i.disk, Lost: i.Own.lost(i.Sys, i.disk), Image: i.plan.Image, Pack: i.plan.Pack.Digest,
+		Fetch: i.plan.Pack.Size + i.plan.Overlay.Size,
+	}
+	if i.layout.Kept && p.Lost != "" {
+		p.Lost += ", all but the persistent partition, which is kept"
+	}
+	for _, blob := range i.plan.BootLoaders {
+		p.Fetch += blob.Size
+	}
+	for _, part := range i.layout.Partitions() {
+		p.Layout = append(p.Layout, provision.ProposedPartition{
+			Number: part.Number, Name: part.Name, Offset: part.Offset, Size: part.Size,
+			Filesystem: i.filesystemOf(part), Kept: i.layout.Kept && part.Number == i.layout.Persistent.Number,
+		})
+	}
+	return p
+}
+
+// filesystemOf names the filesystem that is made in a partition; it is "" for one that
+// gets none.
+func (i *installer) filesystemOf(p disk.Partition) string {
+	switch p.Number {
+	case i.layout.ESP.Number:
+		return "vfat"
+	case i.layout.Root.Number:
+		return i.plan.Target.Filesystem
+	case i.layout.Persistent.Number:
+		if !i.layout.Kept {
+			return "ext4"
+		}
+	}
+	return ""
+}
+
+// askEvery is how often the agent asks whether a person has confirmed its plan.
+const askEvery = 5 * time.Second
+
+// propose tells the server what the agent is about to do, and asks until it may. While a
+// person is waited for, no server has to answer: nothing is written yet.
+func (r *reporter) propose(ctx context.Context, p provision.Proposal, confirm bool) error {
+	said := ""
+	for {
+		answer, err := r.ask(ctx, wire.ProposalRequest{Proposal: p, Confirm: confirm})
+		_, refused := errors.AsType[refusal](err)
+		switch {
+		case err == nil && answer.Wait == "":
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && (refused || !confirm):
+			return fmt.Errorf("ask the server whether to begin to write: %w", err)
+		case err != nil:
+			r.console.say("%v; this machine waits on", err)
+			said = ""
+		case answer.Wait != said:
+			said = answer.Wait
+			r.console.say("will %s", p)
+			r.console.say("%s", said)
+		}
+		if err := pause(ctx, jittered(askEvery)); err != nil {
+			return err
+		}
+	}
+}
+
+// ask makes one request of propose.
+func (r *reporter) ask(ctx context.Context, request wire.ProposalRequest) (answer wire.ProposalAnswer, err error) {
+	text, err := r.server.post(ctx, wire.ProposalPath, request)
+	if err != nil {
+		return answer, err
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return answer, fmt.Errorf("read the server's answer: %w", err)
+	}
+	return answer, nil
+}

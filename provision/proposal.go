@@ -1,0 +1,131 @@
+package provision
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"cloudlets/images/bytesize"
+)
+
+// Proposal is what an agent is about to do to a disk. It tells the server before its
+// first write, and if a person is to confirm the install, it waits.
+type Proposal struct {
+	// Disk is the disk that will be written, with what is on it now.
+	Disk DiskInfo `json:"disk"`
+	// Lost is what will be lost, for a person; "" if the disk is empty. If an earlier
+	// attempt of the same agent left something there, Lost is still what that attempt found.
+	Lost string `json:"lost,omitempty"`
+	// Image is what is written, and Pack the digest of its content, "sha256:…".
+	Image string `json:"image"`
+	Pack  string `json:"pack"`
+	// Layout are the disk's partitions as they will be.
+	Layout []ProposedPartition `json:"layout"`
+	// Fetch is how many bytes are to be fetched.
+	Fetch int64 `json:"fetch"`
+}
+
+// ProposedPartition is one partition of a [Proposal].
+type ProposedPartition struct {
+	Number int    `json:"number"` // from 1
+	Name   string `json:"name"`
+	// Filesystem is "" if the partition has none.
+	Filesystem string `json:"filesystem,omitempty"`
+	Offset     int64  `json:"offset"` // in bytes
+	Size       int64  `json:"size"`   // in bytes
+	// Kept says that it is on the disk already, and stays as it is.
+	Kept bool `json:"kept,omitempty"`
+}
+
+// Bounds of a proposal, since it comes from a machine.
+const (
+	maxProposedPartitions = 16
+	maxProposedText       = 256 // bytes
+	maxProposedContents   = 1024
+)
+
+// Digest names what a person confirms: the disk, what is lost on it, and what is written.
+// It is the same for an agent that starts again and finds all of that as it was. The
+// disk's name does not count where it has a serial number or a WWN, since the kernel may
+// give it another one at each boot.
+func (p Proposal) Digest() string {
+	disk := DiskInfo{Serial: p.Disk.Serial, WWN: p.Disk.WWN, Model: p.Disk.Model, Size: p.Disk.Size}
+	if disk.Serial == "" && disk.WWN == "" {
+		disk.Name, disk.ByPath = p.Disk.Name, p.Disk.ByPath
+	}
+	text, err := json.Marshal(Proposal{Disk: disk, Lost: p.Lost, Image: p.Image, Pack: p.Pack, Layout: p.Layout})
+	if err != nil {
+		panic(err) // these types can be marshalled
+	}
+	sum := sha256.Sum256(text)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// String says it in one line.
+func (p Proposal) String() string {
+	parts := make([]string, len(p.Layout))
+	for i, part := range p.Layout {
+		parts[i] = part.String()
+	}
+	return fmt.Sprintf("write %s (%.19s) to /dev/%s; on it now: %s; lost: %s; its partitions then: %s; to fetch: %s",
+		p.Image, cmp.Or(p.Pack, "-"), p.Disk, cmp.Or(p.Disk.Contents, "nothing"), cmp.Or(p.Lost, "nothing"), strings.Join(parts, ", "), bytesize.Decimal(p.Fetch))
+}
+
+// String says it in a few words: "3 root 7.5 GB ext4".
+func (p ProposedPartition) String() string {
+	text := fmt.Sprintf("%d %s %s", p.Number, p.Name, bytesize.Decimal(p.Size))
+	if p.Filesystem != "" {
+		text += " " + p.Filesystem
+	}
+	if p.Kept {
+		text += ", kept as it is"
+	}
+	return text
+}
+
+// Bounded returns a copy that is cut to a bounded size and shares nothing with p.
+func (p Proposal) Bounded() Proposal {
+	for _, text := range []*string{&p.Disk.Name, &p.Disk.Serial, &p.Disk.WWN, &p.Disk.Model, &p.Disk.Transport, &p.Disk.ByPath, &p.Image, &p.Pack} {
+		*text = Cut(*text, maxProposedText)
+	}
+	p.Disk.Contents, p.Lost = Cut(p.Disk.Contents, maxProposedContents), Cut(p.Lost, maxProposedContents)
+	p.Layout = slices.Clone(p.Layout[:min(len(p.Layout), maxProposedPartitions)])
+	for i := range p.Layout {
+		p.Layout[i].Name, p.Layout[i].Filesystem = Cut(p.Layout[i].Name, maxProposedText), Cut(p.Layout[i].Filesystem, maxProposedText)
+	}
+	return p
+}
+
+func (p *Proposal) clone() *Proposal {
+	c := copied(p)
+	if c != nil {
+		c.Layout = slices.Clone(c.Layout)
+	}
+	return c
+}
+
+// Waits says whether the machine's agent waits for a person to confirm a proposal.
+func (s State) Waits(p Proposal) bool {
+	return s.Stage == StageConfirm && s.Proposal != nil && s.Proposal.Digest() == p.Digest()
+}
+
+// ErrNotWaiting says that there is nothing to confirm: the machine's agent does not wait,
+// or what it would do is not what a person has seen.
+var ErrNotWaiting = errors.New("it does not wait for that")
+
+// CheckConfirm returns an [ErrNotWaiting] unless the machine waits for a person to confirm
+// the proposal that has a digest.
+func (s State) CheckConfirm(digest string) error {
+	switch {
+	case s.Stage != StageConfirm || s.Proposal == nil:
+		return fmt.Errorf("confirm the plan of %s: %w: it is in the stage %q, and waits for nobody", s.MAC, ErrNotWaiting, cmp.Or(s.Stage, StageNew))
+	case s.Proposal.Digest() != digest:
+		return fmt.Errorf("confirm the plan of %s: %w: what it will do is not what you have seen; `cloudlets machines %[1]s` shows what it is", s.MAC, ErrNotWaiting)
+	}
+	return nil
+}

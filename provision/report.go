@@ -1,0 +1,72 @@
+package provision
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"cloudlets/images/bytesize"
+)
+
+// Report is what an agent says of an install that ended well.
+type Report struct {
+	// Fetched is how many bytes came over the network, whatever had to be fetched again
+	// too, and Written how many the files have that were written.
+	Fetched int64 `json:"fetched"`
+	Written int64 `json:"written"`
+	Files   int   `json:"files"`
+	// Stages are the stages with the time that each took, in order.
+	Stages []StageSeconds `json:"stages"`
+	// Digests are those of the packs whose files were read back from the disk and found
+	// right.
+	Digests []string `json:"digests"`
+}
+
+// StageSeconds is how long a stage took.
+type StageSeconds struct {
+	Stage   Stage   `json:"stage"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Bounds of a report, since it comes from a machine.
+const (
+	maxReportStages  = 16
+	maxReportDigests = 4
+	maxReportText    = 128 // bytes
+)
+
+// Bounded returns a copy that is cut to a bounded size and shares nothing with r.
+func (r Report) Bounded() Report {
+	r.Stages = slices.Clone(r.Stages[:min(len(r.Stages), maxReportStages)])
+	for i := range r.Stages {
+		r.Stages[i].Stage = Stage(Cut(string(r.Stages[i].Stage), maxReportText))
+	}
+	r.Digests = slices.Clone(r.Digests[:min(len(r.Digests), maxReportDigests)])
+	for i := range r.Digests {
+		r.Digests[i] = Cut(r.Digests[i], maxReportText)
+	}
+	return r
+}
+
+// Times says how long each stage took: "agent 0.2 s, partition 1.1 s".
+func (r Report) Times() string {
+	parts := make([]string, len(r.Stages))
+	for i, s := range r.Stages {
+		parts[i] = fmt.Sprintf("%s %.1f s", s.Stage, s.Seconds)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// String says all of it in one line.
+func (r Report) String() string {
+	return fmt.Sprintf("fetched %s; %d files with %s (%s); read back: %s",
+		bytesize.Decimal(r.Fetched), r.Files, bytesize.Decimal(r.Written), r.Times(), strings.Join(r.Digests, " and "))
+}
+
+func (r *Report) clone() *Report {
+	c := copied(r)
+	if c != nil {
+		c.Stages, c.Digests = slices.Clone(c.Stages), slices.Clone(c.Digests)
+	}
+	return c
+}
