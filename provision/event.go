@@ -84,17 +84,15 @@ func (p Progress) Left() time.Duration {
 }
 
 // Durable says whether an event decides what may happen to a disk, or what a machine
-// boots. Such an event
-// must be on the server's disk before it takes effect. A refused claim (one
-// without a stage) is not durable: it decides nothing, and anyone can make one. Neither is a plan that waits for nobody.
+// boots. Such an event must be on the server's disk before it takes effect. A refused
+// claim (one without a stage) is not durable: it decides nothing, and anyone can make
+// one. Neither is a plan that waits for nobody.
 func (e Event) Durable() bool {
 	switch e.Kind {
-	case KindArmed, KindDisarmed, KindOrdered, KindFailed, KindDone:
+	case KindArmed, KindDisarmed, KindOrdered, KindConfirm, KindFailed, KindDone:
 		return true
 	case KindDecision: // the files of the boot are secret, and an order is used up once
 		return e.Booted != nil
-	case KindConfirm:
-		return true
 	case KindClaim, KindPlan:
 		return e.Stage != ""
 	}
