@@ -51,7 +51,7 @@ const noteWaiting = time.Minute
 // stillWaits notes that an agent that waits for a person is still there, for all servers
 // that share the store. The trace has no event of it.
 func (t *Tracker) stillWaits(mac provision.MAC) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	m, now := t.machine(mac), t.clock()
 	if now.Sub(m.state.Heard) >= noteWaiting {

@@ -60,7 +60,7 @@ func (t *Tracker) decide(ctx context.Context, mac provision.MAC, choose choice, 
 		return nil, &storeError{err}
 	}
 
-	t.mu.Lock()
+	t.lock()
 	d := decision{
 		write:  write{tracker: t, at: t.clock(), macs: []provision.MAC{mac}, waiting: map[provision.MAC][]waiting{mac: t.waitingOf(mac)}},
 		choose: choose, with: with,
@@ -88,7 +88,7 @@ func (t *Tracker) decide(ctx context.Context, mac provision.MAC, choose choice, 
 // crowded returns the machine if so many of its events wait that they are written
 // on their own.
 func (t *Tracker) crowded(mac provision.MAC) []provision.MAC {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	if len(t.waitingOf(mac)) < min(t.store.Limits().Writes/8, maxPending) {
 		return nil

@@ -24,7 +24,7 @@ func (t *Tracker) Load(tx store.Tx) error {
 		return err
 	}
 	t.checkClock(last)
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	t.restored = restored != nil
 	read := make(map[provision.MAC]struct{}, len(t.machines))
@@ -51,40 +51,64 @@ func (t *Tracker) Load(tx store.Tx) error {
 }
 
 // Apply implements [store.Follower]: it takes over what a server wrote, this one
-// or another.
+// or another. All that is answered waits for the lock, so what was written is decoded
+// before.
 func (t *Tracker) Apply(changes []store.Change) {
-	t.mu.Lock()
+	w := t.decode(changes)
+	t.lock()
 	defer t.mu.Unlock()
-	var events []provision.Event
-	for _, c := range changes {
-		if c.Bucket == store.Announced {
-			t.takeProgress(c)
-			continue
-		}
-		if c.Bucket == stateBucket || c.Value == nil {
-			continue // an event that is deleted is only too old
-		}
-		var e provision.Event
-		if err := json.Unmarshal(c.Value, &e); err != nil {
-			t.log.Error("an event cannot be read", "event", c.Key, "error", err)
-		} else if t.isNews(e) {
-			events = append(events, e)
+	w.events = slices.DeleteFunc(w.events, func(e provision.Event) bool { return !t.isNews(e) })
+	for _, c := range w.progress {
+		t.takeProgress(c)
+	}
+	for _, r := range w.records {
+		if r.gone {
+			t.gone(r.mac)
+		} else {
+			t.take(r.mac, r.record)
 		}
 	}
-	slices.SortFunc(events, func(a, b provision.Event) int { return cmp.Compare(a.ID, b.ID) })
-	for _, c := range changes {
-		mac := provision.MAC(c.Key)
-		switch {
-		case c.Bucket != stateBucket:
-		case c.Value == nil:
-			t.gone(mac)
-		default:
-			t.take(mac, t.readRecord(mac, c.Value))
-		}
-	}
-	for _, e := range events {
+	for _, e := range w.events {
 		t.publish(e)
 	}
+}
+
+// written is what a server wrote, decoded, with the events by their IDs.
+type written struct {
+	progress []store.Change
+	records  []writtenRecord
+	events   []provision.Event
+}
+
+type writtenRecord struct {
+	mac  provision.MAC
+	gone bool
+	record
+}
+
+func (t *Tracker) decode(changes []store.Change) (w written) {
+	for _, c := range changes {
+		switch {
+		case c.Bucket == store.Announced:
+			w.progress = append(w.progress, c)
+		case c.Bucket == stateBucket:
+			r := writtenRecord{mac: provision.MAC(c.Key), gone: c.Value == nil}
+			if !r.gone {
+				r.record = t.readRecord(r.mac, c.Value)
+			}
+			w.records = append(w.records, r)
+		case c.Value == nil: // an event that is deleted is only too old
+		default:
+			var e provision.Event
+			if err := json.Unmarshal(c.Value, &e); err != nil {
+				t.log.Error("an event cannot be read", "event", c.Key, "error", err)
+				continue
+			}
+			w.events = append(w.events, e)
+		}
+	}
+	slices.SortFunc(w.events, func(a, b provision.Event) int { return cmp.Compare(a.ID, b.ID) })
+	return w
 }
 
 // isNews says whether an event that was written is to be published. This server's

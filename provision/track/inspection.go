@@ -29,7 +29,7 @@ func (t *Tracker) RecordInspection(ctx context.Context, e provision.Event, i Ins
 	if e.Durable() {
 		return fmt.Errorf("record the inspection of %s: a %s event decides about disks", e.MAC, e.Kind)
 	}
-	t.mu.Lock()
+	t.lock()
 	m := t.machine(e.MAC)
 	e.ID = t.takeID()
 	t.wait(m, waiting{Event: e, also: func(tx store.Tx) error { return store.PutJSON(tx, inspectionBucket, string(e.MAC), i) }})
@@ -87,7 +87,7 @@ func (t *Tracker) Forget(ctx context.Context, mac provision.MAC) error {
 			return fmt.Errorf("forget %s: %w", mac, err)
 		}
 	}
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	t.remove(mac)
 	return nil

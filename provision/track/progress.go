@@ -52,7 +52,7 @@ func (t *Tracker) ShareProgress(ctx context.Context) error {
 
 // ownProgress is the progress of the installs that report to this server.
 func (t *Tracker) ownProgress() map[provision.MAC]provision.Progress {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	own := make(map[provision.MAC]provision.Progress)
 	for mac := range t.progressing {

@@ -39,7 +39,7 @@ func (l *latest) add(e provision.Event) {
 // memory. An event that happened several times comes once for each count. ok is
 // false if memory does not go back so far.
 func (t *Tracker) Latest(after uint64) (events []provision.Event, ok bool) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	if after < t.latest.floor {
 		return nil, false
@@ -71,11 +71,11 @@ type subscriber struct {
 // subscribe again, and get the events that it missed with [Tracker.Events].
 func (t *Tracker) Subscribe(ctx context.Context, mac provision.MAC) <-chan provision.Event {
 	s := &subscriber{mac: mac, events: make(chan provision.Event, subscriberQueue)}
-	t.mu.Lock()
+	t.lock()
 	t.subscribers[s] = struct{}{}
 	t.mu.Unlock()
 	context.AfterFunc(ctx, func() {
-		t.mu.Lock()
+		t.lock()
 		defer t.mu.Unlock()
 		t.unsubscribe(s)
 	})

@@ -78,7 +78,12 @@ type Tracker struct {
 	lanes    []lane
 	unfollow func()
 
-	mu       sync.Mutex // guards the fields below; never held during a write
+	// states are the machines' states, by their MACs, for those who only read.
+	states sync.Map
+	// observed are events that wait for the lock.
+	observed observed
+
+	mu       sync.Mutex // guards the fields below; never held during a write. See lock.
 	machines map[provision.MAC]*machine
 	// restored says that the store was once restored from a backup, so that a
 	// machine that is not in it may all the same have been installed.
@@ -152,7 +157,7 @@ func (t *Tracker) Record(ctx context.Context, e provision.Event) error {
 	if e.Durable() {
 		return t.recordDurable(ctx, e, nil, nil)
 	}
-	t.mu.Lock()
+	t.lock()
 	full := t.recordSoon(e)
 	t.mu.Unlock()
 	if !full {
@@ -181,8 +186,9 @@ func (t *Tracker) RecordWith(ctx context.Context, e provision.Event, allowed fun
 
 // Observe records an event that need not be durable, and never waits for the
 // store. It is for servers that answer packets, since anyone can send any number
-// of them. While [maxPending] events wait to be written, Observe drops further
-// ones, and [Tracker.Run] logs how many. It refuses a durable event.
+// of them. It does not wait for others who record, either. While [maxPending] events
+// wait to be written, Observe drops further ones, and [Tracker.Run] logs how many. It
+// refuses a durable event.
 func (t *Tracker) Observe(e provision.Event) error {
 	e, err := t.complete(e)
 	if err != nil {
@@ -191,24 +197,22 @@ func (t *Tracker) Observe(e provision.Event) error {
 	if e.Durable() {
 		return fmt.Errorf("observe %s event of %s: it must be durable, use Record", e.Kind, e.MAC)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	room := maxPending
-	if !t.known(e.MAC) {
-		room /= 2
-	}
-	if t.waiting >= room {
-		t.lost++
+	if !t.observed.put(e) {
 		return nil
 	}
-	_ = t.recordSoon(e) // Run writes it, so there is no need to flush here
+	if t.mu.TryLock() { // otherwise whoever has the lock next takes it
+		t.takeObserved()
+		t.mu.Unlock()
+	} else {
+		t.wake()
+	}
 	return nil
 }
 
 // sayLost logs how many events Observe has dropped. It does so at most once in
 // warnPause, except for the last time.
 func (t *Tracker) sayLost(last bool) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	now := t.clock()
 	if t.lost == 0 || !last && now.Sub(t.lostSaid) < warnPause {
@@ -264,7 +268,10 @@ func (t *Tracker) recordSoon(e provision.Event) (full bool) {
 
 // State returns the state of a machine, and whether anything is known about it.
 func (t *Tracker) State(mac provision.MAC) (provision.State, bool) {
-	t.mu.Lock()
+	if s, known := t.states.Load(mac); known {
+		return s.(*provision.State).Clone(), true
+	}
+	t.lock()
 	defer t.mu.Unlock()
 	m, known := t.machines[mac]
 	if !known {
@@ -286,7 +293,7 @@ func (t *Tracker) Stored(ctx context.Context, mac provision.MAC) (state provisio
 
 // States returns the states of all known machines, sorted by MAC.
 func (t *Tracker) States() []provision.State {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	states := make([]provision.State, 0, len(t.machines))
 	for _, m := range t.machines {

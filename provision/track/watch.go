@@ -12,7 +12,7 @@ type Watcher func(state provision.State, known bool)
 // Watch tells a watcher of all machines that are known, and then of every change,
 // for as long as the tracker is used.
 func (t *Tracker) Watch(w Watcher) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	t.watchers = append(t.watchers, w)
 	for _, m := range t.machines {
@@ -23,7 +23,7 @@ func (t *Tracker) Watch(w Watcher) {
 // Tell tells all watchers the present state of a machine once more. Whoever changes
 // something else that they look at calls it.
 func (t *Tracker) Tell(mac provision.MAC) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	if m, known := t.machines[mac]; known {
 		t.changed(m)
@@ -37,6 +37,11 @@ func (t *Tracker) Tell(mac provision.MAC) {
 func (t *Tracker) changed(m *machine) { t.tell(m.state, true) }
 
 func (t *Tracker) tell(state provision.State, known bool) {
+	if known {
+		t.states.Store(state.MAC, &state)
+	} else {
+		t.states.Delete(state.MAC)
+	}
 	t.cards.update(state, known && t.known(state.MAC))
 	for _, w := range t.watchers {
 		w(state, known)

@@ -167,7 +167,7 @@ func (t *Tracker) flush(ctx context.Context) error {
 // flushLane writes what waits of a lane's machines. A decision about one of them
 // need not wait for all.
 func (t *Tracker) flushLane(ctx context.Context, l *lane) error {
-	t.mu.Lock()
+	t.lock()
 	rest := slices.Sorted(maps.Keys(l.dirty))
 	t.mu.Unlock()
 	for more := true; more; {
@@ -202,7 +202,7 @@ func (t *Tracker) flushMachines(ctx context.Context, l *lane, rest []provision.M
 // flushSome is one write of flushMachines. It returns the machines of which there
 // may be more to write.
 func (t *Tracker) flushSome(ctx context.Context, l *lane, macs []provision.MAC) (rest []provision.MAC, more bool, err error) {
-	t.mu.Lock()
+	t.lock()
 	w, rest := t.nextWrite(l, macs)
 	t.mu.Unlock()
 	if w.empty() {
@@ -223,7 +223,7 @@ func (t *Tracker) flushSome(ctx context.Context, l *lane, macs []provision.MAC) 
 // unwritten keeps what could not be written for the next time, as long as there
 // is room.
 func (t *Tracker) unwritten(l *lane, w write) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	for _, mac := range w.forgotten {
 		if _, again := t.machines[mac]; !again {
