@@ -29,19 +29,27 @@ var errAgentAsIs = errors.New("the machine runs the installer already, which sta
 // bootAsIs boots the kernel and the initrd of an image as they are, in the dialect of a
 // machine's loader. The spec has that image.
 func (c *Chain) bootAsIs(ctx context.Context, card provision.MAC, spec *provision.Spec, decision provision.Decision, kit *depot.Kit, d dialect, event provision.Event) (string, provision.Event) {
-	booted := provision.Booted{Boot: *decision.Boot, ID: newBootID(), Order: decision.Order}
+	booted := provision.Booted{Boot: *decision.Boot, ID: newBootID(), Card: card, Order: decision.Order}
+	again := false
+	if last := c.state(spec.MAC); last.Stage == provision.StageBooted && provision.SameBoot(last.Booted, booted) {
+		booted, again = *last.Booted, true
+	}
 	text, err := c.kernelAsIs(ctx, card, spec, booted, kit, d)
 	if err != nil {
 		event.Text, event.Reason = "not booted: "+decision.Boot.String(), err.Error()
 		return d.leave(err.Error()), event
 	}
-	event.Stage, event.Booted = provision.StageBooted, &booted
 	event.Text = fmt.Sprintf("boots %s of %s as it is", kit.Kernels[0].Path, spec.Image)
+	if again { // the same boot, so that nothing changes, however often the script is fetched
+		event.Text = "asked again: " + event.Text
+		return text, event
+	}
+	event.Stage, event.Booted = provision.StageBooted, &booted
 	return text, event
 }
 
 func (c *Chain) kernelAsIs(ctx context.Context, card provision.MAC, spec *provision.Spec, booted provision.Booted, kit *depot.Kit, d dialect) (string, error) {
-	cmdline, err := c.asIsRenderer(ctx, card, spec, booted, kit).Cmdline(ctx, kit.Kernels[0])
+	cmdline, err := c.asIsRenderer(ctx, spec, booted, kit).Cmdline(ctx, kit.Kernels[0])
 	if err != nil {
 		return "", fmt.Errorf("machine %s: %w", spec.MAC, err)
 	}
@@ -50,11 +58,11 @@ func (c *Chain) kernelAsIs(ctx context.Context, card provision.MAC, spec *provis
 
 // asIsRenderer renders the image for the machine that boots it. Its words and its
 // templates see the same facts.
-func (c *Chain) asIsRenderer(ctx context.Context, card provision.MAC, spec *provision.Spec, booted provision.Booted, kit *depot.Kit) rendering.Renderer {
+func (c *Chain) asIsRenderer(ctx context.Context, spec *provision.Spec, booted provision.Booted, kit *depot.Kit) rendering.Renderer {
 	base := c.base(ctx)
 	facts := rendering.Facts{
 		Server: base, Files: base + asIsFiles(string(spec.MAC), booted.FilesToken(spec.MAC, c.Tracker.Key())),
-		Address: c.leased(card), Hardware: c.factsFor(ctx, spec.MAC, provision.Inventory{}),
+		Address: c.leased(booted.Card), Hardware: c.factsFor(ctx, spec.MAC, provision.Inventory{}),
 	}
 	return c.renderer(spec, kit, rendering.Environment(spec, kit.Kernels[0].Entry, facts))
 }
@@ -108,7 +116,7 @@ func (c *Chain) asIsFile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := r.PathValue("path")
-	content, err := c.renderAsIs(r.Context(), mac, spec, booted, name)
+	content, err := c.renderAsIs(r.Context(), spec, booted, name)
 	switch {
 	case errors.Is(err, errNoTemplate):
 		http.Error(w, printable(err.Error()), http.StatusNotFound)
@@ -160,7 +168,7 @@ func (c *Chain) isBooted(state provision.State, token string) bool {
 // errNoTemplate says that a machine asks for a file that is not served.
 var errNoTemplate = errors.New("no such template")
 
-func (c *Chain) renderAsIs(ctx context.Context, card provision.MAC, spec *provision.Spec, booted provision.Booted, name string) ([]byte, error) {
+func (c *Chain) renderAsIs(ctx context.Context, spec *provision.Spec, booted provision.Booted, name string) ([]byte, error) {
 	wait, stop := context.WithTimeout(ctx, claimWait)
 	defer stop()
 	kit, err := c.Depot.Kit(wait, asIsKey(&booted.Boot))
@@ -181,7 +189,7 @@ func (c *Chain) renderAsIs(ctx context.Context, card provision.MAC, spec *provis
 		return nil, err
 	}
 	defer done()
-	files, err := c.asIsRenderer(ctx, card, spec, booted, kit).Templates(ctx, tree, want)
+	files, err := c.asIsRenderer(ctx, spec, booted, kit).Templates(ctx, tree, want)
 	if err != nil {
 		return nil, fmt.Errorf("machine %s: %w", spec.MAC, err)
 	}

@@ -80,8 +80,8 @@ type Chain struct {
 	Strangers func() provision.Strangers
 	Approve   func(provision.Approval) error
 	// Holder returns the network card that has an address by its lease, or "" if none
-	// has. It may be nil if this server keeps no leases.
-	Holder func(context.Context, netip.Addr) (provision.MAC, error)
+	// has, and whether the address is held by anyone. It may be nil if this server keeps no leases.
+	Holder func(context.Context, netip.Addr) (card provision.MAC, held bool, err error)
 	// SiteFile reads a file of the site that a machine's file names; nil if none does.
 	SiteFile func(name string) ([]byte, error)
 	// HTTPS is nil if this server has none.
@@ -98,6 +98,7 @@ type Chain struct {
 	// approving is held while a rule approves a machine, so that names stay unique.
 	approving sync.Mutex
 	kept      pace // of inspections
+	refusals  pace // of lines about questions for metadata that had no answer
 	// consoles and failures bound what agents say before they have a session.
 	consoles, failures ration
 }

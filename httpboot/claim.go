@@ -191,7 +191,6 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	if err != nil {
 		return promise{}, err
 	}
-	system.Tells = system.Tells && spec.Handover != provision.PowerOff
 	if made.warning != nil {
 		c.record(ctx, provision.Event{
 			MAC: spec.MAC, Kind: provision.KindLog,
@@ -200,7 +199,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	}
 	c.warnOfRunning(ctx, spec, tree)
 	c.warnOfCloudInit(ctx, spec, tree)
-	system.Tells, recipe.Digest = made.tells, made.Digest
+	system.Tells, recipe.Digest = made.tells && spec.Handover != provision.PowerOff, made.Digest
 	note, err := json.Marshal(recipe)
 	if err != nil {
 		return promise{}, err

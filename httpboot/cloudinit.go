@@ -81,7 +81,7 @@ func (c *Chain) noCloud(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, printable(err.Error()), http.StatusNotFound)
 		return
 	}
-	state, err := c.stateOf(r, mac, (*provision.System).CloudInitToken)
+	state, err := c.stateOf(r, mac, provision.State.Told, (*provision.System).CloudInitToken)
 	if err != nil {
 		refuse(w, err)
 		return
@@ -95,7 +95,7 @@ func (c *Chain) noCloud(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `the file of the machine `+string(mac)+` has no "cloudInit" any more`, http.StatusNotFound)
 		return
 	}
-	i, err := c.instance(spec, state.Has, netip.Addr{})
+	i, err := c.instance(spec, state.Told(), netip.Addr{})
 	if err != nil {
 		refuse(w, err)
 		return

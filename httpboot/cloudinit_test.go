@@ -116,7 +116,9 @@ func TestCloudInitByHTTP(t *testing.T) {
 		}
 	}
 	must(t, b.Tracker.Record(t.Context(), provision.Event{MAC: node1, Kind: provision.KindArmed, By: "ann", Text: "armed", Wipe: true}))
-	b.claim(node1)
+	again := b.claim(node1)
+	b.get(url+"user-data").want(t, http.StatusOK) // the disk is as it was
+	b.report(again.Session, provision.Event{Kind: provision.KindStage, Stage: provision.StagePartition, Text: "partitions"})
 	b.get(url+"user-data").want(t, http.StatusGone)
 }
 
@@ -127,11 +129,11 @@ func TestEC2(t *testing.T) {
 	b.change(node1, func(s *provision.Spec) {
 		s.CloudInit = &provision.CloudInit{UserData: "#cloud-config\n{}\n", SSHKeys: []string{"ssh-ed25519 AAAA ann"}, Datasource: provision.DatasourceEC2}
 	})
-	b.Holder = func(_ context.Context, addr netip.Addr) (provision.MAC, error) {
+	b.Holder = func(_ context.Context, addr netip.Addr) (provision.MAC, bool, error) {
 		if addr == netip.MustParseAddr("127.0.0.1") {
-			return node1, nil
+			return node1, true, nil
 		}
-		return "", nil
+		return "", false, nil
 	}
 	plan := b.claim(node1)
 	_, files := b.overlayOf(plan)
@@ -155,12 +157,17 @@ func TestEC2(t *testing.T) {
 func TestEC2IsForTheMachine(t *testing.T) {
 	b := newBed(t, nil)
 	const secret = "/latest/user-data"
-	b.change(node1, func(s *provision.Spec) { s.CloudInit = &provision.CloudInit{UserData: "of node1"} })
+	b.change(node1, func(s *provision.Spec) {
+		s.CloudInit = &provision.CloudInit{UserData: "of node1", Datasource: provision.DatasourceEC2}
+	})
 	b.change(node2, func(s *provision.Spec) {
-		s.CloudInit, s.Address = &provision.CloudInit{UserData: "of node2"}, netip.MustParseAddr("127.0.0.2")
+		s.CloudInit, s.Address = &provision.CloudInit{UserData: "of node2", Datasource: provision.DatasourceImage}, netip.MustParseAddr("127.0.0.2")
 	})
 	holders := map[string]provision.MAC{"127.0.0.1": node1, "127.0.0.9": stranger}
-	b.Holder = func(_ context.Context, addr netip.Addr) (provision.MAC, error) { return holders[addr.String()], nil }
+	b.Holder = func(_ context.Context, addr netip.Addr) (provision.MAC, bool, error) {
+		holder, held := holders[addr.String()]
+		return holder, held, nil
+	}
 	for from, want := range map[string]string{"127.0.0.1": "of node1", "127.0.0.2": "of node2"} {
 		if a := b.doFrom(from, http.MethodGet, secret, nil); a.StatusCode != http.StatusOK || a.body != want || a.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s gets %d %q", from, a.StatusCode, a.body)
@@ -175,12 +182,19 @@ func TestEC2IsForTheMachine(t *testing.T) {
 	// What was seen at an address is only a guess, and a lease counts more than a file.
 	b.startsAt(node1, "127.0.0.3")
 	b.doFrom("127.0.0.3", http.MethodGet, secret, nil).want(t, http.StatusNotFound)
-	holders["127.0.0.2"] = stranger
-	b.doFrom("127.0.0.2", http.MethodGet, secret, nil).want(t, http.StatusNotFound)
+	for _, other := range []provision.MAC{stranger, ""} { // "" is an address that is kept out of use
+		holders["127.0.0.2"] = other
+		b.doFrom("127.0.0.2", http.MethodGet, secret, nil).want(t, http.StatusNotFound)
+	}
+	// Who finds it elsewhere is not told here.
+	b.change(node1, func(s *provision.Spec) { s.CloudInit = &provision.CloudInit{UserData: "of node1"} })
+	b.doFrom("127.0.0.1", http.MethodGet, secret, nil).want(t, http.StatusNotFound)
 	for _, header := range []string{"X-Forwarded-For", "Forwarded", "Via"} {
 		b.get(secret, header, "127.0.0.2").want(t, http.StatusForbidden)
 	}
-	b.Holder = func(context.Context, netip.Addr) (provision.MAC, error) { return "", errors.New("the store is away") }
+	b.Holder = func(context.Context, netip.Addr) (provision.MAC, bool, error) {
+		return "", false, errors.New("the store is away")
+	}
 	b.doFrom("127.0.0.2", http.MethodGet, secret, nil).want(t, http.StatusServiceUnavailable)
 }
 
@@ -188,7 +202,9 @@ func TestEC2IsForTheMachine(t *testing.T) {
 func TestEC2Token(t *testing.T) {
 	b := newBed(t, nil)
 	here, other := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
-	b.change(node1, func(s *provision.Spec) { s.CloudInit, s.Address = &provision.CloudInit{}, here })
+	b.change(node1, func(s *provision.Spec) {
+		s.CloudInit, s.Address = &provision.CloudInit{Datasource: provision.DatasourceEC2}, here
+	})
 	for ttl, want := range map[string]int{"": 400, "0": 400, "21601": 400, "x": 400, "60": 200} {
 		b.do(http.MethodPut, "/latest/api/token", "", nil, tokenTTLHeader, ttl).want(t, want)
 	}

@@ -41,7 +41,7 @@ func (c *Chain) withEC2(next http.Handler) http.Handler {
 
 // ec2 answers a machine that is known by its address.
 func (c *Chain) ec2(w http.ResponseWriter, r *http.Request, path string) {
-	spec, ok := c.asker(w, r)
+	card, spec, ok := c.asker(w, r)
 	if !ok {
 		return
 	}
@@ -57,7 +57,7 @@ func (c *Chain) ec2(w http.ResponseWriter, r *http.Request, path string) {
 		return
 	}
 	state := c.state(spec.MAC)
-	system := state.Has
+	system := state.Told()
 	if system == nil {
 		system = state.Writing
 	}
@@ -66,6 +66,7 @@ func (c *Chain) ec2(w http.ResponseWriter, r *http.Request, path string) {
 		refuse(w, err)
 		return
 	}
+	i.MAC = card
 	text, found := i.EC2().Get(path)
 	if !found {
 		http.Error(w, "there is no such metadata", http.StatusNotFound)
@@ -77,39 +78,47 @@ func (c *Chain) ec2(w http.ResponseWriter, r *http.Request, path string) {
 	}
 }
 
-// asker returns the machine that a request comes from, by its address: that of a lease, or
-// else the one that a file reserves. It never guesses, since the answer may have secrets.
-// If there is none, asker answers.
-func (c *Chain) asker(w http.ResponseWriter, r *http.Request) (*provision.Spec, bool) {
+// asker returns the card that a request comes from, and its machine, by its address: that
+// of a lease, or else the one that a file reserves. It never guesses, since the answer may
+// have secrets, and those of a machine that finds them elsewhere are not here at all. If
+// there is none, asker answers.
+func (c *Chain) asker(w http.ResponseWriter, r *http.Request) (provision.MAC, *provision.Spec, bool) {
 	for _, name := range []string{"X-Forwarded-For", "Forwarded", "Via"} {
 		if len(r.Header.Values(name)) > 0 {
 			// A proxy on a machine would give away what that machine is told.
 			http.Error(w, "a machine asks for its metadata itself, and not by way of a proxy", http.StatusForbidden)
-			return nil, false
+			return "", nil, false
 		}
 	}
 	addr := remoteAddr(r)
 	var card provision.MAC
+	held := false
 	if c.Holder != nil {
-		holder, err := c.Holder(r.Context(), addr)
-		if err != nil {
-			c.logger().Warn("the metadata of a machine cannot be served now", "address", addr, "error", err)
+		var err error
+		if card, held, err = c.Holder(r.Context(), addr); err != nil {
+			c.sayUntold("the metadata of a machine cannot be served now", "address", addr, "error", err)
 			http.Error(w, "who has this address cannot be found out now: ask again", http.StatusServiceUnavailable)
-			return nil, false
+			return "", nil, false
 		}
-		card = holder
 	}
-	if card == "" {
+	if !held {
 		card, _ = c.Site.ByAddress(addr)
 	}
 	if card != "" {
-		if spec := c.spec(card); spec != nil && spec.CloudInit != nil {
-			return spec, true
+		if spec := c.spec(card); spec != nil && spec.CloudInit != nil && spec.CloudInit.From().ByAddress() {
+			return card, spec, true
 		}
 	}
-	c.logger().Info(`no machine with "cloudInit" has this address by a lease of this server's DHCP or by its file, so its question for metadata had no answer`, "address", addr, "card", card, "path", printable(r.URL.Path))
+	c.sayUntold(`no machine whose "cloudInit" has the datasource "ec2" or "image" has this address by a lease of this server's DHCP or by its file, so its question for metadata had no answer`, "address", addr, "card", card, "path", printable(r.URL.Path))
 	http.Error(w, "there is no metadata for this address; the server's log says why", http.StatusNotFound)
-	return nil, false
+	return "", nil, false
+}
+
+// sayUntold logs why somebody got no metadata: one line a second, since anyone can ask.
+func (c *Chain) sayUntold(text string, args ...any) {
+	if c.refusals.take(time.Now(), 1) {
+		c.logger().Info(text, args...)
+	}
 }
 
 // giveToken gives a machine a token of version 2. It is good for this machine at this

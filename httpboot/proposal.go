@@ -19,6 +19,11 @@ func (c *Chain) proposal(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "read proposal: "+printable(err.Error()), http.StatusBadRequest)
 		return
 	}
+	// A person may take days, in which the image may change: its old pack is kept so long.
+	if kept := c.Depot.Keep(said.Proposal.Pack); !kept && (c.Others == nil || len(c.Others(localAddr(r.Context()))) == 0) {
+		http.Error(w, "the image's pack, which this machine would fetch, is not there any more, and nothing was written yet: restart the machine for a new plan", http.StatusConflict)
+		return
+	}
 	may, err := c.Tracker.Propose(r.Context(), mac, c.spec(mac), said.Proposal, said.Confirm, c.Tickets, secretOf(r))
 	if err != nil {
 		refuse(w, err)

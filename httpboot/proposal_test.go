@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -49,6 +50,7 @@ func TestAPlanWaitsForAPerson(t *testing.T) {
 	shared := &store.Memory{}
 	b.start(shared)
 	other := b.second(shared)
+	other.Others = func(netip.Addr) []string { return []string{"http://127.0.0.9"} } // which has the pack
 	b.change(node1, func(s *provision.Spec) { s.Confirm = true })
 	plan := b.claim(node1)
 	if !plan.Confirm {
@@ -122,4 +124,14 @@ func TestAPlanOutlivesTheServer(t *testing.T) {
 	if wait := b.propose(plan, proposalOf(plan)); wait != "" {
 		t.Errorf("after a restart of the server it has to wait: %s", wait)
 	}
+}
+
+// TestAPlanWhosePackIsGone is refused before the first write: while a person was waited
+// for, the image may have changed and its old pack be removed.
+func TestAPlanWhosePackIsGone(t *testing.T) {
+	b := newBed(t, nil)
+	plan := b.claim(node1)
+	said := proposalOf(plan)
+	said.Pack = "sha256:" + strings.Repeat("0", 64)
+	b.do(http.MethodPost, wire.ProposalPath, plan.Session, wire.ProposalRequest{Proposal: said}).want(t, http.StatusConflict, "nothing was written")
 }

@@ -71,10 +71,11 @@ func (c *Chain) nameOf(machine provision.MAC) string {
 }
 
 // note records something worth a line in the trace of exactly the machine that the
-// event names. It never waits for the store.
+// event names. What it says of a card is in force when it returns. It never waits for the
+// store.
 func (c *Chain) note(e provision.Event) {
 	e.Kind = provision.KindLog
-	if err := c.Tracker.Observe(e); err != nil {
+	if err := c.Tracker.Note(e); err != nil {
 		c.logger().Error("an event was lost", "machine", e.MAC, "event", e.Text, "error", err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"time"
 
 	"cloudlets/provision"
 	"cloudlets/provision/track"
@@ -100,14 +99,17 @@ func ends(e provision.Event) bool {
 	return e.Kind == provision.KindDone || e.Kind == provision.KindFailed
 }
 
-// take records one event of an agent, with the server's time, since the machine's
-// clock may be wrong.
+// take records one event of an agent, as far as it is the agent's to say, with the
+// server's time, since the machine's clock may be wrong.
 //
 // The event that ends an install is recorded only if the session still runs, and
 // ends it, in one transaction. So an install that was cancelled meanwhile does
 // not end well.
 func (c *Chain) take(r *http.Request, mac provision.MAC, e provision.Event) error {
-	e.MAC, e.Card, e.Time, e.By, e.ID = mac, "", time.Time{}, "", 0
+	e = provision.Event{
+		MAC: mac, Kind: e.Kind, Stage: e.Stage, Text: e.Text, Reason: e.Reason, Facts: e.Facts,
+		Progress: e.Progress, Again: e.Again, Report: e.Report,
+	}
 	if !ends(e) {
 		return c.Tracker.Record(r.Context(), e)
 	}

@@ -27,7 +27,8 @@ func (c *Chain) saysRunning(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, printable(err.Error()), http.StatusNotFound)
 		return
 	}
-	state, err := c.stateOf(r, mac, (*provision.System).RunningToken)
+	has := func(s provision.State) *provision.System { return s.Has }
+	state, err := c.stateOf(r, mac, has, (*provision.System).RunningToken)
 	if err != nil {
 		refuse(w, err)
 		return
@@ -49,23 +50,26 @@ func (c *Chain) saysRunning(w http.ResponseWriter, r *http.Request) {
 }
 
 // stateOf returns the state of a machine, if a request's path has the token of the system
-// which the machine has, and nil otherwise. While another system is installed, no token is
-// good. tokenOf makes the token of one purpose.
-func (c *Chain) stateOf(r *http.Request, mac provision.MAC, tokenOf func(*provision.System, provision.MAC, []byte) string) (*provision.State, error) {
+// on the machine's disk, and nil otherwise. From the first write of another system on, no
+// token is good. systemOf says which system that is, and tokenOf makes its token of one
+// purpose.
+func (c *Chain) stateOf(r *http.Request, mac provision.MAC, systemOf func(provision.State) *provision.System, tokenOf func(*provision.System, provision.MAC, []byte) string) (*provision.State, error) {
 	isOf := func(state provision.State) bool {
-		return state.Has != nil && !state.Installing() &&
-			subtle.ConstantTimeCompare([]byte(r.PathValue("token")), []byte(tokenOf(state.Has, state.MAC, c.Tracker.Key()))) == 1
+		system := systemOf(state)
+		return system != nil &&
+			subtle.ConstantTimeCompare([]byte(r.PathValue("token")), []byte(tokenOf(system, state.MAC, c.Tracker.Key()))) == 1
 	}
 	state := c.state(mac)
 	if isOf(state) {
 		return &state, nil
 	}
-	// Another server may have recorded the install a moment ago.
-	state, err := c.Tracker.Stored(r.Context(), c.machine(mac))
-	if err != nil || !isOf(state) {
+	// Another server may have recorded the install a moment ago. Otherwise the store may be
+	// behind this server, and still have the system before.
+	stored, err := c.Tracker.Stored(r.Context(), c.machine(mac))
+	if err != nil || !stored.Seen.After(state.Seen) || !isOf(stored) {
 		return nil, err
 	}
-	return &state, nil
+	return &stored, nil
 }
 
 // runningURLs are where a system says that it runs, one for each server. They are of

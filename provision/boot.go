@@ -64,9 +64,17 @@ type Booted struct {
 	Boot
 	// ID is different for each boot. See [Booted.FilesToken].
 	ID string `json:"id,omitempty"`
+	// Card is the network card that it boots by.
+	Card MAC `json:"card,omitempty"`
 	// Order is the time of the order that this boot uses up. It is zero if the
 	// machine's file says what it boots.
 	Order time.Time `json:"order,omitzero"`
+}
+
+// SameBoot says whether a machine that was told to boot something is told the same again,
+// by its file. A person's order is carried out once.
+func SameBoot(last *Booted, next Booted) bool {
+	return last != nil && last.Boot == next.Boot && last.Card == next.Card && last.Order.IsZero() && next.Order.IsZero()
 }
 
 // FilesToken is the secret by which a machine fetches the templates of the image that
@@ -99,7 +107,7 @@ var ErrNotBootable = errors.New("the machine cannot boot that")
 // CheckBoot returns an [ErrNotBootable] if a machine could not boot something.
 func CheckBoot(mac MAC, spec *Spec, b Boot) error {
 	refuse := func(format string, args ...any) error {
-		return fmt.Errorf("order %s of %s: %w: %s", b, mac, ErrNotBootable, fmt.Sprintf(format, args...))
+		return fmt.Errorf("%w: %s", ErrNotBootable, fmt.Sprintf(format, args...))
 	}
 	switch {
 	case spec == nil:

@@ -43,6 +43,10 @@ func (c *CloudInit) From() Datasource {
 	return c.Datasource
 }
 
+// ByAddress says whether a system with this datasource may ask the server for what it is
+// told with nothing but its address.
+func (d Datasource) ByAddress() bool { return d == DatasourceEC2 || d == DatasourceImage }
+
 // Shown returns a copy for people. It is without texts, which may have passwords.
 func (c *CloudInit) Shown() *CloudInit {
 	if c == nil {

@@ -281,6 +281,10 @@ type State struct {
 	// empty.
 	Pin  *Pin `json:"pin,omitempty"`
 	Wipe bool `json:"wipe,omitempty"`
+	// InstallID is the ID of the last install that ended well, see [System]. It stays when
+	// it is not known any more what the machine has: what was told to the system on its
+	// disk by that ID is still good.
+	InstallID string `json:"installID,omitempty"`
 	// Once is what a person ordered that the machine boots next, and only then. While an
 	// install is armed, there is none.
 	Once *BootOrder `json:"once,omitempty"`

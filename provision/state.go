@@ -79,6 +79,10 @@ func foldKind(s State, e Event) State {
 		if e.Order != nil {
 			s.Once = &BootOrder{Boot: *e.Order, By: e.By, At: e.Time}
 		}
+	case KindDHCP:
+		if e.Stage == StageFirmware { // the machine starts anew
+			s.Booted = nil
+		}
 	case KindDecision:
 		if e.Stage != "" { // not for somebody who only looked
 			s = s.booted(e.Booted)
@@ -105,6 +109,9 @@ func foldKind(s State, e Event) State {
 			s.Installs++
 			s.InstalledAt = e.Time
 			s.Has, s.Writing, s.Proposal, s.Report = s.written(e), nil, nil, e.Report.clone()
+			if s.Has != nil {
+				s.InstallID = s.Has.ID
+			}
 		}
 		s.Failure, s.Again = "", false
 		s = disarmed(s)

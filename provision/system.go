@@ -59,6 +59,19 @@ func (s *System) token(purpose string, mac MAC, key []byte) string {
 	return hex.EncodeToString(mark.Sum(nil)[:16])
 }
 
+// Told returns the system on a machine's disk as far as it is told by its install's ID
+// alone. After a restore from a backup it is not known what else it is. It is nil while
+// nothing was installed, or another system is being written.
+func (s State) Told() *System {
+	switch {
+	case s.Has != nil:
+		return s.Has
+	case s.InstallID == "" || s.Writing != nil:
+		return nil
+	}
+	return &System{ID: s.InstallID}
+}
+
 // InstanceID names a machine's system to cloud-init, which does its work once for each
 // name: "i-" and 17 digits, as Amazon's. Without a known install the name comes from the
 // machine's address.
@@ -82,6 +95,14 @@ func (s *Spec) System(pack string, key []byte) System {
 // filesystem. It is an HMAC (RFC 2104) and not a digest, since anyone who has a digest
 // can try which password was in the configuration. The key is the site's own secret.
 func (s *Spec) ConfigMark(key []byte) string {
+	told := s.CloudInit
+	if told != nil {
+		marked := *told
+		if marked.Datasource = told.From(); marked.Datasource != DatasourceSeed {
+			marked = CloudInit{Datasource: marked.Datasource} // the rest is not on the disk
+		}
+		told = &marked
+	}
 	text, err := json.Marshal(struct {
 		Config     manifest.Config
 		Hostname   string
@@ -91,7 +112,7 @@ func (s *Spec) ConfigMark(key []byte) string {
 		Filesystem string
 		SecureBoot SecureBoot
 		CloudInit  *CloudInit `json:",omitempty"` // so that the marks of machines without it stay
-	}{s.Config, s.Hostname, s.Address, s.Network, s.Cmdline, s.Filesystem, s.SecureBoot, s.CloudInit})
+	}{s.Config, s.Hostname, s.Address, s.Network, s.Cmdline, s.Filesystem, s.SecureBoot, told})
 	if err != nil {
 		panic(err) // these types can be marshalled
 	}

@@ -74,7 +74,9 @@ func (s *Server) cancel(r *http.Request) (any, error) {
 	}
 	before, _ := s.Tracker.State(mac)
 	spec := s.spec(mac)
-	if decision := provision.Decide(spec, before); decision.Action != provision.ActionInstall && !before.Installing() {
+	without := before
+	without.Once = nil // an order for the next boot only puts off an install
+	if decision := provision.Decide(spec, without); decision.Action != provision.ActionInstall && !before.Installing() {
 		return nil, refuse(http.StatusConflict, "there is no install of %s to cancel: %s", mac, decision.Reason)
 	}
 	err = s.Tracker.Cancel(r.Context(), mac, order.By, "the install was cancelled by "+order.By, s.Tickets)

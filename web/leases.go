@@ -31,7 +31,7 @@ type Lease struct {
 	// Without one the client is a stranger.
 	Machine provision.MAC `json:"machine,omitempty"`
 	Name    string        `json:"name,omitempty"`
-	// Hostname is what the client calls itself.
+	// Hostname is what the client calls itself, or else the name that DHCP gave it.
 	Hostname string `json:"hostname,omitempty"`
 	// Network is the one of this server's networks in which the address is.
 	Network string `json:"network,omitempty"`

@@ -122,7 +122,7 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 		Problems: s.problemsOf(state.MAC),
 		Failure:  state.Failure, Again: state.Again, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts, Once: state.Once,
 	}
-	if state.Booted != nil { // without its ID, which is secret
+	if state.Booted != nil { // its ID is for the server alone
 		row.Booted = &state.Booted.Boot
 	}
 	return row

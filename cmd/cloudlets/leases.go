@@ -20,7 +20,7 @@ func leasesCommand(socket *string) *cobra.Command {
 		Use: "leases [NAME|MAC|ADDRESS|SUBNET]...", Short: "List the addresses that DHCP gave out", GroupID: "server",
 		Long: `Leases lists which client has which address by DHCPv4 and DHCPv6, in the order of
 the addresses: those of all servers that share the store. HOSTNAME is what the
-client calls itself, SINCE how long it has had the address without a break, and
+client calls itself, or else the name that DHCP gave it, SINCE how long it has had the address without a break, and
 EXPIRES when the lease ends unless the client renews it. A lease that has ended
 is listed with --all; its client gets the same address again, as long as no other
 needs it. A client that is no machine of the site is a stranger.

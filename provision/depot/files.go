@@ -153,6 +153,13 @@ func (d *Depot) touch(f File) {
 	_ = os.Chtimes(d.Path(f.Digest), now, now)
 }
 
+// Keep keeps the file with a digest as one that is in use, and returns false if it is
+// not there any more.
+func (d *Depot) Keep(digest string) bool {
+	now := time.Now()
+	return isDigest(digest) && os.Chtimes(d.Path(digest), now, now) == nil
+}
+
 // sweep removes the files that are in no kit and were not used for keepUnused.
 // These include what an interrupted run has left. It also removes the records
 // of files that are gone. It must not run while kits are still to be made,

@@ -28,11 +28,12 @@ func TestHolder(t *testing.T) {
 		addr netip.Addr
 		at   time.Time
 		want string
+		held bool
 	}{
-		{addr, now, card.String()}, {addr, now.Add(time.Hour), ""}, {nobodys, now, ""}, {netip.MustParseAddr("10.0.0.2"), now, ""},
+		{addr, now, card.String(), true}, {addr, now.Add(time.Hour), "", false}, {nobodys, now, "", true}, {netip.MustParseAddr("10.0.0.2"), now, "", false},
 	} {
-		if got, err := kept.Holder(t.Context(), c.addr, c.at); err != nil || got.String() != c.want {
-			t.Errorf("%s at %v: %v, %v", c.addr, c.at, got, err)
+		if got, held, err := kept.Holder(t.Context(), c.addr, c.at); err != nil || got.String() != c.want || held != c.held {
+			t.Errorf("%s at %v: %v, %t, %v", c.addr, c.at, got, held, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package track
 
 import (
 	"context"
+	"fmt"
 
 	"cloudlets/provision"
 )
@@ -10,7 +11,7 @@ import (
 // replaces an earlier order, and is refused while an install is armed.
 func (t *Tracker) OrderBoot(ctx context.Context, mac provision.MAC, spec *provision.Spec, b provision.Boot, by string) error {
 	if err := provision.CheckBoot(mac, spec, b); err != nil {
-		return err
+		return fmt.Errorf("order %s of %s: %w", b, mac, err)
 	}
 	e := provision.Event{MAC: mac, Kind: provision.KindOrdered, By: by, Text: "boot " + b.String() + " ordered, once", Order: &b}
 	return t.RecordWith(ctx, e, func(state provision.State) error { return state.CheckNotArmed(b) }, nil)

@@ -33,7 +33,7 @@ func (t *Tracker) Cancel(ctx context.Context, mac provision.MAC, by, reason stri
 	choose := func(s provision.State) ([]provision.Event, error) {
 		if s.Installing() {
 			end := failed
-			if s.Stage == provision.StageConfirm {
+			if s.Stage == provision.StageConfirm && s.Confirmed == "" {
 				end.Reason = "the agent waited for its plan to be confirmed, so nothing was written"
 			}
 			return []provision.Event{disarmed, end}, nil
@@ -53,8 +53,8 @@ func (t *Tracker) Cancel(ctx context.Context, mac provision.MAC, by, reason stri
 // cancelInMemory changes the state at once, and has the events written as soon as
 // that is possible.
 func (t *Tracker) cancelInMemory(mac provision.MAC, choose choice, late func(store.Tx) error) []provision.Event {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.lock()
+	defer t.unlock()
 	m := t.machine(mac)
 	events, _ := choose(m.state) // this choice never refuses
 	for i := range events {

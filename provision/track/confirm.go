@@ -20,6 +20,13 @@ func (t *Tracker) Propose(ctx context.Context, mac provision.MAC, spec *provisio
 	e := provision.Event{MAC: mac, Kind: provision.KindPlan, Text: "will " + p.String(), Proposal: &p}
 	state, _ := t.State(mac)
 	asks = asks || state.Confirm || spec != nil && spec.Confirm
+	if !asks { // another server may have been told so a moment ago
+		stored, err := t.Stored(ctx, mac)
+		if err != nil {
+			return false, err
+		}
+		asks = stored.Confirm
+	}
 	if !asks {
 		return true, t.Record(ctx, e)
 	}
@@ -52,7 +59,7 @@ const noteWaiting = time.Minute
 // that share the store. The trace has no event of it.
 func (t *Tracker) stillWaits(mac provision.MAC) {
 	t.lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	m, now := t.machine(mac), t.clock()
 	if now.Sub(m.state.Heard) >= noteWaiting {
 		t.wait(m, waiting{Event: provision.Event{ID: t.takeID(), MAC: mac, Kind: provision.KindProgress, Time: now}})

@@ -68,7 +68,7 @@ func (t *Tracker) decide(ctx context.Context, mac provision.MAC, choose choice, 
 	for i := range d.ids {
 		d.ids[i] = t.takeID()
 	}
-	t.mu.Unlock()
+	t.unlock()
 
 	if err := t.store.Update(ctx, d.put); err != nil {
 		if d.refusal != nil {
@@ -89,7 +89,7 @@ func (t *Tracker) decide(ctx context.Context, mac provision.MAC, choose choice, 
 // on their own.
 func (t *Tracker) crowded(mac provision.MAC) []provision.MAC {
 	t.lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	if len(t.waitingOf(mac)) < min(t.store.Limits().Writes/8, maxPending) {
 		return nil
 	}

@@ -25,8 +25,8 @@ func (t *Tracker) Load(tx store.Tx) error {
 	}
 	t.checkClock(last)
 	t.lock()
-	defer t.mu.Unlock()
-	t.restored = restored != nil
+	defer t.unlock()
+	t.restored.Store(restored != nil)
 	read := make(map[provision.MAC]struct{}, len(t.machines))
 	err = tx.Scan(stateBucket, "", "", func(key string, value []byte) error {
 		mac := provision.MAC(key)
@@ -56,7 +56,7 @@ func (t *Tracker) Load(tx store.Tx) error {
 func (t *Tracker) Apply(changes []store.Change) {
 	w := t.decode(changes)
 	t.lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	w.events = slices.DeleteFunc(w.events, func(e provision.Event) bool { return !t.isNews(e) })
 	for _, c := range w.progress {
 		t.takeProgress(c)

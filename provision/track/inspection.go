@@ -35,7 +35,7 @@ func (t *Tracker) RecordInspection(ctx context.Context, e provision.Event, i Ins
 	t.wait(m, waiting{Event: e, also: func(tx store.Tx) error { return store.PutJSON(tx, inspectionBucket, string(e.MAC), i) }})
 	m.remember(e)
 	t.publish(e)
-	t.mu.Unlock()
+	t.unlock()
 	return t.flushMachine(ctx, e.MAC)
 }
 
@@ -88,7 +88,7 @@ func (t *Tracker) Forget(ctx context.Context, mac provision.MAC) error {
 		}
 	}
 	t.lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	t.remove(mac)
 	return nil
 }

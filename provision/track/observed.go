@@ -15,16 +15,30 @@ type observed struct {
 	lost   int // for which there was no room
 }
 
-// put adds an event. It returns false if too many wait.
-func (o *observed) put(e provision.Event) bool {
+// room is how many events may wait. Those of strangers have half of it, so that whoever
+// makes up many of them costs the machines of the site nothing.
+func room(known bool) int {
+	if known {
+		return maxPending
+	}
+	return maxPending / 2
+}
+
+// put adds an event, unless too many wait.
+func (o *observed) put(e provision.Event, known bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.events) >= maxPending {
+	if len(o.events) >= room(known) {
 		o.lost++
-		return false
+		return
 	}
 	o.events = append(o.events, e)
-	return true
+}
+
+func (o *observed) isEmpty() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.events) == 0 && o.lost == 0
 }
 
 func (o *observed) take() (events []provision.Event, lost int) {
@@ -41,16 +55,24 @@ func (t *Tracker) lock() {
 	t.takeObserved()
 }
 
+// unlock unlocks it. What was observed meanwhile is recorded first, since nobody else
+// waits to do that.
+func (t *Tracker) unlock() {
+	for {
+		t.mu.Unlock()
+		if t.observed.isEmpty() || !t.mu.TryLock() {
+			return
+		}
+		t.takeObserved()
+	}
+}
+
 // takeObserved records what was observed, as far as there is room. The caller holds mu.
 func (t *Tracker) takeObserved() {
 	events, lost := t.observed.take()
 	t.lost += lost
 	for _, e := range events {
-		room := maxPending
-		if !t.known(e.MAC) {
-			room /= 2
-		}
-		if t.waiting >= room {
+		if t.waiting >= room(t.known(e.MAC)) {
 			t.lost++
 			continue
 		}

@@ -16,20 +16,20 @@ func TestObserveDoesNotWaitForOthers(t *testing.T) {
 	}
 	defer tr.Close()
 	const mac provision.MAC = "02:00:00:00:00:01"
-	tr.mu.Lock()
+	tr.lock()
 	if err := tr.Observe(provision.Event{MAC: mac, Kind: provision.KindDHCP, Stage: provision.StageFirmware, Text: "DISCOVER"}); err != nil {
 		t.Error(err)
 	}
-	tr.mu.Unlock()
+	tr.unlock()
 	if state, known := tr.State(mac); !known || state.Stage != provision.StageFirmware {
 		t.Errorf("the state is %v, known %t", state.Stage, known)
 	}
 	// A later event of another kind comes after it.
-	tr.mu.Lock()
+	tr.lock()
 	if err := tr.Observe(provision.Event{MAC: mac, Kind: provision.KindDHCP, Stage: provision.StageFirmware, Text: "REQUEST"}); err != nil {
 		t.Error(err)
 	}
-	tr.mu.Unlock()
+	tr.unlock()
 	if err := tr.Record(t.Context(), provision.Event{MAC: mac, Kind: provision.KindHTTP, Stage: provision.StageKernel, Text: "script"}); err != nil {
 		t.Fatal(err)
 	}

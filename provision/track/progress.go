@@ -53,7 +53,7 @@ func (t *Tracker) ShareProgress(ctx context.Context) error {
 // ownProgress is the progress of the installs that report to this server.
 func (t *Tracker) ownProgress() map[provision.MAC]provision.Progress {
 	t.lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	own := make(map[provision.MAC]provision.Progress)
 	for mac := range t.progressing {
 		m, known := t.machines[mac]

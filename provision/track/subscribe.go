@@ -40,7 +40,7 @@ func (l *latest) add(e provision.Event) {
 // false if memory does not go back so far.
 func (t *Tracker) Latest(after uint64) (events []provision.Event, ok bool) {
 	t.lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	if after < t.latest.floor {
 		return nil, false
 	}
@@ -73,10 +73,10 @@ func (t *Tracker) Subscribe(ctx context.Context, mac provision.MAC) <-chan provi
 	s := &subscriber{mac: mac, events: make(chan provision.Event, subscriberQueue)}
 	t.lock()
 	t.subscribers[s] = struct{}{}
-	t.mu.Unlock()
+	t.unlock()
 	context.AfterFunc(ctx, func() {
 		t.lock()
-		defer t.mu.Unlock()
+		defer t.unlock()
 		t.unsubscribe(s)
 	})
 	return s.events

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cloudlets/provision"
@@ -80,14 +81,14 @@ type Tracker struct {
 
 	// states are the machines' states, by their MACs, for those who only read.
 	states sync.Map
+	// restored says that the store was once restored from a backup, so that a
+	// machine that is not in it may all the same have been installed.
+	restored atomic.Bool
 	// observed are events that wait for the lock.
 	observed observed
 
-	mu       sync.Mutex // guards the fields below; never held during a write. See lock.
-	machines map[provision.MAC]*machine
-	// restored says that the store was once restored from a backup, so that a
-	// machine that is not in it may all the same have been installed.
-	restored    bool
+	mu          sync.Mutex // guards the fields below; never held during a write. See lock.
+	machines    map[provision.MAC]*machine
 	waiting     int                        // events of all machines that wait to be written
 	progressing map[provision.MAC]struct{} // machines whose progress this server was told
 	strangers   int                        // of machines
@@ -159,7 +160,7 @@ func (t *Tracker) Record(ctx context.Context, e provision.Event) error {
 	}
 	t.lock()
 	full := t.recordSoon(e)
-	t.mu.Unlock()
+	t.unlock()
 	if !full {
 		return nil
 	}
@@ -190,6 +191,29 @@ func (t *Tracker) RecordWith(ctx context.Context, e provision.Event, allowed fun
 // wait to be written, Observe drops further ones, and [Tracker.Run] logs how many. It
 // refuses a durable event.
 func (t *Tracker) Observe(e provision.Event) error {
+	if err := t.observes(e); err != nil {
+		return err
+	}
+	if t.mu.TryLock() { // otherwise whoever has the lock takes it
+		t.takeObserved()
+		t.unlock()
+	}
+	return nil
+}
+
+// Note is an Observe that is in force when it returns. It waits for others who record,
+// so it is for what is rare.
+func (t *Tracker) Note(e provision.Event) error {
+	if err := t.observes(e); err != nil {
+		return err
+	}
+	t.lock()
+	t.unlock()
+	return nil
+}
+
+// observes lets an event wait for the lock.
+func (t *Tracker) observes(e provision.Event) error {
 	e, err := t.complete(e)
 	if err != nil {
 		return err
@@ -197,15 +221,7 @@ func (t *Tracker) Observe(e provision.Event) error {
 	if e.Durable() {
 		return fmt.Errorf("observe %s event of %s: it must be durable, use Record", e.Kind, e.MAC)
 	}
-	if !t.observed.put(e) {
-		return nil
-	}
-	if t.mu.TryLock() { // otherwise whoever has the lock next takes it
-		t.takeObserved()
-		t.mu.Unlock()
-	} else {
-		t.wake()
-	}
+	t.observed.put(e, t.known(e.MAC))
 	return nil
 }
 
@@ -213,7 +229,7 @@ func (t *Tracker) Observe(e provision.Event) error {
 // warnPause, except for the last time.
 func (t *Tracker) sayLost(last bool) {
 	t.lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	now := t.clock()
 	if t.lost == 0 || !last && now.Sub(t.lostSaid) < warnPause {
 		return
@@ -271,13 +287,7 @@ func (t *Tracker) State(mac provision.MAC) (provision.State, bool) {
 	if s, known := t.states.Load(mac); known {
 		return s.(*provision.State).Clone(), true
 	}
-	t.lock()
-	defer t.mu.Unlock()
-	m, known := t.machines[mac]
-	if !known {
-		return t.unseen(mac), false
-	}
-	return m.state.Clone(), true
+	return t.unseen(mac), false
 }
 
 // Stored returns the state of a machine as the store has it at this moment. Memory
@@ -294,7 +304,7 @@ func (t *Tracker) Stored(ctx context.Context, mac provision.MAC) (state provisio
 // States returns the states of all known machines, sorted by MAC.
 func (t *Tracker) States() []provision.State {
 	t.lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	states := make([]provision.State, 0, len(t.machines))
 	for _, m := range t.machines {
 		states = append(states, m.state.Clone())
@@ -346,5 +356,5 @@ func (t *Tracker) Disarm(ctx context.Context, mac provision.MAC, by, reason stri
 
 // unseen is the state of a machine of which nothing is known.
 func (t *Tracker) unseen(mac provision.MAC) provision.State {
-	return provision.State{MAC: mac, Stage: provision.StageNew, Restored: t.restored}
+	return provision.State{MAC: mac, Stage: provision.StageNew, Restored: t.restored.Load()}
 }

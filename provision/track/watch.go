@@ -13,7 +13,7 @@ type Watcher func(state provision.State, known bool)
 // for as long as the tracker is used.
 func (t *Tracker) Watch(w Watcher) {
 	t.lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	t.watchers = append(t.watchers, w)
 	for _, m := range t.machines {
 		w(m.state, true)
@@ -24,7 +24,7 @@ func (t *Tracker) Watch(w Watcher) {
 // something else that they look at calls it.
 func (t *Tracker) Tell(mac provision.MAC) {
 	t.lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	if m, known := t.machines[mac]; known {
 		t.changed(m)
 		return

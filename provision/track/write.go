@@ -199,7 +199,7 @@ func (t *Tracker) flushLane(ctx context.Context, l *lane, all bool) error {
 	if all {
 		rest = slices.Sorted(maps.Keys(l.dirty))
 	}
-	t.mu.Unlock()
+	t.unlock()
 	for more := true; more; {
 		var err error
 		l.writing.Lock()
@@ -234,7 +234,7 @@ func (t *Tracker) flushMachines(ctx context.Context, l *lane, rest []provision.M
 func (t *Tracker) flushSome(ctx context.Context, l *lane, macs []provision.MAC) (rest []provision.MAC, more bool, err error) {
 	t.lock()
 	w, rest := t.nextWrite(l, macs)
-	t.mu.Unlock()
+	t.unlock()
 	if w.empty() {
 		return nil, false, nil
 	}
@@ -254,7 +254,7 @@ func (t *Tracker) flushSome(ctx context.Context, l *lane, macs []provision.MAC) 
 // is room.
 func (t *Tracker) unwritten(l *lane, w write) {
 	t.lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	for _, mac := range w.forgotten {
 		if _, again := t.machines[mac]; !again {
 			l.forgotten[mac] = struct{}{}

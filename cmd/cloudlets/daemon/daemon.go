@@ -166,13 +166,15 @@ func (d *Daemon) leaseStore() leases.Leases {
 	return leases.Leases{Store: d.store, Log: d.Log, Server: d.members.Self().Name}
 }
 
-// holder is the network card that has an address by its lease, or "".
-func (d *Daemon) holder(ctx context.Context, addr netip.Addr) (provision.MAC, error) {
-	card, err := d.leaseStore().Holder(ctx, addr, time.Now())
+// holder is the network card that has an address by its lease, or "", and whether the
+// address has a lease.
+func (d *Daemon) holder(ctx context.Context, addr netip.Addr) (_ provision.MAC, held bool, err error) {
+	card, held, err := d.leaseStore().Holder(ctx, addr, time.Now())
 	if err != nil || card == nil {
-		return "", err
+		return "", held, err
 	}
-	return provision.MACFrom(card)
+	mac, err := provision.MACFrom(card)
+	return mac, held, err
 }
 
 // packOf is the digest of the pack of a machine's image, or "" as long as it is not
