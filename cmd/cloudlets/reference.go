@@ -38,10 +38,21 @@ which the server reports with file, line and column; the last good version of th
 
 `)
 	writeKeys(&b, site.MachineKeys())
-	b.WriteString("\n## cloudlets.json\n\nThe server's settings. Flags of `cloudlets serve` replace them. A relative path is one in the site.\n\n")
+	b.WriteString(`
+## Groups of machines
+
+` + "`machines/<name>.json`" + `, where the name is no MAC address, describes several machines. It has the keys above, and ` + "`machines`" + `: an object with a machine's
+MAC address by its number, or with an object that has ` + "`mac`" + ` and what that machine has for itself. [Groups](operation.md#groups) has the patterns.
+
+` + "```json\n" + groupExample + "\n```\n" + `
+`)
+	b.WriteString("## cloudlets.json\n\nThe server's settings. Flags of `cloudlets serve` replace them. A relative path is one in the site.\n\n")
 	writeKeys(&b, site.SettingsKeys())
 	return b.String()
 }
+
+// groupExample is the file of a group.
+const groupExample = `{"extends": "web", "hostname": "r3-{n:02}", "address": "10.0.3.{n+10}", "machines": {"1": "52:54:00:00:03:01", "4": {"mac": "52:54:00:00:03:04", "disk": {"serial": "S4EWNX0R123456"}}}}`
 
 // writeKeys writes a table of keys, and one for each object in it.
 func writeKeys(b *strings.Builder, keys []site.Key) {
