@@ -49,6 +49,10 @@ type Spec struct {
 	MoreAddresses []netip.Addr
 	// Config is the configuration of the machine's copy of the image.
 	Config manifest.Config
+	// Vars are values that templates see as env.vars, by names. They may be secret.
+	Vars map[string]any `json:",omitempty"`
+	// Tags are words by which people find machines, sorted; templates see them too.
+	Tags []string `json:",omitempty"`
 	// InstallOnce arms the machine's first install, without the verb install.
 	InstallOnce bool
 	Disk        DiskHints

@@ -62,6 +62,10 @@ type Spec struct {
 	CloudInit *provision.CloudInit `json:"cloudInit,omitempty"`
 	// Boot is what the machine boots while no install is to be done.
 	Boot *provision.Boot `json:"boot,omitempty"`
+	// Vars are the names of the variables that are given, sorted. Their values may be
+	// passwords.
+	Vars []string `json:"vars,omitempty"`
+	Tags []string `json:"tags,omitempty"`
 	// Args are the names of the arguments that are given, sorted.
 	Args []string `json:"args,omitempty"`
 }
@@ -97,7 +101,7 @@ func newSpec(spec *provision.Spec) *Spec {
 		Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
 		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry, Retry: spec.Retry, Confirm: spec.Confirm, Silent: spec.Silent,
 		Power: spec.Power.Shown(), CloudInit: spec.CloudInit.Shown(),
-		Args: slices.Sorted(maps.Keys(spec.Config.Args)),
+		Args: slices.Sorted(maps.Keys(spec.Config.Args)), Vars: slices.Sorted(maps.Keys(spec.Vars)), Tags: spec.Tags,
 	}
 	if spec.Address.IsValid() {
 		s.Address = spec.Address.String()

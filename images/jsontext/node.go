@@ -191,6 +191,11 @@ func (n *Node) Without(name string) *Node {
 	return &Node{doc: n.doc, offset: n.offset, value: members, index: indexOf(members)}
 }
 
+// Concat returns a list of the elements of two lists. It stands where the second one does.
+func Concat(first, second *Node) *Node {
+	return &Node{doc: second.doc, offset: second.offset, value: slices.Concat(first.Elements(), second.Elements())}
+}
+
 // With returns an object in which a member that it has has another value.
 func (n *Node) With(name string, value *Node) *Node {
 	at, has := n.index[name]

@@ -249,13 +249,13 @@ func (g *group) decode(m groupMember) (machineFile, jsontext.Problems) {
 
 // patterned are the keys of a group whose texts are patterns. Others have braces of their
 // own: templates, shell commands.
-var patterned = []string{"hostname", "address", "power", "network"}
+var patterned = []string{"hostname", "address", "power", "network", "vars"}
 
 // merge is what the file of a machine would say if it had one of its own.
 func (g *group) merge(m groupMember) (merged *jsontext.Node, problems jsontext.Problems) {
 	merged = g.common
 	if m.own != nil {
-		merged = jsontext.Merge(merged, m.own)
+		merged = mergeFiles(merged, m.own)
 	}
 	for _, key := range patterned {
 		value := merged.Child(key)

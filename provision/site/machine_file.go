@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,6 +54,8 @@ var machineFields = sync.OnceValue(func() fields[provision.Spec] {
 		"cloudInit": valueField("object", setCloudInit).with(cloudInitFields().keys(provision.CloudInit{})).says("What the machine's cloud-init is told.", "nothing", `{"userData": {"packages": ["nginx"]}}`),
 		"boot": valueField(`"local", or object`, setBoot).with(bootFields().keys(provision.FileBoot{})).
 			says("What the machine boots while no install is due: its own disk, or the kernel of an image as it is.", "its own disk", `{"kernel": "memtest"}`),
+		"vars":  valueField("object", setVars).says("Values of your own for templates, which see them as `env.vars`; those of profiles are merged by their names.", `{}`, `{"rack": 3, "ntp": ["10.0.0.54"]}`),
+		"tags":  listField(addTag).says("Words by which machines are found, and that templates see as `env.tags`; those of profiles are added.", `[]`, `["rack3", "database"]`),
 		"retry": numberField("a number of attempts", setRetry).says("How often an install that failed is tried again by itself.", strconv.Itoa(provision.DefaultRetry), `5`),
 	}
 })
@@ -98,6 +101,7 @@ func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsont
 		spec.Handover = defaultHandover(spec.SecureBoot)
 	}
 	slices.Sort(spec.Cards) // their order says nothing
+	slices.Sort(spec.Tags)
 	if low, high := spec.Disk.MinSize, spec.Disk.MaxSize; high != 0 && low > high {
 		at := merged.Locate("disk", "minSize")
 		problems = append(problems, at.Problem("minSize %s is more than maxSize %s: no disk can match", bytesize.Exact(low), bytesize.Exact(high)))
@@ -287,6 +291,37 @@ func parseIPv4(text string) (netip.Addr, error) {
 		return netip.Addr{}, fmt.Errorf("%s is an address that no host on a network can have", addr)
 	}
 	return addr, nil
+}
+
+func setVars(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
+	if !n.IsObject() {
+		return wants(n, "an object {…} of values")
+	}
+	s.Vars = nil
+	if vars, _ := n.Plain().(map[string]any); len(vars) > 0 {
+		s.Vars = vars
+	}
+	return nil
+}
+
+// maxTags bounds the tags of a machine.
+const maxTags = 64
+
+// tag is what a word is that a command line and a page can take as it is.
+var tag = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:=-]{0,62}$`)
+
+// addTag adds a tag, once: files and profiles may say the same.
+func addTag(s *provision.Spec, text string) error {
+	switch {
+	case !tag.MatchString(text):
+		return fmt.Errorf("%s is not a tag; want letters, digits and any of . _ : = -, at most 63", jsontext.Quoted(text))
+	case slices.Contains(s.Tags, text):
+		return nil
+	case len(s.Tags) == maxTags:
+		return fmt.Errorf("a machine can have at most %d tags", maxTags)
+	}
+	s.Tags = append(s.Tags, text)
+	return nil
 }
 
 func setRetry(s *provision.Spec, number json.Number) error {
