@@ -29,9 +29,10 @@ func (c *Chain) meet(card provision.MAC, text string) {
 	machine, named := c.Site.ByUUID(uuid)
 	switch {
 	case uuid != "" && uuid != before && named:
+		spec, _ := c.Site.Spec(machine)
 		c.note(provision.Event{
 			MAC: machine, Card: card, Text: "this machine has another network card, " + string(card),
-			Reason: fmt.Sprintf("%s has the UUID that the card shows", machine.File()), Facts: map[string]string{"uuid": text},
+			Reason: fmt.Sprintf("%s has the UUID that the card shows", spec.File()), Facts: map[string]string{"uuid": text},
 		})
 	case uuid != "" && before != "" && uuid != before:
 		c.note(provision.Event{

@@ -121,7 +121,7 @@ func CheckBoot(mac MAC, spec *Spec, b Boot) error {
 	case b.Image == "":
 		return refuse("no image is named; want a cloudlet of images/ that has the kernel")
 	case spec.SecureBoot == ByOwner:
-		return refuse("%s says \"secureBoot\": \"owner\", so its firmware starts only what the owner signed, and this server signs only what it made itself", mac.File())
+		return refuse("%s says \"secureBoot\": \"owner\", so its firmware starts only what the owner signed, and this server signs only what it made itself", spec.File())
 	}
 	return nil
 }
@@ -179,8 +179,8 @@ func (o *BootOrder) decide() Decision {
 }
 
 // decide decides about a boot that the machine's file names.
-func (f *FileBoot) decide(mac MAC) Decision {
-	return Decision{Action: f.action(), Boot: &f.Boot, Reason: fmt.Sprintf("boot %s, since %s says so", f.Boot, mac.File())}
+func (f *FileBoot) decide(file string) Decision {
+	return Decision{Action: f.action(), Boot: &f.Boot, Reason: fmt.Sprintf("boot %s, since %s says so", f.Boot, file)}
 }
 
 func (b Boot) action() Action {

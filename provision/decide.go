@@ -36,9 +36,9 @@ func Decide(spec *Spec, state State) Decision {
 	case spec.Image != "" && spec.InstallOnce && state.Installs == 0 && !state.Cancelled && !state.Restored:
 		return Decision{Action: ActionInstall, Reason: onceReason(spec, state)}
 	case spec.Boot != nil:
-		return spec.Boot.decide(spec.MAC)
+		return spec.Boot.decide(spec.File())
 	case spec.Image == "":
-		return Decision{Action: ActionLocal, Reason: fmt.Sprintf("%s names no image, so the machine boots from its own disk", spec.MAC.File())}
+		return Decision{Action: ActionLocal, Reason: fmt.Sprintf("%s names no image, so the machine boots from its own disk", spec.File())}
 	default:
 		return Decision{Action: ActionLocal, Reason: localReason(spec, state)}
 	}
@@ -71,7 +71,7 @@ func armedReason(spec *Spec, state State) string {
 
 func onceReason(spec *Spec, state State) string {
 	return fmt.Sprintf("%s says \"install\": \"once\", and no install of %s has succeeded yet%s",
-		spec.MAC.File(), spec.Image, afterFailure(state))
+		spec.File(), spec.Image, afterFailure(state))
 }
 
 func afterFailure(state State) string {
@@ -125,7 +125,7 @@ func CheckInstallable(mac MAC, spec *Spec) error {
 			mac, ErrNotInstallable, mac.File())
 	case spec.Image == "":
 		return fmt.Errorf("arm install of %s: %w: its file names no image; add \"image\": \"NAME\" to %s, with the name of a folder or tarball in images/",
-			mac, ErrNotInstallable, mac.File())
+			mac, ErrNotInstallable, spec.File())
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"net"
@@ -89,3 +90,7 @@ const MachinesDir = "machines"
 
 // File returns the path, in a site, of the file that describes the machine.
 func (m MAC) File() string { return MachinesDir + "/" + string(m) + ".json" }
+
+// File returns the path, in a site, of the file that describes the machine: its own, or
+// that of its group.
+func (s Spec) File() string { return cmp.Or(s.Group, s.MAC.File()) }

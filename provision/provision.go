@@ -26,6 +26,9 @@ type MAC string
 type Spec struct {
 	// MAC is the machine's primary address, which is the name of its file.
 	MAC MAC
+	// Group is the file of the site that describes the machine together with others,
+	// "machines/rack3.json"; "" if it has a file of its own.
+	Group string `json:",omitempty"` // so that digests of sites without groups stay
 	// Cards are the addresses of its further network cards, sorted. A packet or a
 	// request of any of them is the machine's.
 	Cards []MAC
@@ -46,6 +49,10 @@ type Spec struct {
 	MoreAddresses []netip.Addr
 	// Config is the configuration of the machine's copy of the image.
 	Config manifest.Config
+	// Vars are values that templates see as env.vars, by names. They may be secret.
+	Vars map[string]any `json:",omitempty"`
+	// Tags are words by which people find machines, sorted; templates see them too.
+	Tags []string `json:",omitempty"`
 	// InstallOnce arms the machine's first install, without the verb install.
 	InstallOnce bool
 	Disk        DiskHints

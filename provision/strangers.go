@@ -1,13 +1,13 @@
 package provision
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"cloudlets/provision/naming"
 )
 
 // Strangers is what a site does with machines that no file describes. The zero value
@@ -74,7 +74,8 @@ func (r *Rule) matches(have map[string]string, listening bool) (text string, mat
 			return fmt.Sprintf("wants %s %q, and it is %q", name, r.When[name], have[name]), false, false
 		}
 	}
-	if listening && (strings.Contains(r.Hostname, "{port}") && have["port"] == "" || strings.Contains(r.Hostname, "{switch}") && have["switch"] == "") {
+	name, err := naming.Parse(r.Hostname)
+	if listening && err == nil && (name.Has("port") && have["port"] == "" || name.Has("switch") && have["switch"] == "") {
 		return "makes a name of the switch, and no switch has said what it is yet", false, true
 	}
 	return "matches", true, false
@@ -105,22 +106,9 @@ func matchPattern(pattern, text string) bool {
 	return strings.HasSuffix(rest, parts[last])
 }
 
-// placeholder is an attribute's name, or n, in a pattern for names.
-var placeholder = regexp.MustCompile(`\{([^{}]*)\}`)
-
 // CheckNamePattern refuses a pattern for names that asks for what there is not.
 func CheckNamePattern(pattern string) error {
-	known := slices.Collect(maps.Keys(Inspection{}.Attributes()))
-	for _, found := range placeholder.FindAllStringSubmatch(pattern, -1) {
-		if found[1] != "n" && !slices.Contains(known, found[1]) {
-			slices.Sort(known)
-			return fmt.Errorf("{%s} is nothing that is found in a machine; there are {n} and {%s}", found[1], strings.Join(known, "}, {"))
-		}
-	}
-	if strings.ContainsAny(placeholder.ReplaceAllString(pattern, ""), "{}") {
-		return fmt.Errorf("%q has a brace without the other one; want a name such as \"r3-{port}\"", pattern)
-	}
-	return nil
+	return naming.Check(pattern, append([]string{"n"}, slices.Sorted(maps.Keys(Inspection{}.Attributes()))...)...)
 }
 
 // maxNumber bounds the numbers that are tried for "{n}".
@@ -129,28 +117,31 @@ const maxNumber = 100_000
 // Name makes the hostname of a stranger. taken says whether another machine has a name.
 // The site judges whether it is a hostname.
 func (r *Rule) Name(i Inspection, taken func(string) bool) (string, error) {
+	pattern, err := naming.Parse(r.Hostname)
+	if err != nil {
+		return "", err
+	}
 	have := i.Attributes()
-	var missing string
-	fill := func(n int) string {
-		return placeholder.ReplaceAllStringFunc(r.Hostname, func(p string) string {
-			name := strings.Trim(p, "{}")
+	fill := func(n int) (string, error) {
+		return pattern.Fill(func(name string) (string, error) {
 			if name == "n" {
-				return strconv.Itoa(n)
+				return strconv.Itoa(n), nil
 			}
 			value := hostnamePart(have[name])
 			if value == "" {
-				missing = cmp.Or(missing, name)
+				return "", fmt.Errorf("it has no %s", name)
 			}
-			return value
+			return value, nil
 		})
 	}
-	name := fill(1)
-	if missing != "" {
-		return "", fmt.Errorf("its name cannot be made of %q: it has no %s", r.Hostname, missing)
+	name, err := fill(1)
+	if err != nil {
+		return "", fmt.Errorf("its name cannot be made of %q: %w", r.Hostname, err)
 	}
-	numbered := strings.Contains(r.Hostname, "{n}")
-	for n := 2; numbered && taken(name) && n <= maxNumber; n++ {
-		name = fill(n)
+	for n := 2; pattern.Has("n") && taken(name) && n <= maxNumber; n++ {
+		if name, err = fill(n); err != nil {
+			return "", fmt.Errorf("its name cannot be made of %q: %w", r.Hostname, err)
+		}
 	}
 	if taken(name) {
 		return "", fmt.Errorf("its name would be %s, and another machine has that; a name made with {n} or {serial} is unique", name)

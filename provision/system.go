@@ -111,8 +111,11 @@ func (s *Spec) ConfigMark(key []byte) string {
 		Cmdline    string
 		Filesystem string
 		SecureBoot SecureBoot
-		CloudInit  *CloudInit `json:",omitempty"` // so that the marks of machines without it stay
-	}{s.Config, s.Hostname, s.Address, s.Network, s.Cmdline, s.Filesystem, s.SecureBoot, told})
+		// The marks of machines without these stay as they were before there were these.
+		CloudInit *CloudInit     `json:",omitempty"`
+		Vars      map[string]any `json:",omitempty"`
+		Tags      []string       `json:",omitempty"`
+	}{s.Config, s.Hostname, s.Address, s.Network, s.Cmdline, s.Filesystem, s.SecureBoot, told, s.Vars, s.Tags})
 	if err != nil {
 		panic(err) // these types can be marshalled
 	}

@@ -84,6 +84,23 @@ func TestConfigMarkTellsNothing(t *testing.T) {
 	}
 }
 
+// TestConfigMarkOfVarsAndTags: templates see them, so a machine whose file says other ones
+// is outdated. A machine without any has the mark that it had before there were any.
+func TestConfigMarkOfVarsAndTags(t *testing.T) {
+	key := []byte("key")
+	plain := provision.Spec{MAC: mac, Image: "web"}
+	empty, tagged, set := plain, plain, plain
+	empty.Vars, empty.Tags = map[string]any{}, []string{}
+	tagged.Tags = []string{"a"}
+	set.Vars = map[string]any{"rack": 3}
+	if plain.ConfigMark(key) != empty.ConfigMark(key) {
+		t.Error("no vars and empty ones differ")
+	}
+	if plain.ConfigMark(key) == tagged.ConfigMark(key) || plain.ConfigMark(key) == set.ConfigMark(key) {
+		t.Error("vars or tags are not in the mark")
+	}
+}
+
 func TestCheckDisk(t *testing.T) {
 	s := installed(t, provision.System{Image: "web@v1"})
 	spec := &provision.Spec{MAC: mac, Image: "web@v2"}

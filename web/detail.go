@@ -31,6 +31,8 @@ type Detail struct {
 // Spec is what a machine's file and the profiles that it extends say. The values
 // of the image's arguments are left out, since they may be passwords.
 type Spec struct {
+	// Group is the file that describes the machine together with others.
+	Group string `json:"group,omitempty"`
 	// MACs are those of the machine's further network cards.
 	MACs       []provision.MAC `json:"macs,omitempty"`
 	UUID       provision.UUID  `json:"uuid,omitempty"`
@@ -60,6 +62,10 @@ type Spec struct {
 	CloudInit *provision.CloudInit `json:"cloudInit,omitempty"`
 	// Boot is what the machine boots while no install is to be done.
 	Boot *provision.Boot `json:"boot,omitempty"`
+	// Vars are the names of the variables that are given, sorted. Their values may be
+	// passwords.
+	Vars []string `json:"vars,omitempty"`
+	Tags []string `json:"tags,omitempty"`
 	// Args are the names of the arguments that are given, sorted.
 	Args []string `json:"args,omitempty"`
 }
@@ -91,11 +97,11 @@ func newSpec(spec *provision.Spec) *Spec {
 		return nil
 	}
 	s := &Spec{
-		MACs: spec.Cards, UUID: spec.UUID, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
+		Group: spec.Group, MACs: spec.Cards, UUID: spec.UUID, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
 		Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
 		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry, Retry: spec.Retry, Confirm: spec.Confirm, Silent: spec.Silent,
 		Power: spec.Power.Shown(), CloudInit: spec.CloudInit.Shown(),
-		Args: slices.Sorted(maps.Keys(spec.Config.Args)),
+		Args: slices.Sorted(maps.Keys(spec.Config.Args)), Vars: slices.Sorted(maps.Keys(spec.Vars)), Tags: spec.Tags,
 	}
 	if spec.Address.IsValid() {
 		s.Address = spec.Address.String()

@@ -14,6 +14,8 @@ type Machine struct {
 	// Described says whether a file of the site describes the machine.
 	Described bool   `json:"described"`
 	Hostname  string `json:"hostname,omitempty"`
+	// Tags are those of its file and profiles, sorted.
+	Tags []string `json:"tags,omitempty"`
 	// Image is what the machine shall have, and Has what it has.
 	Image string  `json:"image,omitempty"`
 	Has   *System `json:"has,omitempty"`
@@ -121,6 +123,9 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 		Plan:     waitingPlan(state),
 		Problems: s.problemsOf(state.MAC),
 		Failure:  state.Failure, Again: state.Again, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts, Once: state.Once,
+	}
+	if spec != nil {
+		row.Tags = spec.Tags
 	}
 	if state.Booted != nil { // its ID is for the server alone
 		row.Booted = &state.Booted.Boot

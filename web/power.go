@@ -105,7 +105,7 @@ func (s *Server) switchable(r *http.Request) (*provision.Spec, error) {
 	case spec == nil:
 		return nil, refuse(http.StatusConflict, "%s cannot be switched: no file of the site describes it", mac)
 	case spec.Power.Kind() == "":
-		return nil, refuse(http.StatusConflict, "%s cannot be switched: add \"power\" with \"redfish\", \"ipmi\", \"wakeOnLAN\" or \"command\" to %s", mac, mac.File())
+		return nil, refuse(http.StatusConflict, "%s cannot be switched: add \"power\" with \"redfish\", \"ipmi\", \"wakeOnLAN\" or \"command\" to %s", mac, spec.File())
 	case s.Power == nil:
 		return nil, refuse(http.StatusNotImplemented, "this server switches no machines")
 	}

@@ -200,7 +200,7 @@ func (c *siteCheck) image(ctx context.Context, use site.ImageUse, specs []provis
 		return ctx.Err()
 	}
 	first := specs[at[0]].MAC
-	problem := jsontext.About(path.Join("images", filepath.Base(place)), "machines that use it: %d, first %s; none can boot it: %v", len(at), first.File(), err)
+	problem := jsontext.About(path.Join("images", filepath.Base(place)), "machines that use it: %d, first %s; none can boot it: %v", len(at), specs[at[0]].File(), err)
 	if use.EntryPoint != "" {
 		problem = c.site.Locate(first)("entrypoint").Problem("machines that say so: %d; the image %s cannot be booted by the entry point %q: %v", len(at), use.Image, use.EntryPoint, err)
 	}

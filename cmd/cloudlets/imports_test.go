@@ -62,6 +62,7 @@ var inside = map[string][]string{
 	"dhcp/v4":        {"dhcp", "dhcp/ether", "dhcp/ifwatch", "dhcp/serving", "dhcp/table"},
 	"dhcp/v6":        {"dhcp", "dhcp/ifwatch", "dhcp/serving"},
 
+	"provision/naming":        {"images/jsontext"},
 	"provision/power":         {},
 	"provision/power/redfish": {"provision/power"},
 	"provision/power/ipmi":    {"provision/power"},

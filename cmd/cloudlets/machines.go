@@ -32,7 +32,7 @@ such as node[1-20], it lists those.
 A machine is outdated if the system on its disk is not the one that it would
 get now. It is quiet if it was not heard for longer than its stage takes; the
 list then says the usual cause.`,
-		Example: "  cloudlets machines\n  cloudlets machines --outdated --image web\n  cloudlets machines 'node[1-20]' --watch\n  cloudlets machines node1 --json",
+		Example: "  cloudlets machines\n  cloudlets machines --outdated --image web\n  cloudlets machines --tag rack3\n  cloudlets machines 'node[1-20]' --watch\n  cloudlets machines node1 --json",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
 			names, err := expandNames(args)
 			if err != nil {
@@ -58,7 +58,7 @@ list then says the usual cause.`,
 // machineFilter selects machines.
 type machineFilter struct {
 	outdated, quiet, failed, installing, waiting, strangers bool
-	image                                                   string
+	image, tag                                              string
 }
 
 func (f *machineFilter) flags(cmd *cobra.Command) {
@@ -76,6 +76,7 @@ func (f *machineFilter) flags(cmd *cobra.Command) {
 		cmd.Flags().BoolVar(flag.to, flag.name, false, flag.help)
 	}
 	cmd.Flags().StringVar(&f.image, "image", "", "only machines whose file names this image, or that have it")
+	cmd.Flags().StringVar(&f.tag, "tag", "", "only machines that have this tag")
 	cmd.MarkFlagsMutuallyExclusive("outdated", "quiet", "failed", "installing", "armed", "strangers")
 }
 
@@ -93,6 +94,9 @@ func (f *machineFilter) list() roster.List {
 }
 
 func (f *machineFilter) has(m web.Machine) bool {
+	if f.tag != "" && !slices.Contains(m.Tags, f.tag) {
+		return false
+	}
 	return f.image == "" || m.Image == f.image || m.Has != nil && m.Has.Image == f.image
 }
 
@@ -236,6 +240,7 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 	row("name", m.Hostname)
 	row("address", m.Address)
 	row("image", m.Image)
+	row("tags", strings.Join(m.Tags, " "))
 	row("stage", stageText(m.Machine))
 	row("failure", m.Failure)
 	if m.Quiet != nil {

@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 	"testing"
+
+	"cloudlets/web"
 )
 
 func TestExpandNames(t *testing.T) {
@@ -20,5 +22,12 @@ func TestExpandNames(t *testing.T) {
 		if got, err := expandNames([]string{bad}); err == nil {
 			t.Errorf("%s: got %d names", bad, len(got))
 		}
+	}
+}
+
+func TestFilterByTag(t *testing.T) {
+	f := machineFilter{tag: "db"}
+	if !f.has(web.Machine{Tags: []string{"a", "db"}}) || f.has(web.Machine{Tags: []string{"dbx"}}) || f.has(web.Machine{}) {
+		t.Error("the filter has other machines than those with the tag")
 	}
 }

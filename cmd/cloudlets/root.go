@@ -92,7 +92,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupte
 	})
 	socket := root.PersistentFlags().String("socket", envOr(socketVariable, defaultSocket), "the daemon's socket (or $"+socketVariable+")")
 	root.AddGroup(&cobra.Group{ID: "server", Title: "The server:"}, &cobra.Group{ID: "machines", Title: "Machines:"}, &cobra.Group{ID: "images", Title: "Images:"})
-	root.AddCommand(serveCommand(socket), serversCommand(socket), networksCommand(socket), leasesCommand(socket), doctorCommand(socket), checkCommand(), caCommand(socket), backupCommand(socket), restoreCommand(), checkStoreCommand(), renderCommand(), chrootChildCommand(), mergeMetadataCommand())
+	root.AddCommand(serveCommand(socket), serversCommand(socket), networksCommand(socket), leasesCommand(socket), doctorCommand(socket), checkCommand(), referenceCommand(), caCommand(socket), backupCommand(socket), restoreCommand(), checkStoreCommand(), renderCommand(), chrootChildCommand(), mergeMetadataCommand())
 	root.AddCommand(imageCommands()...)
 	root.AddCommand(machineCommands(socket)...)
 	root.AddCommand(powerCommand(socket))

@@ -101,6 +101,24 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+func TestMembersReplaced(t *testing.T) {
+	n := parsed(t, "doc", "{\"a\": [\"x\", 1, {\"b\": \"x\"}],\n\"c\": \"y\"}")
+	at := n.Locate("c")
+	changed := n.With("a", n.Child("a").MapTexts(at, func(text string) string { return strings.ReplaceAll(text, "x", "z") }))
+	if got := fmt.Sprint(changed.Plain()); got != "map[a:[z 1 map[b:z]] c:y]" {
+		t.Errorf("got %s", got)
+	}
+	if got := fmt.Sprint(n.Plain()); got != "map[a:[x 1 map[b:x]] c:y]" {
+		t.Errorf("the first one is changed: %s", got)
+	}
+	if got := changed.Locate("a", "2", "b").Problem("here").Error(); got != "doc:2:6: here" {
+		t.Errorf("got %s", got)
+	}
+	if got := fmt.Sprint(n.Without("a").Plain(), n.Without("none") == n, n.With("none", n) == n); got != "map[c:y] true true" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestFromGo(t *testing.T) {
 	n, err := FromGo("args", map[string]any{"list": []int{1}})
 	if err != nil {

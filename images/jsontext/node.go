@@ -180,3 +180,56 @@ func indexOf(members []Member) map[string]int {
 	}
 	return index
 }
+
+// Without returns an object without one of its members.
+func (n *Node) Without(name string) *Node {
+	at, has := n.index[name]
+	if !has {
+		return n
+	}
+	members := slices.Delete(slices.Clone(n.Members()), at, at+1)
+	return &Node{doc: n.doc, offset: n.offset, value: members, index: indexOf(members)}
+}
+
+// Concat returns a list of the elements of two lists. It stands where the second one does.
+func Concat(first, second *Node) *Node {
+	return &Node{doc: second.doc, offset: second.offset, value: slices.Concat(first.Elements(), second.Elements())}
+}
+
+// With returns an object in which a member that it has has another value.
+func (n *Node) With(name string, value *Node) *Node {
+	at, has := n.index[name]
+	if !has {
+		return n
+	}
+	members := slices.Clone(n.Members())
+	members[at].Value, members[at].offset = value, value.offset
+	return &Node{doc: n.doc, offset: n.offset, value: members, index: n.index}
+}
+
+// MapTexts returns a value in which change has replaced each text, also those in lists and
+// objects. A text that is another one now stands at a place that is given, since it is not
+// written where it was made from.
+func (n *Node) MapTexts(at Place, change func(text string) string) *Node {
+	switch v := n.value.(type) {
+	case string:
+		if text := change(v); text != v {
+			return &Node{doc: at.doc, offset: at.offset, value: text}
+		}
+	case []*Node:
+		elements := make([]*Node, len(v))
+		for i, element := range v {
+			elements[i] = element.MapTexts(at, change)
+		}
+		return &Node{doc: n.doc, offset: n.offset, value: elements}
+	case []Member:
+		members := slices.Clone(v)
+		for i, m := range members {
+			if value := m.Value.MapTexts(at, change); value != m.Value {
+				members[i].Value, members[i].offset = value, value.offset
+			}
+		}
+		return &Node{doc: n.doc, offset: n.offset, value: members, index: n.index}
+	}
+	return n
+}

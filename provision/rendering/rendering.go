@@ -6,6 +6,7 @@ package rendering
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -23,8 +24,26 @@ type Renderer struct {
 	Spec     *provision.Spec
 	Manifest *manifest.Manifest
 	Render   images.Renderer
-	// Env is the configuration environment, see [Environment].
+	// Env is the configuration environment, see [Environment]. Templates also see the
+	// vars and tags of Spec, which are not in it: who keeps Env keeps no secrets of the
+	// machine's file.
 	Env map[string]any
+}
+
+// env is what templates see as "env".
+func (r Renderer) env() map[string]any {
+	env := maps.Clone(r.Env)
+	if env == nil {
+		env = make(map[string]any)
+	}
+	env["vars"], env["tags"] = map[string]any{}, []string{}
+	if r.Spec.Vars != nil {
+		env["vars"] = r.Spec.Vars
+	}
+	if r.Spec.Tags != nil {
+		env["tags"] = r.Spec.Tags
+	}
+	return env
 }
 
 // Facts are what the file of a machine does not say of it, and templates see.
@@ -101,7 +120,7 @@ func (r Renderer) image() *images.Image {
 // a template. An image without a name is called as the site has it.
 func (r Renderer) Image(ctx context.Context, image target.Image) (target.Image, error) {
 	render := func(ctx context.Context, template string) (string, error) {
-		return r.image().Cmdline(ctx, r.Render, template, r.Spec.Config, r.Env)
+		return r.image().Cmdline(ctx, r.Render, template, r.Spec.Config, r.env())
 	}
 	if r.Manifest.Name == "" {
 		image.Title = r.Spec.Image
@@ -118,20 +137,20 @@ func (r Renderer) Image(ctx context.Context, image target.Image) (target.Image, 
 // Cmdline is the command line of a kernel that is booted as it is, with the words that
 // the machine's file adds.
 func (r Renderer) Cmdline(ctx context.Context, kernel boot.Kernel) (string, error) {
-	line, err := r.image().Cmdline(ctx, r.Render, kernel.Cmdline, r.Spec.Config, r.Env)
+	line, err := r.image().Cmdline(ctx, r.Render, kernel.Cmdline, r.Spec.Config, r.env())
 	return boot.JoinWords(line, r.Spec.Cmdline), err
 }
 
 // Templates renders the image's templates and nothing else: files that a kernel that is
 // booted as it is fetches.
 func (r Renderer) Templates(ctx context.Context, tree images.Tree, names ...string) ([]images.File, error) {
-	return r.image().Render(ctx, tree, r.Render, names, r.Spec.Config, r.Env)
+	return r.image().Render(ctx, tree, r.Render, names, r.Spec.Config, r.env())
 }
 
 // Overlay renders the machine's own files: the image's templates, and with those what
 // configures its network. Warning says why its network will not be as its file says.
 func (r Renderer) Overlay(ctx context.Context, tree images.Tree) (overlay images.Overlay, warning, err error) {
-	if overlay, err = r.image().Overlay(ctx, tree, r.Render, r.Spec.Config, r.Env); err != nil {
+	if overlay, err = r.image().Overlay(ctx, tree, r.Render, r.Spec.Config, r.env()); err != nil {
 		return nil, nil, err
 	}
 	return withNetwork(overlay, r.Spec, tree)

@@ -374,7 +374,7 @@ func (r *Reviewer) known(mac provision.MAC) (found []Finding, checked bool) {
 	status := r.Images.Status(key)
 	if status.Err != nil && !status.Busy {
 		// Its place would have to be read from the file, for each row of a table.
-		return append(found, Finding{Problem: jsontext.About(mac.File(), "the image %s cannot be booted: %v", key, status.Err)}), true
+		return append(found, Finding{Problem: jsontext.About(spec.File(), "the image %s cannot be booted: %v", key, status.Err)}), true
 	}
 	if status.Kit == nil || status.Err != nil {
 		return found, false

@@ -115,7 +115,7 @@ func TestRulesForStrangersAreChecked(t *testing.T) {
 		`"when" is missing`:           `{"strangers": {"image": "debian", "rules": [{"profile": "web"}]}}`,
 		"neither":                     `{"strangers": {"image": "debian", "rules": [{"when": {"mac": "*"}}]}}`,
 		"nothing that is found":       `{"strangers": {"image": "debian", "rules": [{"when": {"prodct": "*"}, "profile": "web"}]}}`,
-		"{rack} is nothing":           `{"strangers": {"image": "debian", "rules": [{"when": {"mac": "*"}, "profile": "web", "name": "{rack}"}]}}`,
+		"there is no {rack} here":     `{"strangers": {"image": "debian", "rules": [{"when": {"mac": "*"}, "profile": "web", "name": "{rack}"}]}}`,
 		"names the profile":           `{"strangers": {"image": "debian", "rules": [{"when": {"mac": "*"}, "profile": "wbe"}]}}`,
 		`names the image "smal"`:      `{"strangers": {"image": "smal"}}`,
 	} {

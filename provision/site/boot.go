@@ -19,11 +19,15 @@ func setBoot(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
 		return wants(n, `"local", or an object such as {"kernel": "memtest"}`)
 	}
 	s.Boot.Kind = provision.BootKernel
-	return decodeObject(s, n, map[string]field[provision.Spec]{
-		"kernel":     textField(setBootImage),
-		"entrypoint": plainText(func(s *provision.Spec) *string { return &s.Boot.EntryPoint }),
-		"config":     setBootConfig,
-	})
+	return decodeObject(s.Boot, n, bootFields())
+}
+
+func bootFields() fields[provision.FileBoot] {
+	return fields[provision.FileBoot]{
+		"kernel":     textField(setBootImage).says("The image whose kernel is booted as it is.", `""`, `"memtest"`),
+		"entrypoint": plainText(func(b *provision.FileBoot) *string { return &b.EntryPoint }).says("The entry point of that image.", "the image's own default", `"efi"`),
+		"config":     valueField("object", setBootConfig).with(configFields().keys(provision.Spec{})).says("The configuration for that image.", `{}`, `{"args": {"tests": 3}}`),
+	}
 }
 
 func checkBootWord(text string) error {
@@ -37,17 +41,17 @@ func checkBootWord(text string) error {
 }
 
 // setBootImage reads the name of the image as "image" does.
-func setBootImage(s *provision.Spec, name string) error {
+func setBootImage(b *provision.FileBoot, name string) error {
 	var named provision.Spec
 	err := setImage(&named, name)
-	s.Boot.Image = named.Image
+	b.Image = named.Image
 	return err
 }
 
 // setBootConfig reads the configuration for that image.
-func setBootConfig(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
+func setBootConfig(b *provision.FileBoot, n *jsontext.Node) jsontext.Problems {
 	var configured provision.Spec
 	problems := setConfig(&configured, n)
-	s.Boot.Config = configured.Config
+	b.Config = configured.Config
 	return problems
 }

@@ -173,6 +173,69 @@ func BenchmarkReload(b *testing.B) {
 	}
 }
 
+// BenchmarkReloadGroups measures the same machines in groups of 40.
+func BenchmarkReloadGroups(b *testing.B) {
+	for _, n := range []int{1_000, 10_000} {
+		dir := b.TempDir()
+		put := func(name, text string) {
+			full := filepath.Join(dir, name)
+			if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+				b.Fatal(err)
+			}
+			if err := os.WriteFile(full, []byte(text), 0o644); err != nil {
+				b.Fatal(err)
+			}
+		}
+		rack := func(r, version int) {
+			var list strings.Builder
+			for i := r * 40; i < r*40+40; i++ {
+				fmt.Fprintf(&list, "\t\t\"%d\": \"02:00:00:%02x:%02x:%02x\",\n", i%40+1, i>>16, i>>8&255, i&255)
+			}
+			put(fmt.Sprintf("machines/rack%d.json", r), fmt.Sprintf(`{
+	// rack %d
+	"extends": "web", "hostname": "node-%d-{n:02}", "address": "10.%d.%d.{n+10}",
+	"config": {"args": {"role": "web", "weight": %d, "version": %d}},
+	"machines": {
+%s	},
+}`, r, r, r>>8, r&255, r, version, list.String()))
+		}
+		put("images/web/.cloudlet/manifest", "{}")
+		put("profiles/web.json", `{"image": "web", "disk": {"minSize": "8GB"}, "handover": "switch"}`)
+		for r := range n / 40 {
+			rack(r, 0)
+		}
+		settled := time.Now().Add(3 * time.Second)
+		b.Run(fmt.Sprintf("first/machines=%d", n), func(b *testing.B) {
+			for b.Loop() {
+				if got := len(openSite(b, dir).Specs()); got != n {
+					b.Fatalf("%d machines", got)
+				}
+			}
+		})
+		s := openSite(b, dir)
+		for time.Now().Before(settled) { // so that the files' times are trusted
+			time.Sleep(time.Until(settled))
+		}
+		s.Reload()
+		b.Run(fmt.Sprintf("one/machines=%d", n), func(b *testing.B) {
+			for i := 1; b.Loop(); i++ {
+				rack(n/80, i)
+				if !s.Reload() {
+					b.Fatal("the change is not seen")
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("profile/machines=%d", n), func(b *testing.B) {
+			for i := 1; b.Loop(); i++ {
+				put("profiles/web.json", fmt.Sprintf(`{"image": "web", "cmdline": "version=%d"}`, i))
+				if !s.Reload() {
+					b.Fatal("the change is not seen")
+				}
+			}
+		})
+	}
+}
+
 func openSite(b *testing.B, dir string) *site.Site {
 	b.Helper()
 	s, err := site.Open(dir, nil)

@@ -10,6 +10,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 
 	"cloudlets/images/bytesize"
 	"cloudlets/images/jsontext"
@@ -20,15 +21,21 @@ import (
 // [checkCloudInit] looks at the whole.
 func setCloudInit(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
 	s.CloudInit = &provision.CloudInit{}
-	return decodeObject(s.CloudInit, n, map[string]field[provision.CloudInit]{
-		"userData":       cloudConfig(func(c *provision.CloudInit) *string { return &c.UserData }),
-		"vendorData":     cloudConfig(func(c *provision.CloudInit) *string { return &c.VendorData }),
-		"userDataFile":   textField(func(c *provision.CloudInit, v string) error { c.UserDataFile = v; return checkSiteFile(v) }),
-		"vendorDataFile": textField(func(c *provision.CloudInit, v string) error { c.VendorDataFile = v; return checkSiteFile(v) }),
-		"sshKeys":        listField(addSSHKey),
-		"datasource":     textField(setDatasource),
-	})
+	return decodeObject(s.CloudInit, n, cloudInitFields())
 }
+
+var cloudInitFields = sync.OnceValue(func() fields[provision.CloudInit] {
+	return fields[provision.CloudInit]{
+		"userData":       cloudConfig(func(c *provision.CloudInit) *string { return &c.UserData }).says("The user data: a text, or an object, which becomes #cloud-config.", `""`, `{"packages": ["nginx"]}`),
+		"vendorData":     cloudConfig(func(c *provision.CloudInit) *string { return &c.VendorData }).says("The vendor data, in the same way.", `""`, `{"timezone": "Europe/Vienna"}`),
+		"userDataFile":   textField(func(c *provision.CloudInit, v string) error { c.UserDataFile = v; return checkSiteFile(v) }).says("A file of the site with the user data, instead.", `""`, `"cloud-init/web.yaml"`),
+		"vendorDataFile": textField(func(c *provision.CloudInit, v string) error { c.VendorDataFile = v; return checkSiteFile(v) }).says("A file of the site with the vendor data, instead.", `""`, `"cloud-init/vendor.yaml"`),
+		"sshKeys":        listField(addSSHKey).says("Public keys of the image's default user.", `[]`, `["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g ann@desk"]`),
+		"datasource": choiceField(func(c *provision.CloudInit, name string) { c.Datasource = provision.Datasource(name) },
+			string(provision.DatasourceSeed), string(provision.DatasourceHTTP), string(provision.DatasourceEC2), string(provision.DatasourceImage), "").
+			says("Where cloud-init on the installed system finds all this.", `""`, `"ec2"`),
+	}
+})
 
 // checkCloudInit refuses keys that do not go together.
 func checkCloudInit(c *provision.CloudInit) error {
@@ -44,7 +51,7 @@ func checkCloudInit(c *provision.CloudInit) error {
 
 // cloudConfig reads a text for cloud-init, or an object that becomes "#cloud-config".
 func cloudConfig(to func(*provision.CloudInit) *string) field[provision.CloudInit] {
-	return func(c *provision.CloudInit, n *jsontext.Node) jsontext.Problems {
+	return valueField("text, or object", func(c *provision.CloudInit, n *jsontext.Node) jsontext.Problems {
 		if text, ok := n.Text(); ok {
 			*to(c) = text
 			return nil
@@ -55,7 +62,7 @@ func cloudConfig(to func(*provision.CloudInit) *string) field[provision.CloudIni
 		text, err := yamlOf(n.Plain())
 		*to(c) = "#cloud-config\n" + text
 		return refused(n, err)
-	}
+	})
 }
 
 // yamlOf writes a value as JSON that YAML 1.1 reads as the same value. YAML is almost a
@@ -113,11 +120,6 @@ func addSSHKey(c *provision.CloudInit, line string) error {
 		}
 	}
 	return errors.New(`that is not a public key; want a line of authorized_keys, such as "ssh-ed25519 AAAA… ann@desk"`)
-}
-
-func setDatasource(c *provision.CloudInit, name string) error {
-	c.Datasource = provision.Datasource(name)
-	return oneOf(name, string(provision.DatasourceSeed), string(provision.DatasourceHTTP), string(provision.DatasourceEC2), string(provision.DatasourceImage), "")
 }
 
 // checkSiteFile refuses a path that is not one in the site.

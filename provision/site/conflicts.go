@@ -150,6 +150,14 @@ func (c claims) without(s provision.Spec) provision.Spec {
 	return s
 }
 
+// fileOf is the file that describes a machine of the site.
+func (r *siteReader) fileOf(mac provision.MAC) string {
+	if file, in := r.grouped[mac]; in {
+		return file
+	}
+	return mac.File()
+}
+
 // checkAddresses reports reserved addresses that are in no network's subnet. The
 // files stand: the machine gets an address of the pool. Without "networks" the
 // subnet is not known here.
@@ -160,7 +168,7 @@ func (r *siteReader) checkAddresses(v *view) {
 	}
 	for a, mac := range v.machines.byAddress {
 		if !slices.ContainsFunc(networks, func(n Network) bool { return n.Subnet.Contains(a) }) {
-			r.reportOf(mac, jsontext.About(mac.File(), "address %s is in the subnet of no network in %s: change it, or add its network there", a, SettingsFile))
+			r.reportOf(mac, jsontext.About(r.fileOf(mac), "address %s is in the subnet of no network in %s: change it, or add its network there", a, SettingsFile))
 		}
 	}
 }
@@ -175,7 +183,7 @@ func (r *siteReader) checkImages(v *view) {
 		}
 		hint := jsontext.DidYouMean(image, names)
 		for _, mac := range machines {
-			r.reportOf(mac, jsontext.About(mac.File(), "image %q is not in %s/: put a directory or tarball of that name there%s", image, imagesDir, hint))
+			r.reportOf(mac, jsontext.About(r.fileOf(mac), "image %q is not in %s/: put a directory or tarball of that name there%s", image, imagesDir, hint))
 		}
 	}
 	for i := range v.machines.specs {
@@ -185,7 +193,7 @@ func (r *siteReader) checkImages(v *view) {
 		}
 		if _, there := v.imagePath(s.Boot.Image); !there {
 			hint := jsontext.DidYouMean(s.Boot.Image, names)
-			r.reportOf(s.MAC, jsontext.About(s.MAC.File(), "\"boot\" names the kernel of %q, which is not in %s/: put a directory or tarball of that name there%s", s.Boot.Image, imagesDir, hint))
+			r.reportOf(s.MAC, jsontext.About(s.File(), "\"boot\" names the kernel of %q, which is not in %s/: put a directory or tarball of that name there%s", s.Boot.Image, imagesDir, hint))
 		}
 	}
 }

@@ -88,11 +88,25 @@ func (r *siteReader) resolve(doc *document, chain []string) (*jsontext.Node, jso
 		profile, wrong := r.profile(ref, chain)
 		problems = append(problems, wrong...)
 		if profile != nil {
-			base = jsontext.Merge(base, profile)
+			base = mergeFiles(base, profile)
 		}
 	}
-	doc.done, doc.merged, doc.wrong = true, jsontext.Merge(base, doc.root), problems
+	doc.done, doc.merged, doc.wrong = true, mergeFiles(base, doc.root), problems
 	return doc.merged, doc.wrong
+}
+
+// mergeFiles lays a file over what it extends. Tags are added to those that are there;
+// null takes them away.
+func mergeFiles(base, over *jsontext.Node) *jsontext.Node {
+	merged := jsontext.Merge(base, over)
+	if base == nil {
+		return merged
+	}
+	was, more := base.Child("tags"), over.Child("tags")
+	if was == nil || more == nil || !was.IsArray() || !more.IsArray() {
+		return merged
+	}
+	return merged.With("tags", jsontext.Concat(was, more))
 }
 
 // profile resolves one profile for the file that names it.

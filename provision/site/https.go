@@ -41,15 +41,15 @@ const (
 
 // httpsField reads true, false, or an object.
 func httpsField(site string) field[Settings] {
-	table := map[string]field[HTTPSSettings]{
-		"port":       numberField("a number of a TCP port", setHTTPSPort),
-		"firmware":   boolField(func(h *HTTPSSettings, v bool) { h.Firmware = v }),
-		"generation": numberField("a number from 1", setGeneration),
-		"cert":       folderField(site, func(h *HTTPSSettings) *string { return &h.Cert }),
-		"key":        folderField(site, func(h *HTTPSSettings) *string { return &h.Key }),
-		"ca":         folderField(site, func(h *HTTPSSettings) *string { return &h.CA }),
+	table := fields[HTTPSSettings]{
+		"port":       numberField("a number of a TCP port", setHTTPSPort).says("Where the server listens.", strconv.Itoa(defaultHTTPSPort), `8443`),
+		"firmware":   boolField(func(h *HTTPSSettings, v bool) { h.Firmware = v }).says("Whether all UEFI firmware gets https URLs, and must trust the authority.", `false`, `true`),
+		"generation": numberField("a number from 1", setGeneration).says("The number of the site's own authority; the next number makes another one.", "the first", `2`),
+		"cert":       folderField(site, func(h *HTTPSSettings) *string { return &h.Cert }).says("A file in PEM form with a certificate of your own for the server.", `""`, `"tls/server.pem"`),
+		"key":        folderField(site, func(h *HTTPSSettings) *string { return &h.Key }).says("The file with its private key.", `""`, `"tls/server.key"`),
+		"ca":         folderField(site, func(h *HTTPSSettings) *string { return &h.CA }).says("The file with the certificate that machines trust.", `""`, `"tls/ca.pem"`),
 	}
-	return func(dst *Settings, n *jsontext.Node) jsontext.Problems {
+	return valueField("true, false, or object", func(dst *Settings, n *jsontext.Node) jsontext.Problems {
 		https := HTTPSSettings{Port: defaultHTTPSPort}
 		if on, isBool := n.Bool(); isBool {
 			if dst.HTTPS = (HTTPSSettings{}); on {
@@ -68,7 +68,7 @@ func httpsField(site string) field[Settings] {
 		https.Generation = cmp.Or(https.Generation, 1)
 		dst.HTTPS = https
 		return problems
-	}
+	}).with(table.keys(HTTPSSettings{Port: defaultHTTPSPort}))
 }
 
 // check refuses settings that do not go together.

@@ -25,6 +25,12 @@ func (s *Site) merged(mac provision.MAC) *jsontext.Node {
 		file = read
 	}
 	root, problems, found, _ := r.readFile(file)
+	if spec, ok := r.last.machines.spec(mac); ok && spec.Group != "" {
+		if merged := r.mergedInGroup(mac, spec.Group); merged != nil {
+			return merged
+		}
+		file, found = spec.Group, false
+	}
 	if found && len(problems) == 0 {
 		doc := newDocument(file, root, nil)
 		if len(doc.extends) > 0 {
@@ -36,4 +42,14 @@ func (s *Site) merged(mac provision.MAC) *jsontext.Node {
 	}
 	empty, _ := jsontext.FromGo(file, map[string]any{}) // an empty object has always a JSON form
 	return empty
+}
+
+// mergedInGroup is merged for a machine of a group, or nil if the group is broken by now.
+func (r *siteReader) mergedInGroup(mac provision.MAC, file string) *jsontext.Node {
+	root, problems, found, _ := r.readFile(file)
+	if !found {
+		return nil
+	}
+	r.readProfiles()
+	return r.newGroup(file, root, problems).inGroup(mac)
 }

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"cloudlets/images/bytesize"
 	"cloudlets/images/jsontext"
@@ -17,47 +19,58 @@ import (
 )
 
 // machineFields are the keys of a machine file and of a profile.
-func machineFields() map[string]field[provision.Spec] {
-	return map[string]field[provision.Spec]{
-		"description": ignored[provision.Spec](),
-		"extends":     anything[provision.Spec], // merged in before
-		"macs":        listField(addCard),
-		"uuid":        textField(setUUID),
-		"image":       textField(setImage),
-		"entrypoint":  plainText(func(s *provision.Spec) *string { return &s.EntryPoint }),
-		"hostname":    textField(setHostname),
-		"address":     setAddresses,
-		"install":     textField(setInstall),
-		"disk":        objectField(func(s *provision.Spec) *provision.DiskHints { return &s.Disk }, diskFields()),
-		"wipe":        anything[provision.Spec], // see noticeWipe
-		"filesystem":  textField(setFilesystem),
-		"handover":    textField(setHandover),
-		"cmdline":     plainText(func(s *provision.Spec) *string { return &s.Cmdline }),
-		"secureBoot":  setSecureBoot,
-		"https":       boolField(func(s *provision.Spec, v bool) { s.HTTPS = &v }),
-		"quirks":      objectField(func(s *provision.Spec) *provision.Quirks { return &s.Quirks }, quirkFields()),
-		"config":      setConfig,
-		"network":     setMachineNetwork,
-		"running":     boolField(func(s *provision.Spec, v bool) { s.Silent = !v }),
-		"bootEntry":   boolField(func(s *provision.Spec, v bool) { s.BootEntry = v }),
-		"confirm":     boolField(func(s *provision.Spec, v bool) { s.Confirm = v }),
-		"power":       setPower,
-		"cloudInit":   setCloudInit,
-		"boot":        setBoot,
-		"retry":       numberField("a number of attempts", setRetry),
+var machineFields = sync.OnceValue(func() fields[provision.Spec] {
+	return fields[provision.Spec]{
+		"description": description[provision.Spec](),
+		"extends": valueField("text, or list of texts", anything[provision.Spec]). // merged in before
+												says("The profiles whose keys count too: one name, or several, of which a later one replaces what an earlier one says.", `[]`, `"web"`),
+		"macs":       listField(addCard).says("The MAC addresses of the machine's further network cards; the file's name is the first one.", `[]`, `["52:54:00:12:34:57"]`),
+		"uuid":       textField(setUUID).says("The machine's UUID, by which a network card that is in no file is known as the machine's.", `""`, `"4c4c4544-0042-3510-8052-b4c04f564433"`),
+		"image":      textField(setImage).says("The image that is installed, a name in images/; with @ and a revision for a repository.", `""`, `"debian-12@v1.2"`),
+		"entrypoint": plainText(func(s *provision.Spec) *string { return &s.EntryPoint }).says("The entry point of the image that is started.", "the image's own default", `"linux"`),
+		"hostname":   textField(setHostname).says("The machine's name.", `""`, `"node1"`),
+		"address":    valueField("text, or list of texts", setAddresses).says("The address that DHCP reserves for the machine; a list has one for each network.", `[]`, `"10.0.0.11"`),
+		"install": choiceField(func(s *provision.Spec, when string) { s.InstallOnce = when == "once" }, "once", "never", "").
+			says("Whether the machine's first install is armed without the verb install.", `"never"`, `"once"`),
+		"disk": objectField(func(s *provision.Spec) *provision.DiskHints { return &s.Disk }, diskFields()).
+			says("Which disk is written: the one that matches every hint.", "the machine's only disk that is not removable", `{"model": "SAMSUNG MZ7LH960", "maxSize": "1TB"}`),
+		"wipe": valueField("nothing", anything[provision.Spec]). // see noticeWipe
+										says("Does nothing any more: `cloudlets install NAME --wipe` lets one install overwrite a disk that is not empty.", "", `false`),
+		"filesystem": choiceField(func(s *provision.Spec, name string) { s.Filesystem = name }, "ext4", "xfs", "btrfs").
+			says("The filesystem of the root.", `"ext4"`, `"xfs"`),
+		"handover": choiceField(func(s *provision.Spec, name string) { s.Handover = provision.Handover(name) }, string(provision.Switch), string(provision.Reboot), string(provision.Kexec), string(provision.PowerOff)).
+			says("What the installer does when the disk is complete: make it the root of the running kernel, or start anew.", `switch; with "secureBoot": "owner" reboot`, `"reboot"`),
+		"cmdline":    plainText(func(s *provision.Spec) *string { return &s.Cmdline }).says("Words that are added to the kernel's command line.", `""`, `"console=ttyS1,115200"`),
+		"secureBoot": valueField(`true, false, "shim" or "owner"`, setSecureBoot).says("Who signed what the machine's firmware starts: Microsoft, by way of shim (true is the same), or you.", `false`, `"shim"`),
+		"https":      boolField(func(s *provision.Spec, v bool) { s.HTTPS = &v }).says("Whether the machine boots by HTTPS, where the server has it; true needs firmware that trusts the server.", "the agent does, the firmware as cloudlets.json says", `true`),
+		"quirks":     objectField(func(s *provision.Spec) *provision.Quirks { return &s.Quirks }, quirkFields()).says("What the machine's firmware needs otherwise than usual.", `{}`, `{"oneStep": true}`),
+		"config":     valueField("object", setConfig).with(configFields().keys(provision.Spec{})).says("The configuration of the machine's copy of the image.", `{}`, `{"args": {"role": "a web server"}, "dns": {"nameservers": ["10.0.0.53"]}}`),
+		"network": valueField("object", setMachineNetwork).with(machineNetworkFields().keys(provision.Network{})).
+			says("The network of the installed system.", "as the image has it", `{"interfaces": [{"mac": "52:54:00:12:34:56", "dhcp": true}]}`),
+		"running":   boolField(func(s *provision.Spec, v bool) { s.Silent = !v }).says("Whether the installed system tells the server that it runs.", `true`, `false`),
+		"bootEntry": boolField(func(s *provision.Spec, v bool) { s.BootEntry = v }).says("Whether an install puts the disk into the boot order of UEFI firmware.", `false`, `true`),
+		"confirm":   boolField(func(s *provision.Spec, v bool) { s.Confirm = v }).says("Whether each install tells what it will do, and waits for `cloudlets confirm` before its first write.", `false`, `true`),
+		"power":     valueField("object", setPower).with(powerFields().keys(provision.Power{})).says("How the machine is switched on and off from afar.", "not at all", `{"redfish": "https://10.9.0.14", "user": "admin", "passwordFile": "secrets/node14"}`),
+		"cloudInit": valueField("object", setCloudInit).with(cloudInitFields().keys(provision.CloudInit{})).says("What the machine's cloud-init is told.", "nothing", `{"userData": {"packages": ["nginx"]}}`),
+		"boot": valueField(`"local", or object`, setBoot).with(bootFields().keys(provision.FileBoot{})).
+			says("What the machine boots while no install is due: its own disk, or the kernel of an image as it is.", "its own disk", `{"kernel": "memtest"}`),
+		"vars":  valueField("object", setVars).says("Values of your own for templates, which see them as `env.vars`; those of profiles are merged by their names.", `{}`, `{"rack": 3, "ntp": ["10.0.0.54"]}`),
+		"tags":  listField(addTag).says("Words by which machines are found, and that templates see as `env.tags`; those of profiles are added.", `[]`, `["rack3", "database"]`),
+		"retry": numberField("a number of attempts", setRetry).says("How often an install that failed is tried again by itself.", strconv.Itoa(provision.DefaultRetry), `5`),
 	}
-}
+})
 
-func diskFields() map[string]field[provision.DiskHints] {
-	return map[string]field[provision.DiskHints]{
-		"serial":     hintText(func(d *provision.DiskHints) *string { return &d.Serial }),
-		"wwn":        hintText(func(d *provision.DiskHints) *string { return &d.WWN }),
-		"model":      hintText(func(d *provision.DiskHints) *string { return &d.Model }),
-		"transport":  textField(setTransport),
-		"byPath":     hintText(func(d *provision.DiskHints) *string { return &d.ByPath }),
-		"minSize":    sizeField(func(d *provision.DiskHints) *int64 { return &d.MinSize }),
-		"maxSize":    sizeField(func(d *provision.DiskHints) *int64 { return &d.MaxSize }),
-		"rotational": boolField(func(d *provision.DiskHints, v bool) { d.Rotational = &v }),
+func diskFields() fields[provision.DiskHints] {
+	return fields[provision.DiskHints]{
+		"serial":    hintText(func(d *provision.DiskHints) *string { return &d.Serial }).says("The disk's serial number.", "any", `"S4EWNX0R123456"`),
+		"wwn":       hintText(func(d *provision.DiskHints) *string { return &d.WWN }).says("The disk's World Wide Name.", "any", `"0x5002538e40b6c1d5"`),
+		"model":     hintText(func(d *provision.DiskHints) *string { return &d.Model }).says("The disk's model.", "any", `"SAMSUNG MZ7LH960"`),
+		"transport": choiceField(func(d *provision.DiskHints, name string) { d.Transport = name }, "nvme", "sata", "sas", "usb", "virtio", "mmc", "").says("What connects the disk.", "any", `"nvme"`),
+		"byPath":    hintText(func(d *provision.DiskHints) *string { return &d.ByPath }).says("The disk's name in /dev/disk/by-path, which is that of the slot.", "any", `"pci-0000:00:04.0"`),
+		"minSize":   sizeField(func(d *provision.DiskHints) *int64 { return &d.MinSize }).says("The size that the disk has at least.", "no bound", `"200GB"`),
+		"maxSize":   sizeField(func(d *provision.DiskHints) *int64 { return &d.MaxSize }).says("The size that the disk has at most.", "no bound", `"1TB"`),
+		"rotational": boolField(func(d *provision.DiskHints, v bool) { d.Rotational = &v }).
+			says("Whether it is a spinning disk.", "either", `false`),
 	}
 }
 
@@ -73,21 +86,22 @@ func hintText(to func(*provision.DiskHints) *string) field[provision.DiskHints] 
 	})
 }
 
-func quirkFields() map[string]field[provision.Quirks] {
-	return map[string]field[provision.Quirks]{
-		"bootFile": textField(setBootFile),
-		"oneStep":  boolField(func(q *provision.Quirks, v bool) { q.OneStep = v }),
+func quirkFields() fields[provision.Quirks] {
+	return fields[provision.Quirks]{
+		"bootFile": textField(setBootFile).says("The boot loader's file, in place of the one that the firmware's kind takes.", `""`, `"ipxe.efi"`),
+		"oneStep":  boolField(func(q *provision.Quirks, v bool) { q.OneStep = v }).says("Whether UEFI PXE is answered in the DHCP offer itself.", `false`, `true`),
 	}
 }
 
 // decodeSpec makes a Spec of the merged files of one machine.
 func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsontext.Problems) {
-	spec := provision.Spec{MAC: mac, Filesystem: "ext4", Retry: provision.DefaultRetry}
+	spec := newSpec(mac)
 	problems := decodeObject(&spec, merged, machineFields())
 	if spec.Handover == "" {
 		spec.Handover = defaultHandover(spec.SecureBoot)
 	}
 	slices.Sort(spec.Cards) // their order says nothing
+	slices.Sort(spec.Tags)
 	if low, high := spec.Disk.MinSize, spec.Disk.MaxSize; high != 0 && low > high {
 		at := merged.Locate("disk", "minSize")
 		problems = append(problems, at.Problem("minSize %s is more than maxSize %s: no disk can match", bytesize.Exact(low), bytesize.Exact(high)))
@@ -232,12 +246,12 @@ func isHostLabel(label string) bool {
 func setAddresses(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
 	s.Address, s.MoreAddresses = netip.Addr{}, nil
 	if n.IsArray() {
-		return listField(addAddress)(s, n)
+		return listField(addAddress).read(s, n)
 	}
 	if text, ok := n.Text(); ok && text == "" {
 		return nil
 	}
-	return textField(addAddress)(s, n)
+	return textField(addAddress).read(s, n)
 }
 
 func addAddress(s *provision.Spec, text string) error {
@@ -279,9 +293,35 @@ func parseIPv4(text string) (netip.Addr, error) {
 	return addr, nil
 }
 
-func setInstall(s *provision.Spec, when string) error {
-	s.InstallOnce = when == "once"
-	return oneOf(when, "once", "never", "")
+func setVars(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
+	if !n.IsObject() {
+		return wants(n, "an object {…} of values")
+	}
+	s.Vars = nil
+	if vars, _ := n.Plain().(map[string]any); len(vars) > 0 {
+		s.Vars = vars
+	}
+	return nil
+}
+
+// maxTags bounds the tags of a machine.
+const maxTags = 64
+
+// tag is what a word is that a command line and a page can take as it is.
+var tag = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:=-]{0,62}$`)
+
+// addTag adds a tag, once: files and profiles may say the same.
+func addTag(s *provision.Spec, text string) error {
+	switch {
+	case !tag.MatchString(text):
+		return fmt.Errorf("%s is not a tag; want letters, digits and any of . _ : = -, at most 63", jsontext.Quoted(text))
+	case slices.Contains(s.Tags, text):
+		return nil
+	case len(s.Tags) == maxTags:
+		return fmt.Errorf("a machine can have at most %d tags", maxTags)
+	}
+	s.Tags = append(s.Tags, text)
+	return nil
 }
 
 func setRetry(s *provision.Spec, number json.Number) error {
@@ -291,21 +331,6 @@ func setRetry(s *provision.Spec, number json.Number) error {
 	}
 	s.Retry = n
 	return nil
-}
-
-func setFilesystem(s *provision.Spec, name string) error {
-	s.Filesystem = name
-	return oneOf(name, "ext4", "xfs", "btrfs")
-}
-
-func setHandover(s *provision.Spec, name string) error {
-	s.Handover = provision.Handover(name)
-	return oneOf(name, string(provision.Switch), string(provision.Reboot), string(provision.Kexec), string(provision.PowerOff))
-}
-
-func setTransport(d *provision.DiskHints, name string) error {
-	d.Transport = name
-	return oneOf(name, "nvme", "sata", "sas", "usb", "virtio", "mmc", "")
 }
 
 func setBootFile(q *provision.Quirks, name string) error {
@@ -319,10 +344,19 @@ func setBootFile(q *provision.Quirks, name string) error {
 // setConfig hands the configuration to the format's own reader. What the args
 // may be is said by the image's manifest, and is checked against it later.
 func setConfig(s *provision.Spec, n *jsontext.Node) (problems jsontext.Problems) {
-	keys := map[string]field[provision.Spec]{"args": anything[provision.Spec], "dns": anything[provision.Spec], "ip": anything[provision.Spec]}
-	if problems := decodeObject(s, n, keys); problems != nil {
+	if problems := decodeObject(s, n, configFields()); problems != nil {
 		return problems
 	}
 	s.Config, problems = manifest.ReadConfig(n)
 	return problems
 }
+
+// configFields are the keys of a configuration. The format's own reader reads their
+// values.
+var configFields = sync.OnceValue(func() fields[provision.Spec] {
+	return fields[provision.Spec]{
+		"args": valueField("object", anything[provision.Spec]).says("The image's own arguments, as its manifest describes them.", `{}`, `{"role": "a web server"}`),
+		"dns":  valueField("object", anything[provision.Spec]).says("How the copy resolves names: a list \"nameservers\", and what else the image's templates understand.", `{}`, `{"nameservers": ["10.0.0.53"]}`),
+		"ip":   valueField("object", anything[provision.Spec]).says("How the copy is on the network: a list \"interfaces\", and what else the image's templates understand.", `{}`, `{"interfaces": [{"name": "eth0"}]}`),
+	}
+})

@@ -35,6 +35,7 @@ const settledAfter = 2 * time.Second
 type fileCache struct {
 	profiles string // the state of all profiles
 	machines map[string]cachedFile
+	groups   map[string]cachedGroup
 	names    map[provision.MAC]string // of the files
 }
 
@@ -47,7 +48,7 @@ type cachedFile struct {
 	problems jsontext.Problems
 }
 
-// machines reads all machine files, in order of their names.
+// machines reads all files of machines and of groups, in order of their names.
 func (r *siteReader) machines() map[provision.MAC]machineFile {
 	names, ok := r.list(provision.MachinesDir)
 	if !ok {
@@ -56,11 +57,12 @@ func (r *siteReader) machines() map[provision.MAC]machineFile {
 	found := make(map[provision.MAC]machineFile, len(names))
 	fileOf := make(map[provision.MAC]string, len(names))
 	var macs []provision.MAC
+	var groups []string
 	for _, name := range names {
 		file := path.Join(provision.MachinesDir, name+".json")
 		mac, err := provision.ParseMAC(name)
 		if err != nil {
-			r.report(jsontext.About(file, "the file's name is not a MAC address; want one such as 52:54:00:12:34:56.json"))
+			groups = append(groups, file)
 			continue
 		}
 		if first, twice := fileOf[mac]; twice {
@@ -70,12 +72,14 @@ func (r *siteReader) machines() map[provision.MAC]machineFile {
 		fileOf[mac] = file
 		macs = append(macs, mac)
 	}
-	for i, c := range r.readMachines(macs, fileOf) {
+	same := r.profileState != "" && r.profileState == r.files.profiles
+	for i, c := range r.readMachines(macs, fileOf, same) {
 		r.reportOf(macs[i], c.problems...)
 		if !c.absent {
 			found[macs[i]] = c.machine
 		}
 	}
+	r.groups(groups, same, found)
 	return found
 }
 
@@ -89,10 +93,10 @@ func (r *siteReader) unreadable() map[provision.MAC]machineFile {
 }
 
 // readMachines reads the files of machines, several at once, and keeps what it
-// made of them. A file that has not changed is not read again.
-func (r *siteReader) readMachines(macs []provision.MAC, fileOf map[provision.MAC]string) []cachedFile {
+// made of them. A file that has not changed is not read again; same says that the
+// profiles have not.
+func (r *siteReader) readMachines(macs []provision.MAC, fileOf map[provision.MAC]string, same bool) []cachedFile {
 	before := r.files.machines
-	same := r.profileState != "" && r.profileState == r.files.profiles
 	results := make([]cachedFile, len(macs))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))

@@ -27,7 +27,7 @@ func (s *Site) Misplaced(served []Served) jsontext.Problems {
 			continue
 		}
 		if why := misplaced(spec.Address, served); why != "" {
-			problems = append(problems, jsontext.About(spec.MAC.File(),
+			problems = append(problems, jsontext.About(spec.File(),
 				"address %s is %s: give the machine a free one of the subnet; until then it gets one of the pool", spec.Address, why))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync"
 
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
@@ -19,14 +20,7 @@ const maxNetworkList = 64
 // setMachineNetwork reads the network of the installed system.
 func setMachineNetwork(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
 	s.Network = &provision.Network{}
-	problems := decodeObject(s.Network, n, map[string]field[provision.Network]{
-		"renderer": textField(setRenderer),
-		"interfaces": listOf(interfaceFields(), func(dst *provision.Network) *[]provision.Interface {
-			return &dst.Interfaces
-		}),
-		"dns":    listField(func(dst *provision.Network, text string) error { return addUnique(&dst.DNS, text, parseHostAddr) }),
-		"search": listField(func(dst *provision.Network, text string) error { return addUnique(&dst.Search, text, parseDomain) }),
-	})
+	problems := decodeObject(s.Network, n, machineNetworkFields())
 	if len(problems) > 0 {
 		return problems
 	}
@@ -36,9 +30,21 @@ func setMachineNetwork(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
 	return checkMachineNetwork(s.Network, n.Child("interfaces").Elements())
 }
 
+var machineNetworkFields = sync.OnceValue(func() fields[provision.Network] {
+	return fields[provision.Network]{
+		"renderer": choiceField(func(n *provision.Network, name string) { n.Renderer = provision.Renderer(name) },
+			string(provision.Networkd), string(provision.NetworkManager), string(provision.Ifupdown), string(provision.NoRenderer)).
+			says("The program of the image that gets the configuration.", "the one that the image has", `"networkd"`),
+		"interfaces": listOf(interfaceFields(), func(dst *provision.Network) *[]provision.Interface { return &dst.Interfaces }).
+			says("The interfaces; at least one.", "", `[{"mac": "52:54:00:12:34:56", "dhcp": true}]`),
+		"dns":    listField(func(dst *provision.Network, text string) error { return addUnique(&dst.DNS, text, parseHostAddr) }).says("DNS servers.", `[]`, `["10.0.0.53"]`),
+		"search": listField(func(dst *provision.Network, text string) error { return addUnique(&dst.Search, text, parseDomain) }).says("Domains that complete short names.", `[]`, `["lab.example"]`),
+	}
+})
+
 // listOf reads a list of objects by the table of their keys.
-func listOf[T, U any](table map[string]field[U], to func(dst *T) *[]U) field[T] {
-	return func(dst *T, n *jsontext.Node) (problems jsontext.Problems) {
+func listOf[T, U any](table fields[U], to func(dst *T) *[]U) field[T] {
+	return valueField("list of objects", func(dst *T, n *jsontext.Node) (problems jsontext.Problems) {
 		switch {
 		case !n.IsArray():
 			return wants(n, "a list […] of objects {…}")
@@ -51,67 +57,74 @@ func listOf[T, U any](table map[string]field[U], to func(dst *T) *[]U) field[T] 
 			*to(dst) = append(*to(dst), one)
 		}
 		return problems
-	}
+	}).with(table.inList())
 }
 
-func interfaceFields() map[string]field[provision.Interface] {
-	return map[string]field[provision.Interface]{
-		"description": ignored[provision.Interface](),
+func interfaceFields() fields[provision.Interface] {
+	return fields[provision.Interface]{
+		"description": description[provision.Interface](),
 		"mac": textField(func(i *provision.Interface, text string) (err error) {
 			i.MAC, err = provision.ParseMAC(text)
 			return err
-		}),
-		"name": textField(setInterfaceName),
-		"bond": func(i *provision.Interface, n *jsontext.Node) jsontext.Problems {
-			i.Bond = &provision.Bond{Mode: "active-backup"}
+		}).says("The card that the interface is, for one that is a card.", `none`, `"52:54:00:12:34:56"`),
+		"name": textField(setInterfaceName).says("The interface's name; a card that has none keeps what the system calls it.", "none", `"lan0"`),
+		"bond": valueField("object", func(i *provision.Interface, n *jsontext.Node) jsontext.Problems {
+			i.Bond = newBond()
 			return decodeObject(i.Bond, n, bondFields())
-		},
-		"vlan": func(i *provision.Interface, n *jsontext.Node) jsontext.Problems {
+		}).with(bondFields().keys(*newBond())).says("Makes it a bond of several cards.", "none", `{"members": ["52:54:00:12:34:56", "52:54:00:12:34:57"], "mode": "802.3ad"}`),
+		"vlan": valueField("object", func(i *provision.Interface, n *jsontext.Node) jsontext.Problems {
 			i.VLAN = &provision.VLAN{}
 			return decodeObject(i.VLAN, n, vlanFields())
-		},
-		"bridge": func(i *provision.Interface, n *jsontext.Node) jsontext.Problems {
+		}).with(vlanFields().keys(provision.VLAN{})).says("Makes it a VLAN on another interface.", "none", `{"id": 20, "of": "bond0"}`),
+		"bridge": valueField("object", func(i *provision.Interface, n *jsontext.Node) jsontext.Problems {
 			i.Bridge = &provision.Bridge{}
-			return decodeObject(i.Bridge, n, map[string]field[provision.Bridge]{
-				"members": listField(func(b *provision.Bridge, text string) error { return addUnique(&b.Members, text, parseReference) }),
-			})
-		},
-		"mtu":  wholeField(68, 65535, func(i *provision.Interface) *int { return &i.MTU }),
-		"dhcp": boolField(func(i *provision.Interface, v bool) { i.DHCP = v }),
+			return decodeObject(i.Bridge, n, bridgeFields())
+		}).with(bridgeFields().keys(provision.Bridge{})).says("Makes it a bridge of other interfaces.", "none", `{"members": ["bond0"]}`),
+		"mtu":  wholeField(68, 65535, func(i *provision.Interface) *int { return &i.MTU }).says("The largest packet in bytes.", "the system's", `9000`),
+		"dhcp": boolField(func(i *provision.Interface, v bool) { i.DHCP = v }).says("Whether it asks by DHCP.", `false`, `true`),
 		"addresses": listField(func(i *provision.Interface, text string) error {
 			return addUnique(&i.Addresses, text, parseHostPrefix)
-		}),
-		"routes": listOf(routeFields(), func(i *provision.Interface) *[]provision.Route { return &i.Routes }),
+		}).says("Its addresses, each with the length of its subnet's prefix.", `[]`, `["10.20.0.11/24"]`),
+		"routes": listOf(routeFields(), func(i *provision.Interface) *[]provision.Route { return &i.Routes }).
+			says("Routes by way of this interface.", `[]`, `[{"to": "0.0.0.0/0", "via": "10.20.0.1"}]`),
 	}
 }
 
-func bondFields() map[string]field[provision.Bond] {
-	return map[string]field[provision.Bond]{
-		"members": listField(func(b *provision.Bond, text string) error { return addUnique(&b.Members, text, provision.ParseMAC) }),
-		"mode": textField(func(b *provision.Bond, text string) error {
-			b.Mode = text
-			return oneOf(text, "balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
-		}),
+// newBond is a bond of which a file says nothing yet.
+func newBond() *provision.Bond { return &provision.Bond{Mode: "active-backup"} }
+
+func bondFields() fields[provision.Bond] {
+	return fields[provision.Bond]{
+		"members": listField(func(b *provision.Bond, text string) error { return addUnique(&b.Members, text, provision.ParseMAC) }).
+			says("The cards of the bond.", `[]`, `["52:54:00:12:34:56", "52:54:00:12:34:57"]`),
+		"mode": choiceField(func(b *provision.Bond, text string) { b.Mode = text },
+			"balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb").
+			says("How the cards share the work.", `"active-backup"`, `"802.3ad"`),
 	}
 }
 
-func vlanFields() map[string]field[provision.VLAN] {
-	return map[string]field[provision.VLAN]{
-		"id": wholeField(1, 4094, func(v *provision.VLAN) *int { return &v.ID }),
-		"of": textField(func(v *provision.VLAN, text string) (err error) { v.Of, err = parseReference(text); return err }),
+func vlanFields() fields[provision.VLAN] {
+	return fields[provision.VLAN]{
+		"id": wholeField(1, 4094, func(v *provision.VLAN) *int { return &v.ID }).says("The VLAN's number.", "", `20`),
+		"of": textField(func(v *provision.VLAN, text string) (err error) { v.Of, err = parseReference(text); return err }).
+			says("The interface that carries it: a name, or a card's MAC address.", "", `"bond0"`),
 	}
 }
 
-func routeFields() map[string]field[provision.Route] {
-	return map[string]field[provision.Route]{
-		"to":  textField(func(r *provision.Route, text string) (err error) { r.To, err = parseDestination(text); return err }),
-		"via": textField(func(r *provision.Route, text string) (err error) { r.Via, err = parseHostAddr(text); return err }),
+func bridgeFields() fields[provision.Bridge] {
+	return fields[provision.Bridge]{
+		"members": listField(func(b *provision.Bridge, text string) error { return addUnique(&b.Members, text, parseReference) }).
+			says("The interfaces in the bridge: names, or MAC addresses of cards.", `[]`, `["52:54:00:12:34:57"]`),
 	}
 }
 
-func setRenderer(n *provision.Network, name string) error {
-	n.Renderer = provision.Renderer(name)
-	return oneOf(name, string(provision.Networkd), string(provision.NetworkManager), string(provision.Ifupdown), string(provision.NoRenderer))
+func routeFields() fields[provision.Route] {
+	return fields[provision.Route]{
+		"to": textField(func(r *provision.Route, text string) (err error) { r.To, err = parseDestination(text); return err }).
+			says("Where the route leads.", "", `"10.0.0.0/8"`),
+		"via": textField(func(r *provision.Route, text string) (err error) { r.Via, err = parseHostAddr(text); return err }).
+			says("The router.", "", `"10.20.0.1"`),
+	}
 }
 
 // wholeField reads a whole number within bounds, both included.

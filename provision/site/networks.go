@@ -2,6 +2,7 @@ package site
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -60,45 +61,46 @@ func (r AddrRange) contains(a netip.Addr) bool { return !a.Less(r.First) && !r.L
 
 // networkFields are the keys of a network. shared are those that cloudlets.json
 // may have at its top, as what holds for all networks.
-func networkFields() (table, shared map[string]field[Network]) {
-	shared = map[string]field[Network]{
-		"dns":       listField(func(n *Network, text string) error { return addAddr(&n.DNS, text) }),
-		"ntp":       listField(func(n *Network, text string) error { return addAddr(&n.NTP, text) }),
-		"domain":    textField(func(n *Network, v string) error { n.Domain = v; return checkHostname(v) }),
-		"leaseTime": textField(setLeaseTime),
-		"options":   setOptions,
+func networkFields() (table, shared fields[Network]) {
+	shared = fields[Network]{
+		"dns":       listField(func(n *Network, text string) error { return addAddr(&n.DNS, text) }).says("DNS servers that machines are told.", `[]`, `["10.0.0.53"]`),
+		"ntp":       listField(func(n *Network, text string) error { return addAddr(&n.NTP, text) }).says("NTP servers that machines are told.", `[]`, `["10.0.0.54"]`),
+		"domain":    textField(func(n *Network, v string) error { n.Domain = v; return checkHostname(v) }).says("The domain that machines are told.", `""`, `"lab.example"`),
+		"leaseTime": textField(setLeaseTime).says("How long an address is lent.", "one hour", `"12h"`),
+		"options":   valueField("object", setOptions).says("Further DHCP options, by name or by number.", `{}`, `{"interface-mtu": 9000, "150": "10.0.0.9", "224": "hex:01ff"}`),
 	}
-	table = map[string]field[Network]{
-		"description": ignored[Network](),
-		"name":        plainText(func(n *Network) *string { return &n.Name }),
-		"interface":   plainText(func(n *Network) *string { return &n.Interface }),
-		"subnet":      textField(setSubnet),
-		"pool":        setPool,
-		"dhcp":        textField(setNetworkDHCP),
-		"router":      textField(func(n *Network, text string) (err error) { n.Router, err = parseIPv4(text); return err }),
+	table = fields[Network]{
+		"description": description[Network](),
+		"name":        plainText(func(n *Network) *string { return &n.Name }).says("What people call the network.", "its interface, or its subnet", `"lab"`),
+		"interface":   plainText(func(n *Network) *string { return &n.Interface }).says("The interface on which it is served.", "none: packets come through relays", `"eth1.20"`),
+		"subnet":      textField(setSubnet).says("Its addresses.", "", `"10.0.0.0/24"`),
+		"pool":        valueField("text, or list of texts", setPool).says("The addresses to give out; an empty list serves only machines that have one reserved.", "", `"10.0.0.100-10.0.0.200"`),
+		"dhcp": choiceField(func(n *Network, text string) { n.DHCP = DHCPService{Off: text == "off", Proxy: text == "proxy"} }, "proxy", "off").
+			says("In place of a pool: boot information beside another DHCP server, or no DHCP.", "", `"proxy"`),
+		"router": textField(func(n *Network, text string) (err error) { n.Router, err = parseIPv4(text); return err }).says("The router that machines are told.", "none", `"10.0.0.254"`),
 	}
-	for key, f := range shared {
-		table[key] = f
-	}
+	maps.Copy(table, shared)
 	return table, shared
 }
 
 // networksField reads the list of networks.
-func networksField(dst *Settings, n *jsontext.Node) (problems jsontext.Problems) {
-	if !n.IsArray() || len(n.Elements()) == 0 {
-		return wants(n, "a list […] of networks, at least one")
-	}
+func networksField() field[Settings] {
 	table, _ := networkFields()
-	for _, element := range n.Elements() {
-		var network Network
-		wrong := decodeObject(&network, element, table)
-		if len(wrong) == 0 {
-			wrong = refused(element, network.check(element, dst.Networks))
+	return valueField("list of objects", func(dst *Settings, n *jsontext.Node) (problems jsontext.Problems) {
+		if !n.IsArray() || len(n.Elements()) == 0 {
+			return wants(n, "a list […] of networks, at least one")
 		}
-		problems = append(problems, wrong...)
-		dst.Networks = append(dst.Networks, network)
-	}
-	return problems
+		for _, element := range n.Elements() {
+			var network Network
+			wrong := decodeObject(&network, element, table)
+			if len(wrong) == 0 {
+				wrong = refused(element, network.check(element, dst.Networks))
+			}
+			problems = append(problems, wrong...)
+			dst.Networks = append(dst.Networks, network)
+		}
+		return problems
+	}).with(table.inList())
 }
 
 // check refuses a network whose values do not go together, or not with those of
@@ -236,14 +238,9 @@ func setPool(n *Network, node *jsontext.Node) (problems jsontext.Problems) {
 		return err
 	}
 	if node.IsArray() {
-		return listField(add)(n, node)
+		return listField(add).read(n, node)
 	}
-	return textField(add)(n, node)
-}
-
-func setNetworkDHCP(n *Network, text string) error {
-	n.DHCP = DHCPService{Off: text == "off", Proxy: text == "proxy"}
-	return oneOf(text, "proxy", "off")
+	return textField(add).read(n, node)
 }
 
 func addAddr(list *[]netip.Addr, text string) error {

@@ -10,6 +10,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"cloudlets/images/jsontext"
@@ -40,7 +41,9 @@ const (
 
 // powerSettingsField reads how machines are switched on.
 func powerSettingsField() field[Settings] {
-	table := map[string]field[PowerSettings]{"stagger": textField(setStagger)}
+	table := fields[PowerSettings]{
+		"stagger": textField(setStagger).says("The time between two machines that are switched on.", "one second", `"2s"`),
+	}
 	return objectField(func(s *Settings) *PowerSettings { return &s.Power }, table)
 }
 
@@ -57,19 +60,23 @@ func setStagger(p *PowerSettings, text string) error {
 // [checkPower] looks at the whole.
 func setPower(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
 	s.Power = &provision.Power{}
-	return decodeObject(s.Power, n, map[string]field[provision.Power]{
-		"redfish":      textField(setRedfish),
-		"ipmi":         textField(setIPMI),
-		"wakeOnLAN":    boolField(func(p *provision.Power, v bool) { p.WakeOnLAN = v }),
-		"command":      listField(addWord),
-		"user":         plainText(func(p *provision.Power) *string { return &p.User }),
-		"passwordFile": textField(func(p *provision.Power, v string) error { p.PasswordFile = v; return checkInSite(v) }),
-		"passwordEnv":  textField(setPasswordEnv),
-		"certificate":  textField(setCertificate),
-		"insecure":     boolField(func(p *provision.Power, v bool) { p.Insecure = v }),
-		"system":       plainText(func(p *provision.Power) *string { return &p.System }),
-	})
+	return decodeObject(s.Power, n, powerFields())
 }
+
+var powerFields = sync.OnceValue(func() fields[provision.Power] {
+	return fields[provision.Power]{
+		"redfish":      textField(setRedfish).says("The URL of the machine's management controller, which speaks Redfish.", `""`, `"https://10.9.0.14"`),
+		"ipmi":         textField(setIPMI).says("The address of the machine's management controller, which speaks IPMI 2.0.", `""`, `"10.9.0.14"`),
+		"wakeOnLAN":    boolField(func(p *provision.Power, v bool) { p.WakeOnLAN = v }).says("Whether the machine's network cards wake it.", `false`, `true`),
+		"command":      listField(addWord).says("A program of yours that switches the machine, with its arguments.", `[]`, `["/usr/local/bin/pdu", "--outlet", "7"]`),
+		"user":         plainText(func(p *provision.Power) *string { return &p.User }).says("The user at the controller.", `""`, `"admin"`),
+		"passwordFile": textField(func(p *provision.Power, v string) error { p.PasswordFile = v; return checkInSite(v) }).says("A file with the user's password; a relative path is one in the site.", `""`, `"secrets/node14"`),
+		"passwordEnv":  textField(setPasswordEnv).says("The variable in the server's environment that has the password, instead of a file.", `""`, `"BMC_PASSWORD"`),
+		"certificate":  textField(setCertificate).says("The certificate that the controller must show: its fingerprint, or a file in PEM form.", "one that the server's system trusts", `"secrets/bmc.pem"`),
+		"insecure":     boolField(func(p *provision.Power, v bool) { p.Insecure = v }).says("Whether any certificate is accepted, and plain HTTP.", `false`, `true`),
+		"system":       plainText(func(p *provision.Power) *string { return &p.System }).says("The machine's Id, where one controller has several.", "the only one", `"437XR1138R2"`),
+	}
+})
 
 // checkPower refuses keys that do not go together.
 func checkPower(p *provision.Power) error {

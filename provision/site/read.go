@@ -79,6 +79,8 @@ type siteReader struct {
 	profileState string
 	problems     jsontext.Problems
 	wrong        map[provision.MAC]jsontext.Problems
+	// grouped has the files of the machines that are described by groups.
+	grouped map[provision.MAC]string
 	// drafts are texts of machines' files that count as if they were there, by path.
 	drafts map[string][]byte
 }

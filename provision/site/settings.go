@@ -141,35 +141,37 @@ func (d DHCPService) String() string {
 	return strings.Join(texts, ", ")
 }
 
-func settingsFields(site string) map[string]field[Settings] {
-	table := map[string]field[Settings]{
-		"description": ignored[Settings](),
-		"networks":    networksField,
-		"interface":   plainText(func(s *Settings) *string { return &s.Interface }),
-		"dhcp":        textField(setDHCP),
-		"http":        textField(func(s *Settings, v string) error { s.HTTP = v; return checkListen(v) }),
-		"tftp":        textField(setTFTP),
-		"assets":      folderField(site, func(s *Settings) *string { return &s.Assets }),
-		"state":       folderField(site, func(s *Settings) *string { return &s.State }),
-		"router":      textField(setRouter),
+func settingsFields(site string) fields[Settings] {
+	table := fields[Settings]{
+		"description": description[Settings](),
+		"networks": networksField().
+			says("The networks to serve, if there are several, or if it is none of an interface.", "the one network of \"interface\" and \"dhcp\"", `[{"name": "lab", "interface": "eth1", "subnet": "10.0.0.0/24", "pool": "10.0.0.100-10.0.0.200"}]`),
+		"interface": plainText(func(s *Settings) *string { return &s.Interface }).says("The interface of the one network.", "that of the flag --interface", `"eth1"`),
+		"dhcp":      textField(setDHCP).says("How the one network gets its addresses: those to give out, \"proxy\" beside another DHCP server, or \"off\".", "that of the flag --dhcp", `"10.0.0.100-10.0.0.200"`),
+		"http":      textField(func(s *Settings, v string) error { s.HTTP = v; return checkListen(v) }).says("Where the server listens for HTTP; without a host, at the addresses of the served interfaces.", "port 80", `":8080"`),
+		"tftp":      textField(setTFTP).says("Where the server listens for TFTP, or \"off\".", "port 69", `"off"`),
+		"assets":    folderField(site, func(s *Settings) *string { return &s.Assets }).says("A folder with boot loaders, which is searched before those of Debian's packages.", `""`, `"assets"`),
+		"state":     folderField(site, func(s *Settings) *string { return &s.State }).says("The folder of what the server keeps.", "/var/lib/cloudlets", `"/srv/state"`),
+		"router":    textField(setRouter).says("The router that machines of the one network are told.", "none", `"10.0.0.254"`),
 
-		"store": storeField(site),
-		"https": httpsField(site),
-		"power": powerSettingsField(),
+		"store": storeField(site).says("The etcd cluster that several servers share; without it the state is a file.", "none", `{"etcd": ["https://10.0.0.1:2379"]}`),
+		"https": httpsField(site).says("Whether, and how, machines are served by HTTPS too.", `false`, `true`),
+		"power": powerSettingsField().says("How machines are switched on.", `{}`, `{"stagger": "2s"}`),
 
-		"strangers": strangersField,
+		"strangers": valueField("object", strangersField).with(strangersFields().keys(provision.Strangers{})).
+			says("What happens to machines that no file describes.", "they are let go", `{"image": "debian-12"}`),
 
-		"secureBootKey":  folderField(site, func(s *Settings) *string { return &s.SecureBootKey }),
-		"secureBootCert": folderField(site, func(s *Settings) *string { return &s.SecureBootCert }),
+		"secureBootKey":  folderField(site, func(s *Settings) *string { return &s.SecureBootKey }).says("The file with the private key by which programs for Secure Boot are signed.", `""`, `"keys/db.key"`),
+		"secureBootCert": folderField(site, func(s *Settings) *string { return &s.SecureBootCert }).says("The file with its certificate.", `""`, `"keys/db.pem"`),
 
-		"tftpSinglePort": boolField(func(s *Settings, v bool) { s.TFTPSinglePort = v }),
-		"tftpBlockSize":  numberField("a number of bytes", setTFTPBlockSize),
+		"tftpSinglePort": boolField(func(s *Settings, v bool) { s.TFTPSinglePort = v }).says("Whether TFTP sends from its own port, for firewalls that let no other through.", `false`, `true`),
+		"tftpBlockSize":  numberField("a number of bytes", setTFTPBlockSize).says("The largest block of TFTP, for networks with tunnels.", "as the path allows", `1400`),
 
-		"routerAdvertisement": textField(setRouterAdvertisement),
+		"routerAdvertisement": textField(setRouterAdvertisement).says("Whether iPXEs that ask for an IPv6 router are told at once that there is none: \"on\" or \"off\".", `"on"`, `"off"`),
 	}
 	_, shared := networkFields()
-	for key, read := range shared {
-		table[key] = func(s *Settings, n *jsontext.Node) jsontext.Problems { return read(&s.Network, n) }
+	for key, f := range shared {
+		table[key] = field[Settings]{func(s *Settings, n *jsontext.Node) jsontext.Problems { return f.read(&s.Network, n) }, f.about}
 	}
 	return table
 }
@@ -189,25 +191,25 @@ func decodeSettings(site string, root *jsontext.Node) (Settings, jsontext.Proble
 
 // storeField reads where the server's state is kept.
 func storeField(site string) field[Settings] {
-	tls := map[string]field[StoreTLS]{
-		"ca":   folderField(site, func(t *StoreTLS) *string { return &t.CA }),
-		"cert": folderField(site, func(t *StoreTLS) *string { return &t.Cert }),
-		"key":  folderField(site, func(t *StoreTLS) *string { return &t.Key }),
+	tls := fields[StoreTLS]{
+		"ca":   folderField(site, func(t *StoreTLS) *string { return &t.CA }).says("The file with the certificates of whom to trust.", "the system's certificates", `"tls/etcd-ca.pem"`),
+		"cert": folderField(site, func(t *StoreTLS) *string { return &t.Cert }).says("The file with this server's certificate.", `""`, `"tls/etcd.pem"`),
+		"key":  folderField(site, func(t *StoreTLS) *string { return &t.Key }).says("The file with its private key.", `""`, `"tls/etcd.key"`),
 	}
-	table := map[string]field[StoreSettings]{
-		"etcd":         listField(addEndpoint),
-		"prefix":       textField(setPrefix),
-		"tls":          objectField(func(s *StoreSettings) *StoreTLS { return &s.TLS }, tls),
-		"user":         plainText(func(s *StoreSettings) *string { return &s.User }),
-		"passwordFile": folderField(site, func(s *StoreSettings) *string { return &s.PasswordFile }),
+	table := fields[StoreSettings]{
+		"etcd":         listField(addEndpoint).says("The URLs of the members of the cluster.", "", `["https://10.0.0.1:2379"]`),
+		"prefix":       textField(setPrefix).says("What the keys in etcd begin with.", "/cloudlets", `"/lab/cloudlets"`),
+		"tls":          objectField(func(s *StoreSettings) *StoreTLS { return &s.TLS }, tls).says("Certificates for the connections, files in PEM form.", `{}`, `{"ca": "tls/etcd-ca.pem"}`),
+		"user":         plainText(func(s *StoreSettings) *string { return &s.User }).says("The user of etcd.", `""`, `"cloudlets"`),
+		"passwordFile": folderField(site, func(s *StoreSettings) *string { return &s.PasswordFile }).says("The file with that user's password.", `""`, `"secrets/etcd"`),
 	}
-	return func(dst *Settings, n *jsontext.Node) jsontext.Problems {
+	return valueField("object", func(dst *Settings, n *jsontext.Node) jsontext.Problems {
 		problems := decodeObject(&dst.Store, n, table)
 		if len(problems) == 0 {
 			problems = refused(n, dst.Store.check())
 		}
 		return problems
-	}
+	}).with(table.keys(StoreSettings{}))
 }
 
 // check refuses settings that do not go together.

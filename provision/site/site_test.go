@@ -270,7 +270,7 @@ func TestFileNames(t *testing.T) {
 	s := open(t, dir)
 	want := "machines/52:54:00:00:00:01.json: describes the machine 52:54:00:00:00:01, as machines/525400000001.json does; remove one of the files\n" +
 		"machines/52:54:00:00:00:02.json: cannot be read: it is not a regular file\n" +
-		"machines/server.json: the file's name is not a MAC address; want one such as 52:54:00:12:34:56.json\n"
+		"machines/server.json: the file's name is not a MAC address; want one such as 52:54:00:12:34:56.json, or in the file \"machines\", which makes it a group\n"
 	if got := problems(s); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}

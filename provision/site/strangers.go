@@ -15,20 +15,37 @@ const maxRules = 1000
 
 // strangersField reads what happens to machines that no file describes.
 func strangersField(dst *Settings, n *jsontext.Node) jsontext.Problems {
-	problems := decodeObject(&dst.Strangers, n, map[string]field[provision.Strangers]{
-		"description": ignored[provision.Strangers](),
+	problems := decodeObject(&dst.Strangers, n, strangersFields())
+	if len(problems) == 0 && dst.Strangers.Image == "" && len(dst.Strangers.Rules) > 0 {
+		problems = jsontext.Problems{n.Problem(`it has rules and no "image": strangers are inspected by the kernel and drivers of an image, so name one`)}
+	}
+	return problems
+}
+
+func strangersFields() fields[provision.Strangers] {
+	return fields[provision.Strangers]{
+		"description": description[provision.Strangers](),
 		"image": textField(func(s *provision.Strangers, name string) error {
 			var spec provision.Spec
 			err := setImage(&spec, name)
 			s.Image = spec.Image
 			return err
-		}),
-		"rules": rulesField,
-	})
-	if len(problems) == 0 && dst.Strangers.Image == "" && len(dst.Strangers.Rules) > 0 {
-		problems = jsontext.Problems{n.Problem(`it has rules and no "image": strangers are inspected by the kernel and drivers of an image, so name one`)}
+		}).says("The image whose kernel and drivers inspect a stranger.", `""`, `"debian-12"`),
+		"rules": valueField("list of objects", rulesField).with(ruleFields().inList()).says("Who is approved without a person: the first rule that matches counts.", `[]`, `[{"when": {"product": "PowerEdge R640", "switch": "sw3"}, "profile": "web", "name": "r3-{port}"}]`),
 	}
-	return problems
+}
+
+func ruleFields() fields[provision.Rule] {
+	return fields[provision.Rule]{
+		"description": description[provision.Rule](),
+		"when":        valueField("object of texts", whenField).says("Patterns by what is found in a machine, all of which must match; * stands for any text.", "", `{"product": "PowerEdge*", "disks": "2"}`),
+		"profile":     plainText(func(r *provision.Rule) *string { return &r.Profile }).says("The profile that the machine's file extends.", `""`, `"web"`),
+		"image":       plainText(func(r *provision.Rule) *string { return &r.Image }).says("The machine's image.", `""`, `"debian-12"`),
+		"name": textField(func(r *provision.Rule, pattern string) error {
+			r.Hostname = pattern
+			return provision.CheckNamePattern(pattern)
+		}).says("The machine's name, with what is found in it in braces; {n} is the first number that is free.", `""`, `"r3-{port}"`),
+	}
 }
 
 func rulesField(dst *provision.Strangers, n *jsontext.Node) (problems jsontext.Problems) {
@@ -40,16 +57,7 @@ func rulesField(dst *provision.Strangers, n *jsontext.Node) (problems jsontext.P
 	}
 	for _, element := range n.Elements() {
 		var rule provision.Rule
-		wrong := decodeObject(&rule, element, map[string]field[provision.Rule]{
-			"description": ignored[provision.Rule](),
-			"when":        whenField,
-			"profile":     plainText(func(r *provision.Rule) *string { return &r.Profile }),
-			"image":       plainText(func(r *provision.Rule) *string { return &r.Image }),
-			"name": textField(func(r *provision.Rule, pattern string) error {
-				r.Hostname = pattern
-				return provision.CheckNamePattern(pattern)
-			}),
-		})
+		wrong := decodeObject(&rule, element, ruleFields())
 		if len(wrong) == 0 {
 			wrong = refused(element, checkRule(rule))
 		}

@@ -49,7 +49,7 @@ func (d Drivers) Open(spec *provision.Spec, firmware string) (power.Controller, 
 	case "command":
 		return &command.Controller{Command: p.Command, MAC: string(spec.MAC), Hostname: spec.Hostname}, nil
 	}
-	return nil, fmt.Errorf("%s says nothing about power: add \"power\" with \"redfish\", \"ipmi\", \"wakeOnLAN\" or \"command\"", spec.MAC.File())
+	return nil, fmt.Errorf("%s says nothing about power: add \"power\" with \"redfish\", \"ipmi\", \"wakeOnLAN\" or \"command\"", spec.File())
 }
 
 func (d Drivers) redfish(spec *provision.Spec) (power.Controller, error) {
