@@ -14,6 +14,8 @@ type Machine struct {
 	// Described says whether a file of the site describes the machine.
 	Described bool   `json:"described"`
 	Hostname  string `json:"hostname,omitempty"`
+	// Profiles are those that its file extends, and those that they extend.
+	Profiles []string `json:"profiles,omitempty"`
 	// Image is what the machine shall have, and Has what it has.
 	Image string  `json:"image,omitempty"`
 	Has   *System `json:"has,omitempty"`
@@ -58,10 +60,12 @@ type Machine struct {
 	// after its place, a "warning: " keeps nothing from being installed.
 	Problems []string `json:"problems,omitempty"`
 	// Again says that after this failure the agent tries again by itself.
-	Again       bool              `json:"again,omitempty"`
-	Installs    int               `json:"installs"`
-	InstalledAt time.Time         `json:"installedAt,omitzero"`
-	Facts       map[string]string `json:"facts,omitempty"`
+	Again       bool      `json:"again,omitempty"`
+	Installs    int       `json:"installs"`
+	InstalledAt time.Time `json:"installedAt,omitzero"`
+	// CardOf is the machine to which this stranger's network card seems to belong.
+	CardOf provision.MAC     `json:"cardOf,omitempty"`
+	Facts  map[string]string `json:"facts,omitempty"`
 }
 
 // System is the system that an install put on a machine's disk.
@@ -121,6 +125,11 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 		Plan:     waitingPlan(state),
 		Problems: s.problemsOf(state.MAC),
 		Failure:  state.Failure, Again: state.Again, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts, Once: state.Once,
+	}
+	if spec == nil {
+		row.CardOf = provision.MAC(state.Facts["cardOf"])
+	} else {
+		row.Profiles = spec.Profiles
 	}
 	if state.Booted != nil { // without its ID, which is secret
 		row.Booted = &state.Booted.Boot

@@ -1,4 +1,4 @@
-package main
+package roster
 
 import (
 	"slices"
@@ -12,12 +12,12 @@ func TestExpandNames(t *testing.T) {
 		"n[09-11].example": {"n09.example", "n10.example", "n11.example"},
 		"r[1-2]u[8-9]":     {"r1u8", "r1u9", "r2u8", "r2u9"},
 	} {
-		if got, err := expandNames([]string{name}); err != nil || !slices.Equal(got, want) {
+		if got, err := ExpandNames([]string{name}); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}
 	for _, bad := range []string{"node[", "node[]", "node[a-b]", "node[3-1]", "node[1-]", "node[1-99999999]", "a[1-200]b[1-200]"} {
-		if got, err := expandNames([]string{bad}); err == nil {
+		if got, err := ExpandNames([]string{bad}); err == nil {
 			t.Errorf("%s: got %d names", bad, len(got))
 		}
 	}
