@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"slices"
@@ -158,7 +159,8 @@ func (t *machineTable) keys() []string {
 }
 
 func (t *machineTable) print(w io.Writer, list []web.Machine) {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	buffered := bufio.NewWriterSize(w, 64<<10) // a tabwriter writes cell by cell
+	table := tabwriter.NewWriter(buffered, 0, 0, 2, ' ', 0)
 	row := func(text func(machineColumn) string) {
 		cells := make([]string, len(t.columns))
 		for i, c := range t.columns {
@@ -171,6 +173,7 @@ func (t *machineTable) print(w io.Writer, list []web.Machine) {
 		row(func(c machineColumn) string { return dash(c.text(m)) })
 	}
 	table.Flush()
+	buffered.Flush()
 }
 
 // timeText is a point in time, or "" for none.
