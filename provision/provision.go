@@ -35,6 +35,9 @@ type Spec struct {
 	// UUID is the machine's, or "" if its file has none. A card that boots with it
 	// and is in no file is the machine's.
 	UUID UUID
+	// Profiles are those that its file extends, and those that they extend, each once
+	// and after those that it extends itself.
+	Profiles []string
 	// Image names a cloudlet in the site's images folder. If it is "", the
 	// machine boots from its own disk, or what Boot says.
 	Image string

@@ -254,11 +254,22 @@ func copesWithManyMachines(t *testing.T, browser context.Context) {
 	p.waitText("#range", "Machines 1 to 100 of 499")
 	p.wait("document.querySelector('#previous').getAttribute('aria-disabled') === 'true'")
 
+	p.sort("-seen")
+	b.record(t, entered(macOf(300), provision.StageVerify, time.Hour))
+	p.wait(fmt.Sprintf("document.querySelector('tbody').dataset.mac === %q", macOf(300)))
+	p.sort("")
+
 	p.do(chromedp.SendKeys(chromedp.CSS("#search"), strings.ToUpper(string(macOf(0x101)))))
 	p.wait("document.querySelectorAll('tbody').length === 1 && document.querySelector('#pages').hidden")
 	p.waitText(rowOf(macOf(0x101))+".stage", "writing files")
 	p.do(chromedp.SendKeys(chromedp.CSS("#search"), "x"))
 	p.waitText("#none", "No machine matches")
+}
+
+// sort chooses the order of the table.
+func (p *tab) sort(order string) {
+	p.t.Helper()
+	p.wait(fmt.Sprintf("(sort.value = %q, sort.dispatchEvent(new Event('change')))", order))
 }
 
 // press presses a button by the keyboard.

@@ -12,7 +12,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -93,46 +95,129 @@ func isMissing(socketPath string) bool {
 // Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Machines returns all machines of a list that have a text in one of their names,
-// see [roster.Query], in the roster's order. It asks for one page after the other.
-func (c *Client) Machines(ctx context.Context, list roster.List, search string) ([]Machine, error) {
-	places := make(map[provision.MAC]int) // a machine that gets another name meanwhile may come twice
-	table := []Machine{}
-	for q := (roster.Query{List: list, Search: search, Limit: roster.MaxLimit}); ; {
-		page, err := c.Page(ctx, q)
+// Machines returns all machines that a query selects, in its order, from all pages.
+// Columns are the keys in JSON of what is asked about each, beside its MAC; without any it
+// is everything.
+func (c *Client) Machines(ctx context.Context, q roster.Query, columns ...string) ([]Machine, error) {
+	names := q.Names
+	if len(strings.Join(names, "")) > roster.MaxNamesText { // look for them here
+		q.Names = nil
+	}
+	// Machines move while the pages are read. In ascending order a machine that reports
+	// moves to a later page, and in descending order to one that was read already.
+	backwards := q.Descending
+	q.Descending, q.Limit = false, roster.MaxLimit
+	if len(columns) > 0 {
+		columns = append([]string{"mac", "hostname"}, columns...)
+	}
+	table, err := c.allPages(ctx, q, columns)
+	if err != nil {
+		return nil, err
+	}
+	if q.Names == nil && names != nil {
+		set, err := roster.ParseNames(names)
 		if err != nil {
 			return nil, err
 		}
+		table = slices.DeleteFunc(table, func(m Machine) bool { return !set.Has(m.Hostname, m.MAC) })
+	}
+	if backwards {
+		slices.Reverse(table)
+	}
+	return table, nil
+}
+
+// allPages returns the machines of all pages. One that comes twice, since it got another
+// place meanwhile, is in the later one. The daemon makes a page while the one before is
+// read.
+func (c *Client) allPages(ctx context.Context, q roster.Query, columns []string) ([]Machine, error) {
+	ctx, cancel := context.WithCancel(ctx) // ends a request whose answer is not read
+	defer cancel()
+	places := make(map[provision.MAC]int)
+	table, gone := []Machine{}, 0
+	for asked := c.askPage(ctx, q, columns); ; {
+		answer := <-asked
+		if answer.err != nil {
+			return nil, answer.err
+		}
+		ahead := answer.next
+		if ahead != "" {
+			q.After = ahead
+			asked = c.askPage(ctx, q, columns)
+		}
+		page, err := answer.page(q.Limit)
+		if err != nil {
+			return nil, err
+		}
+		if ahead != "" && len(table) == 0 {
+			table = slices.Grow(table, min(page.Counts.All, maxMachines))
+		}
 		for _, m := range page.Machines {
 			if at, twice := places[m.MAC]; twice {
-				table[at] = m
-				continue
+				table[at].MAC = ""
+				gone++
 			}
 			places[m.MAC] = len(table)
 			table = append(table, m)
 		}
-		if page.Next == "" {
+		switch {
+		case page.Next != ahead || len(table) > maxMachines:
+			return nil, fmt.Errorf("read the daemon's table of machines: it does not end; does the daemon have another version?")
+		case ahead == "" && gone > 0:
+			return slices.DeleteFunc(table, func(m Machine) bool { return m.MAC == "" }), nil
+		case ahead == "":
 			return table, nil
 		}
-		if page.Next == q.After || len(table) > maxMachines {
-			return nil, fmt.Errorf("read the daemon's table of machines: it does not end; does the daemon have another version?")
-		}
-		q.After = page.Next
 	}
 }
 
-// Page returns one page of the table of machines.
-func (c *Client) Page(ctx context.Context, q roster.Query) (page MachinePage, err error) {
-	values := url.Values{}
-	for name, value := range map[string]string{"stage": string(q.List), "after": q.After, "search": q.Search} {
-		if value != "" {
-			values.Set(name, value)
+// Page returns one page of the table of machines, with some of its columns, or with all
+// if none is named.
+func (c *Client) Page(ctx context.Context, q roster.Query, columns ...string) (page MachinePage, err error) {
+	answer := <-c.askPage(ctx, q, columns)
+	if answer.err != nil {
+		return page, answer.err
+	}
+	return answer.page(q.Limit)
+}
+
+// pageAnswer is a page that was not read yet.
+type pageAnswer struct {
+	body io.ReadCloser
+	next string // the place of the page after it
+	err  error
+}
+
+func (c *Client) askPage(ctx context.Context, q roster.Query, columns []string) <-chan pageAnswer {
+	values := queryValues(q)
+	if len(columns) > 0 {
+		values.Set("columns", strings.Join(columns, ","))
+	}
+	asked := make(chan pageAnswer, 1)
+	go func() {
+		request, err := newRequest(ctx, http.MethodGet, "machines?"+values.Encode(), nil)
+		if err != nil {
+			asked <- pageAnswer{err: err}
+			return
 		}
+		answer, err := c.send(request)
+		if err != nil {
+			asked <- pageAnswer{err: err}
+			return
+		}
+		asked <- pageAnswer{body: answer.Body, next: answer.Header.Get(nextHeader)}
+	}()
+	return asked
+}
+
+// page reads the page, which has so many machines at most.
+func (a *pageAnswer) page(limit int) (page MachinePage, err error) {
+	defer a.body.Close()
+	page.Machines = make([]Machine, 0, limit) // rows are large, and would be copied as the list grows
+	if err := json.NewDecoder(io.LimitReader(a.body, maxAnswer)).Decode(&page); err != nil {
+		return page, fmt.Errorf("read the daemon's answer to GET machines: %w", err)
 	}
-	if q.Limit != 0 {
-		values.Set("limit", strconv.Itoa(q.Limit))
-	}
-	return page, c.do(ctx, http.MethodGet, "machines?"+values.Encode(), nil, &page)
+	return page, nil
 }
 
 // Machine returns one machine in detail.

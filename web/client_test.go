@@ -77,7 +77,7 @@ func TestClientReadsWhatTheServerTells(t *testing.T) {
 			t.Errorf("%s: %v\n%s", what, err, diff)
 		}
 	}
-	table, err := c.Machines(ctx, roster.All, "")
+	table, err := c.Machines(ctx, roster.Query{})
 	check("machines", get[web.MachinePage](t, h, "/api/v1/machines").Machines, table, err)
 	detail, err := c.Machine(ctx, "web-1")
 	check("machine", get[web.Detail](t, h, "/api/v1/machines/web-1"), detail, err)
@@ -131,7 +131,7 @@ func TestClientWithoutADaemon(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "sock")
 	c := web.NewClient(socket)
 	want := "no cloudlets daemon answers at " + socket + "; start it with `cloudlets serve` or name its socket with --socket"
-	_, err := c.Machines(t.Context(), roster.All, "")
+	_, err := c.Machines(t.Context(), roster.Query{})
 	if !errors.Is(err, web.ErrNoDaemon) || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("no socket: %v", err)
 	}
@@ -149,7 +149,7 @@ func TestClientWithoutADaemon(t *testing.T) {
 	if _, err := os.Stat(socket); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Machines(t.Context(), roster.All, ""); !errors.Is(err, web.ErrNoDaemon) {
+	if _, err := c.Machines(t.Context(), roster.Query{}); !errors.Is(err, web.ErrNoDaemon) {
 		t.Errorf("a dead socket: %v", err)
 	}
 }

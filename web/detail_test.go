@@ -15,8 +15,8 @@ func TestDetailShowsEverySetting(t *testing.T) {
 	shown := reflect.TypeFor[Spec]()
 	for field := range reflect.TypeFor[provision.Spec]().Fields() {
 		name := field.Name
-		if name == "MAC" {
-			continue // it is the machine's name
+		if name == "MAC" || name == "Profiles" {
+			continue // they are in the machine's row
 		}
 		if other := otherName[name]; other != "" {
 			name = other

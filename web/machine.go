@@ -16,6 +16,8 @@ type Machine struct {
 	Hostname  string `json:"hostname,omitempty"`
 	// Tags are those of its file and profiles, sorted.
 	Tags []string `json:"tags,omitempty"`
+	// Profiles are those that its file extends, and those that they extend.
+	Profiles []string `json:"profiles,omitempty"`
 	// Image is what the machine shall have, and Has what it has.
 	Image string  `json:"image,omitempty"`
 	Has   *System `json:"has,omitempty"`
@@ -60,10 +62,12 @@ type Machine struct {
 	// after its place, a "warning: " keeps nothing from being installed.
 	Problems []string `json:"problems,omitempty"`
 	// Again says that after this failure the agent tries again by itself.
-	Again       bool              `json:"again,omitempty"`
-	Installs    int               `json:"installs"`
-	InstalledAt time.Time         `json:"installedAt,omitzero"`
-	Facts       map[string]string `json:"facts,omitempty"`
+	Again       bool      `json:"again,omitempty"`
+	Installs    int       `json:"installs"`
+	InstalledAt time.Time `json:"installedAt,omitzero"`
+	// CardOf is the machine to which this stranger's network card seems to belong.
+	CardOf provision.MAC     `json:"cardOf,omitempty"`
+	Facts  map[string]string `json:"facts,omitempty"`
 }
 
 // System is the system that an install put on a machine's disk.
@@ -124,8 +128,10 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 		Problems: s.problemsOf(state.MAC),
 		Failure:  state.Failure, Again: state.Again, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts, Once: state.Once,
 	}
-	if spec != nil {
-		row.Tags = spec.Tags
+	if spec == nil {
+		row.CardOf = provision.MAC(state.Facts["cardOf"])
+	} else {
+		row.Profiles, row.Tags = spec.Profiles, spec.Tags
 	}
 	if state.Booted != nil { // its ID is for the server alone
 		row.Booted = &state.Booted.Boot

@@ -3,6 +3,7 @@ package web
 import (
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -10,39 +11,88 @@ import (
 	"cloudlets/web/roster"
 )
 
-// MachinePage is one page of the table of machines. The order is by hostname in the
-// machines' files, with numbers by their value, and then by MAC.
+// MachinePage is one page of the table of machines.
 type MachinePage struct {
 	Machines []Machine `json:"machines"`
-	// Next is the query's "after" for the next page, or "" if this is the last. A
-	// search looks at a bounded number of machines for each page, so a page with
-	// few machines, or none, need not be the last.
+	// Next is the query's "after" for the next page, or "" if this is the last. For
+	// each page a bounded number of machines is looked at, so one with few machines
+	// that the query selects, or none, need not be the last.
 	Next string `json:"next,omitempty"`
 	// Counts are of all machines, whatever the page shows.
 	Counts Counts `json:"counts"`
 }
 
-// machines answers with one page of the table.
-func (s *Server) machines(r *http.Request) (any, error) {
+// machines answers with one page of the table. The place of the next page stands in a
+// header as well, so that clients can ask for it while they read this one.
+func (s *Server) machines(w http.ResponseWriter, r *http.Request) {
+	page, next, err := s.tablePage(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if next != "" {
+		w.Header().Set(nextHeader, next)
+	}
+	writeJSON(w, http.StatusOK, page)
+}
+
+// nextHeader has [MachinePage.Next].
+const nextHeader = "Cloudlets-Next"
+
+// tablePage returns the page that a request asks for, and the place of the next one.
+func (s *Server) tablePage(r *http.Request) (answer any, next string, err error) {
 	q, err := pageQuery(r)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	page, err := s.Roster.Page(q)
+	columns, err := columnsOf(r)
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "%s", err)
+		return nil, "", err
 	}
-	return s.machinePage(page), nil
+	found, err := s.Roster.Page(q)
+	if err != nil {
+		return nil, "", refuse(http.StatusBadRequest, "%s", err)
+	}
+	page := s.machinePage(found)
+	if columns == nil {
+		return page, page.Next, nil
+	}
+	return sparsePage{columns.of(page.Machines), page.Next, page.Counts}, page.Next, nil
 }
 
 // pageQuery reads which page a request asks for.
 func pageQuery(r *http.Request) (roster.Query, error) {
 	limit, err := number(r, "limit")
 	values := r.URL.Query()
+	order, descending := strings.CutPrefix(values.Get("sort"), "-")
 	return roster.Query{
-		List: roster.List(values.Get("stage")), After: values.Get("after"),
-		Search: values.Get("search"), Limit: int(min(limit, math.MaxInt32)),
+		List: roster.List(values.Get("stage")), Order: roster.Order(order), Descending: descending, After: values.Get("after"),
+		Search: values.Get("search"), Profile: values.Get("profile"), Tag: values.Get("tag"), Image: values.Get("image"), Names: values["name"],
+		Limit: int(min(limit, math.MaxInt32)),
 	}, err
+}
+
+// queryValues is what [pageQuery] reads.
+func queryValues(q roster.Query) url.Values {
+	order := string(q.Order)
+	if q.Descending {
+		order = "-" + order
+	}
+	values := url.Values{}
+	for name, value := range map[string]string{
+		"stage": string(q.List), "sort": order, "after": q.After, "search": q.Search, "profile": q.Profile, "tag": q.Tag, "image": q.Image,
+	} {
+		if value != "" {
+			values.Set(name, value)
+		}
+	}
+	if q.Names != nil {
+		values["name"] = q.Names
+	}
+	if q.Limit != 0 {
+		values.Set("limit", strconv.Itoa(q.Limit))
+	}
+	return values
 }
 
 func (s *Server) machinePage(page roster.Page) MachinePage {

@@ -2,10 +2,15 @@ package web_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"cloudlets/provision"
 	"cloudlets/web"
@@ -62,6 +67,8 @@ func TestPagesOfTheTable(t *testing.T) {
 		"search=10.0.0.21":            {1, 1},
 		"search=01:00:0&stage=stream": {14, 1},
 		"search=nowhere":              {0, 1},
+		"sort=-stage&name=web-[1-9]":  {2, 1},
+		"image=debian&sort=seen":      {2, 1},
 	} {
 		values, err := url.ParseQuery(query)
 		if err != nil {
@@ -81,6 +88,7 @@ func TestPagesThatAreRefused(t *testing.T) {
 	for query, sentence := range map[string]string{
 		"limit=1001": "ask for 1 to 1000", "limit=x": "is not a number", "limit=9223372036854775807": "ask for 1 to 1000",
 		"stage=asleep": `no list of machines is called "asleep"`, "after=%21": "is not a place in the list",
+		"sort=sene": `did you mean "seen"`, "name=a[": "has no end",
 		"search=" + fmt.Sprintf("%0101d", 0): "give at most 100",
 	} {
 		for _, path := range []string{"/api/v1/machines?", "/api/v1/live?"} {
@@ -90,11 +98,61 @@ func TestPagesThatAreRefused(t *testing.T) {
 	wantRefusal(t, ask(t, h, "GET", "/api/v1/live?trace=web-7", ""), http.StatusNotFound, "no machine is called")
 }
 
+// A query may ask for some columns, and gets these and no others.
+func TestColumnsOfTheTable(t *testing.T) {
+	b := newBed(t)
+	b.record(t, entered(mac1, provision.StageStream, 0))
+	h := b.Handler()
+	page := get[struct {
+		Machines []map[string]any
+		Counts   web.Counts
+	}](t, h, "/api/v1/machines?columns=hostname,stage,seen&limit=1")
+	want := []map[string]any{{"hostname": "web-1.example.org", "stage": "stream", "seen": noon.Format(time.RFC3339)}}
+	if diff := cmp.Diff(want, page.Machines); diff != "" || page.Counts.All != 2 {
+		t.Errorf("%+v, %s", page.Counts, diff)
+	}
+	all := get[web.MachinePage](t, h, "/api/v1/machines")
+	columns := slices.Collect(maps.Keys(get[struct{ Machines []map[string]any }](t, h, "/api/v1/machines").Machines[0]))
+	if some := get[web.MachinePage](t, h, "/api/v1/machines?columns="+strings.Join(columns, ",")); cmp.Diff(all.Machines[:1], some.Machines[:1]) != "" {
+		t.Error(cmp.Diff(all.Machines[:1], some.Machines[:1]))
+	}
+	wantRefusal(t, ask(t, h, "GET", "/api/v1/machines?columns=hostname,stgae", ""), http.StatusBadRequest, `did you mean "stage"?`)
+}
+
+// What the client asks for, the server understands.
+func TestClientSortsAndSelects(t *testing.T) {
+	b := newBed(t)
+	write(t, b.dir, "profiles/db.json", `{"image": "debian"}`)
+	for i := range 1500 {
+		write(t, b.dir, fmt.Sprintf("machines/%s.json", macOf(i+10)), fmt.Sprintf(`{"extends": "db", "hostname": "db%d", "address": "10.1.%d.%d"}`, i, i/250, 250-i%250))
+	}
+	b.Site.Reload()
+	b.record(t, entered(macOf(12), provision.StageStream, 0))
+	c := newClient(t, b)
+	for _, test := range []struct {
+		query roster.Query
+		first string
+		n     int
+	}{
+		{roster.Query{Profile: "db"}, "db0", 1500},
+		{roster.Query{Profile: "db", Order: roster.ByAddress}, "db249", 1500},
+		{roster.Query{Profile: "db", Order: roster.ByAddress, Descending: true}, "db1250", 1500},
+		{roster.Query{Order: roster.BySeen, Descending: true, Image: "debian"}, "db2", 1502},
+		{roster.Query{Names: []string{"db[7-8]", "web-1"}}, "db7", 3},
+		{roster.Query{Names: []string{"db8", strings.Repeat("n", roster.MaxNamesText)}}, "db8", 1},
+	} {
+		table, err := c.Machines(t.Context(), test.query, "stage")
+		if err != nil || len(table) != test.n || table[0].Hostname != test.first || table[0].Stage == "" || table[0].Image != "" {
+			t.Errorf("%+v: %d machines, %v; %+v", test.query, len(table), err, table[:min(1, len(table))])
+		}
+	}
+}
+
 // The command line shows all machines, however many pages they are.
 func TestClientWalksAllPages(t *testing.T) {
 	b := newBed(t)
 	b.fill(t, 2100, provision.StageStream)
-	table, err := newClient(t, b).Machines(t.Context(), roster.All, "")
+	table, err := newClient(t, b).Machines(t.Context(), roster.Query{})
 	if err != nil || len(table) != 2102 {
 		t.Fatalf("%d machines, %v", len(table), err)
 	}

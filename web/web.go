@@ -115,7 +115,7 @@ func (s *Server) api() map[string]methods {
 		"authority/next":            {"POST": s.answer(s.nextAuthority)},
 		"networks":                  {"GET": s.answer(s.networks)},
 		"leases":                    {"GET": s.answer(s.leases)},
-		"machines":                  {"GET": s.answer(s.machines)},
+		"machines":                  {"GET": s.machines},
 		"machines/{machine}":        {"GET": s.answer(s.machine), "DELETE": s.answer(s.forget)},
 		"approvals":                 {"POST": s.answer(s.approve)},
 		"machines/{machine}/events": {"GET": s.answer(s.machineEvents)},

@@ -10,6 +10,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/web"
+	"cloudlets/web/roster"
 )
 
 func bootCommand(socket *string) *cobra.Command {
@@ -33,7 +34,7 @@ ask its documentation.`,
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
 			order, names, err := o.parse(args)
 			if err == nil {
-				names, err = expandNames(names)
+				names, err = roster.ExpandNames(names)
 			}
 			if err != nil {
 				return codedError{err, exitUsage}

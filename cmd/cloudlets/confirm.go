@@ -10,6 +10,7 @@ import (
 
 	"cloudlets/images/bytesize"
 	"cloudlets/web"
+	"cloudlets/web/roster"
 )
 
 func confirmCommand(socket *string) *cobra.Command {
@@ -27,7 +28,7 @@ With --dry-run it only shows the plan. cloudlets install NAME --cancel calls the
 install off instead; nothing was written then.`,
 		Example: "  cloudlets confirm node1 --dry-run\n  cloudlets confirm node1\n  cloudlets confirm 'node[1-20]'",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
-			names, err := expandNames(args)
+			names, err := roster.ExpandNames(args)
 			if err != nil {
 				return codedError{err, exitUsage}
 			}

@@ -13,6 +13,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/web"
+	"cloudlets/web/roster"
 )
 
 func installCommand(socket *string) *cobra.Command {
@@ -37,7 +38,7 @@ itself are waited for. The exit code is 0 if all went well, and 1 if a machine
 failed, became quiet or was called off, or at the end of --timeout.`,
 		Example: "  cloudlets install node1\n  cloudlets install node1 --power\n  cloudlets install node1 --wipe\n  cloudlets install node1 --confirm\n  cloudlets install 'node[1-20]' --wait --timeout 1h\n  cloudlets install 52:54:00:12:34:56 --cancel",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
-			names, err := expandNames(args)
+			names, err := roster.ExpandNames(args)
 			if err != nil {
 				return codedError{err, exitUsage}
 			}

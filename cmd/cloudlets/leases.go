@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/web"
+	"cloudlets/web/roster"
 )
 
 func leasesCommand(socket *string) *cobra.Command {
@@ -29,7 +30,7 @@ With names of machines, ranges such as node[1-20], MACs, addresses or subnets it
 lists the leases of those.`,
 		Example: "  cloudlets leases\n  cloudlets leases node1\n  cloudlets leases 10.0.0.0/28 --all\n  cloudlets leases --network lab --watch",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
-			names, err := expandNames(args)
+			names, err := roster.ExpandNames(args)
 			if err != nil {
 				return codedError{err, exitUsage}
 			}

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -21,6 +20,7 @@ import (
 
 func machinesCommand(socket *string) *cobra.Command {
 	var f machineFilter
+	var t machineTable
 	var asJSON bool
 	var watch bool
 	cmd := &cobra.Command{
@@ -31,34 +31,44 @@ such as node[1-20], it lists those.
 
 A machine is outdated if the system on its disk is not the one that it would
 get now. It is quiet if it was not heard for longer than its stage takes; the
-list then says the usual cause.`,
-		Example: "  cloudlets machines\n  cloudlets machines --outdated --image web\n  cloudlets machines --tag rack3\n  cloudlets machines 'node[1-20]' --watch\n  cloudlets machines node1 --json",
+list then says the usual cause.
+
+Columns for --columns are:
+
+` + columnTable() + `
+With --columns, nothing but the table is printed.`,
+		Example: "  cloudlets machines\n  cloudlets machines --outdated --profile web --sort stage\n  cloudlets machines --tag rack3\n  cloudlets machines --columns name,has,seen --sort -seen\n  cloudlets machines 'node[1-20]' --watch\n  cloudlets machines node1 --json",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
-			names, err := expandNames(args)
+			names, err := roster.ExpandNames(args)
 			if err != nil {
 				return codedError{err, exitUsage}
 			}
-			if len(args) == 1 && len(names) == 1 && !watch && f == (machineFilter{}) {
+			if err := t.read(); err != nil {
+				return codedError{err, exitUsage}
+			}
+			if len(args) == 1 && len(names) == 1 && !watch && f == (machineFilter{}) && t.isPlain() {
 				return showMachine(cmd, c, names[0], asJSON)
 			}
 			if watch {
-				return watchMachines(cmd, func(w io.Writer) error { return listMachines(cmd, c, w, names, f, false) })
+				return watchMachines(cmd, func(w io.Writer) error { return listMachines(cmd, c, w, args, f, t, false) })
 			}
-			return listMachines(cmd, c, shown(cmd), names, f, asJSON)
+			return listMachines(cmd, c, shown(cmd), args, f, t, asJSON)
 		}),
 		ValidArgsFunction: completeMachines(socket, -1),
 	}
 	f.flags(cmd)
+	t.flags(cmd)
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show the list anew every second, until interrupted")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.MarkFlagsMutuallyExclusive("watch", "json")
+	cmd.MarkFlagsMutuallyExclusive("columns", "json") // which has all of them
 	return cmd
 }
 
 // machineFilter selects machines.
 type machineFilter struct {
 	outdated, quiet, failed, installing, waiting, strangers bool
-	image, tag                                              string
+	image, profile, tag                                     string
 }
 
 func (f *machineFilter) flags(cmd *cobra.Command) {
@@ -76,6 +86,7 @@ func (f *machineFilter) flags(cmd *cobra.Command) {
 		cmd.Flags().BoolVar(flag.to, flag.name, false, flag.help)
 	}
 	cmd.Flags().StringVar(&f.image, "image", "", "only machines whose file names this image, or that have it")
+	cmd.Flags().StringVar(&f.profile, "profile", "", "only machines whose file extends this profile, itself or by another one")
 	cmd.Flags().StringVar(&f.tag, "tag", "", "only machines that have this tag")
 	cmd.MarkFlagsMutuallyExclusive("outdated", "quiet", "failed", "installing", "armed", "strangers")
 }
@@ -93,24 +104,33 @@ func (f *machineFilter) list() roster.List {
 	return roster.All
 }
 
-func (f *machineFilter) has(m web.Machine) bool {
-	if f.tag != "" && !slices.Contains(m.Tags, f.tag) {
-		return false
+func listMachines(cmd *cobra.Command, c *web.Client, w io.Writer, names []string, f machineFilter, t machineTable, asJSON bool) error {
+	query := roster.Query{List: f.list(), Image: f.image, Profile: f.profile, Tag: f.tag, Order: t.order, Descending: t.descending}
+	if len(names) > 0 {
+		query.Names = names
 	}
-	return f.image == "" || m.Image == f.image || m.Has != nil && m.Has.Image == f.image
-}
-
-func listMachines(cmd *cobra.Command, c *web.Client, w io.Writer, names []string, f machineFilter, asJSON bool) error {
-	all, err := c.Machines(cmd.Context(), f.list(), "")
+	if asJSON {
+		list, err := c.Machines(cmd.Context(), query)
+		if err != nil {
+			return err
+		}
+		return printJSON(cmd.OutOrStdout(), list)
+	}
+	list, err := c.Machines(cmd.Context(), query, t.keys()...)
 	if err != nil {
 		return err
 	}
-	set := newNameSet(names)
-	list := slices.DeleteFunc(all, func(m web.Machine) bool { return !f.has(m) || names != nil && !set.has(m) })
-	if asJSON {
-		return printJSON(cmd.OutOrStdout(), list)
+	if len(list) == 0 && (f != machineFilter{} || len(names) > 0) {
+		fmt.Fprintln(w, "no such machines")
+	} else if len(list) == 0 {
+		fmt.Fprintln(w, "no machines yet: switch one on, or write machines/<MAC>.json in the site")
+	} else {
+		t.print(w, list)
 	}
-	printMachines(w, list, f != machineFilter{} || names != nil)
+	if t.chosen != "" {
+		return nil
+	}
+	printNotes(w, list)
 	servers, err := c.Servers(cmd.Context())
 	if err == nil {
 		printServerProblems(w, servers)
@@ -118,24 +138,14 @@ func listMachines(cmd *cobra.Command, c *web.Client, w io.Writer, names []string
 	return err
 }
 
-func printMachines(w io.Writer, list []web.Machine, some bool) {
-	if len(list) == 0 && some {
-		fmt.Fprintln(w, "no such machines")
-		return
-	}
-	if len(list) == 0 {
-		fmt.Fprintln(w, "no machines yet: switch one on, or write machines/<MAC>.json in the site")
-		return
-	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "MACHINE\tNAME\tADDRESS\tIMAGE\tSTAGE\tFOR\tNEXT BOOT")
-	for _, m := range list {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.MAC, dash(m.Hostname), dash(m.Address), dash(m.Image), stageText(m), sinceText(m.Since), m.Next.Action)
-	}
-	table.Flush()
+// noted are the columns of the API of which printNotes tells.
+var noted = []string{"described", "cardOf", "failure", "quiet", "plan", "outdated", "problems"}
+
+// printNotes says what a person has to know of machines, beside their row in the table.
+func printNotes(w io.Writer, list []web.Machine) {
 	for _, m := range list {
 		name := cmp.Or(m.Hostname, string(m.MAC))
-		if !m.Described && m.Facts["cardOf"] != "" {
+		if !m.Described && m.CardOf != "" {
 			fmt.Fprintf(w, "\n%s is a stranger: %s\n", name, m.Next.Reason)
 		}
 		if m.Failure != "" {
@@ -241,6 +251,7 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 	row("address", m.Address)
 	row("image", m.Image)
 	row("tags", strings.Join(m.Tags, " "))
+	row("profiles", strings.Join(m.Profiles, ", "))
 	row("stage", stageText(m.Machine))
 	row("failure", m.Failure)
 	if m.Quiet != nil {

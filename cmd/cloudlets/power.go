@@ -14,6 +14,7 @@ import (
 	"cloudlets/provision/power"
 	"cloudlets/provision/power/desk"
 	"cloudlets/web"
+	"cloudlets/web/roster"
 )
 
 // maxOrders is how many machines the command line orders at once. The server spaces
@@ -87,7 +88,7 @@ func parsePower(args []string, boot string, force bool) (order desk.Order, names
 		err = order.Check()
 	}
 	if err == nil {
-		names, err = expandNames(names)
+		names, err = roster.ExpandNames(names)
 	}
 	return order, names, err
 }

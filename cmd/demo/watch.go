@@ -62,7 +62,7 @@ func (w *watch) newBar(h *host) *bar {
 // run shows until ctx ends.
 func (w *watch) run(ctx context.Context, client *web.Client) {
 	for ctx.Err() == nil {
-		if list, err := client.Machines(ctx, roster.All, ""); err == nil {
+		if list, err := client.Machines(ctx, roster.Query{}); err == nil {
 			for _, m := range list {
 				w.show(m)
 			}

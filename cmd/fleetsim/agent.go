@@ -41,16 +41,24 @@ type agent struct {
 	session string
 }
 
-// runAgent claims the plan and carries it out.
-func (m *machine) runAgent(ctx context.Context, from netip.Addr, params wire.Params) error {
+// newAgent starts the agent. Close closes its connections.
+func (m *machine) newAgent(from netip.Addr, params wire.Params) (a *agent, close func(), err error) {
 	dialer := net.Dialer{Timeout: dialTimeout, LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}
 	transport := &http.Transport{DialContext: dialer.DialContext, ResponseHeaderTimeout: 30 * time.Second, MaxIdleConnsPerHost: 4, DisableCompression: true, ReadBufferSize: 16 << 10}
-	defer transport.CloseIdleConnections()
 	servers, err := failover.New(transport, nil, params.Servers...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &agent{machine: m, base: params.Servers[0], http: &http.Client{Transport: servers}, servers: servers}, transport.CloseIdleConnections, nil
+}
+
+// runAgent claims the plan and carries it out.
+func (m *machine) runAgent(ctx context.Context, from netip.Addr, params wire.Params) error {
+	a, close, err := m.newAgent(from, params)
 	if err != nil {
 		return err
 	}
-	a := &agent{machine: m, base: params.Servers[0], http: &http.Client{Transport: servers}, servers: servers}
+	defer close()
 	began := time.Now()
 	plan, err := a.claim(ctx, params)
 	if err != nil {
@@ -64,10 +72,7 @@ func (m *machine) runAgent(ctx context.Context, from netip.Addr, params wire.Par
 }
 
 func (a *agent) claim(ctx context.Context, params wire.Params) (plan wire.Plan, err error) {
-	request := wire.ClaimRequest{Token: params.Token, Nonce: rand.Text(), MAC: params.MAC, Inventory: provision.Inventory{
-		Arch: "amd64", Vendor: "fleetsim", Product: "simulated", Serial: fmt.Sprint("S", a.number), CPUs: 8, Memory: 32 << 30,
-		Disks: []provision.DiskInfo{{Name: "sda", Serial: fmt.Sprint("D", a.number), Size: 500 << 30, Transport: "sata"}},
-	}}
+	request := wire.ClaimRequest{Token: params.Token, Nonce: rand.Text(), MAC: params.MAC, Inventory: a.inventory()}
 	answer, err := a.post(ctx, wire.ClaimPath, request)
 	if err != nil {
 		return plan, fmt.Errorf("claim the plan: %w", err)
@@ -77,6 +82,16 @@ func (a *agent) claim(ctx context.Context, params wire.Params) (plan wire.Plan, 
 	}
 	a.session = plan.Session
 	return plan, a.servers.Add(plan.Servers...)
+}
+
+const vendor = "fleetsim"
+
+// inventory is what the agent finds in the machine.
+func (m *machine) inventory() provision.Inventory {
+	return provision.Inventory{
+		Arch: "amd64", Vendor: vendor, Product: "simulated", Serial: fmt.Sprint("S", m.number), CPUs: 8, Memory: 32 << 30,
+		Disks: []provision.DiskInfo{{Name: "sda", Serial: fmt.Sprint("D", m.number), Size: 500 << 30, Transport: "sata"}},
+	}
 }
 
 // carryOut makes the requests of an install.

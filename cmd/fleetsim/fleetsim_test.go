@@ -65,6 +65,30 @@ func TestParseScript(t *testing.T) {
 	}
 }
 
+func TestCheckStrangers(t *testing.T) {
+	one, two := stranger{"52:54:00:00:00:01", "node1", "10.65.0.1", 1}, stranger{"52:54:00:00:00:02", "node2", "10.65.0.2", 1}
+	if err := checkStrangers([]stranger{one, two}, 2); err != nil {
+		t.Error(err)
+	}
+	for what, change := range map[string]func(*stranger){
+		"a name twice":     func(s *stranger) { s.Name = "node1" },
+		"an address twice": func(s *stranger) { s.Address = one.Address },
+		"no address":       func(s *stranger) { s.Address = "" },
+		"another's name":   func(s *stranger) { s.Name = "node01" },
+		"not installed":    func(s *stranger) { s.Installs = 0 },
+		"installed twice":  func(s *stranger) { s.Installs = 2 },
+	} {
+		wrong := two
+		change(&wrong)
+		if checkStrangers([]stranger{one, wrong}, 2) == nil {
+			t.Errorf("%s is all right", what)
+		}
+	}
+	if checkStrangers([]stranger{one}, 2) == nil {
+		t.Error("one too few is all right")
+	}
+}
+
 // build builds a command of this module.
 func build(t *testing.T, name string) string {
 	t.Helper()
@@ -80,33 +104,40 @@ func build(t *testing.T, name string) string {
 
 // TestFleets: machines of all firmwares are installed by one server that is killed,
 // and by three of which two are killed, although packets are lost. Then they boot
-// from their disks.
+// from their disks. With the one server, forty more are strangers, whom a rule approves.
 func TestFleets(t *testing.T) {
 	needs.Root(t)
 	needs.Tool(t, "ip", "iproute2")
 	needs.File(t, "/usr/lib/ipxe/snponly.efi", "ipxe")
 	simulator, program, member := build(t, "fleetsim"), build(t, "cloudlets"), etcd.Program(t)
-	for name, more := range map[string][]string{
-		"one server":    {"--kill", "1", "--loss", "0.5"},
-		"three servers": {"--servers", "3", "--etcd", member, "--kill", "2", "--kill-etcd"},
+	for name, fleet := range map[string]struct {
+		strangers int
+		more      []string
+	}{
+		"one server":    {40, []string{"--strangers", "40", "--kill", "1", "--loss", "0.5"}},
+		"three servers": {0, []string{"--servers", "3", "--etcd", member, "--kill", "2", "--kill-etcd"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer stop()
-			cmd := exec.CommandContext(ctx, simulator, append([]string{"--machines", "40", "--over", "4s", "--again", "--json", "--cloudlets", program}, more...)...)
+			cmd := exec.CommandContext(ctx, simulator, append([]string{"--machines", "40", "--over", "4s", "--again", "--json", "--cloudlets", program}, fleet.more...)...)
 			var words strings.Builder
 			cmd.Stderr = &words
 			out, err := cmd.Output()
 			var result struct {
 				Installed int
 				Failed    int
+				Strangers []stranger
 				Counts    map[string]int
 			}
 			if err := json.Unmarshal(out, &result); err != nil {
 				t.Errorf("%v: %s", err, out)
 			}
-			if err != nil || result.Installed != 40 || result.Failed != 0 || result.Counts["killed: a daemon"] == 0 {
+			if err != nil || result.Installed != 40+fleet.strangers || result.Failed != 0 || result.Counts["killed: a daemon"] == 0 {
 				t.Errorf("%v\n%s\n%s", err, &words, out)
+			}
+			if err := checkStrangers(result.Strangers, fleet.strangers); err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -52,37 +52,54 @@ const (
 // install switches the machine on, and returns when it is installed.
 func (m *machine) install(ctx context.Context) error {
 	on := time.Now()
-	l, script, err := m.bootAnew(ctx)
+	l, params, err := m.startAgent(ctx)
 	if err != nil {
 		return err
 	}
-	b, err := parseScript(script)
-	if err != nil {
-		return err
-	}
-	if b.kernel == "" {
-		return fmt.Errorf("the script does not install: %s", b.says)
-	}
-	began := time.Now()
-	for _, file := range []string{b.kernel, b.ramdisk} {
-		if err := m.fetchByIPXE(ctx, l.addr, file); err != nil {
+	if params.Inspect {
+		if err := m.inspect(ctx, l.addr, params); err != nil {
 			return err
 		}
-	}
-	m.notes.took("kernel and RAM disk", time.Since(began))
-	pause(ctx, kernelStart+rand.N(jitter))
-	if l, err = agentDHCP.ask(ctx, m.air, m.mac, m.notes); err != nil {
-		return err
-	}
-	params, err := wire.ParseParams(b.words)
-	if err != nil {
-		return err
+		if l, params, err = m.startAgent(ctx); err != nil {
+			return err
+		}
+		if params.Inspect {
+			return errors.New("it was approved, and is inspected again")
+		}
 	}
 	if err := m.runAgent(ctx, l.addr, params); err != nil {
 		return err
 	}
 	m.notes.took("switched on to installed", time.Since(on))
 	return nil
+}
+
+// startAgent takes the machine from its firmware to the agent in its RAM disk.
+func (m *machine) startAgent(ctx context.Context) (l lease, params wire.Params, err error) {
+	l, script, err := m.bootAnew(ctx)
+	if err != nil {
+		return l, params, err
+	}
+	b, err := parseScript(script)
+	if err != nil {
+		return l, params, err
+	}
+	if b.kernel == "" {
+		return l, params, fmt.Errorf("the script does not install: %s", b.says)
+	}
+	began := time.Now()
+	for _, file := range []string{b.kernel, b.ramdisk} {
+		if err := m.fetchByIPXE(ctx, l.addr, file); err != nil {
+			return l, params, err
+		}
+	}
+	m.notes.took("kernel and RAM disk", time.Since(began))
+	pause(ctx, kernelStart+rand.N(jitter))
+	if l, err = agentDHCP.ask(ctx, m.air, m.mac, m.notes); err != nil {
+		return l, params, err
+	}
+	params, err = wire.ParseParams(b.words)
+	return l, params, err
 }
 
 // again switches an installed machine on: it must be sent to its disk.

@@ -10,8 +10,8 @@
 //
 // The files are: main.go (flags), bed.go (namespaces, daemons, etcd), site.go (the
 // machines' files and an image), dhcp.go and tftp.go (what firmware speaks),
-// machine.go (one machine, step by step), agent.go (its last part), storm.go (all
-// machines), and report.go (the table).
+// machine.go (one machine, step by step), inspect.go and agent.go (its last parts),
+// storm.go (all machines), and report.go (the table).
 package main
 
 import (
@@ -33,6 +33,7 @@ import (
 // options are the flags.
 type options struct {
 	Machines    int
+	Strangers   int
 	Over        time.Duration
 	Row         int
 	Firmware    string
@@ -70,6 +71,7 @@ func command() *cobra.Command {
 		Use: "fleetsim", Short: "Switch simulated machines on, and see how a server carries them", Args: cobra.NoArgs,
 		SilenceUsage: true, SilenceErrors: true,
 		Example: `  fleetsim --machines 1000
+  fleetsim --machines 0 --strangers 40
   fleetsim --machines 10000 --over 60s --kill 10
   fleetsim --machines 10000 --over 60s --servers 3 --etcd bin/etcd/usr/bin/etcd --kill 3 --kill-etcd`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -84,6 +86,7 @@ func command() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.IntVar(&o.Machines, "machines", 100, "how `many` machines are switched on")
+	f.IntVar(&o.Strangers, "strangers", 0, "how `many` more are switched on that no file describes: they are inspected, approved by a rule, and installed")
 	f.DurationVar(&o.Over, "over", 0, "the `time` over which they are switched on; 0 means all at once")
 	f.IntVar(&o.Row, "row", 0, "switch on so `many` at once, as a power strip does, spread over the time of --over")
 	f.StringVar(&o.Firmware, "firmware", "bios=40,uefi=40,http=10,ipxe=10", "the `mix` of firmware, in parts: bios, uefi, http (UEFI HTTP Boot) and ipxe (iPXE in the network card)")
@@ -106,6 +109,9 @@ func command() *cobra.Command {
 	return cmd
 }
 
+// total is how many machines are switched on. The last of them are strangers.
+func (o *options) total() int { return o.Machines + o.Strangers }
+
 func (o *options) check() (err error) {
 	if o.mix, err = parseMix(o.Firmware); err != nil {
 		return err
@@ -119,8 +125,10 @@ func (o *options) check() (err error) {
 		}
 	}
 	switch {
-	case o.Machines < 1 || o.Machines > maxMachines:
-		return fmt.Errorf("--machines: want 1 to %d", maxMachines)
+	case o.Machines < 0 || o.Strangers < 0 || o.total() < 1 || o.total() > maxMachines:
+		return fmt.Errorf("--machines and --strangers: want 1 to %d in all", maxMachines)
+	case o.Strangers > 0 && o.Servers > 1:
+		return errors.New("--strangers: takes one server, since each server approves into its own copy of the site")
 	case o.Loss < 0 || o.Loss > 50:
 		return errors.New("--loss: want 0 to 50 percent")
 	case o.Servers < 1 || o.Servers > 16:

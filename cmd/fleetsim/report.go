@@ -65,11 +65,11 @@ func (r *result) addServers(b *bed) {
 }
 
 // verdict is an error unless every machine ended installed.
-func (r *result) verdict() error {
+func (r *result) verdict(o *options) error {
 	if n := r.failed.Load(); n > 0 {
 		return fmt.Errorf("%d machines did not end installed", n)
 	}
-	return nil
+	return checkStrangers(r.strangers, o.Strangers)
 }
 
 // percentile of sorted times, 0 to 100.
@@ -109,12 +109,15 @@ func (r *result) print(w io.Writer, o *options) error {
 			causes[kind] = c.count
 		}
 		return e.Encode(map[string]any{
-			"machines": o.Machines, "installed": r.installed.Load(), "failed": r.failed.Load(), "took": took, "steps": r.steps(),
+			"machines": o.total(), "strangers": r.strangers, "installed": r.installed.Load(), "failed": r.failed.Load(), "took": took, "steps": r.steps(),
 			"counts": r.notes.counts, "causes": causes, "servers": r.servers, "ownCPU": r.ownCPU, "bytes": r.bytes,
 		})
 	}
 	fmt.Fprintf(w, "%d machines, switched on over %s: %d installed, %d failed, in %s: %.0f a minute\n\n",
-		o.Machines, o.Over, r.installed.Load(), r.failed.Load(), took.Round(100*time.Millisecond), float64(r.installed.Load())/took.Minutes())
+		o.total(), o.Over, r.installed.Load(), r.failed.Load(), took.Round(100*time.Millisecond), float64(r.installed.Load())/took.Minutes())
+	if o.Strangers > 0 {
+		fmt.Fprintf(w, "%d of them were strangers: inspected, approved by a rule as %s, and installed\n\n", len(r.strangers), rackNames)
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "step\ttimes\tp50\tp90\tp99\tmax\t")
 	for _, s := range r.steps() {
@@ -133,7 +136,7 @@ func (r *result) print(w io.Writer, o *options) error {
 	}
 	for _, s := range r.servers {
 		fmt.Fprintf(w, "daemon at %s: %.1f s of a processor (%.2f ms a machine, %.0f%% of one), at most %s of memory, %s of it without mapped files\n",
-			s.Address, s.CPU.Seconds(), float64(s.CPU.Milliseconds())/float64(o.Machines), 100*s.CPU.Seconds()/took.Seconds(), bytesize.Decimal(s.Memory), bytesize.Decimal(s.Anonymous))
+			s.Address, s.CPU.Seconds(), float64(s.CPU.Milliseconds())/float64(o.total()), 100*s.CPU.Seconds()/took.Seconds(), bytesize.Decimal(s.Memory), bytesize.Decimal(s.Anonymous))
 	}
 	fmt.Fprintf(w, "simulator: %.1f s of a processor (%.0f%% of one)\n", r.ownCPU.Seconds(), 100*r.ownCPU.Seconds()/took.Seconds())
 	return nil

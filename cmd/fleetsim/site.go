@@ -21,6 +21,19 @@ func macOf(n int) net.HardwareAddr {
 	return net.HardwareAddr{0x52, 0x54, 0, byte(n >> 16), byte(n >> 8), byte(n)}
 }
 
+// What the site does with strangers: one rule approves those at a switch, by what an
+// inspection finds and what the switch tells.
+const (
+	rackProfile = "rack"
+	rackSwitch  = "sw1"
+	rackNames   = "node{n}"
+)
+
+var strangers = map[string]any{
+	"image": imageName,
+	"rules": []any{map[string]any{"when": map[string]string{"vendor": vendor, "switch": rackSwitch}, "profile": rackProfile, "name": rackNames}},
+}
+
 // writeSite writes a site in which each machine is installed once.
 func writeSite(dir, image string, o *options, etcd []string) error {
 	for _, sub := range []string{"images", "machines", "profiles"} {
@@ -31,12 +44,21 @@ func writeSite(dir, image string, o *options, etcd []string) error {
 	if err := os.Symlink(image, filepath.Join(dir, "images", imageName)); err != nil {
 		return err
 	}
+	settings := map[string]any{}
+	files := map[string]any{"cloudlets.json": settings}
 	if len(etcd) > 0 {
-		text, err := json.Marshal(map[string]any{"store": map[string]any{"etcd": etcd}})
+		settings["store"] = map[string]any{"etcd": etcd}
+	}
+	if o.Strangers > 0 {
+		settings["strangers"] = strangers
+		files["profiles/"+rackProfile+".json"] = map[string]any{"image": imageName, "install": "once"}
+	}
+	for name, value := range files {
+		text, err := json.Marshal(value)
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, "cloudlets.json"), text, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			return err
 		}
 	}

@@ -50,6 +50,9 @@ func run(ctx context.Context, o *options, out io.Writer) (err error) {
 		return err
 	}
 	result, err := storm(ctx, o, b)
+	if err == nil {
+		err = result.addStrangers(ctx, o, b)
+	}
 	if err := errors.Join(err, b.close()); err != nil {
 		return err
 	}
@@ -57,7 +60,7 @@ func run(ctx context.Context, o *options, out io.Writer) (err error) {
 	if err := result.print(out, o); err != nil {
 		return err
 	}
-	return result.verdict()
+	return result.verdict(o)
 }
 
 // allowSockets raises the number of files that this process may have open: each
@@ -91,7 +94,7 @@ func storm(ctx context.Context, o *options, b *bed) (*result, error) {
 
 	var fleet sync.WaitGroup
 	random := rand.New(rand.NewPCG(o.Seed, 0))
-	order := random.Perm(o.Machines)
+	order := random.Perm(o.total())
 	for at, n := range order {
 		m := &machine{number: n, mac: macOf(n), firmware: o.mix.of(n), air: a, rate: o.rate, notes: &r.notes}
 		due := arrival(at, o)
@@ -114,7 +117,7 @@ func arrival(at int, o *options) time.Duration {
 	if o.Row > 0 {
 		at -= at % o.Row
 	}
-	return time.Duration(float64(o.Over) * float64(at) / float64(o.Machines))
+	return time.Duration(float64(o.Over) * float64(at) / float64(o.total()))
 }
 
 // live is a machine's life in the simulation.
@@ -193,7 +196,7 @@ func say(ctx context.Context, o *options, r *result) error {
 		return nil
 	}
 	for ctx.Err() == nil {
-		fmt.Fprintf(os.Stderr, "\r%d of %d installed, %d failed ", r.installed.Load(), o.Machines, r.failed.Load())
+		fmt.Fprintf(os.Stderr, "\r%d of %d installed, %d failed ", r.installed.Load(), o.total(), r.failed.Load())
 		pause(ctx, time.Second)
 	}
 	fmt.Fprint(os.Stderr, "\r"+strings.Repeat(" ", 60)+"\r")
@@ -211,7 +214,8 @@ type result struct {
 	causes map[string]*cause
 	bytes  int64
 
-	servers []serverUse
+	servers   []serverUse
+	strangers []stranger
 }
 
 // cause is why machines failed.

@@ -125,4 +125,16 @@ func (r *siteReader) profile(ref reference, chain []string) (*jsontext.Node, jso
 	return r.resolve(doc, chain)
 }
 
+// extended adds the profiles that a document extends to a list: each once, and after
+// those that it extends itself. It is called once resolve has found no circle.
+func (r *siteReader) extended(doc *document, list []string) []string {
+	for _, ref := range doc.extends {
+		if slices.Contains(list, ref.name) {
+			continue
+		}
+		list = append(r.extended(r.profiles[ref.name], list), ref.name)
+	}
+	return list
+}
+
 func arrows(chain []string) string { return strings.Join(chain, " → ") }

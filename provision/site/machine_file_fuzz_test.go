@@ -59,6 +59,7 @@ func checkRoundTrip(t *testing.T, c machineFile, merged *jsontext.Node) {
 		t.Fatalf("%s read again: %v", text, problems)
 	}
 	again, problems := decodeSpec(c.spec.MAC, jsontext.Merge(nil, root))
+	again.Profiles = c.spec.Profiles // which are merged into the text
 	first, _ := json.Marshal(c.spec)
 	second, _ := json.Marshal(again)
 	if len(problems) > 0 || !bytes.Equal(first, second) {

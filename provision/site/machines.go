@@ -142,6 +142,7 @@ func (r *siteReader) decodeMachine(mac provision.MAC, doc *document) (machineFil
 	merged, problems := r.resolve(doc, nil)
 	if len(problems) == 0 {
 		m.spec, problems = decodeSpec(mac, merged)
+		m.spec.Profiles = r.extended(doc, nil)
 	}
 	if m.broken = len(problems) > 0; m.broken {
 		return m, nil, problems

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +152,9 @@ func TestExtends(t *testing.T) {
 	config, _ := json.Marshal(got.Config)
 	if want := `{"args":{"b":2,"c":{"d":4},"list":[3]}}`; string(config) != want {
 		t.Errorf("config %s, want %s", config, want)
+	}
+	if want := []string{"base", "rack", "enters"}; !slices.Equal(got.Profiles, want) {
+		t.Errorf("it extends %q, want %q", got.Profiles, want)
 	}
 	if got.Image != "debian" || got.Filesystem != "ext4" || !got.BootEntry || got.Cmdline != "" ||
 		got.Disk.Transport != "nvme" || got.Disk.MinSize != 2e9 {

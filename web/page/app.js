@@ -12,6 +12,7 @@ import { showImages, showProblems } from "./site.js";
 const rows = new Map(); // MAC to Row, of the machines on this page
 const table = byID("machines");
 const search = byID("search");
+const sort = byID("sort");
 const pager = new Pager(connect);
 const typingPause = 200; // milliseconds
 let list = ""; // the stage or group that is shown; "" is all machines
@@ -108,7 +109,7 @@ function showLink(state, text) {
 // from the server.
 function connect() {
   stream?.close();
-  const query = { stage: list, search: search.value.trim(), after: pager.after, trace: open };
+  const query = { stage: list, sort: sort.value, search: search.value.trim(), after: pager.after, trace: open };
   const own = new EventSource("/api/v1/live?" + new URLSearchParams(Object.entries(query).filter(([, value]) => value)));
   stream = own;
   const on = (name, show) => own.addEventListener(name, (message) => show(JSON.parse(message.data)));
@@ -140,6 +141,7 @@ function addFilters() {
     clearTimeout(typed);
     typed = setTimeout(() => pager.first(), typingPause);
   });
+  sort.addEventListener("change", () => pager.first());
   byID("tools").addEventListener("submit", (submit) => submit.preventDefault());
 }
 

@@ -3,16 +3,22 @@ package roster
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"cloudlets/provision"
 )
 
 // entry is a machine in the roster. It is never changed, but replaced.
 type entry struct {
-	mac   provision.MAC
-	place place
-	names Names
-	text  string // what a search looks into, in lower case
+	mac      provision.MAC
+	place    place
+	names    Names
+	has      string   // the image on its disk
+	profiles []string // see [provision.Spec.Profiles]
+	tags     []string
+	cards    []provision.MAC
+	seen     time.Time // when its latest event was
+	text     string    // what a search looks into, in lower case
 }
 
 // place says in which lists a machine is, and where.
@@ -58,19 +64,36 @@ func NamesOf(spec *provision.Spec, state provision.State) Names {
 	return n
 }
 
-// text joins the names by a character that is not searched for.
-func (n Names) text(mac provision.MAC) string {
-	return strings.ToLower(strings.Join([]string{string(mac), n.Hostname, n.Image, n.Address, n.Serial, n.Cards}, "\n"))
+// index makes the text for searches, or takes that of the entry before, which may be nil.
+func (e *entry) index(before *entry) {
+	if before != nil && e.alike(before) {
+		e.text = before.text
+		return
+	}
+	n := e.names
+	words := append([]string{string(e.mac), n.Hostname, n.Image, n.Address, n.Serial, n.Cards}, e.profiles...)
+	e.text = strings.ToLower(strings.Join(words, "\n")) // nobody searches for a line's end
+}
+
+// alike says whether whatever selects one of two entries selects the other, too.
+func (e *entry) alike(other *entry) bool {
+	return e.names == other.names && e.has == other.has && slices.Equal(e.profiles, other.profiles) && slices.Equal(e.tags, other.tags)
 }
 
 func newEntry(spec *provision.Spec, state provision.State, outdated bool) *entry {
-	hostname := ""
+	var hostname string
+	var profiles, tags []string
+	cards := []provision.MAC{state.MAC}
 	if spec != nil {
-		hostname = spec.Hostname
+		hostname, profiles, tags, cards = spec.Hostname, spec.Profiles, spec.Tags, append(cards, spec.Cards...)
+	}
+	has := ""
+	if state.Has != nil {
+		has = state.Has.Image
 	}
 	installing := state.Installing()
 	return &entry{
-		mac: state.MAC, names: NamesOf(spec, state),
+		mac: state.MAC, names: NamesOf(spec, state), has: has, profiles: profiles, tags: tags, cards: cards, seen: state.Seen,
 		place: place{
 			key: sortKey(hostname, state.MAC), stage: state.Stage, installing: installing, stranger: spec == nil,
 			outdated: outdated, quiet: state.Quiet != nil,

@@ -1,11 +1,13 @@
 package roster
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
 
+	"cloudlets/images/jsontext"
 	"cloudlets/provision"
 )
 
@@ -16,9 +18,11 @@ const (
 	DefaultLimit = 100
 	// MaxSearch bounds the text of a search, in bytes.
 	MaxSearch = 100
-	// MaxExamined is how many machines one search looks at. A page of a search
-	// may so have fewer machines than its limit, or none, and not be the last.
+	// MaxExamined is how many machines a page looks at for those that its query selects.
+	// The page may so have fewer machines than its limit, or none, and not be the last.
 	MaxExamined = 4096
+	// MaxNamesText bounds the names of a query, in bytes of all together.
+	MaxNamesText = 16 << 10
 	// maxCursor bounds a cursor, in bytes.
 	maxCursor = 2048
 )
@@ -26,11 +30,22 @@ const (
 // Query selects a page of machines. The zero value is the first of all.
 type Query struct {
 	List List
+	// Order is what the machines are sorted by, and Descending turns that around.
+	Order      Order
+	Descending bool
 	// After is [Page.Next] of the page before, or "" for the first page.
 	After string
-	// Search is part of the machine's MAC, hostname, image, address or serial
-	// number, in capitals or not; "" finds all.
+	// Search is part of the machine's MAC, hostname, image, address, serial number or of
+	// a profile's name, in capitals or not; "" finds all.
 	Search string
+	// Profile selects those whose files extend it, themselves or by another profile, and
+	// Image those that shall have it, or have it. "" selects all.
+	Profile, Image string
+	// Tag selects those that have it.
+	Tag string
+	// Names selects those that are called so, see [NameSet]. They may have ranges, such as
+	// "node[1-20]". Nil selects all.
+	Names []string
 	// Limit is how many machines the page has at most, up to [MaxLimit]; 0 means
 	// [DefaultLimit].
 	Limit int
@@ -45,16 +60,24 @@ type Page struct {
 
 // cut is a query, checked and ready for the walk.
 type cut struct {
-	list   List
-	after  string // key
-	search string
-	limit  int
+	list       List
+	order      Order
+	descending bool
+	after      string // key
+	filter     filter
+	limit      int
 }
 
 func (r *Roster) cut(q Query) (cut, error) {
-	c := cut{list: q.List, search: strings.ToLower(strings.TrimSpace(q.Search)), limit: q.Limit}
+	c := cut{
+		list: q.List, order: cmp.Or(q.Order, ByName), descending: q.Descending, limit: q.Limit,
+		filter: filter{search: strings.ToLower(strings.TrimSpace(q.Search)), profile: q.Profile, tag: q.Tag, image: q.Image},
+	}
 	if r.lists[q.List] == nil {
 		return c, fmt.Errorf("no list of machines is called %.40q; give a stage, such as stage=installed, or one of %q", q.List, Lists()[:3])
+	}
+	if !slices.Contains(Orders(), c.order) {
+		return c, fmt.Errorf("machines cannot be sorted by %.40q%s; give one of %q", c.order, jsontext.DidYouMean(string(c.order), orderNames()), Orders())
 	}
 	if c.limit == 0 {
 		c.limit = DefaultLimit
@@ -62,8 +85,18 @@ func (r *Roster) cut(q Query) (cut, error) {
 	if c.limit < 1 || c.limit > MaxLimit {
 		return c, fmt.Errorf("a page of %d machines cannot be given; ask for 1 to %d", q.Limit, MaxLimit)
 	}
-	if len(c.search) > MaxSearch {
-		return c, fmt.Errorf("a search for %d bytes cannot be made; give at most %d", len(c.search), MaxSearch)
+	if n := len(c.filter.search); n > MaxSearch {
+		return c, fmt.Errorf("a search for %d bytes cannot be made; give at most %d", n, MaxSearch)
+	}
+	if n := len(strings.Join(q.Names, "")); n > MaxNamesText {
+		return c, fmt.Errorf("%d bytes of names are too many; give at most %d, with ranges such as node[1-20]", n, MaxNamesText)
+	}
+	if q.Names != nil {
+		set, err := ParseNames(q.Names)
+		if err != nil {
+			return c, err
+		}
+		c.filter.names = &set
 	}
 	key, err := base64.RawURLEncoding.DecodeString(q.After)
 	if err != nil || len(q.After) > maxCursor {
@@ -77,7 +110,9 @@ func (r *Roster) cut(q Query) (cut, error) {
 // error is about the query.
 //
 // Whoever walks all pages meets each machine once that is in the list from the
-// first page to the last, unless the site gives it another hostname meanwhile.
+// first page to the last, unless it gets another place meanwhile: a new hostname, or, by
+// another order than the name's, a new stage, image or address. By [BySeen], ascending,
+// a machine that reports meanwhile comes once more, since it moves to the end.
 func (r *Roster) Page(q Query) (Page, error) {
 	c, err := r.cut(q)
 	if err != nil {
@@ -92,24 +127,19 @@ func (r *Roster) Page(q Query) (Page, error) {
 func (r *Roster) page(c cut) Page {
 	var p Page
 	last, examined := "", 0
-	visit := func(e *entry) bool {
+	visit := func(i item) bool {
 		if len(p.MACs) == c.limit || examined == MaxExamined {
 			p.Next = base64.RawURLEncoding.EncodeToString([]byte(last))
 			return false
 		}
-		last = e.place.key
+		last = i.key
 		examined++
-		if strings.Contains(e.text, c.search) {
+		if e := i.machine.entry; c.filter.selects(e) {
 			p.MACs = append(p.MACs, e.mac)
 		}
 		return true
 	}
-	tree := r.lists[c.list].tree
-	if c.after == "" {
-		tree.Ascend(visit)
-	} else {
-		tree.AscendGreaterOrEqual(&entry{place: place{key: c.after + "\x00"}}, visit)
-	}
+	r.sorted(c.list, c.order).walk(c.after, c.descending, visit)
 	return p
 }
 
@@ -175,7 +205,7 @@ func (v *View) Changes() (rows []provision.MAC, moved bool) {
 // look cuts the page again if its list has changed, and says whether the page has.
 // The caller holds the roster's lock.
 func (v *View) look() (moved bool) {
-	version := v.roster.lists[v.cut.list].version
+	version := v.roster.sorted(v.cut.list, v.cut.order).version
 	if v.begun && version == v.version {
 		return false
 	}

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/google/btree"
-
 	"cloudlets/provision"
 	"cloudlets/provision/site"
 	"cloudlets/provision/track"
@@ -49,9 +47,6 @@ func Lists() []List {
 	return lists
 }
 
-// degree is of the trees: how many machines are in one of their nodes, at least.
-const degree = 32
-
 // Roster is all machines. Several goroutines may use it at the same time.
 //
 // The tracker's lock is taken before the roster's.
@@ -61,25 +56,20 @@ type Roster struct {
 	pack    func(*provision.Spec) string
 
 	mu       sync.Mutex
-	machines map[provision.MAC]machine
-	lists    map[List]*list
+	machines map[provision.MAC]*machine
+	lists    map[List]list
+	bySeen   bool                                 // a list is kept in the order of the latest events
 	views    map[provision.MAC]map[*View]struct{} // those that show a machine
 }
 
-// machine is what the roster has of one machine. The state is here, too, so that a
+// machine is what the roster has of one machine, and stays the same as long as that is
+// in the roster. The state is here, too, so that a
 // request never waits for the tracker, which is busy when many machines report.
 type machine struct {
 	entry *entry
 	state provision.State
 	// outdated says in which ways it has another system than it shall have.
 	outdated []string
-}
-
-// list is some of the machines, in order.
-type list struct {
-	tree *btree.BTreeG[*entry]
-	// version changes whenever a page of the list may have other machines.
-	version uint64
 }
 
 // New makes the roster of a site and a tracker, and follows both for as long as
@@ -91,13 +81,12 @@ func New(s *site.Site, t *track.Tracker, pack func(*provision.Spec) string) *Ros
 	}
 	r := &Roster{
 		site: s, tracker: t, pack: pack,
-		machines: make(map[provision.MAC]machine),
-		lists:    make(map[List]*list),
+		machines: make(map[provision.MAC]*machine),
+		lists:    make(map[List]list),
 		views:    make(map[provision.MAC]map[*View]struct{}),
 	}
-	before := func(a, b *entry) bool { return a.place.key < b.place.key }
 	for _, name := range append(Lists(), All) {
-		r.lists[name] = &list{tree: btree.NewG(degree, before)}
+		r.lists[name] = list{ByName: newSorted(ByName)}
 	}
 	t.Watch(r.update)
 	s.Index(r.renew)
@@ -127,7 +116,10 @@ func (r *Roster) ImageChanged(image string) {
 func (r *Roster) Outdated(mac provision.MAC) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.machines[mac].outdated
+	if m := r.machines[mac]; m != nil {
+		return m.outdated
+	}
+	return nil
 }
 
 func (r *Roster) compare(spec *provision.Spec, state provision.State) []string {
@@ -174,19 +166,20 @@ func (r *Roster) update(state provision.State, known bool) {
 	for v := range r.views[state.MAC] {
 		v.stale[state.MAC] = struct{}{}
 	}
-	old := r.machines[state.MAC].entry
+	m := r.machines[state.MAC]
 	if !known && spec == nil {
-		r.move(old, nil)
-		delete(r.machines, state.MAC)
+		if m != nil {
+			r.move(m, nil)
+			delete(r.machines, state.MAC)
+		}
 		return
 	}
-	next := newEntry(spec, state, outdated != nil)
-	if old != nil && old.place == next.place && old.names == next.names {
-		next = old
-	} else {
-		r.move(old, next)
+	if m == nil {
+		m = &machine{}
+		r.machines[state.MAC] = m
 	}
-	r.machines[state.MAC] = machine{next, state, outdated}
+	m.state, m.outdated = state, outdated
+	r.move(m, newEntry(spec, state, outdated != nil))
 }
 
 // States returns the states of some machines, in the same order. Their maps and
@@ -196,37 +189,42 @@ func (r *Roster) States(macs []provision.MAC) []provision.State {
 	defer r.mu.Unlock()
 	states := make([]provision.State, len(macs))
 	for i, mac := range macs {
-		m, known := r.machines[mac]
-		if !known { // it went away after the page was made
-			m.state = provision.State{MAC: mac, Stage: provision.StageNew}
+		states[i] = provision.State{MAC: mac, Stage: provision.StageNew}
+		if m := r.machines[mac]; m != nil { // else it went away after the page was made
+			states[i] = m.state
 		}
-		states[i] = m.state
 	}
 	return states
 }
 
-// move takes an entry out of its lists, and puts another one in its place. Either
-// may be nil.
-func (r *Roster) move(old, next *entry) {
+// move gives a machine its next entry, and a place in the lists that goes with that. It
+// is nil for a machine that leaves the roster.
+func (r *Roster) move(m *machine, next *entry) {
+	old := m.entry
+	m.entry = next
+	if next != nil {
+		next.index(old)
+	}
+	if old != nil && next != nil && old.place == next.place && old.alike(next) && !r.bySeen {
+		return
+	}
 	var from, to []List
 	if old != nil {
 		from = old.place.lists()
 	}
 	if next != nil {
 		to = next.place.lists()
-		next.text = next.names.text(next.mac)
 	}
-	moved := old == nil || next == nil || old.place.key != next.place.key || old.names != next.names
 	for _, name := range from {
-		if l := r.lists[name]; moved || !slices.Contains(to, name) {
-			l.tree.Delete(old)
-			l.version++
+		if !slices.Contains(to, name) {
+			r.lists[name].put(m, old, nil)
 		}
 	}
 	for _, name := range to {
-		l := r.lists[name]
-		if _, there := l.tree.ReplaceOrInsert(next); !there {
-			l.version++
+		if slices.Contains(from, name) {
+			r.lists[name].put(m, old, next)
+		} else {
+			r.lists[name].put(m, nil, next)
 		}
 	}
 }
@@ -237,7 +235,7 @@ func (r *Roster) Counts() map[List]int {
 	defer r.mu.Unlock()
 	counts := make(map[List]int)
 	for name, l := range r.lists {
-		if n := l.tree.Len(); n > 0 {
+		if n := l[ByName].tree.Len(); n > 0 {
 			counts[name] = n
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package roster
 
 import (
 	"fmt"
@@ -6,23 +6,22 @@ import (
 	"strings"
 
 	"cloudlets/provision"
-	"cloudlets/web"
 )
 
-// maxNames bounds how many names a person's ranges may stand for.
-const maxNames = 10000
+// MaxNames bounds how many names a person's ranges may stand for.
+const MaxNames = 10000
 
-// expandNames returns the names that arguments stand for: node[1-3,7] is node1, node2,
+// ExpandNames returns the names that arguments stand for: node[1-3,7] is node1, node2,
 // node3 and node7, and node[01-12] has two digits in each. It returns nil for no
 // arguments.
-func expandNames(args []string) (names []string, err error) {
+func ExpandNames(args []string) (names []string, err error) {
 	for _, arg := range args {
 		more, err := expandName(arg)
 		if err != nil {
 			return nil, err
 		}
-		if names = append(names, more...); len(names) > maxNames {
-			return nil, fmt.Errorf("%.80q stands for more than %d machines", arg, maxNames)
+		if names = append(names, more...); len(names) > MaxNames {
+			return nil, fmt.Errorf("%.80q stands for more than %d machines", arg, MaxNames)
 		}
 	}
 	return names, nil
@@ -47,8 +46,8 @@ func expandName(name string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the range in %.80q: %w", name, err)
 		}
-		if len(names)+len(numbers)*len(tails) > maxNames {
-			return nil, fmt.Errorf("%.80q stands for more than %d machines", name, maxNames)
+		if len(names)+len(numbers)*len(tails) > MaxNames {
+			return nil, fmt.Errorf("%.80q stands for more than %d machines", name, MaxNames)
 		}
 		for _, number := range numbers {
 			for _, tail := range tails {
@@ -76,8 +75,8 @@ func expandRange(text string) ([]string, error) {
 		return nil, fmt.Errorf("%.40q is no number", last)
 	case to < from:
 		return nil, fmt.Errorf("%s is after %s", first, last)
-	case to-from >= maxNames:
-		return nil, fmt.Errorf("it has more than %d numbers", maxNames)
+	case to-from >= MaxNames:
+		return nil, fmt.Errorf("it has more than %d numbers", MaxNames)
 	}
 	var numbers []string
 	for n := from; n <= to; n++ {
@@ -86,27 +85,35 @@ func expandRange(text string) ([]string, error) {
 	return numbers, nil
 }
 
-// nameSet is a set of machines that a person named: by a MAC, by the hostname, or by the
-// first part of that.
-type nameSet struct {
+// NameSet is a set of machines that a person named: by the MAC of any of their cards, by
+// the hostname, or by the first part of that.
+type NameSet struct {
 	macs  map[provision.MAC]bool
 	names map[string]bool
 }
 
-func newNameSet(names []string) nameSet {
-	set := nameSet{make(map[provision.MAC]bool), make(map[string]bool)}
-	for _, name := range names {
+// ParseNames returns the set of the machines that names and ranges stand for.
+func ParseNames(names []string) (NameSet, error) {
+	set := NameSet{make(map[provision.MAC]bool), make(map[string]bool)}
+	all, err := ExpandNames(names)
+	for _, name := range all {
 		if mac, err := provision.ParseMAC(name); err == nil {
 			set.macs[mac] = true
 		} else {
 			set.names[strings.ToLower(name)] = true
 		}
 	}
-	return set
+	return set, err
 }
 
-func (s nameSet) has(m web.Machine) bool {
-	hostname := strings.ToLower(m.Hostname)
+// Has says whether a machine with these cards and this hostname is in the set.
+func (s NameSet) Has(hostname string, cards ...provision.MAC) bool {
+	for _, card := range cards {
+		if s.macs[card] {
+			return true
+		}
+	}
+	hostname = strings.ToLower(hostname)
 	short, _, _ := strings.Cut(hostname, ".")
-	return s.macs[m.MAC] || s.names[hostname] || s.names[short]
+	return s.names[hostname] || s.names[short]
 }
