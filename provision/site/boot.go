@@ -30,6 +30,8 @@ func checkBootWord(text string) error {
 	switch provision.BootKind(text) {
 	case provision.BootLocal:
 		return nil
+	case provision.BootRescue:
+		return errors.New("a rescue is ordered once, by `cloudlets boot NAME --once rescue`: a file would start one at each boot")
 	case provision.BootKernel:
 		return errors.New(`no image is named; want {"kernel": "NAME"}, with the name of a cloudlet in images/`)
 	}
@@ -42,6 +44,13 @@ func setBootImage(s *provision.Spec, name string) error {
 	err := setImage(&named, name)
 	s.Boot.Image = named.Image
 	return err
+}
+
+// rescueFields are the keys of what rescue systems are given.
+func rescueFields() map[string]field[provision.Rescue] {
+	return map[string]field[provision.Rescue]{
+		"sshKeys": listField(func(r *provision.Rescue, line string) error { return addSSHKey(&r.SSHKeys, line) }),
+	}
 }
 
 // setBootConfig reads the configuration for that image.

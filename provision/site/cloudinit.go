@@ -25,7 +25,7 @@ func setCloudInit(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
 		"vendorData":     cloudConfig(func(c *provision.CloudInit) *string { return &c.VendorData }),
 		"userDataFile":   textField(func(c *provision.CloudInit, v string) error { c.UserDataFile = v; return checkSiteFile(v) }),
 		"vendorDataFile": textField(func(c *provision.CloudInit, v string) error { c.VendorDataFile = v; return checkSiteFile(v) }),
-		"sshKeys":        listField(addSSHKey),
+		"sshKeys":        listField(func(c *provision.CloudInit, line string) error { return addSSHKey(&c.SSHKeys, line) }),
 		"datasource":     textField(setDatasource),
 	})
 }
@@ -95,14 +95,15 @@ func withoutExponents(plain any) any {
 	return plain
 }
 
-// maxSSHKeys bounds the keys of a machine.
+// maxSSHKeys bounds a list of keys.
 const maxSSHKeys = 64
 
-func addSSHKey(c *provision.CloudInit, line string) error {
-	if len(c.SSHKeys) == maxSSHKeys {
-		return fmt.Errorf("a machine can have at most %d keys", maxSSHKeys)
+// addSSHKey adds a public key to a list.
+func addSSHKey(to *[]string, line string) error {
+	if len(*to) == maxSSHKeys {
+		return fmt.Errorf("there can be at most %d keys", maxSSHKeys)
 	}
-	c.SSHKeys = append(c.SSHKeys, line)
+	*to = append(*to, line)
 	if strings.Contains(line, "PRIVATE KEY") {
 		return errors.New("that is a private key; want the public one, as the file that ends in .pub has it")
 	}

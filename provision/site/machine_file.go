@@ -43,8 +43,12 @@ func machineFields() map[string]field[provision.Spec] {
 		"confirm":     boolField(func(s *provision.Spec, v bool) { s.Confirm = v }),
 		"power":       setPower,
 		"cloudInit":   setCloudInit,
-		"boot":        setBoot,
-		"retry":       numberField("a number of attempts", setRetry),
+		"rescue": func(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
+			s.Rescue = &provision.Rescue{}
+			return decodeObject(s.Rescue, n, rescueFields())
+		},
+		"boot":  setBoot,
+		"retry": numberField("a number of attempts", setRetry),
 	}
 }
 

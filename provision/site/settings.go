@@ -44,6 +44,8 @@ type Settings struct {
 	Store StoreSettings
 	// Strangers is what happens to machines that no file describes.
 	Strangers provision.Strangers
+	// Rescue is what all rescue systems are given.
+	Rescue provision.Rescue
 	// HTTPS is whether and how machines are served by HTTPS, beside HTTP.
 	HTTPS HTTPSSettings
 	// SecureBootKey and SecureBootCert are files with the private key and the
@@ -158,6 +160,7 @@ func settingsFields(site string) map[string]field[Settings] {
 		"power": powerSettingsField(),
 
 		"strangers": strangersField,
+		"rescue":    objectField(func(s *Settings) *provision.Rescue { return &s.Rescue }, rescueFields()),
 
 		"secureBootKey":  folderField(site, func(s *Settings) *string { return &s.SecureBootKey }),
 		"secureBootCert": folderField(site, func(s *Settings) *string { return &s.SecureBootCert }),
