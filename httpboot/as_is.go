@@ -24,7 +24,7 @@ import (
 func asIsFiles(mac, token string) string { return "/boot/" + mac + "/files/" + token }
 
 // errAgentAsIs says why an agent boots no other kernel.
-var errAgentAsIs = errors.New("the machine runs the installer already, which starts no other kernel: restart the machine")
+var errAgentAsIs = errors.New("the machine runs the installer already, which starts nothing else: restart the machine")
 
 // bootAsIs boots the kernel and the initrd of an image as they are, in the dialect of a
 // machine's loader. The spec has that image.
@@ -106,7 +106,7 @@ func (c *Chain) asIsFile(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, printable(err.Error()), http.StatusNotFound)
 		return
 	}
-	spec, booted, err := c.bootOf(r.Context(), mac, r.PathValue("token"))
+	spec, booted, err := c.bootOf(r.Context(), mac, r.PathValue("token"), provision.Booted.FilesToken)
 	if err != nil {
 		refuse(w, err)
 		return
@@ -136,14 +136,14 @@ func (c *Chain) asIsFile(w http.ResponseWriter, r *http.Request) {
 }
 
 // bootOf is what a machine boots now, and the spec with its image, if the token is the
-// one of that boot. Otherwise the spec is nil.
-func (c *Chain) bootOf(ctx context.Context, mac provision.MAC, token string) (*provision.Spec, provision.Booted, error) {
+// one that secret gives for that boot. Otherwise the spec is nil.
+func (c *Chain) bootOf(ctx context.Context, mac provision.MAC, token string, secret bootSecret) (*provision.Spec, provision.Booted, error) {
 	spec := c.spec(mac)
 	if spec == nil {
 		return nil, provision.Booted{}, nil
 	}
 	state := c.state(mac)
-	if !c.isBooted(state, token) {
+	if !c.isBooted(state, token, secret) {
 		// Another server may have told the machine what to boot a moment ago. Otherwise
 		// the store may be behind this server, and still have the boot before.
 		stored, err := c.Tracker.Stored(ctx, spec.MAC)
@@ -154,15 +154,18 @@ func (c *Chain) bootOf(ctx context.Context, mac provision.MAC, token string) (*p
 			state = stored
 		}
 	}
-	if !c.isBooted(state, token) {
+	if !c.isBooted(state, token, secret) {
 		return nil, provision.Booted{}, nil
 	}
 	return spec.Booting(state.Booted.Boot), *state.Booted, nil
 }
 
-func (c *Chain) isBooted(state provision.State, token string) bool {
+// bootSecret is one of the tokens of a boot.
+type bootSecret func(b provision.Booted, mac provision.MAC, key []byte) string
+
+func (c *Chain) isBooted(state provision.State, token string, secret bootSecret) bool {
 	return state.Booted != nil && state.Booted.ID != "" &&
-		subtle.ConstantTimeCompare([]byte(token), []byte(state.Booted.FilesToken(state.MAC, c.Tracker.Key()))) == 1
+		subtle.ConstantTimeCompare([]byte(token), []byte(secret(*state.Booted, state.MAC, c.Tracker.Key()))) == 1
 }
 
 // errNoTemplate says that a machine asks for a file that is not served.

@@ -79,6 +79,8 @@ type Chain struct {
 	// one that a rule approved, and may be nil if there are no rules.
 	Strangers func() provision.Strangers
 	Approve   func(provision.Approval) error
+	// Rescue is what all rescue systems are given, asked each time; nil gives them nothing.
+	Rescue func() provision.Rescue
 	// Holder returns the network card that has an address by its lease, or "" if none
 	// has, and whether the address is held by anyone. It may be nil if this server keeps no leases.
 	Holder func(context.Context, netip.Addr) (card provision.MAC, held bool, err error)
@@ -181,6 +183,8 @@ func (c *Chain) Boot(_ context.Context, client dhcp.Client) dhcp.Boot {
 		spec = c.inspected(mac)
 	case decision.Action == provision.ActionKernel:
 		key = asIsKey(decision.Boot)
+	case decision.Action == provision.ActionRescue:
+		key = kitKey(spec.Booting(*decision.Boot))
 	case decision.Action != provision.ActionInstall:
 		return dhcp.Boot{Reason: decision.Reason}
 	}

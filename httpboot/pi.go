@@ -50,12 +50,12 @@ cmdline=` + piCmdline + `
 `
 
 // errPiAsIs says why a Pi boots no other image's kernel.
-var errPiAsIs = errors.New("a Raspberry Pi starts its kernel by firmware files and a device tree, which it takes from the image that is installed on it: it boots no kernel as it is")
+var errPiAsIs = errors.New("a Raspberry Pi starts its kernel by firmware files and a device tree, which it takes from the image that is installed on it: it boots no kernel as it is, and no rescue")
 
 func (p pi) patience() time.Duration { return time.Until(p.until) }
 
 func (pi) boot(p Program) (string, error) {
-	if p.AsIs {
+	if p.AsIs || p.Rescues {
 		return "", errPiAsIs
 	}
 	return strings.Join(strings.Fields(p.Cmdline), " ") + "\n", nil
@@ -182,7 +182,7 @@ func (b bootFiles) piFileOf(ctx context.Context, from netip.Addr, mac provision.
 // piKit returns what a Pi boots, or why it boots nothing.
 func (b bootFiles) piKit(ctx context.Context, mac provision.MAC, until time.Time) (*depot.Kit, error) {
 	spec, decision := b.decide(mac)
-	if decision.Action == provision.ActionKernel {
+	if decision.Action == provision.ActionKernel || decision.Action == provision.ActionRescue {
 		return nil, fmt.Errorf("%s; but %w", decision.Reason, errPiAsIs)
 	}
 	if decision.Action != provision.ActionInstall {

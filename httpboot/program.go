@@ -30,6 +30,8 @@ type Program struct {
 	Order string
 	// Inspects says that the agent only looks at the machine.
 	Inspects bool
+	// Rescues says that the agent starts a rescue system in memory.
+	Rescues bool
 	// AsIs says that kernel and RAM disk are the image's own, without the agent.
 	AsIs bool
 }
@@ -38,6 +40,9 @@ type Program struct {
 func (p Program) Title() string {
 	if p.AsIs {
 		return fmt.Sprintf("booting %s on %s", p.Image, p.MAC)
+	}
+	if p.Rescues {
+		return fmt.Sprintf("rescue of %s with %s in memory, no disk is written", p.MAC, p.Image)
 	}
 	if p.Inspects {
 		return fmt.Sprintf("inspecting %s, nothing is written", p.MAC)
@@ -115,6 +120,9 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 	case provision.ActionKernel:
 		spec = spec.Booting(*decision.Boot)
 		key = asIsKey(decision.Boot)
+	case provision.ActionRescue:
+		spec = spec.Booting(*decision.Boot)
+		key = kitKey(spec)
 	default:
 		key = kitKey(spec)
 	}
@@ -129,7 +137,7 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 		event.Text, event.Reason = "not inspected: the image for strangers cannot be booted", err.Error()
 		return d.leave(err.Error()), event
 	}
-	if err != nil && decision.Action == provision.ActionKernel {
+	if err != nil && decision.Boot != nil {
 		event.Text, event.Reason = "not booted: "+decision.Boot.String(), err.Error()
 		return d.leave(err.Error()), event
 	}
@@ -141,6 +149,9 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 	}
 	if decision.Action == provision.ActionKernel {
 		return c.bootAsIs(ctx, mac, spec, decision, kit, d, event)
+	}
+	if decision.Action == provision.ActionRescue {
+		return c.bootRescue(ctx, mac, spec, decision, kit, d, event)
 	}
 	text, err := c.install(ctx, mac, spec, kit, d)
 	if err != nil && isRefusal(err) {

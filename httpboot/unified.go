@@ -119,8 +119,8 @@ var _ dialect = unifiedAgent{}
 
 func (a unifiedAgent) patience() time.Duration { return time.Until(a.until) }
 
-func (unifiedAgent) boot(p Program) (string, error) {
-	if p.AsIs {
+func (a unifiedAgent) boot(p Program) (string, error) {
+	if p.AsIs || p.Rescues && a.asked {
 		return "", errAgentAsIs
 	}
 	return answerText(wire.Answer{Cmdline: p.Cmdline, Order: p.Order}), nil

@@ -15,25 +15,30 @@ import (
 // BootKind is what a machine boots besides an install.
 type BootKind string
 
-// The kinds. None of them lets the server write a disk.
+// The kinds. None of them lets the server or the agent write a disk.
 const (
 	BootKernel BootKind = "kernel" // an image's kernel and initrd, as they are
+	BootRescue BootKind = "rescue" // an image's files in memory, with a shell; only by an order
 	BootLocal  BootKind = "local"  // the machine's own disk
 )
 
 // BootKinds are all of them.
-func BootKinds() []BootKind { return []BootKind{BootKernel, BootLocal} }
+func BootKinds() []BootKind { return []BootKind{BootKernel, BootRescue, BootLocal} }
 
 // Boot is what a machine shall boot.
 type Boot struct {
 	Kind BootKind `json:"kind"`
-	// Image is a cloudlet in the site's images folder; "" with [BootLocal].
+	// Image is a cloudlet in the site's images folder; "" with [BootLocal], and with
+	// [BootRescue] for the one that the machine's file names.
 	Image string `json:"image,omitempty"`
 	// EntryPoint names its kernel entry point; "" means its default.
 	EntryPoint string `json:"entrypoint,omitempty"`
+	// Mount comes with [BootRescue]: the filesystems on the machine's disks are mounted,
+	// to be read.
+	Mount bool `json:"mount,omitempty"`
 }
 
-// String returns "kernel memtest", "kernel memtest (uefi)" or "local".
+// String returns "kernel memtest", "kernel memtest (uefi)", "rescue" or "local".
 func (b Boot) String() string {
 	text := string(b.Kind)
 	if b.Image != "" {
@@ -41,6 +46,9 @@ func (b Boot) String() string {
 	}
 	if b.EntryPoint != "" {
 		text += " (" + b.EntryPoint + ")"
+	}
+	if b.Mount {
+		text += ", with its disks mounted to be read"
 	}
 	return text
 }
@@ -79,10 +87,22 @@ func SameBoot(last *Booted, next Booted) bool {
 
 // FilesToken is the secret by which a machine fetches the templates of the image that
 // it boots, rendered for it. It is good until the machine is told to boot again.
-func (b Booted) FilesToken(mac MAC, key []byte) string {
+func (b Booted) FilesToken(mac MAC, key []byte) string { return b.token("files", mac, key) }
+
+// RescueToken is the secret by which the agent of a rescue asks what to do. It is good for
+// as long, and for nothing else: there is no plan for it, so no disk can be written.
+func (b Booted) RescueToken(mac MAC, key []byte) string { return b.token("rescue", mac, key) }
+
+func (b Booted) token(use string, mac MAC, key []byte) string {
 	mark := hmac.New(sha256.New, key)
-	fmt.Fprintf(mark, "files %s %s", mac, b.ID)
+	fmt.Fprintf(mark, "%s %s %s", use, mac, b.ID)
 	return hex.EncodeToString(mark.Sum(nil)[:16])
+}
+
+// Rescue is what rescue systems are given.
+type Rescue struct {
+	// SSHKeys are public keys, as lines of authorized_keys, that log in as root.
+	SSHKeys []string `json:"sshKeys,omitempty"`
 }
 
 // Booting is the spec by which the image that a machine boots is rendered for it: its
@@ -90,6 +110,10 @@ func (b Booted) FilesToken(mac MAC, key []byte) string {
 // the image.
 func (s *Spec) Booting(b Boot) *Spec {
 	booting := *s
+	if b.Kind == BootRescue && (b.Image == "" || b.Image == s.Image) {
+		booting.EntryPoint = cmp.Or(b.EntryPoint, s.EntryPoint)
+		return &booting
+	}
 	booting.Image, booting.EntryPoint, booting.Config = b.Image, b.EntryPoint, manifest.Config{}
 	switch {
 	case s.Boot != nil && s.Boot.Image == b.Image:
@@ -114,7 +138,15 @@ func CheckBoot(mac MAC, spec *Spec, b Boot) error {
 		return refuse("no good file of the site describes it; `cloudlets approve %s` writes one", mac)
 	case b.Kind == BootLocal && (b.Image != "" || b.EntryPoint != ""):
 		return refuse("its own disk is no image: leave out %s", cmp.Or(b.Image, b.EntryPoint))
+	case b.Mount && b.Kind != BootRescue:
+		return refuse("only a rescue mounts the disks")
 	case b.Kind == BootLocal:
+		return nil
+	case b.Kind == BootRescue && b.Image == "" && spec.Image == "":
+		return refuse("%s names no image whose files it could have: name one, as in `cloudlets boot %s --once rescue IMAGE`", mac.File(), mac)
+	case b.Kind == BootRescue && spec.SecureBoot == ByOwner && b.Image != "" && b.Image != spec.Image:
+		return refuse("%s says \"secureBoot\": \"owner\", and what its owner signed has the kernel of its own image: leave out %s", mac.File(), b.Image)
+	case b.Kind == BootRescue:
 		return nil
 	case b.Kind != BootKernel:
 		return refuse("%q is not known; want one of %q", b.Kind, BootKinds())
@@ -184,8 +216,11 @@ func (f *FileBoot) decide(file string) Decision {
 }
 
 func (b Boot) action() Action {
-	if b.Kind == BootKernel {
+	switch b.Kind {
+	case BootKernel:
 		return ActionKernel
+	case BootRescue:
+		return ActionRescue
 	}
 	return ActionLocal
 }

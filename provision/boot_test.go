@@ -37,6 +37,8 @@ func TestDecideBoot(t *testing.T) {
 		"order before first install":  {first, provision.State{Once: once(memtest())}, provision.ActionKernel, "ordered by ann", true},
 		"order after a restore":       {plain, provision.State{Once: once(memtest()), Restored: true}, provision.ActionKernel, "ordered by ann", true},
 		"armed before all":            {both, provision.State{Armed: true, Once: once(memtest())}, provision.ActionInstall, "was armed", false},
+		"order of a rescue":           {plain, provision.State{Once: once(provision.Boot{Kind: provision.BootRescue})}, provision.ActionRescue, "boot rescue, once, ordered by ann", true},
+		"rescue while armed":          {plain, provision.State{Armed: true, Once: once(provision.Boot{Kind: provision.BootRescue})}, provision.ActionInstall, "was armed", false},
 		"file":                        {names, provision.State{}, provision.ActionKernel, "boot kernel memtest, since machines/52:54:00:00:00:01.json says so", false},
 		"file after its install":      {both, provision.State{Installs: 1}, provision.ActionKernel, "says so", false},
 		"file after a cancelled one":  {both, provision.State{Cancelled: true}, provision.ActionKernel, "says so", false},
@@ -48,6 +50,26 @@ func TestDecideBoot(t *testing.T) {
 		if got.Action != c.action || !strings.Contains(got.Reason, c.reason) || got.Order.Equal(ordered) != c.order {
 			t.Errorf("%s: %+v", name, got)
 		}
+	}
+}
+
+// TestRescueOfAnImage: whose files a rescue has, and by which kernel they are started.
+func TestRescueOfAnImage(t *testing.T) {
+	spec := &provision.Spec{MAC: mac, Image: "debian", EntryPoint: "old", Boot: &provision.FileBoot{Boot: memtest()}}
+	for _, c := range []struct{ order, want provision.Boot }{
+		{provision.Boot{}, provision.Boot{Image: "debian", EntryPoint: "old"}},
+		{provision.Boot{EntryPoint: "new"}, provision.Boot{Image: "debian", EntryPoint: "new"}},
+		{provision.Boot{Image: "debian"}, provision.Boot{Image: "debian", EntryPoint: "old"}},
+		{provision.Boot{Image: "other"}, provision.Boot{Image: "other"}},
+	} {
+		c.order.Kind = provision.BootRescue
+		if got := spec.Booting(c.order); got.Image != c.want.Image || got.EntryPoint != c.want.EntryPoint {
+			t.Errorf("%s: %s (%s)", c.order, got.Image, got.EntryPoint)
+		}
+	}
+	booted := provision.Booted{ID: "1"}
+	if booted.RescueToken(mac, nil) == booted.FilesToken(mac, nil) {
+		t.Error("two uses have one token")
 	}
 }
 
@@ -97,7 +119,10 @@ func TestCheckBoot(t *testing.T) {
 		"cloudlets approve":                    provision.CheckBoot(mac, nil, memtest()),
 		"no image is named":                    provision.CheckBoot(mac, spec, provision.Boot{Kind: provision.BootKernel}),
 		"leave out memtest":                    provision.CheckBoot(mac, spec, provision.Boot{Kind: provision.BootLocal, Image: "memtest"}),
-		`"rescue" is not known`:                provision.CheckBoot(mac, spec, provision.Boot{Kind: "rescue"}),
+		`"disk" is not known`:                  provision.CheckBoot(mac, spec, provision.Boot{Kind: "disk"}),
+		"--once rescue IMAGE":                  provision.CheckBoot(mac, spec, provision.Boot{Kind: provision.BootRescue}),
+		"only a rescue mounts":                 provision.CheckBoot(mac, spec, provision.Boot{Kind: provision.BootLocal, Mount: true}),
+		"leave out other":                      provision.CheckBoot(mac, owner, provision.Boot{Kind: provision.BootRescue, Image: "other"}),
 		"only what the owner signed":           provision.CheckBoot(mac, owner, memtest()),
 		"install " + string(mac) + " --cancel": provision.State{MAC: mac, Armed: true}.CheckNotArmed(memtest()),
 	} {

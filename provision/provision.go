@@ -93,6 +93,9 @@ type Spec struct {
 	Power *Power
 	// CloudInit is what the machine's cloud-init is told; nil if the file does not say it.
 	CloudInit *CloudInit
+	// Rescue is what the machine's rescue systems are given, beside what all are; nil if
+	// the file does not say it.
+	Rescue *Rescue
 }
 
 // SecureBoot is who vouches for what a machine's firmware starts.
@@ -165,6 +168,7 @@ const (
 	StageInspect   Stage = "inspect"   // the agent has looked at a stranger, and waits for approval
 	StageKernel    Stage = "kernel"    // it fetches kernel and RAM disk
 	StageBooted    Stage = "booted"    // it boots the kernel of an image as it is, which tells the server nothing
+	StageRescue    Stage = "rescue"    // the agent starts a rescue system in memory, or has started it
 	StageAgent     Stage = "agent"     // the agent claimed its plan
 	StageConfirm   Stage = "confirm"   // it has told what it will do, and waits for a person to confirm that
 	StagePartition Stage = "partition" // the agent makes partitions and filesystems on the chosen disk
@@ -370,6 +374,7 @@ const (
 	ActionInstall  Action = "install"  // boot the agent and write the disk
 	ActionLocal    Action = "local"    // boot from its own disk
 	ActionKernel   Action = "kernel"   // boot the kernel of an image as it is
+	ActionRescue   Action = "rescue"   // boot the agent, which starts an image's files in memory and writes nothing
 	ActionInspect  Action = "inspect"  // a stranger: boot the agent, which looks at the hardware and writes nothing
 	ActionDiscover Action = "discover" // a stranger: record it, and let it go to its next boot device
 )

@@ -25,7 +25,7 @@ func (s *Server) orderBoot(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkKernel(r.Context(), order.Boot); err != nil {
+	if err := s.checkImage(r.Context(), s.spec(mac), order.Boot); err != nil {
 		return nil, err
 	}
 	if err := s.Tracker.OrderBoot(r.Context(), mac, s.spec(mac), order.Boot, order.By); err != nil {
@@ -34,18 +34,22 @@ func (s *Server) orderBoot(r *http.Request) (any, error) {
 	return s.detail(mac), nil
 }
 
-// checkKernel refuses an image that the site does not have, or whose kernel cannot be
+// checkImage refuses an image that the site does not have, or whose kernel cannot be
 // booted. It begins to make what the machine fetches, and does not wait for it long.
-func (s *Server) checkKernel(ctx context.Context, b provision.Boot) error {
-	if b.Kind != provision.BootKernel || b.Image == "" {
+func (s *Server) checkImage(ctx context.Context, spec *provision.Spec, b provision.Boot) error {
+	if spec == nil || b.Kind == provision.BootLocal || b.Kind == provision.BootKernel && b.Image == "" {
 		return nil
 	}
-	if _, there := s.Site.ImagePath(b.Image); !there {
-		return refuse(http.StatusConflict, "order %s: the site has no image of that name: put a folder, a repository or a tarball %s into images/", b, b.Image)
+	booting := spec.Booting(b)
+	if booting.Image == "" {
+		return nil
+	}
+	if _, there := s.Site.ImagePath(booting.Image); !there {
+		return refuse(http.StatusConflict, "order %s: the site has no image %s: put a folder, a repository or a tarball of that name into images/", b, booting.Image)
 	}
 	ctx, stop := context.WithTimeout(ctx, lookTime)
 	defer stop()
-	if _, err := s.Images.Kit(ctx, depot.Key{Image: b.Image, EntryPoint: b.EntryPoint, AsIs: true}); err != nil && ctx.Err() == nil {
+	if _, err := s.Images.Kit(ctx, depot.Key{Image: booting.Image, EntryPoint: booting.EntryPoint, AsIs: b.Kind == provision.BootKernel}); err != nil && ctx.Err() == nil {
 		return refuse(http.StatusConflict, "order %s: %v", b, err)
 	}
 	return nil
@@ -85,7 +89,7 @@ func (s *Server) bootOrder(r *http.Request) (provision.MAC, BootOrder, error) {
 		err = errors.New(`"by" is empty`)
 	}
 	if err != nil {
-		return "", order, refuse(http.StatusBadRequest, "read request: %v; want {\"kind\": \"kernel\", \"image\": \"NAME\"}, or {\"kind\": \"local\"}", err)
+		return "", order, refuse(http.StatusBadRequest, "read request: %v; want {\"kind\": \"kernel\", \"image\": \"NAME\"}, {\"kind\": \"rescue\"} or {\"kind\": \"local\"}", err)
 	}
 	return mac, order, nil
 }

@@ -60,6 +60,7 @@ type Spec struct {
 	Power  *provision.Power  `json:"power,omitempty"`
 	// CloudInit has "…" for the texts that are given.
 	CloudInit *provision.CloudInit `json:"cloudInit,omitempty"`
+	Rescue    *provision.Rescue    `json:"rescue,omitempty"`
 	// Boot is what the machine boots while no install is to be done.
 	Boot *provision.Boot `json:"boot,omitempty"`
 	// Vars are the names of the variables that are given, sorted. Their values may be
@@ -100,7 +101,7 @@ func newSpec(spec *provision.Spec) *Spec {
 		Group: spec.Group, MACs: spec.Cards, UUID: spec.UUID, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
 		Filesystem: spec.Filesystem, Handover: spec.Handover, Cmdline: spec.Cmdline,
 		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry, Retry: spec.Retry, Confirm: spec.Confirm, Silent: spec.Silent,
-		Power: spec.Power.Shown(), CloudInit: spec.CloudInit.Shown(),
+		Power: spec.Power.Shown(), CloudInit: spec.CloudInit.Shown(), Rescue: spec.Rescue,
 		Args: slices.Sorted(maps.Keys(spec.Config.Args)), Vars: slices.Sorted(maps.Keys(spec.Vars)), Tags: spec.Tags,
 	}
 	if spec.Address.IsValid() {
@@ -143,7 +144,7 @@ func seconds(d time.Duration) float64 {
 // isEnd says whether a machine stays in a stage until somebody does something.
 func isEnd(stage provision.Stage) bool {
 	switch stage {
-	case provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageInspect, provision.StageNew, provision.StageBooted:
+	case provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageInspect, provision.StageNew, provision.StageBooted, provision.StageRescue:
 		return true
 	}
 	return false

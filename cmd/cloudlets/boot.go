@@ -16,12 +16,18 @@ import (
 func bootCommand(socket *string) *cobra.Command {
 	var o bootFlags
 	cmd := &cobra.Command{
-		Use: "boot MAC|HOSTNAME... --once kernel IMAGE|local", Short: "Order what machines boot next from the network, once", Args: usage(cobra.MinimumNArgs(1)),
+		Use: "boot MAC|HOSTNAME... --once kernel IMAGE|rescue [IMAGE]|local", Short: "Order what machines boot next from the network, once", Args: usage(cobra.MinimumNArgs(1)),
 		Long: `Boot orders what a machine's next boot from the network is, and only that one. The
 server never writes a disk for it.
 
   --once kernel IMAGE   the kernel and the initrd of a cloudlet as they are: a memory
                         test, another system's installer, another iPXE
+  --once rescue [IMAGE] the files of the machine's image, or of another one, in memory,
+                        with a root shell on the machine's consoles, and by SSH for the
+                        keys that "rescue" in cloudlets.json or the machine's file names.
+                        The disks are left alone; with --mount their filesystems are
+                        below /mnt, to be read. Of several names the last one is the
+                        image; a range such as 'node[1-20]' is one name
   --once local          the machine's own disk
 
 What a machine boots each time is said by "boot" in its file. While an install is armed,
@@ -30,7 +36,7 @@ says "install": "once" waits until the order was carried out.
 
 A program of another maker, such as a system's installer, may write the disk by itself:
 ask its documentation.`,
-		Example: "  cloudlets boot node1 --once kernel memtest\n  cloudlets boot 'node[1-20]' --once local\n  cloudlets boot node1 --once kernel memtest --entrypoint uefi\n  cloudlets boot node1 --cancel",
+		Example: "  cloudlets boot node1 --once kernel memtest\n  cloudlets boot 'node[1-20]' --once local\n  cloudlets boot node1 --once rescue --mount\n  cloudlets boot node1 debian-12 --once rescue\n  cloudlets boot node1 --once kernel memtest --entrypoint uefi\n  cloudlets boot node1 --cancel",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
 			order, names, err := o.parse(args)
 			if err == nil {
@@ -43,8 +49,9 @@ ask its documentation.`,
 		}),
 		ValidArgsFunction: completeMachines(socket, -1),
 	}
-	cmd.Flags().StringVar(&o.once, "once", "", "what the next boot is: kernel, with the name of an image after it, or local")
-	cmd.Flags().StringVar(&o.entryPoint, "entrypoint", "", "with kernel: the image's kernel entry point; its default if this is not given")
+	cmd.Flags().StringVar(&o.once, "once", "", "what the next boot is: kernel or rescue, with the name of an image after it, or local")
+	cmd.Flags().StringVar(&o.entryPoint, "entrypoint", "", "with kernel and rescue: the image's kernel entry point; its default if this is not given")
+	cmd.Flags().BoolVar(&o.mount, "mount", false, "with rescue: mount the filesystems of the machine's disks below /mnt, to be read")
 	cmd.Flags().BoolVar(&o.cancel, "cancel", false, "take the order back")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON: an object for one machine, a list for several")
@@ -56,21 +63,24 @@ ask its documentation.`,
 type bootFlags struct {
 	once, entryPoint       string
 	cancel, dryRun, asJSON bool
+	mount                  bool
 }
 
 // parse reads the order, and the names of the machines: the last argument is the image of
-// a kernel.
+// a kernel, and of a rescue if there are several.
 func (o *bootFlags) parse(args []string) (b provision.Boot, names []string, err error) {
-	b = provision.Boot{Kind: provision.BootKind(o.once), EntryPoint: o.entryPoint}
+	b = provision.Boot{Kind: provision.BootKind(o.once), EntryPoint: o.entryPoint, Mount: o.mount}
 	kinds := provision.BootKinds()
 	switch {
 	case o.cancel:
 		return b, args, nil
 	case !slices.Contains(kinds, b.Kind):
-		return b, nil, fmt.Errorf("--once %s is not known: want kernel or local", o.once)
-	case b.Kind != provision.BootKernel && o.entryPoint != "":
-		return b, nil, errors.New("--entrypoint goes with --once kernel IMAGE: it names an entry point of that image")
-	case b.Kind != provision.BootKernel:
+		return b, nil, fmt.Errorf("--once %s is not known: want kernel, rescue or local", o.once)
+	case b.Kind == provision.BootLocal && o.entryPoint != "":
+		return b, nil, errors.New("--entrypoint goes with --once kernel and --once rescue: it names an entry point of their image")
+	case b.Kind != provision.BootRescue && o.mount:
+		return b, nil, errors.New("--mount goes with --once rescue")
+	case b.Kind == provision.BootLocal || b.Kind == provision.BootRescue && len(args) == 1:
 		return b, args, nil
 	case len(args) < 2:
 		return b, nil, errors.New("want machines and an image, such as: cloudlets boot node1 --once kernel memtest")

@@ -86,7 +86,7 @@ var inside = map[string][]string{
 // on a machine needs. The server's boot chain must not depend on them.
 var onlyOnMachines = []string{
 	"cloudlets/provision/agent", "cloudlets/provision/bootorder", "cloudlets/provision/clock", "cloudlets/provision/kmod", "cloudlets/provision/live", "cloudlets/provision/machine",
-	"cloudlets/provision/preinit", "cloudlets/provision/process1", "cloudlets/provision/uplink", "netlink", "nclient4", "nclient6",
+	"cloudlets/provision/preinit", "cloudlets/provision/process1", "cloudlets/provision/rescue", "cloudlets/provision/uplink", "netlink", "nclient4", "nclient6",
 }
 
 // topLevel is what may stand in the repository's root.

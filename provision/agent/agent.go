@@ -85,6 +85,10 @@ func run(ctx context.Context, console *console, params wire.Params) (wire.Params
 		console.say("network: %s has %s; this machine is inspected, and no disk is written", network.Name, network.Address)
 		return told, inspectMachine(ctx, console, told, disks, log)
 	}
+	if told.Rescue {
+		console.say("network: %s has %s; a rescue system is started, and no disk is written", network.Name, network.Address)
+		return told, rescueMachine(ctx, rescuer{params: told, console: console, drivers: drivers, disks: disks, log: log})
+	}
 	console.say("network: %s has %s", network.Name, network.Address)
 	trust, err := readTrust(wire.TrustFile, told.Servers)
 	if err != nil {

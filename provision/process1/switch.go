@@ -16,9 +16,22 @@ import (
 // process, like switch_root of util-linux. It deletes the RAM disk's files to free
 // their memory. It returns only with an error.
 func SwitchRoot(root, init string) error {
-	if err := checkInit(root, init); err != nil {
+	if err := CheckProgram(root, init); err != nil {
 		return err
 	}
+	if err := ChangeRoot(root); err != nil {
+		return err
+	}
+	err := unix.Exec(init, []string{init}, []string{"PATH=" + Path, "TERM=linux", "HOME=/"})
+	return fmt.Errorf("start %s of the new system: %w", init, err)
+}
+
+// Path is where the programs of a new root are found.
+const Path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// ChangeRoot makes root the root filesystem of this process and of those that it starts,
+// and deletes the RAM disk's files to free their memory.
+func ChangeRoot(root string) error {
 	for _, m := range []string{"dev", "proc", "sys", "run"} {
 		target := filepath.Join(root, m)
 		if err := os.MkdirAll(target, 0o755); err != nil {
@@ -41,11 +54,7 @@ func SwitchRoot(root, init string) error {
 	if err := unix.Chroot("."); err != nil {
 		return fmt.Errorf("change root to the new system: %w", err)
 	}
-	if err := os.Chdir("/"); err != nil {
-		return err
-	}
-	err := unix.Exec(init, []string{init}, []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=linux", "HOME=/"})
-	return fmt.Errorf("start %s of the new system: %w", init, err)
+	return os.Chdir("/")
 }
 
 // initramfsTools is a file of the systems whose own RAM disk mounts /run more
@@ -73,9 +82,9 @@ func RelativeAccessTimes(dir string) error {
 	return nil
 }
 
-// checkInit makes sure that the new system's init is a program. SwitchRoot could
-// not handle that error later: if process 1 ends, the kernel panics.
-func checkInit(root, init string) error {
+// CheckProgram makes sure that a file of the new root, such as its init, is a program.
+// SwitchRoot could not handle that error later: if process 1 ends, the kernel panics.
+func CheckProgram(root, init string) error {
 	tree, err := dirtree.Open(root)
 	if err != nil {
 		return err

@@ -22,11 +22,11 @@ func TestTheNewSystemsFirstProgramIsChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := checkInit(root, "/sbin/init"); err != nil {
+	if err := CheckProgram(root, "/sbin/init"); err != nil {
 		t.Errorf("a sound system is refused: %v", err)
 	}
 	for _, name := range []string{"/sbin/broken", "/sbin/absent", "/etc/passwd", "/usr"} {
-		if err := checkInit(root, name); err == nil {
+		if err := CheckProgram(root, name); err == nil {
 			t.Errorf("%s counts as a program", name)
 		}
 	}

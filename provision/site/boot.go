@@ -34,6 +34,8 @@ func checkBootWord(text string) error {
 	switch provision.BootKind(text) {
 	case provision.BootLocal:
 		return nil
+	case provision.BootRescue:
+		return errors.New("a rescue is ordered once, by `cloudlets boot NAME --once rescue`: a file would start one at each boot")
 	case provision.BootKernel:
 		return errors.New(`no image is named; want {"kernel": "NAME"}, with the name of a cloudlet in images/`)
 	}
@@ -46,6 +48,19 @@ func setBootImage(b *provision.FileBoot, name string) error {
 	err := setImage(&named, name)
 	b.Image = named.Image
 	return err
+}
+
+// rescueFields are the keys of what rescue systems are given.
+func rescueFields() fields[provision.Rescue] {
+	return fields[provision.Rescue]{
+		"sshKeys": listField(func(r *provision.Rescue, line string) error { return addSSHKey(&r.SSHKeys, line) }).
+			says("Public keys of who may log in as root.", `[]`, `["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g ann@desk"]`),
+	}
+}
+
+func setRescue(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
+	s.Rescue = &provision.Rescue{}
+	return decodeObject(s.Rescue, n, rescueFields())
 }
 
 // setBootConfig reads the configuration for that image.

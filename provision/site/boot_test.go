@@ -26,6 +26,9 @@ func TestBootInFiles(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"boot": "disk"}`:                                       "local",
 		`{"boot": "kernel"}`:                                     `want {"kernel": "NAME"}`,
+		`{"boot": "rescue"}`:                                     "cloudlets boot NAME --once rescue",
+		`{"rescue": {"sshKeys": ["ann"]}}`:                       "not a public key",
+		`{"rescue": {"sshKey": []}}`:                             `did you mean "sshKeys"`,
 		`{"boot": 3}`:                                            `{"kernel": "memtest"}`,
 		`{"boot": {"entrypoint": "x"}}`:                          "no image is named",
 		`{"boot": {"kernal": "memtest"}}`:                        `did you mean "kernel"`,
@@ -37,5 +40,19 @@ func TestBootInFiles(t *testing.T) {
 		if got := problems(s); !strings.Contains(got, want) {
 			t.Errorf("%s: %q does not say %q", text, got, want)
 		}
+	}
+}
+
+// TestRescueKeys: of cloudlets.json and of a machine's file.
+func TestRescueKeys(t *testing.T) {
+	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g ann@desk"
+	s := open(t, folder(t, map[string]string{
+		"cloudlets.json": `{"rescue": {"sshKeys": ["` + key + `"]}}`, "machines/" + mac1 + ".json": `{"rescue": {"sshKeys": ["` + key + ` 2"]}}`,
+	}))
+	if keys := s.Settings().Rescue.SSHKeys; len(keys) != 1 || keys[0] != key {
+		t.Errorf("cloudlets.json has the keys %q", keys)
+	}
+	if rescue := spec(t, s, mac1).Rescue; rescue == nil || len(rescue.SSHKeys) != 1 || rescue.SSHKeys[0] != key+" 2" {
+		t.Errorf("the file has %+v", rescue)
 	}
 }

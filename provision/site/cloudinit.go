@@ -30,7 +30,7 @@ var cloudInitFields = sync.OnceValue(func() fields[provision.CloudInit] {
 		"vendorData":     cloudConfig(func(c *provision.CloudInit) *string { return &c.VendorData }).says("The vendor data, in the same way.", `""`, `{"timezone": "Europe/Vienna"}`),
 		"userDataFile":   textField(func(c *provision.CloudInit, v string) error { c.UserDataFile = v; return checkSiteFile(v) }).says("A file of the site with the user data, instead.", `""`, `"cloud-init/web.yaml"`),
 		"vendorDataFile": textField(func(c *provision.CloudInit, v string) error { c.VendorDataFile = v; return checkSiteFile(v) }).says("A file of the site with the vendor data, instead.", `""`, `"cloud-init/vendor.yaml"`),
-		"sshKeys":        listField(addSSHKey).says("Public keys of the image's default user.", `[]`, `["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g ann@desk"]`),
+		"sshKeys":        listField(func(c *provision.CloudInit, line string) error { return addSSHKey(&c.SSHKeys, line) }).says("Public keys of the image's default user.", `[]`, `["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g ann@desk"]`),
 		"datasource": choiceField(func(c *provision.CloudInit, name string) { c.Datasource = provision.Datasource(name) },
 			string(provision.DatasourceSeed), string(provision.DatasourceHTTP), string(provision.DatasourceEC2), string(provision.DatasourceImage), "").
 			says("Where cloud-init on the installed system finds all this.", `""`, `"ec2"`),
@@ -102,14 +102,15 @@ func withoutExponents(plain any) any {
 	return plain
 }
 
-// maxSSHKeys bounds the keys of a machine.
+// maxSSHKeys bounds a list of keys.
 const maxSSHKeys = 64
 
-func addSSHKey(c *provision.CloudInit, line string) error {
-	if len(c.SSHKeys) == maxSSHKeys {
-		return fmt.Errorf("a machine can have at most %d keys", maxSSHKeys)
+// addSSHKey adds a public key to a list.
+func addSSHKey(to *[]string, line string) error {
+	if len(*to) == maxSSHKeys {
+		return fmt.Errorf("there can be at most %d keys", maxSSHKeys)
 	}
-	c.SSHKeys = append(c.SSHKeys, line)
+	*to = append(*to, line)
 	if strings.Contains(line, "PRIVATE KEY") {
 		return errors.New("that is a private key; want the public one, as the file that ends in .pub has it")
 	}

@@ -54,6 +54,8 @@ var machineFields = sync.OnceValue(func() fields[provision.Spec] {
 		"cloudInit": valueField("object", setCloudInit).with(cloudInitFields().keys(provision.CloudInit{})).says("What the machine's cloud-init is told.", "nothing", `{"userData": {"packages": ["nginx"]}}`),
 		"boot": valueField(`"local", or object`, setBoot).with(bootFields().keys(provision.FileBoot{})).
 			says("What the machine boots while no install is due: its own disk, or the kernel of an image as it is.", "its own disk", `{"kernel": "memtest"}`),
+		"rescue": valueField("object", setRescue).with(rescueFields().keys(provision.Rescue{})).
+			says("Who may log in to the machine's rescue system by SSH, besides those of cloudlets.json.", "nobody else", `{"sshKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g ann@desk"]}`),
 		"vars":  valueField("object", setVars).says("Values of your own for templates, which see them as `env.vars`; those of profiles are merged by their names.", `{}`, `{"rack": 3, "ntp": ["10.0.0.54"]}`),
 		"tags":  listField(addTag).says("Words by which machines are found, and that templates see as `env.tags`; those of profiles are added.", `[]`, `["rack3", "database"]`),
 		"retry": numberField("a number of attempts", setRetry).says("How often an install that failed is tried again by itself.", strconv.Itoa(provision.DefaultRetry), `5`),

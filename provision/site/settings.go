@@ -44,6 +44,8 @@ type Settings struct {
 	Store StoreSettings
 	// Strangers is what happens to machines that no file describes.
 	Strangers provision.Strangers
+	// Rescue is what all rescue systems are given.
+	Rescue provision.Rescue
 	// HTTPS is whether and how machines are served by HTTPS, beside HTTP.
 	HTTPS HTTPSSettings
 	// SecureBootKey and SecureBootCert are files with the private key and the
@@ -160,6 +162,8 @@ func settingsFields(site string) fields[Settings] {
 
 		"strangers": valueField("object", strangersField).with(strangersFields().keys(provision.Strangers{})).
 			says("What happens to machines that no file describes.", "they are let go", `{"image": "debian-12"}`),
+		"rescue": objectField(func(s *Settings) *provision.Rescue { return &s.Rescue }, rescueFields()).
+			says("Who may log in to rescue systems by SSH.", "nobody", `{"sshKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g ann@desk"]}`),
 
 		"secureBootKey":  folderField(site, func(s *Settings) *string { return &s.SecureBootKey }).says("The file with the private key by which programs for Secure Boot are signed.", `""`, `"keys/db.key"`),
 		"secureBootCert": folderField(site, func(s *Settings) *string { return &s.SecureBootCert }).says("The file with its certificate.", `""`, `"keys/db.pem"`),

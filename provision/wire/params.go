@@ -24,6 +24,9 @@ type Params struct {
 	// Ask is the base URL of the server that tells all other parameters, except what to
 	// do if that fails. It is "" unless the command line is the same for all machines.
 	Ask string
+	// Rescue says that the agent shall start a rescue system in memory. Its token claims
+	// no plan, see [RescueRequest].
+	Rescue bool
 	// Inspect says that the agent shall only look at the machine, and say what it found.
 	Inspect bool
 }
@@ -44,6 +47,7 @@ const (
 	paramFailure = "cloudlets.onfailure"
 	paramAsk     = "cloudlets.ask"
 	paramInspect = "cloudlets.inspect"
+	paramRescue  = "cloudlets.rescue"
 )
 
 // Cmdline renders the words for a kernel command line.
@@ -54,6 +58,9 @@ func (p Params) Cmdline() string {
 	}
 	if p.Inspect {
 		words = append(words, paramInspect+"=1")
+	}
+	if p.Rescue {
+		words = append(words, paramRescue+"=1")
 	}
 	if p.OnFailure != "" {
 		words = append(words, paramFailure+"="+p.OnFailure)
@@ -79,6 +86,8 @@ func ParseParams(cmdline string) (Params, error) {
 			p.OnFailure = value
 		case paramInspect:
 			p.Inspect = value == "1"
+		case paramRescue:
+			p.Rescue = value == "1"
 		case paramAsk:
 			p.Ask = value
 		}

@@ -60,6 +60,9 @@ func (s Spec) arguments(dir, tap string) ([]string, error) {
 		id := "unplugged" + strconv.Itoa(i)
 		args = append(args, "-netdev", "hubport,id="+id+",hubid="+strconv.Itoa(i), "-device", "virtio-net-pci,romfile=,netdev="+id+",mac="+mac)
 	}
+	if s.Screen {
+		args = append(args, "-device", "VGA")
+	}
 	if s.UUID != "" {
 		args = append(args, "-uuid", s.UUID)
 	}

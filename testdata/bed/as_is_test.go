@@ -33,7 +33,8 @@ func (r *rig) image(name string, manifest object, files map[string]string) {
 	}
 }
 
-// TestMemoryTest hands memtest86+ to a BIOS machine, once.
+// TestMemoryTest hands memtest86+ to a BIOS machine, once, until that shows its title on
+// the serial console.
 func TestMemoryTest(t *testing.T) {
 	t.Parallel()
 	const program = "/boot/memtest86+x64.bin"
@@ -47,10 +48,10 @@ func TestMemoryTest(t *testing.T) {
 	if m := r.machine(mac); m.Next.Action != provision.ActionKernel || m.Once == nil {
 		t.Fatalf("ordered, its next boot is %+v, by %+v", m.Next, m.Once)
 	}
-	disk := r.newDisk("node42")
+	disk := r.newDiskOf("node42", 64<<20)
 	before := digestOf(t, disk.File)
-	m := r.on(bed.Spec{MAC: mac, Firmware: bed.BIOS, Disks: []bed.Disk{disk}})
-	r.expect(m, `/vmlinuz\.\.\. ok`)
+	m := r.on(bed.Spec{MAC: mac, Firmware: bed.BIOS, Disks: []bed.Disk{disk}, Memory: 64, Screen: true})
+	r.expect(m, `Memtest86\+ *v[0-9]`)
 	found := r.machine(mac)
 	if found.Stage != provision.StageBooted || found.Once != nil || found.Next.Action != provision.ActionLocal {
 		t.Errorf("it has the memory test, and is in stage %s, next %s, ordered %+v", found.Stage, found.Next.Action, found.Once)

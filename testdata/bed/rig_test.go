@@ -121,8 +121,14 @@ func (r *rig) authorities() string {
 // newDisk makes a blank disk.
 func (r *rig) newDisk(name string) bed.Disk {
 	r.Helper()
+	return r.newDiskOf(name, diskSize)
+}
+
+// newDiskOf makes a blank disk of so many bytes.
+func (r *rig) newDiskOf(name string, size int64) bed.Disk {
+	r.Helper()
 	d := bed.Disk{File: filepath.Join(r.dir, name+".img"), Serial: strings.ToUpper(name)}
-	if err := bed.NewDisk(d.File, diskSize); err != nil {
+	if err := bed.NewDisk(d.File, size); err != nil {
 		r.Fatal(err)
 	}
 	return d

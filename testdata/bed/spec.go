@@ -50,6 +50,9 @@ type Spec struct {
 	Disks []Disk
 	// Memory is in MiB; 0 is 1024.
 	Memory int
+	// Screen adds a VGA card. Nobody sees its picture, but some programs do not start
+	// without one.
+	Screen bool
 	// LocalOnly leaves the network out of the boot order.
 	LocalOnly bool
 	// ExitOnReboot ends the machine when it resets itself.

@@ -32,7 +32,7 @@ const (
 // Stages returns all stages, each of which is the name of a list.
 func Stages() []provision.Stage {
 	return []provision.Stage{
-		provision.StageNew, provision.StageStranger, provision.StageInspect, provision.StageFirmware, provision.StageLoader, provision.StageKernel, provision.StageBooted,
+		provision.StageNew, provision.StageStranger, provision.StageInspect, provision.StageFirmware, provision.StageLoader, provision.StageKernel, provision.StageBooted, provision.StageRescue,
 		provision.StageAgent, provision.StageConfirm, provision.StagePartition, provision.StageStream, provision.StageConfigure, provision.StageVerify,
 		provision.StageBootable, provision.StageHandover, provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed,
 	}

@@ -142,6 +142,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		SiteFile:  d.Site.ReadFile,
 		Overlays:  filepath.Join(d.Settings.State, "overlays"),
 		Strangers: func() provision.Strangers { return d.Site.Settings().Strangers },
+		Rescue:    func() provision.Rescue { return d.Site.Settings().Rescue },
 		Approve: func(a provision.Approval) error {
 			_, err := d.Site.Approve([]provision.Approval{a}, false)
 			return err

@@ -1,0 +1,154 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images/bytesize"
+	"cloudlets/images/pack"
+	"cloudlets/provision"
+	"cloudlets/provision/kmod"
+	"cloudlets/provision/process1"
+	"cloudlets/provision/rescue"
+	"cloudlets/provision/wire"
+)
+
+// rescuer starts a rescue system. There is no plan, and nothing here opens a disk to
+// write.
+type rescuer struct {
+	params  wire.Params
+	server  *client
+	console *console
+	drivers *kmod.Loader
+	disks   func() ([]provision.DiskInfo, error)
+	log     *slog.Logger
+}
+
+// rescueMachine starts a rescue system in memory. It returns only with an error, which
+// the server is told.
+func rescueMachine(ctx context.Context, r rescuer) error {
+	trust, err := readTrust(wire.TrustFile, r.params.Servers)
+	if err != nil {
+		return err
+	}
+	if r.server, err = newClientOf(r.params.Servers, trust, r.log); err != nil {
+		return err
+	}
+	err = r.run(ctx)
+	r.tell(ctx, "", err)
+	return fmt.Errorf("start the rescue system: %w", err)
+}
+
+func (r rescuer) run(ctx context.Context) error {
+	told, err := r.ask(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.unpack(ctx, told); err != nil {
+		return err
+	}
+	shell, err := rescue.FindShell(newRoot)
+	if err != nil {
+		return fmt.Errorf("%s: %w", told.Image, err)
+	}
+	system := rescue.System{
+		Name: told.Hostname, Image: told.Image, Shell: shell, SSHKeys: told.SSHKeys, Log: r.log,
+		Say: func(format string, args ...any) {
+			r.console.say(format, args...)
+			r.tell(ctx, fmt.Sprintf(format, args...), nil)
+		},
+	}
+	if _, err := r.disks(); err != nil { // even if they are not mounted, they shall be there
+		return fmt.Errorf("find the disks: %w", err)
+	}
+	if told.Mount {
+		if system.Mounted, err = r.mount(); err != nil {
+			return err
+		}
+	}
+	if system.Resolver, err = os.ReadFile("/etc/resolv.conf"); err != nil {
+		r.log.Warn("the rescue system knows no name servers", "error", err)
+	}
+	if err := process1.ChangeRoot(newRoot); err != nil {
+		return err
+	}
+	return system.Run(ctx)
+}
+
+// ask asks the server what to start.
+func (r rescuer) ask(ctx context.Context) (told wire.Rescue, err error) {
+	text, err := r.server.post(ctx, wire.RescuePath, wire.RescueRequest{Token: r.params.Token, MAC: r.params.MAC})
+	if err == nil {
+		err = json.Unmarshal(text, &told)
+	}
+	if err == nil && r.server.servers != nil {
+		err = r.server.servers.Add(told.Servers...)
+	}
+	if err != nil {
+		return told, fmt.Errorf("ask %s what to start: %w", r.server.base, err)
+	}
+	return told, nil
+}
+
+// unpack puts the image's files into memory, if there is room for them.
+func (r rescuer) unpack(ctx context.Context, told wire.Rescue) error {
+	source := &pack.HTTP{
+		URL: r.server.base + told.Pack.Path, Client: r.server.http, Digest: told.Pack.Digest, Logger: r.log, Retry: pack.Retry{Patience: patience},
+	}
+	toc, err := pack.Fetch(ctx, source, pack.Ref{Digest: told.Pack.Digest, Size: told.Pack.Size})
+	if err != nil {
+		return fmt.Errorf("image %s: %w", told.Image, err)
+	}
+	needs := rescue.Needs(toc.Info())
+	if err := rescue.CheckMemory(told.Image, needs, "/proc/meminfo"); err != nil {
+		return err
+	}
+	r.console.say("unpacking %s into memory, %s", told.Image, bytesize.Decimal(needs))
+	if err := os.MkdirAll(newRoot, 0o755); err != nil {
+		return err
+	}
+	// Without these words it takes half of the memory, and half as many files as pages.
+	if err := unix.Mount("rescue", newRoot, "tmpfs", 0, "mode=755,size=100%,nr_inodes=0"); err != nil {
+		return fmt.Errorf("make a filesystem in memory: %w", err)
+	}
+	_, err = pack.Extract(ctx, source, toc, newRoot, pack.ExtractOptions{Logger: r.log})
+	return err
+}
+
+// mount mounts the disks below the new root's /mnt. What the image has there is hidden.
+func (r rescuer) mount() ([]string, error) {
+	for _, name := range rescue.Filesystems() {
+		r.drivers.LoadNamed(name)
+	}
+	at := filepath.Join(newRoot, "mnt")
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		return nil, err
+	}
+	if err := unix.Mount("mnt", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755,size=1m"); err != nil {
+		return nil, fmt.Errorf("make room for the disks at /mnt: %w", err)
+	}
+	lines, err := rescue.MountDisks(os.DirFS("/sys"), at)
+	for _, line := range lines {
+		r.console.say("%s", line)
+	}
+	return lines, err
+}
+
+// tell tells the server how the rescue goes on. The machine goes on without an answer.
+func (r rescuer) tell(ctx context.Context, text string, failure error) {
+	said := wire.RescueRequest{Token: r.params.Token, MAC: r.params.MAC, Text: text}
+	if failure != nil {
+		said.Failure = failure.Error()
+	}
+	ctx, stop := context.WithTimeout(ctx, sendPatience)
+	defer stop()
+	if _, err := r.server.post(ctx, wire.RescueSaidPath, said); err != nil {
+		r.log.Warn("the server was not told how the rescue goes on", "error", err)
+	}
+}
