@@ -180,6 +180,7 @@ func (c *conn) handle(r *http.Request) (rest []byte, keep bool) {
 		}
 	}()
 	c.lane.handler.ServeHTTP(&c.answer, r)
+	watch.end() // before the answer's last bytes: after these the next request may come, which is the lane's
 	return nil, c.answer.finish()
 }
 
