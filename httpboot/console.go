@@ -48,7 +48,7 @@ func (c *Chain) console(w http.ResponseWriter, r *http.Request) {
 func (c *Chain) tookConsole(r *http.Request, mac provision.MAC, may bool, said wire.Console) error {
 	lines := said.Lines[:min(len(said.Lines), wire.MaxConsoleLines)]
 	for _, line := range lines[:c.consoles.allow(mac, len(lines), maxConsoleLines)] {
-		e := provision.Event{MAC: mac, Kind: provision.KindLog, Text: "console: " + provision.Cut(line, wire.MaxConsoleLine)}
+		e := provision.Event{MAC: mac, Kind: provision.KindLog, Text: provision.ConsolePrefix + provision.Cut(line, wire.MaxConsoleLine)}
 		if err := c.Tracker.Record(r.Context(), e); err != nil {
 			return err
 		}

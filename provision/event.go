@@ -26,6 +26,9 @@ const (
 	maxFactText   = 512 // bytes of a fact's value
 )
 
+// ConsolePrefix begins the text of an event that is a line of an agent's console.
+const ConsolePrefix = "console: "
+
 // String returns one line of a trace: time, kind, what happened, and why.
 func (e Event) String() string {
 	var b strings.Builder

@@ -16,6 +16,9 @@ type Power struct {
 	WakeOnLAN bool `json:"wakeOnLAN,omitempty"`
 	// Command is a program of the user's own, and its arguments.
 	Command []string `json:"command,omitempty"`
+	// Console is a program of the user's own that shows the machine's console, and its
+	// arguments. It counts more than the console of a controller.
+	Console []string `json:"console,omitempty"`
 	// User is the user at the management controller.
 	User string `json:"user,omitempty"`
 	// PasswordFile is the file with the user's password; one that is relative is in
@@ -49,15 +52,30 @@ func (p *Power) Kind() string {
 	return ""
 }
 
+// ConsoleKind returns what has the machine's console: "command", "ipmi", or "" if
+// nothing has, and only the agent's console can be seen.
+func (p *Power) ConsoleKind() string {
+	switch {
+	case p == nil:
+	case len(p.Console) > 0:
+		return "command"
+	case p.IPMI != "":
+		return "ipmi"
+	}
+	return ""
+}
+
 // Shown returns a copy for people: a command's arguments may be anything, a password
 // too, and are left out.
 func (p *Power) Shown() *Power {
-	if p.Kind() == "" {
+	if p.Kind() == "" && p.ConsoleKind() == "" {
 		return nil
 	}
 	shown := *p
-	if len(p.Command) > 1 {
-		shown.Command = []string{p.Command[0], "…"}
+	for _, words := range []*[]string{&shown.Command, &shown.Console} {
+		if len(*words) > 1 {
+			*words = []string{(*words)[0], "…"}
+		}
 	}
 	return &shown
 }

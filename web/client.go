@@ -359,7 +359,7 @@ func (c *Client) send(request *http.Request) (*http.Response, error) {
 		}
 		return nil, fmt.Errorf("ask the daemon: %w", err)
 	}
-	if answer.StatusCode == http.StatusOK {
+	if answer.StatusCode == http.StatusOK || answer.StatusCode == http.StatusSwitchingProtocols {
 		return answer, nil
 	}
 	defer answer.Body.Close()

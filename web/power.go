@@ -20,6 +20,7 @@ type Power interface {
 	Order(*provision.Spec, desk.Order) (desk.Job, error)
 	Wait(ctx context.Context, mac provision.MAC, id uint64) (desk.Job, bool)
 	State(context.Context, *provision.Spec) (power.State, error)
+	Console(ctx context.Context, spec *provision.Spec, by string, ready func() (io.Reader, io.Writer, error)) error
 }
 
 var _ Power = (*desk.Desk)(nil)

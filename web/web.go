@@ -126,6 +126,7 @@ func (s *Server) api() map[string]methods {
 		},
 		"machines/{machine}/boot":    {"POST": s.answer(s.orderBoot), "DELETE": s.answer(s.cancelBoot)},
 		"machines/{machine}/confirm": {"POST": s.answer(s.confirm)},
+		"machines/{machine}/console": {"POST": s.console},
 		"machines/{machine}/power":   {"GET": s.answer(s.powerState), "POST": s.answer(s.orderPower)},
 
 		"backup": {"GET": s.backup},

@@ -231,7 +231,7 @@ func (c *siteCheck) opened(ctx context.Context, im *images.Image, use site.Image
 	for _, i := range at {
 		tasks.Go(func() (err error) {
 			defer c.progress.step()
-			machine := review.Machine{Spec: specs[i], Locate: c.site.Locate(specs[i].MAC), Facts: rendering.Facts{Server: checkServer}}
+			machine := review.Machine{Spec: specs[i], Locate: c.site.Locate(specs[i].MAC), Facts: rendering.Facts{Server: checkServer}, CheckFile: c.site.CheckFile}
 			c.found[i], err = review.Check(ctx, c.render, image, machine)
 			return err
 		})

@@ -32,7 +32,7 @@ install off instead; nothing was written then.`,
 			if err != nil {
 				return codedError{err, exitUsage}
 			}
-			var list []web.Detail
+			list := []web.Detail{} // a list in JSON, even if it is empty
 			var failures []error
 			for _, name := range names {
 				m, err := confirmOne(cmd, c, name, dryRun, asJSON)

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"cloudlets/images/manifest"
 	"cloudlets/images/target"
 	"cloudlets/provision"
+	"cloudlets/provision/cloudinit"
 	"cloudlets/provision/rendering"
 	"cloudlets/provision/wire"
 )
@@ -62,6 +64,9 @@ type Machine struct {
 	Locate func(names ...string) jsontext.Place
 	// Facts has what was known when the machine was last seen.
 	Facts rendering.Facts
+	// CheckFile says why a file of the site cannot be read. If it is nil, the files that
+	// the machine's file names are not looked at.
+	CheckFile func(name string) error
 }
 
 // A machine that was never seen has neither a disk nor an address that is known. It is
@@ -86,7 +91,39 @@ func Check(ctx context.Context, render images.Renderer, image Image, m Machine) 
 	}
 	c.cmdlines(ctx)
 	c.overlay(ctx)
+	c.cloudInit()
 	return c.found, ctx.Err()
+}
+
+// cloudInit looks whether the image reads what cloud-init is told, and whether that is
+// there.
+func (c *check) cloudInit() {
+	told := c.machine.Spec.CloudInit
+	if told == nil {
+		return
+	}
+	if _, err := cloudinit.Files(c.image.Tree, cloudinit.Instance{}, cloudinit.Source{}); err != nil {
+		c.found = append(c.found, Finding{c.machine.Locate("cloudInit").Problem("%v", err), true})
+	}
+	if c.machine.CheckFile == nil {
+		return
+	}
+	for key, file := range cloudInitFiles(told) {
+		c.tell(c.machine.CheckFile(file), "cloudInit", key)
+	}
+}
+
+// cloudInitFiles are the files of the site with what cloud-init is told, by the keys that
+// name them. A machine cannot be installed without them.
+func cloudInitFiles(told *provision.CloudInit) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		if told == nil || told.UserDataFile != "" && !yield("userDataFile", told.UserDataFile) {
+			return
+		}
+		if told.VendorDataFile != "" {
+			yield("vendorDataFile", told.VendorDataFile)
+		}
+	}
 }
 
 // CheckArgs is the part of [Check] that takes no time: whether the manifest allows

@@ -183,6 +183,7 @@ func TestWhatIsWrong(t *testing.T) {
 		{"no such image", `{"image": "wbe"}`, role, "", "", `image "wbe" is not in images/`},
 		{"filesystem", `{"image": "web", "filesystem": "xfs"}`, role, "", "", `asks for the filesystem "xfs"`},
 		{"network", `{"image": "web", "network": {"interfaces": [{"mac": "52:54:00:00:00:01", "dhcp": true}]}}`, role, "", "", ":1:29: warning: the image has none of systemd-networkd"},
+		{"no cloud-init", `{"image": "web", "cloudInit": {"userData": "#!/bin/sh"}}`, role, "", "", ":1:31: warning: the image has no cloud-init"},
 		{"broken file", `{"image": "web", "hostnme": "x"}`, role, "", "", `did you mean "hostname"?`},
 		{"known before it boots", `{"image": "web"}`, role, "<%= env.disk.length + env.address.length + env.server.length %>", "", ""},
 		{"by what is assumed", `{"image": "web"}`, role, `<% if (env.disk != "nvme0n1") throw new Error("want nvme") %>`, "", ":1:11: warning: configure image web: template /etc/motd, line 1: want nvme"},
@@ -203,6 +204,35 @@ func TestWhatIsWrong(t *testing.T) {
 				t.Errorf("an install is refused with %v", err)
 			}
 		})
+	}
+}
+
+// TestFilesForCloudInit: a file that is not there is known before the install, which fails
+// without it, and is forgotten when it is there, though nothing else has changed.
+func TestFilesForCloudInit(t *testing.T) {
+	b := newBed(t)
+	b.write(node1.File(), `{"image": "web", "cloudInit": {"userDataFile": "cloud-init/web.yaml", "vendorDataFile": "cloud-init/vendor"}}`)
+	b.write("cloud-init/vendor", "#!/bin/sh")
+	b.open()
+	const noCloudInit = "warning: the image has no cloud-init"
+	b.want(node1, "/cloudInit/userDataFile: read a file of the site: ", noCloudInit)
+	if err := b.Refusal(node1); err == nil || !strings.Contains(err.Error(), "cloud-init/web.yaml") {
+		t.Errorf("an install is refused with %v", err)
+	}
+	b.write("cloud-init/web.yaml", "#cloud-config")
+	b.want(node1, noCloudInit)
+	if err := b.Refusal(node1); err != nil {
+		t.Errorf("an install is refused with %v", err)
+	}
+	b.write("cloud-init/web.yaml", strings.Repeat("#", site.MaxText+1))
+	b.want(node1, "it is larger than", noCloudInit)
+
+	// The verbs that check a site once know the place.
+	b.write("cloud-init/web.yaml", "#cloud-config")
+	machine := Machine{Spec: b.site.Specs()[0], Locate: b.site.Locate(node1), CheckFile: func(name string) error { return errors.New(name + " is away") }}
+	found, err := Check(t.Context(), &ejs.Renderer{}, Image{Manifest: b.status.Kit.Manifest, System: b.status.Kit.Image, Tree: b.pack}, machine)
+	if err != nil || len(found) != 3 || !strings.HasSuffix(found[1].Error(), ":1:48: cloud-init/web.yaml is away") {
+		t.Errorf("found %v (%v)", found, err)
 	}
 }
 

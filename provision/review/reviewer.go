@@ -33,6 +33,8 @@ type Site interface {
 	// Locate returns where it says something.
 	Locate(provision.MAC) func(names ...string) jsontext.Place
 	Changes(ctx context.Context) <-chan struct{}
+	// CheckFile says why a file of the site cannot be read.
+	CheckFile(name string) error
 }
 
 // Images has the images as machines get them. [depot.Depot] implements it.
@@ -369,6 +371,12 @@ func (r *Reviewer) known(mac provision.MAC) (found []Finding, checked bool) {
 	}
 	if _, there := r.Site.ImagePath(spec.Image); !there {
 		return found, true // the site says so
+	}
+	for key, file := range cloudInitFiles(spec.CloudInit) {
+		// The site does not watch these files, so they are looked at each time.
+		if err := r.Site.CheckFile(file); err != nil {
+			found = append(found, Finding{Problem: jsontext.About(mac.File(), "/cloudInit/%s: %v", key, err)})
+		}
 	}
 	key := depot.Key{Image: spec.Image, EntryPoint: spec.EntryPoint}
 	status := r.Images.Status(key)

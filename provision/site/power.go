@@ -68,7 +68,8 @@ var powerFields = sync.OnceValue(func() fields[provision.Power] {
 		"redfish":      textField(setRedfish).says("The URL of the machine's management controller, which speaks Redfish.", `""`, `"https://10.9.0.14"`),
 		"ipmi":         textField(setIPMI).says("The address of the machine's management controller, which speaks IPMI 2.0.", `""`, `"10.9.0.14"`),
 		"wakeOnLAN":    boolField(func(p *provision.Power, v bool) { p.WakeOnLAN = v }).says("Whether the machine's network cards wake it.", `false`, `true`),
-		"command":      listField(addWord).says("A program of yours that switches the machine, with its arguments.", `[]`, `["/usr/local/bin/pdu", "--outlet", "7"]`),
+		"command":      listField(wordsOf(func(p *provision.Power) *[]string { return &p.Command })).says("A program of yours that switches the machine, with its arguments.", `[]`, `["/usr/local/bin/pdu", "--outlet", "7"]`),
+		"console":      listField(wordsOf(func(p *provision.Power) *[]string { return &p.Console })).says("A program of yours that shows the machine's console, with its arguments.", `[]`, `["/usr/bin/ssh", "-tt", "admin@10.9.0.14", "console"]`),
 		"user":         plainText(func(p *provision.Power) *string { return &p.User }).says("The user at the controller.", `""`, `"admin"`),
 		"passwordFile": textField(func(p *provision.Power, v string) error { p.PasswordFile = v; return checkInSite(v) }).says("A file with the user's password; a relative path is one in the site.", `""`, `"secrets/node14"`),
 		"passwordEnv":  textField(setPasswordEnv).says("The variable in the server's environment that has the password, instead of a file.", `""`, `"BMC_PASSWORD"`),
@@ -110,6 +111,8 @@ func checkPower(p *provision.Power) error {
 		return errors.New(`plain HTTP shows the password to the network: want https, or add "insecure": true`)
 	case len(p.Command) > 0 && !path.IsAbs(p.Command[0]):
 		return fmt.Errorf(`the program %q has no absolute path: want one such as "/usr/local/bin/pdu"`, p.Command[0])
+	case len(p.Console) > 0 && !path.IsAbs(p.Console[0]):
+		return fmt.Errorf(`the program %q for the console has no absolute path: want one such as "/usr/bin/ssh"`, p.Console[0])
 	}
 	return nil
 }
@@ -155,15 +158,19 @@ func setIPMI(p *provision.Power, text string) error {
 // maxWords bounds the arguments of a command.
 const maxWords = 64
 
-func addWord(p *provision.Power, text string) error {
-	if len(p.Command) == maxWords {
-		return fmt.Errorf("a command can have at most %d arguments", maxWords)
+// wordsOf reads the words of a command.
+func wordsOf(of func(*provision.Power) *[]string) func(*provision.Power, string) error {
+	return func(p *provision.Power, text string) error {
+		words := of(p)
+		if len(*words) == maxWords {
+			return fmt.Errorf("a command can have at most %d arguments", maxWords)
+		}
+		*words = append(*words, text)
+		if strings.ContainsRune(text, 0) {
+			return errors.New("a program's argument cannot hold a NUL character")
+		}
+		return nil
 	}
-	p.Command = append(p.Command, text)
-	if strings.ContainsRune(text, 0) {
-		return errors.New("a program's argument cannot hold a NUL character")
-	}
-	return nil
 }
 
 func setPasswordEnv(p *provision.Power, name string) error {

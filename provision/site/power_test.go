@@ -45,6 +45,7 @@ func TestPowerThatIsWrong(t *testing.T) {
 		`{"redfish": "https://10.9.0.14", "certificate": "sha256:12"}`:                "not a SHA-256 fingerprint",
 		`{"wakeOnLAN": true}`:                                                         "for \"redfish\" and \"ipmi\"",
 		`{"command": ["pdu"], "user": "", "passwordFile": ""}`:                        "absolute path",
+		`{"ipmi": "10.9.0.14", "console": ["ssh", "hunter2"]}`:                        "for the console has no absolute path",
 		`{"command": ["/bin/pdu"], "user": "", "passwordFile": "", "insecure": true}`: "are for \"redfish\"",
 		`{"ipmi": "10.9.0.14", "user": ""}`:                                           "\"user\" is missing",
 		`{"ipmi": "10.9.0.14", "passwordFile": ""}`:                                   "no password",
@@ -62,6 +63,10 @@ func TestPowerThatIsWrong(t *testing.T) {
 func TestPowerShown(t *testing.T) {
 	p := &provision.Power{Command: []string{"/bin/pdu", "hunter2"}}
 	if shown := p.Shown(); strings.Contains(strings.Join(shown.Command, " "), "hunter2") || shown.Command[0] != "/bin/pdu" || p.Command[1] != "hunter2" {
+		t.Errorf("%+v", shown)
+	}
+	p = &provision.Power{Console: []string{"/bin/serial", "hunter2"}}
+	if shown := p.Shown(); shown == nil || strings.Join(shown.Console, " ") != "/bin/serial …" || p.Console[1] != "hunter2" || p.ConsoleKind() != "command" || p.Kind() != "" {
 		t.Errorf("%+v", shown)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,27 +66,41 @@ func fatal(err error) int {
 	return 1
 }
 
-// TestBIOS installs the small cloudlet on a BIOS machine by switch, and then Debian
-// over it by reboot: the machine is sent to its disk, and boots Debian from there.
+// TestBIOS installs the small cloudlet on a BIOS machine by switch, once a person has
+// confirmed what would be lost, and then Debian over it by reboot: the machine is sent to
+// its disk, and boots Debian from there.
 func TestBIOS(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, map[string]string{"debian-12": debian, "small": small}, asServer)
 	const mac = "52:54:00:00:00:01"
 	file := object{
-		"image": "small", "hostname": "node1", "address": "10.77.0.11", "install": "once", "handover": "switch",
+		"image": "small", "hostname": "node1", "address": "10.77.0.11", "handover": "switch",
 		"disk":   object{"serial": "NODE1"},
 		"config": object{"args": object{"role": "a mail server"}},
 	}
 	r.describe(mac, file)
-	spec := bed.Spec{MAC: mac, Firmware: bed.BIOS, Disks: []bed.Disk{r.newDisk("node1")}}
+	disk := r.newDisk("node1")
+	if err := writeAt(disk.File, bytes.Repeat([]byte("precious "), 1000)); err != nil {
+		t.Fatal(err)
+	}
+	spec := bed.Spec{MAC: mac, Firmware: bed.BIOS, Disks: []bed.Disk{disk}}
+	before := digestOf(t, disk.File)
+	r.run("install", "node1", "--wipe", "--confirm")
 
 	m := r.on(spec)
+	r.shows(mac, func(m web.Detail) bool { return m.Stage == provision.StageConfirm })
+	r.expect(m, "nothing is written until a person confirms this")
+	if digestOf(t, disk.File) != before {
+		t.Error("the disk was written before anyone confirmed that")
+	}
+	plan := r.confirmed(mac)
 	r.expect(m, `node1: a mail server \(Linux`)
 	r.expect(m, `node1 login: `)
 	if strings.Count(m.Console.Text(), seaBIOS) != 1 {
 		t.Error("a switch went through the firmware a second time")
 	}
 	r.installed(mac, 1)
+	r.reported(mac, plan)
 	m.Stop()
 
 	file["image"], file["handover"] = "debian-12", "reboot"
@@ -106,6 +121,46 @@ func TestBIOS(t *testing.T) {
 	r.sshAnswers("10.77.0.11")
 	r.saysThatItRuns(mac)
 	r.routerAnswered(mac, provision.StageKernel)
+}
+
+// confirmed confirms a plan to overwrite a whole disk that was not empty, and returns it.
+func (r *rig) confirmed(mac string) web.Plan {
+	r.Helper()
+	waits := r.machine(mac).Plan
+	if waits == nil || !waits.Waits || waits.Disk.Serial != "NODE1" || waits.Lost == "" || len(waits.Layout) == 0 || waits.Fetch == 0 {
+		r.Fatalf("the machine waits with the plan %+v", waits)
+	}
+	shown := r.run("confirm", mac)
+	for _, want := range []string{"serial NODE1", waits.Lost, waits.Pack, waits.Layout[0].String(), "confirmed"} {
+		if !strings.Contains(shown, want) {
+			r.Errorf("a person who confirms is not shown %q:\n%s", want, shown)
+		}
+	}
+	return *waits
+}
+
+// reported checks what the daemon knows of an install that has ended: all of its plan was
+// fetched, written, and read back.
+func (r *rig) reported(mac string, plan web.Plan) {
+	r.Helper()
+	report := r.machine(mac).Report
+	if report == nil {
+		r.Fatal("the install has no report")
+	}
+	var stages []string
+	for _, s := range report.Stages {
+		stages = append(stages, string(s.Stage))
+		if s.Seconds <= 0 {
+			r.Errorf("the stage %s took %g seconds", s.Stage, s.Seconds)
+		}
+	}
+	if got := strings.Join(stages, " "); got != "agent confirm partition stream configure verify bootable" {
+		r.Errorf("the report has the stages %s", got)
+	}
+	// A little of each pack frames its content, and need not be fetched.
+	if report.Fetched < plan.Fetch-plan.Fetch/100 || report.Written == 0 || report.Files == 0 || !slices.Contains(report.Digests, plan.Pack) {
+		r.Errorf("the plan was to fetch %d bytes of %s, and the report is %+v, with %d bytes fetched", plan.Fetch, plan.Pack, *report, report.Fetched)
+	}
 }
 
 // seaBIOS is what a BIOS machine says when it starts.

@@ -22,6 +22,7 @@ func (d *Daemon) newDesk() *desk.Desk {
 			state, _ := d.tracker.State(spec.MAC)
 			return controllers.Open(spec, state.Facts["firmware"])
 		},
+		OpenConsole: controllers.Console,
 		Record: func(ctx context.Context, e provision.Event) {
 			if err := d.tracker.Record(ctx, e); err != nil {
 				d.Log.Warn("a power event is not in the machine's trace", "machine", e.MAC, "event", e.Text, "error", err)

@@ -255,7 +255,7 @@ func checkMachine(ctx context.Context, s Server, d *depot.Depot, spec provision.
 	defer done()
 	image := review.Image{Manifest: kit.Manifest, System: kit.Image, Tree: tree, Suits: func(spec *provision.Spec) error { return d.Suits(spec, kit, "") }}
 	facts := rendering.Facts{Server: "http://192.0.2.254"} // an example: which it is depends on the machine's network
-	return review.Check(ctx, s.Render, image, review.Machine{Spec: spec, Locate: s.Site.Locate(spec.MAC), Facts: facts})
+	return review.Check(ctx, s.Render, image, review.Machine{Spec: spec, Locate: s.Site.Locate(spec.MAC), Facts: facts, CheckFile: s.Site.CheckFile})
 }
 
 // isARM64 says whether an image is for arm64 machines, by its kit or by the error

@@ -68,13 +68,9 @@ func (c *Controller) Do(ctx context.Context, action power.Action) error {
 // run runs the program until it ends or ctx does. Whatever it started and left in its
 // process group ends with it.
 func (c *Controller) run(ctx context.Context, action string) (string, error) {
-	cmd := exec.CommandContext(ctx, c.Command[0], c.Command[1:]...)
-	cmd.Dir = "/"
-	cmd.Env = []string{actionVariable + "=" + action, macVariable + "=" + c.MAC, hostnameVariable + "=" + c.Hostname}
+	cmd := newCommand(ctx, c.Command, action, c.MAC, c.Hostname)
 	var out, problems bounded
 	cmd.Stdout, cmd.Stderr = &out, &problems
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = drainTime
 	err := cmd.Start()
 	if err == nil {
@@ -93,6 +89,17 @@ func (c *Controller) run(ctx context.Context, action string) (string, error) {
 		return "", fmt.Errorf("run %s for the power action %q: %w%s", c.Command[0], action, err, problems.said())
 	}
 	return out.String(), nil
+}
+
+// newCommand is a program with our variables alone, and a process group of its own that
+// ends with ctx.
+func newCommand(ctx context.Context, words []string, action, mac, hostname string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.Dir = "/"
+	cmd.Env = []string{actionVariable + "=" + action, macVariable + "=" + mac, hostnameVariable + "=" + hostname}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	return cmd
 }
 
 // awaitEnd returns when a child has ended, and leaves it to be waited for.

@@ -85,6 +85,8 @@ type Job struct {
 type Options struct {
 	// Open makes the controller of a machine.
 	Open func(*provision.Spec) (power.Controller, error)
+	// OpenConsole makes the way to a machine's console.
+	OpenConsole func(*provision.Spec) (power.Console, error)
 	// Record writes an event into a machine's trace.
 	Record func(context.Context, provision.Event)
 	// Stagger returns the time between two machines that are switched on.
@@ -95,6 +97,7 @@ type Options struct {
 type Desk struct {
 	Options
 	calls    chan struct{} // has an element for each call
+	consoles chan struct{} // has an element for each console that is open
 	stopping chan struct{}
 	base     context.Context // of all calls
 	cancel   context.CancelFunc
@@ -126,7 +129,7 @@ type lane struct {
 func New(o Options) *Desk {
 	base, cancel := context.WithCancel(context.Background())
 	return &Desk{
-		Options: o, calls: make(chan struct{}, maxCalls), stopping: make(chan struct{}), base: base, cancel: cancel,
+		Options: o, calls: make(chan struct{}, maxCalls), consoles: make(chan struct{}, maxConsoles), stopping: make(chan struct{}), base: base, cancel: cancel,
 		jobs: make(map[uint64]*entry), lanes: make(map[string]*lane),
 	}
 }

@@ -52,6 +52,17 @@ func (d Drivers) Open(spec *provision.Spec, firmware string) (power.Controller, 
 	return nil, fmt.Errorf("%s says nothing about power: add \"power\" with \"redfish\", \"ipmi\", \"wakeOnLAN\" or \"command\"", spec.File())
 }
 
+// Console makes the way to a machine's console, and reads its secrets. It sends nothing.
+func (d Drivers) Console(spec *provision.Spec) (power.Console, error) {
+	switch spec.Power.ConsoleKind() {
+	case "command":
+		return &command.Console{Command: spec.Power.Console, MAC: string(spec.MAC), Hostname: spec.Hostname}, nil
+	case "ipmi":
+		return d.ipmi(spec, "")
+	}
+	return nil, fmt.Errorf("%s names no console: add \"power\" with \"ipmi\" or \"console\"", spec.MAC.File())
+}
+
 func (d Drivers) redfish(spec *provision.Spec) (power.Controller, error) {
 	p := spec.Power
 	password, err := d.password(p)
@@ -67,7 +78,7 @@ func (d Drivers) redfish(spec *provision.Spec) (power.Controller, error) {
 	}), nil
 }
 
-func (d Drivers) ipmi(spec *provision.Spec, firmware string) (power.Controller, error) {
+func (d Drivers) ipmi(spec *provision.Spec, firmware string) (*ipmi.Controller, error) {
 	p := spec.Power
 	password, err := d.password(p)
 	if err != nil {

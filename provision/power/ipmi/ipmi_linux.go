@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/bougou/go-ipmi/pkg/client"
 	"github.com/bougou/go-ipmi/pkg/command/chassis"
+	"github.com/bougou/go-ipmi/pkg/command/transport"
 	"github.com/bougou/go-ipmi/pkg/types"
 
 	"cloudlets/provision/power"
@@ -107,6 +109,44 @@ func (c *Controller) bootNetwork(ctx context.Context, s *client.Client) error {
 		mode = types.BIOSBootTypeEFI
 	}
 	return s.SetBootDevice(ctx, types.BootDeviceSelectorForcePXE, mode, false)
+}
+
+var _ power.Console = (*Controller)(nil)
+
+// solInstance is the one console that a controller has.
+const solInstance = 1
+
+// Join implements [power.Console] by Serial over LAN (IPMI 2.0, section 15).
+func (c *Controller) Join(ctx context.Context, ready func() (io.Reader, io.Writer, error)) error {
+	return c.session(ctx, "its serial console", func(s *client.Client) error {
+		_, err := s.ActivatePayload(ctx, &transport.ActivatePayloadRequest{
+			PayloadType: types.PayloadTypeSOL, PayloadInstance: solInstance, EnableEncryption: true, EnableAuthentication: true,
+		})
+		if err != nil {
+			return explainConsole(err)
+		}
+		defer leave(ctx, s)
+		in, out, err := ready()
+		if err != nil {
+			return err
+		}
+		return s.SOLStream(ctx, in, out, nil)
+	})
+}
+
+// explainConsole says what it means that a console was refused.
+func explainConsole(err error) error {
+	if refused, ok := errors.AsType[*types.ResponseError](err); ok && refused.CompletionCode() == types.CodeActivatePayloadAlreadyActive {
+		return errors.New("somebody has it open already, and a controller has one: leave it there, or end that session with `ipmitool sol deactivate`")
+	}
+	return fmt.Errorf("is Serial over LAN on there, and may the user use it? %w", err)
+}
+
+// leave gives the console back, even if ctx has ended.
+func leave(ctx context.Context, s *client.Client) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+	defer cancel()
+	_, _ = s.DeactivatePayload(ctx, &transport.DeactivatePayloadRequest{PayloadType: types.PayloadTypeSOL, PayloadInstance: solInstance}) // the session's end does so too
 }
 
 // suites are the cipher suites that are tried (IPMI 2.0, table 22-20), the best first.

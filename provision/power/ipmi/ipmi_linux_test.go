@@ -24,6 +24,12 @@ const password = "s3cret-of-the-bmc"
 // chassis was told stands in the file "said" of the folder that is returned.
 func startSim(t *testing.T, address string) (port int, dir string) {
 	t.Helper()
+	return startSimOf(t, address, "")
+}
+
+// startSimOf starts it with more lines in its configuration.
+func startSimOf(t *testing.T, address, more string) (port int, dir string) {
+	t.Helper()
 	sim := needs.Tool(t, "ipmi_sim", "openipmi")
 	dir = t.TempDir()
 	port = freeUDP(t, address)
@@ -56,9 +62,9 @@ set_working_mc 0x20
     guid a123456789abcdefa123456789abcdef
   endlan
   chassis_control "%s 0x20"
-  user 1 true "" "" user 10 none md2 md5 straight
+%s  user 1 true "" "" user 10 none md2 md5 straight
   user 2 true "admin" "%s" admin 10 none md2 md5 straight
-`, address, port, control, password))
+`, address, port, control, more, password))
 	commands := filepath.Join(dir, "bmc.emu")
 	write(t, commands, 0o600, `mc_setbmc 0x20
 mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr
