@@ -80,7 +80,8 @@ func foldKind(s State, e Event) State {
 			s.Once = &BootOrder{Boot: *e.Order, By: e.By, At: e.Time}
 		}
 	case KindDHCP:
-		if e.Stage == StageFirmware { // the machine starts anew
+		// The machine starts anew, unless the event is one that another server writes late.
+		if e.Stage == StageFirmware && !e.Time.Before(s.Since) {
 			s.Booted = nil
 		}
 	case KindDecision:

@@ -31,8 +31,10 @@ var (
 type group struct {
 	file    string
 	extends bool
-	common  *jsontext.Node // the profiles and what the group says for all; nil if that is broken
-	members []groupMember
+	common  *jsontext.Node // the profiles and what the group says for all, but for its patterns; nil if that is broken
+	// patterns is what the group says for all with patterns in it.
+	patterns *jsontext.Node
+	members  []groupMember
 	// partial says that some of its machines are not known, because of a mistake.
 	partial  bool
 	problems jsontext.Problems
@@ -159,7 +161,16 @@ func (r *siteReader) newGroup(file string, root *jsontext.Node, problems jsontex
 		g.problems = jsontext.Problems{jsontext.About(file, `the file's name is not a MAC address; want one such as 52:54:00:12:34:56.json, or in the file "machines", which makes it a group`)}
 		return g
 	}
-	doc := newDocument(file, root.Without(machinesKey), nil)
+	common := root.Without(machinesKey)
+	g.patterns = common
+	for _, m := range common.Members() {
+		if slices.Contains(patterned, m.Name) {
+			common = common.Without(m.Name)
+		} else {
+			g.patterns = g.patterns.Without(m.Name)
+		}
+	}
+	doc := newDocument(file, common, nil)
 	g.extends = len(doc.extends) > 0
 	if g.common, problems = r.resolve(doc, nil); len(problems) > 0 {
 		g.common, g.problems = nil, problems
@@ -253,27 +264,38 @@ var patterned = []string{"hostname", "address", "power", "network", "vars"}
 
 // merge is what the file of a machine would say if it had one of its own.
 func (g *group) merge(m groupMember) (merged *jsontext.Node, problems jsontext.Problems) {
-	merged = g.common
+	own, problems := m.fill(g.patterns)
+	merged = mergeFiles(g.common, own)
 	if m.own != nil {
-		merged = mergeFiles(merged, m.own)
+		own, more := m.fill(m.own)
+		merged, problems = mergeFiles(merged, own), append(problems, more...)
 	}
+	return merged, problems
+}
+
+// fill fills in the patterns of an object of the group's file. Profiles have none.
+func (m groupMember) fill(n *jsontext.Node) (filled *jsontext.Node, problems jsontext.Problems) {
+	filled = n
 	for _, key := range patterned {
-		value := merged.Child(key)
+		value := n.Child(key)
 		if value == nil {
 			continue
 		}
-		filled := value.MapTexts(m.at, func(text string) string {
-			filled, err := naming.FillNumber(text, m.number)
+		full := value.MapTexts(m.at, func(text string) string {
+			full, err := naming.FillNumber(text, m.number)
+			if err != nil && (key == "vars" || key == "power") {
+				err = errors.New("a text in it, which may be secret and is not shown, is no pattern: want {n}, {n+10} or {n:02}, and {{ or }} for a brace")
+			}
 			if err != nil {
 				problems = append(problems, value.Problem("%s", err))
 			}
-			return filled
+			return full
 		})
-		if filled != value {
-			merged = merged.With(key, filled)
+		if full != value {
+			filled = filled.With(key, full)
 		}
 	}
-	return merged, problems
+	return filled, problems
 }
 
 // inGroup finds the machine of a group, for those who ask where something is said.

@@ -156,3 +156,24 @@ func TestApprovalOfAMachineInAGroup(t *testing.T) {
 		t.Error(problems(s))
 	}
 }
+
+// TestProfilesHaveNoPatterns: a text with braces comes from a profile as it is, whether a
+// machine is of a group or not. What a group's own secret has wrong is not quoted.
+func TestProfilesHaveNoPatterns(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"machines/rack3.json": `{"extends": "web", "vars": {"n": "{n}"}, "machines": {"4": "52:54:00:00:03:04"}}`,
+		"profiles/web.json":   `{"vars": {"password": "a}}b{n}"}}`,
+	})
+	s := open(t, dir)
+	if got := problems(s); got != "" {
+		t.Fatal(got)
+	}
+	if got := spec(t, s, "52:54:00:00:03:04").Vars; got["password"] != "a}}b{n}" || got["n"] != "4" {
+		t.Errorf("the variables are %v", got)
+	}
+	write(t, dir, "machines/rack3.json", `{"vars": {"password": "s3cr{t"}, "machines": {"4": "52:54:00:00:03:04"}}`)
+	s.Reload()
+	if got := problems(s); !strings.Contains(got, "is no pattern") || strings.Contains(got, "s3cr") {
+		t.Errorf("the problems are %s", got)
+	}
+}

@@ -297,7 +297,7 @@ func parseIPv4(text string) (netip.Addr, error) {
 
 func setVars(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
 	if !n.IsObject() {
-		return wants(n, "an object {…} of values")
+		return jsontext.Problems{n.Problem("want an object {…} of values")} // without what is there, which may be secret
 	}
 	s.Vars = nil
 	if vars, _ := n.Plain().(map[string]any); len(vars) > 0 {

@@ -27,7 +27,14 @@ func ExpandNames(args []string) (names []string, err error) {
 	return names, nil
 }
 
+// maxName is the longest name in bytes that may have ranges. Each name that it stands for
+// takes as much memory.
+const maxName = 512
+
 func expandName(name string) ([]string, error) {
+	if len(name) > maxName {
+		return nil, fmt.Errorf("%.80q… is too long for a machine's name", name)
+	}
 	before, rest, ranged := strings.Cut(name, "[")
 	if !ranged {
 		return []string{name}, nil

@@ -29,6 +29,15 @@ func (d *Desk) Console(ctx context.Context, spec *provision.Spec, by string, rea
 		return ErrConsoles
 	}
 	defer func() { <-d.consoles }()
+	// The server waits for its end, which closes the session with the controller.
+	d.mu.Lock()
+	if d.stopped {
+		d.mu.Unlock()
+		return ErrStopping
+	}
+	d.orders.Add(1)
+	d.mu.Unlock()
+	defer d.orders.Done()
 	opened := false
 	err = console.Join(ctx, func() (io.Reader, io.Writer, error) {
 		in, out, err := ready()
