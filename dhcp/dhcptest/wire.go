@@ -2,6 +2,7 @@ package dhcptest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -71,26 +72,41 @@ func In(t *testing.T, ns string, args ...string) string {
 	return Run(t, "ip", append([]string{"netns", "exec", ns}, args...)...)
 }
 
-// Inside calls f on a thread of its own that lives in a namespace.
+// Inside calls f on a thread that is in a namespace meanwhile.
 func Inside(ns string, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		// Never unlocked: the thread ends with the goroutine, and takes its
-		// namespace with it.
+		// The thread goes home at the end. If it ended instead, the kernel would kill the
+		// programs that were once started on it and shall not outlive the test
+		// (PR_SET_PDEATHSIG(2const) is about threads).
 		runtime.LockOSThread()
-		done <- func() error {
-			file, err := os.Open(filepath.Join("/run/netns", ns))
-			if err != nil {
-				return err
-			}
-			defer file.Close()
-			if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("enter namespace %s (it takes root): %w", ns, err)
-			}
-			return f()
-		}()
+		done <- within(ns, f)
 	}()
 	return <-done
+}
+
+func within(ns string, f func() error) (err error) {
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	defer home.Close()
+	file, err := os.Open(filepath.Join("/run/netns", ns))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter namespace %s (it takes root): %w", ns, err)
+	}
+	defer func() {
+		back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET)
+		if back == nil {
+			runtime.UnlockOSThread()
+		}
+		err = errors.Join(err, back)
+	}()
+	return f()
 }
 
 // Patience ends a test that hangs; nothing waits for it otherwise.

@@ -294,6 +294,9 @@ func runDnsmasq(t *testing.T, ns, log string, flags ...string) {
 	t.Cleanup(func() {
 		_ = c.Process.Kill()
 		_ = c.Wait()
+		if said, err := os.ReadFile(log); t.Failed() && err == nil {
+			t.Logf("dnsmasq says:\n%s", said)
+		}
 	})
 }
 
