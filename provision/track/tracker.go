@@ -37,9 +37,8 @@ const (
 	// maxDecisions is how many durable events of a machine are kept.
 	maxDecisions = 500
 	// maxPending bounds the events that wait to be written. Those of strangers
-	// may take half of it. While a hall is switched on, some of each machine wait, and
-	// one write for all of a machine's costs little more than one for each.
-	maxPending = 32 << 10
+	// may take half of it.
+	maxPending = 4096
 	// maxRecent is how many of a machine's latest events a new one is compared
 	// with. If it is the same as one of them and comes within repeatTime of
 	// it, it only raises that one's count.

@@ -582,7 +582,7 @@ func openStore(t *testing.T, path string) *store.File {
 // TestObserveDoesNotWaitForTheStore: beyond a bound, events are dropped and
 // counted, and none is written by who records it.
 func TestObserveDoesNotWaitForTheStore(t *testing.T) {
-	const sent, bound = 33_000, 32 << 10
+	const sent, bound = 5000, 4096
 	counted := &countingStore{Store: &store.Memory{}}
 	var log bytes.Buffer
 	tr, err := track.NewTracker(counted, track.Options{Clock: (&clock{now: midday}).Now, Log: slog.New(slog.NewTextHandler(&log, nil))})

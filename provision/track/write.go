@@ -154,51 +154,21 @@ func forgetMachine(tx store.Tx, mac provision.MAC) error {
 	return tx.Delete(stateBucket, string(mac))
 }
 
-const (
-	// While more than crowd events wait, those of a machine are collected for
-	// collectTime: a write has a record and some pages of the file for each machine,
-	// however many of its events are in it.
-	crowd       = 1024
-	collectTime = 3 * time.Second
-)
-
-// flush writes what waits now: all of it, or what is due.
-func (t *Tracker) flush(ctx context.Context, all bool) error {
+// flush writes everything that waits now.
+func (t *Tracker) flush(ctx context.Context) error {
 	var lanes errgroup.Group
 	lanes.SetLimit(flushers)
 	for i := range t.lanes {
-		lanes.Go(func() error { return t.flushLane(ctx, &t.lanes[i], all) })
+		lanes.Go(func() error { return t.flushLane(ctx, &t.lanes[i]) })
 	}
 	return lanes.Wait()
 }
 
-// due returns those of a lane's machines that are to be written now. The caller holds
-// mu.
-func (t *Tracker) due(l *lane) []provision.MAC {
-	macs := slices.Sorted(maps.Keys(l.dirty))
-	// Other servers see only what is written.
-	if t.waiting <= crowd || t.store.Limits().Shared {
-		return macs
-	}
-	now, most := t.clock(), len(macs)
-	macs = slices.DeleteFunc(macs, func(mac provision.MAC) bool {
-		m := t.machines[mac]
-		return m != nil && len(m.waiting) > 0 && now.Sub(m.waiting[0].Time).Abs() < collectTime
-	})
-	if len(macs) < most {
-		t.wake()
-	}
-	return macs
-}
-
 // flushLane writes what waits of a lane's machines. A decision about one of them
 // need not wait for all.
-func (t *Tracker) flushLane(ctx context.Context, l *lane, all bool) error {
+func (t *Tracker) flushLane(ctx context.Context, l *lane) error {
 	t.lock()
-	rest := t.due(l)
-	if all {
-		rest = slices.Sorted(maps.Keys(l.dirty))
-	}
+	rest := slices.Sorted(maps.Keys(l.dirty))
 	t.unlock()
 	for more := true; more; {
 		var err error
@@ -365,10 +335,10 @@ func (t *Tracker) Run(ctx context.Context) error {
 		}
 		if ctx.Err() != nil {
 			t.sayLost(true)
-			return t.flush(context.WithoutCancel(ctx), true)
+			return t.flush(context.WithoutCancel(ctx))
 		}
 		t.sayLost(false)
-		if err := t.flush(context.WithoutCancel(ctx), false); err != nil {
+		if err := t.flush(context.WithoutCancel(ctx)); err != nil {
 			t.log.Error("events cannot be written; trying again", "error", err)
 			pause(ctx, retryDelay)
 			t.wake()
