@@ -103,6 +103,8 @@ type Chain struct {
 	refusals  pace // of lines about questions for metadata that had no answer
 	// consoles and failures bound what agents say before they have a session.
 	consoles, failures ration
+	// rescues bounds what rescue systems say. One of them may follow many failures.
+	rescues ration
 }
 
 var (

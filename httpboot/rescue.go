@@ -85,7 +85,7 @@ func (c *Chain) rescueSaid(w http.ResponseWriter, r *http.Request) {
 	if request.Failure != "" {
 		event.Text, event.Reason = "the rescue system does not start; nothing was written", request.Failure
 	}
-	if c.failures.allow(c.machine(request.MAC), 1, maxConsoleFailure) > 0 {
+	if c.rescues.allow(c.machine(request.MAC), 1, maxConsoleFailure) > 0 {
 		if err := c.Tracker.Record(r.Context(), c.of(event)); err != nil {
 			refuse(w, err)
 			return

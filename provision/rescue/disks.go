@@ -39,6 +39,11 @@ func MountDisks(sys fs.FS, dir string) ([]string, error) {
 	}
 	var lines []string
 	for _, d := range disks {
+		// A write to the whole disk would reach a partition that is mounted.
+		if err := refuseWrites(hardware.DevicePath(d.Name)); err != nil {
+			lines = append(lines, fmt.Sprintf("make %s read-only: %v; nothing on it is mounted", d.Name, err))
+			continue
+		}
 		for _, name := range parts(sys, d.Name) {
 			at := filepath.Join(dir, strings.ReplaceAll(name, "!", "-"))
 			kind, err := MountToRead(hardware.DevicePath(name), at)
