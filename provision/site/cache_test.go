@@ -1,6 +1,7 @@
 package site_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -108,65 +109,28 @@ func TestAWholeHostnameComesFirst(t *testing.T) {
 }
 
 // BenchmarkReload measures how long a reading of the site takes: the first one,
-// and one after a single file or the profile of all has changed.
+// and one after a single file or the profile of all has changed. Each machine has a file.
 func BenchmarkReload(b *testing.B) {
 	for _, n := range []int{10, 1_000, 10_000} {
-		dir := b.TempDir()
-		put := func(name, text string) {
-			full := filepath.Join(dir, name)
-			if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
-				b.Fatal(err)
-			}
-			if err := os.WriteFile(full, []byte(text), 0o644); err != nil {
-				b.Fatal(err)
-			}
-		}
+		f := newReloads(b)
+		f.put("machines/02-00-00-ff-ff-ff.json", `{"hostname": "dashes"}`)
 		machine := func(i, version int) {
 			mac := provision.MAC(fmt.Sprintf("02:00:00:%02x:%02x:%02x", i>>16, i>>8&255, i&255))
-			put(mac.File(), fmt.Sprintf(`{
+			f.put(mac.File(), fmt.Sprintf(`{
 	// rack %d
 	"extends": "web", "hostname": "node-%d", "address": "10.%d.%d.%d",
 	"config": {"args": {"role": "web", "weight": %d, "version": %d}},
 }`, i/40, i, i>>16, i>>8&255, i&255, i, version))
 		}
-		put("machines/02-00-00-ff-ff-ff.json", `{"hostname": "dashes"}`)
-		put("images/web/.cloudlet/manifest", "{}")
-		put("profiles/web.json", `{"image": "web", "disk": {"minSize": "8GB"}, "handover": "switch"}`)
 		for i := range n {
 			machine(i, 0)
 		}
-		settled := time.Now().Add(3 * time.Second)
-		b.Run(fmt.Sprintf("first/machines=%d", n), func(b *testing.B) {
-			for b.Loop() {
-				openSite(b, dir)
-			}
-		})
-		s := openSite(b, dir)
-		for time.Now().Before(settled) { // so that the files' times are trusted
-			time.Sleep(time.Until(settled))
-		}
-		s.Reload()
+		s := f.measure(n, n+1, func(version int) { machine(n/2, version) })
 		b.Run(fmt.Sprintf("place/machines=%d", n), func(b *testing.B) {
 			for b.Loop() {
 				place := s.Locate("02:00:00:ff:ff:ff")("hostname").Problem("here").Error()
 				if !strings.Contains(place, "02-00-00-ff-ff-ff.json:1:") {
 					b.Fatalf("found %s", place)
-				}
-			}
-		})
-		b.Run(fmt.Sprintf("one/machines=%d", n), func(b *testing.B) {
-			for i := 1; b.Loop(); i++ {
-				machine(n/2, i)
-				if !s.Reload() {
-					b.Fatal("the change is not seen")
-				}
-			}
-		})
-		b.Run(fmt.Sprintf("profile/machines=%d", n), func(b *testing.B) {
-			for i := 1; b.Loop(); i++ {
-				put("profiles/web.json", fmt.Sprintf(`{"image": "web", "cmdline": "version=%d"}`, i))
-				if !s.Reload() {
-					b.Fatal("the change is not seen")
 				}
 			}
 		})
@@ -176,22 +140,13 @@ func BenchmarkReload(b *testing.B) {
 // BenchmarkReloadGroups measures the same machines in groups of 40.
 func BenchmarkReloadGroups(b *testing.B) {
 	for _, n := range []int{1_000, 10_000} {
-		dir := b.TempDir()
-		put := func(name, text string) {
-			full := filepath.Join(dir, name)
-			if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
-				b.Fatal(err)
-			}
-			if err := os.WriteFile(full, []byte(text), 0o644); err != nil {
-				b.Fatal(err)
-			}
-		}
+		f := newReloads(b)
 		rack := func(r, version int) {
 			var list strings.Builder
 			for i := r * 40; i < r*40+40; i++ {
 				fmt.Fprintf(&list, "\t\t\"%d\": \"02:00:00:%02x:%02x:%02x\",\n", i%40+1, i>>16, i>>8&255, i&255)
 			}
-			put(fmt.Sprintf("machines/rack%d.json", r), fmt.Sprintf(`{
+			f.put(fmt.Sprintf("machines/rack%d.json", r), fmt.Sprintf(`{
 	// rack %d
 	"extends": "web", "hostname": "node-%d-{n:02}", "address": "10.%d.%d.{n+10}",
 	"config": {"args": {"role": "web", "weight": %d, "version": %d}},
@@ -199,41 +154,64 @@ func BenchmarkReloadGroups(b *testing.B) {
 %s	},
 }`, r, r, r>>8, r&255, r, version, list.String()))
 		}
-		put("images/web/.cloudlet/manifest", "{}")
-		put("profiles/web.json", `{"image": "web", "disk": {"minSize": "8GB"}, "handover": "switch"}`)
 		for r := range n / 40 {
 			rack(r, 0)
 		}
-		settled := time.Now().Add(3 * time.Second)
-		b.Run(fmt.Sprintf("first/machines=%d", n), func(b *testing.B) {
-			for b.Loop() {
-				if got := len(openSite(b, dir).Specs()); got != n {
-					b.Fatalf("%d machines", got)
-				}
+		f.measure(n, n, func(version int) { rack(n/80, version) })
+	}
+}
+
+// reloads measures readings of a site in a folder.
+type reloads struct {
+	*testing.B
+	dir string
+}
+
+func newReloads(b *testing.B) reloads {
+	f := reloads{b, b.TempDir()}
+	f.put("images/web/.cloudlet/manifest", "{}")
+	f.put("profiles/web.json", `{"image": "web", "disk": {"minSize": "8GB"}, "handover": "switch"}`)
+	return f
+}
+
+func (f reloads) put(name, text string) {
+	full := filepath.Join(f.dir, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(full), 0o755), os.WriteFile(full, []byte(text), 0o644)); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// measure measures the readings of a site that has so many machines. change changes a
+// file of some.
+func (f reloads) measure(n, machines int, change func(version int)) *site.Site {
+	settled := time.Now().Add(3 * time.Second)
+	f.Run(fmt.Sprintf("first/machines=%d", n), func(b *testing.B) {
+		for b.Loop() {
+			if got := len(openSite(b, f.dir).Specs()); got != machines {
+				b.Fatalf("%d machines", got)
 			}
-		})
-		s := openSite(b, dir)
-		for time.Now().Before(settled) { // so that the files' times are trusted
-			time.Sleep(time.Until(settled))
 		}
-		s.Reload()
-		b.Run(fmt.Sprintf("one/machines=%d", n), func(b *testing.B) {
+	})
+	s := openSite(f.B, f.dir)
+	for time.Now().Before(settled) { // so that the files' times are trusted
+		time.Sleep(time.Until(settled))
+	}
+	s.Reload()
+	reload := func(what string, change func(version int)) {
+		f.Run(fmt.Sprintf("%s/machines=%d", what, n), func(b *testing.B) {
 			for i := 1; b.Loop(); i++ {
-				rack(n/80, i)
-				if !s.Reload() {
-					b.Fatal("the change is not seen")
-				}
-			}
-		})
-		b.Run(fmt.Sprintf("profile/machines=%d", n), func(b *testing.B) {
-			for i := 1; b.Loop(); i++ {
-				put("profiles/web.json", fmt.Sprintf(`{"image": "web", "cmdline": "version=%d"}`, i))
+				change(i)
 				if !s.Reload() {
 					b.Fatal("the change is not seen")
 				}
 			}
 		})
 	}
+	reload("one", change)
+	reload("profile", func(version int) {
+		f.put("profiles/web.json", fmt.Sprintf(`{"image": "web", "cmdline": "version=%d"}`, version))
+	})
+	return s
 }
 
 func openSite(b *testing.B, dir string) *site.Site {
