@@ -19,8 +19,8 @@ func Consoles() io.Writer {
 	}
 	var all consoles
 	for name := range strings.FieldsSeq(string(active)) {
-		if f, err := os.OpenFile("/dev/"+name, os.O_WRONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0); err == nil {
-			all = append(all, f)
+		if c, err := openConsole("/dev/" + name); err == nil {
+			all = append(all, c)
 		}
 	}
 	if len(all) == 0 {
@@ -28,6 +28,18 @@ func Consoles() io.Writer {
 	}
 	return all
 }
+
+// console is a descriptor that does not block. As an [os.File] it would be one of the Go
+// runtime's own, for which a write waits as long as the terminal takes nothing.
+type console int
+
+func openConsole(name string) (console, error) {
+	fd, err := unix.Open(name, unix.O_WRONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	return console(fd), err
+}
+
+// Write writes what the terminal takes now.
+func (c console) Write(p []byte) (int, error) { return unix.Write(int(c), p) }
 
 type consoles []io.Writer
 
