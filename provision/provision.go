@@ -249,6 +249,9 @@ type Event struct {
 	System *System `json:"system,omitempty"`
 	// Report comes with KindDone.
 	Report *Report `json:"report,omitempty"`
+	// Beside comes with KindStage and KindDone, and says that the system is written beside
+	// the one that the machine has, which stays.
+	Beside bool `json:"beside,omitempty"`
 	// Again comes with KindFailed, and says that the agent tries again by itself.
 	Again bool `json:"again,omitempty"`
 	// Boot comes with KindRunning: the time since the system's kernel started.

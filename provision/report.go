@@ -15,6 +15,11 @@ type Report struct {
 	Fetched int64 `json:"fetched"`
 	Written int64 `json:"written"`
 	Files   int   `json:"files"`
+	// Copied is how many bytes of the image's pack were not fetched, since the system that
+	// was there already has the same content.
+	Copied int64 `json:"copied,omitempty"`
+	// Slot is the slot that was written, "a" or "b", on a disk with two.
+	Slot string `json:"slot,omitempty"`
 	// Stages are the stages with the time that each took, in order.
 	Stages []StageSeconds `json:"stages"`
 	// Digests are those of the packs whose files were read back from the disk and found
@@ -37,6 +42,7 @@ const (
 
 // Bounded returns a copy that is cut to a bounded size and shares nothing with r.
 func (r Report) Bounded() Report {
+	r.Slot = Cut(r.Slot, 1)
 	r.Stages = slices.Clone(r.Stages[:min(len(r.Stages), maxReportStages)])
 	for i := range r.Stages {
 		r.Stages[i].Stage = Stage(Cut(string(r.Stages[i].Stage), maxReportText))
@@ -57,10 +63,21 @@ func (r Report) Times() string {
 	return strings.Join(parts, ", ")
 }
 
+func (r Report) copied() string {
+	if r.Copied == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", and %s of the pack were on the disk already", bytesize.Decimal(r.Copied))
+}
+
 // String says all of it in one line.
 func (r Report) String() string {
-	return fmt.Sprintf("fetched %s; %d files with %s (%s); read back: %s",
-		bytesize.Decimal(r.Fetched), r.Files, bytesize.Decimal(r.Written), r.Times(), strings.Join(r.Digests, " and "))
+	where := ""
+	if r.Slot != "" {
+		where = fmt.Sprintf("slot %s; ", strings.ToUpper(r.Slot))
+	}
+	return fmt.Sprintf("%sfetched %s%s; %d files with %s (%s); read back: %s",
+		where, bytesize.Decimal(r.Fetched), r.copied(), r.Files, bytesize.Decimal(r.Written), r.Times(), strings.Join(r.Digests, " and "))
 }
 
 func (r *Report) clone() *Report {

@@ -18,6 +18,7 @@ func grubModuleNames() []string {
 		"normal", "echo", "test", "sleep", "ls", "cat", "configfile", // show it, and let a person debug a failed boot
 		"serial", "terminal", "terminfo", "keystatus", // on every console
 		"linux", "boot", "halt", "reboot", // start the kernel
+		"ext2", "loadenv", "regexp", // on a disk with two slots, count and find them
 	}
 }
 

@@ -11,10 +11,15 @@ import (
 	"strings"
 
 	"github.com/diskfs/go-diskfs/partition/gpt"
+
+	"cloudlets/images/disk/slots"
 )
 
 // ErrNoTable is returned for a disk without an intact GUID partition table.
 var ErrNoTable = errors.New("the disk has no GUID partition table with correct checksums")
+
+// ErrNoSlots is returned for a disk without two slots.
+var ErrNoSlots = errors.New("the disk has no two slots for systems")
 
 // FindPersistent returns the persistent partition of a disk of size bytes. It
 // reads the first intact copy of the partition table. It is an error if the disk
@@ -29,6 +34,63 @@ func FindPersistent(r io.ReaderAt, size, sector int64) (Partition, error) {
 		return Partition{}, fmt.Errorf("look for a persistent partition: %d of the disk's partitions are called %q, but exactly one must be", len(found), persistentName)
 	}
 	return found[0], nil
+}
+
+// Ours says whether the disk's partitions are those that an install of this program made
+// with a persistent partition, or what an install that failed left of them: the
+// persistent partition alone.
+func Ours(r io.ReaderAt, size, sector int64) bool {
+	t, err := readTable(r, size, sector)
+	if err != nil {
+		return false
+	}
+	kept := false
+	for _, p := range partitionsOf(t, sector) {
+		switch {
+		case p.Number == 4 && p.Name == persistentName:
+			kept = true
+		case p.Number == 1 && p.Name == "bios-boot", p.Number == 2 && p.Name == "esp",
+			p.Number == rootNumber && (p.Name == "root" || p.Name == slotName(slots.A)),
+			p.Number == slotBNumber && p.Name == slotName(slots.B):
+		default:
+			return false
+		}
+	}
+	return kept
+}
+
+// FindSlots returns the layout of a disk with two slots, with slot A as its Root.
+// Persistent is kept if there is such a partition. The error wraps [ErrNoSlots] if the
+// disk is not one that an install of this program made with two slots.
+func FindSlots(r io.ReaderAt, size, sector int64) (Layout, error) {
+	t, err := readTable(r, size, sector)
+	if err != nil {
+		return Layout{}, fmt.Errorf("look for two slots: %w: %w", ErrNoSlots, err)
+	}
+	l := Layout{Size: size, Sector: sector, GUID: strings.ToLower(t.GUID), Slot: slots.A}
+	for _, p := range partitionsOf(t, sector) {
+		switch p.Name {
+		case "bios-boot":
+			l.BIOSBoot = p
+		case "esp":
+			l.ESP = p
+		case slotName(slots.A):
+			l.Root = p
+		case slotName(slots.B):
+			l.Other = p
+		case persistentName:
+			l.Persistent, l.Kept = p, true
+		}
+	}
+	if l.ESP.Size == 0 || l.Root.Number != rootNumber || l.Other.Number != slotBNumber {
+		return Layout{}, fmt.Errorf("look for two slots: %w", ErrNoSlots)
+	}
+	for _, a := range []Arch{AMD64, ARM64} {
+		if kind, err := rootType(a); err == nil && strings.EqualFold(kind, l.Root.Type) {
+			l.Arch = a
+		}
+	}
+	return l, nil
 }
 
 // Grow extends a disk's last partition to the end of the disk. This is needed if

@@ -5,11 +5,13 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+
+	"cloudlets/images/disk/slots"
 )
 
 // GUIDs holds the identifiers of a disk and its partitions in text form.
 type GUIDs struct {
-	Disk, BIOSBoot, ESP, Root, Persistent string
+	Disk, BIOSBoot, ESP, Root, RootB, Persistent string
 }
 
 // complete fills in empty identifiers and brings the others to lower case.
@@ -17,7 +19,7 @@ func (g GUIDs) complete(seed string) (GUIDs, error) {
 	for _, f := range []struct {
 		name string
 		id   *string
-	}{{"disk", &g.Disk}, {"bios-boot", &g.BIOSBoot}, {"esp", &g.ESP}, {"root", &g.Root}, {persistentName, &g.Persistent}} {
+	}{{"disk", &g.Disk}, {"bios-boot", &g.BIOSBoot}, {"esp", &g.ESP}, {"root", &g.Root}, {slotName(slots.B), &g.RootB}, {persistentName, &g.Persistent}} {
 		id, err := guid(*f.id, seed, f.name)
 		if err != nil {
 			return g, err

@@ -44,6 +44,9 @@ type Contents struct {
 	Menu    Menu
 	// SecureBoot selects how firmware with Secure Boot starts the menu's kernels.
 	SecureBoot SecureBoot
+	// Slots installs what starts a disk with two slots. Of the menu only the timeout
+	// counts then, since each slot has its own, see [Layout.SlotMenu].
+	Slots bool
 	// Time is the time stamp of the ESP's files; see [fat.Options].
 	Time time.Time
 }
@@ -82,7 +85,12 @@ type bootParts struct {
 
 // prepare checks the contents and makes the parts to be written.
 func (l Layout) prepare(ctx context.Context, c Contents) (p bootParts, err error) {
-	if p.files, err = c.SecureBoot.bootFiles(ctx, l.Arch, c.Menu, c.Loaders); err != nil {
+	if c.Slots {
+		p.files, err = c.SecureBoot.slotFiles(l.Arch, c.Menu.Timeout, c.Loaders)
+	} else {
+		p.files, err = c.SecureBoot.bootFiles(ctx, l.Arch, c.Menu, c.Loaders)
+	}
+	if err != nil {
 		return p, err
 	}
 	if p.esp, err = l.espOptions(c.Time); err != nil {

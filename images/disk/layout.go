@@ -1,9 +1,12 @@
 package disk
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"cloudlets/images/bytesize"
+	"cloudlets/images/disk/slots"
 
 	"github.com/diskfs/go-diskfs/partition/gpt"
 )
@@ -33,6 +36,9 @@ type Options struct {
 	// MinRoot is the smallest acceptable size of the root partition in bytes.
 	// It is at least 64 MiB.
 	MinRoot int64
+	// Slots makes two root partitions of the same size, so that a system can be
+	// updated while the one before stays. MinRoot is the smallest size of each.
+	Slots bool
 	// Persistent is the size in bytes of a partition at the end of the disk for
 	// data that survives a reinstallation. It is rounded up to whole MiB. If it
 	// is 0, there is no such partition.
@@ -69,6 +75,10 @@ type Layout struct {
 	ESP      Partition // 2: loaders, kernels and RAM disks, on FAT
 	Root     Partition // 3: the root filesystem
 
+	// Other is the root partition of the slot beside Root, on a disk with two slots;
+	// otherwise its Size is 0. Slot is that of Root, or "".
+	Other Partition // 5, or 3 if Root is 5
+	Slot  slots.Name
 	// Persistent is for data that survives a reinstallation. If its Size is 0,
 	// there is no such partition.
 	Persistent Partition // 4
@@ -80,6 +90,15 @@ type Layout struct {
 
 // persistentName is the name by which a persistent partition is recognised.
 const persistentName = "persistent"
+
+// The numbers of the root partitions.
+const (
+	rootNumber  = 3
+	slotBNumber = 5
+)
+
+// slotName is the name by which the root partition of a slot is recognised.
+func slotName(n slots.Name) string { return "root-" + string(n) }
 
 // NewLayout divides a disk of size bytes with logical sectors of 512 or 4096
 // bytes. The error for a disk that is too small states the size that is needed.
@@ -104,8 +123,9 @@ func NewLayout(size, sector int64, opts Options) (Layout, error) {
 	}
 	l.BIOSBoot = Partition{1, "bios-boot", string(gpt.BIOSBoot), guids.BIOSBoot, mib, mib}
 	l.ESP = Partition{2, "esp", string(gpt.EFISystemPartition), guids.ESP, 2 * mib, espSize(size, sector, opts.ESPSize)}
-	l.Root = Partition{3, "root", rootType, guids.Root, l.ESP.end(), 0}
-	needed := l.Root.Offset + max(opts.MinRoot, minRoot) + wholeMiB(opts.Persistent) + backupRoom
+	l.Root = Partition{rootNumber, "root", rootType, guids.Root, l.ESP.end(), 0}
+	least := opts.least()
+	needed := l.Root.Offset + least + wholeMiB(opts.Persistent) + backupRoom
 	if opts.Keep == nil && size < needed {
 		return Layout{}, fmt.Errorf("lay out disk: it has %s (%d bytes), but %s (%d bytes) are needed: use a larger disk or a smaller image",
 			bytesize.Binary(size), size, bytesize.Binary(needed), needed)
@@ -113,7 +133,7 @@ func NewLayout(size, sector int64, opts Options) (Layout, error) {
 	end := l.usable()
 	switch {
 	case opts.Keep != nil:
-		if err := l.keep(*opts.Keep, max(opts.MinRoot, minRoot)); err != nil {
+		if err := l.keep(*opts.Keep, least); err != nil {
 			return Layout{}, err
 		}
 		end = l.Persistent.Offset
@@ -122,7 +142,35 @@ func NewLayout(size, sector int64, opts Options) (Layout, error) {
 		end = l.Persistent.Offset
 	}
 	l.Root.Size = end - l.Root.Offset
+	if opts.Slots {
+		l.divide(guids.RootB)
+	}
 	return l, nil
+}
+
+// least is how many bytes the root partitions need together.
+func (o Options) least() int64 {
+	root := max(o.MinRoot, minRoot)
+	if o.Slots {
+		return 2 * wholeMiB(root)
+	}
+	return root
+}
+
+// divide makes two slots of the root partition.
+func (l *Layout) divide(guid string) {
+	l.Slot, l.Other = slots.A, l.Root
+	l.Root.Name, l.Root.Size = slotName(slots.A), l.Root.Size/2/mib*mib
+	l.Other.Number, l.Other.Name, l.Other.GUID = slotBNumber, slotName(slots.B), guid
+	l.Other.Offset, l.Other.Size = l.Root.end(), l.Root.Size
+}
+
+// In returns the layout of a disk with two slots whose Root is a given one.
+func (l Layout) In(slot slots.Name) Layout {
+	if slot != l.Slot {
+		l.Slot, l.Root, l.Other = slot, l.Other, l.Root
+	}
+	return l
 }
 
 // keep leaves the existing partition p where it is and checks that root bytes fit
@@ -148,9 +196,11 @@ func wholeMiB(n int64) int64 { return (n + mib - 1) / mib * mib }
 // SizeFor returns the size in bytes of the smallest disk whose root partition has
 // root bytes.
 func SizeFor(root, sector int64, opts Options) int64 {
-	size := 2*mib + wholeMiB(max(root, minRoot)) + wholeMiB(opts.Persistent) + backupRoom
+	opts.MinRoot = root
+	least := wholeMiB(opts.least()) + wholeMiB(opts.Persistent) + backupRoom
+	size := 2*mib + least
 	for { // a larger disk may have a larger ESP
-		next := 2*mib + espSize(size, sector, opts.ESPSize) + wholeMiB(max(root, minRoot)) + wholeMiB(opts.Persistent) + backupRoom
+		next := 2*mib + espSize(size, sector, opts.ESPSize) + least
 		if next <= size {
 			return size
 		}
@@ -161,9 +211,13 @@ func SizeFor(root, sector int64, opts Options) int64 {
 // Partitions returns the layout's partitions in the order of their offsets.
 func (l Layout) Partitions() []Partition {
 	all := []Partition{l.BIOSBoot, l.ESP, l.Root}
+	if l.Other.Size > 0 {
+		all = append(all, l.Other)
+	}
 	if l.Persistent.Size > 0 {
 		all = append(all, l.Persistent)
 	}
+	slices.SortFunc(all, func(a, b Partition) int { return cmp.Compare(a.Offset, b.Offset) })
 	return all
 }
 

@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"cloudlets/images/disk/fat"
 	"cloudlets/images/disk/uki"
@@ -41,6 +42,15 @@ func FallbackLoader(a Arch) string { return "EFI/BOOT/" + efiNamesOf(a).fallback
 // StubName returns the name of systemd's stub for an architecture, with which a
 // unified kernel image begins.
 func StubName(a Arch) string { return efiNamesOf(a).stub }
+
+// SlotLoaderNames is [SecureBoot.LoaderNames] for a disk with two slots.
+func (s SecureBoot) SlotLoaderNames(a Arch) []string {
+	if s.Shim {
+		return s.LoaderNames(a)
+	}
+	names := SecureBoot{Shim: true}.LoaderNames(a)
+	return slices.DeleteFunc(names, func(name string) bool { return name == efiNamesOf(a).shim || name == efiNamesOf(a).mok })
+}
 
 // LoaderNames returns the names of the boot loaders' files that a disk for an
 // architecture needs. GRUB for BIOS is among them unless it is ARM64.
@@ -99,11 +109,7 @@ func (s SecureBoot) bootFiles(ctx context.Context, a Arch, m Menu, loaders Loade
 func shimFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
 	efi := efiNamesOf(a)
 	var files []fat.File
-	for _, f := range []struct{ path, name string }{
-		{"EFI/BOOT/" + efi.fallback, efi.shim},
-		{"EFI/BOOT/" + withoutSigned(efi.grub), efi.grub},
-		{"EFI/BOOT/" + withoutSigned(efi.mok), efi.mok},
-	} {
+	for _, f := range shimPrograms(efi) {
 		content, err := loaders.get(f.name)
 		if err != nil {
 			return nil, err
@@ -112,6 +118,15 @@ func shimFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
 	}
 	files = append(files, fat.Bytes(grubMenu, []byte(m.grubConf())))
 	return append(files, m.forBIOS(a, true)...), nil
+}
+
+// shimPrograms returns the programs with which shim starts GRUB, and where they are.
+func shimPrograms(efi efiNames) []struct{ path, name string } {
+	return []struct{ path, name string }{
+		{"EFI/BOOT/" + efi.fallback, efi.shim},
+		{"EFI/BOOT/" + withoutSigned(efi.grub), efi.grub},
+		{"EFI/BOOT/" + withoutSigned(efi.mok), efi.mok},
+	}
 }
 
 // On a CD, Debian's signed GRUB cannot tell from which partition it was started.

@@ -33,7 +33,10 @@ type ExtractOptions struct {
 	Replace bool
 	// Sums, if not nil, records a checksum of each chunk that is written, for
 	// [Verify].
-	Sums   *Sums
+	Sums *Sums
+	// Store, if not nil, has files of another pack. What it has too is copied from
+	// there, and the rest is fetched.
+	Store  *Store
 	Logger *slog.Logger // nil is silent
 }
 
@@ -44,7 +47,10 @@ type Stats struct {
 	// Refetched is the number of frames that arrived damaged and were fetched
 	// again.
 	Refetched int
-	Duration  time.Duration
+	// Copied is how many bytes of the pack were not fetched, since the Store had
+	// their content.
+	Copied   int64
+	Duration time.Duration
 }
 
 const (
@@ -87,7 +93,7 @@ func Extract(ctx context.Context, src Ranger, toc *TOC, dir string, opt ExtractO
 	}
 	return Stats{
 		Entries: toc.info.Entries, Bytes: toc.info.Bytes,
-		Refetched: x.refetched, Duration: time.Since(start),
+		Refetched: x.refetched, Copied: x.copied, Duration: time.Since(start),
 	}, nil
 }
 
@@ -104,9 +110,10 @@ type extractor struct {
 	open      map[int32]*target // files with several chunks of which some are missing
 	done      int64             // bytes of the pack
 	refetched int
+	copied    int64
 }
 
-// delivery is a frame as it arrived.
+// delivery is a frame as it arrived. Packed is nil if the Store should have it.
 type delivery struct {
 	frame  frame
 	packed []byte
@@ -175,18 +182,54 @@ func (x *extractor) run(ctx context.Context) error {
 	return x.finish(ctx)
 }
 
-// stream reads all frames that have content, with one request.
+// stream delivers all frames that have content. It reads those that the Store has not
+// with one request for each run of them: one for all, without a Store.
 func (x *extractor) stream(ctx context.Context, queue chan<- delivery, free <-chan []byte) error {
-	if len(x.toc.frames) == 0 {
-		return nil
+	for left := x.toc.frames; len(left) > 0; {
+		held := x.opt.Store.holds(x.toc, left[0])
+		n := 1
+		for n < len(left) && x.opt.Store.holds(x.toc, left[n]) == held {
+			n++
+		}
+		run := left[:n]
+		left = left[n:]
+		var err error
+		if held {
+			err = x.deliver(ctx, run, queue, free)
+		} else {
+			err = x.fetch(ctx, run, queue, free)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	at := x.toc.frames[0].off
-	body, err := x.src.Range(ctx, at, x.toc.frames[len(x.toc.frames)-1].end-at)
+	return nil
+}
+
+// deliver delivers frames that are not fetched.
+func (x *extractor) deliver(ctx context.Context, run []frame, queue chan<- delivery, free <-chan []byte) error {
+	for _, f := range run {
+		select {
+		case <-free: // each delivery gives one back
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := send(ctx, queue, delivery{frame: f}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fetch reads frames with one request, and delivers them.
+func (x *extractor) fetch(ctx context.Context, run []frame, queue chan<- delivery, free <-chan []byte) error {
+	at := run[0].off
+	body, err := x.src.Range(ctx, at, run[len(run)-1].end-at)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	for _, f := range x.toc.frames {
+	for _, f := range run {
 		var buf []byte
 		select {
 		case buf = <-free:
@@ -200,10 +243,8 @@ func (x *extractor) stream(ctx context.Context, queue chan<- delivery, free <-ch
 			return fmt.Errorf("read %s: %w", x.toc.frameNames(f), err)
 		}
 		at = f.end
-		select {
-		case queue <- delivery{f, buf}:
-		case <-ctx.Done(): // the workers may be gone
-			return ctx.Err()
+		if err := send(ctx, queue, delivery{f, buf}); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -218,10 +259,23 @@ func skip(r io.Reader, off, n int64) error {
 	return err
 }
 
+func send(ctx context.Context, queue chan<- delivery, d delivery) error {
+	select {
+	case queue <- d:
+		return nil
+	case <-ctx.Done(): // the workers may be gone
+		return ctx.Err()
+	}
+}
+
 // work unpacks frames and writes their content until there are no more.
 func (x *extractor) work(ctx context.Context, queue <-chan delivery, free chan<- []byte) error {
 	w := &worker{x: x, dirs: x.root.Dirs()}
 	defer w.dirs.Close()
+	if x.opt.Store != nil {
+		w.store = x.opt.Store.root.Dirs()
+		defer w.store.Close()
+	}
 	for d := range queue {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -244,8 +298,29 @@ func (x *extractor) advance(f frame) {
 	}
 }
 
+// copied returns a frame's content from the Store, or nil if a file has changed there.
+func (w *worker) copied(f frame) []byte {
+	raw, err := w.x.opt.Store.frame(w.x.toc, f, w.store, w.raw)
+	if err != nil {
+		if w.x.opt.Logger != nil {
+			w.x.opt.Logger.Info("a file of the earlier install cannot be used; fetching it", "err", err)
+		}
+		return nil
+	}
+	w.x.mu.Lock()
+	w.x.copied += f.end - f.off
+	w.x.mu.Unlock()
+	return raw
+}
+
 // intact unpacks a frame. If it is damaged, intact fetches it again.
 func (x *extractor) intact(ctx context.Context, d delivery, buf []byte) ([]byte, error) {
+	if d.packed == nil { // the Store could not give it
+		var err error
+		if d.packed, err = fetchRange(ctx, x.src, nil, d.frame.off, d.frame.end-d.frame.off); err != nil {
+			return nil, err
+		}
+	}
 	raw, err := x.toc.unpack(x.dec, d.frame, d.packed, buf)
 	for try := 1; err != nil && try <= maxRefetch; try++ {
 		if x.opt.Logger != nil {

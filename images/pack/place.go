@@ -14,7 +14,9 @@ import (
 type worker struct {
 	x    *extractor
 	dirs *rootfs.Dirs
-	raw  []byte
+	// store are the directories of the Store; nil without one.
+	store *rootfs.Dirs
+	raw   []byte
 }
 
 // frame writes every chunk of a frame to its file. If the digest shows that the
@@ -23,9 +25,15 @@ func (w *worker) frame(ctx context.Context, d delivery) error {
 	if w.x.toc.isHole(d.frame) {
 		return w.place(w.x.toc.chunks[d.frame.first], nil)
 	}
-	raw, err := w.x.intact(ctx, d, w.raw)
-	if err != nil {
-		return err
+	var raw []byte
+	if d.packed == nil {
+		raw = w.copied(d.frame)
+	}
+	if raw == nil {
+		var err error
+		if raw, err = w.x.intact(ctx, d, w.raw); err != nil {
+			return err
+		}
 	}
 	w.raw = raw
 	for i, c := range w.x.toc.chunksIn(d.frame) {

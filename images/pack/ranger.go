@@ -2,6 +2,7 @@ package pack
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 )
@@ -30,36 +31,70 @@ func (l Local) Range(_ context.Context, off, n int64) (io.ReadCloser, error) {
 // Fetch reads the table of contents of a remote pack and checks that it belongs
 // to the pack want. Before this check nothing in the table can be trusted.
 func Fetch(ctx context.Context, src Ranger, want Ref) (*TOC, error) {
+	toc, _, err := FetchTail(ctx, src, want)
+	return toc, err
+}
+
+// FetchTail is [Fetch], and also returns the end of the pack: its packed table of
+// contents and its footer. [OpenTail] reads the table from it again.
+func FetchTail(ctx context.Context, src Ranger, want Ref) (*TOC, []byte, error) {
 	if _, err := parseDigest(want.Digest); err != nil {
-		return nil, fmt.Errorf("fetch pack: %w", err)
+		return nil, nil, fmt.Errorf("fetch pack: %w", err)
 	}
-	toc, err := fetchTOC(ctx, src, want.Size)
+	toc, tail, err := fetchTail(ctx, src, want.Size)
 	if err != nil {
-		return nil, fmt.Errorf("fetch pack %s: %w", want.Digest, err)
+		return nil, nil, fmt.Errorf("fetch pack %s: %w", want.Digest, err)
 	}
 	if toc.info.Digest != want.Digest {
-		return nil, fmt.Errorf("fetch pack %s: found %s instead; the pack was made again or is damaged: request the machine's plan again", want.Digest, toc.info.Digest)
+		return nil, nil, fmt.Errorf("fetch pack %s: found %s instead; the pack was made again or is damaged: request the machine's plan again", want.Digest, toc.info.Digest)
 	}
-	return toc, nil
+	return toc, tail, nil
+}
+
+// OpenTail reads a table of contents from what [FetchTail] returned.
+func OpenTail(tail []byte) (*TOC, error) {
+	f, err := tailFooter(tail)
+	if err != nil {
+		return nil, fmt.Errorf("read a kept table of contents: %w", err)
+	}
+	return decodeTOC(tail[:f.packed], f)
+}
+
+func tailFooter(tail []byte) (footer, error) {
+	if len(tail) < footerFrame {
+		return footer{}, errNotPack
+	}
+	length := int64(len(tail) - footerFrame)
+	off := binary.LittleEndian.Uint64(tail[length+skipHeader:])
+	if off > 1<<62 {
+		return footer{}, errNotPack
+	}
+	return parseFooter(tail[length:], int64(off)+length+footerFrame)
 }
 
 func fetchTOC(ctx context.Context, src Ranger, size int64) (*TOC, error) {
+	toc, _, err := fetchTail(ctx, src, size)
+	return toc, err
+}
+
+func fetchTail(ctx context.Context, src Ranger, size int64) (toc *TOC, tail []byte, err error) {
 	if size < footerFrame {
-		return nil, errNotPack
+		return nil, nil, errNotPack
 	}
 	end, err := fetchRange(ctx, src, nil, size-footerFrame, footerFrame)
 	if err != nil {
-		return nil, fmt.Errorf("footer: %w", err)
+		return nil, nil, fmt.Errorf("footer: %w", err)
 	}
 	f, err := parseFooter(end, size)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	packed, err := fetchRange(ctx, src, nil, f.off, f.packed)
 	if err != nil {
-		return nil, fmt.Errorf("table of contents: %w", err)
+		return nil, nil, fmt.Errorf("table of contents: %w", err)
 	}
-	return decodeTOC(packed, f)
+	toc, err = decodeTOC(packed, f)
+	return toc, append(packed, end...), err
 }
 
 // fetchRange reads n bytes at off into buf, or into a larger buffer.

@@ -58,11 +58,13 @@ type Options struct {
 	Persistent int64
 	// Keep is such a partition that is on the device already and is not
 	// changed. KeepFound is like Keep, but the agent that writes the disk finds
-	// the partition itself. No setting of a machine selects KeepFound yet.
+	// the partition itself.
 	Keep      *disk.Partition
 	KeepFound bool
+	// Slots makes room for two systems. Only the agent makes such disks.
+	Slots bool
 	// Program opens cloudlets for the disk's architecture. The kernel starts it
-	// before the image's own init if Grow, Persistent, Keep or KeepFound is set.
+	// before the image's own init if Grow, Persistent, Keep, KeepFound or Slots is set.
 	Program Program
 }
 
@@ -141,7 +143,7 @@ func (d *Disk) place(ctx context.Context, s System, o Options) (err error) {
 	sector, size := sectorOf(o), o.Size
 	d.Plan.RootSize = 0
 	if size == 0 {
-		smallest := d.Plan.Root(d.Time, o.Stale)
+		smallest := d.Plan.Root(d.Layout, d.Time, o.Stale)
 		smallest.Free = o.Free
 		if d.root, err = ext4.Plan(ctx, source, smallest); err != nil {
 			return err
@@ -163,7 +165,7 @@ func (d *Disk) place(ctx context.Context, s System, o Options) (err error) {
 	if d.root != nil {
 		return d.root.Resize(d.Layout.Root.Size)
 	}
-	whole := d.Plan.Root(d.Time, o.Stale)
+	whole := d.Plan.Root(d.Layout, d.Time, o.Stale)
 	whole.Size = d.Layout.Root.Size
 	d.root, err = ext4.Plan(ctx, source, whole)
 	return err

@@ -51,6 +51,9 @@ type Plan struct {
 	// already; then Persistent is ignored.
 	Persistent int64 `json:"persistent,omitempty"`
 	Keep       bool  `json:"keep,omitempty"`
+	// Slots makes room for two systems, of which one is updated while the other stays;
+	// see [slots]. RootSize is that of each.
+	Slots bool `json:"slots,omitempty"`
 	// Places are those of the persistent paths, if the disk has such a
 	// partition. The image's files there take about PersistentUse bytes.
 	Places        []Place `json:"places,omitempty"`
@@ -77,7 +80,10 @@ type Entry struct {
 func NewPlan(im Image, o Options) (Plan, error) {
 	p := Plan{
 		ID: o.ID, Arch: o.Arch, Filesystem: o.Filesystem, RootSize: im.RootSize, ESPSize: o.SecureBoot.Room(im.BootSize), Reserve: o.Reserve,
-		Timeout: o.Timeout, Shim: o.SecureBoot.Shim && o.SecureBoot.Signer == nil, Grow: o.Grow, Persistent: o.Persistent, Keep: o.keep(),
+		Timeout: o.Timeout, Shim: o.SecureBoot.Shim && o.SecureBoot.Signer == nil, Grow: o.Grow, Persistent: o.Persistent, Keep: o.keep(), Slots: o.Slots,
+	}
+	if o.Slots {
+		p.ESPSize, p.Reserve = 0, false // the kernels are in the slots
 	}
 	if p.Arch == "" {
 		p.Arch = disk.Arch(im.Kernels[0].Arch)
@@ -182,7 +188,7 @@ const diskSeed = "cloudlets target "
 // layoutOptions returns the options for the disk's layout. Kept is the partition
 // to keep, or nil.
 func (p Plan) layoutOptions(kept *disk.Partition) disk.Options {
-	return disk.Options{Arch: p.Arch, ESPSize: p.ESPSize, MinRoot: p.RootSize, Seed: diskSeed + p.ID.String(), Persistent: p.Persistent, Keep: kept}
+	return disk.Options{Arch: p.Arch, ESPSize: p.ESPSize, MinRoot: p.RootSize, Slots: p.Slots, Seed: diskSeed + p.ID.String(), Persistent: p.Persistent, Keep: kept}
 }
 
 // Layout lays out a disk of size bytes with logical sectors of sector bytes.
@@ -206,13 +212,15 @@ func (p Plan) Layout(size, sector int64, kept *disk.Partition) (disk.Layout, err
 // RootLabel is the volume name of a cloudlet's root filesystem.
 const RootLabel = boot.RootLabel
 
-// RootUUID is the identifier of the root filesystem.
-func (p Plan) RootUUID() uuid.UUID { return derived(p.ID, "root filesystem") }
+// RootUUID is the identifier of the root filesystem on the layout's Root.
+func (p Plan) RootUUID(l disk.Layout) uuid.UUID {
+	return derived(p.ID, "root filesystem"+string(l.Slot))
+}
 
 // Root returns the options for the root filesystem, if it is ext4. The caller
 // must add its size. See [Options] for stale.
-func (p Plan) Root(at time.Time, stale bool) ext4.Options {
-	return ext4.Options{Label: RootLabel, Time: at, Stale: stale, UUID: p.RootUUID(), HashSeed: derived(p.ID, "directory hash")}
+func (p Plan) Root(l disk.Layout, at time.Time, stale bool) ext4.Options {
+	return ext4.Options{Label: RootLabel, Time: at, Stale: stale, UUID: p.RootUUID(l), HashSeed: derived(p.ID, "directory hash")}
 }
 
 // PersistentFilesystem plans the filesystem of a new persistent partition. It
@@ -242,9 +250,12 @@ func derived(id uuid.UUID, name string) uuid.UUID { return uuid.NewSHA1(id, []by
 // Menu returns the boot menu of the disk with a layout. Open returns the content
 // of a file of the image.
 func (p Plan) Menu(l disk.Layout, open func(file string) (disk.Payload, error)) (disk.Menu, error) {
-	return diskMenu(p.Entries, p.Timeout, open, func(e Entry) string {
-		return boot.JoinWords(p.rootWord(l, e), "rw", e.Cmdline)
-	})
+	return diskMenu(p.Entries, p.Timeout, open, func(e Entry) string { return p.cmdline(l, e) })
+}
+
+// cmdline returns an entry's whole command line, of the disk with a layout.
+func (p Plan) cmdline(l disk.Layout, e Entry) string {
+	return boot.JoinWords(p.rootWord(l, e), "rw", e.Cmdline)
 }
 
 func diskMenu(list []Entry, timeout time.Duration, open func(string) (disk.Payload, error), cmdline func(Entry) string) (menu disk.Menu, err error) {
@@ -270,5 +281,5 @@ func (p Plan) rootWord(l disk.Layout, e Entry) string {
 	if e.Initrd == "" {
 		return "root=PARTUUID=" + l.Root.GUID
 	}
-	return "root=UUID=" + p.RootUUID().String()
+	return "root=UUID=" + p.RootUUID(l).String()
 }

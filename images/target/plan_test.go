@@ -89,7 +89,7 @@ func TestPlanTravels(t *testing.T) {
 		return disk.Payload{Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("")), nil }}, nil
 	}
 	menu, err := sent.Menu(two, nothing)
-	if err != nil || !strings.HasPrefix(menu.Entries[0].Cmdline, "root=UUID="+plan.RootUUID().String()+" rw quiet ") || !strings.HasPrefix(menu.Entries[2].Cmdline, "root=PARTUUID="+one.Root.GUID+" rw ") {
+	if err != nil || !strings.HasPrefix(menu.Entries[0].Cmdline, "root=UUID="+plan.RootUUID(disk.Layout{}).String()+" rw quiet ") || !strings.HasPrefix(menu.Entries[2].Cmdline, "root=PARTUUID="+one.Root.GUID+" rw ") {
 		t.Errorf("the menu is %+v, %v", menu.Entries, err)
 	}
 }

@@ -31,6 +31,9 @@ const (
 	GrowWord = "cloudlets.grow"
 	// PersistentWord makes the program mount the persistent partition.
 	PersistentWord = "cloudlets.persistent"
+	// TrialWord says that the system is on trial, on a disk with two slots. The boot
+	// loader adds it.
+	TrialWord = "cloudlets.trial"
 	// SystemInitWord begins a word that names the image's own first program.
 	// Without such a word that is [boot.DefaultInit].
 	SystemInitWord = "cloudlets.init="
@@ -42,7 +45,7 @@ type Program func(arch string) (program io.ReadCloser, size int64, err error)
 
 // preinit reports whether the disk's system starts with the program at
 // [PreinitPath].
-func (o Options) preinit() bool { return o.Grow || o.persistent() }
+func (o Options) preinit() bool { return o.Grow || o.Slots || o.persistent() }
 
 func (o Options) persistent() bool { return o.Persistent > 0 || o.keep() }
 
@@ -50,7 +53,7 @@ func (o Options) keep() bool { return o.Keep != nil || o.KeepFound }
 
 // Preinit reports whether the disk's system starts with the program at
 // [PreinitPath].
-func (p Plan) Preinit() bool { return p.Grow || p.persistent() }
+func (p Plan) Preinit() bool { return p.Grow || p.Slots || p.persistent() }
 
 func (p Plan) persistent() bool { return p.Persistent > 0 || p.Keep }
 

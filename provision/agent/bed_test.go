@@ -319,7 +319,7 @@ func loaders() disk.Loaders {
 	boot[510], boot[511] = 0x55, 0xaa
 	return disk.Loaders{
 		disk.BootImage: boot, disk.CoreImage: bytes.Repeat([]byte("core"), 4096),
-		disk.SystemdAMD64: bytes.Repeat([]byte("MZ"), 5000),
+		disk.SystemdAMD64: bytes.Repeat([]byte("MZ"), 5000), disk.GRUBAMD64: bytes.Repeat([]byte("GR"), 5000),
 	}
 }
 

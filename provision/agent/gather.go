@@ -17,6 +17,7 @@ import (
 type download struct {
 	source pack.Ranger
 	toc    *pack.TOC
+	tail   []byte    // of the pack, with that table
 	sums   pack.Sums // of what was written to the disk
 }
 
@@ -60,6 +61,6 @@ func (i *installer) open(ctx context.Context, blob wire.Blob) (download, error) 
 		Header: http.Header{"Authorization": {"Bearer " + i.plan.Session}},
 		Retry:  pack.Retry{Patience: patience}, Resumed: i.resumed,
 	}
-	toc, err := pack.Fetch(ctx, source, pack.Ref{Digest: blob.Digest, Size: blob.Size})
-	return download{source: source, toc: toc}, err
+	toc, tail, err := pack.FetchTail(ctx, source, pack.Ref{Digest: blob.Digest, Size: blob.Size})
+	return download{source: source, toc: toc, tail: tail}, err
 }

@@ -17,6 +17,7 @@ import (
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/ext4"
+	"cloudlets/images/disk/slots"
 	"cloudlets/images/pack"
 	"cloudlets/images/target"
 	"cloudlets/provision"
@@ -76,6 +77,8 @@ type Result struct {
 	// command line.
 	Kernel target.Entry
 	Stats  pack.Stats
+	// Beside says that the disk has the system before, too, and the new one is on trial.
+	Beside bool
 	// Report says what was done, and how long it took.
 	Report provision.Report
 }
@@ -104,7 +107,7 @@ func Install(ctx context.Context, job Job) (Result, error) {
 		return Result{}, fmt.Errorf("%w (nothing was written)", err)
 	}
 	took.lap(provision.StageConfirm)
-	if !i.plan.Target.Keep {
+	if !i.plan.Target.Keep && i.update == nil {
 		i.Own.add(i.Sys, i.disk)
 	}
 	for _, step := range []struct {
@@ -118,15 +121,15 @@ func Install(ctx context.Context, job Job) (Result, error) {
 		{provision.StageVerify, "reading back what was written", i.verify},
 		{provision.StageBootable, "putting boot loaders on " + i.disk.Name + " and making it bootable", i.commit},
 	} {
-		i.tell(provision.Event{Kind: provision.KindStage, Stage: step.stage, Text: step.text})
+		i.tell(provision.Event{Kind: provision.KindStage, Stage: step.stage, Text: step.text, Beside: i.update != nil})
 		if err := step.run(ctx); err != nil {
 			return Result{}, errors.Join(fmt.Errorf("%s: %w", step.text, err), i.abandon())
 		}
 		took.lap(step.stage)
 	}
 	i.addBootEntry()
-	return Result{Disk: i.disk, Kernel: i.kernel, Stats: i.stats, Report: provision.Report{
-		Fetched: i.fetched.Load(), Written: i.stats.Bytes, Files: i.stats.Entries,
+	return Result{Disk: i.disk, Kernel: i.kernel, Stats: i.stats, Beside: i.update != nil, Report: provision.Report{
+		Copied: i.stats.Copied, Slot: string(i.layout.Slot), Fetched: i.fetched.Load(), Written: i.stats.Bytes, Files: i.stats.Entries,
 		Stages: took.stages, Digests: []string{i.plan.Pack.Digest, i.plan.Overlay.Digest},
 	}}, nil
 }
@@ -156,7 +159,10 @@ type installer struct {
 	// persistent is the filesystem of a new persistent partition; nil if the
 	// disk gets none.
 	persistent *ext4.Layout
-	kernel     target.Entry // see Result
+	// update is the state of the disk's slots, if it has two already; then one is
+	// written, and the rest of the disk stays.
+	update *slots.State
+	kernel target.Entry // see Result
 
 	maker          string
 	image, overlay download
@@ -188,17 +194,26 @@ func newInstaller(ctx context.Context, job Job) (*installer, error) {
 	if i.disk, err = provision.SelectDisk(i.plan.Disk, job.Inventory.Disks); err != nil {
 		return nil, err
 	}
-	if err := i.mayOverwrite(); err != nil {
-		return nil, err
+	if !i.mayKeep() {
+		if err := i.mayOverwrite(); err != nil {
+			return nil, err
+		}
 	}
 	return i, i.openDisk(ctx)
 }
 
+// mayKeep says whether the install keeps what is on the disk, if that is an earlier
+// install with something to keep.
+func (i *installer) mayKeep() bool {
+	return !i.plan.Wipe && (i.plan.Target.Slots || i.plan.Target.Persistent > 0)
+}
+
 // mayOverwrite refuses a disk that is not empty, unless the plan allows its
-// contents to be lost, or they are what an earlier attempt of this agent wrote.
+// contents to be lost, or they are what an earlier attempt of this agent wrote, or
+// what the machine keeps of them stays.
 func (i *installer) mayOverwrite() error {
 	switch {
-	case i.disk.Contents == "" || i.plan.Wipe || i.Own.has(i.Sys, i.disk):
+	case i.disk.Contents == "" || i.plan.Wipe || i.Own.has(i.Sys, i.disk) || i.update != nil || i.mayKeep() && i.layout.Kept:
 		return nil
 	}
 	return fmt.Errorf("the disk %s is not empty: %s; if all of that may be lost, arm the install with `cloudlets install %s --wipe`; if not, call it off with `cloudlets install %[3]s --cancel`", i.disk, i.disk.Contents, i.plan.MAC)
@@ -231,15 +246,20 @@ func (i *installer) examine(ctx context.Context) error {
 		return err
 	}
 	i.disk.Contents = contentsOf(i.device, i.disk.Size)
-	if err := i.mayOverwrite(); err != nil {
-		return err
-	}
 	sector, err := unix.IoctlGetInt(int(i.device.Fd()), unix.BLKSSZGET)
 	if err != nil {
 		return fmt.Errorf("ask %s for its sector size: %w", i.disk.Name, err)
 	}
+	if !i.mayKeep() {
+		if err := i.mayOverwrite(); err != nil {
+			return err
+		}
+	}
 	if err := i.layOut(ctx, int64(sector)); err != nil {
 		return fmt.Errorf("the disk %s does not suit: %w", i.disk, err)
+	}
+	if err := i.mayOverwrite(); err != nil {
+		return err
 	}
 	if err := checkFirmware(i.Sys, i.layout); err != nil {
 		return err
@@ -249,9 +269,17 @@ func (i *installer) examine(ctx context.Context) error {
 }
 
 // layOut plans the partitions of the disk and the filesystem of a new
-// persistent partition. If the plan keeps the disk's persistent partition,
-// layOut finds it first.
+// persistent partition. It first looks for what the plan keeps: two slots of an earlier
+// install, or its persistent partition.
 func (i *installer) layOut(ctx context.Context, sector int64) error {
+	if i.mayKeep() {
+		if i.plan.Target.Slots {
+			if found, err := i.findSlots(sector); found || err != nil {
+				return err
+			}
+		}
+		i.plan.Target.Keep = i.plan.Target.Persistent > 0 && disk.Ours(i.device, i.disk.Size, sector)
+	}
 	var kept *disk.Partition
 	if i.plan.Target.Keep {
 		p, err := disk.FindPersistent(i.device, i.disk.Size, sector)
@@ -293,25 +321,44 @@ func (i *installer) abandon() error {
 // partition clears the disk, tells the kernel of the new partitions, makes the
 // filesystems, and mounts the root filesystem on i.Target.
 func (i *installer) partition(ctx context.Context) error {
+	if i.update != nil {
+		return i.partitionUpdate(ctx)
+	}
 	if err := forgetPartitions(i.device); err != nil {
 		return fmt.Errorf("%s: %w", i.disk.Name, err)
 	}
 	if err := i.writer.Clear(ctx); err != nil {
 		return err
 	}
+	if err := i.addPartitions(); err != nil {
+		return err
+	}
+	if err := i.makePersistent(ctx); err != nil {
+		return err
+	}
+	return i.makeRoot(ctx)
+}
+
+// addPartitions tells the kernel of the partitions, and of no others.
+func (i *installer) addPartitions() error {
+	if err := forgetPartitions(i.device); err != nil {
+		return fmt.Errorf("%s: %w", i.disk.Name, err)
+	}
 	for _, p := range i.layout.Partitions() {
 		if err := addPartition(i.device, p); err != nil {
 			return fmt.Errorf("tell the kernel of partition %d of %s: %w", p.Number, i.disk.Name, err)
 		}
 	}
+	return nil
+}
+
+// makeRoot makes the root filesystem, and mounts it on i.Target.
+func (i *installer) makeRoot(ctx context.Context) error {
 	root, err := waitForPartition(ctx, i.disk.Name, i.layout.Root.Number)
 	if err != nil {
 		return err
 	}
 	if err := i.makeFilesystem(ctx, root); err != nil {
-		return err
-	}
-	if err := i.makePersistent(ctx); err != nil {
 		return err
 	}
 	if err := mountRoot(root, i.Target, i.plan.Target.Filesystem); err != nil {
@@ -323,12 +370,17 @@ func (i *installer) partition(ctx context.Context) error {
 
 // stream puts the image's files onto the root filesystem.
 func (i *installer) stream(ctx context.Context) error {
+	store, done := i.store(ctx)
+	defer done()
 	var err error
-	i.stats, err = pack.Extract(ctx, i.image.source, i.image.toc, i.Target, pack.ExtractOptions{Progress: i.progress(), Sums: &i.image.sums, Logger: i.Log})
+	i.stats, err = pack.Extract(ctx, i.image.source, i.image.toc, i.Target, pack.ExtractOptions{Progress: i.progress(), Sums: &i.image.sums, Store: store, Logger: i.Log})
 	if err != nil {
 		return err
 	}
 	text := fmt.Sprintf("%d files, %s in %s", i.stats.Entries, bytesize.Decimal(i.stats.Bytes), i.stats.Duration.Round(100*time.Millisecond))
+	if i.stats.Copied > 0 {
+		text += fmt.Sprintf("; %s of the pack's %s were on the disk already", bytesize.Decimal(i.stats.Copied), bytesize.Decimal(i.plan.Pack.Size))
+	}
 	if i.stats.Refetched > 0 {
 		text += fmt.Sprintf("; %d damaged frames were fetched again", i.stats.Refetched)
 	}
@@ -367,6 +419,9 @@ func (i *installer) verify(ctx context.Context) error {
 // commit writes the boot loaders and the kernels, which were verified before,
 // and then makes the disk bootable, which is the last write of all.
 func (i *installer) commit(ctx context.Context) error {
+	if i.plan.Target.Slots {
+		return i.commitSlot(ctx)
+	}
 	menu, err := i.menu()
 	if err != nil {
 		return err

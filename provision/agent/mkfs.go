@@ -55,13 +55,13 @@ func (i *installer) makeFilesystem(ctx context.Context, device string) error {
 	plan := i.plan.Target
 	var err error
 	if plan.Filesystem == "ext4" {
-		options := plan.Root(time.Now(), true)
+		options := plan.Root(i.layout, time.Now(), true)
 		// The UUID is made from the plan's random identifier, which is new for
 		// this install, so no old journal has it.
 		options.Size, options.LazyJournal = i.layout.Root.Size, true
 		err = writeExt4(ctx, device, i.layout.Root.Size, func(w sparse.Writer) error { return ext4.Format(ctx, w, options) })
 	} else {
-		err = runMaker(ctx, i.maker, plan.Filesystem, plan.RootUUID().String(), device)
+		err = runMaker(ctx, i.maker, plan.Filesystem, plan.RootUUID(i.layout).String(), device)
 	}
 	if err != nil {
 		return fmt.Errorf("make a %s filesystem on %s: %w", plan.Filesystem, device, err)

@@ -33,7 +33,9 @@ func (i *installer) proposal() provision.Proposal {
 		Disk: i.disk, Lost: i.Own.lost(i.Sys, i.disk), Image: i.plan.Image, Pack: i.plan.Pack.Digest,
 		Fetch: i.plan.Pack.Size + i.plan.Overlay.Size,
 	}
-	if i.layout.Kept && p.Lost != "" {
+	if i.update != nil {
+		p.Lost = "what is in slot " + i.layout.Slot.String()
+	} else if i.layout.Kept && p.Lost != "" {
 		p.Lost += ", all but the persistent partition, which is kept"
 	}
 	for _, blob := range i.plan.BootLoaders {
@@ -42,10 +44,18 @@ func (i *installer) proposal() provision.Proposal {
 	for _, part := range i.layout.Partitions() {
 		p.Layout = append(p.Layout, provision.ProposedPartition{
 			Number: part.Number, Name: part.Name, Offset: part.Offset, Size: part.Size,
-			Filesystem: i.filesystemOf(part), Kept: i.layout.Kept && part.Number == i.layout.Persistent.Number,
+			Filesystem: i.filesystemOf(part), Kept: i.keeps(part),
 		})
 	}
 	return p
+}
+
+// keeps says whether a partition stays as it is.
+func (i *installer) keeps(p disk.Partition) bool {
+	if i.update != nil {
+		return p.Number != i.layout.Root.Number
+	}
+	return i.layout.Kept && p.Number == i.layout.Persistent.Number
 }
 
 // filesystemOf names the filesystem that is made in a partition; it is "" for one that

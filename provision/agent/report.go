@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -142,6 +143,10 @@ func (r *reporter) done(result Result) error {
 		MAC: r.mac, Time: time.Now().UTC(), Kind: provision.KindDone, Stage: provision.StageInstalled,
 		Text:  "the disk " + result.Disk.Name + " is complete, verified and bootable",
 		Facts: map[string]string{"disk": result.Disk.String()}, Reason: result.Report.String(), Report: &result.Report,
+		Beside: result.Beside,
+	}
+	if result.Beside {
+		event.Text = "slot " + strings.ToUpper(result.Report.Slot) + " of the disk " + result.Disk.Name + " is complete and verified, and on trial"
 	}
 	r.console.event(event)
 	for {

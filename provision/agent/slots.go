@@ -1,0 +1,207 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images"
+	"cloudlets/images/bytesize"
+	"cloudlets/images/disk"
+	"cloudlets/images/disk/slots"
+	"cloudlets/images/pack"
+	"cloudlets/provision"
+)
+
+// tocPath is the file of a slot's root filesystem that has the table of contents of the
+// image it was written from, so that the next update knows what need not be fetched.
+const tocPath = images.Dir + "/slot/toc"
+
+// findSlots looks for the two slots of an earlier install. If the disk has them, the
+// install is an update: it writes the slot that is not the good one, and leaves the
+// rest of the disk as it is.
+func (i *installer) findSlots(sector int64) (found bool, err error) {
+	l, err := disk.FindSlots(i.device, i.disk.Size, sector)
+	if errors.Is(err, disk.ErrNoSlots) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	state, err := slots.Read(i.device, l.ESP.Offset)
+	if err != nil {
+		return false, fmt.Errorf("the disk has two slots for systems, and it is not known which one is good: %w; if all that is on it may be lost, arm the install with `cloudlets install %s --wipe`", err, i.plan.MAC)
+	}
+	plan := i.plan.Target
+	l = l.In(state.Good.Other())
+	switch {
+	case l.Arch != plan.Arch:
+		return false, fmt.Errorf("the disk has systems for %s, and the image is for %s", l.Arch, plan.Arch)
+	case l.Root.Size < plan.RootSize:
+		return false, fmt.Errorf("slot %s has %s, and the image needs %s: use a smaller image, or install anew with `cloudlets install %s --wipe`, which loses what is persistent",
+			l.Slot, bytesize.Decimal(l.Root.Size), bytesize.Decimal(plan.RootSize), i.plan.MAC)
+	case (plan.Persistent > 0 || plan.Keep) && l.Persistent.Size == 0:
+		return false, fmt.Errorf("the machine's file asks for a persistent partition, and the disk has none: take \"persistent\" out of it, or install anew with `cloudlets install %s --wipe`", i.plan.MAC)
+	}
+	i.layout, i.update = l, &state
+	return true, nil
+}
+
+// partitionUpdate makes the filesystem of the slot that is written. From here on that
+// slot is not on trial any more, whatever it was.
+func (i *installer) partitionUpdate(ctx context.Context) error {
+	if err := slots.Write(i.device, i.layout.ESP.Offset, i.layout.Sector, slots.Accepted(i.update.Good)); err != nil {
+		return err
+	}
+	if err := i.addPartitions(); err != nil {
+		return err
+	}
+	return i.makeRoot(ctx)
+}
+
+// store opens the files of the good slot. It is nil if there is none, or it is not known
+// what they are; then everything is fetched. Done ends its use.
+func (i *installer) store(ctx context.Context) (s *pack.Store, done func()) {
+	if i.update == nil {
+		return nil, func() {}
+	}
+	s, done, err := i.openStore(ctx)
+	if err != nil {
+		i.tell(provision.Event{Kind: provision.KindLog, Text: "everything is fetched, though the disk has a system already", Reason: err.Error()})
+		return nil, func() {}
+	}
+	return s, done
+}
+
+func (i *installer) openStore(ctx context.Context) (*pack.Store, func(), error) {
+	device, err := waitForPartition(ctx, i.disk.Name, i.layout.Other.Number)
+	if err != nil {
+		return nil, nil, err
+	}
+	dir := filepath.Join(filepath.Dir(i.Target), "oldroot")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, nil, err
+	}
+	if err := unix.Mount(device, dir, i.plan.Target.Filesystem, unix.MS_RDONLY|unix.MS_NOATIME, ""); err != nil {
+		return nil, nil, fmt.Errorf("mount %s: %w", device, err)
+	}
+	detach := func() {
+		if err := unmount(dir); err != nil {
+			i.Log.Warn("the old slot stays mounted", "error", err)
+		}
+	}
+	s, err := storeOf(dir)
+	if err != nil {
+		detach()
+		return nil, nil, err
+	}
+	return s, func() { s.Close(); detach() }, nil
+}
+
+// maxTOC bounds the kept table of contents, in bytes.
+const maxTOC = 256 << 20
+
+func storeOf(dir string) (*pack.Store, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	info, err := root.Stat(tocPath[1:])
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxTOC {
+		return nil, fmt.Errorf("%s has %d bytes", tocPath, info.Size())
+	}
+	tail, err := root.ReadFile(tocPath[1:])
+	if err != nil {
+		return nil, err
+	}
+	toc, err := pack.OpenTail(tail)
+	if err != nil {
+		return nil, err
+	}
+	return pack.OpenStore(toc, dir)
+}
+
+// commitSlot gives the slot its boot menu, and makes the boot loader start it: for good if
+// the disk is new, and else on trial. That is the last write of all.
+func (i *installer) commitSlot(ctx context.Context) error {
+	menu, cmdline, err := i.plan.Target.SlotMenu(i.layout)
+	if err != nil {
+		return err
+	}
+	i.kernel = i.plan.Target.Entries[0]
+	i.kernel.Cmdline = cmdline
+	if err := i.keepInSlot(map[string][]byte{disk.SlotMenuPath: menu, tocPath: i.image.tail}); err != nil {
+		return err
+	}
+	if i.update == nil {
+		if err := i.writer.Prepare(ctx, disk.Contents{
+			Loaders: i.loaders, Slots: true, Menu: disk.Menu{Timeout: i.plan.Target.Timeout}, SecureBoot: i.plan.Target.SecureBoot(), Time: time.Unix(0, 0).UTC(),
+		}); err != nil {
+			return err
+		}
+	}
+	if err := checkpoint(i.Target); err != nil {
+		return err
+	}
+	if err := i.permitted(ctx, "make "+i.disk.Name+" bootable"); err != nil {
+		return err
+	}
+	if i.update == nil {
+		return i.writer.Commit(ctx)
+	}
+	return slots.Write(i.device, i.layout.ESP.Offset, i.layout.Sector, i.update.OnTrial())
+}
+
+// keepInSlot writes files of the slot's own. No link of the image leads them elsewhere.
+func (i *installer) keepInSlot(files map[string][]byte) error {
+	root, err := os.OpenRoot(i.Target)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for name, content := range files {
+		if err := root.MkdirAll(path.Dir(name)[1:], 0o755); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+		if err := root.WriteFile(name[1:], content, 0o600); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// The kernel's requests to stop all writes to a filesystem, and to go on: FIFREEZE and
+// FITHAW of include/uapi/linux/fs.h.
+const (
+	freeze = 0xc0045877
+	thaw   = 0xc0045878
+)
+
+// checkpoint writes everything of a filesystem to its place on the device. Syncing writes
+// to the journal, which a boot loader that reads the filesystem does not know.
+func checkpoint(dir string) error {
+	if err := syncFilesystem(dir); err != nil {
+		return err
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, request := range []uint{freeze, thaw} {
+		if err := unix.IoctlSetInt(int(f.Fd()), request, 0); err != nil {
+			return fmt.Errorf("write the journal of %s back: %w", dir, err)
+		}
+	}
+	return nil
+}
