@@ -240,7 +240,7 @@ func newPlan(session track.Session, spec *provision.Spec, kit *depot.Kit, wanted
 	if wanted.Preinit() {
 		plan.Init = target.PreinitPath
 	}
-	for _, name := range wanted.SecureBoot().LoaderNames(wanted.Arch) {
+	for _, name := range wanted.LoaderNames() {
 		plan.BootLoaders[name] = blob(kit.Loaders[name], name)
 	}
 	return plan
@@ -304,5 +304,6 @@ func diskOptions(spec *provision.Spec) target.Options {
 	return target.Options{
 		Filesystem: spec.Filesystem, Reserve: true, Cmdline: spec.Cmdline, Timeout: menuTimeout,
 		SecureBoot: disk.SecureBoot{Shim: spec.SecureBoot == provision.ByShim},
+		Slots:      spec.Slots == 2, Persistent: spec.Persistent,
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"cloudlets/images"
@@ -27,17 +28,26 @@ func (c *Chain) saysRunning(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, printable(err.Error()), http.StatusNotFound)
 		return
 	}
-	has := func(s provision.State) *provision.System { return s.Has }
-	state, err := c.stateOf(r, mac, has, (*provision.System).RunningToken)
-	if err != nil {
-		refuse(w, err)
-		return
+	var state *provision.State
+	var system *provision.System
+	for _, of := range []func(provision.State) *provision.System{
+		func(s provision.State) *provision.System { return s.Has },
+		func(s provision.State) *provision.System { return s.Kept },
+	} {
+		if state, err = c.stateOf(r, mac, of, (*provision.System).RunningToken); err != nil {
+			refuse(w, err)
+			return
+		}
+		if state != nil {
+			system = of(*state)
+			break
+		}
 	}
 	if state == nil {
-		http.Error(w, "this is not the URL of the system that was installed last on "+string(mac), http.StatusGone)
+		http.Error(w, "this is not the URL of a system that was installed on "+string(mac)+" and is there still", http.StatusGone)
 		return
 	}
-	event := provision.Event{MAC: state.MAC, Kind: provision.KindRunning, Text: "the system runs"}
+	event := provision.Event{MAC: state.MAC, Kind: provision.KindRunning, Slot: system.Slot, Text: "the system runs", Reason: fellBack(*state, system)}
 	if seconds, err := strconv.ParseFloat(r.FormValue("uptime"), 64); err == nil && seconds > 0 && seconds < maxUptime.Seconds() {
 		event.Boot = time.Duration(seconds * float64(time.Second)).Round(time.Second)
 		event.Text = fmt.Sprintf("the system runs; its kernel started %s before", event.Boot)
@@ -47,6 +57,19 @@ func (c *Chain) saysRunning(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// fellBack says why another system runs than the one that was written last. It is "" if
+// it is that one.
+func fellBack(state provision.State, runs *provision.System) string {
+	if runs == nil || state.Kept == nil || state.Has == nil || runs.ID != state.Kept.ID {
+		return ""
+	}
+	why := "it was started, and never said that it runs: `cloudlets console` and the machine's own journal may say what kept it from that"
+	if !state.Has.Ran.IsZero() {
+		why = fmt.Sprintf("it said at %s that it runs, and did not stay up long enough to be accepted", state.Has.Ran.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("the machine is back to slot %s with %s; %s in slot %s was on trial: %s", strings.ToUpper(runs.Slot), runs.Image, state.Has.Image, strings.ToUpper(state.Has.Slot), why)
 }
 
 // stateOf returns the state of a machine, if a request's path has the token of the system

@@ -26,7 +26,10 @@ func (s *Spec) Order() string {
 		Image, EntryPoint, Filesystem string
 		Disk                          DiskHints
 		SecureBoot                    SecureBoot
-	}{s.Image, s.EntryPoint, s.Filesystem, s.Disk, s.SecureBoot})
+		// The orders of machines without these stay as they were before there were these.
+		Slots      int   `json:",omitempty"`
+		Persistent int64 `json:",omitempty"`
+	}{s.Image, s.EntryPoint, s.Filesystem, s.Disk, s.SecureBoot, s.Slots, s.Persistent})
 	if err != nil {
 		panic(err) // these types can be marshalled
 	}

@@ -62,6 +62,12 @@ type Spec struct {
 	// Filesystem is that of the root: "ext4" (the default), "xfs" or "btrfs".
 	Filesystem string
 	Handover   Handover
+	// Slots is how many systems the disk has room for, 1 or 2. With 2, an install writes
+	// the one that does not run, and the other stays until the new one has proved itself.
+	Slots int `json:",omitempty"`
+	// Persistent is the size in bytes of the partition for what the image calls
+	// persistent, or 0 if the disk gets none. Installs keep one that is there.
+	Persistent int64 `json:",omitempty"`
 	// Cmdline is appended to the kernel command line.
 	Cmdline string
 	// SecureBoot says who signed the programs that the machine's UEFI firmware
@@ -252,6 +258,9 @@ type Event struct {
 	// Beside comes with KindStage and KindDone, and says that the system is written beside
 	// the one that the machine has, which stays.
 	Beside bool `json:"beside,omitempty"`
+	// Slot comes with KindStage and KindDone, and names the slot that is written, and with
+	// KindRunning that of the system that runs. It is "" on a disk without slots.
+	Slot string `json:"slot,omitempty"`
 	// Again comes with KindFailed, and says that the agent tries again by itself.
 	Again bool `json:"again,omitempty"`
 	// Boot comes with KindRunning: the time since the system's kernel started.
@@ -328,6 +337,9 @@ type State struct {
 	// Has is the system on the machine's disk, as far as this site's installs put it
 	// there. It is nil if there is none, and while an install overwrites it.
 	Has *System `json:"has,omitempty"`
+	// Kept is the system in the other slot of the disk: the one before Has, or after a
+	// fall-back the one that did not prove itself. It is nil if it is not known.
+	Kept *System `json:"kept,omitempty"`
 	// Report is what the agent said of the last install that ended well.
 	Report *Report `json:"report,omitempty"`
 	// Writing is what the install writes that began last and has not ended well.

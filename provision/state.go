@@ -98,18 +98,23 @@ func foldKind(s State, e Event) State {
 	case KindConfirm:
 		s.Confirmed, s.ConfirmedBy = e.Digest, e.By
 	case KindStage:
-		if e.Stage == StagePartition { // from here on, what was on the disk is lost
-			s.Has = nil
+		if e.Stage == StagePartition {
+			s = s.overwritten(e)
 		}
 	case KindRunning:
 		s.Running = &Running{Time: e.Time, Boot: e.Boot}
+		s = s.runs(e)
 	case KindFailed:
 		s.Failure, s.Again = e.Text, e.Again
 	case KindDone:
 		if s.Stage != StageInstalled || s.InstalledAt.Before(s.Since) { // an agent may report the same end twice
 			s.Installs++
 			s.InstalledAt = e.Time
-			s.Has, s.Writing, s.Proposal, s.Report = s.written(e), nil, nil, e.Report.clone()
+			if !e.Beside {
+				s.Has = nil
+			}
+			s.Kept, s.Has = s.Has, s.written(e)
+			s.Writing, s.Proposal, s.Report = nil, nil, e.Report.clone()
 			if s.Has != nil {
 				s.InstallID = s.Has.ID
 			}
@@ -126,8 +131,38 @@ func (s State) written(done Event) *System {
 		return nil
 	}
 	has := *s.Writing
-	has.Time, has.Disk = done.Time, s.Facts["disk"]
+	has.Time, has.Disk, has.Slot = done.Time, s.Facts["disk"], done.Slot
 	return &has
+}
+
+// overwritten is the state when an install begins to write: what was on the disk is lost,
+// or what was in the slot that is written.
+func (s State) overwritten(e Event) State {
+	if !e.Beside {
+		s.Has, s.Kept = nil, nil
+		return s
+	}
+	if s.Has != nil && s.Has.Slot == e.Slot { // it never proved itself
+		s.Has, s.Kept = s.Kept, nil
+	}
+	if s.Kept != nil && s.Kept.Slot == e.Slot {
+		s.Kept = nil
+	}
+	return s
+}
+
+// runs notes that a system runs. If it is the one in the other slot than that which the
+// machine should have, the machine fell back, or was rolled back.
+func (s State) runs(e Event) State {
+	if s.Has != nil && s.Kept != nil && e.Slot != "" && s.Kept.Slot == e.Slot {
+		s.Has, s.Kept = s.Kept, s.Has
+		s.InstallID = s.Has.ID
+	}
+	if s.Has != nil && s.Has.Slot == e.Slot {
+		s.Has = copied(s.Has)
+		s.Has.Ran = e.Time
+	}
+	return s
 }
 
 func disarmed(s State) State {
@@ -251,6 +286,7 @@ func (s State) Clone() State {
 	s.Cards = maps.Clone(s.Cards)
 	s.Stages = slices.Clone(s.Stages)
 	s.Has, s.Writing, s.Running, s.Quiet = copied(s.Has), copied(s.Writing), copied(s.Running), copied(s.Quiet)
+	s.Kept = copied(s.Kept)
 	s.Once, s.Booted = copied(s.Once), copied(s.Booted)
 	s.Progress, s.Proposal, s.Report = copied(s.Progress), s.Proposal.clone(), s.Report.clone()
 	return s

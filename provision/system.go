@@ -27,6 +27,10 @@ type System struct {
 	Config string `json:"config,omitempty"`
 	// Disk is the disk that has the system, in words.
 	Disk string `json:"disk,omitempty"`
+	// Slot is the slot of the disk that has it, "a" or "b", or "" on a disk without slots.
+	Slot string `json:"slot,omitempty"`
+	// Ran is when it last said that it runs.
+	Ran time.Time `json:"ran,omitzero"`
 	// Time is when the disk was complete.
 	Time time.Time `json:"time,omitzero"`
 	// Hints are those of the machine's file by which the disk was chosen.

@@ -34,6 +34,11 @@ const (
 	// TrialWord says that the system is on trial, on a disk with two slots. The boot
 	// loader adds it.
 	TrialWord = "cloudlets.trial"
+	// TrialPatienceWord and TrialSettleWord begin words with a number of seconds: how
+	// long a system on trial may take to say that it runs, and how long it must go on
+	// after that.
+	TrialPatienceWord = "cloudlets.trial.patience="
+	TrialSettleWord   = "cloudlets.trial.settle="
 	// SystemInitWord begins a word that names the image's own first program.
 	// Without such a word that is [boot.DefaultInit].
 	SystemInitWord = "cloudlets.init="

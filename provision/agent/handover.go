@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"cloudlets/images/boot"
+	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/process1"
 	"cloudlets/provision/wire"
@@ -28,7 +29,7 @@ func handOver(plan wire.Plan, result Result, console *console) error {
 	case err != nil: // reboot below
 	case plan.Handover == provision.Switch:
 		// The files were written without access times, and the system keeps the mount.
-		err = errors.Join(process1.RelativeAccessTimes(newRoot), process1.SwitchRoot(newRoot, plan.Init))
+		err = errors.Join(process1.RelativeAccessTimes(newRoot), process1.SwitchRoot(newRoot, plan.Init, trialWords(result)...))
 	case plan.Handover == provision.Kexec:
 		err = kexec(result)
 	case plan.Handover == provision.PowerOff:
@@ -43,6 +44,14 @@ func handOver(plan wire.Plan, result Result, console *console) error {
 		console.say("%v (it is synced, and the journal does the rest)", err)
 	}
 	return process1.Reboot()
+}
+
+// trialWords are what the system is told that it would be told by its boot loader.
+func trialWords(result Result) []string {
+	if result.Beside {
+		return []string{target.TrialWord}
+	}
+	return nil
 }
 
 // checkKernel refuses to switch the root if the image got another kernel after
@@ -87,7 +96,7 @@ func kexecLoad(result Result) error {
 		defer file.Close()
 		initrd, flags = int(file.Fd()), 0
 	}
-	if err := unix.KexecFileLoad(int(kernel.Fd()), initrd, strings.TrimSpace(result.Kernel.Cmdline), flags); err != nil {
+	if err := unix.KexecFileLoad(int(kernel.Fd()), initrd, boot.JoinWords(append([]string{result.Kernel.Cmdline}, trialWords(result)...)...), flags); err != nil {
 		return fmt.Errorf("load %s for kexec: %w (the kernel needs CONFIG_KEXEC_FILE; use \"handover\": \"reboot\")", result.Kernel.Kernel, err)
 	}
 	return nil

@@ -121,7 +121,7 @@ func Install(ctx context.Context, job Job) (Result, error) {
 		{provision.StageVerify, "reading back what was written", i.verify},
 		{provision.StageBootable, "putting boot loaders on " + i.disk.Name + " and making it bootable", i.commit},
 	} {
-		i.tell(provision.Event{Kind: provision.KindStage, Stage: step.stage, Text: step.text, Beside: i.update != nil})
+		i.tell(provision.Event{Kind: provision.KindStage, Stage: step.stage, Text: step.text, Beside: i.update != nil, Slot: string(i.layout.Slot)})
 		if err := step.run(ctx); err != nil {
 			return Result{}, errors.Join(fmt.Errorf("%s: %w", step.text, err), i.abandon())
 		}

@@ -143,7 +143,7 @@ func (r *reporter) done(result Result) error {
 		MAC: r.mac, Time: time.Now().UTC(), Kind: provision.KindDone, Stage: provision.StageInstalled,
 		Text:  "the disk " + result.Disk.Name + " is complete, verified and bootable",
 		Facts: map[string]string{"disk": result.Disk.String()}, Reason: result.Report.String(), Report: &result.Report,
-		Beside: result.Beside,
+		Beside: result.Beside, Slot: result.Report.Slot,
 	}
 	if result.Beside {
 		event.Text = "slot " + strings.ToUpper(result.Report.Slot) + " of the disk " + result.Disk.Name + " is complete and verified, and on trial"

@@ -17,6 +17,9 @@ func (d *Depot) Suits(spec *provision.Spec, kit *Kit, arch string) error {
 	if !slices.Contains(kit.Filesystems, spec.Filesystem) {
 		return fmt.Errorf("machines/%s.json asks for the filesystem %q, and with the image %s there is only %s: for ext4 the image's kernel must support it; for others the image must also contain their mkfs, such as mkfs.xfs or mkfs.btrfs", spec.MAC, spec.Filesystem, spec.Image, strings.Join(kit.Filesystems, ", "))
 	}
+	if spec.Slots == 2 && kit.Signed != nil {
+		return fmt.Errorf("machine %s has \"slots\": 2, and its disk could not be made bootable: %w", spec.MAC, kit.Signed)
+	}
 	return d.SuitsSecureBoot(spec, kit)
 }
 

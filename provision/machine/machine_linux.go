@@ -16,9 +16,14 @@ import (
 )
 
 // Main does the work of a machine's first process, if the kernel started this
-// program as that, and otherwise returns false at once. The version is that of
+// program as that, or of the process that this one left behind to watch over a system on
+// trial. Otherwise it returns false at once. The version is that of
 // the program.
 func Main(version string) bool {
+	if len(os.Args) > 0 && os.Args[0] == preinit.WatchName {
+		preinit.WatchMain(os.Args[1:])
+		return true
+	}
 	switch startedByKernel(os.Getpid(), os.Args) {
 	case "init":
 		inRAMDisk(version)

@@ -7,6 +7,7 @@ package preinit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"cloudlets/images/boot"
 	"cloudlets/images/target"
 	"cloudlets/provision/process1"
+	"cloudlets/provision/trial"
 )
 
 // Params are this package's words on the kernel's command line.
@@ -25,18 +27,25 @@ type Params struct {
 	Grow       bool
 	Persistent bool
 	Init       string // the image's own first program
+	// Trial says that the system is on trial. Patience and Settle are how long it may
+	// take to say that it runs, and must go on after that.
+	Trial            bool
+	Patience, Settle time.Duration
 }
 
 // ParseParams reads a kernel's command line. It returns an error if Init is not
 // an absolute path.
 func ParseParams(cmdline string) (Params, error) {
-	p := Params{Init: boot.DefaultInit}
+	p := Params{Init: boot.DefaultInit, Patience: trial.Patience, Settle: trial.Settle}
 	for _, word := range boot.KernelWords(cmdline) {
 		switch {
 		case word == target.GrowWord:
 			p.Grow = true
 		case word == target.PersistentWord:
 			p.Persistent = true
+		case word == target.TrialWord:
+			p.Trial = true
+		case trialTime(word, target.TrialPatienceWord, &p.Patience), trialTime(word, target.TrialSettleWord, &p.Settle):
 		case strings.HasPrefix(word, target.SystemInitWord):
 			p.Init = strings.TrimPrefix(word, target.SystemInitWord)
 		}
@@ -56,6 +65,11 @@ func Main(version string, args []string) {
 	if err == nil {
 		err = run(context.Background(), console, args, undo)
 	}
+	if onTrial() {
+		fmt.Fprintf(console, "\ncloudlets %s: the system does not start: %v\n\ncloudlets: it is on trial, so the machine starts again in ten seconds\n", version, err)
+		time.Sleep(10 * time.Second)
+		err = process1.Reboot()
+	}
 	fmt.Fprintf(console, "\ncloudlets %s: the system does not start: %v\n\n"+
 		"cloudlets: this machine stays as it is; restart it by Ctrl-Alt-Del or its switch; "+
 		"with init=%s in the place of init=%s in the boot menu's entry it starts without what should come first\n",
@@ -65,22 +79,35 @@ func Main(version string, args []string) {
 	}
 }
 
+// onTrial says whether the system is on trial.
+func onTrial() bool {
+	cmdline, err := process1.Cmdline()
+	if err != nil {
+		return false
+	}
+	params, err := ParseParams(cmdline + " " + os.Getenv(process1.WordsVariable))
+	return err == nil && params.Trial
+}
+
 // run returns only with an error.
 func run(ctx context.Context, console io.Writer, args []string, undo func()) error {
 	cmdline, err := process1.Cmdline()
 	if err != nil {
 		return err
 	}
-	params, err := ParseParams(cmdline)
+	params, err := ParseParams(cmdline + " " + os.Getenv(process1.WordsVariable))
 	if err != nil {
 		return err
 	}
 	s := starter{root: "/", console: console}
+	if err := s.watch(params); err != nil {
+		return err
+	}
 	if err := s.prepare(ctx, params); err != nil {
 		return err
 	}
 	undo()
-	err = unix.Exec(params.Init, append([]string{params.Init}, args...), os.Environ())
+	err = errors.Join(os.Unsetenv(process1.WordsVariable), unix.Exec(params.Init, append([]string{params.Init}, args...), os.Environ()))
 	return fmt.Errorf("start %s: %w", params.Init, err)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -15,16 +16,25 @@ import (
 // SwitchRoot makes root the root filesystem and starts init in place of this
 // process, like switch_root of util-linux. It deletes the RAM disk's files to free
 // their memory. It returns only with an error.
-func SwitchRoot(root, init string) error {
+//
+// The words are told to init as if they stood on the kernel's command line.
+func SwitchRoot(root, init string, words ...string) error {
 	if err := CheckProgram(root, init); err != nil {
 		return err
 	}
 	if err := ChangeRoot(root); err != nil {
 		return err
 	}
-	err := unix.Exec(init, []string{init}, []string{"PATH=" + Path, "TERM=linux", "HOME=/"})
+	env := []string{"PATH=" + Path, "TERM=linux", "HOME=/"}
+	if len(words) > 0 {
+		env = append(env, WordsVariable+"="+strings.Join(words, " "))
+	}
+	err := unix.Exec(init, []string{init}, env)
 	return fmt.Errorf("start %s of the new system: %w", init, err)
 }
+
+// WordsVariable is the variable of the environment by which SwitchRoot tells words.
+const WordsVariable = "CLOUDLETS_WORDS"
 
 // Path is where the programs of a new root are found.
 const Path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -54,7 +54,11 @@ pause=2
 while :; do
 	read -r uptime idle </proc/uptime
 	while read -r url; do
-		call "$url?uptime=$uptime" 2>/dev/null && exit 0
+		if call "$url?uptime=$uptime" 2>/dev/null; then
+			# A system on trial is accepted by that.
+			mkdir -p /run/cloudlets && : >/run/cloudlets/running
+			exit 0
+		fi
 	done <"$urls"
 	sleep "$pause"
 	[ "$pause" -ge 60 ] || pause=$((pause * 2))

@@ -38,6 +38,9 @@ var machineFields = sync.OnceValue(func() fields[provision.Spec] {
 										says("Does nothing any more: `cloudlets install NAME --wipe` lets one install overwrite a disk that is not empty.", "", `false`),
 		"filesystem": choiceField(func(s *provision.Spec, name string) { s.Filesystem = name }, "ext4", "xfs", "btrfs").
 			says("The filesystem of the root.", `"ext4"`, `"xfs"`),
+		"slots": numberField("1 or 2", setSlots).says("How many systems the disk has room for. With 2, an install is an update beside the system that runs, which stays until the new one says that it runs.", `1`, `2`),
+		"persistent": sizeField(func(s *provision.Spec) *int64 { return &s.Persistent }).
+			says("The size of the partition for the image's persistent paths. Every install keeps the one that is there, unless a person says --wipe.", "none", `"100GB"`),
 		"handover": choiceField(func(s *provision.Spec, name string) { s.Handover = provision.Handover(name) }, string(provision.Switch), string(provision.Reboot), string(provision.Kexec), string(provision.PowerOff)).
 			says("What the installer does when the disk is complete: make it the root of the running kernel, or start anew.", `switch; with "secureBoot": "owner" reboot`, `"reboot"`),
 		"cmdline":    plainText(func(s *provision.Spec) *string { return &s.Cmdline }).says("Words that are added to the kernel's command line.", `""`, `"console=ttyS1,115200"`),
@@ -61,6 +64,27 @@ var machineFields = sync.OnceValue(func() fields[provision.Spec] {
 		"retry": numberField("a number of attempts", setRetry).says("How often an install that failed is tried again by itself.", strconv.Itoa(provision.DefaultRetry), `5`),
 	}
 })
+
+func setSlots(s *provision.Spec, number json.Number) error {
+	if text := number.String(); text != "1" && text != "2" {
+		return fmt.Errorf("a disk has room for 1 system or for 2, not %s", text)
+	}
+	s.Slots = int(number[0] - '0')
+	return nil
+}
+
+// checkKept says what does not go together with what installs keep.
+func checkKept(spec *provision.Spec, merged *jsontext.Node) (problems jsontext.Problems) {
+	if spec.Slots == 2 && spec.Filesystem != "ext4" {
+		problems = append(problems, merged.Locate("slots").Problem("with two slots the boot loader reads the kernels from the root filesystem, and that has to be ext4: take \"filesystem\": %q out", spec.Filesystem))
+	}
+	for name, set := range map[string]bool{"slots": spec.Slots == 2, "persistent": spec.Persistent > 0} {
+		if set && spec.SecureBoot == provision.ByOwner {
+			problems = append(problems, merged.Locate(name).Problem("a disk that you sign has one system, and keeps nothing: take %q out, or use \"secureBoot\": \"shim\"", name))
+		}
+	}
+	return problems
+}
 
 func diskFields() fields[provision.DiskHints] {
 	return fields[provision.DiskHints]{
@@ -102,6 +126,7 @@ func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsont
 	if spec.Handover == "" {
 		spec.Handover = defaultHandover(spec.SecureBoot)
 	}
+	problems = append(problems, checkKept(&spec, merged)...)
 	slices.Sort(spec.Cards) // their order says nothing
 	slices.Sort(spec.Tags)
 	if low, high := spec.Disk.MinSize, spec.Disk.MaxSize; high != 0 && low > high {

@@ -1,0 +1,99 @@
+// Package trial watches over a system that was updated and is on trial, from within. It
+// accepts the system once that has said that it runs and has gone on for a while, and
+// has the machine start the system before if that does not come.
+//
+// A system that does not even come so far is not this package's: the boot loader counts
+// how often it starts one, see [slots].
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"cloudlets/images/disk/slots"
+)
+
+// RunningFile is the file by which a system says that it runs. The service that tells the
+// server makes it when a server has answered; anything else may.
+const RunningFile = "/run/cloudlets/running"
+
+// Times that a trial takes, unless the kernel's command line says others.
+const (
+	// Patience is how long a system may take to say that it runs.
+	Patience = 10 * time.Minute
+	// Settle is how long it must go on after that.
+	Settle = time.Minute
+	// poll is how often RunningFile is looked for.
+	poll = time.Second
+)
+
+// Disk is the disk that the system was started from.
+type Disk struct {
+	// File is its device file.
+	File string
+	// ESP is where its EFI system partition begins, and Sector the length of its
+	// sectors, in bytes.
+	ESP, Sector int64
+	// Slot is that of the running system.
+	Slot slots.Name
+}
+
+// Watch waits until the system says that it runs, and then for settle, and accepts it. If
+// it does not say so within patience, Watch ends its trial, and returns false: the next
+// start is that of the system before. A system that is not on trial is left alone.
+func Watch(ctx context.Context, d Disk, running string, patience, settle time.Duration) (runs bool, err error) {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	look := time.NewTicker(poll)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-late.C:
+			return false, d.fail(slots.Silent)
+		case <-look.C:
+		}
+		if _, err := os.Stat(running); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-time.After(settle):
+			return true, d.accept()
+		}
+	}
+}
+
+func (d Disk) accept() error {
+	return d.change(func(slots.State) slots.State { return slots.Accepted(d.Slot) })
+}
+
+func (d Disk) fail(why string) error {
+	return d.change(func(s slots.State) slots.State {
+		s.Left, s.Failure = 0, why
+		return s
+	})
+}
+
+// change writes another state, if this slot is on trial.
+func (d Disk) change(to func(slots.State) slots.State) error {
+	dev, err := os.OpenFile(d.File, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("end the trial of slot %s: %w", d.Slot, err)
+	}
+	defer dev.Close()
+	now, err := slots.Read(dev, d.ESP)
+	if err != nil {
+		return fmt.Errorf("end the trial of slot %s: %w", d.Slot, err)
+	}
+	if now.Trial != d.Slot {
+		return nil
+	}
+	return slots.Write(dev, d.ESP, d.Sector, to(now))
+}
