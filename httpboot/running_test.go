@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"cloudlets/images/disk"
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
 )
@@ -88,4 +89,40 @@ func TestSystemThatCannotSayIt(t *testing.T) {
 	if _, files := b.overlayOf(b.claim(node1)); files["/etc/cloudlets/running"] != "" {
 		t.Errorf("with \"running\": false the overlay has %q", files)
 	}
+}
+
+// TestMachineFallsBack: the system in the other slot says that it runs, and the trace says
+// why.
+func TestMachineFallsBack(t *testing.T) {
+	b := newBed(t, systemdImage)
+	b.change(node1, func(s *provision.Spec) { s.Slots = 2 })
+	install := func(slot string, beside bool) (url string) {
+		url, plan := b.runningURL(node1)
+		if !plan.Target.Slots || plan.BootLoaders[disk.GRUBAMD64].Size == 0 {
+			t.Errorf("the plan is %+v", plan)
+		}
+		b.report(plan.Session, provision.Event{Kind: provision.KindStage, Stage: provision.StagePartition, Text: "begins", Slot: slot, Beside: beside})
+		b.report(plan.Session, provision.Event{Kind: provision.KindDone, Text: "done", Slot: slot, Beside: beside})
+		return url
+	}
+	first := install("a", false)
+	b.get(first).want(t, http.StatusNoContent)
+	update := func() (url string) {
+		must(t, b.Tracker.Record(t.Context(), provision.Event{MAC: node1, Kind: provision.KindArmed, By: "ann", Text: "armed"}))
+		return install("b", true)
+	}
+	second := update()
+	b.get(first).want(t, http.StatusNoContent)
+	b.wantTrace(node1, "the machine is back to slot A with web; web in slot B was on trial: it was started, and never said that it runs")
+	if s := b.state(node1); s.Has == nil || s.Has.Slot != "a" || s.Kept == nil || s.Kept.Slot != "b" || s.Stage != provision.StageRunning {
+		t.Errorf("after the fall-back the state is %+v", s)
+	}
+	third := update()
+	b.get(third).want(t, http.StatusNoContent)
+	if s := b.state(node1); s.Has.Slot != "b" || s.Has.Ran.IsZero() {
+		t.Errorf("the machine has %+v", s.Has)
+	}
+	b.get(second).want(t, http.StatusGone) // its slot has another system now
+	b.get(first).want(t, http.StatusNoContent)
+	b.wantTrace(node1, "and did not stay up long enough to be accepted")
 }

@@ -104,7 +104,7 @@ var ErrDiskNotEmpty = errors.New("the machine's disk is not empty")
 // system that this site put on the disk which the machine's file names. If the file
 // names another disk now, the installer on the machine looks what is on that.
 func CheckDisk(spec *Spec, state State) error {
-	if state.Has == nil || !reflect.DeepEqual(state.Has.Hints, spec.Disk) {
+	if state.Has == nil || !reflect.DeepEqual(state.Has.Hints, spec.Disk) || state.Has.Keeps && spec.Keeps() {
 		return nil
 	}
 	return fmt.Errorf("arm install of %s: %w: %s has %s, which was installed at %s; `cloudlets install %s --wipe` arms an install that overwrites the disk, whatever is on it",

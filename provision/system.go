@@ -29,6 +29,8 @@ type System struct {
 	Disk string `json:"disk,omitempty"`
 	// Slot is the slot of the disk that has it, "a" or "b", or "" on a disk without slots.
 	Slot string `json:"slot,omitempty"`
+	// Keeps says that the disk was made so that installs keep something of it.
+	Keeps bool `json:"keeps,omitempty"`
 	// Ran is when it last said that it runs.
 	Ran time.Time `json:"ran,omitzero"`
 	// Time is when the disk was complete.
@@ -91,8 +93,12 @@ const instanceDigits = 17
 // System is what an install of the machine would write now. pack is the digest of
 // the image's pack, or "" if that is not known yet. See [Spec.ConfigMark] for the key.
 func (s *Spec) System(pack string, key []byte) System {
-	return System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: pack, Config: s.ConfigMark(key), Hints: s.Disk}
+	return System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: pack, Config: s.ConfigMark(key), Hints: s.Disk, Keeps: s.Keeps()}
 }
+
+// Keeps says whether installs of the machine keep something of what earlier ones left on
+// its disk.
+func (s *Spec) Keeps() bool { return s.Slots == 2 || s.Persistent > 0 }
 
 // ConfigMark tells whether two files say the same of a machine's copy of the image:
 // of what templates, command lines and network files are made of, and of the

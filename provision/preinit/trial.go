@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -33,6 +34,10 @@ func (s starter) watch(params Params) error {
 		if err := os.WriteFile(panicFile, []byte("10"), 0); err != nil {
 			s.say("a panic of the kernel will not start the machine again: %v", err)
 		}
+	}
+	// Where /run is on the disk, the file may be there from an earlier start.
+	if err := os.Remove(trial.RunningFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("watch over the trial of this system: %w", err)
 	}
 	out, err := os.OpenFile("/dev/console", os.O_WRONLY, 0)
 	if err != nil {

@@ -1,0 +1,102 @@
+package bed_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"cloudlets/testdata/bed"
+	"cloudlets/web"
+)
+
+// TestUpdateBIOS and TestUpdateUEFI update a machine that has two slots, beside the system
+// that it has, and keep its data.
+func TestUpdateBIOS(t *testing.T) {
+	t.Parallel()
+	updates(t, bed.BIOS, "52:54:00:00:08:01")
+}
+
+func TestUpdateUEFI(t *testing.T) {
+	t.Parallel()
+	updates(t, bed.UEFI, "52:54:00:00:08:02")
+}
+
+// updates installs a machine, and then versions that prove themselves, stay silent, and do
+// not start. None but the first stays in the place of the one before.
+func updates(t *testing.T, firmware bed.Firmware, mac string) {
+	r := newRig(t, map[string]string{"small": small}, asServer)
+	file := object{
+		"image": "small", "hostname": "node1", "address": "10.77.0.11", "slots": 2, "persistent": "96MiB",
+		"cmdline": "cloudlets.trial.patience=30 cloudlets.trial.settle=2",
+	}
+	version := func(name, words string) {
+		file["config"] = object{"args": object{"role": name}}
+		changed := object{}
+		for key, value := range file {
+			changed[key] = value
+		}
+		changed["cmdline"] = file["cmdline"].(string) + words
+		r.describe(mac, changed)
+		r.shows(mac, func(m web.Detail) bool { return len(m.Outdated) > 0 || m.Installs == 0 })
+		r.run("install", "node1")
+	}
+	version("first", "")
+	m := r.on(bed.Spec{MAC: mac, Firmware: firmware, Disks: []bed.Disk{r.newDisk("node1")}})
+	seen := map[string]int{}
+	next := func(text string) { // what was printed before does not count
+		r.Helper()
+		seen[text]++
+		r.expect(m, fmt.Sprintf(`(?s)(%s.*){%d}`, text, seen[text]))
+	}
+	comesUp := func(name string) {
+		r.Helper()
+		next(`node1: ` + name + ` \(Linux`)
+		next(`node1 login: `)
+		enter(r, m, "root")
+		next(`/root # `)
+	}
+	comesUp("first")
+	asks := func(line string) {
+		r.Helper()
+		enter(r, m, line)
+		next(`what the image has\r?\nwhat was added`)
+	}
+	asks("echo what was added >>notes; cat notes")
+	version("second", "")
+	enter(r, m, "reboot")
+	comesUp("second")
+	if report := r.machine(mac).Report; report == nil || report.Slot != "b" || report.Copied == 0 {
+		t.Errorf("the report of the update is %+v", report)
+	}
+	asks("cat notes; mkdir -p /run/cloudlets; touch /run/cloudlets/running")
+	r.expect(m, `cloudlets: this system is accepted`)
+	enter(r, m, "reboot")
+	comesUp("second")
+
+	version("third", "")
+	enter(r, m, "reboot")
+	comesUp("third")
+	next(`did not say that it runs`)
+	comesUp("second")
+
+	version("fourth", " cloudlets.init=/nowhere")
+	enter(r, m, "reboot")
+	for range 4 { // by hand-over, and three times by the boot loader
+		next(`it is on trial, so the machine starts again`)
+	}
+	comesUp("second")
+	asks("cat notes")
+	os.WriteFile("/tmp/console-"+mac, []byte(m.Console.Text()), 0o600)
+	if n := strings.Count(m.Console.Text(), "copying what the image has"); n != 1 {
+		t.Errorf("what is persistent was made %d times", n)
+	}
+}
+
+// enter types a line on the console of a machine.
+func enter(r *rig, m *bed.Machine, line string) {
+	r.Helper()
+	if err := m.Console.Type(line + "\n"); err != nil {
+		r.Fatal(err)
+	}
+}
