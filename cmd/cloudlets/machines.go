@@ -252,6 +252,11 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 	row("image", m.Image)
 	row("tags", strings.Join(m.Tags, " "))
 	row("profiles", strings.Join(m.Profiles, ", "))
+	if m.Spec != nil {
+		for _, v := range m.Spec.Rules {
+			row("rule", v.Rule+" "+v.Why)
+		}
+	}
 	row("stage", stageText(m.Machine))
 	row("failure", m.Failure)
 	if m.Quiet != nil {
