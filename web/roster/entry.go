@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/naming"
 )
 
 // entry is a machine in the roster. It is never changed, but replaced.
@@ -133,21 +134,5 @@ func sortKey(hostname string, mac provision.MAC) string {
 	if hostname == "" {
 		return "\xff" + string(mac)
 	}
-	var key strings.Builder
-	for rest := strings.ToLower(hostname); rest != ""; {
-		other := strings.TrimLeft(rest, "0123456789")
-		if digits := rest[:len(rest)-len(other)]; digits != "" {
-			value := strings.TrimLeft(digits, "0")
-			key.WriteByte('0')
-			key.WriteByte(byte(min(len(value), 0xff))) // a longer number is a larger one
-			key.WriteString(value)
-		}
-		end := strings.IndexAny(other, "0123456789")
-		if end < 0 {
-			end = len(other)
-		}
-		key.WriteString(other[:end])
-		rest = other[end:]
-	}
-	return key.String() + "\x00" + string(mac)
+	return naming.SortKey(hostname) + "\x00" + string(mac)
 }
