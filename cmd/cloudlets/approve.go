@@ -47,6 +47,7 @@ A stranger that was inspected and waits starts again, as its file says.`,
 		ValidArgsFunction: completeMachines(socket, -1),
 	}
 	f.add(cmd)
+	completeFlags(cmd, socket)
 	cmd.Flags().BoolVar(&install, "install", false, "arm their installs, too")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print the files, and write nothing")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -74,9 +74,15 @@ func (b *apiBed) inspected(t *testing.T, mac provision.MAC, port string) {
 // run runs a verb with the daemon's socket, and returns what it printed.
 func (b *apiBed) run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
+	return runVerb(t, append(args, "--socket", b.socket)...)
+}
+
+// runVerb runs a verb, and returns what it printed.
+func runVerb(t *testing.T, args ...string) (string, error) {
+	t.Helper()
 	var out bytes.Buffer
 	cmd := newRoot()
-	cmd.SetArgs(append(args, "--socket", b.socket))
+	cmd.SetArgs(args)
 	cmd.SetOut(&out)
 	cmd.SetErr(&out)
 	err := cmd.ExecuteContext(t.Context())

@@ -57,6 +57,7 @@ With --columns, nothing but the table is printed.`,
 		ValidArgsFunction: completeMachines(socket, -1),
 	}
 	f.flags(cmd)
+	completeFlags(cmd, socket)
 	t.flags(cmd)
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show the list anew every second, until interrupted")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -90,6 +91,7 @@ func (r *siteReader) read() *view {
 	next := newView()
 	next.settings, next.images = r.settings(), r.images()
 	r.readProfiles()
+	next.profiles = slices.Sorted(maps.Keys(r.profiles))
 	r.checkProfiles(next)
 	found := r.machines()
 	next.judged = judgedBy(found)

@@ -62,6 +62,7 @@ type view struct {
 	settings Settings
 	machines index
 	images   map[string]string // name to path
+	profiles []string          // names, sorted
 	problems jsontext.Problems
 	// wrong has those of problems that are about a machine. One in a profile is about
 	// each machine that extends it.
@@ -74,7 +75,7 @@ type view struct {
 
 // equal says whether two views say the same.
 func (v *view) equal(other *view) bool {
-	return reflect.DeepEqual(v.settings, other.settings) && maps.Equal(v.images, other.images) &&
+	return reflect.DeepEqual(v.settings, other.settings) && maps.Equal(v.images, other.images) && slices.Equal(v.profiles, other.profiles) &&
 		slices.Equal(v.problems, other.problems) && maps.EqualFunc(v.wrong, other.wrong, slices.Equal[jsontext.Problems]) && reflect.DeepEqual(v.machines.specs, other.machines.specs) &&
 		reflect.DeepEqual(v.judged, other.judged)
 }
@@ -162,6 +163,13 @@ func (s *Site) IsBootFile(name string) bool {
 	_, ok := s.current().machines.bootFiles[strings.ToLower(name)]
 	return ok
 }
+
+// Profiles are the names of what is in profiles/, sorted. The list is shared: do not write
+// to it.
+func (s *Site) Profiles() []string { return s.current().profiles }
+
+// Tags are the tags that machines have, sorted.
+func (s *Site) Tags() []string { return slices.Sorted(maps.Keys(s.current().machines.tags)) }
 
 // Settings are what cloudlets.json says of the server.
 func (s *Site) Settings() Settings { return s.current().settings }

@@ -17,6 +17,7 @@ type entry struct {
 	has      string   // the image on its disk
 	profiles []string // see [provision.Spec.Profiles]
 	tags     []string
+	group    string // see [provision.Spec.Group]
 	cards    []provision.MAC
 	seen     time.Time // when its latest event was
 	text     string    // what a search looks into, in lower case
@@ -78,15 +79,15 @@ func (e *entry) index(before *entry) {
 
 // alike says whether whatever selects one of two entries selects the other, too.
 func (e *entry) alike(other *entry) bool {
-	return e.names == other.names && e.has == other.has && slices.Equal(e.profiles, other.profiles) && slices.Equal(e.tags, other.tags)
+	return e.names == other.names && e.has == other.has && e.group == other.group && slices.Equal(e.profiles, other.profiles) && slices.Equal(e.tags, other.tags)
 }
 
 func newEntry(spec *provision.Spec, state provision.State, outdated bool) *entry {
-	var hostname string
+	var hostname, group string
 	var profiles, tags []string
 	cards := []provision.MAC{state.MAC}
 	if spec != nil {
-		hostname, profiles, tags, cards = spec.Hostname, spec.Profiles, spec.Tags, append(cards, spec.Cards...)
+		hostname, group, profiles, tags, cards = spec.Hostname, spec.Group, spec.Profiles, spec.Tags, append(cards, spec.Cards...)
 	}
 	has := ""
 	if state.Has != nil {
@@ -94,7 +95,7 @@ func newEntry(spec *provision.Spec, state provision.State, outdated bool) *entry
 	}
 	installing := state.Installing()
 	return &entry{
-		mac: state.MAC, names: NamesOf(spec, state), has: has, profiles: profiles, tags: tags, cards: cards, seen: state.Seen,
+		mac: state.MAC, names: NamesOf(spec, state), has: has, profiles: profiles, tags: tags, group: group, cards: cards, seen: state.Seen,
 		place: place{
 			key: sortKey(hostname, state.MAC), stage: state.Stage, installing: installing, stranger: spec == nil,
 			outdated: outdated, quiet: state.Quiet != nil,
