@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -41,8 +40,7 @@ const patience = 2 * time.Minute
 // Program is the file of the etcd server, which a target of the Makefile unpacks.
 func Program(t testing.TB) string {
 	t.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	return needs.Made(t, filepath.Join(filepath.Dir(here), "../../bin/etcd/usr/bin/etcd"), "bin/etcd")
+	return needs.Made(t, filepath.Join(needs.Module(t), "bin/etcd/usr/bin/etcd"), "bin/etcd")
 }
 
 // Host is where a member runs.
