@@ -115,7 +115,7 @@ lint: build
 		[ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	@large=$$(git ls-files -z | xargs -0 stat -c '%s %n' 2>/dev/null | awk '$$1 > 1048576'); \
 		[ -z "$$large" ] || { echo "tracked files above 1 MiB (bytes, name), built ones among them?"; echo "$$large"; exit 1; }
-	$(SAME) $(GO) vet ./... ./testdata/distros ./testdata/etcd ./testdata/needs && $(SAME) $(GO) vet -tags long $(LONG) ./testdata/bed
+	$(SAME) $(GO) vet ./... ./testdata/distros ./testdata/etcd ./testdata/needs && $(SAME) $(GO) vet -tags long $(LONG) ./images/vcs/worktree ./testdata/bed
 	@! ldd bin/cloudlets 2>/dev/null || { echo "bin/cloudlets is not static"; exit 1; }
 
 # The race detector takes a second set of compiled packages, and makes tests up to ten
@@ -145,6 +145,7 @@ test-boot: setup-test build ## boot and install virtual machines with real firmw
 test-long: setup-test setup-image bin/arm64 ## all under the race detector; whole programs for other hosts; more machines, with Debian; 300 kills; storms
 	$(RACE) -timeout 60m $(AS_ROOT) ./... ./testdata/distros ./testdata/needs
 	$(TEST) -timeout 30m -tags long -run '^TestLong' -v $(AS_ROOT) $(LONG)
+	$(TEST) -timeout 30m -tags long $(AS_ROOT) ./images/vcs/worktree
 	$(TEST) -timeout 60m -parallel 2 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed
 	$(MAKE) storm MACHINES=2000 OVER=30s
 
