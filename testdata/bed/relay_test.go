@@ -84,15 +84,15 @@ func (c *campus) at(n *bed.Network) *rig {
 }
 
 // TestRelayAndTwoNetworks installs a machine behind a relay agent, while another one
-// on the second network is installed too. Each has its reserved address. The first hands
-// over by kexec, and renews its lease as an installed system does, by packets to the server alone. The
+// on the second network is installed too, and hands over by kexec. Each has its reserved
+// address. The first renews its lease as an installed system does, by packets to the server alone. The
 // other is then moved to the first network, and has an address there.
 func TestRelayAndTwoNetworks(t *testing.T) {
 	t.Parallel()
 	c := newCampus(t)
 	const farMAC, prodMAC = "52:54:00:00:0a:01", "52:54:00:00:0a:02"
-	c.describe(farMAC, object{"image": "small", "hostname": "remote", "install": "once", "handover": "kexec", "address": []string{"10.77.0.11", "10.79.0.11"}})
-	c.describe(prodMAC, object{"image": "small", "hostname": "moved", "install": "once", "address": "10.78.0.12"})
+	c.describe(farMAC, object{"image": "small", "hostname": "remote", "install": "once", "address": []string{"10.77.0.11", "10.79.0.11"}})
+	c.describe(prodMAC, object{"image": "small", "hostname": "moved", "install": "once", "handover": "kexec", "address": "10.78.0.12"})
 	far := c.far.on(bed.Spec{MAC: farMAC, Firmware: bed.BIOS, Disks: []bed.Disk{c.newDisk("remote")}})
 	spec := bed.Spec{MAC: prodMAC, Firmware: bed.BIOS, Disks: []bed.Disk{c.newDisk("moved")}}
 	prod := c.prod.on(spec)
