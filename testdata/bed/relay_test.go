@@ -83,10 +83,11 @@ func (c *campus) at(n *bed.Network) *rig {
 	return &other
 }
 
-// TestRelayAndTwoNetworks installs a machine behind a relay agent, while another one
-// on the second network is installed too, and hands over by kexec. Each has its reserved
-// address. The first renews its lease as an installed system does, by packets to the server alone. The
-// other is then moved to the first network, and has an address there.
+// TestRelayAndTwoNetworks installs a machine behind a relay agent, while another one on
+// the second network is installed too, and hands over by kexec. Each has its reserved
+// address. The first renews its lease as an installed system does, by packets to the
+// server alone. The other is then moved to the first network, and has an address there
+// when it is sent to its disk.
 func TestRelayAndTwoNetworks(t *testing.T) {
 	t.Parallel()
 	c := newCampus(t)
