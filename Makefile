@@ -5,9 +5,13 @@ GO    ?= go
 SUDO  := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Tests that make namespaces and loop devices run as root; Go itself does not.
 AS_ROOT := $(if $(SUDO),-exec "$(SUDO) -E env PATH=$(PATH)")
+# Everything is compiled as cmd/build does it, tests and what go vet reads too, so that
+# the compiler's cache has each package once. A second set costs as much as all tests.
+SAME := CGO_ENABLED=0 GOFLAGS='-trimpath $(GOFLAGS)'
+TEST := $(SAME) $(GO) test -vet=off
 # One static binary, which carries the smaller one that machines run. The builder itself
 # runs on this computer, whatever it builds for. VERSION=x names another version than git does.
-BUILD   := env -u GOOS -u GOARCH GO=$(GO) $(GO) run ./cmd/build $(if $(VERSION),-version '$(VERSION)')
+BUILD   := env -u GOOS -u GOARCH $(SAME) GO=$(GO) $(GO) run ./cmd/build $(if $(VERSION),-version '$(VERSION)')
 
 # What serving machines takes, and the demo.
 BOOT_PACKAGES := ipxe grub-pc-bin systemd-boot-efi
@@ -50,8 +54,9 @@ build-all: ## build bin/cloudlets, and bin/cloudlets-linux-amd64 and -arm64 for 
 demo: setup-demo build bin/demo ## install two blank virtual machines over a private network (KEEP=1 leaves them running)
 	@exec $(SUDO) bin/demo $(if $(KEEP),-keep)
 
+# After build, if both are made: else both compile the same packages at once.
 .PHONY: bin/demo
-bin/demo:
+bin/demo: | build
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/demo ./cmd/demo
 
 .PHONY: setup-demo
@@ -102,7 +107,7 @@ setup-image: setup-demo build bin/demo
 .PHONY: test
 test: setup-test ## run the tests, the fast ones first; what takes long is in test-long
 	@$(MAKE) --no-print-directory -j2 lint setup-image
-	@$(MAKE) --no-print-directory test-go test-boot
+	@$(MAKE) --no-print-directory -o build -o setup-image test-go test-boot
 
 .PHONY: lint
 lint: build
@@ -110,41 +115,38 @@ lint: build
 		[ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	@large=$$(git ls-files -z | xargs -0 stat -c '%s %n' 2>/dev/null | awk '$$1 > 1048576'); \
 		[ -z "$$large" ] || { echo "tracked files above 1 MiB (bytes, name), built ones among them?"; echo "$$large"; exit 1; }
-	$(GO) vet ./... ./testdata/distros ./testdata/etcd ./testdata/needs && $(GO) vet -tags long $(LONG) ./testdata/bed
+	$(SAME) $(GO) vet ./... ./testdata/distros ./testdata/etcd ./testdata/needs && $(SAME) $(GO) vet -tags long $(LONG) ./images/vcs/worktree ./testdata/bed
 	@! ldd bin/cloudlets 2>/dev/null || { echo "bin/cloudlets is not static"; exit 1; }
 
-# The race detector makes tests up to ten times slower, and finds something only
-# where goroutines share memory. So it is for the packages whose source or tests
-# start a goroutine, listen, or have locks, and for the scripts of the command
-# line that start a server. test-long has it for all.
-CONCURRENT := ^[[:space:]]*(defer )?go (func|[a-zA-Z])|"sync(/atomic)?"|/errgroup"|\.AfterFunc\(|httptest\.|net\.Listen
-RACED = $(sort $(patsubst %/,./%,$(filter-out cmd/cloudlets/ cmd/fleetsim/ testdata/bed/,$(dir $(shell git grep --untracked -lE '$(CONCURRENT)' -- '*.go' ':!*bench_test.go')))))
-PLAIN = $(filter-out $(RACED) ./cmd/fleetsim,$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/distros ./testdata/needs)))
-SERVING = ^TestScript$$/^($(subst $() ,|,$(basename $(notdir $(shell grep -lE 'cloudlets serve .*&$$' cmd/cloudlets/testdata/script/*)))))$$
+# The race detector takes a second set of compiled packages, and makes tests up to ten
+# times slower. So here it is for the packages where goroutines share most and which
+# import little. test-long has it for all.
+RACED := ./cmd/cloudlets/daemon/lane ./dhcp/... ./httpboot/hosts ./provision/members ./provision/power/desk ./provision/store ./tftp ./web/roster
+PLAIN = $(filter-out $(patsubst cloudlets/%,./%,$(shell $(GO) list $(RACED))) ./cmd/fleetsim,$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/distros ./testdata/needs)))
 # Some tests start themselves as another process, many times. The detector would
 # keep each for a second when it ends.
-RACE := GORACE=atexit_sleep_ms=0 $(GO) test -race
+RACE := CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -race
 # What has tests that take long, beside the machines.
-LONG := ./cmd/cloudlets ./provision/track
+LONG := ./cmd/build ./cmd/cloudlets ./provision/track
 
 # lint has vetted what is tested. Three packages at once, as some wait for disks. The
 # simulated machines have the time-outs of real firmware, so nothing runs beside them.
 .PHONY: test-go
 test-go: setup-test setup-image ## the tests that boot no machine
-	$(GO) test -vet=off -timeout 20m -skip '$(SERVING)' $(AS_ROOT) $(PLAIN)
+	$(TEST) -p 3 -timeout 20m $(AS_ROOT) $(PLAIN)
 	$(RACE) -vet=off -p 3 -timeout 20m $(AS_ROOT) $(RACED)
-	$(RACE) -vet=off -timeout 20m -run '$(SERVING)' $(AS_ROOT) ./cmd/cloudlets
-	$(RACE) -vet=off -timeout 20m $(AS_ROOT) ./cmd/fleetsim
+	$(TEST) -timeout 20m $(AS_ROOT) ./cmd/fleetsim
 
 .PHONY: test-boot
-test-boot: setup-test ## boot and install virtual machines with real firmware
-	$(GO) test -vet=off -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
+test-boot: setup-test build ## boot and install virtual machines with real firmware
+	CLOUDLETS_TEST_PROGRAM=$(CURDIR)/bin/cloudlets $(TEST) -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
 
 .PHONY: test-long
 test-long: setup-test setup-image bin/arm64 ## all under the race detector; whole programs for other hosts; more machines, with Debian; 300 kills; storms
 	$(RACE) -timeout 60m $(AS_ROOT) ./... ./testdata/distros ./testdata/needs
-	$(GO) test -timeout 30m -tags long -run '^TestLong' -v $(AS_ROOT) $(LONG)
-	$(GO) test -timeout 60m -parallel 2 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed
+	$(TEST) -timeout 30m -tags long -run '^TestLong' -v $(AS_ROOT) $(LONG)
+	$(TEST) -timeout 30m -tags long $(AS_ROOT) ./images/vcs/worktree
+	$(TEST) -timeout 60m -parallel 2 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed
 	$(MAKE) storm MACHINES=2000 OVER=30s
 
 # How many machines are switched on, and over how long.

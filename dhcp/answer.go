@@ -178,7 +178,7 @@ func answerInform(req Request, id Identity, boot Boot) Reply {
 		return NoReply("an INFORM that says no address, and comes from none")
 	}
 	p := newReply(req, id, dhcpv4.MessageTypeAck)
-	addNetwork(p, req, id.Network)
+	addNetwork(p, req, id)
 	return finish(req, p, "", "the client has an address and asked for the rest")
 }
 
@@ -207,7 +207,7 @@ func answerBoot(req Request, id Identity, boot Boot, t dhcpv4.MessageType, s ste
 // and the ACK name the file, since some firmware reads only one of them.
 func answerLease(req Request, id Identity, grant Grant, boot Boot, t dhcpv4.MessageType) Reply {
 	p := newReply(req, id, t)
-	addLease(p, req, id.Network, grant)
+	addLease(p, req, id, grant)
 	if req.Client.Kind == Plain {
 		return finish(req, p, "", grant.Reason)
 	}

@@ -33,6 +33,11 @@ type Network struct {
 	// 55, or all if it has no such list. None may be one of which [IsOwnOption]
 	// is true.
 	Options []Option
+	// Services are addresses outside of the subnet at which this host serves the
+	// network's clients, too. Those that ask for routes (option 121, RFC 3442) get one
+	// to each, by the server's own address. Clients behind a relay get it by Router, and
+	// none if there is no router.
+	Services []netip.Addr
 }
 
 // Option is a DHCP option as it is in a packet.

@@ -50,17 +50,18 @@ func newReply(req Request, id Identity, t dhcpv4.MessageType) *dhcpv4.DHCPv4 {
 }
 
 // addLease adds the client's address and the times of its lease.
-func addLease(p *dhcpv4.DHCPv4, req Request, n Network, g Grant) {
+func addLease(p *dhcpv4.DHCPv4, req Request, id Identity, g Grant) {
 	p.YourIPAddr = net.IP(g.Addr.AsSlice())
 	p.UpdateOption(dhcpv4.OptIPAddressLeaseTime(g.Term))
 	p.UpdateOption(dhcpv4.OptRenewTimeValue((g.Term / 2).Truncate(time.Second)))
 	p.UpdateOption(dhcpv4.OptRebindingTimeValue((g.Term / 8 * 7).Truncate(time.Second)))
 	setOption(p, dhcpv4.OptionHostName, []byte(g.Hostname))
-	addNetwork(p, req, n)
+	addNetwork(p, req, id)
 }
 
 // addNetwork adds the network's configuration.
-func addNetwork(p *dhcpv4.DHCPv4, req Request, n Network) {
+func addNetwork(p *dhcpv4.DHCPv4, req Request, id Identity) {
+	n := id.Network
 	if n.Subnet.IsValid() {
 		p.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(n.Subnet.Bits(), 32)))
 		p.UpdateOption(dhcpv4.OptBroadcastAddress(LastAddr(n.Subnet).AsSlice()))
@@ -77,6 +78,7 @@ func addNetwork(p *dhcpv4.DHCPv4, req Request, n Network) {
 			setOption(p, dhcpv4.GenericOptionCode(o.Code), o.Value)
 		}
 	}
+	addRoutes(p, req, id)
 }
 
 // packed are addresses as options have them.

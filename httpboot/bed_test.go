@@ -47,6 +47,13 @@ type testSite struct {
 	mu     sync.Mutex
 	specs  map[provision.MAC]provision.Spec
 	images string // a folder
+	reread func() // what another reading of its files does; may be nil
+}
+
+func (s *testSite) Refresh() {
+	if s.reread != nil {
+		s.reread()
+	}
 }
 
 func (s *testSite) Spec(mac provision.MAC) (provision.Spec, bool) {

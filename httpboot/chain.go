@@ -51,6 +51,9 @@ type Site interface {
 	// IsBootFile says whether a machine's file names a boot loader of its own
 	// that has this name.
 	IsBootFile(name string) bool
+	// Refresh reads the files again, and has the rules of profiles judged by what is
+	// known of the machines by now.
+	Refresh()
 }
 
 // Chain serves the boot chain. It decides by the machines' files (Site) and by

@@ -69,6 +69,8 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 		card = request.MAC
 	}
 	c.sawHost(card, remoteAddr(r))
+	hardware := provision.Inspection{Inventory: request.Inventory, Card: card}.Bounded().AttributesAfter(c.state(session.MAC).Found)
+	c.judgeRules(r.Context(), session.MAC, hardware)
 	made, err := c.plan(r.Context(), session, request)
 	if err != nil {
 		if !errors.Is(err, errBusy) {
@@ -80,7 +82,7 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 	plan, facts := made.plan, request.Inventory.Facts()
 	facts["image"], facts["pack"], facts["hostname"] = plan.Image, plan.Pack.Digest, plan.Hostname
 	event := provision.Event{
-		MAC: card, Kind: provision.KindClaim, Stage: provision.StageAgent, Facts: facts, System: &made.system, Confirm: plan.Confirm,
+		MAC: card, Kind: provision.KindClaim, Stage: provision.StageAgent, Facts: facts, Found: hardware, System: &made.system, Confirm: plan.Confirm,
 		Text: fmt.Sprintf("the agent is up at %s and claimed its plan by %s: %s on %s, then %s",
 			remoteAddr(r), protocol(r), plan.Image, describeDisks(request.Inventory.Disks), plan.Handover),
 		Reason: c.foreign(card, remoteAddr(r)),
@@ -91,6 +93,21 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 		return
 	}
 	writeJSON(w, plan)
+}
+
+// judgeRules has the rules of a machine's profiles judged by the hardware that its agent
+// has just told, before a plan is made. An install that was armed for another disk or
+// another image is refused then, as after any change of its files.
+func (c *Chain) judgeRules(ctx context.Context, mac provision.MAC, hardware map[string]string) {
+	spec := c.spec(mac)
+	if spec == nil || spec.Rules.JudgedBy(hardware) {
+		return
+	}
+	c.record(ctx, provision.Event{MAC: mac, Kind: provision.KindLog, Text: "its agent told its hardware", Found: hardware})
+	c.Site.Refresh()
+	if spec = c.spec(mac); spec != nil {
+		c.record(ctx, provision.Event{MAC: mac, Kind: provision.KindLog, Text: "the rules of its profiles were judged by its hardware", Reason: spec.Rules.String()})
+	}
 }
 
 // stillWanted says, by the state in the store, whether the machine shall still be
@@ -253,7 +270,7 @@ func blob(f depot.File, name string) wire.Blob {
 // rendering renders a kit for the machine that has a card. The disk is "" while none
 // is chosen, and the inventory empty while none was told.
 func (c *Chain) rendering(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, chosen string, inventory provision.Inventory) rendering.Renderer {
-	facts := rendering.Facts{Server: c.base(ctx), Disk: chosen, Address: c.leased(card), Hardware: c.factsFor(ctx, spec.MAC, inventory)}
+	facts := rendering.Facts{Server: c.base(ctx), Disk: chosen, Address: c.leased(card), Hardware: c.factsFor(spec.MAC, inventory)}
 	return c.renderer(spec, kit, rendering.Environment(spec, kit.Kernels[0].Entry, facts))
 }
 

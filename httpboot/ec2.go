@@ -28,6 +28,13 @@ const (
 // versions have the same here.
 var ec2Path = regexp.MustCompile(`^/(?:latest|1\.0|20\d\d-\d\d-\d\d)(?:/(.*))?$`)
 
+// Metadata serves the paths of Amazon's metadata service, and nothing else.
+func (c *Chain) Metadata() http.Handler {
+	return clean(c.withEC2(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "this address has only the metadata of machines, at /latest/meta-data/ and /latest/user-data", http.StatusNotFound)
+	})))
+}
+
 // withEC2 serves the paths of Amazon's metadata service, and all others by next.
 func (c *Chain) withEC2(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -119,7 +119,6 @@ func (c *Chain) judge(r *http.Request, card provision.MAC, found provision.Inspe
 		MAC: card, Kind: provision.KindStage, Stage: provision.StageInspect, Text: "inspected: " + describeFound(found), Reason: outcome,
 		Facts: found.Facts(),
 	}
-	event.Facts["inspected"] = "yes"
 	if warning := c.foreign(card, remoteAddr(r)); warning != "" {
 		event.Reason += "; " + warning
 	}
@@ -195,25 +194,9 @@ func describeFound(i provision.Inspection) string {
 }
 
 // factsFor is what templates see of a machine's hardware as "facts": what its agent finds now,
-// and what the inspection found that an install does not look at.
-func (c *Chain) factsFor(ctx context.Context, mac provision.MAC, now provision.Inventory) map[string]any {
-	var found track.Inspected
-	var known bool
-	var err error
-	if c.state(mac).Facts["inspected"] != "" { // most machines never were, and need not cost a look
-		found, known, err = c.Tracker.Inspection(ctx, mac)
-	}
-	if err != nil {
-		c.logger().Warn("what was found in a machine cannot be read, so that its templates do not see it", "machine", mac, "error", err)
-	}
-	attributes := provision.Inspection{Inventory: now, Card: mac}.Attributes()
-	if known {
-		for name, value := range found.Attributes() {
-			if attributes[name] == "" || name == "cpus" || name == "disks" {
-				attributes[name] = value
-			}
-		}
-	}
+// and what was found before that an install does not look at.
+func (c *Chain) factsFor(mac provision.MAC, now provision.Inventory) map[string]any {
+	attributes := provision.Inspection{Inventory: now, Card: mac}.AttributesAfter(c.state(mac).Found)
 	facts := make(map[string]any, len(attributes))
 	for name, value := range attributes {
 		facts[name] = value

@@ -103,6 +103,9 @@ func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d 
 func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string, provision.Event) {
 	spec, decision := c.decide(mac)
 	event := provision.Event{Kind: provision.KindDecision, Reason: decision.Reason}
+	if spec != nil && spec.Rules != nil {
+		event.Reason += "; " + spec.Rules.String()
+	}
 	key := depot.Key{}
 	switch decision.Action {
 	case provision.ActionLocal:

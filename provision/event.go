@@ -119,6 +119,7 @@ func (e Event) Bounded() Event {
 	e.By = Cut(e.By, maxFactText)
 	e.Card = MAC(Cut(string(e.Card), maxFactText))
 	e.Facts = boundedFacts(e.Facts, maxEventFacts, maxFactText)
+	e.Found = boundedFacts(e.Found, maxEventFacts, maxInspectionText)
 	if e.Progress != nil {
 		p := *e.Progress
 		e.Progress = &p
@@ -192,5 +193,5 @@ func Cut(text string, limit int) string {
 // count and progress.
 func (e Event) SameAs(earlier Event) bool {
 	return e.Kind == earlier.Kind && e.Card == earlier.Card && e.Stage == earlier.Stage && e.Text == earlier.Text &&
-		e.Reason == earlier.Reason && e.By == earlier.By && maps.Equal(e.Facts, earlier.Facts)
+		e.Reason == earlier.Reason && e.By == earlier.By && maps.Equal(e.Facts, earlier.Facts) && maps.Equal(e.Found, earlier.Found)
 }

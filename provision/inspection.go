@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // Inspection is what an agent found in a stranger, a machine that no file of the site
@@ -99,18 +100,41 @@ func (i Inspection) size() int {
 	return len(text)
 }
 
-// Attributes are what the rules for strangers can ask for, by their names. Those that
-// are not known are "". Switch and port are those at the card by which the machine
-// booted.
+// Attributes are what rules can ask for, by their names. Those that are not known are "".
+// "disks" counts those that can take a system without being named: neither removable nor
+// on USB, and each once, however many paths lead to it. Switch and port are those at the
+// card by which the machine booted.
 func (i Inspection) Attributes() map[string]string {
 	all := map[string]string{
 		"mac": string(i.Card), "arch": i.Arch, "vendor": i.Vendor, "product": i.Product, "serial": i.Serial, "uuid": i.UUID,
-		"cpu": i.CPU, "cpus": fmt.Sprint(i.CPUs), "disks": fmt.Sprint(len(i.Disks)), "firmware": i.Firmware.Kind,
+		"cpu": i.CPU, "cpus": "", "disks": "", "firmware": i.Firmware.Kind,
 		"secureBoot": i.SecureBoot, "bmc": i.BMC, "switch": "", "port": "",
+	}
+	if i.CPUs > 0 {
+		all["cpus"] = strconv.Itoa(i.CPUs)
+	}
+	if i.Arch != "" || len(i.Disks) > 0 { // else no agent has looked
+		all["disks"] = strconv.Itoa(countWritable(i.Disks))
 	}
 	for _, card := range i.Interfaces {
 		if mac, err := ParseMAC(card.MAC); err == nil && mac == i.Card {
 			all["switch"], all["port"] = card.Switch, card.Port
+		}
+	}
+	return all
+}
+
+// AttributesAfter are the attributes of a machine of which some were known before: an
+// agent that installs does not look at all that an inspection looks at. What another board
+// had, by the UUID, is not known of this one.
+func (i Inspection) AttributesAfter(before map[string]string) map[string]string {
+	all := i.Attributes()
+	if all["uuid"] != "" && before["uuid"] != "" && all["uuid"] != before["uuid"] {
+		return all
+	}
+	for name, value := range all {
+		if value == "" {
+			all[name] = before[name]
 		}
 	}
 	return all

@@ -48,7 +48,11 @@ func (p *Pin) CheckOrder(spec *Spec) error {
 	if !strings.HasPrefix(p.Order, orderVersion) {
 		return fmt.Errorf("it was armed with another version of cloudlets, which noted in another way what the file says: `cloudlets install %s` arms it again", spec.MAC)
 	}
-	return fmt.Errorf("%s named another image, disk or filesystem when the install was armed than it does now on this server: `cloudlets install %s` arms what it names now; if several servers share a store, make their copies of the site the same", spec.File(), spec.MAC)
+	file := spec.File()
+	if spec.Rules != nil { // what they set depends on what is known of the machine
+		file += ", with the rules of its profiles,"
+	}
+	return fmt.Errorf("%s named another image, disk or filesystem when the install was armed than it does now on this server: `cloudlets install %s` arms what it names now; if several servers share a store, make their copies of the site the same", file, spec.MAC)
 }
 
 // CheckPack returns why a machine must not be installed with a pack that is not the

@@ -99,6 +99,9 @@ type Spec struct {
 	Power *Power
 	// CloudInit is what the machine's cloud-init is told; nil if the file does not say it.
 	CloudInit *CloudInit
+	// Rules says which rules of its profiles matched; nil if its profiles have none. What
+	// those set is in the other fields already.
+	Rules *Ruling `json:",omitempty"`
 	// Rescue is what the machine's rescue systems are given, beside what all are; nil if
 	// the file does not say it.
 	Rescue *Rescue
@@ -278,6 +281,9 @@ type Event struct {
 	// "pack", "hostname", "memory", "cpus", "macs" (those of all its network
 	// cards), "cardOf" (the machine to which this stranger's card seems to belong).
 	Facts map[string]string `json:"facts,omitempty"`
+	// Found are the attributes of the machine's hardware, see [Inspection.Attributes],
+	// if the event tells all of them.
+	Found map[string]string `json:"found,omitempty"`
 }
 
 // Progress is how much of a stage's work is done, in bytes.
@@ -355,6 +361,10 @@ type State struct {
 	Again    bool              `json:"again,omitempty"`
 	Progress *Progress         `json:"progress,omitempty"`
 	Facts    map[string]string `json:"facts,omitempty"`
+	// Found are the attributes of its hardware, as an agent last told them, see
+	// [Inspection.Attributes]; nil if none ever did. The rules of profiles and templates
+	// ask for them. The map is never changed.
+	Found map[string]string `json:"found,omitempty"`
 	// Cards are the network cards by which the machine booted and showed a UUID: the
 	// primary one, too.
 	Cards map[MAC]CardSeen `json:"cards,omitempty"`

@@ -3,6 +3,7 @@ package provision
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"cloudlets/images/bytesize"
@@ -105,6 +106,18 @@ func samePhysical(a, b DiskInfo) bool {
 	wwn := plainWWN(a.WWN)
 	return strings.Trim(wwn, "0") != "" && wwn == plainWWN(b.WWN) && !isPortable(a) && !isPortable(b) &&
 		a.Size == b.Size && plainWords(a.Serial) == plainWords(b.Serial) && plainWords(a.Model) == plainWords(b.Model)
+}
+
+// countWritable counts the disks that can take a system without hints.
+func countWritable(disks []DiskInfo) int {
+	var all []DiskInfo
+	for _, d := range disks {
+		known := func(other DiskInfo) bool { return samePhysical(d, other) }
+		if mismatch(DiskHints{}, d) == "" && !slices.ContainsFunc(all, known) {
+			all = append(all, d)
+		}
+	}
+	return len(all)
 }
 
 func isPortable(d DiskInfo) bool { return d.Removable || d.Transport == "usb" }

@@ -36,6 +36,9 @@ func Fold(s State, e Event) State {
 	if len(e.Facts) > 0 {
 		s.Facts = mergeFacts(s.Facts, e.Facts)
 	}
+	if e.Found != nil {
+		s.Found = e.Found
+	}
 	if uuid := UUIDOf(e.Facts["uuid"]); uuid != "" {
 		s.Cards = withCard(s.Cards, cmp.Or(e.Card, e.MAC), CardSeen{uuid, e.Time})
 	}
@@ -280,7 +283,7 @@ func (s State) String() string {
 	return text
 }
 
-// Clone returns a copy that shares nothing with s.
+// Clone returns a copy that shares nothing with s, except for Found, which nobody changes.
 func (s State) Clone() State {
 	s.Facts = maps.Clone(s.Facts)
 	s.Cards = maps.Clone(s.Cards)

@@ -21,9 +21,7 @@ type Strangers struct {
 
 // Rule approves strangers by what was found in them.
 type Rule struct {
-	// When has patterns by the names of [Inspection.Attributes]. All of them must
-	// match; "*" stands for any text.
-	When map[string]string
+	When Conditions
 	// Profile, Image and Hostname go into the machine's file. Hostname is a pattern
 	// with the names of attributes in braces, and "{n}" for the first number that is
 	// free.
@@ -66,13 +64,12 @@ func (s Strangers) Judge(i Inspection) Verdict {
 
 // matches says in words whether a rule matches.
 func (r *Rule) matches(have map[string]string, listening bool) (text string, matches, unknown bool) {
-	for _, name := range slices.Sorted(maps.Keys(r.When)) {
-		if !matchPattern(r.When[name], have[name]) {
-			if listening && heard(name) && have[name] == "" {
-				return fmt.Sprintf("asks for the %s, and no switch has said what it is yet", name), false, true
-			}
-			return fmt.Sprintf("wants %s %q, and it is %q", name, r.When[name], have[name]), false, false
-		}
+	switch name, text := r.When.unmet(have); {
+	case name == "":
+	case listening && heard(name) && have[name] == "":
+		return fmt.Sprintf("asks for the %s, and no switch has said what it is yet", name), false, true
+	default:
+		return text, false, false
 	}
 	name, err := naming.Parse(r.Hostname)
 	if listening && err == nil && (name.Has("port") && have["port"] == "" || name.Has("switch") && have["switch"] == "") {
@@ -83,28 +80,6 @@ func (r *Rule) matches(have map[string]string, listening bool) (text string, mat
 
 // heard says whether an attribute is what switches say.
 func heard(name string) bool { return name == "switch" || name == "port" }
-
-// matchPattern says whether a text matches a pattern, in capitals or not.
-func matchPattern(pattern, text string) bool {
-	parts := strings.Split(strings.ToLower(pattern), "*")
-	text = strings.ToLower(text)
-	rest, begins := strings.CutPrefix(text, parts[0])
-	if len(parts) == 1 {
-		return begins && rest == ""
-	}
-	if !begins {
-		return false
-	}
-	last := len(parts) - 1
-	for _, part := range parts[1:last] {
-		_, after, found := strings.Cut(rest, part)
-		if !found {
-			return false
-		}
-		rest = after
-	}
-	return strings.HasSuffix(rest, parts[last])
-}
 
 // CheckNamePattern refuses a pattern for names that asks for what there is not.
 func CheckNamePattern(pattern string) error {

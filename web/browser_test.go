@@ -35,6 +35,7 @@ func TestPageInABrowser(t *testing.T) {
 		"no machines":                 saysWhatToDoWhereNothingIs,
 		"five hundred machines":       copesWithManyMachines,
 		"a search in thousands":       searchesBeyondWhatOneRequestLooksAt,
+		"labels":                      filtersByLabels,
 		"servers":                     showsTheServers,
 		"networks":                    showsTheNetworks,
 		"after a broken connection":   connectsAgain,
@@ -342,4 +343,22 @@ func keepsTheTextOfStrangersText(t *testing.T, browser context.Context) {
 		p.waitText(row+place, hostile)
 	}
 	p.wait("window.hacked === undefined && document.querySelectorAll('main script, main img').length === 0")
+}
+
+// The page shows what machines have in common, and by a click only those that have it.
+func filtersByLabels(t *testing.T, browser context.Context) {
+	b := newBed(t)
+	write(t, b.dir, "profiles/db.json", `{"tags": ["ssd"]}`)
+	write(t, b.dir, "machines/rack3.json", fmt.Sprintf(`{"extends": "db", "hostname": "r3-{n}", "machines": {"1": %q, "2": {"mac": %q, "tags": ["spare"]}}}`, mac9, macOf(7)))
+	b.Site.Reload()
+	p := openPage(t, browser, b, "")
+	p.waitText(rowOf(mac9)+".labels", "rack3 db ssd")
+	p.wait("document.querySelectorAll('tbody').length === 4 && document.querySelector('#chosen').hidden")
+	for label, want := range map[string]int{"[data-kind=group]": 2, "[data-kind=profile]": 2, "[data-kind=tag][value=spare]": 1} {
+		p.press(rowOf(macOf(7)) + ".label" + label)
+		p.wait(fmt.Sprintf("document.querySelectorAll('tbody').length === %d", want))
+		p.wait("document.querySelector('.panel:not([hidden])') === null")
+		p.press("#chosen")
+		p.wait("document.querySelectorAll('tbody').length === 4 && document.querySelector('#chosen').hidden")
+	}
 }

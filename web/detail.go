@@ -67,6 +67,8 @@ type Spec struct {
 	// passwords.
 	Vars []string `json:"vars,omitempty"`
 	Tags []string `json:"tags,omitempty"`
+	// Rules says which rules of its profiles match it, and why the others do not.
+	Rules []provision.RuleVerdict `json:"rules,omitempty"`
 	// Args are the names of the arguments that are given, sorted.
 	Args []string `json:"args,omitempty"`
 }
@@ -103,6 +105,9 @@ func newSpec(spec *provision.Spec) *Spec {
 		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry, Retry: spec.Retry, Confirm: spec.Confirm, Silent: spec.Silent,
 		Power: spec.Power.Shown(), CloudInit: spec.CloudInit.Shown(), Rescue: spec.Rescue,
 		Args: slices.Sorted(maps.Keys(spec.Config.Args)), Vars: slices.Sorted(maps.Keys(spec.Vars)), Tags: spec.Tags,
+	}
+	if spec.Rules != nil {
+		s.Rules = spec.Rules.Verdicts
 	}
 	if spec.Address.IsValid() {
 		s.Address = spec.Address.String()

@@ -16,6 +16,8 @@ type Machine struct {
 	Hostname  string `json:"hostname,omitempty"`
 	// Tags are those of its file and profiles, sorted.
 	Tags []string `json:"tags,omitempty"`
+	// Group is the file that describes the machine together with others.
+	Group string `json:"group,omitempty"`
 	// Profiles are those that its file extends, and those that they extend.
 	Profiles []string `json:"profiles,omitempty"`
 	// Image is what the machine shall have, and Has what it has.
@@ -131,7 +133,7 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 	if spec == nil {
 		row.CardOf = provision.MAC(state.Facts["cardOf"])
 	} else {
-		row.Profiles, row.Tags = spec.Profiles, spec.Tags
+		row.Group, row.Profiles, row.Tags = spec.Group, spec.Profiles, spec.Tags
 	}
 	if state.Booted != nil { // its ID is for the server alone
 		row.Booted = &state.Booted.Boot

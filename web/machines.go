@@ -67,7 +67,7 @@ func pageQuery(r *http.Request) (roster.Query, error) {
 	order, descending := strings.CutPrefix(values.Get("sort"), "-")
 	return roster.Query{
 		List: roster.List(values.Get("stage")), Order: roster.Order(order), Descending: descending, After: values.Get("after"),
-		Search: values.Get("search"), Profile: values.Get("profile"), Tag: values.Get("tag"), Image: values.Get("image"), Names: values["name"],
+		Search: values.Get("search"), Profile: values.Get("profile"), Tag: values.Get("tag"), Group: values.Get("group"), Image: values.Get("image"), Names: values["name"],
 		Limit: int(min(limit, math.MaxInt32)),
 	}, err
 }
@@ -80,7 +80,7 @@ func queryValues(q roster.Query) url.Values {
 	}
 	values := url.Values{}
 	for name, value := range map[string]string{
-		"stage": string(q.List), "sort": order, "after": q.After, "search": q.Search, "profile": q.Profile, "tag": q.Tag, "image": q.Image,
+		"stage": string(q.List), "sort": order, "after": q.After, "search": q.Search, "profile": q.Profile, "tag": q.Tag, "group": q.Group, "image": q.Image,
 	} {
 		if value != "" {
 			values.Set(name, value)

@@ -110,6 +110,7 @@ func (s *Server) api() map[string]methods {
 		"status":                    {"GET": s.answer(s.status)},
 		"problems":                  {"GET": s.answer(s.problems)},
 		"images":                    {"GET": s.answer(s.images)},
+		"names":                     {"GET": s.answer(s.names)},
 		"servers":                   {"GET": s.answer(s.servers)},
 		"authority":                 {"GET": s.answer(s.authority)},
 		"authority/next":            {"POST": s.answer(s.nextAuthority)},

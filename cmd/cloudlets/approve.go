@@ -6,39 +6,50 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cloudlets/provision"
 	"cloudlets/web"
 )
 
 func approveCommand(socket *string) *cobra.Command {
-	var a provision.Approval
+	var f approveFlags
 	var install, dryRun, asJSON bool
 	cmd := &cobra.Command{
-		Use: "approve MAC", Short: "Make a stranger a machine of the site: write its file", Args: exactArgs(1),
-		Long: `Approve writes the file of a machine into machines/ of the site. The file is
-checked first, as if it were there; one that would be a mistake is not written.
+		Use: "approve MAC... | --waiting", Short: "Make strangers machines of the site: write their files", Args: usage(f.args),
+		Long: `Approve writes the files of machines into machines/ of the site. All are checked
+first, as if they were there; if one would be a mistake, none is written.
 A file that is there keeps its comments and what no flag names.
 
+With several machines, --name and --address are patterns, and each machine takes
+the next. node[1-40] is a list. In node{n:02} and 10.0.3.{n+10}, {n} counts the
+machines, from --first. Machines get their numbers in the order in which you
+name them, or in that of --sort, which --waiting has by default:
+
+  since   by when they began to wait: as you switched them on
+  mac     by their MAC addresses
+  serial  by their serial numbers
+  port    by the switch that they are at, and by its port
+
+--waiting takes all strangers that were inspected and wait, except those that
+seem to be further network cards of machines. Try it with --dry-run.
+
 A stranger that was inspected and waits starts again, as its file says.`,
-		Example: "  cloudlets approve 52:54:00:12:34:56 --profile web --name node41\n  cloudlets approve 52:54:00:12:34:56 --image debian-12 --name node41 --install",
-		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) (err error) {
-			if a.MAC, err = provision.ParseMAC(args[0]); err != nil {
-				return codedError{err, exitUsage}
+		Example: `  cloudlets approve 52:54:00:12:34:56 --profile web --name node41
+  cloudlets approve 52:54:00:12:34:56 --image debian-12 --name node41 --install
+  cloudlets approve --waiting --sort port --profile web --name 'node[1-40]' --address '10.0.3.[11-50]' --dry-run
+  cloudlets approve --waiting --profile web --name 'r3-{n:02}' --address '10.0.3.{n+10}' --first 5`,
+		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+			machines, err := f.machines(cmd.Context(), c, args)
+			if err != nil {
+				return err
 			}
-			if a.Profile == "" && a.Image == "" {
-				return codedError{fmt.Errorf("approve %s as what? name a profile or an image: --profile NAME or --image NAME", a.MAC), exitUsage}
-			}
-			done, err := c.Approve(cmd.Context(), web.Approvals{By: caller(), Machines: []provision.Approval{a}, Install: install, DryRun: dryRun})
+			done, err := c.Approve(cmd.Context(), web.Approvals{By: caller(), Machines: machines, Install: install, DryRun: dryRun})
 			return show(cmd, asJSON, done, err, func(w io.Writer, done web.Approved) { printApproved(w, done, dryRun) })
 		}),
-		ValidArgsFunction: completeMachines(socket, 1),
+		ValidArgsFunction: completeMachines(socket, -1),
 	}
-	cmd.Flags().StringVar(&a.Profile, "profile", "", "the profile that its file extends")
-	cmd.Flags().StringVar(&a.Hostname, "name", "", "its hostname")
-	cmd.Flags().StringVar(&a.Image, "image", "", "its image, if the profile does not name it")
-	cmd.Flags().StringVar(&a.Address, "address", "", "the address that DHCP reserves for it")
-	cmd.Flags().BoolVar(&install, "install", false, "arm its install, too")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print the file, and write nothing")
+	f.add(cmd)
+	completeFlags(cmd, socket)
+	cmd.Flags().BoolVar(&install, "install", false, "arm their installs, too")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print the files, and write nothing")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

@@ -6,13 +6,11 @@ import (
 	"io"
 	"os"
 	"os/user"
-	"slices"
 
 	"github.com/spf13/cobra"
 
 	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/web"
-	"cloudlets/web/roster"
 )
 
 // machineCommands are the verbs that ask the daemon about machines and images.
@@ -35,28 +33,6 @@ func asking(socket *string, verb func(cmd *cobra.Command, c *web.Client, args []
 			return codedError{err, exitNoDaemon}
 		}
 		return err
-	}
-}
-
-// completeMachines completes machines that the running daemon knows: at most so many
-// arguments, or any number if most is negative.
-func completeMachines(socket *string, most int) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if most >= 0 && len(args) >= most {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		page, err := web.NewClient(*socket).Page(cmd.Context(), roster.Query{Search: begun})
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		var names []cobra.Completion
-		for _, m := range page.Machines {
-			if slices.Contains(args, string(m.MAC)) {
-				continue
-			}
-			names = append(names, cobra.CompletionWithDesc(string(m.MAC), m.Hostname))
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 

@@ -47,7 +47,7 @@ ask its documentation.`,
 			}
 			return o.run(cmd, c, order, names)
 		}),
-		ValidArgsFunction: completeMachines(socket, -1),
+		ValidArgsFunction: o.complete(socket),
 	}
 	cmd.Flags().StringVar(&o.once, "once", "", "what the next boot is: kernel or rescue, with the name of an image after it, or local")
 	cmd.Flags().StringVar(&o.entryPoint, "entrypoint", "", "with kernel and rescue: the image's kernel entry point; its default if this is not given")
@@ -55,6 +55,11 @@ ask its documentation.`,
 	cmd.Flags().BoolVar(&o.cancel, "cancel", false, "take the order back")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON: an object for one machine, a list for several")
+	var kinds []cobra.Completion
+	for _, kind := range provision.BootKinds() {
+		kinds = append(kinds, string(kind))
+	}
+	_ = cmd.RegisterFlagCompletionFunc("once", cobra.FixedCompletions(kinds, cobra.ShellCompDirectiveNoFileComp))
 	cmd.MarkFlagsOneRequired("once", "cancel")
 	cmd.MarkFlagsMutuallyExclusive("once", "cancel")
 	return cmd
@@ -88,6 +93,20 @@ func (o *bootFlags) parse(args []string) (b provision.Boot, names []string, err 
 	last := len(args) - 1
 	b.Image = args[last]
 	return b, args[:last], nil
+}
+
+// complete completes machines, and where an image can be the last name, images too.
+func (o *bootFlags) complete(socket *string) cobra.CompletionFunc {
+	machines, images := completeMachines(socket, -1), completeNames(socket, imageNames)
+	return func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		names, directive := machines(cmd, args, begun)
+		kind := provision.BootKind(o.once)
+		if len(args) > 0 && !o.cancel && (kind == provision.BootKernel || kind == provision.BootRescue) {
+			more, _ := images(cmd, args, begun)
+			names = append(names, more...)
+		}
+		return names, directive
+	}
 }
 
 // run gives the order to each machine. One that refuses it does not keep it from the

@@ -18,11 +18,17 @@ import (
 
 func importMachinesCommand(socket *string) *cobra.Command {
 	var dryRun, asJSON bool
+	var first int
 	cmd := &cobra.Command{
 		Use: "import-machines FILE.csv", Short: "Write the files of many machines, from a table", Args: exactArgs(1),
 		Long: `Import-machines reads a table in CSV form. Its first line names the columns: mac,
 and any of name, profile, image and address. All lines are checked first; if
-one of them is wrong, nothing is written.`,
+one of them is wrong, nothing is written.
+
+A name or an address may be a pattern. Each line with node[1-40] takes the next
+of these names. In node{n:02} and 10.0.3.{n+10}, {n} is the number of the
+machine in the table, from 1, or from --first. Lines that are empty or begin with
+# do not count.`,
 		Example: "  cloudlets import-machines rack3.csv --dry-run\n  cloudlets import-machines rack3.csv",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
 			f, err := os.Open(args[0])
@@ -30,7 +36,7 @@ one of them is wrong, nothing is written.`,
 				return fmt.Errorf("read the table of machines: %w", err)
 			}
 			defer f.Close() // it is only read
-			machines, err := readMachineTable(args[0], f)
+			machines, err := readMachineTable(args[0], f, first)
 			if err != nil {
 				return err
 			}
@@ -38,6 +44,7 @@ one of them is wrong, nothing is written.`,
 			return show(cmd, asJSON, done, err, func(w io.Writer, done web.Approved) { printApproved(w, done, dryRun) })
 		}),
 	}
+	cmd.Flags().IntVar(&first, "first", 1, "the `number` of the table's first machine, for {n}")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print the files, and write nothing")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -52,8 +59,9 @@ var machineColumns = map[string]func(a *provision.Approval, value string) error{
 	"address": func(a *provision.Approval, v string) error { a.Address = v; return nil },
 }
 
-// readMachineTable reads a table of machines. The error names all lines that are wrong.
-func readMachineTable(name string, r io.Reader) ([]provision.Approval, error) {
+// readMachineTable reads a table of machines, of which the first has a number. The error
+// names all lines that are wrong.
+func readMachineTable(name string, r io.Reader, first int) ([]provision.Approval, error) {
 	table := csv.NewReader(r)
 	table.TrimLeadingSpace, table.Comment = true, '#'
 	columns, err := table.Read()
@@ -73,6 +81,7 @@ func readMachineTable(name string, r io.Reader) ([]provision.Approval, error) {
 	}
 	var machines []provision.Approval
 	var wrong []error
+	names := newSeries(first)
 	lineOf := make(map[provision.MAC]int)
 	for {
 		cells, err := table.Read()
@@ -88,6 +97,9 @@ func readMachineTable(name string, r io.Reader) ([]provision.Approval, error) {
 			if err := machineColumns[columns[i]](&a, strings.TrimSpace(cell)); err != nil {
 				wrong = append(wrong, fmt.Errorf("%s:%d: %w", name, line, err))
 			}
+		}
+		if err := names.name(&a); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s:%d: %w", name, line, err))
 		}
 		if first, twice := lineOf[a.MAC]; twice && a.MAC != "" {
 			wrong = append(wrong, fmt.Errorf("%s:%d: %s is in line %d already", name, line, a.MAC, first))

@@ -51,14 +51,7 @@ lists the leases of those.`,
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show the list anew every second, until interrupted")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.MarkFlagsMutuallyExclusive("watch", "json")
-	cmd.RegisterFlagCompletionFunc("network", func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		list, _ := web.NewClient(*socket).Networks(cmd.Context())
-		var names []cobra.Completion
-		for _, n := range list.Networks {
-			names = append(names, cobra.CompletionWithDesc(n.Name, n.Subnet))
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	})
+	_ = cmd.RegisterFlagCompletionFunc("network", completeNetworks(socket))
 	return cmd
 }
 

@@ -57,6 +57,7 @@ With --columns, nothing but the table is printed.`,
 		ValidArgsFunction: completeMachines(socket, -1),
 	}
 	f.flags(cmd)
+	completeFlags(cmd, socket)
 	t.flags(cmd)
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show the list anew every second, until interrupted")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -252,6 +253,11 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 	row("image", m.Image)
 	row("tags", strings.Join(m.Tags, " "))
 	row("profiles", strings.Join(m.Profiles, ", "))
+	if m.Spec != nil {
+		for _, v := range m.Spec.Rules {
+			row("rule", v.Rule+" "+v.Why)
+		}
+	}
 	row("stage", stageText(m.Machine))
 	row("failure", m.Failure)
 	if m.Quiet != nil {

@@ -7,6 +7,9 @@ import (
 	"testing"
 )
 
+// otherHosts are systems besides Linux that the program is built for.
+var otherHosts = []string{"darwin/arm64", "freebsd/amd64", "windows/amd64"}
+
 // TestLongEveryHost builds the program for other hosts, and has `go vet` look at
 // the tests that there are for each.
 func TestLongEveryHost(t *testing.T) {

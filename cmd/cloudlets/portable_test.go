@@ -17,30 +17,23 @@ import (
 	"testing"
 )
 
-// otherHosts are systems besides Linux that the program is built for.
-var otherHosts = []string{"darwin/arm64", "freebsd/amd64", "windows/amd64"}
-
-// TestEveryHost checks the types of the program, and of the tests that are for
-// it, as the compiler would for other hosts. It generates no code, since that
-// takes minutes: TestLongEveryHost does.
+// TestEveryHost checks the types of the program, and of the tests that are for it, as the
+// compiler would for Windows, the host least like Linux. It generates no code, since that
+// takes minutes: TestLongEveryHost does, for all hosts.
 func TestEveryHost(t *testing.T) {
-	for _, host := range otherHosts {
-		t.Run(host, func(t *testing.T) {
-			t.Parallel()
-			checked := 0
-			c := newTypeChecker(host)
-			for _, p := range packagesFor(t, host, ".", "../../images/...") {
-				for _, err := range c.check(p) {
-					t.Errorf("for %s: %v", host, err)
-				}
-				if p.ours() {
-					checked++
-				}
-			}
-			if checked < 10 {
-				t.Errorf("only %d packages of ours were checked", checked)
-			}
-		})
+	const host = "windows/amd64"
+	checked := 0
+	c := newTypeChecker(host)
+	for _, p := range packagesFor(t, host, ".", "../../images/...") {
+		for _, err := range c.check(p) {
+			t.Errorf("for %s: %v", host, err)
+		}
+		if p.ours() {
+			checked++
+		}
+	}
+	if checked < 10 {
+		t.Errorf("only %d packages of ours were checked", checked)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"cloudlets/dhcp"
 )
@@ -59,7 +60,7 @@ func (i Interface) ownAddress(addrs []netip.Prefix) (netip.Prefix, bool) {
 		return true
 	}
 	for _, p := range addrs {
-		if p.Addr().Is4() && fits(p) {
+		if p.Addr().Is4() && !slices.Contains(i.Network.Services, p.Addr()) && fits(p) {
 			return p, true
 		}
 	}

@@ -31,6 +31,10 @@ type Instance struct {
 	HasNetwork bool
 }
 
+// MetadataAddr is where clouds have the metadata service, and where the datasource Ec2
+// asks unless it is told another place. Its port is 80.
+var MetadataAddr = netip.AddrFrom4([4]byte{169, 254, 169, 254})
+
 // The documents of NoCloud.
 const (
 	MetaData      = "meta-data"

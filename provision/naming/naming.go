@@ -134,3 +134,25 @@ func FillNumber(text string, n int) (string, error) {
 	}
 	return p.Fill(func(string) (string, error) { return strconv.Itoa(n), nil })
 }
+
+// SortKey is a text by which names are sorted, in capitals or not, with the numbers in them
+// by their value: node2 comes before node10.
+func SortKey(name string) string {
+	var key strings.Builder
+	for rest := strings.ToLower(name); rest != ""; {
+		other := strings.TrimLeft(rest, "0123456789")
+		if digits := rest[:len(rest)-len(other)]; digits != "" {
+			value := strings.TrimLeft(digits, "0")
+			key.WriteByte('0')
+			key.WriteByte(byte(min(len(value), 0xff))) // a longer number is a larger one
+			key.WriteString(value)
+		}
+		end := strings.IndexAny(other, "0123456789")
+		if end < 0 {
+			end = len(other)
+		}
+		key.WriteString(other[:end])
+		rest = other[end:]
+	}
+	return key.String()
+}

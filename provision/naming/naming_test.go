@@ -2,6 +2,7 @@ package naming_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,4 +67,14 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSortKey: numbers in names count by their value.
+func TestSortKey(t *testing.T) {
+	names := []string{"Ethernet1/10", "ethernet1/9", "node10", "node2", "node", "node02a", "1", ""}
+	slices.SortFunc(names, func(a, b string) int { return strings.Compare(naming.SortKey(a), naming.SortKey(b)) })
+	want := []string{"", "1", "ethernet1/9", "Ethernet1/10", "node", "node2", "node02a", "node10"}
+	if !slices.Equal(names, want) {
+		t.Errorf("%q", names)
+	}
 }

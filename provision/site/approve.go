@@ -130,7 +130,7 @@ func newDraft(root *os.Root, names map[provision.MAC]string, a provision.Approva
 // check reads the site as it would be with the drafts. The caller holds reading.
 func (s *Site) check(drafts []Draft, texts map[string][]byte) error {
 	files := s.files // what is made of drafts is not kept
-	r := &siteReader{dir: s.dir, last: s.current(), files: &files, began: s.clock(), drafts: texts}
+	r := &siteReader{dir: s.dir, last: s.current(), files: &files, began: s.clock(), drafts: texts, facts: s.facts}
 	next := r.read()
 	var mistakes jsontext.Problems
 	for _, p := range next.problems {

@@ -13,6 +13,7 @@ type document struct {
 	file     string
 	root     *jsontext.Node
 	extends  []reference
+	rules    []profileRule // of a profile
 	problems jsontext.Problems
 
 	// What resolve made of it. It is kept, so that a profile is merged once,
@@ -20,6 +21,7 @@ type document struct {
 	done   bool
 	merged *jsontext.Node
 	wrong  jsontext.Problems
+	ruled  bool // it has rules, or a profile that it extends has
 }
 
 // reference is the name of a profile, at its place in the file that extends it.
@@ -36,6 +38,9 @@ func newDocument(file string, root *jsontext.Node, problems jsontext.Problems) *
 	if !root.IsObject() {
 		d.problems = append(d.problems, wants(root, "an object {…}")...)
 		return d
+	}
+	if m, has := root.Member(rulesKey); has { // those of a profile were taken out
+		d.problems = append(d.problems, m.Place().Problem(`only a profile has "rules": move them to one in %s/, and extend that`, profilesDir))
 	}
 	d.readExtends(root.Child("extends"))
 	return d
@@ -62,13 +67,16 @@ func (d *document) readExtends(n *jsontext.Node) {
 
 // checkProfiles reports the mistakes in all profiles, whether a machine extends
 // them or not.
-func (r *siteReader) checkProfiles() {
+func (r *siteReader) checkProfiles(v *view) {
 	for _, name := range slices.Sorted(maps.Keys(r.profiles)) {
 		merged, problems := r.resolve(r.profiles[name], []string{name})
 		if len(problems) == 0 {
 			_, problems = decodeSpec("", merged)
 		}
 		r.report(problems...)
+		if len(problems) == 0 {
+			r.checkRules(v, r.profiles[name], merged)
+		}
 	}
 }
 
@@ -84,13 +92,16 @@ func (r *siteReader) resolve(doc *document, chain []string) (*jsontext.Node, jso
 	}
 	var base *jsontext.Node
 	var problems jsontext.Problems
+	ruled := len(doc.rules) > 0
 	for _, ref := range doc.extends {
 		profile, wrong := r.profile(ref, chain)
 		problems = append(problems, wrong...)
 		if profile != nil {
 			base = mergeFiles(base, profile)
+			ruled = ruled || r.profiles[ref.name].ruled
 		}
 	}
+	doc.ruled = ruled
 	doc.done, doc.merged, doc.wrong = true, mergeFiles(base, doc.root), problems
 	return doc.merged, doc.wrong
 }

@@ -24,6 +24,7 @@ var (
 	errMember     = errors.New(`want the machine's MAC address, or an object with "mac" and what it has for itself, such as {"mac": "52:54:00:12:34:56", "hostname": "gateway"}`)
 	errNumber     = errors.New(`want as its name the machine's number, 0 to 1000000, without zeros before it`)
 	errOwnExtends = errors.New(`a machine of a group has the group's profiles: take "extends" out, or give it a file of its own`)
+	errOwnRules   = errors.New(`only a profile has "rules": move them to one that the group extends`)
 )
 
 // group is a file in machines/ that describes several machines: what all of them have,
@@ -31,7 +32,8 @@ var (
 type group struct {
 	file    string
 	extends bool
-	common  *jsontext.Node // the profiles and what the group says for all, but for its patterns; nil if that is broken
+	doc     *document      // what the group says for all, but for its patterns, as it is written
+	common  *jsontext.Node // doc with its profiles, but for their rules; nil if that is broken
 	// patterns is what the group says for all with patterns in it.
 	patterns *jsontext.Node
 	members  []groupMember
@@ -111,7 +113,7 @@ func (r *siteReader) readGroups(files []string, same bool) []cachedGroup {
 	tasks.SetLimit(runtime.GOMAXPROCS(0))
 	for i, file := range files {
 		state := r.state(file)
-		if last, ok := r.files.groups[file]; ok && state != "" && last.state == state && (same || !last.extends) {
+		if last, ok := r.files.groups[file]; ok && state != "" && last.state == state && (same || !last.extends) && r.judged(last.members) {
 			results[i] = last
 			continue
 		}
@@ -128,6 +130,11 @@ func (r *siteReader) readGroups(files []string, same bool) []cachedGroup {
 	return results
 }
 
+// judged says whether the rules of profiles still say the same of the machines of a group.
+func (r *siteReader) judged(members []cachedMember) bool {
+	return !slices.ContainsFunc(members, func(m cachedMember) bool { return !r.stands(m.machine) })
+}
+
 func (r *siteReader) readGroup(file, state string) cachedGroup {
 	root, problems, found, read := r.readFile(file)
 	if !found {
@@ -141,7 +148,7 @@ func (r *siteReader) readGroup(file, state string) cachedGroup {
 	for _, m := range g.members {
 		one := cachedMember{at: m.at.Problem(""), mac: m.mac, machine: machineFile{file: file, broken: true}}
 		if g.common != nil {
-			one.machine, one.problems = g.decode(m)
+			one.machine, one.problems = r.decodeMember(g, m)
 		}
 		cached.members = append(cached.members, one)
 	}
@@ -170,9 +177,9 @@ func (r *siteReader) newGroup(file string, root *jsontext.Node, problems jsontex
 			g.patterns = g.patterns.Without(m.Name)
 		}
 	}
-	doc := newDocument(file, common, nil)
-	g.extends = len(doc.extends) > 0
-	if g.common, problems = r.resolve(doc, nil); len(problems) > 0 {
+	g.doc = newDocument(file, common, nil)
+	g.extends = len(g.doc.extends) > 0
+	if g.common, problems = r.resolve(g.doc, nil); len(problems) > 0 {
 		g.common, g.problems = nil, problems
 	}
 	g.list(list)
@@ -238,17 +245,22 @@ func (m *groupMember) check() error {
 	if m.own != nil && m.own.Child("extends") != nil {
 		return errOwnExtends
 	}
+	if m.own != nil && m.own.Child(rulesKey) != nil {
+		return errOwnRules
+	}
 	return nil
 }
 
-// decode makes a machine of what the group says for all and what is the machine's own.
+// decodeMember makes a machine of what the group says for all and what is the machine's own.
 // All its problems, and those that others have with it, are where it is listed.
-func (g *group) decode(m groupMember) (machineFile, jsontext.Problems) {
-	merged, problems := g.merge(m)
+func (r *siteReader) decodeMember(g *group, m groupMember) (machineFile, jsontext.Problems) {
+	merged, ruling, problems := r.merge(g, m)
 	file := machineFile{file: g.file, broken: true}
 	if len(problems) == 0 {
 		file.spec, problems = decodeSpec(m.mac, merged)
+		file.spec.Profiles, file.spec.Rules = r.extended(g.doc, nil), ruling
 	}
+	file.spec.MAC = m.mac
 	if len(problems) > 0 {
 		return file, problems
 	}
@@ -263,14 +275,18 @@ func (g *group) decode(m groupMember) (machineFile, jsontext.Problems) {
 var patterned = []string{"hostname", "address", "power", "network", "vars"}
 
 // merge is what the file of a machine would say if it had one of its own.
-func (g *group) merge(m groupMember) (merged *jsontext.Node, problems jsontext.Problems) {
+func (r *siteReader) merge(g *group, m groupMember) (merged *jsontext.Node, ruling *provision.Ruling, problems jsontext.Problems) {
 	own, problems := m.fill(g.patterns)
-	merged = mergeFiles(g.common, own)
+	merged = g.common
+	if g.doc.ruled {
+		merged, ruling, _ = r.settle(m.mac, g.doc) // it has no problems, or common were nil
+	}
+	merged = mergeFiles(merged, own)
 	if m.own != nil {
 		own, more := m.fill(m.own)
 		merged, problems = mergeFiles(merged, own), append(problems, more...)
 	}
-	return merged, problems
+	return merged, ruling, problems
 }
 
 // fill fills in the patterns of an object of the group's file. Profiles have none.
@@ -299,12 +315,12 @@ func (m groupMember) fill(n *jsontext.Node) (filled *jsontext.Node, problems jso
 }
 
 // inGroup finds the machine of a group, for those who ask where something is said.
-func (g *group) inGroup(mac provision.MAC) *jsontext.Node {
+func (r *siteReader) inGroup(g *group, mac provision.MAC) *jsontext.Node {
 	i := slices.IndexFunc(g.members, func(m groupMember) bool { return m.mac == mac })
 	if i < 0 || g.common == nil {
 		return nil
 	}
-	merged, problems := g.merge(g.members[i])
+	merged, _, problems := r.merge(g, g.members[i])
 	if len(problems) > 0 {
 		return nil
 	}

@@ -32,6 +32,7 @@ type index struct {
 	byImage   map[string][]provision.MAC
 	uses      map[ImageUse]int
 	bootFiles map[string]struct{} // in lower case
+	tags      map[string]struct{}
 }
 
 func newIndex(specs []provision.Spec) index {
@@ -39,7 +40,7 @@ func newIndex(specs []provision.Spec) index {
 	x := index{
 		specs: specs, at: make(map[provision.MAC]int, len(specs)), byCard: make(map[provision.MAC]provision.MAC), byUUID: make(map[provision.UUID]provision.MAC),
 		byAddress: make(map[netip.Addr]provision.MAC), byName: make(map[string][]provision.MAC),
-		byImage: make(map[string][]provision.MAC), uses: make(map[ImageUse]int), bootFiles: make(map[string]struct{}),
+		byImage: make(map[string][]provision.MAC), uses: make(map[ImageUse]int), bootFiles: make(map[string]struct{}), tags: make(map[string]struct{}),
 	}
 	for i := range specs {
 		x.add(i, &specs[i])
@@ -67,6 +68,9 @@ func (x *index) add(i int, s *provision.Spec) {
 	}
 	if s.Boot != nil && s.Boot.Image != "" {
 		x.uses[ImageUse{s.Boot.Image, s.Boot.EntryPoint, true}]++
+	}
+	for _, tag := range s.Tags {
+		x.tags[tag] = struct{}{}
 	}
 	if s.Quirks.BootFile != "" {
 		x.bootFiles[strings.ToLower(s.Quirks.BootFile)] = struct{}{}

@@ -20,7 +20,7 @@ func (s *Site) merged(mac provision.MAC) *jsontext.Node {
 	file := mac.File()
 	s.reading.Lock()
 	defer s.reading.Unlock()
-	r := &siteReader{dir: s.dir, last: s.current(), began: s.clock()}
+	r := &siteReader{dir: s.dir, last: s.current(), began: s.clock(), facts: s.facts}
 	if read, ok := s.files.names[mac]; ok { // it may be written in another way
 		file = read
 	}
@@ -36,7 +36,7 @@ func (s *Site) merged(mac provision.MAC) *jsontext.Node {
 		if len(doc.extends) > 0 {
 			r.readProfiles()
 		}
-		if merged, wrong := r.resolve(doc, nil); len(wrong) == 0 && merged != nil {
+		if merged, _, wrong := r.settle(mac, doc); len(wrong) == 0 && merged != nil {
 			return merged
 		}
 	}
@@ -51,5 +51,5 @@ func (r *siteReader) mergedInGroup(mac provision.MAC, file string) *jsontext.Nod
 		return nil
 	}
 	r.readProfiles()
-	return r.newGroup(file, root, problems).inGroup(mac)
+	return r.inGroup(r.newGroup(file, root, problems), mac)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"cloudlets/images/jsontext"
+	"cloudlets/provision"
 )
 
 // Whatever the bytes of a machine file and of its profile: no panic; what is
@@ -17,12 +18,17 @@ func FuzzMachineFile(f *testing.F) {
 	f.Add("{\n// c\n\"disk\": {\"minSize\": \"1GB\", \"maxSize\": 5e3,},}", `{"extends": "p"}`)
 	f.Add("\uFEFF{\"hostname\": \"\\ud800\", \"address\": \"10.0.0.1\"}", `[]`)
 	f.Add(`{"extends": ["p", "p", "q"], "quirks": {"oneStep": 1}, "x": 2, "x": 2}`, "{")
+	f.Add(`{"extends": "p"}`, `{"rules": [{"when": {"disks": 2}, "set": {"disk": {"minSize": 1}, "tags": ["x"]}}, {"when": {"disks": "1"}, "set": {"x": 1}}]}`)
 	f.Fuzz(func(t *testing.T, machine, profile string) {
-		r := &siteReader{profiles: map[string]*document{"p": parseDocument("p", profile)}}
-		r.checkProfiles()
-		c, merged, problems := r.decodeMachine("52:54:00:00:00:01", parseDocument("m", machine))
-		r.report(problems...)
-		if c.broken && len(problems) == 0 {
+		root, problems := jsontext.ParseWithComments("p", []byte(profile))
+		r := &siteReader{
+			profiles: map[string]*document{"p": newProfile("p", root, problems)},
+			facts:    func(provision.MAC) map[string]string { return map[string]string{"disks": "2"} },
+		}
+		r.checkProfiles(newView())
+		c, merged, wrong := r.decodeMachine("52:54:00:00:00:01", parseDocument("m", machine))
+		r.report(wrong...)
+		if c.broken && len(wrong) == 0 {
 			t.Error("a broken file, and no word why")
 		}
 		for _, p := range r.problems.Tidy() {
@@ -59,7 +65,7 @@ func checkRoundTrip(t *testing.T, c machineFile, merged *jsontext.Node) {
 		t.Fatalf("%s read again: %v", text, problems)
 	}
 	again, problems := decodeSpec(c.spec.MAC, jsontext.Merge(nil, root))
-	again.Profiles = c.spec.Profiles // which are merged into the text
+	again.Profiles, again.Rules = c.spec.Profiles, c.spec.Rules // which are merged into the text
 	first, _ := json.Marshal(c.spec)
 	second, _ := json.Marshal(again)
 	if len(problems) > 0 || !bytes.Equal(first, second) {

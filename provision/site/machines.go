@@ -103,7 +103,7 @@ func (r *siteReader) readMachines(macs []provision.MAC, fileOf map[provision.MAC
 	for i, mac := range macs {
 		file := fileOf[mac]
 		state := r.state(file)
-		if last, ok := before[file]; ok && state != "" && last.state == state && (same || !last.extends) {
+		if last, ok := before[file]; ok && state != "" && last.state == state && (same || !last.extends) && r.stands(last.machine) {
 			results[i] = last
 			continue
 		}
@@ -139,10 +139,10 @@ func (r *siteReader) readMachine(mac provision.MAC, file, state string) cachedFi
 // extends.
 func (r *siteReader) decodeMachine(mac provision.MAC, doc *document) (machineFile, *jsontext.Node, jsontext.Problems) {
 	m := machineFile{file: doc.file}
-	merged, problems := r.resolve(doc, nil)
+	merged, ruling, problems := r.settle(mac, doc)
 	if len(problems) == 0 {
 		m.spec, problems = decodeSpec(mac, merged)
-		m.spec.Profiles = r.extended(doc, nil)
+		m.spec.Profiles, m.spec.Rules = r.extended(doc, nil), ruling
 	}
 	if m.broken = len(problems) > 0; m.broken {
 		return m, nil, problems

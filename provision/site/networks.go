@@ -1,6 +1,7 @@
 package site
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -30,6 +31,9 @@ type Network struct {
 	LeaseTime time.Duration
 	// Options are further DHCP options.
 	Options []DHCPOption
+	// Metadata says that the server is the metadata service of the network's machines,
+	// at [cloudinit.MetadataAddr].
+	Metadata bool
 }
 
 // IsIPv6 says whether it is a network of IPv6.
@@ -77,7 +81,8 @@ func networkFields() (table, shared fields[Network]) {
 		"pool":        valueField("text, or list of texts", setPool).says("The addresses to give out; an empty list serves only machines that have one reserved.", "", `"10.0.0.100-10.0.0.200"`),
 		"dhcp": choiceField(func(n *Network, text string) { n.DHCP = DHCPService{Off: text == "off", Proxy: text == "proxy"} }, "proxy", "off").
 			says("In place of a pool: boot information beside another DHCP server, or no DHCP.", "", `"proxy"`),
-		"router": textField(func(n *Network, text string) (err error) { n.Router, err = parseIPv4(text); return err }).says("The router that machines are told.", "none", `"10.0.0.254"`),
+		"router":   textField(func(n *Network, text string) (err error) { n.Router, err = parseIPv4(text); return err }).says("The router that machines are told.", "none", `"10.0.0.254"`),
+		"metadata": boolField(func(n *Network, v bool) { n.Metadata = v }).says("Whether the server answers cloud-init's questions at 169.254.169.254, too.", `false`, `true`),
 	}
 	maps.Copy(table, shared)
 	return table, shared
@@ -122,7 +127,7 @@ func (n Network) check(node *jsontext.Node, before []Network) error {
 	case n.Router.IsValid() && !n.Subnet.Contains(n.Router):
 		return fmt.Errorf("the router %s is not in %s, so machines of the network %s could not reach it", n.Router, n.Subnet, n.Title())
 	}
-	if err := n.checkFamily(); err != nil {
+	if err := errors.Join(n.checkFamily(), n.checkMetadata()); err != nil {
 		return err
 	}
 	for i, r := range n.DHCP.Pool {
@@ -180,7 +185,7 @@ func (s *Settings) completeNetworks(root *jsontext.Node) (problems jsontext.Prob
 	if len(s.Networks) == 0 {
 		return nil
 	}
-	for _, key := range []string{"interface", "dhcp", "router"} {
+	for _, key := range []string{"interface", "dhcp", "router", "metadata"} {
 		if m, there := root.Member(key); there {
 			problems = append(problems, m.Place().Problem("%q is for one network, and there are \"networks\"; write it in one of them", key))
 		}
@@ -204,6 +209,7 @@ func (s *Settings) completeNetworks(root *jsontext.Node) (problems jsontext.Prob
 				n.Options = append(n.Options, o)
 			}
 		}
+		problems = append(problems, refused(root, n.checkMetadata())...) // with the common options
 	}
 	return problems
 }

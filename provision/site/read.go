@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -26,7 +27,7 @@ func (s *Site) Reload() bool {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	last := s.current()
-	next := readSite(s.dir, last, &s.files, s.clock())
+	next := (&siteReader{dir: s.dir, last: last, files: &s.files, began: s.clock(), facts: s.facts}).read()
 	if last.equal(next) {
 		return false
 	}
@@ -83,18 +84,18 @@ type siteReader struct {
 	grouped map[provision.MAC]string
 	// drafts are texts of machines' files that count as if they were there, by path.
 	drafts map[string][]byte
-}
-
-func readSite(dir string, last *view, files *fileCache, began time.Time) *view {
-	return (&siteReader{dir: dir, last: last, files: files, began: began}).read()
+	facts  Facts
 }
 
 func (r *siteReader) read() *view {
 	next := newView()
 	next.settings, next.images = r.settings(), r.images()
 	r.readProfiles()
-	r.checkProfiles()
-	next.machines = newIndex(r.specs(r.machines()))
+	next.profiles = slices.Sorted(maps.Keys(r.profiles))
+	r.checkProfiles(next)
+	found := r.machines()
+	next.judged = judgedBy(found)
+	next.machines = newIndex(r.specs(found))
 	r.checkImages(next)
 	r.checkAddresses(next)
 	r.checkStrangers(next)
@@ -181,7 +182,7 @@ func (r *siteReader) readProfiles() {
 		root, problems, found, read := r.readFile(file)
 		trusted = trusted && read
 		if found {
-			r.profiles[name] = newDocument(file, root, problems)
+			r.profiles[name] = newProfile(file, root, problems)
 		}
 	}
 	if trusted {

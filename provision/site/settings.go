@@ -155,6 +155,7 @@ func settingsFields(site string) fields[Settings] {
 		"assets":    folderField(site, func(s *Settings) *string { return &s.Assets }).says("A folder with boot loaders, which is searched before those of Debian's packages.", `""`, `"assets"`),
 		"state":     folderField(site, func(s *Settings) *string { return &s.State }).says("The folder of what the server keeps.", "/var/lib/cloudlets", `"/srv/state"`),
 		"router":    textField(setRouter).says("The router that machines of the one network are told.", "none", `"10.0.0.254"`),
+		"metadata":  boolField(func(s *Settings, v bool) { s.Metadata = v }).says("Whether the server answers cloud-init's questions of the one network's machines at 169.254.169.254, too.", `false`, `true`),
 
 		"store": storeField(site).says("The etcd cluster that several servers share; without it the state is a file.", "none", `{"etcd": ["https://10.0.0.1:2379"]}`),
 		"https": httpsField(site).says("Whether, and how, machines are served by HTTPS too.", `false`, `true`),
@@ -186,6 +187,9 @@ func decodeSettings(site string, root *jsontext.Node) (Settings, jsontext.Proble
 	problems := decodeObject(&s, root, settingsFields(site))
 	if (s.SecureBootKey == "") != (s.SecureBootCert == "") {
 		problems = append(problems, root.Problem(`it has only one of "secureBootKey" and "secureBootCert"; want both, or neither`))
+	}
+	if len(problems) == 0 && len(s.Networks) == 0 {
+		problems = refused(root, s.checkMetadata())
 	}
 	if len(problems) == 0 {
 		problems = s.completeNetworks(root)

@@ -44,6 +44,8 @@ type Site struct {
 
 	reading sync.Mutex // held while the files are read
 	files   fileCache  // guarded by reading
+	facts   Facts      // guarded by reading; nil if nothing is known
+	learned chan struct{}
 	mu      sync.Mutex // guards what follows
 	view    *view
 	waiting map[chan struct{}]struct{}
@@ -60,18 +62,22 @@ type view struct {
 	settings Settings
 	machines index
 	images   map[string]string // name to path
+	profiles []string          // names, sorted
 	problems jsontext.Problems
 	// wrong has those of problems that are about a machine. One in a profile is about
 	// each machine that extends it.
 	wrong map[provision.MAC]jsontext.Problems
+	// judged has by what the rules of profiles were judged, of machines that have such.
+	judged map[provision.MAC]map[string]string
 
 	digest func() string // of machines, made when it is first asked for
 }
 
 // equal says whether two views say the same.
 func (v *view) equal(other *view) bool {
-	return reflect.DeepEqual(v.settings, other.settings) && maps.Equal(v.images, other.images) &&
-		slices.Equal(v.problems, other.problems) && maps.EqualFunc(v.wrong, other.wrong, slices.Equal[jsontext.Problems]) && reflect.DeepEqual(v.machines.specs, other.machines.specs)
+	return reflect.DeepEqual(v.settings, other.settings) && maps.Equal(v.images, other.images) && slices.Equal(v.profiles, other.profiles) &&
+		slices.Equal(v.problems, other.problems) && maps.EqualFunc(v.wrong, other.wrong, slices.Equal[jsontext.Problems]) && reflect.DeepEqual(v.machines.specs, other.machines.specs) &&
+		reflect.DeepEqual(v.judged, other.judged)
 }
 
 // Open reads the site in dir. A nil log is silent. Mistakes in the site's files
@@ -88,7 +94,7 @@ func Open(dir string, log *slog.Logger) (*Site, error) {
 	if info, err := os.Stat(abs); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("open site %s: it is a file; name the folder that holds machines/ and images/", dir)
 	}
-	s := &Site{dir: abs, log: log, clock: time.Now, view: newView(), waiting: make(map[chan struct{}]struct{})}
+	s := &Site{dir: abs, log: log, clock: time.Now, view: newView(), waiting: make(map[chan struct{}]struct{}), learned: make(chan struct{}, 1)}
 	s.Reload()
 	return s, nil
 }
@@ -157,6 +163,13 @@ func (s *Site) IsBootFile(name string) bool {
 	_, ok := s.current().machines.bootFiles[strings.ToLower(name)]
 	return ok
 }
+
+// Profiles are the names of what is in profiles/, sorted. The list is shared: do not write
+// to it.
+func (s *Site) Profiles() []string { return s.current().profiles }
+
+// Tags are the tags that machines have, sorted.
+func (s *Site) Tags() []string { return slices.Sorted(maps.Keys(s.current().machines.tags)) }
 
 // Settings are what cloudlets.json says of the server.
 func (s *Site) Settings() Settings { return s.current().settings }

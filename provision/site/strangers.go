@@ -38,7 +38,7 @@ func strangersFields() fields[provision.Strangers] {
 func ruleFields() fields[provision.Rule] {
 	return fields[provision.Rule]{
 		"description": description[provision.Rule](),
-		"when":        valueField("object of texts", whenField).says("Patterns by what is found in a machine, all of which must match; * stands for any text.", "", `{"product": "PowerEdge*", "disks": "2"}`),
+		"when":        whenField(func(r *provision.Rule) *provision.Conditions { return &r.When }),
 		"profile":     plainText(func(r *provision.Rule) *string { return &r.Profile }).says("The profile that the machine's file extends.", `""`, `"web"`),
 		"image":       plainText(func(r *provision.Rule) *string { return &r.Image }).says("The machine's image.", `""`, `"debian-12"`),
 		"name": textField(func(r *provision.Rule, pattern string) error {
@@ -79,24 +79,34 @@ func checkRule(r provision.Rule) error {
 }
 
 // whenField reads patterns by the names of what is found in a machine.
-func whenField(dst *provision.Rule, n *jsontext.Node) (problems jsontext.Problems) {
+func whenField[T any](to func(*T) *provision.Conditions) field[T] {
+	return valueField("object of texts or numbers", func(dst *T, n *jsontext.Node) (problems jsontext.Problems) {
+		*to(dst), problems = readConditions(n)
+		return problems
+	}).says("Patterns by what is found in a machine, all of which must match; * stands for any text.", "", `{"product": "PowerEdge*", "disks": 2}`)
+}
+
+func readConditions(n *jsontext.Node) (when provision.Conditions, problems jsontext.Problems) {
 	if !n.IsObject() {
-		return wants(n, "an object {…} with patterns")
+		return nil, wants(n, "an object {…} with patterns")
 	}
 	known := slices.Sorted(maps.Keys(provision.Inspection{}.Attributes()))
-	dst.When = make(map[string]string)
+	when = make(provision.Conditions)
 	for _, m := range n.Members() {
 		text, ok := m.Value.Text()
+		if number, is := m.Value.Number(); is {
+			text, ok = number.String(), true
+		}
 		switch {
 		case !slices.Contains(known, m.Name):
 			problems = append(problems, m.Place().Problem("%q is nothing that is found in a machine%s; there are %s", m.Name, jsontext.DidYouMean(m.Name, known), wordList(known)))
 		case !ok:
-			problems = append(problems, wants(m.Value, "a text in quotes, in which * stands for any text")...)
+			problems = append(problems, wants(m.Value, "a number, or a text in quotes, in which * stands for any text")...)
 		default:
-			dst.When[m.Name] = text
+			when[m.Name] = text
 		}
 	}
-	return problems
+	return when, problems
 }
 
 // checkStrangers reports what the rules for strangers name and is not there.

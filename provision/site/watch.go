@@ -23,7 +23,7 @@ const (
 	resync     = time.Minute
 )
 
-// Watch re-reads the site whenever its files change, until ctx ends, and then
+// Watch re-reads the site whenever its files change, or what [Site.Learned] is told, until ctx ends, and then
 // returns nil. Folders that appear later are watched from then on.
 func (s *Site) Watch(ctx context.Context) error {
 	notify, err := fsnotify.NewWatcher()
@@ -58,6 +58,8 @@ func (w *siteWatcher) run(ctx context.Context) error {
 			}
 		case err := <-w.notify.Errors:
 			w.failed(err)
+			timer.Reset(w.delay())
+		case <-w.site.learned:
 			timer.Reset(w.delay())
 		case <-timer.C:
 			w.read()

@@ -22,6 +22,7 @@ type Inspected struct {
 // RecordInspection keeps what was found in a machine, together with an event about it.
 // The caller has bounded both, and how many there are. It is forgotten with the machine.
 func (t *Tracker) RecordInspection(ctx context.Context, e provision.Event, i Inspected) error {
+	e.Found = i.Attributes()
 	e, err := t.complete(e)
 	if err != nil {
 		return err

@@ -289,6 +289,15 @@ func (t *Tracker) State(mac provision.MAC) (provision.State, bool) {
 	return t.unseen(mac), false
 }
 
+// Found are the attributes of a machine's hardware, as [provision.State.Found] has them.
+// Do not write to them.
+func (t *Tracker) Found(mac provision.MAC) map[string]string {
+	if s, known := t.states.Load(mac); known {
+		return s.(*provision.State).Found
+	}
+	return nil
+}
+
 // Stored returns the state of a machine as the store has it at this moment. Memory
 // may be behind that for a moment, if another server wrote it.
 func (t *Tracker) Stored(ctx context.Context, mac provision.MAC) (state provision.State, err error) {

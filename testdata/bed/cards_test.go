@@ -1,3 +1,5 @@
+//go:build long
+
 package bed_test
 
 import (
@@ -7,9 +9,9 @@ import (
 	"cloudlets/testdata/bed"
 )
 
-// TestSecondCard installs a machine by another network card than the one that names
+// TestLongSecondCard installs a machine by another network card than the one that names
 // its file, and that the file lists.
-func TestSecondCard(t *testing.T) {
+func TestLongSecondCard(t *testing.T) {
 	t.Parallel()
 	installBySecondCard(t, object{"macs": []string{secondCard}}, "")
 }

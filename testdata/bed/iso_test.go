@@ -19,21 +19,17 @@ type isoCase struct {
 	disk bed.Disk // how the image is attached
 }
 
-// TestISO boots live images as a CD and from a stick that one was copied to,
-// by each firmware; TestLongISO boots the other combinations. What a person
-// changes is there until the machine goes off, and not on the medium, which no
-// machine here could write to anyway: that is compared where one could.
+// TestISO boots a live image as a CD; TestLongISO boots the other media and firmwares.
+// What a person changes is there until the machine goes off.
 func TestISO(t *testing.T) {
 	t.Parallel()
 	bootISOs(t, []isoCase{
 		{"CD/BIOS", liveImage(small), 0, bed.Spec{MAC: "52:54:00:00:06:01", Firmware: bed.BIOS}, bed.Disk{CD: true}},
-		{"CD/UEFI", liveImage(small), 0, bed.Spec{MAC: "52:54:00:00:06:02", Firmware: bed.UEFI}, bed.Disk{CD: true, Bus: bed.SCSI}},
-		{"Stick/BIOS", liveImage(small), 0, bed.Spec{MAC: "52:54:00:00:06:03", Firmware: bed.BIOS}, bed.Disk{ReadOnly: true, Bus: bed.SCSI}},
-		// A longer stick that may be written to.
-		{"Stick/SecureBoot", liveImage(smallHardware, "--secure-boot"), 1 << 30, bed.Spec{MAC: "52:54:00:00:06:04", Firmware: bed.UEFI, SecureBoot: true}, bed.Disk{Bus: bed.USB}},
 	})
 }
 
+// bootISOs boots live images. What is changed while they run is not on the medium, which
+// no machine here could write to anyway: that is compared where one could.
 func bootISOs(t *testing.T, cases []isoCase) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"cloudlets/testdata/bed"
@@ -17,15 +18,19 @@ import (
 // cloudlet, and boot what takes the same road as something that others boot:
 // other formats, other firmware, other media.
 
-// TestLongUEFIProxy boots Debian from the disk of a UEFI machine, where it was installed.
-func TestLongUEFIProxy(t *testing.T) {
-	t.Parallel()
-	installBesideDNSMasq(t, debian)
-}
+// madeHardware is made once for all tests.
+var madeHardware = sync.OnceValues(func() (string, error) {
+	return smallCloudlet(context.Background(), bed.StandardKernel, bed.AMD64)
+})
 
-func TestLongServerKilled(t *testing.T) {
-	t.Parallel()
-	installAcrossKill(t, debian)
+// smallHardware is the small cloudlet with drivers for USB and AHCI too.
+func smallHardware(t *testing.T) string {
+	t.Helper()
+	image, err := madeHardware()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
 }
 
 // TestLongCardByUUID: the file says nothing of the second card, and the machine's UUID
@@ -66,38 +71,8 @@ func bootDebianDisk(t *testing.T, firmware bed.Firmware, format string) {
 	expect(ctx, t, m, `stick login: `)
 }
 
-// TestLongPersistent keeps the partition of a USB stick.
-func TestLongPersistent(t *testing.T) {
-	t.Parallel()
-	keepPersistent(t, smallHardware, bed.USB)
-}
-
-func TestLongSecureBoot(t *testing.T) {
-	t.Parallel()
-	bootSigned(t, debian, byShim, byOwnKey)
-}
-
-// TestLongFormats boots the formats of disk that TestFormats does not.
-func TestLongFormats(t *testing.T) {
-	t.Parallel()
-	bootFormats(t, []formatCase{
-		{"raw", nil, bed.Disk{Bus: bed.AHCI}, bed.BIOS, ""},
-		{"raw", nil, bed.Disk{Bus: bed.USB}, bed.UEFI, ""},
-		{"vmdk-sparse", nil, bed.Disk{Format: "vmdk", Bus: bed.AHCI}, bed.UEFI, ""},
-		{"vdi", nil, bed.Disk{Format: "vdi"}, bed.BIOS, ""},
-		{"vhd", nil, bed.Disk{Format: "vpc", Bus: bed.AHCI}, bed.BIOS, ""},
-		{"vhd-fixed", nil, bed.Disk{Format: "vpc", Bus: bed.SCSI}, bed.UEFI, ""},
-		{"qcow2", nil, bed.Disk{Format: "qcow2", Bus: bed.USB}, bed.BIOS, ""},
-		{"qcow2", []string{"--compress", "zstd"}, bed.Disk{Format: "qcow2"}, bed.BIOS, ""},
-		{"vhdx", nil, bed.Disk{Format: "vhdx", Bus: bed.SCSI}, bed.BIOS, ""},
-		{"ova", nil, bed.Disk{Format: "vmdk", Bus: bed.SCSI, Snapshot: true}, bed.BIOS, "*.vmdk"},
-		{"gce", nil, bed.Disk{Bus: bed.SCSI}, bed.BIOS, "disk.raw"},
-		{"ec2", nil, bed.Disk{Bus: bed.NVMe}, bed.UEFI, ""},
-	})
-}
-
 // TestLongKernel starts a kernel directly, which finds its root on a raw disk
-// as TestXenFiles's does, with the command line of the format kernel.
+// as TestLongXenFiles's does, with the command line of the format kernel.
 func TestLongKernel(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithTimeout(t.Context(), smallPatience)
@@ -125,7 +100,12 @@ func TestLongISO(t *testing.T) {
 	ownKey := func(ctx context.Context, t *testing.T) string {
 		return liveImage(small, "--secure-boot-key", plainKey(ctx, t), "--secure-boot-cert", ownerCert)(ctx, t)
 	}
+	smallHardware := smallHardware(t)
 	bootISOs(t, []isoCase{
+		{"CD/UEFI", liveImage(small), 0, bed.Spec{MAC: "52:54:00:00:06:02", Firmware: bed.UEFI}, bed.Disk{CD: true, Bus: bed.SCSI}},
+		{"Stick/BIOS", liveImage(small), 0, bed.Spec{MAC: "52:54:00:00:06:03", Firmware: bed.BIOS}, bed.Disk{ReadOnly: true, Bus: bed.SCSI}},
+		// A longer stick that may be written to.
+		{"Stick/SecureBoot", liveImage(smallHardware, "--secure-boot"), 1 << 30, bed.Spec{MAC: "52:54:00:00:06:04", Firmware: bed.UEFI, SecureBoot: true}, bed.Disk{Bus: bed.USB}},
 		{"CD/SecureBoot", liveImage(smallHardware, "--secure-boot"), 0, bed.Spec{MAC: "52:54:00:00:06:05", Firmware: bed.UEFI, SecureBoot: true}, bed.Disk{CD: true}},
 		{"Stick/USB/BIOS", liveImage(smallHardware), 0, bed.Spec{MAC: "52:54:00:00:06:03", Firmware: bed.BIOS}, bed.Disk{ReadOnly: true, Bus: bed.USB}},
 		{"Stick/USB/UEFI", liveImage(smallHardware), 1 << 30, bed.Spec{MAC: "52:54:00:00:06:04", Firmware: bed.UEFI}, bed.Disk{Bus: bed.USB}},

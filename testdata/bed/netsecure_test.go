@@ -6,6 +6,9 @@ import (
 	"cloudlets/testdata/bed"
 )
 
+// lockedDown is what a kernel says that was started by Secure Boot.
+const lockedDown = `Kernel is locked down from EFI Secure Boot`
+
 // signedFile is the file of a machine whose firmware insists on signatures.
 func signedFile(hostname string) object {
 	return object{

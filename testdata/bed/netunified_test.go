@@ -1,3 +1,5 @@
+//go:build long
+
 package bed_test
 
 import (
@@ -24,10 +26,10 @@ func ownedFile(hostname string) object {
 	return file
 }
 
-// TestSecureBootOwnKeyServer installs a machine whose firmware knows the owner's key
+// TestLongSecureBootOwnKeyServer installs a machine whose firmware knows the owner's key
 // alone: by UEFI HTTP Boot, which fetches one signed program. It restarts by itself,
 // is let go by the network, and starts its disk by the same key with its own words.
-func TestSecureBootOwnKeyServer(t *testing.T) {
+func TestLongSecureBootOwnKeyServer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, map[string]string{"small": small}, asServer)
 	r.configure(r.withOwnKey())

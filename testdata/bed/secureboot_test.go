@@ -1,3 +1,5 @@
+//go:build long
+
 package bed_test
 
 import (
@@ -19,9 +21,6 @@ const (
 	ownerCert = "/usr/share/ovmf/PkKek-1-snakeoil.pem"
 )
 
-// lockedDown is what a kernel says that was started by Secure Boot.
-const lockedDown = `Kernel is locked down from EFI Secure Boot`
-
 // signer is whose signatures a machine's firmware insists on.
 type signer struct {
 	name, mac, vars string
@@ -37,23 +36,18 @@ var (
 	}, `Error loading .*Access [Dd]enied|Security [Vv]iolation`}
 )
 
-// TestSecureBoot boots a disk on a machine whose firmware insists on Microsoft's
-// signatures: as it was made to its login prompt, and not at all with one bit of
-// its kernel changed. TestLongSecureBoot does so with the owner's key too;
-// TestSecureBootOwnKeyServer boots a disk by it.
-func TestSecureBoot(t *testing.T) {
+// TestLongSecureBoot boots disks on machines whose firmware insists on signatures, of
+// Microsoft's or of the owner's: as they were made to the login prompt, and not at all
+// with one bit of the kernel changed.
+func TestLongSecureBoot(t *testing.T) {
 	t.Parallel()
-	bootSigned(t, small, byShim)
-}
-
-func bootSigned(t *testing.T, image string, signers ...signer) {
-	for _, c := range signers {
+	for _, c := range []signer{byShim, byOwnKey} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			ctx, stop := context.WithTimeout(t.Context(), patience)
 			t.Cleanup(stop)
 			file := filepath.Join(t.TempDir(), "disk.raw")
-			args := append([]string{"disk", image, "--out", file, "--config", `{"args": {"role": "a signed disk"}}`,
+			args := append([]string{"disk", debian, "--out", file, "--config", `{"args": {"role": "a signed disk"}}`,
 				"--env", "hostname=stick", "--env", "mac=" + c.mac}, c.flags(ctx, t)...)
 			if made, err := exec.CommandContext(ctx, binary, args...).CombinedOutput(); err != nil {
 				t.Fatalf("make a disk: %v: %s", err, made)

@@ -1,3 +1,5 @@
+//go:build long
+
 package bed_test
 
 import (
@@ -129,10 +131,10 @@ func (f *fleet) claimedFrom() int {
 	}
 }
 
-// TestThreeServers: a machine is installed by three servers that share a store.
+// TestLongThreeServers: a machine is installed by three servers that share a store.
 // The one that gave it its plan is killed, and with it a member of etcd. The
 // others go on, and all of them know the whole story.
-func TestThreeServers(t *testing.T) {
+func TestLongThreeServers(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, small)
 	for _, d := range f.daemons {

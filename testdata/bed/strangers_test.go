@@ -13,10 +13,12 @@ import (
 )
 
 // TestStrangerIsInspected switches on a machine that no file describes. It is inspected, and its disk
-// stays as it is; it waits, is approved, and installs without being touched.
+// stays as it is; it waits, is approved, and installs without being touched. Its addresses
+// come from dnsmasq, beside which the server is a proxy.
 func TestStrangerIsInspected(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, map[string]string{"small": small}, asServer)
+	r := newRig(t, map[string]string{"small": small}, asProxy)
+	r.dnsmasq()
 	r.configure(object{"strangers": object{"image": "small"}})
 	const mac = "52:54:00:00:00:41"
 	disk := r.newDisk("node41")
@@ -48,7 +50,7 @@ func TestStrangerIsInspected(t *testing.T) {
 	r.installed(mac, 1)
 }
 
-func digestOf(t *testing.T, name string) (sum [sha256.Size]byte) {
+func digestOf(t testing.TB, name string) (sum [sha256.Size]byte) {
 	t.Helper()
 	f, err := os.Open(name)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"cloudlets/testdata/needs"
@@ -40,15 +39,10 @@ const (
 // in a namespace.
 func Read(ctx context.Context, t testing.TB, root string, stage Stage, platform string, prefix ...string) (Told, error) {
 	t.Helper()
-	_, self, _, _ := runtime.Caller(0)
-	here := filepath.Dir(self)
-	modules := needs.Made(t, filepath.Join(here, "../../bin/cloud-init/usr/lib/python3/dist-packages"), "bin/cloud-init")
-	modules, err := filepath.Abs(modules)
-	if err != nil {
-		return Told{}, err
-	}
+	module := needs.Module(t)
+	modules := needs.Made(t, filepath.Join(module, "bin/cloud-init/usr/lib/python3/dist-packages"), "bin/cloud-init")
 	// -S leaves out the modules that this computer has.
-	args := append(prefix, needs.Tool(t, "python3", "python3"), "-S", filepath.Join(here, "read.py"), root, string(stage))
+	args := append(prefix, needs.Tool(t, "python3", "python3"), "-S", filepath.Join(module, "testdata/cloudinit/read.py"), root, string(stage))
 	if platform != "" {
 		args = append(args, platform)
 	}

@@ -5,12 +5,13 @@ package etcd
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -41,13 +42,15 @@ const patience = 2 * time.Minute
 // Program is the file of the etcd server, which a target of the Makefile unpacks.
 func Program(t testing.TB) string {
 	t.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	return needs.Made(t, filepath.Join(filepath.Dir(here), "../../bin/etcd/usr/bin/etcd"), "bin/etcd")
+	return needs.Made(t, filepath.Join(needs.Module(t), "bin/etcd/usr/bin/etcd"), "bin/etcd")
 }
+
+// The ports of each member. No connection goes out from one below 32768.
+const clientPort, peerPort = "12379", "12380"
 
 // Host is where a member runs.
 type Host struct {
-	Addr string // that it listens on
+	Addr string // that it listens on, and no other member
 	// Enter is a command that starts the member there, such as one that enters a
 	// network namespace; nil if it runs beside the test.
 	Enter []string
@@ -56,7 +59,11 @@ type Host struct {
 // Start starts a cluster of n members on loopback, and returns when it answers.
 func Start(t testing.TB, n int) *Cluster {
 	t.Helper()
-	c := StartOn(t, slices.Repeat([]Host{{Addr: "127.0.0.1"}}, n)...)
+	hosts := make([]Host, n)
+	for i := range hosts {
+		hosts[i].Addr = loopback()
+	}
+	c := StartOn(t, hosts...)
 	c.WaitReady()
 	return c
 }
@@ -68,12 +75,12 @@ func StartOn(t testing.TB, hosts ...Host) *Cluster {
 	token := filepath.Base(t.TempDir())
 	var all, peers []string
 	for i, host := range hosts {
-		peers = append(peers, "http://"+freePort(t, host.Addr))
+		peers = append(peers, "http://"+net.JoinHostPort(host.Addr, peerPort))
 		all = append(all, fmt.Sprintf("m%d=%s", i, peers[i]))
 	}
 	for i, host := range hosts {
 		dir := t.TempDir()
-		m := &member{client: "http://" + freePort(t, host.Addr)}
+		m := &member{client: "http://" + net.JoinHostPort(host.Addr, clientPort)}
 		c.members = append(c.members, m)
 		m.args = append(slices.Clone(host.Enter), c.program,
 			"--name", fmt.Sprint("m", i), "--data-dir", filepath.Join(dir, "data"), "--log-level", "error",
@@ -94,17 +101,10 @@ func StartOn(t testing.TB, hosts ...Host) *Cluster {
 	return c
 }
 
-// freePort is an address with a port that is free now. In another namespace any
-// port is.
-func freePort(t testing.TB, addr string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return net.JoinHostPort(addr, port)
+// loopback is an address of loopback that nothing else uses. Connections go out from
+// 127.0.0.1, so on another address no port is taken by one.
+func loopback() string {
+	return netip.AddrFrom4([4]byte{127, byte(1 + rand.IntN(254)), byte(rand.IntN(256)), byte(1 + rand.IntN(254))}).String()
 }
 
 // Endpoints are the URLs of the members for clients.

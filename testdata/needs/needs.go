@@ -59,6 +59,25 @@ func Made(t testing.TB, pattern, target string) string {
 	return found[0]
 }
 
+// Module is the path of the folder with go.mod, in or above the one that a test runs in.
+// The compiler may leave the paths of source files out of a program (-trimpath), so
+// [runtime.Caller] does not tell.
+func Module(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatalf("find the folder with go.mod: %v", err)
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Stat(filepath.Join(at, "go.mod")); err == nil {
+			return at
+		}
+		if at == filepath.Dir(at) {
+			t.Fatalf("no folder from %s up has go.mod: run the test in the module's source", dir)
+		}
+	}
+}
+
 func missing(t testing.TB, short bool, sentence string) {
 	t.Helper()
 	if short {

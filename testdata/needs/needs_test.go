@@ -21,6 +21,8 @@ func (e *ended) Skip(args ...any) { e.end("skipped", args) }
 
 func (e *ended) Fatal(args ...any) { e.end("failed", args) }
 
+func (e *ended) Fatalf(format string, args ...any) { e.Fatal(fmt.Sprintf(format, args...)) }
+
 func (e *ended) end(how string, args []any) {
 	e.how = how + ": " + fmt.Sprint(args...)
 	runtime.Goexit()
@@ -36,6 +38,21 @@ func end(part func(testing.TB)) string {
 	}()
 	<-done
 	return e.how
+}
+
+// TestModule: a folder below the module's finds it, and one outside has none.
+func TestModule(t *testing.T) {
+	want, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := Module(t); got != want {
+		t.Errorf("the module is at %s, want %s", got, want)
+	}
+	t.Chdir(t.TempDir())
+	if how := end(func(t testing.TB) { Module(t) }); !strings.Contains(how, "go.mod") {
+		t.Errorf("outside of a module the test ended with %q, which does not name go.mod", how)
+	}
 }
 
 // TestMissing: what is missing fails a test, and skips a short one.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
@@ -31,8 +30,7 @@ const patience = time.Minute
 // "127.0.0.1:PORT". It asks for a password if login is set.
 func Start(t testing.TB, login bool) string {
 	t.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	program := needs.Made(t, filepath.Join(filepath.Dir(here), "../../bin/docker-registry/usr/bin/docker-registry"), "bin/docker-registry")
+	program := needs.Made(t, filepath.Join(needs.Module(t), "bin/docker-registry/usr/bin/docker-registry"), "bin/docker-registry")
 	dir, addr := t.TempDir(), freeAddr(t)
 	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}}\nhttp: {addr: %s}\n", dir, addr)
 	if login {

@@ -4,7 +4,7 @@
 import { byID, element, setText } from "./dom.js";
 import { count } from "./format.js";
 import { Pager } from "./pager.js";
-import { Row } from "./row.js";
+import { Row, labelText } from "./row.js";
 import { showNetworks } from "./networks.js";
 import { showServers } from "./servers.js";
 import { showImages, showProblems } from "./site.js";
@@ -16,6 +16,7 @@ const sort = byID("sort");
 const pager = new Pager(connect);
 const typingPause = 200; // milliseconds
 let list = ""; // the stage or group that is shown; "" is all machines
+let label; // the kind and the value of the label whose machines are shown; undefined is all
 let open = ""; // the machine whose trace is open
 let stream;
 
@@ -50,7 +51,7 @@ function showPage(page) {
   }
   rows.get(open)?.open();
   showCounts(page.counts);
-  pager.show(page.machines.length, page.next, search.value.trim() ? undefined : filters[list][1](page.counts));
+  pager.show(page.machines.length, page.next, search.value.trim() || label ? undefined : filters[list][1](page.counts));
   if (pager.passOver(page)) return;
   table.hidden = rows.size === 0;
   byID("none").hidden = page.counts.all === 0 || rows.size > 0;
@@ -59,7 +60,7 @@ function showPage(page) {
 function rowOf(mac) {
   let row = rows.get(mac);
   if (!row) {
-    row = new Row(mac, openTrace);
+    row = new Row(mac, openTrace, choose);
     rows.set(mac, row);
   }
   return row;
@@ -99,6 +100,19 @@ function openTrace(mac) {
   connect();
 }
 
+// choose shows only the machines that have a label, in addition to what else is chosen; no
+// kind shows all again.
+function choose(kind, value) {
+  label = kind ? { kind, value } : undefined;
+  const button = byID("chosen");
+  button.hidden = !label;
+  if (label) {
+    setText(button, `${kind}: ${labelText(kind, value)} ×`);
+    button.setAttribute("aria-label", `Show the machines of the ${kind} ${value} no more alone`);
+  }
+  pager.first();
+}
+
 function showLink(state, text) {
   byID("link").dataset.state = state;
   setText(byID("link"), text);
@@ -110,6 +124,7 @@ function showLink(state, text) {
 function connect() {
   stream?.close();
   const query = { stage: list, sort: sort.value, search: search.value.trim(), after: pager.after, trace: open };
+  if (label) query[label.kind] = label.value;
   const own = new EventSource("/api/v1/live?" + new URLSearchParams(Object.entries(query).filter(([, value]) => value)));
   stream = own;
   const on = (name, show) => own.addEventListener(name, (message) => show(JSON.parse(message.data)));
@@ -136,6 +151,7 @@ function addFilters() {
     list = button.value;
     pager.first();
   });
+  byID("chosen").addEventListener("click", () => choose());
   let typed;
   search.addEventListener("input", () => {
     clearTimeout(typed);

@@ -7,10 +7,20 @@ import { Trace } from "./trace.js";
 
 const actions = { install: "install", local: "own disk", discover: "let go", inspect: "inspection", kernel: "kernel as it is" };
 
+// labelsOf lists what a machine has in common with others, each with its kind.
+function labelsOf(machine) {
+  const of = (kind, values) => (values ?? []).map((value) => [kind, value]);
+  return [...of("group", machine.group ? [machine.group] : []), ...of("profile", machine.profiles), ...of("tag", machine.tags)];
+}
+
+// labelText is a label in few characters: a group is called as its file.
+export const labelText = (kind, value) => kind === "group" ? value.replace(/^machines\/|\.json$/g, "") : value;
+
 export class Row {
-  constructor(mac, opened) {
+  constructor(mac, opened, chosen) {
     this.mac = mac;
     this.opened = opened; // called with the MAC, or with "" when the trace is closed
+    this.chosen = chosen; // called with the kind and the value of a label
     this.build();
   }
 
@@ -18,6 +28,7 @@ export class Row {
     const id = "trace-" + this.mac.replaceAll(":", "-");
     this.name = element("button", { type: "button", class: "name", "aria-expanded": "false", "aria-controls": id });
     this.sub = element("span", { class: "sub mono" });
+    this.labels = element("span", { class: "labels" });
     this.image = element("td", { "data-label": "Image" });
     this.steps = stepLine();
     this.stage = element("span", { class: "stage" });
@@ -38,7 +49,7 @@ export class Row {
     this.panel = element("td", { colspan: "5" });
     this.panelRow = element("tr", { class: "panel", id, hidden: "" }, this.panel);
     const row = element("tr", { class: "machine" },
-      element("th", { scope: "row" }, this.name, this.sub), this.image,
+      element("th", { scope: "row" }, this.name, this.sub, this.labels), this.image,
       element("td", { "data-label": "Stage" }, this.steps, element("span", { class: "line" }, this.stage, this.since)),
       element("td", { "data-label": "Progress" }, this.bar, this.numbers),
       element("td", { "data-label": "Next boot" }, this.action, this.reason));
@@ -48,6 +59,8 @@ export class Row {
 
   // clicked opens or closes the trace, unless the click ended a text selection.
   clicked(click) {
+    const label = click.target.closest(".label");
+    if (label) return this.chosen(label.dataset.kind, label.value);
     if (click.target !== this.name && String(getSelection()) !== "") return;
     this.opened(this.trace ? "" : this.mac);
   }
@@ -57,6 +70,7 @@ export class Row {
     this.node.dataset.stage = machine.stage;
     setText(this.name, machine.hostname || machine.mac);
     setText(this.sub, [machine.hostname ? machine.mac : "", machine.address].filter(Boolean).join("  "));
+    this.showLabels(machine);
     setText(this.image, machine.image || "—");
     showSteps(this.steps, machine);
     setText(this.stage, stageText(machine));
@@ -71,6 +85,17 @@ export class Row {
     this.showPlan(machine.plan);
     this.tick(Date.now());
     this.trace?.showFacts(machine.facts ?? {});
+  }
+
+  // showLabels shows the machine's group, profiles and tags. They stay as they are while
+  // they are the same, so that none loses the focus.
+  showLabels(machine) {
+    const labels = labelsOf(machine);
+    const key = JSON.stringify(labels);
+    if (key === this.labelKey) return;
+    this.labelKey = key;
+    this.labels.replaceChildren(...labels.map(([kind, value]) =>
+      element("button", { type: "button", class: "label", "data-kind": kind, value, title: `Show only machines of the ${kind} ${value}` }, labelText(kind, value))));
   }
 
   // showPlan shows what the machine's installer will do once a person has confirmed it.

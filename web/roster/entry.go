@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/naming"
 )
 
 // entry is a machine in the roster. It is never changed, but replaced.
@@ -16,6 +17,7 @@ type entry struct {
 	has      string   // the image on its disk
 	profiles []string // see [provision.Spec.Profiles]
 	tags     []string
+	group    string // see [provision.Spec.Group]
 	cards    []provision.MAC
 	seen     time.Time // when its latest event was
 	text     string    // what a search looks into, in lower case
@@ -77,15 +79,15 @@ func (e *entry) index(before *entry) {
 
 // alike says whether whatever selects one of two entries selects the other, too.
 func (e *entry) alike(other *entry) bool {
-	return e.names == other.names && e.has == other.has && slices.Equal(e.profiles, other.profiles) && slices.Equal(e.tags, other.tags)
+	return e.names == other.names && e.has == other.has && e.group == other.group && slices.Equal(e.profiles, other.profiles) && slices.Equal(e.tags, other.tags)
 }
 
 func newEntry(spec *provision.Spec, state provision.State, outdated bool) *entry {
-	var hostname string
+	var hostname, group string
 	var profiles, tags []string
 	cards := []provision.MAC{state.MAC}
 	if spec != nil {
-		hostname, profiles, tags, cards = spec.Hostname, spec.Profiles, spec.Tags, append(cards, spec.Cards...)
+		hostname, group, profiles, tags, cards = spec.Hostname, spec.Group, spec.Profiles, spec.Tags, append(cards, spec.Cards...)
 	}
 	has := ""
 	if state.Has != nil {
@@ -93,7 +95,7 @@ func newEntry(spec *provision.Spec, state provision.State, outdated bool) *entry
 	}
 	installing := state.Installing()
 	return &entry{
-		mac: state.MAC, names: NamesOf(spec, state), has: has, profiles: profiles, tags: tags, cards: cards, seen: state.Seen,
+		mac: state.MAC, names: NamesOf(spec, state), has: has, profiles: profiles, tags: tags, group: group, cards: cards, seen: state.Seen,
 		place: place{
 			key: sortKey(hostname, state.MAC), stage: state.Stage, installing: installing, stranger: spec == nil,
 			outdated: outdated, quiet: state.Quiet != nil,
@@ -133,21 +135,5 @@ func sortKey(hostname string, mac provision.MAC) string {
 	if hostname == "" {
 		return "\xff" + string(mac)
 	}
-	var key strings.Builder
-	for rest := strings.ToLower(hostname); rest != ""; {
-		other := strings.TrimLeft(rest, "0123456789")
-		if digits := rest[:len(rest)-len(other)]; digits != "" {
-			value := strings.TrimLeft(digits, "0")
-			key.WriteByte('0')
-			key.WriteByte(byte(min(len(value), 0xff))) // a longer number is a larger one
-			key.WriteString(value)
-		}
-		end := strings.IndexAny(other, "0123456789")
-		if end < 0 {
-			end = len(other)
-		}
-		key.WriteString(other[:end])
-		rest = other[end:]
-	}
-	return key.String() + "\x00" + string(mac)
+	return naming.SortKey(hostname) + "\x00" + string(mac)
 }

@@ -158,12 +158,13 @@ func (s *sorted) walk(after string, descending bool, visit func(item) bool) {
 
 // filter selects machines of a list. What is "" selects all.
 type filter struct {
-	search, profile, tag, image string
-	names                       *NameSet
+	search, profile, tag, group, image string
+	names                              *NameSet
 }
 
 func (f *filter) selects(e *entry) bool {
 	return strings.Contains(e.text, f.search) &&
+		(f.group == "" || e.group == f.group) &&
 		(f.profile == "" || slices.Contains(e.profiles, f.profile)) &&
 		(f.tag == "" || slices.Contains(e.tags, f.tag)) &&
 		(f.image == "" || f.image == e.names.Image || f.image == e.has) &&

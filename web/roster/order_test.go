@@ -135,6 +135,7 @@ func TestProfileImageAndNamesSelect(t *testing.T) {
 		write(fmt.Sprintf("machines/%s.json", macOf(i)), fmt.Sprintf(`{"extends": %q, "hostname": "node%d.example.org"}`, profile, i))
 	}
 	write(fmt.Sprintf("machines/%s.json", macOf(4)), fmt.Sprintf(`{"macs": ["%s"]}`, macOf(9)))
+	write("machines/rack.json", fmt.Sprintf(`{"extends": "db", "image": null, "machines": {"1": %q, "2": %q}}`, macOf(5), macOf(6)))
 	s.Reload()
 	event(t, tr, 7, provision.KindDHCP, provision.StageStranger)
 	// It has alpine, and shall have debian.
@@ -148,7 +149,10 @@ func TestProfileImageAndNamesSelect(t *testing.T) {
 		want  []int
 	}{
 		{roster.Query{Profile: "web"}, []int{0, 1}},
-		{roster.Query{Profile: "base"}, []int{0, 1, 2, 3}},
+		{roster.Query{Profile: "base"}, []int{0, 1, 2, 3, 5, 6}},
+		{roster.Query{Profile: "db"}, []int{2, 5, 6}},
+		{roster.Query{Group: "machines/rack.json"}, []int{5, 6}},
+		{roster.Query{Group: "machines/rack.json", Profile: "web"}, nil},
 		{roster.Query{Profile: "we"}, nil},
 		{roster.Query{Search: "WEB"}, []int{0, 1}},
 		{roster.Query{Image: "debian"}, []int{0, 1, 3}},

@@ -43,6 +43,8 @@ type Query struct {
 	Profile, Image string
 	// Tag selects those that have it.
 	Tag string
+	// Group selects those that this file of the site describes, "machines/rack3.json".
+	Group string
 	// Names selects those that are called so, see [NameSet]. They may have ranges, such as
 	// "node[1-20]". Nil selects all.
 	Names []string
@@ -71,7 +73,7 @@ type cut struct {
 func (r *Roster) cut(q Query) (cut, error) {
 	c := cut{
 		list: q.List, order: cmp.Or(q.Order, ByName), descending: q.Descending, limit: q.Limit,
-		filter: filter{search: strings.ToLower(strings.TrimSpace(q.Search)), profile: q.Profile, tag: q.Tag, image: q.Image},
+		filter: filter{search: strings.ToLower(strings.TrimSpace(q.Search)), profile: q.Profile, tag: q.Tag, group: q.Group, image: q.Image},
 	}
 	if r.lists[q.List] == nil {
 		return c, fmt.Errorf("no list of machines is called %.40q; give a stage, such as stage=installed, or one of %q", q.List, Lists()[:3])

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"cloudlets/provision/cloudinit"
 	"cloudlets/provision/site"
 )
 
@@ -32,7 +33,7 @@ func InterfaceAddr(n site.Network) (netip.Prefix, error) {
 	for _, a := range addrs {
 		prefix, err := netip.ParsePrefix(a.String())
 		switch {
-		case err != nil || prefix.Addr().Is6() != n.IsIPv6() || prefix.Addr().IsLinkLocalUnicast() && n.IsIPv6():
+		case err != nil || prefix.Addr() == cloudinit.MetadataAddr || prefix.Addr().Is6() != n.IsIPv6() || prefix.Addr().IsLinkLocalUnicast() && n.IsIPv6():
 			continue
 		case n.Subnet.IsValid() && n.Subnet.Contains(prefix.Addr()):
 			return prefix, nil

@@ -12,6 +12,7 @@ import (
 	"cloudlets/dhcp"
 	"cloudlets/dhcp/ifwatch"
 	v4 "cloudlets/dhcp/v4"
+	"cloudlets/provision/cloudinit"
 	"cloudlets/provision/site"
 )
 
@@ -172,6 +173,9 @@ func dhcpMode(n site.Network) dhcp.Mode {
 
 func dhcpNetwork(n site.Network) dhcp.Network {
 	own := dhcp.Network{Name: n.Title(), Subnet: n.Subnet, Mode: dhcpMode(n)}
+	if n.Metadata {
+		own.Services = []netip.Addr{cloudinit.MetadataAddr}
+	}
 	if own.Mode != dhcp.Pool {
 		return own
 	}

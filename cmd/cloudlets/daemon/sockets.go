@@ -37,7 +37,7 @@ func newServer(name string, l net.Listener, s *http.Server) *server {
 func (d *Daemon) listen(ctx context.Context) ([]task, error) {
 	var tasks []task
 	var opened []io.Closer
-	for _, open := range []func(context.Context) (*server, error){d.listenSolicitations, d.listenDHCP, d.listenDHCPv6, d.listenTFTP, d.listenHTTP, d.listenHTTPS, d.listenAPI, d.listenPage} {
+	for _, open := range []func(context.Context) (*server, error){d.listenSolicitations, d.listenDHCP, d.listenDHCPv6, d.listenTFTP, d.listenHTTP, d.listenHTTPS, d.listenMetadata, d.listenAPI, d.listenPage} {
 		s, err := open(ctx)
 		if err != nil {
 			errs := []error{err}

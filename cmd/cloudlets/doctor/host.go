@@ -113,7 +113,19 @@ func checkPorts(ctx context.Context, server Server) []Finding {
 			list = append(list, foundPort("TCP "+at, "HTTPS boot", running, tryListen(ctx, "tcp4", at, "")))
 		}
 	}
+	if daemon.HasMetadata(s) {
+		list = append(list, foundPort("TCP "+daemon.MetadataListen, "metadata", running, tryMetadata(ctx)))
+	}
 	return list
+}
+
+// tryMetadata opens the metadata service's port as serve does, and closes it.
+func tryMetadata(ctx context.Context) error {
+	l, err := daemon.OpenMetadata(ctx)
+	if err != nil {
+		return &portTaken{err, ownerOf("tcp4", daemon.MetadataListen)}
+	}
+	return l.Close()
 }
 
 // addresses are where the server listens by a setting such as ":80". Interfaces that

@@ -38,7 +38,7 @@ func changedLines(diff string) []string {
 }
 
 func TestChangeOfOwnerIsOneLine(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind vcs.Kind) {
+	eachKindAtLength(t, func(t *testing.T, kind vcs.Kind) {
 		dir := repository(t, kind)
 		must(t, os.Chown(filepath.Join(dir, "etc/shadow"), 3, 42))
 		got := strings.Join(changedLines(run(t, kind, dir, "diff")), "\n")
@@ -78,7 +78,7 @@ func branches(t *testing.T, kind vcs.Kind, dir string, ours, theirs func()) {
 }
 
 func TestOwnersOfTwoFilesMerge(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind vcs.Kind) {
+	eachKindAtLength(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		// The changed lines are adjacent, so a merge as text would conflict.
 		plant(t, dir, map[string]string{"a": "", "b": "", "c": "", "gone/": ""})
@@ -140,7 +140,7 @@ func TestConflictIsResolved(t *testing.T) {
 }
 
 func TestCheckoutMakesAndRemoves(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind vcs.Kind) {
+	eachKindAtLength(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		plant(t, dir, map[string]string{"bin/a": "same", "bin/b": "same", "etc/passwd": "x", "untracked": ""})
 		must(t, os.Remove(filepath.Join(dir, "untracked")))

@@ -91,6 +91,19 @@ func eachKind(t *testing.T, test func(t *testing.T, kind vcs.Kind)) {
 	}
 }
 
+// eachKindAtLength runs a test with git, and with Mercurial too if tests may take long: it
+// starts a Python interpreter each time. It is for what differs little between the two.
+func eachKindAtLength(t *testing.T, test func(t *testing.T, kind vcs.Kind)) {
+	t.Helper()
+	if atLength {
+		eachKind(t, test)
+		return
+	}
+	t.Parallel()
+	needTool(t, vcs.Git)
+	test(t, vcs.Git)
+}
+
 // needTool checks what the tests of a tool need.
 func needTool(t testing.TB, kind vcs.Kind) {
 	t.Helper()

@@ -17,8 +17,11 @@ import (
 // TestRandomTreesSurvive commits random trees one after another, and switches
 // between the revisions.
 func TestRandomTreesSurvive(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind vcs.Kind) {
-		rounds := map[vcs.Kind]int{vcs.Git: 8, vcs.Hg: 1}[kind]
+	eachKindAtLength(t, func(t *testing.T, kind vcs.Kind) {
+		rounds := 3
+		if atLength {
+			rounds = map[vcs.Kind]int{vcs.Git: 8, vcs.Hg: 1}[kind]
+		}
 		dir := newImage(t)
 		run(t, kind, dir, "init", "-q")
 		var trees []map[string]string

@@ -34,7 +34,7 @@ func open(t testing.TB, path, revision string) *vcs.Revision {
 }
 
 func TestUnknownRevision(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind vcs.Kind) {
+	eachKindAtLength(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		plant(t, dir, map[string]string{"a": ""})
 		run(t, kind, dir, "init")
@@ -57,7 +57,7 @@ func TestUnknownRevision(t *testing.T) {
 }
 
 func TestRevisionsDiffer(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind vcs.Kind) {
+	eachKindAtLength(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		plant(t, dir, map[string]string{"a": "first"})
 		run(t, kind, dir, "init")
@@ -94,7 +94,7 @@ func TestRevisionsDiffer(t *testing.T) {
 }
 
 func TestBareRepositoryAndWorktree(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind vcs.Kind) {
+	eachKindAtLength(t, func(t *testing.T, kind vcs.Kind) {
 		dir := everything(t)
 		run(t, kind, dir, "init")
 		commit(t, kind, dir)
@@ -121,7 +121,7 @@ func TestBareRepositoryAndWorktree(t *testing.T) {
 }
 
 func TestManyFilesAreReadAtOnce(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind vcs.Kind) {
+	eachKindAtLength(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		files := map[string]string{"large": strings.Repeat("0123456789abcdef", 1<<18)}
 		for i := range 20 {

@@ -1,0 +1,32 @@
+package web
+
+import (
+	"context"
+	"net/http"
+)
+
+// Names are words that people give to verbs, each list sorted: what shells complete. There
+// are at most [MaxNames] of each.
+type Names struct {
+	Profiles []string `json:"profiles"`
+	Images   []string `json:"images"`
+	Tags     []string `json:"tags"`
+}
+
+// MaxNames bounds each list of [Names].
+const MaxNames = 1000
+
+func (s *Server) names(*http.Request) (any, error) {
+	first := func(names []string) []string {
+		if names == nil {
+			return []string{}
+		}
+		return names[:min(len(names), MaxNames)]
+	}
+	return Names{first(s.Site.Profiles()), first(s.Site.Images()), first(s.Site.Tags())}, nil
+}
+
+// Names returns the names of profiles, images and tags of the daemon's site.
+func (c *Client) Names(ctx context.Context) (names Names, err error) {
+	return names, c.do(ctx, http.MethodGet, "names", nil, &names)
+}
