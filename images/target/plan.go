@@ -83,7 +83,7 @@ func NewPlan(im Image, o Options) (Plan, error) {
 		Timeout: o.Timeout, Shim: o.SecureBoot.Shim && o.SecureBoot.Signer == nil, Grow: o.Grow, Persistent: o.Persistent, Keep: o.keep(), Slots: o.Slots,
 	}
 	if o.Slots {
-		p.ESPSize, p.Reserve = 0, false // the kernels are in the slots
+		p.ESPSize, p.Reserve = slotsESP, false // the kernels are in the slots
 	}
 	if p.Arch == "" {
 		p.Arch = disk.Arch(im.Kernels[0].Arch)
@@ -106,6 +106,10 @@ func NewPlan(im Image, o Options) (Plan, error) {
 	p.Entries = im.Menu(o)
 	return p, nil
 }
+
+// slotsESP is room in bytes for the boot loaders alone. A disk gives it more, as FAT32
+// has a smallest size.
+const slotsESP = 32 << 20
 
 // Menu returns the entries of the boot menu of an image's disk, the newest
 // kernel first.

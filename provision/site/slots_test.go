@@ -1,0 +1,29 @@
+package site_test
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestSlots(t *testing.T) {
+	s := open(t, folder(t, map[string]string{
+		"machines/" + mac1 + ".json": `{"image": "web", "slots": 2, "persistent": "20GB"}`,
+		"machines/" + mac2 + ".json": `{"image": "web"}`,
+	}))
+	if got := spec(t, s, mac1); got.Slots != 2 || got.Persistent != 20e9 || !got.Keeps() {
+		t.Errorf("the machine is %+v", got)
+	}
+	if got := spec(t, s, mac2); got.Keeps() {
+		t.Errorf("the machine is %+v", got)
+	}
+	for file, want := range map[string]string{
+		`{"image": "web", "slots": 3}`:                                                "room for 1 system or for 2, not 3",
+		`{"image": "web", "slots": 2, "filesystem": "xfs"}`:                           `:1:27: with two slots`,
+		`{"image": "web", "slots": 2, "secureBoot": "owner"}`:                         `take "slots" out`,
+		`{"image": "web", "persistent": "1GB", "secureBoot": "owner", "https": true}`: `take "persistent" out`,
+	} {
+		if p := problems(open(t, folder(t, map[string]string{"machines/" + mac1 + ".json": file}))); !strings.Contains(p, want) {
+			t.Errorf("%s: the problems are %q, want %q", file, p, want)
+		}
+	}
+}
