@@ -222,7 +222,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		return promise{}, err
 	}
 	plan := newPlan(session, spec, kit, wanted, made.Blob, state.Wipe)
-	plan.Confirm = spec.Confirm || state.Confirm
+	plan.Confirm, plan.Rollback = spec.Confirm || state.Confirm, state.Rollback
 	plan.Card, plan.Servers = request.MAC, c.servers(ctx, spec)
 	return promise{plan, system, note, state.ArmedAt}, nil
 }

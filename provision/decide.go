@@ -111,6 +111,21 @@ func CheckDisk(spec *Spec, state State) error {
 		state.MAC, ErrDiskNotEmpty, cmp.Or(state.Has.Disk, "the disk"), state.Has.Image, state.Has.Time.Format("2006-01-02 15:04:05"), state.MAC)
 }
 
+// ErrNoOtherSlot says that a machine cannot be rolled back.
+var ErrNoOtherSlot = errors.New("there is no system to go back to")
+
+// CheckRollback returns an [ErrNoOtherSlot] unless the machine has a second system, as far
+// as this site's installs put it there.
+func CheckRollback(spec *Spec, state State) error {
+	switch {
+	case spec.Slots != 2:
+		return fmt.Errorf("roll %s back: %w: its file does not say \"slots\": 2", state.MAC, ErrNoOtherSlot)
+	case state.Kept == nil:
+		return fmt.Errorf("roll %s back: %w: no update was written beside the system that it has", state.MAC, ErrNoOtherSlot)
+	}
+	return nil
+}
+
 // ErrNotInstallable says that an install cannot be armed, since the machine has
 // no file or its file names no image. The error that wraps it says what to write
 // into which file.

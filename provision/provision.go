@@ -247,6 +247,9 @@ type Event struct {
 	// Wipe comes with KindArmed, and says that the install may overwrite a disk that
 	// is not empty.
 	Wipe bool `json:"wipe,omitempty"`
+	// Rollback comes with KindArmed and KindDone: the system in the other slot is to be
+	// started again, and nothing is written but that.
+	Rollback bool `json:"rollback,omitempty"`
 	// Confirm comes with KindArmed and KindClaim, and says that the install waits for a
 	// person before it writes.
 	Confirm bool `json:"confirm,omitempty"`
@@ -313,6 +316,9 @@ type State struct {
 	// empty.
 	Pin  *Pin `json:"pin,omitempty"`
 	Wipe bool `json:"wipe,omitempty"`
+	// Rollback says that what is armed is no install: the system in the other slot is put
+	// on trial.
+	Rollback bool `json:"rollback,omitempty"`
 	// InstallID is the ID of the last install that ended well, see [System]. It stays when
 	// it is not known any more what the machine has: what was told to the system on its
 	// disk by that ID is still good.

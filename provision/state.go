@@ -71,7 +71,7 @@ func stageOf(e Event) Stage {
 func foldKind(s State, e Event) State {
 	switch e.Kind {
 	case KindArmed:
-		s.Armed, s.ArmedBy, s.ArmedAt, s.Pin, s.Wipe = true, e.By, e.Time, e.Pin, e.Wipe
+		s.Armed, s.ArmedBy, s.ArmedAt, s.Pin, s.Wipe, s.Rollback = true, e.By, e.Time, e.Pin, e.Wipe, e.Rollback
 		s.Confirm, s.Confirmed, s.ConfirmedBy = e.Confirm, "", ""
 		s.Cancelled, s.Restored = false, false
 	case KindDisarmed:
@@ -113,10 +113,7 @@ func foldKind(s State, e Event) State {
 		if s.Stage != StageInstalled || s.InstalledAt.Before(s.Since) { // an agent may report the same end twice
 			s.Installs++
 			s.InstalledAt = e.Time
-			if !e.Beside {
-				s.Has = nil
-			}
-			s.Kept, s.Has = s.Has, s.written(e)
+			s = s.completed(e)
 			s.Writing, s.Proposal, s.Report = nil, nil, e.Report.clone()
 			if s.Has != nil {
 				s.InstallID = s.Has.ID
@@ -136,6 +133,19 @@ func (s State) written(done Event) *System {
 	has := *s.Writing
 	has.Time, has.Disk, has.Slot = done.Time, s.Facts["disk"], done.Slot
 	return &has
+}
+
+// completed is the state when an install has ended well, or a roll-back.
+func (s State) completed(done Event) State {
+	switch {
+	case done.Rollback:
+		s.Has, s.Kept = s.Kept, s.Has
+	case done.Beside:
+		s.Has, s.Kept = s.written(done), s.Has
+	default:
+		s.Has, s.Kept = s.written(done), nil
+	}
+	return s
 }
 
 // overwritten is the state when an install begins to write: what was on the disk is lost,
@@ -169,7 +179,7 @@ func (s State) runs(e Event) State {
 }
 
 func disarmed(s State) State {
-	s.Armed, s.ArmedBy, s.ArmedAt, s.Pin, s.Wipe = false, "", State{}.ArmedAt, nil, false
+	s.Armed, s.ArmedBy, s.ArmedAt, s.Pin, s.Wipe, s.Rollback = false, "", State{}.ArmedAt, nil, false, false
 	s.Confirm, s.Confirmed, s.ConfirmedBy = false, "", ""
 	return s
 }

@@ -56,7 +56,7 @@ func statusOf(err error) int {
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		return refused.status
 	}
-	if errors.Is(err, provision.ErrNotInstallable) || errors.Is(err, provision.ErrDiskNotEmpty) || errors.Is(err, provision.ErrNotBootable) || errors.Is(err, provision.ErrBootTaken) {
+	if errors.Is(err, provision.ErrNotInstallable) || errors.Is(err, provision.ErrDiskNotEmpty) || errors.Is(err, provision.ErrNoOtherSlot) || errors.Is(err, provision.ErrNotBootable) || errors.Is(err, provision.ErrBootTaken) {
 		return http.StatusConflict
 	}
 	return http.StatusInternalServerError

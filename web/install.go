@@ -21,6 +21,8 @@ type Order struct {
 	By string `json:"by"`
 	// Wipe allows the install that is armed to overwrite a disk that is not empty.
 	Wipe bool `json:"wipe,omitempty"`
+	// Rollback arms no install: the system in the machine's other slot is put on trial.
+	Rollback bool `json:"rollback,omitempty"`
 	// Confirm makes the install that is armed wait before it writes, until a person has
 	// confirmed what it will do.
 	Confirm bool `json:"confirm,omitempty"`
@@ -45,7 +47,7 @@ func (s *Server) install(r *http.Request) (any, error) {
 		return nil, err
 	}
 	spec := s.spec(mac)
-	if err := s.Tracker.Arm(r.Context(), mac, spec, track.Order{By: order.By, Wipe: order.Wipe, Confirm: order.Confirm, Pack: s.packNow(r.Context(), spec)}); err != nil {
+	if err := s.Tracker.Arm(r.Context(), mac, spec, track.Order{By: order.By, Wipe: order.Wipe, Rollback: order.Rollback, Confirm: order.Confirm, Pack: s.packNow(r.Context(), spec)}); err != nil {
 		return nil, err
 	}
 	return s.detail(mac), nil

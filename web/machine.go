@@ -20,9 +20,11 @@ type Machine struct {
 	Group string `json:"group,omitempty"`
 	// Profiles are those that its file extends, and those that they extend.
 	Profiles []string `json:"profiles,omitempty"`
-	// Image is what the machine shall have, and Has what it has.
+	// Image is what the machine shall have, Has what it has, and Kept what the other slot
+	// of its disk has.
 	Image string  `json:"image,omitempty"`
 	Has   *System `json:"has,omitempty"`
+	Kept  *System `json:"kept,omitempty"`
 	// Outdated says in which ways the two differ.
 	Outdated []string `json:"outdated,omitempty"`
 	// Running is what its system told when it came up.
@@ -79,6 +81,8 @@ type System struct {
 	// Pack is the digest of the image's content, "sha256:…".
 	Pack string `json:"pack,omitempty"`
 	Disk string `json:"disk,omitempty"`
+	// Slot is the disk's slot that has the system, "a" or "b"; "" on a disk without.
+	Slot string `json:"slot,omitempty"`
 	// Tells says that the system says by itself when it runs.
 	Tells bool      `json:"tells,omitempty"`
 	Time  time.Time `json:"time,omitzero"`
@@ -88,7 +92,7 @@ func newSystem(s *provision.System) *System {
 	if s == nil {
 		return nil
 	}
-	return &System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: s.Pack, Disk: s.Disk, Tells: s.Tells, Time: s.Time}
+	return &System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: s.Pack, Disk: s.Disk, Slot: s.Slot, Tells: s.Tells, Time: s.Time}
 }
 
 // Next is what a machine's next boot does, and why.
@@ -121,7 +125,7 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 	row := Machine{
 		MAC: state.MAC, Described: spec != nil,
 		Hostname: names.Hostname, Image: names.Image, Address: names.Address,
-		Has: newSystem(state.Has), Outdated: s.Roster.Outdated(state.MAC), Running: state.Running, Quiet: state.Quiet,
+		Has: newSystem(state.Has), Kept: newSystem(state.Kept), Outdated: s.Roster.Outdated(state.MAC), Running: state.Running, Quiet: state.Quiet,
 		Stage: state.Stage, Step: step(state), Since: state.Since, Seen: state.Seen, Asked: state.Asked,
 		Installing: state.Installing(), Progress: newProgress(state),
 		Armed: state.Armed, ArmedBy: state.ArmedBy, ArmedAt: state.ArmedAt,

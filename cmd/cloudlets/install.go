@@ -54,21 +54,28 @@ failed, became quiet or was called off, or at the end of --timeout.`,
 type orderFlags struct {
 	cancel, dryRun, wipe, confirm, power, wait, asJSON bool
 	timeout                                            time.Duration
+	// rollback says that no install is ordered, but to go back to the other slot.
+	rollback bool
 }
 
 func (o *orderFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.cancel, "cancel", false, "disarm the machine, and stop an install that is running")
 	cmd.Flags().BoolVar(&o.wipe, "wipe", false, "let this install overwrite a disk that is not empty: all that is on it is lost")
 	cmd.Flags().BoolVar(&o.confirm, "confirm", false, "have this install wait before it writes, until you have seen its plan and said so with cloudlets confirm")
+	o.commonFlags(cmd)
+	cmd.MarkFlagsMutuallyExclusive("cancel", "wipe")
+	cmd.MarkFlagsMutuallyExclusive("cancel", "confirm")
+	cmd.MarkFlagsMutuallyExclusive("cancel", "power")
+	cmd.MarkFlagsMutuallyExclusive("cancel", "wait")
+}
+
+// commonFlags are those of a roll-back, too.
+func (o *orderFlags) commonFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	cmd.Flags().BoolVar(&o.power, "power", false, "have the machine boot from the network now: it is switched on, or off and on again")
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until the installs have ended")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "with --wait: wait no longer than this, such as 45m; 0 is no bound")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON: an object for one machine, a list for several")
-	cmd.MarkFlagsMutuallyExclusive("cancel", "wipe")
-	cmd.MarkFlagsMutuallyExclusive("cancel", "confirm")
-	cmd.MarkFlagsMutuallyExclusive("cancel", "power")
-	cmd.MarkFlagsMutuallyExclusive("cancel", "wait")
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "wait")
 	cmd.MarkFlagsMutuallyExclusive("json", "wait")
 }
@@ -88,7 +95,7 @@ func (o *orderFlags) run(cmd *cobra.Command, c *web.Client, names []string) erro
 		list = append(list, m)
 		machines = append(machines, &waited{name: name, since: m.ArmedAt})
 		if !o.asJSON {
-			printOrder(shown(cmd), m, o.cancel, o.dryRun, o.wipe, o.power)
+			o.print(shown(cmd), m)
 		}
 	}
 	switch {
@@ -121,11 +128,31 @@ func (o *orderFlags) give(cmd *cobra.Command, c *web.Client, name string) (web.D
 	case o.cancel:
 		return c.Cancel(cmd.Context(), name, caller())
 	}
-	m, err := c.Install(cmd.Context(), name, web.Order{By: caller(), Wipe: o.wipe, Confirm: o.confirm})
+	m, err := c.Install(cmd.Context(), name, web.Order{By: caller(), Wipe: o.wipe, Rollback: o.rollback, Confirm: o.confirm})
 	if err == nil && o.power {
 		err = bootInstaller(cmd.Context(), c, m)
 	}
 	return m, err
+}
+
+// print says what was ordered of a machine.
+func (o *orderFlags) print(w io.Writer, m web.Detail) {
+	if o.rollback {
+		printRollback(w, m, o.dryRun)
+		return
+	}
+	printOrder(w, m, o.cancel, o.dryRun, o.wipe, o.power)
+}
+
+func printRollback(w io.Writer, m web.Detail, dryRun bool) {
+	switch {
+	case m.Kept == nil:
+		fmt.Fprintf(w, "%s would not go back: no update was written beside the system that it has\n", m.MAC)
+	case dryRun:
+		fmt.Fprintf(w, "%s would go back to %s in slot %s\n", m.MAC, m.Kept.Image, strings.ToUpper(m.Kept.Slot))
+	default:
+		fmt.Fprintf(w, "%s is armed: its next network boot goes back to %s in slot %s\n", m.MAC, m.Kept.Image, strings.ToUpper(m.Kept.Slot))
+	}
 }
 
 func printOrder(w io.Writer, m web.Detail, cancel, dryRun, wipe, switchedOn bool) {
@@ -171,6 +198,9 @@ func describeHints(spec *web.Spec, wipe bool) string {
 	}
 	if wipe {
 		return text + ", whatever is on it"
+	}
+	if spec.Slots == 2 || spec.Persistent > 0 {
+		return text + ", if that is empty or has an earlier install, of which it keeps what is persistent"
 	}
 	return text + ", if that is empty"
 }

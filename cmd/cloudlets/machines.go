@@ -264,7 +264,10 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 		row("quiet since", clock(m.Quiet.Since)+": "+m.Quiet.Cause)
 	}
 	if m.Has != nil {
-		row("has", fmt.Sprintf("%s (%.19s), installed at %s", m.Has.Image, dash(m.Has.Pack), clock(m.Has.Time)))
+		row("has", describeSystem(m.Has))
+	}
+	if m.Kept != nil {
+		row("other slot", describeSystem(m.Kept))
 	}
 	if m.Running != nil {
 		row("running since", fmt.Sprintf("%s, %.0f s after its kernel started", clock(m.Running.Time), m.Running.Boot.Seconds()))

@@ -24,6 +24,9 @@ const newRoot = "/newroot"
 // root fails, it reboots instead, since the disk is complete by now and the
 // machine disarmed.
 func handOver(plan wire.Plan, result Result, console *console) error {
+	if result.Rollback {
+		return process1.Reboot()
+	}
 	err := checkKernel(plan)
 	switch {
 	case err != nil: // reboot below

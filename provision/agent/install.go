@@ -77,6 +77,8 @@ type Result struct {
 	// command line.
 	Kernel target.Entry
 	Stats  pack.Stats
+	// Rollback says that nothing was installed, and the system before is on trial.
+	Rollback bool
 	// Beside says that the disk has the system before, too, and the new one is on trial.
 	Beside bool
 	// Report says what was done, and how long it took.
@@ -95,6 +97,9 @@ func Install(ctx context.Context, job Job) (Result, error) {
 		return Result{}, fmt.Errorf("%w (nothing was written)", err)
 	}
 	defer i.device.Close()
+	if i.plan.Rollback {
+		return i.rollback(ctx)
+	}
 	if err := i.gather(ctx); err != nil {
 		return Result{}, fmt.Errorf("fetch what it takes: %w (nothing was written)", err)
 	}

@@ -145,7 +145,11 @@ func (r *reporter) done(result Result) error {
 		Facts: map[string]string{"disk": result.Disk.String()}, Reason: result.Report.String(), Report: &result.Report,
 		Beside: result.Beside, Slot: result.Report.Slot,
 	}
-	if result.Beside {
+	switch {
+	case result.Rollback:
+		event.Rollback, event.Report, event.Reason = true, nil, ""
+		event.Text = "the system in slot " + strings.ToUpper(result.Report.Slot) + " of the disk " + result.Disk.Name + " is on trial: the machine goes back to it"
+	case result.Beside:
 		event.Text = "slot " + strings.ToUpper(result.Report.Slot) + " of the disk " + result.Disk.Name + " is complete and verified, and on trial"
 	}
 	r.console.event(event)

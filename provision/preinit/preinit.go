@@ -62,10 +62,11 @@ func ParseParams(cmdline string) (Params, error) {
 func Main(version string, args []string) {
 	undo, err := process1.MountMissing()
 	console := process1.Consoles()
+	onTrial := false
 	if err == nil {
-		err = run(context.Background(), console, args, undo)
+		onTrial, err = run(context.Background(), console, args, undo)
 	}
-	if onTrial() {
+	if onTrial {
 		fmt.Fprintf(console, "\ncloudlets %s: the system does not start: %v\n\ncloudlets: it is on trial, so the machine starts again in ten seconds\n", version, err)
 		time.Sleep(10 * time.Second)
 		err = process1.Reboot()
@@ -79,36 +80,26 @@ func Main(version string, args []string) {
 	}
 }
 
-// onTrial says whether the system is on trial.
-func onTrial() bool {
+// run returns only with an error, and says whether the system is on trial.
+func run(ctx context.Context, console io.Writer, args []string, undo func()) (onTrial bool, err error) {
 	cmdline, err := process1.Cmdline()
 	if err != nil {
-		return false
-	}
-	params, err := ParseParams(cmdline + " " + os.Getenv(process1.WordsVariable))
-	return err == nil && params.Trial
-}
-
-// run returns only with an error.
-func run(ctx context.Context, console io.Writer, args []string, undo func()) error {
-	cmdline, err := process1.Cmdline()
-	if err != nil {
-		return err
+		return false, err
 	}
 	params, err := ParseParams(cmdline + " " + os.Getenv(process1.WordsVariable))
 	if err != nil {
-		return err
+		return params.Trial, err
 	}
 	s := starter{root: "/", console: console}
 	if err := s.watch(params); err != nil {
-		return err
+		return params.Trial, err
 	}
 	if err := s.prepare(ctx, params); err != nil {
-		return err
+		return params.Trial, err
 	}
 	undo()
 	err = errors.Join(os.Unsetenv(process1.WordsVariable), unix.Exec(params.Init, append([]string{params.Init}, args...), os.Environ()))
-	return fmt.Errorf("start %s: %w", params.Init, err)
+	return params.Trial, fmt.Errorf("start %s: %w", params.Init, err)
 }
 
 // starter prepares the disk of the root filesystem, and says on the console

@@ -333,12 +333,18 @@ func (t *Tracker) Arm(ctx context.Context, mac provision.MAC, spec *provision.Sp
 		MAC: mac, Kind: provision.KindArmed, By: o.By, Text: "install of " + spec.Image + " armed",
 		Pin: &provision.Pin{Order: spec.Order(), Pack: o.Pack}, Wipe: o.Wipe, Confirm: o.Confirm || spec.Confirm,
 	}
-	if o.Wipe {
+	switch {
+	case o.Rollback:
+		e.Text, e.Rollback, e.Pin = "roll-back armed", true, nil
+	case o.Wipe:
 		e.Text += ", whatever is on the disk"
 	}
 	return t.RecordWith(ctx, e, func(state provision.State) error {
 		if err := state.CheckNotOrdered(); err != nil || o.Wipe {
 			return err
+		}
+		if o.Rollback {
+			return provision.CheckRollback(spec, state)
 		}
 		return provision.CheckDisk(spec, state)
 	}, nil)
@@ -349,6 +355,8 @@ type Order struct {
 	By string // the person or program that asks
 	// Wipe allows this one install to overwrite a disk that is not empty.
 	Wipe bool
+	// Rollback arms no install: the system in the machine's other slot is put on trial.
+	Rollback bool
 	// Confirm makes this one install wait before it writes, until a person has confirmed
 	// what it will do. The machine's file may say so for all.
 	Confirm bool

@@ -23,6 +23,9 @@ type Plan struct {
 	// Wipe allows the install to overwrite a disk that is not empty: a person said so
 	// who armed this very install.
 	Wipe bool `json:"wipe"`
+	// Rollback says that nothing is installed: the system in the disk's other slot is put
+	// on trial.
+	Rollback bool `json:"rollback,omitempty"`
 	// Confirm says that the install waits before its first write, until a person has
 	// confirmed what it will do.
 	Confirm bool `json:"confirm,omitempty"`

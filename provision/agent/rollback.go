@@ -1,0 +1,60 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images/disk"
+	"cloudlets/images/disk/slots"
+	"cloudlets/provision"
+)
+
+// rollback puts the system in the other slot than the one that is started now on trial.
+// It writes nothing else.
+func (i *installer) rollback(ctx context.Context) (Result, error) {
+	result := Result{Disk: i.disk, Rollback: true}
+	if i.update == nil {
+		return result, fmt.Errorf("go back to the system before: the disk %s has no two slots for systems (nothing was written)", i.disk)
+	}
+	to := i.update.Started().Other()
+	l := i.layout.In(to)
+	if err := i.hasSystem(ctx, l); err != nil {
+		return result, fmt.Errorf("go back to the system in slot %s of %s: %w (nothing was written)", to, i.disk, err)
+	}
+	if err := i.permitted(ctx, "start slot "+to.String()+" of "+i.disk.Name); err != nil {
+		return result, err
+	}
+	state := slots.State{Good: to.Other(), Trial: to, Left: slots.Tries}
+	if err := slots.Write(i.device, l.ESP.Offset, l.Sector, state); err != nil {
+		return result, err
+	}
+	result.Report = provision.Report{Slot: string(to)}
+	return result, nil
+}
+
+// hasSystem returns an error if the layout's Root is not a whole system. An update that was
+// broken off has no boot menu.
+func (i *installer) hasSystem(ctx context.Context, l disk.Layout) error {
+	device, err := waitForPartition(ctx, i.disk.Name, l.Root.Number)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(i.Target, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(device, i.Target, i.plan.Target.Filesystem, unix.MS_RDONLY|unix.MS_NOATIME, ""); err != nil {
+		return fmt.Errorf("it has no system: mount %s: %w", device, err)
+	}
+	_, err = os.Lstat(filepath.Join(i.Target, disk.SlotMenuPath))
+	if failed := unmount(i.Target); failed != nil {
+		return failed
+	}
+	if err != nil {
+		return fmt.Errorf("it has no whole system: %w", err)
+	}
+	return nil
+}
