@@ -15,6 +15,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/slots"
 	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -222,7 +223,10 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		return promise{}, err
 	}
 	plan := newPlan(session, spec, kit, wanted, made.Blob, state.Wipe)
-	plan.Confirm, plan.Rollback = spec.Confirm || state.Confirm, state.Rollback
+	plan.Confirm = spec.Confirm || state.Confirm
+	if state.Rollback && state.Kept != nil {
+		plan.Rollback = slots.Name(state.Kept.Slot)
+	}
 	plan.Card, plan.Servers = request.MAC, c.servers(ctx, spec)
 	return promise{plan, system, note, state.ArmedAt}, nil
 }

@@ -97,7 +97,7 @@ func Install(ctx context.Context, job Job) (Result, error) {
 		return Result{}, fmt.Errorf("%w (nothing was written)", err)
 	}
 	defer i.device.Close()
-	if i.plan.Rollback {
+	if i.plan.Rollback != "" {
 		return i.rollback(ctx)
 	}
 	if err := i.gather(ctx); err != nil {

@@ -13,14 +13,17 @@ import (
 	"cloudlets/provision"
 )
 
-// rollback puts the system in the other slot than the one that is started now on trial.
-// It writes nothing else.
+// rollback puts the system in the plan's slot on trial, unless the machine starts that one
+// already. It writes nothing else.
 func (i *installer) rollback(ctx context.Context) (Result, error) {
 	result := Result{Disk: i.disk, Rollback: true}
 	if i.update == nil {
 		return result, fmt.Errorf("go back to the system before: the disk %s has no two slots for systems (nothing was written)", i.disk)
 	}
-	to := i.update.Started().Other()
+	to := i.plan.Rollback
+	if !to.Valid() {
+		return result, fmt.Errorf("go back to the system before: a disk has no slot %q (nothing was written)", string(to))
+	}
 	l := i.layout.In(to)
 	if err := i.hasSystem(ctx, l); err != nil {
 		return result, fmt.Errorf("go back to the system in slot %s of %s: %w (nothing was written)", to, i.disk, err)
@@ -29,6 +32,9 @@ func (i *installer) rollback(ctx context.Context) (Result, error) {
 		return result, err
 	}
 	state := slots.State{Good: to.Other(), Trial: to, Left: slots.Tries}
+	if i.update.Good == to {
+		state = slots.Accepted(to)
+	}
 	if err := slots.Write(i.device, l.ESP.Offset, l.Sector, state); err != nil {
 		return result, err
 	}

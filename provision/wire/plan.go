@@ -5,6 +5,7 @@ package wire
 import (
 	"encoding/json"
 
+	"cloudlets/images/disk/slots"
 	"cloudlets/images/target"
 	"cloudlets/provision"
 )
@@ -23,9 +24,9 @@ type Plan struct {
 	// Wipe allows the install to overwrite a disk that is not empty: a person said so
 	// who armed this very install.
 	Wipe bool `json:"wipe"`
-	// Rollback says that nothing is installed: the system in the disk's other slot is put
-	// on trial.
-	Rollback bool `json:"rollback,omitempty"`
+	// Rollback says that nothing is installed, and names the slot, "a" or "b", whose system
+	// is put on trial. It is "" for an install.
+	Rollback slots.Name `json:"rollback,omitempty"`
 	// Confirm says that the install waits before its first write, until a person has
 	// confirmed what it will do.
 	Confirm bool `json:"confirm,omitempty"`

@@ -70,22 +70,31 @@ func updates(t *testing.T, firmware bed.Firmware, mac string) {
 		t.Errorf("the report of the update is %+v", report)
 	}
 	asks("cat notes; mkdir -p /run/cloudlets; touch /run/cloudlets/running")
-	r.expect(m, `cloudlets: this system is accepted`)
+	next(`cloudlets: this system is accepted`)
 	enter(r, m, "reboot")
 	comesUp("second")
+
+	r.run("rollback", "node1")
+	enter(r, m, "reboot")
+	comesUp("first")
+	asks("cat notes; mkdir -p /run/cloudlets; touch /run/cloudlets/running")
+	next(`cloudlets: this system is accepted`)
+	if has := r.machine(mac).Has; has == nil || has.Slot != "a" {
+		t.Errorf("after the roll-back it has %+v", has)
+	}
 
 	version("third", "")
 	enter(r, m, "reboot")
 	comesUp("third")
 	next(`did not say that it runs`)
-	comesUp("second")
+	comesUp("first")
 
 	version("fourth", " cloudlets.init=/nowhere")
 	enter(r, m, "reboot")
 	for range 4 { // by hand-over, and three times by the boot loader
 		next(`it is on trial, so the machine starts again`)
 	}
-	comesUp("second")
+	comesUp("first")
 	asks("cat notes")
 	os.WriteFile("/tmp/console-"+mac, []byte(m.Console.Text()), 0o600)
 	if n := strings.Count(m.Console.Text(), "copying what the image has"); n != 1 {
