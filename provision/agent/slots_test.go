@@ -84,3 +84,30 @@ func TestUpdate(t *testing.T) {
 		tool(t, "e2fsprogs", "e2fsck", "-f", "-n", d.device+part)
 	}
 }
+
+// TestRollback puts the other slot on trial, and writes nothing else.
+func TestRollback(t *testing.T) {
+	b, d := slotsBed(t)
+	b.install(t)
+	if err := unmount(b.job.Target); err != nil {
+		t.Fatal(err)
+	}
+	b.job.Plan.Rollback = slots.B
+	b.wantFailure(t, "go back to the system in slot B", "nothing was written")
+	b.job.Plan.Rollback = ""
+	b.install(t)
+	if err := unmount(b.job.Target); err != nil {
+		t.Fatal(err)
+	}
+	_, layout := d.state(t)
+	b.job.Plan.Rollback = slots.A
+	result := b.install(t)
+	if now, after := d.state(t); now != slots.Accepted(slots.A) || after != layout || !result.Rollback || result.Report.Slot != "a" {
+		t.Errorf("after going back to the good slot the state is %+v, and the result %+v", now, result)
+	}
+	b.job.Plan.Rollback = slots.B
+	b.install(t)
+	if now, _ := d.state(t); now != slots.Accepted(slots.A).OnTrial() {
+		t.Errorf("after going back to slot B the state is %+v", now)
+	}
+}

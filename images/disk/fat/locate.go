@@ -35,7 +35,7 @@ func Locate(r io.ReaderAt, path string) (off, size int64, err error) {
 type volume struct {
 	geometry
 	r    io.ReaderAt
-	root uint32 // FAT32's first cluster of the root directory
+	root uint32 // FAT32's first cluster of the root directory; 0 with FAT16
 }
 
 func readVolume(r io.ReaderAt) (volume, error) {
@@ -44,13 +44,13 @@ func readVolume(r io.ReaderAt) (volume, error) {
 		return volume{}, err
 	}
 	le := binary.LittleEndian
-	v := volume{r: r, root: le.Uint32(b[44:])}
+	v := volume{r: r}
 	v.sector, v.reserved = int64(le.Uint16(b[11:])), int64(le.Uint16(b[14:]))
 	v.cluster = v.sector * int64(b[13])
 	v.sectors = max(int64(le.Uint16(b[19:])), int64(le.Uint32(b[32:])))
 	v.tableSize = int64(le.Uint16(b[22:]))
 	if v.fat32 = v.tableSize == 0; v.fat32 {
-		v.tableSize = int64(le.Uint32(b[36:]))
+		v.tableSize, v.root = int64(le.Uint32(b[36:])), le.Uint32(b[44:])
 	}
 	switch {
 	case le.Uint16(b[bootSignatureAt:]) != bootSignature, b[16] != tableCount, v.sector < 512, v.sector > 4096, v.sector%512 != 0, v.cluster == 0, v.tableSize == 0:

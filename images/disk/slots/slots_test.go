@@ -160,7 +160,6 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-
 func read(t *testing.T, file string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(file)
