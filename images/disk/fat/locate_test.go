@@ -11,7 +11,9 @@ import (
 // volumeBytes are those of a filesystem.
 type volumeBytes []byte
 
-func (m volumeBytes) ReadAt(p []byte, off int64) (int, error) { return bytes.NewReader(m).ReadAt(p, off) }
+func (m volumeBytes) ReadAt(p []byte, off int64) (int, error) {
+	return bytes.NewReader(m).ReadAt(p, off)
+}
 
 func (m volumeBytes) WriteAt(p []byte, off int64) (int, error) { return copy(m[off:], p), nil }
 
