@@ -15,7 +15,6 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/disk"
-	"cloudlets/images/disk/slots"
 	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -225,7 +224,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	plan := newPlan(session, spec, kit, wanted, made.Blob, state.Wipe)
 	plan.Confirm = spec.Confirm || state.Confirm
 	if state.Rollback && state.Kept != nil {
-		plan.Rollback = slots.Name(state.Kept.Slot)
+		plan.Rollback = state.Kept.Slot
 	}
 	plan.Card, plan.Servers = request.MAC, c.servers(ctx, spec)
 	return promise{plan, system, note, state.ArmedAt}, nil

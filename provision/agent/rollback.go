@@ -20,7 +20,7 @@ func (i *installer) rollback(ctx context.Context) (Result, error) {
 	if i.update == nil {
 		return result, fmt.Errorf("go back to the system before: the disk %s has no two slots for systems (nothing was written)", i.disk)
 	}
-	to := i.plan.Rollback
+	to := slots.Name(i.plan.Rollback)
 	if !to.Valid() {
 		return result, fmt.Errorf("go back to the system before: a disk has no slot %q (nothing was written)", string(to))
 	}

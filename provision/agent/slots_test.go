@@ -92,7 +92,7 @@ func TestRollback(t *testing.T) {
 	if err := unmount(b.job.Target); err != nil {
 		t.Fatal(err)
 	}
-	b.job.Plan.Rollback = slots.B
+	b.job.Plan.Rollback = "b"
 	b.wantFailure(t, "go back to the system in slot B", "nothing was written")
 	b.job.Plan.Rollback = ""
 	b.install(t)
@@ -100,12 +100,12 @@ func TestRollback(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, layout := d.state(t)
-	b.job.Plan.Rollback = slots.A
+	b.job.Plan.Rollback = "a"
 	result := b.install(t)
 	if now, after := d.state(t); now != slots.Accepted(slots.A) || after != layout || !result.Rollback || result.Report.Slot != "a" {
 		t.Errorf("after going back to the good slot the state is %+v, and the result %+v", now, result)
 	}
-	b.job.Plan.Rollback = slots.B
+	b.job.Plan.Rollback = "b"
 	b.install(t)
 	if now, _ := d.state(t); now != slots.Accepted(slots.A).OnTrial() {
 		t.Errorf("after going back to slot B the state is %+v", now)

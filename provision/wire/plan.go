@@ -5,7 +5,6 @@ package wire
 import (
 	"encoding/json"
 
-	"cloudlets/images/disk/slots"
 	"cloudlets/images/target"
 	"cloudlets/provision"
 )
@@ -26,7 +25,7 @@ type Plan struct {
 	Wipe bool `json:"wipe"`
 	// Rollback says that nothing is installed, and names the slot, "a" or "b", whose system
 	// is put on trial. It is "" for an install.
-	Rollback slots.Name `json:"rollback,omitempty"`
+	Rollback string `json:"rollback,omitempty"`
 	// Confirm says that the install waits before its first write, until a person has
 	// confirmed what it will do.
 	Confirm bool `json:"confirm,omitempty"`
