@@ -6,7 +6,7 @@
 // footer are skippable frames, which zstd ignores, so `zstd -dc pack | tar -x`
 // works.
 //
-//	frame 0     tar headers and small files, at most [FrameSize] bytes unpacked
+//	frame 0     tar headers and small files, about 64 KiB unpacked
 //	frame 1     1 MiB of a large file
 //	…
 //	skippable   the table of contents: JSON, compressed        see [TOC]
@@ -27,6 +27,12 @@ package pack
 // fetched again. So a frame is small compared to the memory, large compared to
 // the cost of a request, and long enough for zstd to find repetitions.
 const FrameSize = 1 << 20
+
+// sharedFrame is how many bytes, unpacked, small files share a frame. An update fetches a
+// frame where one of its files has changed. Of a Debian root with 1 % of its files changed,
+// those are 1.4 % of the pack, and were 9.6 % when files shared 1 MiB; the pack is 6 %
+// larger for that.
+const sharedFrame = 64 << 10
 
 // Limits for packs from untrusted places. A pack that exceeds them is refused,
 // so it cannot make us use the memory that it asks for.

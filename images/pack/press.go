@@ -100,8 +100,14 @@ func (p *press) Write(b []byte) (int, error) {
 	return total, nil
 }
 
-// begin announces a chunk, which is the next c.size bytes.
+// begin announces a chunk, which is the next c.size bytes. It begins a new frame where
+// the present one would get larger than small files share one.
 func (p *press) begin(c piece) error {
+	if p.now != nil && len(p.now.pieces) > 0 && len(p.now.raw)+int(c.size) > sharedFrame {
+		if err := p.cut(); err != nil {
+			return err
+		}
+	}
 	if err := p.need(int(c.size)); err != nil {
 		return err
 	}
