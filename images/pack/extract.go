@@ -121,6 +121,9 @@ type delivery struct {
 
 func newExtractor(src Ranger, toc *TOC, dir string, opt ExtractOptions) (*extractor, error) {
 	n := workersOr(opt.Workers)
+	if opt.Store != nil && opt.Workers == 0 {
+		n = maxWorkers // they wait for the disk
+	}
 	dec, err := newDecoder(n)
 	if err != nil {
 		return nil, err

@@ -144,3 +144,9 @@ func TestLongLayouts(t *testing.T) {
 		})
 	}
 }
+
+// TestLongUpdatesUEFI is [TestUpdates] by UEFI.
+func TestLongUpdatesUEFI(t *testing.T) {
+	t.Parallel()
+	updates(t, bed.UEFI, "52:54:00:00:08:02")
+}

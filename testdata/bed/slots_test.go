@@ -10,16 +10,11 @@ import (
 	"cloudlets/web"
 )
 
-// TestUpdateBIOS and TestUpdateUEFI update a machine that has two slots, beside the system
-// that it has, and keep its data.
-func TestUpdateBIOS(t *testing.T) {
+// TestUpdates updates a machine that has two slots, beside the system that it has, and
+// keeps its data.
+func TestUpdates(t *testing.T) {
 	t.Parallel()
 	updates(t, bed.BIOS, "52:54:00:00:08:01")
-}
-
-func TestUpdateUEFI(t *testing.T) {
-	t.Parallel()
-	updates(t, bed.UEFI, "52:54:00:00:08:02")
 }
 
 // updates installs a machine, and then versions that prove themselves, stay silent, and do
