@@ -15,6 +15,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/netconfig"
 	"cloudlets/provision/running"
+	"cloudlets/provision/trial"
 	"cloudlets/provision/wire"
 )
 
@@ -135,13 +136,16 @@ func withRunning(overlay images.Overlay, urls []string, tree images.Tree) (with 
 // warnOfRunning tells in the machine's trace why nobody will know whether its system
 // runs.
 func (c *Chain) warnOfRunning(ctx context.Context, spec *provision.Spec, tree images.Tree) {
+	_, err := running.Files(tree, nil)
 	if spec.Silent {
+		err = errors.New("its file says \"running\": false")
+	}
+	text := "the installed system will not say that it runs"
+	switch {
+	case err == nil || spec.Silent && spec.Slots != 2:
 		return
+	case spec.Slots == 2:
+		text = "warning: an update will fall back, unless something in the image makes the file " + trial.RunningFile + ": " + text
 	}
-	if _, err := running.Files(tree, nil); err != nil {
-		c.record(ctx, provision.Event{
-			MAC: spec.MAC, Kind: provision.KindLog,
-			Text: "the installed system will not say that it runs", Reason: err.Error(),
-		})
-	}
+	c.record(ctx, provision.Event{MAC: spec.MAC, Kind: provision.KindLog, Text: text, Reason: err.Error()})
 }

@@ -2,7 +2,10 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"slices"
 
 	"cloudlets/images/disk/fat"
@@ -118,6 +121,17 @@ func shimFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
 	}
 	files = append(files, fat.Bytes(grubMenu, []byte(m.grubConf())))
 	return append(files, m.forBIOS(a, true)...), nil
+}
+
+// HasShim says whether a disk with two slots starts by shim, as firmware with Secure Boot
+// wants it.
+func HasShim(r io.ReaderAt, l Layout) (bool, error) {
+	path := "EFI/BOOT/" + withoutSigned(efiNamesOf(l.Arch).grub)
+	_, _, err := fat.Locate(io.NewSectionReader(r, l.ESP.Offset, l.ESP.Size), path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // shimPrograms returns the programs with which shim starts GRUB, and where they are.

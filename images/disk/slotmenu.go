@@ -13,10 +13,6 @@ import (
 // SlotMenuPath is the file of a slot's root filesystem that has its boot menu.
 const SlotMenuPath = images.Dir + "/slot/menu.cfg"
 
-// trialWords make the kernel of a system on trial start the machine again after a
-// panic, seconds later.
-const trialWords = "cloudlets.trial panic=10"
-
 // chooseSlot is the part of GRUB's menu that decides which slot comes first, and counts
 // the tries of a system on trial. A try that cannot be counted is not made, as it might
 // be made for ever. A menu entry can read what is exported.
@@ -38,7 +34,7 @@ fi
 set words_a=""
 set words_b=""
 if [ "$first" != "$good" ]; then
-  if [ "$first" = a ]; then set words_a="` + trialWords + `"; else set words_b="` + trialWords + `"; fi
+  if [ "$first" = a ]; then set words_a="` + slots.TrialWords + `"; else set words_b="` + slots.TrialWords + `"; fi
 fi
 export disk words_a words_b
 if [ "$first" = a ]; then set parts="gpt3 gpt5"; else set parts="gpt5 gpt3"; fi
@@ -61,7 +57,9 @@ type SlotEntry struct {
 	ID, Title string
 	// Kernel and Initrd are paths from the root of the slot's filesystem. Initrd may be "".
 	Kernel, Initrd string
-	Cmdline        string
+	// Words are those of the command line for the kernel, and InitWords those after "--"
+	// for the first program, or "".
+	Words, InitWords string
 }
 
 // SlotMenu returns the file at [SlotMenuPath] for the layout's Root.
@@ -73,14 +71,18 @@ func (l Layout) SlotMenu(entries []SlotEntry) ([]byte, error) {
 				return nil, fmt.Errorf("make the boot menu of slot %s: %q has control characters", l.Slot, text)
 			}
 		}
-		if err := checkCmdline(e.Cmdline); err != nil {
+		if err := checkCmdline(strings.TrimSpace(e.Words + " " + e.InitWords)); err != nil {
 			return nil, fmt.Errorf("make the boot menu of slot %s: %s: %w", l.Slot, e.Title, err)
 		}
 		title := fmt.Sprintf("%s (slot %s)", e.Title, l.Slot)
 		part := fmt.Sprintf(`"($disk,gpt%d)"`, l.Root.Number)
 		fmt.Fprintf(&b, "menuentry %s --id %s {\n", grubQuote(title), grubQuote("slot-"+string(l.Slot)+"-"+e.ID))
 		fmt.Fprintf(&b, "  echo %s\n", grubQuote("Loading "+title+" ..."))
-		fmt.Fprintf(&b, "  linux %s%s %s $words_%s\n", part, grubQuote(e.Kernel), grubWords(e.Cmdline), string(l.Slot))
+		fmt.Fprintf(&b, "  linux %s%s %s $words_%s", part, grubQuote(e.Kernel), grubWords(e.Words), string(l.Slot))
+		if e.InitWords != "" {
+			b.WriteString(" -- " + grubWords(e.InitWords))
+		}
+		b.WriteString("\n")
 		if e.Initrd != "" {
 			fmt.Fprintf(&b, "  initrd %s%s\n", part, grubQuote(e.Initrd))
 		}

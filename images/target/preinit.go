@@ -9,6 +9,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/boot"
+	"cloudlets/images/disk/slots"
 )
 
 // Paths that a disk has in addition to the image's files, if its system must do
@@ -33,7 +34,7 @@ const (
 	PersistentWord = "cloudlets.persistent"
 	// TrialWord says that the system is on trial, on a disk with two slots. The boot
 	// loader adds it.
-	TrialWord = "cloudlets.trial"
+	TrialWord = slots.TrialWord
 	// TrialPatienceWord and TrialSettleWord begin words with a number of seconds: how
 	// long a system on trial may take to say that it runs, and how long it must go on
 	// after that.

@@ -86,14 +86,16 @@ func run(ctx context.Context, console io.Writer, args []string, undo func()) (on
 	if err != nil {
 		return false, err
 	}
-	params, err := ParseParams(cmdline + " " + os.Getenv(process1.WordsVariable))
+	params, err := ParseParams(boot.JoinWords(cmdline, os.Getenv(process1.WordsVariable)))
 	if err != nil {
 		return params.Trial, err
 	}
 	s := starter{root: "/", console: console}
-	if err := s.watch(params); err != nil {
+	hold, err := s.watch(params)
+	if err != nil {
 		return params.Trial, err
 	}
+	defer hold.Close() // starting the init closes it, too
 	if err := s.prepare(ctx, params); err != nil {
 		return params.Trial, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -26,9 +27,11 @@ const panicFile = "/proc/sys/kernel/panic"
 
 // watch starts a process that watches over the system, if that is on trial. The process
 // outlives this one, whose place the image's own init takes.
-func (s starter) watch(params Params) error {
+//
+// Hold must stay open while this process prepares the system.
+func (s starter) watch(params Params) (hold *os.File, err error) {
 	if !params.Trial {
-		return nil
+		return nil, nil
 	}
 	if wait, err := os.ReadFile(panicFile); err == nil && strings.TrimSpace(string(wait)) == "0" {
 		if err := os.WriteFile(panicFile, []byte("10"), 0); err != nil {
@@ -37,56 +40,75 @@ func (s starter) watch(params Params) error {
 	}
 	// Where /run is on the disk, the file may be there from an earlier start.
 	if err := os.Remove(trial.RunningFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("watch over the trial of this system: %w", err)
+		return nil, fmt.Errorf("watch over the trial of this system: %w", err)
+	}
+	d, err := slotOf("/")
+	if err != nil {
+		return nil, fmt.Errorf("watch over the trial of this system: %w", err)
 	}
 	out, err := os.OpenFile("/dev/console", os.O_WRONLY, 0)
 	if err != nil {
 		out = nil // it is silent then
 	}
 	defer out.Close()
-	process, err := os.StartProcess(target.PreinitPath, []string{WatchName, params.Patience.String(), params.Settle.String()}, &os.ProcAttr{
-		Dir: "/", Files: []*os.File{nil, out, out},
-	})
+	begun, end, err := os.Pipe()
 	if err != nil {
-		return fmt.Errorf("watch over the trial of this system: %w", err)
+		return nil, fmt.Errorf("watch over the trial of this system: %w", err)
 	}
-	return process.Release()
+	defer begun.Close()
+	// The other end is closed when the init is started in this program's place.
+	process, err := os.StartProcess(target.PreinitPath, watchArgs(d, params), &os.ProcAttr{Dir: "/", Files: []*os.File{begun, out, out}})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("watch over the trial of this system: %w", err), end.Close())
+	}
+	return end, process.Release()
 }
 
-// WatchMain is the process that [starter.watch] starts. Its arguments are how long it
-// waits.
+// watchArgs are the words by which the other process is told what to do. It cannot find
+// out by itself: what this one mounted for that is soon gone.
+func watchArgs(d trial.Disk, p Params) []string {
+	return []string{WatchName, d.File, fmt.Sprint(d.ESP), fmt.Sprint(d.Sector), string(d.Slot), p.Patience.String(), p.Settle.String()}
+}
+
+func parseWatchArgs(args []string) (d trial.Disk, patience, settle time.Duration, err error) {
+	if len(args) != 6 {
+		return d, 0, 0, fmt.Errorf("want a disk, two numbers, a slot and two times, have %q", args)
+	}
+	d.File, d.Slot = args[0], slots.Name(args[3])
+	var errs [4]error
+	d.ESP, errs[0] = strconv.ParseInt(args[1], 10, 64)
+	d.Sector, errs[1] = strconv.ParseInt(args[2], 10, 64)
+	patience, errs[2] = time.ParseDuration(args[4])
+	settle, errs[3] = time.ParseDuration(args[5])
+	return d, patience, settle, errors.Join(errs[:]...)
+}
+
+// WatchMain is the process that [starter.watch] starts.
 func WatchMain(args []string) {
 	say := func(format string, args ...any) { fmt.Printf("cloudlets: "+format+"\n", args...) }
-	runs, err := watchOver(args)
-	switch {
-	case err != nil:
+	d, patience, settle, err := parseWatchArgs(args)
+	if err != nil {
 		say("this system is on trial, and nobody watches over that: %v", err)
-	case runs:
+		return
+	}
+	begun := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // it ends when the init begins
+		close(begun)
+	}()
+	runs, err := trial.Watch(context.Background(), d, begun, trial.RunningFile, patience, settle)
+	switch {
+	case runs && err == nil:
 		say("this system is accepted: its trial has ended well")
+	case runs:
+		say("this system runs, and stays on trial: %v", err)
 	default:
-		say("this system did not say that it runs: the machine starts the one before again")
-		err = process1.Reboot()
-		say("%v", err)
+		if err != nil {
+			say("%v", err)
+		}
+		say("this system did not say that it runs: the machine starts again, with the one before")
+		say("%v", process1.Reboot())
 	}
-}
-
-func watchOver(args []string) (bool, error) {
-	if len(args) != 2 {
-		return false, fmt.Errorf("want two times, have %q", args)
-	}
-	patience, err := time.ParseDuration(args[0])
-	if err != nil {
-		return false, err
-	}
-	settle, err := time.ParseDuration(args[1])
-	if err != nil {
-		return false, err
-	}
-	d, err := slotOf("/")
-	if err != nil {
-		return false, err
-	}
-	return trial.Watch(context.Background(), d, trial.RunningFile, patience, settle)
 }
 
 // slotOf returns the disk and the slot that a directory is on.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -97,14 +98,31 @@ func WaitForEntropy() error {
 	}
 }
 
+// maxSync bounds how long a restart waits until everything is on the disks. One that does
+// not answer must not keep the machine.
+const maxSync = 30 * time.Second
+
+// syncBounded writes everything to the disks, as far as they take it in time.
+func syncBounded() {
+	done := make(chan struct{})
+	go func() {
+		unix.Sync()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(maxSync):
+	}
+}
+
 // Reboot restarts the machine by its firmware. It returns only with an error.
 func Reboot() error {
-	unix.Sync()
+	syncBounded()
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 }
 
 // PowerOff switches the machine off. It returns only with an error.
 func PowerOff() error {
-	unix.Sync()
+	syncBounded()
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }

@@ -110,19 +110,27 @@ func TestEachClient(t *testing.T) {
 			defer server.Close()
 			silent := httptest.NewServer(nil)
 			silent.Close()
-			runWith(t, test.client, test.program, silent.URL+"/running/m/t\n"+server.URL+"/running/m/t\n")
-			if n := calls.Load(); n != 2 {
-				t.Errorf("called %d times", n)
+			accepted := runWith(t, test.client, test.program, silent.URL+"/running/m/t\n"+server.URL+"/running/m/t\n")
+			if n := calls.Load(); n != 2 || !accepted {
+				t.Errorf("called %d times, accepted %t", n, accepted)
+			}
+			gone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, "another system is", http.StatusGone)
+			}))
+			defer gone.Close()
+			if runWith(t, test.client, test.program, gone.URL+"/running/m/t\n") {
+				t.Error("a system that is not the machine's any more was accepted")
 			}
 		})
 	}
 }
 
-// runWith runs the script where this client is the only one.
-func runWith(t *testing.T, client, program, urls string) {
+// runWith runs the script where this client is the only one. It returns whether the system
+// is accepted by that.
+func runWith(t *testing.T, client, program, urls string) bool {
 	t.Helper()
 	dir := t.TempDir()
-	for name, at := range map[string]string{client: program, "sleep": needs.Tool(t, "sleep", "coreutils"), "timeout": needs.Tool(t, "timeout", "coreutils")} {
+	for name, at := range map[string]string{client: program, "mkdir": needs.Tool(t, "mkdir", "coreutils"), "sleep": needs.Tool(t, "sleep", "coreutils"), "timeout": needs.Tool(t, "timeout", "coreutils")} {
 		if err := os.Symlink(at, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -138,6 +146,7 @@ func runWith(t *testing.T, client, program, urls string) {
 	text := string(files[0].Content)
 	text = strings.Replace(text, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PATH="+dir, 1)
 	text = strings.Replace(text, "urls=/etc/cloudlets/running", "urls="+list, 1)
+	text = strings.ReplaceAll(text, "/run/cloudlets", filepath.Join(dir, "run"))
 	script := filepath.Join(dir, "script")
 	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
@@ -147,4 +156,6 @@ func runWith(t *testing.T, client, program, urls string) {
 	if out, err := exec.CommandContext(ctx, "/bin/sh", script).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	_, err = os.Stat(filepath.Join(dir, "run/running"))
+	return err == nil
 }

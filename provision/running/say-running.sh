@@ -10,21 +10,21 @@ urls=/etc/cloudlets/running
 limit=
 if command -v timeout >/dev/null; then limit="timeout 30"; fi
 
-# call URL: succeeds if a server has answered, or says with status 410 that this system is
-# not the machine's any more.
+# call URL: succeeds if a server has taken note. The status is 3 if it has answered that this
+# system is not the machine's any more (410).
 call() {
 	if command -v curl >/dev/null; then
 		code=$($limit curl -s -o /dev/null -w '%{http_code}' "$1")
-		case $code in 2??|410) return 0 ;; *) return 1 ;; esac
+		case $code in 2??) return 0 ;; 410) return 3 ;; *) return 1 ;; esac
 	elif command -v wget >/dev/null; then
-		case $($limit wget -S -O /dev/null "$1" 2>&1) in *"HTTP/1.1 2"*|*"HTTP/1.1 410"*) return 0 ;; *) return 1 ;; esac
+		case $($limit wget -S -O /dev/null "$1" 2>&1) in *"HTTP/1.1 2"*) return 0 ;; *"HTTP/1.1 410"*) return 3 ;; *) return 1 ;; esac
 	elif command -v python3 >/dev/null; then
 		$limit python3 -c '
 import sys, urllib.error, urllib.request
 try:
     urllib.request.urlopen(sys.argv[1]).read()
 except urllib.error.HTTPError as e:
-    sys.exit(e.code != 410)' "$1"
+    sys.exit(3 if e.code == 410 else 1)' "$1"
 	elif command -v perl >/dev/null; then
 		URL=$1 $limit perl -MIO::Socket::INET -e '
 			$ENV{URL} =~ m{^http://([^/]+)(/.*)$} or exit 1;
@@ -32,7 +32,7 @@ except urllib.error.HTTPError as e:
 			my $s = IO::Socket::INET->new(PeerAddr => $host, PeerPort => "http(80)") or exit 1;
 			print $s "GET $path HTTP/1.0\r\nHost: $host\r\n\r\n";
 			my $line = <$s>;
-			exit($line =~ / (2..|410) / ? 0 : 1)'
+			exit($line =~ / 2.. / ? 0 : $line =~ / 410 / ? 3 : 1)'
 	else
 		URL=$1 $limit bash -c '
 			rest=${URL#http://}; host=${rest%%/*}; path=/${rest#*/}; port=80
@@ -46,7 +46,7 @@ except urllib.error.HTTPError as e:
 			exec 3<>"/dev/tcp/$name/$port" || exit 1
 			printf "GET %s HTTP/1.0\r\nHost: %s\r\n\r\n" "$path" "$host" >&3
 			read -r version code rest <&3
-			case $code in 2??|410) exit 0 ;; *) exit 1 ;; esac'
+			case $code in 2??) exit 0 ;; 410) exit 3 ;; *) exit 1 ;; esac'
 	fi
 }
 
@@ -54,11 +54,15 @@ pause=2
 while :; do
 	read -r uptime idle </proc/uptime
 	while read -r url; do
-		if call "$url?uptime=$uptime" 2>/dev/null; then
+		call "$url?uptime=$uptime" 2>/dev/null
+		case $? in
+		0)
 			# A system on trial is accepted by that.
 			mkdir -p /run/cloudlets && : >/run/cloudlets/running
 			exit 0
-		fi
+			;;
+		3) exit 0 ;;
+		esac
 	done <"$urls"
 	sleep "$pause"
 	[ "$pause" -ge 60 ] || pause=$((pause * 2))

@@ -8,9 +8,7 @@ package trial
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -27,6 +25,9 @@ const (
 	Patience = 10 * time.Minute
 	// Settle is how long it must go on after that.
 	Settle = time.Minute
+	// MaxPrepare is how long it may take before its init begins: a large persistent
+	// partition is checked then, and gets its first content.
+	MaxPrepare = 4 * time.Hour
 	// poll is how often RunningFile is looked for.
 	poll = time.Second
 )
@@ -43,10 +44,12 @@ type Disk struct {
 }
 
 // Watch waits until the system says that it runs, and then for settle, and accepts it. If
-// it does not say so within patience, Watch ends its trial, and returns false: the next
-// start is that of the system before. A system that is not on trial is left alone.
-func Watch(ctx context.Context, d Disk, running string, patience, settle time.Duration) (runs bool, err error) {
-	late := time.NewTimer(patience)
+// it does not say so within patience after its init has begun, Watch ends its trial, and
+// returns false, whatever the error: the machine is to be started again. Begun is closed
+// when the init begins; what comes before that may take as long as MaxPrepare. A system
+// that is not on trial is left alone.
+func Watch(ctx context.Context, d Disk, begun <-chan struct{}, running string, patience, settle time.Duration) (runs bool, err error) {
+	late := time.NewTimer(MaxPrepare)
 	defer late.Stop()
 	look := time.NewTicker(poll)
 	defer look.Stop()
@@ -54,11 +57,15 @@ func Watch(ctx context.Context, d Disk, running string, patience, settle time.Du
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
+		case <-begun:
+			begun = nil
+			late.Reset(patience)
+			continue
 		case <-late.C:
 			return false, d.fail(slots.Silent)
 		case <-look.C:
 		}
-		if _, err := os.Stat(running); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(running); err != nil {
 			continue
 		}
 		select {

@@ -85,6 +85,8 @@ func TestWatch(t *testing.T) {
 			d := newDisk(t, test.state)
 			running := filepath.Join(t.TempDir(), "running")
 			synctest.Test(t, func(t *testing.T) {
+				begun := make(chan struct{})
+				close(begun)
 				ctx, die := context.WithCancel(t.Context())
 				defer die()
 				if test.says > 0 {
@@ -97,7 +99,7 @@ func TestWatch(t *testing.T) {
 				if test.dies > 0 {
 					time.AfterFunc(test.dies, die)
 				}
-				runs, err := trial.Watch(ctx, d, running, trial.Patience, trial.Settle)
+				runs, err := trial.Watch(ctx, d, begun, running, trial.Patience, trial.Settle)
 				if runs != test.runs || (err != nil) != (test.dies > 0) {
 					t.Errorf("got %t, %v", runs, err)
 				}
@@ -107,4 +109,27 @@ func TestWatch(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLongPreparation does not count as the system's silence.
+func TestLongPreparation(t *testing.T) {
+	d := newDisk(t, slots.State{Good: slots.A, Trial: slots.B, Left: 2})
+	running := filepath.Join(t.TempDir(), "running")
+	synctest.Test(t, func(t *testing.T) {
+		begun := make(chan struct{})
+		time.AfterFunc(time.Hour, func() { close(begun) })
+		time.AfterFunc(time.Hour+time.Minute, func() {
+			if err := os.WriteFile(running, nil, 0o600); err != nil {
+				t.Error(err)
+			}
+		})
+		if runs, err := trial.Watch(t.Context(), d, begun, running, trial.Patience, trial.Settle); !runs || err != nil {
+			t.Errorf("got %t, %v", runs, err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // one that never gets to its init
+		if runs, err := trial.Watch(t.Context(), d, make(chan struct{}), running+"-not", trial.Patience, trial.Settle); runs || err != nil {
+			t.Errorf("got %t, %v", runs, err)
+		}
+	})
 }

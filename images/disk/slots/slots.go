@@ -45,6 +45,14 @@ func (n Name) Valid() bool { return n == A || n == B }
 // String returns "A" or "B".
 func (n Name) String() string { return strings.ToUpper(string(n)) }
 
+// TrialWord says that a system is on trial, and TrialWords are all words that the boot loader
+// adds to its kernel's command line then: after a panic the machine starts again, seconds
+// later, and a RAM disk that cannot go on does not wait for a person (dracut.cmdline(7)).
+const (
+	TrialWord  = "cloudlets.trial"
+	TrialWords = TrialWord + " panic=10 rd.shell=0 rd.emergency=reboot"
+)
+
 // Tries is how often a system on trial is started before the good one is again.
 const Tries = 3
 
