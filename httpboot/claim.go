@@ -223,7 +223,10 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	}
 	plan := newPlan(session, spec, kit, wanted, made.Blob, state.Wipe)
 	plan.Confirm = spec.Confirm || state.Confirm
-	if state.Rollback && state.Kept != nil {
+	if state.Rollback != "" {
+		if state.Kept == nil || state.Kept.ID != state.Rollback {
+			return promise{}, errBusy // it changed in this moment, and is decided anew
+		}
 		plan.Rollback = state.Kept.Slot
 	}
 	plan.Card, plan.Servers = request.MAC, c.servers(ctx, spec)

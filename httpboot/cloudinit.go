@@ -81,7 +81,7 @@ func (c *Chain) noCloud(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, printable(err.Error()), http.StatusNotFound)
 		return
 	}
-	state, err := c.stateOf(r, mac, provision.State.Told, (*provision.System).CloudInitToken)
+	state, system, err := c.systemOf(r, mac, (*provision.System).CloudInitToken, provision.State.Told, keptSystem)
 	if err != nil {
 		refuse(w, err)
 		return
@@ -95,7 +95,7 @@ func (c *Chain) noCloud(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `the file of the machine `+string(mac)+` has no "cloudInit" any more`, http.StatusNotFound)
 		return
 	}
-	i, err := c.instance(spec, state.Told(), netip.Addr{})
+	i, err := c.instance(spec, system, netip.Addr{})
 	if err != nil {
 		refuse(w, err)
 		return

@@ -108,7 +108,7 @@ func ends(e provision.Event) bool {
 func (c *Chain) take(r *http.Request, mac provision.MAC, e provision.Event) error {
 	e = provision.Event{
 		MAC: mac, Kind: e.Kind, Stage: e.Stage, Text: e.Text, Reason: e.Reason, Facts: e.Facts,
-		Progress: e.Progress, Again: e.Again, Report: e.Report, Beside: e.Beside, Slot: provision.Cut(e.Slot, 1), Rollback: e.Rollback,
+		Progress: e.Progress, Again: e.Again, Report: e.Report, Beside: e.Beside, Slot: provision.Cut(e.Slot, 1), Rollback: provision.Cut(e.Rollback, 1),
 	}
 	if !ends(e) {
 		return c.Tracker.Record(r.Context(), e)

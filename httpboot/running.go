@@ -29,20 +29,11 @@ func (c *Chain) saysRunning(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, printable(err.Error()), http.StatusNotFound)
 		return
 	}
-	var state *provision.State
-	var system *provision.System
-	for _, of := range []func(provision.State) *provision.System{
-		func(s provision.State) *provision.System { return s.Has },
-		func(s provision.State) *provision.System { return s.Kept },
-	} {
-		if state, err = c.stateOf(r, mac, of, (*provision.System).RunningToken); err != nil {
-			refuse(w, err)
-			return
-		}
-		if state != nil {
-			system = of(*state)
-			break
-		}
+	hasSystem := func(s provision.State) *provision.System { return s.Has }
+	state, system, err := c.systemOf(r, mac, (*provision.System).RunningToken, hasSystem, keptSystem)
+	if err != nil {
+		refuse(w, err)
+		return
 	}
 	if state == nil {
 		http.Error(w, "this is not the URL of a system that was installed on "+string(mac)+" and is there still", http.StatusGone)
@@ -68,9 +59,26 @@ func fellBack(state provision.State, runs *provision.System) string {
 	}
 	why := "it was started, and never said that it runs: `cloudlets console` and the machine's own journal may say what kept it from that"
 	if !state.Has.Ran.IsZero() {
-		why = fmt.Sprintf("it said at %s that it runs, and did not stay up long enough to be accepted", state.Has.Ran.UTC().Format(time.RFC3339))
+		why = fmt.Sprintf("it said at %s that it runs, and did not stay up long enough to be accepted, unless a person chose this one", state.Has.Ran.UTC().Format(time.RFC3339))
 	}
 	return fmt.Sprintf("the machine is back to slot %s with %s; %s in slot %s was on trial: %s", strings.ToUpper(runs.Slot), runs.Image, state.Has.Image, strings.ToUpper(state.Has.Slot), why)
+}
+
+func keptSystem(s provision.State) *provision.System { return s.Kept }
+
+// systemOf returns the first of some systems of a machine whose token a request's path has,
+// and the machine's state; nil if it is none's. See stateOf.
+func (c *Chain) systemOf(r *http.Request, mac provision.MAC, tokenOf func(*provision.System, provision.MAC, []byte) string, systems ...func(provision.State) *provision.System) (*provision.State, *provision.System, error) {
+	for _, of := range systems {
+		state, err := c.stateOf(r, mac, of, tokenOf)
+		if err != nil {
+			return nil, nil, err
+		}
+		if state != nil {
+			return state, of(*state), nil
+		}
+	}
+	return nil, nil, nil
 }
 
 // stateOf returns the state of a machine, if a request's path has the token of the system

@@ -26,6 +26,8 @@ func Decide(spec *Spec, state State) Decision {
 	switch {
 	case spec == nil:
 		return Decision{Action: ActionDiscover, Reason: strangerReason(state)}
+	case state.Armed && state.Rollback != "":
+		return state.decideRollback()
 	case state.Armed && spec.Image != "":
 		if err := state.Pin.CheckOrder(spec); err != nil {
 			return Decision{Action: ActionLocal, Reason: armedReason(spec, state) + "; but " + err.Error()}
@@ -111,6 +113,16 @@ func CheckDisk(spec *Spec, state State) error {
 		state.MAC, ErrDiskNotEmpty, cmp.Or(state.Has.Disk, "the disk"), state.Has.Image, state.Has.Time.Format("2006-01-02 15:04:05"), state.MAC)
 }
 
+// decideRollback is the decision for a machine that is to go back to the system in its other
+// slot. If it went there by itself meanwhile, there is nothing to do.
+func (s State) decideRollback() Decision {
+	reason := fmt.Sprintf("%s ordered at %s that it goes back to the system in its other slot", cmp.Or(s.ArmedBy, "somebody"), s.ArmedAt.Format("2006-01-02 15:04:05"))
+	if s.Kept == nil || s.Kept.ID != s.Rollback {
+		return Decision{Action: ActionLocal, Reason: reason + "; but that is not there any more, or is the one that it has: `cloudlets install " + string(s.MAC) + " --cancel` takes the order back"}
+	}
+	return Decision{Action: ActionInstall, Reason: reason + afterFailure(s)}
+}
+
 // ErrNoOtherSlot says that a machine cannot be rolled back.
 var ErrNoOtherSlot = errors.New("there is no system to go back to")
 
@@ -118,6 +130,8 @@ var ErrNoOtherSlot = errors.New("there is no system to go back to")
 // as this site's installs put it there.
 func CheckRollback(spec *Spec, state State) error {
 	switch {
+	case state.Installing():
+		return fmt.Errorf("roll %s back: %w: it is being installed now", state.MAC, ErrNoOtherSlot)
 	case spec.Slots != 2:
 		return fmt.Errorf("roll %s back: %w: its file does not say \"slots\": 2", state.MAC, ErrNoOtherSlot)
 	case state.Kept == nil:

@@ -62,7 +62,7 @@ type Spec struct {
 	// Filesystem is that of the root: "ext4" (the default), "xfs" or "btrfs".
 	Filesystem string
 	Handover   Handover
-	// Slots is how many systems the disk has room for, 1 or 2. With 2, an install writes
+	// Slots is how many systems the disk has room for: 2, or 0 for one. With 2, an install writes
 	// the one that does not run, and the other stays until the new one has proved itself.
 	Slots int `json:",omitempty"`
 	// Persistent is the size in bytes of the partition for what the image calls
@@ -101,7 +101,7 @@ type Spec struct {
 	CloudInit *CloudInit
 	// Rules says which rules of its profiles matched; nil if its profiles have none. What
 	// those set is in the other fields already.
-	Rules *Ruling `json:",omitempty"`
+	Rules *Ruling `json:"-"`
 	// Rescue is what the machine's rescue systems are given, beside what all are; nil if
 	// the file does not say it.
 	Rescue *Rescue
@@ -247,9 +247,10 @@ type Event struct {
 	// Wipe comes with KindArmed, and says that the install may overwrite a disk that
 	// is not empty.
 	Wipe bool `json:"wipe,omitempty"`
-	// Rollback comes with KindArmed and KindDone: the system in the other slot is to be
-	// started again, and nothing is written but that.
-	Rollback bool `json:"rollback,omitempty"`
+	// Rollback says that the system in the other slot is to be started again, and nothing is
+	// written but that. With KindArmed it is the ID of that system. It comes with KindDone,
+	// too, and is not "" then.
+	Rollback string `json:"rollback,omitempty"`
 	// Confirm comes with KindArmed and KindClaim, and says that the install waits for a
 	// person before it writes.
 	Confirm bool `json:"confirm,omitempty"`
@@ -261,7 +262,7 @@ type Event struct {
 	System *System `json:"system,omitempty"`
 	// Report comes with KindDone.
 	Report *Report `json:"report,omitempty"`
-	// Beside comes with KindStage and KindDone, and says that the system is written beside
+	// Beside comes with KindStage, KindDone and KindFailed, and says that the system is written beside
 	// the one that the machine has, which stays.
 	Beside bool `json:"beside,omitempty"`
 	// Slot comes with KindStage and KindDone, and names the slot that is written, and with
@@ -316,9 +317,9 @@ type State struct {
 	// empty.
 	Pin  *Pin `json:"pin,omitempty"`
 	Wipe bool `json:"wipe,omitempty"`
-	// Rollback says that what is armed is no install: the system in the other slot is put
-	// on trial.
-	Rollback bool `json:"rollback,omitempty"`
+	// Rollback says that what is armed is no install: the system with this ID, in the other
+	// slot, is put on trial. It is "" for an install.
+	Rollback string `json:"rollback,omitempty"`
 	// InstallID is the ID of the last install that ended well, see [System]. It stays when
 	// it is not known any more what the machine has: what was told to the system on its
 	// disk by that ID is still good.

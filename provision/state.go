@@ -109,12 +109,17 @@ func foldKind(s State, e Event) State {
 		s = s.runs(e)
 	case KindFailed:
 		s.Failure, s.Again = e.Text, e.Again
+		if e.Beside && !e.Again { // the machine starts the system that it has, and must not come back for this
+			s = disarmed(s)
+		}
 	case KindDone:
 		if s.Stage != StageInstalled || s.InstalledAt.Before(s.Since) { // an agent may report the same end twice
-			s.Installs++
-			s.InstalledAt = e.Time
 			s = s.completed(e)
-			s.Writing, s.Proposal, s.Report = nil, nil, e.Report.clone()
+			s.InstalledAt, s.Writing, s.Proposal = e.Time, nil, nil
+			if e.Rollback == "" {
+				s.Installs++
+				s.Report = e.Report.clone()
+			}
 			if s.Has != nil {
 				s.InstallID = s.Has.ID
 			}
@@ -138,9 +143,12 @@ func (s State) written(done Event) *System {
 // completed is the state when an install has ended well, or a roll-back.
 func (s State) completed(done Event) State {
 	switch {
-	case done.Rollback:
-		s.Has, s.Kept = s.Kept, s.Has
+	case done.Rollback != "" && s.Kept != nil && s.Kept.Slot == done.Slot:
+		s.Has, s.Kept = copied(s.Kept), s.Has
+		s.Has.Ran = time.Time{}
+	case done.Rollback != "": // it has that one already
 	case done.Beside:
+		s = s.overwritten(done) // its beginning may not have been told
 		s.Has, s.Kept = s.written(done), s.Has
 	default:
 		s.Has, s.Kept = s.written(done), nil
@@ -167,7 +175,7 @@ func (s State) overwritten(e Event) State {
 // runs notes that a system runs. If it is the one in the other slot than that which the
 // machine should have, the machine fell back, or was rolled back.
 func (s State) runs(e Event) State {
-	if s.Has != nil && s.Kept != nil && e.Slot != "" && s.Kept.Slot == e.Slot {
+	if s.Has != nil && s.Kept != nil && e.Slot != "" && s.Kept.Slot == e.Slot && s.Has.Slot != e.Slot {
 		s.Has, s.Kept = s.Kept, s.Has
 		s.InstallID = s.Has.ID
 	}
@@ -179,7 +187,7 @@ func (s State) runs(e Event) State {
 }
 
 func disarmed(s State) State {
-	s.Armed, s.ArmedBy, s.ArmedAt, s.Pin, s.Wipe, s.Rollback = false, "", State{}.ArmedAt, nil, false, false
+	s.Armed, s.ArmedBy, s.ArmedAt, s.Pin, s.Wipe, s.Rollback = false, "", State{}.ArmedAt, nil, false, ""
 	s.Confirm, s.Confirmed, s.ConfirmedBy = false, "", ""
 	return s
 }

@@ -75,11 +75,15 @@ func (s *Store) frame(t *TOC, f frame, dirs *rootfs.Dirs, buf []byte) ([]byte, e
 func (s *Store) chunk(want chunk, dirs *rootfs.Dirs, buf []byte) error {
 	have := s.toc.chunks[s.byDigest[want.digest]]
 	name := s.toc.pathOf(have)
-	fd, err := dirs.Open(name, unix.O_RDONLY)
+	fd, err := dirs.Open(name, unix.O_RDONLY|unix.O_NONBLOCK) // it may be a FIFO by now
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return errors.Join(fmt.Errorf("%s: %w", name, errChanged), err)
+	}
 	if err := readChunk(fd, have, buf); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

@@ -100,7 +100,12 @@ func run(ctx context.Context, console *console, params wire.Params) (wire.Params
 	}
 	m := &machine{console: console, drivers: drivers, network: network, server: server, log: log, disks: disks}
 	m.attempts = attempts{console: console, server: server, attempt: m.attempt}
-	return told, m.attempts.run(ctx, told)
+	err = m.attempts.run(ctx, told)
+	if m.attempts.stands {
+		console.say("the system on the disk is as it was, and the machine starts it")
+		told.OnFailure = "reboot"
+	}
+	return told, err
 }
 
 // machine is the machine that the agent runs on, once it has a network.
@@ -180,14 +185,20 @@ func (m *machine) install(ctx context.Context, plan wire.Plan, inventory provisi
 	}
 	if err != nil {
 		failure, again, text := m.attempts.planFailed(err, plan.Retry)
-		reporter.fail(err, again, text)
+		m.attempts.stands = result.Beside
+		reporter.fail(err, again, text, result.Beside)
 		return failure
 	}
 	// Until the server knows that the disk is done, the machine is armed: a
 	// restart would install again. So the report comes before the hand-over.
 	reporter.report(provision.Event{Kind: provision.KindStage, Stage: provision.StageHandover, Text: "handing over by " + string(plan.Handover)})
 	if err := reporter.done(result); err != nil {
-		return lastError{fmt.Errorf("report that the install is complete: %w", err)}
+		err = fmt.Errorf("report that the install is complete: %w", err)
+		if result.undo != nil {
+			err = errors.Join(err, result.undo())
+			m.attempts.stands = true
+		}
+		return lastError{err}
 	}
 	m.network.Down()
 	return lastError{cmp.Or(handOver(plan, result, m.console), errors.New("the hand-over came back"))}

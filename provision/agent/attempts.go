@@ -24,6 +24,9 @@ type attempts struct {
 	// lastError, a failedError, or another one if no plan was claimed.
 	attempt func(ctx context.Context, params wire.Params) error
 	failed  int // attempts that had a plan, since the order is as it is
+	// stands says that the last attempt was an update, which left the system on the disk as
+	// it is. When there are no further attempts, the machine starts that.
+	stands bool
 }
 
 // lastError is an error after which nothing may be written any more.
@@ -55,7 +58,7 @@ func (a *attempts) run(ctx context.Context, params wire.Params) error {
 	order, unclaimed := "", 0
 	for {
 		err := a.attempt(ctx, params)
-		stays := params.OnFailure == "" || params.OnFailure == "wait"
+		stays := (params.OnFailure == "" || params.OnFailure == "wait") && !a.stands
 		known, wait := "", time.Duration(0)
 		if _, last := errors.AsType[lastError](err); last || ctx.Err() != nil {
 			return err

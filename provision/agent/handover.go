@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images/boot"
+	"cloudlets/images/disk/slots"
 	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/process1"
@@ -25,6 +26,9 @@ const newRoot = "/newroot"
 // machine disarmed.
 func handOver(plan wire.Plan, result Result, console *console) error {
 	if result.Rollback {
+		if plan.Handover == provision.PowerOff {
+			return process1.PowerOff()
+		}
 		return process1.Reboot()
 	}
 	err := checkKernel(plan)
@@ -55,6 +59,14 @@ func trialWords(result Result) []string {
 		return []string{target.TrialWord}
 	}
 	return nil
+}
+
+// kexecWords are what the kernel is told that it would be told by its boot loader.
+func kexecWords(result Result) string {
+	if result.Beside {
+		return slots.TrialWords
+	}
+	return ""
 }
 
 // checkKernel refuses to switch the root if the image got another kernel after
@@ -99,7 +111,7 @@ func kexecLoad(result Result) error {
 		defer file.Close()
 		initrd, flags = int(file.Fd()), 0
 	}
-	if err := unix.KexecFileLoad(int(kernel.Fd()), initrd, boot.JoinWords(append([]string{result.Kernel.Cmdline}, trialWords(result)...)...), flags); err != nil {
+	if err := unix.KexecFileLoad(int(kernel.Fd()), initrd, boot.JoinWords(result.Kernel.Cmdline, kexecWords(result)), flags); err != nil {
 		return fmt.Errorf("load %s for kexec: %w (the kernel needs CONFIG_KEXEC_FILE; use \"handover\": \"reboot\")", result.Kernel.Kernel, err)
 	}
 	return nil

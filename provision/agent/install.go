@@ -77,6 +77,8 @@ type Result struct {
 	// command line.
 	Kernel target.Entry
 	Stats  pack.Stats
+	// undo has the machine start what it started before; nil if that is not possible.
+	undo func() error
 	// Rollback says that nothing was installed, and the system before is on trial.
 	Rollback bool
 	// Beside says that the disk has the system before, too, and the new one is on trial.
@@ -89,19 +91,21 @@ type Result struct {
 // needs is there, writes and verifies, and makes the disk bootable last. If a
 // step fails after the first write, the disk is not bootable, and the error
 // says what was attempted on which device. If an earlier step fails, the error
-// says that nothing was written.
+// says that nothing was written. An update leaves the system that the disk has as it is,
+// whatever fails; then the Result says so, too.
 func Install(ctx context.Context, job Job) (Result, error) {
 	took := stopwatch{begun: time.Now().Add(-job.Claimed)}
 	i, err := newInstaller(ctx, job)
+	beside := Result{Beside: i.update != nil} // of an install that failed
 	if err != nil {
-		return Result{}, fmt.Errorf("%w (nothing was written)", err)
+		return beside, fmt.Errorf("%w (nothing was written)", err)
 	}
 	defer i.device.Close()
 	if i.plan.Rollback != "" {
 		return i.rollback(ctx)
 	}
 	if err := i.gather(ctx); err != nil {
-		return Result{}, fmt.Errorf("fetch what it takes: %w (nothing was written)", err)
+		return beside, fmt.Errorf("fetch what it takes: %w (nothing was written)", err)
 	}
 	err = i.stillTheOne()
 	took.lap(provision.StageAgent)
@@ -109,7 +113,7 @@ func Install(ctx context.Context, job Job) (Result, error) {
 		err = i.propose(ctx)
 	}
 	if err != nil {
-		return Result{}, fmt.Errorf("%w (nothing was written)", err)
+		return beside, fmt.Errorf("%w (nothing was written)", err)
 	}
 	took.lap(provision.StageConfirm)
 	if !i.plan.Target.Keep && i.update == nil {
@@ -128,12 +132,16 @@ func Install(ctx context.Context, job Job) (Result, error) {
 	} {
 		i.tell(provision.Event{Kind: provision.KindStage, Stage: step.stage, Text: step.text, Beside: i.update != nil, Slot: string(i.layout.Slot)})
 		if err := step.run(ctx); err != nil {
-			return Result{}, errors.Join(fmt.Errorf("%s: %w", step.text, err), i.abandon())
+			return beside, errors.Join(fmt.Errorf("%s: %w", step.text, err), i.abandon())
 		}
 		took.lap(step.stage)
 	}
 	i.addBootEntry()
-	return Result{Disk: i.disk, Kernel: i.kernel, Stats: i.stats, Beside: i.update != nil, Report: provision.Report{
+	var undo func() error
+	if i.update != nil {
+		undo = func() error { return errors.Join(unmount(i.Target), i.undoFlip()) }
+	}
+	return Result{undo: undo, Disk: i.disk, Kernel: i.kernel, Stats: i.stats, Beside: i.update != nil, Report: provision.Report{
 		Copied: i.stats.Copied, Slot: string(i.layout.Slot), Fetched: i.fetched.Load(), Written: i.stats.Bytes, Files: i.stats.Entries,
 		Stages: took.stages, Digests: []string{i.plan.Pack.Digest, i.plan.Overlay.Digest},
 	}}, nil
@@ -193,15 +201,15 @@ func newInstaller(ctx context.Context, job Job) (*installer, error) {
 	i.HTTP = counted(job.HTTP, &i.fetched)
 	i.server.session, i.server.http = job.Plan.Session, i.HTTP
 	if len(i.plan.Target.Entries) == 0 {
-		return nil, errors.New("the plan has no kernel to boot the disk with: the server should not have given it out")
+		return i, errors.New("the plan has no kernel to boot the disk with: the server should not have given it out")
 	}
 	var err error
 	if i.disk, err = provision.SelectDisk(i.plan.Disk, job.Inventory.Disks); err != nil {
-		return nil, err
+		return i, err
 	}
 	if !i.mayKeep() {
 		if err := i.mayOverwrite(); err != nil {
-			return nil, err
+			return i, err
 		}
 	}
 	return i, i.openDisk(ctx)

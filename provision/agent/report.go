@@ -118,8 +118,8 @@ func (r *reporter) close() {
 // fail reports that an attempt failed, which one it was, and whether the agent makes
 // another one by itself. It waits until the server has the
 // report, or the client gives up.
-func (r *reporter) fail(cause error, again bool, attempt string) {
-	r.report(provision.Event{Kind: provision.KindFailed, Stage: provision.StageFailed, Text: cause.Error(), Reason: attempt, Again: again})
+func (r *reporter) fail(cause error, again bool, attempt string, beside bool) {
+	r.report(provision.Event{Kind: provision.KindFailed, Stage: provision.StageFailed, Text: cause.Error(), Reason: attempt, Again: again, Beside: beside})
 	r.close()
 }
 
@@ -147,7 +147,7 @@ func (r *reporter) done(result Result) error {
 	}
 	switch {
 	case result.Rollback:
-		event.Rollback, event.Report, event.Reason = true, nil, ""
+		event.Rollback, event.Report, event.Reason = result.Report.Slot, nil, ""
 		event.Text = "the system in slot " + strings.ToUpper(result.Report.Slot) + " of the disk " + result.Disk.Name + " is on trial: the machine goes back to it"
 	case result.Beside:
 		event.Text = "slot " + strings.ToUpper(result.Report.Slot) + " of the disk " + result.Disk.Name + " is complete and verified, and on trial"

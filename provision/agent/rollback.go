@@ -11,12 +11,13 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/slots"
 	"cloudlets/provision"
+	"cloudlets/provision/hardware"
 )
 
 // rollback puts the system in the plan's slot on trial, unless the machine starts that one
 // already. It writes nothing else.
 func (i *installer) rollback(ctx context.Context) (Result, error) {
-	result := Result{Disk: i.disk, Rollback: true}
+	result := Result{Disk: i.disk, Rollback: true, Beside: i.update != nil}
 	if i.update == nil {
 		return result, fmt.Errorf("go back to the system before: the disk %s has no two slots for systems (nothing was written)", i.disk)
 	}
@@ -38,8 +39,20 @@ func (i *installer) rollback(ctx context.Context) (Result, error) {
 	if err := slots.Write(i.device, l.ESP.Offset, l.Sector, state); err != nil {
 		return result, err
 	}
+	result.undo = i.undoFlip
 	result.Report = provision.Report{Slot: string(to)}
 	return result, nil
+}
+
+// undoFlip has the machine start what it started before. It is for an end that the server
+// refused to record.
+func (i *installer) undoFlip() error {
+	dev, err := openDisk(hardware.DevicePath(i.disk.Name))
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	return slots.Write(dev, i.layout.ESP.Offset, i.layout.Sector, slots.Accepted(i.update.Good))
 }
 
 // hasSystem returns an error if the layout's Root is not a whole system. An update that was
@@ -52,7 +65,7 @@ func (i *installer) hasSystem(ctx context.Context, l disk.Layout) error {
 	if err := os.MkdirAll(i.Target, 0o755); err != nil {
 		return err
 	}
-	if err := unix.Mount(device, i.Target, i.plan.Target.Filesystem, unix.MS_RDONLY|unix.MS_NOATIME, ""); err != nil {
+	if err := unix.Mount(device, i.Target, i.plan.Target.Filesystem, unix.MS_RDONLY|unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("it has no system: mount %s: %w", device, err)
 	}
 	_, err = os.Lstat(filepath.Join(i.Target, disk.SlotMenuPath))

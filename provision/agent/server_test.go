@@ -240,7 +240,7 @@ func TestReporterMayBeUsedAfterItsEnd(t *testing.T) {
 	var got posted
 	c := clientOf(func(_ *http.Request, body []byte) (int, string) { got.take(t, body); return 204, "" })
 	r := newReporter(t.Context(), testMAC, c, &console{out: io.Discard}, notCalledOff(t))
-	r.fail(errors.New("the disk burns"), false, "attempt 1 of 1")
+	r.fail(errors.New("the disk burns"), false, "attempt 1 of 1", false)
 	r.close()
 	r.report(logged("late"))
 	if texts := got.texts(); texts != "the disk burns" {

@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -16,6 +18,7 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/pack"
+	"cloudlets/images/target"
 	"cloudlets/provision"
 )
 
@@ -40,7 +43,16 @@ func (i *installer) findSlots(sector int64) (found bool, err error) {
 	}
 	plan := i.plan.Target
 	l = l.In(state.Good.Other())
+	if i.layout, i.update = l, &state; i.plan.Rollback != "" {
+		return true, nil // nothing is written into a slot
+	}
+	shim, err := disk.HasShim(i.device, l)
+	if err != nil {
+		return false, err
+	}
 	switch {
+	case plan.Shim && !shim:
+		return false, fmt.Errorf("the disk starts without shim, and the machine's file asks for Secure Boot: install anew with `cloudlets install %s --wipe`, which loses what is persistent", i.plan.MAC)
 	case l.Arch != plan.Arch:
 		return false, fmt.Errorf("the disk has systems for %s, and the image is for %s", l.Arch, plan.Arch)
 	case l.Root.Size < plan.RootSize:
@@ -49,7 +61,6 @@ func (i *installer) findSlots(sector int64) (found bool, err error) {
 	case (plan.Persistent > 0 || plan.Keep) && l.Persistent.Size == 0:
 		return false, fmt.Errorf("the machine's file asks for a persistent partition, and the disk has none: take \"persistent\" out of it, or install anew with `cloudlets install %s --wipe`", i.plan.MAC)
 	}
-	i.layout, i.update = l, &state
 	return true, nil
 }
 
@@ -88,7 +99,7 @@ func (i *installer) openStore(ctx context.Context) (*pack.Store, func(), error) 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, err
 	}
-	if err := unix.Mount(device, dir, i.plan.Target.Filesystem, unix.MS_RDONLY|unix.MS_NOATIME, ""); err != nil {
+	if err := unix.Mount(device, dir, i.plan.Target.Filesystem, unix.MS_RDONLY|unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC, ""); err != nil {
 		return nil, nil, fmt.Errorf("mount %s: %w", device, err)
 	}
 	detach := func() {
@@ -113,12 +124,12 @@ func storeOf(dir string) (*pack.Store, error) {
 		return nil, err
 	}
 	defer root.Close()
-	info, err := root.Stat(tocPath[1:])
+	info, err := root.Lstat(tocPath[1:])
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > maxTOC {
-		return nil, fmt.Errorf("%s has %d bytes", tocPath, info.Size())
+	if !info.Mode().IsRegular() || info.Size() > maxTOC {
+		return nil, fmt.Errorf("%s is no file of a usual size (%s, %d bytes)", tocPath, info.Mode(), info.Size())
 	}
 	tail, err := root.ReadFile(tocPath[1:])
 	if err != nil {
@@ -134,13 +145,14 @@ func storeOf(dir string) (*pack.Store, error) {
 // commitSlot gives the slot its boot menu, and makes the boot loader start it: for good if
 // the disk is new, and else on trial. That is the last write of all.
 func (i *installer) commitSlot(ctx context.Context) error {
-	menu, cmdline, err := i.plan.Target.SlotMenu(i.layout)
+	menu, files, cmdline, err := i.plan.Target.SlotMenu(i.layout)
 	if err != nil {
 		return err
 	}
 	i.kernel = i.plan.Target.Entries[0]
 	i.kernel.Cmdline = cmdline
-	if err := i.keepInSlot(map[string][]byte{disk.SlotMenuPath: menu, tocPath: i.image.tail}); err != nil {
+	kept := map[string][]byte{disk.SlotMenuPath: menu, tocPath: i.image.tail}
+	if err := i.keepInSlot(kept, files); err != nil {
 		return err
 	}
 	if i.update == nil {
@@ -153,6 +165,9 @@ func (i *installer) commitSlot(ctx context.Context) error {
 	if err := checkpoint(i.Target); err != nil {
 		return err
 	}
+	if err := i.wantKept(kept); err != nil {
+		return err
+	}
 	if err := i.permitted(ctx, "make "+i.disk.Name+" bootable"); err != nil {
 		return err
 	}
@@ -162,22 +177,60 @@ func (i *installer) commitSlot(ctx context.Context) error {
 	return slots.Write(i.device, i.layout.ESP.Offset, i.layout.Sector, i.update.OnTrial())
 }
 
-// keepInSlot writes files of the slot's own. No link of the image leads them elsewhere.
-func (i *installer) keepInSlot(files map[string][]byte) error {
+// keepInSlot makes the files of the slot's own, and the names by which the boot loader finds
+// the image's. What the image has there goes: it may be that of another machine's disk. No
+// link of the image leads them elsewhere.
+func (i *installer) keepInSlot(files map[string][]byte, links []target.SlotFile) error {
+	root, err := os.OpenRoot(i.Target)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	dir := path.Dir(disk.SlotMenuPath)[1:]
+	if err := errors.Join(root.RemoveAll(dir), root.MkdirAll(dir, 0o755)); err != nil {
+		return fmt.Errorf("make /%s: %w", dir, err)
+	}
+	for _, l := range links {
+		if err := root.Link(l.Path[1:], l.Name[1:]); err != nil {
+			return fmt.Errorf("give %s the name %s too: %w", l.Path, l.Name, err)
+		}
+	}
+	for name, content := range files {
+		if err := root.WriteFile(name[1:], content, 0o600); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// wantKept reads the files of the slot's own back from the disk.
+func (i *installer) wantKept(files map[string][]byte) error {
 	root, err := os.OpenRoot(i.Target)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
 	for name, content := range files {
-		if err := root.MkdirAll(path.Dir(name)[1:], 0o755); err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
-		}
-		if err := root.WriteFile(name[1:], content, 0o600); err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
+		if err := sameOnDisk(root, name[1:], content); err != nil {
+			return fmt.Errorf("read back %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+func sameOnDisk(root *os.Root, name string, want []byte) error {
+	f, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	// This has no effect on a filesystem in memory, which is fine.
+	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	got, err := io.ReadAll(f)
+	if err == nil && !bytes.Equal(got, want) {
+		err = errors.New("it is not what was written")
+	}
+	return err
 }
 
 // The kernel's requests to stop all writes to a filesystem, and to go on: FIFREEZE and

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -69,7 +70,15 @@ func TestUpdate(t *testing.T) {
 	if most := next.info.Size - second.Stats.Copied; second.Stats.Copied == 0 || most > 2<<20 {
 		t.Errorf("%d of %d bytes were copied", second.Stats.Copied, next.info.Size)
 	}
-	wantTree(t, b.job.Target, tree, map[string]bool{"/etc/hostname": true, "/etc": true, "/.cloudlet": true, "/": true, "/srv": true, "/etc/secret": true})
+	wantTree(t, b.job.Target, tree, map[string]bool{"/etc/hostname": true, "/etc": true, "/.cloudlet": true, "/": true, "/srv": true, "/etc/secret": true,
+		"/boot/vmlinuz-6.1.0-test": true, "/boot/initrd.img-6.1.0-test": true}) // these have a second name
+	for i, name := range []string{"vmlinuz-6.1.0-test", "initrd.img-6.1.0-test"} {
+		there, err := os.Stat(filepath.Join(b.job.Target, "boot", name))
+		second, err2 := os.Stat(filepath.Join(b.job.Target, fmt.Sprintf(".cloudlet/slot/%d-%s", i, name)))
+		if err != nil || err2 != nil || !os.SameFile(there, second) {
+			t.Errorf("the boot loader's %s is another file (%v, %v)", name, err, err2)
+		}
+	}
 	if err := errors.Join(unmount(b.job.Target), mountRoot(d.device+"p3", b.job.Target, "ext4"), mountRoot(d.device+"p4", precious, "ext4")); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,6 +17,7 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/manifest"
 	"cloudlets/images/target"
+	"cloudlets/provision/trial"
 	"cloudlets/testdata/needs"
 )
 
@@ -29,11 +31,16 @@ func check(t *testing.T, errs ...error) {
 func TestParams(t *testing.T) {
 	for line, want := range map[string]Params{
 		"root=UUID=1 rw quiet\n": {Init: "/sbin/init"},
-		"init=/.cloudlet/preinit cloudlets.grow cloudlets.persistent": {Grow: true, Persistent: true, Init: "/sbin/init"},
-		"cloudlets.init=/lib/systemd/systemd cloudlets.grow":          {Grow: true, Init: "/lib/systemd/systemd"},
-		"cloudlets.growx xcloudlets.persistent cloudlets.grow=1":      {Init: "/sbin/init"},
-		"cloudlets.grow -- cloudlets.persistent":                      {Grow: true, Init: "/sbin/init"},
+		"init=/.cloudlet/preinit cloudlets.grow cloudlets.persistent":                           {Grow: true, Persistent: true, Init: "/sbin/init"},
+		"cloudlets.init=/lib/systemd/systemd cloudlets.grow":                                    {Grow: true, Init: "/lib/systemd/systemd"},
+		"cloudlets.growx xcloudlets.persistent cloudlets.grow=1":                                {Init: "/sbin/init"},
+		"cloudlets.grow -- cloudlets.persistent":                                                {Grow: true, Init: "/sbin/init"},
+		"cloudlets.trial cloudlets.trial.patience=30 cloudlets.trial.settle=5 cloudlets.trialx": {Trial: true, Patience: 30 * time.Second, Settle: 5 * time.Second, Init: "/sbin/init"},
+		"cloudlets.trial.patience=soon -- cloudlets.trial":                                      {Init: "/sbin/init"},
 	} {
+		if want.Patience == 0 {
+			want.Patience, want.Settle = trial.Patience, trial.Settle
+		}
 		if got, err := ParseParams(line); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", line, got, err)
 		}

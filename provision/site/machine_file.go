@@ -72,7 +72,9 @@ func setSlots(s *provision.Spec, number json.Number) error {
 	if text := number.String(); text != "1" && text != "2" {
 		return fmt.Errorf("a disk has room for 1 system or for 2, not %s", text)
 	}
-	s.Slots = int(number[0] - '0')
+	if s.Slots = int(number[0] - '0'); s.Slots == 1 {
+		s.Slots = 0 // as without it
+	}
 	return nil
 }
 
@@ -80,6 +82,9 @@ func setSlots(s *provision.Spec, number json.Number) error {
 func checkKept(spec *provision.Spec, merged *jsontext.Node) (problems jsontext.Problems) {
 	if spec.Slots == 2 && spec.Filesystem != "ext4" {
 		problems = append(problems, merged.Locate("slots").Problem("with two slots the boot loader reads the kernels from the root filesystem, and that has to be ext4: take \"filesystem\": %q out", spec.Filesystem))
+	}
+	if spec.Slots == 2 && spec.Silent {
+		problems = append(problems, merged.Locate("running").Problem("with two slots an update is undone unless the system says that it runs: take \"running\": false out"))
 	}
 	for name, set := range map[string]bool{"slots": spec.Slots == 2, "persistent": spec.Persistent > 0} {
 		if set && spec.SecureBoot == provision.ByOwner {

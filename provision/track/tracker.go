@@ -335,16 +335,26 @@ func (t *Tracker) Arm(ctx context.Context, mac provision.MAC, spec *provision.Sp
 	}
 	switch {
 	case o.Rollback:
-		e.Text, e.Rollback, e.Pin = "roll-back armed", true, nil
+		state, _ := t.State(mac)
+		if state.Kept != nil {
+			e.Rollback = state.Kept.ID
+		}
+		e.Text, e.Pin, e.Wipe = "roll-back armed", nil, false
 	case o.Wipe:
 		e.Text += ", whatever is on the disk"
 	}
 	return t.RecordWith(ctx, e, func(state provision.State) error {
-		if err := state.CheckNotOrdered(); err != nil || o.Wipe {
+		if err := state.CheckNotOrdered(); err != nil {
 			return err
 		}
 		if o.Rollback {
-			return provision.CheckRollback(spec, state)
+			if err := provision.CheckRollback(spec, state); err != nil || state.Kept.ID == e.Rollback {
+				return err
+			}
+			return fmt.Errorf("roll %s back: %w: it has another system since a moment ago; ask again", mac, provision.ErrNoOtherSlot)
+		}
+		if o.Wipe {
+			return nil
 		}
 		return provision.CheckDisk(spec, state)
 	}, nil)

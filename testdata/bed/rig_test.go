@@ -145,7 +145,6 @@ func (r *rig) on(spec bed.Spec) *bed.Machine {
 		m.Stop()
 		logCost(r, m)
 		if r.Failed() {
-			os.WriteFile("/tmp/console-"+spec.MAC, []byte(m.Console.Text()), 0o600)
 			trace, _ := r.daemon.Run(context.Background(), "trace", spec.MAC)
 			r.Logf("console of %s:\n%s\ntrace:\n%s", spec.MAC, m.Console.Tail(), trace)
 		}

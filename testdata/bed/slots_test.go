@@ -2,7 +2,6 @@ package bed_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -91,7 +90,6 @@ func updates(t *testing.T, firmware bed.Firmware, mac string) {
 	}
 	comesUp("first")
 	asks("cat notes")
-	os.WriteFile("/tmp/console-"+mac, []byte(m.Console.Text()), 0o600)
 	if n := strings.Count(m.Console.Text(), "copying what the image has"); n != 1 {
 		t.Errorf("what is persistent was made %d times", n)
 	}
