@@ -38,18 +38,18 @@ func TestLongCloudInit(t *testing.T) {
 			"cloudInit": object{"datasource": test.datasource, "userData": userData},
 		})
 		m := r.on(bed.Spec{MAC: test.mac, Firmware: bed.BIOS, Disks: []bed.Disk{r.newDisk(test.name)}})
-		r.expect(m, `told of `+test.name+` by `+regexp.QuoteMeta(test.from)+`: `+test.name+` has a file`)
+		r.expect(m, `told of `+test.name+` by `+regexp.QuoteMeta(test.from)+`, `+test.name+` has a file`)
 		r.installed(test.mac, 1)
 		m.Stop()
 	}
 }
 
 // userData is a template of cloud-init: it says what the metadata say. Its command says
-// the name that the system has by then.
+// the name in the file that cloud-init writes, since DHCP names the running system too.
 const userData = `## template: jinja
 #cloud-config
 write_files:
   - {path: /etc/told, content: "has a file"}
 runcmd:
-  - echo "told of {{ v1.local_hostname }} by {{ v1.subplatform }}: $(hostname) $(cat /etc/told)" >/dev/console
+  - echo "told of {{ v1.local_hostname }} by {{ v1.subplatform }}, $(cat /etc/hostname) $(cat /etc/told)" >/dev/console
 `
