@@ -278,6 +278,26 @@ func TestAnImageThatNeverRestsIsNamed(t *testing.T) {
 	}
 }
 
+// TestADepotThatStopsSaysNothingOfAChange: who stops a server while it packs an image is
+// not told that the image changed.
+func TestADepotThatStopsSaysNothingOfAChange(t *testing.T) {
+	s, j := newSite(t), newJournal()
+	d := s.open(t, j)
+	ctx, cancel := context.WithCancel(t.Context())
+	j.on = func(message string) {
+		if message == packing {
+			cancel()
+		}
+	}
+	d.Want(tiny)
+	if err := d.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := j.count; len(got) != 1 || got[packing] != 1 {
+		t.Errorf("it said %v", got)
+	}
+}
+
 func TestWhatIsMissingIsNamed(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(t *testing.T, s site)

@@ -67,6 +67,19 @@ func (d *Depot) make(ctx context.Context, key Key) (*Kit, string, error) {
 // errChanged says that a pack may mix two states of its image.
 var errChanged = errors.New("it changed while it was packed")
 
+// unchanged returns an error unless an image has a fingerprint still: errChanged, or why
+// ctx ended, which says nothing about the image.
+func unchanged(ctx context.Context, image *images.Image, fingerprint string) error {
+	now, err := image.Fingerprint(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil || now != fingerprint {
+		return errors.Join(errChanged, err)
+	}
+	return nil
+}
+
 func (d *Depot) makeOnce(ctx context.Context, key Key) (*Kit, string, error) {
 	image, err := d.open(ctx, key.Image)
 	if err != nil {
@@ -124,10 +137,7 @@ func (d *Depot) newPack(ctx context.Context, image *images.Image, fingerprint st
 		return packed{}, err
 	}
 	if p, fetched := d.fromPeers(ctx, image.Name, want); fetched {
-		if now, err := image.Fingerprint(ctx); err != nil || now != fingerprint {
-			return packed{}, errors.Join(errChanged, err)
-		}
-		return p, nil
+		return p, unchanged(ctx, image, fingerprint)
 	}
 	p, err := d.writePack(ctx, image, fingerprint)
 	p.Content = want.digest
@@ -182,10 +192,7 @@ func (d *Depot) writePack(ctx context.Context, image *images.Image, fingerprint 
 	}
 	f, err := d.put(func(w io.Writer) (digest string, err error) {
 		info, err = pack.Write(ctx, w, files, pack.Options{Skip: volatile})
-		if now, ferr := image.Fingerprint(ctx); ferr != nil || now != fingerprint {
-			err = errors.Join(errChanged, err, ferr)
-		}
-		return info.Digest, err
+		return info.Digest, errors.Join(unchanged(ctx, image, fingerprint), err)
 	})
 	if err == nil {
 		d.prove(f.Digest)

@@ -10,10 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// debianPackages are what the Debian cloudlet has beside the minimal base.
+// debianPackages are what a Debian cloudlet has beside the minimal base.
 const debianPackages = "systemd-sysv,udev,dbus,linux-image-cloud-amd64,initramfs-tools,e2fsprogs,openssh-server,iproute2,iputils-ping,kmod,login,passwd,zstd,libcap2-bin,less"
 
 // debianExcludes are what a server does without; the notices of the licences
@@ -31,16 +32,43 @@ var debianHooks = []string{
 	`chroot "$1" passwd --quiet --delete root`,
 }
 
+// cloudHooks make it an image as clouds have them, which nobody but cloud-init gives a
+// name. Its own configuration asks where Amazon's cloud answers.
+var cloudHooks = []string{
+	`rm "$1/etc/hostname" && sed -i '/etc.hostname/d' "$1/.cloudlet/manifest"`,
+	`printf 'datasource_list: [Ec2, None]\ndatasource: {Ec2: {strict_id: false}}\n' >"$1/etc/cloud/cloud.cfg.d/95_cloud.cfg"`,
+}
+
+// root is how a Debian root is made.
+type root struct {
+	name     string // begins that of its file
+	packages string // beside the minimal base
+	hooks    []string
+}
+
 // DebianCloudlet returns a tarball with a real Debian 12 root that is a
 // cloudlet: mmdebstrap makes the root, and the files of the folder overlay
 // (testdata/debian) go on top. It is made once and kept in cache under the
 // digest of its recipe; words about it go to progress.
 func DebianCloudlet(ctx context.Context, cache, overlay string, progress io.Writer) (string, error) {
-	recipe, err := recipeDigest(overlay)
+	return root{name: "debian-12-", packages: debianPackages, hooks: debianHooks}.make(ctx, cache, overlay, progress)
+}
+
+// CloudCloudlet is [DebianCloudlet] with cloud-init, which alone gives it its hostname.
+// Without a datasource of a machine's file, it asks at 169.254.169.254.
+func CloudCloudlet(ctx context.Context, cache, overlay string, progress io.Writer) (string, error) {
+	return root{
+		name: "debian-12-cloud-", packages: debianPackages + ",cloud-init", hooks: slices.Concat(debianHooks, cloudHooks),
+	}.make(ctx, cache, overlay, progress)
+}
+
+// make makes the root, unless the cache has it.
+func (r root) make(ctx context.Context, cache, overlay string, progress io.Writer) (string, error) {
+	recipe, err := r.digest(overlay)
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(cache, "debian-12-"+recipe+".tar")
+	file := filepath.Join(cache, r.name+recipe+".tar")
 	if _, err := os.Stat(file); err == nil {
 		return file, nil
 	}
@@ -50,13 +78,13 @@ func DebianCloudlet(ctx context.Context, cache, overlay string, progress io.Writ
 	fmt.Fprintln(progress, "making a Debian 12 root with mmdebstrap (one to three minutes, once)")
 	part := file + ".part.tar"
 	defer os.Remove(part)
-	args := []string{"--quiet", "--variant=minbase", "--include=" + debianPackages}
+	args := []string{"--quiet", "--variant=minbase", "--include=" + r.packages}
 	for _, exclude := range debianExcludes {
 		args = append(args, "--dpkgopt="+exclude)
 	}
 	args = append(args,
 		"--customize-hook=copy-in "+overlay+"/etc "+overlay+"/root "+overlay+"/.cloudlet /")
-	for _, hook := range debianHooks {
+	for _, hook := range r.hooks {
 		args = append(args, "--customize-hook="+hook)
 	}
 	args = append(args, "bookworm", part)
@@ -68,10 +96,15 @@ func DebianCloudlet(ctx context.Context, cache, overlay string, progress io.Writ
 	return file, os.Rename(part, file)
 }
 
-// recipeDigest names what goes into the root.
-func recipeDigest(overlay string) (string, error) {
+// digest names what goes into the root.
+func (r root) digest(overlay string) (string, error) {
+	return recipeDigest(overlay, r.packages, debianExcludes, r.hooks)
+}
+
+// recipeDigest names a recipe: what it says, and the files of a folder.
+func recipeDigest(overlay string, says ...any) (string, error) {
 	hash := sha256.New()
-	fmt.Fprintln(hash, debianPackages, debianExcludes, debianHooks)
+	fmt.Fprintln(hash, says...)
 	err := filepath.WalkDir(overlay, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err

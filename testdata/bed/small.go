@@ -26,7 +26,8 @@ const (
 // packages that apt fetches; it is made once and kept in cache under the
 // recipe's digest. Words about it go to progress.
 func SmallCloudlet(ctx context.Context, cache, recipe string, kernel SmallKernel, arch Arch, progress io.Writer) (string, error) {
-	digest, err := recipeDigest(recipe)
+	// Debian's packages do not matter here, but the names in people's caches have them.
+	digest, err := recipeDigest(recipe, debianPackages, debianExcludes, debianHooks)
 	if err != nil {
 		return "", err
 	}
