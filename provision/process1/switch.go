@@ -95,6 +95,13 @@ func RelativeAccessTimes(dir string) error {
 // CheckProgram makes sure that a file of the new root, such as its init, is a program.
 // SwitchRoot could not handle that error later: if process 1 ends, the kernel panics.
 func CheckProgram(root, init string) error {
+	if strings.HasPrefix(init, images.Dir+"/") { // this is no part of the image, and no link leads there
+		info, err := os.Lstat(filepath.Join(root, init))
+		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+			return errors.Join(fmt.Errorf("%s of the new system is not a program that can be executed", init), err)
+		}
+		return nil
+	}
 	tree, err := dirtree.Open(root)
 	if err != nil {
 		return err

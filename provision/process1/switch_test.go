@@ -25,7 +25,12 @@ func TestTheNewSystemsFirstProgramIsChecked(t *testing.T) {
 	if err := CheckProgram(root, "/sbin/init"); err != nil {
 		t.Errorf("a sound system is refused: %v", err)
 	}
-	for _, name := range []string{"/sbin/broken", "/sbin/absent", "/etc/passwd", "/usr"} {
+	write(t, root, "/.cloudlet/preinit", []byte("what comes first"), 0o755)
+	write(t, root, "/.cloudlet/manifest", []byte("{}"), 0o644)
+	if err := CheckProgram(root, "/.cloudlet/preinit"); err != nil { // which no image has
+		t.Errorf("what comes before the system's own init is refused: %v", err)
+	}
+	for _, name := range []string{"/sbin/broken", "/sbin/absent", "/etc/passwd", "/usr", "/.cloudlet/manifest", "/.cloudlet/absent"} {
 		if err := CheckProgram(root, name); err == nil {
 			t.Errorf("%s counts as a program", name)
 		}

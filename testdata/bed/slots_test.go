@@ -51,6 +51,9 @@ func updates(t *testing.T, firmware bed.Firmware, mac string) {
 		next(`/root # `)
 	}
 	comesUp("first")
+	if strings.Contains(m.Console.Text(), "the disk is complete: rebooting") {
+		t.Error("the installer did not hand over, but restarted the machine")
+	}
 	asks := func(line string) {
 		r.Helper()
 		enter(r, m, line)
