@@ -62,7 +62,7 @@ func (c *Chain) asIsRenderer(ctx context.Context, spec *provision.Spec, booted p
 	base := c.base(ctx)
 	facts := rendering.Facts{
 		Server: base, Files: base + asIsFiles(string(spec.MAC), booted.FilesToken(spec.MAC, c.Tracker.Key())),
-		Address: c.leased(booted.Card), Hardware: c.factsFor(spec.MAC, provision.Inventory{}),
+		Address: c.leased(booted.Card), Hardware: c.factsFor(ctx, spec.MAC, provision.Inventory{}),
 	}
 	return c.renderer(spec, kit, rendering.Environment(spec, kit.Kernels[0].Entry, facts))
 }

@@ -276,7 +276,7 @@ func blob(f depot.File, name string) wire.Blob {
 // rendering renders a kit for the machine that has a card. The disk is "" while none
 // is chosen, and the inventory empty while none was told.
 func (c *Chain) rendering(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, chosen string, inventory provision.Inventory) rendering.Renderer {
-	facts := rendering.Facts{Server: c.base(ctx), Disk: chosen, Address: c.leased(card), Hardware: c.factsFor(spec.MAC, inventory)}
+	facts := rendering.Facts{Server: c.base(ctx), Disk: chosen, Address: c.leased(card), Hardware: c.factsFor(ctx, spec.MAC, inventory)}
 	return c.renderer(spec, kit, rendering.Environment(spec, kit.Kernels[0].Entry, facts))
 }
 

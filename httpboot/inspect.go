@@ -195,8 +195,19 @@ func describeFound(i provision.Inspection) string {
 
 // factsFor is what templates see of a machine's hardware as "facts": what its agent finds now,
 // and what was found before that an install does not look at.
-func (c *Chain) factsFor(mac provision.MAC, now provision.Inventory) map[string]any {
-	attributes := provision.Inspection{Inventory: now, Card: mac}.AttributesAfter(c.state(mac).Found)
+func (c *Chain) factsFor(ctx context.Context, mac provision.MAC, now provision.Inventory) map[string]any {
+	state := c.state(mac)
+	found := state.Found
+	if found == nil && state.Facts["inspected"] != "" { // by an earlier version, which kept it beside the state alone
+		inspected, known, err := c.Tracker.Inspection(ctx, mac)
+		if err != nil {
+			c.logger().Warn("what was found in a machine cannot be read, so that its templates do not see it", "machine", mac, "error", err)
+		}
+		if known {
+			found = inspected.Attributes()
+		}
+	}
+	attributes := provision.Inspection{Inventory: now, Card: mac}.AttributesAfter(found)
 	facts := make(map[string]any, len(attributes))
 	for name, value := range attributes {
 		facts[name] = value

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/track"
 	"cloudlets/provision/wire"
 )
 
@@ -118,5 +119,16 @@ func TestPaceOfInspections(t *testing.T) {
 	}
 	if !p.take(at.Add(time.Second), keptInASecond) {
 		t.Error("nothing may happen in the next second")
+	}
+}
+
+// TestFactsOfAnEarlierVersion: what an inspection found before a machine's state kept it is
+// seen by templates all the same.
+func TestFactsOfAnEarlierVersion(t *testing.T) {
+	b := newBed(t, nil)
+	must(t, b.Tracker.RecordInspection(t.Context(), provision.Event{MAC: node1, Kind: provision.KindLog, Text: "inspected", Facts: map[string]string{"inspected": "yes"}},
+		track.Inspected{Inspection: provision.Inspection{Card: node1, BMC: "10.9.0.1"}}))
+	if facts := b.factsFor(t.Context(), node1, provision.Inventory{}); facts["bmc"] != "10.9.0.1" {
+		t.Errorf("the facts are %v", facts)
 	}
 }
