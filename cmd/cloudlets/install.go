@@ -160,7 +160,7 @@ func printOrder(w io.Writer, m web.Detail, cancel, dryRun, wipe, switchedOn bool
 	case dryRun && cancel && m.Next.Action == provision.ActionInstall:
 		fmt.Fprintf(w, "%s would be disarmed: %s\n", m.MAC, m.Next.Reason)
 	case dryRun && cancel && m.Installing:
-		fmt.Fprintf(w, "the install of %s would be stopped in the stage %q; its disk would not be bootable then\n", m.MAC, m.Stage)
+		fmt.Fprintf(w, "the install of %s would be stopped in the stage %q; its disk would not be bootable then, unless the install is an update beside another system\n", m.MAC, m.Stage)
 	case dryRun && cancel:
 		fmt.Fprintf(w, "there is no install of %s to cancel: %s\n", m.MAC, m.Next.Reason)
 	case dryRun && m.NeedsWipe != "" && !wipe:

@@ -70,7 +70,7 @@ func (t *Tracker) cancelInMemory(mac provision.MAC, choose choice, late func(sto
 func calledOff(mac provision.MAC, reason string) provision.Event {
 	return provision.Event{
 		MAC: mac, Kind: provision.KindFailed, Text: reason,
-		Reason: fmt.Sprintf("the agent was at work, so the disk may be half written; `cloudlets install %s` arms a new install", mac),
+		Reason: fmt.Sprintf("the agent was at work, so the disk may be half written, or of an update the slot that it wrote; `cloudlets install %s` arms a new install", mac),
 	}
 }
 
