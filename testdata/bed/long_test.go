@@ -145,8 +145,13 @@ func TestLongLayouts(t *testing.T) {
 	}
 }
 
-// TestLongUpdatesUEFI is [TestUpdates] by UEFI.
+// TestLongUpdates is all of [TestUpdates], by both firmwares.
+func TestLongUpdates(t *testing.T) {
+	t.Parallel()
+	updates(t, bed.BIOS, "52:54:00:00:08:01", true)
+}
+
 func TestLongUpdatesUEFI(t *testing.T) {
 	t.Parallel()
-	updates(t, bed.UEFI, "52:54:00:00:08:02")
+	updates(t, bed.UEFI, "52:54:00:00:08:02", true)
 }

@@ -13,12 +13,13 @@ import (
 // keeps its data.
 func TestUpdates(t *testing.T) {
 	t.Parallel()
-	updates(t, bed.BIOS, "52:54:00:00:08:01")
+	updates(t, bed.BIOS, "52:54:00:00:08:01", false)
 }
 
 // updates installs a machine, and then versions that prove themselves, stay silent, and do
-// not start. None but the first stays in the place of the one before.
-func updates(t *testing.T, firmware bed.Firmware, mac string) {
+// not start. None but the first stays in the place of the one before. All has the machine
+// rolled back, too, and a version that does not start.
+func updates(t *testing.T, firmware bed.Firmware, mac string, all bool) {
 	r := newRig(t, map[string]string{"small": small}, asServer)
 	file := object{
 		"image": "small", "hostname": "node1", "address": "10.77.0.11", "slots": 2, "persistent": "96MiB",
@@ -71,6 +72,15 @@ func updates(t *testing.T, firmware bed.Firmware, mac string) {
 	enter(r, m, "reboot")
 	comesUp("second")
 
+	if !all {
+		version("third", "")
+		enter(r, m, "reboot")
+		comesUp("third")
+		next(`did not say that it runs`)
+		comesUp("second")
+		asks("cat notes")
+		return
+	}
 	r.run("rollback", "node1")
 	enter(r, m, "reboot")
 	comesUp("first")
