@@ -13,6 +13,7 @@ import (
 
 	"cloudlets/images/atomicfile"
 	"cloudlets/provision"
+	"cloudlets/provision/rollout/book"
 	"cloudlets/provision/site"
 	"cloudlets/provision/store"
 	"cloudlets/provision/track"
@@ -120,8 +121,12 @@ func (f restoreFlags) restore(cmd *cobra.Command, backup string) error {
 		return err
 	}
 	var disarmed []provision.MAC
+	var stopped []string
 	disarm := func(s store.Store) (err error) {
-		disarmed, err = track.Restored(cmd.Context(), s, time.Now())
+		if disarmed, err = track.Restored(cmd.Context(), s, time.Now()); err != nil {
+			return err
+		}
+		stopped, err = book.Restored(cmd.Context(), s, time.Now())
 		return err
 	}
 	var into, kept string
@@ -142,6 +147,9 @@ func (f restoreFlags) restore(cmd *cobra.Command, backup string) error {
 	fmt.Fprintf(words, "restored %s from %s\n", into, backup)
 	for _, mac := range disarmed {
 		fmt.Fprintf(words, "%s was armed when the backup was made, and is not armed now\n", mac)
+	}
+	for _, name := range stopped {
+		fmt.Fprintf(words, "the roll-out %s was running when the backup was made, and is stopped now\n", name)
 	}
 	return nil
 }
