@@ -82,6 +82,17 @@ func (r *Rollout) Count(p Phase) int {
 	return r.counts[p]
 }
 
+// UnderWay are the machines that are armed, or that were good and may still fall back, in
+// no order.
+func (r *Rollout) UnderWay() (machines []provision.MAC) {
+	for mac, s := range r.steps {
+		if s.Phase == Armed || s.Phase == Good {
+			machines = append(machines, mac)
+		}
+	}
+	return machines
+}
+
 // Clone is a copy of which the steps can be changed.
 func (r *Rollout) Clone() *Rollout {
 	c := *r

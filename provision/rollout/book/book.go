@@ -102,8 +102,8 @@ func (b *Book) List() []Head {
 	return list
 }
 
-// Open are the names of the roll-outs that have not ended, the earliest first.
-func (b *Book) Open() []string {
+// Unfinished are the names of the roll-outs that have not ended, the earliest first.
+func (b *Book) Unfinished() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var names []string

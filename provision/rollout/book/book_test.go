@@ -123,7 +123,7 @@ func remembers(t *testing.T, s store.Store) {
 		if r.By != "ann" || r.Phase != rollout.Running || r.Count(rollout.Waiting) != 98 || r.Step(mac(1)).Phase != rollout.Armed || !r.Step(mac(1)).Armed.Equal(noon) || r.Step(mac(100)).Phase != rollout.Bad {
 			t.Errorf("%s knows %+v", who, r)
 		}
-		if got := b.Of(mac(50)); !slices.Equal(got, []string{name}) || b.Of(mac(101)) != nil || !slices.Equal(b.Open(), []string{name}) {
+		if got := b.Of(mac(50)); !slices.Equal(got, []string{name}) || b.Of(mac(101)) != nil || !slices.Equal(b.Unfinished(), []string{name}) {
 			t.Errorf("%s: a machine is in %v", who, got)
 		}
 	}
@@ -131,7 +131,7 @@ func remembers(t *testing.T, s store.Store) {
 		t.Fatal(err)
 	}
 	again := open(t, s)
-	if again.Of(mac(50)) != nil || again.Open() != nil || len(again.List()) != 1 || again.List()[0].Counts[rollout.Bad] != 1 {
+	if again.Of(mac(50)) != nil || again.Unfinished() != nil || len(again.List()) != 1 || again.List()[0].Counts[rollout.Bad] != 1 {
 		t.Errorf("it ended, and %+v is left", again.List())
 	}
 }
