@@ -86,17 +86,22 @@ type Head struct {
 	Counts map[rollout.Phase]int
 }
 
+// HeadOf is the head of a roll-out.
+func HeadOf(r *rollout.Rollout) Head {
+	h := Head{Order: r.Order, Status: r.Status, Counts: make(map[rollout.Phase]int)}
+	for _, p := range []rollout.Phase{rollout.Waiting, rollout.Armed, rollout.Good, rollout.Bad} {
+		h.Counts[p] = r.Count(p)
+	}
+	return h
+}
+
 // List returns all roll-outs that are kept, the latest first.
 func (b *Book) List() []Head {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	list := make([]Head, 0, len(b.all))
 	for _, r := range b.all {
-		h := Head{Order: r.Order, Status: r.Status, Counts: make(map[rollout.Phase]int)}
-		for _, p := range []rollout.Phase{rollout.Waiting, rollout.Armed, rollout.Good, rollout.Bad} {
-			h.Counts[p] = r.Count(p)
-		}
-		list = append(list, h)
+		list = append(list, HeadOf(r))
 	}
 	slices.SortFunc(list, func(a, b Head) int { return cmp.Compare(number(b.Name), number(a.Name)) })
 	return list
