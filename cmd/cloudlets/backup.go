@@ -98,7 +98,8 @@ opens: run it again. A backup fits both, whichever it was made from.
 
 Nobody knows what happened to the machines since the backup was made. So
 nothing is armed after a restore, and "install": "once" installs no machine,
-until a person arms it: cloudlets install NAME.`,
+until a person arms it: cloudlets install NAME. Roll-outs are stopped, until a
+person resumes them.`,
 		Example: `  systemctl stop cloudlets && cloudlets restore /var/backups/cloudlets-2026-11-01.db && systemctl start cloudlets
   cloudlets restore /var/backups/cloudlets-2026-11-01.db --site /srv/site --force`,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.restore(cmd, args[0]) },
