@@ -5,6 +5,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"cloudlets/provision"
 	"cloudlets/provision/power/desk"
@@ -16,6 +17,10 @@ import (
 func (d *Daemon) newConductor() *conductor.Conductor {
 	return conductor.New(conductor.Options{
 		Book: d.rollouts, Tracker: d.tracker, Self: d.members.Self().ID, ServersChanged: d.members.Changed,
+		Alive: func(id string) bool {
+			_, live := d.members.IDs()
+			return slices.Contains(live, id)
+		},
 		Spec: func(mac provision.MAC) *provision.Spec {
 			spec, ok := d.Site.Spec(mac)
 			if !ok {

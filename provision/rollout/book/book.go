@@ -44,8 +44,9 @@ type Book struct {
 
 	mu  sync.Mutex
 	all map[string]*rollout.Rollout
-	// in has the roll-outs that have not ended, by their machines.
-	in map[provision.MAC][]string
+	// in has the roll-outs that have not ended, by their machines. It is read without mu,
+	// for each change of each machine, and written with it.
+	in sync.Map
 }
 
 var _ store.Follower = (*Book)(nil)
@@ -55,7 +56,7 @@ func Open(ctx context.Context, s store.Store, log *slog.Logger) (*Book, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	b := &Book{store: s, log: log, kick: make(chan struct{}, 1), all: make(map[string]*rollout.Rollout), in: make(map[provision.MAC][]string)}
+	b := &Book{store: s, log: log, kick: make(chan struct{}, 1), all: make(map[string]*rollout.Rollout)}
 	var err error
 	if b.stop, err = s.Follow(ctx, b, orderBucket, statusBucket, stepBucket); err != nil {
 		return nil, fmt.Errorf("read the roll-outs: %w", err)
@@ -131,11 +132,12 @@ func (b *Book) Look(name string, at func(*rollout.Rollout)) {
 	}
 }
 
-// Of are the roll-outs of a machine that have not ended. The list must not be changed.
+// Of are the roll-outs of a machine that have not ended. The list must not be changed. Of
+// waits for nobody.
 func (b *Book) Of(mac provision.MAC) []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.in[mac]
+	names, _ := b.in.Load(mac)
+	list, _ := names.([]string)
+	return list
 }
 
 // number is the number in a roll-out's name.
@@ -158,7 +160,7 @@ func (b *Book) Load(tx store.Tx) error {
 	}
 	b.mu.Lock()
 	clear(b.all)
-	clear(b.in)
+	b.in.Clear()
 	b.mu.Unlock()
 	b.Apply(changes)
 	return nil
@@ -232,14 +234,14 @@ func (b *Book) index(r *rollout.Rollout, open bool) {
 		return
 	}
 	for _, mac := range r.Machines {
-		names := slices.DeleteFunc(slices.Clone(b.in[mac]), func(name string) bool { return name == r.Name })
+		names := slices.DeleteFunc(slices.Clone(b.Of(mac)), func(name string) bool { return name == r.Name })
 		if open {
 			names = append(names, r.Name)
 		}
 		if len(names) == 0 {
-			delete(b.in, mac)
+			b.in.Delete(mac)
 			continue
 		}
-		b.in[mac] = names
+		b.in.Store(mac, names)
 	}
 }

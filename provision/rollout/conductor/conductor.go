@@ -30,7 +30,9 @@ type Options struct {
 	Tracker *track.Tracker
 	// Self is the ID of this server, see members.Member.
 	Self string
-	// ServersChanged is closed when other servers come or go.
+	// Alive says whether a server is alive, as far as this one knows, and ServersChanged is
+	// closed when others come or go.
+	Alive          func(id string) bool
 	ServersChanged func() <-chan struct{}
 	// Spec is what the site says about a machine, or nil. Refusal says why its install
 	// cannot work, and Pack is the digest of its image's pack, or "" if that is not known.
@@ -49,12 +51,13 @@ type Conductor struct {
 	news chan struct{}
 	done sync.WaitGroup // of machines that are being switched
 
-	mu      sync.Mutex
-	changed map[provision.MAC]struct{} // machines that changed, and are in a roll-out
+	mu        sync.Mutex
+	changed   map[provision.MAC]struct{} // machines that changed, and are in a roll-out
+	switching map[provision.MAC]struct{} // machines that are being switched
 
-	// What follows belongs to the goroutine of Run.
-	ours      map[string]struct{}        // roll-outs that this server was seen to carry on
-	switching map[provision.MAC]struct{} // shared with those who switch; guarded by mu
+	// These belong to the goroutine of Run.
+	ours   map[string]struct{} // roll-outs that this server carries on
+	failed map[string]bool     // roll-outs of which the log says that they wait
 }
 
 // retryAfter is how soon what could not be written is tried again.
@@ -66,7 +69,8 @@ func New(o Options) *Conductor {
 		o.Clock = time.Now
 	}
 	return &Conductor{
-		Options: o, news: make(chan struct{}, 1), changed: make(map[provision.MAC]struct{}), ours: make(map[string]struct{}), switching: make(map[provision.MAC]struct{}),
+		Options: o, news: make(chan struct{}, 1), changed: make(map[provision.MAC]struct{}), switching: make(map[provision.MAC]struct{}),
+		ours: make(map[string]struct{}), failed: make(map[string]bool),
 	}
 }
 
@@ -114,13 +118,15 @@ func (c *Conductor) look(machines ...provision.MAC) {
 // round does all that is to be done now. It returns false if something could not be written.
 func (c *Conductor) round(ctx context.Context) (ok bool) {
 	ok = true
+	ours := make(map[string]struct{})
 	for _, name := range c.Book.Unfinished() {
 		mine, err := c.claim(ctx, name)
 		ok = c.went(name, err) && ok
-		if !mine {
-			delete(c.ours, name)
+		if mine {
+			ours[name] = struct{}{}
 		}
 	}
+	c.ours = ours
 	for _, mac := range c.takeChanged() {
 		for _, name := range c.Book.Of(mac) {
 			if _, mine := c.ours[name]; mine && !c.went(name, c.judge(ctx, name, mac)) {
@@ -129,20 +135,23 @@ func (c *Conductor) round(ctx context.Context) (ok bool) {
 			}
 		}
 	}
-	for _, name := range c.Book.Unfinished() {
-		if _, mine := c.ours[name]; mine {
-			ok = c.went(name, c.advance(ctx, name)) && ok
-		}
+	for name := range c.ours {
+		ok = c.went(name, c.advance(ctx, name)) && ok
 	}
 	return ok || ctx.Err() != nil
 }
 
-// went logs what went wrong. What another server did meanwhile is no error.
+// went logs what went wrong, once until it is well again. What another server did meanwhile
+// is no error.
 func (c *Conductor) went(name string, err error) (well bool) {
 	if err == nil || errors.Is(err, book.ErrMoved) || errors.Is(err, book.ErrUnknown) {
+		delete(c.failed, name)
 		return true
 	}
-	c.Log.Error("a roll-out waits, and is tried again", "rollout", name, "error", err)
+	if !c.failed[name] {
+		c.failed[name] = true
+		c.Log.Error("a roll-out waits, and is tried again", "rollout", name, "error", err)
+	}
 	return false
 }
 
@@ -152,8 +161,11 @@ func (c *Conductor) claim(ctx context.Context, name string) (mine bool, err erro
 	carrier := ""
 	c.Book.Look(name, func(r *rollout.Rollout) { carrier = r.Carrier })
 	_, was := c.ours[name]
-	if was && carrier == c.Self {
+	switch {
+	case was && carrier == c.Self:
 		return true, nil
+	case carrier != c.Self && carrier != "" && c.Alive(carrier):
+		return false, nil
 	}
 	if mine, err = c.Book.Claim(ctx, name, c.Self); !mine || err != nil {
 		return false, err
@@ -161,7 +173,6 @@ func (c *Conductor) claim(ctx context.Context, name string) (mine bool, err erro
 	if carrier != c.Self {
 		c.Log.Info("this server carries a roll-out on, since the one that did is gone", "rollout", name)
 	}
-	c.ours[name] = struct{}{}
 	var under []provision.MAC
 	c.Book.Look(name, func(r *rollout.Rollout) { under = r.UnderWay() })
 	c.mu.Lock()
