@@ -47,21 +47,21 @@ func (s *Server) install(r *http.Request) (any, error) {
 		return nil, err
 	}
 	spec := s.spec(mac)
-	if err := s.Tracker.Arm(r.Context(), mac, spec, track.Order{By: order.By, Wipe: order.Wipe, Rollback: order.Rollback, Confirm: order.Confirm, Pack: s.packNow(r.Context(), spec)}); err != nil {
+	if err := s.Tracker.Arm(r.Context(), mac, spec, track.Order{By: order.By, Wipe: order.Wipe, Rollback: order.Rollback, Confirm: order.Confirm, Pack: PackNow(r.Context(), s.Images, spec)}); err != nil {
 		return nil, err
 	}
 	return s.detail(mac), nil
 }
 
-// packNow is the digest of the pack of a machine's image as the image is now, or "" if
+// PackNow is the digest of the pack of a machine's image as the image is now, or "" if
 // that is not known within a moment.
-func (s *Server) packNow(ctx context.Context, spec *provision.Spec) string {
+func PackNow(ctx context.Context, images Images, spec *provision.Spec) string {
 	if spec == nil || spec.Image == "" {
 		return ""
 	}
 	ctx, stop := context.WithTimeout(ctx, lookTime)
 	defer stop()
-	kit, err := s.Images.Kit(ctx, depot.Key{Image: spec.Image, EntryPoint: spec.EntryPoint})
+	kit, err := images.Kit(ctx, depot.Key{Image: spec.Image, EntryPoint: spec.EntryPoint})
 	if err != nil {
 		return ""
 	}

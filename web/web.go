@@ -13,6 +13,7 @@ import (
 
 	"cloudlets/provision/depot"
 	"cloudlets/provision/members"
+	"cloudlets/provision/rollout/book"
 	"cloudlets/provision/site"
 	"cloudlets/provision/track"
 	"cloudlets/web/roster"
@@ -39,6 +40,8 @@ type Server struct {
 	Power Power
 	// Reviews says what would go wrong with machines; nil if nobody looks.
 	Reviews Reviews
+	// Rollouts are those that are kept in the store; nil if there can be none.
+	Rollouts *book.Book
 	// Backup writes a copy of the store; nil if this server gives none.
 	Backup func(context.Context, io.Writer) error
 	// Servers are those that share the store; nil if this one is alone.
@@ -129,6 +132,11 @@ func (s *Server) api() map[string]methods {
 		"machines/{machine}/confirm": {"POST": s.answer(s.confirm)},
 		"machines/{machine}/console": {"POST": s.console},
 		"machines/{machine}/power":   {"GET": s.answer(s.powerState), "POST": s.answer(s.orderPower)},
+
+		"rollouts":                  {"GET": s.answer(s.rollouts), "POST": s.answer(s.beginRollout)},
+		"rollouts/{rollout}":        {"GET": s.answer(s.rollout)},
+		"rollouts/{rollout}/stop":   {"POST": s.answer(s.stopRollout)},
+		"rollouts/{rollout}/resume": {"POST": s.answer(s.resumeRollout)},
 
 		"backup": {"GET": s.backup},
 		"events": {"GET": s.stream(s.followAll)},

@@ -15,7 +15,7 @@ import (
 
 // machineCommands are the verbs that ask the daemon about machines and images.
 func machineCommands(socket *string) []*cobra.Command {
-	cmds := []*cobra.Command{machinesCommand(socket), traceCommand(socket), installCommand(socket), rollbackCommand(socket), bootCommand(socket), confirmCommand(socket), consoleCommand(socket), approveCommand(socket), importMachinesCommand(socket), forgetCommand(socket), imagesCommand(socket)}
+	cmds := []*cobra.Command{machinesCommand(socket), traceCommand(socket), installCommand(socket), rolloutsCommand(socket), rollbackCommand(socket), bootCommand(socket), confirmCommand(socket), consoleCommand(socket), approveCommand(socket), importMachinesCommand(socket), forgetCommand(socket), imagesCommand(socket)}
 	for _, cmd := range cmds {
 		cmd.GroupID = "machines"
 	}

@@ -13,6 +13,7 @@ import (
 
 	"cloudlets/images/atomicfile"
 	"cloudlets/provision"
+	"cloudlets/provision/rollout/book"
 	"cloudlets/provision/site"
 	"cloudlets/provision/store"
 	"cloudlets/provision/track"
@@ -97,7 +98,8 @@ opens: run it again. A backup fits both, whichever it was made from.
 
 Nobody knows what happened to the machines since the backup was made. So
 nothing is armed after a restore, and "install": "once" installs no machine,
-until a person arms it: cloudlets install NAME.`,
+until a person arms it: cloudlets install NAME. Roll-outs are stopped, until a
+person resumes them.`,
 		Example: `  systemctl stop cloudlets && cloudlets restore /var/backups/cloudlets-2026-11-01.db && systemctl start cloudlets
   cloudlets restore /var/backups/cloudlets-2026-11-01.db --site /srv/site --force`,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.restore(cmd, args[0]) },
@@ -120,8 +122,12 @@ func (f restoreFlags) restore(cmd *cobra.Command, backup string) error {
 		return err
 	}
 	var disarmed []provision.MAC
+	var stopped []string
 	disarm := func(s store.Store) (err error) {
-		disarmed, err = track.Restored(cmd.Context(), s, time.Now())
+		if disarmed, err = track.Restored(cmd.Context(), s, time.Now()); err != nil {
+			return err
+		}
+		stopped, err = book.Restored(cmd.Context(), s, time.Now())
 		return err
 	}
 	var into, kept string
@@ -142,6 +148,9 @@ func (f restoreFlags) restore(cmd *cobra.Command, backup string) error {
 	fmt.Fprintf(words, "restored %s from %s\n", into, backup)
 	for _, mac := range disarmed {
 		fmt.Fprintf(words, "%s was armed when the backup was made, and is not armed now\n", mac)
+	}
+	for _, name := range stopped {
+		fmt.Fprintf(words, "the roll-out %s was running when the backup was made, and is stopped now\n", name)
 	}
 	return nil
 }

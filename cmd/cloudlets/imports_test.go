@@ -70,6 +70,10 @@ var inside = map[string][]string{
 	"provision/power/command": {"provision/power"},
 	"provision/power/desk":    {"provision", "provision/power"},
 
+	"provision/rollout":           {"provision"},
+	"provision/rollout/book":      {"provision", "provision/members", "provision/rollout", "provision/store"},
+	"provision/rollout/conductor": {"provision", "provision/rollout", "provision/rollout/book", "provision/store", "provision/track"},
+
 	"provision/netconfig": {"images", "provision"},
 	"provision/cloudinit": {"images", "provision"},
 	"provision/bootorder": {},

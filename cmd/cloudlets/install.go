@@ -18,8 +18,9 @@ import (
 
 func installCommand(socket *string) *cobra.Command {
 	var o orderFlags
+	var waves waveFlags
 	cmd := &cobra.Command{
-		Use: "install MAC|HOSTNAME...", Short: "Arm a machine's install: its next network boot writes its disk", Args: usage(cobra.MinimumNArgs(1)),
+		Use: "install MAC|HOSTNAME...", Short: "Arm a machine's install: its next network boot writes its disk", Args: usage(waves.args),
 		Long: `Install arms one install: the machine's next boot from the network writes its
 image to its disk, and then the machine is disarmed. A disk that is not empty is
 refused, unless --wipe says that all of it may be lost, this once. Names may be
@@ -35,18 +36,33 @@ runs there.
 With --wait it waits until every machine's new system says that it runs, or is
 installed, if its image cannot say so. Attempts that the machine repeats by
 itself are waited for. The exit code is 0 if all went well, and 1 if a machine
-failed, became quiet or was called off, or at the end of --timeout.`,
-		Example: "  cloudlets install node1\n  cloudlets install node1 --power\n  cloudlets install node1 --wipe\n  cloudlets install node1 --confirm\n  cloudlets install 'node[1-20]' --wait --timeout 1h\n  cloudlets install 52:54:00:12:34:56 --cancel",
+failed, fell back, became quiet or was called off, or at the end of --timeout.
+
+With --at-a-time the machines are installed in waves of so many: a roll-out. The next
+wave is armed when each machine of the one before is good, by the rule of --wait; once
+--stop-after machines are bad, no further one is armed. --outdated, --profile, --image
+and --tag select machines, as cloudlets machines does. The server carries it on, over
+restarts too. The verb prints its name and follows it until it ends: an interrupt only
+ends the following, --detach does not begin it. See cloudlets rollouts.`,
+		Example: "  cloudlets install node1\n  cloudlets install node1 --power\n  cloudlets install node1 --wipe\n  cloudlets install node1 --confirm\n  cloudlets install 'node[1-20]' --wait --timeout 1h\n  cloudlets install 52:54:00:12:34:56 --cancel\n  cloudlets install --outdated --profile web --at-a-time 3 --power",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
 			names, err := roster.ExpandNames(args)
+			if err == nil {
+				err = waves.check(cmd, o)
+			}
 			if err != nil {
 				return codedError{err, exitUsage}
+			}
+			if waves.atATime > 0 {
+				return waves.run(cmd, c, o, args, names)
 			}
 			return o.run(cmd, c, names)
 		}),
 		ValidArgsFunction: completeMachines(socket, -1),
 	}
 	o.flags(cmd)
+	waves.flags(cmd)
+	completeFlags(cmd, socket)
 	return cmd
 }
 
@@ -74,7 +90,7 @@ func (o *orderFlags) commonFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	cmd.Flags().BoolVar(&o.power, "power", false, "have the machine boot from the network now: it is switched on, or off and on again")
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until the installs have ended")
-	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "with --wait: wait no longer than this, such as 45m; 0 is no bound")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "with --wait, or while a roll-out is followed: wait no longer than this, such as 45m; 0 is no bound")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON: an object for one machine, a list for several")
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "wait")
 	cmd.MarkFlagsMutuallyExclusive("json", "wait")

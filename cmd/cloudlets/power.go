@@ -176,11 +176,11 @@ func wantPower(ctx context.Context, c *web.Client, name string) error {
 
 // bootInstaller has a machine that was armed boot from the network now.
 func bootInstaller(ctx context.Context, c *web.Client, m web.Detail) error {
-	order := desk.Order{Action: power.Cycle, Network: true, By: caller()}
-	if m.Spec != nil && m.Spec.Power.WakeOnLAN { // it can do no more
-		order = desk.Order{Action: power.On, By: order.By}
+	var by *provision.Power
+	if m.Spec != nil {
+		by = m.Spec.Power
 	}
-	job, err := c.Switch(ctx, string(m.MAC), order)
+	job, err := c.Switch(ctx, string(m.MAC), desk.ForInstall(by, caller()))
 	if err == nil && job.Error != "" {
 		err = errors.New(job.Error)
 	}

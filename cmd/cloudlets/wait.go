@@ -89,17 +89,25 @@ func (o *waited) look(w io.Writer, m web.Detail) (done bool, failure error) {
 
 // outcome says whether an install has ended well, or why it has not.
 func (o *waited) outcome(m web.Detail) (done bool, failure error) {
-	installed := m.InstalledAt.After(o.since)
-	switch {
-	case m.Quiet != nil && m.Quiet.Since.After(o.since):
-		return false, fmt.Errorf("%s: quiet since %s in the stage %q: %s", o.name, clock(m.Quiet.Since), m.Stage, m.Quiet.Cause)
-	case m.Stage == provision.StageFailed && m.Since.After(o.since) && !m.Again:
-		return false, fmt.Errorf("%s: %s", o.name, m.Failure)
-	case installed:
-		says := m.Has != nil && m.Has.Tells && (m.Spec == nil || m.Spec.Handover != provision.PowerOff)
-		return !says || m.Running != nil && m.Running.Time.After(m.InstalledAt), nil
-	case !m.Armed && !m.Installing && m.Next.Action != provision.ActionInstall:
-		return false, fmt.Errorf("%s: its install was called off: %s", o.name, m.Next.Reason)
+	handover := provision.Handover("")
+	if m.Spec != nil {
+		handover = m.Spec.Handover
 	}
-	return false, nil
+	state := provision.State{
+		Stage: m.Stage, Since: m.Since, Armed: m.Armed, Failure: m.Failure, Again: m.Again, InstalledAt: m.InstalledAt,
+		Has: onDisk(m.Has), Kept: onDisk(m.Kept), Running: m.Running, Quiet: m.Quiet,
+	}
+	outcome, why := provision.OutcomeOf(state, o.since, provision.Decision{Action: m.Next.Action, Reason: m.Next.Reason}, handover)
+	if outcome == provision.OutcomeBad {
+		return false, fmt.Errorf("%s: %s", o.name, why)
+	}
+	return outcome == provision.OutcomeGood, nil
+}
+
+// onDisk is what the outcome of an install depends on.
+func onDisk(s *web.System) *provision.System {
+	if s == nil {
+		return nil
+	}
+	return &provision.System{Image: s.Image, Slot: s.Slot, Tells: s.Tells, Time: s.Time}
 }

@@ -120,6 +120,12 @@ func (a *agent) carryOut(ctx context.Context, plan wire.Plan) error {
 		func() error { return a.report(ctx, stage(provision.StageStream)) },
 		func() error { return a.stream(ctx, image, plan.Pack.Size) },
 		func() error {
+			if a.burns {
+				return errBurns
+			}
+			return nil
+		},
+		func() error {
 			return a.report(ctx, stage(provision.StageConfigure), stage(provision.StageVerify), stage(provision.StageBootable))
 		},
 		func() error { return a.report(ctx, asks) },

@@ -36,6 +36,7 @@ type machine struct {
 	rate     int64 // bytes in a second of its link; 0 means no bound
 	notes    *notes
 	disk     int64 // bytes that were written to it
+	burns    bool  // its install fails while it writes
 }
 
 // These are how long things take in a machine that have nothing to do with the

@@ -11,7 +11,8 @@
 // The files are: main.go (flags), bed.go (namespaces, daemons, etcd), site.go (the
 // machines' files and an image), dhcp.go and tftp.go (what firmware speaks),
 // machine.go (one machine, step by step), inspect.go and agent.go (its last parts),
-// storm.go (all machines), and report.go (the table).
+// storm.go (all machines), rollout.go (all of them once more, in waves), and report.go
+// (the table).
 package main
 
 import (
@@ -28,32 +29,36 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/images/bytesize"
+	"cloudlets/provision/rollout"
 )
 
 // options are the flags.
 type options struct {
-	Machines    int
-	Strangers   int
-	Over        time.Duration
-	Row         int
-	Firmware    string
-	Loss        float64
-	Rate        string
-	Seed        uint64
-	ImageSize   string
-	Servers     int
-	Etcd        string
-	Kill        int
-	KillEtcd    bool
-	Bystanders  int
-	Again       bool
-	Patience    time.Duration
-	Program     string
-	JSON        bool
-	Keep        bool
-	inside      bool
-	rate, image int64
-	mix         mix
+	Machines   int
+	Strangers  int
+	Over       time.Duration
+	Row        int
+	Firmware   string
+	Loss       float64
+	Rate       string
+	Seed       uint64
+	ImageSize  string
+	Servers    int
+	Etcd       string
+	Kill       int
+	KillEtcd   bool
+	Bystanders int
+	Again      bool
+	Rollout    int
+	// RolloutFails is the machine that fails in the roll-out, counted from 1; 0 is none.
+	RolloutFails int
+	Patience     time.Duration
+	Program      string
+	JSON         bool
+	Keep         bool
+	inside       bool
+	rate, image  int64
+	mix          mix
 }
 
 func main() {
@@ -100,6 +105,8 @@ func command() *cobra.Command {
 	f.BoolVar(&o.KillEtcd, "kill-etcd", false, "kill a member of etcd in the middle, for good")
 	f.IntVar(&o.Bystanders, "bystanders", 1, "`clients` that are no machines of the site, and ask for an address each second")
 	f.BoolVar(&o.Again, "again", false, "switch each machine on once more when it is installed; it must boot from its disk")
+	f.IntVar(&o.Rollout, "rollout", 0, "then install the machines anew, in waves of so `many`; with --kill the server that carries it on is killed once more")
+	f.IntVar(&o.RolloutFails, "rollout-fails", 0, "the `number` of the machine whose install fails then, counted from 1")
 	f.DurationVar(&o.Patience, "patience", 30*time.Minute, "the `time` after which it is given up")
 	f.StringVar(&o.Program, "cloudlets", "bin/cloudlets", "the `program` to run as daemon")
 	f.BoolVar(&o.JSON, "json", false, "print the result as JSON")
@@ -129,6 +136,10 @@ func (o *options) check() (err error) {
 		return fmt.Errorf("--machines and --strangers: want 1 to %d in all", maxMachines)
 	case o.Strangers > 0 && o.Servers > 1:
 		return errors.New("--strangers: takes one server, since each server approves into its own copy of the site")
+	case o.Rollout < 0 || o.Rollout > rollout.MaxAtATime || o.Rollout > 0 && (o.Machines < 1 || o.Machines > rollout.MaxMachines || o.Strangers > 0):
+		return fmt.Errorf("--rollout: want 1 to %d at a time, of 1 to %d --machines, and no --strangers", rollout.MaxAtATime, rollout.MaxMachines)
+	case o.RolloutFails < 0 || o.RolloutFails > o.Machines || o.RolloutFails > 0 && o.Rollout == 0:
+		return errors.New("--rollout-fails: goes with --rollout, and names one of the machines")
 	case o.Loss < 0 || o.Loss > 50:
 		return errors.New("--loss: want 0 to 50 percent")
 	case o.Servers < 1 || o.Servers > 16:

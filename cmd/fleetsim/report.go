@@ -69,7 +69,10 @@ func (r *result) verdict(o *options) error {
 	if n := r.failed.Load(); n > 0 {
 		return fmt.Errorf("%d machines did not end installed", n)
 	}
-	return checkStrangers(r.strangers, o.Strangers)
+	if err := checkStrangers(r.strangers, o.Strangers); err != nil || o.Rollout == 0 {
+		return err
+	}
+	return checkRollout(r.rollout, r.rolled, o)
 }
 
 // percentile of sorted times, 0 to 100.
@@ -111,12 +114,16 @@ func (r *result) print(w io.Writer, o *options) error {
 		return e.Encode(map[string]any{
 			"machines": o.total(), "strangers": r.strangers, "installed": r.installed.Load(), "failed": r.failed.Load(), "took": took, "steps": r.steps(),
 			"counts": r.notes.counts, "causes": causes, "servers": r.servers, "ownCPU": r.ownCPU, "bytes": r.bytes,
+			"rollout": r.rollout,
 		})
 	}
 	fmt.Fprintf(w, "%d machines, switched on over %s: %d installed, %d failed, in %s: %.0f a minute\n\n",
 		o.total(), o.Over, r.installed.Load(), r.failed.Load(), took.Round(100*time.Millisecond), float64(r.installed.Load())/took.Minutes())
 	if o.Strangers > 0 {
 		fmt.Fprintf(w, "%d of them were strangers: inspected, approved by a rule as %s, and installed\n\n", len(r.strangers), rackNames)
+	}
+	if o.Rollout > 0 {
+		fmt.Fprintf(w, "installed anew, %d at a time: %d are good, %d bad, and %d wait; the roll-out is %s %s\n\n", o.Rollout, r.rollout.Good, r.rollout.Bad, r.rollout.Waiting, r.rollout.Phase, r.rollout.Why)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "step\ttimes\tp50\tp90\tp99\tmax\t")

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"cloudlets/web"
 	"cloudlets/web/roster"
 )
 
@@ -52,6 +53,9 @@ func run(ctx context.Context, o *options, out io.Writer) (err error) {
 	result, err := storm(ctx, o, b)
 	if err == nil {
 		err = result.addStrangers(ctx, o, b)
+	}
+	if err == nil {
+		err = result.rollOut(ctx, o, b)
 	}
 	if err := errors.Join(err, b.close()); err != nil {
 		return err
@@ -216,6 +220,10 @@ type result struct {
 
 	servers   []serverUse
 	strangers []stranger
+
+	rollout web.Rollout
+	rolled  []web.Machine // what the machines have after the roll-out
+	killed  int           // servers, in the roll-out
 }
 
 // cause is why machines failed.

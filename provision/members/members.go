@@ -161,6 +161,13 @@ func NoneAlive(tx store.Tx) error {
 	return err
 }
 
+// Alive says, in a transaction, whether the server with an ID is alive. One that was killed
+// counts as alive for some seconds.
+func Alive(tx store.Tx, id string) (bool, error) {
+	announced, err := tx.Get(store.Announced, keyPrefix+id)
+	return announced != nil, err
+}
+
 // Close ends following. The announcement ends with the store.
 func (m *Members) Close() { m.stop() }
 

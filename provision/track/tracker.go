@@ -357,7 +357,7 @@ func (t *Tracker) Arm(ctx context.Context, mac provision.MAC, spec *provision.Sp
 			return nil
 		}
 		return provision.CheckDisk(spec, state)
-	}, nil)
+	}, o.With)
 }
 
 // Order is what a person says who arms an install.
@@ -372,6 +372,9 @@ type Order struct {
 	Confirm bool
 	// Pack is the digest of the image's pack, as far as it is known.
 	Pack string
+	// With makes further changes of the store in the same transaction, and may refuse it;
+	// nil makes none.
+	With func(store.Tx) error
 }
 
 // Disarm undoes [Tracker.Arm]. If by names a person, the machine stays disarmed

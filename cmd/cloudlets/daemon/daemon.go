@@ -36,6 +36,7 @@ import (
 	"cloudlets/provision/members"
 	"cloudlets/provision/power/desk"
 	"cloudlets/provision/review"
+	"cloudlets/provision/rollout/book"
 	"cloudlets/provision/site"
 	"cloudlets/provision/track"
 	"cloudlets/web"
@@ -86,6 +87,8 @@ type Daemon struct {
 	sandbox *ejs.Sandbox
 	chain   *httpboot.Chain
 	reviews *review.Reviewer
+	// rollouts are kept in the store.
+	rollouts *book.Book
 	// advertiser spares an iPXE its wait for a router. It is nil if that is off.
 	advertisers []*advertise.Server
 }
@@ -132,6 +135,12 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		d.members.Close()
 		return err
 	}
+	if d.rollouts, err = book.Open(ctx, d.store, d.Log); err != nil {
+		d.leases.Close()
+		d.tracker.Close()
+		d.members.Close()
+		return err
+	}
 	d.tickets = track.NewTickets(d.store, nil)
 	d.power = d.newDesk()
 	d.sandbox = ejs.NewSandbox(d.Self, ejs.Options{Logger: d.Log})
@@ -152,6 +161,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 	}
 	d.reviews = d.newReviewer()
 	if d.depot, err = OpenDepot(d.Site, d.Settings, ramdisk.Programs{Self: d.Self[0], Embedded: d.Embedded}, d.https.pem(), d.peers(), d.sawKit, d.Log); err != nil {
+		d.rollouts.Close()
 		d.leases.Close()
 		d.tracker.Close()
 		d.members.Close()
@@ -247,7 +257,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	close(d.ready)
 	err = runGroups(ctx,
 		append(servers, task{"tell systemd", d.tellSystemdOfEnd}),
-		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"watch the interfaces", d.watcher.Run}, {"follow the interfaces", d.followInterfaces}, {"check the machines", d.reviews.Run}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}, {"look at the machines' addresses", d.warnMisplaced}, {"share progress", d.tracker.ShareProgress}, {"notice quiet machines", d.noticeQuiet}, {"switch machines", d.power.Run}},
+		[]task{{"make images ready", d.depot.Run}, {"choose the images", d.wantImages}, {"watch the site", d.Site.Watch}, {"watch the interfaces", d.watcher.Run}, {"follow the interfaces", d.followInterfaces}, {"check the machines", d.reviews.Run}, {"remove old overlays", d.sweepOverlays}, {"compare the site", d.compareSites}, {"look at the machines' addresses", d.warnMisplaced}, {"share progress", d.tracker.ShareProgress}, {"notice quiet machines", d.noticeQuiet}, {"switch machines", d.power.Run}, {"carry roll-outs on", d.newConductor().Run}},
 		[]task{{"write events", d.tracker.Run}},
 	)
 	return errors.Join(err, d.close())
@@ -257,6 +267,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 func (d *Daemon) Ready() <-chan struct{} { return d.ready }
 
 func (d *Daemon) close() error {
+	d.rollouts.Close()
 	d.leases.Close()
 	d.tracker.Close()
 	d.members.Close()
@@ -323,7 +334,7 @@ func (d *Daemon) api(stopping <-chan struct{}) *web.Server {
 	return &web.Server{
 		Site: d.Site, Tracker: d.tracker, Roster: d.roster, Tickets: d.tickets, Power: d.power, Images: d.depot, Reviews: d.reviews, Version: d.Version, Started: d.started,
 		Authority: d.https.api(d.store),
-		Stopping:  stopping, Log: d.Log, Servers: d.members, Networks: d.networks, Leases: d.leases, StoreAway: d.store.away,
+		Stopping:  stopping, Log: d.Log, Servers: d.members, Networks: d.networks, Leases: d.leases, StoreAway: d.store.away, Rollouts: d.rollouts,
 	}
 }
 

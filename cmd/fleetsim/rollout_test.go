@@ -1,0 +1,89 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"cloudlets/provision"
+	"cloudlets/provision/rollout"
+	"cloudlets/testdata/etcd"
+	"cloudlets/testdata/needs"
+	"cloudlets/web"
+)
+
+// TestRollouts: forty machines are installed anew in waves of four, of which the tenth fails:
+// no machine after its wave is touched. The server that carries it on is killed in the middle.
+func TestRollouts(t *testing.T) {
+	needs.Root(t)
+	needs.Tool(t, "ip", "iproute2")
+	needs.File(t, "/usr/lib/ipxe/snponly.efi", "ipxe")
+	simulator, program, member := build(t, "fleetsim"), build(t, "cloudlets"), etcd.Program(t)
+	for name, more := range map[string][]string{
+		"one server":    nil,
+		"three servers": {"--servers", "3", "--etcd", member},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer stop()
+			cmd := exec.CommandContext(ctx, simulator, append([]string{"--machines", "40", "--over", "2s", "--rollout", "4", "--rollout-fails", "10", "--kill", "1", "--json", "--cloudlets", program}, more...)...)
+			var words strings.Builder
+			cmd.Stderr = &words
+			out, err := cmd.Output()
+			var result struct {
+				Rollout web.Rollout
+				Counts  map[string]int
+			}
+			if err := json.Unmarshal(out, &result); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+			r := result.Rollout
+			if err != nil || r.Phase != rollout.Stopped || r.Good != 11 || r.Bad != 1 || r.Waiting != 28 || result.Counts["killed: the server that carries the roll-out on"] != 1 {
+				t.Errorf("%v\n%s\n%s", err, &words, out)
+			}
+		})
+	}
+}
+
+func TestCheckRollout(t *testing.T) {
+	o := &options{Machines: 6, Rollout: 2, RolloutFails: 3}
+	whole := func() (web.Rollout, []web.Machine) {
+		r, machines := web.Rollout{Phase: rollout.Stopped, Waves: 3}, []web.Machine(nil)
+		for n, phase := range []rollout.Phase{rollout.Good, rollout.Good, rollout.Bad, rollout.Good, rollout.Waiting, rollout.Waiting} {
+			mac := provision.MAC(macOf(n).String())
+			m := web.Machine{MAC: mac, Installs: 1, Has: &web.System{}}
+			switch phase {
+			case rollout.Good:
+				m.Installs = 2
+			case rollout.Bad:
+				m.Has, m.Armed = nil, true
+			}
+			r.Machines = append(r.Machines, web.RolloutMachine{MAC: mac, Wave: n/2 + 1, Phase: phase})
+			machines = append(machines, m)
+		}
+		return r, machines
+	}
+	if r, machines := whole(); checkRollout(r, machines, o) != nil {
+		t.Error(checkRollout(r, machines, o))
+	}
+	for what, change := range map[string]func(*web.Rollout, []web.Machine){
+		"it did not stop":         func(r *web.Rollout, _ []web.Machine) { r.Phase = rollout.Ended },
+		"one too few":             func(r *web.Rollout, _ []web.Machine) { r.Machines = r.Machines[:5] },
+		"one was touched":         func(_ *web.Rollout, m []web.Machine) { m[5].Installs = 2 },
+		"one was armed":           func(_ *web.Rollout, m []web.Machine) { m[4].Armed = true },
+		"one was installed twice": func(_ *web.Rollout, m []web.Machine) { m[0].Installs = 3 },
+		"one lost its system":     func(_ *web.Rollout, m []web.Machine) { m[4].Has = nil },
+		"the bad one is good":     func(r *web.Rollout, _ []web.Machine) { r.Machines[2].Phase = rollout.Good },
+	} {
+		r, machines := whole()
+		change(&r, machines)
+		if checkRollout(r, machines, o) == nil {
+			t.Errorf("%s is all right", what)
+		}
+	}
+}
