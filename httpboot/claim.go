@@ -296,9 +296,6 @@ func (c *Chain) leased(card provision.MAC) netip.Addr {
 	return addr
 }
 
-// menuTimeout is how long an installed disk's boot menu waits for a key.
-const menuTimeout = time.Second
-
 // planDisk plans the disk of a machine. What would fail only when the disk is
 // made bootable is refused here.
 func (c *Chain) planDisk(ctx context.Context, render rendering.Renderer, kit *depot.Kit, tree images.Tree, inventory provision.Inventory) (target.Plan, error) {
@@ -310,7 +307,7 @@ func (c *Chain) planDisk(ctx context.Context, render rendering.Renderer, kit *de
 	for _, notice := range image.Notices {
 		c.record(ctx, provision.Event{MAC: spec.MAC, Kind: provision.KindLog, Text: "warning: the installed system may not start", Reason: notice})
 	}
-	options := diskOptions(spec)
+	options := rendering.DiskOptions(spec)
 	options.ID, options.Arch = uuid.New(), disk.Arch(inventory.Arch)
 	if spec.SecureBoot == provision.ByOwner {
 		return c.planSigned(ctx, image, options, kit, tree)
@@ -320,13 +317,4 @@ func (c *Chain) planDisk(ctx context.Context, render rendering.Renderer, kit *de
 		return plan, err
 	}
 	return plan, plan.CheckMenu(tree)
-}
-
-// diskOptions are what a machine's file says of its disk.
-func diskOptions(spec *provision.Spec) target.Options {
-	return target.Options{
-		Filesystem: spec.Filesystem, Reserve: true, Cmdline: spec.Cmdline, Timeout: menuTimeout,
-		SecureBoot: disk.SecureBoot{Shim: spec.SecureBoot == provision.ByShim},
-		Slots:      spec.Slots == 2, Persistent: spec.Persistent,
-	}
 }

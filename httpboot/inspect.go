@@ -11,6 +11,7 @@ import (
 	"cloudlets/images/boot"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/rendering"
 	"cloudlets/provision/track"
 	"cloudlets/provision/wire"
 )
@@ -58,7 +59,7 @@ func (c *Chain) inspector(ctx context.Context, card provision.MAC, spec *provisi
 		Servers: c.servers(ctx, spec), MAC: card, Inspect: true, OnFailure: "reboot",
 		Token: provision.InspectToken(card, c.Tracker.Key()),
 	}
-	cmdline := boot.JoinWords(image.Menu(diskOptions(spec))[0].Cmdline, params.Cmdline())
+	cmdline := boot.JoinWords(image.Menu(rendering.DiskOptions(spec))[0].Cmdline, params.Cmdline())
 	return d.boot(Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: cmdline, Inspects: true})
 }
 

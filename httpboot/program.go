@@ -205,7 +205,7 @@ func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision
 		return "", &refusal{err}
 	}
 	// The words are those of the disk, since this kernel may switch to it.
-	asked := image.Menu(diskOptions(spec))[0].Cmdline
+	asked := image.Menu(rendering.DiskOptions(spec))[0].Cmdline
 	p := Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: asked}
 	if _, err := d.boot(p); err != nil {
 		return "", &refusal{fmt.Errorf("the kernel command line of %s: %w", spec.MAC, err)}

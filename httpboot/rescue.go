@@ -38,7 +38,7 @@ func (c *Chain) rescuer(ctx context.Context, card provision.MAC, spec *provision
 		return "", err
 	}
 	params := wire.Params{Servers: c.servers(ctx, spec), MAC: card, Rescue: true, Token: booted.RescueToken(spec.MAC, c.Tracker.Key())}
-	cmdline := boot.JoinWords(image.Menu(diskOptions(spec))[0].Cmdline, params.Cmdline())
+	cmdline := boot.JoinWords(image.Menu(rendering.DiskOptions(spec))[0].Cmdline, params.Cmdline())
 	return d.boot(Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: cmdline, Rescues: true})
 }
 

@@ -18,7 +18,6 @@ import (
 	"github.com/google/uuid"
 
 	"cloudlets/images"
-	"cloudlets/images/disk"
 	"cloudlets/images/ejs"
 	"cloudlets/images/jsontext"
 	"cloudlets/images/manifest"
@@ -191,10 +190,8 @@ func (c *check) cmdlines(ctx context.Context) {
 	if c.machine.Spec.SecureBoot == provision.ByOwner {
 		return // the owner signs when the machine claims
 	}
-	options := target.Options{
-		ID: uuid.New(), Filesystem: c.machine.Spec.Filesystem, Reserve: true, Cmdline: c.machine.Spec.Cmdline,
-		SecureBoot: disk.SecureBoot{Shim: c.machine.Spec.SecureBoot == provision.ByShim},
-	}
+	options := rendering.DiskOptions(&c.machine.Spec)
+	options.ID = uuid.New()
 	plan, err := target.NewPlan(system, options)
 	if err == nil {
 		err = plan.CheckMenu(c.image.Tree)
