@@ -143,7 +143,8 @@ test-boot: setup-test build ## boot and install virtual machines with real firmw
 
 .PHONY: test-long
 test-long: setup-test setup-image bin/arm64 ## all under the race detector; whole programs for other hosts; more machines, with Debian; 300 kills; storms
-	$(RACE) -timeout 60m $(AS_ROOT) ./... ./testdata/distros ./testdata/needs
+	$(RACE) -timeout 60m $(AS_ROOT) $(filter-out cloudlets/cmd/fleetsim,$(shell $(GO) list ./...)) ./testdata/distros ./testdata/needs
+	$(RACE) -timeout 60m $(AS_ROOT) ./cmd/fleetsim
 	$(TEST) -timeout 30m -tags long -run '^TestLong' -v $(AS_ROOT) $(LONG)
 	$(TEST) -timeout 30m -tags long $(AS_ROOT) ./images/vcs/worktree
 	$(TEST) -timeout 60m -parallel 2 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed

@@ -55,7 +55,7 @@ func (c *Chain) claim(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := json.Unmarshal(request.Inventory, &request.ClaimRequest.Inventory); err != nil {
 		err = &refusal{fmt.Errorf("read the inventory in the claim of %s: %s; the agent is of another version than the server", session.MAC, printable(err.Error()))}
-		c.record(r.Context(), noPlan(session.MAC, err))
+		c.record(r.Context(), c.noPlan(session.MAC, err))
 		refuse(w, err)
 		return
 	}
@@ -74,7 +74,7 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 	made, err := c.plan(r.Context(), session, request)
 	if err != nil {
 		if !errors.Is(err, errBusy) {
-			c.record(r.Context(), noPlan(session.MAC, err))
+			c.record(r.Context(), c.noPlan(session.MAC, err))
 		}
 		refuse(w, err)
 		return
@@ -127,12 +127,19 @@ func (c *Chain) stillWanted(mac provision.MAC, armed time.Time) func(provision.S
 
 // noPlan is the event of a claim without a plan. A refusal ends the install,
 // since only a person can mend its cause. After other errors the agent asks
-// again.
-func noPlan(mac provision.MAC, err error) provision.Event {
+// again. A machine that would have been updated is disarmed: it starts the system that it
+// has, and must not come back for the same.
+func (c *Chain) noPlan(mac provision.MAC, err error) provision.Event {
 	if isRefusal(err) {
-		return provision.Event{MAC: mac, Kind: provision.KindFailed, Stage: provision.StageFailed, Text: err.Error()}
+		return provision.Event{MAC: mac, Kind: provision.KindFailed, Stage: provision.StageFailed, Text: err.Error(), Beside: c.updates(mac, c.spec(mac))}
 	}
 	return provision.Event{MAC: mac, Kind: provision.KindLog, Text: "no plan yet; the agent asks again", Reason: err.Error()}
+}
+
+// updates says whether an install of a machine leaves the system that it has as it is.
+func (c *Chain) updates(mac provision.MAC, spec *provision.Spec) bool {
+	state := c.state(mac)
+	return spec != nil && spec.Slots == 2 && state.Has != nil && state.Has.Slot != "" && !state.Wipe
 }
 
 func describeDisks(disks []provision.DiskInfo) string {

@@ -216,6 +216,9 @@ func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision
 	}
 	p.Order = c.order(spec, kit)
 	params := wire.Params{Servers: c.servers(ctx, spec), MAC: card, Token: token}
+	if c.updates(spec.MAC, spec) {
+		params.OnFailure = "reboot" // into the system that it has
+	}
 	p.Cmdline = boot.JoinWords(asked, params.Cmdline())
 	return d.boot(p)
 }

@@ -38,6 +38,8 @@ func OutcomeOf(state State, armed time.Time, next Decision, handover Handover) (
 		return OutcomeGood, ""
 	case !state.Armed && !state.Installing() && next.Action != ActionInstall:
 		return OutcomeBad, "its install was called off: " + next.Reason
+	case state.Armed && !state.Installing() && next.Action != ActionInstall:
+		return OutcomeBad, "it is armed and would not be installed: " + next.Reason
 	}
 	return OutcomeOpen, ""
 }
@@ -45,7 +47,7 @@ func OutcomeOf(state State, armed time.Time, next Decision, handover Handover) (
 // FellBack says whether the machine went back to the system in its other slot, since that
 // which an install wrote after a time did not prove itself.
 func (s State) FellBack(since time.Time) bool {
-	return s.InstalledAt.After(since) && s.Kept != nil && s.Kept.Time.Equal(s.InstalledAt)
+	return s.InstalledAt.After(since) && s.Kept != nil && s.OnTrial != "" && s.Kept.ID == s.OnTrial
 }
 
 func systemName(s *System) string {

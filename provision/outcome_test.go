@@ -14,9 +14,9 @@ func TestOutcomeOf(t *testing.T) {
 	before, done, later := armed.Add(-time.Hour), armed.Add(time.Minute), armed.Add(2*time.Minute)
 	install, local := provision.Decision{Action: provision.ActionInstall}, provision.Decision{Action: provision.ActionLocal, Reason: "ann cancelled it"}
 	newer := func(tells bool) *provision.System {
-		return &provision.System{Image: "web@2", Slot: "b", Tells: tells, Time: done}
+		return &provision.System{ID: "newer", Image: "web@2", Slot: "b", Tells: tells, Time: done}
 	}
-	older := &provision.System{Image: "web@1", Slot: "a", Tells: true, Time: before}
+	older := &provision.System{ID: "older", Image: "web@1", Slot: "a", Tells: true, Time: before}
 	for name, test := range map[string]struct {
 		state    provision.State
 		next     provision.Decision
@@ -38,7 +38,10 @@ func TestOutcomeOf(t *testing.T) {
 		"installed, and switched off":     {provision.State{Stage: provision.StageInstalled, InstalledAt: done, Has: newer(true)}, local, provision.PowerOff, provision.OutcomeGood, ""},
 		"the old system ran":              {state: provision.State{Stage: provision.StageInstalled, InstalledAt: done, Has: newer(true), Running: &provision.Running{Time: before}}, next: local},
 		"it runs":                         {state: provision.State{Stage: provision.StageRunning, InstalledAt: done, Has: newer(true), Kept: older, Running: &provision.Running{Time: later}}, next: local, want: provision.OutcomeGood},
-		"it fell back":                    {provision.State{Stage: provision.StageRunning, InstalledAt: done, Has: older, Kept: newer(true), Running: &provision.Running{Time: later}}, local, "", provision.OutcomeBad, "fell back to web@1 in slot A"},
+		"it fell back":                    {provision.State{Stage: provision.StageRunning, InstalledAt: done, OnTrial: "newer", Has: older, Kept: newer(true), Running: &provision.Running{Time: later}}, local, "", provision.OutcomeBad, "fell back to web@1 in slot A"},
+		"its roll-back did not last":      {provision.State{Stage: provision.StageRunning, InstalledAt: done, OnTrial: "older", Has: newer(true), Kept: older, Running: &provision.Running{Time: later}}, local, "", provision.OutcomeBad, "fell back"},
+		"it went back":                    {state: provision.State{Stage: provision.StageRunning, InstalledAt: done, OnTrial: "older", Has: older, Kept: newer(true), Running: &provision.Running{Time: later}}, next: local, want: provision.OutcomeGood},
+		"its file changed":                {provision.State{Stage: provision.StageLocal, Armed: true}, local, "", provision.OutcomeBad, "would not be installed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, why := provision.OutcomeOf(test.state, armed, test.next, test.handover)

@@ -353,6 +353,9 @@ type State struct {
 	// Kept is the system in the other slot of the disk: the one before Has, or after a
 	// fall-back the one that did not prove itself. It is nil if it is not known.
 	Kept *System `json:"kept,omitempty"`
+	// OnTrial is the ID of the system that was put on trial last, whatever came of it; "" if
+	// the last install put none on trial.
+	OnTrial string `json:"onTrial,omitempty"`
 	// Report is what the agent said of the last install that ended well.
 	Report *Report `json:"report,omitempty"`
 	// Writing is what the install writes that began last and has not ended well.

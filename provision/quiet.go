@@ -39,6 +39,7 @@ func Patiences() []Patience {
 		{StageBootable, 5 * time.Minute, "its installer went silent at its last write: the machine was switched off, or its disk does not answer; " + console},
 		{StageHandover, 5 * time.Minute, "its installer went silent as it started the new system; " + console},
 		{StageInstalled, 15 * time.Minute, "it was installed, and its new system has not said that it runs: it does not start, or cannot reach this server; " + console},
+		{StageFailed, 10 * time.Minute, "its installer was to try again by itself, and did not: the machine was switched off, or its network broke off; " + console},
 	}
 }
 
@@ -54,7 +55,7 @@ var patienceOf = func() map[Stage]Patience {
 // if it never does, or is quiet already.
 func (s State) QuietFrom() (at time.Time, ok bool) {
 	p, has := patienceOf[s.Stage]
-	if !has || s.Quiet != nil || s.Stage == StageInstalled && (s.Has == nil || !s.Has.Tells) {
+	if !has || s.Quiet != nil || s.Stage == StageInstalled && (s.Has == nil || !s.Has.Tells) || s.Stage == StageFailed && !s.Again {
 		return time.Time{}, false
 	}
 	return s.HeardAt().Add(p.Limit), true

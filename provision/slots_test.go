@@ -65,3 +65,45 @@ func imageOf(s *provision.System) string {
 	}
 	return s.Image
 }
+
+// TestFoldRollback: a roll-back swaps the two systems, and one that does not last swaps them
+// again.
+func TestFoldRollback(t *testing.T) {
+	events := append(written("one", "a", false), written("two", "b", true)...)
+	events = append(events, provision.Event{Kind: provision.KindArmed, By: "ann", Rollback: "one"}, provision.Event{Kind: provision.KindDone, Rollback: "a", Slot: "a", Beside: true})
+	s := fold(events...)
+	if s.Has.Image != "one" || s.Kept.Image != "two" || s.Armed || s.Rollback != "" || s.Installs != 2 || s.FellBack(noon) {
+		t.Errorf("after the roll-back the state is %+v", s)
+	}
+	if s = fold(append(events, runs("a"))...); s.Has.Image != "one" || s.FellBack(noon) {
+		t.Errorf("when it runs the state is %+v", s)
+	}
+	if s = fold(append(events, runs("b"))...); s.Has.Image != "two" || !s.FellBack(noon) {
+		t.Errorf("when it did not last the state is %+v", s)
+	}
+}
+
+// TestDecideRollback: a machine goes back only to the system that a person meant.
+func TestDecideRollback(t *testing.T) {
+	spec := &provision.Spec{MAC: mac, Image: "web", Slots: 2}
+	events := append(written("one", "a", false), written("two", "b", true)...)
+	events = append(events, provision.Event{Kind: provision.KindArmed, By: "ann", Rollback: "one"})
+	if d := provision.Decide(spec, fold(events...)); d.Action != provision.ActionInstall {
+		t.Errorf("got %+v", d)
+	}
+	if d := provision.Decide(spec, fold(append(events, runs("a"))...)); d.Action != provision.ActionLocal { // it went back by itself
+		t.Errorf("got %+v", d)
+	}
+}
+
+// TestFailedUpdateDisarms: a machine whose update failed for good starts the system that it
+// has, and does not come back for the same.
+func TestFailedUpdateDisarms(t *testing.T) {
+	for _, again := range []bool{true, false} {
+		s := fold(append(written("one", "a", false), provision.Event{Kind: provision.KindArmed, By: "ann"},
+			provision.Event{Kind: provision.KindFailed, Text: "too large", Beside: true, Again: again})...)
+		if s.Armed != again || s.Has == nil {
+			t.Errorf("again %t: the state is %+v", again, s)
+		}
+	}
+}

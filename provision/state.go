@@ -111,6 +111,7 @@ func foldKind(s State, e Event) State {
 		s.Failure, s.Again = e.Text, e.Again
 		if e.Beside && !e.Again { // the machine starts the system that it has, and must not come back for this
 			s = disarmed(s)
+			s.Cancelled = s.Cancelled || s.Installs == 0 // its file may say "install": "once"
 		}
 	case KindDone:
 		if s.Stage != StageInstalled || s.InstalledAt.Before(s.Since) { // an agent may report the same end twice
@@ -152,6 +153,9 @@ func (s State) completed(done Event) State {
 		s.Has, s.Kept = s.written(done), s.Has
 	default:
 		s.Has, s.Kept = s.written(done), nil
+	}
+	if s.OnTrial = ""; s.Kept != nil && s.Has != nil {
+		s.OnTrial = s.Has.ID
 	}
 	return s
 }

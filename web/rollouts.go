@@ -163,7 +163,10 @@ func (s *Server) beginRollout(r *http.Request) (any, error) {
 		return nil, refuse(http.StatusBadRequest, "read request: %v; want {\"by\": \"NAME\", \"machines\": [\"node1\"], \"atATime\": 3, \"stopAfter\": 1}", err)
 	}
 	s.Site.Refresh()
-	o := rollout.Order{By: asked.By, Time: s.now(), AtATime: asked.AtATime, StopAfter: asked.StopAfter, Wipe: asked.Wipe, Confirm: asked.Confirm, Power: asked.Power}
+	o := rollout.Order{By: provision.Cut(asked.By, maxBy), Time: s.now(), AtATime: asked.AtATime, StopAfter: asked.StopAfter, Wipe: asked.Wipe, Confirm: asked.Confirm, Power: asked.Power}
+	if n := len(asked.Machines); n > rollout.MaxMachines {
+		return nil, refuse(http.StatusBadRequest, "%d machines are too many; select at most %d", n, rollout.MaxMachines)
+	}
 	for _, name := range asked.Machines {
 		mac, err := s.find(name)
 		if err == nil {
@@ -184,6 +187,9 @@ func (s *Server) beginRollout(r *http.Request) (any, error) {
 	}
 	return s.showRollout(name)
 }
+
+// maxBy bounds the name of who orders a roll-out, in bytes.
+const maxBy = 256
 
 // checkTurn refuses a machine that could not be armed as it is now.
 func (s *Server) checkTurn(mac provision.MAC, o rollout.Order) error {

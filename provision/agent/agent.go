@@ -189,6 +189,7 @@ func (m *machine) install(ctx context.Context, plan wire.Plan, inventory provisi
 		reporter.fail(err, again, text, result.Beside)
 		return failure
 	}
+	m.attempts.stands = false
 	// Until the server knows that the disk is done, the machine is armed: a
 	// restart would install again. So the report comes before the hand-over.
 	reporter.report(provision.Event{Kind: provision.KindStage, Stage: provision.StageHandover, Text: "handing over by " + string(plan.Handover)})

@@ -46,9 +46,11 @@ func (i *installer) findSlots(sector int64) (found bool, err error) {
 	if i.layout, i.update = l, &state; i.plan.Rollback != "" {
 		return true, nil // nothing is written into a slot
 	}
-	shim, err := disk.HasShim(i.device, l)
-	if err != nil {
-		return false, err
+	shim := false
+	if plan.Shim {
+		if shim, err = disk.HasShim(i.device, l); err != nil {
+			return false, err
+		}
 	}
 	switch {
 	case plan.Shim && !shim:

@@ -141,6 +141,20 @@ func (r *Rollout) Next() Move {
 // TooManyBad says that no further machine may be armed.
 func (r *Rollout) TooManyBad() bool { return r.Count(Bad)-r.Forgiven >= r.StopAfter }
 
+// trialTime is how long after it was good a machine's fall-back counts: long enough for its
+// trial, and for the starts of a system that dies again and again.
+const trialTime = time.Hour
+
+// bootedForInstall says whether a machine's stage shows that it has booted from the network
+// for its install. Its old system may be starting yet when it is armed.
+func bootedForInstall(state provision.State) bool {
+	switch state.Stage {
+	case provision.StageFirmware, provision.StageLoader, provision.StageKernel, provision.StageFailed, provision.StageInstalled:
+		return true
+	}
+	return state.Installing()
+}
+
 // Judge is a machine's step, as its state makes it. A machine that was good and falls back
 // to the system in its other slot is bad after all. Otherwise what is good or bad stays so.
 func Judge(s Step, spec *provision.Spec, state provision.State, now time.Time) Step {
@@ -148,7 +162,7 @@ func Judge(s Step, spec *provision.Spec, state provision.State, now time.Time) S
 	if spec != nil {
 		handover = spec.Handover
 	}
-	if s.Phase != Armed && (s.Phase != Good || !state.FellBack(s.Armed)) {
+	if s.Phase != Armed && (s.Phase != Good || !state.FellBack(s.Armed) || now.Sub(s.Time) > trialTime) {
 		return s
 	}
 	switch outcome, why := provision.OutcomeOf(state, s.Armed, provision.Decide(spec, state), handover); outcome {
@@ -157,7 +171,7 @@ func Judge(s Step, spec *provision.Spec, state provision.State, now time.Time) S
 	case provision.OutcomeBad:
 		s = s.Failed(why, now)
 	case provision.OutcomeOpen:
-		if state.Since.After(s.Armed) { // it has booted since
+		if state.Since.After(s.Armed) && bootedForInstall(state) {
 			s.Switch = false
 		}
 	}

@@ -155,7 +155,8 @@ func TestNextOfMany(t *testing.T) {
 func TestJudge(t *testing.T) {
 	spec := &provision.Spec{MAC: mac(1), Image: "web"}
 	armed := rollout.Step{Phase: rollout.Armed, Armed: noon, Switch: true}
-	good := rollout.Step{Phase: rollout.Good, Armed: noon}
+	good := rollout.Step{Phase: rollout.Good, Armed: noon, Time: noon}
+	longAgo := rollout.Step{Phase: rollout.Good, Armed: noon, Time: noon.Add(-2 * time.Hour)}
 	later := noon.Add(time.Minute)
 	order := spec.Order()
 	state := func(change func(*provision.State)) provision.State {
@@ -167,7 +168,7 @@ func TestJudge(t *testing.T) {
 	}
 	fellBack := func(s *provision.State) {
 		s.Armed, s.Stage, s.Since, s.InstalledAt = false, provision.StageRunning, later, later
-		s.Has, s.Kept = &provision.System{Image: "web@1", Slot: "a"}, &provision.System{Image: "web@2", Slot: "b", Time: later}
+		s.Has, s.Kept, s.OnTrial = &provision.System{ID: "1", Image: "web@1", Slot: "a"}, &provision.System{ID: "2", Image: "web@2", Slot: "b", Time: later}, "2"
 	}
 	for name, test := range map[string]struct {
 		step  rollout.Step
@@ -183,6 +184,8 @@ func TestJudge(t *testing.T) {
 		"it was called off":           {armed, state(func(s *provision.State) { s.Armed, s.Cancelled = false, true }), rollout.Bad, false, "called off"},
 		"it fell back":                {armed, state(fellBack), rollout.Bad, false, "fell back"},
 		"it was good and fell back":   {good, state(fellBack), rollout.Bad, false, "fell back"},
+		"it fell back a day later":    {longAgo, state(fellBack), rollout.Good, false, ""},
+		"its old system starts":       {armed, state(func(s *provision.State) { s.Since = later }), rollout.Armed, true, ""},
 		"it was good and is switched": {good, state(func(s *provision.State) { s.Armed, s.Stage = false, provision.StageLocal }), rollout.Good, false, ""},
 		"it was bad and runs":         {armed.Failed("quiet", later), state(func(s *provision.State) { s.Armed, s.InstalledAt = false, later }), rollout.Bad, false, "quiet"},
 		"it waits":                    {rollout.Step{Phase: rollout.Waiting}, state(fellBack), rollout.Waiting, false, ""},
@@ -194,7 +197,7 @@ func TestJudge(t *testing.T) {
 			}
 		})
 	}
-	if got := rollout.Judge(armed, nil, state(nil), later); got.Phase != rollout.Armed {
+	if got := rollout.Judge(armed, nil, state(nil), later); got.Phase != rollout.Bad {
 		t.Errorf("without a file: %+v", got)
 	}
 }

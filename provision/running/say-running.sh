@@ -53,6 +53,7 @@ except urllib.error.HTTPError as e:
 pause=2
 while :; do
 	read -r uptime idle </proc/uptime
+	gone=yes
 	while read -r url; do
 		call "$url?uptime=$uptime" 2>/dev/null
 		case $? in
@@ -61,9 +62,11 @@ while :; do
 			mkdir -p /run/cloudlets && : >/run/cloudlets/running
 			exit 0
 			;;
-		3) exit 0 ;;
+		3) ;; # another server may know better
+		*) gone= ;;
 		esac
 	done <"$urls"
+	[ -z "$gone" ] || exit 0
 	sleep "$pause"
 	[ "$pause" -ge 60 ] || pause=$((pause * 2))
 done

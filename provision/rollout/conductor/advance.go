@@ -10,25 +10,22 @@ import (
 	"cloudlets/provision/track"
 )
 
-// advance does what the rules say that a roll-out needs now.
+// advance does what the rules say that a roll-out needs now. It arms one machine at most:
+// what became of others meanwhile counts before the next one, and other roll-outs go on.
 func (c *Conductor) advance(ctx context.Context, name string) error {
-	for ctx.Err() == nil {
-		var move rollout.Move
-		var phase rollout.Phase
-		var order rollout.Order
-		c.Book.Look(name, func(r *rollout.Rollout) { move, phase, order = r.Next(), r.Phase, r.Order })
-		switch {
-		case move.Phase != "":
-			c.Log.Info("a roll-out is "+string(move.Phase), "rollout", name, "reason", move.Why)
-			return c.Book.Become(ctx, name, c.Self, phase, move, c.Clock())
-		case len(move.Arm) == 0:
-			return nil
-		}
-		if err := c.arm(ctx, order, move.Arm[0]); err != nil { // the rules are asked after each
-			return err
-		}
+	var move rollout.Move
+	var phase rollout.Phase
+	var order rollout.Order
+	c.Book.Look(name, func(r *rollout.Rollout) { move, phase, order = r.Next(), r.Phase, r.Order })
+	switch {
+	case move.Phase != "":
+		c.Log.Info("a roll-out is "+string(move.Phase), "rollout", name, "reason", move.Why)
+		return c.Book.Become(ctx, name, c.Self, phase, move, c.Clock())
+	case len(move.Arm) == 0:
+		return nil
 	}
-	return ctx.Err()
+	c.look() // there is more to do
+	return c.arm(ctx, order, move.Arm[0])
 }
 
 // arm arms a machine and notes that, in one transaction. A machine that cannot be armed is
@@ -48,9 +45,7 @@ func (c *Conductor) arm(ctx context.Context, o rollout.Order, mac provision.MAC)
 			},
 		})
 		if !errors.Is(err, provision.ErrNotInstallable) && !errors.Is(err, provision.ErrDiskNotEmpty) {
-			if err == nil {
-				c.look(mac) // it may have to be switched on
-			}
+			c.look(mac) // it may be armed whatever the error, and have to be switched on
 			return err
 		}
 		refused = err

@@ -53,6 +53,7 @@ type Conductor struct {
 	mu        sync.Mutex
 	changed   map[provision.MAC]struct{} // machines that changed, and are in a roll-out
 	switching map[provision.MAC]struct{} // machines that are being switched
+	turns     map[provision.MAC]turn     // those of which it is not noted yet
 
 	// These belong to the goroutine of Run.
 	ours   map[string]struct{} // roll-outs that this server carries on
@@ -68,7 +69,7 @@ func New(o Options) *Conductor {
 		o.Clock = time.Now
 	}
 	return &Conductor{
-		Options: o, news: make(chan struct{}, 1), changed: make(map[provision.MAC]struct{}), switching: make(map[provision.MAC]struct{}),
+		Options: o, news: make(chan struct{}, 1), changed: make(map[provision.MAC]struct{}), switching: make(map[provision.MAC]struct{}), turns: make(map[provision.MAC]turn),
 		ours: make(map[string]struct{}), failed: make(map[string]bool),
 	}
 }
@@ -209,7 +210,7 @@ func (c *Conductor) judge(ctx context.Context, name string, mac provision.MAC) e
 		}
 	}
 	if step.Switch {
-		c.switchOn(ctx, name, spec, mac, by)
+		c.switchOn(ctx, name, spec, mac, by, step)
 	}
 	return nil
 }
