@@ -70,7 +70,8 @@ func imageOf(s *provision.System) string {
 // again.
 func TestFoldRollback(t *testing.T) {
 	events := append(written("one", "a", false), written("two", "b", true)...)
-	events = append(events, provision.Event{Kind: provision.KindArmed, By: "ann", Rollback: "one"}, provision.Event{Kind: provision.KindDone, Rollback: "a", Slot: "a", Beside: true})
+	events = append(events, provision.Event{Kind: provision.KindArmed, By: "ann", Rollback: "one"},
+		provision.Event{Kind: provision.KindClaim, Stage: provision.StageAgent, System: &provision.System{ID: "three"}}, provision.Event{Kind: provision.KindDone, Rollback: "a", Slot: "a", Beside: true})
 	s := fold(events...)
 	if s.Has.Image != "one" || s.Kept.Image != "two" || s.Armed || s.Rollback != "" || s.Installs != 2 || s.FellBack(noon) {
 		t.Errorf("after the roll-back the state is %+v", s)
