@@ -83,16 +83,18 @@ type System struct {
 	Disk string `json:"disk,omitempty"`
 	// Slot is the disk's slot that has the system, "a" or "b"; "" on a disk without.
 	Slot string `json:"slot,omitempty"`
+	// OnTrial says that this is the system that was put on trial last, whatever came of it.
+	OnTrial bool `json:"onTrial,omitempty"`
 	// Tells says that the system says by itself when it runs.
 	Tells bool      `json:"tells,omitempty"`
 	Time  time.Time `json:"time,omitzero"`
 }
 
-func newSystem(s *provision.System) *System {
+func newSystem(s *provision.System, onTrial string) *System {
 	if s == nil {
 		return nil
 	}
-	return &System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: s.Pack, Disk: s.Disk, Slot: s.Slot, Tells: s.Tells, Time: s.Time}
+	return &System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: s.Pack, Disk: s.Disk, Slot: s.Slot, OnTrial: onTrial != "" && s.ID == onTrial, Tells: s.Tells, Time: s.Time}
 }
 
 // Next is what a machine's next boot does, and why.
@@ -125,7 +127,7 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 	row := Machine{
 		MAC: state.MAC, Described: spec != nil,
 		Hostname: names.Hostname, Image: names.Image, Address: names.Address,
-		Has: newSystem(state.Has), Kept: newSystem(state.Kept), Outdated: s.Roster.Outdated(state.MAC), Running: state.Running, Quiet: state.Quiet,
+		Has: newSystem(state.Has, state.OnTrial), Kept: newSystem(state.Kept, state.OnTrial), Outdated: s.Roster.Outdated(state.MAC), Running: state.Running, Quiet: state.Quiet,
 		Stage: state.Stage, Step: step(state), Since: state.Since, Seen: state.Seen, Asked: state.Asked,
 		Installing: state.Installing(), Progress: newProgress(state),
 		Armed: state.Armed, ArmedBy: state.ArmedBy, ArmedAt: state.ArmedAt,

@@ -95,7 +95,7 @@ func (o *waited) outcome(m web.Detail) (done bool, failure error) {
 	}
 	state := provision.State{
 		Stage: m.Stage, Since: m.Since, Armed: m.Armed, Failure: m.Failure, Again: m.Again, InstalledAt: m.InstalledAt,
-		Has: onDisk(m.Has), Kept: onDisk(m.Kept), Running: m.Running, Quiet: m.Quiet,
+		Has: onDisk(m.Has), Kept: onDisk(m.Kept), OnTrial: onTrial, Running: m.Running, Quiet: m.Quiet,
 	}
 	outcome, why := provision.OutcomeOf(state, o.since, provision.Decision{Action: m.Next.Action, Reason: m.Next.Reason}, handover)
 	if outcome == provision.OutcomeBad {
@@ -104,10 +104,18 @@ func (o *waited) outcome(m web.Detail) (done bool, failure error) {
 	return outcome == provision.OutcomeGood, nil
 }
 
+// onTrial stands for the ID of the system that was put on trial last, which the API does not
+// tell.
+const onTrial = "on trial"
+
 // onDisk is what the outcome of an install depends on.
 func onDisk(s *web.System) *provision.System {
 	if s == nil {
 		return nil
 	}
-	return &provision.System{Image: s.Image, Slot: s.Slot, Tells: s.Tells, Time: s.Time}
+	system := &provision.System{Image: s.Image, Slot: s.Slot, Tells: s.Tells, Time: s.Time}
+	if s.OnTrial {
+		system.ID = onTrial
+	}
+	return system
 }

@@ -17,8 +17,12 @@ func TestWaitForInstalls(t *testing.T) {
 	later := armed.Add(time.Minute)
 	machine := func(stage provision.Stage, change func(*web.Machine)) web.Detail {
 		m := web.Detail{Machine: web.Machine{Stage: stage, Since: later, Armed: true, ArmedAt: armed}}
+		m.Next.Action = provision.ActionInstall
 		if change != nil {
 			change(&m.Machine)
+		}
+		if !m.Armed {
+			m.Next.Action = provision.ActionLocal
 		}
 		return m
 	}
@@ -42,6 +46,10 @@ func TestWaitForInstalls(t *testing.T) {
 		"it is quiet":         {steps: []web.Detail{machine(provision.StageStream, func(m *web.Machine) { m.Quiet = &provision.Quiet{Since: later, Cause: "no power"} })}, words: []string{"quiet", "no power"}},
 		"it was quiet before": {steps: []web.Detail{machine(provision.StageLocal, func(m *web.Machine) { m.Quiet = &provision.Quiet{Since: armed.Add(-time.Hour)} }), running}},
 		"it was cancelled":    {steps: []web.Detail{machine(provision.StageLocal, func(m *web.Machine) { m.Armed, m.Next.Reason = false, "anna cancelled it" })}, words: []string{"called off", "anna cancelled it"}},
+		"it fell back": {steps: []web.Detail{machine(provision.StageRunning, func(m *web.Machine) {
+			m.Armed, m.InstalledAt, m.Running = false, later, &provision.Running{Time: later.Add(time.Minute)}
+			m.Has, m.Kept = &web.System{Image: "web@1", Slot: "a", Tells: true}, &web.System{Image: "web@2", Slot: "b", Tells: true, OnTrial: true}
+		})}, words: []string{"fell back to web@1 in slot A"}},
 		"it takes too long":   {steps: []web.Detail{machine(provision.StageStream, nil)}, words: []string{"--timeout", "stream"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -114,11 +114,22 @@ func mountRoot(device, dir, filesystem string) error {
 	return nil
 }
 
-// unmount unmounts a filesystem, after everything is written. If something
-// still uses the filesystem, unmount detaches it, and the kernel unmounts it
-// when the last use ends.
+// Where something still uses a filesystem, it is tried so often to unmount it, with such a
+// pause.
+const (
+	unmountTries = 50
+	unmountPause = 20 * time.Millisecond
+)
+
+// unmount unmounts a filesystem, after everything is written. What a program that is just
+// being started has inherited is closed in a moment. If something uses the filesystem longer
+// than that, unmount detaches it, and the kernel unmounts it when the last use ends.
 func unmount(dir string) error {
 	err := unix.Unmount(dir, 0)
+	for n := 1; n < unmountTries && errors.Is(err, unix.EBUSY); n++ {
+		time.Sleep(unmountPause)
+		err = unix.Unmount(dir, 0)
+	}
 	if errors.Is(err, unix.EBUSY) {
 		err = unix.Unmount(dir, unix.MNT_DETACH)
 	}
