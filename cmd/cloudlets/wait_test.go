@@ -50,7 +50,7 @@ func TestWaitForInstalls(t *testing.T) {
 			m.Armed, m.InstalledAt, m.Running = false, later, &provision.Running{Time: later.Add(time.Minute)}
 			m.Has, m.Kept = &web.System{Image: "web@1", Slot: "a", Tells: true}, &web.System{Image: "web@2", Slot: "b", Tells: true, OnTrial: true}
 		})}, words: []string{"fell back to web@1 in slot A"}},
-		"it takes too long":   {steps: []web.Detail{machine(provision.StageStream, nil)}, words: []string{"--timeout", "stream"}},
+		"it takes too long": {steps: []web.Detail{machine(provision.StageStream, nil)}, words: []string{"--timeout", "stream"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
