@@ -97,6 +97,8 @@ const (
 	// blockSize is the length of GRUB's environment block, and signature its first line.
 	blockSize = 1024
 	signature = "# GRUB Environment Block\n"
+	// maxFailure bounds the Failure of a state, in bytes.
+	maxFailure = 32
 	// written is what one write changes. All variables are in it.
 	written = 512
 )
@@ -135,10 +137,12 @@ func Parse(block []byte) (State, error) {
 		case varLeft:
 			s.Left, _ = strconv.Atoi(value)
 		case varFailure:
-			s.Failure = value
+			if len(value) <= maxFailure { // else nobody of ours wrote it
+				s.Failure = value
+			}
 		}
 	}
-	if !s.Good.Valid() || s.Trial != "" && !s.Trial.Valid() || s.Left < 0 || s.Left > Tries {
+	if !s.Good.Valid() || s.Trial != "" && s.Trial != s.Good.Other() || s.Left < 0 || s.Left > Tries {
 		return State{}, fmt.Errorf("read the state of the slots: good is %q, on trial is %q, with %d tries left", s.Good, s.Trial, s.Left)
 	}
 	return s, nil
