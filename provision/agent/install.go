@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
