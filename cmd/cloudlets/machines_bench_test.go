@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"cloudlets/provision/site"
 	"cloudlets/provision/store"
 	"cloudlets/provision/track"
+	"cloudlets/testdata/needs"
 	"cloudlets/web"
 	"cloudlets/web/roster"
 )
@@ -28,6 +30,28 @@ func BenchmarkMachines(b *testing.B) {
 				for b.Loop() {
 					if lines := linesOf(b, socket, flags); lines < 10 {
 						b.Fatalf("%d lines", lines)
+					}
+				}
+			})
+		}
+	}
+}
+
+// How long the program takes as a person starts it, from its first instruction to its
+// end: the program that make builds, and a server in another process's place.
+func BenchmarkMachinesProcess(b *testing.B) {
+	program := needs.Made(b, "../../bin/cloudlets", "build")
+	for _, n := range []int{10, 10_000} {
+		socket := serveFleet(b, n)
+		for _, flags := range [][]string{nil, {"--sort", "seen"}, {"node[1-20]"}, {"--json"}} {
+			b.Run(fmt.Sprint(n, flags), func(b *testing.B) {
+				for b.Loop() {
+					out, err := exec.CommandContext(b.Context(), program, append([]string{"machines", "--socket", socket}, flags...)...).Output()
+					if err != nil {
+						b.Fatal(err)
+					}
+					if lines := bytes.Count(out, []byte("\n")); lines < 10 {
+						b.Fatalf("%d lines: %s", lines, out)
 					}
 				}
 			})
