@@ -190,6 +190,8 @@ func (c *Chain) Boot(_ context.Context, client dhcp.Client) dhcp.Boot {
 		key = asIsKey(decision.Boot)
 	case decision.Action == provision.ActionRescue:
 		key = kitKey(spec.Booting(*decision.Boot))
+	case decision.Action == provision.ActionLive:
+		key = liveKey(spec.Booting(*decision.Boot))
 	case decision.Action != provision.ActionInstall:
 		return dhcp.Boot{Reason: decision.Reason}
 	}

@@ -43,6 +43,8 @@ func (c *Chain) Handler() http.Handler {
 	mux.HandleFunc("POST "+wire.InspectPath, c.inspection)
 	mux.HandleFunc("POST "+wire.RescuePath, c.rescue)
 	mux.HandleFunc("POST "+wire.RescueSaidPath, c.rescueSaid)
+	mux.HandleFunc("POST "+wire.LivePath, c.live)
+	mux.HandleFunc("POST "+wire.LiveSaidPath, c.liveSaid)
 	mux.HandleFunc("GET "+overlayPath, c.overlay)
 	mux.HandleFunc("GET "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)
 	mux.HandleFunc("POST "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)

@@ -143,10 +143,15 @@ type madeOverlay struct {
 	warning error // why its network will not be as the machine's file says, or nil
 }
 
-// makeOverlay renders the machine's own files and keeps them, as a small pack,
-// until the install has ended. A server that is restarted in between serves the
-// same bytes.
-func (c *Chain) makeOverlay(ctx context.Context, r rendering.Renderer, tree images.Tree, recipe overlayRecipe) (made madeOverlay, err error) {
+// rendered is a machine's overlay before it is packed.
+type rendered struct {
+	layer   layer
+	tells   bool  // the system that has these files will say that it runs
+	warning error // why its network will not be as the machine's file says, or nil
+}
+
+// renderOverlay renders the machine's own files.
+func (c *Chain) renderOverlay(ctx context.Context, r rendering.Renderer, tree images.Tree, recipe overlayRecipe) (made rendered, err error) {
 	overlay, warning, err := r.Overlay(ctx, tree)
 	if err != nil {
 		return made, refusalUnless(ctx, fmt.Errorf("machine %s: %w", r.Spec.MAC, err))
@@ -158,12 +163,23 @@ func (c *Chain) makeOverlay(ctx context.Context, r rendering.Renderer, tree imag
 	if overlay, err = c.withCloudInit(overlay, r.Spec, recipe.CloudInit, r.Spec.Network != nil && warning == nil, tree); err != nil {
 		return made, refusalUnless(ctx, fmt.Errorf("machine %s: %w", r.Spec.MAC, err))
 	}
-	info, err := writePack(ctx, c.overlayFile(r.Spec.MAC), layer{overlay, tree})
+	made.layer = layer{overlay, tree}
+	return made, nil
+}
+
+// makeOverlay renders the machine's own files and keeps them, as a small pack,
+// until the install has ended. A server that is restarted in between serves the
+// same bytes.
+func (c *Chain) makeOverlay(ctx context.Context, r rendering.Renderer, tree images.Tree, recipe overlayRecipe) (made madeOverlay, err error) {
+	files, err := c.renderOverlay(ctx, r, tree, recipe)
+	if err != nil {
+		return made, err
+	}
+	info, err := writePack(ctx, c.overlayFile(r.Spec.MAC), files.layer)
 	if err != nil {
 		return made, fmt.Errorf("keep the overlay of %s: %w", r.Spec.MAC, err)
 	}
-	made.Blob = wire.Blob{Path: overlayPath, Size: info.Size, Digest: info.Digest}
-	return made, nil
+	return madeOverlay{wire.Blob{Path: overlayPath, Size: info.Size, Digest: info.Digest}, files.tells, files.warning}, nil
 }
 
 // writePack makes a pack that only this user can read: overlays may hold secrets.

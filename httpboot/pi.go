@@ -55,7 +55,7 @@ var errPiAsIs = errors.New("a Raspberry Pi starts its kernel by firmware files a
 func (p pi) patience() time.Duration { return time.Until(p.until) }
 
 func (pi) boot(p Program) (string, error) {
-	if p.AsIs || p.Rescues {
+	if p.AsIs || p.Rescues || p.Lives {
 		return "", errPiAsIs
 	}
 	return strings.Join(strings.Fields(p.Cmdline), " ") + "\n", nil
@@ -182,7 +182,7 @@ func (b bootFiles) piFileOf(ctx context.Context, from netip.Addr, mac provision.
 // piKit returns what a Pi boots, or why it boots nothing.
 func (b bootFiles) piKit(ctx context.Context, mac provision.MAC, until time.Time) (*depot.Kit, error) {
 	spec, decision := b.decide(mac)
-	if decision.Action == provision.ActionKernel || decision.Action == provision.ActionRescue {
+	if decision.Action == provision.ActionKernel || decision.Action == provision.ActionRescue || decision.Action == provision.ActionLive {
 		return nil, fmt.Errorf("%s; but %w", decision.Reason, errPiAsIs)
 	}
 	if decision.Action != provision.ActionInstall {

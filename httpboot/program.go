@@ -30,8 +30,9 @@ type Program struct {
 	Order string
 	// Inspects says that the agent only looks at the machine.
 	Inspects bool
-	// Rescues says that the agent starts a rescue system in memory.
-	Rescues bool
+	// Rescues says that the agent starts a rescue system in memory, and Lives that it starts
+	// the image's own.
+	Rescues, Lives bool
 	// AsIs says that kernel and RAM disk are the image's own, without the agent.
 	AsIs bool
 }
@@ -43,6 +44,9 @@ func (p Program) Title() string {
 	}
 	if p.Rescues {
 		return fmt.Sprintf("rescue of %s with %s in memory, no disk is written", p.MAC, p.Image)
+	}
+	if p.Lives {
+		return fmt.Sprintf("starting %s in the memory of %s, no disk is written", p.Image, p.MAC)
 	}
 	if p.Inspects {
 		return fmt.Sprintf("inspecting %s, nothing is written", p.MAC)
@@ -126,6 +130,9 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 	case provision.ActionRescue:
 		spec = spec.Booting(*decision.Boot)
 		key = kitKey(spec)
+	case provision.ActionLive:
+		spec = spec.Booting(*decision.Boot)
+		key = liveKey(spec)
 	default:
 		key = kitKey(spec)
 	}
@@ -155,6 +162,9 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 	}
 	if decision.Action == provision.ActionRescue {
 		return c.bootRescue(ctx, mac, spec, decision, kit, d, event)
+	}
+	if decision.Action == provision.ActionLive {
+		return c.bootLive(ctx, mac, spec, decision, kit, d, event)
 	}
 	text, err := c.install(ctx, mac, spec, kit, d)
 	if err != nil && isRefusal(err) {

@@ -30,7 +30,7 @@ func (c *Chain) saysRunning(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	hasSystem := func(s provision.State) *provision.System { return s.Has }
-	state, system, err := c.systemOf(r, mac, (*provision.System).RunningToken, hasSystem, keptSystem)
+	state, system, err := c.systemOf(r, mac, (*provision.System).RunningToken, hasSystem, keptSystem, liveSystem)
 	if err != nil {
 		refuse(w, err)
 		return
@@ -63,6 +63,8 @@ func fellBack(state provision.State, runs *provision.System) string {
 	}
 	return fmt.Sprintf("the machine is back to slot %s with %s; %s in slot %s was on trial: %s", strings.ToUpper(runs.Slot), runs.Image, state.Has.Image, strings.ToUpper(state.Has.Slot), why)
 }
+
+func liveSystem(s provision.State) *provision.System { return s.Live }
 
 func keptSystem(s provision.State) *provision.System { return s.Kept }
 

@@ -120,7 +120,7 @@ var _ dialect = unifiedAgent{}
 func (a unifiedAgent) patience() time.Duration { return time.Until(a.until) }
 
 func (a unifiedAgent) boot(p Program) (string, error) {
-	if p.AsIs || p.Rescues && a.asked {
+	if p.AsIs || (p.Rescues || p.Lives) && a.asked {
 		return "", errAgentAsIs
 	}
 	return answerText(wire.Answer{Cmdline: p.Cmdline, Order: p.Order}), nil

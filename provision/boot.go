@@ -18,18 +18,19 @@ type BootKind string
 // The kinds. None of them lets the server or the agent write a disk.
 const (
 	BootKernel BootKind = "kernel" // an image's kernel and initrd, as they are
+	BootLive   BootKind = "live"   // an image's system in memory
 	BootRescue BootKind = "rescue" // an image's files in memory, with a shell; only by an order
 	BootLocal  BootKind = "local"  // the machine's own disk
 )
 
 // BootKinds are all of them.
-func BootKinds() []BootKind { return []BootKind{BootKernel, BootRescue, BootLocal} }
+func BootKinds() []BootKind { return []BootKind{BootKernel, BootLive, BootRescue, BootLocal} }
 
 // Boot is what a machine shall boot.
 type Boot struct {
 	Kind BootKind `json:"kind"`
 	// Image is a cloudlet in the site's images folder; "" with [BootLocal], and with
-	// [BootRescue] for the one that the machine's file names.
+	// [BootLive] and [BootRescue] for the one that the machine's file names.
 	Image string `json:"image,omitempty"`
 	// EntryPoint names its kernel entry point; "" means its default.
 	EntryPoint string `json:"entrypoint,omitempty"`
@@ -38,7 +39,10 @@ type Boot struct {
 	Mount bool `json:"mount,omitempty"`
 }
 
-// String returns "kernel memtest", "kernel memtest (uefi)", "rescue" or "local".
+// InMemory says whether the agent starts an image in memory.
+func (b Boot) InMemory() bool { return b.Kind == BootLive || b.Kind == BootRescue }
+
+// String returns "kernel memtest", "kernel memtest (uefi)", "live", "rescue" or "local".
 func (b Boot) String() string {
 	text := string(b.Kind)
 	if b.Image != "" {
@@ -93,6 +97,10 @@ func (b Booted) FilesToken(mac MAC, key []byte) string { return b.token("files",
 // as long, and for nothing else: there is no plan for it, so no disk can be written.
 func (b Booted) RescueToken(mac MAC, key []byte) string { return b.token("rescue", mac, key) }
 
+// LiveToken is the secret by which the agent of a live machine asks what to start. It is
+// good for as long, and there is no plan for it either.
+func (b Booted) LiveToken(mac MAC, key []byte) string { return b.token("live", mac, key) }
+
 func (b Booted) token(use string, mac MAC, key []byte) string {
 	mark := hmac.New(sha256.New, key)
 	fmt.Fprintf(mark, "%s %s %s", use, mac, b.ID)
@@ -110,7 +118,7 @@ type Rescue struct {
 // the image.
 func (s *Spec) Booting(b Boot) *Spec {
 	booting := *s
-	if b.Kind == BootRescue && (b.Image == "" || b.Image == s.Image) {
+	if b.InMemory() && (b.Image == "" || b.Image == s.Image) {
 		booting.EntryPoint = cmp.Or(b.EntryPoint, s.EntryPoint)
 		return &booting
 	}
@@ -142,11 +150,11 @@ func CheckBoot(mac MAC, spec *Spec, b Boot) error {
 		return refuse("only a rescue mounts the disks")
 	case b.Kind == BootLocal:
 		return nil
-	case b.Kind == BootRescue && b.Image == "" && spec.Image == "":
-		return refuse("%s names no image whose files it could have: name one, as in `cloudlets boot %s --once rescue IMAGE`", mac.File(), mac)
-	case b.Kind == BootRescue && spec.SecureBoot == ByOwner && b.Image != "" && b.Image != spec.Image:
+	case b.InMemory() && b.Image == "" && spec.Image == "":
+		return refuse("%s names no image whose files it could have: name one, as in `cloudlets boot %s --once %s IMAGE`", mac.File(), mac, b.Kind)
+	case b.InMemory() && spec.SecureBoot == ByOwner && b.Image != "" && b.Image != spec.Image:
 		return refuse("%s says \"secureBoot\": \"owner\", and what its owner signed has the kernel of its own image: leave out %s", mac.File(), b.Image)
-	case b.Kind == BootRescue:
+	case b.InMemory():
 		return nil
 	case b.Kind != BootKernel:
 		return refuse("%q is not known; want one of %q", b.Kind, BootKinds())
@@ -191,7 +199,7 @@ func (s State) CheckOrdered(b Booted) error {
 // booted is the state after a machine was told what to boot: nil is an install, or its
 // own disk because there is nothing else to do.
 func (s State) booted(b *Booted) State {
-	s.Booted = b
+	s.Booted, s.Live = b, nil
 	if b != nil && s.CheckOrdered(*b) == nil && !b.Order.IsZero() {
 		s.Once = nil
 	}
@@ -219,6 +227,8 @@ func (b Boot) action() Action {
 	switch b.Kind {
 	case BootKernel:
 		return ActionKernel
+	case BootLive:
+		return ActionLive
 	case BootRescue:
 		return ActionRescue
 	}

@@ -177,6 +177,7 @@ const (
 	StageInspect   Stage = "inspect"   // the agent has looked at a stranger, and waits for approval
 	StageKernel    Stage = "kernel"    // it fetches kernel and RAM disk
 	StageBooted    Stage = "booted"    // it boots the kernel of an image as it is, which tells the server nothing
+	StageLive      Stage = "live"      // the agent starts a system in memory, or has started it
 	StageRescue    Stage = "rescue"    // the agent starts a rescue system in memory, or has started it
 	StageAgent     Stage = "agent"     // the agent claimed its plan
 	StageConfirm   Stage = "confirm"   // it has told what it will do, and waits for a person to confirm that
@@ -212,7 +213,7 @@ const (
 	KindLog      Kind = "log"      // something worth a line in the trace
 	KindFailed   Kind = "failed"   // the install failed
 	KindDone     Kind = "done"     // the disk is complete and bootable
-	KindRunning  Kind = "running"  // the system on the disk runs
+	KindRunning  Kind = "running"  // the system on the disk runs, or the one in memory
 	KindQuiet    Kind = "quiet"    // the machine was not heard for longer than its stage takes
 	KindPower    Kind = "power"    // a person had the machine switched on or off
 )
@@ -258,7 +259,8 @@ type Event struct {
 	// KindConfirm.
 	Proposal *Proposal `json:"proposal,omitempty"`
 	Digest   string    `json:"digest,omitempty"`
-	// System comes with a KindClaim that begins an install: what it writes.
+	// System comes with a KindClaim that begins an install: what it writes; and with the
+	// KindStage that begins [StageLive]: what is started.
 	System *System `json:"system,omitempty"`
 	// Report comes with KindDone.
 	Report *Report `json:"report,omitempty"`
@@ -353,6 +355,9 @@ type State struct {
 	// Kept is the system in the other slot of the disk: the one before Has, or after a
 	// fall-back the one that did not prove itself. It is nil if it is not known.
 	Kept *System `json:"kept,omitempty"`
+	// Live is the system that was started in the machine's memory by its latest boot; nil if
+	// none was. Its Time is that of its start.
+	Live *System `json:"live,omitempty"`
 	// OnTrial is the ID of the system that was put on trial last, whatever came of it; "" if
 	// the last install put none on trial.
 	OnTrial string `json:"onTrial,omitempty"`
@@ -409,6 +414,7 @@ const (
 	ActionInstall  Action = "install"  // boot the agent and write the disk
 	ActionLocal    Action = "local"    // boot from its own disk
 	ActionKernel   Action = "kernel"   // boot the kernel of an image as it is
+	ActionLive     Action = "live"     // boot the agent, which starts an image's system in memory and writes nothing
 	ActionRescue   Action = "rescue"   // boot the agent, which starts an image's files in memory and writes nothing
 	ActionInspect  Action = "inspect"  // a stranger: boot the agent, which looks at the hardware and writes nothing
 	ActionDiscover Action = "discover" // a stranger: record it, and let it go to its next boot device

@@ -30,6 +30,7 @@ func Patiences() []Patience {
 		{StageFirmware, 3 * time.Minute, "its firmware got an answer by DHCP and fetched nothing: a firewall or a relay keeps TFTP or HTTP from this server, another DHCP server told it another boot file, or it was switched off"},
 		{StageLoader, 3 * time.Minute, "it fetched a boot loader and asked for nothing more: the loader does not know its network card, or the card lost its link; " + console},
 		{StageKernel, 5 * time.Minute, "it fetched kernel and RAM disk and did not call: the image lacks the driver of its network card, or its kernel stopped; " + console},
+		{StageLive, 10 * time.Minute, "a system was started in its memory, and has not said that it runs: it does not start, or cannot reach this server; " + console},
 		{StageAgent, 5 * time.Minute, "its installer claimed a plan and went silent: the machine was switched off, or its network broke off; " + console},
 		{StageConfirm, 5 * time.Minute, "its installer waited for a person to confirm its plan and went silent: the machine was switched off, or its network broke off; " + console},
 		{StagePartition, 10 * time.Minute, "its installer went silent while it made filesystems: the disk does not answer, or the machine was switched off; " + console},
@@ -55,7 +56,7 @@ var patienceOf = func() map[Stage]Patience {
 // if it never does, or is quiet already.
 func (s State) QuietFrom() (at time.Time, ok bool) {
 	p, has := patienceOf[s.Stage]
-	if !has || s.Quiet != nil || s.Stage == StageInstalled && (s.Has == nil || !s.Has.Tells) || s.Stage == StageFailed && !s.Again {
+	if !has || s.Quiet != nil || s.Stage == StageInstalled && (s.Has == nil || !s.Has.Tells) || s.Stage == StageLive && (s.Live == nil || !s.Live.Tells) || s.Stage == StageFailed && !s.Again {
 		return time.Time{}, false
 	}
 	return s.HeardAt().Add(p.Limit), true

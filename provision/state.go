@@ -50,8 +50,10 @@ func Fold(s State, e Event) State {
 }
 
 // expectsMore says whether an event is too little to end a machine's silence: a system that
-// was installed and asks by DHCP may be one that comes up only half.
-func (s State) expectsMore(e Event) bool { return e.Plain && s.Stage == StageInstalled }
+// was installed, or started in memory, and asks by DHCP may be one that comes up only half.
+func (s State) expectsMore(e Event) bool {
+	return e.Plain && (s.Stage == StageInstalled || s.Stage == StageLive)
+}
 
 // stageOf returns the stage that an event begins: the one that it names, or the
 // one that follows from its kind.
@@ -85,7 +87,7 @@ func foldKind(s State, e Event) State {
 	case KindDHCP:
 		// The machine starts anew, unless the event is one that another server writes late.
 		if e.Stage == StageFirmware && !e.Time.Before(s.Since) {
-			s.Booted = nil
+			s.Booted, s.Live = nil, nil
 		}
 	case KindDecision:
 		if e.Stage != "" { // not for somebody who only looked
@@ -101,8 +103,12 @@ func foldKind(s State, e Event) State {
 	case KindConfirm:
 		s.Confirmed, s.ConfirmedBy = e.Digest, e.By
 	case KindStage:
-		if e.Stage == StagePartition {
+		switch {
+		case e.Stage == StagePartition:
 			s = s.overwritten(e)
+		case e.Stage == StageLive && e.System != nil:
+			s.Live = copied(e.System)
+			s.Live.Time = e.Time
 		}
 	case KindRunning:
 		s.Running = &Running{Time: e.Time, Boot: e.Boot}
@@ -179,6 +185,11 @@ func (s State) overwritten(e Event) State {
 // runs notes that a system runs. If it is the one in the other slot than that which the
 // machine should have, the machine fell back, or was rolled back.
 func (s State) runs(e Event) State {
+	if s.Live != nil {
+		s.Live = copied(s.Live)
+		s.Live.Ran = e.Time
+		return s
+	}
 	if s.Has != nil && s.Kept != nil && e.Slot != "" && s.Kept.Slot == e.Slot && s.Has.Slot != e.Slot {
 		s.Has, s.Kept = s.Kept, s.Has
 		s.InstallID = s.Has.ID
@@ -311,7 +322,7 @@ func (s State) Clone() State {
 	s.Cards = maps.Clone(s.Cards)
 	s.Stages = slices.Clone(s.Stages)
 	s.Has, s.Writing, s.Running, s.Quiet = copied(s.Has), copied(s.Writing), copied(s.Running), copied(s.Quiet)
-	s.Kept = copied(s.Kept)
+	s.Kept, s.Live = copied(s.Kept), copied(s.Live)
 	s.Once, s.Booted = copied(s.Once), copied(s.Booted)
 	s.Progress, s.Proposal, s.Report = copied(s.Progress), s.Proposal.clone(), s.Report.clone()
 	return s

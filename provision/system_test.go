@@ -120,7 +120,7 @@ func TestCheckDisk(t *testing.T) {
 // not before, and is quiet no more once it is heard.
 func TestQuiet(t *testing.T) {
 	for _, p := range provision.Patiences() {
-		s := provision.State{MAC: mac, Stage: p.Stage, Since: noon, Seen: noon, Heard: noon, Again: true, Has: &provision.System{Tells: true}}
+		s := provision.State{MAC: mac, Stage: p.Stage, Since: noon, Seen: noon, Heard: noon, Again: true, Has: &provision.System{Tells: true}, Live: &provision.System{Tells: true}}
 		at, can := s.QuietFrom()
 		if !can || !at.Equal(noon.Add(p.Limit)) {
 			t.Errorf("%s: quiet from %s (%t), want %s", p.Stage, at, can, noon.Add(p.Limit))

@@ -89,7 +89,7 @@ func (s *Server) bootOrder(r *http.Request) (provision.MAC, BootOrder, error) {
 		err = errors.New(`"by" is empty`)
 	}
 	if err != nil {
-		return "", order, refuse(http.StatusBadRequest, "read request: %v; want {\"kind\": \"kernel\", \"image\": \"NAME\"}, {\"kind\": \"rescue\"} or {\"kind\": \"local\"}", err)
+		return "", order, refuse(http.StatusBadRequest, "read request: %v; want {\"kind\": \"kernel\", \"image\": \"NAME\"}, {\"kind\": \"live\"}, {\"kind\": \"rescue\"} or {\"kind\": \"local\"}", err)
 	}
 	return mac, order, nil
 }

@@ -151,7 +151,7 @@ func seconds(d time.Duration) float64 {
 // isEnd says whether a machine stays in a stage until somebody does something.
 func isEnd(stage provision.Stage) bool {
 	switch stage {
-	case provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageInspect, provision.StageNew, provision.StageBooted, provision.StageRescue:
+	case provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed, provision.StageStranger, provision.StageInspect, provision.StageNew, provision.StageBooted, provision.StageLive, provision.StageRescue:
 		return true
 	}
 	return false

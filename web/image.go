@@ -51,7 +51,7 @@ func (s *Server) imageTable() []Image {
 	keys := make(map[depot.Key]int)
 	asIs := make(map[string]bool) // they may have nothing that could be installed
 	for use, machines := range s.Site.ImageUses() {
-		if _, there := s.Site.ImagePath(use.Image); there {
+		if _, there := s.Site.ImagePath(use.Image); there && !use.Live {
 			keys[depot.Key{Image: use.Image, EntryPoint: use.EntryPoint, AsIs: use.AsIs}] = machines
 			asIs[use.Image] = asIs[use.Image] || use.AsIs
 		}

@@ -25,7 +25,10 @@ type Machine struct {
 	Image string  `json:"image,omitempty"`
 	Has   *System `json:"has,omitempty"`
 	Kept  *System `json:"kept,omitempty"`
-	// Outdated says in which ways the two differ.
+	// Live is the system that was started in its memory by its latest boot.
+	Live *System `json:"live,omitempty"`
+	// Outdated says in which ways what it has, or has in memory, differs from what it shall
+	// have.
 	Outdated []string `json:"outdated,omitempty"`
 	// Running is what its system told when it came up.
 	Running *provision.Running `json:"running,omitempty"`
@@ -127,7 +130,7 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 	row := Machine{
 		MAC: state.MAC, Described: spec != nil,
 		Hostname: names.Hostname, Image: names.Image, Address: names.Address,
-		Has: newSystem(state.Has, state.OnTrial), Kept: newSystem(state.Kept, state.OnTrial), Outdated: s.Roster.Outdated(state.MAC), Running: state.Running, Quiet: state.Quiet,
+		Has: newSystem(state.Has, state.OnTrial), Kept: newSystem(state.Kept, state.OnTrial), Live: newSystem(state.Live, ""), Outdated: s.Roster.Outdated(state.MAC), Running: state.Running, Quiet: state.Quiet,
 		Stage: state.Stage, Step: step(state), Since: state.Since, Seen: state.Seen, Asked: state.Asked,
 		Installing: state.Installing(), Progress: newProgress(state),
 		Armed: state.Armed, ArmedBy: state.ArmedBy, ArmedAt: state.ArmedAt,

@@ -16,12 +16,16 @@ import (
 func bootCommand(socket *string) *cobra.Command {
 	var o bootFlags
 	cmd := &cobra.Command{
-		Use: "boot MAC|HOSTNAME... --once kernel IMAGE|rescue [IMAGE]|local", Short: "Order what machines boot next from the network, once", Args: usage(cobra.MinimumNArgs(1)),
+		Use: "boot MAC|HOSTNAME... --once kernel IMAGE|live [IMAGE]|rescue [IMAGE]|local", Short: "Order what machines boot next from the network, once", Args: usage(cobra.MinimumNArgs(1)),
 		Long: `Boot orders what a machine's next boot from the network is, and only that one. The
 server never writes a disk for it.
 
   --once kernel IMAGE   the kernel and the initrd of a cloudlet as they are: a memory
                         test, another system's installer, another iPXE
+  --once live [IMAGE]   the system of the machine's image, or of another one, in memory,
+                        rendered for the machine. It starts before all of it was
+                        fetched. With "persistent" in the machine's file, persistent
+                        paths are on its disk, if an install has made room for them
   --once rescue [IMAGE] the files of the machine's image, or of another one, in memory,
                         with a root shell on the machine's consoles, and by SSH for the
                         keys that "rescue" in cloudlets.json or the machine's file names.
@@ -36,7 +40,7 @@ says "install": "once" waits until the order was carried out.
 
 A program of another maker, such as a system's installer, may write the disk by itself:
 ask its documentation.`,
-		Example: "  cloudlets boot node1 --once kernel memtest\n  cloudlets boot 'node[1-20]' --once local\n  cloudlets boot node1 --once rescue --mount\n  cloudlets boot node1 debian-12 --once rescue\n  cloudlets boot node1 --once kernel memtest --entrypoint uefi\n  cloudlets boot node1 --cancel",
+		Example: "  cloudlets boot node1 --once kernel memtest\n  cloudlets boot 'node[1-20]' --once local\n  cloudlets boot node1 --once live\n  cloudlets boot node1 --once rescue --mount\n  cloudlets boot node1 debian-12 --once rescue\n  cloudlets boot node1 --once kernel memtest --entrypoint uefi\n  cloudlets boot node1 --cancel",
 		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
 			order, names, err := o.parse(args)
 			if err == nil {
@@ -49,8 +53,8 @@ ask its documentation.`,
 		}),
 		ValidArgsFunction: o.complete(socket),
 	}
-	cmd.Flags().StringVar(&o.once, "once", "", "what the next boot is: kernel or rescue, with the name of an image after it, or local")
-	cmd.Flags().StringVar(&o.entryPoint, "entrypoint", "", "with kernel and rescue: the image's kernel entry point; its default if this is not given")
+	cmd.Flags().StringVar(&o.once, "once", "", "what the next boot is: kernel, live or rescue, with the name of an image after it, or local")
+	cmd.Flags().StringVar(&o.entryPoint, "entrypoint", "", "with kernel, live and rescue: the image's kernel entry point; its default if this is not given")
 	cmd.Flags().BoolVar(&o.mount, "mount", false, "with rescue: mount the filesystems of the machine's disks below /mnt, to be read")
 	cmd.Flags().BoolVar(&o.cancel, "cancel", false, "take the order back")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
@@ -72,7 +76,7 @@ type bootFlags struct {
 }
 
 // parse reads the order, and the names of the machines: the last argument is the image of
-// a kernel, and of a rescue if there are several.
+// a kernel, and of what is started in memory if there are several.
 func (o *bootFlags) parse(args []string) (b provision.Boot, names []string, err error) {
 	b = provision.Boot{Kind: provision.BootKind(o.once), EntryPoint: o.entryPoint, Mount: o.mount}
 	kinds := provision.BootKinds()
@@ -80,12 +84,12 @@ func (o *bootFlags) parse(args []string) (b provision.Boot, names []string, err 
 	case o.cancel:
 		return b, args, nil
 	case !slices.Contains(kinds, b.Kind):
-		return b, nil, fmt.Errorf("--once %s is not known: want kernel, rescue or local", o.once)
+		return b, nil, fmt.Errorf("--once %s is not known: want kernel, live, rescue or local", o.once)
 	case b.Kind == provision.BootLocal && o.entryPoint != "":
-		return b, nil, errors.New("--entrypoint goes with --once kernel and --once rescue: it names an entry point of their image")
+		return b, nil, errors.New("--entrypoint goes with --once kernel, live and rescue: it names an entry point of their image")
 	case b.Kind != provision.BootRescue && o.mount:
 		return b, nil, errors.New("--mount goes with --once rescue")
-	case b.Kind == provision.BootLocal || b.Kind == provision.BootRescue && len(args) == 1:
+	case b.Kind == provision.BootLocal || b.InMemory() && len(args) == 1:
 		return b, args, nil
 	case len(args) < 2:
 		return b, nil, errors.New("want machines and an image, such as: cloudlets boot node1 --once kernel memtest")
@@ -101,7 +105,7 @@ func (o *bootFlags) complete(socket *string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		names, directive := machines(cmd, args, begun)
 		kind := provision.BootKind(o.once)
-		if len(args) > 0 && !o.cancel && (kind == provision.BootKernel || kind == provision.BootRescue) {
+		if len(args) > 0 && !o.cancel && (kind == provision.BootKernel || (provision.Boot{Kind: kind}).InMemory()) {
 			more, _ := images(cmd, args, begun)
 			names = append(names, more...)
 		}

@@ -266,6 +266,9 @@ func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) er
 	if m.Has != nil {
 		row("has", describeSystem(m.Has))
 	}
+	if m.Live != nil {
+		row("in memory", describeSystem(m.Live))
+	}
 	if m.Kept != nil {
 		row("other slot", describeSystem(m.Kept))
 	}

@@ -77,7 +77,7 @@ var wanted = map[string]class{
 	"drivers/block/brd.":                 "",
 	"drivers/block/drbd/":                "",
 	"drivers/block/loop.":                "",
-	"drivers/block/nbd.":                 "",
+	"drivers/block/nbd.":                 support, // a live machine's root
 	"drivers/block/null_blk/":            "",
 	"drivers/block/pktcdvd.":             "",
 	"drivers/block/rbd.":                 "",
@@ -126,6 +126,8 @@ var wanted = map[string]class{
 	"drivers/phy/":                       support,
 	"drivers/char/hw_random/virtio-rng.": support,
 	"fs/ext4/":                           filesystem,
+	"fs/erofs/":                          filesystem,
+	"fs/overlayfs/":                      filesystem,
 	"fs/xfs/":                            filesystem,
 	"fs/btrfs/":                          filesystem,
 	"fs/efivarfs/":                       filesystem,

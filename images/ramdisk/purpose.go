@@ -23,13 +23,12 @@ const (
 // liveWanted holds the entries that differ from [wanted] for a live system.
 var liveWanted = map[string]class{
 	"drivers/block/loop.":  support,
+	"drivers/block/nbd.":   "",
 	"drivers/cdrom/":       support,
 	"drivers/scsi/sr_mod.": storage,
 	"fs/btrfs/":            "",
 	"fs/efivarfs/":         "",
-	"fs/erofs/":            filesystem,
 	"fs/isofs/":            filesystem,
-	"fs/overlayfs/":        filesystem,
 	"fs/xfs/":              "",
 }
 
@@ -66,6 +65,9 @@ func (s *moduleSet) check(opt Options) error {
 	return fmt.Errorf("build the RAM disk of kernel %s: the kernel has no %s: use a kernel that has it, e.g. from Debian's package linux-image-amd64",
 		opt.Version, strings.Join(lacks, ", no "))
 }
+
+// liveNeeds are the modules by which the agent starts a system in memory.
+var liveNeeds = []string{"erofs", "nbd", "overlay"}
 
 // offers reports whether the kernel has a module, as a file or built in.
 func (s *moduleSet) offers(name string) bool {

@@ -50,6 +50,9 @@ type Report struct {
 	// Filesystems names those that the agent can make: "ext4" if the kernel has it,
 	// "xfs" and "btrfs" if the image has their mkfs.
 	Filesystems []string
+	// NotLive names the modules that the kernel lacks to start a system in memory whose
+	// root comes from a server.
+	NotLive []string
 	// Compression is "zstd", "gzip" or "none", depending on the kernel.
 	Compression string
 }
@@ -159,6 +162,11 @@ func (b *builder) putAll(files map[string]needed) error {
 
 func (b *builder) addModules() error {
 	chosen, count := b.modules.choose()
+	for _, name := range liveNeeds {
+		if !b.modules.offers(name) {
+			b.report.NotLive = append(b.report.NotLive, name)
+		}
+	}
 	b.report.Network, b.report.Storage, b.report.Modules = count[network], count[storage], len(chosen)
 	blobs := map[string]needed{}
 	dir := "/lib/modules/" + path.Base(b.modules.dir)

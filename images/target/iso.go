@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/erofs"
@@ -155,16 +156,29 @@ func (i *ISO) compression(s System, asked Compression) (erofs.Compression, error
 		return erofs.None, nil
 	}
 	for _, k := range i.Kernels {
-		lacks, err := k.Lacks(s.Tree, "EROFS_FS_ZIP")
-		switch {
+		can, err := LiveCompression(s.Tree, k)
+		switch lacks := can != erofs.LZ4; {
 		case err != nil:
-			return 0, fmt.Errorf("read the configuration of kernel %s: %w", k.Version, err)
+			return 0, err
 		case lacks && asked == LZ4:
 			return 0, fmt.Errorf("the image's kernel %s cannot read files that are compressed with LZ4 (it was built without CONFIG_EROFS_FS_ZIP): choose the compression none", k.Version)
 		case lacks:
 			i.Notices = append(i.Notices, fmt.Sprintf("the files are not compressed, since the image's kernel %s was built without CONFIG_EROFS_FS_ZIP", k.Version))
 			return erofs.None, nil
 		}
+	}
+	return erofs.LZ4, nil
+}
+
+// LiveCompression is the best compression of a root filesystem that a kernel of an image
+// reads, as far as its configuration tells.
+func LiveCompression(t images.Tree, k boot.Kernel) (erofs.Compression, error) {
+	lacks, err := k.Lacks(t, "EROFS_FS_ZIP")
+	if err != nil {
+		return 0, fmt.Errorf("read the configuration of kernel %s: %w", k.Version, err)
+	}
+	if lacks {
+		return erofs.None, nil
 	}
 	return erofs.LZ4, nil
 }

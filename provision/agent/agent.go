@@ -90,6 +90,9 @@ func run(ctx context.Context, console *console, params wire.Params) (wire.Params
 		return told, rescueMachine(ctx, rescuer{params: told, console: console, drivers: drivers, disks: disks, log: log})
 	}
 	console.say("network: %s has %s", network.Name, network.Address)
+	if told.Live {
+		return told, startLive(ctx, liver{params: told, console: console, drivers: drivers, network: network, disks: disks, log: log})
+	}
 	trust, err := readTrust(wire.TrustFile, told.Servers)
 	if err != nil {
 		return told, err

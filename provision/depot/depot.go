@@ -53,6 +53,8 @@ type Key struct {
 	// AsIs asks for a kit that boots the image's own kernel and initrd as they are.
 	// Nothing can be installed with it.
 	AsIs bool
+	// Live asks for [Kit.Root] too.
+	Live bool
 }
 
 func (k Key) String() string {
@@ -62,6 +64,9 @@ func (k Key) String() string {
 	}
 	if k.AsIs {
 		text += ", as it is"
+	}
+	if k.Live {
+		text += ", live"
 	}
 	if k.Server != "" {
 		text += ", signed for " + k.Server
@@ -87,6 +92,10 @@ type Kit struct {
 	target.Image
 	// Filesystems are the names of those that the RAM disk can make.
 	Filesystems []string
+	// Root is what live machines have as their root filesystem, if the key is Live. NotLive
+	// names the kernel's modules that they lack, whatever the key.
+	Root    Root
+	NotLive []string
 	// Loaders are the boot loaders for the disk, by name. The signed ones for
 	// Secure Boot are among them, unless Signed says why they are missing.
 	Loaders map[string]File

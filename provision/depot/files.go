@@ -213,7 +213,7 @@ func removeIf(dir string, unwanted func(fs.FileInfo) bool) {
 
 // same says whether a kit has the same files as another one.
 func (k *Kit) same(other *Kit) bool {
-	return k != nil && k.Pack == other.Pack && k.Kernel == other.Kernel && k.RAMDisk == other.RAMDisk && k.Unified == other.Unified &&
+	return k != nil && k.Pack == other.Pack && k.Kernel == other.Kernel && k.RAMDisk == other.RAMDisk && k.Unified == other.Unified && k.Root == other.Root &&
 		maps.Equal(k.Loaders, other.Loaders)
 }
 
@@ -223,6 +223,9 @@ func (k *Kit) files() []File {
 		return nil
 	}
 	list := []File{k.Pack, k.Kernel, k.RAMDisk}
+	if k.Key.Live {
+		list = append(list, k.Root.File, k.Root.Chunks)
+	}
 	if k.Key.Server != "" {
 		list = append(list, k.Unified)
 	}

@@ -14,6 +14,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/erofs"
 	"cloudlets/images/disk/uki"
 	"cloudlets/images/pack"
 	"cloudlets/images/ramdisk"
@@ -43,7 +44,7 @@ type assembled struct {
 const (
 	packForm    = "pack 2 "
 	kernelForm  = "kernel 2 "
-	ramdiskForm = "ramdisk 2 "
+	ramdiskForm = "ramdisk 3 "
 )
 
 // maxChanges is how often an image may change while it is packed before make
@@ -221,8 +222,20 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 	if err := d.makeRAMDisk(ctx, kit, tree, kernel); err != nil {
 		return err
 	}
-	if err := d.loadLoaders(ctx, kit, tree, kernel); err != nil || kit.Key.Server == "" {
+	if err := d.loadLoaders(ctx, kit, tree, kernel); err != nil {
 		return err
+	}
+	if kit.Key.Live {
+		compression, err := target.LiveCompression(tree, kernel)
+		if err == nil {
+			err = d.makeRoot(ctx, kit, tree, kernel, erofs.Options{Compression: compression})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if kit.Key.Server == "" {
+		return nil
 	}
 	return d.makeUnified(ctx, kit, kernel)
 }
@@ -276,7 +289,7 @@ func (d *Depot) makeRAMDisk(ctx context.Context, kit *Kit, tree images.Tree, ker
 	if lacks := made.Report.Lacks(); len(lacks) > 0 {
 		return fmt.Errorf("kernel %s: %s", kernel.Version, strings.Join(lacks, "; "))
 	}
-	kit.RAMDisk, kit.Filesystems = made.File, made.Report.Filesystems
+	kit.RAMDisk, kit.Filesystems, kit.NotLive = made.File, made.Report.Filesystems, made.Report.NotLive
 	return nil
 }
 

@@ -21,7 +21,7 @@ const (
 	newRoot    = "/newroot"
 )
 
-// assemble mounts the live system's root on newRoot.
+// assemble mounts the live system's root, which is a file on the medium, on newRoot.
 func assemble(medium string) error {
 	if err := mount(medium, mediumDir, "iso9660", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
 		return err
@@ -30,7 +30,16 @@ func assemble(medium string) error {
 	if err != nil {
 		return err
 	}
-	if err := mount(loop, rootDir, "erofs", unix.MS_RDONLY, ""); err != nil {
+	return Mount(loop, newRoot)
+}
+
+// Modules are the kernel's modules that [Mount] needs.
+var Modules = []string{"erofs", "overlay"}
+
+// Mount mounts the root filesystem on a device, an EROFS, at a directory, with a layer in
+// memory for changes.
+func Mount(device, dir string) error {
+	if err := mount(device, rootDir, "erofs", unix.MS_RDONLY, ""); err != nil {
 		return err
 	}
 	if err := mount("tmpfs", changesDir, "tmpfs", 0, "mode=755"); err != nil {
@@ -43,7 +52,7 @@ func assemble(medium string) error {
 	if err := likeRoot(upper); err != nil {
 		return fmt.Errorf("give the layer for changes the root's rights: %w", err)
 	}
-	return mount("overlay", newRoot, "overlay", 0, "lowerdir="+rootDir+",upperdir="+upper+",workdir="+work)
+	return mount("overlay", dir, "overlay", 0, "lowerdir="+rootDir+",upperdir="+upper+",workdir="+work)
 }
 
 // likeRoot gives the upper layer the owner and the mode of the image's root, since

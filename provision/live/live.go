@@ -1,7 +1,8 @@
 // Package live is process 1 of a live system's RAM disk. It loads drivers and
 // finds the medium that the machine was booted from. It mounts the root filesystem,
 // which is a file on the medium, with a layer in memory for changes. Then it starts
-// the system's own init. Start reading at [Main].
+// the system's own init. Start reading at [Main]. [Mount] serves live machines, too, whose
+// root comes from a server.
 package live
 
 import (
@@ -25,7 +26,7 @@ import (
 const patience = 2 * time.Minute
 
 // alwaysLoaded are modules that are needed, but that no device's alias names.
-var alwaysLoaded = []string{"sd_mod", "sr_mod", "loop", "isofs", "erofs", "overlay"}
+var alwaysLoaded = append([]string{"sd_mod", "sr_mod", "loop", "isofs"}, Modules...)
 
 // Params are a live system's words on the kernel's command line.
 type Params struct {

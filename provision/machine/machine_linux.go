@@ -11,17 +11,22 @@ import (
 	"cloudlets/images/target"
 	"cloudlets/provision/agent"
 	"cloudlets/provision/live"
+	"cloudlets/provision/netroot"
 	"cloudlets/provision/preinit"
 	"cloudlets/provision/process1"
 )
 
 // Main does the work of a machine's first process, if the kernel started this
-// program as that, or of the process that this one left behind to watch over a system on
-// trial. Otherwise it returns false at once. The version is that of
+// program as that, or of a process that this one left behind: to watch over a system on
+// trial, or to fetch the root of a live machine. Otherwise it returns false at once. The version is that of
 // the program.
 func Main(version string) bool {
 	if len(os.Args) > 0 && os.Args[0] == preinit.WatchName {
 		preinit.WatchMain(os.Args[1:])
+		return true
+	}
+	if len(os.Args) > 0 && os.Args[0] == netroot.ProcessName {
+		agent.FetchRoot()
 		return true
 	}
 	switch startedByKernel(os.Getpid(), os.Args) {

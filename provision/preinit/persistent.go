@@ -29,14 +29,25 @@ func (d *rootDisk) mountPersistent(ctx context.Context, s starter) error {
 	if err := s.mend(ctx, file); err != nil {
 		return err
 	}
-	if err := unix.Mount(file, target.PersistentDir, "ext4", unix.MS_RELATIME, "errors=remount-ro"); err != nil {
-		return fmt.Errorf("mount the persistent partition %s: %w", file, err)
-	}
 	places, err := places(ctx, "/")
 	if err != nil {
 		return err
 	}
-	return keeper{root: "/", dir: target.PersistentDir, say: s.say}.mountAll(ctx, places)
+	return MountPersistent(ctx, "/", file, places, s.say)
+}
+
+// MountPersistent mounts a persistent partition, by its device file, in the system at root,
+// and the content of each persistent path in the path's place. say tells a person what it
+// does.
+func MountPersistent(ctx context.Context, root, file string, places []target.Place, say func(format string, args ...any)) error {
+	dir := filepath.Join(root, target.PersistentDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("mount the persistent partition %s: %w", file, err)
+	}
+	if err := unix.Mount(file, dir, "ext4", unix.MS_RELATIME, "errors=remount-ro"); err != nil {
+		return fmt.Errorf("mount the persistent partition %s: %w", file, err)
+	}
+	return keeper{root: root, dir: dir, say: say}.mountAll(ctx, places)
 }
 
 // persistentFile returns the device file of the disk's persistent partition.

@@ -7,7 +7,7 @@ import (
 	"cloudlets/provision"
 )
 
-// setBoot reads what a machine boots while no install is to be done: "local", or an
+// setBoot reads what a machine boots while no install is to be done: "local", "live", or an
 // object that names the image whose kernel it boots as it is.
 func setBoot(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
 	s.Boot = &provision.FileBoot{}
@@ -16,7 +16,7 @@ func setBoot(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
 		return refused(n, checkBootWord(text))
 	}
 	if !n.IsObject() {
-		return wants(n, `"local", or an object such as {"kernel": "memtest"}`)
+		return wants(n, `"local", "live", or an object such as {"kernel": "memtest"}`)
 	}
 	s.Boot.Kind = provision.BootKernel
 	return decodeObject(s.Boot, n, bootFields())
@@ -32,14 +32,14 @@ func bootFields() fields[provision.FileBoot] {
 
 func checkBootWord(text string) error {
 	switch provision.BootKind(text) {
-	case provision.BootLocal:
+	case provision.BootLocal, provision.BootLive:
 		return nil
 	case provision.BootRescue:
 		return errors.New("a rescue is ordered once, by `cloudlets boot NAME --once rescue`: a file would start one at each boot")
 	case provision.BootKernel:
 		return errors.New(`no image is named; want {"kernel": "NAME"}, with the name of a cloudlet in images/`)
 	}
-	return oneOf(text, string(provision.BootLocal))
+	return oneOf(text, string(provision.BootLocal), string(provision.BootLive))
 }
 
 // setBootImage reads the name of the image as "image" does.

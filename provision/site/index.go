@@ -17,6 +17,9 @@ type ImageUse struct {
 	EntryPoint string
 	// AsIs says that its kernel is booted as it is, and nothing installed.
 	AsIs bool
+	// Live says that its system is started in memory. Machines that say so are those of the
+	// use without it, too.
+	Live bool
 }
 
 // index finds machines by what is asked about them for each packet and each
@@ -67,7 +70,10 @@ func (x *index) add(i int, s *provision.Spec) {
 		x.uses[ImageUse{Image: s.Image, EntryPoint: s.EntryPoint}]++
 	}
 	if s.Boot != nil && s.Boot.Image != "" {
-		x.uses[ImageUse{s.Boot.Image, s.Boot.EntryPoint, true}]++
+		x.uses[ImageUse{Image: s.Boot.Image, EntryPoint: s.Boot.EntryPoint, AsIs: s.Boot.Kind == provision.BootKernel}]++
+	}
+	if s.Boot != nil && s.Boot.Kind == provision.BootLive && s.Image != "" {
+		x.uses[ImageUse{Image: s.Image, EntryPoint: s.EntryPoint, Live: true}]++
 	}
 	for _, tag := range s.Tags {
 		x.tags[tag] = struct{}{}

@@ -58,8 +58,8 @@ var machineFields = sync.OnceValue(func() fields[provision.Spec] {
 		"confirm":   boolField(func(s *provision.Spec, v bool) { s.Confirm = v }).says("Whether each install tells what it will do, and waits for `cloudlets confirm` before its first write.", `false`, `true`),
 		"power":     valueField("object", setPower).with(powerFields().keys(provision.Power{})).says("How the machine is switched on and off from afar.", "not at all", `{"redfish": "https://10.9.0.14", "user": "admin", "passwordFile": "secrets/node14"}`),
 		"cloudInit": valueField("object", setCloudInit).with(cloudInitFields().keys(provision.CloudInit{})).says("What the machine's cloud-init is told.", "nothing", `{"userData": {"packages": ["nginx"]}}`),
-		"boot": valueField(`"local", or object`, setBoot).with(bootFields().keys(provision.FileBoot{})).
-			says("What the machine boots while no install is due: its own disk, or the kernel of an image as it is.", "its own disk", `{"kernel": "memtest"}`),
+		"boot": valueField(`"local", "live", or object`, setBoot).with(bootFields().keys(provision.FileBoot{})).
+			says("What the machine boots while no install is due: its own disk, the system of its image in memory (\"live\"), or the kernel of an image as it is.", "its own disk", `{"kernel": "memtest"}`),
 		"rescue": valueField("object", setRescue).with(rescueFields().keys(provision.Rescue{})).
 			says("Who may log in to the machine's rescue system by SSH, besides those of cloudlets.json.", "nobody else", `{"sshKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g ann@desk"]}`),
 		"vars":  valueField("object", setVars).says("Values of your own for templates, which see them as `env.vars`; those of profiles are merged by their names.", `{}`, `{"rack": 3, "ntp": ["10.0.0.54"]}`),

@@ -27,6 +27,9 @@ type Params struct {
 	// Rescue says that the agent shall start a rescue system in memory. Its token claims
 	// no plan, see [RescueRequest].
 	Rescue bool
+	// Live says that the agent shall start the machine's system in memory. Its token claims
+	// no plan, see [LiveRequest].
+	Live bool
 	// Inspect says that the agent shall only look at the machine, and say what it found.
 	Inspect bool
 }
@@ -48,6 +51,7 @@ const (
 	paramAsk     = "cloudlets.ask"
 	paramInspect = "cloudlets.inspect"
 	paramRescue  = "cloudlets.rescue"
+	paramLive    = "cloudlets.memory"
 )
 
 // Cmdline renders the words for a kernel command line.
@@ -61,6 +65,9 @@ func (p Params) Cmdline() string {
 	}
 	if p.Rescue {
 		words = append(words, paramRescue+"=1")
+	}
+	if p.Live {
+		words = append(words, paramLive+"=1")
 	}
 	if p.OnFailure != "" {
 		words = append(words, paramFailure+"="+p.OnFailure)
@@ -88,6 +95,8 @@ func ParseParams(cmdline string) (Params, error) {
 			p.Inspect = value == "1"
 		case paramRescue:
 			p.Rescue = value == "1"
+		case paramLive:
+			p.Live = value == "1"
 		case paramAsk:
 			p.Ask = value
 		}

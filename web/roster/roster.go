@@ -32,7 +32,7 @@ const (
 // Stages returns all stages, each of which is the name of a list.
 func Stages() []provision.Stage {
 	return []provision.Stage{
-		provision.StageNew, provision.StageStranger, provision.StageInspect, provision.StageFirmware, provision.StageLoader, provision.StageKernel, provision.StageBooted, provision.StageRescue,
+		provision.StageNew, provision.StageStranger, provision.StageInspect, provision.StageFirmware, provision.StageLoader, provision.StageKernel, provision.StageBooted, provision.StageLive, provision.StageRescue,
 		provision.StageAgent, provision.StageConfirm, provision.StagePartition, provision.StageStream, provision.StageConfigure, provision.StageVerify,
 		provision.StageBootable, provision.StageHandover, provision.StageInstalled, provision.StageRunning, provision.StageLocal, provision.StageFailed,
 	}
@@ -123,10 +123,16 @@ func (r *Roster) Outdated(mac provision.MAC) []string {
 }
 
 func (r *Roster) compare(spec *provision.Spec, state provision.State) []string {
-	if spec == nil || state.Has == nil {
+	if spec == nil {
 		return nil
 	}
-	return provision.Outdated(state.Has, spec.System(r.Pack(spec), r.tracker.Key()))
+	has := state.Has
+	if state.Live != nil {
+		if has = state.Live; spec.Boot == nil || spec.Boot.Kind != provision.BootLive {
+			return nil // it was ordered once
+		}
+	}
+	return provision.Outdated(has, spec.System(r.Pack(spec), r.tracker.Key()))
 }
 
 // Pack is the digest of the pack of a machine's image, or "" if it has no image, or its

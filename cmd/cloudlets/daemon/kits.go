@@ -4,7 +4,6 @@ package daemon
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -18,7 +17,7 @@ func KitKeys(site *site.Site) []depot.Key {
 	asIs := make(map[string]bool) // they may have nothing that could be installed
 	for use := range site.ImageUses() {
 		asIs[use.Image] = asIs[use.Image] || use.AsIs
-		keys = append(keys, depot.Key{Image: use.Image, EntryPoint: use.EntryPoint, AsIs: use.AsIs})
+		keys = append(keys, depot.Key{Image: use.Image, EntryPoint: use.EntryPoint, AsIs: use.AsIs, Live: use.Live})
 	}
 	for _, name := range site.Images() {
 		if !asIs[name] {
@@ -29,7 +28,7 @@ func KitKeys(site *site.Site) []depot.Key {
 		keys = append(keys, depot.Key{Image: image})
 	}
 	slices.SortFunc(keys, func(a, b depot.Key) int {
-		return cmp.Or(cmp.Compare(a.Image, b.Image), cmp.Compare(a.EntryPoint, b.EntryPoint), strings.Compare(fmt.Sprint(a.AsIs), fmt.Sprint(b.AsIs)))
+		return cmp.Or(cmp.Compare(a.Image, b.Image), cmp.Compare(a.EntryPoint, b.EntryPoint), strings.Compare(a.String(), b.String()))
 	})
 	return slices.Compact(keys)
 }

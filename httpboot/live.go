@@ -1,0 +1,194 @@
+package httpboot
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"cloudlets/images/boot"
+	"cloudlets/images/bytesize"
+	"cloudlets/images/pack"
+	"cloudlets/provision"
+	"cloudlets/provision/depot"
+	"cloudlets/provision/rendering"
+	"cloudlets/provision/track"
+	"cloudlets/provision/wire"
+)
+
+func liveKey(spec *provision.Spec) depot.Key {
+	key := kitKey(spec)
+	key.Live = true
+	return key
+}
+
+// bootLive boots the agent with words that let it start the image's system in memory and
+// no more. The spec has the image.
+func (c *Chain) bootLive(ctx context.Context, card provision.MAC, spec *provision.Spec, decision provision.Decision, kit *depot.Kit, d dialect, event provision.Event) (string, provision.Event) {
+	booted := provision.Booted{Boot: *decision.Boot, ID: newBootID(), Order: decision.Order}
+	text, err := c.liveProgram(ctx, card, spec, booted, kit, d)
+	if err != nil {
+		event.Text, event.Reason = "not booted: "+decision.Boot.String(), err.Error()
+		return d.leave(err.Error()), event
+	}
+	event.Stage, event.Booted = provision.StageKernel, &booted
+	event.Text = fmt.Sprintf("boots kernel %s of %s to start it in memory, and no disk is written", kit.Kernels[0].Version, spec.Image)
+	event.Facts = map[string]string{"image": spec.Image, "hostname": rendering.Hostname(spec)}
+	return text, event
+}
+
+func (c *Chain) liveProgram(ctx context.Context, card provision.MAC, spec *provision.Spec, booted provision.Booted, kit *depot.Kit, d dialect) (string, error) {
+	image, err := c.liveRendering(ctx, card, spec, kit, provision.Inventory{}).Image(ctx, kit.Image)
+	if err != nil {
+		return "", fmt.Errorf("machine %s: %w", spec.MAC, err)
+	}
+	if err := c.Depot.SuitsSecureBoot(spec, kit); err != nil {
+		return "", err
+	}
+	params := wire.Params{
+		Servers: c.servers(ctx, spec), MAC: card, Live: true, Token: booted.LiveToken(spec.MAC, c.Tracker.Key()),
+		OnFailure: "reboot", // it has nothing else to do, and nobody walks to it for a server that was away
+	}
+	cmdline := boot.JoinWords(image.Kernels[0].Cmdline, spec.Cmdline, params.Cmdline())
+	return d.boot(Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: cmdline, Lives: true})
+}
+
+// liveRendering renders an image for a machine that has it in memory.
+func (c *Chain) liveRendering(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, inventory provision.Inventory) rendering.Renderer {
+	r := c.rendering(ctx, card, spec, kit, "", inventory)
+	r.Env["target"] = "live"
+	return r
+}
+
+// live tells the agent of a live machine what to start. It may ask again, until the machine
+// is told to boot again.
+func (c *Chain) live(w http.ResponseWriter, r *http.Request) {
+	if c.claims.full(claimBounds()) {
+		refuse(w, errBusy)
+		return
+	}
+	request, spec, booted, err := c.liveRequest(w, r)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	c.sawHost(request.MAC, remoteAddr(r))
+	answer, event, err := c.planLive(r.Context(), request, spec, booted)
+	if err != nil {
+		c.record(r.Context(), c.of(provision.Event{MAC: request.MAC, Kind: provision.KindLog, Text: "its system is not started in memory", Reason: err.Error()}))
+		refuse(w, err)
+		return
+	}
+	event.MAC, event.Reason = request.MAC, c.foreign(request.MAC, remoteAddr(r))
+	event.Text = fmt.Sprintf("the agent is up at %s, and starts %s in memory", remoteAddr(r), answer.Image)
+	if err := c.Tracker.Record(r.Context(), c.of(event)); err != nil {
+		refuse(w, err)
+		return
+	}
+	writeJSON(w, answer)
+}
+
+// planLive makes what a live machine's agent is told, and the event of that.
+func (c *Chain) planLive(ctx context.Context, request wire.LiveRequest, spec *provision.Spec, booted provision.Booted) (wire.Live, provision.Event, error) {
+	wait, stop := context.WithTimeout(ctx, claimWait)
+	defer stop()
+	kit, err := c.Depot.Kit(wait, liveKey(spec))
+	if err != nil {
+		return wire.Live{}, provision.Event{}, refusalUnless(wait, err)
+	}
+	if err := kit.Kernels[0].Check(request.Inventory.Arch); err != nil {
+		return wire.Live{}, provision.Event{}, &refusal{err}
+	}
+	end, err := c.takeClaim(ctx)
+	if err != nil {
+		return wire.Live{}, provision.Event{}, err
+	}
+	defer end()
+	tree, done, err := c.Depot.OpenPack(kit.Pack)
+	if err != nil {
+		return wire.Live{}, provision.Event{}, err
+	}
+	defer done()
+	system := spec.System(kit.Pack.Digest, c.Tracker.Key())
+	system.ID, system.Keeps, system.Hints = booted.ID, false, provision.DiskHints{}
+	render := c.liveRendering(ctx, request.MAC, spec, kit, request.Inventory)
+	recipe := overlayRecipe{Image: spec.Image, EntryPoint: spec.EntryPoint, Env: render.Env}
+	if !spec.Silent {
+		recipe.Running = c.runningURLs(ctx, spec, &system)
+		recipe.Env["running"] = recipe.Running[0]
+	}
+	recipe.CloudInit = c.cloudInitSource(ctx, spec, &system)
+	files, err := c.renderOverlay(ctx, render, tree, recipe)
+	if err != nil {
+		return wire.Live{}, provision.Event{}, err
+	}
+	var packed bytes.Buffer
+	if _, err := pack.Write(ctx, &packed, files.layer, pack.Options{Workers: 1}); err != nil {
+		return wire.Live{}, provision.Event{}, fmt.Errorf("machine %s: pack its own files: %w", spec.MAC, err)
+	}
+	if packed.Len() > wire.MaxOverlay {
+		return wire.Live{}, provision.Event{}, &refusal{fmt.Errorf("machine %s: its templates become %s, and a live machine takes at most %s", spec.MAC, bytesize.Decimal(int64(packed.Len())), bytesize.Decimal(wire.MaxOverlay))}
+	}
+	system.Tells = files.tells
+	facts := request.Inventory.Facts()
+	facts["image"], facts["pack"], facts["hostname"] = spec.Image, kit.Pack.Digest, rendering.Hostname(spec)
+	hardware := provision.Inspection{Inventory: request.Inventory, Card: request.MAC}.Bounded().AttributesAfter(c.state(spec.MAC).Found)
+	event := provision.Event{Kind: provision.KindStage, Stage: provision.StageLive, System: &system, Facts: facts, Found: hardware}
+	told := wire.Live{
+		Image: spec.Image, Hostname: rendering.Hostname(spec), Init: kit.Init, Root: blob(kit.Root.File, "root"), Chunks: blob(kit.Root.Chunks, "chunks"),
+		Overlay: packed.Bytes(), Disk: spec.Disk, Servers: c.servers(ctx, spec),
+	}
+	if spec.Persistent > 0 {
+		told.Places = kit.Places
+	}
+	return told, event, nil
+}
+
+// liveSaid records how a live machine's start goes on.
+func (c *Chain) liveSaid(w http.ResponseWriter, r *http.Request) {
+	request, _, _, err := c.liveRequest(w, r)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	event := provision.Event{MAC: request.MAC, Kind: provision.KindLog, Text: request.Text, Reason: c.foreign(request.MAC, remoteAddr(r))}
+	if request.Failure != "" {
+		event.Text, event.Reason = "its system is not started in memory; the machine starts again", request.Failure
+	}
+	if c.rescues.allow(c.machine(request.MAC), 1, maxConsoleFailure) > 0 {
+		if err := c.Tracker.Record(r.Context(), c.of(event)); err != nil {
+			refuse(w, err)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// liveRequest reads what the agent of a live machine sends, and returns the spec with the
+// image that it starts, and its boot. The error is a refusal if its token is not that of the
+// machine's latest boot. The token is checked before the inventory is read.
+func (c *Chain) liveRequest(w http.ResponseWriter, r *http.Request) (request wire.LiveRequest, spec *provision.Spec, booted provision.Booted, err error) {
+	var raw struct {
+		wire.LiveRequest
+		Inventory json.RawMessage `json:"inventory"`
+	}
+	if err := readJSON(w, r, &raw); err != nil {
+		return request, nil, booted, &refusal{fmt.Errorf("read the request of a live machine: %s", printable(err.Error()))}
+	}
+	request = raw.LiveRequest
+	card, err := provision.ParseMAC(string(request.MAC))
+	if err == nil {
+		request.MAC = card
+		spec, booted, err = c.bootOf(r.Context(), card, request.Token, provision.Booted.LiveToken)
+	}
+	if err == nil && (spec == nil || booted.Kind != provision.BootLive) {
+		err = fmt.Errorf("%w: this is not the token that %s was booted with to start its system in memory: restart the machine, so that it gets its own", track.ErrRefused, printable(string(request.MAC)))
+	}
+	if err == nil && raw.Inventory != nil {
+		if bad := json.Unmarshal(raw.Inventory, &request.Inventory); bad != nil {
+			err = &refusal{fmt.Errorf("read the inventory of %s: %s; the agent is of another version than the server", card, printable(bad.Error()))}
+		}
+	}
+	return request, spec, booted, err
+}

@@ -1,0 +1,214 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images/bytesize"
+	"cloudlets/images/disk"
+	"cloudlets/images/pack"
+	"cloudlets/provision"
+	"cloudlets/provision/hardware"
+	"cloudlets/provision/kmod"
+	"cloudlets/provision/live"
+	"cloudlets/provision/netroot"
+	"cloudlets/provision/preinit"
+	"cloudlets/provision/process1"
+	"cloudlets/provision/uplink"
+	"cloudlets/provision/wire"
+)
+
+// liver starts a machine's system in memory.
+type liver struct {
+	params  wire.Params
+	server  *client
+	console *console
+	drivers *kmod.Loader
+	network *uplink.Link
+	disks   func() ([]provision.DiskInfo, error)
+	log     *slog.Logger
+}
+
+// startLive returns only with an error.
+func startLive(ctx context.Context, l liver) error {
+	trust, err := readTrust(wire.TrustFile, l.params.Servers)
+	if err != nil {
+		return err
+	}
+	if l.server, err = newClientOf(l.params.Servers, trust, l.log); err != nil {
+		return err
+	}
+	err = l.run(ctx)
+	l.tell(ctx, "", err)
+	return fmt.Errorf("start the system in memory: %w", err)
+}
+
+func (l liver) run(ctx context.Context) error {
+	told, err := l.ask(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkLiveMemory(told, "/proc/meminfo"); err != nil {
+		return err
+	}
+	if err := l.drivers.LoadAll(ctx, append([]string{"nbd"}, live.Modules...)...); err != nil {
+		return fmt.Errorf("load drivers: %w", err)
+	}
+	device, err := netroot.Start(rootOrder{
+		Params: l.params, Servers: told.Servers, Root: told.Root, Chunks: told.Chunks, Interface: l.network.Name,
+	})
+	if err != nil {
+		return err
+	}
+	l.console.say("the root of %s, %s, is %s, and comes from the server as it is read", told.Image, bytesize.Decimal(told.Root.Size), device)
+	if err := live.Mount(device, newRoot); err != nil {
+		return err
+	}
+	if err := l.configure(ctx, told); err != nil {
+		return err
+	}
+	if err := l.mountPersistent(ctx, told); err != nil {
+		return err
+	}
+	l.console.say("starting %s of %s", told.Init, told.Image)
+	return process1.SwitchRoot(newRoot, told.Init)
+}
+
+// ask asks the server what to start. It tells the machine's hardware, as far as that is
+// known without waiting for disks: a machine in memory may have none.
+func (l liver) ask(ctx context.Context) (told wire.Live, err error) {
+	sys := os.DirFS("/sys")
+	inventory, err := readInventory(sys, func() ([]provision.DiskInfo, error) { return hardware.Disks(sys) })
+	if err != nil {
+		return told, fmt.Errorf("look at the hardware: %w", err)
+	}
+	text, err := l.server.post(ctx, wire.LivePath, wire.LiveRequest{Token: l.params.Token, MAC: l.params.MAC, Inventory: inventory})
+	if err == nil {
+		err = json.Unmarshal(text, &told)
+	}
+	if err == nil && l.server.servers != nil {
+		err = l.server.servers.Add(told.Servers...)
+	}
+	if err != nil {
+		return told, fmt.Errorf("ask %s what to start: %w", l.server.base, err)
+	}
+	return told, nil
+}
+
+// configure writes the machine's own files over those of the image.
+func (l liver) configure(ctx context.Context, told wire.Live) error {
+	source := pack.Local{R: bytes.NewReader(told.Overlay)}
+	overlay, err := pack.Open(bytes.NewReader(told.Overlay), int64(len(told.Overlay)))
+	if err == nil {
+		_, err = pack.Extract(ctx, source, overlay.TOC(), newRoot, pack.ExtractOptions{Logger: l.log, Replace: true})
+	}
+	if err != nil {
+		return fmt.Errorf("write the machine's own files: %w", err)
+	}
+	return nil
+}
+
+// mountPersistent puts the persistent paths on a disk that has a partition for them. Without
+// such a disk they are in memory, as all else is.
+func (l liver) mountPersistent(ctx context.Context, told wire.Live) error {
+	if len(told.Places) == 0 {
+		return nil
+	}
+	disks, err := l.disks()
+	if err != nil {
+		return fmt.Errorf("find the disks: %w", err)
+	}
+	file, err := persistentAmong(disks, told.Disk, persistentOn)
+	if err != nil {
+		return err
+	}
+	if file == "" {
+		l.console.say("no disk has a persistent partition: what the system keeps is lost when it is switched off; an install of this machine makes one")
+		return nil
+	}
+	l.drivers.LoadNamed("ext4")
+	l.console.say("what the system keeps is on %s", file)
+	return preinit.MountPersistent(ctx, newRoot, file, told.Places, l.console.say)
+}
+
+// persistentAmong returns the device file of the persistent partition on one of the disks
+// that suit the hints; "" if none has one. It refuses to choose between several.
+func persistentAmong(disks []provision.DiskInfo, hints provision.DiskHints, find func(provision.DiskInfo) (string, error)) (string, error) {
+	var files []string
+	for _, d := range disks {
+		if _, err := provision.SelectDisk(hints, []provision.DiskInfo{d}); err != nil {
+			continue
+		}
+		file, err := find(d)
+		if err != nil {
+			return "", err
+		}
+		if file != "" {
+			files = append(files, file)
+		}
+	}
+	switch len(files) {
+	case 0:
+		return "", nil
+	case 1:
+		return files[0], nil
+	}
+	return "", fmt.Errorf("find what the system keeps: there are %d persistent partitions, %q: name the disk in the machine's file, e.g. \"disk\": {\"serial\": …}", len(files), files)
+}
+
+// persistentOn returns the device file of a disk's persistent partition; "" if it has none.
+func persistentOn(d provision.DiskInfo) (string, error) {
+	f, err := openToRead(hardware.DevicePath(d.Name))
+	if err != nil {
+		return "", fmt.Errorf("look for a persistent partition: %w", err)
+	}
+	defer f.Close()
+	sector, err := unix.IoctlGetInt(int(f.Fd()), unix.BLKSSZGET)
+	if err != nil {
+		return "", fmt.Errorf("look for a persistent partition: ask for the sectors of %s: %w", d.Name, err)
+	}
+	p, err := disk.FindPersistent(f, d.Size, int64(sector))
+	if err != nil {
+		return "", nil // it is a disk of another kind
+	}
+	return partitionPath(d.Name, p.Number), nil
+}
+
+func (l liver) tell(ctx context.Context, text string, failure error) {
+	tellLive(ctx, l.server, l.params, text, failure, l.log)
+}
+
+func tellLive(ctx context.Context, server *client, params wire.Params, text string, failure error, log *slog.Logger) {
+	said := wire.LiveRequest{Token: params.Token, MAC: params.MAC, Text: text}
+	if failure != nil {
+		said.Failure = failure.Error()
+	}
+	ctx, stop := context.WithTimeout(ctx, sendPatience)
+	defer stop()
+	if _, err := server.post(ctx, wire.LiveSaidPath, said); err != nil {
+		log.Warn("the server was not told how the start goes on", "error", err)
+	}
+}
+
+// toLive is memory in bytes that a system needs beside its root, to work and for its
+// changes.
+const toLive = 192 << 20
+
+// checkLiveMemory refuses a system that does not fit into the memory that is left.
+func checkLiveMemory(told wire.Live, meminfo string) error {
+	available, total, err := hardware.Memory(meminfo)
+	if err != nil {
+		return err
+	}
+	if told.Root.Size+toLive <= available {
+		return nil
+	}
+	return fmt.Errorf("%s takes %s of memory, and the system %s to work: this machine has %s left of %s: give it more, or make the image smaller",
+		told.Image, bytesize.Decimal(told.Root.Size), bytesize.Decimal(toLive), bytesize.Decimal(available), bytesize.Decimal(total))
+}
