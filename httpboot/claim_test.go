@@ -24,10 +24,16 @@ import (
 func (b *bed) overlayOf(plan wire.Plan) (raw string, files map[string]string) {
 	b.t.Helper()
 	a := b.do(http.MethodGet, plan.Overlay.Path, plan.Session, nil).want(b.t, http.StatusOK)
-	p, err := pack.Open(strings.NewReader(a.body), int64(len(a.body)))
-	must(b.t, err)
-	files = map[string]string{}
-	must(b.t, p.Walk(b.t.Context(), func(e images.Entry, content io.Reader) error {
+	return a.body, filesIn(b.t, a.body)
+}
+
+// filesIn are the files of an overlay, by their paths.
+func filesIn(t testing.TB, raw string) map[string]string {
+	t.Helper()
+	p, err := pack.Open(strings.NewReader(raw), int64(len(raw)))
+	must(t, err)
+	files := map[string]string{}
+	must(t, p.Walk(t.Context(), func(e images.Entry, content io.Reader) error {
 		if content == nil {
 			return nil
 		}
@@ -35,7 +41,7 @@ func (b *bed) overlayOf(plan wire.Plan) (raw string, files map[string]string) {
 		files[e.Path] = string(text)
 		return err
 	}))
-	return a.body, files
+	return files
 }
 
 func TestClaim(t *testing.T) {
