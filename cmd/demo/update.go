@@ -41,7 +41,7 @@ type step struct {
 // update is what becomes of a machine that has two slots.
 type update struct {
 	forward, back step
-	report provision.Report
+	report        provision.Report
 }
 
 // director is what carries out a machine's update: the server, the site, and the words
