@@ -1,12 +1,14 @@
 package md
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -68,6 +70,12 @@ type State struct {
 	Active int
 }
 
+// How long Stop waits for a device to go, and how often it looks.
+const (
+	goneWithin = 30 * time.Second
+	lookEvery  = 5 * time.Millisecond
+)
+
 // newArrays is a file of the kernel: an array is made by writing its name.
 const newArrays = "/sys/module/md_mod/parameters/new_array"
 
@@ -80,30 +88,26 @@ const newArrays = "/sys/module/md_mod/parameters/new_array"
 // The kernel's modules md-mod and raid1 must be loaded, and /dev be a devtmpfs. Assemble
 // is the only one that may make arrays meanwhile: an array that is there is not touched,
 // and is an error. Starting an array writes the superblocks of its members.
-func Assemble(number int, devices []string) (file string, err error) {
+func Assemble(ctx context.Context, number int, devices []string) (file string, err error) {
 	if len(devices) == 0 {
 		return "", errors.New("assemble an array: it has no devices")
 	}
 	name := fmt.Sprintf("md%d", number)
 	file = "/dev/" + name
-	if err := makeArray(name); err != nil {
+	if err := makeArray(file); err != nil {
 		return "", err
 	}
-	array, err := os.OpenFile(file, os.O_RDWR|unix.O_EXCL, 0)
-	if err != nil {
-		return "", fmt.Errorf("assemble the array %s: %w", name, err)
-	}
-	defer func() { err = errors.Join(err, array.Close()) }()
-	if err := start(array, devices); err != nil {
+	if err := fill(file, devices); err != nil {
 		// What was added stays the array's, and so nobody else could use it.
-		return "", errors.Join(fmt.Errorf("assemble the array %s of %s: %w", name, strings.Join(devices, " and "), err), stop(array))
+		return "", errors.Join(fmt.Errorf("assemble the array %s of %s: %w", name, strings.Join(devices, " and "), err), Stop(context.WithoutCancel(ctx), file))
 	}
 	return file, nil
 }
 
 // makeArray makes an empty array.
-func makeArray(name string) error {
-	if _, err := os.Stat(filepath.Join("/sys/block", name)); err == nil {
+func makeArray(file string) error {
+	name := filepath.Base(file)
+	if _, err := os.Stat(inSys(file)); err == nil {
 		return fmt.Errorf("make the array %s: it is there already", name)
 	}
 	f, err := os.OpenFile(newArrays, os.O_WRONLY, 0)
@@ -120,8 +124,13 @@ func makeArray(name string) error {
 	return nil
 }
 
-// start adds the devices to an empty array, and runs it.
-func start(array *os.File, devices []string) error {
+// fill adds the devices to an empty array, and runs it.
+func fill(file string, devices []string) (err error) {
+	array, err := os.OpenFile(file, os.O_RDWR|unix.O_EXCL, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, array.Close()) }()
 	if err := order(array, setArrayInfo, unsafe.Pointer(&arrayInfo{majorVersion: major})); err != nil {
 		return fmt.Errorf("say that its members have metadata 1.0: %w", err)
 	}
@@ -144,21 +153,36 @@ func start(array *os.File, devices []string) error {
 	return nil
 }
 
-// Stop ends an array, which makes it clean. Nothing may use it any more.
-func Stop(file string) error {
+// Stop ends an array, which makes it clean, and waits until its device is gone: the kernel
+// removes that later, and an array of the same number cannot be made before. Nothing may
+// use it any more. An array that has no members is removed, too.
+func Stop(ctx context.Context, file string) error {
 	array, err := os.OpenFile(file, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("stop the array %s: %w", file, err)
 	}
-	return errors.Join(stop(array), array.Close())
+	err = order(array, stopArray, nil)
+	if err := errors.Join(err, array.Close()); err != nil {
+		return fmt.Errorf("stop the array %s: %w", file, err)
+	}
+	ctx, done := context.WithTimeout(ctx, goneWithin)
+	defer done()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		if _, err := os.Stat(inSys(file)); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		select {
+		case <-look.C: // the kernel tells nobody who has not asked before
+		case <-ctx.Done():
+			return fmt.Errorf("stop the array %s: it is stopped, and its device is still there, as something has it open: %w", file, ctx.Err())
+		}
+	}
 }
 
-func stop(array *os.File) error {
-	if err := order(array, stopArray, nil); err != nil {
-		return fmt.Errorf("stop the array %s: %w", array.Name(), err)
-	}
-	return nil
-}
+// inSys is where sysfs has a device.
+func inSys(file string) string { return filepath.Join("/sys/block", filepath.Base(file)) }
 
 // Look asks the kernel for the state of an array that runs.
 func Look(file string) (State, error) {

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	if os.Getpid() != 1 {
 		os.Exit(m.Run())
 	}
-	if err := guest(); err != nil {
+	if err := guest(context.Background()); err != nil {
 		fmt.Println("guest: FAILED:", err)
 	} else {
 		fmt.Println("guest: done")
@@ -186,32 +186,32 @@ func readDebian(t *testing.T, file string) map[string][]byte {
 }
 
 // guest is what the machine does.
-func guest() error {
-	if err := prepare(); err != nil {
+func guest(ctx context.Context) error {
+	if err := prepare(ctx); err != nil {
 		return err
 	}
 	const a, b = "/dev/vda", "/dev/vdb"
-	if err := both(a, b); err != nil {
+	if err := both(ctx, a, b); err != nil {
 		return err
 	}
-	if err := alone(a, b); err != nil {
+	if err := alone(ctx, a, b); err != nil {
 		return err
 	}
-	if err := afterwards(a, b); err != nil {
+	if err := afterwards(ctx, a, b); err != nil {
 		return err
 	}
-	return foreign("/dev/vdc", "/dev/vdd", a)
+	return foreign(ctx, "/dev/vdc", "/dev/vdd", a)
 }
 
 // prepare mounts what is needed, and loads the modules.
-func prepare() error {
+func prepare(ctx context.Context) error {
 	errs := []error{
 		unix.Mount("dev", "/dev", "devtmpfs", 0, ""), unix.Mount("proc", "/proc", "proc", 0, ""),
 		unix.Mount("sys", "/sys", "sysfs", 0, ""), unix.Mount("run", "/run", "tmpfs", 0, ""),
 	}
 	for _, name := range modules {
 		if name == "md-mod" {
-			_, err := md.Assemble(0, []string{"/dev/vda"})
+			_, err := md.Assemble(ctx, 0, []string{"/dev/vda"})
 			if err == nil || !strings.Contains(err.Error(), "load its modules") {
 				errs = append(errs, fmt.Errorf("without a driver: %v", err))
 			}
@@ -231,14 +231,14 @@ func prepare() error {
 }
 
 // both assembles the array with both members. What is written to it is on each.
-func both(a, b string) error {
-	if _, err := md.Assemble(0, []string{a, "/dev/vdc"}); err == nil {
+func both(ctx context.Context, a, b string) error {
+	if _, err := md.Assemble(ctx, 0, []string{a, "/dev/vdc"}); err == nil {
 		return errors.New("an array was assembled with a disk that is no member")
 	}
 	if _, err := os.Stat("/sys/block/md0"); err == nil {
 		return errors.New("an array that could not be assembled was left behind")
 	}
-	state, err := with(0, []string{a, b}, written, func() error {
+	state, err := with(ctx, 0, []string{a, b}, written, func() error {
 		m, err := look(a)
 		if err == nil && m.Clean() {
 			err = fmt.Errorf("while the array is written, %s is %s", a, m)
@@ -264,8 +264,8 @@ func both(a, b string) error {
 }
 
 // alone assembles the array with one member. The other one does not notice.
-func alone(a, b string) error {
-	state, err := with(0, []string{a}, writtenAlone, nothing)
+func alone(ctx context.Context, a, b string) error {
+	state, err := with(ctx, 0, []string{a}, writtenAlone, nothing)
 	if want := (md.State{Level: 1, Places: 2, Active: 1}); err != nil || state != want {
 		return fmt.Errorf("with one member the array is %+v: %w", state, err)
 	}
@@ -280,8 +280,8 @@ func alone(a, b string) error {
 }
 
 // afterwards assembles the array with the member that is old. The kernel leaves that out.
-func afterwards(a, b string) error {
-	state, err := with(0, []string{b, a}, writtenAlone, nothing)
+func afterwards(ctx context.Context, a, b string) error {
+	state, err := with(ctx, 0, []string{b, a}, writtenAlone, nothing)
 	if err != nil || state.Active != 1 {
 		return fmt.Errorf("with an old member the array is %+v: %w", state, err)
 	}
@@ -289,13 +289,13 @@ func afterwards(a, b string) error {
 }
 
 // foreign has mdadm make an array, and look at one of ours.
-func foreign(c, d, ours string) error {
+func foreign(ctx context.Context, c, d, ours string) error {
 	out, err := exec.Command("/sbin/mdadm", "--create", "/dev/md9", "--run", "--metadata=1.0", "--level=1", "--raid-devices=2",
 		"--homehost=debian", "--name=made", "--bitmap=none", "--assume-clean", c, d).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("mdadm --create: %w: %s", err, out)
 	}
-	if err := md.Stop("/dev/md9"); err != nil {
+	if err := md.Stop(ctx, "/dev/md9"); err != nil {
 		return err
 	}
 	for place, device := range []string{c, d} {
@@ -308,7 +308,7 @@ func foreign(c, d, ours string) error {
 			return fmt.Errorf("what mdadm made on %s is %s", device, m)
 		}
 	}
-	state, err := with(9, []string{c, d}, written, nothing)
+	state, err := with(ctx, 9, []string{c, d}, written, nothing)
 	if err != nil || state.Active != 2 {
 		return fmt.Errorf("the array that mdadm made is %+v: %w", state, err)
 	}
@@ -322,12 +322,12 @@ func nothing() error { return nil }
 
 // with assembles an array, writes a text to its start, and stops it. What is done before
 // the stop finds the array as a power cut would leave it.
-func with(number int, devices []string, text string, then func() error) (state md.State, err error) {
-	file, err := md.Assemble(number, devices)
+func with(ctx context.Context, number int, devices []string, text string, then func() error) (state md.State, err error) {
+	file, err := md.Assemble(ctx, number, devices)
 	if err != nil {
 		return state, err
 	}
-	defer func() { err = errors.Join(err, md.Stop(file)) }()
+	defer func() { err = errors.Join(err, md.Stop(ctx, file)) }()
 	if state, err = md.Look(file); err != nil {
 		return state, err
 	}
