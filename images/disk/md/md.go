@@ -160,9 +160,8 @@ func Room(size int64) (int64, error) {
 	return capacity(size) - bitmapRoom, nil
 }
 
-// Identity is what makes an array another than all others. The zero value of a field is
-// for none: the UUIDs must be given, so that who makes an array decides whether it is the
-// same each time.
+// Identity is what tells an array from all others. The caller makes the UUIDs, and so
+// decides whether an array that is made again is the same one.
 type Identity struct {
 	ID      uuid.UUID
 	Name    string
