@@ -37,7 +37,9 @@ func TestMain(m *testing.M) {
 	if os.Getpid() != 1 {
 		os.Exit(m.Run())
 	}
-	if err := guest(context.Background()); err != nil {
+	ctx, stop := context.WithTimeout(context.Background(), patience)
+	defer stop()
+	if err := guest(ctx); err != nil {
 		fmt.Println("guest: FAILED:", err)
 	} else {
 		fmt.Println("guest: done")
@@ -53,11 +55,14 @@ const memberSize, longerSize = 8 << 20, 9 << 20
 // written is what is written to the array, first with both members and then with one.
 const written, writtenAlone = "written to both", "written to one"
 
+// patience is how long the machine may take; the test waits for longer, to hear of it.
+const patience = 5 * time.Minute
+
 // TestLongAssemble has a real kernel assemble what Write wrote, and write it; and has
 // mdadm read the same, and make an array that Read reads.
 func TestLongAssemble(t *testing.T) {
 	needs.Root(t)
-	ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 2*patience)
 	defer stop()
 	dir := t.TempDir()
 	kernel := makeRAMDisk(t, dir)
@@ -200,7 +205,13 @@ func guest(ctx context.Context) error {
 	if err := afterwards(ctx, a, b); err != nil {
 		return err
 	}
-	return foreign(ctx, "/dev/vdc", "/dev/vdd", a)
+	if err := mdadm(ctx, "Array State : A.", "--examine", a); err != nil {
+		return err
+	}
+	if err := mended(ctx, a, b); err != nil {
+		return err
+	}
+	return foreign(ctx, "/dev/vdc", "/dev/vdd")
 }
 
 // prepare mounts what is needed, and loads the modules.
@@ -288,12 +299,57 @@ func afterwards(ctx context.Context, a, b string) error {
 	return errors.Join(begins(a, writtenAlone), begins(b, written))
 }
 
-// foreign has mdadm make an array, and look at one of ours.
-func foreign(ctx context.Context, c, d, ours string) error {
-	out, err := exec.Command("/sbin/mdadm", "--create", "/dev/md9", "--run", "--metadata=1.0", "--level=1", "--raid-devices=2",
-		"--homehost=debian", "--name=made", "--bitmap=none", "--assume-clean", c, d).CombinedOutput()
+// mended has mdadm put the old member into the array again. What that lacks is copied.
+func mended(ctx context.Context, a, b string) error {
+	const array = "/dev/md8"
+	if err := mdadm(ctx, "", "--assemble", "--run", array, a); err != nil {
+		return err
+	}
+	if err := mdadm(ctx, "", "--manage", array, "--add", b); err != nil {
+		return err
+	}
+	if err := complete(ctx, array); err != nil {
+		return err
+	}
+	if err := md.Stop(ctx, array); err != nil {
+		return err
+	}
+	for _, device := range []string{a, b} {
+		m, err := look(device)
+		if err != nil {
+			return err
+		}
+		if !m.Clean() || m.Missing() != nil {
+			return fmt.Errorf("mdadm made %s", m)
+		}
+	}
+	return errors.Join(begins(a, writtenAlone), begins(b, writtenAlone))
+}
+
+// complete waits until both members of an array are in use. mdadm --wait fails if they are
+// already.
+func complete(ctx context.Context, array string) error {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		state, err := md.Look(array)
+		if err != nil || state.Active == 2 {
+			return err
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return fmt.Errorf("the array that mdadm mends is %+v: %w", state, ctx.Err())
+		}
+	}
+}
+
+// foreign has mdadm make an array, which is read and assembled.
+func foreign(ctx context.Context, c, d string) error {
+	err := mdadm(ctx, "", "--create", "/dev/md9", "--run", "--metadata=1.0", "--level=1", "--raid-devices=2",
+		"--homehost=debian", "--name=made", "--bitmap=none", "--assume-clean", c, d)
 	if err != nil {
-		return fmt.Errorf("mdadm --create: %w: %s", err, out)
+		return err
 	}
 	if err := md.Stop(ctx, "/dev/md9"); err != nil {
 		return err
@@ -312,8 +368,14 @@ func foreign(ctx context.Context, c, d, ours string) error {
 	if err != nil || state.Active != 2 {
 		return fmt.Errorf("the array that mdadm made is %+v: %w", state, err)
 	}
-	if out, err = exec.Command("/sbin/mdadm", "--examine", ours).CombinedOutput(); err != nil || !bytes.Contains(out, []byte("Array State : A.")) {
-		return fmt.Errorf("mdadm --examine: %v: %s", err, out)
+	return nil
+}
+
+// mdadm runs mdadm, whose words must have a text in them.
+func mdadm(ctx context.Context, want string, args ...string) error {
+	out, err := exec.CommandContext(ctx, "/sbin/mdadm", args...).CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte(want)) {
+		return fmt.Errorf("mdadm %s: %v: %s", strings.Join(args, " "), err, out)
 	}
 	return nil
 }

@@ -57,9 +57,6 @@ const (
 	Journal Role = 0xfffd // keeps a journal; mirrors have none
 )
 
-// InUse says whether the role is a place in the array.
-func (r Role) InUse() bool { return r < Journal }
-
 func (r Role) String() string {
 	switch r {
 	case Spare:
@@ -107,8 +104,8 @@ const (
 	// MaxName is the longest name, in bytes.
 	MaxName = 32
 	// maxRoles is how many roles the kernel lets a superblock of 4 KiB have, and
-	// writtenRoles how many mdadm and this package give one. So there is room for
-	// members that come later.
+	// writtenRoles how many are in one that is written: as many as fit in the first KiB,
+	// so that there is room for devices that come later.
 	maxRoles     = (superblockSize - headSize) / 2
 	writtenRoles = 384
 	// maxPlaces is how many places a mirror that is written has at most.
