@@ -43,19 +43,27 @@ const pollTime = 250 * time.Millisecond
 func newWatch(out io.Writer, hosts []*host) *watch {
 	w := &watch{out: out, hosts: hosts, bars: map[provision.MAC]*bar{}, shown: map[provision.MAC]string{}}
 	if f, ok := out.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
-		w.pool = mpb.New(mpb.WithOutput(out), mpb.WithWidth(30))
-		for _, h := range hosts {
-			w.bars[provision.MAC(h.spec.MAC)] = w.newBar(h)
-		}
+		w.addBars(mpb.WithOutput(out))
 	}
 	return w
 }
 
+// addBars has the machines shown as bars.
+func (w *watch) addBars(options ...mpb.ContainerOption) {
+	w.pool = mpb.New(append(options, mpb.WithWidth(30))...)
+	for _, h := range w.hosts {
+		w.bars[provision.MAC(h.spec.MAC)] = w.newBar(h)
+	}
+}
+
 func (w *watch) newBar(h *host) *bar {
 	b := &bar{text: "switched on"}
-	b.Bar = w.pool.AddBar(100,
+	// A bar that is made with its total ends when it is full, and a machine that is
+	// updated begins again.
+	b.Bar = w.pool.AddBar(0,
 		mpb.PrependDecorators(decor.Name(fmt.Sprintf("%s %-5s ", h.name, h.spec.Firmware))),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return b.text })))
+	b.SetTotal(100, false)
 	return b
 }
 
