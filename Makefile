@@ -64,7 +64,7 @@ setup-demo:
 	$(call install,$(DEMO_PACKAGES))
 
 .PHONY: setup-test
-setup-test: bin/chrony bin/cloud-init bin/docker-registry bin/etcd bin/isc-dhcp bin/kea bin/netconfig bin/podman
+setup-test: bin/chrony bin/cloud-init bin/docker-registry bin/etcd bin/isc-dhcp bin/kea bin/mdadm bin/netconfig bin/podman
 	$(call install,$(TEST_PACKAGES))
 
 # Boot loaders for arm64 machines, out of packages that are not for this computer: apt
@@ -89,6 +89,7 @@ unpacked_docker-registry := docker-registry
 unpacked_etcd := etcd-server
 unpacked_isc-dhcp := isc-dhcp-server isc-dhcp-relay
 unpacked_kea := kea-dhcp4-server kea-dhcp6-server
+unpacked_mdadm := mdadm
 unpacked_netconfig := ifupdown libnm0 network-manager
 unpacked_nginx := nginx
 unpacked_podman := podman
@@ -127,7 +128,7 @@ PLAIN = $(filter-out $(patsubst cloudlets/%,./%,$(shell $(GO) list $(RACED))) ./
 # keep each for a second when it ends.
 RACE := CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -race
 # What has tests that take long, beside the machines.
-LONG := ./cmd/build ./cmd/cloudlets ./provision/track
+LONG := ./cmd/build ./cmd/cloudlets ./images/disk/md ./provision/track
 
 # lint has vetted what is tested. Three packages at once, as some wait for disks. The
 # simulated machines have the time-outs of real firmware, so nothing runs beside them.

@@ -34,6 +34,13 @@ type host struct {
 	handover            string
 	spec                bed.Spec
 	machine             *bed.Machine
+	session             *session // of the machine, as long as it is on
+	// slots says that its disk has room for two systems, and that it is updated.
+	slots bool
+	// installed is what the server knew when the first login prompt came, and updated what
+	// became of it after that; nil without slots.
+	installed web.Detail
+	updated   *update
 	// login and local are the times from switch-on to the login prompt: with
 	// the install, and of a boot of the same disk without the network.
 	login, local time.Duration
@@ -41,7 +48,7 @@ type host struct {
 
 func hosts(dir string) []*host {
 	list := []*host{
-		{name: "node1", role: "a web server", address: "10.77.0.11", handover: "switch", spec: bed.Spec{MAC: "52:54:00:00:00:01", Firmware: bed.BIOS}},
+		{name: "node1", role: "a web server", address: "10.77.0.11", handover: "switch", slots: true, spec: bed.Spec{MAC: "52:54:00:00:00:01", Firmware: bed.BIOS}},
 		{name: "node2", role: "a database", address: "10.77.0.12", handover: "reboot", spec: bed.Spec{MAC: "52:54:00:00:00:02", Firmware: bed.UEFI}},
 	}
 	for _, h := range list {
@@ -98,18 +105,17 @@ func mustAbs(name string) string {
 	return abs
 }
 
-// describe writes the site: one image, and a file for each machine.
+// describe writes the site: two versions of one image, and a file for each machine.
 func describe(dir, image string, machines []*host) error {
 	site := filepath.Join(dir, "site")
-	if err := bed.NewSite(site, image, "debian-12"); err != nil {
+	if err := bed.NewSite(site, image, firstImage); err != nil {
+		return err
+	}
+	if err := writeSecondVersion(image, filepath.Join(site, "images", secondImage+".tar")); err != nil {
 		return err
 	}
 	for _, h := range machines {
-		file := map[string]any{
-			"image": "debian-12", "hostname": h.name, "address": h.address, "handover": h.handover, "install": "once",
-			"config": map[string]any{"args": map[string]any{"role": h.role}},
-		}
-		err := errors.Join(bed.WriteMachine(site, h.spec.MAC, file), bed.NewDisk(h.spec.Disks[0].File, diskSize))
+		err := errors.Join(bed.WriteMachine(site, h.spec.MAC, h.file(firstImage)), bed.NewDisk(h.spec.Disks[0].File, diskSize))
 		if err != nil {
 			return err
 		}
@@ -117,10 +123,23 @@ func describe(dir, image string, machines []*host) error {
 	return nil
 }
 
-// perform shows the installs, boots the same disks once more without the network,
-// and prints the table.
+// file is what the machine's file says.
+func (h *host) file(image string) map[string]any {
+	file := map[string]any{
+		"image": image, "hostname": h.name, "address": h.address, "handover": h.handover, "install": "once",
+		"config": map[string]any{"args": map[string]any{"role": h.role}},
+	}
+	if h.slots {
+		file["slots"], file["persistent"] = 2, room
+		file["cmdline"] = fmt.Sprintf("cloudlets.trial.settle=%.0f", settle.Seconds())
+	}
+	return file
+}
+
+// perform shows the installs, the update, and a boot of the same disks without the
+// network, and prints the tables.
 func perform(ctx context.Context, o options, out io.Writer, network *bed.Network, dir string, daemon *bed.Daemon, client *web.Client, machines []*host) error {
-	if err := waitForImage(ctx, client, out); err != nil {
+	if err := waitForImages(ctx, client, out); err != nil {
 		return err
 	}
 	page, closePage, err := servePage(daemon.Socket())
@@ -129,21 +148,22 @@ func perform(ctx context.Context, o options, out io.Writer, network *bed.Network
 	}
 	defer closePage()
 	fmt.Fprintf(out, "the machines in a browser: %s\n", page)
-	if err := boot(ctx, out, network, dir, client, machines, false); err != nil {
+	if err := installAll(ctx, out, network, dir, daemon, client, machines); err != nil {
 		return fmt.Errorf("%w\n\nthe end of the daemon's log:\n%s", err, tail(daemon.Log()))
-	}
-	details, err := stages(ctx, client, machines)
-	if err != nil {
-		return err
 	}
 	if !o.keep {
 		switchOff(machines)
-		fmt.Fprintln(out, "\nboth machines are installed; booting the same disks once more, without the network, to compare")
-		if err := boot(ctx, out, network, dir, client, machines, true); err != nil {
+		fmt.Fprintln(out, "\nbooting the same disks once more, without the network, to compare")
+		if err := bootLocally(ctx, network, dir, machines); err != nil {
 			return err
 		}
 	}
-	printTable(out, machines, details)
+	printTable(out, machines)
+	for _, h := range machines {
+		if h.updated != nil {
+			printUpdate(out, h)
+		}
+	}
 	if !o.keep {
 		fmt.Fprintln(out, "\nTo look around on the installed machines: make demo KEEP=1")
 		return nil
@@ -151,23 +171,28 @@ func perform(ctx context.Context, o options, out io.Writer, network *bed.Network
 	return keep(ctx, out, daemon, page, machines)
 }
 
-// waitForImage waits until the image is packed, so that the times in the table do
-// not include the packing.
-func waitForImage(ctx context.Context, client *web.Client, out io.Writer) error {
-	fmt.Fprintln(out, "packing the image (once)")
+// waitForImages waits until both versions of the image are packed, so that the times in
+// the tables do not include the packing.
+func waitForImages(ctx context.Context, client *web.Client, out io.Writer) error {
+	fmt.Fprintln(out, "packing two versions of an image (once)")
 	for {
 		list, err := client.Images(ctx)
 		if err != nil {
 			return err
 		}
+		ready := 0
 		for _, image := range list {
 			switch image.Status {
 			case web.ImageReady:
-				fmt.Fprintf(out, "the image is ready: %d files, %s, %s to fetch\n", image.Entries, size(image.Bytes), size(image.Pack))
-				return nil
+				ready++
 			case web.ImageFailed:
 				return fmt.Errorf("the image %s cannot be booted: %s", image.Name, image.Error)
 			}
+		}
+		if ready > 0 && ready == len(list) {
+			first := list[0]
+			fmt.Fprintf(out, "the images are ready: each has %d files, %s, %s to fetch\n", first.Entries, size(first.Bytes), size(first.Pack))
+			return nil
 		}
 		select {
 		case <-ctx.Done():
@@ -177,47 +202,63 @@ func waitForImage(ctx context.Context, client *web.Client, out io.Writer) error 
 	}
 }
 
-// broken matches the console output of a machine that will not get to its login
-// prompt.
-var broken = []*regexp.Regexp{regexp.MustCompile(`cloudlets: FAILED: .*`), regexp.MustCompile(`Kernel panic.*`)}
-
-// boot switches all machines on and watches them until the last one shows its
-// login prompt.
-func boot(ctx context.Context, out io.Writer, network *bed.Network, dir string, client *web.Client, machines []*host, local bool) error {
+// installAll switches all machines on and watches them until each has shown its login
+// prompt, and those with two slots are updated and rolled back.
+func installAll(ctx context.Context, out io.Writer, network *bed.Network, dir string, daemon *bed.Daemon, client *web.Client, machines []*host) error {
 	tasks, inner := errgroup.WithContext(ctx)
+	w := newWatch(out, machines)
 	watching, done := context.WithCancel(inner)
-	defer done()
-	if !local {
-		w := newWatch(out, machines)
-		finished := make(chan struct{})
-		go func() { defer close(finished); w.run(watching, client) }()
-		defer func() { done(); <-finished }()
-	}
+	finished := make(chan struct{})
+	go func() { defer close(finished); w.run(watching, client) }()
+	defer func() { done(); <-finished }()
+	d := director{daemon: daemon, client: client, say: w.say}
 	for _, h := range machines {
-		tasks.Go(func() error { return h.boot(inner, network, dir, local) })
+		tasks.Go(func() error { return h.install(inner, network, dir, d) })
 	}
 	return tasks.Wait()
 }
 
-// boot switches the machine on and times it.
-func (h *host) boot(ctx context.Context, network *bed.Network, dir string, local bool) error {
-	spec := h.spec
-	spec.LocalOnly = local
+// install switches the machine on, and carries it as far as the demo goes.
+func (h *host) install(ctx context.Context, network *bed.Network, dir string, d director) (err error) {
+	if h.login, err = h.boot(ctx, network, dir, h.spec); err != nil {
+		return err
+	}
+	// The next boot replaces what the server knows of the stages.
+	if h.installed, err = d.client.Machine(ctx, h.spec.MAC); err != nil {
+		return err
+	}
+	if !h.slots {
+		return nil
+	}
+	return d.update(ctx, h)
+}
+
+// bootLocally boots the disks of all machines, without the network.
+func bootLocally(ctx context.Context, network *bed.Network, dir string, machines []*host) error {
+	tasks, inner := errgroup.WithContext(ctx)
+	for _, h := range machines {
+		tasks.Go(func() (err error) {
+			spec := h.spec
+			spec.LocalOnly = true
+			h.local, err = h.boot(inner, network, dir, spec)
+			return err
+		})
+	}
+	return tasks.Wait()
+}
+
+// boot switches the machine on, and returns how long it took to its login prompt.
+func (h *host) boot(ctx context.Context, network *bed.Network, dir string, spec bed.Spec) (time.Duration, error) {
 	start := time.Now()
 	m, err := bed.Start(ctx, network, dir, spec)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	h.machine = m
-	if _, err := m.Console.Expect(ctx, regexp.MustCompile(regexp.QuoteMeta(h.name)+" login: "), broken...); err != nil {
-		return fmt.Errorf("%s: %w", h.name, err)
+	h.machine, h.session = m, newSession(m.Console)
+	if err := h.session.next(ctx, regexp.QuoteMeta(h.name+" login: ")); err != nil {
+		return 0, fmt.Errorf("%s: %w", h.name, err)
 	}
-	if local {
-		h.local = time.Since(start)
-	} else {
-		h.login = time.Since(start)
-	}
-	return nil
+	return time.Since(start), nil
 }
 
 func switchOff(machines []*host) {
@@ -227,20 +268,6 @@ func switchOff(machines []*host) {
 			h.machine = nil
 		}
 	}
-}
-
-// stages reads how long each stage took. Call it before the next boot, which
-// replaces the list of stages.
-func stages(ctx context.Context, client *web.Client, machines []*host) ([]web.Detail, error) {
-	var list []web.Detail
-	for _, h := range machines {
-		d, err := client.Machine(ctx, h.spec.MAC)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, d)
-	}
-	return list, nil
 }
 
 // keep leaves everything running until the user presses Ctrl-C.

@@ -1,7 +1,8 @@
 // Command demo shows on one computer what cloudlets is for. It makes a cloudlet of
 // a real Debian and serves it on a private bridge in a network namespace. Then it
 // switches on two blank virtual machines, one with BIOS and one with UEFI, which
-// install themselves. It needs root. No packet leaves the namespace. Start reading
+// install themselves; and one of them updates itself to a second version of the image, and
+// goes back. It needs root. No packet leaves the namespace. Start reading
 // at run in demo.go.
 package main
 

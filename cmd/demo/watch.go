@@ -43,19 +43,27 @@ const pollTime = 250 * time.Millisecond
 func newWatch(out io.Writer, hosts []*host) *watch {
 	w := &watch{out: out, hosts: hosts, bars: map[provision.MAC]*bar{}, shown: map[provision.MAC]string{}}
 	if f, ok := out.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
-		w.pool = mpb.New(mpb.WithOutput(out), mpb.WithWidth(30))
-		for _, h := range hosts {
-			w.bars[provision.MAC(h.spec.MAC)] = w.newBar(h)
-		}
+		w.addBars(mpb.WithOutput(out))
 	}
 	return w
 }
 
+// addBars has the machines shown as bars.
+func (w *watch) addBars(options ...mpb.ContainerOption) {
+	w.pool = mpb.New(append(options, mpb.WithWidth(30))...)
+	for _, h := range w.hosts {
+		w.bars[provision.MAC(h.spec.MAC)] = w.newBar(h)
+	}
+}
+
 func (w *watch) newBar(h *host) *bar {
 	b := &bar{text: "switched on"}
-	b.Bar = w.pool.AddBar(100,
+	// A bar that is made with its total ends when it is full, and a machine that is
+	// updated begins again.
+	b.Bar = w.pool.AddBar(0,
 		mpb.PrependDecorators(decor.Name(fmt.Sprintf("%s %-5s ", h.name, h.spec.Firmware))),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return b.text })))
+	b.SetTotal(100, false)
 	return b
 }
 
@@ -95,6 +103,17 @@ func (w *watch) show(m web.Machine) {
 	}
 }
 
+// say shows a line about a machine, above the bars if there are any. It is called from
+// several goroutines.
+func (w *watch) say(h *host, format string, args ...any) {
+	text := fmt.Sprintf("%s  %s  %s\n", time.Now().Format("15:04:05"), h.name, fmt.Sprintf(format, args...))
+	var out io.Writer = w.out
+	if w.pool != nil {
+		out = w.pool
+	}
+	_, _ = io.WriteString(out, text) // as all words here: a demo goes on without its terminal
+}
+
 // percent returns how much of the machine's stage is done.
 func percent(m web.Machine) int {
 	switch {
@@ -125,8 +144,8 @@ func describeProgress(m web.Machine) string {
 	return text
 }
 
-// printTable prints how many seconds each machine was in each stage.
-func printTable(out io.Writer, hosts []*host, details []web.Detail) {
+// printTable prints how many seconds each machine was in each stage of its install.
+func printTable(out io.Writer, hosts []*host) {
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprint(table, "\nseconds\t")
 	for _, h := range hosts {
@@ -135,8 +154,8 @@ func printTable(out io.Writer, hosts []*host, details []web.Detail) {
 	fmt.Fprintln(table)
 	for _, stage := range web.Steps() {
 		var cells []string
-		for _, d := range details {
-			cells = append(cells, stageSeconds(d, stage))
+		for _, h := range hosts {
+			cells = append(cells, seconds(stageTime(h.installed, stage)))
 		}
 		if strings.Trim(strings.Join(cells, ""), "-") != "" {
 			fmt.Fprintf(table, "%s\t%s\t\n", stage, strings.Join(cells, "\t"))
@@ -148,20 +167,46 @@ func printTable(out io.Writer, hosts []*host, details []web.Detail) {
 	}{{"switch-on to login:", func(h *host) time.Duration { return h.login }}, {"same disk, local boot", func(h *host) time.Duration { return h.local }}} {
 		fmt.Fprintf(table, "%s\t", row.name)
 		for _, h := range hosts {
-			if d := row.of(h); d > 0 {
-				fmt.Fprintf(table, "%.1f\t", d.Seconds())
-			} else {
-				fmt.Fprint(table, "-\t")
-			}
+			fmt.Fprintf(table, "%s\t", seconds(row.of(h)))
 		}
 		fmt.Fprintln(table)
 	}
 	table.Flush()
 }
 
-// stageSeconds returns how long a machine was in a stage of its install, in total.
-// It does not count what comes after the install, such as a reboot.
-func stageSeconds(d web.Detail, stage provision.Stage) string {
+// printUpdate prints what a machine's install, update and roll-back took, beside each
+// other.
+func printUpdate(out io.Writer, h *host) {
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(table, "\nseconds\t%s: to login:\tto accepted\tfetched\tcopied on its disk\t%s\t\n", h.name, keptFile)
+	row := func(name string, login, accepted time.Duration, r *provision.Report, file string) {
+		fetched, copied := "-", "-"
+		if r != nil {
+			fetched = size(r.Fetched)
+			if r.Copied > 0 {
+				copied = size(r.Copied)
+			}
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t\n", name, seconds(login), seconds(accepted), fetched, copied, file)
+	}
+	u := h.updated
+	row("install of "+firstImage, h.login, 0, h.installed.Report, "written")
+	row("update to "+secondImage, u.forward.login, u.forward.accepted, &u.report, "kept")
+	row("roll-back to "+firstImage, u.back.login, u.back.accepted, nil, "kept")
+	table.Flush()
+}
+
+// seconds says a time; one that was not taken is "-".
+func seconds(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", d.Seconds())
+}
+
+// stageTime returns how long a machine was in a stage of its install, in total. It does
+// not count what comes after the install, such as a reboot.
+func stageTime(d web.Detail, stage provision.Stage) time.Duration {
 	total := 0.0
 	for _, s := range d.Stages {
 		if s.Stage == provision.StageInstalled {
@@ -171,8 +216,5 @@ func stageSeconds(d web.Detail, stage provision.Stage) string {
 			total += s.Seconds
 		}
 	}
-	if total == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.1f", total)
+	return time.Duration(total * float64(time.Second))
 }
