@@ -116,14 +116,14 @@ lint: build
 		[ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	@large=$$(git ls-files -z | xargs -0 stat -c '%s %n' 2>/dev/null | awk '$$1 > 1048576'); \
 		[ -z "$$large" ] || { echo "tracked files above 1 MiB (bytes, name), built ones among them?"; echo "$$large"; exit 1; }
-	$(SAME) $(GO) vet ./... ./testdata/distros ./testdata/etcd ./testdata/needs && $(SAME) $(GO) vet -tags long $(LONG) ./images/vcs/worktree ./testdata/bed
+	$(SAME) $(GO) vet ./... ./testdata/distros ./testdata/etcd ./testdata/needs ./testdata/powercut && $(SAME) $(GO) vet -tags long $(LONG) ./images/vcs/worktree ./testdata/bed
 	@! ldd bin/cloudlets 2>/dev/null || { echo "bin/cloudlets is not static"; exit 1; }
 
 # The race detector takes a second set of compiled packages, and makes tests up to ten
 # times slower. So here it is for the packages where goroutines share most: what answers
 # packets and requests, and what keeps the machines' states. test-long has it for all.
 RACED := ./cmd/cloudlets/daemon/... ./dhcp/... ./httpboot/... ./provision/members ./provision/power/desk ./provision/rollout/... ./provision/store ./provision/track ./tftp ./web/...
-PLAIN = $(filter-out $(patsubst cloudlets/%,./%,$(shell $(GO) list $(RACED))) ./cmd/fleetsim,$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/distros ./testdata/needs)))
+PLAIN = $(filter-out $(patsubst cloudlets/%,./%,$(shell $(GO) list $(RACED))) ./cmd/fleetsim,$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/distros ./testdata/needs ./testdata/powercut)))
 # Some tests start themselves as another process, many times. The detector would
 # keep each for a second when it ends.
 RACE := CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -race
@@ -144,7 +144,7 @@ test-boot: setup-test build ## boot and install virtual machines with real firmw
 
 .PHONY: test-long
 test-long: setup-test setup-image bin/arm64 ## all under the race detector; whole programs for other hosts; more machines, with Debian; 300 kills; storms
-	$(RACE) -timeout 60m $(AS_ROOT) $(filter-out cloudlets/cmd/fleetsim,$(shell $(GO) list ./...)) ./testdata/distros ./testdata/needs
+	$(RACE) -timeout 60m $(AS_ROOT) $(filter-out cloudlets/cmd/fleetsim,$(shell $(GO) list ./...)) ./testdata/distros ./testdata/needs ./testdata/powercut
 	$(RACE) -timeout 60m $(AS_ROOT) ./cmd/fleetsim
 	$(TEST) -timeout 30m -tags long -run '^TestLong' -v $(AS_ROOT) $(LONG)
 	$(TEST) -timeout 30m -tags long $(AS_ROOT) ./images/vcs/worktree
