@@ -72,6 +72,12 @@ func (m *Machine) Stop() {
 	}
 }
 
+// Kill ends the machine by pid as a power cut does, and waits until it is gone.
+func (m *Machine) Kill() {
+	_ = m.cmd.Process.Kill()
+	<-m.done
+}
+
 // ProcessorTime is what a machine that is off took of this computer's processors.
 func (m *Machine) ProcessorTime() time.Duration {
 	return m.cmd.ProcessState.UserTime() + m.cmd.ProcessState.SystemTime()

@@ -10,23 +10,26 @@ import (
 )
 
 // TestUpdates updates a machine that has two slots, beside the system that it has, and
-// keeps its data.
+// keeps its data. Then it looks at the disk as it would be after power cuts.
 func TestUpdates(t *testing.T) {
 	t.Parallel()
-	updates(t, bed.BIOS, "52:54:00:00:08:01", false)
+	const cuts, seed = 300, 1
+	updates(t, bed.BIOS, "52:54:00:00:08:01", false).survives(t, cuts, seed)
 }
 
 // updates installs a machine, and then versions that prove themselves, stay silent, and do
 // not start. None but the first stays in the place of the one before. All has the machine
-// rolled back, too, and a version that does not start.
-func updates(t *testing.T, firmware bed.Firmware, mac string, all bool) {
-	r := newRig(t, map[string]string{"small": small}, asServer)
+// rolled back, too, and a version that does not start. It returns what the machine wrote.
+func updates(t *testing.T, firmware bed.Firmware, mac string, all bool) *tape {
+	made := newVersions(t, "first", "second", "third", "fourth")
+	r := newRig(t, made.tarballs(), asServer)
+	p := newTape(t, made)
 	file := object{
-		"image": "small", "hostname": "node1", "address": "10.77.0.11", "slots": 2, "persistent": "96MiB",
+		"hostname": "node1", "address": "10.77.0.11", "slots": 2, "persistent": "96MiB",
 		"cmdline": "cloudlets.trial.patience=30 cloudlets.trial.settle=2",
 	}
 	version := func(name, words string) {
-		file["config"] = object{"args": object{"role": name}}
+		file["image"], file["config"] = name, object{"args": object{"role": name}}
 		changed := object{}
 		for key, value := range file {
 			changed[key] = value
@@ -37,7 +40,7 @@ func updates(t *testing.T, firmware bed.Firmware, mac string, all bool) {
 		r.run("install", "node1")
 	}
 	version("first", "")
-	m := r.on(bed.Spec{MAC: mac, Firmware: firmware, Disks: []bed.Disk{r.newDisk("node1")}})
+	m := r.on(bed.Spec{MAC: mac, Firmware: firmware, Disks: []bed.Disk{p.serve(t)}})
 	seen := map[string]int{}
 	next := func(text string) { // what was printed before does not count
 		r.Helper()
@@ -49,7 +52,7 @@ func updates(t *testing.T, firmware bed.Firmware, mac string, all bool) {
 		next(`node1: ` + name + ` \(Linux`)
 		next(`node1 login: `)
 		enter(r, m, "root")
-		next(`/root # `)
+		next(`node1 login: root.*?/root # `) // there were other prompts before
 	}
 	comesUp("first")
 	if strings.Contains(m.Console.Text(), "the disk is complete: rebooting") {
@@ -60,7 +63,8 @@ func updates(t *testing.T, firmware bed.Firmware, mac string, all bool) {
 		enter(r, m, line)
 		next(`what the image has\r?\nwhat was added`)
 	}
-	asks("echo what was added >>notes; cat notes")
+	asks("echo what was added >>notes; sync; cat notes")
+	p.mayStart("first", "second")
 	version("second", "")
 	enter(r, m, "reboot")
 	comesUp("second")
@@ -69,18 +73,23 @@ func updates(t *testing.T, firmware bed.Firmware, mac string, all bool) {
 	}
 	asks("cat notes; mkdir -p /run/cloudlets; touch /run/cloudlets/running")
 	next(`cloudlets: this system is accepted`)
+	p.mayStart("second")
 	enter(r, m, "reboot")
 	comesUp("second")
 
 	if !all {
+		p.mayStart("second", "third")
 		version("third", "")
 		enter(r, m, "reboot")
 		comesUp("third")
 		next(`did not say that it runs`)
 		comesUp("second")
+		p.mayStart("second")
 		asks("cat notes")
-		return
+		m.Stop()
+		return p
 	}
+	p.mayStart("first", "second", "third", "fourth")
 	r.run("rollback", "node1")
 	enter(r, m, "reboot")
 	comesUp("first")
@@ -106,6 +115,8 @@ func updates(t *testing.T, firmware bed.Firmware, mac string, all bool) {
 	if n := strings.Count(m.Console.Text(), "copying what the image has"); n != 1 {
 		t.Errorf("what is persistent was made %d times", n)
 	}
+	m.Stop()
+	return p
 }
 
 // enter types a line on the console of a machine.

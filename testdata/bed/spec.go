@@ -78,7 +78,7 @@ const (
 	USB    Bus = "usb" // a USB stick on xHCI
 )
 
-// Disk is a virtual disk in a file.
+// Disk is a virtual disk in a file, or behind a URL that QEMU knows.
 type Disk struct {
 	File   string
 	Serial string
@@ -93,6 +93,9 @@ type Disk struct {
 	// Snapshot has writes go to a temporary file of QEMU's, for formats that
 	// it only reads.
 	Snapshot bool
+	// Flushes passes on what the machine asks to be flushed, to a File that is the URL of
+	// a server, say. Else QEMU leaves it out, as it takes long.
+	Flushes bool
 }
 
 // arguments make QEMU's command line for disk number n of a machine.
@@ -102,7 +105,11 @@ func (d Disk) arguments(n int, firmware Firmware) []string {
 	if format == "" {
 		format = "raw"
 	}
-	drive := "if=none,format=" + format + ",discard=unmap,cache=unsafe,id=" + id + ",file=" + d.File
+	cache := "unsafe"
+	if d.Flushes {
+		cache = "writeback"
+	}
+	drive := "if=none,format=" + format + ",discard=unmap,cache=" + cache + ",id=" + id + ",file=" + d.File
 	if d.CD || d.ReadOnly {
 		drive += ",readonly=on"
 	}

@@ -204,15 +204,15 @@ func (d *Disk) apply(f *os.File, r request, p piece, from int64) error {
 
 // copyBase gives a file the length and the first content of a part of the disk.
 func (d *Disk) copyBase(f *os.File, off, length int64) error {
-	if err := f.Truncate(length); err != nil || d.base == "" {
-		return err
+	if d.base == "" {
+		return f.Truncate(length)
 	}
 	base, err := os.Open(d.base)
 	if err != nil {
 		return err
 	}
 	defer base.Close()
-	return copyData(f, base, off, length)
+	return Copy(f, base, off, length)
 }
 
 // socketName is that of a server's socket in its folder.

@@ -20,8 +20,11 @@ func punch(f *os.File, off, length int64) error {
 	return nil
 }
 
-// copyData copies a part of a file to the beginning of another, which has nothing but holes.
-func copyData(to, from *os.File, off, length int64) error {
+// Copy makes an empty file a copy of a part of another one. Holes stay holes.
+func Copy(to, from *os.File, off, length int64) error {
+	if err := to.Truncate(length); err != nil {
+		return err
+	}
 	for at := off; at < off+length; {
 		begin, err := unix.Seek(int(from.Fd()), at, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) { // only holes are left
