@@ -126,7 +126,9 @@ func copyDisk(from, to string, off, length int64) error {
 // it may be then.
 func cutAgain(t *testing.T, f *os.File, firmware bed.Firmware, r *rand.Rand) *os.File {
 	t.Helper()
-	d := newTapeOn(t, nil, f.Name()).disk
+	p := newTapeOn(t, nil, f.Name())
+	p.layout(t)
+	d := p.disk
 	ctx, stop := context.WithTimeout(t.Context(), smallPatience)
 	defer stop()
 	served := serveDisk(t, d)

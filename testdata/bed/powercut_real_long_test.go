@@ -54,6 +54,7 @@ func TestLongPowerCutsForReal(t *testing.T) {
 				r.run("install", "node1")
 			}
 			p := newTapeOn(t, made, old)
+			p.layout(t)
 			cut := p.disk.CutAt(random.IntN(about + about/4))
 			m, err := bed.Start(r.ctx, r.network, r.dir, bed.Spec{MAC: mac, Firmware: bed.BIOS, Disks: []bed.Disk{p.serve(t)}})
 			if err != nil {

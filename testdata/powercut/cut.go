@@ -47,12 +47,26 @@ func (d *Disk) survivors(c Cut) []piece {
 		case req.len > Sector && r.IntN(oneIn) == 0:
 			sectors := req.len / Sector
 			begin := r.Int64N(sectors)
-			list = append(list, piece{n, req.off + begin*Sector, (1 + r.Int64N(sectors-begin)) * Sector})
+			torn := piece{n, req.off + begin*Sector, (1 + r.Int64N(sectors-begin)) * Sector}
+			list = append(list, d.whole(torn, req))
 		default:
 			list = append(list, whole)
 		}
 	}
 	return list
+}
+
+// whole makes a piece of a request longer where it has only a part of what the disk writes
+// together.
+func (d *Disk) whole(p piece, r request) piece {
+	for _, t := range d.together {
+		if _, both := p.within(t.off, t.length); both {
+			end := min(max(p.off+p.length, t.off+t.length), r.end())
+			p.off = max(min(p.off, t.off), r.off)
+			p.length = end - p.off
+		}
+	}
+	return p
 }
 
 // Restore writes a part of the disk, as it may be after a cut, to a file that is empty.

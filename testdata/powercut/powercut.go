@@ -56,6 +56,7 @@ type Disk struct {
 	base string // a file with what was on the disk at first; "" is nothing
 
 	mu       sync.Mutex
+	together []piece  // see Together
 	content  *os.File // as the machine reads it
 	bytes    *os.File // of all writes, one behind the other
 	end      int64    // of bytes
@@ -107,6 +108,14 @@ func (d *Disk) Requests() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.log)
+}
+
+// Together says that the disk writes a part of itself, which is not longer than a request to
+// it, as a whole or not at all, as one with longer physical sectors does.
+func (d *Disk) Together(off, length int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.together = append(d.together, piece{off: off, length: length})
 }
 
 // Touching returns the numbers of the writes to a part of the disk.

@@ -197,6 +197,29 @@ func TestOlderWriteStaysOlder(t *testing.T) {
 	}
 }
 
+// TestTogether: what a disk writes together is not torn, and all else is.
+func TestTogether(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t, "")
+	d.Together(1024, 1024)
+	if err := d.Write(filled(1, 4096), 0, false); err != nil {
+		t.Fatal(err)
+	}
+	torn := 0
+	for seed := range uint64(300) {
+		b := after(t, d, powercut.Cut{At: 1, Seed: seed}, 0, 4096)
+		if n := bytes.Count(b[1024:2048], []byte{1}); n != 0 && n != 1024 {
+			t.Fatalf("with seed %d, %d bytes of 1024 are there", seed, n)
+		}
+		if n := bytes.Count(b, []byte{1}); n != 0 && n != len(b) {
+			torn++
+		}
+	}
+	if torn == 0 {
+		t.Error("no write is torn")
+	}
+}
+
 // TestBase begins with what is on another disk.
 func TestBase(t *testing.T) {
 	t.Parallel()
