@@ -143,12 +143,13 @@ test-boot: setup-test build ## boot and install virtual machines with real firmw
 	CLOUDLETS_TEST_PROGRAM=$(CURDIR)/bin/cloudlets $(TEST) -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
 
 .PHONY: test-long
-test-long: setup-test setup-image bin/arm64 ## all under the race detector; whole programs for other hosts; more machines, with Debian; 300 kills; storms
+test-long: setup-test setup-image bin/arm64 ## all under the race detector; whole programs for other hosts; more machines, with Debian; 300 kills; 200 power cuts; storms
 	$(RACE) -timeout 60m $(AS_ROOT) $(filter-out cloudlets/cmd/fleetsim,$(shell $(GO) list ./...)) ./testdata/distros ./testdata/needs ./testdata/powercut
 	$(RACE) -timeout 60m $(AS_ROOT) ./cmd/fleetsim
 	$(TEST) -timeout 30m -tags long -run '^TestLong' -v $(AS_ROOT) $(LONG)
 	$(TEST) -timeout 30m -tags long $(AS_ROOT) ./images/vcs/worktree
-	$(TEST) -timeout 60m -parallel 2 -v -tags long -run '^TestLong' $(AS_ROOT) ./testdata/bed
+	$(TEST) -timeout 60m -parallel 2 -v -tags long -run '^TestLong' -skip '^TestLongPowerCuts' $(AS_ROOT) ./testdata/bed
+	$(TEST) -timeout 240m -parallel 2 -v -tags long -run '^TestLongPowerCuts' $(AS_ROOT) ./testdata/bed
 	$(MAKE) storm MACHINES=2000 OVER=30s
 
 # How many machines are switched on, and over how long.

@@ -69,6 +69,7 @@ func TestLongPowerCuts(t *testing.T) {
 		return
 	}
 	p := updates(t, bed.BIOS, "52:54:00:00:08:03", false)
+	p.installsWhole(t, 200, seed)
 	p.survives(t, 1000, seed)
 	for i, c := range p.cuts(t, n, seed) {
 		firmware := bed.BIOS

@@ -297,6 +297,7 @@ func (p *tape) survives(t *testing.T, cuts int, seed uint64) {
 			}
 		}
 	}
+	t.Logf("the machine made %d requests, and its updates begin with number %d", p.disk.Requests(), begin.At)
 	looked := map[string]string{} // what a partition has, by the mark of its content
 	states := map[uint64]slots.State{}
 	started := map[string]int{}
@@ -336,6 +337,51 @@ func (p *tape) survives(t *testing.T, cuts int, seed uint64) {
 			t.Errorf("of %d power cuts none starts %s: %v", cuts, want, started)
 		}
 	}
+}
+
+// installsWhole looks at the disk after power cuts during the first install, without a boot:
+// it has no partition table, or all that it will have.
+func (p *tape) installsWhole(t *testing.T, cuts int, seed uint64) {
+	t.Helper()
+	end := p.phases[0].from
+	l := p.layout(t)
+	table := slices.DeleteFunc(p.disk.Touching(0, l.BIOSBoot.Offset), func(at int) bool { return at >= end })
+	r := rand.New(rand.NewPCG(seed, 1))
+	bootable := 0
+	looked := map[uint64]bool{}
+	for i := range cuts {
+		at := r.IntN(end)
+		if i%2 == 0 {
+			at = min(max(0, table[r.IntN(len(table))]+r.IntN(2*near+1)-near), end)
+		}
+		c := powercut.Cut{At: at, Seed: r.Uint64() % 1e6}
+		mark := p.disk.Mark(c, 0, l.Size)
+		if looked[mark] {
+			continue
+		}
+		looked[mark] = true
+		f := p.restore(t, t.TempDir(), c, 0, l.Size)
+		if _, err := disk.FindSlots(f, l.Size, powercut.Sector); errors.Is(err, disk.ErrNoSlots) {
+			os.Remove(f.Name())
+			continue
+		}
+		bootable++
+		t.Run("first install cut "+c.String(), func(t *testing.T) {
+			if state, err := slots.Read(f, l.ESP.Offset); err != nil || state != slots.Accepted(slots.A) {
+				t.Errorf("a disk with a partition table has the slots in state %+v (%v)", state, err)
+			}
+			dir, done := disktest.Mount(t, p.restore(t, t.TempDir(), c, l.Root.Offset, l.Root.Size).Name(), "ext4", unix.MS_RDONLY)
+			defer done()
+			if name, err := p.versions.wantWhole(dir); err != nil || name != "first" {
+				t.Errorf("a disk with a partition table has version %q: %v", name, err)
+			}
+		})
+		os.Remove(f.Name())
+	}
+	if bootable == 0 || bootable == len(looked) {
+		t.Errorf("of %d disks after power cuts, %d have a partition table", len(looked), bootable)
+	}
+	t.Logf("%d power cuts during the first install leave %d different disks, of which %d have a partition table", cuts, len(looked), bootable)
 }
 
 // stateAfter is that of the slots after a cut. Nothing else on the EFI system partition,

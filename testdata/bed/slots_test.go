@@ -14,7 +14,9 @@ import (
 func TestUpdates(t *testing.T) {
 	t.Parallel()
 	const cuts, seed = 300, 1
-	updates(t, bed.BIOS, "52:54:00:00:08:01", false).survives(t, cuts, seed)
+	p := updates(t, bed.BIOS, "52:54:00:00:08:01", false)
+	p.installsWhole(t, cuts/10, seed)
+	p.survives(t, cuts, seed)
 }
 
 // updates installs a machine, and then versions that prove themselves, stay silent, and do
