@@ -59,7 +59,7 @@ func TestLongPowerCuts(t *testing.T) {
 		for _, firmware := range []bed.Firmware{bed.BIOS, bed.UEFI} {
 			t.Run(string(firmware), func(t *testing.T) {
 				made := newVersions(t, "first", "second", "third")
-				file := filepath.Join(t.TempDir(), "disk.img")
+				file := filepath.Join(scratch(t), "disk.img")
 				if err := copyDisk(kept, file, 0, diskSize); err != nil {
 					t.Fatal(err)
 				}
@@ -78,7 +78,7 @@ func TestLongPowerCuts(t *testing.T) {
 		}
 		t.Run(fmt.Sprintf("%d at %s", i, c), func(t *testing.T) {
 			t.Parallel()
-			f := p.restore(t, t.TempDir(), c, 0, p.disk.Size())
+			f := p.restore(t, scratch(t), c, 0, p.disk.Size())
 			keepIfFailed(t, f.Name())
 			may := p.may(c.At)
 			r := rand.New(rand.NewPCG(c.Seed, seed))
@@ -93,7 +93,7 @@ func TestLongPowerCuts(t *testing.T) {
 // keepIfFailed keeps a disk as it is now, if the test fails. Disks have holes.
 func keepIfFailed(t *testing.T, file string) {
 	t.Helper()
-	before := filepath.Join(t.TempDir(), "before.img")
+	before := filepath.Join(scratch(t), "before.img")
 	if err := copyDisk(file, before, 0, diskSize); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func cutAgain(t *testing.T, f *os.File, firmware bed.Firmware, r *rand.Rand) *os
 	killAt(ctx, t, m, cut, `node1 login: `)
 	c := powercut.Cut{At: d.Requests() - 1, Seed: r.Uint64()}
 	t.Logf("the machine was ended at request %s of its start", c)
-	again, err := os.Create(filepath.Join(t.TempDir(), "again.img"))
+	again, err := os.Create(filepath.Join(scratch(t), "again.img"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +232,7 @@ func (v versions) starts(t *testing.T, file string, firmware bed.Firmware, may [
 		},
 		l.Persistent: wantNotes,
 	} {
-		alone := filepath.Join(t.TempDir(), "partition")
+		alone := filepath.Join(scratch(t), "partition")
 		if err := copyDisk(file, alone, part.Offset, part.Size); err != nil {
 			t.Fatal(err)
 		}

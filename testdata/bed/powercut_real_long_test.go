@@ -46,7 +46,7 @@ func TestLongPowerCutsForReal(t *testing.T) {
 	case <-r.ctx.Done():
 		t.Fatalf("the machine did not go off; its console ends:\n%s", m.Console.Tail())
 	}
-	old := first.restore(t, t.TempDir(), powercut.Cut{At: first.disk.Requests()}, 0, diskSize).Name()
+	old := first.restore(t, scratch(t), powercut.Cut{At: first.disk.Requests()}, 0, diskSize).Name()
 	describe("second")
 	for i := range times {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestLongPowerCutsForReal(t *testing.T) {
 			killAt(r.ctx, t, m, cut, `node1: second \(Linux`)
 			c := powercut.Cut{At: p.disk.Requests() - 1, Seed: random.Uint64() % 1e6}
 			t.Logf("the machine was ended at request %s of an update", c)
-			file := p.restore(t, t.TempDir(), c, 0, diskSize).Name()
+			file := p.restore(t, scratch(t), c, 0, diskSize).Name()
 			keepIfFailed(t, file)
 			made.starts(t, file, bed.BIOS, []string{"first", "second"}, random)
 		})

@@ -153,6 +153,26 @@ type phase struct {
 	may  []string
 }
 
+// scratch is a folder of the test's own, in memory where there is one: disks are copied there
+// many times, and not even half full.
+func scratch(t *testing.T) string {
+	t.Helper()
+	where := ""
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+		where = "/dev/shm"
+	}
+	dir, err := os.MkdirTemp(where, "powercut-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 func newTape(t *testing.T, v versions) *tape {
 	t.Helper()
 	return newTapeOn(t, v, "")
@@ -161,7 +181,7 @@ func newTape(t *testing.T, v versions) *tape {
 // newTapeOn begins with a disk that has the content of a file.
 func newTapeOn(t *testing.T, v versions, base string) *tape {
 	t.Helper()
-	d, err := powercut.New(t.TempDir(), base, diskSize)
+	d, err := powercut.New(scratch(t), base, diskSize)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +321,7 @@ func (p *tape) survives(t *testing.T, cuts int, seed uint64) {
 	looked := map[string]string{} // what a partition has, by the mark of its content
 	states := map[uint64]slots.State{}
 	started := map[string]int{}
-	esp := read(t, p.restore(t, t.TempDir(), begin, l.ESP.Offset, l.ESP.Size))
+	esp := read(t, p.restore(t, scratch(t), begin, l.ESP.Offset, l.ESP.Size))
 	for _, c := range p.cuts(t, cuts, seed) {
 		mark := p.disk.Mark(c, l.ESP.Offset, l.ESP.Size)
 		if _, known := states[mark]; !known {
@@ -312,7 +332,7 @@ func (p *tape) survives(t *testing.T, cuts int, seed uint64) {
 			key := fmt.Sprintf("%d %x", part.Number, p.disk.Mark(c, part.Offset, part.Size))
 			if _, known := looked[key]; !known {
 				t.Run(fmt.Sprintf("cut %s, partition %d", c, part.Number), func(t *testing.T) {
-					dir, done := disktest.Mount(t, p.restore(t, t.TempDir(), c, part.Offset, part.Size).Name(), "ext4", unix.MS_RDONLY)
+					dir, done := disktest.Mount(t, p.restore(t, scratch(t), c, part.Offset, part.Size).Name(), "ext4", unix.MS_RDONLY)
 					defer done()
 					has, err := what(dir)
 					if err != nil {
@@ -360,7 +380,7 @@ func (p *tape) installsWhole(t *testing.T, cuts int, seed uint64) {
 			continue
 		}
 		looked[mark] = true
-		f := p.restore(t, t.TempDir(), c, 0, l.Size)
+		f := p.restore(t, scratch(t), c, 0, l.Size)
 		if _, err := disk.FindSlots(f, l.Size, powercut.Sector); errors.Is(err, disk.ErrNoSlots) {
 			os.Remove(f.Name())
 			continue
@@ -370,7 +390,7 @@ func (p *tape) installsWhole(t *testing.T, cuts int, seed uint64) {
 			if state, err := slots.Read(f, l.ESP.Offset); err != nil || state != slots.Accepted(slots.A) {
 				t.Errorf("a disk with a partition table has the slots in state %+v (%v)", state, err)
 			}
-			dir, done := disktest.Mount(t, p.restore(t, t.TempDir(), c, l.Root.Offset, l.Root.Size).Name(), "ext4", unix.MS_RDONLY)
+			dir, done := disktest.Mount(t, p.restore(t, scratch(t), c, l.Root.Offset, l.Root.Size).Name(), "ext4", unix.MS_RDONLY)
 			defer done()
 			if name, err := p.versions.wantWhole(dir); err != nil || name != "first" {
 				t.Errorf("a disk with a partition table has version %q: %v", name, err)
@@ -388,7 +408,7 @@ func (p *tape) installsWhole(t *testing.T, cuts int, seed uint64) {
 // which was esp, has changed.
 func (p *tape) stateAfter(t *testing.T, l disk.Layout, c powercut.Cut, esp []byte) slots.State {
 	t.Helper()
-	f := p.restore(t, t.TempDir(), c, l.ESP.Offset, l.ESP.Size)
+	f := p.restore(t, scratch(t), c, l.ESP.Offset, l.ESP.Size)
 	defer os.Remove(f.Name())
 	state, err := slots.Read(f, 0)
 	if err != nil {
