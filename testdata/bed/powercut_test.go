@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -305,6 +306,7 @@ func (p *tape) restore(t *testing.T, dir string, c powercut.Cut, off, length int
 // persistent is there.
 func (p *tape) survives(t *testing.T, cuts int, seed uint64) {
 	t.Helper()
+	start := time.Now()
 	l := p.layout(t)
 	begin := powercut.Cut{At: p.phases[0].from}
 	for _, part := range []struct {
@@ -351,7 +353,7 @@ func (p *tape) survives(t *testing.T, cuts int, seed uint64) {
 		started[name]++
 		look(l.Persistent, wantNotes)
 	}
-	t.Logf("%d power cuts with seed %d leave %d states of the slots and %d contents of other partitions; started is %v", cuts, seed, len(states), len(looked), started)
+	t.Logf("%d power cuts with seed %d leave %d states of the slots and %d contents of other partitions; started is %v; to look took %s", cuts, seed, len(states), len(looked), started, time.Since(start).Round(time.Second))
 	for _, want := range []string{"first", "second", "third"} {
 		if started[want] == 0 && cuts >= 100 {
 			t.Errorf("of %d power cuts none starts %s: %v", cuts, want, started)
