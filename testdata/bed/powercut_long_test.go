@@ -24,8 +24,8 @@ import (
 	"cloudlets/testdata/powercut"
 )
 
-// number is what an environment variable says, or another number.
-func number(t *testing.T, variable string, otherwise uint64) uint64 {
+// environment is the number that an environment variable says, or another one.
+func environment(t *testing.T, variable string, otherwise uint64) uint64 {
 	t.Helper()
 	text := os.Getenv(variable)
 	if text == "" {
@@ -52,8 +52,8 @@ const (
 // it again.
 func TestLongPowerCuts(t *testing.T) {
 	t.Parallel()
-	seed := number(t, "CLOUDLETS_TEST_SEED", rand.Uint64()%1e6)
-	n := int(number(t, "CLOUDLETS_TEST_CUTS", 200))
+	seed := environment(t, "CLOUDLETS_TEST_SEED", rand.Uint64()%1e6)
+	n := int(environment(t, "CLOUDLETS_TEST_CUTS", 200))
 	t.Logf("CLOUDLETS_TEST_SEED=%d CLOUDLETS_TEST_CUTS=%d", seed, n)
 	if kept := os.Getenv("CLOUDLETS_TEST_CUT_DISK"); kept != "" {
 		for _, firmware := range []bed.Firmware{bed.BIOS, bed.UEFI} {

@@ -19,7 +19,7 @@ import (
 func TestLongPowerCutsForReal(t *testing.T) {
 	t.Parallel()
 	const mac, times = "52:54:00:00:08:05", 10
-	seed := number(t, "CLOUDLETS_TEST_SEED", rand.Uint64()%1e6)
+	seed := environment(t, "CLOUDLETS_TEST_SEED", rand.Uint64()%1e6)
 	t.Logf("CLOUDLETS_TEST_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	made := newVersions(t, "first", "second")
