@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,7 @@ import (
 	"cloudlets/images/disk/vdisk"
 	"cloudlets/images/layers"
 	"cloudlets/images/target"
+	"cloudlets/provision/netconfig"
 	"cloudlets/provision/running"
 )
 
@@ -217,6 +219,17 @@ func (f *diskFlags) sayRuns(cmd *cobra.Command, s target.System, words string) (
 	}
 	if err != nil {
 		return s, words, err
+	}
+	files, err = netconfig.Place(s.Tree, files, func(path string) bool {
+		return slices.ContainsFunc(s.Overlay, func(f images.File) bool { return f.Path == path })
+	})
+	if err != nil {
+		return s, words, err
+	}
+	if like, err := s.Tree.Entry(images.ManifestPath); err == nil {
+		for i := range files {
+			files[i].ModTime = like.ModTime
+		}
 	}
 	s.Overlay = append(append(images.Overlay{}, s.Overlay...), files...)
 	s.Source = layers.Overlay(s.Source, files)
