@@ -24,10 +24,16 @@ import (
 // loopDevice is a device of 256 MiB whose maker gave it a serial number.
 func loopDevice(t *testing.T) (name string, host func() device.Host) {
 	t.Helper()
+	return loopOf(t, 256<<20)
+}
+
+// loopOf is a loop device of some size, in bytes.
+func loopOf(t *testing.T, size int64) (name string, host func() device.Host) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "medium")
 	err := os.WriteFile(file, nil, 0o600)
 	if err == nil {
-		err = os.Truncate(file, 256<<20)
+		err = os.Truncate(file, size)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +171,7 @@ func TestDeviceKeepsItsPersistentPartition(t *testing.T) {
 // TestUpdateADevice: one slot of a device is written, only after a person agreed; a device
 // without slots and one in use are refused.
 func TestUpdateADevice(t *testing.T) {
-	name, host := loopDevice(t)
+	name, host := loopOf(t, 320<<20)
 	image := bootableImage(t)
 	if err := errors.Join(os.Mkdir(filepath.Join(image, "sbin"), 0o755), os.WriteFile(filepath.Join(image, "sbin/init"), []byte("#!/bin/sh\n"), 0o755)); err != nil {
 		t.Fatal(err)
@@ -185,7 +191,7 @@ func TestUpdateADevice(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		on, err := target.ReadSlots(f, 256<<20, 512)
+		on, err := target.ReadSlots(f, 320<<20, 512)
 		if err != nil {
 			t.Fatal(err)
 		}
