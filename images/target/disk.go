@@ -12,6 +12,7 @@ import (
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/ext4"
+	"cloudlets/images/disk/slots"
 	"cloudlets/images/disk/sparse"
 )
 
@@ -165,7 +166,11 @@ func (d *Disk) place(ctx context.Context, s System, o Options) (err error) {
 	sector, size := sectorOf(o), o.Size
 	d.Plan.RootSize = 0
 	if size == 0 {
-		smallest := d.Plan.Root(d.Layout, d.Time, o.Stale)
+		l := disk.Layout{}
+		if o.Slots {
+			l.Slot = slots.A // its filesystem's identifier is its own
+		}
+		smallest := d.Plan.Root(l, d.Time, o.Stale)
 		smallest.Free = o.Free
 		if d.root, err = ext4.Plan(ctx, source, smallest); err != nil {
 			return err
