@@ -9,7 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/target"
@@ -98,6 +101,9 @@ func TestUpdateBrokenOff(t *testing.T) {
 			t.Fatal("the update has no end")
 		}
 	}
+	for _, part := range []disk.Partition{on.Layout.Root, on.Layout.Other} {
+		wantRootNamed(t, io.NewSectionReader(f, part.Offset, part.Size))
+	}
 	// The same disk is updated again: what is on trial is written anew.
 	u, err := target.NewUpdate(t.Context(), slotSystem(t, "three"), slotOptions(), read())
 	check(t, err)
@@ -108,5 +114,18 @@ func TestUpdateBrokenOff(t *testing.T) {
 	check(t, slots.Write(f, on.Layout.ESP.Offset, 512, slots.Accepted(slots.B)))
 	if _, err := u.Write(t.Context(), f, disk.UpdateOptions{}); err == nil || !strings.Contains(err.Error(), "it has the good system now") {
 		t.Errorf("an old plan: %v", err)
+	}
+}
+
+// wantRootNamed wants the boot menu of a slot to name the slot's own filesystem.
+func wantRootNamed(t *testing.T, slot io.ReaderAt) {
+	t.Helper()
+	menu, err := ext4.ReadFile(slot, disk.SlotMenuPath, 1<<20)
+	check(t, err)
+	id := make([]byte, 16)
+	_, err = slot.ReadAt(id, 1024+0x68) // s_uuid
+	check(t, err)
+	if name, err := uuid.FromBytes(id); err != nil || !strings.Contains(string(menu), "root=UUID="+name.String()) {
+		t.Errorf("the filesystem is %s (%v), and the menu has\n%s", name, err, menu)
 	}
 }
