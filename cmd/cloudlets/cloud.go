@@ -89,7 +89,7 @@ func (f *diskFlags) makeXen(cmd *cobra.Command, s target.System, raw vdisk.Forma
 	if err := checkCloud(s, d, "xen"); err != nil {
 		return err
 	}
-	loaders, err := f.loaders(cmd.Context(), s, d, o)
+	loaders, err := f.loaders(cmd.Context(), s, d)
 	if err != nil {
 		return err
 	}

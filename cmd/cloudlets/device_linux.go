@@ -169,6 +169,9 @@ func (f *diskFlags) toDevice(cmd *cobra.Command, args []string, format vdisk.For
 	if err != nil {
 		return err
 	}
+	if f.slots.update {
+		return f.updateDevice(cmd, args, facts, consent)
+	}
 	if o.Keep, err = f.outlive.kept(facts); err != nil {
 		return err
 	}
@@ -181,6 +184,35 @@ func (f *diskFlags) toDevice(cmd *cobra.Command, args []string, format vdisk.For
 			})
 		})
 	})(cmd, args)
+}
+
+// updateDevice writes the other slot of a device that has two.
+func (f *diskFlags) updateDevice(cmd *cobra.Command, args []string, facts device.Facts, consent device.Consent) error {
+	file, err := os.Open(facts.Path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	on, err := target.ReadSlots(file, facts.Capacity(), facts.Sector)
+	if err != nil {
+		return f.slotsError(err)
+	}
+	return f.update(cmd, args, on, file, func(u *target.Update, write func(disk.Device) error) error {
+		// A reader that is open would keep the device from being claimed.
+		if err := file.Close(); err != nil {
+			return err
+		}
+		return f.device.updateArmed(cmd.Context(), device.Request{Path: facts.Path, Size: facts.Capacity(), What: "image " + args[0], Slot: &u.Layout.Root}, consent, u.Layout, write)
+	})
+}
+
+// updateArmed arms a device for an update, and has write make it.
+func (f *deviceFlags) updateArmed(ctx context.Context, r device.Request, consent device.Consent, l disk.Layout, write func(disk.Device) error) error {
+	armed, err := device.Arm(ctx, f.onHost(), r, f.policy, consent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(armed.Update(ctx, l, write), armed.Close())
 }
 
 // kept finds the persistent partition that --keep-persistent keeps. Without the
@@ -218,12 +250,12 @@ func (f *deviceFlags) consent(cmd *cobra.Command, dryRun bool) (device.Consent, 
 
 // makeOnDevice plans the disk, arms the device, and writes it.
 func (f *diskFlags) makeOnDevice(cmd *cobra.Command, s target.System, format vdisk.Format, o target.Options, arm func(string, int64) (*device.Armed, error)) error {
-	d, err := target.NewDisk(cmd.Context(), s, o)
+	d, err := f.plan(cmd, &s, o)
 	if err != nil {
 		return err
 	}
 	f.warn(cmd, d.Notices)
-	loaders, err := f.loaders(cmd.Context(), s, d, o)
+	loaders, err := f.loaders(cmd.Context(), s, d)
 	if err != nil {
 		return err
 	}

@@ -16,16 +16,24 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
 	"cloudlets/images/disk/probe"
+	"cloudlets/images/disk/slots"
+	"cloudlets/images/target"
 	"cloudlets/testdata/needs"
 )
 
 // loopDevice is a device of 256 MiB whose maker gave it a serial number.
 func loopDevice(t *testing.T) (name string, host func() device.Host) {
 	t.Helper()
+	return loopOf(t, 256<<20)
+}
+
+// loopOf is a loop device of some size, in bytes.
+func loopOf(t *testing.T, size int64) (name string, host func() device.Host) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "medium")
 	err := os.WriteFile(file, nil, 0o600)
 	if err == nil {
-		err = os.Truncate(file, 256<<20)
+		err = os.Truncate(file, size)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -157,6 +165,55 @@ func TestDeviceKeepsItsPersistentPartition(t *testing.T) {
 	}
 	if found := onDevice(t, name); !strings.HasPrefix(found, with) {
 		t.Errorf("on the device is %s", found)
+	}
+}
+
+// TestUpdateADevice: one slot of a device is written, only after a person agreed; a device
+// without slots and one in use are refused.
+func TestUpdateADevice(t *testing.T) {
+	name, host := loopOf(t, 320<<20)
+	image := bootableImage(t)
+	if err := errors.Join(os.Mkdir(filepath.Join(image, "sbin"), 0o755), os.WriteFile(filepath.Join(image, "sbin/init"), []byte("#!/bin/sh\n"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	yes := []string{"--yes", "--serial", "LOOP-0001"}
+	update := append([]string{image, "--out", name, "--update"}, yes...)
+	if _, _, err := runDisk(t.Context(), host, update...); err == nil || !strings.Contains(err.Error(), "has no two slots") {
+		t.Errorf("a blank device: %v", err)
+	}
+	if _, _, err := runDisk(t.Context(), host, append([]string{image, "--out", name, "--slots", "2"}, yes...)...); err != nil {
+		t.Fatal(err)
+	}
+	state := func() slots.State {
+		t.Helper()
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		on, err := target.ReadSlots(f, 320<<20, 512)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return on.State
+	}
+	for says, args := range map[string][]string{
+		"there is no terminal": {image, "--out", name, "--update"},
+		"not confirmed":        {image, "--out", name, "--update", "--yes", "--serial", "other"},
+	} {
+		if _, _, err := runDisk(t.Context(), host, args...); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v: got %v, want %q", args, err, says)
+		}
+	}
+	if got := state(); got != slots.Accepted(slots.A) {
+		t.Errorf("before the update the state is %+v", got)
+	}
+	out, _, err := runDisk(t.Context(), host, update...)
+	if err != nil || !strings.Contains(out, "wrote slot B of "+name) {
+		t.Errorf("got %q, %v", out, err)
+	}
+	if got := state(); got != slots.Accepted(slots.A).OnTrial() {
+		t.Errorf("after the update the state is %+v", got)
 	}
 }
 

@@ -38,6 +38,7 @@ type diskFlags struct {
 	dryRun   bool
 	asJSON   bool
 	outlive  outliveFlags
+	slots    slotFlags
 	secure   secureBootFlags
 	device   deviceFlags
 	pointers bool // Git LFS pointers are taken as files
@@ -53,6 +54,10 @@ ext4. This needs no root, no mount and no virtual machine. The same image and
 configuration give the same bytes: identifiers and times come from the content,
 unless you give --uuid or SOURCE_DATE_EPOCH.
 
+With --slots 2 the disk has room for two systems. "cloudlets disk IMAGE --out FILE --update"
+then writes the other one: the disk's next start tries it, and goes back by itself if it does
+not prove itself. Persistent data stay. In a running system, "cloudlets update" does the same.
+
 If --out is a device, such as a USB disk or a card, cloudlets shows what is on
 it, and overwrites it only after you type the device's name.
 
@@ -61,7 +66,9 @@ it, and overwrites it only after you type the device's name.
   cloudlets disk web@v1.2 --format vmdk --out - | ssh esx1 'cat > web.vmdk'
   cloudlets disk debian-12.tar --size 8GiB --out debian.img
   cloudlets disk debian-12.tar --out live.iso
-  sudo cloudlets disk web@v2 --out /dev/sdX --keep-persistent`,
+  sudo cloudlets disk web@v2 --out /dev/sdX --keep-persistent
+  sudo cloudlets disk web@v1 --out /dev/sdX --slots 2 --persistent-partition 4GiB
+  sudo cloudlets disk web@v2 --out /dev/sdX --update`,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	f.add(cmd)
@@ -97,21 +104,27 @@ func rawCommand() *cobra.Command {
 const defaultFree = 250_000_000
 
 func (f *diskFlags) add(cmd *cobra.Command) {
+	f.free = defaultFree
+	f.addSystem(cmd)
+	cmd.Flags().Var(&f.size, "size", "the disk's size, such as 8GiB; by default as small as possible, plus --free")
+	cmd.Flags().Var(&f.free, "free", "the free space on a disk without --size, in each slot; may be 0")
+	cmd.Flags().StringVar(&f.id, "uuid", "", "derive all identifiers from this `UUID`")
+	f.outlive.add(cmd)
+	f.slots.add(cmd)
+	f.secure.add(cmd)
+	cmd.MarkFlagsMutuallyExclusive("size", "free")
+}
+
+// addSystem adds the flags for what is put on a disk.
+func (f *diskFlags) addSystem(cmd *cobra.Command) {
 	f.image.add(cmd)
 	f.config.add(cmd)
-	f.free = defaultFree
-	cmd.Flags().Var(&f.size, "size", "the disk's size, such as 8GiB; by default as small as possible, plus --free")
-	cmd.Flags().Var(&f.free, "free", "the free space on a disk without --size; may be 0")
 	cmd.Flags().StringVar(&f.entry, "entry", "", "the kernel entry point; by default the manifest's default")
 	cmd.Flags().StringVar(&f.cmdline, "cmdline", "", "`words` to add to the kernel's command line")
-	cmd.Flags().StringVar(&f.id, "uuid", "", "derive all identifiers from this `UUID`")
 	cmd.Flags().StringVar(&f.assets, "assets", "", "a `folder` with boot loaders, if they are not where Debian installs them, and with cloudlets-arm64 for arm64 machines")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be made, and make nothing")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print what was made as JSON, to standard error if the disk goes to standard output")
 	cmd.Flags().BoolVar(&f.pointers, "lfs-pointers", false, "make the disk even if Git LFS pointers are in the place of files")
-	f.outlive.add(cmd)
-	f.secure.add(cmd)
-	cmd.MarkFlagsMutuallyExclusive("size", "free")
 	_ = cmd.MarkFlagDirname("assets")
 }
 
@@ -127,6 +140,9 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if isDevice(f.out.out) {
 		return f.toDevice(cmd, args, format)
+	}
+	if f.slots.update {
+		return f.updateFile(cmd, args, format)
 	}
 	if err := f.checkOutput(format); err != nil {
 		return err
@@ -189,6 +205,9 @@ func (f *diskFlags) options(format vdisk.Format) (target.Options, error) {
 		EntryPoint: f.entry, Size: int64(f.size), Free: int64(f.free), Cmdline: f.cmdline, Round: format.RoundSize,
 		Grow: f.outlive.grow, Persistent: int64(f.outlive.partition), Program: f.program,
 	}
+	if f.slots.slots == 2 {
+		o.Slots, o.Timeout = true, slotTimeout
+	}
 	if format.Name == "ec2" {
 		o.Console = ec2Console
 	}
@@ -239,7 +258,7 @@ func sourceDate() (time.Time, error) {
 }
 
 func (f *diskFlags) make(cmd *cobra.Command, s target.System, format vdisk.Format, o target.Options) error {
-	d, err := target.NewDisk(cmd.Context(), s, o)
+	d, err := f.plan(cmd, &s, o)
 	if err != nil {
 		return err
 	}
@@ -247,7 +266,7 @@ func (f *diskFlags) make(cmd *cobra.Command, s target.System, format vdisk.Forma
 		return err
 	}
 	f.warn(cmd, d.Notices)
-	loaders, err := f.loaders(cmd.Context(), s, d, o)
+	loaders, err := f.loaders(cmd.Context(), s, d)
 	if err != nil {
 		return err
 	}
@@ -262,9 +281,20 @@ func (f *diskFlags) make(cmd *cobra.Command, s target.System, format vdisk.Forma
 	return f.writeImport(cmd, s)
 }
 
+// plan plans a disk. A disk with two slots has in addition what says that its system runs.
+func (f *diskFlags) plan(cmd *cobra.Command, s *target.System, o target.Options) (*target.Disk, error) {
+	if o.Slots {
+		var err error
+		if *s, o.Cmdline, err = f.sayRuns(cmd, *s, o.Cmdline); err != nil {
+			return nil, err
+		}
+	}
+	return target.NewDisk(cmd.Context(), *s, o)
+}
+
 // loaders finds the boot loaders that a disk needs.
-func (f *diskFlags) loaders(ctx context.Context, s target.System, d *target.Disk, o target.Options) (disk.Loaders, error) {
-	return disk.Assets{Dir: f.assets, Tree: s.Tree}.LoadNamed(ctx, o.SecureBoot.LoaderNames(d.Layout.Arch)...)
+func (f *diskFlags) loaders(ctx context.Context, s target.System, d *target.Disk) (disk.Loaders, error) {
+	return disk.Assets{Dir: f.assets, Tree: s.Tree}.LoadNamed(ctx, d.LoaderNames()...)
 }
 
 // write writes the disk in the chosen format.

@@ -132,6 +132,9 @@ func (f *diskFlags) checkFlags(cmd *cobra.Command, format vdisk.Format) error {
 			return codedError{fmt.Errorf("--%s is for writing to a device, and %s is not a device: leave it out", name, f.out.out), exitUsage}
 		}
 	}
+	if err := f.slots.check(cmd, format, f.outlive); err != nil {
+		return err
+	}
 	switch {
 	case f.compress != "" && compressions[format.Name] == nil:
 		return codedError{fmt.Errorf("--compress is for the formats iso and qcow2, and this is %s", format.Name), exitUsage}

@@ -33,7 +33,7 @@ func imageCommands() []*cobra.Command {
 	cmds := []*cobra.Command{
 		specsCommand(), manifestCommand(), schemaCommand(), findCommand(), tarCommand(), configCommand(),
 		validateCommand(), validateArgsCommand(), renderTemplatesCommand(), importCommand(), pushCommand(), initCommand(),
-		diskCommand(), rawCommand(), chrootCommand(), gitCommand(), hgCommand(),
+		diskCommand(), rawCommand(), updateCommand(), chrootCommand(), gitCommand(), hgCommand(),
 	}
 	for _, cmd := range cmds {
 		cmd.GroupID = "images"

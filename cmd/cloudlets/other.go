@@ -81,6 +81,14 @@ func isDevice(name string) bool {
 	return err == nil && info.Mode()&fs.ModeDevice != 0
 }
 
+// lockDisk does nothing: only Linux has locks that QEMU has, too.
+func lockDisk(*os.File) error { return nil }
+
+// runUpdate refuses to update the running system.
+func (f *updateFlags) runUpdate(*cobra.Command, []string) error {
+	return onLinux("updating the running system", "run it there")
+}
+
 // toDevice refuses to write a device.
 func (f *diskFlags) toDevice(*cobra.Command, []string, vdisk.Format) error {
 	return onLinux("writing a device", "run it there, or make a file (--out disk.img) and write that to the device with a tool of this system")

@@ -22,6 +22,7 @@ type summary struct {
 	Image   string   `json:"image"`
 	Entries int      `json:"entries,omitempty"`
 	Kernels []string `json:"kernels,omitempty"`
+	Slot    string   `json:"slot,omitempty"` // that was written: "a" or "b"
 }
 
 // tell prints the disk that was made, or that would be made in a dry run.

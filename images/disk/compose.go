@@ -44,6 +44,7 @@ func (l Layout) Write(ctx context.Context, w sparse.Writer, c Contents, root, pe
 		},
 		func() error { return out.SkipTo(l.Root.Offset) },
 		func() error { return root.Write(ctx, out) },
+		func() error { return l.clearOther(out) },
 		func() error { return l.writePersistent(ctx, out, persistent) },
 		func() error { return out.Put(table.Backup, table.BackupOffset) },
 		func() error { return out.SkipTo(l.Size) },
@@ -66,6 +67,15 @@ func (l Layout) fits(root, persistent Filesystem) error {
 		return fmt.Errorf("the persistent filesystem has %d bytes, but its partition has only %d: make the partition larger", persistent.Size(), l.Persistent.Size)
 	}
 	return nil
+}
+
+// clearOther clears the beginning of the other slot, which has no system yet. On a device an
+// older one may be there.
+func (l Layout) clearOther(out *sparse.Ordered) error {
+	if l.Other.Size == 0 {
+		return nil
+	}
+	return out.Put(make([]byte, mib), l.Other.Offset)
 }
 
 func (l Layout) writePersistent(ctx context.Context, out *sparse.Ordered, persistent Filesystem) error {

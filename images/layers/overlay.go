@@ -26,7 +26,10 @@ import (
 func Overlay(src images.Source, o images.Overlay) images.Source {
 	s := &overlaid{src: src, files: map[string]images.File{}, parents: map[string]images.File{}}
 	for _, f := range o {
-		f.Path, f.Size, f.Link = images.CleanPath(f.Path), int64(len(f.Content)), ""
+		f.Path, f.Size = images.CleanPath(f.Path), int64(len(f.Content))
+		if f.Type != images.Symlink {
+			f.Link = ""
+		}
 		s.files[f.Path] = f
 	}
 	for _, p := range s.paths() {
@@ -64,8 +67,8 @@ func (s *overlaid) paths() []string {
 // Walk visits the source and the overlay.
 func (s *overlaid) Walk(ctx context.Context, visit images.VisitFunc) error {
 	for _, f := range s.files {
-		if f.Type != images.Regular {
-			return fmt.Errorf("overlay: %s is not a regular file", f.Path)
+		if f.Type != images.Regular && f.Type != images.Symlink {
+			return fmt.Errorf("overlay: %s is neither a regular file nor a symbolic link", f.Path)
 		}
 	}
 	w := &overlayWalk{overlaid: s, visit: visit, todo: s.paths(), types: map[string]images.Type{}}
@@ -139,7 +142,10 @@ func (w *overlayWalk) pass(e images.Entry, content io.Reader) error {
 }
 
 func (w *overlayWalk) put(f images.File) error {
-	w.types[f.Path] = images.Regular
+	w.types[f.Path] = f.Type
+	if f.Type == images.Symlink {
+		return w.visit(f.Entry, nil)
+	}
 	return w.visit(f.Entry, bytes.NewReader(f.Content))
 }
 

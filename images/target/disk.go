@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/ext4"
+	"cloudlets/images/disk/slots"
 	"cloudlets/images/disk/sparse"
 )
 
@@ -61,7 +63,7 @@ type Options struct {
 	// the partition itself.
 	Keep      *disk.Partition
 	KeepFound bool
-	// Slots makes room for two systems. Only the agent makes such disks.
+	// Slots makes room for two systems, of which the image's is the first; see [slots].
 	Slots bool
 	// Program opens cloudlets for the disk's architecture. The kernel starts it
 	// before the image's own init if Grow, Persistent, Keep, KeepFound or Slots is set.
@@ -99,13 +101,26 @@ func NewDisk(ctx context.Context, s System, o Options) (*Disk, error) {
 }
 
 func newDisk(ctx context.Context, s System, o Options) (*Disk, error) {
-	im, err := Look(ctx, s, o.EntryPoint, o.persistent())
+	d, o, err := begin(ctx, s, o)
 	if err != nil {
 		return nil, err
 	}
+	if err := d.place(ctx, s, o); err != nil {
+		return nil, err
+	}
+	return d, d.setMenu()
+}
+
+// begin decides all that does not depend on the disk's layout. It returns the options
+// with the disk's ID.
+func begin(ctx context.Context, s System, o Options) (*Disk, Options, error) {
+	im, err := Look(ctx, s, o.EntryPoint, o.persistent())
+	if err != nil {
+		return nil, o, err
+	}
 	d := &Disk{Kernels: im.Kernels, secure: o.SecureBoot, tree: s.Tree, boot: im.BootSize}
 	if d.Identity, err = s.Identify(ctx); err != nil {
-		return nil, err
+		return nil, o, err
 	}
 	if o.ID != uuid.Nil {
 		d.ID = o.ID
@@ -116,34 +131,46 @@ func newDisk(ctx context.Context, s System, o Options) (*Disk, error) {
 	o.ID = d.ID
 	var taken []string
 	if im.Kernels, taken, err = s.Rendered(ctx, im.Kernels); err != nil {
-		return nil, err
+		return nil, o, err
 	}
 	d.Notices = append(im.Notices, taken...)
 	if d.Plan, err = NewPlan(im, o); err != nil {
-		return nil, err
+		return nil, o, err
 	}
-	if err := d.place(ctx, s, o); err != nil {
-		return nil, err
+	if o.Slots {
+		d.boot = 0 // the kernels stay in their slot
+		if o.SecureBoot.Signer != nil {
+			return nil, o, errors.New("a disk with two slots starts with Debian's signed shim or without signatures, and not with a key of your own: use --secure-boot, or a disk with one slot")
+		}
 	}
-	d.menu, err = d.Plan.Menu(d.Layout, func(file string) (disk.Payload, error) { return payload(s.Tree, file) })
+	return d, o, nil
+}
+
+// setMenu makes the boot menu of the disk's layout, and checks it.
+func (d *Disk) setMenu() (err error) {
+	d.menu, err = d.Plan.Menu(d.Layout, func(file string) (disk.Payload, error) { return payload(d.tree, file) })
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return d, d.secure.Check(d.menu)
+	return d.secure.Check(d.menu)
 }
 
 // place decides where everything goes. Without a Size it plans the smallest
 // root filesystem, lays out the disk around that, and then enlarges the
 // filesystem to its partition. With a Size the layout of the disk comes first.
 func (d *Disk) place(ctx context.Context, s System, o Options) (err error) {
-	source, err := d.withPreinit(s, o)
+	source, err := d.source(s, o)
 	if err != nil {
 		return err
 	}
 	sector, size := sectorOf(o), o.Size
 	d.Plan.RootSize = 0
 	if size == 0 {
-		smallest := d.Plan.Root(d.Layout, d.Time, o.Stale)
+		l := disk.Layout{}
+		if o.Slots {
+			l.Slot = slots.A // its filesystem's identifier is its own
+		}
+		smallest := d.Plan.Root(l, d.Time, o.Stale)
 		smallest.Free = o.Free
 		if d.root, err = ext4.Plan(ctx, source, smallest); err != nil {
 			return err
@@ -169,6 +196,30 @@ func (d *Disk) place(ctx context.Context, s System, o Options) (err error) {
 	whole.Size = d.Layout.Root.Size
 	d.root, err = ext4.Plan(ctx, source, whole)
 	return err
+}
+
+// source returns the files of the root filesystem.
+func (d *Disk) source(s System, o Options) (images.Source, error) {
+	if !o.Slots {
+		return d.withPreinit(s, o)
+	}
+	// What the boot menu says of a slot is the same on a disk of any size.
+	p := d.Plan
+	p.Keep, p.Persistent = false, 0
+	l, err := p.Layout(disk.SizeFor(p.RootSize, 512, p.layoutOptions(nil)), 512, nil)
+	if err != nil {
+		return nil, err
+	}
+	return d.slotSource(s, o, l)
+}
+
+// slotSource returns the files of a slot, which is the layout's Root.
+func (d *Disk) slotSource(s System, o Options, l disk.Layout) (images.Source, error) {
+	source, err := d.withPreinit(s, o)
+	if err != nil {
+		return nil, err
+	}
+	return d.Plan.withSlot(source, s.Tree, l, d.Time)
 }
 
 func sectorOf(o Options) int64 {
@@ -197,6 +248,14 @@ func (s System) Title() string {
 	return DefaultTitle
 }
 
+// LoaderNames returns the names of the boot loaders' files that the disk needs.
+func (d *Disk) LoaderNames() []string {
+	if d.Plan.Slots {
+		return d.secure.SlotLoaderNames(d.Layout.Arch)
+	}
+	return d.secure.LoaderNames(d.Layout.Arch)
+}
+
 // Size is the disk's size in bytes.
 func (d *Disk) Size() int64 { return d.Layout.Size }
 
@@ -212,7 +271,7 @@ func (d *Disk) Estimate() int64 {
 
 // Write writes the disk from its beginning to its end, with boot loaders.
 func (d *Disk) Write(ctx context.Context, w sparse.Writer, loaders disk.Loaders) error {
-	contents := disk.Contents{Loaders: loaders, Menu: d.menu, SecureBoot: d.secure, Time: d.Time}
+	contents := disk.Contents{Loaders: loaders, Menu: d.menu, SecureBoot: d.secure, Slots: d.Plan.Slots, Time: d.Time}
 	if d.persistent == nil { // an interface that holds a nil pointer would not be nil
 		return d.Layout.Write(ctx, w, contents, d.root, nil)
 	}

@@ -43,6 +43,16 @@ const (
 	// SystemInitWord begins a word that names the image's own first program.
 	// Without such a word that is [boot.DefaultInit].
 	SystemInitWord = "cloudlets.init="
+	// TrialRunsWord begins a word that says what counts as a system on trial that runs:
+	// [RunsByFile], which is so without such a word, or [RunsByInit].
+	TrialRunsWord = "cloudlets.trial.runs="
+)
+
+// The values of [TrialRunsWord]: the file that a service of the system makes, see package
+// trial, or that its first program has begun.
+const (
+	RunsByFile = "file"
+	RunsByInit = "init"
 )
 
 // Program opens cloudlets as machines of an architecture run it. Size is its

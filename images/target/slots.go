@@ -1,12 +1,17 @@
 package target
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"path"
 	"strings"
+	"time"
 
 	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
+	"cloudlets/images/layers"
 )
 
 // SlotFile is a file of a slot that the boot loader reads: Name is another name, a hard
@@ -42,4 +47,32 @@ func (p Plan) LoaderNames() []string {
 		return p.SecureBoot().SlotLoaderNames(p.Arch)
 	}
 	return p.SecureBoot().LoaderNames(p.Arch)
+}
+
+// withSlot returns the files of a system with those of the slot's own: its boot menu, and
+// the names by which the boot loader finds the kernels. What the image has in their place
+// goes, since it may be that of another machine's disk.
+func (p Plan) withSlot(source images.Source, t images.Tree, l disk.Layout, at time.Time) (images.Source, error) {
+	menu, files, _, err := p.SlotMenu(l)
+	if err != nil {
+		return nil, err
+	}
+	dir := path.Dir(disk.SlotMenuPath)
+	more := []addition{{Entry: images.Entry{Path: dir, Type: images.Directory, Mode: 0o755, ModTime: at}}}
+	for _, f := range files {
+		e, err := t.Entry(f.Path)
+		if err != nil {
+			return nil, err
+		}
+		if e.Type != images.HardLink {
+			e.Link = f.Path
+		}
+		more = append(more, addition{Entry: images.Entry{Path: f.Name, Type: images.HardLink, Link: e.Link, ModTime: at}})
+	}
+	more = append(more, addition{
+		Entry: images.Entry{Path: disk.SlotMenuPath, Type: images.Regular, Mode: 0o600, Size: int64(len(menu)), ModTime: at},
+		open:  func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(menu)), nil },
+	})
+	own := layers.Select(source, func(name string) bool { return name != dir && !strings.HasPrefix(name, dir+"/") })
+	return added{own, more}, nil
 }

@@ -31,12 +31,15 @@ type Params struct {
 	// take to say that it runs, and must go on after that.
 	Trial            bool
 	Patience, Settle time.Duration
+	// Running is the file by which the system says so, or "" if it is enough that its
+	// init has begun.
+	Running string
 }
 
 // ParseParams reads a kernel's command line. It returns an error if Init is not
 // an absolute path.
 func ParseParams(cmdline string) (Params, error) {
-	p := Params{Init: boot.DefaultInit, Patience: trial.Patience, Settle: trial.Settle}
+	p := Params{Init: boot.DefaultInit, Patience: trial.Patience, Settle: trial.Settle, Running: trial.RunningFile}
 	for _, word := range boot.KernelWords(cmdline) {
 		switch {
 		case word == target.GrowWord:
@@ -45,6 +48,10 @@ func ParseParams(cmdline string) (Params, error) {
 			p.Persistent = true
 		case word == target.TrialWord:
 			p.Trial = true
+		case word == target.TrialRunsWord+target.RunsByFile:
+			p.Running = trial.RunningFile
+		case word == target.TrialRunsWord+target.RunsByInit:
+			p.Running = ""
 		case trialTime(word, target.TrialPatienceWord, &p.Patience), trialTime(word, target.TrialSettleWord, &p.Settle):
 		case strings.HasPrefix(word, target.SystemInitWord):
 			p.Init = strings.TrimPrefix(word, target.SystemInitWord)

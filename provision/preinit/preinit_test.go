@@ -36,10 +36,14 @@ func TestParams(t *testing.T) {
 		"cloudlets.growx xcloudlets.persistent cloudlets.grow=1":                                {Init: "/sbin/init"},
 		"cloudlets.grow -- cloudlets.persistent":                                                {Grow: true, Init: "/sbin/init"},
 		"cloudlets.trial cloudlets.trial.patience=30 cloudlets.trial.settle=5 cloudlets.trialx": {Trial: true, Patience: 30 * time.Second, Settle: 5 * time.Second, Init: "/sbin/init"},
+		"cloudlets.trial.runs=init":                                                             {Init: "/sbin/init"},
 		"cloudlets.trial.patience=soon -- cloudlets.trial":                                      {Init: "/sbin/init"},
 	} {
 		if want.Patience == 0 {
 			want.Patience, want.Settle = trial.Patience, trial.Settle
+		}
+		if !strings.Contains(line, "cloudlets.trial.runs=init") {
+			want.Running = trial.RunningFile
 		}
 		if got, err := ParseParams(line); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", line, got, err)

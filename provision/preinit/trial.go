@@ -42,7 +42,7 @@ func (s starter) watch(params Params) (hold *os.File, err error) {
 	if err := os.Remove(trial.RunningFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("watch over the trial of this system: %w", err)
 	}
-	d, err := slotOf("/")
+	d, err := SlotOf("/")
 	if err != nil {
 		return nil, fmt.Errorf("watch over the trial of this system: %w", err)
 	}
@@ -67,26 +67,27 @@ func (s starter) watch(params Params) (hold *os.File, err error) {
 // watchArgs are the words by which the other process is told what to do. It cannot find
 // out by itself: what this one mounted for that is soon gone.
 func watchArgs(d trial.Disk, p Params) []string {
-	return []string{WatchName, d.File, fmt.Sprint(d.ESP), fmt.Sprint(d.Sector), string(d.Slot), p.Patience.String(), p.Settle.String()}
+	return []string{WatchName, d.File, fmt.Sprint(d.ESP), fmt.Sprint(d.Sector), string(d.Slot), p.Patience.String(), p.Settle.String(), p.Running}
 }
 
-func parseWatchArgs(args []string) (d trial.Disk, patience, settle time.Duration, err error) {
-	if len(args) != 6 {
-		return d, 0, 0, fmt.Errorf("want a disk, two numbers, a slot and two times, have %q", args)
+func parseWatchArgs(args []string) (d trial.Disk, p Params, err error) {
+	if len(args) != 7 {
+		return d, p, fmt.Errorf("want a disk, two numbers, a slot, two times and a file, have %q", args)
 	}
 	d.File, d.Slot = args[0], slots.Name(args[3])
 	var errs [4]error
 	d.ESP, errs[0] = strconv.ParseInt(args[1], 10, 64)
 	d.Sector, errs[1] = strconv.ParseInt(args[2], 10, 64)
-	patience, errs[2] = time.ParseDuration(args[4])
-	settle, errs[3] = time.ParseDuration(args[5])
-	return d, patience, settle, errors.Join(errs[:]...)
+	p.Patience, errs[2] = time.ParseDuration(args[4])
+	p.Settle, errs[3] = time.ParseDuration(args[5])
+	p.Running = args[6]
+	return d, p, errors.Join(errs[:]...)
 }
 
 // WatchMain is the process that [starter.watch] starts.
 func WatchMain(args []string) {
 	say := func(format string, args ...any) { fmt.Printf("cloudlets: "+format+"\n", args...) }
-	d, patience, settle, err := parseWatchArgs(args)
+	d, p, err := parseWatchArgs(args)
 	if err != nil {
 		say("this system is on trial, and nobody watches over that: %v", err)
 		return
@@ -96,7 +97,7 @@ func WatchMain(args []string) {
 		_, _ = io.Copy(io.Discard, os.Stdin) // it ends when the init begins
 		close(begun)
 	}()
-	runs, err := trial.Watch(context.Background(), d, begun, trial.RunningFile, patience, settle)
+	runs, err := trial.Watch(context.Background(), d, begun, p.Running, p.Patience, p.Settle)
 	switch {
 	case runs && err == nil:
 		say("this system is accepted: its trial has ended well")
@@ -111,8 +112,9 @@ func WatchMain(args []string) {
 	}
 }
 
-// slotOf returns the disk and the slot that a directory is on.
-func slotOf(dir string) (trial.Disk, error) {
+// SlotOf returns the disk and the slot that a directory is on. It is an error if that is
+// not a slot of a disk with two.
+func SlotOf(dir string) (trial.Disk, error) {
 	d, err := diskOf(dir)
 	if err != nil {
 		return trial.Disk{}, err

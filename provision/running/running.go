@@ -22,10 +22,26 @@ const (
 	urlsPath   = "/etc/cloudlets/running"
 )
 
-// script calls the URLs. It needs a POSIX shell, and one of the clients.
+// callScript calls the URLs. It needs a POSIX shell, and one of the clients.
 //
 //go:embed say-running.sh
-var script []byte
+var callScript []byte
+
+// script is what a service starts.
+type script struct {
+	name string // of the service
+	says string // what it does
+	path string
+	// unit, need and header say when it is started: for systemd, for OpenRC, and for
+	// sysvinit.
+	unit, need, header string
+}
+
+// call tells the server, and alone only says on the machine that its system has come up.
+var (
+	call  = script{"cloudlets-running", "Tell the cloudlets server that this system runs", scriptPath, "network.target", "need net", "$network $remote_fs"}
+	alone = script{"cloudlets-up", "Say that this system is up, which ends its trial after an update", "/etc/cloudlets/say-up", "multi-user.target", "after *", "$all"}
+)
 
 // clients are the programs by which the script can call, each with where it may be.
 var clients = []string{"curl", "wget", "python3", "perl", "bash"}
@@ -41,7 +57,7 @@ type service struct {
 	name string
 	// signs are paths of which an image has one if it uses the program.
 	signs []string
-	files func() []images.File
+	files func(script) []images.File
 }
 
 var services = []service{
@@ -67,9 +83,22 @@ func Files(tree images.Tree, urls []string) ([]images.File, error) {
 		return nil, ErrNoClient
 	}
 	return append([]images.File{
-		file(scriptPath, 0o755, string(script)),
+		file(scriptPath, 0o755, string(callScript)),
 		file(urlsPath, 0o600, strings.Join(urls, "\n")+"\n"), // they have a secret in them
-	}, found.files()...), nil
+	}, found.files(call)...), nil
+}
+
+// Alone returns the files for an image on a disk that no server installs: when its system
+// has started all its services, it makes the file by which a system on trial says that it
+// runs. The error is an [ErrNoService] if nothing in the image can be told to do so.
+func Alone(tree images.Tree) ([]images.File, error) {
+	found, err := find(tree)
+	if err != nil {
+		return nil, err
+	}
+	return append([]images.File{
+		file(alone.path, 0o755, "#!/bin/sh\n# Says that this system is up. On a disk with two systems, one that was updated is accepted by that.\nmkdir -p /run/cloudlets && : >/run/cloudlets/running\n"),
+	}, found.files(alone)...), nil
 }
 
 // find returns the service for an image. A systemd comes first, as its packages often
@@ -111,68 +140,68 @@ func has(tree images.Tree, path string) (bool, error) {
 	return true, nil
 }
 
-func systemd() []images.File {
-	const unit = "/etc/systemd/system/cloudlets-running.service"
+func systemd(s script) []images.File {
+	unit := "/etc/systemd/system/" + s.name + ".service"
 	return []images.File{
 		file(unit, 0o644, `[Unit]
-Description=Tell the cloudlets server that this system runs
-Documentation=file://`+scriptPath+`
-After=network.target
+Description=`+s.says+`
+Documentation=file://`+s.path+`
+After=`+s.unit+`
 
 [Service]
-ExecStart=/bin/sh `+scriptPath+`
+ExecStart=/bin/sh `+s.path+`
 
 [Install]
 WantedBy=multi-user.target
 `),
-		link("/etc/systemd/system/multi-user.target.wants/cloudlets-running.service", unit),
+		link("/etc/systemd/system/multi-user.target.wants/"+s.name+".service", unit),
 	}
 }
 
-func openRC() []images.File {
+func openRC(s script) []images.File {
 	return []images.File{
-		file("/etc/init.d/cloudlets-running", 0o755, `#!/sbin/openrc-run
-description="Tell the cloudlets server that this system runs"
+		file("/etc/init.d/"+s.name, 0o755, `#!/sbin/openrc-run
+description="`+s.says+`"
 command=/bin/sh
-command_args=`+scriptPath+`
+command_args=`+s.path+`
 command_background=yes
-pidfile=/run/cloudlets-running.pid
+pidfile=/run/`+s.name+`.pid
 
 depend() {
-	need net
+	`+s.need+`
 }
 `),
-		link("/etc/runlevels/default/cloudlets-running", "/etc/init.d/cloudlets-running"),
+		link("/etc/runlevels/default/"+s.name, "/etc/init.d/"+s.name),
 	}
 }
 
 // runit starts a service again that ends, so ours stays.
-func runit() []images.File {
+func runit(s script) []images.File {
 	return []images.File{
-		file("/etc/sv/cloudlets-running/run", 0o755, `#!/bin/sh
-/bin/sh `+scriptPath+`
+		file("/etc/sv/"+s.name+"/run", 0o755, `#!/bin/sh
+/bin/sh `+s.path+`
 exec sleep 2147483647
 `),
-		link("/etc/runit/runsvdir/default/cloudlets-running", "/etc/sv/cloudlets-running"),
+		link("/etc/runit/runsvdir/default/"+s.name, "/etc/sv/"+s.name),
 	}
 }
 
-func sysvinit() []images.File {
-	files := []images.File{file("/etc/init.d/cloudlets-running", 0o755, `#!/bin/sh
+func sysvinit(s script) []images.File {
+	files := []images.File{file("/etc/init.d/"+s.name, 0o755, `#!/bin/sh
 ### BEGIN INIT INFO
-# Provides:          cloudlets-running
-# Required-Start:    $network $remote_fs
+# Provides:          `+s.name+`
+# Required-Start:    `+s.header+`
 # Required-Stop:
 # Default-Start:     2 3 4 5
 # Default-Stop:
-# Short-Description: Tell the cloudlets server that this system runs
+# Short-Description: `+s.says+`
 ### END INIT INFO
 case "$1" in
-start) /bin/sh `+scriptPath+` >/dev/null 2>&1 & ;;
+start) /bin/sh `+s.path+` >/dev/null 2>&1 & ;;
 esac
 `)}
 	for _, level := range []string{"2", "3", "4", "5"} {
-		files = append(files, link("/etc/rc"+level+".d/S99cloudlets-running", "../init.d/cloudlets-running"))
+		files = append(files, link("/etc/rc"+level+".d/S99"+s.name, "../init.d/"+s.name))
 	}
 	return files
 }

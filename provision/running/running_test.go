@@ -159,3 +159,33 @@ func runWith(t *testing.T, client, program, urls string) bool {
 	_, err = os.Stat(filepath.Join(dir, "run/running"))
 	return err == nil
 }
+
+// TestAlone: a system without a server makes the file by which its trial ends well.
+func TestAlone(t *testing.T) {
+	for name, test := range map[string]struct{ image, want string }{
+		"systemd":  {"/usr/lib/systemd/systemd", "/etc/systemd/system/multi-user.target.wants/cloudlets-up.service"},
+		"OpenRC":   {"/sbin/openrc-run", "/etc/runlevels/default/cloudlets-up"},
+		"sysvinit": {"/etc/rc2.d/S01ssh", "/etc/rc3.d/S99cloudlets-up"},
+		"runit":    {"/etc/runit/runsvdir/default/sshd/run", "/etc/runit/runsvdir/default/cloudlets-up"},
+	} {
+		files, err := running.Alone(tree(t, test.image))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, f := range files {
+			found = found || f.Path == test.want
+			if f.Type == images.Regular && strings.HasPrefix(string(f.Content), "#!/bin/sh") {
+				if out, err := shell(t, "-n", string(f.Content)); err != nil {
+					t.Errorf("%s: %s: %v\n%s", name, f.Path, err, out)
+				}
+			}
+		}
+		if !found || !strings.Contains(string(files[0].Content), "/run/cloudlets/running") {
+			t.Errorf("%s: no %s in %v", name, test.want, files)
+		}
+	}
+	if _, err := running.Alone(tree(t, "/sbin/init")); !errors.Is(err, running.ErrNoService) {
+		t.Errorf("an image of its own kind: %v", err)
+	}
+}

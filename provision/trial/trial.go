@@ -43,7 +43,8 @@ type Disk struct {
 	Slot slots.Name
 }
 
-// Watch waits until the system says that it runs, and then for settle, and accepts it. If
+// Watch waits until the system says that it runs, by the file running, and then for settle,
+// and accepts it. If running is "", it is enough that the init has begun. If
 // it does not say so within patience after its init has begun, Watch ends its trial, and
 // returns false, whatever the error: the machine is to be started again. Begun is closed
 // when the init begins; what comes before that may take as long as MaxPrepare. A system
@@ -60,13 +61,15 @@ func Watch(ctx context.Context, d Disk, begun <-chan struct{}, running string, p
 		case <-begun:
 			begun = nil
 			late.Reset(patience)
-			continue
+			if running != "" {
+				continue
+			}
 		case <-late.C:
 			return false, d.fail(slots.Silent)
 		case <-look.C:
-		}
-		if _, err := os.Stat(running); err != nil {
-			continue
+			if _, err := os.Stat(running); running == "" || err != nil {
+				continue
+			}
 		}
 		select {
 		case <-ctx.Done():

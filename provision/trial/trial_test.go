@@ -133,3 +133,32 @@ func TestLongPreparation(t *testing.T) {
 		}
 	})
 }
+
+// TestInitCounts: where no file is waited for, a system counts that goes on for a while after
+// its init has begun, and no other one.
+func TestInitCounts(t *testing.T) {
+	onTrial := slots.State{Good: slots.A, Trial: slots.B, Left: 2}
+	for name, test := range map[string]struct {
+		begins bool
+		want   slots.State
+	}{
+		"it begins":     {true, slots.Accepted(slots.B)},
+		"it never does": {false, slots.State{Good: slots.A, Trial: slots.B, Failure: slots.Silent}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDisk(t, onTrial)
+			synctest.Test(t, func(t *testing.T) {
+				begun := make(chan struct{})
+				if test.begins {
+					time.AfterFunc(time.Minute, func() { close(begun) })
+				}
+				if runs, err := trial.Watch(t.Context(), d, begun, "", trial.Patience, trial.Settle); runs != test.begins || err != nil {
+					t.Errorf("got %t, %v", runs, err)
+				}
+			})
+			if got := stateOf(t, d); got != test.want {
+				t.Errorf("the state is %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}

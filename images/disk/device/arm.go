@@ -24,6 +24,9 @@ type Request struct {
 	What string
 	// Keep is a partition that must not be written. It may be nil.
 	Keep *disk.Partition
+	// Slot is the one partition that is written, of a disk with two slots, see
+	// [Armed.Update]. If it is nil, the whole device is.
+	Slot *disk.Partition
 }
 
 // Armed is a device that nothing else uses and whose contents a person has agreed to
@@ -31,8 +34,11 @@ type Request struct {
 type Armed struct {
 	facts Facts
 	keep  *disk.Partition
+	slot  *disk.Partition
 	dev   *direct
 	spent bool
+	// held keeps others from the slot of a disk that the running system is on; else nil.
+	held *os.File
 }
 
 // Arm prepares a device to be written. It examines the device, returns an error if
@@ -44,30 +50,57 @@ func Arm(ctx context.Context, h Host, r Request, p Policy, c Consent) (*Armed, e
 	if err != nil {
 		return nil, err
 	}
-	if err := p.Check(shown, r.Size); err != nil {
+	if err := h.check(p, shown, r); err != nil {
 		return nil, err
 	}
 	if err := c.confirm(ctx, shown, r); err != nil {
 		return nil, err
 	}
-	file, err := claim(shown.Path)
+	a := &Armed{facts: shown, keep: r.Keep, slot: r.Slot}
+	file, err := a.open(h, p)
 	if err != nil {
 		return nil, err
 	}
-	if err := h.recheck(file, shown, p, r.Size); err != nil {
-		return nil, errors.Join(err, file.Close())
+	a.dev = &direct{file: file, size: shown.Capacity()}
+	if err := h.recheck(file, shown, p, r); err != nil {
+		return nil, errors.Join(err, a.Close())
 	}
-	return &Armed{facts: shown, keep: r.Keep, dev: &direct{file: file, size: shown.Capacity()}}, nil
+	return a, nil
+}
+
+// open opens the device, and keeps others from what is written. The disk of the running
+// system is in use, so there only the slot is.
+func (a *Armed) open(h Host, p Policy) (file *os.File, err error) {
+	if !p.Running {
+		return claim(a.facts.Path, unix.O_EXCL)
+	}
+	part, err := h.partition(a.facts.Name, a.slot.Number)
+	if err != nil {
+		return nil, err
+	}
+	if a.held, err = claim(devicePath(part), unix.O_EXCL); err != nil {
+		return nil, err
+	}
+	if file, err = claim(a.facts.Path, 0); err != nil {
+		return nil, errors.Join(err, a.held.Close())
+	}
+	return file, nil
 }
 
 // Close closes the device.
-func (a *Armed) Close() error { return a.dev.file.Close() }
+func (a *Armed) Close() error {
+	err := a.dev.file.Close()
+	if a.held != nil {
+		err = errors.Join(err, a.held.Close())
+	}
+	return err
+}
 
-// claim opens a device exclusively and without the page cache. With O_EXCL the kernel
+// claim opens a device without the page cache, and usually exclusively. With O_EXCL the kernel
 // refuses a device of which a part is mounted or in an array, in any namespace.
 // Without O_CREATE no file is made if the device's name has disappeared.
-func claim(file string) (*os.File, error) {
-	f, err := os.OpenFile(file, os.O_RDWR|unix.O_EXCL|unix.O_DIRECT, 0)
+func claim(file string, exclusively int) (*os.File, error) {
+	f, err := os.OpenFile(file, os.O_RDWR|exclusively|unix.O_DIRECT, 0)
 	switch {
 	case errors.Is(err, unix.EBUSY):
 		return nil, fmt.Errorf("%s: %w: it is in use in a way that is not visible here, e.g. mounted in a container: end that use first (%w)", file, ErrRefused, err)
@@ -82,7 +115,7 @@ func claim(file string) (*os.File, error) {
 // recheck checks that an open file is the device that was shown, and that nothing
 // about it has changed. If a device is unplugged, its name and number may go to
 // another device.
-func (h Host) recheck(file *os.File, shown Facts, p Policy, size int64) error {
+func (h Host) recheck(file *os.File, shown Facts, p Policy, r Request) error {
 	now, err := h.Look(shown.Path)
 	if err != nil {
 		return err
@@ -101,5 +134,5 @@ func (h Host) recheck(file *os.File, shown Facts, p Policy, size int64) error {
 	if !same {
 		return fmt.Errorf("%s: %w: it is not the device that was shown, which was %s: check which devices are plugged in, and try again", now, ErrRefused, shown)
 	}
-	return p.Check(now, size)
+	return h.check(p, now, r)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // ErrNotConfirmed is returned if no person agreed to a write. Nothing was written.
 var ErrNotConfirmed = errors.New("not confirmed, so nothing was written")
 
-// Consent is how a person agrees to a write. [Typed] and [BySerial] are the only
+// Consent is how a person agrees to a write. [Typed], [BySerial] and [OwnDisk] are the only
 // implementations.
 type Consent interface {
 	confirm(ctx context.Context, f Facts, r Request) error
@@ -37,7 +38,19 @@ type Typed struct {
 // there is no terminal.
 type BySerial string
 
+// OwnDisk agrees to write a slot of the disk of the running system. No name needs to be
+// typed for that: no other disk can be meant, and the running system stays.
+type OwnDisk struct{}
+
+func (OwnDisk) confirm(_ context.Context, f Facts, r Request) error {
+	if r.Slot == nil || !slices.ContainsFunc(f.Uses, func(u Use) bool { return u.System }) {
+		return fmt.Errorf("%w: %s is not the disk of the running system", ErrNotConfirmed, f)
+	}
+	return nil
+}
+
 var (
+	_ Consent = OwnDisk{}
 	_ Consent = Typed{}
 	_ Consent = BySerial("")
 )
@@ -94,6 +107,10 @@ func plan(f Facts, r Request) string {
 	if r.Keep != nil {
 		but = fmt.Sprintf(" but for partition %d, %s (%s), which is kept", r.Keep.Number, plain(r.Keep.Name), bytesize.Binary(r.Keep.Size))
 	}
+	lost := "Everything that is on it will be lost" + but
+	if r.Slot != nil {
+		lost = fmt.Sprintf("What is on its partition %d, %s (%s), will be lost, and all else is kept", r.Slot.Number, plain(r.Slot.Name), bytesize.Binary(r.Slot.Size))
+	}
 	unknown := func(s string) string {
 		if s == "" {
 			return "not known"
@@ -106,8 +123,8 @@ func plan(f Facts, r Request) string {
   serial  %s
   size    %s (%d bytes)
   on it   %s
-Everything that is on it will be lost%s. To write, type the device's name, %s: `,
-		plain(r.What), f.Path, unknown(f.Model), unknown(f.Serial), bytesize.Decimal(f.Size), f.Size, unknown(f.Contents), but, f.Name)
+%s. To write, type the device's name, %s: `,
+		plain(r.What), f.Path, unknown(f.Model), unknown(f.Serial), bytesize.Decimal(f.Size), f.Size, unknown(f.Contents), lost, f.Name)
 }
 
 // maxAnswer limits an answer in bytes. Devices' names are shorter.

@@ -84,6 +84,20 @@ func (h Host) facts(dir string) (f Facts, err error) {
 	return f, err
 }
 
+// partition returns the kernel's name of a partition of a disk.
+func (h Host) partition(name string, number int) (string, error) {
+	names, err := h.names("block/" + name)
+	if err != nil {
+		return "", fmt.Errorf("look for partition %d of %s: %w", number, devicePath(name), err)
+	}
+	for _, p := range names {
+		if h.attribute("block/"+name+"/"+p+"/partition") == strconv.Itoa(number) {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("the kernel does not know partition %d of %s: start the system anew, or have the kernel read its table, with `partx --update %[2]s`", number, devicePath(name))
+}
+
 // contents describes what is on a device. A device that cannot be read is not
 // described as blank.
 func contents(file string, size int64) string {

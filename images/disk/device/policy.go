@@ -5,6 +5,7 @@ package device
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"cloudlets/images/bytesize"
@@ -15,10 +16,14 @@ import (
 var ErrRefused = errors.New("this device is not written")
 
 // Policy says which devices may be written. The zero value allows only removable
-// devices, and is the only policy that the program offers to users.
+// devices, and is the only policy for writing a whole device that the program offers to
+// users.
 type Policy struct {
 	// Fixed allows built-in devices too.
 	Fixed bool
+	// Running allows the disk of the running system, and no other one, for a request
+	// that names a slot. All of it may be in use except that slot.
+	Running bool
 }
 
 // minSize is smaller than any disk with a partition table, boot loaders and a
@@ -55,6 +60,26 @@ func busy(uses []Use) (reasons []string) {
 		reasons = append(reasons, "it is in use: "+u.What+"; end that first: "+u.Remedy)
 	}
 	return reasons
+}
+
+// check checks a device for a request.
+func (h Host) check(p Policy, f Facts, r Request) error {
+	if !p.Running {
+		return p.Check(f, r.Size)
+	}
+	system := func(u Use) bool { return u.System }
+	if r.Slot == nil || !slices.ContainsFunc(f.Uses, system) {
+		return fmt.Errorf("%s: %w: the running system is not on it", f, ErrRefused)
+	}
+	part, err := h.partition(f.Name, r.Slot.Number)
+	if err != nil {
+		return err
+	}
+	slot := f // for what the slot alone is used for
+	if slot.Uses, err = h.uses(part); err != nil {
+		return err
+	}
+	return Policy{Fixed: true}.Check(slot, r.Size)
 }
 
 // Check returns the refusals as one error, or nil if there are none.

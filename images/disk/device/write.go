@@ -66,6 +66,9 @@ func (a *Armed) Write(ctx context.Context, c Content, o Options) (Result, error)
 		return Result{}, errSpent
 	}
 	a.spent = true
+	if a.slot != nil {
+		return Result{}, fmt.Errorf("write %s: %w: it was armed for an update of one slot", a.facts.Path, ErrRefused)
+	}
 	if c.Layout.Size != a.dev.size || c.Layout.Sector != a.facts.Sector {
 		return Result{}, fmt.Errorf("write %s: the disk was laid out for %d bytes in sectors of %d, but the device has %d in sectors of %d",
 			a.facts.Path, c.Layout.Size, c.Layout.Sector, a.dev.size, a.facts.Sector)

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+// updateFlags say what the running system is updated to.
+type updateFlags struct {
+	disk     diskFlags
+	registry registryFlags
+	rollback bool
+	restart  bool
+}
+
+func updateCommand() *cobra.Command {
+	var f updateFlags
+	return f.command()
+}
+
+func (f *updateFlags) command() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "update IMAGE | --rollback", Short: "Update the running system: write the other slot of its own disk",
+		Long: `Update writes an image into the other slot of the disk that the running system is on,
+which must have two (cloudlets disk --slots 2, or "slots": 2 of a network install). The
+system goes on to run meanwhile. The next start tries the new one, and goes back by
+itself if it does not prove itself. Persistent data stay. This needs root, and no server.
+
+The configuration is that of the running system unless you give --config; templates see
+its hostname as env.hostname unless you give --env hostname=NAME. IMAGE may be REGISTRY/NAME:TAG, too.
+
+With --rollback nothing is written: the next start tries the system that is in the other
+slot.`,
+		Example: "  sudo cloudlets update /media/stick/web-v2.tar\n  sudo cloudlets update registry.example.com/web:v2 --restart\n  sudo cloudlets update --rollback --restart",
+		RunE:    f.runUpdate,
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if f.rollback {
+			return usage(cobra.NoArgs)(cmd, args)
+		}
+		return exactArgs(1)(cmd, args)
+	}
+	f.disk.addSystem(cmd)
+	f.disk.image.registry = &f.registry
+	f.registry.add(cmd)
+	cmd.Flags().BoolVar(&f.disk.device.noVerify, "no-verify", false, "do not read back and compare what was written")
+	cmd.Flags().BoolVar(&f.restart, "restart", false, "restart the machine when it is done")
+	cmd.Flags().BoolVar(&f.rollback, "rollback", false, "write nothing, and have the next start try the system in the other slot")
+	cmd.MarkFlagsMutuallyExclusive("restart", "dry-run")
+	return cmd
+}
