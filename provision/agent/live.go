@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"cloudlets/images/boot"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
@@ -60,8 +64,12 @@ func (l liver) run(ctx context.Context) error {
 	if err := l.drivers.LoadAll(ctx, append([]string{"nbd"}, live.Modules...)...); err != nil {
 		return fmt.Errorf("load drivers: %w", err)
 	}
+	cmdline, err := process1.Cmdline()
+	if err != nil {
+		return err
+	}
 	device, err := netroot.Start(rootOrder{
-		Params: l.params, Servers: told.Servers, Root: told.Root, Chunks: told.Chunks, Interface: l.network.Name,
+		Params: l.params, Servers: told.Servers, Root: told.Root, Chunks: told.Chunks, Interface: l.network.Name, Quiet: readAheadAfter(cmdline),
 	})
 	if err != nil {
 		return err
@@ -78,6 +86,19 @@ func (l liver) run(ctx context.Context) error {
 	}
 	l.console.say("starting %s of %s", told.Init, told.Image)
 	return process1.SwitchRoot(newRoot, told.Init)
+}
+
+// readAheadAfter is for how long nobody must have read anything new before the rest of the
+// root is fetched; 0 if the command line does not say it.
+func readAheadAfter(cmdline string) (quiet time.Duration) {
+	for _, word := range boot.KernelWords(cmdline) {
+		if text, ok := strings.CutPrefix(word, wire.ReadAheadWord); ok {
+			if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+				quiet = max(time.Duration(seconds)*time.Second, 1)
+			}
+		}
+	}
+	return quiet
 }
 
 // ask asks the server what to start. It tells the machine's hardware, as far as that is

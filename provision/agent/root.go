@@ -26,10 +26,16 @@ type rootOrder struct {
 	Chunks  wire.Blob
 	// Interface is the one by which the servers are reached.
 	Interface string
+	// Quiet is that of [netroot.Pauses].
+	Quiet time.Duration
 }
 
 // rootMemory bounds the memory of that process, in bytes, beside the root itself.
 const rootMemory = 32 << 20
+
+// readAheadPatience is after how long the rest of the root is fetched, even if the system
+// reads on. It is that of [netroot.Pauses].
+const readAheadPatience = 3 * time.Minute
 
 // rootRetry is how long a request for a part of the root goes on before the network is
 // looked at.
@@ -121,7 +127,7 @@ func prepareRoot(ctx context.Context, log *slog.Logger) (*rootServer, error) {
 		return nil, err
 	}
 	source := &pack.HTTP{URL: strings.TrimSuffix(s.client.base, "/") + order.Root.Path, Client: s.client.http, Digest: order.Root.Digest, Retry: rootRetry}
-	if s.cache, err = netroot.NewCache(list, source, func() { restore(network, log) }, netroot.Pauses{}, log); err != nil {
+	if s.cache, err = netroot.NewCache(list, source, func() { restore(network, log) }, netroot.Pauses{Quiet: order.Quiet, Patience: max(order.Quiet, readAheadPatience)}, log); err != nil {
 		return nil, err
 	}
 	if s.disk, err = nbd.Attach(list.Length()); err != nil {

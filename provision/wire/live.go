@@ -46,5 +46,10 @@ type Live struct {
 	Servers []string `json:"servers,omitempty"`
 }
 
+// ReadAheadWord begins a word of the kernel's command line. A number of seconds follows: for
+// how long a live machine must have read nothing new of its root, before the rest is
+// fetched. It is for people: the machine's file has it in "cmdline".
+const ReadAheadWord = "cloudlets.readahead="
+
 // MaxOverlay is how long an overlay of [Live] may be, in bytes.
 const MaxOverlay = 8 << 20

@@ -71,7 +71,13 @@ func idleMemory(b *testing.B, image string) float64 {
 // imageReady waits until a daemon has packed its image.
 func imageReady(ctx context.Context, b testing.TB, daemon *bed.Daemon) {
 	b.Helper()
-	for !strings.Contains(daemon.Log(), "an image is ready") {
+	imagesReady(ctx, b, daemon, 1)
+}
+
+// imagesReady waits until so many images can be booted, or ways to boot one.
+func imagesReady(ctx context.Context, b testing.TB, daemon *bed.Daemon, count int) {
+	b.Helper()
+	for strings.Count(daemon.Log(), "an image is ready") < count {
 		select {
 		case <-ctx.Done():
 			b.Fatalf("the image was not packed; log:\n%s", daemon.Log())
