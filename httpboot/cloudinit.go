@@ -81,7 +81,7 @@ func (c *Chain) noCloud(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, printable(err.Error()), http.StatusNotFound)
 		return
 	}
-	state, system, err := c.systemOf(r, mac, (*provision.System).CloudInitToken, provision.State.Told, keptSystem)
+	state, system, err := c.systemOf(r, mac, (*provision.System).CloudInitToken, provision.State.Told, keptSystem, liveSystem)
 	if err != nil {
 		refuse(w, err)
 		return

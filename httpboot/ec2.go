@@ -65,6 +65,9 @@ func (c *Chain) ec2(w http.ResponseWriter, r *http.Request, path string) {
 	}
 	state := c.state(spec.MAC)
 	system := state.Told()
+	if state.Live != nil {
+		system = state.Live
+	}
 	if system == nil {
 		system = state.Writing
 	}

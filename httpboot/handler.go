@@ -3,7 +3,9 @@ package httpboot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math"
 	"net/http"
 	"net/netip"
 	"os"
@@ -103,7 +105,7 @@ func (c *Chain) file(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer content.Close()
-	done, err := c.download(r.Context(), remoteAddr(r), content.Size)
+	done, err := c.download(r.Context(), remoteAddr(r), min(content.Size, rangeLength(r)))
 	if err != nil {
 		refuse(w, err)
 		return
@@ -125,6 +127,17 @@ const retryAfter = "8"
 // smallFile is up to how many bytes a file is sent without waiting for a turn: an
 // agent that is at work does not wait for those that still load their RAM disks.
 const smallFile = 1 << 20
+
+// rangeLength is how many bytes a request asks for, if it asks for one range that says its
+// end; otherwise it is more than any file has.
+func rangeLength(r *http.Request) int64 {
+	var first, last int64
+	var rest string
+	if n, _ := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d%s", &first, &last, &rest); n != 2 || first < 0 || last < first || last == math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return last - first + 1
+}
 
 // download waits for the turn of a download of so many bytes, by HTTP or TFTP.
 func (c *Chain) download(ctx context.Context, from netip.Addr, size int64) (done func(), err error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/pack"
@@ -33,7 +34,7 @@ func (c *Chain) bootLive(ctx context.Context, card provision.MAC, spec *provisio
 		return d.leave(err.Error()), event
 	}
 	event.Stage, event.Booted = provision.StageKernel, &booted
-	event.Text = fmt.Sprintf("boots kernel %s of %s to start it in memory, and no disk is written", kit.Kernels[0].Version, spec.Image)
+	event.Text = fmt.Sprintf("boots kernel %s of %s to start it in memory, and nothing is installed", kit.Kernels[0].Version, spec.Image)
 	event.Facts = map[string]string{"image": spec.Image, "hostname": rendering.Hostname(spec)}
 	return text, event
 }
@@ -61,32 +62,57 @@ func (c *Chain) liveRendering(ctx context.Context, card provision.MAC, spec *pro
 	return r
 }
 
-// live tells the agent of a live machine what to start. It may ask again, until the machine
-// is told to boot again.
+// live tells the agent of a live machine what to start.
 func (c *Chain) live(w http.ResponseWriter, r *http.Request) {
 	if c.claims.full(claimBounds()) {
 		refuse(w, errBusy)
 		return
 	}
-	request, spec, booted, err := c.liveRequest(w, r)
+	request, spec, booted, err := c.liveRequest(w, r, provision.Booted.LiveToken)
 	if err != nil {
+		refuse(w, err)
+		return
+	}
+	mark := booted.NonceMark(request.Nonce, c.Tracker.Key())
+	allowed := func(state provision.State) error {
+		if err := state.CheckTold(booted, mark); err != nil {
+			return &refusal{err}
+		}
+		return nil
+	}
+	if err := allowed(c.state(spec.MAC)); err != nil {
 		refuse(w, err)
 		return
 	}
 	c.sawHost(request.MAC, remoteAddr(r))
+	hardware := hardwareWithoutDisks(request, c.state(spec.MAC).Found)
+	c.judgeRules(r.Context(), spec.MAC, hardware)
+	if now := c.spec(spec.MAC); now != nil { // as the rules of its profiles have it
+		spec = now.Booting(booted.Boot)
+	}
 	answer, event, err := c.planLive(r.Context(), request, spec, booted)
 	if err != nil {
-		c.record(r.Context(), c.of(provision.Event{MAC: request.MAC, Kind: provision.KindLog, Text: "its system is not started in memory", Reason: err.Error()}))
+		if isRefusal(err) { // otherwise the agent asks again
+			c.record(r.Context(), c.of(provision.Event{MAC: request.MAC, Kind: provision.KindFailed, Stage: provision.StageFailed, Again: true, Text: "its system is not started in memory: " + err.Error()}))
+		}
 		refuse(w, err)
 		return
 	}
-	event.MAC, event.Reason = request.MAC, c.foreign(request.MAC, remoteAddr(r))
+	event.MAC, event.Reason, event.Found, event.Nonce = request.MAC, c.foreign(request.MAC, remoteAddr(r)), hardware, mark
 	event.Text = fmt.Sprintf("the agent is up at %s, and starts %s in memory", remoteAddr(r), answer.Image)
-	if err := c.Tracker.Record(r.Context(), c.of(event)); err != nil {
+	if err := c.Tracker.RecordWith(r.Context(), c.of(event), allowed, nil); err != nil {
 		refuse(w, err)
 		return
 	}
 	writeJSON(w, answer)
+}
+
+// hardwareWithoutDisks are the attributes of a live machine. Its agent does not wait for
+// disks, so what is known of them stays.
+func hardwareWithoutDisks(request wire.LiveRequest, before map[string]string) map[string]string {
+	all := provision.Inspection{Inventory: request.Inventory, Card: request.MAC}.Bounded().AttributesAfter(before)
+	all["disks"] = before["disks"]
+	return all
 }
 
 // planLive makes what a live machine's agent is told, and the event of that.
@@ -131,30 +157,40 @@ func (c *Chain) planLive(ctx context.Context, request wire.LiveRequest, spec *pr
 		return wire.Live{}, provision.Event{}, &refusal{fmt.Errorf("machine %s: its templates become %s, and a live machine takes at most %s", spec.MAC, bytesize.Decimal(int64(packed.Len())), bytesize.Decimal(wire.MaxOverlay))}
 	}
 	system.Tells = files.tells
+	c.warnOfLive(ctx, spec, tree, files.warning)
 	facts := request.Inventory.Facts()
 	facts["image"], facts["pack"], facts["hostname"] = spec.Image, kit.Pack.Digest, rendering.Hostname(spec)
-	hardware := provision.Inspection{Inventory: request.Inventory, Card: request.MAC}.Bounded().AttributesAfter(c.state(spec.MAC).Found)
-	event := provision.Event{Kind: provision.KindStage, Stage: provision.StageLive, System: &system, Facts: facts, Found: hardware}
+	event := provision.Event{Kind: provision.KindStage, Stage: provision.StageLive, System: &system, Facts: facts}
 	told := wire.Live{
-		Image: spec.Image, Hostname: rendering.Hostname(spec), Init: kit.Init, Root: blob(kit.Root.File, "root"), Chunks: blob(kit.Root.Chunks, "chunks"),
+		Image: spec.Image, SaidToken: booted.LiveSaidToken(spec.MAC, c.Tracker.Key()), Kernel: kit.Kernels[0].Version, Init: kit.Init, Root: blob(kit.Root.File, "root"), Chunks: blob(kit.Root.Chunks, "chunks"),
 		Overlay: packed.Bytes(), Disk: spec.Disk, Servers: c.servers(ctx, spec),
 	}
-	if spec.Persistent > 0 {
-		told.Places = kit.Places
+	if own := c.spec(spec.MAC); own != nil && own.Image == spec.Image && spec.Persistent > 0 {
+		told.Places = kit.Places // what another image keeps is not for the machine's own data
 	}
 	return told, event, nil
 }
 
+// warnOfLive tells in the machine's trace what its system will lack.
+func (c *Chain) warnOfLive(ctx context.Context, spec *provision.Spec, tree images.Tree, network error) {
+	if network != nil {
+		c.record(ctx, provision.Event{MAC: spec.MAC, Kind: provision.KindLog, Text: `warning: its system does not get the "network" of its file`, Reason: network.Error()})
+	}
+	c.warnOfRunning(ctx, spec, tree)
+	c.warnOfCloudInit(ctx, spec, tree)
+}
+
 // liveSaid records how a live machine's start goes on.
 func (c *Chain) liveSaid(w http.ResponseWriter, r *http.Request) {
-	request, _, _, err := c.liveRequest(w, r)
+	request, _, _, err := c.liveRequest(w, r, provision.Booted.LiveSaidToken)
 	if err != nil {
 		refuse(w, err)
 		return
 	}
 	event := provision.Event{MAC: request.MAC, Kind: provision.KindLog, Text: request.Text, Reason: c.foreign(request.MAC, remoteAddr(r))}
 	if request.Failure != "" {
-		event.Text, event.Reason = "its system is not started in memory; the machine starts again", request.Failure
+		event.Kind, event.Stage, event.Again = provision.KindFailed, provision.StageFailed, true
+		event.Text = "its system is not started in memory: " + request.Failure
 	}
 	if c.rescues.allow(c.machine(request.MAC), 1, maxConsoleFailure) > 0 {
 		if err := c.Tracker.Record(r.Context(), c.of(event)); err != nil {
@@ -166,9 +202,10 @@ func (c *Chain) liveSaid(w http.ResponseWriter, r *http.Request) {
 }
 
 // liveRequest reads what the agent of a live machine sends, and returns the spec with the
-// image that it starts, and its boot. The error is a refusal if its token is not that of the
-// machine's latest boot. The token is checked before the inventory is read.
-func (c *Chain) liveRequest(w http.ResponseWriter, r *http.Request) (request wire.LiveRequest, spec *provision.Spec, booted provision.Booted, err error) {
+// image that it starts, and its boot. The error is a refusal if its token is not the one of
+// the machine's latest boot for that purpose. The token is checked before the inventory is
+// read.
+func (c *Chain) liveRequest(w http.ResponseWriter, r *http.Request, secret bootSecret) (request wire.LiveRequest, spec *provision.Spec, booted provision.Booted, err error) {
 	var raw struct {
 		wire.LiveRequest
 		Inventory json.RawMessage `json:"inventory"`
@@ -180,7 +217,7 @@ func (c *Chain) liveRequest(w http.ResponseWriter, r *http.Request) (request wir
 	card, err := provision.ParseMAC(string(request.MAC))
 	if err == nil {
 		request.MAC = card
-		spec, booted, err = c.bootOf(r.Context(), card, request.Token, provision.Booted.LiveToken)
+		spec, booted, err = c.bootOf(r.Context(), card, request.Token, secret)
 	}
 	if err == nil && (spec == nil || booted.Kind != provision.BootLive) {
 		err = fmt.Errorf("%w: this is not the token that %s was booted with to start its system in memory: restart the machine, so that it gets its own", track.ErrRefused, printable(string(request.MAC)))

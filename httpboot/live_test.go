@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"cloudlets/dhcp"
 	"cloudlets/images/chunks"
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
@@ -38,13 +39,16 @@ func (b *bed) startLive(mac provision.MAC) (told wire.Live, token string) {
 		b.t.Fatalf("after the script: booted %+v, stage %s\n%s", state.Booted, state.Stage, script)
 	}
 	token = state.Booted.LiveToken(mac, b.Tracker.Key())
-	for _, want := range []string{"cloudlets.memory=1", "cloudlets.token=" + token, "cloudlets.onfailure=reboot", "no disk is written"} {
+	for _, want := range []string{"cloudlets.memory=1", "cloudlets.token=" + token, "cloudlets.onfailure=reboot", "nothing is installed"} {
 		if !strings.Contains(script, want) {
 			b.t.Errorf("the script has no %s:\n%s", want, script)
 		}
 	}
-	got := b.do(http.MethodPost, wire.LivePath, "", wire.LiveRequest{Token: token, MAC: mac, Inventory: provision.Inventory{Arch: "amd64", Product: "Cube"}})
+	got := b.do(http.MethodPost, wire.LivePath, "", wire.LiveRequest{Token: token, MAC: mac, Nonce: "the agent", Inventory: provision.Inventory{Arch: "amd64", Product: "Cube"}})
 	got.want(b.t, http.StatusOK)
+	if state := b.state(mac); state.Live == nil || state.Failure != "" {
+		b.t.Errorf("told what to start, the machine has %+v, failure %q", state.Live, state.Failure)
+	}
 	must(b.t, json.Unmarshal([]byte(got.body), &told))
 	return told, token
 }
@@ -62,7 +66,7 @@ func TestLive(t *testing.T) {
 		t.Errorf("DHCP answers %+v", boot)
 	}
 	told, token := b.startLive(node1)
-	if told.Image != "web" || told.Hostname != "web1" || told.Init == "" || told.Places != nil {
+	if told.Image != "web" || told.Kernel != kernelVersion || told.Init == "" || told.Places != nil {
 		t.Errorf("the agent is told %+v", told)
 	}
 	root := b.get(told.Root.Path)
@@ -89,15 +93,25 @@ func TestLive(t *testing.T) {
 	if state.Stage != provision.StageLive || state.Live == nil || state.Live.Image != "web" || state.Live.Pack == "" || state.Has != nil || state.Installs != 0 || state.Facts["product"] != "Cube" {
 		t.Errorf("the machine is %+v", state)
 	}
-	if _, may := state.QuietFrom(); may != state.Live.Tells {
-		t.Errorf("it tells that it runs: %t; it can become quiet: %t", state.Live.Tells, may)
+	if _, may := state.QuietFrom(); !may || !state.Live.Tells {
+		t.Error("it never becomes quiet, though it will say that it runs")
 	}
-	b.do(http.MethodPost, wire.LiveSaidPath, "", wire.LiveRequest{Token: token, MAC: node1, Text: "all of its root is in memory"}).want(t, http.StatusNoContent)
+	b.SawExchange(dhcp.Exchange{Client: dhcp.Client{MAC: node1.HardwareAddr(), Kind: dhcp.Plain}, Request: "REQUEST", Reply: "ACK"})
+	if s := b.state(node1); s.Stage != provision.StageLive || s.Heard.After(state.Heard) {
+		t.Errorf("its system asked by DHCP: the machine is in stage %s, and counts as heard: %t", s.Stage, s.Heard.After(state.Heard))
+	}
+	if boot := b.do(http.MethodPost, wire.LivePath, "", wire.LiveRequest{Token: token, MAC: node1, Nonce: "the agent"}); boot.StatusCode != http.StatusOK {
+		t.Errorf("the agent asks again, as the answer was lost: %d %s", boot.StatusCode, boot.body)
+	}
+	b.do(http.MethodPost, wire.LivePath, "", wire.LiveRequest{Token: token, MAC: node1, Nonce: "somebody on the machine"}).want(t, http.StatusConflict, "told already")
+	b.do(http.MethodPost, wire.LiveSaidPath, "", wire.LiveRequest{Token: token, MAC: node1, Text: "lies"}).want(t, http.StatusForbidden)
+	b.do(http.MethodPost, wire.LiveSaidPath, "", wire.LiveRequest{Token: told.SaidToken, MAC: node1, Text: "all of its root is in memory"}).want(t, http.StatusNoContent)
 	_, path, _ := strings.Cut(strings.TrimSpace(files["/etc/cloudlets/running"]), b.Base)
 	b.get(path).want(t, http.StatusNoContent)
 	if s := b.state(node1); s.Stage != provision.StageRunning || s.Live == nil || s.Live.Ran.IsZero() || s.Has != nil {
 		t.Errorf("it runs, and is %+v, live %+v", s, s.Live)
 	}
+	b.do(http.MethodPost, wire.LivePath, "", wire.LiveRequest{Token: token, MAC: node1, Nonce: "the agent"}).want(t, http.StatusConflict, "told already")
 	b.wantTrace(node1, "starts web in memory", "all of its root is in memory", "the system runs")
 
 	// What is no token of this boot is good for nothing, and this one for nothing else.
@@ -151,6 +165,44 @@ func TestLiveKeeps(t *testing.T) {
 	if len(told.Places) != 1 || told.Places[0].Path != "/var/data" || told.Disk.Serial != "S1" {
 		t.Errorf("the agent is told %+v of the disk %+v", told.Places, told.Disk)
 	}
+}
+
+// TestLiveFails: a system that does not start is a failure that is shown, until one does.
+func TestLiveFails(t *testing.T) {
+	b := newBed(t, func(image string) {
+		systemdImage(image)
+		canLive(t)(image)
+	})
+	b.lives(node1)
+	told, _ := b.startLive(node1)
+	b.do(http.MethodPost, wire.LiveSaidPath, "", wire.LiveRequest{Token: told.SaidToken, MAC: node1, Failure: "web takes too much memory"}).want(t, http.StatusNoContent)
+	if s := b.state(node1); s.Stage != provision.StageFailed || !s.Again || !strings.Contains(s.Failure, "too much memory") || s.Installing() {
+		t.Errorf("the machine is %+v", s)
+	}
+	b.startLive(node1)
+	if s := b.state(node1); s.Failure != "" || s.Again {
+		t.Errorf("it starts, and still has the failure %q", s.Failure)
+	}
+}
+
+// TestLiveCloudInit: the system in memory gets what its cloud-init is told by its own URL.
+func TestLiveCloudInit(t *testing.T) {
+	b := newBed(t, func(image string) {
+		cloudImage(image)
+		canLive(t)(image)
+	})
+	b.lives(node1)
+	b.change(node1, func(s *provision.Spec) {
+		s.CloudInit = &provision.CloudInit{UserData: "#cloud-config\n{}\n", Datasource: provision.DatasourceHTTP}
+	})
+	told, _ := b.startLive(node1)
+	files := filesIn(t, string(told.Overlay))
+	_, after, _ := strings.Cut(files["/etc/cloud/cloud.cfg.d/99-cloudlets.cfg"], `seedfrom: "`+b.Base)
+	url, _, found := strings.Cut(after, `"`)
+	if !found {
+		t.Fatalf("the machine's own files are %q", files)
+	}
+	b.get(url+"user-data").want(t, http.StatusOK, "#cloud-config")
 }
 
 // TestNotLive: a kernel that cannot do it, and loaders that cannot say it, are told why, and

@@ -96,7 +96,7 @@ func isNews(x dhcp.Exchange, s provision.State, address string) bool {
 
 // runsOurs says whether the system that a machine runs is the agent, as far as it was seen.
 func runsOurs(s provision.State) bool {
-	return s.Installing() || s.Stage == provision.StageKernel || s.Stage == provision.StageLive || s.Stage == provision.StageRescue || s.Stage == provision.StageInspect
+	return s.Installing() || s.Stage == provision.StageKernel || s.Stage == provision.StageRescue || s.Stage == provision.StageInspect
 }
 
 func (c *Chain) observe(e provision.Event) {
@@ -276,7 +276,7 @@ func (c *Chain) SawKit(key depot.Key, status depot.Status) {
 		return // whoever waits for it asks again
 	}
 	for _, mac := range c.Site.ByImage(key.Image) {
-		if _, decision := c.decide(mac); decision.Action == provision.ActionInstall {
+		if _, decision := c.decide(mac); decision.Action == provision.ActionInstall || key.Live && decision.Action == provision.ActionLive {
 			event.MAC = mac
 			c.record(context.Background(), event)
 		}

@@ -46,7 +46,7 @@ func (p Program) Title() string {
 		return fmt.Sprintf("rescue of %s with %s in memory, no disk is written", p.MAC, p.Image)
 	}
 	if p.Lives {
-		return fmt.Sprintf("starting %s in the memory of %s, no disk is written", p.Image, p.MAC)
+		return fmt.Sprintf("starting %s in the memory of %s, nothing is installed", p.Image, p.MAC)
 	}
 	if p.Inspects {
 		return fmt.Sprintf("inspecting %s, nothing is written", p.MAC)

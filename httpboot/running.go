@@ -39,7 +39,7 @@ func (c *Chain) saysRunning(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this is not the URL of a system that was installed on "+string(mac)+" and is there still", http.StatusGone)
 		return
 	}
-	event := provision.Event{MAC: state.MAC, Kind: provision.KindRunning, Slot: system.Slot, Text: "the system runs", Reason: fellBack(*state, system)}
+	event := provision.Event{MAC: state.MAC, Kind: provision.KindRunning, Slot: system.Slot, Runs: system.ID, Text: "the system runs", Reason: fellBack(*state, system)}
 	if seconds, err := strconv.ParseFloat(r.FormValue("uptime"), 64); err == nil && seconds > 0 && seconds < maxUptime.Seconds() {
 		event.Boot = time.Duration(seconds * float64(time.Second)).Round(time.Second)
 		event.Text = fmt.Sprintf("the system runs; its kernel started %s before", event.Boot)

@@ -97,7 +97,8 @@ func (c *Chain) params(w http.ResponseWriter, r *http.Request) {
 // it.
 func (c *Chain) renewUnified(ctx context.Context, mac provision.MAC, base string, until time.Time) {
 	spec, decision := c.decide(mac)
-	if decision.Action != provision.ActionInstall || spec.SecureBoot != provision.ByOwner {
+	boots := decision.Action == provision.ActionInstall || decision.Action == provision.ActionLive || decision.Action == provision.ActionRescue
+	if !boots || spec.SecureBoot != provision.ByOwner {
 		return
 	}
 	wait, stop := context.WithDeadline(ctx, until)

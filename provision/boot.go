@@ -15,7 +15,8 @@ import (
 // BootKind is what a machine boots besides an install.
 type BootKind string
 
-// The kinds. None of them lets the server or the agent write a disk.
+// The kinds. With none of them does the server or the agent make anything on a disk.
+// [BootLive] uses a persistent partition that an install made.
 const (
 	BootKernel BootKind = "kernel" // an image's kernel and initrd, as they are
 	BootLive   BootKind = "live"   // an image's system in memory
@@ -81,6 +82,10 @@ type Booted struct {
 	// Order is the time of the order that this boot uses up. It is zero if the
 	// machine's file says what it boots.
 	Order time.Time `json:"order,omitzero"`
+	// Told marks the agent that was told what to start in memory, by its nonce. No other one
+	// is told that, as it has secrets; and the token is in the kernel's command line, which
+	// anyone on the machine can read.
+	Told string `json:"told,omitempty"`
 }
 
 // SameBoot says whether a machine that was told to boot something is told the same again,
@@ -98,8 +103,27 @@ func (b Booted) FilesToken(mac MAC, key []byte) string { return b.token("files",
 func (b Booted) RescueToken(mac MAC, key []byte) string { return b.token("rescue", mac, key) }
 
 // LiveToken is the secret by which the agent of a live machine asks what to start. It is
-// good for as long, and there is no plan for it either.
+// good for one agent, see [Booted.CheckTold], and there is no plan for it either.
 func (b Booted) LiveToken(mac MAC, key []byte) string { return b.token("live", mac, key) }
+
+// LiveSaidToken is the secret by which that agent says how the start goes on. It is good for
+// nothing else, until the machine is told to boot again.
+func (b Booted) LiveSaidToken(mac MAC, key []byte) string { return b.token("live-said", mac, key) }
+
+// NonceMark is a mark of an agent's nonce, by which [Booted.CheckTold] knows the agent again.
+func (b Booted) NonceMark(nonce string, key []byte) string { return b.token("nonce "+nonce, "", key) }
+
+// ErrTold says that another agent was told what to start in memory.
+var ErrTold = errors.New("what this boot starts in memory was told already")
+
+// CheckTold returns an [ErrTold] unless an agent with a nonce may be told what a boot starts
+// in memory: the first that asks, as often as its answers are lost, until its system runs.
+func (s State) CheckTold(b Booted, nonceMark string) error {
+	if s.Booted == nil || s.Booted.ID != b.ID || s.Booted.Told != "" && s.Booted.Told != nonceMark || s.Stage == StageRunning {
+		return fmt.Errorf("%w: restart the machine %s, so that it boots anew", ErrTold, s.MAC)
+	}
+	return nil
+}
 
 func (b Booted) token(use string, mac MAC, key []byte) string {
 	mark := hmac.New(sha256.New, key)

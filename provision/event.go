@@ -98,6 +98,8 @@ func (e Event) Durable() bool {
 		return e.Booted != nil
 	case KindClaim, KindPlan:
 		return e.Stage != ""
+	case KindStage: // what a system in memory is told is told to one agent
+		return e.System != nil
 	}
 	return false
 }

@@ -262,6 +262,10 @@ type Event struct {
 	// System comes with a KindClaim that begins an install: what it writes; and with the
 	// KindStage that begins [StageLive]: what is started.
 	System *System `json:"system,omitempty"`
+	// Nonce comes with the KindStage that begins [StageLive]: the [Booted.NonceMark] of the
+	// agent. Runs comes with KindRunning: the ID of the system that runs.
+	Nonce string `json:"nonce,omitempty"`
+	Runs  string `json:"runs,omitempty"`
 	// Report comes with KindDone.
 	Report *Report `json:"report,omitempty"`
 	// Beside comes with KindStage, KindDone and KindFailed, and says that the system is written beside
@@ -414,7 +418,7 @@ const (
 	ActionInstall  Action = "install"  // boot the agent and write the disk
 	ActionLocal    Action = "local"    // boot from its own disk
 	ActionKernel   Action = "kernel"   // boot the kernel of an image as it is
-	ActionLive     Action = "live"     // boot the agent, which starts an image's system in memory and writes nothing
+	ActionLive     Action = "live"     // boot the agent, which starts an image's system in memory and installs nothing
 	ActionRescue   Action = "rescue"   // boot the agent, which starts an image's files in memory and writes nothing
 	ActionInspect  Action = "inspect"  // a stranger: boot the agent, which looks at the hardware and writes nothing
 	ActionDiscover Action = "discover" // a stranger: record it, and let it go to its next boot device

@@ -109,6 +109,11 @@ func foldKind(s State, e Event) State {
 		case e.Stage == StageLive && e.System != nil:
 			s.Live = copied(e.System)
 			s.Live.Time = e.Time
+			s.Failure, s.Again = "", false
+			if s.Booted != nil {
+				s.Booted = copied(s.Booted)
+				s.Booted.Told = e.Nonce
+			}
 		}
 	case KindRunning:
 		s.Running = &Running{Time: e.Time, Boot: e.Boot}
@@ -185,11 +190,12 @@ func (s State) overwritten(e Event) State {
 // runs notes that a system runs. If it is the one in the other slot than that which the
 // machine should have, the machine fell back, or was rolled back.
 func (s State) runs(e Event) State {
-	if s.Live != nil {
+	if s.Live != nil && e.Runs == s.Live.ID {
 		s.Live = copied(s.Live)
 		s.Live.Ran = e.Time
 		return s
 	}
+	s.Live = nil // the machine was started from its disk since, and nobody saw it
 	if s.Has != nil && s.Kept != nil && e.Slot != "" && s.Kept.Slot == e.Slot && s.Has.Slot != e.Slot {
 		s.Has, s.Kept = s.Kept, s.Has
 		s.InstallID = s.Has.ID

@@ -19,8 +19,8 @@ import (
 const Size = 128 << 10
 
 // MaxLength is the length in bytes of the longest file that a list can have. Its list has
-// 64 MiB.
-const MaxLength = 256 << 30
+// 8 MiB.
+const MaxLength = 32 << 30
 
 const (
 	magic  = "cloudlets chunks 1\n"

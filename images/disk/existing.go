@@ -21,6 +21,9 @@ var ErrNoTable = errors.New("the disk has no GUID partition table with correct c
 // ErrNoSlots is returned for a disk without two slots.
 var ErrNoSlots = errors.New("the disk has no two slots for systems")
 
+// ErrNoPersistent is returned for a disk without a persistent partition.
+var ErrNoPersistent = errors.New("the disk has no persistent partition")
+
 // FindPersistent returns the persistent partition of a disk of size bytes. It
 // reads the first intact copy of the partition table. It is an error if the disk
 // has no persistent partition or several.
@@ -30,6 +33,9 @@ func FindPersistent(r io.ReaderAt, size, sector int64) (Partition, error) {
 		return Partition{}, fmt.Errorf("look for a persistent partition: %w", err)
 	}
 	found := slices.DeleteFunc(partitionsOf(t, sector), func(p Partition) bool { return p.Name != persistentName })
+	if len(found) == 0 {
+		return Partition{}, fmt.Errorf("look for a persistent partition: %w: none of its partitions is called %q", ErrNoPersistent, persistentName)
+	}
 	if len(found) != 1 {
 		return Partition{}, fmt.Errorf("look for a persistent partition: %d of the disk's partitions are called %q, but exactly one must be", len(found), persistentName)
 	}

@@ -288,7 +288,7 @@ func TestWhatHasNoPersistentPartition(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = FindPersistent(dev, gib, 512)
-	wantError(t, err, `0 of the disk's partitions are called "persistent"`)
+	wantError(t, err, `the disk has no persistent partition`)
 	_, err = FindPersistent(dev, mib, 512)
 	wantError(t, err, "no GUID partition table")
 	_, err = FindPersistent(dev, gib, 520)

@@ -56,7 +56,12 @@ func newClient(base string, log *slog.Logger) *client {
 // newClientOf returns a client of several servers. With trust, it accepts https
 // servers that this authority vouches for.
 func newClientOf(bases []string, trust *x509.Certificate, log *slog.Logger) (*client, error) {
-	s, err := failover.New(newTransport(trust), log, bases...)
+	return newClientBy(newTransport(trust), bases, log)
+}
+
+// newClientBy returns a client of several servers that sends its requests by a transport.
+func newClientBy(transport http.RoundTripper, bases []string, log *slog.Logger) (*client, error) {
+	s, err := failover.New(transport, log, bases...)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +73,7 @@ func newClientOf(bases []string, trust *x509.Certificate, log *slog.Logger) (*cl
 // newTransport returns a transport that bounds the wait for a connection and for
 // the header of a response, but not the whole request, since a large pack may take
 // long.
-func newTransport(trust *x509.Certificate) http.RoundTripper {
+func newTransport(trust *x509.Certificate) *proving {
 	return &proving{trust: trust, next: &http.Transport{
 		TLSClientConfig:       trusting(trust),
 		TLSHandshakeTimeout:   30 * time.Second,

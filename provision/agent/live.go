@@ -3,7 +3,9 @@ package agent
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -48,17 +50,20 @@ func startLive(ctx context.Context, l liver) error {
 	if l.server, err = newClientOf(l.params.Servers, trust, l.log); err != nil {
 		return err
 	}
-	err = l.run(ctx)
-	l.tell(ctx, "", err)
+	told, err := l.ask(ctx)
+	if err == nil {
+		err = l.run(ctx, told)
+		l.tell(ctx, told, "", err)
+	}
 	return fmt.Errorf("start the system in memory: %w", err)
 }
 
-func (l liver) run(ctx context.Context) error {
-	told, err := l.ask(ctx)
-	if err != nil {
+func (l liver) run(ctx context.Context, told wire.Live) error {
+	if err := checkLiveKernel(told); err != nil {
 		return err
 	}
-	if err := checkLiveMemory(told, "/proc/meminfo"); err != nil {
+	room, err := liveRoom(told, "/proc/meminfo")
+	if err != nil {
 		return err
 	}
 	if err := l.drivers.LoadAll(ctx, append([]string{"nbd"}, live.Modules...)...); err != nil {
@@ -69,23 +74,47 @@ func (l liver) run(ctx context.Context) error {
 		return err
 	}
 	device, err := netroot.Start(rootOrder{
-		Params: l.params, Servers: told.Servers, Root: told.Root, Chunks: told.Chunks, Interface: l.network.Name, Quiet: readAheadAfter(cmdline),
+		Params: l.params, SaidToken: told.SaidToken, Servers: told.Servers, Root: told.Root, Chunks: told.Chunks, Interface: l.network.Name, Quiet: readAheadAfter(cmdline),
 	})
 	if err != nil {
 		return err
 	}
 	l.console.say("the root of %s, %s, is %s, and comes from the server as it is read", told.Image, bytesize.Decimal(told.Root.Size), device)
-	if err := live.Mount(device, newRoot); err != nil {
+	if err := live.Mount(device, newRoot, room); err != nil {
 		return err
 	}
 	if err := l.configure(ctx, told); err != nil {
 		return err
 	}
-	if err := l.mountPersistent(ctx, told); err != nil {
+	persistent, err := l.findPersistent(ctx, told)
+	if err != nil {
 		return err
 	}
+	if err := process1.CheckProgram(newRoot, told.Init); err != nil {
+		return err
+	}
+	if err := process1.ChangeRoot(newRoot); err != nil {
+		return err
+	}
+	if persistent != "" {
+		if err := preinit.MountPersistent(ctx, persistent, told.Places, l.console.say); err != nil {
+			return err
+		}
+	}
 	l.console.say("starting %s of %s", told.Init, told.Image)
-	return process1.SwitchRoot(newRoot, told.Init)
+	return process1.StartInit(told.Init)
+}
+
+// checkLiveKernel refuses a root with the modules of another kernel than the one that runs.
+func checkLiveKernel(told wire.Live) error {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return fmt.Errorf("ask for the kernel's version: %w", err)
+	}
+	if running := unix.ByteSliceToString(name.Release[:]); running != told.Kernel {
+		return fmt.Errorf("kernel %s runs, and %s has %s: the image was changed meanwhile", running, told.Image, told.Kernel)
+	}
+	return nil
 }
 
 // readAheadAfter is for how long nobody must have read anything new before the rest of the
@@ -109,7 +138,7 @@ func (l liver) ask(ctx context.Context) (told wire.Live, err error) {
 	if err != nil {
 		return told, fmt.Errorf("look at the hardware: %w", err)
 	}
-	text, err := l.server.post(ctx, wire.LivePath, wire.LiveRequest{Token: l.params.Token, MAC: l.params.MAC, Inventory: inventory})
+	text, err := l.server.post(ctx, wire.LivePath, wire.LiveRequest{Token: l.params.Token, MAC: l.params.MAC, Nonce: rand.Text(), Inventory: inventory})
 	if err == nil {
 		err = json.Unmarshal(text, &told)
 	}
@@ -135,27 +164,28 @@ func (l liver) configure(ctx context.Context, told wire.Live) error {
 	return nil
 }
 
-// mountPersistent puts the persistent paths on a disk that has a partition for them. Without
-// such a disk they are in memory, as all else is.
-func (l liver) mountPersistent(ctx context.Context, told wire.Live) error {
+// findPersistent returns the device file of the partition for the persistent paths. It is ""
+// if no disk has one: then they are in memory, as all else is.
+func (l liver) findPersistent(ctx context.Context, told wire.Live) (string, error) {
 	if len(told.Places) == 0 {
-		return nil
+		return "", nil
 	}
 	disks, err := l.disks()
 	if err != nil {
-		return fmt.Errorf("find the disks: %w", err)
+		return "", fmt.Errorf("find the disks: %w", err)
 	}
 	file, err := persistentAmong(disks, told.Disk, persistentOn)
 	if err != nil {
-		return err
+		return "", err
 	}
+	text := "what the system keeps is on " + file
 	if file == "" {
-		l.console.say("no disk has a persistent partition: what the system keeps is lost when it is switched off; an install of this machine makes one")
-		return nil
+		text = "no disk has a persistent partition: what the system keeps is lost when it is switched off; an install of this machine makes one"
 	}
 	l.drivers.LoadNamed("ext4")
-	l.console.say("what the system keeps is on %s", file)
-	return preinit.MountPersistent(ctx, newRoot, file, told.Places, l.console.say)
+	l.console.say("%s", text)
+	l.tell(ctx, told, text, nil)
+	return file, nil
 }
 
 // persistentAmong returns the device file of the persistent partition on one of the disks
@@ -184,6 +214,8 @@ func persistentAmong(disks []provision.DiskInfo, hints provision.DiskHints, find
 }
 
 // persistentOn returns the device file of a disk's persistent partition; "" if it has none.
+// A disk that cannot be read is an error: without what it keeps, the system would behave like
+// that of a new machine.
 func persistentOn(d provision.DiskInfo) (string, error) {
 	f, err := openToRead(hardware.DevicePath(d.Name))
 	if err != nil {
@@ -195,18 +227,22 @@ func persistentOn(d provision.DiskInfo) (string, error) {
 		return "", fmt.Errorf("look for a persistent partition: ask for the sectors of %s: %w", d.Name, err)
 	}
 	p, err := disk.FindPersistent(f, d.Size, int64(sector))
-	if err != nil {
+	switch {
+	case errors.Is(err, disk.ErrNoTable), errors.Is(err, disk.ErrNoPersistent):
 		return "", nil // it is a disk of another kind
+	case err != nil:
+		return "", fmt.Errorf("disk %s: %w", d, err)
 	}
 	return partitionPath(d.Name, p.Number), nil
 }
 
-func (l liver) tell(ctx context.Context, text string, failure error) {
-	tellLive(ctx, l.server, l.params, text, failure, l.log)
+func (l liver) tell(ctx context.Context, told wire.Live, text string, failure error) {
+	tellLive(ctx, l.server, l.params.MAC, told.SaidToken, text, failure, l.log)
 }
 
-func tellLive(ctx context.Context, server *client, params wire.Params, text string, failure error, log *slog.Logger) {
-	said := wire.LiveRequest{Token: params.Token, MAC: params.MAC, Text: text}
+// tellLive tells the server how the start of a system in memory goes on.
+func tellLive(ctx context.Context, server *client, mac provision.MAC, token, text string, failure error, log *slog.Logger) {
+	said := wire.LiveRequest{Token: token, MAC: mac, Text: text}
 	if failure != nil {
 		said.Failure = failure.Error()
 	}
@@ -217,19 +253,23 @@ func tellLive(ctx context.Context, server *client, params wire.Params, text stri
 	}
 }
 
-// toLive is memory in bytes that a system needs beside its root, to work and for its
-// changes.
-const toLive = 192 << 20
+// toLive is memory in bytes that a system needs beside its root to work, and leastRoom what
+// its changes need at least.
+const (
+	toLive    = 128 << 20
+	leastRoom = 64 << 20
+)
 
-// checkLiveMemory refuses a system that does not fit into the memory that is left.
-func checkLiveMemory(told wire.Live, meminfo string) error {
+// liveRoom is how many bytes the changes of a system may take. It refuses a system that does
+// not fit into the memory that is left.
+func liveRoom(told wire.Live, meminfo string) (int64, error) {
 	available, total, err := hardware.Memory(meminfo)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if told.Root.Size+toLive <= available {
-		return nil
+	if room := available - told.Root.Size - toLive; room >= leastRoom {
+		return room, nil
 	}
-	return fmt.Errorf("%s takes %s of memory, and the system %s to work: this machine has %s left of %s: give it more, or make the image smaller",
-		told.Image, bytesize.Decimal(told.Root.Size), bytesize.Decimal(toLive), bytesize.Decimal(available), bytesize.Decimal(total))
+	return 0, fmt.Errorf("%s takes %s of memory, and the system %s to work: this machine has %s left of %s: give it more, or make the image smaller",
+		told.Image, bytesize.Decimal(told.Root.Size), bytesize.Decimal(toLive+leastRoom), bytesize.Decimal(available), bytesize.Decimal(total))
 }

@@ -2,16 +2,24 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
 	"os"
+	"os/signal"
 	"runtime/debug"
-	"strings"
+	"slices"
+	"sync"
+	"syscall"
 	"time"
 
 	"cloudlets/images/bytesize"
 	"cloudlets/images/chunks"
 	"cloudlets/images/pack"
+	"cloudlets/provision"
 	"cloudlets/provision/nbd"
 	"cloudlets/provision/netroot"
 	"cloudlets/provision/uplink"
@@ -20,10 +28,11 @@ import (
 
 // rootOrder is what the process is told that fetches the root of a live machine.
 type rootOrder struct {
-	Params  wire.Params
-	Servers []string // all that have the root
-	Root    wire.Blob
-	Chunks  wire.Blob
+	Params    wire.Params
+	SaidToken string   // see [wire.Live]
+	Servers   []string // all that have the root
+	Root      wire.Blob
+	Chunks    wire.Blob
 	// Interface is the one by which the servers are reached.
 	Interface string
 	// Quiet is that of [netroot.Pauses].
@@ -52,6 +61,8 @@ func FetchRoot() {
 		}
 		return a
 	}}))
+	// Inits end all processes in the end. Who is still at work then needs the root.
+	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	ctx := context.Background()
 	server, err := prepareRoot(ctx, log)
 	if err != nil {
@@ -78,40 +89,55 @@ func FetchRoot() {
 
 // rootServer serves a root.
 type rootServer struct {
-	params wire.Params
-	client *client
-	cache  *netroot.Cache
-	disk   *nbd.Disk
-	log    *slog.Logger
+	order   rootOrder
+	client  *client
+	network *uplink.Remembered
+	// addresses are those of the servers.
+	addresses []netip.Addr
+	cache     *netroot.Cache
+	disk      *nbd.Disk
+	log       *slog.Logger
+
+	mu       sync.Mutex
+	troubled time.Time // when somebody was last told of trouble
 }
 
 // say tells the server, and the kernel's log.
 func (s *rootServer) say(ctx context.Context, text string) {
-	s.log.Info("cloudlets: " + text)
-	tellLive(ctx, s.client, s.params, text, nil, s.log)
+	s.write(text)
+	tellLive(ctx, s.client, s.order.Params.MAC, s.order.SaidToken, text, nil, slog.New(slog.DiscardHandler))
+}
+
+// maxKernelLine is the length in bytes of the longest line that the kernel's log takes
+// (Documentation/ABI/testing/dev-kmsg), with room for what stands before the text.
+const maxKernelLine = 900
+
+func (s *rootServer) write(text string) {
+	s.log.Warn("cloudlets: " + provision.Cut(text, maxKernelLine))
 }
 
 func prepareRoot(ctx context.Context, log *slog.Logger) (*rootServer, error) {
-	var order rootOrder
-	if err := netroot.ReadOrder(&order); err != nil {
+	s := &rootServer{log: log}
+	if err := netroot.ReadOrder(&s.order); err != nil {
 		return nil, err
 	}
 	if err := netroot.Survive(); err != nil {
 		return nil, err
 	}
-	// The RAM disk's files are soon gone, so this is read now.
-	trust, err := readTrust(wire.TrustFile, order.Params.Servers)
+	// The RAM disk's files are soon gone, so what is in them is read now.
+	trust, err := readTrust(wire.TrustFile, s.order.Params.Servers)
 	if err != nil {
 		return nil, err
 	}
-	s := &rootServer{params: order.Params, log: log}
-	if s.client, err = newClientOf(order.Params.Servers, trust, log); err != nil {
+	servers := slices.Concat(s.order.Params.Servers, s.order.Servers)
+	transport := newTransport(trust)
+	if transport.next.DialContext, s.addresses, err = pinned(ctx, servers, transport.next.DialContext); err != nil {
 		return nil, err
 	}
-	if err := s.client.servers.Add(order.Servers...); err != nil {
+	if s.client, err = newClientBy(transport, servers, slog.New(slog.DiscardHandler)); err != nil {
 		return nil, err
 	}
-	text, err := s.client.fetch(ctx, order.Chunks)
+	text, err := s.client.fetch(ctx, s.order.Chunks)
 	if err != nil {
 		return nil, err
 	}
@@ -119,31 +145,94 @@ func prepareRoot(ctx context.Context, log *slog.Logger) (*rootServer, error) {
 	if err := list.UnmarshalBinary(text); err != nil {
 		return nil, err
 	}
-	if list.Length() != order.Root.Size {
-		return nil, fmt.Errorf("the list of the root's chunks is of %d bytes, and the root has %d", list.Length(), order.Root.Size)
+	if list.Length() != s.order.Root.Size {
+		return nil, fmt.Errorf("the list of the root's chunks is of %d bytes, and the root has %d", list.Length(), s.order.Root.Size)
 	}
-	network, err := uplink.Remember(order.Interface)
-	if err != nil {
+	if s.network, err = uplink.Remember(s.order.Interface); err != nil {
 		return nil, err
 	}
-	source := &pack.HTTP{URL: strings.TrimSuffix(s.client.base, "/") + order.Root.Path, Client: s.client.http, Digest: order.Root.Digest, Retry: rootRetry}
-	if s.cache, err = netroot.NewCache(list, source, func() { restore(network, log) }, netroot.Pauses{Quiet: order.Quiet, Patience: max(order.Quiet, readAheadPatience)}, log); err != nil {
+	source := &pack.HTTP{URL: s.client.base + s.order.Root.Path, Client: s.client.http, Digest: s.order.Root.Digest, Retry: rootRetry}
+	pauses := netroot.Pauses{Quiet: s.order.Quiet, Patience: max(s.order.Quiet, readAheadPatience)}
+	if s.cache, err = netroot.NewCache(list, source, s.mend, pauses); err != nil {
 		return nil, err
 	}
 	if s.disk, err = nbd.Attach(list.Length()); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.cache.Close())
 	}
 	return s, nil
 }
 
-// restore configures the network again, as far as somebody has taken it away: what should
-// configure it anew may wait for a part of the root.
-func restore(network *uplink.Remembered, log *slog.Logger) {
-	changed, err := network.Restore()
-	switch {
-	case err != nil:
-		log.Warn("cloudlets: the root's server cannot be reached", "error", err)
-	case changed:
-		log.Warn("cloudlets: the network was configured again as it was, since a part of the root was needed")
+// mend does what can be done about a part of the root that could not be fetched. If the
+// server's file is damaged, another server may have a sound one. Otherwise the network may
+// have been taken away: what should configure it anew may wait for that very part.
+func (s *rootServer) mend(failure error) {
+	text := "a part of the root cannot be fetched, and whoever needs it waits: " + failure.Error()
+	if errors.Is(failure, chunks.ErrDamaged) {
+		s.client.servers.Leave(failure)
+	} else if changed, err := s.network.Restore(s.addresses); err != nil {
+		text += "; " + err.Error()
+	} else if changed {
+		text += "; the network was configured again as it was"
+	}
+	if s.mayTell() {
+		s.write(text)
 	}
 }
+
+// troublePause is the least time between two lines about trouble: it may last for days, and
+// what began it must stay in the kernel's log.
+const troublePause = time.Minute
+
+func (s *rootServer) mayTell() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.troubled) < troublePause {
+		return false
+	}
+	s.troubled = time.Now()
+	return true
+}
+
+// pinned returns the addresses of some servers, and a way to reach them without asking for
+// their names again: the file that says whom to ask is soon gone.
+func pinned(ctx context.Context, servers []string, dial dialer) (dialer, []netip.Addr, error) {
+	hosts := map[string][]netip.Addr{}
+	var all []netip.Addr
+	var failed []error
+	for _, server := range servers {
+		u, err := url.Parse(server)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read the address of a server: %w", err)
+		}
+		addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+		if err != nil {
+			failed = append(failed, fmt.Errorf("find the address of the server %s: %w", u.Hostname(), err))
+			continue
+		}
+		for i := range addresses {
+			addresses[i] = addresses[i].Unmap()
+		}
+		hosts[u.Hostname()] = addresses
+		all = append(all, addresses...)
+	}
+	if len(all) == 0 {
+		return nil, nil, errors.Join(failed...)
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		err = fmt.Errorf("the address of %s is not known", host)
+		for _, at := range hosts[host] {
+			var conn net.Conn
+			if conn, err = dial(ctx, network, net.JoinHostPort(at.String(), port)); err == nil {
+				return conn, nil
+			}
+		}
+		return nil, err
+	}, all, nil
+}
+
+// dialer makes connections, as net.Dialer's DialContext.
+type dialer = func(ctx context.Context, network, address string) (net.Conn, error)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -40,13 +41,18 @@ func (d *Depot) makeRoot(ctx context.Context, kit *Kit, tree images.Source, kern
 	}
 	options.UUID, options.Label, options.Time = uuid.NewSHA1(rootSpace, []byte(kit.Pack.Digest)), "root", time.Unix(0, 0)
 	key := fmt.Sprint(rootForm, kit.Pack.Digest, " ", options.Compression)
-	root, err := memo(d, key, d.intact, func(r Root) File { return r.File }, func() (Root, error) {
+	build := func() (Root, error) {
 		d.log.Info("making the root of live machines", "image", kit.Key)
 		return d.writeRoot(ctx, tree, options)
-	})
-	if err == nil && !d.intact(root.Chunks) {
-		err = fmt.Errorf("the list of the chunks of a live machine's root is damaged: remove %s and %s", d.record(key), d.Path(root.Chunks.Digest))
 	}
+	file := func(r Root) File { return r.File }
+	root, err := memo(d, key, d.intact, file, build)
+	if err == nil && !d.intact(root.Chunks) {
+		if err = os.Remove(d.record(key)); err == nil {
+			root, err = memo(d, key, d.intact, file, build)
+		}
+	}
+	d.touch(root.Chunks)
 	kit.Root = root
 	return err
 }

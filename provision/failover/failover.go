@@ -84,6 +84,12 @@ func (t *Transport) leave(i int, why error) {
 	t.log.Warn("going on with another server", "server", t.bases[t.now].Host, "instead of", t.bases[i].Host, "reason", why)
 }
 
+// Leave goes on with another server, since what the present one sent is of no use.
+func (t *Transport) Leave(why error) {
+	i, _ := t.first()
+	t.leave(i, why)
+}
+
 // RoundTrip implements [http.RoundTripper]. It tries each server once. The host in
 // the request's URL does not matter.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -30,19 +30,24 @@ func assemble(medium string) error {
 	if err != nil {
 		return err
 	}
-	return Mount(loop, newRoot)
+	return Mount(loop, newRoot, 0)
 }
 
 // Modules are the kernel's modules that [Mount] needs.
 var Modules = []string{"erofs", "overlay"}
 
 // Mount mounts the root filesystem on a device, an EROFS, at a directory, with a layer in
-// memory for changes.
-func Mount(device, dir string) error {
+// memory for changes. The layer takes up to room bytes; with 0 it takes up to half of the
+// memory.
+func Mount(device, dir string, room int64) error {
 	if err := mount(device, rootDir, "erofs", unix.MS_RDONLY, ""); err != nil {
 		return err
 	}
-	if err := mount("tmpfs", changesDir, "tmpfs", 0, "mode=755"); err != nil {
+	options := "mode=755"
+	if room > 0 {
+		options += fmt.Sprintf(",size=%d", room)
+	}
+	if err := mount("tmpfs", changesDir, "tmpfs", 0, options); err != nil {
 		return err
 	}
 	upper, work := filepath.Join(changesDir, "upper"), filepath.Join(changesDir, "work")

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,8 +27,7 @@ import (
 type Cache struct {
 	list   chunks.List
 	from   pack.Ranger
-	mend   func()
-	log    *slog.Logger
+	mend   func(error)
 	pauses Pauses
 
 	memory []byte // of the file's length; pages are taken as they are written
@@ -78,10 +76,11 @@ const (
 )
 
 // NewCache returns an empty cache of the file that a list is of. It must be closed. mend is
-// called after a chunk could not be fetched, before it is fetched again.
-func NewCache(list chunks.List, from pack.Ranger, mend func(), pauses Pauses, log *slog.Logger) (*Cache, error) {
+// called after a chunk could not be fetched, with the reason, before it is fetched again. A
+// damaged chunk is a [chunks.ErrDamaged].
+func NewCache(list chunks.List, from pack.Ranger, mend func(error), pauses Pauses) (*Cache, error) {
 	c := &Cache{
-		list: list, from: from, mend: mend, pauses: pauses.withDefaults(), log: log, clock: time.Now,
+		list: list, from: from, mend: mend, pauses: pauses.withDefaults(), clock: time.Now,
 		here: make([]atomic.Bool, list.Count()), turns: make(chan struct{}, streams), flights: map[int]*flight{},
 	}
 	c.left.Store(int64(list.Count()))
@@ -179,7 +178,7 @@ func (c *Cache) land(i int, f *flight) {
 // fetchUntilHere fetches the chunks from first up to end, again and again until all are
 // here, or ctx ends.
 func (c *Cache) fetchUntilHere(ctx context.Context, first, end int) error {
-	for failed := 0; ; failed++ {
+	for {
 		for first < end && c.here[first].Load() {
 			first++
 		}
@@ -193,10 +192,7 @@ func (c *Cache) fetchUntilHere(ctx context.Context, first, end int) error {
 		if err == nil {
 			continue
 		}
-		c.mend()
-		if failed%60 == 0 { // the log is short, and the wait may be long
-			c.log.Warn("a part of the root cannot be fetched; whoever needs it waits", "chunk", first, "error", err)
-		}
+		c.mend(err)
 		timer := time.NewTimer(c.pauses.Retry)
 		select {
 		case <-timer.C:

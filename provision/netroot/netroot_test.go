@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -51,13 +50,13 @@ func newServer(length int) *server {
 	return &server{data: data}
 }
 
-func (s *server) cache(t testing.TB, pauses Pauses, mend func()) *Cache {
+func (s *server) cache(t testing.TB, pauses Pauses, mend func(error)) *Cache {
 	t.Helper()
 	var w chunks.Writer
 	if _, err := w.Write(s.data); err != nil {
 		t.Fatal(err)
 	}
-	c, err := NewCache(w.List(), s, mend, pauses, slog.New(slog.DiscardHandler))
+	c, err := NewCache(w.List(), s, mend, pauses)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +68,7 @@ func (s *server) cache(t testing.TB, pauses Pauses, mend func()) *Cache {
 	return c
 }
 
-func nothing() {}
+func nothing(error) {}
 
 // TestReads: whatever is read, by many at once and while the rest is read ahead, is what the
 // server has; and a chunk is asked for once.
@@ -129,7 +128,7 @@ func TestTrouble(t *testing.T) {
 		}
 		return nil, nil
 	}
-	c := s.cache(t, Pauses{Retry: time.Millisecond}, func() { mended.Add(1) })
+	c := s.cache(t, Pauses{Retry: time.Millisecond}, func(error) { mended.Add(1) })
 	got, err := c.Bytes(t.Context(), 5, 10)
 	if err != nil || !bytes.Equal(got, s.data[5:15]) {
 		t.Errorf("after all trouble: %x, %v", got, err)
@@ -209,13 +208,13 @@ func TestReadAhead(t *testing.T) {
 func TestReadAheadBeginsInTheEnd(t *testing.T) {
 	s := newServer(2 * chunks.Size)
 	c := s.cache(t, Pauses{Quiet: time.Hour, Patience: time.Millisecond}, nothing)
-	if err := c.ReadAhead(t.Context(), nothing); err != nil {
+	if err := c.ReadAhead(t.Context(), func() {}); err != nil {
 		t.Fatal(err)
 	}
 	ended, stop := context.WithCancel(t.Context())
 	stop()
 	other := s.cache(t, Pauses{Quiet: time.Hour}, nothing)
-	if err := other.ReadAhead(ended, nothing); !errors.Is(err, context.Canceled) {
+	if err := other.ReadAhead(ended, func() {}); !errors.Is(err, context.Canceled) {
 		t.Errorf("called off: %v", err)
 	}
 }
@@ -225,7 +224,7 @@ func TestAnEmptyRoot(t *testing.T) {
 	if got, err := c.Bytes(t.Context(), 0, 0); err != nil || len(got) != 0 {
 		t.Errorf("%x, %v", got, err)
 	}
-	if err := c.ReadAhead(t.Context(), nothing); err != nil {
+	if err := c.ReadAhead(t.Context(), func() {}); err != nil {
 		t.Error(err)
 	}
 }

@@ -26,28 +26,28 @@ func (d *rootDisk) mountPersistent(ctx context.Context, s starter) error {
 	if err != nil {
 		return err
 	}
-	if err := s.mend(ctx, file); err != nil {
-		return err
-	}
 	places, err := places(ctx, "/")
 	if err != nil {
 		return err
 	}
-	return MountPersistent(ctx, "/", file, places, s.say)
+	return MountPersistent(ctx, file, places, s.say)
 }
 
-// MountPersistent mounts a persistent partition, by its device file, in the system at root,
-// and the content of each persistent path in the path's place. say tells a person what it
-// does.
-func MountPersistent(ctx context.Context, root, file string, places []target.Place, say func(format string, args ...any)) error {
-	dir := filepath.Join(root, target.PersistentDir)
+// MountPersistent checks and mounts a persistent partition, by its device file, in the system
+// whose root is this process's, and the content of each persistent path in the path's place.
+// say tells a person what it does.
+func MountPersistent(ctx context.Context, file string, places []target.Place, say func(format string, args ...any)) error {
+	if err := mend(ctx, file, say); err != nil {
+		return err
+	}
+	const dir = target.PersistentDir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("mount the persistent partition %s: %w", file, err)
 	}
 	if err := unix.Mount(file, dir, "ext4", unix.MS_RELATIME, "errors=remount-ro"); err != nil {
 		return fmt.Errorf("mount the persistent partition %s: %w", file, err)
 	}
-	return keeper{root: root, dir: dir, say: say}.mountAll(ctx, places)
+	return keeper{root: "/", dir: dir, say: say}.mountAll(ctx, places)
 }
 
 // persistentFile returns the device file of the disk's persistent partition.
@@ -74,14 +74,14 @@ const mended = 3
 
 // mend runs the image's own e2fsck on the filesystem, if the image has one. Nothing
 // else checks that filesystem, and people pull USB sticks out during a write.
-func (s starter) mend(ctx context.Context, file string) error {
+func mend(ctx context.Context, file string, say func(format string, args ...any)) error {
 	i := slices.IndexFunc(checkers, func(name string) bool { return unix.Access(name, unix.X_OK) == nil })
 	if i < 0 {
 		return nil // the kernel replays the journal in any case
 	}
 	out, err := exec.CommandContext(ctx, checkers[i], "-p", file).CombinedOutput()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() >= 0 && exit.ExitCode() <= mended {
-		s.say("%s", strings.TrimSpace(string(out)))
+		say("%s", strings.TrimSpace(string(out)))
 		err = nil
 	}
 	if err != nil {

@@ -296,20 +296,20 @@ func TestMend(t *testing.T) {
 	check(t, err)
 	var said strings.Builder
 	s := starter{console: &said}
-	check(t, s.mend(t.Context(), part))
+	check(t, mend(t.Context(), part, s.say))
 	if said.Len() > 0 {
 		t.Errorf("of a sound one it said %q", said.String())
 	}
 	tool(t, "e2fsprogs", "debugfs", "-w", "-R", "set_super_value free_blocks_count 1", part)
 	tool(t, "e2fsprogs", "debugfs", "-w", "-R", "set_super_value state 0", part)
-	check(t, s.mend(t.Context(), part))
+	check(t, mend(t.Context(), part, s.say))
 	if !strings.Contains(said.String(), "blocks") {
 		t.Errorf("of what was mended it said %q", said.String())
 	}
 	tool(t, "e2fsprogs", "e2fsck", "-fn", part)
 	_, err = f.WriteAt(make([]byte, 64<<10), 0)
 	check(t, err)
-	if err := s.mend(t.Context(), part); err == nil || !strings.Contains(err.Error(), "run it by hand") {
+	if err := mend(t.Context(), part, s.say); err == nil || !strings.Contains(err.Error(), "run it by hand") {
 		t.Errorf("got %v", err)
 	}
 }

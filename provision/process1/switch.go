@@ -25,6 +25,12 @@ func SwitchRoot(root, init string, words ...string) error {
 	if err := ChangeRoot(root); err != nil {
 		return err
 	}
+	return StartInit(init, words...)
+}
+
+// StartInit starts init in place of this process, whose root is the new system's. It returns
+// only with an error. See [SwitchRoot] for the words.
+func StartInit(init string, words ...string) error {
 	env := []string{"PATH=" + Path, "TERM=linux", "HOME=/"}
 	if len(words) > 0 {
 		env = append(env, WordsVariable+"="+strings.Join(words, " "))

@@ -38,7 +38,7 @@ func Restored(ctx context.Context, s store.Store, now time.Time) (disarmed []pro
 			}
 			// What happened since the backup is not known: the disk may have another system.
 			r.State.Has, r.State.Kept, r.State.Writing, r.State.Running, r.State.Quiet = nil, nil, nil, nil, nil
-			r.State.Once, r.State.Booted = nil, nil // it may have been used up
+			r.State.Once, r.State.Booted, r.State.Live = nil, nil, nil // it may have been used up
 			r.State.Proposal, r.State.Confirm, r.State.Confirmed, r.State.ConfirmedBy = nil, false, "", ""
 			r.State.Armed, r.State.ArmedBy, r.State.ArmedAt, r.State.Pin, r.State.Wipe, r.State.Rollback, r.State.Restored = false, "", time.Time{}, nil, false, "", true
 			if err := store.PutJSON(tx, stateBucket, key, r); err != nil {

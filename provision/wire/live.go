@@ -15,9 +15,13 @@ const (
 // LiveRequest is what the agent of a live machine sends. No disk can be written by its
 // token: there is no plan for it.
 type LiveRequest struct {
-	// Token is that of [provision.Booted.LiveToken].
+	// Token is that of [provision.Booted.LiveToken], or with LiveSaidPath
+	// [Live.SaidToken].
 	Token string        `json:"token"`
 	MAC   provision.MAC `json:"mac"` // the network card that the machine booted by
+	// Nonce goes to LivePath. It lets the agent ask again if the answer was lost, and nobody
+	// else.
+	Nonce string `json:"nonce,omitempty"`
 	// Inventory goes to LivePath.
 	Inventory provision.Inventory `json:"inventory,omitzero"`
 	// Text goes to LiveSaidPath: what was done. Failure says instead why nothing is
@@ -28,8 +32,12 @@ type LiveRequest struct {
 
 // Live is the server's answer: what to start.
 type Live struct {
-	Image    string `json:"image"`
-	Hostname string `json:"hostname"`
+	Image string `json:"image"`
+	// SaidToken is the token for LiveSaidPath.
+	SaidToken string `json:"saidToken"`
+	// Kernel is the version of the kernel that the image has, which must be the one that
+	// runs: the root has its modules.
+	Kernel string `json:"kernel"`
 	// Init is the system's first program.
 	Init string `json:"init"`
 	// Root is an EROFS with the image's files, and Chunks the list of its chunks.
