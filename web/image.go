@@ -25,7 +25,9 @@ type Image struct {
 	// EntryPoint is "" for the image's default.
 	EntryPoint string `json:"entrypoint,omitempty"`
 	// AsIs says that machines boot its kernel as it is, and nothing is installed.
-	AsIs   bool        `json:"asIs,omitempty"`
+	AsIs bool `json:"asIs,omitempty"`
+	// Live says that machines start its system in memory. Their root is made beside the pack.
+	Live   bool        `json:"live,omitempty"`
 	Status ImageStatus `json:"status"`
 	// Error is why the last attempt to pack it failed. If the sizes are there,
 	// an earlier pack is still in use.
@@ -45,14 +47,14 @@ type Image struct {
 
 func (s *Server) images(*http.Request) (any, error) { return s.imageTable(), nil }
 
-// imageTable returns a row for each image of the site, and one more for each
-// entry point that machines name.
+// imageTable returns a row for each image of the site, one more for each entry point that
+// machines name, and one for each that they start in memory.
 func (s *Server) imageTable() []Image {
 	keys := make(map[depot.Key]int)
 	asIs := make(map[string]bool) // they may have nothing that could be installed
 	for use, machines := range s.Site.ImageUses() {
-		if _, there := s.Site.ImagePath(use.Image); there && !use.Live {
-			keys[depot.Key{Image: use.Image, EntryPoint: use.EntryPoint, AsIs: use.AsIs}] = machines
+		if _, there := s.Site.ImagePath(use.Image); there {
+			keys[depot.Key{Image: use.Image, EntryPoint: use.EntryPoint, AsIs: use.AsIs, Live: use.Live}] = machines
 			asIs[use.Image] = asIs[use.Image] || use.AsIs
 		}
 	}
@@ -69,11 +71,11 @@ func (s *Server) imageTable() []Image {
 }
 
 func compareKeys(a, b depot.Key) int {
-	return cmp.Or(cmp.Compare(a.Image, b.Image), cmp.Compare(a.EntryPoint, b.EntryPoint))
+	return cmp.Or(cmp.Compare(a.Image, b.Image), cmp.Compare(a.EntryPoint, b.EntryPoint), cmp.Compare(a.String(), b.String()))
 }
 
 func newImage(key depot.Key, status depot.Status, machines int) Image {
-	img := Image{Name: key.Image, EntryPoint: key.EntryPoint, AsIs: key.AsIs, Status: ImagePacking, Machines: machines}
+	img := Image{Name: key.Image, EntryPoint: key.EntryPoint, AsIs: key.AsIs, Live: key.Live, Status: ImagePacking, Machines: machines}
 	if kit := status.Kit; kit != nil {
 		img.Status = ImageReady
 		img.Bytes, img.Entries = kit.Bytes, kit.Entries

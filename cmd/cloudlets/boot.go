@@ -17,15 +17,16 @@ func bootCommand(socket *string) *cobra.Command {
 	var o bootFlags
 	cmd := &cobra.Command{
 		Use: "boot MAC|HOSTNAME... --once kernel IMAGE|live [IMAGE]|rescue [IMAGE]|local", Short: "Order what machines boot next from the network, once", Args: usage(cobra.MinimumNArgs(1)),
-		Long: `Boot orders what a machine's next boot from the network is, and only that one. The
-server never writes a disk for it.
+		Long: `Boot orders what a machine's next boot from the network is, and only that one.
+Nothing is installed by it.
 
   --once kernel IMAGE   the kernel and the initrd of a cloudlet as they are: a memory
                         test, another system's installer, another iPXE
   --once live [IMAGE]   the system of the machine's image, or of another one, in memory,
                         rendered for the machine. It starts before all of it was
-                        fetched. With "persistent" in the machine's file, persistent
-                        paths are on its disk, if an install has made room for them
+                        fetched. If the file of the machine has "persistent", and an
+                        install has made room on a disk, its own image keeps its
+                        persistent paths there
   --once rescue [IMAGE] the files of the machine's image, or of another one, in memory,
                         with a root shell on the machine's consoles, and by SSH for the
                         keys that "rescue" in cloudlets.json or the machine's file names.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,7 @@ func printImages(w io.Writer, list []web.Image) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "IMAGE\tENTRY POINT\tSTATUS\tFILES\tCONTENT\tPACK\tMACHINES")
 	for _, i := range list {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%d\n", i.Name, dash(i.EntryPoint), i.Status, i.Entries, bytesize.Decimal(i.Bytes), bytesize.Decimal(i.Pack), i.Machines)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%d\n", i.Name, entryOf(i), i.Status, i.Entries, bytesize.Decimal(i.Bytes), bytesize.Decimal(i.Pack), i.Machines)
 	}
 	table.Flush()
 	for _, i := range list {
@@ -40,4 +41,12 @@ func printImages(w io.Writer, list []web.Image) {
 			fmt.Fprintf(w, "\n%s: %s\n", i.Name, i.Error)
 		}
 	}
+}
+
+// entryOf is what is booted of an image: an entry point, and whether it is started in memory.
+func entryOf(i web.Image) string {
+	if !i.Live {
+		return dash(i.EntryPoint)
+	}
+	return strings.TrimSpace(i.EntryPoint + " live")
 }

@@ -42,7 +42,8 @@ type Disk struct {
 }
 
 // Attach makes a disk of some bytes, a multiple of [BlockSize]. The driver nbd must be
-// loaded. Reads of the disk wait until [Disk.Serve] answers them, and are never given up.
+// loaded. Reads of the disk wait until [Disk.Serve] answers them; Linux before 5.4 gives them
+// up after 30 seconds.
 func Attach(length int64) (*Disk, error) {
 	d, err := attach(length)
 	if err != nil {
