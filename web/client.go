@@ -145,20 +145,23 @@ func (c *Client) allPages(ctx context.Context, q roster.Query, columns []string)
 			q.After = ahead
 			asked = c.askPage(ctx, q, columns)
 		}
-		page, err := answer.page(q.Limit)
+		table = slices.Grow(table, q.Limit)
+		page, err := answer.page(table[len(table):])
 		if err != nil {
 			return nil, err
 		}
-		if ahead != "" && len(table) == 0 {
+		begun := len(table)
+		table = append(table, page.Machines...) // they are there already, if there was room
+		if begun == 0 && ahead != "" {
 			table = slices.Grow(table, min(page.Counts.All, maxMachines))
 		}
-		for _, m := range page.Machines {
-			if at, twice := places[m.MAC]; twice {
+		for i := begun; i < len(table); i++ {
+			mac := table[i].MAC
+			if at, twice := places[mac]; twice {
 				table[at].MAC = ""
 				gone++
 			}
-			places[m.MAC] = len(table)
-			table = append(table, m)
+			places[mac] = i
 		}
 		switch {
 		case page.Next != ahead || len(table) > maxMachines:
@@ -178,7 +181,7 @@ func (c *Client) Page(ctx context.Context, q roster.Query, columns ...string) (p
 	if answer.err != nil {
 		return page, answer.err
 	}
-	return answer.page(q.Limit)
+	return answer.page(make([]Machine, 0, q.Limit))
 }
 
 // pageAnswer is a page that was not read yet.
@@ -210,10 +213,11 @@ func (c *Client) askPage(ctx context.Context, q roster.Query, columns []string) 
 	return asked
 }
 
-// page reads the page, which has so many machines at most.
-func (a *pageAnswer) page(limit int) (page MachinePage, err error) {
+// page reads the page. Its machines come to a place that is empty, and has room for them:
+// rows are large, and would be copied as the list grows.
+func (a *pageAnswer) page(room []Machine) (page MachinePage, err error) {
 	defer a.body.Close()
-	page.Machines = make([]Machine, 0, limit) // rows are large, and would be copied as the list grows
+	page.Machines = room
 	if err := json.NewDecoder(io.LimitReader(a.body, maxAnswer)).Decode(&page); err != nil {
 		return page, fmt.Errorf("read the daemon's answer to GET machines: %w", err)
 	}

@@ -70,8 +70,8 @@ func (s *server) cache(t testing.TB, pauses Pauses, mend func(error)) *Cache {
 
 func nothing(error) {}
 
-// TestReads: whatever is read, by many at once and while the rest is read ahead, is what the
-// server has; and a chunk is asked for once.
+// TestReads: whatever is read, by many at once, is what the server has; and a chunk is asked
+// for once.
 func TestReads(t *testing.T) {
 	s := newServer(9*chunks.Size + 4096)
 	c := s.cache(t, Pauses{}, nothing)
@@ -151,13 +151,20 @@ func TestEnd(t *testing.T) {
 			return nil, errors.New("away")
 		}
 	}
-	c := s.cache(t, Pauses{Retry: time.Millisecond}, nothing)
+	tried := make(chan struct{}, 1)
+	c := s.cache(t, Pauses{Retry: time.Millisecond}, func(error) {
+		select {
+		case tried <- struct{}{}:
+		default:
+		}
+	})
 	first, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
 		_, err := c.Bytes(first, 0, 1)
 		ended <- err
 	}()
+	<-tried // the first one fetches
 	second := make(chan error, 1)
 	go func() {
 		_, err := c.Bytes(t.Context(), 0, 1)
@@ -200,6 +207,33 @@ func TestReadAhead(t *testing.T) {
 	}
 	if begun != 3*chunks.Size || c.Fetched() != int64(len(s.data)) || s.bytes != int64(len(s.data)) {
 		t.Errorf("it began with %d bytes and ended with %d of %d, after fetching %d", begun, c.Fetched(), len(s.data), s.bytes)
+	}
+}
+
+// TestReadsWhileTheRestIsReadAhead: nobody sees anything but what the server has.
+func TestReadsWhileTheRestIsReadAhead(t *testing.T) {
+	s := newServer(50 * chunks.Size)
+	c := s.cache(t, Pauses{Quiet: time.Nanosecond}, nothing)
+	var all sync.WaitGroup
+	all.Go(func() {
+		if err := c.ReadAhead(t.Context(), func() {}); err != nil {
+			t.Error(err)
+		}
+	})
+	for i := range 4 {
+		all.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(i), 2))
+			for range 100 {
+				offset := r.IntN(len(s.data) - 5000)
+				if got, err := c.Bytes(t.Context(), int64(offset), 5000); err != nil || !bytes.Equal(got, s.data[offset:offset+5000]) {
+					t.Errorf("5000 bytes at %d: others, %v", offset, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if c.Fetched() != int64(len(s.data)) {
+		t.Errorf("%d of %d bytes are here", c.Fetched(), len(s.data))
 	}
 }
 
