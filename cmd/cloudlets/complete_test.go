@@ -111,3 +111,26 @@ func TestCompletionEnds(t *testing.T) {
 	}
 	<-asked
 }
+
+// TestCompletionOfUpdates: files are completed where an image is wanted, and nowhere else.
+func TestCompletionOfUpdates(t *testing.T) {
+	for line, want := range map[string]string{
+		"update ": ":0", "update web.tar ": ":4", "update --rollback ": ":4", "update --roll": "--rollback :4", "update --assets ": ":16",
+		"disk web.tar --slots ": "1 2 :4", "raw web.tar web.img --slots ": "1 2 :4",
+	} {
+		out, err := runVerb(t, append([]string{"__complete"}, strings.Split(line, " ")...)...)
+		if err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+		var got []string
+		for word := range strings.Lines(out) {
+			word, _, _ = strings.Cut(strings.TrimSpace(word), "\t")
+			if got = append(got, word); strings.HasPrefix(word, ":") { // the directive, which ends the words
+				break
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q: %q, want %s", line, got, want)
+		}
+	}
+}
