@@ -51,7 +51,7 @@ var completions = []struct {
 	{"machines node1 ", "52:54:00:00:00:03 node2"},
 	{"install 52:54:00:00:00:0", "52:54:00:00:00:01 52:54:00:00:00:02 52:54:00:00:00:03"},
 	{"trace node1 ", ""},
-	{"boot --once ", "kernel local rescue"},
+	{"boot --once ", "kernel live local rescue"},
 	{"boot --once kernel ", "52:54:00:00:00:03 node1 node2"},
 	{"boot --once kernel node1 ", "52:54:00:00:00:03 debian memtest node2"},
 	{"boot --once local node1 ", "52:54:00:00:00:03 node2"},
