@@ -7,10 +7,11 @@ import (
 
 // bookkeepingPaths are the paths that serve to keep an image and are not part
 // of its content: a repository in its root; the file for the metadata that a
-// repository loses, and the temporary file that is used while writing it; and
-// the directories that a disk has for a system that grows or keeps data.
+// repository loses, and the temporary file that is used while writing it; the
+// directories that a disk has for a system that grows or keeps data; and what
+// belongs to one slot of a disk with two, e.g. its boot menu.
 var bookkeepingPaths = [...]string{
-	"/.git", "/.hg", Dir + "/metadata", Dir + "/.metadata.part", Dir + "/preinit", Dir + "/persistent",
+	"/.git", "/.hg", Dir + "/metadata", Dir + "/.metadata.part", Dir + "/preinit", Dir + "/persistent", Dir + "/slot",
 }
 
 // BookkeepingPaths returns the paths that are not part of any image. Everything

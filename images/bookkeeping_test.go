@@ -9,8 +9,9 @@ func TestBookkeeping(t *testing.T) {
 	for p, want := range map[string]bool{
 		"/.git": true, "/.git/HEAD": true, "/.hg/store/data": true, "/.cloudlet/metadata": true, "/.cloudlet/.metadata.part": true,
 		"/.cloudlet/preinit": true, "/.cloudlet/persistent": true, "/.cloudlet/persistent/srv": true,
+		"/.cloudlet/slot": true, "/.cloudlet/slot/menu.cfg": true,
 		"/": false, "/.gitignore": false, "/srv/.git": false, "/.cloudlet": false, ManifestPath: false, AppliedConfigPath: false,
-		"/.cloudlet/metadata-2": false, "/.cloudlet/preinit.d": false, "": false,
+		"/.cloudlet/metadata-2": false, "/.cloudlet/preinit.d": false, "/.cloudlet/slots": false, "": false,
 	} {
 		if got := IsBookkeeping(p); got != want {
 			t.Errorf("%q: %v, want %v", p, got, want)

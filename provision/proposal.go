@@ -21,6 +21,9 @@ type Proposal struct {
 	// Lost is what will be lost, for a person; "" if the disk is empty. If an earlier
 	// attempt of the same agent left something there, Lost is still what that attempt found.
 	Lost string `json:"lost,omitempty"`
+	// Notices are sentences about what else changes for a person's data, e.g. paths that
+	// will not be persistent any more.
+	Notices []string `json:"notices,omitempty"`
 	// Image is what is written, and Pack the digest of its content, "sha256:…".
 	Image string `json:"image"`
 	Pack  string `json:"pack"`
@@ -45,11 +48,12 @@ type ProposedPartition struct {
 // Bounds of a proposal, since it comes from a machine.
 const (
 	maxProposedPartitions = 16
+	maxProposedNotices    = 8
 	maxProposedText       = 256 // bytes
 	maxProposedContents   = 1024
 )
 
-// Digest names what a person confirms: the disk, what is lost on it, and what is written.
+// Digest names what a person confirms: the disk, what is lost on it or changes, and what is written.
 // It is the same for an agent that starts again and finds all of that as it was. The
 // disk's name does not count where it has a serial number or a WWN, since the kernel may
 // give it another one at each boot.
@@ -58,7 +62,7 @@ func (p Proposal) Digest() string {
 	if disk.Serial == "" && disk.WWN == "" {
 		disk.Name, disk.ByPath = p.Disk.Name, p.Disk.ByPath
 	}
-	text, err := json.Marshal(Proposal{Disk: disk, Lost: p.Lost, Image: p.Image, Pack: p.Pack, Layout: p.Layout})
+	text, err := json.Marshal(Proposal{Disk: disk, Lost: p.Lost, Notices: p.Notices, Image: p.Image, Pack: p.Pack, Layout: p.Layout})
 	if err != nil {
 		panic(err) // these types can be marshalled
 	}
@@ -72,8 +76,9 @@ func (p Proposal) String() string {
 	for i, part := range p.Layout {
 		parts[i] = part.String()
 	}
+	lost := strings.Join(append([]string{cmp.Or(p.Lost, "nothing")}, p.Notices...), "; ")
 	return fmt.Sprintf("write %s (%.19s) to /dev/%s; on it now: %s; lost: %s; its partitions then: %s; to fetch: %s",
-		p.Image, cmp.Or(p.Pack, "-"), p.Disk, cmp.Or(p.Disk.Contents, "nothing"), cmp.Or(p.Lost, "nothing"), strings.Join(parts, ", "), bytesize.Decimal(p.Fetch))
+		p.Image, cmp.Or(p.Pack, "-"), p.Disk, cmp.Or(p.Disk.Contents, "nothing"), lost, strings.Join(parts, ", "), bytesize.Decimal(p.Fetch))
 }
 
 // String says it in a few words: "3 root 7.5 GB ext4".
@@ -94,6 +99,10 @@ func (p Proposal) Bounded() Proposal {
 		*text = Cut(*text, maxProposedText)
 	}
 	p.Disk.Contents, p.Lost = Cut(p.Disk.Contents, maxProposedContents), Cut(p.Lost, maxProposedContents)
+	p.Notices = slices.Clone(p.Notices[:min(len(p.Notices), maxProposedNotices)])
+	for i := range p.Notices {
+		p.Notices[i] = Cut(p.Notices[i], maxProposedContents)
+	}
 	p.Layout = slices.Clone(p.Layout[:min(len(p.Layout), maxProposedPartitions)])
 	for i := range p.Layout {
 		p.Layout[i].Name, p.Layout[i].Filesystem = Cut(p.Layout[i].Name, maxProposedText), Cut(p.Layout[i].Filesystem, maxProposedText)
@@ -104,7 +113,7 @@ func (p Proposal) Bounded() Proposal {
 func (p *Proposal) clone() *Proposal {
 	c := copied(p)
 	if c != nil {
-		c.Layout = slices.Clone(c.Layout)
+		c.Layout, c.Notices = slices.Clone(c.Layout), slices.Clone(c.Notices)
 	}
 	return c
 }

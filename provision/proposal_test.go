@@ -30,6 +30,7 @@ func TestWhatIsConfirmed(t *testing.T) {
 		"another disk":      {func(p *provision.Proposal) { p.Disk.Serial = "T5" }, false},
 		"a nameless disk":   {func(p *provision.Proposal) { p.Disk.Serial = "" }, false},
 		"more is lost":      {func(p *provision.Proposal) { p.Lost = "xfs" }, false},
+		"paths that go":     {func(p *provision.Proposal) { p.Notices = []string{"/srv will not be persistent any more"} }, false},
 		"another content":   {func(p *provision.Proposal) { p.Pack = "sha256:5" }, false},
 		"another image":     {func(p *provision.Proposal) { p.Image = "db" }, false},
 		"another layout":    {func(p *provision.Proposal) { p.Layout[0].Kept = true }, false},
@@ -87,8 +88,12 @@ func TestWhoWaitsForAPerson(t *testing.T) {
 }
 
 func TestAProposalIsBounded(t *testing.T) {
-	p := provision.Proposal{Lost: strings.Repeat("x\x1b", 5000), Layout: make([]provision.ProposedPartition, 999)}
+	p := provision.Proposal{Lost: strings.Repeat("x\x1b", 5000), Layout: make([]provision.ProposedPartition, 999), Notices: make([]string, 999)}
+	p.Notices[0] = p.Lost
 	e := provision.Event{Proposal: &p}.Bounded()
+	if n := e.Proposal.Notices; len(n) > 8 || len(n[0]) > 1024 || strings.Contains(n[0], "\x1b") || p.Notices[0] != p.Lost {
+		t.Errorf("%d notices are kept, the first with %d bytes; what was given has %d", len(n), len(n[0]), len(p.Notices[0]))
+	}
 	if len(e.Proposal.Layout) > 16 || len(e.Proposal.Lost) > 1024 || strings.Contains(e.Proposal.Lost, "\x1b") {
 		t.Errorf("%d partitions and %d bytes are kept", len(e.Proposal.Layout), len(e.Proposal.Lost))
 	}

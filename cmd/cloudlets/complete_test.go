@@ -51,7 +51,7 @@ var completions = []struct {
 	{"machines node1 ", "52:54:00:00:00:03 node2"},
 	{"install 52:54:00:00:00:0", "52:54:00:00:00:01 52:54:00:00:00:02 52:54:00:00:00:03"},
 	{"trace node1 ", ""},
-	{"boot --once ", "kernel local rescue"},
+	{"boot --once ", "kernel live local rescue"},
 	{"boot --once kernel ", "52:54:00:00:00:03 node1 node2"},
 	{"boot --once kernel node1 ", "52:54:00:00:00:03 debian memtest node2"},
 	{"boot --once local node1 ", "52:54:00:00:00:03 node2"},
@@ -110,4 +110,27 @@ func TestCompletionEnds(t *testing.T) {
 		t.Fatal("it still waits for the daemon")
 	}
 	<-asked
+}
+
+// TestCompletionOfUpdates: files are completed where an image is wanted, and nowhere else.
+func TestCompletionOfUpdates(t *testing.T) {
+	for line, want := range map[string]string{
+		"update ": ":0", "update web.tar ": ":4", "update --rollback ": ":4", "update --roll": "--rollback :4", "update --assets ": ":16",
+		"disk web.tar --slots ": "1 2 :4", "raw web.tar web.img --slots ": "1 2 :4",
+	} {
+		out, err := runVerb(t, append([]string{"__complete"}, strings.Split(line, " ")...)...)
+		if err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+		var got []string
+		for word := range strings.Lines(out) {
+			word, _, _ = strings.Cut(strings.TrimSpace(word), "\t")
+			if got = append(got, word); strings.HasPrefix(word, ":") { // the directive, which ends the words
+				break
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q: %q, want %s", line, got, want)
+		}
+	}
 }

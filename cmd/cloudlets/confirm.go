@@ -91,6 +91,9 @@ func planRows(row func(name, value string), p *web.Plan) {
 	row("to disk", "/dev/"+p.Disk.String())
 	row("on it now", cmp.Or(p.Disk.Contents, "nothing"))
 	row("lost", cmp.Or(p.Lost, "nothing"))
+	for _, text := range p.Notices {
+		row("note", text)
+	}
 	for _, part := range p.Layout {
 		row("partition", part.String())
 	}

@@ -36,6 +36,7 @@ type slotFlags struct {
 func (f *slotFlags) add(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.slots, "slots", 1, "2 makes room for two systems, so that --update can write one beside the other")
 	cmd.Flags().BoolVar(&f.update, "update", false, "write the system into the other slot of a disk that has two, and keep all else")
+	_ = cmd.RegisterFlagCompletionFunc("slots", cobra.FixedCompletions([]cobra.Completion{"1", "2"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // notForUpdates are the flags that say how a disk is made anew.

@@ -32,6 +32,12 @@ With --rollback nothing is written: the next start tries the system that is in t
 slot.`,
 		Example: "  sudo cloudlets update /media/stick/web-v2.tar\n  sudo cloudlets update registry.example.com/web:v2 --restart\n  sudo cloudlets update --rollback --restart",
 		RunE:    f.runUpdate,
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if f.rollback || len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveDefault // an image is a file or a folder, or in a registry
+		},
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if f.rollback {
@@ -46,5 +52,8 @@ slot.`,
 	cmd.Flags().BoolVar(&f.restart, "restart", false, "restart the machine when it is done")
 	cmd.Flags().BoolVar(&f.rollback, "rollback", false, "write nothing, and have the next start try the system in the other slot")
 	cmd.MarkFlagsMutuallyExclusive("restart", "dry-run")
+	for _, name := range []string{"config", "env", "entry", "cmdline", "no-verify"} { // they say what is written
+		cmd.MarkFlagsMutuallyExclusive("rollback", name)
+	}
 	return cmd
 }

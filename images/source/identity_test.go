@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cloudlets/images"
+	"cloudlets/images/disk"
 	"cloudlets/images/imagetest"
 	"cloudlets/images/layers"
 	"cloudlets/images/pack"
@@ -59,6 +60,30 @@ func TestOneIdentity(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOneIdentityOfASlot captures a system from a slot of a disk with two. The boot menu
+// there, and the second names of the kernels, are of that slot and not of the image.
+func TestOneIdentityOfASlot(t *testing.T) {
+	needs.Root(t)
+	files := withManifest(imagetest.Lines("/boot/", "/boot/vmlinuz = kernel", "/boot/vmlinuz.old -> vmlinuz", "/srv/"))
+	dir := filepath.Join(t.TempDir(), "image")
+	_, err := rootfs.Write(t.Context(), dir, files, rootfs.Options{NoSync: true})
+	imagetest.Must(t, err)
+	want := identify(t, dir)
+	top, err := os.Stat(filepath.Join(dir, images.Dir))
+	imagetest.Must(t, err)
+	slot := filepath.Join(dir, filepath.Dir(disk.SlotMenuPath))
+	imagetest.Must(t, os.Mkdir(slot, 0o755), os.Link(filepath.Join(dir, "boot/vmlinuz"), filepath.Join(slot, "0-vmlinuz")),
+		os.WriteFile(filepath.Join(dir, disk.SlotMenuPath), []byte("menuentry"), 0o600), os.Chtimes(filepath.Dir(slot), time.Time{}, top.ModTime()))
+	// Its second name comes first, so that the archive has the kernel's content there.
+	archive := filepath.Join(t.TempDir(), "captured.tar")
+	imagetest.Run(t, "tar", "tar", "-C", dir, "--sort=name", "--xattrs", "--format=pax", "-cf", archive, ".")
+	for name, ref := range map[string]string{"directory": dir, "tarball": archive, "layout": imagetest.OCILayout(t, archive)} {
+		if diff := cmp.Diff(want, identify(t, ref)); diff != "" {
+			t.Errorf("the image is (-), the %s that was captured (+): %s", name, diff)
+		}
 	}
 }
 

@@ -48,11 +48,7 @@ func ReadSlots(r io.ReaderAt, size, sector int64) (d SlotDisk, err error) {
 	if d.Shim, err = disk.HasShim(r, d.Layout); err != nil {
 		return d, err
 	}
-	text, err := ext4.ReadFile(partition(r, d.Layout.Other), images.ManifestPath, maxKept)
-	if err == nil {
-		d.Good, err = manifest.Parse("the good system", text)
-	}
-	if err != nil { // then nothing is said of what changes, and that is all
+	if d.Good, err = GoodManifest(r, d.Layout); err != nil { // then nothing is said of what changes, and that is all
 		d.Good = nil
 	}
 	menu, err := ext4.ReadFile(partition(r, d.Layout.Other), disk.SlotMenuPath, maxKept)
@@ -60,6 +56,15 @@ func ReadSlots(r io.ReaderAt, size, sector int64) (d SlotDisk, err error) {
 	_, err = ext4.ReadFile(partition(r, d.Layout.Root), disk.SlotMenuPath, maxKept)
 	d.Beside = err == nil
 	return d, nil
+}
+
+// GoodManifest reads the manifest of a disk's good system, which is in the layout's Other.
+func GoodManifest(r io.ReaderAt, l disk.Layout) (*manifest.Manifest, error) {
+	text, err := ext4.ReadFile(partition(r, l.Other), images.ManifestPath, maxKept)
+	if err != nil {
+		return nil, fmt.Errorf("read the manifest of the system in slot %s: %w", l.Slot.Other(), err)
+	}
+	return manifest.Parse("the system in slot "+l.Slot.Other().String(), text)
 }
 
 // partition reads a partition of a disk.
@@ -103,7 +108,9 @@ func newUpdate(ctx context.Context, s System, o Options, on SlotDisk) (*Update, 
 		return nil, fmt.Errorf("the disk has systems for %s, and the image is for %s", l.Arch, d.Plan.Arch)
 	}
 	d.Layout = l
-	d.Notices = append(d.Notices, on.changes(s.Manifest)...)
+	if on.Good != nil {
+		d.Notices = append(d.Notices, PersistentChanges(on.Good, s.Manifest, l)...)
+	}
 	source, err := d.slotSource(s, o, l)
 	if err != nil {
 		return nil, err
@@ -139,22 +146,20 @@ func (u *Update) Write(ctx context.Context, dev disk.Device, o disk.UpdateOption
 	return u.Layout.Update(ctx, dev, u.root, o)
 }
 
-// changes returns sentences about persistent paths that the good system and a new one do
-// not have in common.
-func (on SlotDisk) changes(m *manifest.Manifest) (list []string) {
-	if on.Good == nil {
-		return nil
-	}
-	if on.Layout.Persistent.Size == 0 {
-		if news := beyond(m.Persistent, on.Good.Persistent); len(news) > 0 {
+// PersistentChanges returns sentences, for a person, about the persistent paths that the
+// good system of a disk with two slots and its update do not have in common.
+func PersistentChanges(good, update *manifest.Manifest, l disk.Layout) (list []string) {
+	news, old := beyond(update.Persistent, good.Persistent), beyond(good.Persistent, update.Persistent)
+	if l.Persistent.Size == 0 {
+		if len(news) > 0 {
 			list = append(list, fmt.Sprintf("the image calls %s persistent, and the disk has no persistent partition: what is there stays in its slot", strings.Join(news, ", ")))
 		}
 		return list
 	}
-	if news := beyond(m.Persistent, on.Good.Persistent); len(news) > 0 {
+	if len(news) > 0 {
 		list = append(list, fmt.Sprintf("%s will be persistent: what the new image has there is copied to the persistent partition, and what the system has there now stays behind in its slot", strings.Join(news, ", ")))
 	}
-	if old := beyond(on.Good.Persistent, m.Persistent); len(old) > 0 {
+	if len(old) > 0 {
 		list = append(list, fmt.Sprintf("%s will not be persistent any more: what is kept there stays on the persistent partition, and the new system does not see it", strings.Join(old, ", ")))
 	}
 	return list

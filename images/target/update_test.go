@@ -15,6 +15,7 @@ import (
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/images/manifest"
 	"cloudlets/images/target"
 )
 
@@ -114,6 +115,35 @@ func TestUpdateBrokenOff(t *testing.T) {
 	check(t, slots.Write(f, on.Layout.ESP.Offset, 512, slots.Accepted(slots.B)))
 	if _, err := u.Write(t.Context(), f, disk.UpdateOptions{}); err == nil || !strings.Contains(err.Error(), "it has the good system now") {
 		t.Errorf("an old plan: %v", err)
+	}
+}
+
+// TestPersistentChanges: a person is told of each path that comes or goes, and of none
+// that stays persistent because of one above it.
+func TestPersistentChanges(t *testing.T) {
+	l := disk.Layout{Persistent: disk.Partition{Size: 1}}
+	for name, c := range map[string]struct {
+		good, update []string
+		layout       disk.Layout
+		want         string
+	}{
+		"the same":        {[]string{"/srv", "/root"}, []string{"root", "/srv/"}, l, ""},
+		"comes":           {nil, []string{"/srv", "/home"}, l, "/home, /srv will be persistent"},
+		"goes":            {[]string{"/srv"}, nil, l, "/srv will not be persistent any more"},
+		"below another":   {[]string{"/srv"}, []string{"/srv", "/srv/www"}, l, ""},
+		"above another":   {[]string{"/srv/www"}, []string{"/srv"}, l, "/srv will be persistent"},
+		"another":         {[]string{"/a"}, []string{"/b"}, l, "/b will be persistent|/a will not be persistent any more"},
+		"no place for it": {nil, []string{"/srv"}, disk.Layout{}, "the image calls /srv persistent, and the disk has no persistent partition"},
+		"never had one":   {[]string{"/srv"}, nil, disk.Layout{}, ""},
+	} {
+		var got []string
+		for _, text := range target.PersistentChanges(&manifest.Manifest{Persistent: c.good}, &manifest.Manifest{Persistent: c.update}, c.layout) {
+			text, _, _ = strings.Cut(text, ":")
+			got = append(got, text)
+		}
+		if strings.Join(got, "|") != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/manifest"
+	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
 )
@@ -35,6 +37,7 @@ func (i *installer) proposal() provision.Proposal {
 	}
 	if i.update != nil {
 		p.Lost = "what is in slot " + i.layout.Slot.String()
+		p.Notices = i.persistentChanges()
 	} else if i.layout.Kept && p.Lost != "" {
 		p.Lost += ", all but the persistent partition, which is kept"
 	}
@@ -48,6 +51,21 @@ func (i *installer) proposal() provision.Proposal {
 		})
 	}
 	return p
+}
+
+// persistentChanges says which persistent paths come and go with an update. It says nothing
+// if that cannot be known, which does not keep the update from being made.
+func (i *installer) persistentChanges() []string {
+	good, err := target.GoodManifest(i.device, i.layout)
+	var next *manifest.Manifest
+	if err == nil {
+		next, err = manifest.Parse("image "+i.plan.Image, i.plan.ImageManifest)
+	}
+	if err != nil {
+		i.Log.Warn("it is not known which persistent paths come or go", "error", err)
+		return nil
+	}
+	return target.PersistentChanges(good, next, i.layout)
 }
 
 // keeps says whether a partition stays as it is.

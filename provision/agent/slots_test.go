@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/target"
+	"cloudlets/provision"
 )
 
 // slotsBed is a bed with a disk that gets two slots and a persistent partition.
@@ -53,8 +55,17 @@ func TestUpdate(t *testing.T) {
 	next := packOf(t, tree)
 	b.job.Plan.Pack = b.server.putPack("/next", next)
 	b.job.Plan.Target = tinyPlan(t, target.Options{Slots: true, Persistent: 96 << 20})
+	b.job.Plan.ImageManifest = []byte(`{"persistent": ["/srv"]}`) // that of the first has none
+	var told provision.Proposal
+	b.job.Propose = func(_ context.Context, p provision.Proposal) error {
+		told = p
+		return nil
+	}
 	b.job.Permit = func(context.Context, string) error { return errors.New("called off") }
 	b.wantFailure(t, "called off")
+	if told.Lost != "what is in slot B" || !strings.Contains(told.String(), "what is in slot B; /srv will be persistent: ") {
+		t.Errorf("the update is told as %s", told)
+	}
 	if now, _ := d.state(t); now != state {
 		t.Errorf("an update that failed leaves %+v", now)
 	}
