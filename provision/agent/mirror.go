@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/md"
@@ -156,12 +158,11 @@ func (i *installer) mirrorState(layouts [2]disk.Layout) (slots.State, error) {
 func agreed(states [2]slots.State, members [2][]md.Member) slots.State {
 	for n, a := range members[0] {
 		b := members[1][n]
-		switch {
-		case a.ID != b.ID:
-		case away(a, b):
-			return states[1]
-		case away(b, a):
-			return states[0]
+		if a.ID != b.ID {
+			continue
+		}
+		if current := md.Current([]md.Member{a, b}); len(current) == 1 {
+			return states[current[0]]
 		}
 	}
 	if states[1].Trial == "" && states[0].Trial == states[1].Good {
@@ -169,10 +170,6 @@ func agreed(states [2]slots.State, members [2][]md.Member) slots.State {
 	}
 	return states[0]
 }
-
-// away says whether a member was not there while another one of the same array changed. The
-// kernel tells it so, too: by events that lag by more than one.
-func away(m, other md.Member) bool { return m.Events+1 < other.Events }
 
 // makeMirrors makes the partitions of these numbers members of new mirrors. It does nothing
 // on one disk.
@@ -215,7 +212,11 @@ func (i *installer) volume(ctx context.Context, p disk.Partition) (string, error
 		return file, nil
 	}
 	var devices []string
-	for _, m := range i.members() {
+	current, _, err := i.current(p)
+	if err != nil {
+		return "", err
+	}
+	for _, m := range current {
 		device, err := waitForPartition(ctx, m.disk.Name, p.Number)
 		if err != nil {
 			return "", err
@@ -248,18 +249,59 @@ func (i *installer) completeMirrors(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, m := range i.members() {
-			part := partitionPath(m.disk.Name, p.Number)
-			if _, err := os.Stat(filepath.Join("/sys/block", filepath.Base(file), "slaves", filepath.Base(part))); err == nil {
-				continue
-			}
-			if err := md.Add(file, part); err != nil {
+		current, away, err := i.current(p)
+		if err != nil {
+			return err
+		}
+		for _, m := range away {
+			if err := i.addMember(current[0], m, p.Number, file); err != nil {
 				return err
 			}
 			i.tell(provision.Event{Kind: provision.KindLog, Text: "the disk " + m.disk.Name + " was away, and is made like the other one: " + p.Name + " is copied while the machine goes on"})
 		}
 	}
 	return nil
+}
+
+// current returns the disks of a mirror whose members in a partition have its latest
+// content, and those that were away.
+func (i *installer) current(p disk.Partition) (current, away []member, err error) {
+	all := i.members()
+	var members []md.Member
+	for _, m := range all {
+		sb, err := numbered(m.layout, p.Number).Member(m.device)
+		if err != nil {
+			return nil, nil, fmt.Errorf("look at the mirror %s on %s: %w", p.Name, m.disk.Name, err)
+		}
+		members = append(members, sb)
+	}
+	which := md.Current(members)
+	for n, m := range all {
+		if slices.Contains(which, n) {
+			current = append(current, m)
+		} else {
+			away = append(away, m)
+		}
+	}
+	return current, away, nil
+}
+
+// addMember puts a disk that was away into a mirror that runs, as a new one: what is in its
+// partition does not count.
+func (i *installer) addMember(there, away member, number int, file string) error {
+	fellow, err := numbered(there.layout, number).Member(there.device)
+	if err != nil {
+		return err
+	}
+	p := numbered(away.layout, number)
+	part := io.NewOffsetWriter(away.device, p.Offset)
+	if err := md.Write(part, p.Size, fellow.Replacement(uuid.New(), p.Size)); err != nil {
+		return err
+	}
+	if err := away.device.Sync(); err != nil {
+		return err
+	}
+	return md.Add(file, partitionPath(away.disk.Name, number))
 }
 
 // stopArrays stops all mirrors that run.

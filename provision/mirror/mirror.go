@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images/boot"
+	"cloudlets/images/disk"
 	"cloudlets/images/disk/md"
 	"cloudlets/images/target"
 	"cloudlets/provision/kmod"
@@ -131,43 +132,86 @@ func run(ctx context.Context, console io.Writer, params Params, args []string) e
 	if err != nil {
 		return err
 	}
-	var root string
-	for n, id := range params.arrays() {
-		file, err := start(ctx, console, found[id])
-		if err != nil {
+	if again, err := s.settle(console, params, found); err != nil {
+		fmt.Fprintf(console, "cloudlets: %v\n", err) // the system starts all the same
+	} else if again {
+		fmt.Fprintf(console, "cloudlets: this disk was away, and did not know which system is good; it does now, and the machine starts again\n")
+		return process1.Reboot()
+	}
+	for _, id := range params.arrays() {
+		if err := start(ctx, console, found[id]); err != nil {
 			return err
 		}
-		if n == 0 {
-			root = file
-		}
 	}
+	root := found[params.Root][0].array()
 	if err := unix.Mount(root, newRoot, "ext4", unix.MS_RELATIME, ""); err != nil {
 		return fmt.Errorf("mount %s, which has the root filesystem: %w", root, err)
 	}
 	return enter(params.Init, args)
 }
 
-// start has the kernel start an array of the members that were found, and says how it
-// runs.
-func start(ctx context.Context, console io.Writer, members []found) (string, error) {
-	var files []string
-	for _, m := range members {
-		files = append(files, m.file)
+// settle sees to a disk that was away: see [agree]. The arrays are not started yet.
+func (s search) settle(console io.Writer, params Params, members map[uuid.UUID][]found) (again bool, err error) {
+	away, there := map[string]wholeDisk{}, map[string]wholeDisk{}
+	for _, list := range members {
+		current := current(list)
+		for n, m := range list {
+			d, err := s.diskOf(m.file)
+			if err != nil {
+				return false, err
+			}
+			if slices.Contains(current, n) {
+				there[d.file] = d
+			} else {
+				away[d.file] = d
+			}
+		}
 	}
-	file, err := md.Assemble(ctx, members[0].number, files)
+	for file := range away {
+		delete(there, file)
+	}
+	if len(away) != 1 || len(there) != 1 {
+		return false, nil // nobody was away; or each has what the other lacks, and none is right
+	}
+	for _, a := range away {
+		for _, b := range there {
+			fmt.Fprintf(console, "cloudlets: the disk %s was away, and %s has what was written last\n", a.file, b.file)
+			return agree(a, b, members[params.Root][0].partition)
+		}
+	}
+	return false, nil
+}
+
+// current returns which members have an array's latest content.
+func current(list []found) []int {
+	var members []md.Member
+	for _, m := range list {
+		members = append(members, m.member)
+	}
+	return md.Current(members)
+}
+
+// start has the kernel start an array of those members that have its latest content, and
+// says how it runs.
+func start(ctx context.Context, console io.Writer, members []found) error {
+	var files []string
+	for _, n := range current(members) {
+		files = append(files, members[n].file)
+	}
+	file, err := md.Assemble(ctx, disk.ArrayNumber(disk.Partition{Number: members[0].partition}), files)
 	if err != nil {
-		return "", err
+		return err
 	}
 	state, err := md.Look(file)
 	switch name := members[0].member.Name; {
 	case err != nil:
-		return "", err
+		return err
 	case state.Active < state.Places && len(members) < state.Places:
 		fmt.Fprintf(console, "cloudlets: %s runs on one disk of two: the other one is missing, and only %s was found\n", name, files[0])
 	case state.Active < state.Places:
 		fmt.Fprintf(console, "cloudlets: %s runs on one disk of two: the other one was away, and is out of date; the next install makes both the same again, or mdadm does\n", name)
 	}
-	return file, nil
+	return nil
 }
 
 // enter makes the mounted root the root, and starts its first program in this one's place.

@@ -25,9 +25,14 @@ const kernelSector = 512
 
 // found is a member of an array.
 type found struct {
-	file   string // of its partition, in /dev
-	number int    // by which its array is to run
-	member md.Member
+	file      string // of its partition, in /dev
+	partition int    // the number of that
+	member    md.Member
+}
+
+// array is the device file of the array that has the member, once that runs.
+func (f found) array() string {
+	return fmt.Sprintf("/dev/md%d", disk.ArrayNumber(disk.Partition{Number: f.partition}))
 }
 
 // search searches the machine's partitions for the members of arrays.
@@ -118,7 +123,7 @@ func (s search) read(name string) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	f := found{file: filepath.Join(s.dev, name), number: disk.ArrayNumber(disk.Partition{Number: int(number)})}
+	f := found{file: filepath.Join(s.dev, name), partition: int(number)}
 	device, err := os.Open(f.file)
 	if err != nil {
 		return f, err
