@@ -158,7 +158,7 @@ func (i *installer) mirrorState(layouts [2]disk.Layout) (slots.State, error) {
 func agreed(states [2]slots.State, members [2][]md.Member) slots.State {
 	for n, a := range members[0] {
 		b := members[1][n]
-		if a.ID != b.ID {
+		if a.ID != b.ID || a.ID == uuid.Nil {
 			continue
 		}
 		if current := md.Current([]md.Member{a, b}); len(current) == 1 {
