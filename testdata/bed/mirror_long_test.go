@@ -26,7 +26,8 @@ func TestLongMirror(t *testing.T) {
 // mirrors installs a system on two disks, writes a file at a persistent path, and pulls the
 // first disk. The machine starts from the other one, and writes. The first one comes back,
 // and is out of date: the machine starts from it, and has what was written last. An update
-// makes both the same again, so that then the second one may be pulled.
+// makes both the same again, so that then the second one may be pulled. In the end each has run
+// without the other.
 func mirrors(t *testing.T, firmware bed.Firmware, mac string) {
 	made := newVersions(t, "first", "second")
 	r := newRig(t, made.tarballs(), asServer)
@@ -105,6 +106,16 @@ func mirrors(t *testing.T, firmware bed.Firmware, mac string) {
 	on(one) // the second one is pulled
 	next(`mirror-b runs on one disk of two: the other one is missing`)
 	comesUp("second")
-	asks("cat notes", `written to both\r?\nwritten to one`)
+	asks("echo on the first >>notes; sync; cat notes", `written to one\r?\non the first\r?\n`)
 	off()
+
+	on(two) // and the first one in its place
+	comesUp("second")
+	asks("echo on the second >>notes; sync; cat notes", `written to one\r?\non the second\r?\n`)
+	off()
+
+	on(one, two) // each has what the other lacks: one of them counts, and they are not mixed
+	next(`mirror-data runs on one disk of two: the other one was away`)
+	comesUp("second")
+	asks("cat notes", `written to one\r?\non the (first|second)\r?\n/root # `)
 }
