@@ -194,7 +194,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 		return promise{}, err
 	}
 	defer done()
-	chosen, err := provision.SelectDisk(spec.Disk, request.Inventory.Disks)
+	chosen, err := chooseDisk(spec, request.Inventory.Disks)
 	if err != nil {
 		return promise{}, &refusal{err}
 	}
@@ -240,6 +240,15 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	return promise{plan, system, note, state.ArmedAt}, nil
 }
 
+// chooseDisk returns the disk that a machine's file selects; of a mirror the first one.
+func chooseDisk(spec *provision.Spec, disks []provision.DiskInfo) (provision.DiskInfo, error) {
+	if spec.Mirror {
+		both, err := provision.SelectMirror(spec.Disk, disks)
+		return both[0], err
+	}
+	return provision.SelectDisk(spec.Disk, disks)
+}
+
 // claimBounds are how many plans are made at once, and how many claims wait.
 func claimBounds() (most, queue int) {
 	n := runtime.GOMAXPROCS(0)
@@ -269,6 +278,9 @@ func newPlan(session track.Session, spec *provision.Spec, kit *depot.Kit, wanted
 	}
 	if wanted.Preinit() {
 		plan.Init = target.PreinitPath
+	}
+	if wanted.Mirror {
+		plan.RAMDisk = blob(kit.RAMDisk, "mirror.img")
 	}
 	for _, name := range wanted.LoaderNames() {
 		plan.BootLoaders[name] = blob(kit.Loaders[name], name)
@@ -315,7 +327,7 @@ func (c *Chain) planDisk(ctx context.Context, render rendering.Renderer, kit *de
 		c.record(ctx, provision.Event{MAC: spec.MAC, Kind: provision.KindLog, Text: "warning: the installed system may not start", Reason: notice})
 	}
 	options := rendering.DiskOptions(spec)
-	options.ID, options.Arch = uuid.New(), disk.Arch(inventory.Arch)
+	options.ID, options.Arch, options.MirrorRAMDisk = uuid.New(), disk.Arch(inventory.Arch), kit.RAMDisk.Size
 	if spec.SecureBoot == provision.ByOwner {
 		return c.planSigned(ctx, image, options, kit, tree)
 	}

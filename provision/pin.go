@@ -28,8 +28,9 @@ func (s *Spec) Order() string {
 		SecureBoot                    SecureBoot
 		// The orders of machines without these stay as they were before there were these.
 		Slots      int   `json:",omitempty"`
+		Mirror     bool  `json:",omitempty"`
 		Persistent int64 `json:",omitempty"`
-	}{s.Image, s.EntryPoint, s.Filesystem, s.Disk, s.SecureBoot, s.Slots, s.Persistent})
+	}{s.Image, s.EntryPoint, s.Filesystem, s.Disk, s.SecureBoot, s.Slots, s.Mirror, s.Persistent})
 	if err != nil {
 		panic(err) // these types can be marshalled
 	}

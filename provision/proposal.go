@@ -18,6 +18,8 @@ import (
 type Proposal struct {
 	// Disk is the disk that will be written, with what is on it now.
 	Disk DiskInfo `json:"disk"`
+	// Second is the other disk of a mirror, which gets the same; nil if there is one disk.
+	Second *DiskInfo `json:"second,omitempty"`
 	// Lost is what will be lost, for a person; "" if the disk is empty. If an earlier
 	// attempt of the same agent left something there, Lost is still what that attempt found.
 	Lost string `json:"lost,omitempty"`
@@ -58,16 +60,27 @@ const (
 // disk's name does not count where it has a serial number or a WWN, since the kernel may
 // give it another one at each boot.
 func (p Proposal) Digest() string {
-	disk := DiskInfo{Serial: p.Disk.Serial, WWN: p.Disk.WWN, Model: p.Disk.Model, Size: p.Disk.Size}
-	if disk.Serial == "" && disk.WWN == "" {
-		disk.Name, disk.ByPath = p.Disk.Name, p.Disk.ByPath
+	plain := Proposal{Disk: p.Disk.lasting()}
+	if p.Second != nil {
+		second := p.Second.lasting()
+		plain.Second = &second
 	}
-	text, err := json.Marshal(Proposal{Disk: disk, Lost: p.Lost, Notices: p.Notices, Image: p.Image, Pack: p.Pack, Layout: p.Layout})
+	plain.Lost, plain.Notices, plain.Image, plain.Pack, plain.Layout = p.Lost, p.Notices, p.Image, p.Pack, p.Layout
+	text, err := json.Marshal(plain)
 	if err != nil {
 		panic(err) // these types can be marshalled
 	}
 	sum := sha256.Sum256(text)
 	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// lasting is what of a disk is the same at each boot.
+func (d DiskInfo) lasting() DiskInfo {
+	plain := DiskInfo{Serial: d.Serial, WWN: d.WWN, Model: d.Model, Size: d.Size}
+	if plain.Serial == "" && plain.WWN == "" {
+		plain.Name, plain.ByPath = d.Name, d.ByPath
+	}
+	return plain
 }
 
 // String says it in one line.
@@ -76,9 +89,13 @@ func (p Proposal) String() string {
 	for i, part := range p.Layout {
 		parts[i] = part.String()
 	}
+	on := fmt.Sprintf("/dev/%s; on it now: %s", p.Disk, cmp.Or(p.Disk.Contents, "nothing"))
+	if p.Second != nil {
+		on = fmt.Sprintf("%s; and the same to /dev/%s; on it now: %s", on, p.Second, cmp.Or(p.Second.Contents, "nothing"))
+	}
 	lost := strings.Join(append([]string{cmp.Or(p.Lost, "nothing")}, p.Notices...), "; ")
-	return fmt.Sprintf("write %s (%.19s) to /dev/%s; on it now: %s; lost: %s; its partitions then: %s; to fetch: %s",
-		p.Image, cmp.Or(p.Pack, "-"), p.Disk, cmp.Or(p.Disk.Contents, "nothing"), lost, strings.Join(parts, ", "), bytesize.Decimal(p.Fetch))
+	return fmt.Sprintf("write %s (%.19s) to %s; lost: %s; its partitions then: %s; to fetch: %s",
+		p.Image, cmp.Or(p.Pack, "-"), on, lost, strings.Join(parts, ", "), bytesize.Decimal(p.Fetch))
 }
 
 // String says it in a few words: "3 root 7.5 GB ext4".
@@ -95,10 +112,12 @@ func (p ProposedPartition) String() string {
 
 // Bounded returns a copy that is cut to a bounded size and shares nothing with p.
 func (p Proposal) Bounded() Proposal {
-	for _, text := range []*string{&p.Disk.Name, &p.Disk.Serial, &p.Disk.WWN, &p.Disk.Model, &p.Disk.Transport, &p.Disk.ByPath, &p.Image, &p.Pack} {
-		*text = Cut(*text, maxProposedText)
+	p.Disk = p.Disk.proposed()
+	if p.Second != nil {
+		second := p.Second.proposed()
+		p.Second = &second
 	}
-	p.Disk.Contents, p.Lost = Cut(p.Disk.Contents, maxProposedContents), Cut(p.Lost, maxProposedContents)
+	p.Image, p.Pack, p.Lost = Cut(p.Image, maxProposedText), Cut(p.Pack, maxProposedText), Cut(p.Lost, maxProposedContents)
 	p.Notices = slices.Clone(p.Notices[:min(len(p.Notices), maxProposedNotices)])
 	for i := range p.Notices {
 		p.Notices[i] = Cut(p.Notices[i], maxProposedContents)
@@ -110,10 +129,19 @@ func (p Proposal) Bounded() Proposal {
 	return p
 }
 
+// proposed returns a disk of a proposal, cut to a bounded size.
+func (d DiskInfo) proposed() DiskInfo {
+	for _, text := range []*string{&d.Name, &d.Serial, &d.WWN, &d.Model, &d.Transport, &d.ByPath} {
+		*text = Cut(*text, maxProposedText)
+	}
+	d.Contents = Cut(d.Contents, maxProposedContents)
+	return d
+}
+
 func (p *Proposal) clone() *Proposal {
 	c := copied(p)
 	if c != nil {
-		c.Layout, c.Notices = slices.Clone(c.Layout), slices.Clone(c.Notices)
+		c.Layout, c.Notices, c.Second = slices.Clone(c.Layout), slices.Clone(c.Notices), copied(c.Second)
 	}
 	return c
 }

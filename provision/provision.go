@@ -65,6 +65,9 @@ type Spec struct {
 	// Slots is how many systems the disk has room for: 2, or 0 for one. With 2, an install writes
 	// the one that does not run, and the other stays until the new one has proved itself.
 	Slots int `json:",omitempty"`
+	// Mirror puts the slots and the persistent partition on the two disks that match Disk,
+	// each of which has all of them. It takes two slots.
+	Mirror bool `json:",omitempty"`
 	// Persistent is the size in bytes of the partition for what the image calls
 	// persistent, or 0 if the disk gets none. Installs keep one that is there.
 	Persistent int64 `json:",omitempty"`

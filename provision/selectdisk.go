@@ -15,21 +15,16 @@ var (
 	ErrSeveralDisks = errors.New("several disks match")
 )
 
+// ErrNotTwoDisks is the reason why [SelectMirror] fails.
+var ErrNotTwoDisks = errors.New("a mirror takes two disks that match")
+
 // SelectDisk returns the one disk that matches every hint. It never selects a
 // read-only disk. It selects a removable disk or one on USB only if a hint names
 // it: by serial, WWN or path, or by "transport": "usb". If no disk matches or
 // several do, the error lists the disks and says what to write into the machine's
 // file.
 func SelectDisk(hints DiskHints, disks []DiskInfo) (DiskInfo, error) {
-	var matching []DiskInfo
-	var refused []string
-	for _, disk := range disks {
-		if why := mismatch(hints, disk); why != "" {
-			refused = append(refused, fmt.Sprintf("%s: %s", disk, why))
-			continue
-		}
-		matching = append(matching, disk)
-	}
+	matching, refused := matchingDisks(hints, disks)
 	switch {
 	case len(matching) > 0 && onlyPathsOf(matching[0], matching):
 		return matching[0], nil
@@ -41,6 +36,53 @@ func SelectDisk(hints DiskHints, disks []DiskInfo) (DiskInfo, error) {
 		return DiskInfo{}, fmt.Errorf("select disk: %w: %s; change \"disk\" in the machine's file to match one of them",
 			ErrNoDisk, strings.Join(refused, "; "))
 	}
+}
+
+// matchingDisks returns the disks that match every hint, and why each of the others does
+// not.
+func matchingDisks(hints DiskHints, disks []DiskInfo) (matching []DiskInfo, refused []string) {
+	for _, disk := range disks {
+		if why := mismatch(hints, disk); why != "" {
+			refused = append(refused, fmt.Sprintf("%s: %s", disk, why))
+			continue
+		}
+		matching = append(matching, disk)
+	}
+	return matching, refused
+}
+
+// mirrorTolerance is by what part of its size the larger disk of a mirror may be larger
+// than the other one, in percent. More is a mistake rather than two disks of two makers.
+const mirrorTolerance = 10
+
+// SelectMirror returns the two disks of a mirror: those that match every hint, by the rules
+// of [SelectDisk] for each. There must be exactly two, and of nearly the same size. They
+// come in the order of the list.
+func SelectMirror(hints DiskHints, disks []DiskInfo) ([2]DiskInfo, error) {
+	matching, refused := matchingDisks(hints, disks)
+	var apart []DiskInfo
+	for _, d := range matching {
+		if !slices.ContainsFunc(apart, func(other DiskInfo) bool { return samePhysical(d, other) }) {
+			apart = append(apart, d)
+		}
+	}
+	if len(apart) != 2 {
+		list := make([]string, len(apart))
+		for i, d := range apart {
+			list[i] = d.String()
+		}
+		if len(refused) > 0 {
+			list = append(list, "not "+strings.Join(refused, "; not "))
+		}
+		return [2]DiskInfo{}, fmt.Errorf("select disks: %w \"disk\" in the machine's file, and %d do: %s; change the hints, see to the disk that is missing, or take \"mirror\" out",
+			ErrNotTwoDisks, len(apart), strings.Join(list, "; "))
+	}
+	small, large := min(apart[0].Size, apart[1].Size), max(apart[0].Size, apart[1].Size)
+	if large-small > small/100*mirrorTolerance {
+		return [2]DiskInfo{}, fmt.Errorf("select disks: %w in size too: %s has %s, and %s has %s; use disks whose sizes differ by less than %d %%",
+			ErrNotTwoDisks, apart[0].Name, bytesize.Decimal(apart[0].Size), apart[1].Name, bytesize.Decimal(apart[1].Size), mirrorTolerance)
+	}
+	return [2]DiskInfo(apart), nil
 }
 
 // mismatch says why a disk does not match the hints, or returns "" if it does.

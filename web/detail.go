@@ -46,6 +46,7 @@ type Spec struct {
 	Disk          *provision.DiskHints `json:"disk,omitempty"`
 	Filesystem    string               `json:"filesystem"`
 	Slots         int                  `json:"slots,omitempty"`
+	Mirror        bool                 `json:"mirror,omitempty"`
 	Persistent    int64                `json:"persistent,omitempty"` // bytes
 	Handover      provision.Handover   `json:"handover"`
 	Cmdline       string               `json:"cmdline,omitempty"`
@@ -103,7 +104,7 @@ func newSpec(spec *provision.Spec) *Spec {
 	}
 	s := &Spec{
 		Group: spec.Group, MACs: spec.Cards, UUID: spec.UUID, Image: spec.Image, EntryPoint: spec.EntryPoint, Hostname: spec.Hostname,
-		Filesystem: spec.Filesystem, Slots: spec.Slots, Persistent: spec.Persistent, Handover: spec.Handover, Cmdline: spec.Cmdline,
+		Filesystem: spec.Filesystem, Slots: spec.Slots, Mirror: spec.Mirror, Persistent: spec.Persistent, Handover: spec.Handover, Cmdline: spec.Cmdline,
 		MoreAddresses: spec.MoreAddresses, SecureBoot: spec.SecureBoot, HTTPS: spec.HTTPS, Network: spec.Network, BootEntry: spec.BootEntry, Retry: spec.Retry, Confirm: spec.Confirm, Silent: spec.Silent,
 		Power: spec.Power.Shown(), CloudInit: spec.CloudInit.Shown(), Rescue: spec.Rescue,
 		Args: slices.Sorted(maps.Keys(spec.Config.Args)), Vars: slices.Sorted(maps.Keys(spec.Vars)), Tags: spec.Tags,

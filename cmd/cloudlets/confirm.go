@@ -90,6 +90,10 @@ func planRows(row func(name, value string), p *web.Plan) {
 	}
 	row("to disk", "/dev/"+p.Disk.String())
 	row("on it now", cmp.Or(p.Disk.Contents, "nothing"))
+	if p.Second != nil {
+		row("and to disk", "/dev/"+p.Second.String())
+		row("on it now", cmp.Or(p.Second.Contents, "nothing"))
+	}
 	row("lost", cmp.Or(p.Lost, "nothing"))
 	for _, text := range p.Notices {
 		row("note", text)

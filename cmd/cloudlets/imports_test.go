@@ -89,7 +89,7 @@ var inside = map[string][]string{
 // onlyOnMachines are the packages, our own and others', that only the program
 // on a machine needs. The server's boot chain must not depend on them.
 var onlyOnMachines = []string{
-	"cloudlets/provision/agent", "cloudlets/provision/bootorder", "cloudlets/provision/clock", "cloudlets/provision/kmod", "cloudlets/provision/live", "cloudlets/provision/machine",
+	"cloudlets/provision/agent", "cloudlets/provision/bootorder", "cloudlets/provision/clock", "cloudlets/provision/kmod", "cloudlets/provision/live", "cloudlets/provision/machine", "cloudlets/provision/mirror",
 	"cloudlets/provision/preinit", "cloudlets/provision/process1", "cloudlets/provision/rescue", "cloudlets/provision/uplink", "netlink", "nclient4", "nclient6",
 }
 

@@ -207,10 +207,13 @@ func printOrder(w io.Writer, m web.Detail, cancel, dryRun, wipe, switchedOn bool
 
 // describeHints says which disk is chosen, and whether what is on it is lost.
 func describeHints(spec *web.Spec, wipe bool) string {
-	text := "its only disk that is not removable"
+	text, one := "its only disk that is not removable", "the disk with "
+	if spec.Mirror {
+		text, one = "its two disks that are not removable, as a mirror", "the two disks, as a mirror, with "
+	}
 	if h := spec.Disk; h != nil {
 		hints, _ := json.Marshal(h)
-		text = "the disk with " + strings.Trim(string(hints), "{}")
+		text = one + strings.Trim(string(hints), "{}")
 	}
 	if wipe {
 		return text + ", whatever is on it"

@@ -56,6 +56,9 @@ func (f *updateFlags) findOwn() (own ownSystem, err error) {
 	case err != nil:
 		return fail(fmt.Errorf("it is not in a slot of a disk with two: %w; `cloudlets disk IMAGE --slots 2` makes such a disk", err))
 	}
+	if own.Mirror != "" {
+		return fail(fmt.Errorf("it is on the two disks %s and %s, as a mirror: only `cloudlets install` on its server writes to both", own.File, own.Mirror))
+	}
 	f.disk.out.out = own.File
 	facts, err := f.disk.device.onHost().Look(own.File)
 	if err != nil {

@@ -161,6 +161,10 @@ func (i *Installer) commit(ctx context.Context) error {
 	return i.settle(ctx, rec)
 }
 
+// Undo erases the partition table of a disk that Commit made bootable: something else
+// failed that belongs to it.
+func (i *Installer) Undo(ctx context.Context) error { return i.layout.eraseTables(ctx, i.dev) }
+
 // settle syncs the device and then reads back and verifies all recorded writes.
 func (i *Installer) settle(ctx context.Context, rec *recorder) error {
 	if err := i.dev.Sync(); err != nil {

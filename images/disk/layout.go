@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"cloudlets/images/bytesize"
+	"cloudlets/images/disk/md"
 	"cloudlets/images/disk/slots"
 
 	"github.com/diskfs/go-diskfs/partition/gpt"
@@ -39,6 +40,10 @@ type Options struct {
 	// Slots makes two root partitions of the same size, so that a system can be
 	// updated while the one before stays. MinRoot is the smallest size of each.
 	Slots bool
+	// Mirror makes the root partitions and the persistent one members of mirrors, whose
+	// other members are on a second disk; see [Layout.Second]. It takes Slots. Nothing of
+	// such a disk is kept by laying it out anew.
+	Mirror bool
 	// Persistent is the size in bytes of a partition at the end of the disk for
 	// data that survives a reinstallation. It is rounded up to whole MiB. If it
 	// is 0, there is no such partition.
@@ -62,6 +67,22 @@ type Partition struct {
 	GUID   string // its own GUID in lower case; Linux calls it PARTUUID
 	Offset int64  // in bytes
 	Size   int64  // in bytes
+	// Array is the UUID of the mirror (an array of md) that the partition is a member of,
+	// or "" if it is of none.
+	Array string
+}
+
+// Room is how many bytes of the partition a filesystem can have: all of it, but for what
+// a mirror takes at its end.
+func (p Partition) Room() int64 {
+	if p.Array == "" {
+		return p.Size
+	}
+	room, err := md.Room(p.Size)
+	if err != nil {
+		return 0 // it is smaller than any partition of a layout
+	}
+	return room
 }
 
 // Layout says where the parts of a disk lie.
@@ -121,9 +142,9 @@ func NewLayout(size, sector int64, opts Options) (Layout, error) {
 	if l.Arch == "" {
 		l.Arch = AMD64
 	}
-	l.BIOSBoot = Partition{1, "bios-boot", string(gpt.BIOSBoot), guids.BIOSBoot, mib, mib}
-	l.ESP = Partition{2, "esp", string(gpt.EFISystemPartition), guids.ESP, 2 * mib, espSize(size, sector, opts.ESPSize)}
-	l.Root = Partition{rootNumber, "root", rootType, guids.Root, l.ESP.end(), 0}
+	l.BIOSBoot = Partition{1, "bios-boot", string(gpt.BIOSBoot), guids.BIOSBoot, mib, mib, ""}
+	l.ESP = Partition{2, "esp", string(gpt.EFISystemPartition), guids.ESP, 2 * mib, espSize(size, sector, opts.ESPSize), ""}
+	l.Root = Partition{rootNumber, "root", rootType, guids.Root, l.ESP.end(), 0, ""}
 	least := opts.least()
 	needed := l.Root.Offset + least + wholeMiB(opts.Persistent) + backupRoom
 	if opts.Keep == nil && size < needed {
@@ -138,12 +159,15 @@ func NewLayout(size, sector int64, opts Options) (Layout, error) {
 		}
 		end = l.Persistent.Offset
 	case opts.Persistent > 0:
-		l.Persistent = Partition{4, persistentName, string(gpt.LinuxFilesystem), guids.Persistent, end - wholeMiB(opts.Persistent), wholeMiB(opts.Persistent)}
+		l.Persistent = Partition{4, persistentName, string(gpt.LinuxFilesystem), guids.Persistent, end - wholeMiB(opts.Persistent), wholeMiB(opts.Persistent), ""}
 		end = l.Persistent.Offset
 	}
 	l.Root.Size = end - l.Root.Offset
 	if opts.Slots {
 		l.divide(guids.RootB)
+	}
+	if opts.Mirror {
+		return l.mirrored(opts)
 	}
 	return l, nil
 }
@@ -151,6 +175,9 @@ func NewLayout(size, sector int64, opts Options) (Layout, error) {
 // least is how many bytes the root partitions need together.
 func (o Options) least() int64 {
 	root := max(o.MinRoot, minRoot)
+	if o.Mirror {
+		root += mirrorRoom
+	}
 	if o.Slots {
 		return 2 * wholeMiB(root)
 	}

@@ -111,6 +111,8 @@ var wanted = map[string]class{
 	"drivers/nvme/host/nvme-rdma.":       "",
 	"drivers/nvme/host/nvme-tcp.":        "",
 	"drivers/nvme/target/":               "",
+	"drivers/md/md-mod.":                 support, // a system on two disks
+	"drivers/md/raid1.":                  support,
 	"drivers/mmc/":                       storage,
 	"drivers/mmc/core/":                  support,
 	"drivers/message/":                   storage,

@@ -25,6 +25,8 @@ var liveWanted = map[string]class{
 	"drivers/block/loop.":  support,
 	"drivers/block/nbd.":   "",
 	"drivers/cdrom/":       support,
+	"drivers/md/md-mod.":   "",
+	"drivers/md/raid1.":    "",
 	"drivers/scsi/sr_mod.": storage,
 	"fs/btrfs/":            "",
 	"fs/efivarfs/":         "",
@@ -53,12 +55,7 @@ func (p Purpose) wanted(tree images.Tree) map[string]class {
 
 // check returns an error if the kernel lacks a module that the RAM disk needs.
 func (s *moduleSet) check(opt Options) error {
-	var lacks []string
-	for _, name := range opt.Needs {
-		if !s.offers(name) {
-			lacks = append(lacks, name)
-		}
-	}
+	lacks := s.lacking(opt.Needs)
 	if len(lacks) == 0 {
 		return nil
 	}
@@ -68,6 +65,20 @@ func (s *moduleSet) check(opt Options) error {
 
 // liveNeeds are the modules by which the agent starts a system in memory.
 var liveNeeds = []string{"erofs", "nbd", "overlay"}
+
+// mirrorNeeds are the modules by which a system on two disks is installed and started.
+var mirrorNeeds = []string{"md_mod", "raid1"}
+
+// lacking returns those of some modules that the kernel has neither as a file nor built
+// in.
+func (s *moduleSet) lacking(names []string) (lacks []string) {
+	for _, name := range names {
+		if !s.offers(name) {
+			lacks = append(lacks, name)
+		}
+	}
+	return lacks
+}
 
 // offers reports whether the kernel has a module, as a file or built in.
 func (s *moduleSet) offers(name string) bool {

@@ -53,6 +53,8 @@ type Report struct {
 	// NotLive names the modules that the kernel lacks to start a system in memory whose
 	// root comes from a server.
 	NotLive []string
+	// NotMirror names those that it lacks to start a system on two disks.
+	NotMirror []string
 	// Compression is "zstd", "gzip" or "none", depending on the kernel.
 	Compression string
 }
@@ -162,11 +164,7 @@ func (b *builder) putAll(files map[string]needed) error {
 
 func (b *builder) addModules() error {
 	chosen, count := b.modules.choose()
-	for _, name := range liveNeeds {
-		if !b.modules.offers(name) {
-			b.report.NotLive = append(b.report.NotLive, name)
-		}
-	}
+	b.report.NotLive, b.report.NotMirror = b.modules.lacking(liveNeeds), b.modules.lacking(mirrorNeeds)
 	b.report.Network, b.report.Storage, b.report.Modules = count[network], count[storage], len(chosen)
 	blobs := map[string]needed{}
 	dir := "/lib/modules/" + path.Base(b.modules.dir)

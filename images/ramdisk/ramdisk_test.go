@@ -207,7 +207,7 @@ func TestModulesOfFilesystemsThatCannotBeMadeAreLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.Modules != 5 || !slices.Equal(report.Filesystems, []string{"ext4"}) {
+	if report.Modules != 5 || !slices.Equal(report.Filesystems, []string{"ext4"}) || !slices.Equal(report.NotMirror, []string{"md_mod", "raid1"}) {
 		t.Errorf("the report is %+v", report)
 	}
 	if root := unpacked(t, pipe(t, packed, "", "zstd", "zstd", "-dc")); !isAbsent(root+"/lib/modules/"+version+"/kernel/fs") || !isAbsent(root+"/lib/modules/"+version+"/kernel/crypto") {

@@ -65,6 +65,11 @@ type Options struct {
 	KeepFound bool
 	// Slots makes room for two systems, of which the image's is the first; see [slots].
 	Slots bool
+	// Mirror puts the slots and the persistent partition on two disks; see [Plan]. [NewDisk]
+	// makes no such disks. MirrorRAMDisk is the size in bytes of the RAM disk that their
+	// kernels start with.
+	Mirror        bool
+	MirrorRAMDisk int64
 	// Program opens cloudlets for the disk's architecture. The kernel starts it
 	// before the image's own init if Grow, Persistent, Keep, KeepFound or Slots is set.
 	Program Program

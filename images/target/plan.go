@@ -54,6 +54,9 @@ type Plan struct {
 	// Slots makes room for two systems, of which one is updated while the other stays;
 	// see [slots]. RootSize is that of each.
 	Slots bool `json:"slots,omitempty"`
+	// Mirror puts the slots and the persistent partition on two disks, each of which has
+	// all of them. Its kernels start with the RAM disk at [MirrorRAMDisk].
+	Mirror bool `json:"mirror,omitempty"`
 	// Places are those of the persistent paths, if the disk has such a
 	// partition. The image's files there take about PersistentUse bytes.
 	Places        []Place `json:"places,omitempty"`
@@ -80,7 +83,10 @@ type Entry struct {
 func NewPlan(im Image, o Options) (Plan, error) {
 	p := Plan{
 		ID: o.ID, Arch: o.Arch, Filesystem: o.Filesystem, RootSize: im.RootSize, ESPSize: o.SecureBoot.Room(im.BootSize), Reserve: o.Reserve,
-		Timeout: o.Timeout, Shim: o.SecureBoot.Shim && o.SecureBoot.Signer == nil, Grow: o.Grow, Persistent: o.Persistent, Keep: o.keep(), Slots: o.Slots,
+		Timeout: o.Timeout, Shim: o.SecureBoot.Shim && o.SecureBoot.Signer == nil, Grow: o.Grow, Persistent: o.Persistent, Keep: o.keep(), Slots: o.Slots, Mirror: o.Mirror,
+	}
+	if o.Mirror {
+		p.RootSize += o.MirrorRAMDisk
 	}
 	if o.Slots {
 		p.ESPSize, p.Reserve = slotsESP, false // the kernels are in the slots
@@ -189,10 +195,12 @@ func (p *Plan) Sign(ctx context.Context, t images.Tree, loaders disk.Loaders, ke
 // diskSeed begins the text from which the GUIDs of the partitions are derived.
 const diskSeed = "cloudlets target "
 
+func (p Plan) seed() string { return diskSeed + p.ID.String() }
+
 // layoutOptions returns the options for the disk's layout. Kept is the partition
 // to keep, or nil.
 func (p Plan) layoutOptions(kept *disk.Partition) disk.Options {
-	return disk.Options{Arch: p.Arch, ESPSize: p.ESPSize, MinRoot: p.RootSize, Slots: p.Slots, Seed: diskSeed + p.ID.String(), Persistent: p.Persistent, Keep: kept}
+	return disk.Options{Arch: p.Arch, ESPSize: p.ESPSize, MinRoot: p.RootSize, Slots: p.Slots, Mirror: p.Mirror, Seed: p.seed(), Persistent: p.Persistent, Keep: kept}
 }
 
 // Layout lays out a disk of size bytes with logical sectors of sector bytes.
@@ -236,7 +244,7 @@ func (p Plan) PersistentFilesystem(ctx context.Context, l disk.Layout, at time.T
 		return nil, nil
 	}
 	made, err := ext4.Plan(ctx, nil, ext4.Options{
-		Size: l.Persistent.Size, Label: "persistent", Time: at, Stale: stale,
+		Size: l.Persistent.Room(), Label: "persistent", Time: at, Stale: stale,
 		UUID: derived(p.ID, "persistent filesystem"), HashSeed: derived(p.ID, "persistent directory hash"),
 	})
 	if err != nil {
@@ -282,6 +290,9 @@ func diskMenu(list []Entry, timeout time.Duration, open func(string) (disk.Paylo
 // rootWord returns the word that names the root filesystem for a kernel. A
 // kernel without a RAM disk can find a partition, but not a filesystem's UUID.
 func (p Plan) rootWord(l disk.Layout, e Entry) string {
+	if p.Mirror {
+		return p.mirrorWords(l)
+	}
 	if e.Initrd == "" {
 		return "root=PARTUUID=" + l.Root.GUID
 	}

@@ -30,10 +30,10 @@ func (p Plan) SlotMenu(l disk.Layout) (menu []byte, files []SlotFile, cmdline st
 		return named[path]
 	}
 	var entries []disk.SlotEntry
-	for _, e := range p.Entries {
+	for _, e := range p.slotEntries() {
 		words, forInit := boot.SplitWords(p.cmdline(l, e))
 		entries = append(entries, disk.SlotEntry{
-			ID: e.ID, Title: e.Title, Kernel: name(e.Kernel), Initrd: name(e.Initrd),
+			ID: e.ID, Title: e.Title, Kernel: name(e.Kernel), Initrd: p.slotInitrd(e, name),
 			Words: strings.Join(words, " "), InitWords: strings.Join(forInit, " "),
 		})
 	}

@@ -151,6 +151,9 @@ func (m *machine) attempt(ctx context.Context, params wire.Params) error {
 	if plan.BootEntry {
 		m.drivers.LoadNamed("efivarfs")
 	}
+	if plan.Target.Mirror {
+		m.drivers.LoadNamed("raid1") // with md-mod
+	}
 	return m.install(ctx, plan, inventory, claimed)
 }
 

@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -34,16 +36,30 @@ func newInstaller(ctx context.Context, job Job) (*installer, error) {
 	if len(i.plan.Target.Entries) == 0 {
 		return i, errors.New("the plan has no kernel to boot the disk with: the server should not have given it out")
 	}
-	var err error
-	if i.disk, err = provision.SelectDisk(i.plan.Disk, job.Inventory.Disks); err != nil {
+	disks, err := i.choose(job.Inventory.Disks)
+	if err != nil {
 		return i, err
+	}
+	i.disk = disks[0]
+	if len(disks) > 1 {
+		i.second = &member{disk: disks[1]}
 	}
 	if !i.mayKeep() {
 		if err := i.mayOverwrite(); err != nil {
 			return i, err
 		}
 	}
-	return i, i.openDisk(ctx)
+	return i, i.openDisks(ctx)
+}
+
+// choose returns the disk that the plan selects, or the two of a mirror.
+func (i *installer) choose(disks []provision.DiskInfo) ([]provision.DiskInfo, error) {
+	if i.plan.Target.Mirror {
+		both, err := provision.SelectMirror(i.plan.Disk, disks)
+		return both[:], err
+	}
+	one, err := provision.SelectDisk(i.plan.Disk, disks)
+	return []provision.DiskInfo{one}, err
 }
 
 // mayKeep says whether the install keeps what is on the disk, if that is an earlier
@@ -56,43 +72,65 @@ func (i *installer) mayKeep() bool {
 // contents to be lost, or they are what an earlier attempt of this agent wrote, or
 // what the machine keeps of them stays.
 func (i *installer) mayOverwrite() error {
-	switch {
-	case i.disk.Contents == "" || i.plan.Wipe || i.Own.has(i.Sys, i.disk) || i.update != nil || i.mayKeep() && i.layout.Kept:
+	if i.plan.Wipe || i.update != nil || i.mayKeep() && i.layout.Kept {
 		return nil
 	}
-	return fmt.Errorf("the disk %s is not empty: %s; if all of that may be lost, arm the install with `cloudlets install %s --wipe`; if not, call it off with `cloudlets install %[3]s --cancel`", i.disk, i.disk.Contents, i.plan.MAC)
-}
-
-// openDisk opens the selected disk, examines it, and lays it out. It examines
-// the disk although the inventory describes it, since the name may mean
-// another disk by now. The open file always means the same disk.
-func (i *installer) openDisk(ctx context.Context) error {
-	device, err := openDisk(hardware.DevicePath(i.disk.Name))
-	if err != nil {
-		return fmt.Errorf("open the disk %s: %w", i.disk, err)
+	for _, m := range i.members() {
+		if m.disk.Contents != "" && !i.Own.has(i.Sys, m.disk) {
+			return fmt.Errorf("the disk %s is not empty: %s; if all of that may be lost, arm the install with `cloudlets install %s --wipe`; if not, call it off with `cloudlets install %[3]s --cancel`", m.disk, m.disk.Contents, i.plan.MAC)
+		}
 	}
-	i.device = device
-	if err := i.examine(ctx); err != nil {
-		return errors.Join(err, device.Close())
-	}
-	i.writer = disk.NewInstaller(device, i.layout)
-	now := i.disk.Contents
-	if now == "" {
-		now = "nothing"
-	}
-	i.tell(provision.Event{Kind: provision.KindLog, Text: "will write " + i.disk.String(), Reason: "it is the disk that the plan selects; on it now: " + now,
-		Facts: map[string]string{"disk": i.disk.String()}})
 	return nil
 }
 
+// openDisks opens the selected disks, examines them, and lays them out. It examines
+// a disk although the inventory describes it, since the name may mean
+// another disk by now. The open file always means the same disk.
+func (i *installer) openDisks(ctx context.Context) error {
+	var err error
+	if i.device, err = openDisk(hardware.DevicePath(i.disk.Name)); err != nil {
+		return fmt.Errorf("open the disk %s: %w", i.disk, err)
+	}
+	if i.second != nil {
+		if i.second.device, err = openDisk(hardware.DevicePath(i.second.disk.Name)); err != nil {
+			return errors.Join(fmt.Errorf("open the disk %s: %w", i.second.disk, err), i.closeDisks())
+		}
+	}
+	if err := i.examine(ctx); err != nil {
+		return errors.Join(err, i.closeDisks())
+	}
+	i.writer = disk.NewInstaller(i.device, i.layout)
+	if i.second != nil {
+		i.second.writer = disk.NewInstaller(i.second.device, i.second.layout)
+	}
+	for _, m := range i.members() {
+		i.tell(provision.Event{Kind: provision.KindLog, Text: "will write " + m.disk.String(), Reason: "the plan selects it; on it now: " + cmp.Or(m.disk.Contents, "nothing"),
+			Facts: map[string]string{"disk": i.disk.String()}})
+	}
+	return nil
+}
+
+func (i *installer) closeDisks() error {
+	err := i.device.Close()
+	if i.second != nil && i.second.device != nil {
+		err = errors.Join(err, i.second.device.Close())
+	}
+	return err
+}
+
 func (i *installer) examine(ctx context.Context) error {
-	if err := checkSame(i.Sys, i.disk); err != nil {
+	sector, err := examineDisk(i.Sys, &i.disk, i.device)
+	if err != nil {
 		return err
 	}
-	i.disk.Contents = contentsOf(i.device, i.disk.Size)
-	sector, err := unix.IoctlGetInt(int(i.device.Fd()), unix.BLKSSZGET)
-	if err != nil {
-		return fmt.Errorf("ask %s for its sector size: %w", i.disk.Name, err)
+	if i.second != nil {
+		other, err := examineDisk(i.Sys, &i.second.disk, i.second.device)
+		if err != nil {
+			return err
+		}
+		if other != sector {
+			return fmt.Errorf("the disks %s and %s cannot be a mirror: the sectors of one have %d bytes, and those of the other %d", i.disk, i.second.disk, sector, other)
+		}
 	}
 	if !i.mayKeep() {
 		if err := i.mayOverwrite(); err != nil {
@@ -112,10 +150,26 @@ func (i *installer) examine(ctx context.Context) error {
 	return nil
 }
 
+// examineDisk looks at an open disk, whose contents it notes, and returns the length of its
+// sectors in bytes.
+func examineDisk(sys fs.FS, d *provision.DiskInfo, device *os.File) (sector int, err error) {
+	if err := checkSame(sys, *d); err != nil {
+		return 0, err
+	}
+	d.Contents = contentsOf(device, d.Size)
+	if sector, err = unix.IoctlGetInt(int(device.Fd()), unix.BLKSSZGET); err != nil {
+		return 0, fmt.Errorf("ask %s for its sector size: %w", d.Name, err)
+	}
+	return sector, nil
+}
+
 // layOut plans the partitions of the disk and the filesystem of a new
 // persistent partition. It first looks for what the plan keeps: two slots of an earlier
 // install, or its persistent partition.
 func (i *installer) layOut(ctx context.Context, sector int64) error {
+	if i.second != nil {
+		return i.layOutMirror(ctx, sector)
+	}
 	if i.mayKeep() {
 		if i.plan.Target.Slots {
 			if found, err := i.findSlots(sector); found || err != nil {
@@ -151,12 +205,14 @@ func (i *installer) stillTheOne() error {
 	if err != nil {
 		return err
 	}
-	chosen, err := provision.SelectDisk(i.plan.Disk, now)
+	chosen, err := i.choose(now)
 	if err != nil {
 		return err
 	}
-	if chosen.Name != i.disk.Name || chosen.Serial != i.disk.Serial || chosen.Size != i.disk.Size {
-		return fmt.Errorf("the plan selects %s now, and selected %s before: name the disk by its serial in machines/%s.json", chosen, i.disk, i.plan.MAC)
+	for n, m := range i.members() {
+		if d := chosen[n]; d.Name != m.disk.Name || d.Serial != m.disk.Serial || d.Size != m.disk.Size {
+			return fmt.Errorf("the plan selects %s now, and selected %s before: name the disk by its serial in machines/%s.json", d, m.disk, i.plan.MAC)
+		}
 	}
 	return nil
 }

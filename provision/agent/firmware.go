@@ -103,7 +103,9 @@ func (i *installer) warnOfOrder() {
 	}
 }
 
-func (i *installer) chosen(d provision.DiskInfo) bool { return d.Name == i.disk.Name }
+func (i *installer) chosen(d provision.DiskInfo) bool {
+	return slices.ContainsFunc(i.members(), func(m member) bool { return d.Name == m.disk.Name })
+}
 
 // diskSignature reads the signature of a disk's MBR.
 func diskSignature(name string) (uint32, bool) {

@@ -41,6 +41,11 @@ func (i *installer) gather(ctx context.Context) error {
 			return fmt.Errorf("boot loader %s: %w", name, err)
 		}
 	}
+	if i.second != nil {
+		if i.ramdisk, err = i.server.fetch(ctx, i.plan.RAMDisk); err != nil {
+			return fmt.Errorf("the RAM disk that assembles the mirror: %w", err)
+		}
+	}
 	return nil
 }
 

@@ -97,7 +97,7 @@ func Install(ctx context.Context, job Job) (Result, error) {
 	if err != nil {
 		return beside, fmt.Errorf("%w (nothing was written)", err)
 	}
-	defer i.device.Close()
+	defer i.closeDisks()
 	if i.plan.Rollback != "" {
 		return i.rollback(ctx)
 	}
@@ -114,29 +114,33 @@ func Install(ctx context.Context, job Job) (Result, error) {
 	}
 	took.lap(provision.StageConfirm)
 	if !i.plan.Target.Keep && i.update == nil {
-		i.Own.add(i.Sys, i.disk)
+		for _, m := range i.members() {
+			i.Own.add(i.Sys, m.disk)
+		}
 	}
 	for _, step := range []struct {
 		stage provision.Stage
 		text  string
 		run   func(context.Context) error
 	}{
-		{provision.StagePartition, "partitioning " + i.disk.Name + " and making filesystems", i.partition},
-		{provision.StageStream, "streaming " + i.plan.Image + " to " + i.disk.Name, i.stream},
+		{provision.StagePartition, "partitioning " + i.names() + " and making filesystems", i.partition},
+		{provision.StageStream, "streaming " + i.plan.Image + " to " + i.names(), i.stream},
 		{provision.StageConfigure, "configuring " + i.plan.Hostname, i.configure},
 		{provision.StageVerify, "reading back what was written", i.verify},
-		{provision.StageBootable, "putting boot loaders on " + i.disk.Name + " and making it bootable", i.commit},
+		{provision.StageBootable, "putting boot loaders on " + i.names() + " and making it bootable", i.commit},
 	} {
 		i.tell(provision.Event{Kind: provision.KindStage, Stage: step.stage, Text: step.text, Beside: i.update != nil, Slot: string(i.layout.Slot)})
 		if err := step.run(ctx); err != nil {
-			return beside, errors.Join(fmt.Errorf("%s: %w", step.text, err), i.abandon())
+			return beside, errors.Join(fmt.Errorf("%s: %w", step.text, err), i.abandon(context.WithoutCancel(ctx)))
 		}
 		took.lap(step.stage)
 	}
 	i.addBootEntry()
 	var undo func() error
 	if i.update != nil {
-		undo = func() error { return errors.Join(unmount(i.Target), i.undoFlip()) }
+		undo = func() error {
+			return errors.Join(unmount(i.Target), i.stopArrays(context.WithoutCancel(ctx)), i.undoFlip())
+		}
 	}
 	return Result{undo: undo, Disk: i.disk, Kernel: i.kernel, Stats: i.stats, Beside: i.update != nil, Report: provision.Report{
 		Copied: i.stats.Copied, Slot: string(i.layout.Slot), Fetched: i.fetched.Load(), Written: i.stats.Bytes, Files: i.stats.Entries,
@@ -166,6 +170,10 @@ type installer struct {
 	device *os.File
 	layout disk.Layout
 	writer *disk.Installer
+	// second is the other disk of a mirror; nil if there is one disk. arrays are the
+	// mirrors that run, by the numbers of their partitions: their device files.
+	second *member
+	arrays map[int]string
 	// persistent is the filesystem of a new persistent partition; nil if the
 	// disk gets none.
 	persistent *ext4.Layout
@@ -177,6 +185,7 @@ type installer struct {
 	maker          string
 	image, overlay download
 	loaders        disk.Loaders
+	ramdisk        []byte // of a mirror
 	stats          pack.Stats
 	fetched        atomic.Int64 // bytes
 	mounted        bool
@@ -192,14 +201,17 @@ func (i *installer) tell(e provision.Event) {
 // abandon cleans up after an install that failed: it unmounts the disk and
 // makes the kernel forget its partitions. It does not write a partition table.
 // So the disk keeps none, or one that lists only the kept partition.
-func (i *installer) abandon() error {
+func (i *installer) abandon(ctx context.Context) error {
 	var err error
 	if i.mounted {
 		i.mounted = false
 		err = unmount(i.Target)
 	}
-	if ferr := forgetPartitions(i.device); ferr != nil {
-		i.Log.Warn("the kernel still knows partitions of an abandoned disk", "disk", i.disk.Name, "error", ferr)
+	err = errors.Join(err, i.stopArrays(ctx))
+	for _, m := range i.members() {
+		if ferr := forgetPartitions(m.device); ferr != nil {
+			i.Log.Warn("the kernel still knows partitions of an abandoned disk", "disk", m.disk.Name, "error", ferr)
+		}
 	}
 	return err
 }
@@ -210,13 +222,20 @@ func (i *installer) partition(ctx context.Context) error {
 	if i.update != nil {
 		return i.partitionUpdate(ctx)
 	}
-	if err := forgetPartitions(i.device); err != nil {
-		return fmt.Errorf("%s: %w", i.disk.Name, err)
+	for _, m := range i.members() {
+		if err := forgetPartitions(m.device); err != nil {
+			return fmt.Errorf("%s: %w", m.disk.Name, err)
+		}
 	}
-	if err := i.writer.Clear(ctx); err != nil {
-		return err
+	for _, m := range i.members() {
+		if err := m.writer.Clear(ctx); err != nil {
+			return fmt.Errorf("%s: %w", m.disk.Name, err)
+		}
 	}
 	if err := i.addPartitions(); err != nil {
+		return err
+	}
+	if err := i.makeMirrors(i.layout.Root, i.layout.Other, i.layout.Persistent); err != nil {
 		return err
 	}
 	if err := i.makePersistent(ctx); err != nil {
@@ -227,12 +246,14 @@ func (i *installer) partition(ctx context.Context) error {
 
 // addPartitions tells the kernel of the partitions, and of no others.
 func (i *installer) addPartitions() error {
-	if err := forgetPartitions(i.device); err != nil {
-		return fmt.Errorf("%s: %w", i.disk.Name, err)
-	}
-	for _, p := range i.layout.Partitions() {
-		if err := addPartition(i.device, p); err != nil {
-			return fmt.Errorf("tell the kernel of partition %d of %s: %w", p.Number, i.disk.Name, err)
+	for _, m := range i.members() {
+		if err := forgetPartitions(m.device); err != nil {
+			return fmt.Errorf("%s: %w", m.disk.Name, err)
+		}
+		for _, p := range m.layout.Partitions() {
+			if err := addPartition(m.device, p); err != nil {
+				return fmt.Errorf("tell the kernel of partition %d of %s: %w", p.Number, m.disk.Name, err)
+			}
 		}
 	}
 	return nil
@@ -240,7 +261,7 @@ func (i *installer) addPartitions() error {
 
 // makeRoot makes the root filesystem, and mounts it on i.Target.
 func (i *installer) makeRoot(ctx context.Context) error {
-	root, err := waitForPartition(ctx, i.disk.Name, i.layout.Root.Number)
+	root, err := i.volume(ctx, i.layout.Root)
 	if err != nil {
 		return err
 	}

@@ -58,8 +58,8 @@ func (i *installer) makeFilesystem(ctx context.Context, device string) error {
 		options := plan.Root(i.layout, time.Now(), true)
 		// The UUID is made from the plan's random identifier, which is new for
 		// this install, so no old journal has it.
-		options.Size, options.LazyJournal = i.layout.Root.Size, true
-		err = writeExt4(ctx, device, i.layout.Root.Size, func(w sparse.Writer) error { return ext4.Format(ctx, w, options) })
+		options.Size, options.LazyJournal = i.layout.Root.Room(), true
+		err = writeExt4(ctx, device, i.layout.Root.Room(), func(w sparse.Writer) error { return ext4.Format(ctx, w, options) })
 	} else {
 		err = runMaker(ctx, i.maker, plan.Filesystem, plan.RootUUID(i.layout).String(), device)
 	}
@@ -75,11 +75,11 @@ func (i *installer) makePersistent(ctx context.Context) error {
 	if i.persistent == nil {
 		return nil
 	}
-	device, err := waitForPartition(ctx, i.disk.Name, i.layout.Persistent.Number)
+	device, err := i.volume(ctx, i.layout.Persistent)
 	if err != nil {
 		return err
 	}
-	err = writeExt4(ctx, device, i.layout.Persistent.Size, func(w sparse.Writer) error { return i.persistent.Write(ctx, w) })
+	err = writeExt4(ctx, device, i.layout.Persistent.Room(), func(w sparse.Writer) error { return i.persistent.Write(ctx, w) })
 	if err != nil {
 		return fmt.Errorf("make the filesystem of the persistent partition on %s: %w", device, err)
 	}

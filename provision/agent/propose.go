@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,8 +24,10 @@ func (i *installer) propose(ctx context.Context) error {
 	if err := i.Propose(ctx, i.proposal()); err != nil {
 		return err
 	}
-	if now := contentsOf(i.device, i.disk.Size); now != i.disk.Contents {
-		return fmt.Errorf("on the disk %s there was %q when its plan was told, and now there is %q: who else writes to it?", i.disk, i.disk.Contents, now)
+	for _, m := range i.members() {
+		if now := contentsOf(m.device, m.disk.Size); now != m.disk.Contents {
+			return fmt.Errorf("on the disk %s there was %q when its plan was told, and now there is %q: who else writes to it?", m.disk, m.disk.Contents, now)
+		}
 	}
 	return i.stillTheOne()
 }
@@ -40,6 +43,12 @@ func (i *installer) proposal() provision.Proposal {
 		p.Notices = i.persistentChanges()
 	} else if i.layout.Kept && p.Lost != "" {
 		p.Lost += ", all but the persistent partition, which is kept"
+	}
+	if i.second != nil {
+		p.Second, p.Fetch = &i.second.disk, p.Fetch+i.plan.RAMDisk.Size
+		if lost := i.Own.lost(i.Sys, i.second.disk); i.update == nil && lost+p.Lost != "" {
+			p.Lost = fmt.Sprintf("on %s: %s; on %s: %s", i.disk.Name, cmp.Or(p.Lost, "nothing"), i.second.disk.Name, cmp.Or(lost, "nothing"))
+		}
 	}
 	for _, blob := range i.plan.BootLoaders {
 		p.Fetch += blob.Size

@@ -2,9 +2,11 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -29,14 +31,14 @@ func (i *installer) rollback(ctx context.Context) (Result, error) {
 	if err := i.hasSystem(ctx, l); err != nil {
 		return result, fmt.Errorf("go back to the system in slot %s of %s: %w (nothing was written)", to, i.disk, err)
 	}
-	if err := i.permitted(ctx, "start slot "+to.String()+" of "+i.disk.Name); err != nil {
+	if err := i.permitted(ctx, "start slot "+to.String()+" of "+i.names()); err != nil {
 		return result, err
 	}
 	state := slots.State{Good: to.Other(), Trial: to, Left: slots.Tries}
 	if i.update.Good == to {
 		state = slots.Accepted(to)
 	}
-	if err := slots.Write(i.device, l.ESP.Offset, l.Sector, state); err != nil {
+	if err := i.writeState(state); err != nil {
 		return result, err
 	}
 	result.undo = i.undoFlip
@@ -47,29 +49,32 @@ func (i *installer) rollback(ctx context.Context) (Result, error) {
 // undoFlip has the machine start what it started before. It is for an end that the server
 // refused to record.
 func (i *installer) undoFlip() error {
-	dev, err := openDisk(hardware.DevicePath(i.disk.Name))
-	if err != nil {
-		return err
+	var errs []error
+	for _, m := range slices.Backward(i.members()) {
+		dev, err := openDisk(hardware.DevicePath(m.disk.Name))
+		if err == nil {
+			err = errors.Join(slots.Write(dev, m.layout.ESP.Offset, m.layout.Sector, slots.Accepted(i.update.Good)), dev.Close())
+		}
+		errs = append(errs, err)
 	}
-	defer dev.Close()
-	return slots.Write(dev, i.layout.ESP.Offset, i.layout.Sector, slots.Accepted(i.update.Good))
+	return errors.Join(errs...)
 }
 
 // hasSystem returns an error if the layout's Root is not a whole system. An update that was
 // broken off has no boot menu.
 func (i *installer) hasSystem(ctx context.Context, l disk.Layout) error {
-	device, err := waitForPartition(ctx, i.disk.Name, l.Root.Number)
+	device, err := i.volume(ctx, l.Root)
 	if err != nil {
-		return err
+		return errors.Join(err, i.stopArrays(ctx))
 	}
 	if err := os.MkdirAll(i.Target, 0o755); err != nil {
 		return err
 	}
 	if err := unix.Mount(device, i.Target, i.plan.Target.Filesystem, unix.MS_RDONLY|unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC, ""); err != nil {
-		return fmt.Errorf("it has no system: mount %s: %w", device, err)
+		return errors.Join(fmt.Errorf("it has no system: mount %s: %w", device, err), i.stopArrays(ctx))
 	}
 	_, err = os.Lstat(filepath.Join(i.Target, disk.SlotMenuPath))
-	if failed := unmount(i.Target); failed != nil {
+	if failed := errors.Join(unmount(i.Target), i.stopArrays(ctx)); failed != nil {
 		return failed
 	}
 	if err != nil {

@@ -39,40 +39,57 @@ func (i *installer) findSlots(sector int64) (found bool, err error) {
 	}
 	state, err := slots.Read(i.device, l.ESP.Offset)
 	if err != nil {
-		return false, fmt.Errorf("the disk has two slots for systems, and it is not known which one is good: %w; if all that is on it may be lost, arm the install with `cloudlets install %s --wipe`", err, i.plan.MAC)
+		return false, i.unknownState(err)
 	}
-	plan := i.plan.Target
-	l = l.In(state.Good.Other())
-	if i.layout, i.update = l, &state; i.plan.Rollback != "" {
-		return true, nil // nothing is written into a slot
+	i.layout, i.update = l.In(state.Good.Other()), &state
+	return true, i.checkUpdate()
+}
+
+// unknownState is the error if the state of the slots cannot be read.
+func (i *installer) unknownState(err error) error {
+	return fmt.Errorf("the disk has two slots for systems, and it is not known which one is good: %w; if all that is on it may be lost, arm the install with `cloudlets install %s --wipe`", err, i.plan.MAC)
+}
+
+// checkUpdate says why the plan does not suit a disk that has two slots, of which the
+// layout's Root is to be written.
+func (i *installer) checkUpdate() (err error) {
+	plan, l := i.plan.Target, i.layout
+	if i.plan.Rollback != "" {
+		return nil // nothing is written into a slot
 	}
 	shim := false
 	if plan.Shim {
 		if shim, err = disk.HasShim(i.device, l); err != nil {
-			return false, err
+			return err
 		}
 	}
 	switch {
 	case plan.Shim && !shim:
-		return false, fmt.Errorf("the disk starts without shim, and the machine's file asks for Secure Boot: install anew with `cloudlets install %s --wipe`, which loses what is persistent", i.plan.MAC)
+		return fmt.Errorf("the disk starts without shim, and the machine's file asks for Secure Boot: install anew with `cloudlets install %s --wipe`, which loses what is persistent", i.plan.MAC)
 	case l.Arch != plan.Arch:
-		return false, fmt.Errorf("the disk has systems for %s, and the image is for %s", l.Arch, plan.Arch)
-	case l.Root.Size < plan.RootSize:
-		return false, fmt.Errorf("slot %s has %s, and the image needs %s: use a smaller image, or install anew with `cloudlets install %s --wipe`, which loses what is persistent",
-			l.Slot, bytesize.Decimal(l.Root.Size), bytesize.Decimal(plan.RootSize), i.plan.MAC)
+		return fmt.Errorf("the disk has systems for %s, and the image is for %s", l.Arch, plan.Arch)
+	case l.Root.Room() < plan.RootSize:
+		return fmt.Errorf("slot %s has %s, and the image needs %s: use a smaller image, or install anew with `cloudlets install %s --wipe`, which loses what is persistent",
+			l.Slot, bytesize.Decimal(l.Root.Room()), bytesize.Decimal(plan.RootSize), i.plan.MAC)
 	case (plan.Persistent > 0 || plan.Keep) && l.Persistent.Size == 0:
-		return false, fmt.Errorf("the machine's file asks for a persistent partition, and the disk has none: take \"persistent\" out of it, or install anew with `cloudlets install %s --wipe`", i.plan.MAC)
+		return fmt.Errorf("the machine's file asks for a persistent partition, and the disk has none: take \"persistent\" out of it, or install anew with `cloudlets install %s --wipe`", i.plan.MAC)
 	}
-	return true, nil
+	return nil
 }
 
 // partitionUpdate makes the filesystem of the slot that is written. From here on that
 // slot is not on trial any more, whatever it was.
 func (i *installer) partitionUpdate(ctx context.Context) error {
-	if err := slots.Write(i.device, i.layout.ESP.Offset, i.layout.Sector, slots.Accepted(i.update.Good)); err != nil {
+	if err := i.writeState(slots.Accepted(i.update.Good)); err != nil {
 		return err
 	}
 	if err := i.addPartitions(); err != nil {
+		return err
+	}
+	if err := i.makeMirrors(i.layout.Root); err != nil {
+		return err
+	}
+	if err := i.completeMirrors(ctx); err != nil {
 		return err
 	}
 	return i.makeRoot(ctx)
@@ -93,7 +110,7 @@ func (i *installer) store(ctx context.Context) (s *pack.Store, done func()) {
 }
 
 func (i *installer) openStore(ctx context.Context) (*pack.Store, func(), error) {
-	device, err := waitForPartition(ctx, i.disk.Name, i.layout.Other.Number)
+	device, err := i.volume(ctx, i.layout.Other)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -154,14 +171,20 @@ func (i *installer) commitSlot(ctx context.Context) error {
 	i.kernel = i.plan.Target.Entries[0]
 	i.kernel.Cmdline = cmdline
 	kept := map[string][]byte{disk.SlotMenuPath: menu, tocPath: i.image.tail}
+	if i.second != nil {
+		i.kernel.Initrd = target.MirrorRAMDisk
+		kept[target.MirrorRAMDisk] = i.ramdisk
+	}
 	if err := i.keepInSlot(kept, files); err != nil {
 		return err
 	}
 	if i.update == nil {
-		if err := i.writer.Prepare(ctx, disk.Contents{
-			Loaders: i.loaders, Slots: true, Menu: disk.Menu{Timeout: i.plan.Target.Timeout}, SecureBoot: i.plan.Target.SecureBoot(), Time: time.Unix(0, 0).UTC(),
-		}); err != nil {
-			return err
+		for _, m := range i.members() {
+			if err := m.writer.Prepare(ctx, disk.Contents{
+				Loaders: i.loaders, Slots: true, Menu: disk.Menu{Timeout: i.plan.Target.Timeout}, SecureBoot: i.plan.Target.SecureBoot(), Time: time.Unix(0, 0).UTC(),
+			}); err != nil {
+				return fmt.Errorf("%s: %w", m.disk.Name, err)
+			}
 		}
 	}
 	if err := checkpoint(i.Target); err != nil {
@@ -170,13 +193,13 @@ func (i *installer) commitSlot(ctx context.Context) error {
 	if err := i.wantKept(kept); err != nil {
 		return err
 	}
-	if err := i.permitted(ctx, "make "+i.disk.Name+" bootable"); err != nil {
+	if err := i.permitted(ctx, "make "+i.names()+" bootable"); err != nil {
 		return err
 	}
 	if i.update == nil {
-		return i.writer.Commit(ctx)
+		return i.commitDisks(ctx)
 	}
-	return slots.Write(i.device, i.layout.ESP.Offset, i.layout.Sector, i.update.OnTrial())
+	return i.writeState(i.update.OnTrial())
 }
 
 // keepInSlot makes the files of the slot's own, and the names by which the boot loader finds

@@ -96,6 +96,8 @@ type Kit struct {
 	// names the kernel's modules that they lack, whatever the key.
 	Root    Root
 	NotLive []string
+	// NotMirror names those that machines lack whose system is on two disks.
+	NotMirror []string
 	// Loaders are the boot loaders for the disk, by name. The signed ones for
 	// Secure Boot are among them, unless Signed says why they are missing.
 	Loaders map[string]File

@@ -44,7 +44,7 @@ type assembled struct {
 const (
 	packForm    = "pack 2 "
 	kernelForm  = "kernel 2 "
-	ramdiskForm = "ramdisk 3 "
+	ramdiskForm = "ramdisk 4 "
 )
 
 // maxChanges is how often an image may change while it is packed before make
@@ -289,7 +289,7 @@ func (d *Depot) makeRAMDisk(ctx context.Context, kit *Kit, tree images.Tree, ker
 	if lacks := made.Report.Lacks(); len(lacks) > 0 {
 		return fmt.Errorf("kernel %s: %s", kernel.Version, strings.Join(lacks, "; "))
 	}
-	kit.RAMDisk, kit.Filesystems, kit.NotLive = made.File, made.Report.Filesystems, made.Report.NotLive
+	kit.RAMDisk, kit.Filesystems, kit.NotLive, kit.NotMirror = made.File, made.Report.Filesystems, made.Report.NotLive, made.Report.NotMirror
 	return nil
 }
 

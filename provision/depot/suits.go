@@ -20,6 +20,10 @@ func (d *Depot) Suits(spec *provision.Spec, kit *Kit, arch string) error {
 	if spec.Slots == 2 && kit.Signed != nil {
 		return fmt.Errorf("machine %s has \"slots\": 2, and its disk could not be made bootable: %w", spec.MAC, kit.Signed)
 	}
+	if spec.Mirror && len(kit.NotMirror) > 0 {
+		return fmt.Errorf("machine %s has \"mirror\": true, and kernel %s of %s has no %s: use a kernel that has it, e.g. from Debian's package linux-image-amd64",
+			spec.MAC, kit.Kernels[0].Version, spec.Image, strings.Join(kit.NotMirror, ", no "))
+	}
 	if spec.Boot != nil && spec.Boot.Kind == provision.BootLive && spec.Boot.Image == "" && len(kit.NotLive) > 0 {
 		return fmt.Errorf("machine %s has \"boot\": \"live\", and kernel %s of %s has no %s", spec.MAC, kit.Kernels[0].Version, spec.Image, strings.Join(kit.NotLive, ", no "))
 	}

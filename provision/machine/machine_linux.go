@@ -11,6 +11,7 @@ import (
 	"cloudlets/images/target"
 	"cloudlets/provision/agent"
 	"cloudlets/provision/live"
+	"cloudlets/provision/mirror"
 	"cloudlets/provision/netroot"
 	"cloudlets/provision/preinit"
 	"cloudlets/provision/process1"
@@ -40,13 +41,18 @@ func Main(version string) bool {
 	return false
 }
 
-// inRAMDisk does the work of process 1 in a RAM disk. It starts a live system if
-// the kernel's command line says so, and otherwise runs the agent.
+// inRAMDisk does the work of process 1 in a RAM disk. It starts a live system, or
+// one on two disks, if the kernel's command line says so, and otherwise runs the agent.
 func inRAMDisk(version string) {
 	// If mounting fails here, the agent tries again and reports the error.
 	if err := process1.MountEarly(); err == nil {
-		if cmdline, err := process1.Cmdline(); err == nil && live.Asked(cmdline) {
+		cmdline, err := process1.Cmdline()
+		switch {
+		case err != nil: // the agent reports it
+		case live.Asked(cmdline):
 			live.Main(version, cmdline)
+		case mirror.Asked(cmdline):
+			mirror.Main(version, cmdline, os.Args[1:])
 		}
 	}
 	agent.Main(version)

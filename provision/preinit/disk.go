@@ -16,13 +16,17 @@ import (
 	"cloudlets/provision/hardware"
 )
 
-// rootDisk is the disk that a filesystem is on.
+// rootDisk is the disk that a filesystem is on: of a mirror the first one that is there.
 type rootDisk struct {
-	dir    string // in /sys
-	file   string // in /dev
-	size   int64
-	sector int64
-	last   disk.Partition // the one that grows
+	// onMirror says that the filesystem is on a mirror. mirror is the file in /dev of the
+	// other disk that it is on, or "" if that is missing.
+	onMirror bool
+	mirror   string
+	dir      string // in /sys
+	file     string // in /dev
+	size     int64
+	sector   int64
+	last     disk.Partition // the one that grows
 }
 
 // kernelSector is the unit of the sizes in /sys, in bytes, whatever a disk's
@@ -41,10 +45,19 @@ func diskOf(path string) (*rootDisk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the disk of %s: it is on no block device: %w", path, err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "partition")); err != nil {
-		return nil, fmt.Errorf("find the disk of %s: %s is no partition: %w", path, filepath.Base(dir), err)
+	parts := []string{dir}
+	if _, err := os.Stat(filepath.Join(dir, "md")); err == nil {
+		if parts, err = membersOf(dir); err != nil {
+			return nil, fmt.Errorf("find the disk of %s: %w", path, err)
+		}
 	}
-	d := &rootDisk{dir: filepath.Dir(dir)}
+	if _, err := os.Stat(filepath.Join(parts[0], "partition")); err != nil {
+		return nil, fmt.Errorf("find the disk of %s: %s is no partition: %w", path, filepath.Base(parts[0]), err)
+	}
+	d := &rootDisk{dir: filepath.Dir(parts[0]), onMirror: parts[0] != dir}
+	if len(parts) > 1 {
+		d.mirror = hardware.DevicePath(filepath.Base(filepath.Dir(parts[1])))
+	}
 	d.file = hardware.DevicePath(filepath.Base(d.dir))
 	sectors, err := readNumber(d.dir, "size")
 	if err != nil {
@@ -155,6 +168,12 @@ func (d *rootDisk) partitionOf(dir string) (int, error) {
 		return 0, err
 	}
 	sys, err := filepath.EvalSymlinks(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	if err == nil && d.onMirror {
+		var parts []string
+		if parts, err = membersOf(sys); err == nil {
+			sys = parts[0]
+		}
+	}
 	if err != nil || filepath.Dir(sys) != d.dir {
 		return 0, err
 	}
@@ -174,6 +193,44 @@ func (d *rootDisk) partitionFile(number int) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("the kernel has no partition %d of %s", number, d.file)
+}
+
+// membersOf returns the partitions in /sys of which an array is made, in the order of their
+// names.
+func membersOf(array string) ([]string, error) {
+	links, err := filepath.Glob(filepath.Join(array, "slaves", "*"))
+	if err != nil || len(links) == 0 {
+		return nil, errors.Join(fmt.Errorf("the kernel names no member of %s", filepath.Base(array)), err)
+	}
+	for n := range links { // they are sorted
+		if links[n], err = filepath.EvalSymlinks(links[n]); err != nil {
+			return nil, err
+		}
+	}
+	return links, nil
+}
+
+// arrayFile returns the device file of the mirror in a partition of the disk. Whoever
+// started this system has started that mirror.
+func (d *rootDisk) arrayFile(number int) (string, error) {
+	name := fmt.Sprintf("md%d", disk.ArrayNumber(disk.Partition{Number: number}))
+	if _, err := os.Stat(filepath.Join("/sys/block", name, "md")); err != nil {
+		return "", fmt.Errorf("look for the mirror in partition %d of %s: it does not run: %w", number, d.file, err)
+	}
+	return hardware.DevicePath(name), nil
+}
+
+// layout returns the layout of the disk, which has two slots.
+func (d *rootDisk) layout() (disk.Layout, error) {
+	f, err := os.Open(d.file)
+	if err != nil {
+		return disk.Layout{}, err
+	}
+	defer f.Close()
+	if d.onMirror {
+		return disk.FindMirror(f, d.size, d.sector)
+	}
+	return disk.FindSlots(f, d.size, d.sector)
 }
 
 func readNumber(sys, name string) (int64, error) {

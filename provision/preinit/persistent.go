@@ -57,6 +57,13 @@ func (d *rootDisk) persistentFile() (string, error) {
 		return "", fmt.Errorf("look for a persistent partition: %w", err)
 	}
 	defer f.Close()
+	if d.onMirror {
+		l, err := disk.FindMirror(f, d.size, d.sector)
+		if err != nil {
+			return "", fmt.Errorf("look for a persistent partition: %w", err)
+		}
+		return d.arrayFile(l.Persistent.Number)
+	}
 	p, err := disk.FindPersistent(f, d.size, d.sector)
 	if err != nil {
 		return "", err

@@ -15,6 +15,7 @@ import (
 
 	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/slots"
 	"cloudlets/images/manifest"
 	"cloudlets/images/target"
 	"cloudlets/provision/trial"
@@ -328,5 +329,23 @@ func TestOnlyRoom(t *testing.T) {
 	}
 	if err := s.prepare(t.Context(), Params{Grow: true, Persistent: true}); err == nil {
 		t.Error("it starts without its persistent data")
+	}
+}
+
+// TestWatchArgs: the process that watches over a trial is told all that it has to know, of
+// one disk and of two.
+func TestWatchArgs(t *testing.T) {
+	p := Params{Patience: time.Minute, Settle: 2 * time.Second, Running: "/run/x"}
+	for _, d := range []trial.Disk{
+		{File: "/dev/sda", ESP: 2 << 20, Sector: 512, Slot: slots.B},
+		{File: "/dev/sda", Mirror: "/dev/sdb", ESP: 2 << 20, Sector: 4096, Slot: slots.A},
+	} {
+		got, params, err := parseWatchArgs(watchArgs(d, p)[1:])
+		if err != nil || got != d || params != p {
+			t.Errorf("of %+v and %+v, it is told %+v and %+v (%v)", d, p, got, params, err)
+		}
+	}
+	if _, _, err := parseWatchArgs(watchArgs(trial.Disk{}, p)[2:]); err == nil {
+		t.Error("a word is missing, and nobody notices")
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"cloudlets/images/disk"
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/target"
 	"cloudlets/provision/process1"
@@ -67,14 +66,15 @@ func (s starter) watch(params Params) (hold *os.File, err error) {
 // watchArgs are the words by which the other process is told what to do. It cannot find
 // out by itself: what this one mounted for that is soon gone.
 func watchArgs(d trial.Disk, p Params) []string {
-	return []string{WatchName, d.File, fmt.Sprint(d.ESP), fmt.Sprint(d.Sector), string(d.Slot), p.Patience.String(), p.Settle.String(), p.Running}
+	return []string{WatchName, d.File, d.Mirror, fmt.Sprint(d.ESP), fmt.Sprint(d.Sector), string(d.Slot), p.Patience.String(), p.Settle.String(), p.Running}
 }
 
 func parseWatchArgs(args []string) (d trial.Disk, p Params, err error) {
-	if len(args) != 7 {
-		return d, p, fmt.Errorf("want a disk, two numbers, a slot, two times and a file, have %q", args)
+	if len(args) != 8 {
+		return d, p, fmt.Errorf("want two disks, two numbers, a slot, two times and a file, have %q", args)
 	}
-	d.File, d.Slot = args[0], slots.Name(args[3])
+	d.File, d.Mirror, args = args[0], args[1], args[1:]
+	d.Slot = slots.Name(args[3])
 	var errs [4]error
 	d.ESP, errs[0] = strconv.ParseInt(args[1], 10, 64)
 	d.Sector, errs[1] = strconv.ParseInt(args[2], 10, 64)
@@ -123,18 +123,13 @@ func SlotOf(dir string) (trial.Disk, error) {
 	if err != nil {
 		return trial.Disk{}, err
 	}
-	f, err := os.Open(d.file)
-	if err != nil {
-		return trial.Disk{}, err
-	}
-	defer f.Close()
-	l, err := disk.FindSlots(f, d.size, d.sector)
+	l, err := d.layout()
 	if err != nil {
 		return trial.Disk{}, err
 	}
 	for _, name := range []slots.Name{slots.A, slots.B} {
 		if l.In(name).Root.Number == number {
-			return trial.Disk{File: d.file, ESP: l.ESP.Offset, Sector: d.sector, Slot: name}, nil
+			return trial.Disk{File: d.file, Mirror: d.mirror, ESP: l.ESP.Offset, Sector: d.sector, Slot: name}, nil
 		}
 	}
 	return trial.Disk{}, errors.New("it is on no slot of its disk")

@@ -17,6 +17,6 @@ func DiskOptions(spec *provision.Spec) target.Options {
 	return target.Options{
 		Filesystem: spec.Filesystem, Reserve: true, Cmdline: spec.Cmdline, Timeout: menuTimeout,
 		SecureBoot: disk.SecureBoot{Shim: spec.SecureBoot == provision.ByShim},
-		Slots:      spec.Slots == 2, Persistent: spec.Persistent,
+		Slots:      spec.Slots == 2, Mirror: spec.Mirror, Persistent: spec.Persistent,
 	}
 }

@@ -41,7 +41,8 @@ var machineFields = sync.OnceValue(func() fields[provision.Spec] {
 										says("Does nothing any more: `cloudlets install NAME --wipe` lets one install overwrite a disk that is not empty.", "", `false`),
 		"filesystem": choiceField(func(s *provision.Spec, name string) { s.Filesystem = name }, "ext4", "xfs", "btrfs").
 			says("The filesystem of the root.", `"ext4"`, `"xfs"`),
-		"slots": numberField("1 or 2", setSlots).says("How many systems the disk has room for. With 2, an install is an update beside the system that runs, which stays until the new one says that it runs.", `1`, `2`),
+		"slots":  numberField("1 or 2", setSlots).says("How many systems the disk has room for. With 2, an install is an update beside the system that runs, which stays until the new one says that it runs.", `1`, `2`),
+		"mirror": boolField(func(s *provision.Spec, v bool) { s.Mirror = v }).says("Whether the system is on two disks, each of which has all of it: the two that match \"disk\". It takes \"slots\": 2.", `false`, `true`),
 		"persistent": sizeField(func(s *provision.Spec) *int64 { return &s.Persistent }).
 			says("The size of the partition for the image's persistent paths. Every install keeps the one that is there, unless a person says --wipe.", "none", `"100GB"`),
 		"handover": choiceField(func(s *provision.Spec, name string) { s.Handover = provision.Handover(name) }, string(provision.Switch), string(provision.Reboot), string(provision.Kexec), string(provision.PowerOff)).
@@ -85,6 +86,9 @@ func checkKept(spec *provision.Spec, merged *jsontext.Node) (problems jsontext.P
 	}
 	if spec.Slots == 2 && spec.Silent {
 		problems = append(problems, merged.Locate("running").Problem("with two slots an update is undone unless the system says that it runs: take \"running\": false out"))
+	}
+	if spec.Mirror && spec.Slots != 2 {
+		problems = append(problems, merged.Locate("mirror").Problem("a system on two disks has two slots on each: add \"slots\": 2, or take \"mirror\" out"))
 	}
 	for name, set := range map[string]bool{"slots": spec.Slots == 2, "persistent": spec.Persistent > 0} {
 		if set && spec.SecureBoot == provision.ByOwner {

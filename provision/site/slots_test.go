@@ -7,10 +7,10 @@ import (
 
 func TestSlots(t *testing.T) {
 	s := open(t, folder(t, map[string]string{
-		"machines/" + mac1 + ".json": `{"image": "web", "slots": 2, "persistent": "20GB"}`,
+		"machines/" + mac1 + ".json": `{"image": "web", "slots": 2, "mirror": true, "persistent": "20GB"}`,
 		"machines/" + mac2 + ".json": `{"image": "web"}`,
 	}))
-	if got := spec(t, s, mac1); got.Slots != 2 || got.Persistent != 20e9 || !got.Keeps() {
+	if got := spec(t, s, mac1); got.Slots != 2 || !got.Mirror || got.Persistent != 20e9 || !got.Keeps() {
 		t.Errorf("the machine is %+v", got)
 	}
 	if got := spec(t, s, mac2); got.Keeps() {
@@ -18,6 +18,7 @@ func TestSlots(t *testing.T) {
 	}
 	for file, want := range map[string]string{
 		`{"image": "web", "slots": 3}`:                                                "room for 1 system or for 2, not 3",
+		`{"image": "web", "mirror": true}`:                                            `:1:28: a system on two disks has two slots`,
 		`{"image": "web", "slots": 2, "filesystem": "xfs"}`:                           `:1:27: with two slots`,
 		`{"image": "web", "slots": 2, "secureBoot": "owner"}`:                         `take "slots" out`,
 		`{"image": "web", "persistent": "1GB", "secureBoot": "owner", "https": true}`: `take "persistent" out`,

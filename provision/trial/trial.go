@@ -8,6 +8,7 @@ package trial
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -36,6 +37,9 @@ const (
 type Disk struct {
 	// File is its device file.
 	File string
+	// Mirror is that of the other disk of a mirror, which has its EFI system partition at
+	// the same place, or "".
+	Mirror string
 	// ESP is where its EFI system partition begins, and Sector the length of its
 	// sectors, in bytes.
 	ESP, Sector int64
@@ -91,9 +95,19 @@ func (d Disk) fail(why string) error {
 	})
 }
 
-// change writes another state, if this slot is on trial.
+// change writes another state, if this slot is on trial. On a mirror it does so on both
+// disks, even if one fails. Power may be cut between the two: whichever disk is started from
+// then starts a whole system, and one that is on trial there still is tried once more.
 func (d Disk) change(to func(slots.State) slots.State) error {
-	dev, err := os.OpenFile(d.File, os.O_RDWR, 0)
+	var other error
+	if d.Mirror != "" {
+		other = d.changeOn(d.Mirror, to)
+	}
+	return errors.Join(other, d.changeOn(d.File, to))
+}
+
+func (d Disk) changeOn(file string, to func(slots.State) slots.State) error {
+	dev, err := os.OpenFile(file, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("end the trial of slot %s: %w", d.Slot, err)
 	}

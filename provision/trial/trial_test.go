@@ -162,3 +162,38 @@ func TestInitCounts(t *testing.T) {
 		})
 	}
 }
+
+// TestMirrors: both disks of a mirror are told, also when one of them is gone.
+func TestMirrors(t *testing.T) {
+	onTrial := slots.State{Good: slots.A, Trial: slots.B, Left: 2}
+	for name, test := range map[string]struct {
+		other slots.State
+		gone  bool
+		want  slots.State
+	}{
+		"both":                       {onTrial, false, slots.Accepted(slots.B)},
+		"only one has counted":       {slots.State{Good: slots.A, Trial: slots.B, Left: 3}, false, slots.Accepted(slots.B)},
+		"the other says so already":  {slots.Accepted(slots.B), false, slots.Accepted(slots.B)},
+		"the other one is not there": {onTrial, true, onTrial},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, other := newDisk(t, onTrial), newDisk(t, test.other)
+			if d.Mirror = other.File; test.gone {
+				d.Mirror += ".gone"
+			}
+			synctest.Test(t, func(t *testing.T) {
+				begun := make(chan struct{})
+				close(begun)
+				if runs, err := trial.Watch(t.Context(), d, begun, "", trial.Patience, trial.Settle); !runs || (err != nil) != test.gone {
+					t.Errorf("got %t, %v", runs, err)
+				}
+			})
+			if got := stateOf(t, d); got != slots.Accepted(slots.B) {
+				t.Errorf("the state of the disk is %+v", got)
+			}
+			if got := stateOf(t, other); got != test.want {
+				t.Errorf("the state of the other disk is %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}

@@ -43,6 +43,9 @@ type Plan struct {
 	// BootLoaders are the files that make the disk bootable, by their name
 	// in images/disk ("boot.img", "core.img", "systemd-bootx64.efi").
 	BootLoaders map[string]Blob `json:"bootLoaders"`
+	// RAMDisk is what a system on a mirror starts with, see [target.MirrorRAMDisk]; the zero
+	// value for others.
+	RAMDisk Blob `json:"ramDisk,omitzero"`
 	// Servers are the base URLs of all servers that can go on with this plan, if
 	// the one that gave it does not answer any more.
 	Servers []string `json:"servers,omitempty"`

@@ -56,6 +56,7 @@ func TestLongLiveKeeps(t *testing.T) {
 	r.run("boot", mac, "other", "--once", "live")
 	l = start(`the root of other, [0-9.]+ MB, is /dev/nbd0`)
 	l.types("cat /root/kept || echo not its own", `\nnot its own\r?\n`)
-	l.machine.Stop()
-	r.installed(mac, 1)
+	if m := r.machine(mac); m.Installs != 1 || m.Has == nil || m.Has.Image != "small" || m.Live == nil || m.Live.Image != "other" {
+		t.Errorf("after %d installs the machine has %+v on its disk and %+v in memory", m.Installs, m.Has, m.Live)
+	}
 }

@@ -135,20 +135,39 @@ func fill(file string, devices []string) (err error) {
 		return fmt.Errorf("say that its members have metadata 1.0: %w", err)
 	}
 	for _, device := range devices {
-		var st unix.Stat_t
-		if err := unix.Stat(device, &st); err != nil {
-			return fmt.Errorf("look for the member %s: %w", device, err)
-		}
-		if st.Mode&unix.S_IFMT != unix.S_IFBLK {
-			return fmt.Errorf("the member %s is no block device", device)
-		}
-		disk := diskInfo{major: int32(unix.Major(st.Rdev)), minor: int32(unix.Minor(st.Rdev))}
-		if err := order(array, addNewDisk, unsafe.Pointer(&disk)); err != nil {
-			return fmt.Errorf("add the member %s: %w (the kernel's log says why)", device, err)
+		if err := add(array, device); err != nil {
+			return err
 		}
 	}
 	if err := order(array, runArray, nil); err != nil {
 		return fmt.Errorf("run it: %w (the kernel's log says why)", err)
+	}
+	return nil
+}
+
+// Add puts a device into an array that runs, in the place of a member that is missing: one
+// that was away, or a new one that has a superblock of the array. The kernel copies to it
+// while the array is used.
+func Add(file, device string) error {
+	array, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("add a member to the array %s: %w", file, err)
+	}
+	return errors.Join(add(array, device), array.Close())
+}
+
+// add gives a device to an array, as a member of the array's metadata.
+func add(array *os.File, device string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(device, &st); err != nil {
+		return fmt.Errorf("look for the member %s: %w", device, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
+		return fmt.Errorf("the member %s is no block device", device)
+	}
+	disk := diskInfo{major: int32(unix.Major(st.Rdev)), minor: int32(unix.Minor(st.Rdev))}
+	if err := order(array, addNewDisk, unsafe.Pointer(&disk)); err != nil {
+		return fmt.Errorf("add the member %s: %w (the kernel's log says why)", device, err)
 	}
 	return nil
 }

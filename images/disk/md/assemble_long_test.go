@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
@@ -211,6 +212,9 @@ func guest(ctx context.Context) error {
 	if err := mended(ctx, a, b); err != nil {
 		return err
 	}
+	if err := added(ctx, a, b); err != nil {
+		return err
+	}
 	return foreign(ctx, "/dev/vdc", "/dev/vdd")
 }
 
@@ -324,6 +328,51 @@ func mended(ctx context.Context, a, b string) error {
 		}
 	}
 	return errors.Join(begins(a, writtenAlone), begins(b, writtenAlone))
+}
+
+// added puts a member into the array again that was away, without mdadm.
+func added(ctx context.Context, a, b string) error {
+	const text = "written without the other"
+	if state, err := with(ctx, 0, []string{a}, text, nothing); err != nil || state.Active != 1 {
+		return fmt.Errorf("with one member the array is %+v: %w", state, err)
+	}
+	left, err := look(a)
+	if err != nil {
+		return err
+	}
+	array, err := md.Assemble(ctx, 0, []string{a})
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(b, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	err = md.Write(f, longerSize, left.Replacement(uuid.New(), longerSize))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := md.Add(array, b); err != nil {
+		return err
+	}
+	if err := complete(ctx, array); err != nil {
+		return err
+	}
+	if err := md.Stop(ctx, array); err != nil {
+		return err
+	}
+	var members []md.Member
+	for _, device := range []string{a, b} {
+		m, err := look(device)
+		if err != nil {
+			return err
+		}
+		members = append(members, m)
+	}
+	if current := md.Current(members); len(current) != 2 {
+		return fmt.Errorf("of the members, %v count: %s; %s", current, members[0], members[1])
+	}
+	return errors.Join(begins(a, text), begins(b, text))
 }
 
 // complete waits until both members of an array are in use. mdadm --wait fails if they are

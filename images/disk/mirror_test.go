@@ -1,0 +1,120 @@
+package disk
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"cloudlets/images/disk/md"
+	"cloudlets/images/disk/slots"
+)
+
+var mirrorOptions = Options{Seed: "test", Slots: true, Mirror: true, Persistent: 96 * mib}
+
+// TestMirrorLayout: both disks have the same partitions in the same places, members of the
+// same mirrors, and are found again. Nothing that knows disks which stand alone finds them.
+func TestMirrorLayout(t *testing.T) {
+	for name, sector := range map[string]int64{"512": 512, "4096": 4096} {
+		t.Run(name, func(t *testing.T) {
+			const size, larger = 2 * gib, 2*gib + 9*mib
+			first, err := NewLayout(size, sector, mirrorOptions)
+			if err != nil {
+				t.Fatal(err)
+			}
+			second, err := first.Second(larger)
+			if err != nil {
+				t.Fatal(err)
+			}
+			both, devices := [2]Layout{first, second}, [2]Device{newImage(t, size), newImage(t, larger)}
+			ids := map[string]bool{first.GUID: true, second.GUID: true}
+			for n, l := range both {
+				table, err := l.Table()
+				if err != nil {
+					t.Fatal(err)
+				}
+				devices[n].WriteAt(table.First, 0)
+				devices[n].WriteAt(table.Backup, table.BackupOffset)
+				for _, p := range l.Partitions() {
+					ids[p.GUID] = true
+				}
+			}
+			if len(ids) != 2*6 {
+				t.Errorf("the two disks have %d identifiers, want 12", len(ids))
+			}
+			for _, parts := range [][2]Partition{{first.Root, second.Root}, {first.Other, second.Other}, {first.Persistent, second.Persistent}} {
+				if parts[0].Room() >= parts[0].Size || parts[0].Room() < parts[0].Size-mirrorRoom || parts[0].Offset != parts[1].Offset {
+					t.Errorf("the partition %s of %d bytes has room for %d", parts[0].Name, parts[0].Size, parts[0].Room())
+				}
+				if err := Mirror(parts, devices, "node1:"+parts[0].Name, "test", time.Unix(1000, 0)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for n, l := range both {
+				got, err := FindMirror(devices[n], l.Size, sector)
+				want := l
+				want.Kept, want.Arch = true, ""
+				if err != nil || got != want {
+					t.Errorf("disk %d is found as %+v (%v), want %+v", n, got, err, want)
+				}
+				if _, err := FindSlots(devices[n], l.Size, sector); !errors.Is(err, ErrNoSlots) {
+					t.Errorf("disk %d counts as one that stands alone: %v", n, err)
+				}
+				if _, err := FindPersistent(devices[n], l.Size, sector); err == nil || Ours(devices[n], l.Size, sector) {
+					t.Errorf("the persistent partition of disk %d counts as one that stands alone", n)
+				}
+				m, err := got.Root.Member(devices[n])
+				if err != nil || m.Role() != md.Role(n) || m.Size != l.Root.Room() {
+					t.Errorf("the root of disk %d is %s (%v)", n, m, err)
+				}
+			}
+		})
+	}
+}
+
+// TestUpdatesMakeNewMirrors: a slot that is written is of another mirror then, on both disks
+// the same.
+func TestUpdatesMakeNewMirrors(t *testing.T) {
+	first, err := NewLayout(2*gib, 512, mirrorOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := first.Second(2 * gib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := first.In(slots.B).NewArray("next"), second.In(slots.B).NewArray("next")
+	if a.Root.Array != b.Root.Array || a.Root.Array == first.Other.Array || a.Other.Array != first.Root.Array || a.Root.Number != slotBNumber {
+		t.Errorf("the disks are %+v and %+v", a, b)
+	}
+}
+
+func TestMirrorsThatCannotBeLaidOut(t *testing.T) {
+	for want, test := range map[string]struct {
+		size   int64
+		change func(*Options)
+	}{
+		"two slots":         {2 * gib, func(o *Options) { o.Slots = false }},
+		"keeps no part":     {2 * gib, func(o *Options) { o.Keep = &Partition{Number: 4, Offset: gib, Size: 96 * mib} }},
+		"bytes) are needed": {SizeFor(200*mib, 512, mirrorOptions) - 1, func(o *Options) { o.MinRoot = 200 * mib }},
+	} {
+		o := mirrorOptions
+		test.change(&o)
+		if _, err := NewLayout(test.size, 512, o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	o := mirrorOptions
+	o.MinRoot = 200 * mib
+	l, err := NewLayout(SizeFor(200*mib, 512, mirrorOptions), 512, o)
+	if err != nil || l.Root.Room() < 200*mib || l.Other.Room() < 200*mib {
+		t.Errorf("the smallest disk has %+v (%v)", l, err)
+	}
+	if _, err := l.Second(l.Size - 1); err == nil {
+		t.Error("a disk that is too small becomes the second one")
+	}
+	parts, devices := [2]Partition{l.Root, l.Other}, [2]Device{newImage(t, l.Size), newImage(t, l.Size)}
+	if err := Mirror(parts, devices, "x", "test", time.Unix(1000, 0)); err == nil {
+		t.Error("partitions of two mirrors become one")
+	}
+}

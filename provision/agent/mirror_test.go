@@ -1,0 +1,175 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"cloudlets/images/disk"
+	"cloudlets/images/disk/fat"
+	"cloudlets/images/disk/md"
+	"cloudlets/images/disk/slots"
+	"cloudlets/images/target"
+	"cloudlets/provision"
+)
+
+// TestAgreed: which state counts if the two disks of a mirror differ.
+func TestAgreed(t *testing.T) {
+	a, b := slots.Accepted(slots.A), slots.Accepted(slots.B)
+	onTrial, failed := a.OnTrial(), slots.State{Good: slots.A, Trial: slots.B}
+	back := slots.State{Good: slots.B, Trial: slots.A, Left: 3}
+	for name, test := range map[string]struct {
+		states [2]slots.State
+		events [2]uint64
+		want   slots.State
+	}{
+		"the same":                     {[2]slots.State{a, a}, [2]uint64{5, 5}, a},
+		"put on trial on the second":   {[2]slots.State{a, onTrial}, [2]uint64{5, 5}, a},
+		"failed on the first":          {[2]slots.State{failed, onTrial}, [2]uint64{5, 5}, failed},
+		"accepted on the second":       {[2]slots.State{onTrial, b}, [2]uint64{5, 5}, b},
+		"accepted on the first":        {[2]slots.State{b, onTrial}, [2]uint64{5, 5}, b},
+		"accepted after a roll-back":   {[2]slots.State{back, a}, [2]uint64{5, 5}, a},
+		"the first was away":           {[2]slots.State{a, b}, [2]uint64{5, 9}, b},
+		"the second was away":          {[2]slots.State{a, b}, [2]uint64{9, 5}, a},
+		"the first was away, on trial": {[2]slots.State{onTrial, b}, [2]uint64{5, 9}, b},
+	} {
+		id := uuid.New()
+		var members [2][]md.Member
+		for n := range members {
+			m := md.Member{Array: md.Array{ID: id, Places: 2}, Number: n, Roles: []md.Role{0, 1}, Events: test.events[n]}
+			members[n] = []md.Member{{}, m}
+		}
+		if got := agreed(test.states, members); got != test.want {
+			t.Errorf("%s: got %+v, want %+v", name, got, test.want)
+		}
+	}
+}
+
+func TestMirrorName(t *testing.T) {
+	for host, want := range map[string]string{"node1": "node1:mirror-a", "node1.example.org": "node1:mirror-a", "": ":mirror-a",
+		strings.Repeat("n", 40): strings.Repeat("n", 23) + ":mirror-a"} {
+		if got := mirrorName(host, "mirror-a"); got != want || len(got) > md.MaxName {
+			t.Errorf("%q: got %q, want %q", host, got, want)
+		}
+	}
+}
+
+// mirrorBed is a bed whose system goes to two disks.
+func mirrorBed(t *testing.T) (*bed, [2]*loopDisk) {
+	t.Helper()
+	b := newPersistentBed(t, target.Options{Slots: true, Mirror: true, Persistent: 96 << 20})
+	disks := [2]*loopDisk{newLoopDisk(t, b.dir, diskSize), newLoopDisk(t, b.dir, diskSize+8<<20)}
+	b.use(t, disks[0], disks[1])
+	b.job.Plan.RAMDisk = b.server.put("/mirror.img", noise(9, 1<<20))
+	return b, disks
+}
+
+// have writes the tables, the superblocks and a state of the slots of an earlier install to
+// some disks.
+func have(t *testing.T, seed string, disks ...*loopDisk) {
+	t.Helper()
+	first, err := disk.NewLayout(diskSize, 512, disk.Options{Seed: seed, Slots: true, Mirror: true, Persistent: 96 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := must[disk.Layout](t)(first.Second(diskSize + 8<<20))
+	layouts := [2]disk.Layout{first, second}
+	for n, d := range disks {
+		f := must[*os.File](t)(os.OpenFile(d.device, os.O_RDWR, 0))
+		l := layouts[n]
+		table := must[disk.Table](t)(l.Table())
+		f.WriteAt(table.First, 0)
+		f.WriteAt(table.Backup, table.BackupOffset)
+		for _, p := range []disk.Partition{l.Root, l.Other, l.Persistent} {
+			id := md.Identity{ID: uuid.MustParse(p.Array), Name: p.Name, Created: time.Unix(1000, 0), Devices: []uuid.UUID{{1}, {2}}}
+			members := must[[]md.Member](t)(md.Mirror(id, []int64{p.Size, p.Size}))
+			if err := md.Write(offsetFile{f, p.Offset}, p.Size, members[n]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := fat.Write(t.Context(), offsetFile{f, l.ESP.Offset}, l.ESP.Size, fat.Options{}, []fat.File{fat.Bytes(slots.Path, slots.Accepted(slots.B).Block())})
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+type offsetFile struct {
+	f  *os.File
+	at int64
+}
+
+func (o offsetFile) WriteAt(p []byte, off int64) (int, error) { return o.f.WriteAt(p, o.at+off) }
+
+// TestMirrorIsRefused: unless both disks may be written, none is.
+func TestMirrorIsRefused(t *testing.T) {
+	for name, test := range map[string]struct {
+		there func(*testing.T, *bed, [2]*loopDisk)
+		says  []string
+	}{
+		"one disk is missing": {func(t *testing.T, b *bed, d [2]*loopDisk) { b.job.Inventory.Disks = b.job.Inventory.Disks[:1] }, []string{"a mirror takes two disks", "and 1 do"}},
+		"there is a third": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			b.job.Inventory.Disks = append(b.job.Inventory.Disks, provision.DiskInfo{Name: "sdz", Size: diskSize})
+		}, []string{"and 3 do"}},
+		"something is on the second": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			tool(t, "e2fsprogs", "mkfs.ext4", "-q", "-F", "-L", "precious", d[1].device)
+		}, []string{"not empty", "precious", "--wipe"}},
+		"only one has the mirror": {func(t *testing.T, b *bed, d [2]*loopDisk) { have(t, "one", d[0]) }, []string{"only one has the machine's mirror"}},
+		"each is of another mirror": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[:]...)
+			have(t, "another", d[0])
+		}, []string{"are not of one mirror"}},
+		"the image is too large": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[:]...)
+			b.job.Plan.Target.RootSize = diskSize
+		}, []string{"slot A has", "use a smaller image"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, disks := mirrorBed(t)
+			test.there(t, b, disks)
+			before := [2]string{hashFile(t, disks[0].file), hashFile(t, disks[1].file)}
+			b.wantFailure(t, append(test.says, "nothing was written")...)
+			if now := [2]string{hashFile(t, disks[0].file), hashFile(t, disks[1].file)}; now != before {
+				t.Error("a disk that was refused has changed")
+			}
+		})
+	}
+}
+
+// TestMirrorIsProposed: a person hears of both disks before anything is written, of a new
+// mirror and of an update.
+func TestMirrorIsProposed(t *testing.T) {
+	b, disks := mirrorBed(t)
+	var told provision.Proposal
+	b.job.Propose = func(_ context.Context, p provision.Proposal) error {
+		told = p
+		return errors.New("called off")
+	}
+	b.wantFailure(t, "called off", "nothing was written")
+	if told.Disk.Name != disks[0].info.Name || told.Second == nil || told.Second.Name != disks[1].info.Name || told.Lost != "" || len(told.Layout) != 5 {
+		t.Errorf("the plan for new disks is %s", told)
+	}
+	have(t, "one", disks[:]...)
+	b.wantFailure(t, "called off")
+	kept := 0
+	for _, p := range told.Layout {
+		if p.Kept {
+			kept++
+		}
+	}
+	if told.Lost != "what is in slot A" || kept != 4 || told.Second == nil {
+		t.Errorf("the plan for an update is %s", told)
+	}
+	b.job.Plan.Wipe = true
+	b.wantFailure(t, "called off")
+	for _, d := range disks {
+		if !strings.Contains(told.Lost, "on "+d.info.Name+": ") {
+			t.Errorf("what is lost is %q", told.Lost)
+		}
+	}
+}

@@ -1,0 +1,157 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"cloudlets/images/disk"
+	"cloudlets/images/disk/md"
+)
+
+// pause is the time between two searches of all partitions.
+const pause = 250 * time.Millisecond
+
+// kernelSector is the unit of the sizes in /sys, in bytes.
+const kernelSector = 512
+
+// found is a member of an array.
+type found struct {
+	file      string // of its partition, in /dev
+	partition int    // the number of that
+	member    md.Member
+}
+
+// array is the device file of the array that has the member, once that runs.
+func (f found) array() string {
+	return fmt.Sprintf("/dev/md%d", disk.ArrayNumber(disk.Partition{Number: f.partition}))
+}
+
+// search searches the machine's partitions for the members of arrays.
+type search struct {
+	dir   string      // the kernel's list: /sys/class/block
+	dev   string      // where their files are: /dev
+	want  []uuid.UUID // the arrays
+	grace time.Duration
+}
+
+// wait searches until every array has all of its members, and returns them. When each has
+// one at least, it waits for the others only as long as grace. Before each search it calls
+// loadNew to load drivers for devices that appeared.
+func (s search) wait(ctx context.Context, loadNew func(context.Context) error) (map[uuid.UUID][]found, error) {
+	var late <-chan time.Time
+	again := time.NewTicker(pause)
+	defer again.Stop()
+	for {
+		if err := loadNew(ctx); err != nil && ctx.Err() == nil {
+			return nil, fmt.Errorf("load drivers: %w", err)
+		}
+		members, others, err := s.look()
+		if err != nil {
+			return nil, err
+		}
+		some, all := s.complete(members)
+		if all {
+			return members, nil
+		}
+		if some && late == nil {
+			timer := time.NewTimer(s.grace)
+			defer timer.Stop()
+			late = timer.C
+		}
+		select {
+		case <-late:
+			if some {
+				return members, nil
+			}
+			late = nil // a disk was pulled meanwhile
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, s.notFound(members, others)
+		}
+	}
+}
+
+// complete says whether each array has some members, and whether it has all.
+func (s search) complete(members map[uuid.UUID][]found) (some, all bool) {
+	some, all = true, true
+	for _, id := range s.want {
+		some = some && len(members[id]) > 0
+		all = all && len(members[id]) > 0 && len(members[id]) >= members[id][0].member.Places
+	}
+	return some, all
+}
+
+// look reads every partition once. It returns the members of the arrays that are wanted,
+// and the names of what else is there. Of a member that is there twice, since its disk was
+// copied or has two paths, the first counts.
+func (s search) look() (members map[uuid.UUID][]found, others []string, err error) {
+	names, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list disks: %w", err)
+	}
+	members = map[uuid.UUID][]found{}
+	for _, name := range names {
+		f, err := s.read(name.Name())
+		if err != nil || !slices.Contains(s.want, f.member.ID) {
+			others = append(others, name.Name())
+			continue
+		}
+		list := members[f.member.ID]
+		if !slices.ContainsFunc(list, func(other found) bool { return other.member.Device == f.member.Device }) {
+			members[f.member.ID] = append(list, f)
+		}
+	}
+	return members, others, nil
+}
+
+// read reads the superblock of a partition.
+func (s search) read(name string) (found, error) {
+	number, err := s.attribute(name, "partition")
+	if err != nil {
+		return found{}, err
+	}
+	sectors, err := s.attribute(name, "size")
+	if err != nil {
+		return found{}, err
+	}
+	f := found{file: filepath.Join(s.dev, name), partition: int(number)}
+	device, err := os.Open(f.file)
+	if err != nil {
+		return f, err
+	}
+	defer device.Close()
+	f.member, err = md.Read(device, sectors*kernelSector)
+	return f, err
+}
+
+// attribute reads a number that the kernel tells of a block device.
+func (s search) attribute(name, what string) (int64, error) {
+	text, err := os.ReadFile(filepath.Join(s.dir, name, what))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+}
+
+// notFound is the error that says which array has no member, and what was found instead.
+func (s search) notFound(members map[uuid.UUID][]found, others []string) error {
+	missing := ""
+	for _, id := range s.want {
+		if len(members[id]) == 0 {
+			missing = id.String()
+		}
+	}
+	if len(others) == 0 && len(members) == 0 {
+		return errors.New("find the system's disks: the kernel shows no disk; it may lack the driver of their controller")
+	}
+	return fmt.Errorf("find the array %s: neither disk with a member of it was found, but only %s; see to the disks and their cables", missing, strings.Join(others, ", "))
+}
