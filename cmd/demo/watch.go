@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -34,7 +35,7 @@ type watch struct {
 // bar is the line of one machine on a terminal.
 type bar struct {
 	*mpb.Bar
-	text string
+	text atomic.Value // a string, which the bar's own goroutine draws
 }
 
 // pollTime is how often the daemon is asked.
@@ -57,12 +58,13 @@ func (w *watch) addBars(options ...mpb.ContainerOption) {
 }
 
 func (w *watch) newBar(h *host) *bar {
-	b := &bar{text: "switched on"}
+	b := &bar{}
+	b.text.Store("switched on")
 	// A bar that is made with its total ends when it is full, and a machine that is
 	// updated begins again.
 	b.Bar = w.pool.AddBar(0,
 		mpb.PrependDecorators(decor.Name(fmt.Sprintf("%s %-5s ", h.name, h.spec.Firmware))),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return b.text })))
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return b.text.Load().(string) })))
 	b.SetTotal(100, false)
 	return b
 }
@@ -91,7 +93,7 @@ func (w *watch) run(ctx context.Context, client *web.Client) {
 func (w *watch) show(m web.Machine) {
 	text := describeProgress(m)
 	if b := w.bars[m.MAC]; b != nil {
-		b.text = text
+		b.text.Store(text)
 		b.SetCurrent(int64(percent(m)))
 		return
 	}

@@ -4,9 +4,11 @@ package disktest
 
 import (
 	"context"
+	"errors"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -35,6 +37,23 @@ func Attach(t testing.TB, img string) string {
 	return dev
 }
 
+// A process that another test is just starting has inherited what this one has open, until
+// it runs its own program. So an unmount is tried so often, with such a pause.
+const (
+	unmountTries = 200
+	unmountPause = 20 * time.Millisecond
+)
+
+func unmountSoon(dir string) (err error) {
+	for range unmountTries {
+		if err = unix.Unmount(dir, 0); !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		time.Sleep(unmountPause)
+	}
+	return err
+}
+
 // Mount lets the kernel mount an image, until the test ends or the returned
 // function is called.
 func Mount(t testing.TB, img, kind string, flags uintptr) (dir string, unmount func()) {
@@ -50,7 +69,7 @@ func Mount(t testing.TB, img, kind string, flags uintptr) (dir string, unmount f
 			return
 		}
 		mounted = false
-		if err := unix.Unmount(dir, 0); err != nil {
+		if err := unmountSoon(dir); err != nil {
 			t.Errorf("unmount %s: %v", dir, err)
 			unix.Unmount(dir, unix.MNT_DETACH)
 		}
