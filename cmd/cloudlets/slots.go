@@ -29,14 +29,21 @@ import (
 
 // slotFlags say that a disk has two slots, or that one of them is written.
 type slotFlags struct {
-	slots  int
-	update bool
+	slots         int
+	update        bool
+	withoutServer bool
 }
 
 func (f *slotFlags) add(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.slots, "slots", 1, "2 makes room for two systems, so that --update can write one beside the other")
 	cmd.Flags().BoolVar(&f.update, "update", false, "write the system into the other slot of a disk that has two, and keep all else")
 	_ = cmd.RegisterFlagCompletionFunc("slots", cobra.FixedCompletions([]cobra.Completion{"1", "2"}, cobra.ShellCompDirectiveNoFileComp))
+	f.addWithoutServer(cmd)
+}
+
+// addWithoutServer adds the flag for systems that a server installed.
+func (f *slotFlags) addWithoutServer(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.withoutServer, "without-server", false, "update a system that a server installed, although the new one lacks what the server gave it: its network, its words for the kernel, and what cloud-init is told")
 }
 
 // notForUpdates are the flags that say how a disk is made anew.
@@ -52,6 +59,8 @@ func (f *slotFlags) check(cmd *cobra.Command, format vdisk.Format, o outliveFlag
 		return fail("--slots is for disks with a boot loader: the format %s has none that chooses between systems", format.Name)
 	case f.slots == 2 && o.grow && o.partition == 0 && !o.keep:
 		return fail("--slots 2 with --grow needs --persistent-partition: that grows, and slots stay as they are")
+	case f.withoutServer && !f.update:
+		return fail("--without-server is about the system that --update replaces: leave it out")
 	case !f.update:
 		return nil
 	}
@@ -153,6 +162,9 @@ func (f *diskFlags) update(cmd *cobra.Command, args []string, on target.SlotDisk
 	if _, o.Time, err = f.identity(); err != nil {
 		return err
 	}
+	if err := f.checkServer(cmd, on, r); err != nil {
+		return err
+	}
 	return f.image.onImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
 		if err := f.likeBefore(cmd, im, on, r); err != nil {
 			return err
@@ -186,6 +198,30 @@ func (f *diskFlags) update(cmd *cobra.Command, args []string, on target.SlotDisk
 	})(cmd, args)
 }
 
+// checkServer refuses a disk whose good system a server installed. The server adds files
+// to the image and words to the kernel's command line, and only the server knows them: a
+// system without them may be off the network, and be accepted all the same.
+func (f *diskFlags) checkServer(cmd *cobra.Command, on target.SlotDisk, r io.ReaderAt) error {
+	_, err := ext4.ReadFile(goodSlot(on, r), running.URLsPath, maxText)
+	const missing = "its network, its words for the kernel, what cloud-init is told, and the service that tells the server that it runs"
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look whether a server installed the system in slot %s: %w", on.State.Good, err)
+	case f.slots.withoutServer:
+		f.warn(cmd, []string{"a server installed the system in slot " + on.State.Good.String() + ", and the new one lacks what the server gave that one: " + missing})
+		return nil
+	}
+	return fmt.Errorf("update %s: a server installed the system in slot %s, and the new one would lack what the server gave that one: %s: have the server update it, with `cloudlets install NAME`, or give --without-server to do without all that",
+		f.out.out, on.State.Good, missing)
+}
+
+// goodSlot reads the partition of the good system.
+func goodSlot(on target.SlotDisk, r io.ReaderAt) io.ReaderAt {
+	return io.NewSectionReader(r, on.Layout.Other.Offset, on.Layout.Other.Size)
+}
+
 // likeBefore takes the configuration of the good system, if the command line has none.
 func (f *diskFlags) likeBefore(cmd *cobra.Command, im *images.Image, on target.SlotDisk, r io.ReaderAt) error {
 	if f.config.config != "" {
@@ -194,8 +230,7 @@ func (f *diskFlags) likeBefore(cmd *cobra.Command, im *images.Image, on target.S
 	if _, err := applied(cmd.Context(), im); !errors.Is(err, fs.ErrNotExist) {
 		return nil //nolint:nilerr // the image is configured already; what is wrong with it shows later
 	}
-	good := io.NewSectionReader(r, on.Layout.Other.Offset, on.Layout.Other.Size)
-	text, err := ext4.ReadFile(good, images.AppliedConfigPath, maxText)
+	text, err := ext4.ReadFile(goodSlot(on, r), images.AppliedConfigPath, maxText)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

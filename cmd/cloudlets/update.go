@@ -28,6 +28,9 @@ itself if it does not prove itself. Persistent data stay. This needs root, and n
 The configuration is that of the running system unless you give --config; templates see
 its hostname as env.hostname unless you give --env hostname=NAME. IMAGE may be REGISTRY/NAME:TAG, too.
 
+A system that a server installed is refused, since only the server knows its network and the
+rest of its own files: use cloudlets install NAME there.
+
 With --rollback nothing is written: the next start tries the system that is in the other
 slot.`,
 		Example: "  sudo cloudlets update /media/stick/web-v2.tar\n  sudo cloudlets update registry.example.com/web:v2 --restart\n  sudo cloudlets update --rollback --restart",
@@ -49,6 +52,7 @@ slot.`,
 	f.disk.image.registry = &f.registry
 	f.registry.add(cmd)
 	cmd.Flags().BoolVar(&f.disk.device.noVerify, "no-verify", false, "do not read back and compare what was written")
+	f.disk.slots.addWithoutServer(cmd)
 	cmd.Flags().BoolVar(&f.restart, "restart", false, "restart the machine when it is done")
 	cmd.Flags().BoolVar(&f.rollback, "rollback", false, "write nothing, and have the next start try the system in the other slot")
 	cmd.MarkFlagsMutuallyExclusive("restart", "dry-run")

@@ -16,11 +16,12 @@ import (
 	"cloudlets/images"
 )
 
-// The files that all services share.
-const (
-	scriptPath = "/etc/cloudlets/say-running"
-	urlsPath   = "/etc/cloudlets/running"
-)
+// URLsPath is the file of an installed system with the URLs of its server, one a line. A
+// system that no server installed has no such file.
+const URLsPath = "/etc/cloudlets/running"
+
+// scriptPath is the script that all services share.
+const scriptPath = "/etc/cloudlets/say-running"
 
 // callScript calls the URLs. It needs a POSIX shell, and one of the clients.
 //
@@ -84,7 +85,7 @@ func Files(tree images.Tree, urls []string) ([]images.File, error) {
 	}
 	return append([]images.File{
 		file(scriptPath, 0o755, string(callScript)),
-		file(urlsPath, 0o600, strings.Join(urls, "\n")+"\n"), // they have a secret in them
+		file(URLsPath, 0o600, strings.Join(urls, "\n")+"\n"), // they have a secret in them
 	}, found.files(call)...), nil
 }
 
