@@ -5,16 +5,21 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
+	"cloudlets/images/disk/ext4"
+	"cloudlets/images/disk/fat"
 	"cloudlets/images/disk/probe"
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/target"
@@ -27,8 +32,8 @@ func loopDevice(t *testing.T) (name string, host func() device.Host) {
 	return loopOf(t, 256<<20)
 }
 
-// loopOf is a loop device of some size, in bytes.
-func loopOf(t *testing.T, size int64) (name string, host func() device.Host) {
+// loopOf is a loop device of some size, in bytes, with more options of losetup.
+func loopOf(t *testing.T, size int64, options ...string) (name string, host func() device.Host) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "medium")
 	err := os.WriteFile(file, nil, 0o600)
@@ -38,7 +43,7 @@ func loopOf(t *testing.T, size int64) (name string, host func() device.Host) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name = losetup(t, "--find", "--show", file)
+	name = losetup(t, append(options, "--find", "--show", file)...)
 	t.Cleanup(func() { losetup(t, "--detach", name) })
 	return name, func() device.Host {
 		h := thisHost()
@@ -54,12 +59,18 @@ func loopOf(t *testing.T, size int64) (name string, host func() device.Host) {
 
 func losetup(t *testing.T, args ...string) string {
 	t.Helper()
+	return output(t, "mount", "losetup", args...)
+}
+
+// output runs a foreign program as root.
+func output(t *testing.T, debianPackage, program string, args ...string) string {
+	t.Helper()
 	ctx, stop := context.WithTimeout(context.Background(), patience) // also while the test cleans up
 	defer stop()
 	needs.Root(t)
-	out, err := exec.CommandContext(ctx, needs.Tool(t, "losetup", "mount"), args...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, needs.Tool(t, program, debianPackage), args...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("losetup %v: %v: %s (it is in the Debian package mount)", args, err, out)
+		t.Fatalf("%s %v: %v: %s", program, args, err, out)
 	}
 	return strings.TrimSpace(string(out))
 }
@@ -171,7 +182,13 @@ func TestDeviceKeepsItsPersistentPartition(t *testing.T) {
 // TestUpdateADevice: one slot of a device is written, only after a person agreed; a device
 // without slots and one in use are refused.
 func TestUpdateADevice(t *testing.T) {
-	name, host := loopOf(t, 320<<20)
+	for sector, size := range map[int64]int64{512: 320 << 20, 4096: 400 << 20} {
+		t.Run(fmt.Sprint(sector), func(t *testing.T) { testUpdateADevice(t, size, sector) })
+	}
+}
+
+func testUpdateADevice(t *testing.T, size, sector int64) {
+	name, host := loopOf(t, size, "--sector-size", fmt.Sprint(sector))
 	image := bootableImage(t)
 	if err := errors.Join(os.Mkdir(filepath.Join(image, "sbin"), 0o755), os.WriteFile(filepath.Join(image, "sbin/init"), []byte("#!/bin/sh\n"), 0o755)); err != nil {
 		t.Fatal(err)
@@ -184,37 +201,95 @@ func TestUpdateADevice(t *testing.T) {
 	if _, _, err := runDisk(t.Context(), host, append([]string{image, "--out", name, "--slots", "2"}, yes...)...); err != nil {
 		t.Fatal(err)
 	}
-	state := func() slots.State {
-		t.Helper()
-		f, err := os.Open(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		on, err := target.ReadSlots(f, 320<<20, 512)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return on.State
+	before, on := readSlots(t, name, sector)
+	if on.State != slots.Accepted(slots.A) {
+		t.Errorf("before the update the state is %+v", on.State)
 	}
-	for says, args := range map[string][]string{
-		"there is no terminal": {image, "--out", name, "--update"},
-		"not confirmed":        {image, "--out", name, "--update", "--yes", "--serial", "other"},
-	} {
+	refused := func(says string, args ...string) {
+		t.Helper()
 		if _, _, err := runDisk(t.Context(), host, args...); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: got %v, want %q", args, err, says)
 		}
 	}
-	if got := state(); got != slots.Accepted(slots.A) {
-		t.Errorf("before the update the state is %+v", got)
+	refused("there is no terminal", image, "--out", name, "--update")
+	refused("not confirmed", image, "--out", name, "--update", "--yes", "--serial", "other")
+	if err := os.WriteFile(filepath.Join(image, "sbin/new"), []byte("of the second system"), 0o755); err != nil {
+		t.Fatal(err)
 	}
+	unmount := mountPartition(t, name, on.Layout.Other)
+	refused("it is in use: ", update...)
+	unmount()
 	out, _, err := runDisk(t.Context(), host, update...)
 	if err != nil || !strings.Contains(out, "wrote slot B of "+name) {
-		t.Errorf("got %q, %v", out, err)
+		t.Fatalf("got %q, %v", out, err)
 	}
-	if got := state(); got != slots.Accepted(slots.A).OnTrial() {
-		t.Errorf("after the update the state is %+v", got)
+	after, on := readSlots(t, name, sector)
+	if on.State != slots.Accepted(slots.A).OnTrial() {
+		t.Errorf("after the update the state is %+v", on.State)
 	}
+	slot := on.Layout.Root
+	if got, err := ext4.ReadFile(bytes.NewReader(after[slot.Offset:slot.Offset+slot.Size]), "/sbin/new", 1<<20); err != nil || string(got) != "of the second system" {
+		t.Errorf("slot B has %q (%v)", got, err)
+	}
+	at, _, err := fat.Locate(bytes.NewReader(after[on.Layout.ESP.Offset:]), slots.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at += on.Layout.ESP.Offset
+	for _, mayChange := range []disk.Partition{slot, {Offset: at, Size: sector}} {
+		copy(after[mayChange.Offset:mayChange.Offset+mayChange.Size], before[mayChange.Offset:])
+	}
+	if !bytes.Equal(before, after) {
+		t.Error("the update changed more than slot B and the sector with the state")
+	}
+}
+
+// readSlots reads all of a device that has two slots.
+func readSlots(t *testing.T, name string, sector int64) ([]byte, target.SlotDisk) {
+	t.Helper()
+	all, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	on, err := target.ReadSlots(bytes.NewReader(all), int64(len(all)), sector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all, on
+}
+
+// mountPartition mounts a partition of a loop device, read-only, until the test's end or
+// until its caller ends it.
+func mountPartition(t *testing.T, loop string, p disk.Partition) (unmount func()) {
+	t.Helper()
+	sys := fmt.Sprintf("/sys/block/%s/%[1]sp%d", filepath.Base(loop), p.Number)
+	if _, err := os.Stat(sys); err != nil { // the kernel does not read tables of this kind
+		output(t, "util-linux", "addpart", loop, fmt.Sprint(p.Number), fmt.Sprint(p.Offset/512), fmt.Sprint(p.Size/512))
+		t.Cleanup(func() { output(t, "util-linux", "delpart", loop, fmt.Sprint(p.Number)) })
+	}
+	text, err := os.ReadFile(sys + "/dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var major, minor uint32
+	if _, err := fmt.Sscanf(string(text), "%d:%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
+	node, dir := filepath.Join(t.TempDir(), "part"), t.TempDir()
+	err = unix.Mknod(node, unix.S_IFBLK|0o600, int(unix.Mkdev(major, minor)))
+	if err == nil {
+		err = unix.Mount(node, dir, "ext4", unix.MS_RDONLY, "")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	unmount = sync.OnceFunc(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(unmount)
+	return unmount
 }
 
 // markPersistent writes into the persistent partition of a device, where its

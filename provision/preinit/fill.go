@@ -64,8 +64,11 @@ func (k keeper) known() (knownPaths, error) {
 
 // fill copies what the root has at the places in fresh. It accepts a path only
 // when the whole copy is on the disk. If a start is interrupted before, the
-// next start copies the path again.
+// next start removes what that copied, and copies the path again if its system has it.
 func (k keeper) fill(ctx context.Context, fresh []target.Place, known knownPaths) error {
+	if err := k.removeBegun(); err != nil {
+		return err
+	}
 	if len(fresh) == 0 {
 		return nil
 	}
@@ -86,9 +89,6 @@ func (k keeper) fill(ctx context.Context, fresh []target.Place, known knownPaths
 
 func (k keeper) copyFrom(ctx context.Context, src *dirtree.Dir, fresh []target.Place, known knownPaths) error {
 	copied := filepath.Join(k.dir, incoming)
-	if err := k.removeBegun(); err != nil {
-		return err
-	}
 	selected := layers.Select(src, func(p string) bool {
 		return slices.ContainsFunc(fresh, func(place target.Place) bool { return place.Holds(p) })
 	})
@@ -113,7 +113,7 @@ func (k keeper) copyFrom(ctx context.Context, src *dirtree.Dir, fresh []target.P
 }
 
 // removeBegun removes incoming and its partial copies, which an interrupted
-// start may have left.
+// start may have left, also that of another system on the disk.
 func (k keeper) removeBegun() error {
 	begun, err := filepath.Glob(filepath.Join(k.dir, incoming+"*"))
 	for _, name := range begun {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -69,46 +70,58 @@ func ParseParams(cmdline string) (Params, error) {
 func Main(version string, args []string) {
 	undo, err := process1.MountMissing()
 	console := process1.Consoles()
-	onTrial := false
+	var s started
 	if err == nil {
-		onTrial, err = run(context.Background(), console, args, undo)
+		s, err = run(context.Background(), newStarter(console), args, undo)
 	}
-	if onTrial {
-		fmt.Fprintf(console, "\ncloudlets %s: the system does not start: %v\n\ncloudlets: it is on trial, so the machine starts again in ten seconds\n", version, err)
+	fmt.Fprintf(console, "\ncloudlets %s: the system does not start: %v\n\n", version, err)
+	switch {
+	case !s.known:
+		fmt.Fprint(console, "cloudlets: it may be on trial, so this program ends, and the kernel panics: a system on trial starts again then\n")
+		os.Exit(1)
+	case s.Trial:
+		fmt.Fprint(console, "cloudlets: it is on trial, so the machine starts again in ten seconds\n")
 		time.Sleep(10 * time.Second)
-		err = process1.Reboot()
+		fmt.Fprintf(console, "\ncloudlets: the machine does not start again: %v\n\n", process1.Reboot())
 	}
-	fmt.Fprintf(console, "\ncloudlets %s: the system does not start: %v\n\n"+
-		"cloudlets: this machine stays as it is; restart it by Ctrl-Alt-Del or its switch; "+
-		"with init=%s in the place of init=%s in the boot menu's entry it starts without what should come first\n",
-		version, err, boot.DefaultInit, target.PreinitPath)
+	fmt.Fprintf(console, "cloudlets: this machine stays as it is; restart it by Ctrl-Alt-Del or its switch; "+
+		"with init=%s in the place of init=%s in the boot menu's entry it starts without what should come first\n", boot.DefaultInit, target.PreinitPath)
 	for {
 		time.Sleep(time.Hour) // process 1 must not end: the kernel would panic
+		runtime.KeepAlive(s.hold)
 	}
 }
 
-// run returns only with an error, and says whether the system is on trial.
-func run(ctx context.Context, console io.Writer, args []string, undo func()) (onTrial bool, err error) {
+// started is how far a start came that failed.
+type started struct {
+	Params
+	// known says that the command line was read, so that Params.Trial counts.
+	known bool
+	// hold has the watcher wait, see [starter.watchTrial]. It stays open, as an end of it would
+	// mean that the init has begun.
+	hold *os.File
+}
+
+// run returns only with an error.
+func run(ctx context.Context, s starter, args []string, undo func()) (at started, err error) {
 	cmdline, err := process1.Cmdline()
 	if err != nil {
-		return false, err
+		return at, err
 	}
-	params, err := ParseParams(boot.JoinWords(cmdline, os.Getenv(process1.WordsVariable)))
-	if err != nil {
-		return params.Trial, err
+	at.known = true
+	if at.Params, err = ParseParams(boot.JoinWords(cmdline, os.Getenv(process1.WordsVariable))); err != nil {
+		return at, err
 	}
-	s := starter{root: "/", console: console}
-	hold, err := s.watch(params)
-	if err != nil {
-		return params.Trial, err
+	if at.hold, err = s.watch(at.Params); err != nil {
+		return at, err
 	}
-	defer hold.Close() // starting the init closes it, too
-	if err := s.prepare(ctx, params); err != nil {
-		return params.Trial, err
+	if err := s.prepare(ctx, at.Params); err != nil {
+		return at, err
 	}
 	undo()
-	err = errors.Join(os.Unsetenv(process1.WordsVariable), unix.Exec(params.Init, append([]string{params.Init}, args...), os.Environ()))
-	return params.Trial, fmt.Errorf("start %s: %w", params.Init, err)
+	// Starting the init closes hold.
+	err = errors.Join(os.Unsetenv(process1.WordsVariable), unix.Exec(at.Init, append([]string{at.Init}, args...), os.Environ()))
+	return at, fmt.Errorf("start %s: %w", at.Init, err)
 }
 
 // starter prepares the disk of the root filesystem, and says on the console
@@ -116,6 +129,14 @@ func run(ctx context.Context, console io.Writer, args []string, undo func()) (on
 type starter struct {
 	root    string
 	console io.Writer
+	// watch is [starter.watchTrial], which only works on a disk with two slots.
+	watch func(Params) (hold *os.File, err error)
+}
+
+func newStarter(console io.Writer) starter {
+	s := starter{root: "/", console: console}
+	s.watch = s.watchTrial
+	return s
 }
 
 func (s starter) say(format string, args ...any) {

@@ -18,6 +18,7 @@ import (
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/manifest"
 	"cloudlets/images/target"
+	"cloudlets/provision/process1"
 	"cloudlets/provision/trial"
 	"cloudlets/testdata/needs"
 )
@@ -62,6 +63,26 @@ func FuzzParseParams(f *testing.F) {
 			t.Errorf("%q: %+v", line, p)
 		}
 	})
+}
+
+// TestFailedStartIsNoBegin: what watches over a trial takes the end of its pipe for the begin
+// of the init. A start that failed keeps the pipe open.
+func TestFailedStartIsNoBegin(t *testing.T) {
+	t.Setenv(process1.WordsVariable, "cloudlets.trial cloudlets.init=/not/there")
+	begun, end, err := os.Pipe()
+	check(t, err)
+	defer begun.Close()
+	var said strings.Builder
+	s := starter{root: "/", console: &said, watch: func(Params) (*os.File, error) { return end, nil }}
+	at, err := run(t.Context(), s, nil, func() {})
+	if !errors.Is(err, os.ErrNotExist) || !at.known || !at.Trial {
+		t.Errorf("got %+v, %v", at, err)
+	}
+	poll := []unix.PollFd{{Fd: int32(begun.Fd()), Events: unix.POLLIN}}
+	if n, err := unix.Poll(poll, 0); n != 0 || err != nil {
+		t.Errorf("the pipe has ended: %+v (%v)", poll, err)
+	}
+	check(t, at.hold.Close())
 }
 
 // newKeeper has a root with files, and an empty directory for what is kept.
@@ -224,6 +245,24 @@ func TestBrokenOff(t *testing.T) {
 			k.wantOnly(t)
 		})
 	}
+}
+
+// TestAnotherIsBrokenOff: a system on trial that fell back while it copied leaves nothing
+// to the good system, which has nothing to copy itself.
+func TestAnotherIsBrokenOff(t *testing.T) {
+	needs.Root(t)
+	k, said := newKeeper(t)
+	k.mounted(t, "/srv/www")()
+	*said = nil
+	for _, dir := range []string{incoming, incoming + ".partial-1"} {
+		file := filepath.Join(k.dir, dir, "var/large")
+		check(t, os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("half"), 0o644))
+	}
+	k.mounted(t, "/srv/www")
+	if len(*said) > 0 {
+		t.Errorf("said %q", *said)
+	}
+	k.wantOnly(t)
 }
 
 // TestWider: a newer image keeps more of a place than the older one did, and

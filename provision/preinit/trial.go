@@ -24,11 +24,11 @@ const WatchName = "cloudlets-trial"
 // in seconds. With 0 it waits for a person.
 const panicFile = "/proc/sys/kernel/panic"
 
-// watch starts a process that watches over the system, if that is on trial. The process
+// watchTrial starts a process that watches over the system, if that is on trial. The process
 // outlives this one, whose place the image's own init takes.
 //
 // Hold must stay open while this process prepares the system.
-func (s starter) watch(params Params) (hold *os.File, err error) {
+func (s starter) watchTrial(params Params) (hold *os.File, err error) {
 	if !params.Trial {
 		return nil, nil
 	}
@@ -84,7 +84,7 @@ func parseWatchArgs(args []string) (d trial.Disk, p Params, err error) {
 	return d, p, errors.Join(errs[:]...)
 }
 
-// WatchMain is the process that [starter.watch] starts.
+// WatchMain is the process that [starter.watchTrial] starts.
 func WatchMain(args []string) {
 	say := func(format string, args ...any) { fmt.Printf("cloudlets: "+format+"\n", args...) }
 	d, p, err := parseWatchArgs(args)

@@ -148,7 +148,7 @@ func Parse(block []byte) (State, error) {
 	return s, nil
 }
 
-// Device is a disk. All accesses are in whole sectors.
+// Device is a disk. All accesses are in whole sectors of up to 4,096 bytes.
 type Device interface {
 	io.ReaderAt
 	io.WriterAt
@@ -188,7 +188,8 @@ func Write(dev Device, esp, sector int64, s State) error {
 
 // find returns where the file is on the disk, and its content.
 func find(dev io.ReaderAt, esp int64) (at int64, block []byte, err error) {
-	off, size, err := fat.Locate(offset{dev, esp}, Path)
+	r := wholePages{dev}
+	off, size, err := fat.Locate(offset{r, esp}, Path)
 	if err != nil {
 		return 0, nil, fmt.Errorf("find the state of the slots: %w", err)
 	}
@@ -196,7 +197,7 @@ func find(dev io.ReaderAt, esp int64) (at int64, block []byte, err error) {
 		return 0, nil, fmt.Errorf("find the state of the slots: %s has %d bytes and not %d", Path, size, blockSize)
 	}
 	block = make([]byte, blockSize)
-	if _, err := dev.ReadAt(block, esp+off); err != nil {
+	if _, err := r.ReadAt(block, esp+off); err != nil {
 		return 0, nil, fmt.Errorf("read the state of the slots: %w", err)
 	}
 	return esp + off, block, nil
@@ -209,3 +210,22 @@ type offset struct {
 }
 
 func (o offset) ReadAt(p []byte, off int64) (int, error) { return o.ReaderAt.ReadAt(p, o.at+off) }
+
+// page is the length of the largest sectors that disks have, in bytes. Partitions begin at
+// multiples of it.
+const page = 4096
+
+// wholePages reads any range of a disk by whole pages, which a device without the page
+// cache wants.
+type wholePages struct{ io.ReaderAt }
+
+func (w wholePages) ReadAt(p []byte, off int64) (int, error) {
+	before := off % page
+	b := make([]byte, (before+int64(len(p))+page-1)/page*page)
+	n, err := w.ReaderAt.ReadAt(b, off-before)
+	n = copy(p, b[min(before, int64(n)):n])
+	if n == len(p) { // a disk may end within the last page
+		err = nil
+	}
+	return n, err
+}

@@ -3,6 +3,7 @@ package slots_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -83,6 +84,14 @@ type disk struct {
 	bytes  []byte
 	writes []int
 	synced bool
+	sector int64 // reads of anything but whole sectors fail, if it is not 0
+}
+
+func (d *disk) ReadAt(p []byte, off int64) (int, error) {
+	if d.sector > 0 && (off%d.sector != 0 || int64(len(p))%d.sector != 0) {
+		return 0, fmt.Errorf("%d bytes at %d are not whole sectors", len(p), off)
+	}
+	return d.Reader.ReadAt(p, off)
 }
 
 func (d *disk) WriteAt(p []byte, off int64) (int, error) {
@@ -102,7 +111,7 @@ func newDisk(t *testing.T, sector int64, files ...fat.File) *disk {
 	if err := fat.Write(t.Context(), partition{d}, int64(len(b)-espAt), fat.Options{SectorSize: sector}, files); err != nil {
 		t.Fatal(err)
 	}
-	d.writes = nil
+	d.writes, d.sector = nil, sector
 	return d
 }
 
