@@ -11,7 +11,7 @@ import (
 // directories that a disk has for a system that grows or keeps data; and what
 // belongs to one slot of a disk with two, e.g. its boot menu.
 var bookkeepingPaths = [...]string{
-	"/.git", "/.hg", Dir + "/metadata", Dir + "/.metadata.part", Dir + "/preinit", Dir + "/persistent", Dir + "/slot",
+	"/.git", "/.hg", Dir + "/metadata", Dir + "/.metadata.part", Dir + "/preinit", Dir + "/persistent", Dir + "/slot", DiskOptionsPath,
 }
 
 // BookkeepingPaths returns the paths that are not part of any image. Everything

@@ -25,6 +25,9 @@ const (
 	// AppliedConfigPath is the file that records which configuration was
 	// applied to a copy of the image.
 	AppliedConfigPath = "/.cloudlet/applied_config"
+	// DiskOptionsPath is the file of a disk with two slots that records what its
+	// maker asked for, so that an update can ask for the same.
+	DiskOptionsPath = "/.cloudlet/disk_options"
 )
 
 // Type is the type of a file.

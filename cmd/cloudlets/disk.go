@@ -281,11 +281,11 @@ func (f *diskFlags) make(cmd *cobra.Command, s target.System, format vdisk.Forma
 	return f.writeImport(cmd, s)
 }
 
-// plan plans a disk. A disk with two slots has in addition what says that its system runs.
+// plan plans a disk. The system of one with two slots has more files, see forSlot.
 func (f *diskFlags) plan(cmd *cobra.Command, s *target.System, o target.Options) (*target.Disk, error) {
 	if o.Slots {
 		var err error
-		if *s, o.Cmdline, err = f.sayRuns(cmd, *s, o.Cmdline); err != nil {
+		if *s, o.Cmdline, err = f.forSlot(cmd, *s, o.Cmdline); err != nil {
 			return nil, err
 		}
 	}

@@ -137,6 +137,9 @@ type configFlags struct {
 	config string
 	env    []string
 	time   time.Duration
+	// text is what config says once that was read, and name is its name in errors.
+	text []byte
+	name string
 }
 
 func (f *configFlags) add(cmd *cobra.Command) {
@@ -150,6 +153,13 @@ func (f *configFlags) given() bool { return f.config != "" || len(f.env) > 0 }
 
 // read returns the configuration's text, and a name for it in errors.
 func (f *configFlags) read(cmd *cobra.Command) (name string, text []byte, err error) {
+	if f.text == nil {
+		f.name, f.text, err = f.readOnce(cmd)
+	}
+	return f.name, f.text, err
+}
+
+func (f *configFlags) readOnce(cmd *cobra.Command) (name string, text []byte, err error) {
 	if f.config == "" {
 		return "config", []byte("{}"), nil
 	}

@@ -158,7 +158,7 @@ func (f *diskFlags) update(cmd *cobra.Command, args []string, on target.SlotDisk
 	if err != nil {
 		return codedError{err, exitUsage}
 	}
-	o := target.Options{EntryPoint: f.entry, Cmdline: f.cmdline, Grow: f.outlive.grow, Program: f.program, SecureBoot: shim, Timeout: slotTimeout}
+	o := target.Options{Grow: f.outlive.grow, Program: f.program, SecureBoot: shim, Timeout: slotTimeout}
 	if _, o.Time, err = f.identity(); err != nil {
 		return err
 	}
@@ -170,8 +170,8 @@ func (f *diskFlags) update(cmd *cobra.Command, args []string, on target.SlotDisk
 			return err
 		}
 		return f.onSystem(cmd, im, "disk", func(s target.System) error {
-			s, o.Cmdline, err = f.sayRuns(cmd, s, o.Cmdline)
-			if err != nil {
+			o.EntryPoint = f.entry
+			if s, o.Cmdline, err = f.forSlot(cmd, s, f.cmdline); err != nil {
 				return err
 			}
 			u, err := target.NewUpdate(cmd.Context(), s, o, on)
@@ -222,28 +222,19 @@ func goodSlot(on target.SlotDisk, r io.ReaderAt) io.ReaderAt {
 	return io.NewSectionReader(r, on.Layout.Other.Offset, on.Layout.Other.Size)
 }
 
-// likeBefore takes the configuration of the good system, if the command line has none.
-func (f *diskFlags) likeBefore(cmd *cobra.Command, im *images.Image, on target.SlotDisk, r io.ReaderAt) error {
-	if f.config.config != "" {
-		return nil
-	}
-	if _, err := applied(cmd.Context(), im); !errors.Is(err, fs.ErrNotExist) {
-		return nil //nolint:nilerr // the image is configured already; what is wrong with it shows later
-	}
-	text, err := ext4.ReadFile(goodSlot(on, r), images.AppliedConfigPath, maxText)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read how the system in slot %s was configured: %w; say it with --config", on.State.Good, err)
-	}
-	f.config.config = string(text)
-	return nil
-}
-
 // slotTimeout is how long the boot menu of a disk with two slots waits for a key, as that of
 // a network install does.
 const slotTimeout = time.Second
+
+// forSlot adds to a system what it has on a disk without a server, so that it can be
+// updated. Words are those for the kernel.
+func (f *diskFlags) forSlot(cmd *cobra.Command, s target.System, words string) (target.System, string, error) {
+	s, err := f.recordOptions(cmd, s)
+	if err != nil {
+		return s, words, err
+	}
+	return f.sayRuns(cmd, s, words)
+}
 
 // sayRuns adds to a system on a disk without a server what says that it runs, so that its
 // trial ends well; or words for the kernel, if nothing in the image can say so.
@@ -262,6 +253,12 @@ func (f *diskFlags) sayRuns(cmd *cobra.Command, s target.System, words string) (
 	if err != nil {
 		return s, words, err
 	}
+	return withFiles(s, files), words, nil
+}
+
+// withFiles puts more files on top of a system. They are as old as its manifest, so that the
+// same system gives the same disk.
+func withFiles(s target.System, files images.Overlay) target.System {
 	if like, err := s.Tree.Entry(images.ManifestPath); err == nil {
 		for i := range files {
 			files[i].ModTime = like.ModTime
@@ -269,12 +266,16 @@ func (f *diskFlags) sayRuns(cmd *cobra.Command, s target.System, words string) (
 	}
 	s.Overlay = append(append(images.Overlay{}, s.Overlay...), files...)
 	s.Source = layers.Overlay(s.Source, files)
-	return s, words, nil
+	return s
 }
 
 // writeSlot writes the slot, and shows the progress of writing and of reading back.
 func (f *diskFlags) writeSlot(cmd *cobra.Command, u *target.Update, dev disk.Device) (int64, error) {
-	show := stdio.NewProgress(cmd.ErrOrStderr(), fmt.Sprintf("writing slot %s of %s", u.Slot, f.out.out), 2*u.Estimate())
+	total := 2 * u.Estimate()
+	if f.device.noVerify {
+		total = u.Estimate()
+	}
+	show := stdio.NewProgress(cmd.ErrOrStderr(), fmt.Sprintf("writing slot %s of %s", u.Slot, f.out.out), total)
 	defer show.End()
 	return u.Write(cmd.Context(), dev, disk.UpdateOptions{NoVerify: f.device.noVerify, Progress: func(written, verified int64) { show.Add(written + verified) }})
 }

@@ -95,6 +95,9 @@ func newUpdate(ctx context.Context, s System, o Options, on SlotDisk) (*Update, 
 	if o.SecureBoot.Shim && !on.Shim {
 		return nil, errors.New("the disk starts without shim, and an update does not change the boot loaders: leave out --secure-boot, or make the disk anew")
 	}
+	if o.Grow && l.Persistent.Size == 0 {
+		return nil, errors.New("the disk has no persistent partition, which is what grows on a disk with two slots: leave out --grow, or make the disk anew, with --persistent-partition")
+	}
 	o.SecureBoot.Shim = o.SecureBoot.Shim || on.Shim
 	o.Slots, o.Stale, o.Sector, o.Persistent, o.Keep, o.Grow = true, true, l.Sector, 0, nil, o.Grow || on.Grows
 	if l.Persistent.Size > 0 && len(s.Manifest.Persistent) > 0 {

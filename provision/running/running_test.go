@@ -3,6 +3,7 @@ package running_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -87,39 +88,83 @@ func shell(t *testing.T, flag, script string) (string, error) {
 
 // TestEachClient: whichever client the system has, the first server that answers is
 // told once, with the uptime. A server that does not answer does not keep the others
-// from it.
+// from it. That is so by IPv4 and by IPv6.
 func TestEachClient(t *testing.T) {
 	for _, test := range []struct{ client, program, pkg string }{
 		{"curl", "/usr/bin/curl", "curl"}, {"wget", "/bin/busybox", "busybox"}, {"python3", "/usr/bin/python3", "python3-minimal"},
 		{"perl", "/usr/bin/perl", "perl-base"}, {"bash", "/bin/bash", "bash"},
 	} {
-		t.Run(test.client, func(t *testing.T) {
-			t.Parallel()
-			needs.File(t, test.program, test.pkg)
-			var calls atomic.Int32
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path != "/running/m/t" || r.FormValue("uptime") == "" {
-					t.Errorf("called %s", r.URL)
-				}
-				if calls.Add(1) == 1 {
-					http.Error(w, "not now", http.StatusServiceUnavailable)
-					return
-				}
-				w.WriteHeader(http.StatusNoContent)
-			}))
-			defer server.Close()
-			silent := httptest.NewServer(nil)
-			silent.Close()
-			accepted := runWith(t, test.client, test.program, silent.URL+"/running/m/t\n"+server.URL+"/running/m/t\n")
-			if n := calls.Load(); n != 2 || !accepted {
-				t.Errorf("called %d times, accepted %t", n, accepted)
+		for _, loopback := range []string{"127.0.0.1", "::1"} {
+			t.Run(test.client+" to "+loopback, func(t *testing.T) {
+				t.Parallel()
+				needs.File(t, test.program, test.pkg)
+				testClient(t, loopback, func(urls string) bool { return runWith(t, test.client, test.program, urls) })
+			})
+		}
+	}
+}
+
+// testClient has a client tell servers at an address of the loopback interface. run returns
+// whether the system is accepted by that.
+func testClient(t *testing.T, loopback string, run func(urls string) bool) {
+	t.Helper()
+	const path = "/running/m/t"
+	var calls atomic.Int32
+	server := serve(t, loopback, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != path || r.FormValue("uptime") == "" {
+			t.Errorf("called %s", r.URL)
+		}
+		if calls.Add(1) == 1 {
+			http.Error(w, "not now", http.StatusServiceUnavailable)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	silent := serve(t, loopback, nil)
+	silent.Close()
+	accepted := run(silent.URL + path + "\n" + server.URL + path + "\n")
+	if n := calls.Load(); n != 2 || !accepted {
+		t.Errorf("called %d times, accepted %t", n, accepted)
+	}
+	gone := serve(t, loopback, func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "another system is", http.StatusGone)
+	})
+	if run(gone.URL + path + "\n") {
+		t.Error("a system that is not the machine's any more was accepted")
+	}
+}
+
+// serve serves at an address until the test's end.
+func serve(t *testing.T, address string, handler http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(handler)
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	return server
+}
+
+// TestSecretStaysOffArguments: other users see what a program was started with, and the URL
+// has a secret in it.
+func TestSecretStaysOffArguments(t *testing.T) {
+	for client, version := range map[string]string{"curl": "curl 8", "wget": "GNU Wget 1.21", "python3": "", "perl": "", "bash": ""} {
+		t.Run(client, func(t *testing.T) {
+			dir := t.TempDir()
+			seen := filepath.Join(dir, "seen")
+			program := filepath.Join(dir, client)
+			// It accepts the call in each client's way.
+			fake := "#!/bin/sh\necho \"$@\" >>" + seen + "\ncase $1 in --version) echo " + version + "; exit ;; esac\ncase " + client + " in curl) echo 204 ;; wget) echo HTTP/1.1 204 ;; esac\n"
+			imagetest.Must(t, os.WriteFile(program, []byte(fake), 0o755))
+			if !runWith(t, client, program, "http://10.0.0.1/running/m/secret\n") {
+				t.Error("the call failed")
 			}
-			gone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				http.Error(w, "another system is", http.StatusGone)
-			}))
-			defer gone.Close()
-			if runWith(t, test.client, test.program, gone.URL+"/running/m/t\n") {
-				t.Error("a system that is not the machine's any more was accepted")
+			if got, err := os.ReadFile(seen); err != nil || len(got) == 0 || strings.Contains(string(got), "secret") {
+				t.Errorf("%s was started with %s (%v)", client, got, err)
 			}
 		})
 	}

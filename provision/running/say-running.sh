@@ -11,25 +11,30 @@ limit=
 if command -v timeout >/dev/null; then limit="timeout 30"; fi
 
 # call URL: succeeds if a server has taken note. The status is 3 if it has answered that this
-# system is not the machine's any more (410).
+# system is not the machine's any more (410). The URL has a secret in it, so it is not among
+# the arguments, which every user sees; only busybox's wget takes it from nowhere else.
 call() {
 	if command -v curl >/dev/null; then
-		code=$($limit curl -s -o /dev/null -w '%{http_code}' "$1")
+		code=$(printf 'url = "%s"\n' "$1" | $limit curl -s -o /dev/null -w '%{http_code}' --config -)
 		case $code in 2??) return 0 ;; 410) return 3 ;; *) return 1 ;; esac
 	elif command -v wget >/dev/null; then
-		case $($limit wget -S -O /dev/null "$1" 2>&1) in *"HTTP/1.1 2"*) return 0 ;; *"HTTP/1.1 410"*) return 3 ;; *) return 1 ;; esac
+		case $(wget --version 2>&1) in
+		"GNU Wget"*) answer=$(printf '%s\n' "$1" | $limit wget -S -O /dev/null -i - 2>&1) ;;
+		*) answer=$($limit wget -S -O /dev/null "$1" 2>&1) ;;
+		esac
+		case $answer in *"HTTP/1.1 2"*) return 0 ;; *"HTTP/1.1 410"*) return 3 ;; *) return 1 ;; esac
 	elif command -v python3 >/dev/null; then
-		$limit python3 -c '
-import sys, urllib.error, urllib.request
+		URL=$1 $limit python3 -c '
+import os, sys, urllib.error, urllib.request
 try:
-    urllib.request.urlopen(sys.argv[1]).read()
+    urllib.request.urlopen(os.environ["URL"]).read()
 except urllib.error.HTTPError as e:
-    sys.exit(3 if e.code == 410 else 1)' "$1"
+    sys.exit(3 if e.code == 410 else 1)'
 	elif command -v perl >/dev/null; then
-		URL=$1 $limit perl -MIO::Socket::INET -e '
-			$ENV{URL} =~ m{^http://([^/]+)(/.*)$} or exit 1;
-			my ($host, $path) = ($1, $2);
-			my $s = IO::Socket::INET->new(PeerAddr => $host, PeerPort => "http(80)") or exit 1;
+		URL=$1 $limit perl -MIO::Socket::IP -e '
+			$ENV{URL} =~ m{^http://((?:\[([^]]+)\]|([^/:]+))(?::(\d+))?)(/.*)$} or exit 1;
+			my ($host, $name, $port, $path) = ($1, $2 // $3, $4 // 80, $5);
+			my $s = IO::Socket::IP->new(PeerHost => $name, PeerPort => $port) or exit 1;
 			print $s "GET $path HTTP/1.0\r\nHost: $host\r\n\r\n";
 			my $line = <$s>;
 			exit($line =~ / 2.. / ? 0 : $line =~ / 410 / ? 3 : 1)'
