@@ -162,7 +162,11 @@ func (f *diskFlags) toDevice(cmd *cobra.Command, args []string, format vdisk.For
 	if err != nil {
 		return err
 	}
-	if err := f.device.policy.Check(facts, o.Size); err != nil {
+	check := f.device.policy.Check
+	if f.slots.update {
+		check = f.device.policy.CheckUpdate
+	}
+	if err := check(facts, o.Size); err != nil {
 		return fmt.Errorf("%w; `cloudlets disk --list --all` shows every device", err)
 	}
 	consent, err := f.device.consent(cmd, f.dryRun)
@@ -198,7 +202,6 @@ func (f *diskFlags) updateDevice(cmd *cobra.Command, args []string, facts device
 		return f.slotsError(err)
 	}
 	return f.update(cmd, args, on, file, func(u *target.Update, write func(disk.Device) error) error {
-		// A reader that is open would keep the device from being claimed.
 		if err := file.Close(); err != nil {
 			return err
 		}

@@ -60,8 +60,13 @@ func (f *diskFlags) likeBefore(cmd *cobra.Command, im *images.Image, on target.S
 	_, err = applied(cmd.Context(), im)
 	if errors.Is(err, fs.ErrNotExist) {
 		f.config.name = fmt.Sprintf("the configuration of slot %s", on.State.Good)
-		f.config.text, err = json.Marshal(before.Config)
-		return err
+		if f.config.text, err = json.Marshal(before.Config); err != nil {
+			return err
+		}
+		if _, err := im.Manifest.Validate(f.config.name, f.config.text); err != nil {
+			return fmt.Errorf("configure %s as before: %w; say how it is configured, with --config", im.Name, err)
+		}
+		return nil
 	}
 	if err == nil && !before.Config.IsZero() {
 		f.warn(cmd, []string{fmt.Sprintf("the image is configured already, and keeps its own configuration: that of slot %s does not count", on.State.Good)})

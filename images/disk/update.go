@@ -25,12 +25,14 @@ type UpdateOptions struct {
 // puts it on trial. The rest of the disk stays as it is, so the good system may run
 // meanwhile. It returns how many bytes were written.
 //
-// The slot's first MiB is erased first and written last, when all else was read back: what
+// A trial that has not ended is ended first, since its system is overwritten. Then the
+// slot's first MiB is erased; it is written last, when all else was read back: what
 // is broken off is no filesystem, and the boot loader goes on to start the good system.
 // The last write of all is the sector that has the boot loader start the new one.
 func (l Layout) Update(ctx context.Context, dev Device, root Filesystem, o UpdateOptions) (written int64, err error) {
+	ended := ""
 	fail := func(err error) (int64, error) {
-		return written, fmt.Errorf("write slot %s: %w; the system in slot %s is as it was", l.Slot, err, l.Slot.Other())
+		return written, fmt.Errorf("write slot %s: %w; the system in slot %s is as it was%s", l.Slot, err, l.Slot.Other(), ended)
 	}
 	now, err := slots.Read(dev, l.ESP.Offset)
 	if err != nil {
@@ -45,6 +47,9 @@ func (l Layout) Update(ctx context.Context, dev Device, root Filesystem, o Updat
 	if now != slots.Accepted(now.Good) {
 		if err := slots.Write(dev, l.ESP.Offset, l.Sector, slots.Accepted(now.Good)); err != nil {
 			return fail(err)
+		}
+		if !now.Failed() {
+			ended = fmt.Sprintf(", and is started next: the trial of what was in slot %s has ended", l.Slot)
 		}
 	}
 	w := &slotWriter{ctx: ctx, dev: dev, slot: l.Root, options: o, first: make([]byte, mib)}

@@ -79,9 +79,9 @@ type Update struct {
 	Slot slots.Name
 }
 
-// NewUpdate plans to write a system into the slot of a disk that is not the good one. Of
-// the options, those count that concern the system and not the disk: it is as large as it
-// is, and keeps its persistent partition and its boot loaders.
+// NewUpdate plans to write a system into the slot of a disk that is not the good one. The
+// disk keeps its size, its persistent partition and its boot loaders, so options that
+// concern these have no effect.
 func NewUpdate(ctx context.Context, s System, o Options, on SlotDisk) (*Update, error) {
 	u, err := newUpdate(ctx, s, o, on)
 	if err != nil {
@@ -114,6 +114,11 @@ func newUpdate(ctx context.Context, s System, o Options, on SlotDisk) (*Update, 
 	if on.Good != nil {
 		d.Notices = append(d.Notices, PersistentChanges(on.Good, s.Manifest, l)...)
 	}
+	room, err := on.room(ctx, s.Source, d.Plan.Places)
+	if err != nil {
+		return nil, err
+	}
+	d.Notices = append(d.Notices, room...)
 	source, err := d.slotSource(s, o, l)
 	if err != nil {
 		return nil, err
@@ -166,6 +171,26 @@ func PersistentChanges(good, update *manifest.Manifest, l disk.Layout) (list []s
 		list = append(list, fmt.Sprintf("%s will not be persistent any more: what is kept there stays on the persistent partition, and the new system does not see it", strings.Join(old, ", ")))
 	}
 	return list
+}
+
+// room returns a sentence if the new persistent paths of an image take more than the
+// persistent partition has. How much of that is free is not known before it is mounted.
+func (on SlotDisk) room(ctx context.Context, source images.Source, places []Place) ([]string, error) {
+	var news []Place
+	for _, p := range places {
+		if on.Good == nil || len(beyond([]string{p.Path}, on.Good.Persistent)) > 0 {
+			news = append(news, p)
+		}
+	}
+	if len(news) == 0 || on.Layout.Persistent.Size == 0 {
+		return nil, nil
+	}
+	use, err := useOf(ctx, source, news)
+	if err != nil || use <= on.Layout.Persistent.Size {
+		return nil, err
+	}
+	return []string{fmt.Sprintf("what the image has at its new persistent paths takes about %s, and the whole persistent partition has %s: the new system will not start, and the machine will go back",
+		bytesize.Decimal(use), bytesize.Decimal(on.Layout.Persistent.Size))}, nil
 }
 
 // beyond returns the paths that are neither among others nor beneath one of them.

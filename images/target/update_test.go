@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -144,6 +145,65 @@ func TestPersistentChanges(t *testing.T) {
 		if strings.Join(got, "|") != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// TestRoomForNewPaths: what becomes persistent must fit on the partition that is there. What
+// was persistent before is not copied.
+func TestRoomForNewPaths(t *testing.T) {
+	f := slotDisk(t)
+	info, err := f.Stat()
+	check(t, err)
+	on, err := target.ReadSlots(f, info.Size(), 512)
+	check(t, err)
+	on.Layout.Persistent = disk.Partition{Number: 4, Size: 2 << 20}
+	files := linux(`"persistent": ["/srv", "/var"], "entrypoints": {"linux": {"type": "kernel", "kernel": "/boot/vmlinuz-*", "initrd": "/boot/initrd.img-*"}}`)
+	s := systemOf(t, with(files, "sbin/init", "#!/bin/sh\n", "srv/data", strings.Repeat("large", 1<<20), "var/data", "small"))
+	warned := func() bool {
+		t.Helper()
+		u, err := target.NewUpdate(t.Context(), s, slotOptions(), on)
+		check(t, err)
+		return slices.ContainsFunc(u.Notices, func(n string) bool { return strings.Contains(n, "the whole persistent partition has 2.1 MB") })
+	}
+	if !warned() {
+		t.Error("there is no warning of too little room")
+	}
+	on.Good.Persistent = []string{"/srv"}
+	if warned() {
+		t.Error("what is kept already is taken for new")
+	}
+}
+
+// TestGrowWithoutPersistent: on a disk with two slots only the persistent partition grows.
+func TestGrowWithoutPersistent(t *testing.T) {
+	f := slotDisk(t)
+	info, err := f.Stat()
+	check(t, err)
+	on, err := target.ReadSlots(f, info.Size(), 512)
+	check(t, err)
+	o := slotOptions()
+	o.Grow = true
+	if _, err := target.NewUpdate(t.Context(), slotSystem(t, "two"), o, on); err == nil || !strings.Contains(err.Error(), "leave out --grow") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestEndedTrialIsTold: an update that fails has ended the trial of the one before.
+func TestEndedTrialIsTold(t *testing.T) {
+	f := slotDisk(t)
+	info, err := f.Stat()
+	check(t, err)
+	on, err := target.ReadSlots(f, info.Size(), 512)
+	check(t, err)
+	check(t, slots.Write(f, on.Layout.ESP.Offset, 512, slots.Accepted(slots.A).OnTrial()))
+	u, err := target.NewUpdate(t.Context(), slotSystem(t, "two"), slotOptions(), on)
+	check(t, err)
+	_, err = u.Write(t.Context(), &failing{f, 1}, disk.UpdateOptions{})
+	if !errors.Is(err, errPower) || !strings.Contains(err.Error(), "the trial of what was in slot B has ended") {
+		t.Errorf("got %v", err)
+	}
+	if now, err := slots.Read(f, on.Layout.ESP.Offset); err != nil || now != slots.Accepted(slots.A) {
+		t.Errorf("the state is %+v (%v)", now, err)
 	}
 }
 

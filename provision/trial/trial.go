@@ -2,8 +2,8 @@
 // accepts the system once that has said that it runs and has gone on for a while, and
 // has the machine start the system before if that does not come.
 //
-// A system that does not even come so far is not this package's: the boot loader counts
-// how often it starts one, see [slots].
+// A system that dies before this package watches over it is the boot loader's business,
+// which counts how often it starts one, see [slots].
 package trial
 
 import (
@@ -47,12 +47,17 @@ type Disk struct {
 	Slot slots.Name
 }
 
-// Watch waits until the system says that it runs, by the file running, and then for settle,
-// and accepts it. If running is "", it is enough that the init has begun. If
-// it does not say so within patience after its init has begun, Watch ends its trial, and
-// returns false, whatever the error: the machine is to be started again. Begun is closed
-// when the init begins; what comes before that may take as long as MaxPrepare. A system
-// that is not on trial is left alone.
+// ErrNotBegun means that the system's init had not begun after [MaxPrepare].
+var ErrNotBegun = fmt.Errorf("the preparation of the disk took more than %s, and the system's own init has not begun", MaxPrepare)
+
+// Watch waits until the system says that it runs, by making the file running, and accepts
+// it after settle. If running is "", it is enough that the init has begun. The init begins
+// when begun is closed.
+//
+// If the system does not say that it runs within patience after its init has begun, or if
+// the init does not begin within [MaxPrepare], Watch ends the trial. It returns false then:
+// the machine must be started again, whatever the error. The error wraps [ErrNotBegun] in
+// the second case. The state of a system that is not on trial stays as it is.
 func Watch(ctx context.Context, d Disk, begun <-chan struct{}, running string, patience, settle time.Duration) (runs bool, err error) {
 	late := time.NewTimer(MaxPrepare)
 	defer late.Stop()
@@ -69,7 +74,11 @@ func Watch(ctx context.Context, d Disk, begun <-chan struct{}, running string, p
 				continue
 			}
 		case <-late.C:
-			return false, d.fail(slots.Silent)
+			err := d.fail(slots.Silent)
+			if begun != nil {
+				err = errors.Join(ErrNotBegun, err)
+			}
+			return false, err
 		case <-look.C:
 			if _, err := os.Stat(running); running == "" || err != nil {
 				continue

@@ -3,6 +3,7 @@ package trial_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -128,7 +129,7 @@ func TestLongPreparation(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // one that never gets to its init
-		if runs, err := trial.Watch(t.Context(), d, make(chan struct{}), running+"-not", trial.Patience, trial.Settle); runs || err != nil {
+		if runs, err := trial.Watch(t.Context(), d, make(chan struct{}), running+"-not", trial.Patience, trial.Settle); runs || !errors.Is(err, trial.ErrNotBegun) {
 			t.Errorf("got %t, %v", runs, err)
 		}
 	})
@@ -152,7 +153,7 @@ func TestInitCounts(t *testing.T) {
 				if test.begins {
 					time.AfterFunc(time.Minute, func() { close(begun) })
 				}
-				if runs, err := trial.Watch(t.Context(), d, begun, "", trial.Patience, trial.Settle); runs != test.begins || err != nil {
+				if runs, err := trial.Watch(t.Context(), d, begun, "", trial.Patience, trial.Settle); runs != test.begins || errors.Is(err, trial.ErrNotBegun) == test.begins {
 					t.Errorf("got %t, %v", runs, err)
 				}
 			})

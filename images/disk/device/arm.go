@@ -29,8 +29,8 @@ type Request struct {
 	Slot *disk.Partition
 }
 
-// Armed is a device that nothing else uses and whose contents a person has agreed to
-// lose. It can be written once.
+// Armed is a device whose contents a person has agreed to lose: all of it, or one slot.
+// Nothing else uses what is written. It can be written once.
 type Armed struct {
 	facts Facts
 	keep  *disk.Partition

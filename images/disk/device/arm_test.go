@@ -57,6 +57,19 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// TestPolicyOfUpdates: where the running system is to be updated, the refusal names what does
+// that.
+func TestPolicyOfUpdates(t *testing.T) {
+	f := stick
+	if err := (device.Policy{}).CheckUpdate(f, 0); err != nil {
+		t.Errorf("a stick: %v", err)
+	}
+	f.Uses = []device.Use{{What: "/dev/sdb3 is mounted on /", Remedy: "umount /", System: true}}
+	if err := (device.Policy{}).CheckUpdate(f, 0); !errors.Is(err, device.ErrRefused) || !strings.Contains(err.Error(), "run `cloudlets update`") {
+		t.Errorf("the system's disk: %v", err)
+	}
+}
+
 // arming tries to arm a medium, which must be refused and stay as it was.
 func wantRefused(t *testing.T, m medium, h device.Host, c device.Consent, is error, says string) {
 	t.Helper()

@@ -9,6 +9,11 @@
 // be lost and asks a person to confirm. Then it checks that the device it opened is
 // the one that was shown.
 //
+// There is one exception, for a system that updates itself: with [Policy.Running] Arm
+// takes the disk of the running system, and no other one, and the caller's consent may be
+// that the person ran the update. Only one slot of the disk can be written then, which
+// must not be in use, and the state that says which slot is started.
+//
 // [Armed.Write] first erases both ends of the device, and writes the first MiB last,
 // after everything else was read back. An interrupted write therefore leaves a device
 // that no firmware can boot.

@@ -16,8 +16,7 @@ import (
 var ErrRefused = errors.New("this device is not written")
 
 // Policy says which devices may be written. The zero value allows only removable
-// devices, and is the only policy for writing a whole device that the program offers to
-// users.
+// devices. The program offers its users no other policy for writing a whole device.
 type Policy struct {
 	// Fixed allows built-in devices too.
 	Fixed bool
@@ -62,13 +61,27 @@ func busy(uses []Use) (reasons []string) {
 	return reasons
 }
 
+// holdsSystem says whether the running system depends on a device.
+func holdsSystem(f Facts) bool {
+	return slices.ContainsFunc(f.Uses, func(u Use) bool { return u.System })
+}
+
+// CheckUpdate is [Policy.Check] for a request that writes one slot of a device.
+func (p Policy) CheckUpdate(f Facts, size int64) error {
+	if holdsSystem(f) {
+		return fmt.Errorf("%s: %w: it holds the running system, which updates itself: run `cloudlets update` as root", f, ErrRefused)
+	}
+	return p.Check(f, size)
+}
+
 // check checks a device for a request.
 func (h Host) check(p Policy, f Facts, r Request) error {
-	if !p.Running {
+	switch {
+	case !p.Running && r.Slot != nil:
+		return p.CheckUpdate(f, r.Size)
+	case !p.Running:
 		return p.Check(f, r.Size)
-	}
-	system := func(u Use) bool { return u.System }
-	if r.Slot == nil || !slices.ContainsFunc(f.Uses, system) {
+	case r.Slot == nil || !holdsSystem(f):
 		return fmt.Errorf("%s: %w: the running system is not on it", f, ErrRefused)
 	}
 	part, err := h.partition(f.Name, r.Slot.Number)
