@@ -213,6 +213,7 @@ func testUpdateADevice(t *testing.T, size, sector int64) {
 	}
 	refused("there is no terminal", image, "--out", name, "--update")
 	refused("not confirmed", image, "--out", name, "--update", "--yes", "--serial", "other")
+	refused("shows it: update that, or detach it first", image, "--out", losetup(t, "--noheadings", "--output", "BACK-FILE", name), "--update")
 	if err := os.WriteFile(filepath.Join(image, "sbin/new"), []byte("of the second system"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,12 +26,9 @@ func lockDisk(file *os.File) error {
 	if err != nil {
 		return fmt.Errorf("update %s: %w", file.Name(), err)
 	}
-	loops, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
-	for _, l := range loops {
-		if text, err := os.ReadFile(l); err == nil && strings.TrimSuffix(string(text), "\n") == name {
-			device := "/dev/" + filepath.Base(filepath.Dir(filepath.Dir(l)))
-			return fmt.Errorf("update %s: %s shows it: update that, or detach it first, with `losetup --detach %[2]s`", file.Name(), device)
-		}
+	loops, err := thisHost().Loops()
+	if shown := loops[name]; len(shown) > 0 {
+		return fmt.Errorf("update %s: /dev/%s shows it: update that, or detach it first, with `losetup --detach /dev/%[2]s`", file.Name(), shown[0])
 	}
 	return err
 }

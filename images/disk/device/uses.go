@@ -32,10 +32,11 @@ type layer struct {
 // uses finds out what a device is used for. Uses that are not visible here, e.g. a
 // mount in another namespace, are detected when the device is opened.
 func (h Host) uses(name string) ([]Use, error) {
-	s := &stack{host: h}
-	if err := s.findLoops(); err != nil {
+	loops, err := h.Loops()
+	if err != nil {
 		return nil, fmt.Errorf("find what uses it: %w", err)
 	}
+	s := &stack{host: h, loops: loops}
 	dir := "block/" + name
 	if whole := h.wholeOf(name); whole != "" {
 		dir = "block/" + whole + "/" + name
@@ -63,16 +64,17 @@ func (h Host) wholeOf(name string) string {
 	return ""
 }
 
-// findLoops records the backing file of each loop device.
-func (s *stack) findLoops() error {
-	s.loops = map[string][]string{}
-	names, err := s.host.names("block")
+// Loops returns the kernel's names of the loop devices, by the absolute paths of the files
+// that they show.
+func (h Host) Loops() (map[string][]string, error) {
+	loops := map[string][]string{}
+	names, err := h.names("block")
 	for _, name := range names {
-		if file := s.host.attribute("block/" + name + "/loop/backing_file"); file != "" {
-			s.loops[file] = append(s.loops[file], name)
+		if file := h.attribute("block/" + name + "/loop/backing_file"); file != "" {
+			loops[file] = append(loops[file], name)
 		}
 	}
-	return err
+	return loops, err
 }
 
 // add adds a device and everything on top of it to the stack.
