@@ -57,7 +57,7 @@ slot.`,
 	cmd.Flags().BoolVar(&f.restart, "restart", false, "restart the machine when it is done")
 	cmd.Flags().BoolVar(&f.rollback, "rollback", false, "write no system, and have the next start try the system in the other slot")
 	cmd.MarkFlagsMutuallyExclusive("restart", "dry-run")
-	for _, name := range []string{"config", "env", "entry", "cmdline", "no-verify"} { // they say what is written
+	for _, name := range []string{"config", "env", "entry", "cmdline", "no-verify", "without-server"} { // they say what is written
 		cmd.MarkFlagsMutuallyExclusive("rollback", name)
 	}
 	return cmd
