@@ -21,7 +21,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) 7zip acl bash btrfs-progs buildah busybox bzip
 	e2fsprogs efibootmgr efitools erofs-utils findutils gcc gdisk git grub-common grub-efi-amd64-signed gzip ipmitool isc-dhcp-client kea-admin \
 	kmod libarchive-tools libc6-dev libcap2-bin libxml2-utils memtest86+ mercurial mtools ndisc6 openipmi openssl procps python3-jsonschema python3-sushy \
 	qemu-efi-aarch64 qemu-system-arm qemu-utils radvd redfishtool sbsigntool shim-signed skopeo squashfs-tools tar time u-boot-qemu u-boot-tools udhcpc uidmap umoci \
-	util-linux xfsprogs xorriso xz-utils zstd
+	util-linux wget xfsprogs xorriso xz-utils zstd
 
 # What is only measured against; the kernel is for virt-make-fs's own virtual machine.
 BENCH_PACKAGES := $(TEST_PACKAGES) libguestfs-tools libpcre2-8-0 libwrap0 linux-image-cloud-amd64 wrk

@@ -91,11 +91,11 @@ func shell(t *testing.T, flag, script string) (string, error) {
 // from it. That is so by IPv4 and by IPv6.
 func TestEachClient(t *testing.T) {
 	for _, test := range []struct{ client, program, pkg string }{
-		{"curl", "/usr/bin/curl", "curl"}, {"wget", "/bin/busybox", "busybox"}, {"python3", "/usr/bin/python3", "python3-minimal"},
+		{"curl", "/usr/bin/curl", "curl"}, {"wget", "/bin/busybox", "busybox"}, {"wget", "/usr/bin/wget", "wget"}, {"python3", "/usr/bin/python3", "python3-minimal"},
 		{"perl", "/usr/bin/perl", "perl-base"}, {"bash", "/bin/bash", "bash"},
 	} {
 		for _, loopback := range []string{"127.0.0.1", "::1"} {
-			t.Run(test.client+" to "+loopback, func(t *testing.T) {
+			t.Run(test.pkg+" to "+loopback, func(t *testing.T) {
 				t.Parallel()
 				needs.File(t, test.program, test.pkg)
 				testClient(t, loopback, func(urls string) bool { return runWith(t, test.client, test.program, urls) })
