@@ -36,7 +36,9 @@ type Cache struct {
 	got    atomic.Int64 // bytes that are here
 	asked  atomic.Int64 // when the latest chunk was asked for that was not here, in Unix nanoseconds
 	turns  chan struct{}
-	clock  func() time.Time
+	// buffers has what chunks are checked in, before they come to the memory.
+	buffers sync.Pool
+	clock   func() time.Time
 
 	mu      sync.Mutex
 	flights map[int]*flight // by the first of their chunks
@@ -83,6 +85,7 @@ func NewCache(list chunks.List, from pack.Ranger, mend func(error), pauses Pause
 		list: list, from: from, mend: mend, pauses: pauses.withDefaults(), clock: time.Now,
 		here: make([]atomic.Bool, list.Count()), turns: make(chan struct{}, streams), flights: map[int]*flight{},
 	}
+	c.buffers.New = func() any { return new([chunks.Size]byte) }
 	c.left.Store(int64(list.Count()))
 	if list.Length() == 0 {
 		return c, nil
@@ -127,7 +130,8 @@ func (c *Cache) Bytes(ctx context.Context, offset int64, n int) ([]byte, error) 
 }
 
 // need returns when a chunk is here. Somebody waits for it, so it is fetched before what is
-// read ahead.
+// read ahead. If the one before it is here, its file is being read in order, and the next one
+// comes with it by the same request.
 func (c *Cache) need(ctx context.Context, i int) error {
 	for !c.here[i].Load() {
 		c.asked.Store(c.clock().UnixNano())
@@ -146,7 +150,7 @@ func (c *Cache) need(ctx context.Context, i int) error {
 			c.land(i, f)
 			return ctx.Err()
 		}
-		err := c.fetchUntilHere(ctx, i, i+1)
+		err := c.fetchWithNext(ctx, i)
 		<-c.turns
 		c.land(i, f)
 		if err != nil {
@@ -154,6 +158,22 @@ func (c *Cache) need(ctx context.Context, i int) error {
 		}
 	}
 	return nil
+}
+
+func (c *Cache) fetchWithNext(ctx context.Context, i int) error {
+	next := i + 1
+	if i == 0 || !c.here[i-1].Load() || next == len(c.here) {
+		return c.fetchUntilHere(ctx, i, next)
+	}
+	mine, f := c.board(next)
+	if !mine {
+		return c.fetchUntilHere(ctx, i, next)
+	}
+	defer c.land(next, f)
+	if c.here[next].Load() {
+		return c.fetchUntilHere(ctx, i, next)
+	}
+	return c.fetchUntilHere(ctx, i, next+1)
 }
 
 // board returns the flight of a chunk, and whether the caller has to fetch it.
@@ -211,7 +231,9 @@ func (c *Cache) fetch(ctx context.Context, first, end int) error {
 	if err != nil {
 		return err
 	}
-	buffer := make([]byte, chunks.Size)
+	whole := c.buffers.Get().(*[chunks.Size]byte)
+	defer c.buffers.Put(whole)
+	buffer := whole[:]
 	for i := first; i < end && err == nil; i++ {
 		offset, n := c.list.Place(i)
 		if _, err = io.ReadFull(body, buffer[:n]); err != nil {
