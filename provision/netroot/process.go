@@ -119,8 +119,9 @@ func Answer(device string, failure error) error {
 }
 
 // Survive makes this process one that the kernel does not end when memory is short: the
-// whole system would stop.
+// whole system would stop. Lists of processes show it by a name that tells what it is.
 func Survive() error {
+	_ = os.WriteFile("/proc/self/comm", []byte("cloudlets-root"), 0) // it is only a name
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0); err != nil {
 		return fmt.Errorf("keep the kernel from ending the process of the root: %w", err)
 	}
