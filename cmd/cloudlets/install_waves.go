@@ -100,16 +100,12 @@ func (f *waveFlags) machines(ctx context.Context, c *web.Client, args, names []s
 	if len(args) > 0 {
 		query.Names = args
 	}
-	found, err := c.Machines(ctx, query, "described", "problems", "outdated")
+	found, err := c.Machines(ctx, query, "described", "problems", "outdated", "live")
 	if err != nil {
 		return nil, err
 	}
 	if f.filter != (machineFilter{}) {
-		found = slices.DeleteFunc(found, func(m web.Machine) bool { return !m.Described })
-		if len(found) == 0 {
-			return nil, errors.New("no machine is selected; `cloudlets machines` with the same flags lists those that are")
-		}
-		return found, nil
+		return f.filter.toInstall(found)
 	}
 	called, shared := make(map[string]web.Machine), make(map[string]bool)
 	for _, m := range found {
@@ -134,6 +130,26 @@ func (f *waveFlags) machines(ctx context.Context, c *web.Client, args, names []s
 		machines = append(machines, m)
 	}
 	return machines, nil
+}
+
+// toInstall are the machines of those that flags select which can be installed. A live
+// machine that is outdated is none: it has the new system when it starts again.
+func (f machineFilter) toInstall(found []web.Machine) ([]web.Machine, error) {
+	live := 0
+	found = slices.DeleteFunc(found, func(m web.Machine) bool {
+		restarts := f.outdated && m.Live != nil
+		if restarts {
+			live++
+		}
+		return !m.Described || restarts
+	})
+	switch {
+	case len(found) > 0:
+		return found, nil
+	case live > 0:
+		return nil, fmt.Errorf("no machine is selected; %d that are outdated have their systems in memory: they are brought up to date when they start again, e.g. by `cloudlets power cycle NAME`", live)
+	}
+	return nil, errors.New("no machine is selected; `cloudlets machines` with the same flags lists those that are")
 }
 
 // plannedWave is a wave that would be.
