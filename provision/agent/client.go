@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"cloudlets/images/bytesize"
 	"cloudlets/provision"
 	"cloudlets/provision/failover"
 	"cloudlets/provision/wire"
@@ -147,8 +148,8 @@ func (c *client) post(ctx context.Context, path string, value any) ([]byte, erro
 // maxDamaged is how often fetch gets a damaged blob before it gives up.
 const maxDamaged = 3
 
-// fetch reads a blob into memory and checks its digest. A blob that is damaged
-// is fetched again.
+// fetch reads a blob of up to maxAnswer bytes into memory and checks its digest. A blob that
+// is damaged is fetched again. For what may be larger see [installer.fetchLarge].
 func (c *client) fetch(ctx context.Context, blob wire.Blob) ([]byte, error) {
 	var got string
 	for range maxDamaged {
@@ -201,9 +202,12 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 		return nil, err
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if len(answer) > maxAnswer {
+		return nil, refusal{fmt.Sprintf("%s %s: the answer has more than %s", method, path, bytesize.Binary(maxAnswer))}
 	}
 	return answer, judge(response, strings.TrimSpace(string(answer)))
 }

@@ -2,7 +2,11 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -42,7 +46,7 @@ func (i *installer) gather(ctx context.Context) error {
 		}
 	}
 	if i.second != nil {
-		if i.ramdisk, err = i.server.fetch(ctx, i.plan.RAMDisk); err != nil {
+		if i.ramdisk, err = i.fetchLarge(ctx, i.plan.RAMDisk); err != nil {
 			return fmt.Errorf("the RAM disk that assembles the mirror: %w", err)
 		}
 	}
@@ -60,12 +64,46 @@ func (i *installer) resumed(off int64, after time.Duration, cause error) {
 	}
 }
 
+// open reads the table of contents of a pack.
 func (i *installer) open(ctx context.Context, blob wire.Blob) (download, error) {
-	source := &pack.HTTP{
+	source := i.source(blob)
+	toc, tail, err := pack.FetchTail(ctx, source, pack.Ref{Digest: blob.Digest, Size: blob.Size})
+	return download{source: source, toc: toc, tail: tail}, err
+}
+
+// source reads ranges of a blob. It goes on where a connection broke off.
+func (i *installer) source(blob wire.Blob) *pack.HTTP {
+	return &pack.HTTP{
 		URL: i.server.base + blob.Path, Client: i.HTTP, Digest: blob.Digest, Logger: i.Log,
 		Header: http.Header{"Authorization": {"Bearer " + i.plan.Session}},
 		Retry:  pack.Retry{Patience: patience}, Resumed: i.resumed,
 	}
-	toc, tail, err := pack.FetchTail(ctx, source, pack.Ref{Digest: blob.Digest, Size: blob.Size})
-	return download{source: source, toc: toc, tail: tail}, err
+}
+
+// maxLarge is the size of the largest file that is read into memory, in bytes.
+const maxLarge = 256 << 20
+
+// fetchLarge reads a blob of up to maxLarge bytes into memory and checks its digest. It may
+// take any time, as long as bytes come. A blob that is damaged is fetched again.
+func (i *installer) fetchLarge(ctx context.Context, blob wire.Blob) ([]byte, error) {
+	if blob.Size < 0 || blob.Size > maxLarge {
+		return nil, fmt.Errorf("fetch %s: it has %d bytes, and at most %s are read into memory", blob.Path, blob.Size, bytesize.Binary(maxLarge))
+	}
+	data, got := make([]byte, blob.Size), ""
+	for range maxDamaged {
+		body, err := i.source(blob).Range(ctx, 0, blob.Size)
+		if err != nil {
+			return nil, fmt.Errorf("fetch %s: %w", blob.Path, err)
+		}
+		_, err = io.ReadFull(body, data)
+		if err := errors.Join(err, body.Close()); err != nil {
+			return nil, fmt.Errorf("fetch %s: %w", blob.Path, err)
+		}
+		sum := sha256.Sum256(data)
+		if got = "sha256:" + hex.EncodeToString(sum[:]); got == blob.Digest {
+			return data, nil
+		}
+		i.Log.Warn("a file came damaged", "file", blob.Path, "digest", got, "want", blob.Digest)
+	}
+	return nil, fmt.Errorf("fetch %s: its digest is %s and should be %s, %d times: the file, or a cache or a line on its way, is broken", blob.Path, got, blob.Digest, maxDamaged)
 }
