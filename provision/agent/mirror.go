@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -302,6 +304,29 @@ func (i *installer) addMember(there, away member, number int, file string) error
 		return err
 	}
 	return md.Add(file, partitionPath(away.disk.Name, number))
+}
+
+// wholeMirrors returns an error unless each mirror that runs has both disks: the kernel goes on
+// with one if a write to the other fails. A disk that was away and that is being filled is not
+// missing. Look is [md.Look].
+func (i *installer) wholeMirrors(look func(file string) (md.State, error)) error {
+	for _, number := range slices.Sorted(maps.Keys(i.arrays)) {
+		state, err := look(i.arrays[number])
+		if err != nil {
+			return err
+		}
+		if len(state.Failed) == 0 && state.Active+state.Filling >= state.Places {
+			continue
+		}
+		lost := "one of the disks " + i.names()
+		for _, m := range i.members() {
+			if slices.Contains(state.Failed, filepath.Base(partitionPath(m.disk.Name, number))) {
+				lost = "the disk " + m.disk.String()
+			}
+		}
+		return fmt.Errorf("the mirror %s has lost %s, as the kernel could not write it: its log says why; see to the disk and its cable, and install again", filepath.Base(i.arrays[number]), lost)
+	}
+	return nil
 }
 
 // stopArrays stops all mirrors that run.

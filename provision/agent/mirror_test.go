@@ -173,3 +173,33 @@ func TestMirrorIsProposed(t *testing.T) {
 		}
 	}
 }
+
+// TestWholeMirrors: no disk becomes bootable that the kernel has dropped from a mirror.
+func TestWholeMirrors(t *testing.T) {
+	i := &installer{disk: provision.DiskInfo{Name: "sda"}, second: &member{disk: provision.DiskInfo{Name: "nvme0n1"}}, arrays: map[int]string{3: "/dev/md103", 4: "/dev/md104"}}
+	whole := md.State{Level: 1, Places: 2, Active: 2}
+	for name, test := range map[string]struct {
+		data md.State
+		says []string // nothing: it is whole
+	}{
+		"both":                   {whole, nil},
+		"one is being filled":    {md.State{Places: 2, Active: 1, Filling: 1}, nil},
+		"the first was dropped":  {md.State{Places: 2, Active: 1, Failed: []string{"sda4"}}, []string{"md104", "the disk sda"}},
+		"the second was dropped": {md.State{Places: 2, Active: 1, Failed: []string{"nvme0n1p4"}}, []string{"md104", "the disk nvme0n1"}},
+		"one is gone":            {md.State{Places: 2, Active: 1}, []string{"md104", "one of the disks sda and nvme0n1"}},
+	} {
+		err := i.wholeMirrors(func(file string) (md.State, error) {
+			if file == "/dev/md104" {
+				return test.data, nil
+			}
+			return whole, nil
+		})
+		if len(test.says) > 0 {
+			wantError(t, err, test.says...)
+		} else if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	err := i.wholeMirrors(func(string) (md.State, error) { return md.State{}, errors.New("no such array") })
+	wantError(t, err, "no such array")
+}

@@ -16,6 +16,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/md"
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/pack"
 	"cloudlets/images/target"
@@ -194,6 +195,9 @@ func (i *installer) commitSlot(ctx context.Context) error {
 		return err
 	}
 	if err := i.permitted(ctx, "make "+i.names()+" bootable"); err != nil {
+		return err
+	}
+	if err := i.wholeMirrors(md.Look); err != nil { // the permission may have taken a while
 		return err
 	}
 	if i.update == nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unsafe"
@@ -68,6 +69,11 @@ type State struct {
 	// Active is how many members are in use: fewer than Places if the array is degraded,
 	// or if a member is being written to be like the others.
 	Active int
+	// Filling is how many members are being written to be like the others, or wait for it.
+	Filling int
+	// Failed are the names of devices that the kernel has dropped, since a write to them
+	// failed or they are gone: "sdb3".
+	Failed []string
 }
 
 // How long Stop waits for a device to go, and how often it looks.
@@ -214,7 +220,36 @@ func Look(file string) (State, error) {
 	if err := order(array, getArrayInfo, unsafe.Pointer(&info)); err != nil {
 		return State{}, fmt.Errorf("look at the array %s: %w", file, err)
 	}
-	return State{Level: int(info.level), Places: int(info.raidDisks), Active: int(info.activeDisks)}, nil
+	s := State{Level: int(info.level), Places: int(info.raidDisks), Active: int(info.activeDisks), Filling: int(info.spareDisks)}
+	if s.Failed, err = failed(inSys(file)); err != nil {
+		return State{}, fmt.Errorf("look at the array %s: %w", file, err)
+	}
+	return s, nil
+}
+
+// failed returns the names of an array's devices that are marked as faulty. Dir is the array
+// in sysfs: a file md/dev-NAME/state has words, with commas between them (Documentation/
+// admin-guide/md.rst).
+func failed(dir string) ([]string, error) {
+	const before = "dev-"
+	files, err := filepath.Glob(filepath.Join(dir, "md", before+"*", "state"))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+			continue // it was removed meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(strings.Split(strings.TrimSpace(string(text)), ","), "faulty") {
+			names = append(names, strings.TrimPrefix(filepath.Base(filepath.Dir(file)), before))
+		}
+	}
+	return names, nil
 }
 
 // order gives an order to the kernel.
