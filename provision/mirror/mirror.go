@@ -26,8 +26,8 @@ import (
 )
 
 const (
-	// patience is how long the disks may take to appear, and grace how long the second one
-	// may take after the first.
+	// patience is how long the disks may take to appear before a person is told, and a system
+	// on trial fails. grace is how long the second disk may take after the first.
 	patience = 2 * time.Minute
 	grace    = 15 * time.Second
 	// newRoot is where the root filesystem is mounted before it becomes the root.
@@ -106,7 +106,7 @@ func Main(version, cmdline string, args []string) {
 		time.Sleep(10 * time.Second)
 		fmt.Fprintf(console, "cloudlets: %v\n", process1.Reboot())
 	}
-	fmt.Fprintf(console, "cloudlets: nothing on this machine was changed; correct the cause, and restart it with Ctrl-Alt-Del or its power switch\n")
+	fmt.Fprintf(console, "cloudlets: correct the cause, and restart the machine with Ctrl-Alt-Del or its power switch\n")
 	for {
 		time.Sleep(time.Hour) // process 1 must not end: the kernel would panic
 	}
@@ -122,24 +122,27 @@ func run(ctx context.Context, console io.Writer, params Params, args []string) e
 	if err != nil {
 		return fmt.Errorf("load drivers: %w", err)
 	}
-	waiting, stop := context.WithTimeout(ctx, patience)
-	defer stop()
 	s := search{dir: "/sys/class/block", dev: "/dev", want: params.arrays(), grace: grace}
-	found, err := s.wait(waiting, func(ctx context.Context) error {
+	loadNew := func(ctx context.Context) error {
 		_, err := drivers.LoadNew(ctx)
 		return err
-	})
+	}
+	found, err := s.find(ctx, console, params.Trial, loadNew)
 	if err != nil {
 		return err
 	}
-	if again, err := s.settle(console, params, found); err != nil {
+	d, err := s.disks(found)
+	if err != nil {
+		return err
+	}
+	if again, err := s.settle(console, params, d); err != nil {
 		fmt.Fprintf(console, "cloudlets: %v\n", err) // the system starts all the same
 	} else if again {
 		fmt.Fprintf(console, "cloudlets: this disk was away, and did not know which system is good; it does now, and the machine starts again\n")
 		return process1.Reboot()
 	}
 	for _, id := range params.arrays() {
-		if err := start(ctx, console, found[id]); err != nil {
+		if err := start(ctx, console, id, d); err != nil {
 			return err
 		}
 	}
@@ -151,67 +154,59 @@ func run(ctx context.Context, console io.Writer, params Params, args []string) e
 }
 
 // settle sees to a disk that was away: see [agree]. The arrays are not started yet.
-func (s search) settle(console io.Writer, params Params, members map[uuid.UUID][]found) (again bool, err error) {
-	away, there := map[string]wholeDisk{}, map[string]wholeDisk{}
-	for _, list := range members {
-		current := current(list)
-		for n, m := range list {
-			d, err := s.diskOf(m.file)
-			if err != nil {
-				return false, err
-			}
-			if slices.Contains(current, n) {
-				there[d.file] = d
-			} else {
-				away[d.file] = d
-			}
+func (s search) settle(console io.Writer, params Params, d disks) (again bool, err error) {
+	latest := d.members.Latest()
+	if latest < 0 {
+		return false, nil // nobody was away
+	}
+	for n, away := range d.whole {
+		if n == latest {
+			continue
 		}
-	}
-	for file := range away {
-		delete(there, file)
-	}
-	if len(away) != 1 || len(there) != 1 {
-		return false, nil // nobody was away; or each has what the other lacks, and none is right
-	}
-	for _, a := range away {
-		for _, b := range there {
-			fmt.Fprintf(console, "cloudlets: the disk %s was away, and %s has what was written last\n", a.file, b.file)
-			return agree(a, b, members[params.Root][0].partition)
-		}
+		there := d.whole[latest]
+		fmt.Fprintf(console, "cloudlets: the disk %s was away, and %s has what was written last\n", away.file, there.file)
+		return agree(away, there, d.of(params.Root)[0].partition)
 	}
 	return false, nil
 }
 
-// current returns which members have an array's latest content.
-func current(list []found) []int {
-	var members []md.Member
-	for _, m := range list {
-		members = append(members, m.member)
-	}
-	return md.Current(members)
-}
-
 // start has the kernel start an array of those members that have its latest content, and
 // says how it runs.
-func start(ctx context.Context, console io.Writer, members []found) error {
+func start(ctx context.Context, console io.Writer, id uuid.UUID, d disks) error {
+	all, members := d.of(id), d.current(id)
+	if len(members) == 0 {
+		return partOnly(id, all[0].file)
+	}
 	var files []string
-	for _, n := range current(members) {
-		files = append(files, members[n].file)
+	for _, m := range members {
+		files = append(files, m.file)
 	}
 	file, err := md.Assemble(ctx, disk.ArrayNumber(disk.Partition{Number: members[0].partition}), files)
 	if err != nil {
 		return err
 	}
 	state, err := md.Look(file)
-	switch name := members[0].member.Name; {
-	case err != nil:
+	if err != nil {
 		return err
-	case state.Active < state.Places && len(members) < state.Places:
-		fmt.Fprintf(console, "cloudlets: %s runs on one disk of two: the other one is missing, and only %s was found\n", name, files[0])
-	case state.Active < state.Places:
-		fmt.Fprintf(console, "cloudlets: %s runs on one disk of two: the other one was away, and is out of date; the next install makes both the same again, or mdadm does\n", name)
+	}
+	if text := runsAs(members[0].member.Name, files[0], len(all), state); text != "" {
+		fmt.Fprintf(console, "cloudlets: %s\n", text)
 	}
 	return nil
+}
+
+// runsAs says for a person how an array runs that has fewer members in use than it should, of
+// which there are so many. It is "" if nothing is missing.
+func runsAs(name, file string, there int, state md.State) string {
+	switch {
+	case state.Active >= state.Places:
+		return ""
+	case state.Active+state.Filling >= state.Places:
+		return name + " runs on one disk of two until the kernel has made the other one the same: it goes on with that now"
+	case there < state.Places:
+		return name + " runs on one disk of two: the other one is missing, and only " + file + " was found"
+	}
+	return name + " runs on one disk of two: the other one was away, and is out of date; the next install makes both the same again, or mdadm does"
 }
 
 // enter makes the mounted root the root, and starts its first program in this one's place.

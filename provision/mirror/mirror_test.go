@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -241,7 +243,11 @@ func TestSettle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := m.settle(io.Discard, m.params(), members)
+			d, err := m.disks(members)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := m.settle(io.Discard, m.params(), d)
 			if err != nil || again != test.again {
 				t.Errorf("starts again: %t (%v), want %t", again, err, test.again)
 			}
@@ -249,5 +255,151 @@ func TestSettle(t *testing.T) {
 				t.Errorf("the states are %+v, want %+v", got, test.want)
 			}
 		})
+	}
+}
+
+// TestFind: a person is told what is missing, and the search goes on until it is there. A
+// system on trial fails then.
+func TestFind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.device(t, "vdx", diskSize, "")
+		begun := time.Now()
+		come := func(context.Context) error {
+			if time.Since(begun) > 2*patience+time.Second {
+				m.plugOnce(t, 1)
+			}
+			return nil
+		}
+		if _, err := m.find(t.Context(), io.Discard, true, come); err == nil || !strings.Contains(err.Error(), "find the array") || time.Since(begun) > patience+time.Second {
+			t.Errorf("on trial got %v after %s", err, time.Since(begun))
+		}
+		var console strings.Builder
+		got, err := m.find(t.Context(), &console, false, come)
+		if err != nil || len(got[m.want[1]]) != 1 || strings.Count(console.String(), "vdx; see to the disks and their cables; the search goes on\n") != 1 {
+			t.Errorf("got %+v, %v and said %q", got, err, console.String())
+		}
+		if _, err := m.find(t.Context(), io.Discard, false, func(context.Context) error { return errors.New("no memory") }); err == nil {
+			t.Error("a fault that does not pass is not told")
+		}
+	})
+}
+
+func (m *machine) plugOnce(t *testing.T, n int) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(m.dev, name(n))); err != nil {
+		m.plug(t, n, slots.Accepted(slots.A), 5, false)
+	}
+}
+
+// TestSecondDiskIsNotWaitedForInVain: when the time is over, one disk is enough.
+func TestSecondDiskIsNotWaitedForInVain(t *testing.T) {
+	m := newMachine(t)
+	m.grace = time.Hour
+	ctx, stop := context.WithCancel(t.Context())
+	got, err := m.wait(ctx, func(context.Context) error {
+		m.plugOnce(t, 1)
+		stop()
+		return nil
+	})
+	if err != nil || len(got[m.want[0]]) != 1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// TestHalfFilledDisk: a disk that has only a part of an array's content does not start the
+// system by itself, and does with the other one.
+func TestHalfFilledDisk(t *testing.T) {
+	m := newMachine(t)
+	m.plug(t, 0, slots.Accepted(slots.A), 5, false)
+	m.halfFilled(t, 0)
+	ctx, stop := context.WithCancel(t.Context())
+	if got, err := m.wait(ctx, func(context.Context) error { stop(); return nil }); err == nil || !strings.Contains(err.Error(), "vda4 has only a part") {
+		t.Errorf("with the half-filled disk alone got %+v, %v", got, err)
+	}
+	m.plug(t, 1, slots.Accepted(slots.A), 5, false)
+	got, err := m.wait(t.Context(), func(context.Context) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := m.disks(got)
+	if err != nil || len(d.current(m.want[1])) != 2 {
+		t.Errorf("with both, %+v count (%v)", d.current(m.want[1]), err)
+	}
+}
+
+// halfFilled marks the member of a disk's data as one that was being filled.
+func (m *machine) halfFilled(t *testing.T, n int) {
+	t.Helper()
+	p := m.layouts[n].Persistent
+	f, err := os.OpenFile(filepath.Join(m.dev, fmt.Sprintf("%s%d", name(n), p.Number)), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	member, err := md.Read(f, p.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What is written here has no features, so the bit is set in the bytes. The superblock is
+	// at the end of what its members can have, and its sum is a plain sum of words.
+	b := make([]byte, 256)
+	if _, err := f.ReadAt(b, member.Capacity); err != nil {
+		t.Fatal(err)
+	}
+	const features, sum, filling = 8, 216, 2
+	le := binary.LittleEndian
+	le.PutUint32(b[features:], filling)
+	le.PutUint32(b[sum:], le.Uint32(b[sum:])+filling)
+	if _, err := f.WriteAt(b, member.Capacity); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestEachAloneIsAheadInOne: root and data come from one disk, though each of the two is ahead
+// in one of them.
+func TestEachAloneIsAheadInOne(t *testing.T) {
+	m := newMachine(t)
+	m.plug(t, 0, slots.Accepted(slots.A), 7, true)
+	m.plug(t, 1, slots.Accepted(slots.A), 7, true)
+	got, err := m.wait(t.Context(), func(context.Context) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead := func(id uuid.UUID, file string) {
+		for n := range got[id] {
+			if filepath.Base(got[id][n].file) == file {
+				got[id][n].member.Events += 10
+			}
+		}
+	}
+	ahead(m.want[0], "vda3")
+	ahead(m.want[1], "vdb4")
+	d, err := m.disks(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range m.want {
+		if list := d.current(id); len(list) != 1 || !strings.HasPrefix(filepath.Base(list[0].file), "vdb") {
+			t.Errorf("of %s, %+v count", id, list)
+		}
+	}
+}
+
+// TestRunsAs: why an array runs on one disk is told apart.
+func TestRunsAs(t *testing.T) {
+	for name, test := range map[string]struct {
+		there int
+		state md.State
+		says  string
+	}{
+		"whole":           {2, md.State{Places: 2, Active: 2}, ""},
+		"is being filled": {2, md.State{Places: 2, Active: 1, Filling: 1}, "until the kernel has made the other one the same"},
+		"is missing":      {1, md.State{Places: 2, Active: 1}, "the other one is missing, and only /dev/vda3"},
+		"was away":        {2, md.State{Places: 2, Active: 1}, "was away, and is out of date"},
+	} {
+		if got := runsAs("node1:mirror-a", "/dev/vda3", test.there, test.state); !strings.Contains(got, test.says) || (got == "") != (test.says == "") {
+			t.Errorf("%s: got %q", name, got)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,6 +44,21 @@ type search struct {
 	grace time.Duration
 }
 
+// find is [search.wait] without an end: each time that patience is over, it tells a person
+// what is missing, who may see to the disks, and searches on. For a system on trial that is
+// an error, so that the machine goes back to the one before.
+func (s search) find(ctx context.Context, console io.Writer, trial bool, loadNew func(context.Context) error) (map[uuid.UUID][]found, error) {
+	for {
+		waiting, stop := context.WithTimeout(ctx, patience)
+		members, err := s.wait(waiting, loadNew)
+		stop()
+		if _, missing := errors.AsType[notFound](err); !missing || trial || ctx.Err() != nil {
+			return members, err
+		}
+		fmt.Fprintf(console, "cloudlets: %v; the search goes on\n", err)
+	}
+}
+
 // wait searches until every array has all of its members, and returns them. When each has
 // one at least, it waits for the others only as long as grace. Before each search it calls
 // loadNew to load drivers for devices that appeared.
@@ -75,19 +91,86 @@ func (s search) wait(ctx context.Context, loadNew func(context.Context) error) (
 			late = nil // a disk was pulled meanwhile
 		case <-again.C:
 		case <-ctx.Done():
+			if some {
+				return members, nil
+			}
 			return nil, s.notFound(members, others)
 		}
 	}
 }
 
-// complete says whether each array has some members, and whether it has all.
+// complete says whether each array has enough members to start, and whether it has all.
 func (s search) complete(members map[uuid.UUID][]found) (some, all bool) {
 	some, all = true, true
 	for _, id := range s.want {
-		some = some && len(members[id]) > 0
+		some = some && startable(members[id])
 		all = all && len(members[id]) > 0 && len(members[id]) >= members[id][0].member.Places
 	}
 	return some, all
+}
+
+// startable says whether some members of an array are enough to start it. One that was being
+// filled is not: it has only a part of the content.
+func startable(list []found) bool {
+	var members []md.Member
+	for _, f := range list {
+		members = append(members, f.member)
+	}
+	return len(md.Current(members)) > 0
+}
+
+// disks are those that have members of the system's arrays.
+type disks struct {
+	whole []wholeDisk
+	// want are the arrays, that with the most weight first: the data's, since those are
+	// what nobody can install again.
+	want    []uuid.UUID
+	found   [][]found // by array and disk
+	members md.Disks  // the same
+}
+
+// disks sorts the members that were found by their disks.
+func (s search) disks(members map[uuid.UUID][]found) (disks, error) {
+	d := disks{want: slices.Clone(s.want)}
+	slices.Reverse(d.want)
+	on := map[string]int{}
+	place := map[string]int{} // of partitions
+	for _, id := range s.want {
+		for _, f := range members[id] {
+			whole, err := s.diskOf(f.file)
+			if err != nil {
+				return d, fmt.Errorf("find the disk of %s: %w", f.file, err)
+			}
+			if _, known := on[whole.file]; !known {
+				on[whole.file] = len(d.whole)
+				d.whole = append(d.whole, whole)
+			}
+			place[f.file] = on[whole.file]
+		}
+	}
+	for _, id := range d.want {
+		list, row := make([]found, len(d.whole)), make([]md.Member, len(d.whole))
+		for _, f := range members[id] {
+			n := place[f.file]
+			list[n], row[n] = f, f.member
+		}
+		d.found, d.members = append(d.found, list), append(d.members, row)
+	}
+	return d, nil
+}
+
+// of returns all members of an array.
+func (d disks) of(id uuid.UUID) []found {
+	return slices.DeleteFunc(slices.Clone(d.found[slices.Index(d.want, id)]), func(f found) bool { return f.file == "" })
+}
+
+// current returns the members of an array that have its latest content.
+func (d disks) current(id uuid.UUID) (list []found) {
+	a := slices.Index(d.want, id)
+	for _, n := range d.members.Current(a) {
+		list = append(list, d.found[a][n])
+	}
+	return list
 }
 
 // look reads every partition once. It returns the members of the arrays that are wanted,
@@ -142,16 +225,29 @@ func (s search) attribute(name, what string) (int64, error) {
 	return strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 }
 
-// notFound is the error that says which array has no member, and what was found instead.
+// notFound is the error if an array cannot be started by what was found in time.
+type notFound struct{ error }
+
+// notFound says which array has no member that will do, and what was found instead.
 func (s search) notFound(members map[uuid.UUID][]found, others []string) error {
+	if len(others) == 0 && len(members) == 0 {
+		return notFound{errors.New("find the system's disks: the kernel shows no disk; it may lack the driver of their controller")}
+	}
+	for _, id := range s.want {
+		if list := members[id]; len(list) > 0 && !startable(list) {
+			return notFound{partOnly(id, list[0].file)}
+		}
+	}
 	missing := ""
 	for _, id := range s.want {
 		if len(members[id]) == 0 {
 			missing = id.String()
 		}
 	}
-	if len(others) == 0 && len(members) == 0 {
-		return errors.New("find the system's disks: the kernel shows no disk; it may lack the driver of their controller")
-	}
-	return fmt.Errorf("find the array %s: neither disk with a member of it was found, but only %s; see to the disks and their cables", missing, strings.Join(others, ", "))
+	return notFound{fmt.Errorf("find the array %s: neither disk with a member of it was found, but only %s; see to the disks and their cables", missing, strings.Join(others, ", "))}
+}
+
+// partOnly is the error if only the member of an array is there that was being filled.
+func partOnly(id uuid.UUID, file string) error {
+	return fmt.Errorf("start the array %s: %s has only a part of its content, as it was being made like the other disk: connect that one", id, file)
 }
