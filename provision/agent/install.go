@@ -171,9 +171,15 @@ type installer struct {
 	layout disk.Layout
 	writer *disk.Installer
 	// second is the other disk of a mirror; nil if there is one disk. arrays are the
-	// mirrors that run, by the numbers of their partitions: their device files.
+	// mirrors that run, by the numbers of their partitions: their device files. away are
+	// the disks that are still to be put into these, as they were away.
 	second *member
 	arrays map[int]string
+	away   map[int]*member
+	// latest is which of the two disks counts, if the other one was away, and else -1.
+	// ranAlone says that the other one was changed meanwhile.
+	latest   int
+	ranAlone bool
 	// persistent is the filesystem of a new persistent partition; nil if the
 	// disk gets none.
 	persistent *ext4.Layout

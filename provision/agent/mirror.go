@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/md"
 	"cloudlets/images/disk/slots"
@@ -48,6 +49,7 @@ func (i *installer) names() string {
 // layOutMirror plans the partitions of both disks of a mirror, or finds those of an earlier
 // install.
 func (i *installer) layOutMirror(ctx context.Context, sector int64) error {
+	i.latest = -1
 	if i.mayKeep() {
 		if found, err := i.findMirror(sector); found || err != nil {
 			return err
@@ -91,6 +93,7 @@ func (i *installer) findMirror(sector int64) (found bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	i.judge(layouts, state)
 	for n := range layouts {
 		layouts[n] = layouts[n].In(state.Good.Other())
 	}
@@ -112,7 +115,7 @@ func sameMirror(layouts [2]disk.Layout) error {
 	a, b := layouts[0], layouts[1]
 	for _, pair := range [][2]disk.Partition{{a.Other, b.Other}, {a.Persistent, b.Persistent}} {
 		if pair[0].Array != pair[1].Array || pair[0].Size > 0 && pair[0].Array == "" {
-			return fmt.Errorf("the partitions %s of the two disks are not of one mirror (%q and %q)", pair[0].Name, pair[0].Array, pair[1].Array)
+			return fmt.Errorf("the partitions %s of the two disks are not of one mirror (%q and %q; one that is \"\" has no superblock that can be read)", pair[0].Name, pair[0].Array, pair[1].Array)
 		}
 	}
 	if a.Root.Offset != b.Root.Offset || a.Root.Size != b.Root.Size || a.ESP.Offset != b.ESP.Offset {
@@ -126,47 +129,73 @@ func sameMirror(layouts [2]disk.Layout) error {
 func (i *installer) mirrorState(layouts [2]disk.Layout) (slots.State, error) {
 	var states [2]slots.State
 	var errs [2]error
-	for n, m := range i.members() {
+	all := i.members()
+	for n, m := range all {
 		states[n], errs[n] = slots.Read(m.device, layouts[n].ESP.Offset)
 	}
-	switch {
-	case errs[0] != nil && errs[1] != nil:
+	if errs[0] != nil && errs[1] != nil {
 		return slots.State{}, i.unknownState(errors.Join(errs[:]...))
-	case errs[0] != nil:
-		return states[1], nil
-	case errs[1] != nil:
-		return states[0], nil
 	}
-	var members [2][]md.Member
-	for n, m := range i.members() {
-		for _, p := range []disk.Partition{layouts[n].Persistent, layouts[n].Root, layouts[n].Other} {
-			member, err := p.Member(m.device)
-			if err != nil {
-				member = md.Member{} // there is none, or it is lost
-			}
-			members[n] = append(members[n], member)
+	for n, err := range errs {
+		if err != nil { // it could not be written either
+			return slots.State{}, fmt.Errorf("the disk %s does not say which of its systems is good: %w; copy the partition %d of %s to that of %[1]s, which is the same, or replace the disk",
+				all[n].disk.Name, err, layouts[n].ESP.Number, all[1-n].disk.Name)
 		}
 	}
-	return agreed(states, members), nil
+	good := states[0].Good
+	if latest := i.superblocks(layouts, good).Latest(); latest >= 0 {
+		return states[latest], nil
+	}
+	return agreed(states), nil
 }
 
-// agreed returns the state that counts, of those on the two disks of a mirror, by the
-// members that the disks have of each array.
-//
-// The state of a disk that was away counts less. Without that, power was cut while a state
-// was written to both. If it was that of a system that was accepted, it is so by the disk
-// that says so, since its slot is good and the other disk still has it on trial. In all
-// other cases both name the same slot as good.
-func agreed(states [2]slots.State, members [2][]md.Member) slots.State {
-	for n, a := range members[0] {
-		b := members[1][n]
-		if a.ID != b.ID || a.ID == uuid.Nil {
-			continue
+// superblocks returns the members of the mirrors on both disks, with the weight that they have
+// for what starts the system: first the data, and then the slots, the good one first.
+func (i *installer) superblocks(layouts [2]disk.Layout, good slots.Name) md.Disks {
+	var d md.Disks
+	for _, part := range []func(disk.Layout) disk.Partition{
+		func(l disk.Layout) disk.Partition { return l.Persistent },
+		func(l disk.Layout) disk.Partition { return l.In(good).Root },
+		func(l disk.Layout) disk.Partition { return l.In(good).Other },
+	} {
+		row := make([]md.Member, 2)
+		for n, m := range i.members() {
+			if sb, err := part(layouts[n]).Member(m.device); err == nil { // there is none, or it is lost
+				row[n] = sb
+			}
 		}
-		if current := md.Current([]md.Member{a, b}); len(current) == 1 {
-			return states[current[0]]
+		if row[0].ID == row[1].ID {
+			d = append(d, row)
 		}
 	}
+	return d
+}
+
+// judge notes which disk counts if the two differ, and whether the other one has run without it.
+// It is done once: when the mirrors run, the kernel changes the superblocks.
+func (i *installer) judge(layouts [2]disk.Layout, state slots.State) {
+	d := i.superblocks(layouts, state.Good)
+	i.latest, i.ranAlone = d.Latest(), false
+	if i.latest < 0 {
+		return
+	}
+	for _, row := range d {
+		away := row[1-i.latest]
+		i.ranAlone = i.ranAlone || away.Places > 0 && len(away.Missing()) > 0
+	}
+}
+
+// trusted is the disk that has what counts: the first one, unless only the other one has the
+// latest content.
+func (i *installer) trusted() member { return i.members()[max(i.latest, 0)] }
+
+// agreed returns the state that counts, of those on the two disks of a mirror, of which neither
+// was away. They differ if power was cut while a state was written to both.
+//
+// If it was that of a system that was accepted, one disk says so: its good slot is the one that
+// the other disk still has on trial. Then the system is accepted. In all other cases both name
+// the same slot as good, and the first disk counts.
+func agreed(states [2]slots.State) slots.State {
 	if states[1].Trial == "" && states[0].Trial == states[1].Good {
 		return states[1]
 	}
@@ -214,7 +243,7 @@ func (i *installer) volume(ctx context.Context, p disk.Partition) (string, error
 		return file, nil
 	}
 	var devices []string
-	current, _, err := i.current(p)
+	current, away, err := i.current(p)
 	if err != nil {
 		return "", err
 	}
@@ -230,44 +259,98 @@ func (i *installer) volume(ctx context.Context, p disk.Partition) (string, error
 		return "", err
 	}
 	if i.arrays == nil {
-		i.arrays = map[int]string{}
+		i.arrays, i.away = map[int]string{}, map[int]*member{}
 	}
-	i.arrays[p.Number] = file
+	i.arrays[p.Number], i.away[p.Number] = file, away
 	return file, nil
 }
 
-// completeMirrors starts the mirrors that an update keeps, and puts those members into them
-// again that were away. The kernel copies them what they lack while the machine goes on. It
-// does nothing on one disk.
-func (i *installer) completeMirrors(ctx context.Context) error {
-	if i.second == nil {
+// keepMirror starts a mirror that an update keeps, and puts the disk into it again that was away.
+// The kernel copies to that what it lacks, while the machine goes on. It does nothing on one
+// disk.
+func (i *installer) keepMirror(ctx context.Context, p disk.Partition) error {
+	if i.second == nil || p.Size == 0 {
 		return nil
 	}
-	for _, p := range []disk.Partition{i.layout.Other, i.layout.Persistent} {
-		if p.Size == 0 {
-			continue
-		}
-		file, err := i.volume(ctx, p)
-		if err != nil {
-			return err
-		}
-		current, away, err := i.current(p)
-		if err != nil {
-			return err
-		}
-		for _, m := range away {
-			if err := i.addMember(current[0], m, p.Number, file); err != nil {
-				return err
-			}
-			i.tell(provision.Event{Kind: provision.KindLog, Text: "the disk " + m.disk.Name + " was away, and is made like the other one: " + p.Name + " is copied while the machine goes on"})
-		}
+	file, err := i.volume(ctx, p)
+	if err != nil {
+		return err
 	}
+	away := i.away[p.Number]
+	if away == nil {
+		return nil
+	}
+	there := i.members()[0]
+	if there.device == away.device {
+		there = *i.second
+	}
+	if err := i.addMember(there, *away, p.Number, file); err != nil {
+		return err
+	}
+	i.away[p.Number] = nil
+	i.tell(provision.Event{Kind: provision.KindLog, Text: "the disk " + away.disk.Name + " was away, and is made like the other one: " + p.Name + " is copied while the machine goes on"})
 	return nil
 }
 
-// current returns the disks of a mirror whose members in a partition have its latest
-// content, and those that were away.
-func (i *installer) current(p disk.Partition) (current, away []member, err error) {
+// fillMirrors waits until both disks have all of the good slot, which is what the boot loader
+// starts, from either disk, when the trial fails: it knows nothing of members that have only a
+// part. The data's mirror is completed after that, as the kernel fills one after the other, and
+// in no order that is known. What starts the system goes on with it.
+func (i *installer) fillMirrors(ctx context.Context) error {
+	if i.second == nil || i.update == nil {
+		return nil
+	}
+	if file, runs := i.arrays[i.layout.Other.Number]; runs {
+		if err := i.awaitFilled(ctx, file, i.layout.Other.Size, md.Look); err != nil {
+			return fmt.Errorf("make slot %s the same on both disks: %w", i.layout.Slot.Other(), err)
+		}
+	}
+	return i.keepMirror(ctx, i.layout.Persistent)
+}
+
+const (
+	// lookEvery is how often it is asked how far a copy is.
+	lookEvery = time.Second
+	// stalled is for how long a copy may make no progress. The kernel tells of it every five
+	// minutes at least.
+	stalled = 15 * time.Minute
+)
+
+// awaitFilled waits until all members of a mirror of about size bytes are in use. Look is
+// [md.Look].
+func (i *installer) awaitFilled(ctx context.Context, file string, size int64, look func(string) (md.State, error)) error {
+	told, moved, last := i.progress(), time.Now(), int64(-1)
+	again := time.NewTicker(lookEvery)
+	defer again.Stop()
+	for first := true; ; first = false {
+		if err := i.wholeMirrors(look); err != nil {
+			return err
+		}
+		state, err := look(file)
+		if err != nil || state.Active >= state.Places {
+			return err
+		}
+		if first {
+			i.tell(provision.Event{Kind: provision.KindLog, Text: "the system that the machine has is copied to the disk that was away, before the new one may be started"})
+		}
+		told(min(state.Copied, size), size)
+		if state.Copied != last {
+			moved, last = time.Now(), state.Copied
+		}
+		if silent := time.Since(moved); silent > stalled {
+			return fmt.Errorf("for %s the kernel has copied nothing, after %s of %s: see to the disks, and install again", silent.Round(time.Second), bytesize.Decimal(state.Copied), bytesize.Decimal(size))
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// current returns the disks of a mirror whose members in a partition have its latest content,
+// and the one that was away, or nil.
+func (i *installer) current(p disk.Partition) (current []member, away *member, err error) {
 	all := i.members()
 	var members []md.Member
 	for _, m := range all {
@@ -277,13 +360,16 @@ func (i *installer) current(p disk.Partition) (current, away []member, err error
 		}
 		members = append(members, sb)
 	}
-	which := md.Current(members)
+	which := md.CurrentOn(members, i.latest)
 	for n, m := range all {
 		if slices.Contains(which, n) {
 			current = append(current, m)
 		} else {
-			away = append(away, m)
+			away = &m
 		}
+	}
+	if len(current) == 0 {
+		return nil, nil, fmt.Errorf("start the mirror %s: neither of the disks %s has all of its content", p.Name, i.names())
 	}
 	return current, away, nil
 }

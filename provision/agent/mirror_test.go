@@ -1,11 +1,14 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,33 +21,23 @@ import (
 	"cloudlets/provision"
 )
 
-// TestAgreed: which state counts if the two disks of a mirror differ.
+// TestAgreed: which state counts if power was cut while it was written to both disks.
 func TestAgreed(t *testing.T) {
 	a, b := slots.Accepted(slots.A), slots.Accepted(slots.B)
 	onTrial, failed := a.OnTrial(), slots.State{Good: slots.A, Trial: slots.B}
 	back := slots.State{Good: slots.B, Trial: slots.A, Left: 3}
 	for name, test := range map[string]struct {
 		states [2]slots.State
-		events [2]uint64
 		want   slots.State
 	}{
-		"the same":                     {[2]slots.State{a, a}, [2]uint64{5, 5}, a},
-		"put on trial on the second":   {[2]slots.State{a, onTrial}, [2]uint64{5, 5}, a},
-		"failed on the first":          {[2]slots.State{failed, onTrial}, [2]uint64{5, 5}, failed},
-		"accepted on the second":       {[2]slots.State{onTrial, b}, [2]uint64{5, 5}, b},
-		"accepted on the first":        {[2]slots.State{b, onTrial}, [2]uint64{5, 5}, b},
-		"accepted after a roll-back":   {[2]slots.State{back, a}, [2]uint64{5, 5}, a},
-		"the first was away":           {[2]slots.State{a, b}, [2]uint64{5, 9}, b},
-		"the second was away":          {[2]slots.State{a, b}, [2]uint64{9, 5}, a},
-		"the first was away, on trial": {[2]slots.State{onTrial, b}, [2]uint64{5, 9}, b},
+		"the same":                   {[2]slots.State{a, a}, a},
+		"put on trial on the second": {[2]slots.State{a, onTrial}, a},
+		"failed on the first":        {[2]slots.State{failed, onTrial}, failed},
+		"accepted on the second":     {[2]slots.State{onTrial, b}, b},
+		"accepted on the first":      {[2]slots.State{b, onTrial}, b},
+		"accepted after a roll-back": {[2]slots.State{back, a}, a},
 	} {
-		id := uuid.New()
-		var members [2][]md.Member
-		for n := range members {
-			m := md.Member{Array: md.Array{ID: id, Places: 2}, Number: n, Roles: []md.Role{0, 1}, Events: test.events[n]}
-			members[n] = []md.Member{{}, m}
-		}
-		if got := agreed(test.states, members); got != test.want {
+		if got := agreed(test.states); got != test.want {
 			t.Errorf("%s: got %+v, want %+v", name, got, test.want)
 		}
 	}
@@ -99,6 +92,122 @@ func have(t *testing.T, seed string, disks ...*loopDisk) {
 	}
 }
 
+// overwrite puts ones over a part of the disk of have's second layout.
+func (d *loopDisk) overwrite(t *testing.T, part func(disk.Layout) (offset, length int64)) {
+	t.Helper()
+	f := must[*os.File](t)(os.OpenFile(d.device, os.O_RDWR, 0))
+	defer f.Close()
+	at, length := part(must[disk.Layout](t)(disk.FindMirror(f, d.info.Size, 512)))
+	if _, err := f.WriteAt(bytes.Repeat([]byte{1}, int(length)), at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ran changes the superblocks of a disk to those of one whose good slot, B, has run without the
+// other disk.
+func (d *loopDisk) ran(t *testing.T, events uint64) {
+	t.Helper()
+	f := must[*os.File](t)(os.OpenFile(d.device, os.O_RDWR, 0))
+	defer f.Close()
+	l := must[disk.Layout](t)(disk.FindMirror(f, d.info.Size, 512))
+	for _, p := range []disk.Partition{l.Other, l.Persistent} {
+		m := must[md.Member](t)(p.Member(f))
+		m.Events = events
+		m.Roles[1-m.Number] = md.Faulty
+		if err := md.Write(offsetFile{f, p.Offset}, p.Size, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDiskThatWasAway: the other one counts, whichever comes first, and a person hears what of
+// the one that was away is lost.
+func TestDiskThatWasAway(t *testing.T) {
+	b, disks := mirrorBed(t)
+	var told provision.Proposal
+	b.job.Propose = func(_ context.Context, p provision.Proposal) error {
+		told = p
+		return errors.New("called off")
+	}
+	notices := func(want bool) {
+		t.Helper()
+		text := "the disk " + disks[0].info.Name + " was away: what stays is copied to it from " + disks[1].info.Name
+		if got := slices.Contains(told.Notices, text); got != want {
+			t.Errorf("the plan's notices are %q", told.Notices)
+		}
+	}
+	have(t, "one", disks[:]...)
+	b.wantFailure(t, "called off")
+	notices(false)
+	disks[1].ran(t, 9)
+	b.wantFailure(t, "called off")
+	if notices(true); told.Lost != "what is in slot A" {
+		t.Errorf("of a disk that was only away, lost is %q", told.Lost)
+	}
+	disks[0].ran(t, 8)
+	b.wantFailure(t, "called off")
+	if notices(true); told.Lost != "what is in slot A, and what the disk "+disks[0].info.Name+" wrote while it was alone" {
+		t.Errorf("of a disk that ran alone, lost is %q", told.Lost)
+	}
+}
+
+// TestAwaitFilled: the good slot is waited for while it is copied, and not if nothing moves or a
+// disk fails.
+func TestAwaitFilled(t *testing.T) {
+	const size = 100
+	state := md.State{Places: 2, Active: 1, Filling: 1}
+	for name, test := range map[string]struct {
+		at   func(n int) md.State // at the n-th look
+		says []string
+	}{
+		"it is whole": {func(int) md.State { return md.State{Places: 2, Active: 2} }, nil},
+		"it is copied for hours": {func(n int) md.State {
+			s := state
+			if s.Copied = int64(n / 1000); s.Copied >= size {
+				s = md.State{Places: 2, Active: 2}
+			}
+			return s
+		}, nil},
+		"nothing moves": {func(int) md.State { return md.State{Places: 2, Active: 1, Filling: 1, Copied: 7} }, []string{"for 15m", "after 7 B of 100 B", "install again"}},
+		"the disk fails": {func(n int) md.State {
+			if n < 100 {
+				return state
+			}
+			return md.State{Places: 2, Active: 1, Failed: []string{"sdb5"}}
+		}, []string{"has lost the disk sdb"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			const file = "/dev/md105"
+			i := &installer{disk: provision.DiskInfo{Name: "sda"}, second: &member{disk: provision.DiskInfo{Name: "sdb"}}, arrays: map[int]string{5: file}}
+			progress := 0
+			i.Report = func(e provision.Event) {
+				if e.Kind == provision.KindProgress {
+					progress++
+				}
+			}
+			looks := 0
+			err := i.awaitFilled(t.Context(), file, size, func(string) (md.State, error) {
+				looks++
+				return test.at(looks), nil
+			})
+			if len(test.says) > 0 {
+				wantError(t, err, test.says...)
+			} else if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if looks > 2 && progress == 0 {
+				t.Errorf("%s: after %d looks, no progress was told", name, looks)
+			}
+		})
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	i := &installer{}
+	if err := i.awaitFilled(ctx, "/dev/md105", size, func(string) (md.State, error) { return state, nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("when it is called off: %v", err)
+	}
+}
+
 type offsetFile struct {
 	f  *os.File
 	at int64
@@ -124,6 +233,14 @@ func TestMirrorIsRefused(t *testing.T) {
 			have(t, "one", d[:]...)
 			have(t, "another", d[0])
 		}, []string{"are not of one mirror"}},
+		"one disk does not know which slot is good": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[:]...)
+			d[1].overwrite(t, func(l disk.Layout) (int64, int64) { return l.ESP.Offset, 1 << 20 })
+		}, []string{"does not say which of its systems is good", "copy the partition 2 of"}},
+		"one disk has lost a superblock": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[:]...)
+			d[1].overwrite(t, func(l disk.Layout) (int64, int64) { return l.Persistent.Offset + l.Persistent.Size - 64<<10, 64 << 10 })
+		}, []string{"mirror-data", "no superblock that can be read"}},
 		"the image is too large": {func(t *testing.T, b *bed, d [2]*loopDisk) {
 			have(t, "one", d[:]...)
 			b.job.Plan.Target.RootSize = diskSize

@@ -46,6 +46,13 @@ func (i *installer) proposal() provision.Proposal {
 	}
 	if i.second != nil {
 		p.Second, p.Fetch = &i.second.disk, p.Fetch+i.plan.RAMDisk.Size
+		if i.update != nil && i.latest >= 0 {
+			away := i.members()[1-i.latest].disk.Name
+			p.Notices = append(p.Notices, fmt.Sprintf("the disk %s was away: what stays is copied to it from %s", away, i.trusted().disk.Name))
+			if i.ranAlone {
+				p.Lost += ", and what the disk " + away + " wrote while it was alone"
+			}
+		}
 		if lost := i.Own.lost(i.Sys, i.second.disk); i.update == nil && lost+p.Lost != "" {
 			p.Lost = fmt.Sprintf("on %s: %s; on %s: %s", i.disk.Name, cmp.Or(p.Lost, "nothing"), i.second.disk.Name, cmp.Or(lost, "nothing"))
 		}
@@ -65,7 +72,7 @@ func (i *installer) proposal() provision.Proposal {
 // persistentChanges says which persistent paths come and go with an update. It says nothing
 // if that cannot be known, which does not keep the update from being made.
 func (i *installer) persistentChanges() []string {
-	good, err := target.GoodManifest(i.device, i.layout)
+	good, err := target.GoodManifest(i.trusted().device, i.layout)
 	var next *manifest.Manifest
 	if err == nil {
 		next, err = manifest.Parse("image "+i.plan.Image, i.plan.ImageManifest)

@@ -60,7 +60,7 @@ func (i *installer) checkUpdate() (err error) {
 	}
 	shim := false
 	if plan.Shim {
-		if shim, err = disk.HasShim(i.device, l); err != nil {
+		if shim, err = disk.HasShim(i.trusted().device, l); err != nil {
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func (i *installer) partitionUpdate(ctx context.Context) error {
 	if err := i.makeMirrors(i.layout.Root); err != nil {
 		return err
 	}
-	if err := i.completeMirrors(ctx); err != nil {
+	if err := i.keepMirror(ctx, i.layout.Other); err != nil {
 		return err
 	}
 	return i.makeRoot(ctx)
@@ -192,6 +192,9 @@ func (i *installer) commitSlot(ctx context.Context) error {
 		return err
 	}
 	if err := i.wantKept(kept); err != nil {
+		return err
+	}
+	if err := i.fillMirrors(ctx); err != nil {
 		return err
 	}
 	if err := i.permitted(ctx, "make "+i.names()+" bootable"); err != nil {

@@ -71,6 +71,10 @@ type State struct {
 	Active int
 	// Filling is how many members are being written to be like the others, or wait for it.
 	Filling int
+	// Copied is how many bytes of each member the kernel has gone through, while it makes
+	// the members the same. It rises in steps, of up to five minutes or a sixteenth. It is 0
+	// if the kernel does not do that, or waits for another array of the same disks.
+	Copied int64
 	// Failed are the names of devices that the kernel has dropped, since a write to them
 	// failed or they are gone: "sdb3".
 	Failed []string
@@ -224,7 +228,27 @@ func Look(file string) (State, error) {
 	if s.Failed, err = failed(inSys(file)); err != nil {
 		return State{}, fmt.Errorf("look at the array %s: %w", file, err)
 	}
+	if s.Copied, err = copied(inSys(file)); err != nil {
+		return State{}, fmt.Errorf("look at the array %s: %w", file, err)
+	}
 	return s, nil
+}
+
+// copied reads how far the kernel is, of an array in sysfs: "512 / 2048", in sectors, or a word
+// (Documentation/admin-guide/md.rst).
+func copied(dir string) (int64, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "md", "sync_completed"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil // its level has no copies
+	}
+	if err != nil {
+		return 0, err
+	}
+	var done, all int64
+	if _, err := fmt.Sscanf(string(text), "%d / %d", &done, &all); err != nil {
+		return 0, nil // "none" or "delayed"
+	}
+	return done * sector, nil
 }
 
 // failed returns the names of an array's devices that are marked as faulty. Dir is the array

@@ -23,3 +23,22 @@ func TestFailed(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
+
+// TestCopied: how far the kernel is, in bytes.
+func TestCopied(t *testing.T) {
+	dir := t.TempDir()
+	if got, err := copied(dir); err != nil || got != 0 {
+		t.Errorf("of an array without copies got %d, %v", got, err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "md"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]int64{"none\n": 0, "delayed\n": 0, "2048 / 4096\n": 1 << 20} {
+		if err := os.WriteFile(filepath.Join(dir, "md", "sync_completed"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := copied(dir); err != nil || got != want {
+			t.Errorf("of %q got %d, %v", text, got, err)
+		}
+	}
+}

@@ -65,9 +65,13 @@ func (d Disks) Latest() int {
 
 // Current returns the disks whose members of the array a have its latest content. See [Current],
 // and [Disks.Latest] for what counts if the disks differ.
-func (d Disks) Current(a int) []int {
-	current := Current(d[a])
-	if latest := d.Latest(); latest >= 0 && len(current) < there(d[a]) && d[a][latest].whole() {
+func (d Disks) Current(a int) []int { return CurrentOn(d[a], d.Latest()) }
+
+// CurrentOn is [Current] for the members of an array on several disks, of which latest is that
+// of [Disks.Latest].
+func CurrentOn(members []Member, latest int) []int {
+	current := Current(members)
+	if latest >= 0 && len(current) < there(members) && members[latest].whole() {
 		return []int{latest}
 	}
 	return current
