@@ -78,7 +78,8 @@ func (l Layout) Resized(size int64) Layout {
 }
 
 // FindMirror returns the layout of a disk that is one of a mirror's two, with slot A as
-// its Root, and Persistent as kept. A partition whose superblock is lost has no Array.
+// its Root, and Persistent as kept. A partition whose superblock is lost or cannot be read has
+// no Array: the other disk may be whole, and the partitions are where they are.
 // The error wraps [ErrNoMirror] if an install of this program did not make the disk so.
 func FindMirror(r io.ReaderAt, size, sector int64) (Layout, error) {
 	t, err := readTable(r, size, sector)
@@ -107,14 +108,9 @@ func FindMirror(r io.ReaderAt, size, sector int64) (Layout, error) {
 		if p.Size == 0 {
 			continue
 		}
-		m, err := p.Member(r)
-		if errors.Is(err, md.ErrNoMember) {
-			continue
+		if m, err := p.Member(r); err == nil {
+			p.Array = m.ID.String()
 		}
-		if err != nil {
-			return Layout{}, fmt.Errorf("look for a mirror: partition %s: %w", p.Name, err)
-		}
-		p.Array = m.ID.String()
 	}
 	return l, nil
 }
@@ -132,9 +128,10 @@ func (l Layout) NewArray(seed string) Layout {
 	return l
 }
 
-// Mirror writes the superblocks of the mirror that is in one partition of each of two
-// disks, after what was in the partition before is lost. The members count as the same: who
-// fills the mirror writes both. Name is what people call it, and seed that of [Options].
+// Mirror makes a new mirror of one partition on each of two disks, by writing its superblocks.
+// What the partitions had before is lost. Both members count as current, although their old
+// bytes differ: a new filesystem is made on the mirror, and reads only what was written to it,
+// which goes to both. Name is what people call it, and seed that of [Options].
 func Mirror(parts [2]Partition, devices [2]Device, name, seed string, at time.Time) error {
 	id := md.Identity{Name: name, Created: at}
 	var err error

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,58 @@ func TestMirrorLayout(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMirrorWithABadSector: a disk is found, though a superblock on it cannot be read or is
+// damaged. That partition has no array, and the others have theirs.
+func TestMirrorWithABadSector(t *testing.T) {
+	l, err := NewLayout(2*gib, 512, mirrorOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := l.Second(2 * gib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	devices := [2]Device{newImage(t, l.Size), newImage(t, l.Size)}
+	table, err := l.Table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	devices[0].WriteAt(table.First, 0)
+	devices[0].WriteAt(table.Backup, table.BackupOffset)
+	for _, parts := range [][2]Partition{{l.Root, second.Root}, {l.Other, second.Other}, {l.Persistent, second.Persistent}} {
+		if err := Mirror(parts, devices, "node1:"+parts[0].Name, "test", time.Unix(1000, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := l
+	want.Kept, want.Arch, want.Other.Array = true, "", ""
+	m, err := l.Other.Member(devices[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	superblock := l.Other.Offset + m.Capacity
+	if got, err := FindMirror(badSector{devices[0], superblock}, l.Size, 512); err != nil || got != want {
+		t.Errorf("with a bad sector, the disk is found as %+v (%v), want %+v", got, err, want)
+	}
+	devices[0].WriteAt([]byte("damaged"), superblock+40)
+	if got, err := FindMirror(devices[0], l.Size, 512); err != nil || got != want {
+		t.Errorf("with a damaged superblock, the disk is found as %+v (%v), want %+v", got, err, want)
+	}
+}
+
+// badSector is a disk of which the sector at byte at cannot be read.
+type badSector struct {
+	io.ReaderAt
+	at int64
+}
+
+func (b badSector) ReadAt(p []byte, off int64) (int, error) {
+	if off <= b.at && b.at < off+int64(len(p)) {
+		return 0, errors.New("input/output error")
+	}
+	return b.ReaderAt.ReadAt(p, off)
 }
 
 // TestUpdatesMakeNewMirrors: a slot that is written is of another mirror then, on both disks

@@ -19,14 +19,15 @@ import (
 // rootDisk is the disk that a filesystem is on: of a mirror the first one that is there.
 type rootDisk struct {
 	// onMirror says that the filesystem is on a mirror. mirror is the file in /dev of the
-	// other disk that it is on, or "" if that is missing.
-	onMirror bool
-	mirror   string
-	dir      string // in /sys
-	file     string // in /dev
-	size     int64
-	sector   int64
-	last     disk.Partition // the one that grows
+	// other disk that it is on, or "" if that is missing, and mirrorSize the size of that.
+	onMirror   bool
+	mirror     string
+	mirrorSize int64
+	dir        string // in /sys
+	file       string // in /dev
+	size       int64
+	sector     int64
+	last       disk.Partition // the one that grows
 }
 
 // kernelSector is the unit of the sizes in /sys, in bytes, whatever a disk's
@@ -56,7 +57,13 @@ func diskOf(path string) (*rootDisk, error) {
 	}
 	d := &rootDisk{dir: filepath.Dir(parts[0]), onMirror: parts[0] != dir}
 	if len(parts) > 1 {
-		d.mirror = hardware.DevicePath(filepath.Base(filepath.Dir(parts[1])))
+		other := filepath.Dir(parts[1])
+		d.mirror = hardware.DevicePath(filepath.Base(other))
+		sectors, err := readNumber(other, "size")
+		if err != nil {
+			return nil, err
+		}
+		d.mirrorSize = sectors * kernelSector
 	}
 	d.file = hardware.DevicePath(filepath.Base(d.dir))
 	sectors, err := readNumber(d.dir, "size")
@@ -222,15 +229,42 @@ func (d *rootDisk) arrayFile(number int) (string, error) {
 
 // layout returns the layout of the disk, which has two slots.
 func (d *rootDisk) layout() (disk.Layout, error) {
+	if d.onMirror {
+		return d.mirrorLayout()
+	}
 	f, err := os.Open(d.file)
 	if err != nil {
 		return disk.Layout{}, err
 	}
 	defer f.Close()
-	if d.onMirror {
-		return disk.FindMirror(f, d.size, d.sector)
-	}
 	return disk.FindSlots(f, d.size, d.sector)
+}
+
+// mirrorLayout returns the layout of the first disk of a mirror that can be read: both have
+// their partitions at the same places.
+func (d *rootDisk) mirrorLayout() (disk.Layout, error) {
+	l, err := findMirror(d.file, d.size, d.sector)
+	if err == nil || d.mirror == "" {
+		return l, err
+	}
+	l, other := findMirror(d.mirror, d.mirrorSize, d.sector)
+	if other != nil {
+		return l, errors.Join(err, other)
+	}
+	return l, nil
+}
+
+func findMirror(file string, size, sector int64) (disk.Layout, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return disk.Layout{}, err
+	}
+	defer f.Close()
+	l, err := disk.FindMirror(f, size, sector)
+	if err != nil {
+		return l, fmt.Errorf("%s: %w", file, err)
+	}
+	return l, nil
 }
 
 func readNumber(sys, name string) (int64, error) {

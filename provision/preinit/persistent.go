@@ -52,18 +52,18 @@ func MountPersistent(ctx context.Context, file string, places []target.Place, sa
 
 // persistentFile returns the device file of the disk's persistent partition.
 func (d *rootDisk) persistentFile() (string, error) {
-	f, err := os.Open(d.file)
-	if err != nil {
-		return "", fmt.Errorf("look for a persistent partition: %w", err)
-	}
-	defer f.Close()
 	if d.onMirror {
-		l, err := disk.FindMirror(f, d.size, d.sector)
+		l, err := d.mirrorLayout()
 		if err != nil {
 			return "", fmt.Errorf("look for a persistent partition: %w", err)
 		}
 		return d.arrayFile(l.Persistent.Number)
 	}
+	f, err := os.Open(d.file)
+	if err != nil {
+		return "", fmt.Errorf("look for a persistent partition: %w", err)
+	}
+	defer f.Close()
 	p, err := disk.FindPersistent(f, d.size, d.sector)
 	if err != nil {
 		return "", err

@@ -98,7 +98,10 @@ func WatchMain(args []string) {
 		close(begun)
 	}()
 	runs, err := trial.Watch(context.Background(), d, begun, p.Running, p.Patience, p.Settle)
+	half, onOne := errors.AsType[*trial.OneDiskError](err)
 	switch {
+	case runs && onOne:
+		say("this system is accepted on %s, and not on %s: %v", half.Done, half.Failed, half.Err)
 	case runs && err == nil:
 		say("this system is accepted: its trial has ended well")
 	case runs:

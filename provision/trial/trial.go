@@ -104,15 +104,39 @@ func (d Disk) fail(why string) error {
 	})
 }
 
-// change writes another state, if this slot is on trial. On a mirror it does so on both
-// disks, even if one fails. Power may be cut between the two: whichever disk is started from
-// then starts a whole system, and one that is on trial there still is tried once more.
+// OneDiskError means that the trial ended on one disk of a mirror, whose file is Done, and that
+// the other one, Failed, still has the system on trial, as it could not be written.
+type OneDiskError struct {
+	Done, Failed string
+	Err          error
+}
+
+func (e *OneDiskError) Error() string {
+	return fmt.Sprintf("the trial has ended on %s, and not on %s: %v", e.Done, e.Failed, e.Err)
+}
+
+// Unwrap returns why the other disk could not be written.
+func (e *OneDiskError) Unwrap() error { return e.Err }
+
+// change writes the state that to returns, if this slot is on trial. On a mirror it does so on
+// both disks, even if one fails, and the error is a [*OneDiskError] if only one does. If power is
+// cut between the two writes, the other disk still has the slot on trial. The machine may start
+// from that disk: then the boot loader tries the slot again, or starts the one before, and both
+// are whole.
 func (d Disk) change(to func(slots.State) slots.State) error {
-	var other error
-	if d.Mirror != "" {
-		other = d.changeOn(d.Mirror, to)
+	if d.Mirror == "" {
+		return d.changeOn(d.File, to)
 	}
-	return errors.Join(other, d.changeOn(d.File, to))
+	other, first := d.changeOn(d.Mirror, to), d.changeOn(d.File, to)
+	switch {
+	case other != nil && first != nil:
+		return errors.Join(other, first)
+	case other != nil:
+		return &OneDiskError{Done: d.File, Failed: d.Mirror, Err: other}
+	case first != nil:
+		return &OneDiskError{Done: d.Mirror, Failed: d.File, Err: first}
+	}
+	return nil
 }
 
 func (d Disk) changeOn(file string, to func(slots.State) slots.State) error {

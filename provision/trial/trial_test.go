@@ -185,7 +185,9 @@ func TestMirrors(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := make(chan struct{})
 				close(begun)
-				if runs, err := trial.Watch(t.Context(), d, begun, "", trial.Patience, trial.Settle); !runs || (err != nil) != test.gone {
+				runs, err := trial.Watch(t.Context(), d, begun, "", trial.Patience, trial.Settle)
+				half, onOne := errors.AsType[*trial.OneDiskError](err)
+				if !runs || (err != nil) != test.gone || onOne != test.gone || onOne && (half.Done != d.File || half.Failed != d.Mirror) {
 					t.Errorf("got %t, %v", runs, err)
 				}
 			})
