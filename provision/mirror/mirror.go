@@ -131,10 +131,7 @@ func run(ctx context.Context, console io.Writer, params Params, args []string) e
 	if err != nil {
 		return err
 	}
-	d, err := s.disks(found)
-	if err != nil {
-		return err
-	}
+	d := s.disks(found)
 	if again, err := s.settle(console, params, d); err != nil {
 		fmt.Fprintf(console, "cloudlets: %v\n", err) // the system starts all the same
 	} else if again {

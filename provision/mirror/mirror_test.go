@@ -243,11 +243,7 @@ func TestSettle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, err := m.disks(members)
-			if err != nil {
-				t.Fatal(err)
-			}
-			again, err := m.settle(io.Discard, m.params(), d)
+			again, err := m.settle(io.Discard, m.params(), m.disks(members))
 			if err != nil || again != test.again {
 				t.Errorf("starts again: %t (%v), want %t", again, err, test.again)
 			}
@@ -322,9 +318,8 @@ func TestHalfFilledDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := m.disks(got)
-	if err != nil || len(d.current(m.want[1])) != 2 {
-		t.Errorf("with both, %+v count (%v)", d.current(m.want[1]), err)
+	if list := m.disks(got).current(m.want[1]); len(list) != 2 {
+		t.Errorf("with both, %+v count", list)
 	}
 }
 
@@ -375,10 +370,7 @@ func TestEachAloneIsAheadInOne(t *testing.T) {
 	}
 	ahead(m.want[0], "vda3")
 	ahead(m.want[1], "vdb4")
-	d, err := m.disks(got)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := m.disks(got)
 	for _, id := range m.want {
 		if list := d.current(id); len(list) != 1 || !strings.HasPrefix(filepath.Base(list[0].file), "vdb") {
 			t.Errorf("of %s, %+v count", id, list)

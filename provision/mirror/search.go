@@ -28,6 +28,7 @@ const kernelSector = 512
 type found struct {
 	file      string // of its partition, in /dev
 	partition int    // the number of that
+	disk      wholeDisk
 	member    md.Member
 }
 
@@ -130,33 +131,25 @@ type disks struct {
 }
 
 // disks sorts the members that were found by their disks.
-func (s search) disks(members map[uuid.UUID][]found) (disks, error) {
+func (s search) disks(members map[uuid.UUID][]found) disks {
 	d := disks{want: slices.Clone(s.want)}
 	slices.Reverse(d.want)
-	on := map[string]int{}
-	place := map[string]int{} // of partitions
 	for _, id := range s.want {
 		for _, f := range members[id] {
-			whole, err := s.diskOf(f.file)
-			if err != nil {
-				return d, fmt.Errorf("find the disk of %s: %w", f.file, err)
+			if !slices.Contains(d.whole, f.disk) {
+				d.whole = append(d.whole, f.disk)
 			}
-			if _, known := on[whole.file]; !known {
-				on[whole.file] = len(d.whole)
-				d.whole = append(d.whole, whole)
-			}
-			place[f.file] = on[whole.file]
 		}
 	}
 	for _, id := range d.want {
 		list, row := make([]found, len(d.whole)), make([]md.Member, len(d.whole))
 		for _, f := range members[id] {
-			n := place[f.file]
+			n := slices.Index(d.whole, f.disk)
 			list[n], row[n] = f, f.member
 		}
 		d.found, d.members = append(d.found, list), append(d.members, row)
 	}
-	return d, nil
+	return d
 }
 
 // of returns all members of an array.
@@ -196,7 +189,7 @@ func (s search) look() (members map[uuid.UUID][]found, others []string, err erro
 	return members, others, nil
 }
 
-// read reads the superblock of a partition.
+// read reads the superblock of a partition, and which disk has it.
 func (s search) read(name string) (found, error) {
 	number, err := s.attribute(name, "partition")
 	if err != nil {
@@ -207,6 +200,9 @@ func (s search) read(name string) (found, error) {
 		return found{}, err
 	}
 	f := found{file: filepath.Join(s.dev, name), partition: int(number)}
+	if f.disk, err = s.diskOf(f.file); err != nil {
+		return f, err
+	}
 	device, err := os.Open(f.file)
 	if err != nil {
 		return f, err
