@@ -96,6 +96,8 @@ func mirrors(t *testing.T, firmware bed.Firmware, mac string) {
 
 	version("second")
 	enter(r, m, "reboot")
+	next(`mirror-a is copied while the machine goes on`)
+	next(`mirror-data is copied while the machine goes on`) // after the good slot
 	comesUp("second")
 	asks("cat notes", `written to both\r?\nwritten to one`)
 	asks("mkdir -p /run/cloudlets; touch /run/cloudlets/running", `cloudlets: this system is accepted`)
