@@ -147,10 +147,14 @@ func TestOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, d, _ := newRack(0)
 		r.slow = 3 * time.Second
-		var jobs []Job
-		for i := 1; i <= 4; i++ {
+		var specs []*provision.Spec
+		for i := 1; i <= 4; i++ { // before the first order is carried out, which reads them
 			spec := r.machine(i, true)
 			r.state[spec.MAC] = power.IsOn
+			specs = append(specs, spec)
+		}
+		var jobs []Job
+		for _, spec := range specs {
 			job, err := d.Order(spec, Order{Action: power.Reset, By: "eve"})
 			if err != nil {
 				t.Fatal(err)
@@ -160,6 +164,7 @@ func TestOneAtATime(t *testing.T) {
 		for _, job := range jobs {
 			d.Wait(t.Context(), job.MAC, job.ID)
 		}
+		synctest.Wait()
 		if took := time.Since(r.began); took != 12*time.Second || len(r.calls) != 4 {
 			t.Errorf("after %v: %q", took, r.calls)
 		}
