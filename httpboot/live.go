@@ -27,15 +27,12 @@ func liveKey(spec *provision.Spec) depot.Key {
 // bootLive boots the agent with words that let it start the image's system in memory and
 // no more. The spec has the image.
 func (c *Chain) bootLive(ctx context.Context, card provision.MAC, spec *provision.Spec, decision provision.Decision, kit *depot.Kit, d dialect, event provision.Event) (string, provision.Event) {
-	booted := provision.Booted{Boot: *decision.Boot, ID: newBootID(), Order: decision.Order}
-	text, err := c.liveProgram(ctx, card, spec, booted, kit, d)
-	if err != nil {
-		event.Text, event.Reason = "not booted: "+decision.Boot.String(), err.Error()
-		return d.leave(err.Error()), event
+	text, event := bootInMemory(spec, decision, kit, d, event, "to start it in memory, and nothing is installed", func(booted provision.Booted) (string, error) {
+		return c.liveProgram(ctx, card, spec, booted, kit, d)
+	})
+	if event.Booted != nil {
+		event.Facts = map[string]string{"image": spec.Image, "hostname": rendering.Hostname(spec)}
 	}
-	event.Stage, event.Booted = provision.StageKernel, &booted
-	event.Text = fmt.Sprintf("boots kernel %s of %s to start it in memory, and nothing is installed", kit.Kernels[0].Version, spec.Image)
-	event.Facts = map[string]string{"image": spec.Image, "hostname": rendering.Hostname(spec)}
 	return text, event
 }
 

@@ -18,14 +18,22 @@ import (
 // there is no token for a plan, so there can be no plan. The spec has the image whose
 // files the system has.
 func (c *Chain) bootRescue(ctx context.Context, card provision.MAC, spec *provision.Spec, decision provision.Decision, kit *depot.Kit, d dialect, event provision.Event) (string, provision.Event) {
+	return bootInMemory(spec, decision, kit, d, event, "for a rescue, and no disk is written", func(booted provision.Booted) (string, error) {
+		return c.rescuer(ctx, card, spec, booted, kit, d)
+	})
+}
+
+// bootInMemory boots the agent for what is started in memory, and what for is told in the
+// machine's trace. Program says it in the loader's dialect.
+func bootInMemory(spec *provision.Spec, decision provision.Decision, kit *depot.Kit, d dialect, event provision.Event, what string, program func(provision.Booted) (string, error)) (string, provision.Event) {
 	booted := provision.Booted{Boot: *decision.Boot, ID: newBootID(), Order: decision.Order}
-	text, err := c.rescuer(ctx, card, spec, booted, kit, d)
+	text, err := program(booted)
 	if err != nil {
 		event.Text, event.Reason = "not booted: "+decision.Boot.String(), err.Error()
 		return d.leave(err.Error()), event
 	}
 	event.Stage, event.Booted = provision.StageKernel, &booted
-	event.Text = fmt.Sprintf("boots kernel %s of %s for a rescue, and no disk is written", kit.Kernels[0].Version, spec.Image)
+	event.Text = fmt.Sprintf("boots kernel %s of %s %s", kit.Kernels[0].Version, spec.Image, what)
 	return text, event
 }
 

@@ -65,6 +65,27 @@ func Ours(r io.ReaderAt, size, sector int64) bool {
 	return kept
 }
 
+// twoSlots returns the layout of a table with two slots, whose partitions have some names,
+// with slot A as its Root. ok is false if it is not such a table.
+func twoSlots(t *gpt.Table, size, sector int64, slot func(slots.Name) string, persistent string) (l Layout, ok bool) {
+	l = Layout{Size: size, Sector: sector, GUID: strings.ToLower(t.GUID), Slot: slots.A}
+	for _, p := range partitionsOf(t, sector) {
+		switch p.Name {
+		case "bios-boot":
+			l.BIOSBoot = p
+		case "esp":
+			l.ESP = p
+		case slot(slots.A):
+			l.Root = p
+		case slot(slots.B):
+			l.Other = p
+		case persistent:
+			l.Persistent, l.Kept = p, true
+		}
+	}
+	return l, l.ESP.Size > 0 && l.Root.Number == rootNumber && l.Other.Number == slotBNumber
+}
+
 // FindSlots returns the layout of a disk with two slots, with slot A as its Root.
 // Persistent is kept if there is such a partition. The error wraps [ErrNoSlots] if the
 // disk is not one that an install of this program made with two slots.
@@ -73,22 +94,8 @@ func FindSlots(r io.ReaderAt, size, sector int64) (Layout, error) {
 	if err != nil {
 		return Layout{}, fmt.Errorf("look for two slots: %w: %w", ErrNoSlots, err)
 	}
-	l := Layout{Size: size, Sector: sector, GUID: strings.ToLower(t.GUID), Slot: slots.A}
-	for _, p := range partitionsOf(t, sector) {
-		switch p.Name {
-		case "bios-boot":
-			l.BIOSBoot = p
-		case "esp":
-			l.ESP = p
-		case slotName(slots.A):
-			l.Root = p
-		case slotName(slots.B):
-			l.Other = p
-		case persistentName:
-			l.Persistent, l.Kept = p, true
-		}
-	}
-	if l.ESP.Size == 0 || l.Root.Number != rootNumber || l.Other.Number != slotBNumber {
+	l, ok := twoSlots(t, size, sector, slotName, persistentName)
+	if !ok {
 		return Layout{}, fmt.Errorf("look for two slots: %w", ErrNoSlots)
 	}
 	for _, a := range []Arch{AMD64, ARM64} {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -86,22 +85,8 @@ func FindMirror(r io.ReaderAt, size, sector int64) (Layout, error) {
 	if err != nil {
 		return Layout{}, fmt.Errorf("look for a mirror: %w: %w", ErrNoMirror, err)
 	}
-	l := Layout{Size: size, Sector: sector, GUID: strings.ToLower(t.GUID), Slot: slots.A}
-	for _, p := range partitionsOf(t, sector) {
-		switch p.Name {
-		case "bios-boot":
-			l.BIOSBoot = p
-		case "esp":
-			l.ESP = p
-		case mirrorName(slots.A):
-			l.Root = p
-		case mirrorName(slots.B):
-			l.Other = p
-		case mirrorData:
-			l.Persistent, l.Kept = p, true
-		}
-	}
-	if l.ESP.Size == 0 || l.Root.Number != rootNumber || l.Other.Number != slotBNumber {
+	l, ok := twoSlots(t, size, sector, mirrorName, mirrorData)
+	if !ok {
 		return Layout{}, fmt.Errorf("look for a mirror: %w", ErrNoMirror)
 	}
 	for _, p := range []*Partition{&l.Root, &l.Other, &l.Persistent} {
