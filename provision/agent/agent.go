@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"cloudlets/provision"
@@ -26,21 +25,13 @@ import (
 	"cloudlets/provision/wire"
 )
 
-// These keep the agent's heap within the memory that a small machine has left
-// beside its RAM disk. memoryLimit is in bytes.
-const (
-	memoryLimit = 96 << 20
-	gcPercent   = 50
-)
-
 // alwaysLoaded are modules that are needed, but that no device's alias names.
 var alwaysLoaded = []string{"af_packet", "ipv6", "sd_mod", "edd"}
 
 // Main does the work of process 1. It never returns: it either hands the
 // machine over, or prints an error and waits for a person.
 func Main(version string) {
-	debug.SetMemoryLimit(memoryLimit)
-	debug.SetGCPercent(gcPercent)
+	process1.BoundMemory(MemoryLimit)
 	console := openConsole()
 	if err := process1.MountEarly(); err != nil {
 		console.fail(err)
@@ -183,7 +174,7 @@ func (m *machine) install(ctx context.Context, plan wire.Plan, inventory provisi
 		Plan: plan, Inventory: inventory, Claimed: claimed, Server: m.server.base, HTTP: m.server.http, Own: &m.own,
 		Report: reporter.report, Permit: reporter.permit,
 		Propose: func(ctx context.Context, p provision.Proposal) error { return reporter.propose(ctx, p, plan.Confirm) },
-		Target:  newRoot, Log: m.log, Variables: mountVariables,
+		Target:  process1.NewRoot, Log: m.log, Variables: mountVariables,
 		Disks: func() ([]provision.DiskInfo, error) { return hardware.Disks(os.DirFS("/sys")) },
 	})
 	if cause := context.Cause(writing); err != nil && cause != nil {

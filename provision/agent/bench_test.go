@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"cloudlets/images/tarball"
 	"cloudlets/images/target"
 	"cloudlets/provision"
+	"cloudlets/provision/process1"
 	"cloudlets/provision/wire"
 )
 
@@ -97,8 +97,7 @@ func installAsChild(b *testing.B) {
 		b.Fatal(err)
 	}
 	job := Job{Plan: given.Plan, Inventory: given.Inventory, Server: given.Server, Target: given.Target, HTTP: &http.Client{Transport: newTransport(nil)}}
-	debug.SetMemoryLimit(memoryLimit)
-	debug.SetGCPercent(gcPercent)
+	process1.BoundMemory(MemoryLimit)
 	if _, err := Install(b.Context(), job); err != nil {
 		b.Fatal(err)
 	}

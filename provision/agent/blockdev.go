@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,17 +13,6 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/hardware"
 )
-
-var endsInDigit = regexp.MustCompile(`[0-9]$`)
-
-// partitionPath returns the device file of a disk's partition, such as
-// /dev/sda3 or /dev/nvme0n1p3.
-func partitionPath(name string, number int) string {
-	if endsInDigit.MatchString(name) {
-		name += "p"
-	}
-	return hardware.DevicePath(fmt.Sprintf("%s%d", name, number))
-}
 
 // openDisk opens a disk that nothing uses. It first opens the disk with
 // O_EXCL, since the kernel then refuses a disk if a part of it is mounted or
@@ -60,7 +48,7 @@ func checkSame(sys fs.FS, chosen provision.DiskInfo) error {
 func waitForPartition(ctx context.Context, name string, number int) (string, error) {
 	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
-	device := partitionPath(name, number)
+	device := hardware.PartitionPath(name, number)
 	for {
 		if _, err := os.Stat(device); err == nil {
 			return device, nil

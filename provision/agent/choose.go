@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/probe"
 	"cloudlets/provision"
 	"cloudlets/provision/hardware"
 )
@@ -156,7 +157,7 @@ func examineDisk(sys fs.FS, d *provision.DiskInfo, device *os.File) (sector int,
 	if err := checkSame(sys, *d); err != nil {
 		return 0, err
 	}
-	d.Contents = contentsOf(device, d.Size)
+	d.Contents = probe.Contents(device, d.Size)
 	if sector, err = unix.IoctlGetInt(int(device.Fd()), unix.BLKSSZGET); err != nil {
 		return 0, fmt.Errorf("ask %s for its sector size: %w", d.Name, err)
 	}

@@ -22,7 +22,7 @@ import (
 // of 32 bits cannot start the boot loader, which is for 64 bits. A machine of arm64 that
 // Linux knows no UEFI of has U-Boot, say, which starts the disk's boot loader too.
 func checkFirmware(sys fs.FS, l disk.Layout) error {
-	switch bits := uefiBits(sys); {
+	switch bits := hardware.UEFIBits(sys); {
 	case bits == "" && l.Arch == disk.AMD64 && !l.BIOS():
 		return fmt.Errorf("the disk has sectors of %d bytes, which BIOS cannot boot from: switch the machine's firmware to UEFI, or use another disk", l.Sector)
 	case bits == "32":
@@ -31,9 +31,6 @@ func checkFirmware(sys fs.FS, l disk.Layout) error {
 	return nil
 }
 
-// uefiBits is "32" or "64" for a machine that started by UEFI, and "" for BIOS.
-func uefiBits(sys fs.FS) string { return hardware.Attribute(sys, "firmware/efi/fw_platform_size") }
-
 // addBootEntry puts the disk into the boot order of UEFI firmware, if the plan asks for
 // it. The disk is bootable by then, and firmware finds it without an entry as well. So a
 // failure is only a warning.
@@ -41,7 +38,7 @@ func (i *installer) addBootEntry() {
 	if !i.plan.BootEntry {
 		return
 	}
-	if uefiBits(i.Sys) == "" {
+	if hardware.UEFIBits(i.Sys) == "" {
 		i.tell(provision.Event{Kind: provision.KindLog, Text: "no boot entry is made", Reason: "the machine did not start by UEFI, which alone has boot entries"})
 		return
 	}

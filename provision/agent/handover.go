@@ -17,9 +17,6 @@ import (
 	"cloudlets/provision/wire"
 )
 
-// newRoot is where the agent mounts the root filesystem that it writes.
-const newRoot = "/newroot"
-
 // handOver hands the machine over to the system on its disk, in the way that
 // the plan says. It returns only with an error. If kexec or the switch of the
 // root fails, it reboots instead, since the disk is complete by now and the
@@ -36,18 +33,18 @@ func handOver(plan wire.Plan, result Result, console *console) error {
 	case err != nil: // reboot below
 	case plan.Handover == provision.Switch:
 		// The files were written without access times, and the system keeps the mount.
-		err = errors.Join(process1.RelativeAccessTimes(newRoot), process1.SwitchRoot(newRoot, plan.Init, trialWords(result)...))
+		err = errors.Join(process1.RelativeAccessTimes(process1.NewRoot), process1.SwitchRoot(process1.NewRoot, plan.Init, trialWords(result)...))
 	case plan.Handover == provision.Kexec:
 		err = kexec(result)
 	case plan.Handover == provision.PowerOff:
-		return errors.Join(unmount(newRoot), process1.PowerOff())
+		return errors.Join(unmount(process1.NewRoot), process1.PowerOff())
 	}
 	if err != nil {
 		console.say("%v", err)
 		console.say("the disk is complete: rebooting into it in ten seconds")
 		time.Sleep(10 * time.Second)
 	}
-	if err := unmount(newRoot); err != nil {
+	if err := unmount(process1.NewRoot); err != nil {
 		console.say("%v (it is synced, and the journal does the rest)", err)
 	}
 	return process1.Reboot()
@@ -89,7 +86,7 @@ func kexec(result Result) error {
 	if err := kexecLoad(result); err != nil {
 		return err
 	}
-	if err := unmount(newRoot); err != nil {
+	if err := unmount(process1.NewRoot); err != nil {
 		return err
 	}
 	unix.Sync()
@@ -97,14 +94,14 @@ func kexec(result Result) error {
 }
 
 func kexecLoad(result Result) error {
-	kernel, err := os.Open(filepath.Join(newRoot, result.Kernel.Kernel))
+	kernel, err := os.Open(filepath.Join(process1.NewRoot, result.Kernel.Kernel))
 	if err != nil {
 		return fmt.Errorf("kexec: %w", err)
 	}
 	defer kernel.Close()
 	initrd, flags := -1, unix.KEXEC_FILE_NO_INITRAMFS
 	if result.Kernel.Initrd != "" {
-		file, err := os.Open(filepath.Join(newRoot, result.Kernel.Initrd))
+		file, err := os.Open(filepath.Join(process1.NewRoot, result.Kernel.Initrd))
 		if err != nil {
 			return fmt.Errorf("kexec: %w", err)
 		}

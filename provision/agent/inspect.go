@@ -122,7 +122,7 @@ func inspection(sys fs.FS, cpuinfo string, inventory provision.Inventory, neighb
 		},
 		BMC: hardware.BMC(sys), PCI: hardware.PCI(sys),
 	}
-	if uefiBits(sys) != "" {
+	if hardware.UEFIBits(sys) != "" {
 		found.Firmware.Kind = "uefi"
 	}
 	found.Interfaces = interfaces(sys) // links come up while the machine waits

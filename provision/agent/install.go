@@ -23,6 +23,10 @@ import (
 	"cloudlets/provision/wire"
 )
 
+// MemoryLimit is how many bytes of heap an install gets along with: what a small machine
+// has left beside its RAM disk.
+const MemoryLimit = 96 << 20
+
 // Job is one install.
 type Job struct {
 	Plan      wire.Plan

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"io"
 	"io/fs"
 	"path"
 	"runtime"
@@ -117,24 +116,11 @@ func interfaces(sys fs.FS) []provision.InterfaceInfo {
 	return list
 }
 
-// contentsOf describes what is on a disk now. The text is "" if the disk is
-// blank, but not if it cannot be read.
-func contentsOf(r io.ReaderAt, size int64) string {
-	found, err := probe.Identify(r, size)
-	switch {
-	case err != nil:
-		return "unreadable: " + err.Error()
-	case len(found) == 0:
-		return ""
-	}
-	return probe.Describe(found)
-}
-
 func contentsOfDisk(d provision.DiskInfo) string {
 	f, err := openToRead(hardware.DevicePath(d.Name))
 	if err != nil {
 		return "unreadable: " + err.Error()
 	}
 	defer f.Close()
-	return contentsOf(f, d.Size)
+	return probe.Contents(f, d.Size)
 }

@@ -80,7 +80,7 @@ func (l liver) run(ctx context.Context, told wire.Live) error {
 		return err
 	}
 	l.console.say("the root of %s, %s, is %s, and comes from the server as it is read", told.Image, bytesize.Decimal(told.Root.Size), device)
-	if err := live.Mount(device, newRoot, room); err != nil {
+	if err := live.Mount(device, process1.NewRoot, room); err != nil {
 		return err
 	}
 	if err := l.configure(ctx, told); err != nil {
@@ -90,10 +90,10 @@ func (l liver) run(ctx context.Context, told wire.Live) error {
 	if err != nil {
 		return err
 	}
-	if err := process1.CheckProgram(newRoot, told.Init); err != nil {
+	if err := process1.CheckProgram(process1.NewRoot, told.Init); err != nil {
 		return err
 	}
-	if err := process1.ChangeRoot(newRoot); err != nil {
+	if err := process1.ChangeRoot(process1.NewRoot); err != nil {
 		return err
 	}
 	if persistent != "" {
@@ -156,7 +156,7 @@ func (l liver) configure(ctx context.Context, told wire.Live) error {
 	source := pack.Local{R: bytes.NewReader(told.Overlay)}
 	overlay, err := pack.Open(bytes.NewReader(told.Overlay), int64(len(told.Overlay)))
 	if err == nil {
-		_, err = pack.Extract(ctx, source, overlay.TOC(), newRoot, pack.ExtractOptions{Logger: l.log, Replace: true})
+		_, err = pack.Extract(ctx, source, overlay.TOC(), process1.NewRoot, pack.ExtractOptions{Logger: l.log, Replace: true})
 	}
 	if err != nil {
 		return fmt.Errorf("write the machine's own files: %w", err)
@@ -233,7 +233,7 @@ func persistentOn(d provision.DiskInfo) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("disk %s: %w", d, err)
 	}
-	return partitionPath(d.Name, p.Number), nil
+	return hardware.PartitionPath(d.Name, p.Number), nil
 }
 
 func (l liver) tell(ctx context.Context, told wire.Live, text string, failure error) {

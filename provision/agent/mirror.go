@@ -19,6 +19,7 @@ import (
 	"cloudlets/images/disk/md"
 	"cloudlets/images/disk/slots"
 	"cloudlets/provision"
+	"cloudlets/provision/hardware"
 )
 
 // member is one disk of an install. There are two if the system is on a mirror.
@@ -389,7 +390,7 @@ func (i *installer) addMember(there, away member, number int, file string) error
 	if err := away.device.Sync(); err != nil {
 		return err
 	}
-	return md.Add(file, partitionPath(away.disk.Name, number))
+	return md.Add(file, hardware.PartitionPath(away.disk.Name, number))
 }
 
 // wholeMirrors returns an error unless each mirror that runs has both disks: the kernel goes on
@@ -406,7 +407,7 @@ func (i *installer) wholeMirrors(look func(file string) (md.State, error)) error
 		}
 		lost := "one of the disks " + i.names()
 		for _, m := range i.members() {
-			if slices.Contains(state.Failed, filepath.Base(partitionPath(m.disk.Name, number))) {
+			if slices.Contains(state.Failed, filepath.Base(hardware.PartitionPath(m.disk.Name, number))) {
 				lost = "the disk " + m.disk.String()
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/probe"
 	"cloudlets/images/manifest"
 	"cloudlets/images/target"
 	"cloudlets/provision"
@@ -25,7 +26,7 @@ func (i *installer) propose(ctx context.Context) error {
 		return err
 	}
 	for _, m := range i.members() {
-		if now := contentsOf(m.device, m.disk.Size); now != m.disk.Contents {
+		if now := probe.Contents(m.device, m.disk.Size); now != m.disk.Contents {
 			return fmt.Errorf("on the disk %s there was %q when its plan was told, and now there is %q: who else writes to it?", m.disk, m.disk.Contents, now)
 		}
 	}

@@ -53,7 +53,7 @@ func (r rescuer) run(ctx context.Context) error {
 	if err := r.unpack(ctx, told); err != nil {
 		return err
 	}
-	shell, err := rescue.FindShell(newRoot)
+	shell, err := rescue.FindShell(process1.NewRoot)
 	if err != nil {
 		return fmt.Errorf("%s: %w", told.Image, err)
 	}
@@ -75,7 +75,7 @@ func (r rescuer) run(ctx context.Context) error {
 	if system.Resolver, err = os.ReadFile("/etc/resolv.conf"); err != nil {
 		r.log.Warn("the rescue system knows no name servers", "error", err)
 	}
-	if err := process1.ChangeRoot(newRoot); err != nil {
+	if err := process1.ChangeRoot(process1.NewRoot); err != nil {
 		return err
 	}
 	return system.Run(ctx)
@@ -110,14 +110,14 @@ func (r rescuer) unpack(ctx context.Context, told wire.Rescue) error {
 		return err
 	}
 	r.console.say("unpacking %s into memory, %s", told.Image, bytesize.Decimal(needs))
-	if err := os.MkdirAll(newRoot, 0o755); err != nil {
+	if err := os.MkdirAll(process1.NewRoot, 0o755); err != nil {
 		return err
 	}
 	// Without these words it takes half of the memory, and half as many files as pages.
-	if err := unix.Mount("rescue", newRoot, "tmpfs", 0, "mode=755,size=100%,nr_inodes=0"); err != nil {
+	if err := unix.Mount("rescue", process1.NewRoot, "tmpfs", 0, "mode=755,size=100%,nr_inodes=0"); err != nil {
 		return fmt.Errorf("make a filesystem in memory: %w", err)
 	}
-	_, err = pack.Extract(ctx, source, toc, newRoot, pack.ExtractOptions{Logger: r.log})
+	_, err = pack.Extract(ctx, source, toc, process1.NewRoot, pack.ExtractOptions{Logger: r.log})
 	return err
 }
 
@@ -126,7 +126,7 @@ func (r rescuer) mount() ([]string, error) {
 	for _, name := range rescue.Filesystems() {
 		r.drivers.LoadNamed(name)
 	}
-	at := filepath.Join(newRoot, "mnt")
+	at := filepath.Join(process1.NewRoot, "mnt")
 	if err := os.MkdirAll(at, 0o755); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/nbd"
 	"cloudlets/provision/netroot"
+	"cloudlets/provision/process1"
 	"cloudlets/provision/uplink"
 	"cloudlets/provision/wire"
 )
@@ -53,8 +54,7 @@ var rootRetry = pack.Retry{Patience: 10 * time.Second, Stall: 10 * time.Second}
 // FetchRoot is the process that fetches the root of a live machine, and serves it to the
 // kernel. It ends when the kernel closes the disk.
 func FetchRoot() {
-	debug.SetMemoryLimit(rootMemory)
-	debug.SetGCPercent(gcPercent)
+	process1.BoundMemory(rootMemory)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
 			return slog.Attr{} // the kernel's log has its own

@@ -96,6 +96,17 @@ func DevicePath(name string) string {
 	return filepath.Join("/dev", strings.ReplaceAll(name, "!", "/"))
 }
 
+var endsInDigit = regexp.MustCompile(`[0-9]$`)
+
+// PartitionPath returns the device file of a disk's partition, such as
+// /dev/sda3 or /dev/nvme0n1p3.
+func PartitionPath(name string, number int) string {
+	if endsInDigit.MatchString(name) {
+		name += "p"
+	}
+	return DevicePath(fmt.Sprintf("%s%d", name, number))
+}
+
 // Attribute reads a small file of /sys. It returns "" if there is none.
 func Attribute(sys fs.FS, name string) string {
 	data, err := fs.ReadFile(sys, name)

@@ -174,3 +174,11 @@ func TestWhatIsNoDiskIsNotListed(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
+
+func TestPartitionsHaveTheKernelsNames(t *testing.T) {
+	for name, want := range map[string]string{"sda": "/dev/sda3", "nvme0n1": "/dev/nvme0n1p3", "mmcblk0": "/dev/mmcblk0p3", "cciss!c0d0": "/dev/cciss/c0d0p3"} {
+		if got := PartitionPath(name, 3); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}

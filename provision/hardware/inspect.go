@@ -29,6 +29,9 @@ func PCI(sys fs.FS) []provision.PCIDevice {
 	return all
 }
 
+// UEFIBits is "32" or "64" for a machine that started by UEFI, and "" for BIOS.
+func UEFIBits(sys fs.FS) string { return Attribute(sys, "firmware/efi/fw_platform_size") }
+
 // BMC is the address of the machine's management controller, if its firmware tells: in
 // the Redfish record of an SMBIOS structure of type 42 (DMTF DSP0270, section 8). It is ""
 // otherwise.

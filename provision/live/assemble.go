@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images/target"
+	"cloudlets/provision/process1"
 )
 
 // Where the parts of a live system are mounted. /run moves to the new root, so that
@@ -18,10 +19,9 @@ const (
 	mediumDir  = "/run/cloudlets/medium"
 	rootDir    = "/run/cloudlets/root"
 	changesDir = "/run/cloudlets/changes"
-	newRoot    = "/newroot"
 )
 
-// assemble mounts the live system's root, which is a file on the medium, on newRoot.
+// assemble mounts the live system's root, which is a file on the medium, on [process1.NewRoot].
 func assemble(medium string) error {
 	if err := mount(medium, mediumDir, "iso9660", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
 		return err
@@ -30,7 +30,7 @@ func assemble(medium string) error {
 	if err != nil {
 		return err
 	}
-	return Mount(loop, newRoot, 0)
+	return Mount(loop, process1.NewRoot, 0)
 }
 
 // Modules are the kernel's modules that [Mount] needs.

@@ -103,5 +103,5 @@ func run(ctx context.Context, console io.Writer, cmdline string) error {
 	if err := assemble(medium); err != nil {
 		return err
 	}
-	return process1.SwitchRoot(newRoot, params.Init)
+	return process1.SwitchRoot(process1.NewRoot, params.Init)
 }

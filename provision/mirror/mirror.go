@@ -30,8 +30,6 @@ const (
 	// on trial fails. grace is how long the second disk may take after the first.
 	patience = 2 * time.Minute
 	grace    = 15 * time.Second
-	// newRoot is where the root filesystem is mounted before it becomes the root.
-	newRoot = "/newroot"
 )
 
 // alwaysLoaded are modules that are needed, but that no device's alias names.
@@ -144,7 +142,7 @@ func run(ctx context.Context, console io.Writer, params Params, args []string) e
 		}
 	}
 	root := found[params.Root][0].array()
-	if err := unix.Mount(root, newRoot, "ext4", unix.MS_RELATIME, ""); err != nil {
+	if err := unix.Mount(root, process1.NewRoot, "ext4", unix.MS_RELATIME, ""); err != nil {
 		return fmt.Errorf("mount %s, which has the root filesystem: %w", root, err)
 	}
 	return enter(params.Init, args)
@@ -208,10 +206,10 @@ func runsAs(name, file string, there int, state md.State) string {
 
 // enter makes the mounted root the root, and starts its first program in this one's place.
 func enter(init string, args []string) error {
-	if err := process1.CheckProgram(newRoot, init); err != nil {
+	if err := process1.CheckProgram(process1.NewRoot, init); err != nil {
 		return err
 	}
-	if err := process1.ChangeRoot(newRoot); err != nil {
+	if err := process1.ChangeRoot(process1.NewRoot); err != nil {
 		return err
 	}
 	err := unix.Exec(init, append([]string{init}, args...), append(os.Environ(), "PATH="+process1.Path))

@@ -8,11 +8,22 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// gcPercent makes the collector run more often than Go's default of 100 does.
+const gcPercent = 50
+
+// BoundMemory keeps this process's heap within limit, in bytes, as far as that is possible:
+// memory is short on a machine that has its root, or an image, in memory.
+func BoundMemory(limit int64) {
+	debug.SetMemoryLimit(limit)
+	debug.SetGCPercent(gcPercent)
+}
 
 // earlyMounts are the filesystems that every program expects.
 var earlyMounts = []earlyMount{

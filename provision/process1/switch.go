@@ -13,6 +13,9 @@ import (
 	"cloudlets/images/dirtree"
 )
 
+// NewRoot is where a RAM disk mounts the root filesystem before it becomes the root.
+const NewRoot = "/newroot"
+
 // SwitchRoot makes root the root filesystem and starts init in place of this
 // process, like switch_root of util-linux. It deletes the RAM disk's files to free
 // their memory. It returns only with an error.

@@ -39,7 +39,7 @@ func TestTheNewSystemsFirstProgramIsChecked(t *testing.T) {
 
 func TestFreeingTheRAMDiskSparesEveryOtherRoot(t *testing.T) {
 	file := write(t, t.TempDir(), "precious", nil, 0o600)
-	freeRAMDisk("/newroot") // this is not process 1
+	freeRAMDisk(NewRoot) // this is not process 1
 	if _, err := os.Stat(file); err != nil {
 		t.Error(err)
 	}

@@ -143,3 +143,16 @@ func (a *area) fail(err error) {
 		a.err = err
 	}
 }
+
+// Contents says in words what is on a disk of size bytes, for a person who decides whether
+// it may be lost. The text is "" if the disk is blank, but not if it cannot be read.
+func Contents(r io.ReaderAt, size int64) string {
+	found, err := Identify(r, size)
+	switch {
+	case err != nil:
+		return "unreadable: " + err.Error()
+	case len(found) == 0:
+		return ""
+	}
+	return Describe(found)
+}
