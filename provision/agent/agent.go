@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/hardware"
 	"cloudlets/provision/kmod"
 	"cloudlets/provision/process1"
@@ -84,11 +85,11 @@ func run(ctx context.Context, console *console, params wire.Params) (wire.Params
 	if told.Live {
 		return told, startLive(ctx, liver{params: told, console: console, drivers: drivers, network: network, disks: disks, log: log})
 	}
-	trust, err := readTrust(wire.TrustFile, told.Servers)
+	trust, err := client.ReadTrust(wire.TrustFile, told.Servers)
 	if err != nil {
 		return told, err
 	}
-	server, err := newClientOf(told.Servers, trust, log)
+	server, err := client.NewOf(told.Servers, trust, log)
 	if err != nil {
 		return told, err
 	}
@@ -107,7 +108,7 @@ type machine struct {
 	console *console
 	drivers *kmod.Loader
 	network *uplink.Link
-	server  *client
+	server  *client.Client
 	log     *slog.Logger
 	// disks waits for the machine's disks, once; it is nil after that.
 	disks    func() ([]provision.DiskInfo, error)
@@ -119,20 +120,20 @@ type machine struct {
 // see [attempts].
 func (m *machine) attempt(ctx context.Context, params wire.Params) error {
 	m.console.setMute(false)
-	m.server.sendConsole(ctx, params, m.console, nil)
+	sendConsole(ctx, m.server, params, m.console, nil, m.log)
 	inventory, err := m.inventory(ctx)
 	if err != nil {
 		err = fmt.Errorf("look at the hardware: %w", err)
-		m.server.sendConsole(ctx, params, m.console, err)
+		sendConsole(ctx, m.server, params, m.console, err, m.log)
 		return err
 	}
-	m.server.sendConsole(ctx, params, m.console, nil)
+	sendConsole(ctx, m.server, params, m.console, nil, m.log)
 	begun := time.Now()
-	plan, err := m.server.claim(ctx, params, inventory)
+	plan, err := m.server.Claim(ctx, params, inventory)
 	claimed := time.Since(begun)
 	if err != nil {
-		if _, no := errors.AsType[refusal](err); !no { // the server knows what it refused
-			m.server.sendConsole(ctx, params, m.console, err)
+		if _, no := errors.AsType[client.Refusal](err); !no { // the server knows what it refused
+			sendConsole(ctx, m.server, params, m.console, err, m.log)
 		}
 		return err
 	}
@@ -171,7 +172,7 @@ func (m *machine) install(ctx context.Context, plan wire.Plan, inventory provisi
 	})
 	defer reporter.close()
 	result, err := Install(writing, Job{
-		Plan: plan, Inventory: inventory, Claimed: claimed, Server: m.server.base, HTTP: m.server.http, Own: &m.own,
+		Plan: plan, Inventory: inventory, Claimed: claimed, Server: m.server.Base, HTTP: m.server.HTTP, Own: &m.own,
 		Report: reporter.report, Permit: reporter.permit,
 		Propose: func(ctx context.Context, p provision.Proposal) error { return reporter.propose(ctx, p, plan.Confirm) },
 		Target:  process1.NewRoot, Log: m.log, Variables: mountVariables,

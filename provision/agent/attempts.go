@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/wire"
 )
 
@@ -19,7 +20,7 @@ import (
 // Then the agent waits until a person arms the machine again or mends its file.
 type attempts struct {
 	console *console
-	server  *client
+	server  *client.Client
 	// attempt makes one attempt with a token. It returns only with an error: a
 	// lastError, a failedError, or another one if no plan was claimed.
 	attempt func(ctx context.Context, params wire.Params) error
@@ -85,7 +86,7 @@ func (a *attempts) run(ctx context.Context, params wire.Params) error {
 // next waits, and asks the server for a new token. If the attempts are used up, it waits
 // until the order is another one than the known one; "" means that it is to be asked for.
 func (a *attempts) next(ctx context.Context, params wire.Params, wait time.Duration, usedUp bool, known string) (wire.Params, string, error) {
-	a.server.session = ""
+	a.server.Session = ""
 	if usedUp {
 		a.console.say("no further attempt by itself: this machine waits for a mended file or `cloudlets install %s`; or switch it off and on", params.MAC)
 	}
@@ -95,12 +96,12 @@ func (a *attempts) next(ctx context.Context, params wire.Params, wait time.Durat
 			if !usedUp {
 				a.console.say("this machine asks the server again in %s", wait.Round(time.Second))
 			}
-			if err := pause(ctx, wait); err != nil {
+			if err := client.Pause(ctx, wait); err != nil {
 				return params, "", err
 			}
 		}
-		told, order, err := a.server.askAgain(ctx, params.MAC)
-		no, left := errors.AsType[leave](err)
+		told, order, err := a.server.AskAgain(ctx, params.MAC)
+		no, left := errors.AsType[client.Leave](err)
 		switch {
 		case err == nil && usedUp && (known == "" || order == known):
 			known = order
@@ -110,7 +111,7 @@ func (a *attempts) next(ctx context.Context, params wire.Params, wait time.Durat
 			}
 			params.Token = told.Token
 			return params, order, nil
-		case left && !no.mendable:
+		case left && !no.Mendable:
 			return params, "", err
 		default:
 			a.console.say("%v", err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/wire"
 )
 
@@ -79,7 +80,7 @@ func TestARefusalIsAskedAboutAgain(t *testing.T) {
 		n := 0
 		a, times := trial(func(*attempts, string) error {
 			if n++; n <= 20 {
-				return refusal{"no disk matches"}
+				return client.Refusal{Text: "no disk matches"}
 			}
 			return lastError{errors.New("handed over")}
 		}, func() string {
@@ -109,7 +110,7 @@ func TestACancelledInstallIsNotTriedAgain(t *testing.T) {
 		}
 		off := someParams
 		off.OnFailure = "poweroff"
-		a, _ = trial(func(*attempts, string) error { return refusal{"no disk matches"} }, func() string { return tokenAnswer("o") })
+		a, _ = trial(func(*attempts, string) error { return client.Refusal{Text: "no disk matches"} }, func() string { return tokenAnswer("o") })
 		wantError(t, a.run(t.Context(), off), "no disk matches")
 	})
 }

@@ -27,11 +27,10 @@ import (
 	"cloudlets/images/pack"
 	"cloudlets/images/target"
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/wire"
 	"cloudlets/testdata/needs"
 )
-
-const testMAC provision.MAC = "52:54:00:00:00:01"
 
 // tool runs a foreign program to its end and returns what it prints. That it
 // is missing fails the test, and the Debian package that has it is named.
@@ -147,7 +146,7 @@ func newBed(t testing.TB) *bed {
 			Init: "/sbin/init", BootLoaders: map[string]wire.Blob{}, Target: tinyPlan(t, target.Options{}),
 		},
 		Inventory: provision.Inventory{Arch: "amd64"},
-		Server:    b.server.base(), HTTP: &http.Client{Transport: newTransport(nil)},
+		Server:    b.server.base(), HTTP: &http.Client{Transport: client.NewTransport(nil)},
 		Target: filepath.Join(b.dir, "target"),
 		Log:    slog.New(slog.NewTextHandler(&lockedWriter{w: &b.said}, nil)),
 		Report: b.report,
@@ -252,19 +251,6 @@ func (b *bed) wantFailure(t testing.TB, words ...string) error {
 		t.Errorf("%s is still mounted", b.job.Target)
 	}
 	return err
-}
-
-func wantError(t testing.TB, err error, words ...string) {
-	t.Helper()
-	if err == nil {
-		t.Errorf("no error, want one that says %q", words)
-		return
-	}
-	for _, word := range words {
-		if !strings.Contains(err.Error(), word) {
-			t.Errorf("the error says %q, and should say %q", err, word)
-		}
-	}
 }
 
 // packed is a pack in memory.

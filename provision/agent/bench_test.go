@@ -14,6 +14,7 @@ import (
 	"cloudlets/images/tarball"
 	"cloudlets/images/target"
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/process1"
 	"cloudlets/provision/wire"
 )
@@ -96,7 +97,7 @@ func installAsChild(b *testing.B) {
 	if err := json.NewDecoder(os.Stdin).Decode(&given); err != nil {
 		b.Fatal(err)
 	}
-	job := Job{Plan: given.Plan, Inventory: given.Inventory, Server: given.Server, Target: given.Target, HTTP: &http.Client{Transport: newTransport(nil)}}
+	job := Job{Plan: given.Plan, Inventory: given.Inventory, Server: given.Server, Target: given.Target, HTTP: &http.Client{Transport: client.NewTransport(nil)}}
 	process1.BoundMemory(MemoryLimit)
 	if _, err := Install(b.Context(), job); err != nil {
 		b.Fatal(err)

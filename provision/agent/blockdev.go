@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/hardware"
 )
 
@@ -53,7 +54,7 @@ func waitForPartition(ctx context.Context, name string, number int) (string, err
 		if _, err := os.Stat(device); err == nil {
 			return device, nil
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := client.Pause(ctx, 20*time.Millisecond); err != nil {
 			return "", fmt.Errorf("wait for the kernel to make the device %s: %w", device, err)
 		}
 	}

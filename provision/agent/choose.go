@@ -16,6 +16,7 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/probe"
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/hardware"
 )
 
@@ -31,9 +32,9 @@ func newInstaller(ctx context.Context, job Job) (*installer, error) {
 	if job.Sys == nil {
 		job.Sys = os.DirFS("/sys")
 	}
-	i := &installer{Job: job, plan: job.Plan, server: newClient(job.Server, job.Log)}
+	i := &installer{Job: job, plan: job.Plan, server: client.New(job.Server, job.Log)}
 	i.HTTP = counted(job.HTTP, &i.fetched)
-	i.server.session, i.server.http = job.Plan.Session, i.HTTP
+	i.server.Session, i.server.HTTP = job.Plan.Session, i.HTTP
 	if len(i.plan.Target.Entries) == 0 {
 		return i, errors.New("the plan has no kernel to boot the disk with: the server should not have given it out")
 	}

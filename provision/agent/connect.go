@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/clock"
 	"cloudlets/provision/hardware"
 	"cloudlets/provision/process1"
@@ -27,8 +27,6 @@ const (
 	// others may be the one that leads to it. Once it has answered, it has as long as
 	// with any other request.
 	contactPatience = time.Minute
-	// askAgain is the pause before a server is asked again that says so.
-	askAgain = 3 * time.Second
 	// leavePause is how long a person can read why the machine is not installed.
 	leavePause = 10 * time.Second
 )
@@ -45,9 +43,9 @@ func connect(ctx context.Context, console *console, params wire.Params, load fun
 		return link, params, err
 	}
 	link, told, err := introduce(ctx, params.Ask, load, log)
-	if _, no := errors.AsType[leave](err); no {
+	if _, no := errors.AsType[client.Leave](err); no {
 		console.say("%s; back to the firmware", err)
-		_ = pause(ctx, leavePause)
+		_ = client.Pause(ctx, leavePause)
 		err = errors.Join(err, process1.Reboot())
 	}
 	return link, told, err
@@ -69,21 +67,12 @@ func correctClock(ctx context.Context, link *uplink.Link, servers []string, log 
 	}
 }
 
-// leave says why the server does not want the machine installed.
-type leave struct {
-	reason string
-	// mendable says that a person can mend it while the agent waits.
-	mendable bool
-}
-
-func (l leave) Error() string { return "the server does not install this machine: " + l.reason }
-
 // introduce finds the network card that the machine shall be installed by, and the
 // parameters of the install. Nothing tells a kernel from which card its firmware fetched
 // it, so it asks the server at base about each. The server's address is in the signed
 // command line, so no DHCP server can name another one.
 func introduce(ctx context.Context, base string, load func(context.Context) (int, error), log *slog.Logger) (*uplink.Link, wire.Params, error) {
-	trust, err := readTrust(wire.TrustFile, []string{base})
+	trust, err := client.ReadTrust(wire.TrustFile, []string{base})
 	if err != nil {
 		return nil, wire.Params{}, err
 	}
@@ -114,67 +103,12 @@ func introduceCard(ctx context.Context, base string, trust *x509.Certificate, ca
 		return nil, wire.Params{}, err
 	}
 	correctClock(ctx, link, []string{base}, log) // before it looks at a certificate
-	server := newClient(base, log)
-	server.http, server.patience = &http.Client{Transport: newTransport(trust)}, contactPatience
-	told, err := server.ask(ctx, card)
+	server := client.New(base, log)
+	server.HTTP, server.Patience = &http.Client{Transport: client.NewTransport(trust)}, contactPatience
+	told, err := server.Ask(ctx, card)
 	if err != nil {
 		link.Down()
 		return nil, wire.Params{}, err
 	}
 	return link, told, nil
-}
-
-// ask returns the parameters of the machine that has a card. It asks again while the
-// server says so. The error is a leave if the machine is not to be installed.
-func (c *client) ask(ctx context.Context, card provision.MAC) (wire.Params, error) {
-	params, _, err := c.askAt(ctx, wire.ParamsPath(card))
-	return params, err
-}
-
-// askAgain returns parameters with a new token, and the machine's order, see
-// [wire.Answer].
-func (c *client) askAgain(ctx context.Context, card provision.MAC) (wire.Params, string, error) {
-	params, order, err := c.askAt(ctx, wire.ParamsPath(card)+"?"+wire.AgainQuery)
-	if err == nil && params.MAC != card {
-		err = fmt.Errorf("ask %s what to do with %s: it answers for %s", c.base, card, params.MAC)
-	}
-	return params, order, err
-}
-
-func (c *client) askAt(ctx context.Context, path string) (wire.Params, string, error) {
-	for {
-		text, err := c.retry(ctx, func() ([]byte, error) { return c.do(ctx, http.MethodGet, path, nil) })
-		if err != nil {
-			return wire.Params{}, "", fmt.Errorf("ask %s what to do: %w", c.base, err)
-		}
-		c.patience = patience
-		var answer wire.Answer
-		if err := json.Unmarshal(text, &answer); err != nil {
-			return wire.Params{}, "", fmt.Errorf("ask %s what to do: read its answer: %w", c.base, err)
-		}
-		switch {
-		case answer.Leave != "":
-			return wire.Params{}, "", leave{provision.Cut(answer.Leave, maxReason), answer.Mendable}
-		case answer.Again == "":
-			params, err := askedParams(answer.Cmdline)
-			return params, answer.Order, err
-		}
-		c.log.Info("the server says to ask again", "reason", provision.Cut(answer.Again, maxReason))
-		if err := pause(ctx, askAgain); err != nil {
-			return wire.Params{}, "", err
-		}
-	}
-}
-
-// maxReason is how many bytes of a server's reason are shown.
-const maxReason = 512
-
-// askedParams reads parameters from an answer, which must not send the agent on to
-// ask elsewhere.
-func askedParams(cmdline string) (wire.Params, error) {
-	p, err := wire.ParseParams(cmdline)
-	if err == nil && p.Ask != "" {
-		err = fmt.Errorf("the server sends it on to %s, and only the signed command line may name a server to ask", p.Ask)
-	}
-	return p, err
 }

@@ -1,14 +1,17 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/wire"
 )
 
@@ -96,5 +99,17 @@ func (c *console) event(e provision.Event) {
 	c.mu.Unlock()
 	if due && e.Progress != nil {
 		c.say("  %s", e.Progress)
+	}
+}
+
+// sendConsole tells the server what the console has shown, and why the agent cannot
+// claim its plan, if it cannot. It does so before the token is claimed.
+func sendConsole(ctx context.Context, server *client.Client, p wire.Params, console *console, failure error, log *slog.Logger) {
+	said := wire.Console{Token: p.Token, MAC: p.MAC, Lines: console.take()}
+	if failure != nil {
+		said.Failure = failure.Error()
+	}
+	if err := server.Tell(ctx, wire.ConsolePath, said); err != nil {
+		log.Warn("the server was not told what this console shows", "error", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/wire"
 )
 
@@ -41,7 +42,7 @@ func (i *installer) gather(ctx context.Context) error {
 	}
 	i.loaders = disk.Loaders{}
 	for name, blob := range i.plan.BootLoaders {
-		if i.loaders[name], err = i.server.fetch(ctx, blob); err != nil {
+		if i.loaders[name], err = i.server.Fetch(ctx, blob); err != nil {
 			return fmt.Errorf("boot loader %s: %w", name, err)
 		}
 	}
@@ -74,9 +75,9 @@ func (i *installer) open(ctx context.Context, blob wire.Blob) (download, error) 
 // source reads ranges of a blob. It goes on where a connection broke off.
 func (i *installer) source(blob wire.Blob) *pack.HTTP {
 	return &pack.HTTP{
-		URL: i.server.base + blob.Path, Client: i.HTTP, Digest: blob.Digest, Logger: i.Log,
+		URL: i.server.Base + blob.Path, Client: i.HTTP, Digest: blob.Digest, Logger: i.Log,
 		Header: http.Header{"Authorization": {"Bearer " + i.plan.Session}},
-		Retry:  pack.Retry{Patience: patience}, Resumed: i.resumed,
+		Retry:  pack.Retry{Patience: client.Patience}, Resumed: i.resumed,
 	}
 }
 
@@ -90,7 +91,7 @@ func (i *installer) fetchLarge(ctx context.Context, blob wire.Blob) ([]byte, err
 		return nil, fmt.Errorf("fetch %s: it has %d bytes, and at most %s are read into memory", blob.Path, blob.Size, bytesize.Binary(maxLarge))
 	}
 	data, got := make([]byte, blob.Size), ""
-	for range maxDamaged {
+	for range client.MaxDamaged {
 		body, err := i.source(blob).Range(ctx, 0, blob.Size)
 		if err != nil {
 			return nil, fmt.Errorf("fetch %s: %w", blob.Path, err)
@@ -105,5 +106,5 @@ func (i *installer) fetchLarge(ctx context.Context, blob wire.Blob) ([]byte, err
 		}
 		i.Log.Warn("a file came damaged", "file", blob.Path, "digest", got, "want", blob.Digest)
 	}
-	return nil, fmt.Errorf("fetch %s: its digest is %s and should be %s, %d times: the file, or a cache or a line on its way, is broken", blob.Path, got, blob.Digest, maxDamaged)
+	return nil, fmt.Errorf("fetch %s: its digest is %s and should be %s, %d times: the file, or a cache or a line on its way, is broken", blob.Path, got, blob.Digest, client.MaxDamaged)
 }

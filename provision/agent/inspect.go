@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/hardware"
 	"cloudlets/provision/process1"
 	"cloudlets/provision/wire"
@@ -32,7 +33,7 @@ const (
 // disk could be written: it opens disks by [openToRead] alone, and there is no plan.
 type inspector struct {
 	params wire.Params
-	server *client
+	server *client.Client
 	look   func(neighbours map[string]neighbour) (provision.Inspection, error)
 	// heard returns what switches have said so far, by the names of interfaces, and whether
 	// it is worth waiting for more.
@@ -44,11 +45,11 @@ type inspector struct {
 // inspectMachine looks at the machine, tells the server, and waits until it may go on.
 // It returns only with an error.
 func inspectMachine(ctx context.Context, console *console, params wire.Params, disks func() ([]provision.DiskInfo, error), log *slog.Logger) error {
-	trust, err := readTrust(wire.TrustFile, params.Servers)
+	trust, err := client.ReadTrust(wire.TrustFile, params.Servers)
 	if err != nil {
 		return err
 	}
-	server, err := newClientOf(params.Servers, trust, log)
+	server, err := client.NewOf(params.Servers, trust, log)
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func inspectMachine(ctx context.Context, console *console, params wire.Params, d
 		return fmt.Errorf("look at the hardware: %w", err)
 	}
 	i := inspector{
-		params: params, server: server, pause: pause, say: console.say, heard: listenLLDP(ctx, log),
+		params: params, server: server, pause: client.Pause, say: console.say, heard: listenLLDP(ctx, log),
 		look: func(n map[string]neighbour) (provision.Inspection, error) {
 			return inspection(sys, "/proc/cpuinfo", inventory, n), nil
 		},
@@ -86,9 +87,9 @@ func (i inspector) run(ctx context.Context) (why string, err error) {
 			return "", err
 		}
 		if answer.Restart != "" {
-			return provision.Cut(answer.Restart, maxReason), nil
+			return provision.Cut(answer.Restart, client.MaxReason), nil
 		}
-		if reason := provision.Cut(answer.Wait, maxReason); reason != last {
+		if reason := provision.Cut(answer.Wait, client.MaxReason); reason != last {
 			last = reason
 			i.say("inspected: %s", reason)
 		}
@@ -99,12 +100,12 @@ func (i inspector) run(ctx context.Context) (why string, err error) {
 }
 
 func (i inspector) tell(ctx context.Context, found provision.Inspection) (answer wire.InspectAnswer, err error) {
-	text, err := i.server.post(ctx, wire.InspectPath, wire.InspectRequest{Token: i.params.Token, MAC: i.params.MAC, Inspection: found})
+	text, err := i.server.Post(ctx, wire.InspectPath, wire.InspectRequest{Token: i.params.Token, MAC: i.params.MAC, Inspection: found})
 	if err == nil {
 		err = json.Unmarshal(text, &answer)
 	}
 	if err != nil {
-		return answer, fmt.Errorf("tell %s what is in this machine: %w", i.server.base, err)
+		return answer, fmt.Errorf("tell %s what is in this machine: %w", i.server.Base, err)
 	}
 	return answer, nil
 }

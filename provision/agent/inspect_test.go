@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/process1"
 	"cloudlets/provision/wire"
 )
@@ -37,7 +38,7 @@ func TestInspectingAgentWaits(t *testing.T) {
 	var pauses []time.Duration
 	var said []string
 	i := inspector{
-		params: wire.Params{Token: "t", MAC: "52:54:00:00:00:41", Inspect: true}, server: newClient(server.URL, process1.NewLog(t.Output())),
+		params: wire.Params{Token: "t", MAC: "52:54:00:00:00:41", Inspect: true}, server: client.New(server.URL, process1.NewLog(t.Output())),
 		look:  func(map[string]neighbour) (provision.Inspection, error) { return provision.Inspection{}, nil },
 		heard: func() (map[string]neighbour, bool) { return nil, false },
 		pause: func(_ context.Context, d time.Duration) error { pauses = append(pauses, d); return nil },

@@ -19,6 +19,7 @@ import (
 	"cloudlets/images/pack"
 	"cloudlets/images/target"
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/bootorder"
 	"cloudlets/provision/wire"
 )
@@ -169,7 +170,7 @@ func (s *stopwatch) lap(stage provision.Stage) {
 type installer struct {
 	Job
 	plan   wire.Plan
-	server *client
+	server *client.Client
 	disk   provision.DiskInfo
 	device *os.File
 	layout disk.Layout

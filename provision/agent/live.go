@@ -20,6 +20,7 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/pack"
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/hardware"
 	"cloudlets/provision/kmod"
 	"cloudlets/provision/live"
@@ -33,7 +34,7 @@ import (
 // liver starts a machine's system in memory.
 type liver struct {
 	params  wire.Params
-	server  *client
+	server  *client.Client
 	console *console
 	drivers *kmod.Loader
 	network *uplink.Link
@@ -43,11 +44,11 @@ type liver struct {
 
 // startLive returns only with an error.
 func startLive(ctx context.Context, l liver) error {
-	trust, err := readTrust(wire.TrustFile, l.params.Servers)
+	trust, err := client.ReadTrust(wire.TrustFile, l.params.Servers)
 	if err != nil {
 		return err
 	}
-	if l.server, err = newClientOf(l.params.Servers, trust, l.log); err != nil {
+	if l.server, err = client.NewOf(l.params.Servers, trust, l.log); err != nil {
 		return err
 	}
 	told, err := l.ask(ctx)
@@ -138,15 +139,15 @@ func (l liver) ask(ctx context.Context) (told wire.Live, err error) {
 	if err != nil {
 		return told, fmt.Errorf("look at the hardware: %w", err)
 	}
-	text, err := l.server.post(ctx, wire.LivePath, wire.LiveRequest{Token: l.params.Token, MAC: l.params.MAC, Nonce: rand.Text(), Inventory: inventory})
+	text, err := l.server.Post(ctx, wire.LivePath, wire.LiveRequest{Token: l.params.Token, MAC: l.params.MAC, Nonce: rand.Text(), Inventory: inventory})
 	if err == nil {
 		err = json.Unmarshal(text, &told)
 	}
-	if err == nil && l.server.servers != nil {
-		err = l.server.servers.Add(told.Servers...)
+	if err == nil {
+		err = l.server.AddServers(told.Servers...)
 	}
 	if err != nil {
-		return told, fmt.Errorf("ask %s what to start: %w", l.server.base, err)
+		return told, fmt.Errorf("ask %s what to start: %w", l.server.Base, err)
 	}
 	return told, nil
 }
@@ -241,14 +242,12 @@ func (l liver) tell(ctx context.Context, told wire.Live, text string, failure er
 }
 
 // tellLive tells the server how the start of a system in memory goes on.
-func tellLive(ctx context.Context, server *client, mac provision.MAC, token, text string, failure error, log *slog.Logger) {
+func tellLive(ctx context.Context, server *client.Client, mac provision.MAC, token, text string, failure error, log *slog.Logger) {
 	said := wire.LiveRequest{Token: token, MAC: mac, Text: text}
 	if failure != nil {
 		said.Failure = failure.Error()
 	}
-	ctx, stop := context.WithTimeout(ctx, sendPatience)
-	defer stop()
-	if _, err := server.post(ctx, wire.LiveSaidPath, said); err != nil {
+	if err := server.Tell(ctx, wire.LiveSaidPath, said); err != nil {
 		log.Warn("the server was not told how the start goes on", "error", err)
 	}
 }

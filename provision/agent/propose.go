@@ -13,6 +13,7 @@ import (
 	"cloudlets/images/manifest"
 	"cloudlets/images/target"
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/wire"
 )
 
@@ -118,7 +119,7 @@ func (r *reporter) propose(ctx context.Context, p provision.Proposal, confirm bo
 	said := ""
 	for {
 		answer, err := r.ask(ctx, wire.ProposalRequest{Proposal: p, Confirm: confirm})
-		_, refused := errors.AsType[refusal](err)
+		_, refused := errors.AsType[client.Refusal](err)
 		switch {
 		case err == nil && answer.Wait == "":
 			return nil
@@ -134,7 +135,7 @@ func (r *reporter) propose(ctx context.Context, p provision.Proposal, confirm bo
 			r.console.say("will %s", p)
 			r.console.say("%s", said)
 		}
-		if err := pause(ctx, jittered(askEvery)); err != nil {
+		if err := client.Pause(ctx, jittered(askEvery)); err != nil {
 			return err
 		}
 	}
@@ -142,7 +143,7 @@ func (r *reporter) propose(ctx context.Context, p provision.Proposal, confirm bo
 
 // ask makes one request of propose.
 func (r *reporter) ask(ctx context.Context, request wire.ProposalRequest) (answer wire.ProposalAnswer, err error) {
-	text, err := r.server.post(ctx, wire.ProposalPath, request)
+	text, err := r.server.Post(ctx, wire.ProposalPath, request)
 	if err != nil {
 		return answer, err
 	}

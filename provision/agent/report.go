@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/wire"
 )
 
@@ -19,7 +20,7 @@ import (
 type reporter struct {
 	ctx     context.Context
 	mac     provision.MAC
-	server  *client
+	server  *client.Client
 	console *console
 	// calledOff is called if the server refuses a report, because a person
 	// cancelled the install, or because the machine booted again and claimed a
@@ -39,7 +40,7 @@ type reporter struct {
 // whole install has far fewer. The server accepts that many in one report.
 const maxPending = 200
 
-func newReporter(ctx context.Context, mac provision.MAC, server *client, console *console, calledOff func(error)) *reporter {
+func newReporter(ctx context.Context, mac provision.MAC, server *client.Client, console *console, calledOff func(error)) *reporter {
 	r := &reporter{
 		ctx: ctx, mac: mac, server: server, console: console, calledOff: calledOff,
 		wake: make(chan struct{}, 1), idle: make(chan struct{}),
@@ -52,8 +53,8 @@ func (r *reporter) run() {
 	defer close(r.idle)
 	for range r.wake {
 		if batch := r.take(); len(batch) > 0 {
-			_, err := r.server.post(r.ctx, wire.EventsPath, batch)
-			var no refusal
+			_, err := r.server.Post(r.ctx, wire.EventsPath, batch)
+			var no client.Refusal
 			if errors.As(err, &no) {
 				r.calledOff(no)
 			}
@@ -128,7 +129,7 @@ func (r *reporter) fail(cause error, again bool, attempt string, beside bool) {
 // server refuses or does not answer.
 func (r *reporter) permit(ctx context.Context, step string) error {
 	event := provision.Event{MAC: r.mac, Time: time.Now().UTC(), Kind: provision.KindLog, Text: "asks whether to " + step}
-	if _, err := r.server.post(ctx, wire.EventsPath, []provision.Event{event}); err != nil {
+	if _, err := r.server.Post(ctx, wire.EventsPath, []provision.Event{event}); err != nil {
 		return fmt.Errorf("ask the server whether to go on: %w", err)
 	}
 	return nil
@@ -154,8 +155,8 @@ func (r *reporter) done(result Result) error {
 	}
 	r.console.event(event)
 	for {
-		_, err := r.server.post(r.ctx, wire.EventsPath, []provision.Event{event})
-		var no refusal
+		_, err := r.server.Post(r.ctx, wire.EventsPath, []provision.Event{event})
+		var no client.Refusal
 		if err == nil || errors.As(err, &no) || r.ctx.Err() != nil {
 			return err
 		}

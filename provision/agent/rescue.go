@@ -13,6 +13,7 @@ import (
 	"cloudlets/images/bytesize"
 	"cloudlets/images/pack"
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/kmod"
 	"cloudlets/provision/process1"
 	"cloudlets/provision/rescue"
@@ -23,7 +24,7 @@ import (
 // write.
 type rescuer struct {
 	params  wire.Params
-	server  *client
+	server  *client.Client
 	console *console
 	drivers *kmod.Loader
 	disks   func() ([]provision.DiskInfo, error)
@@ -33,11 +34,11 @@ type rescuer struct {
 // rescueMachine starts a rescue system in memory. It returns only with an error, which
 // the server is told.
 func rescueMachine(ctx context.Context, r rescuer) error {
-	trust, err := readTrust(wire.TrustFile, r.params.Servers)
+	trust, err := client.ReadTrust(wire.TrustFile, r.params.Servers)
 	if err != nil {
 		return err
 	}
-	if r.server, err = newClientOf(r.params.Servers, trust, r.log); err != nil {
+	if r.server, err = client.NewOf(r.params.Servers, trust, r.log); err != nil {
 		return err
 	}
 	err = r.run(ctx)
@@ -83,15 +84,15 @@ func (r rescuer) run(ctx context.Context) error {
 
 // ask asks the server what to start.
 func (r rescuer) ask(ctx context.Context) (told wire.Rescue, err error) {
-	text, err := r.server.post(ctx, wire.RescuePath, wire.RescueRequest{Token: r.params.Token, MAC: r.params.MAC})
+	text, err := r.server.Post(ctx, wire.RescuePath, wire.RescueRequest{Token: r.params.Token, MAC: r.params.MAC})
 	if err == nil {
 		err = json.Unmarshal(text, &told)
 	}
-	if err == nil && r.server.servers != nil {
-		err = r.server.servers.Add(told.Servers...)
+	if err == nil {
+		err = r.server.AddServers(told.Servers...)
 	}
 	if err != nil {
-		return told, fmt.Errorf("ask %s what to start: %w", r.server.base, err)
+		return told, fmt.Errorf("ask %s what to start: %w", r.server.Base, err)
 	}
 	return told, nil
 }
@@ -99,7 +100,7 @@ func (r rescuer) ask(ctx context.Context) (told wire.Rescue, err error) {
 // unpack puts the image's files into memory, if there is room for them.
 func (r rescuer) unpack(ctx context.Context, told wire.Rescue) error {
 	source := &pack.HTTP{
-		URL: r.server.base + told.Pack.Path, Client: r.server.http, Digest: told.Pack.Digest, Logger: r.log, Retry: pack.Retry{Patience: patience},
+		URL: r.server.Base + told.Pack.Path, Client: r.server.HTTP, Digest: told.Pack.Digest, Logger: r.log, Retry: pack.Retry{Patience: client.Patience},
 	}
 	toc, err := pack.Fetch(ctx, source, pack.Ref{Digest: told.Pack.Digest, Size: told.Pack.Size})
 	if err != nil {
@@ -146,9 +147,7 @@ func (r rescuer) tell(ctx context.Context, text string, failure error) {
 	if failure != nil {
 		said.Failure = failure.Error()
 	}
-	ctx, stop := context.WithTimeout(ctx, sendPatience)
-	defer stop()
-	if _, err := r.server.post(ctx, wire.RescueSaidPath, said); err != nil {
+	if err := r.server.Tell(ctx, wire.RescueSaidPath, said); err != nil {
 		r.log.Warn("the server was not told how the rescue goes on", "error", err)
 	}
 }

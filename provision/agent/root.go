@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -20,6 +18,7 @@ import (
 	"cloudlets/images/chunks"
 	"cloudlets/images/pack"
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/nbd"
 	"cloudlets/provision/netroot"
 	"cloudlets/provision/process1"
@@ -79,7 +78,7 @@ func FetchRoot() {
 	}
 	ended := func() {
 		server.say(ctx, fmt.Sprintf("all %s of its root are in memory: it needs no server any more", bytesize.Decimal(server.cache.Length())))
-		server.client.http.CloseIdleConnections()
+		server.client.HTTP.CloseIdleConnections()
 		debug.FreeOSMemory()
 	}
 	if err := netroot.Serve(ctx, server.disk, server.cache, begun, ended, log); err != nil {
@@ -90,7 +89,7 @@ func FetchRoot() {
 // rootServer serves a root.
 type rootServer struct {
 	order   rootOrder
-	client  *client
+	client  *client.Client
 	network *uplink.Remembered
 	// addresses are those of the servers.
 	addresses []netip.Addr
@@ -125,19 +124,15 @@ func prepareRoot(ctx context.Context, log *slog.Logger) (*rootServer, error) {
 		return nil, err
 	}
 	// The RAM disk's files are soon gone, so what is in them is read now.
-	trust, err := readTrust(wire.TrustFile, s.order.Params.Servers)
+	trust, err := client.ReadTrust(wire.TrustFile, s.order.Params.Servers)
 	if err != nil {
 		return nil, err
 	}
 	servers := slices.Concat(s.order.Params.Servers, s.order.Servers)
-	transport := newTransport(trust)
-	if transport.next.DialContext, s.addresses, err = pinned(ctx, servers, transport.next.DialContext); err != nil {
+	if s.client, s.addresses, err = client.NewPinned(ctx, servers, trust, slog.New(slog.DiscardHandler)); err != nil {
 		return nil, err
 	}
-	if s.client, err = newClientBy(transport, servers, slog.New(slog.DiscardHandler)); err != nil {
-		return nil, err
-	}
-	text, err := s.client.fetch(ctx, s.order.Chunks)
+	text, err := s.client.Fetch(ctx, s.order.Chunks)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +146,7 @@ func prepareRoot(ctx context.Context, log *slog.Logger) (*rootServer, error) {
 	if s.network, err = uplink.Remember(s.order.Interface); err != nil {
 		return nil, err
 	}
-	source := &pack.HTTP{URL: s.client.base + s.order.Root.Path, Client: s.client.http, Digest: s.order.Root.Digest, Retry: rootRetry}
+	source := &pack.HTTP{URL: s.client.Base + s.order.Root.Path, Client: s.client.HTTP, Digest: s.order.Root.Digest, Retry: rootRetry}
 	pauses := netroot.Pauses{Quiet: s.order.Quiet, Patience: max(s.order.Quiet, readAheadPatience)}
 	if s.cache, err = netroot.NewCache(list, source, s.mend, pauses); err != nil {
 		return nil, err
@@ -168,7 +163,7 @@ func prepareRoot(ctx context.Context, log *slog.Logger) (*rootServer, error) {
 func (s *rootServer) mend(failure error) {
 	text := "a part of the root cannot be fetched, and whoever needs it waits: " + failure.Error()
 	if errors.Is(failure, chunks.ErrDamaged) {
-		s.client.servers.Leave(failure)
+		s.client.LeaveServer(failure)
 	} else if changed, err := s.network.Restore(s.addresses); err != nil {
 		text += "; " + err.Error()
 	} else if changed {
@@ -192,47 +187,3 @@ func (s *rootServer) mayTell() bool {
 	s.troubled = time.Now()
 	return true
 }
-
-// pinned returns the addresses of some servers, and a way to reach them without asking for
-// their names again: the file that says whom to ask is soon gone.
-func pinned(ctx context.Context, servers []string, dial dialer) (dialer, []netip.Addr, error) {
-	hosts := map[string][]netip.Addr{}
-	var all []netip.Addr
-	var failed []error
-	for _, server := range servers {
-		u, err := url.Parse(server)
-		if err != nil {
-			return nil, nil, fmt.Errorf("read the address of a server: %w", err)
-		}
-		addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
-		if err != nil {
-			failed = append(failed, fmt.Errorf("find the address of the server %s: %w", u.Hostname(), err))
-			continue
-		}
-		for i := range addresses {
-			addresses[i] = addresses[i].Unmap()
-		}
-		hosts[u.Hostname()] = addresses
-		all = append(all, addresses...)
-	}
-	if len(all) == 0 {
-		return nil, nil, errors.Join(failed...)
-	}
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		host, port, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, err
-		}
-		err = fmt.Errorf("the address of %s is not known", host)
-		for _, at := range hosts[host] {
-			var conn net.Conn
-			if conn, err = dial(ctx, network, net.JoinHostPort(at.String(), port)); err == nil {
-				return conn, nil
-			}
-		}
-		return nil, err
-	}, all, nil
-}
-
-// dialer makes connections, as net.Dialer's DialContext.
-type dialer = func(ctx context.Context, network, address string) (net.Conn, error)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/uplink"
 	"cloudlets/provision/wire"
 )
@@ -33,11 +34,11 @@ type search struct {
 // until the agent's patience is over, and one that is refused is not. The error has the
 // reason of each card.
 func (s search) run(ctx context.Context) (*uplink.Link, wire.Params, error) {
-	limited, stop := context.WithTimeout(ctx, patience)
+	limited, stop := context.WithTimeout(ctx, client.Patience)
 	defer stop()
 	reasons := make(map[provision.MAC]error)
 	refused := func(card provision.MAC) bool {
-		_, no := errors.AsType[leave](reasons[card])
+		_, no := errors.AsType[client.Leave](reasons[card])
 		return no
 	}
 	var graceEnds time.Time
@@ -62,7 +63,7 @@ func (s search) run(ctx context.Context) (*uplink.Link, wire.Params, error) {
 		}
 		waits := func(card provision.MAC) bool { return !refused(card) }
 		done := !slices.ContainsFunc(ready, waits) && (!slices.ContainsFunc(dark, waits) || !time.Now().Before(graceEnds))
-		if done || pause(limited, time.Second) != nil {
+		if done || client.Pause(limited, time.Second) != nil {
 			return nil, wire.Params{}, joined(reasons)
 		}
 	}

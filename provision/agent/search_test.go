@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/uplink"
 	"cloudlets/provision/wire"
 )
@@ -59,7 +60,7 @@ func searchAmong(t *testing.T, cards map[provision.MAC]simulatedCard) found {
 			cards: func(ctx context.Context) (ready, dark []provision.MAC, err error) {
 				for err == nil && len(ready) == 0 {
 					ready, dark = look()
-					err = pause(ctx, 100*time.Millisecond)
+					err = client.Pause(ctx, 100*time.Millisecond)
 				}
 				return ready, dark, err
 			},
@@ -76,7 +77,7 @@ func searchAmong(t *testing.T, cards map[provision.MAC]simulatedCard) found {
 
 // The answers to a card.
 func installs(int) error { return nil }
-func refuses(int) error  { return leave{reason: "nobody knows it"} }
+func refuses(int) error  { return client.Leave{Reason: "nobody knows it"} }
 func isDown(int) error   { return errors.New("no answer") }
 
 // TestSlowCard: a card that the server does not know has its carrier first. The search
@@ -99,10 +100,10 @@ func TestRefusedCards(t *testing.T) {
 		"one":                 {map[provision.MAC]simulatedCard{card1: {0, refuses}}, 0, time.Second},
 		"both":                {map[provision.MAC]simulatedCard{card1: {0, refuses}, card2: {0, refuses}}, 0, time.Second},
 		"other without cable": {map[provision.MAC]simulatedCard{card1: {time.Minute, refuses}, card2: {time.Hour, installs}}, 90 * time.Second, 93 * time.Second},
-		"other without DHCP":  {map[provision.MAC]simulatedCard{card1: {0, refuses}, card2: {0, isDown}}, patience, patience + time.Second},
+		"other without DHCP":  {map[provision.MAC]simulatedCard{card1: {0, refuses}, card2: {0, isDown}}, client.Patience, client.Patience + time.Second},
 	} {
 		f := searchAmong(t, test.cards)
-		if _, no := errors.AsType[leave](f.err); !no || !strings.Contains(f.err.Error(), string(card1)) || f.tries[card1] != 1 {
+		if _, no := errors.AsType[client.Leave](f.err); !no || !strings.Contains(f.err.Error(), string(card1)) || f.tries[card1] != 1 {
 			t.Errorf("%s: %v, after the tries %v; want one, and that the server refuses it", name, f.err, f.tries)
 		}
 		if f.took < test.least || f.took > test.most {
@@ -135,9 +136,9 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 func TestServerGoesAwayWhileItPacks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked, back := 0, time.Now().Add(5*time.Minute)
-		server := newClient("http://10.0.0.1", slog.New(slog.DiscardHandler))
-		server.patience = contactPatience
-		server.http = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		server := client.New("http://10.0.0.1", slog.New(slog.DiscardHandler))
+		server.Patience = contactPatience
+		server.HTTP = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			asked++
 			answer := `{"again": "the image is being packed"}`
 			if asked > 1 && time.Now().Before(back) {
@@ -147,7 +148,7 @@ func TestServerGoesAwayWhileItPacks(t *testing.T) {
 			}
 			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
 		})}
-		if told, err := server.ask(t.Context(), card1); err != nil || told.Token != "secret" {
+		if told, err := server.Ask(t.Context(), card1); err != nil || told.Token != "secret" {
 			t.Errorf("it is told %+v: %v", told, err)
 		}
 	})

@@ -1,4 +1,4 @@
-package agent
+package client
 
 import (
 	"bytes"
@@ -86,11 +86,11 @@ func TestWhomTheAgentTrusts(t *testing.T) {
 		{"a clock that is fast", early, ours.Certificate, []string{"this machine's clock says " + timeText(now)[:10], "until " + timeText(early.NotAfter), "set the clock"}},
 	} {
 		var log bytes.Buffer
-		client, err := newClientOf([]string{secure(t, c.proof)}, c.trust, slog.New(slog.NewTextHandler(&log, nil)))
+		client, err := NewOf([]string{secure(t, c.proof)}, c.trust, slog.New(slog.NewTextHandler(&log, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		client.patience = time.Nanosecond
+		client.Patience = time.Nanosecond
 		answer, err := client.retry(t.Context(), func() ([]byte, error) { return client.do(t.Context(), http.MethodGet, "/", nil) })
 		if len(c.want) == 0 && (err != nil || string(answer) != "hello") {
 			t.Errorf("%s: %q, %v", c.what, answer, err)
@@ -100,7 +100,7 @@ func TestWhomTheAgentTrusts(t *testing.T) {
 				t.Errorf("%s: want %q in %v", c.what, want, err)
 			}
 		}
-		client.http.CloseIdleConnections()
+		client.HTTP.CloseIdleConnections()
 	}
 }
 
@@ -110,10 +110,10 @@ func TestTrustFile(t *testing.T) {
 	ours := issue(t, "our site", time.Now(), nil)
 	file := filepath.Join(t.TempDir(), "authority.pem")
 	secure, plain := []string{"http://10.0.0.1", "https://10.0.0.2"}, []string{"http://10.0.0.1"}
-	if trust, err := readTrust(file, plain); trust != nil || err != nil {
+	if trust, err := ReadTrust(file, plain); trust != nil || err != nil {
 		t.Errorf("with HTTP alone: %v, %v", trust, err)
 	}
-	if _, err := readTrust(file, secure); err == nil || !strings.Contains(err.Error(), "restart the machine") {
+	if _, err := ReadTrust(file, secure); err == nil || !strings.Contains(err.Error(), "restart the machine") {
 		t.Errorf("without the file: %v", err)
 	}
 	for text, works := range map[string]bool{
@@ -124,7 +124,7 @@ func TestTrustFile(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if trust, err := readTrust(file, secure); works != (err == nil && trust.Equal(ours.Certificate)) {
+		if trust, err := ReadTrust(file, secure); works != (err == nil && trust.Equal(ours.Certificate)) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

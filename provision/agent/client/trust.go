@@ -1,4 +1,4 @@
-package agent
+package client
 
 import (
 	"crypto/tls"
@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// readTrust reads which authority vouches for the servers. It returns nil if none of
+// ReadTrust reads which authority vouches for the servers. It returns nil if none of
 // them is reached by HTTPS.
-func readTrust(file string, servers []string) (*x509.Certificate, error) {
+func ReadTrust(file string, servers []string) (*x509.Certificate, error) {
 	if !slices.ContainsFunc(servers, func(s string) bool { return strings.HasPrefix(s, "https:") }) {
 		return nil, nil
 	}

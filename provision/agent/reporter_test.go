@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -17,129 +16,20 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/agent/client"
+	"cloudlets/provision/agent/client/clienttest"
 	"cloudlets/provision/wire"
 )
 
-// fakeServer answers without a network, so that time can be the test's.
-type fakeServer func(r *http.Request, body []byte) (status int, answer string)
+const testMAC provision.MAC = "52:54:00:00:00:01"
 
-func (f fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	status, answer := f(r, body)
-	if status == 0 {
-		return nil, errors.New("connection refused")
-	}
-	w := httptest.NewRecorder()
-	w.WriteHeader(status)
-	_, _ = w.WriteString(answer)
-	response := w.Result()
-	response.Request = r
-	return response, nil
-}
-
-func clientOf(f fakeServer) *client {
-	c := newClient("http://boot.test/", slog.New(slog.DiscardHandler))
-	c.http = &http.Client{Transport: f}
+func clientOf(f clienttest.Server) *client.Client {
+	c := client.New("http://boot.test/", slog.New(slog.DiscardHandler))
+	c.HTTP = &http.Client{Transport: f}
 	return c
 }
 
 var someParams = wire.Params{Servers: []string{"http://boot.test"}, Token: "token", MAC: testMAC}
-
-func TestClaimIsRepeatedUntilItIsAnswered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var nonces []string
-		c := clientOf(func(r *http.Request, body []byte) (int, string) {
-			var claim wire.ClaimRequest
-			if err := json.Unmarshal(body, &claim); err != nil || claim.Token != "token" || claim.MAC != testMAC || r.URL.Path != wire.ClaimPath {
-				t.Errorf("claimed %s (%v) at %s", body, err, r.URL)
-			}
-			nonces = append(nonces, claim.Nonce)
-			return []int{0, 503, 429, 200}[len(nonces)-1], `{"mac": "52:54:00:00:00:01", "session": "secret", "image": "debian"}`
-		})
-		plan, err := c.claim(t.Context(), someParams, provision.Inventory{})
-		if err != nil || plan.Image != "debian" || c.session != "secret" {
-			t.Errorf("got %+v, %v", plan, err)
-		}
-		if len(nonces) != 4 || nonces[0] == "" || nonces[0] != nonces[3] {
-			t.Errorf("the nonces of the tries are %q: a claim whose answer was lost could not be told from another's", nonces)
-		}
-	})
-}
-
-func TestClaimThatIsRefusedIsNotRepeated(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		tries := 0
-		c := clientOf(func(*http.Request, []byte) (int, string) {
-			tries++
-			return 403, "the token was used at 10:00\n"
-		})
-		_, err := c.claim(t.Context(), someParams, provision.Inventory{})
-		wantError(t, err, "claim the plan of "+string(testMAC), "http://boot.test", "the token was used at 10:00")
-		if tries != 1 {
-			t.Errorf("asked %d times", tries)
-		}
-	})
-}
-
-func TestClaimRefusesThePlanOfAnotherMachine(t *testing.T) {
-	c := clientOf(func(*http.Request, []byte) (int, string) { return 200, `{"mac": "52:54:00:00:00:99", "wipe": true}` })
-	_, err := c.claim(t.Context(), someParams, provision.Inventory{})
-	wantError(t, err, "52:54:00:00:00:99", "nothing is written")
-	c = clientOf(func(*http.Request, []byte) (int, string) { return 200, `<html>` })
-	_, err = c.claim(t.Context(), someParams, provision.Inventory{})
-	wantError(t, err, "read the plan of "+string(testMAC))
-}
-
-func TestAskingEndsWithPatience(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := clientOf(func(*http.Request, []byte) (int, string) { return 0, "" })
-		start := time.Now()
-		_, err := c.post(t.Context(), wire.EventsPath, nil)
-		wantError(t, err, "gave up", "connection refused")
-		if waited := time.Since(start); waited < patience-maxWait || waited > patience+maxWait {
-			t.Errorf("gave up after %s", waited)
-		}
-	})
-}
-
-func TestAskingEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		c := clientOf(func(*http.Request, []byte) (int, string) { return 500, "" })
-		start := time.Now()
-		if _, err := c.post(ctx, wire.EventsPath, nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 2*time.Second {
-			t.Errorf("got %v after %s", err, time.Since(start))
-		}
-	})
-}
-
-func TestARefusalWithoutWordsSaysWhatWasAsked(t *testing.T) {
-	c := clientOf(func(*http.Request, []byte) (int, string) { return 404, "" })
-	_, err := c.fetch(t.Context(), wire.Blob{Path: "/core.img"})
-	wantError(t, err, "GET /core.img", "404")
-}
-
-func TestFetchChecksTheDigest(t *testing.T) {
-	right := []byte("right")
-	blob := wire.Blob{Path: "/b", Digest: digestOf(right)}
-	tries := 0
-	c := clientOf(func(*http.Request, []byte) (int, string) {
-		if tries++; tries == 1 {
-			return 200, "wrong"
-		}
-		return 200, string(right)
-	})
-	if got, err := c.fetch(t.Context(), blob); err != nil || !bytes.Equal(got, right) {
-		t.Errorf("got %q, %v", got, err)
-	}
-	c = clientOf(func(*http.Request, []byte) (int, string) { return 200, "wrong" })
-	_, err := c.fetch(t.Context(), blob)
-	wantError(t, err, "/b", digestOf([]byte("wrong")), blob.Digest)
-}
 
 // posted collects the events that a server was sent.
 type posted struct {
@@ -286,5 +176,18 @@ func TestARefusedReportCallsTheInstallOff(t *testing.T) {
 	}
 	if err := r.permit(t.Context(), "begin to write"); err == nil || !strings.Contains(err.Error(), "ann took the install back") {
 		t.Errorf("permit gave %v", err)
+	}
+}
+
+func wantError(t testing.TB, err error, words ...string) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("no error, want one that says %q", words)
+		return
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("the error says %q, and should say %q", err, word)
+		}
 	}
 }

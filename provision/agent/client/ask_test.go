@@ -1,4 +1,4 @@
-package agent
+package client
 
 import (
 	"errors"
@@ -30,7 +30,7 @@ func TestAskForParameters(t *testing.T) {
 			}
 			_, _ = w.Write([]byte(test.answer))
 		})
-		got, err := c.ask(t.Context(), card)
+		got, err := c.Ask(t.Context(), card)
 		switch {
 		case test.fails == "":
 			if err != nil || got.Token != "secret" || got.MAC != card {
@@ -39,7 +39,7 @@ func TestAskForParameters(t *testing.T) {
 		case err == nil || !strings.Contains(err.Error(), test.fails) || strings.Contains(err.Error(), "\x1b"):
 			t.Errorf("%s: error %q, want %q in it", name, err, test.fails)
 		}
-		if _, is := errors.AsType[leave](err); is != strings.Contains(test.answer, `"leave"`) {
+		if _, is := errors.AsType[Leave](err); is != strings.Contains(test.answer, `"leave"`) {
 			t.Errorf("%s: back to the firmware: %t", name, is)
 		}
 		servers[0].Close()

@@ -1,4 +1,4 @@
-package agent
+package client
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 )
 
 // fleet starts servers, each with its own answers, and a client of all of them.
-func fleet(t *testing.T, handlers ...http.HandlerFunc) (*client, []*httptest.Server, *bytes.Buffer) {
+func fleet(t *testing.T, handlers ...http.HandlerFunc) (*Client, []*httptest.Server, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
 	var bases []string
@@ -28,11 +28,11 @@ func fleet(t *testing.T, handlers ...http.HandlerFunc) (*client, []*httptest.Ser
 		t.Cleanup(s.Close)
 		bases, all = append(bases, s.URL), append(all, s)
 	}
-	c, err := newClientOf(bases, nil, slog.New(slog.NewTextHandler(&log, nil)))
+	c, err := NewOf(bases, nil, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.patience = time.Second
+	c.Patience = time.Second
 	return c, all, &log
 }
 
@@ -83,7 +83,7 @@ func TestAnotherServerGoesOn(t *testing.T) {
 func TestARefusalIsFinal(t *testing.T) {
 	c, _, _ := fleet(t, fails(http.StatusForbidden), says("second"))
 	_, err := c.do(t.Context(), http.MethodPost, "/agent/claim", nil)
-	if _, refused := errors.AsType[refusal](err); !refused {
+	if _, refused := errors.AsType[Refusal](err); !refused {
 		t.Errorf("got %v", err)
 	}
 	c, _, _ = fleet(t, fails(http.StatusNotFound), says("second"))
@@ -113,7 +113,7 @@ func TestAnotherServerGoesOnWithinAFile(t *testing.T) {
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 	}
 	c, _, _ := fleet(t, breaking, whole)
-	source := &pack.HTTP{URL: c.base + "/files/1/pack", Client: c.http, Logger: c.log}
+	source := &pack.HTTP{URL: c.Base + "/files/1/pack", Client: c.HTTP, Logger: c.log}
 	body, err := source.Range(t.Context(), 0, int64(len(content)))
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func TestThePlanNamesMoreServers(t *testing.T) {
 	t.Cleanup(second.Close)
 	plan := fmt.Sprintf(`{"mac": %q, "session": "s", "servers": [%q]}`, testMAC, second.URL)
 	c, all, _ := fleet(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, plan) })
-	if _, err := c.claim(t.Context(), wire.Params{Servers: []string{all[0].URL}, Token: "t", MAC: testMAC}, provision.Inventory{Arch: "amd64"}); err != nil {
+	if _, err := c.Claim(t.Context(), wire.Params{Servers: []string{all[0].URL}, Token: "t", MAC: testMAC}, provision.Inventory{Arch: "amd64"}); err != nil {
 		t.Fatal(err)
 	}
 	all[0].Close()
