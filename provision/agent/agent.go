@@ -19,6 +19,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
+	"cloudlets/provision/agent/inspect"
 	"cloudlets/provision/hardware"
 	"cloudlets/provision/kmod"
 	"cloudlets/provision/process1"
@@ -62,28 +63,13 @@ func run(ctx context.Context, console *console, params wire.Params) (wire.Params
 	}
 	watching, stop := context.WithCancel(ctx)
 	defer stop() // if there is no network, nobody waits for the disks
-	disks := watchDisks(watching, os.DirFS("/sys"), drivers.LoadNew)
+	disks := inspect.WatchDisks(watching, os.DirFS("/sys"), drivers.LoadNew)
 	if err := <-random; err != nil {
 		return params, err
 	}
 	network, told, err := connect(ctx, console, params, drivers.LoadNew, log)
 	if err != nil {
 		return params, fmt.Errorf("bring up the network: %w", err)
-	}
-	if told.Inspect {
-		drivers.LoadNamed("efivarfs")
-		drivers.LoadNamed("dmi-sysfs") // for the address of the BMC
-		mountVariablesToLook()
-		console.say("network: %s has %s; this machine is inspected, and no disk is written", network.Name, network.Address)
-		return told, inspectMachine(ctx, console, told, disks, log)
-	}
-	if told.Rescue {
-		console.say("network: %s has %s; a rescue system is started, and no disk is written", network.Name, network.Address)
-		return told, rescueMachine(ctx, rescuer{params: told, console: console, drivers: drivers, disks: disks, log: log})
-	}
-	console.say("network: %s has %s", network.Name, network.Address)
-	if told.Live {
-		return told, startLive(ctx, liver{params: told, console: console, drivers: drivers, network: network, disks: disks, log: log})
 	}
 	trust, err := client.ReadTrust(wire.TrustFile, told.Servers)
 	if err != nil {
@@ -92,6 +78,21 @@ func run(ctx context.Context, console *console, params wire.Params) (wire.Params
 	server, err := client.NewOf(told.Servers, trust, log)
 	if err != nil {
 		return told, err
+	}
+	if told.Inspect {
+		drivers.LoadNamed("efivarfs")
+		drivers.LoadNamed("dmi-sysfs") // for the address of the BMC
+		mountVariablesToLook()
+		console.say("network: %s has %s; this machine is inspected, and no disk is written", network.Name, network.Address)
+		return told, inspect.Run(ctx, told, server, disks, console.say, log)
+	}
+	if told.Rescue {
+		console.say("network: %s has %s; a rescue system is started, and no disk is written", network.Name, network.Address)
+		return told, rescueMachine(ctx, rescuer{params: told, console: console, drivers: drivers, disks: disks, log: log})
+	}
+	console.say("network: %s has %s", network.Name, network.Address)
+	if told.Live {
+		return told, startLive(ctx, liver{params: told, console: console, drivers: drivers, network: network, disks: disks, log: log})
 	}
 	m := &machine{console: console, drivers: drivers, network: network, server: server, log: log, disks: disks}
 	m.attempts = attempts{console: console, server: server, attempt: m.attempt}
@@ -153,9 +154,9 @@ func (m *machine) attempt(ctx context.Context, params wire.Params) error {
 func (m *machine) inventory(ctx context.Context) (provision.Inventory, error) {
 	sys, disks := os.DirFS("/sys"), m.disks
 	if m.disks = nil; disks == nil {
-		disks = watchDisks(ctx, sys, m.drivers.LoadNew)
+		disks = inspect.WatchDisks(ctx, sys, m.drivers.LoadNew)
 	}
-	inventory, err := readInventory(sys, disks)
+	inventory, err := inspect.Inventory(sys, disks)
 	for _, d := range inventory.Disks {
 		m.console.say("disk %s, hints for it: %s", d, d.Hints())
 	}

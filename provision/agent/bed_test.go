@@ -106,6 +106,14 @@ func newLoopDisk(t testing.TB, dir string, size int64) *loopDisk {
 	return &loopDisk{f.Name(), device, provision.DiskInfo{Name: filepath.Base(device), Size: size}}
 }
 
+// contents are what is on the disk now, as the agent says it.
+func (d *loopDisk) contents(t testing.TB) string {
+	t.Helper()
+	f := must[*os.File](t)(os.Open(d.device))
+	defer f.Close()
+	return probe.Contents(f, d.info.Size)
+}
+
 // wantUnbootable fails where firmware or an operating system would find
 // something to boot or to mount by a partition.
 func (d *loopDisk) wantUnbootable(t testing.TB) {

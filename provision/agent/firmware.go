@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-	"golang.org/x/sys/unix"
 
 	"cloudlets/images/disk"
 	"cloudlets/provision"
@@ -70,22 +69,6 @@ func (i *installer) makeBootEntry() (name string, err error) {
 			Number: uint32(esp.Number), Offset: uint64(esp.Offset / i.layout.Sector), Size: uint64(esp.Size / i.layout.Sector), GUID: guid,
 		},
 	})
-}
-
-// efivars is where Linux shows the variables of UEFI firmware.
-const efivars = "/sys/firmware/efi/efivars"
-
-// mountVariables mounts efivarfs, whose module must be loaded.
-func mountVariables() (bootorder.Variables, func() error, error) {
-	if err := unix.Mount("efivarfs", efivars, "efivarfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return nil, nil, fmt.Errorf("mount efivarfs on %s: %w (the image's kernel needs efivarfs, built in or as a module in the image)", efivars, err)
-	}
-	return bootorder.Dir(efivars), func() error {
-		if err := unix.Unmount(efivars, 0); err != nil {
-			return fmt.Errorf("unmount %s: %w", efivars, err)
-		}
-		return nil
-	}, nil
 }
 
 // warnOfOrder warns a person, before anything is written, if BIOS starts another

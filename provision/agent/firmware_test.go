@@ -3,7 +3,6 @@ package agent
 import (
 	"encoding/binary"
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/provision"
 	"cloudlets/provision/bootorder"
+	"cloudlets/provision/hardware/hardwaretest"
 )
 
 // TestBIOSThatStartsAnotherDiskIsToldOfBeforeTheWrite: the machine's BIOS told the
@@ -29,12 +29,12 @@ func TestBIOSThatStartsAnotherDiskIsToldOfBeforeTheWrite(t *testing.T) {
 			b := newBed(t)
 			disks := []*loopDisk{newLoopDisk(t, b.dir, diskSize/2), newLoopDisk(t, b.dir, diskSize)}
 			b.use(t, disks...)
-			sys := fakeSys(t.TempDir())
+			sys := hardwaretest.NewSys(t)
 			for _, d := range disks {
-				sys.disk(t, "virtual/block/"+d.info.Name, map[string]string{"size": strconv.FormatInt(d.info.Size/512, 10)})
+				sys.Disk(t, "virtual/block/"+d.info.Name, map[string]string{"size": strconv.FormatInt(d.info.Size/512, 10)})
 			}
-			write(t, string(sys), filepath.Join("firmware/edd/int13_dev80", "sectors"), []byte(strconv.FormatInt(disks[c.first].info.Size/512, 10)+"\n"), 0o444)
-			b.job.Sys = os.DirFS(string(sys))
+			sys.Write(t, filepath.Join("firmware/edd/int13_dev80", "sectors"), strconv.FormatInt(disks[c.first].info.Size/512, 10)+"\n")
+			b.job.Sys = sys.FS()
 			b.job.Plan.Disk.MinSize = diskSize
 			b.install(t)
 			warned := false
@@ -97,12 +97,12 @@ func TestBootEntry(t *testing.T) {
 			b := newBed(t)
 			d := newLoopDisk(t, b.dir, diskSize)
 			b.use(t, d)
-			sys := fakeSys(t.TempDir())
-			sys.disk(t, "virtual/block/"+d.info.Name, map[string]string{"size": strconv.FormatInt(d.info.Size/512, 10)})
+			sys := hardwaretest.NewSys(t)
+			sys.Disk(t, "virtual/block/"+d.info.Name, map[string]string{"size": strconv.FormatInt(d.info.Size/512, 10)})
 			if c.uefi {
-				write(t, string(sys), "firmware/efi/fw_platform_size", []byte("64\n"), 0o444)
+				sys.Write(t, "firmware/efi/fw_platform_size", "64\n")
 			}
-			b.job.Sys = os.DirFS(string(sys))
+			b.job.Sys = sys.FS()
 			b.job.Plan.BootEntry = c.wanted
 			variables, open := bootorder.Dir(t.TempDir()), 0
 			b.job.Variables = func() (bootorder.Variables, func() error, error) {

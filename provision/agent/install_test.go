@@ -123,7 +123,7 @@ func TestInstallOverAnotherSystem(t *testing.T) {
 	tool(t, "gdisk", "sgdisk", "--new=1:2048:+64M", "--new=5:0:+64M", d.device)
 	tool(t, "mount", "losetup", "--set-capacity", d.device)
 	tool(t, "e2fsprogs", "mkfs.ext4", "-q", "-F", "-L", "precious", "-E", "offset=1048576", d.device, "65536k")
-	b.job.Inventory.Disks[0].Contents = contentsOfDisk(d.info)
+	b.job.Inventory.Disks[0].Contents = d.contents(t)
 	before := hashFile(t, d.file)
 
 	b.wantFailure(t, d.info.Name, "not empty", "precious", "cloudlets install "+string(testMAC)+" --wipe", "nothing was written")

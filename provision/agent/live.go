@@ -21,6 +21,7 @@ import (
 	"cloudlets/images/pack"
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
+	"cloudlets/provision/agent/inspect"
 	"cloudlets/provision/hardware"
 	"cloudlets/provision/kmod"
 	"cloudlets/provision/live"
@@ -135,7 +136,7 @@ func readAheadAfter(cmdline string) (quiet time.Duration) {
 // known without waiting for disks: a machine in memory may have none.
 func (l liver) ask(ctx context.Context) (told wire.Live, err error) {
 	sys := os.DirFS("/sys")
-	inventory, err := readInventory(sys, func() ([]provision.DiskInfo, error) { return hardware.Disks(sys) })
+	inventory, err := inspect.Inventory(sys, func() ([]provision.DiskInfo, error) { return hardware.Disks(sys) })
 	if err != nil {
 		return told, fmt.Errorf("look at the hardware: %w", err)
 	}
@@ -218,7 +219,7 @@ func persistentAmong(disks []provision.DiskInfo, hints provision.DiskHints, find
 // A disk that cannot be read is an error: without what it keeps, the system would behave like
 // that of a new machine.
 func persistentOn(d provision.DiskInfo) (string, error) {
-	f, err := openToRead(hardware.DevicePath(d.Name))
+	f, err := os.Open(hardware.DevicePath(d.Name))
 	if err != nil {
 		return "", fmt.Errorf("look for a persistent partition: %w", err)
 	}

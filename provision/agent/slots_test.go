@@ -48,7 +48,7 @@ func TestUpdate(t *testing.T) {
 		os.WriteFile(filepath.Join(precious, "precious"), []byte("data"), 0o600), unmount(precious)); err != nil {
 		t.Fatal(err)
 	}
-	b.job.Inventory.Disks[0].Contents = contentsOfDisk(d.info)
+	b.job.Inventory.Disks[0].Contents = d.contents(t)
 
 	tree := tinyTree(t)
 	write(t, tree, "/etc/new", []byte("of the next version\n"), 0o644)

@@ -1,10 +1,11 @@
 package hardware
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"cloudlets/provision/hardware/hardwaretest"
 )
 
 func TestDiskThatBIOSStarts(t *testing.T) {
@@ -26,22 +27,22 @@ func TestDiskThatBIOSStarts(t *testing.T) {
 		"a size that BIOS cuts short": {map[string]string{"sectors": "4294967295"}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sys := fakeSys(t.TempDir())
+			sys := hardwaretest.NewSys(t)
 			for _, place := range []string{sata, twin, raid} {
-				sys.disk(t, place, map[string]string{"size": gib})
+				sys.Disk(t, place, map[string]string{"size": gib})
 			}
 			for file, value := range c.edd {
-				write(t, string(sys), filepath.Join(firstDrive, file), value+"\n")
+				sys.Write(t, filepath.Join(firstDrive, file), value+"\n")
 			}
 			if c.pci != "" {
-				sys.link(t, firstDrive+"/pci_dev", "devices/pci0000:00/"+c.pci)
+				sys.Link(t, firstDrive+"/pci_dev", "devices/pci0000:00/"+c.pci)
 			}
-			disks, err := Disks(os.DirFS(string(sys)))
+			disks, err := Disks(sys.FS())
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, d := range StartedByBIOS(os.DirFS(string(sys)), disks, func(name string) (uint32, bool) { s, ok := signatures[name]; return s, ok }) {
+			for _, d := range StartedByBIOS(sys.FS(), disks, func(name string) (uint32, bool) { s, ok := signatures[name]; return s, ok }) {
 				got = append(got, d.Name)
 			}
 			if text := strings.Join(got, " "); text != c.want {

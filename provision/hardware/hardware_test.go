@@ -6,56 +6,14 @@ import (
 	"testing"
 
 	"cloudlets/provision"
+	"cloudlets/provision/hardware/hardwaretest"
 )
-
-// fakeSys is a /sys as the kernel lays it out: devices in a tree, links to
-// them by class.
-type fakeSys string
-
-// disk adds a disk at its place in the tree, with attributes by their path
-// from the disk's folder.
-func (s fakeSys) disk(t *testing.T, place string, attributes map[string]string) {
-	t.Helper()
-	root := string(s)
-	for name, value := range attributes {
-		write(t, root, filepath.Join("devices", place, name), value)
-	}
-	s.link(t, "block/"+filepath.Base(place), "devices/"+place)
-}
-
-func (s fakeSys) link(t *testing.T, name, target string) {
-	t.Helper()
-	file := filepath.Join(string(s), name)
-	rel, err := filepath.Rel(filepath.Dir(file), filepath.Join(string(s), target))
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(file), 0o755)
-	}
-	if err == nil {
-		err = os.Symlink(rel, file)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 const (
 	gib     = "2097152\n" // sectors
 	pci     = "pci0000:00/0000:00:04.0/"
 	bridged = "pci0000:00/0000:00:1c.0/0000:03:00.0/"
 )
-
-// write makes a file in a folder, and the folders above it.
-func write(t *testing.T, root, name, content string) {
-	t.Helper()
-	file := filepath.Join(root, name)
-	err := os.MkdirAll(filepath.Dir(file), 0o755)
-	if err == nil {
-		err = os.WriteFile(file, []byte(content), 0o444)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // someDisks are disks as the kernel shows them, and what they are.
 var someDisks = []struct {
@@ -148,17 +106,17 @@ var notInstallable = map[string]map[string]string{
 
 func TestDisksAreDescribedAsUdevWould(t *testing.T) {
 	for _, c := range someDisks {
-		sys := fakeSys(t.TempDir())
-		sys.disk(t, c.place, c.attributes)
+		sys := hardwaretest.NewSys(t)
+		sys.Disk(t, c.place, c.attributes)
 		for name, value := range c.more {
-			write(t, string(sys), name, value)
+			sys.Write(t, name, value)
 		}
 		// The disk's "device" leads up to what it is a disk of.
 		up := filepath.Dir(filepath.Dir("devices/" + c.place))
 		if _, own := os.Stat(filepath.Join(string(sys), "devices", c.place, "device")); own != nil {
-			sys.link(t, filepath.Join("devices", c.place, "device"), up)
+			sys.Link(t, filepath.Join("devices", c.place, "device"), up)
 		}
-		got, err := Disks(os.DirFS(string(sys)))
+		got, err := Disks(sys.FS())
 		if err != nil || len(got) != 1 || got[0] != c.want {
 			t.Errorf("%s:\ngot  %+v (%v)\nwant %+v", c.place, got, err, c.want)
 		}
@@ -166,11 +124,11 @@ func TestDisksAreDescribedAsUdevWould(t *testing.T) {
 }
 
 func TestWhatIsNoDiskIsNotListed(t *testing.T) {
-	sys := fakeSys(t.TempDir())
+	sys := hardwaretest.NewSys(t)
 	for place, attributes := range notInstallable {
-		sys.disk(t, place, attributes)
+		sys.Disk(t, place, attributes)
 	}
-	if got, err := Disks(os.DirFS(string(sys))); err != nil || len(got) != 0 {
+	if got, err := Disks(sys.FS()); err != nil || len(got) != 0 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

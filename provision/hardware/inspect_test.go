@@ -1,9 +1,10 @@
 package hardware
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
+
+	"cloudlets/provision/hardware/hardwaretest"
 )
 
 func TestLLDP(t *testing.T) {
@@ -30,17 +31,17 @@ func FuzzLLDP(f *testing.F) {
 }
 
 func TestBMCAndPCI(t *testing.T) {
-	dir := t.TempDir()
+	dir := hardwaretest.NewSys(t)
 	record := make([]byte, 16+34+2+16)
 	record[51] = 1
 	copy(record[52:], []byte{10, 0, 9, 41})
 	raw := append([]byte{42, 11, 0, 1, 0x40, 2, 9, 9, 1, 4, byte(len(record))}, record...)
-	write(t, dir, "firmware/dmi/entries/42-0/raw", string(raw))
+	dir.Write(t, "firmware/dmi/entries/42-0/raw", string(raw))
 	for file, value := range map[string]string{"class": "0x030000\n", "vendor": "0x10de\n", "device": "0x2204\n"} {
-		write(t, dir, filepath.Join("bus/pci/devices/0000:01:00.0", file), value)
-		write(t, dir, filepath.Join("bus/pci/devices/0000:00:01.0", file), map[string]string{"class": "0x060400\n"}[file])
+		dir.Write(t, filepath.Join("bus/pci/devices/0000:01:00.0", file), value)
+		dir.Write(t, filepath.Join("bus/pci/devices/0000:00:01.0", file), map[string]string{"class": "0x060400\n"}[file])
 	}
-	sys := os.DirFS(dir)
+	sys := dir.FS()
 	if at := BMC(sys); at != "10.0.9.41" {
 		t.Errorf("the BMC is at %q", at)
 	}

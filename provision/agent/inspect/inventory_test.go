@@ -1,4 +1,4 @@
-package agent
+package inspect
 
 import (
 	"context"
@@ -10,37 +10,8 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/hardware/hardwaretest"
 )
-
-// fakeSys is a /sys as the kernel lays it out: devices in a tree, links to
-// them by class.
-type fakeSys string
-
-// disk adds a disk at its place in the tree, with attributes by their path
-// from the disk's folder.
-func (s fakeSys) disk(t *testing.T, place string, attributes map[string]string) {
-	t.Helper()
-	root := string(s)
-	for name, value := range attributes {
-		write(t, root, filepath.Join("devices", place, name), []byte(value), 0o444)
-	}
-	s.link(t, "block/"+filepath.Base(place), "devices/"+place)
-}
-
-func (s fakeSys) link(t *testing.T, name, target string) {
-	t.Helper()
-	file := filepath.Join(string(s), name)
-	rel, err := filepath.Rel(filepath.Dir(file), filepath.Join(string(s), target))
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(file), 0o755)
-	}
-	if err == nil {
-		err = os.Symlink(rel, file)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 const (
 	gib = "2097152\n" // sectors
@@ -48,19 +19,19 @@ const (
 )
 
 func TestInventoryHasTheMachine(t *testing.T) {
-	sys := fakeSys(t.TempDir())
+	sys := hardwaretest.NewSys(t)
 	for name, value := range map[string]string{
 		"class/dmi/id/sys_vendor": "Dell Inc.\n", "class/dmi/id/product_name": "PowerEdge R640\n", "class/dmi/id/product_serial": "ABC1234\n",
 		"class/net/eth0/address": "52:54:00:00:00:01\n", "class/net/eth0/speed": "10000\n", "class/net/eth0/carrier": "1\n",
 		"class/net/eth1/address": "52:54:00:00:00:02\n", "class/net/eth1/speed": "-1\n", // no cable
 		"class/net/lo/address": "00:00:00:00:00:00\n",
 	} {
-		write(t, string(sys), name, []byte(value), 0o444)
+		sys.Write(t, name, value)
 	}
-	sys.link(t, "class/net/eth0/device/driver", "bus/pci/drivers/i40e")
-	sys.link(t, "class/net/eth1/device/driver", "bus/pci/drivers/tg3")
-	sys.disk(t, "pci0/virtio1/block/no-such-device", map[string]string{"size": gib})
-	got, err := readInventory(os.DirFS(string(sys)), watchDisks(t.Context(), os.DirFS(string(sys)), nothingNew))
+	sys.Link(t, "class/net/eth0/device/driver", "bus/pci/drivers/i40e")
+	sys.Link(t, "class/net/eth1/device/driver", "bus/pci/drivers/tg3")
+	sys.Disk(t, "pci0/virtio1/block/no-such-device", map[string]string{"size": gib})
+	got, err := Inventory(sys.FS(), WatchDisks(t.Context(), sys.FS(), nothingNew))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,13 +72,13 @@ func TestDisksSettleWhileTheNetworkComesUp(t *testing.T) {
 		"late":    {true, settle + 2*settleStep, settle, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sys := fakeSys(t.TempDir())
-			sys.disk(t, pci+"virtio1/block/vda", map[string]string{"size": gib})
+			sys := hardwaretest.NewSys(t)
+			sys.Disk(t, pci+"virtio1/block/vda", map[string]string{"size": gib})
 			synctest.Test(t, func(t *testing.T) {
-				wait := watchDisks(t.Context(), os.DirFS(string(sys)), nothingNew)
+				wait := WatchDisks(t.Context(), sys.FS(), nothingNew)
 				time.Sleep(10 * settle) // the network comes up
 				if c.late {
-					sys.disk(t, pci+"virtio2/block/vdb", map[string]string{"size": gib})
+					sys.Disk(t, pci+"virtio2/block/vdb", map[string]string{"size": gib})
 				}
 				start := time.Now()
 				disks, err := wait()
@@ -120,15 +91,15 @@ func TestDisksSettleWhileTheNetworkComesUp(t *testing.T) {
 }
 
 func TestInventoryWaitsForDisksToSettle(t *testing.T) {
-	sys := fakeSys(t.TempDir())
-	sys.disk(t, pci+"virtio1/block/vda", map[string]string{"size": gib})
+	sys := hardwaretest.NewSys(t)
+	sys.Disk(t, pci+"virtio1/block/vda", map[string]string{"size": gib})
 	synctest.Test(t, func(t *testing.T) {
 		drivers := 0
-		disks, err := settledDisks(t.Context(), os.DirFS(string(sys)), func(context.Context) (int, error) {
+		disks, err := settledDisks(t.Context(), sys.FS(), func(context.Context) (int, error) {
 			if drivers++; drivers > 1 {
 				return 0, nil
 			}
-			sys.disk(t, pci+"virtio2/block/vdb", map[string]string{"size": gib}) // what the new driver finds
+			sys.Disk(t, pci+"virtio2/block/vdb", map[string]string{"size": gib}) // what the new driver finds
 			return 1, nil
 		}, wantedNow())
 		if err != nil || len(disks) != 2 {

@@ -1,4 +1,8 @@
-package agent
+// Package inspect looks at a machine: its processors, memory, disks and cards, its firmware,
+// and the switches at the other end of its cables. [Inventory] is what every machine tells a
+// server. [Run] is what a machine does that the site does not know. It opens disks only to
+// read them, and no package that writes one is imported here.
+package inspect
 
 import (
 	"context"
@@ -11,8 +15,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
@@ -42,24 +44,17 @@ type inspector struct {
 	say   func(format string, args ...any)
 }
 
-// inspectMachine looks at the machine, tells the server, and waits until it may go on.
-// It returns only with an error.
-func inspectMachine(ctx context.Context, console *console, params wire.Params, disks func() ([]provision.DiskInfo, error), log *slog.Logger) error {
-	trust, err := client.ReadTrust(wire.TrustFile, params.Servers)
-	if err != nil {
-		return err
-	}
-	server, err := client.NewOf(params.Servers, trust, log)
-	if err != nil {
-		return err
-	}
+// Run looks at the machine, tells the server, and waits until it may go on. Then it starts the
+// machine again. disks returns the machine's disks, as [WatchDisks] does; say shows a line to
+// a person in front of the machine. Run returns only with an error.
+func Run(ctx context.Context, params wire.Params, server *client.Client, disks func() ([]provision.DiskInfo, error), say func(format string, args ...any), log *slog.Logger) error {
 	sys := os.DirFS("/sys")
-	inventory, err := readInventory(sys, disks)
+	inventory, err := Inventory(sys, disks)
 	if err != nil {
 		return fmt.Errorf("look at the hardware: %w", err)
 	}
 	i := inspector{
-		params: params, server: server, pause: client.Pause, say: console.say, heard: listenLLDP(ctx, log),
+		params: params, server: server, pause: client.Pause, say: say, heard: listenLLDP(ctx, log),
 		look: func(n map[string]neighbour) (provision.Inspection, error) {
 			return inspection(sys, "/proc/cpuinfo", inventory, n), nil
 		},
@@ -68,7 +63,7 @@ func inspectMachine(ctx context.Context, console *console, params wire.Params, d
 	if err != nil {
 		return err
 	}
-	console.say("%s: this machine starts again", why)
+	say("%s: this machine starts again", why)
 	return process1.Reboot()
 }
 
@@ -156,10 +151,4 @@ func secureBoot(sys fs.FS) string {
 		return "on"
 	}
 	return "off"
-}
-
-// mountVariablesToLook makes the firmware's variables readable, where there are any. Only
-// whether Secure Boot is on depends on it.
-func mountVariablesToLook() {
-	_ = unix.Mount("efivarfs", "/sys/firmware/efi/efivars", "efivarfs", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_NODEV, "")
 }

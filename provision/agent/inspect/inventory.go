@@ -1,4 +1,4 @@
-package agent
+package inspect
 
 import (
 	"context"
@@ -25,9 +25,10 @@ const (
 	settleStep  = 100 * time.Millisecond
 )
 
-// readInventory describes the machine from its /sys. disks returns the disks that
-// [settledDisks] found.
-func readInventory(sys fs.FS, disks func() ([]provision.DiskInfo, error)) (provision.Inventory, error) {
+// Inventory describes the machine from its /sys, and says what is on its disks. disks
+// returns these, as what [WatchDisks] returns does, or [hardware.Disks]; its error is the only
+// one. What else cannot be found out is left empty.
+func Inventory(sys fs.FS, disks func() ([]provision.DiskInfo, error)) (provision.Inventory, error) {
 	found, err := disks()
 	if err != nil {
 		return provision.Inventory{}, err
@@ -49,9 +50,11 @@ func readInventory(sys fs.FS, disks func() ([]provision.DiskInfo, error)) (provi
 	return inventory, nil
 }
 
-// watchDisks starts to watch the machine's disks, so that they settle while the network
-// comes up. wait returns them once they have settled.
-func watchDisks(ctx context.Context, sys fs.FS, again func(context.Context) (int, error)) (wait func() ([]provision.DiskInfo, error)) {
+// WatchDisks starts to watch the machine's disks, so that they settle while the network
+// comes up. wait returns them once no new one has come for a second, or after half a minute;
+// it is to be called once. again loads drivers for devices that came meanwhile, and returns
+// how many.
+func WatchDisks(ctx context.Context, sys fs.FS, again func(context.Context) (int, error)) (wait func() ([]provision.DiskInfo, error)) {
 	wanted, settled := make(chan struct{}), make(chan struct{})
 	var disks []provision.DiskInfo
 	var err error
