@@ -1,11 +1,8 @@
-// Package agent is the installer. It runs on the machine, as process 1 of a
-// RAM disk, under the image's own kernel. It loads drivers, brings up the
-// interface that the machine booted from, claims the plan, chooses the disk,
-// writes and verifies it, reports, and hands the machine over to its new
-// system.
-//
-// [Main] is process 1. [Install] is the part that writes a disk. It runs on
-// any Linux, so that it can be tested and measured there.
+// Package agent is what runs on a machine as process 1 of a RAM disk, under the image's own
+// kernel. It loads drivers, brings up the interface that the machine booted from, asks a
+// server what to do, and has it done: claims a plan and carries it out (package install), starts
+// a system in memory (memory), or looks at the machine (inspect). It reports, and hands the
+// machine over to its new system. Start reading at [Main].
 package agent
 
 import (
@@ -20,6 +17,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
 	"cloudlets/provision/agent/inspect"
+	"cloudlets/provision/agent/install"
 	"cloudlets/provision/hardware"
 	"cloudlets/provision/kmod"
 	"cloudlets/provision/process1"
@@ -33,7 +31,7 @@ var alwaysLoaded = []string{"af_packet", "ipv6", "sd_mod", "edd"}
 // Main does the work of process 1. It never returns: it either hands the
 // machine over, or prints an error and waits for a person.
 func Main(version string) {
-	process1.BoundMemory(MemoryLimit)
+	process1.BoundMemory(install.MemoryLimit)
 	console := openConsole()
 	if err := process1.MountEarly(); err != nil {
 		console.fail(err)
@@ -113,7 +111,7 @@ type machine struct {
 	log     *slog.Logger
 	// disks waits for the machine's disks, once; it is nil after that.
 	disks    func() ([]provision.DiskInfo, error)
-	own      Own
+	own      install.Own
 	attempts attempts
 }
 
@@ -172,7 +170,7 @@ func (m *machine) install(ctx context.Context, plan wire.Plan, inventory provisi
 		callOff(fmt.Errorf("called off by the server: %w", why))
 	})
 	defer reporter.close()
-	result, err := Install(writing, Job{
+	result, err := install.Run(writing, install.Job{
 		Plan: plan, Inventory: inventory, Claimed: claimed, Server: m.server.Base, HTTP: m.server.HTTP, Own: &m.own,
 		Report: reporter.report, Permit: reporter.permit,
 		Propose: func(ctx context.Context, p provision.Proposal) error { return reporter.propose(ctx, p, plan.Confirm) },
@@ -194,8 +192,8 @@ func (m *machine) install(ctx context.Context, plan wire.Plan, inventory provisi
 	reporter.report(provision.Event{Kind: provision.KindStage, Stage: provision.StageHandover, Text: "handing over by " + string(plan.Handover)})
 	if err := reporter.done(result); err != nil {
 		err = fmt.Errorf("report that the install is complete: %w", err)
-		if result.undo != nil {
-			err = errors.Join(err, result.undo())
+		if result.Undo != nil {
+			err = errors.Join(err, result.Undo())
 			m.attempts.stands = true
 		}
 		return lastError{err}

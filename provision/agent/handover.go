@@ -13,6 +13,7 @@ import (
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/target"
 	"cloudlets/provision"
+	"cloudlets/provision/agent/install"
 	"cloudlets/provision/process1"
 	"cloudlets/provision/wire"
 )
@@ -21,7 +22,7 @@ import (
 // the plan says. It returns only with an error. If kexec or the switch of the
 // root fails, it reboots instead, since the disk is complete by now and the
 // machine disarmed.
-func handOver(plan wire.Plan, result Result, console *console) error {
+func handOver(plan wire.Plan, result install.Result, console *console) error {
 	if result.Rollback {
 		if plan.Handover == provision.PowerOff {
 			return process1.PowerOff()
@@ -37,21 +38,21 @@ func handOver(plan wire.Plan, result Result, console *console) error {
 	case plan.Handover == provision.Kexec:
 		err = kexec(result)
 	case plan.Handover == provision.PowerOff:
-		return errors.Join(unmount(process1.NewRoot), process1.PowerOff())
+		return errors.Join(install.Unmount(process1.NewRoot), process1.PowerOff())
 	}
 	if err != nil {
 		console.say("%v", err)
 		console.say("the disk is complete: rebooting into it in ten seconds")
 		time.Sleep(10 * time.Second)
 	}
-	if err := unmount(process1.NewRoot); err != nil {
+	if err := install.Unmount(process1.NewRoot); err != nil {
 		console.say("%v (it is synced, and the journal does the rest)", err)
 	}
 	return process1.Reboot()
 }
 
 // trialWords are what the system is told that it would be told by its boot loader.
-func trialWords(result Result) []string {
+func trialWords(result install.Result) []string {
 	if result.Beside {
 		return []string{target.TrialWord}
 	}
@@ -59,7 +60,7 @@ func trialWords(result Result) []string {
 }
 
 // kexecWords are what the kernel is told that it would be told by its boot loader.
-func kexecWords(result Result) string {
+func kexecWords(result install.Result) string {
 	if result.Beside {
 		return slots.TrialWords
 	}
@@ -82,18 +83,18 @@ func checkKernel(plan wire.Plan) error {
 
 // kexec starts the default entry of the disk's boot menu without the firmware.
 // It returns only with an error.
-func kexec(result Result) error {
+func kexec(result install.Result) error {
 	if err := kexecLoad(result); err != nil {
 		return err
 	}
-	if err := unmount(process1.NewRoot); err != nil {
+	if err := install.Unmount(process1.NewRoot); err != nil {
 		return err
 	}
 	unix.Sync()
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_KEXEC)
 }
 
-func kexecLoad(result Result) error {
+func kexecLoad(result install.Result) error {
 	kernel, err := os.Open(filepath.Join(process1.NewRoot, result.Kernel.Kernel))
 	if err != nil {
 		return fmt.Errorf("kexec: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
+	"cloudlets/provision/agent/install"
 	"cloudlets/provision/wire"
 )
 
@@ -138,7 +139,7 @@ func (r *reporter) permit(ctx context.Context, step string) error {
 // done reports that the disk is complete. It waits, however long that takes,
 // until the server has recorded the report, since only then is the machine
 // disarmed. It returns an error if the server refuses the report.
-func (r *reporter) done(result Result) error {
+func (r *reporter) done(result install.Result) error {
 	r.close()
 	event := provision.Event{
 		MAC: r.mac, Time: time.Now().UTC(), Kind: provision.KindDone, Stage: provision.StageInstalled,
