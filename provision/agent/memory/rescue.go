@@ -1,10 +1,9 @@
-package agent
+package memory
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -12,9 +11,7 @@ import (
 
 	"cloudlets/images/bytesize"
 	"cloudlets/images/pack"
-	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
-	"cloudlets/provision/kmod"
 	"cloudlets/provision/process1"
 	"cloudlets/provision/rescue"
 	"cloudlets/provision/wire"
@@ -22,26 +19,13 @@ import (
 
 // rescuer starts a rescue system. There is no plan, and nothing here opens a disk to
 // write.
-type rescuer struct {
-	params  wire.Params
-	server  *client.Client
-	console *console
-	drivers *kmod.Loader
-	disks   func() ([]provision.DiskInfo, error)
-	log     *slog.Logger
-}
+type rescuer struct{ Machine }
 
-// rescueMachine starts a rescue system in memory. It returns only with an error, which
-// the server is told.
-func rescueMachine(ctx context.Context, r rescuer) error {
-	trust, err := client.ReadTrust(wire.TrustFile, r.params.Servers)
-	if err != nil {
-		return err
-	}
-	if r.server, err = client.NewOf(r.params.Servers, trust, r.log); err != nil {
-		return err
-	}
-	err = r.run(ctx)
+// StartRescue starts a rescue system. It returns only with an error, which the server is
+// told.
+func StartRescue(ctx context.Context, m Machine) error {
+	r := rescuer{m}
+	err := r.run(ctx)
 	r.tell(ctx, "", err)
 	return fmt.Errorf("start the rescue system: %w", err)
 }
@@ -59,13 +43,13 @@ func (r rescuer) run(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", told.Image, err)
 	}
 	system := rescue.System{
-		Name: told.Hostname, Image: told.Image, Shell: shell, SSHKeys: told.SSHKeys, Log: r.log,
+		Name: told.Hostname, Image: told.Image, Shell: shell, SSHKeys: told.SSHKeys, Log: r.Log,
 		Say: func(format string, args ...any) {
-			r.console.say(format, args...)
+			r.Say(format, args...)
 			r.tell(ctx, fmt.Sprintf(format, args...), nil)
 		},
 	}
-	if _, err := r.disks(); err != nil { // even if they are not mounted, they shall be there
+	if _, err := r.Disks(); err != nil { // even if they are not mounted, they shall be there
 		return fmt.Errorf("find the disks: %w", err)
 	}
 	if told.Mount {
@@ -74,7 +58,7 @@ func (r rescuer) run(ctx context.Context) error {
 		}
 	}
 	if system.Resolver, err = os.ReadFile("/etc/resolv.conf"); err != nil {
-		r.log.Warn("the rescue system knows no name servers", "error", err)
+		r.Log.Warn("the rescue system knows no name servers", "error", err)
 	}
 	if err := process1.ChangeRoot(process1.NewRoot); err != nil {
 		return err
@@ -84,15 +68,15 @@ func (r rescuer) run(ctx context.Context) error {
 
 // ask asks the server what to start.
 func (r rescuer) ask(ctx context.Context) (told wire.Rescue, err error) {
-	text, err := r.server.Post(ctx, wire.RescuePath, wire.RescueRequest{Token: r.params.Token, MAC: r.params.MAC})
+	text, err := r.Server.Post(ctx, wire.RescuePath, wire.RescueRequest{Token: r.Params.Token, MAC: r.Params.MAC})
 	if err == nil {
 		err = json.Unmarshal(text, &told)
 	}
 	if err == nil {
-		err = r.server.AddServers(told.Servers...)
+		err = r.Server.AddServers(told.Servers...)
 	}
 	if err != nil {
-		return told, fmt.Errorf("ask %s what to start: %w", r.server.Base, err)
+		return told, fmt.Errorf("ask %s what to start: %w", r.Server.Base, err)
 	}
 	return told, nil
 }
@@ -100,7 +84,7 @@ func (r rescuer) ask(ctx context.Context) (told wire.Rescue, err error) {
 // unpack puts the image's files into memory, if there is room for them.
 func (r rescuer) unpack(ctx context.Context, told wire.Rescue) error {
 	source := &pack.HTTP{
-		URL: r.server.Base + told.Pack.Path, Client: r.server.HTTP, Digest: told.Pack.Digest, Logger: r.log, Retry: pack.Retry{Patience: client.Patience},
+		URL: r.Server.Base + told.Pack.Path, Client: r.Server.HTTP, Digest: told.Pack.Digest, Logger: r.Log, Retry: pack.Retry{Patience: client.Patience},
 	}
 	toc, err := pack.Fetch(ctx, source, pack.Ref{Digest: told.Pack.Digest, Size: told.Pack.Size})
 	if err != nil {
@@ -110,7 +94,7 @@ func (r rescuer) unpack(ctx context.Context, told wire.Rescue) error {
 	if err := rescue.CheckMemory(told.Image, needs, "/proc/meminfo"); err != nil {
 		return err
 	}
-	r.console.say("unpacking %s into memory, %s", told.Image, bytesize.Decimal(needs))
+	r.Say("unpacking %s into memory, %s", told.Image, bytesize.Decimal(needs))
 	if err := os.MkdirAll(process1.NewRoot, 0o755); err != nil {
 		return err
 	}
@@ -118,14 +102,14 @@ func (r rescuer) unpack(ctx context.Context, told wire.Rescue) error {
 	if err := unix.Mount("rescue", process1.NewRoot, "tmpfs", 0, "mode=755,size=100%,nr_inodes=0"); err != nil {
 		return fmt.Errorf("make a filesystem in memory: %w", err)
 	}
-	_, err = pack.Extract(ctx, source, toc, process1.NewRoot, pack.ExtractOptions{Logger: r.log})
+	_, err = pack.Extract(ctx, source, toc, process1.NewRoot, pack.ExtractOptions{Logger: r.Log})
 	return err
 }
 
 // mount mounts the disks below the new root's /mnt. What the image has there is hidden.
 func (r rescuer) mount() ([]string, error) {
 	for _, name := range rescue.Filesystems() {
-		r.drivers.LoadNamed(name)
+		r.Drivers.LoadNamed(name)
 	}
 	at := filepath.Join(process1.NewRoot, "mnt")
 	if err := os.MkdirAll(at, 0o755); err != nil {
@@ -136,18 +120,18 @@ func (r rescuer) mount() ([]string, error) {
 	}
 	lines, err := rescue.MountDisks(os.DirFS("/sys"), at)
 	for _, line := range lines {
-		r.console.say("%s", line)
+		r.Say("%s", line)
 	}
 	return lines, err
 }
 
 // tell tells the server how the rescue goes on. The machine goes on without an answer.
 func (r rescuer) tell(ctx context.Context, text string, failure error) {
-	said := wire.RescueRequest{Token: r.params.Token, MAC: r.params.MAC, Text: text}
+	said := wire.RescueRequest{Token: r.Params.Token, MAC: r.Params.MAC, Text: text}
 	if failure != nil {
 		said.Failure = failure.Error()
 	}
-	if err := r.server.Tell(ctx, wire.RescueSaidPath, said); err != nil {
-		r.log.Warn("the server was not told how the rescue goes on", "error", err)
+	if err := r.Server.Tell(ctx, wire.RescueSaidPath, said); err != nil {
+		r.Log.Warn("the server was not told how the rescue goes on", "error", err)
 	}
 }

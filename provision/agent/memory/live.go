@@ -1,4 +1,8 @@
-package agent
+// Package memory starts systems that are in a machine's memory and on no disk: a machine's own
+// one, whose root comes from the server as it is read ([StartLive], [FetchRoot]), and a
+// rescue system ([StartRescue]). Nothing is installed: disks are read, or mounted for what a
+// system keeps.
+package memory
 
 import (
 	"bytes"
@@ -32,26 +36,28 @@ import (
 	"cloudlets/provision/wire"
 )
 
-// liver starts a machine's system in memory.
-type liver struct {
-	params  wire.Params
-	server  *client.Client
-	console *console
-	drivers *kmod.Loader
-	network *uplink.Link
-	disks   func() ([]provision.DiskInfo, error)
-	log     *slog.Logger
+// Machine is the machine whose system starts in memory, once it has a network.
+type Machine struct {
+	Params wire.Params
+	// Server is asked what to start, and told how that goes on.
+	Server  *client.Client
+	Drivers *kmod.Loader
+	// Network is the interface by which the servers are reached.
+	Network *uplink.Link
+	// Disks returns the machine's disks, once they have settled. It is called once at most.
+	Disks func() ([]provision.DiskInfo, error)
+	// Say shows a line to a person in front of the machine.
+	Say func(format string, args ...any)
+	Log *slog.Logger
 }
 
-// startLive returns only with an error.
-func startLive(ctx context.Context, l liver) error {
-	trust, err := client.ReadTrust(wire.TrustFile, l.params.Servers)
-	if err != nil {
-		return err
-	}
-	if l.server, err = client.NewOf(l.params.Servers, trust, l.log); err != nil {
-		return err
-	}
+// liver starts a machine's own system in memory.
+type liver struct{ Machine }
+
+// StartLive starts the machine's own system, whose root is fetched from the server as it is
+// read. It returns only with an error, which the server is told.
+func StartLive(ctx context.Context, m Machine) error {
+	l := liver{m}
 	told, err := l.ask(ctx)
 	if err == nil {
 		err = l.run(ctx, told)
@@ -68,7 +74,7 @@ func (l liver) run(ctx context.Context, told wire.Live) error {
 	if err != nil {
 		return err
 	}
-	if err := l.drivers.LoadAll(ctx, append([]string{"nbd"}, live.Modules...)...); err != nil {
+	if err := l.Drivers.LoadAll(ctx, append([]string{"nbd"}, live.Modules...)...); err != nil {
 		return fmt.Errorf("load drivers: %w", err)
 	}
 	cmdline, err := process1.Cmdline()
@@ -76,12 +82,12 @@ func (l liver) run(ctx context.Context, told wire.Live) error {
 		return err
 	}
 	device, err := netroot.Start(rootOrder{
-		Params: l.params, SaidToken: told.SaidToken, Servers: told.Servers, Root: told.Root, Chunks: told.Chunks, Interface: l.network.Name, Quiet: readAheadAfter(cmdline),
+		Params: l.Params, SaidToken: told.SaidToken, Servers: told.Servers, Root: told.Root, Chunks: told.Chunks, Interface: l.Network.Name, Quiet: readAheadAfter(cmdline),
 	})
 	if err != nil {
 		return err
 	}
-	l.console.say("the root of %s, %s, is %s, and comes from the server as it is read", told.Image, bytesize.Decimal(told.Root.Size), device)
+	l.Say("the root of %s, %s, is %s, and comes from the server as it is read", told.Image, bytesize.Decimal(told.Root.Size), device)
 	if err := live.Mount(device, process1.NewRoot, room); err != nil {
 		return err
 	}
@@ -99,11 +105,11 @@ func (l liver) run(ctx context.Context, told wire.Live) error {
 		return err
 	}
 	if persistent != "" {
-		if err := preinit.MountPersistent(ctx, persistent, told.Places, l.console.say); err != nil {
+		if err := preinit.MountPersistent(ctx, persistent, told.Places, l.Say); err != nil {
 			return err
 		}
 	}
-	l.console.say("starting %s of %s", told.Init, told.Image)
+	l.Say("starting %s of %s", told.Init, told.Image)
 	return process1.StartInit(told.Init)
 }
 
@@ -140,15 +146,15 @@ func (l liver) ask(ctx context.Context) (told wire.Live, err error) {
 	if err != nil {
 		return told, fmt.Errorf("look at the hardware: %w", err)
 	}
-	text, err := l.server.Post(ctx, wire.LivePath, wire.LiveRequest{Token: l.params.Token, MAC: l.params.MAC, Nonce: rand.Text(), Inventory: inventory})
+	text, err := l.Server.Post(ctx, wire.LivePath, wire.LiveRequest{Token: l.Params.Token, MAC: l.Params.MAC, Nonce: rand.Text(), Inventory: inventory})
 	if err == nil {
 		err = json.Unmarshal(text, &told)
 	}
 	if err == nil {
-		err = l.server.AddServers(told.Servers...)
+		err = l.Server.AddServers(told.Servers...)
 	}
 	if err != nil {
-		return told, fmt.Errorf("ask %s what to start: %w", l.server.Base, err)
+		return told, fmt.Errorf("ask %s what to start: %w", l.Server.Base, err)
 	}
 	return told, nil
 }
@@ -158,7 +164,7 @@ func (l liver) configure(ctx context.Context, told wire.Live) error {
 	source := pack.Local{R: bytes.NewReader(told.Overlay)}
 	overlay, err := pack.Open(bytes.NewReader(told.Overlay), int64(len(told.Overlay)))
 	if err == nil {
-		_, err = pack.Extract(ctx, source, overlay.TOC(), process1.NewRoot, pack.ExtractOptions{Logger: l.log, Replace: true})
+		_, err = pack.Extract(ctx, source, overlay.TOC(), process1.NewRoot, pack.ExtractOptions{Logger: l.Log, Replace: true})
 	}
 	if err != nil {
 		return fmt.Errorf("write the machine's own files: %w", err)
@@ -172,7 +178,7 @@ func (l liver) findPersistent(ctx context.Context, told wire.Live) (string, erro
 	if len(told.Places) == 0 {
 		return "", nil
 	}
-	disks, err := l.disks()
+	disks, err := l.Disks()
 	if err != nil {
 		return "", fmt.Errorf("find the disks: %w", err)
 	}
@@ -184,8 +190,8 @@ func (l liver) findPersistent(ctx context.Context, told wire.Live) (string, erro
 	if file == "" {
 		text = "no disk has a persistent partition: what the system keeps is lost when it is switched off; an install of this machine makes one"
 	}
-	l.drivers.LoadNamed("ext4")
-	l.console.say("%s", text)
+	l.Drivers.LoadNamed("ext4")
+	l.Say("%s", text)
 	l.tell(ctx, told, text, nil)
 	return file, nil
 }
@@ -239,7 +245,7 @@ func persistentOn(d provision.DiskInfo) (string, error) {
 }
 
 func (l liver) tell(ctx context.Context, told wire.Live, text string, failure error) {
-	tellLive(ctx, l.server, l.params.MAC, told.SaidToken, text, failure, l.log)
+	tellLive(ctx, l.Server, l.Params.MAC, told.SaidToken, text, failure, l.Log)
 }
 
 // tellLive tells the server how the start of a system in memory goes on.
