@@ -84,6 +84,18 @@ var inside = map[string][]string{
 	"provision/authority":  {"provision/store"},
 	"provision/uplink":     {"provision"},
 	"provision/clock":      {},
+
+	// Nothing that looks at a machine, or starts a system in its memory, can install.
+	"provision/agent/client":  {"images/bytesize", "provision", "provision/failover", "provision/wire"},
+	"provision/agent/inspect": {"images/disk/probe", "provision", "provision/agent/client", "provision/hardware", "provision/process1", "provision/wire"},
+	"provision/agent/memory": {
+		"images/boot", "images/bytesize", "images/chunks", "images/disk", "images/pack", "provision", "provision/agent/client", "provision/agent/inspect", "provision/hardware", "provision/kmod",
+		"provision/live", "provision/nbd", "provision/netroot", "provision/preinit", "provision/process1", "provision/rescue", "provision/uplink", "provision/wire",
+	},
+	"provision/agent/install": {
+		"images", "images/bytesize", "images/disk", "images/disk/ext4", "images/disk/md", "images/disk/probe", "images/disk/slots", "images/disk/sparse", "images/manifest", "images/pack",
+		"images/ramdisk", "images/target", "provision", "provision/agent/client", "provision/bootorder", "provision/hardware", "provision/wire",
+	},
 }
 
 // onlyOnMachines are the packages, our own and others', that only the program

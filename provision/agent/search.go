@@ -24,7 +24,7 @@ const carrierGrace = 30 * time.Second
 type search struct {
 	// cards waits until a card has a carrier, as [uplink.Cards] does.
 	cards func(context.Context) (ready, dark []provision.MAC, err error)
-	// try brings up one card and asks the server about it. Its error is a leave if
+	// try brings up one card and asks the server about it. Its error is a [client.Leave] if
 	// the server refuses the card.
 	try func(context.Context, provision.MAC) (*uplink.Link, wire.Params, error)
 	log *slog.Logger
