@@ -13,15 +13,6 @@ import (
 	"cloudlets/web"
 )
 
-// machineCommands are the verbs that ask the daemon about machines and images.
-func machineCommands(socket *string) []*cobra.Command {
-	cmds := []*cobra.Command{machinesCommand(socket), traceCommand(socket), installCommand(socket), rolloutsCommand(socket), rollbackCommand(socket), bootCommand(socket), confirmCommand(socket), consoleCommand(socket), approveCommand(socket), importMachinesCommand(socket), forgetCommand(socket), imagesCommand(socket)}
-	for _, cmd := range cmds {
-		cmd.GroupID = "machines"
-	}
-	return cmds
-}
-
 // asking runs a verb with a client of the daemon. If no daemon answers, the exit
 // code is exitNoDaemon.
 func asking(socket *string, verb func(cmd *cobra.Command, c *web.Client, args []string) error) func(*cobra.Command, []string) error {

@@ -48,7 +48,7 @@ func checkStore(ctx context.Context, path string) error {
 func backupCommand(socket *string) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "backup FILE", Short: "Copy the server's state into a file", GroupID: "server", Args: exactArgs(1),
+		Use: "backup FILE", Short: "Copy the server's state into a file", Args: exactArgs(1),
 		Long: `Backup copies the state of the running server: leases, events, and which
 machines are installed and armed. The copy is of one moment, and it is checked
 before it gets its name. The server goes on meanwhile.
@@ -86,7 +86,7 @@ type restoreFlags struct {
 func restoreCommand() *cobra.Command {
 	var f restoreFlags
 	cmd := &cobra.Command{
-		Use: "restore FILE", Short: "Put a backup in the place of the server's state", GroupID: "server", Args: exactArgs(1),
+		Use: "restore FILE", Short: "Put a backup in the place of the server's state", Args: exactArgs(1),
 		Long: `Restore puts a backup in the place of the server's state. The server must not
 be running. The state that was there is kept under another name, in the state
 folder.

@@ -24,7 +24,7 @@ type caFlags struct {
 func caCommand(socket *string) *cobra.Command {
 	var f caFlags
 	cmd := &cobra.Command{
-		Use: "ca", Short: "Print the certificate that firmware has to trust for HTTPS Boot", GroupID: "server", Args: exactArgs(0),
+		Use: "ca", Short: "Print the certificate that firmware has to trust for HTTPS Boot", Args: exactArgs(0),
 		Long: `Ca prints the certificate of the authority that vouches for the servers of
 this site: see "https" in cloudlets.json. Enrol it in the firmware of your
 machines, and only then write "https": true into their files, or

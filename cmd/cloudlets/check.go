@@ -35,7 +35,7 @@ func checkCommand() *cobra.Command {
 	var machines []string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "check [SITE]", Short: "Check a site and render every machine, without a server", GroupID: "server", Args: usage(cobra.MaximumNArgs(1)),
+		Use: "check [SITE]", Short: "Check a site and render every machine, without a server", Args: usage(cobra.MaximumNArgs(1)),
 		Long: `Check reads a site's files and opens the images that its machines name. It
 checks each machine's arguments by the schema of its image, and renders the
 image's templates and kernel command lines for it. It prints each problem as

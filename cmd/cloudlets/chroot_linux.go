@@ -46,12 +46,12 @@ func (f *chrootFlags) run(cmd *cobra.Command, im *images.Image, command []string
 	defer signal.Stop(signals)
 	spec.Signals = signals
 	// An interrupt goes to the command. It does not end the verb.
-	exit, err := chroot.Run(context.WithoutCancel(cmd.Context()), spec)
+	code, err := chroot.Run(context.WithoutCancel(cmd.Context()), spec)
 	if err != nil {
-		return codedError{err, max(exit, exitFailed)}
+		return codedError{err, max(code, exitFailed)}
 	}
-	if exit != 0 {
-		return commandEnded(exit)
+	if code != 0 {
+		return commandEnded(code)
 	}
 	return nil
 }

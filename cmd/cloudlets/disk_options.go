@@ -59,11 +59,13 @@ func (f *diskFlags) likeBefore(cmd *cobra.Command, im *images.Image, on target.S
 	}
 	_, err = applied(cmd.Context(), im)
 	if errors.Is(err, fs.ErrNotExist) {
-		f.config.name = fmt.Sprintf("the configuration of slot %s", on.State.Good)
-		if f.config.text, err = json.Marshal(before.Config); err != nil {
+		name := fmt.Sprintf("the configuration of slot %s", on.State.Good)
+		text, err := json.Marshal(before.Config)
+		if err != nil {
 			return err
 		}
-		if _, err := im.Manifest.Validate(f.config.name, f.config.text); err != nil {
+		f.config.take(name, text)
+		if _, err := im.Manifest.Validate(name, text); err != nil {
 			return fmt.Errorf("configure %s as before: %w; say how it is configured, with --config", im.Name, err)
 		}
 		return nil

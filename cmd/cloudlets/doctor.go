@@ -14,7 +14,7 @@ func doctorCommand(socket *string) *cobra.Command {
 	var f serveFlags
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Say what would not work, before anyone walks to the rack", GroupID: "server", Args: exactArgs(0),
+		Use: "doctor", Short: "Say what would not work, before anyone walks to the rack", Args: exactArgs(0),
 		Long: `Doctor checks everything that serve needs, and takes the same flags. It checks
 the interface and its address, the ports, other DHCP servers, the boot loaders,
 the site's files, and for each image its kernel and drivers. It packs images

@@ -28,19 +28,6 @@ or a container image on standard input, REPOSITORY@REVISION of a git or
 Mercurial repository, or a container image (an OCI layout or archive, what
 "docker save" writes); FILE:TAG selects one of several.`
 
-// imageCommands are the verbs that work on images, without a daemon.
-func imageCommands() []*cobra.Command {
-	cmds := []*cobra.Command{
-		specsCommand(), manifestCommand(), schemaCommand(), findCommand(), tarCommand(), configCommand(),
-		validateCommand(), validateArgsCommand(), renderTemplatesCommand(), importCommand(), pushCommand(), initCommand(),
-		diskCommand(), rawCommand(), updateCommand(), chrootCommand(), gitCommand(), hgCommand(),
-	}
-	for _, cmd := range cmds {
-		cmd.GroupID = "images"
-	}
-	return cmds
-}
-
 // imageFlags are the flags of every verb that takes an image.
 type imageFlags struct {
 	manifest string
@@ -150,6 +137,10 @@ func (f *configFlags) add(cmd *cobra.Command) {
 
 // given says whether the command line has a configuration.
 func (f *configFlags) given() bool { return f.config != "" || len(f.env) > 0 }
+
+// take has text count in the place of a configuration of the command line. The name is that
+// of the text in errors.
+func (f *configFlags) take(name string, text []byte) { f.name, f.text = name, text }
 
 // read returns the configuration's text, and a name for it in errors.
 func (f *configFlags) read(cmd *cobra.Command) (name string, text []byte, err error) {

@@ -18,7 +18,7 @@ func leasesCommand(socket *string) *cobra.Command {
 	var q web.LeaseQuery
 	var asJSON, watch bool
 	cmd := &cobra.Command{
-		Use: "leases [NAME|MAC|ADDRESS|SUBNET]...", Short: "List the addresses that DHCP gave out", GroupID: "server",
+		Use: "leases [NAME|MAC|ADDRESS|SUBNET]...", Short: "List the addresses that DHCP gave out",
 		Long: `Leases lists which client has which address by DHCPv4 and DHCPv6, in the order of
 the addresses: those of all servers that share the store. HOSTNAME is what the
 client calls itself, or else the name that DHCP gave it, SINCE how long it has had the address without a break, and

@@ -13,7 +13,7 @@ import (
 func networksCommand(socket *string) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "networks", Short: "List the networks that the server serves", GroupID: "server", Args: exactArgs(0),
+		Use: "networks", Short: "List the networks that the server serves", Args: exactArgs(0),
 		Long: `Networks lists the networks of this host's daemon: see "networks" in
 cloudlets.json. It shows how each is reached, how many addresses its pool has
 and how many are in use, and which machines asked for an address in the last

@@ -33,7 +33,7 @@ func processOne() bool { return false }
 // lowPriority does nothing: only servers check machines in the background.
 func lowPriority() {}
 
-func (f serveFlags) serve(context.Context, string, *slog.Logger) error {
+func (f serveFlags) serve(context.Context, string, string, *slog.Logger) error {
 	return onLinux("serving machines", "run it there")
 }
 

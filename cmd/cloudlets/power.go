@@ -34,7 +34,7 @@ func powerCommand(socket *string) *cobra.Command {
 	var force, dryRun, asJSON bool
 	var boot string
 	cmd := &cobra.Command{
-		Use: "power [on|off|cycle|reset|state] MAC|HOSTNAME...", Short: "Switch machines on and off, or say whether they are on", GroupID: "machines",
+		Use: "power [on|off|cycle|reset|state] MAC|HOSTNAME...", Short: "Switch machines on and off, or say whether they are on",
 		Args: usage(cobra.MinimumNArgs(1)),
 		Long: `Power switches machines by what their files name as "power": Redfish, IPMI,
 Wake-on-LAN or a command of your own. Without an action it says whether each

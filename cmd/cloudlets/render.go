@@ -34,7 +34,7 @@ printed without a heading.`,
 	cmd.Flags().BoolVar(&JSON, "json", false, "print a JSON array with path, mode and content")
 	cmd.MarkFlagsMutuallyExclusive("diff", "json")
 	cmd.RunE = f.onImage(func(cmd *cobra.Command, im *images.Image, paths []string) error {
-		files, err := config.renderAll(cmd, im, paths)
+		files, err := renderAll(cmd, im, &config, paths)
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ printed without a heading.`,
 }
 
 // renderAll renders the templates at paths, or all if paths is empty.
-func (f *configFlags) renderAll(cmd *cobra.Command, im *images.Image, paths []string) (files []images.File, err error) {
+func renderAll(cmd *cobra.Command, im *images.Image, f *configFlags, paths []string) (files []images.File, err error) {
 	c, err := f.load(cmd)
 	if err != nil {
 		return nil, err

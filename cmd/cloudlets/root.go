@@ -92,11 +92,20 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupte
 	})
 	socket := root.PersistentFlags().String("socket", envOr(socketVariable, defaultSocket), "the daemon's socket (or $"+socketVariable+")")
 	root.AddGroup(&cobra.Group{ID: "server", Title: "The server:"}, &cobra.Group{ID: "machines", Title: "Machines:"}, &cobra.Group{ID: "images", Title: "Images:"})
-	root.AddCommand(serveCommand(socket), serversCommand(socket), networksCommand(socket), leasesCommand(socket), doctorCommand(socket), checkCommand(), referenceCommand(), caCommand(socket), backupCommand(socket), restoreCommand(), checkStoreCommand(), renderCommand(), chrootChildCommand(), mergeMetadataCommand())
-	root.AddCommand(imageCommands()...)
-	root.AddCommand(machineCommands(socket)...)
-	root.AddCommand(powerCommand(socket))
+	root.AddCommand(inGroup("server", serverCommands(socket, version))...)
+	root.AddCommand(inGroup("machines", fleetCommands(socket), enrolCommands(socket))...)
+	root.AddCommand(inGroup("images", imageCommands(), mediaCommands())...)
+	root.AddCommand(renderCommand())
 	return root
+}
+
+// inGroup puts the verbs of parts into a group of the help.
+func inGroup(id string, parts ...[]*cobra.Command) []*cobra.Command {
+	all := slices.Concat(parts...)
+	for _, cmd := range all {
+		cmd.GroupID = id
+	}
+	return all
 }
 
 // checkFlags returns an error with the exit code of wrong usage if required

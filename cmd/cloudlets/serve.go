@@ -26,10 +26,10 @@ const (
 	defaultTFTP  = ":69"
 )
 
-func serveCommand(socket *string) *cobra.Command {
+func serveCommand(socket *string, version string) *cobra.Command {
 	var f serveFlags
 	cmd := &cobra.Command{
-		Use: "serve", Short: "Serve DHCP, TFTP and HTTP boot on an interface", GroupID: "server", Args: exactArgs(0),
+		Use: "serve", Short: "Serve DHCP, TFTP and HTTP boot on an interface", Args: exactArgs(0),
 		Long: `Serve boots the machines of a site: a folder with images/, machines/ and
 profiles/. It answers DHCP as the network's own server, for a range of
 addresses, or as a proxy beside the server that is there already.
@@ -50,7 +50,7 @@ open.`,
 			if err != nil {
 				return err
 			}
-			return f.serve(cmd.Context(), *socket, log)
+			return f.serve(cmd.Context(), *socket, version, log)
 		},
 	}
 	f.register(cmd)

@@ -15,8 +15,8 @@ import (
 	"cloudlets/provision/site"
 )
 
-// serve runs the daemon until ctx ends.
-func (f serveFlags) serve(ctx context.Context, socket string, log *slog.Logger) error {
+// serve runs the daemon until ctx ends. Version is that of this program.
+func (f serveFlags) serve(ctx context.Context, socket, version string, log *slog.Logger) error {
 	opened, settings, self, err := f.open(log)
 	if err != nil {
 		return err

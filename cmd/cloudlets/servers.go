@@ -14,7 +14,7 @@ import (
 func serversCommand(socket *string) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "servers", Short: "List the servers that share the store", GroupID: "server", Args: exactArgs(0),
+		Use: "servers", Short: "List the servers that share the store", Args: exactArgs(0),
 		Long: `Servers lists the servers that share the store of this host's daemon, and
 are alive: see "store" in cloudlets.json. Each serves all machines, from its
 own copy of the site. If a copy differs from this host's, the list says so.`,
