@@ -1,0 +1,20 @@
+//go:build !linux
+
+package image
+
+import (
+	"github.com/spf13/cobra"
+
+	"cloudlets/cmd/cloudlets/exit"
+)
+
+// chrootChildCommand keeps the hidden verb, which returns the same error.
+func chrootChildCommand() *cobra.Command {
+	return &cobra.Command{Use: chrootVerb, Hidden: true, RunE: func(*cobra.Command, []string) error { return errChroot() }}
+}
+
+func (f *chrootFlags) runE() func(*cobra.Command, []string) error {
+	return func(*cobra.Command, []string) error { return errChroot() }
+}
+
+func errChroot() error { return exit.NeedsLinux("entering an image", "run it there") }
