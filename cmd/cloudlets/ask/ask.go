@@ -14,7 +14,7 @@ import (
 )
 
 // Daemon runs a verb with a client of the daemon. If no daemon answers, the exit
-// code is exitNoDaemon.
+// code is [exit.NoDaemon].
 func Daemon(socket *string, verb func(cmd *cobra.Command, c *web.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c := web.NewClient(*socket)

@@ -2,9 +2,7 @@
 // their own, and the refusals of wrong usage and of what another system than Linux cannot do.
 package exit
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Command is the exit code of a command that ran in an image. This program ends with
 // the same code and prints no error of its own.
@@ -23,7 +21,7 @@ const (
 	Interrupted = 130 // ended by a signal
 )
 
-// Error is an error with an exit code of its own.
+// Error is an error with an exit code of its own. [With] makes one.
 type Error struct {
 	error
 	Code int

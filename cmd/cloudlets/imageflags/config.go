@@ -17,24 +17,17 @@ import (
 	"cloudlets/images/manifest"
 )
 
-func Applied(ctx context.Context, im *images.Image) ([]byte, error) {
-	tree, err := im.Tree(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return images.ReadFile(tree, images.AppliedConfigPath, MaxText)
-}
-
-// Config say how an image is configured.
+// Config are the flags that say how an image is configured.
 type Config struct {
-	Config string
-	Env    []string
+	Config string   // JSON text, "@" and a file's name, or "-" for standard input; "" if there is none
+	Env    []string // settings of the form name=value
 	time   time.Duration
 	// text is what config says once that was read, and name is its name in errors.
 	text []byte
 	name string
 }
 
+// Add adds the flags to a verb.
 func (f *Config) Add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.Config, "config", "", "the configuration: JSON text, @`file`, or - for standard input")
 	cmd.Flags().StringArrayVar(&f.Env, "env", nil, "`name=value` that templates see as env.name, such as hostname=web1")
@@ -119,4 +112,14 @@ func (f *Config) WithSandbox(do func(images.Renderer) error) error {
 	}
 	sandbox := ejs.NewSandbox([]string{self, sandbox.Verb}, ejs.Options{Workers: 1, Limits: ejs.Limits{Time: f.time}})
 	return errors.Join(do(sandbox), sandbox.Close())
+}
+
+// Applied reads the configuration that was applied to an image. The error is [fs.ErrNotExist]
+// if it was not configured.
+func Applied(ctx context.Context, im *images.Image) ([]byte, error) {
+	tree, err := im.Tree(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return images.ReadFile(tree, images.AppliedConfigPath, MaxText)
 }

@@ -34,6 +34,7 @@ type Image struct {
 	Registry *Registry // of a verb that also accepts an image in a registry
 }
 
+// Add adds the flags to a verb, and says in its help what an IMAGE is.
 func (f *Image) Add(cmd *cobra.Command) {
 	f.maxSize = tarball.DefaultMaxSize
 	cmd.Long = strings.TrimSpace(cmd.Long) + imageHelp

@@ -7,9 +7,10 @@ import (
 	"cloudlets/images/registry"
 )
 
-// Registry say how to speak to a registry.
+// Registry are the flags that say how to speak to a registry.
 type Registry struct{ insecure bool }
 
+// Add adds the flags to a verb.
 func (f *Registry) Add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.insecure, "insecure", false, "allow plain HTTP to a registry on another host")
 }

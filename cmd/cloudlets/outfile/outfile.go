@@ -12,19 +12,20 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images/atomicfile"
-
-	"github.com/spf13/cobra"
 )
 
 // Flags say where a verb writes its output.
 type Flags struct {
-	Out   string
-	Force bool
+	Out   string // a file's name, or "-" for standard output
+	Force bool   // an existing file is replaced
 }
 
+// Add adds the flags to a verb.
 func (f *Flags) Add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.Out, "out", "o", "-", "the `file` to write, or - for standard output")
 	cmd.Flags().BoolVarP(&f.Force, "force", "f", false, "replace an existing file")

@@ -5,10 +5,10 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/lmittmann/tint"
+
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/stdio"
-
-	"github.com/lmittmann/tint"
 )
 
 // NewLogger writes a log as JSON or as text.

@@ -30,6 +30,7 @@ func Answer[T any](cmd *cobra.Command, asJSON bool, answer T, err error, print f
 // cannot take over a person's terminal.
 func Text(cmd *cobra.Command) io.Writer { return &stdio.CleanWriter{W: cmd.OutOrStdout()} }
 
+// JSON prints a value as JSON for people and programs: indented, with one end of line after it.
 func JSON(w io.Writer, value any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false) // no browser reads the output

@@ -12,6 +12,8 @@ import (
 // Verb is the hidden verb that renders templates in a child process.
 const Verb = "render-child"
 
+// Command is the hidden verb. Its parent is this program, and speaks with it over its standard
+// input and output.
 func Command() *cobra.Command {
 	var low bool
 	cmd := &cobra.Command{

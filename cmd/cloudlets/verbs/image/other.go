@@ -8,6 +8,9 @@ import (
 	"cloudlets/cmd/cloudlets/exit"
 )
 
+// This file refuses what only Linux can do, in one sentence that says what to do
+// instead. The verbs and their flags are the same on every system.
+
 // chrootChildCommand keeps the hidden verb, which returns the same error.
 func chrootChildCommand() *cobra.Command {
 	return &cobra.Command{Use: chrootVerb, Hidden: true, RunE: func(*cobra.Command, []string) error { return errChroot() }}

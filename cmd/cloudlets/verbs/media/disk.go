@@ -169,7 +169,7 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 	})(cmd, args)
 }
 
-// onSystem is [configFlags.onSystem] for a system whose files are complete.
+// onSystem is [imageflags.Config.OnSystem] for a system whose files are complete.
 func (f *diskFlags) onSystem(cmd *cobra.Command, im *images.Image, what string, do func(target.System) error) error {
 	return f.config.OnSystem(cmd, im, what, func(s target.System) error {
 		if !f.pointers {

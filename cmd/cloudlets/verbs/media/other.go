@@ -14,6 +14,9 @@ import (
 	"cloudlets/images/disk/vdisk"
 )
 
+// This file refuses what only Linux can do, in one sentence that says what to do
+// instead. The verbs and their flags are the same on every system.
+
 // deviceHost is empty, since devices are written only on Linux.
 type deviceHost struct{}
 

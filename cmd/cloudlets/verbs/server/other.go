@@ -12,6 +12,9 @@ import (
 	"cloudlets/provision/store"
 )
 
+// This file refuses what only Linux can do, in one sentence that says what to do
+// instead. The verbs and their flags are the same on every system.
+
 func (f serveFlags) serve(context.Context, string, string, *slog.Logger) error {
 	return exit.NeedsLinux("serving machines", "run it there")
 }

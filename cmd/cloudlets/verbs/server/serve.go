@@ -1,10 +1,10 @@
 package server
 
 import (
+	"github.com/spf13/cobra"
+
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/printing"
-
-	"github.com/spf13/cobra"
 )
 
 // serveFlags are the server's flags. Empty ones take their value from the site's
