@@ -53,6 +53,13 @@ var inside = map[string][]string{
 	"provision/track":    {"provision", "provision/store"},
 	"provision/wire":     {"provision", "images/target"},
 
+	"cmd/cloudlets/ask":      {"cmd/cloudlets/exit", "provision", "provision/site", "web", "web/roster"},
+	"cmd/cloudlets/exit":     {},
+	"cmd/cloudlets/memory":   {},
+	"cmd/cloudlets/outfile":  {"cmd/cloudlets/exit", "cmd/cloudlets/stdio", "images/atomicfile"},
+	"cmd/cloudlets/printing": {"cmd/cloudlets/exit", "cmd/cloudlets/stdio"},
+	"cmd/cloudlets/sandbox":  {"cmd/cloudlets/exit", "images/ejs"},
+
 	"dhcp":           {},
 	"dhcp/advertise": {"dhcp"},
 	"dhcp/ifwatch":   {},
@@ -104,6 +111,10 @@ var onlyOnMachines = []string{
 	"cloudlets/provision/agent", "cloudlets/provision/bootorder", "cloudlets/provision/clock", "cloudlets/provision/kmod", "cloudlets/provision/live", "cloudlets/provision/machine", "cloudlets/provision/mirror",
 	"cloudlets/provision/preinit", "cloudlets/provision/process1", "cloudlets/provision/rescue", "cloudlets/provision/uplink", "netlink", "nclient4", "nclient6",
 }
+
+// verbs is the folder of the packages of verbs. None of them imports another one: what two
+// share stands beside that folder.
+const verbs = "cloudlets/cmd/cloudlets/verbs/"
 
 // topLevel is what may stand in the repository's root.
 var topLevel = []string{
@@ -239,6 +250,9 @@ func (p listed) violations() (broken []string) {
 		if imported == "cloudlets/testdata/needs" && strings.HasSuffix(p.ImportPath, "test") {
 			continue // what is for tests alone says what it needs, as they do
 		}
+		if strings.HasPrefix(p.ImportPath, verbs) && strings.HasPrefix(imported, verbs) {
+			broken = append(broken, fmt.Sprintf("%s imports %s: what verbs share stands beside %s", p.ImportPath, imported, path.Clean(verbs)))
+		}
 		if pinned, ok := inside[strings.TrimPrefix(p.ImportPath, "cloudlets/")]; ok {
 			if to, ours := strings.CutPrefix(imported, "cloudlets/"); ours && !slices.Contains(pinned, to) {
 				broken = append(broken, fmt.Sprintf("%s imports %s: it may import %v", p.ImportPath, imported, pinned))
@@ -309,6 +323,7 @@ func TestHouseRulesBite(t *testing.T) {
 		"pack imports cloudlets/tes": {ImportPath: "cloudlets/images/pack", Doc: "x", Imports: []string{"cloudlets/testdata/needs"}},
 		"it may import [images]":     {ImportPath: "cloudlets/images/layers", Doc: "x", Imports: []string{"cloudlets/images/pack"}},
 		"provision may import [imag": {ImportPath: "cloudlets/provision/track2", Doc: "x", Imports: []string{"cloudlets/dhcp"}},
+		"what verbs share stands":    {ImportPath: verbs + "image", Doc: "x", Imports: []string{verbs + "media"}},
 		"the room internal is new":   {ImportPath: "cloudlets/internal/x", Doc: "x"},
 		"not for being of use":       {ImportPath: "cloudlets/web/netutil", Doc: "x"},
 		"it has no package comment":  {ImportPath: "cloudlets/web"},

@@ -4,8 +4,8 @@
 // live system, and the program that prepares a disk which grows or keeps data
 // before the image's own init runs.
 //
-// Each verb has a file of its own; root.go joins them. The server's parts are
-// joined in package daemon.
+// The verbs have packages by who uses them, in which each has a file of its own;
+// root.go joins them. The server's parts are joined in package daemon.
 package main
 
 import (

@@ -167,7 +167,9 @@ func rawPeak(b *testing.B, program, image, disk string) (peak, files int64) {
 	if err != nil {
 		b.Fatalf("%v: %v\n%s", cmd.Args, err, said.String())
 	}
-	var made summary
+	var made struct {
+		Entries int `json:"entries"`
+	}
 	if err := json.Unmarshal(out, &made); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}

@@ -12,18 +12,15 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"cloudlets/cmd/cloudlets/exit"
+	"cloudlets/cmd/cloudlets/sandbox"
 	"cloudlets/cmd/cloudlets/stdio"
-	"cloudlets/images/ejs"
+	"cloudlets/cmd/cloudlets/verbs/enrol"
+	"cloudlets/cmd/cloudlets/verbs/fleet"
+	"cloudlets/cmd/cloudlets/verbs/image"
+	"cloudlets/cmd/cloudlets/verbs/media"
+	"cloudlets/cmd/cloudlets/verbs/server"
 	"cloudlets/images/jsontext"
-)
-
-// The exit codes of every verb.
-const (
-	exitOK          = 0
-	exitFailed      = 1   // the verb failed; standard error says why
-	exitUsage       = 2   // the command line is wrong
-	exitNoDaemon    = 3   // no daemon answers on the socket
-	exitInterrupted = 130 // ended by a signal
 )
 
 // defaultSocket is where the daemon listens for the command line.
@@ -44,29 +41,21 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		err = root.ExecuteContext(ctx)
 	}
-	if ended, ok := errors.AsType[commandEnded](err); ok {
+	if ended, ok := errors.AsType[exit.Command](err); ok {
 		return int(ended)
 	}
-	coded := codedError{code: exitFailed}
+	coded := exit.Error{Code: exit.Failed}
 	errors.As(err, &coded)
 	switch {
 	case err == nil:
-		return exitOK
-	case ctx.Err() != nil && coded.code != exitInterrupted: // an error with that code says what was left behind
+		return exit.OK
+	case ctx.Err() != nil && coded.Code != exit.Interrupted: // an error with that code says what was left behind
 		fmt.Fprintln(stderr, "cloudlets: interrupted")
-		return exitInterrupted
+		return exit.Interrupted
 	}
 	fmt.Fprintf(stderr, "cloudlets: %s\n", stdio.Clean(err.Error()))
-	return coded.code
+	return coded.Code
 }
-
-// codedError is an error with an exit code of its own.
-type codedError struct {
-	error
-	code int
-}
-
-func (c codedError) Unwrap() error { return c.error }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -79,7 +68,7 @@ images and turns them into disks; those verbs need no server.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupted.`,
 		Version:       version,
-		Args:          usage(noSuchVerb),
+		Args:          exit.Args(noSuchVerb),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,
 
@@ -88,22 +77,31 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 130 interrupte
 		PersistentPreRunE:          func(cmd *cobra.Command, _ []string) error { return checkFlags(cmd) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return codedError{fmt.Errorf("%w%s; see `%s --help`", err, nearestFlag(cmd, err), cmd.CommandPath()), exitUsage}
+		return exit.With(fmt.Errorf("%w%s; see `%s --help`", err, nearestFlag(cmd, err), cmd.CommandPath()), exit.Usage)
 	})
 	socket := root.PersistentFlags().String("socket", envOr(socketVariable, defaultSocket), "the daemon's socket (or $"+socketVariable+")")
 	root.AddGroup(&cobra.Group{ID: "server", Title: "The server:"}, &cobra.Group{ID: "machines", Title: "Machines:"}, &cobra.Group{ID: "images", Title: "Images:"})
-	root.AddCommand(serveCommand(socket), serversCommand(socket), networksCommand(socket), leasesCommand(socket), doctorCommand(socket), checkCommand(), referenceCommand(), caCommand(socket), backupCommand(socket), restoreCommand(), checkStoreCommand(), renderCommand(), chrootChildCommand(), mergeMetadataCommand())
-	root.AddCommand(imageCommands()...)
-	root.AddCommand(machineCommands(socket)...)
-	root.AddCommand(powerCommand(socket))
+	root.AddCommand(inGroup("server", server.Commands(socket, version))...)
+	root.AddCommand(inGroup("machines", fleet.Commands(socket), enrol.Commands(socket))...)
+	root.AddCommand(inGroup("images", image.Commands(), media.Commands())...)
+	root.AddCommand(sandbox.Command())
 	return root
+}
+
+// inGroup puts the verbs of parts into a group of the help.
+func inGroup(id string, parts ...[]*cobra.Command) []*cobra.Command {
+	all := slices.Concat(parts...)
+	for _, cmd := range all {
+		cmd.GroupID = id
+	}
+	return all
 }
 
 // checkFlags returns an error with the exit code of wrong usage if required
 // flags are missing or flags exclude each other.
 func checkFlags(cmd *cobra.Command) error {
 	if err := errors.Join(cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups()); err != nil {
-		return codedError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()), exitUsage}
+		return exit.With(fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()), exit.Usage)
 	}
 	return nil
 }
@@ -120,7 +118,7 @@ func helpOfNoVerb(root *cobra.Command, args []string) error {
 	if err != nil || cmd != root || len(rest) == 0 || strings.HasPrefix(rest[0], "-") {
 		return nil
 	}
-	return usage(noSuchVerb)(root, rest[:1])
+	return exit.Args(noSuchVerb)(root, rest[:1])
 }
 
 // nearestFlag suggests a flag in place of one that there is not.
@@ -150,40 +148,9 @@ func noSuchVerb(cmd *cobra.Command, args []string) error {
 	return errors.New(text)
 }
 
-// exactArgs is cobra.ExactArgs with the exit code of wrong usage.
-func exactArgs(n int) cobra.PositionalArgs { return usage(cobra.ExactArgs(n)) }
-
-// usage gives the errors of a check the exit code of wrong usage.
-func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return codedError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()), exitUsage}
-		}
-		return nil
-	}
-}
-
 func envOr(name, fallback string) string {
 	if v := os.Getenv(name); v != "" {
 		return v
 	}
 	return fallback
-}
-
-// renderVerb is the hidden verb that renders templates in a child process.
-const renderVerb = "render-child"
-
-func renderCommand() *cobra.Command {
-	var low bool
-	cmd := &cobra.Command{
-		Use: renderVerb, Hidden: true, Args: exactArgs(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if low {
-				lowPriority()
-			}
-			return ejs.ServeChild(cmd.InOrStdin(), cmd.OutOrStdout())
-		},
-	}
-	cmd.Flags().BoolVar(&low, "low", false, "leave the processors to others")
-	return cmd
 }
