@@ -44,6 +44,8 @@ const (
 	maxAnswer = 64 << 20
 	// maxMachines bounds the table of all machines.
 	maxMachines = 1_000_000
+	// maxRefusal bounds the answer to a request that is refused, in bytes.
+	maxRefusal = 16 << 10
 	// answerTimeout is how long the daemon may take to begin an answer.
 	answerTimeout = 30 * time.Second
 )
@@ -372,7 +374,7 @@ func (c *Client) send(request *http.Request) (*http.Response, error) {
 
 func refusedError(answer *http.Response) error {
 	var failure Failure
-	err := json.NewDecoder(io.LimitReader(answer.Body, maxOrder*4)).Decode(&failure)
+	err := json.NewDecoder(io.LimitReader(answer.Body, maxRefusal)).Decode(&failure)
 	if err != nil || failure.Error == "" {
 		failure.Error = fmt.Sprintf("the daemon answered %s and gave no reason; does it have another version?", answer.Status)
 	}

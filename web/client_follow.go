@@ -83,7 +83,7 @@ func (c *Client) followOnce(ctx context.Context, f *follower) error {
 	f.begun = true
 	messages := newMessageReader(answer.Body)
 	for {
-		m, err := messages.next()
+		m, err := messages.Next()
 		if err != nil {
 			return fmt.Errorf("the daemon closed the stream of events: %w", err)
 		}
@@ -95,17 +95,17 @@ func (c *Client) followOnce(ctx context.Context, f *follower) error {
 
 // take passes the event in a message to visit, unless visit has seen it.
 func (f *follower) take(m message) error {
-	if m.name != "" {
+	if m.Name != "" {
 		return nil // this version does not know the kind of message
 	}
 	var e provision.Event
-	if err := json.Unmarshal(m.data, &e); err != nil {
+	if err := json.Unmarshal(m.Data, &e); err != nil {
 		return &finalError{fmt.Errorf("read an event of the daemon: %w; does it have another version?", err)}
 	}
-	if m.id != "" {
-		f.last = m.id
+	if m.ID != "" {
+		f.last = m.ID
 	}
-	if !f.sent.isNews(e) {
+	if !f.sent.IsNews(e) {
 		return nil
 	}
 	f.news = true

@@ -43,7 +43,7 @@ func (s *Server) follow(r *http.Request, out *stream, mac provision.MAC) error {
 	if err := f.start(r); err != nil {
 		return err
 	}
-	if err := out.begin(); err != nil {
+	if err := out.Begin(); err != nil {
 		return err
 	}
 	for r.Context().Err() == nil {
@@ -108,7 +108,7 @@ func (f *feed) round(ctx context.Context) error {
 				return err
 			}
 		case <-beat.C:
-			if err := f.out.beat(); err != nil {
+			if err := f.out.Beat(); err != nil {
 				return err
 			}
 		}
@@ -119,11 +119,11 @@ func (f *feed) round(ctx context.Context) error {
 // last ID on the wire, so that must never fall: an event that comes late is sent
 // with the highest ID so far.
 func (f *feed) send(e provision.Event) error {
-	if !f.sent.isNews(e) {
+	if !f.sent.IsNews(e) {
 		return nil
 	}
 	f.high = max(f.high, e.ID)
-	return f.out.send("", f.high, e)
+	return f.out.Send("", f.high, e)
 }
 
 // missed returns the kept events that the reader may not have seen.

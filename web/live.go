@@ -60,7 +60,7 @@ func (s *Server) live(r *http.Request, out *stream) error {
 			return err
 		}
 	}
-	if err := out.begin(); err != nil {
+	if err := out.Begin(); err != nil {
 		return err
 	}
 	changes := s.Site.Changes(r.Context())
@@ -119,7 +119,7 @@ func (v *viewer) round(ctx context.Context, changes <-chan struct{}) error {
 		case <-rest.C:
 			err = v.rest()
 		case <-beat.C:
-			err = v.out.beat()
+			err = v.out.Beat()
 		}
 		if err != nil {
 			return err
@@ -142,7 +142,7 @@ func (v *viewer) everything() error {
 		Problems: problems[:min(len(problems), maxProblems)], ProblemCount: len(problems),
 	}
 	v.counts, v.images, v.servers, v.networks = all.Counts, all.Images, all.Servers, all.Networks
-	return v.out.send("everything", 0, all)
+	return v.out.Send("everything", 0, all)
 }
 
 // event sends an event of the open trace, which does not show progress.
@@ -150,7 +150,7 @@ func (v *viewer) event(e provision.Event) error {
 	if e.Kind == provision.KindProgress {
 		return nil
 	}
-	return v.out.send("event", 0, e)
+	return v.out.Send("event", 0, e)
 }
 
 // machines sends what changed on the page, and the counts.
@@ -159,10 +159,10 @@ func (v *viewer) machines() error {
 	if moved {
 		page := v.server.machinePage(v.view.Page())
 		v.counts = page.Counts
-		return v.out.send("page", 0, page)
+		return v.out.Send("page", 0, page)
 	}
 	if len(macs) > 0 {
-		if err := v.out.send("machines", 0, v.server.rows(macs)); err != nil {
+		if err := v.out.Send("machines", 0, v.server.rows(macs)); err != nil {
 			return err
 		}
 	}
@@ -186,5 +186,5 @@ func sendChanged[T any](out *stream, name string, last *T, value T) error {
 		return nil
 	}
 	*last = value
-	return out.send(name, 0, value)
+	return out.Send(name, 0, value)
 }

@@ -16,9 +16,9 @@ var errTooLong = fmt.Errorf("a message has more than %d bytes", maxMessage)
 
 // message is one server-sent event.
 type message struct {
-	id   string
-	name string // "" for the usual kind
-	data []byte
+	ID   string // "" if it has none
+	Name string // "" for the usual kind
+	Data []byte
 }
 
 // messageReader reads server-sent events (HTML standard, section 9.2.6). Lines
@@ -27,15 +27,16 @@ type messageReader struct {
 	lines *bufio.Scanner
 }
 
+// newMessageReader makes a reader of the messages in an answer.
 func newMessageReader(r io.Reader) *messageReader {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxMessage)
 	return &messageReader{lines}
 }
 
-// next returns the next message that has data. If the stream ends, even in the
+// Next returns the next message that has data. If the stream ends, even in the
 // middle of a message, the error is [io.ErrUnexpectedEOF].
-func (r *messageReader) next() (message, error) {
+func (r *messageReader) Next() (message, error) {
 	var m message
 	var data [][]byte
 	size := 0
@@ -46,7 +47,7 @@ func (r *messageReader) next() (message, error) {
 				m = message{}
 				continue
 			}
-			m.data = bytes.Join(data, []byte("\n"))
+			m.Data = bytes.Join(data, []byte("\n"))
 			return m, nil
 		}
 		if size += len(line); size > maxMessage {
@@ -56,9 +57,9 @@ func (r *messageReader) next() (message, error) {
 		value = bytes.TrimPrefix(value, []byte(" "))
 		switch string(name) {
 		case "id":
-			m.id = string(value)
+			m.ID = string(value)
 		case "event":
-			m.name = string(value)
+			m.Name = string(value)
 		case "data":
 			data = append(data, bytes.Clone(value))
 		}

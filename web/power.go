@@ -34,7 +34,7 @@ type PowerState struct {
 }
 
 // powerPatience is how long a request waits for the end of an order. The client asks
-// again then. It is less than [answerTimeout].
+// again then. It is less than a client waits for the beginning of an answer.
 const powerPatience = 15 * time.Second
 
 // powerState answers with a machine's power state, or with a job that the query names.

@@ -15,8 +15,8 @@ type sent struct {
 	next   int
 }
 
-// isNews says whether an event is new, and remembers it.
-func (s *sent) isNews(e provision.Event) bool {
+// IsNews says whether an event is new, and remembers it.
+func (s *sent) IsNews(e provision.Event) bool {
 	if s.counts == nil {
 		s.counts = make(map[uint64]int)
 	}

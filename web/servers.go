@@ -54,11 +54,11 @@ func (s *Server) serverList() Servers {
 			})
 		}
 	}
-	list.Warnings = list.warnings(s.now())
+	list.Warnings = warnings(list, s.now())
 	return list
 }
 
-func (list Servers) warnings(now time.Time) (texts []string) {
+func warnings(list Servers, now time.Time) (texts []string) {
 	if !list.StoreAway.IsZero() {
 		texts = append(texts, fmt.Sprintf("the store cannot be reached for %s, so nothing new is given or armed: %s",
 			now.Sub(list.StoreAway).Round(time.Second), list.StoreError))

@@ -11,19 +11,21 @@ import (
 	"time"
 )
 
-// Bounds of the streams of server-sent events (HTML standard, section 9.2).
+// maxStreams is how many streams of all readers may be open at once, and
+// maxFromSource how many from one address.
 const (
-	// maxStreams is how many streams of all readers may be open at once, and
-	// maxFromSource how many from one address.
 	maxStreams    = 512
 	maxFromSource = 16
+)
+
+const (
 	// writeTimeout is how long a reader may delay a write.
 	writeTimeout = 30 * time.Second
-	// retryAfter is how long a browser waits before it reconnects.
+	// retryAfter is how long a reader waits before it reconnects.
 	retryAfter = time.Second
 )
 
-// stream is one answer that stays open and sends events.
+// stream is one answer that stays open and sends events. Make one with [newStream].
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -50,7 +52,7 @@ func (s *Server) stream(run func(*http.Request, *stream) error) http.HandlerFunc
 			}
 		}()
 		r = r.WithContext(ctx)
-		out := &stream{w, http.NewResponseController(w)}
+		out := newStream(w)
 		err = run(r, out)
 		if refused, ok := errors.AsType[*refusal](err); ok {
 			s.fail(w, r, refused)
@@ -103,8 +105,13 @@ func (v *viewers) enter(source string) (leave func(), err error) {
 	}, nil
 }
 
-// begin sends the headers, so that the reader knows that it is connected.
-func (out *stream) begin() error {
+// newStream makes a stream of the answer to a request. Nothing is sent yet.
+func newStream(w http.ResponseWriter) *stream {
+	return &stream{w, http.NewResponseController(w)}
+}
+
+// Begin sends the headers, so that the reader knows that it is connected.
+func (out *stream) Begin() error {
 	h := out.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -113,9 +120,9 @@ func (out *stream) begin() error {
 	return out.write(fmt.Appendf(nil, "retry: %d\n\n", retryAfter.Milliseconds()))
 }
 
-// send writes one event. The name is "" for the default kind; an ID of 0 is left
+// Send writes one event. The name is "" for the default kind; an ID of 0 is left
 // out. One data line is enough, since the JSON has no line ends.
-func (out *stream) send(name string, id uint64, value any) error {
+func (out *stream) Send(name string, id uint64, value any) error {
 	text, err := eventText(name, id, value)
 	if err != nil {
 		return err
@@ -139,8 +146,8 @@ func eventText(name string, id uint64, value any) ([]byte, error) {
 	return fmt.Appendf(text, "data: %s\n\n", data), nil
 }
 
-// beat writes a comment, which readers ignore.
-func (out *stream) beat() error { return out.write([]byte(":\n\n")) }
+// Beat writes a comment, which readers ignore.
+func (out *stream) Beat() error { return out.write([]byte(":\n\n")) }
 
 func (out *stream) write(text []byte) error {
 	err := out.control.SetWriteDeadline(time.Now().Add(writeTimeout))
