@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/web/api"
+	"cloudlets/web/sse"
 )
 
 const (
@@ -22,12 +24,12 @@ const (
 	maxHistory = 5000
 )
 
-func (s *Server) followAll(r *http.Request, out *stream) error {
+func (s *Server) followAll(r *http.Request, out *sse.Stream) error {
 	return s.follow(r, out, "")
 }
 
 // followMachine follows one machine. Nothing needs to be known about it yet.
-func (s *Server) followMachine(r *http.Request, out *stream) error {
+func (s *Server) followMachine(r *http.Request, out *sse.Stream) error {
 	mac, err := s.find(r.PathValue("machine"))
 	if err != nil {
 		return err
@@ -38,7 +40,7 @@ func (s *Server) followMachine(r *http.Request, out *stream) error {
 // follow streams the events of one machine, or of all machines if mac is "". It
 // begins with the kept events after the query's "after", and goes on with new
 // ones as they come.
-func (s *Server) follow(r *http.Request, out *stream, mac provision.MAC) error {
+func (s *Server) follow(r *http.Request, out *sse.Stream, mac provision.MAC) error {
 	f := feed{server: s, out: out, mac: mac}
 	if err := f.start(r); err != nil {
 		return err
@@ -57,11 +59,11 @@ func (s *Server) follow(r *http.Request, out *stream, mac provision.MAC) error {
 // feed sends events to one reader.
 type feed struct {
 	server *Server
-	out    *stream
+	out    *sse.Stream
 	mac    provision.MAC
 	floor  uint64 // only events with IDs above it are sent
 	high   uint64 // the highest ID that was sent
-	sent   sent
+	sent   api.Seen
 }
 
 // start reads from the request which event the reader saw last.

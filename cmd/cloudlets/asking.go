@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/cmd/cloudlets/stdio"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // machineCommands are the verbs that ask the daemon about machines and images.
@@ -24,12 +24,12 @@ func machineCommands(socket *string) []*cobra.Command {
 
 // asking runs a verb with a client of the daemon. If no daemon answers, the exit
 // code is exitNoDaemon.
-func asking(socket *string, verb func(cmd *cobra.Command, c *web.Client, args []string) error) func(*cobra.Command, []string) error {
+func asking(socket *string, verb func(cmd *cobra.Command, c *api.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		c := web.NewClient(*socket)
+		c := api.NewClient(*socket)
 		defer c.Close()
 		err := verb(cmd, c, args)
-		if errors.Is(err, web.ErrNoDaemon) {
+		if errors.Is(err, api.ErrNoDaemon) {
 			return codedError{err, exitNoDaemon}
 		}
 		return err

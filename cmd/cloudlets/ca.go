@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/provision/authority"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // caFlags say which authority is printed, and how.
@@ -40,7 +40,7 @@ that you can enrol it before.`,
   cloudlets ca --format der >ca.cer
   cloudlets ca --format esl --out ca.esl && qemu-system-x86_64 -fw_cfg name=etc/edk2/https/cacerts,file=ca.esl …
   cloudlets ca --json`,
-		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, _ []string) error { return f.print(cmd, c) }),
+		RunE: asking(socket, func(cmd *cobra.Command, c *api.Client, _ []string) error { return f.print(cmd, c) }),
 	}
 	f.out.add(cmd)
 	flags := cmd.Flags()
@@ -53,7 +53,7 @@ that you can enrol it before.`,
 	return cmd
 }
 
-func (f *caFlags) print(cmd *cobra.Command, c *web.Client) error {
+func (f *caFlags) print(cmd *cobra.Command, c *api.Client) error {
 	encode, known := map[string]func(*x509.Certificate) []byte{
 		"pem": authority.PEM, "esl": authority.SignatureList,
 		"der": func(c *x509.Certificate) []byte { return c.Raw },

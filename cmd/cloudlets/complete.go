@@ -10,7 +10,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/site"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -23,12 +23,12 @@ const siteFolder = "."
 
 // words finds what could be meant, where ask asks the daemon, and read the site's files if
 // none answers. It takes at most [completionTime], and what cannot be known is no word.
-func words(cmd *cobra.Command, socket string, ask func(context.Context, *web.Client) ([]cobra.Completion, error), read func(*site.Site) []cobra.Completion) []cobra.Completion {
+func words(cmd *cobra.Command, socket string, ask func(context.Context, *api.Client) ([]cobra.Completion, error), read func(*site.Site) []cobra.Completion) []cobra.Completion {
 	ctx, stop := context.WithTimeout(cmd.Context(), completionTime)
 	defer stop()
 	found := make(chan []cobra.Completion, 1)
 	go func() {
-		c := web.NewClient(socket)
+		c := api.NewClient(socket)
 		defer c.Close()
 		list, err := ask(ctx, c)
 		if err == nil {
@@ -50,25 +50,25 @@ func words(cmd *cobra.Command, socket string, ask func(context.Context, *web.Cli
 	}
 }
 
-// completeNames completes one of the lists of [web.Names].
-func completeNames(socket *string, of func(web.Names) []string) cobra.CompletionFunc {
+// completeNames completes one of the lists of [api.Names].
+func completeNames(socket *string, of func(api.Names) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return words(cmd, *socket, func(ctx context.Context, c *web.Client) ([]cobra.Completion, error) {
+		return words(cmd, *socket, func(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
 			names, err := c.Names(ctx)
 			return of(names), err
 		}, func(s *site.Site) []cobra.Completion {
-			return of(web.Names{Profiles: s.Profiles(), Images: s.Images(), Tags: s.Tags()})
+			return of(api.Names{Profiles: s.Profiles(), Images: s.Images(), Tags: s.Tags()})
 		}), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
-func profileNames(n web.Names) []string { return n.Profiles }
-func imageNames(n web.Names) []string   { return n.Images }
-func tagNames(n web.Names) []string     { return n.Tags }
+func profileNames(n api.Names) []string { return n.Profiles }
+func imageNames(n api.Names) []string   { return n.Images }
+func tagNames(n api.Names) []string     { return n.Tags }
 
 // completeFlags completes those of a verb's flags whose values are names of the site.
 func completeFlags(cmd *cobra.Command, socket *string) {
-	for flag, of := range map[string]func(web.Names) []string{"profile": profileNames, "image": imageNames, "tag": tagNames} {
+	for flag, of := range map[string]func(api.Names) []string{"profile": profileNames, "image": imageNames, "tag": tagNames} {
 		if cmd.Flags().Lookup(flag) != nil {
 			_ = cmd.RegisterFlagCompletionFunc(flag, completeNames(socket, of))
 		}
@@ -78,7 +78,7 @@ func completeFlags(cmd *cobra.Command, socket *string) {
 // completeNetworks completes the names of networks that the daemon serves.
 func completeNetworks(socket *string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return words(cmd, *socket, func(ctx context.Context, c *web.Client) (names []cobra.Completion, err error) {
+		return words(cmd, *socket, func(ctx context.Context, c *api.Client) (names []cobra.Completion, err error) {
 			list, err := c.Networks(ctx)
 			for _, n := range list.Networks {
 				names = append(names, cobra.CompletionWithDesc(n.Name, n.Subnet))
@@ -100,7 +100,7 @@ func completeMachines(socket *string, most int) cobra.CompletionFunc {
 		if most >= 0 && len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return words(cmd, *socket, func(ctx context.Context, c *web.Client) (list []cobra.Completion, err error) {
+		return words(cmd, *socket, func(ctx context.Context, c *api.Client) (list []cobra.Completion, err error) {
 			page, err := c.Page(ctx, roster.Query{Search: begun})
 			for _, m := range page.Machines {
 				list = append(list, machineWords(m.MAC, m.Hostname, args, begun)...)

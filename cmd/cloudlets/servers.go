@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func serversCommand(socket *string) *cobra.Command {
@@ -19,7 +19,7 @@ func serversCommand(socket *string) *cobra.Command {
 are alive: see "store" in cloudlets.json. Each serves all machines, from its
 own copy of the site. If a copy differs from this host's, the list says so.`,
 		Example: "  cloudlets servers\n  cloudlets servers --json",
-		RunE: asking(socket, func(cmd *cobra.Command, c *web.Client, _ []string) error {
+		RunE: asking(socket, func(cmd *cobra.Command, c *api.Client, _ []string) error {
 			list, err := c.Servers(cmd.Context())
 			return show(cmd, asJSON, list, err, printServers)
 		}),
@@ -28,7 +28,7 @@ own copy of the site. If a copy differs from this host's, the list says so.`,
 	return cmd
 }
 
-func printServers(w io.Writer, list web.Servers) {
+func printServers(w io.Writer, list api.Servers) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SERVER\tADDRESS\tVERSION\tUP FOR\tSITE")
 	for _, s := range list.Servers {
@@ -43,7 +43,7 @@ func printServers(w io.Writer, list web.Servers) {
 }
 
 // siteText is the beginning of a site's digest, as people compare it.
-func siteText(s web.ServerInfo) string {
+func siteText(s api.ServerInfo) string {
 	_, digest, _ := strings.Cut(s.Site, ":")
 	text := digest[:min(len(digest), 12)]
 	if s.SiteDiffers {
@@ -53,7 +53,7 @@ func siteText(s web.ServerInfo) string {
 }
 
 // printServerProblems says what is wrong with the servers as a whole.
-func printServerProblems(w io.Writer, list web.Servers) {
+func printServerProblems(w io.Writer, list api.Servers) {
 	for _, warning := range list.Warnings {
 		fmt.Fprintf(w, "\n%s\n", warning)
 	}

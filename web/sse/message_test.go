@@ -1,4 +1,4 @@
-package web
+package sse
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-func readAll(text string) (messages []message, err error) {
-	r := newMessageReader(strings.NewReader(text))
+func readAll(text string) (messages []Message, err error) {
+	r := NewReader(strings.NewReader(text))
 	for {
 		m, err := r.Next()
 		if err != nil {

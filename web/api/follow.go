@@ -1,4 +1,4 @@
-package web
+package api
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/web/sse"
 )
 
 // maxTries is how often in a row reconnecting a broken stream may bring nothing.
@@ -59,7 +60,7 @@ type follower struct {
 	begun bool // the daemon has answered once
 	news  bool // the present connection brought something
 	last  string
-	sent  sent
+	sent  Seen
 }
 
 // finalError is an error that reconnecting cannot mend: visit failed, or an
@@ -81,7 +82,7 @@ func (c *Client) followOnce(ctx context.Context, f *follower) error {
 	}
 	defer answer.Body.Close()
 	f.begun = true
-	messages := newMessageReader(answer.Body)
+	messages := sse.NewReader(answer.Body)
 	for {
 		m, err := messages.Next()
 		if err != nil {
@@ -94,7 +95,7 @@ func (c *Client) followOnce(ctx context.Context, f *follower) error {
 }
 
 // take passes the event in a message to visit, unless visit has seen it.
-func (f *follower) take(m message) error {
+func (f *follower) take(m sse.Message) error {
 	if m.Name != "" {
 		return nil // this version does not know the kind of message
 	}
