@@ -10,14 +10,8 @@ import (
 	"strings"
 
 	"cloudlets/provision"
+	"cloudlets/web/api"
 )
-
-// Failure is the body of every answer that is an error.
-type Failure struct {
-	// Error says in one sentence what was requested, what is wrong with it,
-	// and what to do.
-	Error string `json:"error"`
-}
 
 // refusal is an error in the request, with the HTTP status of the answer.
 type refusal struct {
@@ -49,7 +43,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status == http.StatusInternalServerError && r.Context().Err() == nil {
 		s.log().Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
-	writeJSON(w, status, Failure{err.Error()})
+	writeJSON(w, status, api.Failure{Error: err.Error()})
 }
 
 func statusOf(err error) int {
@@ -97,5 +91,5 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	allowed := strings.Join(slices.Sorted(maps.Keys(m)), ", ")
 	w.Header().Set("Allow", allowed)
-	writeJSON(w, http.StatusMethodNotAllowed, Failure{fmt.Sprintf("%[2]s does not allow the method %[1]s; use %[3]s", r.Method, r.URL.Path, allowed)})
+	writeJSON(w, http.StatusMethodNotAllowed, api.Failure{Error: fmt.Sprintf("%[2]s does not allow the method %[1]s; use %[3]s", r.Method, r.URL.Path, allowed)})
 }

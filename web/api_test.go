@@ -13,7 +13,7 @@ import (
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func TestTableOfMachines(t *testing.T) {
@@ -24,12 +24,12 @@ func TestTableOfMachines(t *testing.T) {
 		entered(mac2, provision.StageStream, time.Second),
 		provision.Event{MAC: mac2, Kind: provision.KindProgress, Progress: &provision.Progress{Done: 30, Total: 120, Rate: 9}},
 	)
-	page := get[web.MachinePage](t, b.Handler(), "/api/v1/machines")
+	page := get[api.MachinePage](t, b.Handler(), "/api/v1/machines")
 	table := page.Machines
 	if len(table) != 3 || page.Next != "" {
 		t.Fatalf("%d machines, want 3, and then %q", len(table), page.Next)
 	}
-	wantCounts := web.Counts{All: 3, Installing: 1, Strangers: 1, Stages: map[provision.Stage]int{
+	wantCounts := api.Counts{All: 3, Installing: 1, Strangers: 1, Stages: map[provision.Stage]int{
 		provision.StageNew: 1, provision.StageStream: 1, provision.StageStranger: 1}}
 	if diff := cmp.Diff(wantCounts, page.Counts); diff != "" {
 		t.Error(diff)
@@ -40,10 +40,10 @@ func TestTableOfMachines(t *testing.T) {
 		!strings.Contains(never.Next.Reason, "no install is armed") {
 		t.Errorf("a machine never seen is %+v", never)
 	}
-	if want := (&web.Progress{Progress: provision.Progress{Done: 30, Total: 120, Rate: 9}, Percent: 25, Left: 10}); !cmp.Equal(busy.Progress, want) {
+	if want := (&api.Progress{Progress: provision.Progress{Done: 30, Total: 120, Rate: 9}, Percent: 25, Left: 10}); !cmp.Equal(busy.Progress, want) {
 		t.Errorf("progress %+v, want %+v", busy.Progress, want)
 	}
-	if !busy.Armed || busy.ArmedBy != "ann" || !busy.Installing || web.Steps()[busy.Step-1] != provision.StageStream || busy.Next.Action != provision.ActionInstall {
+	if !busy.Armed || busy.ArmedBy != "ann" || !busy.Installing || api.Steps()[busy.Step-1] != provision.StageStream || busy.Next.Action != provision.ActionInstall {
 		t.Errorf("a machine at work is %+v", busy)
 	}
 	if stranger.MAC != mac9 || stranger.Described || stranger.Address != "10.0.0.99" || stranger.Facts["firmware"] != "bios" || stranger.Next.Action != provision.ActionDiscover {
@@ -65,8 +65,8 @@ func TestAMachineThatFailedIsAtTheStepWhereItDid(t *testing.T) {
 	b := newBed(t)
 	b.record(t, entered(mac1, provision.StageAgent, 0), entered(mac1, provision.StagePartition, time.Second),
 		provision.Event{MAC: mac1, Kind: provision.KindFailed, Text: "no disk matches"})
-	d := get[web.Detail](t, b.Handler(), "/api/v1/machines/"+string(mac1))
-	if d.Stage != provision.StageFailed || d.Failure != "no disk matches" || web.Steps()[d.Step-1] != provision.StagePartition {
+	d := get[api.Detail](t, b.Handler(), "/api/v1/machines/"+string(mac1))
+	if d.Stage != provision.StageFailed || d.Failure != "no disk matches" || api.Steps()[d.Step-1] != provision.StagePartition {
 		t.Errorf("got %+v", d.Machine)
 	}
 }
@@ -78,16 +78,16 @@ func TestOneMachineInDetail(t *testing.T) {
 	if strings.Contains(w.Body.String(), "hunter2") {
 		t.Error("the answer gives the password away")
 	}
-	var d web.Detail
+	var d api.Detail
 	decode(t, w, http.StatusOK, &d)
-	wantSpans := []web.StageSpan{
+	wantSpans := []api.StageSpan{
 		{Stage: provision.StageFirmware, Start: noon.Add(-10 * time.Second), Seconds: 3},
 		{Stage: provision.StageKernel, Start: noon.Add(-7 * time.Second), Seconds: 7, Running: true},
 	}
 	if diff := cmp.Diff(wantSpans, d.Stages); diff != "" {
 		t.Error(diff)
 	}
-	wantSpec := &web.Spec{
+	wantSpec := &api.Spec{
 		Image: "debian", Hostname: "web-1.example.org", Address: "10.0.0.21", Disk: &provision.DiskHints{Serial: "S4EW"},
 		Filesystem: "ext4", Retry: provision.DefaultRetry, Handover: provision.Switch, Args: []string{"password"},
 	}
@@ -99,7 +99,7 @@ func TestOneMachineInDetail(t *testing.T) {
 func TestAnEndedBootRunsNoLonger(t *testing.T) {
 	b := newBed(t)
 	b.record(t, entered(mac1, provision.StageFirmware, -10*time.Second), entered(mac1, provision.StageLocal, -9*time.Second))
-	d := get[web.Detail](t, b.Handler(), "/api/v1/machines/"+string(mac1))
+	d := get[api.Detail](t, b.Handler(), "/api/v1/machines/"+string(mac1))
 	if last := d.Stages[1]; last.Running || last.Seconds != 0 {
 		t.Errorf("the last stage is %+v", last)
 	}
@@ -116,7 +116,7 @@ func TestNamesOfMachines(t *testing.T) {
 		"web-2.example.org": mac2, "WEB-2.Example.org": mac2, "web-2": mac2,
 		"db.a.example.org": "52:54:00:00:00:03",
 	} {
-		if got := get[web.Detail](t, h, "/api/v1/machines/"+name); got.MAC != want {
+		if got := get[api.Detail](t, h, "/api/v1/machines/"+name); got.MAC != want {
 			t.Errorf("%s is %s, want %s", name, got.MAC, want)
 		}
 	}
@@ -166,16 +166,16 @@ func TestImages(t *testing.T) {
 	b.images.set(depot.Key{Image: "debian", EntryPoint: "serial"}, depot.Status{Busy: true})
 	b.images.set(depot.Key{Image: "broken"}, depot.Status{Err: errors.New("it has no kernel")})
 	b.images.set(depot.Key{Image: "again"}, depot.Status{Kit: kit, Err: errors.New("old"), Busy: true})
-	ready := web.Image{Name: "debian", Status: web.ImageReady, Bytes: 330, Pack: 116, Kernel: 7, RAMDisk: 9, Entries: 12, Digest: "sha256:1", Machines: 2}
+	ready := api.Image{Name: "debian", Status: api.ImageReady, Bytes: 330, Pack: 116, Kernel: 7, RAMDisk: 9, Entries: 12, Digest: "sha256:1", Machines: 2}
 	again := ready
-	again.Name, again.Status, again.Machines = "again", web.ImagePacking, 0
-	want := []web.Image{
+	again.Name, again.Status, again.Machines = "again", api.ImagePacking, 0
+	want := []api.Image{
 		again,
-		{Name: "broken", Status: web.ImageFailed, Error: "it has no kernel"},
+		{Name: "broken", Status: api.ImageFailed, Error: "it has no kernel"},
 		ready,
-		{Name: "debian", EntryPoint: "serial", Status: web.ImagePacking, Machines: 1},
+		{Name: "debian", EntryPoint: "serial", Status: api.ImagePacking, Machines: 1},
 	}
-	if diff := cmp.Diff(want, get[[]web.Image](t, b.Handler(), "/api/v1/images")); diff != "" {
+	if diff := cmp.Diff(want, get[[]api.Image](t, b.Handler(), "/api/v1/images")); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -196,11 +196,11 @@ func TestProblems(t *testing.T) {
 func TestStatus(t *testing.T) {
 	b := newBed(t)
 	b.record(t, entered(mac1, provision.StageStream, 0), logged(mac9, "hello"))
-	want := web.Status{
+	want := api.Status{
 		Version: "1.2.3", Site: b.dir, Started: noon.Add(-time.Minute), Uptime: 60, Images: 1,
-		Machines: web.Counts{All: 3, Installing: 1, Waiting: 1, Strangers: 1, Stages: map[provision.Stage]int{provision.StageNew: 2, provision.StageStream: 1}},
+		Machines: api.Counts{All: 3, Installing: 1, Waiting: 1, Strangers: 1, Stages: map[provision.Stage]int{provision.StageNew: 2, provision.StageStream: 1}},
 	}
-	if diff := cmp.Diff(want, get[web.Status](t, b.Handler(), "/api/v1/status")); diff != "" {
+	if diff := cmp.Diff(want, get[api.Status](t, b.Handler(), "/api/v1/status")); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,22 +10,8 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/site"
 	"cloudlets/provision/track"
+	"cloudlets/web/api"
 )
-
-// Approvals is the body of a request that makes strangers machines of the site.
-type Approvals struct {
-	By       string               `json:"by"`
-	Machines []provision.Approval `json:"machines"`
-	// Install arms their installs, too.
-	Install bool `json:"install,omitempty"`
-	// DryRun asks only for the files that would be written.
-	DryRun bool `json:"dryRun,omitempty"`
-}
-
-// Approved is the answer: the machines' files.
-type Approved struct {
-	Files []site.Draft `json:"files"`
-}
 
 // Bounds of a request of many machines.
 const (
@@ -37,7 +22,7 @@ const (
 // approve writes the files of machines into the site. All are checked before the first
 // is written.
 func (s *Server) approve(r *http.Request) (any, error) {
-	var request Approvals
+	var request api.Approvals
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxApprovalsSize+1))
 	if err == nil && len(body) > maxApprovalsSize {
 		return nil, refuse(http.StatusRequestEntityTooLarge, "the request has more than %d bytes; approve fewer machines at once", maxApprovalsSize)
@@ -56,7 +41,7 @@ func (s *Server) approve(r *http.Request) (any, error) {
 		return nil, refuse(http.StatusConflict, "%v", err)
 	}
 	if err != nil || request.DryRun {
-		return Approved{files}, err
+		return api.Approved{Files: files}, err
 	}
 	for i, a := range request.Machines {
 		e := provision.Event{MAC: a.MAC, Kind: provision.KindLog, By: request.By, Text: "approved: " + files[i].File + " was written"}
@@ -71,7 +56,7 @@ func (s *Server) approve(r *http.Request) (any, error) {
 			return nil, fmt.Errorf("the files are written; %w", err)
 		}
 	}
-	return Approved{files}, nil
+	return api.Approved{Files: files}, nil
 }
 
 func (s *Server) packOf(spec *provision.Spec) string {
@@ -94,15 +79,4 @@ func (s *Server) forget(r *http.Request) (any, error) {
 		return nil, refuse(http.StatusConflict, "%s is not forgotten: a file of the site describes it; remove that file first", mac)
 	}
 	return struct{}{}, s.Tracker.Forget(r.Context(), mac)
-}
-
-// Approve writes the files of machines into the daemon's site.
-func (c *Client) Approve(ctx context.Context, a Approvals) (done Approved, err error) {
-	return done, c.do(ctx, http.MethodPost, "approvals", a, &done)
-}
-
-// Forget removes what is known of a machine that no file describes.
-func (c *Client) Forget(ctx context.Context, machine string) error {
-	var none struct{}
-	return c.do(ctx, http.MethodDelete, machinePath(machine, ""), nil, &none)
 }

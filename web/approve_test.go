@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"cloudlets/provision"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // TestApproveAStranger: the file is written and the install armed. Not by the address that
@@ -20,7 +20,7 @@ func TestApproveAStranger(t *testing.T) {
 	if a := ask(t, b.ReadOnly(), "POST", path, body); a.Code != http.StatusForbidden {
 		t.Errorf("the address that only reads answers %d", a.Code)
 	}
-	var done web.Approved
+	var done api.Approved
 	decode(t, ask(t, b.Handler(), "POST", path, strings.Replace(body, "{", `{"dryRun": true, `, 1)), http.StatusOK, &done)
 	if len(done.Files) != 1 || !strings.Contains(done.Files[0].Text, `"hostname": "node9"`) || b.Site.Has(mac9) {
 		t.Errorf("the dry run answers %+v", done)

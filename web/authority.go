@@ -4,30 +4,18 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
-	"time"
 
 	"cloudlets/provision/authority"
+	"cloudlets/web/api"
 )
-
-// Authority is the certificate that machines have to trust for HTTPS.
-type Authority struct {
-	// PEM is the certificate.
-	PEM         string    `json:"pem"`
-	Fingerprint string    `json:"fingerprint"` // "sha256:…" of its bytes
-	Subject     string    `json:"subject"`
-	NotBefore   time.Time `json:"notBefore"`
-	NotAfter    time.Time `json:"notAfter"`
-	// Generation counts the site's own authorities; 0 if it is not one of them.
-	Generation int `json:"generation,omitempty"`
-}
 
 // ErrForeignAuthority says that the site's authority is not its own, so that there
 // is no next one.
 var ErrForeignAuthority = errors.New("cloudlets.json names a certificate of somebody else's making, who makes the next one, too: change \"cert\", \"key\" and \"ca\" of \"https\" when machines trust it")
 
 // NewAuthority describes a certificate.
-func NewAuthority(c *x509.Certificate, generation int) Authority {
-	return Authority{
+func NewAuthority(c *x509.Certificate, generation int) api.Authority {
+	return api.Authority{
 		PEM: string(authority.PEM(c)), Fingerprint: authority.Fingerprint(c), Subject: c.Subject.String(),
 		NotBefore: c.NotBefore, NotAfter: c.NotAfter, Generation: generation,
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"cloudlets/web/sse"
 )
 
 // backup answers with a copy of the store, which is a file of its own. The
@@ -31,7 +33,7 @@ type patientWriter struct {
 
 // Write implements [io.Writer].
 func (w *patientWriter) Write(p []byte) (int, error) {
-	err := w.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	err := w.control.SetWriteDeadline(time.Now().Add(sse.WriteTimeout))
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return 0, err
 	}

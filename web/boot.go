@@ -9,14 +9,8 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/web/api"
 )
-
-// BootOrder is the body of a request to order what a machine boots next, once, or to
-// take that back.
-type BootOrder struct {
-	By string `json:"by"`
-	provision.Boot
-}
 
 // orderBoot orders what a machine boots next. Like install, it reads the site first.
 func (s *Server) orderBoot(r *http.Request) (any, error) {
@@ -70,8 +64,8 @@ func (s *Server) cancelBoot(r *http.Request) (any, error) {
 	return s.detail(mac), nil
 }
 
-func (s *Server) bootOrder(r *http.Request) (provision.MAC, BootOrder, error) {
-	order := BootOrder{By: "the API"}
+func (s *Server) bootOrder(r *http.Request) (provision.MAC, api.BootOrder, error) {
+	order := api.BootOrder{By: "the API"}
 	mac, err := s.find(r.PathValue("machine"))
 	if err != nil {
 		return "", order, err

@@ -16,7 +16,7 @@ import (
 
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -50,11 +50,11 @@ func (d *daemon) stop() {
 	d.server = nil
 }
 
-func newClient(t *testing.T, b *bed) *web.Client {
+func newClient(t *testing.T, b *bed) *api.Client {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "sock")
 	startDaemon(t, socket, b.Handler())
-	c := web.NewClient(socket)
+	c := api.NewClient(socket)
 	t.Cleanup(c.Close)
 	return c
 }
@@ -78,18 +78,18 @@ func TestClientReadsWhatTheServerTells(t *testing.T) {
 		}
 	}
 	table, err := c.Machines(ctx, roster.Query{})
-	check("machines", get[web.MachinePage](t, h, "/api/v1/machines").Machines, table, err)
+	check("machines", get[api.MachinePage](t, h, "/api/v1/machines").Machines, table, err)
 	detail, err := c.Machine(ctx, "web-1")
-	check("machine", get[web.Detail](t, h, "/api/v1/machines/web-1"), detail, err)
+	check("machine", get[api.Detail](t, h, "/api/v1/machines/web-1"), detail, err)
 	first := b.firstEvent(t, mac1)
 	events, err := c.Events(ctx, "web-1", first, 5)
 	check("events", get[[]provision.Event](t, h, fmt.Sprintf("/api/v1/machines/web-1/events?after=%d&limit=5", first)), events, err)
 	images, err := c.Images(ctx)
-	check("images", get[[]web.Image](t, h, "/api/v1/images"), images, err)
+	check("images", get[[]api.Image](t, h, "/api/v1/images"), images, err)
 	problems, err := c.Problems(ctx)
 	check("problems", get[[]jsontext.Problem](t, h, "/api/v1/problems"), problems, err)
 	status, err := c.Status(ctx)
-	check("status", get[web.Status](t, h, "/api/v1/status"), status, err)
+	check("status", get[api.Status](t, h, "/api/v1/status"), status, err)
 	if len(table) != 2 || len(events) != 1 || len(images) != 1 || len(problems) != 1 || status.Version != "1.2.3" {
 		t.Errorf("%d machines, %d events, %d images, %d problems, version %s", len(table), len(events), len(images), len(problems), status.Version)
 	}
@@ -98,7 +98,7 @@ func TestClientReadsWhatTheServerTells(t *testing.T) {
 func TestClientArmsAndCancels(t *testing.T) {
 	b := newBed(t)
 	c := newClient(t, b)
-	if d, err := c.Install(t.Context(), "web-1", web.Order{By: "ann"}); err != nil || !d.Armed || d.ArmedBy != "ann" {
+	if d, err := c.Install(t.Context(), "web-1", api.Order{By: "ann"}); err != nil || !d.Armed || d.ArmedBy != "ann" {
 		t.Errorf("%+v, %v", d, err)
 	}
 	if d, err := c.Cancel(t.Context(), "web-1", "bob"); err != nil || d.Armed {
@@ -113,30 +113,30 @@ func TestClientArmsAndCancels(t *testing.T) {
 func TestClientGetsTheServersSentences(t *testing.T) {
 	c := newClient(t, newBed(t))
 	_, err := c.Machine(t.Context(), "no/such machine?")
-	refused, ok := errors.AsType[*web.RefusedError](err)
+	refused, ok := errors.AsType[*api.RefusedError](err)
 	if !ok || refused.Status != http.StatusNotFound || !strings.HasPrefix(err.Error(), `no machine is called "no/such machine?"`) {
 		t.Errorf("got %v", err)
 	}
 	_, err = c.Cancel(t.Context(), string(mac1), "ann")
-	if refused, ok := errors.AsType[*web.RefusedError](err); !ok || refused.Status != http.StatusConflict {
+	if refused, ok := errors.AsType[*api.RefusedError](err); !ok || refused.Status != http.StatusConflict {
 		t.Errorf("got %v", err)
 	}
 	err = c.Follow(deadline(t), "web-7", 0, func(provision.Event) error { return nil })
-	if _, ok := errors.AsType[*web.RefusedError](err); !ok {
+	if _, ok := errors.AsType[*api.RefusedError](err); !ok {
 		t.Errorf("follow got %v", err)
 	}
 }
 
 func TestClientWithoutADaemon(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "sock")
-	c := web.NewClient(socket)
+	c := api.NewClient(socket)
 	want := "no cloudlets daemon answers at " + socket + "; start it with `cloudlets serve` or name its socket with --socket"
 	_, err := c.Machines(t.Context(), roster.Query{})
-	if !errors.Is(err, web.ErrNoDaemon) || !strings.HasSuffix(err.Error(), want) {
+	if !errors.Is(err, api.ErrNoDaemon) || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("no socket: %v", err)
 	}
 	err = c.Follow(deadline(t), "", 0, nil)
-	if !errors.Is(err, web.ErrNoDaemon) {
+	if !errors.Is(err, api.ErrNoDaemon) {
 		t.Errorf("follow: %v", err)
 	}
 
@@ -149,7 +149,7 @@ func TestClientWithoutADaemon(t *testing.T) {
 	if _, err := os.Stat(socket); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Machines(t.Context(), roster.Query{}); !errors.Is(err, web.ErrNoDaemon) {
+	if _, err := c.Machines(t.Context(), roster.Query{}); !errors.Is(err, api.ErrNoDaemon) {
 		t.Errorf("a dead socket: %v", err)
 	}
 }
@@ -161,14 +161,14 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 func TestClientOfSomethingElse(t *testing.T) {
 	for status, want := range map[int]string{200: "read the daemon's answer to GET status", 502: "gave no reason"} {
-		c := web.NewClientTransport(roundTripper(func(*http.Request) (*http.Response, error) {
+		c := api.NewClientTransport(roundTripper(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: status, Status: http.StatusText(status), Body: readCloser("<html>")}, nil
 		}))
 		if _, err := c.Status(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%d: %v, want %q", status, err, want)
 		}
 	}
-	c := web.NewClientTransport(roundTripper(func(*http.Request) (*http.Response, error) {
+	c := api.NewClientTransport(roundTripper(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Body: readCloser("data: {\n\n")}, nil
 	}))
 	err := c.Follow(deadline(t), "", 0, func(provision.Event) error { return nil })
@@ -186,7 +186,7 @@ func readCloser(text string) stringCloser { return stringCloser{strings.NewReade
 var errEnough = errors.New("enough")
 
 // collect follows until a text comes, and returns all texts before it.
-func collect(ctx context.Context, c *web.Client, machine string, after uint64, until string) (texts []string, err error) {
+func collect(ctx context.Context, c *api.Client, machine string, after uint64, until string) (texts []string, err error) {
 	err = c.Follow(ctx, machine, after, func(e provision.Event) error {
 		if e.Text == until {
 			return errEnough
@@ -233,7 +233,7 @@ func TestFollowOutlivesTheDaemon(t *testing.T) {
 	b := newBed(t)
 	socket := filepath.Join(t.TempDir(), "sock")
 	first := startDaemon(t, socket, b.Handler())
-	c := web.NewClient(socket)
+	c := api.NewClient(socket)
 	t.Cleanup(c.Close)
 	b.record(t, logged(mac1, "one"))
 

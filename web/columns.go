@@ -6,20 +6,21 @@ import (
 	"strings"
 
 	"cloudlets/images/jsontext"
+	"cloudlets/web/api"
 )
 
-// machineColumns are the keys of a [Machine] in JSON, in the order of its fields.
+// machineColumns are the keys of a [api.Machine] in JSON, in the order of its fields.
 var machineColumns = func() (names []string) {
-	for field := range reflect.TypeFor[Machine]().Fields() {
+	for field := range reflect.TypeFor[api.Machine]().Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		names = append(names, name)
 	}
 	return names
 }()
 
-// sparseMachine is a [Machine] of which JSON has only what is not empty.
+// sparseMachine is a [api.Machine] of which JSON has only what is not empty.
 var sparseMachine = func() reflect.Type {
-	fields := reflect.VisibleFields(reflect.TypeFor[Machine]())
+	fields := reflect.VisibleFields(reflect.TypeFor[api.Machine]())
 	for i, name := range machineColumns {
 		fields[i].Tag = reflect.StructTag(`json:"` + name + `,omitzero"`)
 	}
@@ -27,7 +28,7 @@ var sparseMachine = func() reflect.Type {
 }()
 
 // columns are the columns of the table of machines that a query asks for, by the fields
-// of [Machine]. Nil means all of them.
+// of [api.Machine]. Nil means all of them.
 type columns []bool
 
 func columnsOf(r *http.Request) (columns, error) {
@@ -52,7 +53,7 @@ func columnsOf(r *http.Request) (columns, error) {
 }
 
 // of returns these columns of some machines, as a list for JSON.
-func (c columns) of(rows []Machine) any {
+func (c columns) of(rows []api.Machine) any {
 	list := reflect.MakeSlice(reflect.SliceOf(sparseMachine), len(rows), len(rows))
 	for i := range rows {
 		row := reflect.ValueOf(&rows[i]).Elem()
@@ -65,9 +66,9 @@ func (c columns) of(rows []Machine) any {
 	return list.Interface()
 }
 
-// sparsePage is a [MachinePage] with some columns.
+// sparsePage is a [api.MachinePage] with some columns.
 type sparsePage struct {
-	Machines any    `json:"machines"`
-	Next     string `json:"next,omitempty"`
-	Counts   Counts `json:"counts"`
+	Machines any        `json:"machines"`
+	Next     string     `json:"next,omitempty"`
+	Counts   api.Counts `json:"counts"`
 }

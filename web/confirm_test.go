@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cloudlets/provision"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func TestConfirmAPlan(t *testing.T) {
@@ -24,9 +24,9 @@ func TestConfirmAPlan(t *testing.T) {
 	b.record(t, provision.Event{MAC: mac1, Kind: provision.KindArmed, By: "ann", Text: "armed", Confirm: true},
 		provision.Event{MAC: mac1, Kind: provision.KindClaim, Stage: provision.StageAgent, Text: "claimed"},
 		provision.Event{MAC: mac1, Kind: provision.KindPlan, Stage: provision.StageConfirm, Text: "will write", Proposal: &p})
-	page := get[web.MachinePage](t, b.Handler(), "/api/v1/machines?stage=confirm")
+	page := get[api.MachinePage](t, b.Handler(), "/api/v1/machines?stage=confirm")
 	if len(page.Machines) != 1 || page.Machines[0].Plan == nil || !page.Machines[0].Plan.Waits || !page.Machines[0].Installing ||
-		web.Steps()[page.Machines[0].Step-1] != provision.StageAgent {
+		api.Steps()[page.Machines[0].Step-1] != provision.StageAgent {
 		t.Fatalf("the table has %+v", page.Machines)
 	}
 	plan := page.Machines[0].Plan
@@ -38,7 +38,7 @@ func TestConfirmAPlan(t *testing.T) {
 	}
 	wantRefusal(t, confirm("sha256:5"), http.StatusConflict, "not what you have seen")
 	wantRefusal(t, ask(t, b.ReadOnly(), "POST", path+"/confirm", ""), http.StatusForbidden, "read-only")
-	var d web.Detail
+	var d api.Detail
 	decode(t, confirm(plan.Digest), http.StatusOK, &d)
 	if d.Plan == nil || d.Plan.Waits || d.Plan.ConfirmedBy != "ann" {
 		t.Errorf("once confirmed: %+v", d.Plan)
@@ -80,7 +80,7 @@ func TestTheReportOfAnInstall(t *testing.T) {
 		provision.Event{MAC: mac1, Kind: provision.KindPlan, Text: "will write", Proposal: &p},
 		provision.Event{MAC: mac1, Kind: provision.KindDone, Text: "complete", Report: &report},
 		provision.Event{MAC: mac1, Kind: provision.KindFailed, Text: "another attempt"})
-	d := get[web.Detail](t, b.Handler(), "/api/v1/machines/"+string(mac1))
+	d := get[api.Detail](t, b.Handler(), "/api/v1/machines/"+string(mac1))
 	if diff := cmp.Diff(&report, d.Report); diff != "" || d.Plan != nil {
 		t.Errorf("the plan is %+v, and the report differs: %s", d.Plan, diff)
 	}

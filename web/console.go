@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,26 +8,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
 
 	"cloudlets/provision"
 	"cloudlets/provision/power/desk"
+	"cloudlets/web/api"
+	"cloudlets/web/sse"
 )
-
-// consoleProtocol is what a connection is upgraded to that carries a console: from the
-// client what is typed, as it is, and to the client frames of a kind, a length in two
-// bytes (big endian), and so many bytes.
-const consoleProtocol = "cloudlets-console"
-
-// The kinds of frames.
-const (
-	frameShown = 's' // what the console shows
-	frameEnd   = 'e' // the console has ended; the bytes say why, and are none if it ended well
-)
-
-// maxFrame bounds the bytes of a frame.
-const maxFrame = 1<<16 - 1
 
 // frameWriter sends what a console shows.
 type frameWriter struct{ conn net.Conn }
@@ -36,8 +22,8 @@ type frameWriter struct{ conn net.Conn }
 // Write implements [io.Writer].
 func (f frameWriter) Write(p []byte) (n int, err error) {
 	for len(p) > 0 && err == nil {
-		part := p[:min(len(p), maxFrame)]
-		if err = f.send(frameShown, part); err == nil {
+		part := p[:min(len(p), api.MaxFrame)]
+		if err = f.send(api.FrameShown, part); err == nil {
 			n, p = n+len(part), p[len(part):]
 		}
 	}
@@ -45,7 +31,7 @@ func (f frameWriter) Write(p []byte) (n int, err error) {
 }
 
 func (f frameWriter) send(kind byte, p []byte) error {
-	_ = f.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) // fails only for a connection that is gone
+	_ = f.conn.SetWriteDeadline(time.Now().Add(sse.WriteTimeout)) // fails only for a connection that is gone
 	_, err := f.conn.Write(append(binary.BigEndian.AppendUint16([]byte{kind}, uint16(len(p))), p...))
 	return err
 }
@@ -54,9 +40,9 @@ func (f frameWriter) send(kind byte, p []byte) error {
 func (f frameWriter) end(err error) {
 	text := ""
 	if err != nil {
-		text = provision.Cut(err.Error(), maxFrame)
+		text = provision.Cut(err.Error(), api.MaxFrame)
 	}
-	_ = f.send(frameEnd, []byte(text)) // a client that is gone needs no reason
+	_ = f.send(api.FrameEnd, []byte(text)) // a client that is gone needs no reason
 }
 
 // console joins a person with a machine's console, by an upgraded connection.
@@ -89,7 +75,7 @@ func (s *Server) joinConsole(w http.ResponseWriter, r *http.Request) error {
 		}
 		conn = c
 		_ = conn.SetDeadline(time.Time{}) // fails only for a connection that is gone
-		_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+consoleProtocol+"\r\n\r\n")
+		_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+api.ConsoleProtocol+"\r\n\r\n")
 		return buffered, frameWriter{conn}, err
 	})
 	switch {
@@ -129,80 +115,10 @@ func (s *Server) consoleOf(r *http.Request) (*provision.Spec, string, error) {
 		return nil, "", refuse(http.StatusConflict, "%s has no console here: add \"power\" with \"ipmi\" or \"console\" to %s", mac, mac.File())
 	case s.Power == nil:
 		return nil, "", refuse(http.StatusNotImplemented, "this server opens no consoles")
-	case r.Header.Get("Upgrade") != consoleProtocol:
-		return nil, "", refuse(http.StatusUpgradeRequired, "a console is a connection that is upgraded to %s: use `cloudlets console %s`", consoleProtocol, mac)
+	case r.Header.Get("Upgrade") != api.ConsoleProtocol:
+		return nil, "", refuse(http.StatusUpgradeRequired, "a console is a connection that is upgraded to %s: use `cloudlets console %s`", api.ConsoleProtocol, mac)
 	case by == "":
 		return nil, "", refuse(http.StatusBadRequest, "\"by\" is empty; want ?by=NAME")
 	}
 	return spec, by, nil
-}
-
-// ErrLeft is what reading what a person types ends with if the person leaves the console.
-var ErrLeft = errors.New("the console is left")
-
-// Console joins a person with a machine's console, until reading in ends with [ErrLeft],
-// or the console ends. Opened is called once it is open. If in ends otherwise, the console
-// is only watched from then on.
-func (c *Client) Console(ctx context.Context, machine, by string, opened func() (in io.Reader, out io.Writer, err error)) error {
-	request, err := newRequest(ctx, http.MethodPost, machinePath(machine, "console")+"?"+url.Values{"by": {by}}.Encode(), nil)
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Connection", "Upgrade")
-	request.Header.Set("Upgrade", consoleProtocol)
-	answer, err := c.send(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	conn, ok := answer.Body.(io.ReadWriteCloser)
-	if !ok {
-		return errors.New("the daemon does not open a console; does it have another version?")
-	}
-	in, out, err := opened()
-	if err != nil {
-		return err
-	}
-	ctx, leave := context.WithCancelCause(ctx)
-	defer leave(nil)
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	go func() {
-		if _, err := io.Copy(conn, in); errors.Is(err, ErrLeft) {
-			leave(ErrLeft)
-		}
-	}()
-	err = readFrames(conn, out)
-	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, ErrLeft):
-		return nil
-	case cause != nil:
-		return cause
-	}
-	return err
-}
-
-// readFrames writes what a console shows to out, until it ends.
-func readFrames(conn io.Reader, out io.Writer) error {
-	frames := bufio.NewReader(conn)
-	for {
-		var head [3]byte
-		if _, err := io.ReadFull(frames, head[:]); err != nil {
-			return fmt.Errorf("the daemon broke off the console: %w", err)
-		}
-		size := int64(binary.BigEndian.Uint16(head[1:]))
-		if head[0] == frameShown {
-			if _, err := io.CopyN(out, frames, size); err != nil {
-				return fmt.Errorf("show the console: %w", err)
-			}
-			continue
-		}
-		text := make([]byte, size)
-		if _, err := io.ReadFull(frames, text); err != nil {
-			return fmt.Errorf("the daemon broke off the console: %w", err)
-		}
-		if size == 0 {
-			return nil
-		}
-		return fmt.Errorf("the console ended: %s", text)
-	}
 }

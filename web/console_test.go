@@ -15,7 +15,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/power"
 	"cloudlets/provision/power/desk"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // parrot is a console that says what is typed, until a line says what else to do.
@@ -61,7 +61,7 @@ type person struct {
 	ended chan error
 }
 
-func sit(ctx context.Context, c *web.Client, machine string) *person {
+func sit(ctx context.Context, c *api.Client, machine string) *person {
 	in, typed := io.Pipe()
 	shown, out := io.Pipe()
 	p := &person{typed, bufio.NewReaderSize(shown, 1<<20), make(chan error, 1)}
@@ -89,7 +89,7 @@ func TestConsole(t *testing.T) {
 	b.Stopping = stopping
 	server := httptest.NewServer(b.Handler())
 	t.Cleanup(server.Close)
-	c := web.NewClientTransport(&http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	c := api.NewClientTransport(&http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", server.Listener.Addr().String())
 	}})
 	t.Cleanup(c.Close)
@@ -105,7 +105,7 @@ func TestConsole(t *testing.T) {
 
 	p := sit(t.Context(), c, string(mac3))
 	says(p, "hello")
-	p.typed.CloseWithError(web.ErrLeft)
+	p.typed.CloseWithError(api.ErrLeft)
 	if err := <-p.ended; err != nil {
 		t.Errorf("the person left: %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"cloudlets/provision"
+	"cloudlets/web/api"
 )
 
 // TestDetailShowsEverySetting: whatever a machine's file may say is shown. A new key of
@@ -12,7 +13,7 @@ import (
 func TestDetailShowsEverySetting(t *testing.T) {
 	otherName := map[string]string{"Cards": "MACs", "InstallOnce": "Install", "Config": "Args"}
 	var set provision.Spec
-	shown := reflect.TypeFor[Spec]()
+	shown := reflect.TypeFor[api.Spec]()
 	for field := range reflect.TypeFor[provision.Spec]().Fields() {
 		name := field.Name
 		if name == "MAC" || name == "Profiles" {

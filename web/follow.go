@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/web/api"
+	"cloudlets/web/sse"
 )
 
 const (
@@ -22,12 +24,12 @@ const (
 	maxHistory = 5000
 )
 
-func (s *Server) followAll(r *http.Request, out *stream) error {
+func (s *Server) followAll(r *http.Request, out *sse.Stream) error {
 	return s.follow(r, out, "")
 }
 
 // followMachine follows one machine. Nothing needs to be known about it yet.
-func (s *Server) followMachine(r *http.Request, out *stream) error {
+func (s *Server) followMachine(r *http.Request, out *sse.Stream) error {
 	mac, err := s.find(r.PathValue("machine"))
 	if err != nil {
 		return err
@@ -38,12 +40,12 @@ func (s *Server) followMachine(r *http.Request, out *stream) error {
 // follow streams the events of one machine, or of all machines if mac is "". It
 // begins with the kept events after the query's "after", and goes on with new
 // ones as they come.
-func (s *Server) follow(r *http.Request, out *stream, mac provision.MAC) error {
+func (s *Server) follow(r *http.Request, out *sse.Stream, mac provision.MAC) error {
 	f := feed{server: s, out: out, mac: mac}
 	if err := f.start(r); err != nil {
 		return err
 	}
-	if err := out.begin(); err != nil {
+	if err := out.Begin(); err != nil {
 		return err
 	}
 	for r.Context().Err() == nil {
@@ -57,11 +59,11 @@ func (s *Server) follow(r *http.Request, out *stream, mac provision.MAC) error {
 // feed sends events to one reader.
 type feed struct {
 	server *Server
-	out    *stream
+	out    *sse.Stream
 	mac    provision.MAC
 	floor  uint64 // only events with IDs above it are sent
 	high   uint64 // the highest ID that was sent
-	sent   sent
+	sent   api.Seen
 }
 
 // start reads from the request which event the reader saw last.
@@ -108,7 +110,7 @@ func (f *feed) round(ctx context.Context) error {
 				return err
 			}
 		case <-beat.C:
-			if err := f.out.beat(); err != nil {
+			if err := f.out.Beat(); err != nil {
 				return err
 			}
 		}
@@ -119,11 +121,11 @@ func (f *feed) round(ctx context.Context) error {
 // last ID on the wire, so that must never fall: an event that comes late is sent
 // with the highest ID so far.
 func (f *feed) send(e provision.Event) error {
-	if !f.sent.isNews(e) {
+	if !f.sent.IsNews(e) {
 		return nil
 	}
 	f.high = max(f.high, e.ID)
-	return f.out.send("", f.high, e)
+	return f.out.Send("", f.high, e)
 }
 
 // missed returns the kept events that the reader may not have seen.

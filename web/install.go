@@ -11,22 +11,8 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/track"
+	"cloudlets/web/api"
 )
-
-// Order is the body of a request to arm or to cancel an install. It may be
-// absent.
-type Order struct {
-	// By is the person or program that asks. If there is no body, it is "the
-	// API".
-	By string `json:"by"`
-	// Wipe allows the install that is armed to overwrite a disk that is not empty.
-	Wipe bool `json:"wipe,omitempty"`
-	// Rollback arms no install: the system in the machine's other slot is put on trial.
-	Rollback bool `json:"rollback,omitempty"`
-	// Confirm makes the install that is armed wait before it writes, until a person has
-	// confirmed what it will do.
-	Confirm bool `json:"confirm,omitempty"`
-}
 
 // maxOrder bounds the body of a request, in bytes.
 const maxOrder = 4096
@@ -92,8 +78,8 @@ func (s *Server) cancel(r *http.Request) (any, error) {
 	return detail, nil
 }
 
-func (s *Server) order(r *http.Request) (provision.MAC, Order, error) {
-	order := Order{By: "the API"}
+func (s *Server) order(r *http.Request) (provision.MAC, api.Order, error) {
+	order := api.Order{By: "the API"}
 	mac, err := s.find(r.PathValue("machine"))
 	if err != nil {
 		return "", order, err
@@ -111,11 +97,11 @@ func (s *Server) order(r *http.Request) (provision.MAC, Order, error) {
 	return mac, order, nil
 }
 
-func parseOrder(body []byte, order *Order) error {
+func parseOrder(body []byte, order *api.Order) error {
 	if len(body) == 0 {
 		return nil
 	}
-	named := Order{}
+	named := api.Order{}
 	if err := json.Unmarshal(body, &named); err != nil {
 		return err
 	}
@@ -124,4 +110,45 @@ func parseOrder(body []byte, order *Order) error {
 	}
 	*order = named
 	return nil
+}
+
+// newPlan returns nil if no agent has told a plan since the last install that ended well.
+func newPlan(state provision.State) *api.Plan {
+	if state.Proposal == nil {
+		return nil
+	}
+	p := &api.Plan{Proposal: *state.Proposal, Digest: state.Proposal.Digest(), Text: state.Proposal.String()}
+	if state.Confirmed == p.Digest {
+		p.ConfirmedBy = state.ConfirmedBy
+	} else {
+		p.Waits = state.Stage == provision.StageConfirm
+	}
+	return p
+}
+
+// waitingPlan is [newPlan] for the table, in which only a plan that waits is shown.
+func waitingPlan(state provision.State) *api.Plan {
+	if state.Stage != provision.StageConfirm {
+		return nil
+	}
+	return newPlan(state)
+}
+
+// confirm lets a machine's agent write what it has proposed.
+func (s *Server) confirm(r *http.Request) (any, error) {
+	mac, err := s.find(r.PathValue("machine"))
+	if err != nil {
+		return nil, err
+	}
+	var said api.Confirmation
+	err = json.NewDecoder(io.LimitReader(r.Body, maxOrder)).Decode(&said)
+	if err != nil || said.By == "" || said.Digest == "" {
+		return nil, refuse(http.StatusBadRequest, `want {"by": "NAME", "digest": "sha256:…"} with the "digest" of the machine's "plan"`)
+	}
+	if err := s.Tracker.Confirm(r.Context(), mac, said.By, said.Digest); errors.Is(err, provision.ErrNotWaiting) {
+		return nil, refuse(http.StatusConflict, "%v", err)
+	} else if err != nil {
+		return nil, err
+	}
+	return s.detail(mac), nil
 }

@@ -10,14 +10,14 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/store"
 	"cloudlets/provision/track"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func installPath(mac provision.MAC) string { return "/api/v1/machines/" + string(mac) + "/install" }
 
 func TestArmAnInstall(t *testing.T) {
 	b := newBed(t)
-	var d web.Detail
+	var d api.Detail
 	decode(t, ask(t, b.Handler(), "POST", installPath(mac1), `{"by": "ann"}`), http.StatusOK, &d)
 	if !d.Armed || d.ArmedBy != "ann" || d.Next.Action != provision.ActionInstall {
 		t.Errorf("the answer is %+v", d.Machine)
@@ -52,7 +52,7 @@ func TestCancelAnArmedInstall(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.record(t, provision.Event{MAC: mac1, Kind: provision.KindArmed, By: "ann", Text: "armed"})
-	var d web.Detail
+	var d api.Detail
 	decode(t, ask(t, b.Handler(), "DELETE", installPath(mac1), `{"by": "bob"}`), http.StatusOK, &d)
 	if d.Armed || d.Next.Action != provision.ActionLocal || d.Failure != "" {
 		t.Errorf("the answer is %+v", d.Machine)
@@ -66,7 +66,7 @@ func TestCancelAnArmedInstall(t *testing.T) {
 
 func TestCancelAnInstallThatTheFileAsksFor(t *testing.T) {
 	b := newBed(t)
-	var d web.Detail
+	var d api.Detail
 	decode(t, ask(t, b.Handler(), "DELETE", installPath(mac2), ""), http.StatusOK, &d)
 	if d.Next.Action != provision.ActionLocal {
 		t.Errorf("the next boot is %+v", d.Next)
@@ -76,7 +76,7 @@ func TestCancelAnInstallThatTheFileAsksFor(t *testing.T) {
 func TestCancelAnInstallUnderWay(t *testing.T) {
 	b := newBed(t)
 	b.record(t, provision.Event{MAC: mac1, Kind: provision.KindArmed, By: "ann", Text: "armed"}, entered(mac1, provision.StageStream, 0))
-	var d web.Detail
+	var d api.Detail
 	decode(t, ask(t, b.Handler(), "DELETE", installPath(mac1), `{"by": "bob"}`), http.StatusOK, &d)
 	if d.Stage != provision.StageFailed || d.Failure != "the install was cancelled by bob" || d.Warning != "" {
 		t.Errorf("the answer is %+v", d)
@@ -112,7 +112,7 @@ func TestCancelWithoutRoom(t *testing.T) {
 	b := newBedOn(t, kept)
 	b.record(t, provision.Event{MAC: mac1, Kind: provision.KindArmed, By: "ann", Text: "armed"})
 	kept.full = true
-	var d web.Detail
+	var d api.Detail
 	decode(t, ask(t, b.Handler(), "DELETE", installPath(mac1), ""), http.StatusOK, &d)
 	if d.Armed || d.Next.Action != provision.ActionLocal || !strings.Contains(d.Warning, "no space left on device") {
 		t.Errorf("the answer is %+v", d)
@@ -125,7 +125,7 @@ func TestArmWhatTheFileSaysNow(t *testing.T) {
 	b := newBed(t)
 	write(t, b.dir, "images/other/etc/hostname", "x")
 	write(t, b.dir, "machines/52:54:00:00:00:01.json", `{"image": "other", "hostname": "web-1.example.org"}`)
-	var d web.Detail
+	var d api.Detail
 	decode(t, ask(t, b.Handler(), "POST", installPath(mac1), `{"by": "ann"}`), http.StatusOK, &d)
 	if d.Image != "other" || d.Next.Action != provision.ActionInstall {
 		t.Errorf("the answer is %+v", d.Machine)
@@ -146,7 +146,7 @@ func TestWipeIsAPersonsWord(t *testing.T) {
 		provision.Event{MAC: mac1, Kind: provision.KindClaim, Stage: provision.StageAgent, Text: "claimed", System: &provision.System{Image: "debian", Hints: provision.DiskHints{Serial: "S4EW"}}},
 		provision.Event{MAC: mac1, Kind: provision.KindDone, Text: "done"})
 	wantRefusal(t, ask(t, b.Handler(), "POST", installPath(mac1), `{"by": "ann"}`), http.StatusConflict, "cloudlets install "+string(mac1)+" --wipe")
-	var d web.Detail
+	var d api.Detail
 	decode(t, ask(t, b.Handler(), "POST", installPath(mac1), `{"by": "ann", "wipe": true}`), http.StatusOK, &d)
 	if !d.Armed || d.Has == nil || d.Has.Image != "debian" {
 		t.Errorf("the answer is %+v", d.Machine)

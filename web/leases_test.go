@@ -12,7 +12,7 @@ import (
 	"cloudlets/dhcp"
 	"cloudlets/provision/leases"
 	"cloudlets/provision/store"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func TestLeases(t *testing.T) {
@@ -41,8 +41,8 @@ func TestLeases(t *testing.T) {
 	}
 	defer book.Close()
 	b.Server.Leases = book
-	b.Server.Networks = func() web.Networks {
-		return web.Networks{Networks: []web.NetworkInfo{{Name: "lab", Subnet: "10.0.0.0/24"}, {Name: "later", Interface: "br0"}}}
+	b.Server.Networks = func() api.Networks {
+		return api.Networks{Networks: []api.NetworkInfo{{Name: "lab", Subnet: "10.0.0.0/24"}, {Name: "later", Interface: "br0"}}}
 	}
 	h := b.Handler()
 	for query, want := range map[string]string{
@@ -61,19 +61,19 @@ func TestLeases(t *testing.T) {
 		"?limit=1&after=10.0.0.8":    "10.0.0.21",
 	} {
 		var got []string
-		for _, l := range get[web.LeasePage](t, h, "/api/v1/leases"+query).Leases {
+		for _, l := range get[api.LeasePage](t, h, "/api/v1/leases"+query).Leases {
 			got = append(got, l.Address.String())
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%s: %v, want %s", query, got, want)
 		}
 	}
-	all := get[web.LeasePage](t, h, "/api/v1/leases?all=1").Leases
+	all := get[api.LeasePage](t, h, "/api/v1/leases?all=1").Leases
 	nobodys, machine, stranger, card, ended := all[0], all[1], all[2], all[3], all[4]
 	if nobodys.MAC != "" || nobodys.Machine != "" {
 		t.Errorf("an address out of use is %+v", nobodys)
 	}
-	want := web.Lease{
+	want := api.Lease{
 		Address: netip.MustParseAddr("10.0.0.21"), MAC: mac1, Machine: mac1, Name: "web-1.example.org", Hostname: "debian",
 		Network: "lab", Server: "pxe1", Since: noon.Add(-time.Hour), Expires: noon.Add(time.Hour),
 	}

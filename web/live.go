@@ -6,9 +6,10 @@ import (
 	"reflect"
 	"time"
 
-	"cloudlets/images/jsontext"
 	"cloudlets/provision"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
+	"cloudlets/web/sse"
 )
 
 const (
@@ -22,18 +23,6 @@ const (
 	maxProblems = 100
 )
 
-// Everything is all that the page shows.
-type Everything struct {
-	MachinePage
-	Images []Image `json:"images"`
-	// Problems are the first of the mistakes in the site's files, and
-	// ProblemCount says how many there are.
-	Problems     []jsontext.Problem `json:"problems"`
-	ProblemCount int                `json:"problemCount"`
-	Servers      Servers            `json:"servers"`
-	Networks     Networks           `json:"networks"`
-}
-
 // live streams what the page shows to one viewer: the machines that the query
 // selects, as for the table of machines, and the trace of the machine that the
 // query's "trace" names. All use one connection, since browsers allow only a few to
@@ -44,7 +33,7 @@ type Everything struct {
 // of the page that changed, "counts", "images", "servers" and "networks" if they changed, and
 // each new "event" of the trace. It looks only at the machines on the page, so a
 // viewer costs the same however many others there are.
-func (s *Server) live(r *http.Request, out *stream) error {
+func (s *Server) live(r *http.Request, out *sse.Stream) error {
 	q, err := pageQuery(r)
 	if err != nil {
 		return err
@@ -60,7 +49,7 @@ func (s *Server) live(r *http.Request, out *stream) error {
 			return err
 		}
 	}
-	if err := out.begin(); err != nil {
+	if err := out.Begin(); err != nil {
 		return err
 	}
 	changes := s.Site.Changes(r.Context())
@@ -75,15 +64,15 @@ func (s *Server) live(r *http.Request, out *stream) error {
 // viewer is one open page.
 type viewer struct {
 	server *Server
-	out    *stream
+	out    *sse.Stream
 	view   *roster.View
 	trace  provision.MAC // the machine whose events are sent, or ""
 
 	// What was sent last.
-	counts   Counts
-	images   []Image
-	servers  Servers
-	networks Networks
+	counts   api.Counts
+	images   []api.Image
+	servers  api.Servers
+	networks api.Networks
 }
 
 // round sends everything and then what changes. It returns when the tracker
@@ -119,7 +108,7 @@ func (v *viewer) round(ctx context.Context, changes <-chan struct{}) error {
 		case <-rest.C:
 			err = v.rest()
 		case <-beat.C:
-			err = v.out.beat()
+			err = v.out.Beat()
 		}
 		if err != nil {
 			return err
@@ -137,12 +126,12 @@ func (v *viewer) events(ctx context.Context) <-chan provision.Event {
 
 func (v *viewer) everything() error {
 	problems := v.server.problemList()
-	all := Everything{
+	all := api.Everything{
 		MachinePage: v.server.machinePage(v.view.Page()), Images: v.server.imageTable(), Servers: v.server.serverList(), Networks: v.server.networkList(),
 		Problems: problems[:min(len(problems), maxProblems)], ProblemCount: len(problems),
 	}
 	v.counts, v.images, v.servers, v.networks = all.Counts, all.Images, all.Servers, all.Networks
-	return v.out.send("everything", 0, all)
+	return v.out.Send("everything", 0, all)
 }
 
 // event sends an event of the open trace, which does not show progress.
@@ -150,7 +139,7 @@ func (v *viewer) event(e provision.Event) error {
 	if e.Kind == provision.KindProgress {
 		return nil
 	}
-	return v.out.send("event", 0, e)
+	return v.out.Send("event", 0, e)
 }
 
 // machines sends what changed on the page, and the counts.
@@ -159,10 +148,10 @@ func (v *viewer) machines() error {
 	if moved {
 		page := v.server.machinePage(v.view.Page())
 		v.counts = page.Counts
-		return v.out.send("page", 0, page)
+		return v.out.Send("page", 0, page)
 	}
 	if len(macs) > 0 {
-		if err := v.out.send("machines", 0, v.server.rows(macs)); err != nil {
+		if err := v.out.Send("machines", 0, v.server.rows(macs)); err != nil {
 			return err
 		}
 	}
@@ -181,10 +170,10 @@ func (v *viewer) rest() error {
 }
 
 // sendChanged sends a value if it differs from the one that was sent last.
-func sendChanged[T any](out *stream, name string, last *T, value T) error {
+func sendChanged[T any](out *sse.Stream, name string, last *T, value T) error {
 	if reflect.DeepEqual(*last, value) {
 		return nil
 	}
 	*last = value
-	return out.send(name, 0, value)
+	return out.Send(name, 0, value)
 }

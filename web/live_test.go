@@ -17,14 +17,14 @@ import (
 	"cloudlets/provision/depot"
 	"cloudlets/provision/members"
 	"cloudlets/provision/store"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func TestThePagesStream(t *testing.T) {
 	b := newBed(t)
 	r := openStream(t, b.Handler(), "/api/v1/live?trace=web-1", "")
-	all := parse[web.Everything](t, r.next("everything"))
-	if len(all.Machines) != 2 || all.Counts.All != 2 || len(all.Images) != 1 || all.Images[0].Status != web.ImagePacking || all.Problems == nil {
+	all := parse[api.Everything](t, r.next("everything"))
+	if len(all.Machines) != 2 || all.Counts.All != 2 || len(all.Images) != 1 || all.Images[0].Status != api.ImagePacking || all.Problems == nil {
 		t.Errorf("at first: %+v", all)
 	}
 
@@ -34,22 +34,22 @@ func TestThePagesStream(t *testing.T) {
 		t.Errorf("the event of the trace is %+v", e)
 	}
 	for shown := false; !shown; { // the stream may look between two events
-		for _, m := range parse[[]web.Machine](t, r.next("machines")) {
+		for _, m := range parse[[]api.Machine](t, r.next("machines")) {
 			shown = shown || m.MAC == mac1 && m.Progress != nil && m.Progress.Percent == 50
 		}
 	}
-	if counts := parse[web.Counts](t, r.next("counts")); counts.All != 2 {
+	if counts := parse[api.Counts](t, r.next("counts")); counts.All != 2 {
 		t.Errorf("the counts are %+v", counts)
 	}
 
 	b.images.set(depot.Key{Image: "debian"}, depot.Status{Kit: &depot.Kit{Pack: depot.File{Size: 116}}})
-	if images := parse[[]web.Image](t, r.next("images")); len(images) != 1 || images[0].Status != web.ImageReady {
+	if images := parse[[]api.Image](t, r.next("images")); len(images) != 1 || images[0].Status != api.ImageReady {
 		t.Errorf("the images are %+v", images)
 	}
 
 	write(t, b.dir, "machines/52:54:00:00:00:01.json", `{"image": 7}`)
 	b.Site.Reload()
-	all = parse[web.Everything](t, r.next("everything"))
+	all = parse[api.Everything](t, r.next("everything"))
 	if len(all.Problems) != 1 || all.ProblemCount != 1 || len(all.Machines) != 2 || all.Machines[0].Image != "debian" {
 		t.Errorf("after a mistake in a file: %+v", all)
 	}
@@ -60,7 +60,7 @@ func TestThePagesStreamIsOfOnePage(t *testing.T) {
 	b := newBed(t)
 	b.fill(t, 20, provision.StageStream)
 	r := openStream(t, b.Handler(), "/api/v1/live?stage=stream&limit=3", "")
-	all := parse[web.Everything](t, r.next("everything"))
+	all := parse[api.Everything](t, r.next("everything"))
 	if len(all.Machines) != 3 || all.Machines[2].MAC != macOf(2) || all.Next == "" || all.Counts.All != 22 {
 		t.Fatalf("at first: %+v", all)
 	}
@@ -71,11 +71,11 @@ func TestThePagesStreamIsOfOnePage(t *testing.T) {
 		b.record(t, progress(i))
 	}
 	b.record(t, progress(1))
-	if rows := parse[[]web.Machine](t, r.next("machines")); len(rows) != 1 || rows[0].MAC != macOf(1) {
+	if rows := parse[[]api.Machine](t, r.next("machines")); len(rows) != 1 || rows[0].MAC != macOf(1) {
 		t.Errorf("the rows that changed are %+v", rows)
 	}
 	b.record(t, entered(macOf(0), provision.StageInstalled, 0))
-	page := parse[web.MachinePage](t, r.next("page"))
+	page := parse[api.MachinePage](t, r.next("page"))
 	if len(page.Machines) != 3 || page.Machines[0].MAC != macOf(1) || page.Machines[2].MAC != macOf(3) || page.Counts.Installed != 1 {
 		t.Errorf("after one has left the list: %+v", page)
 	}
@@ -104,16 +104,16 @@ func TestThePagesStreamShowsTheServers(t *testing.T) {
 		return time.Time{}, nil
 	}
 	r := openStream(t, b.Handler(), "/api/v1/live", "")
-	if all := parse[web.Everything](t, r.next("everything")); len(all.Servers.Servers) != 1 || len(all.Servers.Warnings) != 0 {
+	if all := parse[api.Everything](t, r.next("everything")); len(all.Servers.Servers) != 1 || len(all.Servers.Warnings) != 0 {
 		t.Errorf("at first: %+v", all.Servers)
 	}
 	joined(t, shared, "two", "sha256:2")
-	servers := parse[web.Servers](t, r.next("servers"))
+	servers := parse[api.Servers](t, r.next("servers"))
 	if len(servers.Servers) != 2 || !servers.Servers[1].SiteDiffers || len(servers.Warnings) != 1 || !strings.Contains(servers.Warnings[0], "copies of the site differ") {
 		t.Errorf("with another one: %+v", servers)
 	}
 	away.Store(true)
-	servers = parse[web.Servers](t, r.next("servers"))
+	servers = parse[api.Servers](t, r.next("servers"))
 	if want := "the store cannot be reached for 3s, so nothing new is given or armed: no leader"; len(servers.Warnings) != 2 || servers.Warnings[0] != want {
 		t.Errorf("without the store: %+v", servers)
 	}
@@ -126,7 +126,7 @@ func TestThePagesStreamBoundsTheProblems(t *testing.T) {
 		write(t, b.dir, fmt.Sprintf("machines/%s.json", macOf(i)), `{"image": 7}`)
 	}
 	b.Site.Reload()
-	all := parse[web.Everything](t, openStream(t, b.Handler(), "/api/v1/live", "").next("everything"))
+	all := parse[api.Everything](t, openStream(t, b.Handler(), "/api/v1/live", "").next("everything"))
 	if len(all.Problems) != 100 || all.ProblemCount != 150 {
 		t.Errorf("%d problems of %d", len(all.Problems), all.ProblemCount)
 	}
@@ -141,7 +141,7 @@ func TestThePagesStreamLosesAMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Site.Reload()
-	if all := parse[web.Everything](t, r.next("everything")); len(all.Machines) != 1 || all.Machines[0].MAC != mac2 || all.Counts.All != 1 {
+	if all := parse[api.Everything](t, r.next("everything")); len(all.Machines) != 1 || all.Machines[0].MAC != mac2 || all.Counts.All != 1 {
 		t.Errorf("got %+v", all)
 	}
 }

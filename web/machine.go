@@ -5,136 +5,29 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
-// Machine is one row of the table of machines.
-type Machine struct {
-	MAC provision.MAC `json:"mac"`
-	// Described says whether a file of the site describes the machine.
-	Described bool   `json:"described"`
-	Hostname  string `json:"hostname,omitempty"`
-	// Tags are those of its file and profiles, sorted.
-	Tags []string `json:"tags,omitempty"`
-	// Group is the file that describes the machine together with others.
-	Group string `json:"group,omitempty"`
-	// Profiles are those that its file extends, and those that they extend.
-	Profiles []string `json:"profiles,omitempty"`
-	// Image is what the machine shall have, Has what it has, and Kept what the other slot
-	// of its disk has.
-	Image string  `json:"image,omitempty"`
-	Has   *System `json:"has,omitempty"`
-	Kept  *System `json:"kept,omitempty"`
-	// Live is the system that was started in its memory by its latest boot.
-	Live *System `json:"live,omitempty"`
-	// Outdated says in which ways what it has, or has in memory, differs from what it shall
-	// have.
-	Outdated []string `json:"outdated,omitempty"`
-	// Running is what its system told when it came up.
-	Running *provision.Running `json:"running,omitempty"`
-	// Quiet is set when the machine was not heard for too long.
-	Quiet *provision.Quiet `json:"quiet,omitempty"`
-	// Address is the IP address that the machine has, or the one that is
-	// reserved for it.
-	Address string          `json:"address,omitempty"`
-	Stage   provision.Stage `json:"stage"`
-	// Step is the place of the machine's stage in [Steps], counted from 1. It
-	// is 0 if the stage is not one of them.
-	Step int `json:"step"`
-	// Since is when the stage began, Seen the time of the last event.
-	Since time.Time `json:"since,omitzero"`
-	Seen  time.Time `json:"seen,omitzero"`
-	// Asked is when an operating system on its disk last got another lease by DHCP, or
-	// asked for the first time in its stage.
-	Asked time.Time `json:"asked,omitzero"`
-	// Installing says whether an agent is installing the machine now.
-	Installing bool      `json:"installing"`
-	Progress   *Progress `json:"progress,omitempty"`
-	Armed      bool      `json:"armed"`
-	ArmedBy    string    `json:"armedBy,omitempty"`
-	ArmedAt    time.Time `json:"armedAt,omitzero"`
-	// Once is what a person ordered that the machine boots next, and only then.
-	Once *provision.BootOrder `json:"once,omitempty"`
-	// Booted is what its latest script had it boot, if that was no install: the image
-	// and its kernel, or its own disk.
-	Booted *provision.Boot `json:"booted,omitempty"`
-	// Next is what the machine's next boot does.
-	Next Next `json:"next"`
-	// Plan is what its agent will do once a person has confirmed it.
-	Plan *Plan `json:"plan,omitempty"`
-	// Failure is why the last install failed.
-	Failure string `json:"failure,omitempty"`
-	// Problems are what is known to be wrong with its file, its image, or both
-	// together, each with its place. With an error among them it is not armed;
-	// after its place, a "warning: " keeps nothing from being installed.
-	Problems []string `json:"problems,omitempty"`
-	// Again says that after this failure the agent tries again by itself.
-	Again       bool      `json:"again,omitempty"`
-	Installs    int       `json:"installs"`
-	InstalledAt time.Time `json:"installedAt,omitzero"`
-	// CardOf is the machine to which this stranger's network card seems to belong.
-	CardOf provision.MAC     `json:"cardOf,omitempty"`
-	Facts  map[string]string `json:"facts,omitempty"`
-}
-
-// System is the system that an install put on a machine's disk.
-type System struct {
-	Image      string `json:"image"`
-	EntryPoint string `json:"entrypoint,omitempty"`
-	// Pack is the digest of the image's content, "sha256:…".
-	Pack string `json:"pack,omitempty"`
-	Disk string `json:"disk,omitempty"`
-	// Slot is the disk's slot that has the system, "a" or "b"; "" on a disk without.
-	Slot string `json:"slot,omitempty"`
-	// OnTrial says that this is the system that was put on trial last, whatever came of it.
-	OnTrial bool `json:"onTrial,omitempty"`
-	// Tells says that the system says by itself when it runs.
-	Tells bool      `json:"tells,omitempty"`
-	Time  time.Time `json:"time,omitzero"`
-}
-
-func newSystem(s *provision.System, onTrial string) *System {
+func newSystem(s *provision.System, onTrial string) *api.System {
 	if s == nil {
 		return nil
 	}
-	return &System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: s.Pack, Disk: s.Disk, Slot: s.Slot, OnTrial: onTrial != "" && s.ID == onTrial, Tells: s.Tells, Time: s.Time}
-}
-
-// Next is what a machine's next boot does, and why.
-type Next struct {
-	Action provision.Action `json:"action"`
-	Reason string           `json:"reason"`
-}
-
-// Progress is how much of a stage's work is done.
-type Progress struct {
-	provision.Progress
-	Percent int `json:"percent"`
-	// Left is the estimated time for the rest, in seconds; 0 if unknown.
-	Left int64 `json:"left,omitempty"`
-}
-
-// Steps returns the stages of an install, in order.
-func Steps() []provision.Stage {
-	return []provision.Stage{
-		provision.StageFirmware, provision.StageLoader, provision.StageKernel, provision.StageAgent,
-		provision.StagePartition, provision.StageStream, provision.StageConfigure, provision.StageVerify,
-		provision.StageBootable, provision.StageHandover, provision.StageInstalled, provision.StageRunning,
-	}
+	return &api.System{Image: s.Image, EntryPoint: s.EntryPoint, Pack: s.Pack, Disk: s.Disk, Slot: s.Slot, OnTrial: onTrial != "" && s.ID == onTrial, Tells: s.Tells, Time: s.Time}
 }
 
 // row returns the row of a machine. The spec is nil if no file of the site describes
 // it.
-func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
+func (s *Server) row(spec *provision.Spec, state provision.State) api.Machine {
 	decision, names := s.Site.Settings().Strangers.Decide(spec, state), roster.NamesOf(spec, state)
-	row := Machine{
+	row := api.Machine{
 		MAC: state.MAC, Described: spec != nil,
 		Hostname: names.Hostname, Image: names.Image, Address: names.Address,
 		Has: newSystem(state.Has, state.OnTrial), Kept: newSystem(state.Kept, state.OnTrial), Live: newSystem(state.Live, ""), Outdated: s.Roster.Outdated(state.MAC), Running: state.Running, Quiet: state.Quiet,
 		Stage: state.Stage, Step: step(state), Since: state.Since, Seen: state.Seen, Asked: state.Asked,
 		Installing: state.Installing(), Progress: newProgress(state),
 		Armed: state.Armed, ArmedBy: state.ArmedBy, ArmedAt: state.ArmedAt,
-		Next:     Next{decision.Action, decision.Reason},
+		Next:     api.Next{Action: decision.Action, Reason: decision.Reason},
 		Plan:     waitingPlan(state),
 		Problems: s.problemsOf(state.MAC),
 		Failure:  state.Failure, Again: state.Again, Installs: state.Installs, InstalledAt: state.InstalledAt, Facts: state.Facts, Once: state.Once,
@@ -151,7 +44,7 @@ func (s *Server) row(spec *provision.Spec, state provision.State) Machine {
 }
 
 // newProgress has no rate, and so no time left, for a machine that is quiet.
-func newProgress(state provision.State) *Progress {
+func newProgress(state provision.State) *api.Progress {
 	if state.Progress == nil {
 		return nil
 	}
@@ -159,10 +52,10 @@ func newProgress(state provision.State) *Progress {
 	if state.Quiet != nil {
 		p.Rate = 0
 	}
-	return &Progress{Progress: p, Percent: p.Percent(), Left: int64(p.Left() / time.Second)}
+	return &api.Progress{Progress: p, Percent: p.Percent(), Left: int64(p.Left() / time.Second)}
 }
 
-// step returns the place of a machine's stage in [Steps], counted from 1, or 0.
+// step returns the place of a machine's stage in [api.Steps], counted from 1, or 0.
 // For a machine that failed it is the stage in which it failed.
 func step(state provision.State) int {
 	stage := state.Stage
@@ -172,5 +65,5 @@ func step(state provision.State) int {
 	if stage == provision.StageConfirm { // most installs do not wait
 		stage = provision.StageAgent
 	}
-	return slices.Index(Steps(), stage) + 1
+	return slices.Index(api.Steps(), stage) + 1
 }

@@ -3,24 +3,13 @@ package web
 import (
 	"math"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
 	"cloudlets/provision"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
-
-// MachinePage is one page of the table of machines.
-type MachinePage struct {
-	Machines []Machine `json:"machines"`
-	// Next is the query's "after" for the next page, or "" if this is the last. For
-	// each page a bounded number of machines is looked at, so one with few machines
-	// that the query selects, or none, need not be the last.
-	Next string `json:"next,omitempty"`
-	// Counts are of all machines, whatever the page shows.
-	Counts Counts `json:"counts"`
-}
 
 // machines answers with one page of the table. The place of the next page stands in a
 // header as well, so that clients can ask for it while they read this one.
@@ -31,13 +20,10 @@ func (s *Server) machines(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if next != "" {
-		w.Header().Set(nextHeader, next)
+		w.Header().Set(api.NextHeader, next)
 	}
 	writeJSON(w, http.StatusOK, page)
 }
-
-// nextHeader has [MachinePage.Next].
-const nextHeader = "Cloudlets-Next"
 
 // tablePage returns the page that a request asks for, and the place of the next one.
 func (s *Server) tablePage(r *http.Request) (answer any, next string, err error) {
@@ -72,35 +58,12 @@ func pageQuery(r *http.Request) (roster.Query, error) {
 	}, err
 }
 
-// queryValues is what [pageQuery] reads.
-func queryValues(q roster.Query) url.Values {
-	order := string(q.Order)
-	if q.Descending {
-		order = "-" + order
-	}
-	values := url.Values{}
-	for name, value := range map[string]string{
-		"stage": string(q.List), "sort": order, "after": q.After, "search": q.Search, "profile": q.Profile, "tag": q.Tag, "group": q.Group, "image": q.Image,
-	} {
-		if value != "" {
-			values.Set(name, value)
-		}
-	}
-	if q.Names != nil {
-		values["name"] = q.Names
-	}
-	if q.Limit != 0 {
-		values.Set("limit", strconv.Itoa(q.Limit))
-	}
-	return values
+func (s *Server) machinePage(page roster.Page) api.MachinePage {
+	return api.MachinePage{Machines: s.rows(page.MACs), Next: page.Next, Counts: s.counts()}
 }
 
-func (s *Server) machinePage(page roster.Page) MachinePage {
-	return MachinePage{Machines: s.rows(page.MACs), Next: page.Next, Counts: s.counts()}
-}
-
-func (s *Server) rows(macs []provision.MAC) []Machine {
-	rows := make([]Machine, len(macs))
+func (s *Server) rows(macs []provision.MAC) []api.Machine {
+	rows := make([]api.Machine, len(macs))
 	for i, state := range s.Roster.States(macs) {
 		rows[i] = s.row(s.spec(state.MAC), state)
 	}
@@ -132,7 +95,7 @@ func (s *Server) machine(r *http.Request) (any, error) {
 	return detail, err
 }
 
-func (s *Server) detail(mac provision.MAC) Detail {
+func (s *Server) detail(mac provision.MAC) api.Detail {
 	state, _ := s.Tracker.State(mac)
 	return s.newDetail(s.spec(mac), state)
 }

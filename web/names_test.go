@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // TestNames: what shells complete, also from the address that only reads.
@@ -14,7 +14,7 @@ func TestNames(t *testing.T) {
 	write(t, b.dir, "profiles/unused.json", `{"tags": ["none"]}`)
 	write(t, b.dir, mac9.File(), `{"extends": "web", "tags": ["c"]}`)
 	b.Site.Reload()
-	got := get[web.Names](t, b.ReadOnly(), "/api/v1/names")
+	got := get[api.Names](t, b.ReadOnly(), "/api/v1/names")
 	if strings.Join(got.Profiles, " ") != "unused web" || strings.Join(got.Tags, " ") != "a b c" || strings.Join(got.Images, " ") != strings.Join(b.Site.Images(), " ") || len(got.Images) == 0 {
 		t.Errorf("%+v", got)
 	}

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"path"
 	"time"
+
+	"cloudlets/web/api"
 )
 
 //go:embed page
@@ -48,7 +50,7 @@ func (s *Server) indexText(readOnly bool) ([]byte, error) {
 		return nil, fmt.Errorf("read the page: %w", err)
 	}
 	var text bytes.Buffer
-	err = index.Execute(&text, map[string]any{"Version": s.Version, "Site": s.Site.Dir(), "Steps": Steps(), "ReadOnly": readOnly})
+	err = index.Execute(&text, map[string]any{"Version": s.Version, "Site": s.Site.Dir(), "Steps": api.Steps(), "ReadOnly": readOnly})
 	if err != nil {
 		return nil, fmt.Errorf("write the page: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cloudlets/provision"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -33,7 +33,7 @@ func (b *bed) fill(t testing.TB, n int, stage provision.Stage) {
 func macsOf(t *testing.T, h http.Handler, query url.Values) (macs []provision.MAC, pages int) {
 	t.Helper()
 	for {
-		page := get[web.MachinePage](t, h, "/api/v1/machines?"+query.Encode())
+		page := get[api.MachinePage](t, h, "/api/v1/machines?"+query.Encode())
 		for _, m := range page.Machines {
 			macs = append(macs, m.MAC)
 		}
@@ -78,7 +78,7 @@ func TestPagesOfTheTable(t *testing.T) {
 			t.Errorf("%s: %d machines in %d pages, want %v", query, len(got), pages, want)
 		}
 	}
-	if page := get[web.MachinePage](t, h, "/api/v1/machines?limit=1&stage=installed"); page.Counts.All != 252 || page.Counts.Stages[provision.StageStream] != 248 {
+	if page := get[api.MachinePage](t, h, "/api/v1/machines?limit=1&stage=installed"); page.Counts.All != 252 || page.Counts.Stages[provision.StageStream] != 248 {
 		t.Errorf("the counts are %+v", page.Counts)
 	}
 }
@@ -105,15 +105,15 @@ func TestColumnsOfTheTable(t *testing.T) {
 	h := b.Handler()
 	page := get[struct {
 		Machines []map[string]any
-		Counts   web.Counts
+		Counts   api.Counts
 	}](t, h, "/api/v1/machines?columns=hostname,stage,seen&limit=1")
 	want := []map[string]any{{"hostname": "web-1.example.org", "stage": "stream", "seen": noon.Format(time.RFC3339)}}
 	if diff := cmp.Diff(want, page.Machines); diff != "" || page.Counts.All != 2 {
 		t.Errorf("%+v, %s", page.Counts, diff)
 	}
-	all := get[web.MachinePage](t, h, "/api/v1/machines")
+	all := get[api.MachinePage](t, h, "/api/v1/machines")
 	columns := slices.Collect(maps.Keys(get[struct{ Machines []map[string]any }](t, h, "/api/v1/machines").Machines[0]))
-	if some := get[web.MachinePage](t, h, "/api/v1/machines?columns="+strings.Join(columns, ",")); cmp.Diff(all.Machines[:1], some.Machines[:1]) != "" {
+	if some := get[api.MachinePage](t, h, "/api/v1/machines?columns="+strings.Join(columns, ",")); cmp.Diff(all.Machines[:1], some.Machines[:1]) != "" {
 		t.Error(cmp.Diff(all.Machines[:1], some.Machines[:1]))
 	}
 	wantRefusal(t, ask(t, h, "GET", "/api/v1/machines?columns=hostname,stgae", ""), http.StatusBadRequest, `did you mean "stage"?`)

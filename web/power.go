@@ -6,13 +6,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
-	"strconv"
 	"time"
 
 	"cloudlets/provision"
 	"cloudlets/provision/power"
 	"cloudlets/provision/power/desk"
+	"cloudlets/web/api"
 )
 
 // Power switches machines. [desk.Desk] implements it.
@@ -25,16 +24,8 @@ type Power interface {
 
 var _ Power = (*desk.Desk)(nil)
 
-// PowerState is whether a machine has power, as its controller says.
-type PowerState struct {
-	MAC   provision.MAC `json:"mac"`
-	State power.State   `json:"state"`
-	// By is how the machine is switched: "redfish", "ipmi", "wakeOnLAN", "command".
-	By string `json:"by"`
-}
-
 // powerPatience is how long a request waits for the end of an order. The client asks
-// again then. It is less than [answerTimeout].
+// again then. It is less than a client waits for the beginning of an answer.
 const powerPatience = 15 * time.Second
 
 // powerState answers with a machine's power state, or with a job that the query names.
@@ -60,7 +51,7 @@ func (s *Server) powerState(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, refuse(http.StatusBadGateway, "%v", err)
 	}
-	return PowerState{MAC: spec.MAC, State: state, By: spec.Power.Kind()}, nil
+	return api.PowerState{MAC: spec.MAC, State: state, By: spec.Power.Kind()}, nil
 }
 
 // orderPower takes an order, and answers when it is done, or with what is to be waited
@@ -111,24 +102,4 @@ func (s *Server) switchable(r *http.Request) (*provision.Spec, error) {
 		return nil, refuse(http.StatusNotImplemented, "this server switches no machines")
 	}
 	return spec, nil
-}
-
-// PowerState asks whether a machine has power.
-func (c *Client) PowerState(ctx context.Context, machine string) (state PowerState, err error) {
-	return state, c.do(ctx, http.MethodGet, machinePath(machine, "power"), nil, &state)
-}
-
-// Switch orders that a machine is switched, and waits until that is done. If ctx ends
-// before, the order stands.
-func (c *Client) Switch(ctx context.Context, machine string, order desk.Order) (job desk.Job, err error) {
-	if err := c.do(ctx, http.MethodPost, machinePath(machine, "power"), order, &job); err != nil {
-		return job, err
-	}
-	for !job.Done {
-		query := url.Values{"job": {strconv.FormatUint(job.ID, 10)}}
-		if err := c.do(ctx, http.MethodGet, machinePath(string(job.MAC), "power")+"?"+query.Encode(), nil, &job); err != nil {
-			return job, err
-		}
-	}
-	return job, nil
 }

@@ -10,7 +10,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/power"
 	"cloudlets/provision/power/desk"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // outlet is a controller of one machine that does what it is told.
@@ -40,9 +40,9 @@ func TestPower(t *testing.T) {
 		Stagger: func() time.Duration { return 0 },
 	})
 	h := b.Handler()
-	var state web.PowerState
+	var state api.PowerState
 	decode(t, ask(t, h, "GET", path, ""), http.StatusOK, &state)
-	if state != (web.PowerState{MAC: mac3, State: power.IsOff, By: "command"}) {
+	if state != (api.PowerState{MAC: mac3, State: power.IsOff, By: "command"}) {
 		t.Errorf("%+v", state)
 	}
 	var job desk.Job

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"cloudlets/web/api"
 )
 
 // ReadOnly serves the page and those parts of the API that change nothing, so
@@ -21,13 +23,13 @@ func (s *Server) ReadOnly() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !s.knowsHost(r.Host):
-			writeJSON(w, http.StatusForbidden, Failure{fmt.Sprintf(
+			writeJSON(w, http.StatusForbidden, api.Failure{Error: fmt.Sprintf(
 				"%q is not a name of this server; use its IP address instead", r.Host)})
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			writeJSON(w, http.StatusForbidden, Failure{fmt.Sprintf(
+			writeJSON(w, http.StatusForbidden, api.Failure{Error: fmt.Sprintf(
 				"%s is refused, since this address is read-only; use `cloudlets install` on the server itself", r.Method)})
 		case strings.HasSuffix(strings.TrimSuffix(r.URL.Path, "/"), "/power"):
-			writeJSON(w, http.StatusForbidden, Failure{"this address does not tell whether machines have power, since each question is a login at a management controller; use `cloudlets power` on the server itself"})
+			writeJSON(w, http.StatusForbidden, api.Failure{Error: "this address does not tell whether machines have power, since each question is a login at a management controller; use `cloudlets power` on the server itself"})
 		default:
 			whole.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), readOnly{}, true)))
 		}

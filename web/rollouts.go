@@ -12,77 +12,14 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/rollout"
 	"cloudlets/provision/rollout/book"
+	"cloudlets/web/api"
 )
-
-// RolloutOrder is the body of a request to begin a roll-out.
-type RolloutOrder struct {
-	// By is the person or program that asks.
-	By string `json:"by"`
-	// Machines are names or MACs, in the order in which they take their turns.
-	Machines []string `json:"machines"`
-	// AtATime is how many a wave has at most, and StopAfter after how many bad ones no
-	// further one is armed.
-	AtATime   int `json:"atATime"`
-	StopAfter int `json:"stopAfter"`
-	// Wipe and Confirm are as in an [Order]. Power has each machine boot from the network
-	// when its turn comes.
-	Wipe    bool `json:"wipe,omitempty"`
-	Confirm bool `json:"confirm,omitempty"`
-	Power   bool `json:"power,omitempty"`
-}
-
-// Rollout is a roll-out, with or without its machines.
-type Rollout struct {
-	Name string    `json:"name"`
-	By   string    `json:"by"`
-	Time time.Time `json:"time"`
-	// Phase is "running", "stopped" or "ended", since a time, and Why says why.
-	Phase rollout.Phase `json:"phase"`
-	Since time.Time     `json:"since,omitzero"`
-	Why   string        `json:"why,omitempty"`
-	// Server is the name of the server that carries it on, or its ID if it is gone.
-	Server    string `json:"server,omitempty"`
-	AtATime   int    `json:"atATime"`
-	StopAfter int    `json:"stopAfter"`
-	Waves     int    `json:"waves"`
-	Wipe      bool   `json:"wipe,omitempty"`
-	Confirm   bool   `json:"confirm,omitempty"`
-	Power     bool   `json:"power,omitempty"`
-	// All, Waiting, Armed, Good and Bad are how many machines there are.
-	All     int `json:"all"`
-	Waiting int `json:"waiting"`
-	Armed   int `json:"armed"`
-	Good    int `json:"good"`
-	Bad     int `json:"bad"`
-	// Machines are in the order of their turns. A list of roll-outs has none.
-	Machines []RolloutMachine `json:"machines,omitempty"`
-}
-
-// RolloutMachine is a machine of a roll-out.
-type RolloutMachine struct {
-	MAC      provision.MAC `json:"mac"`
-	Hostname string        `json:"hostname,omitempty"`
-	Wave     int           `json:"wave"` // counted from 1
-	// Phase is "waiting", "armed", "installing", "good" or "bad", and Why says why it is bad.
-	Phase rollout.Phase `json:"phase"`
-	Why   string        `json:"why,omitempty"`
-	// Stage and Progress are how far its install is, while it is armed or installing.
-	Stage    provision.Stage `json:"stage,omitempty"`
-	Progress *Progress       `json:"progress,omitempty"`
-	// Armed is when its install was armed, and Time when it became good or bad.
-	Armed time.Time `json:"armed,omitzero"`
-	Time  time.Time `json:"time,omitzero"`
-}
-
-// Installing is the phase of a machine that was armed, and has begun. It follows from the
-// machine's state.
-const Installing rollout.Phase = "installing"
 
 // maxRollout bounds the body of a request to begin a roll-out, in bytes.
 const maxRollout = 2 << 20
 
 func (s *Server) rollouts(*http.Request) (any, error) {
-	list := []Rollout{}
+	list := []api.Rollout{}
 	if s.Rollouts == nil {
 		return list, nil
 	}
@@ -111,8 +48,8 @@ func (s *Server) showRollout(name string) (any, error) {
 	return shown, nil
 }
 
-func (s *Server) newRollout(h book.Head) Rollout {
-	shown := Rollout{
+func (s *Server) newRollout(h book.Head) api.Rollout {
+	shown := api.Rollout{
 		Name: h.Name, By: h.By, Time: h.Time, Phase: h.Phase, Since: h.Since, Why: h.Why, Server: h.Carrier,
 		AtATime: h.AtATime, StopAfter: h.StopAfter, Waves: h.Waves(), Wipe: h.Wipe, Confirm: h.Confirm, Power: h.Power,
 		All: len(h.Machines), Waiting: h.Counts[rollout.Waiting], Armed: h.Counts[rollout.Armed], Good: h.Counts[rollout.Good], Bad: h.Counts[rollout.Bad],
@@ -127,8 +64,8 @@ func (s *Server) newRollout(h book.Head) Rollout {
 	return shown
 }
 
-func (s *Server) rolloutMachine(wave int, mac provision.MAC, step rollout.Step) RolloutMachine {
-	m := RolloutMachine{MAC: mac, Wave: wave, Phase: step.Phase, Why: step.Why, Armed: step.Armed, Time: step.Time}
+func (s *Server) rolloutMachine(wave int, mac provision.MAC, step rollout.Step) api.RolloutMachine {
+	m := api.RolloutMachine{MAC: mac, Wave: wave, Phase: step.Phase, Why: step.Why, Armed: step.Armed, Time: step.Time}
 	if spec := s.spec(mac); spec != nil {
 		m.Hostname = spec.Hostname
 	}
@@ -136,7 +73,7 @@ func (s *Server) rolloutMachine(wave int, mac provision.MAC, step rollout.Step) 
 		state, _ := s.Tracker.State(mac)
 		m.Stage, m.Progress = cmp.Or(state.Stage, provision.StageNew), newProgress(state)
 		if state.Installing() || state.InstalledAt.After(step.Armed) {
-			m.Phase = Installing
+			m.Phase = api.Installing
 		}
 	}
 	return m
@@ -148,7 +85,7 @@ func (s *Server) beginRollout(r *http.Request) (any, error) {
 	if s.Rollouts == nil {
 		return nil, refuse(http.StatusNotImplemented, "this server carries no roll-outs on")
 	}
-	var asked RolloutOrder
+	var asked api.RolloutOrder
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRollout+1))
 	switch {
 	case err != nil:
@@ -218,7 +155,7 @@ func (s *Server) resumeRollout(r *http.Request) (any, error) {
 }
 
 func (s *Server) changeRollout(r *http.Request, change func(b *book.Book, ctx context.Context, name, by string, now time.Time) error) (any, error) {
-	name, order := r.PathValue("rollout"), Order{By: "the API"}
+	name, order := r.PathValue("rollout"), api.Order{By: "the API"}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxOrder))
 	if err == nil {
 		err = parseOrder(body, &order)

@@ -9,7 +9,7 @@ import (
 	"cloudlets/provision/rollout"
 	"cloudlets/provision/rollout/book"
 	"cloudlets/provision/store"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 const rolloutsPath = "/api/v1/rollouts"
@@ -24,7 +24,7 @@ func TestRollouts(t *testing.T) {
 	}
 	t.Cleanup(b.Rollouts.Close)
 	h := b.Handler()
-	var list []web.Rollout
+	var list []api.Rollout
 	decode(t, ask(t, h, "GET", rolloutsPath, ""), http.StatusOK, &list)
 	if list == nil || len(list) != 0 {
 		t.Errorf("at first there are %v", list)
@@ -44,7 +44,7 @@ func TestRollouts(t *testing.T) {
 	wantRefusal(t, ask(t, h, "POST", rolloutsPath, strings.Repeat(" ", 3<<20)), http.StatusRequestEntityTooLarge, "fewer machines")
 
 	const body = `{"by": "ann", "machines": ["web-2.example.org", "web-1.example.org"], "atATime": 1, "stopAfter": 1}`
-	var r web.Rollout
+	var r api.Rollout
 	decode(t, ask(t, h, "POST", rolloutsPath, body), http.StatusOK, &r)
 	if r.Name != "r1" || r.By != "ann" || r.Phase != rollout.Running || r.All != 2 || r.Waiting != 2 || r.Waves != 2 || len(r.Machines) != 2 ||
 		r.Machines[0].MAC != mac2 || r.Machines[0].Hostname != "web-2.example.org" || r.Machines[1].Wave != 2 || r.Machines[1].Phase != rollout.Waiting {
@@ -60,7 +60,7 @@ func TestRollouts(t *testing.T) {
 	}
 	b.record(t, provision.Event{MAC: mac2, Kind: provision.KindArmed, By: "ann", Text: "armed"}, entered(mac2, provision.StageStream, 1))
 	decode(t, ask(t, h, "GET", rolloutsPath+"/r1", ""), http.StatusOK, &r)
-	if r.Machines[0].Phase != web.Installing || r.Machines[0].Stage != provision.StageStream {
+	if r.Machines[0].Phase != api.Installing || r.Machines[0].Stage != provision.StageStream {
 		t.Errorf("installing: %+v", r.Machines[0])
 	}
 	decode(t, ask(t, h, "POST", rolloutsPath+"/r1/stop", `{"by": "bob"}`), http.StatusOK, &r)

@@ -1,7 +1,7 @@
-// Package web shows the machines to people. It has a JSON API, the [Client] of
-// it that the command line uses, and a page for browsers that shows the same
-// data. Package provision makes all decisions; this one shows them and passes
-// requests on. Start reading at [Server].
+// Package web shows the machines to people. It answers the JSON API, whose nouns and
+// client are package api, and serves a page for browsers that shows the same data.
+// Package provision makes all decisions; this one shows them and passes requests on.
+// Start reading at [Server].
 package web
 
 import (
@@ -16,6 +16,7 @@ import (
 	"cloudlets/provision/rollout/book"
 	"cloudlets/provision/site"
 	"cloudlets/provision/track"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -47,7 +48,7 @@ type Server struct {
 	// Servers are those that share the store; nil if this one is alone.
 	Servers *members.Members
 	// Networks returns how each network is served now; nil if that is not known.
-	Networks func() Networks
+	Networks func() api.Networks
 	// Leases are those of the DHCP servers; nil if there are none.
 	Leases Leases
 	// StoreAway returns since when the store cannot be reached, and why. The time
@@ -55,7 +56,7 @@ type Server struct {
 	StoreAway func() (time.Time, error)
 	// Authority returns the certificate that machines have to trust for HTTPS, or the
 	// next one, which it makes if there is none. It is nil if the server has no HTTPS.
-	Authority func(ctx context.Context, next bool) (Authority, error)
+	Authority func(ctx context.Context, next bool) (api.Authority, error)
 	// Version is the daemon's version.
 	Version string
 	// Started is when the daemon started; the zero time shows no uptime.
@@ -102,7 +103,7 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) sameOrigin(next http.Handler) http.Handler {
 	var protection http.CrossOriginProtection
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusForbidden, Failure{"this request comes from the page of another site, and is refused"})
+		writeJSON(w, http.StatusForbidden, api.Failure{Error: "this request comes from the page of another site, and is refused"})
 	}))
 	return protection.Handler(next)
 }

@@ -20,6 +20,7 @@ import (
 	"cloudlets/provision/store"
 	"cloudlets/provision/track"
 	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -171,7 +172,7 @@ func decode(t *testing.T, w *httptest.ResponseRecorder, status int, value any) {
 // wantRefusal checks an answer that is an error, and its sentence.
 func wantRefusal(t *testing.T, w *httptest.ResponseRecorder, status int, sentence string) {
 	t.Helper()
-	var failure web.Failure
+	var failure api.Failure
 	decode(t, w, status, &failure)
 	if !strings.Contains(failure.Error, sentence) {
 		t.Errorf("%q does not say %q", failure.Error, sentence)

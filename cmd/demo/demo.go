@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cloudlets/testdata/bed"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 type options struct {
@@ -39,7 +39,7 @@ type host struct {
 	slots bool
 	// installed is what the server knew when the first login prompt came, and updated what
 	// became of it after that; nil without slots.
-	installed web.Detail
+	installed api.Detail
 	updated   *update
 	// login and local are the times from switch-on to the login prompt: with
 	// the install, and of a boot of the same disk without the network.
@@ -92,7 +92,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, daemon.Stop()) }()
 	defer switchOff(machines)
-	client := web.NewClient(daemon.Socket())
+	client := api.NewClient(daemon.Socket())
 	defer client.Close()
 	return perform(ctx, o, out, network, dir, daemon, client, machines)
 }
@@ -138,7 +138,7 @@ func (h *host) file(image string) map[string]any {
 
 // perform shows the installs, the update, and a boot of the same disks without the
 // network, and prints the tables.
-func perform(ctx context.Context, o options, out io.Writer, network *bed.Network, dir string, daemon *bed.Daemon, client *web.Client, machines []*host) error {
+func perform(ctx context.Context, o options, out io.Writer, network *bed.Network, dir string, daemon *bed.Daemon, client *api.Client, machines []*host) error {
 	if err := waitForImages(ctx, client, out); err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func perform(ctx context.Context, o options, out io.Writer, network *bed.Network
 
 // waitForImages waits until both versions of the image are packed, so that the times in
 // the tables do not include the packing.
-func waitForImages(ctx context.Context, client *web.Client, out io.Writer) error {
+func waitForImages(ctx context.Context, client *api.Client, out io.Writer) error {
 	fmt.Fprintln(out, "packing two versions of an image (once)")
 	for {
 		list, err := client.Images(ctx)
@@ -183,9 +183,9 @@ func waitForImages(ctx context.Context, client *web.Client, out io.Writer) error
 		ready := 0
 		for _, image := range list {
 			switch image.Status {
-			case web.ImageReady:
+			case api.ImageReady:
 				ready++
-			case web.ImageFailed:
+			case api.ImageFailed:
 				return fmt.Errorf("the image %s cannot be booted: %s", image.Name, image.Error)
 			}
 		}
@@ -204,7 +204,7 @@ func waitForImages(ctx context.Context, client *web.Client, out io.Writer) error
 
 // installAll switches all machines on and watches them until each has shown its login
 // prompt, and those with two slots are updated and rolled back.
-func installAll(ctx context.Context, out io.Writer, network *bed.Network, dir string, daemon *bed.Daemon, client *web.Client, machines []*host) error {
+func installAll(ctx context.Context, out io.Writer, network *bed.Network, dir string, daemon *bed.Daemon, client *api.Client, machines []*host) error {
 	tasks, inner := errgroup.WithContext(ctx)
 	w := newWatch(out, machines)
 	watching, done := context.WithCancel(inner)

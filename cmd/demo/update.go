@@ -8,7 +8,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/testdata/bed"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // The two versions of the image, as the site names them.
@@ -48,7 +48,7 @@ type update struct {
 // that people read.
 type director struct {
 	daemon *bed.Daemon
-	client *web.Client
+	client *api.Client
 	say    func(h *host, format string, args ...any)
 }
 

@@ -16,7 +16,7 @@ import (
 
 	"cloudlets/images/bytesize"
 	"cloudlets/provision"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -70,7 +70,7 @@ func (w *watch) newBar(h *host) *bar {
 }
 
 // run shows until ctx ends.
-func (w *watch) run(ctx context.Context, client *web.Client) {
+func (w *watch) run(ctx context.Context, client *api.Client) {
 	for ctx.Err() == nil {
 		if list, err := client.Machines(ctx, roster.Query{}); err == nil {
 			for _, m := range list {
@@ -90,7 +90,7 @@ func (w *watch) run(ctx context.Context, client *web.Client) {
 	}
 }
 
-func (w *watch) show(m web.Machine) {
+func (w *watch) show(m api.Machine) {
 	text := describeProgress(m)
 	if b := w.bars[m.MAC]; b != nil {
 		b.text.Store(text)
@@ -117,7 +117,7 @@ func (w *watch) say(h *host, format string, args ...any) {
 }
 
 // percent returns how much of the machine's stage is done.
-func percent(m web.Machine) int {
+func percent(m api.Machine) int {
 	switch {
 	case m.Progress != nil:
 		return m.Progress.Percent
@@ -129,7 +129,7 @@ func percent(m web.Machine) int {
 
 // describeProgress describes one machine in one line: stage, bytes, rate, time
 // left.
-func describeProgress(m web.Machine) string {
+func describeProgress(m api.Machine) string {
 	text := string(m.Stage)
 	if p := m.Progress; p != nil && p.Total > 0 {
 		text += fmt.Sprintf("  %s of %s  %s/s", size(p.Done), size(p.Total), size(p.Rate))
@@ -154,7 +154,7 @@ func printTable(out io.Writer, hosts []*host) {
 		fmt.Fprintf(table, "%s (%s, %s)\t", h.name, h.spec.Firmware, h.handover)
 	}
 	fmt.Fprintln(table)
-	for _, stage := range web.Steps() {
+	for _, stage := range api.Steps() {
 		var cells []string
 		for _, h := range hosts {
 			cells = append(cells, seconds(stageTime(h.installed, stage)))
@@ -208,7 +208,7 @@ func seconds(d time.Duration) string {
 
 // stageTime returns how long a machine was in a stage of its install, in total. It does
 // not count what comes after the install, such as a reboot.
-func stageTime(d web.Detail, stage provision.Stage) time.Duration {
+func stageTime(d api.Detail, stage provision.Stage) time.Duration {
 	total := 0.0
 	for _, s := range d.Stages {
 		if s.Stage == provision.StageInstalled {

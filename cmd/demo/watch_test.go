@@ -10,7 +10,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/testdata/bed"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // TestBarsGoOn: a bar that was full shows what comes after that, and the last words are
@@ -21,11 +21,11 @@ func TestBarsGoOn(t *testing.T) {
 	w := newWatch(&out, []*host{h})
 	w.addBars(mpb.WithOutput(&out), mpb.WithAutoRefresh())
 	mac := provision.MAC(h.spec.MAC)
-	w.show(web.Machine{MAC: mac, Stage: provision.StageInstalled})
+	w.show(api.Machine{MAC: mac, Stage: provision.StageInstalled})
 	if w.bars[mac].Completed() {
 		t.Error("the bar has ended when it was full")
 	}
-	w.show(web.Machine{MAC: mac, Stage: provision.StageStream})
+	w.show(api.Machine{MAC: mac, Stage: provision.StageStream})
 	w.say(h, "the last %s", "words")
 	ended, stop := context.WithCancel(t.Context())
 	stop()

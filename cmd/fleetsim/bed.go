@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // The addresses. Machines are in a part of the subnet that is routed to the
@@ -101,7 +101,7 @@ type server struct {
 	process
 	addr   netip.Addr
 	socket string
-	client *web.Client
+	client *api.Client
 }
 
 // openBed starts the daemons, with as many members of etcd if they share a store.
@@ -169,7 +169,7 @@ func (b *bed) addHost(ctx context.Context, o *options, i int) error {
 			return err
 		}
 	}
-	s.client = web.NewClient(s.socket)
+	s.client = api.NewClient(s.socket)
 	return nil
 }
 
@@ -230,7 +230,7 @@ func (b *bed) close() error {
 func (s *server) waitUntilReady(ctx context.Context, o *options) error {
 	for {
 		images, err := s.client.Images(ctx)
-		if err == nil && len(images) == 1 && images[0].Status == web.ImageReady {
+		if err == nil && len(images) == 1 && images[0].Status == api.ImageReady {
 			return nil
 		}
 		select {

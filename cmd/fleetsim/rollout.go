@@ -14,7 +14,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/rollout"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -35,7 +35,7 @@ func (r *result) rollOut(ctx context.Context, o *options, b *bed) error {
 		return err
 	}
 	defer a.file.Close()
-	order := web.RolloutOrder{By: "fleetsim", AtATime: o.Rollout, StopAfter: 1, Wipe: true}
+	order := api.RolloutOrder{By: "fleetsim", AtATime: o.Rollout, StopAfter: 1, Wipe: true}
 	for n := range o.Machines {
 		order.Machines = append(order.Machines, macOf(n).String())
 	}
@@ -58,7 +58,7 @@ func (r *result) rollOut(ctx context.Context, o *options, b *bed) error {
 }
 
 // carry switches machines on until the roll-out ends or is stopped, and all is quiet.
-func (r *result) carry(ctx context.Context, o *options, b *bed, a *air, now web.Rollout) (web.Rollout, error) {
+func (r *result) carry(ctx context.Context, o *options, b *bed, a *air, now api.Rollout) (api.Rollout, error) {
 	var machines sync.WaitGroup
 	defer machines.Wait()
 	on := make(map[provision.MAC]bool)
@@ -96,8 +96,8 @@ func (r *result) carry(ctx context.Context, o *options, b *bed, a *air, now web.
 
 // checkRollout is an error unless each machine has what the roll-out should have brought
 // it, or left it. Machines were installed once before.
-func checkRollout(r web.Rollout, machines []web.Machine, o *options) error {
-	installs := make(map[provision.MAC]web.Machine)
+func checkRollout(r api.Rollout, machines []api.Machine, o *options) error {
+	installs := make(map[provision.MAC]api.Machine)
 	for _, m := range machines {
 		installs[m.MAC] = m
 	}

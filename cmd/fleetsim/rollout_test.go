@@ -14,7 +14,7 @@ import (
 	"cloudlets/provision/rollout"
 	"cloudlets/testdata/etcd"
 	"cloudlets/testdata/needs"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // TestRollouts: forty machines are installed anew in waves of four, of which the tenth fails:
@@ -36,7 +36,7 @@ func TestRollouts(t *testing.T) {
 			cmd.Stderr = &words
 			out, err := cmd.Output()
 			var result struct {
-				Rollout web.Rollout
+				Rollout api.Rollout
 				Counts  map[string]int
 			}
 			if err := json.Unmarshal(out, &result); err != nil {
@@ -52,18 +52,18 @@ func TestRollouts(t *testing.T) {
 
 func TestCheckRollout(t *testing.T) {
 	o := &options{Machines: 6, Rollout: 2, RolloutFails: 3}
-	whole := func() (web.Rollout, []web.Machine) {
-		r, machines := web.Rollout{Phase: rollout.Stopped, Waves: 3}, []web.Machine(nil)
+	whole := func() (api.Rollout, []api.Machine) {
+		r, machines := api.Rollout{Phase: rollout.Stopped, Waves: 3}, []api.Machine(nil)
 		for n, phase := range []rollout.Phase{rollout.Good, rollout.Good, rollout.Bad, rollout.Good, rollout.Waiting, rollout.Waiting} {
 			mac := provision.MAC(macOf(n).String())
-			m := web.Machine{MAC: mac, Installs: 1, Has: &web.System{}}
+			m := api.Machine{MAC: mac, Installs: 1, Has: &api.System{}}
 			switch phase {
 			case rollout.Good:
 				m.Installs = 2
 			case rollout.Bad:
 				m.Has, m.Armed = nil, true
 			}
-			r.Machines = append(r.Machines, web.RolloutMachine{MAC: mac, Wave: n/2 + 1, Phase: phase})
+			r.Machines = append(r.Machines, api.RolloutMachine{MAC: mac, Wave: n/2 + 1, Phase: phase})
 			machines = append(machines, m)
 		}
 		return r, machines
@@ -71,14 +71,14 @@ func TestCheckRollout(t *testing.T) {
 	if r, machines := whole(); checkRollout(r, machines, o) != nil {
 		t.Error(checkRollout(r, machines, o))
 	}
-	for what, change := range map[string]func(*web.Rollout, []web.Machine){
-		"it did not stop":         func(r *web.Rollout, _ []web.Machine) { r.Phase = rollout.Ended },
-		"one too few":             func(r *web.Rollout, _ []web.Machine) { r.Machines = r.Machines[:5] },
-		"one was touched":         func(_ *web.Rollout, m []web.Machine) { m[5].Installs = 2 },
-		"one was armed":           func(_ *web.Rollout, m []web.Machine) { m[4].Armed = true },
-		"one was installed twice": func(_ *web.Rollout, m []web.Machine) { m[0].Installs = 3 },
-		"one lost its system":     func(_ *web.Rollout, m []web.Machine) { m[4].Has = nil },
-		"the bad one is good":     func(r *web.Rollout, _ []web.Machine) { r.Machines[2].Phase = rollout.Good },
+	for what, change := range map[string]func(*api.Rollout, []api.Machine){
+		"it did not stop":         func(r *api.Rollout, _ []api.Machine) { r.Phase = rollout.Ended },
+		"one too few":             func(r *api.Rollout, _ []api.Machine) { r.Machines = r.Machines[:5] },
+		"one was touched":         func(_ *api.Rollout, m []api.Machine) { m[5].Installs = 2 },
+		"one was armed":           func(_ *api.Rollout, m []api.Machine) { m[4].Armed = true },
+		"one was installed twice": func(_ *api.Rollout, m []api.Machine) { m[0].Installs = 3 },
+		"one lost its system":     func(_ *api.Rollout, m []api.Machine) { m[4].Has = nil },
+		"the bad one is good":     func(r *api.Rollout, _ []api.Machine) { r.Machines[2].Phase = rollout.Good },
 	} {
 		r, machines := whole()
 		change(&r, machines)

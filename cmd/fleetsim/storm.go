@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -221,8 +221,8 @@ type result struct {
 	servers   []serverUse
 	strangers []stranger
 
-	rollout web.Rollout
-	rolled  []web.Machine // what the machines have after the roll-out
+	rollout api.Rollout
+	rolled  []api.Machine // what the machines have after the roll-out
 	killed  int           // servers, in the roll-out
 }
 

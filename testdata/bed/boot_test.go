@@ -12,7 +12,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/testdata/bed"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // What TestMain makes, once for all tests. The small image has drivers for what is
@@ -100,7 +100,7 @@ func TestBIOS(t *testing.T) {
 // onceConfirmed switches a BIOS machine on whose disk, NODE1, has something on it, and
 // which is to be installed. It waits until a person has confirmed the plan, and returns
 // the machine and that plan.
-func (r *rig) onceConfirmed(mac string) (*bed.Machine, web.Plan) {
+func (r *rig) onceConfirmed(mac string) (*bed.Machine, api.Plan) {
 	r.Helper()
 	disk := r.newDisk("node1")
 	if err := writeAt(disk.File, bytes.Repeat([]byte("precious "), 1000)); err != nil {
@@ -109,7 +109,7 @@ func (r *rig) onceConfirmed(mac string) (*bed.Machine, web.Plan) {
 	before := digestOf(r.TB, disk.File)
 	r.run("install", "node1", "--wipe", "--confirm")
 	m := r.on(bed.Spec{MAC: mac, Firmware: bed.BIOS, Disks: []bed.Disk{disk}})
-	r.shows(mac, func(m web.Detail) bool { return m.Stage == provision.StageConfirm })
+	r.shows(mac, func(m api.Detail) bool { return m.Stage == provision.StageConfirm })
 	r.expect(m, "nothing is written until a person confirms this")
 	if digestOf(r.TB, disk.File) != before {
 		r.Error("the disk was written before anyone confirmed that")
@@ -118,7 +118,7 @@ func (r *rig) onceConfirmed(mac string) (*bed.Machine, web.Plan) {
 }
 
 // confirmed confirms a plan to overwrite a whole disk that was not empty, and returns it.
-func (r *rig) confirmed(mac string) web.Plan {
+func (r *rig) confirmed(mac string) api.Plan {
 	r.Helper()
 	waits := r.machine(mac).Plan
 	if waits == nil || !waits.Waits || waits.Disk.Serial != "NODE1" || waits.Lost == "" || len(waits.Layout) == 0 || waits.Fetch == 0 {
@@ -135,7 +135,7 @@ func (r *rig) confirmed(mac string) web.Plan {
 
 // reported checks what the daemon knows of an install that has ended: all of its plan was
 // fetched, written, and read back.
-func (r *rig) reported(mac string, plan web.Plan) {
+func (r *rig) reported(mac string, plan api.Plan) {
 	r.Helper()
 	report := r.machine(mac).Report
 	if report == nil {

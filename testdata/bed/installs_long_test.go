@@ -8,7 +8,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/testdata/bed"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // TestLongBIOSAgain installs the small cloudlet on a BIOS machine by switch, and then
@@ -36,7 +36,7 @@ func TestLongBIOSAgain(t *testing.T) {
 	file["image"], file["handover"] = "debian-12", "reboot"
 	file["config"] = object{"args": object{"role": "a web server"}}
 	r.describe(mac, file)
-	r.shows(mac, func(m web.Detail) bool { return len(m.Outdated) > 0 })
+	r.shows(mac, func(m api.Detail) bool { return len(m.Outdated) > 0 })
 	if shown := r.run("machines", "node1"); !strings.Contains(shown, "it has small, and its file names debian-12; its configuration has changed") {
 		t.Errorf("the machine has another system than its file names, and is shown as\n%s", shown)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"cloudlets/images/bytesize"
 	"cloudlets/testdata/bed"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // BenchmarkBedLive reports the seconds from switch-on to the login prompt of a Debian that
@@ -42,7 +42,7 @@ var tookToStart = regexp.MustCompile(`its system took ([0-9.]+ .?B) of the root'
 func (l live) fetched() (bytes, of int64) {
 	l.Helper()
 	var found []string
-	l.shows(l.mac, func(web.Detail) bool {
+	l.shows(l.mac, func(api.Detail) bool {
 		found = tookToStart.FindStringSubmatch(l.run("trace", l.mac))
 		return found != nil
 	})

@@ -7,7 +7,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/testdata/bed"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // TestLongLive: a whole Debian in memory, which says by itself that it runs. Its own DHCP
@@ -45,7 +45,7 @@ func TestLongLiveKeeps(t *testing.T) {
 
 	file["boot"] = "live"
 	r.describe(mac, file)
-	r.shows(mac, func(m web.Detail) bool { return m.Next.Action == provision.ActionLive })
+	r.shows(mac, func(m api.Detail) bool { return m.Next.Action == provision.ActionLive })
 	l = start(`the root of small, [0-9.]+ MB, is /dev/nbd0`, `what the system keeps is on /dev/vda4`)
 	l.types("cat /root/kept; echo in memory >>/root/kept; echo lost >/lost; sync; echo written", `\nof the disk\r?\nwritten\r?\n`)
 	l.machine.Stop()

@@ -7,7 +7,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/testdata/bed"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // live is a live machine: one whose file says that its system is started in memory.
@@ -73,7 +73,7 @@ func (l live) aloneAfterwards(read string) {
 func (r *rig) tells(mac, want string) {
 	r.Helper()
 	pattern := regexp.MustCompile(want)
-	r.shows(mac, func(web.Detail) bool { return pattern.MatchString(r.run("trace", mac)) })
+	r.shows(mac, func(api.Detail) bool { return pattern.MatchString(r.run("trace", mac)) })
 }
 
 // TestLive: a machine without a disk has its system in memory. When the network is taken from

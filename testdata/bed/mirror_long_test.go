@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"cloudlets/testdata/bed"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // TestLongMirror installs a system on two disks, and has it start from each of them alone.
@@ -40,7 +40,7 @@ func mirrors(t *testing.T, firmware bed.Firmware, mac string) {
 	version := func(name string) {
 		file["image"], file["config"] = name, object{"args": object{"role": name}}
 		r.describe(mac, file)
-		r.shows(mac, func(m web.Detail) bool { return len(m.Outdated) > 0 || m.Installs == 0 })
+		r.shows(mac, func(m api.Detail) bool { return len(m.Outdated) > 0 || m.Installs == 0 })
 		r.run("install", "node1")
 	}
 	var m *bed.Machine

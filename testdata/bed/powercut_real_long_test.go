@@ -9,7 +9,7 @@ import (
 
 	"cloudlets/testdata/bed"
 	"cloudlets/testdata/powercut"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // TestLongPowerCutsForReal ends a machine in the middle of an update, ten times: QEMU is
@@ -29,7 +29,7 @@ func TestLongPowerCutsForReal(t *testing.T) {
 			"image": name, "hostname": "node1", "address": "10.77.0.11", "slots": 2, "persistent": "96MiB",
 			"cmdline": "cloudlets.trial.patience=30 cloudlets.trial.settle=2", "config": object{"args": object{"role": name}},
 		})
-		r.shows(mac, func(m web.Detail) bool { return len(m.Outdated) > 0 || m.Installs == 0 })
+		r.shows(mac, func(m api.Detail) bool { return len(m.Outdated) > 0 || m.Installs == 0 })
 	}
 	describe("first")
 	r.run("install", "node1")

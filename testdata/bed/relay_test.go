@@ -11,7 +11,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/testdata/bed"
 	"cloudlets/testdata/needs"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // dhcrelay is ISC's relay agent, which make unpacks.
@@ -110,7 +110,7 @@ func TestRelayAndTwoNetworks(t *testing.T) {
 	c.renew(far, "10.79.0.11")
 
 	c.on(spec)
-	c.shows(prodMAC, func(m web.Detail) bool {
+	c.shows(prodMAC, func(m api.Detail) bool {
 		return m.Stage == provision.StageLocal && strings.HasPrefix(m.Facts["address"], "10.77.0.10")
 	})
 	c.quiet()
@@ -155,7 +155,7 @@ func (c *campus) enter(m *bed.Machine, line string) {
 // warned of no other DHCP server, as there is none.
 func (c *campus) quiet() {
 	c.Helper()
-	var list web.Networks
+	var list api.Networks
 	if err := json.Unmarshal([]byte(c.run("networks", "--json")), &list); err != nil {
 		c.Fatal(err)
 	}

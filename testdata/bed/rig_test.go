@@ -13,7 +13,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/testdata/bed"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // patience bounds a boot with its install. Firmware is emulated here, on
@@ -175,13 +175,13 @@ func logCost(t testing.TB, m *bed.Machine) {
 }
 
 // machine asks the daemon about a machine.
-func (r *rig) machine(mac string) web.Detail {
+func (r *rig) machine(mac string) api.Detail {
 	r.Helper()
 	text, err := r.daemon.Run(r.ctx, "machines", mac, "--json")
 	if err != nil {
 		r.Fatal(err)
 	}
-	var m web.Detail
+	var m api.Detail
 	if err := json.Unmarshal([]byte(text), &m); err != nil {
 		r.Fatal(err)
 	}
@@ -220,14 +220,14 @@ func (r *rig) wentToDisk(mac string, installs int) {
 // program that starts services.
 func (r *rig) saysThatItRuns(mac string) {
 	r.Helper()
-	r.shows(mac, func(m web.Detail) bool { return m.Running != nil })
+	r.shows(mac, func(m api.Detail) bool { return m.Running != nil })
 	if m := r.machine(mac); m.Stage != provision.StageRunning || m.Quiet != nil || len(m.Outdated) > 0 {
 		r.Errorf("it runs, and is in stage %s, quiet %v, outdated %q", m.Stage, m.Quiet, m.Outdated)
 	}
 }
 
 // shows waits until the daemon shows a machine as it shall be.
-func (r *rig) shows(mac string, as func(web.Detail) bool) {
+func (r *rig) shows(mac string, as func(api.Detail) bool) {
 	r.Helper()
 	for !as(r.machine(mac)) {
 		select {

@@ -15,7 +15,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/testdata/bed"
 	"cloudlets/testdata/etcd"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // fleet is three hosts of one network, each with a daemon and a member of etcd.
@@ -96,7 +96,7 @@ func (f *fleet) servers(d *bed.Daemon, n int) {
 	f.Helper()
 	for {
 		text, err := d.Run(f.ctx, "servers", "--json")
-		var list web.Servers
+		var list api.Servers
 		if err == nil {
 			err = json.Unmarshal([]byte(text), &list)
 		}
@@ -181,7 +181,7 @@ func (f *fleet) waitForFile(mac string) {
 	for _, d := range f.daemons {
 		for {
 			text, err := d.Run(f.ctx, "machines", mac, "--json")
-			var detail web.Detail
+			var detail api.Detail
 			if err == nil && json.Unmarshal([]byte(text), &detail) == nil && detail.Image == "small" {
 				break
 			}

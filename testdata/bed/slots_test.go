@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"cloudlets/testdata/bed"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // TestUpdates updates a machine that has two slots, beside the system that it has, and
@@ -38,7 +38,7 @@ func updates(t *testing.T, firmware bed.Firmware, mac string, all bool) *tape {
 		}
 		changed["cmdline"] = file["cmdline"].(string) + words
 		r.describe(mac, changed)
-		r.shows(mac, func(m web.Detail) bool { return len(m.Outdated) > 0 || m.Installs == 0 })
+		r.shows(mac, func(m api.Detail) bool { return len(m.Outdated) > 0 || m.Installs == 0 })
 		r.run("install", "node1")
 	}
 	version("first", "")

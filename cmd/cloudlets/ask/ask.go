@@ -10,17 +10,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/cmd/cloudlets/exit"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // Daemon runs a verb with a client of the daemon. If no daemon answers, the exit
 // code is [exit.NoDaemon].
-func Daemon(socket *string, verb func(cmd *cobra.Command, c *web.Client, args []string) error) func(*cobra.Command, []string) error {
+func Daemon(socket *string, verb func(cmd *cobra.Command, c *api.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		c := web.NewClient(*socket)
+		c := api.NewClient(*socket)
 		defer c.Close()
 		err := verb(cmd, c, args)
-		if errors.Is(err, web.ErrNoDaemon) {
+		if errors.Is(err, api.ErrNoDaemon) {
 			return exit.With(err, exit.NoDaemon)
 		}
 		return err

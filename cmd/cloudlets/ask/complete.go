@@ -10,7 +10,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/site"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -23,12 +23,12 @@ const siteFolder = "."
 
 // Words finds what could be meant, where ask asks the daemon, and read the site's files if
 // none answers. It takes at most [completionTime], and what cannot be known is no word.
-func Words(cmd *cobra.Command, socket string, ask func(context.Context, *web.Client) ([]cobra.Completion, error), read func(*site.Site) []cobra.Completion) []cobra.Completion {
+func Words(cmd *cobra.Command, socket string, ask func(context.Context, *api.Client) ([]cobra.Completion, error), read func(*site.Site) []cobra.Completion) []cobra.Completion {
 	ctx, stop := context.WithTimeout(cmd.Context(), completionTime)
 	defer stop()
 	found := make(chan []cobra.Completion, 1)
 	go func() {
-		c := web.NewClient(socket)
+		c := api.NewClient(socket)
 		defer c.Close()
 		list, err := ask(ctx, c)
 		if err == nil {
@@ -50,25 +50,25 @@ func Words(cmd *cobra.Command, socket string, ask func(context.Context, *web.Cli
 	}
 }
 
-// CompleteNames completes one of the lists of [web.Names].
-func CompleteNames(socket *string, of func(web.Names) []string) cobra.CompletionFunc {
+// CompleteNames completes one of the lists of [api.Names].
+func CompleteNames(socket *string, of func(api.Names) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return Words(cmd, *socket, func(ctx context.Context, c *web.Client) ([]cobra.Completion, error) {
+		return Words(cmd, *socket, func(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
 			names, err := c.Names(ctx)
 			return of(names), err
 		}, func(s *site.Site) []cobra.Completion {
-			return of(web.Names{Profiles: s.Profiles(), Images: s.Images(), Tags: s.Tags()})
+			return of(api.Names{Profiles: s.Profiles(), Images: s.Images(), Tags: s.Tags()})
 		}), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
-func profileNames(n web.Names) []string { return n.Profiles }
-func ImageNames(n web.Names) []string   { return n.Images }
-func tagNames(n web.Names) []string     { return n.Tags }
+func profileNames(n api.Names) []string { return n.Profiles }
+func ImageNames(n api.Names) []string   { return n.Images }
+func tagNames(n api.Names) []string     { return n.Tags }
 
 // CompleteFlags completes those of a verb's flags whose values are names of the site.
 func CompleteFlags(cmd *cobra.Command, socket *string) {
-	for flag, of := range map[string]func(web.Names) []string{"profile": profileNames, "image": ImageNames, "tag": tagNames} {
+	for flag, of := range map[string]func(api.Names) []string{"profile": profileNames, "image": ImageNames, "tag": tagNames} {
 		if cmd.Flags().Lookup(flag) != nil {
 			_ = cmd.RegisterFlagCompletionFunc(flag, CompleteNames(socket, of))
 		}
@@ -78,7 +78,7 @@ func CompleteFlags(cmd *cobra.Command, socket *string) {
 // CompleteNetworks completes the names of networks that the daemon serves.
 func CompleteNetworks(socket *string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return Words(cmd, *socket, func(ctx context.Context, c *web.Client) (names []cobra.Completion, err error) {
+		return Words(cmd, *socket, func(ctx context.Context, c *api.Client) (names []cobra.Completion, err error) {
 			list, err := c.Networks(ctx)
 			for _, n := range list.Networks {
 				names = append(names, cobra.CompletionWithDesc(n.Name, n.Subnet))
@@ -100,7 +100,7 @@ func CompleteMachines(socket *string, most int) cobra.CompletionFunc {
 		if most >= 0 && len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return Words(cmd, *socket, func(ctx context.Context, c *web.Client) (list []cobra.Completion, err error) {
+		return Words(cmd, *socket, func(ctx context.Context, c *api.Client) (list []cobra.Completion, err error) {
 			page, err := c.Page(ctx, roster.Query{Search: begun})
 			for _, m := range page.Machines {
 				list = append(list, machineWords(m.MAC, m.Hostname, args, begun)...)

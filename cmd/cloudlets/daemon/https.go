@@ -17,6 +17,7 @@ import (
 	"cloudlets/provision/site"
 	"cloudlets/provision/store"
 	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // https is how the server speaks HTTPS. All methods work if it is nil, which means
@@ -83,20 +84,20 @@ func (h *https) pem() []byte {
 
 // api tells the API what machines have to trust, and what they will have to with the
 // next generation.
-func (h *https) api(s store.Store) func(context.Context, bool) (web.Authority, error) {
+func (h *https) api(s store.Store) func(context.Context, bool) (api.Authority, error) {
 	if h == nil {
 		return nil
 	}
-	return func(ctx context.Context, next bool) (web.Authority, error) {
+	return func(ctx context.Context, next bool) (api.Authority, error) {
 		if !next {
 			return web.NewAuthority(h.trust, h.generation), nil
 		}
 		if h.generation == 0 {
-			return web.Authority{}, web.ErrForeignAuthority
+			return api.Authority{}, web.ErrForeignAuthority
 		}
 		ca, err := authority.Open(ctx, s, h.generation+1)
 		if err != nil {
-			return web.Authority{}, err
+			return api.Authority{}, err
 		}
 		return web.NewAuthority(ca.Certificate, ca.Generation), nil
 	}

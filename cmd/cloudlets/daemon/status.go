@@ -9,12 +9,12 @@ import (
 	"cloudlets/dhcp/serving"
 	v4 "cloudlets/dhcp/v4"
 	v6 "cloudlets/dhcp/v6"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // networks says how each network is served now.
-func (d *Daemon) networks() web.Networks {
-	list := web.Networks{Networks: []web.NetworkInfo{}}
+func (d *Daemon) networks() api.Networks {
+	list := api.Networks{Networks: []api.NetworkInfo{}}
 	served := map[string]v4.NetworkStatus{}
 	if l := d.dhcp.Load(); l != nil {
 		for _, s := range l.Networks() {
@@ -27,7 +27,7 @@ func (d *Daemon) networks() web.Networks {
 	}
 	served6 := d.servedIPv6()
 	for _, p := range d.places.now() {
-		n := web.NetworkInfo{Name: p.Title(), Interface: p.Interface, DHCP: dhcpMode(p.Network).String()}
+		n := api.NetworkInfo{Name: p.Title(), Interface: p.Interface, DHCP: dhcpMode(p.Network).String()}
 		if p.own.IsValid() {
 			n.Address, n.Subnet = p.own.Addr().String(), p.own.Masked().String()
 		}
@@ -59,7 +59,7 @@ func (d *Daemon) servedIPv6() map[string]v6.NetworkStatus {
 }
 
 // addElsewhere adds what a server knows of clients whose networks are not served.
-func addElsewhere(list *web.Networks, l interface {
+func addElsewhere(list *api.Networks, l interface {
 	Elsewhere() ([]serving.Waiting, []serving.Unanswered)
 }) {
 	waiting, unanswered := l.Elsewhere()
@@ -67,26 +67,26 @@ func addElsewhere(list *web.Networks, l interface {
 	list.UnansweredElsewhere = append(list.UnansweredElsewhere, unansweredInfo(unanswered)...)
 }
 
-func waitingInfo(all []serving.Waiting) []web.WaitingInfo {
-	list := make([]web.WaitingInfo, len(all))
+func waitingInfo(all []serving.Waiting) []api.WaitingInfo {
+	list := make([]api.WaitingInfo, len(all))
 	for i, w := range all {
-		list[i] = web.WaitingInfo{MAC: w.Client.MAC.String(), Since: w.Since, Last: w.Last, Requests: w.Requests, Reason: w.Reason, Relay: addrText(w.Relay)}
+		list[i] = api.WaitingInfo{MAC: w.Client.MAC.String(), Since: w.Since, Last: w.Last, Requests: w.Requests, Reason: w.Reason, Relay: addrText(w.Relay)}
 	}
 	return list
 }
 
-func unansweredInfo(all []serving.Unanswered) []web.UnansweredInfo {
-	list := make([]web.UnansweredInfo, len(all))
+func unansweredInfo(all []serving.Unanswered) []api.UnansweredInfo {
+	list := make([]api.UnansweredInfo, len(all))
 	for i, u := range all {
-		list[i] = web.UnansweredInfo{Reason: u.Reason, Requests: u.Requests, MAC: u.Client.String(), Relay: addrText(u.Relay), Last: u.Last}
+		list[i] = api.UnansweredInfo{Reason: u.Reason, Requests: u.Requests, MAC: u.Client.String(), Relay: addrText(u.Relay), Last: u.Last}
 	}
 	return list
 }
 
-func otherServers(all []v4.Rival) []web.OtherServerInfo {
-	list := make([]web.OtherServerInfo, len(all))
+func otherServers(all []v4.Rival) []api.OtherServerInfo {
+	list := make([]api.OtherServerInfo, len(all))
 	for i, r := range all {
-		list[i] = web.OtherServerInfo{
+		list[i] = api.OtherServerInfo{
 			Server: r.Server.String(), Offered: addrText(r.Offered), File: r.File,
 			Interface: r.Interface, Since: r.Since, Last: r.Last, Answers: r.Answers,
 		}

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"time"
 
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // checkServed asks the server that runs here, if one does, what it has seen on its
 // networks.
 func checkServed(ctx context.Context, socket string) (findings []Finding) {
-	c := web.NewClient(socket)
+	c := api.NewClient(socket)
 	defer c.Close()
 	list, err := c.Networks(ctx)
 	if err != nil {
@@ -28,7 +28,7 @@ func checkServed(ctx context.Context, socket string) (findings []Finding) {
 }
 
 // poolUse says how full the pool of a network is.
-func poolUse(n web.NetworkInfo) []Finding {
+func poolUse(n api.NetworkInfo) []Finding {
 	if n.PoolSize == 0 {
 		return nil
 	}
@@ -41,7 +41,7 @@ func poolUse(n web.NetworkInfo) []Finding {
 
 // seenServers lists the other DHCP servers that were seen on a network. One that
 // answered lately is a problem.
-func seenServers(n web.NetworkInfo) (findings []Finding) {
+func seenServers(n api.NetworkInfo) (findings []Finding) {
 	for _, o := range n.OtherServers {
 		f := Finding{What: fmt.Sprintf("network %s: the DHCP server %s %s, seen on %s from %s ago to %s ago", n.Name, o.Server, o.Does(), o.Interface, ago(o.Since), ago(o.Last))}
 		if o.Answers {
@@ -53,7 +53,7 @@ func seenServers(n web.NetworkInfo) (findings []Finding) {
 }
 
 // unanswered says why requests got no address. It is a problem if machines wait now.
-func unanswered(where string, waiting []web.WaitingInfo, reasons []web.UnansweredInfo) (findings []Finding) {
+func unanswered(where string, waiting []api.WaitingInfo, reasons []api.UnansweredInfo) (findings []Finding) {
 	if len(waiting) > 0 {
 		last := waiting[0]
 		findings = append(findings, Finding{

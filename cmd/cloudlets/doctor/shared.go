@@ -12,7 +12,7 @@ import (
 	"cloudlets/cmd/cloudlets/daemon"
 	"cloudlets/provision/site"
 	"cloudlets/provision/store/etcd"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // checkStore asks the members of etcd how they are, if the store is there.
@@ -38,7 +38,7 @@ func checkStore(ctx context.Context, s site.StoreSettings) []Finding {
 // checkSites compares the copies of the site that the servers have which share the
 // store with the one that runs here, if one does.
 func checkSites(ctx context.Context, socket string) []Finding {
-	c := web.NewClient(socket)
+	c := api.NewClient(socket)
 	defer c.Close()
 	list, err := c.Servers(ctx)
 	if err != nil || len(list.Servers) < 2 {

@@ -9,7 +9,7 @@ import (
 	"cloudlets/cmd/cloudlets/ask"
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/printing"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func approveCommand(socket *string) *cobra.Command {
@@ -39,13 +39,13 @@ A stranger that was inspected and waits starts again, as its file says.`,
   cloudlets approve 52:54:00:12:34:56 --image debian-12 --name node41 --install
   cloudlets approve --waiting --sort port --profile web --name 'node[1-40]' --address '10.0.3.[11-50]' --dry-run
   cloudlets approve --waiting --profile web --name 'r3-{n:02}' --address '10.0.3.{n+10}' --first 5`,
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, args []string) error {
 			machines, err := f.machines(cmd.Context(), c, args)
 			if err != nil {
 				return err
 			}
-			done, err := c.Approve(cmd.Context(), web.Approvals{By: ask.Caller(), Machines: machines, Install: install, DryRun: dryRun})
-			return printing.Answer(cmd, asJSON, done, err, func(w io.Writer, done web.Approved) { printApproved(w, done, dryRun) })
+			done, err := c.Approve(cmd.Context(), api.Approvals{By: ask.Caller(), Machines: machines, Install: install, DryRun: dryRun})
+			return printing.Answer(cmd, asJSON, done, err, func(w io.Writer, done api.Approved) { printApproved(w, done, dryRun) })
 		}),
 		ValidArgsFunction: ask.CompleteMachines(socket, -1),
 	}
@@ -57,7 +57,7 @@ A stranger that was inspected and waits starts again, as its file says.`,
 	return cmd
 }
 
-func printApproved(w io.Writer, done web.Approved, dryRun bool) {
+func printApproved(w io.Writer, done api.Approved, dryRun bool) {
 	for _, f := range done.Files {
 		if dryRun {
 			fmt.Fprintf(w, "%s would be\n%s", f.File, f.Text)

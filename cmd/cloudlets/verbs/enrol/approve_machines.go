@@ -12,7 +12,7 @@ import (
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/provision"
 	"cloudlets/provision/naming"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -57,11 +57,11 @@ func (f *approveFlags) args(_ *cobra.Command, args []string) error {
 }
 
 // approvalOrders compare two machines. All are total, since MACs differ.
-var approvalOrders = map[string]func(a, b web.Detail) int{
-	"since":  func(a, b web.Detail) int { return a.Since.Compare(b.Since) },
-	"mac":    func(a, b web.Detail) int { return 0 },
-	"serial": func(a, b web.Detail) int { return byValue(a.Facts["serial"], b.Facts["serial"]) },
-	"port": func(a, b web.Detail) int {
+var approvalOrders = map[string]func(a, b api.Detail) int{
+	"since":  func(a, b api.Detail) int { return a.Since.Compare(b.Since) },
+	"mac":    func(a, b api.Detail) int { return 0 },
+	"serial": func(a, b api.Detail) int { return byValue(a.Facts["serial"], b.Facts["serial"]) },
+	"port": func(a, b api.Detail) int {
 		one, two := attributesOf(a), attributesOf(b)
 		return cmp.Or(byValue(one["switch"], two["switch"]), byValue(one["port"], two["port"]))
 	},
@@ -79,7 +79,7 @@ func byValue(a, b string) int {
 	return cmp.Compare(naming.SortKey(a), naming.SortKey(b))
 }
 
-func attributesOf(m web.Detail) map[string]string {
+func attributesOf(m api.Detail) map[string]string {
 	if m.Inspection == nil {
 		return nil
 	}
@@ -88,7 +88,7 @@ func attributesOf(m web.Detail) map[string]string {
 
 // machines are the approvals of the machines that a person named, in order, with their
 // names and addresses.
-func (f *approveFlags) machines(ctx context.Context, c *web.Client, args []string) ([]provision.Approval, error) {
+func (f *approveFlags) machines(ctx context.Context, c *api.Client, args []string) ([]provision.Approval, error) {
 	macs, err := f.ordered(ctx, c, args)
 	if err != nil {
 		return nil, err
@@ -122,8 +122,8 @@ func (f *approveFlags) approvals(macs []provision.MAC) ([]provision.Approval, er
 }
 
 // ordered are the machines' MACs in the order in which they take names.
-func (f *approveFlags) ordered(ctx context.Context, c *web.Client, args []string) (macs []provision.MAC, err error) {
-	var machines []web.Detail
+func (f *approveFlags) ordered(ctx context.Context, c *api.Client, args []string) (macs []provision.MAC, err error) {
+	var machines []api.Detail
 	order := f.sort
 	if f.waiting {
 		order = cmp.Or(order, "since")
@@ -133,13 +133,13 @@ func (f *approveFlags) ordered(ctx context.Context, c *web.Client, args []string
 		}
 		for _, m := range list {
 			if !m.Described && m.CardOf == "" {
-				machines = append(machines, web.Detail{Machine: m})
+				machines = append(machines, api.Detail{Machine: m})
 			}
 		}
 	}
 	for _, arg := range args {
 		mac, _ := provision.ParseMAC(arg) // args has checked it
-		machines = append(machines, web.Detail{Machine: web.Machine{MAC: mac}})
+		machines = append(machines, api.Detail{Machine: api.Machine{MAC: mac}})
 	}
 	if order != "" && order != "mac" && (order == "port" || !f.waiting) {
 		for i, m := range machines {
@@ -152,9 +152,9 @@ func (f *approveFlags) ordered(ctx context.Context, c *web.Client, args []string
 }
 
 // sorted are the MACs of machines in an order; "" leaves them as they are.
-func sorted(machines []web.Detail, order string) []provision.MAC {
+func sorted(machines []api.Detail, order string) []provision.MAC {
 	if order != "" {
-		slices.SortFunc(machines, func(a, b web.Detail) int {
+		slices.SortFunc(machines, func(a, b api.Detail) int {
 			return cmp.Or(approvalOrders[order](a, b), cmp.Compare(a.MAC, b.MAC))
 		})
 	}

@@ -8,23 +8,23 @@ import (
 	"time"
 
 	"cloudlets/provision"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // TestApprovalsInOrder: machines take names in the order that a person asked for.
 func TestApprovalsInOrder(t *testing.T) {
 	noon := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
-	machine := func(n int, since time.Duration, serial, port string) web.Detail {
+	machine := func(n int, since time.Duration, serial, port string) api.Detail {
 		mac := provision.MAC(fmt.Sprintf("52:54:00:00:00:0%d", n))
-		return web.Detail{
-			Machine: web.Machine{MAC: mac, Since: noon.Add(since), Facts: map[string]string{"serial": serial}},
+		return api.Detail{
+			Machine: api.Machine{MAC: mac, Since: noon.Add(since), Facts: map[string]string{"serial": serial}},
 			Inspection: &provision.Inspection{Card: mac, Inventory: provision.Inventory{
 				Interfaces: []provision.InterfaceInfo{{MAC: string(mac), Switch: "sw3", Port: port}},
 			}},
 		}
 	}
-	all := []web.Detail{machine(3, 2, "S2", "Ethernet1/10"), machine(1, 3, "", "Ethernet1/9"), machine(2, 1, "S10", "Ethernet1/1")}
-	all = append(all, web.Detail{Machine: web.Machine{MAC: "52:54:00:00:00:04", Since: noon.Add(4)}}) // of which nothing is known
+	all := []api.Detail{machine(3, 2, "S2", "Ethernet1/10"), machine(1, 3, "", "Ethernet1/9"), machine(2, 1, "S10", "Ethernet1/1")}
+	all = append(all, api.Detail{Machine: api.Machine{MAC: "52:54:00:00:00:04", Since: noon.Add(4)}}) // of which nothing is known
 	for order, want := range map[string]string{"": "3124", "since": "2314", "mac": "1234", "serial": "3214", "port": "2134"} {
 		got := ""
 		for _, mac := range sorted(slices.Clone(all), order) {

@@ -16,7 +16,7 @@ import (
 	"cloudlets/cmd/cloudlets/printing"
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func importMachinesCommand(socket *string) *cobra.Command {
@@ -33,7 +33,7 @@ of these names. In node{n:02} and 10.0.3.{n+10}, {n} is the number of the
 machine in the table, from 1, or from --first. Lines that are empty or begin with
 # do not count.`,
 		Example: "  cloudlets import-machines rack3.csv --dry-run\n  cloudlets import-machines rack3.csv",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, args []string) error {
 			f, err := os.Open(args[0])
 			if err != nil {
 				return fmt.Errorf("read the table of machines: %w", err)
@@ -43,8 +43,8 @@ machine in the table, from 1, or from --first. Lines that are empty or begin wit
 			if err != nil {
 				return err
 			}
-			done, err := c.Approve(cmd.Context(), web.Approvals{By: ask.Caller(), Machines: machines, DryRun: dryRun})
-			return printing.Answer(cmd, asJSON, done, err, func(w io.Writer, done web.Approved) { printApproved(w, done, dryRun) })
+			done, err := c.Approve(cmd.Context(), api.Approvals{By: ask.Caller(), Machines: machines, DryRun: dryRun})
+			return printing.Answer(cmd, asJSON, done, err, func(w io.Writer, done api.Approved) { printApproved(w, done, dryRun) })
 		}),
 	}
 	cmd.Flags().IntVar(&first, "first", 1, "the `number` of the table's first machine, for {n}")

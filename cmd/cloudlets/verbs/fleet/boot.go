@@ -12,7 +12,7 @@ import (
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/printing"
 	"cloudlets/provision"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -45,7 +45,7 @@ says "install": "once" waits until the order was carried out.
 A program of another maker, such as a system's installer, may write the disk by itself:
 ask its documentation.`,
 		Example: "  cloudlets boot node1 --once kernel memtest\n  cloudlets boot 'node[1-20]' --once local\n  cloudlets boot node1 --once live\n  cloudlets boot node1 --once rescue --mount\n  cloudlets boot node1 debian-12 --once rescue\n  cloudlets boot node1 --once kernel memtest --entrypoint uefi\n  cloudlets boot node1 --cancel",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, args []string) error {
 			order, names, err := o.parse(args)
 			if err == nil {
 				names, err = roster.ExpandNames(names)
@@ -119,9 +119,9 @@ func (o *bootFlags) complete(socket *string) cobra.CompletionFunc {
 
 // run gives the order to each machine. One that refuses it does not keep it from the
 // others.
-func (o *bootFlags) run(cmd *cobra.Command, c *web.Client, order provision.Boot, names []string) error {
+func (o *bootFlags) run(cmd *cobra.Command, c *api.Client, order provision.Boot, names []string) error {
 	var failures []error
-	list := []web.Detail{}
+	list := []api.Detail{}
 	for _, name := range names {
 		m, err := o.give(cmd, c, order, name)
 		if err != nil {
@@ -142,17 +142,17 @@ func (o *bootFlags) run(cmd *cobra.Command, c *web.Client, order provision.Boot,
 	return errors.Join(failures...)
 }
 
-func (o *bootFlags) give(cmd *cobra.Command, c *web.Client, order provision.Boot, name string) (web.Detail, error) {
+func (o *bootFlags) give(cmd *cobra.Command, c *api.Client, order provision.Boot, name string) (api.Detail, error) {
 	switch {
 	case o.dryRun:
 		return c.Machine(cmd.Context(), name)
 	case o.cancel:
 		return c.CancelBoot(cmd.Context(), name, ask.Caller())
 	}
-	return c.Boot(cmd.Context(), name, web.BootOrder{By: ask.Caller(), Boot: order})
+	return c.Boot(cmd.Context(), name, api.BootOrder{By: ask.Caller(), Boot: order})
 }
 
-func (o *bootFlags) print(w io.Writer, m web.Detail, order provision.Boot) {
+func (o *bootFlags) print(w io.Writer, m api.Detail, order provision.Boot) {
 	switch {
 	case o.dryRun && o.cancel && m.Once == nil:
 		fmt.Fprintf(w, "no boot of %s is ordered\n", m.MAC)

@@ -12,7 +12,7 @@ import (
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/printing"
 	"cloudlets/images/bytesize"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -30,12 +30,12 @@ again.
 With --dry-run it only shows the plan. cloudlets install NAME --cancel calls the
 install off instead; nothing was written then.`,
 		Example: "  cloudlets confirm node1 --dry-run\n  cloudlets confirm node1\n  cloudlets confirm 'node[1-20]'",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, args []string) error {
 			names, err := roster.ExpandNames(args)
 			if err != nil {
 				return exit.With(err, exit.Usage)
 			}
-			list := []web.Detail{} // a list in JSON, even if it is empty
+			list := []api.Detail{} // a list in JSON, even if it is empty
 			var failures []error
 			for _, name := range names {
 				m, err := confirmOne(cmd, c, name, dryRun, asJSON)
@@ -58,7 +58,7 @@ install off instead; nothing was written then.`,
 }
 
 // confirmOne shows the plan of one machine, and confirms what it has shown.
-func confirmOne(cmd *cobra.Command, c *web.Client, name string, dryRun, quiet bool) (web.Detail, error) {
+func confirmOne(cmd *cobra.Command, c *api.Client, name string, dryRun, quiet bool) (api.Detail, error) {
 	m, err := c.Machine(cmd.Context(), name)
 	if err != nil {
 		return m, err
@@ -74,20 +74,20 @@ func confirmOne(cmd *cobra.Command, c *web.Client, name string, dryRun, quiet bo
 	if dryRun {
 		return m, nil
 	}
-	m, err = c.Confirm(cmd.Context(), string(m.MAC), web.Confirmation{By: ask.Caller(), Digest: m.Plan.Digest})
+	m, err = c.Confirm(cmd.Context(), string(m.MAC), api.Confirmation{By: ask.Caller(), Digest: m.Plan.Digest})
 	if err == nil {
 		fmt.Fprintf(w, "confirmed; watch it with: cloudlets trace %s --follow\n", m.MAC)
 	}
 	return m, err
 }
 
-func printPlan(w io.Writer, m web.Detail) {
+func printPlan(w io.Writer, m api.Detail) {
 	fmt.Fprintf(w, "%s will write %s\n", cmp.Or(m.Hostname, string(m.MAC)), m.Plan.Image)
 	planRows(func(name, value string) { fmt.Fprintf(w, "  %-12s %s\n", name, value) }, m.Plan)
 }
 
 // planRows says what an installer is about to do.
-func planRows(row func(name, value string), p *web.Plan) {
+func planRows(row func(name, value string), p *api.Plan) {
 	if p == nil {
 		return
 	}
@@ -109,7 +109,7 @@ func planRows(row func(name, value string), p *web.Plan) {
 }
 
 // planStatus says what became of a plan.
-func planStatus(m web.Detail) string {
+func planStatus(m api.Detail) string {
 	text := "its installer said that it will write " + m.Plan.Image
 	switch {
 	case m.Plan.Waits:

@@ -16,7 +16,7 @@ import (
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/printing"
 	"cloudlets/provision"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func consoleCommand(socket *string) *cobra.Command {
@@ -31,7 +31,7 @@ reason.
 For other machines it shows what the installer on them says, as it comes to the
 server, and you cannot type. Leave that with Ctrl-C.`,
 		Example: "  cloudlets console node1",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, args []string) error {
 			m, err := c.Machine(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -47,7 +47,7 @@ server, and you cannot type. Leave that with Ctrl-C.`,
 }
 
 // typeOnConsole joins this terminal with a console.
-func typeOnConsole(cmd *cobra.Command, c *web.Client, m web.Detail) (err error) {
+func typeOnConsole(cmd *cobra.Command, c *api.Client, m api.Detail) (err error) {
 	restore := func() error { return nil }
 	defer func() {
 		if failed := restore(); err == nil {
@@ -84,7 +84,7 @@ func rawTerminal(f *os.File) (restore func() error, err error) {
 // escape is what a person types at the beginning of a line to leave with a full stop.
 const escape = '~'
 
-// escapes reads what a person types, and ends with [web.ErrLeft] where they leave.
+// escapes reads what a person types, and ends with [api.ErrLeft] where they leave.
 type escapes struct {
 	in *bufio.Reader
 	// inLine says that the line has begun, and held that an escape was typed, which is
@@ -105,7 +105,7 @@ func (e *escapes) Read(p []byte) (n int, err error) {
 		}
 		switch {
 		case e.held && key == '.':
-			return n, web.ErrLeft
+			return n, api.ErrLeft
 		case e.held:
 			e.held = false
 			if p[n] = escape; key != escape {
@@ -125,7 +125,7 @@ func (e *escapes) Read(p []byte) (n int, err error) {
 }
 
 // watchAgent shows what the agent on a machine says, as the server gets it.
-func watchAgent(cmd *cobra.Command, c *web.Client, m web.Detail) error {
+func watchAgent(cmd *cobra.Command, c *api.Client, m api.Detail) error {
 	name := cmp.Or(m.Hostname, string(m.MAC))
 	fmt.Fprintf(cmd.ErrOrStderr(), "the file of %s names no console (\"power\" with \"ipmi\" or \"console\"): this is what its installer says while it runs, from now on; it is in the stage %q\n", name, m.Stage)
 	var last uint64
@@ -138,7 +138,7 @@ func watchAgent(cmd *cobra.Command, c *web.Client, m web.Detail) error {
 }
 
 // followAgent writes what an agent says after an event, a line each.
-func followAgent(ctx context.Context, c *web.Client, mac provision.MAC, last uint64, w io.Writer) error {
+func followAgent(ctx context.Context, c *api.Client, mac provision.MAC, last uint64, w io.Writer) error {
 	return c.Follow(ctx, string(mac), last, func(e provision.Event) error {
 		if !saidByAgent(e.Kind) {
 			return nil

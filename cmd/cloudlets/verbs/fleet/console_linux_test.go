@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/provision"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // TestEscapes: a person leaves with ~. at the beginning of a line alone, however the keys
@@ -42,7 +42,7 @@ func TestEscapes(t *testing.T) {
 	} {
 		for name, in := range map[string]io.Reader{"at once": strings.NewReader(typed), "one by one": iotest.OneByteReader(strings.NewReader(typed))} {
 			passed, err := io.ReadAll(&escapes{in: bufio.NewReader(in)})
-			if string(passed) != want.passed || errors.Is(err, web.ErrLeft) != want.left || !want.left && err != nil {
+			if string(passed) != want.passed || errors.Is(err, api.ErrLeft) != want.left || !want.left && err != nil {
 				t.Errorf("%q %s: passed %q, %v", typed, name, passed, err)
 			}
 		}
@@ -80,7 +80,7 @@ func TestWatchAgent(t *testing.T) {
 	})
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	c := web.NewClientTransport(&http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	c := api.NewClientTransport(&http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", server.Listener.Addr().String())
 	}})
 	defer c.Close()
@@ -89,7 +89,7 @@ func TestWatchAgent(t *testing.T) {
 	cmd.SetContext(t.Context())
 	cmd.SetOut(&out)
 	cmd.SetErr(&words)
-	err := watchAgent(cmd, c, web.Detail{Machine: web.Machine{MAC: "52:54:00:00:00:01", Hostname: "node1", Stage: provision.StageAgent}})
+	err := watchAgent(cmd, c, api.Detail{Machine: api.Machine{MAC: "52:54:00:00:00:01", Hostname: "node1", Stage: provision.StageAgent}})
 	if err == nil || err.Error() != "that is all" {
 		t.Error(err)
 	}

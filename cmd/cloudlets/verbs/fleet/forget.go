@@ -8,7 +8,7 @@ import (
 	"cloudlets/cmd/cloudlets/ask"
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/printing"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func forgetCommand(socket *string) *cobra.Command {
@@ -18,7 +18,7 @@ func forgetCommand(socket *string) *cobra.Command {
 site describes. If it is switched on again, it is seen as a new stranger. What
 was installed on it is forgotten, too.`,
 		Example: "  cloudlets forget 52:54:00:12:34:56",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, args []string) error {
 			if err := c.Forget(cmd.Context(), args[0]); err != nil {
 				return err
 			}

@@ -12,14 +12,14 @@ import (
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/printing"
 	"cloudlets/images/bytesize"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func imagesCommand(socket *string) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "images", Example: "  cloudlets images\n  cloudlets images --json", Short: "List the site's images and whether they can be booted", Args: exit.ExactArgs(0),
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, _ []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, _ []string) error {
 			list, err := c.Images(cmd.Context())
 			return printing.Answer(cmd, asJSON, list, err, printImages)
 		}),
@@ -28,7 +28,7 @@ func imagesCommand(socket *string) *cobra.Command {
 	return cmd
 }
 
-func printImages(w io.Writer, list []web.Image) {
+func printImages(w io.Writer, list []api.Image) {
 	if len(list) == 0 {
 		fmt.Fprintln(w, "no images yet: put a folder or a tarball with /.cloudlet/manifest in it into the site's images/")
 		return
@@ -47,7 +47,7 @@ func printImages(w io.Writer, list []web.Image) {
 }
 
 // entryOf is what is booted of an image: an entry point, and whether it is started in memory.
-func entryOf(i web.Image) string {
+func entryOf(i api.Image) string {
 	if !i.Live {
 		return printing.Dash(i.EntryPoint)
 	}

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"strings"
 
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // inspectionRows shows what was found in a machine while it was a stranger.
-func inspectionRows(row func(name, value string), m web.Detail) {
+func inspectionRows(row func(name, value string), m api.Detail) {
 	i := m.Inspection
 	if i == nil {
 		return

@@ -15,7 +15,7 @@ import (
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/printing"
 	"cloudlets/provision"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -48,7 +48,7 @@ and --tag select machines, as cloudlets machines does. The server carries it on,
 restarts too. The verb prints its name and follows it until it ends: an interrupt only
 ends the following, --detach does not begin it. See cloudlets rollouts.`,
 		Example: "  cloudlets install node1\n  cloudlets install node1 --power\n  cloudlets install node1 --wipe\n  cloudlets install node1 --confirm\n  cloudlets install 'node[1-20]' --wait --timeout 1h\n  cloudlets install 52:54:00:12:34:56 --cancel\n  cloudlets install --outdated --profile web --at-a-time 3 --power",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, args []string) error {
 			names, err := roster.ExpandNames(args)
 			if err == nil {
 				err = waves.check(cmd, o)
@@ -101,9 +101,9 @@ func (o *orderFlags) commonFlags(cmd *cobra.Command) {
 
 // run gives the order to each machine. One that refuses it does not keep it from the
 // others.
-func (o *orderFlags) run(cmd *cobra.Command, c *web.Client, names []string) error {
+func (o *orderFlags) run(cmd *cobra.Command, c *api.Client, names []string) error {
 	var failures []error
-	var list []web.Detail
+	var list []api.Detail
 	var machines []*waited
 	for _, name := range names {
 		m, err := o.give(cmd, c, name)
@@ -135,10 +135,10 @@ func (o *orderFlags) run(cmd *cobra.Command, c *web.Client, names []string) erro
 }
 
 // give gives the order to one machine.
-func (o *orderFlags) give(cmd *cobra.Command, c *web.Client, name string) (web.Detail, error) {
+func (o *orderFlags) give(cmd *cobra.Command, c *api.Client, name string) (api.Detail, error) {
 	if o.power {
 		if err := wantPower(cmd.Context(), c, name); err != nil {
-			return web.Detail{}, err
+			return api.Detail{}, err
 		}
 	}
 	switch {
@@ -147,7 +147,7 @@ func (o *orderFlags) give(cmd *cobra.Command, c *web.Client, name string) (web.D
 	case o.cancel:
 		return c.Cancel(cmd.Context(), name, ask.Caller())
 	}
-	m, err := c.Install(cmd.Context(), name, web.Order{By: ask.Caller(), Wipe: o.wipe, Rollback: o.rollback, Confirm: o.confirm})
+	m, err := c.Install(cmd.Context(), name, api.Order{By: ask.Caller(), Wipe: o.wipe, Rollback: o.rollback, Confirm: o.confirm})
 	if err == nil && o.power {
 		err = bootInstaller(cmd.Context(), c, m)
 	}
@@ -155,7 +155,7 @@ func (o *orderFlags) give(cmd *cobra.Command, c *web.Client, name string) (web.D
 }
 
 // print says what was ordered of a machine.
-func (o *orderFlags) print(w io.Writer, m web.Detail) {
+func (o *orderFlags) print(w io.Writer, m api.Detail) {
 	if o.rollback {
 		printRollback(w, m, o.dryRun)
 		return
@@ -163,7 +163,7 @@ func (o *orderFlags) print(w io.Writer, m web.Detail) {
 	printOrder(w, m, o.cancel, o.dryRun, o.wipe, o.power)
 }
 
-func printRollback(w io.Writer, m web.Detail, dryRun bool) {
+func printRollback(w io.Writer, m api.Detail, dryRun bool) {
 	switch {
 	case m.Kept == nil:
 		fmt.Fprintf(w, "%s would not go back: no update was written beside the system that it has\n", m.MAC)
@@ -174,7 +174,7 @@ func printRollback(w io.Writer, m web.Detail, dryRun bool) {
 	}
 }
 
-func printOrder(w io.Writer, m web.Detail, cancel, dryRun, wipe, switchedOn bool) {
+func printOrder(w io.Writer, m api.Detail, cancel, dryRun, wipe, switchedOn bool) {
 	switch {
 	case dryRun && cancel && m.Next.Action == provision.ActionInstall:
 		fmt.Fprintf(w, "%s would be disarmed: %s\n", m.MAC, m.Next.Reason)
@@ -209,7 +209,7 @@ func printOrder(w io.Writer, m web.Detail, cancel, dryRun, wipe, switchedOn bool
 }
 
 // describeHints says which disk is chosen, and whether what is on it is lost.
-func describeHints(spec *web.Spec, wipe bool) string {
+func describeHints(spec *api.Spec, wipe bool) string {
 	text, one := "its only disk that is not removable", "the disk with "
 	if spec.Mirror {
 		text, one = "its two disks that are not removable, as a mirror", "the two disks, as a mirror, with "

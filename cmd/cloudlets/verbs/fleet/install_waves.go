@@ -15,7 +15,7 @@ import (
 	"cloudlets/cmd/cloudlets/printing"
 	"cloudlets/provision"
 	"cloudlets/provision/rollout"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -63,12 +63,12 @@ func (f *waveFlags) check(cmd *cobra.Command, o orderFlags) error {
 }
 
 // run begins a roll-out, and follows it.
-func (f *waveFlags) run(cmd *cobra.Command, c *web.Client, o orderFlags, args, names []string) error {
+func (f *waveFlags) run(cmd *cobra.Command, c *api.Client, o orderFlags, args, names []string) error {
 	machines, err := f.machines(cmd.Context(), c, args, names)
 	if err != nil {
 		return err
 	}
-	order := web.RolloutOrder{By: ask.Caller(), AtATime: f.atATime, StopAfter: f.stopAfter, Wipe: o.wipe, Confirm: o.confirm, Power: o.power}
+	order := api.RolloutOrder{By: ask.Caller(), AtATime: f.atATime, StopAfter: f.stopAfter, Wipe: o.wipe, Confirm: o.confirm, Power: o.power}
 	for _, m := range machines {
 		order.Machines = append(order.Machines, string(m.MAC))
 	}
@@ -97,7 +97,7 @@ func (f *waveFlags) run(cmd *cobra.Command, c *web.Client, o orderFlags, args, n
 
 // machines are those that arguments and flags select. Named ones are in the order of the
 // arguments, and others in that of their names.
-func (f *waveFlags) machines(ctx context.Context, c *web.Client, args, names []string) ([]web.Machine, error) {
+func (f *waveFlags) machines(ctx context.Context, c *api.Client, args, names []string) ([]api.Machine, error) {
 	query := roster.Query{List: f.filter.list(), Image: f.filter.image, Profile: f.filter.profile, Tag: f.filter.tag}
 	if len(args) > 0 {
 		query.Names = args
@@ -109,13 +109,13 @@ func (f *waveFlags) machines(ctx context.Context, c *web.Client, args, names []s
 	if f.filter != (machineFilter{}) {
 		return f.filter.toInstall(found)
 	}
-	called, shared := make(map[string]web.Machine), make(map[string]bool)
+	called, shared := make(map[string]api.Machine), make(map[string]bool)
 	for _, m := range found {
 		hostname := strings.ToLower(m.Hostname)
 		_, shared[hostname] = called[hostname]
 		called[string(m.MAC)], called[hostname] = m, m
 	}
-	var machines []web.Machine
+	var machines []api.Machine
 	for _, name := range names {
 		key := strings.ToLower(name)
 		if mac, err := provision.ParseMAC(name); err == nil {
@@ -136,9 +136,9 @@ func (f *waveFlags) machines(ctx context.Context, c *web.Client, args, names []s
 
 // toInstall are the machines of those that flags select which can be installed. A live
 // machine that is outdated is none: it has the new system when it starts again.
-func (f machineFilter) toInstall(found []web.Machine) ([]web.Machine, error) {
+func (f machineFilter) toInstall(found []api.Machine) ([]api.Machine, error) {
 	live := 0
-	found = slices.DeleteFunc(found, func(m web.Machine) bool {
+	found = slices.DeleteFunc(found, func(m api.Machine) bool {
 		restarts := f.outdated && m.Live != nil
 		if restarts {
 			live++
@@ -157,11 +157,11 @@ func (f machineFilter) toInstall(found []web.Machine) ([]web.Machine, error) {
 // plannedWave is a wave that would be.
 type plannedWave struct {
 	Wave     int           `json:"wave"` // counted from 1
-	Machines []web.Machine `json:"machines"`
+	Machines []api.Machine `json:"machines"`
 }
 
 // dryRun says who would be in which wave.
-func (f *waveFlags) dryRun(cmd *cobra.Command, o orderFlags, machines []web.Machine) error {
+func (f *waveFlags) dryRun(cmd *cobra.Command, o orderFlags, machines []api.Machine) error {
 	order := rollout.Order{AtATime: f.atATime, StopAfter: f.stopAfter}
 	for _, m := range machines {
 		order.Machines = append(order.Machines, m.MAC)

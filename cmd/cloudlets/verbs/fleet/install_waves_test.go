@@ -4,14 +4,14 @@ import (
 	"strings"
 	"testing"
 
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // TestOutdatedLiveMachinesAreNotInstalled: a restart is all that they need, and a person is
 // told so. Other selections install them, for the data that they shall keep.
 func TestOutdatedLiveMachinesAreNotInstalled(t *testing.T) {
-	list := func() []web.Machine {
-		return []web.Machine{{MAC: "a", Described: true, Live: &web.System{Image: "web"}}, {MAC: "b", Described: true}, {MAC: "stranger"}}
+	list := func() []api.Machine {
+		return []api.Machine{{MAC: "a", Described: true, Live: &api.System{Image: "web"}}, {MAC: "b", Described: true}, {MAC: "stranger"}}
 	}
 	got, err := machineFilter{outdated: true}.toInstall(list())
 	if err != nil || len(got) != 1 || got[0].MAC != "b" {

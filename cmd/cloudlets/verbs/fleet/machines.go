@@ -14,7 +14,7 @@ import (
 	"cloudlets/cmd/cloudlets/printing"
 	"cloudlets/images/bytesize"
 	"cloudlets/provision"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -38,7 +38,7 @@ Columns for --columns are:
 ` + columnTable() + `
 With --columns, nothing but the table is printed.`,
 		Example: "  cloudlets machines\n  cloudlets machines --outdated --profile web --sort stage\n  cloudlets machines --tag rack3\n  cloudlets machines --columns name,has,seen --sort -seen\n  cloudlets machines 'node[1-20]' --watch\n  cloudlets machines node1 --json",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, args []string) error {
 			names, err := roster.ExpandNames(args)
 			if err != nil {
 				return exit.With(err, exit.Usage)
@@ -105,7 +105,7 @@ func (f *machineFilter) list() roster.List {
 	return roster.All
 }
 
-func listMachines(cmd *cobra.Command, c *web.Client, w io.Writer, names []string, f machineFilter, t machineTable, asJSON bool) error {
+func listMachines(cmd *cobra.Command, c *api.Client, w io.Writer, names []string, f machineFilter, t machineTable, asJSON bool) error {
 	query := roster.Query{List: f.list(), Image: f.image, Profile: f.profile, Tag: f.tag, Order: t.order, Descending: t.descending}
 	if len(names) > 0 {
 		query.Names = names
@@ -143,7 +143,7 @@ func listMachines(cmd *cobra.Command, c *web.Client, w io.Writer, names []string
 var noted = []string{"described", "cardOf", "failure", "quiet", "plan", "outdated", "problems"}
 
 // printNotes says what a person has to know of machines, beside their row in the table.
-func printNotes(w io.Writer, list []web.Machine) {
+func printNotes(w io.Writer, list []api.Machine) {
 	for _, m := range list {
 		name := cmp.Or(m.Hostname, string(m.MAC))
 		if !m.Described && m.CardOf != "" {
@@ -167,7 +167,7 @@ func printNotes(w io.Writer, list []web.Machine) {
 
 // stageText is a stage with its progress and what is wrong with it: "stream 42% 31 MB/s
 // 5s left", "running, outdated".
-func stageText(m web.Machine) string {
+func stageText(m api.Machine) string {
 	text := string(m.Stage)
 	if m.Stage == provision.StageNew && !m.Asked.IsZero() {
 		text += ", asks by DHCP"
@@ -190,7 +190,7 @@ func stageText(m web.Machine) string {
 	return text
 }
 
-func showMachine(cmd *cobra.Command, c *web.Client, name string, asJSON bool) error {
+func showMachine(cmd *cobra.Command, c *api.Client, name string, asJSON bool) error {
 	m, err := c.Machine(cmd.Context(), name)
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/power"
 	"cloudlets/provision/power/desk"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
@@ -52,7 +52,7 @@ machine has power.
 The exit code is 0 only if all of it was done. The order stands if this command is
 interrupted; cloudlets trace says what became of it.`,
 		Example: "  cloudlets power node1 node2\n  cloudlets power on 'node[1-20]'\n  cloudlets power cycle --boot network node1",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, args []string) error {
 			order, names, err := parsePower(args, boot, force)
 			if err != nil {
 				return exit.With(err, exit.Usage)
@@ -112,7 +112,7 @@ func eachMachine(names []string, do func(name string) powerLine) []powerLine {
 	return lines
 }
 
-func powerOne(ctx context.Context, c *web.Client, name string, order desk.Order, dryRun bool) powerLine {
+func powerOne(ctx context.Context, c *api.Client, name string, order desk.Order, dryRun bool) powerLine {
 	line := powerLine{Machine: name}
 	if order.Action == "" {
 		state, err := c.PowerState(ctx, name)
@@ -169,7 +169,7 @@ func tellPower(cmd *cobra.Command, asJSON bool, lines []powerLine) error {
 }
 
 // wantPower refuses a machine that cannot be switched, before it is armed.
-func wantPower(ctx context.Context, c *web.Client, name string) error {
+func wantPower(ctx context.Context, c *api.Client, name string) error {
 	m, err := c.Machine(ctx, name)
 	if err == nil && (m.Spec == nil || m.Spec.Power.Kind() == "") {
 		err = fmt.Errorf("%s cannot be switched, and was not armed: its file has no \"power\"; leave out --power, and switch it on by hand", m.MAC)
@@ -178,7 +178,7 @@ func wantPower(ctx context.Context, c *web.Client, name string) error {
 }
 
 // bootInstaller has a machine that was armed boot from the network now.
-func bootInstaller(ctx context.Context, c *web.Client, m web.Detail) error {
+func bootInstaller(ctx context.Context, c *api.Client, m api.Detail) error {
 	var by *provision.Power
 	if m.Spec != nil {
 		by = m.Spec.Power

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // printMachineProblems lists what is wrong with a machine's file and image.
-func printMachineProblems(w io.Writer, m web.Machine) {
+func printMachineProblems(w io.Writer, m api.Machine) {
 	if len(m.Problems) == 0 {
 		return
 	}

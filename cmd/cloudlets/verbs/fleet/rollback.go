@@ -9,12 +9,12 @@ import (
 	"cloudlets/cmd/cloudlets/ask"
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/printing"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
 // describeSystem says what a disk has.
-func describeSystem(s *web.System) string {
+func describeSystem(s *api.System) string {
 	text := fmt.Sprintf("%s (%.19s), installed at %s", s.Image, printing.Dash(s.Pack), printing.Clock(s.Time))
 	if s.Slot != "" {
 		text += ", in slot " + strings.ToUpper(s.Slot)
@@ -34,7 +34,7 @@ the data stay where they are. The machine's file must say "slots": 2.
 The file still names the newer image, so the machine is shown as outdated afterwards.
 cloudlets install MAC|HOSTNAME --cancel takes the order back.`,
 		Example: "  cloudlets rollback node1\n  cloudlets rollback node1 --power --wait\n  cloudlets rollback 'node[1-20]' --dry-run",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, args []string) error {
 			names, err := roster.ExpandNames(args)
 			if err != nil {
 				return exit.With(err, exit.Usage)

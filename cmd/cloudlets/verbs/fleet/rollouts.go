@@ -17,7 +17,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/rollout"
 	"cloudlets/provision/site"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func rolloutsCommand(socket *string) *cobra.Command {
@@ -34,7 +34,7 @@ that are bad do not count any more.
 Any server that shares the store can be asked. The exit code of --follow is 0 if all
 machines became good, and 1 if one is bad or the roll-out was stopped.`,
 		Example: "  cloudlets rollouts\n  cloudlets rollouts r12\n  cloudlets rollouts r12 --follow\n  cloudlets rollouts r12 --stop",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, args []string) error {
 			if len(args) == 1 {
 				return f.one(cmd, c, args[0])
 			}
@@ -59,8 +59,8 @@ machines became good, and 1 if one is bad or the roll-out was stopped.`,
 type rolloutFlags struct{ stop, resume, follow, asJSON bool }
 
 // one shows or changes one roll-out.
-func (f *rolloutFlags) one(cmd *cobra.Command, c *web.Client, name string) error {
-	var r web.Rollout
+func (f *rolloutFlags) one(cmd *cobra.Command, c *api.Client, name string) error {
+	var r api.Rollout
 	var err error
 	switch {
 	case f.stop:
@@ -76,7 +76,7 @@ func (f *rolloutFlags) one(cmd *cobra.Command, c *web.Client, name string) error
 	return printing.Answer(cmd, f.asJSON, r, err, printRollout)
 }
 
-func printRollouts(w io.Writer, list []web.Rollout) {
+func printRollouts(w io.Writer, list []api.Rollout) {
 	if len(list) == 0 {
 		fmt.Fprintln(w, "no roll-outs: `cloudlets install --outdated --at-a-time 3` begins one")
 		return
@@ -94,7 +94,7 @@ func printRollouts(w io.Writer, list []web.Rollout) {
 	}
 }
 
-func printRollout(w io.Writer, r web.Rollout) {
+func printRollout(w io.Writer, r api.Rollout) {
 	fmt.Fprintf(w, "%s is %s", r.Name, r.Phase)
 	if r.Phase == rollout.Stopped {
 		fmt.Fprintf(w, ": %s", r.Why)
@@ -108,22 +108,22 @@ func printRollout(w io.Writer, r web.Rollout) {
 	table.Flush()
 }
 
-func countsText(r web.Rollout) string {
+func countsText(r api.Rollout) string {
 	return fmt.Sprintf("of %d machines %d are good, %d bad, %d under way, and %d wait", r.All, r.Good, r.Bad, r.Armed, r.Waiting)
 }
 
 // phaseText is a machine's phase, with the stage of an install.
-func phaseText(m web.RolloutMachine) string {
+func phaseText(m api.RolloutMachine) string {
 	text := string(m.Phase)
-	if m.Phase == web.Installing {
-		text += ": " + stageText(web.Machine{Stage: m.Stage, Progress: m.Progress})
+	if m.Phase == api.Installing {
+		text += ": " + stageText(api.Machine{Stage: m.Stage, Progress: m.Progress})
 	}
 	return text
 }
 
 // followRollout tells of each machine of a roll-out what is new, until the roll-out ends or is
 // stopped and nothing more is under way. The error says that not all machines are good.
-func followRollout(ctx context.Context, w io.Writer, ask func(context.Context, string) (web.Rollout, error), name string) error {
+func followRollout(ctx context.Context, w io.Writer, ask func(context.Context, string) (api.Rollout, error), name string) error {
 	told := make(map[provision.MAC]string)
 	again := time.NewTicker(waitEvery)
 	defer again.Stop()
@@ -137,7 +137,7 @@ func followRollout(ctx context.Context, w io.Writer, ask func(context.Context, s
 				return endOfRollout(w, r)
 			}
 		case ctx.Err() == nil:
-			if unanswered++; !errors.Is(err, web.ErrNoDaemon) || unanswered > waitErrors {
+			if unanswered++; !errors.Is(err, api.ErrNoDaemon) || unanswered > waitErrors {
 				return err
 			}
 		}
@@ -154,13 +154,13 @@ func followRollout(ctx context.Context, w io.Writer, ask func(context.Context, s
 }
 
 // tellRollout tells what is new of a roll-out's machines.
-func tellRollout(w io.Writer, r web.Rollout, told map[provision.MAC]string) {
+func tellRollout(w io.Writer, r api.Rollout, told map[provision.MAC]string) {
 	for _, m := range r.Machines {
 		text := string(m.Phase)
 		switch m.Phase {
 		case rollout.Waiting:
 			continue
-		case web.Installing:
+		case api.Installing:
 			text = string(m.Stage)
 		case rollout.Bad:
 			text += ": " + m.Why
@@ -172,7 +172,7 @@ func tellRollout(w io.Writer, r web.Rollout, told map[provision.MAC]string) {
 	}
 }
 
-func endOfRollout(w io.Writer, r web.Rollout) error {
+func endOfRollout(w io.Writer, r api.Rollout) error {
 	switch {
 	case r.Phase == rollout.Stopped:
 		return fmt.Errorf("the roll-out %s is stopped: %s; %s; `cloudlets rollouts %s --resume` goes on", r.Name, r.Why, countsText(r), r.Name)
@@ -189,7 +189,7 @@ func completeRollouts(socket *string) cobra.CompletionFunc {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return ask.Words(cmd, *socket, func(ctx context.Context, c *web.Client) (names []cobra.Completion, err error) {
+		return ask.Words(cmd, *socket, func(ctx context.Context, c *api.Client) (names []cobra.Completion, err error) {
 			list, err := c.Rollouts(ctx)
 			for _, r := range list {
 				names = append(names, cobra.CompletionWithDesc(r.Name, fmt.Sprintf("%s, %d machines", r.Phase, r.All)))

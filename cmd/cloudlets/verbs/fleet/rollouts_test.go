@@ -11,18 +11,18 @@ import (
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/provision"
 	"cloudlets/provision/rollout"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // TestFollowRollout: what is told of a roll-out, and what its end means.
 func TestFollowRollout(t *testing.T) {
-	at := func(phase rollout.Phase, one, two rollout.Phase) web.Rollout {
-		r := web.Rollout{Name: "r1", Phase: phase, Waves: 2, All: 2, Why: "1 of 2 machines are bad", Machines: []web.RolloutMachine{
+	at := func(phase rollout.Phase, one, two rollout.Phase) api.Rollout {
+		r := api.Rollout{Name: "r1", Phase: phase, Waves: 2, All: 2, Why: "1 of 2 machines are bad", Machines: []api.RolloutMachine{
 			{MAC: "52:54:00:00:00:01", Hostname: "node1", Wave: 1, Phase: one}, {MAC: "52:54:00:00:00:02", Wave: 2, Phase: two},
 		}}
 		for i, m := range r.Machines {
 			switch m.Phase {
-			case web.Installing:
+			case api.Installing:
 				r.Machines[i].Stage = provision.StageStream
 				r.Armed++
 			case rollout.Armed:
@@ -35,19 +35,19 @@ func TestFollowRollout(t *testing.T) {
 		return r
 	}
 	for name, test := range map[string]struct {
-		steps []web.Rollout
+		steps []api.Rollout
 		shows string
 		words string // of the error; none means that all went well
 		code  int
 	}{
-		"all is well": {[]web.Rollout{
-			at(rollout.Running, rollout.Armed, rollout.Waiting), at(rollout.Running, web.Installing, rollout.Waiting), at(rollout.Running, web.Installing, rollout.Waiting),
+		"all is well": {[]api.Rollout{
+			at(rollout.Running, rollout.Armed, rollout.Waiting), at(rollout.Running, api.Installing, rollout.Waiting), at(rollout.Running, api.Installing, rollout.Waiting),
 			at(rollout.Running, rollout.Good, rollout.Armed), at(rollout.Ended, rollout.Good, rollout.Good),
 		}, "wave 1 of 2: node1: armed\nwave 1 of 2: node1: stream\nwave 1 of 2: node1: good\nwave 2 of 2: 52:54:00:00:00:02: armed\nwave 2 of 2: 52:54:00:00:00:02: good\nr1 has ended: all 2 machines are good\n", "", 0},
-		"it stops":                      {[]web.Rollout{at(rollout.Stopped, rollout.Bad, rollout.Waiting)}, "wave 1 of 2: node1: bad: the disk burns\n", "--resume", 0},
-		"it stops, and the wave ends":   {[]web.Rollout{at(rollout.Stopped, rollout.Bad, rollout.Armed), at(rollout.Stopped, rollout.Bad, rollout.Good)}, "", "is stopped", 0},
-		"it ends, and one is bad":       {[]web.Rollout{at(rollout.Ended, rollout.Good, rollout.Bad)}, "", "not all is well", 0},
-		"it takes longer than a person": {[]web.Rollout{at(rollout.Running, rollout.Armed, rollout.Waiting)}, "", "--follow", exit.Failed},
+		"it stops":                      {[]api.Rollout{at(rollout.Stopped, rollout.Bad, rollout.Waiting)}, "wave 1 of 2: node1: bad: the disk burns\n", "--resume", 0},
+		"it stops, and the wave ends":   {[]api.Rollout{at(rollout.Stopped, rollout.Bad, rollout.Armed), at(rollout.Stopped, rollout.Bad, rollout.Good)}, "", "is stopped", 0},
+		"it ends, and one is bad":       {[]api.Rollout{at(rollout.Ended, rollout.Good, rollout.Bad)}, "", "not all is well", 0},
+		"it takes longer than a person": {[]api.Rollout{at(rollout.Running, rollout.Armed, rollout.Waiting)}, "", "--follow", exit.Failed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -55,9 +55,9 @@ func TestFollowRollout(t *testing.T) {
 				defer stop()
 				var out strings.Builder
 				asked, left := 0, test.steps
-				err := followRollout(ctx, &out, func(context.Context, string) (web.Rollout, error) {
+				err := followRollout(ctx, &out, func(context.Context, string) (api.Rollout, error) {
 					if asked++; asked == 2 {
-						return web.Rollout{}, web.ErrNoDaemon // it is restarted
+						return api.Rollout{}, api.ErrNoDaemon // it is restarted
 					}
 					r := left[0]
 					left = left[min(1, len(left)-1):]

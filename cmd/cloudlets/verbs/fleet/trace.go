@@ -12,7 +12,7 @@ import (
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/printing"
 	"cloudlets/provision"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func traceCommand(socket *string) *cobra.Command {
@@ -25,7 +25,7 @@ answered, and the reason for each answer. With --until it follows, and ends when
 the machine is installed or runs; if it failed meanwhile and does not try again
 by itself, the exit code is 1.`,
 		Example: "  cloudlets trace 52:54:00:12:34:56 --follow\n  cloudlets trace node1 --until running",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, args []string) error {
 			tell := func(e provision.Event) error {
 				if asJSON {
 					return json.NewEncoder(cmd.OutOrStdout()).Encode(e)
@@ -60,7 +60,7 @@ var errReached = errors.New("the machine has come so far")
 
 // followUntil follows a machine until it is installed, or runs. Events before the call
 // do not count, except if the machine is there already.
-func followUntil(ctx context.Context, c *web.Client, name string, stage provision.Stage, tell func(provision.Event) error) error {
+func followUntil(ctx context.Context, c *api.Client, name string, stage provision.Stage, tell func(provision.Event) error) error {
 	if stage != provision.StageInstalled && stage != provision.StageRunning {
 		return exit.With(fmt.Errorf("--until: want installed or running, have %q", stage), exit.Usage)
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // waitEvery is how often the daemon is asked about the machines that are waited for, and
@@ -28,7 +28,7 @@ type waited struct {
 
 // waitFor waits until the installs of machines have ended, and tells what it sees of
 // them, a line for each step. The error is that of all that did not end well.
-func waitFor(ctx context.Context, w io.Writer, machine func(ctx context.Context, name string) (web.Detail, error), machines []*waited) error {
+func waitFor(ctx context.Context, w io.Writer, machine func(ctx context.Context, name string) (api.Detail, error), machines []*waited) error {
 	var failures []error
 	again := time.NewTicker(waitEvery)
 	defer again.Stop()
@@ -37,7 +37,7 @@ func waitFor(ctx context.Context, w io.Writer, machine func(ctx context.Context,
 		for _, one := range machines {
 			m, err := machine(ctx, one.name)
 			if err != nil {
-				if unanswered++; ctx.Err() == nil && (!errors.Is(err, web.ErrNoDaemon) || unanswered > waitErrors) {
+				if unanswered++; ctx.Err() == nil && (!errors.Is(err, api.ErrNoDaemon) || unanswered > waitErrors) {
 					return err
 				}
 				left = append(left, one)
@@ -66,7 +66,7 @@ func waitFor(ctx context.Context, w io.Writer, machine func(ctx context.Context,
 }
 
 // look tells what is new of a machine, and whether its install has ended.
-func (o *waited) look(w io.Writer, m web.Detail) (done bool, failure error) {
+func (o *waited) look(w io.Writer, m api.Detail) (done bool, failure error) {
 	done, failure = o.outcome(m)
 	text := string(m.Stage)
 	switch {
@@ -88,7 +88,7 @@ func (o *waited) look(w io.Writer, m web.Detail) (done bool, failure error) {
 }
 
 // outcome says whether an install has ended well, or why it has not.
-func (o *waited) outcome(m web.Detail) (done bool, failure error) {
+func (o *waited) outcome(m api.Detail) (done bool, failure error) {
 	handover := provision.Handover("")
 	if m.Spec != nil {
 		handover = m.Spec.Handover
@@ -109,7 +109,7 @@ func (o *waited) outcome(m web.Detail) (done bool, failure error) {
 const onTrial = "on trial"
 
 // onDisk is what the outcome of an install depends on.
-func onDisk(s *web.System) *provision.System {
+func onDisk(s *api.System) *provision.System {
 	if s == nil {
 		return nil
 	}

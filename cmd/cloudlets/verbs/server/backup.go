@@ -20,7 +20,7 @@ import (
 	"cloudlets/provision/site"
 	"cloudlets/provision/store"
 	"cloudlets/provision/track"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // checkStoreVerb is the hidden verb that checks a store in a process of its own.
@@ -59,7 +59,7 @@ before it gets its name. The server goes on meanwhile.
 While no server runs, its file cloudlets.db in the state folder can be copied as
 it is. The site's files and images are not part of the backup.`,
 		Example: "  cloudlets backup /var/backups/cloudlets-$(date +%F).db",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, args []string) error {
 			out := outfile.Flags{Out: args[0], Force: force}
 			if err := out.MayWrite(); err != nil {
 				return err

@@ -15,7 +15,7 @@ import (
 	"cloudlets/cmd/cloudlets/outfile"
 	"cloudlets/cmd/cloudlets/printing"
 	"cloudlets/provision/authority"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 // caFlags say which authority is printed, and how.
@@ -44,7 +44,7 @@ that you can enrol it before.`,
   cloudlets ca --format der >ca.cer
   cloudlets ca --format esl --out ca.esl && qemu-system-x86_64 -fw_cfg name=etc/edk2/https/cacerts,file=ca.esl …
   cloudlets ca --json`,
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, _ []string) error { return f.print(cmd, c) }),
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, _ []string) error { return f.print(cmd, c) }),
 	}
 	f.out.Add(cmd)
 	flags := cmd.Flags()
@@ -57,7 +57,7 @@ that you can enrol it before.`,
 	return cmd
 }
 
-func (f *caFlags) print(cmd *cobra.Command, c *web.Client) error {
+func (f *caFlags) print(cmd *cobra.Command, c *api.Client) error {
 	encode, known := map[string]func(*x509.Certificate) []byte{
 		"pem": authority.PEM, "esl": authority.SignatureList,
 		"der": func(c *x509.Certificate) []byte { return c.Raw },

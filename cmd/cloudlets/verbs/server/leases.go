@@ -13,12 +13,12 @@ import (
 	"cloudlets/cmd/cloudlets/ask"
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/printing"
-	"cloudlets/web"
+	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
 
 func leasesCommand(socket *string) *cobra.Command {
-	var q web.LeaseQuery
+	var q api.LeaseQuery
 	var asJSON, watch bool
 	cmd := &cobra.Command{
 		Use: "leases [NAME|MAC|ADDRESS|SUBNET]...", Short: "List the addresses that DHCP gave out",
@@ -32,7 +32,7 @@ needs it. A client that is no machine of the site is a stranger.
 With names of machines, ranges such as node[1-20], MACs, addresses or subnets it
 lists the leases of those.`,
 		Example: "  cloudlets leases\n  cloudlets leases node1\n  cloudlets leases 10.0.0.0/28 --all\n  cloudlets leases --network lab --watch",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, args []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, args []string) error {
 			names, err := roster.ExpandNames(args)
 			if err != nil {
 				return exit.With(err, exit.Usage)
@@ -59,11 +59,11 @@ lists the leases of those.`,
 }
 
 // findLeases asks for the leases of each name, or for all if there is no name.
-func findLeases(cmd *cobra.Command, c *web.Client, names []string, q web.LeaseQuery) ([]web.Lease, error) {
+func findLeases(cmd *cobra.Command, c *api.Client, names []string, q api.LeaseQuery) ([]api.Lease, error) {
 	if names == nil {
 		return c.Leases(cmd.Context(), q)
 	}
-	list := []web.Lease{}
+	list := []api.Lease{}
 	for _, name := range names {
 		q.Of = name
 		found, err := c.Leases(cmd.Context(), q)
@@ -72,11 +72,11 @@ func findLeases(cmd *cobra.Command, c *web.Client, names []string, q web.LeaseQu
 		}
 		list = append(list, found...)
 	}
-	slices.SortFunc(list, func(a, b web.Lease) int { return a.Address.Compare(b.Address) })
-	return slices.CompactFunc(list, func(a, b web.Lease) bool { return a.Address == b.Address }), nil
+	slices.SortFunc(list, func(a, b api.Lease) int { return a.Address.Compare(b.Address) })
+	return slices.CompactFunc(list, func(a, b api.Lease) bool { return a.Address == b.Address }), nil
 }
 
-func printLeases(w io.Writer, list []web.Lease) {
+func printLeases(w io.Writer, list []api.Lease) {
 	if len(list) == 0 {
 		fmt.Fprintln(w, "no such leases")
 		return
@@ -90,7 +90,7 @@ func printLeases(w io.Writer, list []web.Lease) {
 }
 
 // whose says which machine has a lease.
-func whose(l web.Lease) string {
+func whose(l api.Lease) string {
 	switch {
 	case l.MAC == "":
 		return "(kept out of use)"
@@ -100,7 +100,7 @@ func whose(l web.Lease) string {
 	return cmp.Or(l.Name, string(l.Machine))
 }
 
-func expiresText(l web.Lease) string {
+func expiresText(l api.Lease) string {
 	if l.Ended {
 		return "ended " + printing.Since(l.Expires) + " ago"
 	}

@@ -10,7 +10,7 @@ import (
 	"cloudlets/cmd/cloudlets/ask"
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/printing"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func networksCommand(socket *string) *cobra.Command {
@@ -25,7 +25,7 @@ address since the server started, with counts, and which other DHCP servers
 were seen in the last 24 hours. The server looks for those when it starts and
 every ten minutes, on the interfaces where it gives out addresses.`,
 		Example: "  cloudlets networks\n  cloudlets networks --json",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, _ []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, _ []string) error {
 			list, err := c.Networks(cmd.Context())
 			return printing.Answer(cmd, asJSON, list, err, printNetworks)
 		}),
@@ -34,7 +34,7 @@ every ten minutes, on the interfaces where it gives out addresses.`,
 	return cmd
 }
 
-func printNetworks(w io.Writer, list web.Networks) {
+func printNetworks(w io.Writer, list api.Networks) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "NETWORK\tSUBNET\tREACHED\tDHCP\tIN USE\tWAITING")
 	for _, n := range list.Networks {
@@ -55,7 +55,7 @@ func printNetworks(w io.Writer, list web.Networks) {
 }
 
 // printUnanswered lists why requests got no address.
-func printUnanswered(w io.Writer, where string, all []web.UnansweredInfo) {
+func printUnanswered(w io.Writer, where string, all []api.UnansweredInfo) {
 	if len(all) == 0 {
 		return
 	}
@@ -66,7 +66,7 @@ func printUnanswered(w io.Writer, where string, all []web.UnansweredInfo) {
 }
 
 // printOtherServers lists the other DHCP servers of a network.
-func printOtherServers(w io.Writer, n web.NetworkInfo) {
+func printOtherServers(w io.Writer, n api.NetworkInfo) {
 	if len(n.OtherServers) == 0 {
 		return
 	}
@@ -77,7 +77,7 @@ func printOtherServers(w io.Writer, n web.NetworkInfo) {
 }
 
 // printWaiting lists machines without an address.
-func printWaiting(w io.Writer, title string, all []web.WaitingInfo) {
+func printWaiting(w io.Writer, title string, all []api.WaitingInfo) {
 	if len(all) == 0 {
 		return
 	}

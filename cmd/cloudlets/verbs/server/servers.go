@@ -11,7 +11,7 @@ import (
 	"cloudlets/cmd/cloudlets/ask"
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/printing"
-	"cloudlets/web"
+	"cloudlets/web/api"
 )
 
 func serversCommand(socket *string) *cobra.Command {
@@ -22,7 +22,7 @@ func serversCommand(socket *string) *cobra.Command {
 are alive: see "store" in cloudlets.json. Each serves all machines, from its
 own copy of the site. If a copy differs from this host's, the list says so.`,
 		Example: "  cloudlets servers\n  cloudlets servers --json",
-		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *web.Client, _ []string) error {
+		RunE: ask.Daemon(socket, func(cmd *cobra.Command, c *api.Client, _ []string) error {
 			list, err := c.Servers(cmd.Context())
 			return printing.Answer(cmd, asJSON, list, err, printServers)
 		}),
@@ -31,7 +31,7 @@ own copy of the site. If a copy differs from this host's, the list says so.`,
 	return cmd
 }
 
-func printServers(w io.Writer, list web.Servers) {
+func printServers(w io.Writer, list api.Servers) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SERVER\tADDRESS\tVERSION\tUP FOR\tSITE")
 	for _, s := range list.Servers {
@@ -46,7 +46,7 @@ func printServers(w io.Writer, list web.Servers) {
 }
 
 // siteText is the beginning of a site's digest, as people compare it.
-func siteText(s web.ServerInfo) string {
+func siteText(s api.ServerInfo) string {
 	_, digest, _ := strings.Cut(s.Site, ":")
 	text := digest[:min(len(digest), 12)]
 	if s.SiteDiffers {

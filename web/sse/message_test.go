@@ -1,4 +1,4 @@
-package web
+package sse
 
 import (
 	"bytes"
@@ -7,14 +7,12 @@ import (
 	"io"
 	"strings"
 	"testing"
-
-	"cloudlets/provision"
 )
 
-func readAll(text string) (messages []message, err error) {
-	r := newMessageReader(strings.NewReader(text))
+func readAll(text string) (messages []Message, err error) {
+	r := NewReader(strings.NewReader(text))
 	for {
-		m, err := r.next()
+		m, err := r.Next()
 		if err != nil {
 			return messages, err
 		}
@@ -37,7 +35,7 @@ func TestMessages(t *testing.T) {
 		messages, err := readAll(text)
 		var got strings.Builder
 		for _, m := range messages {
-			fmt.Fprintf(&got, "%s|%s|%s;", m.id, m.name, m.data)
+			fmt.Fprintf(&got, "%s|%s|%s;", m.ID, m.Name, m.Data)
 		}
 		if got.String() != want || !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%q: %q, %v; want %q", text, got.String(), err, want)
@@ -63,8 +61,8 @@ func FuzzMessages(f *testing.F) {
 		first, _ := readAll(text)
 		var b strings.Builder
 		for _, m := range first {
-			fmt.Fprintf(&b, "id: %s\nevent: %s\n", m.id, m.name)
-			for line := range bytes.SplitSeq(m.data, []byte("\n")) {
+			fmt.Fprintf(&b, "id: %s\nevent: %s\n", m.ID, m.Name)
+			for line := range bytes.SplitSeq(m.Data, []byte("\n")) {
 				fmt.Fprintf(&b, "data: %s\n", line)
 			}
 			b.WriteString("\n")
@@ -74,20 +72,4 @@ func FuzzMessages(f *testing.F) {
 			t.Errorf("%q and then %q", first, again)
 		}
 	})
-}
-
-func TestSentRemembersAndForgets(t *testing.T) {
-	var s sent
-	event := func(id uint64, count int) bool { return s.isNews(provision.Event{ID: id, Count: count}) }
-	if !event(1, 0) || event(1, 0) || !event(1, 2) || event(1, 2) || !event(1, 3) {
-		t.Error("an event came twice, or its count did not come")
-	}
-	for id := uint64(2); id < 3*maxSent; id++ {
-		if !event(id, 0) || event(id, 0) {
-			t.Fatalf("event %d", id)
-		}
-	}
-	if len(s.counts) != maxSent || len(s.order) != maxSent {
-		t.Errorf("%d and %d are remembered, want %d", len(s.counts), len(s.order), maxSent)
-	}
 }

@@ -1,9 +1,15 @@
-package web
+package api
 
 import (
+	"context"
 	"net/http"
 	"time"
 )
+
+// Networks returns the networks that the daemon serves.
+func (c *Client) Networks(ctx context.Context) (list Networks, err error) {
+	return list, c.do(ctx, http.MethodGet, "networks", nil, &list)
+}
 
 // NetworkInfo is one network that this server serves.
 type NetworkInfo struct {
@@ -103,14 +109,4 @@ type Networks struct {
 	Elsewhere []WaitingInfo `json:"elsewhere,omitempty"`
 	// UnansweredElsewhere is [NetworkInfo.Unanswered] of these networks.
 	UnansweredElsewhere []UnansweredInfo `json:"unansweredElsewhere,omitempty"`
-}
-
-// networks answers with the networks.
-func (s *Server) networks(*http.Request) (any, error) { return s.networkList(), nil }
-
-func (s *Server) networkList() Networks {
-	if s.Networks == nil {
-		return Networks{Networks: []NetworkInfo{}}
-	}
-	return s.Networks()
 }

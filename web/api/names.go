@@ -1,4 +1,4 @@
-package web
+package api
 
 import (
 	"context"
@@ -15,16 +15,6 @@ type Names struct {
 
 // MaxNames bounds each list of [Names].
 const MaxNames = 1000
-
-func (s *Server) names(*http.Request) (any, error) {
-	first := func(names []string) []string {
-		if names == nil {
-			return []string{}
-		}
-		return names[:min(len(names), MaxNames)]
-	}
-	return Names{first(s.Site.Profiles()), first(s.Site.Images()), first(s.Site.Tags())}, nil
-}
 
 // Names returns the names of profiles, images and tags of the daemon's site.
 func (c *Client) Names(ctx context.Context) (names Names, err error) {

@@ -1,4 +1,4 @@
-package web
+package api
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/web/sse"
 )
 
 // maxTries is how often in a row reconnecting a broken stream may bring nothing.
@@ -59,7 +60,7 @@ type follower struct {
 	begun bool // the daemon has answered once
 	news  bool // the present connection brought something
 	last  string
-	sent  sent
+	sent  Seen
 }
 
 // finalError is an error that reconnecting cannot mend: visit failed, or an
@@ -81,9 +82,9 @@ func (c *Client) followOnce(ctx context.Context, f *follower) error {
 	}
 	defer answer.Body.Close()
 	f.begun = true
-	messages := newMessageReader(answer.Body)
+	messages := sse.NewReader(answer.Body)
 	for {
-		m, err := messages.next()
+		m, err := messages.Next()
 		if err != nil {
 			return fmt.Errorf("the daemon closed the stream of events: %w", err)
 		}
@@ -94,18 +95,18 @@ func (c *Client) followOnce(ctx context.Context, f *follower) error {
 }
 
 // take passes the event in a message to visit, unless visit has seen it.
-func (f *follower) take(m message) error {
-	if m.name != "" {
+func (f *follower) take(m sse.Message) error {
+	if m.Name != "" {
 		return nil // this version does not know the kind of message
 	}
 	var e provision.Event
-	if err := json.Unmarshal(m.data, &e); err != nil {
+	if err := json.Unmarshal(m.Data, &e); err != nil {
 		return &finalError{fmt.Errorf("read an event of the daemon: %w; does it have another version?", err)}
 	}
-	if m.id != "" {
-		f.last = m.id
+	if m.ID != "" {
+		f.last = m.ID
 	}
-	if !f.sent.isNews(e) {
+	if !f.sent.IsNews(e) {
 		return nil
 	}
 	f.news = true
