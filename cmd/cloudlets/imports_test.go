@@ -53,7 +53,7 @@ var inside = map[string][]string{
 	"provision/track":    {"provision", "provision/store"},
 	"provision/wire":     {"provision", "images/target"},
 
-	"cmd/cloudlets/ask":      {"cmd/cloudlets/exit", "provision", "provision/site", "web", "web/roster"},
+	"cmd/cloudlets/ask":      {"cmd/cloudlets/exit", "provision", "provision/site", "web/api", "web/roster"},
 	"cmd/cloudlets/exit":     {},
 	"cmd/cloudlets/memory":   {},
 	"cmd/cloudlets/outfile":  {"cmd/cloudlets/exit", "cmd/cloudlets/stdio", "images/atomicfile"},
