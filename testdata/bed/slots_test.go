@@ -13,7 +13,7 @@ import (
 // keeps its data. Then it looks at the disk as it would be after power cuts.
 func TestUpdates(t *testing.T) {
 	t.Parallel()
-	const cuts, seed = 300, 1
+	const cuts, seed = 120, 1
 	p := updates(t, bed.BIOS, "52:54:00:00:08:01", false)
 	p.installsWhole(t, cuts/10, seed)
 	p.survives(t, cuts, seed)

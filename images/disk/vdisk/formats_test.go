@@ -64,22 +64,6 @@ func TestForeignToolsReadIt(t *testing.T) {
 	}
 }
 
-func TestForeignToolsReadTwoTebibytes(t *testing.T) {
-	for _, f := range Formats() {
-		if f.Name == "gce" {
-			continue // every byte of a tar is written: that takes minutes
-		}
-		t.Run(f.Name, func(t *testing.T) {
-			t.Parallel()
-			size := sizeFor(t, f, 2*tib)
-			c := content{size, []extent{
-				{0, noise(7, mib)}, {size/2 - 5, noise(8, 10)}, {size - sector, text(sector)},
-			}}
-			testForeign(t, f, c, testOptions)
-		})
-	}
-}
-
 // window names 4 MiB of a disk to qemu-img.
 func window(format, file string, from int64) string {
 	return fmt.Sprintf("driver=raw,offset=%d,size=%d,file.driver=%s,file.file.filename=%s", from, 4*mib, format, file)
