@@ -17,8 +17,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,10 +38,12 @@ const maxAnswer = 16 << 20
 const Patience = 10 * time.Minute
 
 // firstWait is the pause before a request is sent again. Each further pause is
-// twice as long as the one before, up to maxWait.
+// twice as long as the one before, up to maxWait. A server that is busy may ask for a
+// longer one, up to maxAsked.
 const (
 	firstWait = 200 * time.Millisecond
 	maxWait   = 5 * time.Second
+	maxAsked  = time.Minute
 )
 
 // Client speaks to the server that booted the machine, or to another one that
@@ -210,7 +214,7 @@ func (c *Client) retry(ctx context.Context, try func() ([]byte, error)) ([]byte,
 			return answer, err
 		}
 		c.log.Warn("the server did not answer; asking again", "error", err)
-		if stopped := Pause(ctx, wait); stopped != nil {
+		if stopped := Pause(ctx, max(wait, askedPause(err))); stopped != nil {
 			return nil, fmt.Errorf("gave up asking the server: %w: %w", stopped, err)
 		}
 	}
@@ -242,6 +246,36 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 	return answer, judge(response, strings.TrimSpace(string(answer)))
 }
 
+// busyError is the error of a request that the server wants to be sent again later.
+type busyError struct {
+	error
+	after time.Duration
+}
+
+func (e busyError) Unwrap() error { return e.error }
+
+// askedPause is how long the server wants the client to wait before it asks again, and up
+// to half as long besides, so that a thousand machines that were refused at once do not
+// come back at once. It is 0 if the server named no time.
+func askedPause(err error) time.Duration {
+	busy, is := errors.AsType[busyError](err)
+	if !is {
+		return 0
+	}
+	after := min(busy.after, maxAsked)
+	return after + mathrand.N(after/2+1)
+}
+
+// retryAfter reads a Retry-After in seconds (RFC 9110, 10.2.3). It is 0 if there is none, or
+// if it is a date: the clock of a machine that is being installed may be wrong.
+func retryAfter(response *http.Response) time.Duration {
+	seconds, err := strconv.ParseUint(response.Header.Get("Retry-After"), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
 // judge returns nil if the status of a response means success. Otherwise it
 // returns an error, which is a [Refusal] if the status is 4xx. Three of these
 // are no refusals, since they mean "not now": 408, 425 and 429 (RFC 9110,
@@ -253,10 +287,10 @@ func judge(response *http.Response, text string) error {
 	err := fmt.Errorf("%s %s: %s: %s", response.Request.Method, response.Request.URL.Path, response.Status, text)
 	switch response.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return err
+		return busyError{err, retryAfter(response)}
 	}
 	if response.StatusCode/100 != 4 {
-		return err
+		return busyError{err, retryAfter(response)}
 	}
 	if text == "" {
 		return Refusal{err.Error()}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -138,4 +139,61 @@ func wantError(t testing.TB, err error, words ...string) {
 func digestOf(data []byte) string {
 	sum := sha256.Sum256(data)
 	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// later is a transport that answers 503 with a Retry-After, until it has done so often
+// enough.
+type later struct {
+	header string
+	times  []time.Time
+	often  int
+}
+
+func (l *later) RoundTrip(r *http.Request) (*http.Response, error) {
+	l.times = append(l.times, time.Now())
+	response, err := clienttest.Server(func(*http.Request, []byte) (int, string) {
+		if len(l.times) <= l.often {
+			return http.StatusServiceUnavailable, "too many machines ask for that at once"
+		}
+		return http.StatusOK, `{"mac": "52:54:00:00:00:01"}`
+	}).RoundTrip(r)
+	response.Header.Set("Retry-After", l.header)
+	return response, err
+}
+
+// TestABusyServerIsAskedWhenItSays: a machine that has no turn comes back no earlier than
+// the server says, and not much later; two do not come back at the same moment.
+func TestABusyServerIsAskedWhenItSays(t *testing.T) {
+	pauses := func(header string, often int) (all []time.Duration) {
+		synctest.Test(t, func(t *testing.T) {
+			busy := &later{header: header, often: often}
+			c := clientOf(nil)
+			c.HTTP = &http.Client{Transport: busy}
+			if _, err := c.Claim(t.Context(), someParams, provision.Inventory{}); err != nil {
+				t.Fatal(err)
+			}
+			for i := 1; i < len(busy.times); i++ {
+				all = append(all, busy.times[i].Sub(busy.times[i-1]))
+			}
+		})
+		return all
+	}
+	between := func(low, high time.Duration, all []time.Duration) {
+		t.Helper()
+		for _, d := range all {
+			if d < low || d > high {
+				t.Errorf("asked again after %s, and not between %s and %s", d, low, high)
+			}
+		}
+	}
+	asked := pauses("8", 20)
+	between(8*time.Second, 12*time.Second, asked)
+	slices.Sort(asked)
+	if len(slices.Compact(asked)) < 2 {
+		t.Errorf("all pauses are %s: machines that were refused at once come back at once", asked[0])
+	}
+	between(time.Minute, 90*time.Second, pauses("36000", 3)) // no server keeps a machine waiting for hours
+	for _, noTime := range []string{"", "-1", "soon", "99999999", "Fri, 31 Dec 1999 23:59:59 GMT"} {
+		between(200*time.Millisecond, 400*time.Millisecond, pauses(noTime, 2))
+	}
 }
