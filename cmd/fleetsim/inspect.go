@@ -41,7 +41,7 @@ func (m *machine) inspect(ctx context.Context, from netip.Addr, params wire.Para
 			card.Switch, card.Port = rackSwitch, fmt.Sprint("Ethernet1/", m.number)
 		}
 		found.Interfaces = []provision.InterfaceInfo{card}
-		text, err := a.post(ctx, wire.InspectPath, wire.InspectRequest{Token: params.Token, MAC: params.MAC, Inspection: found})
+		text, err := a.server.Post(ctx, wire.InspectPath, wire.InspectRequest{Token: params.Token, MAC: params.MAC, Inspection: found})
 		if err != nil {
 			return fmt.Errorf("tell what was found: %w", err)
 		}

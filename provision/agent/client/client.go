@@ -73,11 +73,12 @@ func New(base string, log *slog.Logger) *Client {
 // trust, it accepts https servers that this authority vouches for. It returns an error if one
 // of bases is no http URL.
 func NewOf(bases []string, trust *x509.Certificate, log *slog.Logger) (*Client, error) {
-	return newBy(newTransport(trust), bases, log)
+	return NewBy(newTransport(trust), bases, log)
 }
 
-// newBy returns a client of several servers that sends its requests by a transport.
-func newBy(transport http.RoundTripper, bases []string, log *slog.Logger) (*Client, error) {
+// NewBy is [NewOf] with a transport of the caller's own, which may need addresses or bounds
+// of its own.
+func NewBy(transport http.RoundTripper, bases []string, log *slog.Logger) (*Client, error) {
 	s, err := failover.New(transport, log, bases...)
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ func NewPinned(ctx context.Context, bases []string, trust *x509.Certificate, log
 		return nil, nil, err
 	}
 	transport.next.DialContext = dial
-	c, err := newBy(transport, bases, log)
+	c, err := NewBy(transport, bases, log)
 	return c, addresses, err
 }
 
