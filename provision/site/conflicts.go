@@ -8,6 +8,7 @@ import (
 
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
+	"cloudlets/provision/site/keys"
 )
 
 // specs decides which Spec of each machine stands. Where its file is broken, or
@@ -167,7 +168,7 @@ func (r *siteReader) checkAddresses(v *view) {
 		return
 	}
 	for a, mac := range v.machines.byAddress {
-		if !slices.ContainsFunc(networks, func(n Network) bool { return n.Subnet.Contains(a) }) {
+		if !slices.ContainsFunc(networks, func(n keys.Network) bool { return n.Subnet.Contains(a) }) {
 			r.reportOf(mac, jsontext.About(r.fileOf(mac), "address %s is in the subnet of no network in %s: change it, or add its network there", a, SettingsFile))
 		}
 	}

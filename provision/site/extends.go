@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"cloudlets/images/jsontext"
+	"cloudlets/provision/site/keys"
 )
 
 // document is a machine file or a profile as it was written.
@@ -13,7 +14,7 @@ type document struct {
 	file     string
 	root     *jsontext.Node
 	extends  []reference
-	rules    []profileRule // of a profile
+	rules    []keys.ProfileRule // of a profile
 	problems jsontext.Problems
 
 	// What resolve made of it. It is kept, so that a profile is merged once,
@@ -36,10 +37,10 @@ func newDocument(file string, root *jsontext.Node, problems jsontext.Problems) *
 		return d
 	}
 	if !root.IsObject() {
-		d.problems = append(d.problems, wants(root, "an object {…}")...)
+		d.problems = append(d.problems, keys.Wants(root, "an object {…}")...)
 		return d
 	}
-	if m, has := root.Member(rulesKey); has { // those of a profile were taken out
+	if m, has := root.Member(keys.RulesKey); has { // those of a profile were taken out
 		d.problems = append(d.problems, m.Place().Problem(`only a profile has "rules": move them to one in %s/, and extend that`, profilesDir))
 	}
 	d.readExtends(root.Child("extends"))
@@ -58,7 +59,7 @@ func (d *document) readExtends(n *jsontext.Node) {
 	for _, name := range names {
 		text, ok := name.Text()
 		if !ok {
-			d.problems = append(d.problems, wants(name, "the name of a profile in quotes")...)
+			d.problems = append(d.problems, keys.Wants(name, "the name of a profile in quotes")...)
 			continue
 		}
 		d.extends = append(d.extends, reference{name.Place(), text})
@@ -71,7 +72,7 @@ func (r *siteReader) checkProfiles(v *view) {
 	for _, name := range slices.Sorted(maps.Keys(r.profiles)) {
 		merged, problems := r.resolve(r.profiles[name], []string{name})
 		if len(problems) == 0 {
-			_, problems = decodeSpec("", merged)
+			_, problems = keys.DecodeSpec("", merged)
 		}
 		r.report(problems...)
 		if len(problems) == 0 {

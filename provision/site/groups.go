@@ -11,6 +11,7 @@ import (
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
 	"cloudlets/provision/naming"
+	"cloudlets/provision/site/keys"
 )
 
 // machinesKey makes a file in machines/ that of a group.
@@ -190,7 +191,7 @@ func (r *siteReader) newGroup(file string, root *jsontext.Node, problems jsontex
 func (g *group) list(n *jsontext.Node) {
 	if !n.IsObject() {
 		g.partial = true
-		g.problems = append(g.problems, wants(n, `an object {…} of machines by number, such as {"1": "52:54:00:12:34:56"}, so that a machine keeps its number when another one is taken out`)...)
+		g.problems = append(g.problems, keys.Wants(n, `an object {…} of machines by number, such as {"1": "52:54:00:12:34:56"}, so that a machine keeps its number when another one is taken out`)...)
 		return
 	}
 	lineOf := make(map[provision.MAC]int)
@@ -245,7 +246,7 @@ func (m *groupMember) check() error {
 	if m.own != nil && m.own.Child("extends") != nil {
 		return errOwnExtends
 	}
-	if m.own != nil && m.own.Child(rulesKey) != nil {
+	if m.own != nil && m.own.Child(keys.RulesKey) != nil {
 		return errOwnRules
 	}
 	return nil
@@ -257,7 +258,7 @@ func (r *siteReader) decodeMember(g *group, m groupMember) (machineFile, jsontex
 	merged, ruling, problems := r.merge(g, m)
 	file := machineFile{file: g.file, broken: true}
 	if len(problems) == 0 {
-		file.spec, problems = decodeSpec(m.mac, merged)
+		file.spec, problems = keys.DecodeSpec(m.mac, merged)
 		file.spec.Profiles, file.spec.Rules = r.extended(g.doc, nil), ruling
 	}
 	file.spec.MAC = m.mac
@@ -267,7 +268,7 @@ func (r *siteReader) decodeMember(g *group, m groupMember) (machineFile, jsontex
 	at := m.at.Problem("")
 	file.broken, file.spec.Group = false, g.file
 	file.address, file.hostname, file.cards, file.uuid = at, at, at, at
-	return file, noticeWipe(merged)
+	return file, keys.Notices(merged)
 }
 
 // patterned are the keys of a group whose texts are patterns. Others have braces of their

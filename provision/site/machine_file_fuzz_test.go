@@ -8,6 +8,7 @@ import (
 
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
+	"cloudlets/provision/site/keys"
 )
 
 // Whatever the bytes of a machine file and of its profile: no panic; what is
@@ -64,7 +65,7 @@ func checkRoundTrip(t *testing.T, c machineFile, merged *jsontext.Node) {
 	if len(problems) > 0 {
 		t.Fatalf("%s read again: %v", text, problems)
 	}
-	again, problems := decodeSpec(c.spec.MAC, jsontext.Merge(nil, root))
+	again, problems := keys.DecodeSpec(c.spec.MAC, jsontext.Merge(nil, root))
 	again.Profiles, again.Rules = c.spec.Profiles, c.spec.Rules // which are merged into the text
 	first, _ := json.Marshal(c.spec)
 	second, _ := json.Marshal(again)

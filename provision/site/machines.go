@@ -11,6 +11,7 @@ import (
 	"cloudlets/images/fingerprint"
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
+	"cloudlets/provision/site/keys"
 )
 
 // machineFile is what a machine's file says, together with the profiles that it
@@ -141,7 +142,7 @@ func (r *siteReader) decodeMachine(mac provision.MAC, doc *document) (machineFil
 	m := machineFile{file: doc.file}
 	merged, ruling, problems := r.settle(mac, doc)
 	if len(problems) == 0 {
-		m.spec, problems = decodeSpec(mac, merged)
+		m.spec, problems = keys.DecodeSpec(mac, merged)
 		m.spec.Profiles, m.spec.Rules = r.extended(doc, nil), ruling
 	}
 	if m.broken = len(problems) > 0; m.broken {
@@ -151,7 +152,7 @@ func (r *siteReader) decodeMachine(mac provision.MAC, doc *document) (machineFil
 	m.hostname = merged.Locate("hostname").Problem("")
 	m.cards = merged.Locate("macs").Problem("")
 	m.uuid = merged.Locate("uuid").Problem("")
-	return m, merged, noticeWipe(merged)
+	return m, merged, keys.Notices(merged)
 }
 
 // state is what the disk says of a file, or "" if that does not tell whether its

@@ -7,6 +7,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 )
 
 const bladeMAC = "52:54:00:00:00:14"
@@ -14,7 +15,7 @@ const bladeMAC = "52:54:00:00:00:14"
 // TestPowerOfMachine: how a machine is switched is read, part of it from a profile.
 func TestPowerOfMachine(t *testing.T) {
 	s := powerSite(t, `{"extends": "rack", "power": {"redfish": "https://10.9.0.14"}}`)
-	if got := (site.PowerSettings{}).Spacing(); got != site.DefaultStagger {
+	if got := (keys.PowerSettings{}).Spacing(); got != keys.DefaultStagger {
 		t.Errorf("without a setting machines are switched on every %v", got)
 	}
 	spec, ok := s.Spec(bladeMAC)

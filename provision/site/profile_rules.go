@@ -7,88 +7,31 @@ import (
 
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
+	"cloudlets/provision/site/keys"
 )
-
-// rulesKey has the rules of a profile.
-const rulesKey = "rules"
-
-// maxProfileRules bounds the rules of one profile.
-const maxProfileRules = 64
-
-// profileRule is what a profile says for those machines only in which something was found.
-type profileRule struct {
-	when provision.Conditions
-	set  *jsontext.Node
-}
-
-func profileRuleFields() fields[profileRule] {
-	return fields[profileRule]{
-		"description": description[profileRule](),
-		"when":        whenField(func(r *profileRule) *provision.Conditions { return &r.when }),
-		"set": valueField("object", setOfRule).says("What counts for the machines that match: any keys that a profile may have, except for rules and extends.", "",
-			`{"disk": {"model": "DELLBOSS VD"}}`),
-	}
-}
-
-// setOfRule keeps what a rule sets. What that means is read once it is merged with the
-// profile.
-func setOfRule(dst *profileRule, n *jsontext.Node) (problems jsontext.Problems) {
-	if !n.IsObject() {
-		return wants(n, "an object {…} with keys of a profile")
-	}
-	for _, key := range []string{"extends", rulesKey} {
-		if m, has := n.Member(key); has {
-			problems = append(problems, m.Place().Problem("a rule cannot set %q: which profiles and rules a machine has does not depend on what is found in it", key))
-		}
-	}
-	dst.set = n
-	return problems
-}
 
 // newProfile is the document of a profile, which alone may have rules.
 func newProfile(file string, root *jsontext.Node, problems jsontext.Problems) *document {
 	var rules *jsontext.Node
 	if root != nil && root.IsObject() {
-		rules, root = root.Child(rulesKey), root.Without(rulesKey)
+		rules, root = root.Child(keys.RulesKey), root.Without(keys.RulesKey)
 	}
 	d := newDocument(file, root, problems)
 	if rules != nil && !rules.IsNull() {
-		d.readRules(rules)
+		var wrong jsontext.Problems
+		d.rules, wrong = keys.ReadRules(rules)
+		d.problems = append(d.problems, wrong...)
 	}
 	return d
-}
-
-func (d *document) readRules(n *jsontext.Node) {
-	if !n.IsArray() {
-		d.problems = append(d.problems, wants(n, `a list […] of rules, such as [{"when": {"disks": 2}, "set": {…}}]`)...)
-		return
-	}
-	if len(n.Elements()) > maxProfileRules {
-		d.problems = append(d.problems, n.Problem("a profile may have at most %d rules", maxProfileRules))
-		return
-	}
-	for _, element := range n.Elements() {
-		var rule profileRule
-		problems := decodeObject(&rule, element, profileRuleFields())
-		switch {
-		case len(problems) > 0:
-		case len(rule.when) == 0:
-			problems = jsontext.Problems{element.Problem(`"when" is missing: what counts for all machines stands in the profile itself`)}
-		case rule.set == nil:
-			problems = jsontext.Problems{element.Problem(`"set" is missing, so that the rule would change nothing`)}
-		}
-		d.problems = append(d.problems, problems...)
-		d.rules = append(d.rules, rule)
-	}
 }
 
 // checkRules reports the mistakes in what the rules of a profile set, whether they match a
 // machine or not. merged is the profile without them.
 func (r *siteReader) checkRules(v *view, d *document, merged *jsontext.Node) {
 	for _, rule := range d.rules {
-		_, problems := decodeSpec("", mergeFiles(merged, rule.set))
+		_, problems := keys.DecodeSpec("", mergeFiles(merged, rule.Set))
 		r.report(problems...)
-		image := rule.set.Child("image")
+		image := rule.Set.Child("image")
 		if image == nil || len(problems) > 0 {
 			continue
 		}
@@ -138,8 +81,8 @@ func (r *siteReader) apply(d *document, ruling *provision.Ruling) *jsontext.Node
 	merged := mergeFiles(base, d.root)
 	for i, rule := range d.rules {
 		v := provision.RuleVerdict{Rule: fmt.Sprintf("rule %d of %s", i+1, d.file)}
-		if v.Matches, v.Why = rule.when.Judge(ruling.Found); v.Matches {
-			merged = mergeFiles(merged, rule.set)
+		if v.Matches, v.Why = rule.When.Judge(ruling.Found); v.Matches {
+			merged = mergeFiles(merged, rule.Set)
 		}
 		ruling.Add(v)
 	}

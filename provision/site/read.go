@@ -16,6 +16,7 @@ import (
 	"cloudlets/images/bytesize"
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
+	"cloudlets/provision/site/keys"
 )
 
 // maxFileSize bounds a machine file, a profile and cloudlets.json, in bytes.
@@ -118,15 +119,15 @@ func (r *siteReader) reportOf(mac provision.MAC, problems ...jsontext.Problem) {
 	}
 }
 
-func (r *siteReader) settings() Settings {
+func (r *siteReader) settings() keys.Settings {
 	root, problems, found, _ := r.readFile(SettingsFile)
 	if !found {
-		return Settings{}
+		return keys.Settings{}
 	}
 	settings := r.last.settings
 	if len(problems) == 0 {
-		var typed Settings
-		if typed, problems = decodeSettings(r.dir, root); len(problems) == 0 {
+		var typed keys.Settings
+		if typed, problems = keys.DecodeSettings(r.dir, root); len(problems) == 0 {
 			settings = typed
 		}
 	}

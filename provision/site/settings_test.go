@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 )
 
 func TestSettings(t *testing.T) {
@@ -106,7 +106,7 @@ func TestStoreSettings(t *testing.T) {
 // gets none of it unless the file says so, too.
 func TestHTTPSSettings(t *testing.T) {
 	dir := ""
-	for text, want := range map[string]site.HTTPSSettings{
+	for text, want := range map[string]keys.HTTPSSettings{
 		`{}`:               {},
 		`{"https": false}`: {},
 		`{"https": true}`:  {Port: 443, Generation: 1},
@@ -143,12 +143,12 @@ func TestDigest(t *testing.T) {
 
 func TestParseDHCPService(t *testing.T) {
 	for _, text := range []string{"proxy", "off", "10.0.0.100-10.0.0.200", "10.0.0.5-10.0.0.5"} {
-		if d, err := site.ParseDHCPService(text); err != nil || d.String() != text {
+		if d, err := keys.ParseDHCPService(text); err != nil || d.String() != text {
 			t.Errorf("%q became %q, %v", text, d, err)
 		}
 	}
 	for _, text := range []string{"", "on", "10.0.0.1", "10.0.0.9-10.0.0.1", "10.0.0.1-", "a-b", "fe80::1-fe80::2"} {
-		if d, err := site.ParseDHCPService(text); err == nil {
+		if d, err := keys.ParseDHCPService(text); err == nil {
 			t.Errorf("%q became %q", text, d)
 		}
 	}

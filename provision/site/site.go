@@ -1,6 +1,7 @@
 // Package site reads what a user keeps of a network: the files in machines/ and
 // profiles/, the images in images/, and cloudlets.json. It watches them, and
-// while one of them is broken, the last good one stands.
+// while one of them is broken, the last good one stands. What the keys in them mean is said
+// by package keys.
 package site
 
 import (
@@ -22,6 +23,7 @@ import (
 
 	"cloudlets/images/jsontext"
 	"cloudlets/provision"
+	"cloudlets/provision/site/keys"
 )
 
 // The places in a site.
@@ -59,7 +61,7 @@ type Site struct {
 
 // view is all that was read of a site at one time. It is never changed.
 type view struct {
-	settings Settings
+	settings keys.Settings
 	machines index
 	images   map[string]string // name to path
 	profiles []string          // names, sorted
@@ -172,7 +174,7 @@ func (s *Site) Profiles() []string { return s.current().profiles }
 func (s *Site) Tags() []string { return slices.Sorted(maps.Keys(s.current().machines.tags)) }
 
 // Settings are what cloudlets.json says of the server.
-func (s *Site) Settings() Settings { return s.current().settings }
+func (s *Site) Settings() keys.Settings { return s.current().settings }
 
 // Digest is the digest of what the site says of all its machines, "sha256:…". Two
 // servers with copies of one site can compare it.

@@ -11,7 +11,7 @@ import (
 
 	"cloudlets/dhcp"
 	"cloudlets/dhcp/advertise"
-	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 )
 
 // listenSolicitations makes the servers that spare an iPXE its wait for a router, one
@@ -35,7 +35,7 @@ func (d *Daemon) listenSolicitations(context.Context) (*server, error) {
 
 // hasIPv6 says whether a network of IPv6 is on an interface.
 func (d *Daemon) hasIPv6(iface string) bool {
-	return slices.ContainsFunc(d.Settings.Served(), func(n site.Network) bool { return n.Interface == iface && n.IsIPv6() })
+	return slices.ContainsFunc(d.Settings.Served(), func(n keys.Network) bool { return n.Interface == iface && n.IsIPv6() })
 }
 
 func (d *Daemon) advertise(ctx context.Context) error {

@@ -38,6 +38,7 @@ import (
 	"cloudlets/provision/review"
 	"cloudlets/provision/rollout/book"
 	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 	"cloudlets/provision/track"
 	"cloudlets/web"
 	"cloudlets/web/roster"
@@ -46,7 +47,7 @@ import (
 // Config says what a daemon serves, and how it is reached.
 type Config struct {
 	Site     *site.Site
-	Settings site.Settings // complete: nothing in them is left to defaults
+	Settings keys.Settings // complete: nothing in them is left to defaults
 	Socket   string        // path of the Unix socket of the command line
 	Web      string        // address of the page; "" means that there is none
 	Version  string        // of this program, as the API shows it
@@ -218,7 +219,7 @@ func (d *Daemon) peers() func() []string {
 // OpenDepot opens the depot of a site. agent is the file of this program, which
 // is the agent of its RAM disks, which trust the authority of trust, see
 // [depot.Options.Trust]. peers lists other servers, and may be nil.
-func OpenDepot(site *site.Site, s site.Settings, programs ramdisk.Programs, trust []byte, peers func() []string, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
+func OpenDepot(site *site.Site, s keys.Settings, programs ramdisk.Programs, trust []byte, peers func() []string, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
 	return depot.Open(depot.Options{
 		Dir: filepath.Join(s.State, "depot"), Images: site, Assets: disk.Assets{Dir: s.Assets}, Agent: programs.Self, Embedded: programs.Embedded, Trust: trust, Peers: peers, Notify: notify, Owner: ownerOf(s), Log: log,
 	})
@@ -227,7 +228,7 @@ func OpenDepot(site *site.Site, s site.Settings, programs ramdisk.Programs, trus
 // ownerOf returns the function that reads the key of the machines' owner, or nil if
 // the settings name none. The files are read anew each time, so that a certificate
 // may be replaced.
-func ownerOf(s site.Settings) func() (*signing.Key, error) {
+func ownerOf(s keys.Settings) func() (*signing.Key, error) {
 	if s.SecureBootKey == "" {
 		return nil
 	}

@@ -20,6 +20,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 )
 
 const (
@@ -75,9 +76,9 @@ func startDaemon(t *testing.T, dir string) *testDaemon {
 	}
 	d, err := Open(t.Context(), Config{
 		Site: opened, Socket: filepath.Join(notify, "api"), Self: []string{self}, CheckStore: []string{"true"}, Log: log,
-		Settings: site.Settings{
+		Settings: keys.Settings{
 			Assets: filepath.Join(dir, "assets"), State: filepath.Join(dir, "state"),
-			Network: site.Network{Interface: "lo", DHCP: site.DHCPService{Off: true}}, TFTP: "127.0.0.1:0", HTTP: freeAddr(t),
+			Network: keys.Network{Interface: "lo", DHCP: keys.DHCPService{Off: true}}, TFTP: "127.0.0.1:0", HTTP: freeAddr(t),
 		},
 	})
 	if err != nil {

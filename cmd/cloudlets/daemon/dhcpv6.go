@@ -9,7 +9,7 @@ import (
 
 	"cloudlets/dhcp"
 	v6 "cloudlets/dhcp/v6"
-	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 )
 
 // listenDHCPv6 opens the sockets of DHCPv6, if there are networks of IPv6.
@@ -18,8 +18,8 @@ func (d *Daemon) listenDHCPv6(ctx context.Context) (*server, error) {
 		Booter: d.chain, Leases: d.leaseStore(), Observe: d.chain.SawExchange, Log: d.Log,
 		Watch: d.watcher.Subscribe, MayWait: true, // findPlaces has seen that there is one of either protocol
 	}
-	all := slices.DeleteFunc(slices.Clone(d.Settings.Served()), func(n site.Network) bool { return !n.IsIPv6() })
-	behindRelays := slices.ContainsFunc(all, func(n site.Network) bool { return n.Interface == "" })
+	all := slices.DeleteFunc(slices.Clone(d.Settings.Served()), func(n keys.Network) bool { return !n.IsIPv6() })
+	behindRelays := slices.ContainsFunc(all, func(n keys.Network) bool { return n.Interface == "" })
 	for _, n := range all {
 		switch {
 		case n.Interface == "":
@@ -49,7 +49,7 @@ func ipv6Only(a netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-func dhcpv6Network(n site.Network) v6.Network {
+func dhcpv6Network(n keys.Network) v6.Network {
 	own := v6.Network{Name: n.Title(), Mode: dhcpMode(n), Subnet: n.Subnet}
 	if own.Mode != dhcp.Pool {
 		return own

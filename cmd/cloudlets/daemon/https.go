@@ -14,7 +14,7 @@ import (
 
 	"cloudlets/httpboot"
 	"cloudlets/provision/authority"
-	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 	"cloudlets/provision/store"
 	"cloudlets/web"
 	"cloudlets/web/api"
@@ -32,7 +32,7 @@ type https struct {
 
 // HTTPSListen is where a server with these settings listens for HTTPS: on the hosts
 // of HTTP.
-func HTTPSListen(s site.Settings) string {
+func HTTPSListen(s keys.Settings) string {
 	host, _, _ := net.SplitHostPort(s.HTTP)
 	return net.JoinHostPort(host, strconv.Itoa(s.HTTPS.Port))
 }
@@ -58,7 +58,7 @@ func (d *Daemon) openHTTPS(ctx context.Context) (*https, error) {
 }
 
 // open sets what machines have to trust, and returns the certificates for them.
-func (h *https) open(ctx context.Context, d *Daemon, s site.HTTPSSettings) (authority.Source, error) {
+func (h *https) open(ctx context.Context, d *Daemon, s keys.HTTPSSettings) (authority.Source, error) {
 	var err error
 	if s.Cert != "" {
 		if h.trust, err = authority.ReadCertificate(s.CA); err != nil {

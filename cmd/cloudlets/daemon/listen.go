@@ -15,12 +15,12 @@ import (
 	"time"
 
 	"cloudlets/provision/cloudinit"
-	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 )
 
 // InterfaceAddr is the server's address on the interface of a network: the first
 // one that is in its subnet, or whose subnet has the DHCP range.
-func InterfaceAddr(n site.Network) (netip.Prefix, error) {
+func InterfaceAddr(n keys.Network) (netip.Prefix, error) {
 	iface, err := net.InterfaceByName(n.Interface)
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("serve on interface %s: %w; there are %s", n.Interface, err, interfaceNames())

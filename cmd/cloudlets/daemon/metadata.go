@@ -15,15 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/provision/cloudinit"
-	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 )
 
 // MetadataListen is where clouds have the metadata service.
 var MetadataListen = netip.AddrPortFrom(cloudinit.MetadataAddr, 80).String()
 
 // HasMetadata says whether a network has the metadata service at [MetadataListen].
-func HasMetadata(s site.Settings) bool {
-	return slices.ContainsFunc(s.Served(), func(n site.Network) bool { return n.Metadata })
+func HasMetadata(s keys.Settings) bool {
+	return slices.ContainsFunc(s.Served(), func(n keys.Network) bool { return n.Metadata })
 }
 
 // OpenMetadata opens the socket of the metadata service. This host need not have the

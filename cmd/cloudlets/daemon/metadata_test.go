@@ -7,14 +7,14 @@ import (
 	"slices"
 	"testing"
 
-	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 )
 
 // TestMetadataInterfaces: the address is on the interfaces of the networks that have the
 // service, and on another one only for networks behind relays.
 func TestMetadataInterfaces(t *testing.T) {
 	at := func(iface, own string, metadata bool) place {
-		p := place{Network: site.Network{Interface: iface, Metadata: metadata}}
+		p := place{Network: keys.Network{Interface: iface, Metadata: metadata}}
 		if own != "" {
 			p.own = netip.MustParsePrefix(own)
 		}

@@ -9,12 +9,13 @@ import (
 
 	"cloudlets/images/jsontext"
 	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 )
 
 // Misplaced lists the machines whose address is not one that the server can give
 // them: see [site.Site.Misplaced]. A server that gives no addresses, or does not know
 // all its networks yet, has no such machines.
-func Misplaced(s *site.Site, settings site.Settings) jsontext.Problems {
+func Misplaced(s *site.Site, settings keys.Settings) jsontext.Problems {
 	host, _ := net.InterfaceAddrs() // without them, the server's own addresses still count
 	var served []site.Served
 	for _, n := range settings.Served() {

@@ -13,12 +13,12 @@ import (
 	"cloudlets/dhcp/ifwatch"
 	v4 "cloudlets/dhcp/v4"
 	"cloudlets/provision/cloudinit"
-	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 )
 
 // place is a network, and the server's own address there.
 type place struct {
-	site.Network
+	keys.Network
 	own netip.Prefix // invalid while its interface is not there, and behind relays
 }
 
@@ -74,7 +74,7 @@ func (p *places) subnetOf(own netip.Addr) netip.Prefix {
 
 // lookAround finds the addresses at which the networks are served now. The errors
 // are those of interfaces that are not there.
-func lookAround(networks []site.Network) (all []place, absent []error) {
+func lookAround(networks []keys.Network) (all []place, absent []error) {
 	for _, n := range networks {
 		at := place{Network: n}
 		if n.Interface != "" {
@@ -140,14 +140,14 @@ func ownAddr(listen string) netip.Addr {
 
 // dhcpIsOff says whether no network has DHCP.
 func (d *Daemon) dhcpIsOff() bool {
-	return !slices.ContainsFunc(d.Settings.Served(), func(n site.Network) bool { return !n.DHCP.Off })
+	return !slices.ContainsFunc(d.Settings.Served(), func(n keys.Network) bool { return !n.DHCP.Off })
 }
 
 // dhcpNetworks describes the networks to the DHCP server. An interface on whose own
 // network DHCP is off is served if relays may send packets to it.
 func (d *Daemon) dhcpNetworks() (interfaces []v4.Interface, relayed []dhcp.Network) {
-	all := slices.DeleteFunc(slices.Clone(d.Settings.Served()), site.Network.IsIPv6)
-	behindRelays := slices.ContainsFunc(all, func(n site.Network) bool { return n.Interface == "" })
+	all := slices.DeleteFunc(slices.Clone(d.Settings.Served()), keys.Network.IsIPv6)
+	behindRelays := slices.ContainsFunc(all, func(n keys.Network) bool { return n.Interface == "" })
 	for _, n := range all {
 		switch {
 		case n.Interface == "":
@@ -161,7 +161,7 @@ func (d *Daemon) dhcpNetworks() (interfaces []v4.Interface, relayed []dhcp.Netwo
 	return interfaces, relayed
 }
 
-func dhcpMode(n site.Network) dhcp.Mode {
+func dhcpMode(n keys.Network) dhcp.Mode {
 	switch {
 	case n.DHCP.Off:
 		return dhcp.Off
@@ -171,7 +171,7 @@ func dhcpMode(n site.Network) dhcp.Mode {
 	return dhcp.Pool
 }
 
-func dhcpNetwork(n site.Network) dhcp.Network {
+func dhcpNetwork(n keys.Network) dhcp.Network {
 	own := dhcp.Network{Name: n.Title(), Subnet: n.Subnet, Mode: dhcpMode(n)}
 	if n.Metadata {
 		own.Services = []netip.Addr{cloudinit.MetadataAddr}

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 	"cloudlets/provision/store"
 	"cloudlets/provision/store/etcd"
 )
@@ -77,7 +77,7 @@ func (d *Daemon) tellOfNewStore() {
 }
 
 // EtcdOptions are how to reach a store in etcd.
-func EtcdOptions(s site.StoreSettings) (o etcd.Options, err error) {
+func EtcdOptions(s keys.StoreSettings) (o etcd.Options, err error) {
 	o = etcd.Options{Endpoints: s.Etcd, User: s.User, Prefix: s.Prefix}
 	if o.TLS, err = etcdTLS(s.TLS); err != nil {
 		return o, err
@@ -93,7 +93,7 @@ func EtcdOptions(s site.StoreSettings) (o etcd.Options, err error) {
 }
 
 // openEtcd opens the store in etcd, and waits until that answers.
-func openEtcd(ctx context.Context, s site.StoreSettings, log *slog.Logger) (keeper, error) {
+func openEtcd(ctx context.Context, s keys.StoreSettings, log *slog.Logger) (keeper, error) {
 	o, err := EtcdOptions(s)
 	if err != nil {
 		return keeper{}, fmt.Errorf("open the store in etcd: %w", err)
@@ -107,8 +107,8 @@ func openEtcd(ctx context.Context, s site.StoreSettings, log *slog.Logger) (keep
 }
 
 // etcdTLS reads the certificates for etcd. It returns nil if none are named.
-func etcdTLS(files site.StoreTLS) (*tls.Config, error) {
-	if files == (site.StoreTLS{}) {
+func etcdTLS(files keys.StoreTLS) (*tls.Config, error) {
+	if files == (keys.StoreTLS{}) {
 		return nil, nil
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}

@@ -27,6 +27,7 @@ import (
 	"cloudlets/provision/rendering"
 	"cloudlets/provision/review"
 	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 )
 
 // probeTime is how long doctor waits for answers of other DHCP servers. dnsmasq takes 3 s.
@@ -35,7 +36,7 @@ const probeTime = 6 * time.Second
 // Server is the server that shall run, or that runs already.
 type Server struct {
 	Site     *site.Site
-	Settings site.Settings // complete: nothing in them is left to defaults
+	Settings keys.Settings // complete: nothing in them is left to defaults
 	Socket   string        // path of the Unix socket on which a running server answers
 	// Programs say what machines run. The folder is that of Settings.
 	Programs ramdisk.Programs
@@ -65,7 +66,7 @@ func Examine(ctx context.Context, s Server) ([]Finding, error) {
 }
 
 // checkNetwork checks the interface of a network, and what else answers there.
-func checkNetwork(ctx context.Context, n site.Network) []Finding {
+func checkNetwork(ctx context.Context, n keys.Network) []Finding {
 	if n.Interface == "" {
 		return []Finding{{What: fmt.Sprintf("network %s, %s: reached by relays, which send to this server", n.Title(), n.Subnet)}}
 	}
@@ -130,7 +131,7 @@ func tryMetadata(ctx context.Context) error {
 
 // addresses are where the server listens by a setting such as ":80". Interfaces that
 // have no address are reported by checkNetwork.
-func addresses(s site.Settings, listen string) (all []string) {
+func addresses(s keys.Settings, listen string) (all []string) {
 	for _, n := range s.Served() {
 		own, err := daemon.InterfaceAddr(n)
 		if err != nil {
@@ -144,7 +145,7 @@ func addresses(s site.Settings, listen string) (all []string) {
 }
 
 // checkOtherServers asks for an address, as a machine would.
-func checkOtherServers(ctx context.Context, s site.Network) Finding {
+func checkOtherServers(ctx context.Context, s keys.Network) Finding {
 	if s.DHCP.Off {
 		return Finding{What: "DHCP is off: another DHCP server has to name this server"}
 	}
@@ -186,7 +187,7 @@ func checkAddresses(s Server) []Finding {
 	return list
 }
 
-func checkLoaders(site *site.Site, s site.Settings) []Finding {
+func checkLoaders(site *site.Site, s keys.Settings) []Finding {
 	missing := httpboot.Loaders{Dir: s.Assets, Site: site}.Check(site.Specs())
 	list := []Finding{Found("boot loaders for machines", errors.Join(missing...))}
 	if len(daemon.KitKeys(site)) > 0 {

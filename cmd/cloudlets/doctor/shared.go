@@ -11,12 +11,13 @@ import (
 
 	"cloudlets/cmd/cloudlets/daemon"
 	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 	"cloudlets/provision/store/etcd"
 	"cloudlets/web/api"
 )
 
 // checkStore asks the members of etcd how they are, if the store is there.
-func checkStore(ctx context.Context, s site.StoreSettings) []Finding {
+func checkStore(ctx context.Context, s keys.StoreSettings) []Finding {
 	if !s.Shared() {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"cloudlets/httpboot"
 	"cloudlets/images/bytesize"
 	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 )
 
 // How the doctor fetches a boot file: as firmware does, in lock-step and in
@@ -26,14 +27,14 @@ const (
 
 // checkTFTP tries the port of TFTP. If a daemon runs it is taken, and then
 // every boot file is fetched from there.
-func checkTFTP(ctx context.Context, socket string, site *site.Site, s site.Settings) (list []Finding) {
+func checkTFTP(ctx context.Context, socket string, site *site.Site, s keys.Settings) (list []Finding) {
 	for _, at := range addresses(s, s.TFTP) {
 		list = append(list, checkTFTPAt(ctx, at, socket, site, s)...)
 	}
 	return list
 }
 
-func checkTFTPAt(ctx context.Context, at, socket string, site *site.Site, s site.Settings) []Finding {
+func checkTFTPAt(ctx context.Context, at, socket string, site *site.Site, s keys.Settings) []Finding {
 	err := tryListen(ctx, daemon.FamilyOf("udp", at), at, "")
 	if err == nil || runningServer(ctx, socket) == 0 {
 		return []Finding{foundPort("UDP "+at, "TFTP", 0, err)}

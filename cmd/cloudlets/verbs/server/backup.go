@@ -18,6 +18,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/rollout/book"
 	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 	"cloudlets/provision/store"
 	"cloudlets/provision/track"
 	"cloudlets/web/api"
@@ -159,14 +160,14 @@ func (f restoreFlags) restore(cmd *cobra.Command, backup string) error {
 }
 
 // settings are the site's, with flags in place of what they set.
-func (f restoreFlags) settings() (site.Settings, error) {
+func (f restoreFlags) settings() (keys.Settings, error) {
 	opened, err := site.Open(f.site, nil)
 	if err != nil {
-		return site.Settings{}, err
+		return keys.Settings{}, err
 	}
 	for _, problem := range opened.Problems() {
 		if problem.File == site.SettingsFile {
-			return site.Settings{}, fmt.Errorf("read where the state is: %w; nothing was restored", problem)
+			return keys.Settings{}, fmt.Errorf("read where the state is: %w; nothing was restored", problem)
 		}
 	}
 	settings := opened.Settings()

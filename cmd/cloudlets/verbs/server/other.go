@@ -9,6 +9,7 @@ import (
 	"cloudlets/cmd/cloudlets/doctor"
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 	"cloudlets/provision/store"
 )
 
@@ -20,7 +21,7 @@ func (f serveFlags) serve(context.Context, string, string, *slog.Logger) error {
 }
 
 // toEtcd refuses to restore into etcd, which only servers use.
-func (f restoreFlags) toEtcd(context.Context, site.Settings, string, func(store.Store) error) (string, error) {
+func (f restoreFlags) toEtcd(context.Context, keys.Settings, string, func(store.Store) error) (string, error) {
 	return "", exit.NeedsLinux("restoring into etcd", "run it where serve runs")
 }
 

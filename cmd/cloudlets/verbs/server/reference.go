@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/cmd/cloudlets/exit"
-	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 )
 
 func referenceCommand() *cobra.Command {
@@ -38,7 +38,7 @@ which the server reports with file, line and column; the last good version of th
 ` + "`machines/<mac>.json`, `profiles/<name>.json`" + `. Both have the same keys. [operation.md](operation.md) says how they work together.
 
 `)
-	writeKeys(&b, site.MachineKeys())
+	writeKeys(&b, keys.OfMachine())
 	b.WriteString(`
 ## Groups of machines
 
@@ -48,7 +48,7 @@ MAC address by its number, or with an object that has ` + "`mac`" + ` and what t
 ` + "```json\n" + groupExample + "\n```\n" + `
 `)
 	b.WriteString("## cloudlets.json\n\nThe server's settings. Flags of `cloudlets serve` replace them. A relative path is one in the site.\n\n")
-	writeKeys(&b, site.SettingsKeys())
+	writeKeys(&b, keys.OfSettings())
 	return b.String()
 }
 
@@ -56,12 +56,12 @@ MAC address by its number, or with an object that has ` + "`mac`" + ` and what t
 const groupExample = `{"extends": "web", "hostname": "r3-{n:02}", "address": "10.0.3.{n+10}", "machines": {"1": "52:54:00:00:03:01", "4": {"mac": "52:54:00:00:03:04", "disk": {"serial": "S4EWNX0R123456"}}}}`
 
 // writeKeys writes a table of keys, and one for each object in it.
-func writeKeys(b *strings.Builder, keys []site.Key) {
+func writeKeys(b *strings.Builder, list []keys.Key) {
 	b.WriteString("| key | value | without it | what it says | example |\n|---|---|---|---|---|\n")
-	for _, k := range keys {
+	for _, k := range list {
 		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", k.Path, cell(k.Type), defaultCell(k.Default), cell(k.Text), codeCell(k.Example))
 	}
-	for _, k := range keys {
+	for _, k := range list {
 		if len(k.Keys) > 0 {
 			fmt.Fprintf(b, "\n### Keys of `%s`\n\n", k.Path)
 			writeKeys(b, k.Keys)

@@ -12,14 +12,14 @@ import (
 	"cloudlets/cmd/cloudlets/daemon"
 	"cloudlets/images/atomicfile"
 	"cloudlets/provision/members"
-	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 	"cloudlets/provision/store"
 	"cloudlets/provision/store/etcd"
 )
 
 // toEtcd puts a backup into etcd, after prepare has changed a copy of it. It
 // returns the file with what was there, "" if nothing was.
-func (f restoreFlags) toEtcd(ctx context.Context, s site.Settings, backup string, prepare func(store.Store) error) (kept string, err error) {
+func (f restoreFlags) toEtcd(ctx context.Context, s keys.Settings, backup string, prepare func(store.Store) error) (kept string, err error) {
 	options, err := daemon.EtcdOptions(s.Store)
 	if err != nil {
 		return "", fmt.Errorf("restore the store in etcd: %w", err)

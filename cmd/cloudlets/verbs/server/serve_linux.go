@@ -16,6 +16,7 @@ import (
 	"cloudlets/images/ejs"
 	"cloudlets/images/ramdisk"
 	"cloudlets/provision/site"
+	"cloudlets/provision/site/keys"
 )
 
 // serve runs the daemon until ctx ends. Version is that of this program.
@@ -51,10 +52,10 @@ func examine(ctx context.Context, f serveFlags, socket string) ([]doctor.Finding
 }
 
 // open opens the site, completes its settings, and finds this program's file.
-func (f serveFlags) open(log *slog.Logger) (*site.Site, site.Settings, string, error) {
+func (f serveFlags) open(log *slog.Logger) (*site.Site, keys.Settings, string, error) {
 	opened, err := site.Open(f.site, log)
 	if err != nil {
-		return nil, site.Settings{}, "", err
+		return nil, keys.Settings{}, "", err
 	}
 	settings, err := f.settings(opened)
 	if err != nil {
@@ -69,13 +70,13 @@ func (f serveFlags) open(log *slog.Logger) (*site.Site, site.Settings, string, e
 
 // settings returns the site's settings, with flags in place of what they set and
 // defaults in place of what is empty.
-func (f serveFlags) settings(opened *site.Site) (site.Settings, error) {
+func (f serveFlags) settings(opened *site.Site) (keys.Settings, error) {
 	s := opened.Settings()
 	if len(s.Networks) > 0 && (f.iface != "" || f.dhcp != "") {
 		return s, exit.With(errors.New("--interface and --dhcp are for one network, and the site's cloudlets.json has \"networks\": change them there"), exit.Usage)
 	}
 	if f.dhcp != "" {
-		service, err := site.ParseDHCPService(f.dhcp)
+		service, err := keys.ParseDHCPService(f.dhcp)
 		if err != nil {
 			return s, exit.With(fmt.Errorf("--dhcp: %w", err), exit.Usage)
 		}

@@ -1,4 +1,4 @@
-package site
+package keys
 
 import (
 	"encoding/hex"
@@ -40,7 +40,7 @@ var dhcpOptions = map[string]struct {
 // setOptions reads an object of options, by name or by number.
 func setOptions(n *Network, node *jsontext.Node) (problems jsontext.Problems) {
 	if !node.IsObject() {
-		return wants(node, `an object of options, such as {"interface-mtu": 1500, "150": "10.0.0.1"}`)
+		return Wants(node, `an object of options, such as {"interface-mtu": 1500, "150": "10.0.0.1"}`)
 	}
 	for _, m := range node.Members() {
 		code, kind, err := optionNamed(m.Name)

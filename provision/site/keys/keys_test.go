@@ -1,4 +1,4 @@
-package site
+package keys
 
 import (
 	"encoding/json"
@@ -13,7 +13,7 @@ import (
 // TestReferenceIsTrue: each key says what it means, its example is read without a
 // mistake by its own reader, and a default that is JSON is what counts without the key.
 func TestReferenceIsTrue(t *testing.T) {
-	for file, keys := range map[string][]Key{"a machine's file": MachineKeys(), "cloudlets.json": SettingsKeys()} {
+	for file, keys := range map[string][]Key{"a machine's file": OfMachine(), "cloudlets.json": OfSettings()} {
 		if len(keys) == 0 {
 			t.Errorf("%s has no keys", file)
 		}

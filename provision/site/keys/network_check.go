@@ -1,4 +1,4 @@
-package site
+package keys
 
 import (
 	"net/netip"

@@ -1,4 +1,4 @@
-package site
+package keys
 
 import (
 	"cmp"
@@ -59,7 +59,7 @@ func httpsField(site string) field[Settings] {
 			return nil
 		}
 		if !n.IsObject() {
-			return wants(n, "true, false or an object {…}")
+			return Wants(n, "true, false or an object {…}")
 		}
 		problems := decodeObject(&https, n, table)
 		if len(problems) == 0 {

@@ -1,4 +1,4 @@
-package site
+package keys
 
 import (
 	"errors"
@@ -93,7 +93,7 @@ func networksField() field[Settings] {
 	table, _ := networkFields()
 	return valueField("list of objects", func(dst *Settings, n *jsontext.Node) (problems jsontext.Problems) {
 		if !n.IsArray() || len(n.Elements()) == 0 {
-			return wants(n, "a list […] of networks, at least one")
+			return Wants(n, "a list […] of networks, at least one")
 		}
 		for _, element := range n.Elements() {
 			var network Network

@@ -1,4 +1,4 @@
-package site
+package keys
 
 import (
 	"encoding/json"
@@ -47,7 +47,7 @@ func listOf[T, U any](table fields[U], to func(dst *T) *[]U) field[T] {
 	return valueField("list of objects", func(dst *T, n *jsontext.Node) (problems jsontext.Problems) {
 		switch {
 		case !n.IsArray():
-			return wants(n, "a list […] of objects {…}")
+			return Wants(n, "a list […] of objects {…}")
 		case len(n.Elements()) > maxNetworkList:
 			return jsontext.Problems{n.Problem("the list has %d elements; at most %d are allowed", len(n.Elements()), maxNetworkList)}
 		}

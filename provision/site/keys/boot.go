@@ -1,4 +1,4 @@
-package site
+package keys
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ func setBoot(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
 		return refused(n, checkBootWord(text))
 	}
 	if !n.IsObject() {
-		return wants(n, `"local", "live", or an object such as {"kernel": "memtest"}`)
+		return Wants(n, `"local", "live", or an object such as {"kernel": "memtest"}`)
 	}
 	s.Boot.Kind = provision.BootKernel
 	return decodeObject(s.Boot, n, bootFields())

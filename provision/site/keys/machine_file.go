@@ -1,10 +1,9 @@
-package site
+package keys
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"path"
 	"regexp"
 	"slices"
@@ -25,7 +24,7 @@ var machineFields = sync.OnceValue(func() fields[provision.Spec] {
 		"extends": valueField("text, or list of texts", anything[provision.Spec]). // merged in before
 												says("The profiles whose keys count too: one name, or several, of which a later one replaces what an earlier one says.", `[]`, `"web"`),
 		"rules": valueField("list of objects", anything[provision.Spec]). // see newProfile
-											with(profileRuleFields().inList()).
+											with(ruleOfProfileFields().inList()).
 											says("In profiles alone: what counts for those machines only in which was found what \"when\" says. All rules that match apply, in order, a later one over an earlier one; what extends the profile goes over them.", `[]`, `[{"when": {"product": "PowerEdge R640", "disks": 2}, "set": {"disk": {"model": "DELLBOSS VD"}}}]`),
 		"macs":       listField(addCard).says("The MAC addresses of the machine's further network cards; the file's name is the first one.", `[]`, `["52:54:00:12:34:57"]`),
 		"uuid":       textField(setUUID).says("The machine's UUID, by which a network card that is in no file is known as the machine's.", `""`, `"4c4c4544-0042-3510-8052-b4c04f564433"`),
@@ -37,7 +36,7 @@ var machineFields = sync.OnceValue(func() fields[provision.Spec] {
 			says("Whether the machine's first install is armed without the verb install.", `"never"`, `"once"`),
 		"disk": objectField(func(s *provision.Spec) *provision.DiskHints { return &s.Disk }, diskFields()).
 			says("Which disk is written: the one that matches every hint.", "the machine's only disk that is not removable", `{"model": "SAMSUNG MZ7LH960", "maxSize": "1TB"}`),
-		"wipe": valueField("nothing", anything[provision.Spec]). // see noticeWipe
+		"wipe": valueField("nothing", anything[provision.Spec]). // see Notices
 										says("Does nothing any more: `cloudlets install NAME --wipe` lets one install overwrite a disk that is not empty.", "", `false`),
 		"filesystem": choiceField(func(s *provision.Spec, name string) { s.Filesystem = name }, "ext4", "xfs", "btrfs").
 			says("The filesystem of the root.", `"ext4"`, `"xfs"`),
@@ -131,8 +130,10 @@ func quirkFields() fields[provision.Quirks] {
 	}
 }
 
-// decodeSpec makes a Spec of the merged files of one machine.
-func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsontext.Problems) {
+// DecodeSpec makes a Spec of merged, which is the file of one machine over the profiles that
+// it extends. With "" as the MAC, merged is a profile alone: it may have a part of what only
+// goes together with the rest. After a problem, the Spec is not to be used.
+func DecodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsontext.Problems) {
 	spec := newSpec(mac)
 	problems := decodeObject(&spec, merged, machineFields())
 	if spec.Handover == "" {
@@ -166,10 +167,10 @@ func decodeSpec(mac provision.MAC, merged *jsontext.Node) (provision.Spec, jsont
 	return spec, problems
 }
 
-// noticeWipe tells those who have "wipe" in a file that it does nothing any more. The
-// file counts all the same: without it the machine would lose its address, too, and what
+// Notices are the problems of keys that do nothing any more, in merged as [DecodeSpec] reads
+// it. There is one such key, "wipe". The file counts all the same: without it the machine would lose its address, too, and what
 // it does without "wipe" is the safe thing.
-func noticeWipe(merged *jsontext.Node) jsontext.Problems {
+func Notices(merged *jsontext.Node) jsontext.Problems {
 	member, has := merged.Member("wipe")
 	if !has {
 		return nil
@@ -199,7 +200,7 @@ func setSecureBoot(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
 	}
 	yes, ok := n.Bool()
 	if !ok {
-		return wants(n, `true, false, "shim" or "owner"`)
+		return Wants(n, `true, false, "shim" or "owner"`)
 	}
 	s.SecureBoot = ""
 	if yes {
@@ -246,90 +247,6 @@ func setImage(s *provision.Spec, name string) error {
 	}
 	s.Image = name
 	return nil
-}
-
-func setHostname(s *provision.Spec, name string) error {
-	if err := checkHostname(name); err != nil {
-		return err
-	}
-	s.Hostname = name
-	return nil
-}
-
-// checkHostname holds a name to RFC 1123 section 2.1.
-func checkHostname(name string) error {
-	if name == "" {
-		return nil
-	}
-	if len(name) > 253 {
-		return fmt.Errorf("hostname %.20q… is longer than 253 bytes", name)
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		if !isHostLabel(label) {
-			return fmt.Errorf("%q is not a hostname; want letters, digits and hyphens, in parts of 1 to 63 joined by dots", name)
-		}
-	}
-	return nil
-}
-
-func isHostLabel(label string) bool {
-	if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-		return false
-	}
-	return strings.IndexFunc(label, func(r rune) bool {
-		return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	}) < 0
-}
-
-// setAddresses reads an address, or a list with one for each network.
-func setAddresses(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
-	s.Address, s.MoreAddresses = netip.Addr{}, nil
-	if n.IsArray() {
-		return listField(addAddress).read(s, n)
-	}
-	if text, ok := n.Text(); ok && text == "" {
-		return nil
-	}
-	return textField(addAddress).read(s, n)
-}
-
-func addAddress(s *provision.Spec, text string) error {
-	addr, err := parseAddr(text)
-	switch {
-	case err != nil:
-		return err
-	case addr == s.Address || slices.Contains(s.MoreAddresses, addr):
-		return fmt.Errorf("%s is in the list already", addr)
-	case !s.Address.IsValid():
-		s.Address = addr
-	default:
-		s.MoreAddresses = append(s.MoreAddresses, addr)
-	}
-	return nil
-}
-
-// parseAddr reads an address of IPv4 or IPv6 that a host on a network can have.
-func parseAddr(text string) (netip.Addr, error) {
-	addr, err := netip.ParseAddr(text)
-	switch {
-	case err != nil || !addr.Is6():
-		return parseIPv4(text)
-	case addr.Is4In6() || addr.Zone() != "" || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLoopback() || addr.IsLinkLocalUnicast():
-		return netip.Addr{}, fmt.Errorf("%s is not an address that DHCPv6 gives to a host; want one such as fd77::21", addr)
-	}
-	return addr, nil
-}
-
-// parseIPv4 reads an address that a host can have.
-func parseIPv4(text string) (netip.Addr, error) {
-	addr, err := netip.ParseAddr(text)
-	switch {
-	case err != nil || !addr.Is4():
-		return netip.Addr{}, fmt.Errorf("%q is not an IPv4 address; want one such as 10.0.0.21, without a prefix length", text)
-	case addr.IsUnspecified() || addr.IsMulticast() || addr.IsLoopback() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return netip.Addr{}, fmt.Errorf("%s is an address that no host on a network can have", addr)
-	}
-	return addr, nil
 }
 
 func setVars(s *provision.Spec, n *jsontext.Node) jsontext.Problems {

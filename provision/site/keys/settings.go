@@ -1,4 +1,4 @@
-package site
+package keys
 
 import (
 	"encoding/json"
@@ -181,8 +181,9 @@ func settingsFields(site string) fields[Settings] {
 	return table
 }
 
-// decodeSettings makes Settings of cloudlets.json.
-func decodeSettings(site string, root *jsontext.Node) (Settings, jsontext.Problems) {
+// DecodeSettings makes Settings of cloudlets.json. site is the folder that paths in it are
+// relative to. After a problem, the Settings are not to be used.
+func DecodeSettings(site string, root *jsontext.Node) (Settings, jsontext.Problems) {
 	var s Settings
 	problems := decodeObject(&s, root, settingsFields(site))
 	if (s.SecureBootKey == "") != (s.SecureBootCert == "") {

@@ -1,4 +1,4 @@
-package site
+package keys
 
 import (
 	"encoding/json"
@@ -54,7 +54,7 @@ func (f field[T]) with(keys func(path string) []Key) field[T] {
 // mistake, so that a person sees them all at once.
 func decodeObject[T any](dst *T, n *jsontext.Node, table fields[T]) (problems jsontext.Problems) {
 	if !n.IsObject() {
-		return wants(n, "an object {…}")
+		return Wants(n, "an object {…}")
 	}
 	for _, m := range n.Members() {
 		if len(problems) >= maxProblems {
@@ -71,8 +71,9 @@ func decodeObject[T any](dst *T, n *jsontext.Node, table fields[T]) (problems js
 	return problems
 }
 
-// wants is the problem of a value that is of another kind than wanted.
-func wants(n *jsontext.Node, what string) jsontext.Problems {
+// Wants is the problem of a value that is of another kind than what says, "a list […] of
+// texts". It shows what the value is instead.
+func Wants(n *jsontext.Node, what string) jsontext.Problems {
 	return jsontext.Problems{n.Problem("want %s, have %s", what, n.Show())}
 }
 
@@ -89,7 +90,7 @@ func textField[T any](set func(dst *T, text string) error) field[T] {
 	return valueField("text", func(dst *T, n *jsontext.Node) jsontext.Problems {
 		text, ok := n.Text()
 		if !ok {
-			return wants(n, "a text in quotes")
+			return Wants(n, "a text in quotes")
 		}
 		return refused(n, set(dst, text))
 	})
@@ -119,7 +120,7 @@ func boolField[T any](set func(dst *T, v bool)) field[T] {
 	return valueField("true or false", func(dst *T, n *jsontext.Node) jsontext.Problems {
 		v, ok := n.Bool()
 		if !ok {
-			return wants(n, "true or false")
+			return Wants(n, "true or false")
 		}
 		set(dst, v)
 		return nil
@@ -131,7 +132,7 @@ func numberField[T any](what string, set func(dst *T, number json.Number) error)
 	return valueField(what, func(dst *T, n *jsontext.Node) jsontext.Problems {
 		number, ok := n.Number()
 		if !ok {
-			return wants(n, what)
+			return Wants(n, what)
 		}
 		return refused(n, set(dst, number))
 	})
@@ -149,7 +150,7 @@ func sizeField[T any](to func(dst *T) *int64) field[T] {
 		case isNumber:
 			*to(dst), err = wholeBytes(number)
 		default:
-			return wants(n, `a number of bytes, or text such as "16GiB"`)
+			return Wants(n, `a number of bytes, or text such as "16GiB"`)
 		}
 		return refused(n, err)
 	})
@@ -173,7 +174,7 @@ func listField[T any](add func(dst *T, text string) error) field[T] {
 	one := textField(add)
 	return valueField("list of texts", func(dst *T, n *jsontext.Node) (problems jsontext.Problems) {
 		if !n.IsArray() {
-			return wants(n, "a list […] of texts")
+			return Wants(n, "a list […] of texts")
 		}
 		for _, element := range n.Elements() {
 			problems = append(problems, one.read(dst, element)...)

@@ -1,4 +1,8 @@
-package site
+// Package keys says what the keys of a site's files mean: how each is read, what does not go
+// together, and what the reference says of it. It makes a [provision.Spec] of what counts for
+// one machine, [Settings] of cloudlets.json, and rules of those of a profile. It reads JSON
+// that is parsed, and no files: which file extends which is decided by package site.
+package keys
 
 import (
 	"maps"
@@ -33,11 +37,11 @@ type about struct {
 	keys                           func(path string) []Key
 }
 
-// MachineKeys are the keys of machine files and profiles, sorted.
-func MachineKeys() []Key { return machineFields().keys(newSpec("52:54:00:12:34:56"))("") }
+// OfMachine are the keys of machine files and profiles, sorted.
+func OfMachine() []Key { return machineFields().keys(newSpec("52:54:00:12:34:56"))("") }
 
-// SettingsKeys are the keys of cloudlets.json, sorted.
-func SettingsKeys() []Key { return settingsFields("/srv/site").keys(Settings{})("") }
+// OfSettings are the keys of cloudlets.json, sorted.
+func OfSettings() []Key { return settingsFields("/srv/site").keys(Settings{})("") }
 
 // keys lists the keys. An object that is read begins as fresh is.
 func (t fields[T]) keys(fresh T) func(path string) []Key {
