@@ -77,6 +77,8 @@ var inside = map[string][]string{
 	"provision/power/command": {"provision/power"},
 	"provision/power/desk":    {"provision", "provision/power"},
 
+	"provision/site/keys": {"images/bytesize", "images/jsontext", "images/manifest", "provision", "provision/cloudinit"}, // reads no files
+
 	"provision/rollout":           {"provision"},
 	"provision/rollout/book":      {"provision", "provision/members", "provision/rollout", "provision/store"},
 	"provision/rollout/conductor": {"provision", "provision/rollout", "provision/rollout/book", "provision/store", "provision/track"},

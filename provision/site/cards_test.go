@@ -38,25 +38,6 @@ func TestAnyCardIsTheMachine(t *testing.T) {
 	}
 }
 
-func TestCardsThatAreNone(t *testing.T) {
-	file := "machines/" + mac1 + ".json"
-	many := make([]string, 65)
-	for i := range many {
-		many[i] = fmt.Sprintf("%q", fmt.Sprintf("52:54:00:00:02:%02x", i))
-	}
-	for text, want := range map[string]string{
-		`{"macs": ["eth1"]}`:                           `:1:11: parse "eth1" as a MAC address`,
-		`{"macs": "52:54:00:00:01:01"}`:                ":1:10: want a list",
-		`{"macs": ["01:00:5e:00:00:01"]}`:              "group address",
-		`{"macs": [` + strings.Join(many, ", ") + `]}`: "at most 64 further network cards",
-	} {
-		s := open(t, folder(t, map[string]string{file: text}))
-		if got := problems(s); !strings.Contains(got, file) || !strings.Contains(got, want) {
-			t.Errorf("%.40s: got\n%swant %s", text, got, want)
-		}
-	}
-}
-
 // TestACardOfTwoMachines: the file that had the card keeps it, and the problem names
 // both files.
 func TestACardOfTwoMachines(t *testing.T) {

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"cloudlets/provision"
 	"cloudlets/provision/site"
 )
@@ -76,66 +74,6 @@ func problems(s *site.Site) string {
 	return b.String()
 }
 
-func TestAMachineFileWithEverything(t *testing.T) {
-	s := open(t, folder(t, map[string]string{"images/debian/etc/x": "", "machines/52-54-00-00-00-01.json": `
-// the machine under the desk
-{
-	"description": "build server",
-	"image": "debian",
-	"entrypoint": "kernel-serial",
-	"hostname": "build-1.example.org",
-	"address": "10.0.0.21",
-	"install": "once",
-	"disk": {
-		"serial": "S4EW", "wwn": "0x5000c500", "model": "970 PRO", "transport": "nvme",
-		"byPath": "pci-0000:01:00.0-nvme-1", "minSize": "16GiB", "maxSize": 2000000000000,
-		"rotational": false, /* never the spinning ones */
-	},
-	"bootEntry": true,
-	"confirm": true,
-	"filesystem": "xfs",
-	"handover": "kexec",
-	"cmdline": "console=ttyS0",
-	"quirks": {"bootFile": "ipxe.efi", "oneStep": true},
-	"config": {"args": {"port": 8080, "big": 9007199254740993}, "dns": {"nameservers": ["10.0.0.1"]}, "ip": {"interfaces": []}},
-}`}))
-	if p := problems(s); p != "" {
-		t.Fatal(p)
-	}
-	no := false
-	want := provision.Spec{
-		MAC: mac1, Image: "debian", EntryPoint: "kernel-serial", Hostname: "build-1.example.org",
-		InstallOnce: true, BootEntry: true, Confirm: true, Retry: provision.DefaultRetry, Filesystem: "xfs", Handover: provision.Kexec, Cmdline: "console=ttyS0",
-		Disk: provision.DiskHints{Serial: "S4EW", WWN: "0x5000c500", Model: "970 PRO", Transport: "nvme",
-			ByPath: "pci-0000:01:00.0-nvme-1", MinSize: 16 << 30, MaxSize: 2e12, Rotational: &no},
-		Quirks: provision.Quirks{BootFile: "ipxe.efi", OneStep: true},
-	}
-	got := spec(t, s, mac1)
-	if got.Address.String() != "10.0.0.21" {
-		t.Errorf("address %s", got.Address)
-	}
-	config, err := json.Marshal(got.Config)
-	if want := `{"args":{"big":9007199254740993,"port":8080},"dns":{"nameservers":["10.0.0.1"]},"ip":{"interfaces":[]}}`; string(config) != want || err != nil {
-		t.Errorf("config %s, %v; want %s", config, err, want)
-	}
-	got.Address, got.Config = want.Address, want.Config
-	if d := cmp.Diff(fmt.Sprintf("%+v", want.Disk.Rotational != nil), fmt.Sprintf("%+v", got.Disk.Rotational != nil)); d != "" {
-		t.Error(d)
-	}
-	want.Disk.Rotational, got.Disk.Rotational = nil, nil
-	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
-		t.Errorf("got  %+v\nwant %+v", got, want)
-	}
-}
-
-func TestDefaults(t *testing.T) {
-	s := open(t, folder(t, map[string]string{"machines/" + mac1 + ".json": "{}"}))
-	got := spec(t, s, mac1)
-	if got.Filesystem != "ext4" || got.Handover != provision.Switch || got.InstallOnce || got.BootEntry || got.Image != "" || got.Address.IsValid() {
-		t.Errorf("got %+v", got)
-	}
-}
-
 func TestExtends(t *testing.T) {
 	s := open(t, folder(t, map[string]string{
 		"images/debian/x":      "",
@@ -165,46 +103,17 @@ func TestExtends(t *testing.T) {
 func TestMistakesInMachineFiles(t *testing.T) {
 	file := "machines/" + mac1 + ".json"
 	for name, c := range map[string]struct{ text, want string }{
-		"unknown key":             {"{\n  \"imgae\": \"debian\"\n}", `:2:3: unknown key "imgae"; did you mean "image"?`},
-		"unknown key, no idea":    {`{"colour": "red"}`, `:1:2: unknown key "colour"`},
-		"key in other case":       {`{"HostName": "x"}`, `did you mean "hostname"?`},
-		"unknown inner key":       {"{\"disk\": {\n\"seriel\": \"x\"}}", `:2:1: unknown key "seriel"; did you mean "serial"?`},
-		"unknown config key":      {`{"config": {"agrs": {}}}`, `:1:13: unknown key "agrs"; did you mean "args"?`},
-		"syntax":                  {"{\n\"image\": \n}", ":3:1: is not JSON: "},
-		"nothing in the file":     {"", ":1:1: is not JSON: "},
-		"two values":              {"{} {}", ":1:4: is not JSON: "},
-		"not an object":           {`["image"]`, ":1:1: want an object {…}, have an array"},
-		"written twice":           {"{\"bootEntry\": true,\n\"bootEntry\": false}", ":2:1: /bootEntry: is written twice, first in line 1"},
-		"number for text":         {`{"image": 5}`, ":1:11: want a text in quotes, have 5"},
-		"text for bool":           {`{"bootEntry": "yes"}`, `:1:15: want true or false, have "yes"`},
-		"bad address":             {`{"address": "10.0.0.1/24"}`, "without a prefix length"},
-		"link-local":              {`{"address": "fe80::1"}`, "fe80::1 is not an address that DHCPv6 gives to a host"},
-		"multicast":               {`{"address": "224.0.0.1"}`, "no host on a network"},
-		"no revision":             {`{"image": "debian@"}`, `"debian@" names no revision; want one after the @, such as debian@v1.2`},
-		"a flag as a revision":    {`{"image": "debian@--all"}`, "names no revision"},
-		"bad hostname":            {`{"hostname": "my_host"}`, `"my_host" is not a hostname`},
-		"bad install":             {`{"install": "always"}`, `want "once" or "never", have "always"`},
-		"bad filesystem":          {`{"filesystem": "ext5"}`, `want "ext4", "xfs" or "btrfs", have "ext5"; did you mean "ext4"?`},
-		"kexec of Secure Boot":    {`{"secureBoot": true, "handover": "kexec"}`, `the handover is "switch" or "reboot"`},
-		"kexec of the owner's":    {`{"secureBoot": "owner", "handover": "kexec"}`, `the handover is "switch" or "reboot"`},
-		"no such Secure Boot":     {`{"secureBoot": "own"}`, `want "shim" or "owner", have "own"`},
-		"number of Secure Boot":   {`{"secureBoot": 1}`, `want true, false, "shim" or "owner", have 1`},
-		"bad handover":            {`{"handover": "rebot"}`, `did you mean "reboot"?`},
-		"bad transport":           {`{"disk": {"transport": "scsi"}}`, `want "nvme", "sata"`},
-		"empty hint":              {`{"disk": {"serial": ""}}`, `an empty hint selects nothing`},
-		"size without clear unit": {`{"disk": {"minSize": "8G"}}`, "write GB for 1000³ bytes or GiB for 1024³"},
-		"fraction of a byte":      {`{"disk": {"minSize": 1.5}}`, "want a whole number of bytes"},
-		"bounds the wrong way":    {`{"disk": {"minSize": "2GB", "maxSize": "1GB"}}`, ":1:22: minSize 2 GB is more than maxSize 1 GB"},
-		"image with a path":       {`{"image": "../etc"}`, `"../etc" is not an image name`},
-		"line break in cmdline":   {`{"cmdline": "a\nb"}`, "line breaks are not allowed"},
-		"boot file with a path":   {`{"quirks": {"bootFile": "../x"}}`, "without a folder"},
-		"args that are a list":    {"{\"config\": {\n\"args\": []}}", ":2:9: /config/args: is an array where an object is needed"},
-		"dns server list":         {`{"config": {"dns": {"nameservers": "x"}}}`, ":1:36: /config/dns/nameservers: "},
-		"not UTF-8":               {"{\"hostname\": \"\xff\"}", ": is not UTF-8 text"},
-		"too deep":                {strings.Repeat("[", 100000), ":1:65: is nested deeper than"},
-		"unknown profile":         {"{\n\"extends\": \"bass\"}", `:2:12: extends bass, but there is no profiles/bass.json; did you mean "base"?`},
-		"profile outside":         {`{"extends": "../machines/x"}`, "there is no profiles/../machines/x.json"},
-		"extends a number":        {`{"extends": [1]}`, ":1:14: want the name of a profile in quotes, have 1"},
+		"unknown key":         {"{\n  \"imgae\": \"debian\"\n}", `:2:3: unknown key "imgae"; did you mean "image"?`},
+		"syntax":              {"{\n\"image\": \n}", ":3:1: is not JSON: "},
+		"nothing in the file": {"", ":1:1: is not JSON: "},
+		"two values":          {"{} {}", ":1:4: is not JSON: "},
+		"not an object":       {`["image"]`, ":1:1: want an object {…}, have an array"},
+		"written twice":       {"{\"bootEntry\": true,\n\"bootEntry\": false}", ":2:1: /bootEntry: is written twice, first in line 1"},
+		"not UTF-8":           {"{\"hostname\": \"\xff\"}", ": is not UTF-8 text"},
+		"too deep":            {strings.Repeat("[", 100000), ":1:65: is nested deeper than"},
+		"unknown profile":     {"{\n\"extends\": \"bass\"}", `:2:12: extends bass, but there is no profiles/bass.json; did you mean "base"?`},
+		"profile outside":     {`{"extends": "../machines/x"}`, "there is no profiles/../machines/x.json"},
+		"extends a number":    {`{"extends": [1]}`, ":1:14: want the name of a profile in quotes, have 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, folder(t, map[string]string{file: c.text, "profiles/base.json": "{}", "machines/" + mac2 + ".json": "{}"}))
@@ -216,13 +125,6 @@ func TestMistakesInMachineFiles(t *testing.T) {
 			}
 			spec(t, s, mac2)
 		})
-	}
-}
-
-func TestAllMistakesAreToldAtOnce(t *testing.T) {
-	s := open(t, folder(t, map[string]string{"machines/" + mac1 + ".json": `{"imgae": "x", "bootEntry": 1, "disk": {"minSize": "x"}}`}))
-	if n := len(s.Problems()); n != 3 {
-		t.Errorf("%d problems:\n%s", n, problems(s))
 	}
 }
 
@@ -366,6 +268,14 @@ func TestABrokenFileTakesNothingAway(t *testing.T) {
 	s.Reload()
 	if _, ok := s.Spec(mac1); ok {
 		t.Error("the file was deleted, the machine was not")
+	}
+}
+
+// TestKernelOfNoImage: an image whose kernel a machine boots has to be there.
+func TestKernelOfNoImage(t *testing.T) {
+	s := open(t, folder(t, map[string]string{"images/memtest/mt": "", "machines/" + mac1 + ".json": `{"boot": {"kernel": "memtes"}}`}))
+	if got := problems(s); !strings.Contains(got, `did you mean "memtest"`) {
+		t.Errorf("the problems are %q", got)
 	}
 }
 

@@ -31,16 +31,3 @@ func TestVarsAndTags(t *testing.T) {
 		}
 	}
 }
-
-func TestMistakesInVarsAndTags(t *testing.T) {
-	for text, want := range map[string]string{
-		`{"vars": []}`:        ":1:10: want an object {…} of values",
-		`{"tags": "web"}`:     ":1:10: want a list […] of texts",
-		`{"tags": ["a", ""]}`: `:1:16: "" is not a tag`,
-		`{"tags": ["a b"]}`:   `:1:11: "a b" is not a tag`,
-	} {
-		if got := problems(open(t, folder(t, map[string]string{"machines/" + mac1 + ".json": text}))); !strings.Contains(got, want) {
-			t.Errorf("%s: %s, want %s", text, got, want)
-		}
-	}
-}

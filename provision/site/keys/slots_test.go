@@ -1,4 +1,4 @@
-package site_test
+package keys_test
 
 import (
 	"strings"
@@ -6,14 +6,10 @@ import (
 )
 
 func TestSlots(t *testing.T) {
-	s := open(t, folder(t, map[string]string{
-		"machines/" + mac1 + ".json": `{"image": "web", "slots": 2, "mirror": true, "persistent": "20GB"}`,
-		"machines/" + mac2 + ".json": `{"image": "web"}`,
-	}))
-	if got := spec(t, s, mac1); got.Slots != 2 || !got.Mirror || got.Persistent != 20e9 || !got.Keeps() {
+	if got := goodMachine(t, `{"image": "web", "slots": 2, "mirror": true, "persistent": "20GB"}`); got.Slots != 2 || !got.Mirror || got.Persistent != 20e9 || !got.Keeps() {
 		t.Errorf("the machine is %+v", got)
 	}
-	if got := spec(t, s, mac2); got.Keeps() {
+	if got := goodMachine(t, `{"image": "web"}`); got.Keeps() {
 		t.Errorf("the machine is %+v", got)
 	}
 	for file, want := range map[string]string{
@@ -23,7 +19,8 @@ func TestSlots(t *testing.T) {
 		`{"image": "web", "slots": 2, "secureBoot": "owner"}`:                         `take "slots" out`,
 		`{"image": "web", "persistent": "1GB", "secureBoot": "owner", "https": true}`: `take "persistent" out`,
 	} {
-		if p := problems(open(t, folder(t, map[string]string{"machines/" + mac1 + ".json": file}))); !strings.Contains(p, want) {
+		_, problems := machine(file)
+		if p := lines(problems); !strings.Contains(p, want) {
 			t.Errorf("%s: the problems are %q, want %q", file, p, want)
 		}
 	}

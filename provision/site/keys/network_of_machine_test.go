@@ -1,4 +1,4 @@
-package site_test
+package keys_test
 
 import (
 	"encoding/json"
@@ -9,20 +9,14 @@ import (
 // TestNetworkOfAMachine: a profile says what machines share, and the file's own list of
 // interfaces replaces the profile's.
 func TestNetworkOfAMachine(t *testing.T) {
-	s := open(t, folder(t, map[string]string{
-		"profiles/lab.json": `{"bootEntry": true, "network": {"renderer": "networkd", "dns": ["10.0.0.53", "fd00::53"], "search": ["lab.example"], "interfaces": [{"mac": "52:54:00:00:00:09", "dhcp": true}]}}`,
-		"machines/52-54-00-00-00-01.json": `{"extends": "lab", "network": {"interfaces": [
+	const lab = `{"bootEntry": true, "network": {"renderer": "networkd", "dns": ["10.0.0.53", "fd00::53"], "search": ["lab.example"], "interfaces": [{"mac": "52:54:00:00:00:09", "dhcp": true}]}}`
+	got := goodMachine(t, `{"extends": "lab", "network": {"interfaces": [
 			{"mac": "52-54-00-00-00-03", "description": "the console", "dhcp": true},
 			{"name": "bond0", "bond": {"members": ["5254.0000.0001", "52:54:00:00:00:02"], "mode": "802.3ad"}, "mtu": 9000},
 			{"name": "bond0.20", "vlan": {"id": 20, "of": "bond0"}, "mtu": 9000, "addresses": ["10.0.0.5/24", "fd00::5/64"],
 				"routes": [{"to": "0.0.0.0/0", "via": "10.0.0.1"}, {"to": "::/0", "via": "fe80::1"}]},
 			{"name": "br0", "bridge": {"members": ["52-54-00-00-00-04"]}, "addresses": ["10.1.0.0/31"]},
-		]}}`,
-	}))
-	if p := problems(s); p != "" {
-		t.Fatal(p)
-	}
-	got := spec(t, s, mac1)
+		]}}`, lab)
 	text, err := json.Marshal(got.Network)
 	want := `{"renderer":"networkd","interfaces":[` +
 		`{"mac":"52:54:00:00:00:03","dhcp":true},` +
@@ -87,8 +81,9 @@ func TestMistakesInANetwork(t *testing.T) {
 			if c.interfaces == "RENDERER" {
 				text = "{\"network\": {\n\"renderer\": \"networkdd\", \"interfaces\": [" + card("") + "]}}"
 			}
-			got := problems(open(t, folder(t, map[string]string{"machines/52-54-00-00-00-01.json": text})))
-			if want := "machines/52-54-00-00-00-01.json:" + c.place + ": "; !strings.HasPrefix(got, want) || !strings.Contains(got, c.want) {
+			_, problems := machine(text)
+			got := lines(problems)
+			if want := machineFile + ":" + c.place + ": "; !strings.HasPrefix(got, want) || !strings.Contains(got, c.want) {
 				t.Errorf("want %s…%s, have %s", want, c.want, got)
 			}
 			if strings.Count(got, "\n") != 1 {

@@ -1,4 +1,4 @@
-package site_test
+package keys_test
 
 import (
 	"strings"
@@ -6,26 +6,22 @@ import (
 	"time"
 
 	"cloudlets/provision"
-	"cloudlets/provision/site"
 	"cloudlets/provision/site/keys"
 )
 
-const bladeMAC = "52:54:00:00:00:14"
+// rack is a profile that has what is the same for all controllers.
+const rack = `{"power": {"user": "admin", "passwordFile": "secrets/bmc"}}`
 
 // TestPowerOfMachine: how a machine is switched is read, part of it from a profile.
 func TestPowerOfMachine(t *testing.T) {
-	s := powerSite(t, `{"extends": "rack", "power": {"redfish": "https://10.9.0.14"}}`)
+	spec := goodMachine(t, `{"extends": "rack", "power": {"redfish": "https://10.9.0.14"}}`, rack)
 	if got := (keys.PowerSettings{}).Spacing(); got != keys.DefaultStagger {
 		t.Errorf("without a setting machines are switched on every %v", got)
-	}
-	spec, ok := s.Spec(bladeMAC)
-	if !ok || len(s.Problems()) > 0 {
-		t.Fatalf("%v", s.Problems())
 	}
 	if p := spec.Power; p.Redfish != "https://10.9.0.14" || p.User != "admin" || p.PasswordFile != "secrets/bmc" || p.Kind() != "redfish" {
 		t.Errorf("%+v", p)
 	}
-	if got := s.Settings().Power.Spacing(); got != 2*time.Second {
+	if got := goodSettings(t, `{"power": {"stagger": "2s"}}`).Power.Spacing(); got != 2*time.Second {
 		t.Errorf("machines are switched on every %v", got)
 	}
 }
@@ -52,8 +48,7 @@ func TestPowerThatIsWrong(t *testing.T) {
 		`{"ipmi": "10.9.0.14", "passwordFile": ""}`:                                   "no password",
 		`{"ipmi": "10.9.0.14", "pasword": "hunter2"}`:                                 "unknown key",
 	} {
-		s := powerSite(t, `{"extends": "rack", "power": `+power+`}`)
-		problems := s.Problems()
+		_, problems := machine(`{"extends": "rack", "power": `+power+`}`, rack)
 		if len(problems) != 1 || !strings.Contains(problems[0].Error(), want) || strings.Contains(problems[0].Error(), "hunter2") {
 			t.Errorf("%s: %v, want one problem with %q", power, problems, want)
 		}
@@ -70,13 +65,4 @@ func TestPowerShown(t *testing.T) {
 	if shown := p.Shown(); shown == nil || strings.Join(shown.Console, " ") != "/bin/serial …" || p.Console[1] != "hunter2" || p.ConsoleKind() != "command" || p.Kind() != "" {
 		t.Errorf("%+v", shown)
 	}
-}
-
-func powerSite(t *testing.T, machine string) *site.Site {
-	t.Helper()
-	return open(t, folder(t, map[string]string{
-		"cloudlets.json":                 `{"power": {"stagger": "2s"}}`,
-		"profiles/rack.json":             `{"power": {"user": "admin", "passwordFile": "secrets/bmc"}}`,
-		"machines/" + bladeMAC + ".json": machine,
-	}))
 }

@@ -1,4 +1,4 @@
-package site_test
+package keys_test
 
 import (
 	"fmt"
@@ -11,29 +11,24 @@ import (
 )
 
 func TestSettings(t *testing.T) {
-	dir := folder(t, map[string]string{"cloudlets.json": `{
+	got := goodSettings(t, `{
 	"description": "the lab", // by the window
 	"interface": "eth1", "dhcp": "10.0.0.100-10.0.0.200", "http": "10.0.0.1:80", "tftp": "off",
 	"tftpSinglePort": true, "tftpBlockSize": 1400,
 	"assets": "/srv/assets", "state": "../state", "dns": ["10.0.0.1", "9.9.9.9"],
 	"router": "10.0.0.1", "domain": "lab.example.org", "leaseTime": "12h",
 	"routerAdvertisement": "off", "secureBootKey": "/etc/cloudlets/db.key", "secureBootCert": "../db.pem",
-}`})
-	s := open(t, dir)
-	if p := problems(s); p != "" {
-		t.Fatal(p)
-	}
-	got := s.Settings()
+}`)
 	if !got.TFTPSinglePort || got.TFTPBlockSize != 1400 {
 		t.Errorf("got %+v, want one port for TFTP, and blocks of 1400 bytes", got)
 	}
 	if !got.RouterAdvertisementOff {
 		t.Errorf("got %+v, want no router advertisements", got)
 	}
-	if got.SecureBootKey != "/etc/cloudlets/db.key" || got.SecureBootCert != filepath.Join(filepath.Dir(dir), "db.pem") {
+	if got.SecureBootKey != "/etc/cloudlets/db.key" || got.SecureBootCert != filepath.Join(filepath.Dir(siteFolder), "db.pem") {
 		t.Errorf("got %+v, want the owner's key and certificate", got)
 	}
-	if got.LeaseTime != 12*time.Hour || got.Assets != "/srv/assets" || got.State != filepath.Join(filepath.Dir(dir), "state") {
+	if got.LeaseTime != 12*time.Hour || got.Assets != "/srv/assets" || got.State != filepath.Join(filepath.Dir(siteFolder), "state") {
 		t.Errorf("got %+v", got)
 	}
 	text := fmt.Sprint(got.Interface, " ", got.DHCP, " ", got.HTTP, " ", got.TFTP, " ", got.DNS, " ", got.Router, " ", got.Domain)
@@ -79,24 +74,19 @@ func TestMistakesInSettings(t *testing.T) {
 		`{"store": {"etcd": ["http://a"], "user": "u"}}`:         "has no password",
 		`{"store": {"etdc": ["http://a"]}}`:                      `did you mean "etcd"?`,
 	} {
-		s := open(t, folder(t, map[string]string{"cloudlets.json": text}))
-		if got := problems(s); !strings.HasPrefix(got, "cloudlets.json:1:") || !strings.Contains(got, want) {
+		_, problems := settings(text)
+		if got := lines(problems); !strings.HasPrefix(got, "cloudlets.json:1:") || !strings.Contains(got, want) {
 			t.Errorf("%s: got %q, want %q", text, got, want)
 		}
 	}
 }
 
 func TestStoreSettings(t *testing.T) {
-	dir := folder(t, map[string]string{"cloudlets.json": `{"store": {
+	got := goodSettings(t, `{"store": {
 	"etcd": ["https://10.0.0.1:2379", "https://10.0.0.2:2379"], "prefix": "/lab",
 	"tls": {"ca": "ca.pem", "cert": "/etc/cert.pem", "key": "/etc/key.pem"}, "user": "root", "passwordFile": "secret",
-}}`})
-	s := open(t, dir)
-	if p := problems(s); p != "" {
-		t.Fatal(p)
-	}
-	got := s.Settings().Store
-	want := fmt.Sprintf("{[https://10.0.0.1:2379 https://10.0.0.2:2379] /lab {%s/ca.pem /etc/cert.pem /etc/key.pem} root %[1]s/secret}", dir)
+}}`).Store
+	want := fmt.Sprintf("{[https://10.0.0.1:2379 https://10.0.0.2:2379] /lab {%s/ca.pem /etc/cert.pem /etc/key.pem} root %[1]s/secret}", siteFolder)
 	if text := fmt.Sprint(got); text != want || !got.Shared() {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}
@@ -105,7 +95,6 @@ func TestStoreSettings(t *testing.T) {
 // TestHTTPSSettings: HTTPS is off unless the file says otherwise, and then firmware
 // gets none of it unless the file says so, too.
 func TestHTTPSSettings(t *testing.T) {
-	dir := ""
 	for text, want := range map[string]keys.HTTPSSettings{
 		`{}`:               {},
 		`{"https": false}`: {},
@@ -113,31 +102,12 @@ func TestHTTPSSettings(t *testing.T) {
 		`{"https": {"firmware": true, "port": 8443, "generation": 2}}`:    {Port: 8443, Generation: 2, Firmware: true},
 		`{"https": {"cert": "/c.pem", "key": "/k.pem", "ca": "/ca.pem"}}`: {Port: 443, Generation: 1, Cert: "/c.pem", Key: "/k.pem", CA: "/ca.pem"},
 	} {
-		dir = folder(t, map[string]string{"cloudlets.json": text, "machines/52:54:00:00:00:01.json": `{"https": false}`})
-		s := open(t, dir)
-		if got := s.Settings().HTTPS; got != want || got.On() != (want.Port != 0) || problems(s) != "" {
-			t.Errorf("%s: got %+v, want %+v; %s", text, got, want, problems(s))
-		}
-		if spec, _ := s.Spec("52:54:00:00:00:01"); spec.HTTPS == nil || *spec.HTTPS {
-			t.Errorf("the machine's file says %v", spec.HTTPS)
+		if got := goodSettings(t, text).HTTPS; got != want || got.On() != (want.Port != 0) {
+			t.Errorf("%s: got %+v, want %+v", text, got, want)
 		}
 	}
-}
-
-// TestDigest: two copies of a site have the same digest if their machines' files
-// say the same.
-func TestDigest(t *testing.T) {
-	digest := func(file, args string) string {
-		return open(t, folder(t, map[string]string{"machines/" + file + ".json": `{"image": "web", "config": {"args": {"port": ` + args + `}}}`})).Digest()
-	}
-	one := digest("52:54:00:00:00:01", "80")
-	if other := digest("52:54:00:00:00:01", "80 // as always\n"); other != one || !strings.HasPrefix(one, "sha256:") {
-		t.Errorf("the same site has the digests %s and %s", one, other)
-	}
-	for _, other := range []string{digest("52:54:00:00:00:01", "81"), digest("52:54:00:00:00:02", "80")} {
-		if other == one {
-			t.Error("two sites that differ have the same digest")
-		}
+	if spec := goodMachine(t, `{"https": false}`); spec.HTTPS == nil || *spec.HTTPS {
+		t.Errorf("the machine's file says %v", spec.HTTPS)
 	}
 }
 

@@ -1,4 +1,4 @@
-package site_test
+package keys_test
 
 import (
 	"os"
@@ -8,30 +8,19 @@ import (
 	"testing"
 
 	"cloudlets/provision"
-	"cloudlets/provision/site"
 	foreign "cloudlets/testdata/cloudinit"
 )
 
 const sshKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g ann@desk"
 
-// cloudSite is a site with one machine, which extends a profile.
-func cloudSite(t *testing.T, cloudInit string) *site.Site {
-	t.Helper()
-	return open(t, folder(t, map[string]string{
-		"profiles/base.json":         `{"cloudInit": {"userData": {"packages": ["nginx"], "timezone": "UTC"}, "sshKeys": ["` + sshKey + `"]}}`,
-		"machines/" + mac1 + ".json": `{"extends": "base", "cloudInit": ` + cloudInit + `}`,
-	}))
-}
+// cloudProfile is a profile with a part of what cloud-init is told.
+const cloudProfile = `{"cloudInit": {"userData": {"packages": ["nginx"], "timezone": "UTC"}, "sshKeys": ["` + sshKey + `"]}}`
 
 // TestCloudConfig: an object becomes a #cloud-config that cloud-init reads as the same
 // values, also where YAML differs from JSON. That of a profile and that of a machine are
 // one.
 func TestCloudConfig(t *testing.T) {
-	s := cloudSite(t, `{"userData": {"timezone": "Europe/Berlin", "odd": ["1e3", 1e3, 1.5E-3, "\u007f\u0085\u009f\u2028", "🐧", "no", "a: b # c", "{{x}}", null, true, "\t"]}}`)
-	spec, ok := s.Spec(mac1)
-	if !ok || len(s.Problems()) > 0 {
-		t.Fatalf("%v", s.Problems())
-	}
+	spec := goodMachine(t, `{"cloudInit": {"userData": {"timezone": "Europe/Berlin", "odd": ["1e3", 1e3, 1.5E-3, "\u007f\u0085\u009f\u2028", "🐧", "no", "a: b # c", "{{x}}", null, true, "\t"]}}}`, cloudProfile)
 	c := spec.CloudInit
 	if !strings.HasPrefix(c.UserData, "#cloud-config\n{") || len(c.SSHKeys) != 1 || c.From() != provision.DatasourceSeed {
 		t.Errorf("%+v", c)
@@ -70,29 +59,13 @@ func TestCloudInitThatIsWrong(t *testing.T) {
 		`{"datasource": "sed"}`:                                `did you mean "seed"?`,
 		`{"userdata": ""}`:                                     "unknown key",
 	} {
-		if problems := cloudSite(t, text).Problems(); len(problems) != 1 || !strings.Contains(problems[0].Error(), want) {
+		if _, problems := machine(`{"cloudInit": `+text+`}`, cloudProfile); len(problems) != 1 || !strings.Contains(problems[0].Error(), want) {
 			t.Errorf("%s: %v, want one problem with %q", text, problems, want)
 		}
 	}
-	s := cloudSite(t, `{"userData": "", "userDataFile": "cloud-init/web.yaml", "datasource": "image"}`)
-	if spec, _ := s.Spec(mac1); len(s.Problems()) > 0 || spec.CloudInit.UserDataFile != "cloud-init/web.yaml" || spec.CloudInit.From() != provision.DatasourceImage {
-		t.Errorf("%v, %+v", s.Problems(), spec.CloudInit)
-	}
-}
-
-// TestReadFile: what machines are given is in the site, also if links lead elsewhere.
-func TestReadFile(t *testing.T) {
-	s := open(t, folder(t, map[string]string{"cloud-init/web.yaml": "#cloud-config\n", "big": strings.Repeat("x", site.MaxText+1)}))
-	if text, err := s.ReadFile("cloud-init/web.yaml"); err != nil || string(text) != "#cloud-config\n" {
-		t.Errorf("%q, %v", text, err)
-	}
-	if err := os.Symlink("/etc/passwd", filepath.Join(s.Dir(), "link")); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"link", "cloud-init", "none", "big", "../x", "/etc/passwd"} {
-		if text, err := s.ReadFile(name); err == nil {
-			t.Errorf("%s: %.20q", name, text)
-		}
+	spec := goodMachine(t, `{"cloudInit": {"userData": "", "userDataFile": "cloud-init/web.yaml", "datasource": "image"}}`, cloudProfile)
+	if spec.CloudInit.UserDataFile != "cloud-init/web.yaml" || spec.CloudInit.From() != provision.DatasourceImage {
+		t.Errorf("%+v", spec.CloudInit)
 	}
 }
 

@@ -1,6 +1,7 @@
-package site_test
+package keys_test
 
 import (
+	"strings"
 	"testing"
 
 	"cloudlets/provision"
@@ -19,11 +20,11 @@ func TestSecureBoot(t *testing.T) {
 		`{"extends": "p", "secureBoot": false}`:         {Handover: provision.Switch},
 		`{"extends": "p"}`:                              {SecureBoot: provision.ByOwner, Handover: provision.Reboot},
 	} {
-		s := open(t, folder(t, map[string]string{"machines/52-54-00-00-00-01.json": text, "profiles/p.json": `{"secureBoot": "owner"}`}))
-		if p := problems(s); p != "" {
-			t.Errorf("%s: %s", text, p)
+		var profiles []string
+		if strings.Contains(text, "extends") {
+			profiles = []string{`{"secureBoot": "owner"}`}
 		}
-		got, _ := s.Spec("52:54:00:00:00:01")
+		got := goodMachine(t, text, profiles...)
 		if got.SecureBoot != want.SecureBoot || got.Handover != want.Handover {
 			t.Errorf("%s: signed by %q, handover %q", text, got.SecureBoot, got.Handover)
 		}
