@@ -23,8 +23,8 @@ var machineFields = sync.OnceValue(func() fields[provision.Spec] {
 		"description": description[provision.Spec](),
 		"extends": valueField("text, or list of texts", anything[provision.Spec]). // merged in before
 												says("The profiles whose keys count too: one name, or several, of which a later one replaces what an earlier one says.", `[]`, `"web"`),
-		"rules": valueField("list of objects", anything[provision.Spec]). // see newProfile
-											with(ruleOfProfileFields().inList()).
+		"rules": valueField("list of objects", anything[provision.Spec]). // see [ReadRules]
+											with(profileRuleFields().inList()).
 											says("In profiles alone: what counts for those machines only in which was found what \"when\" says. All rules that match apply, in order, a later one over an earlier one; what extends the profile goes over them.", `[]`, `[{"when": {"product": "PowerEdge R640", "disks": 2}, "set": {"disk": {"model": "DELLBOSS VD"}}}]`),
 		"macs":       listField(addCard).says("The MAC addresses of the machine's further network cards; the file's name is the first one.", `[]`, `["52:54:00:12:34:57"]`),
 		"uuid":       textField(setUUID).says("The machine's UUID, by which a network card that is in no file is known as the machine's.", `""`, `"4c4c4544-0042-3510-8052-b4c04f564433"`),

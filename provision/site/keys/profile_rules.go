@@ -20,7 +20,7 @@ type ProfileRule struct {
 	Set *jsontext.Node
 }
 
-func ruleOfProfileFields() fields[ProfileRule] {
+func profileRuleFields() fields[ProfileRule] {
 	return fields[ProfileRule]{
 		"description": description[ProfileRule](),
 		"when":        whenField(func(r *ProfileRule) *provision.Conditions { return &r.When }),
@@ -55,7 +55,7 @@ func ReadRules(n *jsontext.Node) (rules []ProfileRule, problems jsontext.Problem
 	}
 	for _, element := range n.Elements() {
 		var rule ProfileRule
-		wrong := decodeObject(&rule, element, ruleOfProfileFields())
+		wrong := decodeObject(&rule, element, profileRuleFields())
 		switch {
 		case len(wrong) > 0:
 		case len(rule.When) == 0:
