@@ -7,11 +7,11 @@
 //
 //	DHCP           which file, and why                     chain.go, loaders.go
 //	TFTP or HTTP   the boot loader: iPXE, or shim and GRUB loaders.go, bootfiles.go
-//	               what it boots, in its dialect           program.go
-//	HTTP           iPXE: script, kernel and RAM disk       script.go, handler.go
-//	TFTP           GRUB: the same                          grub.go, bootfiles.go
-//	TFTP           U-Boot: the same                        extlinux.go, bootfiles.go
-//	TFTP           Raspberry Pi: the same, and firmware    pi.go, bootfiles.go
+//	               what it boots, in its dialect           tell.go
+//	HTTP           iPXE: script, kernel and RAM disk       dialect/ipxe.go, handler.go
+//	TFTP           GRUB: the same                          dialect/grub.go, bootfiles.go
+//	TFTP           U-Boot: the same                        dialect/uboot.go, bootfiles.go
+//	TFTP           Raspberry Pi: the same, and firmware    dialect/pi.go, pi.go
 //	HTTP           one signed program has it all           unified.go
 //	HTTP           the agent inspects a stranger           inspect.go
 //	HTTP           the agent claims its plan               claim.go
@@ -31,6 +31,7 @@ import (
 	"sync"
 
 	"cloudlets/dhcp"
+	"cloudlets/httpboot/dialect"
 	"cloudlets/httpboot/hosts"
 	"cloudlets/images"
 	"cloudlets/provision"
@@ -225,7 +226,7 @@ func processor(client dhcp.Client) string {
 	case dhcp.EFIARM64:
 		return "arm64"
 	case dhcp.RaspberryPi:
-		return piProcessor
+		return dialect.PiProcessor
 	}
 	return ""
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"cloudlets/httpboot/dialect"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/track"
@@ -121,9 +122,6 @@ func (c *Chain) file(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// retryAfter is after how many seconds what had no turn may be tried again.
-const retryAfter = "8"
-
 // smallFile is up to how many bytes a file is sent without waiting for a turn: an
 // agent that is at work does not wait for those that still load their RAM disks.
 const smallFile = 1 << 20
@@ -198,7 +196,7 @@ func refuse(w http.ResponseWriter, err error) {
 		// Who waits to ask again shall not keep a connection meanwhile, of which there
 		// are not enough for all.
 		w.Header().Set("Connection", "close")
-		w.Header().Set("Retry-After", retryAfter)
+		w.Header().Set("Retry-After", dialect.RetryAfter)
 	}
 	http.Error(w, err.Error(), status)
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"cloudlets/dhcp"
+	"cloudlets/httpboot/dialect"
 	"cloudlets/provision"
 )
 
@@ -268,14 +269,14 @@ func (c *Chain) nextStep(mac provision.MAC, client dhcp.Client, spec *provision.
 		return c.unified(client, spec)
 	}
 	if client.Kind == dhcp.OwnIPXE || client.Kind == dhcp.IPXE && takesScript(client) {
-		return scriptURL(c.Base(client.Server), mac), nil
+		return dialect.ScriptURL(c.Base(client.Server), mac), nil
 	}
 	switch {
 	case spec.Quirks.BootFile != "":
 	case client.Firmware == dhcp.UBoot:
-		return ubootScript, nil
+		return dialect.UBootScript, nil
 	case client.Firmware == dhcp.RaspberryPi && client.Kind == dhcp.PXE:
-		return piName(mac, piFirmware), nil
+		return dialect.PiName(mac, dialect.PiFirmware), nil
 	}
 	name, err := c.loaderFor(client, spec)
 	if err != nil {
@@ -344,8 +345,4 @@ func (c *Chain) checkGRUB(client dhcp.Client, reason, file string) error {
 		return errors.New(reason + " it cannot boot beside another DHCP server, since GRUB would ask that one for its configuration: let this server give the addresses; or, if that one names this server as next-server, set \"quirks\": {\"bootFile\": \"" + file + "\"}")
 	}
 	return nil
-}
-
-func scriptURL(base string, mac provision.MAC) string {
-	return base + "/boot/" + string(mac) + "/script"
 }
