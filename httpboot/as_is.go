@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cloudlets/httpboot/dialect"
+	"cloudlets/httpboot/turns"
 	"cloudlets/images"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -119,7 +120,7 @@ func (c *Chain) asIsFile(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, errNoTemplate):
 		http.Error(w, printable(err.Error()), http.StatusNotFound)
 	case err != nil:
-		if !errors.Is(err, errBusy) {
+		if !errors.Is(err, turns.ErrBusy) {
 			c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindLog, Text: "its file " + printable(name) + " cannot be rendered", Reason: err.Error()})
 		}
 		refuse(w, err)

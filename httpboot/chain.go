@@ -33,6 +33,7 @@ import (
 	"cloudlets/dhcp"
 	"cloudlets/httpboot/dialect"
 	"cloudlets/httpboot/hosts"
+	"cloudlets/httpboot/turns"
 	"cloudlets/images"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -100,11 +101,11 @@ type Chain struct {
 	untold untold
 	// claims bound the plans that are made at once, and the others the files that
 	// are sent at once.
-	claims, downloads, strangers, inspections turns
+	claims, downloads, strangers, inspections turns.Turns
 	// approving is held while a rule approves a machine, so that names stay unique.
 	approving sync.Mutex
-	kept      pace // of inspections
-	refusals  pace // of lines about questions for metadata that had no answer
+	kept      turns.Pace // of inspections
+	refusals  turns.Pace // of lines about questions for metadata that had no answer
 	// consoles and failures bound what agents say before they have a session.
 	consoles, failures ration
 	// rescues bounds what rescue systems say. One of them may follow many failures.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cloudlets/httpboot/dialect"
+	"cloudlets/httpboot/turns"
 	"cloudlets/images/boot"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -66,7 +67,7 @@ func (c *Chain) inspector(ctx context.Context, card provision.MAC, spec *provisi
 
 // inspection takes what an agent found in a stranger, and tells it whether to wait.
 func (c *Chain) inspection(w http.ResponseWriter, r *http.Request) {
-	done, err := c.inspections.take(r.Context(), inspectionsAtOnce, inspectionsQueued)
+	done, err := c.inspections.Take(r.Context(), inspectionsAtOnce, inspectionsQueued)
 	if err != nil {
 		refuse(w, err)
 		return
@@ -114,8 +115,8 @@ func (c *Chain) judge(r *http.Request, card provision.MAC, found provision.Inspe
 	if known && state.Stage == provision.StageInspect && before.Outcome == outcome && reflect.DeepEqual(before.Inspection, found) && approval == nil {
 		return wire.InspectAnswer{Wait: outcome}, nil
 	}
-	if !c.kept.take(time.Now(), keptInASecond) {
-		return wire.InspectAnswer{}, errBusy
+	if !c.kept.Take(time.Now(), keptInASecond) {
+		return wire.InspectAnswer{}, turns.ErrBusy
 	}
 	event := provision.Event{
 		MAC: card, Kind: provision.KindStage, Stage: provision.StageInspect, Text: "inspected: " + describeFound(found), Reason: outcome,

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"cloudlets/httpboot/dialect"
+	"cloudlets/httpboot/turns"
 	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/bytesize"
@@ -62,8 +63,8 @@ func (c *Chain) liveRendering(ctx context.Context, card provision.MAC, spec *pro
 
 // live tells the agent of a live machine what to start.
 func (c *Chain) live(w http.ResponseWriter, r *http.Request) {
-	if c.claims.full(claimBounds()) {
-		refuse(w, errBusy)
+	if c.claims.Full(claimBounds()) {
+		refuse(w, turns.ErrBusy)
 		return
 	}
 	request, spec, booted, err := c.liveRequest(w, r, provision.Booted.LiveToken)
