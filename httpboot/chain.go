@@ -5,8 +5,8 @@
 //
 // These are the steps of a boot, each with the file that has its code:
 //
-//	DHCP           which file, and why                     chain.go, loaders.go
-//	TFTP or HTTP   the boot loader: iPXE, or shim and GRUB loaders.go, bootfiles.go
+//	DHCP           which file, and why                     chain.go, nextstep.go
+//	TFTP or HTTP   the boot loader: iPXE, or shim and GRUB bootfiles.go, and package loaders
 //	               what it boots, in its dialect           tell.go
 //	HTTP           iPXE: script, kernel and RAM disk       dialect/ipxe.go, handler.go
 //	TFTP           GRUB: the same                          dialect/grub.go, bootfiles.go
@@ -33,6 +33,7 @@ import (
 	"cloudlets/dhcp"
 	"cloudlets/httpboot/dialect"
 	"cloudlets/httpboot/hosts"
+	"cloudlets/httpboot/loaders"
 	"cloudlets/httpboot/turns"
 	"cloudlets/images"
 	"cloudlets/provision"
@@ -50,9 +51,6 @@ type Site interface {
 	ByAddress(netip.Addr) (provision.MAC, bool)
 	// ByImage are the machines whose files name an image.
 	ByImage(image string) []provision.MAC
-	// IsBootFile says whether a machine's file names a boot loader of its own
-	// that has this name.
-	IsBootFile(name string) bool
 	// Refresh reads the files again, and has the rules of profiles judged by what is
 	// known of the machines by now.
 	Refresh()
@@ -67,7 +65,7 @@ type Chain struct {
 	Tickets *track.Tickets
 	Depot   *depot.Depot
 	Render  images.Renderer
-	Loaders Loaders
+	Loaders loaders.Files
 	// Base returns the URL at which a machine reaches [Chain.Handler] that reaches
 	// this server at an address, without a slash at its end: "http://10.0.0.1".
 	// TFTP returns the address of the TFTP server. The address is invalid if it is

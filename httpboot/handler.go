@@ -78,7 +78,7 @@ func clean(next http.Handler) http.Handler {
 // loader serves a boot loader to UEFI HTTP Boot.
 func (c *Chain) loader(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
-	file, err := c.Loaders.path(name)
+	file, err := c.Loaders.Path(name)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return

@@ -61,6 +61,7 @@ var inside = map[string][]string{
 	"cmd/cloudlets/sandbox":  {"cmd/cloudlets/exit", "images/ejs"},
 
 	"httpboot/dialect": {"images/boot", "images/disk", "provision", "provision/depot", "provision/wire"}, // decides nothing
+	"httpboot/loaders": {"dhcp", "provision"},
 	"httpboot/turns":   {},
 
 	"dhcp":           {},
