@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"cloudlets/httpboot/dialect"
+	"cloudlets/httpboot/turns"
 	"cloudlets/images"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -23,12 +25,9 @@ import (
 // whose kernel it boots as it is.
 func asIsFiles(mac, token string) string { return "/boot/" + mac + "/files/" + token }
 
-// errAgentAsIs says why an agent boots no other kernel.
-var errAgentAsIs = errors.New("the machine runs the installer already, which starts nothing else: restart the machine")
-
 // bootAsIs boots the kernel and the initrd of an image as they are, in the dialect of a
 // machine's loader. The spec has that image.
-func (c *Chain) bootAsIs(ctx context.Context, card provision.MAC, spec *provision.Spec, decision provision.Decision, kit *depot.Kit, d dialect, event provision.Event) (string, provision.Event) {
+func (c *Chain) bootAsIs(ctx context.Context, card provision.MAC, spec *provision.Spec, decision provision.Decision, kit *depot.Kit, d dialect.Dialect, event provision.Event) (string, provision.Event) {
 	booted := provision.Booted{Boot: *decision.Boot, ID: newBootID(), Card: card, Order: decision.Order}
 	again := false
 	if last := c.state(spec.MAC); last.Stage == provision.StageBooted && provision.SameBoot(last.Booted, booted) {
@@ -37,7 +36,7 @@ func (c *Chain) bootAsIs(ctx context.Context, card provision.MAC, spec *provisio
 	text, err := c.kernelAsIs(ctx, card, spec, booted, kit, d)
 	if err != nil {
 		event.Text, event.Reason = "not booted: "+decision.Boot.String(), err.Error()
-		return d.leave(err.Error()), event
+		return d.Leave(err.Error()), event
 	}
 	event.Text = fmt.Sprintf("boots %s of %s as it is", kit.Kernels[0].Path, spec.Image)
 	if again { // the same boot, so that nothing changes, however often the script is fetched
@@ -48,12 +47,12 @@ func (c *Chain) bootAsIs(ctx context.Context, card provision.MAC, spec *provisio
 	return text, event
 }
 
-func (c *Chain) kernelAsIs(ctx context.Context, card provision.MAC, spec *provision.Spec, booted provision.Booted, kit *depot.Kit, d dialect) (string, error) {
+func (c *Chain) kernelAsIs(ctx context.Context, card provision.MAC, spec *provision.Spec, booted provision.Booted, kit *depot.Kit, d dialect.Dialect) (string, error) {
 	cmdline, err := c.asIsRenderer(ctx, spec, booted, kit).Cmdline(ctx, kit.Kernels[0])
 	if err != nil {
 		return "", fmt.Errorf("machine %s: %w", spec.MAC, err)
 	}
-	return d.boot(Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: cmdline, AsIs: true})
+	return d.Boot(dialect.Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: cmdline, AsIs: true})
 }
 
 // asIsRenderer renders the image for the machine that boots it. Its words and its
@@ -121,7 +120,7 @@ func (c *Chain) asIsFile(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, errNoTemplate):
 		http.Error(w, printable(err.Error()), http.StatusNotFound)
 	case err != nil:
-		if !errors.Is(err, errBusy) {
+		if !errors.Is(err, turns.ErrBusy) {
 			c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindLog, Text: "its file " + printable(name) + " cannot be rendered", Reason: err.Error()})
 		}
 		refuse(w, err)

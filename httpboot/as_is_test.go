@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"cloudlets/dhcp"
+	"cloudlets/httpboot/dialect"
 	"cloudlets/provision"
 )
 
@@ -83,16 +84,16 @@ func TestBootAsIsByFile(t *testing.T) {
 			t.Errorf("the script is\n%s", script)
 		}
 	}
-	config := grub{b.TFTP}
+	config := dialect.GRUB{TFTP: b.TFTP}
 	text, event := b.next(t.Context(), node1, config)
 	if !strings.Contains(text, "if linux (tftp,127.0.0.1)/") || strings.Contains(text, "initrd") || event.Booted != nil || !strings.HasPrefix(event.Text, "asked again: ") {
 		t.Errorf("GRUB is told\n%s", text)
 	}
-	if text, _ := b.next(t.Context(), node1, extlinux{}); !strings.Contains(text, "\nkernel ") || strings.Contains(text, "initrd") {
+	if text, _ := b.next(t.Context(), node1, dialect.UBoot{}); !strings.Contains(text, "\nkernel ") || strings.Contains(text, "initrd") {
 		t.Errorf("U-Boot is told\n%s", text)
 	}
-	for _, d := range []dialect{unifiedAgent{}, pi{}} {
-		if _, err := d.boot(Program{AsIs: true}); !errors.Is(err, errAgentAsIs) && !errors.Is(err, errPiAsIs) {
+	for _, d := range []dialect.Dialect{dialect.Agent{}, dialect.Pi{}} {
+		if _, err := d.Boot(dialect.Program{AsIs: true}); !errors.Is(err, dialect.ErrAgentAsIs) && !errors.Is(err, dialect.ErrPiAsIs) {
 			t.Errorf("%T boots a kernel as it is: %v", d, err)
 		}
 	}
@@ -128,7 +129,7 @@ func TestLookUsesUpNothing(t *testing.T) {
 	b.addMemtest()
 	b.orderBoot(memtest)
 	b.do(http.MethodHead, "/boot/"+string(node1)+"/script", "", nil).want(t, http.StatusOK)
-	_, _ = b.next(t.Context(), node1, ipxe{b.Base})
+	_, _ = b.next(t.Context(), node1, dialect.IPXE{Base: b.Base})
 	if b.state(node1).Once == nil {
 		t.Error("a look used up the order")
 	}

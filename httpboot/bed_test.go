@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"cloudlets/httpboot/loaders"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/ejs"
@@ -209,7 +210,7 @@ func (b *bed) start(store store.Store) {
 	kits := b.openDepot()
 	b.Chain = &Chain{
 		Site: b.site, Tracker: tracker, Tickets: track.NewTickets(store, nil), Depot: kits, Render: &ejs.Renderer{},
-		Loaders: Loaders{Dir: filepath.Join(b.dir, "assets"), Site: b.site}, TFTP: func(netip.Addr) netip.Addr { return b.TFTP },
+		Loaders: loaders.Files{Dir: filepath.Join(b.dir, "assets"), Site: b.site}, TFTP: func(netip.Addr) netip.Addr { return b.TFTP },
 		Overlays: filepath.Join(b.dir, "overlays"), Log: log,
 	}
 	b.http = httptest.NewServer(b.Handler())

@@ -8,10 +8,10 @@ import (
 	"net/netip"
 	"os"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
+	"cloudlets/httpboot/dialect"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 )
@@ -35,22 +35,22 @@ func (b bootFiles) Open(name string) (fs.File, error) {
 // OpenFor implements [cloudlets/tftp.Asked].
 func (b bootFiles) OpenFor(ctx context.Context, from netip.Addr, name string) (fs.File, error) {
 	ctx = reachedAt(ctx, b.own)
-	if slices.Contains(grubStarts, name) {
-		return textFile(name, grub{b.TFTP(b.own)}.start()), nil
+	if dialect.IsGRUBStart(name) {
+		return textFile(name, dialect.GRUB{TFTP: b.TFTP(b.own)}.Start()), nil
 	}
-	if rest, ok := strings.CutPrefix(name, grubMachines); ok {
+	if rest, ok := strings.CutPrefix(name, dialect.GRUBMachines); ok {
 		return b.machineFile(ctx, from, name, rest)
 	}
-	if name == ubootScript {
-		return textFile(name, scriptImage(extlinux{}.start())), nil
+	if name == dialect.UBootScript {
+		return textFile(name, dialect.UBoot{}.Start()), nil
 	}
-	if rest, ok := strings.CutPrefix(name, ubootMachines); ok {
+	if rest, ok := strings.CutPrefix(name, dialect.UBootMachines); ok {
 		return b.extlinuxFile(ctx, from, name, rest)
 	}
 	if digest, ok := depotFile(name); ok {
 		return b.depotFile(ctx, from, digest)
 	}
-	if folder, file, ok := splitPiName(name); ok {
+	if folder, file, ok := dialect.SplitPiName(name); ok {
 		return b.piFile(ctx, from, folder, file)
 	}
 	return b.Loaders.Open(name)
@@ -64,9 +64,9 @@ func (b bootFiles) machineFile(ctx context.Context, from netip.Addr, name, rest 
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	switch base {
-	case grubConfig:
-		return textFile(name, b.tell(ctx, mac, from, grub{b.TFTP(b.own)})), nil
-	case grubFailed:
+	case dialect.GRUBConfig:
+		return textFile(name, b.tell(ctx, mac, from, dialect.GRUB{TFTP: b.TFTP(b.own)})), nil
+	case dialect.GRUBFailed:
 		return textFile(name, b.grubFailed(ctx, mac, from)), nil
 	}
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
@@ -80,7 +80,7 @@ func (b bootFiles) extlinuxFile(ctx context.Context, from netip.Addr, name, rest
 	if err != nil || !ethernet {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	return textFile(name, b.tell(ctx, mac, from, extlinux{})), nil
+	return textFile(name, b.tell(ctx, mac, from, dialect.UBoot{})), nil
 }
 
 // grubFailed records that GRUB could not load what it was told to, and lets the
@@ -97,25 +97,14 @@ func (c *Chain) grubFailed(ctx context.Context, mac provision.MAC, from netip.Ad
 	if spec != nil {
 		c.record(ctx, event)
 	}
-	return grub{c.TFTP(localAddr(ctx))}.leave("GRUB could not load the kernel and its RAM disk; the reason is above")
-}
-
-// mayBeMissing says whether shim, GRUB, U-Boot or a Raspberry Pi asks for a file that
-// is there only on other servers. Its absence says nothing about the machine.
-func mayBeMissing(name string) bool {
-	switch name {
-	case "revocations_sku.efi", "revocations_sbat.efi", "shim_certificate_0.efi":
-		return true
-	}
-	uboot := strings.HasPrefix(name, ubootMachines) || strings.HasPrefix(name+"/", ubootTrees)
-	return uboot || mayPiMiss(name) || strings.HasPrefix(name, grubRoot) && path.Ext(name) == ".lst"
+	return dialect.GRUB{TFTP: c.TFTP(localAddr(ctx))}.Leave("GRUB could not load the kernel and its RAM disk; the reason is above")
 }
 
 // stageOfFile returns the stage that a download by TFTP begins. When GRUB, U-Boot or a
 // Raspberry Pi reads the machine's configuration and what that names, the decision has
 // begun one already.
 func stageOfFile(name string) provision.Stage {
-	if _, ok := depotFile(name); ok || afterPiFirmware(name) || strings.HasPrefix(name, grubMachines) || strings.HasPrefix(name, ubootMachines) {
+	if _, ok := depotFile(name); ok || dialect.AfterPiFirmware(name) || strings.HasPrefix(name, dialect.GRUBMachines) || strings.HasPrefix(name, dialect.UBootMachines) {
 		return ""
 	}
 	return provision.StageLoader

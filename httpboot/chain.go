@@ -5,13 +5,13 @@
 //
 // These are the steps of a boot, each with the file that has its code:
 //
-//	DHCP           which file, and why                     chain.go, loaders.go
-//	TFTP or HTTP   the boot loader: iPXE, or shim and GRUB loaders.go, bootfiles.go
-//	               what it boots, in its dialect           program.go
-//	HTTP           iPXE: script, kernel and RAM disk       script.go, handler.go
-//	TFTP           GRUB: the same                          grub.go, bootfiles.go
-//	TFTP           U-Boot: the same                        extlinux.go, bootfiles.go
-//	TFTP           Raspberry Pi: the same, and firmware    pi.go, bootfiles.go
+//	DHCP           which file, and why                     chain.go, nextstep.go
+//	TFTP or HTTP   the boot loader: iPXE, or shim and GRUB bootfiles.go, and package loaders
+//	               what it boots, in its dialect           tell.go
+//	HTTP           iPXE: script, kernel and RAM disk       dialect/ipxe.go, handler.go
+//	TFTP           GRUB: the same                          dialect/grub.go, bootfiles.go
+//	TFTP           U-Boot: the same                        dialect/uboot.go, bootfiles.go
+//	TFTP           Raspberry Pi: the same, and firmware    dialect/pi.go, pi.go
 //	HTTP           one signed program has it all           unified.go
 //	HTTP           the agent inspects a stranger           inspect.go
 //	HTTP           the agent claims its plan               claim.go
@@ -31,7 +31,10 @@ import (
 	"sync"
 
 	"cloudlets/dhcp"
+	"cloudlets/httpboot/dialect"
 	"cloudlets/httpboot/hosts"
+	"cloudlets/httpboot/loaders"
+	"cloudlets/httpboot/turns"
 	"cloudlets/images"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -48,9 +51,6 @@ type Site interface {
 	ByAddress(netip.Addr) (provision.MAC, bool)
 	// ByImage are the machines whose files name an image.
 	ByImage(image string) []provision.MAC
-	// IsBootFile says whether a machine's file names a boot loader of its own
-	// that has this name.
-	IsBootFile(name string) bool
 	// Refresh reads the files again, and has the rules of profiles judged by what is
 	// known of the machines by now.
 	Refresh()
@@ -65,7 +65,7 @@ type Chain struct {
 	Tickets *track.Tickets
 	Depot   *depot.Depot
 	Render  images.Renderer
-	Loaders Loaders
+	Loaders loaders.Files
 	// Base returns the URL at which a machine reaches [Chain.Handler] that reaches
 	// this server at an address, without a slash at its end: "http://10.0.0.1".
 	// TFTP returns the address of the TFTP server. The address is invalid if it is
@@ -99,11 +99,11 @@ type Chain struct {
 	untold untold
 	// claims bound the plans that are made at once, and the others the files that
 	// are sent at once.
-	claims, downloads, strangers, inspections turns
+	claims, downloads, strangers, inspections turns.Turns
 	// approving is held while a rule approves a machine, so that names stay unique.
 	approving sync.Mutex
-	kept      pace // of inspections
-	refusals  pace // of lines about questions for metadata that had no answer
+	kept      turns.Pace // of inspections
+	refusals  turns.Pace // of lines about questions for metadata that had no answer
 	// consoles and failures bound what agents say before they have a session.
 	consoles, failures ration
 	// rescues bounds what rescue systems say. One of them may follow many failures.
@@ -225,7 +225,7 @@ func processor(client dhcp.Client) string {
 	case dhcp.EFIARM64:
 		return "arm64"
 	case dhcp.RaspberryPi:
-		return piProcessor
+		return dialect.PiProcessor
 	}
 	return ""
 }

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"cloudlets/httpboot/turns"
 	"cloudlets/images"
 	"cloudlets/images/disk"
 	"cloudlets/images/target"
@@ -36,8 +36,8 @@ type claimRequest struct {
 
 // claim gives an agent its plan.
 func (c *Chain) claim(w http.ResponseWriter, r *http.Request) {
-	if c.claims.full(claimBounds()) {
-		refuse(w, errBusy)
+	if c.claims.Full(claimBounds()) {
+		refuse(w, turns.ErrBusy)
 		return
 	}
 	var request claimRequest
@@ -73,7 +73,7 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session trac
 	c.judgeRules(r.Context(), session.MAC, hardware)
 	made, err := c.plan(r.Context(), session, request)
 	if err != nil {
-		if !errors.Is(err, errBusy) {
+		if !errors.Is(err, turns.ErrBusy) {
 			c.record(r.Context(), c.noPlan(session.MAC, err))
 		}
 		refuse(w, err)
@@ -116,7 +116,7 @@ func (c *Chain) judgeRules(ctx context.Context, mac provision.MAC, hardware map[
 func (c *Chain) stillWanted(mac provision.MAC, armed time.Time) func(provision.State) error {
 	return func(state provision.State) error {
 		if !state.ArmedAt.Equal(armed) {
-			return errBusy
+			return turns.ErrBusy
 		}
 		if decision := provision.Decide(c.spec(mac), state); decision.Action != provision.ActionInstall {
 			return &refusal{fmt.Errorf("%s shall not be installed any more: %s", mac, decision.Reason)}
@@ -232,7 +232,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	plan.Confirm = spec.Confirm || state.Confirm
 	if state.Rollback != "" {
 		if state.Kept == nil || state.Kept.ID != state.Rollback {
-			return promise{}, errBusy // it changed in this moment, and is decided anew
+			return promise{}, turns.ErrBusy // it changed in this moment, and is decided anew
 		}
 		plan.Rollback = state.Kept.Slot
 	}
@@ -247,18 +247,6 @@ func chooseDisk(spec *provision.Spec, disks []provision.DiskInfo) (provision.Dis
 		return both[0], err
 	}
 	return provision.SelectDisk(spec.Disk, disks)
-}
-
-// claimBounds are how many plans are made at once, and how many claims wait.
-func claimBounds() (most, queue int) {
-	n := runtime.GOMAXPROCS(0)
-	return maxPlans * n, maxClaims * n
-}
-
-// takeClaim waits for the turn of a claim.
-func (c *Chain) takeClaim(ctx context.Context) (done func(), err error) {
-	most, queue := claimBounds()
-	return c.claims.take(ctx, most, queue)
 }
 
 // refusalUnless is a refusal, unless the only reason is that time ran out.

@@ -19,6 +19,7 @@ import (
 	packag "pack.ag/tftp"
 
 	"cloudlets/dhcp"
+	"cloudlets/httpboot/dialect"
 	"cloudlets/provision"
 	"cloudlets/tftp"
 )
@@ -244,10 +245,10 @@ func (b *bed) fetchNamed(t *testing.T, n netboot, reply dhcp.Reply, files *tftpC
 		t.Fatalf("a reply names %s, and TFTP does not serve it: %v", name, err)
 	}
 	want := "this is " + strings.TrimPrefix(name, "/")
-	if n.mac[0] == 0xb8 && path.Base(name) == piFirmware {
-		want = "this is " + piFirmware // in the Pi's own folder
+	if n.mac[0] == 0xb8 && path.Base(name) == dialect.PiFirmware {
+		want = "this is " + dialect.PiFirmware // in the Pi's own folder
 	}
-	if name == ubootScript {
+	if name == dialect.UBootScript {
 		want = "\x27\x05\x19\x56" // the magic number of U-Boot's images
 	}
 	if !strings.HasPrefix(data, want) {

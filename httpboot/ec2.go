@@ -126,7 +126,7 @@ func (c *Chain) asker(w http.ResponseWriter, r *http.Request) (provision.MAC, *p
 
 // sayUntold logs why somebody got no metadata: one line a second, since anyone can ask.
 func (c *Chain) sayUntold(text string, args ...any) {
-	if c.refusals.take(time.Now(), 1) {
+	if c.refusals.Take(time.Now(), 1) {
 		c.logger().Info(text, args...)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	pin "github.com/pin/tftp/v3"
 
 	"cloudlets/dhcp"
+	"cloudlets/httpboot/dialect"
 	"cloudlets/provision"
 	"cloudlets/testdata/needs"
 )
@@ -109,7 +110,7 @@ func TestUBootWait(t *testing.T) {
 	b := newBed(t, nil)
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	text, event := b.next(ctx, node1, extlinux{})
+	text, event := b.next(ctx, node1, dialect.UBoot{})
 	golden(t, "wait.extlinux", text)
 	if event.Text != "told to ask again in a moment" || event.Stage != "" {
 		t.Errorf("the event is %+v", event)

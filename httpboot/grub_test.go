@@ -12,7 +12,9 @@ import (
 	"testing"
 
 	"cloudlets/dhcp"
+	"cloudlets/httpboot/dialect"
 	"cloudlets/provision"
+	"cloudlets/provision/depot"
 	"cloudlets/provision/wire"
 	"cloudlets/tftp"
 )
@@ -27,6 +29,11 @@ func newSecureBed(t *testing.T) *bed {
 	b := newBed(t, nil)
 	b.change(node1, func(s *provision.Spec) { s.SecureBoot = provision.ByShim })
 	return b
+}
+
+// nameByTFTP is the name by which TFTP serves a file of the depot.
+func nameByTFTP(f depot.File, name string) string {
+	return strings.TrimPrefix(depot.FilePath(f.Digest, name), "/")
 }
 
 // tftpFile is the text that a boot loader reads under a name, by TFTP from an address.
@@ -78,13 +85,13 @@ func TestGRUBInstall(t *testing.T) {
 	if again := b.grubConfig(node1); again != config {
 		t.Errorf("looking at the configuration changes it to\n%s", again)
 	}
-	if got := fetch(tftpName(kit.Kernel, "vmlinuz")); got != kernel(0x20c, 1) {
+	if got := fetch(nameByTFTP(kit.Kernel, "vmlinuz")); got != kernel(0x20c, 1) {
 		t.Errorf("the kernel by TFTP has %d bytes", len(got))
 	}
-	if got := fetch(tftpName(kit.RAMDisk, "ramdisk")); int64(len(got)) != kit.RAMDisk.Size {
+	if got := fetch(nameByTFTP(kit.RAMDisk, "ramdisk")); int64(len(got)) != kit.RAMDisk.Size {
 		t.Errorf("the RAM disk by TFTP has %d bytes, want %d", len(got), kit.RAMDisk.Size)
 	}
-	b.SawTransfer(loopback, tftpName(kit.Kernel, "vmlinuz"), kit.Kernel.Size, nil)
+	b.SawTransfer(loopback, nameByTFTP(kit.Kernel, "vmlinuz"), kit.Kernel.Size, nil)
 	b.wantTrace(node1, "boots kernel "+kernelVersion+" of web to install it", `"install": "once"`, "asked from 127.0.0.1", "/vmlinuz by TFTP")
 	if b.state(node1).Stage != provision.StageKernel {
 		t.Errorf("the stage is %s", b.state(node1).Stage)
@@ -105,7 +112,7 @@ func TestNoSignedLoaders(t *testing.T) {
 	b := newSecureBed(t)
 	kit := b.kit(node1)
 	kit.Signed = errors.New("install shim-signed")
-	text, err := b.install(t.Context(), node1, &provision.Spec{MAC: node1, Image: "web", SecureBoot: provision.ByShim}, kit, grub{b.TFTP})
+	text, err := b.install(t.Context(), node1, &provision.Spec{MAC: node1, Image: "web", SecureBoot: provision.ByShim}, kit, dialect.GRUB{TFTP: b.TFTP})
 	if err == nil || !strings.Contains(err.Error(), "install shim-signed") {
 		t.Errorf("error %v, and the configuration\n%s", err, text)
 	}
@@ -126,7 +133,7 @@ func TestGRUBWait(t *testing.T) {
 	b := newSecureBed(t)
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	text, event := b.next(ctx, node1, grub{b.TFTP})
+	text, event := b.next(ctx, node1, dialect.GRUB{TFTP: b.TFTP})
 	golden(t, "wait.grub", text)
 	if event.Text != "told to ask again in a moment" || event.Stage != "" {
 		t.Errorf("the event is %+v", event)
@@ -256,7 +263,7 @@ func TestSecureBootByDHCP(t *testing.T) {
 		{dhcp.PXE, dhcp.EFIARM64, "shimaa64.efi", ""},
 		{dhcp.PXE, dhcp.BIOS, "undionly.kpxe", ""},
 		{dhcp.HTTPBoot, dhcp.EFIX64, "", `choose "UEFI PXEv4"`},
-		{dhcp.OwnIPXE, dhcp.EFIX64, scriptURL(b.Base, node1), ""},
+		{dhcp.OwnIPXE, dhcp.EFIX64, dialect.ScriptURL(b.Base, node1), ""},
 	} {
 		b.change(node1, func(s *provision.Spec) { s.Image = imageFor(c.firmware) })
 		boot := b.Boot(t.Context(), dhcp.Client{MAC: node1.HardwareAddr(), Kind: c.kind, Firmware: c.firmware, HTTP: true})
@@ -296,11 +303,11 @@ func TestROMWithoutBzImage(t *testing.T) {
 		t.Errorf("with a quirk and without bzImage it boots %+v", boot)
 	}
 	rom.BzImage = true
-	if boot := b.Boot(t.Context(), rom); boot.File != scriptURL(b.Base, node1) {
+	if boot := b.Boot(t.Context(), rom); boot.File != dialect.ScriptURL(b.Base, node1) {
 		t.Errorf("with bzImage it boots %+v", boot)
 	}
 	rom.Firmware, rom.BzImage = dhcp.EFIX64, false
-	if boot := b.Boot(t.Context(), rom); boot.File != scriptURL(b.Base, node1) {
+	if boot := b.Boot(t.Context(), rom); boot.File != dialect.ScriptURL(b.Base, node1) {
 		t.Errorf("on UEFI it boots %+v", boot)
 	}
 }

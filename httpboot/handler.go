@@ -1,7 +1,6 @@
 package httpboot
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"cloudlets/httpboot/dialect"
+	"cloudlets/httpboot/turns"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/track"
@@ -77,7 +78,7 @@ func clean(next http.Handler) http.Handler {
 // loader serves a boot loader to UEFI HTTP Boot.
 func (c *Chain) loader(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
-	file, err := c.Loaders.path(name)
+	file, err := c.Loaders.Path(name)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
@@ -121,13 +122,6 @@ func (c *Chain) file(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// retryAfter is after how many seconds what had no turn may be tried again.
-const retryAfter = "8"
-
-// smallFile is up to how many bytes a file is sent without waiting for a turn: an
-// agent that is at work does not wait for those that still load their RAM disks.
-const smallFile = 1 << 20
-
 // rangeLength is how many bytes a request asks for, if it asks for one range that says its
 // end; otherwise it is more than any file has.
 func rangeLength(r *http.Request) int64 {
@@ -137,17 +131,6 @@ func rangeLength(r *http.Request) int64 {
 		return math.MaxInt64
 	}
 	return last - first + 1
-}
-
-// download waits for the turn of a download of so many bytes, by HTTP or TFTP.
-func (c *Chain) download(ctx context.Context, from netip.Addr, size int64) (done func(), err error) {
-	if size <= smallFile {
-		return func() {}, nil
-	}
-	if c.KnowsHost(from) {
-		return c.downloads.take(ctx, maxDownloads, maxQueued)
-	}
-	return c.strangers.take(ctx, strangerDownloads, strangersQueued)
 }
 
 // serve sends a file, or the range of it that the request asks for, with
@@ -193,12 +176,12 @@ func refuse(w http.ResponseWriter, err error) {
 		status = http.StatusForbidden
 	case isRefusal(err):
 		status = http.StatusConflict
-	case errors.Is(err, errBusy):
+	case errors.Is(err, turns.ErrBusy):
 		status = http.StatusServiceUnavailable
 		// Who waits to ask again shall not keep a connection meanwhile, of which there
 		// are not enough for all.
 		w.Header().Set("Connection", "close")
-		w.Header().Set("Retry-After", retryAfter)
+		w.Header().Set("Retry-After", dialect.RetryAfter)
 	}
 	http.Error(w, err.Error(), status)
 }

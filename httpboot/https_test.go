@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"cloudlets/dhcp"
+	"cloudlets/httpboot/dialect"
 	"cloudlets/provision"
 )
 
@@ -70,7 +71,7 @@ func TestAnIPXEGoesOnAsItCame(t *testing.T) {
 	defer secure.Close()
 	b.HTTPS = &HTTPS{Base: func(netip.Addr) string { return secure.URL }}
 	for base, client := range map[string]*http.Client{b.Base: http.DefaultClient, secure.URL: secure.Client()} {
-		answer, err := client.Get(scriptURL(base, node1))
+		answer, err := client.Get(dialect.ScriptURL(base, node1))
 		must(t, err)
 		var text strings.Builder
 		must(t, answer.Write(&text))

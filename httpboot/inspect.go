@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"time"
 
+	"cloudlets/httpboot/dialect"
+	"cloudlets/httpboot/turns"
 	"cloudlets/images/boot"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -39,18 +41,18 @@ func (c *Chain) inspected(mac provision.MAC) *provision.Spec {
 
 // inspect boots a kernel with the agent's RAM disk, and words that let the agent look at
 // the machine and no more: there is no token for a plan, so there can be no plan.
-func (c *Chain) inspect(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, d dialect, event provision.Event) (string, provision.Event) {
+func (c *Chain) inspect(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, d dialect.Dialect, event provision.Event) (string, provision.Event) {
 	text, err := c.inspector(ctx, card, spec, kit, d)
 	if err != nil {
 		event.Text, event.Reason = "not inspected", err.Error()
-		return d.leave(err.Error()), event
+		return d.Leave(err.Error()), event
 	}
 	event.Stage = provision.StageKernel
 	event.Text = fmt.Sprintf("boots kernel %s of %s, to be inspected", kit.Kernels[0].Version, spec.Image)
 	return text, event
 }
 
-func (c *Chain) inspector(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, d dialect) (string, error) {
+func (c *Chain) inspector(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, d dialect.Dialect) (string, error) {
 	image, err := c.rendering(ctx, card, spec, kit, "", provision.Inventory{}).Image(ctx, kit.Image)
 	if err != nil {
 		return "", fmt.Errorf("stranger %s: %w", card, err)
@@ -60,12 +62,12 @@ func (c *Chain) inspector(ctx context.Context, card provision.MAC, spec *provisi
 		Token: provision.InspectToken(card, c.Tracker.Key()),
 	}
 	cmdline := boot.JoinWords(image.Menu(rendering.DiskOptions(spec))[0].Cmdline, params.Cmdline())
-	return d.boot(Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: cmdline, Inspects: true})
+	return d.Boot(dialect.Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: cmdline, Inspects: true})
 }
 
 // inspection takes what an agent found in a stranger, and tells it whether to wait.
 func (c *Chain) inspection(w http.ResponseWriter, r *http.Request) {
-	done, err := c.inspections.take(r.Context(), inspectionsAtOnce, inspectionsQueued)
+	done, err := c.inspections.Take(r.Context(), inspectionsAtOnce, inspectionsQueued)
 	if err != nil {
 		refuse(w, err)
 		return
@@ -113,8 +115,8 @@ func (c *Chain) judge(r *http.Request, card provision.MAC, found provision.Inspe
 	if known && state.Stage == provision.StageInspect && before.Outcome == outcome && reflect.DeepEqual(before.Inspection, found) && approval == nil {
 		return wire.InspectAnswer{Wait: outcome}, nil
 	}
-	if !c.kept.take(time.Now(), keptInASecond) {
-		return wire.InspectAnswer{}, errBusy
+	if !c.kept.Take(time.Now(), keptInASecond) {
+		return wire.InspectAnswer{}, turns.ErrBusy
 	}
 	event := provision.Event{
 		MAC: card, Kind: provision.KindStage, Stage: provision.StageInspect, Text: "inspected: " + describeFound(found), Reason: outcome,

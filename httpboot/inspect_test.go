@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"cloudlets/provision"
 	"cloudlets/provision/track"
@@ -106,20 +105,6 @@ func TestRuleApprovesAStranger(t *testing.T) {
 	}
 	b.wantTrace(newcomer, `approved by the site's rules as node-s7`)
 	b.wantTrace(newcomer, `rule 1 wants product "R7*", and it is "R640"; rule 2 matches`)
-}
-
-// TestPaceOfInspections: strangers cannot make the server write as often as they like.
-func TestPaceOfInspections(t *testing.T) {
-	var p pace
-	at := time.Unix(1000, 0)
-	for n := range 2 * keptInASecond {
-		if got := p.take(at, keptInASecond); got != (n < keptInASecond) {
-			t.Errorf("the %dth in a second: %t", n+1, got)
-		}
-	}
-	if !p.take(at.Add(time.Second), keptInASecond) {
-		t.Error("nothing may happen in the next second")
-	}
 }
 
 // TestFactsOfAnEarlierVersion: what an inspection found before a machine's state kept it is

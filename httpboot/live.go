@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"cloudlets/httpboot/dialect"
+	"cloudlets/httpboot/turns"
 	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/bytesize"
@@ -26,7 +28,7 @@ func liveKey(spec *provision.Spec) depot.Key {
 
 // bootLive boots the agent with words that let it start the image's system in memory and
 // no more. The spec has the image.
-func (c *Chain) bootLive(ctx context.Context, card provision.MAC, spec *provision.Spec, decision provision.Decision, kit *depot.Kit, d dialect, event provision.Event) (string, provision.Event) {
+func (c *Chain) bootLive(ctx context.Context, card provision.MAC, spec *provision.Spec, decision provision.Decision, kit *depot.Kit, d dialect.Dialect, event provision.Event) (string, provision.Event) {
 	text, event := bootInMemory(spec, decision, kit, d, event, "to start it in memory, and nothing is installed", func(booted provision.Booted) (string, error) {
 		return c.liveProgram(ctx, card, spec, booted, kit, d)
 	})
@@ -36,7 +38,7 @@ func (c *Chain) bootLive(ctx context.Context, card provision.MAC, spec *provisio
 	return text, event
 }
 
-func (c *Chain) liveProgram(ctx context.Context, card provision.MAC, spec *provision.Spec, booted provision.Booted, kit *depot.Kit, d dialect) (string, error) {
+func (c *Chain) liveProgram(ctx context.Context, card provision.MAC, spec *provision.Spec, booted provision.Booted, kit *depot.Kit, d dialect.Dialect) (string, error) {
 	image, err := c.liveRendering(ctx, card, spec, kit, provision.Inventory{}).Image(ctx, kit.Image)
 	if err != nil {
 		return "", fmt.Errorf("machine %s: %w", spec.MAC, err)
@@ -49,7 +51,7 @@ func (c *Chain) liveProgram(ctx context.Context, card provision.MAC, spec *provi
 		OnFailure: "reboot", // it has nothing else to do, and nobody walks to it for a server that was away
 	}
 	cmdline := boot.JoinWords(image.Kernels[0].Cmdline, spec.Cmdline, params.Cmdline())
-	return d.boot(Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: cmdline, Lives: true})
+	return d.Boot(dialect.Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: cmdline, Lives: true})
 }
 
 // liveRendering renders an image for a machine that has it in memory.
@@ -61,8 +63,8 @@ func (c *Chain) liveRendering(ctx context.Context, card provision.MAC, spec *pro
 
 // live tells the agent of a live machine what to start.
 func (c *Chain) live(w http.ResponseWriter, r *http.Request) {
-	if c.claims.full(claimBounds()) {
-		refuse(w, errBusy)
+	if c.claims.Full(claimBounds()) {
+		refuse(w, turns.ErrBusy)
 		return
 	}
 	request, spec, booted, err := c.liveRequest(w, r, provision.Booted.LiveToken)

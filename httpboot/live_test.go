@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"cloudlets/dhcp"
+	"cloudlets/httpboot/dialect"
 	"cloudlets/images/chunks"
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
@@ -212,8 +213,8 @@ func TestNotLive(t *testing.T) {
 	b.lives(node1)
 	b.script(node1)
 	b.wantTrace(node1, "not booted: live", "has no erofs, no nbd, no overlay")
-	for _, d := range []dialect{unifiedAgent{asked: true}, pi{}} {
-		if _, err := d.boot(Program{Lives: true}); !errors.Is(err, errAgentAsIs) && !errors.Is(err, errPiAsIs) {
+	for _, d := range []dialect.Dialect{dialect.Agent{Asked: true}, dialect.Pi{}} {
+		if _, err := d.Boot(dialect.Program{Lives: true}); !errors.Is(err, dialect.ErrAgentAsIs) && !errors.Is(err, dialect.ErrPiAsIs) {
 			t.Errorf("%T starts a system in memory: %v", d, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cloudlets/dhcp"
+	"cloudlets/httpboot/dialect"
 	"cloudlets/images/bytesize"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -186,7 +187,7 @@ func describeClient(c dhcp.Client) string {
 // It records nothing if no machine is known at the address.
 func (c *Chain) SawTransfer(remote netip.Addr, name string, size int64, err error) {
 	mac, ok := c.hosts.Machine(remote.Unmap())
-	if !ok || errors.Is(err, fs.ErrNotExist) && mayBeMissing(name) {
+	if !ok || errors.Is(err, fs.ErrNotExist) && dialect.MayBeMissing(name) {
 		return
 	}
 	name = printable(name)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"cloudlets/httpboot/dialect"
 	"cloudlets/images/boot"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -17,7 +18,7 @@ import (
 // bootRescue boots the agent with words that let it start a rescue system and no more:
 // there is no token for a plan, so there can be no plan. The spec has the image whose
 // files the system has.
-func (c *Chain) bootRescue(ctx context.Context, card provision.MAC, spec *provision.Spec, decision provision.Decision, kit *depot.Kit, d dialect, event provision.Event) (string, provision.Event) {
+func (c *Chain) bootRescue(ctx context.Context, card provision.MAC, spec *provision.Spec, decision provision.Decision, kit *depot.Kit, d dialect.Dialect, event provision.Event) (string, provision.Event) {
 	return bootInMemory(spec, decision, kit, d, event, "for a rescue, and no disk is written", func(booted provision.Booted) (string, error) {
 		return c.rescuer(ctx, card, spec, booted, kit, d)
 	})
@@ -25,19 +26,19 @@ func (c *Chain) bootRescue(ctx context.Context, card provision.MAC, spec *provis
 
 // bootInMemory boots the agent for what is started in memory, and what for is told in the
 // machine's trace. Program says it in the loader's dialect.
-func bootInMemory(spec *provision.Spec, decision provision.Decision, kit *depot.Kit, d dialect, event provision.Event, what string, program func(provision.Booted) (string, error)) (string, provision.Event) {
+func bootInMemory(spec *provision.Spec, decision provision.Decision, kit *depot.Kit, d dialect.Dialect, event provision.Event, what string, program func(provision.Booted) (string, error)) (string, provision.Event) {
 	booted := provision.Booted{Boot: *decision.Boot, ID: newBootID(), Order: decision.Order}
 	text, err := program(booted)
 	if err != nil {
 		event.Text, event.Reason = "not booted: "+decision.Boot.String(), err.Error()
-		return d.leave(err.Error()), event
+		return d.Leave(err.Error()), event
 	}
 	event.Stage, event.Booted = provision.StageKernel, &booted
 	event.Text = fmt.Sprintf("boots kernel %s of %s %s", kit.Kernels[0].Version, spec.Image, what)
 	return text, event
 }
 
-func (c *Chain) rescuer(ctx context.Context, card provision.MAC, spec *provision.Spec, booted provision.Booted, kit *depot.Kit, d dialect) (string, error) {
+func (c *Chain) rescuer(ctx context.Context, card provision.MAC, spec *provision.Spec, booted provision.Booted, kit *depot.Kit, d dialect.Dialect) (string, error) {
 	image, err := c.rendering(ctx, card, spec, kit, "", provision.Inventory{}).Image(ctx, kit.Image)
 	if err != nil {
 		return "", fmt.Errorf("machine %s: %w", spec.MAC, err)
@@ -47,7 +48,7 @@ func (c *Chain) rescuer(ctx context.Context, card provision.MAC, spec *provision
 	}
 	params := wire.Params{Servers: c.servers(ctx, spec), MAC: card, Rescue: true, Token: booted.RescueToken(spec.MAC, c.Tracker.Key())}
 	cmdline := boot.JoinWords(image.Menu(rendering.DiskOptions(spec))[0].Cmdline, params.Cmdline())
-	return d.boot(Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: cmdline, Rescues: true})
+	return d.Boot(dialect.Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: cmdline, Rescues: true})
 }
 
 // rescue tells the agent of a rescue what to start. It may ask again, until the machine

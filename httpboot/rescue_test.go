@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"cloudlets/httpboot/dialect"
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
 )
@@ -68,12 +69,12 @@ func TestRescueOnce(t *testing.T) {
 // TestRescueByOtherLoaders: an agent that has failed an install starts no rescue, since
 // it has other things in memory; one in a program that the owner signed does.
 func TestRescueByOtherLoaders(t *testing.T) {
-	for _, d := range []dialect{unifiedAgent{asked: true}, pi{}} {
-		if _, err := d.boot(Program{Rescues: true}); !errors.Is(err, errAgentAsIs) && !errors.Is(err, errPiAsIs) {
+	for _, d := range []dialect.Dialect{dialect.Agent{Asked: true}, dialect.Pi{}} {
+		if _, err := d.Boot(dialect.Program{Rescues: true}); !errors.Is(err, dialect.ErrAgentAsIs) && !errors.Is(err, dialect.ErrPiAsIs) {
 			t.Errorf("%T starts a rescue: %v", d, err)
 		}
 	}
-	if text, err := (unifiedAgent{}).boot(Program{Rescues: true, Cmdline: "x"}); err != nil || !strings.Contains(text, `"cmdline":"x"`) {
+	if text, err := (dialect.Agent{}).Boot(dialect.Program{Rescues: true, Cmdline: "x"}); err != nil || !strings.Contains(text, `"cmdline":"x"`) {
 		t.Errorf("a signed program is told %s (%v)", text, err)
 	}
 }

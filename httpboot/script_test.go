@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cloudlets/dhcp"
+	"cloudlets/httpboot/dialect"
 	"cloudlets/provision"
 )
 
@@ -87,7 +88,7 @@ func TestWaitScript(t *testing.T) {
 	b := newBed(t, nil)
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	script, event := b.next(ctx, node1, ipxe{b.Base})
+	script, event := b.next(ctx, node1, dialect.IPXE{Base: b.Base})
 	golden(t, "wait.ipxe", script, b.Base, "http://10.77.0.1")
 	if event.Text != "told to ask again in a moment" || event.Stage != "" {
 		t.Errorf("the event is %+v", event)

@@ -151,6 +151,24 @@ func TestReservations(t *testing.T) {
 	}
 }
 
+// TestAHostnameNeedsNoAddress: a machine whose file has a name and no address is told
+// the name.
+func TestAHostnameNeedsNoAddress(t *testing.T) {
+	const mac = provision.MAC("52:54:00:00:00:09")
+	c := newBed(t, nil)
+	c.site.mu.Lock()
+	c.site.specs[mac] = provision.Spec{MAC: mac, Hostname: "web1"}
+	c.site.mu.Unlock()
+	hw := mac.HardwareAddr()
+	if r, ok := c.Reserve(hw, netip.Prefix{}); !ok || r != (dhcp.Reservation{Hostname: "web1"}) {
+		t.Errorf("reservation %+v, %t", r, ok)
+	}
+	hw[5]++
+	if r, ok := c.Reserve(hw, netip.Prefix{}); ok {
+		t.Errorf("a stranger has the reservation %+v", r)
+	}
+}
+
 // TestSilentChain: a chain without a logger works.
 func TestSilentChain(t *testing.T) {
 	b := newBed(t, nil)

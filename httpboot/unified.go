@@ -2,7 +2,6 @@ package httpboot
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"cloudlets/dhcp"
+	"cloudlets/httpboot/dialect"
 	"cloudlets/images"
 	"cloudlets/images/disk"
 	"cloudlets/images/target"
@@ -84,11 +84,11 @@ func (c *Chain) noFile(w http.ResponseWriter, r *http.Request) {
 // machines. One deadline is for all that it waits for, since the agent does not wait
 // longer for an answer.
 func (c *Chain) params(w http.ResponseWriter, r *http.Request) {
-	until := time.Now().Add(scriptWait)
+	until := time.Now().Add(dialect.AnswerWait)
 	if mac, err := provision.ParseMAC(r.PathValue("mac")); err == nil && r.Method == http.MethodGet {
 		c.renewUnified(r.Context(), mac, c.scriptBase(r), until)
 	}
-	c.answer(w, r, "application/json", unifiedAgent{until, r.URL.Query().Has(wire.AgainQuery)})
+	c.answer(w, r, "application/json", dialect.Agent{Until: until, Asked: r.URL.Query().Has(wire.AgainQuery)})
 }
 
 // renewUnified has the signed program of a machine made anew, if its image has
@@ -106,43 +106,6 @@ func (c *Chain) renewUnified(ctx context.Context, mac provision.MAC, base string
 	if _, err := c.Depot.Kit(wait, unifiedKey(spec, base)); err != nil {
 		c.logger().Warn("a signed program is not as new as its image", "machine", mac, "error", err)
 	}
-}
-
-// unifiedAgent is the dialect of an agent in a signed program, and of any agent that asks
-// again: a [wire.Answer]. The agent runs already, so of a [Program] it is told the
-// parameters alone.
-type unifiedAgent struct {
-	until time.Time // when its request must be answered
-	asked bool      // it has failed, and asks again
-}
-
-var _ dialect = unifiedAgent{}
-
-func (a unifiedAgent) patience() time.Duration { return time.Until(a.until) }
-
-func (a unifiedAgent) boot(p Program) (string, error) {
-	if p.AsIs || (p.Rescues || p.Lives) && a.asked {
-		return "", errAgentAsIs
-	}
-	return answerText(wire.Answer{Cmdline: p.Cmdline, Order: p.Order}), nil
-}
-
-func (unifiedAgent) again(_ provision.MAC, reason string) string {
-	return answerText(wire.Answer{Again: reason})
-}
-
-func (unifiedAgent) leave(reason string) string { return answerText(wire.Answer{Leave: reason}) }
-
-func (unifiedAgent) unable(reason string) string {
-	return answerText(wire.Answer{Leave: reason, Mendable: true})
-}
-
-func answerText(a wire.Answer) string {
-	text, err := json.Marshal(a)
-	if err != nil {
-		panic(err) // texts can be marshalled
-	}
-	return string(text)
 }
 
 // planSigned plans a disk that the machines' owner signs. The agent gets signatures

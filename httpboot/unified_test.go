@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cloudlets/dhcp"
+	"cloudlets/httpboot/dialect"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/uki"
 	"cloudlets/images/disk/uki/signing"
@@ -172,8 +173,8 @@ func TestUnifiedWait(t *testing.T) {
 		ask.SetPathValue("mac", string(node1))
 		start, answer := time.Now(), httptest.NewRecorder()
 		b.params(answer, ask)
-		if took := time.Since(start); took != scriptWait || !strings.Contains(answer.Body.String(), `"again"`) {
-			t.Errorf("after %s it is told %s, want to ask again after %s", took, answer.Body, scriptWait)
+		if took := time.Since(start); took != dialect.AnswerWait || !strings.Contains(answer.Body.String(), `"again"`) {
+			t.Errorf("after %s it is told %s, want to ask again after %s", took, answer.Body, dialect.AnswerWait)
 		}
 	})
 }

@@ -25,6 +25,7 @@ import (
 	v4 "cloudlets/dhcp/v4"
 	v6 "cloudlets/dhcp/v6"
 	"cloudlets/httpboot"
+	"cloudlets/httpboot/loaders"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/ejs"
@@ -147,7 +148,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 	d.sandbox = ejs.NewSandbox(d.Self, ejs.Options{Logger: d.Log})
 	d.chain = &httpboot.Chain{
 		Site: d.Site, Tracker: d.tracker, Tickets: d.tickets, Render: d.sandbox, Log: d.Log,
-		Loaders: httpboot.Loaders{Dir: d.Settings.Assets, Site: d.Site},
+		Loaders: loaders.Files{Dir: d.Settings.Assets, Site: d.Site},
 		Base:    d.baseURL, TFTP: d.tftpAddr, Proxy: d.isProxy, Others: d.others,
 		HTTPS:     d.forMachines(),
 		Holder:    d.holder,

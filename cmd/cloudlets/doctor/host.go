@@ -17,7 +17,7 @@ import (
 
 	"cloudlets/cmd/cloudlets/daemon"
 	"cloudlets/dhcp/ether"
-	"cloudlets/httpboot"
+	"cloudlets/httpboot/loaders"
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
@@ -188,7 +188,7 @@ func checkAddresses(s Server) []Finding {
 }
 
 func checkLoaders(site *site.Site, s keys.Settings) []Finding {
-	missing := httpboot.Loaders{Dir: s.Assets, Site: site}.Check(site.Specs())
+	missing := loaders.Files{Dir: s.Assets, Site: site}.Check(site.Specs())
 	list := []Finding{Found("boot loaders for machines", errors.Join(missing...))}
 	if len(daemon.KitKeys(site)) > 0 {
 		return list // an image may bring those for its disk: checkImages looks
@@ -281,7 +281,7 @@ func isARM64(kit *depot.Kit, err error) bool {
 // checkARM64 checks what arm64 machines take besides an image: a boot loader, and
 // cloudlets as it is built for them.
 func checkARM64(s Server) []Finding {
-	loader, err := httpboot.Loaders{Dir: s.Settings.Assets, Site: s.Site}.CheckARM64()
+	loader, err := loaders.Files{Dir: s.Settings.Assets, Site: s.Site}.CheckARM64()
 	list := []Finding{Found("a boot loader for UEFI machines of arm64: "+cmp.Or(loader, "none"), err)}
 	return append(list, checkAgent(s, string(disk.ARM64)))
 }

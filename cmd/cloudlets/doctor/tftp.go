@@ -11,7 +11,7 @@ import (
 	"github.com/pin/tftp/v3"
 
 	"cloudlets/cmd/cloudlets/daemon"
-	"cloudlets/httpboot"
+	"cloudlets/httpboot/loaders"
 	"cloudlets/images/bytesize"
 	"cloudlets/provision/site"
 	"cloudlets/provision/site/keys"
@@ -39,9 +39,9 @@ func checkTFTPAt(ctx context.Context, at, socket string, site *site.Site, s keys
 	if err == nil || runningServer(ctx, socket) == 0 {
 		return []Finding{foundPort("UDP "+at, "TFTP", 0, err)}
 	}
-	loaders := httpboot.Loaders{Dir: s.Assets, Site: site}
+	files := loaders.Files{Dir: s.Assets, Site: site}
 	var list []Finding
-	for _, name := range loaders.Present(site.Specs()) {
+	for _, name := range files.Present(site.Specs()) {
 		if ctx.Err() != nil {
 			return list
 		}

@@ -1,26 +1,24 @@
-package httpboot
+package dialect
 
 import (
 	"bytes"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"cloudlets/images/disk"
 	"cloudlets/provision"
-	"cloudlets/provision/depot"
 )
 
-// grub is the dialect of Debian's signed GRUB: configurations, and files by TFTP,
+// GRUB is the dialect of Debian's signed GRUB: configurations, and files by TFTP,
 // since the signed image has no module for HTTP and Secure Boot lets it load none.
-type grub struct{ tftp netip.Addr }
+type GRUB struct {
+	TFTP netip.Addr // the TFTP server, from which GRUB fetches files
+}
 
-var _ dialect = grub{}
+var _ Dialect = GRUB{}
 
 const (
-	// grubPatience is less than the time after which GRUB asks again by TFTP.
-	grubPatience = time.Second
 	// grubPause is how many seconds GRUB waits before it asks again, and grubAsks how
 	// often it does: half an hour, in which an image is packed.
 	grubPause = 5
@@ -31,34 +29,40 @@ const (
 	grubTries = 3
 )
 
-// Names below which GRUB's files are. GRUB's own prefix is "/grub".
+// grubRoot is GRUB's own prefix, below which it looks for all its files.
+const grubRoot = "grub/"
+
+// GRUB asks for the configuration GRUBConfig of a machine in the folder of its MAC below
+// GRUBMachines, and for GRUBFailed there when it could not load what that names.
 const (
-	grubRoot     = "grub/"
-	grubMachines = "grub/machine/"
-	grubConfig   = "grub.cfg"
-	grubFailed   = "failed.cfg"
+	GRUBMachines = "grub/machine/"
+	GRUBConfig   = "grub.cfg"
+	GRUBFailed   = "failed.cfg"
 )
 
-// grubStarts are the names under which Debian's signed GRUB asks for its first
-// configuration, in that order.
-var grubStarts = []string{grubRoot + "x86_64-efi/" + grubConfig, grubRoot + "arm64-efi/" + grubConfig, grubRoot + grubConfig}
-
-func (grub) patience() time.Duration { return grubPatience }
-
-func (g grub) file(name string) string { return "(tftp," + g.tftp.String() + ")/" + name }
-
-// start returns the first configuration, which is the same for all machines: it
-// reads the one of the machine, by the MAC of the interface that GRUB came from,
-// until that starts something.
-func (g grub) start() string {
-	return "for try in " + countTo(grubAsks) + "; do\n" +
-		"  source " + g.file(grubMachines) + "$net_default_mac/" + grubConfig + "\n" +
-		fmt.Sprintf("  sleep %d\ndone\n", grubPause) + g.leave("the server does not say what to do")
+// IsGRUBStart says whether a name is one of those under which Debian's signed GRUB asks
+// for its first configuration. It asks for the one in its platform's folder first.
+func IsGRUBStart(name string) bool {
+	return name == grubRoot+"x86_64-efi/"+GRUBConfig || name == grubRoot+"arm64-efi/"+GRUBConfig || name == grubRoot+GRUBConfig
 }
 
-// boot starts a program. If GRUB cannot load a file, it asks for another
+// Patience is less than the time after which GRUB asks again by TFTP.
+func (GRUB) Patience() time.Duration { return time.Second }
+
+func (g GRUB) file(name string) string { return "(tftp," + g.TFTP.String() + ")/" + name }
+
+// Start returns the first configuration, which is the same for all machines: it
+// reads the one of the machine, by the MAC of the interface that GRUB came from,
+// until that starts something.
+func (g GRUB) Start() string {
+	return "for try in " + countTo(grubAsks) + "; do\n" +
+		"  source " + g.file(GRUBMachines) + "$net_default_mac/" + GRUBConfig + "\n" +
+		fmt.Sprintf("  sleep %d\ndone\n", grubPause) + g.Leave("the server does not say what to do")
+}
+
+// Boot starts a program. If GRUB cannot load a file, it asks for another
 // configuration, which tells the server.
-func (g grub) boot(p Program) (string, error) {
+func (g GRUB) Boot(p Program) (string, error) {
 	words, err := disk.GRUBWords(p.Cmdline)
 	if err != nil {
 		return "", err
@@ -73,7 +77,7 @@ func (g grub) boot(p Program) (string, error) {
 		steps = steps[:1]
 	}
 	for _, step := range steps {
-		fmt.Fprintf(&b, grubStep, step.what, countTo(grubTries), step.command, retryAfter, g.file(grubMachines+string(p.MAC)+"/"+grubFailed))
+		fmt.Fprintf(&b, grubStep, step.what, countTo(grubTries), step.command, RetryAfter, g.file(GRUBMachines+string(p.MAC)+"/"+GRUBFailed))
 	}
 	b.WriteString("boot\n")
 	return b.String(), nil
@@ -94,8 +98,8 @@ if [ $%[1]s = missing ]; then
 fi
 `
 
-// again returns to the first configuration, which asks again.
-func (grub) again(_ provision.MAC, reason string) string {
+// Again returns to the first configuration, which asks again.
+func (GRUB) Again(_ provision.MAC, reason string) string {
 	return "echo 'cloudlets: " + plain(reason) + "'\n"
 }
 
@@ -117,20 +121,7 @@ exit
 // takes by itself, which cloudlets have too, and those of other systems.
 const diskLoaders = "BOOT/BOOTX64.EFI BOOT/BOOTAA64.EFI debian/shimx64.efi debian/shimaa64.efi ubuntu/shimx64.efi ubuntu/shimaa64.efi Microsoft/Boot/bootmgfw.efi"
 
-func (grub) leave(reason string) string {
+// Leave starts the boot loader of a disk.
+func (GRUB) Leave(reason string) string {
 	return "echo 'cloudlets: " + plain(reason) + "'\n" + fmt.Sprintf(grubLeave, diskLoaders)
-}
-
-// tftpName is the name by which TFTP serves a file of the depot.
-func tftpName(f depot.File, name string) string {
-	return strings.TrimPrefix(depot.FilePath(f.Digest, name), "/")
-}
-
-// countTo is "1 2 3": GRUB's shell has no arithmetic.
-func countTo(n int) string {
-	words := make([]string, n)
-	for i := range words {
-		words[i] = fmt.Sprint(i + 1)
-	}
-	return strings.Join(words, " ")
 }

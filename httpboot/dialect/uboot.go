@@ -1,31 +1,29 @@
-package httpboot
+package dialect
 
 import (
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"strings"
 	"time"
 
 	"cloudlets/provision"
 )
 
-// extlinux is the dialect of U-Boot: what its command "pxe get" fetches by TFTP, in
+// UBoot is the dialect of U-Boot: what its command "pxe get" fetches by TFTP, in
 // the syntax of EXTLINUX. U-Boot passes its own device tree to the kernel, since the
 // configuration names none.
-type extlinux struct{}
+type UBoot struct{}
 
-var _ dialect = extlinux{}
+var _ Dialect = UBoot{}
 
 // Names of U-Boot's files.
 const (
-	// ubootScript is the script that U-Boot fetches and runs if it boots from the
+	// UBootScript is the script that U-Boot fetches and runs if it boots from the
 	// network without further orders. U-Boot looks for all other files in the folder
 	// of the file that DHCP names, so this name has no folder.
-	ubootScript = "boot.scr.uimg"
-	// ubootMachines is the folder of the machines' configurations. The name of each is
+	UBootScript = "boot.scr.uimg"
+	// UBootMachines is the folder of the machines' configurations. The name of each is
 	// "01-" and the MAC with dashes.
-	ubootMachines = "pxelinux.cfg/"
+	UBootMachines = "pxelinux.cfg/"
 	// ubootTrees is the folder in which U-Boot looks for a device tree, when it has the
 	// boot loader of a UEFI machine.
 	ubootTrees = "dtb/"
@@ -62,19 +60,19 @@ setenv cloudlets
 setenv cloudlets_localcmd
 `
 
-// start returns the script that is the same for all machines. U-Boot's configurations
-// alone cannot ask again.
-func (extlinux) start() string {
-	return fmt.Sprintf(ubootStart, countTo(ubootAsks), ubootPause)
+// Start returns the script that is the same for all machines, as a file that U-Boot runs.
+// U-Boot's configurations alone cannot ask again.
+func (UBoot) Start() string {
+	return scriptImage(fmt.Sprintf(ubootStart, countTo(ubootAsks), ubootPause))
 }
 
-// patience is more than the 5 s after which U-Boot asks again by TFTP: the server
+// Patience is more than the 5 s after which U-Boot asks again by TFTP: the server
 // answers one of its requests, and drops those that repeat it.
-func (extlinux) patience() time.Duration { return scriptWait }
+func (UBoot) Patience() time.Duration { return AnswerWait }
 
-// boot starts a program. The RAM disk comes before the command line, where U-Boot
+// Boot starts a program. The RAM disk comes before the command line, where U-Boot
 // would look for the word "initrd=" otherwise.
-func (extlinux) boot(p Program) (string, error) {
+func (UBoot) Boot(p Program) (string, error) {
 	if strings.ContainsAny(p.Cmdline, `'\$`) {
 		return "", fmt.Errorf(`U-Boot would change %q, since it has ', \ or $ in it; take them out of "cmdline" in the machine's file or the image's manifest`, p.Cmdline)
 	}
@@ -85,49 +83,18 @@ func (extlinux) boot(p Program) (string, error) {
 	return extlinuxLabel(p.Title(), append(lines, "append "+strings.Join(strings.Fields(p.Cmdline), " "))...), nil
 }
 
-// again returns to the script, which asks again. Without the script, U-Boot goes on to
+// Again returns to the script, which asks again. Without the script, U-Boot goes on to
 // its next boot device.
-func (extlinux) again(_ provision.MAC, reason string) string {
+func (UBoot) Again(_ provision.MAC, reason string) string {
 	return extlinuxLabel(reason, "localboot -1")
 }
 
-// leave goes on to U-Boot's next boot device, or runs the commands that the board has
+// Leave goes on to U-Boot's next boot device, or runs the commands that the board has
 // for that in localcmd.
-func (extlinux) leave(reason string) string { return extlinuxLabel(reason, "localboot 0") }
+func (UBoot) Leave(reason string) string { return extlinuxLabel(reason, "localboot 0") }
 
 // extlinuxLabel is a configuration of one label, which U-Boot takes without a menu. It
 // prints the text.
 func extlinuxLabel(text string, lines ...string) string {
 	return "default cloudlets\nlabel cloudlets\nmenu label cloudlets: " + plain(text) + "\n" + strings.Join(lines, "\n") + "\n"
-}
-
-// uImage is the header of a file that U-Boot loads (its include/image.h).
-type uImage struct {
-	Magic, HeaderCRC, Time, Size, Load, Entry, DataCRC uint32
-	OS, Arch, Type, Compression                        uint8
-	Name                                               [32]byte
-}
-
-const (
-	uImageMagic  = 0x27051956
-	uImageLinux  = 5
-	uImageScript = 6
-)
-
-// scriptImage is a script as a file that U-Boot runs on any processor: a header, the
-// sizes of the scripts in it with a zero at their end, and the script.
-func scriptImage(script string) string {
-	data := binary.BigEndian.AppendUint32(nil, uint32(len(script)))
-	data = binary.BigEndian.AppendUint32(data, 0)
-	data = append(data, script...)
-	header := uImage{Magic: uImageMagic, Size: uint32(len(data)), DataCRC: crc32.ChecksumIEEE(data), OS: uImageLinux, Type: uImageScript}
-	copy(header.Name[:], "cloudlets")
-	header.HeaderCRC = crc32.ChecksumIEEE(header.bytes()) // over a header in which it is 0
-	return string(append(header.bytes(), data...))
-}
-
-func (u uImage) bytes() []byte {
-	b := make([]byte, binary.Size(u))
-	_, _ = binary.Encode(b, binary.BigEndian, u) // fails only if b is too short
-	return b
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
+	"cloudlets/httpboot/dialect"
 	"cloudlets/images/boot"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -14,67 +17,34 @@ import (
 	"cloudlets/provision/wire"
 )
 
-// Program is what a machine boots, said in no boot loader's language.
-type Program struct {
-	// MAC is that of the card that booted. The agent finds the network by it.
-	MAC provision.MAC
-	// Image is the name of the image that is installed, for the console.
-	Image string
-	// Kernel and RAMDisk are files of the depot. What is booted as it is may have no
-	// RAMDisk.
-	Kernel, RAMDisk depot.File
-	// Cmdline is the kernel's command line. It contains the token with which the
-	// agent claims its plan.
-	Cmdline string
-	// Order changes with what a person ordered, see [wire.Answer].
-	Order string
-	// Inspects says that the agent only looks at the machine.
-	Inspects bool
-	// Rescues says that the agent starts a rescue system in memory, and Lives that it starts
-	// the image's own.
-	Rescues, Lives bool
-	// AsIs says that kernel and RAM disk are the image's own, without the agent.
-	AsIs bool
+// script answers an iPXE: what to do now, as a script.
+func (c *Chain) script(w http.ResponseWriter, r *http.Request) {
+	c.answer(w, r, "text/plain; charset=utf-8", dialect.IPXE{Base: c.scriptBase(r)})
 }
 
-// Title says what the program does, for the console.
-func (p Program) Title() string {
-	if p.AsIs {
-		return fmt.Sprintf("booting %s on %s", p.Image, p.MAC)
+// answer tells what to do now to somebody who asks by HTTP, in a dialect.
+func (c *Chain) answer(w http.ResponseWriter, r *http.Request, contentType string, d dialect.Dialect) {
+	mac, err := provision.ParseMAC(r.PathValue("mac"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
 	}
-	if p.Rescues {
-		return fmt.Sprintf("rescue of %s with %s in memory, no disk is written", p.MAC, p.Image)
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method == http.MethodHead {
+		return // HEAD has no effect; in particular it does not invalidate the current token
 	}
-	if p.Lives {
-		return fmt.Sprintf("starting %s in the memory of %s, nothing is installed", p.Image, p.MAC)
-	}
-	if p.Inspects {
-		return fmt.Sprintf("inspecting %s, nothing is written", p.MAC)
-	}
-	return fmt.Sprintf("installing %s on %s", p.Image, p.MAC)
-}
-
-// dialect is the language of one boot loader. Its texts may contain anything as a
-// reason: each dialect makes sure that none of it becomes a command.
-type dialect interface {
-	// boot loads and starts a program. The error says which word of the command
-	// line the loader would not pass on as it is.
-	boot(p Program) (string, error)
-	// again asks the server once more, in a few seconds.
-	again(mac provision.MAC, reason string) string
-	// leave goes on to the machine's next boot device.
-	leave(reason string) string
-	// patience is how long the loader still waits for its answer.
-	patience() time.Duration
+	text := c.tell(r.Context(), mac, remoteAddr(r), d)
+	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(text))
 }
 
 // tell returns what a boot loader shall do for a machine, in its dialect, and
 // records it for the machine's trace. from is where the loader asks from.
-func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d dialect) string {
+func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d dialect.Dialect) string {
 	c.meet(mac, "")
 	text, event := c.next(ctx, mac, d)
 	event.MAC = mac
-	if agent, is := d.(unifiedAgent); is && agent.asked {
+	if agent, is := d.(dialect.Agent); is && agent.Asked {
 		if event.Stage == provision.StageKernel {
 			return text // its claim is recorded
 		}
@@ -94,7 +64,7 @@ func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d 
 	if event.Booted != nil {
 		if err := c.takeBoot(ctx, event); err != nil {
 			c.logger().Warn("a machine was not told to boot", "machine", mac, "error", err)
-			return d.again(mac, "the server cannot note what this machine boots")
+			return d.Again(mac, "the server cannot note what this machine boots")
 		}
 		return text
 	}
@@ -104,7 +74,7 @@ func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d 
 
 // next decides what a machine's boot loader does next. It returns that in the
 // loader's dialect, and as an event.
-func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string, provision.Event) {
+func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect.Dialect) (string, provision.Event) {
 	spec, decision := c.decide(mac)
 	event := provision.Event{Kind: provision.KindDecision, Reason: decision.Reason}
 	if spec != nil && spec.Rules != nil {
@@ -117,10 +87,10 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 		if !decision.Order.IsZero() {
 			event.Booted = &provision.Booted{Boot: *decision.Boot, Order: decision.Order}
 		}
-		return d.leave(decision.Reason), event
+		return d.Leave(decision.Reason), event
 	case provision.ActionDiscover:
 		event.Stage, event.Text = provision.StageStranger, "let go to its next boot device"
-		return d.leave(decision.Reason), event
+		return d.Leave(decision.Reason), event
 	case provision.ActionInspect:
 		spec = c.inspected(mac)
 		key = kitKey(spec)
@@ -136,20 +106,20 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect) (string,
 	default:
 		key = kitKey(spec)
 	}
-	wait, stop := context.WithTimeout(ctx, d.patience())
+	wait, stop := context.WithTimeout(ctx, d.Patience())
 	defer stop()
 	kit, err := c.Depot.Kit(wait, key)
 	if err != nil && wait.Err() != nil {
 		event.Text, event.Reason = "told to ask again in a moment", err.Error()
-		return d.again(mac, "the image is being packed"), event
+		return d.Again(mac, "the image is being packed"), event
 	}
 	if err != nil && decision.Action == provision.ActionInspect {
 		event.Text, event.Reason = "not inspected: the image for strangers cannot be booted", err.Error()
-		return d.leave(err.Error()), event
+		return d.Leave(err.Error()), event
 	}
 	if err != nil && decision.Boot != nil {
 		event.Text, event.Reason = "not booted: "+decision.Boot.String(), err.Error()
-		return d.leave(err.Error()), event
+		return d.Leave(err.Error()), event
 	}
 	if err != nil {
 		return unable(d, err), notBooted(event, "not installed: its image cannot be booted", err)
@@ -189,11 +159,11 @@ func notBooted(event provision.Event, text string, err error) provision.Event {
 
 // unable leaves because of an error that a person can mend. A boot loader goes on to the
 // machine's next boot device, and an agent may wait.
-func unable(d dialect, err error) string {
-	if agent, is := d.(unifiedAgent); is {
-		return agent.unable(err.Error())
+func unable(d dialect.Dialect, err error) string {
+	if agent, is := d.(dialect.Agent); is {
+		return agent.Unable(err.Error())
 	}
-	return d.leave(err.Error())
+	return d.Leave(err.Error())
 }
 
 // order is a digest of what a person ordered for a machine: all that its file says, its
@@ -206,7 +176,7 @@ func (c *Chain) order(spec *provision.Spec, kit *depot.Kit) string {
 // install boots the image's own kernel with the agent's RAM disk, in the dialect of
 // a machine's loader. It first says the program without a token, so that a program
 // that cannot be said costs the machine no token.
-func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, d dialect) (string, error) {
+func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, d dialect.Dialect) (string, error) {
 	image, err := c.rendering(ctx, card, spec, kit, "", provision.Inventory{}).Image(ctx, kit.Image)
 	if err != nil {
 		return "", refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
@@ -216,8 +186,8 @@ func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision
 	}
 	// The words are those of the disk, since this kernel may switch to it.
 	asked := image.Menu(rendering.DiskOptions(spec))[0].Cmdline
-	p := Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: asked}
-	if _, err := d.boot(p); err != nil {
+	p := dialect.Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: asked}
+	if _, err := d.Boot(p); err != nil {
 		return "", &refusal{fmt.Errorf("the kernel command line of %s: %w", spec.MAC, err)}
 	}
 	token, err := c.Tickets.Issue(ctx, spec.MAC)
@@ -230,5 +200,5 @@ func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision
 		params.OnFailure = "reboot" // into the system that it has
 	}
 	p.Cmdline = boot.JoinWords(asked, params.Cmdline())
-	return d.boot(p)
+	return d.Boot(p)
 }
