@@ -32,8 +32,8 @@ const (
 	PXE                  // a PXE ROM: BIOS, or UEFI's own stack; or U-Boot
 )
 
-// Firmware is the platform that a client boots on. It comes from option 93 (RFC
-// 4578, extended by the IANA registry of processor architecture types).
+// Firmware is the platform that a client boots on. It comes from option 93 (RFC 4578), in
+// DHCPv6 from option 61 (RFC 5970), whose values are IANA's processor architecture types.
 type Firmware uint8
 
 // The platforms, with their types in option 93.

@@ -90,8 +90,8 @@ func (c *Chain) ec2(w http.ResponseWriter, r *http.Request, path string) {
 
 // asker returns the card that a request comes from, and its machine, by its address: that
 // of a lease, or else the one that a file reserves. It never guesses, since the answer may
-// have secrets, and those of a machine that finds them elsewhere are not here at all. If
-// there is none, asker answers.
+// have secrets. If no machine has the address, or its file has another datasource, asker
+// answers the request itself and returns false.
 func (c *Chain) asker(w http.ResponseWriter, r *http.Request) (provision.MAC, *provision.Spec, bool) {
 	for _, name := range []string{"X-Forwarded-For", "Forwarded", "Via"} {
 		if len(r.Header.Values(name)) > 0 {

@@ -48,7 +48,8 @@ type Plan struct {
 	Grow bool `json:"grow,omitempty"`
 	// Persistent is the size in bytes of a new partition for data that survives
 	// a reinstallation, or 0. Keep keeps such a partition that is on the disk
-	// already; then Persistent is ignored.
+	// already; then Persistent is ignored. The agent sets Keep when it has found one, and
+	// the verb disk when a person gives --keep-persistent.
 	Persistent int64 `json:"persistent,omitempty"`
 	Keep       bool  `json:"keep,omitempty"`
 	// Slots makes room for two systems, of which one is updated while the other stays;

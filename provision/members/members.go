@@ -3,7 +3,7 @@
 // where machines reach it.
 //
 // Start reading at [Join]. What follows from the list of members is decided
-// elsewhere: package dhcp shares out clients and addresses, and an agent that
+// elsewhere: package dhcp/table shares out clients and addresses, and an agent that
 // loses its server goes on with another one.
 package members
 

@@ -1,5 +1,5 @@
-// Package store keeps the server's runtime state: machines' states, events,
-// tickets and leases. A [Store] is a set of buckets of keys and values that are
+// Package store keeps the server's runtime state: machines' states and events, tickets,
+// leases, roll-outs, and all else that must outlive the process. A [Store] is a set of buckets of keys and values that are
 // changed in transactions ([Tx]). [File] keeps them in one file, [Memory] in
 // memory; package storetest tests that each does what this page says.
 //

@@ -64,8 +64,8 @@ func (i *installer) choose(disks []provision.DiskInfo) ([]provision.DiskInfo, er
 	return []provision.DiskInfo{one}, err
 }
 
-// mayKeep says whether the install keeps what is on the disk, if that is an earlier
-// install with something to keep.
+// mayKeep says whether the plan wants kept what an earlier install has on the disk. Whether
+// there is any is for the disk to show.
 func (i *installer) mayKeep() bool {
 	return !i.plan.Wipe && (i.plan.Target.Slots || i.plan.Target.Persistent > 0)
 }

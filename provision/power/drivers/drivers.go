@@ -1,6 +1,8 @@
 //go:build linux
 
-// Package drivers makes the controller that a machine's file names, with its secrets.
+// Package drivers makes the controller that a machine's file names, with its secrets. The
+// ways to reach one are the packages beside it. A new way is one more case in [Drivers.Open], and
+// one more field of provision.Power.
 package drivers
 
 import (

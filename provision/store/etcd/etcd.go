@@ -1,6 +1,7 @@
 // Package etcd is the form of a store that several servers share: it keeps what
-// they must agree on in an etcd cluster. It does what package store says, and no
-// more needs to be known to use it than [Open].
+// they must agree on in an etcd cluster. It does what package store says. Who
+// keeps state in it needs to know no more than [Open]; what restores a backup or looks for
+// what is wrong has functions of its own here.
 //
 // A transaction is optimistic. It reads at one revision, and its commit is one
 // etcd transaction, which takes effect only if nothing changed that was read.
