@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"cloudlets/httpboot/loaders"
+	"cloudlets/httpboot/overlays"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/ejs"
@@ -211,7 +212,7 @@ func (b *bed) start(store store.Store) {
 	b.Chain = &Chain{
 		Site: b.site, Tracker: tracker, Tickets: track.NewTickets(store, nil), Depot: kits, Render: &ejs.Renderer{},
 		Loaders: loaders.Files{Dir: filepath.Join(b.dir, "assets"), Site: b.site}, TFTP: func(netip.Addr) netip.Addr { return b.TFTP },
-		Overlays: filepath.Join(b.dir, "overlays"), Log: log,
+		Overlays: overlays.Folder(filepath.Join(b.dir, "overlays")), Log: log,
 	}
 	b.http = httptest.NewServer(b.Handler())
 	b.Base, b.TFTP = b.http.URL, netip.MustParseAddr("127.0.0.1")

@@ -34,6 +34,7 @@ import (
 	"cloudlets/httpboot/dialect"
 	"cloudlets/httpboot/hosts"
 	"cloudlets/httpboot/loaders"
+	"cloudlets/httpboot/overlays"
 	"cloudlets/httpboot/turns"
 	"cloudlets/images"
 	"cloudlets/provision"
@@ -91,8 +92,8 @@ type Chain struct {
 	SiteFile func(name string) ([]byte, error)
 	// HTTPS is nil if this server has none.
 	HTTPS *HTTPS
-	// Overlays is the folder for the overlays of running installs.
-	Overlays string
+	// Overlays are those of running installs.
+	Overlays overlays.Folder
 	Log      *slog.Logger // may be nil; then nothing is logged
 
 	hosts  hosts.Hosts

@@ -2,17 +2,15 @@ package httpboot
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
+	"cloudlets/httpboot/overlays"
 	"cloudlets/images"
-	"cloudlets/images/dirtree"
 	"cloudlets/images/pack"
 	"cloudlets/images/target"
 	"cloudlets/provision"
@@ -166,7 +164,7 @@ func TestClaimWhileTheServerIsInTrouble(t *testing.T) {
 	b := newBed(t, nil)
 	request := b.request(node1)
 	good := b.Overlays
-	b.Overlays = filepath.Join(b.dir, "agent", "overlays") // below a file
+	b.Overlays = overlays.Folder(filepath.Join(b.dir, "agent", "overlays")) // below a file
 	b.do(http.MethodPost, wire.ClaimPath, "", request).want(t, http.StatusInternalServerError, "keep the overlay of "+string(node1))
 	if got := b.state(node1).Stage; got == provision.StageFailed {
 		t.Error("the machine's install has failed")
@@ -191,7 +189,7 @@ func TestOverlay(t *testing.T) {
 	for _, session := range []string{"", "Bearer", one.Session + "0", b.token(node1).Token} {
 		b.do(http.MethodGet, overlayPath, session, nil).want(t, http.StatusForbidden, "restart the machine")
 	}
-	if info, err := os.Stat(b.overlayFile(node1)); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(b.Overlays.Path(node1)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("an overlay may hold secrets; it is kept as %v, %v", info, err)
 	}
 }
@@ -215,46 +213,6 @@ func TestOverlayAfterRestart(t *testing.T) {
 		t.Errorf("the overlay has changed: %d and %d bytes; the server was at %s and is at %s", len(before), len(after), base, b.Base)
 	}
 	b.report(plan.Session, provision.Event{Kind: provision.KindStage, Stage: provision.StageStream}).want(t, http.StatusNoContent)
-}
-
-// TestBrokenOverlay: a template whose parent is a file is refused, not written.
-func TestBrokenOverlay(t *testing.T) {
-	tree, err := dirtree.Open(newDir(t, map[string]string{"etc": "a file"}))
-	must(t, err)
-	bad := layer{images.Overlay{{Entry: images.Entry{Path: "/etc/hostname", Type: images.Regular}}}, tree}
-	err = bad.Walk(t.Context(), func(images.Entry, io.Reader) error { return nil })
-	if err == nil || !strings.Contains(err.Error(), "/etc, which is no directory") {
-		t.Errorf("error %v", err)
-	}
-}
-
-// TestLayerOrder: every directory comes once, before what is in it.
-func TestLayerOrder(t *testing.T) {
-	tree, err := dirtree.Open(newDir(t, map[string]string{"etc/x": ""}))
-	must(t, err)
-	l := layer{images.Overlay{
-		{Entry: images.Entry{Path: "/new/deep/b", Type: images.Regular, Size: 1}, Content: []byte("b")},
-		{Entry: images.Entry{Path: "/etc/a", Type: images.Regular, Size: 1}, Content: []byte("a")},
-	}, tree}
-	var got []string
-	must(t, l.Walk(t.Context(), func(e images.Entry, _ io.Reader) error { got = append(got, e.Path); return nil }))
-	if want := []string{"/", "/etc", "/etc/a", "/new", "/new/deep", "/new/deep/b"}; !slices.Equal(got, want) {
-		t.Errorf("the order is %v, want %v", got, want)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	if err := l.Walk(ctx, func(images.Entry, io.Reader) error { return nil }); err == nil {
-		t.Error("a walk goes on though nobody waits for it")
-	}
-}
-
-func newDir(t *testing.T, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		write(t, filepath.Join(dir, name), []byte(text))
-	}
-	return dir
 }
 
 // TestBadClaims: what is no claim is told so, briefly.

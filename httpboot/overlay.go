@@ -3,17 +3,11 @@ package httpboot
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
-	"time"
 
+	"cloudlets/httpboot/overlays"
 	"cloudlets/images"
-	"cloudlets/images/pack"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/rendering"
@@ -48,7 +42,7 @@ func (c *Chain) overlay(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	c.serve(w, r, c.overlayFile(mac))
+	c.serve(w, r, c.Overlays.Path(mac))
 }
 
 // haveOverlay makes an overlay again that another server made for the session.
@@ -61,7 +55,7 @@ func (c *Chain) haveOverlay(r *http.Request, mac provision.MAC) error {
 	if err := json.Unmarshal(note, &recipe); err != nil {
 		return fmt.Errorf("read what the overlay of %s was made of: %w", mac, err)
 	}
-	if c.hasOverlay(mac, recipe.Digest) {
+	if c.Overlays.Has(mac, recipe.Digest) {
 		return nil
 	}
 	spec := c.spec(mac)
@@ -87,53 +81,13 @@ func (c *Chain) haveOverlay(r *http.Request, mac provision.MAC) error {
 	return nil
 }
 
-// hasOverlay says whether the overlay that is kept for a machine has a digest.
-func (c *Chain) hasOverlay(mac provision.MAC, digest string) bool {
-	f, err := os.Open(c.overlayFile(mac))
-	if err != nil {
-		return false
-	}
-	defer f.Close() // it is only read
-	info, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	kept, err := pack.Open(f, info.Size())
-	return err == nil && kept.Digest() == digest
-}
-
-func (c *Chain) overlayFile(mac provision.MAC) string {
-	return filepath.Join(c.Overlays, strings.ReplaceAll(string(mac), ":", "-")+overlayEnding)
-}
-
-const (
-	overlayEnding = ".pack"
-	// overlayGrace is how old an overlay is at least when it is swept away: the
-	// claim that made it is recorded a moment later.
-	overlayGrace = time.Minute
-)
-
 // SweepOverlays removes the overlays of machines whose install has ended, since
 // they may hold secrets.
 func (c *Chain) SweepOverlays() error {
-	entries, err := os.ReadDir(c.Overlays)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	for _, entry := range entries {
-		mac, bad := provision.ParseMAC(strings.TrimSuffix(entry.Name(), overlayEnding))
-		if state, _ := c.Tracker.State(mac); bad == nil && state.Installing() {
-			continue
-		}
-		if info, bad := entry.Info(); bad != nil || time.Since(info.ModTime()) < overlayGrace {
-			continue
-		}
-		err = errors.Join(err, os.Remove(filepath.Join(c.Overlays, entry.Name())))
-	}
-	if err != nil {
-		return fmt.Errorf("remove overlays of installs that have ended: %w", err)
-	}
-	return nil
+	return c.Overlays.Sweep(func(mac provision.MAC) bool {
+		state, _ := c.Tracker.State(mac)
+		return state.Installing()
+	})
 }
 
 // madeOverlay is an overlay that is kept for a machine.
@@ -145,7 +99,7 @@ type madeOverlay struct {
 
 // rendered is a machine's overlay before it is packed.
 type rendered struct {
-	layer   layer
+	layer   overlays.Layer
 	tells   bool  // the system that has these files will say that it runs
 	warning error // why its network will not be as the machine's file says, or nil
 }
@@ -163,7 +117,7 @@ func (c *Chain) renderOverlay(ctx context.Context, r rendering.Renderer, tree im
 	if overlay, err = c.withCloudInit(overlay, r.Spec, recipe.CloudInit, r.Spec.Network != nil && warning == nil, tree); err != nil {
 		return made, refusalUnless(ctx, fmt.Errorf("machine %s: %w", r.Spec.MAC, err))
 	}
-	made.layer = layer{overlay, tree}
+	made.layer = overlays.Layer{Overlay: overlay, Tree: tree}
 	return made, nil
 }
 
@@ -175,30 +129,9 @@ func (c *Chain) makeOverlay(ctx context.Context, r rendering.Renderer, tree imag
 	if err != nil {
 		return made, err
 	}
-	info, err := writePack(ctx, c.overlayFile(r.Spec.MAC), files.layer)
+	info, err := c.Overlays.Keep(ctx, r.Spec.MAC, files.layer)
 	if err != nil {
 		return made, fmt.Errorf("keep the overlay of %s: %w", r.Spec.MAC, err)
 	}
 	return madeOverlay{wire.Blob{Path: overlayPath, Size: info.Size, Digest: info.Digest}, files.tells, files.warning}, nil
-}
-
-// writePack makes a pack that only this user can read: overlays may hold secrets.
-// It is not synced: what a power cut leaves of it is recognised by its digest, and
-// made again.
-func writePack(ctx context.Context, name string, source images.Source) (info pack.Info, err error) {
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return info, err
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".part-*")
-	if err != nil {
-		return info, err
-	}
-	info, err = pack.Write(ctx, f, source, pack.Options{Workers: 1}) // it is small
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		err = errors.Join(err, os.Remove(f.Name()))
-	}
-	return info, err
 }

@@ -3,9 +3,7 @@ package httpboot
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"os"
 	"slices"
 
 	"cloudlets/provision"
@@ -116,7 +114,7 @@ func (c *Chain) take(r *http.Request, mac provision.MAC, e provision.Event) erro
 	if err := c.Tracker.RecordWith(r.Context(), e, nil, c.Tickets.EndingSession(secretOf(r), "its install has ended")); err != nil {
 		return err
 	}
-	if err := os.Remove(c.overlayFile(mac)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := c.Overlays.Remove(mac); err != nil {
 		c.logger().Warn("the overlay of an ended install stays for now", "machine", mac, "error", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"cloudlets/httpboot/loaders"
+	"cloudlets/httpboot/overlays"
 	"cloudlets/images/disk"
 	"cloudlets/images/ejs"
 	"cloudlets/provision"
@@ -38,7 +39,7 @@ func (b *bed) second(s store.Store) *bed {
 	must(b.t, err)
 	other.Chain = &Chain{
 		Site: other.site, Tracker: tracker, Tickets: track.NewTickets(s, nil), Depot: kits, Render: &ejs.Renderer{},
-		Loaders: loaders.Files{Dir: assets, Site: other.site}, Overlays: filepath.Join(other.dir, "overlays"), Log: log,
+		Loaders: loaders.Files{Dir: assets, Site: other.site}, Overlays: overlays.Folder(filepath.Join(other.dir, "overlays")), Log: log,
 	}
 	other.http = httptest.NewServer(other.Handler())
 	other.Base = other.http.URL

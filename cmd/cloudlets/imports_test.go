@@ -60,9 +60,10 @@ var inside = map[string][]string{
 	"cmd/cloudlets/printing": {"cmd/cloudlets/exit", "cmd/cloudlets/stdio"},
 	"cmd/cloudlets/sandbox":  {"cmd/cloudlets/exit", "images/ejs"},
 
-	"httpboot/dialect": {"images/boot", "images/disk", "provision", "provision/depot", "provision/wire"}, // decides nothing
-	"httpboot/loaders": {"dhcp", "provision"},
-	"httpboot/turns":   {},
+	"httpboot/dialect":  {"images/boot", "images/disk", "provision", "provision/depot", "provision/wire"}, // decides nothing
+	"httpboot/loaders":  {"dhcp", "provision"},
+	"httpboot/overlays": {"images", "images/pack", "provision"},
+	"httpboot/turns":    {},
 
 	"dhcp":           {},
 	"dhcp/advertise": {"dhcp"},

@@ -26,6 +26,7 @@ import (
 	v6 "cloudlets/dhcp/v6"
 	"cloudlets/httpboot"
 	"cloudlets/httpboot/loaders"
+	"cloudlets/httpboot/overlays"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/ejs"
@@ -153,7 +154,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		HTTPS:     d.forMachines(),
 		Holder:    d.holder,
 		SiteFile:  d.Site.ReadFile,
-		Overlays:  filepath.Join(d.Settings.State, "overlays"),
+		Overlays:  overlays.Folder(filepath.Join(d.Settings.State, "overlays")),
 		Strangers: func() provision.Strangers { return d.Site.Settings().Strangers },
 		Rescue:    func() provision.Rescue { return d.Site.Settings().Rescue },
 		Approve: func(a provision.Approval) error {

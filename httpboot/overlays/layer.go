@@ -1,4 +1,4 @@
-package httpboot
+package overlays
 
 import (
 	"bytes"
@@ -13,18 +13,18 @@ import (
 	"cloudlets/images"
 )
 
-// layer is an overlay as a source: its files and their parent directories,
+// Layer is an overlay as a source: its files and their parent directories,
 // which are as the image has them.
-type layer struct {
-	overlay images.Overlay
-	tree    images.Tree
+type Layer struct {
+	Overlay images.Overlay
+	Tree    images.Tree // the image
 }
 
-var _ images.Source = layer{}
+var _ images.Source = Layer{}
 
 // Walk implements [images.Source].
-func (l layer) Walk(ctx context.Context, visit images.VisitFunc) error {
-	files := slices.Clone(l.overlay)
+func (l Layer) Walk(ctx context.Context, visit images.VisitFunc) error {
+	files := slices.Clone(l.Overlay)
 	slices.SortFunc(files, func(a, b images.File) int { return strings.Compare(a.Path, b.Path) })
 	visited := map[string]bool{}
 	for _, f := range files {
@@ -41,7 +41,7 @@ func (l layer) Walk(ctx context.Context, visit images.VisitFunc) error {
 	return nil
 }
 
-func (l layer) parents(dir string, visited map[string]bool, visit images.VisitFunc) error {
+func (l Layer) parents(dir string, visited map[string]bool, visit images.VisitFunc) error {
 	if visited[dir] {
 		return nil
 	}
@@ -51,7 +51,7 @@ func (l layer) parents(dir string, visited map[string]bool, visit images.VisitFu
 			return err
 		}
 	}
-	e, err := l.tree.Entry(dir)
+	e, err := l.Tree.Entry(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		e = images.Entry{Path: dir, Type: images.Directory, Mode: 0o755}
 	} else if err != nil {
