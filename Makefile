@@ -143,7 +143,7 @@ test-boot: setup-test build ## boot and install virtual machines with real firmw
 	CLOUDLETS_TEST_PROGRAM=$(CURDIR)/bin/cloudlets $(TEST) -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
 
 .PHONY: test-long
-test-long: setup-test setup-image bin/arm64 ## all under the race detector; whole programs for other hosts; more machines, with Debian; 300 kills; 200 power cuts; storms
+test-long: setup-test setup-image bin/arm64 ## all under the race detector; whole programs for other hosts; more machines, with Debian; virtual disks of two tebibytes; 300 kills; 200 power cuts; storms
 	$(RACE) -timeout 60m $(AS_ROOT) $(filter-out cloudlets/cmd/fleetsim,$(shell $(GO) list ./...)) ./testdata/distros ./testdata/needs ./testdata/powercut
 	$(RACE) -timeout 60m $(AS_ROOT) ./cmd/fleetsim
 	$(TEST) -timeout 30m -tags long -run '^TestLong' -v $(AS_ROOT) $(LONG)

@@ -116,7 +116,7 @@ func (c *Chain) judgeRules(ctx context.Context, mac provision.MAC, hardware map[
 func (c *Chain) stillWanted(mac provision.MAC, armed time.Time) func(provision.State) error {
 	return func(state provision.State) error {
 		if !state.ArmedAt.Equal(armed) {
-			return turns.ErrBusy
+			return errChanged
 		}
 		if decision := provision.Decide(c.spec(mac), state); decision.Action != provision.ActionInstall {
 			return &refusal{fmt.Errorf("%s shall not be installed any more: %s", mac, decision.Reason)}
@@ -232,7 +232,7 @@ func (c *Chain) plan(ctx context.Context, session track.Session, request wire.Cl
 	plan.Confirm = spec.Confirm || state.Confirm
 	if state.Rollback != "" {
 		if state.Kept == nil || state.Kept.ID != state.Rollback {
-			return promise{}, turns.ErrBusy // it changed in this moment, and is decided anew
+			return promise{}, errChanged
 		}
 		plan.Rollback = state.Kept.Slot
 	}

@@ -167,6 +167,10 @@ func secretOf(r *http.Request) string {
 	return secret
 }
 
+// errChanged is the error of a request while what a person wants of the machine changed. It
+// is decided anew when the machine asks again.
+var errChanged = errors.New("what is wanted of this machine changed in this moment; ask again")
+
 // refuse answers with an error. The status tells the agent whether it may help to
 // ask again.
 func refuse(w http.ResponseWriter, err error) {
@@ -176,6 +180,8 @@ func refuse(w http.ResponseWriter, err error) {
 		status = http.StatusForbidden
 	case isRefusal(err):
 		status = http.StatusConflict
+	case errors.Is(err, errChanged):
+		status = http.StatusServiceUnavailable // with no Retry-After: it may ask at once
 	case errors.Is(err, turns.ErrBusy):
 		status = http.StatusServiceUnavailable
 		// Who waits to ask again shall not keep a connection meanwhile, of which there

@@ -17,23 +17,35 @@ import (
 	"testing"
 )
 
+// onEveryHost are the packages that are for every host, with their tests: the program and
+// what its verbs share, without the server, which is for Linux alone.
+func onEveryHost() []string {
+	return []string{
+		".", "./agents", "./ask", "./exit", "./imageflags", "./memory", "./outfile", "./printing", "./sandbox", "./stdio", "./verbs/...",
+		"../../images/...",
+	}
+}
+
 // TestEveryHost checks the types of the program, and of the tests that are for it, as the
 // compiler would for Windows, the host least like Linux. It generates no code, since that
 // takes minutes: TestLongEveryHost does, for all hosts.
 func TestEveryHost(t *testing.T) {
 	const host = "windows/amd64"
-	checked := 0
+	checked, verbs := 0, 0
 	c := newTypeChecker(host)
-	for _, p := range packagesFor(t, host, ".", "../../images/...") {
+	for _, p := range packagesFor(t, host, onEveryHost()...) {
 		for _, err := range c.check(p) {
 			t.Errorf("for %s: %v", host, err)
 		}
 		if p.ours() {
 			checked++
 		}
+		if strings.Contains(p.ImportPath, "/verbs/") && strings.Contains(p.ImportPath, ".test]") {
+			verbs++
+		}
 	}
-	if checked < 10 {
-		t.Errorf("only %d packages of ours were checked", checked)
+	if checked < 10 || verbs == 0 {
+		t.Errorf("only %d packages of ours were checked, %d of them verbs with their tests", checked, verbs)
 	}
 }
 

@@ -22,8 +22,8 @@ import (
 // progressEvery is how often the agent tells how much of the image it has.
 const progressEvery = time.Second
 
-// agent is the installer on a machine. It makes the requests of the real one, by the client
-// of the real one and in its order, and drops what it gets.
+// agent is the installer on a machine. It makes the requests of the real one from its claim on,
+// by the client of the real one and in its order, and drops what it gets.
 type agent struct {
 	*machine
 	server *client.Client
@@ -33,27 +33,27 @@ type agent struct {
 func (m *machine) newAgent(from netip.Addr, params wire.Params) (a *agent, close func(), err error) {
 	dialer := net.Dialer{Timeout: dialTimeout, LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}
 	transport := &http.Transport{DialContext: dialer.DialContext, ResponseHeaderTimeout: 30 * time.Second, MaxIdleConnsPerHost: 4, DisableCompression: true, ReadBufferSize: 16 << 10}
-	server, err := client.NewBy(transport, params.Servers, slog.New(slog.DiscardHandler))
+	server, err := client.NewBy(transport, params.Servers, slog.New(noting{slog.DiscardHandler, m.notes}))
 	if err != nil {
 		return nil, nil, err
 	}
-	server.HTTP.Transport = noting{server.HTTP.Transport, m}
 	return &agent{machine: m, server: server}, transport.CloseIdleConnections, nil
 }
 
-// noting counts the requests of a machine's agent that it makes again.
+// noting is a log that counts the warnings of a machine's agent, by their texts: that a
+// server did not answer, that a file came damaged.
 type noting struct {
-	http.RoundTripper
-	machine *machine
+	slog.Handler // discards
+	notes        *notes
 }
 
-// RoundTrip implements [http.RoundTripper].
-func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := n.RoundTripper.RoundTrip(r)
-	if err != nil || response.StatusCode >= 500 || response.StatusCode == http.StatusTooManyRequests {
-		n.machine.notes.count("agent: asked again")
-	}
-	return response, err
+// Enabled implements [slog.Handler].
+func (noting) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+// Handle implements [slog.Handler].
+func (n noting) Handle(_ context.Context, r slog.Record) error {
+	n.notes.count("agent: " + r.Message)
+	return nil
 }
 
 // runAgent claims the plan and carries it out.

@@ -119,7 +119,7 @@ func (f Facts) names() string {
 
 // Render returns the files for a network, sorted by their paths. For
 // [provision.NoRenderer] there are none. The network must have been checked, as
-// package site does.
+// package keys does.
 func Render(n *provision.Network, renderer provision.Renderer, f Facts) []images.File {
 	p := newPlan(n)
 	var files []images.File

@@ -39,16 +39,18 @@ const Patience = 10 * time.Minute
 
 // firstWait is the pause before a request is sent again. Each further pause is
 // twice as long as the one before, up to maxWait. A server that is busy may ask for a
-// longer one, up to maxAsked.
+// longer one, of which up to maxAsked counts. Before a request is given up it is made once
+// more, lastTry before the end.
 const (
 	firstWait = 200 * time.Millisecond
 	maxWait   = 5 * time.Second
 	maxAsked  = time.Minute
+	lastTry   = time.Second
 )
 
 // Client speaks to the server that booted the machine, or to another one that
 // shares its store. It is for one goroutine at a time until it has its session, and for many
-// after that.
+// after that, while nobody claims or asks.
 type Client struct {
 	// Base is the URL before the path of each request, without a slash at its end.
 	Base string
@@ -215,7 +217,7 @@ func (c *Client) retry(ctx context.Context, try func() ([]byte, error)) ([]byte,
 			return answer, err
 		}
 		c.log.Warn("the server did not answer; asking again", "error", err)
-		if stopped := Pause(ctx, max(wait, askedPause(err))); stopped != nil {
+		if stopped := Pause(ctx, fitting(ctx, max(wait, askedPause(err)))); stopped != nil {
 			return nil, fmt.Errorf("gave up asking the server: %w: %w", stopped, err)
 		}
 	}
@@ -247,7 +249,18 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 	return answer, judge(response, strings.TrimSpace(string(answer)))
 }
 
-// busyError is the error of a request that the server wants to be sent again later.
+// fitting is a pause that leaves time for another request before ctx ends, unless there is
+// none left.
+func fitting(ctx context.Context, pause time.Duration) time.Duration {
+	end, bounded := ctx.Deadline()
+	if left := time.Until(end) - lastTry; bounded && left > 0 {
+		return min(pause, left)
+	}
+	return pause
+}
+
+// busyError is the error of a request that may be sent again. after is how long the server
+// wants the client to wait before that, or 0.
 type busyError struct {
 	error
 	after time.Duration
@@ -263,18 +276,18 @@ func askedPause(err error) time.Duration {
 	if !is {
 		return 0
 	}
-	after := min(busy.after, maxAsked)
-	return after + mathrand.N(after/2+1)
+	return busy.after + mathrand.N(busy.after/2+1)
 }
 
-// retryAfter reads a Retry-After in seconds (RFC 9110, 10.2.3). It is 0 if there is none, or
-// if it is a date: the clock of a machine that is being installed may be wrong.
+// retryAfter reads a Retry-After in seconds (RFC 9110, 10.2.3), up to maxAsked. It is 0 if
+// there is none, or if it is a date: the clock of a machine that is being installed may be
+// wrong.
 func retryAfter(response *http.Response) time.Duration {
-	seconds, err := strconv.ParseUint(response.Header.Get("Retry-After"), 10, 16)
-	if err != nil {
+	seconds, err := strconv.ParseUint(response.Header.Get("Retry-After"), 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return 0
 	}
-	return time.Duration(seconds) * time.Second
+	return time.Duration(min(seconds, uint64(maxAsked/time.Second))) * time.Second
 }
 
 // judge returns nil if the status of a response means success. Otherwise it

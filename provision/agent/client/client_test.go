@@ -192,8 +192,26 @@ func TestABusyServerIsAskedWhenItSays(t *testing.T) {
 	if len(slices.Compact(asked)) < 2 {
 		t.Errorf("all pauses are %s: machines that were refused at once come back at once", asked[0])
 	}
-	between(time.Minute, 90*time.Second, pauses("36000", 3)) // no server keeps a machine waiting for hours
-	for _, noTime := range []string{"", "-1", "soon", "99999999", "Fri, 31 Dec 1999 23:59:59 GMT"} {
+	for _, hours := range []string{"36000", "86400", "99999999999999999999"} { // no server keeps a machine waiting for hours
+		between(time.Minute, 90*time.Second, pauses(hours, 3))
+	}
+	for _, noTime := range []string{"", "-1", "soon", "Fri, 31 Dec 1999 23:59:59 GMT"} {
 		between(200*time.Millisecond, 400*time.Millisecond, pauses(noTime, 2))
 	}
+}
+
+// TestPatienceEndsWithARequest: a server that wants the client to wait for longer than it has
+// is asked once more right before the end.
+func TestPatienceEndsWithARequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		busy := &later{header: "60", often: 1}
+		c := clientOf(nil)
+		c.HTTP, c.Patience = &http.Client{Transport: busy}, time.Minute
+		if _, err := c.Claim(t.Context(), someParams, provision.Inventory{}); err != nil {
+			t.Error(err)
+		}
+		if last := busy.times[len(busy.times)-1].Sub(busy.times[0]); last != time.Minute-lastTry {
+			t.Errorf("the last request was made after %s", last)
+		}
+	})
 }
