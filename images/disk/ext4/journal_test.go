@@ -56,8 +56,14 @@ func formatOver(t *testing.T, img string, opts ext4.Options) {
 
 const crashFiles = 20
 
-// crash writes some files, each in a transaction of its own, and returns a
-// copy of the filesystem as it is on the disk while it is still mounted.
+// shutDown is the ioctl EXT4_IOC_SHUTDOWN of Linux, and withoutLog its flag
+// EXT4_GOING_FLAGS_NOLOGFLUSH: from then on the filesystem writes nothing, as if the power
+// had been cut.
+const shutDown, withoutLog = 0x8004587d, 2
+
+// crash writes some files, each in a transaction of its own, has the filesystem end as by a
+// power cut, and returns a copy of it. A copy made while the kernel writes would be no state
+// that the disk was ever in.
 func crash(t *testing.T, img string) (copied string) {
 	t.Helper()
 	dir, unmount := disktest.Mount(t, img, "ext4", 0)
@@ -72,11 +78,15 @@ func crash(t *testing.T, img string) (copied string) {
 			t.Fatal(err)
 		}
 		err = unix.Syncfs(int(d.Fd()))
+		if err == nil && i == crashFiles-1 {
+			err = unix.IoctlSetPointerInt(int(d.Fd()), shutDown, withoutLog)
+		}
 		d.Close()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+	unmount()
 	content, err := os.ReadFile(img)
 	if err != nil {
 		t.Fatal(err)
