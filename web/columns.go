@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"time"
 
 	"cloudlets/images/jsontext"
 	"cloudlets/web/api"
@@ -12,11 +13,16 @@ import (
 // machineColumns are the keys of a [api.Machine] in JSON, in the order of its fields.
 var machineColumns = func() (names []string) {
 	for field := range reflect.TypeFor[api.Machine]().Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		names = append(names, name)
+		names = append(names, keyOf(field))
 	}
 	return names
 }()
+
+// keyOf is the key of a field in JSON.
+func keyOf(field reflect.StructField) string {
+	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	return name
+}
 
 // sparseMachine is a [api.Machine] of which JSON has only what is not empty.
 var sparseMachine = func() reflect.Type {
@@ -27,29 +33,81 @@ var sparseMachine = func() reflect.Type {
 	return reflect.StructOf(fields)
 }()
 
-// columns are the columns of the table of machines that a query asks for, by the fields
-// of [api.Machine]. Nil means all of them.
-type columns []bool
+// columns are the columns of the table of machines that a query asks for. Nil means all
+// of them.
+type columns []column
+
+// column is a field of [api.Machine], whole or in parts.
+type column struct {
+	field int
+	parts [][]int // fields of the struct that it is, or points to; nil means all of it
+}
 
 func columnsOf(r *http.Request) (columns, error) {
 	text := r.URL.Query().Get("columns")
 	if text == "" {
 		return nil, nil
 	}
-	asked := make(columns, len(machineColumns))
+	asked := make(map[int]*column)
 	for name := range strings.SplitSeq(text, ",") {
-		known := false
-		for i, column := range machineColumns {
-			if column == name {
-				asked[i], known = true, true
-			}
+		whole, part, inPart := strings.Cut(name, ".")
+		field, err := oneOf(whole, machineColumns, "machines have no column")
+		if err != nil {
+			return nil, err
 		}
-		if !known {
-			return nil, refuse(http.StatusBadRequest, "machines have no column %.40q%s; give some of %s, with commas between them",
-				name, jsontext.DidYouMean(name, machineColumns), strings.Join(machineColumns, ", "))
+		c := asked[field]
+		if c == nil {
+			c = &column{field: field, parts: [][]int{}}
+			asked[field] = c
+		}
+		if !inPart {
+			c.parts = nil
+			continue
+		}
+		keys, parts := partsOf(reflect.TypeFor[api.Machine]().Field(field).Type)
+		i, err := oneOf(part, keys, "a machine's "+whole+" has no part")
+		if err != nil {
+			return nil, err
+		}
+		if c.parts != nil {
+			c.parts = append(c.parts, parts[i])
 		}
 	}
-	return asked, nil
+	list := make(columns, 0, len(asked))
+	for _, c := range asked {
+		list = append(list, *c)
+	}
+	return list, nil
+}
+
+// oneOf returns the place of a name among those that are known.
+func oneOf(name string, known []string, none string) (int, error) {
+	for i, k := range known {
+		if k == name {
+			return i, nil
+		}
+	}
+	if len(known) == 0 {
+		return 0, refuse(http.StatusBadRequest, "%s %.40q: it has none", none, name)
+	}
+	return 0, refuse(http.StatusBadRequest, "%s %.40q%s; give some of %s, with commas between them", none, name, jsontext.DidYouMean(name, known), strings.Join(known, ", "))
+}
+
+// partsOf are the fields of a struct, or of what a pointer points to, and their keys in
+// JSON.
+func partsOf(t reflect.Type) (keys []string, parts [][]int) {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[time.Time]() {
+		return nil, nil
+	}
+	for _, field := range reflect.VisibleFields(t) {
+		if !field.Anonymous {
+			keys, parts = append(keys, keyOf(field)), append(parts, field.Index)
+		}
+	}
+	return keys, parts
 }
 
 // of returns these columns of some machines, as a list for JSON.
@@ -57,13 +115,27 @@ func (c columns) of(rows []api.Machine) any {
 	list := reflect.MakeSlice(reflect.SliceOf(sparseMachine), len(rows), len(rows))
 	for i := range rows {
 		row := reflect.ValueOf(&rows[i]).Elem()
-		for field, asked := range c {
-			if asked {
-				list.Index(i).Field(field).Set(row.Field(field))
-			}
+		for _, column := range c {
+			list.Index(i).Field(column.field).Set(column.of(row.Field(column.field)))
 		}
 	}
 	return list.Interface()
+}
+
+// of returns what the column has of a field.
+func (c column) of(whole reflect.Value) reflect.Value {
+	if c.parts == nil || whole.IsZero() {
+		return whole
+	}
+	from := reflect.Indirect(whole)
+	to := reflect.New(from.Type())
+	for _, part := range c.parts {
+		to.Elem().FieldByIndex(part).Set(from.FieldByIndex(part))
+	}
+	if whole.Kind() == reflect.Pointer {
+		return to
+	}
+	return to.Elem()
 }
 
 // sparsePage is a [api.MachinePage] with some columns.

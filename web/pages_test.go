@@ -116,7 +116,25 @@ func TestColumnsOfTheTable(t *testing.T) {
 	if some := get[api.MachinePage](t, h, "/api/v1/machines?columns="+strings.Join(columns, ",")); cmp.Diff(all.Machines[:1], some.Machines[:1]) != "" {
 		t.Error(cmp.Diff(all.Machines[:1], some.Machines[:1]))
 	}
-	wantRefusal(t, ask(t, h, "GET", "/api/v1/machines?columns=hostname,stgae", ""), http.StatusBadRequest, `did you mean "stage"?`)
+	for _, query := range []string{"next.action,progress.percent,progress.done", "progress.percent,next.action,progress.percent"} {
+		parts := get[struct{ Machines []map[string]any }](t, h, "/api/v1/machines?limit=1&columns="+query)
+		row := parts.Machines[0]
+		if next := row["next"].(map[string]any); len(next) != 1 || next["action"] != string(all.Machines[0].Next.Action) {
+			t.Errorf("%s: next is %v", query, next)
+		}
+	}
+	for _, query := range []string{"next.action,next", "next,next.action"} {
+		some := get[api.MachinePage](t, h, "/api/v1/machines?limit=1&columns="+query)
+		if diff := cmp.Diff(all.Machines[0].Next, some.Machines[0].Next); diff != "" {
+			t.Errorf("%s: %s", query, diff)
+		}
+	}
+	for query, sentence := range map[string]string{
+		"hostname,stgae": `did you mean "stage"?`, "next.acton": `did you mean "action"?`, "hostname.x": "it has none", "seen.wall": "it has none",
+		"next.": "a machine's next has no part",
+	} {
+		wantRefusal(t, ask(t, h, "GET", "/api/v1/machines?columns="+query, ""), http.StatusBadRequest, sentence)
+	}
 }
 
 // What the client asks for, the server understands.

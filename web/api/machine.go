@@ -94,7 +94,7 @@ type System struct {
 // Next is what a machine's next boot does, and why.
 type Next struct {
 	Action provision.Action `json:"action"`
-	Reason string           `json:"reason"`
+	Reason string           `json:"reason,omitempty"`
 }
 
 // Progress is how much of a stage's work is done.

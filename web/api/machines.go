@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,11 +17,23 @@ import (
 )
 
 // Machines returns all machines that a query selects, in its order, from all pages.
-// Columns are the keys in JSON of what is asked about each, beside its MAC; without any it
-// is everything.
+// Columns are the keys in JSON of what is asked about each, beside its MAC, or parts of
+// those, such as "next.action"; without any it is everything.
 func (c *Client) Machines(ctx context.Context, q roster.Query, columns ...string) ([]Machine, error) {
-	names := q.Names
-	if len(strings.Join(names, "")) > roster.MaxNamesText { // look for them here
+	return MachineRows(ctx, c, q, func(m *Machine) Machine { return *m }, columns...)
+}
+
+// MachineRows is [Client.Machines] for a caller that keeps little of each machine, as a
+// [Machine] is large and there may be thousands: it returns what row makes of each. The
+// machine is row's until row returns.
+func MachineRows[T any](ctx context.Context, c *Client, q roster.Query, row func(*Machine) T, columns ...string) ([]T, error) {
+	selected := func(*Machine) bool { return true }
+	if len(strings.Join(q.Names, "")) > roster.MaxNamesText { // look for them here
+		set, err := roster.ParseNames(q.Names)
+		if err != nil {
+			return nil, err
+		}
+		selected = func(m *Machine) bool { return set.Has(m.Hostname, m.MAC) }
 		q.Names = nil
 	}
 	// Machines move while the pages are read. In ascending order a machine that reports
@@ -30,67 +43,75 @@ func (c *Client) Machines(ctx context.Context, q roster.Query, columns ...string
 	if len(columns) > 0 {
 		columns = append([]string{"mac", "hostname"}, columns...)
 	}
-	table, err := c.allPages(ctx, q, columns)
+	// One that comes twice, since it got another place meanwhile, is in the later one.
+	type place struct {
+		row  T
+		gone bool
+	}
+	var table []place
+	at := make(map[provision.MAC]int)
+	err := c.eachPage(ctx, q, columns, func(page *MachinePage) {
+		if table == nil {
+			table = make([]place, 0, max(len(page.Machines), min(page.Counts.All, maxMachines)))
+		}
+		for i := range page.Machines {
+			m := &page.Machines[i]
+			if !selected(m) {
+				continue
+			}
+			if before, twice := at[m.MAC]; twice {
+				table[before].gone = true
+			}
+			at[m.MAC] = len(table)
+			table = append(table, place{row: row(m)})
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	if q.Names == nil && names != nil {
-		set, err := roster.ParseNames(names)
-		if err != nil {
-			return nil, err
+	rows := make([]T, 0, len(at))
+	for _, p := range table {
+		if !p.gone {
+			rows = append(rows, p.row)
 		}
-		table = slices.DeleteFunc(table, func(m Machine) bool { return !set.Has(m.Hostname, m.MAC) })
 	}
 	if backwards {
-		slices.Reverse(table)
+		slices.Reverse(rows)
 	}
-	return table, nil
+	return rows, nil
 }
 
-// allPages returns the machines of all pages. One that comes twice, since it got another
-// place meanwhile, is in the later one. The daemon makes a page while the one before is
-// read.
-func (c *Client) allPages(ctx context.Context, q roster.Query, columns []string) ([]Machine, error) {
+// eachPage reads all pages. A page is there until the next one is read. The daemon makes
+// a page while the one before is read.
+func (c *Client) eachPage(ctx context.Context, q roster.Query, columns []string, each func(*MachinePage)) error {
 	ctx, cancel := context.WithCancel(ctx) // ends a request whose answer is not read
 	defer cancel()
-	places := make(map[provision.MAC]int)
-	table, gone := []Machine{}, 0
+	var text bytes.Buffer
+	room, read := make([]Machine, 0, q.Limit), 0
 	for asked := c.askPage(ctx, q, columns); ; {
 		answer := <-asked
 		if answer.err != nil {
-			return nil, answer.err
+			return answer.err
 		}
 		ahead := answer.next
 		if ahead != "" {
 			q.After = ahead
 			asked = c.askPage(ctx, q, columns)
 		}
-		table = slices.Grow(table, q.Limit)
-		page, err := answer.page(table[len(table):])
+		page, err := answer.page(&text, room)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		begun := len(table)
-		table = append(table, page.Machines...) // they are there already, if there was room
-		if begun == 0 && ahead != "" {
-			table = slices.Grow(table, min(page.Counts.All, maxMachines))
+		read += len(page.Machines)
+		if page.Next != ahead || read > maxMachines {
+			return fmt.Errorf("read the daemon's table of machines: it does not end; does the daemon have another version?")
 		}
-		for i := begun; i < len(table); i++ {
-			mac := table[i].MAC
-			if at, twice := places[mac]; twice {
-				table[at].MAC = ""
-				gone++
-			}
-			places[mac] = i
+		each(&page)
+		if ahead == "" {
+			return nil
 		}
-		switch {
-		case page.Next != ahead || len(table) > maxMachines:
-			return nil, fmt.Errorf("read the daemon's table of machines: it does not end; does the daemon have another version?")
-		case ahead == "" && gone > 0:
-			return slices.DeleteFunc(table, func(m Machine) bool { return m.MAC == "" }), nil
-		case ahead == "":
-			return table, nil
-		}
+		clear(page.Machines) // JSON leaves what it does not name as it was
+		room = page.Machines[:0]
 	}
 }
 
@@ -101,7 +122,7 @@ func (c *Client) Page(ctx context.Context, q roster.Query, columns ...string) (p
 	if answer.err != nil {
 		return page, answer.err
 	}
-	return answer.page(make([]Machine, 0, q.Limit))
+	return answer.page(new(bytes.Buffer), nil)
 }
 
 // pageAnswer is a page that was not read yet.
@@ -133,12 +154,16 @@ func (c *Client) askPage(ctx context.Context, q roster.Query, columns []string) 
 	return asked
 }
 
-// page reads the page. Its machines come to a place that is empty, and has room for them:
-// rows are large, and would be copied as the list grows.
-func (a *pageAnswer) page(room []Machine) (page MachinePage, err error) {
+// page reads the page, by way of text. Its machines come to a place that is empty: they
+// are large, and would be copied as the list grows.
+func (a *pageAnswer) page(text *bytes.Buffer, room []Machine) (page MachinePage, err error) {
 	defer a.body.Close()
+	text.Reset()
 	page.Machines = room
-	if err := json.NewDecoder(io.LimitReader(a.body, maxAnswer)).Decode(&page); err != nil {
+	if _, err = text.ReadFrom(io.LimitReader(a.body, maxAnswer)); err == nil {
+		err = json.Unmarshal(text.Bytes(), &page)
+	}
+	if err != nil {
 		return page, fmt.Errorf("read the daemon's answer to GET machines: %w", err)
 	}
 	return page, nil

@@ -24,42 +24,42 @@ import (
 type machineColumn struct {
 	name, header, help string
 	keys               []string // the columns of the API that it shows
-	text               func(api.Machine) string
+	text               func(*api.Machine) string
 }
 
 func tableColumns() []machineColumn {
-	fact := func(name string) func(api.Machine) string {
-		return func(m api.Machine) string { return m.Facts[name] }
+	fact := func(name string) func(*api.Machine) string {
+		return func(m *api.Machine) string { return m.Facts[name] }
 	}
 	return []machineColumn{
-		{"machine", "MACHINE", "its MAC address", nil, func(m api.Machine) string { return string(m.MAC) }},
-		{"name", "NAME", "its hostname", []string{"hostname"}, func(m api.Machine) string { return m.Hostname }},
-		{"address", "ADDRESS", "its IP address", []string{"address"}, func(m api.Machine) string { return m.Address }},
-		{"image", "IMAGE", "the image that it shall have", []string{"image"}, func(m api.Machine) string { return m.Image }},
+		{"machine", "MACHINE", "its MAC address", nil, func(m *api.Machine) string { return string(m.MAC) }},
+		{"name", "NAME", "its hostname", []string{"hostname"}, func(m *api.Machine) string { return m.Hostname }},
+		{"address", "ADDRESS", "its IP address", []string{"address"}, func(m *api.Machine) string { return m.Address }},
+		{"image", "IMAGE", "the image that it shall have", []string{"image"}, func(m *api.Machine) string { return m.Image }},
 		{"stage", "STAGE", "its stage, with what is wrong with it", []string{"stage", "asked", "progress", "quiet", "outdated"}, stageText},
-		{"for", "FOR", "how long it has been in this stage", []string{"since"}, func(m api.Machine) string { return printing.Since(m.Since) }},
-		{"next", "NEXT BOOT", "what its next boot does", []string{"next"}, func(m api.Machine) string { return string(m.Next.Action) }},
-		{"profiles", "PROFILES", "the profiles that its file extends, and those that they extend", []string{"profiles"}, func(m api.Machine) string { return strings.Join(m.Profiles, ",") }},
-		{"has", "HAS", "the image that its last install wrote", []string{"has"}, func(m api.Machine) string {
+		{"for", "FOR", "how long it has been in this stage", []string{"since"}, func(m *api.Machine) string { return printing.Since(m.Since) }},
+		{"next", "NEXT BOOT", "what its next boot does", []string{"next.action"}, func(m *api.Machine) string { return string(m.Next.Action) }},
+		{"profiles", "PROFILES", "the profiles that its file extends, and those that they extend", []string{"profiles"}, func(m *api.Machine) string { return strings.Join(m.Profiles, ",") }},
+		{"has", "HAS", "the image that its last install wrote", []string{"has.image"}, func(m *api.Machine) string {
 			if m.Has == nil {
 				return ""
 			}
 			return m.Has.Image
 		}},
-		{"disk", "DISK", "the disk that it was installed on", []string{"has"}, func(m api.Machine) string {
+		{"disk", "DISK", "the disk that it was installed on", []string{"has.disk"}, func(m *api.Machine) string {
 			if m.Has == nil {
 				return ""
 			}
 			return m.Has.Disk
 		}},
-		{"installed", "INSTALLED", "when it was installed", []string{"installedAt"}, func(m api.Machine) string { return timeText(m.InstalledAt) }},
-		{"running", "RUNNING SINCE", "when its system told that it runs", []string{"running"}, func(m api.Machine) string {
+		{"installed", "INSTALLED", "when it was installed", []string{"installedAt"}, func(m *api.Machine) string { return timeText(m.InstalledAt) }},
+		{"running", "RUNNING SINCE", "when its system told that it runs", []string{"running.time"}, func(m *api.Machine) string {
 			if m.Running == nil {
 				return ""
 			}
 			return timeText(m.Running.Time)
 		}},
-		{"seen", "SEEN", "how long ago it was last heard of", []string{"seen"}, func(m api.Machine) string { return printing.Since(m.Seen) }},
+		{"seen", "SEEN", "how long ago it was last heard of", []string{"seen"}, func(m *api.Machine) string { return printing.Since(m.Seen) }},
 		{"firmware", "FIRMWARE", "its firmware's kind", []string{"facts"}, fact("firmware")},
 		{"product", "PRODUCT", "its model", []string{"facts"}, fact("product")},
 		{"serial", "SERIAL", "its serial number", []string{"facts"}, fact("serial")},
@@ -153,25 +153,31 @@ func (t *machineTable) keys() []string {
 		keys = append(keys, c.keys...)
 	}
 	if t.chosen == "" {
-		keys = append(keys, noted...)
+		keys = append(keys, noteColumns...)
 	}
 	slices.Sort(keys)
 	return slices.Compact(keys)
 }
 
-func (t *machineTable) print(w io.Writer, list []api.Machine) {
+// row is a machine's row, as a tabwriter reads it.
+func (t *machineTable) row(m *api.Machine) string {
+	return t.line(func(c machineColumn) string { return printing.Dash(c.text(m)) })
+}
+
+func (t *machineTable) line(cell func(machineColumn) string) string {
+	cells := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		cells[i] = cell(c)
+	}
+	return strings.Join(cells, "\t") + "\n"
+}
+
+func (t *machineTable) print(w io.Writer, rows []string) {
 	buffered := bufio.NewWriterSize(w, 64<<10) // a tabwriter writes cell by cell
 	table := tabwriter.NewWriter(buffered, 0, 0, 2, ' ', 0)
-	row := func(text func(machineColumn) string) {
-		cells := make([]string, len(t.columns))
-		for i, c := range t.columns {
-			cells[i] = text(c)
-		}
-		fmt.Fprintln(table, strings.Join(cells, "\t"))
-	}
-	row(func(c machineColumn) string { return c.header })
-	for _, m := range list {
-		row(func(c machineColumn) string { return printing.Dash(c.text(m)) })
+	io.WriteString(table, t.line(func(c machineColumn) string { return c.header }))
+	for _, row := range rows {
+		io.WriteString(table, row)
 	}
 	table.Flush()
 	buffered.Flush()

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -117,21 +118,30 @@ func listMachines(cmd *cobra.Command, c *api.Client, w io.Writer, names []string
 		}
 		return printing.JSON(cmd.OutOrStdout(), list)
 	}
-	list, err := c.Machines(cmd.Context(), query, t.keys()...)
+	var noted []*api.Machine
+	rows, err := api.MachineRows(cmd.Context(), c, query, func(m *api.Machine) string {
+		if t.chosen == "" && isNoted(m) {
+			kept := *m
+			noted = append(noted, &kept)
+		}
+		return t.row(m)
+	}, t.keys()...)
 	if err != nil {
 		return err
 	}
-	if len(list) == 0 && (f != machineFilter{} || len(names) > 0) {
+	if len(rows) == 0 && (f != machineFilter{} || len(names) > 0) {
 		fmt.Fprintln(w, "no such machines")
-	} else if len(list) == 0 {
+	} else if len(rows) == 0 {
 		fmt.Fprintln(w, "no machines yet: switch one on, or write machines/<MAC>.json in the site")
 	} else {
-		t.print(w, list)
+		t.print(w, rows)
 	}
 	if t.chosen != "" {
 		return nil
 	}
-	printNotes(w, list)
+	if err := printNotes(cmd.Context(), c, w, noted); err != nil {
+		return err
+	}
 	servers, err := c.Servers(cmd.Context())
 	if err == nil {
 		printing.Warnings(w, servers.Warnings)
@@ -139,15 +149,27 @@ func listMachines(cmd *cobra.Command, c *api.Client, w io.Writer, names []string
 	return err
 }
 
-// noted are the columns of the API of which printNotes tells.
-var noted = []string{"described", "cardOf", "failure", "quiet", "plan", "outdated", "problems"}
+// noteColumns are the columns of the API of which printNotes tells.
+var noteColumns = []string{"described", "cardOf", "failure", "quiet", "plan", "outdated", "problems"}
 
-// printNotes says what a person has to know of machines, beside their row in the table.
-func printNotes(w io.Writer, list []api.Machine) {
-	for _, m := range list {
+// isNoted says whether a person has to know more of a machine than its row tells.
+func isNoted(m *api.Machine) bool {
+	return isCard(m) || m.Failure != "" || m.Quiet != nil || m.Plan != nil && m.Plan.Waits || len(m.Outdated) > 0 || len(m.Problems) > 0
+}
+
+// isCard says whether a stranger seems to be another card of a machine.
+func isCard(m *api.Machine) bool { return !m.Described && m.CardOf != "" }
+
+// printNotes says what a person has to know of machines, beside their rows in the table.
+func printNotes(ctx context.Context, c *api.Client, w io.Writer, noted []*api.Machine) error {
+	reasons, err := cardReasons(ctx, c, noted)
+	if err != nil {
+		return err
+	}
+	for _, m := range noted {
 		name := cmp.Or(m.Hostname, string(m.MAC))
-		if !m.Described && m.CardOf != "" {
-			fmt.Fprintf(w, "\n%s is a stranger: %s\n", name, m.Next.Reason)
+		if isCard(m) {
+			fmt.Fprintf(w, "\n%s is a stranger: %s\n", name, reasons[m.MAC])
 		}
 		if m.Failure != "" {
 			fmt.Fprintf(w, "\n%s failed: %s\n", name, m.Failure)
@@ -161,13 +183,34 @@ func printNotes(w io.Writer, list []api.Machine) {
 		if len(m.Outdated) > 0 {
 			fmt.Fprintf(w, "\n%s is outdated: %s\n", name, strings.Join(m.Outdated, "; "))
 		}
-		printMachineProblems(w, m)
+		printMachineProblems(w, *m)
 	}
+	return nil
+}
+
+// cardReasons are the reasons for what the next boot of strangers does that seem to be
+// cards of machines. The table has no reasons, as they are half of its bytes.
+func cardReasons(ctx context.Context, c *api.Client, noted []*api.Machine) (map[provision.MAC]string, error) {
+	var cards []string
+	for _, m := range noted {
+		if isCard(m) {
+			cards = append(cards, string(m.MAC))
+		}
+	}
+	if cards == nil {
+		return nil, nil
+	}
+	list, err := c.Machines(ctx, roster.Query{Names: cards}, "next")
+	reasons := make(map[provision.MAC]string, len(list))
+	for _, m := range list {
+		reasons[m.MAC] = m.Next.Reason
+	}
+	return reasons, err
 }
 
 // stageText is a stage with its progress and what is wrong with it: "stream 42% 31 MB/s
 // 5s left", "running, outdated".
-func stageText(m api.Machine) string {
+func stageText(m *api.Machine) string {
 	text := string(m.Stage)
 	if m.Stage == provision.StageNew && !m.Asked.IsZero() {
 		text += ", asks by DHCP"
@@ -220,7 +263,7 @@ func showMachine(cmd *cobra.Command, c *api.Client, name string, asJSON bool) er
 			row("rule", v.Rule+" "+v.Why)
 		}
 	}
-	row("stage", stageText(m.Machine))
+	row("stage", stageText(&m.Machine))
 	row("failure", m.Failure)
 	if m.Quiet != nil {
 		row("quiet since", printing.Clock(m.Quiet.Since)+": "+m.Quiet.Cause)

@@ -116,7 +116,7 @@ func countsText(r api.Rollout) string {
 func phaseText(m api.RolloutMachine) string {
 	text := string(m.Phase)
 	if m.Phase == api.Installing {
-		text += ": " + stageText(api.Machine{Stage: m.Stage, Progress: m.Progress})
+		text += ": " + stageText(&api.Machine{Stage: m.Stage, Progress: m.Progress})
 	}
 	return text
 }
