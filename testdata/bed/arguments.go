@@ -105,7 +105,11 @@ func (s Spec) nic() string {
 	if s.Firmware == UBoot {
 		nic += ",disable-legacy=on" // else U-Boot reads a wrong MAC
 	}
-	if !s.LocalOnly {
+	switch {
+	case s.LocalOnly:
+	case s.DisksFirst:
+		nic += ",bootindex=" + strconv.Itoa(len(s.Disks)+2) // after the last disk
+	default:
 		nic += ",bootindex=1"
 	}
 	return nic

@@ -46,13 +46,15 @@ type Spec struct {
 	Authorities string
 	// Kernel has QEMU start a kernel itself, without a boot loader.
 	Kernel *Kernel
-	// Disks are in the order in which the firmware tries them.
+	// Disks are in the order in which the firmware tries them, after the network.
 	Disks []Disk
 	// Memory is in MiB; 0 is 1024.
 	Memory int
 	// Screen adds a VGA card. Nobody sees its picture, but some programs do not start
 	// without one.
 	Screen bool
+	// DisksFirst has the firmware try the disks before the network, as a server's does.
+	DisksFirst bool
 	// LocalOnly leaves the network out of the boot order.
 	LocalOnly bool
 	// ExitOnReboot ends the machine when it resets itself.

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -36,12 +37,22 @@ type Service struct {
 	// Before is called before each request is answered, if it is set. It must be set
 	// before the first.
 	Before func(*http.Request)
+	// Chassis are what the systems are, by their Ids, where a machine is behind one.
+	Chassis map[string]Chassis
 	// ResetTypes are those that are offered.
 	ResetTypes []string
 
 	mu       sync.Mutex
 	systems  map[string]*system
 	sessions map[string]string // their tokens, and the Id of each
+}
+
+// Chassis is what a system is: it is switched, and may switch itself off.
+type Chassis interface {
+	IsOn() bool
+	// On switches it on. Network says that it boots from the network, this once.
+	On(network bool) error
+	Off()
 }
 
 type system struct {
@@ -54,6 +65,12 @@ type system struct {
 // Start starts a service until the test ends, with systems that have these Ids.
 func Start(t testing.TB, ids ...string) *Service {
 	t.Helper()
+	return StartOn(t, nil, ids...)
+}
+
+// StartOn is [Start], with a listener that is in another network namespace, say.
+func StartOn(t testing.TB, listener net.Listener, ids ...string) *Service {
+	t.Helper()
 	s := &Service{
 		ResetTypes: []string{"On", "ForceOff", "GracefulShutdown", "ForceRestart", "PowerCycle"},
 		systems:    make(map[string]*system), sessions: make(map[string]string),
@@ -61,7 +78,12 @@ func Start(t testing.TB, ids ...string) *Service {
 	for _, id := range ids {
 		s.systems[id] = &system{enabled: disabled, target: none}
 	}
-	s.Server = httptest.NewTLSServer(s.handler())
+	s.Server = httptest.NewUnstartedServer(s.handler())
+	if listener != nil {
+		s.Listener.Close()
+		s.Listener = listener
+	}
+	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s
 }
@@ -186,6 +208,9 @@ func (s *Service) onSystem(do func(string, *system, *http.Request) (int, any)) f
 
 func (s *Service) describe(id string, sys *system) object {
 	state := "Off"
+	if c := s.Chassis[id]; c != nil {
+		sys.on = c.IsOn()
+	}
 	if sys.on {
 		state = "On"
 	}
@@ -221,14 +246,25 @@ func (s *Service) patch(id string, sys *system, r *http.Request) (int, any) {
 	return http.StatusOK, s.describe(id, sys)
 }
 
-func (s *Service) reset(_ string, sys *system, r *http.Request) (int, any) {
+func (s *Service) reset(id string, sys *system, r *http.Request) (int, any) {
 	var asked struct{ ResetType string }
 	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || !slices.Contains(s.ResetTypes, asked.ResetType) {
 		return refuse(http.StatusBadRequest, "Base.1.8.ActionParameterNotSupported", asked.ResetType+" is not offered")
 	}
 	sys.said = append(sys.said, asked.ResetType)
+	network := sys.enabled == once && sys.target != "Hdd"
 	if sys.on = asked.ResetType != "ForceOff" && asked.ResetType != "GracefulShutdown"; sys.on {
 		sys.enabled, sys.target = disabled, none // it boots, and the override was for once
+	}
+	if c := s.Chassis[id]; c != nil {
+		if !sys.on || asked.ResetType != "On" {
+			c.Off()
+		}
+		if sys.on {
+			if err := c.On(network); err != nil {
+				return refuse(http.StatusInternalServerError, "Base.1.8.InternalError", err.Error())
+			}
+		}
 	}
 	return http.StatusNoContent, nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"cloudlets/provision/power"
+	"cloudlets/testdata/ipmi"
 )
 
 // serial is a machine's serial port behind the simulator: the far end of its TCP
@@ -54,8 +55,8 @@ func join(t *testing.T, ctx context.Context, c *Controller) *session {
 // that.
 func TestConsole(t *testing.T) {
 	port, line := serial(t)
-	at, _ := startSimOf(t, "127.0.0.1", line)
-	c := New(Config{Host: "127.0.0.1", Port: at, User: "admin", Password: power.NewSecret(password)})
+	at := ipmi.Start(t, ipmi.Options{Lines: line}).Port
+	c := New(Config{Host: "127.0.0.1", Port: at, User: "admin", Password: power.NewSecret(ipmi.Password)})
 	machine, err := port.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -97,13 +98,13 @@ func TestConsole(t *testing.T) {
 
 // TestNoConsole: a controller without Serial over LAN says so, and what to look at.
 func TestNoConsole(t *testing.T) {
-	at, _ := startSim(t, "127.0.0.1")
-	c := New(Config{Host: "127.0.0.1", Port: at, User: "admin", Password: power.NewSecret(password)})
+	at := ipmi.Start(t, ipmi.Options{}).Port
+	c := New(Config{Host: "127.0.0.1", Port: at, User: "admin", Password: power.NewSecret(ipmi.Password)})
 	err := c.Join(t.Context(), func() (io.Reader, io.Writer, error) {
 		t.Error("it is said to be open")
 		return strings.NewReader(""), io.Discard, nil
 	})
-	if err == nil || !strings.Contains(err.Error(), "is Serial over LAN on there") || strings.Contains(err.Error(), password) {
+	if err == nil || !strings.Contains(err.Error(), "is Serial over LAN on there") || strings.Contains(err.Error(), ipmi.Password) {
 		t.Error(err)
 	}
 }
