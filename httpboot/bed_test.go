@@ -20,7 +20,7 @@ import (
 
 	"cloudlets/httpboot/loaders"
 	"cloudlets/httpboot/overlays"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/ejs"
 	"cloudlets/images/imagetest"
@@ -190,7 +190,7 @@ func (b *bed) addARM64() {
 	image := make([]byte, 4096)
 	copy(image[0x38:], "ARM\x64")
 	write(b.t, filepath.Join(b.site.images, arm64Image, "boot/vmlinuz-"+kernelVersion), image)
-	write(b.t, filepath.Join(b.dir, "assets", disk.SystemdARM64), []byte("this is "+disk.SystemdARM64))
+	write(b.t, filepath.Join(b.dir, "assets", bootloader.SystemdARM64), []byte("this is "+bootloader.SystemdARM64))
 	write(b.t, filepath.Join(b.dir, "assets", "cloudlets-arm64"), imagetest.GoProgram("arm64", ""))
 }
 
@@ -228,7 +228,7 @@ func (b *bed) newLog() *slog.Logger {
 func (b *bed) openDepot() *depot.Depot {
 	b.t.Helper()
 	kits, err := depot.Open(depot.Options{
-		Dir: filepath.Join(b.dir, "depot"), Images: b.site, Assets: disk.Assets{Dir: filepath.Join(b.dir, "assets")},
+		Dir: filepath.Join(b.dir, "depot"), Images: b.site, Assets: bootloader.Assets{Dir: filepath.Join(b.dir, "assets")},
 		Agent: filepath.Join(b.dir, "agent"), Owner: b.ownerKey, Log: b.newLog(),
 	})
 	must(b.t, err)
@@ -437,8 +437,8 @@ func kernel(version, loadFlags uint16) string {
 func writeAssets(t testing.TB, dir string) {
 	t.Helper()
 	for _, name := range []string{
-		disk.BootImage, disk.CoreImage, disk.SystemdAMD64, disk.ShimAMD64, disk.GRUBAMD64, disk.MokAMD64,
-		"grubnetx64.efi.signed", disk.ShimARM64, "grubnetaa64.efi.signed", disk.MokARM64, "grubnetaa64.efi", "ipxe-arm64.efi",
+		bootloader.BootImage, bootloader.CoreImage, bootloader.SystemdAMD64, bootloader.ShimAMD64, bootloader.GRUBAMD64, bootloader.MokAMD64,
+		"grubnetx64.efi.signed", bootloader.ShimARM64, "grubnetaa64.efi.signed", bootloader.MokARM64, "grubnetaa64.efi", "ipxe-arm64.efi",
 		"undionly.kpxe", "undionly.kkpxe", "snponly.efi", "ipxe.efi", "ipxe.pxe",
 		"snponly-ia32.efi", "snponly-arm64.efi", "snponly-arm32.efi", "special.efi", "bootcode.bin", "secret.txt",
 	} {

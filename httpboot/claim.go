@@ -14,7 +14,7 @@ import (
 
 	"cloudlets/httpboot/turns"
 	"cloudlets/images"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -315,7 +315,7 @@ func (c *Chain) planDisk(ctx context.Context, render rendering.Renderer, kit *de
 		c.record(ctx, provision.Event{MAC: spec.MAC, Kind: provision.KindLog, Text: "warning: the installed system may not start", Reason: notice})
 	}
 	options := rendering.DiskOptions(spec)
-	options.ID, options.Arch, options.MirrorRAMDisk = uuid.New(), disk.Arch(inventory.Arch), kit.RAMDisk.Size
+	options.ID, options.Arch, options.MirrorRAMDisk = uuid.New(), bootloader.Arch(inventory.Arch), kit.RAMDisk.Size
 	if spec.SecureBoot == provision.ByOwner {
 		return c.planSigned(ctx, image, options, kit, tree)
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
 )
@@ -98,7 +98,7 @@ func TestMachineFallsBack(t *testing.T) {
 	b.change(node1, func(s *provision.Spec) { s.Slots = 2 })
 	install := func(slot string, beside bool) (url string) {
 		url, plan := b.runningURL(node1)
-		if !plan.Target.Slots || plan.BootLoaders[disk.GRUBAMD64].Size == 0 {
+		if !plan.Target.Slots || plan.BootLoaders[bootloader.GRUBAMD64].Size == 0 {
 			t.Errorf("the plan is %+v", plan)
 		}
 		b.report(plan.Session, provision.Event{Kind: provision.KindStage, Stage: provision.StagePartition, Text: "begins", Slot: slot, Beside: beside})

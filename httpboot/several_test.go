@@ -12,7 +12,7 @@ import (
 
 	"cloudlets/httpboot/loaders"
 	"cloudlets/httpboot/overlays"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/ejs"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -33,7 +33,7 @@ func (b *bed) second(s store.Store) *bed {
 	b.t.Cleanup(tracker.Close)
 	assets := filepath.Join(b.dir, "assets")
 	kits, err := depot.Open(depot.Options{
-		Dir: filepath.Join(other.dir, "depot"), Images: other.site, Assets: disk.Assets{Dir: assets},
+		Dir: filepath.Join(other.dir, "depot"), Images: other.site, Assets: bootloader.Assets{Dir: assets},
 		Agent: filepath.Join(b.dir, "agent"), Log: log,
 	})
 	must(b.t, err)

@@ -11,7 +11,7 @@ import (
 	"cloudlets/dhcp"
 	"cloudlets/httpboot/dialect"
 	"cloudlets/images"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/target"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -115,12 +115,12 @@ func (c *Chain) planSigned(ctx context.Context, image target.Image, options targ
 	if err != nil {
 		return target.Plan{}, err
 	}
-	options.SecureBoot = disk.SecureBoot{Signer: owner}
+	options.SecureBoot = bootloader.SecureBoot{Signer: owner}
 	plan, err := target.NewPlan(image, options)
 	if err != nil {
 		return plan, err
 	}
-	loaders := disk.Loaders{}
+	loaders := bootloader.Files{}
 	for _, name := range options.SecureBoot.LoaderNames(plan.Arch) {
 		if loaders[name], err = os.ReadFile(c.Depot.Path(kit.Loaders[name].Digest)); err != nil {
 			return plan, fmt.Errorf("read the boot loader %s: %w", name, err)

@@ -15,7 +15,7 @@ import (
 
 	"cloudlets/dhcp"
 	"cloudlets/httpboot/dialect"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/uki"
 	"cloudlets/images/disk/uki/signing"
 	"cloudlets/provision"
@@ -30,9 +30,9 @@ func newOwnerBed(t *testing.T, withKey bool) (b *bed, certificate string) {
 	t.Helper()
 	b = newBed(t, func(image string) { write(t, filepath.Join(image, "boot/vmlinuz-"+kernelVersion), stubbedKernel()) })
 	b.change(node1, func(s *provision.Spec) { s.SecureBoot, s.Handover = provision.ByOwner, provision.Reboot })
-	loader, err := disk.Assets{}.LoadNamed(t.Context(), disk.SystemdAMD64)
+	loader, err := bootloader.Assets{}.LoadNamed(t.Context(), bootloader.SystemdAMD64)
 	must(t, err)
-	write(t, filepath.Join(b.dir, "assets", disk.SystemdAMD64), loader[disk.SystemdAMD64])
+	write(t, filepath.Join(b.dir, "assets", bootloader.SystemdAMD64), loader[bootloader.SystemdAMD64])
 	if !withKey {
 		return b, ""
 	}
@@ -116,10 +116,10 @@ func TestUnified(t *testing.T) {
 	request := b.request(node1)
 	request.Token = b.tokenOf(node1)
 	plan := b.claimAs(request)
-	if plan.Handover != provision.Reboot || len(plan.Target.Signatures) != 2 || plan.BootLoaders[disk.StubAMD64].Size == 0 {
+	if plan.Handover != provision.Reboot || len(plan.Target.Signatures) != 2 || plan.BootLoaders[bootloader.StubAMD64].Size == 0 {
 		t.Errorf("the plan is %+v", plan)
 	}
-	loader, err := os.ReadFile(b.Depot.Path(plan.BootLoaders[disk.SystemdAMD64].Digest))
+	loader, err := os.ReadFile(b.Depot.Path(plan.BootLoaders[bootloader.SystemdAMD64].Digest))
 	must(t, err)
 	signed, err := plan.Target.Signatures.Sign(t.Context(), uki.Bytes(loader))
 	must(t, err)

@@ -53,6 +53,8 @@ var inside = map[string][]string{
 	"provision/track":    {"provision", "provision/store"},
 	"provision/wire":     {"provision", "images/target"},
 
+	"images/disk/bootloader": {"images", "images/disk/fat", "images/disk/grub", "images/disk/slots", "images/disk/uki"}, // writes no disk
+
 	"cmd/cloudlets/ask":      {"cmd/cloudlets/exit", "provision", "provision/site", "web/api", "web/roster"},
 	"cmd/cloudlets/exit":     {},
 	"cmd/cloudlets/memory":   {},
@@ -60,7 +62,7 @@ var inside = map[string][]string{
 	"cmd/cloudlets/printing": {"cmd/cloudlets/exit", "cmd/cloudlets/stdio"},
 	"cmd/cloudlets/sandbox":  {"cmd/cloudlets/exit", "images/ejs"},
 
-	"httpboot/dialect":  {"images/boot", "images/disk", "provision", "provision/depot", "provision/wire"}, // decides nothing
+	"httpboot/dialect":  {"images/boot", "images/disk/bootloader", "provision", "provision/depot", "provision/wire"}, // decides nothing
 	"httpboot/loaders":  {"dhcp", "provision"},
 	"httpboot/overlays": {"images", "images/pack", "provision"},
 	"httpboot/turns":    {},
@@ -110,7 +112,7 @@ var inside = map[string][]string{
 		"provision/live", "provision/nbd", "provision/netroot", "provision/preinit", "provision/process1", "provision/rescue", "provision/uplink", "provision/wire",
 	},
 	"provision/agent/install": {
-		"images", "images/bytesize", "images/disk", "images/disk/ext4", "images/disk/md", "images/disk/probe", "images/disk/slots", "images/disk/sparse", "images/manifest", "images/pack",
+		"images", "images/bytesize", "images/disk", "images/disk/bootloader", "images/disk/ext4", "images/disk/md", "images/disk/probe", "images/disk/slots", "images/disk/sparse", "images/manifest", "images/pack",
 		"images/ramdisk", "images/target", "provision", "provision/agent/client", "provision/bootorder", "provision/hardware", "provision/wire",
 	},
 }

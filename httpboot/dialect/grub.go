@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"time"
 
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/provision"
 )
 
@@ -63,7 +63,7 @@ func (g GRUB) Start() string {
 // Boot starts a program. If GRUB cannot load a file, it asks for another
 // configuration, which tells the server.
 func (g GRUB) Boot(p Program) (string, error) {
-	words, err := disk.GRUBWords(p.Cmdline)
+	words, err := bootloader.GRUBWords(p.Cmdline)
 	if err != nil {
 		return "", err
 	}

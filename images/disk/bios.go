@@ -3,6 +3,8 @@ package disk
 import (
 	"encoding/binary"
 	"fmt"
+
+	"cloudlets/images/disk/bootloader"
 )
 
 // Offsets in GRUB's images for BIOS, at which the installer writes.
@@ -18,22 +20,22 @@ const (
 
 // BIOS reports whether the disk gets a boot loader for BIOS. Only amd64 machines
 // have a BIOS, and a BIOS cannot read sectors of 4096 bytes.
-func (l Layout) BIOS() bool { return l.Arch == AMD64 && l.Sector == biosSector }
+func (l Layout) BIOS() bool { return l.Arch == bootloader.AMD64 && l.Sector == biosSector }
 
 // BootSector returns the disk's first MiB, which must be written last. It holds
 // the partition table and, if [Layout.BIOS] is true, boot.img with the sector of
 // core.img filled in.
-func (l Layout) BootSector(loaders Loaders) ([]byte, error) {
+func (l Layout) BootSector(loaders bootloader.Files) ([]byte, error) {
 	table, err := l.Table()
 	if err != nil || !l.BIOS() {
 		return table.First, err
 	}
-	img, err := loaders.get(BootImage)
+	img, err := loaders.Get(bootloader.BootImage)
 	if err != nil {
 		return nil, err
 	}
 	if len(img) != biosSector || binary.LittleEndian.Uint16(img[bootSignatureAt:]) != 0xaa55 {
-		return nil, fmt.Errorf("install boot loaders: %s is not a boot sector of %d bytes: use the file of this name from GRUB", BootImage, biosSector)
+		return nil, fmt.Errorf("install boot loaders: %s is not a boot sector of %d bytes: use the file of this name from GRUB", bootloader.BootImage, biosSector)
 	}
 	code := table.First[:bootCodeSize]
 	copy(code, img)
@@ -47,16 +49,16 @@ func (l Layout) BootSector(loaders Loaders) ([]byte, error) {
 // PatchCore returns core.img as it must be written to the beginning of the
 // BIOS-boot partition, padded to whole sectors. It does not change the copy in
 // loaders.
-func (l Layout) PatchCore(loaders Loaders) ([]byte, error) {
-	img, err := loaders.get(CoreImage)
+func (l Layout) PatchCore(loaders bootloader.Files) ([]byte, error) {
+	img, err := loaders.Get(bootloader.CoreImage)
 	if err != nil {
 		return nil, err
 	}
 	if len(img) <= biosSector {
-		return nil, fmt.Errorf("install boot loaders: %s has only %d bytes: make it again", CoreImage, len(img))
+		return nil, fmt.Errorf("install boot loaders: %s has only %d bytes: make it again", bootloader.CoreImage, len(img))
 	}
 	if int64(len(img)) > l.BIOSBoot.Size {
-		return nil, fmt.Errorf("install boot loaders: %s has %d bytes, but its partition has only %d: make it with fewer modules", CoreImage, len(img), l.BIOSBoot.Size)
+		return nil, fmt.Errorf("install boot loaders: %s has %d bytes, but its partition has only %d: make it with fewer modules", bootloader.CoreImage, len(img), l.BIOSBoot.Size)
 	}
 	core := make([]byte, (len(img)+biosSector-1)/biosSector*biosSector)
 	copy(core, img)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"cloudlets/images/disk/bootloader"
 )
 
 // TestBIOSFindsTheMenu boots the disk in a virtual machine as far as that
@@ -39,14 +41,14 @@ func TestUEFIFindsTheMenu(t *testing.T) {
 // bootImage is a disk with real loaders and a kernel that is none.
 func bootImage(t *testing.T) string {
 	t.Helper()
-	loaders, err := Assets{}.Load(context.Background(), AMD64)
+	loaders, err := bootloader.Assets{}.Load(context.Background(), bootloader.AMD64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := testContents()
 	c.Loaders = loaders
 	f := newImage(t, gib)
-	if err := install(f, testLayout(t, 512, AMD64), c); err != nil {
+	if err := install(f, testLayout(t, 512, bootloader.AMD64), c); err != nil {
 		t.Fatal(err)
 	}
 	return f.Name()

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/probe"
 )
 
@@ -19,7 +20,7 @@ func identified(t testing.TB, f *os.File, size int64) string {
 
 func TestDescribeGPT(t *testing.T) {
 	f := newImage(t, gib)
-	if err := install(f, testLayout(t, 512, AMD64), testContents()); err != nil {
+	if err := install(f, testLayout(t, 512, bootloader.AMD64), testContents()); err != nil {
 		t.Fatal(err)
 	}
 	const want = "GPT with 3 partitions: nothing known 'bios-boot' 1 MiB, vfat 'ESP' 128 MiB, nothing known 'root' 893 MiB"
@@ -34,7 +35,7 @@ func TestDescribeGPT(t *testing.T) {
 
 // FuzzIdentify: whatever is on a disk, it is described in one printable line.
 func FuzzIdentify(f *testing.F) {
-	l := testLayout(f, 512, AMD64)
+	l := testLayout(f, 512, bootloader.AMD64)
 	table, err := l.Table()
 	if err != nil {
 		f.Fatal(err)

@@ -9,6 +9,8 @@
 // [probe.Identify] reports what is on a disk, so that a person can decide whether to
 // overwrite it.
 //
+// What the boot loaders are, and what their menus say, is in package bootloader.
+//
 // Everything works on a [Device], which may be a block device or an ordinary
 // file. No step needs root's rights for an ordinary file.
 //
@@ -27,15 +29,6 @@ type Device interface {
 	// Sync returns when everything written is on stable storage.
 	Sync() error
 }
-
-// Arch is a processor architecture, by Go's name for it.
-type Arch string
-
-// The architectures for which there are boot loaders.
-const (
-	AMD64 Arch = "amd64"
-	ARM64 Arch = "arm64"
-)
 
 const (
 	kib = 1 << 10

@@ -4,12 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"io/fs"
 
 	"github.com/google/uuid"
 
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/fat"
-	"cloudlets/images/disk/grub"
 	"cloudlets/images/disk/sparse"
 )
 
@@ -24,12 +23,12 @@ type ESP struct {
 // NewESP plans an ESP with the files that boot a menu. The filesystem's serial
 // number is derived from id. NewESP returns an error for contents that cannot be
 // installed.
-func NewESP(ctx context.Context, arch Arch, id uuid.UUID, c Contents) (*ESP, error) {
-	files, err := c.SecureBoot.bootFiles(ctx, arch, c.Menu, c.Loaders)
+func NewESP(ctx context.Context, arch bootloader.Arch, id uuid.UUID, c Contents) (*ESP, error) {
+	files, err := c.SecureBoot.ESPFiles(ctx, arch, c.Menu, c.Loaders)
 	if err != nil {
 		return nil, err
 	}
-	files = append(files, c.SecureBoot.filesOnCD(c.Menu)...)
+	files = append(files, c.SecureBoot.FilesOnCD(c.Menu)...)
 	e := &ESP{files: files, opts: fat.Options{Label: espLabel, Serial: binary.BigEndian.Uint32(id[:4]), SectorSize: 512, Time: c.Time}}
 	// Besides its files the filesystem needs room for its tables and for the
 	// unused ends of clusters.
@@ -54,12 +53,4 @@ func (e *ESP) Write(ctx context.Context, w sparse.Writer) error {
 		return fmt.Errorf("write EFI system partition: %w", err)
 	}
 	return out.SkipTo(e.size)
-}
-
-// HybridCore describes a GRUB that starts from a CD and from a disk to which a
-// CD's image was written. It is made from GRUB's modules, see [Assets.GRUB]. It
-// looks for its menu on the ESP, the first partition of the medium from which it
-// was started; a hybrid image has a partition table on a CD too.
-func HybridCore(modules fs.FS) *grub.Core {
-	return &grub.Core{Files: modules, Prefix: "(,gpt1)/grub", Modules: grubModuleNames(), Medium: grub.CD}
 }

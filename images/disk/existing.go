@@ -12,6 +12,8 @@ import (
 
 	"github.com/diskfs/go-diskfs/partition/gpt"
 
+	"cloudlets/images/disk/bootloader"
+	"cloudlets/images/disk/fat"
 	"cloudlets/images/disk/slots"
 )
 
@@ -98,12 +100,22 @@ func FindSlots(r io.ReaderAt, size, sector int64) (Layout, error) {
 	if !ok {
 		return Layout{}, fmt.Errorf("look for two slots: %w", ErrNoSlots)
 	}
-	for _, a := range []Arch{AMD64, ARM64} {
+	for _, a := range []bootloader.Arch{bootloader.AMD64, bootloader.ARM64} {
 		if kind, err := rootType(a); err == nil && strings.EqualFold(kind, l.Root.Type) {
 			l.Arch = a
 		}
 	}
 	return l, nil
+}
+
+// HasShim says whether a disk with two slots starts by shim, as firmware with Secure Boot
+// wants it.
+func HasShim(r io.ReaderAt, l Layout) (bool, error) {
+	_, _, err := fat.Locate(io.NewSectionReader(r, l.ESP.Offset, l.ESP.Size), bootloader.ShimGRUB(l.Arch))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Grow extends a disk's last partition to the end of the disk. This is needed if

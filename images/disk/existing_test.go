@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"cloudlets/images/disk/bootloader"
 )
 
 // keptLayout is a disk with a persistent partition, and what a second write
@@ -256,7 +258,7 @@ func TestGrow(t *testing.T) {
 // TestGrowBrokenOff: whichever write fails, however much of it arrives, a
 // table is there.
 func TestGrowBrokenOff(t *testing.T) {
-	l := testLayout(t, 512, AMD64)
+	l := testLayout(t, 512, bootloader.AMD64)
 	for fail := 1; fail <= 3; fail++ {
 		for _, torn := range []int64{0, 1, 20} {
 			dev := newSparse(2*gib, 512)
@@ -277,7 +279,7 @@ func TestGrowBrokenOff(t *testing.T) {
 }
 
 func TestWhatHasNoPersistentPartition(t *testing.T) {
-	l := testLayout(t, 512, AMD64)
+	l := testLayout(t, 512, bootloader.AMD64)
 	dev := newSparse(gib, 512)
 	_, err := FindPersistent(dev, gib, 512)
 	wantError(t, err, "no GUID partition table")

@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/fat"
 
 	"github.com/google/uuid"
@@ -40,12 +41,12 @@ func NewInstaller(dev Device, l Layout) *Installer {
 
 // Contents is what is installed on a disk besides its root filesystem.
 type Contents struct {
-	Loaders Loaders
-	Menu    Menu
+	Loaders bootloader.Files
+	Menu    bootloader.Menu
 	// SecureBoot selects how firmware with Secure Boot starts the menu's kernels.
-	SecureBoot SecureBoot
+	SecureBoot bootloader.SecureBoot
 	// Slots installs what starts a disk with two slots. Of the menu only the timeout
-	// counts then, since each slot has its own, see [Layout.SlotMenu].
+	// counts then, since each slot has its own, see [bootloader.SlotMenu].
 	Slots bool
 	// Time is the time stamp of the ESP's files; see [fat.Options].
 	Time time.Time
@@ -66,7 +67,7 @@ func (i *Installer) Prepare(ctx context.Context, c Contents) error {
 	}
 	if len(p.core) > 0 {
 		if _, err := rec.WriteAt(p.core, l.BIOSBoot.Offset); err != nil {
-			return fmt.Errorf("write %s: %w", CoreImage, err)
+			return fmt.Errorf("write %s: %w", bootloader.CoreImage, err)
 		}
 	}
 	if err := i.settle(ctx, rec); err != nil {
@@ -86,9 +87,9 @@ type bootParts struct {
 // prepare checks the contents and makes the parts to be written.
 func (l Layout) prepare(ctx context.Context, c Contents) (p bootParts, err error) {
 	if c.Slots {
-		p.files, err = c.SecureBoot.slotFiles(l.Arch, c.Menu.Timeout, c.Loaders)
+		p.files, err = c.SecureBoot.SlotFiles(l.Arch, c.Menu.Timeout, c.Loaders)
 	} else {
-		p.files, err = c.SecureBoot.bootFiles(ctx, l.Arch, c.Menu, c.Loaders)
+		p.files, err = c.SecureBoot.ESPFiles(ctx, l.Arch, c.Menu, c.Loaders)
 	}
 	if err != nil {
 		return p, err
@@ -104,7 +105,7 @@ func (l Layout) prepare(ctx context.Context, c Contents) (p bootParts, err error
 }
 
 // bootCode returns GRUB's core image, which is nil without BIOS, and the first MiB.
-func (l Layout) bootCode(loaders Loaders) (core, first []byte, err error) {
+func (l Layout) bootCode(loaders bootloader.Files) (core, first []byte, err error) {
 	if l.BIOS() {
 		if core, err = l.PatchCore(loaders); err != nil {
 			return nil, nil, err

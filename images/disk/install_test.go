@@ -12,32 +12,33 @@ import (
 	"testing"
 	"time"
 
-	"cloudlets/images/disk/fat"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/probe"
+	"cloudlets/images/disk/uki"
 )
 
-func bytesPayload(b []byte) Payload {
-	return Payload{Size: int64(len(b)), Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
+func bytesPayload(b []byte) bootloader.Payload {
+	return bootloader.Payload{Size: int64(len(b)), Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
 }
 
 // testLoaders have the shape of boot loaders, for tests in which none runs.
-func testLoaders() Loaders {
+func testLoaders() bootloader.Files {
 	boot := bytes.Repeat([]byte{0xeb}, 512)
 	binary.LittleEndian.PutUint16(boot[510:], 0xaa55)
-	return Loaders{
-		BootImage: boot, CoreImage: bytes.Repeat([]byte("core"), 1000),
-		SystemdAMD64: []byte("systemd-boot"), SystemdARM64: []byte("systemd-boot"),
+	return bootloader.Files{
+		bootloader.BootImage: boot, bootloader.CoreImage: bytes.Repeat([]byte("core"), 1000),
+		bootloader.SystemdAMD64: []byte("systemd-boot"), bootloader.SystemdARM64: []byte("systemd-boot"),
 	}
 }
 
 func testContents() Contents {
-	return Contents{Loaders: testLoaders(), Menu: Menu{Timeout: time.Second, Entries: []Entry{{
+	return Contents{Loaders: testLoaders(), Menu: bootloader.Menu{Timeout: time.Second, Entries: []bootloader.Entry{{
 		ID: "debian", Title: "It's Debian", Version: "6.1.0-18-amd64", Cmdline: `root=PARTUUID=1 x="a b" quiet`,
 		Kernel: bytesPayload([]byte("kernel")), Initrd: bytesPayload([]byte("initrd")),
 	}}}}
 }
 
-func testLayout(t testing.TB, sector int64, a Arch) Layout {
+func testLayout(t testing.TB, sector int64, a bootloader.Arch) Layout {
 	t.Helper()
 	l, err := NewLayout(gib, sector, Options{Seed: "test", Arch: a})
 	if err != nil {
@@ -60,7 +61,7 @@ func install(dev Device, l Layout, c Contents) error {
 
 func TestInstalledDisk(t *testing.T) {
 	f := newImage(t, gib)
-	l := testLayout(t, 512, AMD64)
+	l := testLayout(t, 512, bootloader.AMD64)
 	if err := install(f, l, testContents()); err != nil {
 		t.Fatal(err)
 	}
@@ -115,8 +116,8 @@ func checkPatches(t *testing.T, f *os.File) {
 func TestLastWriteIsTheBootSector(t *testing.T) {
 	for _, c := range []struct {
 		sector int64
-		arch   Arch
-	}{{512, AMD64}, {4096, AMD64}, {512, ARM64}, {4096, ARM64}} {
+		arch   bootloader.Arch
+	}{{512, bootloader.AMD64}, {4096, bootloader.AMD64}, {512, bootloader.ARM64}, {4096, bootloader.ARM64}} {
 		dev := newSparse(gib, c.sector)
 		if err := install(dev, testLayout(t, c.sector, c.arch), testContents()); err != nil {
 			t.Fatal(err)
@@ -136,7 +137,7 @@ func TestLastWriteIsTheBootSector(t *testing.T) {
 // that is full of something else.
 func TestEveryFailureLeavesNothingBootable(t *testing.T) {
 	t.Parallel()
-	l := testLayout(t, 512, AMD64)
+	l := testLayout(t, 512, bootloader.AMD64)
 	whole := newSparse(gib, 512)
 	if err := install(whole, l, testContents()); err != nil {
 		t.Fatal(err)
@@ -157,7 +158,7 @@ func TestEveryFailureLeavesNothingBootable(t *testing.T) {
 // TestLostWriteIsFound has a device that acknowledges a write and drops it.
 func TestLostWriteIsFound(t *testing.T) {
 	t.Parallel()
-	l := testLayout(t, 512, AMD64)
+	l := testLayout(t, 512, bootloader.AMD64)
 	cleared, whole := newSparse(gib, 512), newSparse(gib, 512)
 	if err := NewInstaller(cleared, l).Clear(context.Background()); err != nil {
 		t.Fatal(err)
@@ -179,7 +180,7 @@ func TestLostWriteIsFound(t *testing.T) {
 
 func TestNoTableBeforeCommit(t *testing.T) {
 	f := newImage(t, gib)
-	i := NewInstaller(f, testLayout(t, 512, AMD64))
+	i := NewInstaller(f, testLayout(t, 512, bootloader.AMD64))
 	if err := i.Clear(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +198,7 @@ func TestNoTableBeforeCommit(t *testing.T) {
 
 func TestClearDestroysWhatWasThere(t *testing.T) {
 	f := newImage(t, gib)
-	l := testLayout(t, 512, AMD64)
+	l := testLayout(t, 512, bootloader.AMD64)
 	if err := install(f, l, testContents()); err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +226,7 @@ func TestPrepareRefusesBeforeItWrites(t *testing.T) {
 		change(&c)
 		return c
 	}
-	entry := func(change func(*Entry)) Contents {
+	entry := func(change func(*bootloader.Entry)) Contents {
 		return with(func(c *Contents) { change(&c.Menu.Entries[0]) })
 	}
 	for _, c := range []struct {
@@ -233,11 +234,11 @@ func TestPrepareRefusesBeforeItWrites(t *testing.T) {
 		contents Contents
 		want     string
 	}{
-		{"no core", with(func(c *Contents) { delete(c.Loaders, CoreImage) }), "core.img is missing"},
-		{"no boot", with(func(c *Contents) { delete(c.Loaders, BootImage) }), "boot.img is missing"},
-		{"no EFI", with(func(c *Contents) { delete(c.Loaders, SystemdAMD64) }), "systemd-bootx64.efi is missing"},
-		{"bad boot", with(func(c *Contents) { c.Loaders[BootImage] = []byte("x") }), "boot.img is not a boot sector of 512 bytes"},
-		{"long core", with(func(c *Contents) { c.Loaders[CoreImage] = make([]byte, 2*mib) }), "fewer modules"},
+		{"no core", with(func(c *Contents) { delete(c.Loaders, bootloader.CoreImage) }), "core.img is missing"},
+		{"no boot", with(func(c *Contents) { delete(c.Loaders, bootloader.BootImage) }), "boot.img is missing"},
+		{"no EFI", with(func(c *Contents) { delete(c.Loaders, bootloader.SystemdAMD64) }), "systemd-bootx64.efi is missing"},
+		{"bad boot", with(func(c *Contents) { c.Loaders[bootloader.BootImage] = []byte("x") }), "boot.img is not a boot sector of 512 bytes"},
+		{"long core", with(func(c *Contents) { c.Loaders[bootloader.CoreImage] = make([]byte, 2*mib) }), "fewer modules"},
 		{"no entries", with(func(c *Contents) { c.Menu.Entries = nil }), "name at least one kernel"},
 		{"twice", with(func(c *Contents) { c.Menu.Entries = append(c.Menu.Entries, c.Menu.Entries[0]) }), "two menu entries"},
 		{"other kernel", with(func(c *Contents) {
@@ -245,19 +246,19 @@ func TestPrepareRefusesBeforeItWrites(t *testing.T) {
 			e.ID, e.Kernel = "other", bytesPayload([]byte("another"))
 			c.Menu.Entries = append(c.Menu.Entries, e)
 		}), "different kernels"},
-		{"ID", entry(func(e *Entry) { e.ID = "a/b" }), "a/b"},
-		{"version", entry(func(e *Entry) { e.Version = ".." }), "\"..\""},
-		{"title", entry(func(e *Entry) { e.Title = "a\nb" }), "control characters"},
-		{"line break", entry(func(e *Entry) { e.Cmdline = "a\nb" }), "control characters"},
-		{"backslash", entry(func(e *Entry) { e.Cmdline = `a\b` }), "use double quotes"},
-		{"quote", entry(func(e *Entry) { e.Cmdline = `a="b` }), "double quote"},
-		{"long", entry(func(e *Entry) { e.Cmdline = strings.Repeat("x", 2048) }), "2047"},
-		{"no kernel", entry(func(e *Entry) { e.Kernel = Payload{} }), "there is no kernel"},
-		{"large", entry(func(e *Entry) { e.Kernel.Size = 300 * mib }), "give it a larger partition"},
+		{"ID", entry(func(e *bootloader.Entry) { e.ID = "a/b" }), "a/b"},
+		{"version", entry(func(e *bootloader.Entry) { e.Version = ".." }), "\"..\""},
+		{"title", entry(func(e *bootloader.Entry) { e.Title = "a\nb" }), "control characters"},
+		{"line break", entry(func(e *bootloader.Entry) { e.Cmdline = "a\nb" }), "control characters"},
+		{"backslash", entry(func(e *bootloader.Entry) { e.Cmdline = `a\b` }), "use double quotes"},
+		{"quote", entry(func(e *bootloader.Entry) { e.Cmdline = `a="b` }), "double quote"},
+		{"long", entry(func(e *bootloader.Entry) { e.Cmdline = strings.Repeat("x", 2048) }), "2047"},
+		{"no kernel", entry(func(e *bootloader.Entry) { e.Kernel = bootloader.Payload{} }), "there is no kernel"},
+		{"large", entry(func(e *bootloader.Entry) { e.Kernel.Size = 300 * mib }), "give it a larger partition"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dev := newSparse(gib, 512)
-			i := NewInstaller(dev, testLayout(t, 512, AMD64))
+			i := NewInstaller(dev, testLayout(t, 512, bootloader.AMD64))
 			wantError(t, i.Prepare(context.Background(), c.contents), c.want)
 			if len(dev.writes) != 0 {
 				t.Errorf("%d writes before the refusal", len(dev.writes))
@@ -267,21 +268,24 @@ func TestPrepareRefusesBeforeItWrites(t *testing.T) {
 	}
 }
 
-func TestARM64HasNoBIOS(t *testing.T) {
-	files, err := BootFiles(ARM64, testContents().Menu, Loaders{SystemdARM64: []byte("efi")})
+// TestUnsignedKernelIsRefused before anything is written.
+func TestUnsignedKernelIsRefused(t *testing.T) {
+	c := testContents()
+	c.SecureBoot.Shim = true
+	f := newImage(t, gib)
+	err := install(f, testLayout(t, 512, bootloader.AMD64), c)
+	if err == nil || !strings.Contains(err.Error(), "is not signed, and Secure Boot would refuse it") {
+		t.Fatal(err)
+	}
+	loader, err := bootloader.Assets{}.LoadNamed(context.Background(), bootloader.ShimAMD64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if files[0].Path != "EFI/BOOT/BOOTAA64.EFI" || hasPath(files, "grub/grub.cfg") {
-		t.Errorf("the files are %v", files)
+	signed := bootloader.Payload(uki.Bytes(loader[bootloader.ShimAMD64]))
+	for i := range c.Menu.Entries {
+		c.Menu.Entries[i].Kernel = signed
 	}
-}
-
-func hasPath(files []fat.File, path string) bool {
-	for _, f := range files {
-		if f.Path == path {
-			return true
-		}
+	if err := c.SecureBoot.Check(c.Menu); err != nil {
+		t.Errorf("a signed program as the kernel: %v", err)
 	}
-	return false
 }

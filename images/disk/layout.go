@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"cloudlets/images/bytesize"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/md"
 	"cloudlets/images/disk/slots"
 
@@ -29,8 +30,8 @@ const (
 // Options are the choices that a layout's caller may make. The zero value is
 // valid.
 type Options struct {
-	// Arch selects the root partition's type. If it is empty, it means AMD64.
-	Arch Arch
+	// Arch selects the root partition's type. If it is empty, it means [bootloader.AMD64].
+	Arch bootloader.Arch
 	// ESPSize is the EFI system partition's size in bytes. It is rounded up to
 	// whole MiB. The default, 0, means 512 MiB, or less on disks below 8 GiB.
 	ESPSize int64
@@ -89,7 +90,7 @@ func (p Partition) Room() int64 {
 type Layout struct {
 	Size   int64 // of the disk, in bytes
 	Sector int64 // the disk's logical sector, in bytes
-	Arch   Arch
+	Arch   bootloader.Arch
 	GUID   string // of the disk, in lower case
 
 	BIOSBoot Partition // 1: GRUB's core image
@@ -140,7 +141,7 @@ func NewLayout(size, sector int64, opts Options) (Layout, error) {
 	}
 	l := Layout{Size: size, Sector: sector, Arch: opts.Arch, GUID: guids.Disk}
 	if l.Arch == "" {
-		l.Arch = AMD64
+		l.Arch = bootloader.AMD64
 	}
 	l.BIOSBoot = Partition{1, "bios-boot", string(gpt.BIOSBoot), guids.BIOSBoot, mib, mib, ""}
 	l.ESP = Partition{2, "esp", string(gpt.EFISystemPartition), guids.ESP, 2 * mib, espSize(size, sector, opts.ESPSize), ""}
@@ -272,12 +273,12 @@ func espSize(size, sector, asked int64) int64 {
 
 // rootType returns the partition type that the Discoverable Partitions
 // Specification assigns to the root filesystem of an architecture.
-func rootType(a Arch) (string, error) {
+func rootType(a bootloader.Arch) (string, error) {
 	switch a {
-	case AMD64, "":
+	case bootloader.AMD64, "":
 		return string(gpt.LinuxRootX86_64), nil
-	case ARM64:
+	case bootloader.ARM64:
 		return string(gpt.LinuxRootArm64), nil
 	}
-	return "", fmt.Errorf("lay out disk: there are no boot loaders for the architecture %q: use %s or %s", a, AMD64, ARM64)
+	return "", fmt.Errorf("lay out disk: there are no boot loaders for the architecture %q: use %s or %s", a, bootloader.AMD64, bootloader.ARM64)
 }

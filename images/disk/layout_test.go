@@ -10,6 +10,7 @@ import (
 	"github.com/diskfs/go-diskfs/partition/gpt"
 
 	"cloudlets/images/bytesize"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/probe"
 )
 
@@ -45,7 +46,7 @@ func TestOtherToolsAcceptTheTable(t *testing.T) {
 }
 
 func TestTableOf4KiBSectors(t *testing.T) {
-	l, err := NewLayout(4*gib, 4096, Options{Arch: ARM64, Seed: "test"})
+	l, err := NewLayout(4*gib, 4096, Options{Arch: bootloader.ARM64, Seed: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

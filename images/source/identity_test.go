@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cloudlets/images"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/imagetest"
 	"cloudlets/images/layers"
 	"cloudlets/images/pack"
@@ -74,9 +74,9 @@ func TestOneIdentityOfASlot(t *testing.T) {
 	want := identify(t, dir)
 	top, err := os.Stat(filepath.Join(dir, images.Dir))
 	imagetest.Must(t, err)
-	slot := filepath.Join(dir, filepath.Dir(disk.SlotMenuPath))
+	slot := filepath.Join(dir, filepath.Dir(bootloader.SlotMenuPath))
 	imagetest.Must(t, os.Mkdir(slot, 0o755), os.Link(filepath.Join(dir, "boot/vmlinuz"), filepath.Join(slot, "0-vmlinuz")),
-		os.WriteFile(filepath.Join(dir, disk.SlotMenuPath), []byte("menuentry"), 0o600), os.Chtimes(filepath.Dir(slot), time.Time{}, top.ModTime()))
+		os.WriteFile(filepath.Join(dir, bootloader.SlotMenuPath), []byte("menuentry"), 0o600), os.Chtimes(filepath.Dir(slot), time.Time{}, top.ModTime()))
 	// Its second name comes first, so that the archive has the kernel's content there.
 	archive := filepath.Join(t.TempDir(), "captured.tar")
 	imagetest.Run(t, "tar", "tar", "-C", dir, "--sort=name", "--xattrs", "--format=pax", "-cf", archive, ".")

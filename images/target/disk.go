@@ -11,6 +11,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/disk/sparse"
@@ -35,7 +36,7 @@ type Options struct {
 	Stale bool
 	// Arch is the architecture of the machine; "" is that of the newest
 	// kernel.
-	Arch disk.Arch
+	Arch bootloader.Arch
 	// Filesystem is the root's; "" is ext4, which is the only one that
 	// [NewDisk] makes.
 	Filesystem string
@@ -50,7 +51,7 @@ type Options struct {
 	ID   uuid.UUID
 	Time time.Time
 	// SecureBoot is how firmware that insists on signatures boots the disk.
-	SecureBoot disk.SecureBoot
+	SecureBoot bootloader.SecureBoot
 	// Timeout is how long the boot menu waits for a person.
 	Timeout time.Duration
 	// Grow makes the system grow into a larger disk whenever it starts.
@@ -86,9 +87,9 @@ type Disk struct {
 	// starting.
 	Notices []string
 
-	secure disk.SecureBoot
+	secure bootloader.SecureBoot
 	tree   images.Tree
-	menu   disk.Menu
+	menu   bootloader.Menu
 	boot   int64 // bytes of kernels and RAM disks
 	root   *ext4.Layout
 	// persistent is nil if the disk has no such partition, or keeps one.
@@ -153,7 +154,7 @@ func begin(ctx context.Context, s System, o Options) (*Disk, Options, error) {
 
 // setMenu makes the boot menu of the disk's layout, and checks it.
 func (d *Disk) setMenu() (err error) {
-	d.menu, err = d.Plan.Menu(d.Layout, func(file string) (disk.Payload, error) { return payload(d.tree, file) })
+	d.menu, err = d.Plan.Menu(d.Layout, func(file string) (bootloader.Payload, error) { return payload(d.tree, file) })
 	if err != nil {
 		return err
 	}
@@ -275,7 +276,7 @@ func (d *Disk) Estimate() int64 {
 }
 
 // Write writes the disk from its beginning to its end, with boot loaders.
-func (d *Disk) Write(ctx context.Context, w sparse.Writer, loaders disk.Loaders) error {
+func (d *Disk) Write(ctx context.Context, w sparse.Writer, loaders bootloader.Files) error {
 	contents := disk.Contents{Loaders: loaders, Menu: d.menu, SecureBoot: d.secure, Slots: d.Plan.Slots, Time: d.Time}
 	if d.persistent == nil { // an interface that holds a nil pointer would not be nil
 		return d.Layout.Write(ctx, w, contents, d.root, nil)

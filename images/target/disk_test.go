@@ -15,6 +15,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/layers"
 	"cloudlets/images/target"
@@ -81,9 +82,9 @@ func systemOf(t *testing.T, files map[string]string) target.System {
 	return target.System{Name: im.Name, Manifest: im.Manifest, Source: src, Tree: src}
 }
 
-func loaders(t *testing.T) disk.Loaders {
+func loaders(t *testing.T) bootloader.Files {
 	t.Helper()
-	l, err := disk.Assets{}.Load(t.Context(), disk.AMD64)
+	l, err := bootloader.Assets{}.Load(t.Context(), bootloader.AMD64)
 	check(t, err)
 	return l
 }

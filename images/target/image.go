@@ -10,6 +10,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/manifest"
 )
@@ -95,7 +96,7 @@ func runnable(s System, entry string) ([]boot.Kernel, error) {
 // sizeOf returns the total length in bytes of kernels, as they are started, and
 // their RAM disks.
 func sizeOf(t images.Tree, kernels []boot.Kernel) (total int64, err error) {
-	open := func(file string) (disk.Payload, error) { return payload(t, file) }
+	open := func(file string) (bootloader.Payload, error) { return payload(t, file) }
 	for _, k := range kernels {
 		kernel, err := kernelPayload(k.Path, open)
 		if err != nil {
@@ -115,7 +116,7 @@ func sizeOf(t images.Tree, kernels []boot.Kernel) (total int64, err error) {
 }
 
 // kernelPayload returns a kernel of an image in the form that boot loaders start.
-func kernelPayload(file string, open func(string) (disk.Payload, error)) (disk.Payload, error) {
+func kernelPayload(file string, open func(string) (bootloader.Payload, error)) (bootloader.Payload, error) {
 	kernel, err := open(file)
 	if err != nil {
 		return kernel, err
@@ -129,22 +130,22 @@ func kernelPayload(file string, open func(string) (disk.Payload, error)) (disk.P
 }
 
 // payload returns a file of a tree, which is not opened before it is needed.
-func payload(t images.Tree, file string) (disk.Payload, error) {
+func payload(t images.Tree, file string) (bootloader.Payload, error) {
 	e, err := t.Entry(file)
 	if err == nil && e.Type == images.HardLink {
 		e, err = t.Entry(e.Link)
 	}
 	if err != nil {
-		return disk.Payload{}, err
+		return bootloader.Payload{}, err
 	}
-	return disk.Payload{Size: e.Size, Open: func() (io.ReadCloser, error) { return t.Open(file) }}, nil
+	return bootloader.Payload{Size: e.Size, Open: func() (io.ReadCloser, error) { return t.Open(file) }}, nil
 }
 
 // CheckMenu returns an error if the plan's boot menu cannot be installed from a
 // tree, e.g. because a boot loader would change a command line or because a
 // kernel is not signed.
 func (p Plan) CheckMenu(t images.Tree) error {
-	menu, err := p.Menu(disk.Layout{}, func(file string) (disk.Payload, error) { return payload(t, file) })
+	menu, err := p.Menu(disk.Layout{}, func(file string) (bootloader.Payload, error) { return payload(t, file) })
 	if err != nil {
 		return err
 	}

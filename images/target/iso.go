@@ -15,6 +15,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/erofs"
 	"cloudlets/images/disk/iso"
 	"cloudlets/images/disk/sparse"
@@ -31,7 +32,7 @@ type LiveOptions struct {
 	ID   uuid.UUID
 	Time time.Time
 	// SecureBoot is how firmware that insists on signatures boots the image.
-	SecureBoot disk.SecureBoot
+	SecureBoot bootloader.SecureBoot
 	// Compression is how the files are kept. "" is LZ4, unless a kernel of the image
 	// cannot read it.
 	Compression Compression
@@ -41,7 +42,7 @@ type LiveOptions struct {
 	// Timeout is how long the boot menu waits for a person.
 	Timeout time.Duration
 	// Assets find boot loaders, also those in the system's own tree.
-	Assets disk.Assets
+	Assets bootloader.Assets
 	// Program opens cloudlets for an architecture, which runs as process 1 of
 	// the RAM disk.
 	Program Program
@@ -108,7 +109,7 @@ func newISO(ctx context.Context, s System, o LiveOptions) (*ISO, error) {
 	if !o.Time.IsZero() {
 		i.Time = o.Time
 	}
-	arch := disk.Arch(kernels[0].Arch)
+	arch := bootloader.Arch(kernels[0].Arch)
 	o.Assets.Tree = s.Tree
 	contents := disk.Contents{SecureBoot: o.SecureBoot, Time: i.Time}
 	options := iso.Options{ID: i.ID, Label: volumeLabel(s.Title()), Time: i.Time, ESP: isoESP, Root: isoRoot}
@@ -185,25 +186,25 @@ func LiveCompression(t images.Tree, k boot.Kernel) (erofs.Compression, error) {
 
 // loaders finds the boot loaders. GRUB for BIOS is made specially for this
 // medium, so a disk's images of it are not needed.
-func (i *ISO) loaders(ctx context.Context, arch disk.Arch, o LiveOptions, c *disk.Contents, to *iso.Options) (err error) {
-	names := slices.DeleteFunc(o.SecureBoot.LoaderNames(arch), func(name string) bool { return name == disk.BootImage || name == disk.CoreImage })
-	if c.Loaders, err = o.Assets.LoadNamed(ctx, names...); err != nil || arch == disk.ARM64 {
+func (i *ISO) loaders(ctx context.Context, arch bootloader.Arch, o LiveOptions, c *disk.Contents, to *iso.Options) (err error) {
+	names := slices.DeleteFunc(o.SecureBoot.LoaderNames(arch), func(name string) bool { return name == bootloader.BootImage || name == bootloader.CoreImage })
+	if c.Loaders, err = o.Assets.LoadNamed(ctx, names...); err != nil || arch == bootloader.ARM64 {
 		return err
 	}
 	modules, err := o.Assets.GRUB()
 	if err != nil {
 		return err
 	}
-	to.GRUB = disk.HybridCore(modules)
+	to.GRUB = bootloader.HybridCore(modules)
 	return nil
 }
 
 // menu returns a boot menu with an entry and a RAM disk for each kernel, the
 // newest first.
-func (i *ISO) menu(ctx context.Context, s System, o LiveOptions) (disk.Menu, error) {
+func (i *ISO) menu(ctx context.Context, s System, o LiveOptions) (bootloader.Menu, error) {
 	first, err := boot.Init(s.Manifest, s.Tree, "")
 	if err != nil {
-		return disk.Menu{}, err
+		return bootloader.Menu{}, err
 	}
 	initWord := ""
 	if first.Path != boot.DefaultInit {
@@ -211,10 +212,10 @@ func (i *ISO) menu(ctx context.Context, s System, o LiveOptions) (disk.Menu, err
 	}
 	rendered, taken, err := s.Rendered(ctx, i.Kernels)
 	if err != nil {
-		return disk.Menu{}, err
+		return bootloader.Menu{}, err
 	}
 	if i.Notices, err = s.checkLive(); err != nil {
-		return disk.Menu{}, err
+		return bootloader.Menu{}, err
 	}
 	i.Notices = append(i.Notices, taken...)
 	list := entries(s.Title()+" (live)", rendered, func(k boot.Kernel) string {
@@ -223,7 +224,7 @@ func (i *ISO) menu(ctx context.Context, s System, o LiveOptions) (disk.Menu, err
 	for n := range list {
 		list[n].Initrd = "" // the RAM disk of the medium replaces it, see below
 	}
-	open := func(file string) (disk.Payload, error) { return payload(s.Tree, file) }
+	open := func(file string) (bootloader.Payload, error) { return payload(s.Tree, file) }
 	m, err := diskMenu(list, o.Timeout, open, func(e Entry) string { return e.Cmdline })
 	if err != nil {
 		return m, err
@@ -238,19 +239,19 @@ func (i *ISO) menu(ctx context.Context, s System, o LiveOptions) (disk.Menu, err
 
 // liveRAMDisk makes a kernel's RAM disk in memory, because its length must be
 // known before the ESP is written.
-func liveRAMDisk(ctx context.Context, s System, k boot.Kernel, o LiveOptions) (disk.Payload, error) {
+func liveRAMDisk(ctx context.Context, s System, k boot.Kernel, o LiveOptions) (bootloader.Payload, error) {
 	program, size, err := o.Program(k.Arch)
 	if err != nil {
-		return disk.Payload{}, err
+		return bootloader.Payload{}, err
 	}
 	defer program.Close()
 	var made bytes.Buffer
 	if _, err := ramdisk.Build(ctx, &made, s.Tree, ramdisk.Options{
 		Version: k.Version, Modules: k.Modules, Init: program, InitSize: size, Purpose: ramdisk.Live, Needs: liveNeeds,
 	}); err != nil {
-		return disk.Payload{}, err
+		return bootloader.Payload{}, err
 	}
-	return disk.Payload{Size: int64(made.Len()), Open: func() (io.ReadCloser, error) {
+	return bootloader.Payload{Size: int64(made.Len()), Open: func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(made.Bytes())), nil
 	}}, nil
 }

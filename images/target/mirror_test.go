@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"cloudlets/images/boot"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/target"
 )
@@ -19,7 +19,7 @@ func TestMenuOfAMirror(t *testing.T) {
 	image := target.Image{Title: "tiny", Init: "/sbin/init", RootSize: 128 << 20, Kernels: []boot.Kernel{
 		{Version: "6.2", Path: "/boot/vmlinuz-6.2", Initrd: "/boot/initrd.img-6.2"}, {Version: "6.1", Path: "/boot/vmlinuz-6.1"},
 	}}
-	o := target.Options{ID: uuid.New(), Arch: disk.AMD64, Slots: true, Persistent: 96 << 20}
+	o := target.Options{ID: uuid.New(), Arch: bootloader.AMD64, Slots: true, Persistent: 96 << 20}
 	alone, err := target.NewPlan(image, o)
 	check(t, err)
 	o.Mirror, o.MirrorRAMDisk = true, 30<<20

@@ -12,6 +12,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/uki"
 )
@@ -25,7 +26,7 @@ type Plan struct {
 	// disks must not have the same ID.
 	ID uuid.UUID `json:"id"`
 	// Arch is the architecture of the machine.
-	Arch disk.Arch `json:"arch,omitempty"`
+	Arch bootloader.Arch `json:"arch,omitempty"`
 	// Filesystem is that of the root: "ext4", "xfs" or "btrfs".
 	Filesystem string `json:"filesystem"`
 	// RootSize and ESPSize are the smallest sizes in bytes of the root
@@ -66,7 +67,7 @@ type Plan struct {
 
 // Entry is one entry of a plan's boot menu.
 type Entry struct {
-	// ID, Title and Version have the same meaning as in [disk.Entry].
+	// ID, Title and Version have the same meaning as in [bootloader.Entry].
 	ID      string `json:"id"`
 	Title   string `json:"title"`
 	Version string `json:"version"`
@@ -93,7 +94,7 @@ func NewPlan(im Image, o Options) (Plan, error) {
 		p.ESPSize, p.Reserve = slotsESP, false // the kernels are in the slots
 	}
 	if p.Arch == "" {
-		p.Arch = disk.Arch(im.Kernels[0].Arch)
+		p.Arch = bootloader.Arch(im.Kernels[0].Arch)
 	}
 	if p.Filesystem == "" {
 		p.Filesystem = "ext4"
@@ -166,28 +167,28 @@ func (o Options) console(words string) string {
 
 // SecureBoot is how firmware that insists on signatures boots the disk. It needs no
 // key: what a key has signed is among the plan's signatures.
-func (p Plan) SecureBoot() disk.SecureBoot {
+func (p Plan) SecureBoot() bootloader.SecureBoot {
 	if p.Signatures != nil {
-		return disk.SecureBoot{Signer: p.Signatures}
+		return bootloader.SecureBoot{Signer: p.Signatures}
 	}
-	return disk.SecureBoot{Shim: p.Shim}
+	return bootloader.SecureBoot{Shim: p.Shim}
 }
 
 // Sign signs the disk with the owner's key: it makes the programs of the disk from a
 // tree and boot loaders, and keeps the signatures alone. The plan must not keep a
 // partition. Whoever carries the plan out makes the same programs.
-func (p *Plan) Sign(ctx context.Context, t images.Tree, loaders disk.Loaders, key uki.Owner) error {
+func (p *Plan) Sign(ctx context.Context, t images.Tree, loaders bootloader.Files, key uki.Owner) error {
 	// The root partition's identifier, which the kernel's words may name, is the same
 	// on a disk of any size.
 	l, err := p.Layout(disk.SizeFor(p.RootSize, 512, p.layoutOptions(nil)), 512, nil)
 	if err != nil {
 		return fmt.Errorf("sign the boot menu: %w", err)
 	}
-	menu, err := p.Menu(l, func(file string) (disk.Payload, error) { return payload(t, file) })
+	menu, err := p.Menu(l, func(file string) (bootloader.Payload, error) { return payload(t, file) })
 	if err != nil {
 		return fmt.Errorf("sign the boot menu: %w", err)
 	}
-	if p.Signatures, err = disk.Signatures(ctx, key, p.Arch, menu, loaders); err != nil {
+	if p.Signatures, err = bootloader.Signatures(ctx, key, p.Arch, menu, loaders); err != nil {
 		return fmt.Errorf("sign the boot menu: %w", err)
 	}
 	return nil
@@ -262,7 +263,7 @@ func derived(id uuid.UUID, name string) uuid.UUID { return uuid.NewSHA1(id, []by
 
 // Menu returns the boot menu of the disk with a layout. Open returns the content
 // of a file of the image.
-func (p Plan) Menu(l disk.Layout, open func(file string) (disk.Payload, error)) (disk.Menu, error) {
+func (p Plan) Menu(l disk.Layout, open func(file string) (bootloader.Payload, error)) (bootloader.Menu, error) {
 	return diskMenu(p.Entries, p.Timeout, open, func(e Entry) string { return p.cmdline(l, e) })
 }
 
@@ -271,10 +272,10 @@ func (p Plan) cmdline(l disk.Layout, e Entry) string {
 	return boot.JoinWords(p.rootWord(l, e), "rw", e.Cmdline)
 }
 
-func diskMenu(list []Entry, timeout time.Duration, open func(string) (disk.Payload, error), cmdline func(Entry) string) (menu disk.Menu, err error) {
+func diskMenu(list []Entry, timeout time.Duration, open func(string) (bootloader.Payload, error), cmdline func(Entry) string) (menu bootloader.Menu, err error) {
 	menu.Timeout = timeout
 	for _, e := range list {
-		entry := disk.Entry{ID: e.ID, Title: e.Title, Version: e.Version, Cmdline: cmdline(e)}
+		entry := bootloader.Entry{ID: e.ID, Title: e.Title, Version: e.Version, Cmdline: cmdline(e)}
 		if entry.Kernel, err = kernelPayload(e.Kernel, open); err != nil {
 			return menu, err
 		}

@@ -14,6 +14,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/uki"
 	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/imagetest"
@@ -65,7 +66,7 @@ func TestMenu(t *testing.T) {
 // TestPlanTravels: a plan that was sent makes the very same disk, in layout
 // and boot menu.
 func TestPlanTravels(t *testing.T) {
-	plan, err := NewPlan(someImage(), Options{ID: uuid.New(), Grow: true, Persistent: 1 << 30, Reserve: true, SecureBoot: disk.SecureBoot{Shim: true}, Timeout: 1e9})
+	plan, err := NewPlan(someImage(), Options{ID: uuid.New(), Grow: true, Persistent: 1 << 30, Reserve: true, SecureBoot: bootloader.SecureBoot{Shim: true}, Timeout: 1e9})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,8 +86,8 @@ func TestPlanTravels(t *testing.T) {
 	if one.ESP.Size != 512<<20 || one.Persistent.Size != 1<<30 || one.Root.Size < plan.RootSize {
 		t.Errorf("the layout is %+v", one)
 	}
-	nothing := func(string) (disk.Payload, error) {
-		return disk.Payload{Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("")), nil }}, nil
+	nothing := func(string) (bootloader.Payload, error) {
+		return bootloader.Payload{Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("")), nil }}, nil
 	}
 	menu, err := sent.Menu(two, nothing)
 	if err != nil || !strings.HasPrefix(menu.Entries[0].Cmdline, "root=UUID="+plan.RootUUID(disk.Layout{}).String()+" rw quiet ") || !strings.HasPrefix(menu.Entries[2].Cmdline, "root=PARTUUID="+one.Root.GUID+" rw ") {
@@ -134,13 +135,13 @@ func TestPreinitFiles(t *testing.T) {
 // TestSignedForAnyDisk: a plan is signed before the disk's size is known, and the
 // signatures are for what the disk gets, with its root partition's own identifier.
 func TestSignedForAnyDisk(t *testing.T) {
-	loaders, err := disk.Assets{}.LoadNamed(t.Context(), disk.SecureBoot{Signer: uki.Signatures{}}.LoaderNames(disk.AMD64)...)
+	loaders, err := bootloader.Assets{}.LoadNamed(t.Context(), bootloader.SecureBoot{Signer: uki.Signatures{}}.LoaderNames(bootloader.AMD64)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var lines []string
 	for _, k := range someImage().Kernels {
-		lines = append(lines, k.Path+" = "+string(loaders[disk.SystemdAMD64])) // any UEFI program will do
+		lines = append(lines, k.Path+" = "+string(loaders[bootloader.SystemdAMD64])) // any UEFI program will do
 		if k.Initrd != "" {
 			lines = append(lines, k.Initrd+" = the RAM disk")
 		}
@@ -151,7 +152,7 @@ func TestSignedForAnyDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := NewPlan(someImage(), Options{ID: uuid.New(), Reserve: true, SecureBoot: disk.SecureBoot{Signer: key}})
+	plan, err := NewPlan(someImage(), Options{ID: uuid.New(), Reserve: true, SecureBoot: bootloader.SecureBoot{Signer: key}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,12 +164,12 @@ func TestSignedForAnyDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		menu, err := plan.Menu(l, func(file string) (disk.Payload, error) { return payload(tree, file) })
+		menu, err := plan.Menu(l, func(file string) (bootloader.Payload, error) { return payload(tree, file) })
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range menu.Entries {
-			image, err := uki.New(loaders[disk.StubAMD64], uki.Kernel{Linux: uki.File(e.Kernel), Initrd: uki.File(e.Initrd), Cmdline: e.Cmdline, Title: e.Title, Version: e.Version})
+			image, err := uki.New(loaders[bootloader.StubAMD64], uki.Kernel{Linux: uki.File(e.Kernel), Initrd: uki.File(e.Initrd), Cmdline: e.Cmdline, Title: e.Title, Version: e.Version})
 			if err != nil {
 				t.Fatal(err)
 			}

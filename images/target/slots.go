@@ -11,6 +11,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/layers"
 )
 
@@ -18,7 +19,7 @@ import (
 // link, of the image's file at Path. It stays when the system replaces or removes that.
 type SlotFile struct{ Path, Name string }
 
-// SlotMenu returns the file at [disk.SlotMenuPath] for the layout's Root, the files that it
+// SlotMenu returns the file at [bootloader.SlotMenuPath] for the layout's Root, the files that it
 // names, and the whole command line of its default entry.
 func (p Plan) SlotMenu(l disk.Layout) (menu []byte, files []SlotFile, cmdline string, err error) {
 	named := map[string]string{"": ""}
@@ -29,15 +30,15 @@ func (p Plan) SlotMenu(l disk.Layout) (menu []byte, files []SlotFile, cmdline st
 		}
 		return named[path]
 	}
-	var entries []disk.SlotEntry
+	var entries []bootloader.SlotEntry
 	for _, e := range p.slotEntries() {
 		words, forInit := boot.SplitWords(p.cmdline(l, e))
-		entries = append(entries, disk.SlotEntry{
+		entries = append(entries, bootloader.SlotEntry{
 			ID: e.ID, Title: e.Title, Kernel: name(e.Kernel), Initrd: p.slotInitrd(e, name),
 			Words: strings.Join(words, " "), InitWords: strings.Join(forInit, " "),
 		})
 	}
-	menu, err = l.SlotMenu(entries)
+	menu, err = bootloader.SlotMenu(l.Slot, l.Root.Number, entries)
 	return menu, files, p.cmdline(l, p.Entries[0]), err
 }
 
@@ -57,7 +58,7 @@ func (p Plan) withSlot(source images.Source, t images.Tree, l disk.Layout, at ti
 	if err != nil {
 		return nil, err
 	}
-	dir := path.Dir(disk.SlotMenuPath)
+	dir := path.Dir(bootloader.SlotMenuPath)
 	more := []addition{{Entry: images.Entry{Path: dir, Type: images.Directory, Mode: 0o755, ModTime: at}}}
 	for _, f := range files {
 		e, err := t.Entry(f.Path)
@@ -70,7 +71,7 @@ func (p Plan) withSlot(source images.Source, t images.Tree, l disk.Layout, at ti
 		more = append(more, addition{Entry: images.Entry{Path: f.Name, Type: images.HardLink, Link: e.Link, ModTime: at}})
 	}
 	more = append(more, addition{
-		Entry: images.Entry{Path: disk.SlotMenuPath, Type: images.Regular, Mode: 0o600, Size: int64(len(menu)), ModTime: at},
+		Entry: images.Entry{Path: bootloader.SlotMenuPath, Type: images.Regular, Mode: 0o600, Size: int64(len(menu)), ModTime: at},
 		open:  func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(menu)), nil },
 	})
 	own := layers.Select(source, func(name string) bool { return name != dir && !strings.HasPrefix(name, dir+"/") })

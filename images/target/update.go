@@ -12,6 +12,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/manifest"
@@ -51,9 +52,9 @@ func ReadSlots(r io.ReaderAt, size, sector int64) (d SlotDisk, err error) {
 	if d.Good, err = GoodManifest(r, d.Layout); err != nil { // then nothing is said of what changes, and that is all
 		d.Good = nil
 	}
-	menu, err := ext4.ReadFile(partition(r, d.Layout.Other), disk.SlotMenuPath, maxKept)
+	menu, err := ext4.ReadFile(partition(r, d.Layout.Other), bootloader.SlotMenuPath, maxKept)
 	d.Grows = err == nil && bytes.Contains(menu, []byte(GrowWord))
-	_, err = ext4.ReadFile(partition(r, d.Layout.Root), disk.SlotMenuPath, maxKept)
+	_, err = ext4.ReadFile(partition(r, d.Layout.Root), bootloader.SlotMenuPath, maxKept)
 	d.Beside = err == nil
 	return d, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/disk/sparse"
@@ -51,7 +52,7 @@ func slotDisk(t *testing.T) *os.File {
 	t.Helper()
 	d, err := target.NewDisk(t.Context(), slotSystem(t, "one"), slotOptions())
 	check(t, err)
-	loaders, err := disk.Assets{}.LoadNamed(t.Context(), d.LoaderNames()...)
+	loaders, err := bootloader.Assets{}.LoadNamed(t.Context(), d.LoaderNames()...)
 	check(t, err)
 	f, err := os.Create(filepath.Join(t.TempDir(), "disk.raw"))
 	check(t, err)
@@ -210,7 +211,7 @@ func TestEndedTrialIsTold(t *testing.T) {
 // wantRootNamed wants the boot menu of a slot to name the slot's own filesystem.
 func wantRootNamed(t *testing.T, slot io.ReaderAt) {
 	t.Helper()
-	menu, err := ext4.ReadFile(slot, disk.SlotMenuPath, 1<<20)
+	menu, err := ext4.ReadFile(slot, bootloader.SlotMenuPath, 1<<20)
 	check(t, err)
 	id := make([]byte, 16)
 	_, err = slot.ReadAt(id, 1024+0x68) // s_uuid

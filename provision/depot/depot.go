@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cloudlets/images"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/manifest"
 	"cloudlets/images/pack"
@@ -125,7 +125,7 @@ type Status struct {
 type Depot struct {
 	dir      string
 	finder   Finder
-	assets   disk.Assets
+	assets   bootloader.Assets
 	programs ramdisk.Programs
 	self     agent // the program that runs, if machines like this host get it
 	trust    []byte
@@ -189,7 +189,7 @@ type Options struct {
 	// Dir is where the files are kept. It is made if it is not there.
 	Dir    string
 	Images Finder
-	Assets disk.Assets
+	Assets bootloader.Assets
 	// Agent is this program's file, and Embedded are the programs for machines that it
 	// carries. [ramdisk.Programs] says which becomes /init of a RAM disk; it looks in
 	// the folder of Assets too.

@@ -20,7 +20,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/imagetest"
 	"cloudlets/images/ramdisk"
 )
@@ -67,7 +67,7 @@ func newSite(t *testing.T) site {
 	}
 	s.put(t, dir+"modules.dep", []byte("kernel/drivers/net/e1000.ko:\nkernel/drivers/block/virtio_blk.ko:\n"))
 	s.put(t, dir+"modules.builtin", []byte("kernel/fs/ext4/ext4.ko\n"))
-	for _, name := range disk.LoaderNames(disk.AMD64) {
+	for _, name := range bootloader.LoaderNames(bootloader.AMD64) {
 		s.put(t, "assets/"+name, []byte("loader "+name))
 	}
 	s.put(t, "agent", []byte("the agent"))
@@ -122,7 +122,7 @@ const (
 // open opens the site's depot.
 func (s site) open(t *testing.T, j *journal) *Depot {
 	t.Helper()
-	d, err := Open(Options{Dir: s.at("depot"), Images: s, Assets: disk.Assets{Dir: s.at("assets")}, Agent: s.at("agent"), Log: slog.New(j)})
+	d, err := Open(Options{Dir: s.at("depot"), Images: s, Assets: bootloader.Assets{Dir: s.at("assets")}, Agent: s.at("agent"), Log: slog.New(j)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestKitHasAllThatItTakes(t *testing.T) {
 	if got, err := os.ReadFile(d.Path(kit.Kernel.Digest)); err != nil || !bytes.Equal(got, kernelImage()) {
 		t.Errorf("the kernel has %d bytes (%v)", len(got), err)
 	}
-	for _, name := range disk.LoaderNames(disk.AMD64) {
+	for _, name := range bootloader.LoaderNames(bootloader.AMD64) {
 		if got, err := os.ReadFile(d.Path(kit.Loaders[name].Digest)); err != nil || string(got) != "loader "+name {
 			t.Errorf("%s is %q (%v)", name, got, err)
 		}
@@ -349,7 +349,7 @@ func TestTheAgentIsOfTheImagesArchitecture(t *testing.T) {
 	s := newSite(t)
 	arch, kernel := otherArch()
 	s.put(t, "images/tiny/boot/vmlinuz-"+version, kernel)
-	for _, name := range disk.LoaderNames(disk.ARM64) {
+	for _, name := range bootloader.LoaderNames(bootloader.ARM64) {
 		s.put(t, "assets/"+name, []byte("loader "+name))
 	}
 	d, _ := s.run(t, newJournal())
@@ -384,7 +384,7 @@ func TestTheAgentIsTheOneCarried(t *testing.T) {
 	}
 	defer w.Close()
 	d, err := Open(Options{
-		Dir: s.at("depot"), Images: s, Assets: disk.Assets{Dir: s.at("assets")}, Agent: s.at("absent"), Log: slog.New(newJournal()),
+		Dir: s.at("depot"), Images: s, Assets: bootloader.Assets{Dir: s.at("assets")}, Agent: s.at("absent"), Log: slog.New(newJournal()),
 		Embedded: ramdisk.Embedded{Files: fstest.MapFS{"agent-" + runtime.GOARCH + ".zst": {Data: w.EncodeAll(program, nil)}}},
 	})
 	if err != nil {
@@ -460,14 +460,14 @@ func armImage(t *testing.T) (site, *Depot) {
 func TestAMissingBootLoaderIsNamed(t *testing.T) {
 	_, d := armImage(t)
 	_, err := d.Kit(t.Context(), tiny)
-	wantError(t, err, "tiny", disk.SystemdARM64, "install systemd-boot-efi:arm64", "in the image", "put the files into ")
+	wantError(t, err, "tiny", bootloader.SystemdARM64, "install systemd-boot-efi:arm64", "in the image", "put the files into ")
 }
 
 func TestTheImagesOwnBootLoaderIsTaken(t *testing.T) {
 	s, d := armImage(t)
-	s.put(t, "images/tiny/usr/lib/systemd/boot/efi/"+disk.SystemdARM64, []byte("the image's"))
+	s.put(t, "images/tiny/usr/lib/systemd/boot/efi/"+bootloader.SystemdARM64, []byte("the image's"))
 	kit := mustKit(t, d, tiny)
-	got, err := os.ReadFile(d.Path(kit.Loaders[disk.SystemdARM64].Digest))
+	got, err := os.ReadFile(d.Path(kit.Loaders[bootloader.SystemdARM64].Digest))
 	if err != nil || string(got) != "the image's" {
 		t.Errorf("the boot loader is %q: %v", got, err)
 	}
@@ -882,7 +882,7 @@ func TestFilesOfARemovedImageGo(t *testing.T) {
 func TestEachKitIsToldOf(t *testing.T) {
 	s := newSite(t)
 	told := make(chan Status, 4)
-	d, err := Open(Options{Dir: s.at("depot"), Images: s, Assets: disk.Assets{Dir: s.at("assets")}, Agent: s.at("agent"),
+	d, err := Open(Options{Dir: s.at("depot"), Images: s, Assets: bootloader.Assets{Dir: s.at("assets")}, Agent: s.at("agent"),
 		Notify: func(key Key, status Status) { told <- status }})
 	if err != nil {
 		t.Fatal(err)

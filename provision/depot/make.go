@@ -13,7 +13,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/boot"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/erofs"
 	"cloudlets/images/disk/uki"
 	"cloudlets/images/pack"
@@ -320,24 +320,24 @@ func (d *Depot) writeRAMDisk(ctx context.Context, tree images.Tree, kernel boot.
 // loadLoaders keeps the boot loaders for the disk. It takes a loader from the
 // image if the assets folder does not have it.
 func (d *Depot) loadLoaders(ctx context.Context, kit *Kit, tree images.Tree, kernel boot.Kernel) error {
-	arch := disk.AMD64
-	if kernel.Arch == string(disk.ARM64) {
-		arch = disk.ARM64
+	arch := bootloader.AMD64
+	if kernel.Arch == string(bootloader.ARM64) {
+		arch = bootloader.ARM64
 	}
 	assets := d.assets
 	assets.Tree = tree
 	kit.Loaders = map[string]File{}
-	if err := d.keepLoaders(ctx, kit, assets, disk.LoaderNames(arch)); err != nil {
+	if err := d.keepLoaders(ctx, kit, assets, bootloader.LoaderNames(arch)); err != nil {
 		return err
 	}
 	// Most sites need neither of these, so they may be missing.
-	kit.NoStub = d.keepLoaders(ctx, kit, assets, disk.SecureBoot{Signer: uki.Signatures{}}.LoaderNames(arch))
-	kit.Signed = d.keepLoaders(ctx, kit, assets, disk.SecureBoot{Shim: true}.LoaderNames(arch))
+	kit.NoStub = d.keepLoaders(ctx, kit, assets, bootloader.SecureBoot{Signer: uki.Signatures{}}.LoaderNames(arch))
+	kit.Signed = d.keepLoaders(ctx, kit, assets, bootloader.SecureBoot{Shim: true}.LoaderNames(arch))
 	return ctx.Err()
 }
 
 // keepLoaders adds the named boot loaders to a kit.
-func (d *Depot) keepLoaders(ctx context.Context, kit *Kit, assets disk.Assets, names []string) error {
+func (d *Depot) keepLoaders(ctx context.Context, kit *Kit, assets bootloader.Assets, names []string) error {
 	names = slices.DeleteFunc(names, func(name string) bool { _, kept := kit.Loaders[name]; return kept })
 	loaders, err := assets.LoadNamed(ctx, names...)
 	if err != nil {

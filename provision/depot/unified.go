@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"cloudlets/images/boot"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/uki"
 	"cloudlets/images/disk/uki/signing"
 	"cloudlets/provision/wire"
@@ -41,7 +41,7 @@ func (d *Depot) makeUnified(ctx context.Context, kit *Kit, kernel boot.Kernel) e
 	if err != nil {
 		return err
 	}
-	stub := kit.Loaders[disk.StubName(disk.Arch(kernel.Arch))]
+	stub := kit.Loaders[bootloader.StubName(bootloader.Arch(kernel.Arch))]
 	cmdline := boot.JoinWords(commonWords(kernel.Cmdline), wire.Params{Ask: kit.Key.Server}.Cmdline())
 	key := unifiedForm + strings.Join([]string{stub.Digest, kit.Kernel.Digest, kit.RAMDisk.Digest, kernel.Version, kit.Title, owner.Fingerprint(), cmdline}, " ")
 	kit.Unified, err = memo(d, key, d.intact, func(f File) File { return f }, func() (File, error) {

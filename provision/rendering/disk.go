@@ -3,7 +3,7 @@ package rendering
 import (
 	"time"
 
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/target"
 	"cloudlets/provision"
 )
@@ -16,7 +16,7 @@ const menuTimeout = time.Second
 func DiskOptions(spec *provision.Spec) target.Options {
 	return target.Options{
 		Filesystem: spec.Filesystem, Reserve: true, Cmdline: spec.Cmdline, Timeout: menuTimeout,
-		SecureBoot: disk.SecureBoot{Shim: spec.SecureBoot == provision.ByShim},
+		SecureBoot: bootloader.SecureBoot{Shim: spec.SecureBoot == provision.ByShim},
 		Slots:      spec.Slots == 2, Mirror: spec.Mirror, Persistent: spec.Persistent,
 	}
 }

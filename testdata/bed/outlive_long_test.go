@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/device"
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/source"
@@ -131,7 +132,7 @@ func writeKeeping(ctx context.Context, t *testing.T, image, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loaders, err := disk.Assets{Tree: tree}.LoadNamed(ctx, disk.LoaderNames(d.Layout.Arch)...)
+	loaders, err := bootloader.Assets{Tree: tree}.LoadNamed(ctx, bootloader.LoaderNames(d.Layout.Arch)...)
 	if err != nil {
 		t.Fatal(err)
 	}

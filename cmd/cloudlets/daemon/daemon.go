@@ -27,7 +27,7 @@ import (
 	"cloudlets/httpboot"
 	"cloudlets/httpboot/loaders"
 	"cloudlets/httpboot/overlays"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/ejs"
 	"cloudlets/images/ramdisk"
@@ -223,7 +223,7 @@ func (d *Daemon) peers() func() []string {
 // [depot.Options.Trust]. peers lists other servers, and may be nil.
 func OpenDepot(site *site.Site, s keys.Settings, programs ramdisk.Programs, trust []byte, peers func() []string, notify func(depot.Key, depot.Status), log *slog.Logger) (*depot.Depot, error) {
 	return depot.Open(depot.Options{
-		Dir: filepath.Join(s.State, "depot"), Images: site, Assets: disk.Assets{Dir: s.Assets}, Agent: programs.Self, Embedded: programs.Embedded, Trust: trust, Peers: peers, Notify: notify, Owner: ownerOf(s), Log: log,
+		Dir: filepath.Join(s.State, "depot"), Images: site, Assets: bootloader.Assets{Dir: s.Assets}, Agent: programs.Self, Embedded: programs.Embedded, Trust: trust, Peers: peers, Notify: notify, Owner: ownerOf(s), Log: log,
 	})
 }
 

@@ -20,7 +20,7 @@ import (
 	"cloudlets/httpboot/loaders"
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/ramdisk"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -193,7 +193,7 @@ func checkLoaders(site *site.Site, s keys.Settings) []Finding {
 	if len(daemon.KitKeys(site)) > 0 {
 		return list // an image may bring those for its disk: checkImages looks
 	}
-	_, err := disk.Assets{Dir: s.Assets}.Load(context.Background(), disk.AMD64)
+	_, err := bootloader.Assets{Dir: s.Assets}.Load(context.Background(), bootloader.AMD64)
 	return append(list, Found("boot loaders for disks", err))
 }
 
@@ -228,7 +228,7 @@ func checkImages(ctx context.Context, s Server) []Finding {
 	if arm64 {
 		list = append(list, checkARM64(s)...)
 	}
-	if !arm64 || runtime.GOARCH != string(disk.ARM64) {
+	if !arm64 || runtime.GOARCH != string(bootloader.ARM64) {
 		list = append(list, checkAgent(s, runtime.GOARCH))
 	}
 	return list
@@ -275,7 +275,7 @@ func checkMachine(ctx context.Context, s Server, d *depot.Depot, spec provision.
 // that says why it has none.
 func isARM64(kit *depot.Kit, err error) bool {
 	var lacks *ramdisk.NoProgram
-	return errors.As(err, &lacks) && lacks.Arch == string(disk.ARM64) || err == nil && kit.Kernels[0].Arch == string(disk.ARM64)
+	return errors.As(err, &lacks) && lacks.Arch == string(bootloader.ARM64) || err == nil && kit.Kernels[0].Arch == string(bootloader.ARM64)
 }
 
 // checkARM64 checks what arm64 machines take besides an image: a boot loader, and
@@ -283,7 +283,7 @@ func isARM64(kit *depot.Kit, err error) bool {
 func checkARM64(s Server) []Finding {
 	loader, err := loaders.Files{Dir: s.Settings.Assets, Site: s.Site}.CheckARM64()
 	list := []Finding{Found("a boot loader for UEFI machines of arm64: "+cmp.Or(loader, "none"), err)}
-	return append(list, checkAgent(s, string(disk.ARM64)))
+	return append(list, checkAgent(s, string(bootloader.ARM64)))
 }
 
 // checkAgent says which program machines of an architecture run.

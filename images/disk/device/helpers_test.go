@@ -20,7 +20,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/device"
 	"cloudlets/images/disk/probe"
 	"cloudlets/images/disk/sparse"
@@ -140,7 +140,7 @@ func planned(t testing.TB, s target.System, f device.Facts) (*target.Disk, devic
 	t.Helper()
 	d, err := target.NewDisk(t.Context(), s, target.Options{Size: f.Capacity(), Sector: f.Sector, Stale: true})
 	check(t, err)
-	loaders, err := disk.Assets{}.Load(t.Context(), disk.AMD64)
+	loaders, err := bootloader.Assets{}.Load(t.Context(), bootloader.AMD64)
 	check(t, err)
 	return d, device.Content{Layout: d.Layout, Write: func(ctx context.Context, w sparse.Writer) error { return d.Write(ctx, w, loaders) }}
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/device"
 	"cloudlets/images/disk/probe"
 	"cloudlets/images/disk/sparse"
@@ -36,7 +37,7 @@ func writeWith(t testing.TB, m medium, s target.System, o target.Options, option
 	o.Size, o.Sector, o.Stale, o.Program = f.Capacity(), f.Sector, true, program
 	d, err := target.NewDisk(t.Context(), s, o)
 	check(t, err)
-	loaders, err := disk.Assets{}.Load(t.Context(), disk.AMD64)
+	loaders, err := bootloader.Assets{}.Load(t.Context(), bootloader.AMD64)
 	check(t, err)
 	armed, err := device.Arm(t.Context(), host(), device.Request{Path: m.path, Size: f.Capacity(), What: "a test", Keep: o.Keep}, built, device.BySerial(serial))
 	check(t, err)
@@ -127,7 +128,7 @@ func TestKeepBrokenOff(t *testing.T) {
 			check(t, err)
 			d, err := target.NewDisk(t.Context(), persistentSystem(t, 20<<20), target.Options{Keep: &p, Size: f.Capacity(), Sector: f.Sector, Stale: true, Program: program})
 			check(t, err)
-			loaders, err := disk.Assets{}.Load(t.Context(), disk.AMD64)
+			loaders, err := bootloader.Assets{}.Load(t.Context(), bootloader.AMD64)
 			check(t, err)
 			armed, err := device.Arm(t.Context(), host(), device.Request{Path: m.path, Size: f.Capacity(), What: "a test", Keep: &p}, built, device.BySerial(serial))
 			check(t, err)

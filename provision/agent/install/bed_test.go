@@ -22,7 +22,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/dirtree"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/probe"
 	"cloudlets/images/pack"
 	"cloudlets/images/target"
@@ -182,7 +182,7 @@ func newBed(t testing.TB) *bed {
 // tinyPlan plans a disk of the tiny image, as a server does.
 func tinyPlan(t testing.TB, o target.Options) target.Plan {
 	t.Helper()
-	o.ID, o.Arch, o.Cmdline, o.Reserve = uuid.New(), disk.AMD64, "quiet", true
+	o.ID, o.Arch, o.Cmdline, o.Reserve = uuid.New(), bootloader.AMD64, "quiet", true
 	plan, err := target.NewPlan(target.Image{
 		Title: "tiny", Init: "/sbin/init", BootSize: 800 << 10, RootSize: 128 << 20,
 		Kernels: []boot.Kernel{{Version: "6.1.0-test", Path: "/boot/vmlinuz-6.1.0-test", Initrd: "/boot/initrd.img-6.1.0-test"}},
@@ -323,12 +323,12 @@ func sharedDir(t testing.TB) string {
 }
 
 // loaders are files with just the form that the disk's writer asks for.
-func loaders() disk.Loaders {
+func loaders() bootloader.Files {
 	boot := bytes.Repeat([]byte{0x90}, 512)
 	boot[510], boot[511] = 0x55, 0xaa
-	return disk.Loaders{
-		disk.BootImage: boot, disk.CoreImage: bytes.Repeat([]byte("core"), 4096),
-		disk.SystemdAMD64: bytes.Repeat([]byte("MZ"), 5000), disk.GRUBAMD64: bytes.Repeat([]byte("GR"), 5000),
+	return bootloader.Files{
+		bootloader.BootImage: boot, bootloader.CoreImage: bytes.Repeat([]byte("core"), 4096),
+		bootloader.SystemdAMD64: bytes.Repeat([]byte("MZ"), 5000), bootloader.GRUBAMD64: bytes.Repeat([]byte("GR"), 5000),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/provision"
 	"cloudlets/provision/bootorder"
 	"cloudlets/provision/hardware"
@@ -22,7 +23,7 @@ import (
 // Linux knows no UEFI of has U-Boot, say, which starts the disk's boot loader too.
 func checkFirmware(sys fs.FS, l disk.Layout) error {
 	switch bits := hardware.UEFIBits(sys); {
-	case bits == "" && l.Arch == disk.AMD64 && !l.BIOS():
+	case bits == "" && l.Arch == bootloader.AMD64 && !l.BIOS():
 		return fmt.Errorf("the disk has sectors of %d bytes, which BIOS cannot boot from: switch the machine's firmware to UEFI, or use another disk", l.Sector)
 	case bits == "32":
 		return errors.New("the machine's UEFI firmware is of 32 bits, and the boot loader for disks of 64: switch the firmware to BIOS, if it can")
@@ -64,7 +65,7 @@ func (i *installer) makeBootEntry() (name string, err error) {
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	return bootorder.Put(variables, bootorder.Entry{
-		Title: i.plan.Image, Loader: disk.FallbackLoader(i.layout.Arch),
+		Title: i.plan.Image, Loader: bootloader.FallbackLoader(i.layout.Arch),
 		Partition: bootorder.Partition{
 			Number: uint32(esp.Number), Offset: uint64(esp.Offset / i.layout.Sector), Size: uint64(esp.Size / i.layout.Sector), GUID: guid,
 		},

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/provision"
 	"cloudlets/provision/bootorder"
 	"cloudlets/provision/hardware/hardwaretest"
@@ -56,17 +57,17 @@ func TestBIOSThatStartsAnotherDiskIsToldOfBeforeTheWrite(t *testing.T) {
 func TestFirmwareThatCannotStartTheDisk(t *testing.T) {
 	for _, c := range []struct {
 		bits    string // of UEFI; "" is none
-		arch    disk.Arch
+		arch    bootloader.Arch
 		sector  int64
 		refused string
 	}{
-		{"", disk.AMD64, 512, ""},
-		{"", disk.AMD64, 4096, "sectors of 4096 bytes, which BIOS cannot boot from"},
-		{"64", disk.AMD64, 4096, ""},
-		{"32", disk.AMD64, 512, "of 32 bits"},
-		{"", disk.ARM64, 512, ""},
-		{"", disk.ARM64, 4096, ""},
-		{"64", disk.ARM64, 512, ""},
+		{"", bootloader.AMD64, 512, ""},
+		{"", bootloader.AMD64, 4096, "sectors of 4096 bytes, which BIOS cannot boot from"},
+		{"64", bootloader.AMD64, 4096, ""},
+		{"32", bootloader.AMD64, 512, "of 32 bits"},
+		{"", bootloader.ARM64, 512, ""},
+		{"", bootloader.ARM64, 4096, ""},
+		{"64", bootloader.ARM64, 512, ""},
 	} {
 		sys := fstest.MapFS{}
 		if c.bits != "" {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"cloudlets/images/bytesize"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/pack"
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
@@ -40,7 +40,7 @@ func (i *installer) gather(ctx context.Context) error {
 	if i.overlay, err = i.open(ctx, i.plan.Overlay); err != nil {
 		return fmt.Errorf("overlay: %w", err)
 	}
-	i.loaders = disk.Loaders{}
+	i.loaders = bootloader.Files{}
 	for name, blob := range i.plan.BootLoaders {
 		if i.loaders[name], err = i.server.Fetch(ctx, blob); err != nil {
 			return fmt.Errorf("boot loader %s: %w", name, err)

@@ -20,6 +20,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/ext4"
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/pack"
@@ -202,7 +203,7 @@ type installer struct {
 
 	maker          string
 	image, overlay download
-	loaders        disk.Loaders
+	loaders        bootloader.Files
 	ramdisk        []byte // of a mirror
 	stats          pack.Stats
 	fetched        atomic.Int64 // bytes

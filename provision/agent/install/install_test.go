@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/provision"
 )
 
@@ -94,7 +95,7 @@ func wantSoundDisk(t *testing.T, d *loopDisk, result Result) {
 		t.Errorf("the boot entry is:\n%s", entry)
 	}
 	for name, want := range map[string][]byte{
-		"EFI/BOOT/BOOTX64.EFI":           loaders()[disk.SystemdAMD64],
+		"EFI/BOOT/BOOTX64.EFI":           loaders()[bootloader.SystemdAMD64],
 		"cloudlet/6.1.0-test/vmlinuz":    noise(1, 300<<10),
 		"cloudlet/6.1.0-test/initrd.img": noise(2, 500<<10),
 	} {
@@ -251,7 +252,7 @@ func TestInstallFetchesWhatItNeedsBeforeItWrites(t *testing.T) {
 			return "only ext4, xfs and btrfs"
 		},
 		"wrong boot loader": func(b *bed) string {
-			b.server.put("/"+disk.CoreImage, []byte("another"))
+			b.server.put("/"+bootloader.CoreImage, []byte("another"))
 			return "its digest is " + digestOf([]byte("another"))
 		},
 		"another pack": func(b *bed) string {

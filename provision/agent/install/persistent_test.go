@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/target"
 	"cloudlets/provision"
 )
@@ -141,7 +142,7 @@ func TestInstallKeepsNothing(t *testing.T) {
 // TestInstallForSecureBoot: the plan says how firmware gets to the kernel, and
 // a kernel that it would refuse is found out before the disk boots.
 func TestInstallForSecureBoot(t *testing.T) {
-	b := newPersistentBed(t, target.Options{SecureBoot: disk.SecureBoot{Shim: true}})
+	b := newPersistentBed(t, target.Options{SecureBoot: bootloader.SecureBoot{Shim: true}})
 	d := newLoopDisk(t, b.dir, diskSize)
 	b.use(t, d)
 	b.wantFailure(t, "is not signed, and Secure Boot would refuse it")

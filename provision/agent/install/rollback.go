@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/slots"
 	"cloudlets/provision"
 	"cloudlets/provision/hardware"
@@ -73,7 +74,7 @@ func (i *installer) hasSystem(ctx context.Context, l disk.Layout) error {
 	if err := unix.Mount(device, i.Target, i.plan.Target.Filesystem, unix.MS_RDONLY|unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC, ""); err != nil {
 		return errors.Join(fmt.Errorf("it has no system: mount %s: %w", device, err), i.stopArrays(ctx))
 	}
-	_, err = os.Lstat(filepath.Join(i.Target, disk.SlotMenuPath))
+	_, err = os.Lstat(filepath.Join(i.Target, bootloader.SlotMenuPath))
 	if failed := errors.Join(Unmount(i.Target), i.stopArrays(ctx)); failed != nil {
 		return failed
 	}

@@ -16,6 +16,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/md"
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/pack"
@@ -171,7 +172,7 @@ func (i *installer) commitSlot(ctx context.Context) error {
 	}
 	i.kernel = i.plan.Target.Entries[0]
 	i.kernel.Cmdline = cmdline
-	kept := map[string][]byte{disk.SlotMenuPath: menu, tocPath: i.image.tail}
+	kept := map[string][]byte{bootloader.SlotMenuPath: menu, tocPath: i.image.tail}
 	if i.second != nil {
 		i.kernel.Initrd = target.MirrorRAMDisk
 		kept[target.MirrorRAMDisk] = i.ramdisk
@@ -182,7 +183,7 @@ func (i *installer) commitSlot(ctx context.Context) error {
 	if i.update == nil {
 		for _, m := range i.members() {
 			if err := m.writer.Prepare(ctx, disk.Contents{
-				Loaders: i.loaders, Slots: true, Menu: disk.Menu{Timeout: i.plan.Target.Timeout}, SecureBoot: i.plan.Target.SecureBoot(), Time: time.Unix(0, 0).UTC(),
+				Loaders: i.loaders, Slots: true, Menu: bootloader.Menu{Timeout: i.plan.Target.Timeout}, SecureBoot: i.plan.Target.SecureBoot(), Time: time.Unix(0, 0).UTC(),
 			}); err != nil {
 				return fmt.Errorf("%s: %w", m.disk.Name, err)
 			}
@@ -218,7 +219,7 @@ func (i *installer) keepInSlot(files map[string][]byte, links []target.SlotFile)
 		return err
 	}
 	defer root.Close()
-	dir := path.Dir(disk.SlotMenuPath)[1:]
+	dir := path.Dir(bootloader.SlotMenuPath)[1:]
 	if err := errors.Join(root.RemoveAll(dir), root.MkdirAll(dir, 0o755)); err != nil {
 		return fmt.Errorf("make /%s: %w", dir, err)
 	}

@@ -13,7 +13,7 @@ import (
 	"cloudlets/cmd/cloudlets/outfile"
 	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images/boot"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/guest"
 	"cloudlets/images/disk/vdisk"
 	"cloudlets/images/target"
@@ -103,7 +103,7 @@ func (f *diskFlags) makeXen(cmd *cobra.Command, s target.System, raw vdisk.Forma
 	return f.tell(cmd, s, d, "xen")
 }
 
-func (f *diskFlags) fillXen(cmd *cobra.Command, dir string, s target.System, d *target.Disk, loaders disk.Loaders) error {
+func (f *diskFlags) fillXen(cmd *cobra.Command, dir string, s target.System, d *target.Disk, loaders bootloader.Files) error {
 	show := stdio.NewProgress(cmd.ErrOrStderr(), "writing "+f.out.Out, d.Size())
 	defer show.End()
 	file, err := os.OpenFile(filepath.Join(dir, "disk.raw"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)

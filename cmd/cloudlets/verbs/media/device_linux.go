@@ -17,6 +17,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/device"
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/disk/vdisk"
@@ -283,7 +284,7 @@ func (f *diskFlags) makeOnDevice(cmd *cobra.Command, s target.System, format vdi
 
 // writeDevice writes the disk, and shows the progress of writing and then of
 // reading back.
-func (f *diskFlags) writeDevice(cmd *cobra.Command, armed *device.Armed, d *target.Disk, loaders disk.Loaders) (device.Result, error) {
+func (f *diskFlags) writeDevice(cmd *cobra.Command, armed *device.Armed, d *target.Disk, loaders bootloader.Files) (device.Result, error) {
 	stage := device.Writing
 	show := stdio.NewProgress(cmd.ErrOrStderr(), "writing "+f.out.Out, d.Estimate())
 	defer func() { show.End() }()

@@ -20,7 +20,7 @@ import (
 	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images"
 	"cloudlets/images/bytesize"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/vdisk"
 	"cloudlets/images/manifest"
 	"cloudlets/images/target"
@@ -298,12 +298,12 @@ func (f *diskFlags) plan(cmd *cobra.Command, s *target.System, o target.Options)
 }
 
 // loaders finds the boot loaders that a disk needs.
-func (f *diskFlags) loaders(ctx context.Context, s target.System, d *target.Disk) (disk.Loaders, error) {
-	return disk.Assets{Dir: f.assets, Tree: s.Tree}.LoadNamed(ctx, d.LoaderNames()...)
+func (f *diskFlags) loaders(ctx context.Context, s target.System, d *target.Disk) (bootloader.Files, error) {
+	return bootloader.Assets{Dir: f.assets, Tree: s.Tree}.LoadNamed(ctx, d.LoaderNames()...)
 }
 
 // write writes the disk in the chosen format.
-func (f *diskFlags) write(cmd *cobra.Command, d *target.Disk, format vdisk.Format, loaders disk.Loaders) error {
+func (f *diskFlags) write(cmd *cobra.Command, d *target.Disk, format vdisk.Format, loaders bootloader.Files) error {
 	show := stdio.NewProgress(cmd.ErrOrStderr(), "writing "+f.out.Out, d.Size())
 	defer show.End()
 	return f.out.Write(cmd, func(ctx context.Context, w io.Writer) error {

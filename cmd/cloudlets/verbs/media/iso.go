@@ -11,7 +11,7 @@ import (
 	"cloudlets/cmd/cloudlets/agents"
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/stdio"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/vdisk"
 	"cloudlets/images/ramdisk"
 	"cloudlets/images/target"
@@ -19,7 +19,7 @@ import (
 
 // makeISO makes a live system.
 func (f *diskFlags) makeISO(cmd *cobra.Command, s target.System) error {
-	o := target.LiveOptions{EntryPoint: f.entry, Cmdline: f.cmdline, Assets: disk.Assets{Dir: f.assets}, Program: f.program, Compression: target.Compression(f.compress)}
+	o := target.LiveOptions{EntryPoint: f.entry, Cmdline: f.cmdline, Assets: bootloader.Assets{Dir: f.assets}, Program: f.program, Compression: target.Compression(f.compress)}
 	var err error
 	if o.ID, o.Time, err = f.identity(); err != nil {
 		return err

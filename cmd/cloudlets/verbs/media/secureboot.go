@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/cmd/cloudlets/exit"
-	"cloudlets/images/disk"
+	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/uki/signing"
 )
 
@@ -31,12 +31,12 @@ func (f *secureBootFlags) add(cmd *cobra.Command) {
 func (f *secureBootFlags) given() bool { return f.shim || f.key != "" }
 
 // load reads the key and its certificate, if there is a key.
-func (f *secureBootFlags) load() (disk.SecureBoot, error) {
+func (f *secureBootFlags) load() (bootloader.SecureBoot, error) {
 	if f.key == "" {
-		return disk.SecureBoot{Shim: f.shim}, nil
+		return bootloader.SecureBoot{Shim: f.shim}, nil
 	}
 	owner, err := signing.ReadKey(f.key, f.cert, time.Now())
-	return disk.SecureBoot{Signer: owner}, err
+	return bootloader.SecureBoot{Signer: owner}, err
 }
 
 // errNotSigned refuses Secure Boot for a format without a boot loader.

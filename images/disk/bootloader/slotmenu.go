@@ -1,4 +1,4 @@
-package disk
+package bootloader
 
 import (
 	"fmt"
@@ -62,23 +62,24 @@ type SlotEntry struct {
 	Words, InitWords string
 }
 
-// SlotMenu returns the file at [SlotMenuPath] for the layout's Root.
-func (l Layout) SlotMenu(entries []SlotEntry) ([]byte, error) {
+// SlotMenu returns the file at [SlotMenuPath] for a slot, whose filesystem is in the
+// partition with a number.
+func SlotMenu(slot slots.Name, partition int, entries []SlotEntry) ([]byte, error) {
 	var b strings.Builder
 	for _, e := range entries {
 		for _, text := range []string{e.ID, e.Title, e.Kernel, e.Initrd} {
 			if strings.ContainsFunc(text, control) {
-				return nil, fmt.Errorf("make the boot menu of slot %s: %q has control characters", l.Slot, text)
+				return nil, fmt.Errorf("make the boot menu of slot %s: %q has control characters", slot, text)
 			}
 		}
 		if err := checkCmdline(strings.TrimSpace(e.Words + " " + e.InitWords)); err != nil {
-			return nil, fmt.Errorf("make the boot menu of slot %s: %s: %w", l.Slot, e.Title, err)
+			return nil, fmt.Errorf("make the boot menu of slot %s: %s: %w", slot, e.Title, err)
 		}
-		title := fmt.Sprintf("%s (slot %s)", e.Title, l.Slot)
-		part := fmt.Sprintf(`"($disk,gpt%d)"`, l.Root.Number)
-		fmt.Fprintf(&b, "menuentry %s --id %s {\n", grubQuote(title), grubQuote("slot-"+string(l.Slot)+"-"+e.ID))
+		title := fmt.Sprintf("%s (slot %s)", e.Title, slot)
+		part := fmt.Sprintf(`"($disk,gpt%d)"`, partition)
+		fmt.Fprintf(&b, "menuentry %s --id %s {\n", grubQuote(title), grubQuote("slot-"+string(slot)+"-"+e.ID))
 		fmt.Fprintf(&b, "  echo %s\n", grubQuote("Loading "+title+" ..."))
-		fmt.Fprintf(&b, "  linux %s%s %s $words_%s", part, grubQuote(e.Kernel), grubWords(e.Words), string(l.Slot))
+		fmt.Fprintf(&b, "  linux %s%s %s $words_%s", part, grubQuote(e.Kernel), grubWords(e.Words), string(slot))
 		if e.InitWords != "" {
 			b.WriteString(" -- " + grubWords(e.InitWords))
 		}
@@ -91,11 +92,11 @@ func (l Layout) SlotMenu(entries []SlotEntry) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// slotFiles returns the files of the EFI system partition of a disk with two slots, with
+// SlotFiles returns the files of the EFI system partition of a disk with two slots, with
 // slot A as the good one. GRUB starts the kernels of both, by BIOS and by UEFI: with
 // shim where signatures are wanted, and else at the path where firmware looks for a
 // loader.
-func (s SecureBoot) slotFiles(a Arch, timeout time.Duration, loaders Loaders) ([]fat.File, error) {
+func (s SecureBoot) SlotFiles(a Arch, timeout time.Duration, loaders Files) ([]fat.File, error) {
 	efi := efiNamesOf(a)
 	programs := []struct{ path, name string }{{"EFI/BOOT/" + efi.fallback, efi.grub}}
 	if s.Shim {
@@ -103,7 +104,7 @@ func (s SecureBoot) slotFiles(a Arch, timeout time.Duration, loaders Loaders) ([
 	}
 	var files []fat.File
 	for _, f := range programs {
-		content, err := loaders.get(f.name)
+		content, err := loaders.Get(f.name)
 		if err != nil {
 			return nil, err
 		}

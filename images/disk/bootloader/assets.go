@@ -1,4 +1,4 @@
-package disk
+package bootloader
 
 import (
 	"context"
@@ -14,11 +14,11 @@ import (
 	"cloudlets/images"
 )
 
-// Loaders holds the files of boot loaders by name.
-type Loaders map[string][]byte
+// Files holds the files of boot loaders by name.
+type Files map[string][]byte
 
-// get returns a file, or an error that names the missing file.
-func (l Loaders) get(name string) ([]byte, error) {
+// Get returns a file, or an error that names the missing file.
+func (l Files) Get(name string) ([]byte, error) {
 	b := l[name]
 	if len(b) == 0 {
 		return nil, fmt.Errorf("install boot loaders: %s is missing: load it with the other boot loaders", name)
@@ -41,14 +41,14 @@ type Assets struct {
 
 // Load reads or makes all files that a disk for the architecture needs without
 // Secure Boot.
-func (a Assets) Load(ctx context.Context, arch Arch) (Loaders, error) {
+func (a Assets) Load(ctx context.Context, arch Arch) (Files, error) {
 	return a.LoadNamed(ctx, LoaderNames(arch)...)
 }
 
 // LoadNamed reads or makes the named files. If some are missing, one error names
 // all of them, each with its Debian package; it wraps [fs.ErrNotExist].
-func (a Assets) LoadNamed(ctx context.Context, names ...string) (Loaders, error) {
-	loaders := Loaders{}
+func (a Assets) LoadNamed(ctx context.Context, names ...string) (Files, error) {
+	loaders := Files{}
 	var missing []loaderFile
 	for _, name := range names {
 		f, ok := findLoader(name)

@@ -1,4 +1,4 @@
-package disk
+package bootloader
 
 import (
 	"io/fs"
@@ -23,8 +23,16 @@ func grubModuleNames() []string {
 }
 
 // MakeCore makes GRUB's core image for BIOS from GRUB's modules, see
-// [Assets.GRUB]. The same modules give the same bytes. [Layout.PatchCore] adapts
-// the image to its offset on a disk.
+// [Assets.GRUB]. The same modules give the same bytes. PatchCore of package disk
+// adapts the image to its offset on a disk.
 func MakeCore(modules fs.FS) ([]byte, error) {
 	return grub.Core{Files: modules, Prefix: grubPrefix, Modules: grubModuleNames()}.Image()
+}
+
+// HybridCore describes a GRUB that starts from a CD and from a disk to which a
+// CD's image was written. It is made from GRUB's modules, see [Assets.GRUB]. It
+// looks for its menu on the ESP, the first partition of the medium from which it
+// was started; a hybrid image has a partition table on a CD too.
+func HybridCore(modules fs.FS) *grub.Core {
+	return &grub.Core{Files: modules, Prefix: "(,gpt1)/grub", Modules: grubModuleNames(), Medium: grub.CD}
 }

@@ -1,11 +1,8 @@
-package disk
+package bootloader
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"slices"
 
 	"cloudlets/images/disk/fat"
@@ -41,6 +38,10 @@ func efiNamesOf(a Arch) efiNames {
 // FallbackLoader is the path on the ESP of the loader that UEFI firmware starts if no
 // entry names another one, "EFI/BOOT/BOOTX64.EFI". Each disk has it.
 func FallbackLoader(a Arch) string { return "EFI/BOOT/" + efiNamesOf(a).fallback }
+
+// ShimGRUB is the path on the ESP of the GRUB that shim starts, "EFI/BOOT/grubx64.efi".
+// Only a disk that starts by shim has it.
+func ShimGRUB(a Arch) string { return "EFI/BOOT/" + withoutSigned(efiNamesOf(a).grub) }
 
 // StubName returns the name of systemd's stub for an architecture, with which a
 // unified kernel image begins.
@@ -93,8 +94,10 @@ func (s SecureBoot) Check(m Menu) error {
 	return nil
 }
 
-// bootFiles returns the files of the EFI system partition.
-func (s SecureBoot) bootFiles(ctx context.Context, a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
+// ESPFiles returns the files of the EFI system partition. It returns an error for a
+// menu that cannot be shown, as [SecureBoot.Check] does, and for a file that is missing
+// from loaders.
+func (s SecureBoot) ESPFiles(ctx context.Context, a Arch, m Menu, loaders Files) ([]fat.File, error) {
 	if err := s.Check(m); err != nil {
 		return nil, err
 	}
@@ -104,16 +107,16 @@ func (s SecureBoot) bootFiles(ctx context.Context, a Arch, m Menu, loaders Loade
 	case s.Shim:
 		return shimFiles(a, m, loaders)
 	}
-	return BootFiles(a, m, loaders)
+	return systemdFiles(a, m, loaders)
 }
 
 // shimFiles returns shim at the path where firmware looks for a loader, and GRUB
 // and the key manager beside it, where shim looks for them.
-func shimFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
+func shimFiles(a Arch, m Menu, loaders Files) ([]fat.File, error) {
 	efi := efiNamesOf(a)
 	var files []fat.File
 	for _, f := range shimPrograms(efi) {
-		content, err := loaders.get(f.name)
+		content, err := loaders.Get(f.name)
 		if err != nil {
 			return nil, err
 		}
@@ -121,17 +124,6 @@ func shimFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
 	}
 	files = append(files, fat.Bytes(grubMenu, []byte(m.grubConf())))
 	return append(files, m.forBIOS(a, true)...), nil
-}
-
-// HasShim says whether a disk with two slots starts by shim, as firmware with Secure Boot
-// wants it.
-func HasShim(r io.ReaderAt, l Layout) (bool, error) {
-	path := "EFI/BOOT/" + withoutSigned(efiNamesOf(l.Arch).grub)
-	_, _, err := fat.Locate(io.NewSectionReader(r, l.ESP.Offset, l.ESP.Size), path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // shimPrograms returns the programs with which shim starts GRUB, and where they are.
@@ -150,9 +142,9 @@ const (
 	grubMarkMenu = "boot/grub/grub.cfg"
 )
 
-// filesOnCD returns the additional files of an EFI system partition that lies in
+// FilesOnCD returns the additional files of an EFI system partition that lies in
 // a file on a CD.
-func (s SecureBoot) filesOnCD(m Menu) []fat.File {
+func (s SecureBoot) FilesOnCD(m Menu) []fat.File {
 	if s.Signer != nil || !s.Shim {
 		return nil
 	}
@@ -168,13 +160,13 @@ func withoutSigned(name string) string { return name[:len(name)-len(".signed")] 
 
 // unified returns systemd-boot at the path where firmware looks for a loader, and
 // each menu entry as a unified kernel image. All are signed with the owner's key.
-func (s SecureBoot) unified(ctx context.Context, a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
+func (s SecureBoot) unified(ctx context.Context, a Arch, m Menu, loaders Files) ([]fat.File, error) {
 	efi := efiNamesOf(a)
-	loader, err := loaders.get(efi.systemd)
+	loader, err := loaders.Get(efi.systemd)
 	if err != nil {
 		return nil, err
 	}
-	stub, err := loaders.get(efi.stub)
+	stub, err := loaders.Get(efi.stub)
 	if err != nil {
 		return nil, err
 	}
@@ -200,9 +192,9 @@ func (s SecureBoot) unified(ctx context.Context, a Arch, m Menu, loaders Loaders
 // Signatures returns the owner's signatures of all programs that a disk with a boot
 // menu has for UEFI. With them as Signer, somebody without the key can install the
 // same disk.
-func Signatures(ctx context.Context, key uki.Owner, a Arch, m Menu, loaders Loaders) (uki.Signatures, error) {
+func Signatures(ctx context.Context, key uki.Owner, a Arch, m Menu, loaders Files) (uki.Signatures, error) {
 	made := uki.Signatures{}
-	_, err := SecureBoot{Signer: key.Recording(made)}.bootFiles(ctx, a, m, loaders)
+	_, err := SecureBoot{Signer: key.Recording(made)}.ESPFiles(ctx, a, m, loaders)
 	return made, err
 }
 

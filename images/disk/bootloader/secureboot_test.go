@@ -1,4 +1,4 @@
-package disk
+package bootloader
 
 import (
 	"bytes"
@@ -17,19 +17,33 @@ import (
 	"cloudlets/images/imagetest"
 )
 
+// testMenu is a menu of one kernel, which is none.
+func testMenu() Menu {
+	return Menu{Timeout: time.Second, Entries: []Entry{{
+		ID: "debian", Title: "It's Debian", Version: "6.1.0-18-amd64", Cmdline: `root=PARTUUID=1 x="a b" quiet`,
+		Kernel: Payload(uki.Bytes([]byte("kernel"))), Initrd: Payload(uki.Bytes([]byte("initrd"))),
+	}}}
+}
+
+func wantError(t testing.TB, err error, says string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), says) {
+		t.Errorf("got error %v, want one that says %q", err, says)
+	}
+}
+
 // TestShimIsWhereFirmwareLooks names each file of the chain where the one
 // before it looks.
 func TestShimIsWhereFirmwareLooks(t *testing.T) {
-	c := testContents()
 	for arch, want := range map[Arch][]string{
 		AMD64: {"EFI/BOOT/BOOTX64.EFI=shimx64.efi.signed", "EFI/BOOT/grubx64.efi=grubx64.efi.signed", "EFI/BOOT/mmx64.efi=mmx64.efi.signed"},
 		ARM64: {"EFI/BOOT/BOOTAA64.EFI=shimaa64.efi.signed", "EFI/BOOT/grubaa64.efi=grubaa64.efi.signed", "EFI/BOOT/mmaa64.efi=mmaa64.efi.signed"},
 	} {
-		loaders := Loaders{}
+		loaders := Files{}
 		for _, name := range (SecureBoot{Shim: true}).LoaderNames(arch) {
 			loaders[name] = []byte(name)
 		}
-		files, err := shimFiles(arch, c.Menu, loaders)
+		files, err := shimFiles(arch, testMenu(), loaders)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,28 +60,6 @@ func TestShimIsWhereFirmwareLooks(t *testing.T) {
 		if _, bios := got["grub/grub.cfg"]; bios != (arch == AMD64) {
 			t.Errorf("%s: a menu for BIOS: %v", arch, bios)
 		}
-	}
-}
-
-// TestUnsignedKernelIsRefused before anything is written.
-func TestUnsignedKernelIsRefused(t *testing.T) {
-	c := testContents()
-	c.SecureBoot.Shim = true
-	f := newImage(t, gib)
-	err := install(f, testLayout(t, 512, AMD64), c)
-	if err == nil || !strings.Contains(err.Error(), "is not signed, and Secure Boot would refuse it") {
-		t.Fatal(err)
-	}
-	loader, err := Assets{}.LoadNamed(context.Background(), ShimAMD64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signed := Payload(uki.Bytes(loader[ShimAMD64]))
-	for i := range c.Menu.Entries {
-		c.Menu.Entries[i].Kernel = signed
-	}
-	if err := c.SecureBoot.Check(c.Menu); err != nil {
-		t.Errorf("a signed program as the kernel: %v", err)
 	}
 }
 
@@ -92,7 +84,7 @@ func TestSignaturesAreEnough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := testContents().Menu
+	m := testMenu()
 	for i := range m.Entries {
 		m.Entries[i].Kernel = Payload(uki.Bytes(loaders[SystemdAMD64]))
 	}
@@ -101,11 +93,11 @@ func TestSignaturesAreEnough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := SecureBoot{Signer: key}.bootFiles(t.Context(), AMD64, m, loaders)
+	want, err := SecureBoot{Signer: key}.ESPFiles(t.Context(), AMD64, m, loaders)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := SecureBoot{Signer: signatures}.bootFiles(t.Context(), AMD64, m, loaders)
+	got, err := SecureBoot{Signer: signatures}.ESPFiles(t.Context(), AMD64, m, loaders)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +105,7 @@ func TestSignaturesAreEnough(t *testing.T) {
 		t.Error("the programs differ from those that the key signs")
 	}
 	m.Entries[0].Cmdline += " init=/bin/sh"
-	if _, err := (SecureBoot{Signer: signatures}).bootFiles(t.Context(), AMD64, m, loaders); err == nil || !strings.Contains(err.Error(), "signed with other content") {
+	if _, err := (SecureBoot{Signer: signatures}).ESPFiles(t.Context(), AMD64, m, loaders); err == nil || !strings.Contains(err.Error(), "signed with other content") {
 		t.Errorf("with another command line: %v", err)
 	}
 }
@@ -145,4 +137,23 @@ func contents(t *testing.T, files []fat.File) map[string]string {
 		got[f.Path] = b.String()
 	}
 	return got
+}
+
+func TestARM64HasNoBIOS(t *testing.T) {
+	files, err := systemdFiles(ARM64, testMenu(), Files{SystemdARM64: []byte("efi")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files[0].Path != "EFI/BOOT/BOOTAA64.EFI" || hasPath(files, "grub/grub.cfg") {
+		t.Errorf("the files are %v", files)
+	}
+}
+
+func hasPath(files []fat.File, path string) bool {
+	for _, f := range files {
+		if f.Path == path {
+			return true
+		}
+	}
+	return false
 }

@@ -1,4 +1,4 @@
-package disk
+package bootloader
 
 import (
 	"fmt"
@@ -11,16 +11,16 @@ import (
 // kernelDir is the ESP's folder for kernels. Each version has a folder below it.
 const kernelDir = "cloudlet"
 
-// BootFiles returns the files of the EFI system partition: systemd-boot at the
+// systemdFiles returns the files of the EFI system partition: systemd-boot at the
 // path where firmware looks for a loader and at the path where systemd's tools
 // keep it, systemd-boot's menu in the form of the Boot Loader Specification,
 // GRUB's menu with the same entries, and the kernels for both.
-func BootFiles(a Arch, m Menu, loaders Loaders) ([]fat.File, error) {
+func systemdFiles(a Arch, m Menu, loaders Files) ([]fat.File, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
 	names := efiNamesOf(a)
-	efi, err := loaders.get(names.systemd)
+	efi, err := loaders.Get(names.systemd)
 	if err != nil {
 		return nil, err
 	}
