@@ -54,6 +54,8 @@ var inside = map[string][]string{
 	"provision/wire":     {"provision", "images/target"},
 
 	"images/disk/bootloader": {"images", "images/disk/fat", "images/disk/grub", "images/disk/slots", "images/disk/uki"}, // writes no disk
+	"images/metadata":        {"images"},
+	"images/metadata/trees":  {"images", "images/dirtree", "images/metadata", "images/rootfs"},
 
 	"cmd/cloudlets/ask":      {"cmd/cloudlets/exit", "provision", "provision/site", "web/api", "web/roster"},
 	"cmd/cloudlets/exit":     {},

@@ -21,9 +21,9 @@
 // changes can be merged. For the same reason times are not kept: all files of a
 // revision have the time of the revision.
 //
-// [Collect] and [Scan] make a [File] from existing files. [Apply] changes a
-// directory so that it matches a File. [Wrap] shows a tree as if it matched
-// one.
+// [Parse] reads the text, [File.WriteTo] writes it, and [Merge] merges two branches of
+// it. [Read] and [Write] do so for the image in a directory. Which records a tree needs,
+// and how a tree gets what its records say, is the subject of package trees.
 package metadata
 
 import (
@@ -83,15 +83,15 @@ func (f File) Lookup(p string) (Record, bool) {
 	return f.records[i], true
 }
 
-// newFile makes a file from records in any order.
-func newFile(records []Record) File {
+// New makes a file from records in any order.
+func New(records []Record) File {
 	slices.SortFunc(records, func(a, b Record) int { return strings.Compare(a.Path, b.Path) })
 	return File{records: records}
 }
 
-// isNode reports whether a file is a device or a FIFO. A repository cannot keep
+// IsNode reports whether a file is a device or a FIFO. A repository cannot keep
 // these at all, and they have no content.
-func isNode(t images.Type) bool {
+func IsNode(t images.Type) bool {
 	return t == images.CharDevice || t == images.BlockDevice || t == images.FIFO
 }
 
@@ -107,12 +107,12 @@ func defaultMode(t images.Type, shown uint32) uint32 {
 	return 0o644
 }
 
-// recordOf returns the record of an entry, and whether the entry needs one. It
+// RecordOf returns the record of an entry, and whether the entry needs one. It
 // cannot know whether a directory is empty or a file is a hard link; the caller
 // handles these.
-func recordOf(e *images.Entry) (Record, bool) {
+func RecordOf(e *images.Entry) (Record, bool) {
 	r := Record{Path: e.Path, UID: e.UID, GID: e.GID, Xattrs: e.Xattrs}
-	if isNode(e.Type) {
+	if IsNode(e.Type) {
 		r.Type, r.Major, r.Minor = e.Type, e.Major, e.Minor
 	}
 	if e.Mode != defaultMode(e.Type, e.Mode) && e.Type != images.Symlink {
@@ -121,8 +121,8 @@ func recordOf(e *images.Entry) (Record, bool) {
 	return r, r.Type != 0 || r.UID != 0 || r.GID != 0 || r.HasMode || len(r.Xattrs) > 0
 }
 
-// put sets the owner, mode and attributes of an entry to those of the record.
-func (r *Record) put(e *images.Entry) {
+// Put sets the owner, mode and attributes of an entry to those of the record.
+func (r *Record) Put(e *images.Entry) {
 	e.UID, e.GID, e.Xattrs = r.UID, r.GID, r.Xattrs
 	e.Mode = defaultMode(e.Type, e.Mode)
 	if r.HasMode && e.Type != images.Symlink {
@@ -130,10 +130,10 @@ func (r *Record) put(e *images.Entry) {
 	}
 }
 
-// entry returns the file that exists only because of the record: a directory, a
+// Entry returns the file that exists only because of the record: a directory, a
 // device or a FIFO.
-func (r *Record) entry() images.Entry {
+func (r *Record) Entry() images.Entry {
 	e := images.Entry{Path: r.Path, Type: r.Type, Major: r.Major, Minor: r.Minor}
-	r.put(&e)
+	r.Put(&e)
 	return e
 }

@@ -42,7 +42,7 @@ func Parse(r io.Reader) (File, error) {
 	case p.number == 0:
 		return File{}, fmt.Errorf("read %s: it is empty; the first line must be %q", Path, header)
 	}
-	return newFile(p.records), nil
+	return New(p.records), nil
 }
 
 type parser struct {

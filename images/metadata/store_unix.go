@@ -34,6 +34,21 @@ func openFolder(dir string) (*os.File, error) {
 	return openAt(root, images.Dir[1:], unix.O_DIRECTORY)
 }
 
+// openAt opens the file called name in a folder for reading. A symbolic link is an
+// error. It retries when a signal interrupts the call, since the Go runtime sends
+// signals to itself.
+func openAt(folder *os.File, name string, flags int) (*os.File, error) {
+	for {
+		fd, err := unix.Openat(int(folder.Fd()), name, flags|unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err == nil {
+			return os.NewFile(uintptr(fd), name), nil
+		}
+		if err != unix.EINTR {
+			return nil, err
+		}
+	}
+}
+
 // Write writes f as the metadata file of the image in a directory. It writes a
 // temporary file, syncs it and renames it. If the file already has this
 // content, or if f is empty and there is no file, Write does nothing. changed

@@ -22,7 +22,7 @@ func (f File) Take(from File, taken func(path string) bool) File {
 			records = append(records, from.records[i])
 		}
 	}
-	mixed := newFile(slices.Clone(records))
+	mixed := New(slices.Clone(records))
 	for i := range records {
 		origin := f
 		if taken(records[i].Path) {
@@ -30,7 +30,7 @@ func (f File) Take(from File, taken func(path string) bool) File {
 		}
 		records[i].part(origin, mixed)
 	}
-	return newFile(slices.DeleteFunc(records, func(r Record) bool { return r.isDefault() }))
+	return New(slices.DeleteFunc(records, func(r Record) bool { return r.isDefault() }))
 }
 
 // part turns a hard link from one file into a record of its own, unless the
@@ -54,43 +54,4 @@ func (r *Record) part(origin, other File) {
 // isDefault reports whether a file without a record has the same metadata.
 func (r *Record) isDefault() bool {
 	return r.Type == 0 && r.UID == 0 && r.GID == 0 && !r.HasMode && len(r.Xattrs) == 0
-}
-
-// Has reports whether the tree has anything at a path.
-func (s *Snapshot) Has(p string) bool {
-	_, ok := s.find(p)
-	return ok
-}
-
-func (s *Snapshot) find(p string) (int, bool) {
-	return slices.BinarySearchFunc(s.files, p, func(f found, p string) int { return images.ComparePaths(f.rec.Path, p) })
-}
-
-// With returns a snapshot that also has files which the tree lacks, with the
-// metadata of from: a repository keeps a file that was removed from the tree
-// until it is told so, and may bring it back. The directories that lead to the
-// files are added as well.
-func (s *Snapshot) With(paths []string, from File) *Snapshot {
-	all := slices.Clone(s.files)
-	added := map[string]bool{}
-	add := func(p string, t images.Type) {
-		if added[p] || s.Has(p) {
-			return
-		}
-		added[p] = true
-		rec, recorded := from.Lookup(p)
-		rec.Path = p
-		if rec.Type != images.HardLink {
-			rec.Type = 0
-		}
-		all = append(all, found{rec: rec, needed: recorded, typ: t})
-	}
-	for _, p := range paths {
-		add(p, images.Regular)
-		for up := parent(p); up != "/"; up = parent(up) {
-			add(up, images.Directory)
-		}
-	}
-	slices.SortFunc(all, func(a, b found) int { return images.ComparePaths(a.rec.Path, b.rec.Path) })
-	return &Snapshot{files: all}
 }

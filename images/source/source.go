@@ -18,6 +18,7 @@ import (
 	"cloudlets/images/dirtree"
 	"cloudlets/images/layers"
 	"cloudlets/images/metadata"
+	"cloudlets/images/metadata/trees"
 	"cloudlets/images/oci"
 	"cloudlets/images/registry"
 	"cloudlets/images/tarball"
@@ -253,5 +254,5 @@ func asRecorded(path string, dir *dirtree.Dir) (images.Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open image %s: %w", path, err)
 	}
-	return metadata.Wrap(dir, recorded), nil
+	return trees.Wrap(dir, recorded), nil
 }

@@ -10,12 +10,13 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/metadata"
+	"cloudlets/images/metadata/trees"
 )
 
 // Revision gives access to one revision of a repository as the files of an
 // image. It is immutable, and several goroutines may read from it.
 type Revision struct {
-	*metadata.View
+	*trees.View
 
 	// Kind is the kind of the repository.
 	Kind Kind
@@ -37,7 +38,7 @@ func newRevision(kind Kind, id string, t *tree, close func() error) (*Revision, 
 	if err != nil {
 		return nil, errors.Join(err, close())
 	}
-	return &Revision{View: metadata.Wrap(t, file), Kind: kind, ID: id, Time: t.time, close: close}, nil
+	return &Revision{View: trees.Wrap(t, file), Kind: kind, ID: id, Time: t.time, close: close}, nil
 }
 
 // treeMetadata reads the metadata file of a revision. A revision without one

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"cloudlets/images/metadata"
+	"cloudlets/images/metadata/trees"
 )
 
 // around runs a command that involves the files. For the command it brings the
@@ -87,7 +88,7 @@ func (s *session) applyTo(ctx context.Context, before, file metadata.File, more 
 	}
 	kept := scope.Kept
 	scope.Kept = func(p string) bool { return kept(p) || more[p] }
-	if err := metadata.Apply(ctx, metadata.Target{Dir: s.Dir, Scope: scope, Before: before}, file); err != nil {
+	if err := trees.Apply(ctx, trees.Target{Dir: s.Dir, Scope: scope, Before: before}, file); err != nil {
 		return err
 	}
 	return s.state.remove(pendingFile)
@@ -152,7 +153,7 @@ func (s *session) remember(ctx context.Context, v *view) error {
 }
 
 // stage adds the metadata file to the next revision.
-func (s *session) stage(ctx context.Context, scope metadata.Scope) error {
+func (s *session) stage(ctx context.Context, scope trees.Scope) error {
 	if !exists(s.Dir, metadataName) {
 		return nil
 	}

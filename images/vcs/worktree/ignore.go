@@ -9,6 +9,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/metadata"
+	"cloudlets/images/metadata/trees"
 )
 
 // ignored returns the lines of an ignore file that hides from the tool
@@ -16,7 +17,7 @@ import (
 // is true for a whole directory, the directory gets a single line, because
 // tools compare every file with every line. toolPath returns the name of a path
 // in the tool's view.
-func ignored(snapshot *metadata.Snapshot, scope metadata.Scope, t tool, toolPath func(string) string) string {
+func ignored(snapshot *trees.Snapshot, scope trees.Scope, t tool, toolPath func(string) string) string {
 	var lines strings.Builder
 	volatileLines(snapshot, scope, func(p string, all bool) { lines.WriteString(t.pattern(toolPath(p), all) + "\n") })
 	for _, p := range []string{"/.git", "/.hg", metadata.Beside} {
@@ -27,7 +28,7 @@ func ignored(snapshot *metadata.Snapshot, scope metadata.Scope, t tool, toolPath
 
 // volatileLines calls write for each line that an ignore file needs for what is
 // volatile and not kept. all means the contents of a directory.
-func volatileLines(snapshot *metadata.Snapshot, scope metadata.Scope, write func(p string, all bool)) {
+func volatileLines(snapshot *trees.Snapshot, scope trees.Scope, write func(p string, all bool)) {
 	if scope.Volatile == nil {
 		return
 	}

@@ -17,6 +17,7 @@ import (
 	"cloudlets/images/dirtree"
 	"cloudlets/images/manifest"
 	"cloudlets/images/metadata"
+	"cloudlets/images/metadata/trees"
 	"cloudlets/images/vcs"
 )
 
@@ -76,7 +77,7 @@ func (c *contents) keeps(p string) bool { return c.names[p[1:]] || c.hidden[p] }
 func (c *contents) hasName(p string) bool { return c.names[p[1:]] || c.escaped[p[1:]] }
 
 // lacking returns the paths of the files of the repository that the tree lacks.
-func (c *contents) lacking(snapshot *metadata.Snapshot) (gone []string) {
+func (c *contents) lacking(snapshot *trees.Snapshot) (gone []string) {
 	// Usually there are none. Counting those that are there is faster than
 	// looking for each.
 	missing := c.files
@@ -107,8 +108,8 @@ func (c *contents) lacking(snapshot *metadata.Snapshot) (gone []string) {
 
 // scope returns which files belong to the image, according to the repository
 // and the manifest. If there is no readable manifest, no file is volatile.
-func (s *session) scope(c *contents) (metadata.Scope, error) {
-	scope := metadata.Scope{Kept: c.keeps}
+func (s *session) scope(c *contents) (trees.Scope, error) {
+	scope := trees.Scope{Kept: c.keeps}
 	m, err := readManifest(s.Dir)
 	if m != nil {
 		scope.Volatile = m.IsVolatile
@@ -139,8 +140,8 @@ func readManifest(dir string) (*manifest.Manifest, error) {
 // view is the state of the tree before the tool runs.
 type view struct {
 	contents *contents
-	scope    metadata.Scope
-	snapshot *metadata.Snapshot
+	scope    trees.Scope
+	snapshot *trees.Snapshot
 	// file is the metadata of the tree. A file that was removed from the tree,
 	// but not from the repository, keeps what the repository has for it.
 	file metadata.File
@@ -162,7 +163,7 @@ func (s *session) look(ctx context.Context) (*view, error) {
 		err = nil
 	}
 	if err == nil {
-		v.snapshot, err = metadata.Scan(ctx, s.Dir, recorded)
+		v.snapshot, err = trees.Scan(ctx, s.Dir, recorded)
 	}
 	if err := errors.Join(both.Wait(), err); err != nil {
 		return nil, err

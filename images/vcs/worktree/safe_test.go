@@ -16,6 +16,7 @@ import (
 
 	"cloudlets/images/dirtree"
 	"cloudlets/images/metadata"
+	"cloudlets/images/metadata/trees"
 	"cloudlets/images/vcs"
 )
 
@@ -204,7 +205,7 @@ func TestOrdinaryUser(t *testing.T) {
 		must(t, err)
 		recorded, err := metadata.Read(image)
 		must(t, err)
-		same(t, "files that the user's directory means", want, describe(t, metadata.Wrap(src, recorded)))
+		same(t, "files that the user's directory means", want, describe(t, trees.Wrap(src, recorded)))
 
 		must(t, os.Chmod(filepath.Join(image, "etc/hosts"), 0o600))
 		plant(t, image, map[string]string{"etc/new": "by the user", "empty/": ""})

@@ -22,6 +22,7 @@ import (
 	"cloudlets/images/bytesize"
 	"cloudlets/images/dirtree"
 	"cloudlets/images/metadata"
+	"cloudlets/images/metadata/trees"
 	"cloudlets/images/oci"
 	"cloudlets/images/rootfs"
 	"cloudlets/images/vcs"
@@ -83,7 +84,7 @@ func digestOf(src images.Source) string {
 
 // recordLost records the metadata that could not be set.
 func recordLost(cmd *cobra.Command, im *images.Image, dir string, lost int) error {
-	recorded, err := metadata.Collect(cmd.Context(), im.Source)
+	recorded, err := trees.Collect(cmd.Context(), im.Source)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package metadata
+package trees
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/metadata"
 	"cloudlets/images/rootfs"
 )
 
@@ -20,24 +21,23 @@ const aside = ".cloudlet-aside"
 // link turns the names that are recorded as hard links into hard links, if
 // their contents are the same.
 func (a *applier) link() error {
-	for i := range a.file.records {
-		r := &a.file.records[i]
+	for _, r := range a.file.Records() {
 		if r.Type != images.HardLink {
 			continue
 		}
-		if err := a.linkOne(r); err != nil {
+		if err := a.linkOne(&r); err != nil {
 			return fmt.Errorf("link %s to %s: %w", r.Path, r.Link, err)
 		}
 	}
 	return nil
 }
 
-func (a *applier) linkOne(r *Record) error {
+func (a *applier) linkOne(r *metadata.Record) error {
 	target, err := a.targets.Stat(r.Link)
 	if err != nil {
 		return ignoreGone(err)
 	}
-	node := isNode(entryOf(r.Link, &target).Type)
+	node := metadata.IsNode(entryOf(r.Link, &target).Type)
 	st, err := a.dirs.Stat(r.Path)
 	if errors.Is(err, unix.ENOENT) && node {
 		if err := a.makeParents(r.Path); err != nil {
@@ -58,7 +58,7 @@ func (a *applier) linkOne(r *Record) error {
 }
 
 // relink replaces a file by a hard link.
-func (a *applier) relink(r *Record) error {
+func (a *applier) relink(r *metadata.Record) error {
 	temp := asidePath(r.Path)
 	if err := ignoreGone(a.dirs.Remove(temp)); err != nil {
 		return err

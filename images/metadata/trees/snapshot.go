@@ -1,4 +1,4 @@
-package metadata
+package trees
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"cloudlets/images"
+	"cloudlets/images/metadata"
 )
 
 // Snapshot holds all files of a tree and the metadata that would have to be
@@ -18,7 +19,7 @@ type Snapshot struct {
 
 // found is one file of a snapshot.
 type found struct {
-	rec    Record
+	rec    metadata.Record
 	needed bool // the file needs a record
 	// typ is the type of the file. For a hard link it is the type of its
 	// target.
@@ -51,14 +52,14 @@ func (s Scope) keeps(p string) bool {
 }
 
 // Collect reads a whole source and returns its metadata.
-func Collect(ctx context.Context, src images.Source) (File, error) {
+func Collect(ctx context.Context, src images.Source) (metadata.File, error) {
 	var c collector
 	err := src.Walk(ctx, func(e images.Entry, _ io.Reader) error {
 		c.add(&e)
 		return ctx.Err()
 	})
 	if err != nil {
-		return File{}, fmt.Errorf("collect metadata: %w", err)
+		return metadata.File{}, fmt.Errorf("collect metadata: %w", err)
 	}
 	return c.snapshot().File(Scope{}), nil
 }
@@ -90,7 +91,7 @@ func (c *collector) add(e *images.Entry) {
 // addSingle is add for an entry that is neither a hard link nor the target of
 // one.
 func (c *collector) addSingle(e *images.Entry) {
-	rec, needed := recordOf(e)
+	rec, needed := metadata.RecordOf(e)
 	c.files = append(c.files, found{rec: rec, needed: needed, typ: e.Type})
 }
 
@@ -119,14 +120,53 @@ func (s *Snapshot) Paths(visit func(path string, t images.Type)) {
 	}
 }
 
+// Has reports whether the tree has anything at a path.
+func (s *Snapshot) Has(p string) bool {
+	_, ok := s.find(p)
+	return ok
+}
+
+func (s *Snapshot) find(p string) (int, bool) {
+	return slices.BinarySearchFunc(s.files, p, func(f found, p string) int { return images.ComparePaths(f.rec.Path, p) })
+}
+
+// With returns a snapshot that also has files which the tree lacks, with the
+// metadata of from: a repository keeps a file that was removed from the tree
+// until it is told so, and may bring it back. The directories that lead to the
+// files are added as well.
+func (s *Snapshot) With(paths []string, from metadata.File) *Snapshot {
+	all := slices.Clone(s.files)
+	added := map[string]bool{}
+	add := func(p string, t images.Type) {
+		if added[p] || s.Has(p) {
+			return
+		}
+		added[p] = true
+		rec, recorded := from.Lookup(p)
+		rec.Path = p
+		if rec.Type != images.HardLink {
+			rec.Type = 0
+		}
+		all = append(all, found{rec: rec, needed: recorded, typ: t})
+	}
+	for _, p := range paths {
+		add(p, images.Regular)
+		for up := parent(p); up != "/"; up = parent(up) {
+			add(up, images.Directory)
+		}
+	}
+	slices.SortFunc(all, func(a, b found) int { return images.ComparePaths(a.rec.Path, b.rec.Path) })
+	return &Snapshot{files: all}
+}
+
 // File returns the metadata of the files in scope.
-func (s *Snapshot) File(scope Scope) File {
+func (s *Snapshot) File(scope Scope) metadata.File {
 	v := selection{scope: scope, in: make([]part, len(s.files)), first: map[int]string{}}
 	v.sum(s.files)
 	for i := range s.files {
 		v.record(&s.files[i], v.in[i])
 	}
-	return newFile(v.records)
+	return metadata.New(v.records)
 }
 
 // part says what a scope has of one file of a snapshot.
@@ -145,7 +185,7 @@ type selection struct {
 	scope   Scope
 	in      []part         // for each file of the snapshot
 	first   map[int]string // the first name in scope of each group
-	records []Record
+	records []metadata.Record
 }
 
 // sum finds the part of the scope that each file is. A directory precedes what
@@ -169,7 +209,7 @@ func (v *selection) sum(files []found) {
 		switch {
 		case f.typ == images.Directory:
 			above = append(above, i)
-		case isNode(f.typ) || len(above) == 0:
+		case metadata.IsNode(f.typ) || len(above) == 0:
 		default:
 			dir := &v.in[above[len(above)-1]]
 			dir.kept, dir.other = dir.kept || v.in[i].kept, dir.other || v.in[i].other
@@ -182,7 +222,7 @@ func (v *selection) sum(files []found) {
 
 // look asks the scope about one file by itself.
 func (v *selection) look(f *found) (in part) {
-	whole := f.typ == images.Directory || isNode(f.typ)
+	whole := f.typ == images.Directory || metadata.IsNode(f.typ)
 	in.kept = !whole && v.scope.keeps(f.rec.Path)
 	in.volatile = !in.kept && v.scope.volatile(f.rec.Path)
 	in.other = !whole && !in.kept && !in.volatile
@@ -201,13 +241,13 @@ func (v *selection) record(f *found, in part) {
 	case f.typ == images.Directory:
 		v.folder(f, in)
 		return
-	case isNode(f.typ) && in.volatile:
+	case metadata.IsNode(f.typ) && in.volatile:
 		return
-	case !isNode(f.typ) && !in.kept:
+	case !metadata.IsNode(f.typ) && !in.kept:
 		return
 	}
 	if first, ok := v.first[f.group]; f.group != 0 && ok {
-		v.records = append(v.records, Record{Path: r.Path, Type: images.HardLink, Link: first})
+		v.records = append(v.records, metadata.Record{Path: r.Path, Type: images.HardLink, Link: first})
 		return
 	}
 	v.first[f.group] = r.Path

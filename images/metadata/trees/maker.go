@@ -1,4 +1,4 @@
-package metadata
+package trees
 
 import (
 	"maps"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cloudlets/images"
+	"cloudlets/images/metadata"
 )
 
 // maker is the user who made the files of a directory.
@@ -19,7 +20,7 @@ type maker struct {
 // a directory that a limited user made from recorded metadata. The files that
 // belong to that user get the recorded owner. A mode or an attribute that the
 // user was unable to set is taken from the record, too.
-func (a *maker) correct(e *images.Entry, rec Record, recorded bool) {
+func (a *maker) correct(e *images.Entry, rec metadata.Record, recorded bool) {
 	if e.UID == a.uid {
 		e.UID, e.GID = rec.UID, rec.GID
 	}

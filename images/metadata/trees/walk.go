@@ -1,6 +1,6 @@
 //go:build unix
 
-package metadata
+package trees
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/metadata"
 )
 
 // walker walks a directory, with names sorted by their bytes. It does not
@@ -129,7 +130,7 @@ func entryOf(p string, st *unix.Stat_t) images.Entry {
 	case unix.S_IFBLK:
 		e.Type = images.BlockDevice
 	}
-	if isNode(e.Type) && e.Type != images.FIFO {
+	if metadata.IsNode(e.Type) && e.Type != images.FIFO {
 		e.Major, e.Minor = unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))
 	}
 	return e

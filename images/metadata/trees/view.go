@@ -1,4 +1,4 @@
-package metadata
+package trees
 
 import (
 	"bytes"
@@ -17,12 +17,13 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
+	"cloudlets/images/metadata"
 )
 
 // View shows a tree with the metadata of its metadata file. See [Wrap].
 type View struct {
 	tree    images.Tree
-	file    File
+	file    metadata.File
 	missing map[string]images.Entry // entries that only the metadata file has, by path
 	inside  map[string][]string     // the paths of missing entries, by directory
 	links   func() map[string]string
@@ -45,29 +46,30 @@ var (
 // has the method
 //
 //	Same(path, other string) (bool, error)
-func Wrap(tree images.Tree, f File) *View {
+func Wrap(tree images.Tree, f metadata.File) *View {
 	v := &View{tree: tree, file: f, missing: map[string]images.Entry{}, inside: map[string][]string{}}
 	v.links = sync.OnceValue(v.findLinks)
 	root, err := tree.Entry("/")
 	if _, dir := tree.(*dirtree.Dir); err == nil && (root.UID != 0 || dir && allLimited) {
 		v.maker = maker{limited: true, uid: root.UID}
 	}
-	for i := range f.records {
-		v.addMissing(&f.records[i], root.ModTime)
+	records := f.Records()
+	for i := range records {
+		v.addMissing(&records[i], root.ModTime)
 	}
-	for i := range f.records {
-		v.addNodeLink(&f.records[i])
+	for i := range records {
+		v.addNodeLink(&records[i])
 	}
 	return v
 }
 
 // addMissing adds a directory or a node that the tree does not have, and the
 // directories that lead to it.
-func (v *View) addMissing(r *Record, at time.Time) {
-	if r.Type != images.Directory && !isNode(r.Type) || !v.absent(r.Path) {
+func (v *View) addMissing(r *metadata.Record, at time.Time) {
+	if r.Type != images.Directory && !metadata.IsNode(r.Type) || !v.absent(r.Path) {
 		return
 	}
-	e := r.entry()
+	e := r.Entry()
 	e.ModTime = at
 	if !v.leadTo(r.Path, at) {
 		return
@@ -98,16 +100,16 @@ func (v *View) leadTo(p string, at time.Time) bool {
 	}
 	e := images.Entry{Path: up, Type: images.Directory, ModTime: at}
 	rec, _ := v.file.Lookup(up)
-	rec.put(&e)
+	rec.Put(&e)
 	v.missing[up] = e
 	v.inside[parent(up)] = append(v.inside[parent(up)], up)
 	return true
 }
 
 // addNodeLink adds another name of a node that the tree does not have.
-func (v *View) addNodeLink(r *Record) {
+func (v *View) addNodeLink(r *metadata.Record) {
 	target, ok := v.missing[r.Link]
-	if r.Type != images.HardLink || !ok || !isNode(target.Type) || !v.absent(r.Path) || !v.leadTo(r.Path, target.ModTime) {
+	if r.Type != images.HardLink || !ok || !metadata.IsNode(target.Type) || !v.absent(r.Path) || !v.leadTo(r.Path, target.ModTime) {
 		return
 	}
 	target.Path = r.Path
@@ -142,7 +144,7 @@ func (v *View) correct(e *images.Entry) {
 		v.maker.correct(e, rec, ok)
 		return
 	}
-	rec.put(e)
+	rec.Put(e)
 }
 
 // ReadDir lists a directory, sorted by name.
@@ -240,7 +242,7 @@ func (w *viewWalk) content(e images.Entry) error {
 // contents. It maps each of them to the name that is the target of the record.
 func (v *View) findLinks() map[string]string {
 	links := map[string]string{}
-	for _, r := range v.file.records {
+	for _, r := range v.file.Records() {
 		if r.Type != images.HardLink {
 			continue
 		}

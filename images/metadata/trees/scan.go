@@ -1,22 +1,23 @@
 //go:build unix
 
-package metadata
+package trees
 
 import (
 	"context"
 	"fmt"
 
 	"cloudlets/images"
+	"cloudlets/images/metadata"
 )
 
 // Scan collects the metadata of the files in a directory, without opening the
 // files. An unprivileged user cannot give files to other owners or make
 // devices. For such a user, recorded (the metadata from which the directory was
 // made) is authoritative for everything that the user cannot have changed.
-func Scan(ctx context.Context, dir string, recorded File) (*Snapshot, error) {
+func Scan(ctx context.Context, dir string, recorded metadata.File) (*Snapshot, error) {
 	s := scan{inodes: map[inode]string{}, dirs: map[string]bool{}, paths: map[string]bool{}, maker: maker{uid: ownID()}}
 	if privileged() {
-		recorded = File{}
+		recorded = metadata.File{}
 	} else {
 		s.maker.limited = true
 	}
@@ -32,7 +33,7 @@ func Scan(ctx context.Context, dir string, recorded File) (*Snapshot, error) {
 
 type scan struct {
 	collector
-	recorded File
+	recorded metadata.File
 	maker    maker
 	inodes   map[inode]string // the first name of each file with several names
 	dirs     map[string]bool
@@ -86,15 +87,15 @@ func (s *scan) entry(e *images.Entry, single bool) {
 // absent adds the recorded devices that the user could not make, if their
 // directory still exists.
 func (s *scan) absent() {
-	for _, r := range s.recorded.records {
-		if isNode(r.Type) && !s.paths[r.Path] && !s.dirs[r.Path] && s.dirs[parent(r.Path)] {
-			e := r.entry()
+	for _, r := range s.recorded.Records() {
+		if metadata.IsNode(r.Type) && !s.paths[r.Path] && !s.dirs[r.Path] && s.dirs[parent(r.Path)] {
+			e := r.Entry()
 			s.add(&e)
 		}
 	}
-	for _, r := range s.recorded.records { // links to these come after them
+	for _, r := range s.recorded.Records() { // links to these come after them
 		i, ok := s.index[r.Link]
-		if r.Type == images.HardLink && ok && isNode(s.files[i].typ) && !s.paths[r.Path] && s.dirs[parent(r.Path)] {
+		if r.Type == images.HardLink && ok && metadata.IsNode(s.files[i].typ) && !s.paths[r.Path] && s.dirs[parent(r.Path)] {
 			s.add(&images.Entry{Path: r.Path, Type: images.HardLink, Link: r.Link})
 		}
 	}

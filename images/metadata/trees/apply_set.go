@@ -1,6 +1,6 @@
 //go:build unix
 
-package metadata
+package trees
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/metadata"
 )
 
 // set sets the owner, mode and extended attributes of everything in scope.
@@ -27,9 +28,9 @@ func (a *applier) setFile(dir *os.File, name, p string, st *unix.Stat_t) error {
 	rec, recorded := a.file.Lookup(p)
 	e := entryOf(p, st)
 	switch {
-	case isNode(e.Type) && !recorded:
+	case metadata.IsNode(e.Type) && !recorded:
 		return nil
-	case !isNode(e.Type) && !a.to.Scope.keeps(p):
+	case !metadata.IsNode(e.Type) && !a.to.Scope.keeps(p):
 		return nil
 	}
 	a.folders.add(parent(p))
@@ -51,7 +52,7 @@ func (a *applier) setFile(dir *os.File, name, p string, st *unix.Stat_t) error {
 
 // shared handles a file that has several names. done is true if an earlier name
 // of the file already got the right metadata.
-func (a *applier) shared(p string, rec *Record, st *unix.Stat_t) (done bool, err error) {
+func (a *applier) shared(p string, rec *metadata.Record, st *unix.Stat_t) (done bool, err error) {
 	id, first := inode{uint64(st.Dev), st.Ino}, p
 	if rec.Type == images.HardLink {
 		first = rec.Link
@@ -105,13 +106,13 @@ func (a *applier) setFolder(dir *os.File, p string, _ *unix.Stat_t) error {
 }
 
 // adjust compares a file with its record and changes the file if they differ.
-func (a *applier) adjust(dir *os.File, name string, e *images.Entry, rec *Record, at time.Time) error {
+func (a *applier) adjust(dir *os.File, name string, e *images.Entry, rec *metadata.Record, at time.Time) error {
 	xattrs, err := xattrsAt(dir, name)
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", e.Path, err)
 	}
 	want := *e
-	rec.put(&want)
+	rec.Put(&want)
 	want.ModTime = at
 	if a.limited {
 		limit(&want, e)
@@ -123,7 +124,7 @@ func (a *applier) adjust(dir *os.File, name string, e *images.Entry, rec *Record
 	switch {
 	case owned && want.Mode == e.Mode && maps.Equal(xattrs, want.Xattrs):
 		return nil
-	case owned && len(want.Xattrs) == 0 && e.Type != images.Symlink && !isNode(e.Type):
+	case owned && len(want.Xattrs) == 0 && e.Type != images.Symlink && !metadata.IsNode(e.Type):
 		err = changeMode(dir, name, want.Mode)
 	case a.limited:
 		_, err = a.dirs.TrySetMetadata(&want)

@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package metadata
+package trees
 
 import (
 	"os"

@@ -1,6 +1,6 @@
 //go:build linux
 
-package metadata
+package trees
 
 import (
 	"context"
@@ -19,8 +19,27 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/dirtree"
+	"cloudlets/images/metadata"
 	"cloudlets/testdata/needs"
 )
+
+// header is the first line of a metadata file.
+const header = "#cloudlet-metadata 1"
+
+func parse(t testing.TB, text string) metadata.File {
+	t.Helper()
+	f, err := metadata.Parse(strings.NewReader(text))
+	must(t, err)
+	return f
+}
+
+func format(t testing.TB, f metadata.File) string {
+	t.Helper()
+	var b strings.Builder
+	_, err := f.WriteTo(&b)
+	must(t, err)
+	return b.String()
+}
 
 func must(t testing.TB, err error) {
 	t.Helper()
@@ -43,7 +62,7 @@ func bare(t testing.TB, files ...string) string {
 	return dir
 }
 
-func applied(t testing.TB, dir string, text string) File {
+func applied(t testing.TB, dir string, text string) metadata.File {
 	t.Helper()
 	f := parse(t, header+"\n"+text)
 	must(t, Apply(t.Context(), Target{Dir: dir}, f))
@@ -52,7 +71,7 @@ func applied(t testing.TB, dir string, text string) File {
 
 func scanned(t testing.TB, dir string) string {
 	t.Helper()
-	s, err := Scan(t.Context(), dir, File{})
+	s, err := Scan(t.Context(), dir, metadata.File{})
 	must(t, err)
 	return strings.TrimPrefix(format(t, s.File(Scope{})), header+"\n")
 }
@@ -93,7 +112,7 @@ func TestApplyAndScanAgree(t *testing.T) {
 	}
 	// What is no longer recorded goes back to the default.
 	f := parse(t, header+"\n"+want)
-	must(t, Apply(t.Context(), Target{Dir: dir, Before: f}, File{}))
+	must(t, Apply(t.Context(), Target{Dir: dir, Before: f}, metadata.File{}))
 	if got := scanned(t, dir); got != "" {
 		t.Errorf("left of it is\n%s", got)
 	}
@@ -161,7 +180,7 @@ func TestApplyStaysInside(t *testing.T) {
 	// Nor does removing lead out.
 	must(t, os.Mkdir(filepath.Join(outside, "dir"), 0o700))
 	before := parse(t, header+"\n/out/dir type=dir\n")
-	must(t, Apply(t.Context(), Target{Dir: dir, Before: before}, File{}))
+	must(t, Apply(t.Context(), Target{Dir: dir, Before: before}, metadata.File{}))
 	if _, err := os.Lstat(filepath.Join(outside, "dir")); err != nil {
 		t.Errorf("a directory outside was removed: %v", err)
 	}
@@ -177,8 +196,8 @@ func TestScopeLeavesAlone(t *testing.T) {
 	for _, name := range []string{"other", "tmp/volatile", "mine", "mine/file"} {
 		must(t, os.Chown(filepath.Join(dir, name), 5, 5))
 	}
-	must(t, Apply(t.Context(), Target{Dir: dir, Scope: scope}, File{}))
-	s, err := Scan(t.Context(), dir, File{})
+	must(t, Apply(t.Context(), Target{Dir: dir, Scope: scope}, metadata.File{}))
+	s, err := Scan(t.Context(), dir, metadata.File{})
 	must(t, err)
 	if got, want := format(t, s.File(scope)), header+"\n/tmp type=dir mode=0700\n"; got != want {
 		t.Errorf("in scope there is\n%swant\n%s", got, want)
@@ -189,30 +208,6 @@ func TestScopeLeavesAlone(t *testing.T) {
 		if st.Uid != 5 || st.Mode&0o77 != 0 {
 			t.Errorf("%s belongs to %d and has mode %#o", name, st.Uid, st.Mode)
 		}
-	}
-}
-
-func TestWrite(t *testing.T) {
-	dir := bare(t)
-	if changed, err := Write(dir, File{}); changed || err != nil {
-		t.Errorf("a file that says nothing is written: %v", err)
-	}
-	f := parse(t, golden)
-	for _, want := range []bool{true, false} {
-		if changed, err := Write(dir, f); changed != want || err != nil {
-			t.Errorf("written %v, want %v: %v", changed, want, err)
-		}
-	}
-	got, err := Read(dir)
-	if err != nil || !got.Equal(f) {
-		t.Errorf("read back %v", err)
-	}
-	names, err := os.ReadDir(filepath.Join(dir, images.Dir))
-	if err != nil || len(names) != 1 {
-		t.Errorf("beside it there is %v, %v", names, err)
-	}
-	if _, err := Read(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("no file reads as %v", err)
 	}
 }
 
@@ -276,7 +271,7 @@ func TestWrap(t *testing.T) {
 			t.Errorf("%s is walked and not found: %v", p, err)
 		}
 	}
-	for _, p := range []string{"/gone", "/.git/config", "/etc/shadow/below", Path} {
+	for _, p := range []string{"/gone", "/.git/config", "/etc/shadow/below", metadata.Path} {
 		if _, err := v.Entry(p); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v", p, err)
 		}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package metadata
+package trees
 
 import (
 	"context"

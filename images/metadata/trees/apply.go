@@ -1,6 +1,6 @@
 //go:build unix
 
-package metadata
+package trees
 
 import (
 	"context"
@@ -14,10 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudlets/images"
+	"cloudlets/images/metadata"
 	"cloudlets/images/rootfs"
 )
 
-// Target is a directory to which a [File] is applied.
+// Target is a directory to which a [metadata.File] is applied.
 type Target struct {
 	// Dir is the directory.
 	Dir string
@@ -27,7 +28,7 @@ type Target struct {
 	// Before is the metadata that was applied or found before the repository
 	// changed the directory. The empty directories, devices and FIFOs that it
 	// made are removed, unless the new File has them as well.
-	Before File
+	Before metadata.File
 }
 
 // Apply changes a directory so that it matches f. The directory must already
@@ -40,14 +41,14 @@ type Target struct {
 //
 // Without root's rights Apply skips what it cannot do, including setuid and
 // setgid. See [Scan] for how these values are preserved.
-func Apply(ctx context.Context, to Target, f File) error {
+func Apply(ctx context.Context, to Target, f metadata.File) error {
 	if err := apply(ctx, to, f); err != nil {
-		return fmt.Errorf("apply %s to %s: %w", Path, to.Dir, err)
+		return fmt.Errorf("apply %s to %s: %w", metadata.Path, to.Dir, err)
 	}
 	return nil
 }
 
-func apply(ctx context.Context, to Target, f File) error {
+func apply(ctx context.Context, to Target, f metadata.File) error {
 	root, err := rootfs.Open(to.Dir)
 	if err != nil {
 		return err
@@ -70,7 +71,7 @@ func apply(ctx context.Context, to Target, f File) error {
 // applier is one run of Apply.
 type applier struct {
 	to            Target
-	file          File
+	file          metadata.File
 	dirs, targets *rootfs.Dirs
 	limited       bool
 	inodes        map[inode]string // the first name of files that have several
@@ -80,21 +81,21 @@ type applier struct {
 // open makes the metadata file and its folder readable for everyone: a
 // repository may have written both for the owner only.
 func (a *applier) open() error {
-	fd, err := a.dirs.Open(Path, unix.O_RDONLY|unix.O_NONBLOCK)
+	fd, err := a.dirs.Open(metadata.Path, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return ignoreGone(err)
 	}
 	defer unix.Close(fd)
 	a.folders.add(images.Dir)
 	if err := unix.Fchmod(fd, 0o644); err != nil && !a.limited {
-		return fmt.Errorf("set the mode of %s: %w", Path, needRoot(err))
+		return fmt.Errorf("set the mode of %s: %w", metadata.Path, needRoot(err))
 	}
 	return nil
 }
 
 // removeOld removes what the old metadata made and the new one does not have.
 func (a *applier) removeOld() error {
-	for _, old := range slices.Backward(a.to.Before.records) {
+	for _, old := range slices.Backward(a.to.Before.Records()) {
 		if now, ok := a.file.Lookup(old.Path); old.Type == 0 || ok && now.Type == old.Type {
 			continue
 		}
@@ -106,7 +107,7 @@ func (a *applier) removeOld() error {
 }
 
 // remove removes one file, but only if it still is what was recorded.
-func (a *applier) remove(old *Record) error {
+func (a *applier) remove(old *metadata.Record) error {
 	st, err := a.dirs.Stat(old.Path)
 	if err != nil {
 		return ignoreGone(err)
@@ -117,7 +118,7 @@ func (a *applier) remove(old *Record) error {
 		if gone, err := a.removeFolder(old.Path); err != nil || !gone {
 			return err
 		}
-	case isNode(e.Type) && (old.Type == e.Type || old.Type == images.HardLink):
+	case metadata.IsNode(e.Type) && (old.Type == e.Type || old.Type == images.HardLink):
 		if err := a.dirs.Remove(old.Path); err != nil {
 			return ignoreGone(err)
 		}
@@ -165,8 +166,8 @@ func ignoreGone(err error) error {
 
 // makeMissing makes the directories and nodes that a repository cannot keep.
 func (a *applier) makeMissing() error {
-	made := slices.DeleteFunc(a.file.Records(), func(r Record) bool { return r.Type == 0 || r.Type == images.HardLink })
-	slices.SortFunc(made, func(a, b Record) int { return images.ComparePaths(a.Path, b.Path) })
+	made := slices.DeleteFunc(a.file.Records(), func(r metadata.Record) bool { return r.Type == 0 || r.Type == images.HardLink })
+	slices.SortFunc(made, func(a, b metadata.Record) int { return images.ComparePaths(a.Path, b.Path) })
 	for i := range made {
 		if err := a.make(&made[i]); err != nil {
 			return fmt.Errorf("make %s: %w", made[i].Path, err)
@@ -176,7 +177,7 @@ func (a *applier) makeMissing() error {
 }
 
 // make makes one of them, unless the repository has a file at that path.
-func (a *applier) make(r *Record) error {
+func (a *applier) make(r *metadata.Record) error {
 	st, err := a.dirs.Stat(r.Path)
 	switch {
 	case errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP):
@@ -187,7 +188,7 @@ func (a *applier) make(r *Record) error {
 		return err
 	}
 	e := entryOf(r.Path, &st)
-	if !isNode(e.Type) || !isNode(r.Type) || e.Type == r.Type && e.Major == r.Major && e.Minor == r.Minor {
+	if !metadata.IsNode(e.Type) || !metadata.IsNode(r.Type) || e.Type == r.Type && e.Major == r.Major && e.Minor == r.Minor {
 		return nil
 	}
 	if err := a.dirs.Remove(r.Path); err != nil {
@@ -196,14 +197,14 @@ func (a *applier) make(r *Record) error {
 	return a.makeNew(r)
 }
 
-func (a *applier) makeNew(r *Record) error {
+func (a *applier) makeNew(r *metadata.Record) error {
 	if err := a.makeParents(r.Path); err != nil {
 		return err
 	}
 	if r.Type == images.Directory {
 		return a.dirs.MakeDir(r.Path)
 	}
-	e := r.entry()
+	e := r.Entry()
 	e.ModTime = time.Unix(0, 0).UTC()
 	if a.limited {
 		_, _, err := a.dirs.TryMakeNode(&e)
@@ -233,7 +234,7 @@ func (a *applier) makeParents(p string) error {
 // needRoot adds to an error of missing rights what a person can do.
 func needRoot(err error) error {
 	if errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("%w: run this as root, outside of a container, on a filesystem that supports owners and devices; or run it as an ordinary user, and what cannot be set stays recorded in %s", err, Path)
+		return fmt.Errorf("%w: run this as root, outside of a container, on a filesystem that supports owners and devices; or run it as an ordinary user, and what cannot be set stays recorded in %s", err, metadata.Path)
 	}
 	return err
 }
