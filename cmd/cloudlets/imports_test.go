@@ -55,7 +55,7 @@ var inside = map[string][]string{
 
 	"cmd/cloudlets/ask":      {"cmd/cloudlets/exit", "provision", "provision/site", "web/api", "web/roster"},
 	"cmd/cloudlets/exit":     {},
-	"cmd/cloudlets/memory":   {},
+	"cmd/cloudlets/heap":     {},
 	"cmd/cloudlets/outfile":  {"cmd/cloudlets/exit", "cmd/cloudlets/stdio", "images/atomicfile"},
 	"cmd/cloudlets/printing": {"cmd/cloudlets/exit", "cmd/cloudlets/stdio"},
 	"cmd/cloudlets/sandbox":  {"cmd/cloudlets/exit", "images/ejs"},
@@ -105,7 +105,7 @@ var inside = map[string][]string{
 	// Nothing that looks at a machine, or starts a system in its memory, can install.
 	"provision/agent/client":  {"images/bytesize", "provision", "provision/failover", "provision/wire"},
 	"provision/agent/inspect": {"images/disk/probe", "provision", "provision/agent/client", "provision/hardware", "provision/process1", "provision/wire"},
-	"provision/agent/memory": {
+	"provision/agent/diskless": {
 		"images/boot", "images/bytesize", "images/chunks", "images/disk", "images/pack", "provision", "provision/agent/client", "provision/agent/inspect", "provision/hardware", "provision/kmod",
 		"provision/live", "provision/nbd", "provision/netroot", "provision/preinit", "provision/process1", "provision/rescue", "provision/uplink", "provision/wire",
 	},
