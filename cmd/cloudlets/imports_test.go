@@ -60,6 +60,9 @@ var inside = map[string][]string{
 	"cmd/cloudlets/printing": {"cmd/cloudlets/exit", "cmd/cloudlets/stdio"},
 	"cmd/cloudlets/sandbox":  {"cmd/cloudlets/exit", "images/ejs"},
 
+	"cmd/cloudlets/daemon/httpserver": {"cmd/cloudlets/daemon/lane"},
+	"cmd/cloudlets/daemon/lane":       {},
+
 	"httpboot/dialect":  {"images/boot", "images/disk", "provision", "provision/depot", "provision/wire"}, // decides nothing
 	"httpboot/loaders":  {"dhcp", "provision"},
 	"httpboot/overlays": {"images", "images/pack", "provision"},
