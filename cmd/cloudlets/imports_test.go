@@ -91,8 +91,10 @@ var inside = map[string][]string{
 	"provision/rollout/book":      {"provision", "provision/members", "provision/rollout", "provision/store"},
 	"provision/rollout/conductor": {"provision", "provision/rollout", "provision/rollout/book", "provision/store", "provision/track"},
 
-	"web/api": {"images/jsontext", "provision", "provision/leases", "provision/power", "provision/power/desk", "provision/rollout", "provision/site", "web/roster", "web/sse"},
-	"web/sse": {},
+	"web/api":   {"images/jsontext", "provision", "provision/leases", "provision/power", "provision/power/desk", "provision/rollout", "provision/site", "web/roster", "web/sse"},
+	"web/page":  {"web/api"},
+	"web/shown": {"provision", "web/api", "web/roster"},
+	"web/sse":   {},
 
 	"provision/netconfig": {"images", "provision"},
 	"provision/cloudinit": {"images", "provision"},
