@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/web/api"
+	"cloudlets/web/sse"
 )
 
 // refusal is an error in the request, with the HTTP status of the answer.
@@ -35,6 +37,39 @@ func (s *Server) answer(ask func(*http.Request) (any, error)) http.HandlerFunc {
 			return
 		}
 		writeJSON(w, http.StatusOK, value)
+	}
+}
+
+// stream makes the handler of a stream. It calls run, which writes until the
+// request ends, the server stops, or writing fails.
+func (s *Server) stream(run func(*http.Request, *sse.Stream) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		leave, err := s.streams.Enter(r)
+		if err != nil {
+			w.Header().Set("Retry-After", "5")
+			s.fail(w, r, refuse(http.StatusServiceUnavailable, "%v", err))
+			return
+		}
+		defer leave()
+		ctx, end := context.WithCancel(r.Context())
+		defer end()
+		go func() {
+			defer end()
+			select {
+			case <-s.Stopping:
+			case <-ctx.Done():
+			}
+		}()
+		r = r.WithContext(ctx)
+		out := sse.NewStream(w)
+		err = run(r, out)
+		if refused, ok := errors.AsType[*refusal](err); ok {
+			s.fail(w, r, refused)
+			return
+		}
+		if err != nil && r.Context().Err() == nil {
+			s.log().Debug("a stream of events ended", "path", r.URL.Path, "error", err)
+		}
 	}
 }
 

@@ -112,28 +112,6 @@ func parseOrder(body []byte, order *api.Order) error {
 	return nil
 }
 
-// newPlan returns nil if no agent has told a plan since the last install that ended well.
-func newPlan(state provision.State) *api.Plan {
-	if state.Proposal == nil {
-		return nil
-	}
-	p := &api.Plan{Proposal: *state.Proposal, Digest: state.Proposal.Digest(), Text: state.Proposal.String()}
-	if state.Confirmed == p.Digest {
-		p.ConfirmedBy = state.ConfirmedBy
-	} else {
-		p.Waits = state.Stage == provision.StageConfirm
-	}
-	return p
-}
-
-// waitingPlan is [newPlan] for the table, in which only a plan that waits is shown.
-func waitingPlan(state provision.State) *api.Plan {
-	if state.Stage != provision.StageConfirm {
-		return nil
-	}
-	return newPlan(state)
-}
-
 // confirm lets a machine's agent write what it has proposed.
 func (s *Server) confirm(r *http.Request) (any, error) {
 	mac, err := s.find(r.PathValue("machine"))

@@ -58,6 +58,16 @@ func TestThePageIsWhole(t *testing.T) {
 	}
 }
 
+// The page's template is no file of the page, by whatever name.
+func TestOnlyFilesOfThePageAreServed(t *testing.T) {
+	h := newBed(t).Handler()
+	for _, path := range []string{"/page/index.html", "/page/x%2Findex.html", "/page/x%2Fstyle.css", "/page/none.css"} {
+		if w := ask(t, h, "GET", path, ""); w.Code != http.StatusNotFound {
+			t.Errorf("%s: status %d, want 404", path, w.Code)
+		}
+	}
+}
+
 func TestPageFilesAreNotSentTwice(t *testing.T) {
 	h := newBed(t).Handler()
 	for _, path := range []string{"/", "/page/style.css"} {

@@ -13,6 +13,7 @@ import (
 	"cloudlets/provision/rollout"
 	"cloudlets/provision/rollout/book"
 	"cloudlets/web/api"
+	"cloudlets/web/shown"
 )
 
 // maxRollout bounds the body of a request to begin a roll-out, in bytes.
@@ -71,7 +72,7 @@ func (s *Server) rolloutMachine(wave int, mac provision.MAC, step rollout.Step) 
 	}
 	if step.Phase == rollout.Armed {
 		state, _ := s.Tracker.State(mac)
-		m.Stage, m.Progress = cmp.Or(state.Stage, provision.StageNew), newProgress(state)
+		m.Stage, m.Progress = cmp.Or(state.Stage, provision.StageNew), shown.Progress(state)
 		if state.Installing() || state.InstalledAt.After(step.Armed) {
 			m.Phase = api.Installing
 		}

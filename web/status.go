@@ -10,6 +10,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/web/api"
 	"cloudlets/web/roster"
+	"cloudlets/web/shown"
 )
 
 func (s *Server) status(*http.Request) (any, error) {
@@ -18,7 +19,7 @@ func (s *Server) status(*http.Request) (any, error) {
 		Machines: s.counts(), Images: len(s.Site.Images()), Problems: len(s.Site.Problems()),
 	}
 	if !s.Started.IsZero() {
-		st.Uptime = seconds(s.now().Sub(s.Started))
+		st.Uptime = shown.Seconds(s.now().Sub(s.Started))
 	}
 	return st, nil
 }

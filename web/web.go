@@ -17,7 +17,9 @@ import (
 	"cloudlets/provision/site"
 	"cloudlets/provision/track"
 	"cloudlets/web/api"
+	"cloudlets/web/page"
 	"cloudlets/web/roster"
+	"cloudlets/web/sse"
 )
 
 // Images says whether an image can be booted. [depot.Depot] implements it.
@@ -78,7 +80,7 @@ type Server struct {
 	// it is alive; 0 means [DefaultHeartbeat].
 	Heartbeat time.Duration
 
-	viewers viewers // of streams that are open
+	streams sse.Gate
 }
 
 // DefaultHeartbeat is shorter than the time after which proxies close an idle
@@ -90,12 +92,31 @@ const DefaultHeartbeat = 15 * time.Second
 // right people can open.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", s.page())
+	mux.Handle("/{$}", methods{"GET": s.page})
+	mux.Handle("/page/{file}", methods{"GET": s.pageFile})
+	mux.Handle("/", methods{"*": s.answer(noSuchPage)})
 	mux.Handle("/api/", methods{"*": s.answer(noSuchThing)})
 	for path, m := range s.api() {
 		mux.Handle("/api/v1/"+path, m)
 	}
 	return s.sameOrigin(mux)
+}
+
+func (s *Server) page(w http.ResponseWriter, r *http.Request) {
+	if err := page.Index(w, r, page.Server{Version: s.Version, Site: s.Site.Dir(), ReadOnly: isReadOnly(r.Context())}); err != nil {
+		s.fail(w, r, err)
+	}
+}
+
+func (s *Server) pageFile(w http.ResponseWriter, r *http.Request) {
+	if !page.File(w, r, r.PathValue("file")) {
+		_, err := noSuchPage(r)
+		s.fail(w, r, err)
+	}
+}
+
+func noSuchPage(r *http.Request) (any, error) {
+	return nil, refuse(http.StatusNotFound, "there is nothing at %s; the page of this server is at /, its API at /api/v1/", r.URL.Path)
 }
 
 // sameOrigin refuses what another site's page has a browser send that would change

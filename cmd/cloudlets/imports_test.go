@@ -59,10 +59,13 @@ var inside = map[string][]string{
 
 	"cmd/cloudlets/ask":      {"cmd/cloudlets/exit", "provision", "provision/site", "web/api", "web/roster"},
 	"cmd/cloudlets/exit":     {},
-	"cmd/cloudlets/memory":   {},
+	"cmd/cloudlets/heap":     {},
 	"cmd/cloudlets/outfile":  {"cmd/cloudlets/exit", "cmd/cloudlets/stdio", "images/atomicfile"},
 	"cmd/cloudlets/printing": {"cmd/cloudlets/exit", "cmd/cloudlets/stdio"},
 	"cmd/cloudlets/sandbox":  {"cmd/cloudlets/exit", "images/ejs"},
+
+	"cmd/cloudlets/daemon/httpserver": {"cmd/cloudlets/daemon/lane"},
+	"cmd/cloudlets/daemon/lane":       {},
 
 	"httpboot/dialect":  {"images/boot", "images/disk/bootloader", "provision", "provision/depot", "provision/wire"}, // decides nothing
 	"httpboot/loaders":  {"dhcp", "provision"},
@@ -92,8 +95,10 @@ var inside = map[string][]string{
 	"provision/rollout/book":      {"provision", "provision/members", "provision/rollout", "provision/store"},
 	"provision/rollout/conductor": {"provision", "provision/rollout", "provision/rollout/book", "provision/store", "provision/track"},
 
-	"web/api": {"images/jsontext", "provision", "provision/leases", "provision/power", "provision/power/desk", "provision/rollout", "provision/site", "web/roster", "web/sse"},
-	"web/sse": {},
+	"web/api":   {"images/jsontext", "provision", "provision/leases", "provision/power", "provision/power/desk", "provision/rollout", "provision/site", "web/roster", "web/sse"},
+	"web/page":  {"web/api"},
+	"web/shown": {"provision", "web/api", "web/roster"},
+	"web/sse":   {},
 
 	"provision/netconfig": {"images", "provision"},
 	"provision/cloudinit": {"images", "provision"},
@@ -109,7 +114,7 @@ var inside = map[string][]string{
 	// Nothing that looks at a machine, or starts a system in its memory, can install.
 	"provision/agent/client":  {"images/bytesize", "provision", "provision/failover", "provision/wire"},
 	"provision/agent/inspect": {"images/disk/probe", "provision", "provision/agent/client", "provision/hardware", "provision/process1", "provision/wire"},
-	"provision/agent/memory": {
+	"provision/agent/diskless": {
 		"images/boot", "images/bytesize", "images/chunks", "images/disk", "images/pack", "provision", "provision/agent/client", "provision/agent/inspect", "provision/hardware", "provision/kmod",
 		"provision/live", "provision/nbd", "provision/netroot", "provision/preinit", "provision/process1", "provision/rescue", "provision/uplink", "provision/wire",
 	},

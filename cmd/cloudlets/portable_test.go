@@ -21,7 +21,7 @@ import (
 // what its verbs share, without the server, which is for Linux alone.
 func onEveryHost() []string {
 	return []string{
-		".", "./agents", "./ask", "./exit", "./imageflags", "./memory", "./outfile", "./printing", "./sandbox", "./stdio", "./verbs/...",
+		".", "./agents", "./ask", "./exit", "./heap", "./imageflags", "./outfile", "./printing", "./sandbox", "./stdio", "./verbs/...",
 		"../../images/...",
 	}
 }

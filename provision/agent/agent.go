@@ -16,9 +16,9 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
+	"cloudlets/provision/agent/diskless"
 	"cloudlets/provision/agent/inspect"
 	"cloudlets/provision/agent/install"
-	"cloudlets/provision/agent/memory"
 	"cloudlets/provision/hardware"
 	"cloudlets/provision/kmod"
 	"cloudlets/provision/process1"
@@ -85,14 +85,14 @@ func run(ctx context.Context, console *console, params wire.Params) (wire.Params
 		console.say("network: %s has %s; this machine is inspected, and no disk is written", network.Name, network.Address)
 		return told, inspect.Run(ctx, told, server, disks, console.say, log)
 	}
-	inMemory := memory.Machine{Params: told, Server: server, Drivers: drivers, Network: network, Disks: disks, Say: console.say, Log: log}
+	inMemory := diskless.Machine{Params: told, Server: server, Drivers: drivers, Network: network, Disks: disks, Say: console.say, Log: log}
 	if told.Rescue {
 		console.say("network: %s has %s; a rescue system is started, and no disk is written", network.Name, network.Address)
-		return told, memory.StartRescue(ctx, inMemory)
+		return told, diskless.StartRescue(ctx, inMemory)
 	}
 	console.say("network: %s has %s", network.Name, network.Address)
 	if told.Live {
-		return told, memory.StartLive(ctx, inMemory)
+		return told, diskless.StartLive(ctx, inMemory)
 	}
 	m := &machine{console: console, drivers: drivers, network: network, server: server, log: log, disks: disks}
 	m.attempts = attempts{console: console, server: server, attempt: m.attempt}

@@ -10,7 +10,7 @@ import (
 
 	"cloudlets/images/target"
 	"cloudlets/provision/agent"
-	"cloudlets/provision/agent/memory"
+	"cloudlets/provision/agent/diskless"
 	"cloudlets/provision/live"
 	"cloudlets/provision/mirror"
 	"cloudlets/provision/netroot"
@@ -28,7 +28,7 @@ func Main(version string) bool {
 		return true
 	}
 	if len(os.Args) > 0 && os.Args[0] == netroot.ProcessName {
-		memory.FetchRoot()
+		diskless.FetchRoot()
 		return true
 	}
 	switch startedByKernel(os.Getpid(), os.Args) {

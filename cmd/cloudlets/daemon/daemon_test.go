@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"cloudlets/provision"
 	"cloudlets/provision/site"
@@ -237,6 +238,21 @@ func TestBothLanesServeTheBootChain(t *testing.T) {
 		conn.Close()
 	}
 	b.end() // all handlers have returned
+}
+
+// dialFrom connects from an address of loopback.
+func dialFrom(t *testing.T, from string, to net.Addr) net.Conn {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Minute}
+	conn, err := dialer.Dial("tcp4", to.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
 }
 
 // fetched is how many events say that a machine fetched a kernel.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"cloudlets/cmd/cloudlets/daemon/httpserver"
 	"cloudlets/provision/cloudinit"
 	"cloudlets/provision/site/keys"
 )
@@ -61,7 +62,7 @@ func (d *Daemon) listenMetadata(ctx context.Context) (*server, error) {
 	run := func(ctx context.Context) error {
 		both, ctx := errgroup.WithContext(ctx)
 		both.Go(func() error {
-			return serveHTTP(ctx, d.limited(l, busy), newHTTPServer(d.chain.Metadata(), d.Log), shutdownLimit, false)
+			return httpserver.Serve(ctx, d.limited(l, httpserver.Busy), httpserver.New(d.chain.Metadata(), d.Log), httpserver.ShutdownLimit, false)
 		})
 		both.Go(func() error { d.keepLending(ctx, m.addr); return nil })
 		return errors.Join(both.Wait(), m.addr.Close())

@@ -11,10 +11,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"cloudlets/cmd/cloudlets/daemon/httpserver"
 	v4 "cloudlets/dhcp/v4"
 	"cloudlets/tftp"
 )
@@ -28,7 +30,7 @@ type server struct {
 
 // newServer serves HTTP on a listener.
 func newServer(name string, l net.Listener, s *http.Server) *server {
-	return &server{task{name, func(ctx context.Context) error { return serveHTTP(ctx, l, s, shutdownLimit, false) }}, l}
+	return &server{task{name, func(ctx context.Context) error { return httpserver.Serve(ctx, l, s, httpserver.ShutdownLimit, false) }}, l}
 }
 
 // listen opens the sockets of all servers, and returns the tasks that serve
@@ -99,7 +101,7 @@ func (d *Daemon) sawTransfer(t tftp.Transfer) {
 
 // listenHTTP serves HTTP boot on all addresses.
 func (d *Daemon) listenHTTP(ctx context.Context) (*server, error) {
-	return d.listenBoot(ctx, "HTTP boot", d.Settings.HTTP, func(l net.Listener) net.Listener { return d.limited(l, busy) })
+	return d.listenBoot(ctx, "HTTP boot", d.Settings.HTTP, func(l net.Listener) net.Listener { return d.limited(l, httpserver.Busy) })
 }
 
 // listenHTTPS serves the same by HTTPS, with bounds of its own.
@@ -128,7 +130,7 @@ func (d *Daemon) listenBoot(ctx context.Context, what, listen string, bound func
 		return nil, err
 	}
 	serve := func(ctx context.Context) error {
-		return serveHTTP(ctx, bound(joined), newHTTPServer(d.chain.Handler(), d.Log), shutdownLimit, true)
+		return httpserver.Serve(ctx, bound(joined), httpserver.New(d.chain.Handler(), d.Log), httpserver.ShutdownLimit, true)
 	}
 	run := func(ctx context.Context) error {
 		both, ctx := errgroup.WithContext(ctx)
@@ -142,11 +144,27 @@ func (d *Daemon) listenBoot(ctx context.Context, what, listen string, bound func
 // limited bounds the connections of a listener that anyone can reach. One that is too
 // many gets an answer.
 func (d *Daemon) limited(l net.Listener, answer string) net.Listener {
-	return limitConns(l, limits{answer: answer, total: maxConnections, perSource: maxPerSource, write: writeTimeout, known: d.chain.KnowsHost, refused: func(source netip.Addr) {
+	return httpserver.Limit(l, httpserver.Limits{Answer: answer, Total: httpserver.MaxConnections, PerSource: httpserver.MaxPerSource, Write: httpserver.WriteTimeout, Known: d.chain.KnowsHost, Refused: func(source netip.Addr) {
 		if d.refused.pass(time.Now()) {
 			d.Log.Warn("too many connections are open, so some are refused; this one came from", "address", source, "listening", l.Addr())
 		}
 	}})
+}
+
+// throttle lets a warning pass once a minute.
+type throttle struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (t *throttle) pass(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now.Sub(t.last) < time.Minute {
+		return false
+	}
+	t.last = now
+	return true
 }
 
 // listenAPI opens the socket of the command line, which only root may open.
@@ -158,7 +176,7 @@ func (d *Daemon) listenAPI(context.Context) (*server, error) {
 	stopping := make(chan struct{})
 	api := d.api(stopping)
 	api.Backup = d.store.backup
-	s := newHTTPServer(api.Handler(), d.Log)
+	s := httpserver.New(api.Handler(), d.Log)
 	s.RegisterOnShutdown(func() { close(stopping) })
 	return newServer("serve the command line", l, s), nil
 }
@@ -174,7 +192,7 @@ func (d *Daemon) listenPage(ctx context.Context) (*server, error) {
 	}
 	d.Log.Info("the machines in a browser", "url", "http://"+l.Addr().String()+"/")
 	stopping := make(chan struct{})
-	s := newHTTPServer(d.api(stopping).ReadOnly(), d.Log)
+	s := httpserver.New(d.api(stopping).ReadOnly(), d.Log)
 	s.RegisterOnShutdown(func() { close(stopping) })
-	return newServer("serve the page", d.limited(l, busy), s), nil
+	return newServer("serve the page", d.limited(l, httpserver.Busy), s), nil
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"cloudlets/cmd/cloudlets/exit"
+	"cloudlets/cmd/cloudlets/heap"
 	"cloudlets/cmd/cloudlets/imageflags"
-	"cloudlets/cmd/cloudlets/memory"
 	"cloudlets/cmd/cloudlets/outfile"
 	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images"
@@ -135,7 +135,7 @@ func (f *diskFlags) addSystem(cmd *cobra.Command) {
 
 // run makes a disk.
 func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
-	memory.Save()
+	heap.Save()
 	format, err := f.chosenFormat()
 	if err != nil {
 		return err

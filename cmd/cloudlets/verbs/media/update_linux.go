@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cloudlets/cmd/cloudlets/memory"
+	"cloudlets/cmd/cloudlets/heap"
 	"cloudlets/cmd/cloudlets/printing"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
@@ -29,7 +29,7 @@ type ownSystem struct {
 
 // runUpdate updates the running system, or has the one before started.
 func (f *updateFlags) runUpdate(cmd *cobra.Command, args []string) error {
-	memory.Save()
+	heap.Save()
 	own, err := f.findOwn()
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 	"cloudlets/cmd/cloudlets/daemon"
 	"cloudlets/cmd/cloudlets/doctor"
 	"cloudlets/cmd/cloudlets/exit"
-	"cloudlets/cmd/cloudlets/memory"
+	"cloudlets/cmd/cloudlets/heap"
 	"cloudlets/cmd/cloudlets/sandbox"
 	"cloudlets/images/ejs"
 	"cloudlets/images/ramdisk"
@@ -25,7 +25,7 @@ func (f serveFlags) serve(ctx context.Context, socket, version string, log *slog
 	if err != nil {
 		return err
 	}
-	memory.Bound()
+	heap.Bound()
 	d, err := daemon.Open(ctx, daemon.Config{
 		Site: opened, Settings: settings, Socket: socket, Web: f.web, Version: version,
 		Self: []string{self, sandbox.Verb}, SelfLow: []string{self, sandbox.Verb, "--low"}, Embedded: ramdisk.Carried(agents.Files()), CheckStore: []string{self, checkStoreVerb}, Log: log,

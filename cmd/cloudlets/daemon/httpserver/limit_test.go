@@ -1,6 +1,6 @@
 //go:build linux
 
-package daemon
+package httpserver
 
 import (
 	"bufio"
@@ -19,13 +19,13 @@ import (
 	"time"
 )
 
-// TestLimitConns: one connection too many waits until another one leaves.
-func TestLimitConns(t *testing.T) {
+// TestLimit: one connection too many waits until another one leaves.
+func TestLimit(t *testing.T) {
 	inner, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := limitConns(inner, limits{total: 2})
+	l := Limit(inner, Limits{Total: 2})
 	accepted := make(chan net.Conn)
 	ended := make(chan error, 1)
 	go func() {
@@ -98,16 +98,16 @@ func dialFrom(t *testing.T, from string, to net.Addr) net.Conn {
 }
 
 // serveLimited serves HTTP with bounds until the test ends.
-func serveLimited(t *testing.T, bounds limits, quick bool, h http.Handler) net.Addr {
+func serveLimited(t *testing.T, bounds Limits, quick bool, h http.Handler) net.Addr {
 	t.Helper()
 	inner, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := newHTTPServer(h, slog.New(slog.DiscardHandler))
+	server := New(h, slog.New(slog.DiscardHandler))
 	ended := make(chan error, 1)
 	ctx, stop := context.WithCancel(context.Background())
-	go func() { ended <- serveHTTP(ctx, limitConns(inner, bounds), server, 0, quick) }()
+	go func() { ended <- Serve(ctx, Limit(inner, bounds), server, 0, quick) }()
 	t.Cleanup(func() {
 		stop()
 		<-ended
@@ -134,7 +134,7 @@ func asks(t *testing.T, conn net.Conn) int {
 // answer that says so, and another one is served.
 func TestOneSourceCannotTakeAll(t *testing.T) {
 	refused := make(chan netip.Addr, 100)
-	at := serveLimited(t, limits{total: 100, perSource: 3, answer: busy, refused: func(a netip.Addr) { refused <- a }}, true, http.HandlerFunc(hello))
+	at := serveLimited(t, Limits{Total: 100, PerSource: 3, Answer: Busy, Refused: func(a netip.Addr) { refused <- a }}, true, http.HandlerFunc(hello))
 	var idle []net.Conn
 	for range 3 {
 		conn := dialFrom(t, "127.0.0.66", at)
@@ -172,7 +172,7 @@ func onceMore(t *testing.T, at net.Addr) net.Conn {
 // are served.
 func TestStrangersLeaveHalf(t *testing.T) {
 	ours := netip.MustParseAddr("127.0.0.7")
-	at := serveLimited(t, limits{total: 8, perSource: 2, answer: busy, known: func(a netip.Addr) bool { return a == ours }}, true, http.HandlerFunc(hello))
+	at := serveLimited(t, Limits{Total: 8, PerSource: 2, Answer: Busy, Known: func(a netip.Addr) bool { return a == ours }}, true, http.HandlerFunc(hello))
 	served := 0
 	for i := range 8 { // two from each address
 		if asks(t, dialFrom(t, fmt.Sprintf("127.0.1.%d", i/2), at)) == http.StatusOK {
@@ -204,7 +204,7 @@ func aReaderThatNeverReads(t *testing.T, quick bool) {
 			ended <- struct{}{}
 		},
 	} {
-		at := serveLimited(t, limits{total: 8, write: 20 * time.Millisecond}, quick, h)
+		at := serveLimited(t, Limits{Total: 8, Write: 20 * time.Millisecond}, quick, h)
 		conn := dialFrom(t, "127.0.0.1", at)
 		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			t.Fatal(err)
@@ -234,7 +234,7 @@ func aWholeFileArrives(t *testing.T, quick bool) {
 	if err := os.WriteFile(name, content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	at := serveLimited(t, limits{total: 8, write: patience}, quick, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, name) }))
+	at := serveLimited(t, Limits{Total: 8, Write: patience}, quick, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, name) }))
 	for _, asked := range []string{"", "bytes=0-", "bytes=7-300006", "bytes=-300001"} {
 		r, err := http.NewRequest(http.MethodGet, "http://"+at.String()+"/", nil)
 		if err != nil {
@@ -289,7 +289,7 @@ func TestFilesAreSent(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = s.Serve(limitConns(l, limits{total: 10, write: time.Minute}))
+		_ = s.Serve(Limit(l, Limits{Total: 10, Write: time.Minute}))
 	}()
 	t.Cleanup(func() {
 		s.Close()
@@ -317,7 +317,7 @@ func TestFilesAreSent(t *testing.T) {
 // strangers are not, since one of them may have many addresses.
 func TestSourcesOfIPv6(t *testing.T) {
 	at := func(text string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(text)) }
-	l := &limitListener{limits: limits{known: func(a netip.Addr) bool { return a == netip.MustParseAddr("fd77::21") }}}
+	l := &limitListener{Limits: Limits{Known: func(a netip.Addr) bool { return a == netip.MustParseAddr("fd77::21") }}}
 	for text, want := range map[string]string{
 		"[fd77::21]:99": "fd77::21/128 false", "[fd77::22]:99": "fd77::/64 true", "[fd77::23]:99": "fd77::/64 true", "10.0.0.1:99": "10.0.0.1/32 true",
 	} {

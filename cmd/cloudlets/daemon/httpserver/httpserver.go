@@ -1,6 +1,9 @@
 //go:build linux
 
-package daemon
+// Package httpserver serves HTTP within bounds: of connections, of the time that a client
+// takes, of the threads that send files; and it ends with its handlers. It knows nothing of
+// what is served. Start reading at [Serve] and [Limit].
+package httpserver
 
 import (
 	"context"
@@ -23,13 +26,14 @@ const (
 	bodyTimeout = 30 * time.Second
 	idleTimeout = 2 * time.Minute
 	maxHeader   = 64 << 10 // bytes
-	// shutdownLimit is how long requests may go on after the server begins
+	// ShutdownLimit is how long requests may go on after the server begins
 	// to stop.
-	shutdownLimit = 3 * time.Second
+	ShutdownLimit = 3 * time.Second
 )
 
-// newHTTPServer is an HTTP server with the daemon's limits.
-func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+// New is an HTTP server whose requests are bounded in size and time. A panic of its handler
+// costs one request, and is a line in the log.
+func New(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: boundBodies(logPanics(h, log), bodyTimeout), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -70,22 +74,6 @@ func (b *boundBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// throttle lets a warning pass once a minute.
-type throttle struct {
-	mu   sync.Mutex
-	last time.Time
-}
-
-func (t *throttle) pass(now time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if now.Sub(t.last) < time.Minute {
-		return false
-	}
-	t.last = now
-	return true
-}
-
 // logPanics has a panic of a handler cost one request, and logs it as an error
 // with its stack. What net/http itself logs is mostly about clients that break
 // off, so it is logged for debugging only.
@@ -105,13 +93,13 @@ func logPanics(h http.Handler, log *slog.Logger) http.Handler {
 	})
 }
 
-// serveHTTP serves until ctx ends. It then gives running requests the time grace
-// to finish, and breaks them off after that. When serveHTTP returns, all
+// Serve serves until ctx ends. It then gives running requests the time grace
+// to finish, and breaks them off after that. When Serve returns, all
 // handlers have returned and l is closed.
 //
 // Requests of TCP connections go through a [lane] if quick says so. Its handlers get
 // no [http.ResponseController].
-func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, grace time.Duration, quick bool) error {
+func Serve(ctx context.Context, l net.Listener, server *http.Server, grace time.Duration, quick bool) error {
 	requests, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
 	server.BaseContext = func(net.Listener) context.Context { return requests }

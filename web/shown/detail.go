@@ -1,4 +1,4 @@
-package web
+package shown
 
 import (
 	"maps"
@@ -9,8 +9,10 @@ import (
 	"cloudlets/web/api"
 )
 
-func (s *Server) newDetail(spec *provision.Spec, state provision.State) api.Detail {
-	d := api.Detail{Machine: s.row(spec, state), Spec: newSpec(spec), Stages: newSpans(state.Stages, s.now())}
+// Detail is a machine in detail, with its row. The spec is nil if no file of the site
+// describes it.
+func Detail(row api.Machine, spec *provision.Spec, state provision.State, now time.Time) api.Detail {
+	d := api.Detail{Machine: row, Spec: newSpec(spec), Stages: newSpans(state.Stages, now)}
 	d.Plan, d.Report = newPlan(state), state.Report
 	if spec != nil {
 		if err := provision.CheckDisk(spec, state); err != nil {
@@ -52,22 +54,44 @@ func newSpec(spec *provision.Spec) *api.Spec {
 	return s
 }
 
+// newPlan returns nil if no agent has told a plan since the last install that ended well.
+func newPlan(state provision.State) *api.Plan {
+	if state.Proposal == nil {
+		return nil
+	}
+	p := &api.Plan{Proposal: *state.Proposal, Digest: state.Proposal.Digest(), Text: state.Proposal.String()}
+	if state.Confirmed == p.Digest {
+		p.ConfirmedBy = state.ConfirmedBy
+	} else {
+		p.Waits = state.Stage == provision.StageConfirm
+	}
+	return p
+}
+
+// waitingPlan is [newPlan] for the table, in which only a plan that waits is shown.
+func waitingPlan(state provision.State) *api.Plan {
+	if state.Stage != provision.StageConfirm {
+		return nil
+	}
+	return newPlan(state)
+}
+
 func newSpans(stages []provision.StageTime, now time.Time) []api.StageSpan {
 	spans := make([]api.StageSpan, len(stages))
 	for i, st := range stages {
 		spans[i] = api.StageSpan{Stage: st.Stage, Start: st.Time}
 		switch {
 		case i+1 < len(stages):
-			spans[i].Seconds = seconds(stages[i+1].Time.Sub(st.Time))
+			spans[i].Seconds = Seconds(stages[i+1].Time.Sub(st.Time))
 		case !isEnd(st.Stage):
-			spans[i].Seconds, spans[i].Running = seconds(now.Sub(st.Time)), true
+			spans[i].Seconds, spans[i].Running = Seconds(now.Sub(st.Time)), true
 		}
 	}
 	return spans
 }
 
-// seconds is never negative: a clock may have been set back.
-func seconds(d time.Duration) float64 {
+// Seconds is never negative: a clock may have been set back.
+func Seconds(d time.Duration) float64 {
 	return max(0, d.Round(time.Millisecond).Seconds())
 }
 

@@ -1,8 +1,8 @@
-// Package memory starts systems that are in a machine's memory and on no disk: a machine's own
+// Package diskless starts systems that are in a machine's memory and on no disk: a machine's own
 // one, whose root comes from the server as it is read ([StartLive], [FetchRoot]), and a
 // rescue system ([StartRescue]). Nothing is installed: disks are read, or mounted for what a
 // system keeps.
-package memory
+package diskless
 
 import (
 	"bytes"

@@ -1,5 +1,5 @@
-// Package memory says how much memory the heap of a verb may take.
-package memory
+// Package heap says by how much the heap of a verb may grow.
+package heap
 
 import (
 	"os"

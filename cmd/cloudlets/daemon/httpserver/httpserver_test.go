@@ -1,6 +1,6 @@
 //go:build linux
 
-package daemon
+package httpserver
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ import (
 // patience ends a test that hangs; nothing waits for it otherwise.
 const patience = time.Minute
 
-// testServer runs serveHTTP with one handler.
+// testServer runs Serve with one handler.
 type testServer struct {
 	url   string
 	stop  context.CancelFunc
@@ -34,7 +34,7 @@ func startHTTP(t *testing.T, grace time.Duration, quick bool, h http.HandlerFunc
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	s := &testServer{url: "http://" + l.Addr().String(), stop: stop, ended: make(chan error, 1)}
-	go func() { s.ended <- serveHTTP(ctx, l, newHTTPServer(h, slog.New(slog.DiscardHandler)), grace, quick) }()
+	go func() { s.ended <- Serve(ctx, l, New(h, slog.New(slog.DiscardHandler)), grace, quick) }()
 	return s
 }
 
@@ -125,8 +125,8 @@ func TestABrokenListenerEndsTheServer(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	server := newHTTPServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
-	if err := serveHTTP(t.Context(), l, server, patience, false); err == nil {
+	server := New(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	if err := Serve(t.Context(), l, server, patience, false); err == nil {
 		t.Error("serving on a closed listener ended well")
 	}
 }

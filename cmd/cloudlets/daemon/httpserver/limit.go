@@ -1,6 +1,6 @@
 //go:build linux
 
-package daemon
+package httpserver
 
 import (
 	"errors"
@@ -15,50 +15,51 @@ import (
 
 // Bounds of the connections of a TCP listener.
 const (
-	// maxConnections is how many there may be at a time; further ones wait. Those
+	// MaxConnections is how many there may be at a time; further ones wait. Those
 	// from addresses at which no machine of the site is may take half of it.
-	maxConnections = 8192
-	// maxPerSource is how many may come from one address (of IPv6, from one
+	MaxConnections = 8192
+	// MaxPerSource is how many may come from one address (of IPv6, from one
 	// network of 64 bits). A machine needs a handful; many machines may share an
 	// address behind a router or an HTTP proxy.
-	maxPerSource = 256
-	// A client must take writePiece bytes within writeTimeout, or else its
+	MaxPerSource = 256
+	// A client must take writePiece bytes within WriteTimeout, or else its
 	// connection ends.
 	writePiece   = 256 << 10
-	writeTimeout = time.Minute
+	WriteTimeout = time.Minute
 )
 
-// busy is the answer to a connection that is one too many.
-const busy = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Type: text/plain\r\n\r\n" +
+// Busy is the answer to a connection that is one too many.
+const Busy = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Type: text/plain\r\n\r\n" +
 	"too many connections are open already, from this address or from others that the site does not know: close some, and try again\n"
 
-// limits bounds the connections of a listener. Zero fields mean no bound.
-type limits struct {
-	total     int
-	perSource int
-	// known, if not nil, says whether a machine of the site is at an address.
-	known func(netip.Addr) bool
-	write time.Duration // for each piece that a client takes
-	// refused, if not nil, is called with the address of each connection that
+// Limits bounds the connections of a listener. Total must be more than 0. Other zero fields
+// mean no bound.
+type Limits struct {
+	Total     int // at a time; further connections wait
+	PerSource int // from one address at a time; further ones are refused
+	// Known, if not nil, says whether a machine of the site is at an address.
+	Known func(netip.Addr) bool
+	Write time.Duration // for each piece that a client takes
+	// Refused, if not nil, is called with the address of each connection that
 	// was refused.
-	refused func(netip.Addr)
-	// answer is what such a connection gets before it is closed.
-	answer string
+	Refused func(netip.Addr)
+	// Answer is what such a connection gets before it is closed.
+	Answer string
 }
 
-// limitConns bounds the connections of a TCP listener. They stay TCP
+// Limit bounds the connections of a TCP listener. They stay TCP
 // connections, so that files are sent with sendfile(2). A general wrapper of
 // net.Conn would prevent that.
-func limitConns(l net.Listener, bounds limits) net.Listener {
+func Limit(l net.Listener, bounds Limits) net.Listener {
 	return &limitListener{
-		Listener: l, limits: bounds, room: make(chan struct{}, bounds.total), closed: make(chan struct{}),
+		Listener: l, Limits: bounds, room: make(chan struct{}, bounds.Total), closed: make(chan struct{}),
 		held: make(map[netip.Prefix]int),
 	}
 }
 
 type limitListener struct {
 	net.Listener
-	limits
+	Limits
 	room   chan struct{}
 	once   sync.Once
 	closed chan struct{}
@@ -89,7 +90,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		}
 		leave := sync.OnceFunc(func() { l.leave(source, stranger); <-l.room })
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			return &limitedTCP{TCPConn: tcp, write: l.write, leave: leave}, nil
+			return &limitedTCP{TCPConn: tcp, write: l.Write, leave: leave}, nil
 		}
 		return &limitedConn{conn, leave}, nil
 	}
@@ -101,12 +102,12 @@ func (l *limitListener) Accept() (net.Conn, error) {
 func (l *limitListener) sourceOf(a net.Addr) (source netip.Prefix, stranger bool) {
 	at, err := netip.ParseAddrPort(a.String())
 	if err != nil { // a Unix socket: all of them are one source
-		return netip.Prefix{}, l.known != nil && !l.known(netip.Addr{})
+		return netip.Prefix{}, l.Known != nil && !l.Known(netip.Addr{})
 	}
 	addr := at.Addr().Unmap().WithZone("")
-	stranger = l.known != nil && !l.known(addr)
+	stranger = l.Known != nil && !l.Known(addr)
 	bits := addr.BitLen()
-	if addr.Is6() && (stranger || l.known == nil) {
+	if addr.Is6() && (stranger || l.Known == nil) {
 		bits = 64
 	}
 	source, _ = addr.Prefix(bits) // the number of bits is right
@@ -117,7 +118,7 @@ func (l *limitListener) enter(source netip.Prefix, stranger bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// Each address may have one connection: a machine is not known before its first request.
-	if l.perSource > 0 && l.held[source] >= l.perSource || stranger && l.strangers >= l.total/2 && l.held[source] > 0 {
+	if l.PerSource > 0 && l.held[source] >= l.PerSource || stranger && l.strangers >= l.Total/2 && l.held[source] > 0 {
 		return false
 	}
 	l.held[source]++
@@ -142,10 +143,10 @@ func (l *limitListener) leave(source netip.Prefix, stranger bool) {
 // fresh connection, so this does not wait.
 func (l *limitListener) turnAway(conn net.Conn, source netip.Prefix) {
 	_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = io.WriteString(conn, l.answer)
+	_, _ = io.WriteString(conn, l.Answer)
 	_ = conn.Close()
-	if l.refused != nil {
-		l.refused(source.Addr())
+	if l.Refused != nil {
+		l.Refused(source.Addr())
 	}
 }
 
