@@ -27,6 +27,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/store"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/track"
 	"cloudlets/provision/wire"
 )
@@ -210,7 +211,7 @@ func (b *bed) start(store store.Store) {
 	must(b.t, err)
 	kits := b.openDepot()
 	b.Chain = &Chain{
-		Site: b.site, Tracker: tracker, Tickets: track.NewTickets(store, nil), Depot: kits, Render: &ejs.Renderer{},
+		Site: b.site, Tracker: tracker, Tickets: tickets.New(store, nil), Depot: kits, Render: &ejs.Renderer{},
 		Loaders: loaders.Files{Dir: filepath.Join(b.dir, "assets"), Site: b.site}, TFTP: func(netip.Addr) netip.Addr { return b.TFTP },
 		Overlays: overlays.Folder(filepath.Join(b.dir, "overlays")), Log: log,
 	}

@@ -39,6 +39,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/track"
 )
 
@@ -63,7 +64,7 @@ type Site interface {
 type Chain struct {
 	Site    Site
 	Tracker *track.Tracker
-	Tickets *track.Tickets
+	Tickets *tickets.Tickets
 	Depot   *depot.Depot
 	Render  images.Renderer
 	Loaders loaders.Files

@@ -19,7 +19,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/rendering"
-	"cloudlets/provision/track"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/wire"
 )
 
@@ -45,7 +45,7 @@ func (c *Chain) claim(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "read claim: "+printable(err.Error()), http.StatusBadRequest)
 		return
 	}
-	session, err := c.Tickets.Claim(r.Context(), request.Token, track.Claimant{
+	session, err := c.Tickets.Claim(r.Context(), request.Token, tickets.Claimant{
 		Nonce: request.Nonce, Addr: remoteAddr(r), Started: c.firmwareStarted,
 	})
 	if err != nil {
@@ -63,7 +63,7 @@ func (c *Chain) claim(w http.ResponseWriter, r *http.Request) {
 }
 
 // answerClaim tells the agent of a session its plan, or why there is none.
-func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session track.Session, request wire.ClaimRequest) {
+func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session tickets.Session, request wire.ClaimRequest) {
 	card := session.MAC
 	if c.machine(request.MAC) == session.MAC {
 		card = request.MAC
@@ -166,7 +166,7 @@ type promise struct {
 
 // plan makes the plan of a machine for an agent with a valid session. It refuses an
 // install that cannot succeed.
-func (c *Chain) plan(ctx context.Context, session track.Session, request wire.ClaimRequest) (promise, error) {
+func (c *Chain) plan(ctx context.Context, session tickets.Session, request wire.ClaimRequest) (promise, error) {
 	if c.machine(request.MAC) != session.MAC {
 		return promise{}, &refusal{fmt.Errorf("the token is of %s, and %s claims it: restart the machine so that it gets its own", session.MAC, request.MAC)}
 	}
@@ -257,7 +257,7 @@ func refusalUnless(ctx context.Context, err error) error {
 	return &refusal{err}
 }
 
-func newPlan(session track.Session, spec *provision.Spec, kit *depot.Kit, wanted target.Plan, overlay wire.Blob, wipe bool) wire.Plan {
+func newPlan(session tickets.Session, spec *provision.Spec, kit *depot.Kit, wanted target.Plan, overlay wire.Blob, wipe bool) wire.Plan {
 	plan := wire.Plan{
 		MAC: session.MAC, Session: session.Secret, Image: spec.Image, Hostname: rendering.Hostname(spec),
 		Disk: spec.Disk, Wipe: wipe, Retry: spec.Retry, Handover: spec.Handover, BootEntry: spec.BootEntry, Target: wanted,

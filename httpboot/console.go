@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
-	"cloudlets/provision/track"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/wire"
 )
 
@@ -27,7 +27,7 @@ func (c *Chain) console(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "read console: "+printable(err.Error()), http.StatusBadRequest)
 		return
 	}
-	mac, may, err := c.Tickets.Issued(r.Context(), said.Token, track.Claimant{Addr: remoteAddr(r), Started: c.firmwareStarted})
+	mac, may, err := c.Tickets.Issued(r.Context(), said.Token, tickets.Claimant{Addr: remoteAddr(r), Started: c.firmwareStarted})
 	if err != nil {
 		refuse(w, err)
 		return

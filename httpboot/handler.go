@@ -16,7 +16,7 @@ import (
 	"cloudlets/httpboot/turns"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
-	"cloudlets/provision/track"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/wire"
 )
 
@@ -176,7 +176,7 @@ var errChanged = errors.New("what is wanted of this machine changed in this mome
 func refuse(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
 	switch {
-	case errors.Is(err, track.ErrRefused):
+	case errors.Is(err, tickets.ErrRefused):
 		status = http.StatusForbidden
 	case isRefusal(err):
 		status = http.StatusConflict

@@ -14,6 +14,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/rendering"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/track"
 	"cloudlets/provision/wire"
 )
@@ -80,7 +81,7 @@ func (c *Chain) inspection(w http.ResponseWriter, r *http.Request) {
 	}
 	card, err := provision.ParseMAC(string(request.MAC))
 	if err != nil || subtle.ConstantTimeCompare([]byte(request.Token), []byte(provision.InspectToken(card, c.Tracker.Key()))) != 1 {
-		refuse(w, fmt.Errorf("%w: this is not the token that %s was booted with: restart the machine so that it gets its own", track.ErrRefused, printable(string(request.MAC))))
+		refuse(w, fmt.Errorf("%w: this is not the token that %s was booted with: restart the machine so that it gets its own", tickets.ErrRefused, printable(string(request.MAC))))
 		return
 	}
 	if spec, decision := c.decide(card); decision.Action != provision.ActionInspect {

@@ -16,7 +16,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/rendering"
-	"cloudlets/provision/track"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/wire"
 )
 
@@ -219,7 +219,7 @@ func (c *Chain) liveRequest(w http.ResponseWriter, r *http.Request, secret bootS
 		spec, booted, err = c.bootOf(r.Context(), card, request.Token, secret)
 	}
 	if err == nil && (spec == nil || booted.Kind != provision.BootLive) {
-		err = fmt.Errorf("%w: this is not the token that %s was booted with to start its system in memory: restart the machine, so that it gets its own", track.ErrRefused, printable(string(request.MAC)))
+		err = fmt.Errorf("%w: this is not the token that %s was booted with to start its system in memory: restart the machine, so that it gets its own", tickets.ErrRefused, printable(string(request.MAC)))
 	}
 	if err == nil && raw.Inventory != nil {
 		if bad := json.Unmarshal(raw.Inventory, &request.Inventory); bad != nil {

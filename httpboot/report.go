@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"cloudlets/provision"
-	"cloudlets/provision/track"
+	"cloudlets/provision/tickets"
 )
 
 // agentKinds are the kinds of events that an agent may report.
@@ -26,7 +26,7 @@ const maxReport = 256
 // events records an agent's report.
 func (c *Chain) events(w http.ResponseWriter, r *http.Request) {
 	mac, err := c.session(r)
-	ended := errors.Is(err, track.ErrSessionEnded)
+	ended := errors.Is(err, tickets.ErrSessionEnded)
 	if err != nil && !ended {
 		refuse(w, err)
 		return

@@ -11,7 +11,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/rendering"
-	"cloudlets/provision/track"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/wire"
 )
 
@@ -116,7 +116,7 @@ func (c *Chain) rescueRequest(w http.ResponseWriter, r *http.Request) (request w
 		spec, booted, err = c.bootOf(r.Context(), card, request.Token, provision.Booted.RescueToken)
 	}
 	if err == nil && (spec == nil || booted.Kind != provision.BootRescue) {
-		err = fmt.Errorf("%w: this is not the token that %s was booted with for a rescue: order it again with `cloudlets boot %[2]s --once rescue`, and restart the machine", track.ErrRefused, printable(string(request.MAC)))
+		err = fmt.Errorf("%w: this is not the token that %s was booted with for a rescue: order it again with `cloudlets boot %[2]s --once rescue`, and restart the machine", tickets.ErrRefused, printable(string(request.MAC)))
 	}
 	return request, spec, booted, err
 }

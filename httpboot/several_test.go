@@ -17,6 +17,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/store"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/track"
 	"cloudlets/provision/wire"
 )
@@ -38,7 +39,7 @@ func (b *bed) second(s store.Store) *bed {
 	})
 	must(b.t, err)
 	other.Chain = &Chain{
-		Site: other.site, Tracker: tracker, Tickets: track.NewTickets(s, nil), Depot: kits, Render: &ejs.Renderer{},
+		Site: other.site, Tracker: tracker, Tickets: tickets.New(s, nil), Depot: kits, Render: &ejs.Renderer{},
 		Loaders: loaders.Files{Dir: assets, Site: other.site}, Overlays: overlays.Folder(filepath.Join(other.dir, "overlays")), Log: log,
 	}
 	other.http = httptest.NewServer(other.Handler())

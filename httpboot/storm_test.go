@@ -14,6 +14,7 @@ import (
 	"cloudlets/dhcp"
 	"cloudlets/provision"
 	"cloudlets/provision/store"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/track"
 )
 
@@ -35,7 +36,7 @@ func openStore(t *testing.T) *store.File {
 func TestBootStorm(t *testing.T) {
 	const machines = 500
 	b := newBed(t, nil)
-	b.Tickets = track.NewTickets(openStore(t), nil)
+	b.Tickets = tickets.New(openStore(t), nil)
 	for i := range machines {
 		b.change(rackMAC(i), func(*provision.Spec) {})
 	}

@@ -9,7 +9,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/store"
-	"cloudlets/provision/track"
+	"cloudlets/provision/tickets"
 	"cloudlets/web/api"
 )
 
@@ -57,7 +57,7 @@ func TestCancelAnArmedInstall(t *testing.T) {
 	if d.Armed || d.Next.Action != provision.ActionLocal || d.Failure != "" {
 		t.Errorf("the answer is %+v", d.Machine)
 	}
-	_, err = b.Tickets.Claim(t.Context(), token, track.Claimant{Nonce: "n"})
+	_, err = b.Tickets.Claim(t.Context(), token, tickets.Claimant{Nonce: "n"})
 	if err == nil || !strings.Contains(err.Error(), "the install was cancelled by bob") {
 		t.Errorf("a token of the cancelled install: %v", err)
 	}

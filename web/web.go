@@ -15,6 +15,7 @@ import (
 	"cloudlets/provision/members"
 	"cloudlets/provision/rollout/book"
 	"cloudlets/provision/site"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/track"
 	"cloudlets/web/api"
 	"cloudlets/web/page"
@@ -38,7 +39,7 @@ type Server struct {
 	Tracker *track.Tracker
 	Roster  *roster.Roster // of Site and Tracker
 	Images  Images
-	Tickets *track.Tickets
+	Tickets *tickets.Tickets
 	// Power switches machines; nil if this server switches none.
 	Power Power
 	// Reviews says what would go wrong with machines; nil if nobody looks.

@@ -18,6 +18,7 @@ import (
 	"cloudlets/provision/depot"
 	"cloudlets/provision/site"
 	"cloudlets/provision/store"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/track"
 	"cloudlets/web"
 	"cloudlets/web/api"
@@ -86,7 +87,7 @@ func newBedOn(t testing.TB, store store.Store) *bed {
 		images: &fakeImages{statuses: map[depot.Key]depot.Status{{Image: "debian"}: {Busy: true}}}, dir: dir,
 	}
 	b.Server = &web.Server{
-		Site: site, Tracker: tracker, Roster: roster.New(site, tracker, nil), Images: b.images, Tickets: track.NewTickets(store, clock),
+		Site: site, Tracker: tracker, Roster: roster.New(site, tracker, nil), Images: b.images, Tickets: tickets.New(store, clock),
 		Version: "1.2.3", Started: noon.Add(-time.Minute), Clock: clock,
 	}
 	return b

@@ -11,6 +11,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/site"
 	"cloudlets/provision/store"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/track"
 	"cloudlets/web"
 	"cloudlets/web/roster"
@@ -44,7 +45,7 @@ func newAPIBed(t *testing.T, files map[string]string) *apiBed {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.tracker.Close)
-	server := &web.Server{Site: s, Tracker: b.tracker, Roster: roster.New(s, b.tracker, nil), Tickets: track.NewTickets(kept, nil)}
+	server := &web.Server{Site: s, Tracker: b.tracker, Roster: roster.New(s, b.tracker, nil), Tickets: tickets.New(kept, nil)}
 	b.socket = filepath.Join(b.dir, "sock")
 	listener, err := net.Listen("unix", b.socket)
 	if err != nil {

@@ -50,7 +50,8 @@ var inside = map[string][]string{
 	"images/boot":        {"images", "images/manifest"},
 	"provision/store":    {"images/atomicfile"},
 	"provision/leases":   {"dhcp", "provision/store"}, // the only one of its room that knows DHCP
-	"provision/track":    {"provision", "provision/store"},
+	"provision/tickets":  {"provision", "provision/store"},
+	"provision/track":    {"provision", "provision/store", "provision/tickets"},
 	"provision/wire":     {"provision", "images/target"},
 
 	"images/disk/bootloader": {"images", "images/disk/fat", "images/disk/grub", "images/disk/slots", "images/disk/uki"}, // writes no disk
@@ -90,6 +91,8 @@ var inside = map[string][]string{
 	"provision/power/desk":    {"provision", "provision/power"},
 
 	"provision/site/keys": {"images/bytesize", "images/jsontext", "images/manifest", "provision", "provision/cloudinit"}, // reads no files
+
+	"provision/track/quiet": {"provision", "provision/track"},
 
 	"provision/rollout":           {"provision"},
 	"provision/rollout/book":      {"provision", "provision/members", "provision/rollout", "provision/store"},

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"cloudlets/provision"
 	"cloudlets/provision/store"
+	"cloudlets/provision/tickets"
 )
 
 // ErrNotDurable is the error of a [Tracker.Cancel] that is in force, although the
@@ -21,7 +21,7 @@ var ErrNotDurable = errors.New("cancelled in memory only")
 // in memory before anything is written. If the store cannot be written, all of it
 // stays in force, and is written as soon as that is possible. The error is an
 // [ErrNotDurable] then: if the server ends before that, the install is on again.
-func (t *Tracker) Cancel(ctx context.Context, mac provision.MAC, by, reason string, tickets *Tickets) error {
+func (t *Tracker) Cancel(ctx context.Context, mac provision.MAC, by, reason string, tickets *tickets.Tickets) error {
 	disarmed, err := t.complete(provision.Event{MAC: mac, Kind: provision.KindDisarmed, By: by, Text: "install disarmed", Reason: reason})
 	if err != nil {
 		return err
@@ -41,9 +41,9 @@ func (t *Tracker) Cancel(ctx context.Context, mac provision.MAC, by, reason stri
 		return []provision.Event{disarmed}, nil
 	}
 	ctx = context.WithoutCancel(ctx) // once it has begun, it is done, even if nobody waits for the answer
-	late := tickets.halt(ctx, disarmed.MAC, reason, t.clock())
+	late := tickets.Halt(ctx, disarmed.MAC, reason, t.clock())
 	if _, err = t.decide(ctx, disarmed.MAC, choose, tickets.Ending(disarmed.MAC, reason)); err == nil {
-		tickets.unhalt(disarmed.MAC)
+		tickets.Unhalt(disarmed.MAC)
 		return nil
 	}
 	t.say(t.cancelInMemory(disarmed.MAC, choose, late))
@@ -72,62 +72,4 @@ func calledOff(mac provision.MAC, reason string) provision.Event {
 		MAC: mac, Kind: provision.KindFailed, Text: reason,
 		Reason: fmt.Sprintf("the agent was at work, so the disk may be half written, or of an update the slot that it wrote; `cloudlets install %s` arms a new install", mac),
 	}
-}
-
-// halted are the tickets of an install that was cancelled in memory.
-type halted struct {
-	at     time.Time
-	reason string
-	tokens map[string]bool // digests; nil if they could not be read
-}
-
-// has says whether a ticket was there. If the tickets could not be read, the time
-// must tell, so that the machine can be armed again.
-func (h halted) has(k ticket) bool {
-	if h.tokens == nil {
-		return !k.Expires.Add(-TicketLife).After(h.at)
-	}
-	return h.tokens[k.Token]
-}
-
-// halt ends in memory the machine's sessions and tokens that there are now. It
-// returns the change that ends them in the store, and spares what is issued
-// later: the machine may be armed again before that is written.
-func (t *Tickets) halt(ctx context.Context, mac provision.MAC, reason string, at time.Time) (late func(store.Tx) error) {
-	h := halted{at: at, reason: reason}
-	err := t.store.View(ctx, func(tx store.Tx) error {
-		book, err := readBook(tx, mac)
-		h.tokens = make(map[string]bool, len(book))
-		for _, k := range book {
-			h.tokens[k.Token] = true
-		}
-		return err
-	})
-	if err != nil {
-		h.tokens = nil
-	}
-	t.mu.Lock()
-	t.halted[mac] = h
-	t.mu.Unlock()
-	return t.ending(mac, reason, h.has)
-}
-
-// unhalt forgets what halt noted, since the store says it now.
-func (t *Tickets) unhalt(mac provision.MAC) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.halted, mac)
-}
-
-// haltedError returns why a ticket is not valid, if its install was cancelled in
-// memory.
-func (t *Tickets) haltedError(mac provision.MAC, k ticket) error {
-	t.mu.Lock()
-	h, is := t.halted[mac]
-	t.mu.Unlock()
-	if !is || !h.has(k) {
-		return nil
-	}
-	k.Ended, k.EndReason = h.at, h.reason
-	return k.endedError(mac)
 }

@@ -11,21 +11,56 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/store"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/track"
 )
 
+func issue(t *testing.T, k *tickets.Tickets, m provision.MAC) string {
+	t.Helper()
+	token, err := k.Issue(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(token) != 32 { // 128 bits in hexadecimal
+		t.Fatalf("token %q", token)
+	}
+	return token
+}
+
+func claim(t *testing.T, k *tickets.Tickets, token, nonce string) tickets.Session {
+	t.Helper()
+	s, err := k.Claim(t.Context(), token, tickets.Claimant{Nonce: nonce})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func refused(t *testing.T, err error, want ...string) {
+	t.Helper()
+	if !errors.Is(err, tickets.ErrRefused) {
+		t.Errorf("got %v, want a refusal", err)
+		return
+	}
+	for _, w := range want {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("%q does not say %q", err, w)
+		}
+	}
+}
+
 // running is a machine whose install runs, and the session of its agent.
-func running(t *testing.T, s store.Store) (*track.Tracker, *track.Tickets, track.Session) {
+func running(t *testing.T, s store.Store) (*track.Tracker, *tickets.Tickets, tickets.Session) {
 	t.Helper()
 	c := &clock{now: midday}
-	tr, k := trackerAt(t, s, c), track.NewTickets(s, c.Now)
+	tr, k := trackerAt(t, s, c), tickets.New(s, c.Now)
 	session := claim(t, k, issue(t, k, node), "n")
 	record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed, By: "ann"},
 		provision.Event{MAC: node, Kind: provision.KindClaim, Stage: provision.StageAgent})
 	return tr, k, session
 }
 
-func wantCancelled(t *testing.T, tr *track.Tracker, k *track.Tickets, session track.Session) {
+func wantCancelled(t *testing.T, tr *track.Tracker, k *tickets.Tickets, session tickets.Session) {
 	t.Helper()
 	s, _ := tr.State(node)
 	if s.Armed || !s.Cancelled || s.Stage != provision.StageFailed || s.Failure != "wrong rack" {
@@ -33,7 +68,7 @@ func wantCancelled(t *testing.T, tr *track.Tracker, k *track.Tickets, session tr
 	}
 	_, err := k.Session(t.Context(), session.Secret)
 	refused(t, err, "wrong rack")
-	if !errors.Is(err, track.ErrSessionEnded) {
+	if !errors.Is(err, tickets.ErrSessionEnded) {
 		t.Errorf("the agent is told %v", err)
 	}
 }
@@ -45,7 +80,7 @@ func TestCancel(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantCancelled(t, tr, k, session)
-	wantCancelled(t, tracker(t, s), track.NewTickets(s, nil), session) // as after a crash
+	wantCancelled(t, tracker(t, s), tickets.New(s, nil), session) // as after a crash
 }
 
 // TestCancelWorksWhileTheStoreIsFull: it is in force at once, survives what is
@@ -60,7 +95,7 @@ func TestCancelWorksWhileTheStoreIsFull(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	wantCancelled(t, tr, k, session)
-	_, err = k.Claim(t.Context(), token, track.Claimant{Nonce: "n"})
+	_, err = k.Claim(t.Context(), token, tickets.Claimant{Nonce: "n"})
 	if err == nil {
 		t.Error("the token of a cancelled install was claimed")
 	}
@@ -68,10 +103,10 @@ func TestCancelWorksWhileTheStoreIsFull(t *testing.T) {
 		_ = tr.Observe(provision.Event{MAC: node, Kind: provision.KindDHCP, Text: "DISCOVER"})
 	}
 	s.broken.Store(false)
-	_, err = k.Claim(t.Context(), token, track.Claimant{Nonce: "n"})
+	_, err = k.Claim(t.Context(), token, tickets.Claimant{Nonce: "n"})
 	refused(t, err, "wrong rack")
 	flush(t, tr)
-	wantCancelled(t, tracker(t, s), track.NewTickets(s, nil), session)
+	wantCancelled(t, tracker(t, s), tickets.New(s, nil), session)
 }
 
 // TestALateCancelSparesWhatIsNewer: an install that was cancelled in memory is
@@ -79,7 +114,7 @@ func TestCancelWorksWhileTheStoreIsFull(t *testing.T) {
 func TestALateCancelSparesWhatIsNewer(t *testing.T) {
 	s := &countingStore{Store: openStore(t, filepath.Join(t.TempDir(), "store.db"))}
 	c := &clock{now: midday}
-	tr, k := trackerAt(t, s, c), track.NewTickets(s, c.Now)
+	tr, k := trackerAt(t, s, c), tickets.New(s, c.Now)
 	record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed, By: "ann"})
 	s.broken.Store(true)
 	if err := tr.Cancel(t.Context(), node, "ann", "wrong rack", k); !errors.Is(err, track.ErrNotDurable) {
@@ -96,7 +131,7 @@ func TestALateCancelSparesWhatIsNewer(t *testing.T) {
 // all the same.
 func TestCancelAfterTheClockWentBack(t *testing.T) {
 	s, c := &store.Memory{}, &clock{now: midday}
-	tr, k := trackerAt(t, s, c), track.NewTickets(s, c.Now)
+	tr, k := trackerAt(t, s, c), tickets.New(s, c.Now)
 	record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed, By: "ann"})
 	session := claim(t, k, issue(t, k, node), "n")
 	record(t, tr, provision.Event{MAC: node, Kind: provision.KindClaim, Stage: provision.StageAgent})
@@ -105,7 +140,7 @@ func TestCancelAfterTheClockWentBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantCancelled(t, tr, k, session)
-	wantCancelled(t, trackerAt(t, s, c), track.NewTickets(s, c.Now), session)
+	wantCancelled(t, trackerAt(t, s, c), tickets.New(s, c.Now), session)
 }
 
 // slowStore calls a function before each update.
@@ -141,7 +176,7 @@ func TestCancelIsInForceBeforeItIsWritten(t *testing.T) {
 // the install was under way, and its end is recorded, too.
 func TestAClaimAheadOfACancel(t *testing.T) {
 	m := &store.Memory{}
-	k := track.NewTickets(m, nil)
+	k := tickets.New(m, nil)
 	var once sync.Once
 	cancelled := make(chan error, 1)
 	slow := &slowStore{Store: m, before: func() {}}
@@ -176,7 +211,7 @@ func TestCancelForNobody(t *testing.T) {
 	if err := tr.Cancel(ctx, node, "ann", "wrong rack", k); err != nil {
 		t.Fatal(err)
 	}
-	wantCancelled(t, tracker(t, s), track.NewTickets(s, nil), session)
+	wantCancelled(t, tracker(t, s), tickets.New(s, nil), session)
 	if err := tr.Arm(t.Context(), node, &provision.Spec{MAC: node, Image: "debian"}, track.Order{By: "ann"}); err != nil {
 		t.Fatal(err)
 	}

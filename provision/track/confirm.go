@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cloudlets/provision"
+	"cloudlets/provision/tickets"
 )
 
 // Propose records what an agent is about to do, and says whether it may: nobody is to
@@ -15,7 +16,7 @@ import (
 // Where a person is to confirm it, all of that is read and written in one transaction, in
 // which the session of the secret must run. So any server that shares the store gives the
 // same answer.
-func (t *Tracker) Propose(ctx context.Context, mac provision.MAC, spec *provision.Spec, p provision.Proposal, asks bool, tickets *Tickets, secret string) (may bool, err error) {
+func (t *Tracker) Propose(ctx context.Context, mac provision.MAC, spec *provision.Spec, p provision.Proposal, asks bool, tickets *tickets.Tickets, secret string) (may bool, err error) {
 	p = p.Bounded()
 	e := provision.Event{MAC: mac, Kind: provision.KindPlan, Text: "will " + p.String(), Proposal: &p}
 	state, _ := t.State(mac)

@@ -8,7 +8,9 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/store"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/track"
+	"cloudlets/provision/track/quiet"
 )
 
 // TestAnAgentThatWaits is not quiet as long as it asks, not even for a server that it
@@ -29,7 +31,7 @@ func TestAnAgentThatWaits(t *testing.T) {
 		defer other.Close()
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 2)
-		go func() { done <- other.NoticeQuiet(ctx, func() bool { return true }) }()
+		go func() { done <- (&quiet.Noticer{Tracker: other, First: func() bool { return true }}).Run(ctx) }()
 		go func() { done <- asked.Run(ctx) }()
 		defer func() {
 			stop()
@@ -39,35 +41,35 @@ func TestAnAgentThatWaits(t *testing.T) {
 				}
 			}
 		}()
-		tickets := track.NewTickets(shared, nil)
-		token, err := tickets.Issue(ctx, mac)
+		k := tickets.New(shared, nil)
+		token, err := k.Issue(ctx, mac)
 		if err != nil {
 			t.Fatal(err)
 		}
-		session, err := tickets.Claim(ctx, token, track.Claimant{Nonce: "n"})
+		session, err := k.Claim(ctx, token, tickets.Claimant{Nonce: "n"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		quiet := func() bool {
+		isQuiet := func() bool {
 			synctest.Wait()
 			state, _ := other.State(mac)
 			return state.Quiet != nil
 		}
 		for range 20 * 12 { // twenty minutes, every five seconds
-			may, err := asked.Propose(ctx, mac, nil, provision.Proposal{Image: "web"}, true, tickets, session.Secret)
+			may, err := asked.Propose(ctx, mac, nil, provision.Proposal{Image: "web"}, true, k, session.Secret)
 			if may || err != nil {
 				t.Fatalf("may write: %t, %v", may, err)
 			}
 			time.Sleep(5 * time.Second)
 		}
-		if quiet() {
+		if isQuiet() {
 			t.Error("a machine that asks is quiet")
 		}
 		if events, err := other.Events(ctx, mac, 0, 0); err != nil || len(events) != 1 || events[0].Kind != provision.KindPlan {
 			t.Errorf("the trace has %v, %v", events, err)
 		}
 		time.Sleep(7 * time.Minute)
-		if !quiet() {
+		if !isQuiet() {
 			t.Error("a machine that was switched off is not quiet")
 		}
 	})

@@ -19,6 +19,7 @@ import (
 	"cloudlets/provision/leases"
 	"cloudlets/provision/store"
 	"cloudlets/provision/store/etcd"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/track"
 	testcluster "cloudlets/testdata/etcd"
 )
@@ -51,16 +52,16 @@ func busy(where string) error {
 	if err != nil {
 		return err
 	}
-	tickets := track.NewTickets(s, nil)
+	k := tickets.New(s, nil)
 	go tr.Run(context.Background())
 	ended := make(chan error)
 	for i := range busyMachines {
-		go func() { ended <- busyWith(tr, tickets, leases.Leases{Store: s}, i) }()
+		go func() { ended <- busyWith(tr, k, leases.Leases{Store: s}, i) }()
 	}
 	return <-ended
 }
 
-func busyWith(tr *track.Tracker, tickets *track.Tickets, kept leases.Leases, i int) error {
+func busyWith(tr *track.Tracker, k *tickets.Tickets, kept leases.Leases, i int) error {
 	ctx, mac := context.Background(), busyMachine(i)
 	said := func(what string) { fmt.Printf("%s %d\n", what, i) } // one write
 	for n := 0; ; n++ {
@@ -77,20 +78,20 @@ func busyWith(tr *track.Tracker, tickets *track.Tickets, kept leases.Leases, i i
 		}
 		said("lease " + lease.Addr.String())
 		_ = tr.Observe(provision.Event{MAC: mac, Kind: provision.KindDHCP, Text: fmt.Sprint("REQUEST ", n)})
-		token, err := tickets.Issue(ctx, mac)
+		token, err := k.Issue(ctx, mac)
 		if err != nil {
 			return err
 		}
-		session, err := tickets.Claim(ctx, token, track.Claimant{Nonce: fmt.Sprint(os.Getpid(), n)})
+		session, err := k.Claim(ctx, token, tickets.Claimant{Nonce: fmt.Sprint(os.Getpid(), n)})
 		if err != nil {
 			return err
 		}
 		claimed := provision.Event{MAC: mac, Kind: provision.KindClaim, Stage: provision.StageAgent, Text: "claimed"}
-		if err := tr.RecordWith(ctx, claimed, nil, tickets.Running(session.Secret)); err != nil {
+		if err := tr.RecordWith(ctx, claimed, nil, k.Running(session.Secret)); err != nil {
 			return err
 		}
 		done := provision.Event{MAC: mac, Kind: provision.KindDone, Text: "done"}
-		if err := tr.RecordWith(ctx, done, nil, tickets.EndingSession(session.Secret, "done")); err != nil {
+		if err := tr.RecordWith(ctx, done, nil, k.EndingSession(session.Secret, "done")); err != nil {
 			return err
 		}
 		said("done")

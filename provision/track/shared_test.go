@@ -11,6 +11,7 @@ import (
 
 	"cloudlets/provision"
 	"cloudlets/provision/store"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/track"
 )
 
@@ -187,8 +188,8 @@ func TestAnotherMembersCancelCounts(t *testing.T) {
 	a := member(t, s, 0)
 	deaf := member(t, deafStore{s}, 1)
 	spec := &provision.Spec{MAC: node, Image: "web", InstallOnce: true}
-	tickets := track.NewTickets(s, nil)
-	if err := a.Cancel(t.Context(), node, "ann", "stop", tickets); err != nil {
+	k := tickets.New(s, nil)
+	if err := a.Cancel(t.Context(), node, "ann", "stop", k); err != nil {
 		t.Fatal(err)
 	}
 	if state, _ := deaf.State(node); provision.Decide(spec, state).Action != provision.ActionInstall {

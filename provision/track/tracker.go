@@ -1,8 +1,7 @@
 // Package track remembers what happens to machines, in a [store.Store]. The
 // [Tracker] records events, folds them into each machine's state, and passes
-// them on to subscribers. [Tickets] are the rights of agents: a token lets a
-// machine claim its install once, and the session that it gets for that lets it
-// go on.
+// them on to subscribers. What changes the rights of an agent together with its
+// machine's state is one transaction: see package tickets.
 //
 // Start reading at [Tracker.Record]. The rules are in package provision
 // (provision.Fold, provision.Decide); this package only remembers.

@@ -41,7 +41,9 @@ import (
 	"cloudlets/provision/rollout/book"
 	"cloudlets/provision/site"
 	"cloudlets/provision/site/keys"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/track"
+	"cloudlets/provision/track/quiet"
 	"cloudlets/web"
 	"cloudlets/web/roster"
 )
@@ -84,7 +86,7 @@ type Daemon struct {
 	leases  *leases.Book
 	tracker *track.Tracker
 	roster  *roster.Roster
-	tickets *track.Tickets
+	tickets *tickets.Tickets
 	power   *desk.Desk
 	depot   *depot.Depot
 	sandbox *ejs.Sandbox
@@ -144,7 +146,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		d.members.Close()
 		return err
 	}
-	d.tickets = track.NewTickets(d.store, nil)
+	d.tickets = tickets.New(d.store, nil)
 	d.power = d.newDesk()
 	d.sandbox = ejs.NewSandbox(d.Self, ejs.Options{Logger: d.Log})
 	d.chain = &httpboot.Chain{
@@ -314,9 +316,10 @@ func (d *Daemon) sweepOverlays(ctx context.Context) error {
 // lowest slot does it.
 func (d *Daemon) noticeQuiet(ctx context.Context) error {
 	self := d.members.Self().Slot
-	return d.tracker.NoticeQuiet(ctx, func() bool {
+	first := func() bool {
 		return !slices.ContainsFunc(d.members.Live(), func(m members.Member) bool { return m.Slot < self })
-	})
+	}
+	return (&quiet.Noticer{Tracker: d.tracker, First: first, Log: d.Log, Known: d.Site.Has}).Run(ctx)
 }
 
 // tellSystemd sends a message to systemd. If it fails, the server goes on.

@@ -14,6 +14,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/site"
 	"cloudlets/provision/store"
+	"cloudlets/provision/tickets"
 	"cloudlets/provision/track"
 	"cloudlets/testdata/needs"
 	"cloudlets/web"
@@ -105,7 +106,7 @@ func serveFleet(b *testing.B, n int) (socket string) {
 		b.Fatal(err)
 	}
 	b.Cleanup(tracker.Close)
-	server := &web.Server{Site: s, Tracker: tracker, Roster: roster.New(s, tracker, nil), Tickets: track.NewTickets(kept, nil)}
+	server := &web.Server{Site: s, Tracker: tracker, Roster: roster.New(s, tracker, nil), Tickets: tickets.New(kept, nil)}
 	for i := range n {
 		facts := map[string]string{
 			"firmware": "uefi", "arch": "amd64", "uuid": fmt.Sprintf("30303030-3030-3030-3030-%012d", i), "product": "PowerEdge R640", "serial": fmt.Sprint("S", i),

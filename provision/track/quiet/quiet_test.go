@@ -1,4 +1,4 @@
-package track_test
+package quiet_test
 
 import (
 	"context"
@@ -11,11 +11,12 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/store"
 	"cloudlets/provision/track"
+	"cloudlets/provision/track/quiet"
 )
 
-// TestNoticeQuiet: a machine that is switched off in mid-install becomes quiet once its
+// TestNotice: a machine that is switched off in mid-install becomes quiet once its
 // stage's time is over, and not before. One that goes on does not.
-func TestNoticeQuiet(t *testing.T) {
+func TestNotice(t *testing.T) {
 	const off, on = provision.MAC("52:54:00:00:00:01"), provision.MAC("52:54:00:00:00:02")
 	synctest.Test(t, func(t *testing.T) {
 		tr, err := track.NewTracker(&store.Memory{}, track.Options{})
@@ -26,7 +27,7 @@ func TestNoticeQuiet(t *testing.T) {
 		var first atomic.Bool
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- tr.NoticeQuiet(ctx, first.Load) }()
+		go func() { done <- (&quiet.Noticer{Tracker: tr, First: first.Load}).Run(ctx) }()
 		defer func() {
 			stop()
 			if err := <-done; err != nil {
@@ -39,7 +40,7 @@ func TestNoticeQuiet(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		quiet := func(mac provision.MAC) bool {
+		isQuiet := func(mac provision.MAC) bool {
 			state, _ := tr.State(mac)
 			return state.Quiet != nil
 		}
@@ -49,22 +50,22 @@ func TestNoticeQuiet(t *testing.T) {
 		stage(on, provision.StageConfigure)
 		time.Sleep(59 * time.Second)
 		synctest.Wait()
-		if quiet(off) || quiet(on) {
+		if isQuiet(off) || isQuiet(on) {
 			t.Error("quiet before its time is over")
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if quiet(off) {
+		if isQuiet(off) {
 			t.Error("another server is to notice it")
 		}
 		first.Store(true) // that server is gone
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if !quiet(off) || quiet(on) {
-			t.Errorf("switched off: quiet %t; going on: quiet %t", quiet(off), quiet(on))
+		if !isQuiet(off) || isQuiet(on) {
+			t.Errorf("switched off: quiet %t; going on: quiet %t", isQuiet(off), isQuiet(on))
 		}
 		stage(off, provision.StageStream)
-		if quiet(off) {
+		if isQuiet(off) {
 			t.Error("it was heard, and is quiet")
 		}
 	})
@@ -82,7 +83,7 @@ func TestAWholeHallIsQuiet(t *testing.T) {
 		defer tr.Close()
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- tr.NoticeQuiet(ctx, func() bool { return true }) }()
+		go func() { done <- (&quiet.Noticer{Tracker: tr, First: func() bool { return true }}).Run(ctx) }()
 		mac := func(i int) provision.MAC { return provision.MAC(fmt.Sprintf("52:54:00:00:%02x:%02x", i>>8, i&0xff)) }
 		for i := range hall {
 			if err := tr.Record(t.Context(), provision.Event{MAC: mac(i), Kind: provision.KindStage, Stage: provision.StageStream, Text: "begins"}); err != nil {
@@ -91,14 +92,14 @@ func TestAWholeHallIsQuiet(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		quiet := 0
+		found := 0
 		for i := range hall {
 			if state, _ := tr.State(mac(i)); state.Quiet != nil {
-				quiet++
+				found++
 			}
 		}
-		if quiet != hall {
-			t.Errorf("%d of %d machines are quiet", quiet, hall)
+		if found != hall {
+			t.Errorf("%d of %d machines are quiet", found, hall)
 		}
 		stop()
 		if err := <-done; err != nil {
@@ -130,7 +131,7 @@ func TestAStartedServerWaits(t *testing.T) {
 		time.Sleep(time.Hour) // the server is down
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- tr.NoticeQuiet(ctx, func() bool { return true }) }()
+		go func() { done <- (&quiet.Noticer{Tracker: tr, First: func() bool { return true }}).Run(ctx) }()
 		time.Sleep(14 * time.Minute)
 		synctest.Wait()
 		if state, _ := tr.State(mac); state.Quiet != nil {

@@ -1,24 +1,59 @@
-package track_test
+package tickets_test
 
 import (
 	"errors"
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"cloudlets/provision"
 	"cloudlets/provision/store"
-	"cloudlets/provision/track"
+	"cloudlets/provision/tickets"
 )
 
-func tickets(t *testing.T) (*track.Tickets, *clock) {
-	c := &clock{now: midday}
-	return track.NewTickets(&store.Memory{}, c.Now), c
+// clock is a time that a test sets.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
 }
 
-func issue(t *testing.T, k *track.Tickets, m provision.MAC) string {
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// midday is when the tests of this package begin.
+var midday = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// node is the machine of these tests.
+const node provision.MAC = "52:54:00:00:00:01"
+
+func openStore(t *testing.T, path string) *store.File {
+	t.Helper()
+	s, err := store.OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func newTickets(t *testing.T) (*tickets.Tickets, *clock) {
+	c := &clock{now: midday}
+	return tickets.New(&store.Memory{}, c.Now), c
+}
+
+func issue(t *testing.T, k *tickets.Tickets, m provision.MAC) string {
 	t.Helper()
 	token, err := k.Issue(t.Context(), m)
 	if err != nil {
@@ -30,9 +65,9 @@ func issue(t *testing.T, k *track.Tickets, m provision.MAC) string {
 	return token
 }
 
-func claim(t *testing.T, k *track.Tickets, token, nonce string) track.Session {
+func claim(t *testing.T, k *tickets.Tickets, token, nonce string) tickets.Session {
 	t.Helper()
-	s, err := k.Claim(t.Context(), token, track.Claimant{Nonce: nonce})
+	s, err := k.Claim(t.Context(), token, tickets.Claimant{Nonce: nonce})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +76,7 @@ func claim(t *testing.T, k *track.Tickets, token, nonce string) track.Session {
 
 func refused(t *testing.T, err error, want ...string) {
 	t.Helper()
-	if !errors.Is(err, track.ErrRefused) {
+	if !errors.Is(err, tickets.ErrRefused) {
 		t.Errorf("got %v, want a refusal", err)
 		return
 	}
@@ -53,7 +88,7 @@ func refused(t *testing.T, err error, want ...string) {
 }
 
 func TestClaimAToken(t *testing.T) {
-	k, _ := tickets(t)
+	k, _ := newTickets(t)
 	token := issue(t, k, node)
 	s := claim(t, k, token, "nonce")
 	if s.MAC != node || s.Secret == "" || s.Secret == token {
@@ -65,14 +100,14 @@ func TestClaimAToken(t *testing.T) {
 }
 
 func TestATokenIsGoodOnce(t *testing.T) {
-	k, c := tickets(t)
+	k, c := newTickets(t)
 	token := issue(t, k, node)
 	s := claim(t, k, token, "nonce")
 	c.Advance(2 * time.Hour) // a lost answer is asked for again, however late
 	if again := claim(t, k, token, "nonce"); again != s {
 		t.Errorf("the same agent got another session: %+v, then %+v", s, again)
 	}
-	_, err := k.Claim(t.Context(), token, track.Claimant{Nonce: "another nonce"})
+	_, err := k.Claim(t.Context(), token, tickets.Claimant{Nonce: "another nonce"})
 	refused(t, err, string(node), "2026-11-23 12:00:00", "restart the machine")
 	if _, err := k.Session(t.Context(), s.Secret); err != nil {
 		t.Errorf("the refused claim ended the session: %v", err)
@@ -80,36 +115,36 @@ func TestATokenIsGoodOnce(t *testing.T) {
 }
 
 func TestRefusedTokens(t *testing.T) {
-	k, c := tickets(t)
-	_, err := k.Claim(t.Context(), "0123456789abcdef0123456789abcdef", track.Claimant{Nonce: "n"})
+	k, c := newTickets(t)
+	_, err := k.Claim(t.Context(), "0123456789abcdef0123456789abcdef", tickets.Claimant{Nonce: "n"})
 	refused(t, err, "no such token")
-	_, err = k.Claim(t.Context(), "", track.Claimant{Nonce: "n"})
+	_, err = k.Claim(t.Context(), "", tickets.Claimant{Nonce: "n"})
 	refused(t, err, "no such token")
-	_, err = k.Claim(t.Context(), issue(t, k, node), track.Claimant{Nonce: ""})
+	_, err = k.Claim(t.Context(), issue(t, k, node), tickets.Claimant{Nonce: ""})
 	refused(t, err, "nonce")
 
 	newer := issue(t, k, node)
-	c.Advance(track.TicketLife)
-	_, err = k.Claim(t.Context(), newer, track.Claimant{Nonce: "n"})
+	c.Advance(tickets.Life)
+	_, err = k.Claim(t.Context(), newer, tickets.Claimant{Nonce: "n"})
 	refused(t, err, "until 2026-11-23 13:00:00")
 
 	off := issue(t, k, node)
 	if err := k.End(t.Context(), node, "ann called it off"); err != nil {
 		t.Fatal(err)
 	}
-	_, err = k.Claim(t.Context(), off, track.Claimant{Nonce: "n"})
+	_, err = k.Claim(t.Context(), off, tickets.Claimant{Nonce: "n"})
 	refused(t, err, "ann called it off")
 }
 
 func TestATokenIsGoodUntilItExpires(t *testing.T) {
-	k, c := tickets(t)
+	k, c := newTickets(t)
 	token := issue(t, k, node)
-	c.Advance(track.TicketLife - time.Second)
+	c.Advance(tickets.Life - time.Second)
 	claim(t, k, token, "n")
 }
 
 func TestMachinesDoNotDisturbOneAnother(t *testing.T) {
-	k, _ := tickets(t)
+	k, _ := newTickets(t)
 	const other provision.MAC = "52:54:00:00:00:02"
 	a, b := issue(t, k, node), issue(t, k, other)
 	if s := claim(t, k, b, "n"); s.MAC != other {
@@ -121,7 +156,7 @@ func TestMachinesDoNotDisturbOneAnother(t *testing.T) {
 }
 
 func TestANewSessionEndsTheOld(t *testing.T) {
-	k, _ := tickets(t)
+	k, _ := newTickets(t)
 	old := claim(t, k, issue(t, k, node), "n")
 	token := issue(t, k, node)
 	if _, err := k.Session(t.Context(), old.Secret); err != nil {
@@ -133,7 +168,7 @@ func TestANewSessionEndsTheOld(t *testing.T) {
 }
 
 func TestEndedSessions(t *testing.T) {
-	k, _ := tickets(t)
+	k, _ := newTickets(t)
 	token := issue(t, k, node)
 	s := claim(t, k, token, "n")
 	for range 2 { // the second changes nothing
@@ -142,11 +177,11 @@ func TestEndedSessions(t *testing.T) {
 		}
 	}
 	m, err := k.Session(t.Context(), s.Secret)
-	if !errors.Is(err, track.ErrSessionEnded) || m != node {
+	if !errors.Is(err, tickets.ErrSessionEnded) || m != node {
 		t.Errorf("got %s, %v", m, err)
 	}
 	refused(t, err, "the install is done")
-	_, err = k.Claim(t.Context(), token, track.Claimant{Nonce: "n"})
+	_, err = k.Claim(t.Context(), token, tickets.Claimant{Nonce: "n"})
 	refused(t, err, "the install is done")
 	_, err = k.Session(t.Context(), token)
 	refused(t, err, "no such session")
@@ -158,9 +193,9 @@ func TestEndedSessions(t *testing.T) {
 // TestAskingAgainGivesTheSameToken: whoever fetches the boot script changes
 // nothing, until the token is used or its life is half over.
 func TestAskingAgainGivesTheSameToken(t *testing.T) {
-	k, c := tickets(t)
+	k, c := newTickets(t)
 	first := issue(t, k, node)
-	c.Advance(track.TicketLife / 2)
+	c.Advance(tickets.Life / 2)
 	if again := issue(t, k, node); again != first {
 		t.Error("another token, though the first can be claimed for long")
 	}
@@ -179,14 +214,14 @@ func TestAskingAgainGivesTheSameToken(t *testing.T) {
 	}
 }
 
-func at(nonce, addr string) track.Claimant {
-	return track.Claimant{Nonce: nonce, Addr: netip.MustParseAddr(addr)}
+func at(nonce, addr string) tickets.Claimant {
+	return tickets.Claimant{Nonce: nonce, Addr: netip.MustParseAddr(addr)}
 }
 
 // TestNobodyElseEndsASession: a claim from another address does not end a
 // session, unless the machine's firmware was seen to start since.
 func TestNobodyElseEndsASession(t *testing.T) {
-	k, c := tickets(t)
+	k, c := newTickets(t)
 	s, err := k.Claim(t.Context(), issue(t, k, node), at("n", "10.0.0.1"))
 	if err != nil {
 		t.Fatal(err)
@@ -213,14 +248,14 @@ func TestNobodyElseEndsASession(t *testing.T) {
 }
 
 func TestManyTokensAreForgottenButNoSessionIs(t *testing.T) {
-	k, c := tickets(t)
+	k, c := newTickets(t)
 	s := claim(t, k, issue(t, k, node), "n")
 	first := issue(t, k, node)
 	for range 50 {
-		c.Advance(track.TicketLife/2 + 1)
+		c.Advance(tickets.Life/2 + 1)
 		issue(t, k, node)
 	}
-	_, err := k.Claim(t.Context(), first, track.Claimant{Nonce: "n"})
+	_, err := k.Claim(t.Context(), first, tickets.Claimant{Nonce: "n"})
 	refused(t, err, "no such token")
 	if _, err := k.Session(t.Context(), s.Secret); err != nil {
 		t.Errorf("fetching the boot script over and over threw the agent out: %v", err)
@@ -230,14 +265,14 @@ func TestManyTokensAreForgottenButNoSessionIs(t *testing.T) {
 func TestSessionsSurviveARestartAndSecretsAreNotKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	file := openStore(t, path)
-	k := track.NewTickets(file, nil)
+	k := tickets.New(file, nil)
 	token := issue(t, k, node)
 	s := claim(t, k, token, "nonce")
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
 	file = openStore(t, path)
-	k = track.NewTickets(file, nil)
+	k = tickets.New(file, nil)
 	if m, err := k.Session(t.Context(), s.Secret); m != node || err != nil {
 		t.Errorf("got %s, %v", m, err)
 	}
@@ -259,7 +294,7 @@ func TestSessionsSurviveARestartAndSecretsAreNotKept(t *testing.T) {
 // TestASilentSessionIsReplaced: a machine that crashed, and comes back at another
 // address without a packet from its firmware, is let in after some minutes.
 func TestASilentSessionIsReplaced(t *testing.T) {
-	k, c := tickets(t)
+	k, c := newTickets(t)
 	s, err := k.Claim(t.Context(), issue(t, k, node), at("n", "10.0.0.1"))
 	if err != nil {
 		t.Fatal(err)
@@ -283,26 +318,26 @@ func TestASilentSessionIsReplaced(t *testing.T) {
 // TestIssuedTokens: an unclaimed token says whose it is, and whether its holder could end
 // an install that runs.
 func TestIssuedTokens(t *testing.T) {
-	k, c := tickets(t)
+	k, c := newTickets(t)
 	here, there := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 	token := issue(t, k, node)
-	if mac, may, err := k.Issued(t.Context(), token, track.Claimant{Addr: there}); mac != node || !may || err != nil {
+	if mac, may, err := k.Issued(t.Context(), token, tickets.Claimant{Addr: there}); mac != node || !may || err != nil {
 		t.Errorf("got %s, %t, %v", mac, may, err)
 	}
-	if _, err := k.Claim(t.Context(), token, track.Claimant{Nonce: "n", Addr: here}); err != nil {
+	if _, err := k.Claim(t.Context(), token, tickets.Claimant{Nonce: "n", Addr: here}); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := k.Issued(t.Context(), token, track.Claimant{Addr: here})
+	_, _, err := k.Issued(t.Context(), token, tickets.Claimant{Addr: here})
 	refused(t, err, "was claimed")
 	next := issue(t, k, node)
 	for addr, want := range map[netip.Addr]bool{here: true, there: false} {
-		if _, may, err := k.Issued(t.Context(), next, track.Claimant{Addr: addr}); may != want || err != nil {
+		if _, may, err := k.Issued(t.Context(), next, tickets.Claimant{Addr: addr}); may != want || err != nil {
 			t.Errorf("from %s: %t, %v", addr, may, err)
 		}
 	}
-	c.Advance(track.TicketLife)
-	_, _, err = k.Issued(t.Context(), next, track.Claimant{Addr: here})
+	c.Advance(tickets.Life)
+	_, _, err = k.Issued(t.Context(), next, tickets.Claimant{Addr: here})
 	refused(t, err, "was valid until")
-	_, _, err = k.Issued(t.Context(), "", track.Claimant{})
+	_, _, err = k.Issued(t.Context(), "", tickets.Claimant{})
 	refused(t, err, "not issued here")
 }

@@ -1,4 +1,9 @@
-package track
+// Package tickets are the rights of agents, kept in a [store.Store]: a token lets a
+// machine claim its install once, and the session that it gets for that lets it go on.
+//
+// What belongs to one transaction with a machine's events is a function of a [store.Tx],
+// such as [Tickets.Ending]: package track has them carried out together.
+package tickets
 
 import (
 	"context"
@@ -19,8 +24,8 @@ import (
 	"cloudlets/provision/store"
 )
 
-// TicketLife is how long a token may be claimed after it was issued.
-const TicketLife = time.Hour
+// Life is how long a token may be claimed after it was issued.
+const Life = time.Hour
 
 const (
 	secretBytes = 16 // 128 bits
@@ -90,9 +95,9 @@ type ticket struct {
 // runs says whether a ticket has a session that has not ended.
 func (k ticket) runs() bool { return !k.Used.IsZero() && k.Ended.IsZero() }
 
-// NewTickets makes Tickets that are kept in a store. A nil clock means
+// New makes Tickets that are kept in a store. A nil clock means
 // [time.Now].
-func NewTickets(store store.Store, clock func() time.Time) *Tickets {
+func New(store store.Store, clock func() time.Time) *Tickets {
 	if clock == nil {
 		clock = time.Now
 	}
@@ -100,16 +105,16 @@ func NewTickets(store store.Store, clock func() time.Time) *Tickets {
 }
 
 // Issue returns a token of 128 bits for a machine, in hexadecimal. It is valid for
-// one claim within [TicketLife], and at least for half of that from now on.
+// one claim within [Life], and at least for half of that from now on.
 //
 // Anyone can fetch a machine's boot script, and must not change anything by
 // that. So Issue returns the same token until it is claimed or half of its life
 // is over, and a new token does not make an older one invalid.
 func (t *Tickets) Issue(ctx context.Context, mac provision.MAC) (token string, err error) {
 	now := t.clock()
-	token, err = t.unclaimed(ctx, mac, now.Add(TicketLife/2))
+	token, err = t.unclaimed(ctx, mac, now.Add(Life/2))
 	if err == nil && token == "" {
-		token, err = t.issue(ctx, mac, now.Add(TicketLife))
+		token, err = t.issue(ctx, mac, now.Add(Life))
 	}
 	if err != nil {
 		return "", fmt.Errorf("issue a token for %s: %w", mac, err)
@@ -249,7 +254,7 @@ func (t *Tickets) End(ctx context.Context, mac provision.MAC, reason string) err
 }
 
 // Ending is [Tickets.End] as part of another transaction: see
-// [Tracker.RecordWith].
+// track.Tracker.RecordWith.
 func (t *Tickets) Ending(mac provision.MAC, reason string) func(store.Tx) error {
 	return t.ending(mac, reason, func(ticket) bool { return true })
 }
