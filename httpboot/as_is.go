@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cloudlets/httpboot/dialect"
+	"cloudlets/httpboot/requests"
 	"cloudlets/httpboot/turns"
 	"cloudlets/images"
 	"cloudlets/provision"
@@ -30,7 +31,7 @@ func asIsFiles(mac, token string) string { return "/boot/" + mac + "/files/" + t
 func (c *Chain) bootAsIs(ctx context.Context, card provision.MAC, spec *provision.Spec, decision provision.Decision, kit *depot.Kit, d dialect.Dialect, event provision.Event) (string, provision.Event) {
 	booted := provision.Booted{Boot: *decision.Boot, ID: newBootID(), Card: card, Order: decision.Order}
 	again := false
-	if last := c.state(spec.MAC); last.Stage == provision.StageBooted && provision.SameBoot(last.Booted, booted) {
+	if last := c.State(spec.MAC); last.Stage == provision.StageBooted && provision.SameBoot(last.Booted, booted) {
 		booted, again = *last.Booted, true
 	}
 	text, err := c.kernelAsIs(ctx, card, spec, booted, kit, d)
@@ -61,7 +62,7 @@ func (c *Chain) asIsRenderer(ctx context.Context, spec *provision.Spec, booted p
 	base := c.base(ctx)
 	facts := rendering.Facts{
 		Server: base, Files: base + asIsFiles(string(spec.MAC), booted.FilesToken(spec.MAC, c.Tracker.Key())),
-		Address: c.leased(booted.Card), Hardware: c.factsFor(ctx, spec.MAC, provision.Inventory{}),
+		Address: c.Leased(booted.Card), Hardware: c.factsFor(ctx, spec.MAC, provision.Inventory{}),
 	}
 	return c.renderer(spec, kit, rendering.Environment(spec, kit.Kernels[0].Entry, facts))
 }
@@ -80,13 +81,13 @@ func asIsKey(b *provision.Boot) depot.Key {
 // takeBoot records that a machine was told to boot what an event names, and uses up the
 // order for it. Without that nothing is booted: an order would be carried out twice.
 func (c *Chain) takeBoot(ctx context.Context, event provision.Event) error {
-	return c.Tracker.TakeBoot(context.WithoutCancel(ctx), c.of(event))
+	return c.Tracker.TakeBoot(context.WithoutCancel(ctx), c.Of(event))
 }
 
 // sentAway uses up the order that a machine boots from its own disk, if there is one,
 // after its firmware was told that there is no file for it.
 func (c *Chain) sentAway(ctx context.Context, mac provision.MAC, from netip.Addr, decision provision.Decision) {
-	if decision.Action != provision.ActionLocal || decision.Order.IsZero() || c.foreign(mac, from) != "" {
+	if decision.Action != provision.ActionLocal || decision.Order.IsZero() || c.Foreign(mac, from) != "" {
 		return
 	}
 	err := c.takeBoot(ctx, provision.Event{
@@ -94,7 +95,7 @@ func (c *Chain) sentAway(ctx context.Context, mac provision.MAC, from netip.Addr
 		Booted: &provision.Booted{Boot: *decision.Boot, Order: decision.Order},
 	})
 	if err != nil {
-		c.logger().Warn("an order to boot from the own disk was not noted as done", "machine", mac, "error", err)
+		c.Logger().Warn("an order to boot from the own disk was not noted as done", "machine", mac, "error", err)
 	}
 }
 
@@ -102,12 +103,12 @@ func (c *Chain) sentAway(ctx context.Context, mac provision.MAC, from netip.Addr
 func (c *Chain) asIsFile(w http.ResponseWriter, r *http.Request) {
 	mac, err := provision.ParseMAC(r.PathValue("mac"))
 	if err != nil {
-		http.Error(w, printable(err.Error()), http.StatusNotFound)
+		http.Error(w, requests.Printable(err.Error()), http.StatusNotFound)
 		return
 	}
 	spec, booted, err := c.bootOf(r.Context(), mac, r.PathValue("token"), provision.Booted.FilesToken)
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	if spec == nil {
@@ -118,18 +119,18 @@ func (c *Chain) asIsFile(w http.ResponseWriter, r *http.Request) {
 	content, err := c.renderAsIs(r.Context(), spec, booted, name)
 	switch {
 	case errors.Is(err, errNoTemplate):
-		http.Error(w, printable(err.Error()), http.StatusNotFound)
+		http.Error(w, requests.Printable(err.Error()), http.StatusNotFound)
 	case err != nil:
 		if !errors.Is(err, turns.ErrBusy) {
-			c.record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindLog, Text: "its file " + printable(name) + " cannot be rendered", Reason: err.Error()})
+			c.Record(r.Context(), provision.Event{MAC: mac, Kind: provision.KindLog, Text: "its file " + requests.Printable(name) + " cannot be rendered", Reason: err.Error()})
 		}
-		refuse(w, err)
+		requests.Refuse(w, err)
 	default:
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 		if r.Header.Get("Range") == "" {
-			c.sawFetch(r, "", printable(name)+" of "+booted.Image+", rendered")
+			c.SawFetch(r, "", requests.Printable(name)+" of "+booted.Image+", rendered")
 		}
 	}
 }
@@ -137,11 +138,11 @@ func (c *Chain) asIsFile(w http.ResponseWriter, r *http.Request) {
 // bootOf is what a machine boots now, and the spec with its image, if the token is the
 // one that secret gives for that boot. Otherwise the spec is nil.
 func (c *Chain) bootOf(ctx context.Context, mac provision.MAC, token string, secret bootSecret) (*provision.Spec, provision.Booted, error) {
-	spec := c.spec(mac)
+	spec := c.Spec(mac)
 	if spec == nil {
 		return nil, provision.Booted{}, nil
 	}
-	state := c.state(mac)
+	state := c.State(mac)
 	if !c.isBooted(state, token, secret) {
 		// Another server may have told the machine what to boot a moment ago. Otherwise
 		// the store may be behind this server, and still have the boot before.

@@ -19,7 +19,10 @@ import (
 	"time"
 
 	"cloudlets/httpboot/loaders"
+	"cloudlets/httpboot/machines"
+	"cloudlets/httpboot/machines/machinestest"
 	"cloudlets/httpboot/overlays"
+	"cloudlets/httpboot/systems"
 	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/ejs"
@@ -45,84 +48,14 @@ const patience = time.Minute
 // kernelVersion is that of the tests' image.
 const kernelVersion = "6.1.0-test"
 
-// testSite is a site without files.
+// testSite is a site without files, with images.
 type testSite struct {
-	mu     sync.Mutex
-	specs  map[provision.MAC]provision.Spec
+	machinestest.Site
 	images string // a folder
-	reread func() // what another reading of its files does; may be nil
-}
-
-func (s *testSite) Refresh() {
-	if s.reread != nil {
-		s.reread()
-	}
-}
-
-func (s *testSite) Spec(mac provision.MAC) (provision.Spec, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	spec, ok := s.specs[mac]
-	return spec, ok
-}
-
-func (s *testSite) Machine(card provision.MAC) provision.MAC {
-	for _, spec := range s.Specs() {
-		if slices.Contains(spec.Cards, card) {
-			return spec.MAC
-		}
-	}
-	return card
-}
-
-func (s *testSite) ByName(name string) (found []provision.MAC) {
-	for _, spec := range s.Specs() {
-		if spec.Hostname == name {
-			found = append(found, spec.MAC)
-		}
-	}
-	return found
-}
-
-func (s *testSite) ByUUID(uuid provision.UUID) (provision.MAC, bool) {
-	for _, spec := range s.Specs() {
-		if uuid != "" && spec.UUID == uuid {
-			return spec.MAC, true
-		}
-	}
-	return "", false
-}
-
-func (s *testSite) ByAddress(addr netip.Addr) (provision.MAC, bool) {
-	for _, spec := range s.Specs() {
-		if spec.Address == addr {
-			return spec.MAC, true
-		}
-	}
-	return "", false
-}
-
-func (s *testSite) ByImage(image string) (macs []provision.MAC) {
-	for _, spec := range s.Specs() {
-		if spec.Image == image {
-			macs = append(macs, spec.MAC)
-		}
-	}
-	return macs
 }
 
 func (s *testSite) IsBootFile(name string) bool {
 	return slices.ContainsFunc(s.Specs(), func(spec provision.Spec) bool { return strings.EqualFold(spec.Quirks.BootFile, name) })
-}
-
-func (s *testSite) Specs() []provision.Spec {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []provision.Spec
-	for _, spec := range s.specs {
-		list = append(list, spec)
-	}
-	return list
 }
 
 func (s *testSite) ImagePath(name string) (string, bool) {
@@ -169,8 +102,8 @@ func newBed(t testing.TB, change func(image string)) *bed {
 	t.Helper()
 	dir := t.TempDir()
 	b := &bed{t: t, dir: dir, log: &lockedBuffer{}}
-	b.site = &testSite{images: filepath.Join(dir, "images"), specs: map[provision.MAC]provision.Spec{}}
-	b.site.specs[node1] = testSpec(node1)
+	b.site = &testSite{images: filepath.Join(dir, "images")}
+	b.site.Put(testSpec(node1))
 	writeImage(t, filepath.Join(b.site.images, "web"))
 	if change != nil {
 		change(filepath.Join(b.site.images, "web"))
@@ -206,14 +139,15 @@ func testSpec(mac provision.MAC) provision.Spec {
 func (b *bed) start(store store.Store) {
 	b.t.Helper()
 	log := b.newLog()
-	known := func(mac provision.MAC) bool { _, ok := b.site.Spec(mac); return ok }
-	tracker, err := track.NewTracker(store, track.Options{Log: log, Known: known})
+	inSite := func(mac provision.MAC) bool { _, ok := b.site.Spec(mac); return ok }
+	tracker, err := track.NewTracker(store, track.Options{Log: log, Known: inSite})
 	must(b.t, err)
 	kits := b.openDepot()
+	known := &machines.Machines{Site: b.site, Tracker: tracker, Log: log}
 	b.Chain = &Chain{
-		Site: b.site, Tracker: tracker, Tickets: tickets.New(store, nil), Depot: kits, Render: &ejs.Renderer{},
+		Machines: known, Systems: &systems.Systems{Machines: known}, Tickets: tickets.New(store, nil), Depot: kits, Render: &ejs.Renderer{},
 		Loaders: loaders.Files{Dir: filepath.Join(b.dir, "assets"), Site: b.site}, TFTP: func(netip.Addr) netip.Addr { return b.TFTP },
-		Overlays: overlays.Folder(filepath.Join(b.dir, "overlays")), Log: log,
+		Overlays: overlays.Folder(filepath.Join(b.dir, "overlays")),
 	}
 	b.http = httptest.NewServer(b.Handler())
 	b.Base, b.TFTP = b.http.URL, netip.MustParseAddr("127.0.0.1")
@@ -261,22 +195,16 @@ func (b *bed) kit(mac provision.MAC) *depot.Kit {
 
 // change changes what the site says of a machine.
 func (b *bed) change(mac provision.MAC, change func(*provision.Spec)) {
-	b.site.mu.Lock()
-	defer b.site.mu.Unlock()
-	spec, ok := b.site.specs[mac]
+	spec, ok := b.site.Spec(mac)
 	if !ok {
 		spec = testSpec(mac)
 	}
 	change(&spec)
-	b.site.specs[mac] = spec
+	b.site.Put(spec)
 }
 
 // forget takes a machine out of the site.
-func (b *bed) forget(mac provision.MAC) {
-	b.site.mu.Lock()
-	defer b.site.mu.Unlock()
-	delete(b.site.specs, mac)
-}
+func (b *bed) forget(mac provision.MAC) { b.site.Remove(mac) }
 
 // answer is what a client gets.
 type answer struct {

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"cloudlets/httpboot/dialect"
+	"cloudlets/httpboot/requests"
 	"cloudlets/provision"
-	"cloudlets/provision/depot"
 )
 
 // bootFiles is what TFTP serves: boot loaders, and what GRUB, U-Boot and the
@@ -34,7 +34,7 @@ func (b bootFiles) Open(name string) (fs.File, error) {
 
 // OpenFor implements [cloudlets/tftp.Asked].
 func (b bootFiles) OpenFor(ctx context.Context, from netip.Addr, name string) (fs.File, error) {
-	ctx = reachedAt(ctx, b.own)
+	ctx = requests.ReachedAt(ctx, b.own)
 	if dialect.IsGRUBStart(name) {
 		return textFile(name, dialect.GRUB{TFTP: b.TFTP(b.own)}.Start()), nil
 	}
@@ -47,7 +47,7 @@ func (b bootFiles) OpenFor(ctx context.Context, from netip.Addr, name string) (f
 	if rest, ok := strings.CutPrefix(name, dialect.UBootMachines); ok {
 		return b.extlinuxFile(ctx, from, name, rest)
 	}
-	if digest, ok := depotFile(name); ok {
+	if digest, ok := dialect.DepotFile(name); ok {
 		return b.depotFile(ctx, from, digest)
 	}
 	if folder, file, ok := dialect.SplitPiName(name); ok {
@@ -87,35 +87,17 @@ func (b bootFiles) extlinuxFile(ctx context.Context, from netip.Addr, name, rest
 // machine go.
 func (c *Chain) grubFailed(ctx context.Context, mac provision.MAC, from netip.Addr) string {
 	event := provision.Event{MAC: mac, Kind: provision.KindLog, Text: "GRUB could not load the kernel and its RAM disk", Reason: "the machine's screen says why"}
-	spec := c.spec(mac)
+	spec := c.Spec(mac)
 	if spec != nil && spec.SecureBoot == provision.ByShim {
 		event.Reason += "; if it fetched the kernel, then Secure Boot refuses that: the image needs a kernel that Debian signed, as it came from its package"
 	}
-	if warning := c.foreign(mac, from); warning != "" {
+	if warning := c.Foreign(mac, from); warning != "" {
 		event.Reason += "; " + warning
 	}
 	if spec != nil {
-		c.record(ctx, event)
+		c.Record(ctx, event)
 	}
-	return dialect.GRUB{TFTP: c.TFTP(localAddr(ctx))}.Leave("GRUB could not load the kernel and its RAM disk; the reason is above")
-}
-
-// stageOfFile returns the stage that a download by TFTP begins. When GRUB, U-Boot or a
-// Raspberry Pi reads the machine's configuration and what that names, the decision has
-// begun one already.
-func stageOfFile(name string) provision.Stage {
-	if _, ok := depotFile(name); ok || dialect.AfterPiFirmware(name) || strings.HasPrefix(name, dialect.GRUBMachines) || strings.HasPrefix(name, dialect.UBootMachines) {
-		return ""
-	}
-	return provision.StageLoader
-}
-
-// depotFile returns the digest in the name of a file of the depot.
-func depotFile(name string) (digest string, ok bool) {
-	dir, base := path.Split(name)
-	digest = strings.TrimSuffix(dir, "/")
-	digest = digest[strings.LastIndexByte(digest, '/')+1:]
-	return "sha256:" + digest, digest != "" && "/"+name == depot.FilePath("sha256:"+digest, base)
+	return dialect.GRUB{TFTP: c.TFTP(requests.LocalAddr(ctx))}.Leave("GRUB could not load the kernel and its RAM disk; the reason is above")
 }
 
 // depotFile opens a file of the depot when it has its turn, which ends when the

@@ -2,7 +2,6 @@ package httpboot
 
 import (
 	"net/http"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -66,32 +65,4 @@ func TestATokenIsOfOneMachine(t *testing.T) {
 	request := b.request(node1)
 	request.MAC = card2
 	b.do(http.MethodPost, "/agent/claim", "", request).want(t, http.StatusConflict, "the token is of "+string(node1), string(card2))
-}
-
-// TestReservationOfAllCards: the address of a machine is kept for each of its cards,
-// and people see that one as long as the machine has it.
-func TestReservationOfAllCards(t *testing.T) {
-	b := newBed(t, nil)
-	address := netip.MustParseAddr("127.0.0.1")
-	b.change(node1, func(s *provision.Spec) { s.Cards, s.Address = []provision.MAC{card2}, address })
-	for _, card := range []provision.MAC{node1, card2} {
-		if r, ok := b.Reserve(card.HardwareAddr(), netip.Prefix{}); !ok || r.Addr != address || r.Hostname != "web1" {
-			t.Errorf("for %s there is kept %v, %t", card, r, ok)
-		}
-	}
-	if r, ok := b.Reserve(stranger.HardwareAddr(), netip.Prefix{}); ok {
-		t.Errorf("for a stranger there is kept %v", r)
-	}
-	b.startsAt(card2, "127.0.0.7")
-	if got := b.state(node1).Facts["address"]; got != "127.0.0.7" {
-		t.Errorf("the machine is at %s", got)
-	}
-	b.startsAt(node1, "127.0.0.1")
-	b.startsAt(card2, "127.0.0.7")
-	if got := b.state(node1).Facts["address"]; got != "127.0.0.1" {
-		t.Errorf("the machine is at %s", got)
-	}
-	// Each card's requests are known by its own address.
-	b.SawTransfer(netip.MustParseAddr("127.0.0.7"), "undionly.kpxe", 1, nil)
-	b.wantTrace(node1, "fetched undionly.kpxe by TFTP, 1 B (by its card "+string(card2)+")")
 }

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"cloudlets/httpboot/requests"
 	"cloudlets/httpboot/turns"
 	"cloudlets/images"
 	"cloudlets/images/disk/bootloader"
@@ -37,26 +37,26 @@ type claimRequest struct {
 // claim gives an agent its plan.
 func (c *Chain) claim(w http.ResponseWriter, r *http.Request) {
 	if c.claims.Full(claimBounds()) {
-		refuse(w, turns.ErrBusy)
+		requests.Refuse(w, turns.ErrBusy)
 		return
 	}
 	var request claimRequest
-	if err := readJSON(w, r, &request); err != nil {
-		http.Error(w, "read claim: "+printable(err.Error()), http.StatusBadRequest)
+	if err := requests.ReadJSON(w, r, &request); err != nil {
+		http.Error(w, "read claim: "+requests.Printable(err.Error()), http.StatusBadRequest)
 		return
 	}
 	session, err := c.Tickets.Claim(r.Context(), request.Token, tickets.Claimant{
-		Nonce: request.Nonce, Addr: remoteAddr(r), Started: c.firmwareStarted,
+		Nonce: request.Nonce, Addr: requests.RemoteAddr(r), Started: c.FirmwareStarted,
 	})
 	if err != nil {
 		c.sawRefusedClaim(r, request.MAC, err)
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	if err := json.Unmarshal(request.Inventory, &request.ClaimRequest.Inventory); err != nil {
-		err = &refusal{fmt.Errorf("read the inventory in the claim of %s: %s; the agent is of another version than the server", session.MAC, printable(err.Error()))}
-		c.record(r.Context(), c.noPlan(session.MAC, err))
-		refuse(w, err)
+		err = requests.Refusal(fmt.Errorf("read the inventory in the claim of %s: %s; the agent is of another version than the server", session.MAC, requests.Printable(err.Error())))
+		c.Record(r.Context(), c.noPlan(session.MAC, err))
+		requests.Refuse(w, err)
 		return
 	}
 	c.answerClaim(w, r, session, request.ClaimRequest)
@@ -65,18 +65,18 @@ func (c *Chain) claim(w http.ResponseWriter, r *http.Request) {
 // answerClaim tells the agent of a session its plan, or why there is none.
 func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session tickets.Session, request wire.ClaimRequest) {
 	card := session.MAC
-	if c.machine(request.MAC) == session.MAC {
+	if c.Machine(request.MAC) == session.MAC {
 		card = request.MAC
 	}
-	c.sawHost(card, remoteAddr(r))
-	hardware := provision.Inspection{Inventory: request.Inventory, Card: card}.Bounded().AttributesAfter(c.state(session.MAC).Found)
+	c.SawHost(card, requests.RemoteAddr(r))
+	hardware := provision.Inspection{Inventory: request.Inventory, Card: card}.Bounded().AttributesAfter(c.State(session.MAC).Found)
 	c.judgeRules(r.Context(), session.MAC, hardware)
 	made, err := c.plan(r.Context(), session, request)
 	if err != nil {
 		if !errors.Is(err, turns.ErrBusy) {
-			c.record(r.Context(), c.noPlan(session.MAC, err))
+			c.Record(r.Context(), c.noPlan(session.MAC, err))
 		}
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	plan, facts := made.plan, request.Inventory.Facts()
@@ -84,29 +84,29 @@ func (c *Chain) answerClaim(w http.ResponseWriter, r *http.Request, session tick
 	event := provision.Event{
 		MAC: card, Kind: provision.KindClaim, Stage: provision.StageAgent, Facts: facts, Found: hardware, System: &made.system, Confirm: plan.Confirm,
 		Text: fmt.Sprintf("the agent is up at %s and claimed its plan by %s: %s on %s, then %s",
-			remoteAddr(r), protocol(r), plan.Image, describeDisks(request.Inventory.Disks), plan.Handover),
-		Reason: c.foreign(card, remoteAddr(r)),
+			requests.RemoteAddr(r), requests.Protocol(r), plan.Image, describeDisks(request.Inventory.Disks), plan.Handover),
+		Reason: c.Foreign(card, requests.RemoteAddr(r)),
 	}
 	// An install that leaves no trace, or was cancelled while its plan was made, must not begin.
-	if err := c.Tracker.RecordWith(r.Context(), c.of(event), c.stillWanted(session.MAC, made.armed), c.Tickets.Noting(session.Secret, made.note)); err != nil {
-		refuse(w, err)
+	if err := c.Tracker.RecordWith(r.Context(), c.Of(event), c.stillWanted(session.MAC, made.armed), c.Tickets.Noting(session.Secret, made.note)); err != nil {
+		requests.Refuse(w, err)
 		return
 	}
-	writeJSON(w, plan)
+	requests.WriteJSON(w, plan)
 }
 
 // judgeRules has the rules of a machine's profiles judged by the hardware that its agent
 // has just told, before a plan is made. An install that was armed for another disk or
 // another image is refused then, as after any change of its files.
 func (c *Chain) judgeRules(ctx context.Context, mac provision.MAC, hardware map[string]string) {
-	spec := c.spec(mac)
+	spec := c.Spec(mac)
 	if spec == nil || spec.Rules.JudgedBy(hardware) {
 		return
 	}
-	c.record(ctx, provision.Event{MAC: mac, Kind: provision.KindLog, Text: "its agent told its hardware", Found: hardware})
+	c.Record(ctx, provision.Event{MAC: mac, Kind: provision.KindLog, Text: "its agent told its hardware", Found: hardware})
 	c.Site.Refresh()
-	if spec = c.spec(mac); spec != nil {
-		c.record(ctx, provision.Event{MAC: mac, Kind: provision.KindLog, Text: "the rules of its profiles were judged by its hardware", Reason: spec.Rules.String()})
+	if spec = c.Spec(mac); spec != nil {
+		c.Record(ctx, provision.Event{MAC: mac, Kind: provision.KindLog, Text: "the rules of its profiles were judged by its hardware", Reason: spec.Rules.String()})
 	}
 }
 
@@ -116,10 +116,10 @@ func (c *Chain) judgeRules(ctx context.Context, mac provision.MAC, hardware map[
 func (c *Chain) stillWanted(mac provision.MAC, armed time.Time) func(provision.State) error {
 	return func(state provision.State) error {
 		if !state.ArmedAt.Equal(armed) {
-			return errChanged
+			return requests.ErrChanged
 		}
-		if decision := provision.Decide(c.spec(mac), state); decision.Action != provision.ActionInstall {
-			return &refusal{fmt.Errorf("%s shall not be installed any more: %s", mac, decision.Reason)}
+		if decision := provision.Decide(c.Spec(mac), state); decision.Action != provision.ActionInstall {
+			return requests.Refusal(fmt.Errorf("%s shall not be installed any more: %s", mac, decision.Reason))
 		}
 		return nil
 	}
@@ -130,15 +130,15 @@ func (c *Chain) stillWanted(mac provision.MAC, armed time.Time) func(provision.S
 // again. A machine that would have been updated is disarmed: it starts the system that it
 // has, and must not come back for the same.
 func (c *Chain) noPlan(mac provision.MAC, err error) provision.Event {
-	if isRefusal(err) {
-		return provision.Event{MAC: mac, Kind: provision.KindFailed, Stage: provision.StageFailed, Text: err.Error(), Beside: c.updates(mac, c.spec(mac))}
+	if requests.IsRefusal(err) {
+		return provision.Event{MAC: mac, Kind: provision.KindFailed, Stage: provision.StageFailed, Text: err.Error(), Beside: c.updates(mac, c.Spec(mac))}
 	}
 	return provision.Event{MAC: mac, Kind: provision.KindLog, Text: "no plan yet; the agent asks again", Reason: err.Error()}
 }
 
 // updates says whether an install of a machine leaves the system that it has as it is.
 func (c *Chain) updates(mac provision.MAC, spec *provision.Spec) bool {
-	state := c.state(mac)
+	state := c.State(mac)
 	return spec != nil && spec.Slots == 2 && state.Has != nil && state.Has.Slot != "" && !state.Wipe
 }
 
@@ -167,22 +167,22 @@ type promise struct {
 // plan makes the plan of a machine for an agent with a valid session. It refuses an
 // install that cannot succeed.
 func (c *Chain) plan(ctx context.Context, session tickets.Session, request wire.ClaimRequest) (promise, error) {
-	if c.machine(request.MAC) != session.MAC {
-		return promise{}, &refusal{fmt.Errorf("the token is of %s, and %s claims it: restart the machine so that it gets its own", session.MAC, request.MAC)}
+	if c.Machine(request.MAC) != session.MAC {
+		return promise{}, requests.Refusal(fmt.Errorf("the token is of %s, and %s claims it: restart the machine so that it gets its own", session.MAC, request.MAC))
 	}
-	spec, decision := c.decide(session.MAC)
+	spec, decision := c.Decide(session.MAC)
 	if decision.Action != provision.ActionInstall {
-		return promise{}, &refusal{fmt.Errorf("%s shall not be installed: %s", session.MAC, decision.Reason)}
+		return promise{}, requests.Refusal(fmt.Errorf("%s shall not be installed: %s", session.MAC, decision.Reason))
 	}
 	wait, stop := context.WithTimeout(ctx, claimWait)
 	defer stop()
 	kit, err := c.Depot.Kit(wait, kitKey(spec))
 	if err != nil {
-		return promise{}, refusalUnless(wait, err)
+		return promise{}, requests.RefusalUnless(wait, err)
 	}
 	state, _ := c.Tracker.State(session.MAC)
 	if err := errors.Join(state.Pin.CheckPack(spec, kit.Pack.Digest), c.Depot.Suits(spec, kit, request.Inventory.Arch)); err != nil {
-		return promise{}, &refusal{err}
+		return promise{}, requests.Refusal(err)
 	}
 	end, err := c.takeClaim(ctx)
 	if err != nil {
@@ -196,33 +196,31 @@ func (c *Chain) plan(ctx context.Context, session tickets.Session, request wire.
 	defer done()
 	chosen, err := chooseDisk(spec, request.Inventory.Disks)
 	if err != nil {
-		return promise{}, &refusal{err}
+		return promise{}, requests.Refusal(err)
 	}
 	render := c.rendering(ctx, request.MAC, spec, kit, chosen.Name, request.Inventory)
 	wanted, err := c.planDisk(ctx, render, kit, tree, request.Inventory)
 	if err != nil {
-		return promise{}, refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
+		return promise{}, requests.RefusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
 	}
 	system := spec.System(kit.Pack.Digest, c.Tracker.Key())
 	system.ID = provision.SystemID(session.Secret, c.Tracker.Key())
 	recipe := overlayRecipe{Image: spec.Image, EntryPoint: spec.EntryPoint, Env: render.Env}
+	recipe.Recipe = c.Systems.Recipe(spec, &system, c.plainServers(ctx))
 	if !spec.Silent {
-		recipe.Running = c.runningURLs(ctx, spec, &system)
 		recipe.Env["running"] = recipe.Running[0]
 	}
-	recipe.CloudInit = c.cloudInitSource(ctx, spec, &system)
 	made, err := c.makeOverlay(ctx, render, tree, recipe)
 	if err != nil {
 		return promise{}, err
 	}
 	if made.warning != nil {
-		c.record(ctx, provision.Event{
+		c.Record(ctx, provision.Event{
 			MAC: spec.MAC, Kind: provision.KindLog,
 			Text: `warning: the installed system does not get the "network" of its file`, Reason: made.warning.Error(),
 		})
 	}
-	c.warnOfRunning(ctx, spec, tree)
-	c.warnOfCloudInit(ctx, spec, tree)
+	c.Systems.Warn(ctx, spec, tree)
 	system.Tells, recipe.Digest = made.tells && spec.Handover != provision.PowerOff, made.Digest
 	note, err := json.Marshal(recipe)
 	if err != nil {
@@ -232,7 +230,7 @@ func (c *Chain) plan(ctx context.Context, session tickets.Session, request wire.
 	plan.Confirm = spec.Confirm || state.Confirm
 	if state.Rollback != "" {
 		if state.Kept == nil || state.Kept.ID != state.Rollback {
-			return promise{}, errChanged
+			return promise{}, requests.ErrChanged
 		}
 		plan.Rollback = state.Kept.Slot
 	}
@@ -247,14 +245,6 @@ func chooseDisk(spec *provision.Spec, disks []provision.DiskInfo) (provision.Dis
 		return both[0], err
 	}
 	return provision.SelectDisk(spec.Disk, disks)
-}
-
-// refusalUnless is a refusal, unless the only reason is that time ran out.
-func refusalUnless(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return err
-	}
-	return &refusal{err}
 }
 
 func newPlan(session tickets.Session, spec *provision.Spec, kit *depot.Kit, wanted target.Plan, overlay wire.Blob, wipe bool) wire.Plan {
@@ -283,24 +273,12 @@ func blob(f depot.File, name string) wire.Blob {
 // rendering renders a kit for the machine that has a card. The disk is "" while none
 // is chosen, and the inventory empty while none was told.
 func (c *Chain) rendering(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, chosen string, inventory provision.Inventory) rendering.Renderer {
-	facts := rendering.Facts{Server: c.base(ctx), Disk: chosen, Address: c.leased(card), Hardware: c.factsFor(ctx, spec.MAC, inventory)}
+	facts := rendering.Facts{Server: c.base(ctx), Disk: chosen, Address: c.Leased(card), Hardware: c.factsFor(ctx, spec.MAC, inventory)}
 	return c.renderer(spec, kit, rendering.Environment(spec, kit.Kernels[0].Entry, facts))
 }
 
 func (c *Chain) renderer(spec *provision.Spec, kit *depot.Kit, env map[string]any) rendering.Renderer {
 	return rendering.Renderer{Spec: spec, Manifest: kit.Manifest, Render: c.Render, Env: env}
-}
-
-// leased is the address that DHCP gave to a card, or else the one at which its machine
-// was seen last. That of IPv4 counts more.
-func (c *Chain) leased(card provision.MAC) netip.Addr {
-	for _, ipv6 := range []bool{false, true} {
-		if given := c.hosts.Given(card, ipv6); given.IsValid() {
-			return given
-		}
-	}
-	addr, _ := netip.ParseAddr(c.state(card).Facts["address"]) // one that was never seen has none
-	return addr
 }
 
 // planDisk plans the disk of a machine. What would fail only when the disk is
@@ -312,7 +290,7 @@ func (c *Chain) planDisk(ctx context.Context, render rendering.Renderer, kit *de
 		return target.Plan{}, err
 	}
 	for _, notice := range image.Notices {
-		c.record(ctx, provision.Event{MAC: spec.MAC, Kind: provision.KindLog, Text: "warning: the installed system may not start", Reason: notice})
+		c.Record(ctx, provision.Event{MAC: spec.MAC, Kind: provision.KindLog, Text: "warning: the installed system may not start", Reason: notice})
 	}
 	options := rendering.DiskOptions(spec)
 	options.ID, options.Arch, options.MirrorRAMDisk = uuid.New(), bootloader.Arch(inventory.Arch), kit.RAMDisk.Size
@@ -324,4 +302,13 @@ func (c *Chain) planDisk(ctx context.Context, render rendering.Renderer, kit *de
 		return plan, err
 	}
 	return plan, plan.CheckMenu(tree)
+}
+
+// sawRefusedClaim logs a refused claim, and records it if the machine is in the
+// site.
+func (c *Chain) sawRefusedClaim(r *http.Request, mac provision.MAC, err error) {
+	c.Logger().Warn("a claim was refused", "machine", mac, "from", r.RemoteAddr, "error", err)
+	if parsed, bad := provision.ParseMAC(string(mac)); bad == nil && c.Spec(parsed) != nil {
+		c.Record(r.Context(), provision.Event{MAC: parsed, Kind: provision.KindClaim, Text: "a claim was refused", Reason: err.Error()})
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"cloudlets/httpboot/overlays"
+	"cloudlets/httpboot/requests"
 	"cloudlets/images"
 	"cloudlets/images/pack"
 	"cloudlets/images/target"
@@ -153,7 +154,7 @@ func TestClaimAfterDisarming(t *testing.T) {
 	request := b.request(node1)
 	must(t, b.Tracker.Disarm(t.Context(), node1, "anna", "wrong machine"))
 	b.do(http.MethodPost, wire.ClaimPath, "", request).want(t, http.StatusConflict, "shall not be installed", "its install was cancelled")
-	if spec, decision := b.decide(node1); decision.Action != provision.ActionLocal {
+	if spec, decision := b.Decide(node1); decision.Action != provision.ActionLocal {
 		t.Errorf("%s shall %s", spec.MAC, decision.Action)
 	}
 }
@@ -221,7 +222,7 @@ func TestBadClaims(t *testing.T) {
 	long := `{"token": "` + strings.Repeat("x", 1<<20) + `"}`
 	for _, body := range []string{"", "null null", "[]", `{"mac": "` + strings.Repeat("y", 100_000) + `"}`, "\x00\xff", long} {
 		a := b.do(http.MethodPost, wire.ClaimPath, "", body).want(t, http.StatusBadRequest, "read claim: ")
-		if len(a.body) > 2*maxShown {
+		if len(a.body) > 2*requests.MaxShown {
 			t.Errorf("%d bytes of garbage are answered with %d", len(body), len(a.body))
 		}
 	}

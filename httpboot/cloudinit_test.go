@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
@@ -29,7 +28,7 @@ func cloudImage(dir string) {
 // the image has a cloud-init.
 func TestCloudInitSeed(t *testing.T) {
 	b := newBed(t, cloudImage)
-	b.SiteFile = func(name string) ([]byte, error) { return []byte("#cloud-config\n# " + name + "\n"), nil }
+	b.Systems.SiteFile = func(name string) ([]byte, error) { return []byte("#cloud-config\n# " + name + "\n"), nil }
 	b.change(node1, func(s *provision.Spec) {
 		s.CloudInit = &provision.CloudInit{UserDataFile: "web.yaml", VendorData: "vendor"}
 	})
@@ -72,7 +71,7 @@ func TestCloudInitIsMissing(t *testing.T) {
 // TestCloudInitFileIsMissing: without what its file names, a machine is not installed.
 func TestCloudInitFileIsMissing(t *testing.T) {
 	b := newBed(t, cloudImage)
-	b.SiteFile = func(string) ([]byte, error) { return nil, errors.New("no such file") }
+	b.Systems.SiteFile = func(string) ([]byte, error) { return nil, errors.New("no such file") }
 	b.change(node1, func(s *provision.Spec) { s.CloudInit = &provision.CloudInit{UserDataFile: "web.yaml"} })
 	if a := b.do(http.MethodPost, wire.ClaimPath, "", b.request(node1)); a.StatusCode != http.StatusConflict || !strings.Contains(a.body, "no such file") {
 		t.Errorf("the claim was answered %d %q", a.StatusCode, a.body)
@@ -110,7 +109,7 @@ func TestCloudInitByHTTP(t *testing.T) {
 	// Neither a token of another purpose, nor another machine's, gives anything away.
 	b.change(node2, func(s *provision.Spec) { *s = testSpec(node2); s.CloudInit = &provision.CloudInit{UserData: "hunter2"} })
 	running := b.state(node1).Has.RunningToken(node1, b.Tracker.Key())
-	for _, wrong := range []string{cloudInitPath(string(node1), running, "user-data"), strings.Replace(url, string(node1), string(node2), 1) + "user-data", url[:len(url)-2] + "x/user-data"} {
+	for _, wrong := range []string{"/cloud-init/" + string(node1) + "/" + running + "/user-data", strings.Replace(url, string(node1), string(node2), 1) + "user-data", url[:len(url)-2] + "x/user-data"} {
 		if a := b.get(wrong); a.StatusCode != http.StatusGone {
 			t.Errorf("%s: %d %q", wrong, a.StatusCode, a.body)
 		}
@@ -129,7 +128,7 @@ func TestEC2(t *testing.T) {
 	b.change(node1, func(s *provision.Spec) {
 		s.CloudInit = &provision.CloudInit{UserData: "#cloud-config\n{}\n", SSHKeys: []string{"ssh-ed25519 AAAA ann"}, Datasource: provision.DatasourceEC2}
 	})
-	b.Holder = func(_ context.Context, addr netip.Addr) (provision.MAC, bool, error) {
+	b.Systems.Holder = func(_ context.Context, addr netip.Addr) (provision.MAC, bool, error) {
 		if addr == netip.MustParseAddr("127.0.0.1") {
 			return node1, true, nil
 		}
@@ -150,81 +149,4 @@ func TestEC2(t *testing.T) {
 		}
 	}
 	b.wantTrace(node1, "its system asked what it is told, by the paths of EC2")
-}
-
-// TestEC2IsForTheMachine: an address without a lease, or that of another machine, gets
-// nothing of this one, whatever a request says of itself.
-func TestEC2IsForTheMachine(t *testing.T) {
-	b := newBed(t, nil)
-	const secret = "/latest/user-data"
-	b.change(node1, func(s *provision.Spec) {
-		s.CloudInit = &provision.CloudInit{UserData: "of node1", Datasource: provision.DatasourceEC2}
-	})
-	b.change(node2, func(s *provision.Spec) {
-		s.CloudInit, s.Address = &provision.CloudInit{UserData: "of node2", Datasource: provision.DatasourceImage}, netip.MustParseAddr("127.0.0.2")
-	})
-	holders := map[string]provision.MAC{"127.0.0.1": node1, "127.0.0.9": stranger}
-	b.Holder = func(_ context.Context, addr netip.Addr) (provision.MAC, bool, error) {
-		holder, held := holders[addr.String()]
-		return holder, held, nil
-	}
-	for from, want := range map[string]string{"127.0.0.1": "of node1", "127.0.0.2": "of node2"} {
-		if a := b.doFrom(from, http.MethodGet, secret, nil); a.StatusCode != http.StatusOK || a.body != want || a.Header.Get("Cache-Control") != "no-store" {
-			t.Errorf("%s gets %d %q", from, a.StatusCode, a.body)
-		}
-	}
-	for _, from := range []string{"127.0.0.3", "127.0.0.9"} {
-		b.doFrom(from, http.MethodGet, secret, nil).want(t, http.StatusNotFound)
-	}
-	if log := b.log.String(); !strings.Contains(log, "127.0.0.3") || !strings.Contains(log, "had no answer") {
-		t.Errorf("the log says %s", log)
-	}
-	// What was seen at an address is only a guess, and a lease counts more than a file.
-	b.startsAt(node1, "127.0.0.3")
-	b.doFrom("127.0.0.3", http.MethodGet, secret, nil).want(t, http.StatusNotFound)
-	for _, other := range []provision.MAC{stranger, ""} { // "" is an address that is kept out of use
-		holders["127.0.0.2"] = other
-		b.doFrom("127.0.0.2", http.MethodGet, secret, nil).want(t, http.StatusNotFound)
-	}
-	// Who finds it elsewhere is not told here.
-	b.change(node1, func(s *provision.Spec) { s.CloudInit = &provision.CloudInit{UserData: "of node1"} })
-	b.doFrom("127.0.0.1", http.MethodGet, secret, nil).want(t, http.StatusNotFound)
-	for _, header := range []string{"X-Forwarded-For", "Forwarded", "Via"} {
-		b.get(secret, header, "127.0.0.2").want(t, http.StatusForbidden)
-	}
-	b.Holder = func(context.Context, netip.Addr) (provision.MAC, bool, error) {
-		return "", false, errors.New("the store is away")
-	}
-	b.doFrom("127.0.0.2", http.MethodGet, secret, nil).want(t, http.StatusServiceUnavailable)
-}
-
-// TestEC2Token: a token is good for one machine, at one address, until its end.
-func TestEC2Token(t *testing.T) {
-	b := newBed(t, nil)
-	here, other := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
-	b.change(node1, func(s *provision.Spec) {
-		s.CloudInit, s.Address = &provision.CloudInit{Datasource: provision.DatasourceEC2}, here
-	})
-	for ttl, want := range map[string]int{"": 400, "0": 400, "21601": 400, "x": 400, "60": 200} {
-		b.do(http.MethodPut, "/latest/api/token", "", nil, tokenTTLHeader, ttl).want(t, want)
-	}
-	token := b.do(http.MethodPut, "/latest/api/token", "", nil, tokenTTLHeader, "60").body
-	b.get("/latest/meta-data/hostname", tokenHeader, token).want(t, http.StatusOK, "web1")
-	for _, wrong := range []string{"", "x", token + "A", "B" + token[1:], token[:8]} {
-		b.get("/latest/meta-data/hostname", tokenHeader, wrong).want(t, http.StatusUnauthorized)
-	}
-	now := time.Unix(1e9, 0)
-	given := b.metadataToken(node1, here, now.Unix())
-	for _, c := range []struct {
-		mac  provision.MAC
-		at   netip.Addr
-		now  time.Time
-		good bool
-	}{{node1, here, now.Add(-time.Second), true}, {node1, here, now, false}, {node1, other, now.Add(-time.Second), false}, {node2, here, now.Add(-time.Second), false}} {
-		if got := b.isToken(given, c.mac, c.at, c.now); got != c.good {
-			t.Errorf("%+v: %v", c, got)
-		}
-	}
-	b.do(http.MethodPost, "/latest/user-data", "", nil).want(t, http.StatusMethodNotAllowed)
-	b.get("/latest/user-data").want(t, http.StatusNotFound) // it has none, as at Amazon
 }

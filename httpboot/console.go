@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"cloudlets/httpboot/requests"
 	"cloudlets/provision"
 	"cloudlets/provision/tickets"
 	"cloudlets/provision/wire"
@@ -23,21 +24,21 @@ const (
 // console records what an agent's console showed before it claimed its plan.
 func (c *Chain) console(w http.ResponseWriter, r *http.Request) {
 	var said wire.Console
-	if err := readJSON(w, r, &said); err != nil {
-		http.Error(w, "read console: "+printable(err.Error()), http.StatusBadRequest)
+	if err := requests.ReadJSON(w, r, &said); err != nil {
+		http.Error(w, "read console: "+requests.Printable(err.Error()), http.StatusBadRequest)
 		return
 	}
-	mac, may, err := c.Tickets.Issued(r.Context(), said.Token, tickets.Claimant{Addr: remoteAddr(r), Started: c.firmwareStarted})
+	mac, may, err := c.Tickets.Issued(r.Context(), said.Token, tickets.Claimant{Addr: requests.RemoteAddr(r), Started: c.FirmwareStarted})
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
-	if c.machine(said.MAC) != mac {
-		refuse(w, &refusal{fmt.Errorf("the token is of %s, and %s uses it: restart the machine so that it gets its own", mac, printable(string(said.MAC)))})
+	if c.Machine(said.MAC) != mac {
+		requests.Refuse(w, requests.Refusal(fmt.Errorf("the token is of %s, and %s uses it: restart the machine so that it gets its own", mac, requests.Printable(string(said.MAC)))))
 		return
 	}
 	if err := c.tookConsole(r, mac, may, said); err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -57,7 +58,7 @@ func (c *Chain) tookConsole(r *http.Request, mac provision.MAC, may bool, said w
 		return nil
 	}
 	e := provision.Event{MAC: mac, Kind: provision.KindFailed, Stage: provision.StageFailed, Text: said.Failure, Reason: "its agent has not claimed a plan, so nothing was written"}
-	if state := c.state(mac); !may || state.Stage == provision.StageFailed && state.Failure == said.Failure {
+	if state := c.State(mac); !may || state.Stage == provision.StageFailed && state.Failure == said.Failure {
 		// A failure that is known already decides nothing.
 		e.Kind, e.Stage = provision.KindLog, ""
 	}

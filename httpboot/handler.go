@@ -1,22 +1,19 @@
 package httpboot
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
 	"net/http"
-	"net/netip"
 	"os"
-	"path"
 	"strings"
 	"time"
 
-	"cloudlets/httpboot/dialect"
-	"cloudlets/httpboot/turns"
+	"cloudlets/httpboot/requests"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
-	"cloudlets/provision/tickets"
 	"cloudlets/provision/wire"
 )
 
@@ -49,30 +46,15 @@ func (c *Chain) Handler() http.Handler {
 	mux.HandleFunc("POST "+wire.LivePath, c.live)
 	mux.HandleFunc("POST "+wire.LiveSaidPath, c.liveSaid)
 	mux.HandleFunc("GET "+overlayPath, c.overlay)
-	mux.HandleFunc("GET "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)
-	mux.HandleFunc("POST "+wire.RunningPath("{mac}", "{token}"), c.saysRunning)
-	mux.HandleFunc("GET "+cloudInitPath("{mac}", "{token}", "{document}"), c.noCloud)
+	c.Systems.Handle(mux)
 	mux.HandleFunc("GET /", nothingHere)
-	return clean(c.withEC2(mux))
+	return requests.Clean(c.Systems.WithEC2(mux))
 }
 
 // nothingHere answers requests for any other path. Boot loaders make some, such
 // as iPXE's for autoexec.ipxe, and so do people with a browser.
 func nothingHere(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, "there is nothing here: this address is for machines that boot; `cloudlets serve --web ADDRESS` shows them to people", http.StatusNotFound)
-}
-
-// clean removes double slashes, dots, and a slash at the end from the paths of
-// requests, since the mux would answer them with a redirect. Patterns of the mux
-// therefore have no slash at their end.
-func clean(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := path.Clean("/" + r.URL.Path); p != r.URL.Path {
-			r = r.Clone(r.Context())
-			r.URL.Path, r.URL.RawPath = p, ""
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // loader serves a boot loader to UEFI HTTP Boot.
@@ -85,7 +67,7 @@ func (c *Chain) loader(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", contentType(name))
 	if c.serve(w, r, file) {
-		c.sawFetch(r, provision.StageLoader, "boot loader "+name)
+		c.SawFetch(r, provision.StageLoader, "boot loader "+name)
 	}
 }
 
@@ -106,9 +88,9 @@ func (c *Chain) file(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer content.Close()
-	done, err := c.download(r.Context(), remoteAddr(r), min(content.Size, rangeLength(r)))
+	done, err := c.download(r.Context(), requests.RemoteAddr(r), min(content.Size, rangeLength(r)))
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	defer done()
@@ -118,8 +100,21 @@ func (c *Chain) file(w http.ResponseWriter, r *http.Request) {
 	header.Set("ETag", `"`+digest+`"`)
 	http.ServeContent(w, r, "", time.Time{}, content.ReadSeeker)
 	if r.Header.Get("Range") == "" {
-		c.sawFetch(r, "", r.PathValue("name"))
+		c.SawFetch(r, "", r.PathValue("name"))
 	}
+}
+
+// offer tells another server which pack the depot has of a content. It says nothing
+// about a machine, and the content's digest tells only those something who have the
+// content, so anyone may ask.
+func (c *Chain) offer(w http.ResponseWriter, r *http.Request) {
+	ref, has := c.Depot.Offer("sha256:" + r.PathValue("content"))
+	if !has {
+		http.Error(w, "this server has no pack of that content", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(ref) // if it fails, the connection is gone
 }
 
 // rangeLength is how many bytes a request asks for, if it asks for one range that says its
@@ -152,7 +147,7 @@ func (c *Chain) refuseFile(w http.ResponseWriter, name string, err error) {
 		http.Error(w, "there is no such file here; if a boot script names it, restart the machine for a new script", http.StatusNotFound)
 		return
 	}
-	c.logger().Error("a boot file cannot be read", "file", name, "error", err)
+	c.Logger().Error("a boot file cannot be read", "file", name, "error", err)
 	http.Error(w, "the file cannot be read; the server's log says why", http.StatusInternalServerError)
 }
 
@@ -165,48 +160,4 @@ func (c *Chain) session(r *http.Request) (provision.MAC, error) {
 func secretOf(r *http.Request) string {
 	secret, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	return secret
-}
-
-// errChanged is the error of a request while what a person wants of the machine changed. It
-// is decided anew when the machine asks again.
-var errChanged = errors.New("what is wanted of this machine changed in this moment; ask again")
-
-// refuse answers with an error. The status tells the agent whether it may help to
-// ask again.
-func refuse(w http.ResponseWriter, err error) {
-	status := http.StatusInternalServerError
-	switch {
-	case errors.Is(err, tickets.ErrRefused):
-		status = http.StatusForbidden
-	case isRefusal(err):
-		status = http.StatusConflict
-	case errors.Is(err, errChanged):
-		status = http.StatusServiceUnavailable // with no Retry-After: it may ask at once
-	case errors.Is(err, turns.ErrBusy):
-		status = http.StatusServiceUnavailable
-		// Who waits to ask again shall not keep a connection meanwhile, of which there
-		// are not enough for all.
-		w.Header().Set("Connection", "close")
-		w.Header().Set("Retry-After", dialect.RetryAfter)
-	}
-	http.Error(w, err.Error(), status)
-}
-
-// refusal is an error that stays until a person does something.
-type refusal struct{ error }
-
-func (r *refusal) Unwrap() error { return r.error }
-
-func isRefusal(err error) bool {
-	_, is := errors.AsType[*refusal](err)
-	return is
-}
-
-// remoteAddr is where a request came from.
-func remoteAddr(r *http.Request) netip.Addr {
-	addr, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr.Addr().Unmap()
 }

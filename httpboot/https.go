@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 
+	"cloudlets/httpboot/requests"
 	"cloudlets/provision"
 )
 
@@ -36,26 +37,28 @@ func (c *Chain) firmwareBase(own netip.Addr, spec *provision.Spec) string {
 // it came, since an iPXE that came by HTTP trusts no authority of the site.
 func (c *Chain) scriptBase(r *http.Request) string {
 	if r.TLS != nil && c.HTTPS != nil {
-		return c.HTTPS.Base(localAddr(r.Context()))
+		return c.HTTPS.Base(requests.LocalAddr(r.Context()))
 	}
 	return c.base(r.Context())
-}
-
-// protocol is how a request came, for a machine's trace.
-func protocol(r *http.Request) string {
-	if r.TLS != nil {
-		return "HTTPS"
-	}
-	return "HTTP"
 }
 
 // servers are the URLs of all servers that can install a machine, for its agent,
 // the one first that an HTTP request came to.
 func (c *Chain) servers(ctx context.Context, spec *provision.Spec) []string {
-	own, base, others := localAddr(ctx), c.Base, c.Others
 	if c.isSecureAgent(spec) {
-		base, others = c.HTTPS.Base, c.HTTPS.Others
+		return listServers(ctx, c.HTTPS.Base, c.HTTPS.Others)
 	}
+	return c.plainServers(ctx)
+}
+
+// plainServers are the URLs of all servers by HTTP, for who trusts no authority of the
+// site: the one first that an HTTP request came to.
+func (c *Chain) plainServers(ctx context.Context) []string {
+	return listServers(ctx, c.Base, c.Others)
+}
+
+func listServers(ctx context.Context, base func(netip.Addr) string, others func(netip.Addr) []string) []string {
+	own := requests.LocalAddr(ctx)
 	all := []string{base(own)}
 	if others != nil {
 		all = append(all, others(own)...)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cloudlets/httpboot/dialect"
+	"cloudlets/httpboot/requests"
 	"cloudlets/httpboot/turns"
 	"cloudlets/images/boot"
 	"cloudlets/provision"
@@ -27,17 +28,10 @@ const (
 	keptInASecond     = 20
 )
 
-func (c *Chain) strangersOf() provision.Strangers {
-	if c.Strangers == nil {
-		return provision.Strangers{}
-	}
-	return c.Strangers()
-}
-
 // inspected is what a stranger boots to be inspected. It is no machine's file: nothing
 // is ever installed by it, since a claim asks the site for one.
 func (c *Chain) inspected(mac provision.MAC) *provision.Spec {
-	return &provision.Spec{MAC: mac, Image: c.strangersOf().Image, Filesystem: "ext4"}
+	return &provision.Spec{MAC: mac, Image: c.StrangerRules().Image, Filesystem: "ext4"}
 }
 
 // inspect boots a kernel with the agent's RAM disk, and words that let the agent look at
@@ -70,41 +64,41 @@ func (c *Chain) inspector(ctx context.Context, card provision.MAC, spec *provisi
 func (c *Chain) inspection(w http.ResponseWriter, r *http.Request) {
 	done, err := c.inspections.Take(r.Context(), inspectionsAtOnce, inspectionsQueued)
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	defer done()
 	var request wire.InspectRequest
-	if err := readJSON(w, r, &request); err != nil {
-		http.Error(w, "read inspection: "+printable(err.Error()), http.StatusBadRequest)
+	if err := requests.ReadJSON(w, r, &request); err != nil {
+		http.Error(w, "read inspection: "+requests.Printable(err.Error()), http.StatusBadRequest)
 		return
 	}
 	card, err := provision.ParseMAC(string(request.MAC))
 	if err != nil || subtle.ConstantTimeCompare([]byte(request.Token), []byte(provision.InspectToken(card, c.Tracker.Key()))) != 1 {
-		refuse(w, fmt.Errorf("%w: this is not the token that %s was booted with: restart the machine so that it gets its own", tickets.ErrRefused, printable(string(request.MAC))))
+		requests.Refuse(w, fmt.Errorf("%w: this is not the token that %s was booted with: restart the machine so that it gets its own", tickets.ErrRefused, requests.Printable(string(request.MAC))))
 		return
 	}
-	if spec, decision := c.decide(card); decision.Action != provision.ActionInspect {
+	if spec, decision := c.Decide(card); decision.Action != provision.ActionInspect {
 		answer := "strangers are not inspected any more: " + decision.Reason
 		if spec != nil {
 			answer = "it is a machine of the site now: " + decision.Reason
 		}
-		writeJSON(w, wire.InspectAnswer{Restart: answer})
+		requests.WriteJSON(w, wire.InspectAnswer{Restart: answer})
 		return
 	}
 	answer, err := c.judge(r, card, request.Inspection)
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
-	writeJSON(w, answer)
+	requests.WriteJSON(w, answer)
 }
 
 // judge keeps what was found in a stranger, if that is news, and has the site's rules
 // approve it.
 func (c *Chain) judge(r *http.Request, card provision.MAC, found provision.Inspection) (wire.InspectAnswer, error) {
 	ctx := r.Context()
-	c.sawHost(card, remoteAddr(r))
+	c.SawHost(card, requests.RemoteAddr(r))
 	found.Card = card
 	found = found.Bounded()
 	before, known, err := c.Tracker.Inspection(ctx, card)
@@ -112,7 +106,7 @@ func (c *Chain) judge(r *http.Request, card provision.MAC, found provision.Inspe
 		return wire.InspectAnswer{}, err
 	}
 	outcome, approval := c.outcome(found)
-	state := c.state(card)
+	state := c.State(card)
 	if known && state.Stage == provision.StageInspect && before.Outcome == outcome && reflect.DeepEqual(before.Inspection, found) && approval == nil {
 		return wire.InspectAnswer{Wait: outcome}, nil
 	}
@@ -123,7 +117,7 @@ func (c *Chain) judge(r *http.Request, card provision.MAC, found provision.Inspe
 		MAC: card, Kind: provision.KindStage, Stage: provision.StageInspect, Text: "inspected: " + describeFound(found), Reason: outcome,
 		Facts: found.Facts(),
 	}
-	if warning := c.foreign(card, remoteAddr(r)); warning != "" {
+	if warning := c.Foreign(card, requests.RemoteAddr(r)); warning != "" {
 		event.Reason += "; " + warning
 	}
 	if err := c.Tracker.RecordInspection(ctx, event, track.Inspected{Inspection: found, Outcome: outcome}); err != nil {
@@ -139,7 +133,7 @@ func (c *Chain) judge(r *http.Request, card provision.MAC, found provision.Inspe
 // approves it.
 func (c *Chain) outcome(found provision.Inspection) (string, *provision.Approval) {
 	const wait = "it waits for `cloudlets approve`"
-	strangers := c.strangersOf()
+	strangers := c.StrangerRules()
 	verdict := strangers.Judge(found)
 	switch {
 	case verdict.Why == "":
@@ -174,10 +168,10 @@ func (c *Chain) approveByRule(ctx context.Context, card provision.MAC, approval 
 	}
 	if err := c.Approve(approval); err != nil {
 		text := fmt.Sprintf("%s, but %v: it waits for `cloudlets approve`", why, err)
-		c.record(ctx, provision.Event{MAC: card, Kind: provision.KindLog, Text: "not approved", Reason: text})
+		c.Record(ctx, provision.Event{MAC: card, Kind: provision.KindLog, Text: "not approved", Reason: text})
 		return wire.InspectAnswer{Wait: text}, nil
 	}
-	c.record(ctx, provision.Event{
+	c.Record(ctx, provision.Event{
 		MAC: card, Kind: provision.KindLog, Text: fmt.Sprintf("approved by the site's rules as %s, with the profile %q and the image %q", approval.Hostname, approval.Profile, approval.Image), Reason: why,
 	})
 	return wire.InspectAnswer{Restart: "it was approved by the site's rules"}, nil
@@ -200,12 +194,12 @@ func describeFound(i provision.Inspection) string {
 // factsFor is what templates see of a machine's hardware as "facts": what its agent finds now,
 // and what was found before that an install does not look at.
 func (c *Chain) factsFor(ctx context.Context, mac provision.MAC, now provision.Inventory) map[string]any {
-	state := c.state(mac)
+	state := c.State(mac)
 	found := state.Found
 	if found == nil && state.Facts["inspected"] != "" { // by an earlier version, which kept it beside the state alone
 		inspected, known, err := c.Tracker.Inspection(ctx, mac)
 		if err != nil {
-			c.logger().Warn("what was found in a machine cannot be read, so that its templates do not see it", "machine", mac, "error", err)
+			c.Logger().Warn("what was found in a machine cannot be read, so that its templates do not see it", "machine", mac, "error", err)
 		}
 		if known {
 			found = inspected.Attributes()

@@ -78,9 +78,7 @@ func TestStrangerIsInspected(t *testing.T) {
 	a, _ := b.inspected("x", found)
 	a.want(t, http.StatusForbidden)
 
-	b.site.mu.Lock()
-	b.site.specs[newcomer] = provision.Spec{MAC: newcomer, Image: "web"}
-	b.site.mu.Unlock()
+	b.site.Put(provision.Spec{MAC: newcomer, Image: "web"})
 	if _, told := b.inspected(token, found); !strings.Contains(told.Restart, "a machine of the site now") {
 		t.Errorf("with a file it is told %+v", told)
 	}

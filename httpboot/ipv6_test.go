@@ -62,37 +62,10 @@ func TestTwoAddressesOfIPv6(t *testing.T) {
 		t.Errorf("it is in the stage %s:\n%s", stage, b.trace(node1))
 	}
 	for _, addr := range []netip.Addr{slaac, netip.MustParseAddr("fd77::5")} {
-		if at, _ := b.hosts.Machine(addr); at != node1 {
+		if at, _ := b.At(addr); at != node1 {
 			t.Errorf("at %s is %q", addr, at)
 		}
 	}
 	b.tftpFile(netip.MustParseAddr("fd77::6"), ubootName(node1))
 	b.wantTrace(node1, "asks from fd77::6", "DHCP gave fd77::5 to this machine")
-}
-
-// TestReservationOfEachProtocol: DHCP of one protocol hears nothing of the address that
-// is reserved for the other.
-func TestReservationOfEachProtocol(t *testing.T) {
-	b := newBed(t, nil)
-	v4, v6 := netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("fd77::5")
-	for _, test := range []struct {
-		first, more netip.Addr
-		subnet      string
-		want        netip.Addr
-	}{
-		{v4, v6, "10.0.0.0/24", v4},
-		{v4, v6, "fd77::/64", v6},
-		{v4, netip.Addr{}, "fd77::/64", netip.Addr{}},
-		{v6, netip.Addr{}, "10.0.0.0/24", netip.Addr{}},
-	} {
-		b.change(node1, func(s *provision.Spec) {
-			s.Address, s.MoreAddresses = test.first, nil
-			if test.more.IsValid() {
-				s.MoreAddresses = []netip.Addr{test.more}
-			}
-		})
-		if r, _ := b.Reserve(node1.HardwareAddr(), netip.MustParsePrefix(test.subnet)); r.Addr != test.want {
-			t.Errorf("of %s and %s, %s is reserved on %s, want %s", test.first, test.more, r.Addr, test.subnet, test.want)
-		}
-	}
 }

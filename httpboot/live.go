@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"cloudlets/httpboot/dialect"
+	"cloudlets/httpboot/requests"
 	"cloudlets/httpboot/turns"
 	"cloudlets/images"
 	"cloudlets/images/boot"
@@ -64,46 +65,46 @@ func (c *Chain) liveRendering(ctx context.Context, card provision.MAC, spec *pro
 // live tells the agent of a live machine what to start.
 func (c *Chain) live(w http.ResponseWriter, r *http.Request) {
 	if c.claims.Full(claimBounds()) {
-		refuse(w, turns.ErrBusy)
+		requests.Refuse(w, turns.ErrBusy)
 		return
 	}
 	request, spec, booted, err := c.liveRequest(w, r, provision.Booted.LiveToken)
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	mark := booted.NonceMark(request.Nonce, c.Tracker.Key())
 	allowed := func(state provision.State) error {
 		if err := state.CheckTold(booted, mark); err != nil {
-			return &refusal{err}
+			return requests.Refusal(err)
 		}
 		return nil
 	}
-	if err := allowed(c.state(spec.MAC)); err != nil {
-		refuse(w, err)
+	if err := allowed(c.State(spec.MAC)); err != nil {
+		requests.Refuse(w, err)
 		return
 	}
-	c.sawHost(request.MAC, remoteAddr(r))
-	hardware := hardwareWithoutDisks(request, c.state(spec.MAC).Found)
+	c.SawHost(request.MAC, requests.RemoteAddr(r))
+	hardware := hardwareWithoutDisks(request, c.State(spec.MAC).Found)
 	c.judgeRules(r.Context(), spec.MAC, hardware)
-	if now := c.spec(spec.MAC); now != nil { // as the rules of its profiles have it
+	if now := c.Spec(spec.MAC); now != nil { // as the rules of its profiles have it
 		spec = now.Booting(booted.Boot)
 	}
 	answer, event, err := c.planLive(r.Context(), request, spec, booted)
 	if err != nil {
-		if isRefusal(err) { // otherwise the agent asks again
-			c.record(r.Context(), c.of(provision.Event{MAC: request.MAC, Kind: provision.KindFailed, Stage: provision.StageFailed, Again: true, Text: "its system is not started in memory: " + err.Error()}))
+		if requests.IsRefusal(err) { // otherwise the agent asks again
+			c.Record(r.Context(), c.Of(provision.Event{MAC: request.MAC, Kind: provision.KindFailed, Stage: provision.StageFailed, Again: true, Text: "its system is not started in memory: " + err.Error()}))
 		}
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
-	event.MAC, event.Reason, event.Found, event.Nonce = request.MAC, c.foreign(request.MAC, remoteAddr(r)), hardware, mark
-	event.Text = fmt.Sprintf("the agent is up at %s, and starts %s in memory", remoteAddr(r), answer.Image)
-	if err := c.Tracker.RecordWith(r.Context(), c.of(event), allowed, nil); err != nil {
-		refuse(w, err)
+	event.MAC, event.Reason, event.Found, event.Nonce = request.MAC, c.Foreign(request.MAC, requests.RemoteAddr(r)), hardware, mark
+	event.Text = fmt.Sprintf("the agent is up at %s, and starts %s in memory", requests.RemoteAddr(r), answer.Image)
+	if err := c.Tracker.RecordWith(r.Context(), c.Of(event), allowed, nil); err != nil {
+		requests.Refuse(w, err)
 		return
 	}
-	writeJSON(w, answer)
+	requests.WriteJSON(w, answer)
 }
 
 // hardwareWithoutDisks are the attributes of a live machine. Its agent does not wait for
@@ -120,10 +121,10 @@ func (c *Chain) planLive(ctx context.Context, request wire.LiveRequest, spec *pr
 	defer stop()
 	kit, err := c.Depot.Kit(wait, liveKey(spec))
 	if err != nil {
-		return wire.Live{}, provision.Event{}, refusalUnless(wait, err)
+		return wire.Live{}, provision.Event{}, requests.RefusalUnless(wait, err)
 	}
 	if err := kit.Kernels[0].Check(request.Inventory.Arch); err != nil {
-		return wire.Live{}, provision.Event{}, &refusal{err}
+		return wire.Live{}, provision.Event{}, requests.Refusal(err)
 	}
 	end, err := c.takeClaim(ctx)
 	if err != nil {
@@ -139,11 +140,10 @@ func (c *Chain) planLive(ctx context.Context, request wire.LiveRequest, spec *pr
 	system.ID, system.Keeps, system.Hints = booted.ID, false, provision.DiskHints{}
 	render := c.liveRendering(ctx, request.MAC, spec, kit, request.Inventory)
 	recipe := overlayRecipe{Image: spec.Image, EntryPoint: spec.EntryPoint, Env: render.Env}
+	recipe.Recipe = c.Systems.Recipe(spec, &system, c.plainServers(ctx))
 	if !spec.Silent {
-		recipe.Running = c.runningURLs(ctx, spec, &system)
 		recipe.Env["running"] = recipe.Running[0]
 	}
-	recipe.CloudInit = c.cloudInitSource(ctx, spec, &system)
 	files, err := c.renderOverlay(ctx, render, tree, recipe)
 	if err != nil {
 		return wire.Live{}, provision.Event{}, err
@@ -153,7 +153,7 @@ func (c *Chain) planLive(ctx context.Context, request wire.LiveRequest, spec *pr
 		return wire.Live{}, provision.Event{}, fmt.Errorf("machine %s: pack its own files: %w", spec.MAC, err)
 	}
 	if packed.Len() > wire.MaxOverlay {
-		return wire.Live{}, provision.Event{}, &refusal{fmt.Errorf("machine %s: its templates become %s, and a live machine takes at most %s", spec.MAC, bytesize.Decimal(int64(packed.Len())), bytesize.Decimal(wire.MaxOverlay))}
+		return wire.Live{}, provision.Event{}, requests.Refusal(fmt.Errorf("machine %s: its templates become %s, and a live machine takes at most %s", spec.MAC, bytesize.Decimal(int64(packed.Len())), bytesize.Decimal(wire.MaxOverlay)))
 	}
 	system.Tells = files.tells
 	c.warnOfLive(ctx, spec, tree, files.warning)
@@ -164,7 +164,7 @@ func (c *Chain) planLive(ctx context.Context, request wire.LiveRequest, spec *pr
 		Image: spec.Image, SaidToken: booted.LiveSaidToken(spec.MAC, c.Tracker.Key()), Kernel: kit.Kernels[0].Version, Init: kit.Init, Root: blob(kit.Root.File, "root"), Chunks: blob(kit.Root.Chunks, "chunks"),
 		Overlay: packed.Bytes(), Disk: spec.Disk, Servers: c.servers(ctx, spec),
 	}
-	if own := c.spec(spec.MAC); own != nil && own.Image == spec.Image && spec.Persistent > 0 {
+	if own := c.Spec(spec.MAC); own != nil && own.Image == spec.Image && spec.Persistent > 0 {
 		told.Places = kit.Places // what another image keeps is not for the machine's own data
 	}
 	return told, event, nil
@@ -173,27 +173,26 @@ func (c *Chain) planLive(ctx context.Context, request wire.LiveRequest, spec *pr
 // warnOfLive tells in the machine's trace what its system will lack.
 func (c *Chain) warnOfLive(ctx context.Context, spec *provision.Spec, tree images.Tree, network error) {
 	if network != nil {
-		c.record(ctx, provision.Event{MAC: spec.MAC, Kind: provision.KindLog, Text: `warning: its system does not get the "network" of its file`, Reason: network.Error()})
+		c.Record(ctx, provision.Event{MAC: spec.MAC, Kind: provision.KindLog, Text: `warning: its system does not get the "network" of its file`, Reason: network.Error()})
 	}
-	c.warnOfRunning(ctx, spec, tree)
-	c.warnOfCloudInit(ctx, spec, tree)
+	c.Systems.Warn(ctx, spec, tree)
 }
 
 // liveSaid records how a live machine's start goes on.
 func (c *Chain) liveSaid(w http.ResponseWriter, r *http.Request) {
 	request, _, _, err := c.liveRequest(w, r, provision.Booted.LiveSaidToken)
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
-	event := provision.Event{MAC: request.MAC, Kind: provision.KindLog, Text: request.Text, Reason: c.foreign(request.MAC, remoteAddr(r))}
+	event := provision.Event{MAC: request.MAC, Kind: provision.KindLog, Text: request.Text, Reason: c.Foreign(request.MAC, requests.RemoteAddr(r))}
 	if request.Failure != "" {
 		event.Kind, event.Stage, event.Again = provision.KindFailed, provision.StageFailed, true
 		event.Text = "its system is not started in memory: " + request.Failure
 	}
-	if c.rescues.allow(c.machine(request.MAC), 1, maxConsoleFailure) > 0 {
-		if err := c.Tracker.Record(r.Context(), c.of(event)); err != nil {
-			refuse(w, err)
+	if c.rescues.allow(c.Machine(request.MAC), 1, maxConsoleFailure) > 0 {
+		if err := c.Tracker.Record(r.Context(), c.Of(event)); err != nil {
+			requests.Refuse(w, err)
 			return
 		}
 	}
@@ -209,8 +208,8 @@ func (c *Chain) liveRequest(w http.ResponseWriter, r *http.Request, secret bootS
 		wire.LiveRequest
 		Inventory json.RawMessage `json:"inventory"`
 	}
-	if err := readJSON(w, r, &raw); err != nil {
-		return request, nil, booted, &refusal{fmt.Errorf("read the request of a live machine: %s", printable(err.Error()))}
+	if err := requests.ReadJSON(w, r, &raw); err != nil {
+		return request, nil, booted, requests.Refusal(fmt.Errorf("read the request of a live machine: %s", requests.Printable(err.Error())))
 	}
 	request = raw.LiveRequest
 	card, err := provision.ParseMAC(string(request.MAC))
@@ -219,11 +218,11 @@ func (c *Chain) liveRequest(w http.ResponseWriter, r *http.Request, secret bootS
 		spec, booted, err = c.bootOf(r.Context(), card, request.Token, secret)
 	}
 	if err == nil && (spec == nil || booted.Kind != provision.BootLive) {
-		err = fmt.Errorf("%w: this is not the token that %s was booted with to start its system in memory: restart the machine, so that it gets its own", tickets.ErrRefused, printable(string(request.MAC)))
+		err = fmt.Errorf("%w: this is not the token that %s was booted with to start its system in memory: restart the machine, so that it gets its own", tickets.ErrRefused, requests.Printable(string(request.MAC)))
 	}
 	if err == nil && raw.Inventory != nil {
 		if bad := json.Unmarshal(raw.Inventory, &request.Inventory); bad != nil {
-			err = &refusal{fmt.Errorf("read the inventory of %s: %s; the agent is of another version than the server", card, printable(bad.Error()))}
+			err = requests.Refusal(fmt.Errorf("read the inventory of %s: %s; the agent is of another version than the server", card, requests.Printable(bad.Error())))
 		}
 	}
 	return request, spec, booted, err

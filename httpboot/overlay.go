@@ -7,6 +7,8 @@ import (
 	"net/http"
 
 	"cloudlets/httpboot/overlays"
+	"cloudlets/httpboot/requests"
+	"cloudlets/httpboot/systems"
 	"cloudlets/images"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -21,22 +23,19 @@ type overlayRecipe struct {
 	Image      string         `json:"image"`
 	EntryPoint string         `json:"entryPoint,omitempty"`
 	Env        map[string]any `json:"env"`
-	// Running are the URLs where the system says that it runs.
-	Running []string `json:"running,omitempty"`
-	// CloudInit says where its cloud-init asks; nil if it is not told.
-	CloudInit *cloudInitRecipe `json:"cloudInit,omitempty"`
-	Digest    string           `json:"digest"`
+	systems.Recipe
+	Digest string `json:"digest"`
 }
 
 // overlay serves an agent the overlay of its own machine only.
 func (c *Chain) overlay(w http.ResponseWriter, r *http.Request) {
 	mac, err := c.session(r)
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	if err := c.haveOverlay(r, mac); err != nil {
-		c.logger().Warn("an overlay that another server made cannot be made here", "machine", mac, "error", err)
+		c.Logger().Warn("an overlay that another server made cannot be made here", "machine", mac, "error", err)
 		http.Error(w, err.Error(), http.StatusServiceUnavailable) // another server may have it
 		return
 	}
@@ -58,7 +57,7 @@ func (c *Chain) haveOverlay(r *http.Request, mac provision.MAC) error {
 	if c.Overlays.Has(mac, recipe.Digest) {
 		return nil
 	}
-	spec := c.spec(mac)
+	spec := c.Spec(mac)
 	if spec == nil {
 		return fmt.Errorf("make the overlay of %s again: this server's copy of the site has no good file for it", mac)
 	}
@@ -108,14 +107,14 @@ type rendered struct {
 func (c *Chain) renderOverlay(ctx context.Context, r rendering.Renderer, tree images.Tree, recipe overlayRecipe) (made rendered, err error) {
 	overlay, warning, err := r.Overlay(ctx, tree)
 	if err != nil {
-		return made, refusalUnless(ctx, fmt.Errorf("machine %s: %w", r.Spec.MAC, err))
+		return made, requests.RefusalUnless(ctx, fmt.Errorf("machine %s: %w", r.Spec.MAC, err))
 	}
 	made.warning = warning
-	if overlay, made.tells, err = withRunning(overlay, recipe.Running, tree); err != nil {
+	if overlay, made.tells, err = recipe.WithRunning(overlay, tree); err != nil {
 		return made, fmt.Errorf("machine %s: %w", r.Spec.MAC, err)
 	}
-	if overlay, err = c.withCloudInit(overlay, r.Spec, recipe.CloudInit, r.Spec.Network != nil && warning == nil, tree); err != nil {
-		return made, refusalUnless(ctx, fmt.Errorf("machine %s: %w", r.Spec.MAC, err))
+	if overlay, err = c.Systems.WithCloudInit(overlay, r.Spec, recipe.Recipe, r.Spec.Network != nil && warning == nil, tree); err != nil {
+		return made, requests.RefusalUnless(ctx, fmt.Errorf("machine %s: %w", r.Spec.MAC, err))
 	}
 	made.layer = overlays.Layer{Overlay: overlay, Tree: tree}
 	return made, nil

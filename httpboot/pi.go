@@ -50,7 +50,7 @@ func (b bootFiles) piFile(ctx context.Context, from netip.Addr, folder, file str
 	mac, err := provision.ParseMAC(folder)
 	if err != nil {
 		known := false
-		if mac, known = b.hosts.Machine(from); !known {
+		if mac, known = b.At(from); !known {
 			return nil, absent(folder+"/"+file, errors.New("this server did not give that machine its address, so it knows machines by their MAC only: set TFTP_PREFIX=2 in the settings of its EEPROM"))
 		}
 	}
@@ -58,7 +58,7 @@ func (b bootFiles) piFile(ctx context.Context, from netip.Addr, folder, file str
 	switch {
 	case file == dialect.PiFirmware:
 		b.untold.note(mac, false) // another boot begins
-	case file == dialect.PiCmdline && b.spec(mac) != nil:
+	case file == dialect.PiCmdline && b.Spec(mac) != nil:
 		b.untold.note(mac, err != nil)
 	}
 	return f, err
@@ -70,7 +70,7 @@ func (b bootFiles) piFileOf(ctx context.Context, from netip.Addr, mac provision.
 	kit, err := b.piKit(ctx, mac, until)
 	if err != nil {
 		if file == dialect.PiFirmware {
-			_, decision := b.decide(mac)
+			_, decision := b.Decide(mac)
 			b.sentAway(ctx, mac, from, decision)
 		}
 		return nil, absent(folder+"/"+file, err)
@@ -97,7 +97,7 @@ func (b bootFiles) piFileOf(ctx context.Context, from netip.Addr, mac provision.
 
 // piKit returns what a Pi boots, or why it boots nothing.
 func (b bootFiles) piKit(ctx context.Context, mac provision.MAC, until time.Time) (*depot.Kit, error) {
-	spec, decision := b.decide(mac)
+	spec, decision := b.Decide(mac)
 	if decision.Action == provision.ActionKernel || decision.Action == provision.ActionRescue || decision.Action == provision.ActionLive {
 		return nil, fmt.Errorf("%s; but %w", decision.Reason, dialect.ErrPiAsIs)
 	}

@@ -201,11 +201,6 @@ func TestPiNames(t *testing.T) {
 	if trace := b.trace(node1); strings.Contains(trace, "vl805") {
 		t.Errorf("the trace has what may be absent:\n%s", trace)
 	}
-	for name, want := range map[string]provision.Stage{"9ffefdef/start4.elf": provision.StageLoader, "9ffefdef/cmdline.txt": "", "9ffefdef/vmlinuz": ""} {
-		if got := stageOfFile(name); got != want {
-			t.Errorf("%s begins the stage %q, want %q", name, got, want)
-		}
-	}
 }
 
 // TestPiByDHCP: the firmware of a Raspberry Pi reads no file name, and wants one all

@@ -3,6 +3,7 @@ package httpboot
 import (
 	"net/http"
 
+	"cloudlets/httpboot/requests"
 	"cloudlets/provision/wire"
 )
 
@@ -11,27 +12,27 @@ import (
 func (c *Chain) proposal(w http.ResponseWriter, r *http.Request) {
 	mac, err := c.session(r)
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	var said wire.ProposalRequest
-	if err := readJSON(w, r, &said); err != nil {
-		http.Error(w, "read proposal: "+printable(err.Error()), http.StatusBadRequest)
+	if err := requests.ReadJSON(w, r, &said); err != nil {
+		http.Error(w, "read proposal: "+requests.Printable(err.Error()), http.StatusBadRequest)
 		return
 	}
 	// A person may take days, in which the image may change: its old pack is kept so long.
-	if kept := c.Depot.Keep(said.Proposal.Pack); !kept && (c.Others == nil || len(c.Others(localAddr(r.Context()))) == 0) {
+	if kept := c.Depot.Keep(said.Proposal.Pack); !kept && (c.Others == nil || len(c.Others(requests.LocalAddr(r.Context()))) == 0) {
 		http.Error(w, "the image's pack, which this machine would fetch, is not there any more, and nothing was written yet: restart the machine for a new plan", http.StatusConflict)
 		return
 	}
-	may, err := c.Tracker.Propose(r.Context(), mac, c.spec(mac), said.Proposal, said.Confirm, c.Tickets, secretOf(r))
+	may, err := c.Tracker.Propose(r.Context(), mac, c.Spec(mac), said.Proposal, said.Confirm, c.Tickets, secretOf(r))
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	if may {
-		writeJSON(w, wire.ProposalAnswer{})
+		requests.WriteJSON(w, wire.ProposalAnswer{})
 		return
 	}
-	writeJSON(w, wire.ProposalAnswer{Wait: "nothing is written until a person confirms this with `cloudlets confirm " + string(mac) + "`"})
+	requests.WriteJSON(w, wire.ProposalAnswer{Wait: "nothing is written until a person confirms this with `cloudlets confirm " + string(mac) + "`"})
 }

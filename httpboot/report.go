@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"cloudlets/httpboot/requests"
 	"cloudlets/provision"
 	"cloudlets/provision/tickets"
 )
@@ -28,12 +29,12 @@ func (c *Chain) events(w http.ResponseWriter, r *http.Request) {
 	mac, err := c.session(r)
 	ended := errors.Is(err, tickets.ErrSessionEnded)
 	if err != nil && !ended {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	events, bad := readReport(w, r)
 	if bad != nil {
-		http.Error(w, "read report: "+printable(bad.Error()), http.StatusBadRequest)
+		http.Error(w, "read report: "+requests.Printable(bad.Error()), http.StatusBadRequest)
 		return
 	}
 	if ended {
@@ -41,12 +42,12 @@ func (c *Chain) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, err := c.session(r); err != nil { // the report may have taken its time
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	for _, e := range events {
 		if err := c.take(r, mac, e); err != nil {
-			refuse(w, err)
+			requests.Refuse(w, err)
 			return
 		}
 	}
@@ -56,7 +57,7 @@ func (c *Chain) events(w http.ResponseWriter, r *http.Request) {
 // readReport reads a report. It refuses events that an agent may not report.
 func readReport(w http.ResponseWriter, r *http.Request) ([]provision.Event, error) {
 	var events []provision.Event
-	if err := readJSON(w, r, &events); err != nil {
+	if err := requests.ReadJSON(w, r, &events); err != nil {
 		return nil, fmt.Errorf("want a JSON list of events: %w", err)
 	}
 	if len(events) > maxReport {
@@ -79,7 +80,7 @@ func readReport(w http.ResponseWriter, r *http.Request) ([]provision.Event, erro
 func (c *Chain) afterEnd(w http.ResponseWriter, r *http.Request, mac provision.MAC, events []provision.Event, err error) {
 	state, unread := c.Tracker.Stored(r.Context(), mac) // the answer may have been lost by another server
 	if unread != nil {
-		refuse(w, unread)
+		requests.Refuse(w, unread)
 		return
 	}
 	again := slices.ContainsFunc(events, func(e provision.Event) bool {
@@ -87,7 +88,7 @@ func (c *Chain) afterEnd(w http.ResponseWriter, r *http.Request, mac provision.M
 			e.Kind == provision.KindFailed && state.Stage == provision.StageFailed
 	})
 	if !again {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -115,7 +116,7 @@ func (c *Chain) take(r *http.Request, mac provision.MAC, e provision.Event) erro
 		return err
 	}
 	if err := c.Overlays.Remove(mac); err != nil {
-		c.logger().Warn("the overlay of an ended install stays for now", "machine", mac, "error", err)
+		c.Logger().Warn("the overlay of an ended install stays for now", "machine", mac, "error", err)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"cloudlets/httpboot/dialect"
+	"cloudlets/httpboot/requests"
 	"cloudlets/images/boot"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -56,30 +57,30 @@ func (c *Chain) rescuer(ctx context.Context, card provision.MAC, spec *provision
 func (c *Chain) rescue(w http.ResponseWriter, r *http.Request) {
 	request, spec, booted, err := c.rescueRequest(w, r)
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	wait, stop := context.WithTimeout(r.Context(), claimWait)
 	defer stop()
 	kit, err := c.Depot.Kit(wait, kitKey(spec))
 	if err != nil {
-		refuse(w, refusalUnless(wait, err))
+		requests.Refuse(w, requests.RefusalUnless(wait, err))
 		return
 	}
-	c.sawHost(request.MAC, remoteAddr(r))
+	c.SawHost(request.MAC, requests.RemoteAddr(r))
 	answer := wire.Rescue{
 		Image: spec.Image, Hostname: rendering.Hostname(spec), Pack: blob(kit.Pack, "pack"), Mount: booted.Mount,
 		SSHKeys: c.rescueKeys(spec), Servers: c.servers(r.Context(), spec),
 	}
 	event := provision.Event{
-		MAC: request.MAC, Kind: provision.KindStage, Stage: provision.StageRescue, Reason: c.foreign(request.MAC, remoteAddr(r)),
-		Text: fmt.Sprintf("the agent is up at %s, and unpacks %s into memory", remoteAddr(r), spec.Image),
+		MAC: request.MAC, Kind: provision.KindStage, Stage: provision.StageRescue, Reason: c.Foreign(request.MAC, requests.RemoteAddr(r)),
+		Text: fmt.Sprintf("the agent is up at %s, and unpacks %s into memory", requests.RemoteAddr(r), spec.Image),
 	}
-	if err := c.Tracker.Record(r.Context(), c.of(event)); err != nil {
-		refuse(w, err)
+	if err := c.Tracker.Record(r.Context(), c.Of(event)); err != nil {
+		requests.Refuse(w, err)
 		return
 	}
-	writeJSON(w, answer)
+	requests.WriteJSON(w, answer)
 }
 
 // rescueSaid records how a rescue goes on. A failure is not that of an install, and the
@@ -87,16 +88,16 @@ func (c *Chain) rescue(w http.ResponseWriter, r *http.Request) {
 func (c *Chain) rescueSaid(w http.ResponseWriter, r *http.Request) {
 	request, _, _, err := c.rescueRequest(w, r)
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
-	event := provision.Event{MAC: request.MAC, Kind: provision.KindStage, Stage: provision.StageRescue, Text: request.Text, Reason: c.foreign(request.MAC, remoteAddr(r))}
+	event := provision.Event{MAC: request.MAC, Kind: provision.KindStage, Stage: provision.StageRescue, Text: request.Text, Reason: c.Foreign(request.MAC, requests.RemoteAddr(r))}
 	if request.Failure != "" {
 		event.Text, event.Reason = "the rescue system does not start; nothing was written", request.Failure
 	}
-	if c.rescues.allow(c.machine(request.MAC), 1, maxConsoleFailure) > 0 {
-		if err := c.Tracker.Record(r.Context(), c.of(event)); err != nil {
-			refuse(w, err)
+	if c.rescues.allow(c.Machine(request.MAC), 1, maxConsoleFailure) > 0 {
+		if err := c.Tracker.Record(r.Context(), c.Of(event)); err != nil {
+			requests.Refuse(w, err)
 			return
 		}
 	}
@@ -107,8 +108,8 @@ func (c *Chain) rescueSaid(w http.ResponseWriter, r *http.Request) {
 // image that it starts, and its boot. The error is a refusal if its token is not that of
 // the machine's latest boot.
 func (c *Chain) rescueRequest(w http.ResponseWriter, r *http.Request) (request wire.RescueRequest, spec *provision.Spec, booted provision.Booted, err error) {
-	if err := readJSON(w, r, &request); err != nil {
-		return request, nil, booted, &refusal{fmt.Errorf("read the request of a rescue: %s", printable(err.Error()))}
+	if err := requests.ReadJSON(w, r, &request); err != nil {
+		return request, nil, booted, requests.Refusal(fmt.Errorf("read the request of a rescue: %s", requests.Printable(err.Error())))
 	}
 	card, err := provision.ParseMAC(string(request.MAC))
 	if err == nil {
@@ -116,7 +117,7 @@ func (c *Chain) rescueRequest(w http.ResponseWriter, r *http.Request) (request w
 		spec, booted, err = c.bootOf(r.Context(), card, request.Token, provision.Booted.RescueToken)
 	}
 	if err == nil && (spec == nil || booted.Kind != provision.BootRescue) {
-		err = fmt.Errorf("%w: this is not the token that %s was booted with for a rescue: order it again with `cloudlets boot %[2]s --once rescue`, and restart the machine", tickets.ErrRefused, printable(string(request.MAC)))
+		err = fmt.Errorf("%w: this is not the token that %s was booted with for a rescue: order it again with `cloudlets boot %[2]s --once rescue`, and restart the machine", tickets.ErrRefused, requests.Printable(string(request.MAC)))
 	}
 	return request, spec, booted, err
 }

@@ -23,7 +23,7 @@ func (b *bed) hasRule(mac provision.MAC) {
 			s.Rules.Add(v)
 		})
 	}
-	b.site.reread = judge
+	b.site.Reread = judge
 	judge()
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -124,49 +123,6 @@ func TestNoRedirects(t *testing.T) {
 	}
 	b.do(http.MethodPost, "/boot/"+string(node1)+"/script", "", nil).want(t, http.StatusMethodNotAllowed)
 	b.do(http.MethodGet, "/agent/claim", "", nil)
-}
-
-func TestReservations(t *testing.T) {
-	b := newBed(t, nil)
-	b.change(node1, func(s *provision.Spec) { s.Address = b.TFTP })
-	r, ok := b.Reserve(node1.HardwareAddr(), netip.Prefix{})
-	if !ok || r.Addr != b.TFTP || r.Hostname != "web1" {
-		t.Errorf("node1 has the reservation %+v, %t", r, ok)
-	}
-	far := netip.MustParseAddr("10.88.0.5")
-	b.change(node1, func(s *provision.Spec) { s.MoreAddresses = []netip.Addr{far} })
-	for subnet, want := range map[string]netip.Addr{"10.88.0.0/16": far, "127.0.0.0/8": b.TFTP, "10.99.0.0/24": b.TFTP} {
-		if r, _ := b.Reserve(node1.HardwareAddr(), netip.MustParsePrefix(subnet)); r.Addr != want {
-			t.Errorf("on %s %s is reserved", subnet, r.Addr)
-		}
-	}
-	if mac, ok := b.Reserved(b.TFTP); !ok || mac.String() != string(node1) {
-		t.Errorf("the address is kept for %s, %t", mac, ok)
-	}
-	if _, ok := b.Reserve(stranger.HardwareAddr(), netip.Prefix{}); ok {
-		t.Error("a stranger has a reservation")
-	}
-	if _, ok := b.Reserve([]byte{1, 2}, netip.Prefix{}); ok {
-		t.Error("two bytes have a reservation")
-	}
-}
-
-// TestAHostnameNeedsNoAddress: a machine whose file has a name and no address is told
-// the name.
-func TestAHostnameNeedsNoAddress(t *testing.T) {
-	const mac = provision.MAC("52:54:00:00:00:09")
-	c := newBed(t, nil)
-	c.site.mu.Lock()
-	c.site.specs[mac] = provision.Spec{MAC: mac, Hostname: "web1"}
-	c.site.mu.Unlock()
-	hw := mac.HardwareAddr()
-	if r, ok := c.Reserve(hw, netip.Prefix{}); !ok || r != (dhcp.Reservation{Hostname: "web1"}) {
-		t.Errorf("reservation %+v, %t", r, ok)
-	}
-	hw[5]++
-	if r, ok := c.Reserve(hw, netip.Prefix{}); ok {
-		t.Errorf("a stranger has the reservation %+v", r)
-	}
 }
 
 // TestSilentChain: a chain without a logger works.

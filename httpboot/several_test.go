@@ -11,7 +11,9 @@ import (
 	"testing"
 
 	"cloudlets/httpboot/loaders"
+	"cloudlets/httpboot/machines"
 	"cloudlets/httpboot/overlays"
+	"cloudlets/httpboot/systems"
 	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/ejs"
 	"cloudlets/provision"
@@ -27,7 +29,8 @@ import (
 func (b *bed) second(s store.Store) *bed {
 	b.t.Helper()
 	other := &bed{t: b.t, dir: b.t.TempDir(), log: &lockedBuffer{}}
-	other.site = &testSite{images: b.site.images, specs: map[provision.MAC]provision.Spec{node1: testSpec(node1)}}
+	other.site = &testSite{images: b.site.images}
+	other.site.Put(testSpec(node1))
 	log := slog.New(slog.NewTextHandler(other.log, nil))
 	tracker, err := track.NewTracker(s, track.Options{Log: log, Slot: 1})
 	must(b.t, err)
@@ -38,9 +41,10 @@ func (b *bed) second(s store.Store) *bed {
 		Agent: filepath.Join(b.dir, "agent"), Log: log,
 	})
 	must(b.t, err)
+	known := &machines.Machines{Site: other.site, Tracker: tracker, Log: log}
 	other.Chain = &Chain{
-		Site: other.site, Tracker: tracker, Tickets: tickets.New(s, nil), Depot: kits, Render: &ejs.Renderer{},
-		Loaders: loaders.Files{Dir: assets, Site: other.site}, Overlays: overlays.Folder(filepath.Join(other.dir, "overlays")), Log: log,
+		Machines: known, Systems: &systems.Systems{Machines: known}, Tickets: tickets.New(s, nil), Depot: kits, Render: &ejs.Renderer{},
+		Loaders: loaders.Files{Dir: assets, Site: other.site}, Overlays: overlays.Folder(filepath.Join(other.dir, "overlays")),
 	}
 	other.http = httptest.NewServer(other.Handler())
 	other.Base = other.http.URL

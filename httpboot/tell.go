@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cloudlets/httpboot/dialect"
+	"cloudlets/httpboot/requests"
 	"cloudlets/images/boot"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -34,14 +35,14 @@ func (c *Chain) answer(w http.ResponseWriter, r *http.Request, contentType strin
 	if r.Method == http.MethodHead {
 		return // HEAD has no effect; in particular it does not invalidate the current token
 	}
-	text := c.tell(r.Context(), mac, remoteAddr(r), d)
+	text := c.tell(r.Context(), mac, requests.RemoteAddr(r), d)
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(text))
 }
 
 // tell returns what a boot loader shall do for a machine, in its dialect, and
 // records it for the machine's trace. from is where the loader asks from.
 func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d dialect.Dialect) string {
-	c.meet(mac, "")
+	c.Meet(mac, "")
 	text, event := c.next(ctx, mac, d)
 	event.MAC = mac
 	if agent, is := d.(dialect.Agent); is && agent.Asked {
@@ -50,7 +51,7 @@ func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d 
 		}
 		event.Stage, event.Text, event.Booted = "", "the agent asks again: "+event.Text, nil
 	}
-	if warning := c.foreign(mac, from); warning != "" {
+	if warning := c.Foreign(mac, from); warning != "" {
 		// A person or another host looks. The machine is where it was.
 		event.Reason, event.Stage, event.Facts = event.Reason+"; "+warning, "", nil
 		if event.Kind == provision.KindFailed {
@@ -59,23 +60,23 @@ func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d 
 		event.Booted = nil
 	} else {
 		event.Reason += "; asked from " + from.String()
-		c.sawHost(mac, from)
+		c.SawHost(mac, from)
 	}
 	if event.Booted != nil {
 		if err := c.takeBoot(ctx, event); err != nil {
-			c.logger().Warn("a machine was not told to boot", "machine", mac, "error", err)
+			c.Logger().Warn("a machine was not told to boot", "machine", mac, "error", err)
 			return d.Again(mac, "the server cannot note what this machine boots")
 		}
 		return text
 	}
-	c.record(ctx, event)
+	c.Record(ctx, event)
 	return text
 }
 
 // next decides what a machine's boot loader does next. It returns that in the
 // loader's dialect, and as an event.
 func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect.Dialect) (string, provision.Event) {
-	spec, decision := c.decide(mac)
+	spec, decision := c.Decide(mac)
 	event := provision.Event{Kind: provision.KindDecision, Reason: decision.Reason}
 	if spec != nil && spec.Rules != nil {
 		event.Reason += "; " + spec.Rules.String()
@@ -137,7 +138,7 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect.Dialect) 
 		return c.bootLive(ctx, mac, spec, decision, kit, d, event)
 	}
 	text, err := c.install(ctx, mac, spec, kit, d)
-	if err != nil && isRefusal(err) {
+	if err != nil && requests.IsRefusal(err) {
 		return unable(d, err), notBooted(event, "not installed", err)
 	}
 	if err != nil {
@@ -169,7 +170,7 @@ func unable(d dialect.Dialect, err error) string {
 // order is a digest of what a person ordered for a machine: all that its file says, its
 // image, and when its install was armed.
 func (c *Chain) order(spec *provision.Spec, kit *depot.Kit) string {
-	text := fmt.Sprintf("%s %d %+v %d", spec.Order(), spec.Retry, spec.System(kit.Pack.Digest, c.Tracker.Key()), c.state(spec.MAC).ArmedAt.UnixNano())
+	text := fmt.Sprintf("%s %d %+v %d", spec.Order(), spec.Retry, spec.System(kit.Pack.Digest, c.Tracker.Key()), c.State(spec.MAC).ArmedAt.UnixNano())
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
 }
 
@@ -179,16 +180,16 @@ func (c *Chain) order(spec *provision.Spec, kit *depot.Kit) string {
 func (c *Chain) install(ctx context.Context, card provision.MAC, spec *provision.Spec, kit *depot.Kit, d dialect.Dialect) (string, error) {
 	image, err := c.rendering(ctx, card, spec, kit, "", provision.Inventory{}).Image(ctx, kit.Image)
 	if err != nil {
-		return "", refusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
+		return "", requests.RefusalUnless(ctx, fmt.Errorf("machine %s: %w", spec.MAC, err))
 	}
 	if err := c.Depot.SuitsSecureBoot(spec, kit); err != nil {
-		return "", &refusal{err}
+		return "", requests.Refusal(err)
 	}
 	// The words are those of the disk, since this kernel may switch to it.
 	asked := image.Menu(rendering.DiskOptions(spec))[0].Cmdline
 	p := dialect.Program{MAC: card, Image: spec.Image, Kernel: kit.Kernel, RAMDisk: kit.RAMDisk, Cmdline: asked}
 	if _, err := d.Boot(p); err != nil {
-		return "", &refusal{fmt.Errorf("the kernel command line of %s: %w", spec.MAC, err)}
+		return "", requests.Refusal(fmt.Errorf("the kernel command line of %s: %w", spec.MAC, err))
 	}
 	token, err := c.Tickets.Issue(ctx, spec.MAC)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"cloudlets/dhcp"
 	"cloudlets/httpboot/dialect"
+	"cloudlets/httpboot/requests"
 	"cloudlets/images"
 	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/target"
@@ -71,13 +72,13 @@ func (c *Chain) noFile(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	spec, decision := c.decide(mac)
+	spec, decision := c.Decide(mac)
 	if spec == nil {
 		return
 	}
-	event := provision.Event{MAC: mac, Kind: provision.KindHTTP, Text: "its firmware was told 404 by " + protocol(r) + ", so that it goes on to its own disk"}
-	c.record(r.Context(), event)
-	c.sentAway(r.Context(), mac, remoteAddr(r), decision)
+	event := provision.Event{MAC: mac, Kind: provision.KindHTTP, Text: "its firmware was told 404 by " + requests.Protocol(r) + ", so that it goes on to its own disk"}
+	c.Record(r.Context(), event)
+	c.sentAway(r.Context(), mac, requests.RemoteAddr(r), decision)
 }
 
 // params tells an agent its parameters, if its own command line is the same for all
@@ -96,7 +97,7 @@ func (c *Chain) params(w http.ResponseWriter, r *http.Request) {
 // once. This machine goes on with what it has booted, so the outcome does not matter to
 // it.
 func (c *Chain) renewUnified(ctx context.Context, mac provision.MAC, base string, until time.Time) {
-	spec, decision := c.decide(mac)
+	spec, decision := c.Decide(mac)
 	boots := decision.Action == provision.ActionInstall || decision.Action == provision.ActionLive || decision.Action == provision.ActionRescue
 	if !boots || spec.SecureBoot != provision.ByOwner {
 		return
@@ -104,7 +105,7 @@ func (c *Chain) renewUnified(ctx context.Context, mac provision.MAC, base string
 	wait, stop := context.WithDeadline(ctx, until)
 	defer stop()
 	if _, err := c.Depot.Kit(wait, unifiedKey(spec, base)); err != nil {
-		c.logger().Warn("a signed program is not as new as its image", "machine", mac, "error", err)
+		c.Logger().Warn("a signed program is not as new as its image", "machine", mac, "error", err)
 	}
 }
 

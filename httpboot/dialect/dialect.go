@@ -6,6 +6,7 @@ package dialect
 
 import (
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -48,6 +49,14 @@ func plain(text string) string {
 // tftpName is the name by which TFTP serves a file of the depot.
 func tftpName(f depot.File, name string) string {
 	return strings.TrimPrefix(depot.FilePath(f.Digest, name), "/")
+}
+
+// DepotFile returns the digest in the name of a file of the depot.
+func DepotFile(name string) (digest string, ok bool) {
+	dir, base := path.Split(name)
+	digest = strings.TrimSuffix(dir, "/")
+	digest = digest[strings.LastIndexByte(digest, '/')+1:]
+	return "sha256:" + digest, digest != "" && "/"+name == depot.FilePath("sha256:"+digest, base)
 }
 
 // countTo is "1 2 3": the shells of GRUB and U-Boot have no arithmetic for it.

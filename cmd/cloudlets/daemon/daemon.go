@@ -26,7 +26,9 @@ import (
 	v6 "cloudlets/dhcp/v6"
 	"cloudlets/httpboot"
 	"cloudlets/httpboot/loaders"
+	"cloudlets/httpboot/machines"
 	"cloudlets/httpboot/overlays"
+	"cloudlets/httpboot/systems"
 	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/uki/signing"
 	"cloudlets/images/ejs"
@@ -149,16 +151,18 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 	d.tickets = tickets.New(d.store, nil)
 	d.power = d.newDesk()
 	d.sandbox = ejs.NewSandbox(d.Self, ejs.Options{Logger: d.Log})
+	known := &machines.Machines{
+		Site: d.Site, Tracker: d.tracker, Log: d.Log,
+		Strangers: func() provision.Strangers { return d.Site.Settings().Strangers },
+	}
 	d.chain = &httpboot.Chain{
-		Site: d.Site, Tracker: d.tracker, Tickets: d.tickets, Render: d.sandbox, Log: d.Log,
+		Machines: known, Systems: &systems.Systems{Machines: known, Holder: d.holder, SiteFile: d.Site.ReadFile},
+		Tickets: d.tickets, Render: d.sandbox,
 		Loaders: loaders.Files{Dir: d.Settings.Assets, Site: d.Site},
 		Base:    d.baseURL, TFTP: d.tftpAddr, Proxy: d.isProxy, Others: d.others,
-		HTTPS:     d.forMachines(),
-		Holder:    d.holder,
-		SiteFile:  d.Site.ReadFile,
-		Overlays:  overlays.Folder(filepath.Join(d.Settings.State, "overlays")),
-		Strangers: func() provision.Strangers { return d.Site.Settings().Strangers },
-		Rescue:    func() provision.Rescue { return d.Site.Settings().Rescue },
+		HTTPS:    d.forMachines(),
+		Overlays: overlays.Folder(filepath.Join(d.Settings.State, "overlays")),
+		Rescue:   func() provision.Rescue { return d.Site.Settings().Rescue },
 		Approve: func(a provision.Approval) error {
 			_, err := d.Site.Approve([]provision.Approval{a}, false)
 			return err

@@ -62,7 +62,7 @@ func (d *Daemon) listenMetadata(ctx context.Context) (*server, error) {
 	run := func(ctx context.Context) error {
 		both, ctx := errgroup.WithContext(ctx)
 		both.Go(func() error {
-			return httpserver.Serve(ctx, d.limited(l, httpserver.Busy), httpserver.New(d.chain.Metadata(), d.Log), httpserver.ShutdownLimit, false)
+			return httpserver.Serve(ctx, d.limited(l, httpserver.Busy), httpserver.New(d.chain.Systems.Metadata(), d.Log), httpserver.ShutdownLimit, false)
 		})
 		both.Go(func() error { d.keepLending(ctx, m.addr); return nil })
 		return errors.Join(both.Wait(), m.addr.Close())

@@ -1,4 +1,4 @@
-package httpboot
+package systems
 
 import (
 	"crypto/hmac"
@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"cloudlets/httpboot/requests"
 	"cloudlets/provision"
 	"cloudlets/provision/cloudinit"
 )
@@ -29,17 +30,17 @@ const (
 var ec2Path = regexp.MustCompile(`^/(?:latest|1\.0|20\d\d-\d\d-\d\d)(?:/(.*))?$`)
 
 // Metadata serves the paths of Amazon's metadata service, and nothing else.
-func (c *Chain) Metadata() http.Handler {
-	return clean(c.withEC2(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+func (s *Systems) Metadata() http.Handler {
+	return requests.Clean(s.WithEC2(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "this address has only the metadata of machines, at /latest/meta-data/ and /latest/user-data", http.StatusNotFound)
 	})))
 }
 
-// withEC2 serves the paths of Amazon's metadata service, and all others by next.
-func (c *Chain) withEC2(next http.Handler) http.Handler {
+// WithEC2 serves the paths of Amazon's metadata service, and all others by next.
+func (s *Systems) WithEC2(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if found := ec2Path.FindStringSubmatch(r.URL.Path); found != nil {
-			c.ec2(w, r, found[1])
+			s.ec2(w, r, found[1])
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -47,23 +48,23 @@ func (c *Chain) withEC2(next http.Handler) http.Handler {
 }
 
 // ec2 answers a machine that is known by its address.
-func (c *Chain) ec2(w http.ResponseWriter, r *http.Request, path string) {
-	card, spec, ok := c.asker(w, r)
+func (s *Systems) ec2(w http.ResponseWriter, r *http.Request, path string) {
+	card, spec, ok := s.asker(w, r)
 	if !ok {
 		return
 	}
 	switch {
 	case path == "api/token" && r.Method == http.MethodPut:
-		c.giveToken(w, r, spec)
+		s.giveToken(w, r, spec)
 		return
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		http.Error(w, "the metadata service is only read", http.StatusMethodNotAllowed)
 		return
-	case len(r.Header.Values(tokenHeader)) > 0 && !c.isToken(r.Header.Get(tokenHeader), spec.MAC, remoteAddr(r), time.Now()):
+	case len(r.Header.Values(tokenHeader)) > 0 && !s.isToken(r.Header.Get(tokenHeader), spec.MAC, requests.RemoteAddr(r), time.Now()):
 		http.Error(w, "the token is not valid any more, or another machine's: get a new one", http.StatusUnauthorized)
 		return
 	}
-	state := c.state(spec.MAC)
+	state := s.Machines.State(spec.MAC)
 	system := state.Told()
 	if state.Live != nil {
 		system = state.Live
@@ -71,9 +72,9 @@ func (c *Chain) ec2(w http.ResponseWriter, r *http.Request, path string) {
 	if system == nil {
 		system = state.Writing
 	}
-	i, err := c.instance(spec, system, remoteAddr(r))
+	i, err := s.instance(spec, system, requests.RemoteAddr(r))
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	i.MAC = card
@@ -82,9 +83,9 @@ func (c *Chain) ec2(w http.ResponseWriter, r *http.Request, path string) {
 		http.Error(w, "there is no such metadata", http.StatusNotFound)
 		return
 	}
-	serveSecret(w, []byte(text))
+	requests.ServeSecret(w, []byte(text))
 	if path == cloudinit.UserData && r.Method == http.MethodGet {
-		c.record(r.Context(), provision.Event{MAC: spec.MAC, Kind: provision.KindHTTP, Text: "its system asked what it is told, by the paths of EC2"})
+		s.Machines.Record(r.Context(), provision.Event{MAC: spec.MAC, Kind: provision.KindHTTP, Text: "its system asked what it is told, by the paths of EC2"})
 	}
 }
 
@@ -92,7 +93,7 @@ func (c *Chain) ec2(w http.ResponseWriter, r *http.Request, path string) {
 // of a lease, or else the one that a file reserves. It never guesses, since the answer may
 // have secrets. If no machine has the address, or its file has another datasource, asker
 // answers the request itself and returns false.
-func (c *Chain) asker(w http.ResponseWriter, r *http.Request) (provision.MAC, *provision.Spec, bool) {
+func (s *Systems) asker(w http.ResponseWriter, r *http.Request) (provision.MAC, *provision.Spec, bool) {
 	for _, name := range []string{"X-Forwarded-For", "Forwarded", "Via"} {
 		if len(r.Header.Values(name)) > 0 {
 			// A proxy on a machine would give away what that machine is told.
@@ -100,61 +101,61 @@ func (c *Chain) asker(w http.ResponseWriter, r *http.Request) (provision.MAC, *p
 			return "", nil, false
 		}
 	}
-	addr := remoteAddr(r)
+	addr := requests.RemoteAddr(r)
 	var card provision.MAC
 	held := false
-	if c.Holder != nil {
+	if s.Holder != nil {
 		var err error
-		if card, held, err = c.Holder(r.Context(), addr); err != nil {
-			c.sayUntold("the metadata of a machine cannot be served now", "address", addr, "error", err)
+		if card, held, err = s.Holder(r.Context(), addr); err != nil {
+			s.sayUntold("the metadata of a machine cannot be served now", "address", addr, "error", err)
 			http.Error(w, "who has this address cannot be found out now: ask again", http.StatusServiceUnavailable)
 			return "", nil, false
 		}
 	}
 	if !held {
-		card, _ = c.Site.ByAddress(addr)
+		card, _ = s.Machines.Site.ByAddress(addr)
 	}
 	if card != "" {
-		if spec := c.spec(card); spec != nil && spec.CloudInit != nil && spec.CloudInit.From().ByAddress() {
+		if spec := s.Machines.Spec(card); spec != nil && spec.CloudInit != nil && spec.CloudInit.From().ByAddress() {
 			return card, spec, true
 		}
 	}
-	c.sayUntold(`no machine whose "cloudInit" has the datasource "ec2" or "image" has this address by a lease of this server's DHCP or by its file, so its question for metadata had no answer`, "address", addr, "card", card, "path", printable(r.URL.Path))
+	s.sayUntold(`no machine whose "cloudInit" has the datasource "ec2" or "image" has this address by a lease of this server's DHCP or by its file, so its question for metadata had no answer`, "address", addr, "card", card, "path", requests.Printable(r.URL.Path))
 	http.Error(w, "there is no metadata for this address; the server's log says why", http.StatusNotFound)
 	return "", nil, false
 }
 
 // sayUntold logs why somebody got no metadata: one line a second, since anyone can ask.
-func (c *Chain) sayUntold(text string, args ...any) {
-	if c.refusals.Take(time.Now(), 1) {
-		c.logger().Info(text, args...)
+func (s *Systems) sayUntold(text string, args ...any) {
+	if s.refusals.Take(time.Now(), 1) {
+		s.Machines.Logger().Info(text, args...)
 	}
 }
 
 // giveToken gives a machine a token of version 2. It is good for this machine at this
 // address, on every server of the site, and none keeps it.
-func (c *Chain) giveToken(w http.ResponseWriter, r *http.Request, spec *provision.Spec) {
+func (s *Systems) giveToken(w http.ResponseWriter, r *http.Request, spec *provision.Spec) {
 	seconds, err := strconv.Atoi(r.Header.Get(tokenTTLHeader))
 	if err != nil || seconds < 1 || seconds > maxTokenTTL {
 		http.Error(w, fmt.Sprintf("%s: want 1 to %d", tokenTTLHeader, maxTokenTTL), http.StatusBadRequest)
 		return
 	}
 	w.Header().Set(tokenTTLHeader, strconv.Itoa(seconds))
-	serveSecret(w, []byte(c.metadataToken(spec.MAC, remoteAddr(r), time.Now().Add(time.Duration(seconds)*time.Second).Unix())))
+	requests.ServeSecret(w, []byte(s.metadataToken(spec.MAC, requests.RemoteAddr(r), time.Now().Add(time.Duration(seconds)*time.Second).Unix())))
 }
 
 // metadataToken is a token that is good until a time.
-func (c *Chain) metadataToken(mac provision.MAC, at netip.Addr, until int64) string {
-	mark := hmac.New(sha256.New, c.Tracker.Key())
+func (s *Systems) metadataToken(mac provision.MAC, at netip.Addr, until int64) string {
+	mark := hmac.New(sha256.New, s.Machines.Tracker.Key())
 	fmt.Fprintf(mark, "metadata %s %s %d", mac, at, until)
 	return base64.URLEncoding.EncodeToString(mark.Sum(binary.BigEndian.AppendUint64(nil, uint64(until))))
 }
 
-func (c *Chain) isToken(token string, mac provision.MAC, at netip.Addr, now time.Time) bool {
+func (s *Systems) isToken(token string, mac provision.MAC, at netip.Addr, now time.Time) bool {
 	raw, err := base64.URLEncoding.DecodeString(strings.TrimSpace(token))
 	if err != nil || len(raw) < 8 {
 		return false
 	}
 	until := int64(binary.BigEndian.Uint64(raw))
-	return now.Unix() < until && hmac.Equal([]byte(token), []byte(c.metadataToken(mac, at, until)))
+	return now.Unix() < until && hmac.Equal([]byte(token), []byte(s.metadataToken(mac, at, until)))
 }

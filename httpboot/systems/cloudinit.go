@@ -1,4 +1,4 @@
-package httpboot
+package systems
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"cloudlets/httpboot/requests"
 	"cloudlets/images"
 	"cloudlets/provision"
 	"cloudlets/provision/cloudinit"
@@ -17,7 +18,7 @@ import (
 
 // instance is what the cloud-init of a machine is told. system is the one that it has, or
 // that an install writes; nil if it is not known.
-func (c *Chain) instance(spec *provision.Spec, system *provision.System, at netip.Addr) (cloudinit.Instance, error) {
+func (s *Systems) instance(spec *provision.Spec, system *provision.System, at netip.Addr) (cloudinit.Instance, error) {
 	told := spec.CloudInit
 	i := cloudinit.Instance{
 		ID: system.InstanceID(spec.MAC), Hostname: rendering.Hostname(spec), MAC: spec.MAC, Address: at,
@@ -27,10 +28,10 @@ func (c *Chain) instance(spec *provision.Spec, system *provision.System, at neti
 		if file == "" {
 			continue
 		}
-		if c.SiteFile == nil {
+		if s.SiteFile == nil {
 			return i, fmt.Errorf("read %s for the cloud-init of %s: this server reads no files of the site", file, spec.MAC)
 		}
-		text, err := c.SiteFile(file)
+		text, err := s.SiteFile(file)
 		if err != nil {
 			return i, fmt.Errorf("make what the cloud-init of %s is told: %w", spec.MAC, err)
 		}
@@ -48,21 +49,16 @@ type cloudInitRecipe struct {
 
 // cloudInitSource says where the system that an install writes finds what its cloud-init
 // is told; nil if that is not said here.
-func (c *Chain) cloudInitSource(ctx context.Context, spec *provision.Spec, system *provision.System) *cloudInitRecipe {
+func (s *Systems) cloudInitSource(spec *provision.Spec, system *provision.System, servers []string) *cloudInitRecipe {
 	if spec.CloudInit == nil || spec.CloudInit.From() == provision.DatasourceImage {
 		return nil
 	}
 	from := cloudinit.Source{Datasource: spec.CloudInit.From()}
 	switch from.Datasource {
 	case provision.DatasourceEC2:
-		own := localAddr(ctx)
-		from.URLs = []string{c.Base(own)}
-		if c.Others != nil {
-			from.URLs = append(from.URLs, c.Others(own)...)
-		}
-		from.URLs = from.URLs[:min(len(from.URLs), maxServers)]
+		from.URLs = servers
 	case provision.DatasourceHTTP:
-		from.URL = c.base(ctx) + cloudInitPath(string(spec.MAC), system.CloudInitToken(spec.MAC, c.Tracker.Key()), "")
+		from.URL = servers[0] + cloudInitPath(string(spec.MAC), system.CloudInitToken(spec.MAC, s.Machines.Tracker.Key()), "")
 	}
 	return &cloudInitRecipe{system.ID, from}
 }
@@ -75,18 +71,18 @@ func cloudInitPath(mac, token, document string) string {
 // noCloud serves a document of NoCloud to the system that has its machine's token. The
 // token is the system's own, so documents are never another machine's, whatever address
 // a request comes from.
-func (c *Chain) noCloud(w http.ResponseWriter, r *http.Request) {
+func (s *Systems) noCloud(w http.ResponseWriter, r *http.Request) {
 	mac, err := provision.ParseMAC(r.PathValue("mac"))
 	if err != nil {
-		http.Error(w, printable(err.Error()), http.StatusNotFound)
+		http.Error(w, requests.Printable(err.Error()), http.StatusNotFound)
 		return
 	}
-	state, system, err := c.systemOf(r, mac, (*provision.System).CloudInitToken, provision.State.Told, keptSystem, liveSystem)
+	state, system, err := s.systemOf(r, mac, (*provision.System).CloudInitToken, provision.State.Told, keptSystem, liveSystem)
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
-	spec := c.spec(mac)
+	spec := s.Machines.Spec(mac)
 	switch {
 	case state == nil:
 		http.Error(w, "this is not the URL of the system that was installed last on "+string(mac), http.StatusGone)
@@ -95,9 +91,9 @@ func (c *Chain) noCloud(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `the file of the machine `+string(mac)+` has no "cloudInit" any more`, http.StatusNotFound)
 		return
 	}
-	i, err := c.instance(spec, system, netip.Addr{})
+	i, err := s.instance(spec, system, netip.Addr{})
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	name := r.PathValue("document")
@@ -106,27 +102,21 @@ func (c *Chain) noCloud(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "there is no such document", http.StatusNotFound)
 		return
 	}
-	serveSecret(w, text)
+	requests.ServeSecret(w, text)
 	if name == cloudinit.MetaData && r.Method == http.MethodGet {
-		c.record(r.Context(), provision.Event{MAC: spec.MAC, Kind: provision.KindHTTP, Text: "cloud-init asked what it is told, by " + protocol(r)})
+		s.Machines.Record(r.Context(), provision.Event{MAC: spec.MAC, Kind: provision.KindHTTP, Text: "cloud-init asked what it is told, by " + requests.Protocol(r)})
 	}
 }
 
-// serveSecret answers with a text that nobody on the way may keep.
-func serveSecret(w http.ResponseWriter, text []byte) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(text) // fails only for a client that is gone
-}
-
-// withCloudInit adds the files that give the installed system's cloud-init its datasource,
+// WithCloudInit adds the files that give the installed system's cloud-init its datasource,
 // except those that the image's own templates write. network says that the overlay
 // configures the network. An image without cloud-init gets none: warnOfCloudInit tells.
-func (c *Chain) withCloudInit(overlay images.Overlay, spec *provision.Spec, from *cloudInitRecipe, network bool, tree images.Tree) (images.Overlay, error) {
+func (s *Systems) WithCloudInit(overlay images.Overlay, spec *provision.Spec, r Recipe, network bool, tree images.Tree) (images.Overlay, error) {
+	from := r.CloudInit
 	if from == nil || spec.CloudInit == nil {
 		return overlay, nil
 	}
-	i, err := c.instance(spec, &provision.System{ID: from.ID}, netip.Addr{})
+	i, err := s.instance(spec, &provision.System{ID: from.ID}, netip.Addr{})
 	if err != nil {
 		return nil, err
 	}
@@ -146,12 +136,12 @@ func (c *Chain) withCloudInit(overlay images.Overlay, spec *provision.Spec, from
 }
 
 // warnOfCloudInit tells in the machine's trace why nobody will read what its file says.
-func (c *Chain) warnOfCloudInit(ctx context.Context, spec *provision.Spec, tree images.Tree) {
+func (s *Systems) warnOfCloudInit(ctx context.Context, spec *provision.Spec, tree images.Tree) {
 	if spec.CloudInit == nil {
 		return
 	}
 	if _, err := cloudinit.Files(tree, cloudinit.Instance{}, cloudinit.Source{}); err != nil {
-		c.record(ctx, provision.Event{
+		s.Machines.Record(ctx, provision.Event{
 			MAC: spec.MAC, Kind: provision.KindLog,
 			Text: `warning: the installed system does not read the "cloudInit" of its file`, Reason: err.Error(),
 		})

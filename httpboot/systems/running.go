@@ -1,4 +1,4 @@
-package httpboot
+package systems
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"cloudlets/httpboot/requests"
 	"cloudlets/images"
 	"cloudlets/provision"
 	"cloudlets/provision/netconfig"
@@ -23,16 +24,16 @@ import (
 const maxUptime = 100 * 365 * 24 * time.Hour
 
 // saysRunning records that the system on a machine's disk runs, as it says itself.
-func (c *Chain) saysRunning(w http.ResponseWriter, r *http.Request) {
+func (s *Systems) saysRunning(w http.ResponseWriter, r *http.Request) {
 	mac, err := provision.ParseMAC(r.PathValue("mac"))
 	if err != nil {
-		http.Error(w, printable(err.Error()), http.StatusNotFound)
+		http.Error(w, requests.Printable(err.Error()), http.StatusNotFound)
 		return
 	}
 	hasSystem := func(s provision.State) *provision.System { return s.Has }
-	state, system, err := c.systemOf(r, mac, (*provision.System).RunningToken, hasSystem, keptSystem, liveSystem)
+	state, system, err := s.systemOf(r, mac, (*provision.System).RunningToken, hasSystem, keptSystem, liveSystem)
 	if err != nil {
-		refuse(w, err)
+		requests.Refuse(w, err)
 		return
 	}
 	if state == nil {
@@ -44,8 +45,8 @@ func (c *Chain) saysRunning(w http.ResponseWriter, r *http.Request) {
 		event.Boot = time.Duration(seconds * float64(time.Second)).Round(time.Second)
 		event.Text = fmt.Sprintf("the system runs; its kernel started %s before", event.Boot)
 	}
-	if err := c.Tracker.Record(context.WithoutCancel(r.Context()), event); err != nil {
-		refuse(w, err)
+	if err := s.Machines.Tracker.Record(context.WithoutCancel(r.Context()), event); err != nil {
+		requests.Refuse(w, err)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -70,9 +71,9 @@ func keptSystem(s provision.State) *provision.System { return s.Kept }
 
 // systemOf returns the first of some systems of a machine whose token a request's path has,
 // and the machine's state; nil if it is none's. See stateOf.
-func (c *Chain) systemOf(r *http.Request, mac provision.MAC, tokenOf func(*provision.System, provision.MAC, []byte) string, systems ...func(provision.State) *provision.System) (*provision.State, *provision.System, error) {
+func (s *Systems) systemOf(r *http.Request, mac provision.MAC, tokenOf func(*provision.System, provision.MAC, []byte) string, systems ...func(provision.State) *provision.System) (*provision.State, *provision.System, error) {
 	for _, of := range systems {
-		state, err := c.stateOf(r, mac, of, tokenOf)
+		state, err := s.stateOf(r, mac, of, tokenOf)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -87,19 +88,19 @@ func (c *Chain) systemOf(r *http.Request, mac provision.MAC, tokenOf func(*provi
 // on the machine's disk, and nil otherwise. From the first write of another system on, no
 // token is good. systemOf says which system that is, and tokenOf makes its token of one
 // purpose.
-func (c *Chain) stateOf(r *http.Request, mac provision.MAC, systemOf func(provision.State) *provision.System, tokenOf func(*provision.System, provision.MAC, []byte) string) (*provision.State, error) {
+func (s *Systems) stateOf(r *http.Request, mac provision.MAC, systemOf func(provision.State) *provision.System, tokenOf func(*provision.System, provision.MAC, []byte) string) (*provision.State, error) {
 	isOf := func(state provision.State) bool {
 		system := systemOf(state)
 		return system != nil &&
-			subtle.ConstantTimeCompare([]byte(r.PathValue("token")), []byte(tokenOf(system, state.MAC, c.Tracker.Key()))) == 1
+			subtle.ConstantTimeCompare([]byte(r.PathValue("token")), []byte(tokenOf(system, state.MAC, s.Machines.Tracker.Key()))) == 1
 	}
-	state := c.state(mac)
+	state := s.Machines.State(mac)
 	if isOf(state) {
 		return &state, nil
 	}
 	// Another server may have recorded the install a moment ago. Otherwise the store may be
 	// behind this server, and still have the system before.
-	stored, err := c.Tracker.Stored(r.Context(), c.machine(mac))
+	stored, err := s.Machines.Tracker.Stored(r.Context(), s.Machines.Machine(mac))
 	if err != nil || !stored.Seen.After(state.Seen) || !isOf(stored) {
 		return nil, err
 	}
@@ -109,27 +110,22 @@ func (c *Chain) stateOf(r *http.Request, mac provision.MAC, systemOf func(provis
 // runningURLs are where a system says that it runs, one for each server. They are of
 // HTTP: many images have no client that could be told whom to trust, and their secret
 // is good for nothing else.
-func (c *Chain) runningURLs(ctx context.Context, spec *provision.Spec, system *provision.System) []string {
-	own := localAddr(ctx)
-	bases := []string{c.Base(own)}
-	if c.Others != nil {
-		bases = append(bases, c.Others(own)...)
-	}
-	path := wire.RunningPath(spec.MAC, system.RunningToken(spec.MAC, c.Tracker.Key()))
-	urls := make([]string, 0, maxServers)
-	for _, base := range bases[:min(len(bases), maxServers)] {
+func (s *Systems) runningURLs(spec *provision.Spec, system *provision.System, servers []string) []string {
+	path := wire.RunningPath(spec.MAC, system.RunningToken(spec.MAC, s.Machines.Tracker.Key()))
+	urls := make([]string, 0, len(servers))
+	for _, base := range servers {
 		urls = append(urls, base+path)
 	}
 	return urls
 }
 
-// withRunning adds the files by which the installed system says that it runs, except
+// WithRunning adds the files by which the installed system says that it runs, except
 // those that the image's own templates write. can is false if the image cannot say it.
-func withRunning(overlay images.Overlay, urls []string, tree images.Tree) (with images.Overlay, can bool, err error) {
-	if len(urls) == 0 {
+func (r Recipe) WithRunning(overlay images.Overlay, tree images.Tree) (with images.Overlay, can bool, err error) {
+	if len(r.Running) == 0 {
 		return overlay, false, nil
 	}
-	files, err := running.Files(tree, urls)
+	files, err := running.Files(tree, r.Running)
 	if errors.Is(err, running.ErrNoService) || errors.Is(err, running.ErrNoClient) {
 		return overlay, false, nil // warnOfRunning tells
 	}
@@ -145,7 +141,7 @@ func withRunning(overlay images.Overlay, urls []string, tree images.Tree) (with 
 
 // warnOfRunning tells in the machine's trace why nobody will know whether its system
 // runs.
-func (c *Chain) warnOfRunning(ctx context.Context, spec *provision.Spec, tree images.Tree) {
+func (s *Systems) warnOfRunning(ctx context.Context, spec *provision.Spec, tree images.Tree) {
 	_, err := running.Files(tree, nil)
 	if spec.Silent {
 		err = errors.New("its file says \"running\": false")
@@ -157,5 +153,5 @@ func (c *Chain) warnOfRunning(ctx context.Context, spec *provision.Spec, tree im
 	case spec.Slots == 2:
 		text = "warning: an update will fall back, unless something in the image makes the file " + trial.RunningFile + ": " + text
 	}
-	c.record(ctx, provision.Event{MAC: spec.MAC, Kind: provision.KindLog, Text: text, Reason: err.Error()})
+	s.Machines.Record(ctx, provision.Event{MAC: spec.MAC, Kind: provision.KindLog, Text: text, Reason: err.Error()})
 }

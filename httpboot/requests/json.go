@@ -1,4 +1,4 @@
-package httpboot
+package requests
 
 import (
 	"encoding/json"
@@ -16,8 +16,8 @@ const (
 	requestTime = 30 * time.Second
 )
 
-// readJSON reads a request whose body is one JSON value.
-func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
+// ReadJSON reads a request whose body is one JSON value.
+func ReadJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	// A test's response writer cannot set the deadline; then none is needed.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestTime))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
@@ -30,8 +30,8 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	return json.Unmarshal(body, into)
 }
 
-// writeJSON answers with a value, and with its length.
-func writeJSON(w http.ResponseWriter, value any) {
+// WriteJSON answers with a value, and with its length.
+func WriteJSON(w http.ResponseWriter, value any) {
 	body, err := json.Marshal(value)
 	if err != nil {
 		http.Error(w, "write the answer: "+err.Error(), http.StatusInternalServerError)
