@@ -1,5 +1,5 @@
 // Package httpboot is the boot chain: it takes a machine from its firmware to the
-// agent that installs it. It decides which file DHCP names, serves boot loaders,
+// agent that installs it, or to a system that runs in memory or as its image has it. It decides which file DHCP names, serves boot loaders,
 // scripts, kernels, RAM disks and packs over HTTP, and talks to the agent. Only
 // [provision.Decide] decides what a machine shall do; every path here asks it. Which machine
 // asks, and what is known of it, package machines says.
@@ -9,14 +9,17 @@
 //	DHCP           which file, and why                     chain.go, nextstep.go
 //	TFTP or HTTP   the boot loader: iPXE, or shim and GRUB bootfiles.go, and package loaders
 //	               what it boots, in its dialect           tell.go
-//	HTTP           iPXE: script, kernel and RAM disk       dialect/ipxe.go, handler.go
+//	HTTP           iPXE: script, kernel and RAM disk       dialect/ipxe.go, tell.go
 //	TFTP           GRUB: the same                          dialect/grub.go, bootfiles.go
 //	TFTP           U-Boot: the same                        dialect/uboot.go, bootfiles.go
 //	TFTP           Raspberry Pi: the same, and firmware    dialect/pi.go, pi.go
 //	HTTP           one signed program has it all           unified.go
 //	HTTP           the agent inspects a stranger           inspect.go
 //	HTTP           the agent claims its plan               claim.go
-//	HTTP           pack, overlay, boot loaders for disks   handler.go
+//	HTTP           a person confirms its plan              proposal.go
+//	HTTP           pack, overlay, boot loaders for disks   handler.go, overlay.go
+//	HTTP           a system in memory, or as it is         live.go, rescue.go, as_is.go
+//	HTTP           what the agent showed before its claim  console.go
 //	HTTP           what a running system says and is told  package systems
 //	HTTP           the agent's reports                     report.go
 package httpboot

@@ -1,6 +1,7 @@
-// Package web shows the machines to people. It answers the JSON API, whose nouns and
-// client are package api, and serves a page for browsers that shows the same data.
-// Package provision makes all decisions; this one shows them and passes requests on.
+// Package web answers the JSON API, by which people and the command line see machines and
+// order what they shall do, and serves the page for browsers. The nouns of the API and its
+// client are package api. Package provision has the rules; this one checks requests and
+// passes them on.
 // Start reading at [Server].
 package web
 

@@ -128,7 +128,7 @@ var inside = map[string][]string{
 	},
 	"provision/agent/install": {
 		"images", "images/bytesize", "images/disk", "images/disk/bootloader", "images/disk/ext4", "images/disk/md", "images/disk/probe", "images/disk/slots", "images/disk/sparse", "images/manifest", "images/pack",
-		"images/ramdisk", "images/target", "provision", "provision/agent/client", "provision/bootorder", "provision/hardware", "provision/wire",
+		"images/ramdisk", "images/target", "provision", "provision/agent/client", "provision/bootorder", "provision/hardware", "provision/trial", "provision/wire",
 	},
 }
 

@@ -1,6 +1,7 @@
 // Package machines is what the boot chain knows of the machines that ask it: which one a
 // network card is of, what its file says, what its state is and what it shall do, and at
-// which address it is. What is seen of a machine becomes an event of its trace here.
+// which address it is. What is seen of a machine becomes an event of its trace here. It also
+// answers what DHCP asks of machines: who is known, and which address is reserved.
 //
 // A card and its machine are two things: what asks a server has the card's address, and
 // files, states, tokens and overlays have the machine's.

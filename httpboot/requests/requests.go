@@ -1,5 +1,6 @@
 // Package requests reads what machines ask by HTTP, within bounds, says where it came
-// from, and answers or refuses it. It knows no machines.
+// from, and answers or refuses it. It knows no machines, but the errors of tickets and
+// turns, which become statuses.
 package requests
 
 import (

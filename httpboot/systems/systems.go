@@ -3,7 +3,8 @@
 // paths of EC2. The files by which a system finds its way here are made here as well.
 //
 // Other than in the boot chain, an answer may have secrets. So who asks is known by the token
-// of a system, or by the address that DHCP gave to its machine, and never by a guess.
+// of a system, or by its machine's address: that of a lease, or else the one that a file reserves;
+// never by a guess.
 package systems
 
 import (

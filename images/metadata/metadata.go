@@ -1,6 +1,6 @@
 // Package metadata handles the file /.cloudlet/metadata. It keeps what a
 // revision control system, or a user who is not root, loses of an image's
-// files.
+// files. (What clouds call metadata is package provision/cloudinit.)
 //
 // A repository keeps the content of regular files, whether their owner may
 // execute them, and symbolic links. The metadata file keeps the rest: numeric

@@ -14,8 +14,8 @@ import (
 	"cloudlets/provision/wire"
 )
 
-// trial makes attempts whose errors a test says, with a server that answers by a function.
-func trial(outcomes func(a *attempts, token string) error, answer func() string) (*attempts, *[]time.Duration) {
+// tryout makes attempts whose errors a test says, with a server that answers by a function.
+func tryout(outcomes func(a *attempts, token string) error, answer func() string) (*attempts, *[]time.Duration) {
 	var times []time.Duration
 	begun := time.Now()
 	a := &attempts{console: &console{out: io.Discard}}
@@ -37,7 +37,7 @@ func TestFailedAttemptsAreRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		order, n := "old", 0
 		mended := time.Now().Add(time.Hour)
-		a, times := trial(func(a *attempts, token string) error {
+		a, times := tryout(func(a *attempts, token string) error {
 			if n++; n > 1 && token != "new" {
 				t.Errorf("attempt %d has the token %q", n, token)
 			}
@@ -76,7 +76,7 @@ func TestFailedAttemptsAreRepeated(t *testing.T) {
 func TestARefusalIsAskedAboutAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
-		a, times := trial(func(*attempts, string) error {
+		a, times := tryout(func(*attempts, string) error {
 			if n++; n <= 20 {
 				return client.Refusal{Text: "no disk matches"}
 			}
@@ -98,7 +98,7 @@ func TestARefusalIsAskedAboutAgain(t *testing.T) {
 // machine switched off.
 func TestACancelledInstallIsNotTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, times := trial(func(a *attempts, _ string) error {
+		a, times := tryout(func(a *attempts, _ string) error {
 			failure, _, _ := a.planFailed(errors.New("called off"), 3)
 			return failure
 		}, func() string { return `{"leave": "its install was cancelled"}` })
@@ -108,7 +108,7 @@ func TestACancelledInstallIsNotTriedAgain(t *testing.T) {
 		}
 		off := someParams
 		off.OnFailure = "poweroff"
-		a, _ = trial(func(*attempts, string) error { return client.Refusal{Text: "no disk matches"} }, func() string { return tokenAnswer("o") })
+		a, _ = tryout(func(*attempts, string) error { return client.Refusal{Text: "no disk matches"} }, func() string { return tokenAnswer("o") })
 		wantError(t, a.run(t.Context(), off), "no disk matches")
 	})
 }

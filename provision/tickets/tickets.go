@@ -1,5 +1,6 @@
 // Package tickets are the rights of agents, kept in a [store.Store]: a token lets a
-// machine claim its install once, and the session that it gets for that lets it go on.
+// machine claim its install once, and the session that it gets for that lets it go on. Tokens of rescue, live and running systems are not kept: nouns of
+// package provision derive them from the site's key.
 //
 // What belongs to one transaction with a machine's events is a function of a [store.Tx],
 // such as [Tickets.Ending]: package track has them carried out together.

@@ -4,7 +4,8 @@
 // machine's state is one transaction: see package tickets.
 //
 // Start reading at [Tracker.Record]. The rules are in package provision
-// (provision.Fold, provision.Decide); this package only remembers.
+// (provision.Fold, provision.Decide): what people order (Arm, OrderBoot, Confirm, Cancel) is an
+// event here too, which they check in its transaction.
 package track
 
 import (

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"cloudlets/testdata/bed"
+	"cloudlets/web/api"
 )
 
 // TestLongUpdateFromInside updates a machine that no server ever saw, while it runs, and
@@ -88,6 +89,85 @@ func TestLongUpdateFromInsideOfAServersMachine(t *testing.T) {
 	s.says("cat ~/notes", `what the image has\nkept\n`, 0)
 	if found := r.machine(mac); found.Installs != 1 || found.Has == nil || found.Has.Image != "first" {
 		t.Errorf("the server, which knows nothing of it, has %d installs and %+v", found.Installs, found.Has)
+	}
+}
+
+// TestLongUpdateInPlace has a machine carry out what its server armed while it runs: an
+// update, which is away for one restart, and a roll-back. An update that power cuts in the
+// middle leaves the system as it is.
+func TestLongUpdateInPlace(t *testing.T) {
+	t.Parallel()
+	made := newVersions(t, "first", "second")
+	r := newRig(t, made.tarballs(), asServer)
+	const mac = "52:54:00:00:08:15"
+	describe := func(image string) {
+		r.describe(mac, object{
+			"image": image, "hostname": "node1", "address": "10.77.0.11", "slots": 2, "persistent": "96MiB", "disk": object{"serial": "NODE1"},
+			"config": object{"args": object{"role": "a machine of a site"}}, "cmdline": settleSoon,
+		})
+		r.shows(mac, func(m api.Detail) bool { return m.Image == image })
+	}
+	describe("first")
+	r.run("install", "node1")
+	m := r.on(bed.Spec{MAC: mac, Firmware: bed.BIOS, Disks: []bed.Disk{r.newDisk("node1"), updateMedium(r.ctx, t, made["second"].tarball)}})
+	s := &shell{ctx: r.ctx, TB: t, m: m, host: "node1", seen: map[string]int{}}
+	update := "./cloudlets update http://10.77.0.1 --card " + mac
+	comesUp := func(accepted bool, version string) {
+		t.Helper()
+		s.comesUp("a machine of a site", false, version)
+		if accepted { // nothing in the image says so by itself
+			s.says("mkdir -p /run/cloudlets; touch /run/cloudlets/running", "", 0)
+			s.next(`cloudlets: this system is accepted`)
+		}
+		s.says("busybox modprobe virtio_net; busybox ip addr add 10.77.0.11/24 dev eth0; busybox ip link set eth0 up; busybox ip addr", `10\.77\.0\.11`, 0)
+	}
+	nothingStays := func() {
+		t.Helper()
+		s.says("grep -c cloudlets-update /proc/mounts", `(?m)^0\n`, 1)
+		s.says("ls -d /run/cloudlets-update* /tmp/cloudlets-update*", `No such file`, 1)
+	}
+	comesUp(false, "first")
+	s.says("echo kept >>~/notes; sync", "", 0)
+	s.says("./cloudlets update http://10.77.0.1", `give --card MAC`, 1)
+	s.says(update+" --cmdline quiet", `--cmdline is for an image`, 2)
+	s.says(update, `the server has no install for this machine: .*cloudlets install `+mac, 1)
+
+	describe("second")
+	r.run("install", "node1", "--wipe")
+	s.says(update, `was armed with --wipe, and the system runs from the disk: start the machine from the network`, 1)
+	nothingStays()
+	r.run("install", "node1")
+	s.types(update)
+	s.next(`streaming second to vda`)
+	m.Kill()
+	r.run("install", "node1", "--cancel")
+	m = r.on(m.Spec)
+	s.m, s.seen = m, map[string]int{}
+	comesUp(false, "first")
+	s.says("rm -rf /run/cloudlets-update* /tmp/cloudlets-update*", "", 0) // it may have no place that a restart empties
+
+	r.run("install", "node1")
+	s.says(update+" --restart=false", `wrote slot B of /dev/vda; the next start tries it, and slot A stays until it has proved itself\n.*restart the machine`, 0)
+	nothingStays()
+	report := r.machine(mac).Report
+	if report == nil || report.Slot != "b" || report.Copied == 0 || report.Fetched > report.Copied {
+		t.Errorf("the report of the update is %+v", report)
+	}
+	s.says(update, `the server has no install for this machine`, 1)
+	s.types("reboot")
+	comesUp(true, "second")
+	s.says("cat ~/notes", `what the image has\nkept\n`, 0)
+	if found := r.machine(mac); found.Installs != 2 || found.Has == nil || found.Has.Image != "second" || found.Has.Slot != "b" || len(found.Outdated) > 0 {
+		t.Errorf("after the update the server has %d installs, %+v, outdated %q", found.Installs, found.Has, found.Outdated)
+	}
+
+	r.run("rollback", "node1")
+	s.types(update)
+	s.next(`goes back to slot A of /dev/vda`)
+	comesUp(true, "first")
+	s.says("cat ~/notes", `what the image has\nkept\n`, 0)
+	if has := r.machine(mac).Has; has == nil || has.Slot != "a" {
+		t.Errorf("after the roll-back it has %+v", has)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package shown makes what the API says of a machine: the nouns of package api, of its Spec
-// and its State. It asks nobody and decides nothing.
+// Package shown makes what the API says of a machine: the nouns of package api, of its Spec,
+// its State and what is decided next. It asks nobody and decides nothing.
 package shown
 
 import (

@@ -1,6 +1,7 @@
 // Package bootloader makes what starts the kernels of a disk or a CD: the boot
 // loaders' own files, and the menus that they show. It writes no disk; package disk
-// puts what it makes into partitions.
+// puts what it makes into partitions. Loaders that machines fetch from the network are
+// package httpboot/loaders.
 //
 // [Assets] finds the boot loaders' [Files] in Debian's packages or in an image. A
 // [Menu] is told to each boot loader in its own language: to GRUB for BIOS, and to

@@ -5,7 +5,7 @@
 // from a directory of this computer; a [Scope] says which of it is part of the image.
 // [Wrap] shows a tree as if it matched a [metadata.File], and [Apply] changes a
 // directory so that it does. If root's rights are missing, what the user cannot have
-// changed is taken from the file: see [Scan].
+// changed is taken from the file: see [Scan]. Scan and Apply are for Unix alone.
 package trees
 
 import "strings"

@@ -1,5 +1,5 @@
-// Package diskless starts systems that are in a machine's memory and on no disk: a machine's own
-// one, whose root comes from the server as it is read ([StartLive], [FetchRoot]), and a
+// Package diskless starts systems in a machine's memory: its live system, whose root a
+// process of its own reads from the server as it is needed ([StartLive], [FetchRoot]), and a
 // rescue system ([StartRescue]). Nothing is installed: disks are read, or mounted for what a
 // system keeps.
 package diskless

@@ -29,11 +29,31 @@ func openDisk(name string) (*os.File, error) {
 		return nil, err
 	}
 	defer claim.Close()
-	if info, err := claim.Stat(); err != nil || info.Mode().Type() != fs.ModeDevice {
-		return nil, errors.Join(fmt.Errorf("%s is no block device", name), err)
+	if err := wantBlockDevice(claim); err != nil {
+		return nil, err
 	}
 	// Open the disk by the open file, since its name may be another disk's by now.
 	return os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", claim.Fd()), os.O_RDWR, 0)
+}
+
+// openSharedDisk opens a disk of which some partitions are in use.
+func openSharedDisk(name string) (*os.File, error) {
+	device, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := wantBlockDevice(device); err != nil {
+		device.Close()
+		return nil, err
+	}
+	return device, nil
+}
+
+func wantBlockDevice(f *os.File) error {
+	if info, err := f.Stat(); err != nil || info.Mode().Type() != fs.ModeDevice {
+		return errors.Join(fmt.Errorf("%s is no block device", f.Name()), err)
+	}
+	return nil
 }
 
 // checkSame returns an error if the name of the chosen disk now means another

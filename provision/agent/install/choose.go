@@ -46,6 +46,9 @@ func newInstaller(ctx context.Context, job Job) (*installer, error) {
 	if len(disks) > 1 {
 		i.second = &member{disk: disks[1]}
 	}
+	if err := i.mayRun(); err != nil {
+		return i, err
+	}
 	if !i.mayKeep() {
 		if err := i.mayOverwrite(); err != nil {
 			return i, err
@@ -90,11 +93,11 @@ func (i *installer) mayOverwrite() error {
 // another disk by now. The open file always means the same disk.
 func (i *installer) openDisks(ctx context.Context) error {
 	var err error
-	if i.device, err = openDisk(hardware.DevicePath(i.disk.Name)); err != nil {
+	if i.device, err = i.openDisk(i.disk); err != nil {
 		return fmt.Errorf("open the disk %s: %w", i.disk, err)
 	}
 	if i.second != nil {
-		if i.second.device, err = openDisk(hardware.DevicePath(i.second.disk.Name)); err != nil {
+		if i.second.device, err = i.openDisk(i.second.disk); err != nil {
 			return errors.Join(fmt.Errorf("open the disk %s: %w", i.second.disk, err), i.closeDisks())
 		}
 	}
@@ -110,6 +113,15 @@ func (i *installer) openDisks(ctx context.Context) error {
 			Facts: map[string]string{"disk": i.disk.String()}})
 	}
 	return nil
+}
+
+// openDisk opens a disk that is to be written. Nothing uses it, except the running system
+// that is updated.
+func (i *installer) openDisk(d provision.DiskInfo) (*os.File, error) {
+	if i.Running != nil {
+		return openSharedDisk(hardware.DevicePath(d.Name))
+	}
+	return openDisk(hardware.DevicePath(d.Name))
 }
 
 func (i *installer) closeDisks() error {
@@ -143,6 +155,9 @@ func (i *installer) examine(ctx context.Context) error {
 		return fmt.Errorf("the disk %s does not suit: %w", i.disk, err)
 	}
 	if err := i.mayOverwrite(); err != nil {
+		return err
+	}
+	if err := i.suitsRunning(ctx); err != nil {
 		return err
 	}
 	if err := checkFirmware(i.Sys, i.layout); err != nil {

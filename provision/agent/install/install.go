@@ -28,6 +28,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
 	"cloudlets/provision/bootorder"
+	"cloudlets/provision/trial"
 	"cloudlets/provision/wire"
 )
 
@@ -67,6 +68,10 @@ type Job struct {
 	// there. One that is nil permits everything.
 	Propose func(context.Context, provision.Proposal) error
 	Permit  func(ctx context.Context, step string) error
+	// Running is the disk that the running system was started from. Then the install
+	// updates that system in place: the disk is in use, and nothing but its other slot and
+	// the state of the slots is written. If it is nil, nothing may use the disk.
+	Running *trial.Disk
 	// Own are the disks that earlier attempts of this agent began to write; nil means
 	// none. Run adds its own.
 	Own *Own
@@ -227,6 +232,9 @@ func (i *installer) abandon(ctx context.Context) error {
 		err = Unmount(i.Target)
 	}
 	err = errors.Join(err, i.stopArrays(ctx))
+	if i.Running != nil {
+		return err
+	}
 	for _, m := range i.members() {
 		if ferr := forgetPartitions(m.device); ferr != nil {
 			i.Log.Warn("the kernel still knows partitions of an abandoned disk", "disk", m.disk.Name, "error", ferr)

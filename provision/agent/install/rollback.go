@@ -14,7 +14,6 @@ import (
 	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/slots"
 	"cloudlets/provision"
-	"cloudlets/provision/hardware"
 )
 
 // rollback puts the system in the plan's slot on trial, unless the machine starts that one
@@ -52,7 +51,7 @@ func (i *installer) rollback(ctx context.Context) (Result, error) {
 func (i *installer) undoFlip() error {
 	var errs []error
 	for _, m := range slices.Backward(i.members()) {
-		dev, err := openDisk(hardware.DevicePath(m.disk.Name))
+		dev, err := i.openDisk(m.disk)
 		if err == nil {
 			err = errors.Join(slots.Write(dev, m.layout.ESP.Offset, m.layout.Sector, slots.Accepted(i.update.Good)), dev.Close())
 		}

@@ -85,8 +85,10 @@ func (i *installer) partitionUpdate(ctx context.Context) error {
 	if err := i.writeState(slots.Accepted(i.update.Good)); err != nil {
 		return err
 	}
-	if err := i.addPartitions(); err != nil {
-		return err
+	if i.Running == nil {
+		if err := i.addPartitions(); err != nil {
+			return err
+		}
 	}
 	if err := i.makeMirrors(i.layout.Root); err != nil {
 		return err
@@ -112,16 +114,12 @@ func (i *installer) store(ctx context.Context) (s *pack.Store, done func()) {
 }
 
 func (i *installer) openStore(ctx context.Context) (*pack.Store, func(), error) {
-	device, err := i.volume(ctx, i.layout.Other)
-	if err != nil {
-		return nil, nil, err
-	}
 	dir := filepath.Join(filepath.Dir(i.Target), "oldroot")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, err
 	}
-	if err := unix.Mount(device, dir, i.plan.Target.Filesystem, unix.MS_RDONLY|unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC, ""); err != nil {
-		return nil, nil, fmt.Errorf("mount %s: %w", device, err)
+	if err := i.mountGood(ctx, dir); err != nil {
+		return nil, nil, err
 	}
 	detach := func() {
 		if err := Unmount(dir); err != nil {
@@ -134,6 +132,22 @@ func (i *installer) openStore(ctx context.Context) (*pack.Store, func(), error) 
 		return nil, nil, err
 	}
 	return s, func() { s.Close(); detach() }, nil
+}
+
+// mountGood shows the good slot in a directory. If that is the running system, it is seen
+// there without what is mounted on it.
+func (i *installer) mountGood(ctx context.Context, dir string) error {
+	if i.Running != nil {
+		return bindRoot(dir)
+	}
+	device, err := i.volume(ctx, i.layout.Other)
+	if err != nil {
+		return err
+	}
+	if err := unix.Mount(device, dir, i.plan.Target.Filesystem, unix.MS_RDONLY|unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mount %s: %w", device, err)
+	}
+	return nil
 }
 
 // maxTOC bounds the kept table of contents, in bytes.

@@ -13,6 +13,7 @@ import (
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/target"
 	"cloudlets/provision"
+	"cloudlets/provision/trial"
 )
 
 // slotsBed is a bed with a disk that gets two slots and a persistent partition.
@@ -129,5 +130,60 @@ func TestRollback(t *testing.T) {
 	b.install(t)
 	if now, _ := d.state(t); now != slots.Accepted(slots.A).OnTrial() {
 		t.Errorf("after going back to slot B the state is %+v", now)
+	}
+}
+
+// An update in place leaves the partitions that the kernel knows, as the system runs from one
+// of them, and writes nothing where that is not the good one, or more than a slot would
+// change.
+func TestUpdateInPlace(t *testing.T) {
+	b, d := slotsBed(t)
+	b.install(t)
+	state, _ := d.state(t)
+	if err := errors.Join(Unmount(b.job.Target), mountRoot(d.device+"p3", filepath.Join(b.dir, "running"), "ext4")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = Unmount(filepath.Join(b.dir, "running")) })
+	b.job.Inventory.Disks[0].Contents = d.contents(t)
+	b.wantFailure(t, "it is in use")
+
+	running := &trial.Disk{File: d.device, Slot: slots.B}
+	b.job.Running = running
+	b.wantFailure(t, "this system is in slot B, and slot A has the good one")
+	running.Slot, running.File = slots.A, "/dev/none"
+	b.wantFailure(t, "this system was started from /dev/none")
+	running.File, running.Mirror = d.device, "/dev/none"
+	b.wantFailure(t, "a mirror")
+	running.Mirror, b.job.Plan.Wipe = "", true
+	b.wantFailure(t, "armed with --wipe")
+	b.job.Plan.Wipe = false
+	other := filepath.Join(b.dir, "other")
+	tool(t, "e2fsprogs", "mke2fs", "-q", d.device+"p5")
+	if err := mountRoot(d.device+"p5", other, "ext4"); err != nil {
+		t.Fatal(err)
+	}
+	b.wantFailure(t, "slot B is in use, unmount it")
+	if err := Unmount(other); err != nil {
+		t.Fatal(err)
+	}
+	b.job.Permit = func(context.Context, string) error { return errors.New("called off") }
+	b.wantFailure(t, "called off")
+	if now, _ := d.state(t); now != state {
+		t.Errorf("what was refused leaves %+v", now)
+	}
+	b.job.Permit = nil
+	result := b.install(t)
+	now, _ := d.state(t)
+	if now != state.OnTrial() || result.Report.Slot != "b" || !result.Beside {
+		t.Errorf("after the update the state is %+v, and the result %+v", now, result)
+	}
+	if err := result.Undo(); err != nil {
+		t.Fatal(err)
+	}
+	if now, _ := d.state(t); now != state {
+		t.Errorf("an update that is undone leaves %+v", now)
+	}
+	if !mounted(filepath.Join(b.dir, "running")) {
+		t.Error("the running system was unmounted")
 	}
 }

@@ -1,6 +1,6 @@
 // Package quiet notices that machines are quiet: that nothing was heard of them for longer
 // than they need for what they do. What that is, [provision.State.QuietFrom] says; here it
-// is noticed in time, and once.
+// is noticed in time, once, and by one of the servers that share a store.
 package quiet
 
 import (

@@ -2,7 +2,7 @@
 
 // Package httpserver serves HTTP within bounds: of connections, of the time that a client
 // takes, of the threads that send files; and it ends with its handlers. It knows nothing of
-// what is served. Start reading at [Serve] and [Limit].
+// what is served. Package lane may answer plain requests before net/http, see [Serve]. Start reading at [Serve] and [Limit].
 package httpserver
 
 import (

@@ -43,6 +43,11 @@ func (f *updateFlags) runUpdate(*cobra.Command, []string) error {
 	return exit.NeedsLinux("updating the running system", "run it there")
 }
 
+// updateFrom refuses that, too.
+func (f *updateFlags) updateFrom(*cobra.Command, string) error {
+	return exit.NeedsLinux("updating the running system", "run it there")
+}
+
 // toDevice refuses to write a device.
 func (f *diskFlags) toDevice(*cobra.Command, []string, vdisk.Format) error {
 	return exit.NeedsLinux("writing a device", "run it there, or make a file (--out disk.img) and write that to the device with a tool of this system")
