@@ -1,6 +1,9 @@
 package bed
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Arch is what processor a virtual machine has.
 type Arch string
@@ -95,6 +98,9 @@ type Disk struct {
 	// Snapshot has writes go to a temporary file of QEMU's, for formats that
 	// it only reads.
 	Snapshot bool
+	// Sector is how many bytes the disk's sectors have; 0 is 512. Only UEFI starts a disk
+	// with sectors of 4096.
+	Sector int
 	// Flushes passes on what the machine asks to be flushed, to a File that is the URL of
 	// a server, say. Else QEMU leaves it out, as it takes long.
 	Flushes bool
@@ -119,6 +125,9 @@ func (d Disk) arguments(n int, firmware Firmware) []string {
 		drive += ",snapshot=on"
 	}
 	device := d.device(id, firmware) + ",drive=" + id + ",bootindex=" + strconv.Itoa(n+2)
+	if d.Sector != 0 {
+		device += fmt.Sprintf(",logical_block_size=%d,physical_block_size=%[1]d", d.Sector)
+	}
 	switch {
 	case d.Serial != "":
 		device += ",serial=" + d.Serial
