@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,11 +28,22 @@ func keyOf(field reflect.StructField) string {
 // sparseMachine is a [api.Machine] of which JSON has only what is not empty.
 var sparseMachine = func() reflect.Type {
 	fields := reflect.VisibleFields(reflect.TypeFor[api.Machine]())
-	for i, name := range machineColumns {
-		fields[i].Tag = reflect.StructTag(`json:"` + name + `,omitzero"`)
+	for i := range fields {
+		if keys, _ := partsOf(fields[i].Type); keys != nil {
+			fields[i].Type = reflect.TypeFor[any]() // it may come in parts
+		}
+	}
+	return sparse(fields)
+}()
+
+// sparse is a struct of some fields, of which JSON has only what is not empty.
+func sparse(fields []reflect.StructField) reflect.Type {
+	for i, field := range fields {
+		fields[i].Tag = reflect.StructTag(`json:"` + keyOf(field) + `,omitzero"`)
+		fields[i].Index, fields[i].Offset = nil, 0
 	}
 	return reflect.StructOf(fields)
-}()
+}
 
 // columns are the columns of the table of machines that a query asks for. Nil means all
 // of them.
@@ -40,7 +52,8 @@ type columns []column
 // column is a field of [api.Machine], whole or in parts.
 type column struct {
 	field int
-	parts [][]int // fields of the struct that it is, or points to; nil means all of it
+	parts []reflect.StructField // of the struct that it is, or points to; nil means all of it
+	of    reflect.Type          // a struct of the parts
 }
 
 func columnsOf(r *http.Request) (columns, error) {
@@ -57,7 +70,7 @@ func columnsOf(r *http.Request) (columns, error) {
 		}
 		c := asked[field]
 		if c == nil {
-			c = &column{field: field, parts: [][]int{}}
+			c = &column{field: field, parts: []reflect.StructField{}}
 			asked[field] = c
 		}
 		if !inPart {
@@ -69,12 +82,15 @@ func columnsOf(r *http.Request) (columns, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c.parts != nil {
+		if c.parts != nil && !slices.ContainsFunc(c.parts, func(p reflect.StructField) bool { return p.Name == parts[i].Name }) {
 			c.parts = append(c.parts, parts[i])
 		}
 	}
 	list := make(columns, 0, len(asked))
 	for _, c := range asked {
+		if c.parts != nil {
+			c.of = sparse(slices.Clone(c.parts))
+		}
 		list = append(list, *c)
 	}
 	return list, nil
@@ -95,7 +111,7 @@ func oneOf(name string, known []string, none string) (int, error) {
 
 // partsOf are the fields of a struct, or of what a pointer points to, and their keys in
 // JSON.
-func partsOf(t reflect.Type) (keys []string, parts [][]int) {
+func partsOf(t reflect.Type) (keys []string, parts []reflect.StructField) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -104,7 +120,7 @@ func partsOf(t reflect.Type) (keys []string, parts [][]int) {
 	}
 	for _, field := range reflect.VisibleFields(t) {
 		if !field.Anonymous {
-			keys, parts = append(keys, keyOf(field)), append(parts, field.Index)
+			keys, parts = append(keys, keyOf(field)), append(parts, field)
 		}
 	}
 	return keys, parts
@@ -116,26 +132,24 @@ func (c columns) of(rows []api.Machine) any {
 	for i := range rows {
 		row := reflect.ValueOf(&rows[i]).Elem()
 		for _, column := range c {
-			list.Index(i).Field(column.field).Set(column.of(row.Field(column.field)))
+			if whole := row.Field(column.field); !whole.IsZero() {
+				list.Index(i).Field(column.field).Set(column.pick(whole))
+			}
 		}
 	}
 	return list.Interface()
 }
 
-// of returns what the column has of a field.
-func (c column) of(whole reflect.Value) reflect.Value {
-	if c.parts == nil || whole.IsZero() {
+// pick returns what the column has of a field that is not empty.
+func (c column) pick(whole reflect.Value) reflect.Value {
+	if c.parts == nil {
 		return whole
 	}
-	from := reflect.Indirect(whole)
-	to := reflect.New(from.Type())
-	for _, part := range c.parts {
-		to.Elem().FieldByIndex(part).Set(from.FieldByIndex(part))
+	from, to := reflect.Indirect(whole), reflect.New(c.of).Elem()
+	for i, part := range c.parts {
+		to.Field(i).Set(from.FieldByIndex(part.Index))
 	}
-	if whole.Kind() == reflect.Pointer {
-		return to
-	}
-	return to.Elem()
+	return to
 }
 
 // sparsePage is a [api.MachinePage] with some columns.

@@ -3,15 +3,16 @@ package agent
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
@@ -26,8 +27,8 @@ import (
 // does, without a restart before it: the other slot of the disk is written while the system
 // runs.
 type InPlace struct {
-	// Server is the base URL of the server. Trust is the site's authority, and nil where
-	// its servers have no HTTPS.
+	// Server is the base URL of the server. Trust is the site's authority: with it, all is
+	// asked by HTTPS. It is nil where the servers have none.
 	Server string
 	Trust  *x509.Certificate
 	// Card is the MAC by which the server knows the machine.
@@ -36,34 +37,45 @@ type InPlace struct {
 	Disk trial.Disk
 	// Program is the file of the program for machines.
 	Program string
-	// Dir is an empty directory in which the new system is mounted meanwhile.
+	// Dir is an empty directory in which the new system is mounted meanwhile. The process
+	// should have a mount namespace of its own, so that what is mounted ends with it.
 	Dir string
 	// Out shows what happens.
 	Out io.Writer
 	Log *slog.Logger
 }
 
+// contactTime is how long a server may give no answer at all.
+const contactTime = 20 * time.Second
+
 // Run claims the machine's plan and carries it out. After it, the next start tries the new
 // system, and the server waits for that. The error is a [client.Leave] if no install is
-// armed. After any error the running system is the one that starts next.
+// armed. Errors say whether the running system is the one that starts next.
 func (u InPlace) Run(ctx context.Context) (install.Result, error) {
+	sys := os.DirFS("/sys")
+	if !hasCard(sys, u.Card) {
+		return install.Result{}, fmt.Errorf("this machine has no network card %s: it would carry out what is armed for another machine; `ip link` shows its cards", u.Card)
+	}
+	if err := u.checkTrust([]string{u.Server}); err != nil {
+		return install.Result{}, err
+	}
 	asked := client.New(u.Server, u.Log)
-	asked.HTTP = &http.Client{Transport: client.NewTransport(u.Trust)}
-	told, err := asked.Ask(ctx, u.Card)
+	asked.HTTP, asked.Patience = &http.Client{Transport: client.NewTransport(u.Trust)}, contactTime
+	// As an agent that asks again: this is no boot, and takes no order for one.
+	told, _, err := asked.AskAgain(ctx, u.Card)
 	if err != nil {
 		return install.Result{}, err
 	}
 	if told.Live || told.Rescue || told.Inspect {
 		return install.Result{}, fmt.Errorf("the server has the next boot of %s start something in memory, and not install: `cloudlets machines %[1]s` there tells what", told.MAC)
 	}
-	if u.Trust == nil && slices.ContainsFunc(told.Servers, func(s string) bool { return strings.HasPrefix(s, "https:") }) {
-		return install.Result{}, errors.New("its servers are reached by HTTPS, and nothing says whom to trust: give --authority the file that `cloudlets ca` prints there")
+	if err := u.checkTrust(told.Servers); err != nil {
+		return install.Result{}, err
 	}
 	server, err := client.NewOf(told.Servers, u.Trust, u.Log)
 	if err != nil {
 		return install.Result{}, err
 	}
-	sys := os.DirFS("/sys")
 	disks := func() ([]provision.DiskInfo, error) { return hardware.Disks(sys) }
 	inventory, err := inspect.Inventory(sys, disks)
 	if err != nil {
@@ -76,14 +88,50 @@ func (u InPlace) Run(ctx context.Context) (install.Result, error) {
 	return u.carryOut(ctx, server, plan, install.Job{Inventory: inventory, Disks: disks})
 }
 
+// checkTrust refuses servers that cannot be known to be the site's own, as far as that is
+// asked for.
+func (u InPlace) checkTrust(servers []string) error {
+	for _, s := range servers {
+		switch secure := strings.HasPrefix(s, "https:"); {
+		case secure && u.Trust == nil:
+			return fmt.Errorf("%s is reached by HTTPS, and nothing says whom to trust: give --authority the file that `cloudlets ca` prints there", s)
+		case !secure && u.Trust != nil:
+			return fmt.Errorf("%s is not reached by HTTPS, so no authority vouches for it: give its https URL, or leave --authority out", s)
+		}
+	}
+	return nil
+}
+
+// hasCard says whether a network card of this machine has a MAC, by itself or before it
+// became part of a bond.
+func hasCard(sys fs.FS, card provision.MAC) bool {
+	names, _ := fs.ReadDir(sys, "class/net")
+	return slices.ContainsFunc(names, func(name fs.DirEntry) bool {
+		dir := "class/net/" + name.Name()
+		return hardware.Attribute(sys, dir+"/address") == string(card) || hardware.Attribute(sys, dir+"/bonding_slave/perm_hwaddr") == string(card)
+	})
+}
+
+// farewell is how long the server may take for the last report after an interrupt.
+const farewell = 15 * time.Second
+
 // carryOut carries a plan out, and reports.
 func (u InPlace) carryOut(ctx context.Context, server *client.Client, plan wire.Plan, job install.Job) (install.Result, error) {
 	writing, callOff := context.WithCancelCause(ctx)
 	defer callOff(nil)
 	// The server is told of an interrupt, too.
-	reporter := newReporter(context.WithoutCancel(ctx), plan.MAC, server, &console{out: u.Out, mute: true}, func(why error) {
+	reporting, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() {
+		if client.Pause(reporting, farewell) == nil {
+			end()
+		}
+	})()
+	show := &console{out: u.Out, mute: true}
+	reporter := newReporter(reporting, plan.MAC, server, show, func(why error) {
 		callOff(fmt.Errorf("called off by the server: %w", why))
 	})
+	reporter.waiting = "the update is complete; waiting for the server to record that. An interrupt takes the update back"
 	defer reporter.close()
 	job.Plan, job.Server, job.HTTP, job.Log = plan, server.Base, server.HTTP, u.Log
 	job.Running, job.Program, job.Target = &u.Disk, u.Program, filepath.Join(u.Dir, "newroot")
@@ -96,14 +144,20 @@ func (u InPlace) carryOut(ctx context.Context, server *client.Client, plan wire.
 	if err != nil {
 		// The running system stays, whatever failed.
 		reporter.fail(err, false, "an update of the running system, in place", true)
-		return result, err
+		return result, fmt.Errorf("%w; the system that runs stays as it is, and the install is not armed any more", err)
 	}
 	reporter.report(provision.Event{Kind: provision.KindStage, Stage: provision.StageHandover, Text: "the machine restarts into the new system"})
 	if err := reporter.done(result); err != nil {
-		return result, errors.Join(fmt.Errorf("report that the update is complete: %w", err), result.Undo())
+		err = fmt.Errorf("report that the update is complete: %w", err)
+		if undone := result.Undo(); undone != nil {
+			return result, fmt.Errorf("%w; to take it back failed as well (%w): the next start may try the new system", err, undone)
+		}
+		return result, fmt.Errorf("%w; it was taken back, and the system that runs stays as it is", err)
 	}
-	if result.Rollback {
-		return result, nil
+	if !result.Rollback {
+		if err := install.Unmount(job.Target); err != nil {
+			show.say("%v; it is complete nevertheless, and ends with this process", err)
+		}
 	}
-	return result, install.Unmount(job.Target)
+	return result, nil
 }

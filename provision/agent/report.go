@@ -27,6 +27,9 @@ type reporter struct {
 	// cancelled the install, or because the machine booted again and claimed a
 	// newer plan.
 	calledOff func(error)
+	// waiting is what the console says while the server does not record the end; "" is what
+	// an installer says.
+	waiting string
 
 	wake chan struct{}
 	idle chan struct{} // closed when run has ended
@@ -160,6 +163,10 @@ func (r *reporter) done(result install.Result) error {
 		var no client.Refusal
 		if err == nil || errors.As(err, &no) || r.ctx.Err() != nil {
 			return err
+		}
+		if r.waiting != "" {
+			r.console.say("%s", r.waiting)
+			continue
 		}
 		r.console.say("the disk is complete; waiting for the server to record that, since it would install again otherwise. If it does not come back: `cloudlets install %s --cancel` there, then switch this machine off and on", r.mac)
 	}

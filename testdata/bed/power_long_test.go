@@ -54,7 +54,7 @@ func TestLongPower(t *testing.T) {
 	for i, flags := range [][]string{{"--power", "--wait"}, {"--power", "--wait", "--wipe"}} {
 		r.run(append([]string{"install", "node1", "node2"}, flags...)...)
 		for name, c := range chassis {
-			m := <-c.Starts()
+			m := r.started(c)
 			r.expect(m, name+" login: ")
 			r.installed(m.Spec.MAC, i+1)
 			if !fromNetwork.MatchString(m.Console.Text()) {
@@ -71,7 +71,7 @@ func TestLongPower(t *testing.T) {
 	}
 	r.power("on", "on", chassis)
 	for name, c := range chassis {
-		m := <-c.Starts()
+		m := r.started(c)
 		r.expect(m, name+" login: ")
 		if fromNetwork.MatchString(m.Console.Text()) {
 			t.Errorf("%s booted from the network, which it was told twice, and not three times", name)
@@ -93,10 +93,22 @@ func (r *rig) power(want, action string, chassis map[string]*bed.Chassis) {
 	r.Helper()
 	args := []string{"power", action, "node1", "node2"}
 	shown := r.run(args...)
-	for name := range chassis {
-		if !strings.Contains(shown, name) || !strings.Contains(shown, want) {
-			r.Errorf("cloudlets %s does not show that %s is %s:\n%s", strings.Join(args, " "), name, want, shown)
+	for name, c := range chassis {
+		if !regexp.MustCompile(`(?m)^`+name+`\b.*\b`+want+`\b`).MatchString(shown) || c.IsOn() != (want == "on") {
+			r.Errorf("cloudlets %s shows %s, which shall be %s and is on %t, as\n%s", strings.Join(args, " "), name, want, c.IsOn(), shown)
 		}
+	}
+}
+
+// started waits until a machine is switched on.
+func (r *rig) started(c *bed.Chassis) *bed.Machine {
+	r.Helper()
+	select {
+	case m := <-c.Starts():
+		return m
+	case <-r.ctx.Done():
+		r.Fatal("the machine is not switched on")
+		return nil
 	}
 }
 

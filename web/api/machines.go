@@ -52,7 +52,11 @@ func MachineRows[T any](ctx context.Context, c *Client, q roster.Query, row func
 	at := make(map[provision.MAC]int)
 	err := c.eachPage(ctx, q, columns, func(page *MachinePage) {
 		if table == nil {
-			table = make([]place, 0, max(len(page.Machines), min(page.Counts.All, maxMachines)))
+			room := len(page.Machines)
+			if page.Next != "" {
+				room = max(room, min(page.Counts.All, maxMachines))
+			}
+			table = make([]place, 0, room)
 		}
 		for i := range page.Machines {
 			m := &page.Machines[i]

@@ -25,12 +25,12 @@ func (i *installer) mayRun() error {
 	if i.Running == nil {
 		return nil
 	}
-	anew := fmt.Sprintf("start the machine from the network for that, e.g. with `cloudlets install %s --power`", i.plan.MAC)
+	anew := fmt.Sprintf("the machine has to start from the network for that, e.g. by cloudlets install %s --power", i.plan.MAC)
 	switch {
 	case i.second != nil || i.Running.Mirror != "":
 		return errors.New("the system is on two disks, as a mirror, and an update in place writes only one: " + anew)
 	case i.plan.Wipe:
-		return errors.New("the install was armed with --wipe, and the system runs from the disk: " + anew)
+		return errors.New("the install was armed with --wipe, and the system runs from the disk: " + anew + " --wipe")
 	case hardware.DevicePath(i.disk.Name) != i.Running.File:
 		return fmt.Errorf("the plan is for the disk %s, and this system was started from %s: %s", i.disk, i.Running.File, anew)
 	}
@@ -44,7 +44,7 @@ func (i *installer) suitsRunning(ctx context.Context) error {
 	}
 	switch {
 	case i.update == nil:
-		return fmt.Errorf("the disk has no two slots for systems, so this system is in the place of the new one: start the machine from the network, e.g. with `cloudlets install %s --power`", i.plan.MAC)
+		return fmt.Errorf("the disk has no two slots for systems, so this system is in the place of the new one: the machine has to start from the network, e.g. by cloudlets install %s --power --wipe, which loses what is on it", i.plan.MAC)
 	case i.update.Good != i.Running.Slot:
 		return fmt.Errorf("this system is in slot %s, and slot %s has the good one: start that first, from the boot menu; one that is on trial is accepted by itself", strings.ToUpper(string(i.Running.Slot)), strings.ToUpper(string(i.update.Good)))
 	}

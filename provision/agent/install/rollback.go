@@ -28,8 +28,10 @@ func (i *installer) rollback(ctx context.Context) (Result, error) {
 		return result, fmt.Errorf("go back to the system before: a disk has no slot %q (nothing was written)", string(to))
 	}
 	l := i.layout.In(to)
-	if err := i.hasSystem(ctx, l); err != nil {
-		return result, fmt.Errorf("go back to the system in slot %s of %s: %w (nothing was written)", to, i.disk, err)
+	if i.Running == nil || to != i.Running.Slot { // a system that runs is whole
+		if err := i.hasSystem(ctx, l); err != nil {
+			return result, fmt.Errorf("go back to the system in slot %s of %s: %w (nothing was written)", to, i.disk, err)
+		}
 	}
 	if err := i.permitted(ctx, "start slot "+to.String()+" of "+i.names()); err != nil {
 		return result, err

@@ -172,12 +172,12 @@ func (t *machineTable) line(cell func(machineColumn) string) string {
 	return strings.Join(cells, "\t") + "\n"
 }
 
-func (t *machineTable) print(w io.Writer, rows []string) {
+func (t *machineTable) print(w io.Writer, rows []tableRow) {
 	buffered := bufio.NewWriterSize(w, 64<<10) // a tabwriter writes cell by cell
 	table := tabwriter.NewWriter(buffered, 0, 0, 2, ' ', 0)
 	io.WriteString(table, t.line(func(c machineColumn) string { return c.header }))
 	for _, row := range rows {
-		io.WriteString(table, row)
+		io.WriteString(table, row.text)
 	}
 	table.Flush()
 	buffered.Flush()

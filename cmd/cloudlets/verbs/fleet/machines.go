@@ -3,6 +3,7 @@ package fleet
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -118,13 +119,13 @@ func listMachines(cmd *cobra.Command, c *api.Client, w io.Writer, names []string
 		}
 		return printing.JSON(cmd.OutOrStdout(), list)
 	}
-	var noted []*api.Machine
-	rows, err := api.MachineRows(cmd.Context(), c, query, func(m *api.Machine) string {
+	rows, err := api.MachineRows(cmd.Context(), c, query, func(m *api.Machine) tableRow {
+		row := tableRow{text: t.row(m)}
 		if t.chosen == "" && isNoted(m) {
 			kept := *m
-			noted = append(noted, &kept)
+			row.noted = &kept
 		}
-		return t.row(m)
+		return row
 	}, t.keys()...)
 	if err != nil {
 		return err
@@ -139,14 +140,18 @@ func listMachines(cmd *cobra.Command, c *api.Client, w io.Writer, names []string
 	if t.chosen != "" {
 		return nil
 	}
-	if err := printNotes(cmd.Context(), c, w, noted); err != nil {
-		return err
-	}
+	notesErr := printNotes(cmd.Context(), c, w, rows)
 	servers, err := c.Servers(cmd.Context())
 	if err == nil {
 		printing.Warnings(w, servers.Warnings)
 	}
-	return err
+	return errors.Join(notesErr, err)
+}
+
+// tableRow is a machine in the table.
+type tableRow struct {
+	text  string
+	noted *api.Machine // nil if the row tells all that a person has to know
 }
 
 // noteColumns are the columns of the API of which printNotes tells.
@@ -161,15 +166,16 @@ func isNoted(m *api.Machine) bool {
 func isCard(m *api.Machine) bool { return !m.Described && m.CardOf != "" }
 
 // printNotes says what a person has to know of machines, beside their rows in the table.
-func printNotes(ctx context.Context, c *api.Client, w io.Writer, noted []*api.Machine) error {
-	reasons, err := cardReasons(ctx, c, noted)
-	if err != nil {
-		return err
-	}
-	for _, m := range noted {
+func printNotes(ctx context.Context, c *api.Client, w io.Writer, rows []tableRow) error {
+	reasons, err := cardReasons(ctx, c, rows)
+	for _, row := range rows {
+		m := row.noted
+		if m == nil {
+			continue
+		}
 		name := cmp.Or(m.Hostname, string(m.MAC))
-		if isCard(m) {
-			fmt.Fprintf(w, "\n%s is a stranger: %s\n", name, reasons[m.MAC])
+		if reason := reasons[m.MAC]; reason != "" {
+			fmt.Fprintf(w, "\n%s is a stranger: %s\n", name, reason)
 		}
 		if m.Failure != "" {
 			fmt.Fprintf(w, "\n%s failed: %s\n", name, m.Failure)
@@ -185,25 +191,27 @@ func printNotes(ctx context.Context, c *api.Client, w io.Writer, noted []*api.Ma
 		}
 		printMachineProblems(w, *m)
 	}
-	return nil
+	return err
 }
 
 // cardReasons are the reasons for what the next boot of strangers does that seem to be
 // cards of machines. The table has no reasons, as they are half of its bytes.
-func cardReasons(ctx context.Context, c *api.Client, noted []*api.Machine) (map[provision.MAC]string, error) {
+func cardReasons(ctx context.Context, c *api.Client, rows []tableRow) (map[provision.MAC]string, error) {
 	var cards []string
-	for _, m := range noted {
-		if isCard(m) {
+	for _, row := range rows {
+		if m := row.noted; m != nil && isCard(m) {
 			cards = append(cards, string(m.MAC))
 		}
 	}
 	if cards == nil {
 		return nil, nil
 	}
-	list, err := c.Machines(ctx, roster.Query{Names: cards}, "next")
+	list, err := c.Machines(ctx, roster.Query{Names: cards}, "described", "cardOf", "next")
 	reasons := make(map[provision.MAC]string, len(list))
 	for _, m := range list {
-		reasons[m.MAC] = m.Next.Reason
+		if isCard(&m) { // still
+			reasons[m.MAC] = m.Next.Reason
+		}
 	}
 	return reasons, err
 }

@@ -8,14 +8,17 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"cloudlets/cmd/cloudlets/heap"
 	"cloudlets/cmd/cloudlets/printing"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
 	"cloudlets/images/target"
+	"cloudlets/provision/agent/client"
 	"cloudlets/provision/preinit"
 	"cloudlets/provision/trial"
 )
@@ -30,7 +33,7 @@ type ownSystem struct {
 // runUpdate updates the running system, or has the one before started.
 func (f *updateFlags) runUpdate(cmd *cobra.Command, args []string) error {
 	heap.Save()
-	own, err := f.findOwn()
+	own, err := f.findOwn(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -49,7 +52,7 @@ func (f *updateFlags) runUpdate(cmd *cobra.Command, args []string) error {
 }
 
 // findOwn finds the disk that the running system is on.
-func (f *updateFlags) findOwn() (own ownSystem, err error) {
+func (f *updateFlags) findOwn(ctx context.Context) (own ownSystem, err error) {
 	fail := func(err error) (ownSystem, error) { return own, fmt.Errorf("update the running system: %w", err) }
 	own.Disk, err = preinit.SlotOf("/")
 	switch {
@@ -69,6 +72,11 @@ func (f *updateFlags) findOwn() (own ownSystem, err error) {
 	if own.file, err = os.Open(own.File); err != nil {
 		return fail(err)
 	}
+	// Two updates at once would write the same slot. The kernel ends the lock with the file.
+	if err = lockDevice(ctx, own.file); err != nil {
+		own.file.Close()
+		return fail(fmt.Errorf("another program, an update maybe, has locked %s: try again when it has ended: %w", own.File, err))
+	}
 	if own.on, err = target.ReadSlots(own.file, facts.Capacity(), own.Sector); err == nil {
 		err = own.check()
 	}
@@ -78,6 +86,22 @@ func (f *updateFlags) findOwn() (own ownSystem, err error) {
 	}
 	f.sayHostname()
 	return own, nil
+}
+
+// lockDevice takes the lock of a disk that programs take who change it, and udev when it
+// looks at it, which is soon over.
+func lockDevice(ctx context.Context, file *os.File) error {
+	ctx, stop := context.WithTimeout(ctx, 5*time.Second)
+	defer stop()
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		if client.Pause(ctx, 100*time.Millisecond) != nil {
+			return err
+		}
+	}
 }
 
 // check says why the running system cannot be updated now: only the good one can.

@@ -10,16 +10,19 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"os/signal"
 	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"cloudlets/cmd/cloudlets/exit"
 	"cloudlets/cmd/cloudlets/heap"
 	"cloudlets/cmd/cloudlets/printing"
+	"cloudlets/images"
 	"cloudlets/provision"
 	"cloudlets/provision/agent"
 	"cloudlets/provision/agent/client"
@@ -35,6 +38,9 @@ func (f *updateFlags) updateFrom(cmd *cobra.Command, server string) error {
 	if u, err := url.Parse(server); err != nil || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return exit.With(fail(errors.New("give its URL, such as http://10.0.0.1 or http://10.0.0.1:8080")), exit.Usage)
 	}
+	if strings.HasPrefix(server, "https:") && f.authority == "" {
+		return exit.With(fail(errors.New("give --authority FILE, the certificate that `cloudlets ca` prints on the server: else nothing says that it is the site's")), exit.Usage)
+	}
 	card, err := f.ownCard()
 	if err != nil {
 		return fail(err)
@@ -48,30 +54,32 @@ func (f *updateFlags) updateFrom(cmd *cobra.Command, server string) error {
 			return exit.With(fail(err), exit.Usage)
 		}
 	}
-	own, err := f.findOwn()
+	own, err := f.findOwn(cmd.Context())
 	if err != nil {
 		return err
 	}
-	own.file.Close()
-	dir, err := os.MkdirTemp(runDir(), "cloudlets-update-")
+	defer own.file.Close()
+	if err := ownMounts(); err != nil {
+		return fail(err)
+	}
+	program, err := f.putProgram(scratch)
 	if err != nil {
 		return fail(err)
 	}
-	defer removeMountPoints(dir)
-	program, err := f.putProgram(dir)
-	if err != nil {
-		return fail(err)
-	}
-	defer os.Remove(program)
+	// It may be run by SSH, and is not left half-way when the connection ends.
+	signal.Ignore(unix.SIGPIPE)
+	ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGHUP)
+	defer stop()
+	fmt.Fprintf(cmd.ErrOrStderr(), "cloudlets: asking %s what is armed for %s\n", server, card)
 	result, err := agent.InPlace{
-		Server: strings.TrimSuffix(server, "/"), Trust: trust, Card: card, Disk: own.Disk, Program: program, Dir: dir,
-		Out: cmd.ErrOrStderr(), Log: slog.New(slog.DiscardHandler),
-	}.Run(cmd.Context())
+		Server: strings.TrimSuffix(server, "/"), Trust: trust, Card: card, Disk: own.Disk, Program: program, Dir: scratch,
+		Out: cmd.ErrOrStderr(), Log: slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}.Run(ctx)
 	if leave, is := errors.AsType[client.Leave](err); is {
 		return fail(fmt.Errorf("the server has no install for this machine: %s; arm one there with `cloudlets install %s`", leave.Reason, card))
 	}
 	if err != nil {
-		return fail(fmt.Errorf("%w; the system that runs stays as it is", err))
+		return fail(err)
 	}
 	return f.endFrom(cmd, own, result)
 }
@@ -84,16 +92,48 @@ func (f *updateFlags) endFrom(cmd *cobra.Command, own ownSystem, result install.
 	if result.Rollback {
 		verb = "goes back to"
 	}
+	var told error
 	if f.disk.asJSON {
-		if err := printing.JSON(cmd.OutOrStdout(), summary{Out: own.File, Format: "raw", Size: own.on.Layout.Size, Slot: slot}); err != nil {
-			return err
-		}
-	} else if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s slot %s of %s; the next start tries it, and slot %s stays until it has proved itself\n", verb, strings.ToUpper(slot), own.File, own.Slot); err != nil {
-		return err
+		told = printing.JSON(cmd.OutOrStdout(), summary{Out: own.File, Format: "raw", Size: own.on.Layout.Size, Slot: slot})
+	} else {
+		_, told = fmt.Fprintf(cmd.OutOrStdout(), "%s slot %s of %s; the next start tries it, and slot %s stays until it has proved itself\n", verb, strings.ToUpper(slot), own.File, own.Slot)
 	}
-	// The restart is part of the update, even if it is interrupted now.
+	// The restart is part of the update, even if nobody reads this any more.
 	cmd.SetContext(context.WithoutCancel(cmd.Context()))
-	return f.startAgain(cmd)
+	return errors.Join(told, f.startAgain(cmd))
+}
+
+// scratch is where the new system is mounted, and where the program for machines is. Every
+// cloudlet has the folder.
+const scratch = images.Dir
+
+// isolated is set in the environment of a process that has mounts of its own.
+const isolated = "CLOUDLETS_OWN_MOUNTS"
+
+// ownMounts gives this process mounts of its own, with memory at scratch, so that nothing
+// stays when it ends, however it ends, and what others mount meanwhile is not touched. A
+// mount namespace is a thread's. So the thread that has it starts the program once more, and
+// the other threads end.
+func ownMounts() error {
+	if os.Getenv(isolated) != "" {
+		var there unix.Statfs_t
+		if err := unix.Statfs(scratch, &there); err != nil || there.Type != unix.TMPFS_MAGIC {
+			return fmt.Errorf("%s is set in its environment, and %s is not its own: unset it", isolated, scratch)
+		}
+		return nil
+	}
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("get mounts of its own: %w: run this as root, e.g. with sudo", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("keep its mounts from others: %w", err)
+	}
+	if err := unix.Mount("cloudlets-update", scratch, "tmpfs", unix.MS_NODEV|unix.MS_NOSUID, "mode=0700,size=128m"); err != nil {
+		return fmt.Errorf("mount memory on %s: %w", scratch, err)
+	}
+	err := unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), isolated+"=1"))
+	return fmt.Errorf("start itself once more: %w", err)
 }
 
 // ownCard is the MAC by which the server knows this machine: the one that is given, or else
@@ -121,14 +161,6 @@ func (f *updateFlags) ownCard() (provision.MAC, error) {
 	return mac, nil
 }
 
-// runDir is where files go that a restart removes, on systems that have such a place.
-func runDir() string {
-	if info, err := os.Stat("/run"); err == nil && info.IsDir() {
-		return "/run"
-	}
-	return "" // the usual one for temporary files
-}
-
 // putProgram writes the program for machines into a file, from which the new system gets it.
 func (f *updateFlags) putProgram(dir string) (file string, err error) {
 	program, _, err := f.disk.program(runtime.GOARCH)
@@ -143,12 +175,4 @@ func (f *updateFlags) putProgram(dir string) (file string, err error) {
 	}
 	_, err = io.Copy(to, program)
 	return file, errors.Join(err, to.Close())
-}
-
-// removeMountPoints removes empty directories. It is not recursive: what is still mounted
-// there stays.
-func removeMountPoints(dir string) {
-	for _, name := range []string{"oldroot", "newroot", ""} {
-		_ = os.Remove(filepath.Join(dir, name))
-	}
 }
