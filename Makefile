@@ -128,7 +128,7 @@ PLAIN = $(filter-out $(patsubst cloudlets/%,./%,$(shell $(GO) list $(RACED))) ./
 # keep each for a second when it ends.
 RACE := CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -race
 # What has tests that take long, beside the machines.
-LONG := ./cmd/build ./cmd/cloudlets ./images/disk/md ./images/disk/vdisk ./provision/track
+LONG := ./cmd/build ./cmd/cloudlets ./images/disk/erofs ./images/disk/ext4 ./images/disk/iso ./images/disk/md ./images/disk/vdisk ./provision/track
 
 # lint has vetted what is tested. Three packages at once, as some wait for disks. The
 # simulated machines have the time-outs of real firmware, so nothing runs beside them.

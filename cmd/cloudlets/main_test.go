@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/pflag"
 
+	"cloudlets/images/disk/disktest"
 	testcluster "cloudlets/testdata/etcd"
 	"cloudlets/testdata/needs"
 	testregistry "cloudlets/testdata/registry"
@@ -43,7 +44,7 @@ func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
 		Dir: dir, Deadline: time.Now().Add(10 * patience), RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "until": until, "freeport": freePort, "hold": hold, "kernel": writeKernel, "program": writeProgram, "network": network, "needs": need, "etcd": startEtcd, "registry": startRegistry,
+			"exits": exits, "until": until, "freeport": freePort, "hold": hold, "kernel": writeKernel, "program": writeProgram, "network": network, "same": same, "part": copyPart, "needs": need, "etcd": startEtcd, "registry": startRegistry,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("CLOUDLETS_SOCKET", filepath.Join(env.WorkDir, "sock"))
@@ -125,6 +126,48 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%q does not come: %v", args[0], err)
 		case <-time.After(20 * time.Millisecond):
 		}
+	}
+}
+
+// same FILE FILE, or same FOLDER FOLDER, compares every byte, as cmp and diff -r do, but
+// reads no holes of disks.
+func same(ts *testscript.TestScript, not bool, args []string) {
+	if not || len(args) != 2 {
+		ts.Fatalf("usage: same FILE|FOLDER FILE|FOLDER")
+	}
+	one, two := ts.MkAbs(args[0]), ts.MkAbs(args[1])
+	info, err := os.Stat(one)
+	ts.Check(err)
+	if info.IsDir() {
+		ts.Check(disktest.SameFolders(one, two))
+	} else {
+		ts.Check(disktest.SameFiles(one, two))
+	}
+}
+
+// part DISK NUMBER FILE makes a file of a partition that sgdisk finds on a disk. With !
+// there must be no such partition.
+func copyPart(ts *testscript.TestScript, not bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: part DISK NUMBER FILE")
+	}
+	from, err := os.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer from.Close()
+	ts.Check(ts.Exec("sgdisk", "-i", args[1], args[0]))
+	said := ts.ReadFile("stdout")
+	number := func(after string) (n int64) {
+		if _, rest, found := strings.Cut(said, after); found {
+			_, _ = fmt.Sscan(rest, &n) // no number is none
+		}
+		return n * 512
+	}
+	size := number("Partition size: ")
+	if (size == 0) != not {
+		ts.Fatalf("partition %s of %s has %d bytes: %s", args[1], args[0], size, said)
+	}
+	if !not {
+		ts.Check(disktest.CopyPart(ts.MkAbs(args[2]), from, number("First sector: "), size))
 	}
 }
 

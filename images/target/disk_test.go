@@ -16,6 +16,7 @@ import (
 	"cloudlets/images/dirtree"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/bootloader"
+	"cloudlets/images/disk/disktest"
 	"cloudlets/images/disk/sparse"
 	"cloudlets/images/layers"
 	"cloudlets/images/target"
@@ -144,12 +145,8 @@ func TestReproducible(t *testing.T) {
 	one, two := system(t), system(t)
 	a, first := write(t, one, target.Options{})
 	_, second := write(t, two, target.Options{})
-	x, err := os.ReadFile(first)
-	check(t, err)
-	y, err := os.ReadFile(second)
-	check(t, err)
-	if !bytes.Equal(x, y) {
-		t.Error("two builds of the same image differ")
+	if err := disktest.SameFiles(first, second); err != nil {
+		t.Errorf("two builds of the same image differ: %v", err)
 	}
 	two.Overlay = images.Overlay{{Entry: images.Entry{Path: "/etc/hostname", Type: images.Regular, Mode: 0o644, Size: 4}, Content: []byte("web2")}}
 	two.Source = layers.Overlay(two.Source, two.Overlay)

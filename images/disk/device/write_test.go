@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
+	"cloudlets/images/disk/disktest"
 	"cloudlets/images/disk/probe"
 	"cloudlets/images/disk/sparse"
 )
@@ -67,11 +67,7 @@ func wantSound(t *testing.T, m medium, l disk.Layout) {
 	}
 	part := func(p disk.Partition) string {
 		name := filepath.Join(t.TempDir(), p.Name)
-		f, err := os.Create(name)
-		check(t, err)
-		defer f.Close()
-		_, err = io.Copy(f, io.NewSectionReader(m.file, p.Offset, p.Size))
-		check(t, err)
+		check(t, disktest.CopyPart(name, m.file, p.Offset, p.Size))
 		return name
 	}
 	root, esp := part(l.Root), part(l.ESP)

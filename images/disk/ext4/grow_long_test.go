@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && long
 
 package ext4_test
 
@@ -28,10 +28,11 @@ mount -o remount,rw / && resize2fs /dev/vda && dd if=/dev/zero of=/new bs=1M cou
 mount -o remount,ro /; echo o >/proc/sysrq-trigger; sleep 60
 `
 
-// TestGrowWhileMounted lets a Debian kernel have the filesystem as its root
+// TestLongGrowWhileMounted lets a Debian kernel have the filesystem as its root
 // and grow it there: in a virtual machine, as that takes a capability
-// (CAP_SYS_RESOURCE) which root in a container has not.
-func TestGrowWhileMounted(t *testing.T) {
+// (CAP_SYS_RESOURCE) which root in a container has not. The test bed grows a disk that
+// has our own program for it with every run of the tests.
+func TestLongGrowWhileMounted(t *testing.T) {
 	t.Parallel()
 	root := tarball.New(debianRoot(t))
 	img := build(t, withInit{root}, ext4.Options{})

@@ -1,0 +1,11 @@
+//go:build linux && long
+
+package erofs_test
+
+import "testing"
+
+// TestLongRandomTrees has many more trees than TestRandomTrees.
+func TestLongRandomTrees(t *testing.T) { randomTrees(t, 5, 60) }
+
+// TestLongCompressedContents has many more contents than TestCompressedContents.
+func TestLongCompressedContents(t *testing.T) { compressedContents(t, 3, 30) }
