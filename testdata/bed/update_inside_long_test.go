@@ -125,7 +125,7 @@ func TestLongUpdateInPlace(t *testing.T) {
 	}
 	nothingStays := func() {
 		t.Helper()
-		s.says("grep -c /.cloudlet /proc/mounts", `(?m)^0\n`, 1)
+		s.says("grep -c newroot /proc/mounts", `(?m)^0\n`, 1)
 		s.says("ls -d /.cloudlet/newroot /.cloudlet/program", `No such file`, 1)
 	}
 	comesUp(false, "first")
