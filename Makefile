@@ -131,12 +131,13 @@ RACE := CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -race
 LONG := ./cmd/build ./cmd/cloudlets ./images/disk/md ./images/disk/vdisk ./provision/track
 
 # lint has vetted what is tested. Three packages at once, as some wait for disks. The
-# simulated machines have the time-outs of real firmware, so nothing runs beside them.
+# simulated machines have the time-outs of real firmware, so nothing runs beside the four
+# small fleets, which wait most of the time.
 .PHONY: test-go
 test-go: setup-test setup-image ## the tests that boot no machine
 	$(TEST) -p 3 -timeout 20m $(AS_ROOT) $(PLAIN)
 	$(RACE) -vet=off -p 3 -timeout 20m $(AS_ROOT) $(RACED)
-	$(TEST) -timeout 20m $(AS_ROOT) ./cmd/fleetsim
+	$(TEST) -timeout 20m -parallel 4 $(AS_ROOT) ./cmd/fleetsim
 
 .PHONY: test-boot
 test-boot: setup-test build ## boot and install virtual machines with real firmware
