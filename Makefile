@@ -139,9 +139,10 @@ test-go: setup-test setup-image ## the tests that boot no machine
 	$(RACE) -vet=off -p 3 -timeout 20m $(AS_ROOT) $(RACED)
 	$(TEST) -timeout 20m -parallel 4 $(AS_ROOT) ./cmd/fleetsim
 
+# Machines wait for the time-outs of firmware, so three keep two processors busy.
 .PHONY: test-boot
 test-boot: setup-test build ## boot and install virtual machines with real firmware
-	CLOUDLETS_TEST_PROGRAM=$(CURDIR)/bin/cloudlets $(TEST) -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
+	CLOUDLETS_TEST_PROGRAM=$(CURDIR)/bin/cloudlets $(TEST) -timeout 45m -parallel 3 -v $(AS_ROOT) ./testdata/bed
 
 .PHONY: test-long
 test-long: setup-test setup-image bin/arm64 ## all under the race detector; whole programs for other hosts; more machines, with Debian; virtual disks of two tebibytes; 300 kills; 200 power cuts; storms
