@@ -126,8 +126,8 @@ RACED := ./cmd/cloudlets/daemon/... ./dhcp/... ./httpboot/... ./provision/member
 PLAIN = $(filter-out $(patsubst cloudlets/%,./%,$(shell $(GO) list $(RACED))) ./cmd/fleetsim,$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/distros ./testdata/needs ./testdata/powercut)))
 # These tests of them take long with it, and have nothing for it: one thing is done after the
 # other, many times over, and the same code runs under it in other tests. So they run without.
-UNRACED := ^(TestBlockNumbersRollOver|TestDamagedPages|TestEC2|TestNetworkOfAnInstall|TestNoAddressIsGivenTwiceInAnyOrder|TestOrderOfWrites|TestPageInABrowser|TestRefusedClaims|TestRestoreIsKilled|TestStrangersDoNotFillTheMemory)$$
-UNRACED_IN := ./dhcp/v4 ./httpboot ./provision/store ./provision/track ./tftp ./web
+UNRACED := ^(TestBlockNumbersRollOver|TestDamagedPages|TestEC2|TestLargePool|TestMemoryOfAMachine|TestNetworkOfAnInstall|TestNoAddressIsGivenTwiceInAnyOrder|TestOrderOfWrites|TestPageInABrowser|TestRefusedClaims|TestRestoreIsKilled|TestStrangersDoNotFillTheMemory|TestStrangersInALargePool)$$
+UNRACED_IN := ./cmd/cloudlets/daemon ./dhcp/v4 ./dhcp/v6 ./httpboot ./provision/store ./provision/track ./tftp ./web
 # Some tests start themselves as another process, many times. The detector would
 # keep each for a second when it ends.
 RACE := CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -race
