@@ -15,7 +15,7 @@ import (
 // parallel tests in any order, so that the longest may begin last, and run alone. Here the
 // longest begins first. cost is about how many seconds of a processor the machines of a test
 // take, as it logs them, or those of a clock if they mostly wait. As many tests run at once
-// as -parallel says.
+// as -parallel says. A test that calls T.Parallel itself is held back by nobody.
 func alongside(t *testing.T, cost int) {
 	t.Helper()
 	mine := queue.announce(cost)
