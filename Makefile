@@ -127,6 +127,8 @@ PLAIN = $(filter-out $(patsubst cloudlets/%,./%,$(shell $(GO) list $(RACED))) ./
 # These tests of them take long with it, and have nothing for it: one thing is done after the
 # other, many times over, and the same code runs under it in other tests. So they run without.
 UNRACED := ^(TestBlockNumbersRollOver|TestDamagedPages|TestEC2|TestLargePool|TestMemoryOfAMachine|TestNetworkOfAnInstall|TestNoAddressIsGivenTwiceInAnyOrder|TestOrderOfWrites|TestPageInABrowser|TestRefusedClaims|TestRestoreIsKilled|TestStrangersDoNotFillTheMemory|TestStrangersInALargePool)$$
+# Under it a hundred machines boot at once in this one, and five hundred without.
+BOTH := ^TestBootStorm$$
 UNRACED_IN := ./cmd/cloudlets/daemon ./dhcp/v4 ./dhcp/v6 ./httpboot ./provision/store ./provision/track ./tftp ./web
 # Some tests start themselves as another process, many times. The detector would
 # keep each for a second when it ends.
@@ -141,7 +143,7 @@ LONG := ./cmd/build ./cmd/cloudlets ./images/disk/md ./images/disk/vdisk ./provi
 test-go: setup-test setup-image ## the tests that boot no machine
 	$(TEST) -p 3 -timeout 20m $(AS_ROOT) $(PLAIN)
 	$(RACE) -vet=off -p 3 -timeout 20m -skip '$(UNRACED)' $(AS_ROOT) $(RACED)
-	$(TEST) -p 3 -timeout 20m -run '$(UNRACED)' $(AS_ROOT) $(UNRACED_IN)
+	$(TEST) -p 3 -timeout 20m -run '$(UNRACED)|$(BOTH)' $(AS_ROOT) $(UNRACED_IN)
 	$(TEST) -timeout 20m -parallel 4 $(AS_ROOT) ./cmd/fleetsim
 
 # Machines wait for the time-outs of firmware, so three keep two processors busy.
