@@ -124,6 +124,12 @@ lint: build
 # packets and requests, and what keeps the machines' states. test-long has it for all.
 RACED := ./cmd/cloudlets/daemon/... ./dhcp/... ./httpboot/... ./provision/members ./provision/nbd ./provision/netroot ./provision/power/desk ./provision/rollout/... ./provision/store ./provision/track ./tftp ./web/...
 PLAIN = $(filter-out $(patsubst cloudlets/%,./%,$(shell $(GO) list $(RACED))) ./cmd/fleetsim,$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/distros ./testdata/needs ./testdata/powercut)))
+# These tests of them take long with it, and have nothing for it: one thing is done after the
+# other, many times over, and the same code runs under it in other tests. So they run without.
+UNRACED := ^(TestBlockNumbersRollOver|TestDamagedPages|TestEC2|TestLargePool|TestMemoryOfAMachine|TestNetworkOfAnInstall|TestNoAddressIsGivenTwiceInAnyOrder|TestOrderOfWrites|TestPageInABrowser|TestRefusedClaims|TestRestoreIsKilled|TestStrangersDoNotFillTheMemory|TestStrangersInALargePool)$$
+# Under it a hundred machines boot at once in this one, and five hundred without.
+BOTH := ^TestBootStorm$$
+UNRACED_IN := ./cmd/cloudlets/daemon ./dhcp/v4 ./dhcp/v6 ./httpboot ./provision/store ./provision/track ./tftp ./web
 # Some tests start themselves as another process, many times. The detector would
 # keep each for a second when it ends.
 RACE := CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -race
@@ -131,16 +137,19 @@ RACE := CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -race
 LONG := ./cmd/build ./cmd/cloudlets ./images/disk/erofs ./images/disk/ext4 ./images/disk/iso ./images/disk/md ./images/disk/vdisk ./provision/track
 
 # lint has vetted what is tested. Three packages at once, as some wait for disks. The
-# simulated machines have the time-outs of real firmware, so nothing runs beside them.
+# simulated machines have the time-outs of real firmware, so nothing runs beside the four
+# small fleets, which wait most of the time.
 .PHONY: test-go
 test-go: setup-test setup-image ## the tests that boot no machine
 	$(TEST) -p 3 -timeout 20m $(AS_ROOT) $(PLAIN)
-	$(RACE) -vet=off -p 3 -timeout 20m $(AS_ROOT) $(RACED)
-	$(TEST) -timeout 20m $(AS_ROOT) ./cmd/fleetsim
+	$(RACE) -vet=off -p 3 -timeout 20m -skip '$(UNRACED)' $(AS_ROOT) $(RACED)
+	$(TEST) -p 3 -timeout 20m -run '$(UNRACED)|$(BOTH)' $(AS_ROOT) $(UNRACED_IN)
+	$(TEST) -timeout 20m -parallel 4 $(AS_ROOT) ./cmd/fleetsim
 
+# Machines wait for the time-outs of firmware, so three keep two processors busy.
 .PHONY: test-boot
 test-boot: setup-test build ## boot and install virtual machines with real firmware
-	CLOUDLETS_TEST_PROGRAM=$(CURDIR)/bin/cloudlets $(TEST) -timeout 45m -parallel 2 -v $(AS_ROOT) ./testdata/bed
+	CLOUDLETS_TEST_PROGRAM=$(CURDIR)/bin/cloudlets $(TEST) -timeout 45m -parallel 3 -v $(AS_ROOT) ./testdata/bed
 
 .PHONY: test-long
 test-long: setup-test setup-image bin/arm64 ## all under the race detector; whole programs for other hosts; more machines, with Debian; virtual disks of two tebibytes; 300 kills; 200 power cuts; storms

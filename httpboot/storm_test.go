@@ -34,7 +34,7 @@ func openStore(t *testing.T) *store.File {
 // TestBootStorm: a rack is switched on. Each machine gets a script with a token
 // of its own, while DHCP asks the chain about them, too.
 func TestBootStorm(t *testing.T) {
-	const machines = 500
+	const machines = stormMachines
 	b := newBed(t, nil)
 	b.Tickets = tickets.New(openStore(t), nil)
 	for i := range machines {

@@ -5,9 +5,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,52 +92,77 @@ func TestCheckStrangers(t *testing.T) {
 	}
 }
 
-// build builds a command of this module.
-func build(t *testing.T, name string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), name)
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", file, "./cmd/"+name)
+// built is where the programs are, once one of the tests has had them made.
+var built string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		if built, err = os.MkdirTemp("", "fleetsim-test-"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(built)
+		return m.Run()
+	}())
+}
+
+// made builds the simulator and the daemon, once for all tests.
+var made = sync.OnceValue(func() error {
+	cmd := exec.Command("go", "build", "-o", built+"/", "./cmd/fleetsim", "./cmd/cloudlets")
 	cmd.Dir = "../.."
 	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	return file
+	return nil
+})
+
+// simulate runs the simulator, and reads its result. It returns what both said, for messages.
+func simulate(t *testing.T, result any, args ...string) (said string, err error) {
+	t.Helper()
+	needs.Root(t)
+	needs.Tool(t, "ip", "iproute2")
+	needs.File(t, "/usr/lib/ipxe/snponly.efi", "ipxe")
+	if err := made(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer stop()
+	cmd := exec.CommandContext(ctx, filepath.Join(built, "fleetsim"), append(args, "--json", "--cloudlets", filepath.Join(built, "cloudlets"))...)
+	var words strings.Builder
+	cmd.Stderr = &words
+	out, err := cmd.Output()
+	if err := json.Unmarshal(out, result); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	return fmt.Sprintf("%s\n%s", &words, out), err
 }
 
 // TestFleets: machines of all firmwares are installed by one server that is killed,
 // and by three of which two are killed, although packets are lost. Then they boot
-// from their disks. With the one server, forty more are strangers, whom a rule approves.
+// from their disks. With the one server, as many more are strangers, whom a rule approves.
 func TestFleets(t *testing.T) {
-	needs.Root(t)
-	needs.Tool(t, "ip", "iproute2")
-	needs.File(t, "/usr/lib/ipxe/snponly.efi", "ipxe")
-	simulator, program, member := build(t, "fleetsim"), build(t, "cloudlets"), etcd.Program(t)
+	t.Parallel()
+	member := etcd.Program(t)
 	for name, fleet := range map[string]struct {
 		strangers int
 		more      []string
 	}{
-		"one server":    {40, []string{"--strangers", "40", "--kill", "1", "--loss", "0.5"}},
+		"one server":    {24, []string{"--strangers", "24", "--kill", "1", "--loss", "0.5"}},
 		"three servers": {0, []string{"--servers", "3", "--etcd", member, "--kill", "2", "--kill-etcd"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
-			defer stop()
-			cmd := exec.CommandContext(ctx, simulator, append([]string{"--machines", "40", "--over", "4s", "--again", "--json", "--cloudlets", program}, fleet.more...)...)
-			var words strings.Builder
-			cmd.Stderr = &words
-			out, err := cmd.Output()
+			t.Parallel()
 			var result struct {
 				Installed int
 				Failed    int
 				Strangers []stranger
 				Counts    map[string]int
 			}
-			if err := json.Unmarshal(out, &result); err != nil {
-				t.Errorf("%v: %s", err, out)
-			}
-			if err != nil || result.Installed != 40+fleet.strangers || result.Failed != 0 || result.Counts["killed: a daemon"] == 0 {
-				t.Errorf("%v\n%s\n%s", err, &words, out)
+			said, err := simulate(t, &result, append([]string{"--machines", "24", "--over", "4s", "--again"}, fleet.more...)...)
+			if err != nil || result.Installed != 24+fleet.strangers || result.Failed != 0 || result.Counts["killed: a daemon"] == 0 {
+				t.Errorf("%v\n%s", err, said)
 			}
 			if err := checkStrangers(result.Strangers, fleet.strangers); err != nil {
 				t.Error(err)

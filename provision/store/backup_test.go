@@ -164,7 +164,7 @@ func TestDamagedPages(t *testing.T) {
 				spoilt[page+random.IntN(64)] ^= 1 << random.IntN(8)
 			}
 		}
-		path := filepath.Join(dir, fmt.Sprintf("%d.db", i))
+		path := filepath.Join(dir, "spoilt.db")
 		if err := os.WriteFile(path, spoilt, 0o600); err != nil {
 			t.Fatal(err)
 		}

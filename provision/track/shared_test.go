@@ -147,7 +147,7 @@ func TestMembersSeeEachOther(t *testing.T) {
 // TestMembersAtOnce: several servers record about the same machines. Nothing is
 // lost, and in the end all have the same states, which are those in the store.
 func TestMembersAtOnce(t *testing.T) {
-	const machines, each = 150, 40
+	const machines, each = 50, 40
 	all, s := members(t, 3)
 	var wg sync.WaitGroup
 	for slot, tr := range all {

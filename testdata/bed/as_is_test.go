@@ -36,7 +36,7 @@ func (r *rig) image(name string, manifest object, files map[string]string) {
 // TestMemoryTest hands memtest86+ to a BIOS machine, once, until that shows its title on
 // the serial console.
 func TestMemoryTest(t *testing.T) {
-	t.Parallel()
+	alongside(t, 4)
 	const program = "/boot/memtest86+x64.bin"
 	needs.File(t, program, "memtest86+")
 	r := newRig(t, map[string]string{"small": small}, asServer)

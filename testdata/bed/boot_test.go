@@ -21,6 +21,9 @@ var binary, debian, small string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if err := openQueue(); err != nil {
+			return fatal(err)
+		}
 		dir, err := os.MkdirTemp("", "cloudlets-bed-")
 		if err != nil {
 			return fatal(err)
@@ -76,7 +79,7 @@ func fatal(err error) int {
 // confirmed what would be lost. It restarts, is sent to its disk, and boots Debian from
 // there, which says that it runs.
 func TestBIOS(t *testing.T) {
-	t.Parallel()
+	alongside(t, 128)
 	r := newRig(t, map[string]string{"debian-12": debian}, asServer)
 	const mac = "52:54:00:00:00:01"
 	r.describe(mac, object{
@@ -164,7 +167,7 @@ const seaBIOS = "SeaBIOS (version"
 // when Debian answers at its static address, which its systemd-networkd gave to the card
 // that has the MAC, and has said that it runs. The firmware keeps a boot entry.
 func TestUEFIHTTP(t *testing.T) {
-	t.Parallel()
+	alongside(t, 110)
 	r := newRig(t, map[string]string{"debian-12": debian}, asServer)
 	const mac = "52:54:00:00:00:03"
 	r.describe(mac, object{
@@ -185,7 +188,7 @@ func TestUEFIHTTP(t *testing.T) {
 // TestStranger switches on a machine that nobody described: it is recorded,
 // its disk stays as it is, and it goes to its next boot device.
 func TestStranger(t *testing.T) {
-	t.Parallel()
+	alongside(t, 4)
 	r := newRig(t, map[string]string{"small": small}, asServer)
 	const mac = "52:54:00:00:00:05"
 	disk := r.newDisk("stranger")

@@ -12,7 +12,7 @@ import (
 // TestUpdatedDisk boots a disk with two slots that no server ever saw, updates it from
 // outside, and boots it again: the new system proves itself, and has the data.
 func TestUpdatedDisk(t *testing.T) {
-	t.Parallel()
+	alongside(t, 28)
 	updatedDisk(t, bed.BIOS)
 }
 

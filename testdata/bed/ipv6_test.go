@@ -55,7 +55,7 @@ func (r *rig) router6() {
 // by DHCPv6, iPXE by TFTP, and from iPXE's script the kernel and the RAM disk. The agent
 // has the same address as the firmware, so the server knows it as the same machine.
 func TestUEFIOverIPv6(t *testing.T) {
-	t.Parallel()
+	alongside(t, 37)
 	r := newRig(t, map[string]string{"small": small}, nil)
 	m := r.installByIPv6("switch")
 	r.expect(m, `node login: `)

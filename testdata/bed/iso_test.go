@@ -22,7 +22,7 @@ type isoCase struct {
 // TestISO boots a live image as a CD; TestLongISO boots the other media and firmwares.
 // What a person changes is there until the machine goes off.
 func TestISO(t *testing.T) {
-	t.Parallel()
+	alongside(t, 13)
 	bootISOs(t, []isoCase{
 		{"CD/BIOS", liveImage(small), 0, bed.Spec{MAC: "52:54:00:00:06:01", Firmware: bed.BIOS}, bed.Disk{CD: true}},
 	})

@@ -80,7 +80,7 @@ func (r *rig) tells(mac, want string) {
 // it while parts of its root are still at the server, they come all the same; and once all is
 // there, the server may go away.
 func TestLive(t *testing.T) {
-	t.Parallel()
+	alongside(t, 25)
 	l := newLive(t, "small", small, bed.BIOS, 512, "cloudlets.readahead=30")
 	l.logIn()
 	l.types("ip addr flush dev eth0; md5sum /boot/vmlinuz-* && echo there", `\nthere\r?\n`)

@@ -21,7 +21,7 @@ func signedFile(hostname string) object {
 // shim and GRUB over TFTP, with the kernel that Debian signed. It is sent to its own
 // disk afterwards, which starts by signatures too.
 func TestSecureBootServer(t *testing.T) {
-	t.Parallel()
+	alongside(t, 69)
 	r := newRig(t, map[string]string{"small": small}, asServer)
 	const mac = "52:54:00:00:06:01"
 	r.describe(mac, signedFile("node61"))

@@ -17,7 +17,7 @@ import (
 // TestGrow boots a disk that was made larger since: its system takes all of it when it
 // starts, and foreign tools find it sound afterwards.
 func TestGrow(t *testing.T) {
-	t.Parallel()
+	alongside(t, 13)
 	grow(t, bed.BIOS)
 }
 

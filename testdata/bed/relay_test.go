@@ -89,7 +89,7 @@ func (c *campus) at(n *bed.Network) *rig {
 // server alone. The other is then moved to the first network, and has an address there
 // when it is sent to its disk.
 func TestRelayAndTwoNetworks(t *testing.T) {
-	t.Parallel()
+	alongside(t, 49)
 	c := newCampus(t)
 	const farMAC, prodMAC = "52:54:00:00:0a:01", "52:54:00:00:0a:02"
 	c.describe(farMAC, object{"image": "small", "hostname": "remote", "install": "once", "address": []string{"10.77.0.11", "10.79.0.11"}})

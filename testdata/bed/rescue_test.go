@@ -20,7 +20,7 @@ import (
 // is a shell on its serial console, which reads what is on the disk, and a real SSH client
 // logs in with the site's key, but not with another one. The disk stays as it is.
 func TestRescue(t *testing.T) {
-	t.Parallel()
+	alongside(t, 43)
 	r := newRig(t, map[string]string{"small": small, "debian-12": debian}, asServer)
 	const mac, address = "52:54:00:00:00:43", "10.77.0.43"
 	key, public := r.newSSHKey("site")
@@ -112,7 +112,7 @@ func (r *rig) ssh(key, address, command string) (out, hostKey string, err error)
 // TestRescueWithTooLittleMemory: the machine says so before it fetches the image, on its
 // console and in its trace.
 func TestRescueWithTooLittleMemory(t *testing.T) {
-	t.Parallel()
+	alongside(t, 9)
 	r := newRig(t, map[string]string{"small": small}, asServer)
 	const mac = "52:54:00:00:00:44"
 	r.describe(mac, object{"image": "small", "hostname": "node44"})

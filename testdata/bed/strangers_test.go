@@ -16,7 +16,7 @@ import (
 // stays as it is; it waits, is approved, and installs without being touched. Its addresses
 // come from dnsmasq, beside which the server is a proxy.
 func TestStrangerIsInspected(t *testing.T) {
-	t.Parallel()
+	alongside(t, 35)
 	r := newRig(t, map[string]string{"small": small}, asProxy)
 	r.dnsmasq()
 	r.configure(object{"strangers": object{"image": "small"}})
