@@ -13,11 +13,29 @@ import (
 // It refuses group addresses and the address of all zeros, since no single machine
 // has those.
 func ParseMAC(text string) (MAC, error) {
+	if isCanonical(text) {
+		return MAC(text), nil
+	}
 	raw, err := hex.DecodeString(joinMACGroups(text))
 	if err != nil || len(raw) != 6 {
 		return "", fmt.Errorf("parse %q as a MAC address: want six bytes in hexadecimal, such as 52:54:00:12:34:56", text)
 	}
 	return MACFrom(raw)
+}
+
+// isCanonical says whether a text is the address of one machine in the form that [MAC]
+// has, as it is in all that this program writes.
+func isCanonical(text string) bool {
+	if len(text) != len("52:54:00:12:34:56") || text == "00:00:00:00:00:00" {
+		return false
+	}
+	for i := range len(text) {
+		c, separates := text[i], i%3 == 2
+		if separates != (c == ':') || !separates && (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return strings.IndexByte("02468ace", text[1]) >= 0 // else it is a group's
 }
 
 // MACFrom returns the [MAC] for a hardware address from a packet.

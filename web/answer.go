@@ -93,7 +93,11 @@ func statusOf(err error) int {
 }
 
 func writeJSON(w http.ResponseWriter, status int, value any) {
-	text, err := json.Marshal(value)
+	text, written := value.(json.RawMessage)
+	var err error
+	if !written {
+		text, err = json.Marshal(value)
+	}
 	if err != nil {
 		status, text = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be written as JSON"}`)
 	}

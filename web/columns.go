@@ -1,6 +1,9 @@
 package web
 
 import (
+	"bytes"
+	"encoding/json"
+	"iter"
 	"net/http"
 	"reflect"
 	"slices"
@@ -89,6 +92,8 @@ func columnsOf(r *http.Request) (columns, error) {
 	list := make(columns, 0, len(asked))
 	for _, c := range asked {
 		if c.parts != nil {
+			// In the order of the fields: types that were made once stay for ever.
+			slices.SortFunc(c.parts, func(a, b reflect.StructField) int { return slices.Compare(a.Index, b.Index) })
 			c.of = sparse(slices.Clone(c.parts))
 		}
 		list = append(list, *c)
@@ -126,18 +131,35 @@ func partsOf(t reflect.Type) (keys []string, parts []reflect.StructField) {
 	return keys, parts
 }
 
-// of returns these columns of some machines, as a list for JSON.
-func (c columns) of(rows []api.Machine) any {
-	list := reflect.MakeSlice(reflect.SliceOf(sparseMachine), len(rows), len(rows))
-	for i := range rows {
-		row := reflect.ValueOf(&rows[i]).Elem()
+// page writes a page with these columns. Rows are made one after the other in the same
+// place, as they are large.
+func (c columns) page(rows iter.Seq[*api.Machine], next string, counts api.Counts) (json.RawMessage, error) {
+	var text bytes.Buffer
+	text.WriteString(`{"machines":[`)
+	to := json.NewEncoder(&text)
+	sparse := reflect.New(sparseMachine).Elem()
+	for row := range rows {
+		sparse.SetZero()
 		for _, column := range c {
-			if whole := row.Field(column.field); !whole.IsZero() {
-				list.Index(i).Field(column.field).Set(column.pick(whole))
+			if whole := reflect.ValueOf(row).Elem().Field(column.field); !whole.IsZero() {
+				sparse.Field(column.field).Set(column.pick(whole))
 			}
 		}
+		if text.Bytes()[text.Len()-1] != '[' {
+			text.WriteByte(',')
+		}
+		if err := to.Encode(sparse.Addr().Interface()); err != nil {
+			return nil, err
+		}
+		text.Truncate(text.Len() - 1) // the end of the line
 	}
-	return list.Interface()
+	text.WriteByte(']')
+	rest, err := json.Marshal(api.MachinePage{Next: next, Counts: counts})
+	if err != nil {
+		return nil, err
+	}
+	text.WriteString(strings.TrimPrefix(string(rest), `{"machines":null`))
+	return text.Bytes(), nil
 }
 
 // pick returns what the column has of a field that is not empty.
@@ -150,11 +172,4 @@ func (c column) pick(whole reflect.Value) reflect.Value {
 		to.Field(i).Set(from.FieldByIndex(part.Index))
 	}
 	return to
-}
-
-// sparsePage is a [api.MachinePage] with some columns.
-type sparsePage struct {
-	Machines any        `json:"machines"`
-	Next     string     `json:"next,omitempty"`
-	Counts   api.Counts `json:"counts"`
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"iter"
 	"math"
 	"net/http"
 	"strconv"
@@ -39,11 +40,11 @@ func (s *Server) tablePage(r *http.Request) (answer any, next string, err error)
 	if err != nil {
 		return nil, "", refuse(http.StatusBadRequest, "%s", err)
 	}
-	page := s.machinePage(found)
 	if columns == nil {
-		return page, page.Next, nil
+		return s.machinePage(found), found.Next, nil
 	}
-	return sparsePage{columns.of(page.Machines), page.Next, page.Counts}, page.Next, nil
+	text, err := columns.page(s.eachRow(found.MACs), found.Next, s.counts())
+	return text, found.Next, err
 }
 
 // pageQuery reads which page a request asks for.
@@ -63,11 +64,23 @@ func (s *Server) machinePage(page roster.Page) api.MachinePage {
 }
 
 func (s *Server) rows(macs []provision.MAC) []api.Machine {
-	rows := make([]api.Machine, len(macs))
-	for i, state := range s.Roster.States(macs) {
-		rows[i] = s.row(s.spec(state.MAC), state)
+	rows := make([]api.Machine, 0, len(macs))
+	for row := range s.eachRow(macs) {
+		rows = append(rows, *row)
 	}
 	return rows
+}
+
+// eachRow makes the rows of machines, one after the other in the same place.
+func (s *Server) eachRow(macs []provision.MAC) iter.Seq[*api.Machine] {
+	return func(yield func(*api.Machine) bool) {
+		var row api.Machine
+		for _, state := range s.Roster.States(macs) {
+			if row = s.row(s.spec(state.MAC), state); !yield(&row) {
+				return
+			}
+		}
+	}
 }
 
 func (s *Server) spec(mac provision.MAC) *provision.Spec {

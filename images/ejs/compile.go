@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/dop251/goja"
@@ -118,7 +119,7 @@ func (p *program) busyLine(line int) int {
 }
 
 // prototypes matches code that may access what all values of a type share.
-var prototypes = regexp.MustCompile(`(?i)proto|constructor`)
+var prototypes = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)proto|constructor`) })
 
 // emit writes one line of generated JavaScript.
 func (c *compiler) emit(line int, js string) {
@@ -131,7 +132,7 @@ func (c *compiler) emit(line int, js string) {
 // code writes JavaScript of the template that begins at the given line of it.
 func (c *compiler) code(line int, js string) {
 	for part := range strings.SplitSeq(js, "\n") {
-		if c.prog.prototypes == 0 && prototypes.MatchString(part) {
+		if c.prog.prototypes == 0 && prototypes().MatchString(part) {
 			c.prog.prototypes = line
 		}
 		c.emit(line, part)
@@ -241,7 +242,9 @@ func (c *compiler) eatNewline() {
 
 // member matches an expression that reads a property by its name. For these an
 // error can list the properties that exist.
-var member = regexp.MustCompile(`^([A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[\d+\])*)\.[A-Za-z_$][\w$]*$`)
+var member = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[\d+\])*)\.[A-Za-z_$][\w$]*$`)
+})
 
 // expression generates code that prints the value of a JavaScript expression.
 func (c *compiler) expression(line int, js string) error {
@@ -253,7 +256,7 @@ func (c *compiler) expression(line int, js string) error {
 		return c.fail(line, "<%%= prints nothing: an expression is missing")
 	}
 	owner := ""
-	if m := member.FindStringSubmatch(name); m != nil {
+	if m := member().FindStringSubmatch(name); m != nil {
 		owner = ", function () { return " + m[1] + "; }"
 	}
 	c.emit(line, fmt.Sprintf("%s(%d, (", printFunc, len(c.prog.prints)))

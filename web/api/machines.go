@@ -39,7 +39,7 @@ func MachineRows[T any](ctx context.Context, c *Client, q roster.Query, row func
 	// Machines move while the pages are read. In ascending order a machine that reports
 	// moves to a later page, and in descending order to one that was read already.
 	backwards := q.Descending
-	q.Descending, q.Limit = false, roster.MaxLimit
+	q.Descending = false
 	if len(columns) > 0 {
 		columns = append([]string{"mac", "hostname"}, columns...)
 	}
@@ -49,14 +49,14 @@ func MachineRows[T any](ctx context.Context, c *Client, q roster.Query, row func
 		gone bool
 	}
 	var table []place
-	at := make(map[provision.MAC]int)
+	var at map[provision.MAC]int
 	err := c.eachPage(ctx, q, columns, func(page *MachinePage) {
 		if table == nil {
 			room := len(page.Machines)
 			if page.Next != "" {
 				room = max(room, min(page.Counts.All, maxMachines))
 			}
-			table = make([]place, 0, room)
+			table, at = make([]place, 0, room), make(map[provision.MAC]int, room)
 		}
 		for i := range page.Machines {
 			m := &page.Machines[i]
@@ -85,13 +85,17 @@ func MachineRows[T any](ctx context.Context, c *Client, q roster.Query, row func
 	return rows, nil
 }
 
+// firstPage is how many machines the first page has, so that it comes soon.
+const firstPage = 100
+
 // eachPage reads all pages. A page is there until the next one is read. The daemon makes
 // a page while the one before is read.
 func (c *Client) eachPage(ctx context.Context, q roster.Query, columns []string, each func(*MachinePage)) error {
 	ctx, cancel := context.WithCancel(ctx) // ends a request whose answer is not read
 	defer cancel()
 	var text bytes.Buffer
-	room, read := make([]Machine, 0, q.Limit), 0
+	room, read := make([]Machine, 0, firstPage), 0
+	q.Limit = firstPage
 	for asked := c.askPage(ctx, q, columns); ; {
 		answer := <-asked
 		if answer.err != nil {
@@ -99,7 +103,7 @@ func (c *Client) eachPage(ctx context.Context, q roster.Query, columns []string,
 		}
 		ahead := answer.next
 		if ahead != "" {
-			q.After = ahead
+			q.After, q.Limit = ahead, roster.MaxLimit
 			asked = c.askPage(ctx, q, columns)
 		}
 		page, err := answer.page(&text, room)
@@ -132,6 +136,7 @@ func (c *Client) Page(ctx context.Context, q roster.Query, columns ...string) (p
 // pageAnswer is a page that was not read yet.
 type pageAnswer struct {
 	body io.ReadCloser
+	size int64  // in bytes; -1 if unknown
 	next string // the place of the page after it
 	err  error
 }
@@ -153,7 +158,7 @@ func (c *Client) askPage(ctx context.Context, q roster.Query, columns []string) 
 			asked <- pageAnswer{err: err}
 			return
 		}
-		asked <- pageAnswer{body: answer.Body, next: answer.Header.Get(NextHeader)}
+		asked <- pageAnswer{body: answer.Body, size: answer.ContentLength, next: answer.Header.Get(NextHeader)}
 	}()
 	return asked
 }
@@ -163,6 +168,7 @@ func (c *Client) askPage(ctx context.Context, q roster.Query, columns []string) 
 func (a *pageAnswer) page(text *bytes.Buffer, room []Machine) (page MachinePage, err error) {
 	defer a.body.Close()
 	text.Reset()
+	text.Grow(bytes.MinRead + int(max(0, min(a.size, maxAnswer))))
 	page.Machines = room
 	if _, err = text.ReadFrom(io.LimitReader(a.body, maxAnswer)); err == nil {
 		err = json.Unmarshal(text.Bytes(), &page)

@@ -264,12 +264,12 @@ func setVars(s *provision.Spec, n *jsontext.Node) jsontext.Problems {
 const maxTags = 64
 
 // tag is what a word is that a command line and a page can take as it is.
-var tag = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:=-]{0,62}$`)
+var tag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:=-]{0,62}$`) })
 
 // addTag adds a tag, once: files and profiles may say the same.
 func addTag(s *provision.Spec, text string) error {
 	switch {
-	case !tag.MatchString(text):
+	case !tag().MatchString(text):
 		return fmt.Errorf("%s is not a tag; want letters, digits and any of . _ : = -, at most 63", jsontext.Quoted(text))
 	case slices.Contains(s.Tags, text):
 		return nil

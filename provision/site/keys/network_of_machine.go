@@ -157,7 +157,7 @@ func addUnique[T comparable](list *[]T, text string, parse func(string) (T, erro
 
 // interfaceName is what Linux and all renderers accept as the name of an interface:
 // at most 15 bytes, and nothing that a shell or a file's name would mistake.
-var interfaceName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$`)
+var interfaceName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$`) })
 
 // cardName matches names that Linux or udev give to network cards.
 var cardName = regexp.MustCompile(`^(lo|all|default|eth[0-9]+|en[opsx][0-9a-zA-Z]*|wl[a-z0-9]+)$`)
@@ -168,7 +168,7 @@ func setInterfaceName(i *provision.Interface, name string) (err error) {
 }
 
 func parseInterfaceName(name string) (string, error) {
-	if !interfaceName.MatchString(name) {
+	if !interfaceName().MatchString(name) {
 		return "", fmt.Errorf("%s is not the name of an interface; want a letter and then at most 14 letters, digits, dots, hyphens or underscores", jsontext.Quoted(name))
 	}
 	if cardName.MatchString(name) {

@@ -119,6 +119,13 @@ func listMachines(cmd *cobra.Command, c *api.Client, w io.Writer, names []string
 		}
 		return printing.JSON(cmd.OutOrStdout(), list)
 	}
+	asked := make(chan serversAnswer, 1)
+	if t.chosen == "" { // while the table is read
+		go func() {
+			servers, err := c.Servers(cmd.Context())
+			asked <- serversAnswer{servers, err}
+		}()
+	}
 	rows, err := api.MachineRows(cmd.Context(), c, query, func(m *api.Machine) tableRow {
 		row := tableRow{text: t.row(m)}
 		if t.chosen == "" && isNoted(m) {
@@ -141,11 +148,16 @@ func listMachines(cmd *cobra.Command, c *api.Client, w io.Writer, names []string
 		return nil
 	}
 	notesErr := printNotes(cmd.Context(), c, w, rows)
-	servers, err := c.Servers(cmd.Context())
-	if err == nil {
-		printing.Warnings(w, servers.Warnings)
+	answer := <-asked
+	if answer.err == nil {
+		printing.Warnings(w, answer.servers.Warnings)
 	}
-	return errors.Join(notesErr, err)
+	return errors.Join(notesErr, answer.err)
+}
+
+type serversAnswer struct {
+	servers api.Servers
+	err     error
 }
 
 // tableRow is a machine in the table.
@@ -155,7 +167,7 @@ type tableRow struct {
 }
 
 // noteColumns are the columns of the API of which printNotes tells.
-var noteColumns = []string{"described", "cardOf", "failure", "quiet", "plan", "outdated", "problems"}
+var noteColumns = []string{"cardOf", "failure", "quiet", "plan", "outdated", "problems"}
 
 // isNoted says whether a person has to know more of a machine than its row tells.
 func isNoted(m *api.Machine) bool {
@@ -163,7 +175,7 @@ func isNoted(m *api.Machine) bool {
 }
 
 // isCard says whether a stranger seems to be another card of a machine.
-func isCard(m *api.Machine) bool { return !m.Described && m.CardOf != "" }
+func isCard(m *api.Machine) bool { return m.CardOf != "" }
 
 // printNotes says what a person has to know of machines, beside their rows in the table.
 func printNotes(ctx context.Context, c *api.Client, w io.Writer, rows []tableRow) error {
@@ -206,7 +218,7 @@ func cardReasons(ctx context.Context, c *api.Client, rows []tableRow) (map[provi
 	if cards == nil {
 		return nil, nil
 	}
-	list, err := c.Machines(ctx, roster.Query{Names: cards}, "described", "cardOf", "next")
+	list, err := c.Machines(ctx, roster.Query{Names: cards}, "cardOf", "next")
 	reasons := make(map[provision.MAC]string, len(list))
 	for _, m := range list {
 		if isCard(&m) { // still
