@@ -12,6 +12,7 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/store"
 	"cloudlets/provision/tickets"
+	"cloudlets/provision/tickets/ticketstest"
 )
 
 // clock is a time that a test sets.
@@ -53,44 +54,10 @@ func newTickets(t *testing.T) (*tickets.Tickets, *clock) {
 	return tickets.New(&store.Memory{}, c.Now), c
 }
 
-func issue(t *testing.T, k *tickets.Tickets, m provision.MAC) string {
-	t.Helper()
-	token, err := k.Issue(t.Context(), m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(token) != 32 { // 128 bits in hexadecimal
-		t.Fatalf("token %q", token)
-	}
-	return token
-}
-
-func claim(t *testing.T, k *tickets.Tickets, token, nonce string) tickets.Session {
-	t.Helper()
-	s, err := k.Claim(t.Context(), token, tickets.Claimant{Nonce: nonce})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func refused(t *testing.T, err error, want ...string) {
-	t.Helper()
-	if !errors.Is(err, tickets.ErrRefused) {
-		t.Errorf("got %v, want a refusal", err)
-		return
-	}
-	for _, w := range want {
-		if !strings.Contains(err.Error(), w) {
-			t.Errorf("%q does not say %q", err, w)
-		}
-	}
-}
-
 func TestClaimAToken(t *testing.T) {
 	k, _ := newTickets(t)
-	token := issue(t, k, node)
-	s := claim(t, k, token, "nonce")
+	token := ticketstest.Issue(t, k, node)
+	s := ticketstest.Claim(t, k, token, "nonce")
 	if s.MAC != node || s.Secret == "" || s.Secret == token {
 		t.Errorf("got %+v", s)
 	}
@@ -101,14 +68,14 @@ func TestClaimAToken(t *testing.T) {
 
 func TestATokenIsGoodOnce(t *testing.T) {
 	k, c := newTickets(t)
-	token := issue(t, k, node)
-	s := claim(t, k, token, "nonce")
+	token := ticketstest.Issue(t, k, node)
+	s := ticketstest.Claim(t, k, token, "nonce")
 	c.Advance(2 * time.Hour) // a lost answer is asked for again, however late
-	if again := claim(t, k, token, "nonce"); again != s {
+	if again := ticketstest.Claim(t, k, token, "nonce"); again != s {
 		t.Errorf("the same agent got another session: %+v, then %+v", s, again)
 	}
 	_, err := k.Claim(t.Context(), token, tickets.Claimant{Nonce: "another nonce"})
-	refused(t, err, string(node), "2026-11-23 12:00:00", "restart the machine")
+	ticketstest.Refused(t, err, string(node), "2026-11-23 12:00:00", "restart the machine")
 	if _, err := k.Session(t.Context(), s.Secret); err != nil {
 		t.Errorf("the refused claim ended the session: %v", err)
 	}
@@ -117,60 +84,60 @@ func TestATokenIsGoodOnce(t *testing.T) {
 func TestRefusedTokens(t *testing.T) {
 	k, c := newTickets(t)
 	_, err := k.Claim(t.Context(), "0123456789abcdef0123456789abcdef", tickets.Claimant{Nonce: "n"})
-	refused(t, err, "no such token")
+	ticketstest.Refused(t, err, "no such token")
 	_, err = k.Claim(t.Context(), "", tickets.Claimant{Nonce: "n"})
-	refused(t, err, "no such token")
-	_, err = k.Claim(t.Context(), issue(t, k, node), tickets.Claimant{Nonce: ""})
-	refused(t, err, "nonce")
+	ticketstest.Refused(t, err, "no such token")
+	_, err = k.Claim(t.Context(), ticketstest.Issue(t, k, node), tickets.Claimant{Nonce: ""})
+	ticketstest.Refused(t, err, "nonce")
 
-	newer := issue(t, k, node)
+	newer := ticketstest.Issue(t, k, node)
 	c.Advance(tickets.Life)
 	_, err = k.Claim(t.Context(), newer, tickets.Claimant{Nonce: "n"})
-	refused(t, err, "until 2026-11-23 13:00:00")
+	ticketstest.Refused(t, err, "until 2026-11-23 13:00:00")
 
-	off := issue(t, k, node)
+	off := ticketstest.Issue(t, k, node)
 	if err := k.End(t.Context(), node, "ann called it off"); err != nil {
 		t.Fatal(err)
 	}
 	_, err = k.Claim(t.Context(), off, tickets.Claimant{Nonce: "n"})
-	refused(t, err, "ann called it off")
+	ticketstest.Refused(t, err, "ann called it off")
 }
 
 func TestATokenIsGoodUntilItExpires(t *testing.T) {
 	k, c := newTickets(t)
-	token := issue(t, k, node)
+	token := ticketstest.Issue(t, k, node)
 	c.Advance(tickets.Life - time.Second)
-	claim(t, k, token, "n")
+	ticketstest.Claim(t, k, token, "n")
 }
 
 func TestMachinesDoNotDisturbOneAnother(t *testing.T) {
 	k, _ := newTickets(t)
 	const other provision.MAC = "52:54:00:00:00:02"
-	a, b := issue(t, k, node), issue(t, k, other)
-	if s := claim(t, k, b, "n"); s.MAC != other {
+	a, b := ticketstest.Issue(t, k, node), ticketstest.Issue(t, k, other)
+	if s := ticketstest.Claim(t, k, b, "n"); s.MAC != other {
 		t.Errorf("got %+v", s)
 	}
-	if s := claim(t, k, a, "n"); s.MAC != node {
+	if s := ticketstest.Claim(t, k, a, "n"); s.MAC != node {
 		t.Errorf("got %+v", s)
 	}
 }
 
 func TestANewSessionEndsTheOld(t *testing.T) {
 	k, _ := newTickets(t)
-	old := claim(t, k, issue(t, k, node), "n")
-	token := issue(t, k, node)
+	old := ticketstest.Claim(t, k, ticketstest.Issue(t, k, node), "n")
+	token := ticketstest.Issue(t, k, node)
 	if _, err := k.Session(t.Context(), old.Secret); err != nil {
 		t.Errorf("a token that nobody claimed ended the session: %v", err)
 	}
-	claim(t, k, token, "n")
+	ticketstest.Claim(t, k, token, "n")
 	_, err := k.Session(t.Context(), old.Secret)
-	refused(t, err, "started again")
+	ticketstest.Refused(t, err, "started again")
 }
 
 func TestEndedSessions(t *testing.T) {
 	k, _ := newTickets(t)
-	token := issue(t, k, node)
-	s := claim(t, k, token, "n")
+	token := ticketstest.Issue(t, k, node)
+	s := ticketstest.Claim(t, k, token, "n")
 	for range 2 { // the second changes nothing
 		if err := k.End(t.Context(), node, "the install is done"); err != nil {
 			t.Fatal(err)
@@ -180,11 +147,11 @@ func TestEndedSessions(t *testing.T) {
 	if !errors.Is(err, tickets.ErrSessionEnded) || m != node {
 		t.Errorf("got %s, %v", m, err)
 	}
-	refused(t, err, "the install is done")
+	ticketstest.Refused(t, err, "the install is done")
 	_, err = k.Claim(t.Context(), token, tickets.Claimant{Nonce: "n"})
-	refused(t, err, "the install is done")
+	ticketstest.Refused(t, err, "the install is done")
 	_, err = k.Session(t.Context(), token)
-	refused(t, err, "no such session")
+	ticketstest.Refused(t, err, "no such session")
 	if err := k.End(t.Context(), "52:54:00:00:00:02", "unknown"); err != nil {
 		t.Error(err)
 	}
@@ -194,22 +161,22 @@ func TestEndedSessions(t *testing.T) {
 // nothing, until the token is used or its life is half over.
 func TestAskingAgainGivesTheSameToken(t *testing.T) {
 	k, c := newTickets(t)
-	first := issue(t, k, node)
+	first := ticketstest.Issue(t, k, node)
 	c.Advance(tickets.Life / 2)
-	if again := issue(t, k, node); again != first {
+	if again := ticketstest.Issue(t, k, node); again != first {
 		t.Error("another token, though the first can be claimed for long")
 	}
 	c.Advance(time.Second)
-	second := issue(t, k, node)
+	second := ticketstest.Issue(t, k, node)
 	if second == first {
 		t.Error("a token whose life is half over was given again")
 	}
-	claim(t, k, first, "n") // it did not become invalid
-	if again := issue(t, k, node); again != second {
+	ticketstest.Claim(t, k, first, "n") // it did not become invalid
+	if again := ticketstest.Issue(t, k, node); again != second {
 		t.Error("another token, though the second was not claimed")
 	}
-	claim(t, k, second, "n")
-	if again := issue(t, k, node); again == second {
+	ticketstest.Claim(t, k, second, "n")
+	if again := ticketstest.Issue(t, k, node); again == second {
 		t.Error("a token that was claimed was given again")
 	}
 }
@@ -222,14 +189,14 @@ func at(nonce, addr string) tickets.Claimant {
 // session, unless the machine's firmware was seen to start since.
 func TestNobodyElseEndsASession(t *testing.T) {
 	k, c := newTickets(t)
-	s, err := k.Claim(t.Context(), issue(t, k, node), at("n", "10.0.0.1"))
+	s, err := k.Claim(t.Context(), ticketstest.Issue(t, k, node), at("n", "10.0.0.1"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	token := issue(t, k, node)
+	token := ticketstest.Issue(t, k, node)
 	other := at("other", "10.0.0.9")
 	_, err = k.Claim(t.Context(), token, other)
-	refused(t, err, "10.0.0.9", "an agent at 10.0.0.1", "2026-11-23 12:00:00")
+	ticketstest.Refused(t, err, "10.0.0.9", "an agent at 10.0.0.1", "2026-11-23 12:00:00")
 	if _, err := k.Session(t.Context(), s.Secret); err != nil {
 		t.Errorf("the refused claim ended the session: %v", err)
 	}
@@ -241,22 +208,22 @@ func TestNobodyElseEndsASession(t *testing.T) {
 		t.Error(err)
 	}
 	_, err = k.Session(t.Context(), s.Secret)
-	refused(t, err, "started again")
-	if _, err := k.Claim(t.Context(), issue(t, k, node), at("again", "10.0.0.9")); err != nil {
+	ticketstest.Refused(t, err, "started again")
+	if _, err := k.Claim(t.Context(), ticketstest.Issue(t, k, node), at("again", "10.0.0.9")); err != nil {
 		t.Errorf("from the same address: %v", err)
 	}
 }
 
 func TestManyTokensAreForgottenButNoSessionIs(t *testing.T) {
 	k, c := newTickets(t)
-	s := claim(t, k, issue(t, k, node), "n")
-	first := issue(t, k, node)
+	s := ticketstest.Claim(t, k, ticketstest.Issue(t, k, node), "n")
+	first := ticketstest.Issue(t, k, node)
 	for range 50 {
 		c.Advance(tickets.Life/2 + 1)
-		issue(t, k, node)
+		ticketstest.Issue(t, k, node)
 	}
 	_, err := k.Claim(t.Context(), first, tickets.Claimant{Nonce: "n"})
-	refused(t, err, "no such token")
+	ticketstest.Refused(t, err, "no such token")
 	if _, err := k.Session(t.Context(), s.Secret); err != nil {
 		t.Errorf("fetching the boot script over and over threw the agent out: %v", err)
 	}
@@ -266,8 +233,8 @@ func TestSessionsSurviveARestartAndSecretsAreNotKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	file := openStore(t, path)
 	k := tickets.New(file, nil)
-	token := issue(t, k, node)
-	s := claim(t, k, token, "nonce")
+	token := ticketstest.Issue(t, k, node)
+	s := ticketstest.Claim(t, k, token, "nonce")
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +243,7 @@ func TestSessionsSurviveARestartAndSecretsAreNotKept(t *testing.T) {
 	if m, err := k.Session(t.Context(), s.Secret); m != node || err != nil {
 		t.Errorf("got %s, %v", m, err)
 	}
-	if again := claim(t, k, token, "nonce"); again != s {
+	if again := ticketstest.Claim(t, k, token, "nonce"); again != s {
 		t.Errorf("got %+v, want %+v", again, s)
 	}
 	for _, bucket := range []string{"tickets", "secrets"} {
@@ -295,7 +262,7 @@ func TestSessionsSurviveARestartAndSecretsAreNotKept(t *testing.T) {
 // address without a packet from its firmware, is let in after some minutes.
 func TestASilentSessionIsReplaced(t *testing.T) {
 	k, c := newTickets(t)
-	s, err := k.Claim(t.Context(), issue(t, k, node), at("n", "10.0.0.1"))
+	s, err := k.Claim(t.Context(), ticketstest.Issue(t, k, node), at("n", "10.0.0.1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,10 +272,10 @@ func TestASilentSessionIsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	token := issue(t, k, node)
+	token := ticketstest.Issue(t, k, node)
 	c.Advance(4 * time.Minute)
 	_, err = k.Claim(t.Context(), token, at("other", "10.0.0.9"))
-	refused(t, err, "an agent at 10.0.0.1")
+	ticketstest.Refused(t, err, "an agent at 10.0.0.1")
 	c.Advance(time.Minute)
 	if _, err := k.Claim(t.Context(), token, at("other", "10.0.0.9")); err != nil {
 		t.Error(err)
@@ -320,7 +287,7 @@ func TestASilentSessionIsReplaced(t *testing.T) {
 func TestIssuedTokens(t *testing.T) {
 	k, c := newTickets(t)
 	here, there := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
-	token := issue(t, k, node)
+	token := ticketstest.Issue(t, k, node)
 	if mac, may, err := k.Issued(t.Context(), token, tickets.Claimant{Addr: there}); mac != node || !may || err != nil {
 		t.Errorf("got %s, %t, %v", mac, may, err)
 	}
@@ -328,8 +295,8 @@ func TestIssuedTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _, err := k.Issued(t.Context(), token, tickets.Claimant{Addr: here})
-	refused(t, err, "was claimed")
-	next := issue(t, k, node)
+	ticketstest.Refused(t, err, "was claimed")
+	next := ticketstest.Issue(t, k, node)
 	for addr, want := range map[netip.Addr]bool{here: true, there: false} {
 		if _, may, err := k.Issued(t.Context(), next, tickets.Claimant{Addr: addr}); may != want || err != nil {
 			t.Errorf("from %s: %t, %v", addr, may, err)
@@ -337,7 +304,7 @@ func TestIssuedTokens(t *testing.T) {
 	}
 	c.Advance(tickets.Life)
 	_, _, err = k.Issued(t.Context(), next, tickets.Claimant{Addr: here})
-	refused(t, err, "was valid until")
+	ticketstest.Refused(t, err, "was valid until")
 	_, _, err = k.Issued(t.Context(), "", tickets.Claimant{})
-	refused(t, err, "not issued here")
+	ticketstest.Refused(t, err, "not issued here")
 }

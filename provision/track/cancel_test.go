@@ -12,49 +12,16 @@ import (
 	"cloudlets/provision"
 	"cloudlets/provision/store"
 	"cloudlets/provision/tickets"
+	"cloudlets/provision/tickets/ticketstest"
 	"cloudlets/provision/track"
 )
-
-func issue(t *testing.T, k *tickets.Tickets, m provision.MAC) string {
-	t.Helper()
-	token, err := k.Issue(t.Context(), m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(token) != 32 { // 128 bits in hexadecimal
-		t.Fatalf("token %q", token)
-	}
-	return token
-}
-
-func claim(t *testing.T, k *tickets.Tickets, token, nonce string) tickets.Session {
-	t.Helper()
-	s, err := k.Claim(t.Context(), token, tickets.Claimant{Nonce: nonce})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func refused(t *testing.T, err error, want ...string) {
-	t.Helper()
-	if !errors.Is(err, tickets.ErrRefused) {
-		t.Errorf("got %v, want a refusal", err)
-		return
-	}
-	for _, w := range want {
-		if !strings.Contains(err.Error(), w) {
-			t.Errorf("%q does not say %q", err, w)
-		}
-	}
-}
 
 // running is a machine whose install runs, and the session of its agent.
 func running(t *testing.T, s store.Store) (*track.Tracker, *tickets.Tickets, tickets.Session) {
 	t.Helper()
 	c := &clock{now: midday}
 	tr, k := trackerAt(t, s, c), tickets.New(s, c.Now)
-	session := claim(t, k, issue(t, k, node), "n")
+	session := ticketstest.Claim(t, k, ticketstest.Issue(t, k, node), "n")
 	record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed, By: "ann"},
 		provision.Event{MAC: node, Kind: provision.KindClaim, Stage: provision.StageAgent})
 	return tr, k, session
@@ -67,7 +34,7 @@ func wantCancelled(t *testing.T, tr *track.Tracker, k *tickets.Tickets, session 
 		t.Errorf("the state is %+v", s)
 	}
 	_, err := k.Session(t.Context(), session.Secret)
-	refused(t, err, "wrong rack")
+	ticketstest.Refused(t, err, "wrong rack")
 	if !errors.Is(err, tickets.ErrSessionEnded) {
 		t.Errorf("the agent is told %v", err)
 	}
@@ -88,7 +55,7 @@ func TestCancel(t *testing.T) {
 func TestCancelWorksWhileTheStoreIsFull(t *testing.T) {
 	s := &countingStore{Store: &store.Memory{}}
 	tr, k, session := running(t, s)
-	token := issue(t, k, node)
+	token := ticketstest.Issue(t, k, node)
 	s.broken.Store(true)
 	err := tr.Cancel(t.Context(), node, "ann", "wrong rack", k)
 	if !errors.Is(err, track.ErrNotDurable) || !strings.Contains(err.Error(), errBroken.Error()) {
@@ -104,7 +71,7 @@ func TestCancelWorksWhileTheStoreIsFull(t *testing.T) {
 	}
 	s.broken.Store(false)
 	_, err = k.Claim(t.Context(), token, tickets.Claimant{Nonce: "n"})
-	refused(t, err, "wrong rack")
+	ticketstest.Refused(t, err, "wrong rack")
 	flush(t, tr)
 	wantCancelled(t, tracker(t, s), tickets.New(s, nil), session)
 }
@@ -122,9 +89,9 @@ func TestALateCancelSparesWhatIsNewer(t *testing.T) {
 	}
 	s.broken.Store(false)
 	c.Advance(1)
-	token := issue(t, k, node)
+	token := ticketstest.Issue(t, k, node)
 	flush(t, tr)
-	claim(t, k, token, "n")
+	ticketstest.Claim(t, k, token, "n")
 }
 
 // TestCancelAfterTheClockWentBack: what was issued by a clock that was ahead ends
@@ -133,7 +100,7 @@ func TestCancelAfterTheClockWentBack(t *testing.T) {
 	s, c := &store.Memory{}, &clock{now: midday}
 	tr, k := trackerAt(t, s, c), tickets.New(s, c.Now)
 	record(t, tr, provision.Event{MAC: node, Kind: provision.KindArmed, By: "ann"})
-	session := claim(t, k, issue(t, k, node), "n")
+	session := ticketstest.Claim(t, k, ticketstest.Issue(t, k, node), "n")
 	record(t, tr, provision.Event{MAC: node, Kind: provision.KindClaim, Stage: provision.StageAgent})
 	c.Advance(-time.Hour)
 	if err := tr.Cancel(t.Context(), node, "ann", "wrong rack", k); err != nil {
@@ -168,7 +135,7 @@ func TestCancelIsInForceBeforeItIsWritten(t *testing.T) {
 	if err := tr.Cancel(t.Context(), node, "ann", "wrong rack", k); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, <-looked, "wrong rack")
+	ticketstest.Refused(t, <-looked, "wrong rack")
 	wantCancelled(t, tr, k, session)
 }
 
@@ -215,5 +182,5 @@ func TestCancelForNobody(t *testing.T) {
 	if err := tr.Arm(t.Context(), node, &provision.Spec{MAC: node, Image: "debian"}, track.Order{By: "ann"}); err != nil {
 		t.Fatal(err)
 	}
-	claim(t, k, issue(t, k, node), "again")
+	ticketstest.Claim(t, k, ticketstest.Issue(t, k, node), "again")
 }

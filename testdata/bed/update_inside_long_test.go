@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"cloudlets/provision"
 	"cloudlets/testdata/bed"
 	"cloudlets/web/api"
 )
@@ -152,6 +153,14 @@ func TestLongUpdateInPlace(t *testing.T) {
 	m = r.on(m.Spec)
 	s.m, s.seen = m, map[string]int{}
 	comesUp(false, "first")
+	nothingStays()
+
+	r.run("install", "node1") // and the connection ends by which a person runs the update
+	s.types(update + " &")
+	s.next(`streaming second to vda`)
+	s.types("kill -HUP $!")
+	s.next(`the system that runs stays as it is`)
+	r.shows(mac, func(m api.Detail) bool { return m.Stage == provision.StageFailed && !m.Armed })
 	nothingStays()
 
 	r.run("install", "node1")
