@@ -106,7 +106,7 @@ func (u InPlace) checkTrust(servers []string) error {
 // became part of a bond.
 func hasCard(sys fs.FS, card provision.MAC) bool {
 	names, _ := fs.ReadDir(sys, "class/net")
-	return slices.ContainsFunc(names, func(name fs.DirEntry) bool {
+	return card != "" && slices.ContainsFunc(names, func(name fs.DirEntry) bool { // files that are not there read as ""
 		dir := "class/net/" + name.Name()
 		return hardware.Attribute(sys, dir+"/address") == string(card) || hardware.Attribute(sys, dir+"/bonding_slave/perm_hwaddr") == string(card)
 	})
