@@ -122,7 +122,7 @@ lint: build
 # The race detector takes a second set of compiled packages, and makes tests up to ten
 # times slower. So here it is for the packages where goroutines share most: what answers
 # packets and requests, and what keeps the machines' states. test-long has it for all.
-RACED := ./cmd/cloudlets/daemon/... ./dhcp/... ./httpboot/... ./provision/members ./provision/nbd ./provision/netroot ./provision/power/desk ./provision/rollout/... ./provision/store ./provision/track ./tftp ./web/...
+RACED := ./cmd/cloudlets/daemon/... ./dhcp/... ./httpboot/... ./provision/members ./provision/nbd ./provision/netroot ./provision/power/desk ./provision/rollout/... ./provision/store ./provision/tickets/... ./provision/track/... ./tftp ./web/...
 PLAIN = $(filter-out $(patsubst cloudlets/%,./%,$(shell $(GO) list $(RACED))) ./cmd/fleetsim,$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/distros ./testdata/needs ./testdata/powercut)))
 # These tests of them take long with it, and have nothing for it: one thing is done after the
 # other, many times over, and the same code runs under it in other tests. So they run without.
