@@ -93,22 +93,23 @@ func statusOf(err error) int {
 }
 
 func writeJSON(w http.ResponseWriter, status int, value any) {
-	text, written := value.(json.RawMessage)
-	var err error
-	if !written {
-		text, err = json.Marshal(value)
-	}
+	text, err := json.Marshal(value)
 	if err != nil {
 		status, text = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be written as JSON"}`)
 	}
 	text = append(text, '\n')
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(text)))
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+	answerJSON(w)
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
 	w.Write(text) // it fails only if the client is gone
+}
+
+// answerJSON sets the headers of an answer that is JSON.
+func answerJSON(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
 }
 
 func noSuchThing(r *http.Request) (any, error) {

@@ -1,8 +1,9 @@
 package web
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/json"
+	"io"
 	"iter"
 	"net/http"
 	"reflect"
@@ -131,13 +132,14 @@ func partsOf(t reflect.Type) (keys []string, parts []reflect.StructField) {
 	return keys, parts
 }
 
-// page writes a page with these columns. Rows are made one after the other in the same
-// place, as they are large.
-func (c columns) page(rows iter.Seq[*api.Machine], next string, counts api.Counts) (json.RawMessage, error) {
-	var text bytes.Buffer
+// write writes a page with these columns. Rows are made one after the other in the same
+// place, as they are large, and go out as they are made.
+func (c columns) write(w io.Writer, rows iter.Seq[*api.Machine], next string, counts api.Counts) error {
+	text := bufio.NewWriterSize(w, 32<<10)
 	text.WriteString(`{"machines":[`)
-	to := json.NewEncoder(&text)
+	to := json.NewEncoder(text)
 	sparse := reflect.New(sparseMachine).Elem()
+	first := true
 	for row := range rows {
 		sparse.SetZero()
 		for _, column := range c {
@@ -145,21 +147,22 @@ func (c columns) page(rows iter.Seq[*api.Machine], next string, counts api.Count
 				sparse.Field(column.field).Set(column.pick(whole))
 			}
 		}
-		if text.Bytes()[text.Len()-1] != '[' {
+		if !first {
 			text.WriteByte(',')
 		}
+		first = false
 		if err := to.Encode(sparse.Addr().Interface()); err != nil {
-			return nil, err
+			return err
 		}
-		text.Truncate(text.Len() - 1) // the end of the line
 	}
 	text.WriteByte(']')
 	rest, err := json.Marshal(api.MachinePage{Next: next, Counts: counts})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	text.WriteString(strings.TrimPrefix(string(rest), `{"machines":null`))
-	return text.Bytes(), nil
+	text.WriteByte('\n')
+	return text.Flush()
 }
 
 // pick returns what the column has of a field that is not empty.

@@ -13,38 +13,44 @@ import (
 )
 
 // machines answers with one page of the table. The place of the next page stands in a
-// header as well, so that clients can ask for it while they read this one.
+// header, which goes first, so that clients can ask for the next page while this one is
+// made.
 func (s *Server) machines(w http.ResponseWriter, r *http.Request) {
-	page, next, err := s.tablePage(r)
+	page, columns, err := s.foundPage(r)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	if next != "" {
-		w.Header().Set(api.NextHeader, next)
-	}
-	writeJSON(w, http.StatusOK, page)
-}
-
-// tablePage returns the page that a request asks for, and the place of the next one.
-func (s *Server) tablePage(r *http.Request) (answer any, next string, err error) {
-	q, err := pageQuery(r)
-	if err != nil {
-		return nil, "", err
-	}
-	columns, err := columnsOf(r)
-	if err != nil {
-		return nil, "", err
-	}
-	found, err := s.Roster.Page(q)
-	if err != nil {
-		return nil, "", refuse(http.StatusBadRequest, "%s", err)
+	if page.Next != "" {
+		w.Header().Set(api.NextHeader, page.Next)
 	}
 	if columns == nil {
-		return s.machinePage(found), found.Next, nil
+		writeJSON(w, http.StatusOK, s.machinePage(page))
+		return
 	}
-	text, err := columns.page(s.eachRow(found.MACs), found.Next, s.counts())
-	return text, found.Next, err
+	answerJSON(w)
+	w.WriteHeader(http.StatusOK)
+	if err := http.NewResponseController(w).Flush(); err == nil && r.Method != http.MethodHead {
+		err = columns.write(w, s.eachRow(page.MACs), page.Next, s.counts())
+	}
+	if err != nil {
+		panic(http.ErrAbortHandler) // so that the client does not take what there is for the whole
+	}
+}
+
+// foundPage returns the page that a request asks for, and which columns of it.
+func (s *Server) foundPage(r *http.Request) (page roster.Page, asked columns, err error) {
+	q, err := pageQuery(r)
+	if err != nil {
+		return page, nil, err
+	}
+	if asked, err = columnsOf(r); err != nil {
+		return page, nil, err
+	}
+	if page, err = s.Roster.Page(q); err != nil {
+		return page, nil, refuse(http.StatusBadRequest, "%s", err)
+	}
+	return page, asked, nil
 }
 
 // pageQuery reads which page a request asks for.

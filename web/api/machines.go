@@ -119,7 +119,7 @@ func (c *Client) eachPage(ctx context.Context, q roster.Query, columns []string,
 			return nil
 		}
 		clear(page.Machines) // JSON leaves what it does not name as it was
-		room = page.Machines[:0]
+		room = slices.Grow(page.Machines[:0], roster.MaxLimit)
 	}
 }
 

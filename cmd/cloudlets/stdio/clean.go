@@ -11,12 +11,25 @@ import (
 // such as the control characters by which a file's name could change the
 // terminal, becomes a question mark. Line ends and tabs stay.
 func Clean(text string) string {
+	if isPlain(text) {
+		return text
+	}
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
 			return r
 		}
 		return '?'
 	}, strings.ToValidUTF8(text, "?"))
+}
+
+// isPlain says whether a text is ASCII with nothing to clean, as large tables mostly are.
+func isPlain(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' && c != '\n' && c != '\t' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // CleanWriter is a writer that cleans what goes through it.

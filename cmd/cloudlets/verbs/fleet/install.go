@@ -188,7 +188,7 @@ func printOrder(w io.Writer, m api.Detail, cancel, dryRun, wipe, switchedOn bool
 		fmt.Fprintf(w, "%s would not be installed: no file of the site describes it\n", m.MAC)
 	case dryRun:
 		fmt.Fprintf(w, "%s would be installed with %s on %s, then %s\n", m.MAC, m.Spec.Image, describeHints(m.Spec, wipe), m.Spec.Handover)
-		printMachineProblems(w, m.Machine)
+		printMachineProblems(w, &m.Machine)
 	case cancel:
 		fmt.Fprintf(w, "%s is disarmed: %s\n", m.MAC, m.Next.Reason)
 		if m.Warning != "" {

@@ -182,7 +182,7 @@ func (f *waveFlags) dryRun(cmd *cobra.Command, o orderFlags, machines []api.Mach
 			fmt.Fprintln(w)
 		}
 		for _, m := range machines {
-			printMachineProblems(w, m)
+			printMachineProblems(w, &m)
 		}
 	})
 }

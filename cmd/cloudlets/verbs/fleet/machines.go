@@ -1,8 +1,6 @@
 package fleet
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -164,68 +162,6 @@ type serversAnswer struct {
 type tableRow struct {
 	text  string
 	noted *api.Machine // nil if the row tells all that a person has to know
-}
-
-// noteColumns are the columns of the API of which printNotes tells.
-var noteColumns = []string{"cardOf", "failure", "quiet", "plan", "outdated", "problems"}
-
-// isNoted says whether a person has to know more of a machine than its row tells.
-func isNoted(m *api.Machine) bool {
-	return isCard(m) || m.Failure != "" || m.Quiet != nil || m.Plan != nil && m.Plan.Waits || len(m.Outdated) > 0 || len(m.Problems) > 0
-}
-
-// isCard says whether a stranger seems to be another card of a machine.
-func isCard(m *api.Machine) bool { return m.CardOf != "" }
-
-// printNotes says what a person has to know of machines, beside their rows in the table.
-func printNotes(ctx context.Context, c *api.Client, w io.Writer, rows []tableRow) error {
-	reasons, err := cardReasons(ctx, c, rows)
-	for _, row := range rows {
-		m := row.noted
-		if m == nil {
-			continue
-		}
-		name := cmp.Or(m.Hostname, string(m.MAC))
-		if reason := reasons[m.MAC]; reason != "" {
-			fmt.Fprintf(w, "\n%s is a stranger: %s\n", name, reason)
-		}
-		if m.Failure != "" {
-			fmt.Fprintf(w, "\n%s failed: %s\n", name, m.Failure)
-		}
-		if m.Quiet != nil {
-			fmt.Fprintf(w, "\n%s is quiet since %s: %s\n", name, printing.Clock(m.Quiet.Since), m.Quiet.Cause)
-		}
-		if m.Plan != nil && m.Plan.Waits {
-			fmt.Fprintf(w, "\n%s waits for `cloudlets confirm %[1]s`: it will %s\n", name, m.Plan.Text)
-		}
-		if len(m.Outdated) > 0 {
-			fmt.Fprintf(w, "\n%s is outdated: %s\n", name, strings.Join(m.Outdated, "; "))
-		}
-		printMachineProblems(w, *m)
-	}
-	return err
-}
-
-// cardReasons are the reasons for what the next boot of strangers does that seem to be
-// cards of machines. The table has no reasons, as they are half of its bytes.
-func cardReasons(ctx context.Context, c *api.Client, rows []tableRow) (map[provision.MAC]string, error) {
-	var cards []string
-	for _, row := range rows {
-		if m := row.noted; m != nil && isCard(m) {
-			cards = append(cards, string(m.MAC))
-		}
-	}
-	if cards == nil {
-		return nil, nil
-	}
-	list, err := c.Machines(ctx, roster.Query{Names: cards}, "cardOf", "next")
-	reasons := make(map[provision.MAC]string, len(list))
-	for _, m := range list {
-		if isCard(&m) { // still
-			reasons[m.MAC] = m.Next.Reason
-		}
-	}
-	return reasons, err
 }
 
 // stageText is a stage with its progress and what is wrong with it: "stream 42% 31 MB/s

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"cloudlets/cmd/cloudlets/heap"
 	"cloudlets/provision"
 	"cloudlets/provision/site"
 	"cloudlets/provision/store"
@@ -76,6 +77,7 @@ func linesOf(b *testing.B, socket string, flags []string) int {
 // file extends one of the profiles of racks, which extend another one.
 func serveFleet(b *testing.B, n int) (socket string) {
 	b.Helper()
+	heap.Bound() // as the daemon does
 	dir := b.TempDir()
 	write := func(name, text string) {
 		file := filepath.Join(dir, name)
