@@ -4,6 +4,7 @@ import (
 	"iter"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -77,13 +78,29 @@ func (s *Server) rows(macs []provision.MAC) []api.Machine {
 	return rows
 }
 
-// eachRow makes the rows of machines, one after the other in the same place.
+// statesAtOnce is how many machines' states are copied at a time.
+const statesAtOnce = 50
+
+// eachRow makes the rows of machines, one after the other in the same place, as machines
+// are large.
 func (s *Server) eachRow(macs []provision.MAC) iter.Seq[*api.Machine] {
 	return func(yield func(*api.Machine) bool) {
 		var row api.Machine
-		for _, state := range s.Roster.States(macs) {
-			if row = s.row(s.spec(state.MAC), state); !yield(&row) {
-				return
+		var spec provision.Spec
+		states := make([]provision.State, 0, min(len(macs), statesAtOnce))
+		for some := range slices.Chunk(macs, statesAtOnce) {
+			states = s.Roster.AppendStates(states[:0], some)
+			for i := range states {
+				var described bool
+				spec, described = s.Site.Spec(states[i].MAC)
+				if described {
+					row = s.row(&spec, states[i])
+				} else {
+					row = s.row(nil, states[i])
+				}
+				if !yield(&row) {
+					return
+				}
 			}
 		}
 	}

@@ -177,15 +177,19 @@ func logCost(t testing.TB, m *bed.Machine) {
 // machine asks the daemon about a machine.
 func (r *rig) machine(mac string) api.Detail {
 	r.Helper()
-	text, err := r.daemon.Run(r.ctx, "machines", mac, "--json")
+	m, err := r.ask(mac)
 	if err != nil {
 		r.Fatal(err)
 	}
-	var m api.Detail
-	if err := json.Unmarshal([]byte(text), &m); err != nil {
-		r.Fatal(err)
-	}
 	return m
+}
+
+func (r *rig) ask(mac string) (m api.Detail, err error) {
+	text, err := r.daemon.Run(r.ctx, "machines", mac, "--json")
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &m)
+	}
+	return m, err
 }
 
 func (r *rig) run(args ...string) string {
@@ -226,10 +230,14 @@ func (r *rig) saysThatItRuns(mac string) {
 	}
 }
 
-// shows waits until the daemon shows a machine as it shall be.
+// shows waits until the daemon shows a machine as it shall be. It does not know the machine
+// before it has read its file.
 func (r *rig) shows(mac string, as func(api.Detail) bool) {
 	r.Helper()
-	for !as(r.machine(mac)) {
+	for {
+		if m, err := r.ask(mac); err == nil && as(m) {
+			return
+		}
 		select {
 		case <-r.ctx.Done():
 			r.Fatalf("the daemon does not show %s as it shall be:\n%s\n%s", mac, r.run("machines", mac), r.run("trace", mac))

@@ -21,9 +21,10 @@ func TestUpdates(t *testing.T) {
 
 // updates installs a machine, and then versions that prove themselves, stay silent, and do
 // not start. None but the first stays in the place of the one before. All has the machine
-// restart with the second, be rolled back, and try a version that does not start, too. It returns what the machine wrote.
+// restart with the second, be rolled back, and try a version that does not start, and one
+// that says that it runs and then dies, too. It returns what the machine wrote.
 func updates(t *testing.T, firmware bed.Firmware, mac string, all bool) *tape {
-	made := newVersions(t, "first", "second", "third", "fourth")
+	made := newVersions(t, "first", "second", "third", "fourth", "fifth")
 	r := newRig(t, made.tarballs(), asServer)
 	p := newTape(t, made)
 	file := object{
@@ -91,7 +92,7 @@ func updates(t *testing.T, firmware bed.Firmware, mac string, all bool) *tape {
 	}
 	enter(r, m, "reboot")
 	comesUp("second")
-	p.mayStart("first", "second", "third", "fourth")
+	p.mayStart("first", "second", "third", "fourth", "fifth")
 	r.run("rollback", "node1")
 	enter(r, m, "reboot")
 	comesUp("first")
@@ -114,6 +115,29 @@ func updates(t *testing.T, firmware bed.Firmware, mac string, all bool) *tape {
 	}
 	comesUp("first")
 	asks("cat notes")
+
+	// The rest of a line is printed twice: as it is typed, and as it is carried out.
+	tells := func() {
+		r.Helper()
+		enter(r, m, "busybox modprobe virtio_net; busybox ip addr add 10.77.0.11/24 dev eth0; busybox ip link set eth0 up; sh /etc/cloudlets/say-running && ls /run/cloudlets")
+		next(`\nrunning\r?\n`)
+	}
+	version("fifth", " cloudlets.trial.settle=600")
+	enter(r, m, "reboot")
+	for range 4 {
+		comesUp("fifth")
+		tells()
+		enter(r, m, "sync; busybox reboot -f")
+	}
+	comesUp("first")
+	tells()
+	r.shows(mac, func(m api.Detail) bool { return m.Has != nil && m.Has.Slot == "a" })
+	trace := r.run("trace", "node1")
+	for _, why := range []string{"the machine is back to slot A with first; fifth in slot B was on trial: it said at ", "and did not stay up long enough to be accepted"} {
+		if !strings.Contains(trace, why) {
+			t.Errorf("the trace does not say %q:\n%s", why, trace)
+		}
+	}
 	if n := strings.Count(m.Console.Text(), "copying what the image has"); n != 1 {
 		t.Errorf("what is persistent was made %d times", n)
 	}

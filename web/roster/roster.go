@@ -188,17 +188,17 @@ func (r *Roster) update(state provision.State, known bool) {
 	r.move(m, newEntry(spec, state, outdated != nil))
 }
 
-// States returns the states of some machines, in the same order. Their maps and
+// AppendStates appends the states of some machines, in the same order. Their maps and
 // lists are shared: do not write to them.
-func (r *Roster) States(macs []provision.MAC) []provision.State {
+func (r *Roster) AppendStates(states []provision.State, macs []provision.MAC) []provision.State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	states := make([]provision.State, len(macs))
-	for i, mac := range macs {
-		states[i] = provision.State{MAC: mac, Stage: provision.StageNew}
+	for _, mac := range macs {
+		state := provision.State{MAC: mac, Stage: provision.StageNew}
 		if m := r.machines[mac]; m != nil { // else it went away after the page was made
-			states[i] = m.state
+			state = m.state
 		}
+		states = append(states, state)
 	}
 	return states
 }
