@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 	"unicode"
+
+	"cloudlets/images/retryafter"
 )
 
 // HTTP reads a pack from a web server by Range requests (RFC 9110, section 14).
@@ -52,7 +54,8 @@ type Retry struct {
 	Stall time.Duration
 	// Wait is the first pause between attempts, by default 100 milliseconds.
 	// Each pause is twice as long as the one before, up to MaxWait, by default
-	// 5 seconds.
+	// 5 seconds. A server that says Retry-After is asked when it wants to be, see
+	// [retryafter].
 	Wait, MaxWait time.Duration
 }
 
@@ -78,6 +81,14 @@ func (r Retry) pause(n int) time.Duration {
 	}
 	return d/2 + rand.N(d/2+1)
 }
+
+// busyError is an error of a server that wants the client to stay away for a while.
+type busyError struct {
+	error
+	after time.Duration
+}
+
+func (e busyError) Unwrap() error { return e.error }
 
 // finalError is an error that retrying cannot fix.
 type finalError struct{ error }
@@ -185,6 +196,9 @@ func (r *httpReader) wait(cause error) error {
 		return fmt.Errorf("get %s: nothing arrived for %s, so it gave up at byte %d: %w", r.h.URL, silent.Round(time.Second), r.off, cause)
 	}
 	d := r.retry.pause(r.tries)
+	if busy, is := errors.AsType[busyError](cause); is { // but ask once more before patience ends
+		d = max(d, min(retryafter.Spread(busy.after), r.retry.Patience-silent))
+	}
 	r.tries++
 	if r.broke == nil {
 		r.broke = cause
@@ -278,7 +292,11 @@ func (h *HTTP) check(resp *http.Response, off, end int64) error {
 	switch code := resp.StatusCode; {
 	case code == http.StatusPartialContent:
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
-		return fmt.Errorf("the server answers %s", resp.Status)
+		err := fmt.Errorf("the server answers %s", resp.Status)
+		if after := retryafter.Of(resp.Header); after > 0 {
+			return busyError{err, after}
+		}
+		return err
 	case code == http.StatusOK:
 		return final("the server, or a proxy before it, does not serve ranges: it answers %s", resp.Status)
 	case code == http.StatusRequestedRangeNotSatisfiable:

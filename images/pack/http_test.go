@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -341,6 +342,49 @@ func TestPatienceEnds(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestBusyServerIsAskedWhenItWants: a server that says how long it wants a client to stay away
+// is asked no earlier, and once more before patience ends.
+func TestBusyServerIsAskedWhenItWants(t *testing.T) {
+	for name, test := range map[string]struct {
+		after            string
+		earliest, latest time.Duration // of the second request
+		patience         time.Duration
+	}{
+		"half a minute":        {"30", 30 * time.Second, 45 * time.Second, time.Minute},
+		"longer than patience": {"50", 20 * time.Second, 20 * time.Second, 20 * time.Second},
+		"no number":            {"soon", 0, time.Second, time.Minute},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &server{data: make([]byte, 10)}
+			begun, asked := time.Now(), []time.Duration(nil)
+			retry := quick
+			retry.Patience = test.patience
+			h := &HTTP{URL: "http://server", Retry: retry, Client: &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+				w := httptest.NewRecorder()
+				if asked = append(asked, time.Since(begun)); len(asked) == 1 {
+					w.Header().Set("Retry-After", test.after)
+					w.WriteHeader(http.StatusServiceUnavailable)
+				} else {
+					s.ServeHTTP(w, r)
+				}
+				return w.Result(), nil
+			})}}
+			body, err := h.Range(t.Context(), 0, 10)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			body.Close()
+			if len(asked) != 2 || asked[1] < test.earliest || asked[1] > test.latest {
+				t.Errorf("%s: the server was asked after %s", name, asked)
+			}
+		})
+	}
+}
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestCancelEndsWaiting(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

@@ -17,14 +17,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	mathrand "math/rand/v2"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"cloudlets/images/bytesize"
+	"cloudlets/images/retryafter"
 	"cloudlets/provision"
 	"cloudlets/provision/failover"
 	"cloudlets/provision/wire"
@@ -39,12 +38,11 @@ const Patience = 10 * time.Minute
 
 // firstWait is the pause before a request is sent again. Each further pause is
 // twice as long as the one before, up to maxWait. A server that is busy may ask for a
-// longer one, of which up to maxAsked counts. Before a request is given up it is made once
+// longer one, see [retryafter]. Before a request is given up it is made once
 // more, lastTry before the end.
 const (
 	firstWait = 200 * time.Millisecond
 	maxWait   = 5 * time.Second
-	maxAsked  = time.Minute
 	lastTry   = time.Second
 )
 
@@ -276,18 +274,7 @@ func askedPause(err error) time.Duration {
 	if !is {
 		return 0
 	}
-	return busy.after + mathrand.N(busy.after/2+1)
-}
-
-// retryAfter reads a Retry-After in seconds (RFC 9110, 10.2.3), up to maxAsked. It is 0 if
-// there is none, or if it is a date: the clock of a machine that is being installed may be
-// wrong.
-func retryAfter(response *http.Response) time.Duration {
-	seconds, err := strconv.ParseUint(response.Header.Get("Retry-After"), 10, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		return 0
-	}
-	return time.Duration(min(seconds, uint64(maxAsked/time.Second))) * time.Second
+	return retryafter.Spread(busy.after)
 }
 
 // judge returns nil if the status of a response means success. Otherwise it
@@ -301,10 +288,10 @@ func judge(response *http.Response, text string) error {
 	err := fmt.Errorf("%s %s: %s: %s", response.Request.Method, response.Request.URL.Path, response.Status, text)
 	switch response.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return busyError{err, retryAfter(response)}
+		return busyError{err, retryafter.Of(response.Header)}
 	}
 	if response.StatusCode/100 != 4 {
-		return busyError{err, retryAfter(response)}
+		return busyError{err, retryafter.Of(response.Header)}
 	}
 	if text == "" {
 		return Refusal{err.Error()}
