@@ -120,7 +120,7 @@ var inside = map[string][]string{
 	"provision/clock":      {},
 
 	// Nothing that looks at a machine, or starts a system in its memory, can install.
-	"provision/agent/client":  {"images/bytesize", "provision", "provision/failover", "provision/wire"},
+	"provision/agent/client":  {"images/bytesize", "images/retryafter", "provision", "provision/failover", "provision/wire"},
 	"provision/agent/inspect": {"images/disk/probe", "provision", "provision/agent/client", "provision/hardware", "provision/process1", "provision/wire"},
 	"provision/agent/diskless": {
 		"images/boot", "images/bytesize", "images/chunks", "images/disk", "images/pack", "provision", "provision/agent/client", "provision/agent/inspect", "provision/hardware", "provision/kmod",
