@@ -104,6 +104,22 @@ func (w withoutFirst) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
+// withoutBackup is a disk that hides what is at byte last and after it, where the backup
+// table's header is.
+type withoutBackup struct {
+	io.ReaderAt
+	last int64
+}
+
+// ReadAt returns zeros for the last sector.
+func (w withoutBackup) ReadAt(p []byte, off int64) (int, error) {
+	n, err := w.ReaderAt.ReadAt(p, off)
+	if from := max(0, w.last-off); from < int64(n) {
+		clear(p[from:n])
+	}
+	return n, err
+}
+
 func erase(ctx context.Context, dev Device, off, length int64) error {
 	return overwrite(ctx, dev, make([]byte, length), off)
 }

@@ -108,6 +108,18 @@ func FindSlots(r io.ReaderAt, size, sector int64) (Layout, error) {
 	return l, nil
 }
 
+// IsFound says whether a kernel and firmware find the partitions of a disk: its first sector
+// announces the table (UEFI 2.10, 5.2.3), and the first copy of that is intact. An install
+// writes these two last of all, after the backup table.
+func IsFound(r io.ReaderAt, size, sector int64) bool {
+	first := make([]byte, sector)
+	if _, err := r.ReadAt(first, 0); err != nil || first[510] != 0x55 || first[511] != 0xaa || first[446+4] != 0xee {
+		return false
+	}
+	_, err := readTable(withoutBackup{r, (size/sector - 1) * sector}, size, sector)
+	return err == nil
+}
+
 // HasShim says whether a disk with two slots starts by shim, as firmware with Secure Boot
 // wants it.
 func HasShim(r io.ReaderAt, l Layout) (bool, error) {

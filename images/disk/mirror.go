@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"cloudlets/images/bytesize"
 	"cloudlets/images/disk/md"
 	"cloudlets/images/disk/slots"
 )
@@ -65,6 +66,22 @@ func (l Layout) Second(size int64) (Layout, error) {
 	l.Size, l.GUID = size, derivedGUID(seed, "second disk").String()
 	for _, p := range []*Partition{&l.BIOSBoot, &l.ESP, &l.Root, &l.Other, &l.Persistent} {
 		p.GUID = derivedGUID(seed, "second "+p.Name).String()
+	}
+	return l, nil
+}
+
+// Replacement returns the layout of a new disk of size bytes, which takes the place of the one
+// that was beside a disk with this layout. It has the same partitions in the same places,
+// members of the same mirrors, and identifiers of its own, which are derived from the seed.
+func (l Layout) Replacement(size int64, seed string) (Layout, error) {
+	all := l.Partitions()
+	seed += " beside " + l.GUID
+	l.Size, l.Kept, l.GUID = size, false, derivedGUID(seed, "new disk").String()
+	if need := all[len(all)-1].end() + l.backupSize(); size/l.Sector*l.Sector < need {
+		return Layout{}, fmt.Errorf("it has %s (%d bytes), and needs %s (%d bytes) to have what is on the other one", bytesize.Binary(size), size, bytesize.Binary(need), need)
+	}
+	for _, p := range []*Partition{&l.BIOSBoot, &l.ESP, &l.Root, &l.Other, &l.Persistent} {
+		p.GUID = derivedGUID(seed, "new "+p.Name).String()
 	}
 	return l, nil
 }

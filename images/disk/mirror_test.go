@@ -73,6 +73,68 @@ func TestMirrorLayout(t *testing.T) {
 	}
 }
 
+// TestReplacement: a new disk has the partitions of the one that stays, and identifiers of its
+// own, also if the one that stays was once a replacement itself.
+func TestReplacement(t *testing.T) {
+	l, err := NewLayout(2*gib, 512, mirrorOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := l.Second(2 * gib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]bool{}
+	count := func(l Layout) int {
+		ids[l.GUID] = true
+		for _, p := range l.Partitions() {
+			ids[p.GUID] = true
+		}
+		return 1 + len(l.Partitions())
+	}
+	want := count(l) + count(second)
+	for n, there := range []Layout{l, second} {
+		there.Kept = true
+		for _, seed := range []string{"an install", "another one"} {
+			larger, err := there.Replacement(3*gib, seed)
+			if err != nil || larger.Size != 3*gib || larger.Kept {
+				t.Fatalf("disk %d is replaced by %+v (%v)", n, larger, err)
+			}
+			want += count(larger)
+			for k, p := range larger.Partitions() {
+				was := there.Partitions()[k]
+				was.GUID = p.GUID
+				if p != was {
+					t.Errorf("the partition %+v becomes %+v", was, p)
+				}
+			}
+			again, err := larger.Replacement(2*gib, seed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want += count(again)
+		}
+		if _, err := there.Replacement(2*gib-mib, "an install"); err == nil {
+			t.Errorf("disk %d is replaced by one that is too small", n)
+		}
+	}
+	if len(ids) != want {
+		t.Errorf("the disks have %d identifiers, want %d", len(ids), want)
+	}
+	// Disks of the usual sizes, which are no whole MiB: one of the same size takes the place.
+	for _, size := range []int64{1000204886016, 500107862016, 512110190592, 2*gib + 1} {
+		for _, sector := range []int64{512, 4096} {
+			l, err := NewLayout(size, sector, mirrorOptions)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.Replacement(size, "an install"); err != nil {
+				t.Errorf("a disk of %d bytes with sectors of %d cannot be replaced by one of the same size: %v", size, sector, err)
+			}
+		}
+	}
+}
+
 // TestMirrorWithABadSector: a disk is found, though a superblock on it cannot be read or is
 // damaged. That partition has no array, and the others have theirs.
 func TestMirrorWithABadSector(t *testing.T) {

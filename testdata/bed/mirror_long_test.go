@@ -26,8 +26,9 @@ func TestLongMirror(t *testing.T) {
 // mirrors installs a system on two disks, writes a file at a persistent path, and pulls the
 // first disk. The machine starts from the other one, and writes. The first one comes back,
 // and is out of date: the machine starts from it, and has what was written last. An update
-// makes both the same again, so that then the second one may be pulled. In the end each has run
-// without the other.
+// makes both the same again, so that then the second one may be pulled. Each runs without the
+// other. At last a new disk takes the place of the second one: an install fills it, and it starts
+// the system alone.
 func mirrors(t *testing.T, firmware bed.Firmware, mac string) {
 	made := newVersions(t, "first", "second")
 	r := newRig(t, made.tarballs(), asServer)
@@ -53,6 +54,10 @@ func mirrors(t *testing.T, firmware bed.Firmware, mac string) {
 	on := func(disks ...bed.Disk) {
 		r.Helper()
 		m, seen = r.on(bed.Spec{MAC: mac, Firmware: firmware, Disks: disks}), map[string]int{}
+	}
+	onAlone := func(disks ...bed.Disk) { // with no network
+		r.Helper()
+		m, seen = r.on(bed.Spec{MAC: mac, Firmware: firmware, LocalOnly: true, Disks: disks}), map[string]int{}
 	}
 	comesUp := func(name string) {
 		r.Helper()
@@ -96,6 +101,14 @@ func mirrors(t *testing.T, firmware bed.Firmware, mac string) {
 
 	version("second")
 	enter(r, m, "reboot")
+	next(`was away, and is made like the other one: mirror-a is copied while the machine goes on`)
+	m.Kill() // the firmware's first disk has only a part of the system now, and is not bootable
+	onAlone(one, two)
+	next(`mirror-a runs on one disk of two: the other one is missing`)
+	comesUp("first")
+	asks("cat notes", `written to both\r?\nwritten to one`)
+	off()
+	on(one, two)
 	next(`mirror-a is copied while the machine goes on`)
 	next(`mirror-data is copied while the machine goes on`) // after the good slot
 	comesUp("second")
@@ -120,4 +133,25 @@ func mirrors(t *testing.T, firmware bed.Firmware, mac string) {
 	next(`mirror-data runs on one disk of two: the other one was away`)
 	comesUp("second")
 	asks("cat notes", `written to one\r?\non the (first|second)\r?\n/root # `)
+	off()
+
+	three := r.newDiskOf("three", 1<<30+16<<20)
+	on(one, three) // a new disk is in the place of the second one
+	next(`mirror-data runs on one disk of two: the other one is missing`)
+	comesUp("second")
+	asks("cat notes", `written to one\r?\non the (first|second)\r?\n/root # `)
+	version("first")
+	enter(r, m, "reboot")
+	next(`is new, and is made like the other one: mirror-b is copied while the machine goes on`)
+	next(`is new, and is made like the other one: mirror-data is copied while the machine goes on`)
+	comesUp("first")
+	asks("mkdir -p /run/cloudlets; touch /run/cloudlets/running", `cloudlets: this system is accepted`)
+	asks("while grep -q _ /proc/mdstat; do sleep 1; done; echo filled the new | sed s/filled/it is/", `it is the new`)
+	off()
+
+	on(three) // the last of the old disks is pulled
+	next(`mirror-a runs on one disk of two: the other one is missing`)
+	comesUp("first")
+	asks("echo on the new >>notes; sync; cat notes", `written to one\r?\non the (first|second)\r?\non the new\r?\n`)
+	off()
 }

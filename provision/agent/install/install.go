@@ -198,6 +198,10 @@ type installer struct {
 	// ranAlone says that the other one was changed meanwhile.
 	latest   int
 	ranAlone bool
+	// newDisk is the name of a disk that is made from scratch, beside one of a mirror that
+	// stays, or "". It becomes bootable in the end. newWhy says why: it is new, or was away.
+	newDisk, newWhy string
+	newIsBootable   bool
 	// persistent is the filesystem of a new persistent partition; nil if the
 	// disk gets none.
 	persistent *ext4.Layout

@@ -30,6 +30,13 @@ type member struct {
 	writer *disk.Installer
 }
 
+// Why a disk of a mirror is made like the other one.
+const (
+	isNew      = "is new"
+	wasAway    = "was away"
+	isNotFound = "has no whole partition table"
+)
+
 // members returns the disks of the install, the one that the machine starts from first.
 func (i *installer) members() []member {
 	all := []member{{i.disk, i.device, i.layout, i.writer}}
@@ -72,12 +79,12 @@ func (i *installer) layOutMirror(ctx context.Context, sector int64) error {
 // is an update, as in [installer.findSlots].
 func (i *installer) findMirror(sector int64) (found bool, err error) {
 	var layouts [2]disk.Layout
-	var missing []string
+	var missing []int
 	for n, m := range i.members() {
 		layouts[n], err = disk.FindMirror(m.device, m.disk.Size, sector)
 		switch {
 		case errors.Is(err, disk.ErrNoMirror):
-			missing = append(missing, m.disk.Name)
+			missing = append(missing, n)
 		case err != nil:
 			return false, fmt.Errorf("%s: %w", m.disk.Name, err)
 		}
@@ -87,14 +94,23 @@ func (i *installer) findMirror(sector int64) (found bool, err error) {
 	case 2:
 		return false, nil
 	case 1:
-		return false, fmt.Errorf("of the disks %s only one has the machine's mirror, and %s has not: put the disk back that was there, or copy the partitions and add the members by mdadm; or install both anew with `cloudlets install %s --wipe`, which loses what is persistent",
-			i.names(), missing[0], i.plan.MAC)
+		err = i.replaces(missing[0], &layouts)
+	default:
+		err = i.remakesUnfinished(&layouts)
+	}
+	if err != nil {
+		return false, err
 	}
 	state, err := i.mirrorState(layouts)
 	if err != nil {
 		return false, err
 	}
 	i.judge(layouts, state)
+	i.remakeAway(&layouts, state)
+	if i.newDisk != "" && !i.holds(layouts, state.Good, i.latest) {
+		return false, fmt.Errorf("the disk %s has only a part of the machine's system or data, and %s %s: put the disk back that has all, or install both anew with `cloudlets install %s --wipe`, which loses what is persistent",
+			i.trusted().disk, i.newDisk, i.newWhy, i.plan.MAC)
+	}
 	for n := range layouts {
 		layouts[n] = layouts[n].In(state.Good.Other())
 	}
@@ -108,6 +124,98 @@ func (i *installer) findMirror(sector int64) (found bool, err error) {
 	}
 	i.layout, i.second.layout, i.update = layouts[0], layouts[1], &state
 	return true, i.checkUpdate()
+}
+
+// replaces has a disk take the place of one that was beside the other: the disk is new, and
+// has no part of the mirror. It must be empty.
+func (i *installer) replaces(n int, layouts *[2]disk.Layout) error {
+	all := i.members()
+	m, there := all[n], all[1-n]
+	if i.plan.Rollback != "" {
+		return fmt.Errorf("go back to the system before: the disk %s has no part of the machine's mirror: put the disk back that was there, or make the mirror whole with `cloudlets install %s`", m.disk, i.plan.MAC)
+	}
+	if m.disk.Contents != "" {
+		return fmt.Errorf("of the disks %s only %s has the machine's mirror, and %s is not empty: %s; put the disk back that was there, or an empty one, which becomes a part of the mirror; or install both anew with `cloudlets install %s --wipe`, which loses what is persistent",
+			i.names(), there.disk.Name, m.disk, m.disk.Contents, i.plan.MAC)
+	}
+	if !disk.IsFound(there.device, layouts[1-n].Size, layouts[1-n].Sector) {
+		return i.unfinished(there)
+	}
+	l, err := layouts[1-n].Replacement(m.disk.Size, i.plan.Target.ID.String())
+	if err != nil {
+		return fmt.Errorf("the new disk %s is too small for the mirror on %s: %w", m.disk, there.disk.Name, err)
+	}
+	layouts[n], i.newDisk, i.newWhy = l, m.disk.Name, isNew
+	return nil
+}
+
+// remakesUnfinished has a disk made from scratch that an install has written and not completed:
+// no kernel finds its partitions. The other disk must be found.
+func (i *installer) remakesUnfinished(layouts *[2]disk.Layout) error {
+	all := i.members()
+	for n, m := range all {
+		if disk.IsFound(m.device, layouts[n].Size, layouts[n].Sector) {
+			continue
+		}
+		if there := all[1-n]; i.plan.Rollback != "" || !disk.IsFound(there.device, layouts[1-n].Size, layouts[1-n].Sector) {
+			return i.unfinished(m)
+		}
+		i.remake(layouts, n, isNotFound)
+	}
+	return nil
+}
+
+// unfinished is the error for a disk whose partitions no kernel finds.
+func (i *installer) unfinished(m member) error {
+	return fmt.Errorf("the disk %s has no whole partition table, as power was cut while it was written, so the machine's mirror cannot be kept: install both disks anew with `cloudlets install %s --wipe`, which loses what is persistent", m.disk, i.plan.MAC)
+}
+
+// remakeAway has a disk that was away made from scratch, as one that is new. It would have only
+// a part of the good slot while it is filled, and nothing must start from it then.
+func (i *installer) remakeAway(layouts *[2]disk.Layout, state slots.State) {
+	if i.latest < 0 || i.newDisk != "" || i.plan.Rollback != "" {
+		return
+	}
+	if away := 1 - i.latest; i.holds(*layouts, state.Good, i.latest) && !i.holds(*layouts, state.Good, away) {
+		i.remake(layouts, away, wasAway)
+	}
+}
+
+// remake has a disk made from scratch, with the partitions that it has, as a part of the mirrors
+// of the other one.
+func (i *installer) remake(layouts *[2]disk.Layout, n int, why string) {
+	l, there := &layouts[n], layouts[1-n]
+	l.Kept, l.Root.Array, l.Other.Array, l.Persistent.Array = false, there.Root.Array, there.Other.Array, there.Persistent.Array
+	i.newDisk, i.newWhy = i.members()[n].disk.Name, why
+}
+
+// holds says whether a disk has all of the latest data, and of the good slot. What is in the
+// other slot does not matter, as it is written anew.
+func (i *installer) holds(layouts [2]disk.Layout, good slots.Name, n int) bool {
+	for _, row := range [][]md.Member{
+		i.row(layouts[0].Persistent, layouts[1].Persistent), i.row(layouts[0].In(good).Root, layouts[1].In(good).Root),
+	} {
+		if i.isNew(i.members()[1-n]) || row[0].ID != row[1].ID { // the other one does not count
+			row[1-n] = md.Member{}
+		}
+		if there := row[0].Places > 0 || row[1].Places > 0; there && !slices.Contains(md.CurrentOn(row, i.latest), n) {
+			return false
+		}
+	}
+	return true
+}
+
+// isNew says whether a disk is made from scratch, beside one of a mirror that stays.
+func (i *installer) isNew(m member) bool { return i.newDisk != "" && m.disk.Name == i.newDisk }
+
+// newMember is the disk that is made from scratch; ok is false if none is.
+func (i *installer) newMember() (m member, ok bool) {
+	for _, m := range i.members() {
+		if i.isNew(m) {
+			return m, true
+		}
+	}
+	return member{}, false
 }
 
 // sameMirror returns an error unless what stays on two disks is of the same mirrors, in the
@@ -132,6 +240,15 @@ func (i *installer) mirrorState(layouts [2]disk.Layout) (slots.State, error) {
 	var errs [2]error
 	all := i.members()
 	for n, m := range all {
+		if i.isNew(m) {
+			state, err := slots.Read(all[1-n].device, layouts[1-n].ESP.Offset)
+			if err != nil {
+				err = i.unknownState(err)
+			}
+			return state, err
+		}
+	}
+	for n, m := range all {
 		states[n], errs[n] = slots.Read(m.device, layouts[n].ESP.Offset)
 	}
 	if errs[0] != nil && errs[1] != nil {
@@ -154,17 +271,12 @@ func (i *installer) mirrorState(layouts [2]disk.Layout) (slots.State, error) {
 // for what starts the system: first the data, and then the slots, the good one first.
 func (i *installer) superblocks(layouts [2]disk.Layout, good slots.Name) md.Disks {
 	var d md.Disks
-	for _, part := range []func(disk.Layout) disk.Partition{
-		func(l disk.Layout) disk.Partition { return l.Persistent },
-		func(l disk.Layout) disk.Partition { return l.In(good).Root },
-		func(l disk.Layout) disk.Partition { return l.In(good).Other },
+	for n, l := range layouts {
+		layouts[n] = l.In(good)
+	}
+	for _, row := range [][]md.Member{
+		i.row(layouts[0].Persistent, layouts[1].Persistent), i.row(layouts[0].Root, layouts[1].Root), i.row(layouts[0].Other, layouts[1].Other),
 	} {
-		row := make([]md.Member, 2)
-		for n, m := range i.members() {
-			if sb, err := part(layouts[n]).Member(m.device); err == nil { // there is none, or it is lost
-				row[n] = sb
-			}
-		}
 		if row[0].ID == row[1].ID {
 			d = append(d, row)
 		}
@@ -172,9 +284,27 @@ func (i *installer) superblocks(layouts [2]disk.Layout, good slots.Name) md.Disk
 	return d
 }
 
+// row returns the members of a mirror in a partition of each disk. One that is not there, or
+// cannot be read, is the zero Member.
+func (i *installer) row(parts ...disk.Partition) []md.Member {
+	row := make([]md.Member, len(parts))
+	for n, m := range i.members() {
+		if sb, err := parts[n].Member(m.device); err == nil {
+			row[n] = sb
+		}
+	}
+	return row
+}
+
 // judge notes which disk counts if the two differ, and whether the other one has run without it.
 // It is done once: when the mirrors run, the kernel changes the superblocks.
 func (i *installer) judge(layouts [2]disk.Layout, state slots.State) {
+	for n, m := range i.members() {
+		if i.isNew(m) {
+			i.latest, i.ranAlone = 1-n, false
+			return
+		}
+	}
 	d := i.superblocks(layouts, state.Good)
 	i.latest, i.ranAlone = d.Latest(), false
 	if i.latest < 0 {
@@ -289,7 +419,11 @@ func (i *installer) keepMirror(ctx context.Context, p disk.Partition) error {
 		return err
 	}
 	i.away[p.Number] = nil
-	i.tell(provision.Event{Kind: provision.KindLog, Text: "the disk " + away.disk.Name + " was away, and is made like the other one: " + p.Name + " is copied while the machine goes on"})
+	why := wasAway
+	if i.isNew(*away) {
+		why = i.newWhy
+	}
+	i.tell(provision.Event{Kind: provision.KindLog, Text: "the disk " + away.disk.Name + " " + why + ", and is made like the other one: " + p.Name + " is copied while the machine goes on"})
 	return nil
 }
 
@@ -332,7 +466,7 @@ func (i *installer) awaitFilled(ctx context.Context, file string, size int64, lo
 			return err
 		}
 		if first {
-			i.tell(provision.Event{Kind: provision.KindLog, Text: "the system that the machine has is copied to the disk that was away, before the new one may be started"})
+			i.tell(provision.Event{Kind: provision.KindLog, Text: "the system that the machine has is copied to the disk that lacks it, before the new one may be started"})
 		}
 		told(min(state.Copied, size), size)
 		if state.Copied != last {
@@ -355,6 +489,10 @@ func (i *installer) current(p disk.Partition) (current []member, away *member, e
 	all := i.members()
 	var members []md.Member
 	for _, m := range all {
+		if i.isNew(m) && p.Number != i.layout.Root.Number { // it has none yet
+			members = append(members, md.Member{})
+			continue
+		}
 		sb, err := numbered(m.layout, p.Number).Member(m.device)
 		if err != nil {
 			return nil, nil, fmt.Errorf("look at the mirror %s on %s: %w", p.Name, m.disk.Name, err)
@@ -434,10 +572,61 @@ func (i *installer) stopArrays(ctx context.Context) error {
 // the machine starts from, it starts a whole system; see [agreed] for what counts then.
 func (i *installer) writeState(s slots.State) error {
 	for _, m := range slices.Backward(i.members()) {
+		if i.isNew(m) && !i.newIsBootable { // it has no place for a state yet
+			continue
+		}
 		if err := slots.Write(m.device, m.layout.ESP.Offset, m.layout.Sector, s); err != nil {
 			return fmt.Errorf("%s: %w", m.disk.Name, err)
 		}
 	}
+	return nil
+}
+
+// clearNew erases the partition table of a disk that is made from scratch. It has none before the
+// very end, so that nothing starts from it that is not whole. What a disk that was away has in
+// its partitions goes when it is overwritten, and not before: it may be the last copy.
+func (i *installer) clearNew(ctx context.Context) error {
+	m, ok := i.newMember()
+	if !ok {
+		return nil
+	}
+	erase := m.writer.Undo
+	if i.newWhy == isNew {
+		erase = m.writer.Clear
+	}
+	if err := erase(ctx); err != nil {
+		return fmt.Errorf("%s: %w", m.disk.Name, err)
+	}
+	return nil
+}
+
+// prepareNew puts the boot loaders on a disk that is made from scratch. They start the good slot,
+// once the disk is bootable.
+func (i *installer) prepareNew(ctx context.Context) error {
+	m, ok := i.newMember()
+	if !ok {
+		return nil
+	}
+	err := m.writer.Prepare(ctx, i.slotContents())
+	if err == nil {
+		err = slots.Write(m.device, m.layout.ESP.Offset, m.layout.Sector, slots.Accepted(i.update.Good))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.disk.Name, err)
+	}
+	return nil
+}
+
+// commitNew makes a disk bootable that was made from scratch, and that has all of the good slot.
+func (i *installer) commitNew(ctx context.Context) error {
+	m, ok := i.newMember()
+	if !ok {
+		return nil
+	}
+	if err := m.writer.Commit(ctx); err != nil {
+		return fmt.Errorf("%s: %w", m.disk.Name, err)
+	}
+	i.newIsBootable = true
 	return nil
 }
 

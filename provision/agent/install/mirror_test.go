@@ -16,6 +16,7 @@ import (
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/fat"
 	"cloudlets/images/disk/md"
+	"cloudlets/images/disk/probe"
 	"cloudlets/images/disk/slots"
 	"cloudlets/images/target"
 	"cloudlets/provision"
@@ -107,16 +108,37 @@ func (d *loopDisk) overwrite(t *testing.T, part func(disk.Layout) (offset, lengt
 // other disk.
 func (d *loopDisk) ran(t *testing.T, events uint64) {
 	t.Helper()
+	for _, part := range []func(disk.Layout) disk.Partition{
+		func(l disk.Layout) disk.Partition { return l.Other }, func(l disk.Layout) disk.Partition { return l.Persistent },
+	} {
+		d.change(t, part, func(m *md.Member) {
+			m.Events = events
+			m.Roles[1-m.Number] = md.Faulty
+		})
+	}
+}
+
+// change changes the superblock of a partition.
+func (d *loopDisk) change(t *testing.T, part func(disk.Layout) disk.Partition, to func(*md.Member)) {
+	t.Helper()
 	f := must[*os.File](t)(os.OpenFile(d.device, os.O_RDWR, 0))
 	defer f.Close()
-	l := must[disk.Layout](t)(disk.FindMirror(f, d.info.Size, 512))
-	for _, p := range []disk.Partition{l.Other, l.Persistent} {
-		m := must[md.Member](t)(p.Member(f))
-		m.Events = events
-		m.Roles[1-m.Number] = md.Faulty
-		if err := md.Write(offsetFile{f, p.Offset}, p.Size, m); err != nil {
-			t.Fatal(err)
-		}
+	p := part(must[disk.Layout](t)(disk.FindMirror(f, d.info.Size, 512)))
+	m := must[md.Member](t)(p.Member(f))
+	to(&m)
+	if err := md.Write(offsetFile{f, p.Offset}, p.Size, m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// unfinish leaves a disk as power that is cut during the last writes to it does: it has the
+// backup of its partition table.
+func (d *loopDisk) unfinish(t *testing.T) {
+	t.Helper()
+	f := must[*os.File](t)(os.OpenFile(d.device, os.O_RDWR, 0))
+	defer f.Close()
+	if _, err := f.WriteAt(probe.Unfinished(), 0); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -148,6 +170,52 @@ func TestDiskThatWasAway(t *testing.T) {
 	b.wantFailure(t, "called off")
 	if notices(true); told.Lost != "what is in slot A, and what the disk "+disks[0].info.Name+" wrote while it was alone" {
 		t.Errorf("of a disk that ran alone, lost is %q", told.Lost)
+	}
+}
+
+// TestDiskIsMadeFromScratch: an install makes a disk from scratch that lacks data or the good
+// slot, or that no kernel finds, and leaves one as it is that lacks only what is written anew.
+func TestDiskIsMadeFromScratch(t *testing.T) {
+	other := func(l disk.Layout) disk.Partition { return l.Other } // slot B, which is good
+	bad := func(l disk.Layout) disk.Partition { return l.Root }
+	data := func(l disk.Layout) disk.Partition { return l.Persistent }
+	alone := func(m *md.Member) {
+		m.Events = 9
+		m.Roles[1-m.Number] = md.Faulty
+	}
+	for name, test := range map[string]struct {
+		there  func(*testing.T, [2]*loopDisk)
+		remade int // -1 is none
+		why    string
+	}{
+		"both are whole":          {func(t *testing.T, d [2]*loopDisk) {}, -1, ""},
+		"one lacks the bad slot":  {func(t *testing.T, d [2]*loopDisk) { d[0].change(t, bad, alone) }, -1, ""},
+		"one lacks data":          {func(t *testing.T, d [2]*loopDisk) { d[1].change(t, data, alone) }, 0, wasAway},
+		"one lacks the good slot": {func(t *testing.T, d [2]*loopDisk) { d[0].change(t, other, alone) }, 1, wasAway},
+		"each lacks something":    {func(t *testing.T, d [2]*loopDisk) { d[0].change(t, data, alone); d[1].change(t, other, alone) }, 1, wasAway},
+		"one was not completed":   {func(t *testing.T, d [2]*loopDisk) { d[0].unfinish(t) }, 0, isNotFound},
+		"one that came back is of an old slot": {func(t *testing.T, d [2]*loopDisk) {
+			d[0].change(t, data, alone)
+			d[0].change(t, other, func(m *md.Member) { m.ID[0]++ })
+		}, 1, wasAway},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, disks := mirrorBed(t)
+			have(t, "one", disks[:]...)
+			test.there(t, disks)
+			i, err := newInstaller(t.Context(), b.job)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer i.closeDisks()
+			want := ""
+			if test.remade >= 0 {
+				want = disks[test.remade].info.Name
+			}
+			if i.newDisk != want || i.newWhy != test.why || i.update == nil || i.update.Good != slots.B {
+				t.Errorf("the disk %q is made from scratch, as it %q, and the state is %+v; want %q, %q", i.newDisk, i.newWhy, i.update, want, test.why)
+			}
+		})
 	}
 }
 
@@ -228,7 +296,32 @@ func TestMirrorIsRefused(t *testing.T) {
 		"something is on the second": {func(t *testing.T, b *bed, d [2]*loopDisk) {
 			tool(t, "e2fsprogs", "mkfs.ext4", "-q", "-F", "-L", "precious", d[1].device)
 		}, []string{"not empty", "precious", "--wipe"}},
-		"only one has the mirror": {func(t *testing.T, b *bed, d [2]*loopDisk) { have(t, "one", d[0]) }, []string{"only one has the machine's mirror"}},
+		"only one has the mirror, and the other is not empty": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[0])
+			tool(t, "e2fsprogs", "mkfs.ext4", "-q", "-F", "-L", "precious", d[1].device)
+		}, []string{"has the machine's mirror", "not empty", "precious", "--wipe"}},
+		"a new disk is too small": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[0])
+			small := newLoopDisk(t, b.dir, diskSize-16<<20)
+			b.job.Inventory.Disks[1] = small.info
+		}, []string{"too small for the mirror on", "needs"}},
+		"beside a new disk, the other one has only a part": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[0])
+			d[0].change(t, func(l disk.Layout) disk.Partition { return l.Persistent }, func(m *md.Member) { m.Roles[m.Number] = md.Spare })
+		}, []string{"has only a part of the machine's system or data", "is new"}},
+		"beside a new disk, the other one was not completed": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[0])
+			d[0].unfinish(t)
+		}, []string{"has no whole partition table", "--wipe"}},
+		"neither disk was completed": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[:]...)
+			d[0].unfinish(t)
+			d[1].unfinish(t)
+		}, []string{"has no whole partition table", "--wipe"}},
+		"a roll-back finds a new disk": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[0])
+			b.job.Plan.Rollback = "a"
+		}, []string{"go back to the system before", "has no part of the machine's mirror"}},
 		"each is of another mirror": {func(t *testing.T, b *bed, d [2]*loopDisk) {
 			have(t, "one", d[:]...)
 			have(t, "another", d[0])
@@ -270,6 +363,12 @@ func TestMirrorIsProposed(t *testing.T) {
 	b.wantFailure(t, "called off", "nothing was written")
 	if told.Disk.Name != disks[0].info.Name || told.Second == nil || told.Second.Name != disks[1].info.Name || told.Lost != "" || len(told.Layout) != 5 {
 		t.Errorf("the plan for new disks is %s", told)
+	}
+	have(t, "one", disks[0])
+	b.wantFailure(t, "called off", "nothing was written")
+	text := "the disk " + disks[1].info.Name + " is new, and takes the place of the one that was in the mirror: what stays is copied to it from " + disks[0].info.Name
+	if told.Lost != "what is in slot A" || !slices.Contains(told.Notices, text) {
+		t.Errorf("the plan for a disk that was replaced is %s, with the notices %q", told, told.Notices)
 	}
 	have(t, "one", disks[:]...)
 	b.wantFailure(t, "called off")

@@ -44,8 +44,11 @@ func (i *installer) proposal() provision.Proposal {
 	if i.second != nil {
 		p.Second, p.Fetch = &i.second.disk, p.Fetch+i.plan.RAMDisk.Size
 		if i.update != nil && i.latest >= 0 {
-			away := i.members()[1-i.latest].disk.Name
-			p.Notices = append(p.Notices, fmt.Sprintf("the disk %s was away: what stays is copied to it from %s", away, i.trusted().disk.Name))
+			away, why := i.members()[1-i.latest].disk.Name, cmp.Or(i.newWhy, wasAway)
+			if why == isNew {
+				why += ", and takes the place of the one that was in the mirror"
+			}
+			p.Notices = append(p.Notices, fmt.Sprintf("the disk %s %s: what stays is copied to it from %s", away, why, i.trusted().disk.Name))
 			if i.ranAlone {
 				p.Lost += ", and what the disk " + away + " wrote while it was alone"
 			}
@@ -98,7 +101,7 @@ func (i *installer) filesystemOf(p disk.Partition) string {
 	case i.layout.Root.Number:
 		return i.plan.Target.Filesystem
 	case i.layout.Persistent.Number:
-		if !i.layout.Kept {
+		if i.update == nil && !i.layout.Kept {
 			return "ext4"
 		}
 	}

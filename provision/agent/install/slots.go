@@ -60,12 +60,14 @@ func (i *installer) checkUpdate() (err error) {
 		return nil // nothing is written into a slot
 	}
 	shim := false
-	if plan.Shim {
+	if plan.Shim || i.newDisk != "" {
 		if shim, err = disk.HasShim(i.trusted().device, l); err != nil {
 			return err
 		}
 	}
 	switch {
+	case shim && !plan.Shim:
+		return fmt.Errorf("the disk %s starts with shim, and %s %s and would get none, as the machine's file does not ask for Secure Boot: write \"secureBoot\": \"shim\" into it", i.trusted().disk, i.newDisk, i.newWhy)
 	case plan.Shim && !shim:
 		return fmt.Errorf("the disk starts without shim, and the machine's file asks for Secure Boot: install anew with `cloudlets install %s --wipe`, which loses what is persistent", i.plan.MAC)
 	case l.Arch != plan.Arch:
@@ -83,6 +85,9 @@ func (i *installer) checkUpdate() (err error) {
 // slot is not on trial any more, whatever it was.
 func (i *installer) partitionUpdate(ctx context.Context) error {
 	if err := i.writeState(slots.Accepted(i.update.Good)); err != nil {
+		return err
+	}
+	if err := i.clearNew(ctx); err != nil {
 		return err
 	}
 	if i.Running == nil {
@@ -196,9 +201,7 @@ func (i *installer) commitSlot(ctx context.Context) error {
 	}
 	if i.update == nil {
 		for _, m := range i.members() {
-			if err := m.writer.Prepare(ctx, disk.Contents{
-				Loaders: i.loaders, Slots: true, Menu: bootloader.Menu{Timeout: i.plan.Target.Timeout}, SecureBoot: i.plan.Target.SecureBoot(), Time: time.Unix(0, 0).UTC(),
-			}); err != nil {
+			if err := m.writer.Prepare(ctx, i.slotContents()); err != nil {
 				return fmt.Errorf("%s: %w", m.disk.Name, err)
 			}
 		}
@@ -212,6 +215,9 @@ func (i *installer) commitSlot(ctx context.Context) error {
 	if err := i.fillMirrors(ctx); err != nil {
 		return err
 	}
+	if err := i.prepareNew(ctx); err != nil {
+		return err
+	}
 	if err := i.permitted(ctx, "make "+i.names()+" bootable"); err != nil {
 		return err
 	}
@@ -221,7 +227,17 @@ func (i *installer) commitSlot(ctx context.Context) error {
 	if i.update == nil {
 		return i.commitDisks(ctx)
 	}
+	if err := i.commitNew(ctx); err != nil {
+		return err
+	}
 	return i.writeState(i.update.OnTrial())
+}
+
+// slotContents is what starts a disk with two slots.
+func (i *installer) slotContents() disk.Contents {
+	return disk.Contents{
+		Loaders: i.loaders, Slots: true, Menu: bootloader.Menu{Timeout: i.plan.Target.Timeout}, SecureBoot: i.plan.Target.SecureBoot(), Time: time.Unix(0, 0).UTC(),
+	}
 }
 
 // keepInSlot makes the files of the slot's own, and the names by which the boot loader finds

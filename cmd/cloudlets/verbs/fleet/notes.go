@@ -97,7 +97,7 @@ func (n *notes) addMachine(m *api.Machine, cardReason string) {
 		n.add(name, noteKey{"is quiet", "are quiet", " " + m.Quiet.Cause}).since(m.Quiet.Since)
 	}
 	if m.Plan != nil && m.Plan.Waits {
-		n.add(name, noteKey{one: fmt.Sprintf("waits for `cloudlets confirm %s`", name), what: " it will " + m.Plan.Text})
+		n.add(name, noteKey{fmt.Sprintf("waits for `cloudlets confirm %s`", name), "wait for `cloudlets confirm`", " it will " + m.Plan.Text})
 	}
 	if len(m.Outdated) > 0 {
 		n.add(name, noteKey{"is outdated", "are outdated", " " + strings.Join(m.Outdated, "; ")})
