@@ -42,7 +42,12 @@ func (l Layout) eraseTables(ctx context.Context, dev Device) error {
 	if l.Kept {
 		return l.leaveKept(ctx, dev)
 	}
-	if err := overwrite(ctx, dev, probe.Unfinished(), 0); err != nil {
+	return l.leaveMark(ctx, dev, probe.Unfinished())
+}
+
+// leaveMark erases both copies of the table, and leaves the first MiB as it says.
+func (l Layout) leaveMark(ctx context.Context, dev Device, first []byte) error {
+	if err := overwrite(ctx, dev, first, 0); err != nil {
 		return err
 	}
 	if err := syncErased(dev); err != nil {

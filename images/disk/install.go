@@ -10,6 +10,7 @@ import (
 
 	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/fat"
+	"cloudlets/images/disk/probe"
 
 	"github.com/google/uuid"
 )
@@ -160,6 +161,14 @@ func (i *Installer) commit(ctx context.Context) error {
 		}
 	}
 	return i.settle(ctx, rec)
+}
+
+// Unboot makes a disk unbootable beside which another one is bootable, as it is in a mirror.
+// Its partitions keep their content. BIOS firmware that tries only its first disk is led on to
+// the next one.
+func (i *Installer) Unboot(ctx context.Context) error {
+	i.first = nil
+	return i.layout.leaveMark(ctx, i.dev, probe.UnfinishedBeside())
 }
 
 // Undo erases the partition table of a disk that Commit made bootable: something else

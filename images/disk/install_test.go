@@ -156,6 +156,47 @@ func TestEveryFailureLeavesNothingBootable(t *testing.T) {
 }
 
 // TestLostWriteIsFound has a device that acknowledges a write and drops it.
+// TestUnboot: a disk beside another one loses its table, and keeps what is in its partitions.
+// Commit makes it bootable again, and IsFound says when a kernel finds it.
+func TestUnboot(t *testing.T) {
+	for _, sector := range []int64{512, 4096} {
+		dev, l := newSparse(gib, sector), testLayout(t, sector, bootloader.AMD64)
+		if err := install(dev, l, testContents()); err != nil {
+			t.Fatal(err)
+		}
+		if !IsFound(dev, gib, sector) {
+			t.Error("an installed disk is not found")
+		}
+		esp := readAt(t, dev, l.ESP.Offset, mib)
+		i := NewInstaller(dev, l)
+		if err := i.Unboot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		first := readAt(t, dev, 0, 512)
+		if IsFound(dev, gib, sector) || !bytes.Equal(readAt(t, dev, 0, mib), probe.UnfinishedBeside()) || first[510] != 0x55 || first[511] != 0xaa {
+			t.Error("it is not as a disk beside another one should be")
+		}
+		if _, err := readTable(dev, gib, sector); err == nil {
+			t.Error("there is a table still")
+		}
+		if !bytes.Equal(readAt(t, dev, l.ESP.Offset, mib), esp) {
+			t.Error("the ESP has changed")
+		}
+		if err := errors.Join(i.Prepare(t.Context(), testContents()), i.Commit(t.Context())); err != nil || !IsFound(dev, gib, sector) {
+			t.Errorf("it does not become bootable again: %v", err)
+		}
+		// The first copy is lost, or what announces it.
+		for _, at := range []int64{0, sector} {
+			before := readAt(t, dev, at, sector)
+			dev.WriteAt(make([]byte, sector), at)
+			if _, err := readTable(dev, gib, sector); err != nil || IsFound(dev, gib, sector) {
+				t.Errorf("without the sector at %d: %v, found %v", at, err, IsFound(dev, gib, sector))
+			}
+			dev.WriteAt(before, at)
+		}
+	}
+}
+
 func TestLostWriteIsFound(t *testing.T) {
 	t.Parallel()
 	l := testLayout(t, 512, bootloader.AMD64)

@@ -146,7 +146,7 @@ func mirrors(t *testing.T, firmware bed.Firmware, mac string) {
 	next(`is new, and is made like the other one: mirror-data is copied while the machine goes on`)
 	comesUp("first")
 	asks("mkdir -p /run/cloudlets; touch /run/cloudlets/running", `cloudlets: this system is accepted`)
-	asks("while grep -q _ /proc/mdstat; do sleep 1; done; echo filled the new | sed s/filled/it is/", `it is the new`)
+	asks("while grep -q _ /proc/mdstat; do sleep 1; done; echo filled the new | sed s/filled/has/", `has the new`)
 	off()
 
 	on(three) // the last of the old disks is pulled

@@ -135,14 +135,16 @@ func TestErasedBeginningIsNotBlank(t *testing.T) {
 
 func TestWhatAnUnfinishedInstallLeftIsBlank(t *testing.T) {
 	f := blankImage(t, 64*testMIB)
-	if _, err := f.WriteAt(Unfinished(), 0); err != nil {
-		t.Fatal(err)
-	}
 	if _, err := f.WriteAt([]byte("files"), 32*testMIB); err != nil {
 		t.Fatal(err)
 	}
-	if got := identify(t, f, 64*testMIB); got != "blank" {
-		t.Errorf("it is %q", got)
+	for name, first := range map[string][]byte{"alone": Unfinished(), "beside another disk": UnfinishedBeside()} {
+		if _, err := f.WriteAt(first, 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := identify(t, f, 64*testMIB); got != "blank" {
+			t.Errorf("%s it is %q", name, got)
+		}
 	}
 	// A person erased the beginning, and with it the mark.
 	if _, err := f.WriteAt(make([]byte, testMIB), 0); err != nil {

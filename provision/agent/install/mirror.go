@@ -590,11 +590,12 @@ func (i *installer) clearNew(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	erase := m.writer.Undo
 	if i.newWhy == isNew {
-		erase = m.writer.Clear
+		if err := m.writer.Clear(ctx); err != nil {
+			return fmt.Errorf("%s: %w", m.disk.Name, err)
+		}
 	}
-	if err := erase(ctx); err != nil {
+	if err := m.writer.Unboot(ctx); err != nil {
 		return fmt.Errorf("%s: %w", m.disk.Name, err)
 	}
 	return nil
@@ -624,7 +625,7 @@ func (i *installer) commitNew(ctx context.Context) error {
 		return nil
 	}
 	if err := m.writer.Commit(ctx); err != nil {
-		return fmt.Errorf("%s: %w", m.disk.Name, err)
+		return errors.Join(fmt.Errorf("%s: %w", m.disk.Name, err), m.writer.Unboot(context.WithoutCancel(ctx)))
 	}
 	i.newIsBootable = true
 	return nil
