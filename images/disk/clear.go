@@ -18,8 +18,7 @@ import (
 // lists only the kept partition, so the partition can be found even if the
 // installation fails later.
 func (i *Installer) Clear(ctx context.Context) error {
-	i.first = nil
-	if err := i.layout.eraseTables(ctx, i.dev); err != nil {
+	if err := i.Undo(ctx); err != nil {
 		return err
 	}
 	for _, p := range i.layout.Partitions() {
@@ -42,19 +41,22 @@ func (l Layout) eraseTables(ctx context.Context, dev Device) error {
 	if l.Kept {
 		return l.leaveKept(ctx, dev)
 	}
-	return l.leaveMark(ctx, dev, probe.Unfinished())
+	return l.leaveMark(ctx, dev, probe.Unfinished(), mib)
 }
 
-// leaveMark erases both copies of the table, and leaves the first MiB as it says.
-func (l Layout) leaveMark(ctx context.Context, dev Device, first []byte) error {
-	if err := overwrite(ctx, dev, first, 0); err != nil {
-		return err
-	}
-	if err := syncErased(dev); err != nil {
-		return err
+// leaveMark leaves the first MiB of the disk as it says, the boot sector first, so that no
+// firmware starts what is half gone. Then it erases last bytes at the disk's end.
+func (l Layout) leaveMark(ctx context.Context, dev Device, first []byte, last int64) error {
+	for _, part := range []extentWrite{{first[:l.Sector], 0}, {first[l.Sector:], l.Sector}} {
+		if err := overwrite(ctx, dev, part.bytes, part.off); err != nil {
+			return err
+		}
+		if err := syncErased(dev); err != nil {
+			return err
+		}
 	}
 	end := l.Size / l.Sector * l.Sector
-	if err := erase(ctx, dev, end-mib, mib); err != nil {
+	if err := erase(ctx, dev, end-last, last); err != nil {
 		return err
 	}
 	return syncErased(dev)

@@ -33,11 +33,19 @@ type Installer struct {
 	dev    Device
 	layout Layout
 	first  []byte // the disk's first MiB; nil until Prepare has succeeded
+	beside bool   // another disk is bootable beside it
 }
 
 // NewInstaller returns an installer that writes l to dev.
 func NewInstaller(dev Device, l Layout) *Installer {
 	return &Installer{dev: dev, layout: l}
+}
+
+// NewPartInstaller returns an installer for a disk that becomes a part of a mirror, beside
+// another one that is bootable. Until Commit, BIOS firmware that tries only its first disk is led
+// on to the next one. Undo leaves what is in the partitions as it is.
+func NewPartInstaller(dev Device, l Layout) *Installer {
+	return &Installer{dev: dev, layout: l, beside: true}
 }
 
 // Contents is what is installed on a disk besides its root filesystem.
@@ -131,7 +139,7 @@ func (i *Installer) Commit(ctx context.Context) error {
 	}
 	// The error may be that the caller's context has ended. Undoing must work
 	// all the same.
-	if uerr := i.layout.eraseTables(context.WithoutCancel(ctx), i.dev); uerr != nil {
+	if uerr := i.Undo(context.WithoutCancel(ctx)); uerr != nil {
 		return errors.Join(fmt.Errorf("make disk bootable: %w: the disk may boot, but its contents must not be trusted: install it again", err), uerr)
 	}
 	return fmt.Errorf("make disk bootable: %w: the disk was made unbootable again", err)
@@ -163,17 +171,15 @@ func (i *Installer) commit(ctx context.Context) error {
 	return i.settle(ctx, rec)
 }
 
-// Unboot makes a disk unbootable beside which another one is bootable, as it is in a mirror.
-// Its partitions keep their content. BIOS firmware that tries only its first disk is led on to
-// the next one.
-func (i *Installer) Unboot(ctx context.Context) error {
-	i.first = nil
-	return i.layout.leaveMark(ctx, i.dev, probe.UnfinishedBeside())
-}
-
 // Undo erases the partition table of a disk that Commit made bootable: something else
 // failed that belongs to it.
-func (i *Installer) Undo(ctx context.Context) error { return i.layout.eraseTables(ctx, i.dev) }
+func (i *Installer) Undo(ctx context.Context) error {
+	i.first = nil
+	if i.beside {
+		return i.layout.leaveMark(ctx, i.dev, probe.UnfinishedPart(i.layout.BIOS()), i.layout.backupSize())
+	}
+	return i.layout.eraseTables(ctx, i.dev)
+}
 
 // settle syncs the device and then reads back and verifies all recorded writes.
 func (i *Installer) settle(ctx context.Context, rec *recorder) error {

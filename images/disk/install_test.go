@@ -156,31 +156,46 @@ func TestEveryFailureLeavesNothingBootable(t *testing.T) {
 }
 
 // TestLostWriteIsFound has a device that acknowledges a write and drops it.
-// TestUnboot: a disk beside another one loses its table, and keeps what is in its partitions.
-// Commit makes it bootable again, and IsFound says when a kernel finds it.
-func TestUnboot(t *testing.T) {
+// TestPartOfAMirror: a disk beside another one loses its table, and keeps what is in its
+// partitions. Commit makes it bootable again, and IsFound says when a kernel finds it.
+func TestPartOfAMirror(t *testing.T) {
+	const gib = 2*gib + 40<<10 // the last partition goes on where the last MiB of the disk begins
 	for _, sector := range []int64{512, 4096} {
-		dev, l := newSparse(gib, sector), testLayout(t, sector, bootloader.AMD64)
+		l, err := NewLayout(gib, sector, mirrorOptions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dev := newSparse(gib, sector)
 		if err := install(dev, l, testContents()); err != nil {
 			t.Fatal(err)
 		}
 		if !IsFound(dev, gib, sector) {
 			t.Error("an installed disk is not found")
 		}
-		esp := readAt(t, dev, l.ESP.Offset, mib)
-		i := NewInstaller(dev, l)
-		if err := i.Unboot(t.Context()); err != nil {
+		parts := [][2]int64{{l.ESP.Offset, mib}, {l.Persistent.Offset, mib}, {l.Persistent.end() - mib, mib}}
+		var had [][]byte
+		for _, part := range parts {
+			dev.WriteAt(bytes.Repeat([]byte{7}, 4096), part[0]+part[1]-4096)
+			had = append(had, readAt(t, dev, part[0], part[1]))
+		}
+		i := NewPartInstaller(dev, l)
+		if err := i.Undo(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		first := readAt(t, dev, 0, 512)
-		if IsFound(dev, gib, sector) || !bytes.Equal(readAt(t, dev, 0, mib), probe.UnfinishedBeside()) || first[510] != 0x55 || first[511] != 0xaa {
+		if bios := first[510] == 0x55 && first[511] == 0xaa; bios != l.BIOS() {
+			t.Errorf("sectors of %d: it has a boot sector: %v", sector, bios)
+		}
+		if IsFound(dev, gib, sector) || !bytes.Equal(readAt(t, dev, 0, mib), probe.UnfinishedPart(l.BIOS())) {
 			t.Error("it is not as a disk beside another one should be")
 		}
 		if _, err := readTable(dev, gib, sector); err == nil {
 			t.Error("there is a table still")
 		}
-		if !bytes.Equal(readAt(t, dev, l.ESP.Offset, mib), esp) {
-			t.Error("the ESP has changed")
+		for n, part := range parts {
+			if !bytes.Equal(readAt(t, dev, part[0], part[1]), had[n]) {
+				t.Errorf("what was at %d has changed", part[0])
+			}
 		}
 		if err := errors.Join(i.Prepare(t.Context(), testContents()), i.Commit(t.Context())); err != nil || !IsFound(dev, gib, sector) {
 			t.Errorf("it does not become bootable again: %v", err)

@@ -62,8 +62,5 @@ func Unfinished() []byte {
 	return first
 }
 
-// unfinished says whether the area begins as [Unfinished] or [UnfinishedBeside] says.
-func (a *area) unfinished() bool {
-	first := a.bytes(0, mebi)
-	return bytes.Equal(first, Unfinished()) || bytes.Equal(first, UnfinishedBeside())
-}
+// unfinished says whether the area begins as [Unfinished] says.
+func (a *area) unfinished() bool { return bytes.Equal(a.bytes(0, mebi), Unfinished()) }

@@ -63,7 +63,11 @@ func Identify(r io.ReaderAt, size int64) ([]Content, error) {
 		found = append(found, in...)
 		whole.fail(a.err)
 	}
-	if len(found) == 0 && !whole.unfinished() && !whole.blank() {
+	switch {
+	case len(found) > 0 || whole.unfinished() || whole.blank():
+	case whole.unfinishedPart():
+		found = append(found, Content{Size: size, Kind: PartOfMirror})
+	default:
 		found = append(found, Content{Size: size, Kind: Unrecognised})
 	}
 	if whole.err != nil {

@@ -138,12 +138,12 @@ func TestWhatAnUnfinishedInstallLeftIsBlank(t *testing.T) {
 	if _, err := f.WriteAt([]byte("files"), 32*testMIB); err != nil {
 		t.Fatal(err)
 	}
-	for name, first := range map[string][]byte{"alone": Unfinished(), "beside another disk": UnfinishedBeside()} {
+	for want, first := range map[string][]byte{"blank": Unfinished(), PartOfMirror + " 64 MiB": UnfinishedPart(true), PartOfMirror + " 64 MiB ": UnfinishedPart(false)} {
 		if _, err := f.WriteAt(first, 0); err != nil {
 			t.Fatal(err)
 		}
-		if got := identify(t, f, 64*testMIB); got != "blank" {
-			t.Errorf("%s it is %q", name, got)
+		if got := identify(t, f, 64*testMIB); got != strings.TrimSpace(want) {
+			t.Errorf("it is %q, want %q", got, want)
 		}
 	}
 	// A person erased the beginning, and with it the mark.

@@ -104,9 +104,9 @@ func (i *installer) openDisks(ctx context.Context) error {
 	if err := i.examine(ctx); err != nil {
 		return errors.Join(err, i.closeDisks())
 	}
-	i.writer = disk.NewInstaller(i.device, i.layout)
+	i.writer = i.newWriter(member{disk: i.disk, device: i.device, layout: i.layout})
 	if i.second != nil {
-		i.second.writer = disk.NewInstaller(i.second.device, i.second.layout)
+		i.second.writer = i.newWriter(*i.second)
 	}
 	for _, m := range i.members() {
 		i.tell(provision.Event{Kind: provision.KindLog, Text: "will write " + m.disk.String(), Reason: "the plan selects it; on it now: " + cmp.Or(m.disk.Contents, "nothing"),

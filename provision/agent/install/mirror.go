@@ -17,6 +17,7 @@ import (
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/md"
+	"cloudlets/images/disk/probe"
 	"cloudlets/images/disk/slots"
 	"cloudlets/provision"
 	"cloudlets/provision/hardware"
@@ -35,6 +36,7 @@ const (
 	isNew      = "is new"
 	wasAway    = "was away"
 	isNotFound = "has no whole partition table"
+	wasLeft    = "is as an install left it that broke off"
 )
 
 // members returns the disks of the install, the one that the machine starts from first.
@@ -115,7 +117,7 @@ func (i *installer) findMirror(sector int64) (found bool, err error) {
 		layouts[n] = layouts[n].In(state.Good.Other())
 	}
 	if err := sameMirror(layouts); err != nil {
-		return false, fmt.Errorf("%w; install both disks anew with `cloudlets install %s --wipe`, which loses what is persistent", err, i.plan.MAC)
+		return false, fmt.Errorf("%w; or install both disks anew with `cloudlets install %s --wipe`, which loses what is persistent", err, i.plan.MAC)
 	}
 	if i.plan.Rollback == "" {
 		for n := range layouts {
@@ -126,48 +128,85 @@ func (i *installer) findMirror(sector int64) (found bool, err error) {
 	return true, i.checkUpdate()
 }
 
-// replaces has a disk take the place of one that was beside the other: the disk is new, and
-// has no part of the mirror. It must be empty.
+// replaces has a disk take the place of one that was beside the other: the disk is empty, or is
+// as an earlier install left it that broke off while it did the same.
 func (i *installer) replaces(n int, layouts *[2]disk.Layout) error {
 	all := i.members()
 	m, there := all[n], all[1-n]
-	if i.plan.Rollback != "" {
-		return fmt.Errorf("go back to the system before: the disk %s has no part of the machine's mirror: put the disk back that was there, or make the mirror whole with `cloudlets install %s`", m.disk, i.plan.MAC)
-	}
-	if m.disk.Contents != "" {
+	part := strings.HasPrefix(m.disk.Contents, probe.PartOfMirror)
+	switch {
+	case i.plan.Rollback != "":
+		return i.noRollback(m)
+	case m.disk.Contents != "" && !part:
 		return fmt.Errorf("of the disks %s only %s has the machine's mirror, and %s is not empty: %s; put the disk back that was there, or an empty one, which becomes a part of the mirror; or install both anew with `cloudlets install %s --wipe`, which loses what is persistent",
 			i.names(), there.disk.Name, m.disk, m.disk.Contents, i.plan.MAC)
-	}
-	if !disk.IsFound(there.device, layouts[1-n].Size, layouts[1-n].Sector) {
-		return i.unfinished(there)
+	case !disk.IsFound(there.device, layouts[1-n].Size, layouts[1-n].Sector):
+		return i.notFound(there)
 	}
 	l, err := layouts[1-n].Replacement(m.disk.Size, i.plan.Target.ID.String())
 	if err != nil {
 		return fmt.Errorf("the new disk %s is too small for the mirror on %s: %w", m.disk, there.disk.Name, err)
 	}
 	layouts[n], i.newDisk, i.newWhy = l, m.disk.Name, isNew
+	if part {
+		i.newWhy = wasLeft
+		return i.isOurs(m, l)
+	}
 	return nil
 }
 
-// remakesUnfinished has a disk made from scratch that an install has written and not completed:
-// no kernel finds its partitions. The other disk must be found.
+// isOurs returns an error if a partition of a disk is a part of another mirror's data.
+func (i *installer) isOurs(m member, l disk.Layout) error {
+	if had, err := l.Persistent.Member(m.device); l.Persistent.Size > 0 && err == nil && had.ID.String() != l.Persistent.Array {
+		return fmt.Errorf("the disk %s has data of another mirror, %s: put the disk back that was there, or empty this one, if nothing on it is wanted", m.disk, had.ID)
+	}
+	return nil
+}
+
+// remakesUnfinished has a disk made from scratch whose partitions no kernel finds: power was cut
+// while its table was written, or the table is damaged. The other disk must be found, and must
+// have what is latest.
 func (i *installer) remakesUnfinished(layouts *[2]disk.Layout) error {
 	all := i.members()
 	for n, m := range all {
 		if disk.IsFound(m.device, layouts[n].Size, layouts[n].Sector) {
 			continue
 		}
-		if there := all[1-n]; i.plan.Rollback != "" || !disk.IsFound(there.device, layouts[1-n].Size, layouts[1-n].Sector) {
-			return i.unfinished(m)
+		there := layouts[1-n]
+		if !disk.IsFound(all[1-n].device, there.Size, there.Sector) {
+			return i.notFound(m)
+		}
+		if i.plan.Rollback != "" {
+			return i.noRollback(m)
+		}
+		state, err := slots.Read(all[1-n].device, there.ESP.Offset)
+		if err != nil {
+			return i.unknownState(err)
+		}
+		i.judge(*layouts, state)
+		if i.latest == n {
+			return i.notFound(m)
+		}
+		had, has := layouts[n].Persistent, there.Persistent
+		if had.Size == 0 {
+			had, has = layouts[n].In(state.Good).Root, there.In(state.Good).Root
+		}
+		if had.Array != "" && had.Array != has.Array {
+			return fmt.Errorf("the disk %s is of another mirror than %s: put the disk back that was there, or empty this one, if nothing on it is wanted", m.disk, all[1-n].disk.Name)
 		}
 		i.remake(layouts, n, isNotFound)
 	}
 	return nil
 }
 
-// unfinished is the error for a disk whose partitions no kernel finds.
-func (i *installer) unfinished(m member) error {
-	return fmt.Errorf("the disk %s has no whole partition table, as power was cut while it was written, so the machine's mirror cannot be kept: install both disks anew with `cloudlets install %s --wipe`, which loses what is persistent", m.disk, i.plan.MAC)
+// notFound is the error for a disk that counts, and whose partitions no kernel finds.
+func (i *installer) notFound(m member) error {
+	return fmt.Errorf("the disk %s has no whole partition table, and the other disk cannot stand in for it: write the table anew from its backup (by sgdisk, in a rescue system), or install both disks anew with `cloudlets install %s --wipe`, which loses what is persistent", m.disk, i.plan.MAC)
+}
+
+// noRollback is the error for a roll-back of a mirror of which a disk is not a part.
+func (i *installer) noRollback(m member) error {
+	return fmt.Errorf("go back to the system before: the disk %s is no part of the machine's mirror: put the disk back that was there, or make the mirror whole with `cloudlets install %s`", m.disk, i.plan.MAC)
 }
 
 // remakeAway has a disk that was away made from scratch, as one that is new. It would have only
@@ -208,6 +247,14 @@ func (i *installer) holds(layouts [2]disk.Layout, good slots.Name, n int) bool {
 // isNew says whether a disk is made from scratch, beside one of a mirror that stays.
 func (i *installer) isNew(m member) bool { return i.newDisk != "" && m.disk.Name == i.newDisk }
 
+// newWriter writes what makes a disk bootable.
+func (i *installer) newWriter(m member) *disk.Installer {
+	if i.isNew(m) {
+		return disk.NewPartInstaller(m.device, m.layout)
+	}
+	return disk.NewInstaller(m.device, m.layout)
+}
+
 // newMember is the disk that is made from scratch; ok is false if none is.
 func (i *installer) newMember() (m member, ok bool) {
 	for _, m := range i.members() {
@@ -224,7 +271,7 @@ func sameMirror(layouts [2]disk.Layout) error {
 	a, b := layouts[0], layouts[1]
 	for _, pair := range [][2]disk.Partition{{a.Other, b.Other}, {a.Persistent, b.Persistent}} {
 		if pair[0].Array != pair[1].Array || pair[0].Size > 0 && pair[0].Array == "" {
-			return fmt.Errorf("the partitions %s of the two disks are not of one mirror (%q and %q; one that is \"\" has no superblock that can be read)", pair[0].Name, pair[0].Array, pair[1].Array)
+			return fmt.Errorf("the partitions %s of the two disks are not of one mirror (%q and %q; one that is \"\" has no superblock that can be read); if one disk counts, empty the other one, and install again", pair[0].Name, pair[0].Array, pair[1].Array)
 		}
 	}
 	if a.Root.Offset != b.Root.Offset || a.Root.Size != b.Root.Size || a.ESP.Offset != b.ESP.Offset {
@@ -301,7 +348,7 @@ func (i *installer) row(parts ...disk.Partition) []md.Member {
 func (i *installer) judge(layouts [2]disk.Layout, state slots.State) {
 	for n, m := range i.members() {
 		if i.isNew(m) {
-			i.latest, i.ranAlone = 1-n, false
+			i.latest = 1 - n
 			return
 		}
 	}
@@ -590,12 +637,11 @@ func (i *installer) clearNew(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
+	erase := m.writer.Undo
 	if i.newWhy == isNew {
-		if err := m.writer.Clear(ctx); err != nil {
-			return fmt.Errorf("%s: %w", m.disk.Name, err)
-		}
+		erase = m.writer.Clear
 	}
-	if err := m.writer.Unboot(ctx); err != nil {
+	if err := erase(ctx); err != nil {
 		return fmt.Errorf("%s: %w", m.disk.Name, err)
 	}
 	return nil
@@ -625,7 +671,7 @@ func (i *installer) commitNew(ctx context.Context) error {
 		return nil
 	}
 	if err := m.writer.Commit(ctx); err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", m.disk.Name, err), m.writer.Unboot(context.WithoutCancel(ctx)))
+		return fmt.Errorf("%s: %w", m.disk.Name, err)
 	}
 	i.newIsBootable = true
 	return nil

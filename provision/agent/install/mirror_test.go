@@ -142,6 +142,18 @@ func (d *loopDisk) unfinish(t *testing.T) {
 	}
 }
 
+// leave leaves a disk as an install does that breaks off while it makes it a part of a mirror.
+func (d *loopDisk) leave(t *testing.T) {
+	t.Helper()
+	f := must[*os.File](t)(os.OpenFile(d.device, os.O_RDWR, 0))
+	defer f.Close()
+	l := must[disk.Layout](t)(disk.FindMirror(f, d.info.Size, 512))
+	l.Kept = false
+	if err := disk.NewPartInstaller(f, l).Undo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestDiskThatWasAway: the other one counts, whichever comes first, and a person hears what of
 // the one that was away is lost.
 func TestDiskThatWasAway(t *testing.T) {
@@ -198,6 +210,7 @@ func TestDiskIsMadeFromScratch(t *testing.T) {
 			d[0].change(t, data, alone)
 			d[0].change(t, other, func(m *md.Member) { m.ID[0]++ })
 		}, 1, wasAway},
+		"an install left one": {func(t *testing.T, d [2]*loopDisk) { d[0].leave(t) }, 0, wasLeft},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, disks := mirrorBed(t)
@@ -318,10 +331,35 @@ func TestMirrorIsRefused(t *testing.T) {
 			d[0].unfinish(t)
 			d[1].unfinish(t)
 		}, []string{"has no whole partition table", "--wipe"}},
+		"the disk that was not completed has what is latest": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[:]...)
+			d[1].ran(t, 9)
+			d[1].unfinish(t)
+		}, []string{"has no whole partition table", "from its backup"}},
+		"the disk that was not completed is of another mirror": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[:]...)
+			have(t, "another", d[1])
+			d[1].unfinish(t)
+		}, []string{"is of another mirror"}},
+		"both disks are as installs left them that broke off": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[:]...)
+			d[0].leave(t)
+			d[1].leave(t)
+		}, []string{"not empty", "a part of a mirror that an install did not complete", "--wipe"}},
+		"an install left a part of another mirror": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[:]...)
+			have(t, "another", d[1])
+			d[1].leave(t)
+		}, []string{"has data of another mirror"}},
+		"a roll-back finds a disk that was not completed": {func(t *testing.T, b *bed, d [2]*loopDisk) {
+			have(t, "one", d[:]...)
+			d[1].unfinish(t)
+			b.job.Plan.Rollback = "a"
+		}, []string{"go back to the system before", "is no part of the machine's mirror"}},
 		"a roll-back finds a new disk": {func(t *testing.T, b *bed, d [2]*loopDisk) {
 			have(t, "one", d[0])
 			b.job.Plan.Rollback = "a"
-		}, []string{"go back to the system before", "has no part of the machine's mirror"}},
+		}, []string{"go back to the system before", "is no part of the machine's mirror"}},
 		"each is of another mirror": {func(t *testing.T, b *bed, d [2]*loopDisk) {
 			have(t, "one", d[:]...)
 			have(t, "another", d[0])

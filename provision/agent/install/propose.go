@@ -43,7 +43,7 @@ func (i *installer) proposal() provision.Proposal {
 	}
 	if i.second != nil {
 		p.Second, p.Fetch = &i.second.disk, p.Fetch+i.plan.RAMDisk.Size
-		if i.update != nil && i.latest >= 0 {
+		if i.update != nil && i.lacks() {
 			away, why := i.members()[1-i.latest].disk.Name, cmp.Or(i.newWhy, wasAway)
 			if why == isNew {
 				why += ", and takes the place of the one that was in the mirror"
@@ -67,6 +67,11 @@ func (i *installer) proposal() provision.Proposal {
 		})
 	}
 	return p
+}
+
+// lacks says whether one disk of a mirror gets what stays from the other one.
+func (i *installer) lacks() bool {
+	return i.newDisk != "" || i.latest >= 0 && !i.holds([2]disk.Layout{i.layout, i.second.layout}, i.update.Good, 1-i.latest)
 }
 
 // persistentChanges says which persistent paths come and go with an update. It says nothing
