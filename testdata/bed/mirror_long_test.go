@@ -64,7 +64,7 @@ func mirrors(t *testing.T, firmware bed.Firmware, mac string) {
 		next(`node1: ` + name + ` \(Linux`)
 		next(`node1 login: `)
 		enter(r, m, "root")
-		next(`node1 login: root.*?/root # `)
+		next(`node1 login: .*?root\r?\n.*?/root # `) // the kernel may say something between
 	}
 	asks := func(line, answer string) {
 		r.Helper()

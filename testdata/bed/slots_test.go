@@ -55,7 +55,7 @@ func updates(t *testing.T, firmware bed.Firmware, mac string, all bool) *tape {
 		next(`node1: ` + name + ` \(Linux`)
 		next(`node1 login: `)
 		enter(r, m, "root")
-		next(`node1 login: root.*?/root # `) // there were other prompts before
+		next(`node1 login: .*?root\r?\n.*?/root # `) // there were other prompts before, and the kernel may say something between
 	}
 	comesUp("first")
 	if strings.Contains(m.Console.Text(), "the disk is complete: rebooting") {
