@@ -31,10 +31,11 @@ func (s *Server) machines(w http.ResponseWriter, r *http.Request) {
 	}
 	answerJSON(w)
 	w.WriteHeader(http.StatusOK)
-	if err := http.NewResponseController(w).Flush(); err == nil && r.Method != http.MethodHead {
-		err = columns.write(w, s.eachRow(page.MACs), page.Next, s.counts())
+	_ = http.NewResponseController(w).Flush() // where it cannot, the headers go with the page
+	if r.Method == http.MethodHead {
+		return
 	}
-	if err != nil {
+	if err := columns.write(w, s.eachRow(page.MACs), page.Next, s.counts()); err != nil {
 		panic(http.ErrAbortHandler) // so that the client does not take what there is for the whole
 	}
 }
