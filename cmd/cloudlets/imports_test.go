@@ -39,9 +39,10 @@ var arrows = map[string][]string{
 // one: those that must stand alone, and those that join two rooms.
 var inside = map[string][]string{
 	"images/jsontext":    {},
-	"images/pattern":     {},
+	"images/cputime":     {},
+	"images/pattern":     {"images/cputime"},
 	"images/tempfile":    {},
-	"images/schema":      {"images/jsontext", "images/pattern"},
+	"images/schema":      {"images/cputime", "images/jsontext", "images/pattern"},
 	"images/manifest":    {"images/jsontext", "images/pattern", "images/schema"},
 	"images":             {"images/jsontext", "images/manifest"},
 	"images/fingerprint": {"images"},

@@ -8,10 +8,12 @@ import (
 	"os"
 	"runtime/metrics"
 	"time"
+
+	"cloudlets/images/cputime"
 )
 
-// childGrace is how long a render may exceed its limit before the child ends
-// itself. After twice that time the parent kills the child.
+// childGrace is how much more processor time than its limit a render may take
+// before the child ends itself.
 const childGrace = 500 * time.Millisecond
 
 // maxStack is the maximum Go stack of a child in bytes. Deep recursion in the
@@ -65,12 +67,10 @@ func (c *child) serve(in io.Reader, out io.Writer) error {
 	}
 }
 
-// render does one render. JavaScript functions that cannot be interrupted may
-// exceed the time limit; then the whole process ends, since no parent may be
-// left to kill it.
+// render does one render.
 func (c *child) render(req request, body []byte) (response, []byte) {
-	watchdog := time.AfterFunc(c.renderer.Limits.Time+childGrace, func() { os.Exit(exitTime) })
-	defer watchdog.Stop()
+	ctx, stop := withinBudget(c.renderer.Limits.Time)
+	defer stop()
 	prog := c.renderer.known(key(req.Key))
 	if prog == nil {
 		if req.Template == noTemplate {
@@ -81,11 +81,44 @@ func (c *child) render(req request, body []byte) (response, []byte) {
 			return failed(err), nil
 		}
 	}
-	out, err := c.renderer.run(context.Background(), prog, body[max(req.Template, 0):])
+	out, err := c.renderer.run(ctx, prog, body[max(req.Template, 0):])
 	if err != nil {
 		return failed(err), nil
 	}
 	return response{}, out
+}
+
+// minLook is the minimum pause between two looks at the processor time.
+const minLook = 5 * time.Millisecond
+
+// withinBudget returns a context that ends with errTime as its cause when the
+// process has used limit of processor time, which is not more than a render
+// uses because a child does one at a time. JavaScript functions that cannot be
+// interrupted may go on; then the whole process ends after childGrace more,
+// since no parent may be left to kill it. The caller must call stop.
+func withinBudget(limit time.Duration) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	ended := make(chan struct{})
+	began := cputime.Process()
+	go func() {
+		for end := limit; ; {
+			// Two threads run at once (GOMAXPROCS=2), so half of what is left is the
+			// soonest that it can be used up.
+			select {
+			case <-time.After(max((end-(cputime.Process()-began))/2, minLook)):
+			case <-ended:
+				return
+			}
+			switch used := cputime.Process() - began; {
+			case used >= limit+childGrace:
+				os.Exit(exitTime)
+			case used >= limit:
+				cancel(errTime)
+				end = limit + childGrace
+			}
+		}
+	}()
+	return ctx, func() { close(ended); cancel(nil) }
 }
 
 // failed returns the response for an error.

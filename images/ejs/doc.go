@@ -63,7 +63,9 @@ const (
 
 // Limits are the limits of one render. Zero means the default.
 type Limits struct {
-	// Time is the maximum duration of a render.
+	// Time is the maximum duration of a render. A [Sandbox] counts the processor
+	// time of the child, so that a template does not fail because the computer
+	// is busy; a [Renderer] shares its process and counts by the clock.
 	Time time.Duration
 	// Output is the maximum size of the result in bytes.
 	Output int

@@ -44,6 +44,8 @@ func (r *Renderer) Render(ctx context.Context, name string, template []byte, dat
 			return nil, err
 		}
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, r.Limits.orDefault().Time, errTime)
+	defer cancel()
 	return r.run(ctx, prog, data)
 }
 
@@ -69,7 +71,8 @@ func (r *Renderer) compile(k key, name string, template []byte) (*program, error
 	return prog, nil
 }
 
-// run runs a program with data.
+// run runs a program with data until ctx ends; errTime as its cause is a fault
+// of the template.
 func (r *Renderer) run(ctx context.Context, prog *program, data json.RawMessage) ([]byte, error) {
 	run, err := newRun(prog, data, r.Limits.orDefault())
 	if err != nil {
@@ -178,8 +181,6 @@ var errTime = errors.New("it takes too long")
 // do runs the program. An interrupt stops JavaScript code but not the built-in
 // functions of the engine; the sandbox handles those.
 func (r *run) do(ctx context.Context) (out []byte, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, r.limits.Time, errTime)
-	defer cancel()
 	stop := context.AfterFunc(ctx, func() { r.vm.Interrupt(context.Cause(ctx)) })
 	defer stop()
 	defer func() {

@@ -110,13 +110,17 @@ func (s *Sandbox) release(w *worker, retire bool) {
 	}
 }
 
-// bury ends a child that failed and returns the reason as an error.
+// bury ends a child that failed and returns the reason as an error. It is of
+// type [*Error] only if it is the template's fault.
 func (s *Sandbox) bury(ctx context.Context, w *worker, name string, err error) error {
 	reason := w.postMortem(err, s.limits)
 	if cause := context.Cause(ctx); cause != nil {
 		return fmt.Errorf("template %s: %w", name, cause)
 	}
 	s.log.Warn("template process ended", "template", name, "reason", reason)
+	if errors.Is(err, errStalled) {
+		return fmt.Errorf("template %s: %w", name, err)
+	}
 	return &Error{Template: name, Reason: reason}
 }
 
@@ -150,8 +154,14 @@ type worker struct {
 	known map[key]bool
 }
 
-// startTime is how long a child may take until it is ready.
-const startTime = 30 * time.Second
+// stallTime is how long a child may take until it is ready, and how long it may
+// stay silent beyond ten times the limit of a render. A child ends by itself when
+// it has used its processor time, so this is only reached if the computer gives
+// it hardly any.
+const stallTime = 30 * time.Second
+
+// errStalled is the cause of killing a child that got too little processor time.
+var errStalled = errors.New("its process got hardly any processor time: try again when the computer is less busy")
 
 func startWorker(ctx context.Context, command []string, l Limits) (*worker, error) {
 	if len(command) == 0 {
@@ -176,7 +186,7 @@ func startWorker(ctx context.Context, command []string, l Limits) (*worker, erro
 		return nil, fmt.Errorf("start the template process: %w", err)
 	}
 	var ready response
-	err = w.bounded(ctx, startTime, func() error {
+	err = w.bounded(ctx, stallTime, func() error {
 		if err := writeFrame(w.in, settings(l)); err != nil {
 			return err
 		}
@@ -213,7 +223,7 @@ func (w *worker) render(ctx context.Context, name string, template []byte, data 
 func (w *worker) exchange(ctx context.Context, req request, l Limits, body ...[]byte) (response, []byte, error) {
 	var resp response
 	var out []byte
-	err := w.bounded(ctx, l.Time+2*childGrace, func() error {
+	err := w.bounded(ctx, 10*l.Time+stallTime, func() error {
 		if err := writeFrame(w.in, req, body...); err != nil {
 			return err
 		}
@@ -227,7 +237,7 @@ func (w *worker) exchange(ctx context.Context, req request, l Limits, body ...[]
 // bounded calls do, and kills the child when the time is up or the context
 // ends.
 func (w *worker) bounded(ctx context.Context, limit time.Duration, do func() error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errStalled)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { w.cmd.Process.Kill() })
 	err := do()
@@ -247,16 +257,14 @@ func (w *worker) end() {
 // postMortem ends a child and returns why its render failed.
 func (w *worker) postMortem(err error, l Limits) string {
 	w.in.Close()
-	timedOut := errors.Is(err, errTime)
-	if timedOut {
-		w.cmd.Process.Kill()
-	}
 	var exit *exec.ExitError
 	ended := w.wait()
 	said := w.stderr.String()
 	switch {
-	case timedOut, errors.As(ended, &exit) && exit.ExitCode() == exitTime:
+	case errors.As(ended, &exit) && exit.ExitCode() == exitTime:
 		return fmt.Sprintf("%v: more than %v", errTime, l.Time)
+	case errors.Is(err, errStalled):
+		return err.Error()
 	case outOfMemory(said):
 		return fmt.Sprintf("it takes more memory than the %d MiB allowed", l.Memory>>20)
 	case strings.Contains(said, "stack overflow"), strings.Contains(said, "stack exceeds"):

@@ -4,16 +4,22 @@
 package pattern
 
 import (
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/dlclark/regexp2/v2"
+
+	"cloudlets/images/cputime"
 )
 
 const (
-	// matchTimeout bounds one match.
+	// matchTimeout bounds one match. The engine counts by the clock.
 	matchTimeout = time.Second
+	// maxTries is how often a match is tried that ran out of time on a computer
+	// which was busy with something else.
+	maxTries = 30
 	// MaxLength is the longest regular expression that a manifest may have,
 	// in bytes: memory grows with its length, and stack with its brackets.
 	// [Compile] leaves it to its callers, who say it in their own words.
@@ -74,7 +80,27 @@ func (p Pattern) String() string { return p.text }
 
 // Match says whether the expression matches somewhere in s. The error says
 // that the match ran out of time.
-func (p Pattern) Match(s string) (bool, error) { return p.re.MatchString(s) }
+func (p Pattern) Match(s string) (bool, error) {
+	ok, err := p.re.MatchString(s)
+	if err == nil {
+		return ok, nil
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return retry(func() (bool, error) { return p.re.MatchString(s) }, cputime.Thread)
+}
+
+// retry repeats a match that runs out of time, until it had most of that time
+// for itself by the processor time that used returns.
+func retry(match func() (bool, error), used func() time.Duration) (ok bool, err error) {
+	for range maxTries {
+		began := used()
+		if ok, err = match(); err == nil || used()-began >= matchTimeout/2 {
+			break
+		}
+	}
+	return ok, err
+}
 
 // MatchString is [Pattern.Match] in which running out of time means no match.
 func (p Pattern) MatchString(s string) bool {
