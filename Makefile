@@ -180,7 +180,7 @@ setup-bench: bin/atftpd bin/kea bin/nginx
 bench: setup-bench build bin/demo ## measure against the plain tools, in the same run
 	image=$$($(SUDO) bin/demo -image-only) && \
 	CLOUDLETS_BENCH_ROOT=$$image CLOUDLETS_BENCH_DIR=$(wildcard /dev/shm) $(GO) test -timeout 60m -p 1 -run '^$$' -bench . -benchtime 5x $(AS_ROOT) \
-		./images/vcs ./images/rootfs ./images/disk/ext4 ./images/disk/erofs ./images/disk/vdisk ./images/pack ./provision/agent/install ./cmd/cloudlets ./cmd/cloudlets/verbs/fleet && \
+		./images/vcs/worktree ./images/rootfs ./images/disk/ext4 ./images/disk/erofs ./images/disk/vdisk ./images/pack ./provision/agent/install ./cmd/cloudlets ./cmd/cloudlets/verbs/fleet && \
 	$(GO) test -timeout 10m -run '^$$' -bench Kickstart $(AS_ROOT) ./images/ejs
 	CLOUDLETS_BENCH_ATFTPD=$(CURDIR)/bin/atftpd/usr/sbin/atftpd $(GO) test -timeout 10m -run '^$$' -bench . -benchtime 10x $(AS_ROOT) ./tftp
 	$(GO) test -timeout 10m -run '^$$' -bench 'Table|Reload' $(AS_ROOT) ./dhcp/table ./provision/site

@@ -43,6 +43,28 @@ func TestNoTestIsLeftOut(t *testing.T) {
 	}
 }
 
+// A benchmark that moves to another package is not left behind by `make bench`.
+func TestBenchHasBenchmarks(t *testing.T) {
+	text, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, recipe, found := strings.Cut(string(text), "\nbench: ")
+	if !found {
+		t.Fatal("the Makefile has no target bench")
+	}
+	recipe, _, _ = strings.Cut(recipe, "\n\n")
+	packages := regexp.MustCompile(`\./(cmd|dhcp|httpboot|images|provision|testdata|tftp|web)\S*`).FindAllString(recipe, -1)
+	if len(packages) < 10 {
+		t.Fatalf("the target bench names %q, and should name more packages", packages)
+	}
+	for _, p := range packages {
+		if len(packagesWith(t, p, "func Benchmark")) == 0 {
+			t.Errorf("the target bench names %s, which has no benchmark", p)
+		}
+	}
+}
+
 // packagesWith returns the packages of a pattern, such as "./web/...", whose tests have a text.
 func packagesWith(t *testing.T, pattern, text string) (found []string) {
 	t.Helper()
