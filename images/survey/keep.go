@@ -103,10 +103,12 @@ func (e *explorer) notices() error {
 	if doubt := boot.FstabDoubt(fstab, boot.RootLabel); doubt != "" {
 		e.addReason(boot.FstabPath, "%s", doubt)
 	}
-	if err := e.resolvers(); err != nil {
-		return err
+	for _, look := range []func() error{e.resolvers, e.cards, e.initiator, e.snakeOil} {
+		if err := look(); err != nil {
+			return err
+		}
 	}
-	return e.cards()
+	return nil
 }
 
 // resolvers reports name servers that the image has from the network where it was
@@ -151,5 +153,27 @@ func (e *explorer) cards() error {
 			}
 		}
 	}
+	return nil
+}
+
+// initiator reports the name by which iSCSI storage knows one machine.
+func (e *explorer) initiator() error {
+	const file = "/etc/iscsi/initiatorname.iscsi"
+	text, err := e.text(file)
+	if err != nil || !strings.Contains("\n"+text, "\nInitiatorName=") || strings.Contains(text, "<%") {
+		return err
+	}
+	e.addReason(file, "is the name by which storage knows one machine, and two with the same name write to the same disks: replace its text by \"GenerateName=yes\", or make it a template")
+	return nil
+}
+
+// snakeOil reports the key of the certificate that Debian's package ssl-cert makes once,
+// when it is installed. Services may not start without it, so it stays.
+func (e *explorer) snakeOil() error {
+	const file = "/etc/ssl/private/ssl-cert-snakeoil.key"
+	if ok, err := e.exists(file); err != nil || !ok {
+		return err
+	}
+	e.addReason(file, "is a secret that all copies would share: add a service that runs \"make-ssl-cert generate-default-snakeoil --force-overwrite\" once, at the first start, or give services another certificate")
 	return nil
 }

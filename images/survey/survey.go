@@ -30,10 +30,11 @@ type Findings struct {
 	Shell string
 	// Persistent and Volatile are suitable paths and patterns.
 	Persistent, Volatile []string
-	// Templates are the usual templates. The caller writes them, or leaves it.
+	// Templates are the usual templates, and other files that copies need. The caller
+	// writes them, or leaves it.
 	Templates []Template
 	// Render are the paths that the manifest lists as templates: those of
-	// Templates if [Options] asks for them. The caller may add files that are
+	// Templates with tags, if [Options] asks for them. The caller may add files that are
 	// templates already.
 	Render []string
 	// Reasons explain the choices, in the order of the manifest, and name what
@@ -66,6 +67,8 @@ type explorer struct {
 	tree  images.Tree
 	opt   Options
 	found Findings
+	// keyFiles have a copy make its SSH host keys, if nothing in the image does.
+	keyFiles []draft
 }
 
 // Survey examines a tree. A missing file is not an error, but an unreadable one

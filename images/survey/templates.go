@@ -27,6 +27,7 @@ type Template struct {
 type draft struct {
 	path, why string
 	edit      func(old string) string // makes the template of a file's content, "" if there is none
+	plain     bool                    // what it makes is no template
 	mode      uint32                  // of a new file
 	dirMode   uint32                  // of new directories
 	uid, gid  uint32                  // of new files and directories
@@ -41,6 +42,11 @@ func (e *explorer) templates() error {
 	}
 	for _, look := range []func() error{e.hostname, e.hosts, e.sshKeys} {
 		if err := look(); err != nil {
+			return err
+		}
+	}
+	for _, d := range e.keyFiles {
+		if err := e.draft(d); err != nil {
 			return err
 		}
 	}
@@ -192,7 +198,7 @@ func (e *explorer) label(dir, kind string) (map[string]string, error) {
 // add adds a template. A file that has a template's tags is left as it is.
 func (e *explorer) add(t Template, d draft, old string) {
 	text, why := old, "it is a template already"
-	if !strings.Contains(old, "<%") {
+	if d.plain || !strings.Contains(old, "<%") {
 		text, why = d.edit(old), d.why
 	}
 	t.File.Content, t.File.Entry.Size = []byte(text), int64(len(text))
@@ -202,7 +208,9 @@ func (e *explorer) add(t Template, d draft, old string) {
 		return
 	}
 	e.addReason("templates "+d.path, "%s", why)
-	e.found.Render = append(e.found.Render, t.Path)
+	if !d.plain {
+		e.found.Render = append(e.found.Render, t.Path)
+	}
 	if strings.Contains(text, "args.sshKeys") {
 		e.found.takesKeys = true
 	}

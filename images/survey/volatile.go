@@ -3,7 +3,6 @@ package survey
 import (
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -59,6 +58,18 @@ var rules = []rule{
 	{"/var/lib/random-seed$", "/var/lib/random-seed", "a secret: two machines must never share it"},
 	{"/etc/dropbear/dropbear_.+_host_key$", "/etc/dropbear", "secrets: anyone with the image could impersonate every copy of it; \"dropbear -R\" makes new ones"},
 	{"/etc/udev/rules\\.d/\\d+-persistent-(net|cd)\\.rules$", "/etc/udev/rules.d", "names for the hardware of one machine"},
+	{"/etc/nvme/(hostnqn|hostid)$", "/etc/nvme", "the names by which storage knows one machine; without them they are made of its hardware's UUID"},
+	{"/etc/krb5\\.keytab$", "/etc/krb5.keytab", "the key by which a realm knows one machine: join each copy"},
+	{"/var/lib/samba/private/secrets\\.tdb$", "/var/lib/samba/private", "the password by which a domain knows one machine: join each copy"},
+	{"/etc/pki/(consumer|entitlement)/.+", "/etc/pki/consumer", "the subscription of one machine: register each copy"},
+	{"/etc/salt/pki/minion/.+", "/etc/salt/pki/minion", "the key by which Salt knows one machine; its minion makes a new one"},
+	{"/etc/puppetlabs/puppet/ssl/.+", "/etc/puppetlabs/puppet", "the certificate by which Puppet knows one machine; its agent makes a new one"},
+	{"/var/lib/puppet/ssl/.+", "/var/lib/puppet", "the certificate by which Puppet knows one machine; its agent makes a new one"},
+	{"/etc/chef/client\\.pem$", "/etc/chef", "the key by which Chef knows one machine"},
+	{"/var/lib/tailscale/.+", "/var/lib/tailscale", "the key by which a tailnet knows one machine; tailscaled makes a new one"},
+	{"/var/lib/zerotier-one/(identity\\..+|authtoken\\.secret)$", "/var/lib/zerotier-one", "the identity of one machine; ZeroTier makes a new one"},
+	{"/etc/rancher/node/password$", "/etc/rancher/node", "the password by which a k3s cluster knows one machine; its agent makes a new one"},
+	{"/var/lib/kubelet/pki/.+", "/var/lib/kubelet", "the certificate by which a Kubernetes cluster knows one machine"},
 	{"/var/crash/.+", "/var/crash", "reports of programs that crashed"},
 	{"/(root|home/[^/]+)/\\.[a-z]+_history$", "/root", "commands that a person typed"},
 }
@@ -161,52 +172,6 @@ func (e *explorer) logDirs(dir string, depth int) (names []string, err error) {
 // plain reports whether a name can be used in a pattern.
 func plain(name string) bool {
 	return utf8.ValidString(name) && !strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c == 0x7f })
-}
-
-// keyMakers are the directories that may contain a service which makes the SSH
-// host keys at the first start.
-var keyMakers = []string{"/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/etc/init.d"}
-
-// hostKeys makes SSH host keys volatile: anyone who has the image would
-// otherwise have the keys of every copy.
-func (e *explorer) hostKeys() error {
-	if ok, err := e.isDir("/etc/ssh"); err != nil || !ok {
-		return err
-	}
-	maker, err := e.keyMaker()
-	if err != nil {
-		return err
-	}
-	after := maker + " makes new ones"
-	if maker == "" {
-		after = "nothing in the image makes new ones, and sshd does not start without keys: add a service that runs \"ssh-keygen -A\" before sshd"
-	}
-	e.leaveOut("/etc/ssh/ssh_host_.+", "secrets: anyone with the image could impersonate every copy of it; %s; to keep a machine's keys when it gets a new version, make all of /etc/ssh persistent", after)
-	return nil
-}
-
-// keyMaker returns the file of a service that makes host keys, or "".
-func (e *explorer) keyMaker() (string, error) {
-	for _, dir := range keyMakers {
-		names, err := images.Glob(e.tree, dir+"/*ssh*")
-		if err != nil {
-			return "", err
-		}
-		inner, err := images.Glob(e.tree, dir+"/*ssh*.d/*")
-		if err != nil {
-			return "", err
-		}
-		for _, name := range slices.Concat(names, inner) {
-			text, err := e.text(name)
-			if err != nil {
-				return "", err
-			}
-			if strings.Contains(text, "ssh-keygen") || strings.Contains(text, "sshd-keygen") {
-				return name, nil
-			}
-		}
-	}
-	return "", nil
 }
 
 // machineID makes the machine id volatile, because two machines must not share

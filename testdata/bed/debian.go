@@ -62,6 +62,63 @@ func CloudCloudlet(ctx context.Context, cache, overlay string, progress io.Write
 	}.make(ctx, cache, overlay, progress)
 }
 
+// usedInits are the packages of an init system, what has it execute a program at the end
+// of a start, and where it keeps the seed of its random numbers.
+var usedInits = map[string]struct{ packages, last, seed string }{
+	"systemd": {
+		"systemd-sysv,dbus",
+		`printf '[Service]\nType=oneshot\nExecStart=/usr/local/sbin/facts\n[Install]\nWantedBy=multi-user.target\n' >"$1/etc/systemd/system/facts.service"; chroot "$1" systemctl --quiet enable facts`,
+		"/var/lib/systemd/random-seed",
+	},
+	"sysvinit": {"sysvinit-core", inittab, "/var/lib/urandom/random-seed"},
+	"openrc":   {"openrc,sysvinit-core", inittab, "/var/lib/urandom/random-seed"},
+	"runit": {
+		"runit-init",
+		`mkdir -p "$1/etc/sv/facts" && printf '#!/bin/sh\n/usr/local/sbin/facts\nexec sleep 1000000\n' >"$1/etc/sv/facts/run" && chmod 755 "$1/etc/sv/facts/run" && ln -s /etc/sv/facts "$1/etc/runit/runsvdir/default/facts"`,
+		"/var/lib/urandom/random-seed",
+	},
+}
+
+const inittab = `echo 'fa:2:once:/usr/local/sbin/facts' >>"$1/etc/inittab"`
+
+// facts is a program that says on the console what a machine has for itself, once its SSH
+// server answers.
+const facts = `#!/bin/sh
+ip link set lo up
+until answer=$(ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null) && [ "$answer" ]; do sleep 1; done
+{
+	echo "fact: hostname $(hostname)"
+	echo "fact: machine-id $(cat /etc/machine-id 2>/dev/null)"
+	echo "fact: dbus $(cat /var/lib/dbus/machine-id 2>/dev/null)"
+	echo "fact: answer ${answer##* }"
+	for key in /etc/ssh/ssh_host_*_key.pub; do echo "fact: $key $(cut -d' ' -f2 "$key" | sha256sum | cut -c1-40)"; done
+	echo "fact: seed $(sha256sum <SEED | cut -c1-40)"
+	echo "fact: filesystem $(findmnt -no UUID /)"
+	echo "fact: udev $(ls /etc/udev/rules.d)"
+	echo "facts end"
+} >/dev/console
+`
+
+// UsedRoot returns a tarball with the root filesystem of a Debian 12 that has run with an
+// init system (systemd, sysvinit, openrc or runit) and that nobody has made a cloudlet: it
+// has a name, an identity, SSH host keys and a seed of its own, which it says on its
+// console.
+func UsedRoot(ctx context.Context, cache, init string, progress io.Writer) (string, error) {
+	used := usedInits[init]
+	return root{
+		name: "used-" + init + "-", packages: used.packages + ",udev,linux-image-cloud-amd64,initramfs-tools,e2fsprogs,openssh-client,openssh-server,iproute2,kmod,login,passwd,util-linux,zstd",
+		hooks: []string{
+			`cat >"$1/usr/local/sbin/facts" <<'END'` + "\n" + strings.ReplaceAll(facts, "SEED", used.seed) + "END\n" + `chmod 755 "$1/usr/local/sbin/facts"`,
+			used.last,
+			`echo used >"$1/etc/hostname" && printf '127.0.0.1 localhost\n127.0.1.1 used\n' >"$1/etc/hosts"`,
+			`echo 0123456789abcdef0123456789abcdef >"$1/etc/machine-id"`,
+			`mkdir -p "$1` + filepath.Dir(used.seed) + `" && head -c 512 /dev/zero >"$1` + used.seed + `" && chmod 600 "$1` + used.seed + `"`,
+			`echo 'SUBSYSTEM=="net", ATTR{address}=="52:54:00:aa:bb:cc", NAME="eth7"' >"$1/etc/udev/rules.d/70-persistent-net.rules"`,
+			`chroot "$1" passwd --quiet --delete root`,
+		},
+	}.make(ctx, cache, "", progress)
+}
+
 // make makes the root, unless the cache has it.
 func (r root) make(ctx context.Context, cache, overlay string, progress io.Writer) (string, error) {
 	recipe, err := r.digest(overlay)
@@ -82,8 +139,9 @@ func (r root) make(ctx context.Context, cache, overlay string, progress io.Write
 	for _, exclude := range debianExcludes {
 		args = append(args, "--dpkgopt="+exclude)
 	}
-	args = append(args,
-		"--customize-hook=copy-in "+overlay+"/etc "+overlay+"/root "+overlay+"/.cloudlet /")
+	if overlay != "" {
+		args = append(args, "--customize-hook=copy-in "+overlay+"/etc "+overlay+"/root "+overlay+"/.cloudlet /")
+	}
 	for _, hook := range r.hooks {
 		args = append(args, "--customize-hook="+hook)
 	}
@@ -105,6 +163,9 @@ func (r root) digest(overlay string) (string, error) {
 func recipeDigest(overlay string, says ...any) (string, error) {
 	hash := sha256.New()
 	fmt.Fprintln(hash, says...)
+	if overlay == "" {
+		return hex.EncodeToString(hash.Sum(nil))[:12], nil
+	}
 	err := filepath.WalkDir(overlay, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err

@@ -46,7 +46,8 @@ in /etc/hostname, /etc/hosts and OpenRC's /etc/conf.d/hostname, and the SSH keys
 (args.sshKeys, a list) in the authorized_keys of root, or of the user that the
 distribution's cloud images have. Other lines stay. Files that are missing are
 made, if something in the image reads them. A copy without a name and keys has
-the files as they were.`,
+the files as they were. If nothing in the image makes SSH host keys, which copies
+do not share, files that have each copy make its own are added.`,
 		Example: "  cloudlets init web\n  cloudlets init web --templates && cloudlets disk web --env hostname=web1 --out web1.qcow2\n  cloudlets init web --template /etc/hostname --template /etc/motd\n  cloudlets init web --name web --dry-run > manifest.json",
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
