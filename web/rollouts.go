@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -55,6 +56,9 @@ func (s *Server) newRollout(h book.Head) api.Rollout {
 		AtATime: h.AtATime, StopAfter: h.StopAfter, Waves: h.Waves(), Wipe: h.Wipe, Confirm: h.Confirm, Power: h.Power,
 		All: len(h.Machines), Waiting: h.Counts[rollout.Waiting], Armed: h.Counts[rollout.Armed], Good: h.Counts[rollout.Good], Bad: h.Counts[rollout.Bad],
 	}
+	if h.BootWithin != 0 {
+		shown.BootWithin = rollout.Span(h.BootWithin)
+	}
 	if s.Servers != nil {
 		for _, m := range s.Servers.Live() {
 			if m.ID == h.Carrier {
@@ -97,11 +101,17 @@ func (s *Server) beginRollout(r *http.Request) (any, error) {
 	if err = json.Unmarshal(body, &asked); err == nil && asked.By == "" {
 		err = errors.New(`"by" is absent or empty`)
 	}
+	var within time.Duration
+	if err == nil && asked.BootWithin != "" {
+		if within, err = time.ParseDuration(asked.BootWithin); err != nil {
+			err = fmt.Errorf(`"bootWithin" is %.40q, and should be a time like "30m"`, asked.BootWithin)
+		}
+	}
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "read request: %v; want {\"by\": \"NAME\", \"machines\": [\"node1\"], \"atATime\": 3, \"stopAfter\": 1}", err)
 	}
 	s.Site.Refresh()
-	o := rollout.Order{By: provision.Cut(asked.By, maxBy), Time: s.now(), AtATime: asked.AtATime, StopAfter: asked.StopAfter, Wipe: asked.Wipe, Confirm: asked.Confirm, Power: asked.Power}
+	o := rollout.Order{By: provision.Cut(asked.By, maxBy), Time: s.now(), AtATime: asked.AtATime, StopAfter: asked.StopAfter, Wipe: asked.Wipe, Confirm: asked.Confirm, Power: asked.Power, BootWithin: within}
 	if n := len(asked.Machines); n > rollout.MaxMachines {
 		return nil, refuse(http.StatusBadRequest, "%d machines are too many; select at most %d", n, rollout.MaxMachines)
 	}

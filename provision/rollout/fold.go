@@ -93,6 +93,25 @@ func (r *Rollout) UnderWay() (machines []provision.MAC) {
 	return machines
 }
 
+// Unbooted are the machines that are armed and have not booted from the network yet, and when
+// each of them will have taken too long. There are none if any time is right. They are of
+// the waves that have machines under way, so what this costs depends on AtATime alone.
+func (r *Rollout) Unbooted() map[provision.MAC]time.Time {
+	if r.BootWithin == 0 {
+		return nil
+	}
+	list := make(map[provision.MAC]time.Time)
+	for wave := range r.armed {
+		for i := (wave - 1) * r.AtATime; i < min(wave*r.AtATime, len(r.Machines)); i++ {
+			mac := r.Machines[i]
+			if s := r.steps[mac]; s.Phase == Armed && !s.Booted {
+				list[mac] = s.Armed.Add(r.BootWithin)
+			}
+		}
+	}
+	return list
+}
+
 // Clone is a copy of which the steps can be changed.
 func (r *Rollout) Clone() *Rollout {
 	c := *r
@@ -157,7 +176,7 @@ func bootedForInstall(state provision.State) bool {
 
 // Judge is a machine's step, as its state makes it. A machine that was good and falls back
 // to the system in its other slot is bad after all. Otherwise what is good or bad stays so.
-func Judge(s Step, spec *provision.Spec, state provision.State, now time.Time) Step {
+func (o Order) Judge(s Step, spec *provision.Spec, state provision.State, now time.Time) Step {
 	handover := provision.Handover("")
 	if spec != nil {
 		handover = spec.Handover
@@ -172,7 +191,11 @@ func Judge(s Step, spec *provision.Spec, state provision.State, now time.Time) S
 		s = s.Failed(why, now)
 	case provision.OutcomeOpen:
 		if state.Since.After(s.Armed) && bootedForInstall(state) {
+			s.Booted = s.Booted || s.Switch || o.BootWithin != 0
 			s.Switch = false
+		}
+		if o.BootWithin != 0 && !s.Booted && now.Sub(s.Armed) >= o.BootWithin {
+			s = s.Failed(fmt.Sprintf("it is armed, and did not boot from the network within %s: look at its power, its boot order and its cable; disarm it with `cloudlets install %s --cancel`", Span(o.BootWithin), state.MAC), now)
 		}
 	}
 	return s

@@ -9,6 +9,7 @@ package rollout
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"cloudlets/provision"
@@ -22,6 +23,9 @@ const (
 	MaxAtATime = 500
 	// MaxKept is how many roll-outs are kept. Of more, those that ended go, the oldest first.
 	MaxKept = 50
+	// MinBootWithin and MaxBootWithin bound [Order.BootWithin]. Some firmware takes a
+	// quarter of an hour until it asks the network.
+	MinBootWithin, MaxBootWithin = time.Minute, 30 * 24 * time.Hour
 	// maxWhy bounds the reasons that are kept of each machine, in bytes.
 	maxWhy = 400
 )
@@ -43,10 +47,24 @@ type Order struct {
 	Wipe    bool `json:"wipe,omitempty"`
 	Confirm bool `json:"confirm,omitempty"`
 	Power   bool `json:"power,omitempty"`
+	// BootWithin is how long after it was armed a machine may take until it has booted from
+	// the network, [MinBootWithin] to [MaxBootWithin]; after that it is bad. 0 is no bound.
+	BootWithin time.Duration `json:"bootWithin,omitempty"`
 }
 
 // ErrOrder says that an order makes no sense. The error that wraps it says why.
 var ErrOrder = errors.New("the roll-out cannot be begun")
+
+// Span writes a time as a person does, "30m" and not "30m0s".
+func Span(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"0s", "0m"} {
+		if short := strings.TrimSuffix(text, zero); strings.HasSuffix(short, "h") || strings.HasSuffix(short, "m") {
+			text = short
+		}
+	}
+	return text
+}
 
 // Check returns an [ErrOrder] if an order is out of bounds, or names a machine twice.
 func (o Order) Check() error {
@@ -59,6 +77,8 @@ func (o Order) Check() error {
 		return fmt.Errorf("%w: waves of %d machines are not possible; want 1 to %d at a time", ErrOrder, o.AtATime, MaxAtATime)
 	case o.StopAfter < 1 || o.StopAfter > MaxMachines:
 		return fmt.Errorf("%w: to stop after %d bad machines is not possible; want 1 to %d", ErrOrder, o.StopAfter, MaxMachines)
+	case o.BootWithin != 0 && (o.BootWithin < MinBootWithin || o.BootWithin > MaxBootWithin):
+		return fmt.Errorf("%w: %s is no time for a machine to boot; want %s to %s, or 0 for any time", ErrOrder, Span(o.BootWithin), Span(MinBootWithin), Span(MaxBootWithin))
 	}
 	seen := make(map[provision.MAC]struct{}, len(o.Machines))
 	for _, mac := range o.Machines {
@@ -101,6 +121,9 @@ type Step struct {
 	Armed time.Time `json:"armed,omitzero"`
 	// Switch says that it has still to be switched on, or off and on.
 	Switch bool `json:"switch,omitempty"`
+	// Booted says that it has booted from the network for its install. It is noted only
+	// where that is awaited: for Switch, and for [Order.BootWithin].
+	Booted bool `json:"booted,omitempty"`
 	// Why says why it is bad.
 	Why string `json:"why,omitempty"`
 	// Time is when it became good or bad.

@@ -170,34 +170,41 @@ func TestJudge(t *testing.T) {
 		s.Armed, s.Stage, s.Since, s.InstalledAt = false, provision.StageRunning, later, later
 		s.Has, s.Kept, s.OnTrial = &provision.System{ID: "1", Image: "web@1", Slot: "a"}, &provision.System{ID: "2", Image: "web@2", Slot: "b", Time: later}, "2"
 	}
+	booted := armed
+	booted.Switch, booted.Booted = false, true
 	for name, test := range map[string]struct {
-		step  rollout.Step
-		state provision.State
-		want  rollout.Phase
-		sw    bool
-		why   string
+		step   rollout.Step
+		state  provision.State
+		want   rollout.Phase
+		sw     bool
+		why    string
+		within time.Duration
 	}{
-		"it has not booted yet":       {armed, state(nil), rollout.Armed, true, ""},
-		"it boots":                    {armed, state(func(s *provision.State) { s.Stage, s.Since = provision.StageFirmware, later }), rollout.Armed, false, ""},
-		"it is installed":             {armed, state(func(s *provision.State) { s.Armed, s.Stage, s.InstalledAt = false, provision.StageInstalled, later }), rollout.Good, false, ""},
-		"it failed":                   {armed, state(func(s *provision.State) { s.Stage, s.Since, s.Failure = provision.StageFailed, later, "smoke" }), rollout.Bad, false, "smoke"},
-		"it was called off":           {armed, state(func(s *provision.State) { s.Armed, s.Cancelled = false, true }), rollout.Bad, false, "called off"},
-		"it fell back":                {armed, state(fellBack), rollout.Bad, false, "fell back"},
-		"it was good and fell back":   {good, state(fellBack), rollout.Bad, false, "fell back"},
-		"it fell back a day later":    {longAgo, state(fellBack), rollout.Good, false, ""},
-		"its old system starts":       {armed, state(func(s *provision.State) { s.Since = later }), rollout.Armed, true, ""},
-		"it was good and is switched": {good, state(func(s *provision.State) { s.Armed, s.Stage = false, provision.StageLocal }), rollout.Good, false, ""},
-		"it was bad and runs":         {armed.Failed("quiet", later), state(func(s *provision.State) { s.Armed, s.InstalledAt = false, later }), rollout.Bad, false, "quiet"},
-		"it waits":                    {rollout.Step{Phase: rollout.Waiting}, state(fellBack), rollout.Waiting, false, ""},
+		"it has not booted yet":       {armed, state(nil), rollout.Armed, true, "", 0},
+		"it boots":                    {armed, state(func(s *provision.State) { s.Stage, s.Since = provision.StageFirmware, later }), rollout.Armed, false, "", 0},
+		"it is installed":             {armed, state(func(s *provision.State) { s.Armed, s.Stage, s.InstalledAt = false, provision.StageInstalled, later }), rollout.Good, false, "", 0},
+		"it failed":                   {armed, state(func(s *provision.State) { s.Stage, s.Since, s.Failure = provision.StageFailed, later, "smoke" }), rollout.Bad, false, "smoke", 0},
+		"it was called off":           {armed, state(func(s *provision.State) { s.Armed, s.Cancelled = false, true }), rollout.Bad, false, "called off", 0},
+		"it fell back":                {armed, state(fellBack), rollout.Bad, false, "fell back", 0},
+		"it was good and fell back":   {good, state(fellBack), rollout.Bad, false, "fell back", 0},
+		"it fell back a day later":    {longAgo, state(fellBack), rollout.Good, false, "", 0},
+		"its old system starts":       {armed, state(func(s *provision.State) { s.Since = later }), rollout.Armed, true, "", 0},
+		"it was good and is switched": {good, state(func(s *provision.State) { s.Armed, s.Stage = false, provision.StageLocal }), rollout.Good, false, "", 0},
+		"it was bad and runs":         {armed.Failed("quiet", later), state(func(s *provision.State) { s.Armed, s.InstalledAt = false, later }), rollout.Bad, false, "quiet", 0},
+		"it waits":                    {rollout.Step{Phase: rollout.Waiting}, state(fellBack), rollout.Waiting, false, "", 0},
+		"it has time to boot":         {armed, state(nil), rollout.Armed, true, "", 2 * time.Minute},
+		"it does not boot":            {armed, state(nil), rollout.Bad, false, "did not boot from the network within 1m:", time.Minute},
+		"it boots just in time":       {armed, state(func(s *provision.State) { s.Stage, s.Since = provision.StageFirmware, later }), rollout.Armed, false, "", time.Minute},
+		"it booted, and works":        {booted, state(func(s *provision.State) { s.Since = later }), rollout.Armed, false, "", time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := rollout.Judge(test.step, spec, test.state, later)
+			got := rollout.Order{BootWithin: test.within}.Judge(test.step, spec, test.state, later)
 			if got.Phase != test.want || got.Switch != test.sw || !strings.Contains(got.Why, test.why) {
 				t.Errorf("got %+v", got)
 			}
 		})
 	}
-	if got := rollout.Judge(armed, nil, state(nil), later); got.Phase != rollout.Bad {
+	if got := (rollout.Order{}).Judge(armed, nil, state(nil), later); got.Phase != rollout.Bad {
 		t.Errorf("without a file: %+v", got)
 	}
 }
@@ -225,5 +232,29 @@ func TestCheck(t *testing.T) {
 		if err := o.Check(); !errors.Is(err, rollout.ErrOrder) || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+func TestSpan(t *testing.T) {
+	for d, want := range map[time.Duration]string{30 * time.Minute: "30m", time.Hour: "1h", 90 * time.Minute: "1h30m", 90 * time.Second: "1m30s", 10 * time.Second: "10s", 0: "0s"} {
+		if got := rollout.Span(d); got != want {
+			t.Errorf("%v is written as %s, want %s", d, got, want)
+		}
+	}
+}
+
+// TestUnbooted: machines that are awaited, of all waves that have some under way.
+func TestUnbooted(t *testing.T) {
+	r := fold(3, 1, rollout.Running, "gaagwww")
+	if list := r.Unbooted(); list != nil {
+		t.Errorf("where any time is right, %v are awaited", list)
+	}
+	r.BootWithin = time.Hour
+	r.Put(mac(1), rollout.Step{Phase: rollout.Armed, Armed: noon})
+	r.Put(mac(2), rollout.Step{Phase: rollout.Armed, Armed: noon, Booted: true})
+	r.Put(mac(6), rollout.Step{Phase: rollout.Armed, Armed: noon.Add(time.Minute)})
+	list := r.Unbooted()
+	if len(list) != 2 || !list[mac(1)].Equal(noon.Add(time.Hour)) || !list[mac(6)].Equal(noon.Add(time.Hour+time.Minute)) {
+		t.Errorf("awaited are %v", list)
 	}
 }

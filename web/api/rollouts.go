@@ -50,6 +50,9 @@ type RolloutOrder struct {
 	Wipe    bool `json:"wipe,omitempty"`
 	Confirm bool `json:"confirm,omitempty"`
 	Power   bool `json:"power,omitempty"`
+	// BootWithin is how long after it was armed a machine may take until it has booted from
+	// the network, such as "30m". If it is absent, any time is right.
+	BootWithin string `json:"bootWithin,omitempty"`
 }
 
 // Rollout is a roll-out, with or without its machines.
@@ -69,6 +72,8 @@ type Rollout struct {
 	Wipe      bool   `json:"wipe,omitempty"`
 	Confirm   bool   `json:"confirm,omitempty"`
 	Power     bool   `json:"power,omitempty"`
+	// BootWithin is as in a [RolloutOrder].
+	BootWithin string `json:"bootWithin,omitempty"`
 	// All, Waiting, Armed, Good and Bad are how many machines there are.
 	All     int `json:"all"`
 	Waiting int `json:"waiting"`

@@ -83,6 +83,8 @@ func (c *Conductor) Run(ctx context.Context) error {
 		var again <-chan time.Time
 		if !c.round(ctx) {
 			again = time.After(retryAfter)
+		} else if next := c.nextLate(); !next.IsZero() {
+			again = time.After(max(next.Sub(c.Clock()), 0))
 		}
 		select {
 		case <-ctx.Done():
@@ -127,6 +129,7 @@ func (c *Conductor) round(ctx context.Context) (ok bool) {
 		}
 	}
 	c.ours = ours
+	c.lookAtLate()
 	for _, mac := range c.takeChanged() {
 		for _, name := range c.Book.Of(mac) {
 			if _, mine := c.ours[name]; mine && !c.went(name, c.judge(ctx, name, mac)) {
@@ -183,6 +186,39 @@ func (c *Conductor) claim(ctx context.Context, name string) (mine bool, err erro
 	return true, nil
 }
 
+// lookAtLate has the machines looked at that should have booted by now.
+func (c *Conductor) lookAtLate() {
+	now := c.Clock()
+	c.unbooted(func(mac provision.MAC, late time.Time) {
+		if !late.After(now) {
+			c.mu.Lock()
+			c.changed[mac] = struct{}{}
+			c.mu.Unlock()
+		}
+	})
+}
+
+// nextLate is when the next machine will have taken too long to boot; zero if none can.
+func (c *Conductor) nextLate() (next time.Time) {
+	c.unbooted(func(_ provision.MAC, late time.Time) {
+		if next.IsZero() || late.Before(next) {
+			next = late
+		}
+	})
+	return next
+}
+
+// unbooted visits the machines of this server's roll-outs that should boot, and until when.
+func (c *Conductor) unbooted(visit func(mac provision.MAC, late time.Time)) {
+	for name := range c.ours {
+		var machines map[provision.MAC]time.Time
+		c.Book.Look(name, func(r *rollout.Rollout) { machines = r.Unbooted() })
+		for mac, late := range machines {
+			visit(mac, late)
+		}
+	}
+}
+
 func (c *Conductor) takeChanged() (machines []provision.MAC) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,10 +233,11 @@ func (c *Conductor) takeChanged() (machines []provision.MAC) {
 func (c *Conductor) judge(ctx context.Context, name string, mac provision.MAC) error {
 	var before rollout.Step
 	by := ""
-	c.Book.Look(name, func(r *rollout.Rollout) { before, by = r.Step(mac), r.By })
+	var order rollout.Order
+	c.Book.Look(name, func(r *rollout.Rollout) { before, by, order = r.Step(mac), r.By, r.Order })
 	spec := c.Spec(mac)
 	state, _ := c.Tracker.State(mac)
-	step := rollout.Judge(before, spec, state, c.Clock())
+	step := order.Judge(before, spec, state, c.Clock())
 	if step != before {
 		if err := c.Book.Note(ctx, name, c.Self, mac, before.Phase, step); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +23,7 @@ import (
 // waveFlags are those of a roll-out.
 type waveFlags struct {
 	atATime, stopAfter int
+	bootWithin         time.Duration
 	detach             bool
 	filter             machineFilter
 }
@@ -29,6 +31,7 @@ type waveFlags struct {
 func (f *waveFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.atATime, "at-a-time", 0, fmt.Sprintf("install in waves of at most so `many` machines, up to %d", rollout.MaxAtATime))
 	cmd.Flags().IntVar(&f.stopAfter, "stop-after", 1, "with --at-a-time: arm no further machine once so `many` are bad")
+	cmd.Flags().DurationVar(&f.bootWithin, "boot-within", 0, "with --at-a-time: a machine that has not booted from the network so `long` after it was armed is bad; 0 is any time (default "+rollout.Span(bootWithin)+" with --power)")
 	cmd.Flags().BoolVar(&f.detach, "detach", false, "with --at-a-time: do not follow the roll-out")
 	cmd.Flags().BoolVar(&f.filter.outdated, "outdated", false, "with --at-a-time: only machines that have another system than they shall have")
 	cmd.Flags().StringVar(&f.filter.image, "image", "", "with --at-a-time: only machines whose file names this image, or that have it")
@@ -37,6 +40,9 @@ func (f *waveFlags) flags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("at-a-time", "cancel")
 	cmd.MarkFlagsMutuallyExclusive("at-a-time", "wait") // which is what following does
 }
+
+// bootWithin is how long machines that the server switches may take until they have booted.
+const bootWithin = 30 * time.Minute
 
 // args are the machines, or none if flags select them.
 func (f *waveFlags) args(cmd *cobra.Command, args []string) error {
@@ -54,7 +60,7 @@ func (f *waveFlags) check(cmd *cobra.Command, o orderFlags) error {
 		}
 		return nil
 	}
-	for _, name := range []string{"at-a-time", "stop-after", "detach", "outdated", "image", "profile", "tag"} {
+	for _, name := range []string{"at-a-time", "stop-after", "boot-within", "detach", "outdated", "image", "profile", "tag"} {
 		if cmd.Flags().Changed(name) {
 			return fmt.Errorf("--%s goes with --at-a-time N, which says how many machines are installed at once: want 1 to %d", name, rollout.MaxAtATime)
 		}
@@ -69,6 +75,12 @@ func (f *waveFlags) run(cmd *cobra.Command, c *api.Client, o orderFlags, args, n
 		return err
 	}
 	order := api.RolloutOrder{By: ask.Caller(), AtATime: f.atATime, StopAfter: f.stopAfter, Wipe: o.wipe, Confirm: o.confirm, Power: o.power}
+	if !cmd.Flags().Changed("boot-within") && o.power {
+		f.bootWithin = bootWithin
+	}
+	if f.bootWithin != 0 {
+		order.BootWithin = f.bootWithin.String()
+	}
 	for _, m := range machines {
 		order.Machines = append(order.Machines, string(m.MAC))
 	}

@@ -99,7 +99,11 @@ func printRollout(w io.Writer, r api.Rollout) {
 	if r.Phase == rollout.Stopped {
 		fmt.Fprintf(w, ": %s", r.Why)
 	}
-	fmt.Fprintf(w, "\nbegun by %s at %s; %d at a time, stops after %d bad\n%s\n\n", r.By, printing.Clock(r.Time), r.AtATime, r.StopAfter, countsText(r))
+	within := ""
+	if r.BootWithin != "" {
+		within = "; bad is, too, what does not boot from the network within " + r.BootWithin
+	}
+	fmt.Fprintf(w, "\nbegun by %s at %s; %d at a time, stops after %d bad%s\n%s\n\n", r.By, printing.Clock(r.Time), r.AtATime, r.StopAfter, within, countsText(r))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "WAVE\tMACHINE\tMAC\tPHASE\tWHY")
 	for _, m := range r.Machines {
