@@ -23,7 +23,7 @@ const (
 	aheadFor = 2 * time.Second
 	// minAhead and maxAhead bound how many these are.
 	minAhead, maxAhead = 64, 4096
-	// maxFree is how many addresses are remembered as free.
+	// maxFree is how many addresses are remembered as free, the latest ones.
 	maxFree = 8 * maxAhead
 	// maxChecking is how many offers may wait for a look at their address, per
 	// interface. Further ones are made at once: their clients look themselves.
@@ -47,6 +47,7 @@ type lookout struct {
 
 	mu     sync.Mutex
 	free   map[netip.Addr]time.Time // when nobody answered for an address
+	before map[netip.Addr]time.Time // what free was before it was half of maxFree
 	looked time.Time                // when run last looked ahead
 	ahead  int
 	used   int // offers since then
@@ -109,6 +110,9 @@ func (l *lookout) isFree(a netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at, ok := l.free[a]
+	if !ok {
+		at, ok = l.before[a]
+	}
 	return ok && l.now().Sub(at).Abs() < freeFor
 }
 
@@ -156,11 +160,11 @@ func (l *lookout) look(ctx context.Context, client dhcp.Station, addrs ...netip.
 func (l *lookout) noteFree(addrs []netip.Addr, taken map[netip.Addr]dhcp.Station) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.free)+len(addrs) > maxFree {
-		clear(l.free)
-	}
 	now := l.now()
 	for _, a := range addrs {
+		if len(l.free) >= maxFree/2 {
+			l.before, l.free = l.free, make(map[netip.Addr]time.Time, maxFree/2)
+		}
 		if _, held := taken[a]; !held {
 			l.free[a] = now
 		}

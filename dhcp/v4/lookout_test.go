@@ -170,3 +170,19 @@ func TestAHostWithAFixedAddress(t *testing.T) {
 		dhcptest.Run(t, "ip", "-n", w.Client, "link", "set", "eth0", "address", "02:00:00:00:00:99") // another client
 	}
 }
+
+// TestTheLatestFreeAddressesAreRemembered: a pool that is given out fast does not forget the
+// addresses that were looked at ahead of need.
+func TestTheLatestFreeAddressesAreRemembered(t *testing.T) {
+	l := newLookout(nil, nil, time.Now, nil)
+	addr := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}) }
+	for n := range 3 * maxFree {
+		l.noteFree([]netip.Addr{addr(n)}, nil)
+		if early := max(n-maxAhead, 0); !l.isFree(addr(n)) || !l.isFree(addr(early)) {
+			t.Fatalf("after %d addresses one of the last %d is forgotten", n+1, maxAhead)
+		}
+		if size := len(l.free) + len(l.before); size > maxFree {
+			t.Fatalf("%d addresses are remembered, want %d at most", size, maxFree)
+		}
+	}
+}
