@@ -7,6 +7,7 @@ import (
 
 	"cloudlets/httpboot/dialect"
 	"cloudlets/httpboot/turns"
+	"cloudlets/images/ejs"
 	"cloudlets/provision/tickets"
 )
 
@@ -49,9 +50,10 @@ func IsRefusal(err error) bool {
 	return is
 }
 
-// RefusalUnless is a [Refusal], unless the only reason is that time ran out.
+// RefusalUnless is a [Refusal], unless the only reason is that time ran out, or that this
+// computer is too busy.
 func RefusalUnless(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || errors.Is(err, ejs.ErrStalled) {
 		return err
 	}
 	return Refusal(err)

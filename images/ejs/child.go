@@ -12,8 +12,8 @@ import (
 	"cloudlets/images/cputime"
 )
 
-// childGrace is how much more processor time than its limit a render may take
-// before the child ends itself.
+// childGrace is how much more time than its limit a render may take before the child
+// ends itself.
 const childGrace = 500 * time.Millisecond
 
 // maxStack is the maximum Go stack of a child in bytes. Deep recursion in the
@@ -91,25 +91,27 @@ func (c *child) render(req request, body []byte) (response, []byte) {
 // minLook is the minimum pause between two looks at the processor time.
 const minLook = 5 * time.Millisecond
 
-// withinBudget returns a context that ends with errTime as its cause when the
-// process has used limit of processor time, which is not more than a render
-// uses because a child does one at a time. JavaScript functions that cannot be
-// interrupted may go on; then the whole process ends after childGrace more,
-// since no parent may be left to kill it. The caller must call stop.
+// withinBudget returns a context that ends with errTime as its cause when a render
+// has taken limit by the clock and in processor time. The process does one render at a
+// time, so its processor time is the render's and that of the collection of garbage,
+// which runs beside it. JavaScript functions that cannot be interrupted may go on; then
+// the whole process ends after childGrace more, since no parent may be left to kill it.
+// The caller must call stop.
 func withinBudget(limit time.Duration) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	ended := make(chan struct{})
-	began := cputime.Process()
+	start, began := time.Now(), cputime.Process()
 	go func() {
 		for end := limit; ; {
 			// Two threads run at once (GOMAXPROCS=2), so half of what is left is the
-			// soonest that it can be used up.
+			// soonest that the processor time can be used up.
+			left := max(end-time.Since(start), (end-(cputime.Process()-began))/2, minLook)
 			select {
-			case <-time.After(max((end-(cputime.Process()-began))/2, minLook)):
+			case <-time.After(left):
 			case <-ended:
 				return
 			}
-			switch used := cputime.Process() - began; {
+			switch used := min(time.Since(start), cputime.Process()-began); {
 			case used >= limit+childGrace:
 				os.Exit(exitTime)
 			case used >= limit:

@@ -63,9 +63,10 @@ const (
 
 // Limits are the limits of one render. Zero means the default.
 type Limits struct {
-	// Time is the maximum duration of a render. A [Sandbox] counts the processor
-	// time of the child, so that a template does not fail because the computer
-	// is busy; a [Renderer] shares its process and counts by the clock.
+	// Time is the maximum duration of a render. In a [Sandbox] it is exceeded when
+	// that much has passed by the clock and the child has used as much of a processor,
+	// so that a template does not fail because the computer is busy. A [Renderer]
+	// shares its process and counts by the clock alone.
 	Time time.Duration
 	// Output is the maximum size of the result in bytes.
 	Output int

@@ -118,7 +118,7 @@ func (s *Sandbox) bury(ctx context.Context, w *worker, name string, err error) e
 		return fmt.Errorf("template %s: %w", name, cause)
 	}
 	s.log.Warn("template process ended", "template", name, "reason", reason)
-	if errors.Is(err, errStalled) {
+	if errors.Is(err, ErrStalled) {
 		return fmt.Errorf("template %s: %w", name, err)
 	}
 	return &Error{Template: name, Reason: reason}
@@ -160,8 +160,9 @@ type worker struct {
 // it hardly any.
 const stallTime = 30 * time.Second
 
-// errStalled is the cause of killing a child that got too little processor time.
-var errStalled = errors.New("its process got hardly any processor time: try again when the computer is less busy")
+// ErrStalled means that a child got hardly any processor time. It says nothing about
+// the template, which may render well at another time.
+var ErrStalled = errors.New("its process got hardly any processor time: try again when the computer is less busy")
 
 func startWorker(ctx context.Context, command []string, l Limits) (*worker, error) {
 	if len(command) == 0 {
@@ -237,7 +238,7 @@ func (w *worker) exchange(ctx context.Context, req request, l Limits, body ...[]
 // bounded calls do, and kills the child when the time is up or the context
 // ends.
 func (w *worker) bounded(ctx context.Context, limit time.Duration, do func() error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errStalled)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, ErrStalled)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { w.cmd.Process.Kill() })
 	err := do()
@@ -263,7 +264,7 @@ func (w *worker) postMortem(err error, l Limits) string {
 	switch {
 	case errors.As(ended, &exit) && exit.ExitCode() == exitTime:
 		return fmt.Sprintf("%v: more than %v", errTime, l.Time)
-	case errors.Is(err, errStalled):
+	case errors.Is(err, ErrStalled):
 		return err.Error()
 	case outOfMemory(said):
 		return fmt.Sprintf("it takes more memory than the %d MiB allowed", l.Memory>>20)

@@ -15,11 +15,12 @@ import (
 )
 
 const (
-	// matchTimeout bounds one match. The engine counts by the clock.
+	// matchTimeout bounds one try of a match by the clock, and the tries after the first
+	// in processor time.
 	matchTimeout = time.Second
-	// maxTries is how often a match is tried that ran out of time on a computer
-	// which was busy with something else.
-	maxTries = 30
+	// maxTries is how often a match is tried that ran out of time by the clock. The
+	// engine knows no other, and begins anew each time.
+	maxTries = 10
 	// MaxLength is the longest regular expression that a manifest may have,
 	// in bytes: memory grows with its length, and stack with its brackets.
 	// [Compile] leaves it to its callers, who say it in their own words.
@@ -32,7 +33,8 @@ type Pattern struct {
 	text string
 }
 
-// Compile compiles an expression. One match takes a second at most. The
+// Compile compiles an expression. One match takes two seconds at most, and more
+// only if the computer is busy. The
 // expression is read as with JavaScript's flag u if it has an escape that only
 // this flag gives a meaning: \p{…}, \P{…} or \u{…}.
 func Compile(text string) (Pattern, error) {
@@ -81,8 +83,7 @@ func (p Pattern) String() string { return p.text }
 // Match says whether the expression matches somewhere in s. The error says
 // that the match ran out of time.
 func (p Pattern) Match(s string) (bool, error) {
-	ok, err := p.re.MatchString(s)
-	if err == nil {
+	if ok, err := p.re.MatchString(s); err == nil { // as nearly always, so nothing is measured
 		return ok, nil
 	}
 	runtime.LockOSThread()
@@ -90,12 +91,12 @@ func (p Pattern) Match(s string) (bool, error) {
 	return retry(func() (bool, error) { return p.re.MatchString(s) }, cputime.Thread)
 }
 
-// retry repeats a match that runs out of time, until it had most of that time
-// for itself by the processor time that used returns.
+// retry repeats a match that runs out of time, until all tries together have used that
+// much of a processor, as used tells it.
 func retry(match func() (bool, error), used func() time.Duration) (ok bool, err error) {
+	began := used()
 	for range maxTries {
-		began := used()
-		if ok, err = match(); err == nil || used()-began >= matchTimeout/2 {
+		if ok, err = match(); err == nil || used()-began >= matchTimeout*9/10 {
 			break
 		}
 	}

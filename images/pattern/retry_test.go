@@ -16,6 +16,7 @@ func TestRetry(t *testing.T) {
 		want  error
 	}{
 		{"a busy computer", matchTimeout / 100, 3, 4, nil},
+		{"a match without end on a busy computer", matchTimeout / 3, maxTries, 3, late},
 		{"a match without end", matchTimeout, maxTries, 1, late},
 		{"a computer that is always busy", 0, maxTries, maxTries, late},
 	} {

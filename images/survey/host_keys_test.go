@@ -42,11 +42,22 @@ func TestWhatMakesHostKeys(t *testing.T) {
 			"/etc/systemd/system/ssh.service.d/host-keys.conf": "Wants=ssh-host-keys.service\nAfter=ssh-host-keys.service",
 		}, "ssh-host-keys.service, as it is added"},
 		"a unit of another name": {with(systemdInit, made{"usr/lib/systemd/system/sshd.service": "[Service]\n"}), map[string]string{
-			"/etc/systemd/system/ssh-host-keys.service": "Before=sshd.service", "/etc/systemd/system/sshd.service.d/host-keys.conf": "Wants=",
+			"/etc/systemd/system/ssh-host-keys.service": "RemainAfterExit", "/etc/systemd/system/sshd.service.d/host-keys.conf": "Wants=",
 		}, "as it is added"},
+		"a unit for each connection": {with(systemdInit, made{"lib/systemd/system/ssh.service": "", "lib/systemd/system/ssh@.service": "", "etc/systemd/system/sshd.service": "-> /lib/systemd/system/ssh.service"}), map[string]string{
+			"/etc/systemd/system/ssh-host-keys.service": "RemainAfterExit", "/etc/systemd/system/ssh.service.d/host-keys.conf": "Wants=", "/etc/systemd/system/ssh@.service.d/host-keys.conf": "Wants=",
+		}, "as it is added"},
+		"a service for the first boot alone": {with(systemdInit, made{"lib/systemd/system/ssh.service": "", "lib/systemd/system/sshd-keygen.service": "[Unit]\nConditionFirstBoot=yes\n[Service]\nExecStart=ssh-keygen -A\n"}), map[string]string{
+			"/etc/systemd/system/ssh-host-keys.service": "RemainAfterExit", "/etc/systemd/system/ssh.service.d/host-keys.conf": "Wants=",
+		}, "as it is added"},
+		"what only speaks of a service": {with(systemdInit, made{"lib/systemd/system/ssh.service": "", "etc/systemd/system/sshd-keygen@.service.d/off.conf": "# sshd-keygen makes host keys\n[Unit]\nConditionPathExists=!/run/sshd-keygen\n"}), map[string]string{
+			"/etc/systemd/system/ssh-host-keys.service": "RemainAfterExit", "/etc/systemd/system/ssh.service.d/host-keys.conf": "Wants=",
+		}, "as it is added"},
+		"SUSE":                     {with(systemdInit, made{"usr/lib/systemd/system/sshd.service": "ExecStartPre=/usr/sbin/sshd-gen-keys-start\n"}), nil, "sshd.service makes new ones"},
+		"Void":                     {with(made{"sbin/init": "-> runit-init", "sbin/runit-init": program(elfAMD64), "etc/sv/sshd/run": "#!/bin/sh\nssh-keygen -A >/dev/null 2>&1\n"}), nil, "/etc/sv/sshd/run makes new ones"},
 		"a service of the image's": {with(systemdInit, made{"lib/systemd/system/ssh.service": "", "lib/systemd/system/sshd-keygen@.service": "ExecStart=/usr/libexec/openssh/sshd-keygen %i\n"}), nil, "sshd-keygen@.service makes new ones"},
 		"sysvinit": {with(made{"sbin/init": program(elfAMD64), "etc/inittab": "", "etc/init.d/ssh": sysvScript, "etc/default/ssh": "SSHD_OPTS="}), map[string]string{
-			"/etc/default/ssh": "SSHD_OPTS=\n\n# Copies of the image have no host keys, so each makes its own.\n[ -e /etc/ssh/ssh_host_ed25519_key ] || /usr/bin/ssh-keygen -A\n",
+			"/etc/default/ssh": "SSHD_OPTS=\n\n# Copies of the image have no host keys, so each makes its own.\n[ -e /etc/ssh/ssh_host_ed25519_key ] || /usr/bin/ssh-keygen -A || :\n",
 		}, "/etc/default/ssh, as it is added"},
 		"runit":                       {with(made{"sbin/init": "-> runit-init", "sbin/runit-init": program(elfAMD64), "etc/init.d/ssh": sysvScript}), map[string]string{"/etc/default/ssh": "ssh-keygen -A"}, "as it is added"},
 		"a script that reads nothing": {with(made{"sbin/init": program(elfAMD64), "etc/inittab": "", "etc/init.d/ssh": "exec sshd"}), nil, "nothing in the image makes new ones"},
@@ -106,8 +117,8 @@ func TestIdentities(t *testing.T) {
 		"/etc/salt/pki/minion/minion.pem", "/etc/puppetlabs/puppet/ssl/private_keys/a.pem", "/var/lib/puppet/ssl/private_keys/a.pem", "/etc/chef/client.pem",
 		"/var/lib/tailscale/tailscaled.state", "/var/lib/zerotier-one/identity.secret", "/etc/rancher/node/password", "/var/lib/kubelet/pki/kubelet.key",
 	}
-	stays := []string{"/etc/nvme/config.json", "/etc/krb5.conf", "/etc/pki/tls/cert.pem", "/etc/salt/minion", "/etc/puppetlabs/puppet/puppet.conf", "/etc/chef/client.rb", "/var/lib/kubelet/config.yaml"}
-	tree := made{"var/lib/dpkg/status": "", "etc/iscsi/initiatorname.iscsi": "InitiatorName=iqn.1993-08.org.debian:01:abc\n", "etc/ssl/private/ssl-cert-snakeoil.key": "secret"}
+	stays := []string{"/etc/nvme/config.json", "/etc/krb5.conf", "/etc/pki/tls/cert.pem", "/etc/salt/minion", "/etc/puppetlabs/puppet/puppet.conf", "/etc/chef/client.rb", "/var/lib/kubelet/config.yaml", "/etc/salt/pki/minion/master_sign.pub", "/etc/puppetlabs/puppet/ssl/certs/ca.pem"}
+	tree := made{"etc/os-release": debianRelease, "var/lib/dpkg/status": "", "etc/iscsi/initiatorname.iscsi": "InitiatorName=iqn.1993-08.org.debian:01:abc\n", "etc/ssl/private/ssl-cert-snakeoil.key": "secret"}
 	for _, name := range slices.Concat(secrets, stays) {
 		tree[name[1:]] = "x"
 	}

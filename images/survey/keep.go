@@ -156,14 +156,19 @@ func (e *explorer) cards() error {
 	return nil
 }
 
-// initiator reports the name by which iSCSI storage knows one machine.
+// initiator reports the name by which iSCSI storage knows one machine. The start scripts of
+// Debian and its kin make one where the file asks for it, and others where there is none.
 func (e *explorer) initiator() error {
 	const file = "/etc/iscsi/initiatorname.iscsi"
 	text, err := e.text(file)
 	if err != nil || !strings.Contains("\n"+text, "\nInitiatorName=") || strings.Contains(text, "<%") {
 		return err
 	}
-	e.addReason(file, "is the name by which storage knows one machine, and two with the same name write to the same disks: replace its text by \"GenerateName=yes\", or make it a template")
+	advice := "remove it, if a service such as iscsi-init.service makes it"
+	if e.found.Distribution.Family == Debian {
+		advice = "replace its text by \"GenerateName=yes\""
+	}
+	e.addReason(file, "is the name by which storage knows one machine, and two with the same name write to the same disks: %s, or make it a template", advice)
 	return nil
 }
 

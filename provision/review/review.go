@@ -7,6 +7,7 @@
 package review
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,7 +76,7 @@ const assumedDisk = "sda"
 var assumedAddress = netip.AddrFrom4([4]byte{192, 0, 2, 1}) // of RFC 5737, for examples
 
 // Check makes the machine's copy of an image, and returns what is wrong with it. The
-// error is only that of ctx.
+// error is that of ctx, or an [ejs.ErrStalled]: then it is not known what is wrong.
 //
 // A template may fail because of a disk or an address that Check had to assume. What it
 // finds is then a warning.
@@ -91,7 +92,7 @@ func Check(ctx context.Context, render images.Renderer, image Image, m Machine) 
 	c.cmdlines(ctx)
 	c.overlay(ctx)
 	c.cloudInit()
-	return c.found, ctx.Err()
+	return c.found, cmp.Or(ctx.Err(), c.stalled)
 }
 
 // cloudInit looks whether the image reads what cloud-init is told, and whether that is
@@ -139,6 +140,7 @@ type check struct {
 	machine Machine
 	render  images.Renderer
 	found   []Finding
+	stalled error // an [ejs.ErrStalled]
 }
 
 // tell tells of an error, if there is one, at what the machine's file says under names.
@@ -222,6 +224,10 @@ func (c *check) overlay(ctx context.Context) {
 // assumed.
 func (c *check) rendered(err error, assumed bool) {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
+	if errors.Is(err, ejs.ErrStalled) {
+		c.stalled = err
 		return
 	}
 	if assumed {

@@ -290,10 +290,20 @@ func (r *Reviewer) look(ctx context.Context, render images.Renderer, mac provisi
 	facts := rendering.Facts{Server: r.Server(), Disk: now.disk, Address: now.address}
 	found, err := Check(ctx, render, image, Machine{Spec: spec, Locate: r.Site.Locate(mac), Facts: facts})
 	if err != nil {
+		r.again(mac)
 		return
 	}
 	if r.keep(mac, spec, now, found) && r.Changed != nil {
 		r.Changed(mac)
+	}
+}
+
+// again lets a machine wait once more that could not be checked.
+func (r *Reviewer) again(mac provision.MAC) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.machines[mac]; e != nil {
+		r.queue(&r.others, mac, e)
 	}
 }
 

@@ -93,9 +93,9 @@ func (r *Rollout) UnderWay() (machines []provision.MAC) {
 	return machines
 }
 
-// Unbooted are the machines that are armed and have not booted from the network yet, and when
-// each of them will have taken too long. There are none if any time is right. They are of
-// the waves that have machines under way, so what this costs depends on AtATime alone.
+// Unbooted are the machines that should boot from the network and have not yet, and since
+// when. They are of the waves that have machines under way, so what this costs depends on
+// AtATime alone.
 func (r *Rollout) Unbooted() map[provision.MAC]time.Time {
 	if r.BootWithin == 0 {
 		return nil
@@ -104,8 +104,8 @@ func (r *Rollout) Unbooted() map[provision.MAC]time.Time {
 	for wave := range r.armed {
 		for i := (wave - 1) * r.AtATime; i < min(wave*r.AtATime, len(r.Machines)); i++ {
 			mac := r.Machines[i]
-			if s := r.steps[mac]; s.Phase == Armed && !s.Booted {
-				list[mac] = s.Armed.Add(r.BootWithin)
+			if s := r.steps[mac]; s.Phase == Armed && !s.Awaited.IsZero() {
+				list[mac] = s.Awaited
 			}
 		}
 	}
@@ -164,19 +164,25 @@ func (r *Rollout) TooManyBad() bool { return r.Count(Bad)-r.Forgiven >= r.StopAf
 // trial, and for the starts of a system that dies again and again.
 const trialTime = time.Hour
 
-// bootedForInstall says whether a machine's stage shows that it has booted from the network
-// for its install. Its old system may be starting yet when it is armed.
-func bootedForInstall(state provision.State) bool {
+// bootedForInstall says whether a machine's state shows that it has booted from the network
+// for its install, which was armed at a time. Its old system may be starting yet then.
+func bootedForInstall(state provision.State, armed time.Time) bool {
+	if state.Installing() || state.InstalledAt.After(armed) {
+		return true
+	}
+	if !state.Since.After(armed) {
+		return false
+	}
 	switch state.Stage {
 	case provision.StageFirmware, provision.StageLoader, provision.StageKernel, provision.StageFailed, provision.StageInstalled:
 		return true
 	}
-	return state.Installing()
+	return false
 }
 
 // Judge is a machine's step, as its state makes it. A machine that was good and falls back
 // to the system in its other slot is bad after all. Otherwise what is good or bad stays so.
-func (o Order) Judge(s Step, spec *provision.Spec, state provision.State, now time.Time) Step {
+func Judge(s Step, spec *provision.Spec, state provision.State, now time.Time) Step {
 	handover := provision.Handover("")
 	if spec != nil {
 		handover = spec.Handover
@@ -186,17 +192,18 @@ func (o Order) Judge(s Step, spec *provision.Spec, state provision.State, now ti
 	}
 	switch outcome, why := provision.OutcomeOf(state, s.Armed, provision.Decide(spec, state), handover); outcome {
 	case provision.OutcomeGood:
-		s.Phase, s.Switch, s.Time = Good, false, now
+		s.Phase, s.Switch, s.Awaited, s.Time = Good, false, time.Time{}, now
 	case provision.OutcomeBad:
 		s = s.Failed(why, now)
 	case provision.OutcomeOpen:
-		if state.Since.After(s.Armed) && bootedForInstall(state) {
-			s.Booted = s.Booted || s.Switch || o.BootWithin != 0
-			s.Switch = false
-		}
-		if o.BootWithin != 0 && !s.Booted && now.Sub(s.Armed) >= o.BootWithin {
-			s = s.Failed(fmt.Sprintf("it is armed, and did not boot from the network within %s: look at its power, its boot order and its cable; disarm it with `cloudlets install %s --cancel`", Span(o.BootWithin), state.MAC), now)
+		if bootedForInstall(state, s.Armed) {
+			s.Switch, s.Awaited = false, time.Time{}
 		}
 	}
 	return s
+}
+
+// Late is the step of a machine that has not booted from the network in its time.
+func (o Order) Late(mac provision.MAC, s Step, now time.Time) Step {
+	return s.Failed(fmt.Sprintf("it is armed, and did not boot from the network within %s: look at its power, its boot order and its cable; disarm it with `cloudlets install %s --cancel`", Span(o.BootWithin), mac), now)
 }

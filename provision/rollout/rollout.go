@@ -47,8 +47,9 @@ type Order struct {
 	Wipe    bool `json:"wipe,omitempty"`
 	Confirm bool `json:"confirm,omitempty"`
 	Power   bool `json:"power,omitempty"`
-	// BootWithin is how long after it was armed a machine may take until it has booted from
-	// the network, [MinBootWithin] to [MaxBootWithin]; after that it is bad. 0 is no bound.
+	// BootWithin is how long a machine may take until it has booted from the network,
+	// [MinBootWithin] to [MaxBootWithin], after it was armed, or switched on where Power
+	// says so; after that it is bad. 0 is no bound.
 	BootWithin time.Duration `json:"bootWithin,omitempty"`
 }
 
@@ -121,9 +122,9 @@ type Step struct {
 	Armed time.Time `json:"armed,omitzero"`
 	// Switch says that it has still to be switched on, or off and on.
 	Switch bool `json:"switch,omitempty"`
-	// Booted says that it has booted from the network for its install. It is noted only
-	// where that is awaited: for Switch, and for [Order.BootWithin].
-	Booted bool `json:"booted,omitempty"`
+	// Awaited is since when it should boot from the network: since it was armed, or switched
+	// on. It is zero once it has booted, and where any time is right.
+	Awaited time.Time `json:"awaited,omitzero"`
 	// Why says why it is bad.
 	Why string `json:"why,omitempty"`
 	// Time is when it became good or bad.
@@ -132,7 +133,7 @@ type Step struct {
 
 // Failed is the step of a machine that became bad at a time.
 func (s Step) Failed(why string, now time.Time) Step {
-	s.Phase, s.Switch, s.Why, s.Time = Bad, false, provision.Cut(why, maxWhy), now
+	s.Phase, s.Switch, s.Awaited, s.Why, s.Time = Bad, false, time.Time{}, provision.Cut(why, maxWhy), now
 	return s
 }
 

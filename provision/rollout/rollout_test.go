@@ -170,41 +170,40 @@ func TestJudge(t *testing.T) {
 		s.Armed, s.Stage, s.Since, s.InstalledAt = false, provision.StageRunning, later, later
 		s.Has, s.Kept, s.OnTrial = &provision.System{ID: "1", Image: "web@1", Slot: "a"}, &provision.System{ID: "2", Image: "web@2", Slot: "b", Time: later}, "2"
 	}
-	booted := armed
-	booted.Switch, booted.Booted = false, true
+	awaited := rollout.Step{Phase: rollout.Armed, Armed: noon, Awaited: noon}
 	for name, test := range map[string]struct {
-		step   rollout.Step
-		state  provision.State
-		want   rollout.Phase
-		sw     bool
-		why    string
-		within time.Duration
+		step    rollout.Step
+		state   provision.State
+		want    rollout.Phase
+		sw      bool
+		why     string
+		awaited bool
 	}{
-		"it has not booted yet":       {armed, state(nil), rollout.Armed, true, "", 0},
-		"it boots":                    {armed, state(func(s *provision.State) { s.Stage, s.Since = provision.StageFirmware, later }), rollout.Armed, false, "", 0},
-		"it is installed":             {armed, state(func(s *provision.State) { s.Armed, s.Stage, s.InstalledAt = false, provision.StageInstalled, later }), rollout.Good, false, "", 0},
-		"it failed":                   {armed, state(func(s *provision.State) { s.Stage, s.Since, s.Failure = provision.StageFailed, later, "smoke" }), rollout.Bad, false, "smoke", 0},
-		"it was called off":           {armed, state(func(s *provision.State) { s.Armed, s.Cancelled = false, true }), rollout.Bad, false, "called off", 0},
-		"it fell back":                {armed, state(fellBack), rollout.Bad, false, "fell back", 0},
-		"it was good and fell back":   {good, state(fellBack), rollout.Bad, false, "fell back", 0},
-		"it fell back a day later":    {longAgo, state(fellBack), rollout.Good, false, "", 0},
-		"its old system starts":       {armed, state(func(s *provision.State) { s.Since = later }), rollout.Armed, true, "", 0},
-		"it was good and is switched": {good, state(func(s *provision.State) { s.Armed, s.Stage = false, provision.StageLocal }), rollout.Good, false, "", 0},
-		"it was bad and runs":         {armed.Failed("quiet", later), state(func(s *provision.State) { s.Armed, s.InstalledAt = false, later }), rollout.Bad, false, "quiet", 0},
-		"it waits":                    {rollout.Step{Phase: rollout.Waiting}, state(fellBack), rollout.Waiting, false, "", 0},
-		"it has time to boot":         {armed, state(nil), rollout.Armed, true, "", 2 * time.Minute},
-		"it does not boot":            {armed, state(nil), rollout.Bad, false, "did not boot from the network within 1m:", time.Minute},
-		"it boots just in time":       {armed, state(func(s *provision.State) { s.Stage, s.Since = provision.StageFirmware, later }), rollout.Armed, false, "", time.Minute},
-		"it booted, and works":        {booted, state(func(s *provision.State) { s.Since = later }), rollout.Armed, false, "", time.Second},
+		"it has not booted yet":       {armed, state(nil), rollout.Armed, true, "", false},
+		"it boots":                    {armed, state(func(s *provision.State) { s.Stage, s.Since = provision.StageFirmware, later }), rollout.Armed, false, "", false},
+		"it is installed":             {armed, state(func(s *provision.State) { s.Armed, s.Stage, s.InstalledAt = false, provision.StageInstalled, later }), rollout.Good, false, "", false},
+		"it failed":                   {armed, state(func(s *provision.State) { s.Stage, s.Since, s.Failure = provision.StageFailed, later, "smoke" }), rollout.Bad, false, "smoke", false},
+		"it was called off":           {armed, state(func(s *provision.State) { s.Armed, s.Cancelled = false, true }), rollout.Bad, false, "called off", false},
+		"it fell back":                {armed, state(fellBack), rollout.Bad, false, "fell back", false},
+		"it was good and fell back":   {good, state(fellBack), rollout.Bad, false, "fell back", false},
+		"it fell back a day later":    {longAgo, state(fellBack), rollout.Good, false, "", false},
+		"its old system starts":       {armed, state(func(s *provision.State) { s.Since = later }), rollout.Armed, true, "", false},
+		"it was good and is switched": {good, state(func(s *provision.State) { s.Armed, s.Stage = false, provision.StageLocal }), rollout.Good, false, "", false},
+		"it was bad and runs":         {armed.Failed("quiet", later), state(func(s *provision.State) { s.Armed, s.InstalledAt = false, later }), rollout.Bad, false, "quiet", false},
+		"it waits":                    {rollout.Step{Phase: rollout.Waiting}, state(fellBack), rollout.Waiting, false, "", false},
+		"it is awaited":               {awaited, state(nil), rollout.Armed, false, "", true},
+		"its old system starts yet":   {awaited, state(func(s *provision.State) { s.Since = later }), rollout.Armed, false, "", true},
+		"it is awaited and boots":     {awaited, state(func(s *provision.State) { s.Stage, s.Since = provision.StageFirmware, later }), rollout.Armed, false, "", false},
+		"it was at it when armed":     {awaited, state(func(s *provision.State) { s.Stage, s.Since = provision.StageStream, noon.Add(-time.Minute) }), rollout.Armed, false, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := rollout.Order{BootWithin: test.within}.Judge(test.step, spec, test.state, later)
-			if got.Phase != test.want || got.Switch != test.sw || !strings.Contains(got.Why, test.why) {
+			got := rollout.Judge(test.step, spec, test.state, later)
+			if got.Awaited.IsZero() == test.awaited || got.Phase != test.want || got.Switch != test.sw || !strings.Contains(got.Why, test.why) {
 				t.Errorf("got %+v", got)
 			}
 		})
 	}
-	if got := (rollout.Order{}).Judge(armed, nil, state(nil), later); got.Phase != rollout.Bad {
+	if got := rollout.Judge(armed, nil, state(nil), later); got.Phase != rollout.Bad {
 		t.Errorf("without a file: %+v", got)
 	}
 }
@@ -250,11 +249,11 @@ func TestUnbooted(t *testing.T) {
 		t.Errorf("where any time is right, %v are awaited", list)
 	}
 	r.BootWithin = time.Hour
-	r.Put(mac(1), rollout.Step{Phase: rollout.Armed, Armed: noon})
-	r.Put(mac(2), rollout.Step{Phase: rollout.Armed, Armed: noon, Booted: true})
-	r.Put(mac(6), rollout.Step{Phase: rollout.Armed, Armed: noon.Add(time.Minute)})
+	r.Put(mac(1), rollout.Step{Phase: rollout.Armed, Armed: noon, Awaited: noon})
+	r.Put(mac(2), rollout.Step{Phase: rollout.Armed, Armed: noon})
+	r.Put(mac(6), rollout.Step{Phase: rollout.Armed, Armed: noon, Awaited: noon.Add(time.Minute)})
 	list := r.Unbooted()
-	if len(list) != 2 || !list[mac(1)].Equal(noon.Add(time.Hour)) || !list[mac(6)].Equal(noon.Add(time.Hour+time.Minute)) {
+	if len(list) != 2 || !list[mac(1)].Equal(noon) || !list[mac(6)].Equal(noon.Add(time.Minute)) {
 		t.Errorf("awaited are %v", list)
 	}
 }

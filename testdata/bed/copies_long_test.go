@@ -4,6 +4,8 @@ package bed_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +39,7 @@ func TestLongCopies(t *testing.T) {
 			run(ctx, t, "tar", "-x", "-p", "--xattrs", "--numeric-owner", "-f", used, "-C", root)
 			before := ownedBy(t, root)
 			run(ctx, t, binary, "init", root, "--templates")
+			wantNoSecrets(ctx, t, root)
 			seen := map[string]string{} // whose each value is
 			for what, value := range before {
 				seen[value] = "the image's " + what
@@ -81,11 +84,32 @@ func ownedBy(t *testing.T, root string) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if words := strings.Fields(string(text)); words[0] == "ssh-ed25519" {
+		words := strings.Fields(string(text))
+		if words[0] == "ssh-ed25519" {
 			all["answer"] = words[1]
 		}
+		all["/etc/ssh/"+filepath.Base(key)] = fmt.Sprintf("%x", sha256.Sum256([]byte(words[1]+"\n")))[:40]
 	}
 	return all
+}
+
+// wantNoSecrets lists what of the image travels. A seed would not be seen later, as each
+// start makes a new one of it.
+func wantNoSecrets(ctx context.Context, t *testing.T, root string) {
+	t.Helper()
+	out, err := exec.CommandContext(ctx, "sh", "-c", `"$1" tar "$2" | tar -t`, "sh", binary, root).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := string(out)
+	if !strings.Contains(list, "etc/ssh/sshd_config") {
+		t.Errorf("the image has no settings of sshd: %.200s", list)
+	}
+	for _, secret := range []string{"ssh_host_", "random-seed", "70-persistent-net", "etc/machine-id"} {
+		if strings.Contains(list, secret) {
+			t.Errorf("%s travels", secret)
+		}
+	}
 }
 
 // factsIn reads what a copy says, and checks that nothing is missing that it should have.

@@ -94,7 +94,7 @@ until answer=$(ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null) && [ "$answer" ]; d
 	for key in /etc/ssh/ssh_host_*_key.pub; do echo "fact: $key $(cut -d' ' -f2 "$key" | sha256sum | cut -c1-40)"; done
 	echo "fact: seed $(sha256sum <SEED | cut -c1-40)"
 	echo "fact: filesystem $(findmnt -no UUID /)"
-	echo "fact: udev $(ls /etc/udev/rules.d)"
+	echo "fact: udev $(echo $(ls /etc/udev/rules.d))"
 	echo "facts end"
 } >/dev/console
 `

@@ -50,8 +50,8 @@ type RolloutOrder struct {
 	Wipe    bool `json:"wipe,omitempty"`
 	Confirm bool `json:"confirm,omitempty"`
 	Power   bool `json:"power,omitempty"`
-	// BootWithin is how long after it was armed a machine may take until it has booted from
-	// the network, such as "30m". If it is absent, any time is right.
+	// BootWithin is how long a machine may take until it has booted from the network, such
+	// as "30m", after it was armed or switched on. If it is absent, any time is right.
 	BootWithin string `json:"bootWithin,omitempty"`
 }
 

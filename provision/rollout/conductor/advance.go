@@ -38,6 +38,9 @@ func (c *Conductor) arm(ctx context.Context, o rollout.Order, mac provision.MAC)
 	}
 	if refused == nil {
 		step := rollout.Step{Phase: rollout.Armed, Armed: c.Clock(), Switch: o.Power}
+		if o.BootWithin != 0 && !o.Power {
+			step.Awaited = step.Armed
+		}
 		err := c.Tracker.Arm(ctx, mac, spec, track.Order{
 			By: o.By + ", by the roll-out " + o.Name, Wipe: o.Wipe, Confirm: o.Confirm, Pack: c.Pack(ctx, spec),
 			With: func(tx store.Tx) error {

@@ -56,12 +56,16 @@ type Conductor struct {
 	turns     map[provision.MAC]turn     // those of which it is not noted yet
 
 	// These belong to the goroutine of Run.
-	ours   map[string]struct{} // roll-outs that this server carries on
-	failed map[string]bool     // roll-outs of which the log says that they wait
+	ours   map[string]time.Time // roll-outs that this server carries on, and since when
+	failed map[string]bool      // roll-outs of which the log says that they wait
 }
 
 // retryAfter is how soon what could not be written is tried again.
 const retryAfter = 2 * time.Second
+
+// minLate is the shortest pause until a machine is looked at that is late: what was noted of
+// it may not have come back yet.
+const minLate = time.Second
 
 // New makes a conductor. From now on it is told of machines.
 func New(o Options) *Conductor {
@@ -70,7 +74,7 @@ func New(o Options) *Conductor {
 	}
 	return &Conductor{
 		Options: o, news: make(chan struct{}, 1), changed: make(map[provision.MAC]struct{}), switching: make(map[provision.MAC]struct{}), turns: make(map[provision.MAC]turn),
-		ours: make(map[string]struct{}), failed: make(map[string]bool),
+		ours: make(map[string]time.Time), failed: make(map[string]bool),
 	}
 }
 
@@ -84,7 +88,7 @@ func (c *Conductor) Run(ctx context.Context) error {
 		if !c.round(ctx) {
 			again = time.After(retryAfter)
 		} else if next := c.nextLate(); !next.IsZero() {
-			again = time.After(max(next.Sub(c.Clock()), 0))
+			again = time.After(max(next.Sub(c.Clock()), minLate))
 		}
 		select {
 		case <-ctx.Done():
@@ -120,12 +124,14 @@ func (c *Conductor) look(machines ...provision.MAC) {
 // round does all that is to be done now. It returns false if something could not be written.
 func (c *Conductor) round(ctx context.Context) (ok bool) {
 	ok = true
-	ours := make(map[string]struct{})
+	ours := make(map[string]time.Time)
 	for _, name := range c.Book.Unfinished() {
 		mine, err := c.claim(ctx, name)
 		ok = c.went(name, err) && ok
-		if mine {
-			ours[name] = struct{}{}
+		if began, was := c.ours[name]; mine && was {
+			ours[name] = began
+		} else if mine {
+			ours[name] = c.Clock()
 		}
 	}
 	c.ours = ours
@@ -212,11 +218,22 @@ func (c *Conductor) nextLate() (next time.Time) {
 func (c *Conductor) unbooted(visit func(mac provision.MAC, late time.Time)) {
 	for name := range c.ours {
 		var machines map[provision.MAC]time.Time
-		c.Book.Look(name, func(r *rollout.Rollout) { machines = r.Unbooted() })
-		for mac, late := range machines {
-			visit(mac, late)
+		var order rollout.Order
+		c.Book.Look(name, func(r *rollout.Rollout) { machines, order = r.Unbooted(), r.Order })
+		for mac, since := range machines {
+			visit(mac, c.late(name, order, since))
 		}
 	}
+}
+
+// late is when a machine that should boot since a time has taken too long. It has all its
+// time from when this server began to carry the roll-out on: before that nobody may have
+// been there to answer it.
+func (c *Conductor) late(name string, o rollout.Order, since time.Time) time.Time {
+	if began := c.ours[name]; since.Before(began) {
+		since = began
+	}
+	return since.Add(o.BootWithin)
 }
 
 func (c *Conductor) takeChanged() (machines []provision.MAC) {
@@ -237,7 +254,10 @@ func (c *Conductor) judge(ctx context.Context, name string, mac provision.MAC) e
 	c.Book.Look(name, func(r *rollout.Rollout) { before, by, order = r.Step(mac), r.By, r.Order })
 	spec := c.Spec(mac)
 	state, _ := c.Tracker.State(mac)
-	step := order.Judge(before, spec, state, c.Clock())
+	step := rollout.Judge(before, spec, state, c.Clock())
+	if !step.Awaited.IsZero() && !c.late(name, order, step.Awaited).After(c.Clock()) {
+		step = order.Late(mac, step, c.Clock())
+	}
 	if step != before {
 		if err := c.Book.Note(ctx, name, c.Self, mac, before.Phase, step); err != nil {
 			return err

@@ -86,12 +86,15 @@ func moved(err error) error {
 // switched notes that a machine was switched on, or why it could not be.
 func (c *Conductor) switched(ctx context.Context, name string, mac provision.MAC, failure error) error {
 	var step rollout.Step
-	c.Book.Look(name, func(r *rollout.Rollout) { step = r.Step(mac) })
+	var order rollout.Order
+	c.Book.Look(name, func(r *rollout.Rollout) { step, order = r.Step(mac), r.Order })
 	if !step.Switch { // it has booted, and was seen to
 		return nil
 	}
 	from := step.Phase
-	step.Switch = false
+	if step.Switch = false; order.BootWithin != 0 {
+		step.Awaited = c.Clock()
+	}
 	if failure != nil {
 		step = step.Failed(fmt.Sprintf("it is armed, and was not switched on: %v; disarm it with `cloudlets install %s --cancel`", failure, mac), c.Clock())
 	}

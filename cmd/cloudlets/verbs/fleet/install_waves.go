@@ -31,7 +31,7 @@ type waveFlags struct {
 func (f *waveFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.atATime, "at-a-time", 0, fmt.Sprintf("install in waves of at most so `many` machines, up to %d", rollout.MaxAtATime))
 	cmd.Flags().IntVar(&f.stopAfter, "stop-after", 1, "with --at-a-time: arm no further machine once so `many` are bad")
-	cmd.Flags().DurationVar(&f.bootWithin, "boot-within", 0, "with --at-a-time: a machine that has not booted from the network so `long` after it was armed is bad; 0 is any time (default "+rollout.Span(bootWithin)+" with --power)")
+	cmd.Flags().DurationVar(&f.bootWithin, "boot-within", 0, "with --at-a-time: a machine that has not booted from the network so `long` after it was armed, or switched on, is bad; 0 is any time (default "+rollout.Span(bootWithin)+" with --power)")
 	cmd.Flags().BoolVar(&f.detach, "detach", false, "with --at-a-time: do not follow the roll-out")
 	cmd.Flags().BoolVar(&f.filter.outdated, "outdated", false, "with --at-a-time: only machines that have another system than they shall have")
 	cmd.Flags().StringVar(&f.filter.image, "image", "", "with --at-a-time: only machines whose file names this image, or that have it")
