@@ -73,7 +73,7 @@ var inside = map[string][]string{
 	"httpboot/loaders":  {"dhcp", "provision"},
 	"httpboot/overlays": {"images", "images/pack", "provision"},
 	"httpboot/turns":    {},
-	"httpboot/requests": {"httpboot/dialect", "httpboot/turns", "provision", "provision/tickets"}, // knows no machines
+	"httpboot/requests": {"httpboot/dialect", "httpboot/turns", "images/ejs", "provision", "provision/tickets"}, // knows no machines
 	"httpboot/machines": {"dhcp", "httpboot/dialect", "httpboot/hosts", "httpboot/requests", "images/bytesize", "provision", "provision/track"},
 	"httpboot/systems": {
 		"httpboot/machines", "httpboot/requests", "httpboot/turns", "images", "provision", "provision/cloudinit", "provision/netconfig", "provision/rendering", "provision/running", "provision/trial", "provision/wire",

@@ -3,6 +3,7 @@ package review
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -370,4 +371,23 @@ func TestGivesWay(t *testing.T) {
 			t.Errorf("waited %s, want it twice for %s", waited, busyPause)
 		}
 	})
+}
+
+// stalling is a renderer whose process gets no processor time.
+type stalling struct{}
+
+func (stalling) Render(context.Context, string, []byte, json.RawMessage) ([]byte, error) {
+	return nil, fmt.Errorf("template: %w", ejs.ErrStalled)
+}
+
+// TestAStallIsNoVerdict: what could not be rendered on a busy computer is not wrong.
+func TestAStallIsNoVerdict(t *testing.T) {
+	b := newBed(t)
+	b.write(node1.File(), `{"image": "web"}`)
+	b.open()
+	machine := Machine{Spec: b.site.Specs()[0], Locate: b.site.Locate(node1)}
+	found, err := Check(t.Context(), stalling{}, Image{Manifest: b.status.Kit.Manifest, System: b.status.Kit.Image, Tree: b.pack}, machine)
+	if !errors.Is(err, ejs.ErrStalled) || len(found) > 0 {
+		t.Errorf("found %v, %v", found, err)
+	}
 }
