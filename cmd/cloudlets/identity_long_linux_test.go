@@ -5,4 +5,4 @@ package main
 import "testing"
 
 // TestLongOneIdentity is TestOneIdentity with a whole Debian.
-func TestLongOneIdentity(t *testing.T) { oneIdentity(t) }
+func TestLongOneIdentity(t *testing.T) { oneIdentity(t, manyFilesManifest) }

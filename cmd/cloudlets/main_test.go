@@ -110,12 +110,14 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // until REGEXP COMMAND… runs a command again and again until it ends well and
-// prints what matches.
+// prints what matches. Each time it starts a program, which costs more than most of
+// what is waited for. So the longer it has waited, the longer it pauses.
 func until(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: until REGEXP COMMAND...")
 	}
 	want := regexp.MustCompile("(?m)" + args[0])
+	begun := time.Now()
 	for end := time.After(patience); ; {
 		err := ts.Exec(args[1], args[2:]...)
 		if err == nil && want.MatchString(ts.ReadFile("stdout")) {
@@ -124,7 +126,7 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 		select {
 		case <-end:
 			ts.Fatalf("%q does not come: %v", args[0], err)
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(max(20*time.Millisecond, min(time.Since(begun)/3, time.Second))):
 		}
 	}
 }

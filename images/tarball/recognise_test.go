@@ -54,7 +54,7 @@ func TestOtherFilesAreNamed(t *testing.T) {
 		{"xz-utils", "xz --format=lzma -c $TAR >$OUT", "a file compressed with lzma", "xz -d --format=lzma"},
 		{"libarchive-tools", "bsdtar -c --lzip -f $OUT -C $ROOT .", "a file compressed with lzip", "lzip -d"},
 		{"coreutils", "head -c 1024 /dev/zero >$OUT && echo something >>$OUT", "it is not a tarball", "mount it"},
-		{"coreutils", "truncate -s 100M $OUT", "it is not a tarball", "mount it"},
+		{"coreutils", "truncate -s 65M $OUT", "it is not a tarball", "mount it"},
 		{"coreutils", "printf '<!DOCTYPE html><title>404' >$OUT", "a web page", "download"},
 		{"coreutils", "printf 'Rar!\\032\\007\\001\\000' >$OUT", "a rar archive", "unrar"},
 		{"coreutils", "printf '\\355\\253\\356\\333\\003\\000' >$OUT", "an RPM package", "rpm2cpio"},

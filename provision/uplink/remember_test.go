@@ -41,7 +41,9 @@ func (c cable) ip(t *testing.T, args string) string {
 // TestRestore: what was taken from an interface comes back, under a new name too, for an hour
 // and behind all else; and nothing is changed while a server can be reached.
 func TestRestore(t *testing.T) {
-	c := newCable(t)
+	// It runs beside no other test: with the threads that end in a namespace, the kernel
+	// would end the programs that others have started on them.
+	c := layCable(t)
 	servers := []netip.Addr{netip.MustParseAddr("10.99.0.1"), netip.MustParseAddr("10.98.0.7")}
 	c.ip(t, "addr add 10.99.0.5/24 dev eth0")
 	c.ip(t, "link set eth0 mtu 1400 up")

@@ -26,7 +26,6 @@ const (
 // duplicate address detection, so that servers can use them before the client is up.
 func newCable6(t *testing.T) cable {
 	t.Helper()
-	t.Parallel()
 	c := newCable(t)
 	run(t, "ip", "-n", c.server, "link", "set", "eth0", "addrgenmode", "none")
 	run(t, "ip", "-n", c.server, "-6", "addr", "flush", "dev", "eth0")
@@ -187,6 +186,7 @@ func TestKeaRenewsTheLease(t *testing.T) {
 }
 
 func TestRoutersThatAreOfNoHelp(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ radvd, server, want string }{
 		"none":                  {"", onLink, "no router advertisement on eth0 within "},
 		"no address":            {"prefix fd77::/64 { AdvAutonomous off; };", onLink, "offers eth0 no address: let it advertise a prefix with the autonomous flag"},
@@ -209,6 +209,7 @@ func TestRoutersThatAreOfNoHelp(t *testing.T) {
 
 // TestServersOfBothVersions: the version that works is enough.
 func TestServersOfBothVersions(t *testing.T) {
+	t.Parallel()
 	t.Run("only IPv4 works", func(t *testing.T) {
 		c := newCable6(t)
 		c.dnsmasq(t)

@@ -3,6 +3,7 @@ package uplink
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -37,9 +38,17 @@ const (
 // patience bounds every wait of a test.
 const patience = time.Minute
 
+// TestMain lets more tests run at once than there are processors, unless the command line
+// says how many: each has a network of its own, in which most of its time is waiting.
 func TestMain(m *testing.M) {
 	server := os.Getenv(child)
 	if server == "" {
+		flag.Parse()
+		chosen := false
+		flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+		if !chosen {
+			flag.Set("test.parallel", "8")
+		}
 		os.Exit(m.Run())
 	}
 	if err := runChild(server); err != nil {
@@ -78,7 +87,14 @@ type cable struct{ server, client string }
 
 var cables atomic.Int64
 
+// newCable lays a cable, and lets the test run beside others.
 func newCable(t *testing.T) cable {
+	t.Helper()
+	t.Parallel()
+	return layCable(t)
+}
+
+func layCable(t *testing.T) cable {
 	t.Helper()
 	needs.Root(t)
 	needs.Tool(t, "ip", "iproute2")
@@ -193,6 +209,7 @@ func (c cable) routes(t *testing.T) string {
 }
 
 func TestRoutesOfALease(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		options []string
 		want    []string

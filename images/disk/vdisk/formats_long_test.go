@@ -19,3 +19,7 @@ func TestLongForeignToolsReadTwoTebibytes(t *testing.T) {
 		})
 	}
 }
+
+func TestLongForeignToolsReadVHDXBlocks(t *testing.T) {
+	readVHDXBlocks(t, 2*mib, 4*mib, 8*mib, 16*mib)
+}

@@ -83,10 +83,16 @@ func TestForeignToolsReadCompressedQcow2(t *testing.T) {
 	}
 }
 
-func TestForeignToolsReadSmallVHDXBlocks(t *testing.T) {
+// TestForeignToolsReadVHDXBlocks has the smallest blocks and the usual ones;
+// TestLongForeignToolsReadVHDXBlocks has those between them.
+func TestForeignToolsReadVHDXBlocks(t *testing.T) { readVHDXBlocks(t, mib, 32*mib) }
+
+func readVHDXBlocks(t *testing.T, sizes ...int64) {
+	t.Helper()
 	f, _ := Lookup("vhdx")
-	for size := int64(mib); size <= 32*mib; size *= 2 {
+	for _, size := range sizes {
 		t.Run(fmt.Sprint(size/mib), func(t *testing.T) {
+			t.Parallel()
 			o := testOptions
 			o.BlockSize = size
 			// With blocks of 1 MiB, 4 GiB have their own sector bitmap's entry.

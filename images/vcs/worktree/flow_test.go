@@ -168,7 +168,7 @@ func TestCheckoutMakesAndRemoves(t *testing.T) {
 }
 
 func TestUntrackedAndVolatileFilesAreLeftAlone(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind vcs.Kind) {
+	eachKindAtLength(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		plant(t, dir, map[string]string{".cloudlet/manifest": manifestFile, "a": "1"})
 		run(t, kind, dir, "init")

@@ -165,7 +165,7 @@ func TestManyFilesAreReadAtOnce(t *testing.T) {
 // TestRepositoryOfTheBareTool reads a repository that this program has never
 // touched.
 func TestRepositoryOfTheBareTool(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind vcs.Kind) {
+	eachKindAtLength(t, func(t *testing.T, kind vcs.Kind) {
 		dir := newImage(t)
 		plant(t, dir, map[string]string{"etc/hosts": "x", "bin/tool": "#!", "sub/.gitignore": "nothing\n"})
 		must(t, os.Chmod(filepath.Join(dir, "bin/tool"), 0o755))

@@ -173,7 +173,7 @@ func chownAll(t testing.TB, dir string, id int) {
 // TestOrdinaryUser lets an ordinary user clone an image of root's and change
 // it, and lets root pull what the user made.
 func TestOrdinaryUser(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind vcs.Kind) {
+	eachKindAtLength(t, func(t *testing.T, kind vcs.Kind) {
 		dir := everything(t)
 		run(t, kind, dir, "init")
 		commit(t, kind, dir)
@@ -230,7 +230,7 @@ func TestOrdinaryUser(t *testing.T) {
 // TestPatternsMatchOnePath lets the tools ignore files with unusual names, each
 // one by itself.
 func TestPatternsMatchOnePath(t *testing.T) {
-	eachKind(t, func(t *testing.T, kind vcs.Kind) {
+	eachKindAtLength(t, func(t *testing.T, kind vcs.Kind) {
 		names := []string{"a", "ab", "a*", "a?", "a[b]", "a\\", "a\\b", "a ", " a", "a  b", "!a", "#a", "a\xff", "ä", "a.b", "a$", "a(b", "a+", "^a", "a\tb", "{a,b}", "a%"}
 		if kind == vcs.Git {
 			names = append(names, "a\n", "a\nb", "a\r", "\ra", "a\r\n")
