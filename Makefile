@@ -129,10 +129,10 @@ RACED := ./cmd/cloudlets/daemon/... ./dhcp/... ./httpboot/... ./provision/member
 PLAIN = $(filter-out $(patsubst cloudlets/%,./%,$(shell $(GO) list $(RACED))) ./cmd/fleetsim,$(patsubst cloudlets/%,./%,$(shell $(GO) list ./... ./testdata/distros ./testdata/needs ./testdata/powercut)))
 # These tests of them take long with it, and have nothing for it: one thing is done after the
 # other, many times over, and the same code runs under it in other tests. So they run without.
-UNRACED := ^(TestBlockNumbersRollOver|TestDamagedPages|TestEC2|TestLargePool|TestMemoryOfAMachine|TestNetworkOfAnInstall|TestNoAddressIsGivenTwiceInAnyOrder|TestOrderOfWrites|TestPageInABrowser|TestRefusedClaims|TestRestoreIsKilled|TestStrangersDoNotFillTheMemory|TestStrangersInALargePool)$$
+UNRACED := ^(TestAWholeHallIsQuiet|TestBlockNumbersRollOver|TestDamagedPages|TestEC2|TestLargePool|TestMemoryOfAMachine|TestNetworkOfAnInstall|TestNoAddressIsGivenTwiceInAnyOrder|TestOrderOfWrites|TestPageInABrowser|TestRefusedClaims|TestRestoreIsKilled|TestStrangersDoNotFillTheMemory|TestStrangersInALargePool)$$
 # Under it a hundred machines boot at once in this one, and five hundred without.
 BOTH := ^TestBootStorm$$
-UNRACED_IN := ./cmd/cloudlets/daemon ./dhcp/v4 ./dhcp/v6 ./httpboot ./provision/store ./provision/track ./tftp ./web
+UNRACED_IN := ./cmd/cloudlets/daemon ./dhcp/v4 ./dhcp/v6 ./httpboot ./provision/store ./provision/track ./provision/track/quiet ./tftp ./web
 # Some tests start themselves as another process, many times. The detector would
 # keep each for a second when it ends.
 RACE := CGO_ENABLED=1 GOFLAGS='-trimpath $(GOFLAGS)' GORACE=atexit_sleep_ms=0 $(GO) test -race
