@@ -188,6 +188,7 @@ func TestGRUBLookedAt(t *testing.T) {
 // word that GRUB would change is refused.
 func TestGRUBCommandLine(t *testing.T) {
 	b := newSecureBed(t)
+	b.kit(node1)
 	for cmdline, want := range map[string]string{
 		"a; reboot":            "'a;' 'reboot'",
 		"$root ${x}":           "'$root' '${x}'",

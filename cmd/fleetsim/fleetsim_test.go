@@ -92,8 +92,11 @@ func TestCheckStrangers(t *testing.T) {
 	}
 }
 
-// built is where the programs are, once one of the tests has had them made.
-var built string
+// built is where the programs are, once one of the tests has had them made. daemon is the
+// file of cloudlets: the one that CLOUDLETS_TEST_PROGRAM names, which make has just built,
+// or one that is built, too. The former carries the smaller program for machines, which
+// makes RAM disks a third as large.
+var built, daemon string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -109,7 +112,12 @@ func TestMain(m *testing.M) {
 
 // made builds the simulator and the daemon, once for all tests.
 var made = sync.OnceValue(func() error {
-	cmd := exec.Command("go", "build", "-o", built+"/", "./cmd/fleetsim", "./cmd/cloudlets")
+	packages := []string{"./cmd/fleetsim"}
+	if daemon = os.Getenv("CLOUDLETS_TEST_PROGRAM"); daemon == "" {
+		daemon = filepath.Join(built, "cloudlets")
+		packages = append(packages, "./cmd/cloudlets")
+	}
+	cmd := exec.Command("go", append([]string{"build", "-o", built + "/"}, packages...)...)
 	cmd.Dir = "../.."
 	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -129,7 +137,7 @@ func simulate(t *testing.T, result any, args ...string) (said string, err error)
 	}
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
-	cmd := exec.CommandContext(ctx, filepath.Join(built, "fleetsim"), append(args, "--json", "--cloudlets", filepath.Join(built, "cloudlets"))...)
+	cmd := exec.CommandContext(ctx, filepath.Join(built, "fleetsim"), append(args, "--json", "--cloudlets", daemon)...)
 	var words strings.Builder
 	cmd.Stderr = &words
 	out, err := cmd.Output()

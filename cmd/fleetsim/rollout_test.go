@@ -11,27 +11,24 @@ import (
 	"cloudlets/web/api"
 )
 
-// TestRollouts: two dozen machines are installed anew in waves of four, of which the tenth fails:
-// no machine after its wave is touched. The server that carries it on is killed in the middle.
+// TestRollouts: three servers share a roll-out. TestLongRollouts has one server.
 func TestRollouts(t *testing.T) {
 	t.Parallel()
-	member := etcd.Program(t)
-	for name, more := range map[string][]string{
-		"one server":    nil,
-		"three servers": {"--servers", "3", "--etcd", member},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var result struct {
-				Rollout api.Rollout
-				Counts  map[string]int
-			}
-			said, err := simulate(t, &result, append([]string{"--machines", "24", "--over", "2s", "--rollout", "4", "--rollout-fails", "10", "--kill", "1"}, more...)...)
-			r := result.Rollout
-			if err != nil || r.Phase != rollout.Stopped || r.Good != 11 || r.Bad != 1 || r.Waiting != 12 || result.Counts["killed: the server that carries the roll-out on"] != 1 {
-				t.Errorf("%v\n%s", err, said)
-			}
-		})
+	rollsOut(t, "--servers", "3", "--etcd", etcd.Program(t))
+}
+
+// rollsOut has two dozen machines installed anew in waves of four, of which the tenth fails:
+// no machine after its wave is touched. The server that carries it on is killed in the middle.
+func rollsOut(t *testing.T, more ...string) {
+	t.Helper()
+	var result struct {
+		Rollout api.Rollout
+		Counts  map[string]int
+	}
+	said, err := simulate(t, &result, append([]string{"--machines", "24", "--over", "2s", "--rollout", "4", "--rollout-fails", "10", "--kill", "1"}, more...)...)
+	r := result.Rollout
+	if err != nil || r.Phase != rollout.Stopped || r.Good != 11 || r.Bad != 1 || r.Waiting != 12 || result.Counts["killed: the server that carries the roll-out on"] != 1 {
+		t.Errorf("%v\n%s", err, said)
 	}
 }
 

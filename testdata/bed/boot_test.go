@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 			return fatal(err)
 		}
 		defer os.RemoveAll(dir)
+		depots.dir = dir
 		root := filepath.Join("..", "..")
 		if binary, err = program(context.Background(), root, dir); err != nil {
 			return fatal(err)

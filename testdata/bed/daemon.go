@@ -54,6 +54,7 @@ func (d *Daemon) Start(ctx context.Context) error {
 	args = append(args, d.args...) // another interface comes last, and counts
 	// Not the context of a single call: the daemon lives until Stop.
 	d.cmd = d.network.Command(context.WithoutCancel(ctx), d.Program, args...)
+	d.cmd.Dir = d.Dir
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	if err := d.cmd.Start(); err != nil {
 		return fmt.Errorf("start cloudlets serve: %w", err)

@@ -2,6 +2,7 @@ package bed_test
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -9,10 +10,11 @@ import (
 	"cloudlets/testdata/bed"
 )
 
-// TestUpdatedDisk boots a disk with two slots that no server ever saw, updates it from
+// TestUpdatedDisk boots a disk with two slots that no server ever saw, and that was made
+// larger since: its persistent partition takes the room. Then it updates the disk from
 // outside, and boots it again: the new system proves itself, and has the data.
 func TestUpdatedDisk(t *testing.T) {
-	alongside(t, 28)
+	alongside(t, 26)
 	updatedDisk(t, bed.BIOS)
 }
 
@@ -22,13 +24,24 @@ func updatedDisk(t *testing.T, firmware bed.Firmware) {
 	t.Cleanup(stop)
 	file := filepath.Join(t.TempDir(), "disk.img")
 	const settle = "cloudlets.trial.settle=2"
-	makeSmall(ctx, t, small, file, "--slots", "2", "--persistent-partition", "96MiB", "--cmdline", settle)
+	makeSmall(ctx, t, small, file, "--slots", "2", "--persistent-partition", "96MiB", "--grow", "--cmdline", settle)
+	made, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := made.Size() + 200<<20
+	if err := os.Truncate(file, size); err != nil {
+		t.Fatal(err)
+	}
 	spec := bed.Spec{MAC: "52:54:00:00:08:11", Firmware: firmware, LocalOnly: true, Disks: []bed.Disk{{File: file}}}
 	m := bootAlone(ctx, t, spec)
+	expect(ctx, t, m, `cloudlets: partition [0-9] \(persistent\) grows to `)
+	expect(ctx, t, m, `cloudlets: the filesystem on /.cloudlet/persistent grew from `)
 	expectSmall(ctx, t, m)
 	logIn(ctx, t, m)
 	ask(ctx, t, m, "echo kept >>notes; sync; grep -c cloudlets.trial$ /proc/cmdline", `\n0\r?\n`)
 	switchOff(ctx, t, m)
+	wantSoundDisk(t, file, size, "persistent")
 
 	args := []string{"disk", small, "--out", file, "--update", "--config", `{"args": {"role": "an updated one"}}`, "--env", "hostname=stick", "--cmdline", settle}
 	if out, err := exec.CommandContext(ctx, binary, args...).CombinedOutput(); err != nil {

@@ -36,6 +36,37 @@ func TestLongGrow(t *testing.T) {
 	}
 }
 
+// TestLongGrowByBIOS boots a disk that was made larger since, by the other firmware.
+func TestLongGrowByBIOS(t *testing.T) {
+	t.Parallel()
+	grow(t, bed.BIOS)
+}
+
+// grow boots the small cloudlet on a disk that was made larger since, until it is off again:
+// its system takes all of the disk when it starts, and foreign tools find it sound afterwards.
+func grow(t *testing.T, firmware bed.Firmware) bed.Spec {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), smallPatience)
+	t.Cleanup(stop)
+	file := filepath.Join(t.TempDir(), "disk.raw")
+	makeSmall(ctx, t, small, file, "--grow")
+	const size = 1500 << 20
+	if err := os.Truncate(file, size); err != nil {
+		t.Fatal(err)
+	}
+	spec := bed.Spec{MAC: "52:54:00:00:07:01", Firmware: firmware, LocalOnly: true, Disks: []bed.Disk{{File: file}}}
+	m := bootAlone(ctx, t, spec)
+	expect(ctx, t, m, `cloudlets: partition 3 \(root\) grows to 1\.3 GiB`)
+	expect(ctx, t, m, `cloudlets: the filesystem on / grew from `)
+	expectSmall(ctx, t, m)
+	logIn(ctx, t, m)
+	// What was mounted for the work is gone, and what is there works.
+	ask(ctx, t, m, "dd if=/dev/zero of=/large bs=1M count=300 2>&1 | tail -n 1; rm /large", `300\+0 records out`)
+	powerOff(ctx, t, m)
+	wantSoundDisk(t, file, size, target.RootLabel)
+	return spec
+}
+
 // TestLongPersistent boots a disk with a persistent partition that is not as large
 // as it could be, and changes what is there; then another version of the
 // system is written to the disk, as to a stick, which keeps the partition: what

@@ -68,7 +68,7 @@ func newCampus(t *testing.T) *campus {
 	if err := os.WriteFile(filepath.Join(r.daemon.Site, "cloudlets.json"), text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if r.daemon, err = bed.Serve(r.ctx, r.network, binary, r.dir, "--interface", ""); err != nil {
+	if r.daemon, err = serve(r.ctx, r.network, r.dir, "--interface", ""); err != nil {
 		t.Fatal(err)
 	}
 	c := &campus{rig: r, router: router}

@@ -65,8 +65,11 @@ func newRig(t testing.TB, images map[string]string, args []string) *rig {
 		if err := bed.NewSite(filepath.Join(dir, "site"), image, name); err != nil {
 			t.Fatal(err)
 		}
+		if err := giveDepot(filepath.Join(dir, "state", "depot"), name, image); err != nil {
+			t.Fatal(err)
+		}
 	}
-	daemon, err := bed.Serve(ctx, network, binary, dir, args...)
+	daemon, err := serve(ctx, network, dir, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,6 +83,12 @@ func newRig(t testing.TB, images map[string]string, args []string) *rig {
 		}
 	})
 	return r
+}
+
+// serve starts a daemon. What a depot records of an image, it records under its path, so the
+// site has the same path for each: that from the folder in which the daemon is.
+func serve(ctx context.Context, network *bed.Network, dir string, args ...string) (*bed.Daemon, error) {
+	return bed.Serve(ctx, network, binary, dir, append([]string{"--site", "/proc/self/cwd/site"}, args...)...)
 }
 
 // object is a machine's file.

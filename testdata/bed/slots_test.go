@@ -24,7 +24,11 @@ func TestUpdates(t *testing.T) {
 // restart with the second, be rolled back, and try a version that does not start, and one
 // that says that it runs and then dies, too. It returns what the machine wrote.
 func updates(t *testing.T, firmware bed.Firmware, mac string, all bool) *tape {
-	made := newVersions(t, "first", "second", "third", "fourth", "fifth")
+	names := []string{"first", "second", "third"}
+	if all {
+		names = append(names, "fourth", "fifth") // each is packed, whether it is installed or not
+	}
+	made := newVersions(t, names...)
 	r := newRig(t, made.tarballs(), asServer)
 	p := newTape(t, made)
 	file := object{

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"cloudlets/dhcp"
 	"cloudlets/provision"
 	"cloudlets/provision/leases"
@@ -77,6 +79,8 @@ func installedMachines(t *testing.T, dir string, n int) {
 	}
 	defer tr.Close()
 	var changes []dhcp.LeaseChange
+	var events errgroup.Group // of many machines at once, as those share writes to the disk
+	events.SetLimit(100)
 	for i := range n {
 		mac := fleetMAC(i)
 		text := fmt.Sprintf(`{"image": "web", "hostname": "node%d", "address": "10.64.%d.%d", "config": {"args": {"role": "a web server", "rack": "r%d"}}}`, i, i>>8, i&255, i/40)
@@ -88,20 +92,24 @@ func installedMachines(t *testing.T, dir string, n int) {
 			Addr: netip.AddrFrom4([4]byte{10, 64, byte(i >> 8), byte(i)}), MAC: mac.HardwareAddr(), Hostname: fmt.Sprint("node", i), Expires: time.Now().Add(time.Hour)}})
 		facts := map[string]string{"product": "PowerEdge R640", "vendor": "Dell Inc.", "serial": fmt.Sprint("SN", i), "uuid": fmt.Sprintf("4c4c4544-0000-1000-8000-%012d", i),
 			"cpus": "64", "memory": "256 GiB", "disk": "nvme0n1 (960 GB, S4EWNX0R123456)", "image": "web", "hostname": fmt.Sprint("node", i), "pack": "sha256:" + strings.Repeat("a", 64), "firmware": "UEFI"}
-		for _, e := range []provision.Event{
-			{Kind: provision.KindDHCP, Stage: provision.StageFirmware, Text: "DISCOVER"}, {Kind: provision.KindHTTP, Stage: provision.StageLoader, Text: "snponly.efi"},
-			{Kind: provision.KindDecision, Stage: provision.StageKernel, Text: "boots", Facts: facts}, {Kind: provision.KindStage, Stage: provision.StagePartition, Text: "p"},
-			{Kind: provision.KindStage, Stage: provision.StageStream, Text: "s"}, {Kind: provision.KindStage, Stage: provision.StageVerify, Text: "v"},
-			{Kind: provision.KindStage, Stage: provision.StageBootable, Text: "b"}, {Kind: provision.KindStage, Stage: provision.StageHandover, Text: "h"},
-		} {
-			e.MAC = mac
-			if err := tr.Record(t.Context(), e); err != nil {
-				t.Fatal(err)
+		events.Go(func() error {
+			for _, e := range []provision.Event{
+				{Kind: provision.KindDHCP, Stage: provision.StageFirmware, Text: "DISCOVER"}, {Kind: provision.KindHTTP, Stage: provision.StageLoader, Text: "snponly.efi"},
+				{Kind: provision.KindDecision, Stage: provision.StageKernel, Text: "boots", Facts: facts}, {Kind: provision.KindStage, Stage: provision.StagePartition, Text: "p"},
+				{Kind: provision.KindStage, Stage: provision.StageStream, Text: "s"}, {Kind: provision.KindStage, Stage: provision.StageVerify, Text: "v"},
+				{Kind: provision.KindStage, Stage: provision.StageBootable, Text: "b"}, {Kind: provision.KindStage, Stage: provision.StageHandover, Text: "h"},
+				{Kind: provision.KindDone, Stage: provision.StageInstalled, Text: "done"},
+			} {
+				e.MAC = mac
+				if err := tr.Record(t.Context(), e); err != nil {
+					return err
+				}
 			}
-		}
-		if err := tr.Record(t.Context(), provision.Event{MAC: mac, Kind: provision.KindDone, Stage: provision.StageInstalled, Text: "done"}); err != nil {
-			t.Fatal(err)
-		}
+			return nil
+		})
+	}
+	if err := events.Wait(); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := (leases.Leases{Store: s}).Commit(t.Context(), time.Now(), changes); err != nil {
 		t.Fatal(err)
