@@ -139,21 +139,14 @@ RACE := CGO_ENABLED=1 GOFLAGS='-trimpath $(GOFLAGS)' GORACE=atexit_sleep_ms=0 $(
 # What has tests that take long, beside the machines.
 LONG := ./cmd/build ./cmd/cloudlets ./images/disk/erofs ./images/disk/ext4 ./images/disk/iso ./images/disk/md ./images/disk/vdisk ./provision/track
 
-# lint has vetted what is tested. Three packages at once, as some wait for disks.
+# lint has vetted what is tested. Three packages at once, as some wait for disks. The
+# simulated machines have the time-outs of real firmware, so nothing runs beside the
+# small fleets, which wait most of the time.
 .PHONY: test-go
 test-go: setup-test setup-image ## the tests that boot no machine
 	$(TEST) -p 3 -timeout 20m $(AS_ROOT) $(PLAIN)
-	@$(MAKE) --no-print-directory -Otarget -j2 -o build -o setup-image test-raced test-fleets
-
-.PHONY: test-raced
-test-raced: setup-test setup-image ## those of test-go under the race detector
 	$(RACE) -vet=off -p 3 -timeout 20m -skip '$(UNRACED)' $(AS_ROOT) $(RACED)
 	$(TEST) -p 3 -timeout 20m -run '$(UNRACED)|$(BOTH)' $(AS_ROOT) $(UNRACED_IN)
-
-# The simulated machines have the time-outs of real firmware, for which small fleets wait
-# most of the time.
-.PHONY: test-fleets
-test-fleets: setup-test build ## small fleets of simulated machines
 	CLOUDLETS_TEST_PROGRAM=$(CURDIR)/bin/cloudlets $(TEST) -timeout 20m -parallel 4 $(AS_ROOT) ./cmd/fleetsim
 
 # Machines wait for the time-outs of firmware, so three keep two processors busy.
