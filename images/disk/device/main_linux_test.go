@@ -1,0 +1,10 @@
+package device_test
+
+import (
+	"os"
+	"testing"
+
+	"cloudlets/images/disk/disktest"
+)
+
+func TestMain(m *testing.M) { os.Exit(disktest.Main(m)) }

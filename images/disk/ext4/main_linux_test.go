@@ -1,0 +1,10 @@
+package ext4_test
+
+import (
+	"os"
+	"testing"
+
+	"cloudlets/images/disk/disktest"
+)
+
+func TestMain(m *testing.M) { os.Exit(disktest.Main(m)) }
