@@ -49,6 +49,7 @@ type Listener struct {
 	conns    chan accepted
 	closed   chan struct{}
 	close    sync.Once
+	closing  error // what Close returns
 	begin    sync.Once
 	stopping atomic.Bool
 	serving  sync.WaitGroup // a count for each connection in the lane
@@ -85,10 +86,14 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close closes the listener below. Connections in the lane go on.
+// Close closes the listener below. Connections in the lane go on. The server closes it,
+// too, when it is told that there will be no more connections; only the first call counts.
 func (l *Listener) Close() error {
-	l.close.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+	l.close.Do(func() {
+		close(l.closed)
+		l.closing = l.Listener.Close()
+	})
+	return l.closing
 }
 
 // accept takes connections into the lane. The server is told of errors: it knows

@@ -488,8 +488,10 @@ func TestShutdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-b.waits
-	if err := b.lane.Close(); err != nil {
-		t.Error(err)
+	for range 2 { // the server does it as well
+		if err := b.lane.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	down := make(chan struct{})
 	go func() { b.lane.Shutdown(t.Context()); close(down) }()
