@@ -101,8 +101,8 @@ until answer=$(ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null) && [ "$answer" ]; d
 
 // UsedRoot returns a tarball with the root filesystem of a Debian 12 that has run with an
 // init system (systemd, sysvinit, openrc or runit) and that nobody has made a cloudlet: it
-// has a name, an identity, SSH host keys and a seed of its own, which it says on its
-// console.
+// has a name, SSH host keys and a seed of its own, which it says on its console. mmdebstrap
+// leaves no ID in /etc/machine-id.
 func UsedRoot(ctx context.Context, cache, init string, progress io.Writer) (string, error) {
 	used := usedInits[init]
 	return root{
@@ -111,7 +111,6 @@ func UsedRoot(ctx context.Context, cache, init string, progress io.Writer) (stri
 			`cat >"$1/usr/local/sbin/facts" <<'END'` + "\n" + strings.ReplaceAll(facts, "SEED", used.seed) + "END\n" + `chmod 755 "$1/usr/local/sbin/facts"`,
 			used.last,
 			`echo used >"$1/etc/hostname" && printf '127.0.0.1 localhost\n127.0.1.1 used\n' >"$1/etc/hosts"`,
-			`echo 0123456789abcdef0123456789abcdef >"$1/etc/machine-id"`,
 			`mkdir -p "$1` + filepath.Dir(used.seed) + `" && head -c 512 /dev/zero >"$1` + used.seed + `" && chmod 600 "$1` + used.seed + `"`,
 			`echo 'SUBSYSTEM=="net", ATTR{address}=="52:54:00:aa:bb:cc", NAME="eth7"' >"$1/etc/udev/rules.d/70-persistent-net.rules"`,
 			`chroot "$1" passwd --quiet --delete root`,
