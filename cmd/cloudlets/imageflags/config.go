@@ -31,7 +31,7 @@ type Config struct {
 func (f *Config) Add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.Config, "config", "", "the configuration: JSON text, @`file`, or - for standard input")
 	cmd.Flags().StringArrayVar(&f.Env, "env", nil, "`name=value` that templates see as env.name, such as hostname=web1")
-	cmd.Flags().DurationVar(&f.time, "template-time", ejs.DefaultTime, "stop a template that takes more processor time than this")
+	cmd.Flags().DurationVar(&f.time, "template-time", ejs.DefaultTime, "stop a template that takes longer than this, unless the computer is too busy for it")
 }
 
 // Given says whether the command line has a configuration.
