@@ -9,7 +9,17 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cloudlets/dhcp/serving"
 )
+
+// Datagram is a UDP packet as it came from the network.
+type Datagram struct {
+	Data []byte
+	From netip.AddrPort
+	// Unicast says that it was sent to this host alone.
+	Unicast bool
+}
 
 // Portless is a UDP socket for a port that another program of this host has, as a DHCP
 // server has port 67 beside which this one is a proxy. It sees the packets on their
@@ -40,10 +50,15 @@ func OpenPortless(iface string, from netip.AddrPort) (*Portless, error) {
 	return s, nil
 }
 
-// Receive reads one packet. unicast says that it was sent to this host alone.
-func (s *Portless) Receive(b []byte) (n int, from netip.AddrPort, unicast bool, err error) {
+// Receive waits for a packet, and reads it.
+func (s *Portless) Receive(into []Datagram) (n int, err error) {
+	b := make([]byte, serving.MaxPacket)
 	n, from, to, err := s.in.Receive(b, s.from.Port())
-	return n, from, err == nil && to == s.from.Addr(), err
+	if err != nil {
+		return 0, err
+	}
+	into[0] = Datagram{Data: b[:n], From: from, Unicast: to == s.from.Addr()}
+	return 1, nil
 }
 
 // WriteTo sends from the port as if it were this program's: iPXE takes no answer from

@@ -13,6 +13,12 @@ import (
 const (
 	// maxBatch is how many leases may share one write.
 	maxBatch = 256
+	// maxUncommitted is how many changes may wait for a write.
+	maxUncommitted = 4096
+	// batchGap is how long the writer waits after a write that several changes
+	// shared. While a rack is switched on, each write then has more of them, and
+	// there are fewer writes. A change that comes alone is written at once.
+	batchGap = 10 * time.Millisecond
 	// commitTimeout bounds a write, and how long a packet waits for its own.
 	// Clients ask again after some seconds.
 	commitTimeout = 5 * time.Second
@@ -21,92 +27,118 @@ const (
 	failurePause = 5 * time.Second
 )
 
-// errStoreSilent is the error of a change for which the store took too long.
-var errStoreSilent = errors.New("the lease store did not answer in time")
+var (
+	// errStoreSilent is the error of a change for which the store took too long.
+	errStoreSilent = errors.New("the lease store did not answer in time")
+	// ErrCrowded is the error of a change before which too many others wait.
+	ErrCrowded = errors.New("too many leases wait to be stored")
+)
 
 // change is a change of the leases that waits to be made.
 type change struct {
 	dhcp.LeaseChange
-	done chan committed // has room for one
+	told func(dhcp.LeaseOutcome, error)
 }
 
-// committed is how a change ended.
-type committed struct {
-	dhcp.LeaseOutcome
-	err error
+// written is how a write ended.
+type written struct {
+	changes  []change
+	outcomes []dhcp.LeaseOutcome
+	err      error
 }
 
 // Committer makes changes in the store, in the order in which they came. A
 // durable write takes milliseconds however small it is, so all changes that
 // arrive during one write share the next.
 type Committer struct {
-	store   dhcp.LeaseStore
-	now     func() time.Time
-	log     *slog.Logger
-	effect  string // of a failure, for the log
-	changes chan change
+	store  dhcp.LeaseStore
+	now    func() time.Time
+	log    *slog.Logger
+	effect string // of a failure, for the log
 
-	mu      sync.Mutex
-	failed  time.Time // when a write failed; zero if the last one did not
-	writing time.Time // since when a write runs; zero if none does
+	wake     chan struct{} // has room for one
+	ending   chan struct{}
+	results  chan written
+	patience *time.Timer // runs out when a write takes too long
+
+	mu       sync.Mutex
+	waiting  []change
+	inWrite  []change  // those of the write that runs; nil if nobody waits for it any more
+	failed   time.Time // when a write failed; zero if the last one did not
+	writing  time.Time // since when a write runs; zero if none does
+	hasEnded bool
 }
 
-// NewCommitter makes a committer. Its Run must run while anyone calls Commit.
-// effect says for the log what it means that leases cannot be stored.
+// NewCommitter makes a committer. Its Run must run while anyone calls Commit or
+// Submit. effect says for the log what it means that leases cannot be stored.
 func NewCommitter(store dhcp.LeaseStore, now func() time.Time, log *slog.Logger, effect string) *Committer {
-	return &Committer{store: store, now: now, log: log, effect: effect, changes: make(chan change, maxBatch)}
+	c := &Committer{
+		store: store, now: now, log: log, effect: effect,
+		wake: make(chan struct{}, 1), ending: make(chan struct{}), results: make(chan written, 1), patience: time.NewTimer(commitTimeout),
+	}
+	c.patience.Stop()
+	return c
 }
 
 // Commit returns when a change is durable, could not be made, or has failed. After
 // an error it may all the same have been made.
 func (c *Committer) Commit(ch dhcp.LeaseChange) (dhcp.LeaseOutcome, error) {
-	if c.isSilent() {
-		return c.giveUp()
+	var outcome dhcp.LeaseOutcome
+	var failure error
+	told := make(chan struct{})
+	c.Submit(ch, func(o dhcp.LeaseOutcome, err error) {
+		outcome, failure = o, err
+		close(told)
+	})
+	<-told
+	return outcome, failure
+}
+
+// Submit is Commit for those who do not wait: it has told called once, with what Commit
+// returns. That may be before Submit returns. What told does holds up the answers to
+// others.
+func (c *Committer) Submit(ch dhcp.LeaseChange, told func(dhcp.LeaseOutcome, error)) {
+	if err := c.add(change{ch, told}); err != nil {
+		told(dhcp.LeaseOutcome{}, err)
+		return
 	}
-	patience := time.NewTimer(commitTimeout)
-	defer patience.Stop()
-	waiting := change{ch, make(chan committed, 1)}
 	select {
-	case c.changes <- waiting:
-	case <-patience.C:
-		return c.giveUp()
-	}
-	select {
-	case end := <-waiting.done:
-		return end.LeaseOutcome, end.err
-	case <-patience.C:
-		return c.giveUp()
+	case c.wake <- struct{}{}:
+	default:
 	}
 }
 
-func (c *Committer) giveUp() (dhcp.LeaseOutcome, error) {
-	c.note(errStoreSilent)
-	return dhcp.LeaseOutcome{}, errStoreSilent
+func (c *Committer) add(ch change) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.isSilent():
+		c.note(errStoreSilent)
+		return errStoreSilent
+	case len(c.waiting) >= maxUncommitted:
+		return ErrCrowded
+	}
+	c.waiting = append(c.waiting, ch)
+	return nil
 }
 
 // isSilent says whether a write runs that has not ended in its time, as with a disk
-// that hangs. Then no packet waits for the store.
+// that hangs. Then no packet waits for the store. The caller holds mu.
 func (c *Committer) isSilent() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	return !c.writing.IsZero() && c.now().Sub(c.writing) >= commitTimeout
 }
 
 // MayOffer says whether something new may be offered: not while the store is silent,
 // and not right after a write failed.
 func (c *Committer) MayOffer() bool {
-	if c.isSilent() {
-		return false
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.failed.IsZero() || c.now().Sub(c.failed) >= failurePause
+	return !c.isSilent() && (c.failed.IsZero() || c.now().Sub(c.failed) >= failurePause)
 }
 
-// note notes how a write ended, and says when the store fails and is back.
+// note notes how a write ended, and says when the store fails and is back. The caller
+// holds mu.
 func (c *Committer) note(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	switch {
 	case err == nil && !c.failed.IsZero():
 		c.log.Info("leases can be stored again")
@@ -119,35 +151,61 @@ func (c *Committer) note(err error) {
 	}
 }
 
-// End makes run return when it has written what waits. No Commit may run
+// End makes Run return when it has written what waits. No Commit or Submit may run
 // beside it or after it.
-func (c *Committer) End() { close(c.changes) }
-
-// Run makes changes until end is called.
-func (c *Committer) Run() {
-	for first := range c.changes {
-		c.write(c.gather(first))
-	}
+func (c *Committer) End() {
+	c.mu.Lock()
+	c.hasEnded = true
+	c.mu.Unlock()
+	close(c.ending)
 }
 
-// gather takes the changes that wait already.
-func (c *Committer) gather(first change) []change {
-	batch := []change{first}
-	for len(batch) < maxBatch {
-		select {
-		case ch, open := <-c.changes:
-			if !open {
-				return batch
-			}
-			batch = append(batch, ch)
+// Run makes changes until End is called.
+func (c *Committer) Run() {
+	var telling sync.WaitGroup
+	telling.Go(c.tell)
+	for {
+		batch, ended := c.gather()
+		switch {
+		case len(batch) > 0:
+			c.write(batch)
+		case ended:
+			close(c.results)
+			telling.Wait()
+			return
 		default:
-			return batch
+			c.await(c.wake, nil)
+		}
+		if len(batch) > 1 {
+			gap := time.NewTimer(batchGap)
+			c.await(nil, gap.C)
+			gap.Stop()
 		}
 	}
-	return batch
 }
 
-// write makes the changes of a batch, and tells those who wait.
+// await waits for one of two channels, or for the end.
+func (c *Committer) await(woken <-chan struct{}, passed <-chan time.Time) {
+	select {
+	case <-woken:
+	case <-passed:
+	case <-c.ending:
+	}
+}
+
+// gather takes the changes that wait, as many as may share a write.
+func (c *Committer) gather() (batch []change, ended bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := min(len(c.waiting), maxBatch)
+	batch = c.waiting[:n:n]
+	if c.waiting = c.waiting[n:]; len(c.waiting) == 0 {
+		c.waiting = nil
+	}
+	return batch, c.hasEnded
+}
+
+// write makes the changes of a batch.
 func (c *Committer) write(batch []change) {
 	changes := make([]dhcp.LeaseChange, len(batch))
 	for i, ch := range batch {
@@ -155,22 +213,65 @@ func (c *Committer) write(batch []change) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
-	now := c.now()
-	c.setWriting(now)
+	now := c.begin(batch)
 	outcomes, err := c.store.Commit(ctx, now, changes)
-	c.setWriting(time.Time{})
+	c.results <- written{c.finish(err), outcomes, err}
+}
+
+// begin notes that a write begins.
+func (c *Committer) begin(batch []change) (now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writing, c.inWrite = c.now(), batch
+	c.patience.Reset(commitTimeout)
+	return c.writing
+}
+
+// finish notes that a write has ended, and returns its changes if somebody still waits
+// for them.
+func (c *Committer) finish(err error) (changes []change) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.patience.Stop()
+	changes = c.inWrite
+	c.writing, c.inWrite = time.Time{}, nil
 	c.note(err)
-	for i, ch := range batch {
-		end := committed{err: err}
-		if err == nil {
-			end.LeaseOutcome = outcomes[i]
+	return changes
+}
+
+// tell tells those who wait how their changes ended, while the next write runs.
+func (c *Committer) tell() {
+	for {
+		select {
+		case w, open := <-c.results:
+			if !open {
+				return
+			}
+			for i, ch := range w.changes {
+				var o dhcp.LeaseOutcome
+				if w.err == nil {
+					o = w.outcomes[i]
+				}
+				ch.told(o, w.err)
+			}
+		case <-c.patience.C:
+			for _, ch := range c.giveUp() {
+				ch.told(dhcp.LeaseOutcome{}, errStoreSilent)
+			}
 		}
-		ch.done <- end
 	}
 }
 
-func (c *Committer) setWriting(since time.Time) {
+// giveUp returns all who wait for a write that takes too long, or for the next one.
+func (c *Committer) giveUp() (all []change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writing = since
+	if c.writing.IsZero() {
+		return nil // it has just ended
+	}
+	all = append(all, c.inWrite...)
+	all = append(all, c.waiting...)
+	c.inWrite, c.waiting = nil, nil
+	c.note(errStoreSilent)
+	return all
 }

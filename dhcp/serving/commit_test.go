@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cloudlets/dhcp"
@@ -15,20 +18,19 @@ import (
 func TestLeasesShareWrites(t *testing.T) {
 	store := &countingStore{}
 	c := NewCommitter(store, time.Now, slog.New(slog.DiscardHandler), "none are given")
-	var waiting []change
+	told := make(chan committed, 20)
 	for n := range byte(20) {
 		m := dhcptest.MAC(n)
-		ch := change{dhcp.LeaseChange{Lease: dhcp.Lease{Addr: dhcptest.IP(n), MAC: m[:]}, Client: m[:]}, make(chan committed, 1)}
-		waiting = append(waiting, ch)
-		c.changes <- ch
+		ch := dhcp.LeaseChange{Lease: dhcp.Lease{Addr: dhcptest.IP(n), MAC: m[:]}, Client: m[:]}
+		c.Submit(ch, func(o dhcp.LeaseOutcome, err error) { told <- committed{o, err} })
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		c.Run()
 	}()
-	for _, ch := range waiting {
-		if o := <-ch.done; o.err != nil || !o.Made {
+	for range 20 {
+		if o := <-told; o.err != nil || !o.Made {
 			t.Errorf("commit: %v", o)
 		}
 	}
@@ -52,15 +54,15 @@ func TestASilentStore(t *testing.T) {
 		c.Run()
 	}()
 	m := dhcptest.MAC(1)
-	first := change{dhcp.LeaseChange{Lease: dhcp.Lease{Addr: dhcptest.IP(1), MAC: m[:]}, Client: m[:]}, make(chan committed, 1)}
-	c.changes <- first
+	first, told := dhcp.LeaseChange{Lease: dhcp.Lease{Addr: dhcptest.IP(1), MAC: m[:]}, Client: m[:]}, make(chan committed, 1)
+	c.Submit(first, func(o dhcp.LeaseOutcome, err error) { told <- committed{o, err} })
 	<-store.Began
 	if !c.MayOffer() {
 		t.Error("nothing is offered while a write runs")
 	}
 	clock.Forward(commitTimeout)
 	for range 3 {
-		if _, err := c.Commit(first.LeaseChange); !errors.Is(err, errStoreSilent) {
+		if _, err := c.Commit(first); !errors.Is(err, errStoreSilent) {
 			t.Errorf("error %v", err)
 		}
 		clock.Forward(failurePause)
@@ -69,7 +71,7 @@ func TestASilentStore(t *testing.T) {
 		}
 	}
 	close(store.GoOn)
-	if end := <-first.done; end.err != nil || !end.Made {
+	if end := <-told; end.err != nil || !end.Made {
 		t.Errorf("the write ended with %v", end)
 	}
 	if !c.MayOffer() {
@@ -82,6 +84,133 @@ func TestASilentStore(t *testing.T) {
 			t.Errorf("the log says %q: %q", what, lines)
 		}
 	}
+}
+
+// hangingStore writes when it is let, and notes how many changes each write had.
+type hangingStore struct {
+	dhcp.MemoryLeases
+	let    chan struct{}
+	writes []int
+}
+
+func (s *hangingStore) Commit(ctx context.Context, now time.Time, changes []dhcp.LeaseChange) ([]dhcp.LeaseOutcome, error) {
+	<-s.let
+	s.writes = append(s.writes, len(changes))
+	return s.MemoryLeases.Commit(ctx, now, changes)
+}
+
+// withCommitter runs a committer on a store that hangs until it is let.
+func withCommitter(t *testing.T, test func(*hangingStore, *submitter)) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &hangingStore{let: make(chan struct{})}
+		c := NewCommitter(store, time.Now, slog.New(slog.DiscardHandler), "none are given")
+		var running sync.WaitGroup
+		running.Go(c.Run)
+		test(store, &submitter{c: c})
+		c.End()
+		running.Wait()
+	})
+}
+
+// submitter submits changes of one client after another, and notes how they ended.
+type submitter struct {
+	c    *Committer
+	next byte
+
+	mu    sync.Mutex
+	ended []error
+}
+
+func (s *submitter) submit(n int) {
+	for range n {
+		m := dhcptest.MAC(s.next)
+		ch := dhcp.LeaseChange{Lease: dhcp.Lease{Addr: dhcptest.IP(s.next), MAC: m[:]}, Client: m[:]}
+		s.next++
+		s.c.Submit(ch, func(_ dhcp.LeaseOutcome, err error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.ended = append(s.ended, err)
+		})
+	}
+}
+
+// wait waits until nothing happens any more, and returns how the changes ended so far.
+func (s *submitter) wait() []error {
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.ended)
+}
+
+// TestNobodyWaitsForASilentStore: who waits for a write that hangs, or for the next one,
+// is told so in time, and told once, whatever becomes of the write.
+func TestNobodyWaitsForASilentStore(t *testing.T) {
+	withCommitter(t, func(store *hangingStore, s *submitter) {
+		s.submit(1)
+		synctest.Wait()
+		s.submit(2)
+		time.Sleep(commitTimeout - time.Millisecond)
+		if ended := s.wait(); len(ended) != 0 {
+			t.Errorf("told too early: %v", ended)
+		}
+		time.Sleep(time.Millisecond)
+		s.submit(1) // while it is silent
+		if ended := s.wait(); !slices.Equal(ended, []error{errStoreSilent, errStoreSilent, errStoreSilent, errStoreSilent}) {
+			t.Errorf("told %v", ended)
+		}
+		close(store.let)
+		synctest.Wait()
+		s.submit(1)
+		if ended := s.wait(); len(ended) != 5 || ended[4] != nil || !slices.Equal(store.writes, []int{1, 1}) {
+			t.Errorf("when the store is back: told %v, %v leases written", ended, store.writes)
+		}
+	})
+}
+
+// TestABurstHasFewWrites: a change that comes alone is written at once, and those of a
+// burst share their writes.
+func TestABurstHasFewWrites(t *testing.T) {
+	withCommitter(t, func(store *hangingStore, s *submitter) {
+		close(store.let)
+		for range 3 {
+			s.submit(1)
+			if ended := s.wait(); ended[len(ended)-1] != nil || store.writes[len(store.writes)-1] != 1 {
+				t.Errorf("one alone: %v, writes of %v", ended, store.writes)
+			}
+		}
+		store.writes = nil
+		for range 40 {
+			s.submit(2)
+			time.Sleep(batchGap / 4)
+		}
+		time.Sleep(batchGap)
+		if ended := s.wait(); len(ended) != 3+80 || len(store.writes) > 11 {
+			t.Errorf("a burst: %d told, writes of %v", len(ended), store.writes)
+		}
+	})
+}
+
+// TestTooManyWait: what waits for the store is bounded.
+func TestTooManyWait(t *testing.T) {
+	withCommitter(t, func(store *hangingStore, s *submitter) {
+		s.submit(1)
+		synctest.Wait()
+		s.submit(maxUncommitted + 1)
+		if ended := s.wait(); !slices.Equal(ended, []error{ErrCrowded}) {
+			t.Errorf("told %v", ended)
+		}
+		close(store.let)
+		time.Sleep(time.Minute)
+		if ended := s.wait(); len(ended) != maxUncommitted+2 || slices.ContainsFunc(ended[1:], func(err error) bool { return err != nil }) {
+			t.Errorf("then %d are told", len(ended))
+		}
+	})
+}
+
+// committed is how a change ended.
+type committed struct {
+	dhcp.LeaseOutcome
+	err error
 }
 
 // countingStore counts writes.

@@ -1,5 +1,5 @@
 // Package serving has what the servers of DHCPv4 and DHCPv6 have in common: how they read
-// a socket, share out packets ([Crew]) and write leases ([Committer]), and what they remember of
+// a socket, share out packets ([Crew], [Room]) and write leases ([Committer]), and what they remember of
 // clients ([Recent], [WaitingList]). Anyone on the network can send packets, so all of it
 // is bounded.
 package serving

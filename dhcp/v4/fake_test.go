@@ -46,7 +46,7 @@ func newFakeSystem() *fakeSystem {
 	out := make(chan sent, 4*serving.MaxWaiting)
 	f := &fakeSystem{addrs: []netip.Prefix{netip.MustParsePrefix("10.77.0.1/24")}, out: out, ports: map[uint16]*fakeConn{}}
 	for _, port := range []uint16{dhcp.ServerPort, dhcp.BootPort} {
-		f.ports[port] = &fakeConn{port: port, in: make(chan arrival), out: out, fail: make(chan error), closed: make(chan struct{}), woken: make(chan struct{})}
+		f.ports[port] = &fakeConn{port: port, in: make(chan ether.Datagram), out: out, fail: make(chan error), closed: make(chan struct{}), woken: make(chan struct{})}
 	}
 	return f
 }
@@ -197,7 +197,7 @@ func (h fakeHardware) SendTo(mac net.HardwareAddr, from, to netip.AddrPort, data
 type fakeConn struct {
 	net.PacketConn
 	port   uint16
-	in     chan arrival
+	in     chan ether.Datagram
 	fail   chan error // what receive returns instead of a packet
 	out    chan sent
 	closed chan struct{}
@@ -206,17 +206,17 @@ type fakeConn struct {
 	closeOnce, wakeOnce sync.Once
 }
 
-func (c *fakeConn) Receive(b []byte) (n int, from netip.AddrPort, unicast bool, err error) {
+func (c *fakeConn) Receive(into []ether.Datagram) (n int, err error) {
 	select {
-	case a := <-c.in:
-		return copy(b, a.data), a.from, a.unicast, nil
+	case into[0] = <-c.in:
+		return 1, nil
 	case err = <-c.fail:
 	case <-c.woken:
 		err = os.ErrDeadlineExceeded
 	case <-c.closed:
 		err = net.ErrClosed
 	}
-	return 0, from, false, err
+	return 0, err
 }
 
 func (c *fakeConn) WriteTo(b []byte, to net.Addr) (int, error) {
@@ -290,7 +290,7 @@ func (b *bed) end() {
 func (b *bed) put(s dhcptest.Sample) dhcp.Exchange {
 	b.t.Helper()
 	select {
-	case b.ports[s.Req.Port].in <- arrival{s.Req.Packet.ToBytes(), s.Req.Source, s.Req.Unicast}:
+	case b.ports[s.Req.Port].in <- ether.Datagram{Data: s.Req.Packet.ToBytes(), From: s.Req.Source, Unicast: s.Req.Unicast}:
 	case <-time.After(dhcptest.Patience):
 		b.t.Fatal("server does not read")
 	}

@@ -7,19 +7,20 @@ import (
 	"runtime/debug"
 
 	"cloudlets/dhcp"
+	"cloudlets/dhcp/ether"
 	"cloudlets/dhcp/serving"
 )
 
 // handle takes one packet from its bytes to its answer, or to where its answer
 // waits for the lease store.
-func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
+func (s *service) handle(ctx context.Context, sock *socket, a ether.Datagram) {
 	defer s.survive(a)
-	p, err := dhcp.Parse(a.data)
+	p, err := dhcp.Parse(a.Data)
 	if err != nil {
 		s.ignore(a, err)
 		return
 	}
-	req := dhcp.Request{Packet: p, Client: dhcp.Classify(p), Port: sock.port, Source: a.from, Unicast: a.unicast}
+	req := dhcp.Request{Packet: p, Client: dhcp.Classify(p), Port: sock.port, Source: a.From, Unicast: a.Unicast}
 	if other := s.leftTo(req); other != "" {
 		s.log.Debug("DHCP packet left to another server", "client", req.Client.MAC.String(), "server", other)
 		return
@@ -30,39 +31,52 @@ func (s *service) handle(ctx context.Context, sock *socket, a arrival) {
 	s.askers.complete(&req, s.server.Now())
 	d := s.decide(ctx, &req)
 	switch {
-	case d.check != nil && s.goOn(s.checking, a, func() { s.conclude(sock, req, d.id, d.check()) }):
-	case d.store == nil:
+	case d.check != nil && s.checking.Try(func() {
+		defer s.survive(a)
+		s.conclude(sock, req, d.id, d.check())
+	}):
+	case d.change == nil:
 		s.conclude(sock, req, d.id, d.reply)
-	// Packets that come after this one and promise nothing do not wait for its write.
-	case !s.goOn(s.storing, a, func() { s.conclude(sock, req, d.id, d.store()) }):
-		s.warnDropped(sock)
+	default:
+		s.store(sock, a, req, d)
 	}
 }
 
-// goOn has a packet's rest handled while its worker takes the next one. It returns
-// false if too many are handled so already.
-func (s *service) goOn(c *serving.Crew, a arrival, rest func()) bool {
-	return c.Try(func() {
+// store has a change of the leases written, and sends the reply once it is. Packets that
+// come after this one, and promise nothing, do not wait for that.
+func (s *service) store(sock *socket, a ether.Datagram, req dhcp.Request, d decision) {
+	conclude := func(o dhcp.LeaseOutcome, err error) {
 		defer s.survive(a)
-		rest()
+		if errors.Is(err, serving.ErrCrowded) {
+			s.warnDropped(sock)
+		}
+		s.conclude(sock, req, d.id, d.stored(o, err))
+	}
+	if !s.storing.Enter() {
+		conclude(dhcp.LeaseOutcome{}, serving.ErrCrowded)
+		return
+	}
+	s.commits.Submit(*d.change, func(o dhcp.LeaseOutcome, err error) {
+		defer s.storing.Leave()
+		conclude(o, err)
 	})
 }
 
 // ignore tells of a packet that is not answered, since it cannot be read.
-func (s *service) ignore(a arrival, err error) {
+func (s *service) ignore(a ether.Datagram, err error) {
 	if errors.Is(err, dhcp.ErrHardware) && s.hardware.Pass(s.server.Now()) {
-		s.log.Warn("a client of another kind of network is not served; have it boot from an Ethernet interface", "from", a.from.String(), "error", err)
+		s.log.Warn("a client of another kind of network is not served; have it boot from an Ethernet interface", "from", a.From.String(), "error", err)
 		return
 	}
-	s.log.Debug("packet ignored", "from", a.from.String(), "error", err)
+	s.log.Debug("packet ignored", "from", a.From.String(), "error", err)
 }
 
 // survive, when it is deferred, has a panic cost one packet, so that the server goes
 // on.
-func (s *service) survive(a arrival) {
+func (s *service) survive(a ether.Datagram) {
 	if v := recover(); v != nil && s.panicked.Pass(s.server.Now()) {
 		s.log.Error("a DHCP packet was dropped because of a fault in this program; please report this line",
-			"from", a.from.String(), "panic", v, "packet", fmt.Sprintf("%x", a.data), "stack", string(debug.Stack()))
+			"from", a.From.String(), "panic", v, "packet", fmt.Sprintf("%x", a.Data), "stack", string(debug.Stack()))
 	}
 }
 

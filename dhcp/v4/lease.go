@@ -135,51 +135,59 @@ func (s *service) handleRelease(req dhcp.Request, id dhcp.Identity, t *table.Tab
 	return dhcp.Grant{Reason: addr.String() + " is free again"}, &dhcp.LeaseChange{Lease: lease, Client: req.Client.MAC, Held: true}
 }
 
-// giveBack stores what a client does to the address that it has no more. The client
-// expects no answer, and an error is in the log. If the store knows better whose
-// the address is, the table learns it.
-func (s *service) giveBack(t *table.Table, ch dhcp.LeaseChange) {
-	if o, err := s.commits.Commit(ch); err == nil && !o.Made {
+// gaveBack is the reply to a client that gives its address back, which is none: an error
+// is in the log. If the store knows better whose the address is, the table learns it.
+func gaveBack(t *table.Table, silence dhcp.Reply, o dhcp.LeaseOutcome, err error) dhcp.Reply {
+	if err == nil && !o.Made {
 		t.Learn([]dhcp.Lease{o.Before}, false)
+	}
+	return silence
+}
+
+// bind makes a granted address the client's, and has the decision, whose reply is an
+// ACK, wait until the lease would outlive a crash of the server. An ACK sent earlier
+// could leave two clients with one address. answer makes the reply to another Grant.
+//
+// If another client was quicker, here or at a server that shares the store, the
+// client gets a NAK and starts again.
+func (s *service) bind(d *decision, req dhcp.Request, l *lan, g dhcp.Grant, answer func(dhcp.Grant) dhcp.Reply) {
+	mac, _ := dhcp.StationOf(req.Client.MAC)
+	lease, left, ok := l.table.Bind(mac, g)
+	if !ok {
+		d.reply = answer(l.table.Lost(mac, g))
+		return
+	}
+	lease.Hostname = cmp.Or(req.Client.Hostname, lease.Hostname)
+	ack := d.reply
+	d.change = &dhcp.LeaseChange{Lease: lease, Client: lease.MAC, Left: left}
+	d.stored = func(o dhcp.LeaseOutcome, err error) dhcp.Reply {
+		switch {
+		case err != nil:
+			return s.unstored(req, l, g, left, answer, err)
+		case !o.Made:
+			l.table.Concede(mac, o.Before)
+			l.table.Unbind(mac, g.Addr, left)
+			return answer(l.table.Lost(mac, g))
+		}
+		l.waiting.End(req.Client.MAC)
+		ack.NewLease = o.IsNew(lease.MAC, s.server.Now())
+		return ack
 	}
 }
 
-// bind makes a granted address the client's, and returns the ACK once the
-// lease would outlive a crash of the server. An ACK sent earlier could leave
-// two clients with one address. granted is that ACK, and answer makes the reply to
-// another Grant.
-//
-// If another client was quicker, here or at a server that shares the store, the
-// client gets a NAK and starts again. While the store fails, a lease that is in it
-// is confirmed for the rest of its term. That is right as long as no other server can
-// reach the store either: one that is cut off alone does not hear that its client
+// unstored is the reply to a client whose lease cannot be stored. One that it has in the
+// store is confirmed for the rest of its term. That is right as long as no other server
+// can reach the store either: one that is cut off alone does not hear that its client
 // gave the lease back elsewhere.
-func (s *service) bind(req dhcp.Request, l *lan, g dhcp.Grant, granted dhcp.Reply, answer func(dhcp.Grant) dhcp.Reply) dhcp.Reply {
-	t := l.table
+func (s *service) unstored(req dhcp.Request, l *lan, g dhcp.Grant, left netip.Addr, answer func(dhcp.Grant) dhcp.Reply, cause error) dhcp.Reply {
 	mac, _ := dhcp.StationOf(req.Client.MAC)
-	lease, left, ok := t.Bind(mac, g)
-	if !ok {
-		return answer(t.Lost(mac, g))
+	rest := l.table.Unbind(mac, g.Addr, left)
+	if rest < minRest {
+		s.noteUnanswered(req, &l.waiting, "the lease could not be stored")
+		return dhcp.NoReply("the lease could not be stored: %s", cause)
 	}
-	lease.Hostname = cmp.Or(req.Client.Hostname, lease.Hostname)
-	o, err := s.commits.Commit(dhcp.LeaseChange{Lease: lease, Client: lease.MAC, Left: left})
-	switch {
-	case err != nil:
-		rest := t.Unbind(mac, g.Addr, left)
-		if rest < minRest {
-			s.noteUnanswered(req, &l.waiting, "the lease could not be stored")
-			return dhcp.NoReply("the lease could not be stored: %s", err)
-		}
-		g.Term, g.Reason = rest, fmt.Sprintf("lease confirmed for the rest of its term, since it cannot be stored: %s", err)
-		return answer(g)
-	case !o.Made:
-		t.Concede(mac, o.Before)
-		t.Unbind(mac, g.Addr, left)
-		return answer(t.Lost(mac, g))
-	}
-	l.waiting.End(req.Client.MAC)
-	granted.NewLease = o.IsNew(lease.MAC, s.server.Now())
-	return granted
+	g.Term, g.Reason = rest, fmt.Sprintf("lease confirmed for the rest of its term, since it cannot be stored: %s", cause)
+	return answer(g)
 }
 
 // minRest is the shortest rest of a lease that is worth confirming.

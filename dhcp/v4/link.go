@@ -49,7 +49,7 @@ func (k *link) Open(ctx context.Context) error {
 		return err
 	}
 	v := &service{server: s, listener: k.listener, iface: i, lan: lan, commits: k.listener.commits, members: s.Members,
-		storing: serving.NewCrew(maxStoring), checking: serving.NewCrew(maxChecking), log: k.log}
+		storing: serving.NewRoom(maxStoring), checking: serving.NewCrew(maxChecking), log: k.log}
 	if err := v.open(ctx); err != nil {
 		k.listener.detach(k)
 		return errors.Join(err, v.close())
@@ -83,7 +83,7 @@ func (k *link) Serve(ctx context.Context, changed <-chan struct{}) error {
 	})
 	err := answering.Wait()
 	k.service.checking.End()
-	k.service.storing.End()
+	k.service.storing.Wait()
 	err = errors.Join(err, k.service.close())
 	k.service = nil
 	if change == "" && err != nil {

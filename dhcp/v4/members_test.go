@@ -93,8 +93,8 @@ func (c *cluster) send(id string, unicast bool, m dhcp.Station, kind dhcpv4.Mess
 		return nil
 	}
 	d := s.decide(context.Background(), &req)
-	if d.store != nil {
-		return d.store().Packet
+	if d.change != nil {
+		return d.stored(s.commits.Commit(*d.change)).Packet
 	}
 	return d.reply.Packet
 }

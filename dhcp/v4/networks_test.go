@@ -12,6 +12,7 @@ import (
 
 	"cloudlets/dhcp"
 	"cloudlets/dhcp/dhcptest"
+	"cloudlets/dhcp/ether"
 	"cloudlets/dhcp/ifwatch"
 )
 
@@ -104,7 +105,7 @@ func TestRelayedByAnyInterface(t *testing.T) {
 		system: fakeSystems{"eth1": one, "eth2": two},
 	})
 	put := func(f *fakeSystem, s dhcptest.Sample) *dhcpv4.DHCPv4 {
-		f.ports[dhcp.ServerPort].in <- arrival{s.Req.Packet.ToBytes(), s.Req.Source, s.Req.Unicast}
+		f.ports[dhcp.ServerPort].in <- ether.Datagram{Data: s.Req.Packet.ToBytes(), From: s.Req.Source, Unicast: s.Req.Unicast}
 		if e := <-exchanges; e.Reply == "" {
 			t.Fatalf("no answer: %+v", e)
 		}
@@ -184,7 +185,7 @@ func TestAbsentInterfaceIsWaitedFor(t *testing.T) {
 	request := dhcptest.SampleNamed(t, "bios-pxe-discover")
 	ask := func(f *fakeSystem, want string) {
 		t.Helper()
-		f.ports[dhcp.ServerPort].in <- arrival{data: request.Raw, from: request.Req.Source}
+		f.ports[dhcp.ServerPort].in <- ether.Datagram{Data: request.Raw, From: request.Req.Source}
 		if e := <-exchanges; e.Addr.String() != want {
 			t.Errorf("exchange %+v, want %s", e, want)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"cloudlets/dhcp"
 	"cloudlets/dhcp/dhcptest"
+	"cloudlets/dhcp/ether"
 )
 
 // These tests have clients that do not do as the standards say, and get what other
@@ -50,7 +51,7 @@ func TestInfiniBand(t *testing.T) {
 	raw := bytes.Clone(dhcptest.SampleNamed(t, "udhcpc-discover").Raw)
 	raw[1], raw[2] = 32, 0 // RFC 4390, 2.1
 	for range 2 {          // the second is within the same minute, and would not fit
-		b.ports[dhcp.ServerPort].in <- arrival{data: raw}
+		b.ports[dhcp.ServerPort].in <- ether.Datagram{Data: raw}
 	}
 	select {
 	case line := <-lines:

@@ -106,7 +106,7 @@ func TestFellowsAreNoRivals(t *testing.T) {
 		p.NumSeconds = secs
 		return dhcptest.Sample{Name: "probe of " + self, Req: dhcp.Request{Packet: p, Client: dhcp.Classify(p), Port: dhcp.ServerPort}}
 	}
-	b.ports[dhcp.ServerPort].in <- arrival{data: probe("b", longSecs).Req.Packet.ToBytes()}
+	b.ports[dhcp.ServerPort].in <- ether.Datagram{Data: probe("b", longSecs).Req.Packet.ToBytes()}
 	if e := b.put(probe("c", longSecs)); e.Reply != "OFFER" || !strings.HasSuffix(e.Client.UserClass, "c") {
 		t.Errorf("exchange %+v", e)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -15,18 +16,27 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cloudlets/dhcp"
+	"cloudlets/dhcp/ether"
 	"cloudlets/dhcp/serving"
 	"cloudlets/dhcp/table"
 )
 
 const (
-	// workers is how many packets are handled at once, per socket. Handling one
-	// waits for nothing: what has to be stored is waited for elsewhere.
-	workers = 16
+	// maxReceived is how many packets are taken off a socket at once.
+	maxReceived = 64
+	// readGap is how long a socket is left alone after all of its packets were read.
+	// When a rack is switched on, the next read has several, and the server is
+	// not woken for each. A packet that comes alone is read at once.
+	readGap = time.Millisecond
 	// maxStoring is how many packets may wait for the lease store, per interface.
-	// Further ones are dropped, as above.
+	// Of further ones, those that renew a lease are answered without it.
 	maxStoring = 1024
 )
+
+// workers is how many packets are handled at once, per socket. Handling one waits for
+// nothing: what has to be stored is waited for elsewhere. More of them than processors
+// would only be woken for nothing.
+func workers() int { return runtime.GOMAXPROCS(0) }
 
 // service answers DHCP on one interface.
 type service struct {
@@ -38,7 +48,7 @@ type service struct {
 	members  table.Members
 	waits    waits
 	askers   askers
-	storing  *serving.Crew // packets whose answers wait for the lease store
+	storing  *serving.Room // packets whose answers wait for the lease store
 	// checking are offers that wait for a look at their address, by lookout. That
 	// is nil for a proxy, and if no network of the interface is its own.
 	checking *serving.Crew
@@ -57,14 +67,7 @@ type service struct {
 type socket struct {
 	udpSocket
 	port  uint16
-	queue *serving.Queue[arrival]
-}
-
-// arrival is a packet as it came from the network.
-type arrival struct {
-	data    []byte
-	from    netip.AddrPort
-	unicast bool // sent to this server alone
+	queue *serving.Queue[ether.Datagram]
 }
 
 // open opens the sockets. If it fails, close closes those that it has opened.
@@ -91,7 +94,7 @@ func (s *service) open(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		s.sockets = append(s.sockets, &socket{conn, port, serving.NewQueue[arrival]()})
+		s.sockets = append(s.sockets, &socket{conn, port, serving.NewQueue[ether.Datagram]()})
 	}
 	return nil
 }
@@ -138,7 +141,7 @@ func (s *service) start(ctx context.Context, group *errgroup.Group) {
 	}
 	for _, sock := range s.sockets {
 		group.Go(func() error { return s.read(ctx, sock) })
-		for range workers {
+		for range workers() {
 			group.Go(func() error { s.work(ctx, sock); return nil })
 		}
 		group.Go(func() error {
@@ -150,12 +153,16 @@ func (s *service) start(ctx context.Context, group *errgroup.Group) {
 
 // read takes packets off a socket as fast as they come.
 func (s *service) read(ctx context.Context, sock *socket) error {
-	buf := make([]byte, serving.MaxPacket)
+	batch := make([]ether.Datagram, maxReceived)
 	err := serving.Read(ctx, s.server.system.pause, func() error {
-		n, from, unicast, err := sock.Receive(buf)
-		if err == nil {
-			s.queue(sock, arrival{append([]byte(nil), buf[:n]...), from, unicast})
-		} else if ctx.Err() == nil && s.unread.Pass(s.server.Now()) {
+		n, err := sock.Receive(batch)
+		for _, d := range batch[:n] {
+			s.queue(sock, d)
+		}
+		switch {
+		case err == nil && n < len(batch):
+			s.server.system.pause(ctx, readGap)
+		case err != nil && ctx.Err() == nil && s.unread.Pass(s.server.Now()):
 			s.log.Warn("a DHCP socket cannot be read; trying again", "port", sock.port, "error", err)
 		}
 		return err
@@ -167,8 +174,8 @@ func (s *service) read(ctx context.Context, sock *socket) error {
 }
 
 // queue hands a packet to the workers, or drops it if too many wait.
-func (s *service) queue(sock *socket, a arrival) {
-	if !sock.queue.Put(a, s.isKnown(a.data)) {
+func (s *service) queue(sock *socket, a ether.Datagram) {
+	if !sock.queue.Put(a, s.isKnown(a.Data)) {
 		s.warnDropped(sock)
 	}
 }
@@ -209,9 +216,10 @@ type decision struct {
 	// offers, and returns the reply that is right then. It takes up to some 100s of
 	// milliseconds.
 	check func() dhcp.Reply
-	// store, if not nil, makes durable what the reply promises, and returns the
-	// reply that is right then. It waits for the lease store.
-	store func() dhcp.Reply
+	// change, if not nil, has to be durable before the reply is sent. stored then
+	// returns the reply that is right.
+	change *dhcp.LeaseChange
+	stored func(dhcp.LeaseOutcome, error) dhcp.Reply
 }
 
 // decide decides the reply to a request. It sets the client's address and the
@@ -245,9 +253,9 @@ func (s *service) decide(ctx context.Context, req *dhcp.Request) decision {
 	case grant.Unproven && lan == s.lan && s.lookout.needsLook(grant):
 		d.check = func() dhcp.Reply { return s.check(ctx, req, lan, grant, answer) }
 	case change != nil:
-		d.store = func() dhcp.Reply { s.giveBack(t, *change); return d.reply }
+		d.change, d.stored = change, func(o dhcp.LeaseOutcome, err error) dhcp.Reply { return gaveBack(t, d.reply, o, err) }
 	case d.reply.Packet != nil && d.reply.Packet.MessageType() == dhcpv4.MessageTypeAck && grant.Verdict == dhcp.Granted:
-		d.store = func() dhcp.Reply { return s.bind(r, lan, grant, d.reply, answer) }
+		s.bind(&d, r, lan, grant, answer)
 	}
 	return d
 }
@@ -301,9 +309,11 @@ func (s *service) report(req dhcp.Request, r dhcp.Reply) {
 	if r.Packet != nil {
 		e.Reply, e.Addr = r.Packet.MessageType().String(), dhcp.ToAddr(r.Packet.YourIPAddr)
 	}
-	s.log.Debug("DHCP", "request", e.Request, "reply", e.Reply,
-		"client", e.Client.MAC.String(), "kind", e.Client.Kind.String(),
-		"address", e.Addr, "file", e.File, "reason", e.Reason)
+	if s.log.Enabled(context.Background(), slog.LevelDebug) {
+		s.log.Debug("DHCP", "request", e.Request, "reply", e.Reply,
+			"client", e.Client.MAC.String(), "kind", e.Client.Kind.String(),
+			"address", e.Addr, "file", e.File, "reason", e.Reason)
+	}
 	if s.server.Observe != nil {
 		s.server.Observe(e)
 	}

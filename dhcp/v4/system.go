@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
 
 	"cloudlets/dhcp"
@@ -52,8 +53,9 @@ type watcher interface {
 // udpSocket is a UDP socket that knows how a packet came.
 type udpSocket interface {
 	net.PacketConn
-	// Receive reads one packet. unicast says that it was sent to this host alone.
-	Receive(b []byte) (n int, from netip.AddrPort, unicast bool, err error)
+	// Receive waits for packets, and reads those that are there, as many as into has
+	// room for.
+	Receive(into []ether.Datagram) (n int, err error)
 }
 
 // hardwareSender sends UDP datagrams to stations that do not answer ARP yet.
@@ -156,24 +158,44 @@ func (linux) listen(ctx context.Context, iface string, port uint16) (udpSocket, 
 	if err != nil {
 		return nil, fmt.Errorf("open UDP port %d (ss -lunp shows who has it; it takes root or CAP_NET_BIND_SERVICE and CAP_NET_RAW): %w", port, err)
 	}
-	return linuxSocket{conn.(*net.UDPConn)}, nil
+	return newLinuxSocket(conn.(*net.UDPConn)), nil
 }
 
 func (linux) beside(iface string, from netip.AddrPort) (udpSocket, error) {
 	return ether.OpenPortless(iface, from)
 }
 
-// linuxSocket is a socket with IP_PKTINFO.
-type linuxSocket struct{ *net.UDPConn }
+// linuxSocket is a socket with IP_PKTINFO. One goroutine reads it.
+type linuxSocket struct {
+	*net.UDPConn
+	packets  *ipv4.PacketConn // the same, which reads several packets by one system call
+	messages []ipv4.Message
+}
+
+func newLinuxSocket(conn *net.UDPConn) *linuxSocket {
+	s := &linuxSocket{UDPConn: conn, packets: ipv4.NewPacketConn(conn), messages: make([]ipv4.Message, maxReceived)}
+	for i := range s.messages {
+		s.messages[i].Buffers = [][]byte{make([]byte, serving.MaxPacket)}
+		s.messages[i].OOB = make([]byte, 64)
+	}
+	return s
+}
 
 // Receive implements udpSocket.
-func (s linuxSocket) Receive(b []byte) (n int, from netip.AddrPort, unicast bool, err error) {
-	var control [64]byte
-	n, m, _, from, err := s.ReadMsgUDPAddrPort(b, control[:])
+func (s *linuxSocket) Receive(into []ether.Datagram) (n int, err error) {
+	n, err = s.packets.ReadBatch(s.messages[:min(len(s.messages), len(into))], 0)
 	if err != nil {
-		return n, from, false, err
+		return 0, err
 	}
-	return n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), isUnicast(control[:m]), nil
+	for i, m := range s.messages[:n] {
+		from := m.Addr.(*net.UDPAddr).AddrPort()
+		into[i] = ether.Datagram{
+			Data:    bytes.Clone(m.Buffers[0][:m.N]),
+			From:    netip.AddrPortFrom(from.Addr().Unmap(), from.Port()),
+			Unicast: isUnicast(m.OOB[:m.NN]),
+		}
+	}
+	return n, nil
 }
 
 // isUnicast reads what IP_PKTINFO says of a packet (ip(7)): its destination is the
