@@ -19,6 +19,9 @@ const (
 	maxUnsaid = 2048
 	// bufferSize is how much of an answer is sent at once, if it is not a file.
 	bufferSize = 68 << 10
+	// smallSize is for an answer that has no more than a head, as that to a request for a
+	// large file. While a hall is switched on, thousands have one at once.
+	smallSize = 4 << 10
 	// smallFile is up to how many bytes of a file are copied to the buffer, and sent
 	// together with the head. That is one packet less, and one call of the kernel.
 	smallFile = 16 << 10
@@ -136,7 +139,7 @@ func (a *answer) ReadFrom(from io.Reader) (n int64, err error) {
 		return n, a.err
 	}
 	for part.N > 0 && a.err == nil {
-		buf := a.buffer()
+		buf := a.buffer(int(min(part.N, bufferSize)))
 		got, err := part.Read(buf.bytes[buf.n:])
 		buf.n += got
 		a.body += int64(got)
@@ -147,7 +150,7 @@ func (a *answer) ReadFrom(from io.Reader) (n int64, err error) {
 		if err != nil {
 			return n, err
 		}
-		if buf.n == bufferSize {
+		if buf.isFull() {
 			a.flush()
 		}
 	}
@@ -262,10 +265,10 @@ func (a *answer) emit(text string) { emit(a, text) }
 // emit adds to what will be sent.
 func emit[T string | []byte](a *answer, p T) {
 	for len(p) > 0 && a.err == nil {
-		buf := a.buffer()
+		buf := a.buffer(len(p))
 		n := copy(buf.bytes[buf.n:], p)
 		buf.n += n
-		if p = p[n:]; buf.n == bufferSize {
+		if p = p[n:]; buf.isFull() {
 			a.flush()
 		}
 	}
@@ -289,14 +292,38 @@ func (e emitter) WriteString(s string) (int, error) {
 // buffer is a part of an answer.
 type buffer struct {
 	n     int
-	bytes [bufferSize]byte
+	bytes []byte // of smallSize or bufferSize
 }
 
-var buffers = sync.Pool{New: func() any { return new(buffer) }}
+func (b *buffer) isFull() bool { return b.n == len(b.bytes) }
 
-func (a *answer) buffer() *buffer {
-	if a.buf == nil {
-		a.buf = buffers.Get().(*buffer)
+var (
+	small = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, smallSize)} }}
+	large = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, bufferSize)} }}
+)
+
+func (b *buffer) release() {
+	b.n = 0
+	if len(b.bytes) == smallSize {
+		small.Put(b)
+	} else {
+		large.Put(b)
+	}
+}
+
+// buffer is the answer's buffer, which gets a large one when more bytes come than fit
+// into a small one.
+func (a *answer) buffer(more int) *buffer {
+	switch {
+	case a.buf == nil && more <= smallSize:
+		a.buf = small.Get().(*buffer)
+	case a.buf == nil:
+		a.buf = large.Get().(*buffer)
+	case len(a.buf.bytes) == smallSize && a.buf.n+more > smallSize:
+		grown := large.Get().(*buffer)
+		grown.n = copy(grown.bytes, a.buf.bytes[:a.buf.n])
+		a.buf.release()
+		a.buf = grown
 	}
 	return a.buf
 }
@@ -310,8 +337,7 @@ func (a *answer) flush() {
 	if a.buf = nil; a.err == nil {
 		_, a.err = a.conn.Write(buf.bytes[:buf.n])
 	}
-	buf.n = 0
-	buffers.Put(buf)
+	buf.release()
 }
 
 // drop forgets what was not sent yet.
