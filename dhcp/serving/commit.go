@@ -266,8 +266,8 @@ func (c *Committer) tell() {
 func (c *Committer) giveUp() (all []change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.writing.IsZero() {
-		return nil // it has just ended
+	if !c.isSilent() {
+		return nil // the write has just ended
 	}
 	all = append(all, c.inWrite...)
 	all = append(all, c.waiting...)

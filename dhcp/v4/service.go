@@ -36,7 +36,7 @@ const (
 // workers is how many packets are handled at once, per socket. Handling one waits for
 // nothing: what has to be stored is waited for elsewhere. More of them than processors
 // would only be woken for nothing.
-func workers() int { return runtime.GOMAXPROCS(0) }
+func workers() int { return min(runtime.GOMAXPROCS(0), 16) }
 
 // service answers DHCP on one interface.
 type service struct {
