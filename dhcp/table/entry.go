@@ -31,8 +31,9 @@ type entry struct {
 // keptLease is the lease that an address has in the store, as far as this server was
 // told. The zero value is none; that of the zero station is no client's.
 type keptLease struct {
-	mac   dhcp.Station
-	until time.Time
+	mac      dhcp.Station
+	until    time.Time
+	hostname string
 }
 
 // rest is for how long a client still has an address by what is in the store.

@@ -56,7 +56,7 @@ func (t *Table) load(l dhcp.Lease, all bool) {
 		e = &entry{addr: l.Addr}
 		t.add(e)
 	}
-	e.kept = keptLease{mac, l.Expires}
+	e.kept = keptLease{mac, l.Expires, l.Hostname}
 	t.setUntil(e, e.until)
 	switch old := t.byMAC[mac]; {
 	case mac == dhcp.Station{}:
@@ -110,6 +110,24 @@ func (t *Table) HasStored(mac dhcp.Station) bool {
 	defer t.mu.Unlock()
 	e := t.byMAC[mac]
 	return e != nil && e.kept.rest(mac, t.now()) > 0
+}
+
+// youngPart is which part of its term a lease is young for: a quarter, as in ISC's server.
+const youngPart = 4
+
+// Young returns for how long a client has an address by what is in the store, and whether
+// that is nearly the whole term of what it is granted. Such a lease need not be stored
+// anew: firmware, boot loader, agent and system of one machine ask for the same address
+// within minutes.
+func (t *Table) Young(mac dhcp.Station, g dhcp.Grant, hostname string) (rest time.Duration, young bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.byMAC[mac]
+	if e == nil || e.addr != g.Addr || !e.bound || e.kept.hostname != hostname {
+		return 0, false
+	}
+	rest = e.kept.rest(mac, t.now())
+	return rest.Truncate(time.Second), rest >= g.Term-g.Term/youngPart
 }
 
 // Unbind takes back what bind did, since it could not be stored, and returns to the

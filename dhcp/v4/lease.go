@@ -148,16 +148,26 @@ func gaveBack(t *table.Table, silence dhcp.Reply, o dhcp.LeaseOutcome, err error
 // ACK, wait until the lease would outlive a crash of the server. An ACK sent earlier
 // could leave two clients with one address. answer makes the reply to another Grant.
 //
+// A lease that is in the store already, with nearly its whole term, is confirmed for the
+// rest of that at once, unless the store fails.
+//
 // If another client was quicker, here or at a server that shares the store, the
 // client gets a NAK and starts again.
 func (s *service) bind(d *decision, req dhcp.Request, l *lan, g dhcp.Grant, answer func(dhcp.Grant) dhcp.Reply) {
 	mac, _ := dhcp.StationOf(req.Client.MAC)
+	hostname := cmp.Or(req.Client.Hostname, g.Hostname)
+	if rest, young := l.table.Young(mac, g, hostname); young && s.commits.MayOffer() {
+		g.Term, g.Reason = rest, "lease confirmed, which the client got a short time ago"
+		d.reply = answer(g)
+		l.waiting.End(req.Client.MAC)
+		return
+	}
 	lease, left, ok := l.table.Bind(mac, g)
 	if !ok {
 		d.reply = answer(l.table.Lost(mac, g))
 		return
 	}
-	lease.Hostname = cmp.Or(req.Client.Hostname, lease.Hostname)
+	lease.Hostname = hostname
 	ack := d.reply
 	d.change = &dhcp.LeaseChange{Lease: lease, Client: lease.MAC, Left: left}
 	d.stored = func(o dhcp.LeaseOutcome, err error) dhcp.Reply {

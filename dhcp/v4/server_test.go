@@ -221,12 +221,14 @@ func TestServerOnTwoInterfaces(t *testing.T) {
 type brokenStore struct {
 	dhcp.MemoryLeases
 	broken atomic.Bool
+	writes atomic.Int32
 }
 
 func (s *brokenStore) Commit(ctx context.Context, now time.Time, changes []dhcp.LeaseChange) ([]dhcp.LeaseOutcome, error) {
 	if s.broken.Load() {
 		return nil, errors.New("disk full")
 	}
+	s.writes.Add(1)
 	return s.MemoryLeases.Commit(ctx, now, changes)
 }
 
@@ -253,11 +255,58 @@ func (s *gatedStore) Commit(ctx context.Context, now time.Time, changes []dhcp.L
 	return s.MemoryLeases.Commit(ctx, now, changes)
 }
 
+// TestYoungLeasesAreNotStoredAgain: firmware, boot loader and system of a machine ask for
+// one lease within minutes, and only what changes it is written.
+func TestYoungLeasesAreNotStoredAgain(t *testing.T) {
+	store, clock := &brokenStore{}, dhcptest.NewClock()
+	b := startBed(t, poolInterface(), func(s *Server) { s.Leases, s.Now = store, clock.Now })
+	term := dhcp.Network{}.Term()
+	b.put(dhcptest.SampleNamed(t, "udhcpc-discover"))
+	b.got()
+	request := func(name string) (e dhcp.Exchange, lasts time.Duration) {
+		t.Helper()
+		s := dhcptest.SampleNamed(t, "udhcpc-request")
+		s.Req.Packet.UpdateOption(dhcpv4.OptHostName(name))
+		if e = b.put(s); e.Reply != "ACK" {
+			t.Fatalf("exchange %+v", e)
+		}
+		return e, parseSent(t, b.got()).IPAddressLeaseTime(0)
+	}
+	for _, step := range []struct {
+		passed time.Duration
+		name   string
+		stored bool
+		lasts  time.Duration
+	}{
+		{0, "box", true, term},
+		{term / 4, "box", false, term - term/4},
+		{0, "cube", true, term}, // the store has the name
+		{term / 8, "cube", false, term - term/8},
+		{term/8 + time.Second, "cube", true, term},
+	} {
+		clock.Forward(step.passed)
+		before := store.writes.Load()
+		if e, lasts := request(step.name); lasts != step.lasts || store.writes.Load() > before != step.stored {
+			t.Errorf("%+v: the lease lasts %s, %d writes: %+v", step, lasts, store.writes.Load()-before, e)
+		}
+	}
+	release := dhcptest.SampleNamed(t, "udhcpc-request")
+	release.Req.Packet.UpdateOption(dhcpv4.OptMessageType(dhcpv4.MessageTypeRelease))
+	release.Req.Packet.ClientIPAddr = net.IP{10, 77, 0, 100}
+	release.Req.Source = netip.MustParseAddrPort("10.77.0.100:68")
+	release.Req.Packet.Options.Del(dhcpv4.OptionServerIdentifier)
+	b.put(release)
+	before := store.writes.Load()
+	if e, lasts := request("cube"); lasts != term || store.writes.Load() != before+1 {
+		t.Errorf("after it was given back: the lease lasts %s, %d writes: %+v", lasts, store.writes.Load()-before, e)
+	}
+}
+
 // TestRenewalsWhileTheStoreIsCrowded: when too many packets wait for the store, a client
 // that has a lease keeps it for its term, without the store.
 func TestRenewalsWhileTheStoreIsCrowded(t *testing.T) {
-	store := &gatedStore{let: make(chan struct{}, 1)}
-	b := startBed(t, poolInterface(), func(s *Server) { s.Leases = store })
+	store, clock := &gatedStore{let: make(chan struct{}, 1)}, dhcptest.NewClock()
+	b := startBed(t, poolInterface(), func(s *Server) { s.Leases, s.Now = store, clock.Now })
 	t.Cleanup(func() { close(store.let) }) // before the server is stopped
 	request := dhcptest.SampleNamed(t, "udhcpc-request")
 	b.put(dhcptest.SampleNamed(t, "udhcpc-discover"))
@@ -265,6 +314,7 @@ func TestRenewalsWhileTheStoreIsCrowded(t *testing.T) {
 	if e := b.put(request); e.Reply != "ACK" {
 		t.Fatalf("exchange %+v", e)
 	}
+	clock.Forward(dhcp.Network{}.Term() / 2)
 	for range maxStoring {
 		b.ports[dhcp.ServerPort].in <- ether.Datagram{Data: request.Req.Packet.ToBytes(), From: request.Req.Source}
 	}
