@@ -90,6 +90,7 @@ func (s *session) applyTo(ctx context.Context, before, file metadata.File, more 
 	if err := trees.Apply(ctx, trees.Target{Dir: s.Dir, Scope: scope, Before: before}, file); err != nil {
 		return err
 	}
+	s.tool.ownersChanged(file)
 	return s.state.remove(pendingFile)
 }
 

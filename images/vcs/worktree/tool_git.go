@@ -86,6 +86,12 @@ func writeAttributes(name string, text []byte) error {
 }
 
 func (g *gitTool) tracked(ctx context.Context) ([]string, error) {
+	if index, _, err := g.readIndex(); err == nil {
+		if index == nil {
+			return nil, nil
+		}
+		return index.Names, nil
+	}
 	out, err := vcs.Ask(ctx, vcs.Git, g.dir, "ls-files", "-z")
 	return paths(out), err
 }
