@@ -52,7 +52,7 @@ func manyFiles(b *testing.B, dir string, n int) {
 }
 
 // plain runs a program in a directory.
-func plain(b *testing.B, dir string, args ...string) {
+func plain(b testing.TB, dir string, args ...string) {
 	b.Helper()
 	cmd := exec.CommandContext(b.Context(), args[0], args[1:]...)
 	cmd.Dir = dir
