@@ -64,8 +64,12 @@ func (s *session) recover(ctx context.Context) (conflict bool, err error) {
 	if errors.Is(err, metadata.ErrConflict) {
 		return true, nil
 	}
-	if err != nil || !pending && !s.state.fresh {
+	if err != nil {
 		return false, err
+	}
+	if !pending && !s.state.fresh {
+		s.recorded = &file
+		return false, nil
 	}
 	return false, s.apply(ctx, before, file)
 }

@@ -25,6 +25,10 @@ import (
 // metadata reads the image's metadata file. If there is none, the result is
 // empty.
 func (s *session) metadata() (metadata.File, error) {
+	if f := s.recorded; f != nil {
+		s.recorded = nil
+		return *f, nil
+	}
 	f, err := metadata.Read(s.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return metadata.File{}, nil
