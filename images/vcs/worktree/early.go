@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 
 	"golang.org/x/term"
@@ -24,16 +25,16 @@ type early struct {
 	ignore string // the ignore file that git got
 	output spool
 	cancel context.CancelFunc
-	ended  chan struct{} // closed after code and err are set
+	ended  chan struct{} // closed after the following are set
 	code   int
 	err    error
+	paged  bool
 }
 
 // startEarly starts an early run. It returns nil if the command is another one,
-// or if the run before has left no guess. On a terminal git shows colours, which
-// it does not do here.
+// or if the run before has left no guess.
 func (s *session) startEarly(ctx context.Context) *early {
-	if s.Kind != vcs.Git || s.plan.name != "status" || isTerminal(s.Stdout) {
+	if s.Kind != vcs.Git || s.plan.name != "status" {
 		return nil
 	}
 	guess, err := os.ReadFile(s.state.file(ignoreFile))
@@ -42,18 +43,52 @@ func (s *session) startEarly(ctx context.Context) *early {
 	}
 	e := &early{ignore: string(guess), ended: make(chan struct{})}
 	ctx, e.cancel = context.WithCancel(ctx)
-	cmd := s.command(ctx, s.arguments())
+	width, terminal := terminalWidth(s.Stdout)
+	var env []string
+	if terminal {
+		env = asOnTerminal(width)
+	}
+	cmd := s.command(ctx, s.arguments(), env...)
 	cmd.Stdout, cmd.Stderr = e.output.writer(s.Stdout), e.output.writer(s.Stderr)
 	go func() {
 		defer close(e.ended)
 		e.code, e.err = s.wait(cmd)
+		e.paged = terminal && s.paged(ctx)
 	}()
 	return e
 }
 
-func isTerminal(w io.Writer) bool {
+// terminalWidth returns the number of columns if w is a terminal.
+func terminalWidth(w io.Writer) (columns int, ok bool) {
 	f, ok := w.(interface{ Fd() uintptr })
-	return ok && term.IsTerminal(int(f.Fd()))
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0, false
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || columns <= 0 {
+		columns = 80
+	}
+	return columns, true
+}
+
+// asOnTerminal returns variables with which git writes into a pipe what it would
+// write to a terminal, in colours and columns: it takes the pipe for a pager that
+// shows them.
+func asOnTerminal(columns int) []string {
+	return []string{"GIT_PAGER_IN_USE=1", "COLUMNS=" + strconv.Itoa(columns)}
+}
+
+// paged reports whether the user's settings treat a terminal and a pager in
+// different ways, so that only git itself can write to the terminal.
+func (s *session) paged(ctx context.Context) bool {
+	for _, option := range s.plan.global {
+		if option == "-p" || option == "--paginate" {
+			return true
+		}
+	}
+	query := append(slices.Clone(s.plan.global), "config", "--name-only", "--get-regexp", `^(pager\.status|color\.pager)$`)
+	out, _ := vcs.Ask(ctx, vcs.Git, s.Dir, query...) // without such a setting this is an error
+	return len(out) > 0
 }
 
 // stop ends the run and drops what it printed. It may be called more than once,
@@ -69,7 +104,14 @@ func (e *early) stop() {
 // means that the metadata file was not up to date. A run that a signal has ended
 // fits as well, because the user does not want another one.
 func (e *early) fits(hidden []string, ignore string, changed bool) bool {
-	return e != nil && (len(hidden) == 0 && ignore == e.ignore && !changed || e.interrupted())
+	if e == nil || e.interrupted() {
+		return e != nil
+	}
+	if len(hidden) > 0 || ignore != e.ignore || changed {
+		return false
+	}
+	<-e.ended
+	return !e.paged
 }
 
 func (e *early) interrupted() bool {

@@ -3,6 +3,8 @@
 package worktree
 
 import (
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,6 +98,45 @@ func TestEarlyStatusKeepsExitCodeAndOrder(t *testing.T) {
 	if first.String() != "12" || second.String() != "1122" {
 		t.Errorf("printed %q and %q", first.String(), second.String())
 	}
+}
+
+// A terminal gets the same output from an early run as from git itself.
+func TestEarlyStatusOnTerminal(t *testing.T) {
+	t.Parallel()
+	dir := cloned(t, plainManifest)
+	must(t, os.WriteFile(filepath.Join(dir, "plain"), []byte("other"), 0o644))
+	for _, global := range [][]string{{}, {"-c", "color.status=false"}, {"-c", "column.status=always"}, {"-c", "pager.status=cat"}, {"-c", "color.pager=false"}} {
+		args := append(global, "status")
+		early := onTerminal(t, dir, args)
+		must(t, os.Remove(filepath.Join(dir, ".git/cloudlets/ignore"))) // no guess, so git itself writes
+		if itself := onTerminal(t, dir, args); early != itself || !strings.Contains(early, "plain") {
+			t.Errorf("%q: the terminal gets %q, but from git %q", args, early, itself)
+		}
+		if len(global) == 0 && !strings.Contains(early, "\x1b[") {
+			t.Errorf("the terminal gets no colours: %q", early)
+		}
+	}
+}
+
+// onTerminal returns what a run writes to a terminal.
+func onTerminal(t *testing.T, dir string, args []string) string {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	must(t, err)
+	defer master.Close()
+	must(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	must(t, err)
+	terminal, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	must(t, err)
+	opt := options(t, vcs.Git, dir, terminal, args...)
+	opt.Stdin = terminal
+	if code, err := Run(t.Context(), opt); code != 0 || err != nil {
+		t.Fatalf("exit code %d, error %v", code, err)
+	}
+	must(t, terminal.Close())
+	text, _ := io.ReadAll(master) // the end is an error, because nobody has the terminal open
+	return string(text)
 }
 
 // After a clone the index has the owners that the files have, so that git need
